@@ -1,0 +1,29 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden_scores() -> dict[str, dict]:
+    """Worked examples by id."""
+    entries = json.loads((GOLDEN / "scores.json").read_text(encoding="utf-8"))
+    return {entry["id"]: entry for entry in entries}
+
+
+@pytest.fixture(scope="session")
+def sfo():
+    """The airport study, where its files are to be found."""
+    from cxlab import load_study
+
+    mirror = os.environ.get("CXLAB_DATA")
+    if not mirror or not (Path(mirror) / "sfo").is_dir():
+        pytest.skip("CXLAB_DATA names no folder with the airport survey")
+    return load_study("sfo")
