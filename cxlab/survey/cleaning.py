@@ -1,0 +1,205 @@
+"""Raw text of one column → values and reasons for what is missing.
+
+Every distinct text is resolved once, in Python, into a value or a reason; the rows are
+then mapped. So a rule is stated in one place, whatever the number of rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from cxlab.survey.definition import Column
+from cxlab.survey.messages import got, nearest, one_of
+from cxlab.survey.scales import normal_code
+
+
+class RefusedError(ValueError):
+    """What a text was not: raised by a resolver, completed with place and count."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What one distinct raw text means: a value, or a reason for having none."""
+
+    value: object
+    reason: str | None
+
+
+def clean_rating(raw: pd.Series, column: Column, place: str) -> tuple[pd.Series, pd.Series]:
+    """Scores (float, NaN unless answered) and reasons (text, null where answered).
+
+    Raises
+    ------
+    ValueError
+        For a text that is neither a score, a label of the scale nor a declared code.
+    """
+    resolved = _resolve(raw, lambda text: _rating(text, column), column, place)
+    values = raw.map({text: one.value for text, one in resolved.items()}).astype("float64")
+    reasons = raw.map({text: one.reason for text, one in resolved.items()}).astype("str")
+    return values, reasons
+
+
+def clean_segment(raw: pd.Series, column: Column, place: str) -> pd.Series:
+    """Labels as a categorical whose categories keep the declared order."""
+    resolved = _resolve(raw, lambda text: _segment(text, column), column, place)
+    labels = raw.map({text: one.value for text, one in resolved.items()})
+    declared = list(dict.fromkeys(column.values.values()))
+    categories = declared or sorted({str(x) for x in labels.dropna().unique()}, key=_natural)
+    return pd.Series(pd.Categorical(labels, categories=categories), index=raw.index)
+
+
+def clean_number(raw: pd.Series, column: Column, place: str) -> pd.Series:
+    """Numbers as float; NaN where the cell is blank or a missing code."""
+    resolved = _resolve(raw, lambda text: _number(text, column), column, place)
+    return raw.map({text: one.value for text, one in resolved.items()}).astype("float64")
+
+
+def clean_weight(raw: pd.Series, column: Column, place: str) -> pd.Series:
+    """Weights, every one a finite number of 0 or more."""
+    resolved = _resolve(raw, _weight, column, place)
+    return raw.map({text: one.value for text, one in resolved.items()}).astype("float64")
+
+
+def clean_text(raw: pd.Series, column: Column, place: str) -> pd.Series:
+    """Trimmed text, whole numbers without decimals; null where blank or a missing code."""
+    resolved = _resolve(raw, lambda text: _text(text, column), column, place)
+    return raw.map({text: one.value for text, one in resolved.items()}).astype("str")
+
+
+def clean_date(raw: pd.Series, column: Column, place: str) -> pd.Series:
+    """Dates and times; NaT where blank or a missing code."""
+    text = clean_text(raw, column, place)
+    dates = pd.to_datetime(text, format=column.format or "ISO8601", errors="coerce")
+    bad = text[dates.isna() & text.notna()]
+    if len(bad):
+        form = f"dates of the form '{column.format}'" if column.format else "ISO dates (2025-12-31)"
+        raise ValueError(
+            f"{place}: values must be {form}; got {got(list(bad))}. "
+            "Declare the column's `format` (strftime) in the study file."
+        )
+    return dates
+
+
+def _resolve(
+    raw: pd.Series, resolver: Callable[[str], Resolved], column: Column, place: str
+) -> dict[str, Resolved]:
+    resolved: dict[str, Resolved] = {}
+    refused: dict[str, str] = {}
+    for text in raw.unique():
+        try:
+            resolved[text] = resolver(text)
+        except RefusedError as error:
+            refused[text] = str(error)
+    if refused:
+        offending = raw[raw.isin(list(refused))]
+        first = offending.iloc[0]
+        allowed, _, advice = refused[first].partition("|")
+        raise ValueError(f"{place}: {allowed}; got {got([first], len(offending))}. {advice}")
+    return resolved
+
+
+def _missing(text: str, column: Column) -> Resolved | None:
+    code = normal_code(text)
+    if code == "":
+        return Resolved(math.nan, column.blank)
+    if code in column.missing:
+        return Resolved(math.nan, column.missing[code])
+    return None
+
+
+def _rating(text: str, column: Column) -> Resolved:
+    scale = column.scale
+    if scale is None:
+        raise RefusedError("a rating must have a scale|Declare `scale` in the study file.")
+    missing = _missing(text, column)
+    if missing:
+        return missing
+    code = normal_code(text)
+    try:
+        score = float(code)
+    except ValueError:
+        score = math.nan
+        by_label = {normal_code(label): value for value, label in scale.labels.items()}
+        if code in by_label:
+            return Resolved(float(by_label[code]), None)
+    if score.is_integer() and scale.low <= score <= scale.high:
+        return Resolved(score, None)
+    quoted = code if code.lstrip("-").isdigit() else f'"{text.strip()}"'
+    raise RefusedError(
+        f"scores must be whole numbers from {scale.low} to {scale.high}|If {quoted} means "
+        f'"no answer", declare it in the study file: missing = {{{quoted} = "no answer"}}.'
+    )
+
+
+def _segment(text: str, column: Column) -> Resolved:
+    missing = _missing(text, column)
+    if missing:
+        return Resolved(None, missing.reason)
+    code = normal_code(text)
+    if not column.values:
+        return Resolved(_trimmed(text), None)
+    if code in column.values:
+        return Resolved(column.values[code], None)
+    labels = {normal_code(label): label for label in column.values.values()}
+    if code in labels:
+        return Resolved(labels[code], None)
+    near = nearest(text, [*column.values, *labels.values()])
+    raise RefusedError(
+        f"values must be among {one_of(column.values)}|"
+        + (f"Did you mean '{near}'? " if near else "")
+        + "Declare the value in `values`, or its code in `missing`."
+    )
+
+
+def _number(text: str, column: Column) -> Resolved:
+    missing = _missing(text, column)
+    if missing:
+        return missing
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise RefusedError(
+            "values must be finite numbers|Declare codes of missing values in `missing`."
+        )
+    return Resolved(number, None)
+
+
+def _weight(text: str) -> Resolved:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise RefusedError(
+            "weights must be finite numbers of 0 or more|Give a row outside the population "
+            "the weight 0, or leave it out of the file."
+        )
+    return Resolved(number, None)
+
+
+def _text(text: str, column: Column) -> Resolved:
+    missing = _missing(text, column)
+    return Resolved(None, missing.reason) if missing else Resolved(_trimmed(text), None)
+
+
+def _trimmed(text: str) -> str:
+    """The text as written, but 233.0 (a spreadsheet's whole number) as 233."""
+    code = normal_code(text)
+    return (
+        code
+        if code.lstrip("-").isdigit() and not text.strip().startswith("0")
+        else " ".join(text.split())
+    )
+
+
+def _natural(text: str) -> tuple[bool, float, str]:
+    try:
+        return (False, float(text), text)
+    except ValueError:
+        return (True, 0.0, text)

@@ -1,0 +1,70 @@
+"""Wording of errors: one clear sentence that says what is allowed, what came and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+def nearest(word: object, choices: Iterable[object]) -> str | None:
+    """The choice spelt most like ``word``, or None when none is close.
+
+    Examples
+    --------
+    >>> nearest("recomend", ["overall", "recommend"])
+    'recommend'
+    """
+    by_folded = {str(choice).casefold(): str(choice) for choice in choices}
+    close = difflib.get_close_matches(str(word).casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[close[0]] if close else None
+
+
+def one_of(choices: Iterable[object], limit: int = 16) -> str:
+    """Choices in words, the first ``limit`` of them.
+
+    Examples
+    --------
+    >>> one_of(["score", "wald"])
+    "'score' or 'wald'"
+    """
+    words = [f"'{choice}'" for choice in choices]
+    if len(words) > limit:
+        return ", ".join(words[:limit]) + f" or one of {len(words) - limit} more"
+    if len(words) < 2:
+        return "".join(words) or "nothing (there are none)"
+    return ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def got(values: Sequence[object], total: int | None = None) -> str:
+    """The first offending value and how many more there are.
+
+    Examples
+    --------
+    >>> got([11], total=84)
+    '11 (and 83 more)'
+    >>> got(["Blank"])
+    "'Blank'"
+    """
+    total = len(values) if total is None else total
+    first = values[0]
+    shown = f"'{first}'" if isinstance(first, str) else f"{first}"
+    return f"{shown} (and {total - 1:,} more)" if total > 1 else shown
+
+
+def unknown(
+    argument: str, value: object, choices: Iterable[object], *, of: str = "", what: str = ""
+) -> str:
+    """Message for a name that is not among the choices, with the nearest spelling.
+
+    Examples
+    --------
+    >>> unknown("method", "scor", ["score", "wald"])
+    "`method` must be 'score' or 'wald'; got 'scor'. Did you mean 'score'?"
+    >>> unknown("role", "wieght", ["weight"], of="w")
+    "`role` of 'w' must be 'weight'; got 'wieght'. Did you mean 'weight'?"
+    """
+    choices = list(choices)
+    owner = f" of '{of}'" if of else ""
+    message = f"`{argument}`{owner} must be {what}{one_of(choices)}; got '{value}'."
+    near = nearest(value, choices)
+    return message + (f" Did you mean '{near}'?" if near else "")

@@ -1,0 +1,288 @@
+"""A whole customer-experience programme whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+import pandas as pd
+
+from cxlab.survey.messages import nearest, one_of
+from cxlab.survey.simulate.contact import invite_episodes, response_probability
+from cxlab.survey.simulate.mechanisms import EPISODE_CELLS, Mechanisms
+from cxlab.survey.simulate.population import draw_customers, draw_episodes
+from cxlab.survey.simulate.tables import (
+    RELATIONSHIP_RULE,
+    TRANSACTIONAL_RULE,
+    customer_table,
+    invitation_table,
+    relationship_table,
+    transactional_table,
+)
+from cxlab.survey.simulate.truth import (
+    chance_reached_episode,
+    chance_reached_wave,
+    true_quantities,
+)
+from cxlab.survey.simulate.waves import (
+    draw_never_used,
+    draw_wave,
+    invite_wave,
+    raw_answers,
+)
+
+#: Relationship invitations go out in this many days at the end of a period.
+WAVE_DAYS = 14
+
+
+@dataclass(frozen=True, eq=False)
+class Programme:
+    """Files of a simulated programme, and what is true of it.
+
+    Attributes
+    ----------
+    transactional, relationship : DataFrame
+        Answers to the two surveys, one row per answer. Relationship ratings hold the raw
+        codes 98 (never used), 99 (don't know) and NaN (left blank).
+    invitations : DataFrame
+        One row per eligible episode and per customer and relationship wave, with its status:
+        not_sampled, suppressed (by which rule), invited, bounced or answered.
+    customers : DataFrame
+        The frame: everybody who could have been asked.
+    truth : DataFrame
+        ``quantity, value, meaning``: see `cxlab.survey.simulate.truth`.
+    mechanisms : Mechanisms
+        The sizes that were planted.
+    """
+
+    transactional: pd.DataFrame
+    relationship: pd.DataFrame
+    invitations: pd.DataFrame
+    customers: pd.DataFrame
+    truth: pd.DataFrame
+    mechanisms: Mechanisms
+    periods: tuple[str, ...]
+    seed: int
+    _episodes: pd.DataFrame = field(repr=False)
+    _waves: pd.DataFrame = field(repr=False)
+
+    @property
+    def contact_rules(self) -> dict[str, float]:
+        """Days of each contact rule that stopped anyone, without the exemption.
+
+        With an exemption declare ``ContactRule("relationship quarantine", days, exempt)``.
+        """
+        size = self.mechanisms
+        days = {
+            TRANSACTIONAL_RULE: size.transactional_quarantine,
+            RELATIONSHIP_RULE: size.relationship_quarantine,
+        }
+        found = set(self.invitations["rule"].dropna())
+        return {name: length for name, length in days.items() if name in found}
+
+    def truth_in(self, periods: Sequence[str] | str) -> pd.DataFrame:
+        """The true quantities of one or several periods instead of all.
+
+        Raises
+        ------
+        ValueError
+            For a period that the programme does not have.
+        """
+        wanted = [periods] if isinstance(periods, str) else list(periods)
+        for name in wanted:
+            if name not in self.periods:
+                raise ValueError(
+                    f"`periods` must be {one_of(self.periods)}; got '{name}'."
+                )
+        codes = [self.periods.index(name) for name in wanted]
+        return true_quantities(
+            self._episodes[self._episodes["period"].isin(codes)],
+            self._waves[self._waves["period"].isin(codes)],
+            len(self.customers),
+            self.mechanisms,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"Simulated programme: {len(self.customers):,} customers, {len(self.periods)} "
+            f"period(s), {len(self.transactional):,} transactional and "
+            f"{len(self.relationship):,} relationship answers (seed {self.seed})"
+        )
+
+
+def simulate_programme(
+    n_customers: int,
+    *,
+    seed: int,
+    periods: Sequence[str] | int = 8,
+    mechanisms: Mechanisms | None = None,
+    **sizes: float,
+) -> Programme:
+    """Draw an airport-like programme: customers, journeys, two surveys, outcomes.
+
+    Parameters
+    ----------
+    n_customers : int
+        Customers in the frame, 1 or more.
+    seed : int
+        The same seed gives the same programme to the digit.
+    periods : int or list of str, default 8
+        Quarters such as ``"2024-Q1"``; a number counts from 2024-Q1.
+    mechanisms : Mechanisms, optional
+        Sizes of all mechanisms; the defaults are those of the demo.
+    **sizes : float
+        Single sizes by name, changing ``mechanisms``.
+
+    Returns
+    -------
+    Programme
+
+    Raises
+    ------
+    ValueError
+        For fewer than one customer, an unknown mechanism, a period that is not a quarter,
+        or a size outside its range.
+
+    Notes
+    -----
+    Customer *i* has a segment, a region and loyalty :math:`L_i \\sim N(0, 1)`, a latent score
+    :math:`b_i = \\mu + \\text{segment} + \\text{region} + \\sigma_L L_i` and a log trip rate
+    that depends on segment and loyalty with a normal spread (heavy and light users). Trips
+    are Poisson per period; on a trip each touchpoint × contact channel is met with its own
+    chance: that is an eligible episode. A transactional score is
+    :math:`b_i + \\text{cell} + \\sigma_w e + \\text{context} + \\text{wording} +
+    \\text{channel} - \\text{delay}`, where *e* is part waiting time, part trip, part own; a
+    relationship score is :math:`b_i + \\sigma_w e'` with the same spread, *e'* being part the
+    touchpoints' experiences. Both are rounded and cut to 0–10. Contact rules act first, then
+    sampling, bounces and a logistic response. The rating of a touchpoint shares a halo with
+    all others; the weights in ``TOUCHPOINTS`` say which of them count. Retention and spend
+    depend on loyalty.
+
+    Examples
+    --------
+    >>> programme = simulate_programme(500, seed=1, periods=2)
+    >>> print(programme.periods)
+    ('2024-Q1', '2024-Q2')
+    >>> null = simulate_programme(500, seed=1, periods=1, context_shift=0)
+    >>> null.mechanisms.context_shift
+    0
+    """
+    if not isinstance(n_customers, (int, np.integer)) or n_customers < 1:
+        raise ValueError(
+            f"`n_customers` must be a whole number, 1 or more; got {n_customers}."
+        )
+    size = _with_sizes(mechanisms or Mechanisms(), sizes)
+    quarters = _quarters(periods)
+    rng = np.random.default_rng(seed)
+    starts, ends = _days(quarters)
+    people = draw_customers(n_customers, size, rng)
+    never_used = draw_never_used(n_customers, rng)
+    episodes = draw_episodes(people, starts, ends, size, rng)
+    episodes = _ask_about_episodes(episodes, people, size, rng)
+    waves, ratings = _relationship_waves(
+        episodes, people, never_used, len(quarters), starts, ends, size, rng
+    )
+    episodes["reached"] = chance_reached_episode(episodes, size)
+    waves["reached"] = chance_reached_wave(waves, episodes, size)
+    return _assemble(people, episodes, waves, ratings, quarters, size, seed, rng)
+
+
+def _with_sizes(mechanisms: Mechanisms, sizes: dict[str, float]) -> Mechanisms:
+    known = [f.name for f in fields(Mechanisms)]
+    for name in sizes:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f" Did you mean '{near}'?" if near else ""
+            raise ValueError(
+                f"Mechanism sizes must be {one_of(known)}; got '{name}'.{hint}"
+            )
+    return replace(mechanisms, **sizes)
+
+
+def _quarters(periods: Sequence[str] | int) -> tuple[str, ...]:
+    if isinstance(periods, (int, np.integer)):
+        if periods < 1:
+            raise ValueError(f"`periods` must be 1 or more; got {periods}.")
+        return tuple(f"{2024 + k // 4}-Q{k % 4 + 1}" for k in range(int(periods)))
+    names = (periods,) if isinstance(periods, str) else tuple(periods)
+    try:
+        parsed = pd.PeriodIndex([name.replace("-Q", "Q") for name in names], freq="Q")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"`periods` must be quarters such as '2024-Q1'; got {list(names)}."
+        ) from error
+    if not len(names) or (np.diff(parsed.asi8) != 1).any():
+        raise ValueError(
+            f"`periods` must be one quarter or several in a row; got {list(names)}."
+        )
+    return names
+
+
+def _days(quarters: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """First day, and day after the last, of each quarter, counted from the first quarter."""
+    parsed = pd.PeriodIndex([name.replace("-Q", "Q") for name in quarters], freq="Q")
+    first = parsed.start_time
+    return (first - first[0]).days.to_numpy(), (
+        (parsed + 1).start_time - first[0]
+    ).days.to_numpy()
+
+
+def _ask_about_episodes(
+    episodes: pd.DataFrame,
+    people: pd.DataFrame,
+    size: Mechanisms,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    episodes = invite_episodes(episodes, len(people), size, rng)
+    n = len(episodes)
+    # episodes of the same customer and period: the "use" that response may depend on
+    pair = episodes["customer"].to_numpy() * 1000 + episodes["period"].to_numpy()
+    _, position, counts = np.unique(pair, return_inverse=True, return_counts=True)
+    response = response_probability(
+        size.transactional_response,
+        people["segment"].to_numpy()[episodes["customer"].to_numpy()],
+        counts[position] if n else np.empty(0),
+        episodes["score"].to_numpy(),
+        size,
+        EPISODE_CELLS["response"].to_numpy()[episodes["cell"].to_numpy()],
+    )
+    invited = episodes["invited"].to_numpy()
+    bounced = invited & (rng.random(n) < size.bounce)
+    answered = invited & ~bounced & (rng.random(n) < response)
+    return episodes.assign(response=response, bounced=bounced, answered=answered)
+
+
+def _relationship_waves(episodes, people, never_used, n_waves, starts, ends, size, rng):
+    waves, ratings = [], []
+    for period in range(n_waves):
+        declined = n_waves > 1 and period >= n_waves - max(1, n_waves // 4)
+        answers, experience = draw_wave(people, never_used, declined, size, rng)
+        wave = (ends[period] - WAVE_DAYS, ends[period] - 1)
+        asked = invite_wave(answers, episodes, period, wave, people, size, rng)
+        ratings.append(
+            raw_answers(asked, people, experience, never_used, declined, size, rng)
+        )
+        waves.append(asked)
+    return pd.concat(waves, ignore_index=True), pd.concat(ratings, ignore_index=True)
+
+
+def _assemble(people, episodes, waves, ratings, quarters, size, seed, rng):
+    first_day = pd.PeriodIndex([quarters[0].replace("-Q", "Q")], freq="Q").start_time[0]
+    customers = customer_table(people, episodes, first_day, size, rng)
+    transactional = transactional_table(episodes, customers, quarters, first_day)
+    relationship = relationship_table(waves, ratings, customers, quarters, first_day)
+    return Programme(
+        transactional=transactional,
+        relationship=relationship,
+        invitations=invitation_table(
+            episodes, waves, customers, quarters, first_day, size
+        ),
+        customers=customers,
+        truth=true_quantities(episodes, waves, len(people), size),
+        mechanisms=size,
+        periods=quarters,
+        seed=int(seed),
+        _episodes=episodes,
+        _waves=waves,
+    )

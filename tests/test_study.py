@@ -1,0 +1,340 @@
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxlab import check_answers, load_study
+from cxlab.survey.scales import REASONS
+
+STUDY = """
+[study]
+name = "small"
+title = "A small study"
+
+[scales.rating]
+range = [1, 5]
+bins = { low = [1, 3], top = [4, 5] }
+missing = { 6 = "never used", 99 = "don't know", "N/A" = "never used" }
+labels = { 5 = "Excellent" }
+metrics = ["mean", "top box"]
+
+[tables.answers]
+files = { 2024 = "old.csv", 2025 = "new.csv" }
+ignore = ["Comment*"]
+
+[tables.answers.columns.respondent]
+column = "ID"
+role = "id"
+
+[tables.answers.columns.weight]
+role = "weight"
+
+[tables.answers.columns.stratum]
+role = "strata"
+
+[tables.answers.columns.site]
+role = "cluster"
+
+[tables.answers.columns.gender]
+role = "segment"
+values = { 1 = "Male", 2 = "Female" }
+missing = { 0 = "no answer" }
+
+[tables.answers.columns.overall]
+column = { 2024 = "Q1", 2025 = "Q1ALL" }
+role = "outcome"
+scale = "rating"
+
+[tables.answers.columns.wifi]
+column = { 2025 = "Q2" }
+role = "touchpoint"
+scale = "rating"
+"""
+OLD = """*ID,WEIGHT ,stratum,site,gender,Q1,Comments
+1,1,a,s1,1,5,fine
+2,1,a,s2,2,4.0,
+3,2,b,s3,0,6,
+"""
+NEW = """ID,weight,stratum,site,gender,Q1ALL,Q2,Comment 2
+1,1,a,s1,2,Excellent,n/a,x
+2,0.5,a,s1,2,,3,x
+3,1,b,,1,99,1,x
+4,1.5,b,s2,2,2,5,x
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Writes the small study, with replacements, and loads it."""
+
+    def write(*replacements, old=OLD, new=NEW):
+        text = STUDY
+        for before, after in replacements:
+            assert before in text
+            text = text.replace(before, after)
+        (tmp_path / "study.toml").write_text(textwrap.dedent(text), encoding="utf-8")
+        (tmp_path / "old.csv").write_text(old, encoding="utf-8")
+        (tmp_path / "new.csv").write_text(new, encoding="utf-8")
+        return load_study(tmp_path)
+
+    return write
+
+
+def test_scores_and_reasons_are_kept_apart(make):
+    answers = make().read(period="2025")
+    assert answers["overall"].tolist()[0] == 5  # a label of the scale
+    assert answers["overall"].isna().tolist() == [False, True, True, False]
+    assert answers["overall_missing"].fillna("-").tolist() == ["-", "no answer", "don't know", "-"]
+    assert answers["wifi_missing"].fillna("-").tolist() == ["never used", "-", "-", "-"]
+
+
+def test_each_cell_has_a_score_or_a_reason_never_both(make):
+    answers = make().read()
+    for name in ("overall", "wifi"):
+        assert (answers[name].notna() ^ answers[f"{name}_missing"].notna()).all()
+        assert set(answers[f"{name}_missing"].dropna()) <= set(REASONS)
+
+
+def test_headers_are_matched_without_asterisk_blanks_and_case(make):
+    answers = make().read(period="2024")
+    assert answers["respondent"].tolist() == ["1", "2", "3"]
+    assert answers["weight"].tolist() == [1.0, 1.0, 2.0]
+
+
+def test_a_question_of_one_wave_is_not_asked_in_the_other(make):
+    answers = make().read(period="2024")
+    assert answers["wifi"].isna().all()
+    assert (answers["wifi_missing"] == "not asked").all()
+
+
+def test_strata_of_two_periods_are_two_strata(make):
+    assert make().read()["stratum"].tolist() == [
+        "2024 a", "2024 a", "2024 b", "2025 a", "2025 a", "2025 b", "2025 b"]  # fmt: skip
+
+
+def test_stratum_clusters_counts_the_whole_design_after_a_filter(make):
+    study = make()
+    assert study.read(period="2025")["stratum_clusters"].tolist() == [1, 1, 2, 2]
+    part = study.read(period="2025", where={"gender": "Female"})
+    assert len(part) == 3
+    assert part["stratum_clusters"].tolist() == [1, 1, 2]
+
+
+def test_segments_keep_the_declared_order(make):
+    answers = make().read(period="2025")
+    assert answers["gender"].cat.categories.tolist() == ["Male", "Female"]
+    assert make().read()["gender"].cat.categories.tolist() == ["Male", "Female"]
+
+
+def test_design_passes_the_declared_columns(make):
+    assert make().design == {
+        "weights": "weight", "strata": "stratum", "cluster": "site",
+        "stratum_clusters": "stratum_clusters"}  # fmt: skip
+
+
+def test_where_takes_lists_and_numbers(make):
+    study = make()
+    assert len(study.read(where={"gender": ["Male", "Female"]})) == 6
+    assert study.read(where={"overall": 5})["respondent"].tolist() == ["1", "1"]
+
+
+def test_check_answers_adds_up(make):
+    study = make()
+    table = check_answers(study.read(), study)
+    assert (table[["answered", *REASONS]].sum(axis=1) == table["n"]).all()
+    assert table.set_index("column").loc["wifi", ["answered", "not asked"]].tolist() == [3, 3]
+    assert table.set_index("column").loc["overall", "ceiling"] == pytest.approx(2 / 4)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [({"gendr": "Male"}, "got 'gendr'. Did you mean 'gender'?"),
+     ({"gender": "Femal"}, "must be 'Female' or 'Male'; got 'Femal'. Did you mean 'Female'?"),
+     ({"gender": "Male", "overall": 2}, "at least one answer"),
+     ({"__import__('os')": 1}, "`where` must be a column")],
+)  # fmt: skip
+def test_bad_where_is_refused(make, where, message):
+    with pytest.raises(
+        ValueError, match=message.replace("?", r"\?").replace("(", r"\(").replace(")", r"\)")
+    ):
+        make().read(where=where)
+
+
+def test_where_that_is_not_a_mapping_is_refused(make):
+    with pytest.raises(TypeError, match="must be a mapping of column to value"):
+        make().read(where="gender == 'Male'")
+
+
+def test_period_that_is_not_there_is_refused(make):
+    with pytest.raises(ValueError, match="`period` must be '2024' or '2025'; got '2026'"):
+        make().read(period="2026")
+
+
+def test_unknown_table_is_refused(make):
+    with pytest.raises(ValueError, match="`table` must be 'answers'; got 'answer'. Did you mean"):
+        make().read("answer")
+
+
+BAD_FILES = {
+    "off the scale": (NEW.replace("x\n4,1.5,b,s2,2,2,5", "x\n4,1.5,b,s2,2,7,5"),
+                      "new.csv, column 'Q1ALL': scores must be whole numbers from 1 to 5; got '7'"),
+    "a half": (NEW.replace(",2,2,5,", ",2,4.5,5,"), "whole numbers from 1 to 5; got '4.5'"),
+    "text in a score": (NEW.replace(",99,1,", ",great,1,"), "got 'great'"),
+    "undeclared code of a segment": (NEW.replace("s2,2,2", "s2,3,2"), "column 'gender': values"),
+    "undeclared column": (NEW.replace("Comment 2", "Extra"), "got 'Extra'"),
+    "missing column": (NEW.replace("Q1ALL", "Q1AL"), "Did you mean 'Q1AL'"),
+    "negative weight": (NEW.replace("2,0.5,", "2,-0.5,"), "weights must be .*got '-0.5'"),
+    "infinite weight": (NEW.replace("2,0.5,", "2,inf,"), "weights must be finite .*got 'inf'"),
+    "blank weight": (NEW.replace("2,0.5,", "2,,"), "weights must be finite"),
+    "repeated id": (NEW.replace("\n2,0.5", "\n1,0.5"), "must be unique; got '1' more than once"),
+    "blank id": (NEW.replace("\n2,0.5", "\n,0.5"), "every row must have an id"),
+    "repeated header": (NEW.replace("stratum", "site"), "unique; got 'site' twice"),
+    "empty file": ("", "must hold a header and answers; it is empty"),
+    "no rows": (NEW.splitlines()[0] + "\n", "at least one answer below its header"),
+    "too many cells": (NEW + "5,1,a,s1,1,5,5,x,too,many\n", "as many cells in each line"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_file_gets_one_sentence(make, case):
+    content, message = BAD_FILES[case]
+    with pytest.raises(ValueError, match=message):
+        make(new=content).read(period="2025")
+
+
+def test_offending_values_are_counted(make):
+    content = NEW.replace(",99,1,", ",11,1,").replace(",2,2,5,", ",2,11,5,")
+    with pytest.raises(ValueError, match=r"got '11' \(and 1 more\)\. If 11 means \"no answer\""):
+        make(new=content).read(period="2025")
+
+
+def test_wrong_encoding_is_named(make, tmp_path):
+    study = make()
+    (tmp_path / "new.csv").write_bytes(NEW.replace("fine", "x").encode() + b"5,1,a,s1,1,5,5,\xe9\n")
+    with pytest.raises(ValueError, match=r'byte 0xe9 .* encoding = "cp1252"'):
+        study.read(period="2025")
+
+
+BAD_STUDIES = {
+    "unknown role": (('role = "id"', 'role = "identity"'), "`role` of 'respondent' must be"),
+    "unknown scale": (('role = "touchpoint"\nscale = "rating"', 'role = "touchpoint"\nscale = "x"'),
+                      "`scale` of 'wifi' must be 'rating'; got 'x'"),
+    "rating without scale": (('role = "touchpoint"\nscale = "rating"', 'role = "touchpoint"'),
+                             "must have a `scale`"),
+    "unknown key": (('role = "weight"', 'role = "weight"\nlable = "w"'),
+                    "got 'lable'. Did you mean 'label'"),
+    "two weights": (('role = "strata"', 'role = "weight"'), "may have one column of role 'weight'"),
+    "both file and files": (('ignore =', 'file = "x.csv"\nignore ='), "got both"),
+    "no title": (('title = "A small study"', ""), "`title` in \\[study\\] must be text"),
+    "not TOML": (("[study]", "[study"), "must be valid TOML"),
+    "metric without bins": (('metrics = ["mean", "top box"]', 'metrics = ["nps"]'), "needs the bins"),
+    "reserved name": (("columns.wifi]", "columns.x_missing]"), "are made on reading"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_STUDIES)
+def test_bad_study_file_gets_one_sentence(make, case):
+    replacement, message = BAD_STUDIES[case]
+    with pytest.raises(ValueError, match=message):
+        make(replacement)
+
+
+def test_nothing_in_a_study_file_is_evaluated(make, tmp_path):
+    marker = tmp_path / "ran"
+    code = f"__import__('pathlib').Path('{marker}').touch()"
+    study = make(('values = { 1 = "Male"', f'values = {{ 1 = "{code}"'))
+    study.read()
+    with pytest.raises(ValueError, match="`where` of 'gender'"):
+        study.read(where={"gender": code + " "})
+    assert not marker.exists()
+
+
+def test_missing_file_names_the_mirror_variable(make, tmp_path, monkeypatch):
+    study = make()
+    (tmp_path / "new.csv").unlink()
+    monkeypatch.delenv("CXLAB_DATA", raising=False)
+    with pytest.raises(FileNotFoundError, match="set CXLAB_DATA to a folder that holds it"):
+        study.read(period="2025")
+
+
+def test_mirror_folder_is_looked_at(make, tmp_path, monkeypatch):
+    study = make()
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (tmp_path / "new.csv").rename(mirror / "new.csv")
+    monkeypatch.setenv("CXLAB_DATA", str(mirror))
+    assert len(study.read(period="2025")) == 4
+
+
+def test_unknown_study_names_the_nearest():
+    with pytest.raises(FileNotFoundError, match="'demo' or 'sfo'.*Did you mean 'demo'"):
+        load_study("dmeo")
+
+
+def test_demo_says_it_is_simulated():
+    study = load_study("demo")
+    assert study.simulated
+    assert study.about.startswith("SIMULATED data, no real customers.")
+
+
+def test_every_demo_table_reads():
+    study = load_study("demo")
+    rows = {name: len(study.read(name)) for name in study.definition.tables}
+    assert rows["customers"] == 2500
+    assert min(rows.values()) > 2000
+
+
+class TestAirport:
+    """Known figures of the airport survey (DESIGN)."""
+
+    def test_rows_per_period(self, sfo):
+        assert sfo.read().groupby("period").size().tolist() == [2958, 3087, 2831, 2809]
+
+    def test_blank_likelihood_is_never_a_score(self, sfo):
+        answers = sfo.read(period="2017")
+        assert answers["recommend"].max() == 10
+        assert answers["recommend"].notna().sum() == 2746
+        assert (answers["recommend_missing"] == "no answer").sum() == 85
+
+    def test_likelihood_was_asked_from_2017_only(self, sfo):
+        answers = sfo.read(period=["2015", "2016"])
+        assert (answers["recommend_missing"] == "not asked").all()
+
+    def test_complete_cases_are_few(self, sfo):
+        answers = sfo.read(period="2017")
+        assert answers[[*sfo.touchpoints, "overall"]].notna().all(axis=1).sum() == 356
+        assert len(sfo.touchpoints) == 23
+
+    def test_missing_clusters_count_as_their_own(self, sfo):
+        answers = sfo.read(period="2018")
+        assert answers["flight_run"].isna().sum() == 12
+        per_stratum = answers.groupby("departure_time")["stratum_clusters"].first()
+        whole = (
+            answers.dropna(subset="flight_run").groupby("departure_time")["flight_run"].nunique()
+        )
+        assert per_stratum.sum() == whole.sum() + 12
+
+    def test_means_and_shares_are_the_known_ones(self, sfo):
+        answers = sfo.read(period="2017")
+        table = check_answers(answers, sfo).set_index("column")
+        assert table.loc["overall", "answered"] == 2688
+        assert table.loc["overall", "mean"] == pytest.approx(4.064360, abs=5e-7)
+        assert table.loc["restaurants", ["answered"]].item() == 2421
+        assert table.loc["restaurants", "mean"] == pytest.approx(3.615448, abs=5e-7)
+        assert table.loc["long_term_parking", "answered"] == 834
+        assert table.loc["long_term_parking", "mean"] == pytest.approx(3.850120, abs=5e-7)
+
+    def test_weighted_overall_means(self, sfo):
+        answers = sfo.read()
+        rated = answers.dropna(subset="overall")
+        means = (rated["overall"] * rated["weight"]).groupby(rated["period"]).sum() / rated.groupby(
+            "period"
+        )["weight"].sum()
+        assert means.round(3).tolist() == [4.044, 4.053, 4.071, 4.042]
+
+
+def test_reading_keeps_types_plain(make):
+    answers = make().read()
+    assert answers["overall"].dtype == np.float64
+    assert isinstance(answers["overall_missing"].dtype, pd.StringDtype)
