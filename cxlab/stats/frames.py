@@ -1,0 +1,163 @@
+"""Any dataframe engine's answers, opened as one lazy narwhals frame.
+
+Every estimator reads rows through here, so that a pandas, Polars or DuckDB frame
+gives the same digits: the query is written once, in narwhals, and pandas frames run
+it inside DuckDB (narwhals' own pandas back end falls back to ``apply``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import duckdb
+import narwhals as nw
+import pandas as pd
+
+from cxlab.survey.messages import got, nearest, unknown
+
+#: Below this many rows a pandas frame is summed on one thread: the order of a threaded
+#: floating-point sum changes from run to run, and its last digits with it.
+SINGLE_THREAD_ROWS = 5_000_000
+
+
+def column_names(data: Any) -> list[str]:
+    """Names of the columns of a dataframe of any engine, in order."""
+    return list(_narwhals(data).collect_schema().names())
+
+
+def check_columns(data: Any, columns: Mapping[str, str | Sequence[str] | None]) -> None:
+    """Refuse column names that the data do not have.
+
+    Parameters
+    ----------
+    data
+        Dataframe of any engine narwhals knows.
+    columns
+        Argument name to the column name(s) given for it; None is passed over.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, the column and the nearest spelling.
+    """
+    names = column_names(data)
+    for argument, wanted in columns.items():
+        for name in as_list(wanted):
+            if name in names:
+                continue
+            near = nearest(name, names)
+            hint = (
+                f"Did you mean '{near}'?" if near else f"The data have {_some(names)}."
+            )
+            raise ValueError(
+                f"`{argument}` must be a column of the data; got '{name}'. {hint}"
+            )
+
+
+def as_list(names: str | Sequence[str] | None) -> list[str]:
+    """One name, several or none, as a list.
+
+    Examples
+    --------
+    >>> as_list("terminal"), as_list(None), as_list(("a", "b"))
+    (['terminal'], [], ['a', 'b'])
+    """
+    if names is None:
+        return []
+    return [names] if isinstance(names, str) else list(names)
+
+
+def scan(data: Any, columns: Iterable[str]) -> nw.LazyFrame:
+    """The named columns as a lazy frame in which NaN is null.
+
+    Parameters
+    ----------
+    data
+        pandas, Polars, DuckDB, Ibis or PySpark frame. Of a pandas frame only the named
+        columns are looked at; mixed ``object`` columns become text.
+    columns
+        Names of columns that exist (see `check_columns`); repeats are dropped.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+    """
+    wanted = list(dict.fromkeys(columns))
+    if isinstance(data, pd.DataFrame):
+        data = _pandas_to_duckdb(data[wanted])
+    lazy = _narwhals(data).select(wanted)
+    schema = lazy.collect_schema()
+    # `a where not (a is NaN)` leaves null where it was NaN, in every engine
+    floats = [name for name, dtype in schema.items() if dtype.is_float()]
+    return lazy.with_columns(
+        [
+            nw.when(~nw.col(name).is_nan()).then(nw.col(name)).alias(name)
+            for name in floats
+        ]
+    )
+
+
+def collect(lazy: nw.LazyFrame) -> pd.DataFrame:
+    """Result of a query as a pandas frame with a fresh index."""
+    return lazy.collect("pandas").to_native().reset_index(drop=True)
+
+
+def check_numeric(
+    lazy: nw.LazyFrame, columns: Mapping[str, str | Sequence[str] | None]
+) -> None:
+    """Refuse text where numbers are needed.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument, the column, and one of its values.
+    """
+    schema = lazy.collect_schema()
+    for argument, wanted in columns.items():
+        for name in as_list(wanted):
+            if schema[name].is_numeric():
+                continue
+            column = nw.col(name)
+            sample = collect(lazy.filter(~column.is_null()).select(column).head(1))
+            value = sample.iloc[0, 0] if len(sample) else schema[name]
+            raise TypeError(
+                f"`{argument}` must be a column of numbers; got {got([str(value)])} in '{name}'. "
+                "Read the file through its study (load_study(...).read()), which turns codes "
+                "and labels into numbers and missing reasons."
+            )
+
+
+def check_choice(argument: str, value: object, choices: Iterable[str]) -> None:
+    """Refuse a value that is not among the choices, naming the nearest spelling."""
+    choices = list(choices)
+    if value not in choices:
+        raise ValueError(unknown(argument, value, choices))
+
+
+def _narwhals(data: Any) -> nw.LazyFrame:
+    try:
+        frame = nw.from_native(data)
+    except TypeError as error:
+        raise TypeError(
+            "`data` must be a pandas, Polars, DuckDB, Ibis or PySpark frame; "
+            f"got {type(data).__name__}. Read answers with load_study(...).read()."
+        ) from error
+    return frame.lazy()
+
+
+def _pandas_to_duckdb(frame: pd.DataFrame) -> duckdb.DuckDBPyRelation:
+    mixed = [name for name in frame.columns if frame[name].dtype == object]
+    if mixed:
+        as_text = {
+            name: frame[name].map(str, na_action="ignore").astype("str")
+            for name in mixed
+        }
+        frame = frame.assign(**as_text)
+    threads: dict[str, Any] = {"threads": 1} if len(frame) < SINGLE_THREAD_ROWS else {}
+    return duckdb.connect(config=threads).from_df(frame)
+
+
+def _some(names: Sequence[str], limit: int = 8) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -1,0 +1,37 @@
+"""Intervals, design-based variances and false-discovery control."""
+
+from cxlab.stats.inference.design import (
+    DesignVariance,
+    design_covariance,
+    design_degrees_of_freedom,
+    design_variance,
+    effective_sample_size,
+)
+from cxlab.stats.inference.intervals import (
+    adjusted_wald_interval,
+    check_level,
+    mean_interval,
+    normal_quantile,
+    score_interval,
+    t_quantile,
+    wald_interval,
+    wilson_interval,
+)
+from cxlab.stats.inference.multiplicity import adjust_p_values
+
+__all__ = [
+    "DesignVariance",
+    "adjust_p_values",
+    "adjusted_wald_interval",
+    "check_level",
+    "design_covariance",
+    "design_degrees_of_freedom",
+    "design_variance",
+    "effective_sample_size",
+    "mean_interval",
+    "normal_quantile",
+    "score_interval",
+    "t_quantile",
+    "wald_interval",
+    "wilson_interval",
+]

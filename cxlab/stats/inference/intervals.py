@@ -1,0 +1,234 @@
+"""Confidence intervals for net scores, shares and means, vectorised over groups.
+
+Counts may be fractional: under a survey design they are effective counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri, stdtrit
+
+Limits = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+#: Adjusted-Wald pseudo-observations: 3/4 promoter, 3/2 passive, 3/4 detractor.
+PSEUDO_EXTREME = 0.75
+PSEUDO_TOTAL = 3.0
+
+#: 60 halvings of an interval of length 2 leave less than 2e-18.
+BISECTIONS = 60
+
+
+def check_level(level: float) -> float:
+    """The level itself, when it is a probability strictly between 0 and 1."""
+    number = isinstance(level, int | float) and not isinstance(level, bool)
+    if not number or not 0 < level < 1:
+        raise ValueError(f"`level` must be between 0 and 1, such as 0.95; got {level}.")
+    return float(level)
+
+
+def normal_quantile(level: float) -> float:
+    """Two-sided normal quantile: 1.96 for a level of 0.95.
+
+    Examples
+    --------
+    >>> round(normal_quantile(0.95), 4)
+    1.96
+    """
+    return float(ndtri(0.5 + check_level(level) / 2))
+
+
+def t_quantile(level: float, df: ArrayLike) -> NDArray[np.float64]:
+    """Two-sided quantile of Student's t; NaN below one degree of freedom.
+
+    Examples
+    --------
+    >>> t_quantile(0.95, [10, 0]).round(3).tolist()
+    [2.228, nan]
+    """
+    df = np.asarray(df, dtype=float)
+    usable = df >= 1
+    return np.where(
+        usable, stdtrit(np.where(usable, df, 1.0), 0.5 + check_level(level) / 2), np.nan
+    )
+
+
+def score_interval(
+    promoters: ArrayLike, detractors: ArrayLike, n: ArrayLike, *, level: float = 0.95
+) -> Limits:
+    """Score interval of a net score (share of promoters less share of detractors).
+
+    Parameters
+    ----------
+    promoters, detractors, n : array_like of float, shape (groups,)
+        Counts, whole or effective; ``promoters + detractors <= n``.
+    level : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    (ndarray, ndarray)
+        Lower and upper limits as fractions, −1 to 1; NaN where ``n`` is 0 or NaN.
+
+    Notes
+    -----
+    A net score is algebraically a difference of paired proportions, with b = promoters
+    and c = detractors. The limits are the δ at which
+    ``|b − c − nδ| / √(n(2q̃(δ) + δ(1 − δ)))`` equals the normal quantile, q̃ being the
+    maximum-likelihood share of detractors given δ. Never of zero width, never outside
+    −1 to 1.
+
+    References
+    ----------
+    Tango (1998), Statistics in Medicine 17, 891–908. Fagerland, Lydersen & Laake (2017),
+    Statistical Analysis of Contingency Tables, chapter 8.
+
+    Examples
+    --------
+    Ten promoters of ten:
+
+    >>> low, high = score_interval([10], [0], [10])
+    >>> round(float(low[0]), 3), round(float(high[0]), 3)
+    (0.445, 1.0)
+    """
+    b, c, n = (np.asarray(values, dtype=float) for values in (promoters, detractors, n))
+    z = normal_quantile(level)
+    usable = n > 0
+    safe_n = np.where(usable, n, 1.0)
+    estimate = np.where(usable, (b - c) / safe_n, 0.0)
+
+    def excess(delta: NDArray[np.float64]) -> NDArray[np.float64]:
+        distance = np.abs(b - c - safe_n * delta)
+        return distance - z * np.sqrt(_null_variance(b, c, safe_n, delta))
+
+    low = _bisect(excess, outside=np.full(n.shape, -1.0), inside=estimate)
+    high = _bisect(excess, outside=np.full(n.shape, 1.0), inside=estimate)
+    return np.where(usable, low, np.nan), np.where(usable, high, np.nan)
+
+
+def _null_variance(b: Any, c: Any, n: Any, delta: Any) -> NDArray[np.float64]:
+    """Variance of b − c when the true difference is ``delta`` (Tango's restricted fit)."""
+    linear = -b - c + (2 * n - b + c) * delta
+    constant = -c * delta * (1 - delta)
+    root = np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0))
+    share = (root - linear) / (4 * n)
+    return np.maximum(n * (2 * share + delta * (1 - delta)), 0)
+
+
+def _bisect(excess: Any, *, outside: NDArray, inside: NDArray) -> NDArray[np.float64]:
+    """Where ``excess`` turns positive between the estimate and the end of the range."""
+    inside = np.array(inside, dtype=float)
+    # an estimate at the very end (all promoters) is its own limit on that side
+    outside = np.where(excess(outside) > 0, outside, np.nan)
+    edge = np.isnan(outside)
+    ends = np.where(edge, inside, outside)
+    for _ in range(BISECTIONS):
+        middle = (ends + inside) / 2
+        beyond = excess(middle) > 0
+        ends = np.where(beyond, middle, ends)
+        inside = np.where(beyond, inside, middle)
+    return (ends + inside) / 2
+
+
+def adjusted_wald_interval(
+    promoters: ArrayLike, detractors: ArrayLike, n: ArrayLike, *, level: float = 0.95
+) -> Limits:
+    """Adjusted-Wald (3, T) interval of a net score, cut at −1 and 1.
+
+    Parameters and returned limits are those of `score_interval`.
+
+    Notes
+    -----
+    Wald's interval after adding 3/4 promoter, 3/2 passive and 3/4 detractor.
+
+    References
+    ----------
+    Sauro & Lewis, MeasuringU (2021), Confidence Intervals for Net Promoter Scores.
+
+    Examples
+    --------
+    >>> low, high = adjusted_wald_interval([15], [8], [36], level=0.9)
+    >>> round(float(low[0]), 2), round(float(high[0]), 2)
+    (-0.02, 0.38)
+    """
+    b, c, n = (np.asarray(values, dtype=float) for values in (promoters, detractors, n))
+    total = np.where(n > 0, n + PSEUDO_TOTAL, np.nan)
+    return _wald(
+        (b + PSEUDO_EXTREME) / total, (c + PSEUDO_EXTREME) / total, total, level
+    )
+
+
+def _wald(p: Any, d: Any, n: Any, level: float) -> Limits:
+    net = p - d
+    standard_error = np.sqrt(np.maximum(p + d - net**2, 0) / n)
+    return wald_interval(
+        net, standard_error, quantile=normal_quantile(level), bounds=(-1, 1)
+    )
+
+
+def wald_interval(
+    estimate: ArrayLike,
+    standard_error: ArrayLike,
+    *,
+    quantile: ArrayLike,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Limits:
+    """Estimate ± quantile × standard error, cut at the bounds.
+
+    Examples
+    --------
+    >>> low, high = wald_interval([0.9], [0.1], quantile=1.96, bounds=(-1, 1))
+    >>> round(float(low[0]), 3), float(high[0])
+    (0.704, 1.0)
+    """
+    estimate = np.asarray(estimate, dtype=float)
+    half = np.asarray(quantile) * np.asarray(standard_error, dtype=float)
+    return np.clip(estimate - half, *bounds), np.clip(estimate + half, *bounds)
+
+
+def mean_interval(
+    estimate: ArrayLike,
+    standard_error: ArrayLike,
+    df: ArrayLike,
+    *,
+    level: float = 0.95,
+) -> Limits:
+    """Student's t interval; NaN below one degree of freedom."""
+    return wald_interval(estimate, standard_error, quantile=t_quantile(level, df))
+
+
+def wilson_interval(share: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> Limits:
+    """Wilson's interval of a share.
+
+    Parameters
+    ----------
+    share : array_like of float
+        0 to 1.
+    n : array_like of float
+        Answers, whole or effective.
+    level : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    (ndarray, ndarray)
+        Limits from 0 to 1; NaN where ``n`` is 0 or NaN.
+
+    References
+    ----------
+    Wilson (1927), JASA 22, 209–212.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval([0.5], [20])
+    >>> round(float(low[0]), 3), round(float(high[0]), 3)
+    (0.299, 0.701)
+    """
+    share, n = np.asarray(share, dtype=float), np.asarray(n, dtype=float)
+    n = np.where(n > 0, n, np.nan)
+    z = normal_quantile(level)
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

@@ -1,0 +1,312 @@
+"""NPS, net scores, top box and means: one row per group, with its interval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from cxlab.stats.metrics.estimates import By, estimate_metrics
+from cxlab.stats.totals import Design
+from cxlab.survey.scales import Metric
+
+Range = tuple[float, float]
+
+NPS_SCALE: Range = (0, 10)
+NPS_PROMOTERS: Range = (9, 10)
+NPS_DETRACTORS: Range = (0, 6)
+
+
+def nps(
+    data: Any,
+    score: str,
+    *,
+    by: By = None,
+    weights: str | None = None,
+    strata: str | None = None,
+    cluster: str | None = None,
+    stratum_clusters: str | None = None,
+    level: float = 0.95,
+    method: str = "score",
+) -> pd.DataFrame:
+    """Net Promoter Score of each group.
+
+    Parameters
+    ----------
+    data
+        pandas, Polars, DuckDB, Ibis or PySpark frame, one row per answer.
+    score : str
+        Column of likelihood to recommend, whole numbers 0 to 10. Null or NaN: no answer,
+        counted in ``n_missing`` and otherwise left out.
+    by : str or list of str, optional
+        Column(s) that make the groups; a row with a null there is in no group.
+    weights, strata, cluster, stratum_clusters : str, optional
+        The survey design, as ``**study.design`` passes it (see `cxlab.stats.totals.Design`).
+        A group is a domain: strata and clusters stay whole.
+    level : float
+        Confidence level, between 0 and 1.
+    method : {"score", "adjusted-wald", "wald"}
+        Kind of interval.
+
+    Returns
+    -------
+    DataFrame
+        One row per group: ``group`` (with ``by``), ``n`` (valid answers), ``promoters``
+        (9–10), ``passives`` (7–8), ``detractors`` (0–6) as counts of answers,
+        ``estimate``, ``se``, ``ci_low``, ``ci_high`` in points from −100 to 100; then
+        ``promoter_share``, ``passive_share``, ``detractor_share`` (weighted, 0 to 1),
+        ``deff``, ``n_eff``, ``df``, ``n_missing`` and ``note``.
+
+    Raises
+    ------
+    ValueError
+        For a column that is not there, a score off the scale, a bad weight.
+    TypeError
+        For text scores.
+
+    Notes
+    -----
+    With shares p of promoters and d of detractors the score is ``p − d`` with variance
+    ``(p + d − (p − d)²)/n``. Under a design the variance is Taylor-linearised, ``deff``
+    is its ratio to the simple one, and the interval uses the effective sample size
+    ``min(n, (n/deff)·(t_{n−1}/t_df)²)``. Fewer than 8 degrees of freedom are noted; below
+    1 there is no interval and the note says why.
+
+    References
+    ----------
+    Reichheld (2003), Harvard Business Review 81(12). Rocks (2016), American Statistician
+    70, 365–372. Tango (1998), Statistics in Medicine 17, 891–908. Korn & Graubard (1998),
+    Survey Methodology 24, 193–201.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"recommend": [10, 10, 9, 8, 7, 3]})
+    >>> nps(answers, "recommend")[["n", "promoters", "detractors", "estimate"]].round(2)
+       n  promoters  detractors  estimate
+    0  6          3           1     33.33
+    """
+    metric = Metric(
+        score, "net", top=NPS_PROMOTERS, bottom=NPS_DETRACTORS, scale=NPS_SCALE
+    )
+    table = estimate_metrics(
+        data,
+        [metric],
+        by=by,
+        design=Design(weights, strata, cluster, stratum_clusters),
+        level=level,
+        method=method,
+    )
+    names = {
+        "tops": "promoters",
+        "middles": "passives",
+        "bottoms": "detractors",
+        "top_share": "promoter_share",
+        "middle_share": "passive_share",
+        "bottom_share": "detractor_share",
+    }
+    return table.drop(columns=["column", "metric", "unit", "unweighted"]).rename(
+        columns=names
+    )
+
+
+def net_score(
+    data: Any,
+    score: str,
+    *,
+    top: Range,
+    bottom: Range,
+    scale: Range | None = None,
+    by: By = None,
+    weights: str | None = None,
+    strata: str | None = None,
+    cluster: str | None = None,
+    stratum_clusters: str | None = None,
+    level: float = 0.95,
+    method: str = "score",
+) -> pd.DataFrame:
+    """Share of the top scores less share of the bottom ones, such as a net CES.
+
+    Parameters
+    ----------
+    data, score, by, weights, strata, cluster, stratum_clusters, level, method
+        As for `nps`.
+    top, bottom : (low, high)
+        Closed ranges of scores; they may not overlap.
+    scale : (low, high), optional
+        Whole numbers that a score may be; anything else is refused.
+
+    Returns
+    -------
+    DataFrame
+        As for `nps`, with ``tops``, ``middles``, ``bottoms`` and their shares.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"effort": [7, 6, 6, 4, 1]})
+    >>> net_score(answers, "effort", top=(6, 7), bottom=(1, 3))["estimate"].item()
+    40.0
+    """
+    check_ranges({"top": top, "bottom": bottom}, scale)
+    metric = Metric(score, "net", top=top, bottom=bottom, scale=scale)
+    table = estimate_metrics(
+        data,
+        [metric],
+        by=by,
+        design=Design(weights, strata, cluster, stratum_clusters),
+        level=level,
+        method=method,
+    )
+    return table.drop(columns=["column", "metric", "unit", "unweighted"])
+
+
+def top_box(
+    data: Any,
+    score: str,
+    *,
+    top: Range,
+    scale: Range | None = None,
+    by: By = None,
+    weights: str | None = None,
+    strata: str | None = None,
+    cluster: str | None = None,
+    stratum_clusters: str | None = None,
+    level: float = 0.95,
+    method: str = "wilson",
+) -> pd.DataFrame:
+    """Per cent of answers in the top box, the usual CSAT.
+
+    Parameters
+    ----------
+    data, score, by, weights, strata, cluster, stratum_clusters, level
+        As for `nps`.
+    top : (low, high)
+        Closed range of scores that count, such as ``(4, 5)`` on a 1–5 scale.
+    scale : (low, high), optional
+        Whole numbers that a score may be; anything else is refused.
+    method : {"wilson", "wald"}
+        Kind of interval; Wilson's uses the effective sample size.
+
+    Returns
+    -------
+    DataFrame
+        One row per group: ``group`` (with ``by``), ``n``, ``tops`` (answers in the box),
+        ``estimate``, ``se``, ``ci_low``, ``ci_high`` in per cent, 0 to 100; then ``deff``,
+        ``n_eff``, ``df``, ``n_missing``, ``note``.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"overall": [5, 4, 4, 2]})
+    >>> top_box(answers, "overall", top=(4, 5))["estimate"].item()
+    75.0
+    """
+    check_ranges({"top": top}, scale)
+    metric = Metric(score, "box", top=top, scale=scale)
+    table = estimate_metrics(
+        data,
+        [metric],
+        by=by,
+        design=Design(weights, strata, cluster, stratum_clusters),
+        level=level,
+        method=method,
+    )
+    unused = [
+        "column",
+        "metric",
+        "unit",
+        "unweighted",
+        "middles",
+        "bottoms",
+        "top_share",
+        "middle_share",
+        "bottom_share",
+    ]
+    return table.drop(columns=unused)
+
+
+def mean_score(
+    data: Any,
+    score: str,
+    *,
+    by: By = None,
+    weights: str | None = None,
+    strata: str | None = None,
+    cluster: str | None = None,
+    stratum_clusters: str | None = None,
+    level: float = 0.95,
+    method: str = "t",
+) -> pd.DataFrame:
+    """Mean score of each group with Student's t interval.
+
+    Parameters
+    ----------
+    data, score, by, weights, strata, cluster, stratum_clusters, level
+        As for `nps`; scores may be any numbers.
+    method : {"t"}
+        Kind of interval.
+
+    Returns
+    -------
+    DataFrame
+        One row per group: ``group`` (with ``by``), ``n``, ``estimate``, ``se``,
+        ``ci_low``, ``ci_high`` in units of the scale; then ``deff``, ``n_eff``, ``df``,
+        ``n_missing``, ``note``.
+
+    Notes
+    -----
+    Degrees of freedom are n − 1, or the design's.
+
+    Examples
+    --------
+    A touchpoint that was not scored is missing, not zero:
+
+    >>> answers = pd.DataFrame({"score": [None, 3, 10, 10, 1]})
+    >>> mean_score(answers, "score")[["n", "estimate", "n_missing"]]
+       n  estimate  n_missing
+    0  4       6.0          1
+    """
+    table = estimate_metrics(
+        data,
+        [Metric(score, "mean")],
+        by=by,
+        design=Design(weights, strata, cluster, stratum_clusters),
+        level=level,
+        method=method,
+    )
+    unused = [
+        "column",
+        "metric",
+        "unit",
+        "unweighted",
+        "tops",
+        "middles",
+        "bottoms",
+        "top_share",
+        "middle_share",
+        "bottom_share",
+    ]
+    return table.drop(columns=unused)
+
+
+def check_ranges(ranges: dict[str, Range], scale: Range | None) -> None:
+    """Refuse boxes that are upside down, off the scale, or overlap."""
+    for name, bounds in ranges.items():
+        pair = (
+            isinstance(bounds, tuple | list)
+            and len(bounds) == 2
+            and bounds[0] <= bounds[1]
+        )
+        if not pair or (
+            scale and not (scale[0] <= bounds[0] and bounds[1] <= scale[1])
+        ):
+            within = f" within the scale {scale[0]} to {scale[1]}" if scale else ""
+            raise ValueError(
+                f"`{name}` must be a range (low, high){within}; got {bounds}. "
+                f"For the best two of five write {name}=(4, 5)."
+            )
+    if len(ranges) == 2 and max(r[0] for r in ranges.values()) <= min(
+        r[1] for r in ranges.values()
+    ):
+        raise ValueError(
+            f"`top` and `bottom` must not overlap; got {ranges['top']} and {ranges['bottom']}. "
+            "Give each score to one box at most."
+        )

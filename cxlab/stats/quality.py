@@ -1,0 +1,244 @@
+"""Is this data fit to use: who used what, straight-lining, repeated answers, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from cxlab.stats.frames import check_columns
+from cxlab.stats.metrics import top_box
+from cxlab.stats.totals import Design, check_design
+
+#: Fewer answered items than this and alike answers say nothing about care.
+MIN_ANSWERED = 5
+
+
+def usage(
+    answers: pd.DataFrame,
+    touchpoints: Sequence[str],
+    *,
+    by: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    weights: str | None = None,
+    strata: str | None = None,
+    cluster: str | None = None,
+    stratum_clusters: str | None = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Per cent of respondents who used each touchpoint, per group.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        As ``study.read()`` gives them: each touchpoint ``x`` with ``x_missing`` beside it.
+    touchpoints : sequence of str
+    labels : mapping of str to str, optional
+        Column to words for the ``touchpoint`` column: ``study.labels``.
+    by, weights, strata, cluster, stratum_clusters, level
+        As for `cxlab.nps`.
+
+    Returns
+    -------
+    DataFrame
+        One row per touchpoint × group: ``touchpoint``, ``group`` (with ``by``), ``n``
+        (who rated it or said "never used"; a blank tells neither), ``estimate``, ``se``,
+        ``ci_low``, ``ci_high`` in per cent, ``users`` (answers), ``n_missing``, ``note``.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"wifi": [4, None, None, 5],
+    ...                         "wifi_missing": [None, "never used", "no answer", None]})
+    >>> usage(answers, ["wifi"])[["touchpoint", "n", "estimate", "n_missing"]].round(1)
+      touchpoint  n  estimate  n_missing
+    0       wifi  3      66.7          1
+    """
+    needed = [*touchpoints, *(f"{name}_missing" for name in touchpoints)]
+    check_columns(answers, {"touchpoints": needed, "by": by})
+    tables, words = [], dict(labels or {})
+    for name in touchpoints:
+        never = answers[f"{name}_missing"].eq("never used").fillna(False).astype(bool)
+        used = answers[name].notna().astype(float).where(answers[name].notna() | never)
+        table = top_box(
+            answers.assign(**{name: used}),
+            name,
+            top=(1, 1),
+            by=by,
+            weights=weights,
+            strata=strata,
+            cluster=cluster,
+            stratum_clusters=stratum_clusters,
+            level=level,
+        )
+        tables.append(table.assign(touchpoint=words.get(name, name)))
+    together = pd.concat(tables, ignore_index=True).rename(columns={"tops": "users"})
+    group = ["group"] if by else []
+    return together[
+        [
+            "touchpoint",
+            *group,
+            "n",
+            "estimate",
+            "se",
+            "ci_low",
+            "ci_high",
+            "users",
+            "n_missing",
+            "note",
+        ]
+    ]
+
+
+def straight_lining(
+    answers: pd.DataFrame, items: Sequence[str], *, min_answered: int = MIN_ANSWERED
+) -> pd.DataFrame:
+    """Respondents who gave every item the same score.
+
+    Parameters
+    ----------
+    answers : DataFrame
+    items : sequence of str
+        Rating columns of one battery.
+    min_answered : int
+        Respondents with fewer answered items are left out.
+
+    Returns
+    -------
+    DataFrame
+        One row per score that was given throughout, and one for all of them:
+        ``score`` (text), ``n`` (respondents with enough answers), ``respondents``,
+        ``share`` (of n, 0 to 1).
+
+    Notes
+    -----
+    Alike answers may be true: someone who is wholly content gives the best score
+    throughout. Look at scores that are not the best one before calling it careless.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"a": [3, 5, 1], "b": [3, 4, None]})
+    >>> straight_lining(answers, ["a", "b"], min_answered=2)
+      score  n  respondents  share
+    0     3  2            1    0.5
+    1   any  2            1    0.5
+    """
+    check_columns(answers, {"items": items})
+    scores = answers[list(items)]
+    enough = scores.notna().sum(axis=1) >= min_answered
+    alike = scores[enough & (scores.min(axis=1) == scores.max(axis=1))].min(axis=1)
+    counts = alike.value_counts().sort_index()
+    table = pd.DataFrame(
+        {
+            "score": [f"{score:g}" for score in counts.index],
+            "respondents": counts.to_numpy(),
+        }
+    )
+    table.loc[len(table)] = ["any", len(alike)]
+    n = int(enough.sum())
+    table.insert(1, "n", n)
+    table["respondents"] = table["respondents"].astype("int64")
+    table["share"] = table["respondents"] / n if n else np.nan
+    return table
+
+
+def repeated_answers(
+    answers: pd.DataFrame, items: Sequence[str], *, min_answered: int = MIN_ANSWERED
+) -> pd.DataFrame:
+    """Sets of rows whose every rating is the same, scores and missing reasons alike.
+
+    Parameters
+    ----------
+    answers : DataFrame
+    items : sequence of str
+        Rating columns, each with its ``_missing`` column.
+    min_answered : int
+        Rows with fewer answered items are left out, and so are rows with one score
+        throughout: chance makes such rows alike.
+
+    Returns
+    -------
+    DataFrame
+        One row: ``n`` (rows looked at), ``sets`` (of alike rows), ``rows`` (in those sets),
+        ``largest`` (rows in the largest).
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"a": [3, 3, 1], "b": [4, 4, 2]})
+    >>> answers = answers.assign(a_missing=None, b_missing=None)
+    >>> repeated_answers(answers, ["a", "b"], min_answered=2)
+       n  sets  rows  largest
+    0  3     1     2        2
+    """
+    reasons = [f"{name}_missing" for name in items]
+    check_columns(answers, {"items": [*items, *reasons]})
+    scores = answers[list(items)]
+    varied = scores.min(axis=1) < scores.max(axis=1)
+    looked = answers[varied & (scores.notna().sum(axis=1) >= min_answered)]
+    sizes = looked.groupby([*items, *reasons], dropna=False).size()
+    alike = sizes[sizes > 1]
+    return pd.DataFrame(
+        {
+            "n": [len(looked)],
+            "sets": [len(alike)],
+            "rows": [int(alike.sum())],
+            "largest": [int(alike.max()) if len(alike) else 0],
+        }
+    )
+
+
+def weight_summary(
+    answers: pd.DataFrame,
+    *,
+    weights: str | None = None,
+    strata: str | None = None,
+    cluster: str | None = None,
+    stratum_clusters: str | None = None,
+) -> pd.DataFrame:
+    """What the weights and clusters do to the sample, before any score is looked at.
+
+    Parameters
+    ----------
+    answers : DataFrame
+    weights, strata, cluster, stratum_clusters : str, optional
+        As for `cxlab.nps`.
+
+    Returns
+    -------
+    DataFrame
+        One row: ``n`` (rows of positive weight), ``smallest``, ``largest``, ``mean``
+        weight, ``kish_deff`` (1 + squared coefficient of variation), ``n_eff`` (n over
+        it), ``strata``, ``clusters``, ``largest_cluster`` (rows), ``without_cluster`` (rows).
+
+    References
+    ----------
+    Kish (1965), Survey Sampling, section 11.2C.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"weight": [1.0, 3.0]})
+    >>> weight_summary(answers, weights="weight")[["n", "kish_deff", "n_eff"]]
+       n  kish_deff  n_eff
+    0  2       1.25    1.6
+    """
+    design = Design(weights, strata, cluster, stratum_clusters)
+    check_design(answers, design)
+    weight = answers[weights] if weights else pd.Series(1.0, index=answers.index)
+    inside = answers[weight > 0]
+    weight = weight[weight > 0]
+    kish = len(weight) * (weight**2).sum() / weight.sum() ** 2
+    sizes = inside.groupby([n for n in (strata, cluster) if n]).size() if cluster else pd.Series()
+    return pd.DataFrame(
+        {
+            "n": [len(weight)],
+            "smallest": [weight.min()],
+            "largest": [weight.max()],
+            "mean": [weight.mean()],
+            "kish_deff": [kish],
+            "n_eff": [len(weight) / kish],
+            "strata": [inside[strata].nunique() if strata else 1],
+            "clusters": [len(sizes) if cluster else len(weight)],
+            "largest_cluster": [int(sizes.max()) if len(sizes) else 1],
+            "without_cluster": [int(inside[cluster].isna().sum()) if cluster else 0],
+        }
+    )

@@ -1,0 +1,331 @@
+import json
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxlab import load_study, mean_score, net_score, nps, scorecard, top_box
+from cxlab.survey.scales import Metric
+
+GOLDEN = Path(__file__).parent / "golden"
+
+#: Of R's printed digits.
+R_DIGITS = 5e-9
+ROUNDING = 1e-9
+
+
+def answers_of(promoters, passives, detractors):
+    return pd.DataFrame({"score": [10] * promoters + [8] * passives + [2] * detractors})
+
+
+def row(table):
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+@pytest.fixture(scope="module")
+def designed():
+    return pd.read_csv(GOLDEN / "survey_design.csv", dtype={"cluster": str})
+
+
+@pytest.fixture(scope="module")
+def from_r():
+    return json.loads((GOLDEN / "survey_design.json").read_text())
+
+
+DESIGN = {"weights": "weight", "strata": "stratum", "cluster": "cluster"}
+
+
+class TestNps:
+    def test_by_hand(self):
+        # 3 of 6 promoters, 1 detractor: p = 1/2, d = 1/6, net 1/3, variance p + d − net²
+        result = row(nps(pd.DataFrame({"s": [10, 10, 9, 8, 7, 3]}), "s"))
+        assert result[["n", "promoters", "passives", "detractors"]].tolist() == [6, 3, 2, 1]
+        assert result["estimate"] == pytest.approx(100 / 3)
+        assert result["se"] == pytest.approx(100 * np.sqrt((1 / 2 + 1 / 6 - 1 / 9) / 6))
+
+    def test_class_boundaries(self, golden_scores):
+        entry = golden_scores["nps.class.boundaries"]
+        result = row(nps(pd.DataFrame({"s": entry["inputs"]["scores"]}), "s"))
+        expected = [entry["expected"][key] for key in ("n_det", "n_pas", "n_pro")]
+        assert result[["detractors", "passives", "promoters"]].tolist() == expected
+
+    def test_population_of_whuber(self, golden_scores):
+        entry = golden_scores["nps.population.whuber"]
+        result = row(nps(answers_of(162, 108, 54), "score"))
+        assert result["estimate"] == pytest.approx(100 * entry["expected"]["nps"], abs=ROUNDING)
+        assert result["se"] == pytest.approx(100 * entry["expected"]["se"], abs=ROUNDING)
+
+    def test_wald_half_width_of_talkstats(self, golden_scores):
+        entry = golden_scores["nps.talkstats"]
+        result = row(nps(answers_of(291, 476, 395), "score", method="wald"))
+        half = (result["ci_high"] - result["ci_low"]) / 2
+        assert round(half, 1) == entry["expected"]["moe_points_1dp"]
+        assert round(result["estimate"]) == entry["expected"]["nps_rounded"]
+
+    def test_wald_of_r_nps(self, golden_scores):
+        entry = golden_scores["nps.Rpkg.onesample"]
+        result = row(nps(answers_of(15, 13, 8), "score", method="wald"))
+        assert result["se"] / 100 == pytest.approx(entry["expected"]["se"], abs=entry["tolerance"])
+        interval = (result[["ci_low", "ci_high"]] / 100).tolist()
+        assert interval == pytest.approx(entry["expected"]["ci"], abs=entry["tolerance"])
+
+    def test_standard_error_of_displayr(self, golden_scores):
+        entry = golden_scores["nps.displayr"]
+        result = row(nps(answers_of(200, 150, 150), "score"))
+        assert result["se"] == pytest.approx(entry["expected"]["se"], abs=entry["tolerance"])
+
+    def test_same_score_different_spread(self, golden_scores):
+        entry = golden_scores["nps.same_score_different_spread"]
+        errors = [
+            row(nps(pd.DataFrame({"s": scores}), "s"))[["estimate", "se"]]
+            for scores in entry["inputs"].values()
+        ]
+        assert [error["estimate"] for error in errors] == [0, 0]
+        n = [len(scores) for scores in entry["inputs"].values()]
+        variances = [(e["se"] / 100) ** 2 * k for e, k in zip(errors, n, strict=True)]
+        assert variances == pytest.approx([1.0, 0.5714], abs=5e-5)
+
+    def test_all_promoters_have_an_interval(self):
+        result = row(nps(answers_of(10, 0, 0), "score"))
+        assert result["estimate"] == 100
+        assert result[["ci_low", "ci_high"]].tolist() == pytest.approx([44.49344, 100], abs=1e-5)
+
+    def test_default_interval_is_the_score_interval(self):
+        result = row(nps(answers_of(15, 13, 8), "score"))
+        assert result[["ci_low", "ci_high"]].tolist() == pytest.approx([-6.77, 42.87], abs=0.005)
+
+    @given(st.lists(st.integers(0, 10), min_size=1, max_size=60))
+    @settings(max_examples=30, deadline=None)
+    def test_is_the_mean_of_plus_and_minus_100(self, scores):
+        values = np.select([np.array(scores) >= 9, np.array(scores) <= 6], [100, -100], 0)
+        result = row(nps(pd.DataFrame({"s": scores}), "s"))
+        assert result["estimate"] == pytest.approx(values.mean(), abs=ROUNDING)
+        assert result["se"] == pytest.approx(values.std() / np.sqrt(len(values)), abs=ROUNDING)
+
+    def test_a_missing_answer_is_not_passive(self):
+        result = row(nps(pd.DataFrame({"s": [10, 10, np.nan, 2]}), "s"))
+        assert result["estimate"] == pytest.approx(100 / 3)
+        assert result["n_missing"] == 1
+
+    def test_no_answers_give_a_row_with_the_reason(self):
+        result = row(nps(pd.DataFrame({"s": [np.nan, np.nan]}), "s"))
+        assert np.isnan(result["estimate"])
+        assert result["note"] == "no valid answer"
+
+
+class TestDesign:
+    @pytest.mark.parametrize(
+        ("name", "design"),
+        [("all", DESIGN), ("weights_only", {"weights": "weight"}),
+         ("strata_only", {"weights": "weight", "strata": "stratum"})],
+    )  # fmt: skip
+    def test_standard_errors_against_r_survey(self, designed, from_r, name, design):
+        result = row(nps(designed, "score", **design))
+        assert result["estimate"] == pytest.approx(from_r[name]["estimate"], abs=R_DIGITS)
+        assert result["se"] == pytest.approx(from_r[name]["se"], abs=R_DIGITS)
+        assert result["df"] == from_r[name]["df"]
+
+    def test_a_group_is_a_domain_against_r_survey(self, designed, from_r):
+        table = nps(designed, "score", by="group", **DESIGN).set_index("group")
+        for name in ("x", "y"):
+            assert table.loc[name, "estimate"] == pytest.approx(
+                from_r[name]["estimate"], abs=R_DIGITS
+            )
+            assert table.loc[name, "se"] == pytest.approx(from_r[name]["se"], abs=R_DIGITS)
+            assert table.loc[name, "df"] == from_r[name]["df"]
+
+    def test_a_filtered_frame_keeps_the_whole_design(self, designed, from_r):
+        alone = designed["cluster"].isna().groupby(designed["stratum"]).sum()
+        whole = designed.groupby("stratum")["cluster"].nunique() + alone
+        told = designed.assign(sampled=designed["stratum"].map(whole))
+        part = told[told["group"] == "x"]
+        result = row(nps(part, "score", stratum_clusters="sampled", **DESIGN))
+        assert result["se"] == pytest.approx(from_r["x"]["se"], abs=R_DIGITS)
+        # without the count the cluster that y alone has answered is forgotten
+        assert row(nps(part, "score", **DESIGN))["se"] != pytest.approx(from_r["x"]["se"], abs=1e-6)
+
+    def test_missing_clusters_are_their_own_and_counted(self, designed):
+        missing = int(designed["cluster"].isna().sum())
+        result = row(nps(designed, "score", **DESIGN))
+        assert missing > 0
+        assert f"{missing} rows without a cluster are clusters of their own" in result["note"]
+
+    def test_few_degrees_of_freedom_are_flagged(self, designed):
+        part = designed[designed["cluster"].isin(["A0", "A1", "A2", "A3"])]
+        assert "only 3 degrees of freedom" in row(nps(part, "score", **DESIGN))["note"]
+
+    def test_one_cluster_gives_no_interval_and_the_reason(self, designed):
+        part = designed[designed["cluster"] == "A0"]
+        result = row(nps(part, "score", **DESIGN))
+        assert np.isnan(result["ci_low"])
+        assert "no interval: fewer than two clusters" in result["note"]
+
+    def test_everyone_alike_takes_the_effect_of_the_weights(self):
+        data = pd.DataFrame({"s": [10] * 20, "w": [1.0, 3.0] * 10})
+        result = row(nps(data, "s", weights="w"))
+        assert result["deff"] == pytest.approx(1.25)
+        assert result["ci_low"] < result["ci_high"] == 100
+        assert "all answers alike" in result["note"]
+
+    def test_zero_weight_is_outside_the_population(self):
+        data = pd.DataFrame({"s": [10, 2, 8, 0], "w": [1.0, 1.0, 1.0, 0.0]})
+        result = row(nps(data, "s", weights="w"))
+        assert result["n"] == 3
+        assert result["estimate"] == pytest.approx(0)
+
+    def test_order_of_rows_changes_no_digit(self, designed):
+        shuffled = designed.sample(frac=1, random_state=3)
+        whole = row(nps(designed, "score", **DESIGN))[["estimate", "se", "ci_low", "ci_high"]]
+        again = row(nps(shuffled, "score", **DESIGN))[["estimate", "se", "ci_low", "ci_high"]]
+        assert whole.astype(float).tolist() == pytest.approx(
+            again.astype(float).tolist(), rel=1e-12
+        )
+
+
+class TestAirport:
+    @pytest.mark.parametrize(
+        ("period", "counts", "plain", "weighted", "se", "df", "deff"),
+        [("2017", [1436, 968, 342], 39.84, 40.398436, 1.524652, 208, 1.327),
+         ("2018", [1268, 935, 447], 30.98, 35.113632, 2.210374, 214, 2.400)],
+    )  # fmt: skip
+    def test_nps_is_the_known_one(self, sfo, period, counts, plain, weighted, se, df, deff):
+        answers = sfo.read(period=period)
+        simple = row(nps(answers, "recommend"))
+        assert simple[["promoters", "passives", "detractors"]].tolist() == counts
+        assert simple["estimate"] == pytest.approx(plain, abs=0.005)
+        result = row(nps(answers, "recommend", **sfo.design))
+        assert result["estimate"] == pytest.approx(weighted, abs=5e-7)
+        assert result["se"] == pytest.approx(se, abs=5e-7)
+        assert result["df"] == df
+        assert result["deff"] == pytest.approx(deff, abs=5e-4)
+
+    def test_eleven_is_never_a_promoter(self, sfo):
+        assert row(nps(sfo.read(period="2017"), "recommend"))["estimate"] != pytest.approx(
+            41.63, abs=0.1
+        )
+
+    def test_top_box_of_overall(self, sfo):
+        result = row(top_box(sfo.read(period="2017"), "overall", top=(4, 5)))
+        assert result["n"] == 2688
+        assert result["estimate"] == pytest.approx(82.068, abs=5e-4)
+
+
+class TestOtherScores:
+    def test_mean_never_zero_fills(self, golden_scores):
+        entry = golden_scores["seed.electronics_outlet"]
+        scores = list(entry["inputs"]["scores"].values())
+        result = row(mean_score(pd.DataFrame({"s": scores}, dtype=float), "s"))
+        assert result["estimate"] == entry["expected"]["mean"]
+        assert result["estimate"] != entry["expected"]["wrong_if_zero_filled"]
+        assert result["n"] == entry["expected"]["n_scored"]
+
+    def test_mean_by_hand(self):
+        result = row(mean_score(pd.DataFrame({"s": [1.0, 2.0, 3.0]}), "s"))
+        assert result["se"] == pytest.approx(1 / np.sqrt(3))
+        assert result["ci_low"] == pytest.approx(2 - 4.302653 / np.sqrt(3), abs=1e-6)
+
+    def test_top_box_by_hand(self):
+        result = row(top_box(pd.DataFrame({"s": [5, 4, 4, 2]}), "s", top=(4, 5)))
+        assert (result["estimate"], result["tops"]) == (75.0, 3)
+        assert result["se"] == pytest.approx(100 * np.sqrt(0.75 * 0.25 / 4))
+
+    def test_net_score_with_nps_boxes_is_nps(self, designed):
+        net = net_score(designed, "score", top=(9, 10), bottom=(0, 6), **DESIGN)
+        same = ["n", "estimate", "se", "ci_low", "ci_high", "deff"]
+        assert net[same].equals(nps(designed, "score", **DESIGN)[same])
+
+    @pytest.mark.parametrize(
+        ("boxes", "message"),
+        [({"top": (7, 6), "bottom": (1, 3)}, "`top` must be a range"),
+         ({"top": (5, 7), "bottom": (1, 5)}, "must not overlap"),
+         ({"top": (6, 8), "bottom": (1, 3), "scale": (1, 7)}, "within the scale 1 to 7")],
+    )  # fmt: skip
+    def test_bad_boxes_are_refused(self, boxes, message):
+        with pytest.raises(ValueError, match=message):
+            net_score(pd.DataFrame({"s": [1, 7]}), "s", **boxes)
+
+
+class TestGroups:
+    def test_groups_in_declared_order(self):
+        kinds = pd.Categorical(["b", "a", "b", "a"], categories=["b", "a"])
+        table = nps(pd.DataFrame({"s": [10, 9, 2, 3], "kind": kinds}), "s", by="kind")
+        assert table["group"].tolist() == ["b", "a"]
+
+    def test_several_columns_make_joint_groups(self):
+        data = pd.DataFrame({"s": [10, 9], "a": ["x", "y"], "b": ["u", "v"]})
+        assert nps(data, "s", by=["a", "b"])["group"].tolist() == ["x · u", "y · v"]
+
+    def test_groups_equal_each_group_alone(self):
+        rng = np.random.default_rng(4)
+        data = pd.DataFrame({"s": rng.integers(0, 11, 300), "g": rng.integers(0, 5, 300)})
+        table = nps(data, "s", by="g").set_index("group")
+        for group, part in data.groupby("g"):
+            alone = row(nps(part, "s"))
+            assert table.loc[group, ["estimate", "se", "ci_low"]].tolist() == pytest.approx(
+                alone[["estimate", "se", "ci_low"]].tolist()
+            )
+
+    def test_a_null_group_is_no_group(self):
+        data = pd.DataFrame({"s": [10, 9, 1], "g": ["x", None, "x"]})
+        assert nps(data, "s", by="g")["n"].tolist() == [2]
+
+
+class TestScorecard:
+    def test_stacks_what_the_study_declares(self):
+        study = load_study("demo")
+        answers = study.read(period="2025-Q4")
+        table = scorecard(answers, study.metrics("outcome"), labels=study.labels, **study.design)
+        alone = row(nps(answers, "recommend", **study.design))
+        line = row(table[table["metric"] == "nps"])
+        same = ["n", "estimate", "se", "ci_low", "ci_high"]
+        assert line[same].tolist() == pytest.approx(alone[same].tolist())
+        assert line["unweighted"] == pytest.approx(row(nps(answers, "recommend"))["estimate"])
+        assert line["label"] == "Likelihood to recommend"
+
+    def test_few_answers_are_flagged(self):
+        table = scorecard(answers_of(5, 3, 2), [Metric("score", "mean")])
+        assert table["note"].tolist() == ["fewer than 30 answers"]
+
+
+@pytest.mark.parametrize("make", [lambda d: d, pl.from_pandas, lambda d: duckdb.from_df(d)],
+                         ids=["pandas", "polars", "duckdb"])  # fmt: skip
+def test_every_engine_gives_the_same_digits(designed, make):
+    expected = nps(designed, "score", by="group", **DESIGN)
+    table = nps(make(designed), "score", by="group", **DESIGN)
+    pd.testing.assert_frame_equal(table, expected, rtol=1e-9)
+
+
+BAD = {
+    "unknown column": ({"score": [1]}, {"score": "scor"}, "column of the data; got 'scor'. Did you mean"),
+    "eleven": ({"score": [1, 11, 11]}, {}, r"whole numbers from 0 to 10; got 11 \(and 1 more\)"),
+    "between the bins": ({"score": [6.5]}, {}, r"whole numbers from 0 to 10; got 6\.5"),
+    "negative weight": ({"score": [1], "w": [-1.0]}, {"weights": "w"}, r"`weights` must be finite .*got '-1\.0'"),
+    "infinite weight": ({"score": [1], "w": [np.inf]}, {"weights": "w"}, "`weights` must be finite"),
+    "null weight": ({"score": [1], "w": [np.nan]}, {"weights": "w"}, "`weights` must be finite"),
+    "null stratum": ({"score": [1, 2], "h": ["a", None]}, {"strata": "h"}, "`strata` must be given"),
+    "unknown method": ({"score": [1]}, {"method": "tango"}, "`method` must be 'score', 'adjusted-wald' or 'wald'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_sentence(case):
+    data, arguments, message = BAD[case]
+    arguments = {"score": "score", **arguments}
+    with pytest.raises(ValueError, match=message):
+        nps(pd.DataFrame(data), **arguments)
+
+
+def test_text_scores_are_refused():
+    with pytest.raises(TypeError, match="`score` must be a column of numbers; got 'ten'"):
+        nps(pd.DataFrame({"score": ["ten"]}), "score")
+
+
+def test_something_else_than_a_frame_is_refused():
+    with pytest.raises(TypeError, match="`data` must be a pandas, Polars, DuckDB"):
+        nps([9, 10], "score")
