@@ -1,0 +1,167 @@
+"""What a report was made from: enough to make it again and to compare."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+#: Packages whose version can change a figure or a page.
+PACKAGES = (
+    "cxlab",
+    "numpy",
+    "scipy",
+    "pandas",
+    "statsmodels",
+    "duckdb",
+    "narwhals",
+    "matplotlib",
+    "seaborn",
+    "papermill",
+    "nbconvert",
+    "ipykernel",
+)
+SCHEMA = 1
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def make_manifest(
+    *,
+    notebook: Path,
+    parameters: Mapping[str, Any],
+    inputs: Sequence[Path],
+    started: str,
+    executed: nbformat.NotebookNode,
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything a report was made from, as JSON can hold it.
+
+    Parameters
+    ----------
+    notebook : Path
+        The source notebook.
+    parameters : mapping
+        Values used, defaults included.
+    inputs : sequence of Path
+        Study file and data files; recorded by name and digest, never by place.
+    started : str
+        As `now` gives it.
+    executed : NotebookNode
+    about : mapping
+        Study, title, period and so on.
+
+    Returns
+    -------
+    dict
+    """
+    return {
+        "schema": SCHEMA,
+        **about,
+        "notebook": {"name": notebook.name, "sha256": file_digest(notebook)},
+        "parameters": dict(parameters),
+        "seed": parameters.get("seed"),
+        "inputs": [{"name": path.name, "sha256": file_digest(path)} for path in inputs],
+        "packages": package_versions(),
+        "python": platform.python_version(),
+        "git": git_state(),
+        "started": started,
+        "ended": now(),
+        "warnings": warnings_of(executed),
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Installed version of each of `PACKAGES`."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the package's checkout and whether it was clean; nulls outside one."""
+    folder = Path(__file__).resolve().parents[2]
+    commit = _git(folder, "rev-parse", "HEAD") if (folder / ".git").exists() else None
+    if commit is None:
+        return {"commit": None, "clean": None}
+    return {"commit": commit, "clean": _git(folder, "status", "--porcelain") == ""}
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def warnings_of(executed: nbformat.NotebookNode) -> list[str]:
+    """Lines that cells wrote to standard error."""
+    return [
+        line
+        for cell in executed.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stderr"
+        for line in output.text.splitlines()
+        if line.strip()
+    ]
+
+
+def checks(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of the checks block that closes a report."""
+    git = manifest["git"]
+    state = {True: "clean", False: "with uncommitted changes", None: ""}[git["clean"]]
+    warned = manifest["warnings"]
+    rows = [
+        (f"Input {entry['name']}", f"SHA-256 {entry['sha256']}") for entry in manifest["inputs"]
+    ]
+    rows += [
+        (
+            f"Notebook {manifest['notebook']['name']}",
+            f"SHA-256 {manifest['notebook']['sha256']}",
+        ),
+        (
+            "Parameters",
+            ", ".join(f"{k} = {v!r}" for k, v in manifest["parameters"].items()),
+        ),
+        ("Seed", "none used" if manifest["seed"] is None else str(manifest["seed"])),
+        (
+            "Commit",
+            f"{git['commit']}, {state}" if git["commit"] else "not in a git checkout",
+        ),
+        (
+            "Versions",
+            ", ".join(f"{k} {v}" for k, v in manifest["packages"].items())
+            + f", Python {manifest['python']}",
+        ),
+        ("Warnings", f"{len(warned)}: {warned[0]}" if warned else "none"),
+        ("Made", f"{manifest['started']} to {manifest['ended']}"),
+    ]
+    return rows

@@ -1,0 +1,191 @@
+"""A notebook's declared parameters, and values checked against them before anything runs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from cxlab.survey.messages import one_of, unknown
+
+_PLAIN = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "list": list,
+    "dict": dict,
+}
+_REQUIRED = object()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's parameters cell: ``name: type = default  # help``.
+
+    Attributes
+    ----------
+    name, help : str
+    annotation : str
+        The declared type as written, such as ``str | None``.
+    default : object
+    """
+
+    name: str
+    annotation: str
+    default: Any
+    help: str = ""
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value is of the declared type.
+
+        Examples
+        --------
+        >>> Parameter("period", "str | None", None).accepts(None)
+        True
+        >>> Parameter("replicates", "int", 100).accepts(True)
+        False
+        """
+        return _accepts(value, ast.parse(self.annotation, mode="eval").body)
+
+    def from_text(self, text: str) -> Any:
+        """The value that a text on the command line stands for, by the declared type only.
+
+        Raises
+        ------
+        ValueError
+            When the text is not of the declared type: nothing is guessed.
+
+        Examples
+        --------
+        >>> Parameter("code", "str", "").from_text("0123")
+        '0123'
+        >>> Parameter("code", "int", 0).from_text("NO")
+        Traceback (most recent call last):
+        ...
+        ValueError: `code` must be int; got 'NO'. ...
+        """
+        if self.accepts(text):
+            return text
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        # literal_eval("0123") fails and "1_000" passes: only plain forms are taken
+        if isinstance(value, str) or "_" in text or not self.accepts(value):
+            raise ValueError(self.refusal(text))
+        return value
+
+    def refusal(self, value: Any) -> str:
+        """Sentence for a value of another type."""
+        return (
+            f"`{self.name}` must be {self.annotation}; got {value!r}. "
+            f"Its default is {self.default!r}."
+        )
+
+
+def read_parameters(notebook: Path) -> dict[str, Parameter]:
+    """Parameters that a notebook declares in its cell tagged ``parameters``.
+
+    Raises
+    ------
+    ValueError
+        When there is no such cell, or a line has another form.
+    """
+    cells = [
+        cell
+        for cell in nbformat.read(notebook, as_version=4).cells
+        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", [])
+    ]
+    if len(cells) != 1:
+        raise ValueError(
+            f"{notebook.name} must have one code cell tagged 'parameters'; got {len(cells)}. "
+            "Tag it in JupyterLab: property inspector, cell tags."
+        )
+    source = cells[0].source
+    lines = source.splitlines()
+    found = {}
+    for statement in ast.parse(source).body:
+        parameter = _parameter(statement, lines, notebook.name)
+        found[parameter.name] = parameter
+    return found
+
+
+def check_parameters(
+    declared: Mapping[str, Parameter], given: Mapping[str, Any], notebook: str
+) -> dict[str, Any]:
+    """Every given value, when all are declared and of the declared type.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not declared, with the nearest spelling.
+    TypeError
+        For a value of another type.
+
+    Examples
+    --------
+    >>> declared = {"period": Parameter("period", "str | None", None)}
+    >>> check_parameters(declared, {"perod": "2017"}, "2-scorecard")
+    Traceback (most recent call last):
+    ...
+    ValueError: `parameters` of '2-scorecard' must be 'period'; got 'perod'. Did you mean 'period'?
+    """
+    for name, value in given.items():
+        if name not in declared:
+            raise ValueError(unknown("parameters", name, declared, of=notebook))
+        if not declared[name].accepts(value):
+            raise TypeError(declared[name].refusal(value))
+    return dict(given)
+
+
+def _parameter(statement: ast.stmt, lines: list[str], notebook: str) -> Parameter:
+    annotated = isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+    if not annotated or statement.value is None:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"{notebook}: every line of the parameters cell must be name: type = default  # help; "
+            f"got '{lines[statement.lineno - 1]}'."
+        )
+    _, _, comment = lines[(statement.end_lineno or statement.lineno) - 1].partition("  # ")
+    return Parameter(
+        name=statement.target.id,  # type: ignore[attr-defined]
+        annotation=ast.unparse(statement.annotation),  # type: ignore[attr-defined]
+        default=ast.literal_eval(statement.value),  # type: ignore[attr-defined]
+        help=comment.strip(),
+    )
+
+
+def _accepts(value: Any, annotation: ast.expr) -> bool:
+    if isinstance(annotation, ast.BinOp):
+        return _accepts(value, annotation.left) or _accepts(value, annotation.right)
+    if isinstance(annotation, ast.Constant):
+        return annotation.value is None and value is None
+    if isinstance(annotation, ast.Subscript):
+        return _accepts_members(value, annotation)
+    kind = _PLAIN.get(annotation.id) if isinstance(annotation, ast.Name) else None
+    if kind is None:
+        raise ValueError(
+            f"a parameter's type must be made of {one_of([*_PLAIN, 'None', 'Literal'])}; "
+            f"got {ast.unparse(annotation)}."
+        )
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
+
+
+def _accepts_members(value: Any, annotation: ast.Subscript) -> bool:
+    outer = ast.unparse(annotation.value)
+    inner = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
+    if outer == "Literal":
+        return value in [ast.literal_eval(choice) for choice in inner]
+    if outer == "list":
+        return isinstance(value, list) and all(_accepts(item, inner[0]) for item in value)
+    if outer == "dict":
+        return isinstance(value, dict) and all(
+            _accepts(key, inner[0]) and _accepts(item, inner[1]) for key, item in value.items()
+        )
+    return _accepts(value, annotation.value)

@@ -1,0 +1,220 @@
+"""How a table or a figure leaves a notebook."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import math
+import os
+import re
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from IPython.display import display
+
+#: Names a folder in which `show` also writes every table at full precision.
+RECORD_VARIABLE = "CXLAB_RECORD"
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> None:
+    """Display a table, rounded, or a figure, with its alt text.
+
+    Parameters
+    ----------
+    result : DataFrame, result with ``.table``, matplotlib Axes or Figure
+        What to display.
+    name : str
+        Lower-case words joined by hyphens; the file name where tables are recorded.
+    alt : str, optional
+        What the figure shows, for people who don't see it. Required for figures.
+    digits : int
+        Decimals of a displayed table. Recorded tables keep full precision.
+
+    Raises
+    ------
+    ValueError
+        For a name that is no file name or stands twice in one recording, or a figure
+        without ``alt``.
+    TypeError
+        For a result that is neither table nor figure.
+
+    Notes
+    -----
+    Where the environment variable ``CXLAB_RECORD`` names a folder, a table is also
+    written there as ``name.csv`` and ``name.json``, unrounded. What is displayed does
+    not depend on it, so JupyterLab, nbval and a report see the same outputs. A figure
+    is displayed with a digest of the numbers drawn, because tests pass over images.
+
+    Examples
+    --------
+    >>> show(pd.DataFrame({"group": ["a"], "estimate": [1 / 3]}), name="thirds")
+    group estimate
+        a     0.33
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"`name` must be lower-case words joined by hyphens; got '{name}'. "
+            "Write it like nps-by-segment."
+        )
+    # a frame may have a column called "table"
+    table = result if isinstance(result, pd.DataFrame) else getattr(result, "table", result)
+    if isinstance(table, pd.DataFrame):
+        _show_table(table, name, digits)
+    elif hasattr(result, "get_figure") or hasattr(result, "savefig"):
+        _show_figure(result, name, alt)
+    else:
+        raise TypeError(
+            "`result` must be a table (DataFrame or a result with .table) or a figure; "
+            f"got {type(result).__name__}. Call show() on what a cxlab function returned."
+        )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A display with its plain text, which is also what a terminal prints."""
+
+    text: str
+    rich: dict[str, str]
+    metadata: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
+        return {"text/plain": self.text, **self.rich}, self.metadata
+
+
+def _show_table(table: pd.DataFrame, name: str, digits: int) -> None:
+    _record(table, name)
+    shared = _shared_note(table)
+    rounded = _rounded(table if shared is None else table.drop(columns="note"), digits)
+    html = rounded.to_html(index=False, border=0, escape=True, classes="cxlab")
+    # columns of numbers are read out with their header, and aligned by the style sheet
+    html = html.replace("<th>", '<th scope="col">')
+    text = rounded.to_string(index=False)
+    if shared:
+        html += f"<p>Note to every row: {escape(shared)}.</p>"
+        text += f"\nNote to every row: {shared}."
+    display(_Shown(text, {"text/html": html}, {}))
+
+
+def _shared_note(table: pd.DataFrame) -> str | None:
+    """The note that all rows share, perhaps empty; None where they differ or there is none."""
+    if "note" not in table or not len(table):
+        return None
+    notes = table["note"].fillna("").astype(str).str.strip().unique()
+    return str(notes[0]) if len(notes) == 1 else None
+
+
+def _rounded(table: pd.DataFrame, digits: int) -> pd.DataFrame:
+    shown = pd.DataFrame(index=table.index)
+    for column in table.columns:
+        values = table[column]
+        if pd.api.types.is_bool_dtype(values):
+            shown[column] = values.map({True: "yes", False: "no"})
+        elif pd.api.types.is_integer_dtype(values):
+            shown[column] = [f"{value:,}" for value in values]
+        elif pd.api.types.is_float_dtype(values):
+            shown[column] = [_number(value, digits) for value in values]
+        else:
+            shown[column] = [
+                "" if value is None or value != value else str(value) for value in values
+            ]
+    return shown
+
+
+def _number(value: float, digits: int) -> str:
+    if math.isnan(value):
+        return "–"
+    text = f"{value:,.{digits}f}"
+    # a rounded −0.00 would read as a sign
+    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text
+
+
+def _record(table: pd.DataFrame, name: str) -> None:
+    folder = os.environ.get(RECORD_VARIABLE)
+    if not folder:
+        return
+    target = Path(folder) / f"{name}.csv"
+    if target.exists():
+        raise ValueError(
+            f"`name` must be used once in a report; got '{name}' again. Name each table apart."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(target, index=False)
+    records = [
+        {str(key): _json_value(value) for key, value in row.items()}
+        for row in table.to_dict(orient="records")
+    ]
+    text = json.dumps(records, ensure_ascii=False, indent=1, allow_nan=False)
+    target.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+
+
+def _json_value(value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is None or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def _show_figure(result: Any, name: str, alt: str | None) -> None:
+    if not alt or not alt.strip():
+        raise ValueError(
+            f"`alt` must say in words what the figure '{name}' shows; got none. "
+            "Name the kind of chart, what is compared, and what stands out."
+        )
+    import matplotlib.pyplot as plt
+
+    figure = result.get_figure() if hasattr(result, "get_figure") else result
+    numbers = drawn_numbers(figure)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    digest = hashlib.sha256("\n".join(numbers).encode()).hexdigest()[:16]
+    text = f"Figure {name}: {alt}\nDrawn: {len(numbers)} numbers, digest {digest}"
+    encoded = base64.b64encode(image.getvalue()).decode("ascii")
+    display(_Shown(text, {"image/png": encoded}, {"image/png": {"alt": alt}}))
+
+
+def drawn_numbers(figure: Any) -> list[str]:
+    """Data coordinates of everything drawn, to six significant digits.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+
+    Returns
+    -------
+    list of str
+        Lines, markers, bars, segments and images of every axes, in drawing order.
+    """
+    numbers: list[float] = []
+    for axes in figure.axes:
+        for line in axes.get_lines():
+            numbers.extend(_flat(line.get_xydata()))
+        for collection in axes.collections:
+            numbers.extend(_flat(collection.get_offsets()))
+            for path in collection.get_paths():
+                numbers.extend(_flat(path.vertices))
+        for patch in axes.patches:
+            numbers.extend(
+                _flat(patch.get_path().transformed(patch.get_patch_transform()).vertices)
+            )
+        for image in axes.get_images():
+            numbers.extend(_flat(image.get_array()))
+    return [f"{number + 0.0:.6g}" for number in numbers]
+
+
+def _flat(values: Any) -> list[float]:
+    import numpy as np
+
+    numbers = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
+    return [float(number) for number in np.ravel(numbers)]

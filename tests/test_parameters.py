@@ -1,0 +1,85 @@
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from cxlab.report.parameters import Parameter, check_parameters, read_parameters
+
+SOURCE = """study: str = "demo"  # a study's name = or path
+period: str | None = None
+replicates: int = 100  # bootstrap
+level: float = 0.95
+fast: bool = False
+where: dict[str, str] | None = None
+method: Literal["score", "wald"] = "score"
+"""
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    def write(source=SOURCE, tags=("parameters",)):
+        book = new_notebook(cells=[new_code_cell(source, metadata={"tags": list(tags)})])
+        path = tmp_path / "9-trial.ipynb"
+        nbformat.write(book, path)
+        return path
+
+    return write
+
+
+def test_declared_parameters_are_read(notebook):
+    declared = read_parameters(notebook())
+    assert list(declared) == ["study", "period", "replicates", "level", "fast", "where", "method"]
+    assert declared["study"].help == "a study's name = or path"
+    assert declared["period"].annotation == "str | None"
+    assert declared["replicates"].default == 100
+
+
+def test_misspelt_parameter_is_refused(notebook):
+    declared = read_parameters(notebook())
+    with pytest.raises(
+        ValueError, match=r"`parameters` of '9-trial' must be .*got 'perod'. Did you mean 'period'"
+    ):
+        check_parameters(declared, {"perod": "2017"}, "9-trial")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("period", 2017), ("replicates", "100"), ("replicates", True), ("replicates", 1.5),
+     ("level", "0.95"), ("fast", 1), ("where", {"a": 1}), ("method", "wlad"), ("study", None)],
+)  # fmt: skip
+def test_wrong_type_is_refused(notebook, name, value):
+    with pytest.raises(TypeError, match=f"`{name}` must be "):
+        check_parameters(read_parameters(notebook()), {name: value}, "9-trial")
+
+
+def test_right_types_pass(notebook):
+    given = {"period": None, "replicates": 5, "level": 1, "where": {"a": "b"}, "method": "wald"}
+    assert check_parameters(read_parameters(notebook()), given, "9-trial") == given
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text", "value"),
+    [("str", "0123", "0123"), ("str", "NO", "NO"), ("str", "None", "None"), ("int", "123", 123),
+     ("bool", "True", True), ("float", "0.9", 0.9), ("list[str]", "['a']", ["a"])],
+)  # fmt: skip
+def test_text_is_read_by_the_declared_type(annotation, text, value):
+    assert Parameter("x", annotation, None).from_text(text) == value
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [("int", "0123"), ("int", "1_000"), ("bool", "NO"), ("bool", "true"), ("int", "1.0"),
+     ("list[str]", "[1]"), ("int", "__import__('os')")],
+)  # fmt: skip
+def test_text_of_another_type_is_refused_not_guessed(annotation, text):
+    with pytest.raises(ValueError, match="`x` must be "):
+        Parameter("x", annotation, 0).from_text(text)
+
+
+def test_notebook_without_the_tag_is_refused(notebook):
+    with pytest.raises(ValueError, match="one code cell tagged 'parameters'; got 0"):
+        read_parameters(notebook(tags=()))
+
+
+def test_line_of_another_form_is_refused(notebook):
+    with pytest.raises(ValueError, match="name: type = default"):
+        read_parameters(notebook("study = 'demo'"))

@@ -1,0 +1,148 @@
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxlab import plot_ends, plot_intervals, plot_parts, plot_runs, show
+from cxlab.report.show import drawn_numbers
+
+TABLE = pd.DataFrame(
+    {
+        "label": ["Wifi", "<script>alert(1)</script>"],
+        "n": [1200, 3],
+        "estimate": [1 / 3, np.nan],
+        "ci_low": [0.1, np.nan],
+        "ci_high": [0.6, np.nan],
+    }
+)
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXLAB_RECORD", str(tmp_path / "tables"))
+    return tmp_path / "tables"
+
+
+def test_display_is_rounded_and_record_is_not(recorded, capsys):
+    show(TABLE, name="scores")
+    assert "0.33" in capsys.readouterr().out
+    again = pd.read_csv(recorded / "scores.csv")
+    assert again.loc[0, "estimate"] == 1 / 3
+    assert json.loads((recorded / "scores.json").read_text())[0]["estimate"] == 1 / 3
+
+
+def test_missing_numbers_are_null_in_json_and_a_dash_on_display(recorded, capsys):
+    show(TABLE, name="scores")
+    assert "–" in capsys.readouterr().out
+    assert json.loads((recorded / "scores.json").read_text())[1]["estimate"] is None
+
+
+def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("CXLAB_RECORD", raising=False)
+    monkeypatch.chdir(tmp_path)
+    show(TABLE, name="scores")
+    assert list(tmp_path.iterdir()) == []
+
+
+def rich(result, monkeypatch, **keywords):
+    shown = []
+    monkeypatch.setattr("cxlab.report.show.display", shown.append)
+    show(result, **keywords)
+    return shown[0]._repr_mimebundle_()
+
+
+def test_text_from_the_data_is_escaped(monkeypatch):
+    data, _ = rich(TABLE, monkeypatch, name="scores")
+    assert "<script>" not in data["text/html"]
+    assert "&lt;script&gt;" in data["text/html"]
+
+
+def test_headers_have_a_scope(monkeypatch):
+    data, _ = rich(TABLE, monkeypatch, name="scores")
+    assert data["text/html"].count('<th scope="col">') == TABLE.shape[1]
+
+
+def test_a_note_that_all_rows_share_stands_once(monkeypatch):
+    data, _ = rich(TABLE.assign(note="few <answers>"), monkeypatch, name="scores")
+    assert data["text/html"].count("few &lt;answers&gt;") == 1
+    assert "note" not in data["text/plain"].splitlines()[0]
+
+
+def test_a_figure_carries_alt_text_and_a_digest(monkeypatch):
+    data, metadata = rich(plot_intervals(TABLE), monkeypatch, name="chart", alt="Two dots.")
+    assert metadata["image/png"]["alt"] == "Two dots."
+    assert "Figure chart: Two dots." in data["text/plain"]
+    assert "digest" in data["text/plain"]
+    assert not plt.get_fignums()
+
+
+def test_the_digest_follows_the_drawn_numbers(monkeypatch):
+    first, _ = rich(plot_intervals(TABLE), monkeypatch, name="chart", alt="x")
+    again, _ = rich(plot_intervals(TABLE), monkeypatch, name="chart", alt="x")
+    moved = TABLE.assign(estimate=[0.34, np.nan])
+    other, _ = rich(plot_intervals(moved), monkeypatch, name="chart", alt="x")
+    assert first["text/plain"] == again["text/plain"] != other["text/plain"]
+
+
+@pytest.mark.parametrize("name", ["Scores", "a b", "../x", "", "a--b", "x/y"])
+def test_a_name_that_is_no_file_name_is_refused(name):
+    with pytest.raises(ValueError, match="`name` must be lower-case words"):
+        show(TABLE, name=name)
+
+
+def test_a_name_twice_is_refused_in_a_report(recorded, capsys):
+    show(TABLE, name="scores")
+    with pytest.raises(ValueError, match="used once in a report; got 'scores' again"):
+        show(TABLE, name="scores")
+
+
+def test_a_figure_without_alt_text_is_refused():
+    with pytest.raises(ValueError, match="`alt` must say in words"):
+        show(plot_intervals(TABLE), name="chart")
+    plt.close("all")
+
+
+def test_something_else_is_refused():
+    with pytest.raises(TypeError, match="must be a table .* got list"):
+        show([1, 2], name="list")
+
+
+class TestPlots:
+    """The artists hold the table's numbers; nothing is computed."""
+
+    def teardown_method(self):
+        plt.close("all")
+
+    def test_intervals_are_those_of_the_table(self):
+        axes = plot_intervals(TABLE.iloc[:1], xlabel="share")
+        (dot,) = axes.get_lines()
+        assert dot.get_xdata().tolist() == [1 / 3]
+        assert axes.collections[0].get_segments()[0][:, 0].tolist() == [0.1, 0.6]
+        assert axes.get_xlabel() == "share"
+        assert axes.get_title() == ""
+
+    def test_second_estimate_is_told_apart_by_its_marker(self):
+        axes = plot_intervals(TABLE.assign(plain=[0.2, 0.3]), compare="plain")
+        assert [line.get_marker() for line in axes.get_lines()] == ["o", "D"]
+
+    def test_parts_reach_one_hundred_per_cent(self):
+        table = pd.DataFrame({"label": ["a", "b"], "x": [1, 3], "y": [3, 1], "z": [0, 0]})
+        axes = plot_parts(table, ["x", "y", "z"])
+        widths = np.array([patch.get_width() for patch in axes.patches]).reshape(2, 2)
+        assert widths.tolist() == [[25, 75], [75, 25]]
+        assert len({patch.get_hatch() for patch in axes.patches}) == 2
+
+    def test_ends_and_runs_draw_on_the_axes_given(self):
+        ends = pd.DataFrame({"label": ["a"], "floor": [0.1], "ceiling": [0.4]})
+        axes = plt.subplots()[1]
+        assert plot_ends(ends, ax=axes) is axes
+        assert [line.get_xdata().tolist() for line in axes.get_lines()] == [[10], [40]]
+        runs = plot_runs(TABLE.iloc[:1].assign(period="2025"), target=0.5)
+        assert runs.get_lines()[0].get_ydata().tolist() == [1 / 3]
+
+    def test_drawn_numbers_are_what_was_drawn(self):
+        axes = plt.subplots()[1]
+        axes.plot([1, 2], [3, 4])
+        assert drawn_numbers(axes.figure) == ["1", "3", "2", "4"]
