@@ -26,7 +26,7 @@ report: $(READY)  ## Set up, run the main job on the demo study, print the index
 
 test: $(READY)  ## Set up and run everything: unit tests, doctests, notebooks
 	$(BIN)/python -m pytest -p no:nbval -n auto --doctest-modules cxlab tests
-	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -n auto notebooks
+	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -n auto --dist loadfile notebooks
 
 lab: $(READY)  ## Open JupyterLab on the first notebook
 	$(BIN)/jupyter lab notebooks/0-start-here.ipynb
