@@ -52,9 +52,7 @@ def main() -> None:
     metavar="NAME=VALUE",
     help="Any other parameter that a notebook declares.",
 )
-@click.option(
-    "--output", default="reports", show_default=True, help="Folder of all reports."
-)
+@click.option("--output", default="reports", show_default=True, help="Folder of all reports.")
 @one_sentence
 def report(
     study: str,
@@ -101,12 +99,8 @@ def study_check(name_or_path: str, period: str | None) -> None:
     loaded = load_study(name_or_path)
     click.echo(loaded.about)
     for name in loaded.definition.tables:
-        answers = loaded.read(
-            name, period=period if name == loaded.definition.main else None
-        )
-        click.echo(
-            f"\n{name}: {len(answers):,} rows, {answers['period'].nunique()} period(s)"
-        )
+        answers = loaded.read(name, period=period if name == loaded.definition.main else None)
+        click.echo(f"\n{name}: {len(answers):,} rows, {answers['period'].nunique()} period(s)")
         table = check_answers(answers, loaded, name)
         if len(table):
             shown = table.drop(columns=["label", "out_of_range"])

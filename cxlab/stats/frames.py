@@ -47,12 +47,8 @@ def check_columns(data: Any, columns: Mapping[str, str | Sequence[str] | None]) 
             if name in names:
                 continue
             near = nearest(name, names)
-            hint = (
-                f"Did you mean '{near}'?" if near else f"The data have {_some(names)}."
-            )
-            raise ValueError(
-                f"`{argument}` must be a column of the data; got '{name}'. {hint}"
-            )
+            hint = f"Did you mean '{near}'?" if near else f"The data have {_some(names)}."
+            raise ValueError(f"`{argument}` must be a column of the data; got '{name}'. {hint}")
 
 
 def as_list(names: str | Sequence[str] | None) -> list[str]:
@@ -91,10 +87,7 @@ def scan(data: Any, columns: Iterable[str]) -> nw.LazyFrame:
     # `a where not (a is NaN)` leaves null where it was NaN, in every engine
     floats = [name for name, dtype in schema.items() if dtype.is_float()]
     return lazy.with_columns(
-        [
-            nw.when(~nw.col(name).is_nan()).then(nw.col(name)).alias(name)
-            for name in floats
-        ]
+        [nw.when(~nw.col(name).is_nan()).then(nw.col(name)).alias(name) for name in floats]
     )
 
 
@@ -103,9 +96,7 @@ def collect(lazy: nw.LazyFrame) -> pd.DataFrame:
     return lazy.collect("pandas").to_native().reset_index(drop=True)
 
 
-def check_numeric(
-    lazy: nw.LazyFrame, columns: Mapping[str, str | Sequence[str] | None]
-) -> None:
+def check_numeric(lazy: nw.LazyFrame, columns: Mapping[str, str | Sequence[str] | None]) -> None:
     """Refuse text where numbers are needed.
 
     Raises
@@ -149,10 +140,7 @@ def _narwhals(data: Any) -> nw.LazyFrame:
 def _pandas_to_duckdb(frame: pd.DataFrame) -> duckdb.DuckDBPyRelation:
     mixed = [name for name in frame.columns if frame[name].dtype == object]
     if mixed:
-        as_text = {
-            name: frame[name].map(str, na_action="ignore").astype("str")
-            for name in mixed
-        }
+        as_text = {name: frame[name].map(str, na_action="ignore").astype("str") for name in mixed}
         frame = frame.assign(**as_text)
     threads: dict[str, Any] = {"threads": 1} if len(frame) < SINGLE_THREAD_ROWS else {}
     return duckdb.connect(config=threads).from_df(frame)

@@ -143,9 +143,7 @@ def _one_pass(
     keys["stratum"] = nw.col(design.strata) if design.strata else nw.lit(0)
     if design.cluster:
         keys["cluster"] = nw.col(design.cluster)
-    values = {
-        f"value_{i}": expr.cast(nw.Float64) for i, expr in enumerate(scores.values())
-    }
+    values = {f"value_{i}": expr.cast(nw.Float64) for i, expr in enumerate(scores.values())}
     sampled = (
         {"sampled": nw.col(design.stratum_clusters).cast(nw.Float64)}
         if design.stratum_clusters
@@ -185,21 +183,13 @@ def _totals(
     counts = wide.groupby("group_code")["rows"].sum()
     rows = counts.reindex(range(len(groups)), fill_value=0).astype("int64")
     # sorted, so that the order in which an engine returns groups changes no digit
-    wide = wide.sort_values(
-        ["group_code", "stratum", "cluster"], kind="stable", key=_sort_key
-    )
+    wide = wide.sort_values(["group_code", "stratum", "cluster"], kind="stable", key=_sort_key)
     sums = {}
     for i, name in enumerate(names):
         part = wide[["group_code", "stratum", "cluster", *(f"{s}_{i}" for s in SUMS)]]
-        sums[name] = part.rename(columns={f"{s}_{i}": s for s in SUMS}).reset_index(
-            drop=True
-        )
-    lone = (
-        int(wide.loc[wide["cluster"].isna(), "all_rows"].sum()) if design.cluster else 0
-    )
-    return Totals(
-        sums=sums, groups=groups, rows=rows, clusters=clusters, lone_rows=lone
-    )
+        sums[name] = part.rename(columns={f"{s}_{i}": s for s in SUMS}).reset_index(drop=True)
+    lone = int(wide.loc[wide["cluster"].isna(), "all_rows"].sum()) if design.cluster else 0
+    return Totals(sums=sums, groups=groups, rows=rows, clusters=clusters, lone_rows=lone)
 
 
 def _sort_key(column: pd.Series) -> pd.Series:
@@ -235,19 +225,13 @@ def _number_groups(
 
 def _in_declared_order(values: pd.Series, data: Any, name: str) -> pd.Series:
     """Categories keep the order that the study declares."""
-    if isinstance(data, pd.DataFrame) and isinstance(
-        data[name].dtype, pd.CategoricalDtype
-    ):
-        return pd.Series(
-            pd.Categorical(values, categories=data[name].cat.categories), values.index
-        )
+    if isinstance(data, pd.DataFrame) and isinstance(data[name].dtype, pd.CategoricalDtype):
+        return pd.Series(pd.Categorical(values, categories=data[name].cat.categories), values.index)
     return values
 
 
 def _check_design(lazy: nw.LazyFrame, design: Design) -> None:
-    check_numeric(
-        lazy, {"weights": design.weights, "stratum_clusters": design.stratum_clusters}
-    )
+    check_numeric(lazy, {"weights": design.weights, "stratum_clusters": design.stratum_clusters})
     if design.weights:
         weight = nw.col(design.weights).cast(nw.Float64)
         good = (weight >= 0) & (weight < float("inf"))

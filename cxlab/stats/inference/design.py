@@ -32,9 +32,7 @@ class DesignVariance:
     lonely_strata: int
 
 
-def design_variance(
-    totals: pd.DataFrame, clusters: pd.Series, *, domains: int
-) -> DesignVariance:
+def design_variance(totals: pd.DataFrame, clusters: pd.Series, *, domains: int) -> DesignVariance:
     """Taylor variance of each domain's estimate from its linearised totals.
 
     Parameters
@@ -75,9 +73,7 @@ def design_variance(
     per_stratum = totals.groupby(["domain", "stratum"], sort=False, dropna=False)[
         ["total", "squares"]
     ].sum()
-    sampled = clusters.reindex(per_stratum.index.get_level_values("stratum")).to_numpy(
-        float
-    )
+    sampled = clusters.reindex(per_stratum.index.get_level_values("stratum")).to_numpy(float)
     spread = _stratum_spread(
         per_stratum["squares"].to_numpy(), per_stratum["total"].to_numpy() ** 2, sampled
     )
@@ -147,14 +143,10 @@ def _stratum_spread(
 ) -> NDArray[np.float64]:
     lonely = sampled <= 1
     divisor = np.where(lonely, 1.0, sampled - 1)
-    return np.where(
-        lonely, squares, sampled / divisor * (squares - squared_total / sampled)
-    )
+    return np.where(lonely, squares, sampled / divisor * (squares - squared_total / sampled))
 
 
-def design_degrees_of_freedom(
-    clusters: ArrayLike, strata: ArrayLike
-) -> NDArray[np.float64]:
+def design_degrees_of_freedom(clusters: ArrayLike, strata: ArrayLike) -> NDArray[np.float64]:
     """Clusters holding a valid answer less strata holding one.
 
     Examples

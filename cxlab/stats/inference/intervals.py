@@ -155,17 +155,13 @@ def adjusted_wald_interval(
     """
     b, c, n = (np.asarray(values, dtype=float) for values in (promoters, detractors, n))
     total = np.where(n > 0, n + PSEUDO_TOTAL, np.nan)
-    return _wald(
-        (b + PSEUDO_EXTREME) / total, (c + PSEUDO_EXTREME) / total, total, level
-    )
+    return _wald((b + PSEUDO_EXTREME) / total, (c + PSEUDO_EXTREME) / total, total, level)
 
 
 def _wald(p: Any, d: Any, n: Any, level: float) -> Limits:
     net = p - d
     standard_error = np.sqrt(np.maximum(p + d - net**2, 0) / n)
-    return wald_interval(
-        net, standard_error, quantile=normal_quantile(level), bounds=(-1, 1)
-    )
+    return wald_interval(net, standard_error, quantile=normal_quantile(level), bounds=(-1, 1))
 
 
 def wald_interval(

@@ -51,11 +51,7 @@ def metric_value(metric: Metric) -> nw.Expr:
     inside = nw.when(score.is_between(*metric.top)).then(nw.lit(1.0))
     rest: Any = nw.lit(0.0)
     if metric.kind == "net" and metric.bottom is not None:
-        rest = (
-            nw.when(score.is_between(*metric.bottom))
-            .then(nw.lit(-1.0))
-            .otherwise(nw.lit(0.0))
-        )
+        rest = nw.when(score.is_between(*metric.bottom)).then(nw.lit(-1.0)).otherwise(nw.lit(0.0))
     return nw.when(~score.is_null()).then(inside.otherwise(rest))
 
 
@@ -119,25 +115,17 @@ def estimate_metrics(
 
 def _check_scores(lazy: nw.LazyFrame, metrics: Sequence[Metric]) -> None:
     check_numeric(lazy, {"score": [metric.column for metric in metrics]})
-    distinct = list(
-        {(metric.column, metric.scale): metric for metric in metrics}.values()
-    )
+    distinct = list({(metric.column, metric.scale): metric for metric in metrics}.values())
     counts = collect(
         lazy.select(
-            nw.when(_off(metric))
-            .then(nw.lit(1))
-            .otherwise(nw.lit(0))
-            .sum()
-            .alias(f"off_{i}")
+            nw.when(_off(metric)).then(nw.lit(1)).otherwise(nw.lit(0)).sum().alias(f"off_{i}")
             for i, metric in enumerate(distinct)
         )
     )
     for i, metric in enumerate(distinct):
         if counts.loc[0, f"off_{i}"] > 0:
             bad = collect(lazy.filter(_off(metric)).select(nw.col(metric.column)))
-            raise ValueError(
-                _off_scale(metric, [_plain(value) for value in bad.iloc[:, 0]])
-            )
+            raise ValueError(_off_scale(metric, [_plain(value) for value in bad.iloc[:, 0]]))
 
 
 def _off(metric: Metric) -> nw.Expr:
@@ -149,9 +137,7 @@ def _off(metric: Metric) -> nw.Expr:
 
 def _off_scale(metric: Metric, values: list[float]) -> str:
     if metric.scale is None:
-        return (
-            f"`score` must be finite numbers; got {got(values)} in '{metric.column}'."
-        )
+        return f"`score` must be finite numbers; got {got(values)} in '{metric.column}'."
     low, high = (_plain(bound) for bound in metric.scale)
     return (
         f"`score` must be whole numbers from {low} to {high}; got {got(values)} in "
@@ -176,9 +162,7 @@ def _one_metric(
     sums = totals.sums[name]
     groups = len(totals.groups)
     numeric = sums.drop(columns=["stratum", "cluster"])
-    per_group = (
-        numeric.groupby("group_code").sum().reindex(range(groups), fill_value=0.0)
-    )
+    per_group = numeric.groupby("group_code").sum().reindex(range(groups), fill_value=0.0)
     facts = _facts(per_group, metric)
     if design.simple:
         spread = _simple_spread(facts, metric)
@@ -211,9 +195,7 @@ def _facts(per_group: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     facts["top_share"] = (square + mean) / 2
     # an empty share must read 0, not the −1e-17 that rounding leaves
     facts["bottom_share"] = ((square - mean) / 2).clip(lower=0)
-    facts["middle_share"] = (1 - facts["top_share"] - facts["bottom_share"]).clip(
-        lower=0
-    )
+    facts["middle_share"] = (1 - facts["top_share"] - facts["bottom_share"]).clip(lower=0)
     return facts
 
 
@@ -251,9 +233,7 @@ def _design_spread(
     df = _degrees_of_freedom(sums, groups=len(facts))
     simple = _simple_variance(facts, metric)
     # a variance this far below the simple one is rounding of "everyone alike"
-    alike = ~(
-        (result.variance > 1e-14 * facts["square"].clip(lower=1e-300)) & (simple > 0)
-    )
+    alike = ~((result.variance > 1e-14 * facts["square"].clip(lower=1e-300)) & (simple > 0))
     deff = pd.Series(result.variance / simple.where(simple > 0), facts.index)
     deff = deff.where(~alike, np.maximum(1.0, facts["kish"]))
     spread = pd.DataFrame({"variance": result.variance, "deff": deff, "df": df})
@@ -298,18 +278,14 @@ def _notes(
 ) -> list[str]:
     common = []
     if totals.lone_rows:
-        common.append(
-            f"{totals.lone_rows:,} rows without a cluster are clusters of their own"
-        )
+        common.append(f"{totals.lone_rows:,} rows without a cluster are clusters of their own")
     if lonely:
         common.append(f"{lonely} strata with one cluster centred on the whole sample")
     notes = []
     for n, df, same in zip(facts["n"], spread["df"], alike, strict=True):
         own = []
         if n and df < 1:
-            own.append(
-                "no interval: fewer than two clusters in a stratum hold an answer"
-            )
+            own.append("no interval: fewer than two clusters in a stratum hold an answer")
         elif n and df < FEW_DEGREES_OF_FREEDOM:
             own.append(f"only {df:.0f} degrees of freedom")
         if n and same:
@@ -340,16 +316,10 @@ def _interval(
     if method == "wilson":
         return wilson_interval(top, size, level=level)
     if method == "t":
-        return mean_interval(
-            facts["estimate"], standard_error, spread["df"], level=level
-        )
-    quantile = (
-        normal_quantile(level) if design.simple else t_quantile(level, spread["df"])
-    )
+        return mean_interval(facts["estimate"], standard_error, spread["df"], level=level)
+    quantile = normal_quantile(level) if design.simple else t_quantile(level, spread["df"])
     bounds = (-1.0, 1.0) if metric.kind == "net" else (0.0, 1.0)
-    return wald_interval(
-        facts["estimate"], standard_error, quantile=quantile, bounds=bounds
-    )
+    return wald_interval(facts["estimate"], standard_error, quantile=quantile, bounds=bounds)
 
 
 def _result_table(
@@ -391,7 +361,5 @@ def group_labels(groups: pd.DataFrame) -> pd.Series:
     """One label per group: the value itself, or several joined by a middle dot."""
     if groups.shape[1] == 1:
         only = groups.iloc[:, 0]
-        return (
-            only.astype(object) if isinstance(only.dtype, pd.CategoricalDtype) else only
-        )
+        return only.astype(object) if isinstance(only.dtype, pd.CategoricalDtype) else only
     return groups.astype("str").agg(" · ".join, axis=1)

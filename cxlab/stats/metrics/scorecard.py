@@ -60,9 +60,7 @@ def scorecard(
     table = estimate_metrics(data, metrics, by=by, design=design, level=level)
     words = dict(labels or {})
     table.insert(0, "label", [words.get(name, name) for name in table["column"]])
-    table["note"] = [
-        _size_note(n, note) for n, note in zip(table["n"], table["note"], strict=True)
-    ]
+    table["note"] = [_size_note(n, note) for n, note in zip(table["n"], table["note"], strict=True)]
     group = ["group"] if "group" in table else []
     return table[
         [

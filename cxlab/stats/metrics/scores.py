@@ -85,9 +85,7 @@ def nps(
        n  promoters  detractors  estimate
     0  6          3           1     33.33
     """
-    metric = Metric(
-        score, "net", top=NPS_PROMOTERS, bottom=NPS_DETRACTORS, scale=NPS_SCALE
-    )
+    metric = Metric(score, "net", top=NPS_PROMOTERS, bottom=NPS_DETRACTORS, scale=NPS_SCALE)
     table = estimate_metrics(
         data,
         [metric],
@@ -104,9 +102,7 @@ def nps(
         "middle_share": "passive_share",
         "bottom_share": "detractor_share",
     }
-    return table.drop(columns=["column", "metric", "unit", "unweighted"]).rename(
-        columns=names
-    )
+    return table.drop(columns=["column", "metric", "unit", "unweighted"]).rename(columns=names)
 
 
 def net_score(
@@ -290,14 +286,8 @@ def mean_score(
 def check_ranges(ranges: dict[str, Range], scale: Range | None) -> None:
     """Refuse boxes that are upside down, off the scale, or overlap."""
     for name, bounds in ranges.items():
-        pair = (
-            isinstance(bounds, tuple | list)
-            and len(bounds) == 2
-            and bounds[0] <= bounds[1]
-        )
-        if not pair or (
-            scale and not (scale[0] <= bounds[0] and bounds[1] <= scale[1])
-        ):
+        pair = isinstance(bounds, tuple | list) and len(bounds) == 2 and bounds[0] <= bounds[1]
+        if not pair or (scale and not (scale[0] <= bounds[0] and bounds[1] <= scale[1])):
             within = f" within the scale {scale[0]} to {scale[1]}" if scale else ""
             raise ValueError(
                 f"`{name}` must be a range (low, high){within}; got {bounds}. "

@@ -41,11 +41,7 @@ def response_probability(
 
 def rank_within(customer: np.ndarray) -> np.ndarray:
     """0, 1, 2, … within each customer; rows are in order of customer."""
-    first = (
-        np.r_[0, np.flatnonzero(np.diff(customer)) + 1]
-        if len(customer)
-        else np.empty(0, int)
-    )
+    first = np.r_[0, np.flatnonzero(np.diff(customer)) + 1] if len(customer) else np.empty(0, int)
     lengths = np.diff(np.r_[first, len(customer)])
     return np.arange(len(customer)) - np.repeat(first, lengths)
 
@@ -60,9 +56,7 @@ def invite_episodes(
     drawn = rng.random(len(episodes)) < probability
     suppressed = np.zeros(len(episodes), dtype=bool)
     if size.transactional_quarantine:
-        suppressed = _quarantine(
-            customer, time, drawn, n_customers, size.transactional_quarantine
-        )
+        suppressed = _quarantine(customer, time, drawn, n_customers, size.transactional_quarantine)
     return episodes.assign(
         probability=probability, suppressed=suppressed, invited=drawn & ~suppressed
     )

@@ -60,8 +60,6 @@ def _csv(frame: pd.DataFrame, dates: str) -> str:
 
 def _gzip(data: bytes) -> bytes:
     buffer = io.BytesIO()
-    with gzip.GzipFile(
-        filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=9
-    ) as file:
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=9) as file:
         file.write(data)
     return buffer.getvalue()

@@ -63,15 +63,12 @@ def draw_episodes(
     A trip has one moment in its period; its episodes lie within the following day. Every
     episode has the score it *would* get, whether or not anyone is asked.
     """
-    trips = rng.poisson(
-        customers["rate"].to_numpy()[:, None], (len(customers), len(starts))
-    )
+    trips = rng.poisson(customers["rate"].to_numpy()[:, None], (len(customers), len(starts)))
     trip_customer, trip_period = _repeat(trips)
     length = (ends - starts)[trip_period]
     trip_time = starts[trip_period] + rng.random(len(trip_period)) * (length - 1)
     met = (
-        rng.random((len(trip_customer), len(EPISODE_CELLS)))
-        < EPISODE_CELLS["per_trip"].to_numpy()
+        rng.random((len(trip_customer), len(EPISODE_CELLS))) < EPISODE_CELLS["per_trip"].to_numpy()
     )
     trip, cell = np.nonzero(met)
     episodes = pd.DataFrame(
@@ -83,9 +80,7 @@ def draw_episodes(
             "time": trip_time[trip] + rng.random(len(trip)) * 0.9,
         }
     )
-    episodes = episodes.sort_values(
-        ["customer", "time"], kind="stable", ignore_index=True
-    )
+    episodes = episodes.sort_values(["customer", "time"], kind="stable", ignore_index=True)
     return _with_potential_scores(episodes, customers, len(trip_customer), size, rng)
 
 
@@ -126,13 +121,9 @@ def _with_potential_scores(
         + size.channel_effect * SURVEY_CHANNEL_SHIFT[channel]
         - size.delay_effect * np.log1p(delay)
     )
-    satisfaction = np.clip(
-        np.rint(experience / 2.2 + 0.3 * rng.standard_normal(n)), 1, 5
-    )
+    satisfaction = np.clip(np.rint(experience / 2.2 + 0.3 * rng.standard_normal(n)), 1, 5)
     return episodes.assign(
-        wait_minutes=np.round(
-            EPISODE_CELLS["wait"].to_numpy()[cell] * np.exp(0.5 * wait), 1
-        ),
+        wait_minutes=np.round(EPISODE_CELLS["wait"].to_numpy()[cell] * np.exp(0.5 * wait), 1),
         survey_channel=channel,
         wording=wording,
         delay=delay,

@@ -92,9 +92,7 @@ class Programme:
         wanted = [periods] if isinstance(periods, str) else list(periods)
         for name in wanted:
             if name not in self.periods:
-                raise ValueError(
-                    f"`periods` must be {one_of(self.periods)}; got '{name}'."
-                )
+                raise ValueError(f"`periods` must be {one_of(self.periods)}; got '{name}'.")
         codes = [self.periods.index(name) for name in wanted]
         return true_quantities(
             self._episodes[self._episodes["period"].isin(codes)],
@@ -169,9 +167,7 @@ def simulate_programme(
     0
     """
     if not isinstance(n_customers, (int, np.integer)) or n_customers < 1:
-        raise ValueError(
-            f"`n_customers` must be a whole number, 1 or more; got {n_customers}."
-        )
+        raise ValueError(f"`n_customers` must be a whole number, 1 or more; got {n_customers}.")
     size = _with_sizes(mechanisms or Mechanisms(), sizes)
     quarters = _quarters(periods)
     rng = np.random.default_rng(seed)
@@ -194,9 +190,7 @@ def _with_sizes(mechanisms: Mechanisms, sizes: dict[str, float]) -> Mechanisms:
         if name not in known:
             near = nearest(name, known)
             hint = f" Did you mean '{near}'?" if near else ""
-            raise ValueError(
-                f"Mechanism sizes must be {one_of(known)}; got '{name}'.{hint}"
-            )
+            raise ValueError(f"Mechanism sizes must be {one_of(known)}; got '{name}'.{hint}")
     return replace(mechanisms, **sizes)
 
 
@@ -213,9 +207,7 @@ def _quarters(periods: Sequence[str] | int) -> tuple[str, ...]:
             f"`periods` must be quarters such as '2024-Q1'; got {list(names)}."
         ) from error
     if not len(names) or (np.diff(parsed.asi8) != 1).any():
-        raise ValueError(
-            f"`periods` must be one quarter or several in a row; got {list(names)}."
-        )
+        raise ValueError(f"`periods` must be one quarter or several in a row; got {list(names)}.")
     return names
 
 
@@ -223,9 +215,7 @@ def _days(quarters: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """First day, and day after the last, of each quarter, counted from the first quarter."""
     parsed = pd.PeriodIndex([name.replace("-Q", "Q") for name in quarters], freq="Q")
     first = parsed.start_time
-    return (first - first[0]).days.to_numpy(), (
-        (parsed + 1).start_time - first[0]
-    ).days.to_numpy()
+    return (first - first[0]).days.to_numpy(), ((parsed + 1).start_time - first[0]).days.to_numpy()
 
 
 def _ask_about_episodes(
@@ -260,9 +250,7 @@ def _relationship_waves(episodes, people, never_used, n_waves, starts, ends, siz
         answers, experience = draw_wave(people, never_used, declined, size, rng)
         wave = (ends[period] - WAVE_DAYS, ends[period] - 1)
         asked = invite_wave(answers, episodes, period, wave, people, size, rng)
-        ratings.append(
-            raw_answers(asked, people, experience, never_used, declined, size, rng)
-        )
+        ratings.append(raw_answers(asked, people, experience, never_used, declined, size, rng))
         waves.append(asked)
     return pd.concat(waves, ignore_index=True), pd.concat(ratings, ignore_index=True)
 
@@ -275,9 +263,7 @@ def _assemble(people, episodes, waves, ratings, quarters, size, seed, rng):
     return Programme(
         transactional=transactional,
         relationship=relationship,
-        invitations=invitation_table(
-            episodes, waves, customers, quarters, first_day, size
-        ),
+        invitations=invitation_table(episodes, waves, customers, quarters, first_day, size),
         customers=customers,
         truth=true_quantities(episodes, waves, len(people), size),
         mechanisms=size,

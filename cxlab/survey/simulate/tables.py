@@ -34,12 +34,7 @@ def customer_table(
     n = len(people)
     loyalty = people["loyalty"].to_numpy() if size.loyalty_sd else np.zeros(n)
     stays = rng.random(n) < 1 / (1 + np.exp(-(1.6 + 0.9 * loyalty)))
-    log_spend = (
-        5.0
-        + 0.3 * loyalty
-        + 0.5 * np.log(people["rate"])
-        + 0.5 * rng.standard_normal(n)
-    )
+    log_spend = 5.0 + 0.3 * loyalty + 0.5 * np.log(people["rate"]) + 0.5 * rng.standard_normal(n)
     joined = first_day - pd.to_timedelta(1 + rng.integers(0, 6 * 365, n), unit="D")
     return pd.DataFrame(
         {
@@ -81,9 +76,7 @@ def transactional_table(
             "triggered_at": triggered,
             "invited_at": invited,
             "responded_at": invited + _days_to_minutes(rows["delay"]),
-            "survey_channel": np.array(SURVEY_CHANNELS, dtype=object)[
-                rows["survey_channel"]
-            ],
+            "survey_channel": np.array(SURVEY_CHANNELS, dtype=object)[rows["survey_channel"]],
             "wording_id": np.array(["A", "B"], dtype=object)[rows["wording"]],
             "satisfaction": rows["satisfaction"],
             "recommend": rows["score"],
@@ -173,9 +166,7 @@ def invitation_table(
         ("survey_type", "period", "customer_id", "episode_id", "touchpoint", "contact_channel",
          "status", "rule"), "str",
     )  # fmt: skip
-    both = pd.concat(
-        [transactional.astype(text), relationship.astype(text)], ignore_index=True
-    )
+    both = pd.concat([transactional.astype(text), relationship.astype(text)], ignore_index=True)
     both.insert(0, "invitation_id", identifiers("I", len(both)))
     return both
 

@@ -71,12 +71,8 @@ def _transactional(episodes: pd.DataFrame, n_customers: int) -> dict[str, float]
     cell = episodes["cell"].to_numpy()
     k = len(EPISODE_CELLS)
     asked = np.bincount(cell, chance, minlength=k)
-    mean = np.bincount(cell, chance * points, minlength=k) / np.where(
-        asked > 0, asked, np.nan
-    )
-    share = (
-        np.bincount(cell, minlength=k) / len(cell) if len(cell) else np.full(k, np.nan)
-    )
+    mean = np.bincount(cell, chance * points, minlength=k) / np.where(asked > 0, asked, np.nan)
+    share = np.bincount(cell, minlength=k) / len(cell) if len(cell) else np.full(k, np.nan)
     customer = episodes["customer"].to_numpy()
     counts = np.bincount(customer, minlength=n_customers)
     sums = np.bincount(customer, points, minlength=n_customers)
@@ -154,15 +150,11 @@ def chance_reached_wave(
     """Designed chance that a relationship invitation is sent and arrives."""
     free = np.ones(len(waves))
     if size.relationship_quarantine and len(episodes):
-        free = size.exempt + (1 - size.exempt) * _chance_not_recent(
-            waves, episodes, size
-        )
+        free = size.exempt + (1 - size.exempt) * _chance_not_recent(waves, episodes, size)
     return free * size.relationship_sampling * (1 - size.bounce)
 
 
-def _chance_not_recent(
-    waves: pd.DataFrame, episodes: pd.DataFrame, size: Mechanisms
-) -> np.ndarray:
+def _chance_not_recent(waves: pd.DataFrame, episodes: pd.DataFrame, size: Mechanisms) -> np.ndarray:
     """Chance of no transactional invitation within the relationship rule's days.
 
     Summed over the customer's last invitation before those days (none, or episode j): the
@@ -171,14 +163,10 @@ def _chance_not_recent(
     customer, time = episodes["customer"].to_numpy(), episodes["time"].to_numpy()
     who, when = waves["customer"].to_numpy(), waves["time"].to_numpy()
     start = _first_within(customer, time, who, np.full(len(who), -np.inf))
-    before = _first_within(
-        customer, time, who, when - size.relationship_quarantine, after=True
-    )
+    before = _first_within(customer, time, who, when - size.relationship_quarantine, after=True)
     end = _first_within(customer, time, who, when)
     invited = _chance_invited(episodes, size)
-    released = _first_within(
-        customer, time, customer, time + size.transactional_quarantine
-    )
+    released = _first_within(customer, time, customer, time + size.transactional_quarantine)
     released = np.maximum(released, np.arange(len(time)) + 1)
     none_drawn = _chance_none_drawn(episodes["probability"].to_numpy())
     chance = none_drawn(start, end)

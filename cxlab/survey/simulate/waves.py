@@ -48,16 +48,12 @@ def draw_wave(
     together = (weights * experience).sum(1) / np.where(spread > 0, spread, 1.0)
     drop = _decline(never_used, declined, size)
     noise = rng.standard_normal(n)
-    latent = customers["base"].to_numpy() + size.episode_sd * (
-        0.7 * together + 0.51**0.5 * noise
-    )
+    latent = customers["base"].to_numpy() + size.episode_sd * (0.7 * together + 0.51**0.5 * noise)
     answers = pd.DataFrame(
         {
             "latent": latent - drop,
             "score": to_score(latent - drop),
-            "overall": to_score(
-                _overall(customers, experience, weights, size, rng) - drop
-            ),
+            "overall": to_score(_overall(customers, experience, weights, size, rng) - drop),
             "effort": _effort(experience, rng),
         }
     )
@@ -88,9 +84,9 @@ def _overall(
 
 def _effort(experience: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     easy = experience[:, [1, 2, 3]].mean(1)
-    return np.clip(
-        np.rint(5.2 + 1.1 * easy + 0.8 * rng.standard_normal(len(easy))), 1, 7
-    ).astype(int)
+    return np.clip(np.rint(5.2 + 1.1 * easy + 0.8 * rng.standard_normal(len(easy))), 1, 7).astype(
+        int
+    )
 
 
 def raw_answers(
