@@ -216,5 +216,5 @@ def drawn_numbers(figure: Any) -> list[str]:
 def _flat(values: Any) -> list[float]:
     import numpy as np
 
-    numbers = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
+    numbers: Any = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
     return [float(number) for number in np.ravel(numbers)]

@@ -6,6 +6,8 @@ it would have been drawn.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -71,7 +73,7 @@ def _quarantine(
 ) -> np.ndarray:
     """Rows within ``days`` after the same customer's last invitation, in order of time."""
     order = np.argsort(rank_within(customer), kind="stable")
-    bounds = np.cumsum(np.bincount(rank_within(customer))) if len(customer) else []
+    bounds: Any = np.cumsum(np.bincount(rank_within(customer))) if len(customer) else []
     last = np.full(n_customers, -np.inf)
     suppressed = np.zeros(len(customer), dtype=bool)
     start = 0

@@ -144,7 +144,7 @@ def invitation_table(
             "contact_channel": EPISODE_CELLS["contact_channel"].to_numpy()[cell],
             "triggered_at": _moment(first_day, episodes["time"]),
             "status": _status(episodes),
-            "rule": np.where(episodes["suppressed"], TRANSACTIONAL_RULE, None),
+            "rule": np.where(episodes["suppressed"], TRANSACTIONAL_RULE, np.array(None)),
             "probability": episodes["probability"],
         }
     )
@@ -158,7 +158,7 @@ def invitation_table(
             "contact_channel": None,
             "triggered_at": _moment(first_day, waves["time"]),
             "status": _status(waves),
-            "rule": np.where(waves["suppressed"], RELATIONSHIP_RULE, None),
+            "rule": np.where(waves["suppressed"], RELATIONSHIP_RULE, np.array(None)),
             "probability": size.relationship_sampling,
         }
     )
