@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from cxlab.survey.study import Study
+
+
+#: Exit codes of `cxlab report`: 1 to 100 reports failed; 120: a score fell significantly.
+MOST_FAILURES = 100
+DROP = 120
 
 
 def one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -18,6 +26,8 @@ def one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except (ValueError, TypeError, FileNotFoundError) as error:
             raise click.UsageError(str(error)) from error
+        except OSError as error:
+            raise click.ClickException(str(error)) from error
 
     return guarded
 
@@ -29,14 +39,26 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("study")
-@click.option("--period", help="One of the study's periods; default: all together.")
+@click.argument("study", required=False)
+@click.option(
+    "--period",
+    "periods",
+    multiple=True,
+    help="One of the study's periods, or latest; may be repeated. Default: all together.",
+)
+@click.option("--all-periods", is_flag=True, help="Every period on its own.")
+@click.option(
+    "--each",
+    multiple=True,
+    metavar="SEGMENT",
+    help="Reports for every group of SEGMENT; repeated: for every combination.",
+)
 @click.option(
     "--notebook",
     "notebooks",
     multiple=True,
     metavar="NAME",
-    help="Notebook by name, topic or path; may be repeated. Default: all.",
+    help="Notebook by name, topic or path; may be repeated. Default: all whose needs are met.",
 )
 @click.option(
     "--where",
@@ -52,33 +74,83 @@ def main() -> None:
     metavar="NAME=VALUE",
     help="Any other parameter that a notebook declares.",
 )
+@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="Also as xlsx or pdf.")
+@click.option("--plan", metavar="FILE", help="A reports.toml that lists reports, instead of STUDY.")
 @click.option("--output", default="reports", show_default=True, help="Folder of all reports.")
+@click.option("--jobs", "n_jobs", type=click.IntRange(1), help="Processes; default: all cores.")
+@click.option("--force", is_flag=True, help="Make also what is unchanged.")
+@click.option("--backend", type=click.Choice(["loky", "dask"]), default="loky", show_default=True)
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, for --backend dask.")
+@click.option("--fail-on-drop", is_flag=True, help="Exit code 120 if a score fell significantly.")
 @one_sentence
 def report(
-    study: str,
-    period: str | None,
+    study: str | None,
+    periods: tuple[str, ...],
+    all_periods: bool,
+    each: tuple[str, ...],
     notebooks: tuple[str, ...],
     conditions: tuple[str, ...],
     settings: tuple[str, ...],
+    formats: tuple[str, ...],
+    plan: str | None,
     output: str,
+    fail_on_drop: bool,
+    **options: Any,
 ) -> None:
-    """Make the reports of STUDY, a name (demo, sfo) or the path of a study file."""
-    from cxlab.report.runs import run_reports
+    """Make the reports of STUDY, a name (demo, sfo) or the path of a study file.
 
-    run = run_reports(
-        study,
-        period=period,
-        notebooks=notebooks,
-        where=_pairs("--where", conditions) or None,
-        settings=_pairs("--set", settings),
-        output=output,
-    )
-    for failure in run.failures:
-        click.echo(f"failed: {failure}", err=True)
-    for page in run.pages:
-        click.echo(f"report: {page}")
-    click.echo(f"index:  {run.index}")
+    The exit code is the number of reports that failed (at most 100).
+    """
+    from cxlab.report.plan import read_plan
+    from cxlab.report.runs import Request, run_requests
+
+    if (study is None) == (plan is None):
+        raise ValueError("`STUDY` or `--plan` must be given, and only one of them.")
+    if plan is not None:
+        requests = read_plan(plan)
+    else:
+        requests = [
+            Request(
+                study=study or "",
+                periods=periods or (None,),
+                all_periods=all_periods,
+                each=each,
+                where=_pairs("--where", conditions),
+                notebooks=notebooks,
+                settings=_pairs("--set", settings),
+                formats=formats,
+            )
+        ]
+    run = run_requests(requests, output=output, tell=_tell, **options)
+    for line in run.left_out:
+        click.echo(f"left out: {line}")
+    for line in run.drops:
+        click.echo(f"drop: {line}")
+    click.echo(f"{run}\nindex:  {run.index}")
     if run.failures:
+        raise SystemExit(min(len(run.failures), MOST_FAILURES))
+    if fail_on_drop and run.drops:
+        raise SystemExit(DROP)
+
+
+def _tell(outcome: Any) -> None:
+    """One line as soon as a report's state is known, above the progress bar."""
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode():
+        click.echo(str(outcome), err=outcome.state == "failed")
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@one_sentence
+def verify(folder: str) -> None:
+    """Run the report in FOLDER again and compare every table; says what differs."""
+    from cxlab.report.verify import verify_report
+
+    found = verify_report(folder)
+    click.echo(str(found))
+    if not found.same:
         raise SystemExit(1)
 
 
@@ -87,16 +159,58 @@ def study() -> None:
     """Study files: what the columns of a survey mean."""
 
 
+@study.command("draft")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--output", help="Study file to write; default: FILE.study.toml beside FILE.")
+@click.option("--force", is_flag=True, help="Replace a study file that is already there.")
+@one_sentence
+def study_draft(file: str, output: str | None, force: bool) -> None:
+    """Write a study file for FILE (.csv, .tsv, .parquet), with guesses to confirm."""
+    from cxlab.survey.drafting import draft_study
+
+    draft = draft_study(file, output, force=force)
+    click.echo(f"drafted: {draft.path}")
+    click.echo(draft.summary)
+    click.echo(f"next:    read it, correct it, then cxlab study check {draft.path} --confirm-all")
+
+
 @study.command("check")
 @click.argument("name_or_path")
 @click.option("--period", help="Only this period.")
+@click.option("--confirm-all", is_flag=True, help="Accept every guess of a draft as it stands.")
 @one_sentence
-def study_check(name_or_path: str, period: str | None) -> None:
-    """Read every table of a study and say what it holds."""
-    from cxlab.survey.check import check_answers
+def study_check(name_or_path: str, period: str | None, confirm_all: bool) -> None:
+    """Say what is still to be confirmed and, once nothing is, what every table holds."""
+    from cxlab.survey.datasets import find_study
+    from cxlab.survey.drafting import accept_guesses
     from cxlab.survey.study import load_study
 
     loaded = load_study(name_or_path)
+    if confirm_all and loaded.definition.open_questions:
+        accepted = accept_guesses(find_study(name_or_path))
+        click.echo(f"{accepted} guesses accepted in {loaded.path.name}")
+        loaded = load_study(name_or_path)
+    if loaded.definition.open_questions:
+        _show_questions(loaded, name_or_path)
+        raise SystemExit(1)
+    _show_tables(loaded, period)
+
+
+def _show_questions(loaded: Study, name_or_path: str) -> None:
+    questions = loaded.definition.open_questions
+    click.echo(f"{loaded.path.name}: {len(questions)} guesses to confirm")
+    for question in questions:
+        click.echo(f"\n{question.place}: {question.guess}".rstrip(": "))
+        click.echo(click.wrap_text(question.question, 92, "    ", "    "))
+    click.echo(
+        f"\nCorrect {loaded.path.name} and delete the `confirm` lines that are settled, or accept "
+        f"all as they stand: cxlab study check {name_or_path} --confirm-all"
+    )
+
+
+def _show_tables(loaded: Study, period: str | None) -> None:
+    from cxlab.survey.check import check_answers
+
     click.echo(loaded.about)
     for name in loaded.definition.tables:
         answers = loaded.read(name, period=period if name == loaded.definition.main else None)
@@ -105,6 +219,36 @@ def study_check(name_or_path: str, period: str | None) -> None:
         if len(table):
             shown = table.drop(columns=["label", "out_of_range"])
             click.echo(shown.to_string(index=False, float_format="%.3f"))
+
+
+@main.group()
+def data() -> None:
+    """Public data: what there is, and fetching it."""
+
+
+@data.command("list")
+@one_sentence
+def data_list() -> None:
+    """List public data: files, licence, size, and where each is."""
+    from cxlab.survey.datasets import datasets, file_state
+
+    for dataset in datasets():
+        size = f"{dataset.size / 1e6:.1f} MB" if dataset.size else "size unknown"
+        click.echo(f"{dataset.name}: {dataset.title}")
+        click.echo(f"  {dataset.publisher}; {dataset.licence}; {len(dataset.files)} files, {size}")
+        for one in dataset.files:
+            click.echo(f"  {one.file}: {file_state(dataset, one)}")
+
+
+@data.command("fetch")
+@click.argument("name")
+@one_sentence
+def data_fetch(name: str) -> None:
+    """Fetch the public data NAME (sfo) into the cache folder, checked by SHA-256."""
+    from cxlab.survey.datasets import fetch
+
+    for path in fetch(name):
+        click.echo(f"here: {path}")
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm, t
 
 from cxlab import load_study, mean_score, net_score, nps, scorecard, top_box
 from cxlab.survey.scales import Metric
@@ -149,6 +150,47 @@ class TestDesign:
         assert result["se"] == pytest.approx(from_r["x"]["se"], abs=R_DIGITS)
         # without the count the cluster that y alone has answered is forgotten
         assert row(nps(part, "score", **DESIGN))["se"] != pytest.approx(from_r["x"]["se"], abs=1e-6)
+
+    def test_a_stratum_with_one_cluster_against_r_survey(self, designed, from_r):
+        part = designed[(designed["stratum"] != "B") | (designed["cluster"] == "B0")]
+        result = row(nps(part, "score", **DESIGN))
+        assert result["estimate"] == pytest.approx(from_r["lonely"]["estimate"], abs=R_DIGITS)
+        assert result["se"] == pytest.approx(from_r["lonely"]["se"], abs=R_DIGITS)
+        assert "1 strata with one cluster" in result["note"]
+
+    @pytest.mark.parametrize("level", [0.95, 0.9])
+    def test_intervals_against_r_survey(self, designed, from_r, level):
+        wald = row(nps(designed, "score", method="wald", level=level, **DESIGN))
+        mean = row(mean_score(designed, "score", level=level, **DESIGN))
+        for found, name in ((wald, "wald"), (mean, "mean")):
+            expected = from_r[f"{name}_{100 * level:.0f}"]
+            limits = [expected["low"], expected["high"]]
+            assert found[["ci_low", "ci_high"]].tolist() == pytest.approx(limits, abs=5e-8)
+
+    @pytest.mark.parametrize("level", [0.95, 0.9])
+    def test_intervals_take_the_effective_size(self, designed, level):
+        # by hand: n/deff with the ratio of the t quantiles, then the plain formula
+        found = row(nps(designed, "score", level=level, **DESIGN))
+        quantile = [t.ppf(0.5 + level / 2, df) for df in (found["n"] - 1, found["df"])]
+        size = found["n"] / found["deff"] * (quantile[0] / quantile[1]) ** 2
+        assert found["n_eff"] == pytest.approx(size)
+        p, d = found["promoter_share"], found["detractor_share"]
+        z = norm.ppf(0.5 + level / 2)
+        adjusted = row(nps(designed, "score", method="adjusted-wald", level=level, **DESIGN))
+        pa, da = (size * p + 0.75) / (size + 3), (size * d + 0.75) / (size + 3)
+        half = 100 * z * np.sqrt((pa + da - (pa - da) ** 2) / (size + 3))
+        assert adjusted["ci_high"] - adjusted["ci_low"] == pytest.approx(2 * half)
+        box = row(top_box(designed, "score", top=(9, 10), level=level, **DESIGN))
+        share, n = box["estimate"] / 100, box["n_eff"]
+        centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+        assert (box["ci_low"] + box["ci_high"]) / 200 == pytest.approx(centre)
+        for limit in (found["ci_low"] / 100, found["ci_high"] / 100):
+            # Tango's restricted estimate by its quadratic, at the limit itself
+            b, c = size * p, size * d
+            linear = -b - c + (2 * size - b + c) * limit
+            q = (np.sqrt(linear**2 + 8 * size * c * limit * (1 - limit)) - linear) / (4 * size)
+            score = (b - c - size * limit) / np.sqrt(size * (2 * q + limit * (1 - limit)))
+            assert abs(score) == pytest.approx(z, abs=1e-6)
 
     def test_missing_clusters_are_their_own_and_counted(self, designed):
         missing = int(designed["cluster"].isna().sum())
@@ -319,6 +361,46 @@ def test_bad_input_gets_one_sentence(case):
     arguments = {"score": "score", **arguments}
     with pytest.raises(ValueError, match=message):
         nps(pd.DataFrame(data), **arguments)
+
+
+def test_names_that_differ_only_in_case_are_refused():
+    with pytest.raises(ValueError, match="differ by more than case; got 'Seg' and 'seg'"):
+        nps(pd.DataFrame({"Seg": [10, 0], "seg": ["a", "b"]}), "Seg", by="seg")
+
+
+def test_several_columns_for_one_score_are_refused():
+    with pytest.raises(TypeError, match="`score` must be the name of one column"):
+        nps(pd.DataFrame({"a": [10]}), ["a"])
+
+
+@pytest.mark.parametrize("origin", [0, 1e8])
+@pytest.mark.parametrize("design", [{}, {"weights": "w"}])
+def test_large_numbers_keep_their_spread(origin, design):
+    data = pd.DataFrame({"s": origin + np.array([1.0, 2, 3]), "w": 1.0})
+    result = row(mean_score(data, "s", **design))
+    assert result["estimate"] == pytest.approx(origin + 2, abs=1e-6)
+    assert result["se"] == pytest.approx(1 / np.sqrt(3))
+
+
+def test_groups_of_any_kind_have_plain_labels():
+    data = pd.DataFrame({"s": [10, 9, 1, 2], "year": [2017.0, np.nan, 2018, 2018]})
+    data["day"] = pd.to_datetime(["2025-01-01"] * 2 + ["2025-01-02"] * 2)
+    data["band"] = pd.cut([1, 2, 3, 4], 2)
+    assert nps(data, "s", by="year")["group"].tolist() == [2017, 2018]
+    assert nps(data, "s", by="year")["n_ungrouped"].tolist() == [1, 1]
+    assert nps(data, "s", by="day")["group"].tolist() == ["2025-01-01", "2025-01-02"]
+    assert nps(data, "s", by="band")["n"].tolist() == [2, 2]
+
+
+def test_a_mean_without_interval_says_why():
+    data = pd.DataFrame({"s": [5.0, 5, 4], "g": ["alike", "alike", "one"]})
+    notes = mean_score(data, "s", by="g")["note"].tolist()
+    assert notes == ["all answers alike: the interval has no width", "no interval: one answer only"]
+
+
+def test_weights_of_zero_are_counted():
+    data = pd.DataFrame({"s": [10, 2], "w": [1.0, 0.0]})
+    assert "1 rows of weight 0" in row(nps(data, "s", weights="w"))["note"]
 
 
 def test_text_scores_are_refused():

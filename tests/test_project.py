@@ -38,6 +38,8 @@ def test_environment_yml_equals_pyproject():
     expected["pip"] = "pip"
     assert conda == expected
     assert environment["channels"] == ["conda-forge"]
+    # conda writes these as lines of a requirements file, where most options are not allowed
+    assert environment["dependencies"][-1] == {"pip": ["-e ."]}
 
 
 def _sorted(requirement):

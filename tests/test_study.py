@@ -230,6 +230,17 @@ BAD_STUDIES = {
     "not TOML": (("[study]", "[study"), "must be valid TOML"),
     "metric without bins": (('metrics = ["mean", "top box"]', 'metrics = ["nps"]'), "needs the bins"),
     "reserved name": (("columns.wifi]", "columns.x_missing]"), "are made on reading"),
+    "shift that is no whole number": (('role = "touchpoint"', 'role = "touchpoint"\nshift = -0.5'),
+                                      "`shift` of column 'wifi' must be a whole number"),
+    "shift without a scale": (('role = "cluster"', 'role = "cluster"\nshift = -1'),
+                              "`shift` of 'site' must be left out"),
+    "shift onto a missing code": (('role = "touchpoint"', 'role = "touchpoint"\nshift = -1'),
+                                  "stored as 2 to 6 on scale 'rating' with shift = -1; got '6'"),
+    "missing code that is a score": (
+        ('role = "touchpoint"', 'role = "touchpoint"\nmissing = { 5 = "never used" }'),
+        "`missing` of 'wifi' must be codes that are not scores, .* got '5'"),
+    "separator of two characters": (('ignore =', 'separator = ";;"\nignore ='),
+                                    "`separator` of table 'answers' must be one character"),
 }  # fmt: skip
 
 
@@ -238,6 +249,52 @@ def test_bad_study_file_gets_one_sentence(make, case):
     replacement, message = BAD_STUDIES[case]
     with pytest.raises(ValueError, match=message):
         make(replacement)
+
+
+def test_shift_is_added_to_the_code_and_missing_codes_are_as_stored(make):
+    shifted = ('scale = "rating"\n\n[tables.answers.columns.wifi]',
+               'scale = "low"\nshift = -1\nmissing = { 6 = "never used" }\n\n'
+               "[tables.answers.columns.wifi]")  # fmt: skip
+    scale = ("[tables.answers]\n",
+             '[scales.low]\nrange = [0, 4]\nlabels = { 4 = "Excellent" }\n'
+             'missing = { 99 = "don\'t know" }\n\n[tables.answers]\n')  # fmt: skip
+    answers = make(shifted, scale).read()
+    assert answers["overall"].dropna().tolist() == [4, 3, 4, 1]
+    assert answers["overall_missing"].dropna().tolist() == ["never used", "no answer", "don't know"]
+
+
+def test_a_code_off_a_shifted_scale_is_named_as_it_is_stored(make):
+    content = OLD.replace(",4.0,", ",0,")
+    shifted = ('scale = "rating"\n\n[tables.answers.columns.wifi]',
+               'scale = "low"\nshift = -1\nmissing = { 6 = "never used" }\n\n'
+               "[tables.answers.columns.wifi]")  # fmt: skip
+    scale = ("[tables.answers]\n", "[scales.low]\nrange = [0, 4]\n\n[tables.answers]\n")
+    with pytest.raises(ValueError, match=r"stored codes \(shift = -1\) must be .* 1 to 5; got '0'"):
+        make(shifted, scale, old=content).read(period="2024")
+
+
+def test_a_guess_that_is_not_confirmed_stops_reading(make):
+    study = make(('role = "touchpoint"', 'role = "touchpoint"\nconfirm = "a touchpoint?"'))
+    with pytest.raises(
+        ValueError, match=r"1 still to confirm, first column 'wifi': a touchpoint\?"
+    ):
+        study.read()
+
+
+def test_a_header_is_matched_exactly_before_it_is_matched_loosely(make):
+    new = NEW.replace("Comment 2", "q1all")
+    answers = make(('ignore = ["Comment*"]', 'ignore = ["Comment*", "q1all"]'), new=new).read(
+        period="2025"
+    )
+    assert answers["overall"].tolist()[0] == 5
+    with pytest.raises(ValueError, match="must have one column 'Q1all' .*got 'Q1ALL' or 'q1all'"):
+        make(("Q1ALL", "Q1all"), ('["Comment*"]', '["q1all"]'), new=new).read(period="2025")
+
+
+def test_a_semicolon_may_be_declared(make):
+    study = make(("ignore =", 'separator = ";"\nignore ='),
+                 old=OLD.replace(",", ";"), new=NEW.replace(",", ";"))  # fmt: skip
+    assert len(study.read()) == 7
 
 
 def test_nothing_in_a_study_file_is_evaluated(make, tmp_path):
@@ -338,3 +395,122 @@ def test_reading_keeps_types_plain(make):
     answers = make().read()
     assert answers["overall"].dtype == np.float64
     assert isinstance(answers["overall_missing"].dtype, pd.StringDtype)
+
+
+class TestOddFiles:
+    """What exports of spreadsheets and databases look like."""
+
+    def declare(self, tmp_path, name, **columns):
+        parts = "".join(f"[tables.a.columns.{c}]\n{text}\n" for c, text in columns.items())
+        (tmp_path / "study.toml").write_text(
+            '[study]\nname = "odd"\ntitle = "Odd"\n[scales.r]\nrange = [1, 5]\n'
+            f'[tables.a]\nfile = "{name}"\n{parts}'
+        )
+        return load_study(tmp_path)
+
+    SCORE = 'role = "outcome"\nscale = "r"'
+    TEXT = 'role = "text"'
+
+    def test_a_byte_order_mark_is_dropped(self, tmp_path):
+        (tmp_path / "odd.csv").write_bytes(b"\xef\xbb\xbfq\n5\n")
+        assert self.declare(tmp_path, "odd.csv", q=self.SCORE).read()["q"].tolist() == [5]
+
+    def test_a_line_that_is_too_short_is_refused(self, tmp_path):
+        (tmp_path / "odd.csv").write_text("id,g,q\n1,x,5\n2,y\n3,z,4\n")
+        study = self.declare(tmp_path, "odd.csv", id='role = "id"', g=self.TEXT, q=self.SCORE)
+        with pytest.raises(
+            ValueError, match=r"3 cells in each line, as its header; got 2 in line 3"
+        ):
+            study.read()
+
+    def test_a_blank_line_of_one_column_is_an_answer_left_blank(self, tmp_path):
+        (tmp_path / "odd.csv").write_text("q\n5\n\n4\n\n")
+        answers = self.declare(tmp_path, "odd.csv", q=self.SCORE).read()
+        assert answers["q_missing"].fillna("-").tolist() == ["-", "no answer", "-"]
+
+    def test_parquet_keeps_nulls_and_whole_numbers(self, tmp_path):
+        frame = pd.DataFrame(
+            {
+                "q": pd.array([5, None, 3], dtype="Int64"),
+                "x": [1.0, np.nan, 2.0],
+                "t": ["a", None, "b"],
+            },
+            index=[5, 5, 7],
+        )
+        frame.to_parquet(tmp_path / "odd.PARQUET")
+        study = self.declare(
+            tmp_path, "odd.PARQUET", q=self.SCORE, x=self.SCORE, t='role = "segment"'
+        )
+        answers = study.read()
+        assert answers["q"].fillna(0).tolist() == [5, 0, 3]
+        assert answers["x"].fillna(0).tolist() == [1, 0, 2]
+        assert answers["t"].astype(object).fillna("-").tolist() == ["a", "-", "b"]
+
+    def test_a_spreadsheet_is_refused_by_its_ending(self, tmp_path):
+        (tmp_path / "odd.xlsx").write_bytes(b"PK")
+        with pytest.raises(ValueError, match=r"must be one of .csv, .tsv, .txt, .parquet"):
+            self.declare(tmp_path, "odd.xlsx", q=self.SCORE).read()
+
+    def test_a_cut_gzip_file_is_refused(self, tmp_path):
+        import gzip
+
+        (tmp_path / "odd.csv.gz").write_bytes(gzip.compress(b"q\n5\n" * 200)[:-12])
+        with pytest.raises(ValueError, match="whole gzip file"):
+            self.declare(tmp_path, "odd.csv.gz", q=self.SCORE).read()
+
+    def test_a_period_has_one_spelling_and_every_row_has_one(self, tmp_path):
+        rows = "p,q\n2025-Q1,5\n2025-Q1 ,4\n2025-Q2,3\n"
+        (tmp_path / "odd.csv").write_text(rows)
+        study = self.declare(tmp_path, "odd.csv", p='role = "period"', q=self.SCORE)
+        assert study.periods == ["2025-Q1", "2025-Q2"]
+        assert len(study.read(period="2025-Q1")) == 2
+        (tmp_path / "odd.csv").write_text(rows + ",1\n")
+        with pytest.raises(ValueError, match="every row must have a period in 'p'; 1 have none"):
+            study.read(period="2025-Q1")
+
+    def test_dates_are_not_guessed(self, tmp_path):
+        (tmp_path / "odd.csv").write_text("d\n03/04/2025\n")
+        with pytest.raises(ValueError, match="ISO dates .*got '03/04/2025'"):
+            self.declare(tmp_path, "odd.csv", d='role = "date"').read()
+        study = self.declare(tmp_path, "odd.csv", d='role = "date"\nformat = "%d/%m/%Y"')
+        assert study.read()["d"].dt.month.tolist() == [4]
+
+    def test_an_underscore_is_no_digit(self, tmp_path):
+        (tmp_path / "odd.csv").write_text("q\n0_5\n")
+        with pytest.raises(ValueError, match="got '0_5'"):
+            self.declare(tmp_path, "odd.csv", q=self.SCORE).read()
+
+    def test_where_compares_numbers_as_numbers(self, tmp_path):
+        (tmp_path / "odd.csv").write_text("x\n1234567\n1234568\n2.5\n")
+        study = self.declare(tmp_path, "odd.csv", x='role = "number"')
+        assert len(study.read(where={"x": 1234567})) == 1
+        assert len(study.read(where={"x": {2.5, 1234568.0}})) == 2
+        with pytest.raises(ValueError, match="`where` of 'x' must be '2.5', '1234567'"):
+            study.read(where={"x": "many"})
+
+    def test_clusters_that_span_periods_are_told_apart_only_where_they_do_not(self, tmp_path):
+        (tmp_path / "odd.csv").write_text("p,c,q\n1,a,5\n2,a,4\n")
+        cluster = 'role = "cluster"'
+        columns = {"p": 'role = "period"', "q": self.SCORE}
+        apart = self.declare(tmp_path, "odd.csv", c=cluster, **columns).read()
+        assert apart["c"].tolist() == ["1 a", "2 a"]
+        same = self.declare(tmp_path, "odd.csv", c=cluster + "\nspans_periods = true", **columns)
+        assert same.read()["c"].tolist() == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("replacement", "message"),
+    [(('ignore = ["Comment*"]', 'ignore = "Q*"'), "`ignore` of .* must be a list of texts"),
+     (("labels = { 5 =", "labels = { 7 ="), "`labels` of scale 'rating' must be for scores from 1 to 5"),
+     (('labels = { 5 = "Excellent" }', 'labels = { 4 = "Good", 5 = "good" }'), "must differ; got 'good'"),
+     (('column = { 2025 = "Q2" }', 'column = { 2052 = "Q2" }'), "`column` of 'wifi' must be of periods"),
+     (('title = "A small study"', 'title = "A"\nsimulated = "false"'), "`simulated` .* true or false"),
+     (('role = "strata"', 'role = "strata"\nspans_periods = true'), "it is for clusters"),
+     (('missing = { 0 = "no answer" }', 'missing = [0]'), "must be a table"),
+     (('files = { 2024 = "old.csv", 2025 = "new.csv" }', "files = {}"), "must name one file at least"),
+     (('metrics = ["mean", "top box"]', 'metrics = "mean"'), "must be a list of texts"),
+     (('title = "A small study"', 'title = "A"\nmin_group_size = "ten"'), "must be a whole number")],
+)  # fmt: skip
+def test_a_contradiction_in_a_study_file_is_refused(make, replacement, message):
+    with pytest.raises(ValueError, match=message):
+        make(replacement)

@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import os
-import re
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill
-from nbclient.exceptions import DeadKernelError
-from papermill.exceptions import PapermillExecutionError
 
-from cxlab.report.kernel import kernel_config
-from cxlab.report.manifest import checks, make_manifest, now
-from cxlab.report.page import PageFacts, notebook_title, write_page
+from cxlab.report.changes import write_changes
+from cxlab.report.execute import NotebookError, disk_cause, execute_notebook
+from cxlab.report.exports import write_exports
+from cxlab.report.fingerprint import fingerprint
+from cxlab.report.headline import headline
+from cxlab.report.manifest import make_manifest, now
+from cxlab.report.page import notebook_title, write_page
 from cxlab.report.parameters import check_parameters, read_parameters
-from cxlab.report.show import RECORD_VARIABLE
-from cxlab.survey.files import MIRROR_VARIABLE
-
-# papermill cannot read a type like `str | None` and warns of parameters it does not know;
-# they have been checked against the notebook by then
-logging.getLogger("papermill").addFilter(
-    lambda record: not str(record.msg).startswith("Passed unknown parameter")
+from cxlab.report.publish import (
+    FAILED,
+    building_folder,
+    clean_up,
+    forget_failure,
+    keep_failure,
+    publish,
 )
 
-BUILDING = ".building"
-FAILED = "failed"
+__all__ = ["About", "Job", "ReportError", "build_report", "clean_up", "make_report"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,8 @@ class About:
         In words; empty if there is none.
     inputs : sequence of Path
         Files whose digests are recorded.
+    rows : int or None
+        Answers that the report is made from, where known.
     """
 
     study: str = ""
@@ -59,6 +55,42 @@ class About:
     period: str = ""
     selection: str = ""
     inputs: Sequence[Path] = field(default_factory=tuple)
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One report to make: everything that a worker needs to know.
+
+    Attributes
+    ----------
+    notebook, output : Path
+        Source, and folder of the report.
+    parameters : mapping
+        Checked values, defaults included.
+    about : About
+    formats : tuple of str
+        Further formats, such as ``xlsx``.
+    fingerprint : str
+        Of all that the report is made from; empty: to be computed.
+    """
+
+    notebook: Path
+    output: Path
+    parameters: Mapping[str, Any]
+    about: About = field(default_factory=About)
+    formats: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+    @property
+    def page(self) -> Path:
+        """The report's page, once it is made."""
+        return self.output / f"{self.notebook.stem}.html"
+
+    @property
+    def failed(self) -> Path:
+        """Folder of the record, should it fail."""
+        return self.output.parent / FAILED / self.output.name
 
 
 class ReportError(RuntimeError):
@@ -68,7 +100,7 @@ class ReportError(RuntimeError):
     ----------
     notebook : str
     cell : int
-        Number of the code cell, from 1; 0 if the kernel died.
+        Number of the code cell, from 1; 0 if the kernel died or the disk was full.
     cause : str
     folder : Path
         Where the partial notebook is.
@@ -77,12 +109,10 @@ class ReportError(RuntimeError):
     def __init__(self, notebook: str, cell: int, cause: str, folder: Path) -> None:
         where = f"cell {cell}" if cell else "the kernel"
         super().__init__(f"{notebook} failed in {where}: {cause} (see {folder})")
-        self.notebook, self.cell, self.cause, self.folder = (
-            notebook,
-            cell,
-            cause,
-            folder,
-        )
+        self.notebook, self.cell, self.cause, self.folder = notebook, cell, cause, folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.notebook, self.cell, self.cause, self.folder)
 
 
 def build_report(
@@ -126,182 +156,98 @@ def build_report(
     ...
     ValueError: `parameters` of '2-scorecard' must be ...; got 'perod'. Did you mean 'period'?
     """
-    notebook, output = Path(notebook), Path(output)
-    declared = read_parameters(notebook)
-    given = check_parameters(declared, parameters, notebook.stem)
-    used = {name: given.get(name, parameter.default) for name, parameter in declared.items()}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with _building_folder(output.parent) as folder:
-        started = now()
-        executed = _execute(notebook, folder, used, failed=output.parent / FAILED / output.name)
-        _write_report(notebook, folder, executed, used, about or About(), started)
-        publish(folder, output)
-    shutil.rmtree(output.parent / FAILED / output.name, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        (output.parent / FAILED).rmdir()
-    return output / f"{notebook.stem}.html"
+    notebook = Path(notebook)
+    used = used_parameters(notebook, parameters)
+    progress = {"desc": notebook.stem, "disable": None, "file": sys.stderr}
+    return make_report(Job(notebook, Path(output), used, about or About()), progress=progress)
 
 
-def publish(folder: Path, output: Path) -> None:
-    """Put a finished folder at its final place; an earlier one is replaced whole.
+def used_parameters(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Checked values, and the default of every parameter that is not given.
 
-    Renames within one file system, so that no moment shows a half-written report.
+    Raises
+    ------
+    ValueError, TypeError
+        As `check_parameters`.
     """
-    if output.exists():
-        retired = folder.with_name(folder.name + "-replaced")
-        output.rename(retired)
-        folder.rename(output)
-        shutil.rmtree(retired, ignore_errors=True)
-    else:
-        folder.rename(output)
+    declared = read_parameters(notebook)
+    checked = check_parameters(declared, given, notebook.stem)
+    return {name: checked.get(name, parameter.default) for name, parameter in declared.items()}
 
 
-def clean_up(reports: Path) -> None:
-    """Remove what runs that were killed have left under ``reports``."""
-    for folder in reports.glob(f"**/{BUILDING}/*"):
-        owner = re.match(r"(\d+)-", folder.name)
-        if owner is None or not _alive(int(owner[1])):
-            shutil.rmtree(folder, ignore_errors=True)
-    for folder in reports.glob(f"**/{BUILDING}"):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-
-
-@contextlib.contextmanager
-def _building_folder(parent: Path) -> Iterator[Path]:
-    building = parent / BUILDING
-    building.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=building))
-    folder.chmod(0o755)
+def make_report(job: Job, *, progress: Mapping[str, Any] | bool = False) -> Path:
+    """Make a report whose parameters are checked already; otherwise as `build_report`."""
+    started = now()
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            building.rmdir()
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with building_folder(job.output.parent) as folder:
+            folder.mkdir()
+            executed = _execute(job, folder, started, progress)
+            _write_report(job, folder, executed, started)
+            publish(folder, job.output)
+    except OSError as error:
+        raise _failure(job, 0, disk_cause(error), started) from error
+    forget_failure(job.output)
+    return job.page
 
 
 def _execute(
-    notebook: Path, folder: Path, parameters: Mapping[str, Any], *, failed: Path
+    job: Job, folder: Path, started: str, progress: Mapping[str, Any] | bool
 ) -> nbformat.NotebookNode:
-    target = folder / notebook.name
+    target = folder / job.notebook.name
     try:
-        with _environment(_kernel_environment(folder)):
-            return papermill.execute_notebook(
-                str(notebook),
-                str(target),
-                parameters=dict(parameters),
-                kernel_name="python3",
-                language="python",
-                config=kernel_config(),
-                progress_bar={
-                    "desc": notebook.stem,
-                    "disable": None,
-                    "file": sys.stderr,
-                },
-            )
-    except (PapermillExecutionError, DeadKernelError) as error:
-        cell, cause = _what_failed(target, error)
-        _keep_failure(
-            target,
-            failed,
-            {"notebook": notebook.stem, "cell": cell, "cause": cause, "when": now()},
+        return execute_notebook(
+            job.notebook, target, job.parameters, tables=folder / "tables", progress=progress
         )
-        raise ReportError(notebook.stem, cell, cause, failed) from error
+    except NotebookError as error:
+        raise _failure(job, error.cell, error.cause, started, target) from error
 
 
-def _kernel_environment(folder: Path) -> dict[str, str]:
-    environment = {RECORD_VARIABLE: str((folder / "tables").resolve())}
-    mirror = os.environ.get(MIRROR_VARIABLE)
-    if mirror:
-        environment[MIRROR_VARIABLE] = str(Path(mirror).resolve())
-    return environment
+def _failure(
+    job: Job, cell: int, cause: str, started: str, partial: Path | None = None
+) -> ReportError:
+    """Leave a record and say what happened."""
+    record = {
+        "notebook": job.notebook.stem,
+        "cell": cell,
+        "cause": cause,
+        "started": started,
+        "when": now(),
+        "study": job.about.study,
+        "period": job.about.period,
+        "selection": job.about.selection,
+    }
+    keep_failure(partial or job.output / "nothing", job.failed, record)
+    return ReportError(job.notebook.stem, cell, cause, job.failed)
 
 
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Variables for the kernel, which inherits them; taken back afterwards."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _what_failed(partial: Path, error: Exception) -> tuple[int, str]:
-    if isinstance(error, PapermillExecutionError):
-        code = [
-            cell for cell in nbformat.read(partial, as_version=4).cells if cell.cell_type == "code"
-        ]
-        failing = [
-            i
-            for i, cell in enumerate(code, start=1)
-            if any(output.output_type == "error" for output in cell.outputs)
-        ]
-        return (failing[0] if failing else 0), f"{error.ename}: {error.evalue}"
-    return 0, "it died, perhaps for want of memory"
-
-
-def _keep_failure(partial: Path, failed: Path, record: Mapping[str, Any]) -> None:
-    shutil.rmtree(failed, ignore_errors=True)
-    failed.mkdir(parents=True)
-    if partial.exists():
-        shutil.move(partial, failed / partial.name)
-    (failed / "failure.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def _write_report(
-    notebook: Path,
-    folder: Path,
-    executed: nbformat.NotebookNode,
-    parameters: Mapping[str, Any],
-    about: About,
-    started: str,
-) -> None:
+def _write_report(job: Job, folder: Path, executed: nbformat.NotebookNode, started: str) -> None:
     (folder / "tables").mkdir(exist_ok=True)
-    title = notebook_title(executed, notebook.stem)
+    about = job.about
     manifest = make_manifest(
-        notebook=notebook,
-        parameters=parameters,
+        notebook=job.notebook,
+        parameters=job.parameters,
         inputs=about.inputs,
         started=started,
         executed=executed,
         about={
             "study": about.study,
             "study_title": about.title,
+            "about": about.line,
             "simulated": about.simulated,
             "period": about.period,
             "selection": about.selection,
-            "title": title,
+            "title": notebook_title(executed, job.notebook.stem),
+            "rows": about.rows,
         },
     )
+    manifest["fingerprint"] = job.fingerprint or fingerprint(
+        job.notebook, job.parameters, about.inputs
+    )
     manifest["tables"] = sorted(path.stem for path in (folder / "tables").glob("*.csv"))
+    manifest["headline"] = headline(folder / "tables")
+    manifest["changes"] = write_changes(folder)
+    manifest["formats"] = list(job.formats)
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
     (folder / "manifest.json").write_text(text, encoding="utf-8")
-    scope = [
-        (name, value)
-        for name, value in (("Period", about.period), ("Selection", about.selection))
-        if value
-    ]
-    facts = PageFacts(
-        title=f"{title} · {about.title or 'cxlab'}",
-        about=about.line,
-        scope=scope,
-        checks=checks(manifest),
-    )
-    write_page(executed, facts, folder / f"{notebook.stem}.html")
+    write_page(folder, executed, manifest)
+    write_exports(folder, job.notebook.stem, job.formats)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+
 from traitlets.config import Config
+
+#: One thread a kernel: kernels run side by side, and sums come in one order.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
 
 
 def kernel_config() -> Config:
@@ -13,3 +23,15 @@ def kernel_config() -> Config:
     config = Config()
     config.KernelManager.transport_encryption = "auto"
     return config
+
+
+def report_kernel_config() -> Config:
+    """As `kernel_config`; a report's kernel has nothing to do after its last cell."""
+    config = kernel_config()
+    config.NotebookClient.shutdown_kernel = "immediate"
+    return config
+
+
+def kernel_threads() -> Mapping[str, str]:
+    """`ONE_THREAD`, where the user has not said otherwise."""
+    return {name: os.environ.get(name, value) for name, value in ONE_THREAD.items()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,26 @@ PACKAGES = (
     "nbconvert",
     "ipykernel",
 )
-SCHEMA = 1
+SCHEMA = 2
+#: What verifying a report found, beside its manifest.
+VERIFICATION = "verified.json"
 
 
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@lru_cache(maxsize=1)
+def package_versions() -> dict[str, str]:
+    """Installed version of each of `PACKAGES`."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def file_digest(path: Path) -> str:
@@ -78,24 +94,13 @@ def make_manifest(
         "parameters": dict(parameters),
         "seed": parameters.get("seed"),
         "inputs": [{"name": path.name, "sha256": file_digest(path)} for path in inputs],
-        "packages": package_versions(),
+        "packages": dict(package_versions()),
         "python": platform.python_version(),
         "git": git_state(),
         "started": started,
         "ended": now(),
         "warnings": warnings_of(executed),
     }
-
-
-def package_versions() -> dict[str, str]:
-    """Installed version of each of `PACKAGES`."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def git_state() -> dict[str, Any]:
@@ -134,34 +139,39 @@ def warnings_of(executed: nbformat.NotebookNode) -> list[str]:
     ]
 
 
-def checks(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+def read_verification(folder: Path) -> dict[str, Any] | None:
+    """What `cxlab verify` found of a report, if it has been run."""
+    path = folder / VERIFICATION
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def checks(
+    manifest: Mapping[str, Any], verification: Mapping[str, Any] | None = None
+) -> list[tuple[str, str]]:
     """Rows of the checks block that closes a report."""
     git = manifest["git"]
     state = {True: "clean", False: "with uncommitted changes", None: ""}[git["clean"]]
     warned = manifest["warnings"]
-    rows = [
-        (f"Input {entry['name']}", f"SHA-256 {entry['sha256']}") for entry in manifest["inputs"]
-    ]
-    rows += [
-        (
-            f"Notebook {manifest['notebook']['name']}",
-            f"SHA-256 {manifest['notebook']['sha256']}",
-        ),
-        (
-            "Parameters",
-            ", ".join(f"{k} = {v!r}" for k, v in manifest["parameters"].items()),
-        ),
+    parameters = ", ".join(f"{k} = {v!r}" for k, v in manifest["parameters"].items())
+    versions = ", ".join(f"{k} {v}" for k, v in manifest["packages"].items())
+    notebook = manifest["notebook"]
+    return [
+        *((f"Input {one['name']}", f"SHA-256 {one['sha256']}") for one in manifest["inputs"]),
+        (f"Notebook {notebook['name']}", f"SHA-256 {notebook['sha256']}"),
+        ("Parameters", parameters),
         ("Seed", "none used" if manifest["seed"] is None else str(manifest["seed"])),
-        (
-            "Commit",
-            f"{git['commit']}, {state}" if git["commit"] else "not in a git checkout",
-        ),
-        (
-            "Versions",
-            ", ".join(f"{k} {v}" for k, v in manifest["packages"].items())
-            + f", Python {manifest['python']}",
-        ),
+        ("Commit", f"{git['commit']}, {state}" if git["commit"] else "not in a git checkout"),
+        ("Versions", f"{versions}, Python {manifest['python']}"),
         ("Warnings", f"{len(warned)}: {warned[0]}" if warned else "none"),
         ("Made", f"{manifest['started']} to {manifest['ended']}"),
+        ("Run again", _run_again(verification)),
     ]
-    return rows
+
+
+def _run_again(verification: Mapping[str, Any] | None) -> str:
+    if verification is None:
+        return "not checked yet: cxlab verify FOLDER compares every table"
+    told = (
+        "every table came out the same" if verification["same"] else verification["differences"][0]
+    )
+    return f"{verification['when']}: {told}"

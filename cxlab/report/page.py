@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
 
+from cxlab.report.manifest import checks, read_verification
+from cxlab.report.publish import replace_text
+
 TEMPLATES = Path(__file__).parent / "templates"
-
-
-@dataclass(frozen=True)
-class PageFacts:
-    """What the page says besides the notebook.
-
-    Attributes
-    ----------
-    title : str
-        Of the browser's tab.
-    about : str
-        One line on the study and its source.
-    scope : sequence of (name, value)
-        Period and selection.
-    checks : sequence of (name, value)
-        Rows of the checks block.
-    """
-
-    title: str
-    about: str
-    scope: Sequence[tuple[str, str]]
-    checks: Sequence[tuple[str, str]]
 
 
 def style() -> str:
@@ -40,26 +22,66 @@ def style() -> str:
     return (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
 
-def write_page(notebook: nbformat.NotebookNode, facts: PageFacts, path: Path) -> None:
-    """Write the page: contents list, prose, figures with alt text, code folded away.
+def write_page(folder: Path, notebook: nbformat.NotebookNode, manifest: Mapping[str, Any]) -> Path:
+    """Write a report's page: changes, contents, prose, figures with alt text, code folded away.
 
     Nothing in it is fetched from anywhere: images are embedded, and there are no scripts.
+
+    Parameters
+    ----------
+    folder : Path
+        The report's folder.
+    notebook : NotebookNode
+        Executed.
+    manifest : mapping
+        Of the report.
+
+    Returns
+    -------
+    Path
+        The page, replaced whole.
     """
-    exporter = HTMLExporter(
+    scope = [("Period", manifest["period"]), ("Selection", manifest["selection"])]
+    report = {
+        "title": f"{manifest['title']} · {manifest['study_title'] or 'cxlab'}",
+        "about": manifest["about"],
+        "scope": [(name, value) for name, value in scope if value],
+        "changes": manifest["changes"],
+        "files": report_files(manifest),
+        "checks": checks(manifest, read_verification(folder)),
+        "style": style(),
+    }
+    path = folder / f"{Path(manifest['notebook']['name']).stem}.html"
+    replace_text(path, render_page(notebook, report))
+    return path
+
+
+def render_page(notebook: nbformat.NotebookNode, report: Mapping[str, Any]) -> str:
+    """HTML of an executed notebook; ``report`` holds what the page says besides."""
+    body, _ = _exporter().from_notebook_node(_visible(notebook), resources={"report": report})
+    return _with_contents(body)
+
+
+def refresh_page(folder: Path, manifest: Mapping[str, Any]) -> Path:
+    """Write the page again from the executed notebook and what has become known since."""
+    notebook = nbformat.read(folder / manifest["notebook"]["name"], as_version=4)
+    return write_page(folder, notebook, manifest)
+
+
+def report_files(manifest: Mapping[str, Any]) -> list[str]:
+    """Names of the report in further formats."""
+    stem = Path(manifest["notebook"]["name"]).stem
+    return [f"{stem}.{kind}" for kind in manifest["formats"]]
+
+
+@lru_cache(maxsize=1)
+def _exporter() -> HTMLExporter:
+    return HTMLExporter(
         template_name="page",
         extra_template_basedirs=[str(TEMPLATES)],
         exclude_output_prompt=True,
         exclude_input_prompt=True,
     )
-    report = {
-        "title": facts.title,
-        "about": facts.about,
-        "scope": list(facts.scope),
-        "checks": list(facts.checks),
-        "style": style(),
-    }
-    body, _ = exporter.from_notebook_node(_visible(notebook), resources={"report": report})
-    path.write_text(_with_contents(body), encoding="utf-8")
 
 
 def notebook_title(notebook: nbformat.NotebookNode, fallback: str) -> str:

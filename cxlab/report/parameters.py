@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,11 @@ _PLAIN = {
     "list": list,
     "dict": dict,
 }
-_REQUIRED = object()
+#: Words in the name of a parameter that holds a secret.
+_SECRET = re.compile(
+    r"(^|_)(secret|password|passphrase|token|credentials?|api_?key|private_key)($|_)"
+)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,17 @@ class Parameter:
     annotation: str
     default: Any
     help: str = ""
+
+    @property
+    def secret(self) -> bool:
+        """Whether its name says so: it takes the name of an environment variable.
+
+        Examples
+        --------
+        >>> Parameter("database_password", "str", "").secret, Parameter("period", "str", "").secret
+        (True, False)
+        """
+        return _SECRET.search(self.name.casefold()) is not None
 
     def accepts(self, value: Any) -> bool:
         """Whether a value is of the declared type.
@@ -81,9 +98,10 @@ class Parameter:
         return value
 
     def refusal(self, value: Any) -> str:
-        """Sentence for a value of another type."""
+        """Sentence for a value of another type; a secret is not repeated."""
+        shown = "another value" if self.secret else repr(value)
         return (
-            f"`{self.name}` must be {self.annotation}; got {value!r}. "
+            f"`{self.name}` must be {self.annotation}; got {shown}. "
             f"Its default is {self.default!r}."
         )
 
@@ -124,6 +142,7 @@ def check_parameters(
     ------
     ValueError
         For a name that is not declared, with the nearest spelling.
+        Or for a secret that is no name of an environment variable.
     TypeError
         For a value of another type.
 
@@ -140,7 +159,20 @@ def check_parameters(
             raise ValueError(unknown("parameters", name, declared, of=notebook))
         if not declared[name].accepts(value):
             raise TypeError(declared[name].refusal(value))
+        if declared[name].secret:
+            _check_secret(name, value)
     return dict(given)
+
+
+def _check_secret(name: str, value: Any) -> None:
+    """Parameters are written into the notebook, so a secret must not be among them."""
+    if value is None or value == "":
+        return
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value) or value not in os.environ:
+        raise ValueError(
+            f"`{name}` must be the name of an environment variable that is set, because "
+            "parameters are stored in the report; got something else. Set a variable and name it."
+        )
 
 
 def _parameter(statement: ast.stmt, lines: list[str], notebook: str) -> Parameter:

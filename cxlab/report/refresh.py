@@ -46,12 +46,15 @@ def refresh_notebook(path: Path) -> None:
 def normalised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook with only the metadata that matters.
 
-    Kept: the kernel's name, cell tags and the alt text of figures. Cells are numbered
+    Kept: the kernel's name, what the notebook needs (``cxlab.needs``), cell tags and the alt
+    text of figures. Cells are numbered
     from 1 in order.
     """
-    notebook.metadata = nbformat.from_dict(
-        {"kernelspec": KERNEL, "language_info": {"name": "python"}}
-    )
+    metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    needs = notebook.metadata.get("cxlab", {}).get("needs")
+    if needs is not None:
+        metadata["cxlab"] = {"needs": needs}
+    notebook.metadata = nbformat.from_dict(metadata)
     for number, cell in enumerate(notebook.cells):
         tags = cell.metadata.get("tags", [])
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})

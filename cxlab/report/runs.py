@@ -1,21 +1,21 @@
-"""One study and period → a report from each notebook; a failing one stops no other."""
+"""Periods × groups × notebooks → reports and their index; a failing one stops no other."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxlab.report.build import About, ReportError, build_report, clean_up
-from cxlab.report.index import write_index
-from cxlab.report.parameters import check_parameters, read_parameters
-from cxlab.survey.messages import unknown
-from cxlab.survey.study import load_study
+from tqdm import tqdm
 
-#: Parameters that a run sets itself; a notebook that lacks one cannot be a report.
-RUN_PARAMETERS = ("study", "period", "where")
+from cxlab.report.build import clean_up
+from cxlab.report.factory import Backend, Outcome, make_reports, summary
+from cxlab.report.index import write_index
+from cxlab.report.matrix import Matrix, Request, plan_reports
+from cxlab.report.publish import check_writable
+
+__all__ = ["Request", "Run", "run_reports", "run_requests"]
 
 
 @dataclass(frozen=True)
@@ -26,79 +26,72 @@ class Run:
     ----------
     index : Path
         Page that lists all reports.
-    pages : list of Path
-    failures : list of ReportError
+    outcomes : list of Outcome
+        Of every report, in order.
+    left_out : list of str
+        In one line each what was not made, and why.
     """
 
     index: Path
-    pages: list[Path] = field(default_factory=list)
-    failures: list[ReportError] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
+    @property
+    def pages(self) -> list[Path]:
+        """Pages of the reports that are there, made now or unchanged."""
+        return [outcome.job.page for outcome in self.outcomes if outcome.state != "failed"]
 
-def notebooks_folder() -> Path:
-    """Folder of the project's notebooks: the package's copy, or the checkout's."""
-    package = Path(__file__).resolve().parents[1]
-    installed, checkout = package / "notebooks", package.parent / "notebooks"
-    return installed if installed.is_dir() else checkout
+    @property
+    def failures(self) -> list[Outcome]:
+        """Outcomes of the reports that failed."""
+        return [outcome for outcome in self.outcomes if outcome.state == "failed"]
 
+    @property
+    def drops(self) -> list[str]:
+        """Sentences of all significant drops."""
+        return [line for outcome in self.outcomes for line in outcome.drops]
 
-def report_notebooks() -> dict[str, Path]:
-    """Notebooks that make reports: those whose parameters name study, period and where."""
-    found = {}
-    for path in sorted(notebooks_folder().glob("*.ipynb")):
-        if all(name in read_parameters(path) for name in RUN_PARAMETERS):
-            found[path.stem] = path
-    return found
-
-
-def choose_notebooks(names: Sequence[str]) -> dict[str, Path]:
-    """The named notebooks, by name (``2-scorecard``), by topic (``scorecard``) or path.
-
-    Raises
-    ------
-    ValueError
-        For a name that is none of them, with the nearest spelling.
-    """
-    there = report_notebooks()
-    if not names:
-        return there
-    chosen = {}
-    for name in names:
-        matches = [stem for stem in there if name in (stem, stem.partition("-")[2])]
-        if matches:
-            chosen[matches[0]] = there[matches[0]]
-        elif name.endswith(".ipynb") and Path(name).is_file():
-            chosen[Path(name).stem] = Path(name)
-        else:
-            raise ValueError(unknown("notebook", name, there))
-    return chosen
+    def __str__(self) -> str:
+        return summary(self.outcomes, self.left_out)
 
 
 def run_reports(
     study: str,
     *,
-    period: str | None = None,
+    period: str | Sequence[str] | None = None,
+    all_periods: bool = False,
+    each: Sequence[str] = (),
     notebooks: Sequence[str] = (),
     where: Mapping[str, str] | None = None,
-    output: str | Path = "reports",
     settings: Mapping[str, str] | None = None,
+    formats: Sequence[str] = (),
+    output: str | Path = "reports",
+    **options: Any,
 ) -> Run:
-    """Make a report from each notebook for one study, period and selection.
+    """Make the reports of one study: periods × groups × notebooks.
 
     Parameters
     ----------
     study : str
         A study's name or path.
-    period : str, optional
-        One of its periods; default: all together.
+    period : str or sequence of str, optional
+        Periods, each with reports of its own; ``latest`` is the last; default: all together.
+    all_periods : bool
+        Every period on its own.
+    each : sequence of str
+        Segments; every group (of several: every combination) has reports of its own.
     notebooks : sequence of str
-        Names, topics or paths; default: every notebook that makes reports.
+        Names, topics or paths; default: every notebook whose needs are met.
     where : mapping of str to str, optional
         Column to value: a part of the answers.
-    output : path
-        Folder of all reports.
     settings : mapping of str to str, optional
         Further parameters, as text; read by the type that each notebook declares.
+    formats : sequence of str
+        ``xlsx``, ``pdf``: beside each page.
+    output : path
+        Folder of all reports.
+    **options
+        As for `run_requests`.
 
     Returns
     -------
@@ -106,80 +99,78 @@ def run_reports(
 
     Raises
     ------
-    ValueError, FileNotFoundError
+    ValueError, TypeError, FileNotFoundError
         For a study, period, selection, notebook or parameter that isn't there. All are
         checked before anything runs.
+    OSError
+        When the folder cannot be written to.
     """
-    loaded = load_study(study)
-    chosen = choose_notebooks(notebooks)
-    loaded.read(period=period, where=where)
-    given = _settings(chosen, settings or {})
-    selection = ", ".join(f"{column} = {value}" for column, value in (where or {}).items())
-    about = About(
-        study=loaded.name,
-        title=loaded.title,
-        line=loaded.about,
-        simulated=loaded.simulated,
-        period=period or "",
-        selection=selection,
-        inputs=loaded.files(period=period),
+    request = Request(
+        study=study,
+        periods=[period] if period is None or isinstance(period, str) else list(period),
+        all_periods=all_periods,
+        each=each,
+        where=where or {},
+        notebooks=notebooks,
+        settings=settings or {},
+        formats=formats,
     )
-    folder = report_folder(Path(output), loaded.name, period, where)
-    clean_up(Path(output))
-    run = Run(index=Path(output) / "index.html")
-    for name, path in chosen.items():
-        parameters = {
-            "study": study,
-            "period": period,
-            "where": dict(where) if where else None,
-        }
-        try:
-            run.pages.append(
-                build_report(path, folder / name, about=about, **parameters, **given[name])
-            )
-        except ReportError as failure:
-            run.failures.append(failure)
-    write_index(Path(output))
-    return run
+    return run_requests([request], output=output, **options)
 
 
-def report_folder(
-    reports: Path, study: str, period: str | None, where: Mapping[str, str] | None
-) -> Path:
-    """``reports/<study>/<period>[/<selection>]``, of safe names only.
+def run_requests(
+    requests: Sequence[Request],
+    *,
+    output: str | Path = "reports",
+    n_jobs: int | None = None,
+    force: bool = False,
+    backend: Backend = "loky",
+    scheduler: str | None = None,
+    progress: bool = True,
+    tell: Any = None,
+) -> Run:
+    """Make every report of several requests, and the index.
 
-    Examples
-    --------
-    >>> report_folder(Path("reports"), "../sfo", "2017", {"gender": "../x"}).as_posix()
-    'reports/sfo/2017/gender--x'
+    Parameters
+    ----------
+    requests : sequence of Request
+    output : path
+        Folder of all reports.
+    n_jobs : int, optional
+        Processes; default: the machine's cores.
+    force : bool
+        Make also what is unchanged.
+    backend : {"loky", "dask"}
+    scheduler : str, optional
+        Address of a Dask scheduler.
+    progress : bool
+        Draw a bar on standard error, where that is a terminal.
+    tell : callable, optional
+        Called with each `Outcome` as soon as it is known.
+
+    Returns
+    -------
+    Run
     """
-    folder = reports / safe_name(study) / safe_name(period or "all-periods")
-    if where:
-        folder /= safe_name("--".join(f"{column}-{value}" for column, value in where.items()))
-    return folder
+    reports = Path(output)
+    plans = [plan_reports(request, reports) for request in requests]
+    matrix = Matrix(
+        jobs=list({job.output: job for plan in plans for job in plan.jobs}.values()),
+        left_out=list(dict.fromkeys(line for plan in plans for line in plan.left_out)),
+    )
+    check_writable(reports)
+    clean_up(reports)
+    disable = None if progress else True
+    with tqdm(total=len(matrix.jobs), desc="reports", unit="report", disable=disable) as bar:
 
+        def note(outcome: Outcome) -> None:
+            bar.update()
+            if tell is not None:
+                tell(outcome)
 
-def safe_name(text: str) -> str:
-    """Letters, digits, dots and hyphens; never a path, never hidden."""
-    return re.sub(r"-{3,}", "--", re.sub(r"[^\w.-]+|\.{2,}", "-", text)).strip(".-") or "unnamed"
-
-
-def _settings(chosen: Mapping[str, Path], settings: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Further parameters per notebook; each must be declared by one at least."""
-    declared = {name: read_parameters(path) for name, path in chosen.items()}
-    every = {key for parameters in declared.values() for key in parameters}
-    for key in settings:
-        if key not in every:
-            raise ValueError(unknown("parameter", key, sorted(every)))
-    return {
-        name: check_parameters(
-            parameters,
-            {
-                key: parameters[key].from_text(text)
-                for key, text in settings.items()
-                if key in parameters
-            },
-            name,
+        outcomes = make_reports(
+            matrix.jobs, n_jobs=n_jobs, force=force, backend=backend, scheduler=scheduler, tell=note
         )
-        for name, parameters in declared.items()
-    }
+    # a worker that was killed cannot clean up after itself
+    clean_up(reports)
+    return Run(index=write_index(reports), outcomes=outcomes, left_out=matrix.left_out)

@@ -93,24 +93,29 @@ class _Shown:
 
 def _show_table(table: pd.DataFrame, name: str, digits: int) -> None:
     _record(table, name)
-    shared = _shared_note(table)
-    rounded = _rounded(table if shared is None else table.drop(columns="note"), digits)
+    own, shared = _split_notes(table)
+    rounded = _rounded(own, digits)
     html = rounded.to_html(index=False, border=0, escape=True, classes="cxlab")
     # columns of numbers are read out with their header, and aligned by the style sheet
     html = html.replace("<th>", '<th scope="col">')
-    text = rounded.to_string(index=False)
+    text = rounded.to_string(index=False) if len(rounded) else "no rows"
+    if not len(rounded):
+        html = "<p>No rows.</p>"
     if shared:
         html += f"<p>Note to every row: {escape(shared)}.</p>"
         text += f"\nNote to every row: {shared}."
     display(_Shown(text, {"text/html": html}, {}))
 
 
-def _shared_note(table: pd.DataFrame) -> str | None:
-    """The note that all rows share, perhaps empty; None where they differ or there is none."""
+def _split_notes(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The table with each row's own notes, and the notes that all rows share."""
     if "note" not in table or not len(table):
-        return None
-    notes = table["note"].fillna("").astype(str).str.strip().unique()
-    return str(notes[0]) if len(notes) == 1 else None
+        return table, ""
+    parts = [str(note).split("; ") if note else [] for note in table["note"].fillna("")]
+    shared = [part for part in parts[0] if all(part in other for other in parts)]
+    own = ["; ".join(part for part in row if part not in shared) for row in parts]
+    without = table.drop(columns="note")
+    return (table.assign(note=own) if any(own) else without), "; ".join(shared)
 
 
 def _rounded(table: pd.DataFrame, digits: int) -> pd.DataFrame:
@@ -120,7 +125,7 @@ def _rounded(table: pd.DataFrame, digits: int) -> pd.DataFrame:
         if pd.api.types.is_bool_dtype(values):
             shown[column] = values.map({True: "yes", False: "no"})
         elif pd.api.types.is_integer_dtype(values):
-            shown[column] = [f"{value:,}" for value in values]
+            shown[column] = ["–" if value is pd.NA else f"{value:,}" for value in values]
         elif pd.api.types.is_float_dtype(values):
             shown[column] = [_number(value, digits) for value in values]
         else:
@@ -160,7 +165,12 @@ def _record(table: pd.DataFrame, name: str) -> None:
 def _json_value(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
-    if value is None or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
+    if (
+        value is None
+        or value is pd.NaT
+        or value is pd.NA
+        or (isinstance(value, float) and not math.isfinite(value))
+    ):
         return None
     return value if isinstance(value, str | int | float | bool) else str(value)
 

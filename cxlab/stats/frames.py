@@ -41,11 +41,14 @@ def check_columns(data: Any, columns: Mapping[str, str | Sequence[str] | None]) 
     ValueError
         Naming the argument, the column and the nearest spelling.
     """
+    check_names(data)
     names = column_names(data)
     for argument, wanted in columns.items():
         for name in as_list(wanted):
             if name in names:
                 continue
+            if not isinstance(name, str):
+                raise TypeError(f"`{argument}` must be the name of a column; got {name}.")
             near = nearest(name, names)
             hint = f"Did you mean '{near}'?" if near else f"The data have {_some(names)}."
             raise ValueError(f"`{argument}` must be a column of the data; got '{name}'. {hint}")
@@ -62,6 +65,21 @@ def as_list(names: str | Sequence[str] | None) -> list[str]:
     if names is None:
         return []
     return [names] if isinstance(names, str) else list(names)
+
+
+def check_names(data: Any) -> None:
+    """Refuse columns that stand twice, or differ only in case: SQL engines take them for one."""
+    if not isinstance(data, pd.DataFrame):
+        return
+    seen: dict[str, str] = {}
+    for name in map(str, data.columns):
+        other = seen.get(name.casefold())
+        seen[name.casefold()] = name
+        if other is not None:
+            raise ValueError(
+                f"`data` must have columns whose names differ by more than case; got '{other}' "
+                f"and '{name}'. Rename one of them."
+            )
 
 
 def scan(data: Any, columns: Iterable[str]) -> nw.LazyFrame:
@@ -138,12 +156,24 @@ def _narwhals(data: Any) -> nw.LazyFrame:
 
 
 def _pandas_to_duckdb(frame: pd.DataFrame) -> duckdb.DuckDBPyRelation:
-    mixed = [name for name in frame.columns if frame[name].dtype == object]
-    if mixed:
-        as_text = {name: frame[name].map(str, na_action="ignore").astype("str") for name in mixed}
-        frame = frame.assign(**as_text)
+    frame = frame.assign(
+        **{name: plain for name in frame if (plain := _plain(frame[name])) is not None}
+    )
     threads: dict[str, Any] = {"threads": 1} if len(frame) < SINGLE_THREAD_ROWS else {}
     return duckdb.connect(config=threads).from_df(frame)
+
+
+def _plain(column: pd.Series) -> pd.Series | None:
+    """The column in a type that every engine has, or None where it is in one already."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        words = all(isinstance(name, str) for name in dtype.categories)
+        return None if words else column.astype(object).map(str, na_action="ignore").astype("str")
+    if dtype.kind == "O" and column.isna().all():
+        return column.astype("float64")
+    if dtype.kind == "O" or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype):
+        return column.astype(object).map(str, na_action="ignore").astype("str")
+    return None
 
 
 def _some(names: Sequence[str], limit: int = 8) -> str:

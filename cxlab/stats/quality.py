@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import check_columns
-from cxlab.stats.metrics import top_box
+from cxlab.stats.frames import as_list, check_columns
+from cxlab.stats.metrics import mean_score, top_box
+from cxlab.stats.metrics.estimates import By
 from cxlab.stats.totals import Design, check_design
 
+USAGE_COLUMNS = ("n", "estimate", "se", "ci_low", "ci_high", "users", "n_missing", "note")
 #: Fewer answered items than this and alike answers say nothing about care.
 MIN_ANSWERED = 5
 
@@ -19,7 +21,7 @@ def usage(
     answers: pd.DataFrame,
     touchpoints: Sequence[str],
     *,
-    by: str | None = None,
+    by: By = None,
     labels: Mapping[str, str] | None = None,
     weights: str | None = None,
     strata: str | None = None,
@@ -44,7 +46,8 @@ def usage(
     DataFrame
         One row per touchpoint × group: ``touchpoint``, ``group`` (with ``by``), ``n``
         (who rated it or said "never used"; a blank tells neither), ``estimate``, ``se``,
-        ``ci_low``, ``ci_high`` in per cent, ``users`` (answers), ``n_missing``, ``note``.
+        ``ci_low``, ``ci_high`` in per cent, ``users`` (answers), ``n_missing``, ``note``. Where
+        nobody said "never used" the figures are null: it may not have been offered.
 
     Examples
     --------
@@ -59,6 +62,9 @@ def usage(
     tables, words = [], dict(labels or {})
     for name in touchpoints:
         never = answers[f"{name}_missing"].eq("never used").fillna(False).astype(bool)
+        if not never.any():
+            tables.append(_use_not_told(answers, name, by).assign(touchpoint=words.get(name, name)))
+            continue
         used = answers[name].notna().astype(float).where(answers[name].notna() | never)
         table = top_box(
             answers.assign(**{name: used}),
@@ -72,22 +78,21 @@ def usage(
             level=level,
         )
         tables.append(table.assign(touchpoint=words.get(name, name)))
+    group = ["group"] if as_list(by) else []
+    if not tables:
+        return pd.DataFrame(columns=["touchpoint", *group, *USAGE_COLUMNS])
     together = pd.concat(tables, ignore_index=True).rename(columns={"tops": "users"})
-    group = ["group"] if by else []
-    return together[
-        [
-            "touchpoint",
-            *group,
-            "n",
-            "estimate",
-            "se",
-            "ci_low",
-            "ci_high",
-            "users",
-            "n_missing",
-            "note",
-        ]
-    ]
+    return together[["touchpoint", *group, *USAGE_COLUMNS]]
+
+
+def _use_not_told(answers: pd.DataFrame, name: str, by: By) -> pd.DataFrame:
+    """Nobody said "never used": it was not offered, or everybody used it."""
+    table = mean_score(answers, name, by=by)
+    figures = ["estimate", "se", "ci_low", "ci_high"]
+    table["tops"] = table["n"]
+    table[figures] = np.nan
+    table["note"] = 'nobody said "never used": not offered, or used by all'
+    return table
 
 
 def straight_lining(

@@ -80,6 +80,10 @@ class Totals:
         Clusters sampled per stratum, over the whole data.
     lone_rows : int
         Rows without a cluster where a cluster column was given.
+    ungrouped : dict of str to int
+        Per score: valid answers of rows that are in no group.
+    weightless : int
+        Rows of weight 0, outside the population.
     """
 
     sums: dict[str, pd.DataFrame]
@@ -87,6 +91,8 @@ class Totals:
     rows: pd.Series
     clusters: pd.Series
     lone_rows: int
+    ungrouped: dict[str, int]
+    weightless: int
 
 
 def survey_totals(
@@ -153,7 +159,7 @@ def _one_pass(
     sums = [
         expression.alias(f"{name}_{i}")
         for i in range(len(scores))
-        for name, expression in _score_sums(f"value_{i}").items()
+        for name, expression in _score_sums(f"value_{i}", weighted=bool(design.weights)).items()
     ]
     inside = nw.when(nw.col("weight") > 0).then(nw.lit(1)).otherwise(nw.lit(0))
     most = [nw.col("sampled").max()] if sampled else []
@@ -162,14 +168,18 @@ def _one_pass(
     )
 
 
-def _score_sums(value: str) -> dict[str, nw.Expr]:
-    valid = (~nw.col(value).is_null()) & (nw.col("weight") > 0)
+def _score_sums(value: str, *, weighted: bool) -> dict[str, nw.Expr]:
+    valid = ~nw.col(value).is_null()
+    if weighted:
+        valid = valid & (nw.col("weight") > 0)
     # zero before the products: a null would spread, and a sum of nothing would be null
     one = nw.when(valid).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
     y = nw.when(valid).then(nw.col(value)).otherwise(nw.lit(0.0))
-    w = nw.when(valid).then(nw.col("weight")).otherwise(nw.lit(0.0))
-    products = (one, y, y * y, w, w * y, w * y * y, w * w, w * w * y, w * w * y * y)
-    return {name: product.sum() for name, product in zip(SUMS, products, strict=True)}
+    products = [one, y, y * y]
+    if weighted:
+        w = nw.when(valid).then(nw.col("weight")).otherwise(nw.lit(0.0))
+        products += [w, w * y, w * y * y, w * w, w * w * y, w * w * y * y]
+    return {name: product.sum() for name, product in zip(SUMS, products, strict=False)}
 
 
 def _totals(
@@ -179,17 +189,32 @@ def _totals(
         wide["cluster"] = None
     clusters = _sampled_clusters(wide, design)
     keys = [f"by_{i}" for i in range(len(by))]
+    lone = int(wide.loc[wide["cluster"].isna(), "all_rows"].sum()) if design.cluster else 0
+    weightless = int(wide["all_rows"].sum() - wide["rows"].sum())
+    answered = {name: int(wide[f"n_{i}"].sum()) for i, name in enumerate(names)}
     groups, wide = _number_groups(wide, keys, data, by)
+    ungrouped = {name: answered[name] - int(wide[f"n_{i}"].sum()) for i, name in enumerate(names)}
     counts = wide.groupby("group_code")["rows"].sum()
     rows = counts.reindex(range(len(groups)), fill_value=0).astype("int64")
     # sorted, so that the order in which an engine returns groups changes no digit
     wide = wide.sort_values(["group_code", "stratum", "cluster"], kind="stable", key=_sort_key)
     sums = {}
     for i, name in enumerate(names):
-        part = wide[["group_code", "stratum", "cluster", *(f"{s}_{i}" for s in SUMS)]]
-        sums[name] = part.rename(columns={f"{s}_{i}": s for s in SUMS}).reset_index(drop=True)
-    lone = int(wide.loc[wide["cluster"].isna(), "all_rows"].sum()) if design.cluster else 0
-    return Totals(sums=sums, groups=groups, rows=rows, clusters=clusters, lone_rows=lone)
+        part = wide[["group_code", "stratum", "cluster"]].copy()
+        for kind in SUMS:
+            # without weights every weighted sum is the plain one
+            made = kind if design.weights else kind.replace("w", "") or "n"
+            part[kind] = wide[f"{made}_{i}"]
+        sums[name] = part.reset_index(drop=True)
+    return Totals(
+        sums=sums,
+        groups=groups,
+        rows=rows,
+        clusters=clusters,
+        lone_rows=lone,
+        ungrouped=ungrouped,
+        weightless=weightless,
+    )
 
 
 def _sort_key(column: pd.Series) -> pd.Series:
@@ -225,7 +250,8 @@ def _number_groups(
 
 def _in_declared_order(values: pd.Series, data: Any, name: str) -> pd.Series:
     """Categories keep the order that the study declares."""
-    if isinstance(data, pd.DataFrame) and isinstance(data[name].dtype, pd.CategoricalDtype):
+    declared = isinstance(data, pd.DataFrame) and isinstance(data[name].dtype, pd.CategoricalDtype)
+    if declared and all(isinstance(label, str) for label in data[name].cat.categories):
         return pd.Series(pd.Categorical(values, categories=data[name].cat.categories), values.index)
     return values
 

@@ -73,7 +73,12 @@ def clean_text(raw: pd.Series, column: Column, place: str) -> pd.Series:
 def clean_date(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Dates and times; NaT where blank or a missing code."""
     text = clean_text(raw, column, place)
-    dates = pd.to_datetime(text, format=column.format or "ISO8601", errors="coerce")
+    try:
+        dates = pd.to_datetime(text, format=column.format or "ISO8601", errors="coerce")
+    except ValueError as error:
+        raise ValueError(
+            f"{place}: dates must all have a time zone, or none; got both. Write them alike."
+        ) from error
     bad = text[dates.isna() & text.notna()]
     if len(bad):
         form = f"dates of the form '{column.format}'" if column.format else "ISO dates (2025-12-31)"
@@ -111,6 +116,13 @@ def _missing(text: str, column: Column) -> Resolved | None:
     return None
 
 
+def _plain_number(text: str) -> float:
+    """A number as people write it: Python would also take 0_5 for 5."""
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
 def _rating(text: str, column: Column) -> Resolved:
     scale = column.scale
     if scale is None:
@@ -120,18 +132,21 @@ def _rating(text: str, column: Column) -> Resolved:
         return missing
     code = normal_code(text)
     try:
-        score = float(code)
+        score = _plain_number(code)
     except ValueError:
         score = math.nan
         by_label = {normal_code(label): value for value, label in scale.labels.items()}
         if code in by_label:
             return Resolved(float(by_label[code]), None)
+    score += column.shift
     if score.is_integer() and scale.low <= score <= scale.high:
         return Resolved(score, None)
     quoted = code if code.lstrip("-").isdigit() else f'"{text.strip()}"'
+    what = f"stored codes (shift = {column.shift})" if column.shift else "scores"
     raise RefusedError(
-        f"scores must be whole numbers from {scale.low} to {scale.high}|If {quoted} means "
-        f'"no answer", declare it in the study file: missing = {{{quoted} = "no answer"}}.'
+        f"{what} must be whole numbers from {scale.low - column.shift} to "
+        f'{scale.high - column.shift}|If {quoted} means "no answer", declare it in the study '
+        f'file: missing = {{{quoted} = "no answer"}}.'
     )
 
 
@@ -160,7 +175,7 @@ def _number(text: str, column: Column) -> Resolved:
     if missing:
         return missing
     try:
-        number = float(text)
+        number = _plain_number(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
@@ -172,7 +187,7 @@ def _number(text: str, column: Column) -> Resolved:
 
 def _weight(text: str) -> Resolved:
     try:
-        number = float(text)
+        number = _plain_number(text)
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number >= 0):

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
-from cxlab.survey.messages import nearest, one_of
+from cxlab.survey.files import (
+    CACHE_VARIABLE,
+    CATALOGUE_FILE,
+    MIRROR_VARIABLE,
+    cache_folder,
+    find_file,
+)
+from cxlab.survey.messages import nearest, one_of, unknown
 
 STUDY_FILE = "study.toml"
 
@@ -49,3 +63,228 @@ def find_study(name_or_path: str | Path) -> Path:
         f"`study` must be {one_of(study_names())} or the path of a study file; got '{text}'."
         f"{hint} To write one for your own answers: cxlab study draft FILE.csv"
     )
+
+
+class FetchError(OSError):
+    """Public data could not be fetched; says why, and what to do without a network."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One public file.
+
+    Attributes
+    ----------
+    file : str
+        Name below the cache or mirror folder, as the study file has it.
+    address : str
+    sha256 : str
+        Digest in hexadecimal.
+    size : int or None
+        Bytes, where known.
+    """
+
+    file: str
+    address: str
+    sha256: str
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Public data that can be fetched by name.
+
+    Attributes
+    ----------
+    name, title, publisher, licence : str
+    folder : Path
+        Where its study file and catalogue are.
+    files : tuple of DataFile
+    """
+
+    name: str
+    title: str
+    publisher: str
+    licence: str
+    folder: Path
+    files: tuple[DataFile, ...]
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all files; None where one is not known."""
+        sizes = [one.size for one in self.files]
+        return sum(size for size in sizes if size is not None) if None not in sizes else None
+
+
+def datasets() -> list[Dataset]:
+    """Public data with a catalogue, in alphabetical order.
+
+    Raises
+    ------
+    ValueError
+        When a catalogue lacks a key or a digest.
+
+    Examples
+    --------
+    >>> [(dataset.name, len(dataset.files), dataset.licence) for dataset in datasets()]
+    [('sfo', 4, 'PDDL')]
+    """
+    return [_read_catalogue(path) for path in sorted(data_folder().glob(f"*/{CATALOGUE_FILE}"))]
+
+
+def find_dataset(name: str) -> Dataset:
+    """The public data of that name.
+
+    Raises
+    ------
+    ValueError
+        Naming the data there are and the nearest spelling.
+    """
+    known = {dataset.name: dataset for dataset in datasets()}
+    if name not in known:
+        raise ValueError(unknown("name", name, known, what="public data: "))
+    return known[name]
+
+
+def file_state(dataset: Dataset, one: DataFile) -> str:
+    """Where a public file is: ``here``, ``in the mirror``, ``not fetched``, or why it won't do.
+
+    Returns
+    -------
+    str
+        ``here`` is beside the study file or in the cache folder; ``… (wrong digest)``
+        where the file there is not the one of the catalogue.
+    """
+    try:
+        path = find_file(one.file, dataset.folder)
+    except FileNotFoundError:
+        return "not fetched"
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    mirrored = mirror and path.resolve().is_relative_to(Path(mirror).resolve())
+    place = "in the mirror" if mirrored else "here"
+    return place if _digest(path) == one.sha256 else f"{place} (wrong digest)"
+
+
+def fetch(name: str, *, progress: bool | None = None) -> list[Path]:
+    """Public data by name: downloaded once into the cache folder, checked by SHA-256.
+
+    Parameters
+    ----------
+    name : str
+        As in `datasets`.
+    progress : bool, optional
+        Whether to draw progress bars on standard error; default: where that is a terminal.
+
+    Returns
+    -------
+    list of Path
+        One per file of the catalogue. A file that is already there, with the right digest
+        and in whatever place reading looks at, is not fetched again.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    FetchError
+        When a download fails, is cut short or has another digest. Nothing of it stays.
+    """
+    dataset = find_dataset(name)
+    bars = sys.stderr.isatty() if progress is None else progress
+    return [_fetch_file(dataset, one, bars) for one in dataset.files]
+
+
+def _fetch_file(dataset: Dataset, one: DataFile, progress: bool) -> Path:
+    target = cache_folder() / one.file
+    with contextlib.suppress(FileNotFoundError):
+        found = find_file(one.file, dataset.folder)
+        if _digest(found) == one.sha256:
+            return found
+        if found != target:
+            raise FetchError(
+                f"{found} must be the published file, because it is read first; its SHA-256 is "
+                f"another. Remove it, or let {MIRROR_VARIABLE} name another folder."
+            )
+    try:
+        _download(one, target, progress)
+    except FetchError:
+        _remove_empty(target.parent)
+        raise
+    return target
+
+
+def _download(one: DataFile, target: Path, progress: bool) -> None:
+    import pooch  # here and not above, as reading needs neither it nor requests
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")
+    failed = f"{target.name} could not be fetched from {one.address}"
+    instead = f"or set {MIRROR_VARIABLE} to a folder that holds {one.file}."
+    try:
+        pooch.retrieve(
+            one.address,
+            known_hash=f"sha256:{one.sha256}",
+            fname=target.name,
+            path=target.parent,
+            downloader=pooch.HTTPDownloader(progressbar=progress, timeout=30),
+        )
+    except requests.exceptions.HTTPError as error:
+        status = error.response.status_code if error.response is not None else "an error"
+        raise FetchError(f"{failed}: the server answered {status}. Try later, {instead}") from error
+    except (
+        requests.exceptions.ChunkedEncodingError,
+        requests.exceptions.ContentDecodingError,
+    ) as e:
+        raise FetchError(f"{failed}: the connection broke. Fetch again, {instead}") from e
+    except requests.exceptions.RequestException as error:
+        raise FetchError(
+            f"{failed}: no connection. Check the network and fetch again, {instead}"
+        ) from error
+    except ValueError as error:
+        raise FetchError(
+            f"{failed}: what came has not the SHA-256 {one.sha256[:12]}… of the catalogue and was "
+            f"thrown away. Fetch again, {instead}"
+        ) from error
+    except OSError as error:
+        raise FetchError(
+            f"{target.name} could not be written to {target.parent}: {error.strerror or error}. "
+            f"Name another folder in {CACHE_VARIABLE}, {instead}"
+        ) from error
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_catalogue(path: Path) -> Dataset:
+    place = f"{path.parent.name}/{path.name}"
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        files = tuple(
+            DataFile(one["file"], one["address"], one["sha256"].lower(), one.get("bytes"))
+            for one in content["files"]
+        )
+        dataset = Dataset(
+            name=path.parent.name,
+            title=content["title"],
+            publisher=content["publisher"],
+            licence=content["licence"],
+            folder=path.parent,
+            files=files,
+        )
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{place} must be valid TOML in UTF-8; got {error}.") from error
+    except KeyError as error:
+        raise ValueError(f"{place} must have the key '{error.args[0]}'; it isn't there.") from error
+    for one in files:
+        if not re.fullmatch(r"[0-9a-f]{64}", one.sha256):
+            raise ValueError(
+                f"{place}: `sha256` of {one.file} must be 64 hexadecimal digits; "
+                f"got '{one.sha256}'."
+            )
+    return dataset

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import os
+import zlib
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 
 #: Names a folder that holds data files which are not in the project.
 MIRROR_VARIABLE = "CXLAB_DATA"
+#: Names the folder into which public data is fetched, instead of the user's cache folder.
+CACHE_VARIABLE = "CXLAB_CACHE"
+#: Lists the public files of a study; beside its study file.
+CATALOGUE_FILE = "catalogue.toml"
+
+
+def cache_folder() -> Path:
+    """Folder of fetched public data: what `CACHE_VARIABLE` names, or the user's cache."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    import pooch  # here, because it costs a quarter of a second
+
+    return Path(pooch.os_cache("cxlab"))
 
 
 def find_file(file: str, folder: Path) -> Path:
-    """A study's data file: beside the study file, else in the mirror folder.
+    """A study's data file: beside the study file, in the mirror folder, or fetched.
 
     Raises
     ------
@@ -27,17 +45,22 @@ def find_file(file: str, folder: Path) -> Path:
         for candidate in (Path(mirror) / file, Path(mirror) / folder.name / file):
             if candidate.is_file():
                 return candidate
+    public = (folder / CATALOGUE_FILE).is_file()
+    if public and (cache_folder() / file).is_file():
+        return cache_folder() / file
+    fetch = f"Fetch it with cxlab data fetch {folder.name}, or " if public else ""
+    if mirror:
         raise FileNotFoundError(
             f"{file} must be beside the study file or in the folder that {MIRROR_VARIABLE} names; "
-            f"it is in neither. Check {MIRROR_VARIABLE}, which is now '{mirror}'."
+            f"it is in neither. {fetch or 'Now '}check {MIRROR_VARIABLE}, which is '{mirror}'."
         )
     raise FileNotFoundError(
-        f"{file} must be beside the study file; it isn't there. Put it there, or set "
-        f"{MIRROR_VARIABLE} to a folder that holds it."
+        f"{file} must be beside the study file; it isn't there. {fetch or 'Put it there, or '}"
+        f"set {MIRROR_VARIABLE} to a folder that holds it."
     )
 
 
-def read_as_text(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
+def read_as_text(path: Path, encoding: str = "utf-8", separator: str | None = None) -> pd.DataFrame:
     """A CSV, TSV or Parquet file with every cell as text and the headers as they stand.
 
     Parameters
@@ -46,6 +69,8 @@ def read_as_text(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
         ``.csv``, ``.tsv`` (either may end in ``.gz``) or ``.parquet``.
     encoding : str
         Of the text file. A byte-order mark is dropped.
+    separator : str, optional
+        One character between cells; default: a comma, in ``.tsv`` a tab.
 
     Returns
     -------
@@ -58,7 +83,16 @@ def read_as_text(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
         For an empty file, a wrong encoding, a line with too many cells, or a header that
         stands twice.
     """
-    frame = _read_parquet(path) if path.suffix == ".parquet" else _read_delimited(path, encoding)
+    kind = next((suffix.lower() for suffix in reversed(path.suffixes) if suffix != ".gz"), "")
+    if kind not in READABLE:
+        raise ValueError(
+            f"{path.name} must be one of {', '.join(READABLE)}, or .gz of a text file; "
+            f"got '{kind}'. Save it as CSV."
+        )
+    if kind == ".parquet":
+        frame = _read_parquet(path)
+    else:
+        frame = _read_delimited(path, encoding, separator or usual_separator(path))
     headers = [str(header) for header in frame.columns]
     twice = sorted({header for header in headers if headers.count(header) > 1})
     if twice:
@@ -70,8 +104,16 @@ def read_as_text(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     return frame
 
 
-def _read_delimited(path: Path, encoding: str) -> pd.DataFrame:
-    separator = "\t" if ".tsv" in path.suffixes else ","
+#: Endings that `read_as_text` knows.
+READABLE = (".csv", ".tsv", ".txt", ".parquet")
+
+
+def usual_separator(path: Path) -> str:
+    """A tab in ``.tsv`` files, else a comma."""
+    return "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else ","
+
+
+def _read_delimited(path: Path, encoding: str, separator: str) -> pd.DataFrame:
     try:
         # header=None: pandas would rename a repeated header without a word
         cells = pd.read_csv(
@@ -80,6 +122,8 @@ def _read_delimited(path: Path, encoding: str) -> pd.DataFrame:
             header=None,
             dtype=str,
             keep_default_na=False,
+            # in a file of one column a blank line is somebody who did not answer
+            skip_blank_lines=not _one_column(path, encoding, separator),
             encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding,
         )
     except pd.errors.EmptyDataError as error:
@@ -90,24 +134,73 @@ def _read_delimited(path: Path, encoding: str) -> pd.DataFrame:
             f"position {error.start:,}. Declare the table's encoding in the study file, such as "
             'encoding = "cp1252".'
         ) from error
+    except LookupError as error:
+        raise ValueError(
+            f"`encoding` of {path.name} must be the name of an encoding, such as 'utf-8' or "
+            f"'cp1252'; got '{encoding}'."
+        ) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path.name} must be a whole gzip file; it is cut or of another kind. Get it again."
+        ) from error
     except pd.errors.ParserError as error:
         reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise ValueError(
             f"{path.name} must have as many cells in each line as its header; {reason}. "
             "Check quotes and separators there."
         ) from error
+    _check_short_lines(cells, path, encoding, separator)
+    return _under_header(cells, path)
+
+
+def _under_header(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """First line as header; blank lines at the end are no answers."""
+    filled = (cells != "").any(axis=1)
+    last = int(filled.to_numpy().nonzero()[0].max(initial=-1))
+    cells = cells.iloc[: last + 1]
+    if cells.empty:
+        raise ValueError(f"{path.name} must hold a header and answers; it is empty.")
     frame = cells.iloc[1:].reset_index(drop=True)
     frame.columns = pd.Index(cells.iloc[0].tolist())
-    # pandas fills a line that is too short with NaN
-    return frame.fillna("")
+    return frame
+
+
+def _open_text(path: Path, encoding: str) -> IO[str]:
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding=encoding, newline="")
+    return path.open(encoding=encoding, newline="")
+
+
+def _one_column(path: Path, encoding: str, separator: str) -> bool:
+    with _open_text(path, encoding) as stream:
+        return len(next(csv.reader(stream, delimiter=separator), [])) == 1
+
+
+def _check_short_lines(cells: pd.DataFrame, path: Path, encoding: str, separator: str) -> None:
+    """Refuse lines with fewer cells than the header, which pandas fills up without a word."""
+    width = cells.shape[1]
+    if width == 1 or not (cells.iloc[1:, -1] == "").any():
+        return
+    with _open_text(path, encoding) as stream:
+        lines = csv.reader(stream, delimiter=separator)
+        short = [(lines.line_num, len(line)) for line in lines if 0 < len(line) < width]
+    if short:
+        more = f" (and {len(short) - 1} more)" if len(short) > 1 else ""
+        raise ValueError(
+            f"{path.name} must have {width} cells in each line, as its header; got {short[0][1]} in "
+            f"line {short[0][0]}{more}. The file may be cut, or a separator missing."
+        )
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    frame = pd.read_parquet(path)
-    return frame.apply(lambda column: column.astype("object").map(_cell_text))
+    try:
+        frame = pd.read_parquet(path).reset_index(drop=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path.name} must be a whole Parquet file; {error}.") from error
+    return frame.apply(lambda column: column.astype("object").map(_cell_text)).astype("str")
 
 
 def _cell_text(value: object) -> str:
-    if value is None or value is pd.NaT or value != value:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return ""
     return str(value)

@@ -123,6 +123,30 @@ class Scale:
         """Lowest and highest score."""
         return (self.low, self.high)
 
+    @property
+    def top_box(self) -> Range | None:
+        """Scores that count as good: the bin ``top``, or ``promoters``."""
+        return self.bins.get("top", self.bins.get("promoters"))
+
+    @property
+    def cuts(self) -> tuple[float, float]:
+        """Highest score of the lowest bin and lowest of the highest bin.
+
+        With fewer than three bins, the thirds of the scale.
+
+        Examples
+        --------
+        >>> Scale("rating", 1, 5, bins={"low": (1, 2), "middle": (3, 3), "top": (4, 5)}).cuts
+        (2.0, 4.0)
+        >>> Scale("ten", 0, 10).cuts
+        (3.0, 7.0)
+        """
+        if len(self.bins) > 2:
+            ordered = sorted(self.bins.values())
+            return float(ordered[0][1]), float(ordered[-1][0])
+        third = (self.high - self.low) // 3
+        return float(self.low + third), float(self.high - third)
+
     def metric(self, column: str, name: str, target: float | None = None) -> Metric:
         """The named metric of a column that is on this scale."""
         bins = self.bins

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from cxlab.survey.definition import (
     Definition,
     Table,
     normal_header,
-    read_definition,
 )
 from cxlab.survey.files import find_file, read_as_text
-from cxlab.survey.messages import got, nearest, unknown
+from cxlab.survey.messages import got, nearest, one_of, unknown
 from cxlab.survey.scales import Metric
+from cxlab.survey.study_file import read_definition
 
 Where = Mapping[str, Any]
 
@@ -81,7 +81,7 @@ class Study:
         if column is None:
             return []
         raw = _read_raw(self, self.main, "")
-        return sorted(raw[_find_header(raw, column, "", self._file(self.main, "").name)].unique())
+        return sorted(_periods_of(raw, column, self._file(self.main, "").name).unique())
 
     @property
     def touchpoints(self) -> list[str]:
@@ -97,6 +97,55 @@ class Study:
     def segments(self) -> list[str]:
         """Names of the main table's segments, in declared order."""
         return [column.name for column in self.main.with_role("segment")]
+
+    @property
+    def advocacy(self) -> str:
+        """Column of the first outcome that is reported as NPS.
+
+        Raises
+        ------
+        ValueError
+            When the study has none.
+        """
+        found = [metric.column for metric in self.metrics("outcome") if metric.name == "nps"]
+        if not found:
+            raise ValueError(
+                f"study '{self.name}' must have an outcome with metric 'nps'; got none. Put likelihood "
+                "to recommend on a scale with the bins promoters, passives, detractors."
+            )
+        return found[0]
+
+    @property
+    def headline(self) -> Metric:
+        """The one figure to follow: the first outcome's NPS, or else its first metric.
+
+        Raises
+        ------
+        ValueError
+            When the study has no outcome.
+        """
+        metrics = self.metrics("outcome")
+        if not metrics:
+            raise ValueError(f"study '{self.name}' must have an outcome; got none.")
+        return next((metric for metric in metrics if metric.name == "nps"), metrics[0])
+
+    @property
+    def top_box(self) -> dict[str, float]:
+        """Lowest rating of the top box, per rating of the main table whose scale has one."""
+        return {
+            column.name: float(column.scale.top_box[0])
+            for column in self.main.with_role(*RATING_ROLES)
+            if column.scale and column.scale.top_box
+        }
+
+    @property
+    def cuts(self) -> dict[str, tuple[float, float]]:
+        """Highest low rating and lowest high rating, per rating of the main table."""
+        return {
+            column.name: column.scale.cuts
+            for column in self.main.with_role(*RATING_ROLES)
+            if column.scale
+        }
 
     @property
     def labels(self) -> dict[str, str]:
@@ -189,6 +238,7 @@ class Study:
         >>> bool(answers["recommend"].between(0, 10).eq(answers["recommend"].notna()).all())
         True
         """
+        self._check_confirmed()
         definition = self.table(table or self.definition.main)
         wanted = [period] if isinstance(period, str | int) else period
         parts = self._read_parts(definition, [str(p) for p in wanted] if wanted else None)
@@ -199,6 +249,16 @@ class Study:
         if any(self.table_design(definition.name).values()):
             answers["stratum_clusters"] = _stratum_clusters(answers, definition)
         return _only_where(answers, where, definition) if where else answers
+
+    def _check_confirmed(self) -> None:
+        questions = self.definition.open_questions
+        if questions:
+            first = questions[0]
+            raise ValueError(
+                f"{self.path.name}: every guess must be confirmed before answers are read; "
+                f"{len(questions)} still to confirm, first {first.place}: {first.question} "
+                f"To see them all, run cxlab study check {_as_typed(self.path)}"
+            )
 
     def _read_parts(self, table: Table, wanted: list[str] | None) -> list[pd.DataFrame]:
         if "" in table.files:
@@ -218,12 +278,12 @@ class Study:
                     f"`period` must be left out, because table '{table.name}' has no periods; "
                     f"got '{wanted[0]}'. Declare a column with role = 'period', or `files`."
                 )
-            header = _find_header(raw, column, "", self._file(table, "").name)
-            there = sorted(raw[header].unique())
+            periods = _periods_of(raw, column, self._file(table, "").name)
+            there = sorted(periods.unique())
             for period in wanted:
                 if period not in there:
                     raise ValueError(unknown("period", period, there))
-            raw = raw[raw[header].isin(wanted)].reset_index(drop=True)
+            raw = raw[periods.isin(wanted)].reset_index(drop=True)
         return self._clean(table, "", raw)
 
     def _file(self, table: Table, period: str) -> Path:
@@ -272,7 +332,27 @@ def load_study(name_or_path: str | Path) -> Study:
 
 
 def _read_raw(study: Study, table: Table, period: str) -> pd.DataFrame:
-    return read_as_text(find_file(table.files[period], study.path.parent), table.encoding)
+    path = find_file(table.files[period], study.path.parent)
+    return read_as_text(path, table.encoding, table.separator)
+
+
+def _as_typed(path: Path) -> str:
+    """The path from the current folder, where it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _periods_of(raw: pd.DataFrame, column: Column, file: str) -> pd.Series:
+    """Period of each row, one spelling each; every row must have one."""
+    header = _find_header(raw, column, "", file)
+    periods = cleaning.clean_text(raw[header], column, f"{file}, column '{header}'")
+    without = int(periods.isna().sum())
+    if without:
+        raise ValueError(
+            f"{file}: every row must have a period in '{header}'; {without:,} have none. "
+            "Fill them in: an answer without a period would belong to no report."
+        )
+    return periods
 
 
 def _match_headers(
@@ -296,9 +376,16 @@ def _match_headers(
 
 def _find_header(raw: pd.DataFrame, column: Column, period: str, file: str) -> str:
     wanted = column.header(period) or ""
-    for header in raw.columns:
-        if normal_header(header) == normal_header(wanted):
-            return str(header)
+    if wanted in raw.columns:
+        return wanted
+    alike = [str(h) for h in raw.columns if normal_header(h) == normal_header(wanted)]
+    if len(alike) > 1:
+        raise ValueError(
+            f"{file} must have one column '{wanted}' ({column.name}); got {one_of(alike)}. "
+            "Write the header in `column` exactly as it stands in the file."
+        )
+    if alike:
+        return alike[0]
     near = nearest(wanted, raw.columns)
     raise ValueError(
         f"{file} must have the column '{wanted}' ({column.name}); it isn't there. "
@@ -417,14 +504,24 @@ def _only_where(answers: pd.DataFrame, where: Where, table: Table) -> pd.DataFra
 
 
 def _matches(values: pd.Series, name: str, wanted: Any) -> pd.Series:
-    listed = isinstance(wanted, Sequence) and not isinstance(wanted, str)
-    as_text = (
-        values.astype("str")
-        if not pd.api.types.is_float_dtype(values)
-        else values.map(lambda number: f"{number:g}", na_action="ignore")
-    )
-    there = sorted(as_text.dropna().unique())
-    for one in wanted if listed else [wanted]:
-        if str(one) not in there:
-            raise ValueError(unknown("where", one, there, of=name))
-    return as_text.isin([str(one) for one in (wanted if listed else [wanted])])
+    one = isinstance(wanted, str) or not isinstance(wanted, Iterable)
+    choices = [wanted] if one else list(wanted)
+    if pd.api.types.is_float_dtype(values):
+        return values.isin([_as_number(choice, values, name) for choice in choices])
+    text = values.astype("str")
+    there = sorted(text.dropna().unique())
+    for choice in choices:
+        if str(choice) not in there:
+            raise ValueError(unknown("where", choice, there, of=name))
+    return text.isin([str(choice) for choice in choices])
+
+
+def _as_number(choice: Any, values: pd.Series, name: str) -> float:
+    there = [f"{v:.15g}" for v in sorted(values.dropna().unique())]
+    try:
+        number = float(choice)
+    except (TypeError, ValueError):
+        raise ValueError(unknown("where", choice, there, of=name)) from None
+    if not (values == number).any():
+        raise ValueError(unknown("where", choice, there, of=name))
+    return number

@@ -28,7 +28,21 @@ if (length(arguments) == 0) {
   strata <- svydesign(ids = ~1, strata = ~stratum, weights = ~weight, data = d)
   m <- svyby(~net, ~group, subset(full, !is.na(score)), svymean, covmat = TRUE)
   contrast <- svycontrast(m, c(x = 1, y = -1))
-  out <- c(of("all", full), of("x", subset(full, group == "x")), of("y", subset(full, group == "y")),
+  # a stratum with one cluster, centred on the whole sample; intervals at two levels
+  options(survey.lonely.psu = "adjust")
+  lonely <- subset(svydesign(ids = ~cluster, strata = ~stratum, weights = ~weight, nest = TRUE,
+                             data = subset(d, stratum != "B" | cluster == "B0")), !is.na(score))
+  limits <- function(name, design, formula, level) {
+    m <- svymean(formula, design)
+    ci <- confint(m, level = level, df = degf(design))
+    sprintf('  "%s": {"estimate": %.10f, "low": %.10f, "high": %.10f}', name, coef(m), ci[1], ci[2])
+  }
+  answered <- subset(full, !is.na(score))
+  options(survey.lonely.psu = "adjust")
+  out <- c(of("lonely", lonely),
+           limits("wald_95", answered, ~net, 0.95), limits("wald_90", answered, ~net, 0.90),
+           limits("mean_95", answered, ~score, 0.95), limits("mean_90", answered, ~score, 0.90))
+  out <- c(out, of("all", full), of("x", subset(full, group == "x")), of("y", subset(full, group == "y")),
            of("weights_only", flat), of("strata_only", strata),
            entry("x_minus_y", coef(contrast), SE(contrast), 0))
 } else {

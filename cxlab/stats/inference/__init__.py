@@ -18,6 +18,7 @@ from cxlab.stats.inference.intervals import (
     wilson_interval,
 )
 from cxlab.stats.inference.multiplicity import adjust_p_values
+from cxlab.stats.inference.permutation import permutation_p_value
 
 __all__ = [
     "DesignVariance",
@@ -30,6 +31,7 @@ __all__ = [
     "effective_sample_size",
     "mean_interval",
     "normal_quantile",
+    "permutation_p_value",
     "score_interval",
     "t_quantile",
     "wald_interval",

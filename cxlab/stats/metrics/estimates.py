@@ -36,18 +36,20 @@ INTERVALS = {
     "mean": ("t",),
 }
 
+#: Lowest values beyond this are counted from themselves.
+LARGE = 1000.0
 #: Fewer design degrees of freedom than this and the interval is flagged.
 FEW_DEGREES_OF_FREEDOM = 8
 
 
-def metric_value(metric: Metric) -> nw.Expr:
+def metric_value(metric: Metric, origin: float = 0.0) -> nw.Expr:
     """The metric's value for one row: 1, 0 or −1 for boxes, the score for means.
 
-    Null where there is no answer.
+    Null where there is no answer. Means are counted from ``origin``.
     """
     score = nw.col(metric.column)
     if metric.kind == "mean" or metric.top is None:
-        return score
+        return score - origin if origin else score
     inside = nw.when(score.is_between(*metric.top)).then(nw.lit(1.0))
     rest: Any = nw.lit(0.0)
     if metric.kind == "net" and metric.bottom is not None:
@@ -89,12 +91,11 @@ def estimate_metrics(
     if method is not None:
         for metric in metrics:
             check_choice("method", method, INTERVALS[metric.kind])
+    origins = check_scores(data, metrics)
     columns = list(dict.fromkeys(metric.column for metric in metrics))
-    check_columns(data, {"score": columns})
-    _check_scores(scan(data, columns), metrics)
     totals = survey_totals(
         data,
-        {str(i): metric_value(metric) for i, metric in enumerate(metrics)},
+        {str(i): metric_value(metric, origins[i]) for i, metric in enumerate(metrics)},
         columns=columns,
         by=by,
         design=design,
@@ -107,25 +108,51 @@ def estimate_metrics(
             design=design,
             level=level,
             method=method or INTERVALS[metric.kind][0],
+            origin=origins[i],
         )
         for i, metric in enumerate(metrics)
     ]
     return pd.concat(tables, ignore_index=True)
 
 
-def _check_scores(lazy: nw.LazyFrame, metrics: Sequence[Metric]) -> None:
+def check_scores(data: Any, metrics: Sequence[Metric]) -> list[float]:
+    """Refuse columns that are not there, text scores and scores off their scale.
+
+    Returns
+    -------
+    list of float
+        Where to count each metric's values from: 0 for scores; for means of large numbers
+        the lowest one, because the squares of large numbers swallow their spread.
+    """
+    for metric in metrics:
+        check_columns(data, {"score": metric.column})
+        if not isinstance(metric.column, str):
+            raise TypeError(f"`score` must be the name of one column; got {metric.column}.")
+    columns = list(dict.fromkeys(metric.column for metric in metrics))
+    lazy = scan(data, columns)
     check_numeric(lazy, {"score": [metric.column for metric in metrics]})
     distinct = list({(metric.column, metric.scale): metric for metric in metrics}.values())
     counts = collect(
         lazy.select(
-            nw.when(_off(metric)).then(nw.lit(1)).otherwise(nw.lit(0)).sum().alias(f"off_{i}")
-            for i, metric in enumerate(distinct)
+            *(
+                nw.when(_off(metric)).then(nw.lit(1)).otherwise(nw.lit(0)).sum().alias(f"off_{i}")
+                for i, metric in enumerate(distinct)
+            ),
+            *(
+                nw.col(name).min().cast(nw.Float64).alias(f"low_{i}")
+                for i, name in enumerate(columns)
+            ),
         )
     )
     for i, metric in enumerate(distinct):
         if counts.loc[0, f"off_{i}"] > 0:
             bad = collect(lazy.filter(_off(metric)).select(nw.col(metric.column)))
             raise ValueError(_off_scale(metric, [_plain(value) for value in bad.iloc[:, 0]]))
+    lowest = {name: float(counts.loc[0, f"low_{i}"]) for i, name in enumerate(columns)}
+    return [
+        lowest[m.column] if m.kind == "mean" and abs(lowest[m.column]) > LARGE else 0.0
+        for m in metrics
+    ]
 
 
 def _off(metric: Metric) -> nw.Expr:
@@ -158,6 +185,7 @@ def _one_metric(
     design: Design,
     level: float,
     method: str,
+    origin: float,
 ) -> pd.DataFrame:
     sums = totals.sums[name]
     groups = len(totals.groups)
@@ -169,7 +197,12 @@ def _one_metric(
     else:
         spread = _design_spread(sums, totals, facts, metric, level=level)
     low, high = _interval(facts, spread, metric, method, design=design, level=level)
-    return _result_table(totals, facts, spread, low, high, metric)
+    table = _result_table(totals, facts, spread, low, high, metric)
+    if totals.groups.shape[1]:
+        table.insert(len(table.columns) - 1, "n_ungrouped", totals.ungrouped[name])
+    for column in ("estimate", "ci_low", "ci_high", "unweighted") if origin else ():
+        table[column] += origin
+    return table
 
 
 def _facts(per_group: pd.DataFrame, metric: Metric) -> pd.DataFrame:
@@ -215,9 +248,21 @@ def _simple_spread(facts: pd.DataFrame, metric: Metric) -> pd.DataFrame:
             "deff": np.where(n > 0, 1.0, np.nan),
             "df": n - 1,
             "n_eff": n.where(n > 0),
-            "note": "",
+            "note": _simple_notes(facts, metric),
         }
     )
+
+
+def _simple_notes(facts: pd.DataFrame, metric: Metric) -> list[str]:
+    """Why a mean's interval is missing or of no width; scores' intervals never are."""
+    if metric.kind != "mean":
+        return [""] * len(facts)
+    alike = facts["square"] - facts["estimate"] ** 2 <= 1e-12 * facts["square"].abs()
+    return [
+        "no interval: one answer only" if n == 1
+        else "all answers alike: the interval has no width" if n and same else ""
+        for n, same in zip(facts["n"], alike, strict=True)
+    ]  # fmt: skip
 
 
 def _design_spread(
@@ -230,7 +275,7 @@ def _design_spread(
 ) -> pd.DataFrame:
     linear = linearised(sums, facts["estimate"])
     result = design_variance(linear, totals.clusters, domains=len(facts))
-    df = _degrees_of_freedom(sums, groups=len(facts))
+    df = degrees_of_freedom(sums, groups=len(facts))
     simple = _simple_variance(facts, metric)
     # a variance this far below the simple one is rounding of "everyone alike"
     alike = ~((result.variance > 1e-14 * facts["square"].clip(lower=1e-300)) & (simple > 0))
@@ -260,7 +305,8 @@ def linearised(sums: pd.DataFrame, estimate: pd.Series) -> pd.DataFrame:
     )
 
 
-def _degrees_of_freedom(sums: pd.DataFrame, *, groups: int) -> np.ndarray:
+def degrees_of_freedom(sums: pd.DataFrame, *, groups: int) -> np.ndarray:
+    """Clusters less strata that hold a valid answer, per group."""
     valid = sums[sums["n"] > 0]
     lone = valid["cluster"].isna()
     clusters = np.where(lone, valid["n"], 1.0)
@@ -277,6 +323,8 @@ def _notes(
     lonely: int,
 ) -> list[str]:
     common = []
+    if totals.weightless:
+        common.append(f"{totals.weightless:,} rows of weight 0 are outside the population")
     if totals.lone_rows:
         common.append(f"{totals.lone_rows:,} rows without a cluster are clusters of their own")
     if lonely:
@@ -352,14 +400,28 @@ def _result_table(
         table[name] = spread[name]
     table["unweighted"] = factor * facts["unweighted"]
     table["n_missing"] = totals.rows.to_numpy() - facts["n"].to_numpy()
-    empty = np.where(facts["n"] == 0, "no valid answer", spread["note"])
-    table["note"] = empty
+    nobody = facts["n"] == 0
+    table.loc[nobody, ["estimate", "se"]] = np.nan
+    table["note"] = np.where(nobody, "no valid answer", spread["note"])
     return table
 
 
 def group_labels(groups: pd.DataFrame) -> pd.Series:
-    """One label per group: the value itself, or several joined by a middle dot."""
+    """One label per group: the value itself, or several joined by a middle dot.
+
+    Whole numbers have no decimals and dates no midnight, whatever engine gave them.
+    """
+    plain = groups.apply(_label_column)
     if groups.shape[1] == 1:
-        only = groups.iloc[:, 0]
-        return only.astype(object) if isinstance(only.dtype, pd.CategoricalDtype) else only
-    return groups.astype("str").agg(" · ".join, axis=1)
+        return plain.iloc[:, 0]
+    return plain.astype("str").agg(" · ".join, axis=1)
+
+
+def _label_column(values: pd.Series) -> pd.Series:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.astype(object)
+    if pd.api.types.is_float_dtype(values) and (values % 1 == 0).all():
+        return values.astype("int64")
+    if pd.api.types.is_datetime64_any_dtype(values) and (values == values.dt.normalize()).all():
+        return values.dt.strftime("%Y-%m-%d")
+    return values

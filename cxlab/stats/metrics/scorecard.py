@@ -1,33 +1,45 @@
-"""A portfolio of metrics, weighted and not, on one table."""
+"""A portfolio of metrics: the whole and its segments, weighted and not, with targets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy.special import ndtr, stdtr
 
-from cxlab.stats.metrics.estimates import By, estimate_metrics
+from cxlab.stats.frames import as_list
+from cxlab.stats.metrics.estimates import estimate_metrics
+from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, suppress_small_groups
 from cxlab.stats.totals import Design
 from cxlab.survey.scales import Metric
 
 #: Fewer answers than this and a figure is shown with a warning.
 FEW_ANSWERS = 30
+EVERYONE = "everyone"
+
+COLUMNS = (
+    "label", "metric", "segment", "group", "n", "estimate", "se", "ci_low", "ci_high",
+    "unweighted", "unit", "target", "attained", "confidence", "deff", "n_eff", "n_missing",
+    "column", "suppressed", "note",
+)  # fmt: skip
 
 
 def scorecard(
     data: Any,
     metrics: Sequence[Metric],
     *,
-    by: By = None,
+    by: str | Sequence[str] | None = None,
     weights: str | None = None,
     strata: str | None = None,
     cluster: str | None = None,
     stratum_clusters: str | None = None,
     level: float = 0.95,
     labels: Mapping[str, str] | None = None,
+    min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
-    """Every metric of every group: estimate, interval, and the unweighted figure beside it.
+    """Every metric of everyone and of each segment, with interval, target and what is hidden.
 
     Parameters
     ----------
@@ -35,52 +47,89 @@ def scorecard(
         Dataframe of any engine, one row per answer.
     metrics : sequence of Metric
         What to measure: ``study.metrics()`` gives those that the study declares.
-    by, weights, strata, cluster, stratum_clusters, level
+    by : str or sequence of str, optional
+        Segment columns, each taken on its own.
+    weights, strata, cluster, stratum_clusters, level
         As for `cxlab.nps`.
     labels : mapping of str to str, optional
         Column to words: ``study.labels``.
+    min_group_size : int
+        Smaller groups are hidden, and with them whatever would give them back.
 
     Returns
     -------
     DataFrame
-        One row per metric × group: ``label`` (words of the column), ``metric`` (its name),
-        ``group`` (with ``by``), ``n``, ``estimate``, ``se``, ``ci_low``, ``ci_high`` in the
-        metric's ``unit`` (points, % or score); then ``unweighted`` (the estimate
-        without weights), ``unit``, ``deff``, ``n_eff``, ``n_missing``, ``column``, ``note``.
+        One row per metric for everyone, then per metric × segment × group: ``label``
+        (words of the column), ``metric`` (its name), ``segment`` and ``group``
+        (``everyone`` for the whole), ``n``, ``estimate``, ``se``, ``ci_low``, ``ci_high`` in
+        the metric's ``unit`` (points, % or score), ``unweighted`` (the estimate without
+        weights), ``unit``; ``target``, ``attained`` (``yes``: the whole interval reaches
+        it; ``no``: none of it does; ``undecided``), ``confidence`` (one-sided, 0 to 1,
+        that it is attained); ``deff``, ``n_eff``, ``n_missing``, ``column``,
+        ``suppressed`` (``small``, ``complementary`` or empty) and ``note``.
+
+    Notes
+    -----
+    ``confidence`` is Φ((estimate − target)/se), or Student's t for means: one less the
+    one-sided p-value of "the target is not attained".
 
     Examples
     --------
-    >>> answers = pd.DataFrame({"overall": [5, 4, 4, 2, None]})
-    >>> table = scorecard(answers, [Metric("overall", "box", top=(4, 5), name="top box")])
-    >>> table[["label", "metric", "n", "estimate", "unit", "n_missing"]]
-         label   metric  n  estimate unit  n_missing
-    0  overall  top box  4      75.0    %          1
+    >>> answers = pd.DataFrame({"overall": [5, 4, 4, 2] * 10 + [None]})
+    >>> metric = Metric("overall", "box", top=(4, 5), name="top box", target=50)
+    >>> table = scorecard(answers, [metric])
+    >>> table[["label", "metric", "n", "estimate", "unit", "attained", "n_missing"]]
+         label   metric   n  estimate unit attained  n_missing
+    0  overall  top box  40      75.0    %      yes          1
     """
+    if not metrics:
+        return pd.DataFrame(columns=list(COLUMNS))
     design = Design(weights, strata, cluster, stratum_clusters)
-    table = estimate_metrics(data, metrics, by=by, design=design, level=level)
     words = dict(labels or {})
-    table.insert(0, "label", [words.get(name, name) for name in table["column"]])
+    whole = estimate_metrics(data, metrics, design=design, level=level)
+    tables = [whole.assign(segment=EVERYONE, group=EVERYONE)]
+    for segment in as_list(by):
+        part = estimate_metrics(data, metrics, by=segment, design=design, level=level)
+        tables.append(
+            part.assign(segment=words.get(segment, segment), group=part["group"].astype(str))
+        )
+    table = pd.concat(tables, ignore_index=True)
+    table["label"] = [words.get(name, name) for name in table["column"]]
     table["note"] = [_size_note(n, note) for n, note in zip(table["n"], table["note"], strict=True)]
-    group = ["group"] if "group" in table else []
-    return table[
-        [
-            "label",
-            "metric",
-            *group,
-            "n",
-            "estimate",
-            "se",
-            "ci_low",
-            "ci_high",
-            "unweighted",
-            "unit",
-            "deff",
-            "n_eff",
-            "n_missing",
-            "column",
-            "note",
-        ]
-    ]
+    table = _with_targets(table, metrics)
+    shown = suppress_small_groups(
+        table.assign(ungrouped=_ungrouped(table)),
+        within=["segment", "column", "metric"],
+        min_group_size=min_group_size,
+        ungrouped="ungrouped",
+    )
+    return shown[list(COLUMNS)]
+
+
+def _ungrouped(table: pd.DataFrame) -> pd.Series:
+    """Answers of each metric that a segment's groups leave out."""
+    keys = ["column", "metric"]
+    whole = table[table["segment"] == EVERYONE].set_index(keys)["n"].rename("whole")
+    grouped = table.groupby(["segment", *keys])["n"].transform("sum")
+    return table.join(whole, on=keys)["whole"] - grouped
+
+
+def _with_targets(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
+    targets = {(m.column, m.name or m.kind): m.target for m in metrics}
+    pairs = zip(table["column"], table["metric"], strict=True)
+    target = pd.Series([targets[pair] for pair in pairs], dtype=float)
+    low, high = table["ci_low"], table["ci_high"]
+    told = target.notna() & low.notna()
+    attained = np.select([low >= target, high < target], ["yes", "no"], "undecided")
+    spread = table["se"].where(table["se"] > 0)
+    distance = ((table["estimate"] - target) / spread).to_numpy(float)
+    means = (table["unit"] == "score").to_numpy()
+    df = table["df"].clip(lower=1).to_numpy(float)
+    confidence = np.where(means, stdtr(df, distance), ndtr(distance))
+    return table.assign(
+        target=target, attained=np.where(told, attained, ""),
+        confidence=np.where(told, confidence, np.nan),
+    )  # fmt: skip
 
 
 def _size_note(n: int, note: str) -> str:

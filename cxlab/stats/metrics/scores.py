@@ -55,7 +55,8 @@ def nps(
         (9–10), ``passives`` (7–8), ``detractors`` (0–6) as counts of answers,
         ``estimate``, ``se``, ``ci_low``, ``ci_high`` in points from −100 to 100; then
         ``promoter_share``, ``passive_share``, ``detractor_share`` (weighted, 0 to 1),
-        ``deff``, ``n_eff``, ``df``, ``n_missing`` and ``note``.
+        ``deff``, ``n_eff``, ``df``, ``n_missing``, ``n_ungrouped`` (with
+        ``by``: valid answers in no group) and ``note``.
 
     Raises
     ------

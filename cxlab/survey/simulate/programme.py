@@ -68,18 +68,15 @@ class Programme:
     _waves: pd.DataFrame = field(repr=False)
 
     @property
-    def contact_rules(self) -> dict[str, float]:
-        """Days of each contact rule that stopped anyone, without the exemption.
-
-        With an exemption declare ``ContactRule("relationship quarantine", days, exempt)``.
-        """
+    def contact_rules(self) -> dict[str, tuple[float, float]]:
+        """Days and random exemption of each contact rule that stopped anyone."""
         size = self.mechanisms
-        days = {
-            TRANSACTIONAL_RULE: size.transactional_quarantine,
-            RELATIONSHIP_RULE: size.relationship_quarantine,
+        rules = {
+            TRANSACTIONAL_RULE: (size.transactional_quarantine, 0.0),
+            RELATIONSHIP_RULE: (size.relationship_quarantine, size.exempt),
         }
         found = set(self.invitations["rule"].dropna())
-        return {name: length for name, length in days.items() if name in found}
+        return {name: rule for name, rule in rules.items() if name in found}
 
     def truth_in(self, periods: Sequence[str] | str) -> pd.DataFrame:
         """The true quantities of one or several periods instead of all.
@@ -117,7 +114,7 @@ def simulate_programme(
     mechanisms: Mechanisms | None = None,
     **sizes: float,
 ) -> Programme:
-    """Draw an airport-like programme: customers, journeys, two surveys, outcomes.
+    r"""Draw an airport-like programme: customers, journeys, two surveys, outcomes.
 
     Parameters
     ----------
@@ -144,14 +141,14 @@ def simulate_programme(
 
     Notes
     -----
-    Customer *i* has a segment, a region and loyalty :math:`L_i \\sim N(0, 1)`, a latent score
-    :math:`b_i = \\mu + \\text{segment} + \\text{region} + \\sigma_L L_i` and a log trip rate
+    Customer *i* has a segment, a region and loyalty :math:`L_i \sim N(0, 1)`, a latent score
+    :math:`b_i = \mu + \text{segment} + \text{region} + \sigma_L L_i` and a log trip rate
     that depends on segment and loyalty with a normal spread (heavy and light users). Trips
     are Poisson per period; on a trip each touchpoint × contact channel is met with its own
     chance: that is an eligible episode. A transactional score is
-    :math:`b_i + \\text{cell} + \\sigma_w e + \\text{context} + \\text{wording} +
-    \\text{channel} - \\text{delay}`, where *e* is part waiting time, part trip, part own; a
-    relationship score is :math:`b_i + \\sigma_w e'` with the same spread, *e'* being part the
+    :math:`b_i + \text{cell} + \sigma_w e + \text{context} + \text{wording} +
+    \text{channel} - \text{delay}`, where *e* is part waiting time, part trip, part own; a
+    relationship score is :math:`b_i + \sigma_w e'` with the same spread, *e'* being part the
     touchpoints' experiences. Both are rounded and cut to 0–10. Contact rules act first, then
     sampling, bounces and a logistic response. The rating of a touchpoint shares a halo with
     all others; the weights in ``TOUCHPOINTS`` say which of them count. Retention and spend

@@ -1,0 +1,1 @@
+"""Speed and memory beside peers, coverage of the intervals: commands that print tables."""

@@ -1,0 +1,288 @@
+"""Do the intervals and tests of key drivers keep their promises?
+
+Planted studies whose truth is known: coverage of the 95 % percentile intervals of LMG
+importance (rows; whole clusters; with holes), rejections of a driver without effect, false
+alarms when two segments share one truth, and calls of "basic" or "excitement" where every
+effect is straight. Each line gives the rate, its Monte-Carlo standard error and the limit.
+
+    python benchmarks/driver_coverage.py --studies 2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cxlab.stats.drivers import penalty_reward
+from cxlab.stats.drivers.answers import Answers
+from cxlab.stats.drivers.replicates import Resample
+from cxlab.stats.drivers.subsets import subset_sums
+from cxlab.stats.drivers.uncertainty import make_resample, replicate_test, spread
+from cxlab.stats.drivers.users import Options, Users, among_users
+from cxlab.stats.moments import to_correlation
+from cxlab.stats.resampling import sampling_design
+
+Array = np.ndarray
+
+SEED = 20240607
+REPLICATES = 500
+#: Part of every variance that lies between clusters.
+BETWEEN = 0.15
+CLUSTER_SIZE = 8
+HOLES = 0.25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One planted population: equally correlated drivers, given effects, unit noise."""
+
+    name: str
+    effects: tuple[float, ...]
+    correlation: float
+    n: int
+    clustered: bool = False
+    holes: bool = False
+
+    @property
+    def covariance(self) -> Array:
+        """Of the drivers and, last, the outcome."""
+        p = len(self.effects)
+        drivers = self.correlation * np.ones((p, p)) + (1 - self.correlation) * np.eye(p)
+        slopes = drivers @ np.array(self.effects)
+        variance = np.array(self.effects) @ slopes + 1
+        return np.block([[drivers, slopes[:, None]], [slopes[None, :], np.array([[variance]])]])
+
+    @property
+    def truth(self) -> Array:
+        """Population LMG."""
+        return subset_sums(to_correlation(self.covariance)).general[0]
+
+    def draw(self, generator: np.random.Generator) -> Answers:
+        """One simulated study."""
+        root = np.linalg.cholesky(self.covariance)
+        rows = generator.normal(size=(self.n, len(root))) @ root.T
+        cluster = None
+        if self.clustered:
+            cluster = np.arange(self.n) // CLUSTER_SIZE
+            shared = generator.normal(size=(cluster.max() + 1, len(root))) @ root.T
+            rows = np.sqrt(1 - BETWEEN) * rows + np.sqrt(BETWEEN) * shared[cluster]
+        if self.holes:
+            gone = generator.random((self.n, len(root) - 1)) < HOLES
+            rows[:, :-1][gone] = np.nan
+        return as_answers(rows, cluster)
+
+
+def as_answers(rows: Array, cluster: Array | None) -> Answers:
+    """Arrays as the estimators take them, past the reading of a frame."""
+    design = sampling_design(len(rows), cluster=cluster)
+    names = [f"x{j}" for j in range(rows.shape[1] - 1)]
+    return Answers(
+        outcome_name="y",
+        names=names,
+        labels={name: name for name in [*names, "y"]},
+        ratings=rows[:, :-1],
+        used=np.where(np.isnan(rows[:, :-1]), np.nan, 1.0),
+        outcome=rows[:, -1],
+        weights=np.ones(len(rows)),
+        group=None,
+        unit=design.row_cluster,
+        design=design,
+        simple=cluster is None,
+        n_total=len(rows),
+        n_missing=0,
+    )
+
+
+MIXED = (0.5, 0.3, 0.2, 0.1, 0.0)
+TEN = (0.4, 0.3, 0.3, 0.2, 0.2, 0.1, 0.1, 0.1, 0.0, 0.0)
+
+COVERAGE = [
+    Plan("5 drivers, ρ = .3, n = 150", MIXED, 0.3, 150),
+    Plan("5 drivers, ρ = .6, n = 150", MIXED, 0.6, 150),
+    Plan("10 drivers, ρ = .3, n = 150", TEN, 0.3, 150),
+    Plan("10 drivers, ρ = .6, n = 150", TEN, 0.6, 150),
+    Plan("5 drivers, ρ = .3, 30 clusters of 8", MIXED, 0.3, 240, clustered=True),
+    Plan("5 drivers, ρ = .6, 30 clusters of 8", MIXED, 0.6, 240, clustered=True),
+    Plan("10 drivers, ρ = .3, 30 clusters of 8", TEN, 0.3, 240, clustered=True),
+    Plan("10 drivers, ρ = .6, 30 clusters of 8", TEN, 0.6, 240, clustered=True),
+    Plan("5 drivers, ρ = .3, n = 300, 25 % holes", MIXED, 0.3, 300, holes=True),
+    Plan("5 drivers, ρ = .6, n = 300, 25 % holes", MIXED, 0.6, 300, holes=True),
+    Plan("5 drivers, ρ = 0, n = 150 (reported)", MIXED, 0.0, 150),
+]
+
+REJECTION = [
+    Plan(f"ρ = {rho:g}, {name}", MIXED, rho, n, clustered, holes)
+    for name, n, clustered, holes in (
+        ("n = 150", 150, False, False),
+        ("30 clusters of 8", 240, True, False),
+        ("n = 300, 25 % holes", 300, False, True),
+        ("40 clusters of 8, 25 % holes", 320, True, True),
+    )
+    for rho in (0.0, 0.3, 0.6)
+]
+
+
+def estimate(plan: Plan, generator: np.random.Generator) -> tuple[Users, Resample]:
+    """One study with its estimates."""
+    answers = plan.draw(generator)
+    seed = int(generator.integers(2**31))
+    resample, unit = make_resample(answers, "bootstrap", REPLICATES, seed)
+    return among_users(answers, unit, resample, Options()), resample
+
+
+def coverage(plan: Plan, studies: int) -> list[str]:
+    """Share of studies in which each driver's interval holds the truth."""
+    generator = np.random.default_rng([SEED, COVERAGE.index(plan)])
+    truth, inside = plan.truth, np.zeros(len(plan.effects))
+    for _ in range(studies):
+        users, resample = estimate(plan, generator)
+        shared = users.importance
+        around = spread(shared.values, shared.replicates, resample.kind, df=users.df, level=0.95)
+        inside += (around.low <= truth) & (truth <= around.high)
+    rates = inside / studies
+    error = np.sqrt(rates.mean() * (1 - rates.mean()) / studies)
+    asserted = plan.correlation > 0
+    kept = abs(rates.mean() - 0.95) <= 0.02 and rates.min() >= 0.91
+    verdict = ("kept" if kept else "MISSED") if asserted else "reported"
+    drivers = " ".join(f"{rate:.3f}" for rate in rates)
+    return [
+        plan.name,
+        f"{rates.mean():.4f}",
+        f"{error:.4f}",
+        "95 ± 2 %, each ≥ 91 %",
+        verdict,
+        drivers,
+    ]
+
+
+def rejection(plan: Plan, studies: int) -> list[str]:
+    """Share of studies in which the driver without effect is called significant."""
+    generator = np.random.default_rng([SEED + 1, REJECTION.index(plan)])
+    null = len(plan.effects) - 1
+    called = sum(bool(estimate(plan, generator)[0].p_values[null] < 0.05) for _ in range(studies))
+    return _rate_line(plan.name, called / studies, studies, 0.05, 0.02)
+
+
+def equal_segments(first: int, second: int, studies: int) -> list[str]:
+    """False alarms of the test of shares between two segments with one truth."""
+    generator = np.random.default_rng([SEED + 2, first])
+    plan = Plan(f"segments of {first} and {second}, ρ = .5", MIXED, 0.5, first + second)
+    called = np.zeros(len(plan.effects))
+    for _ in range(studies):
+        answers = plan.draw(generator)
+        resample, unit = make_resample(
+            answers, "bootstrap", REPLICATES, int(generator.integers(2**31))
+        )
+        small = np.arange(plan.n) < first
+        one, two = (
+            among_users(answers.rows(rows), unit[rows], resample, Options(adjusted=True))
+            for rows in (small, ~small)
+        )
+        gap = one.importance.shares - two.importance.shares
+        drawn = one.importance.share_replicates - two.importance.share_replicates
+        around = spread(gap, drawn, "bootstrap", df=one.df, level=0.95)
+        df = min(one.df, two.df)
+        called += replicate_test(gap, around.se, drawn, "bootstrap", df=df) < 0.05
+    return _rate_line(plan.name, float(called.mean() / studies), studies, 0.05, 0.02)
+
+
+def straight_effects(n: int, cuts: tuple[int, int], ceiling: bool, studies: int) -> list[str]:
+    """Straight effects on ratings with a ceiling that are called basic or excitement."""
+    generator = np.random.default_rng([SEED + 3, n, cuts[0], ceiling])
+    names = [f"x{j}" for j in range(4)]
+    effects = np.array([0.4, 0.3, 0.2, 0.2])
+    called, total, quick = 0, 0, 0
+    for _ in range(studies):
+        common = generator.normal(size=(n, 1))
+        latent = 3.9 + 0.65 * common + 0.75 * generator.normal(size=(n, 4))
+        frame = pd.DataFrame(np.clip(np.round(latent), 1, 5), columns=names)
+        frame["y"] = frame[names] @ effects - 0.3 + 0.5 * generator.normal(size=n)
+        if ceiling:
+            frame["y"] = np.clip(np.round(frame["y"]), 1, 5)
+        seed = int(generator.integers(2**31))
+        table = penalty_reward(
+            frame, "y", names, cuts=cuts, other_cuts=cuts, replicates=200, seed=seed
+        )
+        called += int(table["shape"].isin(["basic", "excitement"]).sum())
+        quick += int((table[["basic", "excitement"]].max(axis=1) >= 0.8).sum())
+        total += len(names)
+    rate = called / total
+    error = np.sqrt(rate * (1 - rate) / studies)
+    verdict = "kept" if rate <= 0.10 else "MISSED"
+    outcome = "outcome 1 to 5" if ceiling else "outcome free"
+    name = f"n = {n}, low ≤ {cuts[0]}, high ≥ {cuts[1]}, {outcome}"
+    return [
+        name,
+        f"{rate:.4f}",
+        f"{error:.4f}",
+        "≤ 10 %",
+        verdict,
+        f"by the share alone {quick / total:.3f}",
+    ]
+
+
+def _rate_line(name: str, rate: float, studies: int, wanted: float, width: float) -> list[str]:
+    error = np.sqrt(rate * (1 - rate) / studies)
+    verdict = "kept" if abs(rate - wanted) <= width else "MISSED"
+    return [name, f"{rate:.4f}", f"{error:.4f}", f"{wanted:.0%} ± {width:.0%}", verdict, ""]
+
+
+def _section(title: str, jobs: list[Callable[[], list[str]]]) -> None:
+    print(f"\n{title}")
+    for job in jobs:
+        start = time.perf_counter()
+        name, rate, error, limit, verdict, more = job()
+        took = time.perf_counter() - start
+        print(
+            f"  {name:44s} {rate} (MC SE {error})  limit {limit:22s} {verdict:8s} {took:6.1f} s  {more}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument(
+        "--only", choices=["coverage", "rejection", "segments", "shape"], help="one part"
+    )
+    asked = parser.parse_args()
+    studies = asked.studies
+
+    def wanted(part: str) -> bool:
+        return asked.only in (None, part)
+
+    print(f"{studies:,} studies a line, {REPLICATES} replicates each, seed {SEED}")
+    if wanted("coverage"):
+        jobs = [lambda plan=plan: coverage(plan, studies) for plan in COVERAGE]
+        _section(
+            "Coverage of 95 % intervals of LMG (mean over drivers; each driver at the end)", jobs
+        )
+    if wanted("rejection"):
+        jobs = [lambda plan=plan: rejection(plan, studies) for plan in REJECTION]
+        _section("A driver without effect is called significant at 5 %", jobs)
+    if wanted("segments"):
+        fewer = max(10, studies // 2)
+        jobs = [
+            lambda pair=pair: equal_segments(*pair, fewer)
+            for pair in ((60, 2000), (100, 400), (300, 1000))
+        ]
+        _section("Shares of equal segments are called different at 5 %", jobs)
+    if wanted("shape"):
+        fewer = max(10, studies // 10)
+        jobs = [
+            lambda n=n, cuts=cuts, ceiling=ceiling: straight_effects(n, cuts, ceiling, fewer)
+            for n in (600, 2700)
+            for cuts in ((2, 4), (3, 5))
+            for ceiling in (False, True)
+        ]
+        _section("Straight effects of ratings with a ceiling called basic or excitement", jobs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Run a notebook with papermill in a kernel of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from cxlab.report.kernel import kernel_threads, report_kernel_config
+from cxlab.report.show import RECORD_VARIABLE
+from cxlab.report.warm import warm_launch
+from cxlab.survey.files import MIRROR_VARIABLE
+
+# papermill cannot read a type like `str | None` and warns of parameters it does not know;
+# they have been checked against the notebook by then
+logging.getLogger("papermill").addFilter(
+    lambda record: not str(record.msg).startswith("Passed unknown parameter")
+)
+
+
+class NotebookError(RuntimeError):
+    """A notebook stopped before its end.
+
+    Attributes
+    ----------
+    cell : int
+        Number of the code cell, from 1; 0 if the kernel died or nothing could be written.
+    cause : str
+    """
+
+    def __init__(self, cell: int, cause: str) -> None:
+        super().__init__(cell, cause)
+        self.cell, self.cause = cell, cause
+
+
+def execute_notebook(
+    notebook: Path,
+    target: Path,
+    parameters: Mapping[str, Any],
+    *,
+    tables: Path,
+    progress: Mapping[str, Any] | bool = False,
+) -> nbformat.NotebookNode:
+    """Run a notebook and write the executed copy.
+
+    Parameters
+    ----------
+    notebook, target : Path
+        Source and executed copy; the copy is there, as far as it got, also after a failure.
+    parameters : mapping
+    tables : Path
+        Folder in which `show` records tables.
+    progress : mapping or bool
+        Keywords of papermill's progress bar; False: none.
+
+    Raises
+    ------
+    NotebookError
+        When a cell fails, the kernel dies, or the disk is full.
+    """
+    try:
+        with _environment(_kernel_environment(tables)), warm_launch():
+            return papermill.execute_notebook(
+                str(notebook),
+                str(target),
+                parameters=dict(parameters),
+                kernel_name="python3",
+                language="python",
+                config=report_kernel_config(),
+                progress_bar=dict(progress) if isinstance(progress, Mapping) else progress,
+            )
+    except PapermillExecutionError as error:
+        cause = f"{error.ename}: {error.evalue}"
+        raise NotebookError(_failing_cell(target), cause) from error
+    except DeadKernelError as error:
+        raise NotebookError(0, "it died, perhaps for want of memory") from error
+    except OSError as error:
+        raise NotebookError(0, disk_cause(error)) from error
+
+
+def disk_cause(error: OSError) -> str:
+    """Why nothing more could be written, in words."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full"
+    return f"{error.strerror or error}".lower()
+
+
+def _kernel_environment(tables: Path) -> dict[str, str]:
+    environment = {RECORD_VARIABLE: str(tables.resolve()), **kernel_threads()}
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    if mirror:
+        environment[MIRROR_VARIABLE] = str(Path(mirror).resolve())
+    return environment
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Variables for the kernel, which inherits them; taken back afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _failing_cell(partial: Path) -> int:
+    """Number of the code cell that failed; 0 when the copy doesn't say."""
+    try:
+        cells = nbformat.read(partial, as_version=4).cells
+    except (OSError, ValueError):
+        return 0
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code, start=1):
+        if any(output.output_type == "error" for output in cell.outputs):
+            return number
+    return 0

@@ -1,0 +1,189 @@
+"""What is asked for → the reports to make: periods × groups × notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxlab.report.build import About, Job, used_parameters
+from cxlab.report.exports import check_formats
+from cxlab.report.fingerprint import fingerprint
+from cxlab.report.needs import read_needs, reads_one_period, unmet
+from cxlab.report.notebooks import choose_notebooks, read_settings, report_folder
+from cxlab.survey.messages import unknown
+from cxlab.survey.study import Study, load_study
+
+#: The last of a study's periods, whatever it is called.
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A set of reports of one study.
+
+    Attributes
+    ----------
+    study : str
+        A study's name or path.
+    periods : sequence of str or None
+        Each makes reports of its own; ``latest`` is the study's last; None: all together.
+    all_periods : bool
+        Every period of the study, each on its own.
+    each : sequence of str
+        Segments; every group (of several: every combination) makes reports of its own.
+    where : mapping of str to str
+        Column to value: a part of the answers.
+    notebooks : sequence of str
+        Names, topics or paths; empty: every notebook whose needs are met.
+    settings : mapping of str to str
+        Further parameters, as text; read by the type that each notebook declares.
+    formats : sequence of str
+        Further formats of each report.
+    """
+
+    study: str
+    periods: Sequence[str | None] = (None,)
+    all_periods: bool = False
+    each: Sequence[str] = ()
+    where: Mapping[str, str] = field(default_factory=dict)
+    notebooks: Sequence[str] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    formats: Sequence[str] = ()
+
+
+@dataclass
+class Matrix:
+    """The reports to make, and in one line each what was left out and why."""
+
+    jobs: list[Job] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def plan_reports(request: Request, reports: Path) -> Matrix:
+    """Every report of a request, checked before anything runs.
+
+    Parameters
+    ----------
+    request : Request
+    reports : Path
+        Folder of all reports.
+
+    Returns
+    -------
+    Matrix
+        Left out are notebooks whose needs a period does not meet, and groups smaller than
+        the study's ``min_group_size``.
+
+    Raises
+    ------
+    ValueError, TypeError, FileNotFoundError
+        For a study, period, segment, selection, notebook, format or parameter that isn't
+        there, and when nothing is left to make.
+    """
+    study = load_study(request.study)
+    chosen = choose_notebooks(request.notebooks)
+    settings = read_settings(chosen, request.settings)
+    formats = check_formats(request.formats)
+    needs = {name: read_needs(path) for name, path in chosen.items()}
+    matrix = Matrix()
+    for period in _periods(request, study):
+        met = _met(needs, study, period, matrix)
+        for where, rows in _parts(request, study, period, matrix):
+            for name in met:
+                files = study.files(period=period if reads_one_period(needs[name]) else None)
+                about = _about(study, period, where, files, rows)
+                given = {"study": request.study, "period": period, "where": where or None}
+                used = used_parameters(chosen[name], given | settings[name])
+                output = report_folder(reports, study.name, period, where) / name
+                mark = fingerprint(chosen[name], used, files)
+                matrix.jobs.append(Job(chosen[name], output, used, about, formats, mark))
+    if not matrix.jobs:
+        raise ValueError("there must be at least one report to make; " + "; ".join(matrix.left_out))
+    return matrix
+
+
+def _periods(request: Request, study: Study) -> list[str | None]:
+    if request.all_periods:
+        return list(study.periods) or [None]
+    chosen = [_latest(study) if period == LATEST else period for period in request.periods]
+    return list(dict.fromkeys(chosen))
+
+
+def _latest(study: Study) -> str:
+    if not study.periods:
+        raise ValueError(
+            f"`period` must be left out, because study '{study.name}' has no periods; "
+            f"got '{LATEST}'."
+        )
+    return study.periods[-1]
+
+
+def _met(
+    needs: Mapping[str, Sequence[str] | None], study: Study, period: str | None, matrix: Matrix
+) -> list[str]:
+    """Notebooks whose needs are met; the others are noted."""
+    met = []
+    for name, wanted in needs.items():
+        lacking = unmet(wanted or (), study, period)
+        if lacking:
+            when = f" {period}" if period else ""
+            matrix.left_out.append(f"{name}: {study.name}{when} lacks {', '.join(lacking)}")
+        else:
+            met.append(name)
+    return met
+
+
+def _parts(
+    request: Request, study: Study, period: str | None, matrix: Matrix
+) -> Iterator[tuple[dict[str, str], int]]:
+    """Selections with their numbers of answers; small groups are left out and noted."""
+    answers = study.read(period=period, where=dict(request.where) or None)
+    smallest = study.definition.min_group_size
+    if request.where and len(answers) < smallest:
+        raise ValueError(
+            f"`where` must leave at least {smallest} answers (the study's min_group_size); "
+            f"got {len(answers)} for {dict(request.where)}. Smaller groups are never shown."
+        )
+    for group, rows in _groups(request.each, study, answers):
+        where = {**request.where, **group}
+        if rows < smallest and group:
+            told = ", ".join(f"{column} = {value}" for column, value in group.items())
+            matrix.left_out.append(
+                f"{told}{f' in {period}' if period else ''}: fewer than {smallest} answers"
+            )
+        else:
+            yield where, rows
+
+
+def _groups(
+    each: Sequence[str], study: Study, answers: pd.DataFrame
+) -> Iterator[tuple[dict[str, str], int]]:
+    if not each:
+        yield {}, len(answers)
+        return
+    for column in each:
+        if column not in study.segments:
+            raise ValueError(unknown("each", column, study.segments, what="a segment: "))
+    sizes = answers.groupby(list(each), observed=True, sort=True).size()
+    for values, rows in sizes.items():
+        listed: tuple[Any, ...] = values if isinstance(values, tuple) else (values,)
+        yield dict(zip(each, map(str, listed), strict=True)), int(rows)
+
+
+def _about(
+    study: Study, period: str | None, where: Mapping[str, str], files: list[Path], rows: int
+) -> About:
+    return About(
+        study=study.name,
+        title=study.title,
+        line=study.about,
+        simulated=study.simulated,
+        period=period or "",
+        selection=", ".join(f"{column} = {value}" for column, value in where.items()),
+        inputs=tuple(files),
+        rows=rows,
+    )

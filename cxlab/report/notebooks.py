@@ -1,0 +1,118 @@
+"""Which notebooks make reports, with which parameters, in which folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cxlab.report.parameters import check_parameters, read_parameters
+from cxlab.survey.messages import unknown
+
+#: Parameters that a run sets itself; a notebook that lacks one cannot be a report.
+RUN_PARAMETERS = ("study", "period", "where")
+#: Characters of a folder's name, so that paths stay within every file system's limits.
+LONGEST = 80
+
+
+def notebooks_folder() -> Path:
+    """Folder of the project's notebooks: the package's copy, or the checkout's."""
+    package = Path(__file__).resolve().parents[1]
+    installed, checkout = package / "notebooks", package.parent / "notebooks"
+    return installed if installed.is_dir() else checkout
+
+
+def report_notebooks() -> dict[str, Path]:
+    """Notebooks that make reports: those whose parameters name study, period and where."""
+    found = {}
+    for path in sorted(notebooks_folder().glob("*.ipynb")):
+        if all(name in read_parameters(path) for name in RUN_PARAMETERS):
+            found[path.stem] = path
+    return found
+
+
+def choose_notebooks(names: Sequence[str]) -> dict[str, Path]:
+    """The named notebooks, by name (``2-scorecard``), by topic (``scorecard``) or path.
+
+    Raises
+    ------
+    ValueError
+        For a name that is none of them, with the nearest spelling.
+    """
+    there = report_notebooks()
+    if not names:
+        return there
+    chosen = {}
+    for name in names:
+        matches = [stem for stem in there if name in (stem, stem.partition("-")[2])]
+        if matches:
+            chosen[matches[0]] = there[matches[0]]
+        elif name.endswith(".ipynb") and Path(name).is_file():
+            chosen[Path(name).stem] = Path(name)
+        else:
+            raise ValueError(unknown("notebook", name, there))
+    return chosen
+
+
+def report_folder(
+    reports: Path, study: str, period: str | None, where: Mapping[str, str] | None
+) -> Path:
+    """``reports/<study>/<period>[/<selection>]``, of safe names only.
+
+    Examples
+    --------
+    >>> report_folder(Path("reports"), "sfo", "2017", {"gender": "Female"}).as_posix()
+    'reports/sfo/2017/gender-Female'
+    """
+    folder = reports / safe_name(study) / safe_name(period or "all-periods")
+    if where:
+        folder /= safe_name("--".join(f"{column}-{value}" for column, value in where.items()))
+    return folder
+
+
+def safe_name(text: str) -> str:
+    """Letters, digits, dots and hyphens; never a path, never hidden, never shared.
+
+    Where something had to be replaced, a digest keeps two texts apart that would else have
+    one name.
+
+    Examples
+    --------
+    >>> safe_name("2025-Q4"), safe_name("../x")
+    ('2025-Q4', 'x-d6b96a97')
+    """
+    safe = re.sub(r"-{3,}", "--", re.sub(r"[^\w.-]+|\.{2,}", "-", text)).strip(".-")[:LONGEST]
+    if safe and safe == text:
+        return safe
+    return f"{safe or 'unnamed'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def read_settings(
+    chosen: Mapping[str, Path], settings: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Further parameters per notebook, from text; each must be declared by one at least.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a name that none declares, or a text of another type.
+    """
+    declared = {name: read_parameters(path) for name, path in chosen.items()}
+    every = {key for parameters in declared.values() for key in parameters}
+    for key in settings:
+        if key not in every:
+            raise ValueError(unknown("parameter", key, sorted(every)))
+    return {
+        name: check_parameters(
+            parameters,
+            {
+                key: parameters[key].from_text(text)
+                for key, text in settings.items()
+                if key in parameters
+            },
+            name,
+        )
+        for name, parameters in declared.items()
+    }

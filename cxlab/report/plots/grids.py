@@ -1,0 +1,53 @@
+"""Heat maps: one number per row and column."""
+
+from __future__ import annotations
+
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+
+from cxlab.report.plots.style import ROW_HEIGHT, new_axes
+
+
+def plot_grid(
+    table: pd.DataFrame,
+    *,
+    rows: str = "label",
+    columns: str = "group",
+    values: str = "estimate",
+    colour_label: str = "estimate",
+    digits: int = 1,
+    ax: Axes | None = None,
+) -> Axes:
+    """A heat map of one number per row × column, each written in its cell.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per cell. Rows and columns keep their order in the table; a cell that is
+        missing or hidden stays empty.
+    rows, columns, values : str
+        Columns of the table.
+    colour_label : str
+        What the colours measure, with its unit.
+    digits : int
+        Decimals of the written numbers.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    grid = table.pivot(index=rows, columns=columns, values=values)
+    grid = grid.loc[table[rows].unique(), table[columns].unique()].astype(float)
+    ax = ax or new_axes(width=3.2 + 0.85 * grid.shape[1], height=1.6 + ROW_HEIGHT * len(grid))
+    if grid.notna().any(axis=None):
+        seaborn.heatmap(
+            grid, ax=ax, cmap="cividis", annot=True, fmt=f".{digits}f", linewidths=0.5,
+            cbar_kws={"label": colour_label},
+        )  # fmt: skip
+    ax.set_xlabel("")
+    ax.set_ylabel("")
+    ax.tick_params(axis="x", rotation=45)
+    ax.tick_params(axis="y", rotation=0)
+    return ax

@@ -1,0 +1,169 @@
+"""Folders that appear whole or not at all, whoever is killed and whoever else is writing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+BUILDING = ".building"
+FAILED = "failed"
+#: Below a building folder: the report that is being replaced, until it is.
+REPLACED = "replaced"
+
+
+@contextlib.contextmanager
+def building_folder(parent: Path) -> Iterator[Path]:
+    """An empty folder on the same file system, removed afterwards if it is still there."""
+    folder = _new_folder(parent)
+    try:
+        yield folder / "report"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()
+
+
+def publish(folder: Path, output: Path) -> None:
+    """Put a finished folder at its final place; an earlier one is replaced whole.
+
+    Renames within one file system, so that no moment shows a half-written report. Of two
+    runs that publish at once the later one stays; `clean_up` puts the earlier report back
+    if a run is killed between the two renames.
+    """
+    while True:
+        try:
+            folder.rename(output)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        else:
+            return
+        retired = folder.parent / REPLACED / output.name
+        shutil.rmtree(retired, ignore_errors=True)
+        retired.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            output.rename(retired)
+
+
+def keep_failure(partial: Path, failed: Path, record: Mapping[str, Any]) -> None:
+    """Keep why a report failed, and the partial notebook as far as the disk allows."""
+    try:
+        _write_failure(partial, failed, record)
+    except OSError:
+        # what is half done may be what fills the disk
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+            _write_failure(partial, failed, record)
+
+
+def _write_failure(partial: Path, failed: Path, record: Mapping[str, Any]) -> None:
+    with building_folder(failed.parent.parent) as folder:
+        folder.mkdir()
+        text = json.dumps(record, indent=1) + "\n"
+        (folder / "failure.json").write_text(text, encoding="utf-8")
+        if partial.exists():
+            shutil.copyfile(partial, folder / partial.name)
+        failed.parent.mkdir(parents=True, exist_ok=True)
+        publish(folder, failed)
+
+
+def forget_failure(output: Path) -> None:
+    """Remove what an earlier failure of this report has left."""
+    shutil.rmtree(output.parent / FAILED / output.name, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (output.parent / FAILED).rmdir()
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole, or leave the earlier one."""
+    replace_bytes(path, text.encode("utf-8"))
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole, or leave the earlier one."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def clean_up(reports: Path) -> None:
+    """Remove what runs that were killed have left under ``reports``.
+
+    A report that was being replaced at that moment is put back.
+    """
+    for folder in reports.glob(f"**/{BUILDING}/*"):
+        if _abandoned(folder.name):
+            for retired in (folder / REPLACED).glob("*"):
+                with contextlib.suppress(OSError):
+                    if not (folder.parent.parent / retired.name).exists():
+                        retired.rename(folder.parent.parent / retired.name)
+            shutil.rmtree(folder, ignore_errors=True)
+    for folder in reports.glob(f"**/{BUILDING}"):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def check_writable(reports: Path) -> None:
+    """Refuse a folder that reports cannot be written to, before anything runs.
+
+    Raises
+    ------
+    OSError
+        Naming the folder and why.
+    """
+    try:
+        reports.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=reports):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"`output` must be a folder that can be written to; got '{reports}' "
+            f"({(error.strerror or str(error)).lower()}). Name another one with --output."
+        ) from error
+
+
+def _new_folder(parent: Path) -> Path:
+    """Its name says which process owns it; another run may remove ``.building`` meanwhile."""
+    while True:
+        building = parent / BUILDING
+        building.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            folder = tempfile.mkdtemp(prefix=f"{os.getpid()}@{_host()}-", dir=building)
+            return Path(folder)
+
+
+def _host() -> str:
+    return re.sub(r"[^\w.]", "", socket.gethostname())
+
+
+def _abandoned(name: str) -> bool:
+    owner = re.match(r"(\d+)@([\w.]*)-", name)
+    if owner is None:
+        return True
+    # processes of other machines that share the folder cannot be seen from here
+    return owner[2] == _host() and not _alive(int(owner[1]))
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,87 @@
+"""Correlations, ordinal ones too, from joint count tables.
+
+`joint_counts` reads the rows once; `pair_estimates` turns its tables into coefficients
+with design-based covariances. The coefficients themselves are functions of paired values
+with weights and can be used on their own.
+"""
+
+from cxlab.stats.association.coefficients import (
+    COEFFICIENTS,
+    Coefficient,
+    kendall_tau_b,
+    pearson,
+    spearman,
+    table_pairs,
+)
+from cxlab.stats.association.counts import JointCounts, joint_counts
+from cxlab.stats.association.dependence import (
+    WilliamsTest,
+    correct_for_attenuation,
+    correct_for_range_restriction,
+    correlation_interval,
+    correlation_p_value,
+    fisher_interval,
+    williams_test,
+)
+from cxlab.stats.association.em_correlations import em_correlations
+from cxlab.stats.association.estimates import (
+    TABLE_COEFFICIENTS,
+    PairEstimates,
+    pair_estimates,
+)
+from cxlab.stats.association.jackknife import jackknifed_covariance
+from cxlab.stats.association.lumped import pearson_covariance
+from cxlab.stats.association.ordinal import (
+    Polychoric,
+    bivariate_normal_cdf,
+    polychoric,
+    polychoric_pairs,
+)
+from cxlab.stats.association.partial import (
+    JointModel,
+    PairwiseCorrelations,
+    estimable_columns,
+    joint_model,
+    multiple_r_squared,
+    no_model,
+    pairwise_correlations,
+    partial_correlations,
+    semi_partial_correlations,
+)
+
+__all__ = [
+    "COEFFICIENTS",
+    "TABLE_COEFFICIENTS",
+    "Coefficient",
+    "JointCounts",
+    "JointModel",
+    "PairEstimates",
+    "PairwiseCorrelations",
+    "Polychoric",
+    "WilliamsTest",
+    "bivariate_normal_cdf",
+    "correct_for_attenuation",
+    "correct_for_range_restriction",
+    "correlation_interval",
+    "correlation_p_value",
+    "em_correlations",
+    "estimable_columns",
+    "fisher_interval",
+    "jackknifed_covariance",
+    "joint_counts",
+    "joint_model",
+    "kendall_tau_b",
+    "multiple_r_squared",
+    "no_model",
+    "pair_estimates",
+    "pairwise_correlations",
+    "partial_correlations",
+    "pearson",
+    "pearson_covariance",
+    "polychoric",
+    "polychoric_pairs",
+    "semi_partial_correlations",
+    "spearman",
+    "table_pairs",
+    "williams_test",
+]

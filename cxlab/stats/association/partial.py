@@ -1,0 +1,364 @@
+"""Partial and semi-partial correlations from pairwise correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
+from cxlab.stats.association.units import Units, covariance_of_totals
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.intp]
+
+#: Share of a score's variance that the others leave: below this it is a copy of them.
+SMALLEST_TOLERANCE = 1e-8
+
+#: Step of the numerical gradient; central differences are then right to about 1e-9.
+DIFFERENCE = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class PairwiseCorrelations:
+    """Correlations of every two columns, each on its own rows.
+
+    Attributes
+    ----------
+    columns : tuple of str
+    matrix : ndarray of shape (k, k)
+        Weighted Pearson correlations; NaN where fewer than 3 rows hold both or one of
+        them is constant there.
+    n : ndarray of int, shape (k, k)
+        Rows that hold both.
+    unit_totals : ndarray of shape (units, k(k − 1)/2) or None
+        Influence of each unit on each correlation, in the order of ``np.triu_indices``;
+        None in data too large to read row by row.
+    """
+
+    columns: tuple[str, ...]
+    matrix: Array
+    n: Integers
+    unit_totals: Array | None
+
+    def take(self, columns: Sequence[str]) -> PairwiseCorrelations:
+        """The same for some of the columns, in the order given."""
+        chosen = [self.columns.index(name) for name in columns]
+        square = np.ix_(chosen, chosen)
+        upper = np.triu_indices(len(chosen), 1)
+        place = _places(len(self.columns), chosen, upper)
+        totals = None if self.unit_totals is None else self.unit_totals[:, place]
+        return PairwiseCorrelations(tuple(columns), self.matrix[square], self.n[square], totals)
+
+
+def pairwise_correlations(
+    rows: pd.DataFrame, columns: Sequence[str], weight: ArrayLike, units: Units
+) -> PairwiseCorrelations:
+    """Correlate every two columns on the rows that hold both.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row per answer; NaN: not answered.
+    columns : sequence of str
+    weight : array_like of float, shape (rows,)
+        0 or more.
+    units : Units
+
+    Returns
+    -------
+    PairwiseCorrelations
+    """
+    values = rows[list(columns)].to_numpy(float)
+    weight = np.asarray(weight, dtype=float)
+    held = ~np.isnan(values) & (weight > 0)[:, None]
+    size = len(columns)
+    matrix, counts = np.eye(size), held.T.astype(int) @ held.astype(int)
+    upper = np.triu_indices(size, 1)
+    totals = np.zeros((units.n_units, len(upper[0])))
+    for number, (a, b) in enumerate(zip(*upper, strict=True)):
+        both = np.flatnonzero(held[:, a] & held[:, b])
+        r, influence = _pearson(values[both, a], values[both, b], weight[both])
+        matrix[a, b] = matrix[b, a] = r
+        unit = units.design.row_cluster[both]
+        totals[:, number] = np.bincount(unit, weights=influence, minlength=units.n_units)
+    return PairwiseCorrelations(tuple(columns), matrix, counts, totals)
+
+
+def _pearson(x: Array, y: Array, weight: Array) -> tuple[float, Array]:
+    """R and w·IF/Σw of each row: lean, because it is called for every two columns."""
+    if len(x) < FEWEST_PAIRS:
+        return float("nan"), np.zeros(len(x))
+    share = weight / weight.sum()
+    x, y = x - share @ x, y - share @ y
+    spread_x, spread_y = share @ x**2, share @ y**2
+    if spread_x <= CONSTANT or spread_y <= CONSTANT:
+        return float("nan"), np.zeros(len(x))
+    x, y = x / np.sqrt(spread_x), y / np.sqrt(spread_y)
+    r = float(share @ (x * y))
+    return r, share * (x * y - r / 2 * (x**2 + y**2))
+
+
+def partial_correlations(correlation: ArrayLike) -> Array:
+    """Partial correlation of the first variable with each other, given all the rest.
+
+    Parameters
+    ----------
+    correlation : array_like of shape (…, k, k)
+        Correlation or covariance matrix, the outcome first; positive definite.
+
+    Returns
+    -------
+    ndarray of shape (…, k − 1)
+
+    Notes
+    -----
+    ``−P_0j/√(P_00 P_jj)`` with P the inverse.
+
+    References
+    ----------
+    Whittaker (1990), Graphical Models in Applied Multivariate Statistics, chapter 5.
+
+    Examples
+    --------
+    >>> partial_correlations([[1, 0.5, 0.5], [0.5, 1, 0.5], [0.5, 0.5, 1]]).round(3).tolist()
+    [0.333, 0.333]
+    """
+    inverse = np.linalg.inv(np.asarray(correlation, dtype=float))
+    diagonal = np.diagonal(inverse, axis1=-2, axis2=-1)
+    return -inverse[..., 0, 1:] / np.sqrt(diagonal[..., :1] * diagonal[..., 1:])
+
+
+def semi_partial_correlations(correlation: ArrayLike) -> Array:
+    """Correlation of the outcome with what each variable has beyond the others.
+
+    Parameters
+    ----------
+    correlation : array_like of shape (…, k, k)
+        Correlation matrix, the outcome first; positive definite.
+
+    Returns
+    -------
+    ndarray of shape (…, k − 1)
+        The square is what R² loses without the variable.
+
+    Notes
+    -----
+    ``β_j/√(Q_jj)``, Q the inverse of the variables' own correlation matrix.
+
+    Examples
+    --------
+    >>> semi_partial_correlations([[1, 0.6, 0.2], [0.6, 1, 0], [0.2, 0, 1]]).tolist()
+    [0.6, 0.2]
+    """
+    matrix = np.asarray(correlation, dtype=float)
+    inverse = np.linalg.inv(matrix[..., 1:, 1:])
+    slopes = (inverse @ matrix[..., 1:, :1])[..., 0]
+    return slopes / np.sqrt(np.diagonal(inverse, axis1=-2, axis2=-1))
+
+
+def multiple_r_squared(correlation: ArrayLike) -> Array:
+    """R² of the first variable on all the others.
+
+    Examples
+    --------
+    >>> round(float(multiple_r_squared([[1, 0.6, 0.2], [0.6, 1, 0], [0.2, 0, 1]])), 3)
+    0.4
+    """
+    matrix = np.asarray(correlation, dtype=float)
+    inverse = np.linalg.inv(matrix[..., 1:, 1:])
+    slopes = (inverse @ matrix[..., 1:, :1])[..., 0]
+    return (slopes * matrix[..., 1:, 0]).sum(axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class JointModel:
+    """All touchpoints together, against one outcome.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Touchpoints in it.
+    set_aside : dict of str to str
+        Touchpoints that could not be, and why.
+    partial, semi_partial : ndarray of shape (touchpoints,)
+    r_squared : float
+    partial_se, semi_partial_se : ndarray of shape (touchpoints,)
+    r_squared_se : float
+    n : ndarray of int, shape (touchpoints,)
+        Pairs of each with the outcome.
+    smallest_n : int
+        Fewest rows behind any correlation of the matrix.
+    note : str
+        Why there are no coefficients; empty if there are.
+    """
+
+    columns: tuple[str, ...]
+    set_aside: dict[str, str]
+    partial: Array
+    semi_partial: Array
+    r_squared: float
+    partial_se: Array
+    semi_partial_se: Array
+    r_squared_se: float
+    n: Integers
+    smallest_n: int
+    note: str = ""
+
+
+def joint_model(
+    correlations: PairwiseCorrelations, units: Units, set_aside: dict[str, str] | None = None
+) -> JointModel:
+    """Partial, semi-partial and R² of the first column, with standard errors.
+
+    Parameters
+    ----------
+    correlations : PairwiseCorrelations
+        Of the outcome, first, and of columns that `estimable_columns` kept.
+    units : Units
+    set_aside : dict of str to str, optional
+        Columns that were not kept, for the result.
+
+    Returns
+    -------
+    JointModel
+
+    Notes
+    -----
+    Every quantity is a smooth function of the correlations, so its influence function is
+    the gradient times theirs, each in its own domain.
+    """
+    names, aside = correlations.columns[1:], dict(set_aside or {})
+    matrix = correlations.matrix
+    if len(names) == 0:
+        return no_model(names, aside, "no touchpoint can be used")
+    if not np.linalg.eigvalsh(matrix)[0] > SMALLEST_TOLERANCE:
+        reason = "the correlations, each on its own rows, do not make one proper matrix"
+        return no_model(names, aside, reason)
+    values, size = _quantities(matrix[None])[0], len(names)
+    upper = np.triu_indices(len(matrix), 1)
+    se = np.full(len(values), np.nan)
+    if correlations.unit_totals is not None:
+        totals = correlations.unit_totals @ _gradient(matrix, upper)
+        covariance = covariance_of_totals(totals, units)
+        se = np.sqrt(np.maximum(np.diag(covariance), 0))
+    return JointModel(
+        names,
+        aside,
+        values[:size],
+        values[size : 2 * size],
+        float(values[-1]),
+        se[:size],
+        se[size : 2 * size],
+        float(se[-1]),
+        correlations.n[0, 1:],
+        int(correlations.n[upper].min()),
+    )
+
+
+def _quantities(matrices: Array) -> Array:
+    return np.concatenate(
+        [
+            partial_correlations(matrices),
+            semi_partial_correlations(matrices),
+            multiple_r_squared(matrices)[..., None],
+        ],
+        axis=-1,
+    )
+
+
+def _gradient(matrix: Array, upper: tuple[Integers, Integers]) -> Array:
+    """Change of every quantity with each correlation: shape (correlations, quantities)."""
+    count = len(upper[0])
+    moved = np.zeros((count, *matrix.shape))
+    moved[np.arange(count), upper[0], upper[1]] = DIFFERENCE
+    moved[np.arange(count), upper[1], upper[0]] = DIFFERENCE
+    return (_quantities(matrix + moved) - _quantities(matrix - moved)) / (2 * DIFFERENCE)
+
+
+def _places(size: int, kept: list[int], upper: tuple[Integers, Integers]) -> Integers:
+    number = np.zeros((size, size), dtype=int)
+    number[np.triu_indices(size, 1)] = np.arange(size * (size - 1) // 2)
+    number += number.T
+    chosen = np.asarray(kept)
+    return number[chosen[upper[0]], chosen[upper[1]]]
+
+
+def estimable_columns(
+    correlations: PairwiseCorrelations,
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Columns that can be in one model, the outcome first; the others with the reason.
+
+    Examples
+    --------
+    >>> copies = PairwiseCorrelations(("overall", "shops", "stores"),
+    ...     np.array([[1, 0.5, 0.5], [0.5, 1, 1], [0.5, 1, 1]]), np.full((3, 3), 50), None)
+    >>> estimable_columns(copies)
+    (('overall', 'shops'), {'stores': "the same scores as 'shops'"})
+    """
+    kept, aside = list(range(len(correlations.columns))), {}
+    for number in kept[1:]:
+        if np.isnan(correlations.matrix[0, number]):
+            aside[correlations.columns[number]] = "no correlation with the outcome"
+        elif abs(correlations.matrix[0, number]) > 1 - SMALLEST_TOLERANCE:
+            aside[correlations.columns[number]] = "the same scores as the outcome"
+    kept = [number for number in kept if correlations.columns[number] not in aside]
+    while np.isnan(correlations.matrix[np.ix_(kept, kept)]).any():
+        unknown = np.isnan(correlations.matrix[np.ix_(kept, kept)]).sum(axis=0)
+        worst = kept[int(np.argmax(unknown))]
+        name = correlations.columns[worst]
+        aside[name] = "hardly ever rated together with another touchpoint"
+        kept.remove(worst)
+    chosen = _without_copies(correlations, kept, aside)
+    return tuple(correlations.columns[number] for number in chosen), aside
+
+
+def _without_copies(
+    correlations: PairwiseCorrelations, kept: list[int], aside: dict[str, str]
+) -> list[int]:
+    """Drop a column that its predecessors determine; the first of two copies stays."""
+    chosen = kept[:1]
+    for number in kept[1:]:
+        inside = [*chosen[1:], number]
+        block = correlations.matrix[np.ix_(inside, inside)]
+        # last pivot of the Cholesky factor: variance that the earlier ones leave
+        left = 1.0
+        if len(inside) > 1:
+            solved = np.linalg.lstsq(block[:-1, :-1], block[:-1, -1], rcond=None)[0]
+            left = 1 - float(block[-1, :-1] @ solved)
+        if abs(left) < SMALLEST_TOLERANCE:
+            name = correlations.columns[number]
+            aside[name] = _copy_reason(correlations, inside)
+        else:
+            chosen.append(number)
+    return chosen
+
+
+def _copy_reason(correlations: PairwiseCorrelations, inside: list[int]) -> str:
+    number = inside[-1]
+    for other in inside[:-1]:
+        if abs(correlations.matrix[number, other]) > 1 - SMALLEST_TOLERANCE:
+            return f"the same scores as '{correlations.columns[other]}'"
+    return "its scores are a combination of other touchpoints'"
+
+
+def no_model(names: tuple[str, ...], aside: dict[str, str], reason: str) -> JointModel:
+    """A model without coefficients, and why."""
+    blank = np.full(len(names), np.nan)
+    nothing = float("nan")
+    return JointModel(
+        names,
+        aside,
+        blank,
+        blank,
+        nothing,
+        blank,
+        blank,
+        nothing,
+        np.zeros(len(names), dtype=int),
+        0,
+        reason,
+    )

@@ -1,0 +1,379 @@
+"""`compare_tnps_rnps`: the files of a programme → what the gap is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxlab.stats.comparison.bounds import tipping_points
+from cxlab.stats.comparison.checks import contamination_check, no_contamination_check
+from cxlab.stats.comparison.collected import in_periods
+from cxlab.stats.comparison.columns import Columns, Rules
+from cxlab.stats.comparison.contract import Answers, ProgrammeData, read_programme
+from cxlab.stats.comparison.decomposition import (
+    bounds_table,
+    decompose,
+    no_decomposition,
+    one_way,
+    quantity_table,
+)
+from cxlab.stats.comparison.estimates import (
+    estimates_table,
+    paired_rows,
+    raw_gap,
+    raw_rows,
+    standardised_rows,
+    touchpoint_table,
+    weights_table,
+)
+from cxlab.stats.comparison.flow import flow_table
+from cxlab.stats.comparison.mix import mix_table
+from cxlab.stats.comparison.paired import (
+    RULES,
+    SCORE_RULES,
+    WINDOWS,
+    OnePerAnswer,
+    Pairs,
+    apply_rule,
+    margin_tests,
+    migration_table,
+    net_contrast,
+    pair_answers,
+    paired_table,
+    sensitivity_table,
+    window_table,
+)
+from cxlab.stats.comparison.result import NpsComparison
+from cxlab.stats.comparison.robustness import not_robust, robustness_table
+from cxlab.stats.comparison.sentences import (
+    EXEMPTION_ADVICE,
+    gap_sentence,
+    identification_sentences,
+    paired_sentence,
+    part_sentences,
+    robustness_sentences,
+)
+from cxlab.stats.comparison.standardise import Options, Standardised, standardise
+from cxlab.stats.comparison.timing import delay_table, later_table, regression_table, series_table
+from cxlab.stats.comparison.transport import transported_rows
+from cxlab.stats.frames import as_list, check_choice
+from cxlab.stats.inference import check_level, normal_quantile
+
+RESPONSE = ("checked", "frame", "unknown")
+
+
+def compare_tnps_rnps(
+    transactional: Any,
+    relationship: Any,
+    *,
+    customer: str = "customer_id",
+    score: str = "recommend",
+    invitations: Any = None,
+    customers: Any = None,
+    traits: str | Sequence[str] | None = None,
+    contact_rules: Rules = None,
+    periods: str | Sequence[str] | None = None,
+    pairing: str = "last before",
+    window_days: float = 90,
+    half_life: float = 30,
+    response: str = "checked",
+    trim: float | None = None,
+    transport: bool = False,
+    account: str | None = None,
+    weights: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    level: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> NpsComparison:
+    """Transactional NPS against relationship NPS: what the gap is made of.
+
+    Parameters
+    ----------
+    transactional, relationship
+        Answers of each survey, one row per answer; dataframes of any engine. Needed:
+        ``response_id``, customer, score (0 to 10; null: no answer), ``responded_at``. Used if
+        there: ``period, episode_id, touchpoint, contact_channel, triggered_at, invited_at,
+        survey_type``. One file of both surveys is split by `split_responses`.
+    customer, score : str
+        Columns of the customer and of likelihood to recommend, in all files.
+    invitations
+        One row per eligible episode and per customer and relationship wave:
+        ``survey_type, customer, triggered_at, status`` (not_sampled, suppressed, invited,
+        bounced, answered), and if there ``period, episode_id, touchpoint, contact_channel,
+        rule, probability``. A contact rule comes before sampling: a row is suppressed whether
+        or not it would have been drawn.
+    customers
+        The frame: everybody who could be asked.
+    traits : str or sequence of str, optional
+        Frame variables on which answering may depend: columns of ``customers``.
+    contact_rules : mapping of str to float or (float, float), or sequence of ContactRule
+        Name of a rule, as in the invitations, to its days after a transactional invitation,
+        or to (days, share of customers exempt at random). A rule that isn't declared takes
+        its customers out of what can be identified.
+    periods : str or sequence of str, optional
+        The window; default: everything. Earlier invitations still count in look-backs, and
+        earlier transactional answers in pairs.
+    pairing : {"last before", "every answer", "mean", "half-life", "peak–end"}
+        Which transactional answer, or what of several, is set against a relationship
+        answer. Choose it before looking; all are shown as sensitivity.
+    window_days, half_life : float
+        How long before a relationship answer a transactional one may lie; days.
+    response : {"checked", "frame", "unknown"}
+        Answering depends on the frame variables only: unless the check against the other
+        survey's score says otherwise; in any case; or it may depend on the score, and only
+        bounds are given.
+    trim : float, optional
+        Quantile of the weights, such as 0.99, at which larger ones are cut. Default: none.
+    transport : bool
+        Also estimate E1 on an assumption: customers who could not be asked the relationship
+        survey have the gap between tNPS and rNPS of those who could.
+    account : str, optional
+        Column of ``customers``: accounts are then resampled whole.
+    weights : str, optional
+        The surveys' own weights, a variant in the robustness panel.
+    columns : mapping of str to str, optional
+        Other column names: name in the contract (`Columns`) to name in the files.
+    level : float
+    replicates : int
+        Bootstrap replicates of customers; 0: no intervals of standardised quantities.
+    seed : int
+
+    Returns
+    -------
+    NpsComparison
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where the files break the contract: a repeated id, an answer before its invitation,
+        a score off the scale, a survey that isn't declared, a customer outside the frame,
+        answers and invitations that contradict one another.
+
+    Notes
+    -----
+    With i a customer, m its eligible episodes in the window, c an episode's cell (touchpoint ×
+    contact channel), T and R the answers, v and w the inverse chances of an answer given the
+    frame variables and m: B0 = mean T; B1 = Σ S_c·T̄_c with S_c the eligible shares; B2 =
+    ΣvT/Σv; B3 the same with v/m; A0 = mean R; C0 = ΣwR/Σw; C1 = C0 over m > 0; C2 =
+    ΣwmR/Σwm. Terms, in this order: mix B0 − B1; transactional response B1 − B2; residual
+    ½[(B2 − C2) + (B3 − C1)]; unit weighting ½[(C2 − C1) + (B2 − B3)]; coverage C1 − C0;
+    relationship response and contact rules C0 − A0. Each has its own formula and they add to
+    B0 − A0. Customers are resampled with all their rows, and every propensity and share is
+    fitted again: the intervals are about customers like these. Taken as intervals about these
+    very customers they err on the safe side, the more so the larger the share that answered.
+
+    The chance of an answer is the product of: not being suppressed (episodes: logistic in
+    cell, traits and m; waves: e + (1 − e)·Π(1 − q) over the look-back), being drawn
+    (designed, or the share), and answering (logistic). What is not identified is given as
+    bounds, never as a number.
+
+    References
+    ----------
+    Hájek (1971); Kitagawa (1955); Horvitz & Thompson (1952); Manski (2003).
+
+    Examples
+    --------
+    >>> from cxlab.survey.simulate import simulate_programme
+    >>> p = simulate_programme(1500, seed=3, periods=1, trips_per_period=1.5)
+    >>> result = compare_tnps_rnps(
+    ...     p.transactional, p.relationship, invitations=p.invitations, customers=p.customers,
+    ...     traits=["segment", "home_region"], replicates=50,
+    ...     contact_rules=p.contact_rules,
+    ... )
+    >>> terms = result.decomposition.query("kind == 'term'")["estimate"]
+    >>> gap = result.decomposition.set_index("term").loc["gap", "estimate"]
+    >>> bool(abs(terms.sum() - gap) < 1e-9)
+    True
+    """
+    _check_options(pairing, window_days, half_life, response, trim, level, replicates)
+    names = replace(Columns(), customer=customer, score=score, account=account, weights=weights)
+    names = names.renamed(columns or {})
+    data = read_programme(
+        transactional, relationship, invitations, customers, columns=names, traits=as_list(traits)
+    )
+    options = Options(
+        periods=as_list(periods) or None,
+        pairing=pairing,
+        window_days=float(window_days),
+        half_life=float(half_life),
+        response=response,
+        trim=trim,
+        transport=transport,
+        level=level,
+        replicates=int(replicates),
+        seed=seed,
+        weighted=weights is not None,
+    )
+    t = in_periods(data.transactional, options.periods, "transactional")
+    r = in_periods(data.relationship, options.periods, "relationship")
+    window = replace(data, transactional=t, relationship=r)
+    return _compare(window, data.transactional, contact_rules, options)
+
+
+def _check_options(
+    pairing: str,
+    window_days: float,
+    half_life: float,
+    response: str,
+    trim: float | None,
+    level: float,
+    replicates: int,
+) -> None:
+    check_choice("pairing", pairing, RULES)
+    check_choice("response", response, RESPONSE)
+    check_level(level)
+    for name, value in (("window_days", window_days), ("half_life", half_life)):
+        if not 0 < value < np.inf:
+            raise ValueError(f"`{name}` must be a number of days above 0; got {value}.")
+    if trim is not None and not 0.5 <= trim <= 1:
+        raise ValueError(f"`trim` must be a quantile from 0.5 to 1, or None; got {trim}.")
+    if isinstance(replicates, bool) or int(replicates) != replicates or replicates < 0:
+        raise ValueError(f"`replicates` must be a whole number of 0 or more; got {replicates}.")
+
+
+def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options) -> NpsComparison:
+    """Compare the window; ``ever`` are the transactional answers of any time, for pairing."""
+    t, r, unit, level = data.transactional, data.relationship, data.unit, options.level
+    done = standardise(data, rules, options)
+    longest = max(options.window_days, *WINDOWS)
+    every = pair_answers(ever, r, unit, longest=longest)
+    pairs = every.within(options.window_days)
+    chosen = apply_rule(pairs, options.pairing, half_life=options.half_life)
+    scores = chosen
+    if options.pairing not in SCORE_RULES:
+        # a mean of several answers is no category: the table and the net score take the last
+        scores = apply_rule(pairs, "last before", half_life=options.half_life)
+    tables = _standard_tables(data, done, level=level, trim=options.trim)
+    tables |= _paired_tables(pairs, every, scores, options)
+    tables |= _timing_tables(t, ever, r, every, chosen, unit, level=level)
+    tables["touchpoints"] = touchpoint_table(t, unit, level=level)
+    tables["flow"] = flow_table(data, t, r, done.collected, pairs)
+    weights = tables["weights"] if len(tables["weights"]) else None
+    rows = raw_rows(t, r, unit, level=level)
+    rows += standardised_rows(done.result, done.engine, done.known, weights, level=level)
+    if options.transport and done.engine is not None and done.result is not None:
+        rows += transported_rows(done.engine, done.result, done.known, level=level)
+    rows += paired_rows(scores, net_contrast(scores), level=level)
+    tables["estimates"] = estimates_table(rows)
+    tables["robustness"] = robustness_table(
+        t, r, unit, done.result, done.known, level=level, weighted=options.weighted
+    )
+    tables["estimands"] = estimands_table(done, len(pairs))
+    return _result(tables, data, done, options)
+
+
+def _standard_tables(
+    data: ProgrammeData, done: Standardised, *, level: float, trim: float | None
+) -> dict[str, pd.DataFrame]:
+    nothing = pd.DataFrame()
+    if done.result is None or done.engine is None or done.collected is None:
+        gap, se, _, _ = raw_gap(data.transactional, data.relationship, data.unit)
+        half = normal_quantile(level) * se
+        empty = dict.fromkeys(
+            ("one_way", "quantities", "bounds", "tipping", "weights", "mix", "checks"), nothing
+        )
+        return {
+            "decomposition": no_decomposition(gap, se, gap - half, gap + half, done.reason),
+            "contamination": no_contamination_check(done.reason),
+            **empty,
+        }
+    result, engine, known = done.result, done.engine, done.known
+    table = decompose(result, known, level=level)
+    residual = table.set_index("term").loc["residual", "estimate"]
+    tipping = pd.DataFrame(tipping_points(engine, float(residual)) if np.isfinite(residual) else [])
+    return {
+        "decomposition": table,
+        "one_way": one_way(result, known, level=level),
+        "quantities": quantity_table(result, known, level=level),
+        "bounds": bounds_table(result, unreachable=len(engine.unreachable) > 0, level=level),
+        "tipping": tipping,
+        "weights": weights_table(engine, trim=trim),
+        "mix": mix_table(done.collected),
+        "checks": done.checks if done.checks is not None else nothing,
+        "contamination": contamination_check(engine, done.collected, level=level),
+    }
+
+
+def _paired_tables(
+    pairs: Pairs, every: Pairs, scores: OnePerAnswer, options: Options
+) -> dict[str, pd.DataFrame]:
+    level, half_life = options.level, options.half_life
+    return {
+        "paired": paired_table(scores, level=level),
+        "migration": migration_table(scores),
+        "margins": margin_tests(scores, net_contrast(scores)),
+        "sensitivity": sensitivity_table(
+            pairs, chosen=options.pairing, half_life=half_life, level=level
+        ),
+        "windows": window_table(every, rule=options.pairing, half_life=half_life, level=level),
+    }
+
+
+def _timing_tables(
+    t: Answers,
+    ever: Answers,
+    r: Answers,
+    every: Pairs,
+    chosen: OnePerAnswer,
+    unit: np.ndarray,
+    *,
+    level: float,
+) -> dict[str, pd.DataFrame]:
+    return {
+        "delays": delay_table(t, unit, level=level),
+        "regression": regression_table(chosen, level=level),
+        "later": later_table(ever, r, every, unit, level=level),
+        "series": series_table(t, r),
+    }
+
+
+def estimands_table(done: Standardised, n_pairs: int) -> pd.DataFrame:
+    """What is estimated: ``estimand, what, status``."""
+    frame = done.result is not None
+    relationship = done.known.relationship if frame else f"not identified: {done.reason}"
+    transactional = done.known.transactional if frame else f"not identified: {done.reason}"
+    both = "; ".join(dict.fromkeys(part for part in (transactional, relationship) if part))
+    rows = [
+        ("E1", "rNPS of the customer base, each customer counted once", relationship),
+        ("E2", "tNPS of all eligible episodes, and each user counted once", transactional),
+        ("E3", "same customers, both surveys, within the window", "" if n_pairs else "no pairs"),
+        ("E4", "what tNPS − rNPS as collected is made of", both),
+        ("E5", "does one score go with the other one later", "" if n_pairs else "no pairs"),
+    ]
+    table = pd.DataFrame(rows, columns=["estimand", "what", "status"])
+    table["status"] = table["status"].replace("", "estimated")
+    return table
+
+
+def _result(
+    tables: dict[str, pd.DataFrame], data: ProgrammeData, done: Standardised, options: Options
+) -> NpsComparison:
+    level = options.level
+    flips = not_robust(tables["robustness"])
+    sentences = [
+        gap_sentence(tables["estimates"], level),
+        *part_sentences(tables["decomposition"], level),
+        *identification_sentences(tables["decomposition"], tables["tipping"]),
+        *([EXEMPTION_ADVICE] if done.engine is not None and len(done.engine.unreachable) else []),
+        paired_sentence(tables["paired"], level),
+        *robustness_sentences(flips, tables["robustness"]),
+    ]
+    notes = [*(done.collected.notes if done.collected else []), done.note]
+    return NpsComparison(
+        **tables,
+        not_robust=flips,
+        sentences=tuple(sentences),
+        n_missing={
+            "transactional": int((~data.transactional.valid).sum()),
+            "relationship": int((~data.relationship.valid).sum()),
+        },
+        level=level,
+        replicates=done.result.n if done.result else 0,
+        replicates_not_converged=done.result.n_not_converged if done.result else 0,
+        notes=tuple(note for note in notes if note),
+    )

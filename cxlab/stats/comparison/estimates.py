@@ -1,0 +1,285 @@
+"""Three estimates of each score side by side: raw, standardised, paired."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from cxlab.stats.comparison.bootstrap import Replicates
+from cxlab.stats.comparison.contract import Answers
+from cxlab.stats.comparison.decomposition import (
+    NEEDS_FRAME,
+    Identification,
+    combination,
+    interval,
+)
+from cxlab.stats.comparison.margins import Contrast, contrast
+from cxlab.stats.comparison.paired import OnePerAnswer
+from cxlab.stats.comparison.quantities import Engine, answer_weights, fit_all
+from cxlab.stats.comparison.terms import QUANTITY_COEFFICIENTS
+from cxlab.stats.inference import normal_quantile
+from cxlab.stats.metrics import nps
+
+NPS_OF_SCORE = np.array([-100.0] * 7 + [0.0] * 2 + [100.0] * 2)
+STANDARDISED_ROWS = (
+    ("standardised", "transactional", "B2", "all eligible episodes (E2)"),
+    ("standardised", "transactional", "B3", "users, each counted once (E2)"),
+    ("standardised", "relationship", "C0", "whole customer base (E1)"),
+    ("standardised", "relationship", "C1", "customers with an eligible episode"),
+    ("standardised", "difference", "standardised gap", "users, each counted once (B3 − C1)"),
+)
+COLUMNS = ["estimate_kind", "survey", "population", "n", "customers", "estimate", "se", "ci_low",
+           "ci_high", "deff", "n_eff", "response_rate", "status", "note"]  # fmt: skip
+
+
+def raw_rows(
+    t: Answers, r: Answers, unit: np.ndarray, values: np.ndarray = NPS_OF_SCORE, *, level: float
+) -> list[dict[str, object]]:
+    """NPS of each survey as collected, and their difference, clustered by customer."""
+    rows = []
+    for survey, answers in (("transactional", t), ("relationship", r)):
+        frame = pd.DataFrame({"score": answers.score, "unit": unit[answers.customer]})
+        if not answers.valid.any():
+            rows.append(row("raw", survey, "answers as collected", note="no valid answer"))
+            continue
+        found = nps(frame, "score", cluster="unit", level=level).iloc[0]
+        customers = len(np.unique(answers.customer[answers.valid]))
+        kept = {k: found[k] for k in ("n", "estimate", "se", "ci_low", "ci_high", "deff", "n_eff")}
+        rows.append(
+            row("raw", survey, "answers as collected", **kept, customers=customers,
+                 note=found["note"])
+        )  # fmt: skip
+    gap, se, n, groups = raw_gap(t, r, unit, values)
+    half = normal_quantile(level) * se
+    note = "" if np.isfinite(gap) else "one survey has no valid answer"
+    rows.append(
+        row("raw", "difference", "answers as collected", n=n, customers=groups, estimate=gap,
+             se=se, ci_low=gap - half, ci_high=gap + half, note=note)
+    )  # fmt: skip
+    return rows
+
+
+def raw_gap(
+    t: Answers,
+    r: Answers,
+    unit: np.ndarray,
+    values: np.ndarray = NPS_OF_SCORE,
+    *,
+    weighted: bool = False,
+) -> tuple[float, float, int, int]:
+    """Transactional less relationship score as collected: estimate, se, answers, clusters.
+
+    The difference is linearised as one statistic and summed within clusters: the surveys
+    share customers, so two standard errors would not add.
+    """
+    influence, cluster, means, n = [], [], [], 0
+    for answers, sign in ((t, 1.0), (r, -1.0)):
+        valid = answers.valid
+        y = values[answers.score[valid].astype(int)]
+        w = answers.weight[valid] if weighted else np.ones(len(y))
+        if not w.sum() > 0:
+            return np.nan, np.nan, 0, 0
+        mean = float((w * y).sum() / w.sum())
+        influence.append(sign * w / w.sum() * (y - mean))
+        cluster.append(unit[answers.customer[valid]])
+        means.append(mean)
+        n += len(y)
+    codes, labels = pd.factorize(np.concatenate(cluster))
+    groups = len(labels)
+    if groups < 2:
+        return means[0] - means[1], np.nan, n, groups
+    sums = np.bincount(codes, np.concatenate(influence))
+    se = float(np.sqrt(groups / (groups - 1) * (sums**2).sum()))
+    return means[0] - means[1], se, n, groups
+
+
+def standardised_rows(
+    result: Replicates | None,
+    engine: Engine | None,
+    known: Identification,
+    weights: pd.DataFrame | None,
+    *,
+    level: float,
+) -> list[dict[str, object]]:
+    """Standardised scores, or the reason why there are none."""
+    rows = []
+    for kind, survey, name, population in STANDARDISED_ROWS:
+        if result is None or engine is None:
+            rows.append(row(kind, survey, population, status="not identified",
+                             note=NEEDS_FRAME))  # fmt: skip
+            continue
+        estimate, replicates = combination(result, name)
+        se, low, high = interval(replicates, level)
+        facts = _weight_facts(engine, weights, survey, name)
+        coefficients = QUANTITY_COEFFICIENTS[name]
+        reason = known.reason(coefficients)
+        if reason:
+            estimate, se, low, high = np.nan, np.nan, np.nan, np.nan
+        rows.append(
+            row(kind, survey, population, **facts, estimate=estimate, se=se, ci_low=low,
+                 ci_high=high, status="not identified" if reason else "", note=reason)
+        )  # fmt: skip
+        if reason and survey == "relationship" and len(engine.unreachable):
+            rows.append(_restricted(result, name, population, facts, known, level))
+    return rows
+
+
+def _restricted(
+    result: Replicates,
+    name: str,
+    population: str,
+    facts: dict[str, object],
+    known: Identification,
+    level: float,
+) -> dict[str, object]:
+    """The estimand that is identified: those who had some chance of being asked."""
+    estimate, replicates = combination(result, name)
+    se, low, high = interval(replicates, level)
+    if known.widest:
+        estimate, se, low, high = np.nan, np.nan, np.nan, np.nan
+    return row(
+        "restricted",
+        "relationship",
+        f"{population}, of those who could be asked",
+        **facts,
+        estimate=estimate,
+        se=se,
+        ci_low=low,
+        ci_high=high,
+        note="not the customer base: those whom a contact rule always stops are left out",
+    )
+
+
+def _weight_facts(
+    engine: Engine, weights: pd.DataFrame | None, survey: str, name: str
+) -> dict[str, object]:
+    if survey == "difference" or weights is None:
+        return {}
+    side = engine.transactional if survey == "transactional" else engine.relationship
+    row = weights.set_index("quantity").loc[name]
+    invited = int((side.asked.invited & side.reachable).sum())
+    return {
+        "n": int(row["n"]),
+        "customers": len(np.unique(side.asked.customer[side.answered])),
+        "deff": row["n"] / row["n_eff"],
+        "n_eff": row["n_eff"],
+        "response_rate": len(side.answered) / invited if invited else np.nan,
+    }
+
+
+def paired_rows(pairs: OnePerAnswer, found: Contrast, *, level: float) -> list[dict[str, object]]:
+    """Both scores of the customers who answered both, and their difference."""
+    rows = []
+    whole = bool(len(pairs.t_value)) and bool(np.all(pairs.t_value == np.rint(pairs.t_value)))
+    sides = (("transactional", pairs.t_value), ("relationship", pairs.r_score))
+    for survey, scores in sides:
+        if not len(scores) or not whole:
+            continue
+        one = contrast(NPS_OF_SCORE[scores.astype(int)], pairs.unit).row("wald", level)
+        kept = {k: one[k] for k in ("n", "customers", "estimate", "se", "ci_low", "ci_high")}
+        rows.append(row("paired", survey, "customers who answered both", **kept))
+    both = found.row("wald", level)
+    kept = {k: both[k] for k in ("n", "customers", "estimate", "se", "ci_low", "ci_high")}
+    note = "" if found.n else "no customer answered both surveys in the window"
+    rows.append(row("paired", "difference", "customers who answered both (E3)", **kept, note=note))
+    return rows
+
+
+def row(kind: str, survey: str, population: str, **facts: object) -> dict[str, object]:
+    """One row of the table of estimates; facts that are not given are missing."""
+    made: dict[str, object] = dict.fromkeys(COLUMNS, np.nan)
+    made |= {"estimate_kind": kind, "survey": survey, "population": population, "n": 0,
+            "customers": 0, "status": "", "note": ""}  # fmt: skip
+    return made | facts
+
+
+def estimates_table(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """All rows as one table."""
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+#: Shown beside the estimate: what cutting the largest weights would do.
+SHOWN_TRIM = 0.99
+
+
+def weights_table(engine: Engine, *, trim: float | None) -> pd.DataFrame:
+    """How unequal the weights are, and what trimming them would change.
+
+    Returns
+    -------
+    DataFrame
+        ``quantity, n, n_eff, largest_share`` (of all weight), ``trim`` (quantile in use, NaN:
+        none), ``estimate`` as used, ``untrimmed``, ``trimmed_99`` (cut at the 99th
+        percentile), in NPS points.
+    """
+    chances = fit_all(engine, np.ones((engine.n_units, 1)))
+    free = replace(engine, caps=dict.fromkeys(engine.caps, np.inf))
+    rows = []
+    for survey, names in (("transactional", ("B2", "B3")), ("relationship", ("C0", "C1", "C2"))):
+        side = engine.transactional if survey == "transactional" else engine.relationship
+        at = side.answered
+        m = side.asked.episodes[at].astype(float)
+        used = answer_weights(engine, chances, survey, at)[:, 0]
+        whole = answer_weights(free, chances, survey, at)[:, 0]
+        cut = np.minimum(whole, np.quantile(whole, SHOWN_TRIM))
+        factors = {"B3": 1 / np.maximum(m, 1), "C1": (m > 0).astype(float), "C2": m}
+        for name in names:
+            kinds = [weight * factors.get(name, 1.0) for weight in (used, whole, cut)]
+            rows.append({"quantity": name, **_weight_row(kinds, side.asked.score[at])})
+    table = pd.DataFrame(rows)
+    table.insert(4, "trim", np.nan if trim is None else trim)
+    return table
+
+
+def _weight_row(kinds: list[np.ndarray], score: np.ndarray) -> dict[str, object]:
+    used = kinds[0]
+    total = used.sum()
+    points = NPS_OF_SCORE[score]
+    means = [
+        float((weight * points).sum() / weight.sum()) if weight.sum() > 0 else np.nan
+        for weight in kinds
+    ]
+    return {
+        "n": int((used > 0).sum()),
+        "n_eff": float(total**2 / (used**2).sum()) if total > 0 else 0.0,
+        "largest_share": float(used.max() / total) if total > 0 else np.nan,
+        **dict(zip(("estimate", "untrimmed", "trimmed_99"), means, strict=True)),
+    }
+
+
+def touchpoint_table(t: Answers, unit: np.ndarray, *, level: float) -> pd.DataFrame:
+    """TNPS of each touchpoint (E2): episode-weighted, and each customer counted once.
+
+    Returns
+    -------
+    DataFrame
+        ``touchpoint, n, customers, estimate, se, ci_low, ci_high`` of the answers as collected,
+        then ``per_customer, per_customer_ci_low, per_customer_ci_high`` with every customer
+        of the touchpoint counted once, and ``note``. Intervals are clustered by customer.
+    """
+    keep = t.valid & t.touchpoint.notna().to_numpy()
+    columns = ["touchpoint", "n", "customers", "estimate", "se", "ci_low", "ci_high",
+               "per_customer", "per_customer_ci_low", "per_customer_ci_high", "note"]  # fmt: skip
+    if not keep.any():
+        return pd.DataFrame(columns=columns)
+    frame = pd.DataFrame(
+        {
+            "touchpoint": t.touchpoint[keep].reset_index(drop=True),
+            "customer": t.customer[keep],
+            "unit": unit[t.customer[keep]],
+            "score": t.score[keep],
+        }
+    )
+    grouped = frame.groupby(["touchpoint", "customer"], observed=True)["score"]
+    frame["once"] = 1.0 / grouped.transform("size")
+    each = nps(frame, "score", by="touchpoint", cluster="unit", level=level)
+    once = nps(frame, "score", by="touchpoint", cluster="unit", weights="once", level=level)
+    table = each.rename(columns={"group": "touchpoint"})
+    each_customer = frame.groupby("touchpoint", observed=True)["customer"].nunique()
+    table["touchpoint"] = table["touchpoint"].astype("str")
+    table["customers"] = table["touchpoint"].map(dict(each_customer.items()))
+    for new, old in zip(columns[7:10], ("estimate", "ci_low", "ci_high"), strict=True):
+        table[new] = once[old]
+    return table[columns]

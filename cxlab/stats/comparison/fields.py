@@ -1,0 +1,165 @@
+"""Single columns of the contract: read through Arrow, checked, turned into arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cxlab.stats.frames import scan
+from cxlab.survey.messages import got, one_of
+
+#: Text that repeats is held as codes: a tenth of the memory, and compared as numbers.
+LABELS = ("survey_type", "customer", "period", "touchpoint", "contact_channel", "status", "rule")
+IDS = ("response", "episode")
+_TEXT = pd.StringDtype(na_value=np.nan)
+
+
+def read_frame(data: Any, names: Mapping[str, str]) -> pd.DataFrame:
+    """Columns of a file under their names in the contract.
+
+    Parameters
+    ----------
+    data
+        Dataframe of any engine.
+    names : mapping of str to str
+        Name in the contract to column.
+
+    Returns
+    -------
+    DataFrame
+        Labels (`LABELS`) categorical, ids (`IDS`) text, everything else as it is. A whole
+        number that serves as an id is the same text in every file.
+    """
+    table = scan(data, names.values()).collect("pyarrow").to_native()
+    read = {}
+    for name, column in names.items():
+        values = table.column(column)
+        if name in LABELS:
+            read[name] = _categorical(values)
+        elif name in IDS:
+            read[name] = pd.Series(as_text(values).to_pandas(types_mapper=_text_type))
+        else:
+            read[name] = values.to_pandas()
+    return pd.DataFrame(read)
+
+
+def _text_type(_: pa.DataType) -> pd.StringDtype:
+    return _TEXT
+
+
+def as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text of a column: whole numbers without a point, whatever their type."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        values = values.cast(kind.value_type)
+    if pa.types.is_floating(values.type) and pc.all(pc.equal(values, pc.floor(values))).as_py():
+        values = values.cast(pa.int64())
+    return values.cast(pa.string())
+
+
+def _categorical(values: pa.ChunkedArray) -> pd.Categorical:
+    encoded = as_text(values).combine_chunks().dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return pd.Categorical.from_codes(codes, pd.Index(encoded.dictionary.to_pandas(), dtype="str"))
+
+
+def no_label(n: int) -> pd.Categorical:
+    """A column of labels that the file does not have."""
+    return pd.Categorical.from_codes(np.full(n, -1), pd.Index([], dtype="str"))
+
+
+def labelled(values: pd.Series, wanted: Mapping[str, Any], otherwise: Any) -> np.ndarray:
+    """What a mapping says of each row's label."""
+    found = [wanted.get(str(label), otherwise) for label in values.cat.categories]
+    return np.array([*found, otherwise])[values.cat.codes.to_numpy()]
+
+
+def match_ids(values: pd.Series, among: pd.Series) -> np.ndarray:
+    """Position of each id among others; −1 where it isn't there."""
+    found = pc.index_in(pa.array(values), value_set=pa.array(among))
+    return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def check_survey_type(values: pd.Series, column: str, allowed: Sequence[str], where: str) -> None:
+    """Refuse answers whose survey is not declared."""
+    bad = values[~values.isin(list(allowed))]
+    if len(bad):
+        first = "nothing" if pd.isna(bad.iloc[0]) else f"'{bad.iloc[0]}'"
+        more = f" (and {len(bad) - 1:,} more)" if len(bad) > 1 else ""
+        raise ValueError(
+            f"`{column}` of the {where} must be {one_of(allowed)} in every row; got {first}{more}. "
+            "Declare which survey each answer belongs to; it is never guessed."
+        )
+
+
+def check_unique(ids: pd.Series, column: str, where: str) -> None:
+    """Refuse missing and repeated ids."""
+    missing = int(ids.isna().sum())
+    if missing:
+        raise ValueError(
+            f"`{column}` of the {where} must be given in every row; {missing:,} have none. "
+            "Fill them in."
+        )
+    repeated = ids[ids.duplicated()]
+    if len(repeated):
+        raise ValueError(
+            f"`{column}` of the {where} must be unique; got {got([str(v) for v in repeated])} more "
+            "than once. Remove the repeated rows."
+        )
+
+
+def days(values: pd.Series, column: str, where: str) -> np.ndarray:
+    """Moments as days since 1970; NaN where there is none."""
+    if values.isna().all():
+        return np.full(len(values), np.nan)
+    if pd.api.types.is_numeric_dtype(values):
+        raise TypeError(
+            f"`{column}` of the {where} must be dates; got {values.dropna().iloc[0]}. "
+            "Give ISO dates such as 2025-03-31 or 2025-03-31T14:05."
+        )
+    parsed = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
+    bad = values[parsed.isna() & values.notna()]
+    if len(bad):
+        raise ValueError(
+            f"`{column}` of the {where} must be ISO dates; got {got([str(v) for v in bad])}. "
+            "Write 2025-03-31 or 2025-03-31T14:05."
+        )
+    nanoseconds = parsed.dt.as_unit("ns").astype("int64").to_numpy(dtype=float)
+    return np.where(parsed.isna(), np.nan, nanoseconds / (86_400 * 1e9))
+
+
+def numbers(values: pd.Series, column: str, where: str) -> np.ndarray:
+    """Numbers as floats; NaN where there is none."""
+    if values.isna().all():
+        return np.full(len(values), np.nan)
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        raise TypeError(
+            f"`{column}` of the {where} must be numbers; got {got([str(values.dropna().iloc[0])])}."
+        )
+    return values.to_numpy(dtype=float, na_value=np.nan)
+
+
+def positions(values: pd.Series, ids: pd.Index, column: str, where: str) -> np.ndarray:
+    """Position of each row's customer in the frame."""
+    codes = values.cat.codes.to_numpy()
+    missing = int((codes < 0).sum())
+    if missing:
+        raise ValueError(
+            f"`{column}` of the {where} must be given in every row; {missing:,} have none. "
+            "Without a customer an answer cannot be compared."
+        )
+    if not len(codes):
+        return np.empty(0, dtype=np.int64)
+    found = ids.get_indexer(values.cat.categories)[codes]
+    lost = [str(value) for value in values[found < 0]]
+    if lost:
+        raise ValueError(
+            f"`{column}` of the {where} must be among the customers; got {got(lost)} that are not. "
+            "Give the frame of all customers who could be asked."
+        )
+    return found

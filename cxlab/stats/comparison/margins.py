@@ -1,0 +1,293 @@
+"""Tests and intervals for a square table of paired answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import chi2, f, norm
+from scipy.stats import t as student
+
+from cxlab.stats.inference import check_level, normal_quantile, t_quantile
+
+CATEGORIES = ("detractor", "passive", "promoter")
+CATEGORY_SCORES = (-1.0, 0.0, 1.0)
+#: Eigenvalues below this share of the largest are rounding: the margin has no freedom there.
+RANK_TOLERANCE = 1e-10
+
+
+def category(score: np.ndarray) -> np.ndarray:
+    """0, 1, 2 for detractor (0–6), passive (7–8), promoter (9–10)."""
+    return (np.asarray(score) >= 7).astype(int) + (np.asarray(score) >= 9)
+
+
+def _square(table: ArrayLike) -> np.ndarray:
+    counts = np.asarray(table, dtype=float)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(counts) < 2:
+        raise ValueError(
+            f"`table` must be square, with 2 categories or more; got shape {counts.shape}."
+        )
+    if not np.isfinite(counts).all() or (counts < 0).any():
+        raise ValueError("`table` must hold counts of 0 or more; got a negative or missing one.")
+    if counts.sum() <= 0:
+        raise ValueError("`table` must hold at least one pair; got none.")
+    return counts
+
+
+def paired_difference_of_table(
+    table: ArrayLike,
+    *,
+    scores: ArrayLike = CATEGORY_SCORES,
+    level: float = 0.95,
+    method: str = "wald",
+) -> pd.DataFrame:
+    """Mean score of the rows' measure less that of the columns' measure, for paired answers.
+
+    Parameters
+    ----------
+    table : array_like, shape (k, k)
+        Counts of pairs: rows the first measure, columns the second.
+    scores : array_like, shape (k,)
+        Score of each category; −1, 0, 1 make the difference one of net scores.
+    level : float
+    method : {"wald", "score"}
+        ``score`` takes the variance under no difference, for the interval too.
+
+    Returns
+    -------
+    DataFrame
+        One row: ``n, estimate, se, ci_low, ci_high, statistic, p_value``, as fractions.
+
+    Notes
+    -----
+    ``D = Σ(aᵢ − aⱼ)πᵢⱼ``, ``Var = (E[(aᵢ − aⱼ)²] − D²)/N``; the score version leaves D² out.
+
+    References
+    ----------
+    Fagerland, Lydersen & Laake (2017), Statistical Analysis of Contingency Tables, ch. 9.
+
+    Examples
+    --------
+    >>> table = [[35, 5, 0], [15, 20, 5], [10, 5, 5]]
+    >>> paired_difference_of_table(table)[["n", "estimate", "statistic"]].round(3)
+         n  estimate  statistic
+    0  100       0.3      3.841
+    """
+    counts, a = _square(table), np.asarray(scores, dtype=float)
+    if len(a) != len(counts):
+        raise ValueError(f"`scores` must be {len(counts)} numbers; got {len(a)}.")
+    if method not in ("wald", "score"):
+        raise ValueError(f"`method` must be 'wald' or 'score'; got '{method}'.")
+    n = counts.sum()
+    difference = a[:, None] - a[None, :]
+    estimate = float((difference * counts).sum() / n)
+    square = float((difference**2 * counts).sum() / n)
+    variance = (square - (estimate**2 if method == "wald" else 0.0)) / n
+    return _row(int(np.rint(n)), estimate, float(np.sqrt(max(variance, 0.0))), level)
+
+
+def _row(n: int, estimate: float, se: float, level: float) -> pd.DataFrame:
+    z = normal_quantile(check_level(level))
+    statistic = estimate / se if se > 0 else np.nan
+    return pd.DataFrame(
+        {
+            "n": [n],
+            "estimate": [estimate],
+            "se": [se],
+            "ci_low": [max(estimate - z * se, -2.0)],
+            "ci_high": [min(estimate + z * se, 2.0)],
+            "statistic": [statistic],
+            "p_value": [2 * norm.sf(abs(statistic)) if se > 0 else np.nan],
+        }
+    )
+
+
+def marginal_homogeneity(table: ArrayLike) -> pd.DataFrame:
+    """Do both measures have the same shares of categories? Three tests on paired counts.
+
+    Parameters
+    ----------
+    table : array_like, shape (k, k)
+        Counts of pairs.
+
+    Returns
+    -------
+    DataFrame
+        ``test`` (Stuart–Maxwell, Bhapkar, Bowker), ``statistic, df, p_value, note``.
+        Stuart–Maxwell and Bhapkar compare the margins; Bowker tests symmetry.
+
+    Notes
+    -----
+    With d the differences of the margins and S₀ their covariance under no difference, the
+    statistic is d'S₀⁻d, with a generalised inverse over all categories and the rank as
+    degrees of freedom: which category comes last makes no difference, and margins that
+    agree in some categories are no special case. Bhapkar's statistic is W/(1 − W/N).
+
+    References
+    ----------
+    Stuart (1955); Maxwell (1970); Bhapkar (1966); Bowker (1948); Fleiss, Levin & Paik
+    (2003), table 13.6.
+
+    Examples
+    --------
+    >>> marginal_homogeneity([[35, 5, 0], [15, 20, 5], [10, 5, 5]])[["test", "statistic"]].round(2)
+                 test  statistic
+    0  Stuart–Maxwell      14.00
+    1         Bhapkar      16.28
+    2          Bowker      15.00
+    """
+    counts = _square(table)
+    n = counts.sum()
+    d = counts.sum(1) - counts.sum(0)
+    spread = np.diag(counts.sum(1) + counts.sum(0)) - counts - counts.T
+    stuart, df = quadratic_form(d, spread)
+    # W/(1 − W/N) equals the form in the unrestricted covariance; W = N cannot be told apart
+    bhapkar = stuart / (1 - stuart / n) if stuart < n * (1 - 1e-12) else np.inf
+    upper = np.triu_indices(len(counts), 1)
+    changed = counts[upper] + counts.T[upper]
+    moved = (counts[upper] - counts.T[upper]) ** 2
+    some = changed > 0
+    bowker, pairs = float((moved[some] / changed[some]).sum()), int(some.sum())
+    rows = [
+        ("Stuart–Maxwell", stuart, df),
+        ("Bhapkar", bhapkar, df),
+        ("Bowker", bowker, pairs),
+    ]
+    return pd.DataFrame([_test(*row) for row in rows])
+
+
+def _test(name: str, statistic: float, df: int) -> dict[str, object]:
+    if df == 0:
+        note = "nobody changed category: there is nothing to test"
+        return {"test": name, "statistic": 0.0, "df": 0, "p_value": 1.0, "note": note}
+    p = float(chi2.sf(statistic, df)) if np.isfinite(statistic) else 0.0
+    return {"test": name, "statistic": statistic, "df": df, "p_value": p, "note": ""}
+
+
+def quadratic_form(d: np.ndarray, spread: np.ndarray) -> tuple[float, int]:
+    """d'S⁻d with a generalised inverse, and the rank of S."""
+    values, vectors = np.linalg.eigh(spread)
+    kept = values > RANK_TOLERANCE * max(float(values.max(initial=0.0)), 1e-300)
+    if not kept.any():
+        return 0.0, 0
+    rotated = vectors[:, kept].T @ d
+    return float((rotated**2 / values[kept]).sum()), int(kept.sum())
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Mean of paired differences with its standard error.
+
+    Attributes
+    ----------
+    n, clusters : int
+    estimate, se, se_null : float
+        ``se_null`` under no difference.
+    df : float
+        Infinite where every cluster has one pair and all weights are equal.
+    """
+
+    n: int
+    clusters: int
+    estimate: float
+    se: float
+    se_null: float
+    df: float
+
+    def row(self, method: str, level: float) -> dict[str, object]:
+        """Interval and test: ``method`` is wald or score."""
+        se = self.se if method == "wald" else self.se_null
+        quantile = normal_quantile(level)
+        if np.isfinite(self.df):
+            quantile = float(t_quantile(level, self.df))
+        usable = se > 0 and np.isfinite(quantile)
+        statistic = self.estimate / se if usable else np.nan
+        p = 2 * norm.sf(abs(statistic)) if usable else np.nan
+        if usable and np.isfinite(self.df):
+            p = 2 * student.sf(abs(statistic), self.df)
+        return {
+            "n": self.n,
+            "customers": self.clusters,
+            "estimate": self.estimate,
+            "se": se if usable else np.nan,
+            "ci_low": self.estimate - quantile * se if usable else np.nan,
+            "ci_high": self.estimate + quantile * se if usable else np.nan,
+            "statistic": statistic,
+            "p_value": p,
+        }
+
+
+def contrast(
+    difference: np.ndarray, cluster: np.ndarray, weight: np.ndarray | None = None
+) -> Contrast:
+    """Mean of paired differences, by cluster.
+
+    Parameters
+    ----------
+    difference : ndarray of float, shape (pairs,)
+    cluster : ndarray of int
+        Customer or account.
+    weight : ndarray of float, optional
+
+    Notes
+    -----
+    One pair a cluster and no weights: Var = (E d² − D²)/N. Else Taylor: G/(G − 1)·Σ_g u_g²,
+    u_g the cluster's sum of w(d − D)/Σw, with t on G − 1 degrees of freedom.
+    """
+    n = len(difference)
+    if n == 0:
+        return Contrast(0, 0, np.nan, np.nan, np.nan, np.inf)
+    w = np.ones(n) if weight is None else weight
+    estimate = float((w * difference).sum() / w.sum())
+    codes, labels = pd.factorize(cluster)
+    groups = len(labels)
+    if groups == n and np.ptp(w) == 0:
+        square = float((difference**2).mean())
+        variance = max(square - estimate**2, 0.0) / n
+        return Contrast(n, n, estimate, variance**0.5, (square / n) ** 0.5, np.inf)
+    if groups < 2:
+        return Contrast(n, groups, estimate, np.nan, np.nan, 0.0)
+    factor = groups / (groups - 1) / w.sum() ** 2
+    around = np.bincount(codes, w * (difference - estimate))
+    null = np.bincount(codes, w * difference)
+    return Contrast(
+        n,
+        groups,
+        estimate,
+        float(np.sqrt(factor * (around**2).sum())),
+        float(np.sqrt((null**2).sum()) / w.sum()),
+        groups - 1.0,
+    )
+
+
+def design_based_margins(
+    first: np.ndarray, second: np.ndarray, cluster: np.ndarray, weight: np.ndarray | None = None
+) -> dict[str, object]:
+    """Wald test of equal margins when pairs come in clusters or carry weights.
+
+    ``first`` and ``second`` are categories 0 to 2. Notes: F = W·(df − k + 1)/(df·k).
+    """
+    indicators = np.column_stack([(first == k).astype(float) - (second == k) for k in (0, 2)])
+    w = np.ones(len(first)) if weight is None else weight
+    d = (w[:, None] * indicators).sum(0) / w.sum()
+    codes, labels = pd.factorize(cluster)
+    groups = len(labels)
+    name = "Marginal Wald test (clustered)"
+    if groups < 4:
+        note = "fewer than four clusters: no test"
+        return {"test": name, "statistic": np.nan, "df": 0, "p_value": np.nan, "note": note}
+    scores = w[:, None] * (indicators - d) / w.sum()
+    sums = np.column_stack([np.bincount(codes, scores[:, k]) for k in (0, 1)])
+    wald, rank = quadratic_form(d, groups / (groups - 1) * sums.T @ sums)
+    df = groups - 1
+    if rank == 0:
+        return _test(name, 0.0, 0)
+    statistic = wald * (df - rank + 1) / (df * rank)
+    note = (
+        f"F on {rank} and {df - rank + 1} degrees of freedom; Bowker's test needs one pair a "
+        "customer"
+    )
+    p = float(f.sf(statistic, rank, df - rank + 1))
+    return {"test": name, "statistic": statistic, "df": rank, "p_value": p, "note": note}

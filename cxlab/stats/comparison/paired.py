@@ -1,0 +1,285 @@
+"""The same customers in both surveys: pairs, contrast, migration, rules for several answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cxlab.stats.comparison.contract import Answers
+from cxlab.stats.comparison.margins import (
+    CATEGORIES,
+    Contrast,
+    category,
+    contrast,
+    design_based_margins,
+    marginal_homogeneity,
+)
+from cxlab.survey.messages import unknown
+
+#: How several transactional answers before one relationship answer become one.
+RULES = ("last before", "every answer", "mean", "half-life", "peak–end")
+#: Rules that leave whole scores, so that there is a 3 × 3 table and a net score.
+SCORE_RULES = ("last before", "every answer")
+WINDOWS = (7, 30, 90, 180)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Every transactional answer with every relationship answer that came after it.
+
+    Attributes
+    ----------
+    relationship, transactional : ndarray of int, shape (pairs,)
+        Positions of the answers, in order of relationship answer, then time.
+    age : ndarray of float
+        Days from the transactional answer to the relationship answer.
+    t_score, r_score : ndarray of float
+    unit : ndarray of int
+        Customer, or account.
+    customer : ndarray of int
+    """
+
+    relationship: np.ndarray
+    transactional: np.ndarray
+    age: np.ndarray
+    t_score: np.ndarray
+    r_score: np.ndarray
+    unit: np.ndarray
+    customer: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.age)
+
+    def within(self, days: float) -> Pairs:
+        """Pairs at most so many days apart."""
+        keep = self.age <= days
+        return Pairs(**{name: getattr(self, name)[keep] for name in self.__dataclass_fields__})
+
+
+def pair_answers(t: Answers, r: Answers, unit: np.ndarray, *, longest: float) -> Pairs:
+    """Pair valid answers of the same customer, transactional strictly before relationship.
+
+    Parameters
+    ----------
+    t, r : Answers
+    unit : ndarray of int, shape (customers,)
+    longest : float
+        Days apart at most.
+    """
+    t_rows = np.flatnonzero(t.valid & ~np.isnan(t.responded))
+    t_rows = t_rows[np.lexsort((t.responded[t_rows], t.customer[t_rows]))]
+    r_rows = np.flatnonzero(r.valid & ~np.isnan(r.responded))
+    low = min(t.responded[t_rows].min(initial=np.inf), r.responded[r_rows].min(initial=np.inf))
+    high = max(t.responded[t_rows].max(initial=-np.inf), r.responded[r_rows].max(initial=-np.inf))
+    span = (high - low if len(t_rows) and len(r_rows) else 0.0) + 2 * longest + 10.0
+    low = low if np.isfinite(low) else 0.0
+    keys = t.customer[t_rows] * span + (t.responded[t_rows] - low + longest + 1)
+    at = r.customer[r_rows] * span + (r.responded[r_rows] - low + longest + 1)
+    start, end = np.searchsorted(keys, at - longest, "left"), np.searchsorted(keys, at, "left")
+    counts = np.maximum(end - start, 0)
+    which = np.repeat(np.arange(len(r_rows)), counts)
+    offset = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+    tt, rr = t_rows[start[which] + offset], r_rows[which]
+    customer = r.customer[rr]
+    return Pairs(
+        relationship=rr,
+        transactional=tt,
+        age=r.responded[rr] - t.responded[tt],
+        t_score=t.score[tt],
+        r_score=r.score[rr],
+        unit=unit[customer],
+        customer=customer,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class OnePerAnswer:
+    """One transactional value against each relationship answer."""
+
+    t_value: np.ndarray
+    r_score: np.ndarray
+    unit: np.ndarray
+    customer: np.ndarray
+
+
+def apply_rule(pairs: Pairs, rule: str, *, half_life: float) -> OnePerAnswer:
+    """Reduce the pairs of each relationship answer to one by a rule set beforehand.
+
+    Raises
+    ------
+    ValueError
+        For a rule that isn't one of `RULES`.
+    """
+    if rule not in RULES:
+        raise ValueError(unknown("pairing", rule, RULES))
+    if rule == "every answer" or not len(pairs):
+        return OnePerAnswer(pairs.t_score, pairs.r_score, pairs.unit, pairs.customer)
+    group, first = _groups(pairs.relationship)
+    values = _REDUCE[rule](pairs, group, half_life)
+    return OnePerAnswer(values, pairs.r_score[first], pairs.unit[first], pairs.customer[first])
+
+
+def _groups(relationship: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number of each pair's relationship answer, and the first pair of each."""
+    new = np.r_[True, relationship[1:] != relationship[:-1]]
+    return np.cumsum(new) - 1, np.flatnonzero(new)
+
+
+def _last(pairs: Pairs, group: np.ndarray, _: float) -> np.ndarray:
+    ends = np.r_[np.flatnonzero(np.diff(group)), len(group) - 1]
+    return pairs.t_score[ends]
+
+
+def _mean(pairs: Pairs, group: np.ndarray, _: float) -> np.ndarray:
+    return np.bincount(group, pairs.t_score) / np.bincount(group)
+
+
+def _half_life(pairs: Pairs, group: np.ndarray, half_life: float) -> np.ndarray:
+    # ages counted from the youngest: the same weights up to a factor, and no underflow to 0/0
+    youngest = np.full(group.max() + 1, np.inf)
+    np.minimum.at(youngest, group, pairs.age)
+    weight = 2.0 ** (-(pairs.age - youngest[group]) / half_life)
+    return np.bincount(group, weight * pairs.t_score) / np.bincount(group, weight)
+
+
+def _peak_end(pairs: Pairs, group: np.ndarray, _: float) -> np.ndarray:
+    """Mean of the last score and the one furthest from the customer's mean (ties: the lower)."""
+    mean = np.bincount(group, pairs.t_score) / np.bincount(group)
+    distance = np.abs(pairs.t_score - mean[group])
+    order = np.lexsort((pairs.t_score, -np.round(distance, 9), group))
+    peak = pairs.t_score[order[np.r_[True, np.diff(group[order]) > 0]]]
+    return (peak + _last(pairs, group, 0.0)) / 2
+
+
+_REDUCE: dict[str, Callable[[Pairs, np.ndarray, float], np.ndarray]] = {
+    "last before": _last,
+    "mean": _mean,
+    "half-life": _half_life,
+    "peak–end": _peak_end,
+}
+
+
+def half_life_mean(scores: np.ndarray, age_days: np.ndarray, half_life: float) -> float:
+    """Mean with weights 2^(−age/half-life).
+
+    Examples
+    --------
+    >>> round(half_life_mean(np.array([10, 0]), np.array([0, 30]), 30), 4)
+    6.6667
+    """
+    weight = 2.0 ** (-np.asarray(age_days, dtype=float) / half_life)
+    return float((weight * np.asarray(scores, dtype=float)).sum() / weight.sum())
+
+
+def net_contrast(pairs: OnePerAnswer) -> Contrast:
+    """Difference of net scores of paired answers, in points."""
+    difference = 100.0 * (category(pairs.t_value) - category(pairs.r_score)).astype(float)
+    return contrast(difference, pairs.unit)
+
+
+def paired_table(pairs: OnePerAnswer, *, level: float) -> pd.DataFrame:
+    """Same-customer contrast tNPS − rNPS: ``method`` wald and score.
+
+    Returns
+    -------
+    DataFrame
+        ``method, n, customers, estimate, se, ci_low, ci_high, statistic, p_value, note``,
+        in points.
+    """
+    found = net_contrast(pairs)
+    note = _pair_note(found)
+    rows = [{"method": m, **found.row(m, level), "note": note} for m in ("wald", "score")]
+    return pd.DataFrame(rows)
+
+
+def _pair_note(found: Contrast) -> str:
+    if found.n == 0:
+        return "no customer answered both surveys in the window"
+    if found.clusters < 2:
+        return "one customer only: no interval"
+    if np.isfinite(found.df):
+        return f"{found.n:,} pairs of {found.clusters:,} clusters; t on {found.df:.0f} df"
+    return "one pair a customer"
+
+
+def migration_table(pairs: OnePerAnswer) -> pd.DataFrame:
+    """Where customers move between the two surveys.
+
+    Returns
+    -------
+    DataFrame
+        ``transactional, relationship`` (categories), ``n``, ``share`` of all pairs and
+        ``share_of_row``: nine rows, rows of the matrix in order.
+    """
+    counts = migration_counts(pairs)
+    total, rows = counts.sum(), counts.sum(1)
+    table = [
+        (CATEGORIES[i], CATEGORIES[j], int(counts[i, j]), _share(counts[i, j], total),
+         _share(counts[i, j], rows[i]))
+        for i in range(3)
+        for j in range(3)
+    ]  # fmt: skip
+    return pd.DataFrame(
+        table, columns=["transactional", "relationship", "n", "share", "share_of_row"]
+    )
+
+
+def migration_counts(pairs: OnePerAnswer) -> np.ndarray:
+    """3 × 3 counts: rows the transactional category, columns the relationship category."""
+    label = 3 * category(pairs.t_value) + category(pairs.r_score)
+    return np.bincount(label, minlength=9).reshape(3, 3).astype(float)
+
+
+def _share(part: float, whole: float) -> float:
+    return float(part / whole) if whole > 0 else np.nan
+
+
+def margin_tests(pairs: OnePerAnswer, found: Contrast) -> pd.DataFrame:
+    """Tests of equal category shares: of the table, or design-based where pairs cluster."""
+    columns = ["test", "statistic", "df", "p_value", "note"]
+    if found.n == 0:
+        return pd.DataFrame(columns=columns)
+    if np.isfinite(found.df):
+        t, r = category(pairs.t_value), category(pairs.r_score)
+        return pd.DataFrame([design_based_margins(t, r, pairs.unit)])[columns]
+    return marginal_homogeneity(migration_counts(pairs))[columns]
+
+
+def sensitivity_table(pairs: Pairs, *, chosen: str, half_life: float, level: float) -> pd.DataFrame:
+    """The same contrast under every rule for several transactional answers.
+
+    Returns
+    -------
+    DataFrame
+        ``rule, measure, n, customers, estimate, se, ci_low, ci_high, statistic, p_value,
+        chosen``. Net scores (points) only where the rule leaves whole scores; the mean
+        difference (score points, 0–10) under every rule.
+    """
+    rows = []
+    for rule in RULES:
+        reduced = apply_rule(pairs, rule, half_life=half_life)
+        found = {
+            "mean difference (score)": contrast(reduced.t_value - reduced.r_score, reduced.unit)
+        }
+        if rule in SCORE_RULES:
+            found = {"NPS difference (points)": net_contrast(reduced), **found}
+        for measure, value in found.items():
+            rows.append({"rule": rule, "measure": measure, **value.row("wald", level)})
+    return pd.DataFrame(rows).assign(chosen=lambda table: table["rule"] == chosen)
+
+
+def window_table(pairs: Pairs, *, rule: str, half_life: float, level: float) -> pd.DataFrame:
+    """The contrast by how long before a transactional answer may lie: ``window_days``, …"""
+    net = rule in SCORE_RULES
+    rows = []
+    for days in WINDOWS:
+        reduced = apply_rule(pairs.within(days), rule, half_life=half_life)
+        found = net_contrast(reduced)
+        if not net:
+            found = contrast(reduced.t_value - reduced.r_score, reduced.unit)
+        measure = "NPS difference (points)" if net else "mean difference (score)"
+        rows.append({"window_days": days, "measure": measure, **found.row("wald", level)})
+    return pd.DataFrame(rows)

@@ -1,0 +1,142 @@
+"""What may be said of a comparison, generated from its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+FEW_PAIRS = 30
+EXEMPTION_ADVICE = (
+    "Exempt a random 5 to 10 % of customers from the contact rule: the whole customer base can "
+    "then be estimated."
+)
+
+
+def signed(value: float) -> str:
+    """Points with a sign and a true minus.
+
+    Examples
+    --------
+    >>> signed(-3.21), signed(0.04)
+    ('−3.2', '0.0')
+    """
+    rounded = round(float(value), 1)
+    if rounded == 0:
+        return "0.0"
+    return f"{'+' if rounded > 0 else '−'}{abs(rounded):.1f}"
+
+
+def _limits(row: Mapping[str, object], level: float) -> str:
+    low, high = float(row["ci_low"]), float(row["ci_high"])  # type: ignore[arg-type]
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "no interval"
+    return f"{level:.0%} CI {signed(low)} to {signed(high)}"
+
+
+def gap_sentence(estimates: pd.DataFrame, level: float) -> str:
+    """How the two scores differ as collected."""
+    raw = estimates[estimates["estimate_kind"] == "raw"].set_index("survey")
+    t, r, gap = raw.loc["transactional"], raw.loc["relationship"], raw.loc["difference"]
+    if not np.isfinite(gap["estimate"]):
+        return "One of the surveys has no valid answer: there is no gap to explain."
+    return (
+        f"As collected, tNPS is {signed(t['estimate'])} (n = {int(t['n']):,}) and rNPS "
+        f"{signed(r['estimate'])} (n = {int(r['n']):,}): a gap of {signed(gap['estimate'])} points "
+        f"({_limits(gap, level)})."
+    )
+
+
+def part_sentences(table: pd.DataFrame, level: float) -> list[str]:
+    """Which part of the gap is who, which is how we count, which is what remains."""
+    by_term = table.set_index("term")
+    words = {
+        "Who answers and who is counted": (
+            "transactional response", "coverage", "relationship response and contact rules"),
+        "How we count": ("mix", "unit weighting"),
+        "What remains (context, wording, timing, mode and noise together)": ("residual",),
+    }  # fmt: skip
+    said = []
+    for start, names in words.items():
+        parts = [_part(name, by_term.loc[name], level) for name in names]
+        said.append(f"{start}: " + "; ".join(parts) + ".")
+    return said
+
+
+def _part(name: str, row: pd.Series, level: float) -> str:
+    if row["status"] == "not identified":
+        sampled = np.isfinite(row["ci_low"])
+        low, high = (row[f"{'ci' if sampled else 'bound'}_{side}"] for side in ("low", "high"))
+        bounds = f"between {signed(low)} and {signed(high)}"
+        widest = row["bound_high"] - row["bound_low"] >= 400 - 1e-9
+        return f"{name} not identified" + ("" if widest else f", {bounds}")
+    return f"{name} {signed(row['estimate'])} ({_limits(row, level)})"
+
+
+def identification_sentences(table: pd.DataFrame, tipping: pd.DataFrame) -> list[str]:
+    """What the data cannot tell, and what it would take to change the reading."""
+    said = []
+    reasons = [note for note in table["note"].unique() if note]
+    if reasons:
+        said.append("Not identified here: " + "; ".join(reasons) + ".")
+    row = table.set_index("term").loc["residual"]
+    if row["status"] != "not identified":
+        said.append(
+            "The terms hold if answering depends on the frame variables only. Whether it depends "
+            "on the score itself is not identified: with nothing assumed of those who did not "
+            f"answer, the residual could lie between {signed(row['bound_low'])} and "
+            f"{signed(row['bound_high'])} points."
+        )
+        said += [_tipping(one) for one in tipping.to_dict("records")]
+    said.append(
+        "Context, wording, timing and mode cannot be told from one another unless they were "
+        "randomised; the residual is not the effect of the question."
+    )
+    return said
+
+
+def _tipping(row: Mapping[str, object]) -> str:
+    survey, needed = row["survey"], float(row["estimate"])  # type: ignore[arg-type]
+    if not row["possible"]:
+        return (
+            f"No difference of the silent in the {survey} survey alone could explain the residual."
+        )
+    higher = "higher" if needed > 0 else "lower"
+    return (
+        f"The residual would vanish if those who did not answer the {survey} survey scored "
+        f"{abs(needed):.1f} points {higher} than those who did."
+    )
+
+
+def paired_sentence(paired: pd.DataFrame, level: float) -> str:
+    """The same customers in both surveys."""
+    row = paired.iloc[0]
+    if not row["n"]:
+        return (
+            "No customer answered both surveys in the window: there is no same-customer contrast."
+        )
+    if not np.isfinite(row["ci_low"]):
+        return f"Same customers: {row['note']}."
+    few = f" Only {int(row['n'])} pairs." if row["n"] < FEW_PAIRS else ""
+    clear = "differ" if row["ci_low"] > 0 or row["ci_high"] < 0 else "cannot be told apart"
+    return (
+        f"Of the {int(row['customers']):,} customers who answered both, tNPS less rNPS is "
+        f"{signed(row['estimate'])} points ({_limits(row, level)}): their two scores {clear}.{few}"
+    )
+
+
+def robustness_sentences(not_robust: Mapping[str, Sequence[str]], table: pd.DataFrame) -> list[str]:
+    """Which conclusions flip."""
+    said = []
+    for name, part in table.groupby("quantity", sort=False):
+        flips = not_robust.get(str(name), [])
+        words = f"of {len(part)} variants"
+        if flips:
+            said.append(
+                f"The {name} is not robust: its conclusion changes under {len(flips)} {words} "
+                f"({', '.join(flips)})."
+            )
+        else:
+            said.append(f"The conclusion about the {name} is the same in all {words}.")
+    return said

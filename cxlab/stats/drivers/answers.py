@@ -1,0 +1,234 @@
+"""The answers a driver analysis reads: ratings, who used what, the outcome, the design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from cxlab.stats.frames import as_list, check_columns, check_numeric, collect, column_names, scan
+from cxlab.stats.resampling import SamplingDesign, sampling_design
+from cxlab.stats.totals import Design, check_design
+from cxlab.survey.messages import got
+
+Array = np.ndarray
+
+NEVER_USED = "never used"
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Rows that have an outcome, as arrays.
+
+    Attributes
+    ----------
+    outcome_name : str
+        Column of the outcome.
+    names : list of str
+        Columns of the drivers.
+    labels : dict of str to str
+        Driver to words.
+    ratings : ndarray, shape (n, drivers)
+        NaN where not rated.
+    used : ndarray, shape (n, drivers)
+        1 used, 0 never used, NaN not known.
+    outcome, weights : ndarray, shape (n,)
+        Outcome as it is analysed; weights, 1 without.
+    group : Series or None
+        Segment or wave of each row.
+    unit : ndarray of int, shape (n,)
+        The row's cluster in ``design``.
+    design : SamplingDesign
+        Of all rows of positive weight, with an outcome or without.
+    simple : bool
+        No weights, strata or clusters.
+    n_total : int
+        Rows of positive weight.
+    n_missing : int
+        Of these, rows without an outcome (or without a group).
+    """
+
+    outcome_name: str
+    names: list[str]
+    labels: dict[str, str]
+    ratings: Array
+    used: Array
+    outcome: Array
+    weights: Array
+    group: pd.Series | None
+    unit: Array
+    design: SamplingDesign
+    simple: bool
+    n_total: int
+    n_missing: int
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return len(self.outcome)
+
+    def rows(self, chosen: Array) -> Answers:
+        """The chosen rows; the design stays whole, so that a part is a domain."""
+        return replace(
+            self,
+            ratings=self.ratings[chosen],
+            used=self.used[chosen],
+            outcome=self.outcome[chosen],
+            weights=self.weights[chosen],
+            group=None if self.group is None else self.group[chosen],
+            unit=self.unit[chosen],
+        )
+
+    def with_drivers(self, kept: Sequence[int]) -> Answers:
+        """Some of the drivers."""
+        return replace(
+            self,
+            names=[self.names[j] for j in kept],
+            ratings=self.ratings[:, kept],
+            used=self.used[:, kept],
+        )
+
+    def degrees_of_freedom(self) -> int:
+        """Clusters that hold a row less strata that do."""
+        units = np.unique(self.unit)
+        return len(units) - len(np.unique(self.design.cluster_stratum[units]))
+
+
+def read_answers(
+    data: Any,
+    outcome: str,
+    drivers: Sequence[str] | Mapping[str, str],
+    *,
+    design: Design,
+    by: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    never_used: str = "recorded",
+) -> Answers:
+    """Read and check the columns of a driver analysis from a frame of any engine.
+
+    Parameters
+    ----------
+    data
+        Frame of answers.
+    outcome : str
+        Numeric column.
+    drivers : sequence of str, or mapping of str to str
+        Numeric columns, or column to label.
+    design : Design
+        Names of the weight, strata and cluster columns.
+    by : str, optional
+        Column of segments or waves.
+    labels : mapping of str to str, optional
+        Column to words.
+    never_used : {"recorded", "blank"}
+        "recorded": where the text column ``x_missing`` beside ``x`` says "never used".
+        "blank": every blank rating means never used.
+
+    Returns
+    -------
+    Answers
+    """
+    names = _driver_names(drivers, outcome)
+    words = {**(labels or {}), **(drivers if isinstance(drivers, Mapping) else {})}
+    check_columns(data, {"outcome": outcome, "drivers": names, "by": by})
+    check_design(data, design)
+    frame = _read(data, outcome, names, design=design, by=by)
+    if design.weights:
+        frame = frame[frame[design.weights] > 0].reset_index(drop=True)
+    sample = sampling_design(
+        len(frame),
+        strata=_column(frame, design.strata),
+        cluster=_column(frame, design.cluster),
+        stratum_clusters=_column(frame, design.stratum_clusters),
+    )
+    kept = frame[outcome].notna().to_numpy()
+    if by is not None:
+        kept = kept & frame[by].notna().to_numpy()
+    rows = frame[kept]
+    ratings = rows[names].to_numpy(dtype=float)
+    _check_finite(ratings, rows[outcome].to_numpy(dtype=float), names, outcome)
+    weights = rows[design.weights] if design.weights else pd.Series(1.0, index=rows.index)
+    return Answers(
+        outcome_name=outcome,
+        names=names,
+        labels={name: words.get(name, name) for name in [*names, outcome]},
+        ratings=ratings,
+        used=_used(rows, names, ratings, never_used),
+        outcome=rows[outcome].to_numpy(dtype=float),
+        weights=weights.to_numpy(dtype=float),
+        group=None if by is None else rows[by].reset_index(drop=True),
+        unit=sample.row_cluster[kept],
+        design=sample,
+        simple=design.simple,
+        n_total=len(frame),
+        n_missing=int((~kept).sum()),
+    )
+
+
+def _read(
+    data: Any, outcome: str, names: list[str], *, design: Design, by: str | None
+) -> pd.DataFrame:
+    there = set(column_names(data))
+    reasons = [f"{name}_missing" for name in names if f"{name}_missing" in there]
+    lazy = scan(data, [outcome, *names, *reasons, *as_list(by), *design.used()])
+    schema = lazy.collect_schema()
+    flags = [name for name in [outcome, *names] if schema[name] == nw.Boolean]
+    lazy = lazy.with_columns([nw.col(name).cast(nw.Int8) for name in flags])
+    check_numeric(lazy, {"outcome": outcome, "drivers": names})
+    numbers = [outcome, *names, *([design.weights] if design.weights else [])]
+    lazy = lazy.with_columns([nw.col(name).cast(nw.Float64) for name in numbers])
+    frame = collect(lazy)
+    if by and isinstance(data, pd.DataFrame) and isinstance(data[by].dtype, pd.CategoricalDtype):
+        frame[by] = pd.Categorical(frame[by], categories=data[by].cat.categories, ordered=True)
+    return frame
+
+
+def _used(rows: pd.DataFrame, names: list[str], ratings: Array, never_used: str) -> Array:
+    used = np.where(np.isnan(ratings), np.nan, 1.0)
+    if never_used == "blank":
+        return np.where(np.isnan(ratings), 0.0, 1.0)
+    for position, name in enumerate(names):
+        if f"{name}_missing" in rows:
+            never = rows[f"{name}_missing"].eq(NEVER_USED).fillna(False).to_numpy(dtype=bool)
+            contradicting = never & ~np.isnan(ratings[:, position])
+            if contradicting.any():
+                value = float(ratings[contradicting, position][0])
+                raise ValueError(
+                    f"`drivers` must be blank where never used; got "
+                    f"{got([value], int(contradicting.sum()))} in '{name}' beside "
+                    f"'{NEVER_USED}' in '{name}_missing'."
+                )
+            used[never, position] = 0.0
+    return used
+
+
+def _driver_names(drivers: Sequence[str] | Mapping[str, str], outcome: str) -> list[str]:
+    names = as_list(drivers) if isinstance(drivers, str) else list(drivers)
+    if not names:
+        raise ValueError("`drivers` must name 1 or more columns; got none.")
+    repeated = [name for position, name in enumerate(names) if name in names[:position]]
+    if repeated:
+        raise ValueError(f"`drivers` must name each column once; got '{repeated[0]}' twice.")
+    if outcome in names:
+        raise ValueError(
+            f"`drivers` must not hold the outcome; got '{outcome}' in both. Leave it out of drivers."
+        )
+    return names
+
+
+def _check_finite(ratings: Array, outcome: Array, names: list[str], outcome_name: str) -> None:
+    for name, values in [(outcome_name, outcome), *zip(names, ratings.T, strict=True)]:
+        infinite = np.isinf(values)
+        if infinite.any():
+            shown = got([float(values[infinite][0])], int(infinite.sum()))
+            raise ValueError(
+                f"`data` must hold finite numbers; got {shown} in '{name}'. Declare it as missing."
+            )
+
+
+def _column(frame: pd.DataFrame, name: str | None) -> Any:
+    return None if name is None else frame[name]

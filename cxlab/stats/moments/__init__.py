@@ -1,0 +1,10 @@
+"""Answers in any dataframe engine, reduced once to sums.
+
+`sums` asks the engine one GROUP BY over missingness patterns; `covariance` and `em` turn
+the sums into covariance matrices; `summary` holds them.
+"""
+
+from cxlab.stats.moments.covariance import Covariance, to_correlation
+from cxlab.stats.moments.summary import MISSING, Moments, moments
+
+__all__ = ["MISSING", "Covariance", "Moments", "moments", "to_correlation"]

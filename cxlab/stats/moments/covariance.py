@@ -1,0 +1,190 @@
+"""Covariance matrices from cells, for answers with and without holes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cxlab.stats.moments.sums import Cells, unpack
+
+Array = np.ndarray
+
+#: Smallest eigenvalue that a repaired correlation matrix is given.
+REPAIRED_EIGENVALUE = 1e-6
+#: A negative eigenvalue above this is rounding, not a reason to repair.
+ROUNDING_EIGENVALUE = -1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """A mean vector and covariance matrix, and how they came about.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names, in the order of the matrix.
+    mean : ndarray, shape (q,)
+        Means.
+    matrix : ndarray, shape (q, q)
+        Covariances with divisor n − 1 (maximum-likelihood times n / (n − 1)).
+    n : int
+        Rows used.
+    n_total : int
+        Rows there were.
+    n_pairs : ndarray of int, shape (q, q)
+        Rows in which both columns are known.
+    missing : str
+        "em", "pairwise" or "complete".
+    iterations : int
+        Steps that EM took; 0 otherwise.
+    repaired : float
+        Largest change of a correlation made to get a positive-definite matrix; 0 if none.
+    note : str
+        What was done to the data, in words.
+    """
+
+    columns: tuple[str, ...]
+    mean: Array
+    matrix: Array
+    n: int
+    n_total: int
+    n_pairs: Array
+    missing: str
+    iterations: int = 0
+    repaired: float = 0.0
+    note: str = ""
+
+    def __array__(self, dtype: object = None, copy: bool | None = None) -> Array:
+        return np.array(self.matrix, dtype=dtype)  # type: ignore[call-overload]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The matrix with its names."""
+        return pd.DataFrame(self.matrix, index=self.columns, columns=self.columns)
+
+    @property
+    def correlations(self) -> pd.DataFrame:
+        """Correlations with their names; 0 beside a column that does not vary."""
+        correlation = to_correlation(self.matrix)
+        return pd.DataFrame(correlation, index=self.columns, columns=self.columns)
+
+    def __str__(self) -> str:
+        head = f"{self.missing} covariance of {self.n:,} of {self.n_total:,} rows"
+        return f"{head}. {self.note}\n{self.table}".replace(". \n", "\n")
+
+
+def to_correlation(matrix: Array) -> Array:
+    """Correlations of covariance matrices, shape (…, q, q); 0 where a variance is 0."""
+    variance = np.einsum("...ii->...i", matrix)
+    positive = variance > 0
+    scale = np.where(positive, 1 / np.sqrt(np.where(positive, variance, 1.0)), 0.0)
+    correlation = matrix * scale[..., :, None] * scale[..., None, :]
+    diagonal = np.einsum("...ii->...i", correlation)
+    diagonal[...] = np.where(positive, 1.0, 0.0)
+    return correlation
+
+
+def complete_covariance(cells: Cells) -> tuple[Array, Array, int]:
+    """Mean, covariance and number of the rows without a hole."""
+    whole = cells.take(np.asarray(cells.observed.all(axis=1)))
+    n, weight = int(whole.n.sum()), whole.weight.sum()
+    if n < 2:
+        raise ValueError(
+            f"`missing='complete'` must find 2 or more rows without a hole; got {n}. "
+            "Use missing='em'."
+        )
+    q = cells.observed.shape[1]
+    mean = whole.sums.sum(axis=0) / weight
+    second = unpack(whole.products.sum(axis=0), q) / weight
+    return mean, (second - np.outer(mean, mean)) * (n / (n - 1)), n
+
+
+@dataclass(frozen=True, eq=False)
+class PairSums:
+    """Sums over the rows in which both columns are known; arrays of shape (…, q, q).
+
+    Attributes
+    ----------
+    n, weight : ndarray
+        Rows and Σw.
+    sums : ndarray
+        Σw·x_i of the rows in which x_j is known too, at [i, j].
+    squares : ndarray
+        Σw·x_i² of the rows in which x_j is known too, at [i, j].
+    products : ndarray
+        Σw·x_i·x_j.
+    """
+
+    n: Array
+    weight: Array
+    sums: Array
+    squares: Array
+    products: Array
+
+    def __add__(self, other: PairSums) -> PairSums:
+        return PairSums(
+            self.n + other.n,
+            self.weight + other.weight,
+            self.sums + other.sums,
+            self.squares + other.squares,
+            self.products + other.products,
+        )
+
+
+def pair_sums(cells: Cells) -> PairSums:
+    """Pairwise sums of all cells."""
+    q = cells.observed.shape[1]
+    seen = cells.observed.astype(float)
+    rows, columns = np.triu_indices(q)
+    squares = cells.products[:, rows == columns]
+    return PairSums(
+        n=((seen * cells.n[:, None]).T @ seen).round().astype(np.int64),
+        weight=(seen * cells.weight[:, None]).T @ seen,
+        sums=cells.sums.T @ seen,
+        squares=squares.T @ seen,
+        products=unpack(cells.products.sum(axis=0), q),
+    )
+
+
+def pairwise_covariance(sums: PairSums) -> tuple[Array, Array]:
+    """Means and covariances: correlations of each pair's own rows, each column's own spread.
+
+    Arrays may have leading axes (replicates).
+    """
+    weight = np.where(sums.weight > 0, sums.weight, 1.0)
+    means = sums.sums / weight
+    covariance = sums.products / weight - means * np.swapaxes(means, -1, -2)
+    variances = sums.squares / weight - means**2
+    noise = 1e-13 * np.maximum(sums.squares / weight, 1e-300)
+    variances = np.where(variances > noise, variances, 0.0)
+    spread = np.sqrt(variances * np.swapaxes(variances, -1, -2))
+    correlation = np.divide(covariance, spread, out=np.zeros_like(spread), where=spread > 0)
+    own = np.einsum("...ii->...i", variances)
+    n = np.einsum("...ii->...i", sums.n).astype(float)
+    own = own * n / np.maximum(n - 1, 1)
+    scale = np.sqrt(own)
+    matrix = correlation * scale[..., :, None] * scale[..., None, :]
+    np.einsum("...ii->...i", matrix)[...] = own
+    return np.einsum("...ii->...i", means).copy(), matrix
+
+
+def repair(matrix: Array) -> tuple[Array, float]:
+    """Nearest usable covariance: negative eigenvalues of the correlations raised.
+
+    Returns
+    -------
+    repaired : ndarray, shape (q, q)
+        With the variances of ``matrix``.
+    change : float
+        Largest change of a correlation; 0 where nothing was needed.
+    """
+    correlation = to_correlation(matrix)
+    values, vectors = np.linalg.eigh(correlation)
+    if values.min() >= ROUNDING_EIGENVALUE:
+        return matrix, 0.0
+    raised = np.maximum(values, REPAIRED_EIGENVALUE)
+    usable = to_correlation((vectors * raised) @ vectors.T)
+    scale = np.sqrt(np.diagonal(matrix))
+    return usable * np.outer(scale, scale), float(np.abs(usable - correlation).max())

@@ -1,0 +1,217 @@
+"""What all touchpoints have in common, and how much of the outcome they hold together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cxlab.stats.association import (
+    JointCounts,
+    JointModel,
+    PairEstimates,
+    PairwiseCorrelations,
+    em_correlations,
+    estimable_columns,
+    joint_model,
+    no_model,
+    pairwise_correlations,
+)
+from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
+from cxlab.stats.inference import t_quantile
+from cxlab.stats.moments import moments, to_correlation
+from cxlab.stats.moments.covariance import PairSums
+
+Array = NDArray[np.float64]
+
+MISSING = ("em", "pairwise")
+
+#: Mean correlation between touchpoints above which one impression may colour all ratings.
+HALO_ALARM = 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """All touchpoints in one model per outcome.
+
+    Attributes
+    ----------
+    models : dict of outcome to JointModel
+    between : ndarray of shape (touchpoints, touchpoints)
+        Correlations between touchpoints, each on its own rows; NaN where not known.
+    """
+
+    models: dict[str, JointModel]
+    between: Array
+
+
+def correlate_together(
+    data: Any, counts: JointCounts, *, missing: str, weights: str | None
+) -> Together:
+    """Correlate every two columns and model each outcome on all touchpoints.
+
+    Parameters
+    ----------
+    data
+        The dataframe that ``counts`` came from.
+    counts : JointCounts
+        Touchpoints against outcomes.
+    missing : {"em", "pairwise"}
+    weights : str or None
+
+    Returns
+    -------
+    Together
+        Without standard errors in data too large to read row by row.
+    """
+    names = list(dict.fromkeys(x for x, _ in counts.pairs))
+    outcomes = list(dict.fromkeys(y for _, y in counts.pairs))
+    columns = [*outcomes, *names]
+    own = _own_rows(data, counts, columns, weights)
+    models = {}
+    for outcome in outcomes:
+        kept, aside = estimable_columns(own.take([outcome, *names]))
+        models[outcome] = _model(data, counts, own.take(kept), aside, missing, weights)
+    return Together(models, own.take(names).matrix)
+
+
+def _own_rows(
+    data: Any, counts: JointCounts, columns: list[str], weights: str | None
+) -> PairwiseCorrelations:
+    if counts.rows is not None:
+        return pairwise_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
+    answered = moments(data, columns, weights=weights).pair_sums()
+    return PairwiseCorrelations(
+        tuple(columns), _known_correlations(answered), answered.n.astype(int), None
+    )
+
+
+def _known_correlations(sums: PairSums) -> Array:
+    """Correlations on each pair's own rows; NaN where a coefficient can't be had."""
+    weight = np.where(sums.weight > 0, sums.weight, 1.0)
+    means = sums.sums / weight
+    covariance = sums.products / weight - means * means.T
+    variance = sums.squares / weight - means**2
+    known = (variance > CONSTANT * sums.squares / weight) & (sums.n >= FEWEST_PAIRS)
+    known &= known.T
+    spread = np.sqrt(np.where(known, variance * variance.T, 1.0))
+    return np.where(known, covariance / spread, np.nan)
+
+
+def _model(
+    data: Any,
+    counts: JointCounts,
+    own: PairwiseCorrelations,
+    aside: dict[str, str],
+    missing: str,
+    weights: str | None,
+) -> JointModel:
+    if missing == "pairwise" or len(own.columns) < 2:
+        return joint_model(own, counts.units, aside)
+    if counts.rows is None:
+        matrix = moments(data, own.columns, weights=weights).covariance("em").matrix
+        own = PairwiseCorrelations(own.columns, to_correlation(matrix), own.n, None)
+        return joint_model(own, counts.units, aside)
+    try:
+        fitted = em_correlations(counts.rows, own.columns, counts.rows["weight"], counts.units)
+    except (RuntimeError, ValueError, np.linalg.LinAlgError):
+        reason = "EM cannot tell the touchpoints apart on so few answers; missing='pairwise' may"
+        return no_model(own.columns[1:], aside, reason)
+    return joint_model(fitted, counts.units, aside)
+
+
+def halo_table(
+    together: Together, fit: PairEstimates, *, missing: str, level: float
+) -> pd.DataFrame:
+    """How much the touchpoints overlap, per outcome.
+
+    Parameters
+    ----------
+    together : Together
+    fit : PairEstimates
+        Pearson's r of every touchpoint × outcome.
+    missing : str
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        One row per outcome: ``outcome``; ``n`` (fewest rows behind a correlation);
+        ``estimate, se, ci_low, ci_high`` of R² of the outcome on all touchpoints together;
+        ``unexplained`` (1 − R²); ``sum_r_squared`` (Σ r², each touchpoint alone: the more
+        it exceeds R², the more they say the same); ``mean_touchpoint_r`` and
+        ``first_component_share`` of the touchpoints' correlations; ``halo_alarm`` (mean
+        over 0.6); ``missing``; ``note``.
+
+    Notes
+    -----
+    R² is "as if everyone had used everything", not the R² of any group of customers. Its
+    interval is on the logit scale.
+    """
+    size = len(together.between)
+    rows = []
+    for number, (outcome, model) in enumerate(together.models.items()):
+        inside = slice(number * size, (number + 1) * size)
+        alone = fit.table["estimate"].to_numpy()[inside]
+        df = float(np.max(np.diag(fit.df)[inside], initial=0.0))
+        low, high = share_interval(model.r_squared, model.r_squared_se, df, level)
+        rows.append(
+            {
+                "outcome": outcome,
+                "n": model.smallest_n,
+                "estimate": model.r_squared,
+                "se": model.r_squared_se,
+                "ci_low": low,
+                "ci_high": high,
+                "unexplained": 1 - model.r_squared,
+                "sum_r_squared": float(np.nansum(alone**2)),
+                **_common(together.between),
+                "missing": missing,
+                "note": _note(model),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _note(model: JointModel) -> str:
+    if model.note:
+        return model.note
+    aside = [f"{name} set aside: {reason}" for name, reason in model.set_aside.items()]
+    if not np.isfinite(model.r_squared_se):
+        aside.append("no interval in data of this size")
+    return "; ".join(aside)
+
+
+def _common(matrix: Array) -> dict[str, object]:
+    between = matrix[np.triu_indices(len(matrix), 1)]
+    known = between[np.isfinite(between)]
+    if len(known) == 0:
+        nothing = float("nan")
+        return {"mean_touchpoint_r": nothing, "first_component_share": nothing, "halo_alarm": False}
+    varying = np.flatnonzero(np.isfinite(matrix).sum(axis=0) > 1)
+    inner = np.nan_to_num(matrix[np.ix_(varying, varying)])
+    return {
+        "mean_touchpoint_r": float(known.mean()),
+        "first_component_share": float(np.linalg.eigvalsh(inner)[-1] / len(inner)),
+        "halo_alarm": bool(known.mean() > HALO_ALARM),
+    }
+
+
+def share_interval(share: float, se: float, df: float, level: float) -> tuple[float, float]:
+    """Student's t interval of a share between 0 and 1, on the logit scale.
+
+    Examples
+    --------
+    >>> low, high = share_interval(0.5, 0.05, 100, 0.95)
+    >>> round(low, 3), round(high, 3)
+    (0.402, 0.598)
+    """
+    if not 0 < share < 1 or not np.isfinite(se):
+        return float("nan"), float("nan")
+    logit = np.log(share / (1 - share))
+    half = float(t_quantile(level, df)) * se / (share * (1 - share))
+    low, high = 1 / (1 + np.exp(-(logit - half))), 1 / (1 + np.exp(-(logit + half)))
+    return float(low), float(high)

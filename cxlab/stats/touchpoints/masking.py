@@ -1,0 +1,202 @@
+"""Good overall scores that hide a bad touchpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from cxlab.stats.frames import as_list, check_columns, check_numeric, collect, scan
+from cxlab.stats.metrics import estimate_metrics
+from cxlab.stats.totals import Design
+from cxlab.stats.touchpoints.scores import observed_scale
+from cxlab.survey.scales import Metric
+
+ANY = "any touchpoint"
+
+
+def masking(
+    data: Any,
+    overall: str,
+    touchpoints: str | Sequence[str],
+    *,
+    low: float = 6,
+    high: float = 9,
+    weights: str | None = None,
+    strata: str | None = None,
+    cluster: str | None = None,
+    stratum_clusters: str | None = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Share of customers with a bad touchpoint behind a good overall score.
+
+    Parameters
+    ----------
+    data
+        Dataframe of any engine, one row per answer.
+    overall : str
+        Column of the overall score.
+    touchpoints : str or sequence of str
+        Rating columns; null or NaN: not rated.
+    low : float
+        A touchpoint rated this or less is bad; 6 of 10 by default. On a scale of 1 to 5
+        give 2.
+    high : float
+        An overall score of this or more is good; 9 of 10 by default. On a scale of 1 to 5
+        give 5.
+    weights, strata, cluster, stratum_clusters : str, optional
+        The survey design.
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        First row "any touchpoint", then one per touchpoint, the most masked first:
+        ``touchpoint``; ``n`` (customers who rated it, or at least one, and gave an overall
+        score); ``estimate, se, ci_low, ci_high``: per cent of them with a bad touchpoint
+        and a good overall score; ``bad`` (per cent of them with the bad touchpoint),
+        ``among_good``, ``among_good_low``, ``among_good_high`` (per cent with the bad
+        touchpoint among those with a good overall score), ``n_good``; ``worst`` (per cent
+        for whom it is the lowest of two or more ratings, or level with the lowest);
+        ``mean``; ``note``.
+
+    Raises
+    ------
+    ValueError
+        For unknown columns, or limits off the scores that occur.
+    TypeError
+        For text scores.
+
+    Notes
+    -----
+    The row for any touchpoint grows with the number of touchpoints that a customer rates.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"overall": [10, 9, 4, 9], "shops": [3, 9, 2, 8],
+    ...                         "wifi": [9, None, 5, 7]})
+    >>> masking(answers, "overall", ["shops", "wifi"])[["touchpoint", "n", "estimate"]].values
+    array([['any touchpoint', 4, 25.0],
+           ['shops', 4, 25.0],
+           ['wifi', 3, 0.0]], dtype=object)
+    """
+    names = as_list(touchpoints)
+    design = Design(weights, strata, cluster, stratum_clusters)
+    check_columns(data, {"overall": overall, "touchpoints": names, **design.columns()})
+    used = [name for name in design.columns().values() if name]
+    lazy = scan(data, [overall, *names, *used])
+    check_numeric(lazy, {"overall": overall, "touchpoints": names})
+    _check_limits(data, overall, names, low, high)
+    prepared = _prepared(lazy, overall, names, low, high)
+    shares = prepared.select(*used, *_columns_of("masked", names), *_columns_of("good", names))
+    frame = collect(shares) if isinstance(data, pd.DataFrame) else shares.to_native()
+    metrics = [
+        Metric(name, "box", top=(1, 1))
+        for kind in ("masked", "good")
+        for name in _columns_of(kind, names)
+    ]
+    estimates = estimate_metrics(frame, metrics, design=design, level=level)
+    plain = _weighted_means(prepared, names, design)
+    return _table(estimates, plain, names, low, high)
+
+
+def _check_limits(data: Any, overall: str, names: list[str], low: float, high: float) -> None:
+    for argument, limit, columns in (("low", low, names), ("high", high, [overall])):
+        ends = observed_scale(data, columns)
+        if not ends[0] <= limit <= ends[1]:
+            raise ValueError(
+                f"`{argument}` must lie on the scale; got {limit:g}, and the scores run from "
+                f"{ends[0]:g} to {ends[1]:g}. The defaults are for scales of 0 to 10; for 1 to 5 "
+                "write low=2, high=5."
+            )
+
+
+def _columns_of(kind: str, names: list[str]) -> list[str]:
+    """One column per touchpoint and, last, one for any of them."""
+    return [f"{kind}_{i}" for i in range(len(names) + 1)]
+
+
+def _prepared(
+    lazy: nw.LazyFrame, overall: str, names: list[str], low: float, high: float
+) -> nw.LazyFrame:
+    """0/1 columns per touchpoint and, last, for any of them; null outside the domain."""
+    values = [nw.col(name) for name in names]
+    lazy = lazy.with_columns(
+        lowest=nw.min_horizontal(*values),
+        rated=nw.sum_horizontal(*(_flag(~value.is_null()) for value in values)),
+    )
+    score = nw.col(overall)
+    columns: dict[str, nw.Expr] = {}
+    for i, value in enumerate([*values, nw.col("lowest")]):
+        inside = (~value.is_null()) & (~score.is_null())
+        good = inside & (score >= high)
+        columns[f"masked_{i}"] = nw.when(inside).then(_flag((value <= low) & (score >= high)))
+        columns[f"bad_{i}"] = nw.when(inside).then(_flag(value <= low))
+        columns[f"good_{i}"] = nw.when(good).then(_flag(value <= low))
+        several = (~value.is_null()) & (nw.col("rated") > 1)
+        columns[f"worst_{i}"] = nw.when(several).then(_flag(value <= nw.col("lowest")))
+    return lazy.with_columns(**columns)
+
+
+def _flag(hit: nw.Expr) -> nw.Expr:
+    return nw.when(hit).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
+
+
+def _weighted_means(
+    prepared: nw.LazyFrame, names: list[str], design: Design
+) -> dict[str, list[float]]:
+    """Weighted means that are shown without an interval: bad, worst and the score."""
+    weight = nw.col(design.weights).cast(nw.Float64) if design.weights else nw.lit(1.0)
+    wanted = [*_columns_of("bad", names), *_columns_of("worst", names)[:-1], *names]
+    sums = []
+    for i, name in enumerate(wanted):
+        value = nw.col(name).cast(nw.Float64)
+        known = (~value.is_null()) & (weight > 0)
+        sums.append(nw.when(known).then(value * weight).otherwise(0.0).sum().alias(f"t_{i}"))
+        sums.append(nw.when(known).then(weight).otherwise(0.0).sum().alias(f"w_{i}"))
+    found = collect(prepared.select(*sums)).iloc[0].fillna(0)
+    means = [
+        float(found[f"t_{i}"] / found[f"w_{i}"]) if found[f"w_{i}"] > 0 else float("nan")
+        for i in range(len(wanted))
+    ]
+    size = len(names)
+    return {
+        "bad": means[: size + 1],
+        "worst": means[size + 1 : 2 * size + 1],
+        "mean": means[2 * size + 1 :],
+    }
+
+
+def _table(
+    estimates: pd.DataFrame,
+    plain: dict[str, list[float]],
+    names: list[str],
+    low: float,
+    high: float,
+) -> pd.DataFrame:
+    size = len(names) + 1
+    masked, good = (
+        estimates.iloc[start : start + size].reset_index(drop=True) for start in (0, size)
+    )
+    table = pd.DataFrame({"touchpoint": [*names, ANY]})
+    shown = ["n", "estimate", "se", "ci_low", "ci_high"]
+    table[shown] = masked[shown]
+    table["bad"] = 100 * np.array(plain["bad"])
+    table["among_good"], table["n_good"] = good["estimate"], good["n"]
+    table["among_good_low"], table["among_good_high"] = good["ci_low"], good["ci_high"]
+    table["worst"] = [*(100 * np.array(plain["worst"])), np.nan]
+    table["mean"] = [*plain["mean"], np.nan]
+    table["low"], table["high"] = low, high
+    table["note"] = [_note(*row) for row in zip(table["n"], good["n"], masked["note"], strict=True)]
+    order = [size - 1, *table.index[:-1][np.argsort(-table["estimate"][:-1], kind="stable")]]
+    return table.loc[order].reset_index(drop=True)
+
+
+def _note(n: int, n_good: int, design_note: str) -> str:
+    if n == 0:
+        return "nobody rated both"
+    nobody = "nobody gave a good overall score" if n_good == 0 else ""
+    return "; ".join(part for part in (nobody, design_note) if part)

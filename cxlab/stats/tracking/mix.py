@@ -1,0 +1,269 @@
+"""How much of a change is who answered, and how much how they scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxlab.stats.frames import as_list, check_columns
+from cxlab.stats.inference import check_level
+from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
+from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
+from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE
+from cxlab.stats.totals import Design
+from cxlab.stats.tracking.cells import CellSums, cell_sums
+from cxlab.stats.tracking.contributions import (
+    Facts,
+    degrees_of_freedom,
+    estimates,
+    group_table,
+    part_table,
+)
+from cxlab.stats.tracking.decomposition import ADDS_UP_TO
+from cxlab.stats.tracking.periods import periods_of, with_text_periods
+from cxlab.stats.tracking.sentences import mix_sentence
+from cxlab.survey.messages import unknown
+from cxlab.survey.scales import Metric
+
+
+@dataclass(frozen=True, eq=False)
+class MixAndPerformance:
+    """A change between two periods, taken apart.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per part: ``part`` (``mix``; with two segments also ``mix of`` each;
+        ``performance``; ``change``), ``kind`` (``part`` or ``total``; the parts add up to the
+        change), ``period``, ``before``, ``n``, ``n_before``, ``estimate``, ``se``,
+        ``ci_low``, ``ci_high`` in the metric's ``unit``, ``share`` (of the change; over 1 or
+        negative where parts pull apart), ``unit``, ``note``.
+    groups : DataFrame
+        One row per part (``mix``, ``performance``) and group, adding up to that part:
+        ``part``, ``group``, ``n``, ``n_before``, ``estimate``, ``se``, ``ci_low``, ``ci_high``,
+        ``share``, ``share_before`` (of the answers' weight, 0 to 1), ``score``,
+        ``score_before``, ``unit``, ``suppressed``, ``note``. Small groups are hidden.
+    score, score_before : float
+        Of everybody, in the metric's unit.
+    periods : (str, str)
+        The earlier and the later.
+    level : float
+    replicates : int
+        Of the bootstrap.
+    n_missing : int
+        Rows of the two periods without a valid answer.
+    note : str
+        What to know before reading it; empty if nothing.
+    """
+
+    table: pd.DataFrame
+    groups: pd.DataFrame
+    score: float
+    score_before: float
+    periods: tuple[str, str]
+    level: float
+    replicates: int
+    n_missing: int
+    note: str
+
+    def __post_init__(self) -> None:
+        parts = self.table.loc[self.table["kind"] == "part", "estimate"].sum(skipna=False)
+        change = self.table.loc[self.table["part"] == "change", "estimate"].iloc[0]
+        scores = self.score - self.score_before
+        allowed = ADDS_UP_TO * max(1.0, abs(self.score), abs(self.score_before))
+        for what, found in (("parts", parts), ("two scores", scores)):
+            if abs(found - change) > allowed:
+                raise ArithmeticError(
+                    f"The {what} must make the change; they make {found} instead of {change}."
+                )
+
+    @property
+    def sentence(self) -> str:
+        """The change and its two parts in words; empty where it is hidden."""
+        if self.table["estimate"].isna().any():
+            return ""
+        return mix_sentence(self.table, periods=self.periods, level=self.level)
+
+    def __str__(self) -> str:
+        shown = self.table[["part", "estimate", "ci_low", "ci_high"]].round(2)
+        lines = [self.sentence, shown.to_string(index=False), self.note]
+        return "\n".join(line for line in lines if line)
+
+    def _repr_html_(self) -> str:
+        words = "".join(f"<p>{escape(text)}</p>" for text in (self.sentence, self.note) if text)
+        return self.table.round(2).to_html(index=False, border=0) + words
+
+
+def mix_and_performance(
+    data: Any,
+    metric: Metric | str,
+    *,
+    by: str | Sequence[str],
+    periods: tuple[str, str],
+    column: str = "period",
+    weights: str | None = None,
+    strata: str | None = None,
+    cluster: str | None = None,
+    stratum_clusters: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    level: float = 0.95,
+    replicates: int = 1000,
+    seed: int = 0,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> MixAndPerformance:
+    """Take a change apart: other people answered, or the same kinds scored differently.
+
+    Parameters
+    ----------
+    data
+        Dataframe of any engine, one row per answer, that holds both periods.
+    metric : Metric or str
+        What changed; a text is a column of likelihood to recommend, measured by its NPS.
+    by : str or (str, str)
+        One segment column, or two that are crossed. Answers whose segment is null make a
+        group ``not given``, so that the parts add up to the whole change.
+    periods : (before, after)
+    column : str
+        Column of the periods.
+    weights, strata, cluster, stratum_clusters, level
+        As for `cxlab.nps`. Customers who answer in both periods are right when the
+        customer is the cluster.
+    labels : mapping of str to str, optional
+        Column to words: ``study.labels``.
+    replicates, seed : int
+        Of the bootstrap.
+    min_group_size : int
+        Smaller groups are hidden, and with them whatever would give them back.
+
+    Returns
+    -------
+    MixAndPerformance
+
+    Raises
+    ------
+    ValueError
+        For a column or period that is not there, more than two segments, scores off the
+        scale, a bad weight, fewer than 2 replicates.
+
+    Notes
+    -----
+    Kitagawa's two parts; with two segments Das Gupta's three, the mix being split between
+    the segments (see `cxlab.stats.tracking.decomposition.decompose`). Neither is a cause: a
+    group's score may change because of who is in it. A cell that is absent in one period
+    takes the other's score, so all of its change is mix, and ``note`` lists it. Intervals
+    are percentiles of a bootstrap of clusters (rows where there are none) in which shares
+    and scores are computed anew; see `bootstrap_blocks`. Das Gupta's split between two
+    segments depends on where scores are counted from, by hundredths of a point in surveys
+    tried; the mix as a whole and the performance do not.
+
+    References
+    ----------
+    Kitagawa (1955), JASA 50, 1168–1194. Das Gupta (1993), Standardization and
+    Decomposition of Rates, US Bureau of the Census P23-186.
+
+    Examples
+    --------
+    Business travellers score as before, and so do the others; there are fewer of them:
+
+    >>> answers = pd.DataFrame({
+    ...     "recommend": [10] * 60 + [3] * 40 + [10] * 40 + [3] * 60,
+    ...     "trip": ["business"] * 60 + ["leisure"] * 40 + ["business"] * 40 + ["leisure"] * 60,
+    ...     "period": ["2024"] * 100 + ["2025"] * 100})
+    >>> result = mix_and_performance(answers, "recommend", by="trip", periods=("2024", "2025"))
+    >>> result.table[["part", "estimate"]]
+              part  estimate
+    0          mix     -40.0
+    1  performance       0.0
+    2       change     -40.0
+    """
+    check_level(level)
+    _check_replicates(replicates)
+    chosen = _metric(metric)
+    segments = _segments(by)
+    check_columns(data, {"by": segments})
+    names = _two_periods(data, periods, column)
+    design = Design(weights, strata, cluster, stratum_clusters)
+    text = with_text_periods(data, column)
+    sums = cell_sums(text, chosen, by=segments, periods=names, column=column, design=design)
+    found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
+    small = int(sums.n.sum(axis=1).min()) < min_group_size
+    hidden = f"hidden: a period with fewer than {min_group_size} answers" if small else ""
+    facts = Facts(names, chosen.unit, level, min_group_size, hidden)
+    words = [str((labels or {}).get(name, name)) for name in segments]
+    before, after = (np.nan, np.nan) if small else found.whole
+    return MixAndPerformance(
+        table=part_table(found, sums, facts, words),
+        groups=group_table(found, sums, facts),
+        score=float(after),
+        score_before=float(before),
+        periods=names,
+        level=level,
+        replicates=replicates,
+        n_missing=sums.n_missing,
+        note=_note(sums, names, hidden),
+    )
+
+
+def _metric(metric: Metric | str) -> Metric:
+    if isinstance(metric, Metric):
+        return metric
+    if isinstance(metric, str):
+        ends = {"top": NPS_PROMOTERS, "bottom": NPS_DETRACTORS, "scale": NPS_SCALE}
+        return Metric(metric, "net", name="nps", **ends)  # type: ignore[arg-type]
+    raise TypeError(
+        f"`metric` must be one Metric or a column's name; got {type(metric).__name__}. "
+        "Take one change apart at a time."
+    )
+
+
+def _segments(by: str | Sequence[str]) -> list[str]:
+    segments = as_list(by)
+    if not 1 <= len(dict.fromkeys(segments)) == len(segments) <= 2:
+        raise ValueError(
+            f"`by` must be one segment column or two different ones; got {segments or 'none'}. "
+            "Das Gupta's split is made for two."
+        )
+    return segments
+
+
+def _two_periods(data: Any, periods: tuple[str, str], column: str) -> tuple[str, str]:
+    there = periods_of(data, column)
+    pair = isinstance(periods, tuple | list) and len(periods) == 2
+    if not pair or str(periods[0]) == str(periods[1]):
+        raise ValueError(f"`periods` must be two different periods (before, after); got {periods}.")
+    for name in periods:
+        if str(name) not in there:
+            raise ValueError(unknown("periods", name, there))
+    return str(periods[0]), str(periods[1])
+
+
+def _check_replicates(replicates: int) -> None:
+    whole = isinstance(replicates, int | np.integer) and not isinstance(replicates, bool)
+    if not whole or replicates < 2:
+        raise ValueError(f"`replicates` must be a whole number of 2 or more; got {replicates}.")
+
+
+def _note(sums: CellSums, periods: tuple[str, str], hidden: str) -> str:
+    if hidden:
+        return hidden
+    notes = []
+    for i, period in enumerate(periods):
+        absent = np.flatnonzero((sums.n[i] == 0) & (sums.n[1 - i] > 0))
+        if len(absent):
+            names = ", ".join(sums.labels[cell] for cell in absent)
+            notes.append(f"absent in {period}, so given the other period's score: {names}")
+    if sums.n_not_given:
+        notes.append(f"{sums.n_not_given:,} answers without a segment are a group of their own")
+    if sums.n_alone:
+        notes.append(f"{sums.n_alone:,} rows without a cluster are clusters of their own")
+    df = degrees_of_freedom(sums)
+    if df < 1:
+        notes.append("no intervals: fewer than two clusters to resample")
+    elif df < FEW_DEGREES_OF_FREEDOM:
+        notes.append(f"only {df} degrees of freedom: intervals are rough")
+    return "; ".join([*notes, *([sums.design.note] if sums.design.note else [])])

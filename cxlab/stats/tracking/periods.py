@@ -1,0 +1,138 @@
+"""Names of periods: their order, the one before, the same one a year before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+
+from cxlab.stats.frames import check_columns, collect, scan
+
+#: 2025, 2025-H1, 2025-Q4, 2025-12 and 2025-W07.
+_CALENDAR = re.compile(
+    r"(?P<year>\d{4})(?:-(?:H(?P<half>[12])|Q(?P<quarter>[1-4])"
+    r"|W(?P<week>0[1-9]|[1-4]\d|5[0-3])|(?P<month>0[1-9]|1[0-2])))?"
+)
+_FORMS = {"half": "H{}", "quarter": "Q{}", "month": "{:02d}", "week": "W{:02d}"}
+_A_YEAR_HAS = {"half": 2, "quarter": 4, "month": 12}
+
+
+@dataclass(frozen=True, order=True)
+class CalendarPeriod:
+    """A period whose name says where in the calendar it lies.
+
+    Attributes
+    ----------
+    kind : {"year", "half", "quarter", "month", "week"}
+    year : int
+    number : int
+        Of the half, quarter, month or week in its year; 0 for a whole year.
+    """
+
+    kind: str
+    year: int
+    number: int = 0
+
+    @property
+    def name(self) -> str:
+        """As it is written in the data."""
+        form = _FORMS.get(self.kind)
+        return f"{self.year}-{form.format(self.number)}" if form else str(self.year)
+
+    @property
+    def before(self) -> CalendarPeriod:
+        """The period just before.
+
+        Examples
+        --------
+        >>> calendar_period("2025-Q1").before.name, calendar_period("2021-W01").before.name
+        ('2024-Q4', '2020-W53')
+        """
+        if self.kind == "year":
+            return CalendarPeriod("year", self.year - 1)
+        if self.number > 1:
+            return CalendarPeriod(self.kind, self.year, self.number - 1)
+        last = _A_YEAR_HAS.get(self.kind) or _weeks(self.year - 1)
+        return CalendarPeriod(self.kind, self.year - 1, last)
+
+    @property
+    def year_before(self) -> CalendarPeriod | None:
+        """The same period of the year before; None for whole years, whose last period it is."""
+        if self.kind == "year":
+            return None
+        return CalendarPeriod(self.kind, self.year - 1, self.number)
+
+
+def calendar_period(name: str) -> CalendarPeriod | None:
+    """The period that a name means; None when it is no calendar name.
+
+    Examples
+    --------
+    >>> calendar_period("2025-12").year_before.name
+    '2024-12'
+    >>> calendar_period("wave 3") is None
+    True
+    """
+    found = _CALENDAR.fullmatch(str(name))
+    if not found:
+        return None
+    for kind in _FORMS:
+        if found[kind]:
+            return CalendarPeriod(kind, int(found["year"]), int(found[kind]))
+    return CalendarPeriod("year", int(found["year"]))
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Periods from the earliest; names that are no calendar names stay as they are.
+
+    Examples
+    --------
+    >>> in_order(["2025-Q1", "2024-Q4"]), in_order(["spring", "autumn"])
+    (['2024-Q4', '2025-Q1'], ['spring', 'autumn'])
+    """
+    known = {name: calendar_period(name) for name in names}
+    if len({period.kind if period else None for period in known.values()}) != 1:
+        return list(names)
+    if any(period is None for period in known.values()):
+        return list(names)
+    return sorted(names, key=lambda name: known[name])  # type: ignore[arg-type, return-value]
+
+
+def periods_of(data: Any, column: str) -> list[str]:
+    """Periods that the data hold, in order: the calendar's, the declared one, or sorted."""
+    check_columns(data, {"column": column})
+    if isinstance(data, pd.DataFrame) and isinstance(data[column].dtype, pd.CategoricalDtype):
+        there = set(data[column].dropna())
+        return in_order([str(name) for name in data[column].cat.categories if name in there])
+    found = collect(scan(data, [column]).select(column).unique())[column].dropna()
+    return in_order(sorted(_as_text(found)))
+
+
+def with_text_periods(data: Any, column: str) -> Any:
+    """The same answers with the periods as text, as their names are given."""
+    if isinstance(data, pd.DataFrame):
+        if isinstance(data[column].dtype, pd.CategoricalDtype | pd.StringDtype):
+            return data
+        return data.assign(**{column: _as_text(data[column]).astype("str")})
+    frame = nw.from_native(data)
+    if frame.lazy().collect_schema()[column] == nw.String:
+        return data
+    return frame.with_columns(nw.col(column).cast(nw.String)).to_native()
+
+
+def _as_text(values: pd.Series) -> pd.Series:
+    # a year that was read as 2025.0 is still 2025
+    return values.map(
+        lambda value: f"{value:.0f}" if isinstance(value, float) else str(value),
+        na_action="ignore",
+    )
+
+
+def _weeks(year: int) -> int:
+    """Weeks of an ISO year: 28 December is always in the last one."""
+    return date(year, 12, 28).isocalendar().week

@@ -1,0 +1,198 @@
+"""A table by period as arrays: what a control chart is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
+from cxlab.stats.tracking.periods import in_order
+from cxlab.survey.messages import got
+
+Array = NDArray[np.float64]
+
+SHARES = ("promoter_share", "detractor_share")
+#: The same shares as `net_score` and `estimate_metrics` name them.
+OTHER_SHARES = ("top_share", "bottom_share")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Periods in order, with what is known of each.
+
+    Attributes
+    ----------
+    periods : list of str
+    n, deff, values : ndarray of shape (periods,)
+        Answers, design effect and score; NaN in a hidden or empty period.
+    top, bottom : ndarray of shape (periods,) or None
+        Shares whose difference, times 100, is the score.
+    variance : ndarray of shape (periods,) or None
+        Variance of one answer within each period, from its standard error.
+    hidden : list of str
+        Why a period takes no part; empty where it does.
+    remarks : list of str
+        What else to know of a period.
+    what, unit : str
+    """
+
+    periods: list[str]
+    n: Array
+    deff: Array
+    values: Array
+    top: Array | None
+    bottom: Array | None
+    variance: Array | None
+    hidden: list[str]
+    remarks: list[str]
+    what: str
+    unit: str
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """Which periods take part."""
+        return np.array([not why for why in self.hidden])
+
+    @property
+    def notes(self) -> list[str]:
+        """Per period, why it is hidden or what to know of it."""
+        return [why or remark for why, remark in zip(self.hidden, self.remarks, strict=True)]
+
+    @property
+    def sizes(self) -> Array:
+        """Answers that count: n / deff."""
+        return self.n / self.deff
+
+    def centre(self, baseline: NDArray[np.bool_]) -> float:
+        """Score of the baseline periods' answers together."""
+        return float(np.average(self.values[baseline], weights=self.n[baseline]))
+
+    def standard_errors(self, baseline: NDArray[np.bool_]) -> Array | None:
+        """Of each period, were the baseline's shares true throughout; None if unknown."""
+        weights = self.n[baseline]
+        if self.top is not None and self.bottom is not None:
+            p, d = (np.average(part[baseline], weights=weights) for part in (self.top, self.bottom))
+            one_answer = 100.0**2 * max(p + d - (p - d) ** 2, 0.0)
+        elif self.variance is not None:
+            one_answer = float(np.average(self.variance[baseline], weights=weights))
+        else:
+            return None
+        return np.sqrt(one_answer / self.sizes)
+
+
+def run_of_periods(table: pd.DataFrame, of: str, min_group_size: int) -> Run:
+    """Check a table by period and take it apart.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `cxlab.control_chart` says.
+    """
+    rows, periods = _rows_in_order(table)
+    n = _numbers(rows, "n")
+    deff, remarks = _design_effects(rows, n)
+    top = bottom = variance = None
+    if of == "detractors":
+        _need(rows, [SHARES[1]], "A chart of detractors needs the table that nps() returns.")
+        top = _numbers(rows, SHARES[1])
+        bottom, values = np.zeros(len(rows)), 100 * top
+    else:
+        _need(rows, ["estimate"], "Give the table that nps(..., by='period') returns.")
+        values = _numbers(rows, "estimate")
+        top, bottom = _shares(rows, values)
+        if top is None and "se" in rows:
+            variance = _numbers(rows, "se") ** 2 * n / deff
+    known = [part for part in (values, n, top, bottom, variance) if part is not None]
+    hidden = _hidden(n, np.isfinite(np.sum(known, axis=0)), min_group_size)
+    aside = np.array([bool(why) for why in hidden])
+    n, deff, values = (np.where(aside, np.nan, part) for part in (n, deff, values))
+    what, unit = ("% detractors", "%") if of == "detractors" else _what(rows, top is not None)
+    return Run(periods, n, deff, values, top, bottom, variance, hidden, remarks, what, unit)
+
+
+def _rows_in_order(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(
+            f"`table` must be a pandas DataFrame by period; got {type(table).__name__}. "
+            "Give what nps(..., by='period') returns."
+        )
+    column = next((name for name in ("period", "group") if name in table), None)
+    if column is None or "n" not in table:
+        raise ValueError(
+            "`table` must have a column `period` or `group`, and `n`; got "
+            f"{got(list(map(str, table.columns)) or ['nothing'])}. "
+            "Give what nps(..., by='period') returns."
+        )
+    names = [str(name) for name in table[column]]
+    again = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if again or not names:
+        raise ValueError(
+            f"`table` must have one row per period; got {got(again or ['no row'])}"
+            f"{' more than once' if again else ''}. Take one metric's rows."
+        )
+    ordered = in_order(names)
+    return table.iloc[[names.index(name) for name in ordered]].reset_index(drop=True), ordered
+
+
+def _need(rows: pd.DataFrame, columns: list[str], advice: str) -> None:
+    lacking = [name for name in columns if name not in rows]
+    if lacking:
+        raise ValueError(f"`table` must have a column `{lacking[0]}`; it has none. {advice}")
+
+
+def _numbers(rows: pd.DataFrame, column: str) -> Array:
+    if not pd.api.types.is_numeric_dtype(rows[column]):
+        raise TypeError(f"`table` must have numbers in `{column}`; got {rows[column].dtype}.")
+    values = rows[column].to_numpy(dtype=float, na_value=np.nan)
+    if column in ("n", "deff", "se") and (values < 0).any():
+        raise ValueError(f"`{column}` must be 0 or more; got {values[values < 0][0]:g}.")
+    return values
+
+
+def _design_effects(rows: pd.DataFrame, n: Array) -> tuple[Array, list[str]]:
+    """Each period's design effect; the others' where its own clusters are too few to tell."""
+    if "deff" not in rows:
+        return np.ones(len(rows)), [""] * len(rows)
+    deff = _numbers(rows, "deff")
+    few = ~(np.isfinite(deff) & (deff > 0))
+    if "df" in rows:
+        few |= ~(_numbers(rows, "df") >= FEW_DEGREES_OF_FREEDOM)
+    steady = ~few & (n > 0)
+    others = float(np.average(deff[steady], weights=n[steady])) if steady.any() else 1.0
+    own = np.where(few, others, deff)
+    words = "few clusters: the design effect of the other periods stands in"
+    return own, [words if lacks and size > 0 else "" for lacks, size in zip(few, n, strict=True)]
+
+
+def _shares(rows: pd.DataFrame, values: Array) -> tuple[Array | None, Array | None]:
+    for names in (SHARES, OTHER_SHARES):
+        if all(name in rows for name in names):
+            top, bottom = (_numbers(rows, name) for name in names)
+            # a table of means has empty shares; one of a top box counts its top only
+            if np.allclose(100 * (top - bottom), values, equal_nan=True):
+                return top, bottom
+    return None, None
+
+
+def _hidden(n: Array, known: NDArray[np.bool_], min_group_size: int) -> list[str]:
+    notes = []
+    for size, whole in zip(n, known, strict=True):
+        if not whole or size == 0:
+            notes.append("no valid answer, or hidden")
+        elif size < min_group_size:
+            notes.append(f"hidden: fewer than {min_group_size} answers")
+        else:
+            notes.append("")
+    return notes
+
+
+def _what(rows: pd.DataFrame, net: bool) -> tuple[str, str]:
+    """Name and unit of the table's score."""
+    if SHARES[0] in rows:
+        return "NPS", "points"
+    name = str(rows["metric"].iloc[0]) if "metric" in rows else "the score"
+    unit = str(rows["unit"].iloc[0]) if "unit" in rows else ("points" if net else "")
+    return ("NPS" if name == "nps" else name), unit

@@ -1,0 +1,324 @@
+"""Columns that describe the row: ids, weights, dates, segments, numbers, text."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection
+
+import pandas as pd
+
+from cxlab.survey.definition import normal_header
+from cxlab.survey.drafting.guesses import Guess, rows, some
+from cxlab.survey.drafting.missing import NUMBER_CODES, missing_reason
+from cxlab.survey.drafting.names import hints, words_of
+from cxlab.survey.drafting.profile import Profile
+
+#: Values that a segment may have to be declared one by one, and at all.
+DECLARED_VALUES = 20
+MOST_VALUES = 60
+FEW_VALUES = 12
+#: Words in a header beyond which it is a question, whose words hint at nothing.
+LONG_HEADER = 8
+_WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
+DATE_FORMATS = (
+    *("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S"),
+    *("%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%y"),
+    *("%d/%m/%y", "%m/%d/%y %H:%M", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S"),
+    *("%d-%m-%Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y"),
+)
+
+
+def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
+    """What a column that is no rating seems to be.
+
+    Parameters
+    ----------
+    profile : Profile
+    item : str
+        Its header without the question it shares with neighbours.
+    taken : collection of str
+        Roles that only one column may have and another has already.
+    """
+    for attempt in (_id, _weight, _design, _period, _date, _numbers, *_TEXTS):
+        guess = attempt(profile, item, taken)
+        if guess is not None:
+            return guess
+    return Guess(profile, "ignore", "free text")
+
+
+def missing_of(profile: Profile, *, segment: bool) -> dict[str, str]:
+    """Texts of a column that read like a missing answer."""
+    found = {
+        profile.spelling[code]: missing_reason(code, segment=segment) for code in profile.words
+    }
+    return {text: reason for text, reason in found.items() if reason}
+
+
+def leave_out(profile: Profile, item: str) -> Guess | None:
+    """Columns with nothing to tell or that tell who somebody is."""
+    if not profile.filled or all(missing_reason(code) for code in profile.counts):
+        return Guess(profile, "ignore", "empty")
+    if not normal_header(profile.header):
+        return Guess(profile, "ignore", "without a header")
+    if len(words_of(item).split()) <= 3 and hints(item, "personal") and not hints(item, "rating"):
+        return Guess(profile, "ignore", "personal or technical")
+    return None
+
+
+def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    short = len(words_of(item).split()) <= 3
+    if short and hints(item, "customer"):
+        return _customer(profile, taken)
+    if not short or not hints(item, "id") or profile.fractions:
+        return None
+    if profile.unique and "id" not in taken:
+        return Guess(
+            profile, "id", "Guessed: the id of the answer, as every row has another. Is it?"
+        )
+    if len(profile.counts) < profile.rows / 2 or hints(item, "number", "segment"):
+        return None
+    repeated = [profile.spelling[code] for code, count in profile.counts.items() if count > 1]
+    trouble = f"{some(repeated)} stand more than once" if repeated else "some rows have none"
+    if "id" in taken and profile.unique:
+        trouble = "another column is the id already"
+    return Guess(
+        profile, "text",
+        f"Named like an id, but {trouble}, so it is kept as text. Are answers there twice? Then "
+        'remove them from the file; role = "id" has that checked.',
+    )  # fmt: skip
+
+
+def _customer(profile: Profile, taken: Collection[str]) -> Guess | None:
+    if len(profile.counts) < min(profile.filled, 20) / 2:
+        return None  # kinds of customers, not customers
+    if profile.unique or "cluster" in taken:
+        return Guess(profile, "customer", "Guessed: tells customers apart. Is it?")
+    return Guess(
+        profile, "cluster",
+        "Guessed: the customer, who answers more than once, so that their answers count as one "
+        "cluster in every interval. Is it?",
+        keys={"spans_periods": True},
+    )  # fmt: skip
+
+
+def _weight(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    if not hints(item, "weight") or len(words_of(item).split()) > 3 or "weight" in taken:
+        return None
+    bad = [profile.spelling[code] for code in profile.words]
+    bad += [profile.spelling[code] for code in profile.counts if code.startswith("-")]
+    if bad or profile.blank:
+        trouble = some(bad) if bad else f"{rows(profile.blank)} without one"
+        return Guess(
+            profile, "text",
+            f"Named like a weight, but a weight must be a number of 0 or more in every row, and "
+            f"there is {trouble}: it is kept as text and nothing is weighted. Repair the file and "
+            'set role = "weight", if it is one.',
+        )  # fmt: skip
+    total = sum(float(code) * count for code, count in profile.counts.items())
+    return Guess(
+        profile, "weight",
+        f"Guessed: survey weights, with a mean of {total / profile.rows:.3g}. Are they weights to "
+        "the population, and not a measurement?",
+    )  # fmt: skip
+
+
+def _design(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    for role in ("strata", "cluster"):
+        repeated = len(profile.counts) <= profile.rows / 2
+        if hints(item, role) and role not in taken and repeated and not profile.blank:
+            return Guess(
+                profile, role, f"Guessed: the {role} of the sampling design, by its name. Is it?"
+            )
+    return None
+
+
+def _period(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    few = 1 <= len(profile.counts) <= 40 and not profile.fractions
+    odd = any(missing_reason(code, segment=True) for code in profile.words)
+    if not hints(item, "period") or "period" in taken or not few or profile.blank or odd:
+        return None
+    if len(words_of(item).split()) > 3:
+        return None
+    return Guess(
+        profile, "period",
+        f"Guessed: the period of the answer, {some(list(profile.spelling.values()))}. Is it, and "
+        "does its order as text run with time?",
+    )  # fmt: skip
+
+
+def _date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    missing = missing_of(profile, segment=False)
+    texts = [profile.spelling[code] for code in profile.words]
+    dates = pd.Series([text for text in texts if text not in missing], dtype="str")
+    pattern = r"\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ,]|\w{3} \d{1,2}, \d{4}|\d{4}-\d\d$"
+    if not len(dates) or profile.numeric or not dates.str.match(pattern).all():
+        return None
+    if _parses(dates, "ISO8601"):
+        return Guess(profile, "date", "Guessed: ISO dates. Are they?", missing=missing)
+    fitting = [form for form in DATE_FORMATS if _parses(dates, form)]
+    if not fitting:
+        return None
+    question = f"Guessed: dates of the form {fitting[0]}, such as '{dates.iloc[0]}'. Are they?"
+    if len(fitting) > 1:
+        question = (
+            f"Guessed: dates of the form {fitting[0]}, but {fitting[1]} fits every one too "
+            f"('{dates.iloc[0]}'). Which is it?"
+        )
+    return Guess(profile, "date", question, missing=missing, keys={"format": fitting[0]})
+
+
+def _parses(texts: pd.Series, form: str) -> bool:
+    try:
+        return bool(pd.to_datetime(texts, format=form, errors="coerce").notna().all())
+    except ValueError:  # time zones that differ
+        return False
+
+
+def _numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    missing = missing_of(profile, segment=False)
+    strange = [code for code in profile.words if profile.spelling[code] not in missing]
+    if not profile.numeric or sum(profile.words[code] for code in strange) > 0.05 * profile.numeric:
+        return None
+    short = len(words_of(item).split()) <= LONG_HEADER
+    distinct = len(profile.whole)
+    counted = short and hints(item, "number")
+    coded = (
+        short
+        and hints(item, "segment")
+        and not ("age" in item.casefold() and distinct > FEW_VALUES)
+    )
+    few = distinct <= FEW_VALUES and not counted and max(profile.whole, default=0) < 100
+    if not profile.fractions and not strange and (few or (coded and distinct <= MOST_VALUES)):
+        return _coded_segment(profile)
+    missing |= {profile.spelling[code]: "invalid" for code in strange}
+    missing |= _far_codes(profile)
+    return Guess(
+        profile, "number", "Guessed: a number, measured or counted. Is it, and no code?",
+        missing=missing,
+    )  # fmt: skip
+
+
+def _far_codes(profile: Profile) -> dict[str, str]:
+    """Codes like 99 and -1 that lie apart from the other numbers or come far too often."""
+    values = {float(code): count for code, count in (profile.whole | _floats(profile)).items()}
+    far = {}
+    for code in profile.whole:
+        if code not in NUMBER_CODES:
+            continue
+        others = [value for value in values if value != code and value not in NUMBER_CODES]
+        near = [values[v] for v in values if v != code and abs(v - code) <= 3]
+        negative = code < 0 and all(value >= 0 for value in others)
+        apart = code > 0 and bool(others) and code > 1.5 * max(others)
+        lump = code > 0 and values[code] >= 5 and values[code] > 5 * max(near, default=0)
+        if negative or apart or lump:
+            far[profile.spelling[str(code)]] = NUMBER_CODES[code]
+    return far
+
+
+def _floats(profile: Profile) -> dict[float, int]:
+    return {float(code): count for code, count in profile.fractions.items()}
+
+
+def _coded_segment(profile: Profile) -> Guess:
+    words = missing_of(profile, segment=False)
+    codes = [code for code in sorted(profile.whole) if code not in NUMBER_CODES]
+    far = [code for code in profile.whole if code in NUMBER_CODES]
+    if not codes:
+        codes, far = sorted(profile.whole), []
+    values = {str(code): str(code) for code in codes}
+    if codes == [0, 1]:
+        values = {"0": "No", "1": "Yes"}
+    question = f"Guessed: codes of a segment ({', '.join(values)}). What does each stand for?"
+    if codes == [0, 1]:
+        question = "Guessed: 0 = No and 1 = Yes. Is that so?"
+    doubtful = [
+        code for code in codes if code == 0 or (code >= 8 and code - 2 > _before(code, codes))
+    ]
+    if doubtful and codes != [0, 1]:
+        question += f" Is {doubtful[0]} a value, or a code for a missing answer?"
+    missing = words | {profile.spelling[str(code)]: NUMBER_CODES[code] for code in far}
+    return Guess(profile, "segment", question, values=values, missing=missing)
+
+
+def _before(code: int, codes: list[int]) -> int:
+    return max((other for other in codes if other < code), default=code)
+
+
+def _written_numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    written = [code for code in profile.words if _WRITTEN_NUMBER.fullmatch(code)]
+    filled = sum(profile.words[code] for code in written) + profile.numeric
+    if not written or filled < 0.9 * profile.filled:
+        return None
+    return Guess(
+        profile, "text",
+        f"Numbers with signs, such as {some([profile.spelling[written[0]]])}, are not read as "
+        "numbers, because a comma may stand for decimals or for thousands: kept as text. Write "
+        "plain numbers with a point into the file, if it is needed.",
+    )  # fmt: skip
+
+
+def _choices_in_a_cell(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises "select all that apply" with the choices in one cell (``Food; Shops``)."""
+    texts = [profile.spelling[code] for code in profile.words]
+    for separator in (";", "|", ", "):
+        parts = [{part.strip() for part in text.split(separator)} for text in texts]
+        several = [chosen for chosen in parts if len(chosen) > 1]
+        times = Counter(part for chosen in parts for part in chosen if part)
+        again = [choice for choice, number in times.items() if number > 1]
+        if len(several) >= 3 and len(again) >= 2 and len(times) <= min(20, 2 * len(again)):
+            return Guess(
+                profile, "text",
+                f"Guessed: several choices in one cell, separated by '{separator.strip()}' "
+                f"({some(sorted(times))}). Kept as text; nothing is computed from it. Is it so?",
+            )  # fmt: skip
+    return None
+
+
+def _segment(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    missing = missing_of(profile, segment=True)
+    codes = [code for code in profile.counts if profile.spelling[code] not in missing]
+    average = sum(profile.counts[code] for code in codes) / max(len(codes), 1)
+    hinted = len(words_of(item).split()) <= LONG_HEADER and hints(item, "segment")
+    few = len(codes) <= FEW_VALUES and average >= 2
+    more = len(codes) <= MOST_VALUES and average >= (2 if hinted else 5)
+    longest = max((len(code) for code in codes), default=0)
+    if not codes or not (few or more) or longest > 100:
+        return None
+    if len(codes) == 1 and not profile.blank and not missing:
+        return Guess(profile, "ignore", "one value only")
+    texts = sorted((profile.spelling[code] for code in codes), key=_by_first_number)
+    question = f"Guessed: a segment of {len(codes)} values, {some(texts, 5)}. Is it?"
+    question += _nearly_alike(profile, codes)
+    values = {text: text for text in texts} if len(codes) <= DECLARED_VALUES else {}
+    return Guess(profile, "segment", question, values=values, missing=missing)
+
+
+def _by_first_number(text: str) -> tuple[bool, float, bool, str]:
+    """Order of values: "Under 18" before "18-24" before "> 60", then words by the alphabet."""
+    number = re.search(r"\d[\d,]*(?:\.\d+)?", text)
+    if number is None:
+        return (True, 0.0, False, text.casefold())
+    below = bool(re.match(r"\s*(?:<|under|below|less|up to|to\b)", text.casefold()))
+    value = float(number[0].replace(",", "") or 0)
+    return (False, value - (0.5 if below else 0), False, text.casefold())
+
+
+def _nearly_alike(profile: Profile, codes: list[str]) -> str:
+    import difflib
+
+    for code in codes:
+        if any(character.isdigit() for character in code) or len(code) < 4:
+            continue
+        rare = [o for o in codes if o != code and profile.counts[o] * 20 <= profile.counts[code]]
+        near = difflib.get_close_matches(code, rare, n=1, cutoff=0.85)
+        if near and not any(character.isdigit() for character in near[0]):
+            odd, usual = profile.spelling[near[0]], profile.spelling[code]
+            return (
+                f" '{odd}' ({rows(profile.counts[near[0]])}) is spelt almost like '{usual}': "
+                f'if it is the same, set "{odd}" = "{usual}".'
+            )
+    return ""
+
+
+_TEXTS = (_written_numbers, _choices_in_a_cell, _segment)

@@ -1,0 +1,47 @@
+"""Ratings that run against the others: 1 may be their best score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from cxlab.survey.drafting.guesses import Guess
+from cxlab.survey.drafting.scored import scores_of
+from cxlab.survey.scales import normal_code
+
+#: Correlation with the mean of the other ratings below which to ask.
+AGAINST = -0.2
+FEWEST = 30
+
+
+def note_directions(texts: pd.DataFrame, ratings: Sequence[Guess]) -> None:
+    """Add a question to every rating that falls where the others rise."""
+    scores = pd.DataFrame(
+        {
+            guess.profile.place: _scores(texts.iloc[:, guess.profile.place], guess)
+            for guess in ratings
+        }
+    )
+    if scores.shape[1] < 2:
+        return
+    spread = scores.std()
+    standard = (scores - scores.mean()) / spread.where(spread > 0)
+    for guess in ratings:
+        own = standard[guess.profile.place]
+        others = standard.drop(columns=guess.profile.place).mean(axis=1)
+        both = own.notna() & others.notna()
+        if both.sum() < FEWEST or own[both].std() == 0 or others[both].std() == 0:
+            continue
+        correlation = own[both].corr(others[both])
+        if correlation < AGAINST:
+            guess.question += (
+                f" It falls where the other ratings rise (r = {correlation:.2f}): is its lowest "
+                "score the best? Then turn its codes round in the file."
+            )
+
+
+def _scores(raw: pd.Series, guess: Guess) -> pd.Series:
+    by_code = scores_of(guess)
+    by_text = {text: by_code.get(normal_code(text)) for text in raw.unique()}
+    return raw.map(by_text).astype("float64")

@@ -1,0 +1,99 @@
+"""Codes and words that usually stand for a missing answer, with the reason they give."""
+
+from __future__ import annotations
+
+import re
+
+#: Far off every usual scale. Conventions differ, so each is asked about.
+NUMBER_CODES: dict[int, str] = {
+    **dict.fromkeys((99, 999, 9999, -1, -9, -99, -999, -9999), "no answer"),
+    **dict.fromkeys((97, 997, 77, 777, -7, -77, -97), "no answer"),
+    **dict.fromkeys((98, 998, 88, 888, -8, -88, -98), "don't know"),
+    **dict.fromkeys((66, 96, 666, 996, -6, -66, -96), "never used"),
+}
+
+_NO_ANSWER = """
+blank; (blank); no answer; no response; not answered; no reply; missing; system missing; null;
+nan; none; na; #n/a; #na; #null!; refused; refuse; refusal; declined; declined to answer;
+decline to answer; decline to state; prefer not to say; prefer not to answer;
+prefer not to disclose; prefer not to state; i prefer not to say; i'd rather not say;
+rather not say; don't want to answer; skip; skipped; omitted; unanswered; empty; not stated;
+not given; not provided; don't know or refused; <na>; nat
+"""
+_NEVER_USED = """
+n/a; n.a.; n.a; not applicable; does not apply; doesn't apply; inapplicable; not relevant;
+irrelevant; never used; never used it; never; not used; did not use; did not use it; didn't use;
+didn't use it; haven't used; haven't used it; have not used; have not used it; don't use;
+do not use; never tried; never visited; did not visit; not visited; didn't visit; not experienced;
+did not experience; no experience; unfamiliar; not familiar; never heard of it; never heard of;
+not at this visit; not this time; not available; did not purchase; not purchased
+"""
+_DONT_KNOW = """
+don't know; dont know; do not know; i don't know; i do not know; dk; d/k; don't know/not sure;
+unsure; not sure; i'm not sure; no opinion; can't say; cannot say; can't tell; can't rate;
+cannot rate; unable to rate; unable to say; unable to answer; can't remember; don't remember;
+do not remember; can't recall; don't recall; dk/na; don't know/refused;
+i don't understand this question; don't understand the question
+"""
+_NOT_ASKED = "not asked; not shown; not displayed; question not asked; not seen; logic skip"
+_INVALID = "#value!; #ref!; #div/0!; #name?; #num!; error; inf; -inf; infinity"
+#: Characters of the longest text that can be a reason.
+LONGEST = 60
+_SIGNS = {".", "..", "...", "-", "--", "---", "–", "—", "_", "?", "??", "*", "/"}
+
+
+def _words(listed: str, reason: str) -> dict[str, str]:
+    return {" ".join(word.split()): reason for word in listed.split(";")}
+
+
+_REASONS = {
+    **_words(_NO_ANSWER, "no answer"),
+    **_words(_NEVER_USED, "never used"),
+    **_words(_DONT_KNOW, "don't know"),
+    **_words(_NOT_ASKED, "not asked"),
+    **_words(_INVALID, "invalid"),
+    **dict.fromkeys(_SIGNS, "no answer"),
+}
+#: Words that are answers of their own among the values of a segment.
+_VALUES_OF_SEGMENTS = {
+    *("none", "never", "*", "/", "error", "unfamiliar", "not familiar", "not available"),
+    *("not relevant", "irrelevant", "unsure", "not sure", "no opinion", "not used", "don't use"),
+    *("i don't understand this question", "don't understand the question", "no experience"),
+    *("never used", "never visited", "never tried", "not visited", "do not use", "not seen"),
+}
+
+
+def missing_reason(text: str, *, segment: bool = False) -> str | None:
+    """Why an answer that reads like this is missing; None when it reads like an answer.
+
+    Parameters
+    ----------
+    text : str
+    segment : bool
+        Among the values of a segment, ``none`` or ``never`` is an answer.
+
+    Examples
+    --------
+    >>> missing_reason("N/A"), missing_reason("Unfamiliar (N/A)"), missing_reason("DON’T KNOW")
+    ('never used', 'never used', "don't know")
+    >>> missing_reason("None"), missing_reason("None", segment=True), missing_reason("Neutral")
+    ('no answer', None, None)
+    """
+    if len(text) > LONGEST:
+        return None
+    folded = " ".join(text.casefold().replace("’", "'").replace("`", "'").split())
+    for form in _forms(folded):
+        if form in _REASONS and not (segment and form in _VALUES_OF_SEGMENTS):
+            return _REASONS[form]
+    return None
+
+
+def _forms(folded: str) -> list[str]:
+    """As written; without its code; without a note in brackets; the note; parts of "a or b"."""
+    within = re.search(r"[(\[](.+)[)\]]", folded)
+    outside = re.sub(r"\s*[(\[].*[)\]]", "", folded).strip()
+    parts = re.split(r"\s+[-–—/|]\s+|\s+or\s+", outside)
+    uncoded = re.sub(r"^-?\d{1,4}\s*[-–—:.=)]\s*(?=[a-z])", "", folded)
+    plain = [folded, folded.strip(" .!:;,*'\"()[]"), uncoded, outside, within[1] if within else ""]
+    every_part = parts[:1] if all(part in _REASONS for part in parts) else []
+    return [form for form in [*plain, *every_part] if form]

@@ -1,0 +1,264 @@
+"""Columns of whole numbers: which rating scale, and which codes are none of its scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cxlab.survey.drafting.guesses import ScaleGuess, rows, some
+from cxlab.survey.drafting.missing import NUMBER_CODES, missing_reason
+from cxlab.survey.drafting.profile import WHOLE, Profile
+
+#: Highest code that a usual scale may have: 0–10 stored as 1–11.
+HIGHEST = 11
+#: Share of the rows from which a far code means that the touchpoint was never used.
+HEAVY = 0.15
+#: Share of answers that may be off the scale (typing errors) before it is no rating at all.
+STRAY_SHARE = 0.05
+#: Different words that a rating may hold besides its scores, if most answers are words.
+MOST_WORDS = 40
+#: Fewest answers from which a gap between codes says anything.
+ENOUGH = 30
+#: How much more often than 5 the code 6 must come to look like "never used".
+LUMP = 2.0
+USUAL_TOPS = (3, 4, 5, 7)
+#: Codes above a usual top that come less often than this look like typing errors.
+TYPING_ERRORS = 0.005
+
+
+@dataclass(frozen=True)
+class Rating:
+    """A column whose answers may be scores.
+
+    Attributes
+    ----------
+    profile : Profile
+    scores : dict of int to int
+        Codes from 0 to 11, with their rows.
+    missing : dict of str to str
+        Text as written to reason: far codes, words, and what cannot be a score.
+    notes : list of str
+        What to ask about them.
+    labels : dict of int to str
+        Texts that hold their score, such as ``10 - Extremely likely``.
+    """
+
+    profile: Profile
+    scores: dict[int, int]
+    missing: dict[str, str]
+    notes: tuple[str, ...] = ()
+    labels: Mapping[int, str] | None = None
+
+
+def rating_of(profile: Profile, labels: Mapping[str, int] | None = None) -> Rating | None:
+    """The column as a rating, or None when most of it cannot be scores.
+
+    Parameters
+    ----------
+    profile : Profile
+    labels : mapping of str to int, optional
+        Codes whose text holds a score.
+    """
+    labels = labels or {}
+    words = sum(profile.words[code] for code in profile.words if code not in labels)
+    if len(profile.words) > MOST_WORDS and words > profile.rows / 2:
+        return None
+    scores: Counter[int] = Counter()
+    missing: dict[str, str] = {}
+    strange: dict[str, int] = {}
+    lowest = _lowest(profile)
+    for code, count in profile.counts.items():
+        number = labels.get(code, _number(code))
+        reason = missing_reason(code) if number is None else NUMBER_CODES.get(number)
+        if number is not None and lowest <= number <= HIGHEST:
+            scores[number] += count
+        elif reason:
+            missing[profile.spelling[code]] = reason
+        else:
+            strange[code] = count
+    answers = sum(scores.values())
+    if not answers or sum(strange.values()) > STRAY_SHARE * answers:
+        return None
+    missing.update({profile.spelling[code]: "invalid" for code in strange})
+    return Rating(
+        profile,
+        dict(scores),
+        missing,
+        _notes(profile, strange),
+        {number: profile.spelling[code] for code, number in labels.items()} or None,
+    )
+
+
+def _lowest(profile: Profile) -> int:
+    """0, or -k for scales from -k to k, whose negative codes are all there and come often."""
+    negative = {code: count for code, count in profile.whole.items() if -5 <= code < 0}
+    bottom, top = min(negative, default=0), max(profile.whole, default=0)
+    mirrored = set(negative) == set(range(bottom, 0)) and top in (-bottom, -bottom - 1)
+    often = sum(negative.values()) > STRAY_SHARE * profile.filled
+    return bottom if bottom < -1 and mirrored and often else 0
+
+
+def _number(code: str) -> int | None:
+    return int(code) if WHOLE.fullmatch(code) else None
+
+
+def _notes(profile: Profile, strange: Mapping[str, int]) -> tuple[str, ...]:
+    between = [profile.spelling[code] for code in strange if code in profile.fractions]
+    other = [profile.spelling[code] for code in strange if code not in profile.fractions]
+    notes = []
+    if between:
+        notes.append(
+            f"{some(between)} lies between two scores and is never rounded: it is read as invalid, "
+            "unless you correct the file or declare the column as a number."
+        )
+    if other:
+        notes.append(f"{some(other)} is no score of it: typing errors?")
+    return tuple(notes)
+
+
+def scale_of(ratings: Sequence[Rating], *, six_is_code: bool = False) -> ScaleGuess | None:
+    """The scale of a battery of ratings (or of one), None when its codes are no scale.
+
+    Codes that may be "blank" or "never used" (0 below 1–5, 6 above it, 9 beyond a gap, 11
+    above 0–10) are guessed by how often they come, and always asked about.
+
+    Parameters
+    ----------
+    ratings : sequence of Rating
+    six_is_code : bool
+        Whether 6 looks like "never used" elsewhere in the file: a questionnaire has one
+        convention.
+    """
+    scores: Counter[int] = Counter()
+    labels: dict[int, str] = {}
+    for rating in ratings:
+        scores.update(rating.scores)
+        labels.update(rating.labels or {})
+    top, errors = max(scores), _typing_errors(scores)
+    if min(scores) < 0:
+        guess = ScaleGuess(min(scores), -min(scores))
+    elif errors:
+        guess = _without_errors(scores, errors)
+    elif top > 7:
+        guess = _long_scale(scores)
+    elif top >= 3:
+        guess = _short_scale(scores, six_is_code)
+    else:
+        return None
+    known = {
+        score: text for score, text in sorted(labels.items()) if str(score) not in guess.missing
+    }
+    return ScaleGuess(guess.low, guess.high, known, guess.missing, guess.question)
+
+
+def _long_scale(scores: Mapping[int, int]) -> ScaleGuess:
+    top, zero = max(scores), 0 in scores
+    beyond = _beyond_gap(scores)
+    if top <= 9 and not zero and beyond:
+        return _with_codes_beyond(scores, beyond)
+    if top == 11 and zero:
+        return ScaleGuess(
+            0, 10, missing={"11": "no answer"},
+            question="11 lies above 0 to 10: is it the code for blank?",
+        )  # fmt: skip
+    if top == 11:
+        return ScaleGuess(
+            1, 11,
+            question="The codes run from 1 to 11. If it is a 0–10 question stored one higher (11 "
+            'means 10), set scale = "zero_to_ten" and shift = -1. If 11 is a code for blank, set '
+            'scale = "zero_to_ten" and missing = { 11 = "no answer" }.',
+        )  # fmt: skip
+    if zero:
+        return ScaleGuess(0, 10)
+    return ScaleGuess(
+        1, 10,
+        question=f"Nobody gave 0{'' if top == 10 else f' or more than {top}'}: if the scale begins "
+        'at 0, set scale = "zero_to_ten"; if its codes are one higher than the scores, also '
+        "shift = -1.",
+    )  # fmt: skip
+
+
+def _short_scale(scores: Mapping[int, int], six_is_code: bool) -> ScaleGuess:
+    beyond = _beyond_gap(scores)
+    if beyond:
+        return _with_codes_beyond(scores, beyond)
+    top, zero = max(scores), 0 in scores
+    missing = {"0": "no answer"} if zero else {}
+    asks = [f"0 ({rows(scores[0])}) is read as no answer"] if zero else []
+    if top == 6 and (zero or six_is_code):
+        asks.append(f"6 ({rows(scores[6])}) is read as never used, above the best score of 5")
+        return ScaleGuess(1, 5, missing={**missing, "6": "never used"}, question=_codes(asks))
+    question = _codes(asks) if asks else ""
+    if top == 6:
+        question = (
+            f"6 ({rows(scores[6])}) is read as the best score: or is it the code for never used "
+            'above a scale of 1 to 5? Then set range = [1, 5] and missing = { 6 = "never used" }.'
+        )
+    return ScaleGuess(1, top, missing=missing, question=question)
+
+
+def _typing_errors(scores: Mapping[int, int]) -> list[int]:
+    """Codes above a usual top, full below, that hardly ever come."""
+    total = sum(scores.values())
+    for top in USUAL_TOPS:
+        above = [code for code in scores if code > top]
+        full = all(code in scores for code in range(1, top + 1))
+        if full and above and sum(scores[code] for code in above) < TYPING_ERRORS * total:
+            return sorted(above)
+    return []
+
+
+def _without_errors(scores: Mapping[int, int], errors: Sequence[int]) -> ScaleGuess:
+    high = max(code for code in scores if code < min(errors))
+    missing = {"0": "no answer"} if 0 in scores else {}
+    missing |= {str(code): "invalid" for code in errors}
+    asks = [f"{code} ({rows(scores[int(code)])}) is read as {why}" for code, why in missing.items()]
+    return ScaleGuess(1, high, missing=missing, question=_codes(asks))
+
+
+def _codes(asks: Sequence[str]) -> str:
+    return (
+        " and ".join(asks)
+        + ". Is that so, or are these scores? Then put them into range and bins instead of missing."
+    )
+
+
+def heavy_codes(rating: Rating) -> set[str]:
+    """Far codes above the scale that come too often to be anything but "never used"."""
+    counts, total = rating.profile.whole, rating.profile.rows
+    if total < ENOUGH:
+        return set()
+    return {
+        text
+        for text, reason in rating.missing.items()
+        if reason != "invalid" and text.isdecimal() and counts.get(int(text), 0) > HEAVY * total
+    }
+
+
+def lump_at_six(rating: Rating) -> bool:
+    """Codes up to 6 with far more 6s than 5s, or a rise to 6 behind a fall from 4 to 5."""
+    six, five, four = (rating.scores.get(code, 0) for code in (6, 5, 4))
+    lump = six > LUMP * max(five, 1) or (six > five and five < four)
+    return max(rating.scores) == 6 and lump
+
+
+def _beyond_gap(scores: Mapping[int, int]) -> list[int]:
+    """Codes above a usual top that is full below and followed by a gap."""
+    if sum(scores.values()) < ENOUGH:
+        return []
+    for top in USUAL_TOPS:
+        full = all(code in scores for code in range(1, top + 1))
+        above = sorted(code for code in scores if code > top)
+        if full and above and above[0] > top + 1 and max(above) < 10:
+            return above
+    return []
+
+
+def _with_codes_beyond(scores: Mapping[int, int], beyond: Sequence[int]) -> ScaleGuess:
+    high = max(code for code in scores if code < beyond[0])
+    reasons = {6: "never used", 7: "don't know", 8: "don't know", 9: "no answer"}
+    missing = {"0": "no answer"} if 0 in scores else {}
+    missing |= {str(code): reasons[code] for code in beyond}
+    asks = [f"{code} ({rows(scores[int(code)])}) is read as {why}" for code, why in missing.items()]
+    return ScaleGuess(1, high, missing=missing, question=_codes(asks))

@@ -1,0 +1,402 @@
+"""A study file (TOML) → its checked definition."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cxlab.survey.definition import (
+    RATING_ROLES,
+    ROLES,
+    SINGLE_ROLES,
+    Column,
+    Definition,
+    Operational,
+    Table,
+)
+from cxlab.survey.messages import got, nearest, one_of, unknown
+from cxlab.survey.questions import open_questions
+from cxlab.survey.scales import METRICS, Scale, check_reasons, normal_code
+
+STUDY_KEYS = {"study": dict, "contact_rules": dict, "scales": dict, "tables": dict}
+ABOUT_KEYS = {
+    "name": str,
+    "title": str,
+    "source": str,
+    "licence": str,
+    "simulated": bool,
+    "main": str,
+    "min_group_size": int,
+}
+CONTACT_KEYS = {"days": float, "exempt": float}
+SCALE_KEYS = {
+    "range": list,
+    "bins": dict,
+    "missing": dict,
+    "labels": dict,
+    "metrics": list,
+    "confirm": str,
+}
+TABLE_KEYS = {
+    "file": str,
+    "files": dict,
+    "ignore": list,
+    "encoding": str,
+    "separator": str,
+    "label": str,
+    "columns": dict,
+    "operational": dict,
+    "touchpoint_column": str,
+    "confirm": str,
+}
+OPERATIONAL_KEYS = {
+    "column": str,
+    "better": str,
+    "target": float,
+    "experience": str,
+    "experience_target": float,
+    "success": str,
+    "unit": str,
+}
+COLUMN_KEYS = {
+    "column": (str, dict), "role": str, "label": str, "stage": str, "scale": str, "values": dict,
+    "missing": dict, "blank": str, "format": str, "metrics": list, "targets": dict,
+    "spans_periods": bool, "shift": int, "confirm": str,
+}  # fmt: skip
+
+#: What each kind is called in a message.
+KINDS = {
+    str: "text", bool: "true or false", int: "a whole number", float: "a number",
+    list: "a list of texts or numbers in brackets", dict: "a table { key = value }",
+}  # fmt: skip
+
+
+def read_definition(path: Path) -> Definition:
+    """Read and check a study file.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, the place and what to do.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} must be valid TOML in UTF-8; got {error}.") from error
+    try:
+        return _definition(content)
+    except ValueError as error:
+        raise ValueError(f"{path.parent.name}/{path.name}: {error}") from error
+
+
+def _definition(content: Mapping[str, Any]) -> Definition:
+    _known_keys("the study file", content, STUDY_KEYS)
+    about = content.get("study", {})
+    _known_keys("[study]", about, ABOUT_KEYS)
+    for key in ("name", "title"):
+        if not isinstance(about.get(key), str) or not about[key].strip():
+            raise ValueError(f'`{key}` in [study] must be text; got none. Add {key} = "…".')
+    scales = {name: _scale(name, raw) for name, raw in content.get("scales", {}).items()}
+    tables = {name: _table(name, raw, scales) for name, raw in content.get("tables", {}).items()}
+    if not tables:
+        raise ValueError("the study must have at least one [tables.NAME]; got none.")
+    main = about.get("main", next(iter(tables)))
+    if main not in tables:
+        raise ValueError(unknown("main", main, tables))
+    return Definition(
+        name=about["name"],
+        title=about["title"],
+        source=about.get("source", ""),
+        licence=about.get("licence", ""),
+        simulated=bool(about.get("simulated", False)),
+        main=main,
+        min_group_size=int(about.get("min_group_size", 10)),
+        scales=scales,
+        tables=tables,
+        open_questions=tuple(open_questions(content)),
+        contact_rules=_contact_rules(content.get("contact_rules", {})),
+    )
+
+
+def _contact_rules(raw: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Rule to its days after a transactional invitation and the share exempt at random."""
+    rules = {}
+    for name, rule in raw.items():
+        _known_keys(f"contact_rules.{name}", rule, CONTACT_KEYS)
+        days, exempt = rule.get("days", 0), rule.get("exempt", 0.0)
+        if not days > 0 or not 0 <= exempt < 1:
+            raise ValueError(
+                f"contact_rules.{name} must have `days` over 0 and `exempt` from 0 to below 1; "
+                f"got {days} and {exempt}."
+            )
+        rules[name] = (float(days), float(exempt))
+    return rules
+
+
+def _known_keys(place: str, given: Mapping[str, Any], allowed: Mapping[str, Any]) -> None:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{place} must be a table of keys; got {given}.")
+    for key, value in given.items():
+        if key not in allowed:
+            near = nearest(key, allowed)
+            hint = f" Did you mean '{near}'?" if near else ""
+            raise ValueError(f"{place} may have {one_of(allowed)}; got '{key}'.{hint}")
+        kinds = allowed[key] if isinstance(allowed[key], tuple) else (allowed[key],)
+        if not any(_is_kind(value, kind) for kind in kinds):
+            wanted = " or ".join(KINDS[kind] for kind in kinds)
+            raise ValueError(f"`{key}` of {place} must be {wanted}; got {value!r}.")
+
+
+def _is_kind(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
+
+
+def _scale(name: str, raw: Mapping[str, Any]) -> Scale:
+    _known_keys(f"[scales.{name}]", raw, SCALE_KEYS)
+    low, high = _range(raw.get("range"), f"`range` of scale '{name}'")
+    bins = {
+        bin_name: _range(bounds, f"bin '{bin_name}' of scale '{name}'")
+        for bin_name, bounds in raw.get("bins", {}).items()
+    }
+    return Scale(
+        name=name,
+        low=low,
+        high=high,
+        bins=bins,
+        missing=_codes(raw.get("missing", {})),
+        labels=_labels(name, raw.get("labels", {}), low, high),
+        metrics=tuple(raw.get("metrics", ("mean",))),
+    )
+
+
+def _labels(name: str, raw: Mapping[str, Any], low: int, high: int) -> dict[int, str]:
+    labels: dict[int, str] = {}
+    for score, text in raw.items():
+        code = normal_code(score)
+        if not code.lstrip("-").isdigit() or not low <= int(code) <= high:
+            raise ValueError(
+                f"`labels` of scale '{name}' must be for scores from {low} to {high}; got '{score}'."
+            )
+        if normal_code(text) in map(normal_code, labels.values()):
+            raise ValueError(f"`labels` of scale '{name}' must differ; got '{text}' twice.")
+        labels[int(code)] = str(text)
+    return labels
+
+
+def _range(bounds: Any, what: str) -> tuple[int, int]:
+    pair = isinstance(bounds, list) and len(bounds) == 2
+    if not pair or not all(isinstance(b, int) and not isinstance(b, bool) for b in bounds):
+        raise ValueError(f"{what} must be two whole numbers [low, high]; got {bounds}.")
+    return bounds[0], bounds[1]
+
+
+def _codes(raw: Mapping[str, str]) -> dict[str, str]:
+    return {normal_code(code): str(meaning) for code, meaning in raw.items()}
+
+
+def _table(name: str, raw: Mapping[str, Any], scales: Mapping[str, Scale]) -> Table:
+    _known_keys(f"[tables.{name}]", raw, TABLE_KEYS)
+    columns = {
+        column: _column(column, given, scales) for column, given in raw.get("columns", {}).items()
+    }
+    if not columns:
+        raise ValueError(f"table '{name}' must declare its columns; got none.")
+    table = Table(
+        name=name,
+        label=raw.get("label", name.replace("_", " ")),
+        files=_files(name, raw),
+        columns=columns,
+        ignore=tuple(raw.get("ignore", ())),
+        encoding=raw.get("encoding", "utf-8"),
+        separator=_separator(name, raw.get("separator")),
+        touchpoint_column=raw.get("touchpoint_column"),
+        operational={
+            touchpoint: _operational(touchpoint, given, columns)
+            for touchpoint, given in raw.get("operational", {}).items()
+        },
+    )
+    _check_periods(table)
+    if table.touchpoint_column not in (None, *columns):
+        raise ValueError(unknown("touchpoint_column", table.touchpoint_column, columns, of=name))
+    _check_single_roles(table)
+    return table
+
+
+def _check_periods(table: Table) -> None:
+    """Headers per period must be of periods that the table has."""
+    periods = [period for period in table.files if period]
+    for column in table.columns.values():
+        if isinstance(column.source, str):
+            continue
+        for period in column.source:
+            if not periods:
+                raise ValueError(
+                    f"`column` of '{column.name}' must be one header, because table '{table.name}' "
+                    "is one file; got a header per period."
+                )
+            if period not in periods:
+                raise ValueError(
+                    unknown("column", period, periods, of=column.name, what="of periods ")
+                )
+
+
+def _operational(
+    touchpoint: str, raw: Mapping[str, Any], columns: Mapping[str, Column]
+) -> Operational:
+    place = f"operational.{touchpoint}"
+    _known_keys(place, raw, OPERATIONAL_KEYS)
+    for key in ("column", "better", "target", "experience", "experience_target"):
+        if key not in raw:
+            raise ValueError(f"`{key}` of {place} must be given; got none.")
+    for key in ("column", "experience"):
+        if raw[key] not in columns:
+            raise ValueError(unknown(key, raw[key], columns, of=place))
+    if raw["better"] not in ("lower", "higher"):
+        raise ValueError(unknown("better", raw["better"], ("lower", "higher"), of=place))
+    return Operational(touchpoint=touchpoint, **raw)
+
+
+def _files(name: str, raw: Mapping[str, Any]) -> dict[str, str]:
+    if ("file" in raw) == ("files" in raw):
+        raise ValueError(
+            f"table '{name}' must have either `file` or `files` (period = file name); "
+            f"got {'both' if 'file' in raw else 'neither'}."
+        )
+    if "file" in raw:
+        return {"": str(raw["file"])}
+    if not raw["files"]:
+        raise ValueError(f"`files` of table '{name}' must name one file at least; got none.")
+    return {str(period): str(file) for period, file in raw["files"].items()}
+
+
+def _separator(name: str, separator: Any) -> str | None:
+    if separator is not None and not (isinstance(separator, str) and len(separator) == 1):
+        raise ValueError(
+            f"`separator` of table '{name}' must be one character, such as \";\"; "
+            f"got '{separator}'."
+        )
+    return separator
+
+
+def _check_single_roles(table: Table) -> None:
+    for role in SINGLE_ROLES:
+        names = [column.name for column in table.with_role(role)]
+        if len(names) > 1:
+            raise ValueError(
+                f"table '{table.name}' may have one column of role '{role}'; "
+                f"got {one_of(names)}. Give the others role = 'text'."
+            )
+    reserved = [
+        name
+        for name in table.columns
+        if name in ("period", "stratum_clusters") and table.columns[name].role != "period"
+    ]
+    if reserved or any(name.endswith("_missing") for name in table.columns):
+        raise ValueError(
+            f"table '{table.name}': 'period', 'stratum_clusters' and names ending in '_missing' "
+            "are made on reading. Name the column otherwise and keep the header in `column`."
+        )
+
+
+def _column(name: str, raw: Mapping[str, Any], scales: Mapping[str, Scale]) -> Column:
+    place = f"column '{name}'"
+    _known_keys(place, raw, COLUMN_KEYS)
+    role = raw.get("role")
+    if role not in ROLES:
+        raise ValueError(unknown("role", role, ROLES, of=name))
+    scale = _column_scale(name, raw, role, scales)
+    missing = {**(scale.missing if scale else {}), **_codes(raw.get("missing", {}))}
+    check_reasons(missing, place)
+    shift = _shift(name, raw.get("shift", 0), scale)
+    if scale is not None:
+        _check_codes_off_scale(name, missing, scale, shift)
+    blank = raw.get("blank", "no answer")
+    check_reasons({"blank": blank}, place)
+    source = raw.get("column", name)
+    if isinstance(source, Mapping):
+        source = {str(period): str(header) for period, header in source.items()}
+    if raw.get("spans_periods") and role != "cluster":
+        raise ValueError(
+            f"`spans_periods` of '{name}' must be left out: it is for clusters, not {role}."
+        )
+    metrics = tuple(raw.get("metrics", scale.metrics if scale else ()))
+    _check_column_metrics(name, metrics, raw.get("targets", {}), scale)
+    return Column(
+        name=name,
+        role=role,
+        source=source,
+        label=raw.get("label", name.replace("_", " ")),
+        stage=raw.get("stage", ""),
+        scale=scale,
+        values={normal_code(code): str(v) for code, v in raw.get("values", {}).items()},
+        missing=missing,
+        blank=blank,
+        format=raw.get("format"),
+        metrics=metrics,
+        targets=dict(raw.get("targets", {})),
+        spans_periods=bool(raw.get("spans_periods", False)),
+        shift=shift,
+    )
+
+
+def _shift(name: str, shift: Any, scale: Scale | None) -> int:
+    if not isinstance(shift, int) or isinstance(shift, bool):
+        raise ValueError(
+            f"`shift` of '{name}' must be a whole number, such as -1 where the codes are one "
+            f"higher than the scores; got {shift}."
+        )
+    if shift and scale is None:
+        raise ValueError(f"`shift` of '{name}' must be left out, because it has no `scale`.")
+    return shift
+
+
+def _check_codes_off_scale(name: str, missing: Mapping[str, str], scale: Scale, shift: int) -> None:
+    scores = {str(score - shift) for score in range(scale.low, scale.high + 1)}
+    clash = [code for code in missing if code in scores]
+    if clash:
+        stored = f"{scale.low - shift} to {scale.high - shift}"
+        raise ValueError(
+            f"`missing` of '{name}' must be codes that are not scores, which are stored as "
+            f"{stored} on scale '{scale.name}'{f' with shift = {shift}' if shift else ''}; "
+            f"got {got(clash)}. A code cannot be both a score and missing."
+        )
+
+
+def _column_scale(
+    name: str, raw: Mapping[str, Any], role: str, scales: Mapping[str, Scale]
+) -> Scale | None:
+    wanted = raw.get("scale")
+    if wanted is None:
+        if role in RATING_ROLES:
+            raise ValueError(
+                f"column '{name}' must have a `scale`, because its role is '{role}'; got none. "
+                f"Use one of the study's scales: {one_of(scales)}."
+            )
+        return None
+    if wanted not in scales:
+        raise ValueError(unknown("scale", wanted, scales, of=name))
+    return scales[wanted]
+
+
+def _check_column_metrics(
+    name: str,
+    metrics: tuple[str, ...],
+    targets: Mapping[str, float],
+    scale: Scale | None,
+) -> None:
+    for metric in metrics:
+        if metric not in METRICS:
+            raise ValueError(unknown("metrics", metric, METRICS, of=name))
+        lacking = [bin_name for bin_name in METRICS[metric] if scale and bin_name not in scale.bins]
+        if scale is None or lacking:
+            raise ValueError(
+                f"`metrics` of '{name}': '{metric}' needs a scale with the bins "
+                f"{one_of(METRICS[metric])}; got {scale.name if scale else 'no scale'}."
+            )
+    for metric in targets:
+        if metric not in metrics:
+            raise ValueError(unknown("targets", metric, metrics, what="a metric of it: ", of=name))

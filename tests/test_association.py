@@ -1,0 +1,550 @@
+"""Correlations from joint count tables, against other packages and worked by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from cxlab.stats.association import (
+    COEFFICIENTS,
+    TABLE_COEFFICIENTS,
+    bivariate_normal_cdf,
+    correct_for_attenuation,
+    correct_for_range_restriction,
+    correlation_interval,
+    correlation_p_value,
+    em_correlations,
+    estimable_columns,
+    fisher_interval,
+    jackknifed_covariance,
+    joint_counts,
+    joint_model,
+    kendall_tau_b,
+    multiple_r_squared,
+    pair_estimates,
+    pairwise_correlations,
+    partial_correlations,
+    pearson,
+    pearson_covariance,
+    polychoric,
+    polychoric_pairs,
+    semi_partial_correlations,
+    spearman,
+    table_pairs,
+    williams_test,
+)
+from cxlab.stats.association.ordinal import _full_score
+from cxlab.stats.association.units import covariance_of_totals, units_of_rows
+from cxlab.stats.inference import design_covariance
+from cxlab.stats.totals import Design
+
+GOLDEN = Path(__file__).parent / "golden"
+
+#: Two implementations of one formula differ by rounding only.
+ROUNDING = 1e-10
+#: R prints seventeen digits; its Taylor variance sums in another order.
+R_DIGITS = 1e-8
+#: polycor stops its optimiser at about this distance; the golden file says so too.
+POLYCOR = 1e-4
+#: First-order influence against a step of 1e-6: the second-order term remains.
+SECOND_ORDER = 2e-5
+#: Weighted sums in another order differ in the last digits; derivatives magnify them.
+ENGINES = 1e-9
+
+DESIGN = {"weights": "weight", "strata": "stratum", "cluster": "cluster"}
+
+
+@pytest.fixture(scope="module")
+def against_r() -> dict:
+    return json.loads((GOLDEN / "association.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def answers() -> pd.DataFrame:
+    return pd.read_csv(GOLDEN / "association.csv")
+
+
+def ratings(seed: int, n: int = 300) -> pd.DataFrame:
+    generator = np.random.default_rng(seed)
+    latent = generator.normal(size=(n, 1)) + generator.normal(size=(n, 4))
+    frame = pd.DataFrame(
+        np.digitize(latent, [-1.5, -0.5, 0.5, 1.5]) + 1.0, columns=["overall", "a", "b", "c"]
+    )
+    for name in ("a", "b", "c"):
+        frame.loc[generator.random(n) < 0.3, name] = np.nan
+    frame["weight"] = generator.uniform(0.5, 2, n)
+    frame["stratum"] = np.arange(n) % 3
+    frame["cluster"] = np.arange(n) // 10
+    return frame
+
+
+# the coefficients themselves
+
+
+def test_pearson_of_three_pairs_by_hand():
+    # x − 2 = (−1, 0, 1), y − 2 = (−1, 1, 0): Σxy = 1, Σx² = Σy² = 2
+    assert pearson([1, 2, 3], [1, 3, 2]).estimate == pytest.approx(0.5, abs=ROUNDING)
+
+
+def test_spearman_against_wikipedia(golden_scores):
+    case = golden_scores["spearman.wikipedia"]
+    found = spearman(case["inputs"]["iq"], case["inputs"]["tv"]).estimate
+    assert found == pytest.approx(case["expected"]["rho"], abs=case["tolerance"])
+
+
+def test_rank_correlations_with_ties_against_r(answers, against_r):
+    both = answers.dropna(subset=["shops"])
+    x, y = both["shops"], both["overall"]
+    assert spearman(x, y).estimate == pytest.approx(against_r["spearman"], abs=ROUNDING)
+    assert kendall_tau_b(x, y).estimate == pytest.approx(against_r["kendall"], abs=ROUNDING)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.integers(0, 10)), min_size=4, max_size=60).filter(
+        lambda pairs: len({x for x, _ in pairs}) > 1 and len({y for _, y in pairs}) > 1
+    )
+)
+def test_coefficients_equal_scipys(pairs):
+    x, y = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
+    assert pearson(x, y).estimate == pytest.approx(stats.pearsonr(x, y)[0], abs=1e-9)
+    assert spearman(x, y).estimate == pytest.approx(stats.spearmanr(x, y)[0], abs=1e-9)
+    assert kendall_tau_b(x, y).estimate == pytest.approx(stats.kendalltau(x, y)[0], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", TABLE_COEFFICIENTS)
+def test_rows_and_their_count_table_give_the_same_digits(name):
+    both = ratings(1)[["a", "overall"]].dropna()
+    table = pd.crosstab(both["a"], both["overall"])
+    from_rows = TABLE_COEFFICIENTS[name](both["a"], both["overall"])
+    from_table = TABLE_COEFFICIENTS[name](*table_pairs(table))
+    assert from_rows.estimate == pytest.approx(from_table.estimate, abs=ROUNDING)
+
+
+@pytest.mark.parametrize("name", TABLE_COEFFICIENTS)
+def test_whole_weights_equal_repeated_rows(name):
+    x, y = np.array([1, 2, 3, 3, 1.0]), np.array([1, 1, 2, 3, 2.0])
+    times = np.array([3, 1, 2, 4, 1])
+    weighted = TABLE_COEFFICIENTS[name](x, y, times).estimate
+    repeated = TABLE_COEFFICIENTS[name](np.repeat(x, times), np.repeat(y, times)).estimate
+    assert weighted == pytest.approx(repeated, abs=ROUNDING)
+
+
+@pytest.mark.parametrize("name", TABLE_COEFFICIENTS)
+def test_influence_is_the_change_when_one_pair_weighs_more(name):
+    both = ratings(2)[["a", "overall", "weight"]].dropna()
+    x, y, weight = (both[column].to_numpy() for column in both)
+    function = TABLE_COEFFICIENTS[name]
+    whole = function(x, y, weight)
+    assert weight @ whole.influence == pytest.approx(0, abs=1e-9)
+    for place in (0, 7, 100):
+        step = 1e-6
+        moved = weight / weight.sum() * (1 - step)
+        moved[place] += step
+        slope = (function(x, y, moved).estimate - whole.estimate) / step
+        assert whole.influence[place] == pytest.approx(slope, abs=SECOND_ORDER)
+
+
+@pytest.mark.parametrize("name", TABLE_COEFFICIENTS)
+def test_constant_scores_have_no_coefficient_and_a_reason(name):
+    fit = TABLE_COEFFICIENTS[name]([3, 3, 3], [1, 2, 3], [1, 1, 1])
+    assert np.isnan(fit.estimate)
+    assert fit.note == "the scores are all the same"
+
+
+def test_incomplete_or_uneven_pairs_are_refused():
+    with pytest.raises(ValueError, match="equally long; got 2, 3 and 2"):
+        pearson([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="finite numbers; got NaN"):
+        spearman([1, np.nan], [1, 2])
+    with pytest.raises(ValueError, match="`weights` must be finite numbers of 0 or more"):
+        kendall_tau_b([1, 2], [1, 2], [1, -1])
+
+
+# polychoric
+
+
+@pytest.mark.parametrize("case", ["tetrachoric_40_10_20_30", "fleiss3x3"])
+def test_polychoric_against_polycor(golden_scores, case):
+    golden = golden_scores[f"polychoric.{case}"]
+    table = golden["inputs"]["table"]
+    two_step, ml = polychoric(table), polychoric(table, method="ml")
+    assert two_step.estimate == pytest.approx(golden["expected"]["two_step"], abs=POLYCOR)
+    assert ml.estimate == pytest.approx(golden["expected"]["ml"], abs=POLYCOR)
+
+
+def test_tetrachoric_reproduces_the_table_it_was_fitted_to():
+    # a 2 × 2 table has as many cells as parameters: the fit is exact
+    fit = polychoric([[40, 10], [20, 30]])
+    corner = bivariate_normal_cdf(fit.row_thresholds[0], fit.column_thresholds[0], fit.estimate)
+    assert float(corner) == pytest.approx(0.4, abs=ROUNDING)
+
+
+def test_maximum_likelihood_converges_where_a_librarys_default_stops(against_r):
+    table = np.array(against_r["polychoric_table"], dtype=float)
+    fit = polychoric(table, method="ml")
+    score, _ = _full_score(fit.estimate, fit.row_thresholds, fit.column_thresholds)
+    slope = (score * table).sum((1, 2)) / table.sum()
+    assert np.abs(slope).max() < 1e-9
+    assert abs(fit.estimate - against_r["polychoric_default"]) > 1e-3
+    # given more steps the library moves towards the maximum
+    longer = abs(fit.estimate - against_r["polychoric_long"])
+    assert longer < abs(fit.estimate - against_r["polychoric_default"])
+
+
+def test_two_step_on_a_large_table_equals_polycors(against_r):
+    fit = polychoric(against_r["polychoric_table"])
+    assert fit.estimate == pytest.approx(against_r["polychoric_two_step"], abs=POLYCOR)
+
+
+@pytest.mark.parametrize(
+    ("h", "k", "rho"), [(0, 0, 0.5), (-1.3, 0.4, -0.7), (0.7, -2, 0.95), (0, 1.1, 0.3)]
+)
+def test_bivariate_normal_cdf_equals_scipys(h, k, rho):
+    expected = stats.multivariate_normal([0, 0], [[1, rho], [rho, 1]]).cdf([h, k])
+    assert float(bivariate_normal_cdf(h, k, rho)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_polychoric_of_exact_normal_cells_is_their_correlation():
+    edges = np.array([-np.inf, -1.0, 0.2, 1.4, np.inf])
+    corners = bivariate_normal_cdf(edges[:, None], edges[None, :], 0.63)
+    cells = np.diff(np.diff(corners, axis=0), axis=1)
+    assert polychoric(cells).estimate == pytest.approx(0.63, abs=1e-9)
+    assert polychoric(cells, method="ml").estimate == pytest.approx(0.63, abs=1e-9)
+
+
+def test_an_empty_cell_of_a_two_by_two_table_gets_one_half_and_says_so():
+    fit = polychoric([[30, 0], [20, 50]])
+    assert fit.estimate == pytest.approx(polychoric([[30.5, 0.5], [20.5, 50.5]]).estimate)
+    assert "one half" in fit.note
+
+
+def test_empty_cells_and_unused_ratings_stay_empty():
+    with_gap = [[20, 5, 0, 0], [0, 0, 0, 0], [4, 10, 0, 9]]
+    without = [[20, 5, 0], [4, 10, 9]]
+    assert polychoric(with_gap).estimate == pytest.approx(polychoric(without).estimate)
+    assert polychoric(with_gap).note == ""
+
+
+def test_a_perfect_table_is_not_estimable():
+    fit = polychoric(np.diag([5, 5, 5]))
+    assert np.isnan(fit.estimate)
+    assert fit.note == "not estimable: beyond ±0.999"
+
+
+def test_influence_of_maximum_likelihood_is_its_change():
+    table = np.array([[35.0, 5, 0], [15, 20, 5], [10, 5, 5]])
+    share, step = table / table.sum(), 1e-6
+    moved = share * (1 - step)
+    moved[1, 2] += step
+    fit = polychoric(table, method="ml")
+    slope = (polychoric(moved, method="ml").estimate - fit.estimate) / step
+    assert fit.influence[1, 2] == pytest.approx(slope, abs=SECOND_ORDER)
+
+
+def test_bad_tables_and_methods_are_refused():
+    with pytest.raises(ValueError, match="two-way table of counts"):
+        polychoric([1, 2, 3])
+    with pytest.raises(ValueError, match="'two-step' or 'ml'; got 'mle'"):
+        polychoric([[1, 2], [3, 4]], method="mle")
+
+
+# intervals and tests
+
+
+def test_fisher_interval_against_psych(golden_scores):
+    case = golden_scores["fisher.ci"]
+    found = fisher_interval(case["inputs"]["r"], case["inputs"]["n"])
+    assert np.array(found) == pytest.approx(case["expected"]["ci"], abs=case["tolerance"])
+
+
+def test_williams_against_psych(golden_scores):
+    case = golden_scores["r.diff.dependent.williams"]
+    inputs = case["inputs"]
+    found = williams_test(inputs["n"], inputs["r12"], inputs["r13"], inputs["r23"])
+    assert found.t == pytest.approx(case["expected"]["t"], abs=case["tolerance"])
+    assert found.p_value == pytest.approx(case["expected"]["p"], abs=case["tolerance"])
+
+
+def test_williams_refuses_what_it_is_not_for():
+    with pytest.raises(ValueError, match="`n` must be over 3; got 3"):
+        williams_test(3, 0.4, 0.5, 0.1)
+    with pytest.raises(ValueError, match="that three variables can have"):
+        williams_test(50, 0.9, -0.9, 0.9)
+    with pytest.raises(ValueError, match="two identical variables"):
+        williams_test(50, 0.0, 0.0, 1.0)
+
+
+def test_partial_against_wikipedia(golden_scores):
+    case = golden_scores["partial.wikipedia"]
+    matrix = np.corrcoef([case["inputs"][name] for name in ("X", "Y", "Z")])
+    found = partial_correlations(matrix)[0]
+    assert found == pytest.approx(case["expected"]["partial"], abs=case["tolerance"])
+    assert matrix[0, 1] == pytest.approx(case["expected"]["r"], abs=case["tolerance"])
+
+
+def test_attenuation_against_psych(golden_scores):
+    case = golden_scores["attenuation"]
+    inputs = case["inputs"]
+    found = correct_for_attenuation(inputs["r"], inputs["rxx"], inputs["ryy"])
+    assert found == pytest.approx(case["expected"]["r_corrected"], abs=case["tolerance"])
+    with pytest.raises(ValueError, match="`reliability_x` must be over 0"):
+        correct_for_attenuation(0.3, 0, 0.7)
+
+
+def test_range_restriction_by_hand():
+    # r u / √(1 + r²(u² − 1)) = 0.6 / √(1 + 0.09 · 3)
+    assert correct_for_range_restriction(0.3, 2) == pytest.approx(0.6 / np.sqrt(1.27))
+    with pytest.raises(ValueError, match="`sd_ratio` must be over 0"):
+        correct_for_range_restriction(0.3, 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(-0.98, 0.98), st.floats(0.01, 0.3), st.integers(2, 500))
+def test_interval_excludes_zero_exactly_when_p_is_below_alpha(r, se, df):
+    low, high = correlation_interval(r, se, df)
+    excludes = bool(low > 0 or high < 0)
+    assert -1 <= low <= r <= high <= 1
+    assert excludes == bool(correlation_p_value(r, se, df) < 0.05)
+
+
+# partial correlations
+
+
+def test_partial_is_the_correlation_of_residuals():
+    frame = ratings(3)[["overall", "a", "b", "c"]].dropna()
+    found = partial_correlations(frame.corr())
+    semi = semi_partial_correlations(frame.corr())
+    rest = np.column_stack([np.ones(len(frame)), frame[["b", "c"]]])
+
+    def residual(name):
+        values = frame[name].to_numpy()
+        return values - rest @ np.linalg.lstsq(rest, values, rcond=None)[0]
+
+    expected = np.corrcoef(residual("overall"), residual("a"))[0, 1]
+    assert found[0] == pytest.approx(expected, abs=1e-9)
+    expected = np.corrcoef(frame["overall"], residual("a"))[0, 1]
+    assert semi[0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_squared_semi_partial_is_what_r_squared_loses():
+    matrix = ratings(3)[["overall", "a", "b", "c"]].dropna().corr().to_numpy()
+    without = np.delete(np.delete(matrix, 2, axis=0), 2, axis=1)
+    lost = multiple_r_squared(matrix) - multiple_r_squared(without)
+    assert semi_partial_correlations(matrix)[1] ** 2 == pytest.approx(float(lost), abs=ROUNDING)
+
+
+def test_em_and_pairwise_agree_without_holes():
+    rows = ratings(4).fillna(3.0)
+    counts = joint_counts(rows, ["a", "b", "c"], "overall", cluster="cluster")
+    columns = ["overall", "a", "b", "c"]
+    weight = counts.rows["weight"]
+    em = joint_model(em_correlations(counts.rows, columns, weight, counts.units), counts.units)
+    own = joint_model(
+        pairwise_correlations(counts.rows, columns, weight, counts.units), counts.units
+    )
+    assert em.partial == pytest.approx(own.partial, abs=1e-7)
+    assert em.partial_se == pytest.approx(own.partial_se, abs=1e-7)
+    assert em.r_squared == pytest.approx(own.r_squared, abs=1e-7)
+
+
+def test_standard_error_of_a_partial_agrees_with_leaving_clusters_out():
+    rows = ratings(5, n=900)
+    columns = ["overall", "a", "b", "c"]
+
+    def partial(part):
+        counts = joint_counts(part, columns[1:], "overall", cluster="cluster")
+        fitted = em_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
+        return joint_model(fitted, counts.units)
+
+    whole = partial(rows)
+    clusters = rows["cluster"].unique()
+    left_out = np.array([partial(rows[rows["cluster"] != one]).partial for one in clusters])
+    size = len(clusters)
+    jackknife = np.sqrt((size - 1) / size * ((left_out - whole.partial) ** 2).sum(axis=0))
+    # two consistent estimates of one standard error from 90 clusters
+    assert whole.partial_se == pytest.approx(jackknife, rel=0.05)
+
+
+def test_copies_and_strangers_are_set_aside_with_the_reason():
+    rows = ratings(6)
+    rows["copy"] = rows["a"]
+    rows["sum"] = rows["b"] + rows["c"]
+    rows["flat"] = 4.0
+    names = ["a", "b", "c", "copy", "flat"]
+    counts = joint_counts(rows, names, "overall")
+    own = pairwise_correlations(
+        counts.rows, ["overall", *names], counts.rows["weight"], counts.units
+    )
+    kept, aside = estimable_columns(own)
+    assert kept == ("overall", "a", "b", "c")
+    assert aside == {
+        "flat": "no correlation with the outcome",
+        "copy": "the same scores as 'a'",
+    }
+
+
+# joint counts and the design
+
+
+def test_joint_table_by_hand():
+    data = pd.DataFrame({"x": [1, 1, 2, 2, None], "y": [5, 5, 4, np.nan, 3], "w": [1, 2, 3, 4, 5]})
+    counts = joint_counts(data, "x", "y", weights="w")
+    assert counts.table("x", "y").to_numpy().tolist() == [[0, 3], [3, 0]]
+    assert counts.cells["n"].tolist() == [2, 1]
+    assert counts.n_rows == 5
+
+
+def test_pearson_and_its_standard_error_against_r_survey(answers, against_r):
+    fit = pair_estimates(joint_counts(answers, ["shops", "wifi"], "overall", **DESIGN))
+    for place, name in enumerate(("shops", "wifi")):
+        estimate, se = against_r["pearson_design"][name]
+        assert fit.table["estimate"][place] == pytest.approx(estimate, abs=R_DIGITS)
+        assert fit.table["se"][place] == pytest.approx(se, abs=R_DIGITS)
+
+
+def test_difference_of_two_r_against_r_survey(answers, against_r):
+    fit = pair_estimates(joint_counts(answers, ["shops", "wifi"], "overall", **DESIGN))
+    contrast = np.array([1, -1])
+    estimate, se = against_r["difference_design"]
+    assert contrast @ fit.table["estimate"] == pytest.approx(estimate, abs=R_DIGITS)
+    assert np.sqrt(contrast @ fit.covariance @ contrast) == pytest.approx(se, abs=R_DIGITS)
+
+
+@pytest.mark.parametrize("coefficient", TABLE_COEFFICIENTS)
+@pytest.mark.parametrize("design", [{}, {"weights": "weight", "strata": "stratum"}, DESIGN])
+def test_grouped_counts_equal_counts_of_rows(coefficient, design):
+    rows = ratings(7)
+    small = joint_counts(rows, ["a", "b"], ["overall", "c"], **design)
+    large = joint_counts(rows, ["a", "b"], ["overall", "c"], most_row_cells=0, **design)
+    assert large.rows is None
+    one, two = pair_estimates(small, coefficient), pair_estimates(large, coefficient)
+    numbers = ["n", "estimate", "se", "ci_low", "ci_high", "df"]
+    assert two.table[numbers].to_numpy() == pytest.approx(
+        one.table[numbers].to_numpy(), rel=ENGINES
+    )
+
+
+@pytest.mark.parametrize("design", [{}, {"weights": "weight", "strata": "stratum"}, DESIGN])
+def test_nested_query_gives_the_covariance_of_the_rows(design):
+    rows = ratings(8)
+    rows.loc[:4, "cluster"] = np.nan
+    small = pair_estimates(joint_counts(rows, ["a", "b"], "overall", **design))
+    large = joint_counts(rows, ["a", "b"], "overall", most_row_cells=0, most_clusters=3, **design)
+    covariance, df = pearson_covariance(rows, large, pair_estimates(large), design=Design(**design))
+    assert covariance == pytest.approx(small.covariance, abs=1e-15)
+    assert np.diag(df) == pytest.approx(np.diag(small.df))
+
+
+@pytest.mark.parametrize("coefficient", TABLE_COEFFICIENTS)
+def test_influence_variance_agrees_with_the_jackknife(coefficient):
+    counts = joint_counts(ratings(9, n=1500), ["a", "b"], "overall", cluster="cluster")
+    fit = pair_estimates(counts, coefficient)
+    covariance, df = jackknifed_covariance(counts, coefficient, blocks=150)
+    assert df == 149
+    # one block a cluster: equal to first order
+    assert covariance == pytest.approx(fit.covariance, rel=0.05, abs=2e-6)
+
+
+def test_unit_covariance_equals_the_shared_one_of_inference():
+    rows = ratings(10)
+    units, row_unit = units_of_rows(rows, Design(strata="stratum", cluster="cluster"))
+    scores = np.random.default_rng(1).normal(size=(len(rows), 2))
+    totals = np.stack(
+        [np.bincount(row_unit, weights=scores[:, k], minlength=units.n_units) for k in range(2)],
+        axis=1,
+    )
+    frame = pd.DataFrame(
+        {
+            "domain": np.repeat([0, 1], units.n_units),
+            "stratum": np.tile(units.stratum, 2),
+            "cluster": np.tile(np.arange(units.n_units), 2),
+            "total": totals.T.ravel(),
+            "squares": totals.T.ravel() ** 2,
+        }
+    )
+    expected = design_covariance(frame, pd.Series(units.sampled), domains=2)
+    assert covariance_of_totals(totals, units) == pytest.approx(expected, rel=1e-9)
+
+
+def test_standard_error_without_a_design_is_that_of_resampled_rows():
+    rows = ratings(11, n=2000)
+    fit = pair_estimates(joint_counts(rows, "a", "overall"))
+    both = rows[["a", "overall"]].dropna().to_numpy()
+    generator = np.random.default_rng(5)
+    drawn = [
+        np.corrcoef(both[generator.integers(0, len(both), len(both))].T)[0, 1] for _ in range(1500)
+    ]
+    # Monte-Carlo error of a standard deviation from 1,500 draws is 1.8 %
+    assert fit.table["se"][0] == pytest.approx(np.std(drawn), rel=0.06)
+
+
+def test_a_filtered_frame_keeps_the_designs_variance():
+    rows = ratings(12)
+    rows["drawn"] = rows.groupby("stratum")["cluster"].transform("nunique")
+    inside = rows["c"] == 3
+    zeroed = rows.assign(weight=rows["weight"].where(inside, 0.0))
+    whole = pair_estimates(joint_counts(zeroed, "a", "overall", **DESIGN))
+    part = pair_estimates(
+        joint_counts(rows[inside], "a", "overall", stratum_clusters="drawn", **DESIGN)
+    )
+    assert part.table["se"][0] == pytest.approx(whole.table["se"][0], rel=1e-9)
+
+
+@pytest.mark.parametrize("engine", ["polars", "polars lazy", "duckdb"])
+def test_engines_agree(engine):
+    import duckdb
+
+    rows = ratings(13)
+    frame = pl.from_pandas(rows)
+    data = {
+        "polars": frame,
+        "polars lazy": frame.lazy(),
+        "duckdb": duckdb.connect().from_df(rows),
+    }[engine]
+    expected = pair_estimates(joint_counts(rows, ["a", "b"], "overall", **DESIGN))
+    for limit in (10**9, 0):
+        counts = joint_counts(data, ["a", "b"], "overall", most_row_cells=limit, **DESIGN)
+        found = pair_estimates(counts)
+        assert found.covariance == pytest.approx(expected.covariance, rel=1e-9)
+
+
+def test_bad_data_are_refused():
+    rows = ratings(14)
+    with pytest.raises(ValueError, match=r"`x` must be a column of the data; got 'bb'"):
+        joint_counts(rows, "bb", "overall")
+    with pytest.raises(TypeError, match="`x` must be a column of numbers; got 'good'"):
+        joint_counts(rows.assign(a="good"), "a", "overall")
+    with pytest.raises(ValueError, match="`a` must be ratings finite; got inf"):
+        joint_counts(rows.assign(a=np.inf), "a", "overall")
+    with pytest.raises(ValueError, match="`a` must be ratings from 1 to 4; got 5"):
+        joint_counts(rows, "a", "overall", scale=(1, 4))
+    with pytest.raises(
+        ValueError, match=r"`weights` must be finite .* got '-1.0' \(and 299 more\)"
+    ):
+        joint_counts(rows.assign(weight=-1.0), "a", "overall", weights="weight")
+
+
+def test_large_data_off_the_scale_are_refused():
+    rows = ratings(15)
+    low = rows.assign(a=rows["a"].clip(upper=4), overall=rows["overall"].clip(upper=4))
+    for changed, name in ((low.assign(a=rows["a"]), "a"), (low.assign(overall=5), "overall")):
+        with pytest.raises(ValueError, match=f"`{name}` must be whole ratings from 1 to 4; got"):
+            joint_counts(changed, "a", "overall", scale=(1, 4), most_row_cells=0)
+    with pytest.raises(ValueError, match="at most 21 points"):
+        joint_counts(rows.assign(a=rows["a"] / 3), "a", "overall", most_row_cells=0)
+
+
+def test_every_coefficient_has_its_name():
+    assert list(COEFFICIENTS) == ["pearson", "spearman", "tau_b"]
+    assert polychoric_pairs([0, 0, 1, 1], [0, 1, 0, 1], [4, 1, 2, 3]).estimate == pytest.approx(
+        polychoric([[4, 1], [2, 3]]).estimate
+    )

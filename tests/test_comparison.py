@@ -1,0 +1,768 @@
+from dataclasses import replace
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxlab import load_study
+from cxlab.stats.comparison import (
+    answers_needed,
+    compare_tnps_rnps,
+    detectable_gap,
+    paired_variance,
+    plan_contact_rule,
+    plan_pairs,
+)
+from cxlab.stats.comparison.columns import Columns
+from cxlab.stats.comparison.contract import read_programme
+from cxlab.stats.comparison.decomposition import decompose
+from cxlab.stats.comparison.propensity import fit_chances
+from cxlab.stats.comparison.quantities import NPS_VALUES
+from cxlab.stats.comparison.sentences import signed
+from cxlab.stats.comparison.standardise import Options, standardise
+from cxlab.stats.comparison.terms import ONE_WAY, TERMS, TOTALS, check_sum, combine
+from cxlab.survey.simulate import simulate_programme
+from cxlab.survey.simulate.demo import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
+
+ROUNDING = 1e-9
+#: The ridge of 0.0001 moves a chance fitted on a dozen answers by about one in ten thousand.
+RIDGE_POINTS = 0.05
+#: Five standard errors: one seeded study, not a coverage study (that is in benchmarks/).
+MANY_ERRORS = 5.0
+
+PLAIN = {
+    "periods": 1,
+    "context_shift": 0.0,
+    "wording_effect": 0.0,
+    "channel_effect": 0.0,
+    "delay_effect": 0.0,
+    "touchpoint_effect": 0.0,
+    "transactional_quarantine": 0.0,
+    "relationship_quarantine": 0.0,
+    "exempt": 0.0,
+    "trips_per_period": 0.8,
+}
+SUPPRESSED = {
+    **PLAIN,
+    "context_shift": 0.35,
+    "trips_per_period": 1.2,
+    "use_on_loyalty": 0.8,
+    "use_spread": 0.5,
+    "transactional_sampling": 0.4,
+    "relationship_sampling": 0.9,
+    "relationship_quarantine": 80.0,
+    "exempt": 0.1,
+}
+
+
+def compare(programme, **options):
+    options = {"replicates": 0, "contact_rules": programme.contact_rules, **options}
+    return compare_tnps_rnps(
+        programme.transactional,
+        programme.relationship,
+        invitations=programme.invitations,
+        customers=programme.customers,
+        traits=["segment", "home_region"],
+        **options,
+    )
+
+
+def truth_of(programme):
+    return programme.truth.set_index("quantity")["value"]
+
+
+def terms_of(result):
+    return result.decomposition.set_index("term")
+
+
+def small_programme(rows, waves, *, trait=None):
+    """Files by hand: ``rows`` are (customer, touchpoint, status, score), ``waves`` the same
+    without touchpoint. Everybody is drawn with certainty."""
+    day = pd.Timestamp("2025-01-10")
+    asked, t, r = [], [], []
+    for k, (who, touchpoint, status, score) in enumerate(rows):
+        asked.append(("transactional", who, f"e{k}", touchpoint, status, day))
+        if status == "answered":
+            t.append((f"t{k}", who, f"e{k}", touchpoint, score, day + pd.Timedelta(days=1)))
+    for k, (who, status, score) in enumerate(waves):
+        asked.append(("relationship", who, None, None, status, day + pd.Timedelta(days=20)))
+        if status == "answered":
+            r.append((f"r{k}", who, "2025-Q1", score, day + pd.Timedelta(days=21)))
+    invitations = pd.DataFrame(
+        asked,
+        columns=[
+            "survey_type",
+            "customer_id",
+            "episode_id",
+            "touchpoint",
+            "status",
+            "triggered_at",
+        ],
+    ).assign(period="2025-Q1", probability=1.0)
+    customers = pd.DataFrame({"customer_id": sorted({who for who, *_ in waves})})
+    if trait:
+        customers["segment"] = customers["customer_id"].map(trait)
+    transactional = pd.DataFrame(
+        t,
+        columns=[
+            "response_id",
+            "customer_id",
+            "episode_id",
+            "touchpoint",
+            "recommend",
+            "responded_at",
+        ],
+    ).assign(period="2025-Q1")
+    relationship = pd.DataFrame(
+        r, columns=["response_id", "customer_id", "period", "recommend", "responded_at"]
+    )
+    return compare_tnps_rnps(
+        transactional,
+        relationship,
+        invitations=invitations,
+        customers=customers,
+        traits=["segment"] if trait else None,
+        replicates=0,
+        response="frame",
+    )
+
+
+class TestByHand:
+    def test_everybody_answers(self):
+        # a: episodes 10 and 10 at x; b: one episode 3 at y; c and d: none
+        # B0 = B1 = B2 = 100/3; B3 = (100 − 100)/2 = 0; R: a 9, b 7, c 2, d 10
+        rows = [("a", "x", "answered", 10), ("a", "x", "answered", 10), ("b", "y", "answered", 3)]
+        waves = [
+            ("a", "answered", 9),
+            ("b", "answered", 7),
+            ("c", "answered", 2),
+            ("d", "answered", 10),
+        ]
+        result = small_programme(rows, waves)
+        found = result.quantities.set_index("quantity")["estimate"]
+        expected = {
+            "A0": 25.0,
+            "C0": 25.0,
+            "C1": 50.0,
+            "C2": 200 / 3,
+            "B0": 100 / 3,
+            "B1": 100 / 3,
+            "B2": 100 / 3,
+            "B3": 0.0,
+        }
+        for name, value in expected.items():
+            assert found[name] == pytest.approx(value, abs=1e-3), name
+        terms = terms_of(result)["estimate"]
+        assert terms["residual"] == pytest.approx(((100 / 3 - 200 / 3) + (0 - 50)) / 2, abs=1e-3)
+        assert terms["unit weighting"] == pytest.approx(
+            ((200 / 3 - 50) + (100 / 3 - 0)) / 2, abs=1e-3
+        )
+        assert terms["coverage"] == pytest.approx(25, abs=1e-3)
+
+    def test_mix_by_hand(self):
+        # eligible: 2 at x, 2 at y; answered: both at x (100 each), one at y (−100)
+        rows = [
+            ("a", "x", "answered", 9),
+            ("b", "x", "answered", 10),
+            ("c", "y", "answered", 0),
+            ("d", "y", "invited", None),
+        ]
+        waves = [(who, "answered", 8) for who in "abcd"]
+        result = small_programme(rows, waves)
+        terms = terms_of(result)["estimate"]
+        assert terms["mix"] == pytest.approx(100 / 3 - 0)
+        cells = result.mix.set_index("cell")
+        assert cells["contribution"].sum() == pytest.approx(terms["mix"])
+        assert cells.loc["y", "n_eligible"] == 2
+        assert cells.loc["y", "n"] == 1
+
+    def test_response_weights_by_hand(self):
+        # segment p: 12 episodes of 12 customers, 3 answered (10); q: 12, all 12 answered (0)
+        customers = [f"{s}{k:02}" for s in "pq" for k in range(12)]
+        rows = [
+            (
+                who,
+                "x",
+                "answered" if who[0] == "q" or k < 3 else "invited",
+                10 if who[0] == "p" else 0,
+            )
+            for k, who in enumerate(customers)
+        ]
+        waves = [(who, "answered", 8) for who in customers]
+        result = small_programme(rows, waves, trait=lambda who: who[0])
+        found = result.quantities.set_index("quantity")["estimate"]
+        assert found["B0"] == pytest.approx(100 * (3 - 12) / 15)
+        assert found["B2"] == pytest.approx(0, abs=RIDGE_POINTS)
+        assert terms_of(result).loc["transactional response", "estimate"] == pytest.approx(
+            -60, abs=RIDGE_POINTS
+        )
+
+    def test_a_cell_that_nobody_answered_is_listed(self):
+        rows = [("a", "x", "answered", 9), ("b", "y", "invited", None), ("c", "x", "answered", 4)]
+        waves = [(who, "answered", 8) for who in "abc"]
+        result = small_programme(rows, waves)
+        assert result.mix.set_index("cell").loc["y", "note"] == "not covered: nobody answered"
+        assert terms_of(result).loc["mix", "estimate"] == pytest.approx(0)
+
+    def test_flow_by_hand(self):
+        rows = [
+            ("a", "x", "answered", 9),
+            ("a", "x", "not_sampled", None),
+            ("b", "x", "bounced", None),
+            ("c", "x", "invited", None),
+        ]
+        waves = [("a", "answered", 8), ("b", "answered", 3), ("c", "invited", None)]
+        flow = small_programme(rows, waves).flow.set_index(["survey", "stage"])["n"]
+        expected = {"customers": 3, "eligible": 4, "not sampled": 1, "invited": 3, "delivered": 2,
+                    "answered": 1, "valid score": 1, "paired": 1}  # fmt: skip
+        assert flow["transactional"][list(expected)].to_dict() == expected
+        assert flow["relationship"]["answered"] == 2
+        assert flow["relationship"]["paired"] == 1
+
+
+OPTIONS = Options(
+    periods=None,
+    pairing="last before",
+    window_days=90.0,
+    half_life=30.0,
+    response="frame",
+    trim=None,
+    transport=False,
+    level=0.95,
+    replicates=20,
+    seed=0,
+    weighted=False,
+)
+
+
+class TestTerms:
+    @settings(max_examples=12, deadline=None)
+    @given(
+        seed=st.integers(0, 10_000),
+        quarantine=st.sampled_from([0.0, 30.0, 70.0]),
+        own=st.sampled_from([0.0, 25.0]),
+        sampling=st.floats(0.2, 0.9),
+        context=st.floats(-1, 1),
+        on_score=st.floats(-0.5, 0.5),
+    )
+    def test_terms_add_to_the_gap(self, seed, quarantine, own, sampling, context, on_score):
+        programme = simulate_programme(
+            300,
+            seed=seed,
+            periods=1,
+            trips_per_period=1.5,
+            relationship_quarantine=quarantine,
+            transactional_quarantine=own,
+            transactional_sampling=sampling,
+            context_shift=context,
+            response_on_score=on_score,
+        )
+        data = read_programme(
+            programme.transactional,
+            programme.relationship,
+            programme.invitations,
+            programme.customers,
+            columns=Columns(),
+            traits=["segment"],
+        )
+        done = standardise(data, programme.contact_rules, OPTIONS)
+        table = decompose(done.result, done.known, level=0.95).set_index("term")
+        for shares in (done.result.estimate, done.result.replicates):
+            values = {name: NPS_VALUES @ share for name, share in shares.items()}
+            total = sum(combine(values, TERMS[name]) for name in TERMS)
+            assert total == pytest.approx(values["B0"] - values["A0"], abs=ROUNDING, nan_ok=True)
+        total = table.loc[list(TERMS), "estimate"].sum()
+        assert total == pytest.approx(table.loc["gap", "estimate"], abs=ROUNDING)
+
+    def test_terms_that_do_not_add_are_refused(self, monkeypatch):
+        values = {name: np.array([float(k)]) for k, name in enumerate(("A0", "C0", "C1", "C2"))}
+        values |= {name: np.array([10.0 * k]) for k, name in enumerate(("B0", "B1", "B2", "B3"))}
+        check_sum(values)
+        monkeypatch.setitem(TERMS, "residual", {"B2": 1, "C2": -1})
+        with pytest.raises(ArithmeticError, match="must add to the gap; they miss it by"):
+            check_sum(values)
+
+    def test_one_way_versions_average_to_the_terms(self):
+        values = {q: np.random.default_rng(1).normal(size=3) for q in ("A0", "C0")}
+        rng = np.random.default_rng(2)
+        values |= {q: rng.normal(size=3) for q in ("C1", "C2", "B0", "B1", "B2", "B3")}
+        parts = [combine(values, ONE_WAY[name]) for name in ONE_WAY]
+        assert (parts[0] + parts[1]) / 2 == pytest.approx(combine(values, TERMS["residual"]))
+        assert (parts[2] + parts[3]) / 2 == pytest.approx(combine(values, TERMS["unit weighting"]))
+        # each residual goes with the unit weighting of the other score
+        for residual, unit in ((0, 2), (1, 3)):
+            both = combine(values, {"B2": 1, "C1": -1})
+            assert parts[residual] + parts[unit] == pytest.approx(both)
+
+    def test_selection_is_its_parts(self):
+        rng = np.random.default_rng(3)
+        values = {q: rng.normal(size=4) for q in ("A0", "C0", "C1", "C2", "B0", "B1", "B2", "B3")}
+        both = combine(values, TOTALS["response selection"])
+        parts = [combine(values, TERMS[name]) for name in (
+            "transactional response", "relationship response and contact rules")]  # fmt: skip
+        assert both == pytest.approx(parts[0] + parts[1])
+        rest = combine(values, TERMS["coverage"]) + combine(values, TERMS["unit weighting"])
+        assert combine(values, TOTALS["selection"]) == pytest.approx(both + rest)
+
+
+class TestPlantedTruth:
+    def test_every_term_is_near_the_truth(self):
+        programme = simulate_programme(15_000, seed=42, **SUPPRESSED)
+        result = compare(programme, replicates=100, response="frame")
+        truth, table = truth_of(programme), terms_of(result)
+        for name in (*TERMS, "standardised gap"):
+            row = table.loc[name]
+            assert abs(row["estimate"] - truth[name]) < MANY_ERRORS * row["se"], name
+            assert 0 < row["se"] < 12
+
+    def test_suppression_is_corrected_where_the_raw_score_fails(self):
+        programme = simulate_programme(15_000, seed=42, **SUPPRESSED)
+        result = compare(programme, replicates=100, response="frame")
+        truth = truth_of(programme)["C0"]
+        found = result.quantities.set_index("quantity")
+        assert found.loc["A0", "ci_high"] < truth
+        assert found.loc["C0", "ci_low"] < truth < found.loc["C0", "ci_high"]
+
+    def test_estimated_sampling_shares_serve_as_well_as_designed_ones(self):
+        programme = simulate_programme(15_000, seed=42, **SUPPRESSED)
+        asked = programme.invitations.drop(columns="probability")
+        estimated = compare_tnps_rnps(
+            programme.transactional,
+            programme.relationship,
+            invitations=asked,
+            customers=programme.customers,
+            traits=["segment", "home_region"],
+            contact_rules=programme.contact_rules,
+            replicates=0,
+        )
+        designed = compare(programme)
+        one, two = (r.quantities.set_index("quantity")["estimate"] for r in (estimated, designed))
+        assert (one - two).abs().max() < 2.0
+        assert one["C0"] != two["C0"]
+
+    def test_certain_suppression_is_not_identified(self):
+        sizes = {**SUPPRESSED, "transactional_sampling": 1.0, "exempt": 0.0, "use_on_loyalty": 0.3}
+        programme = simulate_programme(6000, seed=7, **sizes)
+        result = compare(programme, replicates=60, response="frame", transport=True)
+        truth, table = truth_of(programme), terms_of(result)
+        for name in (
+            "residual",
+            "unit weighting",
+            "coverage",
+            "relationship response and contact rules",
+        ):
+            row = table.loc[name]
+            assert row["status"] == "not identified"
+            assert np.isnan(row["estimate"])
+            assert "could not be asked" in row["note"]
+            assert row["ci_low"] <= truth[name] <= row["ci_high"]
+        for name in ("mix", "transactional response"):
+            assert np.isfinite(table.loc[name, "estimate"])
+        restricted = result.estimates.query("estimate_kind == 'restricted'")["estimate"]
+        assert len(restricted) == 2
+        assert np.isfinite(restricted).all()
+        assumed = result.estimates.query("estimate_kind == 'transported'")
+        assert assumed["note"].str.startswith("assumes").all()
+        assert abs(assumed["estimate"].item() - truth["C0"]) < MANY_ERRORS * assumed["se"].item()
+        assert any("Exempt a random 5 to 10 %" in sentence for sentence in result.sentences)
+
+    def test_response_on_the_score_is_noticed(self):
+        sizes = {**PLAIN, "response_on_score": 1.2, "relationship_sampling": 0.9}
+        programme = simulate_programme(12_000, seed=9, **{**sizes, "transactional_sampling": 0.5})
+        result = compare(programme, replicates=30)
+        truth, table = truth_of(programme), terms_of(result)
+        assert table.loc["residual", "status"] == "not identified"
+        assert np.isnan(table.loc["residual", "estimate"])
+        assert (result.checks["p_value"] < 0.005).all()
+        for name in TERMS:
+            row = table.loc[name]
+            low = min(row["ci_low"], row["bound_low"])
+            assert low <= truth[name] <= max(row["ci_high"], row["bound_high"])
+        assert "goes with the score" in str(result)
+
+    def test_response_may_be_declared_unknown(self):
+        programme = simulate_programme(1000, seed=3, **PLAIN)
+        table = terms_of(compare(programme, response="unknown"))
+        assert table.loc["coverage", "status"] == "not identified"
+        assert table.loc["mix", "status"] == "identified"
+        assert table.loc["coverage", "bound_low"] < table.loc["coverage", "bound_high"]
+
+    def test_it_always_says_that_response_on_the_score_is_not_identified(self):
+        result = compare(simulate_programme(1500, seed=3, **PLAIN))
+        assert any("on the score itself is not identified" in s for s in result.sentences)
+        assert result.tipping["survey"].tolist() == ["transactional", "relationship"]
+
+    def test_contamination_is_estimated_among_transactors(self):
+        sizes = {**PLAIN, "contamination": 1.5, "relationship_sampling": 0.9, "loyalty_sd": 0.6}
+        sizes |= {"transactional_sampling": 0.5, "relationship_quarantine": 80.0, "exempt": 0.9}
+        programme = simulate_programme(12_000, seed=5, **sizes)
+        row = compare(programme).contamination.iloc[0]
+        assert row["ci_low"] > 10
+        assert row["n_invited"] > 100
+
+    def test_contamination_without_both_kinds_is_not_estimated(self):
+        programme = simulate_programme(800, seed=5, **{**PLAIN, "transactional_sampling": 0.001})
+        row = compare(programme).contamination.iloc[0]
+        assert np.isnan(row["estimate"])
+        assert "not estimable" in row["note"]
+
+
+class TestTippingPoints:
+    def test_the_residual_vanishes_there(self):
+        # 10 of 20 episodes answered by promoters; all 20 customers' R passive: residual 100
+        customers = [f"c{k:02}" for k in range(20)]
+        rows = [(w, "x", "answered" if k < 10 else "invited", 10) for k, w in enumerate(customers)]
+        result = small_programme(rows, [(w, "answered", 7) for w in customers])
+        assert terms_of(result).loc["residual", "estimate"] == pytest.approx(100, abs=1e-6)
+        tipping = result.tipping.set_index("survey")
+        # half are silent: they would have to score 200 points less, 0.5·100 + 0.5·(−100) = 0
+        assert tipping.loc["transactional", "silent_share"] == pytest.approx(0.5)
+        assert tipping.loc["transactional", "estimate"] == pytest.approx(-200)
+        assert not tipping.loc["relationship", "possible"]
+
+    def test_bounds_by_hand(self):
+        customers = [f"c{k:02}" for k in range(20)]
+        rows = [(w, "x", "answered" if k < 10 else "invited", 10) for k, w in enumerate(customers)]
+        row = terms_of(small_programme(rows, [(w, "answered", 7) for w in customers])).loc[
+            "residual"
+        ]
+        # B2 and B3 lie between 0.5·100 − 50 and 100; C1 = C2 = 0 is known
+        assert row["bound_low"] == pytest.approx(0, abs=1e-6)
+        assert row["bound_high"] == pytest.approx(100, abs=1e-6)
+
+
+RULES = {"relationship quarantine": (60, 0.1), "transactional quarantine": 30}
+
+
+@pytest.fixture(scope="module")
+def demo():
+    study = load_study("demo")
+    names = ("transactional", "relationship", "invitations", "customers")
+    return {name: study.read(name) for name in names}
+
+
+@pytest.fixture(scope="module")
+def result(demo):
+    return compare_tnps_rnps(
+        **demo,
+        traits=["segment", "home_region"],
+        contact_rules=RULES,
+        weights="weight",
+        replicates=100,
+    )
+
+
+class TestResult:
+    def test_the_demo_comes_near_its_truth(self, result):
+        truth = truth_of(simulate_programme(DEMO_CUSTOMERS, seed=DEMO_SEED, periods=DEMO_PERIODS))
+        table = terms_of(result)
+        for name in TERMS:
+            assert abs(table.loc[name, "estimate"] - truth[name]) < 4 * table.loc[name, "se"], name
+
+    def test_same_seed_gives_the_same_digits(self, demo, result):
+        again = compare_tnps_rnps(
+            **demo,
+            traits=["segment", "home_region"],
+            contact_rules=RULES,
+            weights="weight",
+            replicates=100,
+        )
+        pd.testing.assert_frame_equal(again.decomposition, result.decomposition)
+
+    def test_one_period(self, demo):
+        one = compare_tnps_rnps(
+            **demo,
+            traits=["segment"],
+            contact_rules=RULES,
+            periods="2025-Q4",
+            replicates=0,
+        )
+        n = one.flow.set_index(["survey", "stage"])["n"]
+        assert n["relationship", "answered"] == (demo["relationship"]["period"] == "2025-Q4").sum()
+        assert n["relationship", "eligible"] == 2500
+
+    def test_pairs_of_one_period_reach_back_into_the_last(self, demo):
+        one = compare_tnps_rnps(
+            demo["transactional"], demo["relationship"], periods="2025-Q4", window_days=180
+        )
+        t = demo["transactional"]
+        alone = compare_tnps_rnps(
+            t[t["period"] == "2025-Q4"], demo["relationship"], periods="2025-Q4", window_days=180
+        )
+        assert one.paired["n"].iloc[0] > alone.paired["n"].iloc[0]
+        assert one.estimates["n"].iloc[0] == alone.estimates["n"].iloc[0]
+
+    def test_estimates_stand_side_by_side(self, result):
+        kinds = result.estimates.groupby("estimate_kind", sort=False).size()
+        assert kinds.to_dict() == {"raw": 3, "standardised": 5, "paired": 3}
+        assert result.estimates["ci_low"].notna().all()
+        assert (result.estimates["ci_low"] <= result.estimates["estimate"]).all()
+
+    def test_weights_show_what_trimming_would_do(self, result):
+        weights = result.weights.set_index("quantity")
+        assert (weights["n_eff"] < weights["n"]).all()
+        assert weights["trim"].isna().all()
+        assert (weights["estimate"] == weights["untrimmed"]).all()
+        assert (weights["estimate"] != weights["trimmed_99"]).all()
+
+    def test_trimming_cuts_the_largest_weights(self, demo, result):
+        cut = compare_tnps_rnps(
+            **demo,
+            traits=["segment", "home_region"],
+            contact_rules=RULES,
+            replicates=0,
+            trim=0.9,
+        ).weights.set_index("quantity")
+        whole = result.weights.set_index("quantity")
+        assert cut.loc["C0", "largest_share"] < whole.loc["C0", "largest_share"]
+        assert cut.loc["C0", "untrimmed"] == pytest.approx(whole.loc["C0", "untrimmed"])
+
+    def test_migration_holds_every_pair(self, result):
+        assert result.migration["n"].sum() == result.paired["n"].iloc[0]
+        assert result.migration["share"].sum() == pytest.approx(1)
+
+    def test_sensitivity_shows_every_rule(self, result):
+        rules = result.sensitivity.groupby("rule", sort=False)["measure"].size()
+        assert rules.to_dict() == {"last before": 2, "every answer": 2, "mean": 1, "half-life": 1,
+                                   "peak–end": 1}  # fmt: skip
+        chosen = result.sensitivity.query("chosen")["rule"].unique().tolist()
+        assert chosen == ["last before"]
+        main = result.sensitivity.iloc[0]
+        assert main["estimate"] == result.paired["estimate"].iloc[0]
+
+    def test_windows_grow(self, result):
+        assert result.windows["window_days"].tolist() == [7, 30, 90, 180]
+        assert (result.windows["n"].diff().dropna() >= 0).all()
+        at_90 = result.windows.set_index("window_days").loc[90]
+        assert at_90["estimate"] == result.paired["estimate"].iloc[0]
+
+    def test_delays_partition_the_answers(self, result, demo):
+        assert result.delays["n"].sum() == demo["transactional"]["recommend"].notna().sum()
+        assert result.delays["median_days"].is_monotonic_increasing
+
+    def test_regression_to_the_mean_is_shown_both_ways(self, result):
+        table = result.regression.set_index(["given", "group"])["estimate"]
+        for known in ("transactional answer", "relationship answer"):
+            assert table[known, "detractor"] > 0 > table[known, "promoter"]
+
+    def test_later_association_both_ways(self, result):
+        assert result.later["direction"].unique().tolist() == [
+            "tNPS before rNPS",
+            "rNPS before tNPS",
+        ]
+        plain = result.later.query("given == 'nothing'")
+        assert plain["estimate"].between(0.2, 0.8).all()
+        assert (plain["ci_low"] < plain["estimate"]).all()
+
+    def test_no_cross_correlation_of_eight_periods(self, result):
+        assert result.series["estimate"].isna().all()
+        assert result.series["note"].item() == "8 periods: no cross-correlation under 20"
+
+    def test_touchpoints_have_an_interval_and_a_twin(self, result, demo):
+        table = result.touchpoints
+        assert set(table["touchpoint"]) == set(demo["transactional"]["touchpoint"].astype(str))
+        assert table["n"].sum() == len(demo["transactional"])
+        assert (table["customers"] <= table["n"]).all()
+        assert table["per_customer"].between(-100, 100).all()
+
+    def test_robustness_has_every_variant(self, result):
+        counts = result.robustness.groupby("quantity", sort=False).size()
+        assert counts.to_dict() == {"raw gap": 11, "standardised gap": 9, "residual": 9}
+        flipped = result.robustness.loc[~result.robustness["same"], "quantity"].unique().tolist()
+        assert sorted(result.not_robust) == sorted(flipped)
+
+    def test_sentences_say_who_how_and_what_remains(self, result):
+        said = " ".join(result.sentences)
+        for words in ("As collected, tNPS is", "Who answers", "How we count", "What remains"):
+            assert words in said
+        assert "not the effect of the question" in said
+        gap = terms_of(result).loc["gap", "estimate"]
+        assert signed(gap) in result.sentences[0]
+        assert "nan" not in said.lower()
+
+    def test_it_shows_itself(self, result):
+        assert str(result).startswith("E1 rNPS of the customer base")
+        assert "residual" in str(result)
+        assert result._repr_html_().startswith("<ul><li>As collected")
+        assert result.table is result.decomposition
+
+    def test_a_result_that_does_not_add_up_is_refused(self, result):
+        wrong = result.decomposition.copy()
+        wrong.loc[0, "estimate"] += 1e-6
+        with pytest.raises(ArithmeticError, match="must add to the gap"):
+            replace(result, decomposition=wrong)
+
+    @pytest.mark.parametrize("engine", ["polars", "duckdb"])
+    def test_other_engines_give_the_same(self, demo, result, engine):
+        frames = {name: frame.astype(dict.fromkeys(frame.select_dtypes("category"), "str"))
+                  for name, frame in demo.items()}  # fmt: skip
+        if engine == "polars":
+            files = {name: pl.from_pandas(frame) for name, frame in frames.items()}
+        else:
+            connection = duckdb.connect()
+            files = {name: connection.from_df(frame) for name, frame in frames.items()}
+        other = compare_tnps_rnps(
+            **files, traits=["segment", "home_region"], contact_rules=RULES, replicates=0
+        )
+        one = terms_of(other)["estimate"].to_numpy()
+        assert one == pytest.approx(terms_of(result)["estimate"].to_numpy(), rel=1e-9)
+
+    def test_whole_number_ids_are_the_same_customer_in_every_file(self, demo):
+        given = {k: v.copy() for k, v in demo.items()}
+        for frame in given.values():
+            frame["customer_id"] = frame["customer_id"].str[1:].astype(int)
+        given["relationship"]["customer_id"] = given["relationship"]["customer_id"].astype(float)
+        result = compare_tnps_rnps(**given, contact_rules=RULES, replicates=0)
+        assert result.paired["n"].iloc[0] > 100
+
+    def test_accounts_are_resampled_whole(self, demo):
+        given = {k: v.copy() for k, v in demo.items()}
+        given["customers"]["account"] = np.arange(2500) // 50
+        options = {"contact_rules": RULES, "replicates": 30, "traits": ["segment"]}
+        whole = compare_tnps_rnps(**given, account="account", **options)
+        single = compare_tnps_rnps(**given, **options)
+        assert whole.paired["customers"].iloc[0] <= 50
+        one, two = terms_of(whole), terms_of(single)
+        assert one["estimate"].to_numpy() == pytest.approx(two["estimate"].to_numpy())
+        assert one.loc["gap", "se"] != two.loc["gap", "se"]
+
+
+class TestPropensity:
+    def test_a_saturated_model_gives_the_shares(self):
+        design = np.array([[1.0, 0.0], [1.0, 1.0]])
+        fit = fit_chances(design, np.array([[30.0], [80.0]]), np.array([[100.0], [100.0]]))
+        assert fit.chance[:, 0] == pytest.approx([0.3, 0.8], abs=1e-4)
+        assert fit.converged.all()
+
+    def test_against_statsmodels(self):
+        import statsmodels.api as sm
+
+        rng = np.random.default_rng(1)
+        design = np.column_stack([np.ones(40), rng.normal(size=(40, 3))])
+        trials = rng.integers(5, 60, 40).astype(float)
+        chance = 1 / (1 + np.exp(-(design @ np.array([-0.4, 0.8, -0.5, 0.2]))))
+        successes = rng.binomial(trials.astype(int), chance).astype(float)
+        expected = sm.GLM(
+            np.column_stack([successes, trials - successes]), design, family=sm.families.Binomial()
+        ).fit()
+        fit = fit_chances(design, successes[:, None], trials[:, None])
+        # the ridge is a ten-thousandth of one unit of information
+        assert fit.coefficients[:, 0] == pytest.approx(expected.params, abs=2e-4)
+
+    def test_replicates_are_fitted_apart(self):
+        rng = np.random.default_rng(2)
+        design = np.column_stack([np.ones(10), rng.normal(size=10)])
+        trials = np.full((10, 3), 40.0)
+        successes = rng.binomial(40, 0.4, size=(10, 3)).astype(float)
+        together = fit_chances(design, successes, trials)
+        for k in range(3):
+            alone = fit_chances(design, successes[:, [k]], trials[:, [k]])
+            assert together.chance[:, k] == pytest.approx(alone.chance[:, 0], abs=1e-6)
+
+    def test_a_category_that_never_answers_stays_finite(self):
+        design = np.array([[1.0, 0.0], [1.0, 1.0]])
+        fit = fit_chances(design, np.array([[5.0], [0.0]]), np.array([[10.0], [10.0]]))
+        assert np.isfinite(fit.coefficients).all()
+        assert 0 < fit.chance[1, 0] < 0.01
+
+
+class TestPlanning:
+    def test_variance_by_hand(self):
+        # differences −100, 0, 100, 200 with shares .1 .5 .3 .1: mean 40, square 8,000
+        table = [[3, 0, 0], [3, 2, 1], [1, 0, 0]]
+        assert paired_variance(table) == pytest.approx(8000 - 1600)
+
+    def test_sample_size_of_two_scores(self, golden_scores):
+        entry = golden_scores["power.two_nps"]
+        p1, d1, p2, d2 = (entry["inputs"][k] for k in ("p1", "d1", "p2", "d2"))
+        variance = 1e4 * (p1 + d1 - (p1 - d1) ** 2 + p2 + d2 - (p2 - d2) ** 2)
+        gap = 100 * ((p2 - d2) - (p1 - d1))
+        assert answers_needed(gap, variance) == entry["expected"]["n_per_group"]
+
+    @given(st.floats(1, 50), st.floats(100, 20_000), st.floats(1, 4))
+    def test_the_gap_and_the_number_agree(self, gap, variance, deff):
+        n = answers_needed(gap, variance, deff=deff)
+        assert detectable_gap(n, variance, deff=deff) <= gap + ROUNDING
+        if n > 1:
+            assert detectable_gap(n - 1, variance, deff=deff) >= gap - ROUNDING
+
+    def test_plan_of_a_result(self):
+        programme = simulate_programme(2000, seed=6, **{**PLAIN, "relationship_sampling": 0.9})
+        plan = plan_pairs(compare(programme), gaps=(5, 10))
+        assert plan["question"].tolist() == [
+            "smallest gap that these pairs show",
+            *["pairs needed for"] * 2,
+        ]
+        assert plan["n"].iloc[1] > plan["n"].iloc[2]
+
+    def test_plan_without_pairs(self):
+        programme = simulate_programme(50, seed=6, **{**PLAIN, "transactional_sampling": 0.001})
+        with pytest.raises(ValueError, match="`result` must have pairs"):
+            plan_pairs(compare(programme))
+
+    @pytest.mark.parametrize(
+        ("call", "words"),
+        [
+            (lambda: answers_needed(0, 10), "`gap` must be"),
+            (lambda: answers_needed(5, 0), "`variance` and `deff` must be"),
+            (lambda: answers_needed(5, 10, power=1), "`power` must be"),
+            (lambda: detectable_gap(0, 10), "`n` must be"),
+            (lambda: paired_variance([[1, 2], [3, 4]]), "`table` must be 3 × 3"),
+        ],
+    )
+    def test_bad_plans(self, call, words):
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+class TestContactRulePlan:
+    def plan(self, programme, **options):
+        return plan_contact_rule(
+            programme.transactional,
+            programme.relationship,
+            invitations=programme.invitations,
+            customers=programme.customers,
+            traits=["segment", "home_region"],
+            contact_rules=programme.contact_rules,
+            **options,
+        )
+
+    def test_what_a_rule_would_do_is_what_it_does(self):
+        sizes = {**SUPPRESSED, "relationship_quarantine": 0.0, "exempt": 0.0}
+        without = simulate_programme(20_000, seed=31, **sizes)
+        plan = self.plan(without, days=(0, 80)).set_index("days")
+        with_rule = simulate_programme(
+            20_000, seed=32, **{**sizes, "relationship_quarantine": 80.0}
+        )
+        found = truth_of(with_rule)["A0"]
+        assert plan.loc[80, "estimate"] == pytest.approx(found, abs=5)
+        assert plan.loc[80, "answers"] == pytest.approx(len(with_rule.relationship), rel=0.05)
+        assert plan.loc[80, "bias"] < plan.loc[0, "bias"] - 4
+        assert plan.loc[80, "n_eff"] < plan.loc[0, "n_eff"]
+
+    def test_a_certain_rule_leaves_customers_out(self):
+        sizes = {**PLAIN, "transactional_sampling": 1.0}
+        plan = self.plan(simulate_programme(2000, seed=3, **sizes), days=(0, 60)).set_index("days")
+        assert plan.loc[0, "share_never"] == 0
+        assert plan.loc[60, "share_never"] > 0.05
+        assert plan.loc[60, "n_eff"] == 0
+
+    def test_an_exemption_keeps_everybody_reachable(self):
+        sizes = {**PLAIN, "transactional_sampling": 1.0}
+        programme = simulate_programme(2000, seed=3, **sizes)
+        plan = self.plan(programme, days=(60,), exempt=0.1)
+        assert plan["share_never"].item() == 0
+        assert plan["n_eff"].item() > 0
+
+    def test_nothing_is_known_of_those_who_could_not_be_asked(self):
+        sizes = {**PLAIN, "transactional_sampling": 1.0, "relationship_quarantine": 60.0}
+        with pytest.raises(ValueError, match="Every customer must have had some chance"):
+            self.plan(simulate_programme(500, seed=3, **sizes))
+
+
+def test_signs_are_written_out():
+    assert [signed(v) for v in (3.14, -0.04, -2.0)] == ["+3.1", "0.0", "−2.0"]

@@ -1,0 +1,328 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from cxlab.stats.comparison import kitagawa, marginal_homogeneity, paired_difference_of_table
+from cxlab.stats.comparison.contract import Answers
+from cxlab.stats.comparison.margins import (
+    category,
+    contrast,
+    design_based_margins,
+    quadratic_form,
+)
+from cxlab.stats.comparison.paired import (
+    Pairs,
+    apply_rule,
+    half_life_mean,
+    migration_counts,
+    pair_answers,
+)
+
+ROUNDING = 1e-9
+#: Rejections of a true null over 1,000 programmes: 5 % ± 2 (METHODS §5).
+REJECTIONS = (0.03, 0.07)
+
+tables = hnp.arrays(np.int64, (3, 3), elements=st.integers(0, 40)).filter(lambda t: t.sum() > 0)
+
+
+class TestGoldenValues:
+    @pytest.mark.parametrize("method", ["wald", "score"])
+    def test_paired_difference(self, golden_scores, method):
+        entry = golden_scores[f"paired.nps.{method}"]
+        result = paired_difference_of_table(entry["inputs"]["table"], method=method).iloc[0]
+        names = {"est": "estimate", "lower": "ci_low", "upper": "ci_high", "z": "statistic",
+                 "p": "p_value"}  # fmt: skip
+        for key, expected in entry["expected"].items():
+            assert result[names[key]] == pytest.approx(expected, abs=entry["tolerance"])
+
+    def test_marginal_homogeneity(self, golden_scores):
+        entry = golden_scores["marginal.homogeneity.fleiss3x3"]
+        result = marginal_homogeneity(entry["inputs"]["table"]).set_index("test")
+        for key, name in (
+            ("stuart", "Stuart–Maxwell"),
+            ("bhapkar", "Bhapkar"),
+            ("bowker", "Bowker"),
+        ):
+            found = result.loc[name, ["statistic", "df", "p_value"]].astype(float).to_numpy()
+            assert found == pytest.approx(entry["expected"][key], abs=entry["tolerance"])
+
+    def test_half_life_weights(self, golden_scores):
+        entry = golden_scores["recency.weighted"]
+        inputs = entry["inputs"]
+        scores, ages = np.array(inputs["scores"]), np.array(inputs["age_days"])
+        found = half_life_mean(scores, ages, inputs["half_life"])
+        assert found == pytest.approx(entry["expected"]["composite"], abs=entry["tolerance"])
+
+    def test_kitagawa_of_das_gupta(self, golden_scores):
+        entry = golden_scores["kitagawa.dasgupta5.1"]
+        inputs, expected = entry["inputs"], entry["expected"]
+        parts = kitagawa(*(inputs[k] for k in ("share_1", "rate_1", "share_2", "rate_2")))
+        mix, performance = parts["mix"].sum(), parts["performance"].sum()
+        assert mix == pytest.approx(expected["mix"], abs=entry["tolerance"])
+        assert performance == pytest.approx(expected["rate"], abs=entry["tolerance"])
+        assert mix + performance == pytest.approx(expected["total"], abs=entry["tolerance"])
+
+
+class TestMargins:
+    def test_margins_that_cancel_in_the_first_categories(self):
+        # rows 20, 30, 20 and columns 20, 25, 25 of 70: d = (0, 5, −5)
+        table = np.array([[12.0, 3, 5], [4, 18, 8], [4, 4, 12]])
+        d = table.sum(1) - table.sum(0)
+        assert d[0] == 0
+        # d'S⁻d by hand: with d₁ = 0 the 2 × 2 form in the last two categories (S without row 1)
+        s = np.diag(table.sum(1) + table.sum(0)) - table - table.T
+        expected = d[1:] @ np.linalg.solve(s[1:, 1:], d[1:])
+        found = marginal_homogeneity(table).set_index("test").loc["Stuart–Maxwell"]
+        assert found["statistic"] == pytest.approx(expected, abs=ROUNDING)
+        assert found["df"] == 2
+        assert 0 < found["p_value"] < 1
+
+    @given(tables, st.permutations([0, 1, 2]))
+    def test_order_of_categories_makes_no_difference(self, table, order):
+        table = table.astype(float)
+        one = marginal_homogeneity(table)["statistic"]
+        two = marginal_homogeneity(table[np.ix_(order, order)])["statistic"]
+        assert two.to_numpy() == pytest.approx(one.to_numpy(), rel=1e-6, abs=1e-6)
+
+    @given(tables)
+    def test_swapping_the_surveys_changes_only_the_sign(self, table):
+        one, two = paired_difference_of_table(table), paired_difference_of_table(table.T)
+        assert two["estimate"].item() == pytest.approx(-one["estimate"].item(), abs=ROUNDING)
+        assert two["se"].item() == pytest.approx(one["se"].item(), abs=ROUNDING)
+        tests = [marginal_homogeneity(t)["statistic"].to_numpy() for t in (table, table.T)]
+        assert tests[0] == pytest.approx(tests[1], rel=1e-6, abs=1e-6)
+
+    def test_nobody_changed(self):
+        result = marginal_homogeneity(np.diag([5, 6, 7]))
+        assert result["p_value"].tolist() == [1.0, 1.0, 1.0]
+        assert result["note"].str.contains("nobody changed").all()
+
+    def test_everybody_moved_the_same_way(self):
+        # all 8 went from passive to promoter: W = N, Bhapkar's denominator is 0
+        result = marginal_homogeneity([[0, 0, 0], [0, 0, 8], [0, 0, 0]]).set_index("test")
+        assert result.loc["Stuart–Maxwell", "statistic"] == pytest.approx(8)
+        assert result.loc["Bhapkar", "p_value"] == 0
+
+    def test_a_form_of_rank_zero(self):
+        assert quadratic_form(np.zeros(3), np.zeros((3, 3))) == (0.0, 0)
+
+    @pytest.mark.parametrize(
+        ("table", "words"),
+        [
+            ([[1, 2, 3]], "`table` must be square"),
+            ([[1, -2], [3, 4]], "`table` must hold counts of 0 or more"),
+            ([[0, 0], [0, 0]], "`table` must hold at least one pair"),
+        ],
+    )
+    def test_bad_tables(self, table, words):
+        with pytest.raises(ValueError, match=words):
+            marginal_homogeneity(table)
+
+    def test_unknown_method(self):
+        with pytest.raises(ValueError, match="`method` must be 'wald' or 'score'; got 'exact'"):
+            paired_difference_of_table(np.eye(3), method="exact")
+
+
+class TestContrast:
+    def test_one_pair_a_customer_is_the_table(self):
+        rng = np.random.default_rng(1)
+        a, b = rng.integers(0, 3, 60), rng.integers(0, 3, 60)
+        table = np.bincount(3 * a + b, minlength=9).reshape(3, 3)
+        expected = paired_difference_of_table(table).iloc[0]
+        found = contrast((a - b).astype(float), np.arange(60)).row("wald", 0.95)
+        for name in ("estimate", "se", "ci_low", "ci_high", "statistic", "p_value"):
+            assert found[name] == pytest.approx(expected[name], abs=ROUNDING)
+
+    def test_clusters_by_hand(self):
+        # clusters {100, 0} and {−100, 0} and {0}: mean 0, cluster sums 100, −100, 0 of 5 pairs
+        difference = np.array([100.0, 0, -100, 0, 0])
+        found = contrast(difference, np.array([1, 1, 2, 2, 3]))
+        assert found.estimate == 0
+        assert found.se == pytest.approx(np.sqrt(3 / 2 * (20**2 + 20**2)))
+        assert found.df == 2
+
+    def test_weights_of_one_size_change_nothing(self):
+        rng = np.random.default_rng(2)
+        d, who = rng.normal(size=40), rng.integers(0, 12, 40)
+        plain, weighted = contrast(d, who), contrast(d, who, np.full(40, 3.0))
+        assert weighted.se == pytest.approx(plain.se)
+
+    def test_repeating_every_pair_does_not_add_information(self):
+        rng = np.random.default_rng(3)
+        d, who = rng.normal(size=50), np.arange(50)
+        once = contrast(np.repeat(d, 4), np.repeat(who, 4))
+        assert once.se == pytest.approx(contrast(d, who).se * np.sqrt(50 / 49))
+
+    def test_one_customer_has_no_interval(self):
+        row = contrast(np.array([1.0, 2.0]), np.array([7, 7])).row("wald", 0.95)
+        assert row["estimate"] == 1.5
+        assert np.isnan(row["ci_low"])
+        assert np.isnan(row["p_value"])
+
+    def test_nobody(self):
+        assert contrast(np.empty(0), np.empty(0, dtype=int)).n == 0
+
+    def test_a_true_null_is_rejected_one_time_in_twenty(self):
+        rng = np.random.default_rng(60_000)
+        rejected, by_row = 0, 0
+        for _ in range(1000):
+            base = 8 + 1.3 * rng.standard_normal(120)
+            who = np.repeat(np.arange(120), rng.integers(1, 8, 120))
+            t = np.clip(np.rint(base[who] + 1.5 * rng.standard_normal(len(who))), 0, 10)
+            r = np.clip(np.rint(base + 1.5 * rng.standard_normal(120)), 0, 10)[who]
+            d = 100.0 * (category(t) - category(r))
+            rejected += contrast(d, who).row("wald", 0.95)["p_value"] < 0.05
+            by_row += contrast(d, np.arange(len(d))).row("wald", 0.95)["p_value"] < 0.05
+        assert REJECTIONS[0] <= rejected / 1000 <= REJECTIONS[1]
+        assert by_row / 1000 > 0.15  # what the clusters are for
+
+    def test_design_based_margins_agree_with_bhapkar_without_clusters(self):
+        # Bhapkar's form is the Wald test; with the factor G/(G − 1) and F they nearly agree
+        rng = np.random.default_rng(4)
+        a, b = rng.integers(0, 3, 400), rng.integers(0, 3, 400)
+        wald = design_based_margins(a, b, np.arange(400))
+        bhapkar = marginal_homogeneity(np.bincount(3 * a + b, minlength=9).reshape(3, 3))
+        expected = bhapkar.set_index("test").loc["Bhapkar", "statistic"] / 2
+        assert wald["statistic"] == pytest.approx(expected * 399 / 400 * 398 / 399, rel=1e-6)
+
+
+def pairs_of(scores, ages, relationship=None):
+    n = len(scores)
+    which = np.zeros(n, dtype=int) if relationship is None else np.array(relationship)
+    return Pairs(
+        relationship=which,
+        transactional=np.arange(n),
+        age=np.array(ages, dtype=float),
+        t_score=np.array(scores, dtype=float),
+        r_score=np.full(n, 7.0),
+        unit=which,
+        customer=which,
+    )
+
+
+class TestRules:
+    # in order of time: the oldest first
+    SCORES, AGES = [2, 9, 8], [40.0, 20.0, 10.0]
+
+    @pytest.mark.parametrize(
+        ("rule", "expected"),
+        [
+            ("last before", 8),
+            ("mean", 19 / 3),
+            ("half-life", (2 * 0.5**2 + 9 * 0.5**1 + 8 * 0.5**0.5) / (0.25 + 0.5 + 0.5**0.5)),
+            ("peak–end", (2 + 8) / 2),  # 2 is furthest from the mean of 6⅓
+        ],
+    )
+    def test_by_hand(self, rule, expected):
+        found = apply_rule(pairs_of(self.SCORES, self.AGES), rule, half_life=20)
+        assert found.t_value.tolist() == pytest.approx([expected])
+        assert found.r_score.tolist() == [7.0]
+
+    def test_every_answer_keeps_all(self):
+        found = apply_rule(pairs_of(self.SCORES, self.AGES), "every answer", half_life=20)
+        assert found.t_value.tolist() == self.SCORES
+
+    @pytest.mark.parametrize("rule", ["last before", "mean", "half-life", "peak–end"])
+    def test_a_single_answer_is_itself_under_every_rule(self, rule):
+        found = apply_rule(pairs_of([6, 9], [5, 7], [0, 1]), rule, half_life=30)
+        assert found.t_value.tolist() == [6.0, 9.0]
+
+    def test_very_old_answers_do_not_vanish(self):
+        # 2^(−20,000/1) is 0 in floating point; the weights are relative to the youngest
+        found = apply_rule(pairs_of([4, 8], [20_001.0, 20_000.0]), "half-life", half_life=1)
+        assert found.t_value.tolist() == pytest.approx([(4 * 0.5 + 8) / 1.5])
+
+    def test_ties_for_the_peak_take_the_lower(self):
+        found = apply_rule(pairs_of([4, 10, 7], [3, 2, 1]), "peak–end", half_life=30)
+        assert found.t_value.tolist() == [(4 + 7) / 2]
+
+    def test_unknown_rule(self):
+        with pytest.raises(ValueError, match="`pairing` must be .*; got 'median'"):
+            apply_rule(pairs_of([1], [1]), "median", half_life=30)
+
+    def test_migration_counts_rows_are_transactional(self):
+        found = migration_counts(apply_rule(pairs_of([9], [1]), "last before", half_life=30))
+        assert found.tolist() == [[0, 0, 0], [0, 0, 0], [0, 1, 0]]
+
+
+def answers_of(customer, day, score):
+    n = len(customer)
+    nothing, labels = np.full(n, np.nan), pd.Series(pd.Categorical([None] * n))
+    return Answers(
+        customer=np.array(customer, dtype=int),
+        score=np.array(score, dtype=float),
+        responded=np.array(day, dtype=float),
+        invited=nothing,
+        triggered=nothing,
+        period=labels,
+        touchpoint=labels,
+        contact_channel=labels,
+        episode=pd.Series([None] * n),
+        weight=np.ones(n),
+        response=pd.Series([str(k) for k in range(n)]),
+    )
+
+
+class TestPairing:
+    def pairs(self, t, r, longest):
+        return pair_answers(answers_of(*t), answers_of(*r), np.arange(9), longest=longest)
+
+    def test_strictly_before_the_same_customer_and_within_the_window(self):
+        # customer 1 answers on days 10, 50, 60 (same moment), 70 (later); customer 2 on day 55
+        t = ([1, 1, 1, 1, 2], [10.0, 50, 60, 70, 55], [1, 2, 3, 4, 5])
+        r = ([1], [60.0], [9])
+        assert self.pairs(t, r, 30).t_score.tolist() == [2]
+        assert self.pairs(t, r, 50).t_score.tolist() == [1, 2]
+        assert self.pairs(t, r, 50).age.tolist() == [50, 10]
+
+    def test_order_of_the_files_makes_no_difference(self):
+        t = ([2, 1, 1], [5.0, 50, 10], [5, 2, 1])
+        r = ([1, 2, 1], [60.0, 9, 20], [9, 8, 7])
+        found = self.pairs(t, r, 90)
+        assert found.t_score.tolist() == [1, 2, 5, 1]
+        assert found.r_score.tolist() == [9, 9, 8, 7]
+
+    def test_blank_scores_make_no_pair(self):
+        t, r = ([1, 1], [10.0, 20], [np.nan, 4]), ([1, 1], [30.0, 40], [9, np.nan])
+        assert self.pairs(t, r, 90).t_score.tolist() == [4]
+
+    def test_nobody_in_both(self):
+        assert len(self.pairs(([1], [1.0], [9]), ([2], [5.0], [9]), 90)) == 0
+        assert len(self.pairs(([], [], []), ([2], [5.0], [9]), 90)) == 0
+
+
+class TestKitagawa:
+    @settings(max_examples=50)
+    @given(
+        hnp.arrays(float, (4, 5), elements=st.floats(0.01, 100)),
+    )
+    def test_parts_add_to_the_difference(self, numbers):
+        w1, r1, w2, r2 = numbers
+        parts = kitagawa(w1, r1, w2, r2)
+        difference = np.average(r2, weights=w2) - np.average(r1, weights=w1)
+        assert parts[["mix", "performance"]].to_numpy().sum() == pytest.approx(difference, abs=1e-8)
+
+    def test_an_absent_cell_takes_the_other_rate_and_is_listed(self):
+        parts = kitagawa([1, 0], [10, np.nan], [1, 1], [10, 30])
+        assert parts["note"].tolist() == ["", "absent first"]
+        assert parts["performance"].tolist() == [0, 0]
+        assert parts["mix"].sum() == pytest.approx(10)
+
+    def test_a_cell_without_any_rate(self):
+        with pytest.raises(ValueError, match="cell 1 has none"):
+            kitagawa([1, 1], [1, np.nan], [1, 1], [1, np.nan])
+
+    def test_negative_shares(self):
+        with pytest.raises(ValueError, match="`share_1` must be 0 or more"):
+            kitagawa([-1, 2], [1, 1], [1, 1], [1, 1])
+
+
+def test_categories_are_those_of_nps():
+    assert category(np.arange(11)).tolist() == [0] * 7 + [1] * 2 + [2] * 2
+
+
+def test_paired_difference_of_table_returns_one_row():
+    assert isinstance(paired_difference_of_table(np.eye(3)), pd.DataFrame)

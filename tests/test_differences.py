@@ -1,0 +1,242 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ttest_ind
+
+from cxlab import compare_groups, compare_periods, compare_segments, nps
+from cxlab.stats.inference import permutation_p_value
+from cxlab.survey.scales import Metric
+
+GOLDEN = Path(__file__).parent / "golden"
+DESIGN = {"weights": "weight", "strata": "stratum", "cluster": "cluster"}
+#: Of R's printed digits.
+R_DIGITS = 5e-9
+
+
+def answers_of(*counts, names="ab"):
+    """One group per triple of promoters, passives, detractors."""
+    parts = [
+        pd.DataFrame({"score": [10] * p + [8] * n + [2] * d, "group": name})
+        for (p, n, d), name in zip(counts, names, strict=False)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def row(table):
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+@pytest.fixture(scope="module")
+def designed():
+    return pd.read_csv(GOLDEN / "survey_design.csv", dtype={"cluster": str})
+
+
+class TestSimpleData:
+    def test_wald_against_r_nps_with_its_sign(self, golden_scores):
+        entry = golden_scores["nps.Rpkg.twosample"]
+        data = answers_of(entry["inputs"]["a"], entry["inputs"]["b"])
+        forward = row(compare_groups(data, "score", by="group", against="b", method="wald"))
+        assert forward["estimate"] / 100 == pytest.approx(entry["expected"]["delta"], abs=1e-8)
+        assert forward["se"] / 100 == pytest.approx(entry["expected"]["se"], abs=1e-8)
+        interval = (forward[["ci_low", "ci_high"]] / 100).astype(float).tolist()
+        assert interval == pytest.approx(entry["expected"]["ci"], abs=1e-8)
+        assert forward["p_value"] == pytest.approx(entry["expected"]["p"], abs=1e-8)
+        # the R package loses the sign of the difference the other way round
+        backward = row(compare_groups(data, "score", by="group", against="a", method="wald"))
+        assert backward["estimate"] == pytest.approx(-forward["estimate"])
+        assert backward["ci_high"] == pytest.approx(-forward["ci_low"])
+
+    def test_adjusted_wald_by_hand(self):
+        # each group gets 3/4 promoter, 3/2 passive, 3/4 detractor
+        found = row(compare_groups(answers_of((15, 13, 8), (12, 7, 12)), "score", by="group",
+                                   against="b", method="adjusted-wald"))  # fmt: skip
+        p1, d1, p2, d2 = 15.75 / 39, 8.75 / 39, 12.75 / 34, 12.75 / 34
+        v1 = (p1 + d1 - (p1 - d1) ** 2) / 39
+        v2 = (p2 + d2 - (p2 - d2) ** 2) / 34
+        assert found["se"] == pytest.approx(100 * np.sqrt(v1 + v2))
+        assert found["statistic"] == pytest.approx(((p1 - d1) - (p2 - d2)) / np.sqrt(v1 + v2))
+        assert found["estimate"] == pytest.approx(100 * (7 / 36 - 0))
+
+    def test_means_are_compared_by_welch(self):
+        rng = np.random.default_rng(1)
+        data = pd.DataFrame({"s": rng.integers(1, 6, 90), "g": ["x"] * 50 + ["y"] * 40})
+        found = row(compare_groups(data, Metric("s", "mean"), by="g", against="y"))
+        expected = ttest_ind(data.s[:50], data.s[50:], equal_var=False)
+        assert found["p_value"] == pytest.approx(expected.pvalue)
+        assert found["statistic"] == pytest.approx(expected.statistic)
+        limits = expected.confidence_interval()
+        assert [found["ci_low"], found["ci_high"]] == pytest.approx([limits.low, limits.high])
+
+    def test_small_groups_are_tested_by_permutation(self):
+        found = row(
+            compare_groups(answers_of((15, 13, 8), (12, 7, 2)), "score", by="group", against="b")
+        )
+        assert found["method"] == "adjusted-wald, permutation p"
+        again = row(
+            compare_groups(answers_of((15, 13, 8), (12, 7, 2)), "score", by="group", against="b")
+        )
+        assert again["p_value"] == found["p_value"]
+
+    def test_permutation_equals_full_enumeration(self):
+        # 1, 1, 1 against 0, 0: of the 10 relabellings one is as far apart
+        values, inside = np.array([1.0, 1, 1, 0, 0]), np.array([True, True, True, False, False])
+        p = permutation_p_value(values, inside, 99_999, np.random.default_rng(0))
+        assert p == pytest.approx(1 / 10, abs=0.005)
+
+    @given(st.lists(st.integers(0, 10), min_size=4, max_size=40), st.integers(1, 3))
+    @settings(max_examples=25, deadline=None)
+    def test_the_difference_is_that_of_the_two_scores(self, scores, split):
+        data = pd.DataFrame({"s": scores, "g": ["x"] * split + ["y"] * (len(scores) - split)})
+        found = row(
+            compare_groups(data, "s", by="g", against="y", min_group_size=1, permutations=9)
+        )
+        alone = nps(data, "s", by="g").set_index("group")["estimate"]
+        assert found["estimate"] == pytest.approx(alone["x"] - alone["y"])
+
+
+class TestDesign:
+    def test_contrast_against_r_survey(self, designed):
+        expected = json.loads((GOLDEN / "survey_design.json").read_text())["x_minus_y"]
+        found = row(compare_groups(designed, "score", by="group", against="y", **DESIGN))
+        assert found["estimate"] == pytest.approx(expected["estimate"], abs=R_DIGITS)
+        assert found["se"] == pytest.approx(expected["se"], abs=R_DIGITS)
+
+    def test_two_groups_against_the_rest_are_one_contrast(self, designed):
+        rest = compare_groups(designed, "score", by="group", **DESIGN)
+        pair = row(compare_groups(designed, "score", by="group", against="y", **DESIGN))
+        assert rest["se"].tolist() == pytest.approx([pair["se"], pair["se"]])
+        assert rest["estimate"].tolist() == pytest.approx([pair["estimate"], -pair["estimate"]])
+
+    def test_permutation_is_refused(self, designed):
+        with pytest.raises(
+            ValueError, match="`method` must be 'auto' with weights, strata or clusters"
+        ):
+            compare_groups(designed, "score", by="group", method="permutation", **DESIGN)
+
+    def test_waves_that_share_customers_are_compared_jointly(self):
+        # every customer gives the same score twice: the change is 0 without any doubt
+        scores = [10, 9, 2, 8, 10, 3, 7, 9, 10, 5] * 4
+        wave = pd.DataFrame({"score": scores, "customer": range(40)})
+        both = pd.concat([wave.assign(period="2024"), wave.assign(period="2025")])
+        found = row(compare_periods(both, "score", cluster="customer"))
+        assert found["estimate"] == pytest.approx(0)
+        assert found["se"] == pytest.approx(0, abs=1e-12)
+        assert row(compare_periods(both, "score"))["se"] > 10
+
+
+def test_contrast_of_the_rest_is_the_linearised_one_by_hand(designed):
+    """Influence functions summed per cluster, from the rows."""
+    d = designed.dropna(subset="score").reset_index(drop=True)
+    y = np.select([d.score >= 9, d.score <= 6], [1.0, -1.0], 0.0)
+    z = np.zeros(len(d))
+    for name, sign in (("x", 1), ("y", -1)):
+        w = np.where(d.group == name, d.weight, 0.0)
+        z += sign * w * (y - (w * y).sum() / w.sum()) / w.sum()
+    cluster = d.cluster.fillna(pd.Series([f"lone {i}" for i in d.index]))
+    totals = pd.Series(z).groupby([d.stratum, cluster]).sum()
+    alone = designed.cluster.isna().groupby(designed.stratum).sum()
+    sampled = designed.groupby("stratum")["cluster"].nunique() + alone
+    variance = sum(
+        n / (n - 1) * ((totals[h] ** 2).sum() - totals[h].sum() ** 2 / n)
+        for h, n in sampled.items()
+    )
+    found = row(compare_groups(designed, "score", by="group", against="y", **DESIGN))
+    assert found["se"] == pytest.approx(100 * np.sqrt(variance))
+
+
+class TestAirport:
+    def test_gender_contrast_is_computed_jointly(self, sfo):
+        answers = sfo.read(period="2018")
+        found = compare_groups(answers, "recommend", by="gender", against="Female", **sfo.design)
+        male = found[found["group"] == "Male"].iloc[0]
+        assert male["estimate"] == pytest.approx(-7.2644486514, abs=R_DIGITS)
+        assert male["se"] == pytest.approx(3.1419192318, abs=R_DIGITS)
+        alone = nps(answers, "recommend", by="gender", **sfo.design).set_index("group")["se"]
+        assert np.hypot(alone["Male"], alone["Female"]) == pytest.approx(3.828, abs=5e-4)
+
+
+class TestFamilies:
+    def test_pairs_are_adjusted_by_benjamini_yekutieli(self):
+        data = answers_of((60, 20, 20), (40, 30, 30), (20, 30, 50), names="abc")
+        found = compare_groups(data, "score", by="group", against="pairs", method="wald")
+        assert found[["group", "other"]].values.tolist() == [["a", "b"], ["a", "c"], ["b", "c"]]
+        p = np.sort(found["p_value"].astype(float))
+        factor = 1 + 1 / 2 + 1 / 3
+        assert found["p_adjusted"].min() == pytest.approx(3 * factor * p[0])
+        assert found["family"].unique().tolist() == ["3 tests: 1 metrics × 3 pairs of groups"]
+
+    def test_all_segments_make_one_family(self):
+        data = answers_of((60, 20, 20), (40, 30, 30), (20, 30, 50), names="abc")
+        data["half"] = ["x", "y"] * 150
+        found = compare_segments(data, "score", ["group", "half"], method="wald")
+        assert len(found) == 5
+        assert found["family"].iloc[0] == "5 tests: all metrics × all groups of 2 segments"
+        assert (found["p_adjusted"] >= found["p_value"]).all()
+
+    def test_no_segments_give_an_empty_table(self):
+        assert compare_segments(answers_of((5, 5, 5)), "score", []).empty
+
+    def test_each_period_against_the_one_before(self):
+        data = answers_of((60, 20, 20), (40, 30, 30), (20, 30, 50), names=["1", "2", "3"])
+        found = compare_periods(data, "score", period="group", method="wald")
+        assert found[["period", "before"]].values.tolist() == [["2", "1"], ["3", "2"]]
+        assert found["estimate"].tolist() == pytest.approx([-30, -40])
+
+
+class TestHidden:
+    def test_a_small_group_is_hidden_and_no_part_of_the_rest(self):
+        data = answers_of((60, 20, 20), (40, 30, 30), (2, 1, 1), names="abc")
+        found = compare_groups(data, "score", by="group", method="wald").set_index("group")
+        numbers = ["n", "n_other", "estimate", "se", "ci_low", "p_value", "p_adjusted"]
+        assert found.loc["c", numbers].isna().all()
+        # hiding c alone would leave it to be had from the total, so the next smallest goes too
+        assert found.loc["a", numbers].isna().all()
+        assert found.loc["b", "note"] != ""
+
+    def test_answers_in_no_group_stand_in_for_a_complement(self):
+        data = answers_of((60, 20, 20), (40, 30, 30), (2, 1, 1), names="abc")
+        outside = data.iloc[:40].assign(group=None)
+        found = compare_groups(pd.concat([data, outside]), "score", by="group", method="wald")
+        found = found.set_index("group")
+        assert found["n"].isna().tolist() == [False, False, True]
+        assert found.loc["a", "n_other"] == 100
+
+
+BAD = {
+    "one group": ({"by": "one"}, "must make two groups at least; got 1 in 'one'"),
+    "unknown group": ({"against": "z"}, "`against` must be 'rest', 'pairs', 'a' or 'b'; got 'z'"),
+    "unknown column": (
+        {"by": "grp"},
+        "`by` must be a column of the data; got 'grp'. Did you mean 'group'",
+    ),
+    "unknown method": ({"method": "wold"}, "`method` must be .* Did you mean 'wald'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_sentence(case):
+    arguments, message = BAD[case]
+    data = answers_of((5, 5, 5), (5, 5, 5)).assign(one="x")
+    with pytest.raises(ValueError, match=message):
+        compare_groups(data, "score", **{"by": "group", **arguments})
+
+
+def test_everyone_alike_is_a_stated_result():
+    found = row(
+        compare_groups(
+            answers_of((40, 0, 0), (40, 0, 0)), "score", by="group", against="b", method="wald"
+        )
+    )
+    assert np.isnan(found["p_value"])
+    assert found["note"] == "no test: every answer of a group is alike"
+
+
+def test_one_period_is_refused():
+    with pytest.raises(ValueError, match="must hold two periods at least"):
+        compare_periods(answers_of((5, 5, 5)).assign(period="2025"), "score")

@@ -1,0 +1,603 @@
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxlab.stats.drivers import driver_map, drivers, penalty_reward, what_if
+from cxlab.stats.drivers import replicates as replicating
+from cxlab.stats.drivers import sources as sourcing
+from cxlab.stats.drivers import uncertainty as uncertain
+from cxlab.stats.drivers.answers import read_answers
+from cxlab.stats.drivers.polyserial import polyserial_correlation
+from cxlab.stats.drivers.reach import use_and_quality
+from cxlab.stats.drivers.subsets import subset_sums
+from cxlab.stats.totals import Design
+
+GOLDEN = Path(__file__).parent / "golden"
+
+ROUNDING = 1e-12
+#: Covariances of ratings lose two digits on the way to R².
+FIT_DIGITS = 1e-10
+ENGINES = 1e-9
+#: 4,000 replicates put a standard error within 1.1 %; clusters add the bootstrap's own bias.
+SE_BY_CHANCE = 0.05
+
+NAMES = ["food", "wifi", "signs"]
+
+
+def ratings(n=300, seed=0, holes=0.0, use=1.0):
+    """Ratings 1 to 5 that share a common part; overall depends on food and wifi."""
+    generator = np.random.default_rng(seed)
+    common = generator.normal(size=(n, 1))
+    latent = 3.4 + 0.6 * common + 0.8 * generator.normal(size=(n, 3))
+    frame = pd.DataFrame(np.clip(np.round(latent), 1, 5), columns=NAMES)
+    frame["overall"] = 1 + 0.5 * frame["food"] + 0.2 * frame["wifi"] + generator.normal(size=n)
+    for name in NAMES:
+        never = generator.random(n) > use
+        blank = (generator.random(n) < holes) & ~never
+        reason = np.where(never, "never used", np.where(blank, "no answer", None))
+        frame[f"{name}_missing"] = pd.Series(reason, dtype="object")
+        frame[name] = frame[name].mask(never | blank)
+    frame["cluster"] = np.arange(n) // 6
+    frame["stratum"] = frame["cluster"] % 2
+    frame["weight"] = generator.uniform(0.5, 2, n)
+    frame["terminal"] = np.where(generator.random(n) < 0.4, "T1", "T2")
+    return frame
+
+
+class TestResult:
+    def test_importances_add_up_and_shares_to_one(self):
+        analysis = drivers(ratings(holes=0.2), "overall", NAMES, replicates=50)
+        assert analysis.table["estimate"].sum() == pytest.approx(analysis.r_squared, abs=ROUNDING)
+        assert analysis.table["share"].sum() == pytest.approx(1, abs=ROUNDING)
+        assert analysis.reach_adjusted["estimate"].sum() == pytest.approx(
+            analysis.reach_r_squared, abs=ROUNDING
+        )
+
+    def test_nothing_is_nan_in_a_plain_analysis(self):
+        analysis = drivers(ratings(holes=0.2, use=0.8), "overall", NAMES, replicates=50)
+        assert analysis.table.notna().all(axis=None)
+        assert analysis.reach_adjusted.notna().all(axis=None)
+
+    def test_columns_stand_in_house_order(self):
+        table = drivers(ratings(), "overall", NAMES, replicates=20).table
+        assert table.columns[:7].tolist() == [
+            "estimand", "driver", "label", "n", "estimate", "se", "ci_low",
+        ]  # fmt: skip
+
+    def test_rows_without_an_outcome_are_counted(self):
+        frame = ratings()
+        frame.loc[:9, "overall"] = np.nan
+        analysis = drivers(frame, "overall", NAMES, replicates=20)
+        assert (analysis.n, analysis.n_missing, analysis.n_total) == (290, 10, 300)
+        assert "10 rows without an outcome" in str(analysis)
+
+    def test_the_same_seed_gives_the_same_digits(self):
+        frame = ratings(holes=0.2)
+        one, two = (drivers(frame, "overall", NAMES, replicates=50, seed=5) for _ in range(2))
+        pd.testing.assert_frame_equal(one.table, two.table, check_exact=True)
+
+    @pytest.mark.parametrize("engine", ["polars", "duckdb"])
+    def test_engines_agree(self, engine):
+        frame = ratings(holes=0.2, use=0.8)
+        other = pl.from_pandas(frame) if engine == "polars" else duckdb.from_df(frame)
+        design = {"weights": "weight", "strata": "stratum", "cluster": "cluster"}
+        one = drivers(frame, "overall", NAMES, replicates=50, **design)
+        two = drivers(other, "overall", NAMES, replicates=50, **design)
+        pd.testing.assert_frame_equal(one.table, two.table, rtol=ENGINES)
+
+    def test_labels_come_from_a_mapping(self):
+        names = {"food": "Food and drink", "wifi": "Wi-Fi"}
+        table = drivers(ratings(), "overall", names, interval=None).table
+        assert set(table["label"]) == {"Food and drink", "Wi-Fi"}
+
+    def test_rows_used_tell_each_treatment(self):
+        frame = ratings(holes=0.3)
+        used = drivers(frame, "overall", NAMES, interval=None).rows_used.set_index("treatment")
+        assert used.loc["em", "n"] == 300
+        assert used.loc["complete", "n"] == frame[NAMES].notna().all(axis=1).sum()
+        assert (
+            used.loc["pairwise", "n"] < used.loc["pairwise", "n_most"] == frame[NAMES].count().max()
+        )
+
+    def test_complete_is_dropping_rows_first(self):
+        frame = ratings(holes=0.3)
+        one = drivers(frame, "overall", NAMES, missing="complete", interval=None)
+        two = drivers(frame.dropna(subset=NAMES), "overall", NAMES, interval=None)
+        assert one.part()["estimate"].tolist() == pytest.approx(
+            two.part()["estimate"].tolist(), abs=FIT_DIGITS
+        )
+        assert one.fits["n"][0] == two.n
+
+    def test_weights_repeat_rows(self):
+        frame = ratings(holes=0.2, use=0.8)
+        frame["weight"] = np.random.default_rng(3).integers(1, 4, len(frame)).astype(float)
+        repeated = frame.loc[frame.index.repeat(frame["weight"].astype(int))]
+        one = drivers(frame, "overall", NAMES, weights="weight", interval=None)
+        two = drivers(repeated, "overall", NAMES, interval=None)
+        for left, right in ((one.table, two.table), (one.reach_adjusted, two.reach_adjusted)):
+            assert left["estimate"].tolist() == pytest.approx(right["estimate"].tolist(), abs=1e-7)
+
+
+class TestReachAdjusted:
+    def test_equals_plain_lmg_when_everyone_uses_everything(self):
+        analysis = drivers(ratings(), "overall", NAMES, interval=None)
+        one, two = analysis.part(), analysis.part(reach_adjusted=True)
+        assert one["estimate"].tolist() == pytest.approx(two["estimate"].tolist(), abs=ROUNDING)
+        assert two["quality"].tolist() == pytest.approx(two["estimate"].tolist(), abs=ROUNDING)
+        assert (two["presence"] == 0).all()
+
+    def test_presence_and_quality_add_up_to_r_squared(self):
+        analysis = drivers(ratings(use=0.6), "overall", NAMES, interval=None)
+        table = analysis.reach_adjusted
+        assert table["presence"].sum() + table["quality"].sum() == pytest.approx(
+            analysis.reach_r_squared, abs=FIT_DIGITS
+        )
+
+    @given(scale=st.floats(0.1, 10), shift=st.floats(-20, 20), flip=st.sampled_from([-1.0, 1.0]))
+    @settings(max_examples=15, deadline=None)
+    def test_any_affine_change_of_a_rating_leaves_it_alone(self, scale, shift, flip):
+        frame = ratings(use=0.6)
+        changed = frame.assign(food=shift + flip * scale * frame["food"])
+        one = drivers(frame, "overall", NAMES, interval=None).part(reach_adjusted=True)
+        two = drivers(changed, "overall", NAMES, interval=None).part(reach_adjusted=True)
+        for column in ("estimate", "presence", "quality"):
+            assert one[column].tolist() == pytest.approx(two[column].tolist(), abs=ROUNDING)
+
+    @given(centre=st.floats(-5, 5))
+    @settings(max_examples=10, deadline=None)
+    def test_any_choice_of_centre_leaves_it_alone(self, centre):
+        answers = read_answers(ratings(use=0.6), "overall", NAMES, design=Design())
+        table, columns, is_use = use_and_quality(answers)
+        moved = table.copy()
+        for use, quality in columns:
+            moved[:, quality] += centre * table[:, use]
+        found = [
+            subset_sums(np.corrcoef(np.column_stack([part, answers.outcome]).T), columns).general[0]
+            for part in (table, moved)
+        ]
+        assert found[0] == pytest.approx(found[1], abs=ROUNDING)
+
+    def test_a_driver_that_nobody_used_gets_zero(self):
+        frame = ratings()
+        frame["parking"] = np.nan
+        frame["parking_missing"] = "never used"
+        analysis = drivers(frame, "overall", [*NAMES, "parking"], replicates=20)
+        row = analysis.reach_adjusted.set_index("driver").loc["parking"]
+        assert row["estimate"] == 0
+        assert "parking" not in set(analysis.table["driver"])
+        assert analysis.set_aside["driver"].tolist() == ["parking"]
+        assert "rated by 0" in analysis.set_aside["reason"][0]
+
+    def test_a_planted_structural_file_is_recovered(self):
+        # overall = .8·used_a + .6·used_a·(a − 3) + .4·(b − 3) + noise, all independent
+        generator = np.random.default_rng(12)
+        n = 60_000
+        used = generator.random(n) < 0.5
+        a, b = generator.integers(1, 6, (2, n)).astype(float)
+        frame = pd.DataFrame({"a": np.where(used, a, np.nan), "b": b})
+        frame["a_missing"] = np.where(used, None, "never used")
+        frame["overall"] = used * (0.8 + 0.6 * (a - 3)) + 0.4 * (b - 3) + generator.normal(size=n)
+        parts = np.array([0.8**2 * 0.25, 0.6**2 * 2 * 0.5, 0.4**2 * 2])
+        truth = parts / (parts.sum() + 1)
+        table = drivers(frame, "overall", ["a", "b"], interval=None).part(reach_adjusted=True)
+        # standard errors of these R² at n = 60,000 are under .002
+        assert table["presence"][0] == pytest.approx(truth[0], abs=0.006)
+        assert table["quality"][0] == pytest.approx(truth[1], abs=0.006)
+        assert table["estimate"].tolist() == pytest.approx(
+            [truth[0] + truth[1], truth[2]], abs=0.006
+        )
+
+    def test_a_rating_beside_never_used_is_refused(self):
+        frame = ratings()
+        frame.loc[0, "food_missing"] = "never used"
+        with pytest.raises(ValueError, match="must be blank where never used"):
+            drivers(frame, "overall", NAMES)
+
+
+class TestAwkwardData:
+    def test_an_exact_duplicate_shares_equally(self):
+        frame = ratings(holes=0.2)
+        frame["copy"] = 2 * frame["food"] - 1
+        analysis = drivers(frame, "overall", [*NAMES, "copy"], replicates=50)
+        table = analysis.table.set_index("driver")
+        assert table.loc["food", "estimate"] == pytest.approx(
+            table.loc["copy", "estimate"], abs=FIT_DIGITS
+        )
+        alone = drivers(frame, "overall", NAMES, replicates=50)
+        assert analysis.r_squared == pytest.approx(alone.r_squared, abs=1e-7)
+        assert "cannot be tested" in table.loc["copy", "note"]
+        assert any("Exact combinations" in note for note in analysis.notes)
+
+    @pytest.mark.parametrize("holes", [0.0, 0.2])
+    def test_a_perfectly_collinear_set_gives_a_result(self, holes):
+        frame = ratings(holes=holes)
+        frame["sum"] = frame["food"] + frame["wifi"]
+        analysis = drivers(frame, "overall", [*NAMES, "sum"], replicates=50)
+        assert np.isinf(analysis.collinearity["largest_vif"])
+        assert analysis.table[["estimate", "se", "share"]].notna().all(axis=None)
+        assert analysis.table["estimate"].sum() == pytest.approx(analysis.r_squared, abs=1e-9)
+
+    def test_a_constant_column_is_set_aside(self):
+        analysis = drivers(ratings().assign(flat=3.0), "overall", [*NAMES, "flat"], replicates=20)
+        assert analysis.set_aside["reason"].tolist() == ["all 300 ratings are the same"]
+        assert len(analysis.table) == 3
+
+    def test_more_drivers_than_answers_are_refused(self):
+        frame = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 9)))
+        frame.columns = list("abcdefghy")
+        with pytest.raises(ValueError, match="`drivers` must number fewer than the answers"):
+            drivers(frame, "y", list("abcdefgh"))
+
+    def test_an_outcome_with_one_value_is_refused(self):
+        with pytest.raises(ValueError, match=r"only 4 in 'overall'.*nothing to explain"):
+            drivers(ratings().assign(overall=4.0), "overall", NAMES)
+
+    def test_an_outcome_without_answers_is_refused(self):
+        with pytest.raises(ValueError, match="no answer in 'overall'"):
+            drivers(ratings().assign(overall=np.nan), "overall", NAMES)
+
+    def test_one_driver_has_all_of_r_squared(self):
+        frame = ratings()
+        analysis = drivers(frame, "overall", ["food"], replicates=50)
+        expected = frame["food"].corr(frame["overall"]) ** 2
+        assert analysis.table["estimate"][0] == pytest.approx(expected, abs=ROUNDING)
+
+    def test_an_outcome_that_is_a_sum_of_drivers_is_explained_whole(self):
+        frame = ratings()
+        frame["overall"] = frame["food"] + frame["wifi"]
+        analysis = drivers(frame, "overall", ["food", "wifi"], replicates=20)
+        assert analysis.r_squared == pytest.approx(1, abs=1e-9)
+
+    def test_one_cluster_gives_no_interval_and_says_so(self):
+        frame = ratings().assign(all_one=1)
+        analysis = drivers(frame, "overall", NAMES, cluster="all_one")
+        assert analysis.interval == "none"
+        assert "One cluster only: no interval." in analysis.notes
+        assert analysis.table["estimate"].notna().all()
+
+    def test_few_clusters_are_flagged(self):
+        frame = ratings(n=300)
+        frame["cluster"] = np.arange(300) // 60
+        analysis = drivers(frame, "overall", NAMES, cluster="cluster", replicates=50)
+        assert "Few clusters: 4 degrees of freedom." in analysis.notes
+
+    @pytest.mark.parametrize(
+        ("change", "match"),
+        [
+            ({"method": "lgm"}, "Did you mean 'lmg'"),
+            ({"missing": "listwise"}, "`missing` must be"),
+            ({"interval": "bca"}, "`interval` must be"),
+            ({"level": 95}, "`level` must be between 0 and 1"),
+            ({"replicates": 1}, "`replicates` must be 2 or more"),
+            ({"max_exact": 40}, "`max_exact` must be from 1 to 30"),
+            ({"adjusted": True, "method": "pratt"}, "`adjusted` must be False"),
+            ({"outcome_scale": "binary"}, "2 different answers"),
+            ({"weights": "wieght"}, "Did you mean 'weight'"),
+        ],
+    )
+    def test_wrong_arguments_are_refused(self, change, match):
+        with pytest.raises(ValueError, match=match):
+            drivers(ratings(), "overall", NAMES, **change)
+
+    def test_text_is_refused(self):
+        with pytest.raises(TypeError, match="`drivers` must be a column of numbers"):
+            drivers(ratings().assign(food="good"), "overall", NAMES)
+
+    def test_the_outcome_among_the_drivers_is_refused(self):
+        with pytest.raises(ValueError, match="must not hold the outcome"):
+            drivers(ratings(), "overall", [*NAMES, "overall"])
+
+
+class TestUncertainty:
+    def test_design_standard_errors_against_svyglm(self):
+        answers = pd.read_csv(GOLDEN / "drivers_design.csv")
+        expected = pd.read_csv(GOLDEN / "drivers_design_svyglm.csv")
+        analysis = drivers(
+            answers,
+            "overall",
+            expected["driver"].tolist(),
+            weights="weight",
+            strata="stratum",
+            cluster="cluster",
+            replicates=4000,
+        )
+        table = analysis.part()
+        assert analysis.df == 60 - 4
+        assert table["coefficient"].tolist() == pytest.approx(expected["coefficient"].tolist())
+        half = uncertain.t_interval(np.zeros(1), np.ones(1), df=56, level=0.95)[1]
+        se = (table["coefficient_high"] - table["coefficient"]) / half[0]
+        assert se.tolist() == pytest.approx(expected["se"].tolist(), rel=SE_BY_CHANCE)
+
+    def test_one_step_replicates_are_exact_without_holes(self):
+        # rows with one hole far away: EM runs, and its replicates must equal reweighting
+        frame = ratings()
+        answers = read_answers(frame, "overall", NAMES, design=Design())
+        resample, unit = uncertain.make_resample(answers, "bootstrap", 30, 0)
+        rows = np.column_stack([answers.ratings, answers.outcome])
+        source = sourcing.RowSource(rows - rows.mean(axis=0), answers.weights, unit)
+        fit = replicating._em((*NAMES, "overall"), source, resample, 0)
+        for number in (0, 11, 29):
+            draws = resample.multipliers[:, number].astype(int)
+            again = np.repeat(rows, draws, axis=0)
+            about = again - rows.mean(axis=0)
+            assert fit.matrices[number] == pytest.approx(about.T @ about / len(again), abs=1e-8)
+
+    def test_one_step_replicates_agree_with_full_em(self):
+        analysis = drivers(ratings(n=600, holes=0.3), "overall", NAMES, replicates=60)
+        (note,) = [note for note in analysis.notes if note.startswith("One-step")]
+        assert "against 50 full EM replicates" in note
+        middle = float(note.split("×")[1].split()[0])
+        assert middle == pytest.approx(1, abs=0.03)
+
+    def test_jackknife_and_bootstrap_agree_on_standard_errors(self):
+        frame = ratings(n=600)
+        one = drivers(frame, "overall", NAMES, replicates=1000).part()["se"]
+        two = drivers(frame, "overall", NAMES, interval="jackknife").part()["se"]
+        # 100 blocks: about 7 % by chance
+        assert two.tolist() == pytest.approx(one.tolist(), rel=0.25)
+
+    def test_too_many_units_fall_back_to_blocks_and_say_so(self, monkeypatch):
+        monkeypatch.setattr(uncertain, "MULTIPLIER_LIMIT", 1000)
+        analysis = drivers(ratings(holes=0.1), "overall", NAMES, replicates=1000)
+        assert analysis.interval == "jackknife"
+        assert any("blocks of them were left out" in note for note in analysis.notes)
+        assert analysis.table["se"].notna().all()
+        assert (analysis.table["rank_best"] <= analysis.table["rank"]).all()
+
+    @pytest.mark.parametrize("missing", ["em", "pairwise", "complete"])
+    def test_rows_in_parts_give_the_same(self, monkeypatch, missing):
+        frame = ratings(holes=0.2)
+        whole = drivers(frame, "overall", NAMES, missing=missing, replicates=40)
+        monkeypatch.setattr(sourcing, "CHUNK", 0.01)
+        parts = drivers(frame, "overall", NAMES, missing=missing, replicates=40)
+        for column in ("estimate", "se", "ci_low", "p_value"):
+            assert parts.table[column].tolist() == pytest.approx(
+                whole.table[column].tolist(), rel=1e-6
+            )
+
+    def test_adjusting_takes_the_bias_off_a_small_sample(self):
+        # Wherry's adjustment leaves a bias of order 1/n², so 40 rows and 5 drivers show it
+        generator = np.random.default_rng(3)
+        table = generator.normal(size=(2000, 40, 6)) + generator.normal(size=(2000, 40, 1))
+        stack = np.stack([np.corrcoef(sample.T) for sample in table])
+        truth = subset_sums(0.5 * np.eye(6) + 0.5).general[0]
+        raw = subset_sums(stack).general.mean(axis=0) - truth
+        adjusted = subset_sums(stack, n=40).general.mean(axis=0) - truth
+        assert (raw > 0.008).all()
+        assert (abs(adjusted) < 0.004).all()
+
+    def test_without_interval_there_is_none(self):
+        analysis = drivers(ratings(holes=0.2), "overall", NAMES, interval=None)
+        assert analysis.interval == "none"
+        assert analysis.table["ci_low"].isna().all()
+        assert analysis.table["rank_best"].isna().all()
+
+    def test_many_drivers_come_from_sampled_orders_with_their_error(self):
+        frame = ratings(n=200)
+        generator = np.random.default_rng(0)
+        for number in range(4):
+            frame[f"x{number}"] = generator.normal(size=200) + frame["food"]
+        names = [*NAMES, *(f"x{number}" for number in range(4))]
+        exact = drivers(frame, "overall", names, replicates=30)
+        sampled = drivers(frame, "overall", names, replicates=30, max_exact=5)
+        assert any("Monte-Carlo standard error" in note for note in sampled.notes)
+        assert sampled.part()["estimate"].tolist() == pytest.approx(
+            exact.part()["estimate"].tolist(), abs=0.002
+        )
+        assert sampled.part()["se"].tolist() == pytest.approx(exact.part()["se"].tolist(), rel=0.15)
+
+
+class TestOutcomes:
+    def test_nps_points_are_minus_100_0_100(self):
+        frame = ratings()
+        frame["recommend"] = np.clip(np.round(2 * frame["overall"]), 0, 10)
+        points = np.where(
+            frame["recommend"] >= 9, 100.0, np.where(frame["recommend"] >= 7, 0, -100)
+        )
+        one = drivers(frame, "recommend", NAMES, outcome_scale="nps", interval=None)
+        two = drivers(frame.assign(recommend=points), "recommend", NAMES, interval=None)
+        assert one.table["estimate"].tolist() == two.table["estimate"].tolist()
+
+    def test_nps_off_its_scale_is_refused(self):
+        frame = ratings().assign(recommend=99.0)
+        frame.loc[:99, "recommend"] = 9.0
+        with pytest.raises(ValueError, match="whole numbers from 0 to 10"):
+            drivers(frame, "recommend", NAMES, outcome_scale="nps")
+
+    def test_latent_shares_are_those_of_the_linear_outcome(self):
+        frame = ratings()
+        frame["overall"] = np.clip(np.round(frame["overall"]), 1, 5)
+        linear = drivers(frame, "overall", NAMES, interval=None)
+        latent = drivers(frame, "overall", NAMES, outcome_scale="ordinal", interval=None)
+        assert latent.table["share"].tolist() == pytest.approx(
+            linear.table["share"].tolist(), abs=ROUNDING
+        )
+        assert latent.r_squared > linear.r_squared
+        assert any("latent" in note for note in latent.notes)
+
+    def test_a_binary_outcome_recovers_the_latent_r_squared(self):
+        generator = np.random.default_rng(1)
+        x = generator.normal(size=40_000)
+        latent = 0.6 * x + 0.8 * generator.normal(size=40_000)
+        frame = pd.DataFrame({"x": x, "yes": (latent > 0.5).astype(float)})
+        analysis = drivers(frame, "yes", ["x"], outcome_scale="binary", interval=None)
+        assert analysis.r_squared == pytest.approx(0.36, abs=0.01)
+
+    def test_maximum_likelihood_polyserial_recovers_the_latent_correlation(self):
+        generator = np.random.default_rng(2)
+        x = generator.normal(size=20_000)
+        latent = 0.5 * x + np.sqrt(0.75) * generator.normal(size=20_000)
+        outcome = np.digitize(latent, [-1.5, -0.2, 0.4]).astype(float)
+        # standard error (1 − ρ²)/√n is about .006
+        assert polyserial_correlation(x, outcome) == pytest.approx(0.5, abs=0.025)
+
+    def test_polyserial_by_maximum_likelihood_on_request(self):
+        frame = ratings(n=800, holes=0.1)
+        frame["overall"] = np.clip(np.round(frame["overall"]), 1, 5)
+        quick = drivers(frame, "overall", NAMES, outcome_scale="ordinal", replicates=20)
+        likely = drivers(
+            frame, "overall", NAMES, outcome_scale="ordinal", polyserial="ml", replicates=20
+        )
+        quick_r, likely_r = quick.part()["correlation"], likely.part()["correlation"]
+        assert likely_r.tolist() == pytest.approx(quick_r.tolist(), abs=0.03)
+        assert likely_r.tolist() != quick_r.tolist()
+
+    def test_perfect_agreement_is_not_estimable(self):
+        rating = np.repeat([1.0, 2.0, 3.0], 30)
+        with pytest.raises(ValueError, match="not estimable"):
+            polyserial_correlation(rating, rating)
+
+
+class TestGroups:
+    def test_each_group_is_its_own_rows(self):
+        frame = ratings(n=500)
+        both = drivers(frame, "overall", NAMES, by="terminal", replicates=30, adjusted=False)
+        alone = drivers(frame[frame["terminal"] == "T1"], "overall", NAMES, interval=None)
+        assert both.part("T1")["estimate"].tolist() == pytest.approx(
+            alone.part()["estimate"].tolist(), abs=FIT_DIGITS
+        )
+
+    def test_two_groups_are_compared_once_with_adjusted_shares(self):
+        analysis = drivers(ratings(n=500), "overall", NAMES, by="terminal", replicates=100)
+        assert analysis.adjusted
+        assert analysis.differences[["group", "against"]].drop_duplicates().values.tolist() == [
+            ["T1", "T2"]
+        ]
+        expected = analysis.part("T1")["share"] - analysis.part("T2")["share"]
+        assert analysis.differences["estimate"].tolist() == pytest.approx(expected.tolist())
+        assert (analysis.differences["p_adjusted"] >= analysis.differences["p_value"]).all()
+
+    def test_three_groups_stand_against_all_others(self):
+        frame = ratings(n=600)
+        frame["region"] = np.arange(600) % 3
+        analysis = drivers(frame, "overall", NAMES, by="region", replicates=30)
+        assert analysis.differences["against"].unique().tolist() == ["all others"]
+        assert len(analysis.differences) == 9
+        pairs = drivers(frame, "overall", NAMES, by="region", replicates=30, compare="pairs")
+        assert len(pairs.differences) == 9
+        assert pairs.differences["against"].nunique() == 2
+
+    def test_a_small_group_is_set_aside(self):
+        frame = ratings(n=300)
+        frame.loc[:7, "terminal"] = "T9"
+        analysis = drivers(frame, "overall", NAMES, by="terminal", replicates=30)
+        assert "T9" not in set(analysis.table["group"])
+        assert "8 rows, fewer than 30" in analysis.set_aside["reason"].tolist()
+
+    def test_a_planted_difference_is_found(self):
+        frame = ratings(n=1500)
+        extra = np.where(frame["terminal"] == "T1", 1.2, 0.0) * frame["signs"]
+        frame["overall"] += extra
+        analysis = drivers(frame, "overall", NAMES, by="terminal", replicates=200)
+        row = analysis.differences.set_index("driver").loc["signs"]
+        assert row["estimate"] > 0.2
+        assert row["p_adjusted"] < 0.001
+
+
+class TestMapAndWhatIf:
+    def test_quadrants_by_hand(self):
+        analysis = drivers(ratings(n=500), "overall", NAMES, replicates=200)
+        table = driver_map(analysis).set_index("driver")
+        important = table["estimate"] > table["estimate"].mean()
+        high = table["performance"] > table["performance"].mean()
+        words = {
+            (True, False): "fix first",
+            (True, True): "keep up",
+            (False, False): "fix later",
+            (False, True): "leave",
+        }
+        assert table["quadrant"].tolist() == [
+            words[key] for key in zip(important, high, strict=True)
+        ]
+        assert table["fix_first"].between(0, 1).all()
+
+    def test_declared_cuts_are_kept(self):
+        analysis = drivers(ratings(n=500), "overall", NAMES, replicates=100)
+        table = driver_map(analysis, importance_cut=0.0, performance_cut=5.0)
+        assert (table["quadrant"] == "fix first").all()
+        assert (table["verdict"] == "fix first").all()
+
+    def test_what_if_is_reach_times_coefficient_times_change(self):
+        analysis = drivers(ratings(n=800, use=0.7), "overall", NAMES, replicates=100)
+        row = what_if(analysis, change={"food": 0.5}).iloc[0]
+        driver = analysis.table.set_index("driver").loc["food"]
+        assert row["estimate"] == pytest.approx(driver["reach"] * driver["coefficient"] * 0.5)
+        assert row["ci_low"] < row["estimate"] < row["ci_high"]
+        assert "not the effect of a change" in row["note"]
+
+    def test_a_change_past_the_scale_is_said(self):
+        analysis = drivers(ratings(), "overall", NAMES, interval=None)
+        assert what_if(analysis, change=4.0)["note"].str.contains("highest rating").all()
+
+    def test_an_unknown_driver_is_refused(self):
+        analysis = drivers(ratings(), "overall", NAMES, interval=None)
+        with pytest.raises(ValueError, match="Did you mean 'food'"):
+            what_if(analysis, change={"fod": 1.0})
+
+    def test_a_group_must_be_named(self):
+        analysis = drivers(ratings(n=500), "overall", NAMES, by="terminal", interval=None)
+        with pytest.raises(ValueError, match="`group` must be"):
+            driver_map(analysis)
+        assert len(driver_map(analysis, group="T2")) == 3
+
+
+class TestShape:
+    @pytest.mark.parametrize("cuts", [(2, 4), (3, 5), (1, 4)])
+    def test_an_exactly_straight_effect_has_equal_slopes_under_any_cuts(self, cuts):
+        frame = ratings(n=600, holes=0.0)
+        frame["overall"] = 0.7 * frame["food"] + 0.3 * frame["wifi"] - 0.2 * frame["signs"]
+        table = penalty_reward(
+            frame, "overall", NAMES, cuts=cuts, replicates=20, min_group_size=2
+        ).set_index("driver")
+        assert table.loc["food", ["penalty", "reward"]].tolist() == pytest.approx([0.7, 0.7])
+        assert table.loc["signs", ["penalty", "reward"]].tolist() == pytest.approx([-0.2, -0.2])
+        assert set(table["shape"]) == {"performance"}
+
+    def test_planted_bends_are_found(self):
+        frame = ratings(n=3000)
+        noise = np.random.default_rng(1).normal(size=3000) * 0.5
+        frame["overall"] = (
+            np.minimum(frame["food"], 3)
+            + np.maximum(frame["wifi"], 3)
+            + 0.4 * frame["signs"]
+            + noise
+        )
+        table = penalty_reward(frame, "overall", NAMES, cuts=(2, 4), replicates=100)
+        assert table["shape"].tolist() == ["basic", "excitement", "performance"]
+        assert (table["excitement"] + table["basic"] + table["performance"]).tolist() == [1, 1, 1]
+
+    def test_a_small_cell_gets_no_class(self):
+        frame = ratings(n=400)
+        frame["food"] = frame["food"].clip(lower=3)
+        table = penalty_reward(frame, "overall", NAMES, cuts=(2, 4), replicates=20)
+        assert table.set_index("driver").loc["food", "shape"] == "too few answers"
+        assert table.set_index("driver").loc["food", "n_low"] == 0
+
+    def test_holes_in_other_drivers_do_not_bend_a_straight_effect(self):
+        frame = ratings(n=4000, holes=0.25)
+        clean = ratings(n=4000, holes=0.0)
+        frame["overall"] = 0.5 * clean["food"] + 0.5 * clean["wifi"] + 0.1 * clean["signs"]
+        table = penalty_reward(frame, "overall", NAMES, cuts=(2, 4), replicates=30)
+        assert table.set_index("driver").loc["food", "penalty"] == pytest.approx(0.5, abs=0.06)
+        assert table.set_index("driver").loc["food", "reward"] == pytest.approx(0.5, abs=0.06)
+
+    def test_cuts_out_of_order_are_refused(self):
+        with pytest.raises(ValueError, match="low below high"):
+            penalty_reward(ratings(), "overall", NAMES, cuts=(4, 2))
+
+
+class TestAirport:
+    def test_the_survey_of_2017_whole(self, sfo):
+        answers = sfo.read(period="2017")
+        analysis = drivers(answers, "overall", sfo.touchpoints, interval=None, **sfo.design)
+        assert (analysis.n, analysis.n_total, len(analysis.table)) == (2688, 2831, 23)
+        used = analysis.rows_used.set_index("treatment")
+        assert used.loc["complete", "n"] == 356
+        assert "1,150 patterns" in used.loc["em", "note"]
+        assert analysis.df == 209

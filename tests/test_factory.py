@@ -1,0 +1,488 @@
+"""Many reports with one command: which, side by side, unchanged ones left, what changed."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from click.testing import CliRunner
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from cxlab import load_study
+from cxlab.cli import main
+from cxlab.report.build import About, Job, make_report, used_parameters
+from cxlab.report.changes import read_changes
+from cxlab.report.exports.pdf import find_browser
+from cxlab.report.factory import make_reports
+from cxlab.report.fingerprint import fingerprint
+from cxlab.report.matrix import Request, plan_reports
+from cxlab.report.needs import read_needs, unmet
+from cxlab.report.notebooks import safe_name
+from cxlab.report.plan import read_plan
+from cxlab.report.runs import run_reports, run_requests
+from cxlab.report.verify import compare_tables, verify_report
+
+PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
+READ = """from cxlab import load_study, show
+import pandas as pd
+answers = load_study(study).read(period=period, where=where)"""
+COUNT = 'show(pd.DataFrame({"group": ["all"], "n": [len(answers)], "mean": [answers["overall"].mean()]}), name="counts")'
+OUTCOMES = """show(pd.DataFrame({"label": ["Overall"], "metric": ["mean"], "n": [len(answers)],
+    "estimate": [answers["overall"].mean()], "ci_low": [1.0], "ci_high": [9.0], "unit": ["score"]}), name="outcomes")"""
+
+
+def changes(**columns):
+    row = {"label": "NPS", "period": "2025-Q4", "before": "2025-Q3", "estimate": -8.0, "ci_low": -12.0,
+           "ci_high": -4.0, "p_adjusted": 0.001, "unit": "points", "sentence": "NPS fell by 8 points."}  # fmt: skip
+    return f'show(pd.DataFrame([{row | columns!r}]), name="changes")'
+
+
+def write_notebook(folder, *cells, name="9-trial", needs=None, parameters=PARAMETERS):
+    book = new_notebook(
+        cells=[
+            new_markdown_cell("# A trial\n\nTwo sentences."),
+            new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+            *(new_code_cell(source) for source in (READ, *cells)),
+        ]
+    )
+    if needs is not None:
+        book.metadata["cxlab"] = {"needs": needs}
+    path = Path(folder) / f"{name}.ipynb"
+    nbformat.write(book, path)
+    return path
+
+
+def command(*arguments):
+    return CliRunner().invoke(main, ["report", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory):
+    """2 periods × 3 segments × 3 notebooks, of which one fails and one is never met."""
+    folder = tmp_path_factory.mktemp("matrix")
+    notebooks = [
+        write_notebook(folder, COUNT, OUTCOMES, name="7-good"),
+        write_notebook(folder, "1 / 0", name="8-bad"),
+        write_notebook(folder, COUNT, name="9-unmet", needs=["metric:nps", "periods>=99"]),
+    ]
+    arguments = ["demo", "--period", "2025-Q3", "--period", "2025-Q4", "--each", "segment",
+                 "--output", folder / "reports", "--jobs", "2"]  # fmt: skip
+    for path in notebooks:
+        arguments += ["--notebook", path]
+    return folder, arguments, command(*arguments)
+
+
+class TestMatrix:
+    def test_exit_code_says_how_many_failed(self, matrix):
+        assert matrix[2].exit_code == 6
+
+    def test_every_group_of_every_period_has_its_report(self, matrix):
+        made = {p.parent.parent.relative_to(matrix[0] / "reports/demo").as_posix()
+                for p in matrix[0].glob("reports/demo/*/*/7-good/7-good.html")}  # fmt: skip
+        assert made == {f"{period}/segment-{segment}" for period in ("2025-Q3", "2025-Q4")
+                        for segment in ("Business", "Leisure", "Family")}  # fmt: skip
+
+    def test_reports_are_of_their_own_group(self, matrix):
+        study = load_study("demo")
+        for segment in ("Business", "Leisure", "Family"):
+            path = matrix[0] / f"reports/demo/2025-Q4/segment-{segment}/7-good/tables/counts.json"
+            expected = study.read(period="2025-Q4", where={"segment": segment})
+            (row,) = json.loads(path.read_text())
+            assert row["n"] == len(expected)
+            assert row["mean"] == expected["overall"].mean()
+
+    def test_states_and_what_was_left_out_are_said(self, matrix):
+        output = matrix[2].output
+        assert output.count("failed: 8-bad failed in cell 4: ZeroDivisionError") == 6
+        assert "left out: 9-unmet: demo 2025-Q4 lacks periods>=99" in output
+        assert "6 made, 0 unchanged, 6 failed, 2 left out" in output
+
+    def test_index_has_headlines_over_the_periods_and_failures(self, matrix):
+        index = (matrix[0] / "reports/index.html").read_text()
+        soup = BeautifulSoup(index, "html.parser")
+        assert len(soup.find_all("svg", role="img")) == 3
+        assert "2025-Q3" in soup.svg["aria-label"]
+        assert len(soup.select("td .failed")) == 6
+        for link in soup.main.find_all("a"):
+            assert (matrix[0] / "reports" / link["href"]).exists()
+
+    def test_second_run_makes_only_what_failed(self, matrix):
+        page = matrix[0] / "reports/demo/2025-Q4/segment-Family/7-good/7-good.html"
+        before = page.stat().st_mtime_ns
+        again = command(*matrix[1])
+        assert "0 made, 6 unchanged, 6 failed" in again.output
+        assert page.stat().st_mtime_ns == before
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """One report, made once, and the request for it."""
+    folder = tmp_path_factory.mktemp("single")
+    path = write_notebook(folder, COUNT, changes())
+    request = Request(study="demo", periods=["2025-Q4"], notebooks=[str(path)])
+    run = run_requests([request], output=folder / "reports")
+    assert not run.failures
+    return folder, path, request, run
+
+
+class TestUnchanged:
+    def test_unchanged_is_left_and_force_makes_it(self, single):
+        folder, _, request, _ = single
+        assert run_requests([request], output=folder / "reports").outcomes[0].state == "unchanged"
+        forced = run_requests([request], output=folder / "reports", force=True)
+        assert forced.outcomes[0].state == "made"
+
+    def test_fingerprint_sees_notebook_parameters_and_data(self, single, tmp_path):
+        _, path, _, _ = single
+        data = tmp_path / "answers.csv"
+        data.write_text("1")
+        marks = [fingerprint(path, {"a": 1}, [data]), fingerprint(path, {"a": 2}, [data])]
+        data.write_text("2")
+        marks.append(fingerprint(path, {"a": 1}, [data]))
+        other = write_notebook(tmp_path, "1")
+        marks.append(fingerprint(other, {"a": 1}, [data]))
+        assert len(set(marks)) == 4
+
+    def test_a_lost_page_is_made_again(self, single):
+        folder, _, request, run = single
+        run.pages[0].unlink()
+        again = run_requests([request], output=folder / "reports")
+        assert again.outcomes[0].state == "made"
+        assert again.pages[0].exists()
+
+    def test_a_further_format_needs_no_new_run(self, single):
+        folder, _, request, run = single
+        executed = run.pages[0].with_suffix(".ipynb").stat().st_mtime_ns
+        wanted = Request(**{**vars(request), "formats": ["xlsx"]})
+        again = run_requests([wanted], output=folder / "reports")
+        assert again.outcomes[0].state == "unchanged"
+        assert run.pages[0].with_suffix(".ipynb").stat().st_mtime_ns == executed
+        assert run.pages[0].with_suffix(".xlsx").exists()
+        assert "9-trial.xlsx" in run.pages[0].read_text()
+
+
+class TestPlan:
+    def test_small_groups_get_no_report(self, tmp_path):
+        study = load_study("demo")
+        answers = study.read(period="2025-Q4")
+        sizes = answers.groupby(study.segments[:2], observed=True).size()
+        path = write_notebook(tmp_path, COUNT)
+        request = Request("demo", ["2025-Q4"], each=study.segments[:2], notebooks=[str(path)])
+        plan = plan_reports(request, tmp_path)
+        smallest = study.definition.min_group_size
+        assert len(plan.jobs) == (sizes >= smallest).sum()
+        assert all("fewer than 10 answers" in line for line in plan.left_out)
+        assert len(plan.left_out) == (sizes < smallest).sum()
+
+    def test_latest_is_the_last_period_and_all_periods_is_each(self, tmp_path):
+        path = str(write_notebook(tmp_path, COUNT))
+        latest = plan_reports(Request("demo", ["latest"], notebooks=[path]), tmp_path)
+        assert [job.about.period for job in latest.jobs] == load_study("demo").periods[-1:]
+        every = plan_reports(Request("demo", all_periods=True, notebooks=[path]), tmp_path)
+        assert [job.about.period for job in every.jobs] == load_study("demo").periods
+
+    def test_groups_that_differ_by_a_sign_only_have_folders_of_their_own(self):
+        assert (
+            len({safe_name(text) for text in ("a/b", "a b", "a-b", "a&b", "x" * 90, "x" * 91)}) == 6
+        )
+
+    def test_needs_are_met_by_role_metric_table_and_periods(self):
+        demo = load_study("demo")
+        met = [
+            "outcome",
+            "role:touchpoint",
+            "metric:nps",
+            "role:nps",
+            "table:transactional",
+            "periods>=2",
+        ]
+        assert unmet(met, demo, "2025-Q4") == []
+        assert unmet(["table:panel", "periods>=99"], demo, None) == ["table:panel", "periods>=99"]
+
+    def test_airport_has_no_nps_before_2017(self, sfo):
+        assert unmet(["metric:nps"], sfo, "2016") == ["metric:nps"]
+        assert unmet(["metric:nps"], sfo, "2017") == []
+
+    def test_misspelt_need_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="Did you mean 'touchpoint'"):
+            read_needs(write_notebook(tmp_path, needs=["touchpont"]))
+
+    def test_nothing_to_make_is_said(self, tmp_path):
+        path = write_notebook(tmp_path, needs=["periods>=99"])
+        with pytest.raises(ValueError, match="at least one report to make; 9-trial: demo lacks"):
+            plan_reports(Request("demo", notebooks=[str(path)]), tmp_path)
+
+    def test_plan_file_is_read(self, tmp_path):
+        plan = tmp_path / "reports.toml"
+        plan.write_text(
+            '[[reports]]\nstudy = "demo"\nperiods = "latest"\neach = ["segment"]\nto = ["xlsx"]\n'
+            'where = { home_region = "West" }\n[reports.set]\nseed = 7\n[[reports]]\nstudy = "demo"\nperiods = "all"\n'
+        )
+        first, second = read_plan(plan)
+        assert first == Request(
+            "demo",
+            ["latest"],
+            False,
+            ["segment"],
+            {"home_region": "West"},
+            [],
+            {"seed": "7"},
+            ["xlsx"],
+        )
+        assert second.all_periods
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [("", "at least one"), ("[[report]]\nstudy='demo'", "Did you mean 'reports'"),
+         ("[[reports]]\nperiods='all'", "entry 1: `study` must be"), ("[[reports", "valid TOML"),
+         ("[[reports]]\nstudy='demo'\nperiod='x'", "Did you mean 'periods'"),
+         ("[[reports]]\nstudy='demo'\neach=[1.5]", "`each` must be text"),
+         ("[[reports]]\nstudy='demo'\nwhere=3", "`where` must be a table")],
+    )  # fmt: skip
+    def test_a_wrong_plan_is_refused_by_entry(self, text, message, tmp_path):
+        (tmp_path / "reports.toml").write_text(text)
+        with pytest.raises(ValueError, match=re.escape(message)):
+            read_plan(tmp_path / "reports.toml")
+
+    def test_plan_runs_as_one_command(self, tmp_path):
+        path = write_notebook(tmp_path, COUNT)
+        (tmp_path / "reports.toml").write_text(
+            f'[[reports]]\nstudy = "demo"\nperiods = "latest"\nnotebooks = ["{path}"]'
+        )
+        result = command("--plan", tmp_path / "reports.toml", "--output", tmp_path / "out")
+        assert result.exit_code == 0
+        assert "1 made" in result.output
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [(["demo", "--each", "segmnt"], "Did you mean 'segment'"), (["demo", "--to", "xls"], "Did you mean 'xlsx'"),
+         ([], "`STUDY` or `--plan` must be given"), (["demo", "--plan", "x"], "only one of them"),
+         (["--plan", "nowhere.toml"], "`plan` must be a file"),
+         (["demo", "--period", "2025-Q4", "--where", "customer_id=C00086"], "at least 10 answers")],
+    )  # fmt: skip
+    def test_a_mistake_gets_one_sentence(self, arguments, message, tmp_path):
+        result = command(*arguments, "--output", tmp_path / "out")
+        assert result.exit_code == 2
+        assert message in re.sub(r"\s+", " ", result.output)
+        assert not (tmp_path / "out").exists()
+
+
+class TestChanges:
+    def test_are_in_the_file_the_page_and_the_index(self, single):
+        folder, _, _, run = single
+        (change,) = json.loads((run.pages[0].parent / "changes.json").read_text())
+        assert change["significant"]
+        assert change["drop"]
+        for page in (run.pages[0], folder / "reports/index.html"):
+            lines = BeautifulSoup(page.read_text(), "html.parser").select("ul.changes li")
+            assert [line.get_text() for line in lines] == ["NPS fell by 8 points."]
+
+    @pytest.mark.parametrize(
+        ("columns", "significant", "drop"),
+        [({}, True, True), ({"p_adjusted": 0.2}, False, False),
+         ({"estimate": 8.0, "ci_low": 4.0, "ci_high": 12.0}, True, False), ({"drop": False}, True, False),
+         ({"estimate": 8.0, "ci_low": 4.0, "ci_high": 12.0, "drop": True}, True, True),
+         ({"estimate": None, "ci_low": None, "ci_high": None, "p_adjusted": None}, False, False)],
+    )  # fmt: skip
+    def test_are_judged_by_rate_and_interval(self, columns, significant, drop, tmp_path):
+        row = {"label": "<b>", "period": "2", "before": "1", "estimate": -8.0, "ci_low": -12.0, "ci_high": -4.0,
+               "p_adjusted": 0.001, "unit": "points", "sentence": None}  # fmt: skip
+        (tmp_path / "tables").mkdir()
+        (tmp_path / "tables/changes.json").write_text(json.dumps([row | columns]))
+        (change,) = read_changes(tmp_path)
+        assert (change["significant"], change["drop"]) == (significant, drop)
+        assert change["sentence"].startswith("<b>: ")
+
+    def test_fail_on_drop_has_an_exit_code_of_its_own(self, single):
+        folder, path, _, _ = single
+        arguments = [
+            "demo",
+            "--period",
+            "2025-Q4",
+            "--notebook",
+            path,
+            "--output",
+            folder / "reports",
+        ]
+        assert command(*arguments).exit_code == 0
+        result = command(*arguments, "--fail-on-drop")
+        assert result.exit_code == 120
+        assert "drop: NPS fell by 8 points." in result.output
+
+
+class TestVerify:
+    @pytest.fixture
+    def study(self, tmp_path):
+        """A copy of the demo study whose data may be changed."""
+        source = load_study("demo").path.parent
+        folder = tmp_path / "mine"
+        folder.mkdir()
+        for path in source.iterdir():
+            if path.is_file():
+                (folder / path.name).write_bytes(path.read_bytes())
+        return folder
+
+    def test_same_report_comes_out_the_same(self, single):
+        _, _, _, run = single
+        found = verify_report(run.pages[0].parent)
+        assert found.same, str(found)
+        assert "every table came out the same" in run.pages[0].read_text()
+
+    def test_a_changed_digit_is_named_by_table_and_cell(self, study, tmp_path):
+        path = write_notebook(tmp_path, COUNT)
+        run = run_reports(
+            str(study / "study.toml"),
+            period="2025-Q4",
+            notebooks=[str(path)],
+            output=tmp_path / "out",
+        )
+        data = study / "relationship.csv"
+        answers = load_study(study / "study.toml").read()
+        chosen = answers[(answers["period"] == "2025-Q4") & (answers["overall"] == 7)].iloc[0]
+        lines = data.read_text().splitlines(keepends=True)
+        columns = lines[0].rstrip("\n").split(",")
+        for number, line in enumerate(lines):
+            cells = line.rstrip("\n").split(",")
+            if cells[columns.index("response_id")] == str(chosen["response_id"]):
+                cells[columns.index("overall")] = "8"
+                lines[number] = ",".join(cells) + "\n"
+        data.write_text("".join(lines))
+        result = CliRunner().invoke(main, ["verify", str(run.pages[0].parent)])
+        assert result.exit_code == 1
+        assert "input relationship.csv has changed" in result.output
+        assert "differs: table counts, row 1 (all), column mean: was " in result.output
+        assert "column n" not in result.output
+
+    def test_tables_are_compared_cell_by_cell(self):
+        old = [{"group": "a", "x": 1.0, "n": 1}, {"group": "b", "x": None, "n": 2}]
+        assert list(compare_tables(old, old, "t")) == []
+        near = [{**old[0], "x": 1.0 + 1e-12}, old[1]]
+        assert len(list(compare_tables(old, near, "t"))) == 1
+        assert list(compare_tables(old, near, "t", exact=False)) == []
+        assert list(compare_tables(old, old[:1], "t")) == ["table t: had 2 rows, has 1"]
+        assert "had columns group, x, n; has group" in next(
+            compare_tables(old, [{"group": "a"}] * 2, "t")
+        )
+
+    def test_a_folder_without_a_report_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="`folder` must hold a report"):
+            verify_report(tmp_path)
+
+
+EVIL = [
+    '=HYPERLINK("http://example.org")',
+    "+1+1",
+    "-2+3",
+    "@SUM(1)",
+    "http://example.org",
+    "<script>",
+    "{=1}",
+]
+
+
+@pytest.fixture(scope="module")
+def workbook(tmp_path_factory):
+    """Tables whose texts would be formulas and links."""
+    folder = tmp_path_factory.mktemp("workbook")
+    evil = f'show(pd.DataFrame({{"group": {EVIL!r}, "estimate": [1.5, None, 3, 4, 5, 6, 7]}}), name="evil")'
+    empty = 'show(pd.DataFrame({"group": [], "n": []}), name="no-rows")'
+    path = write_notebook(folder, evil, empty)
+    about = About(title="=1+1", line="@evil", selection="=cmd()")
+    job = Job(path, folder / "out", used_parameters(path, {"study": "demo"}), about, ("xlsx",))
+    make_report(job)
+    with zipfile.ZipFile(folder / "out" / "9-trial.xlsx") as book:
+        yield book
+
+
+class TestWorkbook:
+    def test_has_a_sheet_for_every_table(self, workbook):
+        names = re.findall(r'<sheet name="([^"]+)"', workbook.read("xl/workbook.xml").decode())
+        assert names == ["about", "evil", "no-rows"]
+
+    def test_nothing_from_the_data_is_a_formula_or_a_link(self, workbook):
+        for name in workbook.namelist():
+            text = workbook.read(name).decode(errors="replace")
+            assert "<f>" not in text, name
+            assert "hyperlink" not in text.lower() or name == "xl/sharedStrings.xml"
+        shared = BeautifulSoup(workbook.read("xl/sharedStrings.xml"), "html.parser")
+        assert set(EVIL) <= {item.get_text() for item in shared.find_all("t")}
+
+    def test_numbers_are_numbers_and_hidden_cells_are_empty(self, workbook):
+        sheet = workbook.read("xl/worksheets/sheet2.xml").decode()
+        assert '<c r="B2"><v>1.5</v></c>' in sheet
+        assert 'r="B3"' not in sheet
+
+
+TINY = """
+[study]
+name = "tiny"
+title = "Tiny"
+[scales.likelihood]
+range = [0, 10]
+bins = { detractors = [0, 6], passives = [7, 8], promoters = [9, 10] }
+metrics = ["nps"]
+[tables.answers]
+file = "tiny.csv"
+[tables.answers.columns.s]
+role = "outcome"
+scale = "likelihood"
+[tables.answers.columns.kind]
+role = "segment"
+"""
+HIDDEN = """from cxlab import scorecard
+survey = load_study(study)
+show(scorecard(answers, survey.metrics("outcome"), by=survey.segments), name="by-segment")"""
+
+
+def test_groups_that_are_hidden_are_hidden_in_every_export(tmp_path):
+    lines = ["9,a"] * 120 + ["3,a"] * 80 + ["9,b"] * 6 + ["9,c"] * 50 + ["2,c"] * 30
+    (tmp_path / "tiny.csv").write_text("s,kind\n" + "\n".join(lines) + "\n")
+    (tmp_path / "study.toml").write_text(TINY)
+    path = write_notebook(tmp_path, HIDDEN)
+    formats = ["xlsx", "pdf"] if find_browser() else ["xlsx"]
+    run = run_reports(
+        str(tmp_path / "study.toml"),
+        notebooks=[str(path)],
+        formats=formats,
+        output=tmp_path / "out",
+    )
+    folder = run.pages[0].parent
+    rows = json.loads((folder / "tables/by-segment.json").read_text())
+    hidden = [number for number, row in enumerate(rows) if row["group"] in ("b", "c")]
+    with zipfile.ZipFile(folder / "9-trial.xlsx") as book:
+        sheet = book.read("xl/worksheets/sheet2.xml").decode()
+    columns = list(rows[0])
+    for number in hidden:
+        for column in ("n", "estimate", "ci_low", "ci_high", "unweighted", "n_missing"):
+            assert rows[number][column] is None
+            cell = f"{chr(ord('A') + columns.index(column))}{number + 2}"
+            assert f'r="{cell}"' not in sheet
+    if "pdf" in formats:
+        assert (folder / "9-trial.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_each_leaves_the_small_group_out(tmp_path):
+    (tmp_path / "tiny.csv").write_text("s,kind\n" + "9,a\n" * 20 + "9,b\n" * 6)
+    (tmp_path / "study.toml").write_text(TINY)
+    path = write_notebook(tmp_path, HIDDEN)
+    request = Request(str(tmp_path / "study.toml"), each=["kind"], notebooks=[str(path)])
+    plan = plan_reports(request, tmp_path)
+    assert [job.about.selection for job in plan.jobs] == ["kind = a"]
+    assert plan.left_out == ["kind = b: fewer than 10 answers"]
+
+
+def test_pdf_without_chromium_is_said_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = command("demo", "--to", "pdf", "--output", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "pdf needs Chromium; none was found" in result.output
+
+
+def test_dask_that_is_not_there_is_said(tmp_path):
+    path = write_notebook(tmp_path, COUNT)
+    job = Job(path, tmp_path / "out", used_parameters(path, {}), About())
+    with pytest.raises(ValueError, match=r"Dask is not installed|must be the address of a Dask"):
+        make_reports([job], backend="dask")

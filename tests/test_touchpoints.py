@@ -1,0 +1,690 @@
+"""Each touchpoint's score against the overall experience: table, ranks and comparisons."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from cxlab.stats.association import (
+    em_correlations,
+    joint_counts,
+    joint_model,
+    pair_estimates,
+    pearson,
+)
+from cxlab.stats.inference import adjust_p_values
+from cxlab.stats.touchpoints import (
+    OCCASIONS,
+    masking,
+    touchpoint_correlations,
+    touchpoint_scores,
+    visitors,
+)
+from cxlab.stats.touchpoints.ranking import (
+    MOST_RESAMPLED,
+    _pearson_replicates,
+    place_touchpoints,
+    replicate_coefficients,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+
+#: R prints seventeen digits; its Taylor variance sums in another order.
+R_DIGITS = 1e-8
+#: METHODS prints three decimals.
+THREE_DECIMALS = 0.0005
+#: Rank intervals of 1,000 resamples move by a place with the seed.
+ONE_PLACE = 1
+
+
+def programme(seed: int = 0, n: int = 400, clusters: int = 40) -> pd.DataFrame:
+    """Two outcomes and five touchpoints on 0–10 with holes; `dead` shares only the mood."""
+    generator = np.random.default_rng(seed)
+    cluster = np.arange(n) % clusters
+    mood = generator.normal(size=n) * 0.7 + generator.normal(size=clusters)[cluster] * 0.3
+    names = ["booking", "shops", "wifi", "staff", "dead"]
+    felt = {name: generator.normal(size=n) for name in names}
+    overall = 0.9 * felt["staff"] + 0.5 * felt["shops"] + 0.3 * felt["booking"] + mood
+    recommend = 0.9 * felt["booking"] + 0.4 * felt["staff"] + mood
+
+    def rate(latent, noise=0.6):
+        latent = latent + generator.normal(size=n) * noise
+        return np.clip(np.round(7 + 2 * latent), 0, 10)
+
+    frame = pd.DataFrame({"overall": rate(overall), "recommend": rate(recommend)})
+    for name in names:
+        frame[name] = rate(felt[name] + mood)
+        frame[f"{name}_missing"] = None
+    for name, share in {"shops": 0.4, "wifi": 0.6}.items():
+        never = generator.random(n) < share
+        frame.loc[never, name] = np.nan
+        frame[f"{name}_missing"] = np.where(never, "never used", None)
+    frame.loc[:9, "booking"] = np.nan
+    frame.loc[:9, "booking_missing"] = "no answer"
+    frame["flight"], frame["weight"] = cluster, generator.uniform(0.5, 2, n)
+    return frame
+
+
+TOUCHPOINTS = ["booking", "shops", "wifi", "staff", "dead"]
+OUTCOMES = ["overall", "recommend"]
+
+
+@pytest.fixture(scope="module")
+def data() -> pd.DataFrame:
+    return programme()
+
+
+@pytest.fixture(scope="module")
+def result(data):
+    return touchpoint_correlations(
+        data, OUTCOMES, TOUCHPOINTS, occasion="A", scale=(0, 10), top_box=(9, 10), cluster="flight"
+    )
+
+
+# the table
+
+
+def test_each_pair_stands_on_its_own_rows(data, result):
+    for row in result.table.itertuples():
+        both = data[[row.touchpoint, row.outcome]].dropna()
+        assert row.n == len(both)
+        assert row.estimate == pytest.approx(both.corr().iloc[0, 1])
+        assert row.spearman == pytest.approx(both.corr(method="spearman").iloc[0, 1])
+        assert row.tau_b == pytest.approx(both.corr(method="kendall").iloc[0, 1])
+
+
+def test_users_raters_and_pairs_are_told_apart(result):
+    row = result.table.set_index(["touchpoint", "outcome"]).loc[("booking", "overall")]
+    assert (row["n_used"], row["n_rated"], row["n"]) == (400, 390, 390)
+    shops = result.table.set_index(["touchpoint", "outcome"]).loc[("shops", "overall")]
+    assert shops["n_used"] == shops["n_rated"] < 400
+    assert result.n_missing["n_missing"].tolist() == (result.n_rows - result.table["n"]).tolist()
+
+
+def test_labels_come_first_and_then_the_standard_columns(result):
+    standard = ["n", "estimate", "se", "ci_low", "ci_high"]
+    assert list(result.table.columns[:8]) == ["touchpoint", "outcome", "occasion", *standard]
+    assert list(result.coefficients.columns[:4]) == [
+        "touchpoint",
+        "outcome",
+        "occasion",
+        "coefficient",
+    ]
+
+
+def test_false_discoveries_are_controlled_within_a_coefficient_and_an_outcome(result):
+    family = result.coefficients.query("coefficient == 'spearman' and outcome == 'recommend'")
+    expected = adjust_p_values(family["p_value"])
+    assert family["p_adjusted"].to_numpy() == pytest.approx(expected)
+    assert "Benjamini–Hochberg over 5 touchpoints × one outcome" in result.family
+
+
+def test_partial_coefficients_are_those_of_the_joint_model(data, result):
+    counts = joint_counts(data, TOUCHPOINTS, "overall", cluster="flight")
+    columns = ["overall", *TOUCHPOINTS]
+    fitted = em_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
+    model = joint_model(fitted, counts.units)
+    found = result.coefficients.query("coefficient == 'partial' and outcome == 'overall'")
+    assert found["estimate"].to_numpy() == pytest.approx(model.partial)
+    assert result.halo.loc[0, "estimate"] == pytest.approx(model.r_squared)
+    assert result.halo.loc[0, "unexplained"] == pytest.approx(1 - model.r_squared)
+
+
+def test_worked_story_is_never_filled_with_zeros(golden_scores):
+    case = golden_scores["seed.electronics_outlet"]
+    scores = case["inputs"]["scores"]
+    data = pd.DataFrame({"score": list(scores.values())})
+    table = touchpoint_scores(data, "score")
+    assert table.loc[0, "estimate"] == pytest.approx(case["expected"]["mean"])
+    assert table.loc[0, "n"] == case["expected"]["n_scored"]
+
+
+def test_floor_ceiling_and_top_box_by_hand():
+    data = pd.DataFrame({"shops": [1, 5, 5, 4, None], "w": [1, 1, 1, 1, 9.0]})
+    row = touchpoint_scores(data, "shops", scale=(1, 5), top_box=(4, 5), weights="w").iloc[0]
+    assert (row["floor"], row["ceiling"], row["top_box"]) == (25, 50, 75)
+    assert row["top_box_low"] < 75 < row["top_box_high"]
+
+
+def test_swapping_the_order_of_columns_changes_no_number(data, result):
+    other = touchpoint_correlations(
+        data,
+        OUTCOMES[::-1],
+        TOUCHPOINTS[::-1],
+        occasion="A",
+        scale=(0, 10),
+        top_box=(9, 10),
+        cluster="flight",
+    )
+    keys = ["touchpoint", "outcome"]
+    numbers = ["n", "estimate", "se", "partial", "polychoric", "rank", "mean"]
+    one = result.table.set_index(keys).sort_index()[numbers].astype(float)
+    two = other.table.set_index(keys).sort_index()[numbers].astype(float)
+    pd.testing.assert_frame_equal(one, two, rtol=1e-7)
+
+
+def test_a_linear_change_of_the_scale_changes_no_coefficient(data, result):
+    changed = data.assign(shops=data["shops"] * 10 + 3, overall=data["overall"] / 2)
+    other = touchpoint_correlations(
+        changed, OUTCOMES, TOUCHPOINTS, occasion="A", cluster="flight", missing="pairwise"
+    )
+    assert other.table["estimate"].to_numpy() == pytest.approx(result.table["estimate"].to_numpy())
+    assert other.table["se"].to_numpy() == pytest.approx(result.table["se"].to_numpy())
+
+
+def test_same_seed_gives_the_same_digits(data, result):
+    again = touchpoint_correlations(
+        data, OUTCOMES, TOUCHPOINTS, occasion="A", scale=(0, 10), top_box=(9, 10), cluster="flight"
+    )
+    pd.testing.assert_frame_equal(again.table, result.table)
+
+
+def test_polars_gives_the_same_table(data, result):
+    frame = pl.from_pandas(data)
+    other = touchpoint_correlations(
+        frame, OUTCOMES, TOUCHPOINTS, occasion="A", scale=(0, 10), top_box=(9, 10), cluster="flight"
+    )
+    pd.testing.assert_frame_equal(other.table, result.table, rtol=1e-9)
+
+
+def test_data_too_large_for_rows_give_the_same_table(data, monkeypatch):
+    from cxlab.stats.touchpoints import fitting
+
+    def in_the_engine(*arguments, **keywords):
+        return joint_counts(*arguments, most_row_cells=0, **keywords)
+
+    small = touchpoint_correlations(data, OUTCOMES, TOUCHPOINTS, occasion="A")
+    monkeypatch.setattr(fitting, "joint_counts", in_the_engine)
+    large = touchpoint_correlations(data, OUTCOMES, TOUCHPOINTS, occasion="A")
+    numbers = ["n", "estimate", "se", "ci_low", "ci_high", "spearman", "tau_b", "sd", "mean"]
+    pd.testing.assert_frame_equal(large.table[numbers], small.table[numbers], rtol=1e-7)
+    # EM from the engine's sums, without an interval and saying so
+    assert large.table["partial"].to_numpy() == pytest.approx(
+        small.table["partial"].to_numpy(), abs=1e-6
+    )
+    partial = large.coefficients.query("coefficient == 'partial'")
+    assert (partial["note"] == "no interval in data of this size").all()
+    assert large.compare()["se"].to_numpy() == pytest.approx(small.compare()["se"].to_numpy())
+    assert "normal limit" in large.rank_method
+
+
+def test_the_jackknife_is_an_alternative_with_its_own_degrees_of_freedom(data, result):
+    other = touchpoint_correlations(
+        data, "overall", TOUCHPOINTS, occasion="A", cluster="flight", variance="jackknife"
+    )
+    ratio = other.table["se"] / result.table["se"][:5].to_numpy()
+    assert ratio.between(0.8, 1.25).all()
+    assert (other.coefficients.query("coefficient == 'tau_b'")["df"] == 39).all()
+
+
+# the occasion
+
+
+def test_the_occasion_must_be_declared():
+    with pytest.raises(TypeError, match="occasion"):
+        touchpoint_correlations(programme(), "overall", "shops")
+    with pytest.raises(ValueError, match=r"`occasion` must be .* got 'same'.*A \(same survey\)"):
+        touchpoint_correlations(programme(), "overall", "shops", occasion="same")
+
+
+@pytest.mark.parametrize("code", OCCASIONS)
+def test_the_occasion_is_in_the_result_the_tables_and_the_words(code):
+    found = touchpoint_correlations(
+        programme(n=120), OUTCOMES, ["shops", "staff"], occasion=code, missing="pairwise"
+    )
+    assert found.occasion.code == code
+    for table in (found.table, found.coefficients, found.compare(), found.compare_outcomes()):
+        assert set(table["occasion"]) == {code}
+    assert found.words()[0].startswith(f"Measurement occasion {code}")
+    assert f"occasion {code}" in str(found)
+
+
+def test_words_never_say_that_one_thing_leads_to_another(result):
+    text = " ".join(result.words()).casefold()
+    assert "goes" in text
+    assert not any(word in text for word in ("leads to", "drives", "causes", "impact"))
+
+
+# rows that can't have a coefficient
+
+
+def test_hopeless_touchpoints_keep_their_row_with_the_reason():
+    data = programme(1)
+    data["lounge"] = np.nan
+    data["chapel"] = np.where(np.arange(len(data)) < 2, 8.0, np.nan)
+    data["flat"] = 7.0
+    data["copy"] = data["staff"]
+    names = [*TOUCHPOINTS, "lounge", "chapel", "flat", "copy"]
+    found = touchpoint_correlations(data, OUTCOMES, names, occasion="A", cluster="flight")
+    notes = found.table.query("outcome == 'overall'").set_index("touchpoint")["note"]
+    assert notes["lounge"] == "nobody rated it"
+    assert notes["chapel"] == "only 2 pairs"
+    assert notes["flat"] == "the scores are all the same"
+    partial = found.coefficients.query("coefficient == 'partial' and outcome == 'overall'")
+    reasons = partial.set_index("touchpoint")["note"]
+    assert reasons["copy"] == "the same scores as 'staff'"
+    missing = found.coefficients["estimate"].isna()
+    assert missing.any()
+    assert (found.coefficients.loc[missing, "note"] != "").all()
+    pairs = found.compare(outcome="overall")
+    assert (pairs.loc[pairs["se"].isna(), "note"] != "").all()
+    same = pairs.query("touchpoint == 'staff' and other == 'copy'").iloc[0]
+    assert (same["estimate"], same["p_value"]) == (0, 1)
+    assert same["note"] == "identical scores: no difference to test"
+    assert str(found)
+
+
+def test_a_constant_outcome_is_a_reason_not_a_crash():
+    data = programme(2).assign(overall=9.0)
+    found = touchpoint_correlations(data, "overall", ["shops", "staff"], occasion="B")
+    assert set(found.table["note"]) == {"the outcome is the same for all of them"}
+    assert "No touchpoint could be placed" in found.words()[1]
+
+
+def test_an_exact_copy_of_the_outcome_has_no_spread():
+    data = programme(3)
+    data["same"] = data["overall"]
+    found = touchpoint_correlations(data, "overall", ["same", "shops"], occasion="A")
+    row = found.table.iloc[0]
+    assert (row["estimate"], row["ci_low"], row["ci_high"]) == pytest.approx((1, 1, 1))
+    assert row["note"] == "the scores and the outcome are the same up to scale"
+
+
+def test_one_cluster_gives_estimates_without_intervals():
+    data = programme(4).assign(one=1)
+    found = touchpoint_correlations(
+        data, "overall", ["shops", "staff"], occasion="A", cluster="one"
+    )
+    assert found.table["estimate"].notna().all()
+    assert found.table["ci_low"].isna().all()
+    assert found.table["note"].str.contains("too few clusters").all()
+
+
+def test_three_rows_do_not_crash():
+    data = pd.DataFrame({"overall": [1, 2, 3.0], "a": [1, 3, 2.0], "b": [2, np.nan, 1]})
+    found = touchpoint_correlations(data, "overall", ["a", "b"], occasion="A")
+    assert found.table["note"].tolist()[1] == "only 2 pairs"
+
+
+def test_operational_figures_get_no_polychoric_and_the_reason():
+    data = programme(5)
+    data["wait"] = np.random.default_rng(1).exponential(10, len(data)) - data["staff"]
+    found = touchpoint_correlations(data, "overall", ["wait", "staff"], occasion="D")
+    row = found.coefficients.query("coefficient == 'polychoric' and touchpoint == 'wait'").iloc[0]
+    assert np.isnan(row["estimate"])
+    assert row["note"] == "a quantity, not a rating: too many distinct values"
+
+
+# bad input
+
+
+def test_bad_input_is_refused_by_name(data):
+    def call(**changes):
+        given = {"outcome": "overall", "touchpoints": ["shops", "wifi"], "occasion": "A"}
+        given |= changes
+        return touchpoint_correlations(data, **given)
+
+    with pytest.raises(ValueError, match=r"`touchpoints` must be a column.*Did you mean 'shops'"):
+        call(touchpoints=["shop"])
+    with pytest.raises(ValueError, match="got 'overall' in both"):
+        call(touchpoints=["overall", "shops"])
+    with pytest.raises(ValueError, match="got 'shops' twice"):
+        call(touchpoints=["shops", "shops"])
+    with pytest.raises(ValueError, match="`touchpoints` must be one or more columns; got none"):
+        call(touchpoints=[])
+    with pytest.raises(ValueError, match="`coefficient` must be .* got 'spearmann'.*'spearman'"):
+        call(coefficient="spearmann")
+    with pytest.raises(ValueError, match="`missing` must be"):
+        call(missing="listwise")
+    with pytest.raises(ValueError, match="`variance` must be"):
+        call(variance="bootstrap")
+    with pytest.raises(ValueError, match="`level` must be between 0 and 1"):
+        call(level=95)
+    with pytest.raises(ValueError, match=r"`scale` must hold every rating; got .* off 1 to 5"):
+        call(scale=(1, 5))
+    with pytest.raises(ValueError, match="low below high"):
+        call(scale=(5, 1))
+    with pytest.raises(ValueError, match="`top_box` must be for touchpoints; got 'staff'"):
+        call(top_box={"staff": (9, 10)})
+    with pytest.raises(TypeError, match="column of numbers"):
+        call(touchpoints=["shops_missing"])
+
+
+# ranks
+
+
+def test_places_follow_the_estimates_and_their_intervals_hold_them(result):
+    for _, part in result.table.groupby("outcome"):
+        ordered = part.sort_values("estimate", ascending=False)
+        assert ordered["rank"].tolist() == [1, 2, 3, 4, 5]
+        assert (part["rank_low"] <= part["rank"]).all()
+        assert (part["rank"] <= part["rank_high"]).all()
+
+
+def test_outcomes_with_other_rankings_are_said_to_disagree(result):
+    moved = result.rankings().set_index("touchpoint")
+    # booking was planted to matter for advocacy, staff and shops for satisfaction
+    assert moved.loc["booking", "estimate"] < 0
+    assert moved.loc["shops", "estimate"] > 0
+    assert moved["apart"].any()
+    assert any("changes place" in sentence for sentence in result.words())
+
+
+def test_overlapping_intervals_claim_no_change():
+    data = programme(6, n=60)
+    found = touchpoint_correlations(data, OUTCOMES, ["wifi", "dead"], occasion="A")
+    assert not found.rankings()["apart"].any()
+    assert "No touchpoint is shown to change place between the outcomes." in found.words()
+
+
+def test_replicates_are_the_coefficients_of_the_resampled_rows(data):
+    counts = joint_counts(data, ["shops", "staff"], "overall", weights="weight", cluster="flight")
+    multipliers = np.ones((counts.units.n_units, 2))
+    multipliers[0, 1] = 3
+    found = _pearson_replicates(counts, multipliers)
+    # the first replicate takes every cluster once, the second takes one of them three times
+    first = counts.units.design.row_cluster == 0
+    for column, times in enumerate((np.ones(len(data)), np.where(first, 3, 1))):
+        for place, name in enumerate(("shops", "staff")):
+            known = data[name].notna()
+            weight = (data["weight"] * times)[known]
+            expected = pearson(data.loc[known, name], data.loc[known, "overall"], weight)
+            assert found[column, place] == pytest.approx(expected.estimate)
+
+
+def test_rank_intervals_come_from_draws_as_wide_as_the_standard_errors(data):
+    counts = joint_counts(data, TOUCHPOINTS, "overall", cluster="flight")
+    fit = pair_estimates(counts)
+    for coefficient in ("pearson", "spearman"):
+        drawn = replicate_coefficients(
+            counts,
+            coefficient,
+            fit.table["estimate"].to_numpy(),
+            fit.covariance,
+            replicates=2000,
+            seed=1,
+        )
+        # a bootstrap of 40 clusters against its linear approximation
+        assert drawn.values.std(axis=0) == pytest.approx(fit.table["se"].to_numpy(), rel=0.12)
+
+
+def test_a_touchpoint_lost_in_many_resamples_has_no_place():
+    draws = np.array([[0.5, 0.2, np.nan], [0.4, 0.1, 0.3], [0.6, 0.3, np.nan]])
+    places, ranked = place_touchpoints(np.array([0.5, 0.2, 0.3]), draws, level=0.95)
+    assert places["rank"].isna().tolist() == [False, False, True]
+    assert ranked[:, 0].tolist() == [1, 1, 1]
+
+
+def test_other_coefficients_are_ranked_by_draws_that_know_their_covariance(data):
+    found = touchpoint_correlations(
+        data, "overall", TOUCHPOINTS, occasion="A", cluster="flight", coefficient="spearman"
+    )
+    assert "normal limit" in found.rank_method
+    assert found.table["estimate"].tolist() == found.table["spearman"].tolist()
+    resampled = touchpoint_correlations(
+        data, "overall", TOUCHPOINTS, occasion="A", cluster="flight"
+    )
+    gap = (found.table["rank_high"] - resampled.table["rank_high"]).abs()
+    assert gap.max() <= ONE_PLACE
+    assert MOST_RESAMPLED > 10_000
+
+
+# comparisons
+
+
+def test_difference_of_two_touchpoints_against_r_survey():
+    against_r = json.loads((GOLDEN / "association.json").read_text(encoding="utf-8"))
+    answers = pd.read_csv(GOLDEN / "association.csv")
+    found = touchpoint_correlations(
+        answers,
+        "overall",
+        ["shops", "wifi"],
+        occasion="A",
+        weights="weight",
+        strata="stratum",
+        cluster="cluster",
+    ).compare()
+    estimate, se = against_r["difference_design"]
+    assert found.loc[0, "estimate"] == pytest.approx(estimate, abs=R_DIGITS)
+    assert found.loc[0, "se"] == pytest.approx(se, abs=R_DIGITS)
+    assert found.loc[0, "df"] == 27
+
+
+def test_comparisons_are_adjusted_by_benjamini_yekutieli(result):
+    pairs = result.compare(outcome="overall")
+    assert len(pairs) == 10
+    expected = adjust_p_values(pairs["p_value"], method="by")
+    assert pairs["p_adjusted"].to_numpy() == pytest.approx(expected)
+    told = pairs["reading"] == "told apart"
+    assert told.equals(pairs["p_adjusted"] < 0.05)
+
+
+def test_williams_is_printed_only_where_it_is_valid():
+    data = programme(7)
+    whole = data.assign(wifi=data["wifi"].fillna(5), shops=data["shops"].fillna(5))
+    common = touchpoint_correlations(whole, "overall", ["shops", "wifi", "staff"], occasion="A")
+    pairs = common.compare()
+    assert pairs["williams_p"].notna().all()
+    # both tests see the same data; they part by what they assume
+    assert pairs["williams_p"].to_numpy() == pytest.approx(pairs["p_value"].to_numpy(), abs=0.06)
+    holes = touchpoint_correlations(data, "overall", ["shops", "wifi"], occasion="A").compare()
+    assert holes["williams_p"].isna().all()
+    assert "not rated by the same customers" in holes.loc[0, "williams_note"]
+    design = touchpoint_correlations(
+        whole, "overall", ["shops", "wifi"], occasion="A", cluster="flight"
+    ).compare()
+    assert design.loc[0, "williams_note"] == "not valid: weights, strata or clusters"
+    ranks = common.compare(coefficient="spearman")
+    assert (ranks["williams_note"] == "not valid: it is for Pearson's r").all()
+
+
+def test_williams_of_the_table_is_williams_of_the_three_correlations():
+    data = programme(8)[["overall", "staff", "dead"]]
+    pairs = touchpoint_correlations(data, "overall", ["staff", "dead"], occasion="A").compare()
+    r = data.corr()
+    r12, r13, r23 = r.loc["overall", "staff"], r.loc["overall", "dead"], r.loc["staff", "dead"]
+    determinant = 1 - r12**2 - r13**2 - r23**2 + 2 * r12 * r13 * r23
+    n, mean = len(data), (r12 + r13) / 2
+    t = (r12 - r13) * np.sqrt(
+        (n - 1) * (1 + r23) / (2 * (n - 1) / (n - 3) * determinant + mean**2 * (1 - r23) ** 3)
+    )
+    assert pairs.loc[0, "williams_t"] == pytest.approx(t)
+
+
+def test_comparing_outcomes_uses_their_shared_customers(data, result):
+    found = result.compare_outcomes()
+    fit = result.fits["pearson"]
+    row = found.set_index("touchpoint").loc["staff"]
+    a, b = 3, 8
+    variance = fit.covariance[a, a] + fit.covariance[b, b] - 2 * fit.covariance[a, b]
+    assert row["se"] == pytest.approx(np.sqrt(variance))
+    assert row["se"] < np.sqrt(fit.covariance[a, a] + fit.covariance[b, b])
+
+
+def test_unknown_names_in_a_comparison_are_refused(result):
+    with pytest.raises(ValueError, match="`touchpoints` must be .* got 'shop'"):
+        result.compare(["shop", "wifi"])
+    with pytest.raises(ValueError, match="two or more different ones"):
+        result.compare(["shops", "shops"])
+    with pytest.raises(ValueError, match="`outcome` must be"):
+        result.compare(outcome="satisfaction")
+    with pytest.raises(ValueError, match="`coefficient` must be"):
+        result.matrix("partia")
+    one = touchpoint_correlations(programme(n=80), "overall", ["shops", "wifi"], occasion="A")
+    with pytest.raises(ValueError, match="two or more columns to compare outcomes"):
+        one.rankings()
+
+
+def test_matrix_is_ready_for_a_heat_map(result):
+    wide = result.matrix("partial")
+    assert wide.index.tolist() == TOUCHPOINTS
+    assert wide.columns.tolist() == OUTCOMES
+
+
+# planted truth
+
+
+def test_a_dead_touchpoint_shows_halo_in_one_survey_and_none_on_another_occasion():
+    # P3: `dead` moves nothing; in one sitting its rating shares the mood of the outcome
+    same = programme(9, n=3000)
+    generator = np.random.default_rng(10)
+    apart = same.assign(dead=np.clip(np.round(7 + 2 * generator.normal(size=len(same))), 0, 10))
+    one = touchpoint_correlations(same, "overall", TOUCHPOINTS, occasion="A")
+    other = touchpoint_correlations(apart, "overall", TOUCHPOINTS, occasion="C")
+    assert one.table.set_index("touchpoint").loc["dead", "ci_low"] > 0.2
+    row = other.table.set_index("touchpoint").loc["dead"]
+    assert row["ci_low"] < 0 < row["ci_high"]
+    assert one.halo.loc[0, "sum_r_squared"] > one.halo.loc[0, "estimate"]
+    partial = one.table.set_index("touchpoint")
+    assert partial.loc["dead", "partial"] < partial.loc["dead", "pearson"] / 2
+
+
+def test_structural_non_use_by_segment_leaves_the_users_correlation_alone():
+    # P7: the happier segment never uses the shuttle; among users r is what was planted
+    generator = np.random.default_rng(11)
+    n = 20_000
+    happy = np.repeat([True, False], n // 2)
+    shuttle = generator.normal(size=n)
+    overall = 2 * happy + 0.6 * shuttle + generator.normal(size=n) * 0.8
+    data = pd.DataFrame({"overall": overall, "shuttle": np.where(happy, np.nan, shuttle)})
+    data = (data * 2).round().clip(-6, 10)
+    data["shuttle_missing"] = np.where(happy, "never used", None)
+    found = touchpoint_correlations(data, "overall", "shuttle", occasion="A").table.iloc[0]
+    # grouping into half points costs about .01 of the planted 0.6
+    assert found["estimate"] == pytest.approx(0.6, abs=0.02)
+    assert found["n_used"] == n // 2
+    selection = visitors(data, "overall", "shuttle").iloc[0]
+    assert selection["ci_high"] < -3.5
+    filled = data.fillna({"shuttle": 0})
+    assert abs(filled[["overall", "shuttle"]].corr().iloc[0, 1] - 0.6) > 0.2
+
+
+def test_nothing_planted_is_rarely_discovered():
+    # P9, the short version of benchmarks/touchpoint_coverage.py
+    generator = np.random.default_rng(12)
+    found = 0
+    for _ in range(40):
+        data = pd.DataFrame(generator.integers(0, 11, (150, 7)).astype(float))
+        data.columns = ["overall", *"abcdef"]
+        counts = joint_counts(data, list("abcdef"), "overall")
+        p_values = pair_estimates(counts).table["p_value"]
+        found += bool((adjust_p_values(p_values) < 0.05).any())
+    # 40 studies at 5 %: more than 7 has probability below 0.2 %
+    assert found <= 7
+
+
+# visitors and masking
+
+
+def test_visitors_against_others_against_r_survey():
+    against_r = json.loads((GOLDEN / "association.json").read_text(encoding="utf-8"))
+    answers = pd.read_csv(GOLDEN / "association.csv")
+    answers["shops_missing"] = np.where(answers["shops"].isna(), "never used", None)
+    row = visitors(
+        answers, "overall", "shops", weights="weight", strata="stratum", cluster="cluster"
+    ).iloc[0]
+    estimate, se = against_r["visitors_design"]
+    assert row["estimate"] == pytest.approx(estimate, abs=R_DIGITS)
+    assert row["se"] == pytest.approx(se, abs=R_DIGITS)
+
+
+def test_visitors_without_recorded_use_say_so(data):
+    table = visitors(data.drop(columns="shops_missing"), "overall", ["shops", "wifi", "staff"])
+    assert "there is no column 'shops_missing'" in table.loc[0, "note"]
+    assert np.isfinite(table.loc[1, "estimate"])
+    assert table.loc[2, "note"] == "everybody who answered used it"
+
+
+def test_visitors_of_plain_rows_are_a_welch_difference():
+    data = pd.DataFrame({"overall": [5, 4, 4, 2, 3, 2, 3.0], "shops": [4, 5, 3, None] + [None] * 3})
+    data["shops_missing"] = np.where(data["shops"].isna(), "never used", None)
+    row = visitors(data, "overall", "shops").iloc[0]
+    used, never = data["overall"][:3], data["overall"][3:]
+    assert row["estimate"] == pytest.approx(used.mean() - never.mean())
+    # linearised: divisor n of each side, times n/(n − 1) of all rows
+    variance = used.var(ddof=0) / 3 + never.var(ddof=0) / 4
+    assert row["se"] == pytest.approx(np.sqrt(variance * 7 / 6))
+
+
+def test_masking_by_hand():
+    data = pd.DataFrame(
+        {
+            "overall": [10, 9, 9, 5, 10, None],
+            "shops": [3, 9, None, 2, 8, 1],
+            "wifi": [9, 6, 7, 5, None, 1],
+        }
+    )
+    table = masking(data, "overall", ["shops", "wifi"]).set_index("touchpoint")
+    assert table.loc["any touchpoint", "n"] == 5
+    # rows 1 and 2 have a touchpoint of 6 or less and an overall of 9 or more
+    assert table.loc["any touchpoint", "estimate"] == pytest.approx(40)
+    assert table.loc["any touchpoint", "among_good"] == pytest.approx(50)
+    assert table.loc["shops", "estimate"] == pytest.approx(25)
+    assert table.loc["wifi", "estimate"] == pytest.approx(25)
+    # of four customers with two ratings: shops lowest for rows 1, 4 and level for row 6
+    assert table.loc["shops", "worst"] == pytest.approx(75)
+    assert table.loc["wifi", "worst"] == pytest.approx(50)
+    assert table.loc["shops", "ci_low"] < 25 < table.loc["shops", "ci_high"]
+
+
+def test_masking_limits_off_the_scale_are_refused():
+    data = pd.DataFrame({"overall": [1, 5, 4], "shops": [5, 2, 3]})
+    with pytest.raises(ValueError, match=r"`low` must lie on the scale; got 6.*low=2, high=5"):
+        masking(data, "overall", "shops")
+    assert masking(data, "overall", "shops", low=2, high=5).loc[0, "n"] == 3
+
+
+# the airport survey
+
+SFO_R = {
+    "Q7LTPARKING": 0.637,
+    "Q7SIGN": 0.565,
+    "Q7WIFI": 0.468,
+    "Q14PASSTHRU": 0.370,
+    "Q13GETRATE": 0.297,
+}
+SFO_NAMES = {
+    "Q7LTPARKING": "long_term_parking",
+    "Q14PASSTHRU": "security_screening",
+}
+
+
+@pytest.fixture(scope="module")
+def airport(sfo):
+    data = sfo.read(period="2017")
+    cluster = sfo.design["cluster"]
+    return touchpoint_correlations(
+        data,
+        OUTCOMES,
+        sfo.touchpoints,
+        occasion="A",
+        scale=(1, 5),
+        cluster=cluster,
+        missing="pairwise",
+    )
+
+
+def test_airport_correlations_are_the_published_ones(airport):
+    found = airport.table.query("outcome == 'overall'").set_index("touchpoint")["estimate"]
+    assert len(found) == 23
+    for item, name in SFO_NAMES.items():
+        assert found[name] == pytest.approx(SFO_R[item], abs=THREE_DECIMALS)
+    # whatever the study calls the others, their coefficients are there
+    for value in SFO_R.values():
+        assert (found - value).abs().min() < THREE_DECIMALS
+
+
+def test_airport_security_changes_place_between_satisfaction_and_advocacy(airport):
+    moved = airport.rankings().set_index("touchpoint").loc["security_screening"]
+    assert (moved["rank"], moved["other_rank"]) == (21, 3)
+    intervals = moved[["rank_low", "rank_high", "other_rank_low", "other_rank_high"]]
+    assert (intervals.astype(int) - [20, 22, 1, 13]).abs().max() <= ONE_PLACE
+    assert moved["apart"]
+    assert any(
+        sentence.startswith("security_screening changes place") for sentence in airport.words()
+    )
