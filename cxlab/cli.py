@@ -252,10 +252,15 @@ def data_fetch(name: str) -> None:
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise ValueError(f"`{option}` must be NAME=VALUE; got '{text}'.")
+        if name.strip() in pairs:
+            raise ValueError(
+                f"`{option}` must name '{name.strip()}' once; got it twice. "
+                "Make one report for each value."
+            )
         pairs[name.strip()] = value
     return pairs

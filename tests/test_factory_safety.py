@@ -55,6 +55,13 @@ def wait_for(condition, what):
         time.sleep(0.05)
 
 
+def is_worker(process):
+    try:
+        return any("popen_loky" in word for word in process.cmdline())
+    except psutil.Error:
+        return False
+
+
 def leftovers(folder):
     return [path for path in Path(folder).rglob("*") if ".building" in path.parts]
 
@@ -102,7 +109,7 @@ class TestKilled:
     def test_workers_their_reports_are_made_all_the_same(self, running):
         folder, process, _ = running
         family = psutil.Process(process.pid).children(recursive=True)
-        workers = [p for p in family if any("popen_loky" in word for word in p.cmdline())]
+        workers = [process for process in family if is_worker(process)]
         assert workers
         kernel = self.kernel(folder)
         for worker in workers:
@@ -150,8 +157,9 @@ class TestKilled:
     @pytest.mark.skipif(not can_fork(), reason="finding a worker from its kernel needs forks")
     def test_a_report_that_kills_its_worker_is_found_and_the_others_are_made(self, tmp_path):
         kill = (
-            f"import psutil\nfor p in psutil.Process({os.getpid()}).children():\n"
-            "    if any('popen_loky' in word for word in p.cmdline()): p.kill()\nimport time; time.sleep(60)"
+            f"import psutil, time\nfor p in psutil.Process({os.getpid()}).children():\n"
+            "    if p.status() != 'zombie' and any('popen_loky' in word for word in p.cmdline()): p.kill()\n"
+            "time.sleep(60)"
         )
         paths = [write_notebook(tmp_path, kill, name="7-culprit"),
                  *(write_notebook(tmp_path, TABLE, name=f"{n}-good") for n in (8, 9))]  # fmt: skip

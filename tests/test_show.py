@@ -5,7 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxlab import plot_ends, plot_intervals, plot_parts, plot_runs, show
+from cxlab import (
+    plot_control_chart,
+    plot_driver_map,
+    plot_ends,
+    plot_grid,
+    plot_intervals,
+    plot_parts,
+    plot_runs,
+    plot_waterfall,
+    show,
+)
 from cxlab.report.show import drawn_numbers
 
 TABLE = pd.DataFrame(
@@ -146,3 +156,49 @@ class TestPlots:
         axes = plt.subplots()[1]
         axes.plot([1, 2], [3, 4])
         assert drawn_numbers(axes.figure) == ["1", "3", "2", "4"]
+
+    def test_waterfall_starts_each_term_where_the_last_one_ended(self):
+        table = pd.DataFrame(
+            {
+                "term": ["a", "b"],
+                "estimate": [5.0, -2.0],
+                "ci_low": [4.0, -3.0],
+                "ci_high": [6.0, -1.0],
+            }
+        )
+        axes = plot_waterfall(table)
+        lefts = [patch.get_x() for patch in axes.patches]
+        widths = [patch.get_width() for patch in axes.patches]
+        assert lefts == [0, 5, 0]
+        assert widths == [5, -2, 3]
+        segments = axes.collections[0].get_segments()
+        assert [segment[:, 0].tolist() for segment in segments] == [[4, 6], [2, 4]]
+
+    def test_grid_leaves_hidden_cells_empty(self):
+        table = pd.DataFrame(
+            {
+                "label": ["a", "a", "b", "b"],
+                "group": ["x", "y"] * 2,
+                "estimate": [1.0, np.nan, 3.0, 4.0],
+            }
+        )
+        axes = plot_grid(table)
+        assert [text.get_text() for text in axes.texts] == ["1.0", "3.0", "4.0"]
+
+    def test_control_chart_marks_signals(self):
+        table = pd.DataFrame(
+            {"period": ["1", "2"], "estimate": [0.0, 9.0], "centre": 1.0, "lower": -3.0, "upper": 5.0,
+             "signal": ["", "beyond the limits"]}
+        )  # fmt: skip
+        axes = plot_control_chart(table)
+        assert axes.get_lines()[-1].get_ydata().tolist() == [9.0]
+
+    def test_driver_map_draws_both_intervals_and_the_cuts(self):
+        table = pd.DataFrame(
+            {"label": ["a"], "estimate": [0.4], "ci_low": [0.3], "ci_high": [0.5], "performance": [3.0],
+             "performance_low": [2.8], "performance_high": [3.2], "importance_cut": [0.2],
+             "performance_cut": [3.5], "verdict": ["fix first"]}
+        )  # fmt: skip
+        axes = plot_driver_map(table)
+        assert axes.collections[0].get_segments()[0].tolist() == [[2.8, 0.4], [3.2, 0.4]]
+        assert axes.collections[1].get_segments()[0].tolist() == [[3.0, 0.3], [3.0, 0.5]]

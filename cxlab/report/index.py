@@ -86,21 +86,23 @@ def _headline(key: tuple[str, str, str], runs: dict[str, dict[str, Any]]) -> dic
     selection, label, metric = key
     periods = sorted(runs)
     last = runs[periods[-1]]
+    digits = 2 if last["unit"] == "score" else 1
     values = [runs[period]["estimate"] for period in periods]
+    intervals = [(runs[period]["ci_low"], runs[period]["ci_high"]) for period in periods]
     words = f"{label}, {metric}: " + ", ".join(
-        f"{period} {value:.1f}" for period, value in zip(periods, values, strict=True)
+        f"{period} {value:.{digits}f}" for period, value in zip(periods, values, strict=True)
     )
-    interval = "–" if last["ci_low"] is None else f"{last['ci_low']:.1f} to {last['ci_high']:.1f}"
+    low, high = intervals[-1]
     return {
         "selection": selection or "everyone",
         "label": label,
         "metric": metric,
         "period": periods[-1],
-        "estimate": f"{last['estimate']:.1f}",
+        "estimate": f"{last['estimate']:.{digits}f}",
         "unit": last["unit"] or "",
-        "interval": interval,
+        "interval": "–" if low is None else f"{low:.{digits}f} to {high:.{digits}f}",
         "n": "" if last["n"] is None else f"{last['n']:,.0f}",
-        "run": Markup(sparkline(values, words)) if len(values) > 1 else "",
+        "run": Markup(sparkline(values, intervals, words)) if len(values) > 1 else "",
     }
 
 

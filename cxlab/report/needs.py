@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-
-import nbformat
 
 from cxlab.survey.definition import ROLES
 from cxlab.survey.messages import unknown
@@ -34,7 +33,7 @@ def read_needs(notebook: Path) -> list[str] | None:
     - ``table:NAME``: the study declares that table;
     - ``periods>=N``: the study has that many periods.
     """
-    metadata = nbformat.read(notebook, as_version=4).metadata
+    metadata = json.loads(notebook.read_text(encoding="utf-8")).get("metadata", {})
     needs = metadata.get("cxlab", {}).get("needs")
     if needs is None:
         return None

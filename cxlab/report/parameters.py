@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,13 @@ def read_parameters(notebook: Path) -> dict[str, Parameter]:
     ValueError
         When there is no such cell, or a line has another form.
     """
+    state = notebook.stat()
+    return dict(_read(notebook, state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=64)
+def _read(notebook: Path, modified: int, size: int) -> Mapping[str, Parameter]:
+    """A run asks once a report, and a notebook with its outputs is long."""
     cells = [
         cell
         for cell in nbformat.read(notebook, as_version=4).cells

@@ -291,10 +291,10 @@ def compare_periods(
 
 def _only(data: Any, column: str, values: list[str]) -> Any:
     if isinstance(data, pd.DataFrame):
-        return data[data[column].isin(values)]
+        return data[data[column].astype("str").isin(values)]
     import narwhals as nw
 
-    return nw.from_native(data).filter(nw.col(column).is_in(values)).to_native()
+    return nw.from_native(data).filter(nw.col(column).cast(nw.String).is_in(values)).to_native()
 
 
 def _metrics(metrics: Metric | Sequence[Metric] | str) -> list[Metric]:

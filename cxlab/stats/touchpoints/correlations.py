@@ -138,42 +138,43 @@ def touchpoint_correlations(
         data, names, scale=ends, top_box=top_box, level=level, **design.columns()
     )
     long = coefficient_table(fits, together.models, counts, declared.code, level)
-    drawn = replicate_coefficients(
-        counts,
-        coefficient,
-        fits[coefficient].table["estimate"].to_numpy(),
-        fits[coefficient].covariance,
-        replicates=replicates,
-        seed=seed,
-    )
-    places, replicate_ranks = _places(fits[coefficient], drawn.values, outcomes, names, level)
+    places, ranking = _places(counts, fits[coefficient], replicates, seed, level)
     table = headline_table(long, coefficient, places, counts, scores)
-    why_not = why_no_williams(counts, "pearson")
     return TouchpointCorrelations(
         table=table,
         coefficients=long,
         scores=scores,
         halo=halo_table(together, fits["pearson"], missing=missing, level=level),
-        outcomes=tuple(outcomes),
-        touchpoints=tuple(names),
         occasion=declared,
         coefficient=coefficient,
         level=level,
-        n_rows=counts.n_rows,
         n_missing=missing_table(table, counts.n_rows),
         scale=ends,
         scale_declared=scale is not None,
-        design=_design_words(design, counts),
-        rank_method=drawn.method,
-        family=f"Benjamini–Hochberg over {len(names)} touchpoints × one outcome",
-        note=counts.units.design.note,
         fits=fits,
-        replicate_ranks=replicate_ranks,
-        common={}
-        if why_not
-        else {name: common_rows(_rows(counts), names, name) for name in outcomes},
-        why_no_williams=why_not,
+        **_facts(counts, outcomes, names, design),
+        **ranking,
     )
+
+
+def _facts(
+    counts: JointCounts, outcomes: list[str], names: list[str], design: Design
+) -> dict[str, Any]:
+    """What the result says of the sample and of the family of tests."""
+    why_not, rows = why_no_williams(counts, "pearson"), counts.rows
+    common = {}
+    if not why_not and rows is not None:
+        common = {name: common_rows(rows, names, name) for name in outcomes}
+    return {
+        "outcomes": tuple(outcomes),
+        "touchpoints": tuple(names),
+        "n_rows": counts.n_rows,
+        "design": _design_words(design, counts),
+        "family": f"Benjamini–Hochberg over {len(names)} touchpoints × one outcome",
+        "note": counts.units.design.note,
+        "common": common,
+        "why_no_williams": why_not,
+    }
 
 
 def _check_names(data: Any, outcomes: list[str], names: list[str], design: Design) -> None:
@@ -194,23 +195,24 @@ def _check_names(data: Any, outcomes: list[str], names: list[str], design: Desig
 
 
 def _places(
-    fit: PairEstimates, drawn: Array, outcomes: list[str], names: list[str], level: float
-) -> tuple[pd.DataFrame, dict[str, Array]]:
-    parts, replicate_ranks = [], {}
-    for number, outcome in enumerate(outcomes):
-        inside = slice(number * len(names), (number + 1) * len(names))
-        estimate = fit.table["estimate"].to_numpy()[inside]
-        estimate = np.where(fit.table["se"].notna().to_numpy()[inside], estimate, np.nan)
-        places, ranked = place_touchpoints(estimate, drawn[:, inside], level=level)
+    counts: JointCounts, fit: PairEstimates, replicates: int, seed: int, level: float
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Places with their intervals per outcome, and the replicates they come from."""
+    estimate = fit.table["estimate"].to_numpy()
+    drawn = replicate_coefficients(
+        counts, fit.coefficient, estimate, fit.covariance, replicates=replicates, seed=seed
+    )
+    # without a standard error there is nothing to say of a place
+    estimate = np.where(fit.table["se"].notna(), estimate, np.nan)
+    parts, ranked = [], {}
+    for outcome in dict.fromkeys(y for _, y in counts.pairs):
+        inside = [number for number, pair in enumerate(counts.pairs) if pair[1] == outcome]
+        places, ranked[outcome] = place_touchpoints(
+            estimate[inside], drawn.values[:, inside], level=level
+        )
         parts.append(places)
-        replicate_ranks[outcome] = ranked
-    return pd.concat(parts, ignore_index=True), replicate_ranks
-
-
-def _rows(counts: JointCounts) -> pd.DataFrame:
-    if counts.rows is None:
-        raise ValueError("`data` must be small enough to read row by row here.")
-    return counts.rows
+    table = pd.concat(parts, ignore_index=True)
+    return table, {"replicate_ranks": ranked, "rank_method": drawn.method}
 
 
 def _design_words(design: Design, counts: JointCounts) -> str:

@@ -1,0 +1,148 @@
+"""The pages in a real browser: links, requests, errors, accessibility, phone, dark mode, print."""
+
+import json
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from cxlab.report.exports.pdf import QUIET, find_browser
+from cxlab.report.runs import run_reports
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")
+axe = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="the extra `browser` is not installed"
+)
+
+pytestmark = pytest.mark.skipif(not find_browser(), reason="Debian's chromium is not installed")
+
+#: Rules that the WCAG levels A and AA stand for.
+RULES = {
+    "runOnly": {
+        "type": "tag",
+        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+    }
+}
+CHANGES = """import pandas as pd
+from cxlab import show
+row = {"label": "NPS", "period": "2025-Q4", "before": "2025-Q3", "estimate": -8.0, "ci_low": -12.0, "ci_high": -4.0,
+       "p_adjusted": 0.001, "unit": "points", "sentence": "NPS fell by 8 points (95 % interval 4 to 12)."}
+show(pd.DataFrame([row]), name="changes")"""
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """Two periods of one real notebook, one with changes, one that failed."""
+    folder = tmp_path_factory.mktemp("browser")
+    parameters = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
+    notebooks = ["answers"]
+    for name, source in (("8-changes", CHANGES), ("9-bad", "1 / 0")):
+        cells = [new_markdown_cell(f"# {name}\n\nTwo sentences."),
+                 new_code_cell(parameters, metadata={"tags": ["parameters"]}), new_code_cell(source)]  # fmt: skip
+        nbformat.write(new_notebook(cells=cells), folder / f"{name}.ipynb")
+        notebooks.append(str(folder / f"{name}.ipynb"))
+    run = run_reports("demo", period=["2025-Q3", "2025-Q4"], notebooks=notebooks, formats=["xlsx"],
+                      output=folder / "reports")  # fmt: skip
+    assert len(run.failures) == 2
+    return folder / "reports"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        # QUIET keeps Chromium's own requests from any host
+        one = playwright.chromium.launch(executable_path=find_browser(), args=list(QUIET))
+        yield one
+        one.close()
+
+
+PAGES = [
+    "index.html",
+    "demo/2025-Q4/1-answers/1-answers.html",
+    "demo/2025-Q4/8-changes/8-changes.html",
+]
+
+
+@pytest.fixture
+def open_page(browser, reports):
+    contexts = []
+
+    def open_one(name, **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.requests, page.problems = [], []
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("console", lambda message: page.problems.append(message.text))
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.goto((reports / name).as_uri())
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_asks_for_nothing_and_reports_no_error(name, open_page, reports):
+    page = open_page(name)
+    page.wait_for_load_state("networkidle")
+    outside = [url for url in page.requests if not url.startswith("data:")]
+    assert outside == [(reports / name).as_uri()]
+    assert page.problems == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessibility_rules_pass(name, scheme, open_page):
+    page = open_page(name, color_scheme=scheme)
+    # axe measures what is folded away once it is open
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    response = axe.Axe().run(page, options=RULES).response
+    assert len(response["passes"]) > 10, "axe has checked nothing"
+    found = response["violations"]
+    told = [(rule["id"], len(rule["nodes"]), rule["nodes"][0]["html"][:150]) for rule in found]
+    assert told == [], json.dumps(told, indent=1)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_phone_scrolls_tables_not_the_page(name, open_page):
+    page = open_page(name, viewport={"width": 375, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_every_link_of_the_index_opens(open_page, reports):
+    page = open_page("index.html")
+    links = page.eval_on_selector_all("a[href]", "links => links.map(link => link.href)")
+    assert len(links) > 10
+    for link in links:
+        path, _, anchor = link.partition("#")
+        assert path.startswith(reports.as_uri())
+        if anchor:
+            assert page.locator(f"#{anchor}").count() == 1
+        else:
+            from urllib.parse import unquote, urlparse
+
+            assert (reports / unquote(urlparse(path).path)).exists(), path
+
+
+def test_contents_lead_to_headings_by_keyboard(open_page):
+    page = open_page(PAGES[1])
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#content")
+    for link in page.locator("nav a").all():
+        target = link.get_attribute("href").removeprefix("#")
+        assert page.evaluate("id => document.getElementById(id) !== null", target)
+
+
+def test_dark_mode_is_dark_and_print_shows_no_code(open_page):
+    page = open_page(PAGES[1], color_scheme="dark")
+    red = page.evaluate(
+        "parseInt(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])"
+    )
+    assert red < 64
+    page.emulate_media(media="print", color_scheme="light")
+    assert not page.locator("details.code").first.is_visible()
+    assert page.locator("#checks").is_visible()
