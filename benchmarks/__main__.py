@@ -6,8 +6,10 @@ import argparse
 import importlib
 import inspect
 import pkgutil
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 FOLDER = Path(__file__).parent
 
@@ -30,12 +32,21 @@ def main() -> None:
     if unknown:
         parser.error(f"NAME must be one of {', '.join(names())}; got {unknown[0]}")
     for name in asked.names or names():
-        run = importlib.import_module(f"benchmarks.{name}").main
-        takes_studies = "studies" in inspect.signature(run).parameters
+        module = importlib.import_module(f"benchmarks.{name}")
         print(f"\n=== {name} ===", flush=True)
         started = time.perf_counter()
-        run(**({"studies": asked.studies} if takes_studies and asked.studies else {}))
+        run_one(module, asked.studies)
         print(f"({time.perf_counter() - started:.0f} s)", flush=True)
+
+
+def run_one(module: ModuleType, studies: int | None) -> None:
+    """Run a benchmark, whether it takes its options as arguments or from the command line."""
+    if "studies" in inspect.signature(module.main).parameters:
+        module.main(**({"studies": studies} if studies else {}))
+        return
+    takes_studies = studies and '"--studies"' in inspect.getsource(module)
+    sys.argv = [module.__name__, *(["--studies", str(studies)] if takes_studies else [])]
+    module.main()
 
 
 if __name__ == "__main__":
