@@ -195,6 +195,8 @@ def _partnotes(part: Part, resample: Resample) -> list[str]:
 
 
 def _agreement_note(agreement: Agreement) -> str:
+    if agreement.replicates == 0:
+        return "No full EM replicate could be made to check the one-step ones."
     full = importance(agreement.full[0], agreement.full).replicates
     quick = importance(agreement.one_step[0], agreement.one_step).replicates
     return _agreement_words(agreement.replicates, full, quick)

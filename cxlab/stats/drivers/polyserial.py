@@ -8,7 +8,6 @@ this is its check, pair by pair.
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
 
 Array = np.ndarray
@@ -65,6 +64,9 @@ def polyserial_correlation(rating: Array, outcome: Array, weights: Array | None 
     if len(values) < 2 or spread == 0:
         raise ValueError("`rating` and `outcome` must each have 2 or more different values.")
     z = (rating - mean) / spread
+    # the optimiser takes 20 MB and is seldom asked for
+    from scipy.optimize import minimize
+
     start = _start(z, step.ravel(), weight, len(values))
     found = minimize(_loss, start, args=(z, step.ravel(), weight), method="L-BFGS-B")
     correlation = float(np.tanh(found.x[0]))

@@ -22,6 +22,9 @@ from cxlab.stats.moments.sums import Cells, merge_cells, unpack
 
 Array = np.ndarray
 
+#: Full EM replicates stop when no standardised parameter moves by more.
+FULL_TOLERANCE = 1e-5
+
 
 @dataclass(frozen=True, eq=False)
 class Resample:
@@ -243,50 +246,58 @@ def _em(
     )
     if resample.replicates == 0:
         return result
-    steps = _one_step(source, patterns, fit.mean, likely, resample)
-    means, matrices = fit.mean + steps[0], likely + steps[1]
-    matrices, repaired = _possible(matrices)
+    inverse = _inverse_information(patterns, fit.mean, likely)
+    shifts, changes = _one_step(source, fit.mean, likely, inverse, resample)
+    means = fit.mean + shifts
+    matrices, repaired = _possible(likely + changes)
     agreement = None
     if full_replicates and source.small:
-        full = full_em(source, resample, min(full_replicates, resample.replicates), matrices, means)
-        agreement = Agreement(len(full), full, matrices[: len(full)])
+        agreement = full_em(source, resample, full_replicates, (means, matrices))
     return replace(result, means=means, matrices=matrices, repaired=repaired, agreement=agreement)
 
 
-def _one_step(
-    source: RowSource, patterns: Cells, mean: Array, likely: Array, resample: Resample
-) -> tuple[Array, Array]:
-    """Changes of mean and covariance in each replicate."""
+def _inverse_information(patterns: Cells, mean: Array, likely: Array) -> Array:
     information = score(patterns, mean, likely, information=True).information
     if information is None:
         raise ValueError(
             f"`drivers` must number fewer for replicates under missing='em'; got {len(mean)} "
             "columns. Use missing='pairwise' or interval=None."
         )
-    n_units = len(resample.multipliers)
-    scores = sum(
-        unit_scores(chunk, mean, likely, chunk.keys["unit"].to_numpy(), n_units)
-        for chunk in source.chunks()
-    )
     try:
-        influence = np.linalg.solve(information, np.asarray(scores).T)
+        return np.linalg.inv(information)
     except np.linalg.LinAlgError as error:
         raise ValueError(
             "`missing='em'` must find every pair of drivers answered together by enough "
             "people for an interval; got too few. Use missing='pairwise', or leave out the "
             "rarely used."
         ) from error
+
+
+def _one_step(
+    source: RowSource, mean: Array, likely: Array, inverse: Array, resample: Resample
+) -> tuple[Array, Array]:
+    """Changes of mean and covariance in each replicate."""
+    n_units = len(resample.multipliers)
+    scores = sum(
+        unit_scores(chunk, mean, likely, chunk.keys["unit"].to_numpy(), n_units)
+        for chunk in source.chunks()
+    )
+    influence = inverse @ np.asarray(scores).T
     return unpack_parameters((influence @ resample.multipliers).T, len(mean))
 
 
 def full_em(
-    source: RowSource, resample: Resample, replicates: int, starts: Array, means: Array
-) -> Array:
-    """Covariances of the first replicates by EM to the end, shape (replicates, q, q)."""
+    source: RowSource,
+    resample: Resample,
+    replicates: int,
+    starts: tuple[Array, Array],
+) -> Agreement:
+    """The first replicates by EM to the end, beside those made by one step."""
     (cells,) = source.chunks()
     unit = cells.keys["unit"].to_numpy()
-    fitted = []
-    for number in range(replicates):
+    means, matrices = starts
+    fitted, numbers = [], []
+    for number in range(min(replicates, resample.replicates)):
         factor = resample.multipliers[unit, number]
         drawn = factor > 0
         part = cells.take(drawn)
@@ -296,9 +307,17 @@ def full_em(
             sums=part.sums * factor[drawn, None],
             products=part.products * factor[drawn, None],
         )
-        start = (means[number], starts[number])
-        fitted.append(fit_normal(merge_cells(weighted, []), start=start, tolerance=1e-5).covariance)
-    return np.stack(fitted)
+        patterns = merge_cells(weighted, [])
+        try:
+            start = (means[number], matrices[number])
+            fit = fit_normal(patterns, start=start, tolerance=FULL_TOLERANCE)
+        except (ValueError, np.linalg.LinAlgError):
+            # a resample of few rows may have no maximum; the count says how many had one
+            continue
+        fitted.append(fit.covariance)
+        numbers.append(number)
+    q = matrices.shape[-1]
+    return Agreement(len(fitted), np.array(fitted).reshape(-1, q, q), matrices[numbers])
 
 
 def _possible(matrices: Array) -> tuple[Array, int]:

@@ -206,6 +206,13 @@ def fit_normal(
     return Fit(mean, covariance, current.log_likelihood, MAX_STEPS, False)
 
 
+def _slope(current: Score) -> Array:
+    """Score of the means and the packed covariances."""
+    first, second = np.triu_indices(len(current.mean))
+    factor = np.where(first == second, 0.5, 1.0)
+    return np.concatenate([current.mean, current.covariance[first, second] * factor])
+
+
 def em_step(current: Score, mean: Array, covariance: Array) -> tuple[Array, Array]:
     """One step of EM, from the score."""
     shift = covariance @ current.mean / current.weight
@@ -231,15 +238,11 @@ def _newton_step(cells: Cells, mean: Array, covariance: Array) -> tuple[Array, A
     current = score(cells, mean, covariance, information=True)
     if current.information is None:
         return None
-    q = len(mean)
-    first, second = np.triu_indices(q)
-    factor = np.where(first == second, 0.5, 1.0)
-    slope = np.concatenate([current.mean, current.covariance[first, second] * factor])
     try:
-        step = np.linalg.solve(current.information, slope)
+        step = np.linalg.solve(current.information, _slope(current))
     except np.linalg.LinAlgError:
         return None
-    shift, change = unpack_parameters(step, q)
+    shift, change = unpack_parameters(step, len(mean))
     return mean + shift, covariance + change
 
 
