@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from cxlab.stats.frames import as_list, check_columns
-from cxlab.stats.metrics import mean_score, top_box
-from cxlab.stats.metrics.estimates import By
+from cxlab.stats.metrics.estimates import By, estimate_metrics
 from cxlab.stats.totals import Design, check_design
+from cxlab.survey.scales import Metric
 
 USAGE_COLUMNS = ("n", "estimate", "se", "ci_low", "ci_high", "users", "n_missing", "note")
 #: Fewer answered items than this and alike answers say nothing about care.
@@ -59,40 +59,27 @@ def usage(
     """
     needed = [*touchpoints, *(f"{name}_missing" for name in touchpoints)]
     check_columns(answers, {"touchpoints": needed, "by": by})
-    tables, words = [], dict(labels or {})
-    for name in touchpoints:
-        never = answers[f"{name}_missing"].eq("never used").fillna(False).astype(bool)
-        if not never.any():
-            tables.append(_use_not_told(answers, name, by).assign(touchpoint=words.get(name, name)))
-            continue
-        used = answers[name].notna().astype(float).where(answers[name].notna() | never)
-        table = top_box(
-            answers.assign(**{name: used}),
-            name,
-            top=(1, 1),
-            by=by,
-            weights=weights,
-            strata=strata,
-            cluster=cluster,
-            stratum_clusters=stratum_clusters,
-            level=level,
-        )
-        tables.append(table.assign(touchpoint=words.get(name, name)))
+    words = dict(labels or {})
+    design = Design(weights, strata, cluster, stratum_clusters)
+    never = {
+        name: answers[f"{name}_missing"].eq("never used").fillna(False) for name in touchpoints
+    }
+    used = {
+        name: answers[name].notna().astype(float).where(answers[name].notna() | never[name])
+        for name in touchpoints
+    }
     group = ["group"] if as_list(by) else []
-    if not tables:
+    if not used:
         return pd.DataFrame(columns=["touchpoint", *group, *USAGE_COLUMNS])
-    together = pd.concat(tables, ignore_index=True).rename(columns={"tops": "users"})
-    return together[["touchpoint", *group, *USAGE_COLUMNS]]
-
-
-def _use_not_told(answers: pd.DataFrame, name: str, by: By) -> pd.DataFrame:
-    """Nobody said "never used": it was not offered, or everybody used it."""
-    table = mean_score(answers, name, by=by)
-    figures = ["estimate", "se", "ci_low", "ci_high"]
-    table["tops"] = table["n"]
-    table[figures] = np.nan
-    table["note"] = 'nobody said "never used": not offered, or used by all'
-    return table
+    metrics = [Metric(name, "box", top=(1, 1)) for name in touchpoints]
+    table = estimate_metrics(answers.assign(**used), metrics, by=by, design=design, level=level)
+    table = table.rename(columns={"tops": "users"})
+    # nobody said "never used": it was not offered, or everybody used it
+    untold = table["column"].map({name: not said.any() for name, said in never.items()})
+    table.loc[untold, ["estimate", "se", "ci_low", "ci_high"]] = np.nan
+    table.loc[untold, "note"] = 'nobody said "never used": not offered, or used by all'
+    table["touchpoint"] = [words.get(name, name) for name in table["column"]]
+    return table[["touchpoint", *group, *USAGE_COLUMNS]]
 
 
 def straight_lining(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import pandas as pd
 
 from cxlab.stats.frames import as_list, check_columns, check_numeric, collect, scan
@@ -19,6 +20,9 @@ from cxlab.survey.messages import got
 #: Sums kept for each score: answers, their values and squares; the same weighted; and
 #: weighted by the squared weight (for the variance of a weighted mean).
 SUMS = ("n", "y", "yy", "w", "wy", "wyy", "ww", "wwy", "wwyy")
+#: A pandas frame of fewer values (rows × scores) than this is added up in NumPy: building
+#: hundreds of SQL sums takes longer than adding its numbers.
+NUMPY_VALUES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,13 @@ class Totals:
 
     Attributes
     ----------
-    sums : dict of str to DataFrame
-        Per score: columns ``group_code``, ``stratum``, ``cluster`` (null for the rows
-        that are clusters of their own) and `SUMS`.
+    cells : DataFrame
+        One row per group × stratum × cluster: ``group_code``, ``stratum``, ``cluster``
+        (null for the rows that are clusters of their own), in that order.
+    names : tuple of str
+        The scores.
+    values : dict of str to ndarray, shape (cells, scores)
+        Each of `SUMS`, per cell and score.
     groups : DataFrame
         One row per group, in order; one column per ``by``. Empty ``by``: one row.
     rows : Series of int
@@ -86,13 +94,31 @@ class Totals:
         Rows of weight 0, outside the population.
     """
 
-    sums: dict[str, pd.DataFrame]
+    cells: pd.DataFrame
+    names: tuple[str, ...]
+    values: dict[str, np.ndarray]
     groups: pd.DataFrame
     rows: pd.Series
     clusters: pd.Series
     lone_rows: int
     ungrouped: dict[str, int]
     weightless: int
+
+    def sums(self, name: str) -> pd.DataFrame:
+        """One score's cells with their sums: the columns of `cells`, then `SUMS`."""
+        i = self.names.index(name)
+        return self.cells.assign(**{kind: self.values[kind][:, i] for kind in SUMS})
+
+    def stacked(self) -> pd.DataFrame:
+        """All scores' cells that hold an answer, one score below the other.
+
+        ``group_code`` is counted on from score to score: score i's group g is number
+        ``i · groups + g``. Other columns as of `sums`.
+        """
+        score, cell = np.nonzero(self.values["n"].T > 0)
+        stacked = self.cells.iloc[cell].reset_index(drop=True)
+        stacked["group_code"] += score * len(self.groups)
+        return stacked.assign(**{kind: self.values[kind][cell, score] for kind in SUMS})
 
 
 def survey_totals(
@@ -126,12 +152,45 @@ def survey_totals(
     ValueError
         For a weight that is null, negative or infinite, or a row without a stratum.
     """
-    by = as_list(by)
-    check_columns(data, {"by": by, **design.columns()})
-    lazy = scan(data, [*columns, *by, *design.used()])
+    return survey_totals_each(data, scores, columns=columns, groupings=[by], design=design)[0]
+
+
+def survey_totals_each(
+    data: Any,
+    scores: Mapping[str, nw.Expr],
+    *,
+    columns: Sequence[str],
+    groupings: Sequence[str | Sequence[str] | None],
+    design: Design,
+) -> list[Totals]:
+    """As `survey_totals`, for several ways of grouping the same rows.
+
+    Parameters
+    ----------
+    groupings : sequence
+        One ``by`` for each result.
+    data, scores, columns, design
+        As for `survey_totals`.
+    """
+    wanted = [as_list(by) for by in groupings]
+    names = list(dict.fromkeys(name for by in wanted for name in by))
+    check_columns(data, {"by": names, **design.columns()})
+    lazy = scan(data, [*columns, *names, *design.used()])
     _check_design(lazy, design)
-    wide = collect(_one_pass(lazy, scores, by=by, design=design))
-    return _totals(wide, data, list(scores), by=by, design=design)
+    prepared = _prepared(lazy, scores, by=names, design=design)
+    small = isinstance(data, pd.DataFrame) and len(data) * len(scores) <= NUMPY_VALUES
+    rows = collect(prepared) if small else None
+    found = []
+    for by in wanted:
+        keys = {f"by_{names.index(name)}": name for name in by}
+        cells = [*keys, "stratum", *(["cluster"] if design.cluster else [])]
+        sums = (
+            _one_pass(prepared, cells, len(scores), weighted=bool(design.weights))
+            if rows is None
+            else _added_up(rows, cells, len(scores), weighted=bool(design.weights))
+        )
+        found.append(_totals(*sums, data, list(scores), by=keys, design=design))
+    return found
 
 
 def check_design(data: Any, design: Design) -> None:
@@ -141,31 +200,70 @@ def check_design(data: Any, design: Design) -> None:
         _check_design(scan(data, design.used()), design)
 
 
-def _one_pass(
+def _prepared(
     lazy: nw.LazyFrame, scores: Mapping[str, nw.Expr], *, by: list[str], design: Design
 ) -> nw.LazyFrame:
+    """One row per answer: ``by_0 …``, ``stratum``, ``cluster``, ``value_0 …``, ``weight``."""
     weight = nw.col(design.weights).cast(nw.Float64) if design.weights else nw.lit(1.0)
     keys = {f"by_{i}": nw.col(name) for i, name in enumerate(by)}
     keys["stratum"] = nw.col(design.strata) if design.strata else nw.lit(0)
     if design.cluster:
         keys["cluster"] = nw.col(design.cluster)
     values = {f"value_{i}": expr.cast(nw.Float64) for i, expr in enumerate(scores.values())}
-    sampled = (
-        {"sampled": nw.col(design.stratum_clusters).cast(nw.Float64)}
-        if design.stratum_clusters
-        else {}
-    )
-    prepared = lazy.select(**keys, **values, **sampled, weight=weight)
+    if design.stratum_clusters:
+        values["sampled"] = nw.col(design.stratum_clusters).cast(nw.Float64)
+    return lazy.select(**keys, **values, weight=weight)
+
+
+def _one_pass(
+    prepared: nw.LazyFrame, cells: list[str], scores: int, *, weighted: bool
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """The cells and their sums from one GROUP BY inside the engine."""
     sums = [
         expression.alias(f"{name}_{i}")
-        for i in range(len(scores))
-        for name, expression in _score_sums(f"value_{i}", weighted=bool(design.weights)).items()
+        for i in range(scores)
+        for name, expression in _score_sums(f"value_{i}", weighted=weighted).items()
     ]
     inside = nw.when(nw.col("weight") > 0).then(nw.lit(1)).otherwise(nw.lit(0))
+    sampled = "sampled" in prepared.collect_schema().names()
     most = [nw.col("sampled").max()] if sampled else []
-    return prepared.group_by(list(keys)).agg(
-        nw.len().alias("all_rows"), inside.sum().alias("rows"), *most, *sums
+    wide = collect(
+        prepared.group_by(cells).agg(
+            nw.len().alias("all_rows"), inside.sum().alias("rows"), *most, *sums
+        )
     )
+    made = SUMS if weighted else SUMS[:3]
+    values = {k: wide[[f"{k}_{i}" for i in range(scores)]].to_numpy(float) for k in made}
+    facts = ["all_rows", "rows", *(["sampled"] if sampled else [])]
+    return wide[[*cells, *facts]], values
+
+
+def _added_up(
+    rows: pd.DataFrame, cells: list[str], scores: int, *, weighted: bool
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """As `_one_pass`, of rows in memory."""
+    code = rows.groupby(cells, dropna=False, sort=False, observed=True).ngroup().to_numpy()
+    order = np.argsort(code, kind="stable")
+    starts = np.flatnonzero(np.diff(code[order], prepend=-1))
+
+    def per_cell(numbers: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(numbers[order], starts, axis=0)
+
+    weight = rows["weight"].to_numpy(float)
+    keys = rows[cells].iloc[order[starts]].reset_index(drop=True)
+    keys["all_rows"] = per_cell(np.ones(len(rows), dtype=int))
+    keys["rows"] = per_cell((weight > 0).astype(int))
+    if "sampled" in rows:
+        keys["sampled"] = rows.groupby(code)["sampled"].max().to_numpy()
+    y = rows[[f"value_{i}" for i in range(scores)]].to_numpy(float)
+    one = (~np.isnan(y) & (weight > 0)[:, None]).astype(float)
+    y = np.where(one > 0, y, 0.0)
+    values = {"n": per_cell(one), "y": per_cell(y), "yy": per_cell(y * y)}
+    if weighted:
+        for kind, w in (("w", one * weight[:, None]), ("ww", one * weight[:, None] ** 2)):
+            values |= {kind: per_cell(w), f"{kind}y": per_cell(w * y)}
+            values[f"{kind}yy"] = per_cell(w * y * y)
+    return keys, values
 
 
 def _score_sums(value: str, *, weighted: bool) -> dict[str, nw.Expr]:
@@ -183,36 +281,38 @@ def _score_sums(value: str, *, weighted: bool) -> dict[str, nw.Expr]:
 
 
 def _totals(
-    wide: pd.DataFrame, data: Any, names: list[str], *, by: list[str], design: Design
+    keys: pd.DataFrame,
+    values: dict[str, np.ndarray],
+    data: Any,
+    names: list[str],
+    *,
+    by: dict[str, str],
+    design: Design,
 ) -> Totals:
-    if "cluster" not in wide:
-        wide["cluster"] = None
-    clusters = _sampled_clusters(wide, design)
-    keys = [f"by_{i}" for i in range(len(by))]
-    lone = int(wide.loc[wide["cluster"].isna(), "all_rows"].sum()) if design.cluster else 0
-    weightless = int(wide["all_rows"].sum() - wide["rows"].sum())
-    answered = {name: int(wide[f"n_{i}"].sum()) for i, name in enumerate(names)}
-    groups, wide = _number_groups(wide, keys, data, by)
-    ungrouped = {name: answered[name] - int(wide[f"n_{i}"].sum()) for i, name in enumerate(names)}
-    counts = wide.groupby("group_code")["rows"].sum()
-    rows = counts.reindex(range(len(groups)), fill_value=0).astype("int64")
+    if "cluster" not in keys:
+        keys["cluster"] = None
+    clusters = _sampled_clusters(keys, design)
+    lone = int(keys.loc[keys["cluster"].isna(), "all_rows"].sum()) if design.cluster else 0
+    weightless = int(keys["all_rows"].sum() - keys["rows"].sum())
+    groups, cells = _number_groups(keys, data, by)
+    counts = cells.groupby("group_code")["rows"].sum()
     # sorted, so that the order in which an engine returns groups changes no digit
-    wide = wide.sort_values(["group_code", "stratum", "cluster"], kind="stable", key=_sort_key)
-    sums = {}
-    for i, name in enumerate(names):
-        part = wide[["group_code", "stratum", "cluster"]].copy()
-        for kind in SUMS:
-            # without weights every weighted sum is the plain one
-            made = kind if design.weights else kind.replace("w", "") or "n"
-            part[kind] = wide[f"{made}_{i}"]
-        sums[name] = part.reset_index(drop=True)
+    cells = cells.sort_values(["group_code", "stratum", "cluster"], kind="stable", key=_sort_key)
+    inside = {kind: table[cells.index] for kind, table in values.items()}
+    outside = values["n"].sum(axis=0) - inside["n"].sum(axis=0)
+    # without weights every weighted sum is the plain one
+    plain = {
+        kind: inside[kind if kind in inside else kind.replace("w", "") or "n"] for kind in SUMS
+    }
     return Totals(
-        sums=sums,
+        cells=cells[["group_code", "stratum", "cluster"]].reset_index(drop=True),
+        names=tuple(names),
+        values=plain,
         groups=groups,
-        rows=rows,
+        rows=counts.reindex(range(len(groups)), fill_value=0).astype("int64"),
         clusters=clusters,
         lone_rows=lone,
-        ungrouped=ungrouped,
+        ungrouped={name: int(n) for name, n in zip(names, outside, strict=True)},
         weightless=weightless,
     )
 
@@ -233,19 +333,18 @@ def _sampled_clusters(wide: pd.DataFrame, design: Design) -> pd.Series:
 
 
 def _number_groups(
-    wide: pd.DataFrame, keys: list[str], data: Any, by: list[str]
+    wide: pd.DataFrame, data: Any, by: Mapping[str, str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    if not keys:
+    """The groups in order, and the cells that are in one, with its number."""
+    if not by:
         return pd.DataFrame(index=[0]), wide.assign(group_code=0)
+    keys = list(by)
     inside = wide.dropna(subset=keys).copy()
-    for key, name in zip(keys, by, strict=True):
+    for key, name in by.items():
         inside[key] = _in_declared_order(inside[key], data, name)
-    numbered = inside.groupby(keys, sort=True, observed=True).ngroup()
-    inside["group_code"] = numbered
+    inside["group_code"] = inside.groupby(keys, sort=True, observed=True).ngroup()
     first = inside.drop_duplicates("group_code").sort_values("group_code")
-    groups = first[keys].reset_index(drop=True)
-    groups.columns = by
-    return groups, inside
+    return first[keys].reset_index(drop=True).rename(columns=dict(by)), inside
 
 
 def _in_declared_order(values: pd.Series, data: Any, name: str) -> pd.Series:

@@ -327,12 +327,12 @@ def _metric_rows(
     contrasts: list[tuple[int, int]],
     question: _Question,
 ) -> list[dict[str, Any]]:
-    sizes = totals.sums[name].groupby("group_code")["n"].sum()
+    sizes = totals.sums(name).groupby("group_code")["n"].sum()
     sizes = sizes.reindex(range(len(question.names)), fill_value=0)
     hidden = set(hidden_groups(sizes, question.min_group_size, ungrouped=totals.ungrouped[name]))
     rows = []
     for first, second in contrasts:
-        sums = _two_domains(totals.sums[name], first, second, hidden)
+        sums = _two_domains(totals.sums(name), first, second, hidden)
         both = sums.groupby("group_code")[["n", "y", "yy", "w", "wy", "wyy"]].sum()
         both = both.reindex([0, 1], fill_value=0.0)
         if question.design.simple:

@@ -23,7 +23,7 @@ from cxlab.stats.inference import (
     wald_interval,
     wilson_interval,
 )
-from cxlab.stats.totals import Design, Totals, survey_totals
+from cxlab.stats.totals import Design, Totals, survey_totals_each
 from cxlab.survey.messages import got
 from cxlab.survey.scales import Metric
 
@@ -87,32 +87,38 @@ def estimate_metrics(
         then ``top_share``, ``middle_share``, ``bottom_share``, ``deff``, ``n_eff``, ``df``,
         ``unweighted`` (the estimate without weights), ``n_missing``, ``note``.
     """
+    return estimate_each(data, metrics, groupings=[by], design=design, level=level, method=method)[
+        0
+    ]
+
+
+def estimate_each(
+    data: Any,
+    metrics: Sequence[Metric],
+    *,
+    groupings: Sequence[By],
+    design: Design,
+    level: float = 0.95,
+    method: str | None = None,
+) -> list[pd.DataFrame]:
+    """As `estimate_metrics`, for several ways of grouping the same rows: one table each."""
     check_level(level)
     if method is not None:
         for metric in metrics:
             check_choice("method", method, INTERVALS[metric.kind])
     origins = check_scores(data, metrics)
-    columns = list(dict.fromkeys(metric.column for metric in metrics))
-    totals = survey_totals(
+    each = survey_totals_each(
         data,
         {str(i): metric_value(metric, origins[i]) for i, metric in enumerate(metrics)},
-        columns=columns,
-        by=by,
+        columns=list(dict.fromkeys(metric.column for metric in metrics)),
+        groupings=groupings,
         design=design,
     )
-    tables = [
-        _one_metric(
-            totals,
-            str(i),
-            metric,
-            design=design,
-            level=level,
-            method=method or INTERVALS[metric.kind][0],
-            origin=origins[i],
-        )
-        for i, metric in enumerate(metrics)
+    methods = [method or INTERVALS[metric.kind][0] for metric in metrics]
+    return [
+        _table(totals, metrics, np.array(origins), methods, design=design, level=level)
+        for totals in each
     ]
-    return pd.concat(tables, ignore_index=True)
 
 
 def check_scores(data: Any, metrics: Sequence[Metric]) -> list[float]:
@@ -125,10 +131,10 @@ def check_scores(data: Any, metrics: Sequence[Metric]) -> list[float]:
         the lowest one, because the squares of large numbers swallow their spread.
     """
     for metric in metrics:
-        check_columns(data, {"score": metric.column})
         if not isinstance(metric.column, str):
             raise TypeError(f"`score` must be the name of one column; got {metric.column}.")
     columns = list(dict.fromkeys(metric.column for metric in metrics))
+    check_columns(data, {"score": columns})
     lazy = scan(data, columns)
     check_numeric(lazy, {"score": [metric.column for metric in metrics]})
     distinct = list({(metric.column, metric.scale): metric for metric in metrics}.values())
@@ -177,38 +183,58 @@ def _plain(value: float) -> float:
     return int(value) if float(value).is_integer() else float(value)
 
 
-def _one_metric(
+def _table(
     totals: Totals,
-    name: str,
-    metric: Metric,
+    metrics: Sequence[Metric],
+    origins: np.ndarray,
+    methods: Sequence[str],
     *,
     design: Design,
     level: float,
-    method: str,
-    origin: float,
 ) -> pd.DataFrame:
-    sums = totals.sums[name]
+    """One row per metric × group, all of them worked out at once.
+
+    A metric's group is a domain of the design like any other, so that the metrics' cells
+    stand below one another and share every step.
+    """
     groups = len(totals.groups)
-    numeric = sums.drop(columns=["stratum", "cluster"])
-    per_group = numeric.groupby("group_code").sum().reindex(range(groups), fill_value=0.0)
-    facts = _facts(per_group, metric)
+    of = np.repeat(np.arange(len(metrics)), groups)
+    kinds = np.array([metric.kind for metric in metrics])[of]
+    sums = totals.stacked()
+    facts = _facts(_per_group(totals), kinds)
     if design.simple:
-        spread = _simple_spread(facts, metric)
+        spread = _simple_spread(facts, kinds)
     else:
-        spread = _design_spread(sums, totals, facts, metric, level=level)
-    low, high = _interval(facts, spread, metric, method, design=design, level=level)
-    table = _result_table(totals, facts, spread, low, high, metric)
-    if totals.groups.shape[1]:
-        table.insert(len(table.columns) - 1, "n_ungrouped", totals.ungrouped[name])
-    for column in ("estimate", "ci_low", "ci_high", "unweighted") if origin else ():
-        table[column] += origin
+        spread = _design_spread(sums, totals, facts, kinds, level=level)
+    interval = np.full((len(facts), 2), np.nan)
+    for method in dict.fromkeys(methods):
+        rows = np.array([m == method for m in methods])[of]
+        bounds = _interval(
+            facts[rows], spread[rows], kinds[rows], method, design=design, level=level
+        )
+        interval[rows] = np.column_stack(bounds)
+    table = _result_table(totals, facts, spread, interval, metrics)
+    table[["estimate", "ci_low", "ci_high", "unweighted"]] += origins[of][:, None]
     return table
 
 
-def _facts(per_group: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+def _per_group(totals: Totals) -> pd.DataFrame:
+    """Sums of each metric's groups, metric by metric."""
+    groups = len(totals.groups)
+    code = totals.cells["group_code"].to_numpy()
+    sums = {}
+    for kind, values in totals.values.items():
+        per_group = np.zeros((groups, values.shape[1]))
+        np.add.at(per_group, code, values)
+        sums[kind] = per_group.T.ravel()
+    return pd.DataFrame(sums)
+
+
+def _facts(per_group: pd.DataFrame, kinds: np.ndarray) -> pd.DataFrame:
     """Counts of answers, weighted shares and the estimate of each group, as fractions."""
     n, weight = per_group["n"], per_group["w"].where(per_group["w"] > 0)
     mean, square = per_group["wy"] / weight, per_group["wyy"] / weight
+    shares = kinds != "mean"
     facts = pd.DataFrame(
         {
             "n": n.astype(int),
@@ -218,65 +244,61 @@ def _facts(per_group: pd.DataFrame, metric: Metric) -> pd.DataFrame:
             "kish": n * per_group["ww"] / weight**2,
         }
     )
-    if metric.kind == "mean":
-        facts[["tops", "middles", "bottoms"]] = 0
-        facts[["top_share", "middle_share", "bottom_share"]] = np.nan
-        return facts
-    facts["tops"] = ((per_group["yy"] + per_group["y"]) / 2).round().astype(int)
-    facts["bottoms"] = ((per_group["yy"] - per_group["y"]) / 2).round().astype(int)
-    facts["middles"] = facts["n"] - facts["tops"] - facts["bottoms"]
-    facts["top_share"] = (square + mean) / 2
+    tops = ((per_group["yy"] + per_group["y"]) / 2).where(shares, 0).round().astype(int)
+    bottoms = ((per_group["yy"] - per_group["y"]) / 2).where(shares, 0).round().astype(int)
+    facts["tops"], facts["bottoms"] = tops, bottoms
+    facts["middles"] = (facts["n"] - tops - bottoms).where(shares, 0)
+    facts["top_share"] = ((square + mean) / 2).where(shares)
     # an empty share must read 0, not the −1e-17 that rounding leaves
-    facts["bottom_share"] = ((square - mean) / 2).clip(lower=0)
+    facts["bottom_share"] = ((square - mean) / 2).where(shares).clip(lower=0)
     facts["middle_share"] = (1 - facts["top_share"] - facts["bottom_share"]).clip(lower=0)
     return facts
 
 
-def _simple_variance(facts: pd.DataFrame, metric: Metric) -> pd.Series:
+def _simple_variance(facts: pd.DataFrame, kinds: np.ndarray) -> pd.Series:
     spread = (facts["square"] - facts["estimate"] ** 2).clip(lower=0)
-    if metric.kind == "mean":
-        # the usual s² with n − 1; a share's variance p(1 − p)/n takes n
-        spread = spread * facts["n"] / (facts["n"] - 1).where(facts["n"] > 1)
+    # a mean takes the usual s² with n − 1; a share's variance p(1 − p)/n takes n
+    unbiased = spread * facts["n"] / (facts["n"] - 1).where(facts["n"] > 1)
+    spread = spread.where(kinds != "mean", unbiased)
     return spread / facts["n"].where(facts["n"] > 0)
 
 
-def _simple_spread(facts: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+def _simple_spread(facts: pd.DataFrame, kinds: np.ndarray) -> pd.DataFrame:
     n = facts["n"].astype(float)
     return pd.DataFrame(
         {
-            "variance": _simple_variance(facts, metric),
+            "variance": _simple_variance(facts, kinds),
             "deff": np.where(n > 0, 1.0, np.nan),
             "df": n - 1,
             "n_eff": n.where(n > 0),
-            "note": _simple_notes(facts, metric),
+            "note": _simple_notes(facts, kinds),
         }
     )
 
 
-def _simple_notes(facts: pd.DataFrame, metric: Metric) -> list[str]:
+def _simple_notes(facts: pd.DataFrame, kinds: np.ndarray) -> np.ndarray:
     """Why a mean's interval is missing or of no width; scores' intervals never are."""
-    if metric.kind != "mean":
-        return [""] * len(facts)
+    mean, n = kinds == "mean", facts["n"]
     alike = facts["square"] - facts["estimate"] ** 2 <= 1e-12 * facts["square"].abs()
-    return [
-        "no interval: one answer only" if n == 1
-        else "all answers alike: the interval has no width" if n and same else ""
-        for n, same in zip(facts["n"], alike, strict=True)
-    ]  # fmt: skip
+    return np.select(
+        [mean & (n == 1), mean & (n > 1) & alike],
+        ["no interval: one answer only", "all answers alike: the interval has no width"],
+        "",
+    )
 
 
 def _design_spread(
     sums: pd.DataFrame,
     totals: Totals,
     facts: pd.DataFrame,
-    metric: Metric,
+    kinds: np.ndarray,
     *,
     level: float,
 ) -> pd.DataFrame:
     linear = linearised(sums, facts["estimate"])
     result = design_variance(linear, totals.clusters, domains=len(facts))
     df = degrees_of_freedom(sums, groups=len(facts))
-    simple = _simple_variance(facts, metric)
+    simple = _simple_variance(facts, kinds)
     # a variance this far below the simple one is rounding of "everyone alike"
     alike = ~((result.variance > 1e-14 * facts["square"].clip(lower=1e-300)) & (simple > 0))
     deff = pd.Series(result.variance / simple.where(simple > 0), facts.index)
@@ -345,7 +367,7 @@ def _notes(
 def _interval(
     facts: pd.DataFrame,
     spread: pd.DataFrame,
-    metric: Metric,
+    kinds: np.ndarray,
     method: str,
     *,
     design: Design,
@@ -366,44 +388,49 @@ def _interval(
     if method == "t":
         return mean_interval(facts["estimate"], standard_error, spread["df"], level=level)
     quantile = normal_quantile(level) if design.simple else t_quantile(level, spread["df"])
-    bounds = (-1.0, 1.0) if metric.kind == "net" else (0.0, 1.0)
-    return wald_interval(facts["estimate"], standard_error, quantile=quantile, bounds=bounds)
+    lowest = np.where(kinds == "net", -1.0, 0.0)
+    low, high = wald_interval(facts["estimate"], standard_error, quantile=quantile)
+    return np.clip(low, lowest, 1.0), np.clip(high, lowest, 1.0)
 
 
 def _result_table(
     totals: Totals,
     facts: pd.DataFrame,
     spread: pd.DataFrame,
-    low: np.ndarray,
-    high: np.ndarray,
-    metric: Metric,
+    interval: np.ndarray,
+    metrics: Sequence[Metric],
 ) -> pd.DataFrame:
-    factor = metric.factor
-    table = pd.DataFrame(
-        {
-            "column": metric.column,
-            "metric": metric.name or metric.kind,
-            "unit": metric.unit,
-        },
-        index=facts.index,
-    )
-    if totals.groups.shape[1]:
-        table["group"] = group_labels(totals.groups)
-    table["n"] = facts["n"]
-    table[["tops", "middles", "bottoms"]] = facts[["tops", "middles", "bottoms"]]
-    table["estimate"] = factor * facts["estimate"]
-    table["se"] = factor * np.sqrt(spread["variance"])
-    table["ci_low"], table["ci_high"] = factor * low, factor * high
-    for name in ("top_share", "middle_share", "bottom_share"):
-        table[name] = facts[name]
-    for name in ("deff", "n_eff", "df"):
-        table[name] = spread[name]
-    table["unweighted"] = factor * facts["unweighted"]
-    table["n_missing"] = totals.rows.to_numpy() - facts["n"].to_numpy()
+    groups = len(totals.groups)
+    factor = np.repeat([metric.factor for metric in metrics], groups)
+    labels = {
+        "column": [metric.column for metric in metrics],
+        "metric": [metric.name or metric.kind for metric in metrics],
+        "unit": [metric.unit for metric in metrics],
+    }
+    table = pd.DataFrame({name: np.repeat(words, groups) for name, words in labels.items()})
+    grouped = bool(totals.groups.shape[1])
+    if grouped:
+        table["group"] = pd.concat([group_labels(totals.groups)] * len(metrics), ignore_index=True)
     nobody = facts["n"] == 0
-    table.loc[nobody, ["estimate", "se"]] = np.nan
-    table["note"] = np.where(nobody, "no valid answer", spread["note"])
-    return table
+    figures = pd.DataFrame(
+        {
+            **facts[["n", "tops", "middles", "bottoms"]],
+            "estimate": (factor * facts["estimate"]).mask(nobody),
+            "se": (factor * np.sqrt(spread["variance"])).mask(nobody),
+            "ci_low": factor * interval[:, 0],
+            "ci_high": factor * interval[:, 1],
+            **facts[["top_share", "middle_share", "bottom_share"]],
+            **spread[["deff", "n_eff", "df"]],
+            "unweighted": factor * facts["unweighted"],
+            "n_missing": np.tile(totals.rows.to_numpy(), len(metrics)) - facts["n"],
+        }
+    )
+    if grouped:
+        figures["n_ungrouped"] = np.repeat(
+            [totals.ungrouped[name] for name in totals.names], groups
+        )
+    note = spread["note"].mask(nobody, "no valid answer")
+    return pd.concat([table, figures, note], axis=1)
 
 
 def group_labels(groups: pd.DataFrame) -> pd.Series:

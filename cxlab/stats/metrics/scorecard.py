@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import ndtr, stdtr
 
 from cxlab.stats.frames import as_list
-from cxlab.stats.metrics.estimates import estimate_metrics
+from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, suppress_small_groups
 from cxlab.stats.totals import Design
 from cxlab.survey.scales import Metric
@@ -86,10 +86,12 @@ def scorecard(
         return pd.DataFrame(columns=list(COLUMNS))
     design = Design(weights, strata, cluster, stratum_clusters)
     words = dict(labels or {})
-    whole = estimate_metrics(data, metrics, design=design, level=level)
+    segments = as_list(by)
+    whole, *parts = estimate_each(
+        data, metrics, groupings=[None, *segments], design=design, level=level
+    )
     tables = [whole.assign(segment=EVERYONE, group=EVERYONE)]
-    for segment in as_list(by):
-        part = estimate_metrics(data, metrics, by=segment, design=design, level=level)
+    for segment, part in zip(segments, parts, strict=True):
         tables.append(
             part.assign(segment=words.get(segment, segment), group=part["group"].astype(str))
         )

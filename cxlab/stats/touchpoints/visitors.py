@@ -113,7 +113,7 @@ def _sides(outcome: str, name: str) -> dict[str, nw.Expr]:
 
 
 def _difference(totals: Totals, name: str, level: float) -> dict[str, Any]:
-    used, never = totals.sums[f"{name}|used"], totals.sums[f"{name}|never"]
+    used, never = totals.sums(f"{name}|used"), totals.sums(f"{name}|never")
     n, n_never = int(used["n"].sum()), int(never["n"].sum())
     if min(n, n_never) < 1:
         reason = "nobody used it" if n == 0 else "everybody who answered used it"
