@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
+from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from cxlab.report.kernel import kernel_threads, report_kernel_config
@@ -25,6 +26,27 @@ from cxlab.survey.files import MIRROR_VARIABLE
 logging.getLogger("papermill").addFilter(
     lambda record: not str(record.msg).startswith("Passed unknown parameter")
 )
+
+
+class ReportEngine(NBClientEngine):
+    """papermill's engine, writing the copy at the start and at the end, however it ends.
+
+    papermill writes it twice a cell; nobody reads it before the report is whole.
+    """
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: NotebookExecutionManager, kernel_name: str, **kwargs: Any
+    ) -> nbformat.NotebookNode:
+        """Run the cells; `notebook_complete`, which comes after, writes the copy."""
+        nb_man.save = lambda **_: None
+        try:
+            return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+        finally:
+            del nb_man.save
+
+
+papermill_engines.register("cxlab", ReportEngine)
 
 
 class NotebookError(RuntimeError):
@@ -75,6 +97,7 @@ def execute_notebook(
                 parameters=dict(parameters),
                 kernel_name="python3",
                 language="python",
+                engine_name="cxlab",
                 config=report_kernel_config(),
                 progress_bar=dict(progress) if isinstance(progress, Mapping) else progress,
             )

@@ -7,14 +7,24 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import lxml.etree
+import lxml.html
 import nbformat
-from bs4 import BeautifulSoup
+from lxml.builder import E
+from lxml.html import HtmlElement
 from nbconvert import HTMLExporter
+from nbconvert.exporters.templateexporter import TemplateExporter
+from nbconvert.filters import Highlight2HTML
+from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 
 from cxlab.report.manifest import checks, read_verification
 from cxlab.report.publish import replace_text
 
 TEMPLATES = Path(__file__).parent / "templates"
+#: Elements that run, fetch or send something.
+ACTIVE = ("script", "iframe", "object", "embed", "link", "base", "form")
+#: Attributes that name something to fetch.
+SOURCES = ("src", "srcset", "background", "poster")
 
 
 def style() -> str:
@@ -74,9 +84,25 @@ def report_files(manifest: Mapping[str, Any]) -> list[str]:
     return [f"{stem}.{kind}" for kind in manifest["formats"]]
 
 
+class PageExporter(HTMLExporter):
+    """nbconvert's page, not parsed and written a second time for what `render_page` does."""
+
+    def from_notebook_node(
+        self, nb: nbformat.NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[str, dict[str, Any]]:
+        """As of `HTMLExporter`, but for its passes over the finished page."""
+        resources = self._init_resources(resources)
+        self.register_filter("highlight_code", Highlight2HTML("ipython3", parent=self))
+        widgets = WidgetsDataTypeFilter(
+            notebook_metadata=nb.metadata, parent=self, resources=resources
+        )
+        self.register_filter("filter_data_type", widgets)
+        return TemplateExporter.from_notebook_node(self, nb, resources, **kw)
+
+
 @lru_cache(maxsize=1)
-def _exporter() -> HTMLExporter:
-    return HTMLExporter(
+def _exporter() -> PageExporter:
+    return PageExporter(
         template_name="page",
         extra_template_basedirs=[str(TEMPLATES)],
         exclude_output_prompt=True,
@@ -107,52 +133,50 @@ def _visible(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _with_contents(body: str) -> str:
-    soup = BeautifulSoup(body, "html.parser")
-    for link in soup.find_all("a", class_="anchor-link"):
-        link.decompose()
-    entries = []
-    for heading in soup.find_all("h2"):
-        if heading.get("id"):
-            entry = soup.new_tag("li")
-            link = soup.new_tag("a", href=f"#{heading['id']}")
-            link.string = heading.get_text()
-            entry.append(link)
-            entries.append(str(entry))
-    _make_safe(soup)
-    for table in soup.find_all("table", class_="cxlab"):
-        _mark_text_columns(table)
-    contents = f'<nav aria-label="Contents"><ol>{"".join(entries)}</ol></nav>'
-    return str(soup).replace("<!--contents-->", contents, 1)
+    page = lxml.html.document_fromstring(body)
+    for link in page.find_class("anchor-link"):
+        link.drop_tree()
+    _make_safe(page)
+    for image in page.iter("img"):
+        if image.get("alt") is None:
+            image.set("alt", "No description has been provided for this image")
+    for table in page.find_class("cxlab"):
+        if table.tag == "table":
+            _mark_text_columns(table)
+    headings = [heading for heading in page.iter("h2") if heading.get("id")]
+    entries = [E.li(E.a(h.text_content(), href=f"#{h.get('id')}")) for h in headings]
+    contents = lxml.html.tostring(E.nav({"aria-label": "Contents"}, E.ol(*entries)))
+    text = lxml.html.tostring(page, encoding="unicode", doctype="<!DOCTYPE html>")
+    return str(text).replace("<!--contents-->", contents.decode(), 1)
 
 
-def _make_safe(soup: BeautifulSoup) -> None:
+def _make_safe(page: HtmlElement) -> None:
     """Nothing in a page runs or is fetched, whatever a notebook displays.
 
     Text from the data is escaped where it is shown; this is for rich displays of others.
     """
-    for element in soup.find_all(["script", "iframe", "object", "embed", "link", "base", "form"]):
-        if element.name != "link" or element.get("rel") != ["icon"]:
-            element.decompose()
-    for element in soup.find_all(True):
-        for attribute in [name for name in element.attrs if name.lower().startswith("on")]:
-            del element[attribute]
-        for attribute in ("src", "srcset", "background", "poster"):
-            if element.has_attr(attribute) and not str(element[attribute]).startswith("data:"):
-                del element[attribute]
-        if str(element.get("href", "")).strip().lower().startswith(("javascript:", "data:text")):
-            del element["href"]
+    for element in list(page.iter(*ACTIVE)):
+        if (element.tag, element.get("rel")) != ("link", "icon"):
+            element.drop_tree()
+    for element in page.iter(lxml.etree.Element):
+        for name in list(element.attrib):
+            fetched = name in SOURCES and not element.get(name).startswith("data:")
+            if name.lower().startswith("on") or fetched:
+                del element.attrib[name]
+        if element.get("href", "").strip().lower().startswith(("javascript:", "data:text")):
+            del element.attrib["href"]
 
 
-def _mark_text_columns(table: BeautifulSoup) -> None:
+def _mark_text_columns(table: HtmlElement) -> None:
     """Words align left, numbers right; notes may wrap."""
-    head = [cell.get_text() for cell in table.select("thead th")]
-    rows = [row.find_all(["td", "th"]) for row in table.select("tbody tr")]
+    head = table.xpath("./thead/tr/th")
+    rows = [row.xpath("./td | ./th") for row in table.xpath("./tbody/tr")]
     for i, name in enumerate(head):
         cells = [row[i] for row in rows if len(row) > i]
-        if all(not _is_number(cell.get_text()) for cell in cells):
-            kind = "note" if name in ("note", "why") else "text"
-            for cell in [*cells, table.select("thead th")[i]]:
-                cell["class"] = kind
+        if all(not _is_number(cell.text_content()) for cell in cells):
+            kind = "note" if name.text_content() in ("note", "why") else "text"
+            for cell in [*cells, name]:
+                cell.set("class", kind)
 
 
 def _is_number(text: str) -> bool:

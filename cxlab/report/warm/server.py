@@ -108,10 +108,12 @@ def _become_kernel(connection: socket.socket) -> None:
         os.setsid()
         request = read_request(connection)
         _set_process(request)
-        answer = json.dumps({"pid": os.getpid()}).encode() + b"\n"
-        connection.sendall(answer)
         threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
-        _run_kernel(list(request["argv"]))
+        application = _make_kernel(list(request["argv"]))
+        # only now, when its sockets are there: a client that knocks too early waits before
+        # it tries again
+        connection.sendall(json.dumps({"pid": os.getpid()}).encode() + b"\n")
+        application.start()
     except BaseException as error:
         with contextlib.suppress(OSError):
             connection.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
@@ -163,7 +165,8 @@ def _end_with(connection: socket.socket) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _run_kernel(argv: list[str]) -> None:
+def _make_kernel(argv: list[str]) -> Any:
+    """A kernel whose sockets are bound; ``start()`` runs it."""
     from ipykernel.kernelapp import IPKernelApp
     from matplotlib_inline import backend_inline
 
@@ -174,7 +177,7 @@ def _run_kernel(argv: list[str]) -> None:
     application.initialize(arguments)
     # pyplot was imported before there was a shell to send figures to
     backend_inline._enable_matplotlib_integration()
-    application.start()
+    return application
 
 
 if __name__ == "__main__":

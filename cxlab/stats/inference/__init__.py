@@ -6,6 +6,7 @@ from cxlab.stats.inference.design import (
     design_degrees_of_freedom,
     design_variance,
     effective_sample_size,
+    statistic_variance,
 )
 from cxlab.stats.inference.intervals import (
     adjusted_wald_interval,
@@ -33,6 +34,7 @@ __all__ = [
     "normal_quantile",
     "permutation_p_value",
     "score_interval",
+    "statistic_variance",
     "t_quantile",
     "wald_interval",
     "wilson_interval",

@@ -82,6 +82,34 @@ def design_variance(totals: pd.DataFrame, clusters: pd.Series, *, domains: int) 
     return DesignVariance(variance=variance.astype(float), lonely_strata=int((clusters == 1).sum()))
 
 
+def statistic_variance(
+    totals: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    stratum: NDArray[np.int64],
+    sampled: NDArray[np.float64],
+) -> float:
+    """Taylor variance of one statistic, as `design_variance` for arrays that are numbered.
+
+    Parameters
+    ----------
+    totals, squares : ndarray, shape (units,)
+        Of each cluster, or of the lone rows of a stratum, as for `design_variance`.
+    stratum : ndarray of int, shape (units,)
+        Number of its stratum.
+    sampled : ndarray, shape (strata,)
+        Clusters sampled per stratum.
+
+    Examples
+    --------
+    >>> lone = np.array([14 / 4**2])
+    >>> round(statistic_variance(np.zeros(1), lone, np.array([0]), np.array([4.0])), 4)
+    1.1667
+    """
+    summed = np.bincount(stratum, weights=totals, minlength=len(sampled))
+    products = np.bincount(stratum, weights=squares, minlength=len(sampled))
+    return float(np.maximum(_stratum_spread(products, summed**2, sampled), 0.0).sum())
+
+
 def design_covariance(
     totals: pd.DataFrame, clusters: pd.Series, *, domains: int
 ) -> NDArray[np.float64]:

@@ -19,19 +19,13 @@ from cxlab.stats.frames import check_choice, collect, scan
 from cxlab.stats.inference import (
     adjust_p_values,
     check_level,
-    design_covariance,
     normal_quantile,
     permutation_p_value,
+    statistic_variance,
     t_quantile,
 )
 from cxlab.stats.inference.intervals import PSEUDO_EXTREME, PSEUDO_TOTAL
-from cxlab.stats.metrics.estimates import (
-    check_scores,
-    degrees_of_freedom,
-    group_labels,
-    linearised,
-    metric_value,
-)
+from cxlab.stats.metrics.estimates import check_scores, group_labels, metric_value
 from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, hidden_groups
 from cxlab.stats.totals import Design, Totals, survey_totals
 from cxlab.survey.messages import unknown
@@ -47,6 +41,17 @@ METHODS = ("auto", "wald", "adjusted-wald", "permutation")
 #: Below this size of the smaller group a simple difference is tested by permutation.
 SMALL_GROUP = 30
 REST = "the rest"
+
+
+@dataclass(frozen=True)
+class _Units:
+    """Clusters, and the lone rows of each stratum, numbered alike for every contrast."""
+
+    group: np.ndarray  # of each cell of the totals
+    unit: np.ndarray  # of each cell
+    stratum: np.ndarray  # of each unit
+    lone: np.ndarray  # of each unit
+    sampled: np.ndarray  # clusters of each stratum
 
 
 @dataclass(frozen=True)
@@ -162,9 +167,10 @@ def compare_groups(
     names = [str(name) for name in group_labels(totals.groups)]
     contrasts = _contrasts(names, against, by)
     question = _Question(names, design, level, method, min_group_size)
+    units = _units(totals)
     rows = []
     for i, metric in enumerate(chosen):
-        rows += _metric_rows(totals, str(i), metric, contrasts, question)
+        rows += _metric_rows(totals, i, metric, contrasts, question, units)
     table = pd.DataFrame(rows)
     if design.simple and method in ("auto", "permutation"):
         _permute(table, data, chosen, by, method, permutations, seed)
@@ -320,25 +326,40 @@ def _contrasts(names: list[str], against: str, by: str) -> list[tuple[int, int]]
     return [(i, reference) for i in range(len(names)) if i != reference]
 
 
+def _units(totals: Totals) -> _Units:
+    cells = totals.cells
+    stratum, strata = pd.factorize(cells["stratum"], use_na_sentinel=False)
+    unit = cells.groupby(["stratum", "cluster"], dropna=False, sort=False).ngroup().to_numpy()
+    first = np.unique(unit, return_index=True)[1]
+    return _Units(
+        group=cells["group_code"].to_numpy(),
+        unit=unit,
+        stratum=stratum[first],
+        lone=cells["cluster"].isna().to_numpy()[first],
+        sampled=totals.clusters.reindex(strata).to_numpy(float),
+    )
+
+
 def _metric_rows(
     totals: Totals,
-    name: str,
+    number: int,
     metric: Metric,
     contrasts: list[tuple[int, int]],
     question: _Question,
+    units: _Units,
 ) -> list[dict[str, Any]]:
-    sizes = totals.sums(name).groupby("group_code")["n"].sum()
-    sizes = sizes.reindex(range(len(question.names)), fill_value=0)
-    hidden = set(hidden_groups(sizes, question.min_group_size, ungrouped=totals.ungrouped[name]))
+    values = {kind: table[:, number] for kind, table in totals.values.items()}
+    sizes = np.bincount(units.group, weights=values["n"], minlength=len(question.names))
+    ungrouped = totals.ungrouped[totals.names[number]]
+    hidden = set(hidden_groups(sizes, question.min_group_size, ungrouped=ungrouped))
     rows = []
     for first, second in contrasts:
-        sums = _two_domains(totals.sums(name), first, second, hidden)
-        both = sums.groupby("group_code")[["n", "y", "yy", "w", "wy", "wyy"]].sum()
-        both = both.reindex([0, 1], fill_value=0.0)
+        sides = [_side(values, units, chosen) for chosen in _sides(units, first, second, hidden)]
+        both = pd.DataFrame([{kind: side[kind].sum() for kind in side} for side in sides])
         if question.design.simple:
             found = _simple_difference(both, metric, question.level, question.method)
         else:
-            found = _design_difference(sums, both, totals.clusters, question.level)
+            found = _design_difference(sides, units, question.level)
         rows.append(
             {
                 "metric": metric.name or metric.kind,
@@ -352,7 +373,7 @@ def _metric_rows(
                 "column": metric.column,
                 "note": found["note"],
                 "others": _members(second, hidden, question.names),
-                "metric_index": int(name),
+                "metric_index": number,
                 "hidden": bool({first, second} & hidden),
             }
         )
@@ -366,29 +387,54 @@ def _members(second: int, hidden: set[int], names: list[str]) -> list[str]:
     return [name for i, name in enumerate(names) if i not in hidden]
 
 
-def _two_domains(sums: pd.DataFrame, first: int, second: int, hidden: set[int]) -> pd.DataFrame:
-    """Sums of the two sides of a contrast; the rest is added up within each cluster.
+def _sides(
+    units: _Units, first: int, second: int, hidden: set[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells of the two sides of a contrast.
 
     The rest leaves out hidden groups: with them it would give back what is hidden.
     """
-    code = sums["group_code"]
-    others = ~code.isin(hidden) if second < 0 else code == second
-    side = np.where(code == first, 0, np.where(others, 1, -1))
-    part = sums.assign(group_code=side)[side >= 0]
-    keys = ["group_code", "stratum", "cluster"]
-    return part.groupby(keys, dropna=False, sort=False, as_index=False).sum()
+    inside = units.group == first
+    if second >= 0:
+        return inside, units.group == second
+    return inside, ~inside & ~np.isin(units.group, list(hidden))
+
+
+def _side(
+    values: Mapping[str, np.ndarray], units: _Units, chosen: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Sums of one side per unit."""
+    unit, size = units.unit[chosen], len(units.stratum)
+    return {
+        kind: np.bincount(unit, weights=column[chosen], minlength=size)
+        for kind, column in values.items()
+    }
 
 
 def _design_difference(
-    sums: pd.DataFrame, both: pd.DataFrame, clusters: pd.Series, level: float
+    sides: Sequence[Mapping[str, np.ndarray]], units: _Units, level: float
 ) -> dict[str, Any]:
-    means = both["wy"] / both["w"].where(both["w"] > 0)
-    covariance = design_covariance(linearised(sums, means), clusters, domains=2)
-    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
-    union = sums.assign(group_code=0)
-    union = union.groupby(["group_code", "stratum", "cluster"], dropna=False, as_index=False).sum()
-    df = float(degrees_of_freedom(union, groups=1)[0])
-    return _tested(float(means[0] - means[1]), variance, df, level, "linearised")
+    """The difference of two means, linearised as one statistic."""
+    masses = [side["w"].sum() for side in sides]
+    if min(masses) <= 0:
+        return _tested(np.nan, np.nan, _degrees_of_freedom(sides, units), level, "linearised")
+    total, lone, means = np.zeros(len(units.stratum)), np.zeros(len(units.stratum)), []
+    for side, mass, sign in zip(sides, masses, (1.0, -1.0), strict=True):
+        mean = side["wy"].sum() / mass
+        total += sign * (side["wy"] - mean * side["w"]) / mass
+        lone += (side["wwyy"] - 2 * mean * side["wwy"] + mean**2 * side["ww"]) / mass**2
+        means.append(float(mean))
+    squares = np.where(units.lone, lone, total**2)
+    variance = statistic_variance(total, squares, units.stratum, units.sampled)
+    df = _degrees_of_freedom(sides, units)
+    return _tested(means[0] - means[1], variance, df, level, "linearised")
+
+
+def _degrees_of_freedom(sides: Sequence[Mapping[str, np.ndarray]], units: _Units) -> float:
+    """Clusters less strata that hold a valid answer of either side."""
+    held = sides[0]["n"] + sides[1]["n"]
+    clusters = np.where(units.lone, held, 1.0)[held > 0].sum()
+    return float(clusters - len(np.unique(units.stratum[held > 0])))
 
 
 def _simple_difference(
