@@ -4,8 +4,9 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
-READY_FULL := $(VENV)/.ready-full
+READY = $(VENV)/.ready$(if $(FULL),-full)
+# FULL=1: also Spark, Ibis, Dask and the browser driver, whose tests are skipped without
+LOCK := $(if $(FULL),requirements-full.lock,requirements.lock)
 DEMO_PERIOD := 2025-Q4
 LOCK_FLAGS := --universal --generate-hashes --python-version 3.11 --no-emit-index-url --quiet \
 	--custom-compile-command "make lock"
@@ -48,6 +49,7 @@ demo-data: $(READY)  ## Write data/demo again from its seed
 
 lock: $(READY)  ## Resolve the dependencies again
 	$(BIN)/uv pip compile pyproject.toml --extra test $(LOCK_FLAGS) -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras $(LOCK_FLAGS) -c requirements.lock -o requirements-full.lock
 
 setup: $(READY)  ## Set up .venv only
 
@@ -55,12 +57,12 @@ clean:  ## Remove .venv and all reports but the sample
 	rm -rf $(VENV) reports/demo reports/sfo reports/index.html
 
 # `uv` always with --python: without it an active environment is changed instead
-$(READY): requirements.lock pyproject.toml
+$(READY): $(LOCK) pyproject.toml
 	@$(PYTHON) -c '$(PYTHON_CHECK)'
 	@$(PYTHON) -c '$(VENV_CHECK)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode $(LOCK)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python uv==$(UV_VERSION)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
