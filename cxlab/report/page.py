@@ -87,7 +87,7 @@ def report_files(manifest: Mapping[str, Any]) -> list[str]:
 class PageExporter(HTMLExporter):
     """nbconvert's page, not parsed and written a second time for what `render_page` does."""
 
-    def from_notebook_node(
+    def from_notebook_node(  # type: ignore[override]
         self, nb: nbformat.NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
     ) -> tuple[str, dict[str, Any]]:
         """As of `HTMLExporter`, but for its passes over the finished page."""

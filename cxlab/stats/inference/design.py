@@ -105,8 +105,8 @@ def statistic_variance(
     >>> round(statistic_variance(np.zeros(1), lone, np.array([0]), np.array([4.0])), 4)
     1.1667
     """
-    summed = np.bincount(stratum, weights=totals, minlength=len(sampled))
-    products = np.bincount(stratum, weights=squares, minlength=len(sampled))
+    summed = np.bincount(stratum, weights=totals, minlength=len(sampled)).astype(float)
+    products = np.bincount(stratum, weights=squares, minlength=len(sampled)).astype(float)
     return float(np.maximum(_stratum_spread(products, summed**2, sampled), 0.0).sum())
 
 
