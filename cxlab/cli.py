@@ -74,7 +74,7 @@ def main() -> None:
     metavar="NAME=VALUE",
     help="Any other parameter that a notebook declares.",
 )
-@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="Also as xlsx or pdf.")
+@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="Also as xlsx, pdf or pptx.")
 @click.option("--plan", metavar="FILE", help="A reports.toml that lists reports, instead of STUDY.")
 @click.option("--output", default="reports", show_default=True, help="Folder of all reports.")
 @click.option("--jobs", "n_jobs", type=click.IntRange(1), help="Processes; default: all cores.")

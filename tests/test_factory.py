@@ -1,5 +1,6 @@
 """Many reports with one command: which, side by side, unchanged ones left, what changed."""
 
+import io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -11,6 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from pptx import Presentation
 
 from cxlab import load_study
 from cxlab.cli import main
@@ -443,7 +445,7 @@ def test_groups_that_are_hidden_are_hidden_in_every_export(tmp_path):
     (tmp_path / "tiny.csv").write_text("s,kind\n" + "\n".join(lines) + "\n")
     (tmp_path / "study.toml").write_text(TINY)
     path = write_notebook(tmp_path, HIDDEN)
-    formats = ["xlsx", "pdf"] if find_browser() else ["xlsx"]
+    formats = ["xlsx", "pptx", *(["pdf"] if find_browser() else [])]
     run = run_reports(
         str(tmp_path / "study.toml"),
         notebooks=[str(path)],
@@ -461,6 +463,11 @@ def test_groups_that_are_hidden_are_hidden_in_every_export(tmp_path):
             assert rows[number][column] is None
             cell = f"{chr(ord('A') + columns.index(column))}{number + 2}"
             assert f'r="{cell}"' not in sheet
+    slides = Presentation(folder / "9-trial.pptx").slides
+    charts = [shape.chart for slide in slides for shape in slide.shapes if shape.has_chart]
+    names = [str(name) for chart in charts for name in chart.plots[0].categories]
+    assert any("everyone" in name for name in names)
+    assert not [name for name in names if " b (" in name or " c (" in name]
     if "pdf" in formats:
         assert (folder / "9-trial.pdf").read_bytes().startswith(b"%PDF")
 
@@ -487,3 +494,86 @@ def test_dask_that_is_not_there_is_said(tmp_path):
     job = Job(path, tmp_path / "out", used_parameters(path, {}), About())
     with pytest.raises(ValueError, match=r"Dask is not installed|must be the address of a Dask"):
         make_reports([job], backend="dask")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Starts a Dask cluster of two workers, of so many threads each."""
+    distributed = pytest.importorskip("distributed", reason="distributed is not installed")
+    options = {"n_workers": 2, "dashboard_address": None, "host": "127.0.0.1"}
+
+    def start(threads):
+        return distributed.LocalCluster(threads_per_worker=threads, **options)
+
+    return start
+
+
+def test_a_dask_cluster_makes_the_reports_and_keeps_failures_apart(cluster, tmp_path):
+    good = write_notebook(tmp_path, COUNT, name="7-good")
+    bad = write_notebook(tmp_path, "1 / 0", name="8-bad")
+    chosen = ["--notebook", good, "--notebook", bad, "--each", "segment", "--period", "2025-Q4"]
+    with cluster(1) as workers:
+        arguments = ["--backend", "dask", "--scheduler", workers.scheduler_address]
+        result = command("demo", *chosen, *arguments, "--output", tmp_path / "out")
+    assert result.exit_code == 3, result.output
+    assert "3 made, 0 unchanged, 3 failed" in result.output
+    local = command("demo", *chosen[:2], *chosen[4:], "--output", tmp_path / "local")
+    assert local.exit_code == 0, local.output
+    pages = sorted((tmp_path / "local").rglob("counts.csv"))
+    assert len(pages) == 3
+    for page in pages:
+        twin = tmp_path / "out" / page.relative_to(tmp_path / "local")
+        assert twin.read_bytes() == page.read_bytes()
+
+
+def test_a_dask_cluster_with_threads_is_refused(cluster, tmp_path):
+    path = write_notebook(tmp_path, COUNT)
+    jobs = [Job(path, tmp_path / str(i), used_parameters(path, {}), About()) for i in range(2)]
+    with cluster(2) as workers, pytest.raises(ValueError, match="one thread each.*got 2"):
+        make_reports(jobs, backend="dask", scheduler=workers.scheduler_address)
+
+
+@pytest.fixture(scope="module")
+def deck(tmp_path_factory):
+    """Slides of a report: an evil name, a hidden row, two metrics, a table without figures."""
+    folder = tmp_path_factory.mktemp("slides")
+    path = write_notebook(
+        folder,
+        f"""rows = [{{"label": name, "metric": "nps", "unit": "points", "n": 20, "estimate": 5.0,
+    "ci_low": -3.0, "ci_high": 15.0}} for name in {EVIL!r}]
+rows += [{{"label": "hidden", "metric": "nps", "unit": "points"}}, dict(rows[0], metric="mean", label="a")]
+show(pd.DataFrame(rows), name="figures")""",
+        COUNT,
+    )
+    run = run_reports("demo", notebooks=[str(path)], formats=["pptx"], output=folder / "out")
+    return Presentation(run.pages[0].with_suffix(".pptx"))
+
+
+class TestSlides:
+    def charts(self, deck):
+        return [shape.chart for slide in deck.slides for shape in slide.shapes if shape.has_chart]
+
+    def test_a_chart_for_each_metric_and_no_hidden_row(self, deck):
+        assert "SIMULATED" in deck.slides[0].placeholders[1].text
+        charts = self.charts(deck)
+        assert [len(chart.plots[0].categories) for chart in charts] == [len(EVIL), 1]
+        assert list(charts[0].plots[0].series[0].values) == [5.0] * len(EVIL)
+
+    def test_intervals_are_error_bars_within_the_scale(self, deck):
+        chart = self.charts(deck)[0]
+        xml = chart._chartSpace.xml
+        lengths = [
+            re.findall(rf"<c:{side}>.*?<c:v>([\d.]+)</c:v>", xml, re.S)
+            for side in ("plus", "minus")
+        ]
+        assert lengths == [["10.0"], ["8.0"]]
+        assert chart.value_axis.minimum_scale <= -3.0
+        assert chart.value_axis.maximum_scale >= 15.0
+
+    def test_the_spreadsheet_behind_holds_text_only(self, deck):
+        for chart in self.charts(deck):
+            with zipfile.ZipFile(io.BytesIO(chart.part.chart_workbook.xlsx_part.blob)) as book:
+                for name in book.namelist():
+                    text = book.read(name).decode(errors="replace")
+                    assert "<f>" not in text, name
+                    assert "<hyperlink " not in text, name

@@ -176,15 +176,18 @@ def _side_by_side(
 
 
 def _map(batch: list[tuple[int, Job]], workers: int, backend: Backend) -> Iterable[Outcome]:
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky import get_reusable_executor
 
     local = backend == "loky"
     server = os.environ.get(SERVER_VARIABLE) if local else None
     parent = os.getpid() if local else None
-    # one worker is still another process: a report that is killed must not end the run
-    options = {"n_jobs": max(workers, 2) if local else workers, "backend": backend}
-    pool = Parallel(**options, return_as="generator_unordered", batch_size=1)
+    # one worker is still another process: a report that is killed must not end the run;
+    # a cluster takes as many at once as it has workers
+    n_jobs = max(workers, 2) if local else -1
+    # only parallel_config knows backends of other packages
+    with parallel_config(backend=backend):
+        pool = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
     try:
         yield from pool(delayed(attempt)(number, job, server, parent) for number, job in batch)
     finally:
@@ -213,7 +216,14 @@ def _cluster(backend: Backend, scheduler: str | None) -> Iterator[None]:
             "`scheduler` must be the address of a Dask scheduler, such as tcp://host:8786; "
             "got none."
         )
-    with Client(scheduler):
+    with Client(scheduler) as client:
+        threads = max(client.nthreads().values(), default=1)
+        if threads > 1:
+            raise ValueError(
+                "`scheduler` must be of a cluster whose workers have one thread each, because a "
+                f"report's kernel takes over its worker's environment; got {threads}. Start them "
+                "with dask worker ADDRESS --nworkers auto --nthreads 1."
+            )
         yield
 
 

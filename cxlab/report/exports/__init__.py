@@ -6,11 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cxlab.report.exports.pdf import check_browser, write_pdf
+from cxlab.report.exports.slides import write_slides
 from cxlab.report.exports.workbook import write_workbook
 from cxlab.survey.messages import unknown
 
 #: Format to the function that writes it into a report's folder.
-WRITERS: dict[str, Callable[[Path, Path], None]] = {"pdf": write_pdf, "xlsx": write_workbook}
+WRITERS: dict[str, Callable[[Path, Path], None]] = {
+    "pdf": write_pdf,
+    "pptx": write_slides,
+    "xlsx": write_workbook,
+}
 
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
