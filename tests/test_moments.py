@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cxlab.stats.moments import moments, to_correlation
 from cxlab.stats.moments import sums as summing
-from cxlab.stats.moments.em import fit_normal, score
+from cxlab.stats.moments.em import NoMaximumError, fit_normal, score, with_prior
 from cxlab.stats.moments.sums import cells_of_rows, merge_cells
 
 #: Sums of a few hundred numbers of size 1 to 10.
@@ -300,6 +300,32 @@ class TestEm:
         assert found.mean[1] == pytest.approx(0.0, abs=0.05)
         assert found.matrix[1, 1] == pytest.approx(2.0, abs=0.12)
         assert listwise.matrix[1, 1] < 1.7
+
+    def test_a_prior_is_so_many_rows_in_which_columns_are_independent(self):
+        frame = pd.DataFrame({"a": [1.0, 2.0, 3.0, 6.0], "b": [2.0, 1.0, 5.0, 4.0]})
+        cells = moments(frame, ["a", "b"]).cells
+        joined = with_prior(cells, 1.0)
+        assert joined.n.sum() == 4
+        mean, covariance = frame.mean().to_numpy(), frame.cov().to_numpy()
+        expected = (3 * covariance + np.diag(np.diag(covariance))) / 5
+        fit = fit_normal(joined)
+        np.testing.assert_allclose(fit.mean, mean, rtol=1e-9)
+        np.testing.assert_allclose(fit.covariance, expected, rtol=1e-9)
+
+    def test_few_answers_get_a_prior_and_it_is_said(self):
+        generator = np.random.default_rng(0)
+        frame = pd.DataFrame(generator.normal(size=(30, 8)), columns=list("abcdefgh"))
+        frame = frame.mask(generator.random(frame.shape) < 0.4)
+        summary = moments(frame, list(frame))
+        with pytest.raises(NoMaximumError):
+            fit_normal(merge_cells(summary.cells, []))
+        result = summary.covariance("em")
+        assert result.prior == pytest.approx(0.3)
+        assert "a prior of the weight of 0.3 rows (1%)" in result.note
+        assert (result.n_pairs == frame.notna().T.astype(int) @ frame.notna().astype(int)).all(None)
+        deviation = np.sqrt(np.diag(result.matrix))
+        correlation = result.matrix / np.outer(deviation, deviation)
+        assert np.linalg.eigvalsh(correlation)[0] > 0.01
 
     def test_too_few_answers_are_refused_instead_of_running_away(self):
         generator = np.random.default_rng(2)

@@ -10,7 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from cxlab.stats.association.partial import PairwiseCorrelations
 from cxlab.stats.association.units import Units
-from cxlab.stats.moments.em import fit_normal, score, unit_scores, unpack_parameters
+from cxlab.stats.moments.em import (
+    fit_possible,
+    prior_note,
+    score,
+    unit_scores,
+    unpack_parameters,
+    with_prior,
+)
 from cxlab.stats.moments.sums import cells_of_rows, merge_cells
 
 Array = NDArray[np.float64]
@@ -61,18 +68,18 @@ def em_correlations(
     values = (values[used] - np.nanmean(values[used], axis=0)) / np.nanstd(values[used], axis=0)
     cells = cells_of_rows(values, weight[used], unit)
     sums = merge_cells(cells, [])
-    fit = fit_normal(sums)
+    fit, prior = fit_possible(sums)
     if not fit.converged:
         raise RuntimeError(
             f"`touchpoints` must let EM converge; it had not after {fit.steps} steps. Take fewer "
             "touchpoints, or missing='pairwise'."
         )
     totals = unit_scores(cells, fit.mean, fit.covariance, unit, units.n_units)
-    reached = score(sums, fit.mean, fit.covariance, information=True)
+    reached = score(with_prior(sums, prior), fit.mean, fit.covariance, information=True)
     changes = np.linalg.solve(np.asarray(reached.information), totals.T).T
     matrix, influence = _correlation_influence(fit.covariance, changes)
     counts = known.T.astype(int) @ known.astype(int)
-    return PairwiseCorrelations(tuple(columns), matrix, counts, influence)
+    return PairwiseCorrelations(tuple(columns), matrix, counts, influence, prior_note(prior))
 
 
 def _correlation_influence(covariance: Array, changes: Array) -> tuple[Array, Array]:

@@ -37,12 +37,15 @@ class PairwiseCorrelations:
     unit_totals : ndarray of shape (units, k(k − 1)/2) or None
         Influence of each unit on each correlation, in the order of ``np.triu_indices``;
         None in data too large to read row by row.
+    note : str
+        What was done to get the matrix, in words.
     """
 
     columns: tuple[str, ...]
     matrix: Array
     n: Integers
     unit_totals: Array | None
+    note: str = ""
 
     def take(self, columns: Sequence[str]) -> PairwiseCorrelations:
         """The same for some of the columns, in the order given."""
@@ -51,7 +54,8 @@ class PairwiseCorrelations:
         upper = np.triu_indices(len(chosen), 1)
         place = _places(len(self.columns), chosen, upper)
         totals = None if self.unit_totals is None else self.unit_totals[:, place]
-        return PairwiseCorrelations(tuple(columns), self.matrix[square], self.n[square], totals)
+        matrix, n = self.matrix[square], self.n[square]
+        return PairwiseCorrelations(tuple(columns), matrix, n, totals, self.note)
 
 
 def pairwise_correlations(
@@ -193,7 +197,7 @@ class JointModel:
     smallest_n : int
         Fewest rows behind any correlation of the matrix.
     note : str
-        Why there are no coefficients; empty if there are.
+        Why there are no coefficients, or what was done to get them.
     """
 
     columns: tuple[str, ...]
@@ -256,6 +260,7 @@ def joint_model(
         float(se[-1]),
         correlations.n[0, 1:],
         int(correlations.n[upper].min()),
+        correlations.note,
     )
 
 

@@ -17,13 +17,21 @@ from cxlab.stats.drivers.relations import Relations, exact_relations
 from cxlab.stats.drivers.sources import RowSource
 from cxlab.stats.moments import Moments, to_correlation
 from cxlab.stats.moments.covariance import PairSums, pairwise_covariance, repair
-from cxlab.stats.moments.em import fit_normal, score, unit_scores, unpack_parameters
+from cxlab.stats.moments.em import (
+    fit_normal,
+    score,
+    unit_scores,
+    unpack_parameters,
+    with_prior,
+)
 from cxlab.stats.moments.sums import Cells, merge_cells, unpack
 
 Array = np.ndarray
 
 #: Full EM replicates stop when no standardised parameter moves by more.
 FULL_TOLERANCE = 1e-5
+#: A replicate that has not settled after so many steps is left out of the check.
+FULL_STEPS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,12 +254,13 @@ def _em(
     )
     if resample.replicates == 0:
         return result
-    inverse = _inverse_information(patterns, fit.mean, likely)
+    inverse = _inverse_information(with_prior(patterns, fit.prior), fit.mean, likely)
     shifts, changes = _one_step(source, fit.mean, likely, inverse, resample)
     means = fit.mean + shifts
     matrices, repaired = _possible(likely + changes)
     agreement = None
-    if full_replicates and source.small:
+    # with a prior most resamples have no maximum of their own, and each takes long to say so
+    if full_replicates and source.small and not fit.prior:
         agreement = full_em(source, resample, full_replicates, (means, matrices))
     return replace(result, means=means, matrices=matrices, repaired=repaired, agreement=agreement)
 
@@ -283,7 +292,8 @@ def _one_step(
         for chunk in source.chunks()
     )
     influence = inverse @ np.asarray(scores).T
-    return unpack_parameters((influence @ resample.multipliers).T, len(mean))
+    # less 1: the scores add to 0 at the maximum, but for what a prior holds against them
+    return unpack_parameters((influence @ (resample.multipliers - 1)).T, len(mean))
 
 
 def full_em(
@@ -310,9 +320,11 @@ def full_em(
         patterns = merge_cells(weighted, [])
         try:
             start = (means[number], matrices[number])
-            fit = fit_normal(patterns, start=start, tolerance=FULL_TOLERANCE)
+            fit = fit_normal(patterns, start=start, tolerance=FULL_TOLERANCE, most_steps=FULL_STEPS)
         except (ValueError, np.linalg.LinAlgError):
             # a resample of few rows may have no maximum; the count says how many had one
+            continue
+        if not fit.converged:
             continue
         fitted.append(fit.covariance)
         numbers.append(number)

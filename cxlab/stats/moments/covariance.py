@@ -43,6 +43,8 @@ class Covariance:
         Largest change of a correlation made to get a positive-definite matrix; 0 if none.
     note : str
         What was done to the data, in words.
+    prior : float
+        Weight of the empirical prior that EM needed; 0 if none.
     """
 
     columns: tuple[str, ...]
@@ -55,6 +57,7 @@ class Covariance:
     iterations: int = 0
     repaired: float = 0.0
     note: str = ""
+    prior: float = 0.0
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> Array:
         return np.array(self.matrix, dtype=dtype)  # type: ignore[call-overload]

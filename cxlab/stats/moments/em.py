@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxlab.stats.moments.covariance import pair_sums, pairwise_covariance, repair
-from cxlab.stats.moments.sums import Cells, unpack
+from cxlab.stats.moments.sums import Cells, join_cells, unpack
 
 Array = np.ndarray
+Place = tuple[Array, Array]
 
 #: Part of the way from pairwise correlations to none at which EM starts.
 START_SHRINKAGE = 0.1
@@ -24,8 +25,14 @@ FIRST_STEPS = 3
 MAX_STEPS = 2000
 #: Stop when the score moves no standardised parameter by more than this.
 TOLERANCE = 1e-9
+#: Parts of a Newton step that are tried.
+PARTS = (1.0, 0.5, 0.25, 0.1, 0.03)
 #: Above this many columns the information matrix is not formed (its side is q(q + 3)/2).
 MAX_INFORMATION = 60
+#: Weight of the empirical prior, of that of the answers, where they alone don't suffice.
+PRIOR_SHARE = 0.01
+#: Rows per column below which a prior would say more than the answers.
+PRIOR_ROWS = 3
 #: Smallest eigenvalue of a correlation matrix that is inverted.
 SMALLEST_EIGENVALUE = 1e-9
 
@@ -166,11 +173,13 @@ def fit_normal(
     *,
     start: tuple[Array, Array] | None = None,
     tolerance: float = TOLERANCE,
+    most_steps: int = MAX_STEPS,
 ) -> Fit:
     """Maximum-likelihood mean and covariance of answers with holes.
 
-    A few EM steps, then Newton steps with the observed information; a Newton step that
-    does not raise the likelihood is replaced by an EM step.
+    A few EM steps, then Newton steps with the observed information. Far from the maximum
+    that may not be positive: its eigenvalues are taken without their signs, so that each
+    step, or a part of it, climbs. Where none does, an EM step takes its place.
 
     Parameters
     ----------
@@ -180,30 +189,108 @@ def fit_normal(
         Mean and covariance to start from, near enough for Newton's method.
     tolerance : float
         Stop when no standardised parameter moves by more.
+    most_steps : int
+        Stop after so many steps all the same; the result says so.
 
     Raises
     ------
-    ValueError
+    NoMaximumError
         If the answers are too few, or too much alike, for a maximum inside the possible
         matrices.
     """
-    mean, covariance = start or starting_values(cells)
-    q = len(mean)
-    current = score(cells, mean, covariance)
+    place = start or starting_values(cells)
+    current = score(cells, *place)
     first = FIRST_STEPS if start is None else 0
-    for step in range(1, MAX_STEPS + 1):
-        newton = step > first and q <= MAX_INFORMATION
-        leap = _newton_step(cells, mean, covariance) if newton else None
-        reached = _better(cells, leap, current.log_likelihood)
+    for step in range(1, most_steps + 1):
+        leap, reached = (None, None) if step <= first else _leap(cells, place, current)
         if leap is None or reached is None:
-            leap = em_step(current, mean, covariance)
+            leap = em_step(current, *place)
             _check_possible(leap[1])
             reached = score(cells, *leap)
-        size = _step_size(leap, (mean, covariance))
-        (mean, covariance), current = leap, reached
+        size = _step_size(leap, place)
+        place, current = leap, reached
         if size < tolerance:
-            return Fit(mean, covariance, current.log_likelihood, step, True)
-    return Fit(mean, covariance, current.log_likelihood, MAX_STEPS, False)
+            return Fit(*place, current.log_likelihood, step, True)
+    return Fit(*place, current.log_likelihood, most_steps, False)
+
+
+def _leap(cells: Cells, place: Place, current: Score) -> tuple[Place, Score] | tuple[None, None]:
+    """Where Newton's method leads, whole or in part, and the score there, if it is better."""
+    if len(place[0]) > MAX_INFORMATION:
+        return None, None
+    whole = score(cells, *place, information=True)
+    shift, change = _newton_step(np.asarray(whole.information), _slope(whole), place[1])
+    for part in PARTS:
+        leap = place[0] + part * shift, place[1] + part * change
+        reached = _better(cells, leap, current.log_likelihood)
+        if reached is not None:
+            return leap, reached
+    return None, None
+
+
+def fit_possible(cells: Cells) -> tuple[Fit, float]:
+    """As `fit_normal`, with an empirical prior where the answers alone have no maximum.
+
+    Parameters
+    ----------
+    cells : Cells
+        As for `fit_normal`.
+
+    Returns
+    -------
+    fit : Fit
+    prior : float
+        Weight of the prior; 0 where none was needed. The fit is that of
+        ``with_prior(cells, prior)``.
+
+    Raises
+    ------
+    NoMaximumError
+        With fewer than `PRIOR_ROWS` rows a column.
+
+    References
+    ----------
+    Honaker, King & Blackwell (2011), Amelia II, J. Stat. Software 45(7), section 4.6.
+    """
+    try:
+        return fit_normal(cells), 0.0
+    except NoMaximumError:
+        if cells.n.sum() < PRIOR_ROWS * cells.observed.shape[1]:
+            raise
+        prior = PRIOR_SHARE * float(cells.weight.sum())
+        return fit_normal(with_prior(cells, prior)), prior
+
+
+def with_prior(cells: Cells, weight: float) -> Cells:
+    """The cells, and one more of so much weight in which the columns are independent.
+
+    It holds each column's own mean and spread, and no row: counts stay.
+    """
+    if not weight:
+        return cells
+    mean, matrix = pairwise_covariance(pair_sums(cells))
+    first, second = np.triu_indices(len(mean))
+    products = np.outer(mean, mean) + np.diag(np.diagonal(matrix))
+    prior = Cells(
+        keys=cells.keys.iloc[:1],
+        observed=np.ones((1, len(mean)), dtype=bool),
+        n=np.zeros(1, dtype=cells.n.dtype),
+        weight=np.array([weight]),
+        weight_squares=np.zeros(1),
+        sums=weight * mean[None, :],
+        products=weight * products[first, second][None, :],
+    )
+    return join_cells([cells, prior])
+
+
+def prior_note(prior: float) -> str:
+    """What `fit_possible` did, in words; empty where it needed no prior."""
+    if not prior:
+        return ""
+    return (
+        f"Too few answers to tell all columns apart: a prior of the weight of {prior:.1f} rows "
+        f"({PRIOR_SHARE:.0%}) pulls the correlations towards none."
+    )
 
 
 def _slope(current: Score) -> Array:
@@ -234,16 +321,15 @@ def unpack_parameters(parameters: Array, q: int) -> tuple[Array, Array]:
     return parameters[..., :q], unpack(parameters[..., q:], q)
 
 
-def _newton_step(cells: Cells, mean: Array, covariance: Array) -> tuple[Array, Array] | None:
-    current = score(cells, mean, covariance, information=True)
-    if current.information is None:
-        return None
-    try:
-        step = np.linalg.solve(current.information, _slope(current))
-    except np.linalg.LinAlgError:
-        return None
-    shift, change = unpack_parameters(step, len(mean))
-    return mean + shift, covariance + change
+def _newton_step(information: Array, slope: Array, covariance: Array) -> Place:
+    """Changes of mean and covariance, in units of the columns' own spread."""
+    deviation = np.sqrt(np.diagonal(covariance))
+    first, second = np.triu_indices(len(covariance))
+    scale = np.concatenate([deviation, deviation[first] * deviation[second]])
+    values, vectors = np.linalg.eigh(information * np.outer(scale, scale))
+    usable = np.maximum(np.abs(values), SMALLEST_EIGENVALUE * np.abs(values).max())
+    step = scale * (vectors @ (vectors.T @ (scale * slope) / usable))
+    return unpack_parameters(step, len(covariance))
 
 
 def _better(cells: Cells, moved: tuple[Array, Array] | None, log_likelihood: float) -> Score | None:
@@ -265,9 +351,13 @@ def is_positive(covariance: Array) -> bool:
     return bool(smallest > SMALLEST_EIGENVALUE)
 
 
+class NoMaximumError(ValueError):
+    """The likelihood grows towards an impossible covariance matrix."""
+
+
 def _check_possible(covariance: Array) -> None:
     if not is_positive(covariance):
-        raise ValueError(
+        raise NoMaximumError(
             "`missing='em'` must find answers enough to tell the columns apart; got some that "
             "are combinations of others wherever they are known together. Use "
             "missing='pairwise', or leave out a column."
@@ -312,19 +402,14 @@ class _Parts:
         q = self.q
         first, second = np.triu_indices(q)
         # square[jk, li] = Σ A_jk G_li; the form is Σ dΣ_ij A_jk dΣ_kl G_li
-        form = self.square.reshape(q, q, q, q).transpose(3, 0, 1, 2).reshape(q * q, q * q)
-        pick = _duplication(q, first, second)
-        covariances = pick.T @ (form + form.T) / 2 @ pick
+        form = self.square.reshape(q, q, q, q).transpose(3, 0, 1, 2)
+        form = form + form.transpose(2, 3, 0, 1)
+        # a packed covariance stands for both of its places, a variance for one
+        form = form + form.transpose(1, 0, 2, 3)
+        form = form + form.transpose(0, 1, 3, 2)
+        once = np.where(first == second, 0.5, 1.0)
+        covariances = form[first, second][:, first, second] * np.outer(once, once) / 2
         mixed = self.mixed.reshape(q, q, q)  # A_ik v_l
         both = mixed[:, first, second] + mixed[:, second, first]
         means_covariances = np.where(first == second, both / 2, both)
         return np.block([[self.inverse, means_covariances], [means_covariances.T, covariances]])
-
-
-def _duplication(q: int, first: Array, second: Array) -> Array:
-    """Matrix that spreads a packed triangle over the full symmetric matrix."""
-    matrix = np.zeros((q * q, len(first)))
-    packed = np.arange(len(first))
-    matrix[first * q + second, packed] = 1.0
-    matrix[second * q + first, packed] = 1.0
-    return matrix

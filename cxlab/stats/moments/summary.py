@@ -19,7 +19,7 @@ from cxlab.stats.moments.covariance import (
     pairwise_covariance,
     repair,
 )
-from cxlab.stats.moments.em import fit_normal
+from cxlab.stats.moments.em import fit_possible, prior_note
 from cxlab.stats.moments.sums import Cells, Query
 
 Array = np.ndarray
@@ -199,10 +199,12 @@ class Moments:
     def _em(self, mean: Array, matrix: Array, sums: PairSums) -> Covariance:
         if self.cells.observed.all():
             return self._result(mean, matrix, self.n, sums, "em")
-        fit = fit_normal(summing.merge_cells(self.cells, []))
-        note = "" if fit.converged else f"EM had not settled after {fit.steps} steps."
+        fit, prior = fit_possible(summing.merge_cells(self.cells, []))
+        slow = "" if fit.converged else f"EM had not settled after {fit.steps} steps."
+        note = " ".join(part for part in (slow, prior_note(prior)) if part)
         scaled = fit.covariance * (self.n / (self.n - 1))
-        return self._result(fit.mean, scaled, self.n, sums, "em", iterations=fit.steps, note=note)
+        result = self._result(fit.mean, scaled, self.n, sums, "em", iterations=fit.steps, note=note)
+        return replace(result, prior=prior)
 
     def _result(
         self,

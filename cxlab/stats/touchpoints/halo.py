@@ -177,9 +177,11 @@ def halo_table(
 
 
 def _note(model: JointModel) -> str:
-    if model.note:
+    if model.smallest_n == 0:
         return model.note
     aside = [f"{name} set aside: {reason}" for name, reason in model.set_aside.items()]
+    if model.note:
+        aside.append(model.note)
     if not np.isfinite(model.r_squared_se):
         aside.append("no interval in data of this size")
     return "; ".join(aside)

@@ -73,7 +73,7 @@ def _model_row(
     nothing = float("nan")
     if name in model.set_aside:
         return 0, nothing, nothing, df, model.set_aside[name]
-    if model.note:
+    if model.smallest_n == 0:
         return 0, nothing, nothing, df, model.note
     place = model.columns.index(name)
     value = getattr(model, kind)[place]
