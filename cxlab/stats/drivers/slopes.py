@@ -11,6 +11,7 @@ from cxlab.stats.drivers.importance import standardised_coefficients
 from cxlab.stats.drivers.replicates import CovarianceFit, Resample, fit_covariance
 from cxlab.stats.drivers.users import dead_drivers
 from cxlab.stats.moments import to_correlation
+from cxlab.stats.moments.em import NoMaximumError
 
 Array = np.ndarray
 Cuts = tuple[float, float]
@@ -82,10 +83,14 @@ def driver_slopes(
         )
         return _two_slopes(fit)
 
-    found = slopes_of(answers.outcome, resample)
-    if straight is None:
-        return Slopes(counts, found[0], found[1:])
-    once = slopes_of(straight, Resample("none", np.empty((len(resample.multipliers), 0))))[0]
+    try:
+        found = slopes_of(answers.outcome, resample)
+        if straight is None:
+            return Slopes(counts, found[0], found[1:])
+        once = slopes_of(straight, Resample("none", np.empty((len(resample.multipliers), 0))))[0]
+    except NoMaximumError:
+        # so few rated this driver that the others cannot be told apart among them
+        return Slopes(counts, None, None)
     return Slopes(counts, found[0], found[1:], float(once[1] - once[0]))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from cxlab.stats.moments.covariance import pair_sums, pairwise_covariance, repair
 from cxlab.stats.moments.sums import Cells, join_cells, unpack
@@ -35,6 +36,8 @@ PRIOR_SHARE = 0.01
 PRIOR_ROWS = 3
 #: Smallest eigenvalue of a correlation matrix that is inverted.
 SMALLEST_EIGENVALUE = 1e-9
+#: An eigenvalue as small as this says that EM is on its way to a matrix without a maximum.
+NEARLY_SINGULAR = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,8 +208,13 @@ def fit_normal(
         leap, reached = (None, None) if step <= first else _leap(cells, place, current)
         if leap is None or reached is None:
             leap = em_step(current, *place)
-            _check_possible(leap[1])
-            reached = score(cells, *leap)
+            reached = score(cells, *leap) if is_positive(leap[1]) else None
+        if reached is None or not is_positive(leap[1], NEARLY_SINGULAR):
+            raise NoMaximumError(
+                "`missing='em'` must find answers enough to tell the columns apart; got some "
+                "that are combinations of others wherever they are known together. Use "
+                "missing='pairwise', or leave out a column."
+            )
         size = _step_size(leap, place)
         place, current = leap, reached
         if size < tolerance:
@@ -326,10 +334,19 @@ def _newton_step(information: Array, slope: Array, covariance: Array) -> Place:
     deviation = np.sqrt(np.diagonal(covariance))
     first, second = np.triu_indices(len(covariance))
     scale = np.concatenate([deviation, deviation[first] * deviation[second]])
-    values, vectors = np.linalg.eigh(information * np.outer(scale, scale))
-    usable = np.maximum(np.abs(values), SMALLEST_EIGENVALUE * np.abs(values).max())
-    step = scale * (vectors @ (vectors.T @ (scale * slope) / usable))
+    standard = information * np.outer(scale, scale)
+    step = scale * _climb(standard, scale * slope)
     return unpack_parameters(step, len(covariance))
+
+
+def _climb(information: Array, slope: Array) -> Array:
+    """Newton's step, with the eigenvalues' absolute values where some are negative."""
+    try:
+        return np.asarray(cho_solve(cho_factor(information), slope))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(information)
+        usable = np.maximum(np.abs(values), SMALLEST_EIGENVALUE * np.abs(values).max())
+        return np.asarray(vectors @ (vectors.T @ slope / usable))
 
 
 def _better(cells: Cells, moved: tuple[Array, Array] | None, log_likelihood: float) -> Score | None:
@@ -341,27 +358,18 @@ def _better(cells: Cells, moved: tuple[Array, Array] | None, log_likelihood: flo
     return reached if reached.log_likelihood >= log_likelihood - slack else None
 
 
-def is_positive(covariance: Array) -> bool:
-    """Whether a covariance can be inverted with confidence."""
+def is_positive(covariance: Array, smallest_allowed: float = SMALLEST_EIGENVALUE) -> bool:
+    """Whether every eigenvalue of the correlations is larger than that allowed."""
     variance = np.diagonal(covariance)
     if not np.isfinite(covariance).all() or (variance <= 0).any():
         return False
     scale = 1 / np.sqrt(variance)
     smallest = np.linalg.eigvalsh(covariance * np.outer(scale, scale))[0]
-    return bool(smallest > SMALLEST_EIGENVALUE)
+    return bool(smallest > smallest_allowed)
 
 
 class NoMaximumError(ValueError):
     """The likelihood grows towards an impossible covariance matrix."""
-
-
-def _check_possible(covariance: Array) -> None:
-    if not is_positive(covariance):
-        raise NoMaximumError(
-            "`missing='em'` must find answers enough to tell the columns apart; got some that "
-            "are combinations of others wherever they are known together. Use "
-            "missing='pairwise', or leave out a column."
-        )
 
 
 def _step_size(new: tuple[Array, Array], old: tuple[Array, Array]) -> float:

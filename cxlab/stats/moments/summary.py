@@ -19,7 +19,7 @@ from cxlab.stats.moments.covariance import (
     pairwise_covariance,
     repair,
 )
-from cxlab.stats.moments.em import fit_possible, prior_note
+from cxlab.stats.moments.em import NoMaximumError, fit_possible, prior_note
 from cxlab.stats.moments.sums import Cells, Query
 
 Array = np.ndarray
@@ -243,7 +243,7 @@ class Moments:
         apart = np.argwhere(np.triu(sums.n < 2, 1))
         if len(apart):
             first, second = (self.columns[position] for position in apart[0])
-            raise ValueError(
+            raise NoMaximumError(
                 f"`columns` must be answered together by 2 or more rows for missing='em'; "
                 f"got '{first}' and '{second}' (and {len(apart) - 1} more pairs). "
                 "Leave one of them out."
