@@ -15,8 +15,8 @@ from cxlab import check_answers, load_study, nps
 from cxlab.cli import main
 from cxlab.report.runs import run_reports
 from cxlab.survey.drafting import accept_guesses, draft_study
-from cxlab.survey.drafting.missing import missing_reason
 from cxlab.survey.drafting.wording import level_of, wording_of
+from cxlab.survey.exports.missing import missing_reason
 
 ROWS = 240
 FIVE = [1, 2, 3, 4, 5]
@@ -479,7 +479,6 @@ BAD_FILES = {
     "several blank headers": ("a,,\n1,2,3\n", "every column must have a header; column 2"),
     "question texts below the header": (
         "Q1,Q2\nHow was it?,And this?\n5,4\n3,2\n", "there must be one header row"),
-    "a platform's keys": ('Q1,Q2\na,b\n"{""ImportId"":""x""}",y\n1,2\n', "one header row"),
     "no header": ("5,4\n3,2\n", "the first row must hold the headers; got numbers"),
     "headers alike": ("Q1,*q1 \n5,4\n", "differ by more than capitals"),
     "the same header twice": ("a,a\n5,4\n", "headers must be unique"),
@@ -499,9 +498,9 @@ def test_a_file_that_is_no_plain_table_is_refused(tmp_path, case):
 
 
 def test_another_kind_of_file_is_refused(tmp_path):
-    (tmp_path / "a.xlsx").write_bytes(b"PK")
-    with pytest.raises(ValueError, match=r"must be '\.csv'.*got 'a\.xlsx'. Save it as CSV"):
-        draft_study(tmp_path / "a.xlsx")
+    (tmp_path / "a.docx").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"must be '\.csv'.*got 'a\.docx'. Save it as .xlsx"):
+        draft_study(tmp_path / "a.docx")
 
 
 def test_a_study_file_is_not_overwritten_without_force(tmp_path):
@@ -630,10 +629,15 @@ def test_a_surveymonkey_export_goes_from_file_to_report(surveymonkey, tmp_path):
     assert [page.name for page in made.pages] == ["1-answers.html", "2-scorecard.html"]
 
 
-def test_the_raw_surveymonkey_export_is_refused_with_a_reason(surveymonkey):
+def test_the_raw_surveymonkey_export_drafts_like_its_plain_form(surveymonkey, tmp_path):
     export = Path(os.environ["CXLAB_DATA"]) / "exports" / "surveymonkey_two_header_rows.csv"
-    with pytest.raises(ValueError, match="every column must have a header.*join them into one"):
-        draft_study(export, surveymonkey.with_suffix(".toml"))
+    raw, plain = draft_study(export, tmp_path / "raw.toml"), draft_study(surveymonkey)
+    assert [guess.role for guess in raw.guesses] == [guess.role for guess in plain.guesses]
+    for draft in (raw, plain):
+        accept_guesses(draft.path)
+    columns = ["han_solo", "han_solo_missing", "gender"]
+    raw_answers, answers = (load_study(draft.path).read()[columns] for draft in (raw, plain))
+    pd.testing.assert_frame_equal(raw_answers, answers)
 
 
 def test_the_airport_survey_drafts_to_its_known_figures(sfo, tmp_path):

@@ -113,7 +113,14 @@ def usual_separator(path: Path) -> str:
     return "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else ","
 
 
-def _read_delimited(path: Path, encoding: str, separator: str) -> pd.DataFrame:
+def read_cells(path: Path, encoding: str, separator: str) -> pd.DataFrame:
+    """Every cell of a text file, header rows and all; blank lines at the end are dropped.
+
+    Raises
+    ------
+    ValueError
+        For an empty file, a wrong encoding, or lines of different lengths.
+    """
     try:
         # header=None: pandas would rename a repeated header without a word
         cells = pd.read_csv(
@@ -144,22 +151,28 @@ def _read_delimited(path: Path, encoding: str, separator: str) -> pd.DataFrame:
             f"{path.name} must be a whole gzip file; it is cut or of another kind. Get it again."
         ) from error
     except pd.errors.ParserError as error:
+        if "inside string" in str(error):
+            row = str(error).rsplit(" ", 1)[-1]
+            raise ValueError(
+                f"{path.name} must close every quote; one that opens in row {int(row) + 1} is never "
+                "closed, as where a file is cut. Get the file again, or close the quote."
+            ) from error
         reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise ValueError(
             f"{path.name} must have as many cells in each line as its header; {reason}. "
             "Check quotes and separators there."
         ) from error
     _check_short_lines(cells, path, encoding, separator)
-    return _under_header(cells, path)
-
-
-def _under_header(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """First line as header; blank lines at the end are no answers."""
     filled = (cells != "").any(axis=1)
     last = int(filled.to_numpy().nonzero()[0].max(initial=-1))
-    cells = cells.iloc[: last + 1]
-    if cells.empty:
+    if last < 0:
         raise ValueError(f"{path.name} must hold a header and answers; it is empty.")
+    return cells.iloc[: last + 1]
+
+
+def _read_delimited(path: Path, encoding: str, separator: str) -> pd.DataFrame:
+    """First line as header; blank lines at the end are no answers."""
+    cells = read_cells(path, encoding, separator)
     frame = cells.iloc[1:].reset_index(drop=True)
     frame.columns = pd.Index(cells.iloc[0].tolist())
     return frame

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 #: Keys whose value is the guess.
-TOLD = ("role", "scale", "shift", "range", "missing", "values", "encoding", "separator", "ignore")
+TOLD = (
+    *("role", "scale", "shift", "reverse", "range", "missing", "blank", "values"),
+    *("format", "leave_out", "sheet", "encoding", "separator", "ignore"),
+)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cxlab.survey.drafting.missing import missing_reason
 from cxlab.survey.drafting.names import shared_beginning, words_of
 from cxlab.survey.drafting.profile import Profile
+from cxlab.survey.exports.missing import missing_reason
 
 #: Share of rows that must be ranks for the columns to be a ranking.
 RANKED = 0.95
@@ -79,13 +79,13 @@ def find_choices(profiles: Sequence[Profile]) -> list[list[int]]:
 
 
 def _one_choice(profile: Profile) -> bool:
-    texts = list(profile.words)
-    return (
-        len(profile.counts) == 1
-        and len(texts) == 1
-        and profile.blank > 0
-        and missing_reason(texts[0]) is None
-    )
+    chosen = [code for code in profile.counts if code not in profile.declared]
+    if len(chosen) != 1 or not profile.blank + len(profile.counts) - len(chosen):
+        return False
+    if profile.coded and chosen == ["1"] and "0" not in profile.labels:
+        choice = profile.question is not None and bool(profile.question.choice)
+        return choice or set(profile.labels) == {"1"}
+    return chosen[0] in profile.words and missing_reason(chosen[0]) is None
 
 
 def rating_batteries(profiles: Sequence[Profile]) -> list[list[Profile]]:
@@ -104,7 +104,7 @@ def _same_question(before: Profile, after: Profile) -> bool:
     """Neighbours in the file, of one question by a joint ("Q7 - …") or by number ("Q7…")."""
     if after.place != before.place + 1:
         return False
-    if shared_beginning([before.header, after.header]):
+    if shared_beginning([before.asked, after.asked]):
         return True
     first, second = words_of(before.header).split(), words_of(after.header).split()
     shared = next(

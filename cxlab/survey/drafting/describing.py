@@ -10,9 +10,9 @@ import pandas as pd
 
 from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.guesses import Guess, rows, some
-from cxlab.survey.drafting.missing import NUMBER_CODES, missing_reason
 from cxlab.survey.drafting.names import hints, words_of
 from cxlab.survey.drafting.profile import Profile
+from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
 
 #: Values that a segment may have to be declared one by one, and at all.
 DECLARED_VALUES = 20
@@ -40,10 +40,13 @@ def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
     taken : collection of str
         Roles that only one column may have and another has already.
     """
+    # a short name such as "weight" tells more than its label of two lines
+    names = dict.fromkeys([item, profile.header] if profile.coded else [item])
     for attempt in (_id, _weight, _design, _period, _date, _numbers, *_TEXTS):
-        guess = attempt(profile, item, taken)
-        if guess is not None:
-            return guess
+        for name in names:
+            guess = attempt(profile, name, taken)
+            if guess is not None:
+                return guess
     return Guess(profile, "ignore", "free text")
 
 
@@ -52,17 +55,51 @@ def missing_of(profile: Profile, *, segment: bool) -> dict[str, str]:
     found = {
         profile.spelling[code]: missing_reason(code, segment=segment) for code in profile.words
     }
-    return {text: reason for text, reason in found.items() if reason}
+    declared = {
+        profile.spelling[code]: reason
+        for code, reason in profile.declared.items()
+        if code in profile.counts
+    }
+    return declared | {text: reason for text, reason in found.items() if reason}
+
+
+def known(profile: Profile, taken: Collection[str]) -> Guess | None:
+    """What the platform's own columns are; None for a question, or one that isn't as usual."""
+    role = profile.question.role if profile.question else ""
+    if role == "ignore":
+        return Guess(profile, "ignore", profile.question.note if profile.question else "")
+    if role == "id" and profile.unique and "id" not in taken:
+        return Guess(profile, "id", "The platform's id of the response. Is it to be kept?")
+    if role == "date":
+        return _date(profile, profile.header, taken)
+    if role == "number" and profile.numeric == profile.filled > 0:
+        return Guess(profile, "number", "The platform's own number. Is it needed?")
+    if role == "segment" and profile.filled:
+        return _own_segment(profile)
+    return None
+
+
+def _own_segment(profile: Profile) -> Guess:
+    if len(profile.counts) == 1 and not profile.blank:
+        return Guess(profile, "ignore", "one value only")
+    if set(profile.whole) <= {0, 1} and not profile.words:
+        return _coded_segment(profile)
+    found = _segment(profile, profile.header, ())
+    return found or Guess(
+        profile, "segment", "The platform's own column, taken as a segment. Is it needed?"
+    )
 
 
 def leave_out(profile: Profile, item: str) -> Guess | None:
     """Columns with nothing to tell or that tell who somebody is."""
-    if not profile.filled or all(missing_reason(code) for code in profile.counts):
+    if all(missing_reason(code) or code in profile.declared for code in profile.counts):
         return Guess(profile, "ignore", "empty")
     if not normal_header(profile.header):
         return Guess(profile, "ignore", "without a header")
-    if len(words_of(item).split()) <= 3 and hints(item, "personal") and not hints(item, "rating"):
-        return Guess(profile, "ignore", "personal or technical")
+    for name in dict.fromkeys([item, profile.header] if profile.coded else [item]):
+        short = len(words_of(name).split()) <= 3
+        if short and hints(name, "personal") and not hints(name, "rating"):
+            return Guess(profile, "ignore", "personal or technical")
     return None
 
 

@@ -4,35 +4,45 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from cxlab.survey.definition import SINGLE_ROLES
+import pandas as pd
+
+from cxlab.survey.definition import RATING_ROLES, SINGLE_ROLES
 from cxlab.survey.drafting.batteries import find_choices, find_rankings
-from cxlab.survey.drafting.describing import describing, leave_out
+from cxlab.survey.drafting.describing import describing, known, leave_out, missing_of
 from cxlab.survey.drafting.direction import note_directions
-from cxlab.survey.drafting.guesses import Guess
-from cxlab.survey.drafting.names import items as items_of
-from cxlab.survey.drafting.profile import Profile, profile_column
-from cxlab.survey.drafting.reading import RawFile, open_raw
+from cxlab.survey.drafting.guesses import Guess, ScaleGuess
+from cxlab.survey.drafting.labelled import labelled
+from cxlab.survey.drafting.names import labels_with_choices
+from cxlab.survey.drafting.profile import WHOLE, Profile, profile_column
 from cxlab.survey.drafting.scored import scored, settle_roles
 from cxlab.survey.drafting.write import study_text, write_whole
+from cxlab.survey.exports import Export, read_export
+
+#: Roles whose columns may declare missing codes.
+DECLARING = (*RATING_ROLES, "segment", "number", "date")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draft:
-    """A study file that was drafted.
+    """A study file, drafted.
 
     Attributes
     ----------
     path : Path
         The study file.
     guesses : tuple of Guess
-        One per column of the file, in its order.
+        One per column of the export, in its order.
+    export : Export
+        What it was drafted from.
     """
 
     path: Path
     guesses: tuple[Guess, ...]
+    export: Export
 
     @property
     def summary(self) -> str:
@@ -43,20 +53,59 @@ class Draft:
         parts += [f"{ignored} ignored"] if ignored else []
         return f"guessed: {len(self.guesses)} columns: {', '.join(parts)}"
 
+    @property
+    def text(self) -> str:
+        """The study file's TOML."""
+        return study_text(self.export, self.guesses, self.path, _stem(self.export.path))
+
+    def write(self, output: str | Path | None = None, *, force: bool = False) -> Draft:
+        """Write the study file; returns the draft with the path that was written.
+
+        Parameters
+        ----------
+        output : path, optional
+            Default: ``<stem>.study.toml`` beside the export.
+        force : bool
+            Replace a study file that is already there.
+
+        Raises
+        ------
+        FileExistsError
+            When the study file is there, and ``force`` is False.
+        FileNotFoundError
+            When the folder isn't.
+        """
+        placed = replace(self, path=Path(output) if output is not None else self.path)
+        check_output(placed.path, force=force)
+        write_whole(placed.path, placed.text)
+        return placed
+
+
+def draft_export(export: Export) -> Draft:
+    """Guess what every column of an export is."""
+    path = _default_path(export.path)
+    return Draft(path, tuple(guess_columns(export)), export)
+
 
 def draft_study(
-    file: str | Path, output: str | Path | None = None, *, force: bool = False
+    file: str | Path,
+    output: str | Path | None = None,
+    *,
+    force: bool = False,
+    **options: Any,
 ) -> Draft:
     """Write a study file for a file of answers, every guess marked to be confirmed.
 
     Parameters
     ----------
     file : path
-        ``.csv``, ``.tsv`` (also ``.gz``) or ``.parquet``, one header row, one answer a row.
+        Any file that `read_export` reads.
     output : path, optional
         The study file; default: ``<stem>.study.toml`` beside ``file``.
     force : bool
         Replace a study file that is already there.
+    **options
+        As for `read_export`: ``format``, ``leave_out``, ``encoding``, ``separator``, ``sheet``.
 
     Returns
     -------
@@ -69,7 +118,7 @@ def draft_study(
     FileExistsError
         When the study file is, and ``force`` is False.
     ValueError
-        For a file that is not one plain table.
+        For a file that cannot be read as answers.
 
     Notes
     -----
@@ -86,8 +135,12 @@ def draft_study(
     >>> [(guess.role, guess.missing) for guess in draft.guesses]
     [('id', {}), ('outcome', {'99': 'no answer'})]
     """
-    source = Path(file)
-    path = Path(output) if output is not None else source.with_name(f"{_stem(source)}.study.toml")
+    check_output(Path(output) if output is not None else _default_path(Path(file)), force=force)
+    return read_export(file, **options).draft.write(output, force=force)
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Refuse to write over a study file, or into a folder that isn't there."""
     if path.exists() and not force:
         raise FileExistsError(
             f"{path} must not be there yet; it is. Choose another with --output, or replace it "
@@ -95,38 +148,85 @@ def draft_study(
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"`output` must be in a folder that exists; got '{path}'.")
-    raw = open_raw(source)
-    guesses = guess_columns(raw)
-    write_whole(path, study_text(raw, guesses, path, _stem(source)))
-    return Draft(path, tuple(guesses))
 
 
-def guess_columns(raw: RawFile) -> list[Guess]:
+def guess_columns(export: Export) -> list[Guess]:
     """A guess for each column, in the order of the file."""
-    profiles = [profile_column(raw.texts.iloc[:, i], i) for i in range(raw.texts.shape[1])]
-    items = dict(enumerate(items_of([profile.header for profile in profiles])))
+    texts = export.answers
+    profiles = [
+        profile_column(texts.iloc[:, place], place, question)
+        for place, question in enumerate(export.questions.values())
+    ]
+    items = dict(enumerate(labels_with_choices(profiles)))
+    taken: set[str] = set()
     found: dict[int, Guess] = {}
     for profile in profiles:
-        left_out = leave_out(profile, items[profile.place])
-        if left_out is not None:
-            found[profile.place] = left_out
-    found |= _belonging_together(raw, [p for p in profiles if p.place not in found])
+        guess = leave_out(profile, items[profile.place]) or known(profile, taken)
+        if guess is not None:
+            found[profile.place] = guess
+            taken |= {guess.role} & set(SINGLE_ROLES)
+    found |= _belonging_together(texts, [p for p in profiles if p.place not in found])
+    with_labels = labelled([profile for profile in profiles if profile.place not in found])
+    found |= {guess.profile.place: guess for guess in with_labels}
     free = [profile for profile in profiles if profile.place not in found]
-    ratings = scored(free, items)
+    ratings = [guess for guess in with_labels if guess.scale] + scored(free, items)
     settle_roles(ratings, items)
-    note_directions(raw.texts, ratings)
+    note_directions(texts, ratings)
     found |= {guess.profile.place: guess for guess in ratings}
-    taken: set[str] = set()
     for profile in profiles:
         if profile.place not in found:
             guess = describing(profile, items[profile.place], taken)
             found[profile.place] = guess
             taken |= {guess.role} & set(SINGLE_ROLES)
-    return [found[profile.place] for profile in profiles]
+    guesses = [_consistent(found[profile.place]) for profile in profiles]
+    for guess in guesses:
+        _as_declared(guess)
+    return guesses
 
 
-def _belonging_together(raw: RawFile, profiles: Sequence[Profile]) -> dict[int, Guess]:
-    texts = raw.texts.iloc[:, [profile.place for profile in profiles]]
+def _as_declared(guess: Guess) -> None:
+    """What the file declares goes into the study, whether it occurs in the answers or not."""
+    profile, scale = guess.profile, guess.scale
+    if guess.role not in DECLARING:
+        return
+    in_scale = dict(scale.missing) if scale else {}
+    for code, reason in profile.declared.items():
+        written = profile.written(code)
+        if written not in in_scale and not (scale and _is_score(code, guess, scale)):
+            guess.missing.setdefault(written, reason)
+    if scale and profile.blank_reason != "no answer":
+        guess.keys["blank"] = profile.blank_reason
+    if scale and profile.question and profile.question.note:
+        guess.question += f" {profile.question.note}"
+
+
+def _consistent(guess: Guess) -> Guess:
+    """A rating whose missing codes lie among its scores is none; it stays a number."""
+    scale = guess.scale
+    on_scale = [
+        code
+        for code in guess.profile.declared
+        if scale is not None and _is_score(code, guess, scale)
+    ]
+    if not on_scale:
+        return guess
+    return Guess(
+        guess.profile,
+        "number",
+        f"The file declares {', '.join(on_scale)} to be missing, which lies among the scores from "
+        f"{scale.low if scale else ''} to {scale.high if scale else ''}: kept as a number. Which "
+        "is it?",
+        missing=missing_of(guess.profile, segment=False),
+    )
+
+
+def _is_score(code: str, guess: Guess, scale: ScaleGuess) -> bool:
+    shift = int(str(guess.keys.get("shift", 0)))
+    return bool(WHOLE.fullmatch(code)) and scale.low <= int(code) + shift <= scale.high
+
+
+def _belonging_together(answers: pd.DataFrame, profiles: Sequence[Profile]) -> dict[int, Guess]:
+    texts = answers.iloc[:, [profile.place for profile in profiles]]
     found: dict[int, Guess] = {}
     for run in find_rankings(texts, profiles):
         question = (
@@ -143,6 +243,10 @@ def _belonging_together(raw: RawFile, profiles: Sequence[Profile]) -> dict[int, 
         )
         found |= {profiles[i].place: Guess(profiles[i], "text", question) for i in run}
     return found
+
+
+def _default_path(file: Path) -> Path:
+    return file.with_name(f"{_stem(file)}.study.toml")
 
 
 def _stem(path: Path) -> str:

@@ -101,13 +101,14 @@ class Guess:
             for text, reason, code in self._coded()
         ]
         blank = self.profile.blank if self.scale else 0
+        reason = self.keys.get("blank", "no answer")
         if blank:
-            codes.append(f"blank ({rows(blank)}) as no answer")
+            codes.append(f"blank ({rows(blank)}) as {reason}")
         if not codes:
             return self.question
         listed = "; ".join(codes[:8]) + (f" and {len(codes) - 8} more" if len(codes) > 8 else "")
         told = f"{self.question} It reads {listed}: is that so?"
-        if blank > MANY_BLANK * self.profile.rows:
+        if blank > MANY_BLANK * self.profile.rows and reason == "no answer":
             told += ' If it was not put to them, set blank = "not asked".'
         return told
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cxlab.survey.drafting.profile import Profile
 
 LONGEST_NAME = 40
 LONGEST_LABEL = 70
@@ -109,6 +113,15 @@ def items(headers: Sequence[str]) -> list[str]:
         item = header[len(max(beginnings, key=len, default="")) :]
         shortened.append(item.strip(" ]") if words_of(item) else header)
     return shortened
+
+
+def labels_with_choices(profiles: Sequence[Profile]) -> list[str]:
+    """Each column's own part of its question: its choice, or what `items` leaves."""
+    shortened = items([profile.asked for profile in profiles])
+    return [
+        profile.question.choice if profile.question and profile.question.choice else item
+        for profile, item in zip(profiles, shortened, strict=True)
+    ]
 
 
 def label_of(item: str) -> str:

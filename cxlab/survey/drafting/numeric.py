@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cxlab.survey.drafting.guesses import ScaleGuess, rows, some
-from cxlab.survey.drafting.missing import NUMBER_CODES, missing_reason
 from cxlab.survey.drafting.profile import WHOLE, Profile
+from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
 
 #: Highest code that a usual scale may have: 0–10 stored as 1–11.
 HIGHEST = 11
@@ -69,6 +69,9 @@ def rating_of(profile: Profile, labels: Mapping[str, int] | None = None) -> Rati
     strange: dict[str, int] = {}
     lowest = _lowest(profile)
     for code, count in profile.counts.items():
+        if code in profile.declared:
+            missing[profile.spelling[code]] = profile.declared[code]
+            continue
         number = labels.get(code, _number(code))
         reason = missing_reason(code) if number is None else NUMBER_CODES.get(number)
         if number is not None and lowest <= number <= HIGHEST:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from cxlab.survey.exports.export import Question
 from cxlab.survey.scales import normal_code
 
 #: Digits of other scripts stay words; `normal_code` has one spelling for a whole number.
@@ -31,6 +32,10 @@ class Profile:
         Code (see `normal_code`) to rows, blanks apart, in order of appearance.
     spelling : dict of str to str
         Code to its most frequent text; whole numbers without decimals.
+    question : Question or None
+        What the export file says of it.
+    whole, fractions, words : dict of code to int
+        Rows of each code, apart from those that the file declares to be missing.
     """
 
     header: str
@@ -39,13 +44,24 @@ class Profile:
     blank: int
     counts: dict[str, int]
     spelling: dict[str, str]
+    question: Question | None = None
+    declared: dict[str, str] = field(init=False)
+    labels: dict[str, str] = field(init=False)
     whole: dict[int, int] = field(init=False)
     fractions: dict[str, int] = field(init=False)
     words: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
+        missing = self.question.missing if self.question else {}
+        values = self.question.values if self.question else {}
+        declared = {normal_code(code): reason for code, reason in missing.items()}
+        object.__setattr__(self, "declared", declared)
+        labels = {normal_code(code): " ".join(label.split()) for code, label in values.items()}
+        object.__setattr__(self, "labels", {code: text for code, text in labels.items() if text})
         whole, fractions, words = {}, {}, {}
         for code, rows in self.counts.items():
+            if code in declared:
+                continue
             if WHOLE.fullmatch(code):
                 whole[int(code)] = rows
             elif _NUMBER.fullmatch(code) and math.isfinite(float(code)):
@@ -55,6 +71,33 @@ class Profile:
         object.__setattr__(self, "whole", whole)
         object.__setattr__(self, "fractions", fractions)
         object.__setattr__(self, "words", words)
+
+    @property
+    def asked(self) -> str:
+        """The question in words; the header where the file doesn't say."""
+        return self.question.asked if self.question else self.header
+
+    @property
+    def coded(self) -> bool:
+        """Whether the header is a short name of a question that is worded elsewhere."""
+        return self.asked != self.header
+
+    @property
+    def hinted(self) -> str:
+        """Header and question, whose words hint at what it is."""
+        return f"{self.header} {self.asked}" if self.coded else self.header
+
+    @property
+    def blank_reason(self) -> str:
+        """Why a cell is blank, as far as the platform tells."""
+        return self.question.blank if self.question else "no answer"
+
+    def written(self, code: str) -> str:
+        """A code as it stands in the file."""
+        if code in self.spelling or self.question is None:
+            return self.spelling.get(code, code)
+        codes = [*self.question.missing, *self.question.values]
+        return next((text for text in codes if normal_code(text) == code), code)
 
     @property
     def filled(self) -> int:
@@ -72,8 +115,8 @@ class Profile:
         return not self.blank and len(self.counts) == self.rows
 
 
-def profile_column(raw: pd.Series, place: int) -> Profile:
-    """Count the texts of one raw column.
+def profile_column(raw: pd.Series, place: int, question: Question | None = None) -> Profile:
+    """Count the texts of one raw column; what the file says of it goes along.
 
     Examples
     --------
@@ -101,4 +144,5 @@ def profile_column(raw: pd.Series, place: int) -> Profile:
             for code, (_, text) in spelling.items()
             if code
         },
+        question=question,
     )

@@ -9,7 +9,6 @@ from dataclasses import replace
 from cxlab.survey.drafting.batteries import rating_batteries
 from cxlab.survey.drafting.describing import LONG_HEADER
 from cxlab.survey.drafting.guesses import Guess, ScaleGuess
-from cxlab.survey.drafting.missing import missing_reason
 from cxlab.survey.drafting.names import hints, words_of
 from cxlab.survey.drafting.numeric import (
     HIGHEST,
@@ -21,6 +20,7 @@ from cxlab.survey.drafting.numeric import (
 )
 from cxlab.survey.drafting.profile import WHOLE, Profile
 from cxlab.survey.drafting.wording import Wording, level_of, together, wording_of
+from cxlab.survey.exports.missing import missing_reason
 
 #: Share of answers that may be off a worded scale before it is none.
 ODD_WORDS = 0.02
@@ -61,8 +61,8 @@ def _worded(profile: Profile) -> tuple[Wording, dict[str, str]] | None:
     missing, texts, odd = {}, [], []
     for code in profile.counts:
         text = profile.spelling[code]
-        reason = missing_reason(text)
-        if reason and level_of(text) is None:
+        reason = profile.declared.get(code) or missing_reason(text)
+        if reason and (code in profile.declared or level_of(text) is None):
             missing[text] = reason
         elif level_of(text) is None:
             odd.append(text)
@@ -118,9 +118,9 @@ def _numbered(profile: Profile, item: str) -> Rating | None:
         return None
     if min(rating.scores) < 0:
         return rating
-    if hints(profile.header, "rating", "outcome", "recommend") and max(rating.scores) >= 3:
+    if hints(profile.hinted, "rating", "outcome", "recommend") and max(rating.scores) >= 3:
         return rating
-    in_battery = item != profile.header
+    in_battery = item != profile.asked
     short = len(words_of(item).split()) <= LONG_HEADER
     if short and not in_battery and not labels and hints(item, "segment", "number", "id", "weight"):
         return None
@@ -136,7 +136,7 @@ def _beside_ratings(
     """Columns like ``price`` or ``agent`` that hold the codes of a rating next to them."""
     found = dict(ratings)
     for profile in [*profiles, *reversed(profiles)]:
-        if profile.place in found or not hints(profile.header, "either"):
+        if profile.place in found or not hints(profile.hinted, "either"):
             continue
         rating = rating_of(profile)
         beside = [found.get(profile.place + step) for step in (-1, 1)]
@@ -245,7 +245,7 @@ def settle_roles(guesses: Sequence[Guess], items: Mapping[int, str]) -> None:
     ordered = sorted(guesses, key=lambda guess: guess.profile.place)
     overall = _overall(ordered, items)
     for guess in ordered:
-        recommend = hints(guess.profile.header, "recommend")
+        recommend = hints(guess.profile.hinted, "recommend")
         guess.role = "outcome" if recommend or guess is overall else "touchpoint"
         guess.question = _role_question(guess, recommend)
 
@@ -255,7 +255,7 @@ def _overall(guesses: Sequence[Guess], items: Mapping[int, str]) -> Guess | None
     for hint in ("outcome", "satisfaction"):
         for guess in guesses:
             item = items[guess.profile.place]
-            if hints(item, hint) and not hints(guess.profile.header, "recommend"):
+            if hints(item, hint) and not hints(guess.profile.hinted, "recommend"):
                 return guess
     return None
 
@@ -269,13 +269,14 @@ def _role_question(guess: Guess, recommend: bool) -> str:
         for code, text in guess.profile.spelling.items()
         if text in guess.missing or code in scale.missing
     )
+    in_words = any(text not in guess.missing for text in _words(guess))
     what = f"Guessed: {'an outcome' if guess.role == 'outcome' else 'a touchpoint'}"
     told = [f"{what}, {answers:,} answers from {scale.low} to {scale.high}. Is it?"]
     if (scale.low, scale.high) == (0, 10):
         why = "Named like an NPS question, but that" if recommend else "An NPS"
         change = (
             "its scale has the bins and metrics of likelihood_to_recommend."
-            if scale.labels
+            if scale.labels and in_words
             else 'you set scale = "likelihood_to_recommend".'
         )
         told.append(f"{why} is never assumed: it is reported as a mean until {change}")
@@ -283,6 +284,10 @@ def _role_question(guess: Guess, recommend: bool) -> str:
     elif scale.high > 7:
         told.append(scale.question)
     return " ".join(part for part in [*told, guess.question] if part)
+
+
+def _words(guess: Guess) -> list[str]:
+    return [guess.profile.spelling[code] for code in guess.profile.words]
 
 
 def scores_of(guess: Guess) -> dict[str, float]:
@@ -298,5 +303,6 @@ def scores_of(guess: Guess) -> dict[str, float]:
         if code in by_word:
             found[code] = by_word[code]
         elif WHOLE.fullmatch(code):
-            found[code] = float(code)
+            score = float(code) + int(str(guess.keys.get("shift", 0)))
+            found[code] = scale.low + scale.high - score if guess.keys.get("reverse") else score
     return found

@@ -12,14 +12,26 @@ from typing import Any
 
 import tomlkit
 
-from cxlab.survey.drafting.guesses import Guess, ScaleGuess, some
-from cxlab.survey.drafting.names import column_names, ignore_pattern, items, label_of
-from cxlab.survey.drafting.reading import RawFile
+from cxlab.survey.drafting.guesses import Guess, ScaleGuess, rows, some
+from cxlab.survey.drafting.names import (
+    column_names,
+    ignore_pattern,
+    label_of,
+    labels_with_choices,
+)
+from cxlab.survey.exports import Export
 from cxlab.survey.files import usual_separator
 
 NPS_SCALE = "likelihood_to_recommend"
 TABLE = "answers"
-WIDTH = 92
+#: What each format is called in a question.
+PLATFORMS = {
+    "qualtrics": "an export of Qualtrics",
+    "surveymonkey": "an export of SurveyMonkey, with its two header rows joined",
+    "limesurvey": "an export of LimeSurvey",
+    "spss": "an SPSS file, with its value labels and declared missing values",
+    "stata": "a Stata file, with its value labels and extended missing values",
+}
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -36,10 +48,10 @@ def write_whole(path: Path, text: str) -> None:
         raise
 
 
-def study_text(raw: RawFile, guesses: Sequence[Guess], path: Path, stem: str) -> str:
+def study_text(export: Export, guesses: Sequence[Guess], path: Path, stem: str) -> str:
     """The study file as TOML with comments."""
     document = tomlkit.document()
-    for line in _opening(raw, guesses):
+    for line in _opening(export, guesses):
         document.add(tomlkit.comment(line) if line else tomlkit.nl())
     document.add("study", _about(stem))
     names = _scale_names(guesses)
@@ -53,15 +65,15 @@ def study_text(raw: RawFile, guesses: Sequence[Guess], path: Path, stem: str) ->
     if len(scales):
         document.add("scales", scales)
     tables = tomlkit.table(is_super_table=True)
-    tables.add(TABLE, _table(raw, guesses, path, names))
+    tables.add(TABLE, _table(export, guesses, path, names))
     document.add("tables", tables)
     return tomlkit.dumps(document)
 
 
-def _opening(raw: RawFile, guesses: Sequence[Guess]) -> list[str]:
+def _opening(export: Export, guesses: Sequence[Guess]) -> list[str]:
     return [
-        f"What the columns of {raw.path.name} mean ({len(raw.texts):,} answers, {len(guesses)} "
-        "columns):",
+        f"What the columns of {export.path.name} mean ({rows(len(export.answers))}, "
+        f"{len(guesses)} columns):",
         "a draft, guessed from headers and values. Nothing is read before it is confirmed.",
         "Each `confirm` says what was guessed and what to check. Correct what is wrong, then",
         "delete the `confirm` lines; `cxlab study check` lists those that are left, and",
@@ -144,26 +156,27 @@ def _ready_scale() -> Any:
 
 
 def _table(
-    raw: RawFile, guesses: Sequence[Guess], path: Path, scales: dict[tuple[object, ...], str]
+    export: Export, guesses: Sequence[Guess], path: Path, scales: dict[tuple[object, ...], str]
 ) -> Any:
     table = tomlkit.table()
-    table.add("file", Path(os.path.relpath(raw.path.resolve(), path.parent.resolve())).as_posix())
-    if raw.encoding != "utf-8":
-        table.add("encoding", raw.encoding)
-    if raw.separator and raw.separator != usual_separator(raw.path):
-        table.add("separator", raw.separator)
+    file = os.path.relpath(export.path.resolve(), path.parent.resolve())
+    table.add("file", Path(file).as_posix())
+    for key, value in _reading_keys(export).items():
+        table.add(key, value)
     ignored = [guess for guess in guesses if guess.role == "ignore"]
     if ignored:
         patterns = tomlkit.array()
         patterns.extend([ignore_pattern(guess.profile.header) for guess in ignored])
         table.add("ignore", patterns.multiline(len(ignored) > 3))
-    question = _table_question(raw, ignored)
+    question = _table_question(export, ignored)
     if question:
         table.add("confirm", question)
     columns = tomlkit.table(is_super_table=True)
-    shortened = items([guess.profile.header for guess in guesses])
+    shortened = labels_with_choices([guess.profile for guess in guesses])
     kept = [i for i, guess in enumerate(guesses) if guess.role != "ignore"]
-    names = column_names([shortened[i] for i in kept])
+    names = column_names(
+        [guesses[i].profile.header if guesses[i].profile.coded else shortened[i] for i in kept]
+    )
     names = [
         "period" if guesses[i].role == "period" else name
         for i, name in zip(kept, names, strict=True)
@@ -175,12 +188,31 @@ def _table(
     return table
 
 
-def _table_question(raw: RawFile, ignored: Sequence[Guess]) -> str:
-    parts = []
-    if raw.encoding != "utf-8":
-        parts.append(f"Not UTF-8: read as {raw.encoding}. Do letters with accents look right?")
-    if raw.separator:
-        mark = "tab" if raw.separator == "\t" else f"'{raw.separator}'"
+def _reading_keys(export: Export) -> dict[str, Any]:
+    """Keys of a table that say how its file is read, where that isn't the usual way."""
+    keys: dict[str, Any] = {}
+    if export.platform != "plain":
+        keys["format"] = export.platform
+    if export.leave_out is not None:
+        keys["leave_out"] = list(export.leave_out)
+    if export.sheet:
+        keys["sheet"] = export.sheet
+    if export.encoding != "utf-8":
+        keys["encoding"] = export.encoding
+    if export.separator and export.separator != usual_separator(export.path):
+        keys["separator"] = export.separator
+    return keys
+
+
+def _table_question(export: Export, ignored: Sequence[Guess]) -> str:
+    parts = [f"Read as {PLATFORMS[export.platform]}."] if export.platform in PLATFORMS else []
+    parts += export.notes
+    if "unfinished" in (export.leave_out or ()) or any("not finished" in n for n in export.notes):
+        parts.append("Are these the responses you want?")
+    if export.encoding not in ("utf-8", "utf-16"):
+        parts.append(f"Not UTF-8: read as {export.encoding}. Do letters with accents look right?")
+    if export.separator:
+        mark = "tab" if export.separator == "\t" else f"'{export.separator}'"
         parts.append(f"Cells are separated by a {mark}. Is that so?")
     for reason in dict.fromkeys(guess.question for guess in ignored):
         headers = [guess.profile.header for guess in ignored if guess.question == reason]

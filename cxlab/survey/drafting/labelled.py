@@ -1,0 +1,226 @@
+"""Codes with value labels, as statistics packages keep them: ratings, or segments."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+
+from cxlab.survey.drafting.batteries import rating_batteries
+from cxlab.survey.drafting.guesses import Guess, ScaleGuess, rows, some
+from cxlab.survey.drafting.names import hints
+from cxlab.survey.drafting.profile import WHOLE, Profile
+from cxlab.survey.drafting.wording import level_of, wording_of
+from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
+from cxlab.survey.scales import normal_code
+
+#: Steps from the lowest to the highest code of a rating.
+FEWEST_STEPS, MOST_STEPS = 2, 11
+_ONE_NUMBER = re.compile(r"\D*?(-?\d{1,2})\D*")
+_BARE_NUMBER = re.compile(r"-?\d{1,2}")
+_UNITS = re.compile(r"^[\s\W]*(?:stars?|points?|out of)?[\s\W]*$", re.IGNORECASE)
+
+
+def labelled(profiles: Sequence[Profile]) -> list[Guess]:
+    """Guesses for the columns whose codes have labels; roles of ratings are settled later."""
+    guesses = [guess for profile in profiles if (guess := _labelled(profile)) is not None]
+    ratings = {guess.profile.place: guess for guess in guesses if guess.scale}
+    for battery in rating_batteries([guess.profile for guess in ratings.values()]):
+        _share_codes([ratings[profile.place] for profile in battery])
+    return guesses
+
+
+def _labelled(profile: Profile) -> Guess | None:
+    if not profile.labels:
+        return None
+    as_rating = _rest(profile, segment=False)
+    guess = _rating(profile, as_rating) if as_rating else None
+    if guess is not None:
+        return guess
+    values = _rest(profile, segment=True)
+    return _segment(profile, values) if values else None
+
+
+def _rest(profile: Profile, *, segment: bool) -> dict[str, str]:
+    """Labels of codes that are no missing ones."""
+    return {
+        code: label
+        for code, label in profile.labels.items()
+        if code not in profile.declared and not missing_reason(label, segment=segment)
+    }
+
+
+def _missing(profile: Profile, rest: Mapping[str, str], *, segment: bool) -> dict[str, str]:
+    told = {
+        code: missing_reason(label, segment=segment)
+        for code, label in profile.labels.items()
+        if code not in rest
+    }
+    told |= profile.declared
+    return {profile.written(code): reason for code, reason in told.items() if reason}
+
+
+def _rating(profile: Profile, labels: Mapping[str, str]) -> Guess | None:
+    """The column as scores, told by the words or the numbers of its labels."""
+    distinct = {normal_code(label) for label in labels.values()}
+    if not all(WHOLE.fullmatch(code) for code in labels) or len(distinct) < max(2, len(labels)):
+        return None
+    codes = {int(code): label for code, label in labels.items()}
+    low, high = min(codes), max(codes)
+    others = [*profile.declared, *(code for code in profile.labels if code not in labels)]
+    between = any(WHOLE.fullmatch(code) and low < int(code) < high for code in others)
+    if between or not FEWEST_STEPS <= high - low <= MOST_STEPS:
+        return None
+    shift = _shift(codes)
+    if shift is not None and not hints(profile.hinted, "number"):
+        return _guess(profile, codes, low + shift, high + shift, shift=shift)
+    direction = _direction(codes)
+    if direction:
+        return _guess(profile, codes, low, high, reverse=direction < 0)
+    if len(codes) == 2 and any(low < code < high for code in profile.whole):
+        return _guess(profile, codes, low, high, unknown=True)
+    return None
+
+
+def _shift(codes: Mapping[int, str]) -> int | None:
+    """What to add to each code to have the number in its label; None without such numbers."""
+    numbers = {}
+    for code, label in codes.items():
+        found = _ONE_NUMBER.fullmatch(label)
+        rest = label.replace(found[1], "", 1) if found else label
+        if found and (_UNITS.match(rest) or level_of(rest.strip(" -–—:=().[]")) is not None):
+            numbers[code] = int(found[1])
+        elif level_of(label) is None and not any(char.isalpha() for char in label):
+            return None
+    bare = sum(bool(_BARE_NUMBER.fullmatch(label)) for label in codes.values())
+    shifts = {number - code for code, number in numbers.items()}
+    others = len(codes) - len(numbers)
+    if len(shifts) != 1 or others > 2 or max(bare, len(numbers)) < 2:
+        return None
+    return shifts.pop()
+
+
+def _direction(codes: Mapping[int, str]) -> int:
+    """1 where the codes rise with the words, -1 where they fall, 0 where they do neither."""
+    words = {code: label for code, label in codes.items() if not _BARE_NUMBER.fullmatch(label)}
+    wording = wording_of(words.values())
+    if wording is None:
+        return 0
+    heights = [wording.heights[words[code]] for code in sorted(words)]
+    steps = {after > before for before, after in itertools.pairwise(heights)}
+    return 0 if len(steps) != 1 else 1 if steps.pop() else -1
+
+
+def _guess(
+    profile: Profile,
+    codes: Mapping[int, str],
+    low: int,
+    high: int,
+    *,
+    shift: int = 0,
+    reverse: bool = False,
+    unknown: bool = False,
+) -> Guess:
+    missing = _missing(profile, {str(code): "" for code in codes}, segment=False)
+    labels = {
+        (low + high - code - shift if reverse else code + shift): label
+        for code, label in sorted(codes.items())
+        if not _BARE_NUMBER.fullmatch(label)
+    }
+    wording = wording_of(labels.values())
+    family = wording.family if wording and not shift and len(labels) == high - low + 1 else ""
+    question = _strays(profile, low - shift, high - shift, missing)
+    if unknown:
+        question += f" Is {high} ('{codes[high]}') the best score and not the worst? If the "
+        question += "worst, set reverse = true."
+    keys: dict[str, object] = {}
+    if shift:
+        keys["shift"] = shift
+        question += _shifted(codes, shift)
+    if reverse:
+        keys["reverse"] = True
+        question += (
+            f" The lowest code, {min(codes)}, is labelled '{labels[high]}', the best answer, so "
+            f"that scores are turned round: {min(codes)} becomes {high}. Is that right?"
+        )
+    scale = ScaleGuess(low, high, dict(sorted(labels.items())), family=family)
+    return Guess(profile, "rating", question.strip(), scale, missing, keys=keys)
+
+
+def _shifted(codes: Mapping[int, str], shift: int) -> str:
+    by = f"{abs(shift)} {'lower' if shift < 0 else 'higher'}"
+    top = max(codes)
+    return (
+        f" The codes run from {min(codes)} to {top}, but their labels are {by} ({top} is labelled "
+        f"'{codes[top]}'), so that shift = {shift} makes scores of them. Is that right?"
+    )
+
+
+def _strays(profile: Profile, low: int, high: int, missing: dict[str, str]) -> str:
+    """Put codes off the labelled scale among the missing ones; a sentence about them."""
+    strays = [
+        code
+        for code in profile.counts
+        if profile.spelling[code] not in missing
+        and not (WHOLE.fullmatch(code) and low <= int(code) <= high)
+        and code not in {label.casefold() for label in profile.labels.values()}
+    ]
+    if not strays:
+        return ""
+    for code in strays:
+        whole = WHOLE.fullmatch(code)
+        reason = NUMBER_CODES.get(int(code), "invalid") if whole else "invalid"
+        missing[profile.spelling[code]] = reason
+    number = sum(profile.counts[code] for code in strays)
+    return (
+        f"{some([profile.spelling[code] for code in strays])} ({rows(number)}) has no label and is "
+        f"off the scale from {low} to {high}."
+    )
+
+
+def _share_codes(guesses: Sequence[Guess]) -> None:
+    """Put missing codes that a short scale's battery has in common into the scale."""
+    scales = {guess.scale.key for guess in guesses if guess.scale}
+    if len(scales) != 1 or any(g.scale is None or g.scale.high > 7 for g in guesses):
+        return
+    common = {
+        text: reason
+        for text, reason in guesses[0].missing.items()
+        if all(
+            guess.missing.get(text) == reason
+            and normal_code(text) in {**guess.profile.declared, **guess.profile.labels}
+            for guess in guesses
+        )
+    }
+    for guess in guesses:
+        if guess.scale is not None and common and not guess.keys.get("shift"):
+            one = guess.scale
+            guess.scale = ScaleGuess(one.low, one.high, one.labels, common, family=one.family)
+            guess.missing = {t: r for t, r in guess.missing.items() if t not in common}
+
+
+def _segment(profile: Profile, labels: Mapping[str, str]) -> Guess | None:
+    missing = _missing(profile, labels, segment=True)
+    texts = {normal.casefold() for normal in labels.values()}
+    without = [
+        code
+        for code in profile.counts
+        if code not in labels and profile.spelling[code] not in missing and code not in texts
+    ]
+    if len(without) > len(labels):
+        return None  # a number, some of whose values have names
+    values = {profile.written(code): label for code, label in labels.items()}
+    values |= {profile.spelling[code]: profile.spelling[code] for code in without}
+    shown = [f"{code} = {label}" for code, label in list(values.items())[:4]]
+    question = f"Codes with labels: {'; '.join(shown)}{' …' if len(values) > 4 else ''}. "
+    question += "Guessed: a segment. Is it?"
+    if without:
+        question += f" {some([profile.spelling[code] for code in without])} has no label."
+    if len(set(values.values())) < len(values):
+        question += " Two codes have the same label and become one value."
+    if hints(profile.hinted, "rating", "outcome") and len(labels) >= 3:
+        question += (
+            " If it is a rating, whose words were not understood, give it a scale with `labels`, "
+            'and role = "touchpoint".'
+        )
+    return Guess(profile, "segment", question, values=values, missing=missing)
