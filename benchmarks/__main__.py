@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--studies", type=int, help="simulated studies per line of a coverage table"
     )
-    asked = parser.parse_args()
+    asked, own = parser.parse_known_args()
     unknown = sorted(set(asked.names) - set(names()))
     if unknown:
         parser.error(f"NAME must be one of {', '.join(names())}; got {unknown[0]}")
@@ -35,17 +35,20 @@ def main() -> None:
         module = importlib.import_module(f"benchmarks.{name}")
         print(f"\n=== {name} ===", flush=True)
         started = time.perf_counter()
-        run_one(module, asked.studies)
+        run_one(module, asked.studies, own)
         print(f"({time.perf_counter() - started:.0f} s)", flush=True)
 
 
-def run_one(module: ModuleType, studies: int | None) -> None:
-    """Run a benchmark, whether it takes its options as arguments or from the command line."""
+def run_one(module: ModuleType, studies: int | None, own: list[str]) -> None:
+    """Run a benchmark, whether it takes its options as arguments or from the command line.
+
+    Options that are a benchmark's own, such as ``--rows``, are passed on.
+    """
     if "studies" in inspect.signature(module.main).parameters:
         module.main(**({"studies": studies} if studies else {}))
         return
     takes_studies = studies and '"--studies"' in inspect.getsource(module)
-    sys.argv = [module.__name__, *(["--studies", str(studies)] if takes_studies else [])]
+    sys.argv = [module.__name__, *(["--studies", str(studies)] if takes_studies else []), *own]
     module.main()
 
 

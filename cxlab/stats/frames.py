@@ -14,11 +14,18 @@ import duckdb
 import narwhals as nw
 import pandas as pd
 
+from cxlab.survey.lazy import SINGLE_THREAD_ROWS, collect, fenced
 from cxlab.survey.messages import got, nearest, unknown
 
-#: Below this many rows a pandas frame is summed on one thread: the order of a threaded
-#: floating-point sum changes from run to run, and its last digits with it.
-SINGLE_THREAD_ROWS = 5_000_000
+__all__ = [
+    "SINGLE_THREAD_ROWS", "as_list", "check_choice", "check_columns", "check_names",
+    "check_numeric", "collect", "collect_rows", "column_names", "declared_order", "group_sums",
+    "in_memory", "scan",
+]  # fmt: skip
+
+#: Cells (rows × columns) that are fetched where the rows themselves are needed, at most:
+#: about a gigabyte.
+MOST_CELLS = 100_000_000
 
 
 def column_names(data: Any) -> list[str]:
@@ -99,19 +106,91 @@ def scan(data: Any, columns: Iterable[str]) -> nw.LazyFrame:
     """
     wanted = list(dict.fromkeys(columns))
     if isinstance(data, pd.DataFrame):
-        data = _pandas_to_duckdb(data[wanted])
+        # DuckDB reads the NaN of a pandas frame as null
+        return _narwhals(_pandas_to_duckdb(data[wanted]))
     lazy = _narwhals(data).select(wanted)
     schema = lazy.collect_schema()
-    # `a where not (a is NaN)` leaves null where it was NaN, in every engine
     floats = [name for name, dtype in schema.items() if dtype.is_float()]
-    return lazy.with_columns(
-        [nw.when(~nw.col(name).is_nan()).then(nw.col(name)).alias(name) for name in floats]
+    # NaN is above infinity in every engine, and cheaper to find so than by its own test
+    known = lazy.with_columns(
+        [nw.when(nw.col(name) <= float("inf")).then(nw.col(name)).alias(name) for name in floats]
     )
+    return fenced(known)
 
 
-def collect(lazy: nw.LazyFrame) -> pd.DataFrame:
-    """Result of a query as a pandas frame with a fresh index."""
-    return lazy.collect("pandas").to_native().reset_index(drop=True)
+def group_sums(
+    lazy: nw.LazyFrame, keys: Sequence[str], sums: Sequence[nw.Expr], constant: Iterable[str] = ()
+) -> nw.LazyFrame:
+    """One GROUP BY: the keys, then the sums.
+
+    Parameters
+    ----------
+    lazy : narwhals.LazyFrame
+    keys : sequence of str
+        Columns that make the groups.
+    sums : sequence of narwhals.Expr
+    constant : iterable of str
+        Keys that are 0 on every row. They are put beside the sums: grouping by a constant
+        costs Polars the memory of all rows, and any engine three times as long as a plain sum.
+    """
+    constant = set(constant)
+    varying = [key for key in keys if key not in constant]
+    if varying:
+        found = lazy.group_by(varying).agg(*sums)
+    else:
+        # a plain sum of no rows is a row; there is no group then
+        rows = nw.len().alias("_rows")
+        found = lazy.select(*sums, rows).filter(nw.col("_rows") > 0).drop("_rows")
+    placed = [nw.lit(0).alias(key) if key in constant else nw.col(key) for key in keys]
+    names = found.collect_schema().names()
+    return found.select(*placed, *(name for name in names if name not in varying))
+
+
+def collect_rows(lazy: nw.LazyFrame, data: Any) -> pd.DataFrame:
+    """The rows themselves, for what is not a function of sums.
+
+    Parameters
+    ----------
+    lazy : narwhals.LazyFrame
+        The rows wanted.
+    data
+        The frame they come from. A pandas frame is in memory already, whatever its size.
+
+    Raises
+    ------
+    ValueError
+        For more than `MOST_CELLS` cells.
+    """
+    if isinstance(data, pd.DataFrame):
+        return collect(lazy)
+    width = len(lazy.collect_schema())
+    n = int(collect(lazy.select(n=nw.len()))["n"].iloc[0])
+    if n * width > MOST_CELLS:
+        raise ValueError(
+            f"`data` must have at most {MOST_CELLS // width:,} rows here, because rows are "
+            f"resampled or compared one by one; got {n:,}. Read a part with where= or period=, or "
+            "take moments(), scorecard() or touchpoint_correlations(), which need sums only."
+        )
+    return collect(lazy)
+
+
+def in_memory(data: Any, columns: Iterable[str]) -> pd.DataFrame:
+    """The named columns as a pandas frame: the frame itself, or fetched by `collect_rows`."""
+    if isinstance(data, pd.DataFrame):
+        return data
+    return collect_rows(scan(data, columns), data)
+
+
+def declared_order(data: Any, column: str) -> list[str] | None:
+    """Values of an ordered column as the study declares them; None where no order is known.
+
+    pandas, DuckDB and Polars have a type for it; Ibis and PySpark don't.
+    """
+    if isinstance(data, pd.DataFrame):
+        dtype = data[column].dtype
+        return list(dtype.categories) if isinstance(dtype, pd.CategoricalDtype) else None
+    kind = _narwhals(data).select(column).collect_schema()[column]
+    return list(kind.categories) if isinstance(kind, nw.Enum) else None
 
 
 def check_numeric(lazy: nw.LazyFrame, columns: Mapping[str, str | Sequence[str] | None]) -> None:
@@ -170,6 +249,9 @@ def _plain(column: pd.Series) -> pd.Series | None:
         words = all(isinstance(name, str) for name in dtype.categories)
         return None if words else column.astype(object).map(str, na_action="ignore").astype("str")
     if dtype.kind == "O" and column.isna().all():
+        return column.astype("float64")
+    if isinstance(dtype, pd.ArrowDtype) and dtype.kind == "f":
+        # the one kind of float whose NaN DuckDB would keep
         return column.astype("float64")
     if dtype.kind == "O" or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype):
         return column.astype(object).map(str, na_action="ignore").astype("str")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import as_list, check_columns
+from cxlab.stats.frames import as_list, check_columns, collect, in_memory, scan
 from cxlab.stats.metrics.estimates import By, estimate_metrics
 from cxlab.stats.totals import Design, check_design
 from cxlab.survey.scales import Metric
@@ -18,7 +20,7 @@ MIN_ANSWERED = 5
 
 
 def usage(
-    answers: pd.DataFrame,
+    answers: Any,
     touchpoints: Sequence[str],
     *,
     by: By = None,
@@ -33,8 +35,8 @@ def usage(
 
     Parameters
     ----------
-    answers : DataFrame
-        As ``study.read()`` gives them: each touchpoint ``x`` with ``x_missing`` beside it.
+    answers
+        As ``study.read()`` gives them, of any engine: each touchpoint ``x`` with ``x_missing`` beside it.
     touchpoints : sequence of str
     labels : mapping of str to str, optional
         Column to words for the ``touchpoint`` column: ``study.labels``.
@@ -61,35 +63,59 @@ def usage(
     check_columns(answers, {"touchpoints": needed, "by": by})
     words = dict(labels or {})
     design = Design(weights, strata, cluster, stratum_clusters)
-    never = {
-        name: answers[f"{name}_missing"].eq("never used").fillna(False) for name in touchpoints
-    }
-    used = {
-        name: answers[name].notna().astype(float).where(answers[name].notna() | never[name])
-        for name in touchpoints
-    }
     group = ["group"] if as_list(by) else []
-    if not used:
+    if not touchpoints:
         return pd.DataFrame(columns=["touchpoint", *group, *USAGE_COLUMNS])
     metrics = [Metric(name, "box", top=(1, 1)) for name in touchpoints]
-    table = estimate_metrics(answers.assign(**used), metrics, by=by, design=design, level=level)
+    used, never = _use(answers, touchpoints)
+    table = estimate_metrics(used, metrics, by=by, design=design, level=level)
     table = table.rename(columns={"tops": "users"})
     # nobody said "never used": it was not offered, or everybody used it
-    untold = table["column"].map({name: not said.any() for name, said in never.items()})
+    untold = table["column"].map({name: not said for name, said in never.items()})
     table.loc[untold, ["estimate", "se", "ci_low", "ci_high"]] = np.nan
     table.loc[untold, "note"] = 'nobody said "never used": not offered, or used by all'
     table["touchpoint"] = [words.get(name, name) for name in table["column"]]
     return table[["touchpoint", *group, *USAGE_COLUMNS]]
 
 
+def _use(answers: Any, touchpoints: Sequence[str]) -> tuple[Any, dict[str, bool]]:
+    """Whether each touchpoint was used (1, 0, or not told) in place of its rating.
+
+    Also whether anybody said "never used" of it.
+    """
+    if isinstance(answers, pd.DataFrame):
+        never = {
+            name: answers[f"{name}_missing"].eq("never used").fillna(False) for name in touchpoints
+        }
+        used = {
+            name: answers[name].notna().astype(float).where(answers[name].notna() | never[name])
+            for name in touchpoints
+        }
+        return answers.assign(**used), {name: bool(said.any()) for name, said in never.items()}
+    said = {
+        name: (nw.col(f"{name}_missing") == "never used").fill_null(False) for name in touchpoints
+    }
+    lazy = scan(answers, [f"{name}_missing" for name in touchpoints])
+    one, nought = nw.lit(1.0), nw.lit(0.0)
+    sums = [nw.when(said[name]).then(one).otherwise(nought).sum().alias(name) for name in said]
+    counts = collect(lazy.select(*sums)).iloc[0].fillna(0)
+    known = {
+        name: nw.when(~nw.col(name).is_null()).then(one).otherwise(nw.when(said[name]).then(nought))
+        for name in touchpoints
+    }
+    used = nw.from_native(answers).lazy().with_columns(**known).to_native()
+    return used, {name: bool(counts[name] > 0) for name in touchpoints}
+
+
 def straight_lining(
-    answers: pd.DataFrame, items: Sequence[str], *, min_answered: int = MIN_ANSWERED
+    answers: Any, items: Sequence[str], *, min_answered: int = MIN_ANSWERED
 ) -> pd.DataFrame:
     """Respondents who gave every item the same score.
 
     Parameters
     ----------
-    answers : DataFrame
+    answers
+        Frame of any engine; of a lazy one the items are fetched.
     items : sequence of str
         Rating columns of one battery.
     min_answered : int
@@ -116,6 +142,7 @@ def straight_lining(
     1   any  2            1    0.5
     """
     check_columns(answers, {"items": items})
+    answers = in_memory(answers, items)
     scores = answers[list(items)]
     enough = scores.notna().sum(axis=1) >= min_answered
     alike = scores[enough & (scores.min(axis=1) == scores.max(axis=1))].min(axis=1)
@@ -135,13 +162,14 @@ def straight_lining(
 
 
 def repeated_answers(
-    answers: pd.DataFrame, items: Sequence[str], *, min_answered: int = MIN_ANSWERED
+    answers: Any, items: Sequence[str], *, min_answered: int = MIN_ANSWERED
 ) -> pd.DataFrame:
     """Sets of rows whose every rating is the same, scores and missing reasons alike.
 
     Parameters
     ----------
-    answers : DataFrame
+    answers
+        Frame of any engine; of a lazy one the items are fetched.
     items : sequence of str
         Rating columns, each with its ``_missing`` column.
     min_answered : int
@@ -164,6 +192,7 @@ def repeated_answers(
     """
     reasons = [f"{name}_missing" for name in items]
     check_columns(answers, {"items": [*items, *reasons]})
+    answers = in_memory(answers, [*items, *reasons])
     scores = answers[list(items)]
     varied = scores.min(axis=1) < scores.max(axis=1)
     looked = answers[varied & (scores.notna().sum(axis=1) >= min_answered)]
@@ -180,7 +209,7 @@ def repeated_answers(
 
 
 def weight_summary(
-    answers: pd.DataFrame,
+    answers: Any,
     *,
     weights: str | None = None,
     strata: str | None = None,
@@ -191,7 +220,8 @@ def weight_summary(
 
     Parameters
     ----------
-    answers : DataFrame
+    answers
+        Frame of any engine; of a lazy one the design columns are fetched.
     weights, strata, cluster, stratum_clusters : str, optional
         As for `cxlab.nps`.
 
@@ -215,6 +245,7 @@ def weight_summary(
     """
     design = Design(weights, strata, cluster, stratum_clusters)
     check_design(answers, design)
+    answers = in_memory(answers, design.used())
     weight = answers[weights] if weights else pd.Series(1.0, index=answers.index)
     inside = answers[weight > 0]
     weight = weight[weight > 0]

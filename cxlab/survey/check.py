@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pandas as pd
 
-from cxlab.survey.definition import RATING_ROLES
+from cxlab.survey.definition import RATING_ROLES, Column
 from cxlab.survey.scales import REASONS
 from cxlab.survey.study import Study
 
 
-def check_answers(answers: pd.DataFrame, study: Study, table: str | None = None) -> pd.DataFrame:
+def check_answers(answers: Any, study: Study, table: str | None = None) -> pd.DataFrame:
     """Counts per rating column: answered, each missing reason, floor and ceiling.
 
     Parameters
     ----------
-    answers : DataFrame
-        As `Study.read` returns them, whole or filtered.
+    answers
+        As `Study.read` returns them, of any engine, whole or filtered.
     study : Study
     table : str, optional
         Which of the study's tables the answers are; default: the main one.
@@ -42,29 +45,52 @@ def check_answers(answers: pd.DataFrame, study: Study, table: str | None = None)
     >>> bool((table[["answered", *REASONS]].sum(axis=1) == table["n"]).all())
     True
     """
-    rows = []
-    for column in study.table(table or study.definition.main).with_role(*RATING_ROLES):
+    columns = study.table(table or study.definition.main).with_role(*RATING_ROLES)
+    lazy = not isinstance(answers, pd.DataFrame)
+    names = _lazy_names(answers) if lazy else list(answers.columns)
+    for column in columns:
         for name in (column.name, f"{column.name}_missing"):
-            if name not in answers.columns:
+            if name not in names:
                 raise ValueError(
                     f"`answers` must have the column '{name}', as study.read() gives them; "
                     "it isn't there. Pass the frame that was read."
                 )
-        scores, reasons = answers[column.name], answers[f"{column.name}_missing"]
-        low, high = column.scale.range if column.scale else (None, None)
-        answered = scores.dropna()
-        rows.append(
-            {
-                "column": column.name,
-                "label": column.label,
-                "role": column.role,
-                "n": len(answers),
-                "answered": len(answered),
-                **{reason: int((reasons == reason).sum()) for reason in REASONS},
-                "out_of_range": int((~answered.between(low, high)).sum()),
-                "mean": answered.mean(),
-                "floor": (answered == low).mean() if len(answered) else float("nan"),
-                "ceiling": (answered == high).mean() if len(answered) else float("nan"),
-            }
-        )
+    if lazy:
+        from cxlab.survey.lazy import count_answers
+
+        counts = count_answers(answers, columns)
+    else:
+        counts = [_counts(answers, column) for column in columns]
+    rows = []
+    for column, found in zip(columns, counts, strict=True):
+        answered = found["answered"]
+        share = {key: found.pop(key) / answered if answered else math.nan for key in SHARES}
+        labels = {"column": column.name, "label": column.label, "role": column.role}
+        rows.append({**labels, **found, **share})
     return pd.DataFrame(rows)
+
+
+#: Sums that are shown as means of the answers.
+SHARES = ("mean", "floor", "ceiling")
+
+
+def _lazy_names(answers: Any) -> list[str]:
+    from cxlab.survey.lazy.engines import as_lazy
+
+    return list(as_lazy(answers).collect_schema().names())
+
+
+def _counts(answers: pd.DataFrame, column: Column) -> dict[str, Any]:
+    """Rows, answers, reasons, and sums behind the shares."""
+    scores, reasons = answers[column.name], answers[f"{column.name}_missing"]
+    low, high = column.scale.range if column.scale else (None, None)
+    answered = scores.dropna()
+    return {
+        "n": len(answers),
+        "answered": len(answered),
+        **{reason: int((reasons == reason).sum()) for reason in REASONS},
+        "out_of_range": int((~answered.between(low, high)).sum()),
+        "mean": float(answered.sum()),
+        "floor": int((answered == low).sum()),
+        "ceiling": int((answered == high).sum()),
+    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -25,7 +26,7 @@ class RefusedError(ValueError):
 class Resolved:
     """What one distinct raw text means: a value, or a reason for having none."""
 
-    value: object
+    value: Any
     reason: str | None
 
 
@@ -37,7 +38,7 @@ def clean_rating(raw: pd.Series, column: Column, place: str) -> tuple[pd.Series,
     ValueError
         For a text that is neither a score, a label of the scale nor a declared code.
     """
-    resolved = _resolve(raw, lambda text: _rating(text, column), column, place)
+    resolved = _resolve(raw, lambda text: resolve_rating(text, column), column, place)
     values = raw.map({text: one.value for text, one in resolved.items()}).astype("float64")
     reasons = raw.map({text: one.reason for text, one in resolved.items()}).astype("str")
     return values, reasons
@@ -45,28 +46,28 @@ def clean_rating(raw: pd.Series, column: Column, place: str) -> tuple[pd.Series,
 
 def clean_segment(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Labels as a categorical whose categories keep the declared order."""
-    resolved = _resolve(raw, lambda text: _segment(text, column), column, place)
+    resolved = _resolve(raw, lambda text: resolve_segment(text, column), column, place)
     labels = raw.map({text: one.value for text, one in resolved.items()})
     declared = list(dict.fromkeys(column.values.values()))
-    categories = declared or sorted({str(x) for x in labels.dropna().unique()}, key=_natural)
+    categories = declared or sorted({str(x) for x in labels.dropna().unique()}, key=natural_order)
     return pd.Series(pd.Categorical(labels, categories=categories), index=raw.index)
 
 
 def clean_number(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Numbers as float; NaN where the cell is blank or a missing code."""
-    resolved = _resolve(raw, lambda text: _number(text, column), column, place)
+    resolved = _resolve(raw, lambda text: resolve_number(text, column), column, place)
     return raw.map({text: one.value for text, one in resolved.items()}).astype("float64")
 
 
 def clean_weight(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Weights, every one a finite number of 0 or more."""
-    resolved = _resolve(raw, _weight, column, place)
+    resolved = _resolve(raw, resolve_weight, column, place)
     return raw.map({text: one.value for text, one in resolved.items()}).astype("float64")
 
 
 def clean_text(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Trimmed text, whole numbers without decimals; null where blank or a missing code."""
-    resolved = _resolve(raw, lambda text: _text(text, column), column, place)
+    resolved = _resolve(raw, lambda text: resolve_text(text, column), column, place)
     return raw.map({text: one.value for text, one in resolved.items()}).astype("str")
 
 
@@ -123,7 +124,8 @@ def _plain_number(text: str) -> float:
     return float(text)
 
 
-def _rating(text: str, column: Column) -> Resolved:
+def resolve_rating(text: str, column: Column) -> Resolved:
+    """Score of a text, or the reason for having none."""
     scale = column.scale
     if scale is None:
         raise RefusedError("a rating must have a scale|Declare `scale` in the study file.")
@@ -139,6 +141,8 @@ def _rating(text: str, column: Column) -> Resolved:
         if code in by_label:
             return Resolved(float(by_label[code]), None)
     score += column.shift
+    if column.reverse:
+        score = scale.low + scale.high - score
     if score.is_integer() and scale.low <= score <= scale.high:
         return Resolved(score, None)
     quoted = code if code.lstrip("-").isdigit() else f'"{text.strip()}"'
@@ -150,7 +154,8 @@ def _rating(text: str, column: Column) -> Resolved:
     )
 
 
-def _segment(text: str, column: Column) -> Resolved:
+def resolve_segment(text: str, column: Column) -> Resolved:
+    """Label of a text, or the reason for having none."""
     missing = _missing(text, column)
     if missing:
         return Resolved(None, missing.reason)
@@ -170,7 +175,8 @@ def _segment(text: str, column: Column) -> Resolved:
     )
 
 
-def _number(text: str, column: Column) -> Resolved:
+def resolve_number(text: str, column: Column) -> Resolved:
+    """Number in a text, or the reason for having none."""
     missing = _missing(text, column)
     if missing:
         return missing
@@ -185,7 +191,8 @@ def _number(text: str, column: Column) -> Resolved:
     return Resolved(number, None)
 
 
-def _weight(text: str) -> Resolved:
+def resolve_weight(text: str) -> Resolved:
+    """Weight in a text."""
     try:
         number = _plain_number(text)
     except ValueError:
@@ -198,7 +205,8 @@ def _weight(text: str) -> Resolved:
     return Resolved(number, None)
 
 
-def _text(text: str, column: Column) -> Resolved:
+def resolve_text(text: str, column: Column) -> Resolved:
+    """The text as `Study.read` gives it, or the reason for having none."""
     missing = _missing(text, column)
     return Resolved(None, missing.reason) if missing else Resolved(_trimmed(text), None)
 
@@ -213,7 +221,8 @@ def _trimmed(text: str) -> str:
     )
 
 
-def _natural(text: str) -> tuple[bool, float, str]:
+def natural_order(text: str) -> tuple[bool, float, str]:
+    """Key that sorts numbers by size, before words."""
     try:
         return (False, float(text), text)
     except ValueError:

@@ -65,6 +65,8 @@ class Column:
         For clusters: the same id in two periods is the same cluster.
     shift : int
         For ratings: stored code + shift = score. Missing codes are as stored.
+    reverse : bool
+        For ratings: the lowest stored code is the best answer; scores are turned round.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Column:
     targets: Mapping[str, float] = field(default_factory=dict)
     spans_periods: bool = False
     shift: int = 0
+    reverse: bool = False
 
     def header(self, period: str | None) -> str | None:
         """Header in the file of a period; None when it was not asked then."""
@@ -130,7 +133,11 @@ class Operational:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a study: its files and columns."""
+    """One table of a study: its files and columns.
+
+    ``format`` names the survey platform whose export the files are (see `read_export`);
+    None: one header row. ``leave_out`` and ``sheet`` are as in `read_export`.
+    """
 
     name: str
     label: str
@@ -140,6 +147,9 @@ class Table:
     encoding: str = "utf-8"
     separator: str | None = None
     touchpoint_column: str | None = None
+    format: str | None = None
+    leave_out: tuple[str, ...] | None = None
+    sheet: str | None = None
     operational: Mapping[str, Operational] = field(default_factory=dict)
 
     def with_role(self, *roles: str) -> list[Column]:

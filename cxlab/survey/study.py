@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from cxlab.survey import cleaning
+from cxlab.survey import sources
+from cxlab.survey.answers import RawText, pandas_answers, periods_of
 from cxlab.survey.datasets import find_study
-from cxlab.survey.definition import (
-    RATING_ROLES,
-    Column,
-    Definition,
-    Table,
-    normal_header,
-)
-from cxlab.survey.files import find_file, read_as_text
-from cxlab.survey.messages import got, nearest, one_of, unknown
+from cxlab.survey.definition import RATING_ROLES, Definition, Table
+from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
 from cxlab.survey.study_file import read_definition
 
@@ -80,8 +72,8 @@ class Study:
         column = self.main.only("period")
         if column is None:
             return []
-        raw = _read_raw(self, self.main, "")
-        return sorted(_periods_of(raw, column, self._file(self.main, "").name).unique())
+        raw = self._text(self.main, "")
+        return sorted(periods_of(raw.cells, column, raw.name).unique())
 
     @property
     def touchpoints(self) -> list[str]:
@@ -191,7 +183,7 @@ class Study:
         paths = [self.path]
         for table in self.definition.tables.values():
             wanted = [p for p in table.files if period is None or p in ("", str(period))]
-            paths += [self._file(table, p) for p in wanted]
+            paths += [path for p in wanted for path in self._paths(table, p)]
         return paths
 
     def read(
@@ -200,7 +192,9 @@ class Study:
         *,
         period: str | Sequence[str] | None = None,
         where: Where | None = None,
-    ) -> pd.DataFrame:
+        engine: str = "pandas",
+        source: Any = None,
+    ) -> Any:
         """Checked, cleaned answers of one table.
 
         Parameters
@@ -213,15 +207,28 @@ class Study:
             Column to the value or list of values wanted, as they stand in the cleaned
             answers. Strata and clusters stay whole: ``stratum_clusters`` counts those of
             the unfiltered file, so that intervals of a part are right.
+        engine : {"pandas", "duckdb", "polars"}
+            What reads the files. "pandas" reads them into memory. The others leave the rows
+            where they are: CSV, TSV and Parquet files, folders and patterns of them may be of
+            any size, and the cleaning becomes part of every later query.
+        source : frame of any engine, or mapping of period to frame, optional
+            Raw tables that stand in for the declared files, with the same headers: a DuckDB
+            relation, an Ibis table (PostgreSQL, BigQuery …), a PySpark frame, a Polars
+            LazyFrame, a pandas frame. A mapping where the study has a file per period, unless
+            ``period`` names the one that is given.
 
         Returns
         -------
-        DataFrame
+        DataFrame, or a lazy frame of the engine
             ``period`` first, then the declared columns. A rating ``x`` is float, NaN
             unless answered, and stands beside ``x_missing``: ``never used``, ``no
             answer``, ``don't know``, ``not asked`` or ``invalid``; null where answered.
             Segments are categorical, in declared order. ``stratum_clusters`` is last,
-            where weights, strata or clusters are declared.
+            where weights, strata or clusters are declared. A lazy frame (DuckDBPyRelation,
+            polars.LazyFrame, ibis.Table, pyspark DataFrame) has the same columns; its ratings
+            are whole numbers with nulls. Segments keep their declared order in DuckDB and
+            Polars; Ibis and PySpark know plain text only, so groups come in alphabetical
+            order there.
 
         Raises
         ------
@@ -239,16 +246,28 @@ class Study:
         True
         """
         self._check_confirmed()
+        if where is not None and not isinstance(where, Mapping):
+            raise TypeError(
+                f"`where` must be a mapping of column to value(s), such as {{'gender': 'Female'}}; "
+                f"got {type(where).__name__}."
+            )
         definition = self.table(table or self.definition.main)
-        wanted = [period] if isinstance(period, str | int) else period
-        parts = self._read_parts(definition, [str(p) for p in wanted] if wanted else None)
-        answers = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-        answers = _restore_categories(answers, parts)
-        if answers["period"].nunique() > 1:
-            answers = _tell_periods_apart(answers, definition)
-        if any(self.table_design(definition.name).values()):
-            answers["stratum_clusters"] = _stratum_clusters(answers, definition)
-        return _only_where(answers, where, definition) if where else answers
+        asked = [period] if isinstance(period, str | int) else period
+        wanted = [str(p) for p in asked] if asked else None
+        given = sources.given_tables(definition, source, wanted) if source is not None else None
+        design = any(self.table_design(definition.name).values())
+        if sources.in_memory(engine, given):
+            raws = given or {p: self._text(definition, p) for p in self._wanted(definition, wanted)}
+            texts = {p: sources.as_raw_text(raw) for p, raw in raws.items()}
+            return pandas_answers(definition, texts, wanted=wanted, design=design, where=where)
+        files = (
+            {}
+            if given
+            else {p: self._paths(definition, p) for p in self._wanted(definition, wanted)}
+        )
+        return sources.read_lazily(
+            definition, files, given, engine, wanted=wanted, design=design, where=where
+        )
 
     def _check_confirmed(self) -> None:
         questions = self.definition.open_questions
@@ -260,47 +279,20 @@ class Study:
                 f"To see them all, run cxlab study check {_as_typed(self.path)}"
             )
 
-    def _read_parts(self, table: Table, wanted: list[str] | None) -> list[pd.DataFrame]:
+    def _wanted(self, table: Table, wanted: Sequence[str] | None) -> list[str]:
+        """Keys of the files that hold the wanted periods."""
         if "" in table.files:
-            return [self._read_single_file(table, wanted)]
-        periods = list(table.files) if wanted is None else wanted
-        for period in periods:
+            return [""]
+        for period in wanted or []:
             if period not in table.files:
                 raise ValueError(unknown("period", period, table.files))
-        return [self._clean(table, period, _read_raw(self, table, period)) for period in periods]
+        return list(wanted or table.files)
 
-    def _read_single_file(self, table: Table, wanted: list[str] | None) -> pd.DataFrame:
-        raw = _read_raw(self, table, "")
-        column = table.only("period")
-        if wanted is not None:
-            if column is None:
-                raise ValueError(
-                    f"`period` must be left out, because table '{table.name}' has no periods; "
-                    f"got '{wanted[0]}'. Declare a column with role = 'period', or `files`."
-                )
-            periods = _periods_of(raw, column, self._file(table, "").name)
-            there = sorted(periods.unique())
-            for period in wanted:
-                if period not in there:
-                    raise ValueError(unknown("period", period, there))
-            raw = raw[periods.isin(wanted)].reset_index(drop=True)
-        return self._clean(table, "", raw)
+    def _paths(self, table: Table, period: str) -> list[Path]:
+        return sources.find_files(table.files[period], self.path.parent)
 
-    def _file(self, table: Table, period: str) -> Path:
-        return find_file(table.files[period], self.path.parent)
-
-    def _clean(self, table: Table, period: str, raw: pd.DataFrame) -> pd.DataFrame:
-        file = Path(table.files[period]).name
-        headers = _match_headers(raw, table, period, file)
-        cleaned: dict[str, pd.Series] = {}
-        if table.only("period") is None:
-            cleaned["period"] = pd.Series(period or "all", index=raw.index, dtype="str")
-        for column in table.columns.values():
-            header = headers.get(column.name)
-            cleaned.update(_clean_column(raw, column, header, file))
-        frame = pd.DataFrame(cleaned)
-        _check_ids(frame, table, file)
-        return frame[["period", *(name for name in frame if name != "period")]]
+    def _text(self, table: Table, period: str) -> RawText:
+        return sources.read_text(self._paths(table, period), table)
 
 
 def load_study(name_or_path: str | Path) -> Study:
@@ -331,197 +323,7 @@ def load_study(name_or_path: str | Path) -> Study:
     return Study(path=path, definition=read_definition(path))
 
 
-def _read_raw(study: Study, table: Table, period: str) -> pd.DataFrame:
-    path = find_file(table.files[period], study.path.parent)
-    return read_as_text(path, table.encoding, table.separator)
-
-
 def _as_typed(path: Path) -> str:
     """The path from the current folder, where it lies below it."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
-def _periods_of(raw: pd.DataFrame, column: Column, file: str) -> pd.Series:
-    """Period of each row, one spelling each; every row must have one."""
-    header = _find_header(raw, column, "", file)
-    periods = cleaning.clean_text(raw[header], column, f"{file}, column '{header}'")
-    without = int(periods.isna().sum())
-    if without:
-        raise ValueError(
-            f"{file}: every row must have a period in '{header}'; {without:,} have none. "
-            "Fill them in: an answer without a period would belong to no report."
-        )
-    return periods
-
-
-def _match_headers(
-    raw: pd.DataFrame, table: Table, period: str, file: str
-) -> dict[str, str | None]:
-    """Declared column to the header that holds it; refuses what is not declared."""
-    headers = {
-        column.name: _find_header(raw, column, period, file) if column.header(period) else None
-        for column in table.columns.values()
-    }
-    used = set(headers.values())
-    stray = [header for header in raw.columns if header not in used and not table.ignores(header)]
-    if stray:
-        raise ValueError(
-            f"{file}: every column must be declared in table '{table.name}' or listed in its "
-            f"`ignore`; got {got(stray)}. Declare [tables.{table.name}.columns.NAME] with "
-            "its role, or ignore it."
-        )
-    return headers
-
-
-def _find_header(raw: pd.DataFrame, column: Column, period: str, file: str) -> str:
-    wanted = column.header(period) or ""
-    if wanted in raw.columns:
-        return wanted
-    alike = [str(h) for h in raw.columns if normal_header(h) == normal_header(wanted)]
-    if len(alike) > 1:
-        raise ValueError(
-            f"{file} must have one column '{wanted}' ({column.name}); got {one_of(alike)}. "
-            "Write the header in `column` exactly as it stands in the file."
-        )
-    if alike:
-        return alike[0]
-    near = nearest(wanted, raw.columns)
-    raise ValueError(
-        f"{file} must have the column '{wanted}' ({column.name}); it isn't there. "
-        + (f"Did you mean '{near}'? " if near else "")
-        + "If it was not asked in that period, give `column` per period and leave this one out."
-    )
-
-
-def _clean_column(
-    raw: pd.DataFrame, column: Column, header: str | None, file: str
-) -> dict[str, pd.Series]:
-    place = f"{file}, column '{header}'"
-    if header is None:
-        return _not_asked(raw, column, file)
-    text = raw[header]
-    if column.role in RATING_ROLES:
-        values, reasons = cleaning.clean_rating(text, column, place)
-        return {column.name: values, f"{column.name}_missing": reasons}
-    cleaners = {
-        "segment": cleaning.clean_segment,
-        "number": cleaning.clean_number,
-        "weight": cleaning.clean_weight,
-        "date": cleaning.clean_date,
-    }
-    name = "period" if column.role == "period" else column.name
-    return {name: cleaners.get(column.role, cleaning.clean_text)(text, column, place)}
-
-
-def _not_asked(raw: pd.DataFrame, column: Column, file: str) -> dict[str, pd.Series]:
-    if column.role in ("weight", "strata", "cluster", "id"):
-        raise ValueError(
-            f"{file} must have the {column.role} column '{column.name}'; the study gives it no "
-            "header for this period. Declare one, or study the period on its own."
-        )
-    if column.role in RATING_ROLES:
-        return {
-            column.name: pd.Series(float("nan"), index=raw.index),
-            f"{column.name}_missing": pd.Series("not asked", index=raw.index, dtype="str"),
-        }
-    if column.role == "number":
-        return {column.name: pd.Series(float("nan"), index=raw.index)}
-    if column.role == "date":
-        return {column.name: pd.Series(pd.NaT, index=raw.index)}
-    if column.role == "segment":
-        categories = list(dict.fromkeys(column.values.values()))
-        empty = pd.Categorical([None] * len(raw), categories=categories)
-        return {column.name: pd.Series(empty, index=raw.index)}
-    return {column.name: pd.Series(None, index=raw.index, dtype="str")}
-
-
-def _check_ids(frame: pd.DataFrame, table: Table, file: str) -> None:
-    column = table.only("id")
-    if column is None:
-        return
-    ids = frame[column.name]
-    if ids.isna().any():
-        raise ValueError(
-            f"{file}: every row must have an id in '{column.name}'; {int(ids.isna().sum()):,} "
-            "have none. Fill them in, or declare the column as text."
-        )
-    repeated = ids[ids.duplicated()]
-    if len(repeated):
-        raise ValueError(
-            f"{file}: ids in '{column.name}' must be unique; got {got(list(repeated))} more than "
-            "once. Remove the repeated answers, or declare another column as the id."
-        )
-
-
-def _restore_categories(answers: pd.DataFrame, parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Joining parts whose categories differ would turn a segment into text."""
-    for name in parts[0]:
-        if not isinstance(parts[0][name].dtype, pd.CategoricalDtype):
-            continue
-        every = pd.Index([]).append([pd.Index(part[name].cat.categories) for part in parts])
-        answers[name] = pd.Categorical(answers[name], categories=every.unique())
-    return answers
-
-
-def _tell_periods_apart(answers: pd.DataFrame, table: Table) -> pd.DataFrame:
-    """Strata of two periods are two strata; so are clusters, unless declared to span them."""
-    strata, cluster = table.only("strata"), table.only("cluster")
-    chosen = strata or (cluster if cluster and not cluster.spans_periods else None)
-    if chosen is not None:
-        answers[chosen.name] = answers["period"] + " " + answers[chosen.name]
-    return answers
-
-
-def _stratum_clusters(answers: pd.DataFrame, table: Table) -> pd.Series:
-    strata, cluster = table.only("strata"), table.only("cluster")
-    stratum = answers[strata.name] if strata else pd.Series(0, index=answers.index)
-    if cluster is None:
-        return stratum.map(stratum.value_counts()).astype("int64")
-    ids = answers[cluster.name]
-    whole = ids.groupby(stratum).nunique()
-    alone = ids.isna().groupby(stratum).sum()
-    return stratum.map(whole + alone).astype("int64")
-
-
-def _only_where(answers: pd.DataFrame, where: Where, table: Table) -> pd.DataFrame:
-    if not isinstance(where, Mapping):
-        raise TypeError(
-            f"`where` must be a mapping of column to value(s), such as {{'gender': 'Female'}}; "
-            f"got {type(where).__name__}."
-        )
-    keep = pd.Series(True, index=answers.index)
-    for name, wanted in where.items():
-        if name not in answers.columns:
-            raise ValueError(unknown("where", name, answers.columns, what="a column: "))
-        keep &= _matches(answers[name], name, wanted)
-    if not keep.any():
-        raise ValueError(
-            f"`where` must leave at least one answer of table '{table.name}'; "
-            f"got none for {dict(where)}. Loosen a condition."
-        )
-    return answers[keep].reset_index(drop=True)
-
-
-def _matches(values: pd.Series, name: str, wanted: Any) -> pd.Series:
-    one = isinstance(wanted, str) or not isinstance(wanted, Iterable)
-    choices = [wanted] if one else list(wanted)
-    if pd.api.types.is_float_dtype(values):
-        return values.isin([_as_number(choice, values, name) for choice in choices])
-    text = values.astype("str")
-    there = sorted(text.dropna().unique())
-    for choice in choices:
-        if str(choice) not in there:
-            raise ValueError(unknown("where", choice, there, of=name))
-    return text.isin([str(choice) for choice in choices])
-
-
-def _as_number(choice: Any, values: pd.Series, name: str) -> float:
-    there = [f"{v:.15g}" for v in sorted(values.dropna().unique())]
-    try:
-        number = float(choice)
-    except (TypeError, ValueError):
-        raise ValueError(unknown("where", choice, there, of=name)) from None
-    if not (values == number).any():
-        raise ValueError(unknown("where", choice, there, of=name))
-    return number

@@ -16,6 +16,7 @@ from cxlab.survey.definition import (
     Operational,
     Table,
 )
+from cxlab.survey.exports.formats import FORMATS, KINDS_OF_RESPONSE
 from cxlab.survey.messages import got, nearest, one_of, unknown
 from cxlab.survey.questions import open_questions
 from cxlab.survey.scales import METRICS, Scale, check_reasons, normal_code
@@ -45,6 +46,9 @@ TABLE_KEYS = {
     "ignore": list,
     "encoding": str,
     "separator": str,
+    "format": str,
+    "leave_out": list,
+    "sheet": str,
     "label": str,
     "columns": dict,
     "operational": dict,
@@ -63,7 +67,7 @@ OPERATIONAL_KEYS = {
 COLUMN_KEYS = {
     "column": (str, dict), "role": str, "label": str, "stage": str, "scale": str, "values": dict,
     "missing": dict, "blank": str, "format": str, "metrics": list, "targets": dict,
-    "spans_periods": bool, "shift": int, "confirm": str,
+    "spans_periods": bool, "shift": int, "reverse": bool, "confirm": str,
 }  # fmt: skip
 
 #: What each kind is called in a message.
@@ -214,6 +218,9 @@ def _table(name: str, raw: Mapping[str, Any], scales: Mapping[str, Scale]) -> Ta
         encoding=raw.get("encoding", "utf-8"),
         separator=_separator(name, raw.get("separator")),
         touchpoint_column=raw.get("touchpoint_column"),
+        format=_format(name, raw.get("format")),
+        leave_out=_left_out(name, raw.get("leave_out")),
+        sheet=raw.get("sheet"),
         operational={
             touchpoint: _operational(touchpoint, given, columns)
             for touchpoint, given in raw.get("operational", {}).items()
@@ -282,6 +289,19 @@ def _separator(name: str, separator: Any) -> str | None:
     return separator
 
 
+def _format(name: str, given: str | None) -> str | None:
+    if given not in (None, *FORMATS):
+        raise ValueError(unknown("format", given, FORMATS, of=f"table {name}"))
+    return given
+
+
+def _left_out(name: str, kinds: list[Any] | None) -> tuple[str, ...] | None:
+    for kind in kinds or ():
+        if kind not in KINDS_OF_RESPONSE:
+            raise ValueError(unknown("leave_out", kind, KINDS_OF_RESPONSE, of=f"table {name}"))
+    return None if kinds is None else tuple(kinds)
+
+
 def _check_single_roles(table: Table) -> None:
     for role in SINGLE_ROLES:
         names = [column.name for column in table.with_role(role)]
@@ -323,6 +343,8 @@ def _column(name: str, raw: Mapping[str, Any], scales: Mapping[str, Scale]) -> C
         raise ValueError(
             f"`spans_periods` of '{name}' must be left out: it is for clusters, not {role}."
         )
+    if raw.get("reverse") and scale is None:
+        raise ValueError(f"`reverse` of '{name}' must be left out, because it has no `scale`.")
     metrics = tuple(raw.get("metrics", scale.metrics if scale else ()))
     _check_column_metrics(name, metrics, raw.get("targets", {}), scale)
     return Column(
@@ -340,6 +362,7 @@ def _column(name: str, raw: Mapping[str, Any], scales: Mapping[str, Scale]) -> C
         targets=dict(raw.get("targets", {})),
         spans_periods=bool(raw.get("spans_periods", False)),
         shift=shift,
+        reverse=bool(raw.get("reverse", False)),
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from cxlab.stats.association.units import Units
-from cxlab.stats.frames import collect
+from cxlab.stats.frames import collect, group_sums
 from cxlab.stats.resampling import SamplingDesign, sampling_design
 from cxlab.stats.totals import Design
 
@@ -118,7 +118,9 @@ def _one_pass(
         counted.append(nw.col("sampled").max())
     for i, name in enumerate(x):
         counted += _indicators(i, levels[name], inside, squared=weighted and not keep_clusters)
-    return prepared.group_by(list(keys)).agg(*counted)
+    constant = [] if design.strata else ["stratum"]
+    constant += [] if keep_clusters else ["cluster"]
+    return group_sums(prepared, list(keys), counted, constant)
 
 
 def _indicators(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cxlab.stats.association.counts import JointCounts
 from cxlab.stats.association.estimates import PairEstimates
-from cxlab.stats.frames import collect, scan
+from cxlab.stats.frames import collect, group_sums, scan
 from cxlab.stats.totals import Design
 
 Array = NDArray[np.float64]
@@ -46,7 +46,8 @@ def pearson_covariance(
     used = [name for name in design.columns().values() if name]
     lazy = scan(data, [*columns, *used])
     known = np.flatnonzero(fit.table["estimate"].notna())
-    table = collect(_sums(_totals(lazy, counts, fit, known, design), len(known)))
+    constant = [] if design.strata else ["stratum"]
+    table = collect(_sums(_totals(lazy, counts, fit, known, design), len(known), constant))
     size = len(counts.pairs)
     covariance, df = np.zeros((size, size)), np.zeros((size, size))
     inner, clusters = np.zeros((len(known), len(known))), np.zeros(len(known))
@@ -110,7 +111,7 @@ def _row_influence(counts: JointCounts, fit: PairEstimates, number: int) -> tupl
     return influence, (~nw.col(x_name).is_null()) & (~nw.col(y_name).is_null())
 
 
-def _sums(totals: nw.LazyFrame, size: int) -> nw.LazyFrame:
+def _sums(totals: nw.LazyFrame, size: int, constant: list[str]) -> nw.LazyFrame:
     """Per stratum: units, totals, their products, and units that hold a pair."""
     value = [nw.col(f"if_{i}") for i in range(size)]
     sums = [nw.len().alias("units")]
@@ -121,7 +122,7 @@ def _sums(totals: nw.LazyFrame, size: int) -> nw.LazyFrame:
     sums += [
         (value[i] * value[j]).sum().alias(f"p_{i}_{j}") for i in range(size) for j in range(i, size)
     ]
-    return totals.group_by("stratum").agg(*sums)
+    return group_sums(totals, ["stratum"], sums, constant)
 
 
 def _sampled(row: pd.Series, design: Design) -> float:

@@ -20,7 +20,7 @@ from cxlab.stats.comparison.fields import (
     read_frame,
 )
 from cxlab.stats.comparison.invitations import read_invitations
-from cxlab.stats.frames import check_columns, collect, column_names, scan
+from cxlab.stats.frames import check_columns, collect_rows, column_names, scan
 from cxlab.survey.messages import got
 
 LOW, HIGH = 0, 10
@@ -138,7 +138,7 @@ def split_responses(
     ([9], [7])
     """
     check_columns(responses, {"survey_type": survey_type})
-    frame = collect(scan(responses, column_names(responses)))
+    frame = collect_rows(scan(responses, column_names(responses)), responses)
     check_survey_type(frame[survey_type], survey_type, SURVEY_TYPES, "responses")
     parts = [frame[frame[survey_type] == name].reset_index(drop=True) for name in SURVEY_TYPES]
     return parts[0], parts[1]

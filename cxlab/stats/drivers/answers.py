@@ -10,7 +10,14 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import as_list, check_columns, check_numeric, collect, column_names, scan
+from cxlab.stats.frames import (
+    as_list,
+    check_columns,
+    check_numeric,
+    collect_rows,
+    column_names,
+    scan,
+)
 from cxlab.stats.resampling import SamplingDesign, sampling_design
 from cxlab.stats.totals import Design, check_design
 from cxlab.survey.messages import got
@@ -181,7 +188,7 @@ def _read(
     check_numeric(lazy, {"outcome": outcome, "drivers": names})
     numbers = [outcome, *names, *([design.weights] if design.weights else [])]
     lazy = lazy.with_columns([nw.col(name).cast(nw.Float64) for name in numbers])
-    frame = collect(lazy)
+    frame = collect_rows(lazy, data)
     if by and isinstance(data, pd.DataFrame) and isinstance(data[by].dtype, pd.CategoricalDtype):
         frame[by] = pd.Categorical(frame[by], categories=data[by].cat.categories, ordered=True)
     return frame

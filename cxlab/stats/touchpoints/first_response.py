@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from cxlab.stats.frames import check_columns, check_numeric, collect, scan
+from cxlab.stats.frames import check_columns, check_numeric, collect_rows, scan
 from cxlab.stats.inference import check_level
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval, sampling_design
 from cxlab.survey.messages import got
@@ -128,7 +128,7 @@ def _rows(
     check_columns(data, names)
     lazy = scan(data, [name for name in names.values() if name])
     check_numeric(lazy, {"time": time, "weights": weights})
-    raw = collect(lazy)
+    raw = collect_rows(lazy, data)
     rows = pd.DataFrame({"time": raw[time].astype(float)})
     rows["replied"] = _true_or_false(raw[replied], replied)
     rows["weight"] = raw[weights].astype(float) if weights else 1.0

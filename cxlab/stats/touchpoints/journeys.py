@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.stats.association.units import covariance_of_totals, units_of_rows
-from cxlab.stats.frames import check_columns, check_numeric, collect, scan
+from cxlab.stats.frames import check_columns, check_numeric, collect_rows, scan
 from cxlab.stats.inference import check_level, t_quantile
 from cxlab.stats.totals import Design
 
@@ -182,7 +182,9 @@ def _ordered(data: Any, score: str, customer: str, order: str) -> tuple[pd.DataF
     lazy = scan(data, [score, customer, order])
     check_numeric(lazy, {"score": score})
     named = {"score": score, "customer": customer, "order": order}
-    rows = collect(lazy.select(**{name: nw.col(column) for name, column in named.items()}))
+    rows = collect_rows(
+        lazy.select(**{name: nw.col(column) for name, column in named.items()}), data
+    )
     rows = rows.dropna(subset="score")
     for argument in ("customer", "order"):
         without = int(rows[argument].isna().sum())
@@ -222,7 +224,9 @@ def _outcomes(data: Any, outcome: str, customer: str, order: str) -> pd.DataFram
     lazy = scan(data, [outcome, customer, order])
     check_numeric(lazy, {"outcome": outcome})
     named = {"outcome": outcome, "customer": customer, "order": order}
-    rows = collect(lazy.select(**{name: nw.col(column) for name, column in named.items()}))
+    rows = collect_rows(
+        lazy.select(**{name: nw.col(column) for name, column in named.items()}), data
+    )
     answered = rows.dropna(subset=["outcome", "customer"])
     ordered = answered.sort_values(["customer", "order"], kind="stable")
     return ordered.groupby("customer", sort=True)["outcome"].last().reset_index()

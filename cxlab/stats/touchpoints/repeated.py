@@ -13,7 +13,7 @@ from scipy.special import stdtr
 from cxlab.stats.association import correlation_interval, correlation_p_value, pearson
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
 from cxlab.stats.association.units import covariance_of_totals, units_of_rows
-from cxlab.stats.frames import check_columns, check_numeric, collect, scan
+from cxlab.stats.frames import check_columns, check_numeric, collect_rows, scan
 from cxlab.stats.inference import check_level
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval, sampling_design
 from cxlab.stats.totals import Design
@@ -135,7 +135,7 @@ def repeated_ratings(
     wanted = [name for name in (*names.values(), *design.columns().values()) if name]
     lazy = scan(data, wanted)
     check_numeric(lazy, {"score": score, "outcome": outcome, "weights": weights})
-    rows = collect(lazy)
+    rows = collect_rows(lazy, data)
     _check_customers(rows, customer)
     plain = design.weights is None and design.strata is None and cluster in (None, customer)
     parts = [

@@ -1,0 +1,77 @@
+"""What differs between dataframe engines: types they lack, how a result is fetched."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import narwhals as nw
+import pandas as pd
+
+#: Below this many rows DuckDB sums on one thread: the order of a threaded floating-point
+#: sum changes from run to run, and its last digits with it.
+SINGLE_THREAD_ROWS = 5_000_000
+#: More rows than any table has.
+NO_LIMIT = 2**62
+
+
+def collect(lazy: nw.LazyFrame) -> pd.DataFrame:
+    """Result of a query as a pandas frame with a fresh index."""
+    engine = lazy.implementation
+    if engine.is_polars():
+        frame = lazy.collect("pandas", engine="streaming").to_native()
+    elif engine.is_pyspark() or engine.is_pyspark_connect():
+        # not by PySpark's own toPandas(), which pandas 3 warns about
+        frame = lazy.collect("pyarrow").to_native().to_pandas()
+    else:
+        with warnings.catch_warnings():
+            # an option of pandas 2 that Ibis sets
+            warnings.filterwarnings("ignore", "The 'future.infer_string' option is deprecated")
+            frame = lazy.collect("pandas").to_native()
+    return frame.reset_index(drop=True)
+
+
+def has_ordered_text(lazy: nw.LazyFrame) -> bool:
+    """Whether the engine has a text type that keeps a declared order (DuckDB, Polars)."""
+    return lazy.implementation.is_duckdb() or lazy.implementation.is_polars()
+
+
+def fenced(lazy: nw.LazyFrame) -> nw.LazyFrame:
+    """The same rows, whose expressions PostgreSQL works out once.
+
+    Its planner writes the expressions of a subquery into every place that uses them, and
+    theirs into those, until the query fills the memory. It leaves a subquery with a limit
+    alone.
+    """
+    if not lazy.implementation.is_ibis():
+        return lazy
+    return lazy.head(NO_LIMIT) if lazy.to_native().get_backend().name == "postgres" else lazy
+
+
+def connection() -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection of its own, whose overflow goes to the system's temporary folder."""
+    spill = Path(tempfile.gettempdir()) / "cxlab-duckdb"
+    return duckdb.connect(config={"temp_directory": str(spill)})
+
+
+def as_lazy(frame: Any) -> nw.LazyFrame:
+    """A frame of any engine narwhals knows as a lazy one; Arrow tables go to DuckDB.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    try:
+        opened = nw.from_native(frame)
+    except TypeError as error:
+        raise TypeError(
+            "`source` must be a pandas, Polars, DuckDB, Ibis or PySpark frame; "
+            f"got {type(frame).__name__}."
+        ) from error
+    if opened.implementation.is_pyarrow():
+        return nw.from_native(connection().from_arrow(frame)).lazy()
+    return opened.lazy()

@@ -1,0 +1,154 @@
+"""Text, ids, segments of the file's own words, numbers and weights, by expressions.
+
+These columns may hold a different value in every row, so nothing of them is fetched: cells
+that an expression cannot read are counted, and one of them is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import narwhals as nw
+
+from cxlab.survey.cleaning import resolve_number, resolve_weight
+from cxlab.survey.lazy.fields import Field, refuse_rows
+from cxlab.survey.lazy.text import (
+    NUMBER,
+    PLAIN_NUMBER,
+    as_text,
+    even,
+    is_blank,
+    is_code,
+    is_empty,
+    is_untidy,
+    known,
+    not_whole,
+    tidy,
+)
+
+INFINITY = float("inf")
+
+
+def text_looks(field: Field) -> dict[str, nw.Expr]:
+    """What to count of a text: blanks, cells to be tidied, missing codes, odd numbers."""
+    text = as_text(field.cells, field.dtype)
+    looks = {}
+    if field.dtype.is_float():
+        looks["odd"] = not_whole(field.cells, field.dtype)
+    if not _writes_digits(field):
+        looks |= {"blank": is_blank(text), "untidy": is_untidy(text)}
+    if field.column.missing:
+        looks["missing"] = is_code(even(text), field.column.missing)
+    return looks
+
+
+def clean_text(field: Field, found: Mapping[str, int], rows: nw.LazyFrame) -> nw.Expr:
+    """Trimmed text, whole numbers without decimals; null where blank or a missing code."""
+    if found.get("odd"):
+        raise ValueError(
+            f"{field.place}: numbers must be whole to be read as text lazily; {found['odd']:,} are "
+            "not. Store the column as text, or read with engine='pandas'."
+        )
+    text = as_text(field.cells, field.dtype)
+    cleaned = tidy(text) if found.get("untidy") else text
+    if found.get("blank"):
+        # white space alone is untidy
+        told = ~is_blank(text) if found["untidy"] else text != ""
+        cleaned = nw.when(told).then(cleaned)
+    if found.get("missing"):
+        cleaned = nw.when(~is_code(even(text), field.column.missing)).then(cleaned)
+    return cleaned
+
+
+def number_looks(field: Field) -> dict[str, nw.Expr]:
+    """What to count of a number: cells that are none, blanks, uneven text."""
+    looks = {"odd": _no_number(field)}
+    if field.column.missing:
+        looks["missing"] = _says_missing(field)
+    return looks | _text_looks(field)
+
+
+def clean_number(field: Field, found: Mapping[str, int], rows: nw.LazyFrame) -> nw.Expr:
+    """Numbers; null where the cell is blank or a missing code."""
+    if found["odd"]:
+        column = field.column
+        raise refuse_rows(
+            field, rows, _no_number(field), found["odd"], lambda text: resolve_number(text, column)
+        )
+    numbers = _checked_numbers(field, found)
+    return nw.when(~_says_missing(field)).then(numbers) if found.get("missing") else numbers
+
+
+def weight_looks(field: Field) -> dict[str, nw.Expr]:
+    """What to count of a weight: cells that are none, uneven text."""
+    return {"odd": _no_weight(field)} | _text_looks(field)
+
+
+def clean_weight(field: Field, found: Mapping[str, int], rows: nw.LazyFrame) -> nw.Expr:
+    """Weights, every one a finite number of 0 or more."""
+    if found["odd"]:
+        raise refuse_rows(field, rows, _no_weight(field), found["odd"], resolve_weight)
+    return _checked_numbers(field, found)
+
+
+def _text_looks(field: Field) -> dict[str, nw.Expr]:
+    if field.numeric:
+        return {}
+    text = as_text(field.cells, field.dtype)
+    plain = text.str.contains(PLAIN_NUMBER).fill_null(False)
+    return {"unlike": ~plain & ~is_empty(text), "empty": is_empty(text)}
+
+
+def _checked_numbers(field: Field, found: Mapping[str, int]) -> nw.Expr:
+    """Numbers of which the counts say how much care they need: little, as a rule."""
+    if field.numeric or found["unlike"]:
+        return _numbers(field)
+    text = as_text(field.cells, field.dtype)
+    return (nw.when(text != "").then(text) if found["empty"] else text).cast(nw.Float64)
+
+
+def _writes_digits(field: Field) -> bool:
+    """Whether the column's type leaves nothing to tidy."""
+    return field.dtype.is_integer() or field.dtype.is_float() or field.dtype == nw.Boolean
+
+
+def _numbers(field: Field) -> nw.Expr:
+    """The cells as numbers, null where they are none."""
+    if field.dtype == nw.Float32:
+        # by way of text, as a CSV file would have it: 0.1 is 0.1 and not 0.10000000149
+        finite = field.cells.is_between(-3.4028235e38, 3.4028235e38)
+        return nw.when(finite).then(field.cells).cast(nw.String).cast(nw.Float64)
+    if field.numeric:
+        return known(field.cells, field.dtype).cast(nw.Float64)
+    text = even(as_text(field.cells, field.dtype))
+    return nw.when(text.str.contains(NUMBER)).then(text).cast(nw.Float64)
+
+
+def _says_missing(field: Field) -> nw.Expr:
+    """Whether a cell is one of the column's missing codes."""
+    codes = field.column.missing
+    if not codes:
+        return nw.lit(False)
+    if not field.numeric:
+        return is_code(even(as_text(field.cells, field.dtype)), codes)
+    values = field.cells.cast(nw.Float64)
+    found = nw.lit(False)
+    for code in codes:
+        if code.lstrip("-").isdecimal():
+            found = found | (values == float(code))
+    return found.fill_null(False)
+
+
+def _no_number(field: Field) -> nw.Expr:
+    numbers = _numbers(field)
+    finite = (numbers > -INFINITY) & (numbers < INFINITY)
+    if field.numeric:
+        blank = known(field.cells, field.dtype).is_null()
+    else:
+        blank = is_blank(as_text(field.cells, field.dtype))
+    return ~blank & ~_says_missing(field) & ~finite.fill_null(False)
+
+
+def _no_weight(field: Field) -> nw.Expr:
+    numbers = _numbers(field)
+    return ~((numbers >= 0) & (numbers < INFINITY)).fill_null(False)

@@ -1,0 +1,911 @@
+"""The same study through pandas, Polars, DuckDB, Ibis, PostgreSQL and PySpark: one result."""
+
+from __future__ import annotations
+
+import contextlib
+import decimal
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import duckdb
+import narwhals as nw
+import numpy as np
+import pandas as pd
+import pytest
+
+import cxlab
+from cxlab import load_study
+from cxlab.stats import frames
+from cxlab.stats.moments import moments, with_blocks
+from cxlab.survey.lazy import fields, ids
+
+pl = pytest.importorskip("polars", reason="Polars is not installed")
+
+pytestmark = [
+    # Ibis asks DuckDB for Arrow tables by an old name
+    pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning"),
+    # PySpark and pandas 3: it says that it was not tested with it
+    pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:UserWarning"),
+    # PySpark's own start-up
+    pytest.mark.filterwarnings("ignore:.*distutils.*:DeprecationWarning"),
+]
+
+#: Sums of floating-point numbers in another order.
+ANY_ORDER = {"rtol": 1e-9, "atol": 1e-12}
+TABLE = "relationship"
+#: Engines that keep the declared order of a segment's labels.
+ORDERED = ("polars", "duckdb")
+
+
+# servers and sessions ---------------------------------------------------------------------
+
+
+def server_program(name):
+    """A PostgreSQL program: on the path, or where Debian's package puts it."""
+    config = shutil.which("pg_config")
+    if config:
+        told = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True)
+        if (Path(told.stdout.strip()) / name).is_file():
+            return str(Path(told.stdout.strip()) / name)
+    there = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(there[-1]) if there else shutil.which(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_folder():
+    """Folder of a PostgreSQL server's socket; the server is stopped at the end."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    initdb, postgres = server_program("initdb"), server_program("postgres")
+    if not (initdb and postgres):
+        pytest.skip("no PostgreSQL server is installed (Debian: postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # a socket's path is at most 107 bytes
+    person = {}
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")  # the server refuses to run as root
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        person = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    data = str(folder / "data")
+    made = ["-D", data, "-U", "cxlab", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+    subprocess.run([initdb, *made], check=True, **quiet, **person)
+    only_socket = ["-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
+    server = subprocess.Popen([postgres, "-D", data, *only_socket], **quiet, **person)
+    try:
+        wait_for(folder)
+        yield folder
+    finally:
+        server.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(timeout=10)
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_for(folder):
+    import psycopg
+
+    for _ in range(200):
+        try:
+            psycopg.connect(host=str(folder), user="cxlab", dbname="postgres").close()
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("the PostgreSQL server did not start")
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_folder):
+    """Ibis on that server, and a function that loads a frame into it."""
+    ibis = pytest.importorskip("ibis", reason="Ibis is not installed")
+    import psycopg
+
+    backend = ibis.postgres.connect(host=str(postgres_folder), user="cxlab", database="postgres")
+    kinds = {"i": "bigint", "f": "double precision", "b": "boolean"}
+
+    def load(name, frame):
+        types = ", ".join(f'"{c}" {kinds.get(frame[c].dtype.kind, "text")}' for c in frame)
+        rows = frame.astype(object).where(frame.notna(), None)
+        place = {"host": str(postgres_folder), "user": "cxlab", "dbname": "postgres"}
+        with psycopg.connect(**place) as connection, connection.cursor() as cursor:
+            cursor.execute(f'CREATE TABLE "{name}" ({types})')
+            with cursor.copy(f'COPY "{name}" FROM STDIN') as copy:
+                for row in rows.itertuples(index=False, name=None):
+                    copy.write_row(row)
+        return backend.table(name)
+
+    yield load
+    backend.disconnect()
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    """A local cluster of two workers."""
+    pyspark = pytest.importorskip("pyspark", reason="PySpark is not installed (cxlab[spark])")
+    if not shutil.which("java"):
+        pytest.skip("PySpark needs Java 17 (Debian: openjdk-17-jre-headless)")
+    # workers write below SPARK_HOME: not into the installed package
+    home = tmp_path_factory.mktemp("spark")
+    for part in Path(pyspark.__file__).parent.iterdir():
+        (home / part.name).symlink_to(part)
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setenv("SPARK_HOME", str(home))
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        session = (
+            pyspark.sql.SparkSession.builder.master("local-cluster[2,1,1024]")
+            .config("spark.ui.enabled", "false")
+            .config("spark.driver.host", "127.0.0.1")
+            .config("spark.sql.shuffle.partitions", "2")
+            # so few rows are sooner interpreted than compiled
+            .config("spark.sql.codegen.wholeStage", "false")
+            .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+            .config("spark.sql.adaptive.enabled", "false")
+            .config("spark.sql.warehouse.dir", str(home / "warehouse"))
+            .getOrCreate()
+        )
+        session.sparkContext.setLogLevel("OFF")
+        yield session
+        session.stop()
+
+
+# the demo through every engine ------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def demo():
+    return load_study("demo")
+
+
+@pytest.fixture(scope="session")
+def raw_file(demo):
+    return demo.path.parent / demo.table(TABLE).files[""]
+
+
+@pytest.fixture(scope="session")
+def raw_text(raw_file):
+    return pd.read_csv(raw_file, dtype=str, keep_default_na=False)
+
+
+@pytest.fixture(scope="session")
+def raw_typed(raw_file):
+    return pd.read_csv(raw_file)
+
+
+@pytest.fixture(scope="session")
+def parquet(raw_typed, tmp_path_factory):
+    path = tmp_path_factory.mktemp("typed") / "relationship.parquet"
+    raw_typed.to_parquet(path)
+    return path
+
+
+class Engines:
+    """Answers of the demo by engine, read once each."""
+
+    SOURCES = ("polars", "duckdb", "polars typed", "duckdb typed", "ibis", "postgres text",
+               "postgres typed", "spark", "spark text")  # fmt: skip
+
+    def __init__(self, demo, request):
+        self.demo, self.request, self.read = demo, request, {}
+
+    def answers(self, name):
+        if name not in self.read:
+            self.read[name] = self._read(name)
+        return self.read[name]
+
+    def _read(self, name):
+        engine = name.partition(" ")[0]
+        if name in ("pandas", *ORDERED):
+            return self.demo.read(TABLE, engine=name)
+        return self.demo.read(TABLE, source=getattr(self, f"_{engine}")(name))
+
+    def _value(self, fixture):
+        return self.request.getfixturevalue(fixture)
+
+    def _polars(self, name):
+        return pl.scan_parquet(self._value("parquet"))
+
+    def _duckdb(self, name):
+        return duckdb.connect().read_parquet(str(self._value("parquet")))
+
+    def _ibis(self, name):
+        ibis = pytest.importorskip("ibis", reason="Ibis is not installed")
+        return ibis.duckdb.connect().read_parquet(self._value("parquet"))
+
+    def _postgres(self, name):
+        typed = name.endswith("typed")
+        frame = self._value("raw_typed" if typed else "raw_text")
+        return self._value("postgres")(name.replace(" ", "_"), frame)
+
+    def _spark(self, name):
+        session = self._value("spark")
+        if name == "spark":
+            return session.read.parquet(str(self._value("parquet")))
+        return session.read.csv(str(self._value("raw_file")), header=True)
+
+
+@pytest.fixture(scope="session")
+def engines(demo, request):
+    return Engines(demo, request)
+
+
+@pytest.fixture(scope="session")
+def expected(engines):
+    """What pandas gives; where an engine knows no order, of segments as plain text."""
+    answers = engines.answers("pandas")
+    words = {name: answers[name].astype("str") for name in engines.demo.segments}
+    found = {}
+
+    def of(name, engine):
+        ordered = engine.partition(" ")[0] in ORDERED
+        if (name, ordered) not in found:
+            found[name, ordered] = TABLES[name](
+                answers if ordered else answers.assign(**words), engines.demo
+            )
+        return found[name, ordered]
+
+    return of
+
+
+def touchpoints(study):
+    return study.touchpoints[:3]
+
+
+def moments_with_blocks(answers, study):
+    names = ["overall", *touchpoints(study)]
+    cells = moments(with_blocks(answers, "customer_id", blocks=4), names, blocks="block")
+    left_out = [cells.without_block(number).covariance("em").table for number in range(4)]
+    return pd.concat(left_out, ignore_index=True)
+
+
+def mix(answers, study):
+    last = study.periods[-2:]
+    options = {"by": "segment", "replicates": 40, **study.design}
+    return cxlab.mix_and_performance(answers, "recommend", periods=tuple(last), **options).table
+
+
+def control_chart(answers, study):
+    run = cxlab.nps(answers, "recommend", by="period", **study.design)
+    return cxlab.control_chart(run.rename(columns={"group": "period"})).table
+
+
+TABLES = {
+    "check_answers": lambda a, s: cxlab.check_answers(a, s),
+    "usage": lambda a, s: cxlab.usage(a, touchpoints(s)[:2], by="segment", **s.design),
+    "straight_lining": lambda a, s: cxlab.straight_lining(a, s.touchpoints),
+    "repeated_answers": lambda a, s: cxlab.repeated_answers(a, s.touchpoints),
+    "weight_summary": lambda a, s: cxlab.weight_summary(a, **s.design),
+    "nps": lambda a, s: cxlab.nps(a, "recommend", by=["segment", "period"], **s.design),
+    "top_box": lambda a, s: cxlab.top_box(a, "overall", top=(8, 10), by="home_region"),
+    "mean_score": lambda a, s: cxlab.mean_score(a, "booking", **s.design),
+    "net_score": lambda a, s: cxlab.net_score(a, "effort", top=(6, 7), bottom=(1, 3), by="period"),
+    "scorecard": lambda a, s: cxlab.scorecard(a, s.metrics("outcome"), by=s.segments, **s.design),
+    "compare_groups": lambda a, s: cxlab.compare_groups(
+        a, "recommend", by="segment", against="pairs", **s.design),
+    "compare_periods": lambda a, s: cxlab.compare_periods(
+        a, "recommend", periods=tuple(s.periods[-2:]), **s.design),
+    "moments": lambda a, s: moments(a, ["overall", *touchpoints(s)], weights="weight").table,
+    "moments with blocks": moments_with_blocks,
+    "drivers": lambda a, s: cxlab.drivers(
+        a, "overall", touchpoints(s), replicates=40, full_replicates=0, **s.design).table,
+    "drivers by segment": lambda a, s: cxlab.drivers(
+        a, "overall", touchpoints(s), by="segment", replicates=20, **s.design).table,
+    "touchpoint_correlations": lambda a, s: cxlab.touchpoint_correlations(
+        a, s.outcomes[:2], touchpoints(s), occasion="A", replicates=40, **s.design).table,
+    "period_changes": lambda a, s: cxlab.period_changes(a, s.metrics("outcome")[:1], **s.design),
+    "mix_and_performance": mix,
+    "control_chart": control_chart,
+    "masking": lambda a, s: cxlab.masking(a, "overall", touchpoints(s), **s.design),
+}  # fmt: skip
+
+
+def plain(frame):
+    """The frame in types that say nothing of the engine: floats, text, times."""
+    frame = pd.DataFrame(frame).copy()
+    for name in frame:
+        values = frame[name]
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            values = values.astype(object)
+        if pd.api.types.is_numeric_dtype(values):
+            frame[name] = values.to_numpy(dtype=float, na_value=np.nan)
+        elif pd.api.types.is_datetime64_any_dtype(values):
+            frame[name] = values.astype("datetime64[us]")
+        else:
+            frame[name] = values.astype(object).where(values.notna(), None)
+    return frame
+
+
+def in_memory(answers):
+    """Every row of lazy answers."""
+    lazy = frames.scan(answers, frames.column_names(answers))
+    return frames.collect(lazy)
+
+
+def assert_same(got, expected):
+    pd.testing.assert_frame_equal(plain(got), plain(expected), check_exact=False, **ANY_ORDER)
+
+
+#: One table per kind of query, for engines that take a second for each.
+ONE_OF_A_KIND = (
+    "check_answers", "usage", "nps", "scorecard", "compare_groups", "moments",
+    "moments with blocks", "drivers", "touchpoint_correlations", "period_changes",
+    "mix_and_performance",
+)  # fmt: skip
+CASES = [
+    *((engine, name) for engine in ("polars", "duckdb", "ibis") for name in TABLES),
+    *((engine, name) for engine in ("postgres typed", "spark") for name in ONE_OF_A_KIND),
+]
+
+
+@pytest.mark.parametrize(("engine", "name"), CASES)
+def test_every_engine_gives_the_same_table(engine, name, engines, expected):
+    got = TABLES[name](engines.answers(engine), engines.demo)
+    assert_same(got, expected(name, engine))
+
+
+@pytest.mark.parametrize("engine", Engines.SOURCES)
+def test_every_engine_gives_the_same_answers(engine, engines):
+    got = plain(in_memory(engines.answers(engine)))
+    wanted = plain(engines.answers("pandas"))
+    assert list(got) == list(wanted)
+    key = "response_id"
+    pd.testing.assert_frame_equal(
+        got.sort_values(key, ignore_index=True), wanted.sort_values(key, ignore_index=True)
+    )
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+@pytest.mark.parametrize("table", ["transactional", "invitations", "customers"])
+def test_every_table_of_the_demo_reads_alike(engine, table, demo):
+    got = in_memory(demo.read(table, engine=engine))
+    pd.testing.assert_frame_equal(plain(got), plain(demo.read(table)))
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_what_comes_back_is_lazy(engine, demo):
+    answers = demo.read(TABLE, engine=engine)
+    kinds = {"duckdb": duckdb.DuckDBPyRelation, "polars": pl.LazyFrame}
+    assert isinstance(answers, kinds[engine])
+
+
+class TestAirport:
+    """Four files with other headers each year, labels among codes, strata, lone rows."""
+
+    @pytest.mark.parametrize("engine", ["duckdb", "polars"])
+    def test_files_give_the_same_answers(self, sfo, engine):
+        got = in_memory(sfo.read(engine=engine))
+        pd.testing.assert_frame_equal(plain(got), plain(sfo.read()))
+
+    @pytest.mark.parametrize("engine", ["duckdb", "polars", "ibis", "postgres", "spark"])
+    def test_known_figures(self, sfo, engine, request, tmp_path):
+        answers = self.answers(sfo, engine, request, tmp_path)
+        table = cxlab.nps(answers, "recommend", **sfo.design)
+        assert table["estimate"].item() == pytest.approx(40.398436, abs=5e-7)
+        assert table["se"].item() == pytest.approx(1.524652, abs=5e-7)
+        reference = sfo.read(period="2017")
+        metrics = sfo.metrics("outcome")
+        assert_same(
+            cxlab.scorecard(answers, metrics, by="gender", **sfo.design).sort_values(
+                ["metric", "label", "group"], ignore_index=True),
+            cxlab.scorecard(reference, metrics, by="gender", **sfo.design).sort_values(
+                ["metric", "label", "group"], ignore_index=True),
+        )  # fmt: skip
+        names = [*sfo.touchpoints[:5], "overall"]
+        assert_same(moments(answers, names).table, moments(reference, names).table)
+
+    def answers(self, sfo, engine, request, tmp_path):
+        if engine in ("duckdb", "polars"):
+            return sfo.read(period="2017", engine=engine)
+        (path,) = [p for p in sfo.files(period="2017") if "2017" in p.name]
+        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if engine == "postgres":
+            source = request.getfixturevalue("postgres")("airport", raw)
+        elif engine == "spark":
+            source = request.getfixturevalue("spark").read.csv(str(path), header=True)
+        else:
+            ibis = pytest.importorskip("ibis", reason="Ibis is not installed")
+            raw.to_parquet(tmp_path / "airport.parquet")
+            source = ibis.duckdb.connect().read_parquet(tmp_path / "airport.parquet")
+        return sfo.read(period="2017", source=source)
+
+
+# raw columns of every type ----------------------------------------------------------------
+
+SMALL = """
+[study]
+name = "small"
+title = "Small"
+[scales.rating]
+range = [1, 5]
+missing = { 0 = "no answer", 6 = "never used", "N/A" = "never used" }
+labels = { 5 = "Excellent" }
+[scales.low]
+range = [0, 4]
+[tables.a]
+file = "FILE"
+COLUMNS
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Writes a study of the given columns and loads it."""
+
+    def write(file="a.csv", **columns):
+        declared = "".join(f"[tables.a.columns.{c}]\n{text}\n" for c, text in columns.items())
+        text = SMALL.replace("FILE", file).replace("COLUMNS", declared)
+        (tmp_path / "study.toml").write_text(text)
+        return load_study(tmp_path)
+
+    return write
+
+
+def sources_of(frame, request):
+    """The same raw frame in every engine that runs without a server."""
+    yield "polars", pl.from_pandas(frame).lazy()
+    yield "duckdb", duckdb.connect().from_df(frame)
+    yield "arrow", pl.from_pandas(frame).to_arrow()
+    with contextlib.suppress(ImportError):
+        import ibis
+
+        path = request.getfixturevalue("tmp_path") / "ibis.parquet"
+        frame.to_parquet(path)
+        yield "ibis", ibis.duckdb.connect().read_parquet(path)
+
+
+ODD_TEXTS = [
+    "plain", " both ends ", "two  spaces", "a\u00a0hard\u00a0space", "tab\there", "", "   ",
+    "7", "7.0", "7.", "007", "+7", "-7", "-07", "-0", "0", "0.0", "+0", "00.0", "7.50", "1e3",
+    "99", "099", "99.00", "n/a", " N/A", "Ünïcode", "Blank",
+]  # fmt: skip
+TEXT = 'role = "text"\nmissing = { 99 = "no answer", "N/A" = "never used" }'
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_oddly_written_text_reads_alike(small, tmp_path, engine):
+    pd.DataFrame({"t": ODD_TEXTS, "n": range(len(ODD_TEXTS))}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    study = small(t=TEXT, n='role = "number"')
+    got = plain(in_memory(study.read(engine=engine)))
+    pd.testing.assert_frame_equal(got, plain(study.read()))
+    assert got["t"].isna().sum() == 7
+
+
+def test_oddly_written_text_reads_alike_in_a_database(small, postgres, tmp_path):
+    frame = pd.DataFrame({"t": ODD_TEXTS, "n": range(len(ODD_TEXTS))})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    study = small(t=TEXT, n='role = "number"')
+    got = in_memory(study.read(source=postgres("odd", frame))).sort_values("n", ignore_index=True)
+    pd.testing.assert_frame_equal(plain(got), plain(study.read()))
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_oddly_written_scores_numbers_and_segments_read_alike(small, tmp_path, engine):
+    frame = pd.DataFrame(
+        {
+            "q": ["5", "5.0", " 4", "excellent", "Excellent", "6", "n/a", "N/A", "", "0", "+3"],
+            "s": ["0", "1", "1.0", "5", "", "4", "3", "2", "5.0", "2", "1"],
+            "r": ["1", "5", "2", "", "3", "4", "1", "1", "1", "1", "1"],
+            "x": ["1", "1.5", ".5", "-2e3", " 7 ", "999", "999.0", "", "1E2", "+4", "9.99e2"],
+            "w": ["1", "0", "0.5", "1e-2", " 2", "3.", "1", "1", "1", "1", "1"],
+            "g": ["a", " a", "b", "", "10", "9", "a", "b", "c", "c", "9.0"],
+        }
+    )
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    rating = 'role = "touchpoint"\nscale = "rating"'
+    study = small(
+        q=rating, s='role = "touchpoint"\nscale = "low"\nshift = -1', r=rating + "\nreverse = true",
+        x='role = "number"\nmissing = { 999 = "no answer" }', w='role = "weight"',
+        g='role = "segment"',
+    )  # fmt: skip
+    frame["s"] = frame["s"].replace("0", "3")
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    wanted, got = study.read(), in_memory(study.read(engine=engine))
+    pd.testing.assert_frame_equal(plain(got), plain(wanted))
+    assert got["g"].cat.categories.tolist() == wanted["g"].cat.categories.tolist()
+
+
+def test_typed_columns_read_as_their_text_would(small, tmp_path, request):
+    frame = pd.DataFrame(
+        {
+            "id": np.array([1, 2, 3, 4], dtype="uint32"),
+            "q": pd.array([5, None, 6, 1], dtype="Int8"),
+            "f": [5.0, np.nan, 0.0, 1.0],
+            "g": pd.array([1, 2, 1, None], dtype="Int16"),
+            "x": np.array([0.1, np.nan, 999, 1e6], dtype="float32"),
+            "d": [decimal.Decimal("0.50"), None, decimal.Decimal("999.00"), decimal.Decimal("2")],
+            "b": [True, False, None, True],
+            "c": [233.0, 12.0, np.nan, 1e6],
+            "t": np.array(
+                ["2025-01-02", "2025-03-04T05:06:07", "NaT", "2024-02-29"], dtype="M8[us]"
+            ),
+            "w": [1, 2, 3, 0],
+            "s": pd.array([5, 0, 3, 1], dtype="UInt8"),
+        }
+    )
+    missing = '\nmissing = { 999 = "no answer", -1 = "no answer" }'
+    study = small(
+        file="a.parquet", id='role = "id"', q='role = "outcome"\nscale = "rating"',
+        f='role = "touchpoint"\nscale = "rating"', x='role = "number"' + missing,
+        g='role = "segment"\nvalues = { 1 = "one", 2 = "two" }', d='role = "number"' + missing,
+        b='role = "active"', c='role = "cluster"', t='role = "date"', w='role = "weight"',
+        s='role = "touchpoint"\nscale = "rating"\nmissing = { -1 = "invalid", 300 = "invalid" }',
+    )  # fmt: skip
+    frame.to_parquet(tmp_path / "a.parquet")
+    wanted = plain(study.read())
+    pd.testing.assert_frame_equal(plain(study.read(source=frame)), wanted)
+    for engine in ORDERED:
+        pd.testing.assert_frame_equal(plain(in_memory(study.read(engine=engine))), wanted)
+    for name, source in sources_of(frame, request):
+        got = in_memory(study.read(source=source)).sort_values("id", ignore_index=True)
+        pd.testing.assert_frame_equal(plain(got), wanted, obj=name)
+
+
+def test_nan_is_no_answer_in_every_engine(request):
+    frame = pd.DataFrame({"q": [5.0, np.nan, 3.0, np.nan], "overall": [4.0, 3.0, np.nan, 5.0]})
+    held = frame.astype("double[pyarrow]")
+    held["q"] = pd.array([5.0, np.nan, 3.0, np.nan], dtype="double[pyarrow]")
+    wanted = moments(frame, ["q", "overall"]).table
+    assert wanted["n"].tolist() == [2, 3]
+    assert_same(moments(held, ["q", "overall"]).table, wanted)
+    for _, source in sources_of(frame, request):
+        if "Table" not in type(source).__name__ or hasattr(source, "get_backend"):
+            assert_same(moments(source, ["q", "overall"]).table, wanted)
+
+
+# dates ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+@pytest.mark.parametrize(
+    ("form", "texts"),
+    [("", ["2025-01-02", "", "2024-02-29"]),
+     ("", ["2025-01-02", "2025-01-02 03:04", "2025-01-02T23:59:59", "N/A"]),
+     ("", ["2025-01-02 03:04:05.25", "2025-01-02", ""]),
+     ('\nformat = "%d/%m/%Y"', ["02/01/2025", "", "31/12/2024"]),
+     ('\nformat = "%d.%m.%Y %H:%M"', ["02.01.2025 23:05", "", "31.12.2024 00:00"])],
+)  # fmt: skip
+def test_dates_read_alike(small, tmp_path, engine, form, texts):
+    pd.DataFrame({"d": texts, "n": range(len(texts))}).to_csv(tmp_path / "a.csv", index=False)
+    study = small(d='role = "date"\nmissing = { "N/A" = "no answer" }' + form, n='role = "number"')
+    got = plain(in_memory(study.read(engine=engine)))
+    pd.testing.assert_frame_equal(got, plain(study.read()))
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb", "polars"])
+@pytest.mark.parametrize("text", ["2025-02-30", "03/04/2025", "2025-13-01", "soon"])
+def test_a_day_that_is_none_is_refused(small, tmp_path, engine, text):
+    (tmp_path / "a.csv").write_text(f"d,n\n2025-01-01,1\n{text},2\n")
+    with pytest.raises(ValueError, match=f"must be ISO dates .*got '{text}'"):
+        small(d='role = "date"', n='role = "number"').read(engine=engine)
+
+
+@pytest.mark.parametrize("form", ["%b %Y", "%d/%m", "%d/%m/%y"])
+def test_a_format_that_cannot_be_cut_is_refused(small, tmp_path, form):
+    (tmp_path / "a.csv").write_text("d,n\nx,1\n")
+    study = small(d=f'role = "date"\nformat = "{form}"', n='role = "number"')
+    with pytest.raises(ValueError, match="can be read lazily; got"):
+        study.read(engine="duckdb")
+
+
+# files, folders, sources ------------------------------------------------------------------
+
+
+def write_folder(tmp_path, kind):
+    parts = [pd.DataFrame({"q": [5, 4], "n": [1, 2]}), pd.DataFrame({"n": [3], "q": [6]})]
+    (tmp_path / "many").mkdir()
+    for number, part in enumerate(parts):
+        path = tmp_path / "many" / f"part{number}.{kind}"
+        part.to_parquet(path) if kind == "parquet" else part.to_csv(path, index=False)
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb", "polars"])
+@pytest.mark.parametrize("file", ["many", "many/part*.{kind}"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_folder_and_a_pattern_are_one_table(small, tmp_path, engine, file, kind):
+    write_folder(tmp_path, kind)
+    study = small(
+        file.format(kind=kind), q='role = "outcome"\nscale = "rating"', n='role = "number"'
+    )
+    answers = study.read(engine=engine)
+    answers = answers if engine == "pandas" else in_memory(answers)
+    assert answers["n"].tolist() == [1, 2, 3]
+    assert plain(answers)["q"].fillna(0).tolist() == [5, 4, 0]
+    assert len(study.files()) == 3
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb", "polars"])
+def test_files_of_a_folder_must_have_the_same_headers(small, tmp_path, engine):
+    write_folder(tmp_path, "csv")
+    (tmp_path / "many" / "part2.csv").write_text("q,m\n5,1\n")
+    study = small("many", q='role = "outcome"\nscale = "rating"', n='role = "number"')
+    with pytest.raises(ValueError, match=r"part2.csv must have the columns of part0.csv; 'm'"):
+        study.read(engine=engine)
+
+
+def test_an_empty_folder_is_refused(small, tmp_path):
+    (tmp_path / "many").mkdir()
+    study = small("many", n='role = "number"')
+    with pytest.raises(FileNotFoundError, match="many must hold files of answers"):
+        study.read()
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("id,g,q\n1,x,5\n2,y\n3,z,4\n", "3 cells in each line, as its header; got 2 in line 3"),
+     ("id,g,q\n1,x,5\n2,y,4,7\n", "3 cells in each line, as its header; got 4 in line 3"),
+     ('id,g,q\n1,"x,5\n2,y,4\n', "must close every quote"),
+     ("id,g,q\n1,x,9\n", "scores must be whole numbers from 1 to 5; got '9'")],
+)  # fmt: skip
+def test_a_broken_file_gets_one_sentence(small, tmp_path, engine, content, message):
+    (tmp_path / "a.csv").write_text(content)
+    study = small(id='role = "id"', g='role = "text"', q='role = "outcome"\nscale = "rating"')
+    with pytest.raises(ValueError, match=message):
+        study.read(engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_lines_of_separators_only_are_nobody(small, tmp_path, engine):
+    (tmp_path / "a.csv").write_text("id,q\n1,5\n2,\n\n,\n,\n")
+    study = small(id='role = "id"', q='role = "outcome"\nscale = "rating"')
+    pd.testing.assert_frame_equal(plain(in_memory(study.read(engine=engine))), plain(study.read()))
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_other_encodings_and_compressed_files_are_read(small, tmp_path, engine):
+    (tmp_path / "a.csv").write_bytes("id,g\n1,caf\u00e9\n".encode("cp1252"))
+    study = small(id='role = "id"', g='role = "text"')
+    text = (tmp_path / "study.toml").read_text()
+    (tmp_path / "study.toml").write_text(
+        text.replace('file = "a.csv"', 'file = "a.csv"\nencoding = "cp1252"')
+    )
+    study = load_study(tmp_path)
+    assert in_memory(study.read(engine=engine))["g"].tolist() == ["caf\u00e9"]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_tabs_and_declared_separators_are_read(small, tmp_path, engine):
+    columns = {"id": 'role = "id"', "g": 'role = "text"'}
+    (tmp_path / "a.tsv").write_text("id\tg\n1\ta,b\n")
+    assert in_memory(small("a.tsv", **columns).read(engine=engine))["g"].tolist() == ["a,b"]
+    (tmp_path / "a.csv").write_text("id;g\n1;a,b\n")
+    small(**columns)
+    text = (tmp_path / "study.toml").read_text()
+    text = text.replace('file = "a.csv"', 'file = "a.csv"\nseparator = ";"')
+    (tmp_path / "study.toml").write_text(text)
+    assert in_memory(load_study(tmp_path).read(engine=engine))["g"].tolist() == ["a,b"]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_files_of_a_folder_may_have_other_types(small, tmp_path, engine):
+    (tmp_path / "many").mkdir()
+    pd.DataFrame({"q": [5]}).to_parquet(tmp_path / "many" / "a.parquet")
+    pd.DataFrame({"q": ["4"]}).to_parquet(tmp_path / "many" / "b.parquet")
+    study = small("many", q='role = "outcome"\nscale = "rating"')
+    assert in_memory(study.read(engine=engine))["q"].tolist() == [5, 4]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_a_column_of_lists_is_refused(small, tmp_path, engine):
+    (tmp_path / "many").mkdir()
+    pd.DataFrame({"q": [[5, 4]]}).to_parquet(tmp_path / "many" / "a.parquet")
+    study = small("many", q='role = "outcome"\nscale = "rating"')
+    with pytest.raises(
+        ValueError, match="the column of role 'outcome' must hold text, numbers, flags or days"
+    ):
+        study.read(engine=engine)
+    pd.DataFrame({"q": [5]}).to_parquet(tmp_path / "many" / "b.parquet")
+    if engine == "polars":
+        with pytest.raises(ValueError, match="must hold columns of like types"):
+            study.read(engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+@pytest.mark.parametrize("kind", ["text", "number"])
+def test_ids_too_many_to_compare_at_once_are_compared_in_parts(
+    small, tmp_path, engine, kind, monkeypatch
+):
+    monkeypatch.setattr(ids, "AT_A_TIME", 70)
+    made = [-5, *range(400)] if kind == "number" else [f"r{number:04d}" for number in range(401)]
+    study = small("a.parquet", i='role = "id"')
+    pd.DataFrame({"i": made}).to_parquet(tmp_path / "a.parquet")
+    assert len(in_memory(study.read(engine=engine))) == 401
+    pd.DataFrame({"i": [*made, made[7], made[7]]}).to_parquet(tmp_path / "a.parquet")
+    shown = f"ids in 'i' must be unique; got '{made[7]}' \\(and 1 more\\)"
+    with pytest.raises(ValueError, match=shown):
+        study.read(engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_no_more_spellings_than_a_limit_are_fetched(small, tmp_path, engine, monkeypatch):
+    monkeypatch.setattr(fields, "MOST_DISTINCT", 3)
+    texts = [f"{score}.{'0' * zeros}" for score in range(1, 6) for zeros in range(3)]
+    pd.DataFrame({"q": texts, "n": range(15)}).to_csv(tmp_path / "a.csv", index=False)
+    study = small(q='role = "outcome"\nscale = "rating"', n='role = "number"')
+    with pytest.raises(ValueError, match="at most 3 different spellings can be read lazily"):
+        study.read(engine=engine)
+
+
+def test_a_segment_without_a_declared_order_is_sorted_over_all_periods(tmp_path):
+    (tmp_path / "study.toml").write_text(
+        TestPeriods.STUDY.replace('role = "segment"', 'role = "segment"\ncolumn = { 2025 = "c" }')
+    )
+    TestPeriods.OLD.drop(columns="city").to_csv(tmp_path / "old.csv", index=False)
+    TestPeriods.NEW.rename(columns={"city": "c"}).to_csv(tmp_path / "new.csv", index=False)
+    study = load_study(tmp_path)
+    for engine in ("pandas", *ORDERED):
+        answers = study.read(engine=engine)
+        answers = answers if engine == "pandas" else in_memory(answers)
+        assert answers["city"].cat.categories.tolist() == ["a", "c"]
+        assert answers["city"].isna().sum() == 3
+
+
+def test_a_group_of_no_rows_is_no_group():
+    lazy = frames.scan(pd.DataFrame({"q": [1.0], "all": [0]}), ["q", "all"])
+    none = lazy.filter(nw.col("q") > 5)
+    sums = [nw.col("q").sum().alias("sum")]
+    assert len(frames.collect(frames.group_sums(none, ["all"], sums, ["all"]))) == 0
+    assert frames.collect(frames.group_sums(lazy, ["all"], sums, ["all"])).values.tolist() == [
+        [0, 1]
+    ]
+
+
+def test_the_engine_is_one_that_reads_files(demo):
+    with pytest.raises(ValueError, match="`engine` must be 'pandas', 'duckdb' or 'polars'"):
+        demo.read(engine="pola")
+
+
+def test_a_source_has_its_own_engine(demo, raw_typed):
+    with pytest.raises(ValueError, match="`engine` must be left out with `source`"):
+        demo.read(TABLE, engine="duckdb", source=raw_typed)
+
+
+def test_a_source_that_is_no_frame_is_refused(demo):
+    with pytest.raises(TypeError, match="`source` must be a pandas, Polars, DuckDB, Ibis or"):
+        demo.read(TABLE, source=[1, 2])
+
+
+class TestPeriods:
+    """One raw table per period, as a warehouse may keep them."""
+
+    STUDY = """
+[study]
+name = "waves"
+title = "Waves"
+[scales.rating]
+range = [1, 5]
+[tables.a]
+files = { 2024 = "old.csv", 2025 = "new.csv" }
+[tables.a.columns.q]
+column = { 2024 = "Q1", 2025 = "Q2" }
+role = "outcome"
+scale = "rating"
+[tables.a.columns.wifi]
+column = { 2025 = "wifi" }
+role = "touchpoint"
+scale = "rating"
+[tables.a.columns.city]
+role = "segment"
+[tables.a.columns.stratum]
+role = "strata"
+[tables.a.columns.site]
+role = "cluster"
+"""
+    OLD = pd.DataFrame({"Q1": [5, 4, 1], "city": ["b", "a", "b"], "stratum": ["x", "x", "y"],
+                        "site": ["s1", "s2", None]})  # fmt: skip
+    NEW = pd.DataFrame({"Q2": [3, 5], "wifi": [1, None], "city": ["c", "a"], "stratum": ["x", "y"],
+                        "site": ["s1", "s1"]})  # fmt: skip
+
+    @pytest.fixture
+    def study(self, tmp_path):
+        (tmp_path / "study.toml").write_text(self.STUDY)
+        self.OLD.to_csv(tmp_path / "old.csv", index=False)
+        self.NEW.to_csv(tmp_path / "new.csv", index=False)
+        return load_study(tmp_path)
+
+    @pytest.mark.parametrize("engine", ["duckdb", "polars"])
+    @pytest.mark.parametrize(
+        "options", [{}, {"period": "2024"}, {"where": {"city": "a"}}, {"where": {"q": [5, 3]}}]
+    )
+    def test_files_join_with_strata_of_their_own(self, study, engine, options):
+        wanted, got = study.read(**options), in_memory(study.read(engine=engine, **options))
+        pd.testing.assert_frame_equal(plain(got), plain(wanted))
+        assert got["city"].cat.categories.tolist() == wanted["city"].cat.categories.tolist()
+
+    def test_a_mapping_gives_each_period_its_table(self, study):
+        connection = duckdb.connect()
+        source = {2024: connection.from_df(self.OLD), 2025: connection.from_df(self.NEW)}
+        got = in_memory(study.read(source=source))
+        pd.testing.assert_frame_equal(plain(got), plain(study.read()))
+        part = study.read(period="2025", source=self.NEW)
+        pd.testing.assert_frame_equal(part, study.read(period="2025"))
+
+    def test_one_table_of_several_periods_must_be_named(self, study):
+        with pytest.raises(ValueError, match="`source` must be a mapping of period to raw table"):
+            study.read(source=self.OLD)
+
+    @pytest.mark.parametrize("engine", ["pandas", "duckdb", "polars"])
+    @pytest.mark.parametrize(
+        ("where", "message"),
+        [({"citty": "a"}, "got 'citty'. Did you mean 'city'"),
+         ({"city": "d"}, "`where` of 'city' must be 'a', 'b' or 'c'; got 'd'"),
+         ({"q": 2}, "`where` of 'q' must be '1', '3', '4' or '5'; got '2'"),
+         ({"city": "c", "q": 5}, "must leave at least one answer")],
+    )  # fmt: skip
+    def test_bad_where_is_refused(self, study, engine, where, message):
+        with pytest.raises(ValueError, match=message):
+            study.read(engine=engine, where=where)
+
+    @pytest.mark.parametrize("engine", ["pandas", "duckdb", "polars"])
+    def test_a_row_without_a_stratum_is_refused(self, study, tmp_path, engine):
+        self.NEW.assign(stratum=["x", None]).to_csv(tmp_path / "new.csv", index=False)
+        with pytest.raises(ValueError, match="every row must have a stratum in 'stratum'; 1 have"):
+            study.read(engine=engine, period="2025")
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_many_strata_are_counted_too(small, tmp_path, engine):
+    rows = 400
+    frame = pd.DataFrame({"s": np.arange(rows) % 150, "c": np.arange(rows) % 300, "n": range(rows)})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    study = small(s='role = "strata"', c='role = "cluster"', n='role = "number"')
+    got = plain(in_memory(study.read(engine=engine))).sort_values("n", ignore_index=True)
+    pd.testing.assert_frame_equal(got, plain(study.read()))
+
+
+# size -------------------------------------------------------------------------------------
+
+
+def test_more_rows_than_fit_are_refused_where_rows_are_needed(engines, monkeypatch):
+    monkeypatch.setattr(frames, "MOST_CELLS", 10_000)
+    with pytest.raises(ValueError, match="`data` must have at most .* rows here, because rows are"):
+        cxlab.drivers(engines.answers("duckdb"), "overall", ["booking", "staff"])
+    assert len(cxlab.nps(engines.answers("duckdb"), "recommend")) == 1
+
+
+class TestBlocks:
+    """Whole ids dealt into blocks that can be left out."""
+
+    WORDS = pd.DataFrame({"id": ["b", "a", "c", "a", "d"], "q": [1.0, 2, 3, 4, 5]})
+
+    @pytest.mark.parametrize("ids", [["11", "4", "7", "4", "8"], [11, 4, 7, 4, 8]])
+    def test_numbers_are_taken_modulo(self, ids):
+        frame = pl.DataFrame({"id": ids, "q": [1.0, 2, 3, 4, 5]}).lazy()
+        blocks = with_blocks(frame, "id", blocks=3).collect()["block"]
+        assert blocks.to_list() == [2, 1, 1, 1, 2]
+
+    def test_words_are_numbered_first(self):
+        dealt = with_blocks(pl.from_pandas(self.WORDS).lazy(), "id", blocks=3).collect()
+        assert dict(zip(dealt["id"], dealt["block"], strict=True)) == {
+            "a": 0,
+            "b": 1,
+            "c": 2,
+            "d": 0,
+        }
+
+    def test_leaving_a_block_out_equals_dropping_its_rows(self):
+        summary = moments(with_blocks(self.WORDS, "id", blocks=3), ["q"], blocks="block")
+        kept = self.WORDS[self.WORDS["id"] != "b"]
+        assert_same(summary.without_block(1).table, moments(kept, ["q"]).table)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [({"ids": "idd"}, "got 'idd'. Did you mean 'id'"), ({"blocks": 1}, "2 or more; got 1"),
+         ({"name": "q"}, "must not be a column of the data")],
+    )  # fmt: skip
+    def test_bad_arguments_are_refused(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            with_blocks(self.WORDS, **{"ids": "id", **options})
+
+    def test_a_row_without_an_id_is_refused(self):
+        with pytest.raises(ValueError, match="must be known on every row; got 1 without in 'id'"):
+            with_blocks(self.WORDS.assign(id=["a", None, "b", "b", "c"]), "id")
