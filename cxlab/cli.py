@@ -163,12 +163,24 @@ def study() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--output", help="Study file to write; default: FILE.study.toml beside FILE.")
 @click.option("--force", is_flag=True, help="Replace a study file that is already there.")
+@click.option("--format", metavar="NAME", help="Platform of FILE, if it is not recognised.")
+@click.option("--encoding", metavar="NAME", help="Of a text file, if it is not found rightly.")
+@click.option("--sheet", metavar="NAME", help="Of a workbook, if several hold something.")
 @one_sentence
-def study_draft(file: str, output: str | None, force: bool) -> None:
-    """Write a study file for FILE (.csv, .tsv, .parquet), with guesses to confirm."""
+def study_draft(file: str, output: str | None, force: bool, **options: str | None) -> None:
+    """Write a study file for FILE, with guesses to confirm.
+
+    FILE is a survey platform's export (Qualtrics, SurveyMonkey, LimeSurvey), SPSS (.sav),
+    Stata (.dta), Excel (.xlsx), .csv, .tsv or .parquet; which, is recognised.
+    """
     from cxlab.survey.drafting import draft_study
 
-    draft = draft_study(file, output, force=force)
+    draft = draft_study(file, output, force=force, **options)
+    export = draft.export
+    rows, columns = export.answers.shape
+    click.echo(f"read:    {export.platform}, {rows:,} responses, {columns} columns")
+    for note in export.notes:
+        click.echo(f"         {note}")
     click.echo(f"drafted: {draft.path}")
     click.echo(draft.summary)
     click.echo(f"next:    read it, correct it, then cxlab study check {draft.path} --confirm-all")
@@ -219,6 +231,68 @@ def _show_tables(loaded: Study, period: str | None) -> None:
         if len(table):
             shown = table.drop(columns=["label", "out_of_range"])
             click.echo(shown.to_string(index=False, float_format="%.3f"))
+
+
+@main.group()
+def period() -> None:
+    """Statistics of periods, kept so that their answers may be deleted."""
+
+
+@period.command("save")
+@click.argument("study")
+@click.option("--to", "folder", required=True, metavar="FOLDER", help="Where to keep them.")
+@click.option("--period", "periods", multiple=True, help="May be repeated. Default: all.")
+@click.option(
+    "--where",
+    "conditions",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="Only answers with this value; may be repeated.",
+)
+@one_sentence
+def period_save(
+    study: str, folder: str, periods: tuple[str, ...], conditions: tuple[str, ...]
+) -> None:
+    """Keep the statistics of STUDY's periods in FOLDER, one file each.
+
+    The tracking notebook compares them without any answers: --set saved=FOLDER.
+    """
+    from cxlab.stats.tracking import period_statistics
+    from cxlab.survey.study import load_study
+
+    survey = load_study(study)
+    where = _pairs("--where", conditions) or None
+    answers = survey.read(where=where)
+    design: dict[str, Any] = survey.design
+    kept = period_statistics(
+        answers,
+        survey.metrics(),
+        periods=periods or None,
+        segments=survey.segments,
+        drivers=_driver_shares(survey, answers),
+        labels=survey.labels,
+        selection=where,
+        **design,
+    )
+    for path in kept.save(folder):
+        click.echo(f"kept: {path}")
+
+
+def _driver_shares(survey: Study, answers: Any) -> Any:
+    """Shares of the touchpoints by period, worked out as in the tracking notebook."""
+    from cxlab.stats.drivers import drivers
+
+    if not survey.outcomes or not survey.touchpoints:
+        return None
+    design: dict[str, Any] = survey.design
+    try:
+        return drivers(
+            answers, survey.outcomes[0], survey.touchpoints, by="period", compare="pairs",
+            method="johnson", missing="pairwise", replicates=500, labels=survey.labels, **design,
+        )  # fmt: skip
+    except ValueError as error:
+        click.echo(f"without drivers: {error}", err=True)
+        return None
 
 
 @main.group()

@@ -89,12 +89,22 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
     settings = read_settings(chosen, request.settings)
     formats = check_formats(request.formats)
     needs = {name: read_needs(path) for name, path in chosen.items()}
+    kept = {name: _kept_periods(values) for name, values in settings.items()}
+    if request.each and any(kept.values()):
+        raise ValueError(
+            "`each` must be left out where `saved` is set; got "
+            f"'{request.each[0]}'. Name the group that was saved with --where."
+        )
     matrix = Matrix()
     for period in _periods(request, study):
-        met = _met(needs, study, period, matrix)
-        for where, rows in _parts(request, study, period, matrix):
+        met = _met(needs, kept, study, period, matrix)
+        # answers whose statistics were kept may have been deleted
+        unread = bool(met) and all(kept[name] for name in met)
+        whole: list[tuple[dict[str, str], int | None]] = [(dict(request.where), None)]
+        for where, rows in whole if unread else _parts(request, study, period, matrix):
             for name in met:
-                files = study.files(period=period if reads_one_period(needs[name]) else None)
+                one = period if reads_one_period(needs[name]) else None
+                files = [study.path, *kept[name]] if kept[name] else study.files(period=one)
                 about = _about(study, period, where, files, rows)
                 given = {"study": request.study, "period": period, "where": where or None}
                 used = used_parameters(chosen[name], given | settings[name])
@@ -104,6 +114,20 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
     if not matrix.jobs:
         raise ValueError("there must be at least one report to make; " + "; ".join(matrix.left_out))
     return matrix
+
+
+def _kept_periods(settings: Mapping[str, Any]) -> list[Path]:
+    """Files of the folder that the parameter ``saved`` names."""
+    folder = settings.get("saved")
+    if not folder:
+        return []
+    files = sorted(Path(folder).glob("*.parquet"))
+    if not files:
+        raise ValueError(
+            f"`saved` must be a folder of saved periods; '{folder}' holds none. Save them "
+            "with cxlab period save STUDY --to FOLDER."
+        )
+    return files
 
 
 def _periods(request: Request, study: Study) -> list[str | None]:
@@ -123,12 +147,16 @@ def _latest(study: Study) -> str:
 
 
 def _met(
-    needs: Mapping[str, Sequence[str] | None], study: Study, period: str | None, matrix: Matrix
+    needs: Mapping[str, Sequence[str] | None],
+    kept: Mapping[str, Sequence[Path]],
+    study: Study,
+    period: str | None,
+    matrix: Matrix,
 ) -> list[str]:
     """Notebooks whose needs are met; the others are noted."""
     met = []
     for name, wanted in needs.items():
-        lacking = unmet(wanted or (), study, period)
+        lacking = unmet(wanted or (), study, period, saved_periods=len(kept[name]))
         if lacking:
             when = f" {period}" if period else ""
             matrix.left_out.append(f"{name}: {study.name}{when} lacks {', '.join(lacking)}")
@@ -139,7 +167,7 @@ def _met(
 
 def _parts(
     request: Request, study: Study, period: str | None, matrix: Matrix
-) -> Iterator[tuple[dict[str, str], int]]:
+) -> Iterator[tuple[dict[str, str], int | None]]:
     """Selections with their numbers of answers; small groups are left out and noted."""
     answers = study.read(period=period, where=dict(request.where) or None)
     smallest = study.definition.min_group_size
@@ -175,7 +203,11 @@ def _groups(
 
 
 def _about(
-    study: Study, period: str | None, where: Mapping[str, str], files: list[Path], rows: int
+    study: Study,
+    period: str | None,
+    where: Mapping[str, str],
+    files: list[Path],
+    rows: int | None,
 ) -> About:
     return About(
         study=study.name,

@@ -42,9 +42,14 @@ def read_needs(notebook: Path) -> list[str] | None:
     return [str(need) for need in needs]
 
 
-def unmet(needs: Sequence[str], study: Study, period: str | None) -> list[str]:
-    """Those of the needs that a study and period don't meet."""
-    return [need for need in needs if not _meets(need, study, period)]
+def unmet(
+    needs: Sequence[str], study: Study, period: str | None, *, saved_periods: int = 0
+) -> list[str]:
+    """Those of the needs that a study and period don't meet.
+
+    ``saved_periods``: how many were saved, where they take the place of the answers.
+    """
+    return [need for need in needs if not _meets(need, study, period, saved_periods)]
 
 
 def reads_one_period(needs: Sequence[str] | None) -> bool:
@@ -67,10 +72,10 @@ def _check(need: str, notebook: str) -> None:
         raise ValueError(unknown("needs", name, known[kind], of=notebook))
 
 
-def _meets(need: str, study: Study, period: str | None) -> bool:
+def _meets(need: str, study: Study, period: str | None, saved_periods: int) -> bool:
     periods = _PERIODS.fullmatch(need)
     if periods:
-        return len(study.periods) >= int(periods[1])
+        return (saved_periods or len(study.periods)) >= int(periods[1])
     kind, _, name = need.rpartition(":")
     if kind == "table":
         return name in study.definition.tables

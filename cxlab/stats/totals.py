@@ -14,7 +14,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import as_list, check_columns, check_numeric, collect, scan
+from cxlab.stats.frames import as_list, check_columns, check_numeric, collect, group_sums, scan
 from cxlab.survey.messages import got
 
 #: Sums kept for each score: answers, their values and squares; the same weighted; and
@@ -185,7 +185,13 @@ def survey_totals_each(
         keys = {f"by_{names.index(name)}": name for name in by}
         cells = [*keys, "stratum", *(["cluster"] if design.cluster else [])]
         sums = (
-            _one_pass(prepared, cells, len(scores), weighted=bool(design.weights))
+            _one_pass(
+                prepared,
+                cells,
+                len(scores),
+                weighted=bool(design.weights),
+                constant=[] if design.strata else ["stratum"],
+            )
             if rows is None
             else _added_up(rows, cells, len(scores), weighted=bool(design.weights))
         )
@@ -216,7 +222,7 @@ def _prepared(
 
 
 def _one_pass(
-    prepared: nw.LazyFrame, cells: list[str], scores: int, *, weighted: bool
+    prepared: nw.LazyFrame, cells: list[str], scores: int, *, weighted: bool, constant: list[str]
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """The cells and their sums from one GROUP BY inside the engine."""
     sums = [
@@ -227,11 +233,8 @@ def _one_pass(
     inside = nw.when(nw.col("weight") > 0).then(nw.lit(1)).otherwise(nw.lit(0))
     sampled = "sampled" in prepared.collect_schema().names()
     most = [nw.col("sampled").max()] if sampled else []
-    wide = collect(
-        prepared.group_by(cells).agg(
-            nw.len().alias("all_rows"), inside.sum().alias("rows"), *most, *sums
-        )
-    )
+    counts = [nw.len().alias("all_rows"), inside.sum().alias("rows")]
+    wide = collect(group_sums(prepared, cells, [*counts, *most, *sums], constant))
     made = SUMS if weighted else SUMS[:3]
     values = {k: wide[[f"{k}_{i}" for i in range(scores)]].to_numpy(float) for k in made}
     facts = ["all_rows", "rows", *(["sampled"] if sampled else [])]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import as_list, check_choice
+from cxlab.stats.frames import check_choice
+from cxlab.stats.moments import saved
 from cxlab.stats.moments import sums as summing
 from cxlab.stats.moments.covariance import (
     Covariance,
@@ -20,7 +21,8 @@ from cxlab.stats.moments.covariance import (
     repair,
 )
 from cxlab.stats.moments.em import NoMaximumError, fit_possible, prior_note
-from cxlab.stats.moments.sums import Cells, Query
+from cxlab.stats.moments.pooled import Pooled, join_pooled
+from cxlab.stats.moments.sums import Cells
 
 Array = np.ndarray
 
@@ -46,6 +48,8 @@ class Moments:
         One row per group, block and missingness pattern.
     note : str
         What was done, in words; empty if there is nothing to say.
+    pooled : Pooled or None
+        Rows of rare patterns, as far as moments read from a file still know them.
     """
 
     columns: tuple[str, ...]
@@ -54,32 +58,36 @@ class Moments:
     origin: Array
     cells: Cells
     note: str = ""
+    pooled: Pooled | None = None
 
     @property
     def n(self) -> int:
         """Rows."""
-        return int(self.cells.n.sum())
+        return int(self._all_cells().n.sum())
 
     @property
     def weight(self) -> float:
         """Sum of the weights; the number of rows without weights."""
-        return float(self.cells.weight.sum())
+        return float(self._all_cells().weight.sum())
 
     @property
     def n_patterns(self) -> int:
-        """Missingness patterns."""
-        return len(np.unique(self.cells.observed, axis=0))
+        """Missingness patterns, those that were pooled among them."""
+        pooled = 0 if self.pooled is None else int(self.pooled.patterns.sum())
+        return len(np.unique(self.cells.observed, axis=0)) + pooled
 
     @property
     def table(self) -> pd.DataFrame:
         """Per column: answers, holes, mean and standard deviation of the known answers.
+
+        Pooled rows of moments read from a file enter with all that EM expects of them.
 
         Returns
         -------
         DataFrame
             Columns ``column, n, n_missing, mean, standard_deviation``.
         """
-        sums = pair_sums(self.cells)
+        sums = self._known()
         means, matrix = pairwise_covariance(sums)
         n = np.diagonal(sums.n)
         return pd.DataFrame(
@@ -95,7 +103,7 @@ class Moments:
     @property
     def groups(self) -> list[tuple[Any, ...]]:
         """Values of the ``by`` columns that occur, in order."""
-        frame = self.cells.keys[list(self.by)].drop_duplicates()
+        frame = self._all_cells().keys[list(self.by)].drop_duplicates()
         return sorted(frame.itertuples(index=False, name=None), key=str)
 
     def group(self, *values: Any) -> Moments:
@@ -108,16 +116,16 @@ class Moments:
         """
         if len(values) != len(self.by):
             raise ValueError(f"`values` must be one per column of {self.by}; got {len(values)}.")
-        chosen = np.ones(len(self.cells), dtype=bool)
-        for name, value in zip(self.by, values, strict=True):
-            column = self.cells.keys[name]
-            same = column.isna() if pd.isna(value) else column == value
-            chosen &= same.to_numpy(dtype=bool)
-        if not chosen.any():
+        kept = self._of_group(self.cells.keys, values)
+        rare = np.zeros(0, dtype=bool)
+        if self.pooled is not None:
+            rare = self._of_group(self.pooled.cells.keys, values)
+        if not kept.any() and not rare.any():
             raise ValueError(
                 f"`values` must be a group of the data; got {values}. There are {self.groups[:8]}."
             )
-        return self._with(self.cells.take(chosen), by=())
+        pooled = self.pooled.take(rare) if self.pooled is not None and rare.any() else None
+        return self._with(self.cells.take(kept), by=(), pooled=pooled)
 
     def total(self) -> Moments:
         """Moments of all groups and blocks together."""
@@ -147,14 +155,102 @@ class Moments:
                 "`+` must join moments of the same columns, groups and blocks; "
                 f"got {mine} and {(other.columns, other.by, other.blocks)}."
             )
-        moved = summing.shift_cells(other.cells, self.origin - other.origin)
+        shift = self.origin - other.origin
+        moved = summing.shift_cells(other.cells, shift)
         keys = [*self.by, *([self.blocks] if self.blocks else [])]
         cells = summing.merge_cells(summing.join_cells([self.cells, moved]), keys)
         notes = dict.fromkeys(note for note in (self.note, other.note) if note)
-        return replace(self, cells=cells, note=" ".join(notes))
+        rare = [self.pooled] if self.pooled is not None else []
+        rare += [other.pooled.shift(shift)] if other.pooled is not None else []
+        return replace(
+            self, cells=cells, note=" ".join(notes), pooled=join_pooled(rare, list(self.by))
+        )
+
+    def save(self, path: str | Path, *, min_group_size: int = saved.MIN_GROUP_SIZE) -> Path:
+        """Keep these moments in a file, so that the answers may be deleted.
+
+        Parameters
+        ----------
+        path : str or Path
+            Parquet file to write, whole or not at all; an earlier one is replaced.
+        min_group_size : int
+            Missingness patterns of a group (and block) with fewer rows are not kept as
+            they are, nor those with fewer rows than known columns and two; see Notes.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        FileNotFoundError
+            When the folder does not exist.
+        ValueError
+            When no group is large enough to keep anything of it.
+
+        Notes
+        -----
+        The sums of a rare pattern are its few rows' answers. Rare patterns of a group are
+        pooled as the sums that maximum likelihood expects of them, E[Σx | answers] and
+        E[Σxxᵀ | answers], in which every pooled row takes part; the note of the moments
+        read back says how many rows that were. ``missing="em"`` gives the same again, for
+        each group (for groups or periods added together it is close, and the note says
+        so). ``"complete"`` does if the rows without a hole are enough to stand by
+        themselves. ``"pairwise"`` is refused: its sums give single rows back by
+        subtraction. Patterns that could still be told apart in the pool draw others in;
+        a group of which that is true to the end is left out. Blocks are given up where a
+        cell is small. Where no cell is small everything is kept to the last digit.
+
+        This is suppression by size, as of the tables that are shown. It is no
+        differential privacy: who knows all rows but one of a cell learns the last one.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from cxlab import moments
+        >>> answers = pd.DataFrame({"food": [5.0, 3.0, 4.0, 1.0] * 5, "wifi": [4.0, 2.0] * 10})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = moments(answers, ["food", "wifi"]).save(Path(folder) / "2025.parquet")
+        ...     Moments.load(file).covariance().table.round(3)
+               food   wifi
+        food  2.303  1.316
+        wifi  1.316  1.053
+        """
+        fields = {name: getattr(self, name) for name in saved.FIELDS}
+        return saved.save_moments(path, fields, min_group_size)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Moments:
+        """Moments that `save` has kept.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such file.
+        ValueError
+            When it is cut short, holds something else, or comes from a newer cxlab.
+        """
+        return cls(**saved.load_moments(path))
 
     def pair_sums(self) -> PairSums:
-        """Sums per pair of columns, about the origin."""
+        """Sums per pair of columns, about the origin.
+
+        Raises
+        ------
+        ValueError
+            When rare patterns were pooled.
+        """
+        if self.pooled is not None:
+            raise ValueError(
+                "`missing` must be 'em' or 'complete' for moments whose rare patterns were "
+                "pooled when they were saved; got pairwise sums, which would give single rows "
+                "back by subtraction. Use missing='em'."
+            )
         return pair_sums(self.cells)
 
     def covariance(self, missing: str = "em") -> Covariance:
@@ -179,13 +275,14 @@ class Moments:
             never known together.
         """
         check_choice("missing", missing, MISSING)
-        sums = pair_sums(self.cells)
+        sums = self.pair_sums() if missing == "pairwise" else self._known()
         self._check_answered(sums, missing)
         if missing == "complete":
+            self._check_complete()
             mean, matrix, n = complete_covariance(self.cells)
             return self._result(mean, matrix, n, sums, missing)
-        mean, matrix = pairwise_covariance(sums)
         if missing == "pairwise":
+            mean, matrix = pairwise_covariance(sums)
             matrix, change = repair(matrix)
             note = (
                 f"Pairwise correlations were impossible together and were changed by up to "
@@ -194,12 +291,14 @@ class Moments:
                 else ""
             )
             return self._result(mean, matrix, self.n, sums, missing, repaired=change, note=note)
-        return self._em(mean, matrix, sums)
+        return self._em(sums)
 
-    def _em(self, mean: Array, matrix: Array, sums: PairSums) -> Covariance:
-        if self.cells.observed.all():
+    def _em(self, sums: PairSums) -> Covariance:
+        cells = self._all_cells()
+        if cells.observed.all():
+            mean, matrix = pairwise_covariance(pair_sums(cells))
             return self._result(mean, matrix, self.n, sums, "em")
-        fit, prior = fit_possible(summing.merge_cells(self.cells, []))
+        fit, prior = fit_possible(summing.merge_cells(cells, []))
         slow = "" if fit.converged else f"EM had not settled after {fit.steps} steps."
         note = " ".join(part for part in (slow, prior_note(prior)) if part)
         scaled = fit.covariance * (self.n / (self.n - 1))
@@ -249,106 +348,42 @@ class Moments:
                 "Leave one of them out."
             )
 
+    def _check_complete(self) -> None:
+        if self.pooled is not None and self.pooled.complete.any():
+            raise ValueError(
+                "`missing` must be 'em' here; got 'complete'. Rows without a hole were too few "
+                "to be kept by themselves when these moments were saved."
+            )
+
+    def _all_cells(self) -> Cells:
+        """Cells, and what was pooled as cells without a hole: what EM goes by."""
+        if self.pooled is None:
+            return self.cells
+        names = [*self.by]
+        kept = replace(self.cells, keys=self.cells.keys[names])
+        rare = replace(self.pooled.cells, keys=self.pooled.cells.keys[names])
+        return summing.join_cells([kept, rare]) if len(kept) else rare
+
+    def _known(self) -> PairSums:
+        """Pair sums with true counts; the expected answers of pooled rows are in the sums."""
+        sums = pair_sums(self._all_cells())
+        if self.pooled is None:
+            return sums
+        return replace(sums, n=pair_sums(self.cells).n + self.pooled.known.sum(axis=0))
+
+    def _of_group(self, keys: pd.DataFrame, values: tuple[Any, ...]) -> Array:
+        chosen = np.ones(len(keys), dtype=bool)
+        for name, value in zip(self.by, values, strict=True):
+            column = keys[name]
+            same = column.isna() if pd.isna(value) else column == value
+            chosen &= same.to_numpy(dtype=bool)
+        return chosen
+
     def _with(self, cells: Cells, **changes: Any) -> Moments:
         changed = replace(self, cells=cells, **changes)
         keys = [*changed.by, *([changed.blocks] if changed.blocks else [])]
         if changed.by == self.by and changed.blocks == self.blocks:
             return changed
+        if changed.pooled is not None:
+            changed = replace(changed, pooled=join_pooled([changed.pooled], list(changed.by)))
         return replace(changed, cells=summing.merge_cells(cells, keys))
-
-
-def moments(
-    data: Any,
-    columns: Sequence[str],
-    *,
-    by: str | Sequence[str] | None = None,
-    weights: str | None = None,
-    blocks: str | None = None,
-    memory_limit: float = summing.MEMORY_LIMIT,
-) -> Moments:
-    """Reduce answers to the sums that covariances are made of, in one query.
-
-    Parameters
-    ----------
-    data
-        pandas, Polars, DuckDB, Ibis or PySpark frame.
-    columns : sequence of str
-        Columns of numbers; null and NaN are holes.
-    by : str or sequence of str, optional
-        Columns whose values make groups.
-    weights : str, optional
-        Column of weights, 0 or more; rows of weight 0 are left out.
-    blocks : str, optional
-        Column whose values make resampling blocks.
-    memory_limit : float
-        Megabytes the sums may take in memory. Where there are so many missingness
-        patterns that they would take more, they are taken in batches and kept in a
-        temporary file, from which EM reads them a part at a time; the result's note
-        says so.
-
-    Returns
-    -------
-    Moments
-
-    Raises
-    ------
-    ValueError
-        If a column does not exist, a value is infinite, a weight is missing, negative or
-        infinite, there is no row, or the sums would take more than 16 times the limit.
-    TypeError
-        If a column is text.
-
-    Notes
-    -----
-    Unweighted sums of whole numbers are exact, so their order does not matter.
-
-    Examples
-    --------
-    >>> answers = pd.DataFrame({"food": [5.0, 3.0, None, 1.0], "overall": [4.0, 3.0, 5.0, 2.0]})
-    >>> summary = moments(answers, ["food", "overall"])
-    >>> summary.n, summary.n_patterns
-    (4, 2)
-    >>> summary.covariance("complete").table.round(2).loc["food", "overall"]
-    np.float64(2.0)
-    """
-    query = Query(tuple(_names(columns)), tuple(as_list(by)), blocks, weights)
-    lazy = summing.open_rows(data, query)
-    origin = np.zeros(len(query.columns))
-    cells, note = _take(lazy, query, origin, memory_limit)
-    far = summing.far_columns(cells)
-    if far.any():
-        weight = np.maximum(cells.weight @ cells.observed, 1e-300)
-        origin = np.where(far, np.round(cells.sums.sum(axis=0) / weight), 0.0)
-        cells, note = _take(lazy, query, origin, memory_limit)
-    return Moments(query.columns, query.by, query.blocks, origin, cells, note)
-
-
-def _take(lazy: Any, query: Query, origin: Array, memory_limit: float) -> tuple[Cells, str]:
-    allowed = int(memory_limit * 1e6 / query.cell_bytes)
-    possible = 2 ** len(query.columns) if not query.keys else np.inf
-    n_cells = possible if possible <= allowed else summing.count_cells(lazy, query)
-    if n_cells > allowed * summing.FILE_FACTOR:
-        raise ValueError(
-            f"`memory_limit` must allow {n_cells:,} sets of sums (one per missingness "
-            f"pattern, group and block), {n_cells * query.cell_bytes / 1e6:,.0f} MB; got "
-            f"{memory_limit}. Raise it, or take fewer columns, groups or blocks."
-        )
-    if n_cells > allowed:
-        note = (
-            f"{n_cells:,} missingness patterns were summed in batches and kept in a temporary file."
-        )
-        return summing.spool_cells(lazy, query, origin, memory_limit), note
-    cells = summing.sum_cells(lazy, query, origin)
-    if len(cells) == 0:
-        raise ValueError("`data` must have a row; got none (rows of weight 0 don't count).")
-    return cells, ""
-
-
-def _names(columns: Sequence[str]) -> list[str]:
-    names = as_list(columns)
-    if not names:
-        raise ValueError("`columns` must name 1 or more columns; got none.")
-    repeated = [name for position, name in enumerate(names) if name in names[:position]]
-    if repeated:
-        raise ValueError(f"`columns` must name each column once; got '{repeated[0]}' twice.")
-    return names

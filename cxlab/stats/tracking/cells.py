@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cxlab.stats.frames import check_columns, collect, scan
+from cxlab.stats.frames import check_columns, collect, declared_order, scan
 from cxlab.stats.metrics.estimates import check_scores, metric_value
 from cxlab.stats.resampling import SamplingDesign, sampling_design
 from cxlab.stats.totals import Design, check_design
@@ -71,6 +71,11 @@ class CellSums:
         if len(self.groups) == 1:
             return self.groups[0]
         return [f"{first} · {second}" for first in self.groups[0] for second in self.groups[1]]
+
+    @property
+    def df(self) -> int:
+        """Units of sampling less strata."""
+        return int(self.copies.sum()) - len(np.unique(self.design.cluster_stratum))
 
     def weights_and_rates(self, multipliers: Array) -> tuple[Array, Array]:
         """Weight and score of each cell: shape (replicates, 2, first, second).
@@ -167,8 +172,9 @@ def _numbered(values: pd.Series, data: Any, name: str) -> tuple[pd.Series, list[
     """Numbers of the groups in declared or sorted order; unknown ones last."""
     there = set(values.dropna())
     order = sorted(there)
-    if isinstance(data, pd.DataFrame) and isinstance(data[name].dtype, pd.CategoricalDtype):
-        order = [str(value) for value in data[name].cat.categories if str(value) in there]
+    declared = declared_order(data, name)
+    if declared is not None:
+        order = [str(value) for value in declared if str(value) in there]
     if values.isna().any():
         # a group that is called so already is kept apart from the unknown ones
         order.append(NOT_GIVEN if NOT_GIVEN not in there else f"{NOT_GIVEN} (missing)")

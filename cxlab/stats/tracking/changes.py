@@ -12,7 +12,10 @@ from scipy.special import ndtri, stdtrit
 from cxlab.stats.inference import adjust_p_values, check_level
 from cxlab.stats.metrics import compare_periods
 from cxlab.stats.tracking.periods import calendar_period, periods_of, with_text_periods
+from cxlab.stats.tracking.reduction import metric_list
+from cxlab.stats.tracking.saved_changes import check_metric, saved_changes
 from cxlab.stats.tracking.sentences import change_sentence, subjects
+from cxlab.stats.tracking.statistics import SavedPeriods
 from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
 
@@ -45,7 +48,8 @@ def period_changes(
     Parameters
     ----------
     data
-        Dataframe of any engine, one row per answer, that holds the periods compared.
+        Dataframe of any engine, one row per answer, that holds the periods compared; or
+        statistics of periods that were kept, `cxlab.load_periods(folder)`.
     metrics : Metric, sequence of Metric, or str
         What to follow: ``study.metrics("outcome")``; a text is a column of likelihood to
         recommend, followed by its NPS.
@@ -63,7 +67,8 @@ def period_changes(
         For ``smallest_seen``, between 0 and 1.
     **options
         As for `cxlab.compare_groups`: weights, strata, cluster, stratum_clusters, method,
-        min_group_size, permutations, seed.
+        min_group_size, permutations, seed. Kept statistics know their design and their
+        ``min_group_size``.
 
     Returns
     -------
@@ -110,20 +115,27 @@ def period_changes(
     'NPS fell by 60.0 points (95 % CI −84.0 to −32.5) against 2025-Q3'
     """
     check_level(level)
-    _check_power(power)
-    there = periods_of(data, column)
-    period = _chosen(period, there, column)
-    data = with_text_periods(data, column)
+    check_power(power)
+    kept = isinstance(data, SavedPeriods)
+    there = data.periods if kept else periods_of(data, column)
+    period = chosen_period(period, there, column)
+    if kept:
+        for metric in metric_list(metrics):
+            check_metric(data, metric, [period])
+    else:
+        data = with_text_periods(data, column)
     tables = []
-    for against, before, note in _comparisons(period, there):
+    for against, before, note in comparisons(period, there):
         wanted = (before, period) if before in there else (period, period)
         found = _compared(data, metrics, wanted, column, labels, level, options)
-        tables.append(_told(found, before, against, note))
+        tables.append(told(found, before, against, note))
     table = pd.concat(tables, ignore_index=True).astype({"n": "Int64", "n_before": "Int64"})
-    return _finished(table, level, power)
+    period = table["period"].iloc[0]
+    return finished(table, f"all metrics of {period} × the periods compared with", level, power)
 
 
-def _chosen(period: str | None, there: list[str], column: str) -> str:
+def chosen_period(period: str | None, there: list[str], column: str = "period") -> str:
+    """The period to report on: the one named, or the latest."""
     if not there:
         raise ValueError(f"`column` must hold periods; got none in '{column}'.")
     if period is None:
@@ -133,7 +145,7 @@ def _chosen(period: str | None, there: list[str], column: str) -> str:
     return str(period)
 
 
-def _comparisons(period: str, there: list[str]) -> list[tuple[str, str, str]]:
+def comparisons(period: str, there: list[str]) -> list[tuple[str, str, str]]:
     """What to compare the period with: ``against``, its name, and what to note."""
     earlier = there[: there.index(period)]
     named = calendar_period(period)
@@ -161,33 +173,36 @@ def _compared(
     level: float,
     options: dict[str, Any],
 ) -> pd.DataFrame:
+    if wanted[0] != wanted[1] and isinstance(data, SavedPeriods):
+        return saved_changes(
+            data, metric_list(metrics), wanted, labels=labels, level=level, **options
+        )
     if wanted[0] != wanted[1]:
         return compare_periods(
             data, metrics, periods=wanted, period=column, labels=labels, level=level, **options
         ).rename(columns={"n_other": "n_before"})
     # nothing to compare with: the same rows, without numbers
-    chosen = [metrics] if isinstance(metrics, str | Metric) else list(metrics)
     rows = []
-    for metric in chosen:
-        name = metric if isinstance(metric, str) else metric.column
-        kind = "nps" if isinstance(metric, str) else metric.name or metric.kind
-        unit = "points" if isinstance(metric, str) else metric.unit
+    for metric in metric_list(metrics):
+        name = metric.column
         row: dict[str, Any] = dict.fromkeys(NUMBERS, np.nan)
-        row |= {"metric": kind, "period": wanted[1], "unit": unit, "column": name}
-        rows.append(row | {"label": (labels or {}).get(name, name), "method": "", "note": ""})
+        row |= {"metric": metric.name or metric.kind, "period": wanted[1], "unit": metric.unit}
+        row |= {"column": name, "label": (labels or {}).get(name, name), "method": "", "note": ""}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _told(table: pd.DataFrame, before: str, against: str, note: str) -> pd.DataFrame:
+def told(table: pd.DataFrame, before: str, against: str, note: str) -> pd.DataFrame:
+    """A comparison's rows with what they were compared with."""
     notes = ["; ".join(part for part in (note, own) if part) for own in table["note"]]
     return table.assign(before=before, against=against, note=notes)
 
 
-def _finished(table: pd.DataFrame, level: float, power: float) -> pd.DataFrame:
+def finished(table: pd.DataFrame, family: str, level: float, power: float) -> pd.DataFrame:
+    """The table of changes: false discoveries controlled, sentences where significant."""
     table["p_adjusted"] = adjust_p_values(table["p_value"])
     tests = int(table["p_value"].notna().sum())
-    period = table["period"].iloc[0]
-    table["family"] = f"{tests} tests: all metrics of {period} × the periods compared with"
+    table["family"] = f"{tests} tests: {family}"
     table["smallest_seen"] = _detection_factor(table["df"], level, power) * table["se"]
     significant = (table["p_adjusted"] <= 1 - level + 1e-12) & table["ci_low"].notna()
     table["sentence"] = [
@@ -208,6 +223,7 @@ def _detection_factor(df: pd.Series, level: float, power: float) -> np.ndarray:
     return np.where(usable, few, np.where(np.isposinf(degrees), many, np.nan))
 
 
-def _check_power(power: float) -> None:
+def check_power(power: float) -> None:
+    """Refuse a power that is no probability."""
     if isinstance(power, bool) or not isinstance(power, int | float) or not 0 < power < 1:
         raise ValueError(f"`power` must be between 0 and 1, such as 0.8; got {power}.")

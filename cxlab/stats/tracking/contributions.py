@@ -1,9 +1,10 @@
-"""Parts of a change, of the whole and of each group, with their bootstrap intervals."""
+"""Parts of a change, of the whole and of each group, with their intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -41,15 +42,46 @@ class Facts:
     hidden: str
 
 
+class Sizes(Protocol):
+    """What the tables need to know of the answers behind them.
+
+    Attributes
+    ----------
+    n : ndarray of int, shape (2, cells)
+    labels : list of str
+        One per cell.
+    grid : (int, int)
+        Numbers of groups of the first and the second segment.
+    df : int
+        Degrees of freedom of the design.
+    """
+
+    @property
+    def n(self) -> NDArray[np.int64]:
+        """Answers of each period and cell."""
+
+    @property
+    def labels(self) -> list[str]:
+        """One per cell."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Numbers of groups."""
+
+    @property
+    def df(self) -> int:
+        """Degrees of freedom."""
+
+
 @dataclass(frozen=True, eq=False)
 class Estimates:
-    """Parts of the change as observed, and in each replicate.
+    """Parts of the change with their standard errors.
 
     Attributes
     ----------
     observed : Parts
-    drawn : list of Parts
-        Blocks of replicates; empty where there is nothing to resample.
+    errors : Errors or None
+        Standard error of each; None where they are not known.
     shares, rates : ndarray of shape (2, cells)
         Of each period and cell; a rate is NaN where the cell is absent.
     whole : ndarray of shape (2,)
@@ -57,28 +89,26 @@ class Estimates:
     """
 
     observed: Parts
-    drawn: list[Parts]
+    errors: Errors | None
     shares: Array
     rates: Array
     whole: Array
 
-    def replicates(self, name: str) -> Array:
-        """Replicates of ``change``, ``mix`` or ``performance``, along the first axis."""
-        blocks = [getattr(parts, name) for parts in self.drawn]
-        return np.concatenate(blocks) if blocks else np.full((0, *self.shape(name)), np.nan)
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one replicate."""
-        return np.shape(getattr(self.observed, name))
+@dataclass(frozen=True, eq=False)
+class Errors:
+    """Standard errors of `Parts`, and of the sums of its mix and performance."""
 
-
-def degrees_of_freedom(sums: CellSums) -> int:
-    """Units of sampling less strata."""
-    return int(sums.copies.sum()) - len(np.unique(sums.design.cluster_stratum))
+    change: float
+    mix: Array
+    performance: Array
+    by_segment: tuple[float, ...]
+    total_mix: float
+    total_performance: float
 
 
 def estimates(sums: CellSums, factor: float, *, replicates: int, seed: int) -> Estimates:
-    """Take the change apart, as observed and in every replicate.
+    """Take the change apart, as observed and in every bootstrap replicate.
 
     Parameters
     ----------
@@ -88,69 +118,101 @@ def estimates(sums: CellSums, factor: float, *, replicates: int, seed: int) -> E
     replicates, seed : int
     """
     crossed = len(sums.groups) > 1
-    blocks = bootstrap_blocks(sums, replicates, seed) if degrees_of_freedom(sums) >= 1 else []
     weight, rate = sums.weights_and_rates(sums.copies[:, None].astype(float))
-    observed = decompose(
-        weight[0, 0], weight[0, 1], factor * rate[0, 0], factor * rate[0, 1], crossed=crossed
-    )
-    flat_weight, flat_rate = weight[0].reshape(2, -1), factor * rate[0].reshape(2, -1)
+    errors = None
+    if sums.df >= 1:
+        blocks = bootstrap_blocks(sums, replicates, seed)
+        drawn = [
+            decompose(w[:, 0], w[:, 1], factor * r[:, 0], factor * r[:, 1], crossed=crossed)
+            for w, r in blocks
+        ]
+        errors = _bootstrap_errors(drawn)
+    return observed_parts(weight[0], factor * rate[0], errors, crossed=crossed)
+
+
+def observed_parts(
+    weight: Array, rate: Array, errors: Errors | None, *, crossed: bool = False
+) -> Estimates:
+    """Parts of the change between two periods' cells; arrays of shape (2, first, second)."""
+    flat_weight, flat_rate = weight.reshape(2, -1), rate.reshape(2, -1)
     total = flat_weight.sum(axis=1, keepdims=True)
     shares = flat_weight / np.where(total > 0, total, np.nan)
     return Estimates(
-        observed=observed,
-        drawn=[
-            decompose(w[:, 0], w[:, 1], factor * r[:, 0], factor * r[:, 1], crossed=crossed)
-            for w, r in blocks
-        ],
+        observed=decompose(weight[0], weight[1], rate[0], rate[1], crossed=crossed),
+        errors=errors,
         shares=shares,
         rates=flat_rate,
         whole=(shares * np.nan_to_num(flat_rate)).sum(axis=1),
     )
 
 
+def _bootstrap_errors(drawn: list[Parts]) -> Errors:
+    mix, performance = (
+        np.concatenate([getattr(parts, name) for parts in drawn]) for name in ("mix", "performance")
+    )
+    segments = range(len(drawn[0].by_segment))
+    return Errors(
+        change=float(_spread(np.concatenate([parts.change for parts in drawn]))),
+        mix=_spread(mix),
+        performance=_spread(performance),
+        by_segment=tuple(
+            float(_spread(np.concatenate([parts.by_segment[i] for parts in drawn])))
+            for i in segments
+        ),
+        total_mix=float(_spread(mix.sum(axis=-1))),
+        total_performance=float(_spread(performance.sum(axis=-1))),
+    )
+
+
+def _spread(replicates: Array) -> Array:
+    """Standard deviations of the finite replicates; NaN with fewer than two."""
+    finite = np.isfinite(replicates)
+    n = finite.sum(axis=0)
+    values = np.where(finite, replicates, 0.0)
+    mean = values.sum(axis=0) / np.maximum(n, 1)
+    squares = np.where(finite, (replicates - mean) ** 2, 0.0).sum(axis=0)
+    return np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
+
+
 def part_table(
-    found: Estimates, sums: CellSums, facts: Facts, segments: Sequence[str]
+    found: Estimates, sums: Sizes, facts: Facts, segments: Sequence[str]
 ) -> pd.DataFrame:
     """Rows ``mix`` (and the mix of each of two segments), ``performance``, ``change``."""
-    mix, performance = (
-        (getattr(found.observed, name).sum(axis=-1), found.replicates(name).sum(axis=-1))
-        for name in ("mix", "performance")
-    )
-    crossed = bool(found.observed.by_segment)
-    rows = [("mix", "total" if crossed else "part", *mix)]
-    for i, observed in enumerate(found.observed.by_segment):
-        drawn = [parts.by_segment[i] for parts in found.drawn]
-        replicates = np.concatenate(drawn) if drawn else np.empty(0)
-        rows.append((f"mix of {segments[i]}", "part", observed, replicates))
-    rows.append(("performance", "part", *performance))
-    change = found.observed.change
-    rows.append(("change", "total", change, found.replicates("change")))
-    table = pd.DataFrame({"part": [row[0] for row in rows], "kind": [row[1] for row in rows]})
+    observed, errors = found.observed, found.errors
+    rows = [("mix", "total" if observed.by_segment else "part", observed.mix.sum())]
+    rows += [
+        (f"mix of {name}", "part", part)
+        for name, part in zip(segments, observed.by_segment, strict=False)
+    ]
+    rows += [("performance", "part", observed.performance.sum())]
+    rows += [("change", "total", observed.change)]
+    table = pd.DataFrame(rows, columns=["part", "kind", "estimate"])
     n_before, n = sums.n.sum(axis=1)
-    table = table.assign(period=facts.periods[1], before=facts.periods[0], n=n, n_before=n_before)
-    table["estimate"] = np.array([row[2] for row in rows], dtype=float)
-    df = degrees_of_freedom(sums)
-    spread = [interval(float(row[2]), row[3], df, facts.level) for row in rows]
-    table[["se", "ci_low", "ci_high"]] = spread
+    places = {"period": facts.periods[1], "before": facts.periods[0], "n": n, "n_before": n_before}
+    for place, (name, value) in enumerate(places.items(), start=2):
+        table.insert(place, name, value)
+    se = np.full(len(table), np.nan)
+    if errors is not None:
+        se[:] = [errors.total_mix, *errors.by_segment, errors.total_performance, errors.change]
+    table = _with_interval(table, se, sums.df, facts.level)
+    change = float(observed.change)
     table["share"] = table["estimate"] / (change if abs(change) > NO_CHANGE else np.nan)
     table = table.assign(unit=facts.unit, note=facts.hidden)
     return _blank(table, np.full(len(table), bool(facts.hidden)))
 
 
-def group_table(found: Estimates, sums: CellSums, facts: Facts) -> pd.DataFrame:
+def group_table(found: Estimates, sums: Sizes, facts: Facts) -> pd.DataFrame:
     """One row per part and group that somebody of either period is in."""
     there = np.flatnonzero(sums.n.sum(axis=0))
     reasons = _hidden(sums, facts)
     hidden = [reasons.get(cell, "") for cell in there.tolist()]
     tables = []
     for part in ("mix", "performance"):
-        drawn, df = found.replicates(part), degrees_of_freedom(sums)
-        observed = getattr(found.observed, part)
-        spread = [interval(observed[i], drawn[:, i], df, facts.level) for i in there]
         table = pd.DataFrame({"part": part, "group": np.array(sums.labels, dtype=object)[there]})
         table["n"], table["n_before"] = sums.n[1, there], sums.n[0, there]
-        table["estimate"] = observed[there]
-        table[["se", "ci_low", "ci_high"]] = np.reshape(spread, (len(there), 3))
+        table["estimate"] = getattr(found.observed, part)[there]
+        se = getattr(found.errors, part)[there] if found.errors else np.full(len(there), np.nan)
+        table = _with_interval(table, se, sums.df, facts.level)
         for name, values in (("share", found.shares), ("score", found.rates)):
             table[name], table[f"{name}_before"] = values[1, there], values[0, there]
         table = table.assign(unit=facts.unit, suppressed=hidden)
@@ -159,23 +221,18 @@ def group_table(found: Estimates, sums: CellSums, facts: Facts) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def interval(
-    estimate: float, replicates: Array, df: int, level: float
-) -> tuple[float, float, float]:
-    """Standard error of the bootstrap, and t limits; NaN with too few finite replicates.
+def _with_interval(table: pd.DataFrame, se: Array, df: int, level: float) -> pd.DataFrame:
+    """Standard errors, and limits by t.
 
     Percentiles would forget that few clusters know their own spread badly: with ten a
     period they cover 92 to 94 %, these 95 %.
     """
-    finite = replicates[np.isfinite(replicates)]
-    if len(finite) < 2 or df < 1:
-        return np.nan, np.nan, np.nan
-    se = float(finite.std(ddof=1))
-    half = float(t_quantile(level, df)) * se
-    return se, estimate - half, estimate + half
+    half = t_quantile(level, df) * se
+    limits = {"ci_low": table["estimate"] - half, "ci_high": table["estimate"] + half}
+    return table.assign(se=np.where(np.isfinite(half), se, np.nan), **limits)
 
 
-def _hidden(sums: CellSums, facts: Facts) -> dict[int, str]:
+def _hidden(sums: Sizes, facts: Facts) -> dict[int, str]:
     """Cells to hide, and why; one that is hidden in a period is hidden in both.
 
     Segments are shown on their own elsewhere, so every row and column of the grid that

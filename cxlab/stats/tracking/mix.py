@@ -18,15 +18,19 @@ from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE
 from cxlab.stats.totals import Design
 from cxlab.stats.tracking.cells import CellSums, cell_sums
 from cxlab.stats.tracking.contributions import (
+    Estimates,
     Facts,
-    degrees_of_freedom,
+    Sizes,
     estimates,
     group_table,
     part_table,
 )
 from cxlab.stats.tracking.decomposition import ADDS_UP_TO
 from cxlab.stats.tracking.periods import periods_of, with_text_periods
+from cxlab.stats.tracking.saved_changes import check_metric
+from cxlab.stats.tracking.saved_mix import saved_cells, saved_estimates
 from cxlab.stats.tracking.sentences import mix_sentence
+from cxlab.stats.tracking.statistics import SavedPeriods
 from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
 
@@ -53,8 +57,10 @@ class MixAndPerformance:
     periods : (str, str)
         The earlier and the later.
     level : float
+    method : {"bootstrap", "delta"}
+        Where the standard errors come from.
     replicates : int
-        Of the bootstrap.
+        Of the bootstrap; 0 without.
     n_missing : int
         Rows of the two periods without a valid answer.
     note : str
@@ -67,6 +73,7 @@ class MixAndPerformance:
     score_before: float
     periods: tuple[str, str]
     level: float
+    method: str
     replicates: int
     n_missing: int
     note: str
@@ -121,12 +128,14 @@ def mix_and_performance(
     Parameters
     ----------
     data
-        Dataframe of any engine, one row per answer, that holds both periods.
+        Dataframe of any engine, one row per answer, that holds both periods; or statistics
+        of periods that were kept, `cxlab.load_periods(folder)`.
     metric : Metric or str
         What changed; a text is a column of likelihood to recommend, measured by its NPS.
     by : str or (str, str)
         One segment column, or two that are crossed. Answers whose segment is null make a
-        group ``not given``, so that the parts add up to the whole change.
+        group ``not given``, so that the parts add up to the whole change. Kept statistics
+        have one segment at a time.
     periods : (before, after)
     column : str
         Column of the periods.
@@ -136,7 +145,7 @@ def mix_and_performance(
     labels : mapping of str to str, optional
         Column to words: ``study.labels``.
     replicates, seed : int
-        Of the bootstrap.
+        Of the bootstrap; kept statistics need none.
     min_group_size : int
         Smaller groups are hidden, and with them whatever would give them back.
 
@@ -155,9 +164,11 @@ def mix_and_performance(
     Kitagawa's two parts; with two segments Das Gupta's three, the mix being split between
     the segments (see `cxlab.stats.tracking.decomposition.decompose`). Neither is a cause: a
     group's score may change because of who is in it. A cell that is absent in one period
-    takes the other's score, so all of its change is mix, and ``note`` lists it. Intervals
-    are percentiles of a bootstrap of clusters (rows where there are none) in which shares
-    and scores are computed anew; see `bootstrap_blocks`. Das Gupta's split between two
+    takes the other's score, so all of its change is mix, and ``note`` lists it. Standard
+    errors are those of a bootstrap of clusters (rows where there are none) in which shares
+    and scores are computed anew; see `bootstrap_blocks`. Those of kept statistics come from
+    the delta method, over the covariances of the groups' weights and scores. Limits are
+    estimate ± t·se. Das Gupta's split between two
     segments depends on where scores are counted from, by hundredths of a point in surveys
     tried; the mix as a whole and the performance do not.
 
@@ -185,28 +196,64 @@ def mix_and_performance(
     _check_replicates(replicates)
     chosen = _metric(metric)
     segments = _segments(by)
+    if isinstance(data, SavedPeriods):
+        return _from_saved(data, chosen, segments, periods, labels, level, min_group_size)
     check_columns(data, {"by": segments})
-    names = _two_periods(data, periods, column)
+    names = _two_periods(periods, periods_of(data, column))
     design = Design(weights, strata, cluster, stratum_clusters)
     text = with_text_periods(data, column)
     sums = cell_sums(text, chosen, by=segments, periods=names, column=column, design=design)
     found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
-    small = int(sums.n.sum(axis=1).min()) < min_group_size
-    hidden = f"hidden: a period with fewer than {min_group_size} answers" if small else ""
-    facts = Facts(names, chosen.unit, level, min_group_size, hidden)
+    facts = _facts(sums, names, chosen, level, min_group_size)
     words = [str((labels or {}).get(name, name)) for name in segments]
-    before, after = (np.nan, np.nan) if small else found.whole
+    said = _notes(sums, facts, [_sums_note(sums)])
+    return _result(found, sums, facts, words, "bootstrap", replicates, sums.n_missing, said)
+
+
+def _from_saved(
+    saved: SavedPeriods, metric: Metric, segments: list[str], periods: tuple[str, str],
+    labels: Mapping[str, str] | None, level: float, min_group_size: int,
+) -> MixAndPerformance:  # fmt: skip
+    if len(segments) > 1:
+        raise ValueError(
+            f"`by` must be one segment of kept statistics; got {segments}. Two are crossed "
+            "from answers only."
+        )
+    names = _two_periods(periods, saved.periods)
+    check_metric(saved, metric, names)
+    cells = saved_cells(saved, metric, segments[0], names)
+    found = saved_estimates(cells, metric.factor)
+    facts = _facts(cells, names, metric, level, min_group_size)
+    words = [str((labels or {}).get(name, name)) for name in segments]
+    said = _notes(cells, facts, cells.notes)
+    return _result(found, cells, facts, words, "delta", 0, cells.n_missing, said)
+
+
+def _result(
+    found: Estimates, sums: Sizes, facts: Facts, words: list[str], method: str,
+    replicates: int, n_missing: int, note: str,
+) -> MixAndPerformance:  # fmt: skip
+    before, after = (np.nan, np.nan) if facts.hidden else found.whole
     return MixAndPerformance(
         table=part_table(found, sums, facts, words),
         groups=group_table(found, sums, facts),
         score=float(after),
         score_before=float(before),
-        periods=names,
-        level=level,
+        periods=facts.periods,
+        level=facts.level,
+        method=method,
         replicates=replicates,
-        n_missing=sums.n_missing,
-        note=_note(sums, names, hidden),
+        n_missing=n_missing,
+        note=note,
     )
+
+
+def _facts(
+    sums: Sizes, names: tuple[str, str], metric: Metric, level: float, min_group_size: int
+) -> Facts:
+    small = int(sums.n.sum(axis=1).min()) < min_group_size
+    hidden = f"hidden: a period with fewer than {min_group_size} answers" if small else ""
+    return Facts(names, metric.unit, level, min_group_size, hidden)
 
 
 def _metric(metric: Metric | str) -> Metric:
@@ -231,8 +278,7 @@ def _segments(by: str | Sequence[str]) -> list[str]:
     return segments
 
 
-def _two_periods(data: Any, periods: tuple[str, str], column: str) -> tuple[str, str]:
-    there = periods_of(data, column)
+def _two_periods(periods: tuple[str, str], there: list[str]) -> tuple[str, str]:
     pair = isinstance(periods, tuple | list) and len(periods) == 2
     if not pair or str(periods[0]) == str(periods[1]):
         raise ValueError(f"`periods` must be two different periods (before, after); got {periods}.")
@@ -248,22 +294,27 @@ def _check_replicates(replicates: int) -> None:
         raise ValueError(f"`replicates` must be a whole number of 2 or more; got {replicates}.")
 
 
-def _note(sums: CellSums, periods: tuple[str, str], hidden: str) -> str:
-    if hidden:
-        return hidden
+def _notes(sums: Sizes, facts: Facts, more: list[str]) -> str:
+    if facts.hidden:
+        return facts.hidden
     notes = []
-    for i, period in enumerate(periods):
+    for i, period in enumerate(facts.periods):
         absent = np.flatnonzero((sums.n[i] == 0) & (sums.n[1 - i] > 0))
         if len(absent):
             names = ", ".join(sums.labels[cell] for cell in absent)
             notes.append(f"absent in {period}, so given the other period's score: {names}")
+    notes += more
+    if sums.df < 1:
+        notes.append("no intervals: fewer than two clusters to resample")
+    elif sums.df < FEW_DEGREES_OF_FREEDOM:
+        notes.append(f"only {sums.df} degrees of freedom: intervals are rough")
+    return "; ".join(note for note in notes if note)
+
+
+def _sums_note(sums: CellSums) -> str:
+    notes = []
     if sums.n_not_given:
         notes.append(f"{sums.n_not_given:,} answers without a segment are a group of their own")
     if sums.n_alone:
         notes.append(f"{sums.n_alone:,} rows without a cluster are clusters of their own")
-    df = degrees_of_freedom(sums)
-    if df < 1:
-        notes.append("no intervals: fewer than two clusters to resample")
-    elif df < FEW_DEGREES_OF_FREEDOM:
-        notes.append(f"only {df} degrees of freedom: intervals are rough")
     return "; ".join([*notes, *([sums.design.note] if sums.design.note else [])])

@@ -125,6 +125,13 @@ def with_text_periods(data: Any, column: str) -> Any:
     return frame.with_columns(nw.col(column).cast(nw.String)).to_native()
 
 
+def of_period(data: Any, column: str, name: str) -> Any:
+    """The answers of one period, which are text (see `with_text_periods`)."""
+    if isinstance(data, pd.DataFrame):
+        return data[data[column].astype("str") == name]
+    return nw.from_native(data).filter(nw.col(column) == name).to_native()
+
+
 def _as_text(values: pd.Series) -> pd.Series:
     # a year that was read as 2025.0 is still 2025
     return values.map(

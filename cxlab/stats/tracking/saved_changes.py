@@ -1,0 +1,297 @@
+"""Changes and scores of periods from their saved statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxlab.stats.frames import check_choice
+from cxlab.stats.inference import (
+    check_level,
+    effective_sample_size,
+    mean_interval,
+    permutation_p_value,
+    score_interval,
+    wilson_interval,
+)
+from cxlab.stats.metrics.differences import (
+    IN_UNITS,
+    METHODS,
+    SMALL_GROUP,
+    _simple_difference,
+    _tested,
+)
+from cxlab.stats.metrics.estimates import estimate_metrics
+from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE
+from cxlab.stats.totals import Design
+from cxlab.stats.tracking.pairs import Pair
+from cxlab.stats.tracking.periods import in_order
+from cxlab.stats.tracking.statistics import Key, PeriodStatistics, SavedPeriods, key_of
+from cxlab.survey.messages import unknown
+from cxlab.survey.scales import Metric
+
+SUMS = ["n", "y", "yy", "w", "wy", "wyy"]
+
+
+def saved_changes(
+    saved: SavedPeriods,
+    metrics: Sequence[Metric],
+    periods: tuple[str, str],
+    *,
+    labels: Mapping[str, str] | None,
+    level: float,
+    method: str = "auto",
+    permutations: int = 9999,
+    seed: int = 0,
+    **ignored: Any,
+) -> pd.DataFrame:
+    """Change of each metric between two saved periods, as `cxlab.compare_periods` gives it.
+
+    Parameters
+    ----------
+    saved : SavedPeriods
+    metrics : sequence of Metric
+    periods : (earlier, later)
+    labels, level, method, permutations, seed
+        As for `cxlab.compare_groups`.
+    **ignored
+        Names of design columns, which saved statistics have no use for.
+    """
+    check_choice("method", method, METHODS)
+    pair = Pair(saved[periods[0]], saved[periods[1]])
+    if method == "permutation" or (method != "auto" and not pair.now.simple):
+        raise ValueError(
+            f"`method` must be 'auto' for saved statistics under a design, and cannot be a "
+            f"permutation of answers that are gone; got '{method}'."
+        )
+    rows = []
+    for metric in metrics:
+        check_metric(saved, metric, periods)
+        row = _change(pair, metric, level, method, permutations, seed)
+        key = key_of(metric)
+        words = {**pair.now.labels, **(labels or {})}
+        rows.append(
+            {"label": words.get(key[0], key[0]), "metric": key[1], "period": periods[1],
+             "unit": metric.unit, "column": key[0], **row}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def check_metric(saved: SavedPeriods, metric: Metric, periods: Sequence[str]) -> None:
+    """Refuse a metric that was not kept, or was declared otherwise then."""
+    key = key_of(metric)
+    for period in periods:
+        kept = saved[period].metric(key)
+        if kept is None:
+            there = [f"{one.column}, {one.name or one.kind}" for one in saved[period].metrics]
+            raise ValueError(unknown("metrics", f"{key[0]}, {key[1]}", there, of=period))
+        if (kept.kind, kept.top, kept.bottom) != (metric.kind, metric.top, metric.bottom):
+            raise ValueError(
+                f"`metrics` must be declared as when {period} was saved; got another range for "
+                f"{key[1]} of '{key[0]}'. Compare it under its old definition, or from answers."
+            )
+
+
+def _change(
+    pair: Pair, metric: Metric, level: float, method: str, permutations: int, seed: int
+) -> dict[str, Any]:
+    key = key_of(metric)
+    rows = [one.rows(key) for one in (pair.now, pair.before)]
+    if not all(len(part) for part in rows):
+        return _nothing(pair, key, rows)
+    now, before = (part.iloc[0] for part in rows)
+    if pair.now.simple:
+        found = _simple(now, before, metric, level, method, permutations, seed)
+    else:
+        found = _designed(pair, now, before, metric, level)
+    sizes = {"n": int(now["n"]), "n_before": int(before["n"])}
+    found = found | {name: metric.factor * found[name] for name in IN_UNITS}
+    if not pair.now.simple and pair.note:
+        found["note"] = "; ".join(part for part in (found["note"], pair.note) if part)
+    return sizes | {name: found[name] for name in (*IN_UNITS, "df", "p_value", "method", "note")}
+
+
+def _nothing(pair: Pair, key: Key, rows: list[pd.DataFrame]) -> dict[str, Any]:
+    """A row without numbers, and why."""
+    blank: dict[str, Any] = dict.fromkeys(("n", "n_before", *IN_UNITS, "df", "p_value"), np.nan)
+    empty = [list(key) in one.facts["unanswered"] for one in (pair.now, pair.before)]
+    if not any(empty):
+        least = pair.now.facts["min_group_size"]
+        words = f"hidden: a group of fewer than {least} answers, or one that would give it back"
+        return blank | {"method": "", "note": words}
+    sizes = [int(part["n"].iloc[0]) if len(part) else 0 for part in rows]
+    if any(size == 0 and not none for size, none in zip(sizes, empty, strict=True)):
+        return blank | {"method": "", "note": "hidden, or without a valid answer"}
+    words = "no test: a group has no valid answer, or one only"
+    return blank | {"n": sizes[0], "n_before": sizes[1], "method": "", "note": words}
+
+
+def _designed(
+    pair: Pair, now: pd.Series, before: pd.Series, metric: Metric, level: float
+) -> dict[str, Any]:
+    key, scales = key_of(metric), pair.scales()
+    own = [one.block(key) for one in (pair.before, pair.now)]
+    across, _ = pair.across(key)
+    variance = sum(
+        scale * block.values[1, 1] for scale, block in zip(scales, own, strict=True) if block
+    ) - (2 * across[1, 1] if across is not None else 0.0)
+    difference = (now["estimate"] - before["estimate"]) / metric.factor
+    return _tested(difference, variance, pair.degrees_of_freedom(key), level, "linearised")
+
+
+def _simple(
+    now: pd.Series, before: pd.Series, metric: Metric, level: float, method: str,
+    permutations: int, seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    both = pd.DataFrame([_sums(now, now["origin"]), _sums(before, now["origin"])])
+    found = _simple_difference(both, metric, level, method)
+    if method != "auto" or both["n"].min() >= SMALL_GROUP:
+        return found
+    if metric.kind == "mean":
+        note = "no permutation test: it needs the answers"
+        return found | {"note": "; ".join(part for part in (found["note"], note) if part)}
+    values = np.concatenate([_values(now), _values(before)])
+    inside = np.arange(len(values)) < now["n"]
+    found["p_value"] = permutation_p_value(
+        values, inside, permutations, np.random.default_rng(seed)
+    )
+    return found | {"method": f"{found['method']}, permutation p"}
+
+
+def _sums(row: pd.Series, origin: float) -> dict[str, float]:
+    """Unweighted sums counted from an origin."""
+    move = row["origin"] - origin
+    n, y = float(row["n"]), row["y"] + move * row["n"]
+    yy = row["yy"] + 2 * move * row["y"] + move**2 * n
+    return dict(zip(SUMS, (n, y, yy, n, y, yy), strict=True))
+
+
+def _values(row: pd.Series) -> np.ndarray:
+    """The answers, but for their order: 1 in the top, −1 in the bottom, else 0."""
+    return np.repeat([1.0, -1.0, 0.0], row[["tops", "bottoms", "middles"]].astype(int))
+
+
+def period_scores(
+    source: Any,
+    metric: Metric | str,
+    *,
+    column: str = "period",
+    weights: str | None = None,
+    strata: str | None = None,
+    cluster: str | None = None,
+    stratum_clusters: str | None = None,
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> pd.DataFrame:
+    """One metric's score in each period, from answers or from saved statistics.
+
+    Parameters
+    ----------
+    source
+        Dataframe of answers of any engine, or `cxlab.load_periods(folder)`.
+    metric : Metric or str
+        A text is a column of likelihood to recommend, scored by its NPS.
+    column : str
+        Column of the periods, of answers.
+    weights, strata, cluster, stratum_clusters
+        As for `cxlab.nps`; saved statistics know their own.
+    level : float
+        Of the intervals.
+    min_group_size : int
+        Periods with fewer answers are left out, as they are of saved statistics.
+
+    Returns
+    -------
+    DataFrame
+        One row per period, in order: ``period``, ``n``, ``estimate``, ``se``, ``ci_low``,
+        ``ci_high`` in the metric's ``unit``; ``top_share``, ``bottom_share`` (null for
+        means), ``deff``, ``n_eff``, ``df``, ``metric``, ``unit``, ``column``, ``note``: what
+        `cxlab.control_chart` takes.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"recommend": [10] * 60 + [3] * 40 + [10] * 30 + [3] * 70,
+    ...                         "period": ["2025-Q3"] * 100 + ["2025-Q4"] * 100})
+    >>> period_scores(answers, "recommend")[["period", "n", "estimate"]]
+        period    n  estimate
+    0  2025-Q3  100      20.0
+    1  2025-Q4  100     -40.0
+    """
+    check_level(level)
+    one = _one(metric)
+    if isinstance(source, SavedPeriods):
+        table = _saved_scores(source, one, level)
+    else:
+        design = Design(weights, strata, cluster, stratum_clusters)
+        table = estimate_metrics(source, [one], by=column, design=design, level=level)
+        table["period"] = table["group"].astype(str)
+    table = table[table["n"] >= min_group_size]
+    order = in_order(table["period"].tolist())
+    table = table.set_index("period", drop=False).loc[order].reset_index(drop=True)
+    return table[list(SCORES)]
+
+
+SCORES = (
+    "period", "n", "estimate", "se", "ci_low", "ci_high", "top_share", "bottom_share", "deff",
+    "n_eff", "df", "metric", "unit", "column", "note",
+)  # fmt: skip
+
+
+def _one(metric: Metric | str) -> Metric:
+    if isinstance(metric, str):
+        return Metric(metric, "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
+    return metric
+
+
+def _saved_scores(saved: SavedPeriods, metric: Metric, level: float) -> pd.DataFrame:
+    check_metric(saved, metric, saved.periods)
+    rows = []
+    for one in saved.statistics:
+        kept = one.rows(key_of(metric))
+        if len(kept):
+            scale = _joint_scale(saved, one)
+            rows.append(_rescaled(kept.iloc[0], metric, scale, one, level))
+    if not rows:
+        raise ValueError(f"`metric` must be kept for a period; {key_of(metric)} is hidden in all.")
+    return pd.DataFrame(rows)
+
+
+def _joint_scale(saved: SavedPeriods, one: PeriodStatistics) -> float:
+    """Without strata, n/(n − 1) of all periods' clusters together, over the period's own."""
+    sizes = [other.facts["sampled"] for other in saved.statistics]
+    if one.simple or any(size is None for size in sizes):
+        return 1.0
+    own = one.facts["sampled"]
+    pairs = [
+        pair
+        for other in saved.statistics
+        for name, pair in other.beside.items()
+        if name in saved.periods
+    ]
+    # a design that was told as a whole is the same for every period
+    whole = any(pair.sampled == own for pair in pairs)
+    together = own if whole else sum(sizes) - sum(max(pair.shared, 0) for pair in pairs)
+    return (together / (together - 1)) / (own / (own - 1)) if min(own, together) > 1 else 1.0
+
+
+def _rescaled(
+    row: pd.Series, metric: Metric, scale: float, one: PeriodStatistics, level: float
+) -> dict[str, Any]:
+    found = row.to_dict() | {"period": one.period}
+    found["se"] = row["se"] * np.sqrt(scale)
+    found["deff"] = row["deff"] * scale
+    size = float(row["n"])
+    if not one.simple:
+        size = float(effective_sample_size(size, found["deff"], row["df"], level=level))
+    found["n_eff"] = size
+    top, bottom = float(row["top_share"]), float(row["bottom_share"])
+    if metric.kind == "net":
+        low, high = score_interval(size * top, size * bottom, size, level=level)
+    elif metric.kind == "box":
+        low, high = wilson_interval(top, size, level=level)
+    else:
+        low, high = mean_interval(row["estimate"], found["se"], row["df"], level=level)
+    return found | {"ci_low": metric.factor * float(low), "ci_high": metric.factor * float(high)}
