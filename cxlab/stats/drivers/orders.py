@@ -20,6 +20,8 @@ Array = np.ndarray
 
 #: Matrices factored at a time (megabytes).
 CHUNK = 32
+#: Smallest eigenvalue of drivers that Cholesky's factors are safe with.
+SOUND = 1e-8
 #: Replicates above which a second thread pays.
 THREADED = 50
 
@@ -87,9 +89,14 @@ def sampled_importance(
     size = np.broadcast_to(np.asarray(np.inf if n is None else n, float), (len(stack),))
     total = np.zeros((len(stack), len(groups)))
     squares = np.zeros_like(total)
+    # one impossible replicate would send all that share its batch the slow way
+    sound = np.linalg.eigvalsh(stack[:, :-1, :-1])[:, 0] > SOUND
+    parts = [part for part in (np.flatnonzero(sound), np.flatnonzero(~sound)) if len(part)]
     for _ in range(cycles):
         order = generator.permutation(len(groups))
-        gains = _cycle_gains(stack, groups, order, (size, columns_in))
+        gains = np.empty_like(total)
+        for part in parts:
+            gains[part] = _cycle_gains(stack[part], groups, order, (size[part], columns_in))
         total += gains
         squares += gains**2
     mean = total / cycles
@@ -158,7 +165,7 @@ def _swept_gains(stack: Array) -> Array:
         pivot = state[:, column, column]
         usable = pivot > ALIASED
         inverse = np.where(usable, 1.0 / np.where(usable, pivot, 1.0), 0.0)
-        row = state[:, column, :]
+        row = state[:, column, column + 1 :]
         gains[:, column] = row[:, -1] ** 2 * inverse
-        state = state - row[:, :, None] * row[:, None, :] * inverse[:, None, None]
+        state[:, column + 1 :, column + 1 :] -= row[:, :, None] * (row * inverse[:, None])[:, None]
     return gains
