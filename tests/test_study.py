@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxlab import check_answers, load_study
+from cxlab import check_answers, load_study, top_box
 from cxlab.survey.scales import REASONS
 
 #: What reads declared files.
@@ -519,3 +519,12 @@ class TestOddFiles:
 def test_a_contradiction_in_a_study_file_is_refused(make, replacement, message):
     with pytest.raises(ValueError, match=message):
         make(replacement)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_labels_with_quotes_keep_their_declared_order(make, engine):
+    labels = '2 = "I don\'t know", 1 = "\\"Other\\""'
+    study = make(('values = { 1 = "Male", 2 = "Female" }', f"values = {{ {labels} }}"))
+    answers = study.read(period="2025", engine=engine)
+    table = top_box(answers, "overall", top=(4, 5), by="gender", **study.design)
+    assert table["group"].tolist() == ["I don't know", '"Other"']

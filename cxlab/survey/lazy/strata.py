@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import narwhals as nw
 
 from cxlab.survey.answers import no_stratum
@@ -59,12 +61,29 @@ def order_segments(rows: nw.LazyFrame, table: Table) -> nw.LazyFrame:
     """Give segments the declared order, in engines that have a type for it."""
     if not has_ordered_text(rows):
         return rows
-    ordered = []
-    for column in table.with_role("segment"):
-        labels = list(dict.fromkeys(column.values.values())) or _words(rows, column.name)
-        if labels:
-            ordered.append(nw.col(column.name).cast(nw.Enum(labels)))
-    return rows.with_columns(ordered) if ordered else rows
+    found = {
+        column.name: list(dict.fromkeys(column.values.values())) or _words(rows, column.name)
+        for column in table.with_role("segment")
+    }
+    labels = {name: words for name, words in found.items() if words}
+    if not labels:
+        return rows
+    if rows.implementation.is_duckdb():
+        return _ordered_in_duckdb(rows, labels)
+    return rows.with_columns(nw.col(name).cast(nw.Enum(words)) for name, words in labels.items())
+
+
+def _ordered_in_duckdb(rows: nw.LazyFrame, labels: Mapping[str, list[str]]) -> nw.LazyFrame:
+    """As DuckDB's ENUM; narwhals 2.29 writes its labels as Python would, quotes and all."""
+
+    def quoted(word: str, mark: str) -> str:
+        return mark + word.replace(mark, mark * 2) + mark
+
+    casts = [
+        f"CAST({name} AS ENUM({', '.join(quoted(word, chr(39)) for word in words)})) AS {name}"
+        for name, words in ((quoted(name, '"'), words) for name, words in labels.items())
+    ]
+    return nw.from_native(rows.to_native().project(f"* REPLACE ({', '.join(casts)})"))
 
 
 def _sizes(rows: nw.LazyFrame, strata: str | None, cluster: str | None) -> nw.LazyFrame:
