@@ -210,6 +210,9 @@ def main() -> None:
                 repeats = 1 if rows > 20_000_000 else asked.repeats
                 seconds, reading, processor, peak = measure(setup, folder, repeats)
                 floor = processor if job.startswith("hand") else floor
+                if job.startswith("spark"):
+                    # its work and memory are other processes'
+                    processor = peak = math.nan
                 beside = processor / floor if floor and job.endswith("moments") else math.nan
                 lines.append((rows, job, seconds, reading, processor, beside, peak))
                 print(f"  {job:32s} {seconds:8.2f} s {processor:8.2f} s {peak:6.0f} MB", flush=True)

@@ -42,6 +42,7 @@ from .stats.metrics import suppress_small_groups as suppress_small_groups
 from .stats.metrics import top_box as top_box
 from .stats.moments import Moments as Moments
 from .stats.moments import moments as moments
+from .stats.moments import with_blocks as with_blocks
 from .stats.planning import answers_for_difference as answers_for_difference
 from .stats.planning import answers_for_interval as answers_for_interval
 from .stats.planning import detectable_differences as detectable_differences

@@ -14,7 +14,7 @@ import duckdb
 import narwhals as nw
 import pandas as pd
 
-from cxlab.survey.lazy import SINGLE_THREAD_ROWS, collect, fenced
+from cxlab.survey.lazy import SINGLE_THREAD_ROWS, collect, fenced, without_nan
 from cxlab.survey.messages import got, nearest, unknown
 
 __all__ = [
@@ -111,11 +111,15 @@ def scan(data: Any, columns: Iterable[str]) -> nw.LazyFrame:
     lazy = _narwhals(data).select(wanted)
     schema = lazy.collect_schema()
     floats = [name for name, dtype in schema.items() if dtype.is_float()]
-    # NaN is above infinity in every engine, and cheaper to find so than by its own test
-    known = lazy.with_columns(
-        [nw.when(nw.col(name) <= float("inf")).then(nw.col(name)).alias(name) for name in floats]
-    )
-    return fenced(known)
+    engine = lazy.implementation
+    known: list[nw.Expr]
+    if engine.is_polars() or engine.is_pyspark():
+        # NaN is above infinity there, and found so in half the time
+        known = [nw.when(nw.col(name) <= float("inf")).then(nw.col(name)) for name in floats]
+    else:
+        known = [without_nan(nw.col(name)) for name in floats]
+    named = [value.alias(name) for value, name in zip(known, floats, strict=True)]
+    return fenced(lazy.with_columns(named))
 
 
 def group_sums(

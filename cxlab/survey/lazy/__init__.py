@@ -2,7 +2,7 @@
 
 from cxlab.survey.lazy.answers import lazy_answers, periods_in
 from cxlab.survey.lazy.counts import count_answers
-from cxlab.survey.lazy.engines import SINGLE_THREAD_ROWS, collect, fenced
+from cxlab.survey.lazy.engines import SINGLE_THREAD_ROWS, collect, fenced, without_nan
 from cxlab.survey.lazy.sources import Opener, raw_frame
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "lazy_answers",
     "periods_in",
     "raw_frame",
+    "without_nan",
 ]

@@ -103,7 +103,8 @@ def _is_one_of(field: Field, texts: Iterable[str]) -> nw.Expr:
         if field.dtype.is_integer():
             tests.append(_between(field.cells, low, high))
         else:
-            tests += [field.cells.cast(nw.Float64) == float(n) for n in range(low, high + 1)]
+            values = known(field.cells, field.dtype).cast(nw.Float64)
+            tests += [values == float(number) for number in range(low, high + 1)]
     return any_of(tests)
 
 
@@ -147,7 +148,7 @@ def _scores(field: Field, meaning: Mapping[str, Resolved]) -> nw.Expr:
     line = _line({int(text): score for text, score in plain.items()})
     if line is None:
         return chosen(_by_result(field, meaning, lambda one: int(one.value))).cast(SCORE)
-    cells = field.cells
+    cells = known(field.cells, field.dtype)
     inside = cells.is_between(*_ends(plain)) if field.numeric else _is_one_of(field, plain)
     if field.dtype.is_integer():
         digits = nw.when(inside).then(cells).cast(SCORE)

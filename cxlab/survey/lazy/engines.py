@@ -39,6 +39,16 @@ def has_ordered_text(lazy: nw.LazyFrame) -> bool:
     return lazy.implementation.is_duckdb() or lazy.implementation.is_polars()
 
 
+def without_nan(values: nw.Expr) -> nw.Expr:
+    """Floating-point values, null where they are NaN.
+
+    Neither ``is_nan()`` nor a comparison will do: DuckDB believes a Parquet file's lowest and
+    highest value, which say nothing of NaN, and takes both for settled.
+    """
+    infinite = nw.when(values.abs() == float("inf")).then(values)
+    return nw.when(values - values == 0).then(values).otherwise(infinite)
+
+
 def fenced(lazy: nw.LazyFrame) -> nw.LazyFrame:
     """The same rows, whose expressions PostgreSQL works out once.
 

@@ -114,10 +114,6 @@ def _writes_digits(field: Field) -> bool:
 
 def _numbers(field: Field) -> nw.Expr:
     """The cells as numbers, null where they are none."""
-    if field.dtype == nw.Float32:
-        # by way of text, as a CSV file would have it: 0.1 is 0.1 and not 0.10000000149
-        finite = field.cells.is_between(-3.4028235e38, 3.4028235e38)
-        return nw.when(finite).then(field.cells).cast(nw.String).cast(nw.Float64)
     if field.numeric:
         return known(field.cells, field.dtype).cast(nw.Float64)
     text = even(as_text(field.cells, field.dtype))
@@ -131,7 +127,7 @@ def _says_missing(field: Field) -> nw.Expr:
         return nw.lit(False)
     if not field.numeric:
         return is_code(even(as_text(field.cells, field.dtype)), codes)
-    values = field.cells.cast(nw.Float64)
+    values = known(field.cells, field.dtype).cast(nw.Float64)
     found = nw.lit(False)
     for code in codes:
         if code.lstrip("-").isdecimal():

@@ -12,6 +12,8 @@ from typing import Any
 
 import narwhals as nw
 
+from cxlab.survey.lazy.engines import without_nan
+
 #: What Python's str.split() takes for white space; engines' own classes differ.
 SPACE = "\t\n\x0b\x0c\r\x1c-\x1f \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _BLANK = f"^[{SPACE}]*$"
@@ -45,8 +47,7 @@ def any_of(conditions: Iterable[nw.Expr]) -> nw.Expr:
 
 def known(values: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
     """The values, null where they are NaN."""
-    # NaN is above infinity in every engine; asking for it outright takes twice as long
-    return nw.when(values <= float("inf")).then(values) if dtype.is_float() else values
+    return without_nan(values) if dtype.is_float() else values
 
 
 def as_text(raw: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
@@ -56,9 +57,10 @@ def as_text(raw: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:
     if dtype == nw.Boolean:
         return chosen([(raw, "True"), (~raw, "False")])
     if dtype.is_float():
-        whole = raw.cast(nw.Float64).is_between(-LARGEST_WHOLE, LARGEST_WHOLE)
+        values = known(raw, dtype).cast(nw.Float64)
+        whole = values.is_between(-LARGEST_WHOLE, LARGEST_WHOLE)
         # 0 elsewhere, not null: DuckDB casts what lies below a null, too
-        safe = nw.when(whole).then(raw.cast(nw.Float64)).otherwise(nw.lit(0.0))
+        safe = nw.when(whole).then(values).otherwise(nw.lit(0.0))
         return nw.when(whole).then(safe.cast(nw.Int64).cast(nw.String))
     if dtype == nw.Date:
         return raw.dt.to_string("%Y-%m-%d")
