@@ -7,7 +7,9 @@ it inside DuckDB (narwhals' own pandas back end falls back to ``apply``).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -242,8 +244,15 @@ def _pandas_to_duckdb(frame: pd.DataFrame) -> duckdb.DuckDBPyRelation:
     frame = frame.assign(
         **{name: plain for name in frame if (plain := _plain(frame[name])) is not None}
     )
-    threads: dict[str, Any] = {"threads": 1} if len(frame) < SINGLE_THREAD_ROWS else {}
-    return duckdb.connect(config=threads).from_df(frame)
+    database = _database(os.getpid(), len(frame) < SINGLE_THREAD_ROWS)
+    # a connection of its own: two threads may not share one
+    return database.cursor().from_df(frame)
+
+
+@lru_cache(maxsize=2)
+def _database(process: int, one_thread: bool) -> duckdb.DuckDBPyConnection:
+    """An empty database in memory, one for each process: to open it takes longer than a sum."""
+    return duckdb.connect(config={"threads": 1} if one_thread else {})
 
 
 def _plain(column: pd.Series) -> pd.Series | None:
