@@ -1,7 +1,7 @@
 """Answers in any dataframe engine → sums per group, stratum and cluster.
 
-One GROUP BY serves any number of scores at once; every estimate and its design-based
-variance is a function of what it returns.
+One GROUP BY serves any number of scores at once (a small pandas frame is added up in
+NumPy instead); every estimate and its design-based variance is a function of the sums.
 """
 
 from __future__ import annotations

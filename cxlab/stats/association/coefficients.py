@@ -14,8 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from cxlab.survey.messages import unknown
-
 Array = NDArray[np.float64]
 
 #: Fewer pairs than this and a coefficient is ±1 or nothing.
@@ -198,13 +196,6 @@ def table_pairs(table: ArrayLike | pd.DataFrame) -> tuple[Array, Array, Array]:
         rows, columns = table.index.to_numpy(float), table.columns.to_numpy(float)
     i, j = np.nonzero(counts)
     return rows[i].astype(float), columns[j].astype(float), counts[i, j]
-
-
-def coefficient_function(name: str) -> Callable[..., Coefficient]:
-    """The function of a coefficient by its name: see `COEFFICIENTS`."""
-    if name not in COEFFICIENTS:
-        raise ValueError(unknown("coefficient", name, COEFFICIENTS))
-    return COEFFICIENTS[name]
 
 
 #: A new coefficient is one function of (x, y, weights) and one line here.

@@ -98,11 +98,6 @@ def variance_inflation(correlation: Array) -> Array:
     return np.where(aliased, np.inf, 1.0 / np.where(aliased, 1.0, left))
 
 
-def aliased_drivers(correlation: Array) -> Array:
-    """Which drivers are exact combinations of the others, shape (drivers,)."""
-    return np.isinf(variance_inflation(correlation))
-
-
 def complete_dominance(correlation: Array) -> Array:
     """Share of subsets of the others to which driver i adds more than driver j.
 

@@ -258,7 +258,7 @@ def fit_possible(cells: Cells) -> tuple[Fit, float]:
 
     References
     ----------
-    Honaker, King & Blackwell (2011), Amelia II, J. Stat. Software 45(7), section 4.6.
+    Honaker, King & Blackwell (2011), Amelia II, J. Stat. Software 45(7).
     """
     try:
         return fit_normal(cells), 0.0
