@@ -1,6 +1,7 @@
 """The pages in a real browser: links, requests, errors, accessibility, phone, dark mode, print."""
 
 import json
+from urllib.parse import unquote, urlparse
 
 import nbformat
 import pytest
@@ -121,8 +122,6 @@ def test_every_link_of_the_index_opens(open_page, reports):
         if anchor:
             assert page.locator(f"#{anchor}").count() == 1
         else:
-            from urllib.parse import unquote, urlparse
-
             assert (reports / unquote(urlparse(path).path)).exists(), path
 
 
@@ -131,7 +130,9 @@ def test_contents_lead_to_headings_by_keyboard(open_page):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    assert page.url.endswith("#content")
+    # The browser follows the link after the key press has returned.
+    page.wait_for_url(lambda url: url.endswith("#content"), timeout=10_000)
+    assert page.evaluate("document.querySelector('#content') !== null")
     for link in page.locator("nav a").all():
         target = link.get_attribute("href").removeprefix("#")
         assert page.evaluate("id => document.getElementById(id) !== null", target)
