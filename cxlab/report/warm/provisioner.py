@@ -117,6 +117,13 @@ class WarmProvisioner(LocalProvisioner):
         self.cwd = kwargs.get("cwd", Path.cwd())
         return self.connection_info
 
+    async def kill(self, restart: bool = False) -> None:
+        """As of `LocalProvisioner`, which looks a tenth of a second later whether it is dead."""
+        if isinstance(self.process, ForkedProcess):
+            self.process.kill()
+        else:
+            await super().kill(restart=restart)
+
     async def wait(self) -> int | None:
         """As of `LocalProvisioner`, looking more often than every tenth of a second."""
         while self.process is not None and self.process.poll() is None:

@@ -16,6 +16,8 @@ from cxlab.report.kernel import ONE_THREAD
 #: Names the socket of the server, for the processes of a run.
 SERVER_VARIABLE = "CXLAB_KERNEL_SERVER"
 PROVISIONER = "cxlab-warm"
+#: As the kernelspec of ipykernel has them: its debugger warns of frozen modules.
+_OPTIONS = ("-Xfrozen_modules=off",)
 _PROVISIONER_VARIABLE = "JUPYTER_DEFAULT_PROVISIONER_NAME"
 
 
@@ -33,7 +35,7 @@ def warm_kernels() -> Iterator[None]:
     place = folder / "s"
     environment = {**os.environ, **ONE_THREAD}
     process = subprocess.Popen(
-        [sys.executable, "-m", "cxlab.report.warm.server", str(place)],
+        [sys.executable, *_OPTIONS, "-m", "cxlab.report.warm.server", str(place)],
         stdin=subprocess.PIPE,
         env=environment,
         start_new_session=True,
