@@ -17,9 +17,9 @@ from papermill.engines import NBClientEngine, NotebookExecutionManager, papermil
 from papermill.exceptions import PapermillExecutionError
 
 from cxlab.report.kernel import kernel_threads, report_kernel_config
-from cxlab.report.show import RECORD_VARIABLE
+from cxlab.report.recording import RECORD_VARIABLE
 from cxlab.report.warm import warm_launch
-from cxlab.survey.files import MIRROR_VARIABLE
+from cxlab.survey.places import MIRROR_VARIABLE
 
 # papermill cannot read a type like `str | None` and warns of parameters it does not know;
 # they have been checked against the notebook by then

@@ -13,7 +13,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from cxlab.report.kernel import kernel_config
-from cxlab.report.show import RECORD_VARIABLE
+from cxlab.report.recording import RECORD_VARIABLE
 
 KERNEL = {
     "display_name": "Python 3 (ipykernel)",

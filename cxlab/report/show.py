@@ -5,20 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 import math
-import os
 import re
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from IPython.display import display
 
-#: Names a folder in which `show` also writes every table at full precision.
-RECORD_VARIABLE = "CXLAB_RECORD"
+from cxlab.report.recording import record_table
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -92,7 +88,7 @@ class _Shown:
 
 
 def _show_table(table: pd.DataFrame, name: str, digits: int) -> None:
-    _record(table, name)
+    record_table(table, name)
     own, shared = _split_notes(table)
     rounded = _rounded(own, digits)
     html = rounded.to_html(index=False, border=0, escape=True, classes="cxlab")
@@ -141,38 +137,6 @@ def _number(value: float, digits: int) -> str:
     text = f"{value:,.{digits}f}"
     # a rounded −0.00 would read as a sign
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text
-
-
-def _record(table: pd.DataFrame, name: str) -> None:
-    folder = os.environ.get(RECORD_VARIABLE)
-    if not folder:
-        return
-    target = Path(folder) / f"{name}.csv"
-    if target.exists():
-        raise ValueError(
-            f"`name` must be used once in a report; got '{name}' again. Name each table apart."
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(target, index=False)
-    records = [
-        {str(key): _json_value(value) for key, value in row.items()}
-        for row in table.to_dict(orient="records")
-    ]
-    text = json.dumps(records, ensure_ascii=False, indent=1, allow_nan=False)
-    target.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
-
-
-def _json_value(value: Any) -> Any:
-    if hasattr(value, "item"):
-        value = value.item()
-    if (
-        value is None
-        or value is pd.NaT
-        or value is pd.NA
-        or (isinstance(value, float) and not math.isfinite(value))
-    ):
-        return None
-    return value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def _show_figure(result: Any, name: str, alt: str | None) -> None:

@@ -11,14 +11,14 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxlab.survey.files import (
+from cxlab.survey.messages import nearest, one_of, unknown
+from cxlab.survey.places import (
     CACHE_VARIABLE,
     CATALOGUE_FILE,
     MIRROR_VARIABLE,
     cache_folder,
     find_file,
 )
-from cxlab.survey.messages import nearest, one_of, unknown
 
 STUDY_FILE = "study.toml"
 

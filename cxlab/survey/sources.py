@@ -12,8 +12,9 @@ import pandas as pd
 from cxlab.survey.answers import RawText, text_cells
 from cxlab.survey.definition import Table
 from cxlab.survey.exports import read_answers
-from cxlab.survey.files import MIRROR_VARIABLE, READABLE, find_file
+from cxlab.survey.files import READABLE
 from cxlab.survey.messages import unknown
+from cxlab.survey.places import MIRROR_VARIABLE, find_file
 
 #: What reads declared files; the last two leave the rows where they are.
 ENGINES = ("pandas", "duckdb", "polars")

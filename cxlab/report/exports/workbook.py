@@ -9,8 +9,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import xlsxwriter
-
 from cxlab.report.publish import replace_bytes
 
 #: Excel's limits: characters of a sheet's name, rows of a sheet, digits of a number.
@@ -37,6 +35,8 @@ def write_workbook(folder: Path, target: Path) -> None:
     ValueError
         For a table longer than a sheet.
     """
+    import xlsxwriter
+
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     content = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False,
