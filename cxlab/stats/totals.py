@@ -360,21 +360,28 @@ def _in_declared_order(values: pd.Series, data: Any, name: str) -> pd.Series:
 
 def _check_design(lazy: nw.LazyFrame, design: Design) -> None:
     check_numeric(lazy, {"weights": design.weights, "stratum_clusters": design.stratum_clusters})
+    wrong: dict[str, nw.Expr] = {}
     if design.weights:
         weight = nw.col(design.weights).cast(nw.Float64)
-        good = (weight >= 0) & (weight < float("inf"))
-        bad = collect(lazy.filter(weight.is_null() | ~good).select(weight))
-        if len(bad):
-            values = [str(value) for value in bad.iloc[:, 0]]
-            raise ValueError(
-                f"`weights` must be finite numbers of 0 or more; got {got(values)} in "
-                f"'{design.weights}'. Give a row that is outside the population the weight 0."
-            )
+        wrong["weights"] = weight.is_null() | ~((weight >= 0) & (weight < float("inf")))
     if design.strata:
-        without = collect(lazy.filter(nw.col(design.strata).is_null()).select(nw.len()))
-        rows = int(without.iloc[0, 0])
-        if rows:
-            raise ValueError(
-                f"`strata` must be given for every row; got null in '{design.strata}' for "
-                f"{rows:,} rows. Fill them in, or leave `strata` out."
-            )
+        wrong["strata"] = nw.col(design.strata).is_null()
+    if not wrong:
+        return
+    counted = {
+        name: nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
+        for name, condition in wrong.items()
+    }
+    rows = collect(lazy.select(**counted)).fillna(0).iloc[0].astype(int)
+    if rows.get("weights", 0):
+        bad = collect(lazy.filter(wrong["weights"]).select(weight))
+        values = [str(value) for value in bad.iloc[:, 0]]
+        raise ValueError(
+            f"`weights` must be finite numbers of 0 or more; got {got(values)} in "
+            f"'{design.weights}'. Give a row that is outside the population the weight 0."
+        )
+    if rows.get("strata", 0):
+        raise ValueError(
+            f"`strata` must be given for every row; got null in '{design.strata}' for "
+            f"{rows['strata']:,} rows. Fill them in, or leave `strata` out."
+        )

@@ -1,7 +1,7 @@
 """Raw text of one column → values and reasons for what is missing.
 
-Every distinct text is resolved once, in Python, into a value or a reason; the rows are
-then mapped. So a rule is stated in one place, whatever the number of rows.
+Every distinct text is resolved once, in Python, into a value or a reason, which every row
+of that text then takes. So a rule is stated in one place, whatever the number of rows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cxlab.survey.definition import Column
@@ -30,6 +31,36 @@ class Resolved:
     reason: str | None
 
 
+@dataclass(frozen=True, eq=False)
+class ResolvedColumn:
+    """What the rows of one column mean.
+
+    Attributes
+    ----------
+    distinct : list of Resolved
+    numbers : ndarray of int, shape (rows,)
+        Each row's place in ``distinct``.
+    index : Index
+        Of the rows.
+    """
+
+    distinct: list[Resolved]
+    numbers: np.ndarray
+    index: pd.Index
+
+    def values(self, dtype: str) -> pd.Series:
+        """Each row's value."""
+        return self._rows([one.value for one in self.distinct], dtype)
+
+    def reasons(self) -> pd.Series:
+        """Each row's reason, null where there is a value."""
+        return self._rows([one.reason for one in self.distinct], "str")
+
+    def _rows(self, distinct: list[Any], dtype: str) -> pd.Series:
+        # without a row there is nothing distinct either
+        return pd.Series(distinct, dtype=dtype).take(self.numbers).set_axis(self.index)
+
+
 def clean_rating(raw: pd.Series, column: Column, place: str) -> tuple[pd.Series, pd.Series]:
     """Scores (float, NaN unless answered) and reasons (text, null where answered).
 
@@ -38,16 +69,13 @@ def clean_rating(raw: pd.Series, column: Column, place: str) -> tuple[pd.Series,
     ValueError
         For a text that is neither a score, a label of the scale nor a declared code.
     """
-    resolved = _resolve(raw, lambda text: resolve_rating(text, column), column, place)
-    values = raw.map({text: one.value for text, one in resolved.items()}).astype("float64")
-    reasons = raw.map({text: one.reason for text, one in resolved.items()}).astype("str")
-    return values, reasons
+    found = _resolve(raw, lambda text: resolve_rating(text, column), place)
+    return found.values("float64"), found.reasons()
 
 
 def clean_segment(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Labels as a categorical whose categories keep the declared order."""
-    resolved = _resolve(raw, lambda text: resolve_segment(text, column), column, place)
-    labels = raw.map({text: one.value for text, one in resolved.items()})
+    labels = _resolve(raw, lambda text: resolve_segment(text, column), place).values("str")
     declared = list(dict.fromkeys(column.values.values()))
     categories = declared or sorted({str(x) for x in labels.dropna().unique()}, key=natural_order)
     return pd.Series(pd.Categorical(labels, categories=categories), index=raw.index)
@@ -55,20 +83,17 @@ def clean_segment(raw: pd.Series, column: Column, place: str) -> pd.Series:
 
 def clean_number(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Numbers as float; NaN where the cell is blank or a missing code."""
-    resolved = _resolve(raw, lambda text: resolve_number(text, column), column, place)
-    return raw.map({text: one.value for text, one in resolved.items()}).astype("float64")
+    return _resolve(raw, lambda text: resolve_number(text, column), place).values("float64")
 
 
 def clean_weight(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Weights, every one a finite number of 0 or more."""
-    resolved = _resolve(raw, resolve_weight, column, place)
-    return raw.map({text: one.value for text, one in resolved.items()}).astype("float64")
+    return _resolve(raw, resolve_weight, place).values("float64")
 
 
 def clean_text(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Trimmed text, whole numbers without decimals; null where blank or a missing code."""
-    resolved = _resolve(raw, lambda text: resolve_text(text, column), column, place)
-    return raw.map({text: one.value for text, one in resolved.items()}).astype("str")
+    return _resolve(raw, lambda text: resolve_text(text, column), place).values("str")
 
 
 def clean_date(raw: pd.Series, column: Column, place: str) -> pd.Series:
@@ -90,14 +115,13 @@ def clean_date(raw: pd.Series, column: Column, place: str) -> pd.Series:
     return dates
 
 
-def _resolve(
-    raw: pd.Series, resolver: Callable[[str], Resolved], column: Column, place: str
-) -> dict[str, Resolved]:
-    resolved: dict[str, Resolved] = {}
+def _resolve(raw: pd.Series, resolver: Callable[[str], Resolved], place: str) -> ResolvedColumn:
+    numbers, texts = pd.factorize(raw, use_na_sentinel=False)
+    distinct: list[Resolved] = []
     refused: dict[str, str] = {}
-    for text in raw.unique():
+    for text in texts:
         try:
-            resolved[text] = resolver(text)
+            distinct.append(resolver(text))
         except RefusedError as error:
             refused[text] = str(error)
     if refused:
@@ -105,7 +129,7 @@ def _resolve(
         first = offending.iloc[0]
         allowed, _, advice = refused[first].partition("|")
         raise ValueError(f"{place}: {allowed}; got {got([first], len(offending))}. {advice}")
-    return resolved
+    return ResolvedColumn(distinct, numbers, raw.index)
 
 
 def _missing(text: str, column: Column) -> Resolved | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -137,28 +138,35 @@ def check_scores(data: Any, metrics: Sequence[Metric]) -> list[float]:
     check_columns(data, {"score": columns})
     lazy = scan(data, columns)
     check_numeric(lazy, {"score": [metric.column for metric in metrics]})
-    distinct = list({(metric.column, metric.scale): metric for metric in metrics}.values())
-    counts = collect(
-        lazy.select(
-            *(
-                nw.when(_off(metric)).then(nw.lit(1)).otherwise(nw.lit(0)).sum().alias(f"off_{i}")
-                for i, metric in enumerate(distinct)
-            ),
-            *(
-                nw.col(name).min().cast(nw.Float64).alias(f"low_{i}")
-                for i, name in enumerate(columns)
-            ),
-        )
-    )
-    for i, metric in enumerate(distinct):
-        if counts.loc[0, f"off_{i}"] > 0:
+    ranges = _ranges(lazy, columns)
+    for metric in metrics:
+        if _is_off(metric, *ranges[metric.column]):
             bad = collect(lazy.filter(_off(metric)).select(nw.col(metric.column)))
             raise ValueError(_off_scale(metric, [_plain(value) for value in bad.iloc[:, 0]]))
-    lowest = {name: float(counts.loc[0, f"low_{i}"]) for i, name in enumerate(columns)}
+    lowest = [ranges[metric.column][0] for metric in metrics]
     return [
-        lowest[m.column] if m.kind == "mean" and abs(lowest[m.column]) > LARGE else 0.0
-        for m in metrics
+        low if metric.kind == "mean" and abs(low) > LARGE else 0.0
+        for metric, low in zip(metrics, lowest, strict=True)
     ]
+
+
+def _ranges(lazy: nw.LazyFrame, columns: Sequence[str]) -> dict[str, tuple[float, float, bool]]:
+    """Each column's lowest and highest value (NaN: none), and whether all are whole."""
+    broken = {name: nw.col(name) != nw.col(name).round(0) for name in columns}
+    found = [
+        *(nw.col(name).min().cast(nw.Float64) for name in columns),
+        *(nw.col(name).max().cast(nw.Float64) for name in columns),
+        *(nw.when(broken[name]).then(nw.lit(1.0)).max() for name in columns),
+    ]
+    row = collect(lazy.select(*(value.alias(f"_{i}") for i, value in enumerate(found))))
+    low, high, some = row.to_numpy(float).reshape(3, len(columns))
+    return dict(zip(columns, zip(low, high, np.isnan(some), strict=True), strict=True))
+
+
+def _is_off(metric: Metric, low: float, high: float, whole: bool) -> bool:
+    if metric.scale is None:
+        return math.isinf(low) or math.isinf(high)
+    return low < metric.scale[0] or high > metric.scale[1] or not whole
 
 
 def _off(metric: Metric) -> nw.Expr:
