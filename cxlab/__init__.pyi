@@ -1,4 +1,5 @@
 from .report.build import build_report as build_report
+from .report.labels import with_labels as with_labels
 from .report.plots import plot_control_chart as plot_control_chart
 from .report.plots import plot_driver_map as plot_driver_map
 from .report.plots import plot_ends as plot_ends

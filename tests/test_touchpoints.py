@@ -375,6 +375,14 @@ def test_outcomes_with_other_rankings_are_said_to_disagree(result):
     assert any("changes place" in sentence for sentence in result.words())
 
 
+def test_sentences_use_the_names_that_readers_know(result):
+    named = " ".join(result.words({"booking": "Booking online", "recommend": "Advocacy"}))
+    assert "Booking online changes place" in named
+    assert "for Advocacy" in named
+    assert "booking " not in named
+    assert "recommend" not in named
+
+
 def test_overlapping_intervals_claim_no_change():
     data = programme(6, n=60)
     found = touchpoint_correlations(data, OUTCOMES, ["wifi", "dead"], occasion="A")

@@ -180,4 +180,4 @@ def _mark_text_columns(table: HtmlElement) -> None:
 
 
 def _is_number(text: str) -> bool:
-    return text.strip().replace(",", "").replace(".", "").lstrip("-").isdigit() or text == "–"
+    return text.strip().replace(",", "").replace(".", "").lstrip("-<").isdigit() or text == "–"

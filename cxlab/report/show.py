@@ -17,6 +17,8 @@ from IPython.display import display
 from cxlab.report.recording import record_table
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+#: Columns of probabilities, which take three decimals whatever the others have.
+_P_VALUE = re.compile(r"p_adjusted|(\w+_)?p(_value)?")
 
 
 def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> None:
@@ -31,7 +33,8 @@ def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> 
     alt : str, optional
         What the figure shows, for people who don't see it. Required for figures.
     digits : int
-        Decimals of a displayed table. Recorded tables keep full precision.
+        Decimals of a displayed table; p values have three, or read <0.001. Recorded tables
+        keep full precision.
 
     Raises
     ------
@@ -122,6 +125,8 @@ def _rounded(table: pd.DataFrame, digits: int) -> pd.DataFrame:
             shown[column] = values.map({True: "yes", False: "no"})
         elif pd.api.types.is_integer_dtype(values):
             shown[column] = ["–" if value is pd.NA else f"{value:,}" for value in values]
+        elif _P_VALUE.fullmatch(str(column)):
+            shown[column] = [_p_value(value) for value in values.astype(float)]
         elif pd.api.types.is_float_dtype(values):
             shown[column] = [_number(value, digits) for value in values]
         else:
@@ -129,6 +134,11 @@ def _rounded(table: pd.DataFrame, digits: int) -> pd.DataFrame:
                 "" if value is None or value != value else str(value) for value in values
             ]
     return shown
+
+
+def _p_value(value: float) -> str:
+    # 0.000 would read as impossible
+    return "<0.001" if value < 0.001 else _number(value, 3)
 
 
 def _number(value: float, digits: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,7 +170,11 @@ def place_touchpoints(
 
 
 def rank_disagreement(
-    table: pd.DataFrame, replicate_ranks: dict[str, Array], *, level: float
+    table: pd.DataFrame,
+    replicate_ranks: dict[str, Array],
+    *,
+    level: float,
+    labels: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Places for the first outcome against those for each other one.
 
@@ -180,6 +185,8 @@ def rank_disagreement(
     replicate_ranks : dict of outcome to ndarray of shape (replicates, touchpoints)
         From the same resamples, so that they pair.
     level : float
+    labels : mapping of str to str, optional
+        Outcome to its name in ``reading``.
 
     Returns
     -------
@@ -190,6 +197,7 @@ def rank_disagreement(
         (whether the rank intervals do not overlap), ``reading``.
     """
     first, *others = list(replicate_ranks)
+    names = labels or {}
     base = table[table["outcome"] == first].reset_index(drop=True)
     parts = []
     for other in others:
@@ -203,7 +211,7 @@ def rank_disagreement(
         low, high = percentile_interval(moved, level)
         part.insert(5, "ci_low", low)
         part.insert(6, "ci_high", high)
-        parts.append(_read_disagreement(part, first, other))
+        parts.append(_read_disagreement(part, names.get(first, first), names.get(other, other)))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 

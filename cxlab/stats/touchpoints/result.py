@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -210,8 +210,13 @@ class TouchpointCorrelations:
         wide = chosen.pivot(index="touchpoint", columns="outcome", values="estimate")
         return wide.loc[list(self.touchpoints), list(self.outcomes)]
 
-    def words(self) -> list[str]:
+    def words(self, labels: Mapping[str, str] | None = None) -> list[str]:
         """The findings, one sentence each, in words that fit the occasion.
+
+        Parameters
+        ----------
+        labels : mapping of str to str, optional
+            Column to the name that the sentences use, such as ``survey.labels``.
 
         Returns
         -------
@@ -219,25 +224,31 @@ class TouchpointCorrelations:
             Occasion and caution; which touchpoints can hold the first and the last place for
             each outcome; touchpoints that change place between outcomes.
         """
+        names = labels or {}
         sentences = [f"Measurement occasion {self.occasion}. {self.occasion.caution}"]
-        sentences += [self._places(outcome) for outcome in self.outcomes]
+        sentences += [self._places(outcome, names) for outcome in self.outcomes]
         if len(self.outcomes) > 1:
-            moved = self.rankings().query("apart")
-            sentences += [f"{row.touchpoint} {row.reading}." for row in moved.itertuples()]
-            if moved.empty:
+            ranks = self.replicate_ranks
+            moved = rank_disagreement(self.table, ranks, level=self.level, labels=names)
+            sentences += [
+                f"{names.get(row.touchpoint, row.touchpoint)} {row.reading}."
+                for row in moved.query("apart").itertuples()
+            ]
+            if not moved["apart"].any():
                 sentences.append("No touchpoint is shown to change place between the outcomes.")
         return sentences
 
-    def _places(self, outcome: str) -> str:
+    def _places(self, outcome: str, names: Mapping[str, str]) -> str:
         part = self.table[(self.table["outcome"] == outcome) & self.table["rank"].notna()]
+        named = names.get(outcome, outcome)
         if part.empty:
-            return f"No touchpoint could be placed for {outcome}."
+            return f"No touchpoint could be placed for {named}."
         first = part[part["rank_low"] == 1]
         last = part[part["rank_high"] == len(part)]
         return (
-            f"With {outcome}, of {len(part)} touchpoints {_settled(first, 'most')}; "
-            f"{_settled(last, 'least')} ({self.coefficient}; places with {self.level:.0%} "
-            f"intervals; {self.rank_method})."
+            f"With {named}, of {len(part)} touchpoints {_settled(first, 'most', names)}; "
+            f"{_settled(last, 'least', names)} ({self.coefficient}; places with "
+            f"{self.level:.0%} intervals; {self.rank_method})."
         )
 
     def _compare_within(self, numbers: list[int], outcome: str, kind: str) -> pd.DataFrame:
@@ -305,11 +316,11 @@ def _display(table: pd.DataFrame) -> pd.DataFrame:
     return table[shown].round(3)
 
 
-def _settled(part: pd.DataFrame, word: str) -> str:
+def _settled(part: pd.DataFrame, word: str, labels: Mapping[str, str]) -> str:
     """Who goes most (or least) with the outcome, if one interval alone reaches that place."""
     ordered = part.sort_values("rank", kind="stable", ascending=word == "most")
     names = [
-        f"{row.touchpoint} ({row.rank}; {row.rank_low}–{row.rank_high})"
+        f"{labels.get(row.touchpoint, row.touchpoint)} ({row.rank}; {row.rank_low}–{row.rank_high})"
         for row in ordered.itertuples(index=False)
     ]
     if len(names) == 1:
