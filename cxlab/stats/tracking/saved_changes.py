@@ -17,12 +17,12 @@ from cxlab.stats.inference import (
     score_interval,
     wilson_interval,
 )
-from cxlab.stats.metrics.differences import (
+from cxlab.stats.metrics.differences.two_samples import (
     IN_UNITS,
     METHODS,
     SMALL_GROUP,
-    _simple_difference,
-    _tested,
+    simple_difference,
+    tested_difference,
 )
 from cxlab.stats.metrics.estimates import estimate_metrics
 from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE
@@ -139,7 +139,9 @@ def _designed(
         scale * block.values[1, 1] for scale, block in zip(scales, own, strict=True) if block
     ) - (2 * across[1, 1] if across is not None else 0.0)
     difference = (now["estimate"] - before["estimate"]) / metric.factor
-    return _tested(difference, variance, pair.degrees_of_freedom(key), level, "linearised")
+    return tested_difference(
+        difference, variance, pair.degrees_of_freedom(key), level, "linearised"
+    )
 
 
 def _simple(
@@ -147,7 +149,7 @@ def _simple(
     permutations: int, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     both = pd.DataFrame([_sums(now, now["origin"]), _sums(before, now["origin"])])
-    found = _simple_difference(both, metric, level, method)
+    found = simple_difference(both, metric, level, method)
     if method != "auto" or both["n"].min() >= SMALL_GROUP:
         return found
     if metric.kind == "mean":

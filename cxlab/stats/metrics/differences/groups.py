@@ -1,0 +1,285 @@
+"""Differences between groups, each with interval and test.
+
+Simple random data: Wald, adjusted-Wald, or a permutation test. Under a design the
+difference is linearised as one statistic, because groups share clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxlab.stats.frames import check_choice, collect, scan
+from cxlab.stats.inference import adjust_p_values, check_level, permutation_p_value
+from cxlab.stats.metrics.differences.linearised import (
+    Units,
+    design_difference,
+    side_sums,
+    sides_of,
+    units_of,
+)
+from cxlab.stats.metrics.differences.two_samples import (
+    IN_UNITS,
+    METHODS,
+    SMALL_GROUP,
+    simple_difference,
+)
+from cxlab.stats.metrics.estimates import check_scores, group_labels, metric_value
+from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, hidden_groups
+from cxlab.stats.totals import Design, Totals, survey_totals
+from cxlab.survey.messages import unknown
+from cxlab.survey.scales import Metric
+
+DIFFERENCE_COLUMNS = (
+    "group", "other", "n", "n_other", "estimate", "se", "ci_low", "ci_high", "unit", "statistic",
+    "df", "p_value", "p_adjusted", "family", "method", "column", "note",
+)  # fmt: skip
+REST = "the rest"
+
+
+@dataclass(frozen=True)
+class _Question:
+    names: list[str]
+    design: Design
+    level: float
+    method: str
+    min_group_size: int
+
+
+def compare_groups(
+    data: Any,
+    metrics: Metric | Sequence[Metric] | str,
+    *,
+    by: str,
+    against: str = "rest",
+    weights: str | None = None,
+    strata: str | None = None,
+    cluster: str | None = None,
+    stratum_clusters: str | None = None,
+    level: float = 0.95,
+    method: str = "auto",
+    min_group_size: int = MIN_GROUP_SIZE,
+    labels: Mapping[str, str] | None = None,
+    permutations: int = 9999,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Difference of each group from the rest, from one group, or of every pair.
+
+    Parameters
+    ----------
+    data
+        Dataframe of any engine, one row per answer.
+    metrics : Metric, sequence of Metric, or str
+        What to compare: ``study.metrics("outcome")``; a text is a column of likelihood to
+        recommend, compared by its NPS.
+    by : str
+        Column of the groups. A row with a null there is in no group.
+    against : str
+        ``"rest"``: each group against all others together; ``"pairs"``: every pair; or the
+        label of one group.
+    weights, strata, cluster, stratum_clusters, level
+        As for `cxlab.nps`.
+    method : {"auto", "wald", "adjusted-wald", "permutation"}
+        For simple random data only. ``auto``: adjusted-Wald for net scores and shares,
+        Welch's t for means; with fewer than 30 answers in a group the p-value is a
+        permutation test's. Under a design there is one method, and ``permutation`` is
+        refused.
+    min_group_size : int
+        A comparison that would show, or give back, a smaller group is hidden, and hidden
+        groups are no part of "the rest".
+    labels : mapping of str to str, optional
+        Column to words: ``study.labels``.
+    permutations, seed : int
+        Of the permutation test.
+
+    Returns
+    -------
+    DataFrame
+        One row per metric × contrast: ``label``, ``metric``, ``group``, ``other``, ``n``,
+        ``n_other``, ``estimate`` (group less other), ``se``, ``ci_low``, ``ci_high`` in the
+        metric's ``unit``; then ``unit``, ``statistic``, ``df`` (infinite: normal),
+        ``p_value``, ``p_adjusted`` (Benjamini–Hochberg; pairs: Benjamini–Yekutieli),
+        ``family`` (its name and size), ``method``, ``column``, ``note``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown column, group or method, fewer than two groups, or a permutation
+        test under a design.
+
+    Notes
+    -----
+    Under a design the variance is that of ``IF₁ − IF₂``, summed within clusters: two
+    standard errors squared and added ignore that groups share clusters. Its degrees of
+    freedom are clusters less strata that hold an answer of either group. Adjusted-Wald
+    adds 3/4 promoter, 3/2 passive and 3/4 detractor to each group (a share: one to
+    either side, Agresti and Caffo).
+
+    References
+    ----------
+    Lewis & Sauro, MeasuringU (2021), How to Statistically Compare Two Net Promoter
+    Scores. Agresti & Caffo (2000), American Statistician 54, 280–288. Lumley (2010),
+    Complex Surveys.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"recommend": [10] * 40 + [3] * 40, "kind": ["a"] * 60 + ["b"] * 20})
+    >>> table = compare_groups(answers, "recommend", by="kind", against="b")
+    >>> table[["group", "other", "n", "n_other", "estimate"]].round(1)
+      group other   n  n_other  estimate
+    0     a     b  60       20     133.3
+    """
+    check_level(level)
+    check_choice("method", method, METHODS)
+    design = Design(weights, strata, cluster, stratum_clusters)
+    if method != "auto" and not design.simple:
+        raise ValueError(
+            f"`method` must be 'auto' with weights, strata or clusters; got '{method}'. "
+            "Under a design the difference is linearised as one statistic."
+        )
+    chosen = _metrics(metrics)
+    columns = list(dict.fromkeys(metric.column for metric in chosen))
+    origins = check_scores(data, chosen)
+    totals = survey_totals(
+        data,
+        {str(i): metric_value(metric, origins[i]) for i, metric in enumerate(chosen)},
+        columns=columns,
+        by=by,
+        design=design,
+    )
+    names = [str(name) for name in group_labels(totals.groups)]
+    contrasts = _contrasts(names, against, by)
+    question = _Question(names, design, level, method, min_group_size)
+    units = units_of(totals)
+    rows = []
+    for i, metric in enumerate(chosen):
+        rows += _metric_rows(totals, i, metric, contrasts, question, units)
+    table = pd.DataFrame(rows)
+    if design.simple and method in ("auto", "permutation"):
+        _permute(table, data, chosen, by, method, permutations, seed)
+    table = _adjusted(_hide_small(table, min_group_size), against, len(chosen))
+    words = dict(labels or {})
+    table.insert(0, "label", [words.get(name, name) for name in table["column"]])
+    return table.drop(columns=["others", "metric_index", "hidden"])
+
+
+def _metrics(metrics: Metric | Sequence[Metric] | str) -> list[Metric]:
+    if isinstance(metrics, str):
+        return [Metric(metrics, "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")]
+    return [metrics] if isinstance(metrics, Metric) else list(metrics)
+
+
+def _contrasts(names: list[str], against: str, by: str) -> list[tuple[int, int]]:
+    """Pairs of group numbers; −1 stands for all others."""
+    if len(names) < 2:
+        raise ValueError(
+            f"`by` must make two groups at least; got {len(names)} in '{by}'. "
+            "Choose a column with more values, or read more answers."
+        )
+    if against == "rest":
+        return [(i, -1) for i in range(len(names))]
+    if against == "pairs":
+        return list(combinations(range(len(names)), 2))
+    if against not in names:
+        raise ValueError(unknown("against", against, ["rest", "pairs", *names]))
+    reference = names.index(against)
+    return [(i, reference) for i in range(len(names)) if i != reference]
+
+
+def _metric_rows(
+    totals: Totals,
+    number: int,
+    metric: Metric,
+    contrasts: list[tuple[int, int]],
+    question: _Question,
+    units: Units,
+) -> list[dict[str, Any]]:
+    values = {kind: table[:, number] for kind, table in totals.values.items()}
+    sizes = np.bincount(units.group, weights=values["n"], minlength=len(question.names))
+    ungrouped = totals.ungrouped[totals.names[number]]
+    hidden = set(hidden_groups(sizes, question.min_group_size, ungrouped=ungrouped))
+    rows = []
+    for first, second in contrasts:
+        sides = [
+            side_sums(values, units, chosen) for chosen in sides_of(units, first, second, hidden)
+        ]
+        both = pd.DataFrame([{kind: side[kind].sum() for kind in side} for side in sides])
+        if question.design.simple:
+            found = simple_difference(both, metric, question.level, question.method)
+        else:
+            found = design_difference(sides, units, question.level)
+        rows.append(
+            {
+                "metric": metric.name or metric.kind,
+                "group": question.names[first],
+                "other": REST if second < 0 else question.names[second],
+                "n": int(both.loc[0, "n"]),
+                "n_other": int(both.loc[1, "n"]),
+                **{name: metric.factor * found[name] for name in IN_UNITS},
+                "unit": metric.unit,
+                **{name: found[name] for name in ("statistic", "df", "p_value", "method")},
+                "column": metric.column,
+                "note": found["note"],
+                "others": _members(second, hidden, question.names),
+                "metric_index": number,
+                "hidden": bool({first, second} & hidden),
+            }
+        )
+    return rows
+
+
+def _members(second: int, hidden: set[int], names: list[str]) -> list[str]:
+    """Labels of the other side of a contrast."""
+    if second >= 0:
+        return [names[second]]
+    return [name for i, name in enumerate(names) if i not in hidden]
+
+
+def _permute(
+    table: pd.DataFrame, data: Any, metrics: list[Metric], by: str, method: str,
+    permutations: int, seed: int,
+) -> None:  # fmt: skip
+    """Replace the p-value by a permutation test's where it is wanted or the group is small."""
+    smallest = table[["n", "n_other"]].min(axis=1)
+    due = (smallest > 0) & ((smallest < SMALL_GROUP) | (method == "permutation"))
+    rng = np.random.default_rng(seed)
+    for i in table.index[due]:
+        metric = metrics[table.loc[i, "metric_index"]]
+        values = collect(
+            scan(data, [metric.column, by]).select(group=by, value=metric_value(metric))
+        )
+        values = values.dropna()
+        group = values["group"].astype("str").to_numpy()
+        inside = group == table.loc[i, "group"]
+        kept = inside | np.isin(group, table.at[i, "others"])
+        y = values["value"].to_numpy(float)[kept]
+        table.loc[i, "p_value"] = permutation_p_value(y, inside[kept], permutations, rng)
+        table.loc[i, "method"] += ", permutation p"
+
+
+def _adjusted(table: pd.DataFrame, against: str, metrics: int) -> pd.DataFrame:
+    pairs = against == "pairs"
+    table["p_adjusted"] = adjust_p_values(table["p_value"], method="by" if pairs else "bh")
+    groups = len(table) // metrics
+    kind = {"rest": "groups against the rest", "pairs": "pairs of groups"}.get(
+        against, f"groups against {against}"
+    )
+    tests = int(table["p_value"].notna().sum())
+    table["family"] = f"{tests} tests: {metrics} metrics × {groups} {kind}"
+    order = ["metric", *DIFFERENCE_COLUMNS, "others", "metric_index", "hidden"]
+    return table[order]
+
+
+def _hide_small(table: pd.DataFrame, min_group_size: int) -> pd.DataFrame:
+    table = table.astype({"n": "Int64", "n_other": "Int64"})
+    numbers = ["n", "n_other", "estimate", "se", "ci_low", "ci_high", "statistic", "df", "p_value"]
+    table.loc[table["hidden"], numbers] = pd.NA
+    table.loc[table["hidden"], "note"] = (
+        f"hidden: a group of fewer than {min_group_size} answers, or one that would give it back"
+    )
+    return table

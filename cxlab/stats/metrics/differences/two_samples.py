@@ -1,0 +1,110 @@
+"""The difference of two groups of a simple random sample, with interval and test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr, stdtr
+
+from cxlab.stats.inference import normal_quantile, t_quantile
+from cxlab.stats.inference.intervals import PSEUDO_EXTREME, PSEUDO_TOTAL
+from cxlab.survey.scales import Metric
+
+#: Facts of a difference that are in the metric's unit.
+IN_UNITS = ("estimate", "se", "ci_low", "ci_high")
+METHODS = ("auto", "wald", "adjusted-wald", "permutation")
+#: Below this size of the smaller group a simple difference is tested by permutation.
+SMALL_GROUP = 30
+
+
+def simple_difference(
+    both: pd.DataFrame, metric: Metric, level: float, method: str
+) -> dict[str, Any]:
+    """The difference of two independent groups.
+
+    Parameters
+    ----------
+    both : DataFrame, two rows
+        ``n, y, yy``: answers, their sum and their sum of squares, of each group.
+    metric : Metric
+        Its kind chooses between adjusted-Wald (a score, a share) and Welch (a mean).
+    level : float
+    method : str
+        One of `METHODS`.
+
+    Returns
+    -------
+    dict
+        As of `tested_difference`.
+    """
+    wald = method in ("wald", "permutation")
+    if metric.kind == "mean":
+        return _welch(both, level)
+    shares = [_adjusted_share(both.loc[side], metric, wald) for side in (0, 1)]
+    raw = [row["y"] / row["n"] if row["n"] else np.nan for _, row in both.iterrows()]
+    variance = sum(spread for _, spread in shares)
+    used = "wald" if wald else "adjusted-wald"
+    found = tested_difference(shares[0][0] - shares[1][0], variance, np.inf, level, used)
+    # the interval and the test are the adjusted ones, the difference is that observed
+    return {**found, "estimate": raw[0] - raw[1]}
+
+
+def _adjusted_share(row: pd.Series, metric: Metric, wald: bool) -> tuple[float, float]:
+    """Estimate and variance of one group, after its pseudo-observations."""
+    if not row["n"]:
+        return np.nan, np.nan
+    # a net score: 3/4, 3/2, 3/4; a share: one answer inside the box and one outside
+    total, net, square = {"net": (PSEUDO_TOTAL, 0.0, 2 * PSEUDO_EXTREME), "box": (2.0, 1.0, 1.0)}[
+        metric.kind
+    ]
+    if wald:
+        total = net = square = 0.0
+    n = row["n"] + total
+    estimate = (row["y"] + net) / n
+    return estimate, max((row["yy"] + square) / n - estimate**2, 0.0) / n
+
+
+def _welch(both: pd.DataFrame, level: float) -> dict[str, Any]:
+    n = both["n"].where(both["n"] > 1)
+    means = both["y"] / n
+    spread = ((both["yy"] / n - means**2).clip(lower=0) / (n - 1)).to_numpy()
+    variance = float(spread.sum())
+    df = variance**2 / float((spread**2 / (n - 1)).sum()) if variance > 0 else np.nan
+    return tested_difference(float(means[0] - means[1]), variance, df, level, "welch")
+
+
+def tested_difference(
+    difference: float, variance: float, df: float, level: float, method: str
+) -> dict[str, Any]:
+    """A difference with its interval and two-sided test; an infinite ``df`` is the normal's.
+
+    Returns
+    -------
+    dict
+        ``estimate, se, ci_low, ci_high, statistic, df, p_value, method``, and a ``note``
+        that says why there is no test where there is none.
+    """
+    se = float(np.sqrt(max(variance, 0.0))) if np.isfinite(variance) else np.nan
+    usable = np.isfinite(difference) and se > 0 and df >= 1
+    statistic = difference / se if usable else np.nan
+    quantile = normal_quantile(level) if np.isinf(df) else float(t_quantile(level, df))
+    p_value = np.nan
+    if usable:
+        tail = ndtr(-abs(statistic)) if np.isinf(df) else stdtr(df, -abs(statistic))
+        p_value = float(2 * tail)
+    half = quantile * se if usable else np.nan
+    return {
+        "estimate": difference, "se": se, "ci_low": difference - half, "ci_high": difference + half,
+        "statistic": statistic, "df": df, "p_value": p_value, "method": method,
+        "note": "" if usable else _why_not(difference, se, df),
+    }  # fmt: skip
+
+
+def _why_not(difference: float, se: float, df: float) -> str:
+    if not np.isfinite(difference):
+        return "no test: a group has no valid answer, or one only"
+    if df < 1:
+        return "no test: fewer than two clusters in a stratum hold an answer"
+    return "no test: every answer of a group is alike" if not se > 0 else "no test"
