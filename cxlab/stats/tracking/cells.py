@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cxlab.stats.frames import check_columns, collect, declared_order, scan
-from cxlab.stats.metrics.estimates import check_scores, metric_value
+from cxlab.stats.metrics.values import check_scores, metric_value
 from cxlab.stats.resampling import SamplingDesign, sampling_design
 from cxlab.stats.totals import Design, check_design
 from cxlab.survey.scales import Metric

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.stats.metrics.estimates import estimate_each, group_labels, metric_value
+from cxlab.stats.metrics.estimates import estimate_each, group_labels
 from cxlab.stats.metrics.suppression import hidden_groups
+from cxlab.stats.metrics.values import metric_value
 from cxlab.stats.totals import Design, Totals, survey_totals_each
 from cxlab.stats.tracking.cells import NOT_GIVEN
 from cxlab.stats.tracking.covariances import CellIndex, Linear, linear

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from cxlab.stats.frames import as_list, check_columns
-from cxlab.stats.metrics.estimates import check_scores
 from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
 from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE
+from cxlab.stats.metrics.values import check_scores
 from cxlab.stats.totals import Design
 from cxlab.stats.tracking.covariances import cross_covariance, own_covariance, shared_clusters
 from cxlab.stats.tracking.driver_shares import Analysis, DriverShares, shares_of

@@ -29,8 +29,9 @@ from cxlab.stats.metrics.differences.two_samples import (
     SMALL_GROUP,
     simple_difference,
 )
-from cxlab.stats.metrics.estimates import check_scores, group_labels, metric_value
+from cxlab.stats.metrics.estimates import group_labels
 from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, hidden_groups
+from cxlab.stats.metrics.values import check_scores, metric_value
 from cxlab.stats.totals import Design, Totals, survey_totals
 from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
