@@ -1,0 +1,23 @@
+"""Replicates of a sample: which rows come again, which are left out.
+
+A replicate is a set of multipliers, one per cluster, that an estimator puts on its
+weights. Everything here works on plain arrays; no statistic is computed.
+"""
+
+from cxlab.stats.resampling.bootstrap import bootstrap_multipliers
+from cxlab.stats.resampling.design import SamplingDesign, sampling_design
+from cxlab.stats.resampling.intervals import check_level, percentile_interval, rank_interval, ranks
+from cxlab.stats.resampling.jackknife import JackknifeBlocks, jackknife_blocks, jackknife_covariance
+
+__all__ = [
+    "JackknifeBlocks",
+    "SamplingDesign",
+    "bootstrap_multipliers",
+    "check_level",
+    "jackknife_blocks",
+    "jackknife_covariance",
+    "percentile_interval",
+    "rank_interval",
+    "ranks",
+    "sampling_design",
+]
