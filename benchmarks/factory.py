@@ -4,7 +4,8 @@
         --each boarding_area --notebook answers --notebook scorecard
 
 Prints wall and processor seconds of each way on the same reports, and the seconds outside
-cells per report: what the way itself costs. `--groups N` takes the first N groups only.
+cells per report: what the way itself costs. `--groups N` takes the first N groups only;
+`--set replicates=100` shortens the notebooks that resample.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--period", action="append")
     parser.add_argument("--each", action="append", default=[])
     parser.add_argument("--notebook", action="append", default=[])
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="parameter of every notebook that has it, such as replicates=100")  # fmt: skip
     parser.add_argument("--groups", type=int, help="first so many groups of a period only")
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--no-stock", action="store_true")
@@ -86,6 +89,7 @@ def compare(chosen: argparse.Namespace, place: Path) -> pd.DataFrame:
         periods=chosen.period or (None,),
         each=chosen.each,
         notebooks=chosen.notebook,
+        settings=dict(setting.split("=", 1) for setting in chosen.set),
     )
     jobs = plan_reports(request, reports).jobs
     if chosen.groups:
