@@ -651,3 +651,20 @@ def test_the_airport_survey_drafts_to_its_known_figures(sfo, tmp_path):
     known = {"q7all": 2688, "q7food": 2421, "q7ltparking": 834, "netpro": 2746}
     assert table.loc[list(known), "answered"].to_dict() == known
     assert table.loc["q7all", "mean"] == pytest.approx(4.064360, abs=5e-7)
+
+
+@pytest.mark.parametrize(
+    ("texts", "form"),
+    [(["2025-07-01", "2025-12-31"], None), (["2025-7-1", "2025-12-31"], "%Y-%m-%d")],
+)
+def test_a_draft_says_of_dates_how_they_are_read(draft, texts, form):
+    drafted = draft({"visited": cycle(texts), "food": cycle(FIVE)})
+    assert drafted.columns["visited"]["role"] == "date"
+    assert drafted.columns["visited"].get("format") == form
+    assert drafted.read()["visited"].dt.month.tolist() == cycle([7, 12])
+
+
+def test_months_are_no_dates(draft):
+    drafted = draft({"visited": cycle(["2025-07", "2025-12"]), "food": cycle(FIVE)})
+    assert drafted.columns["visited"]["role"] == "segment"
+    assert drafted.read()["visited"].cat.categories.tolist() == ["2025-07", "2025-12"]

@@ -25,7 +25,7 @@ import cxlab
 from cxlab import load_study
 from cxlab.stats import frames
 from cxlab.stats.moments import moments, with_blocks
-from cxlab.survey.lazy import fields, ids
+from cxlab.survey.lazy import fields, ids, sources
 
 pl = pytest.importorskip("polars", reason="Polars is not installed")
 
@@ -590,6 +590,94 @@ def test_nan_of_a_file_is_a_blank(small, tmp_path, engine, last):
     assert answers["c"].tolist() == ["5", None, f"{last:g}"]
 
 
+def read_in(study, engine, **options):
+    """Answers of a study's files through an engine, in plain types."""
+    answers = study.read(engine=engine, **options)
+    return plain(answers if engine == "pandas" else in_memory(answers))
+
+
+EVERY = pytest.mark.parametrize("engine", ["pandas", *ORDERED])
+DECIMALS = (
+    'role = "number"\nmissing = { "-99.9" = "no answer", "9.990" = "no answer", -1 = "invalid" }'
+)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    "values",
+    [np.array([1.5, -99.9, 9.99, -1.0, np.nan]),
+     np.array([1.5, -99.9, 9.99, -1.0, np.nan], dtype="float32"),
+     [*map(decimal.Decimal, ["1.50", "-99.90", "9.99", "-1"]), None],
+     ["1.5", "-99.90", " 9.99", "-1.0", ""]],
+    ids=["64 bits", "32 bits", "decimals", "text"],
+)  # fmt: skip
+def test_missing_codes_with_decimals_are_missing(small, tmp_path, engine, values):
+    pd.DataFrame({"x": values, "n": range(5)}).to_parquet(tmp_path / "a.parquet")
+    answers = read_in(small("a.parquet", x=DECIMALS, n='role = "number"'), engine)
+    assert answers["x"].fillna(0).tolist() == [1.5, 0, 0, 0, 0]
+
+
+def test_a_number_that_32_bits_would_round_to_a_code_is_a_number(small, tmp_path):
+    pd.DataFrame({"x": [1e10, 9_999_999_999.0]}).to_parquet(tmp_path / "a.parquet")
+    study = small("a.parquet", x='role = "number"\nmissing = { 9999999999 = "no answer" }')
+    for engine in ("pandas", *ORDERED):
+        assert read_in(study, engine)["x"].fillna(0).tolist() == [1e10, 0]
+
+
+@EVERY
+def test_codes_with_decimals_mean_what_they_do_in_ratings_and_segments(small, tmp_path, engine):
+    frame = pd.DataFrame({"q": [1.0, 2.5, 3.0], "g": [9.5, 1.0, np.nan]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    study = small(
+        "a.parquet", q='role = "outcome"\nscale = "rating"\nmissing = { "2.5" = "invalid" }',
+        g='role = "segment"\nvalues = { 1 = "one", "9.5" = "half" }',
+    )  # fmt: skip
+    answers = read_in(study, engine)
+    assert answers["q"].fillna(0).tolist() == [1, 0, 3]
+    assert answers["q_missing"].tolist() == [None, "invalid", None]
+    assert answers["g"].tolist() == ["half", "one", None]
+
+
+@EVERY
+@pytest.mark.parametrize("values", [[1, 2], [1.0, 2.5]], ids=["whole", "decimals"])
+def test_a_number_may_have_words_alone_as_missing_codes(small, tmp_path, engine, values):
+    pd.DataFrame({"x": values}).to_parquet(tmp_path / "a.parquet")
+    study = small("a.parquet", x='role = "number"\nmissing = { "N/A" = "no answer" }')
+    assert read_in(study, engine)["x"].tolist() == values
+
+
+ROLES = {
+    "q": 'role = "outcome"\nscale = "rating"', "g": 'role = "segment"', "x": 'role = "number"',
+    "d": 'role = "date"', "t": 'role = "text"',
+}  # fmt: skip
+
+
+@EVERY
+def test_a_blank_column_without_a_type_is_missing_everywhere(small, tmp_path, engine):
+    # as pandas writes a column of None
+    pd.DataFrame({"n": [1, 2], **dict.fromkeys(ROLES)}).to_parquet(tmp_path / "a.parquet")
+    assert pq.read_schema(tmp_path / "a.parquet").field("q").type == pa.null()
+    answers = read_in(small("a.parquet", n='role = "number"', **ROLES), engine)
+    assert answers[list(ROLES)].isna().all(axis=None)
+    assert answers["q_missing"].tolist() == ["no answer", "no answer"]
+
+
+def test_a_blank_column_without_a_type_may_be_given(small):
+    study = small(n='role = "number"', g='role = "segment"')
+    nothing = pa.table({"n": [1, 2], "g": pa.nulls(2)})
+    for source in (pl.from_arrow(nothing), nothing, duckdb.connect().from_arrow(nothing)):
+        assert plain(in_memory(study.read(source=source)))["g"].isna().all()
+
+
+@EVERY
+def test_a_float_of_zero_is_the_group_0(small, tmp_path, engine):
+    frame = pd.DataFrame({"g": [0.0, 1.0, np.nan], "t": ["0.0", "007", "0."]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    answers = read_in(small("a.parquet", g='role = "segment"', t='role = "text"'), engine)
+    assert answers["g"].tolist() == ["0", "1", None]
+    assert answers["t"].tolist() == ["0", "007", "0"]
+
+
 # dates ------------------------------------------------------------------------------------
 
 
@@ -600,7 +688,10 @@ def test_nan_of_a_file_is_a_blank(small, tmp_path, engine, last):
      ("", ["2025-01-02", "2025-01-02 03:04", "2025-01-02T23:59:59", "N/A"]),
      ("", ["2025-01-02 03:04:05.25", "2025-01-02", ""]),
      ('\nformat = "%d/%m/%Y"', ["02/01/2025", "", "31/12/2024"]),
-     ('\nformat = "%d.%m.%Y %H:%M"', ["02.01.2025 23:05", "", "31.12.2024 00:00"])],
+     ('\nformat = "%d.%m.%Y %H:%M"', ["02.01.2025 23:05", "", "31.12.2024 00:00"]),
+     ('\nformat = "%d/%m/%Y"', ["2/1/2025", "31/12/2024", "", "N/A"]),
+     ('\nformat = "on %m-%d-%Y at %H:%M"', ["on 1-2-2025 at 9:05", "on 12-31-2024 at 23:5"]),
+     ('\nformat = "%Y%m%d"', ["20250102", "20241231"])],
 )  # fmt: skip
 def test_dates_read_alike(small, tmp_path, engine, form, texts):
     pd.DataFrame({"d": texts, "n": range(len(texts))}).to_csv(tmp_path / "a.csv", index=False)
@@ -610,7 +701,9 @@ def test_dates_read_alike(small, tmp_path, engine, form, texts):
 
 
 @pytest.mark.parametrize("engine", ["pandas", "duckdb", "polars"])
-@pytest.mark.parametrize("text", ["2025-02-30", "03/04/2025", "2025-13-01", "soon"])
+@pytest.mark.parametrize(
+    "text", ["2025-02-30", "03/04/2025", "2025-13-01", "soon", "2025", "2025-07", "2025-7-1"]
+)
 def test_a_day_that_is_none_is_refused(small, tmp_path, engine, text):
     (tmp_path / "a.csv").write_text(f"d,n\n2025-01-01,1\n{text},2\n")
     with pytest.raises(ValueError, match=f"must be ISO dates .*got '{text}'"):
@@ -623,6 +716,49 @@ def test_a_format_that_cannot_be_cut_is_refused(small, tmp_path, form):
     study = small(d=f'role = "date"\nformat = "{form}"', n='role = "number"')
     with pytest.raises(ValueError, match="can be read lazily; got"):
         study.read(engine="duckdb")
+
+
+@pytest.mark.parametrize("engine", ORDERED)
+@pytest.mark.parametrize("time", ["10:00:00Z", "10:00+02:00", "10:00:00.123456789"])
+def test_a_date_that_only_pandas_reads_is_refused_lazily_with_that_advice(
+    small, tmp_path, engine, time
+):
+    (tmp_path / "a.csv").write_text(f"d,n\n2025-01-01T{time},1\n2025-01-02T{time},2\n")
+    study = small(d='role = "date"', n='role = "number"')
+    assert study.read()["d"].dt.day.tolist() == [1, 2]
+    with pytest.raises(
+        ValueError, match=r"time zone .* got '2025-.* \(and 1 more\)\. Read with eng"
+    ):
+        study.read(engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["postgres", "spark"])
+def test_short_dates_and_codes_with_decimals_read_alike_elsewhere(small, request, engine):
+    form = 'role = "date"\nformat = "%d/%m/%Y"'
+    study = small(d=form, x=DECIMALS, y=DECIMALS, n='role = "number"')
+    frame = pd.DataFrame({"d": ["2/1/2025", "31/12/2024", ""], "x": ["1.5", "-99.90", "9.99"],
+                          "y": [1.5, -99.9, 9.99], "n": [1, 2, 3]})  # fmt: skip
+    if engine == "postgres":
+        source = request.getfixturevalue("postgres")("short", frame)
+    else:
+        rows = frame.to_dict("records")
+        source = request.getfixturevalue("spark").createDataFrame(rows)
+    got = plain(in_memory(study.read(source=source))).sort_values("n", ignore_index=True)
+    assert_equal(got, plain(study.read(source=frame)))
+    assert got["x"].isna().tolist() == got["y"].isna().tolist() == [False, True, True]
+
+
+def test_dates_of_two_time_zones_are_refused_as_such(small, tmp_path):
+    (tmp_path / "a.csv").write_text("d,n\n2025-03-01T10:00+01:00,1\n2025-04-01T10:00+02:00,2\n")
+    with pytest.raises(ValueError, match="must all be of one time zone, or all without; got diff"):
+        small(d='role = "date"', n='role = "number"').read()
+
+
+@EVERY
+def test_whole_numbers_may_be_dates_of_a_declared_format(small, tmp_path, engine):
+    pd.DataFrame({"d": [20250102, 20241231]}).to_parquet(tmp_path / "a.parquet")
+    study = small("a.parquet", d='role = "date"\nformat = "%Y%m%d"')
+    assert read_in(study, engine)["d"].dt.month.tolist() == [1, 12]
 
 
 # files, folders, sources ------------------------------------------------------------------
@@ -682,11 +818,104 @@ def test_a_broken_file_gets_one_sentence(small, tmp_path, engine, content, messa
         study.read(engine=engine)
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "polars"])
-def test_lines_of_separators_only_are_nobody(small, tmp_path, engine):
-    (tmp_path / "a.csv").write_text("id,q\n1,5\n2,\n\n,\n,\n")
-    study = small(id='role = "id"', q='role = "outcome"\nscale = "rating"')
-    assert_equal(plain(in_memory(study.read(engine=engine))), plain(study.read()))
+@EVERY
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+@pytest.mark.parametrize("blank", [",", '"",""', " , ", "\u00a0,\t", "", "  "])
+@pytest.mark.parametrize("lines", ["{}\n5,a\n,b\n", "5,a\n{}\n{}\n,b\n", "5,a\n,b\n{}\n{}\n"])
+def test_rows_of_blank_cells_are_nobody_wherever_they_stand(
+    small, tmp_path, engine, encoding, blank, lines
+):
+    (tmp_path / "a.csv").write_text("q,g\n" + lines.format(blank, blank), encoding=encoding)
+    small(q='role = "outcome"\nscale = "rating"', g='role = "segment"')
+    declared = (tmp_path / "study.toml").read_text()
+    declared = declared.replace('"a.csv"', f'"a.csv"\nencoding = "{encoding}"')
+    (tmp_path / "study.toml").write_text(declared)
+    answers = read_in(load_study(tmp_path), engine)
+    assert answers["q_missing"].tolist() == [None, "no answer"]
+    assert answers["g"].tolist() == ["a", "b"]
+
+
+@EVERY
+def test_a_blank_line_of_one_column_is_somebody(small, tmp_path, engine):
+    (tmp_path / "a.csv").write_text("q\n5\n\n4\n")
+    answers = read_in(small(q='role = "outcome"\nscale = "rating"'), engine)
+    assert answers["q_missing"].tolist() == [None, "no answer", None]
+
+
+AWKWARD = {
+    "appended": b"q,g\r\n5,a\r\n4,b\r\n3,a\n2,b\n",
+    "appended the other way": b"q,g\n5,a\n4,b\n3,a\r\n2,b\r\n",
+    "old Mac": b"q,g\r5,a\r4,b\r3,a\r2,b\r",
+    "first line of an old Mac": b"q,g\r5,a\n4,b\n3,a\n2,b\n",
+    "blank before a quote": b'q,g\n5, "a"\n4,"b"\n3,  "a"\n2,b\n',
+    "blank before and in a quote": b'q, "g"\n "5", "a"\n4,"b" \n3,a\n 2,b\n',
+    "blank lines above": b"\n\nq,g\n5,a\n4,b\n3,a\n2,b\n",
+}
+
+
+@EVERY
+@pytest.mark.parametrize("kind", AWKWARD)
+def test_files_that_need_care_read_alike(small, tmp_path, engine, kind):
+    (tmp_path / "a.csv").write_bytes(AWKWARD[kind])
+    answers = read_in(small(q='role = "outcome"\nscale = "rating"', g='role = "segment"'), engine)
+    assert answers["q"].tolist() == [5, 4, 3, 2]
+    assert answers["g"].tolist() == ["a", "b", "a", "b"]
+
+
+@EVERY
+def test_a_quote_after_a_blank_may_hold_a_separator(small, tmp_path, engine):
+    (tmp_path / "a.csv").write_text('q,g\n5, "a, b"\n4,  "c, d"\n')
+    answers = read_in(small(q='role = "outcome"\nscale = "rating"', g='role = "text"'), engine)
+    assert answers["g"].tolist() == ["a, b", "c, d"]
+
+
+@pytest.mark.parametrize("engine", ORDERED)
+def test_files_that_need_care_and_do_not_fit_are_refused_truly(
+    small, tmp_path, engine, monkeypatch
+):
+    monkeypatch.setattr(sources, "MOST_BYTES", 10)
+    study = small(q='role = "outcome"\nscale = "rating"', g='role = "segment"')
+    for kind in ("old Mac", "appended", "blank lines above"):
+        (tmp_path / "a.csv").write_bytes(AWKWARD[kind])
+        if (engine, kind) in (("duckdb", "old Mac"), ("polars", "appended")):
+            continue  # which this engine reads by itself
+        with pytest.raises(ValueError, match="must be text with a header in its first line, lines"):
+            study.read(engine=engine)
+
+
+@EVERY
+def test_a_quote_that_ends_within_a_cell_is_no_mixed_line_end(small, tmp_path, engine):
+    (tmp_path / "a.csv").write_text('q,g\n5,a\n4,"b\n')
+    with pytest.raises(ValueError, match=r"a\.csv must close every quote"):
+        small(q='role = "outcome"\nscale = "rating"', g='role = "segment"').read(engine=engine)
+
+
+@EVERY
+@pytest.mark.parametrize("other", ["tsv", "parquet"])
+def test_files_of_a_folder_may_be_of_two_kinds(small, tmp_path, engine, other):
+    write_folder(tmp_path, "csv")
+    more = pd.DataFrame({"n": [4], "q": [3]})
+    path = tmp_path / "many" / f"part2.{other}"
+    more.to_parquet(path) if other == "parquet" else more.to_csv(path, sep="\t", index=False)
+    study = small("many", q='role = "outcome"\nscale = "rating"', n='role = "number"')
+    answers = read_in(study, engine).sort_values("n")
+    assert answers["n"].tolist() == [1, 2, 3, 4]
+    assert answers["q"].fillna(0).tolist() == [5, 4, 0, 3]
+
+
+@EVERY
+@pytest.mark.parametrize("file", ["many", "many/*.csv"])
+def test_hidden_files_of_a_folder_are_left_out(small, tmp_path, engine, file):
+    write_folder(tmp_path, "csv")
+    for name in ("._part0.csv", ".old.csv"):
+        (tmp_path / "many" / name).write_bytes(b"\x00\x05\x16\x07")
+    study = small(file, q='role = "outcome"\nscale = "rating"', n='role = "number"')
+    assert read_in(study, engine)["n"].tolist() == [1, 2, 3]
+
+
+def test_a_pattern_may_ask_for_hidden_files(small, tmp_path):
+    (tmp_path / ".old.csv").write_text("n,g\n1,a\n")
+    assert small(".*.csv", n='role = "number"', g='role = "text"').read()["n"].tolist() == [1]
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "polars"])
@@ -868,11 +1097,23 @@ role = "cluster"
         [({"citty": "a"}, "got 'citty'. Did you mean 'city'"),
          ({"city": "d"}, "`where` of 'city' must be 'a', 'b' or 'c'; got 'd'"),
          ({"q": 2}, "`where` of 'q' must be '1', '3', '4' or '5'; got '2'"),
+         ({"city": []}, "`where` of 'city' must name one value at least; got none"),
          ({"city": "c", "q": 5}, "must leave at least one answer")],
     )  # fmt: skip
     def test_bad_where_is_refused(self, study, engine, where, message):
         with pytest.raises(ValueError, match=message):
             study.read(engine=engine, where=where)
+
+    @EVERY
+    def test_a_row_without_a_period_makes_no_second_one(self, tmp_path, engine):
+        columns = "".join(
+            f'[tables.a.columns.{name}]\nrole = "{role}"\n'
+            for name, role in {"wave": "period", "stratum": "strata"}.items()
+        )
+        head = '[study]\nname = "w"\ntitle = "W"\n[tables.a]\nfile = "a.csv"\n'
+        (tmp_path / "study.toml").write_text(head + columns)
+        (tmp_path / "a.csv").write_text("wave,stratum\n2024,x\n,x\n")
+        assert read_in(load_study(tmp_path), engine)["stratum"].tolist() == ["x", "x"]
 
     @pytest.mark.parametrize("engine", ["pandas", "duckdb", "polars"])
     def test_a_row_without_a_stratum_is_refused(self, study, tmp_path, engine):

@@ -363,9 +363,10 @@ def test_blank_columns_and_lines_of_a_plain_file_are_drafted_as_they_are_read(tm
         ["", "", ""],
     ]
     path = write_rows(tmp_path / "a.csv", [*rows, [20, 5, ""]])
-    assert len(read_export(path).answers) == 22
+    # a blank line is nobody's answer
+    assert len(read_export(path).answers) == 21
     _, study = drafted(path)
-    assert len(study.read()) == 22
+    assert len(study.read()) == 21
 
 
 def test_only_previews_is_no_file_of_answers(tmp_path):
@@ -630,6 +631,70 @@ def test_a_code_off_the_labelled_scale_is_asked_about(tmp_path):
     assert reasons(study.read(), "food") == {"invalid": 1}
 
 
+def test_labels_on_some_codes_leave_the_others_on_the_scale_and_are_asked_about(tmp_path):
+    frame = pd.DataFrame({"staff": cycle([*FIVE, 9, 99]), "food": cycle(FIVE), "shop": cycle(FIVE)})
+    labels = {
+        "staff": {2: "Dissatisfied", 4: "Satisfied"},
+        "food": {3: "Neutral", 5: "Very satisfied"},
+        "shop": {2: "Satisfied", 4: "Dissatisfied"},
+    }
+    pyreadstat.write_sav(frame.astype(float), tmp_path / "a.sav", variable_value_labels=labels)
+    table, study = drafted(tmp_path / "a.sav")
+    columns = study.definition.tables["answers"].columns
+    assert {columns[name].scale.range for name in labels} == {(1, 5)}
+    assert table["columns"]["staff"]["missing"] == {"9": "invalid", "99": "no answer"}
+    asked = {name: table["columns"][name]["confirm"] for name in labels}
+    assert "Without a label: 1, 5 (35 rows), taken as scores" in asked["staff"]
+    assert "Without a label: 1, 2 (48 rows), taken as scores" in asked["food"]
+    assert "lowest code with a label, 2, is labelled 'Satisfied'" in asked["shop"]
+    answers = study.read()
+    assert answers["food"].tolist() == [float(code) for code in cycle(FIVE)]
+    assert answers["shop"].tolist() == [6.0 - code for code in cycle(FIVE)]
+    assert reasons(answers, "staff") == {"invalid": 17, "no answer": 17}
+
+
+@pytest.mark.parametrize(
+    ("labels", "codes", "missing"),
+    [({1: "Very dissatisfied", 5: "Very satisfied"}, [*FIVE, 0, 6], {"0": "invalid", "6": "invalid"}),
+     ({1: "1", 2: "2", 3: "3", 4: "4", 5: "5"}, [*FIVE, 6], {"6": "invalid"}),
+     ({2: "Dissatisfied", 4: "Satisfied"}, [*FIVE, 0, 7], {"0": "invalid", "7": "invalid"})],
+    ids=["strongest words", "numbers", "zero and a gap"],
+)  # fmt: skip
+def test_codes_beyond_the_end_of_a_labelled_scale_stay_off_it(tmp_path, labels, codes, missing):
+    frame = pd.DataFrame({"food": cycle(codes)}, dtype=float)
+    pyreadstat.write_sav(frame, tmp_path / "a.sav", variable_value_labels={"food": labels})
+    table, study = drafted(tmp_path / "a.sav")
+    assert table["columns"]["food"]["missing"] == missing
+    assert study.definition.tables["answers"].columns["food"].scale.range == (1, 5)
+
+
+def test_columns_with_the_same_labels_are_on_one_scale_whatever_was_chosen(tmp_path):
+    labels = {2: "Dissatisfied", 4: "Satisfied"}
+    frame = pd.DataFrame({"food": cycle(FIVE), "staff": cycle([2, 3, 4])}, dtype=float)
+    pyreadstat.write_sav(
+        frame, tmp_path / "a.sav", variable_value_labels={"food": labels, "staff": labels}
+    )
+    _, study = drafted(tmp_path / "a.sav")
+    assert study.definition.tables["answers"].columns["staff"].scale.range == (1, 5)
+
+
+def test_labels_that_are_no_ratings_stay_groups_when_one_is_missing(tmp_path):
+    frame = pd.DataFrame({"tier": cycle([1, 2, 3])}, dtype=float)
+    labels = {"tier": {1: "Gold", 2: "Silver"}}
+    pyreadstat.write_sav(frame, tmp_path / "a.sav", variable_value_labels=labels)
+    table, _ = drafted(tmp_path / "a.sav")
+    assert table["columns"]["tier"]["values"] == {"1": "Gold", "2": "Silver", "3": "3"}
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 12), (-3, -1)])
+def test_a_scale_of_unusual_ends_has_a_name(tmp_path, low, high):
+    frame = pd.DataFrame({"food": cycle(range(low, high + 1))}, dtype=float)
+    labels = {"food": {low: "Very poor", high: "Excellent"}}
+    pyreadstat.write_sav(frame, tmp_path / "a.sav", variable_value_labels=labels)
+    _, study = drafted(tmp_path / "a.sav")
+    assert study.definition.tables["answers"].columns["food"].scale.range == (low, high)
+
+
 def test_other_labels_make_segments(tmp_path):
     labels = {
         "often": {1: "Never", 2: "Rarely", 3: "Sometimes", 4: "Often", 5: "Always"},
@@ -762,6 +827,77 @@ def test_errors_of_a_spreadsheet_are_invalid_and_no_blanks(tmp_path):
     rows[1][1] = "#DIV/0!"
     _, study = drafted(write_workbook(tmp_path / "b.xlsx", {"Answers": rows}))
     assert reasons(study.read(), "overall") == {"no answer": 4, "invalid": 1}
+
+
+def changed_workbook(path, change):
+    """The workbook of plain rows after ``change`` of its only sheet."""
+    book = openpyxl.load_workbook(write_workbook(path, {"Answers": plain_rows()}))
+    change(book["Answers"])
+    book.save(path)
+    return path
+
+
+def test_a_formula_without_a_stored_result_is_refused(tmp_path):
+    def change(sheet):
+        sheet["C4"], sheet["B9"] = "=2+3", "=C4"
+
+    path = changed_workbook(tmp_path / "a.xlsx", change)
+    message = r"a.xlsx, sheet 'Answers': every .* cell C4 \(and 1 more\) has none .* and save it"
+    with pytest.raises(ValueError, match=message):
+        read_export(path)
+
+
+def test_stored_results_of_formulas_are_read_an_empty_text_as_a_blank(tmp_path):
+    import zipfile
+
+    import xlsxwriter
+
+    with xlsxwriter.Workbook(tmp_path / "a.xlsx") as book:
+        sheet = book.add_worksheet("Answers")
+        sheet.write_row(0, 0, ["id", "food"])
+        for row, value in enumerate([4, "gone", 0], start=1):
+            sheet.write(row, 0, row)
+            sheet.write_formula(row, 1, "=A1", None, value)
+    with (
+        zipfile.ZipFile(tmp_path / "a.xlsx") as old,
+        zipfile.ZipFile(tmp_path / "b.xlsx", "w") as new,
+    ):
+        for item in old.namelist():
+            # as Excel stores the result of =IF(A1="", "", A1)
+            new.writestr(item, old.read(item).replace(b"<v>gone</v>", b"<v></v>"))
+    assert read_export(tmp_path / "a.xlsx").answers["food"].tolist() == ["4", "gone", "0"]
+    assert read_export(tmp_path / "b.xlsx").answers["food"].tolist() == ["4", "", "0"]
+
+
+def test_answers_in_merged_cells_are_refused(tmp_path):
+    path = changed_workbook(tmp_path / "a.xlsx", lambda sheet: sheet.merge_cells("B3:B5"))
+    message = "a.xlsx: answers must not be in merged cells; 'Answers!B3:B5' are merged, .* Unmerge"
+    with pytest.raises(ValueError, match=message):
+        read_export(path)
+
+
+def test_merged_cells_that_hide_no_answer_are_no_trouble(tmp_path):
+    def change(sheet):
+        sheet.merge_cells("H2:H9")  # blank
+        sheet["B1"].value = "overall"
+        sheet.merge_cells("B1:B1")
+
+    path = changed_workbook(tmp_path / "a.xlsx", change)
+    assert len(read_export(path).answers) == ROWS
+    rows = [[*MONKEY[0]], [*MONKEY[1]], *monkey_rows()]
+    book = openpyxl.load_workbook(write_workbook(tmp_path / "m.xlsx", {"Sheet": rows}))
+    place = rows[0].index("") + 1  # a question over several columns
+    book["Sheet"].merge_cells(start_row=1, end_row=1, start_column=place - 1, end_column=place)
+    book.save(tmp_path / "m.xlsx")
+    assert read_export(tmp_path / "m.xlsx").platform == "surveymonkey"
+
+
+def test_a_chart_sheet_without_a_chart_gets_one_sentence(tmp_path):
+    book = openpyxl.load_workbook(write_workbook(tmp_path / "a.xlsx", {"Answers": plain_rows()}))
+    book.create_chartsheet()
+    book.save(tmp_path / "a.xlsx")
+    with pytest.raises(ValueError, match="a chart sheet without a chart, cannot be read. Delete"):
+        read_export(tmp_path / "a.xlsx")
 
 
 def test_a_sheet_is_chosen_by_name_where_several_hold_something(tmp_path):

@@ -143,7 +143,7 @@ def test_where_takes_lists_and_numbers(make):
 
 
 def test_check_answers_adds_up(make):
-    study = make()
+    study = make(('title = "A small study"', 'title = "A"\nmin_group_size = 1'))
     table = check_answers(study.read(), study)
     assert (table[["answered", *REASONS]].sum(axis=1) == table["n"]).all()
     assert table.set_index("column").loc["wifi", ["answered", "not asked"]].tolist() == [3, 3]
@@ -514,7 +514,8 @@ class TestOddFiles:
      (('missing = { 0 = "no answer" }', 'missing = [0]'), "must be a table"),
      (('files = { 2024 = "old.csv", 2025 = "new.csv" }', "files = {}"), "must name one file at least"),
      (('metrics = ["mean", "top box"]', 'metrics = "mean"'), "must be a list of texts"),
-     (('title = "A small study"', 'title = "A"\nmin_group_size = "ten"'), "must be a whole number")],
+     (('title = "A small study"', 'title = "A"\nmin_group_size = "ten"'), "must be a whole number"),
+     (('title = "A small study"', 'title = "A"\nmin_group_size = 0'), "must be 1 or more; got 0")],
 )  # fmt: skip
 def test_a_contradiction_in_a_study_file_is_refused(make, replacement, message):
     with pytest.raises(ValueError, match=message):
@@ -528,3 +529,25 @@ def test_labels_with_quotes_keep_their_declared_order(make, engine):
     answers = study.read(period="2025", engine=engine)
     table = top_box(answers, "overall", top=(4, 5), by="gender", **study.design)
     assert table["group"].tolist() == ["I don't know", '"Other"']
+
+
+def test_leading_outcomes_are_those_asked_in_the_period(sfo):
+    assert sfo.leading_outcomes("2015") == ["overall"]
+    assert sfo.advocacy_of("2015") is None
+    assert sfo.headline_of("2015").name == "mean"
+    assert sfo.leading_outcomes("2017") == ["overall", "recommend"]
+    assert sfo.advocacy_of("2017") == "recommend"
+    assert sfo.headline_of("2017").name == "nps"
+    assert {metric.column for metric in sfo.metrics("outcome", period="2015")} == {"overall"}
+
+
+def test_a_mean_of_few_answers_is_not_shown():
+    demo = load_study("demo")
+    answers = demo.read(period="2025-Q4").head(30)
+    answers.loc[9:, "wifi"] = float("nan")
+    answers.loc[:8, "wifi"] = 7.0
+    answers.loc[:9, "signs"] = 7.0
+    table = check_answers(answers, demo).set_index("column")
+    assert table.loc["wifi", "answered"] == 9
+    assert table.loc["wifi", ["mean", "floor", "ceiling"]].isna().all()
+    assert table.loc["signs", "mean"] > 0

@@ -88,10 +88,22 @@ def _only_periods(table: Table, raw: RawText, wanted: Sequence[str]) -> RawText:
     return RawText(raw.cells[periods.isin(wanted)].reset_index(drop=True), raw.name)
 
 
-def choices_of(wanted: Any) -> list[Any]:
-    """One value or several, as a list."""
+def choices_of(name: str, wanted: Any) -> list[Any]:
+    """One value of a column or several, as a list.
+
+    Raises
+    ------
+    ValueError
+        For an empty list.
+    """
     one = isinstance(wanted, str) or not isinstance(wanted, Iterable)
-    return [wanted] if one else list(wanted)
+    choices = [wanted] if one else list(wanted)
+    if not choices:
+        raise ValueError(
+            f"`where` of '{name}' must name one value at least; got none. Leave the column out of "
+            "`where` to have every answer."
+        )
+    return choices
 
 
 def no_periods(table: Table, wanted: Sequence[str]) -> str:
@@ -241,7 +253,7 @@ def _only_where(answers: pd.DataFrame, where: Mapping[str, Any], table: Table) -
 
 
 def _matches(values: pd.Series, name: str, wanted: Any) -> pd.Series:
-    choices = choices_of(wanted)
+    choices = choices_of(name, wanted)
     if pd.api.types.is_float_dtype(values):
         return values.isin([_as_number(choice, values, name) for choice in choices])
     text = values.astype("str")

@@ -30,7 +30,8 @@ def check_answers(answers: Any, study: Study, table: str | None = None) -> pd.Da
         ``answered``, ``never used``, ``no answer``, ``don't know``, ``not asked``,
         ``invalid`` (rows; they add up to ``n``), ``out_of_range`` (answers off the scale:
         0 unless the frame was changed after reading), ``mean``, ``floor`` and ``ceiling``
-        (share of answers at the lowest and highest score, 0 to 1; NaN without answers).
+        (share of answers at the lowest and highest score, 0 to 1). These three are NaN
+        where fewer than the study's ``min_group_size`` have answered.
 
     Raises
     ------
@@ -61,17 +62,20 @@ def check_answers(answers: Any, study: Study, table: str | None = None) -> pd.Da
         counts = count_answers(answers, columns)
     else:
         counts = [_counts(answers, column) for column in columns]
+    smallest = max(study.definition.min_group_size, 1)
     rows = []
     for column, found in zip(columns, counts, strict=True):
         answered = found["answered"]
-        share = {key: found.pop(key) / answered if answered else math.nan for key in SHARES}
+        shown = answered >= smallest
+        share = {key: found.pop(key) / answered if shown else math.nan for key in SHARES}
         labels = {"column": column.name, "label": column.label, "role": column.role}
         rows.append({**labels, **found, **share})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 #: Sums that are shown as means of the answers.
 SHARES = ("mean", "floor", "ceiling")
+COLUMNS = ["column", "label", "role", "n", "answered", *REASONS, "out_of_range", *SHARES]
 
 
 def _lazy_names(answers: Any) -> list[str]:

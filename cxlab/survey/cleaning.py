@@ -6,8 +6,9 @@ of that text then takes. So a rule is stated in one place, whatever the number o
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,13 @@ import pandas as pd
 from cxlab.survey.definition import Column
 from cxlab.survey.messages import got, nearest, one_of
 from cxlab.survey.scales import normal_code
+
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
+#: Whole days, with or without a time: 2025 or 2025-07 alone is none.
+ISO_DATE = (
+    f"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{_TIME}(:[0-5][0-9](\\.[0-9]{{1,9}})?)?"
+    "( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?"
+)
 
 
 class RefusedError(ValueError):
@@ -98,21 +106,47 @@ def clean_text(raw: pd.Series, column: Column, place: str) -> pd.Series:
 
 def clean_date(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Dates and times; NaT where blank or a missing code."""
-    text = clean_text(raw, column, place)
+    found = _resolve(raw, lambda text: resolve_text(text, column), place)
+    texts = pd.Series([one.value for one in found.distinct], dtype="str")
     try:
-        dates = pd.to_datetime(text, format=column.format or "ISO8601", errors="coerce")
+        dates = read_dates(texts, column.format)
     except ValueError as error:
         raise ValueError(
-            f"{place}: dates must all have a time zone, or none; got both. Write them alike."
+            f"{place}: dates must all be of one time zone, or all without; got different ones. "
+            "Write them alike."
         ) from error
-    bad = text[dates.isna() & text.notna()]
+    bad = texts[dates.isna() & texts.notna()]
     if len(bad):
-        form = f"dates of the form '{column.format}'" if column.format else "ISO dates (2025-12-31)"
-        raise ValueError(
-            f"{place}: values must be {form}; got {got(list(bad))}. "
-            "Declare the column's `format` (strftime) in the study file."
-        )
-    return dates
+        total = int(np.isin(found.numbers, bad.index).sum())
+        raise ValueError(f"{place}: {no_date(str(bad.iloc[0]), total, column.format)}")
+    return dates.take(found.numbers).set_axis(found.index)
+
+
+def read_dates(texts: pd.Series, form: str | None = None) -> pd.Series:
+    """Texts as times, NaT where they are not of the form; without one, of ISO's whole days.
+
+    Raises
+    ------
+    ValueError
+        For time zones that differ.
+
+    Examples
+    --------
+    >>> read_dates(pd.Series(["2025-07-31", "2025-07"])).notna().tolist()
+    [True, False]
+    """
+    if form is None:
+        texts = texts.where(texts.str.fullmatch(ISO_DATE).eq(True))
+    return pd.to_datetime(texts, format=form or "ISO8601", errors="coerce")
+
+
+def no_date(text: str, total: int, form: str | None) -> str:
+    """What is wrong with a text that is no date, and what to do."""
+    wanted = f"dates of the form '{form}'" if form else "ISO dates (2025-12-31)"
+    return (
+        f"values must be {wanted}; got {got([text], total)}. "
+        "Declare the column's `format` (strftime) in the study file."
+    )
 
 
 def _resolve(raw: pd.Series, resolver: Callable[[str], Resolved], place: str) -> ResolvedColumn:
@@ -139,6 +173,36 @@ def _missing(text: str, column: Column) -> Resolved | None:
     if code in column.missing:
         return Resolved(math.nan, column.missing[code])
     return None
+
+
+def coded_numbers(codes: Iterable[str]) -> dict[float, str]:
+    """Codes that are finite numbers, by each value that a file may hold for them.
+
+    Stored in 32 bits, -99.9 is -99.90000152587890625.
+
+    Examples
+    --------
+    >>> coded_numbers(["-1", "0.25", "n/a"])
+    {-1.0: '-1', 0.25: '0.25'}
+    >>> list(coded_numbers(["9.99"]))
+    [9.99, 9.989999771118164]
+    """
+    found: dict[float, str] = {}
+    for code in codes:
+        try:
+            number = _plain_number(code)
+        except ValueError:
+            continue
+        if math.isfinite(number):
+            found[number] = code
+        if math.isfinite(number) and not number.is_integer():
+            found.setdefault(float(np.float32(number)), code)
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _numbers_of(codes: tuple[str, ...]) -> Mapping[float, str]:
+    return coded_numbers(codes)
 
 
 def _plain_number(text: str) -> float:
@@ -208,6 +272,9 @@ def resolve_number(text: str, column: Column) -> Resolved:
         number = _plain_number(text)
     except ValueError:
         number = math.nan
+    code = _numbers_of(tuple(column.missing)).get(number) if column.missing else None
+    if code is not None:
+        return Resolved(math.nan, column.missing[code])
     if not math.isfinite(number):
         raise RefusedError(
             "values must be finite numbers|Declare codes of missing values in `missing`."
@@ -237,12 +304,10 @@ def resolve_text(text: str, column: Column) -> Resolved:
 
 def _trimmed(text: str) -> str:
     """The text as written, but 233.0 (a spreadsheet's whole number) as 233."""
-    code = normal_code(text)
-    return (
-        code
-        if code.lstrip("-").isdigit() and not text.strip().startswith("0")
-        else " ".join(text.split())
-    )
+    code, trimmed = normal_code(text), text.strip()
+    # as in 007, an id whose zeros are part of it
+    padded = trimmed.startswith("0") and trimmed[1:2].isdigit()
+    return code if code.lstrip("-").isdigit() and not padded else " ".join(text.split())
 
 
 def natural_order(text: str) -> tuple[bool, float, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pandas as pd
 
@@ -26,7 +27,8 @@ def read_as_text(path: Path, encoding: str = "utf-8", separator: str | None = No
     Returns
     -------
     DataFrame
-        Text; a blank cell is ``""``.
+        Text; a blank cell is ``""``. Rows of a text file all of whose cells are blank are
+        left out, but for those of a file with one column.
 
     Raises
     ------
@@ -57,11 +59,43 @@ def read_as_text(path: Path, encoding: str = "utf-8", separator: str | None = No
 
 #: Endings that `read_as_text` knows.
 READABLE = (".csv", ".tsv", ".txt", ".parquet")
+#: What Python's str.split() takes for white space; engines' own classes differ.
+SPACE = "\t\n\x0b\x0c\r\x1c-\x1f \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 
 def usual_separator(path: Path) -> str:
     """A tab in ``.tsv`` files, else a comma."""
     return "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else ","
+
+
+def text_lines(stream: Iterable[str], separator: str) -> Any:
+    """A `csv.reader` of a text file's lines; a quote may stand after a blank."""
+    return csv.reader(stream, delimiter=separator, skipinitialspace=separator != " ")
+
+
+def without_blank_rows(cells: pd.DataFrame) -> pd.DataFrame:
+    """Rows of which at least one cell is filled: any other is nobody's answer.
+
+    In one column a blank row is somebody who did not answer, and is kept.
+
+    Examples
+    --------
+    >>> without_blank_rows(pd.DataFrame({"a": ["5", "", ""], "b": ["", " ", "4"]}))
+       a  b
+    0  5
+    2     4
+    """
+    if cells.shape[1] < 2:
+        return cells
+    blank = _is_blank(cells.iloc[:, 0])
+    if not blank.any():
+        return cells
+    blank[blank] = cells[blank].apply(_is_blank).all(axis=1)
+    return cells[~blank]
+
+
+def _is_blank(texts: pd.Series) -> pd.Series:
+    return ~texts.str.contains(f"[^{SPACE}]").astype(bool)
 
 
 def read_cells(path: Path, encoding: str, separator: str) -> pd.DataFrame:
@@ -82,6 +116,7 @@ def read_cells(path: Path, encoding: str, separator: str) -> pd.DataFrame:
             keep_default_na=False,
             # in a file of one column a blank line is somebody who did not answer
             skip_blank_lines=not _one_column(path, encoding, separator),
+            skipinitialspace=separator != " ",
             encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding,
         )
     except pd.errors.EmptyDataError as error:
@@ -114,6 +149,8 @@ def read_cells(path: Path, encoding: str, separator: str) -> pd.DataFrame:
             "Check quotes and separators there."
         ) from error
     _check_short_lines(cells, path, encoding, separator)
+    if cells.iat[-1, 0] != "":
+        return cells
     filled = (cells != "").any(axis=1)
     last = int(filled.to_numpy().nonzero()[0].max(initial=-1))
     if last < 0:
@@ -122,9 +159,9 @@ def read_cells(path: Path, encoding: str, separator: str) -> pd.DataFrame:
 
 
 def _read_delimited(path: Path, encoding: str, separator: str) -> pd.DataFrame:
-    """First line as header; blank lines at the end are no answers."""
+    """First line as header; blank rows are no answers."""
     cells = read_cells(path, encoding, separator)
-    frame = cells.iloc[1:].reset_index(drop=True)
+    frame = without_blank_rows(cells.iloc[1:]).reset_index(drop=True)
     frame.columns = pd.Index(cells.iloc[0].tolist())
     return frame
 
@@ -137,7 +174,7 @@ def _open_text(path: Path, encoding: str) -> IO[str]:
 
 def _one_column(path: Path, encoding: str, separator: str) -> bool:
     with _open_text(path, encoding) as stream:
-        return len(next(csv.reader(stream, delimiter=separator), [])) == 1
+        return len(next(text_lines(stream, separator), [])) == 1
 
 
 def _check_short_lines(cells: pd.DataFrame, path: Path, encoding: str, separator: str) -> None:
@@ -146,7 +183,7 @@ def _check_short_lines(cells: pd.DataFrame, path: Path, encoding: str, separator
     if width == 1 or not (cells.iloc[1:, -1] == "").any():
         return
     with _open_text(path, encoding) as stream:
-        lines = csv.reader(stream, delimiter=separator)
+        lines = text_lines(stream, separator)
         short = [(lines.line_num, len(line)) for line in lines if 0 < len(line) < width]
     if short:
         more = f" (and {len(short) - 1} more)" if len(short) > 1 else ""

@@ -34,14 +34,14 @@ def find_files(file: str, folder: Path) -> list[Path]:
         roots += [Path(mirror), Path(mirror) / folder.name]
     for root in roots:
         if (root / file).is_dir():
-            found = [path for path in (root / file).iterdir() if _readable(path)]
+            found = [path for path in (root / file).iterdir() if _answers(path)]
             if not found:
                 raise FileNotFoundError(
                     f"{file} must hold files of answers ({', '.join(READABLE)}); got none."
                 )
             return sorted(found)
         if not (root / file).exists() and any(sign in file for sign in "*?["):
-            matched = sorted(path for path in root.glob(file) if path.is_file())
+            matched = sorted(path for path in root.glob(file) if _wanted(path, file))
             if matched:
                 return matched
     return [find_file(file, folder)]
@@ -159,6 +159,12 @@ def read_lazily(
     return rows.to_native()
 
 
-def _readable(path: Path) -> bool:
+def _answers(path: Path) -> bool:
     kinds = [suffix.lower() for suffix in path.suffixes if suffix != ".gz"]
-    return path.is_file() and bool(kinds) and kinds[-1] in READABLE
+    return _wanted(path) and bool(kinds) and kinds[-1] in READABLE
+
+
+def _wanted(path: Path, pattern: str = "") -> bool:
+    """Whether it is a file that is not hidden, as macOS's ._a.csv, unless it is asked for."""
+    hidden = path.name.startswith(".") and not Path(pattern).name.startswith(".")
+    return path.is_file() and not hidden

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cxlab.survey import sources
-from cxlab.survey.answers import RawText, pandas_answers, periods_of
+from cxlab.survey.answers import RawText, choices_of, pandas_answers, periods_of
 from cxlab.survey.datasets import find_study
-from cxlab.survey.definition import RATING_ROLES, Definition, Table
+from cxlab.survey.definition import RATING_ROLES, Column, Definition, Table
 from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
 from cxlab.survey.study_file import read_definition
@@ -116,10 +116,66 @@ class Study:
         ValueError
             When the study has no outcome.
         """
-        metrics = self.metrics("outcome")
+        return self.headline_of(None)
+
+    def headline_of(self, period: str | None) -> Metric:
+        """As `headline`, of the outcomes that were asked in a period."""
+        metrics = [metric for column in self._asked(period) for metric in column.all_metrics()]
         if not metrics:
             raise ValueError(f"study '{self.name}' must have an outcome; got none.")
         return next((metric for metric in metrics if metric.name == "nps"), metrics[0])
+
+    def leading_outcomes(self, period: str | None = None) -> list[str]:
+        """Overall satisfaction, then likelihood to recommend, of those asked in a period.
+
+        Parameters
+        ----------
+        period : str, optional
+            Default: asked in any.
+
+        Returns
+        -------
+        list of str
+            The first outcome that is not reported as NPS and the first that is; one of
+            them where the study has no other.
+
+        Examples
+        --------
+        >>> load_study("demo").leading_outcomes()
+        ['overall', 'recommend']
+        """
+        asked = self._asked(period)
+        advocacy = [c.name for c in asked if any(m.name == "nps" for m in c.all_metrics())]
+        others = [column.name for column in asked if column.name not in advocacy]
+        return others[:1] + advocacy[:1]
+
+    def advocacy_of(self, period: str | None = None) -> str | None:
+        """As `advocacy`, if such an outcome was asked in a period; else None."""
+        leading = self.leading_outcomes(period)
+        reported = {metric.column for metric in self.metrics("outcome") if metric.name == "nps"}
+        return next((name for name in leading if name in reported), None)
+
+    def _asked(self, period: str | None) -> list[Column]:
+        return [
+            column
+            for column in self.main.with_role("outcome")
+            if period is None or column.header(period) is not None
+        ]
+
+    def selection(self, where: Where | None) -> str:
+        """A selection in words: ``Boarding area = G``; ``everyone`` without one.
+
+        Examples
+        --------
+        >>> load_study("demo").selection({"segment": ["Business", "Leisure"]})
+        'Segment = Business or Leisure'
+        """
+        if not where:
+            return "everyone"
+        return ", ".join(
+            f"{self.labels.get(name, name)} = {' or '.join(map(str, choices_of(name, wanted)))}"
+            for name, wanted in where.items()
+        )
 
     @property
     def top_box(self) -> dict[str, float]:
@@ -173,10 +229,20 @@ class Study:
             raise ValueError(unknown("table", name, self.definition.tables))
         return self.definition.tables[name]
 
-    def metrics(self, *roles: str, table: str | None = None) -> list[Metric]:
-        """Declared metrics of the columns of the given roles (default: every rating)."""
+    def metrics(
+        self, *roles: str, table: str | None = None, period: str | None = None
+    ) -> list[Metric]:
+        """Declared metrics of the columns of the given roles (default: every rating).
+
+        ``period``: only of columns that were asked in it.
+        """
         chosen = self.table(table or self.definition.main).with_role(*(roles or RATING_ROLES))
-        return [metric for column in chosen for metric in column.all_metrics()]
+        return [
+            metric
+            for column in chosen
+            if period is None or column.header(period) is not None
+            for metric in column.all_metrics()
+        ]
 
     def files(self, *, period: str | None = None) -> list[Path]:
         """The study file and every data file that a period's answers come from."""
@@ -210,7 +276,9 @@ class Study:
         engine : {"pandas", "duckdb", "polars"}
             What reads the files. "pandas" reads them into memory. The others leave the rows
             where they are: CSV, TSV and Parquet files, folders and patterns of them may be of
-            any size, and the cleaning becomes part of every later query.
+            any size, and the cleaning becomes part of every later query. Text files that their
+            own readers stumble over (line ends that differ, a blank before a quote) are read by
+            pandas, up to 300 MB.
         source : frame of any engine, or mapping of period to frame, optional
             Raw tables that stand in for the declared files, with the same headers: a DuckDB
             relation, an Ibis table (PostgreSQL, BigQuery …), a PySpark frame, a Polars

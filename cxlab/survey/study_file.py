@@ -17,6 +17,7 @@ from cxlab.survey.definition import (
     Table,
 )
 from cxlab.survey.exports.formats import FORMATS, KINDS_OF_RESPONSE
+from cxlab.survey.hiding import MIN_GROUP_SIZE
 from cxlab.survey.messages import got, nearest, one_of, unknown
 from cxlab.survey.questions import open_questions
 from cxlab.survey.scales import METRICS, Scale, check_reasons, normal_code
@@ -106,6 +107,11 @@ def _definition(content: Mapping[str, Any]) -> Definition:
     tables = {name: _table(name, raw, scales) for name, raw in content.get("tables", {}).items()}
     if not tables:
         raise ValueError("the study must have at least one [tables.NAME]; got none.")
+    smallest = int(about.get("min_group_size", MIN_GROUP_SIZE))
+    if smallest < 1:
+        raise ValueError(
+            f"`min_group_size` in [study] must be 1 or more; got {smallest}. 1 hides no group."
+        )
     main = about.get("main", next(iter(tables)))
     if main not in tables:
         raise ValueError(unknown("main", main, tables))
@@ -116,7 +122,7 @@ def _definition(content: Mapping[str, Any]) -> Definition:
         licence=about.get("licence", ""),
         simulated=bool(about.get("simulated", False)),
         main=main,
-        min_group_size=int(about.get("min_group_size", 10)),
+        min_group_size=smallest,
         scales=scales,
         tables=tables,
         open_questions=tuple(open_questions(content)),

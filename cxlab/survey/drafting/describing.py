@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from cxlab.survey.cleaning import read_dates
 from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.guesses import Guess, rows, some
 from cxlab.survey.drafting.names import hints, words_of
@@ -26,6 +27,7 @@ DATE_FORMATS = (
     *("%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%y"),
     *("%d/%m/%y", "%m/%d/%y %H:%M", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S"),
     *("%d-%m-%Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y"),
+    *("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"),
 )
 
 
@@ -191,7 +193,7 @@ def _date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     pattern = r"\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ,]|\w{3} \d{1,2}, \d{4}|\d{4}-\d\d$"
     if not len(dates) or profile.numeric or not dates.str.match(pattern).all():
         return None
-    if _parses(dates, "ISO8601"):
+    if _parses(dates):
         return Guess(profile, "date", "Guessed: ISO dates. Are they?", missing=missing)
     fitting = [form for form in DATE_FORMATS if _parses(dates, form)]
     if not fitting:
@@ -205,9 +207,9 @@ def _date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     return Guess(profile, "date", question, missing=missing, keys={"format": fitting[0]})
 
 
-def _parses(texts: pd.Series, form: str) -> bool:
+def _parses(texts: pd.Series, form: str | None = None) -> bool:
     try:
-        return bool(pd.to_datetime(texts, format=form, errors="coerce").notna().all())
+        return bool(read_dates(texts, form).notna().all())
     except ValueError:  # time zones that differ
         return False
 

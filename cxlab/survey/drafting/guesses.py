@@ -46,8 +46,7 @@ class ScaleGuess:
         if self.family:
             return self.family
         marks = "_labelled" * bool(self.labels) + "_and_codes" * bool(self.missing)
-        low = f"minus_{_NUMBERS[-self.low]}" if self.low < 0 else _NUMBERS[self.low]
-        return f"{low}_to_{_NUMBERS[self.high]}{marks}"
+        return f"{_word(self.low)}_to_{_word(self.high)}{marks}"
 
     @property
     def bins(self) -> dict[str, list[int]]:
@@ -119,6 +118,18 @@ class Guess:
             for text, reason in self.missing.items()
             if text in written
         ]
+
+
+def _word(number: int) -> str:
+    """A number in words, as far as scales go.
+
+    Examples
+    --------
+    >>> _word(10), _word(-2), _word(12)
+    ('ten', 'minus_two', '12')
+    """
+    word = _NUMBERS[abs(number)] if abs(number) < len(_NUMBERS) else str(abs(number))
+    return f"minus_{word}" if number < 0 else word
 
 
 def rows(number: int) -> str:

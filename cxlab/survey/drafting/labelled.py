@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from cxlab.survey.drafting.batteries import rating_batteries
 from cxlab.survey.drafting.guesses import Guess, ScaleGuess, rows, some
@@ -16,6 +16,8 @@ from cxlab.survey.scales import normal_code
 
 #: Steps from the lowest to the highest code of a rating.
 FEWEST_STEPS, MOST_STEPS = 2, 11
+#: Height of words (see `level_of`) beyond which a scale has none, as a rule.
+STRONGEST = 4.0
 _ONE_NUMBER = re.compile(r"\D*?(-?\d{1,2})\D*")
 _BARE_NUMBER = re.compile(r"-?\d{1,2}")
 _UNITS = re.compile(r"^[\s\W]*(?:stars?|points?|out of)?[\s\W]*$", re.IGNORECASE)
@@ -23,18 +25,41 @@ _UNITS = re.compile(r"^[\s\W]*(?:stars?|points?|out of)?[\s\W]*$", re.IGNORECASE
 
 def labelled(profiles: Sequence[Profile]) -> list[Guess]:
     """Guesses for the columns whose codes have labels; roles of ratings are settled later."""
-    guesses = [guess for profile in profiles if (guess := _labelled(profile)) is not None]
+    seen = _seen(profiles)
+    guesses = [
+        guess
+        for profile in profiles
+        if (guess := _labelled(profile, seen.get(profile.place, set()))) is not None
+    ]
     ratings = {guess.profile.place: guess for guess in guesses if guess.scale}
     for battery in rating_batteries([guess.profile for guess in ratings.values()]):
         _share_codes([ratings[profile.place] for profile in battery])
     return guesses
 
 
-def _labelled(profile: Profile) -> Guess | None:
+def _seen(profiles: Sequence[Profile]) -> dict[int, set[int]]:
+    """Whole codes that are no known missing ones, seen in any column with the same labels."""
+    together: dict[tuple[tuple[str, str], ...], set[int]] = {}
+    for profile in profiles:
+        codes = {code for code in profile.whole if str(code) not in _told(profile)}
+        together.setdefault(_key(profile), set()).update(codes - set(NUMBER_CODES))
+    return {profile.place: together[_key(profile)] for profile in profiles}
+
+
+def _key(profile: Profile) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(profile.labels.items()))
+
+
+def _told(profile: Profile) -> set[str]:
+    """Codes that a label or the file says to be missing."""
+    return {*profile.declared, *profile.labels} - set(_rest(profile, segment=False))
+
+
+def _labelled(profile: Profile, seen: Collection[int]) -> Guess | None:
     if not profile.labels:
         return None
     as_rating = _rest(profile, segment=False)
-    guess = _rating(profile, as_rating) if as_rating else None
+    guess = _rating(profile, as_rating, seen) if as_rating else None
     if guess is not None:
         return guess
     values = _rest(profile, segment=True)
@@ -60,26 +85,55 @@ def _missing(profile: Profile, rest: Mapping[str, str], *, segment: bool) -> dic
     return {profile.written(code): reason for code, reason in told.items() if reason}
 
 
-def _rating(profile: Profile, labels: Mapping[str, str]) -> Guess | None:
+def _rating(profile: Profile, labels: Mapping[str, str], seen: Collection[int]) -> Guess | None:
     """The column as scores, told by the words or the numbers of its labels."""
     distinct = {normal_code(label) for label in labels.values()}
     if not all(WHOLE.fullmatch(code) for code in labels) or len(distinct) < max(2, len(labels)):
         return None
     codes = {int(code): label for code, label in labels.items()}
-    low, high = min(codes), max(codes)
+    shift = None if hints(profile.hinted, "number") else _shift(codes)
+    direction = _direction(codes)
+    told = shift is not None or direction
+    low, high = _ends(codes, seen if told else ())
     others = [*profile.declared, *(code for code in profile.labels if code not in labels)]
     between = any(WHOLE.fullmatch(code) and low < int(code) < high for code in others)
     if between or not FEWEST_STEPS <= high - low <= MOST_STEPS:
         return None
-    shift = _shift(codes)
-    if shift is not None and not hints(profile.hinted, "number"):
+    if shift is not None:
         return _guess(profile, codes, low + shift, high + shift, shift=shift)
-    direction = _direction(codes)
     if direction:
         return _guess(profile, codes, low, high, reverse=direction < 0)
     if len(codes) == 2 and any(low < code < high for code in profile.whole):
         return _guess(profile, codes, low, high, unknown=True)
     return None
+
+
+def _ends(codes: Mapping[int, str], seen: Collection[int]) -> tuple[int, int]:
+    """Lowest and highest code: of the labels, and of codes seen that go on from them.
+
+    Nothing goes on from a label in the strongest words, or in a number. 0 is a score where 10
+    is the highest; elsewhere it stands for a missing answer as often as not.
+
+    Examples
+    --------
+    >>> _ends({2: "Dissatisfied", 4: "Satisfied"}, [1, 2, 3, 5, 9])
+    (1, 5)
+    >>> _ends({1: "Very poor", 5: "Very good"}, [0, 1, 3, 5, 6])
+    (1, 5)
+    """
+    low, high = min(codes), max(codes)
+    while high + 1 in seen and not _is_end(codes.get(high, "")):
+        high += 1
+    while low - 1 in seen and not _is_end(codes.get(low, "")) and (low != 1 or high == 10):
+        low -= 1
+    widened = high - low <= MOST_STEPS
+    return (low, high) if widened else (min(codes), max(codes))
+
+
+def _is_end(label: str) -> bool:
+    level = level_of(label)
+    strongest = level is not None and abs(level.height) >= STRONGEST
+    return strongest or bool(_BARE_NUMBER.fullmatch(label))
 
 
 def _shift(codes: Mapping[int, str]) -> int | None:
@@ -130,28 +184,46 @@ def _guess(
     wording = wording_of(labels.values())
     family = wording.family if wording and not shift and len(labels) == high - low + 1 else ""
     question = _strays(profile, low - shift, high - shift, missing)
+    question += _beyond(profile, codes, low - shift, high - shift)
     if unknown:
-        question += f" Is {high} ('{codes[high]}') the best score and not the worst? If the "
-        question += "worst, set reverse = true."
+        last = max(codes)
+        question += f" Is {last} ('{codes[last]}') the better score and not the worse? If the "
+        question += "worse, set reverse = true."
     keys: dict[str, object] = {}
     if shift:
         keys["shift"] = shift
-        question += _shifted(codes, shift)
+        question += _shifted(codes, low - shift, shift)
     if reverse:
         keys["reverse"] = True
+        first = min(codes)
+        which = "lowest code" if first == low else "lowest code with a label"
+        best = "the best answer" if first == low else "a better answer than the others"
         question += (
-            f" The lowest code, {min(codes)}, is labelled '{labels[high]}', the best answer, so "
-            f"that scores are turned round: {min(codes)} becomes {high}. Is that right?"
+            f" The {which}, {first}, is labelled '{codes[first]}', {best}, so that scores are "
+            f"turned round: {first} becomes {low + high - first}. Is that right?"
         )
     scale = ScaleGuess(low, high, dict(sorted(labels.items())), family=family)
     return Guess(profile, "rating", question.strip(), scale, missing, keys=keys)
 
 
-def _shifted(codes: Mapping[int, str], shift: int) -> str:
+def _beyond(profile: Profile, codes: Mapping[int, str], low: int, high: int) -> str:
+    """A sentence about codes on the scale that lie off its labels."""
+    within = range(min(codes), max(codes) + 1)
+    beyond = sorted(c for c in profile.whole if low <= c <= high and c not in within)
+    if not beyond:
+        return ""
+    number = sum(profile.whole[code] for code in beyond)
+    return (
+        f" Without a label: {some([str(code) for code in beyond])} ({rows(number)}), taken as "
+        f"scores next to those with one, on a scale from {low} to {high}. Is it so?"
+    )
+
+
+def _shifted(codes: Mapping[int, str], low: int, shift: int) -> str:
     by = f"{abs(shift)} {'lower' if shift < 0 else 'higher'}"
     top = max(codes)
     return (
-        f" The codes run from {min(codes)} to {top}, but their labels are {by} ({top} is labelled "
+        f" The codes run from {low} to {top}, but their labels are {by} ({top} is labelled "
         f"'{codes[top]}'), so that shift = {shift} makes scores of them. Is that right?"
     )
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pandas as pd
+
+from cxlab.survey.messages import got
 
 #: What Excel's dates look like once they are text again: 3-May, Mar-05, 03. Mai.
 EXCEL_DATE = re.compile(r"\d{1,2}-[A-Z][a-z]{2}|[A-Z][a-z]{2}-\d{2}|\d{2}\. [A-Z][a-zä]{2}")
@@ -13,6 +16,15 @@ _MADE_OF = re.compile(r"-?\d+(?:[.,]\d+)?|\d+\s*[-–/]\s*\d+")
 _WRITTEN_DATE = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}(?:\s.*)?")
 #: Share of a column's other cells that must be scores or groups.
 MOST = 0.5
+
+
+def check_merged(ranges: Sequence[str], file: str) -> None:
+    """Refuse answers in merged cells: but for the first, each would read as blank."""
+    if ranges:
+        raise ValueError(
+            f"{file}: answers must not be in merged cells; {got(ranges)} are merged, of which only "
+            "the first holds the answer. Unmerge them in Excel and fill in every cell."
+        )
 
 
 def check_dates(texts: pd.Series, dates: set[int], file: str, header: str) -> None:

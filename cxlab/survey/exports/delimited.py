@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 
 from cxlab.survey.exports.grid import Grid
-from cxlab.survey.files import read_cells, usual_separator
+from cxlab.survey.files import read_cells, text_lines, usual_separator
 
 ENCODINGS = ("utf-8", "cp1252", "latin-1")
 SEPARATORS = (",", ";", "\t", "|")
@@ -106,7 +106,7 @@ def _encoding(content: bytes, file: str) -> str:
 
 def _first_records(content: bytes, encoding: str, separator: str) -> list[list[str]]:
     text = content[:SNIFFED].decode(encoding, errors="ignore").lstrip("\ufeff")
-    records = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    records = text_lines(io.StringIO(text, newline=""), separator)
     try:
         found = list(itertools.islice(records, 20))
     except csv.Error:  # an open quote; reading says where

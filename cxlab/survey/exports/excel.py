@@ -6,13 +6,15 @@ import datetime
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from cxlab.survey.exports.grid import Grid
+from cxlab.survey.exports.sheets import beside_values
 from cxlab.survey.messages import one_of, unknown
 
 
@@ -22,8 +24,8 @@ def read_workbook_grid(path: Path, sheet: str | None = None) -> Grid:
     Raises
     ------
     ValueError
-        For a workbook that cannot be read, a sheet that isn't there, or several sheets and
-        none named.
+        For a workbook that cannot be read, a sheet that isn't there, several sheets and none
+        named, or a formula whose result was not stored.
     """
     sheets = _sheets(path)
     filled = {name: rows for name, rows in sheets.items() if rows}
@@ -41,7 +43,16 @@ def read_workbook_grid(path: Path, sheet: str | None = None) -> Grid:
     rows = sheets[chosen]
     if not rows:
         raise ValueError(f"{path.name}, sheet '{chosen}' must hold answers; it is empty.")
-    return _grid(path, rows, chosen if sheet or len(sheets) > 1 else None)
+    beside = beside_values(path, chosen)
+    if beside.formulas:
+        raise ValueError(
+            f"{path.name}, sheet '{chosen}': every formula must have a stored result; that of cell "
+            f"{_and_more(beside.formulas)} has none and would read as blank. Open the workbook in "
+            "Excel and save it."
+        )
+    grid = _grid(path, rows, chosen if sheet or len(sheets) > 1 else None)
+    merged = {f"{chosen}!{cells}": last for cells, last in _merged(beside.merged, rows).items()}
+    return replace(grid, merged=merged)
 
 
 def _sheets(path: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -57,6 +68,12 @@ def _sheets(path: Path) -> dict[str, list[tuple[Any, ...]]]:
                 return {sheet.title: _rows(sheet) for sheet in book.worksheets}
             finally:
                 book.close()
+    except AttributeError as error:  # of openpyxl 3.1.5, where a chart sheet has no chart
+        raise ValueError(
+            f"{path.name} must be a workbook of answers; a sheet of it, such as a chart sheet "
+            "without a chart, cannot be read. Delete that sheet in Excel, or save the answers as "
+            "CSV in UTF-8."
+        ) from error
     except (
         *(zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, EOFError, OSError),
         *(SyntaxError, zlib.error),  # SyntaxError: a part that is no XML
@@ -86,6 +103,23 @@ def _grid(path: Path, rows: list[tuple[Any, ...]], sheet: str | None) -> Grid:
                 dates.setdefault(place, []).append(number)
         texts.append([cell_text(value) for value in cells])
     return Grid(path, pd.DataFrame(texts, dtype="str"), sheet=sheet, workbook=True, dates=dates)
+
+
+def _merged(ranges: Iterable[str], rows: list[tuple[Any, ...]]) -> dict[str, int]:
+    """Merged cells that hold something, each with its last row."""
+    from openpyxl.utils import range_boundaries
+
+    found = {}
+    for cells in ranges:
+        left, top, _, bottom = range_boundaries(cells)
+        first = rows[top - 1][left - 1 : left] if top <= len(rows) else ()
+        if any(value not in (None, "") for value in first):
+            found[cells] = bottom
+    return found
+
+
+def _and_more(cells: Sequence[str]) -> str:
+    return f"{cells[0]} (and {len(cells) - 1:,} more)" if len(cells) > 1 else cells[0]
 
 
 def _filled_width(row: Iterable[Any]) -> int:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from cxlab.survey.definition import normal_header
-from cxlab.survey.exports.checks import check_dates
+from cxlab.survey.exports.checks import check_dates, check_merged
 from cxlab.survey.exports.export import Question
+from cxlab.survey.files import without_blank_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class Grid:
         Whether it is a sheet of a workbook.
     dates : mapping of int to sequence of int
         Column to the rows that hold an Excel date.
+    merged : mapping of str to int
+        Merged cells that hold something, as ``Answers!E2:E4``, each with its last row, from 1.
     """
 
     path: Path
@@ -38,6 +41,7 @@ class Grid:
     sheet: str | None = None
     workbook: bool = False
     dates: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    merged: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -88,9 +92,7 @@ class Layout:
     read: Callable[[Grid, tuple[str, ...]], Content]
 
 
-def rows_below(
-    grid: Grid, header_rows: int, names: Mapping[int, str], *, keep_blank: bool = False
-) -> pd.DataFrame:
+def rows_below(grid: Grid, header_rows: int, names: Mapping[int, str]) -> pd.DataFrame:
     """Answers below the header rows, wholly blank ones dropped.
 
     Parameters
@@ -99,8 +101,6 @@ def rows_below(
     header_rows : int
     names : mapping of int to str
         Position of each column that is wanted to its name.
-    keep_blank : bool
-        Keep wholly blank rows: in a plain file they are people who answered nothing.
 
     Returns
     -------
@@ -110,12 +110,13 @@ def rows_below(
     Raises
     ------
     ValueError
-        When there are none, or Excel has made dates of scores.
+        When there are none, when they stand in merged cells, or Excel has made dates of
+        scores.
     """
+    check_merged([cells for cells, last in grid.merged.items() if last > header_rows], grid.name)
     answers = grid.cells.iloc[header_rows:, list(names)]
     answers.columns = pd.Index(list(names.values()))
-    if not keep_blank and answers.shape[1] > 1:
-        answers = answers[(answers != "").any(axis=1)]
+    answers = without_blank_rows(answers)
     if answers.empty:
         raise ValueError(
             f"{grid.name} must hold at least one answer below its header; got none. Export it "

@@ -13,26 +13,26 @@ from cxlab.survey.messages import got, one_of
 
 
 def read(grid: Grid, leave_out: tuple[str, ...]) -> Content:
-    """The first row names the columns; every line is an answer, as `read_as_text` has it.
+    """The first row names the columns; what is below are answers, as `read_as_text` has it.
 
     Raises
     ------
     ValueError
         For headers that are missing or cannot be told apart, or a second header row.
     """
-    return _read(grid, range(grid.cells.shape[1]), keep_blank=True)
+    return _read(grid, range(grid.cells.shape[1]))
 
 
 def read_sheet(grid: Grid, leave_out: tuple[str, ...]) -> Content:
-    """The same for a sheet, whose blank rows and columns are left-overs of the spreadsheet."""
-    return _read(grid, filled_columns(grid, 1), keep_blank=False)
+    """The same for a sheet, whose blank columns are left-overs of the spreadsheet."""
+    return _read(grid, filled_columns(grid, 1))
 
 
-def _read(grid: Grid, places: Sequence[int], *, keep_blank: bool) -> Content:
+def _read(grid: Grid, places: Sequence[int]) -> Content:
     headers = [grid.cells.iloc[0, place] for place in places]
     check_headers(headers, grid.name)
     names = dict(zip(places, headers, strict=True))
-    answers = rows_below(grid, 1, names, keep_blank=keep_blank)
+    answers = rows_below(grid, 1, names)
     check_one_header(answers, grid.name)
     return Content(answers, [Question(header, header) for header in headers])
 

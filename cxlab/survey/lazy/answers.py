@@ -20,9 +20,9 @@ from cxlab.survey.lazy import codes, dates, plain
 from cxlab.survey.lazy.engines import collect, fenced
 from cxlab.survey.lazy.fields import Field
 from cxlab.survey.lazy.ids import check_ids
-from cxlab.survey.lazy.sources import Raw, broken_lines, line_error
+from cxlab.survey.lazy.sources import Raw, check_rows, line_looks, read_by_pandas
 from cxlab.survey.lazy.strata import order_segments, stratum_clusters, tell_periods_apart
-from cxlab.survey.lazy.text import is_empty
+from cxlab.survey.lazy.text import count
 from cxlab.survey.lazy.where import only_where
 from cxlab.survey.messages import unknown
 
@@ -139,45 +139,37 @@ def _look(raw: Raw, fields: Mapping[str, Field]) -> tuple[dict[str, dict[str, in
     """Count everything that is asked of the rows, in one query."""
     asked = {name: _looks(field) for name, field in fields.items()}
     counts = [
-        _count(condition).alias(f"{name}|{kind}")
+        count(condition).alias(f"{name}|{kind}")
         for name, looks in asked.items()
         for kind, condition in looks.items()
     ]
     counts.append(nw.len().alias("rows|n"))
-    if raw.blank_line is not None:
-        counts.append(_count(raw.blank_line).alias("rows|blank"))
-    if raw.texts:
-        last = list(raw.names.values())[-1]
-        counts.append(_count(is_empty(nw.col(last))).alias("rows|short"))
-    result = _counted(raw, counts)
-    if raw.blank_line is not None and result["rows"]["blank"]:
-        raw = replace(raw, rows=raw.rows.filter(~raw.blank_line))
-        result = _counted(raw, counts)
-    if result["rows"].get("short") and raw.rows.implementation.is_polars():
-        # Polars fills up a line that is too short without a word
-        broken_lines(raw)
+    result, raw = _counted(raw, counts)
     if not result["rows"]["n"]:
         raise ValueError(f"{raw.name} must hold at least one answer below its header; got none.")
     return {name: result.get(name, {}) for name in [*fields, "rows"]}, raw
 
 
-def _counted(raw: Raw, counts: list[nw.Expr]) -> dict[str, dict[str, int]]:
+def _counted(raw: Raw, counts: list[nw.Expr]) -> tuple[dict[str, dict[str, int]], Raw]:
+    """The counts, and the rows that they are of."""
+    lines = [count(look).alias(f"rows|{kind}") for kind, look in line_looks(raw).items()]
     try:
-        row = collect(raw.rows.select(*counts)).iloc[0].fillna(0)
-    except Exception as error:
+        found = _fetched(raw, [*counts, *lines])
+    except Exception:
         if not raw.texts:
             raise
-        broken_lines(raw)
-        raise line_error(raw.name, str(error)) from error
+        return _counted(read_by_pandas(raw), counts)
+    checked = check_rows(raw, found["rows"])
+    return (found, raw) if checked is raw else _counted(checked, counts)
+
+
+def _fetched(raw: Raw, counts: list[nw.Expr]) -> dict[str, dict[str, int]]:
+    row = collect(raw.rows.select(*counts)).iloc[0].fillna(0)
     found: dict[str, dict[str, int]] = {}
     for key, value in row.items():
         name, _, kind = str(key).rpartition("|")
         found.setdefault(name, {})[kind] = int(value)
     return found
-
-
-def _count(condition: nw.Expr) -> nw.Expr:
-    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
 
 
 def _coded(column: Column) -> bool:
@@ -199,7 +191,7 @@ def _check_type(field: Field) -> None:
         dtype, nw.String | nw.Boolean | nw.Categorical | nw.Enum | nw.Date
     )
     if role == "date":
-        known_type = isinstance(dtype, nw.String | nw.Date | nw.Datetime)
+        known_type = isinstance(dtype, nw.String | nw.Date | nw.Datetime) or dtype.is_integer()
     else:
         known_type = plain_type
     if not known_type:
@@ -240,7 +232,7 @@ def _period_column(column: Column, raw: Raw) -> tuple[Raw, nw.Expr]:
     field = Field(column, cell, raw.rows.collect_schema()[cell], f"{raw.name}, column '{header}'")
     found, raw = _look(raw, {"period": field})
     period = plain.clean_text(field, found["period"], raw.rows)
-    without = _counted(raw, [_count(period.is_null()).alias("rows|without")])["rows"]["without"]
+    without = _fetched(raw, [count(period.is_null()).alias("rows|without")])["rows"]["without"]
     if without:
         raise ValueError(
             f"{raw.name}: every row must have a period in '{header}'; {without:,} have none. "

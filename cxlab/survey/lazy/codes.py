@@ -12,7 +12,13 @@ from typing import Any
 
 import narwhals as nw
 
-from cxlab.survey.cleaning import RefusedError, Resolved, resolve_rating, resolve_segment
+from cxlab.survey.cleaning import (
+    RefusedError,
+    Resolved,
+    coded_numbers,
+    resolve_rating,
+    resolve_segment,
+)
 from cxlab.survey.definition import RATING_ROLES, Column
 from cxlab.survey.lazy.fields import Field, Resolver, refuse_rows, resolve_rows
 from cxlab.survey.lazy.text import any_of, as_text, chosen, known
@@ -98,14 +104,10 @@ def _is_one_of(field: Field, texts: Iterable[str]) -> nw.Expr:
     """Whether a cell is one of the texts; null where it is empty."""
     if not field.numeric:
         return as_text(field.cells, field.dtype).is_in(list(texts))
-    tests = []
-    for low, high in _runs(_numbers(texts)):
-        if field.dtype.is_integer():
-            tests.append(_between(field.cells, low, high))
-        else:
-            values = known(field.cells, field.dtype).cast(nw.Float64)
-            tests += [values == float(number) for number in range(low, high + 1)]
-    return any_of(tests)
+    if field.dtype.is_integer():
+        return any_of(_between(field.cells, *run) for run in _runs(_numbers(texts)))
+    values = known(field.cells, field.dtype).cast(nw.Float64)
+    return any_of(values == number for number in [*map(float, _numbers(texts)), *_fractions(texts)])
 
 
 def _between(cells: nw.Expr, low: int, high: int) -> nw.Expr:
@@ -114,6 +116,12 @@ def _between(cells: nw.Expr, low: int, high: int) -> nw.Expr:
 
 def _numbers(texts: Iterable[str]) -> list[int]:
     return sorted({int(text) for text in texts if text.lstrip("-").isdecimal()})
+
+
+def _fractions(texts: Iterable[str]) -> list[float]:
+    """Numbers with decimals, of the texts that are written as Python would."""
+    numbers = coded_numbers(texts)
+    return [n for n, text in numbers.items() if not n.is_integer() and str(n) == text]
 
 
 def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
@@ -149,7 +157,9 @@ def _scores(field: Field, meaning: Mapping[str, Resolved]) -> nw.Expr:
     if line is None:
         return chosen(_by_result(field, meaning, lambda one: int(one.value))).cast(SCORE)
     cells = known(field.cells, field.dtype)
-    inside = cells.is_between(*_ends(plain)) if field.numeric else _is_one_of(field, plain)
+    # what is no code was refused, so that the ends tell; but a code may lie between two scores
+    ends_tell = field.numeric and not _fractions(field.column.missing)
+    inside = cells.is_between(*_ends(plain)) if ends_tell else _is_one_of(field, plain)
     if field.dtype.is_integer():
         digits = nw.when(inside).then(cells).cast(SCORE)
     elif field.numeric:

@@ -9,6 +9,7 @@ import narwhals as nw
 
 from cxlab.survey.definition import Column
 from cxlab.survey.lazy.engines import as_lazy, collect
+from cxlab.survey.lazy.text import count
 from cxlab.survey.scales import REASONS
 
 
@@ -31,14 +32,10 @@ def _sums(column: Column) -> dict[str, nw.Expr]:
     low, high = column.scale.range if column.scale else (0, 0)
     answered = ~score.is_null()
     return {
-        "answered": _count(answered),
-        **{name: _count(reason == name) for name in REASONS},
-        "out_of_range": _count(answered & ~score.is_between(low, high)),
+        "answered": count(answered),
+        **{name: count(reason == name) for name in REASONS},
+        "out_of_range": count(answered & ~score.is_between(low, high)),
         "mean": score.cast(nw.Float64).sum(),
-        "floor": _count(score == low),
-        "ceiling": _count(score == high),
+        "floor": count(score == low),
+        "ceiling": count(score == high),
     }
-
-
-def _count(condition: nw.Expr) -> nw.Expr:
-    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()

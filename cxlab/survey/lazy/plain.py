@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 import narwhals as nw
 
-from cxlab.survey.cleaning import resolve_number, resolve_weight
+from cxlab.survey.cleaning import coded_numbers, resolve_number, resolve_weight
 from cxlab.survey.lazy.fields import Field, refuse_rows
 from cxlab.survey.lazy.text import (
     NUMBER,
     PLAIN_NUMBER,
+    any_of,
     as_text,
     even,
     is_blank,
@@ -63,8 +64,9 @@ def clean_text(field: Field, found: Mapping[str, int], rows: nw.LazyFrame) -> nw
 def number_looks(field: Field) -> dict[str, nw.Expr]:
     """What to count of a number: cells that are none, blanks, uneven text."""
     looks = {"odd": _no_number(field)}
-    if field.column.missing:
-        looks["missing"] = _says_missing(field)
+    says_missing = _says_missing(field)
+    if says_missing is not None:
+        looks["missing"] = says_missing
     return looks | _text_looks(field)
 
 
@@ -76,7 +78,8 @@ def clean_number(field: Field, found: Mapping[str, int], rows: nw.LazyFrame) -> 
             field, rows, _no_number(field), found["odd"], lambda text: resolve_number(text, column)
         )
     numbers = _checked_numbers(field, found)
-    return nw.when(~_says_missing(field)).then(numbers) if found.get("missing") else numbers
+    says_missing = _says_missing(field) if found.get("missing") else None
+    return numbers if says_missing is None else nw.when(~says_missing).then(numbers)
 
 
 def weight_looks(field: Field) -> dict[str, nw.Expr]:
@@ -120,19 +123,15 @@ def _numbers(field: Field) -> nw.Expr:
     return nw.when(text.str.contains(NUMBER)).then(text).cast(nw.Float64)
 
 
-def _says_missing(field: Field) -> nw.Expr:
-    """Whether a cell is one of the column's missing codes."""
+def _says_missing(field: Field) -> nw.Expr | None:
+    """Whether a cell is one of the column's missing codes; None where none can be."""
     codes = field.column.missing
-    if not codes:
-        return nw.lit(False)
-    if not field.numeric:
-        return is_code(even(as_text(field.cells, field.dtype)), codes)
-    values = known(field.cells, field.dtype).cast(nw.Float64)
-    found = nw.lit(False)
-    for code in codes:
-        if code.lstrip("-").isdecimal():
-            found = found | (values == float(code))
-    return found.fill_null(False)
+    numbers = coded_numbers(codes)
+    words = [] if field.numeric else [code for code in codes if code not in numbers.values()]
+    tests = [_numbers(field) == number for number in numbers]
+    if words:
+        tests.append(is_code(even(as_text(field.cells, field.dtype)), words))
+    return any_of(tests).fill_null(False) if tests else None
 
 
 def _no_number(field: Field) -> nw.Expr:
@@ -142,7 +141,9 @@ def _no_number(field: Field) -> nw.Expr:
         blank = known(field.cells, field.dtype).is_null()
     else:
         blank = is_blank(as_text(field.cells, field.dtype))
-    return ~blank & ~_says_missing(field) & ~finite.fill_null(False)
+    unread = ~blank & ~finite.fill_null(False)
+    says_missing = _says_missing(field)
+    return unread if says_missing is None else unread & ~says_missing
 
 
 def _no_weight(field: Field) -> nw.Expr:

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import narwhals as nw
 import pandas as pd
 
 from cxlab.survey.definition import Table
 from cxlab.survey.exports.reading import is_plain
 from cxlab.survey.files import usual_separator
-from cxlab.survey.lazy.engines import as_lazy, connection
-from cxlab.survey.lazy.text import is_empty
+from cxlab.survey.lazy.engines import as_lazy, collect, connection
+from cxlab.survey.lazy.lines import (
+    TextFile,
+    check_end,
+    check_lines,
+    duckdb_query,
+    ends_in_returns,
+    header_of,
+    polars_scan,
+)
+from cxlab.survey.lazy.text import any_of, count, is_blank, is_empty
 from cxlab.survey.sources import check_same_headers, read_text, table_name
 
 #: A file that only pandas reads is taken into memory up to this size.
 MOST_BYTES = 300_000_000
+#: What the engines' own readers of text files can read.
+PLAIN_LINES = (
+    "text with a header in its first line, lines that end alike, quotes around whole cells,"
+)
 
 
 @dataclass(frozen=True)
@@ -37,30 +47,94 @@ class Raw:
         Header to column of ``rows``.
     name : str
         File or source, for messages.
-    texts : tuple of Path
-        Text files behind it, whose lines may be broken.
+    texts : tuple of TextFile
+        Text files behind it, whose lines have not been looked at.
+    by_pandas : callable, optional
+        The same files read into memory, as far as they fit.
     """
 
     rows: nw.LazyFrame
     names: dict[str, str]
     name: str
-    separator: str = ","
-    texts: tuple[Path, ...] = ()
+    texts: tuple[TextFile, ...] = ()
+    by_pandas: Callable[[], Raw] | None = None
 
     @property
-    def blank_line(self) -> nw.Expr | None:
-        """Whether a row of a text file is nothing but separators: nobody's answer."""
-        if not self.texts or len(self.names) == 1:
-            return None
-        blank = [is_empty(nw.col(cell)) for cell in self.names.values()]
-        return nw.all_horizontal(*blank, ignore_nulls=False)
+    def cells(self) -> list[nw.Expr]:
+        """Every raw cell of a row."""
+        return [nw.col(cell) for cell in self.names.values()]
+
+
+def line_looks(raw: Raw) -> dict[str, nw.Expr]:
+    """What to count of a text file's rows, to know whether `check_rows` has to look closer."""
+    if not raw.texts:
+        return {}
+    spaced = any_of(cell.str.starts_with(" ") for cell in raw.cells)
+    looks = {"spaced": spaced.fill_null(False)}
+    if len(raw.names) > 1:
+        looks["blank"] = is_blank(raw.cells[0])
+    if raw.rows.implementation.is_polars():
+        looks["short"] = is_empty(raw.cells[-1])
+    return looks
+
+
+def check_rows(raw: Raw, found: dict[str, int]) -> Raw:
+    """The raw table without rows all of whose cells are blank, its lines checked.
+
+    Raises
+    ------
+    ValueError
+        For lines that Polars has filled up without a word.
+    """
+    # Polars fills up a line that is too short
+    if found.get("short") and not check_lines(raw.texts):
+        return read_by_pandas(raw)
+    # a quote after blanks is none to it, nor after two of them to DuckDB
+    if found.get("spaced") and _holds(raw, [cell.str.contains('^ +"') for cell in raw.cells]):
+        return read_by_pandas(raw)
+    if found.get("blank"):
+        blank = nw.all_horizontal(*map(is_blank, raw.cells), ignore_nulls=False)
+        if _holds(raw, [is_blank(raw.cells[0]) & blank]):
+            return replace(raw, rows=raw.rows.filter(~blank), texts=())
+    return raw
+
+
+def read_by_pandas(raw: Raw) -> Raw:
+    """Files that stopped their engine, in memory.
+
+    Raises
+    ------
+    ValueError
+        For what is wrong with them, or when they are too large.
+    """
+    check_lines(raw.texts)
+    if raw.by_pandas is None:
+        raise ValueError(f"{raw.name} must be a readable text file. Read with engine='pandas'.")
+    return raw.by_pandas()
+
+
+def _holds(raw: Raw, conditions: Sequence[nw.Expr]) -> bool:
+    found = any_of(condition.fill_null(False) for condition in conditions)
+    return bool(collect(raw.rows.select(n=count(found)))["n"].fillna(0).iloc[0])
 
 
 def raw_frame(frame: Any, name: str = "`source`") -> Raw:
     """A frame of any engine as a raw table."""
-    rows = as_lazy(frame)
+    rows = _typed(as_lazy(frame))
     headers = list(rows.collect_schema().names())
     return Raw(rows, {header: header for header in headers}, name)
+
+
+def _typed(rows: nw.LazyFrame) -> nw.LazyFrame:
+    """Columns without a type that hold nothing, as text: pandas writes blank columns so."""
+    unknown = [name for name, dtype in rows.collect_schema().items() if dtype == nw.Unknown]
+    if not unknown:
+        return rows
+    # one row will tell: a database's own types (UUID …) are not scanned for it
+    filled = {name: rows.filter(~nw.col(name).is_null()).head(1) for name in unknown}
+    found = {name: collect(one.select(n=nw.len()))["n"].iloc[0] for name, one in filled.items()}
+    empty = [name for name, n in found.items() if not n]
+    return rows.with_columns(nw.lit(None).cast(nw.String).alias(name) for name in empty)
 
 
 class Opener:
@@ -80,13 +154,14 @@ class Opener:
             that the engine cannot read.
         """
         name = table_name(paths)
-        if all(is_plain(path, table) and path.suffix.lower() == ".parquet" for path in paths):
+        parquet = {path.suffix.lower() == ".parquet" for path in paths}
+        plain = all(is_plain(path, table) for path in paths)
+        if plain and parquet == {True}:
             return self._parquet(paths, name)
         utf8 = table.encoding.lower().replace("-", "").replace("_", "") in ("utf8", "ascii")
-        if utf8 and all(is_plain(path, table) for path in paths):
-            separator = table.separator or usual_separator(paths[0])
-            return self._delimited(paths, separator, name)
-        return self._in_memory(paths, table, name)
+        if plain and utf8 and parquet == {False}:
+            return self._delimited(paths, table, name)
+        return self._in_memory(paths, table, name, "all Parquet, or all UTF-8 text,")
 
     def _parquet(self, paths: Sequence[Path], name: str) -> Raw:
         import pyarrow.parquet as pq  # here, because it costs a tenth of a second
@@ -106,37 +181,53 @@ class Opener:
             frame = _stacked(parts, name) if len(parts) > 1 else parts[0]
         return raw_frame(frame, name)
 
-    def _delimited(self, paths: Sequence[Path], separator: str, name: str) -> Raw:
-        headers = [_header(path, separator) for path in paths]
-        check_same_headers(headers, paths)
-        names = {header: f"c{number}" for number, header in enumerate(headers[0])}
-        one_order: dict[tuple[str, ...], list[Path]] = {}
-        for path, header in zip(paths, headers, strict=True):
-            one_order.setdefault(tuple(header), []).append(path)
-        scan = self._duckdb_text if self.engine == "duckdb" else _polars_text
-        parts = [
-            as_lazy(scan(files, [names[header] for header in order], separator))
-            for order, files in one_order.items()
-        ]
-        parts = [part.select(list(names.values())) for part in parts]
+    def _delimited(self, paths: Sequence[Path], table: Table, name: str) -> Raw:
+        by_pandas = functools.partial(self._in_memory, paths, table, name, PLAIN_LINES)
+        files = self._text_files(paths, table)
+        if files is None:
+            return by_pandas()
+        scan = self._duckdb_rows if self.engine == "duckdb" else polars_scan
+        same: dict[tuple[str, tuple[str, ...]], list[TextFile]] = {}
+        for file in files:
+            same.setdefault((file.separator, file.header), []).append(file)
+        names = dict(zip(files[0].header, files[0].columns, strict=True))
+        parts = [as_lazy(scan(alike)).select(list(names.values())) for alike in same.values()]
         rows = nw.concat(parts, how="vertical") if len(parts) > 1 else parts[0]
-        if len(names) == 1:
+        raw = Raw(rows, names, name, tuple(files), by_pandas)
+        try:
+            rows.collect_schema()
+        except nw.exceptions.NarwhalsError:
+            return read_by_pandas(raw)
+        return raw
+
+    def _text_files(self, paths: Sequence[Path], table: Table) -> list[TextFile] | None:
+        """The files, their columns named alike; None for those that only pandas reads."""
+        separators = [table.separator or usual_separator(path) for path in paths]
+        found = [header_of(*place) for place in zip(paths, separators, strict=True)]
+        headers = [header for header in found if header is not None]
+        returns = self.engine == "polars" and any(ends_in_returns(path) for path in paths)
+        if returns or len(headers) < len(found):
+            return None
+        check_same_headers(headers, paths)
+        if len(headers[0]) == 1:
             for path in paths:
-                _check_end(path)
-        return Raw(rows, names, name, separator, tuple(paths))
+                check_end(path)
+        names = {header: f"c{number}" for number, header in enumerate(headers[0])}
+        return [
+            TextFile(path, separator, header, tuple(names[one] for one in header))
+            for path, separator, header in zip(paths, separators, headers, strict=True)
+        ]
 
-    def _duckdb_text(
-        self, paths: Sequence[Path], columns: Sequence[str], separator: str
-    ) -> duckdb.DuckDBPyRelation:
-        return self.duckdb.sql(delimited_query(paths, columns, separator))
+    def _duckdb_rows(self, files: Sequence[TextFile]) -> Any:
+        return self.duckdb.sql(duckdb_query(files))
 
-    def _in_memory(self, paths: Sequence[Path], table: Table, name: str) -> Raw:
+    def _in_memory(self, paths: Sequence[Path], table: Table, name: str, wanted: str) -> Raw:
         """What only pandas reads: platforms' exports, workbooks, other encodings."""
         size = sum(path.stat().st_size for path in paths)
         if size > MOST_BYTES:
             raise ValueError(
-                f"{name} must be UTF-8 text or Parquet to be read lazily at {size / 1e6:,.0f} MB; it "
-                f"is not. Save it as Parquet, or read with engine='pandas'."
+                f"{name} must be {wanted} to be read lazily at {size / 1e6:,.0f} MB; it is not. "
+                "Save it as Parquet, or read with engine='pandas'."
             )
         frame = read_text(paths, table).cells.astype("str")
         names = {str(header): f"c{number}" for number, header in enumerate(frame.columns)}
@@ -146,72 +237,6 @@ class Opener:
         import polars as pl
 
         return Raw(as_lazy(pl.from_pandas(frame).lazy()), names, name)
-
-
-def delimited_query(paths: Sequence[Path], columns: Sequence[str], separator: str) -> str:
-    """DuckDB's query of text files below their headers, every cell as text."""
-    files = ", ".join(_quoted(str(path)) for path in paths)
-    types = ", ".join(f"{_quoted(column)}: 'VARCHAR'" for column in columns)
-    return (
-        f"SELECT * FROM read_csv([{files}], header=false, skip=1, columns={{{types}}}, "
-        f"delim={_quoted(separator)}, quote='\"', escape='\"', auto_detect=false, "
-        "strict_mode=true, null_padding=false)"
-    )
-
-
-def broken_lines(raw: Raw) -> None:
-    """Refuse text files whose lines are short, long or of another encoding.
-
-    Raises
-    ------
-    ValueError
-        Naming file and line.
-    """
-    for path in raw.texts:
-        query = delimited_query([path], list(raw.names.values()), raw.separator)
-        try:
-            connection().sql(query).aggregate("count(*)").fetchall()
-        except duckdb.Error as error:
-            raise line_error(path.name, str(error)) from error
-
-
-def line_error(name: str, message: str) -> ValueError:
-    """DuckDB's complaint about a text file in one sentence."""
-    line = re.search(r"Line: (\d+)", message)
-    where = f"line {line[1]}" if line else "a line"
-    cells = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message)
-    if cells:
-        return ValueError(
-            f"{name} must have {cells[1]} cells in each line, as its header; got {cells[2]} in "
-            f"{where}. The file may be cut, or a separator missing."
-        )
-    if "unicode" in message or "utf-8" in message:
-        return ValueError(
-            f"{name} must be utf-8 text; got other bytes in {where}. Declare the table's "
-            'encoding in the study file, such as encoding = "cp1252".'
-        )
-    if "quote" in message:
-        return ValueError(
-            f"{name} must close every quote; one is never closed in {where}. Get the file "
-            "again, or close the quote."
-        )
-    if "GZIP" in message:
-        return ValueError(
-            f"{name} must be a whole gzip file; it is cut or of another kind. Get it again."
-        )
-    return ValueError(f"{name} must be a readable text file; {message.splitlines()[0]}.")
-
-
-def _polars_text(paths: Sequence[Path], columns: Sequence[str], separator: str) -> Any:
-    import polars as pl
-
-    return pl.scan_csv(
-        [str(path) for path in paths],
-        separator=separator,
-        infer_schema=False,
-        new_columns=list(columns),
-        glob=False,
-    )
 
 
 def _stacked(parts: Sequence[Any], name: str) -> Any:
@@ -226,33 +251,3 @@ def _stacked(parts: Sequence[Any], name: str) -> Any:
             "Store them alike, or read with engine='duckdb'."
         ) from error
     return frame
-
-
-def _header(path: Path, separator: str) -> list[str]:
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
-        try:
-            header = next(csv.reader(stream, delimiter=separator), [])
-        except UnicodeDecodeError as error:
-            raise line_error(path.name, "utf-8, CSV Error on Line: 1") from error
-    if not header:
-        raise ValueError(f"{path.name} must hold a header and answers; it is empty.")
-    return header
-
-
-def _check_end(path: Path) -> None:
-    """In one column a blank line is an answer left blank, but for those at the end."""
-    if path.suffix.lower() == ".gz":
-        return
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - 64))
-        tail = stream.read().replace(b"\r", b"")
-    if tail.endswith(b"\n\n"):
-        raise ValueError(
-            f"{path.name} must not end in blank lines to be read lazily: in one column they read "
-            "as answers left blank. Remove them, or read with engine='pandas'."
-        )
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

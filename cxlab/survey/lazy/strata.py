@@ -27,7 +27,8 @@ def tell_periods_apart(rows: nw.LazyFrame, table: Table, periods: int | None) ->
     if own is None:
         return rows
     if periods is None:
-        periods = len(collect(rows.select("period").unique().head(2)))
+        named = rows.select("period").filter(~nw.col("period").is_null())
+        periods = len(collect(named.unique().head(2)))
     if periods < 2:
         return rows
     apart = nw.concat_str([nw.col("period"), nw.col(own.name)], separator=" ")

@@ -12,14 +12,13 @@ from typing import Any
 
 import narwhals as nw
 
+from cxlab.survey.files import SPACE
 from cxlab.survey.lazy.engines import without_nan
 
-#: What Python's str.split() takes for white space; engines' own classes differ.
-SPACE = "\t\n\x0b\x0c\r\x1c-\x1f \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _BLANK = f"^[{SPACE}]*$"
 _UNEVEN = f"^[{SPACE}]|[{SPACE}]$|[{SPACE}][{SPACE}]|[{SPACE.replace(' ', '')}]"
 #: Whole numbers that are respelt: with a plus, with decimals, minus and zero.
-_WHOLE = r"^(\+[0-9]+(\.0*)?|-[0-9]+\.0*|-0[0-9]*|[1-9][0-9]*\.0*)$"
+_WHOLE = r"^(\+[0-9]+(\.0*)?|-[0-9]+\.0*|-0[0-9]*|(0|[1-9][0-9]*)\.0*)$"
 #: Numbers that every engine reads alike.
 NUMBER = r"^[+-]?([0-9]{1,60}\.?[0-9]{0,60}|\.[0-9]{1,60})([eE][+-]?[0-9]{1,2})?$"
 #: Numbers without sign of plus, white space or exponent.
@@ -43,6 +42,11 @@ def any_of(conditions: Iterable[nw.Expr]) -> nw.Expr:
     for number, condition in enumerate(conditions):
         result = condition if number == 0 else result | condition
     return result
+
+
+def count(condition: nw.Expr) -> nw.Expr:
+    """Rows that meet a condition."""
+    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
 
 
 def known(values: nw.Expr, dtype: nw.dtypes.DType) -> nw.Expr:

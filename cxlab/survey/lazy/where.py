@@ -10,7 +10,7 @@ import narwhals as nw
 from cxlab.survey.answers import choices_of
 from cxlab.survey.definition import Table
 from cxlab.survey.lazy.engines import collect
-from cxlab.survey.lazy.text import any_of
+from cxlab.survey.lazy.text import any_of, count
 from cxlab.survey.messages import unknown
 
 #: Values that a message looks through for the nearest spelling.
@@ -46,13 +46,11 @@ def _matches(rows: nw.LazyFrame, name: str, dtype: nw.dtypes.DType, wanted: Any)
             f"`where` of '{name}' must be left out when reading lazily: it is a date. Filter the "
             "frame that is read."
         )
-    tests = [_equals(rows, name, dtype, choice) for choice in choices_of(wanted)]
-    counts = [
-        nw.when(test).then(nw.lit(1)).otherwise(nw.lit(0)).sum().alias(f"n{i}")
-        for i, test in enumerate(tests)
-    ]
+    choices = choices_of(name, wanted)
+    tests = [_equals(rows, name, dtype, choice) for choice in choices]
+    counts = [count(test).alias(f"n{i}") for i, test in enumerate(tests)]
     found = collect(rows.select(*counts)).iloc[0].fillna(0)
-    for i, choice in enumerate(choices_of(wanted)):
+    for i, choice in enumerate(choices):
         if not found[f"n{i}"]:
             raise ValueError(unknown("where", choice, _there(rows, name, dtype), of=name))
     return any_of(tests)
