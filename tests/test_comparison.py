@@ -128,6 +128,7 @@ def small_programme(rows, waves, *, trait=None):
         traits=["segment"] if trait else None,
         replicates=0,
         response="frame",
+        min_group_size=1,
     )
 
 
@@ -521,9 +522,12 @@ class TestResult:
         assert cut.loc["C0", "largest_share"] < whole.loc["C0", "largest_share"]
         assert cut.loc["C0", "untrimmed"] == pytest.approx(whole.loc["C0", "untrimmed"])
 
-    def test_migration_holds_every_pair(self, result):
-        assert result.migration["n"].sum() == result.paired["n"].iloc[0]
-        assert result.migration["share"].sum() == pytest.approx(1)
+    def test_migration_holds_every_pair(self, demo, result):
+        whole = compare_tnps_rnps(demo["transactional"], demo["relationship"], min_group_size=1)
+        assert whole.migration["n"].sum() == result.paired["n"].iloc[0]
+        assert whole.migration["share"].sum() == pytest.approx(1)
+        each = result.categories.groupby("survey")["n"].sum()
+        assert each.tolist() == [result.paired["n"].iloc[0]] * 2
 
     def test_sensitivity_shows_every_rule(self, result):
         rules = result.sensitivity.groupby("rule", sort=False)["measure"].size()
@@ -701,8 +705,9 @@ class TestPlanning:
 
     def test_plan_without_pairs(self):
         programme = simulate_programme(50, seed=6, **{**PLAIN, "transactional_sampling": 0.001})
-        with pytest.raises(ValueError, match="`result` must have pairs"):
-            plan_pairs(compare(programme))
+        plan = plan_pairs(compare(programme), gaps=(5,))
+        assert plan["n"].isna().all()
+        assert plan["note"].eq("no customer answered both surveys in the window").all()
 
     @pytest.mark.parametrize(
         ("call", "words"),
@@ -760,8 +765,10 @@ class TestContactRulePlan:
 
     def test_nothing_is_known_of_those_who_could_not_be_asked(self):
         sizes = {**PLAIN, "transactional_sampling": 1.0, "relationship_quarantine": 60.0}
-        with pytest.raises(ValueError, match="Every customer must have had some chance"):
-            self.plan(simulate_programme(500, seed=3, **sizes))
+        plan = self.plan(simulate_programme(500, seed=3, **sizes), days=(0, 60))
+        assert plan["days"].tolist() == [0, 60]
+        assert plan["estimate"].isna().all()
+        assert plan["note"].str.contains("could not be asked, and nothing is known of them").all()
 
 
 def test_signs_are_written_out():

@@ -263,6 +263,8 @@ class TestOptions:
             ({"half_life": -3}, "`half_life` must be"),
             ({"trim": 0.1}, "`trim` must be"),
             ({"replicates": -1}, "`replicates` must be"),
+            ({"min_group_size": 0}, "`min_group_size` must be a whole number of 1 or more; got 0"),
+            ({"min_group_size": 9.5}, "`min_group_size` must be a whole number"),
             ({"periods": "2031-Q1"}, "`periods` must be periods"),
             ({"columns": {"tuchpoint": "stage"}}, "Did you mean 'touchpoint'"),
         ],
@@ -331,7 +333,7 @@ class TestDegenerate:
                 "responded_at": pd.to_datetime(["2025-01-20"]),
             }
         )
-        result = compare_tnps_rnps(t, r)
+        result = compare_tnps_rnps(t, r, min_group_size=1)
         raw = result.estimates.query("estimate_kind == 'raw'").set_index("survey")
         assert raw.loc["difference", "estimate"] == pytest.approx(-100)
         assert np.isnan(raw.loc["difference", "ci_low"])

@@ -17,9 +17,9 @@ from cxlab.stats.comparison.paired import (
     Pairs,
     apply_rule,
     half_life_mean,
-    migration_counts,
     pair_answers,
 )
+from cxlab.stats.comparison.paired_tables import migration_counts
 
 ROUNDING = 1e-9
 #: Rejections of a true null over 1,000 programmes: 5 % ± 2 (METHODS §5).

@@ -1,6 +1,6 @@
 """tNPS against rNPS: what the gap is made of."""
 
-from cxlab.stats.comparison.columns import Columns, ContactRule
+from cxlab.stats.comparison.columns import Columns, ContactRule, rules_in_words
 from cxlab.stats.comparison.compare import compare_tnps_rnps
 from cxlab.stats.comparison.contract import split_responses
 from cxlab.stats.comparison.declared import programme_tables
@@ -29,5 +29,6 @@ __all__ = [
     "plan_contact_rule",
     "plan_pairs",
     "programme_tables",
+    "rules_in_words",
     "split_responses",
 ]

@@ -11,21 +11,25 @@ from cxlab.stats.comparison.decomposition import Identification
 from cxlab.stats.comparison.margins import category
 from cxlab.stats.comparison.propensity import fit_chances
 from cxlab.stats.comparison.quantities import Engine, Side, incidence
+from cxlab.stats.comparison.small import hide_small_rows, too_few
 from cxlab.stats.inference import normal_quantile
 
 #: Two checks at this level each: a programme whose response depends on the frame alone is
 #: called into question once in a hundred.
 CHECK_LEVEL = 0.005
 MIN_CHECKED = 30
+#: Customers with, and without, an invitation that the contamination check needs.
+MIN_CONTACTED = 10
 
 
-def response_check(engine: Engine) -> pd.DataFrame:
+def response_check(engine: Engine, *, smallest: int = 1) -> pd.DataFrame:
     """Does answering one survey go with the same customer's score in the other one?
 
     Returns
     -------
     DataFrame
-        ``survey, n`` (invited rows whose customer's other score is known), ``estimate``
+        ``survey, n`` (invited rows whose customer's other score is known; hidden with fewer
+        than ``smallest`` customers), ``customers, estimate``
         (log odds of answering per score point, given cell, frame variables and episodes),
         ``se, statistic, p_value, note``.
 
@@ -38,21 +42,25 @@ def response_check(engine: Engine) -> pd.DataFrame:
     """
     t, r = engine.transactional, engine.relationship
     rows = [
-        _check_side("transactional", t, r, engine.n_units),
-        _check_side("relationship", r, t, engine.n_units),
+        _check_side("transactional", t, r, engine.n_units, smallest),
+        _check_side("relationship", r, t, engine.n_units, smallest),
     ]
-    return pd.DataFrame(rows)
+    return hide_small_rows(pd.DataFrame(rows), smallest)
 
 
-def _check_side(survey: str, side: Side, other: Side, n_units: int) -> dict[str, object]:
+def _check_side(
+    survey: str, side: Side, other: Side, n_units: int, smallest: int
+) -> dict[str, object]:
     rows = np.flatnonzero(side.asked.invited & side.reachable)
     partner = _customer_means(other, int(side.asked.customer.max(initial=-1)) + 1)
     rows = rows[~np.isnan(partner[side.asked.customer[rows]])]
     y = side.asked.answered[rows].astype(float)
-    base: dict[str, object] = {"survey": survey, "n": len(rows)}
+    customers = len(np.unique(side.asked.customer[rows]))
+    base: dict[str, object] = {"survey": survey, "n": len(rows), "customers": customers}
     nothing = dict.fromkeys(("estimate", "se", "statistic", "p_value"), np.nan)
     z = partner[side.asked.customer[rows]] if len(rows) else np.empty(0)
-    if len(rows) < MIN_CHECKED or np.ptp(y) == 0 or np.ptp(z) == 0:
+    few = len(rows) < MIN_CHECKED or bool(too_few(customers, smallest))
+    if few or np.ptp(y) == 0 or np.ptp(z) == 0:
         return {**base, **nothing, "note": "too few customers in both surveys to check"}
     information, score, variance = _score_test(side, rows, y, z, n_units)
     if not information > 0 or not variance > 0:
@@ -127,7 +135,9 @@ def identification(engine: Engine, checks: pd.DataFrame, *, response: str) -> Id
     return Identification(found["transactional"], found["relationship"], widest)
 
 
-def contamination_check(engine: Engine, collected: Collected, *, level: float) -> pd.DataFrame:
+def contamination_check(
+    engine: Engine, collected: Collected, *, level: float, smallest: int = 1
+) -> pd.DataFrame:
     """Does a recent transactional invitation change the relationship score?
 
     Compares transactors who were invited at random with transactors who were not, each
@@ -137,7 +147,8 @@ def contamination_check(engine: Engine, collected: Collected, *, level: float) -
     -------
     DataFrame
         One row: ``comparison, n_invited, n_not_invited, estimate, se, ci_low, ci_high,
-        note`` in NPS points.
+        note`` in NPS points; no estimate with fewer than 10, or ``smallest``, customers on
+        either side.
     """
     side = engine.relationship
     shares = engine.transactional.cells
@@ -153,8 +164,9 @@ def contamination_check(engine: Engine, collected: Collected, *, level: float) -
     name = f"transactors invited in the last {collected.contact_days:g} days less not invited"
     base = {"comparison": name, "n_invited": counts[0], "n_not_invited": counts[1]}
     nothing = dict.fromkeys(("estimate", "se", "ci_low", "ci_high"), np.nan)
-    if min(counts) < 10:
-        note = "not estimable: fewer than 10 transactors with, or without, such an invitation"
+    customer, least = side.asked.customer[rows], max(MIN_CONTACTED, smallest)
+    if min(len(np.unique(customer[kind])) for kind in (asked, ~asked)) < least:
+        note = f"not estimable: fewer than {least} transactors with, or without, such an invitation"
         return pd.DataFrame([{**base, **nothing, "note": note}])
     points = 100.0 * (category(side.asked.score[rows]) - 1)
     weight = np.where(asked, 1 / (1 - chance), 1 / chance)

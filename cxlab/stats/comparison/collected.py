@@ -131,8 +131,8 @@ def collect_window(
         recent = ContactRule("recent contact", contact_days)
         contact = look_back(episodes, waves, recent, rules, len(cells))
     contacted = waves["time"].to_numpy() - last_invitation(episodes, waves) < contact_days
-    inside_e = _inside(episodes, periods)
-    inside_w = _inside(waves, periods)
+    inside_e = in_window(episodes, periods)
+    inside_w = in_window(waves, periods)
     episodes = episodes[inside_e].reset_index(drop=True)
     waves = waves[inside_w].reset_index(drop=True)
     counts = np.bincount(episodes["customer"], minlength=len(data.customer_ids))
@@ -187,28 +187,38 @@ def _cells(touchpoint: pd.Series, channel: pd.Series) -> tuple[np.ndarray, list[
     return np.argsort(order)[code], [names[k] for k in order]
 
 
-def _inside(rows: pd.DataFrame, periods: Sequence[str] | None) -> np.ndarray:
+def in_window(rows: pd.DataFrame, periods: Sequence[str] | None) -> np.ndarray:
+    """Which rows of the invitations are in the window."""
     if periods is None:
         return np.ones(len(rows), dtype=bool)
     return rows["period"].isin(list(periods)).to_numpy()
 
 
-def in_periods(answers: Answers, periods: Sequence[str] | None, survey: str) -> Answers:
-    """The answers of the window.
+def check_periods(data: ProgrammeData, periods: Sequence[str] | None) -> None:
+    """Refuse periods that no file has.
+
+    A period with answers to one survey only, or with invitations only, is one in which
+    nobody answered: no mistake.
 
     Raises
     ------
     ValueError
-        For a period that the answers do not have.
     """
     if periods is None:
-        return answers
-    there = sorted(answers.period.dropna().unique())
+        return
+    columns = [data.transactional.period, data.relationship.period]
+    columns += [] if data.invitations is None else [data.invitations["period"]]
+    there = sorted({str(period) for column in columns for period in column.dropna().unique()})
     stray = [period for period in periods if period not in there]
     if stray:
-        raise ValueError(
-            f"`periods` must be periods of the {survey} answers, {one_of(there)}; got {got(stray)}."
-        )
+        known = f"periods of the answers, {one_of(there)}" if there else "left out: there are none"
+        raise ValueError(f"`periods` must be {known}; got {got(stray)}.")
+
+
+def in_periods(answers: Answers, periods: Sequence[str] | None) -> Answers:
+    """The answers of the window."""
+    if periods is None:
+        return answers
     return answers.take(answers.period.isin(list(periods)).to_numpy())
 
 

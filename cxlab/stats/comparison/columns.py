@@ -96,6 +96,12 @@ class ContactRule:
                 f"`exempt` of rule '{self.name}' must be from 0 to below 1; got {self.exempt}."
             )
 
+    def __str__(self) -> str:
+        if self.days is None:
+            return f"{self.name}: how it works is not known"
+        unit = "day" if self.days == 1 else "days"
+        return f"{self.name}: {self.days:g} {unit}, {100 * self.exempt:.3g} % exempt"
+
 
 Rules = Mapping[str, float | Sequence[float] | None] | Sequence[ContactRule] | None
 
@@ -130,6 +136,17 @@ def contact_rules(rules: Rules, found: Sequence[str]) -> dict[str, ContactRule]:
             f"`contact_rules` must be rules of the invitations; got {got(stray)}. {hint}"
         )
     return {name: declared.get(name, ContactRule(name)) for name in found}
+
+
+def rules_in_words(rules: Rules) -> str:
+    """Contact rules as a reader is told them; ``none`` without any.
+
+    Examples
+    --------
+    >>> rules_in_words({"quarantine": (90, 0.1), "opted out": None})
+    'quarantine: 90 days, 10 % exempt; opted out: how it works is not known'
+    """
+    return "; ".join(str(rule) for rule in _declared(rules).values()) or "none"
 
 
 def _declared(rules: Rules) -> dict[str, ContactRule]:

@@ -7,46 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from cxlab.stats.comparison.bounds import tipping_points
-from cxlab.stats.comparison.checks import contamination_check, no_contamination_check
-from cxlab.stats.comparison.collected import in_periods
+from cxlab.stats.comparison.collected import check_periods, in_periods
 from cxlab.stats.comparison.columns import Columns, Rules
 from cxlab.stats.comparison.contract import Answers, ProgrammeData, read_programme
-from cxlab.stats.comparison.decomposition import (
-    bounds_table,
-    decompose,
-    no_decomposition,
-    one_way,
-    quantity_table,
-)
-from cxlab.stats.comparison.estimates import (
-    estimates_table,
-    paired_rows,
-    raw_gap,
-    raw_rows,
-    standardised_rows,
-    touchpoint_table,
-    weights_table,
-)
+from cxlab.stats.comparison.estimates import touchpoint_table
 from cxlab.stats.comparison.flow import flow_table
-from cxlab.stats.comparison.mix import mix_table
 from cxlab.stats.comparison.paired import (
     RULES,
     SCORE_RULES,
     WINDOWS,
     OnePerAnswer,
-    Pairs,
     apply_rule,
-    margin_tests,
-    migration_table,
-    net_contrast,
     pair_answers,
-    paired_table,
-    sensitivity_table,
-    window_table,
 )
+from cxlab.stats.comparison.paired_tables import pair_variance
 from cxlab.stats.comparison.result import NpsComparison
 from cxlab.stats.comparison.robustness import not_robust, robustness_table
 from cxlab.stats.comparison.sentences import (
@@ -57,11 +32,20 @@ from cxlab.stats.comparison.sentences import (
     part_sentences,
     robustness_sentences,
 )
+from cxlab.stats.comparison.small import check_min_group_size
 from cxlab.stats.comparison.standardise import Options, Standardised, standardise
-from cxlab.stats.comparison.timing import delay_table, later_table, regression_table, series_table
-from cxlab.stats.comparison.transport import transported_rows
+from cxlab.stats.comparison.support import support
+from cxlab.stats.comparison.tables import (
+    Tables,
+    estimands_table,
+    paired_tables,
+    side_by_side,
+    standard_tables,
+    timing_tables,
+)
 from cxlab.stats.frames import as_list, check_choice
-from cxlab.stats.inference import check_level, normal_quantile
+from cxlab.stats.inference import check_level
+from cxlab.survey.hiding import MIN_GROUP_SIZE
 
 RESPONSE = ("checked", "frame", "unknown")
 
@@ -87,6 +71,7 @@ def compare_tnps_rnps(
     weights: str | None = None,
     columns: Mapping[str, str] | None = None,
     level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
     replicates: int = 1000,
     seed: int = 0,
 ) -> NpsComparison:
@@ -139,6 +124,9 @@ def compare_tnps_rnps(
     columns : mapping of str to str, optional
         Other column names: name in the contract (`Columns`) to name in the files.
     level : float
+    min_group_size : int
+        Rows about fewer customers than this are hidden in every table, with those that
+        would give them back; 1 hides nothing.
     replicates : int
         Bootstrap replicates of customers; 0: no intervals of standardised quantities.
     seed : int
@@ -208,9 +196,11 @@ def compare_tnps_rnps(
         replicates=int(replicates),
         seed=seed,
         weighted=weights is not None,
+        min_group_size=check_min_group_size(min_group_size),
     )
-    t = in_periods(data.transactional, options.periods, "transactional")
-    r = in_periods(data.relationship, options.periods, "relationship")
+    check_periods(data, options.periods)
+    t = in_periods(data.transactional, options.periods)
+    r = in_periods(data.relationship, options.periods)
     window = replace(data, transactional=t, relationship=r)
     return _compare(window, data.transactional, contact_rules, options)
 
@@ -238,8 +228,9 @@ def _check_options(
 
 def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options) -> NpsComparison:
     """Compare the window; ``ever`` are the transactional answers of any time, for pairing."""
-    t, r, unit, level = data.transactional, data.relationship, data.unit, options.level
+    t, r, unit, smallest = data.transactional, data.relationship, data.unit, options.min_group_size
     done = standardise(data, rules, options)
+    behind = support(t, r, done.engine, smallest)
     longest = max(options.window_days, *WINDOWS)
     every = pair_answers(ever, r, unit, longest=longest)
     pairs = every.within(options.window_days)
@@ -248,132 +239,61 @@ def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options)
     if options.pairing not in SCORE_RULES:
         # a mean of several answers is no category: the table and the net score take the last
         scores = apply_rule(pairs, "last before", half_life=options.half_life)
-    tables = _standard_tables(data, done, level=level, trim=options.trim)
-    tables |= _paired_tables(pairs, every, scores, options)
-    tables |= _timing_tables(t, ever, r, every, chosen, unit, level=level)
-    tables["touchpoints"] = touchpoint_table(t, unit, level=level)
+    tables = standard_tables(data, done, behind, options)
+    tables |= paired_tables(pairs, every, scores, options)
+    tables |= timing_tables(data, ever, every, chosen, options)
+    tables["touchpoints"] = touchpoint_table(t, unit, level=options.level, smallest=smallest)
     tables["flow"] = flow_table(data, t, r, done.collected, pairs)
-    weights = tables["weights"] if len(tables["weights"]) else None
-    rows = raw_rows(t, r, unit, level=level)
-    rows += standardised_rows(done.result, done.engine, done.known, weights, level=level)
-    if options.transport and done.engine is not None and done.result is not None:
-        rows += transported_rows(done.engine, done.result, done.known, level=level)
-    rows += paired_rows(scores, net_contrast(scores), level=level)
-    tables["estimates"] = estimates_table(rows)
+    tables["estimates"] = side_by_side(data, done, behind, scores, tables["weights"], options)
     tables["robustness"] = robustness_table(
-        t, r, unit, done.result, done.known, level=level, weighted=options.weighted
+        t,
+        r,
+        unit,
+        done.result,
+        done.known,
+        behind,
+        level=options.level,
+        weighted=options.weighted,
     )
-    tables["estimands"] = estimands_table(done, len(pairs))
-    return _result(tables, data, done, options)
-
-
-def _standard_tables(
-    data: ProgrammeData, done: Standardised, *, level: float, trim: float | None
-) -> dict[str, pd.DataFrame]:
-    nothing = pd.DataFrame()
-    if done.result is None or done.engine is None or done.collected is None:
-        gap, se, _, _ = raw_gap(data.transactional, data.relationship, data.unit)
-        half = normal_quantile(level) * se
-        empty = dict.fromkeys(
-            ("one_way", "quantities", "bounds", "tipping", "weights", "mix", "checks"), nothing
-        )
-        return {
-            "decomposition": no_decomposition(gap, se, gap - half, gap + half, done.reason),
-            "contamination": no_contamination_check(done.reason),
-            **empty,
-        }
-    result, engine, known = done.result, done.engine, done.known
-    table = decompose(result, known, level=level)
-    residual = table.set_index("term").loc["residual", "estimate"]
-    tipping = pd.DataFrame(tipping_points(engine, float(residual)) if np.isfinite(residual) else [])
-    return {
-        "decomposition": table,
-        "one_way": one_way(result, known, level=level),
-        "quantities": quantity_table(result, known, level=level),
-        "bounds": bounds_table(result, unreachable=len(engine.unreachable) > 0, level=level),
-        "tipping": tipping,
-        "weights": weights_table(engine, trim=trim),
-        "mix": mix_table(done.collected),
-        "checks": done.checks if done.checks is not None else nothing,
-        "contamination": contamination_check(engine, done.collected, level=level),
-    }
-
-
-def _paired_tables(
-    pairs: Pairs, every: Pairs, scores: OnePerAnswer, options: Options
-) -> dict[str, pd.DataFrame]:
-    level, half_life = options.level, options.half_life
-    return {
-        "paired": paired_table(scores, level=level),
-        "migration": migration_table(scores),
-        "margins": margin_tests(scores, net_contrast(scores)),
-        "sensitivity": sensitivity_table(
-            pairs, chosen=options.pairing, half_life=half_life, level=level
-        ),
-        "windows": window_table(every, rule=options.pairing, half_life=half_life, level=level),
-    }
-
-
-def _timing_tables(
-    t: Answers,
-    ever: Answers,
-    r: Answers,
-    every: Pairs,
-    chosen: OnePerAnswer,
-    unit: np.ndarray,
-    *,
-    level: float,
-) -> dict[str, pd.DataFrame]:
-    return {
-        "delays": delay_table(t, unit, level=level),
-        "regression": regression_table(chosen, level=level),
-        "later": later_table(ever, r, every, unit, level=level),
-        "series": series_table(t, r),
-    }
-
-
-def estimands_table(done: Standardised, n_pairs: int) -> pd.DataFrame:
-    """What is estimated: ``estimand, what, status``."""
-    frame = done.result is not None
-    relationship = done.known.relationship if frame else f"not identified: {done.reason}"
-    transactional = done.known.transactional if frame else f"not identified: {done.reason}"
-    both = "; ".join(dict.fromkeys(part for part in (transactional, relationship) if part))
-    rows = [
-        ("E1", "rNPS of the customer base, each customer counted once", relationship),
-        ("E2", "tNPS of all eligible episodes, and each user counted once", transactional),
-        ("E3", "same customers, both surveys, within the window", "" if n_pairs else "no pairs"),
-        ("E4", "what tNPS − rNPS as collected is made of", both),
-        ("E5", "does one score go with the other one later", "" if n_pairs else "no pairs"),
-    ]
-    table = pd.DataFrame(rows, columns=["estimand", "what", "status"])
-    table["status"] = table["status"].replace("", "estimated")
-    return table
+    tables["estimands"] = estimands_table(done, behind, scores, tables["later"])
+    return _result(tables, data, done, scores, options)
 
 
 def _result(
-    tables: dict[str, pd.DataFrame], data: ProgrammeData, done: Standardised, options: Options
+    tables: Tables,
+    data: ProgrammeData,
+    done: Standardised,
+    scores: OnePerAnswer,
+    options: Options,
 ) -> NpsComparison:
-    level = options.level
     flips = not_robust(tables["robustness"])
-    sentences = [
-        gap_sentence(tables["estimates"], level),
-        *part_sentences(tables["decomposition"], level),
-        *identification_sentences(tables["decomposition"], tables["tipping"]),
-        *([EXEMPTION_ADVICE] if done.engine is not None and len(done.engine.unreachable) else []),
-        paired_sentence(tables["paired"], level),
-        *robustness_sentences(flips, tables["robustness"]),
-    ]
     notes = [*(done.collected.notes if done.collected else []), done.note]
     return NpsComparison(
         **tables,
+        pair_variance=pair_variance(scores, options.min_group_size),
         not_robust=flips,
-        sentences=tuple(sentences),
+        sentences=tuple(_sentences(tables, done, len(scores.r_score), flips, options.level)),
         n_missing={
             "transactional": int((~data.transactional.valid).sum()),
             "relationship": int((~data.relationship.valid).sum()),
         },
-        level=level,
+        level=options.level,
+        min_group_size=options.min_group_size,
         replicates=done.result.n if done.result else 0,
         replicates_not_converged=done.result.n_not_converged if done.result else 0,
         notes=tuple(note for note in notes if note),
     )
+
+
+def _sentences(
+    tables: Tables, done: Standardised, n_pairs: int, flips: dict[str, list[str]], level: float
+) -> list[str]:
+    unreachable = done.engine is not None and len(done.engine.unreachable) > 0
+    return [
+        gap_sentence(tables["estimates"], level),
+        *part_sentences(tables["decomposition"], level),
+        *identification_sentences(tables["decomposition"], tables["tipping"]),
+        *([EXEMPTION_ADVICE] if unreachable else []),
+        paired_sentence(tables["paired"], level, n_pairs),
+        *robustness_sentences(flips, tables["robustness"]),
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cxlab.stats.comparison.columns import Columns
 from cxlab.survey.messages import one_of
 from cxlab.survey.study import Study
 
@@ -28,7 +29,8 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
     -------
     dict
         ``transactional``, ``relationship``, ``invitations``, ``customers``, ``traits`` (the
-        customers' segments) and ``contact_rules`` (as the study declares them).
+        customers' segments) and ``contact_rules`` (as the study declares them; of chosen
+        customers, those that stopped any of them).
 
     Raises
     ------
@@ -51,12 +53,13 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
             f"'{study.name}'. tNPS and rNPS are compared from both surveys."
         )
     frames = {name: study.read(name) if name in there else None for name in TABLES}
+    rules: dict[str, Any] | None = dict(study.definition.contact_rules)
     if where:
-        frames = _of_customers(study, frames, where)
+        everybody, frames = frames, _of_customers(study, frames, where)
+        rules = _rules_met(rules or {}, everybody["invitations"], frames["invitations"])
     customers = there.get("customers")
     traits = [column.name for column in customers.with_role("segment")] if customers else None
-    rules = dict(study.definition.contact_rules) or None
-    return {**frames, "traits": traits, "contact_rules": rules}
+    return {**frames, "traits": traits, "contact_rules": rules or None}
 
 
 def _of_customers(
@@ -78,3 +81,16 @@ def _of_customers(
         else frame[frame[key.name].isin(chosen[key.name])].reset_index(drop=True)
         for name, frame in frames.items()
     }
+
+
+def _rules_met(rules: Mapping[str, Any], everybody: Any, chosen: Any) -> dict[str, Any]:
+    """Rules without those that stopped somebody, but none of the chosen customers.
+
+    A rule that stopped nobody at all stays: its name may be misspelt, and the comparison
+    then says so.
+    """
+    column = Columns().rule
+    if everybody is None or column not in everybody:
+        return dict(rules)
+    of_all, of_chosen = (set(frame[column].dropna().astype("str")) for frame in (everybody, chosen))
+    return {name: rule for name, rule in rules.items() if name in of_chosen or name not in of_all}

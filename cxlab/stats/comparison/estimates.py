@@ -18,6 +18,8 @@ from cxlab.stats.comparison.decomposition import (
 from cxlab.stats.comparison.margins import Contrast, contrast
 from cxlab.stats.comparison.paired import OnePerAnswer
 from cxlab.stats.comparison.quantities import Engine, answer_weights, fit_all
+from cxlab.stats.comparison.small import TOO_FEW, hide, hide_groups, too_few, why_hidden
+from cxlab.stats.comparison.support import Support
 from cxlab.stats.comparison.terms import QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import normal_quantile
 from cxlab.stats.metrics import nps
@@ -39,24 +41,27 @@ def raw_rows(
 ) -> list[dict[str, object]]:
     """NPS of each survey as collected, and their difference, clustered by customer."""
     rows = []
-    for survey, answers in (("transactional", t), ("relationship", r)):
+    for survey, name, answers in (("transactional", "B0", t), ("relationship", "A0", r)):
         frame = pd.DataFrame({"score": answers.score, "unit": unit[answers.customer]})
         if not answers.valid.any():
-            rows.append(row("raw", survey, "answers as collected", note="no valid answer"))
+            rows.append(
+                row("raw", survey, "answers as collected", n=0, customers=0, note="no valid answer")
+            )
             continue
         found = nps(frame, "score", cluster="unit", level=level).iloc[0]
         customers = len(np.unique(answers.customer[answers.valid]))
         kept = {k: found[k] for k in ("n", "estimate", "se", "ci_low", "ci_high", "deff", "n_eff")}
         rows.append(
-            row("raw", survey, "answers as collected", **kept, customers=customers,
+            row("raw", survey, "answers as collected", **kept, customers=customers, of=name,
                  note=found["note"])
         )  # fmt: skip
-    gap, se, n, groups = raw_gap(t, r, unit, values)
+    gap, se, n, _ = raw_gap(t, r, unit, values)
+    customers = len(np.union1d(t.customer[t.valid], r.customer[r.valid])) if n else 0
     half = normal_quantile(level) * se
     note = "" if np.isfinite(gap) else "one survey has no valid answer"
     rows.append(
-        row("raw", "difference", "answers as collected", n=n, customers=groups, estimate=gap,
-             se=se, ci_low=gap - half, ci_high=gap + half, note=note)
+        row("raw", "difference", "answers as collected", n=n, customers=customers, of="gap",
+             estimate=gap, se=se, ci_low=gap - half, ci_high=gap + half, note=note)
     )  # fmt: skip
     return rows
 
@@ -100,6 +105,7 @@ def standardised_rows(
     engine: Engine | None,
     known: Identification,
     weights: pd.DataFrame | None,
+    behind: Support,
     *,
     level: float,
 ) -> list[dict[str, object]]:
@@ -112,7 +118,7 @@ def standardised_rows(
             continue
         estimate, replicates = combination(result, name)
         se, low, high = interval(replicates, level)
-        facts = _weight_facts(engine, weights, survey, name)
+        facts = _weight_facts(engine, weights, behind, survey, name)
         coefficients = QUANTITY_COEFFICIENTS[name]
         reason = known.reason(coefficients)
         if reason:
@@ -153,17 +159,18 @@ def _restricted(
 
 
 def _weight_facts(
-    engine: Engine, weights: pd.DataFrame | None, survey: str, name: str
+    engine: Engine, weights: pd.DataFrame | None, behind: Support, survey: str, name: str
 ) -> dict[str, object]:
+    n, customers = behind.count(name)
+    counts: dict[str, object] = {"of": name, "n": n, "customers": customers}
     if survey == "difference" or weights is None:
-        return {}
+        return counts
     side = engine.transactional if survey == "transactional" else engine.relationship
     row = weights.set_index("quantity").loc[name]
     invited = int((side.asked.invited & side.reachable).sum())
     return {
-        "n": int(row["n"]),
-        "customers": len(np.unique(side.asked.customer[side.answered])),
-        "deff": row["n"] / row["n_eff"],
+        **counts,
+        "deff": n / row["n_eff"] if row["n_eff"] > 0 else np.nan,
         "n_eff": row["n_eff"],
         "response_rate": len(side.answered) / invited if invited else np.nan,
     }
@@ -188,16 +195,28 @@ def paired_rows(pairs: OnePerAnswer, found: Contrast, *, level: float) -> list[d
 
 
 def row(kind: str, survey: str, population: str, **facts: object) -> dict[str, object]:
-    """One row of the table of estimates; facts that are not given are missing."""
+    """One row of the table of estimates; facts that are not given are missing.
+
+    ``of`` names the quantity, or the difference of two, that the row gives.
+    """
     made: dict[str, object] = dict.fromkeys(COLUMNS, np.nan)
-    made |= {"estimate_kind": kind, "survey": survey, "population": population, "n": 0,
-            "customers": 0, "status": "", "note": ""}  # fmt: skip
+    made |= {"estimate_kind": kind, "survey": survey, "population": population, "n": pd.NA,
+            "customers": pd.NA, "of": "", "status": "", "note": ""}  # fmt: skip
     return made | facts
 
 
-def estimates_table(rows: list[dict[str, object]]) -> pd.DataFrame:
-    """All rows as one table."""
-    return pd.DataFrame(rows, columns=COLUMNS)
+def estimates_table(rows: list[dict[str, object]], behind: Support) -> pd.DataFrame:
+    """All rows as one table, those of too few customers hidden.
+
+    A difference is hidden with either of its sides: the other side would give it back.
+    """
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64", "customers": "Int64"})
+    small = too_few(table["customers"].astype("float64"), behind.smallest)
+    of = [str(one["of"]) for one in rows]
+    small |= np.array([bool(name) and behind.few(name) for name in of], dtype=bool)
+    hidden = hide(table, small, why_hidden(behind.smallest))
+    hidden["status"] = hidden["status"].mask(small, TOO_FEW)
+    return hidden
 
 
 #: Shown beside the estimate: what cutting the largest weights would do.
@@ -249,7 +268,9 @@ def _weight_row(kinds: list[np.ndarray], score: np.ndarray) -> dict[str, object]
     }
 
 
-def touchpoint_table(t: Answers, unit: np.ndarray, *, level: float) -> pd.DataFrame:
+def touchpoint_table(
+    t: Answers, unit: np.ndarray, *, level: float, smallest: int = 1
+) -> pd.DataFrame:
     """TNPS of each touchpoint (E2): episode-weighted, and each customer counted once.
 
     Returns
@@ -258,6 +279,9 @@ def touchpoint_table(t: Answers, unit: np.ndarray, *, level: float) -> pd.DataFr
         ``touchpoint, n, customers, estimate, se, ci_low, ci_high`` of the answers as collected,
         then ``per_customer, per_customer_ci_low, per_customer_ci_high`` with every customer
         of the touchpoint counted once, and ``note``. Intervals are clustered by customer.
+        Touchpoints of fewer than ``smallest`` customers are hidden, and those that would
+        give them back; so is ``per_customer`` where fewer than that answered more than
+        once, because its difference from the estimate is about them.
     """
     keep = t.valid & t.touchpoint.notna().to_numpy()
     columns = ["touchpoint", "n", "customers", "estimate", "se", "ci_low", "ci_high",
@@ -282,4 +306,22 @@ def touchpoint_table(t: Answers, unit: np.ndarray, *, level: float) -> pd.DataFr
     table["customers"] = table["touchpoint"].map(dict(each_customer.items()))
     for new, old in zip(columns[7:10], ("estimate", "ci_low", "ci_high"), strict=True):
         table[new] = once[old]
-    return table[columns]
+    table = _hide_repeated(table, grouped.size(), columns[7:10], smallest)
+    nowhere = len(np.unique(t.customer[t.valid & ~keep]))
+    return hide_groups(table[columns], smallest, outside=nowhere)
+
+
+def _hide_repeated(
+    table: pd.DataFrame, answers: pd.Series, columns: list[str], smallest: int
+) -> pd.DataFrame:
+    """Hide ``columns`` of touchpoints where few customers have more than one answer.
+
+    ``answers`` counts those of each touchpoint and customer.
+    """
+    repeated = (answers > 1).groupby(level="touchpoint", observed=True).sum()
+    few = too_few(table["touchpoint"].map(dict(repeated.items())), smallest)
+    words = f"each customer once: hidden, fewer than {smallest} customers answered more than once"
+    notes = table["note"].astype("str")
+    joined = [f"{note}; {words}" if note else words for note in notes]
+    hidden = {name: table[name].mask(few) for name in columns}
+    return table.assign(**hidden, note=notes.mask(few, pd.Series(joined, table.index)))

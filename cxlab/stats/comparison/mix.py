@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from cxlab.stats.comparison.collected import Collected
 from cxlab.stats.comparison.quantities import NPS_VALUES
+from cxlab.stats.comparison.small import hide_groups
 
 
 def kitagawa(
@@ -77,7 +78,8 @@ def mix_table(collected: Collected) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``cell, n_eligible, n, share_eligible, share_answered, estimate`` (NPS of the answers),
+        ``cell, n_eligible, n, customers`` (who answered), ``share_eligible,
+        share_answered, estimate`` (NPS of the answers),
         ``contribution`` to the mix term (points; they add to it) and ``note`` (a cell that
         nobody answered is not covered by any standardised score).
     """
@@ -96,6 +98,7 @@ def mix_table(collected: Collected) -> pd.DataFrame:
             "cell": collected.cells,
             "n_eligible": eligible.astype(int),
             "n": answered.astype(int),
+            "customers": _customers(rows.cell[rows.answered], rows.customer[rows.answered], k),
             "share_eligible": eligible / max(eligible.sum(), 1.0),
             "share_answered": answered / max(answered.sum(), 1.0),
             "estimate": mean,
@@ -103,3 +106,24 @@ def mix_table(collected: Collected) -> pd.DataFrame:
             "note": np.where(answered > 0, "", "not covered: nobody answered"),
         }
     )
+
+
+def _customers(cell: np.ndarray, customer: np.ndarray, k: int) -> np.ndarray:
+    """Customers with an answer in each cell."""
+    pairs = np.unique(np.column_stack([cell, customer]), axis=0)
+    return np.bincount(pairs[:, 0], minlength=k)
+
+
+def hide_cells(table: pd.DataFrame, smallest: int) -> pd.DataFrame:
+    """The cells with those of too few customers hidden, and those that would give them back.
+
+    The NPS of each touchpoint and that of all answers may stand elsewhere: neither, less
+    the cells shown, gives a small cell back.
+    """
+    touchpoint = table["cell"].str.split(" · ").str[0]
+    inside = hide_groups(table.assign(touchpoint=touchpoint), smallest, within="touchpoint")
+    hidden = inside["customers"].isna()
+    if hidden.sum() == 1 or table.loc[hidden, "customers"].sum() < smallest:
+        # touchpoints of one cell: the whole less all the others would give it back
+        return hide_groups(table, smallest)
+    return inside.drop(columns="touchpoint")

@@ -1,4 +1,4 @@
-"""The same customers in both surveys: pairs, contrast, migration, rules for several answers."""
+"""The same customers in both surveys: pairs, contrast, rules for several answers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from cxlab.stats.comparison.contract import Answers
-from cxlab.stats.comparison.margins import (
-    CATEGORIES,
-    Contrast,
-    category,
-    contrast,
-    design_based_margins,
-    marginal_homogeneity,
-)
+from cxlab.stats.comparison.margins import Contrast, category, contrast
 from cxlab.survey.messages import unknown
 
 #: How several transactional answers before one relationship answer become one.
@@ -24,6 +16,8 @@ RULES = ("last before", "every answer", "mean", "half-life", "peak–end")
 #: Rules that leave whole scores, so that there is a 3 × 3 table and a net score.
 SCORE_RULES = ("last before", "every answer")
 WINDOWS = (7, 30, 90, 180)
+#: Sums of scores that differ by less are the same but for rounding.
+SAME = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,106 +174,11 @@ def net_contrast(pairs: OnePerAnswer) -> Contrast:
     return contrast(difference, pairs.unit)
 
 
-def paired_table(pairs: OnePerAnswer, *, level: float) -> pd.DataFrame:
-    """Same-customer contrast tNPS − rNPS: ``method`` wald and score.
-
-    Returns
-    -------
-    DataFrame
-        ``method, n, customers, estimate, se, ci_low, ci_high, statistic, p_value, note``,
-        in points.
-    """
-    found = net_contrast(pairs)
-    note = _pair_note(found)
-    rows = [{"method": m, **found.row(m, level), "note": note} for m in ("wald", "score")]
-    return pd.DataFrame(rows)
-
-
-def _pair_note(found: Contrast) -> str:
-    if found.n == 0:
-        return "no customer answered both surveys in the window"
-    if found.clusters < 2:
-        return "one customer only: no interval"
-    if np.isfinite(found.df):
-        return f"{found.n:,} pairs of {found.clusters:,} clusters; t on {found.df:.0f} df"
-    return "one pair a customer"
-
-
-def migration_table(pairs: OnePerAnswer) -> pd.DataFrame:
-    """Where customers move between the two surveys.
-
-    Returns
-    -------
-    DataFrame
-        ``transactional, relationship`` (categories), ``n``, ``share`` of all pairs and
-        ``share_of_row``: nine rows, rows of the matrix in order.
-    """
-    counts = migration_counts(pairs)
-    total, rows = counts.sum(), counts.sum(1)
-    table = [
-        (CATEGORIES[i], CATEGORIES[j], int(counts[i, j]), _share(counts[i, j], total),
-         _share(counts[i, j], rows[i]))
-        for i in range(3)
-        for j in range(3)
-    ]  # fmt: skip
-    return pd.DataFrame(
-        table, columns=["transactional", "relationship", "n", "share", "share_of_row"]
-    )
-
-
-def migration_counts(pairs: OnePerAnswer) -> np.ndarray:
-    """3 × 3 counts: rows the transactional category, columns the relationship category."""
-    label = 3 * category(pairs.t_value) + category(pairs.r_score)
-    return np.bincount(label, minlength=9).reshape(3, 3).astype(float)
-
-
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole > 0 else np.nan
-
-
-def margin_tests(pairs: OnePerAnswer, found: Contrast) -> pd.DataFrame:
-    """Tests of equal category shares: of the table, or design-based where pairs cluster."""
-    columns = ["test", "statistic", "df", "p_value", "note"]
-    if found.n == 0:
-        return pd.DataFrame(columns=columns)
-    if np.isfinite(found.df):
-        t, r = category(pairs.t_value), category(pairs.r_score)
-        return pd.DataFrame([design_based_margins(t, r, pairs.unit)])[columns]
-    return marginal_homogeneity(migration_counts(pairs))[columns]
-
-
-def sensitivity_table(pairs: Pairs, *, chosen: str, half_life: float, level: float) -> pd.DataFrame:
-    """The same contrast under every rule for several transactional answers.
-
-    Returns
-    -------
-    DataFrame
-        ``rule, measure, n, customers, estimate, se, ci_low, ci_high, statistic, p_value,
-        chosen``. Net scores (points) only where the rule leaves whole scores; the mean
-        difference (score points, 0–10) under every rule.
-    """
-    rows = []
-    for rule in RULES:
-        reduced = apply_rule(pairs, rule, half_life=half_life)
-        found = {
-            "mean difference (score)": contrast(reduced.t_value - reduced.r_score, reduced.unit)
-        }
-        if rule in SCORE_RULES:
-            found = {"NPS difference (points)": net_contrast(reduced), **found}
-        for measure, value in found.items():
-            rows.append({"rule": rule, "measure": measure, **value.row("wald", level)})
-    return pd.DataFrame(rows).assign(chosen=lambda table: table["rule"] == chosen)
-
-
-def window_table(pairs: Pairs, *, rule: str, half_life: float, level: float) -> pd.DataFrame:
-    """The contrast by how long before a transactional answer may lie: ``window_days``, …"""
-    net = rule in SCORE_RULES
-    rows = []
-    for days in WINDOWS:
-        reduced = apply_rule(pairs.within(days), rule, half_life=half_life)
-        found = net_contrast(reduced)
-        if not net:
-            found = contrast(reduced.t_value - reduced.r_score, reduced.unit)
-        measure = "NPS difference (points)" if net else "mean difference (score)"
-        rows.append({"window_days": days, "measure": measure, **found.row("wald", level)})
-    return pd.DataFrame(rows)
+def customers_apart(one: OnePerAnswer, other: OnePerAnswer) -> int:
+    """Customers whose pairs differ between two sets of pairs."""
+    size = int(max(one.customer.max(initial=-1), other.customer.max(initial=-1))) + 1
+    facts = [
+        np.array([np.bincount(p.customer, w, minlength=size) for w in (None, p.t_value, p.r_score)])
+        for p in (one, other)
+    ]
+    return int((np.abs(facts[0] - facts[1]) > SAME).any(0).sum())

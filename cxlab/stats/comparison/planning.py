@@ -10,6 +10,10 @@ import pandas as pd
 from scipy.special import ndtri
 
 from cxlab.stats.comparison.margins import CATEGORY_SCORES
+from cxlab.stats.comparison.sentences import FEW_PAIRS
+
+#: Of the plans: the chance to see a gap that is there.
+POWER = 0.8
 
 
 def _quantiles(alpha: float, power: float) -> float:
@@ -34,7 +38,12 @@ def paired_variance(table: Any) -> float:
     5000.0
     """
     if isinstance(table, pd.DataFrame) and "n" in table:
-        table = table["n"].to_numpy(dtype=float).reshape(3, 3)
+        table = table["n"].to_numpy(dtype=float, na_value=np.nan).reshape(3, 3)
+        if np.isnan(table).any():
+            raise ValueError(
+                "`table` must show its counts; they are hidden. Take `pair_variance` of the "
+                "comparison."
+            )
     counts, a = np.asarray(table, dtype=float), np.asarray(CATEGORY_SCORES) * 100
     if counts.shape != (3, 3) or not counts.sum() > 0:
         raise ValueError("`table` must be 3 × 3 with at least one pair; got none.")
@@ -105,17 +114,35 @@ def plan_pairs(result: Any, *, gaps: Sequence[float] = (2, 5, 10, 15, 20)) -> pd
     Returns
     -------
     DataFrame
-        ``question, gap`` (points), ``n`` (pairs): the first row is the smallest gap that
-        the pairs at hand show with 80 % power.
+        ``question, gap`` (points), ``n`` (pairs), ``power, deff, note``: the first row is the
+        smallest gap that the pairs at hand show with 80 % power. Without pairs, with too few
+        customers to show, or where every pair has the same difference, ``n`` is null and
+        ``note`` says why.
     """
     row = result.paired.iloc[0]
-    if not row["n"]:
-        raise ValueError("`result` must have pairs; no customer answered both surveys.")
-    variance = paired_variance(result.migration)
-    simple = variance / row["n"]
-    deff = float(row["se"] ** 2 / simple) if np.isfinite(row["se"]) and simple > 0 else 1.0
-    deff = max(deff, 1.0)
+    variance = result.pair_variance
+    if pd.isna(row["n"]) or not row["n"] or not variance > 0:
+        return _pair_rows(gaps, None, [pd.NA] * (len(gaps) + 1), np.nan, str(row["note"]))
     n = int(row["n"])
-    rows = [("smallest gap that these pairs show", detectable_gap(n, variance, deff=deff), n)]
-    rows += [("pairs needed for", float(g), answers_needed(g, variance, deff=deff)) for g in gaps]
-    return pd.DataFrame(rows, columns=["question", "gap", "n"]).assign(power=0.8, deff=deff)
+    simple = variance / n
+    deff = max(float(row["se"] ** 2 / simple) if np.isfinite(row["se"]) else 1.0, 1.0)
+    shown = detectable_gap(n, variance, deff=deff)
+    needed = [answers_needed(gap, variance, deff=deff) for gap in gaps]
+    note = f"the variance is that of {n} pairs: a rough plan" if n < FEW_PAIRS else ""
+    return _pair_rows(gaps, shown, [n, *needed], deff, note)
+
+
+def _pair_rows(
+    gaps: Sequence[float], shown: float | None, n: Sequence[Any], deff: float, note: str
+) -> pd.DataFrame:
+    """One row for the pairs at hand, one for each gap."""
+    return pd.DataFrame(
+        {
+            "question": ["smallest gap that these pairs show", *["pairs needed for"] * len(gaps)],
+            "gap": [np.nan if shown is None else shown, *map(float, gaps)],
+            "n": pd.array(n, dtype="Int64"),
+            "power": POWER,
+            "deff": deff,
+            "note": note,
+        }
+    )

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.collected import collect_window, sampling_shares, split_invitations
+from cxlab.stats.comparison.collected import (
+    check_periods,
+    collect_window,
+    in_periods,
+    in_window,
+    sampling_shares,
+    split_invitations,
+)
 from cxlab.stats.comparison.columns import Columns, ContactRule, Rules
 from cxlab.stats.comparison.columns import contact_rules as declared_rules
 from cxlab.stats.comparison.contract import ProgrammeData, read_programme
+from cxlab.stats.comparison.decomposition import NEEDS_FRAME
 from cxlab.stats.comparison.lookback import look_back
 from cxlab.stats.comparison.quantities import (
     NPS_VALUES,
@@ -21,7 +30,11 @@ from cxlab.stats.comparison.quantities import (
     build_engine,
     fit_all,
 )
+from cxlab.stats.comparison.small import check_min_group_size, too_few, why_hidden
 from cxlab.stats.frames import as_list
+from cxlab.survey.hiding import MIN_GROUP_SIZE
+
+FIGURES = ("answers", "share_never", "estimate", "bias", "n_eff")
 
 
 def plan_contact_rule(
@@ -36,14 +49,16 @@ def plan_contact_rule(
     exempt: float = 0.0,
     customer: str = "customer_id",
     score: str = "recommend",
+    periods: str | Sequence[str] | None = None,
     columns: Mapping[str, str] | None = None,
+    min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
     """What a quarantine after transactional invitations does to n and to rNPS.
 
     Parameters
     ----------
     transactional, relationship, invitations, customers, traits, contact_rules, customer,
-    score, columns
+    score, periods, columns, min_group_size
         As for `compare_tnps_rnps`: the programme as it was run.
     days : sequence of float
         Lengths to try; 0 is no rule.
@@ -56,13 +71,10 @@ def plan_contact_rule(
         ``days``; ``answers``, expected relationship answers; ``share_never`` of the customer
         base whom the rule always stops; ``estimate``, the raw rNPS one would then expect,
         in points; ``bias`` against the standardised rNPS of this programme; ``n_eff``,
-        effective answers behind a corrected rNPS (0 where it would not be identified).
-
-    Raises
-    ------
-    ValueError
-        When the programme's own rule leaves some customers no chance: nothing is known of
-        them under any rule.
+        effective answers behind a corrected rNPS (0 where it would not be identified);
+        ``note``. All figures are null, and the note says why, without the frame and the
+        invitations, with too few answers, and where the programme's own rule leaves some
+        customers no chance: nothing is known of them under any rule.
 
     Notes
     -----
@@ -82,23 +94,51 @@ def plan_contact_rule(
     >>> bool(plan["answers"].iloc[1] < plan["answers"].iloc[0])
     True
     """
+    smallest = check_min_group_size(min_group_size)
     names = Columns(customer=customer, score=score).renamed(columns or {})
     data = read_programme(
         transactional, relationship, invitations, customers, columns=names, traits=as_list(traits)
     )
+    window = as_list(periods) or None
+    check_periods(data, window)
     if data.invitations is None or not data.has_frame:
-        raise ValueError("`invitations` and `customers` must be given to plan a contact rule.")
+        return _no_plan(days, NEEDS_FRAME)
     found = [str(name) for name in data.invitations["rule"].dropna().unique()]
     rules = declared_rules(contact_rules, found)
-    engine = build_engine(collect_window(data, rules, None), data.traits, data.n_units)
-    if len(engine.unreachable):
-        raise ValueError(
-            f"Every customer must have had some chance to be asked; {len(engine.unreachable):,} "
-            "had none. Plan from a programme that exempts some customers at random."
-        )
+    reached = replace(
+        data,
+        transactional=in_periods(data.transactional, window),
+        relationship=in_periods(data.relationship, window),
+    )
+    engine = build_engine(collect_window(reached, rules, window), data.traits, data.n_units)
+    reason = _not_planned(engine, smallest)
+    if reason:
+        return _no_plan(days, reason)
     chances = fit_all(engine, np.ones((engine.n_units, 1)))
-    rows = [_one_length(float(k), exempt, data, rules, engine, chances) for k in days]
-    return pd.DataFrame(rows)
+    rows = [_one_length(float(k), exempt, data, rules, engine, chances, window) for k in days]
+    return pd.DataFrame(rows).assign(note="")
+
+
+def _not_planned(engine: Engine, smallest: int) -> str:
+    """Why nothing can be planned; empty if it can."""
+    answered = engine.relationship.asked.customer[engine.relationship.asked.answered]
+    if not len(answered):
+        return "no valid relationship answer in the window"
+    if too_few(len(np.unique(answered)), smallest):
+        return why_hidden(smallest)
+    if len(engine.unreachable):
+        return (
+            f"{len(engine.unreachable):,} of the customer base could not be asked, and nothing "
+            "is known of them under any rule; plan from a programme that exempts some at random"
+        )
+    return ""
+
+
+def _no_plan(days: Sequence[float], reason: str) -> pd.DataFrame:
+    """The rows that were asked for, without figures."""
+    return pd.DataFrame(
+        {"days": [float(k) for k in days], **dict.fromkeys(FIGURES, np.nan)}
+    ).assign(note=reason)
 
 
 def _one_length(
@@ -108,8 +148,10 @@ def _one_length(
     rules: dict[str, ContactRule],
     engine: Engine,
     chances: Chances,
+    window: Sequence[str] | None,
 ) -> dict[str, float]:
     episodes, waves, cells = split_invitations(data)
+    waves = waves[in_window(waves, window)].reset_index(drop=True)
     tried = ContactRule("tried", days, exempt if days else 0.0)
     passed = look_back(episodes, waves, tried, rules, len(cells))
     free = passed.chance(sampling_shares(episodes, max(len(cells), 1))[:, None])[:, 0]

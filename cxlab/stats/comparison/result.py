@@ -15,6 +15,11 @@ from cxlab.stats.comparison.terms import SUM_TOLERANCE
 class NpsComparison:
     """tNPS against rNPS: what the gap is made of.
 
+    Rows about 1 to ``min_group_size − 1`` customers are hidden in every table, and rows
+    that would give them back by adding and subtracting: their numbers are null, and
+    ``note`` says so. The counts of the flow, which say who was asked and answered but not
+    what, are always there.
+
     Attributes
     ----------
     estimands : DataFrame
@@ -29,7 +34,12 @@ class NpsComparison:
         Same-customer contrast: ``method, n, customers, estimate, se, ci_low, ci_high,
         statistic, p_value, note`` in points.
     migration : DataFrame
-        Nine rows: ``transactional, relationship, n, share, share_of_row``.
+        Nine rows: ``transactional, relationship, n, share, share_of_row, note``; all are
+        hidden where one is small.
+    categories : DataFrame
+        How the same customers answered each survey: the margins of the migration.
+    pair_variance : float
+        Variance of one pair's difference of net scores, in points²; NaN where it is hidden.
     margins : DataFrame
         Tests of equal category shares.
     decomposition : DataFrame
@@ -62,6 +72,8 @@ class NpsComparison:
     n_missing : dict of str to int
         Answers without a score, per survey.
     level : float
+    min_group_size : int
+        Fewer customers than this are never shown.
     replicates, replicates_not_converged : int
     notes : tuple of str
     """
@@ -72,6 +84,8 @@ class NpsComparison:
     touchpoints: pd.DataFrame
     paired: pd.DataFrame
     migration: pd.DataFrame
+    categories: pd.DataFrame
+    pair_variance: float
     margins: pd.DataFrame
     decomposition: pd.DataFrame
     one_way: pd.DataFrame
@@ -93,6 +107,7 @@ class NpsComparison:
     sentences: tuple[str, ...]
     n_missing: dict[str, int]
     level: float
+    min_group_size: int
     replicates: int
     replicates_not_converged: int
     notes: tuple[str, ...]
@@ -113,7 +128,7 @@ class NpsComparison:
     @property
     def identified(self) -> bool:
         """Whether every term has an estimate."""
-        return bool((self.decomposition["status"] != "not identified").all())
+        return bool(self.decomposition["estimate"].notna().all())
 
     def __str__(self) -> str:
         estimands = [

@@ -9,6 +9,8 @@ from cxlab.stats.comparison.bootstrap import Replicates
 from cxlab.stats.comparison.contract import Answers
 from cxlab.stats.comparison.decomposition import Identification, combination, interval
 from cxlab.stats.comparison.estimates import raw_gap
+from cxlab.stats.comparison.small import too_few
+from cxlab.stats.comparison.support import Support
 from cxlab.stats.comparison.terms import QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import normal_quantile
 
@@ -26,6 +28,7 @@ METRICS: dict[str, np.ndarray] = {
     "promoter +2, detractor −1": 100.0 * (2.0 * (_S >= 9) - (_S <= 6)),
 }
 HEADLINE = "NPS (9–10 less 0–6)"
+COLUMNS = ["quantity", "variant", "estimate", "se", "ci_low", "ci_high", "conclusion"]
 CONCLUSIONS = ("tNPS higher", "rNPS higher", "undecided")
 
 
@@ -35,6 +38,7 @@ def robustness_table(
     unit: np.ndarray,
     result: Replicates | None,
     known: Identification,
+    behind: Support,
     *,
     level: float,
     weighted: bool,
@@ -46,20 +50,21 @@ def robustness_table(
     DataFrame
         ``quantity, variant, estimate, se, ci_low, ci_high, conclusion, same``: ``same`` is
         whether the conclusion is that of the headline variant. A quantity with any other
-        conclusion is not robust. Units: points; score points for the mean.
+        conclusion is not robust. Units: points; score points for the mean. A quantity that
+        is not identified, or stands on too few customers, is left out; so is one answer per
+        customer where too few have several.
     """
-    rows = [
-        _raw_row("NPS: " + k, *found, level) for k, found in _raw_variants(t, r, unit, weighted)
-    ]
-    rows += [_raw_row(name, *raw_gap(t, r, unit, v)[:2], level) for name, v in METRICS.items()]
+    rows = []
+    if not behind.few("gap"):
+        rows = [
+            _raw_row("NPS: " + k, *v, level) for k, v in _raw_variants(t, r, unit, weighted, behind)
+        ]
+        rows += [_raw_row(name, *raw_gap(t, r, unit, v)[:2], level) for name, v in METRICS.items()]
     for quantity in ("standardised gap", "residual"):
-        if (
-            result is not None
-            and not known.reason(QUANTITY_COEFFICIENTS[quantity])
-            and result.n > 1
-        ):
+        told = not known.reason(QUANTITY_COEFFICIENTS[quantity]) and not behind.few(quantity)
+        if result is not None and told and result.n > 1:
             rows += [_standard_row(result, quantity, n, v, level) for n, v in METRICS.items()]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=COLUMNS)
     headline = table[table["variant"] == HEADLINE].set_index("quantity")["conclusion"]
     table["same"] = table["conclusion"] == table["quantity"].map(headline)
     order = {name: i for i, name in enumerate(("raw gap", "standardised gap", "residual"))}
@@ -69,13 +74,21 @@ def robustness_table(
 
 
 def _raw_variants(
-    t: Answers, r: Answers, unit: np.ndarray, weighted: bool
+    t: Answers, r: Answers, unit: np.ndarray, weighted: bool, behind: Support
 ) -> list[tuple[str, tuple[float, float]]]:
-    one_t, one_r = _last_of_each(t), _last_of_each(r)
-    found = [("one answer per customer, the last", raw_gap(one_t, one_r, unit)[:2])]
+    found = []
+    if not too_few([_repeated(t), _repeated(r)], behind.smallest).any():
+        # else its difference from the headline would be about them
+        last = raw_gap(_last_of_each(t), _last_of_each(r), unit)
+        found.append(("one answer per customer, the last", last[:2]))
     if weighted:
         found.append(("with the surveys' own weights", raw_gap(t, r, unit, weighted=True)[:2]))
     return found
+
+
+def _repeated(answers: Answers) -> int:
+    """Customers with more than one valid answer."""
+    return int((np.bincount(answers.customer[answers.valid]) > 1).sum())
 
 
 def _last_of_each(answers: Answers) -> Answers:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from cxlab.stats.comparison.small import TOO_FEW
+
 FEW_PAIRS = 30
 EXEMPTION_ADVICE = (
     "Exempt a random 5 to 10 % of customers from the contact rule: the whole customer base can "
@@ -39,6 +41,9 @@ def gap_sentence(estimates: pd.DataFrame, level: float) -> str:
     """How the two scores differ as collected."""
     raw = estimates[estimates["estimate_kind"] == "raw"].set_index("survey")
     t, r, gap = raw.loc["transactional"], raw.loc["relationship"], raw.loc["difference"]
+    if gap["status"] == TOO_FEW:
+        told = "; ".join(_score(name, row) for name, row in (("tNPS", t), ("rNPS", r)))
+        return f"As collected, {told}. No gap is given."
     if not np.isfinite(gap["estimate"]):
         return "One of the surveys has no valid answer: there is no gap to explain."
     return (
@@ -46,6 +51,12 @@ def gap_sentence(estimates: pd.DataFrame, level: float) -> str:
         f"{signed(r['estimate'])} (n = {int(r['n']):,}): a gap of {signed(gap['estimate'])} points "
         f"({_limits(gap, level)})."
     )
+
+
+def _score(name: str, row: pd.Series) -> str:
+    if row["status"] == TOO_FEW:
+        return f"{name}: {TOO_FEW} to say"
+    return f"{name} is {signed(row['estimate'])} (n = {int(row['n']):,})"
 
 
 def part_sentences(table: pd.DataFrame, level: float) -> list[str]:
@@ -61,10 +72,14 @@ def part_sentences(table: pd.DataFrame, level: float) -> list[str]:
     for start, names in words.items():
         parts = [_part(name, by_term.loc[name], level) for name in names]
         said.append(f"{start}: " + "; ".join(parts) + ".")
+    thin = by_term[by_term["estimate"].notna() & (by_term["note"].fillna("") != "")]
+    said += [f"Few customers in a part of {name}: {row['note']}." for name, row in thin.iterrows()]
     return said
 
 
 def _part(name: str, row: pd.Series, level: float) -> str:
+    if row["status"] == TOO_FEW:
+        return f"{name}: {TOO_FEW} to say"
     if row["status"] == "not identified":
         sampled = np.isfinite(row["ci_low"])
         low, high = (row[f"{'ci' if sampled else 'bound'}_{side}"] for side in ("low", "high"))
@@ -77,11 +92,12 @@ def _part(name: str, row: pd.Series, level: float) -> str:
 def identification_sentences(table: pd.DataFrame, tipping: pd.DataFrame) -> list[str]:
     """What the data cannot tell, and what it would take to change the reading."""
     said = []
-    reasons = [note for note in table["note"].unique() if note]
+    unknown = table[table["status"] == "not identified"]
+    reasons = [note for note in unknown["note"].unique() if note]
     if reasons:
         said.append("Not identified here: " + "; ".join(reasons) + ".")
     row = table.set_index("term").loc["residual"]
-    if row["status"] != "not identified":
+    if np.isfinite(row["estimate"]):
         said.append(
             "The terms hold if answering depends on the frame variables only. Whether it depends "
             "on the score itself is not identified: with nothing assumed of those who did not "
@@ -109,10 +125,12 @@ def _tipping(row: Mapping[str, object]) -> str:
     )
 
 
-def paired_sentence(paired: pd.DataFrame, level: float) -> str:
-    """The same customers in both surveys."""
+def paired_sentence(paired: pd.DataFrame, level: float, n_pairs: int) -> str:
+    """The same customers in both surveys; ``n_pairs`` is said where the table is hidden."""
     row = paired.iloc[0]
-    if not row["n"]:
+    if n_pairs and pd.isna(row["n"]):
+        return f"Same customers: too few pairs ({n_pairs:,}) to say."
+    if not n_pairs:
         return (
             "No customer answered both surveys in the window: there is no same-customer contrast."
         )

@@ -16,6 +16,7 @@ from cxlab.stats.comparison.columns import contact_rules as declared_rules
 from cxlab.stats.comparison.contract import ProgrammeData
 from cxlab.stats.comparison.decomposition import NEEDS_FRAME, Identification
 from cxlab.stats.comparison.quantities import Engine, answer_weights, build_engine, fit_all
+from cxlab.survey.hiding import MIN_GROUP_SIZE
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Options:
     replicates: int
     seed: int
     weighted: bool
+    min_group_size: int = MIN_GROUP_SIZE
 
 
 NOTHING_KNOWN = Identification(NEEDS_FRAME, NEEDS_FRAME)
@@ -79,7 +81,7 @@ def standardise(data: ProgrammeData, rules: Rules, options: Options) -> Standard
     if not len(engine.relationship.answered):
         note = "nobody who answered the relationship survey had a known chance to be asked"
         return Standardised(collected=collected, known=Identification(note, note), note=note)
-    checks = response_check(engine)
+    checks = response_check(engine, smallest=options.min_group_size)
     replicates = options.replicates if data.n_units > 1 else 0
     return Standardised(
         collected=collected,

@@ -8,6 +8,7 @@ import pandas as pd
 from cxlab.stats.comparison.contract import Answers
 from cxlab.stats.comparison.margins import CATEGORIES, category
 from cxlab.stats.comparison.paired import OnePerAnswer, Pairs
+from cxlab.stats.comparison.small import hide_groups, hide_small_rows
 from cxlab.stats.inference import normal_quantile, t_quantile
 from cxlab.stats.metrics import nps
 
@@ -24,32 +25,38 @@ MIN_PAIRS = 10
 MIN_PERIODS = 20
 
 
-def delay_table(t: Answers, unit: np.ndarray, *, level: float) -> pd.DataFrame:
+def delay_table(t: Answers, unit: np.ndarray, *, level: float, smallest: int = 1) -> pd.DataFrame:
     """Transactional NPS by how long after the episode the answer came.
 
     Returns
     -------
     DataFrame
-        ``delay, median_days, n, estimate, se, ci_low, ci_high, note``; empty where episode
-        times are not known.
+        ``delay, median_days, n, customers, estimate, se, ci_low, ci_high, note``; empty
+        where episode times are not known. Delays of fewer than ``smallest`` customers are
+        hidden, and those that would give them back.
     """
     delay = t.responded - t.triggered
-    columns = ["delay", "median_days", "n", "estimate", "se", "ci_low", "ci_high", "note"]
+    columns = ["delay", "median_days", "n", "customers", "estimate", "se", "ci_low", "ci_high",
+               "note"]  # fmt: skip
     known = t.valid & ~np.isnan(delay)
     if not known.any():
         return pd.DataFrame(columns=columns)
     ends = np.array([end for end, _ in DELAYS])
     code = np.minimum(np.searchsorted(ends, delay[known], side="right"), len(ends) - 1)
     names = pd.Categorical.from_codes(code, [name for _, name in DELAYS])
-    frame = pd.DataFrame({"delay": names, "score": t.score[known], "unit": unit[t.customer[known]]})
+    customer = t.customer[known]
+    frame = pd.DataFrame({"delay": names, "score": t.score[known], "unit": unit[customer]})
     table = nps(frame, "score", by="delay", cluster="unit", level=level)
     middle = pd.Series(delay[known]).groupby(np.asarray(names)).median()
     table = table.rename(columns={"group": "delay"})
+    each = pd.Series(customer).groupby(np.asarray(names)).nunique()
     table["median_days"] = table["delay"].astype("str").map(middle)
-    return table[columns]
+    table["customers"] = table["delay"].astype("str").map(each).fillna(0).astype(int)
+    nowhere = len(np.unique(t.customer[t.valid & ~known]))
+    return hide_groups(table[columns], smallest, outside=nowhere)
 
 
-def regression_table(pairs: OnePerAnswer, *, level: float) -> pd.DataFrame:
+def regression_table(pairs: OnePerAnswer, *, level: float, smallest: int = 1) -> pd.DataFrame:
     """Mean of each score given the category of the other, both ways.
 
     A customer picked for an extreme score in one survey is on average less extreme in the
@@ -59,8 +66,9 @@ def regression_table(pairs: OnePerAnswer, *, level: float) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``given, group, n, mean_given, mean_other, estimate`` (other less given), ``se,
-        ci_low, ci_high`` in score points.
+        ``given, group, n, customers, mean_given, mean_other, estimate`` (other less given),
+        ``se, ci_low, ci_high`` in score points, ``note``. Categories of fewer than
+        ``smallest`` customers are hidden, and those that would give them back.
     """
     sides = {
         "transactional answer": (pairs.t_value, pairs.r_score),
@@ -74,10 +82,11 @@ def regression_table(pairs: OnePerAnswer, *, level: float) -> pd.DataFrame:
                 (other - known)[here], pairs.unit[here], level
             )
             means = [float(x[here].mean()) if here.any() else np.nan for x in (known, other)]
-            rows.append((given, name, int(here.sum()), *means, estimate, se, low, high))
-    columns = ["given", "group", "n", "mean_given", "mean_other", "estimate", "se", "ci_low",
-               "ci_high"]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
+            counts = int(here.sum()), len(np.unique(pairs.customer[here]))
+            rows.append((given, name, *counts, *means, estimate, se, low, high))
+    columns = ["given", "group", "n", "customers", "mean_given", "mean_other", "estimate", "se",
+               "ci_low", "ci_high"]  # fmt: skip
+    return hide_groups(pd.DataFrame(rows, columns=columns), smallest, within="given")
 
 
 def _clustered_mean(
@@ -93,7 +102,9 @@ def _clustered_mean(
     return mean, se, mean - half, mean + half
 
 
-def later_table(t: Answers, r: Answers, pairs: Pairs, unit: np.ndarray, *, level: float):
+def later_table(
+    t: Answers, r: Answers, pairs: Pairs, unit: np.ndarray, *, level: float, smallest: int = 1
+) -> pd.DataFrame:
     """Does one score go with the other one later? Both directions.
 
     Parameters
@@ -115,7 +126,7 @@ def later_table(t: Answers, r: Answers, pairs: Pairs, unit: np.ndarray, *, level
     rows = _direction("tNPS before rNPS", t, r, *forward, unit, level)
     back = _earlier(t, r)
     rows += _direction("rNPS before tNPS", r, t, *back, unit, level)
-    return pd.DataFrame(rows)
+    return hide_small_rows(pd.DataFrame(rows), smallest)
 
 
 def _last_before(

@@ -30,9 +30,16 @@ def transported_rows(
         parts = [_transported(engine, draw_units(engine.n_units, 1, rng)) for _ in range(n)]
         values = np.concatenate(parts)
     se, low, high = interval(values, level)
-    facts = {"estimate": float(estimate[0]), "se": se, "ci_low": low, "ci_high": high}
+    facts: dict[str, object] = {
+        "estimate": float(estimate[0]),
+        "se": se,
+        "ci_low": low,
+        "ci_high": high,
+    }
     population = "whole customer base (E1)"
-    return [row("transported", "relationship", population, **facts, note=ASSUMPTION)]
+    # it takes in both scores of the standardised gap
+    facts |= {"of": "standardised gap", "note": f"{ASSUMPTION}; from answers of both surveys"}
+    return [row("transported", "relationship", population, **facts)]
 
 
 def _transported(engine: Engine, multipliers: np.ndarray) -> np.ndarray:

@@ -1,0 +1,434 @@
+"""Few customers: what is hidden, what is said instead, and that nothing fails."""
+
+from dataclasses import fields
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxlab import load_study
+from cxlab.stats.comparison import (
+    ContactRule,
+    compare_tnps_rnps,
+    paired_variance,
+    plan_contact_rule,
+    plan_pairs,
+    programme_tables,
+    rules_in_words,
+)
+from cxlab.stats.comparison.mix import hide_cells
+from cxlab.stats.comparison.paired import OnePerAnswer, Pairs
+from cxlab.stats.comparison.paired_tables import (
+    categories_table,
+    migration_table,
+    pair_variance,
+    paired_table,
+    sensitivity_table,
+    window_table,
+)
+from cxlab.stats.comparison.terms import QUANTITY_COEFFICIENTS, TERMS
+from cxlab.stats.comparison.timing import regression_table
+
+SMALLEST = 10
+ROUNDING = 1e-9
+#: What reviewers called out: a quarter, a group of it, and groups with a pair or three.
+SELECTIONS = [
+    ("2024-Q1", None),
+    ("2024-Q2", {"segment": "Business"}),
+    ("2024-Q2", {"segment": "Business", "home_region": "National"}),
+    ("2024-Q1", {"segment": "Family", "home_region": "International"}),
+]
+#: Counts of who was asked and who answered, not of what they said.
+COUNTS_OF_THE_ASKED = ("flow", "contamination")
+
+
+@pytest.fixture(scope="module")
+def study():
+    return load_study("demo")
+
+
+@cache
+def tables_where(where):
+    """Reading takes longer than comparing: each selection is read once."""
+    return programme_tables(load_study("demo"), where=dict(where) or None)
+
+
+@cache
+def compared(period, where, min_group_size):
+    tables = tables_where(where)
+    return compare_tnps_rnps(**tables, periods=period, replicates=20, min_group_size=min_group_size)
+
+
+def compare(period, where, min_group_size=SMALLEST):
+    return compared(period, tuple((where or {}).items()), min_group_size)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """Five customers of the quarter with an episode answered the relationship survey."""
+    return compare(*SELECTIONS[2])
+
+
+def tables_of(result):
+    found = {field.name: getattr(result, field.name) for field in fields(result)}
+    return {name: table for name, table in found.items() if isinstance(table, pd.DataFrame)}
+
+
+def numbers_of(table):
+    columns = [
+        column
+        for column in table.columns
+        if pd.api.types.is_numeric_dtype(table[column])
+        and not pd.api.types.is_bool_dtype(table[column])
+        and column != "window_days"
+    ]
+    return table[columns]
+
+
+def pairs_of(t_value, r_score):
+    who = np.arange(len(t_value))
+    return OnePerAnswer(np.array(t_value, float), np.array(r_score, float), who, who)
+
+
+def every_pair(age, t_score, r_score, customer=None):
+    customer = np.arange(len(age)) if customer is None else np.array(customer)
+    return Pairs(
+        relationship=customer,
+        transactional=np.arange(len(age)),
+        age=np.array(age, float),
+        t_score=np.array(t_score, float),
+        r_score=np.array(r_score, float),
+        unit=customer,
+        customer=customer,
+    )
+
+
+class TestNoSmallGroupIsShown:
+    @pytest.mark.parametrize(("period", "where"), SELECTIONS)
+    def test_in_any_table(self, period, where):
+        for name, table in tables_of(compare(period, where)).items():
+            if name in COUNTS_OF_THE_ASKED or table.empty:
+                continue
+            if "customers" in table:
+                shown = table["customers"].dropna()
+                assert not ((shown > 0) & (shown < SMALLEST)).any(), name
+            if "note" in table:
+                hidden = table["note"].fillna("").str.startswith("hidden")
+                assert numbers_of(table)[hidden].isna().all(axis=None), name
+
+    def test_one_hides_nothing(self):
+        result = compare(*SELECTIONS[2], min_group_size=1)
+        assert result.paired["n"].tolist() == [2, 2]
+        for name, table in tables_of(result).items():
+            if "note" in table:
+                assert not table["note"].fillna("").str.contains("hidden").any(), name
+
+    def test_the_size_is_kept_in_the_result(self):
+        assert compare(*SELECTIONS[0], min_group_size=30).min_group_size == 30
+
+
+class TestEstimates:
+    def test_n_and_customers_are_those_of_the_row(self, study):
+        result = compare("2024-Q1", None)
+        rows = result.estimates.set_index("population")
+        t, r = (tables_where(())[name] for name in ("transactional", "relationship"))
+        t, r = (frame[(frame["period"] == "2024-Q1")] for frame in (t, r))
+        asked = study.read("invitations", period="2024-Q1")
+        users = set(asked.loc[asked["survey_type"] == "transactional", "customer_id"])
+        of_users = r[r["recommend"].notna() & r["customer_id"].isin(users)]
+        used = rows.loc["customers with an eligible episode"]
+        assert (used["n"], used["customers"]) == (len(of_users), of_users["customer_id"].nunique())
+        gap = rows.loc["users, each counted once (B3 − C1)"]
+        both = pd.concat([of_users["customer_id"], t["customer_id"]])
+        assert (gap["n"], gap["customers"]) == (len(of_users) + len(t), both.nunique())
+
+    def test_no_row_claims_nobody(self):
+        estimated = compare("2024-Q1", None).estimates.dropna(subset="estimate")
+        assert (estimated["n"] > 0).all()
+        assert (estimated["customers"] > 0).all()
+
+    def test_without_a_frame_n_is_null_with_a_note(self):
+        tables = tables_where(())
+        result = compare_tnps_rnps(tables["transactional"], tables["relationship"])
+        rows = result.estimates.query("estimate_kind == 'standardised'")
+        assert rows[["n", "customers"]].isna().all(axis=None)
+        assert rows["note"].str.contains("needs the frame").all()
+
+    def test_a_difference_goes_with_its_small_side(self, tiny):
+        rows = tiny.estimates.set_index(["estimate_kind", "population"])
+        for name in ("customers with an eligible episode", "users, each counted once (B3 − C1)"):
+            assert pd.isna(rows.loc[("standardised", name), "estimate"])
+            assert rows.loc[("standardised", name), "status"] == "too few customers"
+
+
+class TestTerms:
+    def test_what_is_shown_is_what_it_was(self, tiny):
+        whole = compare(*SELECTIONS[2], min_group_size=1).decomposition
+        shown = tiny.decomposition["estimate"].notna()
+        assert 0 < shown.sum() < len(whole)
+        columns = ["estimate", "se", "ci_low", "ci_high", "bound_low", "bound_high"]
+        pd.testing.assert_frame_equal(tiny.decomposition[shown][columns], whole[shown][columns])
+        assert whole.query("kind == 'term'")["estimate"].sum() == pytest.approx(
+            whole.set_index("term").loc["gap", "estimate"], abs=ROUNDING
+        )
+
+    def test_hidden_quantities_cannot_be_solved_from_the_shown_ones(self, tiny):
+        table = tiny.decomposition.dropna(subset="estimate")
+        quantities = tiny.quantities.dropna(subset="estimate")
+        known = [QUANTITY_COEFFICIENTS[name] for name in (*table["term"], *quantities["quantity"])]
+        names = sorted({q for one in QUANTITY_COEFFICIENTS.values() for q in one})
+        system = np.array([[one.get(q, 0.0) for q in names] for one in known])
+        hidden = tiny.quantities.loc[tiny.quantities["estimate"].isna(), "quantity"]
+        assert set(hidden) == {"C1", "C2"}
+        for name in hidden:
+            unit = np.array([float(q == name) for q in names])
+            with_it = np.linalg.matrix_rank(np.vstack([system, unit]))
+            assert with_it > np.linalg.matrix_rank(system), name
+
+    def test_every_other_table_hides_them_too(self, tiny):
+        one_way = tiny.one_way.set_index("version")["estimate"]
+        assert one_way.notna().sum() == 1  # B2 − B3
+        assert tiny.weights.set_index("quantity").loc[["C1", "C2"], "n"].isna().all()
+        assert set(tiny.robustness["quantity"]) == {"raw gap"}
+        assert tiny.tipping.empty
+        bounds = tiny.bounds.set_index("quantity")["bound_low"]
+        assert bounds[["C1", "C2", "coverage", "residual"]].isna().all()
+        assert bounds[["C0", "B2"]].notna().all()
+
+    def test_a_survey_of_few_gives_no_gap(self):
+        tables = tables_where(())
+        few = tables["transactional"].head(6)
+        result = compare_tnps_rnps(few, tables["relationship"])
+        raw = result.estimates.query("estimate_kind == 'raw'").set_index("survey")["estimate"]
+        assert raw.isna().to_dict() == {
+            "transactional": True,
+            "relationship": False,
+            "difference": True,
+        }
+        gap = result.decomposition.set_index("term").loc["gap"]
+        assert numbers_of(gap.to_frame().T.infer_objects()).isna().all(axis=None)
+        assert result.sentences[0] == (
+            "As collected, tNPS: too few customers to say; rNPS is +6.6 (n = 3,475). "
+            "No gap is given."
+        )
+        assert result.robustness.empty
+
+    def test_the_share_does_not_give_a_hidden_gap_back(self):
+        tables = tables_where(())
+        r = tables["relationship"]
+        kept = r[r["recommend"].notna()].head(6)
+        asked = tables["invitations"]
+        of_kept = asked.merge(kept[["customer_id", "period"]], how="left", indicator="there")
+        lost = (asked["survey_type"] == "relationship") & (asked["status"] == "answered")
+        lost &= (of_kept["there"] == "left_only").to_numpy()
+        asked = asked.assign(status=asked["status"].astype("str").mask(lost, "invited"))
+        result = compare_tnps_rnps(
+            **{**tables, "relationship": kept, "invitations": asked}, replicates=0
+        )
+        terms = result.decomposition.set_index("term")
+        assert np.isfinite(terms.loc["mix", "estimate"])
+        assert np.isnan(terms.loc["gap", "estimate"])
+        assert terms["share"].isna().all()
+
+    def test_a_thin_part_of_a_term_is_said(self, tiny):
+        note = tiny.decomposition.set_index("term").loc["mix", "note"]
+        assert note == "7 of 7 cells have answers of fewer than 10 customers"
+        assert any(s.startswith("Few customers in a part of mix: 7 of 7") for s in tiny.sentences)
+
+    def test_terms_are_all_named(self, tiny):
+        assert tiny.decomposition["term"].tolist()[:6] == list(TERMS)
+        assert not tiny.identified
+
+
+class TestSamePairs:
+    FEW = pairs_of([3, 10, 10], [10, 2, 9])
+
+    def test_three_pairs_give_no_number(self):
+        table = paired_table(self.FEW, level=0.95, smallest=SMALLEST)
+        assert numbers_of(table).isna().all(axis=None)
+        assert table["note"].tolist() == ["hidden: fewer than 10 customers"] * 2
+        assert np.isnan(pair_variance(self.FEW, SMALLEST))
+
+    def test_few_pairs_get_no_verdict(self, tiny):
+        assert "Same customers: too few pairs (2) to say." in tiny.sentences
+        assert not any("their two scores" in sentence for sentence in tiny.sentences)
+        status = tiny.estimands.set_index("estimand")["status"]
+        assert status["E3"] == "too few pairs (2) to say"
+        assert status["E4"] == "fewer than 10 customers: too few to say"
+
+    def test_pairs_without_a_difference_are_told_so(self):
+        table = paired_table(pairs_of([9] * 12, [10] * 12), level=0.95)
+        assert table["note"].tolist() == ["every pair has the same difference: no interval"] * 2
+
+    def test_one_small_cell_hides_all_nine(self):
+        # 12 of each diagonal cell, and one detractor who became a promoter
+        t, r = [3] * 12 + [7] * 12 + [9] * 12, [3] * 12 + [7] * 12 + [9] * 12
+        whole = migration_table(pairs_of(t, r), smallest=SMALLEST)
+        assert whole["n"].tolist() == [12, 0, 0, 0, 12, 0, 0, 0, 12]
+        small = migration_table(pairs_of([*t, 2], [*r, 10]), smallest=SMALLEST)
+        assert numbers_of(small).isna().all(axis=None)
+        margins = categories_table(pairs_of([*t, 2], [*r, 10]), smallest=SMALLEST)
+        assert margins["n"].tolist() == [13, 12, 12, 12, 12, 13]
+
+    def test_small_categories_are_hidden_with_another(self):
+        pairs = pairs_of([3] * 4 + [7] * 20 + [9] * 30, [9] * 54)
+        table = categories_table(pairs, smallest=SMALLEST).query("survey == 'transactional'")
+        assert table["n"].isna().tolist() == [True, True, False]
+        assert table["note"].tolist()[1] == "hidden: it would give a smaller group back"
+
+    def test_of_few_pairs_not_even_an_empty_category_is_shown(self):
+        table = categories_table(self.FEW, smallest=SMALLEST)
+        assert table["n"].isna().all()
+
+    def test_means_of_a_small_category_are_hidden_with_another(self):
+        pairs = pairs_of([3] * 2 + [7] * 20 + [9] * 30, [9] * 52)
+        table = regression_table(pairs, level=0.95, smallest=SMALLEST)
+        table = table.query("given == 'transactional answer'").set_index("group")
+        assert table["mean_other"].isna().to_dict() == {
+            "detractor": True,
+            "passive": True,
+            "promoter": False,
+        }
+
+
+class TestWindowsAndRules:
+    def test_a_window_is_hidden_that_less_another_is_about_few(self):
+        # 12 customers within 30 days, 3 more within 90, 20 more within 180
+        age = [5.0] * 12 + [60.0] * 3 + [120.0] * 20
+        pairs = every_pair(age, [9, 3, 7, 10, 6] * 7, [7] * 35)
+        options = {"rule": "last before", "half_life": 30, "level": 0.95, "smallest": SMALLEST}
+        at_90 = window_table(pairs, window_days=90, **options).set_index("window_days")
+        assert at_90["n"].isna().to_dict() == {7: True, 30: True, 90: False, 180: False}
+        assert at_90.loc[30, "note"] == "hidden: it would give a smaller group back"
+        at_30 = window_table(pairs, window_days=30, **options).set_index("window_days")
+        assert at_30["n"].isna().to_dict() == {7: False, 30: False, 90: True, 180: False}
+
+    def test_the_window_chosen_counts_even_if_it_is_not_in_the_table(self):
+        pairs = every_pair([5.0] * 12 + [60.0] * 3, [9, 3, 7] * 5, [7] * 15)
+        table = window_table(
+            pairs, window_days=45, rule="last before", half_life=30, level=0.95, smallest=SMALLEST
+        )
+        assert table["n"].isna().tolist() == [False, False, True, True]
+
+    def test_a_rule_that_differs_for_few_customers_is_hidden(self):
+        # customer 0 has two answers before its relationship answer: a rule is about that one
+        customer = [0, *range(12)]
+        pairs = every_pair([20.0, *[5.0] * 12], [2, *[9, 3, 7, 10] * 3], [7] * 13, customer)
+        table = sensitivity_table(
+            pairs, chosen="last before", half_life=30, level=0.95, smallest=SMALLEST
+        )
+        assert table.query("chosen")["n"].tolist() == [12, 12]
+        assert table.query("not chosen")["estimate"].isna().all()
+        alone = sensitivity_table(pairs, chosen="last before", half_life=30, level=0.95)
+        assert alone["estimate"].notna().all()
+
+    def test_counting_each_customer_once_is_hidden_where_it_is_about_few(self):
+        shown = compare("2024-Q1", None)
+        row = shown.touchpoints.set_index("touchpoint").loc["check_in"]
+        assert row["n"] - row["customers"] == 1
+        assert np.isnan(row["per_customer"])
+        assert row["note"].startswith("each customer once: hidden")
+        # 270 answers of 257 customers; in the group, 121 of 118
+        assert shown.robustness["variant"].str.contains("one answer per customer").any()
+        few = compare(*SELECTIONS[1]).robustness
+        assert not few["variant"].str.contains("one answer per customer").any()
+
+
+@pytest.mark.parametrize(
+    ("cells", "customers", "hidden"),
+    [
+        # the touchpoint's own NPS would give the small cell back, whatever else is hidden
+        (["a · web", "a · desk", "b · web", "b · desk"], [3, 50, 30, 40], [1, 1, 0, 0]),
+        # touchpoints of one cell: the NPS of all answers would
+        (["a", "b", "c"], [3, 50, 30], [1, 0, 1]),
+        (["a", "b", "c"], [13, 50, 30], [0, 0, 0]),
+    ],
+)
+def test_cells_are_hidden_from_the_touchpoint_and_from_the_whole(cells, customers, hidden):
+    table = pd.DataFrame({"cell": cells, "customers": customers, "estimate": 1.0, "note": ""})
+    assert hide_cells(table, SMALLEST)["estimate"].isna().tolist() == [bool(k) for k in hidden]
+
+
+class TestPlans:
+    def test_hidden_pairs_give_rows_with_a_note(self, tiny):
+        plan = plan_pairs(tiny, gaps=(5, 10))
+        assert plan["gap"].isna().tolist() == [True, False, False]
+        assert plan["n"].isna().all()
+        assert plan["note"].eq("hidden: fewer than 10 customers").all()
+
+    def test_pairs_of_one_difference_give_rows_with_a_note(self):
+        day = pd.Timestamp("2025-01-10")
+        who = [f"c{k}" for k in range(12)]
+        t = pd.DataFrame({"response_id": [f"t{w}" for w in who], "customer_id": who,
+                          "recommend": 9, "responded_at": day})  # fmt: skip
+        r = t.assign(response_id=[f"r{w}" for w in who], responded_at=day + pd.Timedelta(days=9))
+        plan = plan_pairs(compare_tnps_rnps(t, r), gaps=(5,))
+        assert plan["n"].isna().all()
+        assert plan["note"].eq("every pair has the same difference: no interval").all()
+
+    def test_a_plan_from_few_pairs_is_called_rough(self):
+        plan = plan_pairs(compare("2024-Q1", None))
+        assert plan["n"].iloc[0] == 18
+        assert plan["note"].eq("the variance is that of 18 pairs: a rough plan").all()
+
+    def test_hidden_cells_have_no_variance(self, tiny):
+        with pytest.raises(ValueError, match="`table` must show its counts; they are hidden"):
+            paired_variance(tiny.migration)
+
+    def test_the_plan_is_of_the_window(self):
+        tables = tables_where(())
+        one = plan_contact_rule(**tables, periods="2024-Q2", days=(60,))
+        answered = tables["relationship"].query("period == '2024-Q2'")["recommend"].count()
+        # days 60 is the rule that was followed: as many answers are expected as came
+        assert one["answers"].item() == pytest.approx(answered, rel=0.05)
+        whole = plan_contact_rule(**tables, days=(60,))["answers"].item()
+        assert one["answers"].item() < whole / 5
+
+    def test_no_plan_of_few_answers(self):
+        plan = plan_contact_rule(
+            **tables_where(()), periods="2024-Q1", days=(0, 60), min_group_size=10_000
+        )
+        assert plan["estimate"].isna().all()
+        assert plan["note"].eq("hidden: fewer than 10000 customers").all()
+
+    def test_no_plan_without_invitations(self):
+        tables = tables_where(()) | {"invitations": None}
+        plan = plan_contact_rule(**tables, days=(0,))
+        assert plan["note"].str.startswith("needs the frame").all()
+
+
+class TestNothingFails:
+    @pytest.mark.parametrize("answers", [{"transactional"}, {"relationship"}, set()])
+    def test_a_period_without_answers_to_a_survey(self, answers):
+        tables = dict(tables_where((("segment", "Family"),)))
+        # as in a small group: nobody answered in the first quarter
+        for name in {"transactional", "relationship"} - answers:
+            frame, asked = tables[name], tables["invitations"]
+            gone = frame["period"] == "2024-Q1"
+            tables[name] = frame[~gone]
+            silent = (asked["survey_type"] == name) & (asked["period"] == "2024-Q1")
+            silent &= asked["status"] == "answered"
+            status = asked["status"].astype("str").mask(silent, "invited")
+            tables["invitations"] = asked.assign(status=status)
+        result = compare_tnps_rnps(**tables, periods="2024-Q1", replicates=0)
+        assert result.sentences[0].startswith("One of the surveys has no valid answer")
+        plan_pairs(result)
+        assert len(plan_contact_rule(**tables, periods="2024-Q1", days=(0,))) == 1
+
+    def test_a_rule_that_stopped_none_of_the_chosen_is_left_out(self, study):
+        asked = study.read("invitations")
+        stopped = set(asked.loc[asked["status"] == "suppressed", "customer_id"])
+        free = [who for who in asked["customer_id"].unique() if who not in stopped][:40]
+        tables = programme_tables(study, where={"customer_id": free})
+        assert tables["contact_rules"] is None
+        result = compare_tnps_rnps(**tables, replicates=0)
+        assert result.flow.query("stage == 'customers'")["n"].tolist() == [40, 40]
+
+
+def test_contact_rules_in_words():
+    assert rules_in_words({"relationship quarantine": (60.0, 0.1)}) == (
+        "relationship quarantine: 60 days, 10 % exempt"
+    )
+    assert rules_in_words([ContactRule("opted out")]) == "opted out: how it works is not known"
+    assert rules_in_words(None) == "none"
