@@ -1,14 +1,24 @@
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
-from cxlab import compare_groups, compare_periods, compare_segments, nps
+from cxlab import (
+    compare_groups,
+    compare_periods,
+    compare_segments,
+    nps,
+    period_changes,
+    period_statistics,
+    scorecard,
+)
 from cxlab.stats.inference import permutation_p_value
 from cxlab.survey.scales import Metric
 
@@ -240,3 +250,106 @@ def test_everyone_alike_is_a_stated_result():
 def test_one_period_is_refused():
     with pytest.raises(ValueError, match="must hold two periods at least"):
         compare_periods(answers_of((5, 5, 5)).assign(period="2025"), "score")
+
+
+#: Two groups as columns of several types hold them.
+KINDS = {
+    "numbers with a blank": lambda first: np.where(first, 1.0, 2.0),
+    "fractions": lambda first: np.where(first, 1.0, 2.5),
+    "dates": lambda first: pd.to_datetime(np.where(first, "2024-01-01", "2025-01-01")),
+    "local times": lambda first: pd.to_datetime(
+        np.where(first, "2024-01-01", "2025-01-01")
+    ).tz_localize("Europe/Berlin"),
+    "truth": lambda first: ~first,
+    "decimals": lambda first: [Decimal("1.0") if one else Decimal("2.0") for one in first],
+    "numbers declared": lambda first: pd.Categorical(np.where(first, 1.0, 2.0)),
+}
+
+
+class TestLabels:
+    """One name for a group, whatever type its column has."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("engine", ["pandas", "polars"])
+    def test_small_groups_of_any_type_get_their_permutation_test(self, kind, engine):
+        if (engine, kind) == ("polars", "numbers declared"):
+            pytest.skip("Polars has no such type")
+        words = answers_of((12, 4, 4), (5, 5, 10))
+        first = (words["group"] == "a").to_numpy()
+        data = words.assign(group=KINDS[kind](first))
+        data = pl.from_pandas(data) if engine == "polars" else data
+        found = compare_groups(data, "score", by="group")
+        expected = compare_groups(words, "score", by="group")
+        assert found["p_value"].tolist() == expected["p_value"].tolist()
+        assert found["method"].str.contains("permutation").all()
+
+    def test_a_blank_among_whole_numbers_changes_no_test(self):
+        whole = answers_of((12, 4, 4), (5, 5, 10), (3, 3, 3), names=[1, 2, 10])
+        holes = pd.concat([whole, pd.DataFrame({"score": [5], "group": [np.nan]})])
+        expected, found = (
+            compare_groups(data, "score", by="group", min_group_size=1) for data in (whole, holes)
+        )
+        assert found["group"].tolist() == ["1", "2", "10"]
+        assert found["p_value"].notna().all()
+        assert found["p_value"].tolist() == expected["p_value"].tolist()
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("engine", ["pandas", "polars"])
+    def test_periods_of_any_type_are_compared(self, kind, engine):
+        if (engine, kind) == ("polars", "numbers declared"):
+            pytest.skip("Polars has no such type")
+        words = answers_of((12, 4, 4), (5, 5, 10)).rename(columns={"group": "period"})
+        data = words.assign(period=KINDS[kind]((words["period"] == "a").to_numpy()))
+        data = pl.from_pandas(data) if engine == "polars" else data
+        found, expected = row(compare_periods(data, "score")), row(compare_periods(words, "score"))
+        assert found["estimate"] == expected["estimate"]
+        assert found["p_value"] == expected["p_value"]
+        named = row(compare_periods(data, "score", periods=(found["before"], found["period"])))
+        assert named["estimate"] == found["estimate"]
+
+    def test_a_group_may_be_named_by_its_value(self):
+        data = answers_of((12, 4, 4), (5, 5, 10), names=[1.0, 2.0])
+        by_value, by_label = (
+            row(compare_groups(data, "score", by="group", against=one)) for one in (2.0, "2")
+        )
+        assert by_value["p_value"] == by_label["p_value"]
+
+    def test_waves_are_compared_by_their_numbers(self):
+        data = answers_of((5, 5, 5), (6, 5, 5), (7, 5, 5), names=["Wave 10", "Wave 2", "Wave 9"])
+        found = compare_periods(data, "score", period="group")
+        assert found["period"].tolist() == ["Wave 9", "Wave 10"]
+
+
+def test_a_test_of_groups_without_spread_claims_no_more_than_it_has():
+    data = pd.DataFrame({"s": [1.0] * 12 + [2.0] * 15, "g": ["a"] * 12 + ["b"] * 15})
+    found = row(compare_groups(data, Metric("s", "mean"), by="g", against="b"))
+    assert found["p_value"] < 0.001
+    assert found["note"] == "no interval: every answer of a group is alike"
+
+
+METRIC = Metric("score", "net", top=(9, 10), bottom=(0, 6), name="nps")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ([METRIC, METRIC], "`metrics` must have one of a name per column; got 'nps' of 'score'"),
+        ([METRIC, Metric("score", "mean", name="nps")], "got 'nps' of 'score' more than once"),
+        ([], "`metrics` must be one metric or more; got none"),
+    ],
+)
+def test_metrics_that_a_table_cannot_hold_are_refused(metrics, message):
+    data = answers_of((20, 5, 5), (20, 5, 5)).assign(period=["2024", "2025"] * 30)
+    for ask in (
+        lambda: compare_groups(data, metrics, by="group"),
+        lambda: period_changes(data, metrics),
+        lambda: period_changes(data[data["period"] == "2025"], metrics),
+        lambda: period_statistics(data, metrics),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ask()
+    if metrics:
+        with pytest.raises(ValueError, match=message):
+            scorecard(data, metrics, by="group")
+    else:
+        assert scorecard(data, metrics).empty

@@ -1,16 +1,29 @@
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, t
 
-from cxlab import load_study, mean_score, net_score, nps, scorecard, top_box
+from cxlab import (
+    compare_groups,
+    load_study,
+    mean_score,
+    mix_and_performance,
+    net_score,
+    nps,
+    period_statistics,
+    scorecard,
+    top_box,
+)
+from cxlab.stats.metrics import origins
 from cxlab.survey.scales import Metric
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -411,3 +424,131 @@ def test_text_scores_are_refused():
 def test_something_else_than_a_frame_is_refused():
     with pytest.raises(TypeError, match="`data` must be a pandas, Polars, DuckDB"):
         nps([9, 10], "score")
+
+
+DECLARED = pd.CategoricalDtype([10, 2, 1], ordered=True)
+#: Group columns of 1, 2 and 10, in the order and with the names that tables must give them.
+GROUPS = {
+    "whole numbers": (lambda g: g, ["1", "2", "10"]),
+    "floating point": (lambda g: g.astype(float), ["1", "2", "10"]),
+    "a blank among them": (lambda g: g.astype(float).where(g.index > 4), ["1", "2", "10"]),
+    "declared numbers": (lambda g: g.astype(DECLARED), ["10", "2", "1"]),
+    "truth": (lambda g: g == 2, ["False", "True"]),
+    "dates": (lambda g: pd.Timestamp("2024-12-31") + pd.to_timedelta(g, "D"),
+              ["2025-01-01", "2025-01-02", "2025-01-10"]),
+    "local times": (lambda g: (pd.Timestamp("2024-12-31") + pd.to_timedelta(g, "D"))
+                    .dt.tz_localize("Europe/Berlin"),
+                    ["2025-01-01", "2025-01-02", "2025-01-10"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+def test_groups_have_one_name_and_one_order_in_every_table(kind):
+    rng = np.random.default_rng(4)
+    made, expected = GROUPS[kind]
+    data = pd.DataFrame({"s": rng.integers(0, 11, 240), "period": ["2024", "2025"] * 120})
+    data["g"] = made(pd.Series(rng.choice([1, 2, 10], 240)))
+    metric = Metric("s", "net", top=(9, 10), bottom=(0, 6), name="nps")
+    blank = ["not given"] if data["g"].isna().any() else []
+    card = scorecard(data, [metric], by="g")["group"].tolist()
+    mix = mix_and_performance(data, metric, by="g", periods=("2024", "2025"), replicates=5,
+                              min_group_size=1)  # fmt: skip
+    kept = period_statistics(data, metric, segments="g", min_group_size=1)["2025"].table["group"]
+    assert nps(data, "s", by="g")["group"].astype(str).tolist() == expected
+    assert card == ["everyone", *expected]
+    assert mix.groups["group"].tolist() == [*expected, *blank] * 2
+    assert [name for name in kept if name not in blank] == ["everyone", *expected]
+    assert compare_groups(data, metric, by="g")["group"].tolist() == expected
+
+
+@pytest.mark.parametrize("kind", ["object", "arrow"])
+def test_decimals_are_numbers(kind):
+    scores = [Decimal(9), Decimal("10.0"), None, Decimal(3)] * 5
+    dtype = pd.ArrowDtype(pa.decimal128(5, 1)) if kind == "arrow" else object
+    data = pd.DataFrame({"s": pd.Series(scores, dtype=dtype), "g": [Decimal("1.00"), None] * 10})
+    assert row(nps(data, "s"))["n"] == 15
+    assert row(nps(data, "s"))["estimate"] == pytest.approx(100 / 3)
+    assert nps(data, "s", by="g")["group"].tolist() == [1]
+
+
+def test_long_decimal_identifiers_stay_apart():
+    customer = [Decimal(2**60 + i // 2) for i in range(8)]
+    data = pd.DataFrame({"s": [10, 3] * 4, "customer": pd.Series(customer, dtype=object)})
+    assert row(nps(data, "s", cluster="customer"))["df"] == 3
+
+
+def test_a_level_may_be_any_real_number():
+    data = answers_of(5, 5, 5)
+    single = row(nps(data, "score", level=np.float32(0.9)))
+    assert single["ci_low"] == pytest.approx(row(nps(data, "score", level=0.9))["ci_low"], rel=1e-6)
+
+
+def test_infinitely_many_sampled_clusters_are_refused():
+    data = answers_of(5, 5, 5).assign(c=range(15), many=np.inf)
+    with pytest.raises(ValueError, match="`stratum_clusters` must be finite numbers of 0 or more"):
+        nps(data, "score", cluster="c", stratum_clusters="many")
+
+
+#: Of a standard error: whole numbers beside each other have it to the last digits.
+SPREAD_DIGITS = 1e-9
+
+
+DESIGNS = [{}, {"weights": "w"}, {"weights": "w", "cluster": "c"}]
+
+
+class TestLargeNumbers:
+    """Numbers far from zero in some groups have the spread of small ones."""
+
+    def data(self, large):
+        rng = np.random.default_rng(2)
+        data = pd.DataFrame({"s": rng.integers(0, 11, 300).astype(float), "g": list("abc") * 100,
+                             "w": rng.uniform(0.5, 2, 300), "c": rng.integers(0, 40, 300)})  # fmt: skip
+        data.loc[::17, "s"] = np.nan
+        return data, data.assign(s=data["s"].where(data["g"] == "c", data["s"] + large))
+
+    @pytest.mark.parametrize("large", [1e9, -1e9, 1.7e12])
+    @pytest.mark.parametrize("design", DESIGNS, ids=["simple", "weights", "clusters"])
+    @pytest.mark.parametrize("engine", ["pandas", "polars", "duckdb"])
+    def test_each_group_keeps_its_standard_error(self, large, design, engine):
+        small, moved = self.data(large)
+        frame = {"pandas": lambda: moved, "polars": lambda: pl.from_pandas(moved).lazy(),
+                 "duckdb": lambda: duckdb.from_df(moved)}[engine]()  # fmt: skip
+        expected = mean_score(small, "s", by="g", **design)
+        found = mean_score(frame, "s", by="g", **design)
+        np.testing.assert_allclose(found["se"], expected["se"], rtol=SPREAD_DIGITS)
+        assert found["note"].tolist() == expected["note"].tolist()
+        assert found["n_missing"].tolist() == expected["n_missing"].tolist()
+        shift = np.array([large, large, 0.0])
+        np.testing.assert_allclose(found["estimate"], expected["estimate"] + shift, rtol=1e-12)
+
+    @pytest.mark.parametrize("design", DESIGNS, ids=["simple", "weights", "clusters"])
+    def test_a_difference_of_two_such_groups_is_theirs(self, design):
+        small, moved = self.data(1e9)
+        metric = Metric("s", "mean")
+        expected, found = (
+            compare_groups(data, metric, by="g", against="pairs", **design).set_index(
+                ["group", "other"]
+            )
+            for data in (small, moved)
+        )
+        for name in ("estimate", "se", "p_value", "df"):
+            np.testing.assert_allclose(found.loc[("a", "b"), name], expected.loc[("a", "b"), name],
+                                       rtol=1e-6)  # fmt: skip
+        difference = expected.loc[("a", "c"), "estimate"] + 1e9
+        assert found.loc[("a", "c"), "estimate"] == pytest.approx(difference, abs=1e-5)
+        assert found.loc[("a", "c"), "se"] == pytest.approx(expected.loc[("a", "c"), "se"])
+
+    def test_answers_that_are_alike_stay_so(self):
+        data = pd.DataFrame({"s": [1e9] * 20 + [0.0] * 20, "g": ["a"] * 20 + ["b"] * 20})
+        found = mean_score(data, "s", by="g")
+        assert found["se"].tolist() == [0.0, 0.0]
+        assert found["note"].str.contains("all answers alike").all()
+
+    def test_ordinary_scores_are_summed_once(self, monkeypatch):
+        calls = []
+        summed = origins.survey_totals_each
+        monkeypatch.setattr(origins, "survey_totals_each",
+                            lambda *a, **k: calls.append(1) or summed(*a, **k))  # fmt: skip
+        data = pd.DataFrame({"s": [5.0, 4, 1, 2] * 10, "g": ["alike", "alike", "x", "x"] * 10})
+        mean_score(data.assign(s=data["s"].where(data["g"] != "alike", 4.1)), "s", by="g")
+        assert len(calls) == 1

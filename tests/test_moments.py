@@ -362,3 +362,29 @@ class TestRefusals:
     def test_a_column_named_twice_is_refused(self):
         with pytest.raises(ValueError, match="got 'a' twice"):
             moments(pd.DataFrame({"a": [1.0]}), ["a", "a"])
+
+
+class TestConstants:
+    """A column in which all answers are alike, with holes as without."""
+
+    @pytest.mark.parametrize("value", [3.0, 0.1])
+    def test_it_is_set_aside_and_the_others_are_as_without_it(self, value):
+        frame = ratings()
+        frame["a"] = frame["a"].where(frame["a"].isna(), value)
+        found, others = (moments(frame, names).covariance("em") for names in (COLUMNS, COLUMNS[1:]))
+        assert found.mean[0] == pytest.approx(value)
+        assert not found.matrix[0].any()
+        np.testing.assert_allclose(found.matrix[1:, 1:], others.matrix, rtol=1e-7)
+        np.testing.assert_allclose(found.mean[1:], others.mean, rtol=1e-9)
+
+    def test_nothing_but_constants_is_no_spread(self):
+        frame = pd.DataFrame({"a": [1.0, 1, None, 1], "b": [None, 2.0, 2, 2]})
+        found = moments(frame, ["a", "b"]).covariance("em")
+        assert found.mean.tolist() == [1.0, 2.0]
+        assert not found.matrix.any()
+
+    def test_maximum_likelihood_alone_says_what_it_lacks(self):
+        rows = np.array([[1.0, 2], [1, 3], [1, np.nan], [np.nan, 1]])
+        cells = merge_cells(cells_of_rows(rows, np.ones(4), np.zeros(4)), [])
+        with pytest.raises(NoMaximumError, match="`columns` must vary for missing='em'"):
+            fit_normal(cells)

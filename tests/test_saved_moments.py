@@ -342,17 +342,31 @@ class TestNothingIsGivenBack:
         assert cell_limit(np.ones((1, 11), dtype=bool), 5).tolist() == [13]
 
     def test_groups_that_are_too_small_are_left_out_and_named(self, tmp_path):
-        data = ratings(rows=306).assign(area=["a"] * 300 + ["b"] * 6)
+        data = ratings(rows=506).assign(area=["a"] * 300 + ["b"] * 6 + ["c"] * 200)
         again = kept(moments(data, ["c0", "c1"], by="area"), tmp_path)
         assert again.groups == [("a",)]
         assert "Left out when saved: 'b', fewer than 10 rows" in again.note
+        # the whole less the others would be 'b'
+        assert "and with it 'c', because the whole would give it back" in again.note
+
+    def test_one_small_group_beside_another_leaves_nothing_to_save(self, tmp_path):
+        data = ratings(rows=306).assign(area=["a"] * 300 + ["b"] * 6)
+        with pytest.raises(ValueError, match="fewer than 10 rows; and with it 'a', because"):
+            moments(data, ["c0", "c1"], by="area").save(tmp_path / "file.parquet")
+
+    def test_small_groups_together_may_be_told_from_the_whole(self, tmp_path):
+        data = ratings(rows=514).assign(area=["a"] * 300 + ["b"] * 6 + ["c"] * 200 + ["d"] * 8)
+        again = kept(moments(data, ["c0", "c1"], by="area"), tmp_path)
+        assert again.groups == [("a",), ("c",)]
+        left = moments(data, ["c0", "c1"]).n - again.n
+        assert left == 14
 
     def test_a_column_that_few_answered_names_itself(self, tmp_path):
-        data = ratings(rows=300).assign(area=np.repeat(["a", "b"], 150))
-        data.loc[data.index[150:], "c3"] = np.nan
+        data = ratings(rows=450).assign(area=np.repeat(["a", "b", "c"], 150))
+        data.loc[data.index[150:300], "c3"] = np.nan
         data.loc[data.index[150:156], "c3"] = [1.0, 2, 3, 4, 5, 3]
         again = kept(moments(data, ["c0", "c1", "c2", "c3"], by="area"), tmp_path)
-        assert again.groups == [("a",)]
+        assert again.groups in ([("a",)], [("c",)])
         assert "'b'" in again.note
 
     def test_nothing_is_written_where_nothing_may_be_kept(self, tmp_path):

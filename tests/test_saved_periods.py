@@ -32,7 +32,13 @@ from cxlab import (
 )
 from cxlab.cli import main
 from cxlab.report.matrix import Request, plan_reports
-from cxlab.stats.tracking.statistics import EVERYONE, HIDDEN, PeriodStatistics, SavedPeriods
+from cxlab.stats.tracking.statistics import (
+    EVERYONE,
+    HIDDEN,
+    PeriodStatistics,
+    SavedPeriods,
+    key_of,
+)
 from cxlab.survey.scales import Metric
 
 ROOT = Path(__file__).parents[1]
@@ -334,6 +340,41 @@ class TestMix:
             saved.groups["estimate"].astype(float), same.groups["estimate"].astype(float),
             rtol=ROUNDING, atol=ROUNDING,
         )  # fmt: skip
+
+    @pytest.mark.parametrize("engine", ["pandas", "polars"])
+    def test_answers_without_a_segment_are_summed_and_not_what_is_left(self, tmp_path, engine):
+        """Of sums near 1e12 a difference of 1e-3 keeps no digit."""
+        data = answers()
+        unknown = data["trip"].isna()
+        data["weight"] = np.where(unknown, 1e-6, 1e9) * data["weight"]
+        alike = data.assign(trip=data["trip"].fillna("unknown"))
+        ask = {"segments": "trip", "weights": "weight", "cluster": "cluster"}
+        asked = pl.from_pandas(data) if engine == "polars" else data
+        one, other = (kept(part, tmp_path / str(i), **ask)["2025-Q4"]
+                      for i, part in enumerate((asked, alike)))  # fmt: skip
+        key, last = ("score", "nps"), -1
+        found, true = one.rows(key, "trip").iloc[last], other.rows(key, "trip").iloc[last]
+        assert (found["group"], true["group"]) == ("not given", "unknown")
+        sums = ["n", "estimate", "y", "yy", "weight", "clusters"]
+        np.testing.assert_allclose(
+            found[sums].to_numpy(float), true[sums].to_numpy(float), rtol=ROUNDING
+        )
+        np.testing.assert_allclose(
+            one.block(key, "trip").values, other.block(key, "trip").values, rtol=ROUNDING
+        )
+
+    def test_a_file_never_shows_less_than_it_was_kept_with(self, tmp_path):
+        data = answers()
+        few = data[(data["trip"] != "leisure") | (data.groupby(["trip", "period"]).cumcount() < 25)]
+        saved = kept(few, tmp_path, segments="trip", min_group_size=30)
+        assert saved["2025-Q4"].facts["min_group_size"] == 30
+        assert "leisure" in saved["2025-Q4"].hidden["score", "nps", "trip"]
+        result = mix_and_performance(saved, NPS, by="trip", periods=PERIODS, min_group_size=10)
+        assert "leisure" not in set(result.groups["group"])
+        assert (result.groups["n"].dropna() >= 30).all()
+        larger = mix_and_performance(saved, NPS, by="trip", periods=PERIODS, min_group_size=150)
+        assert (larger.groups["n"].dropna() >= 150).all()
+        assert larger.groups["n"].isna().any()
 
     def test_an_absent_group_takes_the_other_score(self, tmp_path):
         data = answers()
@@ -734,7 +775,7 @@ class TestWithoutAnswers:
         assert len(changes) == 58
         assert changes["estimate"].notna().all()
         shown = (tmp_path / "report" / "6-tracking.html").read_text(encoding="utf-8")
-        assert re.search(r"3 periods, from kept statistics", shown)
+        assert re.search(r"kept statistics of 3 periods", shown)
 
     def test_a_period_that_is_not_there_is_refused(self, tmp_path):
         command = ["period", "save", "demo", "--to", str(tmp_path), "--period", "2031"]
@@ -791,3 +832,91 @@ def test_what_saved_periods_cannot_do_is_said(tmp_path, changes, message):
     given = {"settings": {"saved": str(tmp_path / "kept")}, "notebooks": ["tracking"]} | changes
     with pytest.raises(ValueError, match=message):
         plan_reports(Request("demo", periods=["2025-Q4"], **given), tmp_path / "out")
+
+
+def panel(periods, *, seed=0, customers=100, loyal=True) -> pd.DataFrame:
+    """Customers of whom all but a few answer in each period."""
+    rng = np.random.default_rng(seed)
+    mood, home = (
+        rng.normal(size=customers),
+        rng.choice(list("abcd"), customers, p=[0.4, 0.3, 0.2, 0.1]),
+    )
+    parts = []
+    for i in range(periods):
+        who = rng.choice(customers, customers - 4, replace=False)
+        latent = mood[who] + rng.normal(size=len(who))
+        moved = rng.choice(list("abcd"), len(who))
+        parts.append(pd.DataFrame({
+            "period": f"2025-{i + 1:02d}", "customer": who, "weight": rng.uniform(0.5, 2, len(who)),
+            "segment": np.where(rng.random(len(who)) < (0.1 if loyal else 1.0), moved, home[who]),
+            "score": np.select([latent > 0.6, latent < -0.5], [10.0, 3.0], 8.0),
+        }))  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+class TestSharedCustomers:
+    @pytest.mark.parametrize("periods", [2, 3, 5])
+    def test_standard_errors_are_those_of_the_answers_however_many_periods_share(
+        self, tmp_path, periods
+    ):
+        data, design = panel(periods), {"cluster": "customer", "weights": "weight"}
+        saved = kept(data, tmp_path, **design)
+        raw, found = (period_scores(one, NPS, **design) for one in (data, saved))
+        for name in ("se", "deff", "ci_low", "ci_high"):
+            np.testing.assert_allclose(found[name], raw[name], rtol=ROUNDING)
+
+    def test_fewer_periods_than_were_kept_together_take_a_bound(self, tmp_path):
+        data, design = panel(5), {"cluster": "customer"}
+        kept(data, tmp_path, **design)
+        (tmp_path / "2025-02.parquet").unlink()
+        raw = period_scores(data[data["period"] != "2025-02"], NPS, **design)
+        found = period_scores(load_periods(tmp_path), NPS)
+        # pairs know of the union of two periods at least, where a hundred clusters are
+        np.testing.assert_allclose(found["se"], raw["se"], rtol=1e-3)
+
+    @pytest.mark.parametrize("loyal", [True, False])
+    def test_thin_groups_do_not_make_the_periods_strangers(self, tmp_path, loyal):
+        data, design = panel(2, seed=3, loyal=loyal), {"cluster": "customer", "weights": "weight"}
+        saved = kept(data, tmp_path, segments="segment", **design)
+        names = ("2025-01", "2025-02")
+        mix = mix_and_performance(saved, NPS, by="segment", periods=names)
+        change = period_changes(saved, NPS).iloc[0]
+        assert mix.table.set_index("part")["se"]["change"] == pytest.approx(change["se"], rel=1e-12)
+        assert "sampled apart" not in mix.note
+        raw = mix_and_performance(data, NPS, by="segment", periods=names, replicates=2000, **design)
+        errors = [one.table.set_index("part")["se"] for one in (raw, mix)]
+        assert errors[1]["change"] == pytest.approx(errors[0]["change"], rel=BOOTSTRAP)
+        assert errors[1]["performance"] == pytest.approx(errors[0]["performance"], rel=SMALL_PART)
+
+    def test_what_is_kept_of_thin_groups_adds_up_to_everybody(self, tmp_path):
+        saved = kept(panel(2, seed=3), tmp_path, segments="segment", cluster="customer")
+        now = saved["2025-02"]
+        block = now.block(key_of(NPS), "segment", "2025-01")
+        rows = [saved[name].rows(key_of(NPS), "segment") for name in ("2025-02", "2025-01")]
+        slopes = []
+        for part in rows:
+            whole, score = part["weight"].sum(), part["estimate"] / 100
+            mean = (part["weight"] * score).sum() / whole
+            slopes.append(np.concatenate([(score - mean) / whole, part["weight"] / whole]))
+        everybody = now.block(key_of(NPS), EVERYONE, "2025-01").values[1, 1]
+        assert slopes[0] @ block.values @ slopes[1] == pytest.approx(everybody, rel=1e-9)
+
+    def test_too_few_shared_customers_are_kept_of_no_group(self, tmp_path):
+        data = panel(2)
+        few = data["customer"] < 7
+        data.loc[~few, "customer"] += 1000 * (data["period"] == "2025-02")
+        saved = kept(data, tmp_path, segments="segment", cluster="customer")
+        assert saved["2025-02"].block(key_of(NPS), "segment", "2025-01") is None
+        mix = mix_and_performance(saved, NPS, by="segment", periods=("2025-01", "2025-02"))
+        assert "the periods share very few clusters" in mix.note
+
+
+@pytest.mark.parametrize("name", [".hidden", "../x", "%2Ex", "Wave 2"])
+def test_what_is_saved_is_loaded_whatever_its_name(tmp_path, name):
+    data = pd.DataFrame({"score": [10.0, 3.0] * 50, "period": name})
+    assert kept(data, tmp_path).periods == [name]
+
+
+def test_waves_saved_one_by_one_go_by_their_numbers(tmp_path):
+    data = pd.DataFrame({"score": [10.0, 3.0] * 60, "period": np.repeat(["Wave 10", "Wave 2"], 60)})
+    assert kept(data, tmp_path, together=False).periods == ["Wave 2", "Wave 10"]

@@ -4,15 +4,29 @@ import json
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from bs4 import BeautifulSoup
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlab import scorecard, suppress_small_groups
+from cxlab import (
+    compare_segments,
+    mix_and_performance,
+    period_statistics,
+    scorecard,
+    suppress_small_groups,
+)
 from cxlab.report.runs import run_reports
+from cxlab.stats.metrics.audit import Joint, given_back, hidden_in_cross, hidden_in_segments
 from cxlab.stats.metrics.suppression import hidden_groups
+from cxlab.stats.tracking.statistics import HIDDEN
 from cxlab.survey.scales import Metric
+
+NPS = Metric("s", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
+YEARS = ("2024", "2025")
+#: Random programmes whose tables are all printed; each takes a second.
+PROGRAMMES = 5
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=8), st.integers(1, 20), st.integers(0, 30))
@@ -20,6 +34,9 @@ def test_what_is_hidden_cannot_be_had_from_the_total(sizes, smallest, ungrouped)
     hidden = hidden_groups(sizes, smallest, ungrouped=ungrouped)
     assert all(i in hidden for i, n in enumerate(sizes) if 0 < n < smallest)
     assert not any(sizes[i] == 0 for i in hidden)
+    if 0 < ungrouped < smallest and any(sizes):
+        # the few without a group are a group: the total less the groups must not give them
+        assert hidden
     if hidden:
         everything = all(i in hidden for i, n in enumerate(sizes) if n)
         together = sum(sizes[i] for i in hidden) + ungrouped
@@ -62,6 +79,223 @@ def test_scorecard_hides_the_small_group_and_its_complement():
     # neither count nor mean of b follows from the total and the groups shown
     shown = table[table["n"].notna()]
     assert len(table) - len(shown) == 2
+
+
+def test_few_answers_without_a_segment_are_not_given_back():
+    data = answers()
+    data.loc[data["kind"] == "b", "kind"] = None
+    table = scorecard(data, [NPS], by="kind").set_index("group")
+    assert table["suppressed"].to_dict() == {"everyone": "", "a": "", "c": "complementary"}
+    many = data.assign(kind=data["kind"].where(data.index >= 9))
+    assert (scorecard(many, [NPS], by="kind")["suppressed"] == "").all()
+
+
+class TestTablesTogether:
+    """Nothing follows from several tables that none of them shows."""
+
+    def two_years(self, before: dict[str, int], after: dict[str, int]) -> pd.DataFrame:
+        rng = np.random.default_rng(1)
+        parts = []
+        for year, sizes in zip(YEARS, (before, after), strict=True):
+            g = np.repeat(list(sizes), list(sizes.values()))
+            parts.append(pd.DataFrame({"s": rng.integers(0, 11, len(g)), "g": g, "period": year}))
+        data = pd.concat(parts, ignore_index=True).astype({"s": float, "g": object})
+        return data.assign(g=data["g"].where(data["g"] != "nobody", None))
+
+    def shown(self, table: pd.DataFrame) -> set[str]:
+        return set(table.loc[table["n"].notna(), "group"])
+
+    def mix(self, data: pd.DataFrame, by="g", **options) -> pd.DataFrame:
+        groups = mix_and_performance(
+            data, NPS, by=by, periods=YEARS, replicates=2, **options
+        ).groups
+        return groups[groups["part"] == "mix"]
+
+    def test_a_mix_table_shows_nothing_that_a_scorecard_of_either_period_hides(self):
+        data = self.two_years(
+            {"A": 100, "B": 4, "C": 20, "D": 30}, {"A": 100, "B": 50, "C": 20, "D": 4}
+        )
+        for year in YEARS:
+            one = scorecard(data[data["period"] == year], [NPS], by="g")
+            assert self.shown(self.mix(data)) <= self.shown(one)
+        assert self.shown(self.mix(data)) == {"A"}
+
+    def test_answers_without_a_segment_are_shown_nowhere_where_they_cover(self):
+        data = self.two_years(*[{"A": 20, "B": 4, "C": 100, "nobody": 30}] * 2)
+        assert self.shown(scorecard(data, [NPS], by="g")) >= {"A", "C"}
+        assert self.shown(self.mix(data)) == {"A", "C"}
+        for one in period_statistics(data, [NPS], segments="g").statistics:
+            assert one.hidden["s", "nps", "g"] == ["B", "not given"]
+            assert HIDDEN in set(one.table["group"])
+
+    def test_groups_in_few_clusters_join_those_that_the_scorecard_hides(self):
+        sizes = {"A": 100, "B": 4, "C": 30, "D": 20}
+        data = self.two_years(sizes, sizes)
+        # D is the cover by answers, C by customers
+        data["customer"] = np.where(data["g"] == "C", "one", data.index.astype(str))
+        later = data[data["period"] == "2025"]
+        table = scorecard(later, [NPS], by="g", cluster="customer")
+        assert self.shown(table) == {"everyone", "A", "C"}
+        kept = period_statistics(data, [NPS], segments="g", cluster="customer")["2025"]
+        assert set(kept.hidden["s", "nps", "g"]) == {"B", "C", "D"}
+
+    def test_nested_segments_do_not_give_a_group_back(self):
+        data = self.two_years(*[{"A": 50, "B": 60, "C": 3}] * 2)
+        data["t"] = data["g"].map({"A": "T1", "B": "T2", "C": "T2"})
+        later = data[data["period"] == "2025"]
+        table = scorecard(later, [NPS], by=["t", "g"])
+        # T2 less B would be C
+        assert self.shown(table) == {"everyone", "T1", "T2", "A"}
+        kept = period_statistics(data, [NPS], segments=["t", "g"])["2025"]
+        assert kept.hidden == {("s", "nps", "g"): ["B", "C"]}
+        assert self.shown(self.mix(data, segments=["t", "g"])) == {"A"}
+
+    @pytest.mark.parametrize("engine", ["pandas", "polars"])
+    def test_every_engine_hides_the_same_of_numbered_groups(self, engine):
+        data = self.two_years(*[{"1": 50, "2": 60, "10": 3}] * 2)
+        data["g"] = data["g"].astype(float)
+        data["t"] = (data["g"] == 1).astype(int)
+        later = data[data["period"] == "2025"]
+        table = scorecard(
+            pl.from_pandas(later) if engine == "polars" else later, [NPS], by=["t", "g"]
+        )
+        assert self.shown(table) == {"everyone", "0", "1"}
+
+    def programme(self, rng: np.random.Generator) -> pd.DataFrame:
+        first, second = rng.integers(2, 6, 2)
+        lam = rng.gamma(1, 20, (first, second)) * (rng.random((first, second)) < 0.7)
+        parts = []
+        for year in YEARS:
+            n = rng.poisson(lam * rng.uniform(0.5, 1.5, (first, second)))
+            n[0, 0] += 20
+            i, j = np.repeat(np.indices(n.shape).reshape(2, -1), n.ravel(), axis=1)
+            parts.append(pd.DataFrame({"t": [f"t{k}" for k in i], "g": [f"g{k}" for k in j],
+                                       "s": rng.integers(0, 11, len(i)), "period": year}))  # fmt: skip
+        data = pd.concat(parts, ignore_index=True).astype({"s": float, "t": object, "g": object})
+        for name in "tg":
+            if rng.random() < 0.5:
+                data[name] = data[name].where(data[name] != f"{name}1", None)
+        return data
+
+    def test_no_small_group_is_recovered_from_all_tables_of_random_programmes(self):
+        """Scorecards, mixes by each segment and crossed, and kept periods: one linear system."""
+        rng, small = np.random.default_rng(4), 0
+        for _ in range(PROGRAMMES):
+            data = self.programme(rng)
+            both = ["t", "g"]
+            mixes = {by: self.mix(data, by=list(by), segments=both) for by in ("t", "g", "tg")}
+            kept = period_statistics(data, [NPS], segments=both)
+            for year in YEARS:
+                own = data[data["period"] == year]
+                n = own.groupby(both, dropna=False).size()
+                frame = n.index.to_frame(index=False)
+                card = scorecard(own, [NPS], by=both)
+                margins = self.equations(frame, card, kept[year].table, mixes)
+                for name in both:
+                    for group in frame[name].unique():
+                        inside = frame[name].isna() if pd.isna(group) else frame[name] == group
+                        if n.to_numpy()[inside].sum() < 10:
+                            small += 1
+                            wanted = [inside.to_numpy(float)]
+                            assert not given_back(margins, wanted).any(), (year, group)
+        assert small >= PROGRAMMES
+
+    def equations(self, frame, card, kept, mixes) -> list[np.ndarray]:
+        words = frame.fillna("not given")
+        found = [np.ones(len(frame))]
+        for name in "tg":
+            tables = [card[card["segment"] == name], kept[kept["segment"] == name], mixes[name]]
+            for group in set().union(*(self.shown(table) for table in tables)) - {HIDDEN}:
+                found.append((words[name] == group).to_numpy(float))
+        crossed = words["t"] + " · " + words["g"]
+        return found + [(crossed == group).to_numpy(float) for group in self.shown(mixes["tg"])]
+
+
+def joints(draw) -> Joint:
+    groups = draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
+    cell = st.tuples(*(st.integers(0, many - 1) for many in groups))
+    codes = draw(st.lists(cell, min_size=1, max_size=20, unique=True))
+    n = draw(st.lists(st.integers(0, 40), min_size=len(codes), max_size=len(codes)))
+    rest = tuple(many - 1 if draw(st.booleans()) else None for many in groups)
+    names = tuple(tuple(map(str, range(many))) for many in groups)
+    return Joint(np.array(codes), np.array(n), names, rest)
+
+
+class TestAudit:
+    def indicators(self, joint: Joint, hidden: list[dict[int, str]]):
+        """Rows shown, and rows hidden with their sizes; everyone is shown."""
+        shown, away = [np.ones(len(joint.n))], []
+        for i, names in enumerate(joint.names):
+            for group in range(len(names)):
+                row = (joint.codes[:, i] == group).astype(float)
+                (away if group in hidden[i] else shown).append(row)
+        return shown, away
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.composite(joints)())
+    def test_no_hidden_group_is_a_combination_of_those_shown(self, joint):
+        hidden = hidden_in_segments(joint, 10)
+        shown, away = self.indicators(joint, hidden)
+        sizes = [row @ joint.n for row in shown[1:]]
+        if joint.n.sum() >= 10:
+            assert not any(0 < size < 10 for size in sizes)
+            assert not any(
+                given_back(shown, [row])[0] for row in away if row @ joint.n < joint.n.sum()
+            )
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.integers(2, 5), st.integers(2, 5), st.data())
+    def test_no_crossed_cell_is_given_back_but_by_the_margins_themselves(self, first, second, data):
+        n = data.draw(
+            st.lists(st.integers(0, 40), min_size=first * second, max_size=first * second)
+        )
+        codes = np.array([[i, j] for i in range(first) for j in range(second)])
+        names = tuple(tuple(map(str, range(many))) for many in (first, second))
+        joint = Joint(codes, np.array(n), names, (None, None))
+        if joint.n.sum() < 10:
+            return
+        margins, away = self.indicators(joint, hidden_in_segments(joint, 10))
+        place = joint.codes[:, 0] * second + joint.codes[:, 1]
+        hidden = hidden_in_cross(joint, 10)
+        cells = np.eye(len(joint.n))
+        inside = np.isin(place, list(hidden))
+        assert inside[joint.n < 10].all()
+        shown = [*margins, *cells[~inside]]
+        secret = [row for row in cells[inside] if not given_back(margins, [row])[0]]
+        secret += [row for row in away if row @ joint.n < joint.n.sum()]
+        assert not any(given_back(shown, [row])[0] for row in secret)
+
+    def test_two_hidden_cells_in_every_line_may_still_give_one_back(self):
+        """Rows 0 and 1 less columns 0 and 1 leave one cell; so more is hidden."""
+        n = np.array([[6, 7, 40, 40], [8, 9, 5, 40], [40, 40, 7, 8], [40, 40, 9, 6]])
+        codes = np.array([[i, j] for i in range(4) for j in range(4)])
+        names = (tuple("abcd"), tuple("wxyz"))
+        hidden = hidden_in_cross(Joint(codes, n.ravel(), names, (None, None)), 10)
+        assert {0, 1, 4, 5, 6, 10, 11, 14, 15} < set(hidden)
+
+    def test_cells_that_a_margin_gives_are_no_cover(self):
+        """Cell (0, 0) is all of row 0, so hiding it covers no other of its column."""
+        codes = np.array([[0, 0], [1, 0], [1, 1], [2, 0], [2, 1]])
+        joint = Joint(
+            codes, np.array([20, 4, 50, 30, 60]), (tuple("abc"), tuple("xy")), (None, None)
+        )
+        hidden = hidden_in_cross(joint, 10)
+        assert set(hidden) == {2, 3, 4, 5}
+
+    def test_a_cover_that_is_given_back_is_shown_again(self):
+        """Cell (2, 0) follows from row 0 and the margins, so hiding it hides nothing."""
+        n = [[1, 10, 9, 0], [10, 9, 0, 1], [0, 1, 0, 10]]
+        codes = np.array([[i, j] for i in range(3) for j in range(4)])
+        names = (tuple("abc"), tuple("wxyz"))
+        joint = Joint(codes, np.array(n).ravel(), names, (None, None))
+        assert hidden_in_segments(joint, 10)[1] == {2: "small", 0: "complementary"}
+        assert set(hidden_in_cross(joint, 10)) == {0, 2, 5, 7, 9, 11}
+
+    def test_groups_that_are_small_together_are_not_given_back_together(self):
+        """Areas s and n share the small c and d: s less b would be both, of eight answers."""
+        codes = np.array([[0, 0], [1, 1], [1, 2], [1, 3]])
+        joint = Joint(codes, np.array([50, 60, 4, 4]), (("n", "s"), tuple("abcd")), (None, None))
+        assert set(hidden_in_segments(joint, 10)[1]) == {1, 2, 3}
 
 
 STUDY = """
@@ -118,3 +352,15 @@ def test_everyone_stays_when_nobody_is_small():
     table = scorecard(answers().query("kind != 'b'"), [Metric("s", "mean")], by="kind")
     assert (table["suppressed"] == "").all()
     assert pytest.approx(286 - 6) == table["n"].iloc[1:].sum()
+
+
+def test_a_comparison_of_segments_hides_what_their_scorecard_hides():
+    rng = np.random.default_rng(1)
+    nested = pd.DataFrame({"s": rng.integers(0, 11, 113).astype(float), "t": ["T1"] * 50 + ["T2"] * 63,
+                           "g": ["A"] * 50 + ["B"] * 60 + ["C"] * 3})  # fmt: skip
+    metric = Metric("s", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
+    card = scorecard(nested, [metric], by=["t", "g"])
+    compared = compare_segments(nested, [metric], ["t", "g"])
+    # T2 of `t` less B would be C
+    assert set(card.loc[card["suppressed"] != "", "group"]) == {"B", "C"}
+    assert set(compared.loc[compared["n"].isna(), "group"]) == {"B", "C"}

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -19,7 +20,7 @@ from cxlab.stats.planning import answers_for_difference, net_variance
 from cxlab.stats.tracking import control_chart, mix_and_performance, period_changes
 from cxlab.stats.tracking.decomposition import decompose
 from cxlab.stats.tracking.limits import SIGMAS, individuals_limits, runs
-from cxlab.stats.tracking.periods import calendar_period, in_order
+from cxlab.stats.tracking.periods import calendar_period, in_order, periods_of
 from cxlab.survey.scales import Metric
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -882,3 +883,48 @@ class TestAirport:
         assert change["estimate"] == pytest.approx(table["estimate"].item())
         assert change["se"] == pytest.approx(table["se"].item(), rel=3 * BOOTSTRAP)
         assert "absent in 2017" in result.note
+
+
+class TestNamesOfPeriods:
+    def test_names_that_end_in_numbers_go_by_the_numbers(self):
+        data = answers_of({f"Wave {i}": (10 + i, 10, 10) for i in (2, 9, 10)})
+        changes = period_changes(data, "score")
+        assert changes[["period", "before"]].to_numpy().tolist() == [["Wave 10", "Wave 9"]]
+        chart = control_chart(nps(data, "score", by="period"))
+        assert chart.table["period"].tolist() == ["Wave 2", "Wave 9", "Wave 10"]
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ["2023", "2024", "2024-Q1"], ["2024-12", "2025", "2025-01", "2025-H1", "2025-Q1"],
+            ["2024/25", "2025/26"], ["FY2024", "FY2025"], ["2025-W07", "2025-W10"],
+        ],
+    )  # fmt: skip
+    def test_the_usual_names_stay_in_the_order_of_text(self, names):
+        assert periods_of(answers_of(dict.fromkeys(names, (1, 1, 1))), "period") == sorted(names)
+
+    def test_a_declared_order_is_kept(self):
+        data = answers_of(dict.fromkeys(["1-2024", "2-2024", "1-2025"], (1, 1, 1)))
+        declared = pd.CategoricalDtype(["1-2024", "2-2024", "1-2025"], ordered=True)
+        data["period"] = data["period"].astype(declared)
+        assert periods_of(data, "period") == ["1-2024", "2-2024", "1-2025"]
+
+    @pytest.mark.parametrize("engine", ["pandas", "polars", "duckdb"])
+    @pytest.mark.parametrize("kind", ["float64", "datetime64[us]", "bool"])
+    def test_periods_that_are_no_text_are_read_the_same_by_every_engine(self, kind, engine):
+        values = {"float64": [2024.0, 2025.0], "bool": [False, True],
+                  "datetime64[us]": pd.to_datetime(["2024-07-01", "2025-01-01"])}  # fmt: skip
+        names = {"float64": ["2024", "2025"], "bool": ["False", "True"],
+                 "datetime64[us]": ["2024-07-01", "2025-01-01"]}  # fmt: skip
+        period = pd.Series(values[kind], dtype=kind).repeat(40).reset_index(drop=True)
+        data = pd.DataFrame({"score": [10, 10, 3, 8] * 20, "g": ["a", "b"] * 40, "p": period})
+        frame = {
+            "pandas": lambda: data, "polars": lambda: pl.from_pandas(data),
+            "duckdb": lambda: duckdb.from_df(data),
+        }[engine]()  # fmt: skip
+        before, now = names[kind]
+        changes = period_changes(frame, "score", column="p").iloc[0]
+        assert [changes["period"], changes["n"], changes["n_before"]] == [now, 40, 40]
+        mix = mix_and_performance(frame, "score", by="g", periods=(before, now), column="p",
+                                  replicates=5)  # fmt: skip
+        assert mix.table["n"].tolist() == [40] * 3

@@ -8,13 +8,17 @@ it inside DuckDB (narwhals' own pandas back end falls back to ``apply``).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 import duckdb
 import narwhals as nw
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from cxlab.survey.lazy import SINGLE_THREAD_ROWS, collect, fenced, without_nan
 from cxlab.survey.messages import got, nearest, unknown
@@ -22,12 +26,14 @@ from cxlab.survey.messages import got, nearest, unknown
 __all__ = [
     "SINGLE_THREAD_ROWS", "as_list", "check_choice", "check_columns", "check_names",
     "check_numeric", "collect", "collect_rows", "column_names", "declared_order", "group_sums",
-    "in_memory", "scan",
+    "in_memory", "label", "natural_order", "scan", "with_wall_times",
 ]  # fmt: skip
 
 #: Cells (rows × columns) that are fetched where the rows themselves are needed, at most:
 #: about a gigabyte.
 MOST_CELLS = 100_000_000
+#: Whole numbers up to this one are themselves as floating-point numbers.
+LARGEST_EXACT = 2**53
 
 
 def column_names(data: Any) -> list[str]:
@@ -190,13 +196,60 @@ def in_memory(data: Any, columns: Iterable[str]) -> pd.DataFrame:
 def declared_order(data: Any, column: str) -> list[str] | None:
     """Values of an ordered column as the study declares them; None where no order is known.
 
-    pandas, DuckDB and Polars have a type for it; Ibis and PySpark don't.
+    As text (see `label`). pandas, DuckDB and Polars have a type for it; Ibis and PySpark don't.
     """
     if isinstance(data, pd.DataFrame):
         dtype = data[column].dtype
-        return list(dtype.categories) if isinstance(dtype, pd.CategoricalDtype) else None
-    kind = _narwhals(data).select(column).collect_schema()[column]
-    return list(kind.categories) if isinstance(kind, nw.Enum) else None
+        declared = dtype.categories if isinstance(dtype, pd.CategoricalDtype) else None
+    else:
+        kind = _narwhals(data).select(column).collect_schema()[column]
+        declared = kind.categories if isinstance(kind, nw.Enum) else None
+    return None if declared is None else list(dict.fromkeys(str(label(name)) for name in declared))
+
+
+def label(value: Any) -> Any:
+    """What a group is called: whole numbers have no decimals, and dates no midnight.
+
+    Examples
+    --------
+    >>> label(2.0), label(2.5), label(pd.Timestamp("2025-01-01", tz="Europe/Berlin"))
+    (2, 2.5, '2025-01-01')
+    """
+    if isinstance(value, pd.Timestamp):
+        local = value.tz_localize(None)
+        return local.strftime("%Y-%m-%d") if local == local.normalize() else str(local)
+    if isinstance(value, float | Decimal) and value % 1 == 0:
+        return int(value)
+    return value
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """Key that sorts the numbers in names by size.
+
+    Examples
+    --------
+    >>> sorted(["Wave 10", "Wave 2", "2025-Q1", "2025-01", "2024"], key=natural_order)
+    ['2024', '2025-01', '2025-Q1', 'Wave 2', 'Wave 10']
+    """
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def with_wall_times(data: Any, columns: Iterable[str]) -> Any:
+    """The same frame, whose times of a time zone are the hours that its clocks showed.
+
+    A pandas frame's would come back as UTC, which has another day.
+    """
+    if not isinstance(data, pd.DataFrame):
+        return data
+    zoned = [name for name in dict.fromkeys(columns) if _time_zone(data[name].dtype)]
+    if not zoned:
+        return data
+    return data.assign(**{name: data[name].dt.tz_localize(None) for name in zoned})
+
+
+def _time_zone(dtype: Any) -> Any:
+    return getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None)
 
 
 def check_numeric(lazy: nw.LazyFrame, columns: Mapping[str, str | Sequence[str] | None]) -> None:
@@ -260,15 +313,35 @@ def _plain(column: pd.Series) -> pd.Series | None:
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         words = all(isinstance(name, str) for name in dtype.categories)
-        return None if words else column.astype(object).map(str, na_action="ignore").astype("str")
+        return None if words else _as_text(column.astype(object).map(label, na_action="ignore"))
     if dtype.kind == "O" and column.isna().all():
         return column.astype("float64")
+    if (numbers := _decimals(column)) is not None:
+        return numbers
     if isinstance(dtype, pd.ArrowDtype) and dtype.kind == "f":
         # the one kind of float whose NaN DuckDB would keep
         return column.astype("float64")
     if dtype.kind == "O" or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype):
-        return column.astype(object).map(str, na_action="ignore").astype("str")
+        return _as_text(column)
     return None
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    return column.astype(object).map(str, na_action="ignore").astype("str")
+
+
+def _decimals(column: pd.Series) -> pd.Series | None:
+    """Decimal numbers as floating-point ones; None for anything else, and for long ids."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        known = pa.types.is_decimal(dtype.pyarrow_dtype)
+    else:
+        plain = isinstance(dtype, np.dtype) and dtype.kind == "O"
+        known = plain and pd.api.types.infer_dtype(column, skipna=True) == "decimal"
+    if not known:
+        return None
+    numbers = column.astype(object).where(column.notna(), np.nan).astype("float64")
+    return numbers if not numbers.abs().max() > LARGEST_EXACT else None
 
 
 def _some(names: Sequence[str], limit: int = 8) -> str:

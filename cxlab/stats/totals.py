@@ -14,7 +14,16 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import as_list, check_columns, check_numeric, collect, group_sums, scan
+from cxlab.stats.frames import (
+    as_list,
+    check_columns,
+    check_numeric,
+    collect,
+    declared_order,
+    group_sums,
+    scan,
+    with_wall_times,
+)
 from cxlab.survey.messages import got
 
 #: Sums kept for each score: answers, their values and squares; the same weighted; and
@@ -175,7 +184,7 @@ def survey_totals_each(
     wanted = [as_list(by) for by in groupings]
     names = list(dict.fromkeys(name for by in wanted for name in by))
     check_columns(data, {"by": names, **design.columns()})
-    lazy = scan(data, [*columns, *names, *design.used()])
+    lazy = scan(with_wall_times(data, names), [*columns, *names, *design.used()])
     _check_design(lazy, design)
     prepared = _prepared(lazy, scores, by=names, design=design)
     small = isinstance(data, pd.DataFrame) and len(data) * len(scores) <= NUMPY_VALUES
@@ -344,18 +353,18 @@ def _number_groups(
     keys = list(by)
     inside = wide.dropna(subset=keys).copy()
     for key, name in by.items():
-        inside[key] = _in_declared_order(inside[key], data, name)
+        inside[key] = in_declared_order(inside[key], data, name)
     inside["group_code"] = inside.groupby(keys, sort=True, observed=True).ngroup()
     first = inside.drop_duplicates("group_code").sort_values("group_code")
     return first[keys].reset_index(drop=True).rename(columns=dict(by)), inside
 
 
-def _in_declared_order(values: pd.Series, data: Any, name: str) -> pd.Series:
-    """Categories keep the order that the study declares."""
-    declared = isinstance(data, pd.DataFrame) and isinstance(data[name].dtype, pd.CategoricalDtype)
-    if declared and all(isinstance(label, str) for label in data[name].cat.categories):
-        return pd.Series(pd.Categorical(values, categories=data[name].cat.categories), values.index)
-    return values
+def in_declared_order(values: pd.Series, data: Any, name: str) -> pd.Series:
+    """Values of a column that `scan` read, which sort as the study declares them."""
+    declared = declared_order(data, name)
+    if declared is None:
+        return values
+    return pd.Series(pd.Categorical(values, categories=declared), values.index)
 
 
 def _check_design(lazy: nw.LazyFrame, design: Design) -> None:
@@ -364,6 +373,11 @@ def _check_design(lazy: nw.LazyFrame, design: Design) -> None:
     if design.weights:
         weight = nw.col(design.weights).cast(nw.Float64)
         wrong["weights"] = weight.is_null() | ~((weight >= 0) & (weight < float("inf")))
+    if design.stratum_clusters:
+        sampled = nw.col(design.stratum_clusters).cast(nw.Float64)
+        wrong["stratum_clusters"] = ~sampled.is_null() & ~(
+            (sampled >= 0) & (sampled < float("inf"))
+        )
     if design.strata:
         wrong["strata"] = nw.col(design.strata).is_null()
     if not wrong:
@@ -373,13 +387,19 @@ def _check_design(lazy: nw.LazyFrame, design: Design) -> None:
         for name, condition in wrong.items()
     }
     rows = collect(lazy.select(**counted)).fillna(0).iloc[0].astype(int)
-    if rows.get("weights", 0):
-        bad = collect(lazy.filter(wrong["weights"]).select(weight))
-        values = [str(value) for value in bad.iloc[:, 0]]
-        raise ValueError(
-            f"`weights` must be finite numbers of 0 or more; got {got(values)} in "
-            f"'{design.weights}'. Give a row that is outside the population the weight 0."
-        )
+    advice = {
+        "weights": "Give a row that is outside the population the weight 0.",
+        "stratum_clusters": "Give the number of clusters sampled, or leave it blank.",
+    }
+    for argument, what_to_do in advice.items():
+        if rows.get(argument, 0):
+            column = design.columns()[argument]
+            bad = collect(lazy.filter(wrong[argument]).select(nw.col(str(column)).cast(nw.Float64)))
+            values = [str(value) for value in bad.iloc[:, 0]]
+            raise ValueError(
+                f"`{argument}` must be finite numbers of 0 or more; got {got(values)} in "
+                f"'{column}'. {what_to_do}"
+            )
     if rows.get("strata", 0):
         raise ValueError(
             f"`strata` must be given for every row; got null in '{design.strata}' for "

@@ -23,12 +23,13 @@ def compare_outcomes(first: DriverAnalysis, second: DriverAnalysis) -> pd.DataFr
         One row per driver in the first one's order: ``driver``, ``label``; per outcome
         ``OUTCOME_share``, ``OUTCOME_share_low``, ``OUTCOME_share_high``,
         ``OUTCOME_rank_best``, ``OUTCOME_rank_worst``; ``apart``: whether the two intervals
-        of the share do not overlap.
+        of the share do not overlap. OUTCOME is the outcome's column; with its scale where
+        both are of one column (``recommend_continuous``, ``recommend_nps``).
 
     Raises
     ------
     ValueError
-        When both are of the same outcome, or one has groups.
+        When both are of the same outcome on the same scale, or one has groups.
 
     Examples
     --------
@@ -42,7 +43,10 @@ def compare_outcomes(first: DriverAnalysis, second: DriverAnalysis) -> pd.DataFr
     0   food           0.79         0.15
     1   wifi           0.21         0.85
     """
+    names = [first.outcome, second.outcome]
     if first.outcome == second.outcome:
+        names = [f"{one.outcome}_{one.outcome_scale}" for one in (first, second)]
+    if names[0] == names[1]:
         raise ValueError(
             f"`second` must be of another outcome than `first`; got '{first.outcome}' twice."
         )
@@ -50,7 +54,7 @@ def compare_outcomes(first: DriverAnalysis, second: DriverAnalysis) -> pd.DataFr
     left = first.part(None).set_index("driver")
     right = second.part(None).set_index("driver")
     table = left[["label"]].copy()
-    for outcome, part in ((first.outcome, left), (second.outcome, right)):
+    for outcome, part in zip(names, (left, right), strict=True):
         for column in keep:
             table[f"{outcome}_{column}"] = part.get(column, None)
     low = pd.concat([left["share_low"], right["share_low"]], axis=1).max(axis=1)

@@ -5,6 +5,7 @@ Counts may be fractional: under a survey design they are effective counts.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ BISECTIONS = 60
 
 def check_level(level: float) -> float:
     """The level itself, when it is a probability strictly between 0 and 1."""
-    number = isinstance(level, int | float) and not isinstance(level, bool)
+    number = isinstance(level, Real) and not isinstance(level, bool)
     if not number or not 0 < level < 1:
         raise ValueError(f"`level` must be between 0 and 1, such as 0.95; got {level}.")
     return float(level)

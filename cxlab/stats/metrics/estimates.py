@@ -22,11 +22,10 @@ from cxlab.stats.inference import (
     wald_interval,
     wilson_interval,
 )
-from cxlab.stats.metrics.values import check_scores, metric_value
-from cxlab.stats.totals import Design, Totals, survey_totals_each
+from cxlab.stats.metrics.labels import group_labels
+from cxlab.stats.metrics.origins import By, metric_totals
+from cxlab.stats.totals import Design, Totals
 from cxlab.survey.scales import Metric
-
-By = str | Sequence[str] | None
 
 #: Kinds of interval that each kind of metric has; the first is the default.
 INTERVALS = {
@@ -88,18 +87,11 @@ def estimate_each(
     if method is not None:
         for metric in metrics:
             check_choice("method", method, INTERVALS[metric.kind])
-    origins = check_scores(data, metrics)
-    each = survey_totals_each(
-        data,
-        {str(i): metric_value(metric, origins[i]) for i, metric in enumerate(metrics)},
-        columns=list(dict.fromkeys(metric.column for metric in metrics)),
-        groupings=groupings,
-        design=design,
-    )
+    each = metric_totals(data, metrics, groupings=groupings, design=design)
     methods = [method or INTERVALS[metric.kind][0] for metric in metrics]
     return [
-        _table(totals, metrics, np.array(origins), methods, design=design, level=level)
-        for totals in each
+        _table(totals, metrics, origins, methods, design=design, level=level)
+        for totals, origins in each
     ]
 
 
@@ -134,7 +126,7 @@ def _table(
         )
         interval[rows] = np.column_stack(bounds)
     table = _result_table(totals, facts, spread, interval, metrics)
-    table[["estimate", "ci_low", "ci_high", "unweighted"]] += origins[of][:, None]
+    table[["estimate", "ci_low", "ci_high", "unweighted"]] += origins.reshape(-1, 1)
     return table
 
 
@@ -351,24 +343,3 @@ def _result_table(
         )
     note = spread["note"].mask(nobody, "no valid answer")
     return pd.concat([table, figures, note], axis=1)
-
-
-def group_labels(groups: pd.DataFrame) -> pd.Series:
-    """One label per group: the value itself, or several joined by a middle dot.
-
-    Whole numbers have no decimals and dates no midnight, whatever engine gave them.
-    """
-    plain = groups.apply(_label_column)
-    if groups.shape[1] == 1:
-        return plain.iloc[:, 0]
-    return plain.astype("str").agg(" · ".join, axis=1)
-
-
-def _label_column(values: pd.Series) -> pd.Series:
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return values.astype(object)
-    if pd.api.types.is_float_dtype(values) and (values % 1 == 0).all():
-        return values.astype("int64")
-    if pd.api.types.is_datetime64_any_dtype(values) and (values == values.dt.normalize()).all():
-        return values.dt.strftime("%Y-%m-%d")
-    return values

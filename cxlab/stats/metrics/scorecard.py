@@ -11,13 +11,17 @@ from scipy.special import ndtr, stdtr
 
 from cxlab.stats.frames import as_list
 from cxlab.stats.metrics.estimates import estimate_each
-from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, suppress_small_groups
+from cxlab.stats.metrics.suppression import (
+    EVERYONE,
+    MIN_GROUP_SIZE,
+    hidden_by_segment,
+    hide_rows,
+)
 from cxlab.stats.totals import Design
 from cxlab.survey.scales import Metric
 
 #: Fewer answers than this and a figure is shown with a warning.
 FEW_ANSWERS = 30
-EVERYONE = "everyone"
 
 COLUMNS = (
     "label", "metric", "segment", "group", "n", "estimate", "se", "ci_low", "ci_high",
@@ -54,7 +58,8 @@ def scorecard(
     labels : mapping of str to str, optional
         Column to words: ``study.labels``.
     min_group_size : int
-        Smaller groups are hidden, and with them whatever would give them back.
+        Smaller groups are hidden, and with them whatever of this table would give them
+        back, in other segments too.
 
     Returns
     -------
@@ -70,7 +75,8 @@ def scorecard(
 
     Notes
     -----
-    ``confidence`` is Φ((estimate − target)/se), or Student's t for means: one less the
+    Answers without a segment are a group that has no row: where they are few, another group
+    is hidden, lest everyone less the groups gives them. ``confidence`` is Φ((estimate − target)/se), or Student's t for means: one less the
     one-sided p-value of "the target is not attained".
 
     Examples
@@ -92,28 +98,19 @@ def scorecard(
     )
     tables = [whole.assign(segment=EVERYONE, group=EVERYONE)]
     for segment, part in zip(segments, parts, strict=True):
-        tables.append(
-            part.assign(segment=words.get(segment, segment), group=part["group"].astype(str))
-        )
+        tables.append(part.assign(segment=segment, group=part["group"].astype(str)))
     table = pd.concat(tables, ignore_index=True)
-    table["label"] = [words.get(name, name) for name in table["column"]]
-    table["note"] = [_size_note(n, note) for n, note in zip(table["n"], table["note"], strict=True)]
-    table = _with_targets(table, metrics)
-    shown = suppress_small_groups(
-        table.assign(ungrouped=_ungrouped(table)),
-        within=["segment", "column", "metric"],
-        min_group_size=min_group_size,
-        ungrouped="ungrouped",
+    hidden = hidden_by_segment(
+        data, table, segments, weights=weights, min_group_size=min_group_size
     )
-    return shown[list(COLUMNS)]
-
-
-def _ungrouped(table: pd.DataFrame) -> pd.Series:
-    """Answers of each metric that a segment's groups leave out."""
-    keys = ["column", "metric"]
-    whole = table[table["segment"] == EVERYONE].set_index(keys)["n"].rename("whole")
-    grouped = table.groupby(["segment", *keys])["n"].transform("sum")
-    return table.join(whole, on=keys)["whole"] - grouped
+    places = table[["column", "segment", "group"]].itertuples(index=False, name=None)
+    reason = pd.Series(
+        [hidden.get(place[:2], {}).get(place[2], "") for place in places], table.index, dtype=str
+    )
+    table["label"] = [words.get(name, name) for name in table["column"]]
+    table["segment"] = [words.get(name, name) for name in table["segment"]]
+    table["note"] = [_size_note(n, note) for n, note in zip(table["n"], table["note"], strict=True)]
+    return hide_rows(_with_targets(table, metrics), reason, min_group_size)[list(COLUMNS)]
 
 
 def _with_targets(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:

@@ -3,70 +3,202 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
-#: Fewer answers than this are never shown.
-MIN_GROUP_SIZE = 10
+from cxlab.stats.frames import collect, group_sums, scan, with_wall_times
+from cxlab.stats.metrics.audit import Joint, hidden_in_segments
+from cxlab.stats.metrics.labels import row_labels
+from cxlab.stats.totals import in_declared_order
+from cxlab.survey.hiding import COMPLEMENTARY, MIN_GROUP_SIZE, SMALL, hidden_groups
 
-SMALL = "small"
-COMPLEMENTARY = "complementary"
+__all__ = [
+    "COMPLEMENTARY", "EVERYONE", "LABELS", "MIN_GROUP_SIZE", "SMALL", "Hidden",
+    "hidden_by_segment", "hidden_groups", "hidden_in", "hide_rows", "joint_answers", "suppress_small_groups",
+]  # fmt: skip
+
+EVERYONE = "everyone"
 #: Columns that name a row, and so stay when its figures are hidden.
 LABELS = ("label", "metric", "segment", "group", "touchpoint", "unit", "column", "target", "period")
 
+#: (column of answers, segment) to each hidden group and the reason; None is the group of
+#: the answers without a segment.
+Hidden = dict[tuple[str, str], dict[str | None, str]]
 
-def hidden_groups(
-    sizes: ArrayLike, min_group_size: int = MIN_GROUP_SIZE, *, ungrouped: int = 0
-) -> dict[int, str]:
-    """Which groups of a whole to hide: the small ones, and those that would give them back.
+
+def hidden_by_segment(
+    data: Any,
+    table: pd.DataFrame,
+    segments: Sequence[str],
+    *,
+    weights: str | None = None,
+    min_group_size: int = MIN_GROUP_SIZE,
+    hidden: Hidden | None = None,
+) -> Hidden:
+    """Which groups to hide, of each column of answers in each segment.
+
+    Every table of the same answers starts from what this says, so that no two of them
+    give back together what each of them hides.
 
     Parameters
     ----------
-    sizes : array_like of int, shape (groups,)
-        Answers in each group; the groups make up a total that is shown.
+    data
+        Dataframe of any engine. Its rows are counted only if a group is hidden and there
+        are several segments.
+    table : DataFrame
+        One row per column of answers, metric, segment and group: ``column``, ``metric``,
+        ``segment`` (``everyone`` for the whole), ``group``, ``n``.
+    segments : sequence of str
+        Columns; everyone, and the groups of each of them, are shown.
+    weights : str or None
+        Column of weights; rows of weight 0 are outside the population.
     min_group_size : int
-        Groups of 1 to ``min_group_size − 1`` answers are small. An empty group tells
-        nothing of anybody and is not hidden.
-    ungrouped : int
-        Answers in the total that are in no group and are shown nowhere: they hide a small
-        group as well as a hidden group would.
+        Smaller groups are hidden, and with them whatever would give them back.
+    hidden : dict, optional
+        What is hidden anyway.
 
     Returns
     -------
-    dict of int to str
-        Number of each hidden group to the reason, ``"small"`` or ``"complementary"``.
+    dict
+        (column, segment) to a dict of the hidden groups, by label, and the reason; the
+        label None stands for the answers without a segment. ``everyone`` is there as a
+        segment of one group where it is hidden too.
 
     Notes
     -----
-    The total less the groups shown gives the hidden ones together, so these must be two
-    at least and hold ``min_group_size`` answers at least; the next smallest groups join
-    them until they do.
-
-    References
-    ----------
-    Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
+    The answers without a segment are a group like any other: hidden where they are few,
+    and before any other group where a group needs cover. See
+    `cxlab.stats.metrics.audit.hidden_in_segments` for several segments.
 
     Examples
     --------
-    >>> hidden_groups([120, 4, 60])
-    {1: 'small', 2: 'complementary'}
-    >>> hidden_groups([120, 4, 7, 60])
-    {1: 'small', 2: 'small'}
-    >>> hidden_groups([120, 4, 60], ungrouped=30)
-    {1: 'small'}
+    >>> answers = pd.DataFrame({"s": 5.0, "kind": ["a"] * 120 + ["b"] * 4 + ["c"] * 60})
+    >>> table = pd.DataFrame({"column": "s", "metric": "mean", "group": ["all", *"abc"],
+    ...                       "segment": ["everyone"] + ["kind"] * 3, "n": [184, 120, 4, 60]})
+    >>> hidden_by_segment(answers, table, ["kind"])
+    {('s', 'kind'): {'b': 'small', 'c': 'complementary'}}
     """
-    n = np.asarray(sizes, dtype=float)
-    hidden = dict.fromkeys(np.flatnonzero((n > 0) & (n < min_group_size)).tolist(), SMALL)
-    for i in np.argsort(n, kind="stable").tolist():
-        cells = len(hidden) + (ungrouped > 0)
-        enough = cells >= 2 and n[list(hidden)].sum() + ungrouped >= min_group_size
-        if not hidden or enough:
-            break
-        if i not in hidden and n[i] > 0:
-            hidden[i] = COMPLEMENTARY
-    return hidden
+    found: Hidden = {}
+    for column, part in table.groupby("column", sort=False):
+        one = part[part["metric"] == part["metric"].iloc[0]]
+        whole = int(one.loc[one["segment"] == EVERYONE, "n"].iloc[0])
+        if 0 < whole < min_group_size:
+            found[str(column), EVERYONE] = {EVERYONE: SMALL}
+        for segment in segments:
+            own = one[one["segment"] == segment]
+            names: list[str | None] = [*own["group"].astype(str), None]
+            n = [*own["n"], whole - int(own["n"].sum())]
+            start = _places((hidden or {}).get((str(column), segment), {}), names)
+            more = hidden_groups(n, min_group_size, first=len(own), hidden=start)
+            found[str(column), segment] = {names[i]: why for i, why in more.items()}
+    due = list(dict.fromkeys(column for (column, _), groups in found.items() if groups))
+    if due and len(segments) > 1:
+        # in one order, so that no table chooses otherwise between groups alike in size
+        every = sorted(set(segments))
+        for column, joint in joint_answers(data, due, every, weights=weights).items():
+            found |= _audited(column, joint, every, min_group_size, hidden or {})
+    return found
+
+
+def hidden_in(
+    data: Any,
+    columns: Sequence[str],
+    segments: Sequence[str],
+    *,
+    weights: str | None = None,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> Hidden:
+    """As `hidden_by_segment`, from the answers alone."""
+    rows = []
+    for column, joint in joint_answers(data, columns, segments, weights=weights).items():
+        rows.append((column, EVERYONE, EVERYONE, int(joint.n.sum())))
+        for code, segment, names, rest in zip(
+            joint.codes.T, segments, joint.names, joint.not_given, strict=True
+        ):
+            n = np.bincount(code, weights=joint.n, minlength=len(names))
+            rows += [
+                (column, segment, name, int(n[i])) for i, name in enumerate(names) if i != rest
+            ]
+    table = pd.DataFrame(rows, columns=["column", "segment", "group", "n"]).assign(metric="")
+    return hidden_by_segment(data, table, segments, weights=weights, min_group_size=min_group_size)
+
+
+def _places(groups: Mapping[str | None, str], names: Sequence[str | None]) -> dict[int, str]:
+    return {names.index(name): why for name, why in groups.items() if name in names}
+
+
+def _audited(
+    column: str, joint: Joint, segments: Sequence[str], least: int, hidden: Hidden
+) -> Hidden:
+    labels = [
+        [None if i == rest else name for i, name in enumerate(names)]
+        for names, rest in zip(joint.names, joint.not_given, strict=True)
+    ]
+    start = [
+        _places(hidden.get((column, segment), {}), names)
+        for segment, names in zip(segments, labels, strict=True)
+    ]
+    found = hidden_in_segments(joint, least, start)
+    return {
+        (column, segment): {names[i]: why for i, why in groups.items()}
+        for segment, names, groups in zip(segments, labels, found, strict=True)
+    }
+
+
+def joint_answers(
+    data: Any, columns: Sequence[str], segments: Sequence[str], *, weights: str | None = None
+) -> dict[str, Joint]:
+    """Answers to each column in the joint cells of several segments, in one pass.
+
+    Parameters
+    ----------
+    data
+        Dataframe of any engine.
+    columns, segments : sequence of str
+    weights : str or None
+        Rows of weight 0 are outside the population.
+
+    Returns
+    -------
+    dict of str to Joint
+        The last group of a segment holds the answers without one, if there are any.
+    """
+    used = [*columns, *segments, *([weights] if weights else [])]
+    lazy = scan(with_wall_times(data, segments), used)
+    answered = {f"n_{i}": ~nw.col(name).is_null() for i, name in enumerate(columns)}
+    if weights:
+        inside = nw.col(weights).cast(nw.Float64) > 0
+        answered = {name: valid & inside for name, valid in answered.items()}
+    keys = {f"by_{i}": nw.col(name) for i, name in enumerate(segments)}
+    counted = {
+        name: nw.when(valid).then(nw.lit(1)).otherwise(nw.lit(0))
+        for name, valid in answered.items()
+    }
+    sums = [nw.col(name).sum() for name in counted]
+    table = collect(group_sums(lazy.select(**keys, **counted), list(keys), sums))
+    numbered = [_numbered(table[key], data, name) for key, name in zip(keys, segments, strict=True)]
+    codes = np.column_stack([code for code, _, _ in numbered])
+    names, rest = tuple(found[1] for found in numbered), tuple(found[2] for found in numbered)
+    return {
+        column: Joint(codes, table[f"n_{i}"].to_numpy(), names, rest)
+        for i, column in enumerate(columns)
+    }
+
+
+def _numbered(
+    values: pd.Series, data: Any, name: str
+) -> tuple[np.ndarray, tuple[str, ...], int | None]:
+    """Number of each row's group, the groups in order, the number of those without one."""
+    ordered = in_declared_order(values, data, name).sort_values()
+    names = tuple(dict.fromkeys(row_labels(ordered.drop_duplicates().dropna())))
+    labels = row_labels(values)
+    code = labels.map({label: i for i, label in enumerate(names)}).fillna(len(names)).to_numpy(int)
+    if not labels.isna().any():
+        return code, names, None
+    return code, (*names, ""), len(names)
 
 
 def suppress_small_groups(
@@ -89,7 +221,8 @@ def suppress_small_groups(
     min_group_size : int
         Smallest number of answers that may be shown.
     ungrouped : str, optional
-        Column with the answers of each whole that are in no group; taken out of the result.
+        Column with the answers of each whole that are in no group, which are a group of
+        their own; taken out of the result.
 
     Returns
     -------
@@ -107,7 +240,7 @@ def suppress_small_groups(
     1     b  <NA>       NaN          small
     2     c  <NA>       NaN  complementary
     """
-    result = table.drop(columns=ungrouped) if ungrouped else table.copy()
+    result = table.drop(columns=ungrouped) if ungrouped else table
     reason = pd.Series("", index=table.index)
     parts: Mapping = table.groupby(list(within), dropna=False, sort=False).indices if within else {
         (): np.arange(len(table))
@@ -117,7 +250,21 @@ def suppress_small_groups(
         outside = int(table[ungrouped].iloc[places[0]]) if ungrouped else 0
         for i, why in hidden_groups(sizes, min_group_size, ungrouped=outside).items():
             reason.iloc[places[i]] = why
-    rows = reason != ""
+    return hide_rows(result, reason, min_group_size)
+
+
+def hide_rows(table: pd.DataFrame, reason: pd.Series, min_group_size: int) -> pd.DataFrame:
+    """The table with the figures of some rows hidden, and why.
+
+    Parameters
+    ----------
+    table : DataFrame
+    reason : Series of str
+        Of each row: ``"small"``, ``"complementary"``, or empty where it is shown.
+    min_group_size : int
+        For the note.
+    """
+    result, rows = table.copy(), reason != ""
     words = {
         SMALL: f"hidden: fewer than {min_group_size} answers",
         COMPLEMENTARY: "hidden: it would give a smaller group back",

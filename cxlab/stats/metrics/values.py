@@ -32,6 +32,22 @@ def metric_value(metric: Metric, origin: float = 0.0) -> nw.Expr:
     return nw.when(~score.is_null()).then(inside.otherwise(rest))
 
 
+def check_metrics(metrics: Sequence[Metric]) -> None:
+    """Refuse no metric at all, and two that tables could not tell apart."""
+    if not metrics:
+        raise ValueError(
+            "`metrics` must be one metric or more; got none. Give study.metrics(), or the name of "
+            "a column of likelihood to recommend."
+        )
+    names = [(metric.column, metric.name or metric.kind) for metric in metrics]
+    for column, name in names:
+        if names.count((column, name)) > 1:
+            raise ValueError(
+                f"`metrics` must have one of a name per column; got '{name}' of '{column}' more "
+                "than once. Leave one out, or give it another name."
+            )
+
+
 def check_scores(data: Any, metrics: Sequence[Metric]) -> list[float]:
     """Refuse columns that are not there, text scores and scores off their scale.
 
@@ -44,6 +60,7 @@ def check_scores(data: Any, metrics: Sequence[Metric]) -> list[float]:
     for metric in metrics:
         if not isinstance(metric.column, str):
             raise TypeError(f"`score` must be the name of one column; got {metric.column}.")
+    check_metrics(metrics)
     columns = list(dict.fromkeys(metric.column for metric in metrics))
     check_columns(data, {"score": columns})
     lazy = scan(data, columns)

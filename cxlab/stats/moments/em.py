@@ -8,13 +8,13 @@ and that of the covariance ½ Σ (v vᵀ − A). One EM step is μ + Σ·mean(v)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from cxlab.stats.moments.covariance import pair_sums, pairwise_covariance, repair
-from cxlab.stats.moments.sums import Cells, join_cells, unpack
+from cxlab.stats.moments.sums import Cells, join_cells, merge_cells, unpack
 
 Array = np.ndarray
 Place = tuple[Array, Array]
@@ -202,6 +202,11 @@ def fit_normal(
         matrices.
     """
     place = start or starting_values(cells)
+    if start is None and not is_positive(place[1]):
+        raise NoMaximumError(
+            "`columns` must vary for missing='em'; got one in which all answers are alike. "
+            "Leave it out."
+        )
     current = score(cells, *place)
     first = FIRST_STEPS if start is None else 0
     for step in range(1, most_steps + 1):
@@ -242,7 +247,8 @@ def fit_possible(cells: Cells) -> tuple[Fit, float]:
     Parameters
     ----------
     cells : Cells
-        As for `fit_normal`.
+        Of one group, with every pair of columns seen together. A column that does not vary
+        is set aside: it has its value for a mean, and covariances of 0.
 
     Returns
     -------
@@ -260,6 +266,10 @@ def fit_possible(cells: Cells) -> tuple[Fit, float]:
     ----------
     Honaker, King & Blackwell (2011), Amelia II, J. Stat. Software 45(7).
     """
+    mean, matrix = pairwise_covariance(pair_sums(cells))
+    varying = np.diagonal(matrix) > 0
+    if not varying.all():
+        return _beside_constants(cells, mean, varying)
     try:
         return fit_normal(cells), 0.0
     except NoMaximumError:
@@ -267,6 +277,25 @@ def fit_possible(cells: Cells) -> tuple[Fit, float]:
             raise
         prior = PRIOR_SHARE * float(cells.weight.sum())
         return fit_normal(with_prior(cells, prior)), prior
+
+
+def _beside_constants(cells: Cells, mean: Array, varying: Array) -> tuple[Fit, float]:
+    """The fit of the columns that vary; the others' means, and covariances of 0."""
+    covariance = np.zeros((len(mean), len(mean)))
+    if not varying.any():
+        return Fit(mean, covariance, 0.0, 0, True), 0.0
+    first, second = np.triu_indices(len(mean))
+    inner = replace(
+        cells,
+        observed=cells.observed[:, varying],
+        sums=cells.sums[:, varying],
+        products=cells.products[:, varying[first] & varying[second]],
+    )
+    fit, prior = fit_possible(merge_cells(inner, []))
+    covariance[np.ix_(varying, varying)] = fit.covariance
+    mean = mean.copy()
+    mean[varying] = fit.mean
+    return replace(fit, mean=mean, covariance=covariance), prior
 
 
 def with_prior(cells: Cells, weight: float) -> Cells:

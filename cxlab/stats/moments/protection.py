@@ -16,6 +16,7 @@ from cxlab.stats.moments.pooled import (
     rows_behind_every_number,
 )
 from cxlab.stats.moments.sums import Cells, join_cells, merge_cells
+from cxlab.survey.hiding import SMALL, covered
 
 Array = np.ndarray
 
@@ -32,7 +33,7 @@ class Protected:
     blocks_lost : bool
         Whether resampling blocks were given up.
     left_out : dict of str to str
-        Group (in words) to why nothing of it is kept.
+        Group (in words) to why nothing of it is kept, and which others went with it.
     """
 
     cells: Cells
@@ -70,19 +71,36 @@ def protect(
     if not _small(cells, min_group_size).any():
         return Protected(cells, None, False, {})
     cells = merge_cells(cells, by)
-    kept, pooled, left_out = [], [], {}
-    for key, places in _groups(cells.keys, by).items():
-        part = cells.take(places)
+    parts = {key: cells.take(places) for key, places in _groups(cells.keys, by).items()}
+    kept, left_out = {}, {}
+    for key, part in parts.items():
         try:
-            large, rare = _protect_group(part, by, columns, min_group_size)
+            kept[key] = _protect_group(part, by, columns, min_group_size)
         except ValueError as error:
             left_out[key] = str(error)
-            continue
-        kept.append(large)
-        pooled += [rare] if rare is not None else []
+    covers = _covers(parts, left_out, _enough(cells, min_group_size))
+    if covers:
+        key, others = next(iter(left_out)), ", ".join(f"'{name}'" for name in covers)
+        left_out[key] += f"; and with it {others}, because the whole would give it back"
+    large = [kept[key][0] for key in kept if key not in covers]
+    pooled = [rare for key, (_, rare) in kept.items() if rare is not None and key not in covers]
     none = cells.take(np.zeros(len(cells), dtype=bool))
-    together = join_cells([none, *kept]) if kept else none
+    together = join_cells([none, *large]) if large else none
     return Protected(together, join_pooled(pooled, by), blocks is not None, left_out)
+
+
+def _enough(cells: Cells, min_group_size: int) -> int:
+    """Rows whose sums of products are no answers of theirs, whatever columns they know."""
+    return max(min_group_size, cells.observed.shape[1] + 2)
+
+
+def _covers(parts: dict[str, Cells], left_out: dict[str, str], least: int) -> list[str]:
+    """Groups to leave out as well, lest the whole less the file gives those left out."""
+    names = list(parts)
+    rows = np.array([part.n.sum() for part in parts.values()])
+    hidden = {names.index(name): SMALL for name in left_out}
+    found = covered(rows, hidden, least, np.argsort(rows, kind="stable"))
+    return [names[i] for i in sorted(found) if i not in hidden]
 
 
 def _small(cells: Cells, min_group_size: int) -> Array:
@@ -115,8 +133,7 @@ def _protect_group(
     rare = int(_small(cells, min_group_size).sum())
     if rare == 0:
         return cells, None
-    q = cells.observed.shape[1]
-    enough = max(min_group_size, q + 2)
+    enough = _enough(cells, min_group_size)
     if cells.n.sum() < enough:
         raise ValueError(f"fewer than {enough} rows")
     fit = _fit(cells)

@@ -271,8 +271,8 @@ class Moments:
         Raises
         ------
         ValueError
-            If a column has no answer or does not vary, or (for "em") two columns are
-            never known together.
+            If a column has fewer than 2 answers, or (for "em") two columns are never known
+            together. A column that does not vary has covariances of 0.
         """
         check_choice("missing", missing, MISSING)
         sums = self.pair_sums() if missing == "pairwise" else self._known()

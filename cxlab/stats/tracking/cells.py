@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cxlab.stats.frames import check_columns, collect, declared_order, scan
+from cxlab.stats.frames import check_columns, collect, scan, with_wall_times
+from cxlab.stats.metrics.labels import row_labels
 from cxlab.stats.metrics.values import check_scores, metric_value
 from cxlab.stats.resampling import SamplingDesign, sampling_design
-from cxlab.stats.totals import Design, check_design
+from cxlab.stats.totals import Design, check_design, in_declared_order
 from cxlab.survey.scales import Metric
 
 Array = NDArray[np.float64]
@@ -121,7 +122,7 @@ def cell_sums(
     check_scores(data, [metric])
     check_columns(data, {"by": by})
     check_design(data, design)
-    lazy = scan(data, [metric.column, column, *by, *design.used()])
+    lazy = scan(with_wall_times(data, by), [metric.column, column, *by, *design.used()])
     lazy = lazy.filter(nw.col(column).cast(nw.String).is_in(list(periods)))
     sums = collect(_grouped(lazy, metric, by, periods[1], column, design))
     keys = [f"by_{i}" for i in range(len(by))]
@@ -142,7 +143,7 @@ def _grouped(
     after = nw.when(nw.col(column).cast(nw.String) == later).then(nw.lit(1)).otherwise(nw.lit(0))
     prepared = lazy.select(
         after=after,
-        **{f"by_{i}": nw.col(name).cast(nw.String) for i, name in enumerate(by)},
+        **{f"by_{i}": nw.col(name) for i, name in enumerate(by)},
         stratum=nw.col(design.strata).cast(nw.String) if design.strata else nw.lit("all"),
         cluster=cluster.cast(nw.String),
         value=metric_value(metric).cast(nw.Float64),
@@ -170,16 +171,14 @@ def _grouped(
 
 def _numbered(values: pd.Series, data: Any, name: str) -> tuple[pd.Series, list[str]]:
     """Numbers of the groups in declared or sorted order; unknown ones last."""
-    there = set(values.dropna())
-    order = sorted(there)
-    declared = declared_order(data, name)
-    if declared is not None:
-        order = [str(value) for value in declared if str(value) in there]
-    if values.isna().any():
+    ordered = in_declared_order(values, data, name).sort_values()
+    order = list(row_labels(ordered.drop_duplicates().dropna()))
+    labels = row_labels(values)
+    if labels.isna().any():
         # a group that is called so already is kept apart from the unknown ones
-        order.append(NOT_GIVEN if NOT_GIVEN not in there else f"{NOT_GIVEN} (missing)")
-        values = values.fillna(order[-1])
-    return values.map({value: i for i, value in enumerate(order)}).astype(int), order
+        order.append(NOT_GIVEN if NOT_GIVEN not in order else f"{NOT_GIVEN} (missing)")
+        labels = labels.fillna(order[-1])
+    return labels.map({label: i for i, label in enumerate(order)}).astype(int), order
 
 
 def _by_unit(sums: pd.DataFrame, groups: list[list[str]], design: Design) -> CellSums:

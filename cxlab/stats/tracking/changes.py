@@ -11,8 +11,9 @@ from scipy.special import ndtri, stdtrit
 
 from cxlab.stats.inference import adjust_p_values, check_level
 from cxlab.stats.metrics import compare_periods
+from cxlab.stats.metrics.differences.groups import metric_list
+from cxlab.stats.metrics.values import check_metrics
 from cxlab.stats.tracking.periods import calendar_period, periods_of, with_text_periods
-from cxlab.stats.tracking.reduction import metric_list
 from cxlab.stats.tracking.saved_changes import check_metric, saved_changes
 from cxlab.stats.tracking.sentences import change_sentence, subjects
 from cxlab.stats.tracking.statistics import SavedPeriods
@@ -116,6 +117,7 @@ def period_changes(
     """
     check_level(level)
     check_power(power)
+    check_metrics(metric_list(metrics))
     kept = isinstance(data, SavedPeriods)
     there = data.periods if kept else periods_of(data, column)
     period = chosen_period(period, there, column)

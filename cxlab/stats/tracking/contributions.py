@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.stats.inference import t_quantile
+from cxlab.stats.metrics.audit import Joint, hidden_in_cross, hidden_in_segments
 from cxlab.stats.metrics.suppression import COMPLEMENTARY, SMALL
 from cxlab.stats.tracking.cells import CellSums, bootstrap_blocks
 from cxlab.stats.tracking.decomposition import Parts, decompose
@@ -201,10 +202,20 @@ def part_table(
     return _blank(table, np.full(len(table), bool(facts.hidden)))
 
 
-def group_table(found: Estimates, sums: Sizes, facts: Facts) -> pd.DataFrame:
-    """One row per part and group that somebody of either period is in."""
+def group_table(
+    found: Estimates, sums: Sizes, facts: Facts, reasons: Mapping[int, str]
+) -> pd.DataFrame:
+    """One row per part and group that somebody of either period is in.
+
+    Parameters
+    ----------
+    found : Estimates
+    sums : Sizes
+    facts : Facts
+    reasons : mapping of int to str
+        Number of each hidden cell to why.
+    """
     there = np.flatnonzero(sums.n.sum(axis=0))
-    reasons = _hidden(sums, facts)
     hidden = [reasons.get(cell, "") for cell in there.tolist()]
     tables = []
     for part in ("mix", "performance"):
@@ -232,38 +243,29 @@ def _with_interval(table: pd.DataFrame, se: Array, df: int, level: float) -> pd.
     return table.assign(se=np.where(np.isfinite(half), se, np.nan), **limits)
 
 
-def _hidden(sums: Sizes, facts: Facts) -> dict[int, str]:
+def hidden_cells(
+    periods: Sequence[Joint], min_group_size: int, axes: Sequence[int]
+) -> dict[int, str]:
     """Cells to hide, and why; one that is hidden in a period is hidden in both.
 
-    Segments are shown on their own elsewhere, so every row and column of the grid that
-    holds a hidden cell must hold enough of them, as `hidden_groups` says of one whole.
+    Parameters
+    ----------
+    periods : sequence of Joint
+        Each period's answers. What to hide in a period does not depend on the other one,
+        so that tables of several pairs of periods hide the same of it.
+    min_group_size : int
+    axes : sequence of int
+        Number of the segment that the tables show, or of the two that are crossed.
     """
-    grid = np.arange(sums.n.shape[1]).reshape(sums.grid)
-    lines = [*grid, *grid.T]
-    least = sums.n.max() + 1 if facts.hidden else facts.min_group_size
-    small = (sums.n > 0) & (sums.n < least)
-    hidden = dict.fromkeys(np.flatnonzero(small.any(axis=0)).tolist(), SMALL)
-    before = -1
-    while len(hidden) != before:
-        before = len(hidden)
-        for line in lines:
-            for sizes in sums.n:
-                hidden |= _complements(line, sizes, hidden, facts.min_group_size)
-    return hidden
-
-
-def _complements(
-    line: NDArray[np.intp], sizes: NDArray[np.int64], hidden: dict[int, str], least: int
-) -> dict[int, str]:
-    """Cells of a line to hide as well, so that its total gives nothing back."""
-    there = [cell for cell in line.tolist() if sizes[cell] > 0]
-    inside = [cell for cell in there if cell in hidden]
-    others = sorted((cell for cell in there if cell not in hidden), key=lambda cell: sizes[cell])
-    added = {}
-    while inside and others and (len(inside) < 2 or sizes[inside].sum() < least):
-        inside.append(others.pop(0))
-        added[inside[-1]] = COMPLEMENTARY
-    return added
+    found: dict[int, str] = {}
+    for joint in periods:
+        own = (
+            hidden_in_cross(joint, min_group_size, (axes[0], axes[1]))
+            if len(axes) > 1
+            else hidden_in_segments(joint, min_group_size)[axes[0]]
+        )
+        found |= {cell: why for cell, why in own.items() if found.get(cell) != SMALL}
+    return found
 
 
 def _group_notes(n: NDArray[np.int64], hidden: list[str], facts: Facts) -> list[str]:

@@ -12,27 +12,32 @@ import pandas as pd
 
 from cxlab.stats.frames import as_list, check_columns
 from cxlab.stats.inference import check_level
+from cxlab.stats.metrics.audit import Joint
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
-from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE
+from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, SMALL, joint_answers
 from cxlab.stats.totals import Design
-from cxlab.stats.tracking.cells import CellSums, cell_sums
+from cxlab.stats.tracking.cells import NOT_GIVEN, CellSums, cell_sums
 from cxlab.stats.tracking.contributions import (
     Estimates,
     Facts,
     Sizes,
     estimates,
     group_table,
+    hidden_cells,
     part_table,
 )
 from cxlab.stats.tracking.decomposition import ADDS_UP_TO
-from cxlab.stats.tracking.periods import periods_of, with_text_periods
+from cxlab.stats.tracking.periods import of_period, periods_of, with_text_periods
 from cxlab.stats.tracking.saved_changes import check_metric
 from cxlab.stats.tracking.saved_mix import saved_cells, saved_estimates
 from cxlab.stats.tracking.sentences import mix_sentence
 from cxlab.stats.tracking.statistics import SavedPeriods
 from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
+
+#: Names of the group of answers without a segment.
+UNKNOWN = (NOT_GIVEN, f"{NOT_GIVEN} (missing)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +117,7 @@ def mix_and_performance(
     *,
     by: str | Sequence[str],
     periods: tuple[str, str],
+    segments: Sequence[str] | None = None,
     column: str = "period",
     weights: str | None = None,
     strata: str | None = None,
@@ -137,6 +143,10 @@ def mix_and_performance(
         group ``not given``, so that the parts add up to the whole change. Kept statistics
         have one segment at a time.
     periods : (before, after)
+    segments : sequence of str, optional
+        All segments of these answers that are shown anywhere, ``study.segments``: the same
+        groups are hidden here as in a scorecard by all of them. Default: those of ``by``.
+        Kept statistics know theirs.
     column : str
         Column of the periods.
     weights, strata, cluster, stratum_clusters, level
@@ -147,7 +157,8 @@ def mix_and_performance(
     replicates, seed : int
         Of the bootstrap; kept statistics need none.
     min_group_size : int
-        Smaller groups are hidden, and with them whatever would give them back.
+        Smaller groups are hidden, and with them whatever would give them back; of kept
+        statistics not less than what they were kept with.
 
     Returns
     -------
@@ -195,19 +206,26 @@ def mix_and_performance(
     check_level(level)
     _check_replicates(replicates)
     chosen = _metric(metric)
-    segments = _segments(by)
+    crossed = _segments(by)
     if isinstance(data, SavedPeriods):
-        return _from_saved(data, chosen, segments, periods, labels, level, min_group_size)
-    check_columns(data, {"by": segments})
+        return _from_saved(data, chosen, crossed, periods, labels, level, min_group_size)
+    check_columns(data, {"by": crossed, "segments": segments})
     names = _two_periods(periods, periods_of(data, column))
     design = Design(weights, strata, cluster, stratum_clusters)
     text = with_text_periods(data, column)
-    sums = cell_sums(text, chosen, by=segments, periods=names, column=column, design=design)
+    sums = cell_sums(text, chosen, by=crossed, periods=names, column=column, design=design)
     found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
     facts = _facts(sums, names, chosen, level, min_group_size)
-    words = [str((labels or {}).get(name, name)) for name in segments]
+    words = [str((labels or {}).get(name, name)) for name in crossed]
     said = _notes(sums, facts, [_sums_note(sums)])
-    return _result(found, sums, facts, words, "bootstrap", replicates, sums.n_missing, said)
+    every = sorted({*crossed, *as_list(segments)})
+    joints = []
+    if len(every) > len(crossed) or _any_small(sums, facts):
+        groups = dict(zip(crossed, sums.groups, strict=True))
+        parts = [of_period(text, column, name) for name in names]
+        joints = [_joint(part, chosen, every, groups, design) for part in parts]
+    hidden = _hidden(joints, sums, facts, [every.index(name) for name in crossed])
+    return _result(found, sums, facts, hidden, words, "bootstrap", replicates, sums.n_missing, said)
 
 
 def _from_saved(
@@ -223,20 +241,52 @@ def _from_saved(
     check_metric(saved, metric, names)
     cells = saved_cells(saved, metric, segments[0], names)
     found = saved_estimates(cells, metric.factor)
-    facts = _facts(cells, names, metric, level, min_group_size)
+    least = max([min_group_size, *(saved[name].facts["min_group_size"] for name in names)])
+    facts = _facts(cells, names, metric, level, least)
     words = [str((labels or {}).get(name, name)) for name in segments]
     said = _notes(cells, facts, cells.notes)
-    return _result(found, cells, facts, words, "delta", 0, cells.n_missing, said)
+    rest = next((i for i, label in enumerate(cells.labels) if label in UNKNOWN), None)
+    codes, labels_of = np.arange(len(cells.labels))[:, None], (tuple(cells.labels),)
+    joints = [Joint(codes, n, labels_of, (rest,)) for n in cells.n]
+    hidden = _hidden(joints, cells, facts, [0])
+    return _result(found, cells, facts, hidden, words, "delta", 0, cells.n_missing, said)
+
+
+def _joint(
+    data: Any, metric: Metric, segments: list[str], groups: Mapping[str, list[str]], design: Design
+) -> Joint:
+    """A period's answers per joint cell; groups that are given are numbered as given."""
+    found = joint_answers(data, [metric.column], segments, weights=design.weights)[metric.column]
+    codes, names, rest = found.codes.copy(), list(found.names), list(found.not_given)
+    for name, known in groups.items():
+        i = segments.index(name)
+        last = len(known) - 1
+        place = [last if j == rest[i] else known.index(label) for j, label in enumerate(names[i])]
+        codes[:, i] = np.array(place, dtype=np.intp)[codes[:, i]]
+        names[i], rest[i] = tuple(known), (last if rest[i] is not None else None)
+    return Joint(codes, found.n, tuple(names), tuple(rest))
+
+
+def _any_small(sums: Sizes, facts: Facts) -> bool:
+    return bool(((sums.n > 0) & (sums.n < facts.min_group_size)).any())
+
+
+def _hidden(
+    joints: Sequence[Joint], sums: Sizes, facts: Facts, axes: Sequence[int]
+) -> dict[int, str]:
+    if facts.hidden:
+        return dict.fromkeys(range(sums.n.shape[1]), SMALL)
+    return hidden_cells(joints, facts.min_group_size, axes)
 
 
 def _result(
-    found: Estimates, sums: Sizes, facts: Facts, words: list[str], method: str,
-    replicates: int, n_missing: int, note: str,
+    found: Estimates, sums: Sizes, facts: Facts, hidden: dict[int, str], words: list[str],
+    method: str, replicates: int, n_missing: int, note: str,
 ) -> MixAndPerformance:  # fmt: skip
     before, after = (np.nan, np.nan) if facts.hidden else found.whole
     return MixAndPerformance(
         table=part_table(found, sums, facts, words),
-        groups=group_table(found, sums, facts),
+        groups=group_table(found, sums, facts, hidden),
         score=float(after),
         score_before=float(before),
         periods=facts.periods,

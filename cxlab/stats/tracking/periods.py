@@ -11,13 +11,16 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from cxlab.stats.frames import check_columns, collect, scan
+from cxlab.stats.frames import check_columns, declared_order, natural_order
+from cxlab.stats.metrics.labels import groups_in_order, label_text, row_labels
 
 #: 2025, 2025-H1, 2025-Q4, 2025-12 and 2025-W07.
 _CALENDAR = re.compile(
     r"(?P<year>\d{4})(?:-(?:H(?P<half>[12])|Q(?P<quarter>[1-4])"
     r"|W(?P<week>0[1-9]|[1-4]\d|5[0-3])|(?P<month>0[1-9]|1[0-2])))?"
 )
+#: A name that ends in its only number.
+_NUMBERED = re.compile(r"(\D*)\d+")
 _FORMS = {"half": "H{}", "quarter": "Q{}", "month": "{:02d}", "week": "W{:02d}"}
 _A_YEAR_HAS = {"half": 2, "quarter": 4, "month": 12}
 
@@ -88,41 +91,49 @@ def calendar_period(name: str) -> CalendarPeriod | None:
 
 
 def in_order(names: Sequence[str]) -> list[str]:
-    """Periods from the earliest; names that are no calendar names stay as they are.
+    """Periods from the earliest: of the calendar, or of one name and a number.
+
+    Others stay as they are.
 
     Examples
     --------
-    >>> in_order(["2025-Q1", "2024-Q4"]), in_order(["spring", "autumn"])
-    (['2024-Q4', '2025-Q1'], ['spring', 'autumn'])
+    >>> in_order(["2025-Q1", "2024-Q4"]), in_order(["Wave 10", "Wave 2"])
+    (['2024-Q4', '2025-Q1'], ['Wave 2', 'Wave 10'])
+    >>> in_order(["spring", "autumn"])
+    ['spring', 'autumn']
     """
     known = {name: calendar_period(name) for name in names}
-    if len({period.kind if period else None for period in known.values()}) != 1:
-        return list(names)
-    if any(period is None for period in known.values()):
-        return list(names)
-    return sorted(names, key=lambda name: known[name])  # type: ignore[arg-type, return-value]
+    kinds = {period.kind if period else None for period in known.values()}
+    if len(kinds) == 1 and None not in kinds:
+        return sorted(names, key=lambda name: known[name])  # type: ignore[arg-type, return-value]
+    stems = {found[1] if (found := _NUMBERED.fullmatch(name)) else None for name in names}
+    if len(stems) == 1 and None not in stems:
+        return sorted(names, key=natural_order)
+    return list(names)
 
 
 def periods_of(data: Any, column: str) -> list[str]:
     """Periods that the data hold, in order: the calendar's, the declared one, or sorted."""
     check_columns(data, {"column": column})
-    if isinstance(data, pd.DataFrame) and isinstance(data[column].dtype, pd.CategoricalDtype):
-        there = set(data[column].dropna())
-        return in_order([str(name) for name in data[column].cat.categories if name in there])
-    found = collect(scan(data, [column]).select(column).unique())[column].dropna()
-    return in_order(sorted(_as_text(found)))
+    return in_order(list(groups_in_order(data, column)))
 
 
 def with_text_periods(data: Any, column: str) -> Any:
     """The same answers with the periods as text, as their names are given."""
     if isinstance(data, pd.DataFrame):
-        if isinstance(data[column].dtype, pd.CategoricalDtype | pd.StringDtype):
+        kind = data[column].dtype
+        values = kind.categories.dtype if isinstance(kind, pd.CategoricalDtype) else kind
+        if isinstance(values, pd.StringDtype):
             return data
-        return data.assign(**{column: _as_text(data[column]).astype("str")})
+        names = row_labels(data[column])
+        declared = declared_order(data, column)
+        if declared is not None:
+            names = pd.Series(pd.Categorical(names, categories=declared), names.index)
+        return data.assign(**{column: names})
     frame = nw.from_native(data)
     if frame.lazy().collect_schema()[column] == nw.String:
         return data
-    return frame.with_columns(nw.col(column).cast(nw.String)).to_native()
+    return frame.with_columns(label_text(data, column).alias(column)).to_native()
 
 
 def of_period(data: Any, column: str, name: str) -> Any:
@@ -130,14 +141,6 @@ def of_period(data: Any, column: str, name: str) -> Any:
     if isinstance(data, pd.DataFrame):
         return data[data[column].astype("str") == name]
     return nw.from_native(data).filter(nw.col(column) == name).to_native()
-
-
-def _as_text(values: pd.Series) -> pd.Series:
-    # a year that was read as 2025.0 is still 2025
-    return values.map(
-        lambda value: f"{value:.0f}" if isinstance(value, float) else str(value),
-        na_action="ignore",
-    )
 
 
 def _weeks(year: int) -> int:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.stats.metrics.estimates import estimate_each, group_labels
-from cxlab.stats.metrics.suppression import hidden_groups
+from cxlab.stats.metrics.estimates import estimate_each
+from cxlab.stats.metrics.labels import group_labels
+from cxlab.stats.metrics.suppression import Hidden, hidden_by_segment, hidden_groups
 from cxlab.stats.metrics.values import metric_value
 from cxlab.stats.totals import Design, Totals, survey_totals_each
 from cxlab.stats.tracking.cells import NOT_GIVEN
 from cxlab.stats.tracking.covariances import CellIndex, Linear, linear
 from cxlab.stats.tracking.statistics import EVERYONE, HIDDEN, Key, key_of
+from cxlab.survey.lazy import without_nan
 from cxlab.survey.scales import Metric
 
 Array = NDArray[np.float64]
@@ -85,6 +88,26 @@ class Reduced:
     weightless: int
 
 
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """Sums of one column's groups, those of the answers in none of them last.
+
+    Attributes
+    ----------
+    labels : list of str
+    rest : int or None
+        Number of the group of answers without a segment.
+    index : CellIndex
+    values : list of dict of str to ndarray
+        One for each metric.
+    """
+
+    labels: list[str]
+    rest: int | None
+    index: CellIndex
+    values: list[dict[str, Array]]
+
+
 def reduce_periods(data: Mapping[str, Any], question: Question) -> dict[str, Reduced]:
     """Sum each period's answers, with clusters numbered alike in all.
 
@@ -98,87 +121,101 @@ def reduce_periods(data: Mapping[str, Any], question: Question) -> dict[str, Red
     unit, unit_stratum, strata = _numbered(totals)
     reduced = {}
     for name, answers in data.items():
-        sampled = totals[name][0].clusters.reindex(strata).fillna(0).to_numpy(float)
-        indexes = [
-            CellIndex(
-                group=one.cells["group_code"].to_numpy(np.intp),
-                unit=unit[name][place],
-                alone=one.cells["cluster"].isna().to_numpy(),
-                sign=np.ones(len(one.cells)),
-                unit_stratum=unit_stratum,
-                sampled=sampled,
-            )
-            for place, one in enumerate(totals[name])
-        ]
-        reduced[name] = _reduced(name, answers, totals[name], indexes, question)
+        whole = totals[name][EVERYONE][0]
+        sampled = whole.clusters.reindex(strata).fillna(0).to_numpy(float)
+        cells = {
+            column: _cells(column, found, unit[name, column], unit_stratum, sampled)
+            for column, found in totals[name].items()
+        }
+        reduced[name] = _reduced(name, answers, whole, cells, question)
     return reduced
 
 
-def _totals(data: Any, question: Question) -> list[Totals]:
+def _totals(data: Any, question: Question) -> dict[str, list[Totals]]:
+    """Of everyone and of each column's groups; then of the answers in none, if any."""
+    metrics, columns = question.metrics, question.columns
+    found = _sums_by(data, [None, *columns], question)
+    totals = {name: [one] for name, one in zip([EVERYONE, *columns], found, strict=True)}
+    without = [name for name in columns if any(totals[name][0].ungrouped.values())]
+    if without and metrics:
+        marked, marks = _marked(data, without)
+        for name, one in zip(without, _sums_by(marked, marks, question), strict=True):
+            totals[name].append(one)
+    return totals
+
+
+def _sums_by(data: Any, groupings: Sequence[str | None], question: Question) -> list[Totals]:
     metrics = question.metrics
     return survey_totals_each(
         data,
         {str(i): metric_value(metric, question.origins[i]) for i, metric in enumerate(metrics)},
         columns=list(dict.fromkeys(metric.column for metric in metrics)),
-        groupings=[None, *question.columns],
+        groupings=groupings,
         design=question.design,
     )
 
 
+def _marked(data: Any, columns: list[str]) -> tuple[Any, list[str]]:
+    """The data with a column for each that is 1 where it is null, and else null."""
+    marks = {name: f"{name} {NOT_GIVEN}" for name in columns}
+    if isinstance(data, pd.DataFrame):
+        known = {mark: data[name].isna().map({True: 1.0}) for name, mark in marks.items()}
+        return data.assign(**known), list(marks.values())
+    frame = nw.from_native(data)
+    kinds = frame.lazy().collect_schema()
+    values = {
+        mark: without_nan(nw.col(name)) if kinds[name].is_float() else nw.col(name)
+        for name, mark in marks.items()
+    }
+    unknown = [nw.when(one.is_null()).then(nw.lit(1.0)).alias(m) for m, one in values.items()]
+    return frame.with_columns(*unknown).to_native(), list(marks.values())
+
+
 def _numbered(
-    totals: Mapping[str, list[Totals]],
-) -> tuple[dict[str, list[NDArray[np.intp]]], NDArray[np.intp], pd.Index]:
-    """Number of each cell's unit, per period and segment; each unit's stratum; the strata."""
-    cells = [one.cells[["stratum", "cluster"]] for each in totals.values() for one in each]
-    together = pd.concat(cells, ignore_index=True)
-    unit = together.groupby(["stratum", "cluster"], dropna=False, sort=False).ngroup().to_numpy()
+    totals: Mapping[str, Mapping[str, list[Totals]]],
+) -> tuple[dict[tuple[str, str], NDArray[np.intp]], NDArray[np.intp], pd.Index]:
+    """Number of each cell's unit, per period and column; each unit's stratum; the strata."""
+    keys = ["stratum", "cluster"]
+    cells = {
+        (name, column): pd.concat([one.cells[keys] for one in found], ignore_index=True)
+        for name, columns in totals.items()
+        for column, found in columns.items()
+    }
+    together = pd.concat(cells.values(), ignore_index=True)
+    unit = together.groupby(keys, dropna=False, sort=False).ngroup().to_numpy(np.intp)
     stratum, strata = pd.factorize(together["stratum"])
     first = np.unique(unit, return_index=True)[1]
-    parts = np.split(unit.astype(np.intp), np.cumsum([len(part) for part in cells])[:-1])
-    each = len(next(iter(totals.values())))
-    numbered = {name: parts[i * each : (i + 1) * each] for i, name in enumerate(totals)}
+    parts = np.split(unit, np.cumsum([len(part) for part in cells.values()])[:-1])
+    numbered = dict(zip(cells, parts, strict=True))
     return numbered, stratum[first].astype(np.intp), pd.Index(strata)
 
 
-def _reduced(
-    name: str, data: Any, totals: list[Totals], indexes: list[CellIndex], question: Question
-) -> Reduced:
-    whole, index = totals[0], indexes[0]
-    design, columns = question.design, [EVERYONE, *question.columns]
-    tables = estimate_each(
-        data, question.metrics, groupings=[None, *question.columns], design=design
+def _cells(
+    column: str, totals: list[Totals], unit: NDArray[np.intp], unit_stratum: NDArray[np.intp],
+    sampled: Array,
+) -> _Cells:  # fmt: skip
+    labels = _labels(totals[0], column)
+    rest = len(labels) if len(totals) > 1 else None
+    # the one group of those without a segment follows the others
+    code = [one.cells["group_code"].to_numpy(np.intp) + i * len(labels)
+            for i, one in enumerate(totals)]  # fmt: skip
+    index = CellIndex(
+        group=np.concatenate(code),
+        unit=unit,
+        alone=np.concatenate([one.cells["cluster"].isna().to_numpy() for one in totals]),
+        sign=np.ones(len(unit)),
+        unit_stratum=unit_stratum,
+        sampled=sampled,
     )
-    clusters = np.unique(index.unit[~index.alone])
-    lone = whole.lone_rows if design.cluster else int(whole.rows.sum()) + whole.weightless
-    segments = {}
-    for place, column in enumerate(columns):
-        labels = _labels(totals[place], column)
-        for i, metric in enumerate(question.metrics):
-            cells = (indexes[place], _values(totals[place], i))
-            if totals[place].ungrouped[str(i)]:
-                cells = _with_not_given(cells, (index, _values(whole, i)), len(labels))
-            found = _segment(cells, labels, column, question.min_group_size)
-            if found is not None:
-                segments[key_of(metric), column] = found
-    return Reduced(
-        name=name,
-        figures=pd.concat(
-            [table.assign(segment=column) for table, column in zip(tables, columns, strict=True)],
-            ignore_index=True,
-        ),
-        segments=segments,
-        clusters=clusters,
-        sampled=index.sampled,
-        unanswered=[
-            key_of(metric)
-            for i, metric in enumerate(question.metrics)
-            if not whole.values["n"][:, i].any()
-        ],
-        seen=len(clusters) + lone,
-        rows=int(whole.rows.sum()),
-        lone_rows=whole.lone_rows,
-        weightless=whole.weightless,
-    )
+    values = [
+        {
+            kind: np.concatenate([one.values[kind][:, i] for one in totals])
+            for kind in totals[0].values
+        }
+        for i in range(len(totals[0].names))
+    ]
+    return _Cells([*labels, *([_not_given(labels)] if rest is not None else [])], rest, index,
+                  values)  # fmt: skip
 
 
 def _labels(totals: Totals, column: str) -> list[str]:
@@ -187,59 +224,113 @@ def _labels(totals: Totals, column: str) -> list[str]:
     return [str(label) for label in group_labels(totals.groups)] if len(totals.groups) else []
 
 
-def _values(totals: Totals, i: int) -> dict[str, Array]:
-    return {kind: table[:, i] for kind, table in totals.values.items()}
-
-
-def _with_not_given(
-    groups: tuple[CellIndex, dict[str, Array]],
-    whole: tuple[CellIndex, dict[str, Array]],
-    number: int,
-) -> tuple[CellIndex, dict[str, Array]]:
-    """Cells of the groups and of one more: the whole less the groups."""
-    (index, values), (all_index, all_values) = groups, whole
-    size, rest = len(index.group), np.full(len(index.group) + len(all_index.group), number)
-    joined = replace(
-        index,
-        group=np.concatenate([index.group, rest]).astype(np.intp),
-        unit=np.concatenate([index.unit, index.unit, all_index.unit]),
-        alone=np.concatenate([index.alone, index.alone, all_index.alone]),
-        sign=np.concatenate([index.sign, -index.sign, np.ones(len(rest) - size)]),
+def _reduced(
+    name: str, data: Any, whole: Totals, cells: dict[str, _Cells], question: Question
+) -> Reduced:
+    design, columns, metrics = question.design, question.columns, question.metrics
+    tables = estimate_each(data, metrics, groupings=[None, *columns], design=design)
+    told = pd.concat(
+        [table.assign(segment=column) for table, column in zip(tables, cells, strict=True)],
+        ignore_index=True,
     )
-    return joined, {
-        kind: np.concatenate([values[kind], values[kind], all_values[kind]]) for kind in values
+    index = cells[EVERYONE].index
+    clusters = np.unique(index.unit[~index.alone])
+    lone = whole.lone_rows if design.cluster else int(whole.rows.sum()) + whole.weightless
+    return Reduced(
+        name=name,
+        figures=told,
+        segments=_segments(data, told, cells, question),
+        clusters=clusters,
+        sampled=index.sampled,
+        unanswered=[
+            key_of(metric) for i, metric in enumerate(metrics) if not whole.values["n"][:, i].any()
+        ],
+        seen=len(clusters) + lone,
+        rows=int(whole.rows.sum()),
+        lone_rows=whole.lone_rows,
+        weightless=whole.weightless,
+    )
+
+
+def _segments(
+    data: Any, told: pd.DataFrame, cells: dict[str, _Cells], question: Question
+) -> dict[tuple[Key, str], Segment]:
+    """What may be told of each metric, within each column."""
+    each = {
+        (i, column): linear(found.index, found.values[i], len(found.labels))
+        for column, found in cells.items()
+        for i in range(len(question.metrics))
     }
+    hidden = _hidden(data, told, cells, each, question)
+    segments = {}
+    for (i, column), one in each.items():
+        metric = question.metrics[i]
+        groups = hidden.get((metric.column, column), {})
+        found = _segment(one, cells[column], i, groups, question.min_group_size)
+        if found is not None:
+            segments[key_of(metric), column] = found
+    return segments
+
+
+def _hidden(
+    data: Any, told: pd.DataFrame, cells: dict[str, _Cells], each: dict[tuple[int, str], Linear],
+    question: Question,
+) -> Hidden:  # fmt: skip
+    """Groups that no table shows, and those whose answers lie in few clusters.
+
+    Answers of one cluster are its customer's: few clusters are few persons.
+    """
+    shown = told.assign(group=told.get("group", EVERYONE))
+
+    def decided(already: Hidden) -> Hidden:
+        return hidden_by_segment(
+            data, shown, question.columns, weights=question.design.weights,
+            min_group_size=question.min_group_size, hidden=already,
+        )  # fmt: skip
+
+    base = decided({})
+    more: Hidden = {}
+    for (i, column), one in each.items():
+        if column == EVERYONE:
+            continue
+        place = (question.metrics[i].column, column)
+        names = _named(cells[column])
+        start = {names.index(name): why for name, why in base.get(place, {}).items()}
+        persons = np.minimum(one.n, one.clusters)
+        found = hidden_groups(
+            persons, question.min_group_size, first=cells[column].rest, hidden=start
+        )
+        more[place] = {names[group]: why for group, why in found.items()}
+    few = any(groups != base.get(place, {}) for place, groups in more.items())
+    return decided(more) if few else base
+
+
+def _named(cells: _Cells) -> list[str | None]:
+    return [None if i == cells.rest else label for i, label in enumerate(cells.labels)]
 
 
 def _segment(
-    cells: tuple[CellIndex, dict[str, Array]],
-    labels: list[str],
-    column: str,
-    min_group_size: int,
+    one: Linear, cells: _Cells, metric: int, hidden: Mapping[str | None, str], least: int
 ) -> Segment | None:
-    """Groups of a segment, the small ones together; None where nothing may be told."""
-    index, values = cells
-    groups = int(index.group.max(initial=-1)) + 1
-    named = [*labels, _not_given(labels)][: max(groups, len(labels))]
-    one = linear(index, values, len(named))
-    if one.n.sum() < min_group_size:
+    """Groups of a segment, the hidden ones together; None where nothing may be told."""
+    labels = cells.labels
+    if one.n.sum() < least:
         return None
-    if column == EVERYONE:
+    if labels == [EVERYONE]:
         return Segment((EVERYONE,), [], one)
-    # answers of one cluster are its customer's: few clusters are few persons
-    hidden = hidden_groups(np.minimum(one.n, one.clusters), min_group_size)
-    shown = [i for i in range(len(named)) if i not in hidden and one.n[i] > 0]
-    names = [named[i] for i in sorted(hidden)]
-    if len(shown) < len(named):
-        code = np.full(len(named), len(shown))
+    there = [name in hidden for name in _named(cells)]
+    names = [label for label, away in zip(labels, there, strict=True) if away]
+    shown = [i for i, away in enumerate(there) if not away and one.n[i] > 0]
+    if len(shown) < len(labels):
+        code = np.full(len(labels), len(shown))
         code[shown] = np.arange(len(shown))
         # groups without an answer have no cell of any weight, wherever they go
         total = len(shown) + bool(names)
-        group = np.minimum(code[index.group], total - 1)
-        one = linear(replace(index, group=group), values, total)
-    if (one.clusters < min_group_size).any():
+        group = np.minimum(code[cells.index.group], total - 1)
+        one = linear(replace(cells.index, group=group), cells.values[metric], total)
+    if (one.clusters < least).any():
         return None
-    return Segment((*(named[i] for i in shown), *([HIDDEN] if names else [])), names, one)
+    return Segment((*(labels[i] for i in shown), *([HIDDEN] if names else [])), names, one)
 
 
 def _not_given(labels: list[str]) -> str:

@@ -132,16 +132,20 @@ def _nothing(pair: Pair, key: Key, rows: list[pd.DataFrame]) -> dict[str, Any]:
 def _designed(
     pair: Pair, now: pd.Series, before: pd.Series, metric: Metric, level: float
 ) -> dict[str, Any]:
-    key, scales = key_of(metric), pair.scales()
+    key = key_of(metric)
+    difference = (now["estimate"] - before["estimate"]) / metric.factor
+    df = pair.degrees_of_freedom(key)
+    return tested_difference(difference, change_variance(pair, key), df, level, "linearised")
+
+
+def change_variance(pair: Pair, key: Key) -> float:
+    """Variance of the change of everybody's score, in the metric's values."""
     own = [one.block(key) for one in (pair.before, pair.now)]
     across, _ = pair.across(key)
     variance = sum(
-        scale * block.values[1, 1] for scale, block in zip(scales, own, strict=True) if block
-    ) - (2 * across[1, 1] if across is not None else 0.0)
-    difference = (now["estimate"] - before["estimate"]) / metric.factor
-    return tested_difference(
-        difference, variance, pair.degrees_of_freedom(key), level, "linearised"
+        scale * block.values[1, 1] for scale, block in zip(pair.scales(), own, strict=True) if block
     )
+    return float(variance - (2 * across[1, 1] if across is not None else 0.0))
 
 
 def _simple(
@@ -181,6 +185,7 @@ def period_scores(
     metric: Metric | str,
     *,
     column: str = "period",
+    until: str | None = None,
     weights: str | None = None,
     strata: str | None = None,
     cluster: str | None = None,
@@ -198,6 +203,8 @@ def period_scores(
         A text is a column of likelihood to recommend, scored by its NPS.
     column : str
         Column of the periods, of answers.
+    until : str, optional
+        Leave out the periods after this one, so that a report of it stays as it is.
     weights, strata, cluster, stratum_clusters
         As for `cxlab.nps`; saved statistics know their own.
     level : float
@@ -232,6 +239,9 @@ def period_scores(
         table["period"] = table["group"].astype(str)
     table = table[table["n"] >= min_group_size]
     order = in_order(table["period"].tolist())
+    if until is not None:
+        places = in_order(list(dict.fromkeys([*order, until])))
+        order = [name for name in order if places.index(name) <= places.index(until)]
     table = table.set_index("period", drop=False).loc[order].reset_index(drop=True)
     return table[list(SCORES)]
 
@@ -263,20 +273,29 @@ def _saved_scores(saved: SavedPeriods, metric: Metric, level: float) -> pd.DataF
 
 def _joint_scale(saved: SavedPeriods, one: PeriodStatistics) -> float:
     """Without strata, n/(n − 1) of all periods' clusters together, over the period's own."""
-    sizes = [other.facts["sampled"] for other in saved.statistics]
-    if one.simple or any(size is None for size in sizes):
-        return 1.0
     own = one.facts["sampled"]
-    pairs = [
-        pair
-        for other in saved.statistics
-        for name, pair in other.beside.items()
-        if name in saved.periods
-    ]
-    # a design that was told as a whole is the same for every period
-    whole = any(pair.sampled == own for pair in pairs)
-    together = own if whole else sum(sizes) - sum(max(pair.shared, 0) for pair in pairs)
+    if one.simple or any(other.facts["sampled"] is None for other in saved.statistics):
+        return 1.0
+    together = _clusters_together(saved)
     return (together / (together - 1)) / (own / (own - 1)) if min(own, together) > 1 else 1.0
+
+
+def _clusters_together(saved: SavedPeriods) -> float:
+    """Clusters of all periods together: as counted when they were kept, else at least so many."""
+    facts, names = [one.facts for one in saved.statistics], set(saved.periods)
+    sizes = [float(one["sampled"]) for one in facts]
+    # files of earlier versions do not know it
+    counted = {frozenset(one.get("together", [])): one.get("sampled_together") for one in facts}
+    if whole := counted.get(frozenset(names)):
+        return float(whole)
+    pairs = [pair for one in saved.statistics for name, pair in one.beside.items() if name in names]
+    # a design that was told as a whole is the same for every period
+    if pairs and {*sizes, *(pair.sampled for pair in pairs)} == {sizes[0]}:
+        return sizes[0]
+    some = [float(size) for group, size in counted.items() if size and group <= names]
+    some += [float(pair.sampled) for pair in pairs if pair.sampled]
+    # clusters in three periods are in three pairs, so that this alone may be too few
+    return max(*sizes, *some, sum(sizes) - sum(max(pair.shared, 0) for pair in pairs))
 
 
 def _rescaled(

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from cxlab.stats.tracking.contributions import Errors, Estimates, observed_parts
 from cxlab.stats.tracking.decomposition import Parts, decompose
 from cxlab.stats.tracking.pairs import Pair
+from cxlab.stats.tracking.saved_changes import change_variance
 from cxlab.stats.tracking.statistics import HIDDEN, Key, PeriodStatistics, SavedPeriods, key_of
+from cxlab.stats.tracking.thin_groups import merging
 from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
 
@@ -35,6 +37,8 @@ class SavedCells:
         A score is NaN where nobody is in the group.
     covariance : ndarray, shape (4 · groups, 4 · groups)
         Of the earlier period's weights and scores, then the later's.
+    change_error : float
+        Standard error of the change of everybody's score, as `cxlab.period_changes` has it.
     df : int
     n_missing : int
     notes : list of str
@@ -46,6 +50,7 @@ class SavedCells:
     weights: Array
     scores: Array
     covariance: Array
+    change_error: float
     df: int
     n_missing: int
     notes: list[str]
@@ -84,11 +89,15 @@ def saved_cells(
         and (pair.shared or 0) > 0
         and pair.across(key, segment)[0] is None
     ):
-        notes.append("groups taken as sampled apart: few clusters are in both periods")
+        notes.append(
+            "mix and performance, but not the change, taken as sampled apart: what customers in "
+            "both periods have to do with single groups was not kept"
+        )
     elif pair.note:
         notes.append(pair.note)
-    return SavedCells(labels, n.astype(np.int64), weights, scores, covariance, pair.units(),
-                      sum(kept), notes)  # fmt: skip
+    error = float(np.sqrt(max(change_variance(pair, key), 0.0)))
+    return SavedCells(labels, n.astype(np.int64), weights, scores, covariance, error,
+                      pair.units(), sum(kept), notes)  # fmt: skip
 
 
 def saved_estimates(cells: SavedCells, factor: float) -> Estimates:
@@ -137,7 +146,7 @@ def _delta_errors(cells: SavedCells, factor: float) -> Errors:
         return np.sqrt((slopes**2).sum(axis=0) + 0.5 * (twice * curvatures**2).sum(axis=0))
 
     return Errors(
-        change=float(error(lambda parts: parts.change)),
+        change=abs(factor) * cells.change_error,
         mix=error(lambda parts: parts.mix),
         performance=error(lambda parts: parts.performance),
         by_segment=(),
@@ -195,15 +204,8 @@ def _merge(
     weights = into @ own
     safe = np.where(weights > 0, weights, 1.0)
     scores = np.where(weights > 0, into @ (own * score) / safe, np.nan)
-    share = into * own / safe[:, None]
-    moved = into * (score - np.nan_to_num(scores)[:, None]) / safe[:, None]
-    nothing = np.zeros_like(into)
-    return (
-        weights,
-        scores,
-        into @ rows["n"].to_numpy(float),
-        np.block([[into, nothing], [moved, share]]),
-    )
+    moves = merging(place, own, score, len(labels))
+    return weights, scores, into @ rows["n"].to_numpy(float), moves
 
 
 def _joint(pair: Pair, key: Key, segment: str, moves: list[Array]) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.stats.frames import natural_order
 from cxlab.stats.tracking import period_files
 from cxlab.stats.tracking.driver_shares import DriverShares
-from cxlab.stats.tracking.periods import calendar_period, in_order
+from cxlab.stats.tracking.periods import in_order
 from cxlab.survey.messages import got, unknown
 from cxlab.survey.scales import Metric
 
@@ -150,7 +152,9 @@ class PeriodStatistics:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        return period_files.write_period(folder / f"{quote(self.period, safe=' ')}.parquet", self)
+        # a file whose name starts with a dot is hidden, and unfinished ones are called so
+        name = re.sub(r"^\.", "%2E", quote(self.period, safe=" "))
+        return period_files.write_period(folder / f"{name}.parquet", self)
 
     @classmethod
     def load(cls, path: str | Path) -> PeriodStatistics:
@@ -304,8 +308,7 @@ def selection_in_words(selection: Mapping[str, Any] | str | None) -> str:
 
 
 def _in_order(statistics: Sequence[PeriodStatistics]) -> tuple[PeriodStatistics, ...]:
-    ordered = sorted(statistics, key=lambda one: (one.facts["place"], one.period))
-    names = [one.period for one in ordered]
-    if all(calendar_period(name) for name in names):
-        names = in_order(names)
+    """By place among those kept together, then by name; the calendar goes before either."""
+    ordered = sorted(statistics, key=lambda one: (one.facts["place"], natural_order(one.period)))
+    names = in_order([one.period for one in ordered])
     return tuple(sorted(ordered, key=lambda one: names.index(one.period)))

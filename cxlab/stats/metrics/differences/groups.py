@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import check_choice, collect, scan
+from cxlab.stats.frames import check_choice, collect, label, scan, with_wall_times
 from cxlab.stats.inference import adjust_p_values, check_level, permutation_p_value
 from cxlab.stats.metrics.differences.linearised import (
     Units,
@@ -29,10 +29,12 @@ from cxlab.stats.metrics.differences.two_samples import (
     SMALL_GROUP,
     simple_difference,
 )
-from cxlab.stats.metrics.estimates import group_labels
-from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, hidden_groups
-from cxlab.stats.metrics.values import check_scores, metric_value
-from cxlab.stats.totals import Design, Totals, survey_totals
+from cxlab.stats.metrics.labels import group_labels, row_labels
+from cxlab.stats.metrics.origins import counted_from, metric_totals
+from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
+from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, Hidden, hidden_groups
+from cxlab.stats.metrics.values import metric_value
+from cxlab.stats.totals import Design, Totals
 from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
 
@@ -50,6 +52,8 @@ class _Question:
     level: float
     method: str
     min_group_size: int
+    by: str
+    hidden: Hidden | None
 
 
 def compare_groups(
@@ -135,6 +139,32 @@ def compare_groups(
       group other   n  n_other  estimate
     0     a     b  60       20     133.3
     """
+    return contrasts_of_groups(
+        data, metrics, by=by, against=against, weights=weights, strata=strata, cluster=cluster,
+        stratum_clusters=stratum_clusters, level=level, method=method,
+        min_group_size=min_group_size, labels=labels, permutations=permutations, seed=seed,
+    )  # fmt: skip
+
+
+def contrasts_of_groups(
+    data: Any,
+    metrics: Metric | Sequence[Metric] | str,
+    *,
+    by: str,
+    against: str = "rest",
+    weights: str | None = None,
+    strata: str | None = None,
+    cluster: str | None = None,
+    stratum_clusters: str | None = None,
+    level: float = 0.95,
+    method: str = "auto",
+    min_group_size: int = MIN_GROUP_SIZE,
+    labels: Mapping[str, str] | None = None,
+    permutations: int = 9999,
+    seed: int = 0,
+    hidden: Hidden | None = None,
+) -> pd.DataFrame:
+    """As `compare_groups`; ``hidden``: groups that are hidden in a table of several segments."""
     check_level(level)
     check_choice("method", method, METHODS)
     design = Design(weights, strata, cluster, stratum_clusters)
@@ -143,23 +173,16 @@ def compare_groups(
             f"`method` must be 'auto' with weights, strata or clusters; got '{method}'. "
             "Under a design the difference is linearised as one statistic."
         )
-    chosen = _metrics(metrics)
-    columns = list(dict.fromkeys(metric.column for metric in chosen))
-    origins = check_scores(data, chosen)
-    totals = survey_totals(
-        data,
-        {str(i): metric_value(metric, origins[i]) for i, metric in enumerate(chosen)},
-        columns=columns,
-        by=by,
-        design=design,
-    )
+    chosen = metric_list(metrics)
+    ((totals, origins),) = metric_totals(data, chosen, groupings=[by], design=design)
     names = [str(name) for name in group_labels(totals.groups)]
+    against = str(label(against))
     contrasts = _contrasts(names, against, by)
-    question = _Question(names, design, level, method, min_group_size)
+    question = _Question(names, design, level, method, min_group_size, by, hidden)
     units = units_of(totals)
     rows = []
     for i, metric in enumerate(chosen):
-        rows += _metric_rows(totals, i, metric, contrasts, question, units)
+        rows += _metric_rows(totals, i, metric, contrasts, question, units, origins[i])
     table = pd.DataFrame(rows)
     if design.simple and method in ("auto", "permutation"):
         _permute(table, data, chosen, by, method, permutations, seed)
@@ -169,9 +192,11 @@ def compare_groups(
     return table.drop(columns=["others", "metric_index", "hidden"])
 
 
-def _metrics(metrics: Metric | Sequence[Metric] | str) -> list[Metric]:
+def metric_list(metrics: Metric | Sequence[Metric] | str) -> list[Metric]:
+    """One metric, several, or the NPS of a column, as a list."""
     if isinstance(metrics, str):
-        return [Metric(metrics, "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")]
+        ends: dict[str, Any] = {"top": NPS_PROMOTERS, "bottom": NPS_DETRACTORS}
+        return [Metric(metrics, "net", scale=NPS_SCALE, name="nps", **ends)]
     return [metrics] if isinstance(metrics, Metric) else list(metrics)
 
 
@@ -199,21 +224,25 @@ def _metric_rows(
     contrasts: list[tuple[int, int]],
     question: _Question,
     units: Units,
+    origins: np.ndarray,
 ) -> list[dict[str, Any]]:
     values = {kind: table[:, number] for kind, table in totals.values.items()}
     sizes = np.bincount(units.group, weights=values["n"], minlength=len(question.names))
-    ungrouped = totals.ungrouped[totals.names[number]]
-    hidden = set(hidden_groups(sizes, question.min_group_size, ungrouped=ungrouped))
+    hidden = _hidden(question, metric, sizes, totals.ungrouped[totals.names[number]])
     rows = []
     for first, second in contrasts:
-        sides = [
-            side_sums(values, units, chosen) for chosen in sides_of(units, first, second, hidden)
-        ]
+        sides, lowest = [], []
+        for chosen in sides_of(units, first, second, hidden):
+            # of each side its own, so that its squares keep their digits
+            own = origins[units.group]
+            lowest.append(own[chosen].min() if chosen.any() else 0.0)
+            sides.append(side_sums(counted_from(values, own - lowest[-1]), units, chosen))
+        apart = lowest[0] - lowest[1]
         both = pd.DataFrame([{kind: side[kind].sum() for kind in side} for side in sides])
         if question.design.simple:
-            found = simple_difference(both, metric, question.level, question.method)
+            found = simple_difference(both, metric, question.level, question.method, apart)
         else:
-            found = design_difference(sides, units, question.level)
+            found = design_difference(sides, units, question.level, apart)
         rows.append(
             {
                 "metric": metric.name or metric.kind,
@@ -234,6 +263,14 @@ def _metric_rows(
     return rows
 
 
+def _hidden(question: _Question, metric: Metric, sizes: np.ndarray, ungrouped: int) -> set[int]:
+    """Numbers of the groups that are hidden."""
+    if question.hidden is None:
+        return set(hidden_groups(sizes, question.min_group_size, ungrouped=ungrouped))
+    named = question.hidden.get((metric.column, question.by), {})
+    return {number for number, name in enumerate(question.names) if name in named}
+
+
 def _members(second: int, hidden: set[int], names: list[str]) -> list[str]:
     """Labels of the other side of a contrast."""
     if second >= 0:
@@ -251,19 +288,23 @@ def _permute(
     rng = np.random.default_rng(seed)
     for i in table.index[due]:
         metric = metrics[table.loc[i, "metric_index"]]
-        values = collect(
-            scan(data, [metric.column, by]).select(group=by, value=metric_value(metric))
-        )
-        values = values.dropna()
-        group = values["group"].astype("str").to_numpy()
+        rows = scan(with_wall_times(data, [by]), [metric.column, by])
+        values = collect(rows.select(group=by, value=metric_value(metric))).dropna()
+        group = row_labels(values["group"]).to_numpy(object)
         inside = group == table.loc[i, "group"]
         kept = inside | np.isin(group, table.at[i, "others"])
         y = values["value"].to_numpy(float)[kept]
+        # sums of large numbers would part what is equally far
+        y = y - y.min(initial=np.inf)
         table.loc[i, "p_value"] = permutation_p_value(y, inside[kept], permutations, rng)
         table.loc[i, "method"] += ", permutation p"
+        # what has no spread has no interval, but it has a test now
+        table.loc[i, "note"] = table.loc[i, "note"].replace("no test", "no interval")
 
 
 def _adjusted(table: pd.DataFrame, against: str, metrics: int) -> pd.DataFrame:
+    untold = table["p_value"].isna() & (table["note"] == "")
+    table.loc[untold, "note"] = "no test: the groups cannot be told apart in the answers"
     pairs = against == "pairs"
     table["p_adjusted"] = adjust_p_values(table["p_value"], method="by" if pairs else "bh")
     groups = len(table) // metrics

@@ -65,9 +65,12 @@ def side_sums(
 
 
 def design_difference(
-    sides: Sequence[Mapping[str, np.ndarray]], units: Units, level: float
+    sides: Sequence[Mapping[str, np.ndarray]], units: Units, level: float, apart: float = 0.0
 ) -> dict[str, Any]:
-    """The difference of two means, linearised as one statistic."""
+    """The difference of two means, linearised as one statistic.
+
+    ``apart``: origin of the first side's values, less that of the second.
+    """
     masses = [side["w"].sum() for side in sides]
     if min(masses) <= 0:
         return tested_difference(
@@ -82,7 +85,7 @@ def design_difference(
     squares = np.where(units.lone, lone, total**2)
     variance = statistic_variance(total, squares, units.stratum, units.sampled)
     df = _degrees_of_freedom(sides, units)
-    return tested_difference(means[0] - means[1], variance, df, level, "linearised")
+    return tested_difference(means[0] - means[1] + apart, variance, df, level, "linearised")
 
 
 def _degrees_of_freedom(sides: Sequence[Mapping[str, np.ndarray]], units: Units) -> float:

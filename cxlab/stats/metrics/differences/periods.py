@@ -9,9 +9,10 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from cxlab.stats.frames import collect, scan
+from cxlab.stats.frames import check_choice, check_columns, label
 from cxlab.stats.inference import adjust_p_values
 from cxlab.stats.metrics.differences.groups import compare_groups
+from cxlab.stats.metrics.labels import groups_in_order, label_text
 from cxlab.survey.scales import Metric
 
 
@@ -32,7 +33,7 @@ def compare_periods(
     metrics
         As for `compare_groups`.
     periods : (earlier, later), optional
-        Default: each period against the one before it, in sorted order.
+        Default: each period against the one before it, in declared or sorted order.
     period : str
         Column of the periods.
     **options
@@ -56,20 +57,26 @@ def compare_periods(
       period before  estimate
     0   2025   2024       0.0
     """
+    check_columns(data, {"period": period})
+    found = groups_in_order(data, period)
     if periods is None:
-        there = collect(scan(data, [period]).select(period).unique())[period].dropna()
-        names = sorted(str(name) for name in there)
-        wanted = [(later, earlier) for earlier, later in pairwise(names)]
+        wanted = [(later, earlier) for earlier, later in pairwise(found)]
     else:
-        wanted = [(str(periods[1]), str(periods[0]))]
+        wanted = [(str(label(periods[1])), str(label(periods[0])))]
     if not wanted:
         raise ValueError(f"`{period}` must hold two periods at least; got one. Read both periods.")
+    for name in (name for pair in wanted for name in pair):
+        check_choice("periods", name, found)
     # each pair of periods is read as its own two groups, so that others change nothing
     tables = [
         compare_groups(
-            _only(data, period, [later, earlier]), metrics, by=period, against=earlier, **options
+            _only(data, period, {name: found[name] for name in pair}),
+            metrics,
+            by=period,
+            against=pair[1],
+            **options,
         )
-        for later, earlier in wanted
+        for pair in wanted
     ]
     table = pd.concat(tables, ignore_index=True)
     table["p_adjusted"] = adjust_p_values(table["p_value"])
@@ -77,7 +84,8 @@ def compare_periods(
     return table.rename(columns={"group": "period", "other": "before"})
 
 
-def _only(data: Any, column: str, values: list[str]) -> Any:
+def _only(data: Any, column: str, values: dict[str, list[Any]]) -> Any:
     if isinstance(data, pd.DataFrame):
-        return data[data[column].astype("str").isin(values)]
-    return nw.from_native(data).filter(nw.col(column).cast(nw.String).is_in(values)).to_native()
+        return data[data[column].isin([value for same in values.values() for value in same])]
+    names = label_text(data, column)
+    return nw.from_native(data).filter(names.is_in(list(values))).to_native()

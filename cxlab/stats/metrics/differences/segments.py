@@ -9,7 +9,12 @@ import pandas as pd
 
 from cxlab.stats.frames import collect, scan
 from cxlab.stats.inference import adjust_p_values
-from cxlab.stats.metrics.differences.groups import DIFFERENCE_COLUMNS, compare_groups
+from cxlab.stats.metrics.differences.groups import (
+    DIFFERENCE_COLUMNS,
+    contrasts_of_groups,
+    metric_list,
+)
+from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, hidden_in
 from cxlab.survey.scales import Metric
 
 
@@ -38,7 +43,8 @@ def compare_segments(
     -------
     DataFrame
         As for `compare_groups`, with ``segment`` (words of the column) before ``group``;
-        ``p_adjusted`` is over all rows. Empty where there is nothing to compare.
+        ``p_adjusted`` is over all rows. Empty where there is nothing to compare. Hidden are
+        the groups that a scorecard by all the segments hides.
 
     Examples
     --------
@@ -48,17 +54,29 @@ def compare_segments(
     0    kind     a     -66.7
     1    kind     b      66.7
     """
-    words = dict(labels or {})
+    words, chosen = dict(labels or {}), metric_list(metrics)
+    compared = [
+        segment
+        for segment in (segments if chosen else [])
+        if collect(scan(data, [segment]).select(segment).unique())[segment].nunique() > 1
+    ]
+    if not compared:
+        return pd.DataFrame(columns=["label", "metric", "segment", *DIFFERENCE_COLUMNS])
+    # of all segments together, also of those with one group: a scorecard shows them
+    hidden = hidden_in(
+        data,
+        list(dict.fromkeys(metric.column for metric in chosen)),
+        list(dict.fromkeys(segments)),
+        weights=options.get("weights"),
+        min_group_size=options.get("min_group_size", MIN_GROUP_SIZE),
+    )
     tables = []
-    for segment in segments if isinstance(metrics, str | Metric) or metrics else []:
-        there = collect(scan(data, [segment]).select(segment).unique())[segment]
-        if there.nunique() < 2:
-            continue
-        table = compare_groups(data, metrics, by=segment, labels=labels, **options)
+    for segment in compared:
+        table = contrasts_of_groups(
+            data, chosen, by=segment, labels=labels, hidden=hidden, **options
+        )
         table.insert(2, "segment", words.get(segment, segment))
         tables.append(table)
-    if not tables:
-        return pd.DataFrame(columns=["label", "metric", "segment", *DIFFERENCE_COLUMNS])
     together = pd.concat(tables, ignore_index=True)
     together["p_adjusted"] = adjust_p_values(together["p_value"])
     tests = int(together["p_value"].notna().sum())

@@ -20,7 +20,7 @@ SMALL_GROUP = 30
 
 
 def simple_difference(
-    both: pd.DataFrame, metric: Metric, level: float, method: str
+    both: pd.DataFrame, metric: Metric, level: float, method: str, apart: float = 0.0
 ) -> dict[str, Any]:
     """The difference of two independent groups.
 
@@ -33,6 +33,8 @@ def simple_difference(
     level : float
     method : str
         One of `METHODS`.
+    apart : float
+        Of a mean: origin of the first group's values, less that of the second.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def simple_difference(
     """
     wald = method in ("wald", "permutation")
     if metric.kind == "mean":
-        return _welch(both, level)
+        return _welch(both, level, apart)
     shares = [_adjusted_share(both.loc[side], metric, wald) for side in (0, 1)]
     raw = [row["y"] / row["n"] if row["n"] else np.nan for _, row in both.iterrows()]
     variance = sum(spread for _, spread in shares)
@@ -66,13 +68,13 @@ def _adjusted_share(row: pd.Series, metric: Metric, wald: bool) -> tuple[float, 
     return estimate, max((row["yy"] + square) / n - estimate**2, 0.0) / n
 
 
-def _welch(both: pd.DataFrame, level: float) -> dict[str, Any]:
+def _welch(both: pd.DataFrame, level: float, apart: float) -> dict[str, Any]:
     n = both["n"].where(both["n"] > 1)
     means = both["y"] / n
     spread = ((both["yy"] / n - means**2).clip(lower=0) / (n - 1)).to_numpy()
     variance = float(spread.sum())
     df = variance**2 / float((spread**2 / (n - 1)).sum()) if variance > 0 else np.nan
-    return tested_difference(float(means[0] - means[1]), variance, df, level, "welch")
+    return tested_difference(float(means[0] - means[1]) + apart, variance, df, level, "welch")
 
 
 def tested_difference(

@@ -1,0 +1,325 @@
+"""What tables over the same answers give back together, and what to hide so that they don't.
+
+Each figure shown (answers of a group, and their sum) is the sum of the same figure over the
+joint cells of all segments. What is shown is therefore a system of linear equations, and a
+hidden group is given back exactly if its row of ones and zeros is a combination of the rows
+shown: Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cxlab.survey.hiding import COMPLEMENTARY, SMALL, hidden_groups
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+#: Rows of ones and zeros are combined by ratios of small whole numbers; rounding is far less.
+NOTHING = 1e-7
+#: Joint cells are folded into the equations so many at a time.
+CHUNK = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """Answers of one metric in the joint cells of several segments.
+
+    Attributes
+    ----------
+    codes : ndarray of int, shape (cells, segments)
+        Number of the cell's group in each segment.
+    n : ndarray of int, shape (cells,)
+        Answers.
+    names : tuple of tuple of str
+        Each segment's groups, in order.
+    not_given : tuple of int or None
+        Number of the group of each segment that holds the answers without one.
+    """
+
+    codes: Rows
+    n: NDArray[np.int64]
+    names: tuple[tuple[str, ...], ...]
+    not_given: tuple[int | None, ...]
+
+    def __post_init__(self) -> None:
+        there = np.asarray(self.n) > 0
+        object.__setattr__(self, "codes", np.asarray(self.codes, dtype=np.intp)[there])
+        object.__setattr__(self, "n", np.asarray(self.n, dtype=np.int64)[there])
+
+
+@dataclass(frozen=True, eq=False)
+class _Equations:
+    """Figures over joint cells: row 0 is everyone.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (dimensions, figures)
+        One column per figure, its joint cells rotated into few dimensions: combinations
+        and lengths are the same.
+    sizes : ndarray, shape (figures,)
+    lines : list of (ndarray of int, int or None)
+        Figures that make up one that may be shown, and the place of the first to hide.
+    """
+
+    rows: Array
+    sizes: Array
+    lines: list[tuple[Rows, int | None]]
+
+
+def given_back(shown: ArrayLike, hidden: ArrayLike) -> NDArray[np.bool_]:
+    """Which hidden figures are combinations of those shown.
+
+    Parameters
+    ----------
+    shown, hidden : array_like, shape (figures, cells)
+        A row of ones and zeros per figure: the joint cells it sums over.
+
+    Returns
+    -------
+    ndarray of bool, shape (hidden,)
+
+    Examples
+    --------
+    Of a total and two groups shown, a third is what is left; of four, two are hidden:
+
+    >>> given_back([[1, 1, 1], [1, 0, 0], [0, 1, 0]], [[0, 0, 1]])
+    array([ True])
+    >>> given_back([[1, 1, 1, 1], [1, 0, 0, 0], [0, 1, 0, 0]], [[0, 0, 1, 0], [0, 0, 1, 1]])
+    array([False,  True])
+    """
+    columns = np.asarray(shown, dtype=float).T, np.asarray(hidden, dtype=float).T
+    return _combined(*columns)[0]
+
+
+def hidden_in_segments(
+    joint: Joint, min_group_size: int, hidden: Sequence[Mapping[int, str]] | None = None
+) -> list[dict[int, str]]:
+    """Groups to hide when everyone and several segments of the same answers are shown.
+
+    Parameters
+    ----------
+    joint : Joint
+    min_group_size : int
+    hidden : sequence of mapping of int to str, optional
+        Groups of each segment that are hidden anyway, and why.
+
+    Returns
+    -------
+    list of dict of int to str
+        Per segment: number of each hidden group to the reason.
+
+    Notes
+    -----
+    Each segment alone first, by `cxlab.survey.hiding.hidden_groups`. While a small group
+    (or several that are small together) is a combination of the figures shown, the smallest
+    group without which it is none is hidden too. A group that was to cover another and is
+    given back all the same covers nothing, and is shown again.
+
+    References
+    ----------
+    Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
+
+    Examples
+    --------
+    Group c of three answers lies in area s with b: s less b would give it back, so b is
+    hidden. Area n is a, so a cannot cover c and is shown:
+
+    >>> joint = Joint(np.array([[0, 0], [1, 1], [1, 2]]), np.array([50, 60, 3]),
+    ...               (("n", "s"), ("a", "b", "c")), (None, None))
+    >>> hidden_in_segments(joint, 10)
+    [{}, {2: 'small', 1: 'complementary'}]
+    """
+    offsets = _offsets(joint)
+    lines = [
+        (np.arange(start, end), first)
+        for (start, end), first in zip(pairwise(offsets), joint.not_given, strict=True)
+    ]
+    tables = list(joint.codes.T)
+    system = _equations(joint.n, tables, [len(names) for names in joint.names], lines)
+    start = _numbered(hidden or [{} for _ in tables], offsets)
+    found = _settled(system, start, min_group_size, range(1, offsets[-1]))
+    return [
+        {row - begin: why for row, why in found.items() if begin <= row < end}
+        for begin, end in pairwise(offsets)
+    ]
+
+
+def hidden_in_cross(
+    joint: Joint, min_group_size: int, axes: tuple[int, int] = (0, 1)
+) -> dict[int, str]:
+    """Cells to hide of two segments crossed, whose margins may be shown too.
+
+    Parameters
+    ----------
+    joint : Joint
+        Of two segments or more; what `hidden_in_segments` shows of them is shown.
+    min_group_size : int
+    axes : (int, int)
+        Numbers of the two segments.
+
+    Returns
+    -------
+    dict of int to str
+        Number of each hidden cell (group of the first · groups of the second + group of
+        the second) to the reason.
+
+    Notes
+    -----
+    As `hidden_in_segments`: every row and column by itself, then the cells and all margins
+    together. Cells that the margins give by themselves are no secret of this table.
+
+    Examples
+    --------
+    >>> codes = np.array([[i, j] for i in range(2) for j in range(3)])
+    >>> joint = Joint(codes, np.array([4, 30, 50, 40, 20, 60]), (("a", "b"), ("x", "y", "z")),
+    ...               (None, None))
+    >>> hidden_in_cross(joint, 10)
+    {0: 'small', 1: 'complementary', 3: 'complementary', 4: 'complementary'}
+    """
+    margins = hidden_in_segments(joint, min_group_size)
+    groups = [len(names) for names in joint.names]
+    offsets, first, second = _offsets(joint), groups[axes[0]], groups[axes[1]]
+    cells = offsets[-1] + np.arange(first * second).reshape(first, second)
+    tables = [*joint.codes.T, joint.codes[:, axes[0]] * second + joint.codes[:, axes[1]]]
+    lines: list[tuple[Rows, int | None]] = [(line, None) for line in [*cells, *cells.T]]
+    system = _equations(joint.n, tables, [*groups, first * second], lines)
+    start = _numbered(margins, offsets)
+    found = _settled(system, start, min_group_size, cells.ravel().tolist())
+    return {row - offsets[-1]: why for row, why in found.items() if row >= offsets[-1]}
+
+
+def _offsets(joint: Joint) -> list[int]:
+    """Number of each segment's first figure; everyone is number 0."""
+    return [1, *(1 + np.cumsum([len(names) for names in joint.names])).tolist()]
+
+
+def _numbered(hidden: Sequence[Mapping[int, str]], offsets: list[int]) -> dict[int, str]:
+    return {
+        start + group: why
+        for start, groups in zip(offsets, hidden, strict=False)
+        for group, why in groups.items()
+    }
+
+
+def _equations(
+    n: NDArray[np.int64],
+    tables: list[Rows],
+    groups: list[int],
+    lines: list[tuple[Rows, int | None]],
+) -> _Equations:
+    offsets = [1, *(1 + np.cumsum(groups)).tolist()]
+    sizes = np.concatenate([
+        [n.sum()],
+        *(np.bincount(codes, n, many) for codes, many in zip(tables, groups, strict=True)),
+    ])  # fmt: skip
+    rows = np.zeros((0, offsets[-1]))
+    for begin in range(0, len(n), CHUNK):
+        part = np.zeros((len(n[begin : begin + CHUNK]), offsets[-1]))
+        part[:, 0] = 1.0
+        for start, codes in zip(offsets, tables, strict=False):
+            part[np.arange(len(part)), start + codes[begin : begin + CHUNK]] = 1.0
+        rows = np.asarray(np.linalg.qr(np.vstack([rows, part]), mode="r"))
+    return _Equations(rows, sizes, lines)
+
+
+def _settled(
+    system: _Equations, start: dict[int, str], least: int, may_hide: Iterable[int]
+) -> dict[int, str]:
+    """What must be hidden, of what may be, for nothing small to be given back."""
+    n, fixed = system.sizes, _shown(system, start)
+    everyone = float(n[0])
+    free = [row for row in may_hide if 0 < n[row] < everyone]
+    # what is given back whatever is hidden here protects nobody here
+    others = np.setdiff1d(fixed, free)
+    known = {free[i] for i in np.flatnonzero(_among(system, others, free))} if free else set()
+    free = [row for row in free if row not in known]
+    hidden = _each_line(system, start, least, known)
+    while hidden:
+        shown = _shown(system, hidden)
+        wanted = _targets(system, hidden, start, least, known)
+        back, weights, needed = _combined(system.rows[:, shown], wanted)
+        used = np.abs(weights[:, back]).max(axis=1, initial=0.0) > NOTHING
+        better = [row for row, yes in zip(shown, used & needed, strict=True) if yes]
+        usable = [row for row, yes in zip(shown, used, strict=True) if yes]
+        choice = [row for row in better if row in free] or [row for row in usable if row in free]
+        if not choice:
+            break
+        smallest = min(choice, key=lambda row: (n[row], row))
+        hidden = _each_line(system, hidden | {int(smallest): COMPLEMENTARY}, least, known)
+    return _shown_again(system, hidden, start)
+
+
+def _each_line(
+    system: _Equations, hidden: Mapping[int, str], least: int, known: set[int]
+) -> dict[int, str]:
+    """Small figures, and enough others of every line that holds a hidden one."""
+    found, before = dict(hidden), -1
+    sizes = system.sizes.copy()
+    for row in known:
+        if 0 < sizes[row] < least:
+            found.setdefault(row, SMALL)
+        sizes[row] = 0.0
+    while len(found) != before:
+        before = len(found)
+        for line, first in system.lines:
+            own = {i: found[row] for i, row in enumerate(line.tolist()) if row in found}
+            more = hidden_groups(sizes[line], least, first=first, hidden=own)
+            found |= {int(line[i]): why for i, why in more.items()}
+    return found
+
+
+def _targets(
+    system: _Equations, hidden: dict[int, str], start: dict[int, str], least: int, known: set[int]
+) -> Array:
+    """Columns that must not be given back: small figures, and small ones together."""
+    n = system.sizes
+    own = [row for row in hidden if row not in known and 0 < n[row] < n[0]]
+    small = [row for row in own if hidden[row] == SMALL]
+    sets: list[tuple[int, ...]] = [(row,) for row in own if row in start or hidden[row] == SMALL]
+    sets += [pair for pair in combinations(small, 2) if n[list(pair)].sum() < least]
+    for line, _ in system.lines:
+        inside = tuple(row for row in line.tolist() if row in small)
+        if len(inside) > 2 and n[list(inside)].sum() < least:
+            sets.append(inside)
+    return np.stack([system.rows[:, list(rows)].sum(axis=1) for rows in sets] or
+                    [np.zeros(len(system.rows))], axis=1)  # fmt: skip
+
+
+def _shown_again(
+    system: _Equations, hidden: dict[int, str], start: dict[int, str]
+) -> dict[int, str]:
+    """The hidden figures, less those that cover others and are given back all the same."""
+    covers = [row for row, why in hidden.items() if why == COMPLEMENTARY and row not in start]
+    if not covers:
+        return hidden
+    back = _among(system, _shown(system, hidden), covers)
+    again = {row for row, given in zip(covers, back, strict=True) if given}
+    return {row: why for row, why in hidden.items() if row not in again}
+
+
+def _shown(system: _Equations, hidden: Mapping[int, str]) -> Rows:
+    return np.array([row for row in range(len(system.sizes)) if row not in hidden], dtype=np.intp)
+
+
+def _among(system: _Equations, shown: Rows, rows: Sequence[int]) -> NDArray[np.bool_]:
+    return _combined(system.rows[:, shown], system.rows[:, list(rows)])[0]
+
+
+def _combined(shown: Array, wanted: Array) -> tuple[NDArray[np.bool_], Array, NDArray[np.bool_]]:
+    """Which columns wanted are combinations of those shown, and by what weights.
+
+    The last array says which shown columns are no combination of the other ones: a weight
+    on such a one is the same in every combination, so that none is left without it.
+    """
+    inverse = np.linalg.pinv(shown, rcond=NOTHING)
+    weights = inverse @ wanted
+    left = np.linalg.norm(wanted - shown @ weights, axis=0)
+    length = np.linalg.norm(wanted, axis=0)
+    own = np.einsum("ij,ji->i", inverse, shown)
+    return (left <= NOTHING * length) & (length > 0), weights, own > 1 - NOTHING
