@@ -106,7 +106,18 @@ def report(
 
     if (study is None) == (plan is None):
         raise ValueError("`STUDY` or `--plan` must be given, and only one of them.")
+    if all_periods and periods:
+        raise ValueError("`--period` must be left out with `--all-periods`, which takes every one.")
     if plan is not None:
+        asked = {"--period": periods, "--all-periods": all_periods, "--each": each,
+                 "--notebook": notebooks, "--where": conditions, "--set": settings,
+                 "--to": formats}  # fmt: skip
+        given = [option for option, value in asked.items() if value]
+        if given:
+            raise ValueError(
+                f"`{given[0]}` must be left out with `--plan`, whose entries say it. "
+                "Write it into the plan."
+            )
         requests = read_plan(plan)
     else:
         requests = [
@@ -272,6 +283,7 @@ def period_save(
         drivers=_driver_shares(survey, answers),
         labels=survey.labels,
         selection=where,
+        min_group_size=survey.definition.min_group_size,
         **design,
     )
     for path in kept.save(folder):
@@ -287,7 +299,7 @@ def _driver_shares(survey: Study, answers: Any) -> Any:
     design: dict[str, Any] = survey.design
     try:
         return drivers(
-            answers, survey.outcomes[0], survey.touchpoints, by="period", compare="pairs",
+            answers, survey.leading_outcomes()[0], survey.touchpoints, by="period", compare="pairs",
             method="johnson", missing="pairwise", replicates=500, labels=survey.labels, **design,
         )  # fmt: skip
     except ValueError as error:

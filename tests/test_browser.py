@@ -147,3 +147,18 @@ def test_dark_mode_is_dark_and_print_shows_no_code(open_page):
     page.emulate_media(media="print", color_scheme="light")
     assert not page.locator("details.code").first.is_visible()
     assert page.locator("#checks").is_visible()
+
+
+def test_print_cuts_no_table(open_page):
+    # A4 landscape less its margins, in the pixels of a printer
+    page = open_page(
+        "demo/2025-Q4/1-answers/1-answers.html", viewport={"width": 1030, "height": 700}
+    )
+    page.emulate_media(media="print")
+    wide = page.evaluate(
+        "[...document.querySelectorAll('main table')].map(t => t.getBoundingClientRect().right)"
+    )
+    assert len(wide) > 4
+    assert max(wide) <= 1030
+    boxes = "[...document.querySelectorAll('.output_html')].map(e => getComputedStyle(e).overflowX)"
+    assert set(page.evaluate(boxes)) == {"visible"}

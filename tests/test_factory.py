@@ -209,6 +209,23 @@ class TestPlan:
         assert unmet(["metric:nps"], sfo, "2016") == ["metric:nps"]
         assert unmet(["metric:nps"], sfo, "2017") == []
 
+    def test_periods_count_up_to_the_report_s_own(self, sfo):
+        assert unmet(["periods>=2"], sfo, "2015") == ["periods>=2"]
+        assert unmet(["periods>=2"], sfo, "2016") == []
+        assert unmet(["periods>=2"], sfo, None) == []
+
+    def test_scores_are_any_rating(self, sfo, tmp_path):
+        assert unmet(["scores"], sfo, "2015") == []
+        (tmp_path / "tiny.csv").write_text("who\na\n")
+        text = '[study]\nname = "tiny"\ntitle = "T"\n[tables.answers]\nfile = "tiny.csv"\n'
+        (tmp_path / "study.toml").write_text(f'{text}[tables.answers.columns.who]\nrole = "text"\n')
+        assert unmet(["scores"], load_study(tmp_path / "study.toml"), None) == ["scores"]
+
+    def test_driver_analysis_needs_no_nps(self, sfo, tmp_path):
+        jobs = plan_reports(Request("sfo", ["2015"]), tmp_path).jobs
+        names = {job.notebook.stem for job in jobs}
+        assert names == {"1-answers", "2-scorecard", "3-drivers", "5-touchpoints"}
+
     def test_misspelt_need_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="Did you mean 'touchpoint'"):
             read_needs(write_notebook(tmp_path, needs=["touchpont"]))
@@ -250,6 +267,25 @@ class TestPlan:
         with pytest.raises(ValueError, match=re.escape(message)):
             read_plan(tmp_path / "reports.toml")
 
+    def test_two_reports_of_one_folder_are_refused(self, tmp_path):
+        path = write_notebook(tmp_path, COUNT, parameters=f"{PARAMETERS}\nseed: int = 0")
+        entry = f'[[reports]]\nstudy = "demo"\nperiods = "latest"\nnotebooks = ["{path}"]\n'
+        plan = tmp_path / "reports.toml"
+        plan.write_text(f"{entry}[reports.set]\nseed = 1\n{entry}[reports.set]\nseed = 2\n")
+        with pytest.raises(ValueError, match=r"must differ in .* got two of .*: seed = 1 and 2"):
+            run_requests(read_plan(plan), output=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        plan.write_text(entry + entry)
+        run = run_requests(read_plan(plan), output=tmp_path / "out", progress=False)
+        assert [outcome.state for outcome in run.outcomes] == ["made"]
+
+    def test_two_notebooks_of_one_name_are_refused(self, tmp_path):
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+        paths = [str(write_notebook(tmp_path / name, COUNT)) for name in ("a", "b")]
+        with pytest.raises(ValueError, match="`notebook` must be given once by each name"):
+            plan_reports(Request("demo", notebooks=paths), tmp_path)
+
     def test_plan_runs_as_one_command(self, tmp_path):
         path = write_notebook(tmp_path, COUNT)
         (tmp_path / "reports.toml").write_text(
@@ -264,6 +300,11 @@ class TestPlan:
         [(["demo", "--each", "segmnt"], "Did you mean 'segment'"), (["demo", "--to", "xls"], "Did you mean 'xlsx'"),
          ([], "`STUDY` or `--plan` must be given"), (["demo", "--plan", "x"], "only one of them"),
          (["--plan", "nowhere.toml"], "`plan` must be a file"),
+         (["--plan", "x.toml", "--to", "pdf"], "`--to` must be left out with `--plan`"),
+         (["demo", "--period", "2025-Q4", "--all-periods"], "`--period` must be left out with"),
+         (["demo", "--set", "period=2025-Q3"], "`period` must be given as --period"),
+         (["demo", "--set", 'where={"segment": "Business"}'], "`where` must be given as --where"),
+         (["demo", "--set", "study=sfo"], "`study` must be given as the study of the run"),
          (["demo", "--period", "2025-Q4", "--where", "customer_id=C00086"], "at least 10 answers")],
     )  # fmt: skip
     def test_a_mistake_gets_one_sentence(self, arguments, message, tmp_path):
@@ -359,6 +400,39 @@ class TestVerify:
         assert "differs: table counts, row 1 (all), column mean: was " in result.output
         assert "column n" not in result.output
 
+    def test_a_changed_file_of_the_report_is_named(self, study, tmp_path):
+        path = write_notebook(tmp_path, COUNT)
+        run = run_reports(str(study / "study.toml"), period="2025-Q4", notebooks=[str(path)],
+                          output=tmp_path / "out")  # fmt: skip
+        folder = run.pages[0].parent
+        table = folder / "tables/counts.csv"
+        whole = table.read_text()
+        table.write_text(whole.replace("all,", "all,9"))
+        assert verify_report(folder).differences == ["counts.csv is not what the report wrote"]
+        table.write_text(whole)
+        assert verify_report(folder).same
+        for spoilt in ("", "[1]"):
+            (folder / "tables/counts.json").write_text(spoilt)
+            assert verify_report(folder).differences == ["counts.json is not what the report wrote"]
+
+    def test_inputs_of_one_name_are_told_apart(self, tmp_path):
+        text = TINY.replace('file = "tiny.csv"', 'files = { 2024 = "a/x.csv", 2025 = "b/x.csv" }')
+        (tmp_path / "study.toml").write_text(text)
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "x.csv").write_text("s,kind\n" + "9,a\n2,b\n" * 20)
+        show = 'show(pd.DataFrame({"group": ["all"], "n": [len(answers)]}), name="counts")'
+        path = write_notebook(tmp_path, show)
+        run = run_reports(str(tmp_path / "study.toml"), notebooks=[str(path)],
+                          output=tmp_path / "out")  # fmt: skip
+        folder = run.pages[0].parent
+        names = [
+            one["name"] for one in json.loads((folder / "manifest.json").read_text())["inputs"]
+        ]
+        assert names == ["study.toml", "a/x.csv", "b/x.csv"]
+        (tmp_path / "a/x.csv").write_text("s,kind\n" + "9,a\n3,b\n" * 20)
+        assert "input a/x.csv has changed" in verify_report(folder).notes
+
     def test_tables_are_compared_cell_by_cell(self):
         old = [{"group": "a", "x": 1.0, "n": 1}, {"group": "b", "x": None, "n": 2}]
         assert list(compare_tables(old, old, "t")) == []
@@ -440,6 +514,25 @@ survey = load_study(study)
 show(scorecard(answers, survey.metrics("outcome"), by=survey.segments), name="by-segment")"""
 
 
+def test_reports_of_groups_do_not_give_a_hidden_group_back(tmp_path):
+    lines = ["9,a"] * 120 + ["9,b"] * 6 + ["2,c"] * 80
+    (tmp_path / "tiny.csv").write_text("s,kind\n" + "\n".join(lines) + "\n")
+    (tmp_path / "study.toml").write_text(TINY)
+    path = write_notebook(tmp_path, 'show(answers.describe(), name="x")')
+    request = Request(str(tmp_path / "study.toml"), each=["kind"], notebooks=[str(path)])
+    plan = plan_reports(request, tmp_path / "out")
+    assert [job.about.selection for job in plan.jobs] == ["kind = a"]
+    assert plan.left_out == [
+        "kind = b: fewer than 10 answers",
+        "kind = c: the whole less the other groups would give a smaller one back",
+    ]
+    # rows of no group hide b as well as another group would
+    lines += ["5,"] * 30
+    (tmp_path / "tiny.csv").write_text("s,kind\n" + "\n".join(lines) + "\n")
+    plan = plan_reports(request, tmp_path / "out")
+    assert [job.about.selection for job in plan.jobs] == ["kind = a", "kind = c"]
+
+
 def test_groups_that_are_hidden_are_hidden_in_every_export(tmp_path):
     lines = ["9,a"] * 120 + ["3,a"] * 80 + ["9,b"] * 6 + ["9,c"] * 50 + ["2,c"] * 30
     (tmp_path / "tiny.csv").write_text("s,kind\n" + "\n".join(lines) + "\n")
@@ -470,16 +563,6 @@ def test_groups_that_are_hidden_are_hidden_in_every_export(tmp_path):
     assert not [name for name in names if " b (" in name or " c (" in name]
     if "pdf" in formats:
         assert (folder / "9-trial.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_each_leaves_the_small_group_out(tmp_path):
-    (tmp_path / "tiny.csv").write_text("s,kind\n" + "9,a\n" * 20 + "9,b\n" * 6)
-    (tmp_path / "study.toml").write_text(TINY)
-    path = write_notebook(tmp_path, HIDDEN)
-    request = Request(str(tmp_path / "study.toml"), each=["kind"], notebooks=[str(path)])
-    plan = plan_reports(request, tmp_path)
-    assert [job.about.selection for job in plan.jobs] == ["kind = a"]
-    assert plan.left_out == ["kind = b: fewer than 10 answers"]
 
 
 def test_pdf_without_chromium_is_said_before_anything_runs(tmp_path, monkeypatch):

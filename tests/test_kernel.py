@@ -226,6 +226,19 @@ def test_without_an_answer_a_kernel_starts_as_usual(trouble, run, monkeypatch, t
     assert len(told) == 1
 
 
+def test_a_killed_server_is_not_waited_for(tmp_path, monkeypatch):
+    place = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as killed:
+        # its socket stays in the folder, and nobody listens
+        killed.bind(place)
+        monkeypatch.setattr(provisioner, "REFUSED_SECONDS", 0.1)
+        monkeypatch.setattr(provisioner, "SERVER_SECONDS", 60.0)
+        started = time.monotonic()
+        with pytest.raises(ConnectionRefusedError):
+            provisioner.ask_for_kernel(place, ["python"], {})
+    assert time.monotonic() - started < 30
+
+
 def test_jupyter_outside_the_report_runner_is_left_alone(server):
     from jupyter_client.provisioning import KernelProvisionerFactory
 

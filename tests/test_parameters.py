@@ -2,6 +2,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from cxlab.report.build import used_parameters
 from cxlab.report.parameters import Parameter, check_parameters, read_parameters
 
 SOURCE = """study: str = "demo"  # a study's name = or path
@@ -83,3 +84,41 @@ def test_notebook_without_the_tag_is_refused(notebook):
 def test_line_of_another_form_is_refused(notebook):
     with pytest.raises(ValueError, match="name: type = default"):
         read_parameters(notebook("study = 'demo'"))
+
+
+@pytest.mark.parametrize(
+    "line", ["study: str = ", "n: int = 3 * 60", "period", "period = None", "a.b: int = 1"]
+)
+def test_a_line_of_another_form_is_named(notebook, line):
+    with pytest.raises(
+        ValueError, match=r"9-trial.ipynb: every line .* name: type = default .*got"
+    ):
+        read_parameters(notebook(f"study: str = 'demo'\n{line}"))
+
+
+def test_a_file_that_is_no_notebook_is_refused(tmp_path):
+    path = tmp_path / "9-trial.ipynb"
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"9-trial.ipynb must be a whole Jupyter notebook"):
+        read_parameters(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["apitoken", "pwd", "connection_string", "db_passwd", "access_key", "my_dsn"]
+)
+def test_a_secret_is_known_by_its_name(name):
+    assert Parameter(name, "str", "").secret
+
+
+@pytest.mark.parametrize("name", ["study", "author", "period", "passive_low", "keyword"])
+def test_an_ordinary_name_is_no_secret(name):
+    assert not Parameter(name, "str", "").secret
+
+
+def test_a_secret_written_as_default_is_refused(notebook, monkeypatch):
+    path = notebook("study: str = 'demo'\napi_key: str = 'hunter2'")
+    with pytest.raises(ValueError, match=r"`api_key` must be the name of an environment") as found:
+        used_parameters(path, {})
+    assert "hunter2" not in str(found.value)
+    monkeypatch.setenv("hunter2", "x")
+    assert used_parameters(path, {})["api_key"] == "hunter2"

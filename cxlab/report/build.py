@@ -16,9 +16,9 @@ from cxlab.report.execute import NotebookError, disk_cause, execute_notebook
 from cxlab.report.exports import write_exports
 from cxlab.report.fingerprint import fingerprint
 from cxlab.report.headline import headline
-from cxlab.report.manifest import make_manifest, now
+from cxlab.report.manifest import file_digest, make_manifest, now
 from cxlab.report.page import notebook_title, write_page
-from cxlab.report.parameters import check_parameters, read_parameters
+from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
 from cxlab.report.publish import (
     FAILED,
     building_folder,
@@ -172,7 +172,9 @@ def used_parameters(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     declared = read_parameters(notebook)
     checked = check_parameters(declared, given, notebook.stem)
-    return {name: checked.get(name, parameter.default) for name, parameter in declared.items()}
+    used = {name: checked.get(name, parameter.default) for name, parameter in declared.items()}
+    check_secrets(declared, used)
+    return used
 
 
 def make_report(job: Job, *, progress: Mapping[str, Any] | bool = False) -> Path:
@@ -243,7 +245,9 @@ def _write_report(job: Job, folder: Path, executed: nbformat.NotebookNode, start
     manifest["fingerprint"] = job.fingerprint or fingerprint(
         job.notebook, job.parameters, about.inputs
     )
-    manifest["tables"] = sorted(path.stem for path in (folder / "tables").glob("*.csv"))
+    tables = folder / "tables"
+    manifest["tables"] = sorted(path.stem for path in tables.glob("*.csv"))
+    manifest["digests"] = {path.name: file_digest(path) for path in sorted(tables.iterdir())}
     manifest["headline"] = headline(folder / "tables")
     manifest["changes"] = write_changes(folder)
     manifest["formats"] = list(job.formats)

@@ -76,7 +76,7 @@ def make_manifest(
     parameters : mapping
         Values used, defaults included.
     inputs : sequence of Path
-        Study file and data files; recorded by name and digest, never by place.
+        Study file and data files; recorded by name and digest, as of `input_names`.
     started : str
         As `now` gives it.
     executed : NotebookNode
@@ -93,13 +93,47 @@ def make_manifest(
         "notebook": {"name": notebook.name, "sha256": file_digest(notebook)},
         "parameters": dict(parameters),
         "seed": parameters.get("seed"),
-        "inputs": [{"name": path.name, "sha256": file_digest(path)} for path in inputs],
+        "inputs": [
+            {"name": name, "sha256": file_digest(path)}
+            for name, path in input_names(inputs).items()
+        ],
         "packages": dict(package_versions()),
         "python": platform.python_version(),
         "git": git_state(),
         "started": started,
         "ended": now(),
         "warnings": warnings_of(executed),
+    }
+
+
+def input_names(inputs: Sequence[Path]) -> dict[str, Path]:
+    """Names that tell files apart and say nothing of the machine.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        The study file, then its data files.
+
+    Returns
+    -------
+    dict of str to Path
+        A file beside the study file or below it is named from there, any other by its own
+        name.
+
+    Examples
+    --------
+    >>> files = ["a/study.toml", "a/2024/x.csv", "a/2025/x.csv", "b/y.csv"]
+    >>> list(input_names([Path(name) for name in files]))
+    ['study.toml', '2024/x.csv', '2025/x.csv', 'y.csv']
+    """
+    if not inputs:
+        return {}
+    folder = inputs[0].resolve().parent
+    return {
+        path.resolve().relative_to(folder).as_posix()
+        if path.resolve().is_relative_to(folder)
+        else path.name: path
+        for path in inputs
     }
 
 

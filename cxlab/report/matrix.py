@@ -14,6 +14,7 @@ from cxlab.report.exports import check_formats
 from cxlab.report.fingerprint import fingerprint
 from cxlab.report.needs import read_needs, reads_one_period, unmet
 from cxlab.report.notebooks import choose_notebooks, read_settings, report_folder
+from cxlab.survey.hiding import COMPLEMENTARY, SMALL, hidden_groups
 from cxlab.survey.messages import unknown
 from cxlab.survey.study import Study, load_study
 
@@ -116,13 +117,15 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
     return matrix
 
 
+def saved_files(folder: str | None) -> list[Path]:
+    """Files of the folder that the parameter ``saved`` names; none without a folder."""
+    return sorted(Path(folder).glob("*.parquet")) if folder else []
+
+
 def _kept_periods(settings: Mapping[str, Any]) -> list[Path]:
-    """Files of the folder that the parameter ``saved`` names."""
     folder = settings.get("saved")
-    if not folder:
-        return []
-    files = sorted(Path(folder).glob("*.parquet"))
-    if not files:
+    files = saved_files(folder)
+    if folder and not files:
         raise ValueError(
             f"`saved` must be a folder of saved periods; '{folder}' holds none. Save them "
             "with cxlab period save STUDY --to FOLDER."
@@ -176,30 +179,48 @@ def _parts(
             f"`where` must leave at least {smallest} answers (the study's min_group_size); "
             f"got {len(answers)} for {dict(request.where)}. Smaller groups are never shown."
         )
-    for group, rows in _groups(request.each, study, answers):
-        where = {**request.where, **group}
-        if rows < smallest and group:
-            told = ", ".join(f"{column} = {value}" for column, value in group.items())
-            matrix.left_out.append(
-                f"{told}{f' in {period}' if period else ''}: fewer than {smallest} answers"
-            )
-        else:
-            yield where, rows
+    groups = _groups(request.each, study, answers)
+    hidden = _hidden(groups, answers, smallest) if request.each else {}
+    for number, (group, rows) in enumerate(groups):
+        if number not in hidden:
+            yield {**request.where, **group}, rows
+            continue
+        told = ", ".join(f"{column} = {value}" for column, value in group.items())
+        matrix.left_out.append(f"{told}{f' in {period}' if period else ''}: {hidden[number]}")
+
+
+def _hidden(
+    groups: Sequence[tuple[dict[str, str], int]], answers: pd.DataFrame, smallest: int
+) -> dict[int, str]:
+    """Groups without a report, and why: the small ones, and those that would give them back.
+
+    A report of the whole may stand beside those of the groups: less all but one of them, it
+    is the last one's.
+    """
+    sizes = [rows for _, rows in groups]
+    words = {
+        SMALL: f"fewer than {smallest} answers",
+        COMPLEMENTARY: "the whole less the other groups would give a smaller one back",
+    }
+    found = hidden_groups(sizes, smallest, ungrouped=len(answers) - sum(sizes))
+    return {number: words[reason] for number, reason in found.items()}
 
 
 def _groups(
     each: Sequence[str], study: Study, answers: pd.DataFrame
-) -> Iterator[tuple[dict[str, str], int]]:
+) -> list[tuple[dict[str, str], int]]:
+    """Each group's selection and its answers; one of everybody without ``each``."""
     if not each:
-        yield {}, len(answers)
-        return
+        return [({}, len(answers))]
     for column in each:
         if column not in study.segments:
             raise ValueError(unknown("each", column, study.segments, what="a segment: "))
     sizes = answers.groupby(list(each), observed=True, sort=True).size()
-    for values, rows in sizes.items():
-        listed: tuple[Any, ...] = values if isinstance(values, tuple) else (values,)
-        yield dict(zip(each, map(str, listed), strict=True)), int(rows)
+    listed = [values if isinstance(values, tuple) else (values,) for values in sizes.index]
+    return [
+        (dict(zip(each, map(str, values), strict=True)), int(rows))
+        for values, rows in zip(listed, sizes, strict=True)
+    ]
 
 
 def _about(

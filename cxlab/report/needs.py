@@ -7,11 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from cxlab.survey.definition import ROLES
+from cxlab.survey.definition import RATING_ROLES, ROLES
 from cxlab.survey.messages import unknown
 from cxlab.survey.scales import METRICS
 from cxlab.survey.study import Study
 
+SCORES = "scores"
 _PERIODS = re.compile(r"periods>=(\d+)")
 
 
@@ -29,9 +30,10 @@ def read_needs(notebook: Path) -> list[str] | None:
 
     - a role (``outcome``, ``touchpoint``, ``segment``, …; also ``role:outcome``): the main
       table has such a column, and it was asked in the period;
+    - ``scores``: the main table has an outcome, a touchpoint or another rating;
     - ``metric:nps`` (or another metric; also ``role:nps``): an outcome has it;
     - ``table:NAME``: the study declares that table;
-    - ``periods>=N``: the study has that many periods.
+    - ``periods>=N``: the study has that many periods, up to the report's own.
     """
     metadata = json.loads(notebook.read_text(encoding="utf-8")).get("metadata", {})
     needs = metadata.get("cxlab", {}).get("needs")
@@ -60,7 +62,7 @@ def reads_one_period(needs: Sequence[str] | None) -> bool:
 def _check(need: str, notebook: str) -> None:
     kind, _, name = need.rpartition(":")
     known = {
-        "": [*ROLES, "periods>=2"],
+        "": [*ROLES, SCORES, "periods>=2"],
         "role": [*ROLES, *METRICS],
         "metric": list(METRICS),
     }
@@ -75,7 +77,8 @@ def _check(need: str, notebook: str) -> None:
 def _meets(need: str, study: Study, period: str | None, saved_periods: int) -> bool:
     periods = _PERIODS.fullmatch(need)
     if periods:
-        return (saved_periods or len(study.periods)) >= int(periods[1])
+        # where periods were saved, the answers may have been deleted
+        return (saved_periods or _periods_until(study, period)) >= int(periods[1])
     kind, _, name = need.rpartition(":")
     if kind == "table":
         return name in study.definition.tables
@@ -86,4 +89,10 @@ def _meets(need: str, study: Study, period: str | None, saved_periods: int) -> b
     ]
     if name in METRICS and kind in ("metric", "role"):
         return any(column.role == "outcome" and name in column.metrics for column in asked)
-    return any(column.role == name for column in asked)
+    wanted = RATING_ROLES if name == SCORES else (name,)
+    return any(column.role in wanted for column in asked)
+
+
+def _periods_until(study: Study, period: str | None) -> int:
+    there = study.periods
+    return there.index(period) + 1 if period in there else len(there)

@@ -13,6 +13,11 @@ from cxlab.survey.messages import unknown
 
 #: Parameters that a run sets itself; a notebook that lacks one cannot be a report.
 RUN_PARAMETERS = ("study", "period", "where")
+_GIVEN_AS = {
+    "study": "the study of the run",
+    "period": "--period (in a plan: periods)",
+    "where": "--where COLUMN=VALUE (in a plan: where)",
+}
 #: Characters of a folder's name, so that paths stay within every file system's limits.
 LONGEST = 80
 
@@ -50,7 +55,12 @@ def choose_notebooks(names: Sequence[str]) -> dict[str, Path]:
         if matches:
             chosen[matches[0]] = there[matches[0]]
         elif name.endswith(".ipynb") and Path(name).is_file():
-            chosen[Path(name).stem] = Path(name)
+            other = chosen.setdefault(Path(name).stem, Path(name))
+            if other != Path(name):
+                raise ValueError(
+                    f"`notebook` must be given once by each name; got {other} and {name}. "
+                    "Rename one: their reports would stand in one folder."
+                )
         else:
             raise ValueError(unknown("notebook", name, there))
     return chosen
@@ -102,6 +112,11 @@ def read_settings(
     declared = {name: read_parameters(path) for name, path in chosen.items()}
     every = {key for parameters in declared.values() for key in parameters}
     for key in settings:
+        if key in RUN_PARAMETERS:
+            raise ValueError(
+                f"`{key}` must be given as {_GIVEN_AS[key]}; got it among other parameters. "
+                "It is what the report is named by."
+            )
         if key not in every:
             raise ValueError(unknown("parameter", key, sorted(every)))
     return {

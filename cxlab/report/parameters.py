@@ -23,9 +23,10 @@ _PLAIN = {
     "list": list,
     "dict": dict,
 }
-#: Words in the name of a parameter that holds a secret.
+#: Words in the name of a parameter that holds a secret; the short ones only as whole words.
 _SECRET = re.compile(
-    r"(^|_)(secret|password|passphrase|token|credentials?|api_?key|private_key)($|_)"
+    r"secret|passw(or)?d|passphrase|token|credential|api_?key|(private|access)_?key"
+    r"|connection_?string|(^|_)(pwd|dsn|auth)($|_)"
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -124,7 +125,7 @@ def _read(notebook: Path, modified: int, size: int) -> Mapping[str, Parameter]:
     """A run asks once a report, and a notebook with its outputs is long."""
     cells = [
         cell
-        for cell in nbformat.read(notebook, as_version=4).cells
+        for cell in _open_notebook(notebook).cells
         if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", [])
     ]
     if len(cells) != 1:
@@ -132,13 +133,36 @@ def _read(notebook: Path, modified: int, size: int) -> Mapping[str, Parameter]:
             f"{notebook.name} must have one code cell tagged 'parameters'; got {len(cells)}. "
             "Tag it in JupyterLab: property inspector, cell tags."
         )
-    source = cells[0].source
-    lines = source.splitlines()
+    lines = cells[0].source.splitlines()
     found = {}
-    for statement in ast.parse(source).body:
+    for statement in _statements(cells[0].source, notebook.name):
         parameter = _parameter(statement, lines, notebook.name)
         found[parameter.name] = parameter
     return found
+
+
+def _open_notebook(path: Path) -> nbformat.NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path.name} must be a whole Jupyter notebook; it cannot be read as one. "
+            "Open it in JupyterLab, or get it again."
+        ) from error
+
+
+def _statements(source: str, notebook: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(source).body
+    except SyntaxError as error:
+        raise ValueError(_form(notebook, (error.text or source).strip())) from error
+
+
+def _form(notebook: str, line: str) -> str:
+    return (
+        f"{notebook}: every line of the parameters cell must be name: type = default  # help, "
+        f"the default a plain value; got '{line}'."
+    )
 
 
 def check_parameters(
@@ -167,34 +191,46 @@ def check_parameters(
             raise ValueError(unknown("parameters", name, declared, of=notebook))
         if not declared[name].accepts(value):
             raise TypeError(declared[name].refusal(value))
-        if declared[name].secret:
-            _check_secret(name, value)
+    check_secrets(declared, given)
     return dict(given)
 
 
-def _check_secret(name: str, value: Any) -> None:
-    """Parameters are written into the notebook, so a secret must not be among them."""
-    if value is None or value == "":
-        return
-    if not isinstance(value, str) or not _VARIABLE.fullmatch(value) or value not in os.environ:
-        raise ValueError(
-            f"`{name}` must be the name of an environment variable that is set, because "
-            "parameters are stored in the report; got something else. Set a variable and name it."
-        )
+def check_secrets(declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
+    """Parameters are written into the notebook, so a secret must not be among them.
+
+    Raises
+    ------
+    ValueError
+        For a secret, given or a default, that is no name of an environment variable.
+    """
+    for name, value in values.items():
+        if not declared[name].secret or value is None or value == "":
+            continue
+        if not isinstance(value, str) or not _VARIABLE.fullmatch(value) or value not in os.environ:
+            raise ValueError(
+                f"`{name}` must be the name of an environment variable that is set, because "
+                "parameters are stored in the report; got something else. Set a variable and "
+                "name it."
+            )
 
 
 def _parameter(statement: ast.stmt, lines: list[str], notebook: str) -> Parameter:
-    annotated = isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
-    if not annotated or statement.value is None:  # type: ignore[attr-defined]
-        raise ValueError(
-            f"{notebook}: every line of the parameters cell must be name: type = default  # help; "
-            f"got '{lines[statement.lineno - 1]}'."
-        )
+    line = lines[statement.lineno - 1]
+    if (
+        not isinstance(statement, ast.AnnAssign)
+        or not isinstance(statement.target, ast.Name)
+        or statement.value is None
+    ):
+        raise ValueError(_form(notebook, line))
+    try:
+        default = ast.literal_eval(statement.value)
+    except ValueError as error:
+        raise ValueError(_form(notebook, line)) from error
     _, _, comment = lines[(statement.end_lineno or statement.lineno) - 1].partition("  # ")
     return Parameter(
-        name=statement.target.id,  # type: ignore[attr-defined]
-        annotation=ast.unparse(statement.annotation),  # type: ignore[attr-defined]
-        default=ast.literal_eval(statement.value),  # type: ignore[attr-defined]
+        name=statement.target.id,
+        annotation=ast.unparse(statement.annotation),
+        default=default,
         help=comment.strip(),
     )
 

@@ -141,7 +141,13 @@ def _new_folder(parent: Path) -> Path:
     """Its name says which process owns it; another run may remove ``.building`` meanwhile."""
     while True:
         building = parent / BUILDING
-        building.mkdir(parents=True, exist_ok=True)
+        try:
+            building.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            # there, and gone before it was seen to be a folder
+            if building.is_file():
+                raise
+            continue
         with contextlib.suppress(FileNotFoundError):
             folder = tempfile.mkdtemp(prefix=f"{os.getpid()}@{_host()}-", dir=building)
             return Path(folder)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from cxlab.report.build import clean_up
+from cxlab.report.build import Job, clean_up
 from cxlab.report.factory import Backend, Outcome, make_reports, summary
 from cxlab.report.index import write_index
 from cxlab.report.matrix import Matrix, Request, plan_reports
@@ -155,7 +155,7 @@ def run_requests(
     reports = Path(output)
     plans = [plan_reports(request, reports) for request in requests]
     matrix = Matrix(
-        jobs=list({job.output: job for plan in plans for job in plan.jobs}.values()),
+        jobs=_one_each([job for plan in plans for job in plan.jobs]),
         left_out=list(dict.fromkeys(line for plan in plans for line in plan.left_out)),
     )
     check_writable(reports)
@@ -174,3 +174,29 @@ def run_requests(
     # a worker that was killed cannot clean up after itself
     clean_up(reports)
     return Run(index=write_index(reports), outcomes=outcomes, left_out=matrix.left_out)
+
+
+def _one_each(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, those asked for twice once.
+
+    Raises
+    ------
+    ValueError
+        When two different reports would stand in one folder: the first would be lost.
+    """
+    chosen: dict[Path, Job] = {}
+    for job in jobs:
+        other = chosen.setdefault(job.output, job)
+        if (other.notebook, other.parameters) == (job.notebook, job.parameters):
+            continue
+        apart = [
+            f"{name} = {other.parameters.get(name)!r} and {job.parameters.get(name)!r}"
+            for name in {**other.parameters, **job.parameters}
+            if other.parameters.get(name) != job.parameters.get(name)
+        ]
+        raise ValueError(
+            f"`reports` must differ in study name, period, selection or notebook; got two of "
+            f"{job.output}: {'; '.join(apart) or 'two notebooks of one name'}. "
+            "Make one of them in another folder (--output)."
+        )
+    return list(chosen.values())

@@ -13,7 +13,14 @@ from typing import Any
 import nbformat
 
 from cxlab.report.execute import NotebookError, execute_notebook
-from cxlab.report.manifest import VERIFICATION, file_digest, now, package_versions
+from cxlab.report.manifest import (
+    VERIFICATION,
+    file_digest,
+    input_names,
+    now,
+    package_versions,
+)
+from cxlab.report.matrix import saved_files
 from cxlab.report.notebooks import report_notebooks
 from cxlab.report.page import refresh_page
 from cxlab.report.publish import replace_text
@@ -130,11 +137,14 @@ def _run(source: Path, manifest: Mapping[str, Any], place: Path) -> Path:
 def _compare(before: Path, after: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
     exact = (manifest.get("rows") or 0) < EXACT_ROWS
     there = {path.stem for path in after.glob("*.json")}
+    for file, digest in manifest.get("digests", {}).items():
+        if not (before / file).is_file() or file_digest(before / file) != digest:
+            yield f"{file} is not what the report wrote"
     for name in manifest["tables"]:
         if name not in there:
             yield f"table {name} is no longer made"
-        else:
-            yield from compare_tables(_rows(before, name), _rows(after, name), name, exact=exact)
+        elif (old := _rows(before, name)) is not None:
+            yield from compare_tables(old, _rows(after, name) or [], name, exact=exact)
     for name in sorted(there - set(manifest["tables"])):
         yield f"table {name} is new"
 
@@ -176,16 +186,22 @@ def _same(old: Any, new: Any, exact: bool) -> bool:
     return numbers and not exact and math.isclose(old, new, rel_tol=RELATIVE)
 
 
-def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return rows
+def _rows(folder: Path, name: str) -> list[dict[str, Any]] | None:
+    """Rows of a recorded table; None where its file is missing or spoilt."""
+    try:
+        rows = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(rows, list) and all(isinstance(row, dict) and row for row in rows)
+    return rows if whole else None
 
 
 def _changed_inputs(manifest: Mapping[str, Any]) -> Iterator[str]:
     recorded = {entry["name"]: entry["sha256"] for entry in manifest["inputs"]}
     if not recorded:
         return
-    files = {path.name: path for path in load_study(manifest["parameters"]["study"]).files()}
+    given = manifest["parameters"]
+    files = input_names([*load_study(given["study"]).files(), *saved_files(given.get("saved"))])
     for name, digest in recorded.items():
         if name not in files:
             yield f"input {name} is no longer there"

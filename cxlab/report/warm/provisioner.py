@@ -25,6 +25,8 @@ from cxlab.report.warm.service import SERVER_VARIABLE
 #: Seconds to wait for the server's imports, and then for a fork.
 SERVER_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
+#: Seconds between a socket and its listener, at the most.
+REFUSED_SECONDS = 1.0
 
 _refused: set[str] = set()
 
@@ -171,8 +173,11 @@ def _connect(server: str) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.connect(server)
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionRefusedError) as error:
             connection.close()
+            if isinstance(error, ConnectionRefusedError):
+                # its socket is there and nobody listens: it was killed, or it is about to
+                deadline = min(deadline, time.monotonic() + REFUSED_SECONDS)
             # its folder goes when the server does
             if not Path(server).parent.is_dir() or time.monotonic() > deadline:
                 raise
