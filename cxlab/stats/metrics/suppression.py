@@ -81,6 +81,19 @@ def hidden_by_segment(
     >>> hidden_by_segment(answers, table, ["kind"])
     {('s', 'kind'): {'b': 'small', 'c': 'complementary'}}
     """
+    found, due = _one_by_one(table, segments, min_group_size, hidden or {})
+    if due and len(segments) > 1:
+        # in one order, so that no table chooses otherwise between groups alike in size
+        every = sorted(set(segments))
+        for column, joint in joint_answers(data, due, every, weights=weights).items():
+            found |= _audited(column, joint, every, min_group_size, hidden or {})
+    return found
+
+
+def _one_by_one(
+    table: pd.DataFrame, segments: Sequence[str], min_group_size: int, hidden: Hidden
+) -> tuple[Hidden, list[str]]:
+    """What each segment hides by itself, and the columns of answers where one hides anything."""
     found: Hidden = {}
     for column, part in table.groupby("column", sort=False):
         one = part[part["metric"] == part["metric"].iloc[0]]
@@ -91,16 +104,10 @@ def hidden_by_segment(
             own = one[one["segment"] == segment]
             names: list[str | None] = [*own["group"].astype(str), None]
             n = [*own["n"], whole - int(own["n"].sum())]
-            start = _places((hidden or {}).get((str(column), segment), {}), names)
+            start = _places(hidden.get((str(column), segment), {}), names)
             more = hidden_groups(n, min_group_size, first=len(own), hidden=start)
             found[str(column), segment] = {names[i]: why for i, why in more.items()}
-    due = list(dict.fromkeys(column for (column, _), groups in found.items() if groups))
-    if due and len(segments) > 1:
-        # in one order, so that no table chooses otherwise between groups alike in size
-        every = sorted(set(segments))
-        for column, joint in joint_answers(data, due, every, weights=weights).items():
-            found |= _audited(column, joint, every, min_group_size, hidden or {})
-    return found
+    return found, list(dict.fromkeys(column for (column, _), groups in found.items() if groups))
 
 
 def hidden_in(
@@ -112,18 +119,24 @@ def hidden_in(
     min_group_size: int = MIN_GROUP_SIZE,
 ) -> Hidden:
     """As `hidden_by_segment`, from the answers alone."""
+    # in one order, so that no table chooses otherwise between groups alike in size
+    every = sorted(set(segments))
+    joints = joint_answers(data, columns, every, weights=weights)
     rows = []
-    for column, joint in joint_answers(data, columns, segments, weights=weights).items():
+    for column, joint in joints.items():
         rows.append((column, EVERYONE, EVERYONE, int(joint.n.sum())))
         for code, segment, names, rest in zip(
-            joint.codes.T, segments, joint.names, joint.not_given, strict=True
+            joint.codes.T, every, joint.names, joint.not_given, strict=True
         ):
             n = np.bincount(code, weights=joint.n, minlength=len(names))
             rows += [
                 (column, segment, name, int(n[i])) for i, name in enumerate(names) if i != rest
             ]
     table = pd.DataFrame(rows, columns=["column", "segment", "group", "n"]).assign(metric="")
-    return hidden_by_segment(data, table, segments, weights=weights, min_group_size=min_group_size)
+    found, due = _one_by_one(table, every, min_group_size, {})
+    for column in due if len(every) > 1 else []:
+        found |= _audited(column, joints[column], every, min_group_size, {})
+    return found
 
 
 def _places(groups: Mapping[str | None, str], names: Sequence[str | None]) -> dict[int, str]:
