@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,9 @@ def report(
 
     The exit code is the number of reports that failed (at most 100).
     """
+    # before NumPy is loaded: what is hidden together takes many small matrices, on which
+    # several threads wait for each other
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from cxlab.report.plan import read_plan
     from cxlab.report.runs import Request, run_requests
 
@@ -135,6 +139,8 @@ def report(
     run = run_requests(requests, output=output, tell=_tell, **options)
     for line in run.left_out:
         click.echo(f"left out: {line}")
+    for line in run.hidden:
+        click.echo(f"hidden: {line}")
     for line in run.drops:
         click.echo(f"drop: {line}")
     click.echo(f"{run}\nindex:  {run.index}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,12 @@ from papermill.exceptions import PapermillExecutionError
 from cxlab.report.kernel import kernel_threads, report_kernel_config
 from cxlab.report.recording import RECORD_VARIABLE
 from cxlab.report.warm import warm_launch
+from cxlab.survey.hiding import HIDDEN_VARIABLE
 from cxlab.survey.places import MIRROR_VARIABLE
+
+#: What a run of reports hides in this one (`cxlab.report.together`). It stands among the report's
+#: parameters, so that whoever makes it again hides the same, and no notebook can declare it.
+HIDDEN_PARAMETER = "hidden by the run"
 
 # papermill cannot read a type like `str | None` and warns of parameters it does not know;
 # they have been checked against the notebook by then
@@ -79,6 +85,7 @@ def execute_notebook(
     notebook, target : Path
         Source and executed copy; the copy is there, as far as it got, also after a failure.
     parameters : mapping
+        For the notebook; what the run hides is for the package in its kernel.
     tables : Path
         Folder in which `show` records tables.
     progress : mapping or bool
@@ -89,12 +96,14 @@ def execute_notebook(
     NotebookError
         When a cell fails, the kernel dies, or the disk is full.
     """
+    given = dict(parameters)
+    hidden = given.pop(HIDDEN_PARAMETER, None)
     try:
-        with _environment(_kernel_environment(tables)), warm_launch():
+        with _environment(_kernel_environment(tables, hidden)), warm_launch():
             return papermill.execute_notebook(
                 str(notebook),
                 str(target),
-                parameters=dict(parameters),
+                parameters=given,
                 kernel_name="python3",
                 language="python",
                 engine_name="cxlab",
@@ -117,8 +126,9 @@ def disk_cause(error: OSError) -> str:
     return f"{error.strerror or error}".lower()
 
 
-def _kernel_environment(tables: Path) -> dict[str, str]:
+def _kernel_environment(tables: Path, hidden: Any) -> dict[str, str]:
     environment = {RECORD_VARIABLE: str(tables.resolve()), **kernel_threads()}
+    environment[HIDDEN_VARIABLE] = json.dumps(hidden or {})
     mirror = os.environ.get(MIRROR_VARIABLE)
     if mirror:
         environment[MIRROR_VARIABLE] = str(Path(mirror).resolve())

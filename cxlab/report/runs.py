@@ -12,8 +12,9 @@ from tqdm import tqdm
 from cxlab.report.build import Job, clean_up
 from cxlab.report.factory import Backend, Outcome, make_reports, summary
 from cxlab.report.index import write_index
-from cxlab.report.matrix import Matrix, Request, plan_reports
+from cxlab.report.matrix import Request, plan_reports
 from cxlab.report.publish import check_writable
+from cxlab.report.together import hide_together
 
 __all__ = ["Request", "Run", "run_reports", "run_requests"]
 
@@ -30,11 +31,14 @@ class Run:
         Of every report, in order.
     left_out : list of str
         In one line each what was not made, and why.
+    hidden : list of str
+        In one line each what reports hide because of other reports.
     """
 
     index: Path
     outcomes: list[Outcome] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
 
     @property
     def pages(self) -> list[Path]:
@@ -154,14 +158,13 @@ def run_requests(
     """
     reports = Path(output)
     plans = [plan_reports(request, reports) for request in requests]
-    matrix = Matrix(
-        jobs=_one_each([job for plan in plans for job in plan.jobs]),
-        left_out=list(dict.fromkeys(line for plan in plans for line in plan.left_out)),
-    )
+    together = hide_together(_one_each([job for plan in plans for job in plan.jobs]), reports)
+    lines = [line for plan in plans for line in plan.left_out] + together.left_out
+    jobs, left_out = together.jobs, list(dict.fromkeys(lines))
     check_writable(reports)
     clean_up(reports)
     disable = None if progress else True
-    with tqdm(total=len(matrix.jobs), desc="reports", unit="report", disable=disable) as bar:
+    with tqdm(total=len(jobs), desc="reports", unit="report", disable=disable) as bar:
 
         def note(outcome: Outcome) -> None:
             bar.update()
@@ -169,11 +172,11 @@ def run_requests(
                 tell(outcome)
 
         outcomes = make_reports(
-            matrix.jobs, n_jobs=n_jobs, force=force, backend=backend, scheduler=scheduler, tell=note
+            jobs, n_jobs=n_jobs, force=force, backend=backend, scheduler=scheduler, tell=note
         )
     # a worker that was killed cannot clean up after itself
     clean_up(reports)
-    return Run(index=write_index(reports), outcomes=outcomes, left_out=matrix.left_out)
+    return Run(write_index(reports), outcomes, left_out, together.hidden)
 
 
 def _one_each(jobs: Sequence[Job]) -> list[Job]:
