@@ -13,7 +13,15 @@ from cxlab.report.plan import read_plan
 from cxlab.report.runs import run_requests
 from cxlab.report.together import hide_together
 from cxlab.report.verify import verify_report
-from tests.hostile_reader import Reader, audit, every_run, jobs_of, kernel_of, write_programme
+from tests.hostile_reader import (
+    Reader,
+    audit,
+    every_run,
+    jobs_of,
+    kernel_of,
+    tables_of,
+    write_programme,
+)
 
 SIZES = {("North", "Gold"): 60, ("North", "Basic"): 70, ("South", "Gold"): 55,
          ("South", "Basic"): 4, ("East", "Gold"): 3, ("East", "Basic"): 48}  # fmt: skip
@@ -125,3 +133,74 @@ def test_what_is_hidden_altogether_is_not_read(engine, study, tmp_path):
     job.parameters[HIDDEN_PARAMETER] = {PERIOD: {}}
     with kernel_of(job):
         assert len(load_study(study).read()) == 0
+
+
+def test_a_selection_beside_everybody_does_not_tell_of_the_others(study, tmp_path):
+    """Gold less the gold of the South and the North is the East's, of three."""
+    answers = pd.read_csv(study.parent / "answers.csv")
+    more = answers[answers["tier"] == "Basic"].head(30).assign(region="South")
+    pd.concat([answers, more]).to_csv(study.parent / "answers.csv", index=False)
+    scorecards = {"notebooks": ["scorecard"]}
+    requests = [Request(str(study), [PERIOD], **scorecards)]
+    requests += [
+        Request(str(study), [PERIOD], where={"region": name}, **scorecards)
+        for name in ("North", "South")
+    ]
+    apart = jobs_of(study, requests, tmp_path, together=False)
+    shown = pd.concat([tables_of(job, quick=True) for job in apart])
+    assert any("'East', 'Gold'" in one for one in Reader(study, shown).recovered())
+    jobs = jobs_of(study, requests, tmp_path)
+    shown = pd.concat([tables_of(job, quick=True) for job in jobs])
+    assert Reader(study, shown).recovered() == []
+
+
+def test_a_question_that_few_of_a_region_answered_is_not_in_its_report(study, tmp_path):
+    answers = pd.read_csv(study.parent / "answers.csv").astype({"lounge": "object"})
+    few = (answers["region"] == "South") & (answers.groupby("region").cumcount() >= 3)
+    answers.loc[few, "lounge"] = ""
+    answers.to_csv(study.parent / "answers.csv", index=False)
+    requests = [
+        Request(str(study), [PERIOD], each=one, notebooks=["scorecard"]) for one in ([], ["region"])
+    ]
+    jobs = {job.output.parent.name: job for job in jobs_of(study, requests, tmp_path)}
+    record = jobs["region-South"].parameters[HIDDEN_PARAMETER][PERIOD]
+    assert record["lounge"] == {}
+    # another region's is hidden with it: everybody's less the others' would be the South's
+    assert sum("lounge" in job.parameters.get(HIDDEN_PARAMETER, {}).get(PERIOD, {}) and
+               job.parameters[HIDDEN_PARAMETER][PERIOD]["lounge"] == {} for job in jobs.values()) == 2  # fmt: skip
+    table = tables_of(jobs["region-South"])
+    assert "lounge" not in set(table["column"])
+
+
+def test_tracking_does_not_read_a_period_that_would_give_another_group_back(tmp_path):
+    path = write_programme(tmp_path, np.random.default_rng(0))
+    rng = np.random.default_rng(3)
+    sizes = {("2025-Q1", "r0"): 80, ("2025-Q1", "r1"): 40, ("2025-Q1", "r2"): 4,
+             ("2025-Q2", "r0"): 80, ("2025-Q2", "r1"): 40, ("2025-Q2", "r2"): 60}  # fmt: skip
+    rows = [key for key, n in sizes.items() for _ in range(n)]
+    answers = pd.DataFrame(rows, columns=["period", "region"]).assign(tier="t0")
+    for name in ("overall", "lounge"):
+        answers[name] = rng.integers(0, 11, len(answers))
+    answers.to_csv(tmp_path / "answers.csv", index=False)
+    requests = [
+        Request(str(path), ["2025-Q2"], each=one, notebooks=["tracking"])
+        for one in ([], ["region"])
+    ]
+    jobs = {job.output.parent.name: job for job in jobs_of(path, requests, tmp_path)}
+    assert set(jobs) == {"2025-Q2", "region-r0", "region-r1", "region-r2"}
+    gone = {name for name, job in jobs.items()
+            if job.parameters.get(HIDDEN_PARAMETER, {}).get("2025-Q1") == {}}  # fmt: skip
+    assert gone == {"region-r1", "region-r2"}
+    with kernel_of(jobs["region-r1"]):
+        read = load_study(path).read(where={"region": "r1"})
+    assert set(read["period"]) == {"2025-Q2"}
+
+
+def test_reports_of_periods_that_the_study_no_longer_has_are_passed_over(study, tmp_path):
+    folder = tmp_path / "made" / "2019" / "2-scorecard"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"parameters": {"period": "2019"}}))
+    requests = [
+        Request(str(study), [PERIOD], each=one, notebooks=["scorecard"]) for one in ([], BOTH)
+    ]
+    assert len(jobs_of(study, requests, tmp_path)) >= 3

@@ -57,15 +57,15 @@ def hide_together(jobs: Sequence[Job], reports: Path) -> Together:
     be gone.
     """
     done = Together()
-    by_study: dict[Path, list[Job]] = defaultdict(list)
+    named: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
-        path = None if job.parameters.get("saved") else job.parameters.get("study")
-        by_study[load_study(path).path if path else Path()].append(job)
-    for path, own in by_study.items():
-        if path == Path():
-            done.jobs += own
-        else:
-            _decide(load_study(path), own, reports, done)
+        name = "" if job.parameters.get("saved") else job.parameters.get("study", "")
+        named[name].append(job)
+    done.jobs += named.pop("", [])
+    studies = {study.path: study for study in map(load_study, named)}
+    for path, study in studies.items():
+        own = [job for name, some in named.items() if load_study(name).path == path for job in some]
+        _decide(study, own, reports, done)
     return done
 
 
@@ -110,7 +110,8 @@ def _shown_by(job: Job, study: Study) -> list[Part]:
     own = Part.of(period, where)
     if not reads_earlier_periods(read_needs(job.notebook)):
         return [own]
-    there = study.periods
+    if not (there := study.periods):
+        return [own]
     until = there.index(period) + 1 if period in there else len(there)
     earlier = [Part.of(one, where) for one in there[:until]]
     return list(dict.fromkeys([own if period else Part.of(there[-1], where), *earlier]))
@@ -131,6 +132,8 @@ def _published(
         if path.parent in replaced or not isinstance(given, Mapping) or given.get("saved"):
             continue
         part = Part.of(given.get("period"), given.get("where"))
+        if part.period and part.period not in study.periods:
+            continue
         own = list(read_record(given.get(HIDDEN_PARAMETER, {})))
         found.setdefault(part, None)
         if any("segment" in str(name) for name in manifest.get("tables", [])):

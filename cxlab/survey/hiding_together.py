@@ -219,7 +219,7 @@ def _next_to_hide(system: _System, hidden: set[int]) -> set[int]:
         system, shown, common, np.concatenate([system.group_cells, cells])
     )
     members = {i: _figures_of(system, one, hidden) for i, one in enumerate(shown.tolist())}
-    free = np.array([not system.figures.fixed[own].any() for own in members.values()])
+    free = np.array([not system.figures.fixed[own].any() for own in members.values()], dtype=bool)
     cost = [(not sure, *_cost(system, members[i])) for i, sure in enumerate(needed.tolist())]
     chosen: set[int] = set()
     uses = (np.abs(weights[:, back]) > NOTHING).T
