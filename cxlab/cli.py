@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -200,7 +201,9 @@ def study_draft(file: str, output: str | None, force: bool, **options: str | Non
 @study.command("check")
 @click.argument("name_or_path")
 @click.option("--period", help="Only this period.")
-@click.option("--confirm-all", is_flag=True, help="Accept every guess of a draft as it stands.")
+@click.option(
+    "--confirm-all", is_flag=True, help="Accept the guesses for which the file gives evidence."
+)
 @one_sentence
 def study_check(name_or_path: str, period: str | None, confirm_all: bool) -> None:
     """Say what is still to be confirmed and, once nothing is, what every table holds."""
@@ -219,16 +222,49 @@ def study_check(name_or_path: str, period: str | None, confirm_all: bool) -> Non
     _show_tables(loaded, period)
 
 
+@study.command("confirm")
+@click.argument("name_or_path")
+@click.argument("roles", metavar="COLUMN=ROLE ...", nargs=-1, required=True)
+@one_sentence
+def study_confirm(name_or_path: str, roles: tuple[str, ...]) -> None:
+    """Decide what columns of a study file are.
+
+    ROLE is a role of study files, `nps` (an outcome that is reported as an NPS) or `ignore`.
+    """
+    from cxlab.survey.datasets import find_study
+    from cxlab.survey.drafting import settle_columns
+
+    given = [item.rpartition("=") for item in roles]
+    for (column, _, role), item in zip(given, roles, strict=True):
+        if not column or not role:
+            raise ValueError(f"`COLUMN=ROLE` must be as in overall=outcome; got '{item}'.")
+    settle_columns(find_study(name_or_path), {column: role for column, _, role in given})
+    for column, _, role in given:
+        click.echo(f"{column}: {role}")
+
+
 def _show_questions(loaded: Study, name_or_path: str) -> None:
     questions = loaded.definition.open_questions
-    click.echo(f"{loaded.path.name}: {len(questions)} guesses to confirm")
+    click.echo(
+        f"{loaded.path.name}: {len(questions)} {'guess' if len(questions) == 1 else 'guesses'} to confirm"
+    )
     for question in questions:
         click.echo(f"\n{question.place}: {question.guess}".rstrip(": "))
         click.echo(click.wrap_text(question.question, 92, "    ", "    "))
-    click.echo(
-        f"\nCorrect {loaded.path.name} and delete the `confirm` lines that are settled, or accept "
-        f"all as they stand: cxlab study check {name_or_path} --confirm-all"
-    )
+    by_hand = [question for question in questions if question.column]
+    if len(by_hand) < len(questions):
+        click.echo(
+            f"\nCorrect {loaded.path.name} and delete the `confirm` lines that are settled, or "
+            "accept the guesses for which the file gives evidence: cxlab study check "
+            f"{name_or_path} --confirm-all"
+        )
+    if by_hand:
+        roles = " ".join(shlex.quote(f"{q.column}={q.role}") for q in by_hand)
+        click.echo(
+            "\nGuessed from a name or from values alone, so decide yourself "
+            "(another role, nps or ignore):\n"
+            f"cxlab study confirm {name_or_path} {roles}"
+        )
 
 
 def _show_tables(loaded: Study, period: str | None) -> None:

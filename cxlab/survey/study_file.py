@@ -69,6 +69,7 @@ COLUMN_KEYS = {
     "column": (str, dict), "role": str, "label": str, "stage": str, "scale": str, "values": dict,
     "missing": dict, "blank": str, "format": str, "metrics": list, "targets": dict,
     "spans_periods": bool, "shift": int, "reverse": bool, "confirm": str,
+    "by_hand": bool,
 }  # fmt: skip
 
 #: What each kind is called in a message.

@@ -11,7 +11,8 @@ import pandas as pd
 from cxlab.survey.cleaning import read_dates
 from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.guesses import Guess, rows, some
-from cxlab.survey.drafting.names import hints, words_of
+from cxlab.survey.drafting.names import hints, names_a_customer, names_people, words_of
+from cxlab.survey.drafting.numeric import BEYOND, two_values
 from cxlab.survey.drafting.profile import Profile
 from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
 
@@ -102,12 +103,14 @@ def leave_out(profile: Profile, item: str) -> Guess | None:
         short = len(words_of(name).split()) <= 3
         if short and hints(name, "personal") and not hints(name, "rating"):
             return Guess(profile, "ignore", "personal or technical")
+        if names_people(name) and not profile.whole and not profile.labels:
+            return Guess(profile, "ignore", "names of people")
     return None
 
 
 def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     short = len(words_of(item).split()) <= 3
-    if short and hints(item, "customer"):
+    if names_a_customer(item) and not profile.fractions:
         return _customer(profile, taken)
     if not short or not hints(item, "id") or profile.fractions:
         return None
@@ -131,6 +134,11 @@ def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
 def _customer(profile: Profile, taken: Collection[str]) -> Guess | None:
     if len(profile.counts) < min(profile.filled, 20) / 2:
         return None  # kinds of customers, not customers
+    named = [
+        code for code in profile.words if re.fullmatch(r"[^\W\d_]+[.'’-]?( [^\W\d_]+.*)+", code)
+    ]
+    if 2 * len(named) > len(profile.counts):
+        return Guess(profile, "ignore", "names of people")
     if profile.unique or "cluster" in taken:
         return Guess(profile, "customer", "Guessed: tells customers apart. Is it?")
     return Guess(
@@ -165,7 +173,8 @@ def _weight(profile: Profile, item: str, taken: Collection[str]) -> Guess | None
 def _design(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     for role in ("strata", "cluster"):
         repeated = len(profile.counts) <= profile.rows / 2
-        if hints(item, role) and role not in taken and repeated and not profile.blank:
+        whole = repeated and not profile.blank and not profile.fractions
+        if hints(item, role) and role not in taken and whole:
             return Guess(
                 profile, role, f"Guessed: the {role} of the sampling design, by its name. Is it?"
             )
@@ -262,9 +271,12 @@ def _floats(profile: Profile) -> dict[float, int]:
 def _coded_segment(profile: Profile) -> Guess:
     words = missing_of(profile, segment=False)
     codes = [code for code in sorted(profile.whole) if code not in NUMBER_CODES]
-    far = [code for code in profile.whole if code in NUMBER_CODES]
+    far = {code: NUMBER_CODES[code] for code in profile.whole if code in NUMBER_CODES}
     if not codes:
-        codes, far = sorted(profile.whole), []
+        codes, far = sorted(profile.whole), {}
+    if two_values(profile.whole):
+        far |= {code: BEYOND[code] for code in codes if code in BEYOND}
+        codes = [code for code in codes if code not in far]
     values = {str(code): str(code) for code in codes}
     if codes == [0, 1]:
         values = {"0": "No", "1": "Yes"}
@@ -276,7 +288,7 @@ def _coded_segment(profile: Profile) -> Guess:
     ]
     if doubtful and codes != [0, 1]:
         question += f" Is {doubtful[0]} a value, or a code for a missing answer?"
-    missing = words | {profile.spelling[str(code)]: NUMBER_CODES[code] for code in far}
+    missing = words | {profile.spelling[str(code)]: reason for code, reason in far.items()}
     return Guess(profile, "segment", question, values=values, missing=missing)
 
 

@@ -19,6 +19,7 @@ from cxlab.survey.drafting.labelled import labelled
 from cxlab.survey.drafting.names import labels_with_choices
 from cxlab.survey.drafting.profile import WHOLE, Profile, profile_column
 from cxlab.survey.drafting.scored import scored, settle_roles
+from cxlab.survey.drafting.surveys import note_surveys
 from cxlab.survey.drafting.write import study_text, write_whole
 from cxlab.survey.exports import Export, read_export
 
@@ -172,6 +173,7 @@ def guess_columns(export: Export) -> list[Guess]:
     ratings = [guess for guess in with_labels if guess.scale] + scored(free, items)
     settle_roles(ratings, items)
     note_directions(texts, ratings)
+    note_surveys(texts, ratings, profiles)
     found |= {guess.profile.place: guess for guess in ratings}
     for profile in profiles:
         if profile.place not in found:
@@ -179,9 +181,30 @@ def guess_columns(export: Export) -> list[Guess]:
             found[profile.place] = guess
             taken |= {guess.role} & set(SINGLE_ROLES)
     guesses = [_consistent(found[profile.place]) for profile in profiles]
+    _as_elsewhere(guesses)
     for guess in guesses:
         _as_declared(guess)
     return guesses
+
+
+def _as_elsewhere(guesses: Sequence[Guess]) -> None:
+    """A code that is missing among the file's ratings is no value of a segment beyond a gap."""
+    told = {
+        code: reason
+        for guess in guesses
+        if guess.scale
+        for code, reason in guess.scale.missing.items()
+        if WHOLE.fullmatch(code) and int(code) > guess.scale.high
+    }
+    for guess in guesses:
+        if guess.role != "segment" or guess.profile.labels:
+            continue
+        codes = sorted(int(code) for code in guess.values if WHOLE.fullmatch(code))
+        for code in codes:
+            below = [other for other in codes if other < code]
+            if str(code) in told and below and code > below[-1] + 1:
+                del guess.values[str(code)]
+                guess.missing[guess.profile.spelling[str(code)]] = told[str(code)]
 
 
 def _as_declared(guess: Guess) -> None:

@@ -82,6 +82,8 @@ class Guess:
         Code to label, for segments.
     keys : dict
         Further keys of the study file.
+    doubt : str
+        Why somebody has to decide by hand, where the file itself gives no evidence.
     """
 
     profile: Profile
@@ -91,6 +93,19 @@ class Guess:
     missing: dict[str, str] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     keys: dict[str, object] = field(default_factory=dict)
+    doubt: str = ""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the role rests on a name or on values alone.
+
+        Labels, or what the platform says, are evidence of an outcome. No file says who is a
+        customer, or which sampled unit is a cluster.
+        """
+        question = self.profile.question
+        told = bool(self.profile.labels) or bool(question and question.note)
+        named = self.role == "outcome" and not told
+        return bool(self.doubt) or named or self.role in ("customer", "cluster")
 
     @property
     def confirm(self) -> str:
@@ -104,12 +119,12 @@ class Guess:
         if blank:
             codes.append(f"blank ({rows(blank)}) as {reason}")
         if not codes:
-            return self.question
+            return " ".join(part for part in (self.question, self.doubt) if part)
         listed = "; ".join(codes[:8]) + (f" and {len(codes) - 8} more" if len(codes) > 8 else "")
         told = f"{self.question} It reads {listed}: is that so?"
         if blank > MANY_BLANK * self.profile.rows and reason == "no answer":
             told += ' If it was not put to them, set blank = "not asked".'
-        return told
+        return f"{told} {self.doubt}".rstrip()
 
     def _coded(self) -> list[tuple[str, str, str]]:
         written = {text: code for code, text in self.profile.spelling.items()}

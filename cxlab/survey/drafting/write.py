@@ -77,7 +77,9 @@ def _opening(export: Export, guesses: Sequence[Guess]) -> list[str]:
         "a draft, guessed from headers and values. Nothing is read before it is confirmed.",
         "Each `confirm` says what was guessed and what to check. Correct what is wrong, then",
         "delete the `confirm` lines; `cxlab study check` lists those that are left, and",
-        "`cxlab study check … --confirm-all` accepts all guesses as they stand.",
+        "`cxlab study check … --confirm-all` accepts the guesses for which the file gives evidence.",
+        "Columns with `by_hand` were guessed from a name or from values alone: you decide, with",
+        "`cxlab study confirm … COLUMN=ROLE`.",
         "Reasons of missing codes: never used, no answer, don't know, not asked, invalid.",
         "",
     ]
@@ -117,19 +119,19 @@ def _scale(key: tuple[object, ...], guesses: Sequence[Guess]) -> Any:
     if scale.labels:
         table.add("labels", _inline({str(score): text for score, text in scale.labels.items()}))
     table.add("metrics", ["mean", "top box"] if scale.bins else ["mean"])
-    table.add("confirm", _scale_question(scale, [guess.scale for guess in columns]))
+    table.add("confirm", _scale_question(scale, columns))
     return table
 
 
-def _scale_question(scale: ScaleGuess, same: Sequence[ScaleGuess | None]) -> str:
-    number = f"{len(same)} column" + ("" if len(same) == 1 else "s")
+def _scale_question(scale: ScaleGuess, columns: Sequence[Guess]) -> str:
     best = _end(scale, scale.high)
-    told = f"Guessed from {number}: from {_end(scale, scale.low)} (worst) to {best} (best)"
+    headers = some([guess.profile.header for guess in columns], 5)
+    told = f"Guessed from {headers}: from {_end(scale, scale.low)} (worst) to {best} (best)"
     if scale.bins:
         low, high = scale.bins["top"]
         told += f", of which {low} to {high} count as top" if low < high else f", {low} is the top"
     # columns of one scale may each say how often its codes come; once is enough
-    asked = next((one.question for one in same if one and one.question), "")
+    asked = next((c.scale.question for c in columns if c.scale and c.scale.question), "")
     told += ". Is that how it was asked?"
     return f"{told} {asked}" if asked and scale.high <= 7 else told
 
@@ -248,6 +250,8 @@ def _column(guess: Guess, name: str, label: str, scales: dict[tuple[object, ...]
     if guess.missing:
         table.add("missing", _inline(guess.missing))
     table.add("confirm", guess.confirm)
+    if guess.by_hand:
+        table.add("by_hand", True)
     return table
 
 
