@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -172,22 +173,27 @@ def study() -> None:
 
 
 @study.command("draft")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("files", metavar="FILE | PERIOD=FILE ...", nargs=-1, required=True)
 @click.option("--output", help="Study file to write; default: FILE.study.toml beside FILE.")
 @click.option("--force", is_flag=True, help="Replace a study file that is already there.")
 @click.option("--format", metavar="NAME", help="Platform of FILE, if it is not recognised.")
 @click.option("--encoding", metavar="NAME", help="Of a text file, if it is not found rightly.")
 @click.option("--sheet", metavar="NAME", help="Of a workbook, if several hold something.")
 @one_sentence
-def study_draft(file: str, output: str | None, force: bool, **options: str | None) -> None:
-    """Write a study file for FILE, with guesses to confirm.
+def study_draft(
+    files: tuple[str, ...], output: str | None, force: bool, **options: str | None
+) -> None:
+    """Write a study file for FILE, or for a file a wave, with guesses to confirm.
 
     FILE is a survey platform's export (Qualtrics, SurveyMonkey, LimeSurvey), SPSS (.sav),
     Stata (.dta), Excel (.xlsx), .csv, .tsv or .parquet; which, is recognised.
     """
-    from cxlab.survey.drafting import draft_study
+    from cxlab.survey.drafting import draft_study, draft_waves
 
-    draft = draft_study(file, output, force=force, **options)
+    if len(files) == 1 and Path(files[0]).is_file():
+        draft = draft_study(files[0], output, force=force, **options)
+    else:
+        draft = draft_waves(_waves(files), output, force=force, **options)
     export = draft.export
     rows, columns = export.answers.shape
     click.echo(f"read:    {export.platform}, {rows:,} responses, {columns} columns")
@@ -196,6 +202,23 @@ def study_draft(file: str, output: str | None, force: bool, **options: str | Non
     click.echo(f"drafted: {draft.path}")
     click.echo(draft.summary)
     click.echo(f"next:    read it, correct it, then cxlab study check {draft.path} --confirm-all")
+
+
+def _waves(files: tuple[str, ...]) -> dict[str, Path]:
+    """Period to file, from PERIOD=FILE."""
+    given = [item.partition("=") for item in files]
+    if len(files) == 1 and not given[0][1]:
+        raise FileNotFoundError(f"`FILE` must be a file; got '{files[0]}', which isn't there.")
+    for (period, _, file), item in zip(given, files, strict=True):
+        if not period or not file:
+            raise ValueError(
+                f"several files must be given as PERIOD=FILE, as in 2025=answers.csv; got '{item}'."
+            )
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"`FILE` of {period} must be a file; got '{file}'.")
+    if len({period for period, _, _ in given}) < len(given):
+        raise ValueError(f"each period must have one file; got {', '.join(files)}.")
+    return {period: Path(file) for period, _, file in given}
 
 
 @study.command("check")

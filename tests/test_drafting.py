@@ -90,8 +90,8 @@ TRAPS = {
     "recommend_friends": with_codes(cycle(range(11)), n11=12),
     # stored one higher: the index of the answer, not the score
     "renew": cycle(range(1, 12)),
-    # four faces are no 0–10 scale
-    "faces": cycle([1, 2, 3, 4]),
+    # four faces are no 0–10 scale; they go with the other ratings, as ratings do
+    "faces": cycle([1, 2, 3, 4, 4]),
     # 6 above the best score is "never used", 0 is blank
     "q7_food": with_codes(cycle(FIVE), n6=30, n0=10),
     "q7_parking": with_codes(cycle(FIVE), n6=150, n0=10),

@@ -108,10 +108,23 @@ def _give_role(declared: Any, role: str) -> None:
     declared["role"] = "outcome" if role == "nps" else role
     if role == "nps":
         declared["scale"] = NPS_SCALE
-    if role != "cluster":
+    if declared["role"] != "cluster":
         declared.pop("spans_periods", None)
+    for key in _UNFIT.get(declared["role"], ()):
+        declared.pop(key, None)
     if MARK in declared:
         _settle(declared)
+
+
+#: Keys that were guessed for another role and mean nothing for these.
+_UNFIT = {
+    **dict.fromkeys(
+        ("id", "customer", "cluster", "strata", "weight", "text", "period", "active"),
+        ("scale", "missing", "values", "shift", "reverse", "blank"),
+    ),
+    "segment": ("scale", "shift", "reverse"),
+    "number": ("scale", "shift", "reverse", "values"),
+}
 
 
 def _leave_out(table: Any, column: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,21 @@ import pandas as pd
 from cxlab.survey.definition import RATING_ROLES, SINGLE_ROLES
 from cxlab.survey.drafting.batteries import find_choices, find_rankings
 from cxlab.survey.drafting.describing import describing, known, leave_out, missing_of
-from cxlab.survey.drafting.direction import note_directions
+from cxlab.survey.drafting.direction import note_directions, without_strangers
 from cxlab.survey.drafting.guesses import Guess, ScaleGuess
 from cxlab.survey.drafting.labelled import labelled
 from cxlab.survey.drafting.names import labels_with_choices
 from cxlab.survey.drafting.profile import WHOLE, Profile, profile_column
 from cxlab.survey.drafting.scored import scored, settle_roles
 from cxlab.survey.drafting.surveys import note_surveys
+from cxlab.survey.drafting.waves import match_waves
 from cxlab.survey.drafting.write import study_text, write_whole
 from cxlab.survey.exports import Export, read_export
 
 #: Roles whose columns may declare missing codes.
 DECLARING = (*RATING_ROLES, "segment", "number", "date")
+#: Name of the study file of several waves.
+WAVES = "waves.study.toml"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +41,15 @@ class Draft:
     guesses : tuple of Guess
         One per column of the export, in its order.
     export : Export
-        What it was drafted from.
+        What it was drafted from; all waves together where there are several.
+    files : mapping of str to Path
+        Period to file, where there are several.
     """
 
     path: Path
     guesses: tuple[Guess, ...]
     export: Export
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -57,7 +63,8 @@ class Draft:
     @property
     def text(self) -> str:
         """The study file's TOML."""
-        return study_text(self.export, self.guesses, self.path, _stem(self.export.path))
+        stem = _stem(self.path).removesuffix(".study")
+        return study_text(self.export, self.guesses, self.path, stem, self.files)
 
     def write(self, output: str | Path | None = None, *, force: bool = False) -> Draft:
         """Write the study file; returns the draft with the path that was written.
@@ -86,6 +93,50 @@ def draft_export(export: Export) -> Draft:
     """Guess what every column of an export is."""
     path = _default_path(export.path)
     return Draft(path, tuple(guess_columns(export)), export)
+
+
+def draft_waves(
+    files: Mapping[str, str | Path],
+    output: str | Path | None = None,
+    *,
+    force: bool = False,
+    **options: Any,
+) -> Draft:
+    """Write one study file for the files of several waves, in order of time.
+
+    Columns are matched by header, by question and by values; what moved, and what a wave
+    lacks, is said in the `confirm` of each column.
+
+    Parameters
+    ----------
+    files : mapping of str to path
+        Period to file.
+    output : path, optional
+        The study file; default: ``waves.study.toml`` beside the latest file.
+    force, **options
+        As for `draft_study`.
+
+    Returns
+    -------
+    Draft
+
+    Raises
+    ------
+    ValueError
+        For files of different platforms, and as `draft_study`.
+    """
+    paths = {str(period): Path(file) for period, file in files.items()}
+    target = Path(output) if output is not None else list(paths.values())[-1].parent / WAVES
+    check_output(target, force=force)
+    waves = match_waves({period: read_export(path, **options) for period, path in paths.items()})
+    rows = [[period] * len(export.answers) for period, export in waves.exports.items()]
+    joined = waves.joined
+    guesses = guess_columns(joined, waves=[period for part in rows for period in part])
+    for guess, column in zip(guesses, waves.columns, strict=True):
+        guess.headers, guess.moved = waves.headers(column), waves.told(column)
+        guess.doubt = " ".join(part for part in (guess.doubt, waves.conflict(column)) if part)
+    draft = Draft(target, tuple(guesses), joined, paths)
+    return draft.write(target, force=force)
 
 
 def draft_study(
@@ -151,11 +202,11 @@ def check_output(path: Path, *, force: bool) -> None:
         raise FileNotFoundError(f"`output` must be in a folder that exists; got '{path}'.")
 
 
-def guess_columns(export: Export) -> list[Guess]:
-    """A guess for each column, in the order of the file."""
+def guess_columns(export: Export, waves: Sequence[str] | None = None) -> list[Guess]:
+    """A guess for each column, in the order of the file; ``waves``: the period of each row."""
     texts = export.answers
     profiles = [
-        profile_column(texts.iloc[:, place], place, question)
+        profile_column(texts.iloc[:, place], place, question, waves)
         for place, question in enumerate(export.questions.values())
     ]
     items = dict(enumerate(labels_with_choices(profiles)))
@@ -171,6 +222,7 @@ def guess_columns(export: Export) -> list[Guess]:
     found |= {guess.profile.place: guess for guess in with_labels}
     free = [profile for profile in profiles if profile.place not in found]
     ratings = [guess for guess in with_labels if guess.scale] + scored(free, items)
+    ratings = without_strangers(texts, ratings, items)
     settle_roles(ratings, items)
     note_directions(texts, ratings)
     note_surveys(texts, ratings, profiles)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -34,6 +35,8 @@ class Profile:
         Code to its most frequent text; whole numbers without decimals.
     question : Question or None
         What the export file says of it.
+    repeated : bool
+        Whether a value stands in several rows (of one wave) or a row is blank.
     whole, fractions, words : dict of code to int
         Rows of each code, apart from those that the file declares to be missing.
     """
@@ -45,6 +48,7 @@ class Profile:
     counts: dict[str, int]
     spelling: dict[str, str]
     question: Question | None = None
+    repeated: bool = True
     declared: dict[str, str] = field(init=False)
     labels: dict[str, str] = field(init=False)
     whole: dict[int, int] = field(init=False)
@@ -111,12 +115,19 @@ class Profile:
 
     @property
     def unique(self) -> bool:
-        """Whether every row holds something else."""
-        return not self.blank and len(self.counts) == self.rows
+        """Whether every row (of a wave) holds something else."""
+        return not self.repeated
 
 
-def profile_column(raw: pd.Series, place: int, question: Question | None = None) -> Profile:
+def profile_column(
+    raw: pd.Series,
+    place: int,
+    question: Question | None = None,
+    waves: Sequence[object] | None = None,
+) -> Profile:
     """Count the texts of one raw column; what the file says of it goes along.
+
+    Cells that are NaN belong to waves without the column; ``waves`` tells the rows apart.
 
     Examples
     --------
@@ -133,10 +144,13 @@ def profile_column(raw: pd.Series, place: int, question: Question | None = None)
         if rows > spelling.get(code, (0, ""))[0]:
             spelling[code] = (int(rows), written)
     blank = counts.pop("", 0)
+    asked = raw.notna()
+    where = pd.Series(0 if waves is None else list(waves), index=raw.index)
+    within = pd.DataFrame({"wave": where[asked], "code": raw[asked].map(normal_code)})
     return Profile(
         header=str(raw.name),
         place=place,
-        rows=len(raw),
+        rows=int(asked.sum()),
         blank=blank,
         counts=dict(counts),
         spelling={
@@ -145,4 +159,5 @@ def profile_column(raw: pd.Series, place: int, question: Question | None = None)
             if code
         },
         question=question,
+        repeated=bool(blank) or bool(within.duplicated().any()),
     )

@@ -39,12 +39,12 @@ def note_surveys(
     repeated = [profile for profile in profiles if _may_be_respondents(profile)]
     for guess in ratings:
         by_code = scores_of(guess)
-        codes = texts.iloc[:, guess.profile.place].map(normal_code)
+        codes = texts.iloc[:, guess.profile.place].fillna("").map(normal_code)
         scores = pd.to_numeric(codes.map(by_code), errors="coerce")
         for kind in kinds:
             if kind.place == guess.profile.place:
                 continue
-            kind_of_row = texts.iloc[:, kind.place].map(normal_code)
+            kind_of_row = texts.iloc[:, kind.place].fillna("").map(normal_code)
             doubt = _scales_differ(kind, kind_of_row, scores) or _one_row_an_answer(
                 kind, kind_of_row, [texts.iloc[:, who.place] for who in repeated]
             )
