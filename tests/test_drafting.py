@@ -696,8 +696,18 @@ def test_several_surveys_in_one_score_column_are_asked_about(blind):
     made, still = blind("two_surveys.csv")
     asked = made.columns["score"]["confirm"]
     assert "'Survey Type' tells several surveys apart" in asked
-    assert "'csat' (20 rows) never pass 5, others reach 10" in asked
+    assert "('csat' and 'nps')" in asked.replace(", ", " and ")
     assert still == [("score", "outcome")]
+
+
+@pytest.mark.parametrize("names", [("a", "b"), (1, 2)])
+def test_surveys_without_telling_names_are_told_by_their_scores(draft, names):
+    survey = cycle(names)
+    scores = [1 + i % 5 if name == names[0] else i % 11 for i, name in enumerate(survey)]
+    made = draft({"survey": survey, "overall score": scores})
+    asked = made.columns["overall_score"]["confirm"]
+    assert "(120 rows) never pass 5, others reach 10" in asked
+    assert made.columns["overall_score"]["by_hand"]
 
 
 def test_one_row_an_answer_is_asked_about(draft):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
 
-from cxlab.survey.drafting.guesses import Guess, rows
+from cxlab.survey.drafting.guesses import Guess, rows, some
 from cxlab.survey.drafting.names import hints, words_of
 from cxlab.survey.drafting.profile import Profile
 from cxlab.survey.drafting.scored import scores_of
@@ -16,9 +17,18 @@ from cxlab.survey.scales import normal_code
 MOST_KINDS = 60
 FEWEST_SCORES = 8
 #: Tops of scales that differ when surveys do.
-TOPS = (5, 7, 10)
-#: Chance that scores of one scale stop so far below its top, beyond which it is asked about.
-CHANCE = 1e-4
+TOPS = (3, 4, 5, 6, 7, 10)
+#: Chance that scores of one scale stop so far below its top, beyond which it is asked about:
+#: of a column whose header speaks of surveys, and of any other.
+CHANCE, CHANCE_ELSEWHERE = 1e-3, 1e-8
+_SURVEYS = re.compile(r"\b(?:survey|surveys|metric|measure|question|form|kind|type|template)\b")
+_METRICS = re.compile(r"\b(?:nps|csat|ces|net promoter|satisfaction|effort)\b")
+
+
+_APART = (
+    "One scale does not fit both: write a file for each survey and draft them apart. Or are they "
+    "one question?"
+)
 
 
 def note_surveys(
@@ -55,7 +65,8 @@ def note_surveys(
 
 def _may_be_kinds(profile: Profile) -> bool:
     enough = profile.filled >= FEWEST_SCORES * len(profile.counts)
-    return bool(profile.words) and 2 <= len(profile.counts) <= MOST_KINDS and enough
+    told = bool(profile.words) or bool(_SURVEYS.search(words_of(profile.header)))
+    return told and 2 <= len(profile.counts) <= MOST_KINDS and enough
 
 
 def _may_be_respondents(profile: Profile) -> bool:
@@ -65,7 +76,11 @@ def _may_be_respondents(profile: Profile) -> bool:
 
 
 def _scales_differ(kind: Profile, kind_of_row: pd.Series, scores: pd.Series) -> str:
-    """A question where scores of one kind stop at the top of a shorter scale than the others'."""
+    """A question where surveys are named, or where one's scores stop at a shorter scale's top."""
+    metrics = [code for code in kind.words if _METRICS.search(words_of(code))]
+    if len(metrics) > 1 and _SURVEYS.search(words_of(kind.header)):
+        return f"'{kind.header}' tells several surveys apart ({some(metrics)}). {_APART}"
+    likely = CHANCE if _SURVEYS.search(words_of(kind.header)) else CHANCE_ELSEWHERE
     table = scores.groupby(kind_of_row).agg(["count", "min", "max"])
     table = table[(table["count"] >= FEWEST_SCORES) & (table.index != "")]
     highest = table["max"].max() if len(table) > 1 else 0
@@ -77,12 +92,11 @@ def _scales_differ(kind: Profile, kind_of_row: pd.Series, scores: pd.Series) -> 
             continue
         others = scores[(kind_of_row != name) & scores.notna()]
         chance = float((others <= row["max"]).mean()) ** row["count"]
-        if chance < CHANCE:
+        if chance < likely:
             return (
                 f"'{kind.header}' tells several surveys apart: scores of "
                 f"'{kind.spelling[str(name)]}' ({rows(int(row['count']))}) never pass "
-                f"{row['max']:.0f}, others reach {highest:.0f}. One scale does not fit both: "
-                "write a file for each survey and draft them apart. Or are they one question?"
+                f"{row['max']:.0f}, others reach {highest:.0f}. {_APART}"
             )
     return ""
 
