@@ -52,10 +52,10 @@ HINTS: dict[str, str] = {
     r"longitude|progress",
     # people, and what stands beside them in the header of a column of ids
     "person": r"customers?|clients?|members?|users?|guests?|passengers?|subscribers?|patients?|"
-    r"contacts?|respondents?|participants?|panelists?|employees?|agents?|advisors?|cashiers?",
+    r"contacts?|respondents?|participants?|panelists?|employees?|staff|agents?|advisors?|cashiers?",
     # tell rows apart wherever they stand, also in a battery
     "demographic": r"district|region|county|country|gender|sex|zip|zipcode|postcode|income|"
-    r"ethnicity|marital|zone|province|borough",
+    r"ethnicity|marital|zone|province|borough|ward|precinct|municipality|commune",
     "personal": r"email|mail|e mail|phone|telephone|mobile|ip|ip address|ipaddress|first name|"
     r"last name|firstname|lastname|surname|full name|latitude|longitude|locationlatitude|"
     r"locationlongitude|recipientemail|recipientlastname|recipientfirstname|address|browser|"
