@@ -115,3 +115,130 @@ def test_a_folder_named_like_a_value_adds_no_column(tmp_path, engine, kind):
     answers = in_memory(study.read(engine=engine))
     assert answers["q"].tolist() == [4, 5]
     assert answers["year"].tolist() == [1999, 1999]
+
+
+# characters that nobody sees --------------------------------------------------------------
+
+ZERO_WIDTH = ["\u200b", "\ufeff", "\u2060", "\u200e", "\u200d", "\u200c", "\xad", "\u202c"]
+SCORES = [0, 7, 3, 10, 6, 2, 9, 5, 1, 8, 4]
+
+
+def with_characters(values, marks):
+    """Texts of values, one in three with an invisible character before, behind or around it."""
+    texts = []
+    for place, value in enumerate(values):
+        mark = marks[place % len(marks)]
+        texts.append([f"{mark}{value}", f"{value}", f"{mark} {value}{mark}"][place % 3])
+    return texts
+
+
+def drafted(folder, content, name="answers.csv", encoding="utf-8"):
+    """A file, drafted and accepted as it is."""
+    from cxlab.survey.drafting import accept_guesses, draft_study
+
+    (folder / name).write_bytes(content.encode(encoding))
+    draft = draft_study(folder / name, force=True)
+    accept_guesses(draft.path)
+    return draft, load_study(draft.path)
+
+
+@pytest.mark.parametrize("marks", [["\u200b"], ["\ufeff"], ZERO_WIDTH])
+def test_zero_width_characters_are_no_part_of_a_number(tmp_path, marks):
+    rows = zip(range(60), with_characters((SCORES * 6)[:60], marks), strict=False)
+    lines = "".join(f"{i},{score},{i % 5 + 1}\n" for i, score in rows)
+    draft, study = drafted(tmp_path, f"id,{marks[0]}recommend,overall{marks[0]}\n{lines}")
+    guess = draft.guesses[1]
+    assert (guess.role, guess.scale.low, guess.scale.high) == ("outcome", 0, 10)
+    answers = study.read()
+    assert answers["recommend"].tolist() == (SCORES * 6)[:60]
+    assert list(answers)[-2:] == ["overall", "overall_missing"]
+
+
+@EVERY
+def test_every_role_reads_through_invisible_characters(tmp_path, engine):
+    def marked(values):
+        return with_characters(values, ZERO_WIDTH)
+
+    frame = pd.DataFrame({
+        "id": [f"\ufeffa{i}\u200b" for i in range(12)], "q": marked([*SCORES, "n/a"]),
+        "\u200bn": marked([f"{i}.5" for i in range(12)]), "w": marked([1.25] * 12),
+        "g": marked(["North", "South"] * 6), "h": marked(["x", "y"] * 6),
+        "d": marked([f"2025-01-{i:02}" for i in range(1, 13)]), "t": ["\u200b"] * 12,
+    })  # fmt: skip
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    study = write_study(
+        tmp_path, "a.csv", id='role = "id"', q=f'{RATING}\nmissing = {{ "n/a" = "never used" }}',
+        n='role = "number"', w='role = "weight"', g='role = "segment"',
+        h='role = "segment"\nvalues = { x = "X", y = "Y" }', d='role = "date"', t='role = "text"',
+    )  # fmt: skip
+    answers = in_memory(study.read(engine=engine))
+    assert answers["id"].tolist() == [f"a{i}" for i in range(12)]
+    assert answers["q"].tolist()[:11] == SCORES
+    assert answers["q_missing"].tolist()[11] == "never used"
+    assert answers["n"].tolist() == [i + 0.5 for i in range(12)]
+    assert answers["w"].tolist() == [1.25] * 12
+    assert answers["g"].tolist() == ["North", "South"] * 6
+    assert answers["h"].tolist() == ["X", "Y"] * 6
+    assert answers["d"].dt.day.tolist() == list(range(1, 13))
+    assert answers["t"].isna().all()
+
+
+@EVERY
+def test_joiners_within_words_stay(tmp_path, engine):
+    word = "می\u200cخواهم"
+    (tmp_path / "a.csv").write_text(f"q,t\n5,{word}\u200c\n6,b\n", encoding="utf-8")
+    study = write_study(tmp_path, "a.csv", q=RATING, t='role = "text"')
+    assert in_memory(study.read(engine=engine))["t"].tolist() == [word, "b"]
+
+
+@EVERY
+def test_a_row_of_invisible_characters_is_nobody(tmp_path, engine):
+    (tmp_path / "a.csv").write_text("q,t\n5,a\n\u200b,\ufeff \n6,b\n", encoding="utf-8")
+    study = write_study(tmp_path, "a.csv", q=RATING, t='role = "text"')
+    assert in_memory(study.read(engine=engine))["q"].tolist() == [5, 6]
+
+
+# a first line that names the separator ----------------------------------------------------
+
+
+def with_hint(mark, hint, end="\r\n"):
+    rows = [f"{i}{mark}{score}{mark}{i % 5 + 1}" for i, score in enumerate((SCORES * 6)[:60], 1)]
+    return end.join([hint, mark.join(["id", "recommend", "overall"]), *rows, ""])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize(
+    ("mark", "hint"),
+    [(";", "sep=;"), (",", "sep=,"), ("\t", "sep=\t"), ("|", "SEP=|"), (";", '"sep=;"'),
+     (";", "sep=;;;"), ("~", "sep=~"), ("^", "Sep=^")],
+)  # fmt: skip
+def test_a_line_that_names_the_separator_is_no_header(tmp_path, encoding, mark, hint):
+    draft, study = drafted(tmp_path, with_hint(mark, hint), encoding=encoding)
+    assert [guess.profile.header for guess in draft.guesses] == ["id", "recommend", "overall"]
+    answers = study.read()
+    assert answers["recommend"].tolist() == (SCORES * 6)[:60]
+    assert len(answers) == 60
+
+
+@EVERY
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_engine_reads_below_the_line_that_names_the_separator(tmp_path, engine, end):
+    (tmp_path / "a.csv").write_text(with_hint(";", "sep=;", end), newline="")
+    study = write_study(tmp_path, "a.csv", id='role = "id"', recommend=RATING, overall=RATING)
+    assert in_memory(study.read(engine=engine))["recommend"].tolist() == (SCORES * 6)[:60]
+
+
+def test_blank_and_short_lines_are_seen_below_the_line_that_names_the_separator(tmp_path):
+    (tmp_path / "one.csv").write_text("sep=;\nq\n5\n\n7\n")
+    one = write_study(tmp_path, "one.csv", q=RATING).read()
+    assert one["q"].fillna(-1).tolist() == [5, -1, 7]
+    (tmp_path / "short.csv").write_text("sep=;\nid;q\na;5\nb\n")
+    study = write_study(tmp_path, "short.csv", id='role = "id"', q=RATING)
+    with pytest.raises(ValueError, match="must have 2 cells in each line.* in line 4"):
+        study.read()
+
+
+def test_a_declared_separator_counts_for_more_than_the_line(tmp_path):
+    (tmp_path / "a.csv").write_text("sep=;\nid,q\na,5\n")
+    study = write_study(tmp_path, "a.csv", 'separator = ","\n', id='role = "id"', q=RATING)
+    assert study.read()["q"].tolist() == [5]

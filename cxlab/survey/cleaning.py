@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxlab.survey.characters import visible_text
 from cxlab.survey.definition import Column
 from cxlab.survey.messages import got, nearest, one_of
 from cxlab.survey.scales import normal_code
@@ -209,7 +210,7 @@ def _plain_number(text: str) -> float:
     """A number as people write it: Python would also take 0_5 for 5."""
     if "_" in text:
         raise ValueError(text)
-    return float(text)
+    return float(visible_text(text))
 
 
 def resolve_rating(text: str, column: Column) -> Resolved:
@@ -304,10 +305,10 @@ def resolve_text(text: str, column: Column) -> Resolved:
 
 def _trimmed(text: str) -> str:
     """The text as written, but 233.0 (a spreadsheet's whole number) as 233."""
-    code, trimmed = normal_code(text), text.strip()
+    code, trimmed = normal_code(text), visible_text(text)
     # as in 007, an id whose zeros are part of it
     padded = trimmed.startswith("0") and trimmed[1:2].isdigit()
-    return code if code.lstrip("-").isdigit() and not padded else " ".join(text.split())
+    return code if code.lstrip("-").isdigit() and not padded else trimmed
 
 
 def natural_order(text: str) -> tuple[bool, float, str]:

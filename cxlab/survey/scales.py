@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cxlab.survey.characters import visible_text
 from cxlab.survey.messages import got, one_of, unknown
 
 #: Why an answer may be missing. A touchpoint never used is neither zero nor missing at
@@ -223,14 +224,14 @@ def check_reasons(missing: Mapping[str, str], owner: str) -> None:
 
 
 def normal_code(text: object) -> str:
-    """One spelling of a code: trimmed, case folded, whole numbers without decimals.
+    """One spelling of a code: as it is seen, case folded, whole numbers without decimals.
 
     Examples
     --------
     >>> normal_code(" 4.0 "), normal_code("BLANK"), normal_code(-99), normal_code("6.5")
     ('4', 'blank', '-99', '6.5')
     """
-    trimmed = " ".join(str(text).split()).casefold()
+    trimmed = visible_text(str(text)).casefold()
     whole = _WHOLE_NUMBER.fullmatch(trimmed)
     if not whole:
         return trimmed

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from cxlab.survey.characters import visible_text
 from cxlab.survey.exports.export import Question
 from cxlab.survey.scales import normal_code
 
@@ -129,7 +130,7 @@ def profile_column(raw: pd.Series, place: int, question: Question | None = None)
     for text, rows in texts.items():
         code = normal_code(text)
         counts[code] += int(rows)
-        written = " ".join(str(text).split())
+        written = visible_text(str(text))
         if rows > spelling.get(code, (0, ""))[0]:
             spelling[code] = (int(rows), written)
     blank = counts.pop("", 0)

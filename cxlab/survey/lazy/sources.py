@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxlab.survey.definition import Table
 from cxlab.survey.exports.reading import is_plain
-from cxlab.survey.files import usual_separator
+from cxlab.survey.files import named_separator, usual_separator
 from cxlab.survey.lazy.engines import as_lazy, collect, connection
 from cxlab.survey.lazy.lines import (
     TextFile,
@@ -208,6 +208,8 @@ class Opener:
 
     def _text_files(self, paths: Sequence[Path], table: Table) -> list[TextFile] | None:
         """The files, their columns named alike; None for those that only pandas reads."""
+        if any(named_separator(path, "utf-8") for path in paths):
+            return None
         separators = [table.separator or usual_separator(path) for path in paths]
         found = [header_of(*place) for place in zip(paths, separators, strict=True)]
         headers = [header for header in found if header is not None]
