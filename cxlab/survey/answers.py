@@ -22,19 +22,6 @@ class RawText:
     name: str
 
 
-def text_cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """A pandas frame as a file of it would read: every cell text, ``""`` for nothing."""
-    cells = frame.reset_index(drop=True)
-    return cells.apply(lambda column: column.astype("object").map(cell_text)).astype("str")
-
-
-def cell_text(value: object) -> str:
-    """One raw value as the text of a file; ``""`` for nothing."""
-    if pd.api.types.is_scalar(value) and pd.isna(value):
-        return ""
-    return str(value)
-
-
 def pandas_answers(
     table: Table,
     raws: Mapping[str, RawText],
@@ -69,6 +56,7 @@ def pandas_answers(
         parts.append(_clean(table, period, raw))
     answers = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     answers = _restore_categories(answers, parts, table)
+    answers = _one_time_zone(answers, parts, table)
     if answers["period"].nunique() > 1:
         answers = _tell_periods_apart(answers, table)
     if design:
@@ -213,6 +201,23 @@ def _restore_categories(
         if not column.values:
             every = sorted(every, key=cleaning.natural_order)
         answers[column.name] = pd.Categorical(answers[column.name], categories=every)
+    return answers
+
+
+def _one_time_zone(answers: pd.DataFrame, parts: list[pd.DataFrame], table: Table) -> pd.DataFrame:
+    """Joining parts whose offsets differ, as in summer and winter, would leave no dates."""
+    for column in table.with_role("date"):
+        asked = [part[column.name] for part in parts if part[column.name].notna().any()]
+        zones = {part.dt.tz for part in asked}
+        if len(zones) > 1 and None in zones:
+            raise ValueError(
+                f"table '{table.name}', column '{column.name}': dates must have a time zone in "
+                "every period, or in none; got both. Write them alike."
+            )
+        if None not in zones and (len(zones) > 1 or len(asked) < len(parts)):
+            answers[column.name] = pd.to_datetime(answers[column.name], utc=True)
+            if len(zones) == 1:
+                answers[column.name] = answers[column.name].dt.tz_convert(zones.pop())
     return answers
 
 

@@ -16,16 +16,10 @@ import numpy as np
 import pandas as pd
 
 from cxlab.survey.characters import visible_text
+from cxlab.survey.dates import no_date, read_dates
 from cxlab.survey.definition import Column
 from cxlab.survey.messages import got, nearest, one_of
 from cxlab.survey.scales import normal_code
-
-_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
-#: Whole days, with or without a time: 2025 or 2025-07 alone is none.
-ISO_DATE = (
-    f"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{_TIME}(:[0-5][0-9](\\.[0-9]{{1,9}})?)?"
-    "( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?"
-)
 
 
 class RefusedError(ValueError):
@@ -114,40 +108,14 @@ def clean_date(raw: pd.Series, column: Column, place: str) -> pd.Series:
     except ValueError as error:
         raise ValueError(
             f"{place}: dates must all be of one time zone, or all without; got different ones. "
-            "Write them alike."
+            'Write them alike, or declare a `format` that ends in %Z, such as "%Y-%m-%d %H:%M %Z": '
+            "times are then given in UTC."
         ) from error
     bad = texts[dates.isna() & texts.notna()]
     if len(bad):
         total = int(np.isin(found.numbers, bad.index).sum())
         raise ValueError(f"{place}: {no_date(str(bad.iloc[0]), total, column.format)}")
     return dates.take(found.numbers).set_axis(found.index)
-
-
-def read_dates(texts: pd.Series, form: str | None = None) -> pd.Series:
-    """Texts as times, NaT where they are not of the form; without one, of ISO's whole days.
-
-    Raises
-    ------
-    ValueError
-        For time zones that differ.
-
-    Examples
-    --------
-    >>> read_dates(pd.Series(["2025-07-31", "2025-07"])).notna().tolist()
-    [True, False]
-    """
-    if form is None:
-        texts = texts.where(texts.str.fullmatch(ISO_DATE).eq(True))
-    return pd.to_datetime(texts, format=form or "ISO8601", errors="coerce")
-
-
-def no_date(text: str, total: int, form: str | None) -> str:
-    """What is wrong with a text that is no date, and what to do."""
-    wanted = f"dates of the form '{form}'" if form else "ISO dates (2025-12-31)"
-    return (
-        f"values must be {wanted}; got {got([text], total)}. "
-        "Declare the column's `format` (strftime) in the study file."
-    )
 
 
 def _resolve(raw: pd.Series, resolver: Callable[[str], Resolved], place: str) -> ResolvedColumn:

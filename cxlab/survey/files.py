@@ -223,13 +223,30 @@ def _check_short_lines(cells: pd.DataFrame, path: Path, encoding: str, separator
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_parquet(path).reset_index(drop=True)
+        frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path.name} must be a whole Parquet file; {error}.") from error
-    return frame.apply(lambda column: column.astype("object").map(_cell_text)).astype("str")
+    return text_cells(frame)
 
 
-def _cell_text(value: object) -> str:
+def text_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """A typed frame as a text file of it would read: every cell text, ``""`` for nothing."""
+    cells = frame.reset_index(drop=True)
+    texts = [_texts(cells.iloc[:, place]) for place in range(cells.shape[1])]
+    return pd.DataFrame(dict(enumerate(texts)), index=cells.index).set_axis(cells.columns, axis=1)
+
+
+def _texts(column: pd.Series) -> pd.Series:
+    values = list(column)  # of Arrow's text views, whose cast pandas lacks, too
+    zoned = [isinstance(value, pd.Timestamp) and value.tzinfo is not None for value in values]
+    # in summer and winter a zone's offsets differ, which text could not tell from two zones
+    if len({value.utcoffset() for value, one in zip(values, zoned, strict=True) if one}) > 1:
+        values = [v.tz_convert("UTC") if one else v for v, one in zip(values, zoned, strict=True)]
+    return pd.Series([cell_text(value) for value in values], dtype="str")
+
+
+def cell_text(value: object) -> str:
+    """One raw value as the text of a file; ``""`` for nothing."""
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return ""
     return str(value)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from cxlab.survey.cleaning import read_dates
+from cxlab.survey.dates import possible_forms, read_dates
 from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.guesses import Guess, rows, some
 from cxlab.survey.drafting.names import hints, words_of
@@ -22,13 +22,8 @@ FEW_VALUES = 12
 #: Words in a header beyond which it is a question, whose words hint at nothing.
 LONG_HEADER = 8
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
-DATE_FORMATS = (
-    *("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S"),
-    *("%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%y"),
-    *("%d/%m/%y", "%m/%d/%y %H:%M", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S"),
-    *("%d-%m-%Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y"),
-    *("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"),
-)
+#: Two numbers apart from each other, or one beside a month's name.
+_DAY_OR_YEAR = r"\d.*[-/., ].*\d"
 
 
 def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
@@ -190,12 +185,11 @@ def _date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     missing = missing_of(profile, segment=False)
     texts = [profile.spelling[code] for code in profile.words]
     dates = pd.Series([text for text in texts if text not in missing], dtype="str")
-    pattern = r"\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ,]|\w{3} \d{1,2}, \d{4}|\d{4}-\d\d$"
-    if not len(dates) or profile.numeric or not dates.str.match(pattern).all():
+    if not len(dates) or profile.numeric or not dates.str.contains(_DAY_OR_YEAR).all():
         return None
-    if _parses(dates):
+    if _are_iso(dates):
         return Guess(profile, "date", "Guessed: ISO dates. Are they?", missing=missing)
-    fitting = [form for form in DATE_FORMATS if _parses(dates, form)]
+    fitting = possible_forms(dates)
     if not fitting:
         return None
     question = f"Guessed: dates of the form {fitting[0]}, such as '{dates.iloc[0]}'. Are they?"
@@ -204,12 +198,16 @@ def _date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
             f"Guessed: dates of the form {fitting[0]}, but {fitting[1]} fits every one too "
             f"('{dates.iloc[0]}'). Which is it?"
         )
+    if "%y" in fitting[0]:
+        question += " Years of two digits are read as 1969 to 2068."
+    if "%Z" in fitting[0]:
+        question += " Times of several time zones are given in UTC."
     return Guess(profile, "date", question, missing=missing, keys={"format": fitting[0]})
 
 
-def _parses(texts: pd.Series, form: str | None = None) -> bool:
+def _are_iso(texts: pd.Series) -> bool:
     try:
-        return bool(read_dates(texts, form).notna().all())
+        return bool(read_dates(texts).notna().all())
     except ValueError:  # time zones that differ
         return False
 
