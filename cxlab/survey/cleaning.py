@@ -21,6 +21,8 @@ from cxlab.survey.definition import Column
 from cxlab.survey.messages import got, nearest, one_of
 from cxlab.survey.scales import normal_code
 
+ALL_ZERO = "weights must not all be 0. Take the column out of the study, or get the file again."
+
 
 class RefusedError(ValueError):
     """What a text was not: raised by a resolver, completed with place and count."""
@@ -91,7 +93,10 @@ def clean_number(raw: pd.Series, column: Column, place: str) -> pd.Series:
 
 def clean_weight(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Weights, every one a finite number of 0 or more."""
-    return _resolve(raw, resolve_weight, place).values("float64")
+    weights = _resolve(raw, resolve_weight, place).values("float64")
+    if not (weights > 0).any():
+        raise ValueError(f"{place}: {ALL_ZERO}")
+    return weights
 
 
 def clean_text(raw: pd.Series, column: Column, place: str) -> pd.Series:

@@ -29,7 +29,7 @@ ROLES = (
 )
 RATING_ROLES = ("outcome", "touchpoint", "rating")
 #: Roles that one column of a table at most may have.
-SINGLE_ROLES = ("id", "period", "weight", "strata", "cluster")
+SINGLE_ROLES = ("id", "customer", "period", "weight", "strata", "cluster")
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,14 @@ def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
 def _customer(profile: Profile, taken: Collection[str]) -> Guess | None:
     if len(profile.counts) < min(profile.filled, 20) / 2:
         return None  # kinds of customers, not customers
-    if profile.unique or "cluster" in taken:
+    if {"customer", "cluster"} <= set(taken):
+        return Guess(
+            profile, "text", "Named like a customer, as other columns are: kept as text. Is it so?"
+        )
+    if "customer" not in taken and (profile.unique or "cluster" in taken):
         return Guess(profile, "customer", "Guessed: tells customers apart. Is it?")
+    if profile.unique:
+        return Guess(profile, "text", "Named like a customer, as another column is: kept as text.")
     return Guess(
         profile, "cluster",
         "Guessed: the customer, who answers more than once, so that their answers count as one "

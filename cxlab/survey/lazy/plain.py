@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import narwhals as nw
 
-from cxlab.survey.cleaning import coded_numbers, resolve_number, resolve_weight
+from cxlab.survey.cleaning import ALL_ZERO, coded_numbers, resolve_number, resolve_weight
 from cxlab.survey.lazy.fields import Field, refuse_rows
 from cxlab.survey.lazy.text import (
     NUMBER,
@@ -84,13 +84,15 @@ def clean_number(field: Field, found: Mapping[str, int], rows: nw.LazyFrame) -> 
 
 def weight_looks(field: Field) -> dict[str, nw.Expr]:
     """What to count of a weight: cells that are none, uneven text."""
-    return {"odd": _no_weight(field)} | _text_looks(field)
+    return {"odd": _no_weight(field), "positive": _numbers(field) > 0} | _text_looks(field)
 
 
 def clean_weight(field: Field, found: Mapping[str, int], rows: nw.LazyFrame) -> nw.Expr:
     """Weights, every one a finite number of 0 or more."""
     if found["odd"]:
         raise refuse_rows(field, rows, _no_weight(field), found["odd"], resolve_weight)
+    if not found["positive"]:
+        raise ValueError(f"{field.place}: {ALL_ZERO}")
     return _checked_numbers(field, found)
 
 
