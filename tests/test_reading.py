@@ -409,3 +409,122 @@ def test_types_of_arrow_that_nothing_reads_are_refused(tmp_path):
         study.read(source=pa.table({"q": pa.array([[1]])}))
     with pytest.raises(TypeError, match="PySpark or Arrow frame; got InMemoryDataset"):
         study.read(source=pyarrow.dataset.dataset(pa.table({"q": [1]})))
+
+
+# ids --------------------------------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize("role", ["id", "customer", "cluster"])
+@pytest.mark.parametrize("text", ["1.18E+11", "1,18E+11", "2E+15", " 1.18e+11\u200b"])
+def test_ids_that_excel_has_rounded_are_refused_with_the_cause(tmp_path, engine, role, text):
+    (tmp_path / "a.csv").write_text(f'k;q\n117999999999;5\n"{text}";6\n', encoding="utf-8")
+    study = write_study(tmp_path, "a.csv", 'separator = ";"\n', k=f'role = "{role}"', q=RATING)
+    with pytest.raises(ValueError, match=r"'k': ids must have all their digits; .* Excel has roun"):
+        study.read(engine=engine)
+
+
+@EVERY
+def test_codes_with_an_e_are_no_rounded_ids_and_text_is_as_written(tmp_path, engine):
+    (tmp_path / "a.csv").write_text("k,t,q\n118E11,1.18E+11,5\n12E4,x,6\n1E+5,y,7\n")
+    study = write_study(tmp_path, "a.csv", k='role = "id"', t='role = "text"', q=RATING)
+    answers = in_memory(study.read(engine=engine))
+    assert answers["k"].tolist() == ["118E11", "12E4", "1E+5"]
+    assert answers["t"].tolist()[0] == "1.18E+11"
+
+
+@pytest.mark.parametrize("header", ["customer_id", "Respondent ID", "account"])
+def test_a_draft_refuses_ids_that_excel_has_rounded(tmp_path, header):
+    lines = "".join(f"1.{10 + i}E+11,{i % 5 + 1}\n" for i in range(40))
+    with pytest.raises(ValueError, match=r"ids must have all their digits; got '.*E\+11' \(and"):
+        drafted(tmp_path, f"{header},overall\n{lines}")
+
+
+def test_large_measurements_are_numbers(tmp_path):
+    lines = "".join(f"{i}.5E+06,{i % 5 + 1}\n" for i in range(1, 10)) * 4
+    draft, study = drafted(tmp_path, f"revenue,overall\n{lines}")
+    assert draft.guesses[0].role == "number"
+    assert study.read()["revenue"].max() == 9.5e6
+
+
+def test_codes_with_letters_or_leading_zeros_stay_as_they_are(tmp_path):
+    rows = [(f"{10008 + i % 70}", f"{i % 80:03}", f"0{i % 4}") for i in range(1200)]
+    rows[::30] = [(f"{1000 + i:05}F", branch, region) for i, (_, branch, region)
+                  in enumerate(rows[::30])]  # fmt: skip
+    lines = "".join(f"{a},{b},{c},{i % 5 + 1}\n" for i, (a, b, c) in enumerate(rows))
+    draft, study = drafted(tmp_path, f"facility_id,branch,region,overall\n{lines}")
+    assert [guess.role for guess in draft.guesses] == ["text", "text", "segment", "outcome"]
+    answers = study.read()
+    assert answers["facility_id"].tolist()[:2] == ["01000F", "10009"]
+    assert answers["branch"].tolist()[7] == "007"
+    assert answers["region"].cat.categories.tolist() == ["00", "01", "02", "03"]
+
+
+# waves ------------------------------------------------------------------------------------
+
+WAVES = """\
+[study]
+name = "waves"
+title = "Waves"
+min_group_size = 1
+
+[scales.ten]
+range = [0, 10]
+metrics = ["mean"]
+
+[tables.main]
+files = { "2013" = "a.csv", "2014" = "b.csv" }
+
+[tables.main.columns.q]
+role = "outcome"
+scale = "ten"
+
+[tables.main.columns.w]
+role = "weight"
+column = { 2014 = "w" }
+
+[tables.main.columns.c]
+role = "cluster"
+column = { 2014 = "c" }
+"""
+
+
+@EVERY
+def test_a_wave_without_weight_and_cluster_counts_rows(tmp_path, engine):
+    (tmp_path / "a.csv").write_text("q\n0\n10\n4\n")
+    (tmp_path / "b.csv").write_text("q,w,c\n0,2,k\n10,0.5,k\n5,0.5,m\n")
+    (tmp_path / "study.toml").write_text(WAVES)
+    study = load_study(tmp_path)
+    answers = study.read(engine=engine)
+    first = in_memory(study.read(period="2013", engine=engine))
+    assert first["w"].tolist() == [1.0, 1.0, 1.0]
+    assert first["c"].isna().all()
+    assert first["stratum_clusters"].tolist() == [3, 3, 3]
+    both = in_memory(answers)
+    assert both["stratum_clusters"].tolist() == [5] * 6
+    assert both["c"].dropna().tolist() == ["2014 k", "2014 k", "2014 m"]
+    from cxlab import mean_score
+
+    # by hand: three rows, each its own cluster, are a simple random sample
+    alone = mean_score(study.read(period="2013", engine=engine), "q", **study.design)
+    assert alone["estimate"][0] == pytest.approx(14 / 3)
+    assert alone["se"][0] == pytest.approx(pd.Series([0, 10, 4]).std() / 3**0.5)
+    table = mean_score(answers, "q", by="period", **study.design)
+    assert table["estimate"].tolist() == pytest.approx([14 / 3, 7.5 / 3])
+
+
+def test_what_a_wave_lacks_is_said_with_the_study(tmp_path):
+    (tmp_path / "study.toml").write_text(WAVES)
+    assert load_study(tmp_path).about == (
+        "Waves. No weight in 2013: every answer has the weight 1 there. "
+        "No cluster in 2013: every answer is its own there."
+    )
+    assert "No weight" not in load_study("demo").about
+
+
+def test_a_wave_without_strata_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("q\n5\n")
+    text = WAVES.replace('role = "cluster"', 'role = "strata"')
+    (tmp_path / "study.toml").write_text(text)
+    with pytest.raises(ValueError, match="must have the strata column 'c'"):
+        load_study(tmp_path).read(period="2013")

@@ -162,8 +162,9 @@ def _not_asked(raw: pd.DataFrame, column: Column, file: str) -> dict[str, pd.Ser
             column.name: pd.Series(float("nan"), index=raw.index),
             f"{column.name}_missing": pd.Series("not asked", index=raw.index, dtype="str"),
         }
-    if column.role == "number":
-        return {column.name: pd.Series(float("nan"), index=raw.index)}
+    if column.role in ("number", "weight"):
+        value = 1.0 if column.role == "weight" else float("nan")
+        return {column.name: pd.Series(value, index=raw.index)}
     if column.role == "date":
         return {column.name: pd.Series(pd.NaT, index=raw.index)}
     if column.role == "segment":

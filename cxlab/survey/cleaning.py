@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,14 @@ from cxlab.survey.definition import Column
 from cxlab.survey.messages import got, nearest, one_of
 from cxlab.survey.scales import normal_code
 
+#: Roles whose values tell rows or people apart.
+TELLING_APART = ("id", "customer", "cluster")
+#: What a spreadsheet makes of a long number: 1.18E+11.
+ROUNDED = "[0-9]([.,][0-9]+)?[eE][+][0-9]{2,3}"
+ROUNDED_BY_EXCEL = (
+    "Excel has rounded them, so that different ids read alike. Export the answers again and set "
+    "the column to Text before you save them in Excel."
+)
 ALL_ZERO = "weights must not all be 0. Take the column out of the study, or get the file again."
 
 
@@ -273,7 +282,11 @@ def resolve_weight(text: str) -> Resolved:
 def resolve_text(text: str, column: Column) -> Resolved:
     """The text as `Study.read` gives it, or the reason for having none."""
     missing = _missing(text, column)
-    return Resolved(None, missing.reason) if missing else Resolved(_trimmed(text), None)
+    if missing:
+        return Resolved(None, missing.reason)
+    if column.role in TELLING_APART and re.fullmatch(ROUNDED, visible_text(text)):
+        raise RefusedError(f"ids must have all their digits|{ROUNDED_BY_EXCEL}")
+    return Resolved(_trimmed(text), None)
 
 
 def _trimmed(text: str) -> str:

@@ -50,10 +50,23 @@ class Study:
 
     @property
     def about(self) -> str:
-        """One line that says what the data are and whose."""
+        """One line that says what the data are, whose, and what a wave's design lacks."""
         told = "SIMULATED data, no real customers. " if self.simulated else ""
         parts = [self.title, self.definition.source, self.definition.licence]
-        return told + ". ".join(part.rstrip(".") for part in parts if part) + "."
+        about = told + ". ".join(part.rstrip(".") for part in parts if part) + "."
+        return f"{about} {self.design_notes}".strip()
+
+    @property
+    def design_notes(self) -> str:
+        """Sentences about waves of the main table that lack its weight or cluster; often empty."""
+        told = {"weight": "every answer has the weight 1", "cluster": "every answer is its own"}
+        notes = []
+        for role, instead in told.items():
+            column = self.main.only(role)
+            without = [p for p in self.main.files if p and column and column.header(p) is None]
+            if without:
+                notes.append(f"No {role} in {', '.join(without)}: {instead} there.")
+        return " ".join(notes)
 
     @property
     def main(self) -> Table:

@@ -8,12 +8,14 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from cxlab.survey.cleaning import ROUNDED, ROUNDED_BY_EXCEL
 from cxlab.survey.dates import possible_forms, read_dates
 from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.guesses import Guess, rows, some
 from cxlab.survey.drafting.names import hints, words_of
 from cxlab.survey.drafting.profile import Profile
 from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
+from cxlab.survey.messages import got
 
 #: Values that a segment may have to be declared one by one, and at all.
 DECLARED_VALUES = 20
@@ -39,7 +41,7 @@ def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
     """
     # a short name such as "weight" tells more than its label of two lines
     names = dict.fromkeys([item, profile.header] if profile.coded else [item])
-    for attempt in (_id, _weight, _design, _period, _date, _numbers, *_TEXTS):
+    for attempt in (_id, _weight, _design, _period, _date, _codes_as_text, _numbers, *_TEXTS):
         for name in names:
             guess = attempt(profile, name, taken)
             if guess is not None:
@@ -102,6 +104,8 @@ def leave_out(profile: Profile, item: str) -> Guess | None:
 
 def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     short = len(words_of(item).split()) <= 3
+    if short and hints(item, "id", "customer"):
+        _check_rounded(profile)
     if short and hints(item, "customer"):
         return _customer(profile, taken)
     if not short or not hints(item, "id") or profile.fractions:
@@ -121,6 +125,18 @@ def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
         f"Named like an id, but {trouble}, so it is kept as text. Are answers there twice? Then "
         'remove them from the file; role = "id" has that checked.',
     )  # fmt: skip
+
+
+def _check_rounded(profile: Profile) -> None:
+    """Refuse ids that Excel has rounded; numbers with other decimals are measurements."""
+    rounded = [code for code in profile.fractions if re.fullmatch(ROUNDED, code)]
+    if rounded and len(rounded) == len(profile.fractions):
+        texts = [profile.spelling[code] for code in rounded]
+        total = sum(profile.fractions[code] for code in rounded)
+        raise ValueError(
+            f"column '{profile.header}': ids must have all their digits; got {got(texts, total)}. "
+            f"{ROUNDED_BY_EXCEL}"
+        )
 
 
 def _customer(profile: Profile, taken: Collection[str]) -> Guess | None:
@@ -218,6 +234,24 @@ def _are_iso(texts: pd.Series) -> bool:
         return False
 
 
+def _codes_as_text(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises codes such as 01014F or 007, whose letters or zeros are part of them."""
+    named = len(words_of(item).split()) <= 3 and hints(item, "id", "customer")
+    mixed = [code for code in profile.words if re.fullmatch(r"(?=.*\d)(?=.*[a-z])[\w-]+", code)]
+    if not profile.padded and not (named and mixed and profile.numeric):
+        return None
+    segment = _segment(profile, item, taken)
+    if segment is not None:
+        return segment
+    padded = [text for text in profile.spelling.values() if re.fullmatch("0[0-9]+", text)]
+    examples = [profile.spelling[code] for code in mixed] + padded
+    return Guess(
+        profile, "text",
+        f"Codes with letters or leading zeros, such as {some(examples, 2)}, are no numbers: kept as "
+        "text, as they stand. Is it so?",
+    )  # fmt: skip
+
+
 def _numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     missing = missing_of(profile, segment=False)
     strange = [code for code in profile.words if profile.spelling[code] not in missing]
@@ -269,7 +303,7 @@ def _coded_segment(profile: Profile) -> Guess:
     far = [code for code in profile.whole if code in NUMBER_CODES]
     if not codes:
         codes, far = sorted(profile.whole), []
-    values = {str(code): str(code) for code in codes}
+    values = {str(code): profile.spelling[str(code)] for code in codes}
     if codes == [0, 1]:
         values = {"0": "No", "1": "Yes"}
     question = f"Guessed: codes of a segment ({', '.join(values)}). What does each stand for?"

@@ -15,6 +15,7 @@ from cxlab.survey.scales import normal_code
 
 #: Digits of other scripts stay words; `normal_code` has one spelling for a whole number.
 WHOLE = re.compile(r"-?[0-9]{1,18}")
+_PADDED = re.compile(r"0[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?")
 
 
@@ -35,6 +36,8 @@ class Profile:
         Code to its most frequent text; whole numbers without decimals.
     question : Question or None
         What the export file says of it.
+    padded : int
+        Rows of whole numbers that begin with a 0, as in 007.
     whole, fractions, words : dict of code to int
         Rows of each code, apart from those that the file declares to be missing.
     """
@@ -46,6 +49,7 @@ class Profile:
     counts: dict[str, int]
     spelling: dict[str, str]
     question: Question | None = None
+    padded: int = 0
     declared: dict[str, str] = field(init=False)
     labels: dict[str, str] = field(init=False)
     whole: dict[int, int] = field(init=False)
@@ -127,10 +131,12 @@ def profile_column(raw: pd.Series, place: int, question: Question | None = None)
     texts = raw.value_counts(sort=False)
     counts: Counter[str] = Counter()
     spelling: dict[str, tuple[int, str]] = {}
+    padded = 0
     for text, rows in texts.items():
         code = normal_code(text)
         counts[code] += int(rows)
         written = visible_text(str(text))
+        padded += int(rows) * bool(_PADDED.fullmatch(written))
         if rows > spelling.get(code, (0, ""))[0]:
             spelling[code] = (int(rows), written)
     blank = counts.pop("", 0)
@@ -141,9 +147,10 @@ def profile_column(raw: pd.Series, place: int, question: Question | None = None)
         blank=blank,
         counts=dict(counts),
         spelling={
-            code: code if WHOLE.fullmatch(code) else text
+            code: code if WHOLE.fullmatch(code) and not _PADDED.fullmatch(text) else text
             for code, (_, text) in spelling.items()
             if code
         },
         question=question,
+        padded=padded,
     )
