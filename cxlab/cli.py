@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -186,7 +186,8 @@ def study_draft(file: str, output: str | None, force: bool, **options: str | Non
     """
     from cxlab.survey.drafting import draft_study
 
-    draft = draft_study(file, output, force=force, **options)
+    told = partial(click.echo, err=True)
+    draft = draft_study(file, output, force=force, progress=told, **options)
     export = draft.export
     rows, columns = export.answers.shape
     click.echo(f"read:    {export.platform}, {rows:,} responses, {columns} columns")

@@ -2,9 +2,11 @@
 
 import csv
 import os
+import time
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -668,3 +670,48 @@ def test_months_are_no_dates(draft):
     drafted = draft({"visited": cycle(["2025-07", "2025-12"]), "food": cycle(FIVE)})
     assert drafted.columns["visited"]["role"] == "segment"
     assert drafted.read()["visited"].cat.categories.tolist() == ["2025-07", "2025-12"]
+
+
+# wide files -------------------------------------------------------------------------------
+
+
+def write_wide(path, columns=790, rows=400):
+    """Ratings, yes and no, 0 to 10, choices, free text: eight columns of a kind in a row."""
+    rng = np.random.default_rng(1)
+    kinds = [
+        lambda: rng.choice([1.0, 2, 3, 4, 5, 8, 9], rows),
+        lambda: rng.integers(1, 6, rows).astype(float),
+        lambda: rng.choice([1.0, 2, 9], rows),
+        lambda: rng.integers(0, 11, rows).astype(float),
+        lambda: np.where(rng.random(rows) < 0.5, 1.0, np.nan),
+        lambda: np.array([f"word {a} and {b}" for a, b in rng.integers(0, 999, (rows, 2))]),
+    ]
+    answers = {f"q{i // 8}_{i % 8}": kinds[i // 8 % len(kinds)]() for i in range(columns - 1)}
+    frame = pd.DataFrame({"id": np.arange(rows) + 1.0, **answers})
+    labels = {1: "Very poor", 2: "Poor", 3: "Fair", 4: "Good", 5: "Very good", 9: "Refused"}
+    rated = {name: labels for name in answers if int(name[1:].split("_")[0]) % 6 == 0}
+    if path.suffix == ".sav":
+        import pyreadstat
+
+        pyreadstat.write_sav(frame, str(path), variable_value_labels=rated)
+    else:
+        frame.to_csv(path, index=False)
+
+
+@pytest.mark.parametrize("kind", ["csv", "sav"])
+def test_a_wide_file_drafts_in_seconds_and_tells_how_far_it_is(tmp_path, kind):
+    write_wide(tmp_path / f"wide.{kind}")
+    lines = []
+    start = time.process_time()
+    draft = draft_study(tmp_path / f"wide.{kind}", progress=lines.append)
+    assert time.process_time() - start < 10
+    assert len(draft.guesses) == 790
+    assert lines[0] == "counted 100 of 790 columns"
+    assert lines[-1] == "guessed 700 of 790 columns"
+
+
+def test_a_narrow_file_says_nothing_of_progress(tmp_path):
+    write_wide(tmp_path / "narrow.csv", columns=20)
+    lines = []
+    draft_study(tmp_path / "narrow.csv", progress=lines.append)
+    assert lines == []

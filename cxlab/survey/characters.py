@@ -21,4 +21,6 @@ def visible_text(text: str) -> str:
     >>> visible_text(" \\ufeff8\\u200b "), visible_text("two \\xa0 words")
     ('8', 'two words')
     """
+    if text.isascii():
+        return " ".join(text.split())
     return " ".join(_INVISIBLE.sub("", text).split()).strip(f"{JOINERS} ")

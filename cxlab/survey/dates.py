@@ -113,6 +113,17 @@ def _split_zone(text: str) -> tuple[str, float | None]:
     return text[: zone.start()].rstrip(), ahead
 
 
+def is_date(text: str) -> bool:
+    """Whether one text is a date in some form.
+
+    Examples
+    --------
+    >>> is_date("2025-10-01T13:00:05Z"), is_date("Oct 1, 2025"), is_date("1 to 5")
+    (True, True, False)
+    """
+    return bool(re.fullmatch(ISO_DATE, text)) or any(True for _ in _forms_of(_split_zone(text)[0]))
+
+
 def possible_forms(texts: pd.Series) -> list[str]:
     """Formats that read every one of some texts; more than one where day and month may change.
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 import pandas as pd
 
 from cxlab.survey.cleaning import ROUNDED, ROUNDED_BY_EXCEL
-from cxlab.survey.dates import possible_forms, read_dates
+from cxlab.survey.dates import is_date, possible_forms, read_dates
 from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.guesses import Guess, rows, some
 from cxlab.survey.drafting.names import hints, words_of
@@ -21,11 +21,13 @@ from cxlab.survey.messages import got
 DECLARED_VALUES = 20
 MOST_VALUES = 60
 FEW_VALUES = 12
+#: Different texts, those of missing answers included, beyond which a column is no segment.
+MOST_TEXTS = 500
 #: Words in a header beyond which it is a question, whose words hint at nothing.
 LONG_HEADER = 8
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
 #: Two numbers apart from each other, or one beside a month's name.
-_DAY_OR_YEAR = r"\d.*[-/., ].*\d"
+_DAY_OR_YEAR = re.compile(r"\d.*[-/., ].*\d")
 
 
 def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
@@ -191,10 +193,10 @@ def _design(profile: Profile, item: str, taken: Collection[str]) -> Guess | None
 
 def _period(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     few = 1 <= len(profile.counts) <= 40 and not profile.fractions
-    odd = any(missing_reason(code, segment=True) for code in profile.words)
-    if not hints(item, "period") or "period" in taken or not few or profile.blank or odd:
+    if not hints(item, "period") or "period" in taken or not few or profile.blank:
         return None
-    if len(words_of(item).split()) > 3:
+    odd = any(missing_reason(code, segment=True) for code in profile.words)
+    if odd or len(words_of(item).split()) > 3:
         return None
     return Guess(
         profile, "period",
@@ -204,10 +206,14 @@ def _period(profile: Profile, item: str, taken: Collection[str]) -> Guess | None
 
 
 def _date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
-    missing = missing_of(profile, segment=False)
     texts = [profile.spelling[code] for code in profile.words]
+    alike = [text for text in texts if _DAY_OR_YEAR.search(text)]
+    few_others = len(texts) - len(alike) <= MOST_VALUES
+    if profile.numeric or not alike or not few_others or not is_date(alike[0]):
+        return None
+    missing = missing_of(profile, segment=False)
     dates = pd.Series([text for text in texts if text not in missing], dtype="str")
-    if not len(dates) or profile.numeric or not dates.str.contains(_DAY_OR_YEAR).all():
+    if not dates.str.contains(_DAY_OR_YEAR).all():
         return None
     if _are_iso(dates):
         return Guess(profile, "date", "Guessed: ISO dates. Are they?", missing=missing)
@@ -253,9 +259,11 @@ def _codes_as_text(profile: Profile, item: str, taken: Collection[str]) -> Guess
 
 
 def _numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    if not profile.numeric:
+        return None
     missing = missing_of(profile, segment=False)
     strange = [code for code in profile.words if profile.spelling[code] not in missing]
-    if not profile.numeric or sum(profile.words[code] for code in strange) > 0.05 * profile.numeric:
+    if sum(profile.words[code] for code in strange) > 0.05 * profile.numeric:
         return None
     short = len(words_of(item).split()) <= LONG_HEADER
     distinct = len(profile.whole)
@@ -339,6 +347,8 @@ def _choices_in_a_cell(profile: Profile, item: str, taken: Collection[str]) -> G
     """Recognises "select all that apply" with the choices in one cell (``Food; Shops``)."""
     texts = [profile.spelling[code] for code in profile.words]
     for separator in (";", "|", ", "):
+        if sum(separator in text for text in texts) < 3:
+            continue
         parts = [{part.strip() for part in text.split(separator)} for text in texts]
         several = [chosen for chosen in parts if len(chosen) > 1]
         times = Counter(part for chosen in parts for part in chosen if part)
@@ -353,6 +363,8 @@ def _choices_in_a_cell(profile: Profile, item: str, taken: Collection[str]) -> G
 
 
 def _segment(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    if len(profile.counts) > MOST_TEXTS:
+        return None
     missing = missing_of(profile, segment=True)
     codes = [code for code in profile.counts if profile.spelling[code] not in missing]
     average = sum(profile.counts[code] for code in codes) / max(len(codes), 1)

@@ -27,9 +27,11 @@ def note_directions(texts: pd.DataFrame, ratings: Sequence[Guess]) -> None:
         return
     spread = scores.std()
     standard = (scores - scores.mean()) / spread.where(spread > 0)
+    total, answered = standard.sum(axis=1), standard.notna().sum(axis=1)
     for guess in ratings:
         own = standard[guess.profile.place]
-        others = standard.drop(columns=guess.profile.place).mean(axis=1)
+        number = (answered - own.notna()).where(lambda n: n > 0)
+        others = (total - own.fillna(0)) / number
         both = own.notna() & others.notna()
         if both.sum() < FEWEST or own[both].std() == 0 or others[both].std() == 0:
             continue

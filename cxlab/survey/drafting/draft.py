@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -22,6 +22,9 @@ from cxlab.survey.drafting.scored import scored, settle_roles
 from cxlab.survey.drafting.write import study_text, write_whole
 from cxlab.survey.exports import Export, read_export
 
+#: Columns after which a wide file's progress is told.
+TOLD_EVERY = 100
+Column = TypeVar("Column")
 #: Roles whose columns may declare missing codes.
 DECLARING = (*RATING_ROLES, "segment", "number", "date")
 
@@ -81,10 +84,10 @@ class Draft:
         return placed
 
 
-def draft_export(export: Export) -> Draft:
+def draft_export(export: Export, progress: Callable[[str], None] | None = None) -> Draft:
     """Guess what every column of an export is."""
     path = _default_path(export.path)
-    return Draft(path, tuple(guess_columns(export)), export)
+    return Draft(path, tuple(guess_columns(export, progress)), export)
 
 
 def draft_study(
@@ -92,6 +95,7 @@ def draft_study(
     output: str | Path | None = None,
     *,
     force: bool = False,
+    progress: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Draft:
     """Write a study file for a file of answers, every guess marked to be confirmed.
@@ -104,6 +108,8 @@ def draft_study(
         The study file; default: ``<stem>.study.toml`` beside ``file``.
     force : bool
         Replace a study file that is already there.
+    progress : callable, optional
+        Is given a line after every hundred columns of a wide file, such as ``print``.
     **options
         As for `read_export`: ``format``, ``leave_out``, ``encoding``, ``separator``, ``sheet``.
 
@@ -136,7 +142,8 @@ def draft_study(
     [('id', {}), ('outcome', {'99': 'no answer'})]
     """
     check_output(Path(output) if output is not None else _default_path(Path(file)), force=force)
-    return read_export(file, **options).draft.write(output, force=force)
+    export = read_export(file, **options)
+    return draft_export(export, progress).write(output, force=force)
 
 
 def check_output(path: Path, *, force: bool) -> None:
@@ -150,12 +157,13 @@ def check_output(path: Path, *, force: bool) -> None:
         raise FileNotFoundError(f"`output` must be in a folder that exists; got '{path}'.")
 
 
-def guess_columns(export: Export) -> list[Guess]:
+def guess_columns(export: Export, progress: Callable[[str], None] | None = None) -> list[Guess]:
     """A guess for each column, in the order of the file."""
     texts = export.answers
+    questions = list(export.questions.values())
     profiles = [
         profile_column(texts.iloc[:, place], place, question)
-        for place, question in enumerate(export.questions.values())
+        for place, question in enumerate(_telling(questions, "counted", progress))
     ]
     items = dict(enumerate(labels_with_choices(profiles)))
     taken: set[str] = set()
@@ -173,7 +181,7 @@ def guess_columns(export: Export) -> list[Guess]:
     settle_roles(ratings, items)
     note_directions(texts, ratings)
     found |= {guess.profile.place: guess for guess in ratings}
-    for profile in profiles:
+    for profile in _telling(profiles, "guessed", progress):
         if profile.place not in found:
             guess = describing(profile, items[profile.place], taken)
             found[profile.place] = guess
@@ -182,6 +190,15 @@ def guess_columns(export: Export) -> list[Guess]:
     for guess in guesses:
         _as_declared(guess)
     return guesses
+
+
+def _telling(
+    columns: Sequence[Column], done: str, progress: Callable[[str], None] | None
+) -> Iterator[Column]:
+    for number, column in enumerate(columns):
+        if progress is not None and number and not number % TOLD_EVERY:
+            progress(f"{done} {number:,} of {len(columns):,} columns")
+        yield column
 
 
 def _as_declared(guess: Guess) -> None:
