@@ -52,7 +52,7 @@ def pandas_answers(
     parts = []
     for period, raw in raws.items():
         if wanted is not None and not period:
-            raw = _only_periods(table, raw, wanted)
+            raw = only_periods(table, raw, wanted)
         parts.append(_clean(table, period, raw))
     answers = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     answers = _restore_categories(answers, parts, table)
@@ -64,7 +64,8 @@ def pandas_answers(
     return _only_where(answers, where, table) if where else answers
 
 
-def _only_periods(table: Table, raw: RawText, wanted: Sequence[str]) -> RawText:
+def only_periods(table: Table, raw: RawText, wanted: Sequence[str]) -> RawText:
+    """The rows of some periods of a table of all periods."""
     column = table.only("period")
     if column is None:
         raise ValueError(no_periods(table, wanted))

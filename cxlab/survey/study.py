@@ -338,7 +338,7 @@ class Study:
         given = sources.given_tables(definition, source, wanted) if source is not None else None
         design = any(self.table_design(definition.name).values())
         if sources.in_memory(engine, given):
-            raws = given or {p: self._text(definition, p) for p in self._wanted(definition, wanted)}
+            raws = given or self.raw_text(definition, wanted)
             texts = {p: sources.as_raw_text(raw) for p, raw in raws.items()}
             return pandas_answers(definition, texts, wanted=wanted, design=design, where=where)
         files = (
@@ -349,6 +349,10 @@ class Study:
         return sources.read_lazily(
             definition, files, given, engine, wanted=wanted, design=design, where=where
         )
+
+    def raw_text(self, table: Table, wanted: Sequence[str] | None) -> dict[str, RawText]:
+        """Declared files as they stand, by the period that each is of."""
+        return {period: self._text(table, period) for period in self._wanted(table, wanted)}
 
     def _check_confirmed(self) -> None:
         questions = self.definition.open_questions
