@@ -715,3 +715,44 @@ def test_a_narrow_file_says_nothing_of_progress(tmp_path):
     lines = []
     draft_study(tmp_path / "narrow.csv", progress=lines.append)
     assert lines == []
+
+
+# results, not answers ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("Facility ID,Answer Description,Answer Percent,Number of Completed Surveys\n"
+         "10001,Always,80,300\n10002,Usually,15,200\n",
+         "'Number of Completed Surveys' and 'Answer Percent'"),
+        ("Trust,Total Responses,Percentage Positive\nA,100,95\nB,300,93\n",
+         "'Total Responses' and 'Percentage Positive'"),
+        ("Answer,Count,Percent\nYes,50,55.5%\nNo,40,44.5%\n", "'Count' and 'Percent'"),
+        ("Question,N,Mean,SD\nQ1,100,4.1,0.9\nQ2,100,3.8,1.1\n", "'N' and 'Mean'"),
+        ("Quarter,Promoters,Passives,Detractors\nQ1,55,25,20\nQ2,60,20,20\n",
+         "'Promoters' and 'Detractors'"),
+        ("Question,Very satisfied,Satisfied,Neutral\nFood,20,30,10\nRooms,25,20,15\n",
+         "'Very satisfied', 'Satisfied' and 'Neutral'"),
+        ("Question,Very good,Good,Poor\nFood,20.5%,30%,10%\nRooms,25%,20%,15%\n",
+         "'Very good', 'Good' and 'Poor'"),
+        ("Segment,Unweighted base,Top 2 box %\nA,200,55\nB,300,60\n",
+         "'Unweighted base' and 'Top 2 box %'"),
+    ],
+)  # fmt: skip
+def test_a_table_of_results_is_refused(tmp_path, content, columns):
+    (tmp_path / "a.csv").write_text(content)
+    message = f"a.csv: every row must be the answers of one respondent; the columns {columns} hold"
+    with pytest.raises(ValueError, match=message):
+        draft_study(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["count,percent_complete", "average spend,visits", "How likely are you to share it?,n",
+     "nps,responses", "Good,Poor"],
+)  # fmt: skip
+def test_answers_with_counts_among_them_are_answers(tmp_path, header):
+    lines = "".join(f"{i},{i % 2},{(i + 1) % 3},{i % 5 + 1}\n" for i in range(40))
+    (tmp_path / "a.csv").write_text(f"id,{header},overall\n{lines}")
+    assert draft_study(tmp_path / "a.csv").guesses[0].role == "id"

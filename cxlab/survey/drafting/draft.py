@@ -18,6 +18,7 @@ from cxlab.survey.drafting.guesses import Guess, ScaleGuess
 from cxlab.survey.drafting.labelled import labelled
 from cxlab.survey.drafting.names import labels_with_choices
 from cxlab.survey.drafting.profile import WHOLE, Profile, profile_column
+from cxlab.survey.drafting.results import check_answers_not_results
 from cxlab.survey.drafting.scored import scored, settle_roles
 from cxlab.survey.drafting.write import study_text, write_whole
 from cxlab.survey.exports import Export, read_export
@@ -165,6 +166,7 @@ def guess_columns(export: Export, progress: Callable[[str], None] | None = None)
         profile_column(texts.iloc[:, place], place, question)
         for place, question in enumerate(_telling(questions, "counted", progress))
     ]
+    check_answers_not_results(profiles, export.path.name)
     items = dict(enumerate(labels_with_choices(profiles)))
     taken: set[str] = set()
     found: dict[int, Guess] = {}
