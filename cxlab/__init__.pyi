@@ -85,6 +85,7 @@ from .survey.check import check_answers as check_answers
 from .survey.exports import Export as Export
 from .survey.exports import read_export as read_export
 from .survey.overview import study_overview as study_overview
+from .survey.respondents import check_respondents as check_respondents
 from .survey.simulate import simulate_programme as simulate_programme
 from .survey.study import Study as Study
 from .survey.study import load_study as load_study

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,10 +190,11 @@ def study_draft(
     """
     from cxlab.survey.drafting import draft_study, draft_waves
 
+    told = partial(click.echo, err=True)
     if len(files) == 1 and Path(files[0]).is_file():
-        draft = draft_study(files[0], output, force=force, **options)
+        draft = draft_study(files[0], output, force=force, progress=told, **options)
     else:
-        draft = draft_waves(_waves(files), output, force=force, **options)
+        draft = draft_waves(_waves(files), output, force=force, progress=told, **options)
     export = draft.export
     rows, columns = export.answers.shape
     click.echo(f"read:    {export.platform}, {rows:,} responses, {columns} columns")

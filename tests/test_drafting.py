@@ -3,9 +3,11 @@
 import csv
 import os
 import re
+import time
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -840,3 +842,89 @@ def test_months_are_no_dates(draft):
     drafted = draft({"visited": cycle(["2025-07", "2025-12"]), "food": cycle(FIVE)})
     assert drafted.columns["visited"]["role"] == "segment"
     assert drafted.read()["visited"].cat.categories.tolist() == ["2025-07", "2025-12"]
+
+
+# wide files -------------------------------------------------------------------------------
+
+
+def write_wide(path, columns=790, rows=400):
+    """Ratings, yes and no, 0 to 10, choices, free text: eight columns of a kind in a row."""
+    rng = np.random.default_rng(1)
+    kinds = [
+        lambda: rng.choice([1.0, 2, 3, 4, 5, 8, 9], rows),
+        lambda: rng.integers(1, 6, rows).astype(float),
+        lambda: rng.choice([1.0, 2, 9], rows),
+        lambda: rng.integers(0, 11, rows).astype(float),
+        lambda: np.where(rng.random(rows) < 0.5, 1.0, np.nan),
+        lambda: np.array([f"word {a} and {b}" for a, b in rng.integers(0, 999, (rows, 2))]),
+    ]
+    answers = {f"q{i // 8}_{i % 8}": kinds[i // 8 % len(kinds)]() for i in range(columns - 1)}
+    frame = pd.DataFrame({"id": np.arange(rows) + 1.0, **answers})
+    labels = {1: "Very poor", 2: "Poor", 3: "Fair", 4: "Good", 5: "Very good", 9: "Refused"}
+    rated = {name: labels for name in answers if int(name[1:].split("_")[0]) % 6 == 0}
+    if path.suffix == ".sav":
+        import pyreadstat
+
+        pyreadstat.write_sav(frame, str(path), variable_value_labels=rated)
+    else:
+        frame.to_csv(path, index=False)
+
+
+@pytest.mark.parametrize("kind", ["csv", "sav"])
+def test_a_wide_file_drafts_in_seconds_and_tells_how_far_it_is(tmp_path, kind):
+    write_wide(tmp_path / f"wide.{kind}")
+    lines = []
+    start = time.process_time()
+    draft = draft_study(tmp_path / f"wide.{kind}", progress=lines.append)
+    assert time.process_time() - start < 10
+    assert len(draft.guesses) == 790
+    assert lines[0] == "counted 100 of 790 columns"
+    assert lines[-1] == "guessed 700 of 790 columns"
+
+
+def test_a_narrow_file_says_nothing_of_progress(tmp_path):
+    write_wide(tmp_path / "narrow.csv", columns=20)
+    lines = []
+    draft_study(tmp_path / "narrow.csv", progress=lines.append)
+    assert lines == []
+
+
+# results, not answers ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("Facility ID,Answer Description,Answer Percent,Number of Completed Surveys\n"
+         "10001,Always,80,300\n10002,Usually,15,200\n",
+         "'Number of Completed Surveys' and 'Answer Percent'"),
+        ("Trust,Total Responses,Percentage Positive\nA,100,95\nB,300,93\n",
+         "'Total Responses' and 'Percentage Positive'"),
+        ("Answer,Count,Percent\nYes,50,55.5%\nNo,40,44.5%\n", "'Count' and 'Percent'"),
+        ("Question,N,Mean,SD\nQ1,100,4.1,0.9\nQ2,100,3.8,1.1\n", "'N' and 'Mean'"),
+        ("Quarter,Promoters,Passives,Detractors\nQ1,55,25,20\nQ2,60,20,20\n",
+         "'Promoters' and 'Detractors'"),
+        ("Question,Very satisfied,Satisfied,Neutral\nFood,20,30,10\nRooms,25,20,15\n",
+         "'Very satisfied', 'Satisfied' and 'Neutral'"),
+        ("Question,Very good,Good,Poor\nFood,20.5%,30%,10%\nRooms,25%,20%,15%\n",
+         "'Very good', 'Good' and 'Poor'"),
+        ("Segment,Unweighted base,Top 2 box %\nA,200,55\nB,300,60\n",
+         "'Unweighted base' and 'Top 2 box %'"),
+    ],
+)  # fmt: skip
+def test_a_table_of_results_is_refused(tmp_path, content, columns):
+    (tmp_path / "a.csv").write_text(content)
+    message = f"a.csv: every row must be the answers of one respondent; the columns {columns} hold"
+    with pytest.raises(ValueError, match=message):
+        draft_study(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["count,percent_complete", "average spend,visits", "How likely are you to share it?,n",
+     "nps,responses", "Good,Poor"],
+)  # fmt: skip
+def test_answers_with_counts_among_them_are_answers(tmp_path, header):
+    lines = "".join(f"{i},{i % 2},{(i + 1) % 3},{i % 5 + 1}\n" for i in range(40))
+    (tmp_path / "a.csv").write_text(f"id,{header},overall\n{lines}")
+    assert draft_study(tmp_path / "a.csv").guesses[0].role == "id"

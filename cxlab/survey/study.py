@@ -50,10 +50,23 @@ class Study:
 
     @property
     def about(self) -> str:
-        """One line that says what the data are and whose."""
+        """One line that says what the data are, whose, and what a wave's design lacks."""
         told = "SIMULATED data, no real customers. " if self.simulated else ""
         parts = [self.title, self.definition.source, self.definition.licence]
-        return told + ". ".join(part.rstrip(".") for part in parts if part) + "."
+        about = told + ". ".join(part.rstrip(".") for part in parts if part) + "."
+        return f"{about} {self.design_notes}".strip()
+
+    @property
+    def design_notes(self) -> str:
+        """Sentences about waves of the main table that lack its weight or cluster; often empty."""
+        told = {"weight": "every answer has the weight 1", "cluster": "every answer is its own"}
+        notes = []
+        for role, instead in told.items():
+            column = self.main.only(role)
+            without = [p for p in self.main.files if p and column and column.header(p) is None]
+            if without:
+                notes.append(f"No {role} in {', '.join(without)}: {instead} there.")
+        return " ".join(notes)
 
     @property
     def main(self) -> Table:
@@ -325,7 +338,7 @@ class Study:
         given = sources.given_tables(definition, source, wanted) if source is not None else None
         design = any(self.table_design(definition.name).values())
         if sources.in_memory(engine, given):
-            raws = given or {p: self._text(definition, p) for p in self._wanted(definition, wanted)}
+            raws = given or self.raw_text(definition, wanted)
             texts = {p: sources.as_raw_text(raw) for p, raw in raws.items()}
             return pandas_answers(definition, texts, wanted=wanted, design=design, where=where)
         files = (
@@ -336,6 +349,10 @@ class Study:
         return sources.read_lazily(
             definition, files, given, engine, wanted=wanted, design=design, where=where
         )
+
+    def raw_text(self, table: Table, wanted: Sequence[str] | None) -> dict[str, RawText]:
+        """Declared files as they stand, by the period that each is of."""
+        return {period: self._text(table, period) for period in self._wanted(table, wanted)}
 
     def _check_confirmed(self) -> None:
         questions = self.definition.open_questions

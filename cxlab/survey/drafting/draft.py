@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -18,12 +18,16 @@ from cxlab.survey.drafting.guesses import Guess, ScaleGuess
 from cxlab.survey.drafting.labelled import labelled
 from cxlab.survey.drafting.names import labels_with_choices
 from cxlab.survey.drafting.profile import WHOLE, Profile, profile_column
+from cxlab.survey.drafting.results import check_answers_not_results
 from cxlab.survey.drafting.scored import scored, settle_roles
 from cxlab.survey.drafting.surveys import note_surveys
 from cxlab.survey.drafting.waves import match_waves
 from cxlab.survey.drafting.write import study_text, write_whole
 from cxlab.survey.exports import Export, read_export
 
+#: Columns after which a wide file's progress is told.
+TOLD_EVERY = 100
+Column = TypeVar("Column")
 #: Roles whose columns may declare missing codes.
 DECLARING = (*RATING_ROLES, "segment", "number", "date")
 #: Name of the study file of several waves.
@@ -89,10 +93,10 @@ class Draft:
         return placed
 
 
-def draft_export(export: Export) -> Draft:
+def draft_export(export: Export, progress: Callable[[str], None] | None = None) -> Draft:
     """Guess what every column of an export is."""
     path = _default_path(export.path)
-    return Draft(path, tuple(guess_columns(export)), export)
+    return Draft(path, tuple(guess_columns(export, progress)), export)
 
 
 def draft_waves(
@@ -100,6 +104,7 @@ def draft_waves(
     output: str | Path | None = None,
     *,
     force: bool = False,
+    progress: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Draft:
     """Write one study file for the files of several waves, in order of time.
@@ -113,7 +118,7 @@ def draft_waves(
         Period to file.
     output : path, optional
         The study file; default: ``waves.study.toml`` beside the latest file.
-    force, **options
+    force, progress, **options
         As for `draft_study`.
 
     Returns
@@ -131,7 +136,7 @@ def draft_waves(
     waves = match_waves({period: read_export(path, **options) for period, path in paths.items()})
     rows = [[period] * len(export.answers) for period, export in waves.exports.items()]
     joined = waves.joined
-    guesses = guess_columns(joined, waves=[period for part in rows for period in part])
+    guesses = guess_columns(joined, progress, [period for part in rows for period in part])
     for guess, column in zip(guesses, waves.columns, strict=True):
         guess.headers, guess.moved = waves.headers(column), waves.told(column)
         guess.doubt = " ".join(part for part in (guess.doubt, waves.conflict(column)) if part)
@@ -144,6 +149,7 @@ def draft_study(
     output: str | Path | None = None,
     *,
     force: bool = False,
+    progress: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Draft:
     """Write a study file for a file of answers, every guess marked to be confirmed.
@@ -156,6 +162,8 @@ def draft_study(
         The study file; default: ``<stem>.study.toml`` beside ``file``.
     force : bool
         Replace a study file that is already there.
+    progress : callable, optional
+        Is given a line after every hundred columns of a wide file, such as ``print``.
     **options
         As for `read_export`: ``format``, ``leave_out``, ``encoding``, ``separator``, ``sheet``.
 
@@ -188,7 +196,8 @@ def draft_study(
     [('id', {}), ('outcome', {'99': 'no answer'})]
     """
     check_output(Path(output) if output is not None else _default_path(Path(file)), force=force)
-    return read_export(file, **options).draft.write(output, force=force)
+    export = read_export(file, **options)
+    return draft_export(export, progress).write(output, force=force)
 
 
 def check_output(path: Path, *, force: bool) -> None:
@@ -202,13 +211,19 @@ def check_output(path: Path, *, force: bool) -> None:
         raise FileNotFoundError(f"`output` must be in a folder that exists; got '{path}'.")
 
 
-def guess_columns(export: Export, waves: Sequence[str] | None = None) -> list[Guess]:
+def guess_columns(
+    export: Export,
+    progress: Callable[[str], None] | None = None,
+    waves: Sequence[str] | None = None,
+) -> list[Guess]:
     """A guess for each column, in the order of the file; ``waves``: the period of each row."""
     texts = export.answers
+    questions = list(export.questions.values())
     profiles = [
         profile_column(texts.iloc[:, place], place, question, waves)
-        for place, question in enumerate(export.questions.values())
+        for place, question in enumerate(_telling(questions, "counted", progress))
     ]
+    check_answers_not_results(profiles, export.path.name)
     items = dict(enumerate(labels_with_choices(profiles)))
     taken: set[str] = set()
     found: dict[int, Guess] = {}
@@ -227,7 +242,7 @@ def guess_columns(export: Export, waves: Sequence[str] | None = None) -> list[Gu
     note_directions(texts, ratings)
     note_surveys(texts, ratings, profiles)
     found |= {guess.profile.place: guess for guess in ratings}
-    for profile in profiles:
+    for profile in _telling(profiles, "guessed", progress):
         if profile.place not in found:
             guess = describing(profile, items[profile.place], taken)
             found[profile.place] = guess
@@ -257,6 +272,15 @@ def _as_elsewhere(guesses: Sequence[Guess]) -> None:
             if str(code) in told and below and code > below[-1] + 1:
                 del guess.values[str(code)]
                 guess.missing[guess.profile.spelling[str(code)]] = told[str(code)]
+
+
+def _telling(
+    columns: Sequence[Column], done: str, progress: Callable[[str], None] | None
+) -> Iterator[Column]:
+    for number, column in enumerate(columns):
+        if progress is not None and number and not number % TOLD_EVERY:
+            progress(f"{done} {number:,} of {len(columns):,} columns")
+        yield column
 
 
 def _as_declared(guess: Guess) -> None:

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cxlab.survey.characters import visible_text
+
 if TYPE_CHECKING:
     from cxlab.survey.drafting.profile import Profile
 
@@ -164,7 +166,7 @@ def labels_with_choices(profiles: Sequence[Profile]) -> list[str]:
 
 def label_of(item: str) -> str:
     """A header in words for reports: trimmed, and cut where it is very long."""
-    words = " ".join(item.replace("_", " ").split()).strip("* ")
+    words = visible_text(item.replace("_", " ")).strip("* ")
     if re.fullmatch(r"[\w ]+", words) and words == words.lower():
         words = words[:1].upper() + words[1:]
     return words if len(words) <= LONGEST_LABEL else words[: LONGEST_LABEL - 1].rstrip() + "…"

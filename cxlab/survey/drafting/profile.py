@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from cxlab.survey.characters import visible_text
 from cxlab.survey.exports.export import Question
 from cxlab.survey.scales import normal_code
 
 #: Digits of other scripts stay words; `normal_code` has one spelling for a whole number.
 WHOLE = re.compile(r"-?[0-9]{1,18}")
+_PADDED = re.compile(r"0[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?")
 
 
@@ -37,6 +39,8 @@ class Profile:
         What the export file says of it.
     repeated : bool
         Whether a value stands in several rows (of one wave) or a row is blank.
+    padded : int
+        Rows of whole numbers that begin with a 0, as in 007.
     whole, fractions, words : dict of code to int
         Rows of each code, apart from those that the file declares to be missing.
     """
@@ -49,6 +53,7 @@ class Profile:
     spelling: dict[str, str]
     question: Question | None = None
     repeated: bool = True
+    padded: int = 0
     declared: dict[str, str] = field(init=False)
     labels: dict[str, str] = field(init=False)
     whole: dict[int, int] = field(init=False)
@@ -137,27 +142,37 @@ def profile_column(
     texts = raw.value_counts(sort=False)
     counts: Counter[str] = Counter()
     spelling: dict[str, tuple[int, str]] = {}
+    padded = 0
     for text, rows in texts.items():
         code = normal_code(text)
         counts[code] += int(rows)
-        written = " ".join(str(text).split())
+        written = visible_text(str(text))
+        padded += int(rows) * bool(_PADDED.fullmatch(written))
         if rows > spelling.get(code, (0, ""))[0]:
             spelling[code] = (int(rows), written)
     blank = counts.pop("", 0)
-    asked = raw.notna()
-    where = pd.Series(0 if waves is None else list(waves), index=raw.index)
-    within = pd.DataFrame({"wave": where[asked], "code": raw[asked].map(normal_code)})
+    rows_asked = sum(counts.values()) + blank
     return Profile(
         header=str(raw.name),
         place=place,
-        rows=int(asked.sum()),
+        rows=rows_asked,
         blank=blank,
         counts=dict(counts),
         spelling={
-            code: code if WHOLE.fullmatch(code) else text
+            code: code if WHOLE.fullmatch(code) and not _PADDED.fullmatch(text) else text
             for code, (_, text) in spelling.items()
             if code
         },
         question=question,
-        repeated=bool(blank) or bool(within.duplicated().any()),
+        repeated=bool(blank) or _repeated(raw, len(counts) < rows_asked, waves),
+        padded=padded,
     )
+
+
+def _repeated(raw: pd.Series, in_all: bool, waves: Sequence[object] | None) -> bool:
+    """Whether a value stands in several rows; of one wave, where there are several."""
+    if waves is None or not in_all:
+        return in_all
+    asked = raw.notna().to_numpy()
+    codes = {"wave": pd.Series(waves)[asked].to_numpy(), "code": raw[asked].map(normal_code)}
+    return bool(pd.DataFrame(codes).duplicated().any())

@@ -191,6 +191,8 @@ def worded_ends(profile: Profile) -> dict[str, int]:
     >>> worded_ends(profile_column(raw, 0))
     {'not at all likely': 0, 'extremely likely': 10}
     """
+    if len(profile.words) > MOST_WORDS:
+        return {}
     words = [code for code in profile.words if not missing_reason(code)]
     levels = {code: level for code in words[:3] if (level := level_of(code)) is not None}
     numbers = [code for code in profile.whole if 0 <= code <= HIGHEST]

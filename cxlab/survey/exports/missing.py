@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 #: Far off every usual scale. Conventions differ, so each is asked about.
@@ -66,6 +67,8 @@ _VALUES_OF_SEGMENTS = {
 }
 
 
+# a draft asks about every text of a column again and again
+@functools.lru_cache(maxsize=200_000)
 def missing_reason(text: str, *, segment: bool = False) -> str | None:
     """Why an answer that reads like this is missing; None when it reads like an answer.
 
