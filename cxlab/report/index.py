@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from cxlab.report.page import TEMPLATES, report_files, style
 from cxlab.report.publish import BUILDING, FAILED, replace_text
+from cxlab.report.safety import POLICY
 from cxlab.report.sparkline import sparkline
 from cxlab.report.unchanged import read_manifest
 
@@ -36,7 +37,9 @@ def write_index(reports: Path) -> Path:
     reports.mkdir(parents=True, exist_ok=True)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     page = environment.get_template("reports.html.j2").render(
-        studies=_studies([*_complete(reports), *_failures(reports)]), style=Markup(style())
+        studies=_studies([*_complete(reports), *_failures(reports)]),
+        style=Markup(style()),
+        policy=POLICY,
     )
     target = reports / INDEX
     replace_text(target, page)
