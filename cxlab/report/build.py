@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +12,11 @@ import nbformat
 
 from cxlab.report.changes import write_changes
 from cxlab.report.execute import NotebookError, disk_cause, execute_notebook
-from cxlab.report.exports import write_exports
+from cxlab.report.exports import write_formats
 from cxlab.report.fingerprint import fingerprint
 from cxlab.report.headline import headline
-from cxlab.report.manifest import file_digest, make_manifest, now
-from cxlab.report.page import notebook_title, write_page
+from cxlab.report.manifest import file_digest, make_manifest, now, write_manifest
+from cxlab.report.page import notebook_title
 from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
 from cxlab.report.publish import (
     FAILED,
@@ -250,8 +249,8 @@ def _write_report(job: Job, folder: Path, executed: nbformat.NotebookNode, start
     manifest["digests"] = {path.name: file_digest(path) for path in sorted(tables.iterdir())}
     manifest["headline"] = headline(folder / "tables")
     manifest["changes"] = write_changes(folder)
-    manifest["formats"] = list(job.formats)
-    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    (folder / "manifest.json").write_text(text, encoding="utf-8")
-    write_page(folder, executed, manifest)
-    write_exports(folder, job.notebook.stem, job.formats)
+    manifest["formats"] = []
+    # the formats are made from it
+    write_manifest(folder, manifest)
+    write_formats(folder, executed, manifest, job.formats)
+    write_manifest(folder, manifest)
