@@ -1,20 +1,27 @@
 """Text from the data as written in every file and chart, and harmless in all of them."""
 
 import csv
+import io
 import json
 import re
 import zipfile
 
+import matplotlib.pyplot as plt
 import openpyxl
 import pandas as pd
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
+from matplotlib.font_manager import fontManager
+from matplotlib.text import Text
 from pptx import Presentation
 
-from cxlab import show
+from cxlab import plot_intervals, show
 from cxlab.report import exports
+from cxlab.report.plots import lettering
 from cxlab.report.runs import run_reports
 from cxlab.report.text import printable, quote_formula, unquote_formula
 
@@ -65,7 +72,9 @@ def study(tmp_path):
             overall = min(5, max(1, (t1 + t2) // 2 + (i % 3 == 0)))
             rows.append(f"{i},2025-Q4,{overall},{t1},{t2},{south if i % 2 else 'North'}")
         (tmp_path / "answers.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-        text = STUDY.format(label=json.dumps(label), south=json.dumps(south))
+        names = {"label": label, "south": south}
+        quoted = {k: json.dumps(v, ensure_ascii=False) for k, v in names.items()}
+        text = STUDY.format(**quoted).replace("\x7f", "\\u007f")
         (tmp_path / "labels.study.toml").write_text(text, encoding="utf-8")
         return tmp_path / "labels.study.toml"
 
@@ -219,3 +228,113 @@ def test_a_full_disk_is_no_failure_of_a_format(tmp_path, monkeypatch):
     monkeypatch.setitem(exports.WRITERS, "xlsx", full)
     with pytest.raises(OSError, match="No space"):
         exports.write_exports(tmp_path, "x", ["xlsx"])
+
+
+# ---------------------------------------------------------------- charts
+
+DOLLARS = "Value ($ paid vs $ worth)"
+SOFT = "Bo\x0barding"
+ROW = {
+    "label": [DOLLARS, SOFT],
+    "estimate": [0.4, 0.2],
+    "ci_low": [0.3, 0.1],
+    "ci_high": [0.5, 0.3],
+}
+
+
+def charts():
+    """Every plot, with the two names in all places that text of the data can take."""
+    import cxlab
+
+    table = pd.DataFrame(ROW)
+    mapped = table.assign(
+        performance=3.0, performance_low=2.8, performance_high=3.2, importance_cut=0.2,
+        performance_cut=3.5, verdict=[DOLLARS, SOFT],
+    )  # fmt: skip
+    beside = table.assign(
+        touchpoint=table["label"], target=2.0, quadrant=[DOLLARS, SOFT], operational_mean=1.0,
+        operational_low=0.9, operational_high=1.1, experience_mean=3.0, experience_low=2.0,
+        experience_high=4.0,
+    )  # fmt: skip
+    control = pd.DataFrame({"period": [DOLLARS, SOFT], "estimate": [0.0, 9.0], "centre": 1.0,
+                            "lower": -3.0, "upper": 5.0, "signal": ""})  # fmt: skip
+    slopes = table.assign(penalty=0.2, penalty_low=0.1, penalty_high=0.3, reward=0.2,
+                          reward_low=0.1, reward_high=0.3)  # fmt: skip
+    parts = pd.DataFrame({"label": [DOLLARS, SOFT], DOLLARS: [1, 2], SOFT: [2, 1]})
+    yield cxlab.plot_intervals(table, xlabel=DOLLARS)
+    yield cxlab.plot_runs(table.rename(columns={"label": "period"}), ylabel=DOLLARS)
+    yield cxlab.plot_runs(pd.concat([table.assign(period=p) for p in "ab"]))
+    yield cxlab.plot_control_chart(control, ylabel=DOLLARS)
+    yield cxlab.plot_driver_map(mapped)
+    yield cxlab.plot_operation_map(beside)
+    yield cxlab.plot_grid(table.assign(group=[SOFT, DOLLARS]), colour_label=DOLLARS)
+    yield cxlab.plot_parts(parts, [DOLLARS, SOFT])
+    yield cxlab.plot_ends(table.assign(floor=0.1, ceiling=0.2))
+    yield cxlab.plot_waterfall(table, label="label")
+    yield cxlab.plot_penalty_reward(slopes)
+
+
+def test_every_chart_draws_the_text_of_the_data_as_written():
+    for axes in charts():
+        figure = axes.get_figure()
+        figure.savefig(io.BytesIO(), format="png")
+        texts = [text for text in figure.findobj(Text) if text.get_text()]
+        dollars = [text for text in texts if DOLLARS in text.get_text()]
+        assert dollars
+        assert not any(text.get_parse_math() for text in dollars)
+        assert any(text.get_text() == "Bo arding" for text in texts)
+        assert not any("\x0b" in text.get_text() for text in texts)
+        plt.close(figure)
+
+
+def forget_fonts():
+    lettering._font.cache_clear()
+    lettering._draws.cache_clear()
+
+
+@pytest.fixture
+def font(tmp_path):
+    """A font with the glyphs of one label, under the name of one that people install."""
+    glyphs = {ord(character): f"g{i}" for i, character in enumerate("清潔さ")}
+    box = TTGlyphPen(None)
+    for move, point in (("moveTo", (0, 0)), ("lineTo", (0, 800)), ("lineTo", (700, 800))):
+        getattr(box, move)(point)
+    box.closePath()
+    names = [".notdef", *glyphs.values()]
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap(glyphs)
+    builder.setupGlyf(dict.fromkeys(names, box.glyph()))
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (800, 0)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": "Noto Sans CJK JP", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(tmp_path / "made.ttf")
+    before = list(fontManager.ttflist)
+    forget_fonts()
+    yield lambda: fontManager.addfont(tmp_path / "made.ttf")
+    fontManager.ttflist[:] = before
+    forget_fonts()
+
+
+def test_a_label_is_drawn_in_an_installed_font_that_has_it(font, capsys):
+    table = pd.DataFrame(ROW).assign(label=["清潔さ", "Check-in"])
+    show(plot_intervals(table), name="before", alt="Dots.")
+    said = capsys.readouterr().out
+    assert "The figure before cannot draw '清潔さ': no font on this machine has 清潔さ." in said
+    font()
+    axes = plot_intervals(table)
+    assert axes.get_yticklabels()[0].get_fontfamily()[-1] == "Noto Sans CJK JP"
+    # warnings of missing glyphs are errors here
+    axes.get_figure().savefig(io.BytesIO(), format="png")
+    show(axes, name="after", alt="Dots.")
+    assert "cannot draw" not in capsys.readouterr().out
+
+
+def test_a_report_names_the_label_that_it_cannot_draw(study):
+    folder, _ = report(study(label="Tidy \U000118a0 🚻"), "drivers")
+    page = (folder / "3-drivers.html").read_text()
+    assert re.search(r"The figure [\w-]+ cannot draw 'Tidy .*no font on this machine has", page)
+    assert "Glyph" not in page
+    assert json.loads((folder / "manifest.json").read_text())["warnings"] == []
