@@ -11,7 +11,8 @@ from typing import Any
 from cxlab.report.parameters import check_parameters, read_parameters
 from cxlab.survey.messages import unknown
 
-#: Parameters that a run sets itself; a notebook that lacks one cannot be a report.
+#: Parameters that a run sets itself, where a notebook declares them; the project's
+#: notebooks that declare all of them make reports.
 RUN_PARAMETERS = ("study", "period", "where")
 _GIVEN_AS = {
     "study": "the study of the run",
@@ -97,6 +98,39 @@ def safe_name(text: str) -> str:
     if safe and safe == text:
         return safe
     return f"{safe or 'unnamed'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def check_declared(chosen: Mapping[str, Path], asked: Mapping[str, object]) -> None:
+    """Refuse to set what a notebook would pass over.
+
+    Raises
+    ------
+    ValueError
+        For a parameter of the run that the user has set and a notebook does not declare.
+    """
+    for name, path in chosen.items():
+        for key, value in asked.items():
+            if key not in read_parameters(path):
+                raise ValueError(
+                    f"`{key}` must be declared by '{name}' to be set; got {value}. Add "
+                    f"{key} = None to its parameters cell and read it there, or leave out "
+                    f"{_GIVEN_AS[key]}."
+                )
+
+
+def run_values(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a run's values that a notebook takes, by the types that it declares.
+
+    None, where a notebook takes none, leaves its default.
+    """
+    declared = read_parameters(notebook)
+    values = {}
+    for name, value in given.items():
+        parameter = declared.get(name)
+        if parameter is None or (value is None and not parameter.accepts(None)):
+            continue
+        values[name] = parameter.from_text(value) if isinstance(value, str) else value
+    return values
 
 
 def read_settings(

@@ -19,6 +19,7 @@ from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 from cxlab.report.manifest import checks, read_verification
 from cxlab.report.publish import replace_text
 from cxlab.report.safety import POLICY, Cleaner
+from cxlab.report.show import was_shown
 from cxlab.report.text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -55,7 +56,7 @@ def write_page(folder: Path, notebook: nbformat.NotebookNode, manifest: Mapping[
         "scope": [(name, value) for name, value in scope if value],
         "changes": manifest["changes"],
         "files": report_files(manifest),
-        "checks": checks(manifest, read_verification(folder)),
+        "checks": [*checks(manifest, read_verification(folder)), *_page_only(notebook)],
         "style": style(),
     }
     path = folder / f"{Path(manifest['notebook']['name']).stem}.html"
@@ -120,6 +121,37 @@ def notebook_title(notebook: nbformat.NotebookNode, fallback: str) -> str:
                 if line.startswith("# "):
                     return str(line[2:].strip())
     return fallback
+
+
+def _page_only(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    """Row of the checks on tables and figures that no other format has; none: no row."""
+    code = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
+    cells = [
+        number
+        for number, cell in enumerate(code, start=1)
+        for output in cell.outputs
+        if _is_rich(output) and not was_shown(output)
+    ]
+    if not cells:
+        return []
+    told = f"{len(cells)} output{'s' if len(cells) > 1 else ''}"
+    where = ", ".join(str(number) for number in dict.fromkeys(cells))
+    return [
+        (
+            "On the page only",
+            f"{told} (code cell {where}): displayed without show(), which records tables for "
+            "tables/, xlsx and pptx",
+        )
+    ]
+
+
+def _is_rich(output: nbformat.NotebookNode) -> bool:
+    kinds = output.get("data", {})
+    return any(kind == "text/html" or kind.startswith("image/") for kind in kinds)
 
 
 def _visible(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
