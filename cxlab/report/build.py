@@ -16,6 +16,7 @@ from cxlab.report.exports import write_formats
 from cxlab.report.fingerprint import fingerprint
 from cxlab.report.headline import headline
 from cxlab.report.manifest import file_digest, make_manifest, now, write_manifest
+from cxlab.report.notebooks import report_name
 from cxlab.report.page import notebook_title
 from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
 from cxlab.report.publish import (
@@ -84,7 +85,7 @@ class Job:
     @property
     def page(self) -> Path:
         """The report's page, once it is made."""
-        return self.output / f"{self.notebook.stem}.html"
+        return self.output / f"{report_name(self.notebook)}.html"
 
     @property
     def failed(self) -> Path:
@@ -194,7 +195,7 @@ def make_report(job: Job, *, progress: Mapping[str, Any] | bool = False) -> Path
 def _execute(
     job: Job, folder: Path, started: str, progress: Mapping[str, Any] | bool
 ) -> nbformat.NotebookNode:
-    target = folder / job.notebook.name
+    target = folder / f"{report_name(job.notebook)}.ipynb"
     try:
         return execute_notebook(
             job.notebook, target, job.parameters, tables=folder / "tables", progress=progress

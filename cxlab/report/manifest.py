@@ -15,6 +15,7 @@ from typing import Any
 
 import nbformat
 
+from cxlab.report.notebooks import report_name
 from cxlab.report.publish import replace_text
 
 #: Packages whose version can change a figure or a page.
@@ -92,7 +93,7 @@ def make_manifest(
     return {
         "schema": SCHEMA,
         **about,
-        "notebook": {"name": notebook.name, "sha256": file_digest(notebook)},
+        "notebook": {"name": f"{report_name(notebook)}.ipynb", "sha256": file_digest(notebook)},
         "parameters": dict(parameters),
         "seed": parameters.get("seed"),
         "inputs": [

@@ -19,6 +19,10 @@ _GIVEN_AS = {
     "period": "--period (in a plan: periods)",
     "where": "--where COLUMN=VALUE (in a plan: where)",
 }
+#: What some system refuses as a name: these characters, an end, and devices of Windows.
+_REFUSED = re.compile(
+    r"""[<>:"/\\|?*{}\x00-\x1f]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)""", re.I
+)
 #: Characters of a folder's name, so that paths stay within every file system's limits.
 LONGEST = 80
 
@@ -56,7 +60,7 @@ def choose_notebooks(names: Sequence[str]) -> dict[str, Path]:
         if matches:
             chosen[matches[0]] = there[matches[0]]
         elif name.endswith(".ipynb") and Path(name).is_file():
-            other = chosen.setdefault(Path(name).stem, Path(name))
+            other = chosen.setdefault(report_name(Path(name)), Path(name))
             if other != Path(name):
                 raise ValueError(
                     f"`notebook` must be given once by each name; got {other} and {name}. "
@@ -95,6 +99,8 @@ def safe_name(text: str) -> str:
     ('2025-Q4', 'x-d6b96a97')
     """
     safe = re.sub(r"-{3,}", "--", re.sub(r"[^\w.-]+|\.{2,}", "-", text)).strip(".-")[:LONGEST]
+    if _REFUSED.search(safe):
+        safe = f"named-{safe}".strip(".")
     if safe and safe == text:
         return safe
     return f"{safe or 'unnamed'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
@@ -131,6 +137,17 @@ def run_values(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
             continue
         values[name] = parameter.from_text(value) if isinstance(value, str) else value
     return values
+
+
+def report_name(notebook: Path) -> str:
+    """Name of a notebook's report and its files: its own, where every system takes that.
+
+    Examples
+    --------
+    >>> report_name(Path("2-scorecard.ipynb")), report_name(Path("what changed?.ipynb"))
+    ('2-scorecard', 'what-changed-ef3f2a3e')
+    """
+    return safe_name(notebook.stem) if _REFUSED.search(notebook.stem) else notebook.stem
 
 
 def read_settings(
