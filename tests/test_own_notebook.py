@@ -102,6 +102,12 @@ def test_a_default_that_takes_no_none_names_the_report(own, tmp_path):
     assert job.parameters["period"] == job.about.period == "2025-Q4"
 
 
+def test_a_selection_in_words_of_its_own_is_no_selection_of_the_run(own, tmp_path):
+    path = own('study = "demo"\nwhere = "segment is Business"')
+    (job,) = plan_reports(Request("demo", notebooks=[str(path)]), tmp_path).jobs
+    assert job.about.selection == ""
+
+
 # ---------------------------------------------------------------- plots
 
 

@@ -15,6 +15,7 @@ from cxlab.report.page import TEMPLATES, report_files, style
 from cxlab.report.publish import BUILDING, FAILED, replace_text
 from cxlab.report.safety import POLICY
 from cxlab.report.sparkline import sparkline
+from cxlab.report.text import printable
 from cxlab.report.unchanged import read_manifest
 
 INDEX = "index.html"
@@ -42,7 +43,7 @@ def write_index(reports: Path) -> Path:
         policy=POLICY,
     )
     target = reports / INDEX
-    replace_text(target, page)
+    replace_text(target, printable(page))
     return target
 
 

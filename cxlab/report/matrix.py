@@ -118,8 +118,11 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
                     chosen[name], run_values(chosen[name], given) | settings[name]
                 )
                 # a notebook that takes no None keeps to its own period and selection
-                when = used.get("period", period)
-                own = (None if when is None else str(when), used.get("where", where) or {})
+                when, part = used.get("period", period), used.get("where")
+                own = (
+                    None if when is None else str(when),
+                    part if isinstance(part, dict) else where,
+                )
                 about = _about(study, *own, files, rows)
                 output = report_folder(reports, study.name, *own) / name
                 mark = fingerprint(chosen[name], used, files)
