@@ -18,158 +18,36 @@ POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'"
 )
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: Elements that only show something; everything else is removed with what is in it.
-SHOWN = frozenset(
-    [
-        "a",
-        "abbr",
-        "address",
-        "article",
-        "aside",
-        "b",
-        "bdi",
-        "bdo",
-        "big",
-        "blockquote",
-        "br",
-        "caption",
-        "center",
-        "cite",
-        "code",
-        "col",
-        "colgroup",
-        "dd",
-        "del",
-        "details",
-        "dfn",
-        "div",
-        "dl",
-        "dt",
-        "em",
-        "figcaption",
-        "figure",
-        "font",
-        "footer",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "i",
-        "img",
-        "ins",
-        "kbd",
-        "li",
-        "main",
-        "mark",
-        "meter",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "progress",
-        "q",
-        "rp",
-        "rt",
-        "ruby",
-        "s",
-        "samp",
-        "section",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "style",
-        "sub",
-        "summary",
-        "sup",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "time",
-        "tr",
-        "tt",
-        "u",
-        "ul",
-        "var",
-        "wbr",
-        "circle",
-        "clippath",
-        "defs",
-        "desc",
-        "ellipse",
-        "g",
-        "image",
-        "line",
-        "lineargradient",
-        "marker",
-        "mask",
-        "path",
-        "pattern",
-        "polygon",
-        "polyline",
-        "radialgradient",
-        "rect",
-        "stop",
-        "svg",
-        "symbol",
-        "text",
-        "textpath",
-        "title",
-        "tspan",
-        "use",
-    ]
-)
+SHOWN = _words("""
+    a abbr address article aside b bdi bdo big blockquote br caption center cite code col colgroup
+    dd del details dfn div dl dt em figcaption figure font footer h1 h2 h3 h4 h5 h6 header hr i img
+    ins kbd li main mark meter nav ol p pre progress q rp rt ruby s samp section small span strike
+    strong style sub summary sup svg table tbody td tfoot th thead time tr tt u ul var wbr
+""")
+#: Elements of drawings, within which browsers read those of text in another way.
+DRAWN = _words("""
+    a circle clippath defs desc ellipse g image line lineargradient marker mask path pattern
+    polygon polyline radialgradient rect stop style svg symbol text textpath title tspan use
+""")
+#: A drawing's own words, which hold nothing else.
+TEXTUAL = ("desc", "title")
 #: Attributes that name something to fetch, to open or to send to.
-REFERENCES = frozenset(
-    [
-        "action",
-        "archive",
-        "attributionsrc",
-        "background",
-        "classid",
-        "codebase",
-        "data",
-        "dynsrc",
-        "formaction",
-        "href",
-        "imagesrcset",
-        "longdesc",
-        "lowsrc",
-        "manifest",
-        "ping",
-        "poster",
-        "profile",
-        "src",
-        "srcdoc",
-        "srcset",
-        "usemap",
-        "xlink:href",
-        "xml:base",
-    ]
-)
+REFERENCES = _words("""
+    action archive attributionsrc background classid codebase data dynsrc formaction href
+    imagesrcset longdesc lowsrc manifest ping poster profile src srcdoc srcset usemap xlink:href
+    xml:base
+""")
 #: Attributes whose value is CSS.
-STYLED = frozenset(
-    [
-        "clip-path",
-        "cursor",
-        "fill",
-        "filter",
-        "marker",
-        "marker-end",
-        "marker-mid",
-        "marker-start",
-        "mask",
-        "stroke",
-        "style",
-    ]
-)
+STYLED = _words("""
+    clip-path cursor fill filter marker marker-end marker-mid marker-start mask stroke style
+""")
 #: Where a link may lead; one without a scheme stays beside the page.
 SCHEMES = ("", "http", "https", "mailto")
 #: How style sheets fetch. Escapes can spell all of it, and ``<`` ends a style sheet within SVG.
@@ -224,7 +102,9 @@ class Cleaner:
         return html.escape(body.text or "", quote=False) + "".join(pieces)
 
     def _clean(self, element: HtmlElement) -> None:
-        if element.tag not in SHOWN:
+        drawing = next(element.iterancestors("svg"), None) is not None
+        allowed = element.tag in (DRAWN if drawing else SHOWN)
+        if not allowed or element.getparent().tag in TEXTUAL:
             self._drop(element, element.tag)
         elif element.tag == "style" and _FETCHES.search(element.text or ""):
             self._drop(element, "style that fetches")
@@ -235,10 +115,8 @@ class Cleaner:
                     self.removed[reason] += 1
 
     def _drop(self, element: HtmlElement, name: str) -> None:
-        # what is within an element that was removed went with it
-        if element.getparent() is not None:
-            element.drop_tree()
-            self.removed[name] += 1
+        element.drop_tree()
+        self.removed[name] += 1
 
 
 def _refusal(tag: str, name: str, value: str) -> str:
