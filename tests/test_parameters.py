@@ -110,7 +110,7 @@ def test_a_line_without_a_type_is_taken_by_its_default(notebook):
 @pytest.mark.parametrize(
     "line",
     ["study: str = ", "n: int = 3 * 60", "period", "a.b: int = 1", "a = b = 1", "a, b = 1, 2",
-     "n = 3 * 60", "n += 1", "a = (1, 2)", "a = open('x')", "import os", "a.b = 1", "n: int"],
+     "n = 3 * 60", "n += 1", "a = (1, 2)", "a = {1}", "a = b'x'", "a = 1j", "a = ...", "a = open('x')", "import os", "a.b = 1", "n: int"],
 )  # fmt: skip
 def test_a_line_of_another_form_is_named(notebook, line):
     with pytest.raises(

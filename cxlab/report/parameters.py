@@ -223,13 +223,13 @@ def _parameter(statement: ast.stmt, lines: list[str], notebook: str) -> Paramete
         default = ast.literal_eval(statement.value)  # type: ignore[attr-defined]
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(_form(notebook, line)) from error
-    annotation = annotation or ("Any" if default is None else type(default).__name__)
-    if target is None or annotation.partition("[")[0] == "tuple":
+    inferred = "Any" if default is None else type(default).__name__
+    if target is None or not (annotation or inferred in _PLAIN):
         raise ValueError(_form(notebook, line))
     _, _, comment = lines[(statement.end_lineno or statement.lineno) - 1].partition("  # ")
     return Parameter(
         name=target,
-        annotation=annotation,
+        annotation=annotation or inferred,
         default=default,
         help=comment.strip(),
     )
