@@ -157,6 +157,8 @@ def test_runs_of_several_groups_are_lines_of_their_own():
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2"]
     apart = [line.get_xdata()[0] for line in axes.get_lines()]
     assert apart[0] != apart[1]
+    hidden = plot_runs(table.replace({"group": {"x": "_x"}}))
+    assert [text.get_text() for text in hidden.get_legend().get_texts()] == [" _x", "y"]
 
 
 def test_groups_that_one_chart_cannot_hold_are_refused_in_a_sentence():

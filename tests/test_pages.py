@@ -1,5 +1,7 @@
 """Pages ask for nothing and run nothing, whatever a notebook displays."""
 
+import html
+import json
 import random
 import re
 
@@ -7,8 +9,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 
 from cxlab.report.exports.pdf import QUIET, find_browser
+from cxlab.report.index import write_index
 from cxlab.report.page import render_page
-from cxlab.report.safety import DEPTH, DRAWN, SHOWN, Cleaner, _refusal
+from cxlab.report.safety import DEPTH, DRAWN, POLICY, SHOWN, Cleaner, _refusal
 
 HOME = "http://evil.example"
 #: Displays that would fetch, run, send or lead away.
@@ -181,3 +184,16 @@ def test_control_characters_of_any_display_leave_the_page_whole():
     page = render_page(new_notebook(cells=cells), REPORT)
     assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\uffff]", page)
     assert 'id="checks"' in page
+
+
+def test_the_index_has_the_same_policy_and_no_control_characters(tmp_path):
+    page = write_index(tmp_path).read_text()
+    assert POLICY in html.unescape(page)
+    record = {"notebook": "x", "cell": 1, "cause": "a\x1b[2Jb\x00", "started": "", "when": "", "study": "s\x07",
+              "period": "", "selection": ""}  # fmt: skip
+    failed = tmp_path / "s/all-periods/failed/x"
+    failed.mkdir(parents=True)
+    (failed / "failure.json").write_text(json.dumps(record))
+    page = write_index(tmp_path).read_text()
+    assert "a [2Jb" in page
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", page)

@@ -60,7 +60,7 @@ def test_right_types_pass(notebook):
 @pytest.mark.parametrize(
     ("annotation", "text", "value"),
     [("str", "0123", "0123"), ("str", "NO", "NO"), ("str", "None", "None"), ("int", "123", 123),
-     ("bool", "True", True), ("float", "0.9", 0.9), ("list[str]", "['a']", ["a"])],
+     ("bool", "True", True), ("float", "0.9", 0.9), ("list[str]", "['a']", ["a"]), ("Optional[int]", "3", 3), ("Optional[int]", "None", None)],
 )  # fmt: skip
 def test_text_is_read_by_the_declared_type(annotation, text, value):
     assert Parameter("x", annotation, None).from_text(text) == value

@@ -267,6 +267,8 @@ def _accepts_members(value: Any, annotation: ast.Subscript) -> bool:
     inner = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
     if outer == "Literal":
         return value in [ast.literal_eval(choice) for choice in inner]
+    if outer.removeprefix("typing.") == "Optional":
+        return value is None or _accepts(value, inner[0])
     if outer == "list":
         return isinstance(value, list) and all(_accepts(item, inner[0]) for item in value)
     if outer == "dict":

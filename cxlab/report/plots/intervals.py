@@ -123,4 +123,7 @@ def _runs_apart(table: pd.DataFrame, period: str) -> dict[str, pd.DataFrame]:
     if not telling:
         return {"": table}
     groups = table.groupby(telling, sort=False, observed=True, dropna=False)
-    return {printable(" · ".join(map(str, key))): run for key, run in groups}
+    names = [printable(" · ".join(map(str, key))) for key, _ in groups]
+    # a legend passes over names that begin with an underscore
+    names = [f" {name}" if name.startswith("_") else name for name in names]
+    return {name: run for name, (_, run) in zip(names, groups, strict=True)}
