@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +12,12 @@ import nbformat
 
 from cxlab.report.changes import write_changes
 from cxlab.report.execute import NotebookError, disk_cause, execute_notebook
-from cxlab.report.exports import write_exports
+from cxlab.report.exports import write_formats
 from cxlab.report.fingerprint import fingerprint
 from cxlab.report.headline import headline
-from cxlab.report.manifest import file_digest, make_manifest, now
-from cxlab.report.page import notebook_title, write_page
+from cxlab.report.manifest import file_digest, make_manifest, now, write_manifest
+from cxlab.report.notebooks import report_name
+from cxlab.report.page import notebook_title
 from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
 from cxlab.report.publish import (
     FAILED,
@@ -85,7 +85,7 @@ class Job:
     @property
     def page(self) -> Path:
         """The report's page, once it is made."""
-        return self.output / f"{self.notebook.stem}.html"
+        return self.output / f"{report_name(self.notebook)}.html"
 
     @property
     def failed(self) -> Path:
@@ -195,7 +195,7 @@ def make_report(job: Job, *, progress: Mapping[str, Any] | bool = False) -> Path
 def _execute(
     job: Job, folder: Path, started: str, progress: Mapping[str, Any] | bool
 ) -> nbformat.NotebookNode:
-    target = folder / job.notebook.name
+    target = folder / f"{report_name(job.notebook)}.ipynb"
     try:
         return execute_notebook(
             job.notebook, target, job.parameters, tables=folder / "tables", progress=progress
@@ -250,8 +250,8 @@ def _write_report(job: Job, folder: Path, executed: nbformat.NotebookNode, start
     manifest["digests"] = {path.name: file_digest(path) for path in sorted(tables.iterdir())}
     manifest["headline"] = headline(folder / "tables")
     manifest["changes"] = write_changes(folder)
-    manifest["formats"] = list(job.formats)
-    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    (folder / "manifest.json").write_text(text, encoding="utf-8")
-    write_page(folder, executed, manifest)
-    write_exports(folder, job.notebook.stem, job.formats)
+    manifest["formats"] = []
+    # the formats are made from it
+    write_manifest(folder, manifest)
+    write_formats(folder, executed, manifest, job.formats)
+    write_manifest(folder, manifest)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,12 @@ def execute_notebook(
         When a cell fails, the kernel dies, or the disk is full.
     """
     try:
-        with _environment(_kernel_environment(tables)), warm_launch():
+        with _environment(_kernel_environment(tables)), warm_launch(), warnings.catch_warnings():
+            # it takes a path for an address, and what follows a question mark for a query
+            warnings.filterwarnings("ignore", message="the file is not specified with any ext")
             return papermill.execute_notebook(
-                str(notebook),
-                str(target),
+                _literal(notebook),
+                _literal(target),
                 parameters=dict(parameters),
                 kernel_name="python3",
                 language="python",
@@ -108,6 +111,11 @@ def execute_notebook(
         raise NotebookError(0, "it died, perhaps for want of memory") from error
     except OSError as error:
         raise NotebookError(0, disk_cause(error)) from error
+
+
+def _literal(path: Path) -> str:
+    """The path as papermill is to take it, which fills parameters into braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def disk_cause(error: OSError) -> str:

@@ -15,7 +15,7 @@ from cxlab.report.build import Job, ReportError, make_report
 from cxlab.report.changes import drops, read_changes
 from cxlab.report.manifest import now
 from cxlab.report.publish import keep_failure
-from cxlab.report.unchanged import bring_up_to_date
+from cxlab.report.unchanged import bring_up_to_date, read_manifest
 from cxlab.report.warm import SERVER_VARIABLE, warm_kernels
 
 Backend = Literal["loky", "dask"]
@@ -32,7 +32,7 @@ class Outcome:
     job : Job
     state : {"made", "unchanged", "failed"}
     cause : str
-        Why it failed, in one line.
+        Why it failed, in one line; or which of its formats could not be made, and why.
     drops : tuple of str
         Sentences of its significant drops.
     seconds : float
@@ -50,7 +50,8 @@ class Outcome:
     def __str__(self) -> str:
         if self.state == "failed":
             return f"failed: {self.cause}"
-        return f"{'report' if self.state == 'made' else self.state}: {self.job.page}"
+        told = f"{'report' if self.state == 'made' else self.state}: {self.job.page}"
+        return f"{told} ({self.cause})" if self.cause else told
 
 
 def make_reports(
@@ -93,7 +94,7 @@ def make_reports(
 
     for number, job in enumerate(jobs):
         if not force and bring_up_to_date(job):
-            note(Outcome(job, "unchanged", "", _drops(job), number=number))
+            note(Outcome(job, "unchanged", _unmade(job), _drops(job), number=number))
         else:
             waiting.append((number, job))
     if len(waiting) == 1 and backend == "loky":
@@ -129,7 +130,7 @@ def attempt(number: int, job: Job, server: str | None = None, parent: int | None
 def _outcome(job: Job) -> Outcome:
     try:
         make_report(job)
-        return Outcome(job, "made", "", _drops(job))
+        return Outcome(job, "made", _unmade(job), _drops(job))
     except ReportError as error:
         return Outcome(job, "failed", str(error))
     except Exception as error:
@@ -147,6 +148,12 @@ def _lost(job: Job, cause: str) -> Outcome:
 
 def _drops(job: Job) -> tuple[str, ...]:
     return tuple(drops(read_changes(job.output) or ()))
+
+
+def _unmade(job: Job) -> str:
+    """Formats that could not be made, and why."""
+    failed = (read_manifest(job.output) or {}).get("failed_formats", {})
+    return "; ".join(f"without {one}: {why}" for one, why in failed.items())
 
 
 def _side_by_side(

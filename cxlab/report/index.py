@@ -13,7 +13,9 @@ from markupsafe import Markup
 
 from cxlab.report.page import TEMPLATES, report_files, style
 from cxlab.report.publish import BUILDING, FAILED, replace_text
+from cxlab.report.safety import POLICY
 from cxlab.report.sparkline import sparkline
+from cxlab.report.text import printable
 from cxlab.report.unchanged import read_manifest
 
 INDEX = "index.html"
@@ -36,10 +38,12 @@ def write_index(reports: Path) -> Path:
     reports.mkdir(parents=True, exist_ok=True)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     page = environment.get_template("reports.html.j2").render(
-        studies=_studies([*_complete(reports), *_failures(reports)]), style=Markup(style())
+        studies=_studies([*_complete(reports), *_failures(reports)]),
+        style=Markup(style()),
+        policy=POLICY,
     )
     target = reports / INDEX
-    replace_text(target, page)
+    replace_text(target, printable(page))
     return target
 
 

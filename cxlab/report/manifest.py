@@ -15,6 +15,9 @@ from typing import Any
 
 import nbformat
 
+from cxlab.report.notebooks import report_name
+from cxlab.report.publish import replace_text
+
 #: Packages whose version can change a figure or a page.
 PACKAGES = (
     "cxlab",
@@ -90,7 +93,7 @@ def make_manifest(
     return {
         "schema": SCHEMA,
         **about,
-        "notebook": {"name": notebook.name, "sha256": file_digest(notebook)},
+        "notebook": {"name": f"{report_name(notebook)}.ipynb", "sha256": file_digest(notebook)},
         "parameters": dict(parameters),
         "seed": parameters.get("seed"),
         "inputs": [
@@ -104,6 +107,12 @@ def make_manifest(
         "ended": now(),
         "warnings": warnings_of(executed),
     }
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a report's manifest whole, or leave the earlier one."""
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    replace_text(folder / "manifest.json", text)
 
 
 def input_names(inputs: Sequence[Path]) -> dict[str, Path]:
@@ -189,6 +198,7 @@ def checks(
     parameters = ", ".join(f"{k} = {v!r}" for k, v in manifest["parameters"].items())
     versions = ", ".join(f"{k} {v}" for k, v in manifest["packages"].items())
     notebook = manifest["notebook"]
+    unmade = manifest.get("failed_formats", {})
     return [
         *((f"Input {one['name']}", f"SHA-256 {one['sha256']}") for one in manifest["inputs"]),
         (f"Notebook {notebook['name']}", f"SHA-256 {notebook['sha256']}"),
@@ -197,6 +207,7 @@ def checks(
         ("Commit", f"{git['commit']}, {state}" if git["commit"] else "not in a git checkout"),
         ("Versions", f"{versions}, Python {manifest['python']}"),
         ("Warnings", f"{len(warned)}: {warned[0]}" if warned else "none"),
+        *((f"Format {one}", f"not made: {why}") for one, why in unmade.items()),
         ("Made", f"{manifest['started']} to {manifest['ended']}"),
         ("Run again", _run_again(verification)),
     ]

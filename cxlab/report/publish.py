@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 BUILDING = ".building"
 FAILED = "failed"
 #: Below a building folder: the report that is being replaced, until it is.
@@ -162,14 +164,5 @@ def _abandoned(name: str) -> bool:
     if owner is None:
         return True
     # processes of other machines that share the folder cannot be seen from here
-    return owner[2] == _host() and not _alive(int(owner[1]))
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    # on Windows os.kill(process, 0) would interrupt the process instead of asking for it
+    return owner[2] == _host() and not psutil.pid_exists(int(owner[1]))

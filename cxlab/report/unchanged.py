@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from cxlab.report.build import Job
-from cxlab.report.exports import write_exports
-from cxlab.report.page import refresh_page
-from cxlab.report.publish import replace_text
+from cxlab.report.exports import write_formats
+from cxlab.report.manifest import write_manifest
 
 
 def bring_up_to_date(job: Job) -> bool:
@@ -24,12 +25,10 @@ def bring_up_to_date(job: Job) -> bool:
         return False
     lacking = [one for one in job.formats if one not in manifest["formats"]]
     if lacking:
-        manifest["formats"] = sorted({*manifest["formats"], *lacking})
-        text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-        refresh_page(job.output, manifest)
-        write_exports(job.output, job.notebook.stem, lacking)
+        notebook = nbformat.read(job.output / manifest["notebook"]["name"], as_version=4)
+        write_formats(job.output, notebook, manifest, lacking)
         # last, so that a run that is killed before tries again
-        replace_text(job.output / "manifest.json", text)
+        write_manifest(job.output, manifest)
     return True
 
 

@@ -198,9 +198,10 @@ def _rows(folder: Path, name: str) -> list[dict[str, Any]] | None:
 
 def _changed_inputs(manifest: Mapping[str, Any]) -> Iterator[str]:
     recorded = {entry["name"]: entry["sha256"] for entry in manifest["inputs"]}
-    if not recorded:
-        return
     given = manifest["parameters"]
+    # a notebook need not take the study's name
+    if not recorded or "study" not in given:
+        return
     files = input_names([*load_study(given["study"]).files(), *saved_files(given.get("saved"))])
     for name, digest in recorded.items():
         if name not in files:

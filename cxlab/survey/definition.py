@@ -153,6 +153,11 @@ class Table:
     sheet: str | None = None
     operational: Mapping[str, Operational] = field(default_factory=dict)
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Column name to words, for every column of this table."""
+        return {column.name: column.label for column in self.columns.values()}
+
     def with_role(self, *roles: str) -> list[Column]:
         """Columns that have one of the roles, in declared order."""
         return [column for column in self.columns.values() if column.role in roles]

@@ -175,8 +175,10 @@ class Study:
             if period is None or column.header(period) is not None
         ]
 
-    def selection(self, where: Where | None) -> str:
+    def selection(self, where: Where | None, *, table: str | None = None) -> str:
         """A selection in words: ``Boarding area = G``; ``everyone`` without one.
+
+        ``table``: whose columns they are; default: the main one's.
 
         Examples
         --------
@@ -185,8 +187,9 @@ class Study:
         """
         if not where:
             return "everyone"
+        labels = self.table(table or self.definition.main).labels
         return ", ".join(
-            f"{self.labels.get(name, name)} = {' or '.join(map(str, choices_of(name, wanted)))}"
+            f"{labels.get(name, name)} = {' or '.join(map(str, choices_of(name, wanted)))}"
             for name, wanted in where.items()
         )
 
@@ -210,12 +213,11 @@ class Study:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Column name to words, for every column of every table."""
-        return {
-            column.name: column.label
-            for table in self.definition.tables.values()
-            for column in table.columns.values()
-        }
+        """Column name to words, for every column of the main table.
+
+        Those of another table: ``study.table("transactional").labels``.
+        """
+        return self.main.labels
 
     @property
     def design(self) -> dict[str, str | None]:

@@ -68,6 +68,5 @@ def write_pdf(folder: Path, target: Path) -> None:
         try:
             subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
             shutil.copyfile(made, target)
-        except (OSError, subprocess.SubprocessError) as error:
-            target.unlink(missing_ok=True)
+        except (FileNotFoundError, subprocess.SubprocessError) as error:
             raise OSError(f"Chromium printed no PDF of {page.name}: {error}") from error

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from cxlab.report.plots.style import COLOURS, legend_above, name_rows, row_axes
+from cxlab.report.plots.style import COLOURS, legend_above, name_rows, row_axes, row_names, table_of
 
 
 def plot_waterfall(
@@ -20,7 +20,7 @@ def plot_waterfall(
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame, or result with one
         Columns ``label`` (or as named), ``estimate``, ``ci_low``, ``ci_high``, in order. A
         term that is not identified (null) is named and left empty.
     label, xlabel : str
@@ -31,6 +31,7 @@ def plot_waterfall(
     Axes
         The last row is the sum of what is drawn.
     """
+    table = table_of(table, label, "estimate", "ci_low", "ci_high")
     ax = ax or row_axes(len(table) + 1)
     sizes = table["estimate"].fillna(0).to_numpy(float)
     ends = sizes.cumsum()
@@ -45,7 +46,7 @@ def plot_waterfall(
     total = ends[-1] if len(ends) else 0.0
     ax.barh([len(table)], [total], color="0.4", height=0.6)
     ax.axvline(0, color="0.4", linewidth=1)
-    names = [*table[label], "sum"]
+    names = [*row_names(table, label), "sum"]
     return name_rows(ax, names, xlabel)
 
 
@@ -60,7 +61,7 @@ def plot_penalty_reward(
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame, or result with one
         As `cxlab.penalty_reward` gives it.
     label, xlabel : str
     ax : Axes, optional
@@ -69,6 +70,7 @@ def plot_penalty_reward(
     -------
     Axes
     """
+    table = table_of(table, label, "penalty", "reward", source="cxlab.penalty_reward")
     ax = ax or row_axes(len(table))
     places = np.arange(len(table))
     for shift, side, colour, marker, words in (
@@ -80,4 +82,4 @@ def plot_penalty_reward(
         ax.plot(table[side], at, marker, color=colour, label=words)
     ax.axvline(0, color="0.4", linewidth=1)
     legend_above(ax, columns=2)
-    return name_rows(ax, table[label], xlabel)
+    return name_rows(ax, row_names(table, label), xlabel)
