@@ -75,6 +75,12 @@ def main() -> None:
     help="Any other parameter that a notebook declares.",
 )
 @click.option("--to", "formats", multiple=True, metavar="FORMAT", help="Also as xlsx, pdf or pptx.")
+@click.option(
+    "--timeout",
+    type=click.IntRange(1),
+    metavar="SECONDS",
+    help="Longest that a cell may run; default: 1800. A report that takes longer fails.",
+)
 @click.option("--plan", metavar="FILE", help="A reports.toml that lists reports, instead of STUDY.")
 @click.option("--output", default="reports", show_default=True, help="Folder of all reports.")
 @click.option("--jobs", "n_jobs", type=click.IntRange(1), help="Processes; default: all cores.")
@@ -92,6 +98,7 @@ def report(
     conditions: tuple[str, ...],
     settings: tuple[str, ...],
     formats: tuple[str, ...],
+    timeout: int | None,
     plan: str | None,
     output: str,
     fail_on_drop: bool,
@@ -101,8 +108,10 @@ def report(
 
     The exit code is the number of reports that failed (at most 100).
     """
+    from cxlab.report.limits import CELL_SECONDS
     from cxlab.report.plan import read_plan
     from cxlab.report.runs import Request, run_requests
+    from cxlab.survey.messages import one_line
 
     if (study is None) == (plan is None):
         raise ValueError("`STUDY` or `--plan` must be given, and only one of them.")
@@ -111,7 +120,7 @@ def report(
     if plan is not None:
         asked = {"--period": periods, "--all-periods": all_periods, "--each": each,
                  "--notebook": notebooks, "--where": conditions, "--set": settings,
-                 "--to": formats}  # fmt: skip
+                 "--to": formats, "--timeout": timeout}  # fmt: skip
         given = [option for option, value in asked.items() if value]
         if given:
             raise ValueError(
@@ -130,13 +139,14 @@ def report(
                 notebooks=notebooks,
                 settings=_pairs("--set", settings),
                 formats=formats,
+                timeout=timeout or CELL_SECONDS,
             )
         ]
     run = run_requests(requests, output=output, tell=_tell, **options)
     for line in run.left_out:
-        click.echo(f"left out: {line}")
+        click.echo(f"left out: {one_line(line)}")
     for line in run.drops:
-        click.echo(f"drop: {line}")
+        click.echo(f"drop: {one_line(line)}")
     click.echo(f"{run}\nindex:  {run.index}")
     if run.failures:
         raise SystemExit(min(len(run.failures), MOST_FAILURES))
@@ -158,9 +168,11 @@ def _tell(outcome: Any) -> None:
 def verify(folder: str) -> None:
     """Run the report in FOLDER again and compare every table; says what differs."""
     from cxlab.report.verify import verify_report
+    from cxlab.survey.messages import one_line
 
     found = verify_report(folder)
-    click.echo(str(found))
+    for line in str(found).splitlines():
+        click.echo(one_line(line))
     if not found.same:
         raise SystemExit(1)
 

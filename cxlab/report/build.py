@@ -16,6 +16,7 @@ from cxlab.report.execute import NotebookError, disk_cause, execute_notebook
 from cxlab.report.exports import write_exports
 from cxlab.report.fingerprint import fingerprint
 from cxlab.report.headline import headline
+from cxlab.report.limits import CELL_SECONDS, check_timeout
 from cxlab.report.manifest import file_digest, make_manifest, now
 from cxlab.report.page import notebook_title, write_page
 from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
@@ -73,6 +74,8 @@ class Job:
         Further formats, such as ``xlsx``.
     fingerprint : str
         Of all that the report is made from; empty: to be computed.
+    timeout : int
+        Seconds that each cell may run.
     """
 
     notebook: Path
@@ -81,6 +84,7 @@ class Job:
     about: About = field(default_factory=About)
     formats: tuple[str, ...] = ()
     fingerprint: str = ""
+    timeout: int = CELL_SECONDS
 
     @property
     def page(self) -> Path:
@@ -100,7 +104,7 @@ class ReportError(RuntimeError):
     ----------
     notebook : str
     cell : int
-        Number of the code cell, from 1; 0 if the kernel died or the disk was full.
+        Number of the source's code cell, from 1; 0 if the kernel died or the disk was full.
     cause : str
     folder : Path
         Where the partial notebook is.
@@ -120,6 +124,7 @@ def build_report(
     output: str | Path,
     *,
     about: About | None = None,
+    timeout: int = CELL_SECONDS,
     **parameters: Any,
 ) -> Path:
     """Run a notebook with parameters and publish its report.
@@ -133,6 +138,8 @@ def build_report(
         report is whole.
     about : About, optional
         Head of the page and entry in the index; default: nothing but the notebook.
+    timeout : int
+        Seconds that each cell may run; the report fails when one takes longer.
     **parameters
         Values for the declared parameters, checked before anything runs.
 
@@ -159,7 +166,9 @@ def build_report(
     notebook = Path(notebook)
     used = used_parameters(notebook, parameters)
     progress = {"desc": notebook.stem, "disable": None, "file": sys.stderr}
-    return make_report(Job(notebook, Path(output), used, about or About()), progress=progress)
+    limit = check_timeout(timeout)
+    job = Job(notebook, Path(output), used, about or About(), timeout=limit)
+    return make_report(job, progress=progress)
 
 
 def used_parameters(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,7 +207,12 @@ def _execute(
     target = folder / job.notebook.name
     try:
         return execute_notebook(
-            job.notebook, target, job.parameters, tables=folder / "tables", progress=progress
+            job.notebook,
+            target,
+            job.parameters,
+            tables=folder / "tables",
+            timeout=job.timeout,
+            progress=progress,
         )
     except NotebookError as error:
         raise _failure(job, error.cell, error.cause, started, target) from error

@@ -6,19 +6,21 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from cxlab.report.kernel import kernel_threads, report_kernel_config
+from cxlab.report.limits import CELL_SECONDS, LimitedClient, timeout_cause
 from cxlab.report.recording import RECORD_VARIABLE
 from cxlab.report.warm import warm_launch
+from cxlab.survey.messages import one_line
 from cxlab.survey.places import MIRROR_VARIABLE
 
 # papermill cannot read a type like `str | None` and warns of parameters it does not know;
@@ -31,7 +33,8 @@ logging.getLogger("papermill").addFilter(
 class ReportEngine(NBClientEngine):
     """papermill's engine, writing the copy at the start and at the end, however it ends.
 
-    papermill writes it twice a cell; nobody reads it before the report is whole.
+    papermill writes it twice a cell; nobody reads it before the report is whole. What cells
+    show is kept within limits.
     """
 
     @classmethod
@@ -40,8 +43,20 @@ class ReportEngine(NBClientEngine):
     ) -> nbformat.NotebookNode:
         """Run the cells; `notebook_complete`, which comes after, writes the copy."""
         nb_man.save = lambda **_: None
+        client = LimitedClient(
+            nb_man,
+            kernel_name=kernel_name,
+            log=logging.getLogger("papermill"),
+            timeout=kwargs["execution_timeout"],
+            startup_timeout=kwargs["start_timeout"],
+            config=kwargs["config"],
+        )
         try:
-            return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+            return client.execute()
+        except CellTimeoutError as error:
+            number = source_cell(nb_man.nb.cells, client.running)
+            cause = timeout_cause(error, kwargs["execution_timeout"])
+            raise NotebookError(number, cause) from error
         finally:
             del nb_man.save
 
@@ -55,11 +70,14 @@ class NotebookError(RuntimeError):
     Attributes
     ----------
     cell : int
-        Number of the code cell, from 1; 0 if the kernel died or nothing could be written.
+        Number of the source's code cell, from 1; 0 if the kernel died or nothing could be
+        written.
     cause : str
+        In one line.
     """
 
     def __init__(self, cell: int, cause: str) -> None:
+        cause = one_line(cause)
         super().__init__(cell, cause)
         self.cell, self.cause = cell, cause
 
@@ -70,6 +88,7 @@ def execute_notebook(
     parameters: Mapping[str, Any],
     *,
     tables: Path,
+    timeout: int = CELL_SECONDS,
     progress: Mapping[str, Any] | bool = False,
 ) -> nbformat.NotebookNode:
     """Run a notebook and write the executed copy.
@@ -81,13 +100,15 @@ def execute_notebook(
     parameters : mapping
     tables : Path
         Folder in which `show` records tables.
+    timeout : int
+        Seconds that each cell may run.
     progress : mapping or bool
         Keywords of papermill's progress bar; False: none.
 
     Raises
     ------
     NotebookError
-        When a cell fails, the kernel dies, or the disk is full.
+        When a cell fails or runs too long, the kernel dies, or the disk is full.
     """
     try:
         with _environment(_kernel_environment(tables)), warm_launch():
@@ -99,6 +120,7 @@ def execute_notebook(
                 language="python",
                 engine_name="cxlab",
                 config=report_kernel_config(),
+                execution_timeout=timeout,
                 progress_bar=dict(progress) if isinstance(progress, Mapping) else progress,
             )
     except PapermillExecutionError as error:
@@ -146,8 +168,15 @@ def _failing_cell(partial: Path) -> int:
         cells = nbformat.read(partial, as_version=4).cells
     except (OSError, ValueError):
         return 0
-    code = [cell for cell in cells if cell.cell_type == "code"]
-    for number, cell in enumerate(code, start=1):
-        if any(output.output_type == "error" for output in cell.outputs):
-            return number
+    for index, cell in enumerate(cells):
+        if any(output.output_type == "error" for output in cell.get("outputs", ())):
+            return source_cell(cells, index)
     return 0
+
+
+def source_cell(cells: Sequence[nbformat.NotebookNode], index: int) -> int:
+    """Number of a code cell as its author counts: without the parameters that were put in."""
+    return sum(
+        cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
+        for cell in cells[: index + 1]
+    )

@@ -17,6 +17,7 @@ from cxlab.report.manifest import now
 from cxlab.report.publish import keep_failure
 from cxlab.report.unchanged import bring_up_to_date
 from cxlab.report.warm import SERVER_VARIABLE, warm_kernels
+from cxlab.survey.messages import one_line
 
 Backend = Literal["loky", "dask"]
 #: After this many deaths of workers, reports are made one at a time, to find the culprit.
@@ -133,7 +134,7 @@ def _outcome(job: Job) -> Outcome:
     except ReportError as error:
         return Outcome(job, "failed", str(error))
     except Exception as error:
-        return _lost(job, f"{type(error).__name__}: {error}".splitlines()[0])
+        return _lost(job, one_line(f"{type(error).__name__}: {error}"))
 
 
 def _lost(job: Job, cause: str) -> Outcome:

@@ -12,6 +12,7 @@ import pandas as pd
 from cxlab.report.build import About, Job, used_parameters
 from cxlab.report.exports import check_formats
 from cxlab.report.fingerprint import fingerprint
+from cxlab.report.limits import CELL_SECONDS, check_timeout
 from cxlab.report.needs import read_needs, reads_one_period, unmet
 from cxlab.report.notebooks import choose_notebooks, read_settings, report_folder
 from cxlab.survey.hiding import COMPLEMENTARY, SMALL, hidden_groups
@@ -44,6 +45,8 @@ class Request:
         Further parameters, as text; read by the type that each notebook declares.
     formats : sequence of str
         Further formats of each report.
+    timeout : int
+        Seconds that each cell may run.
     """
 
     study: str
@@ -54,6 +57,7 @@ class Request:
     notebooks: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     formats: Sequence[str] = ()
+    timeout: int = CELL_SECONDS
 
 
 @dataclass
@@ -89,6 +93,7 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
     chosen = choose_notebooks(request.notebooks)
     settings = read_settings(chosen, request.settings)
     formats = check_formats(request.formats)
+    timeout = check_timeout(request.timeout)
     needs = {name: read_needs(path) for name, path in chosen.items()}
     kept = {name: _kept_periods(values) for name, values in settings.items()}
     if request.each and any(kept.values()):
@@ -111,7 +116,8 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
                 used = used_parameters(chosen[name], given | settings[name])
                 output = report_folder(reports, study.name, period, where) / name
                 mark = fingerprint(chosen[name], used, files)
-                matrix.jobs.append(Job(chosen[name], output, used, about, formats, mark))
+                job = Job(chosen[name], output, used, about, formats, mark, timeout)
+                matrix.jobs.append(job)
     if not matrix.jobs:
         raise ValueError("there must be at least one report to make; " + "; ".join(matrix.left_out))
     return matrix

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from cxlab.report.build import Job, clean_up
 from cxlab.report.factory import Backend, Outcome, make_reports, summary
 from cxlab.report.index import write_index
+from cxlab.report.limits import CELL_SECONDS
 from cxlab.report.matrix import Matrix, Request, plan_reports
 from cxlab.report.publish import check_writable
 
@@ -65,6 +66,7 @@ def run_reports(
     where: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
     formats: Sequence[str] = (),
+    timeout: int = CELL_SECONDS,
     output: str | Path = "reports",
     **options: Any,
 ) -> Run:
@@ -88,6 +90,8 @@ def run_reports(
         Further parameters, as text; read by the type that each notebook declares.
     formats : sequence of str
         ``xlsx``, ``pdf``: beside each page.
+    timeout : int
+        Seconds that each cell may run; a report whose cell takes longer fails.
     output : path
         Folder of all reports.
     **options
@@ -114,6 +118,7 @@ def run_reports(
         notebooks=notebooks,
         settings=settings or {},
         formats=formats,
+        timeout=timeout,
     )
     return run_requests([request], output=output, **options)
 
