@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from cxlab.survey.study import Study
 
 
-#: Exit codes of `cxlab report`: 1 to 100 reports failed; 120: a score fell significantly.
+#: Exit codes of `cxlab report`: 1 to 100 reports failed; 120: a score fell significantly;
+#: of the folder of the reports: it cannot be written to, or its disk is full.
 MOST_FAILURES = 100
 DROP = 120
+TROUBLE = {"unwritable": 121, "full": 122}
 
 
 def one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,7 +29,8 @@ def one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
         except (ValueError, TypeError, FileNotFoundError) as error:
             raise click.UsageError(str(error)) from error
         except OSError as error:
-            raise click.ClickException(str(error)) from error
+            click.ClickException(str(error)).show()
+            raise SystemExit(TROUBLE.get(getattr(error, "trouble", ""), 1)) from error
 
     return guarded
 
@@ -106,7 +109,8 @@ def report(
 ) -> None:
     """Make the reports of STUDY, a name (demo, sfo) or the path of a study file.
 
-    The exit code is the number of reports that failed (at most 100).
+    The exit code is the number of reports that failed (at most 100); 121: the folder of the
+    reports cannot be written to; 122: its disk is full.
     """
     from cxlab.report.limits import CELL_SECONDS
     from cxlab.report.plan import read_plan
@@ -148,6 +152,8 @@ def report(
     for line in run.drops:
         click.echo(f"drop: {one_line(line)}")
     click.echo(f"{run}\nindex:  {run.index}")
+    if run.trouble:
+        raise SystemExit(TROUBLE[run.trouble])
     if run.failures:
         raise SystemExit(min(len(run.failures), MOST_FAILURES))
     if fail_on_drop and run.drops:

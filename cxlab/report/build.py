@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 
 from cxlab.report.changes import write_changes
-from cxlab.report.execute import NotebookError, disk_cause, execute_notebook
+from cxlab.report.execute import NotebookError, execute_notebook
 from cxlab.report.exports import write_exports
 from cxlab.report.fingerprint import fingerprint
 from cxlab.report.headline import headline
@@ -22,11 +22,14 @@ from cxlab.report.page import notebook_title, write_page
 from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
 from cxlab.report.publish import (
     FAILED,
+    Trouble,
     building_folder,
     clean_up,
+    disk_cause,
     forget_failure,
     keep_failure,
     publish,
+    trouble_of,
 )
 
 __all__ = ["About", "Job", "ReportError", "build_report", "clean_up", "make_report"]
@@ -108,15 +111,20 @@ class ReportError(RuntimeError):
     cause : str
     folder : Path
         Where the partial notebook is.
+    trouble : {"", "full", "unwritable"}
+        Of the disk or the folder, if that is why.
     """
 
-    def __init__(self, notebook: str, cell: int, cause: str, folder: Path) -> None:
-        where = f"cell {cell}" if cell else "the kernel"
-        super().__init__(f"{notebook} failed in {where}: {cause} (see {folder})")
+    def __init__(
+        self, notebook: str, cell: int, cause: str, folder: Path, trouble: Trouble = ""
+    ) -> None:
+        where = f" in cell {cell}" if cell else "" if trouble else " in the kernel"
+        super().__init__(f"{notebook} failed{where}: {cause} (see {folder})")
         self.notebook, self.cell, self.cause, self.folder = notebook, cell, cause, folder
+        self.trouble = trouble
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.notebook, self.cell, self.cause, self.folder)
+        return type(self), (self.notebook, self.cell, self.cause, self.folder, self.trouble)
 
 
 def build_report(
@@ -196,7 +204,8 @@ def make_report(job: Job, *, progress: Mapping[str, Any] | bool = False) -> Path
             _write_report(job, folder, executed, started)
             publish(folder, job.output)
     except OSError as error:
-        raise _failure(job, 0, disk_cause(error), started) from error
+        trouble = trouble_of(error, job.output.parent)
+        raise _failure(job, 0, disk_cause(error), started, trouble) from error
     forget_failure(job.output)
     return job.page
 
@@ -215,11 +224,11 @@ def _execute(
             progress=progress,
         )
     except NotebookError as error:
-        raise _failure(job, error.cell, error.cause, started, target) from error
+        raise _failure(job, error.cell, error.cause, started, error.trouble, target) from error
 
 
 def _failure(
-    job: Job, cell: int, cause: str, started: str, partial: Path | None = None
+    job: Job, cell: int, cause: str, started: str, trouble: Trouble, partial: Path | None = None
 ) -> ReportError:
     """Leave a record and say what happened."""
     record = {
@@ -233,7 +242,7 @@ def _failure(
         "selection": job.about.selection,
     }
     keep_failure(partial or job.output / "nothing", job.failed, record)
-    return ReportError(job.notebook.stem, cell, cause, job.failed)
+    return ReportError(job.notebook.stem, cell, cause, job.failed, trouble)
 
 
 def _write_report(job: Job, folder: Path, executed: nbformat.NotebookNode, started: str) -> None:

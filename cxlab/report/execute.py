@@ -18,6 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from cxlab.report.kernel import kernel_threads, report_kernel_config
 from cxlab.report.limits import CELL_SECONDS, LimitedClient, timeout_cause
+from cxlab.report.publish import Trouble, disk_cause, trouble_of
 from cxlab.report.recording import RECORD_VARIABLE
 from cxlab.report.warm import warm_launch
 from cxlab.survey.messages import one_line
@@ -74,12 +75,14 @@ class NotebookError(RuntimeError):
         written.
     cause : str
         In one line.
+    trouble : {"", "full", "unwritable"}
+        Of the disk or the folder, if that is why.
     """
 
-    def __init__(self, cell: int, cause: str) -> None:
+    def __init__(self, cell: int, cause: str, trouble: Trouble = "") -> None:
         cause = one_line(cause)
-        super().__init__(cell, cause)
-        self.cell, self.cause = cell, cause
+        super().__init__(cell, cause, trouble)
+        self.cell, self.cause, self.trouble = cell, cause, trouble
 
 
 def execute_notebook(
@@ -125,18 +128,13 @@ def execute_notebook(
             )
     except PapermillExecutionError as error:
         cause = f"{error.ename}: {error.evalue}"
+        if os.strerror(errno.ENOSPC) in error.evalue:
+            raise NotebookError(_failing_cell(target), "the disk is full", "full") from error
         raise NotebookError(_failing_cell(target), cause) from error
     except DeadKernelError as error:
         raise NotebookError(0, "it died, perhaps for want of memory") from error
     except OSError as error:
-        raise NotebookError(0, disk_cause(error)) from error
-
-
-def disk_cause(error: OSError) -> str:
-    """Why nothing more could be written, in words."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full"
-    return f"{error.strerror or error}".lower()
+        raise NotebookError(0, disk_cause(error), trouble_of(error, target.parent)) from error
 
 
 def _kernel_environment(tables: Path) -> dict[str, str]:

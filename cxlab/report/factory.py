@@ -14,7 +14,7 @@ from typing import Any, Literal
 from cxlab.report.build import Job, ReportError, make_report
 from cxlab.report.changes import drops, read_changes
 from cxlab.report.manifest import now
-from cxlab.report.publish import keep_failure
+from cxlab.report.publish import Trouble, keep_failure
 from cxlab.report.unchanged import bring_up_to_date
 from cxlab.report.warm import SERVER_VARIABLE, warm_kernels
 from cxlab.survey.messages import one_line
@@ -34,6 +34,8 @@ class Outcome:
     state : {"made", "unchanged", "failed"}
     cause : str
         Why it failed, in one line.
+    trouble : {"", "full", "unwritable"}
+        Of the disk or the folder, if that is why it failed.
     drops : tuple of str
         Sentences of its significant drops.
     seconds : float
@@ -47,6 +49,7 @@ class Outcome:
     drops: tuple[str, ...] = ()
     seconds: float = 0.0
     number: int = -1
+    trouble: Trouble = ""
 
     def __str__(self) -> str:
         if self.state == "failed":
@@ -132,7 +135,7 @@ def _outcome(job: Job) -> Outcome:
         make_report(job)
         return Outcome(job, "made", "", _drops(job))
     except ReportError as error:
-        return Outcome(job, "failed", str(error))
+        return Outcome(job, "failed", str(error), trouble=error.trouble)
     except Exception as error:
         return _lost(job, one_line(f"{type(error).__name__}: {error}"))
 

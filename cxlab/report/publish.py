@@ -12,12 +12,45 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+#: Why reports cannot be written: the disk is full, or the folder is not ours to write to.
+Trouble = Literal["", "full", "unwritable"]
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 BUILDING = ".building"
 FAILED = "failed"
 #: Below a building folder: the report that is being replaced, until it is.
 REPLACED = "replaced"
+
+
+class OutputError(OSError):
+    """Nothing can be written where reports should be.
+
+    Attributes
+    ----------
+    trouble : {"full", "unwritable"}
+    """
+
+    def __init__(self, message: str, trouble: Trouble) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+
+
+def trouble_of(error: OSError, folder: Path) -> Trouble:
+    """What an error says of the disk, or of a folder that was written to."""
+    if error.errno in _FULL:
+        return "full"
+    written = str(error.filename or "").startswith(str(folder))
+    return "unwritable" if written and error.errno in _UNWRITABLE else ""
+
+
+def disk_cause(error: OSError) -> str:
+    """Why nothing more could be written, in words."""
+    if error.errno in _FULL:
+        return "the disk is full"
+    return f"{error.strerror or error}".lower()
 
 
 @contextlib.contextmanager
@@ -123,18 +156,27 @@ def check_writable(reports: Path) -> None:
 
     Raises
     ------
-    OSError
+    OutputError
         Naming the folder and why.
     """
     try:
         reports.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=reports):
-            pass
+        with tempfile.TemporaryFile(dir=reports) as probe:
+            # a full disk still takes a file of no bytes
+            probe.write(b"x" * 4096)
     except OSError as error:
-        raise OSError(
-            f"`output` must be a folder that can be written to; got '{reports}' "
-            f"({(error.strerror or str(error)).lower()}). Name another one with --output."
-        ) from error
+        raise output_error(reports, error) from error
+
+
+def output_error(reports: Path, error: OSError) -> OutputError:
+    """One sentence on a folder that cannot be written to."""
+    full = error.errno in _FULL
+    advice = "Make room on the disk, or name" if full else "Name"
+    return OutputError(
+        f"`output` must be a folder that can be written to; got '{reports}' "
+        f"({disk_cause(error)}). {advice} another one with --output.",
+        "full" if full else "unwritable",
+    )
 
 
 def _new_folder(parent: Path) -> Path:

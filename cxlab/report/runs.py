@@ -14,7 +14,7 @@ from cxlab.report.factory import Backend, Outcome, make_reports, summary
 from cxlab.report.index import write_index
 from cxlab.report.limits import CELL_SECONDS
 from cxlab.report.matrix import Matrix, Request, plan_reports
-from cxlab.report.publish import check_writable
+from cxlab.report.publish import Trouble, check_writable, output_error
 
 __all__ = ["Request", "Run", "run_reports", "run_requests"]
 
@@ -46,6 +46,12 @@ class Run:
     def failures(self) -> list[Outcome]:
         """Outcomes of the reports that failed."""
         return [outcome for outcome in self.outcomes if outcome.state == "failed"]
+
+    @property
+    def trouble(self) -> Trouble:
+        """What is wrong with the disk or the folder, if that made reports fail."""
+        found = {outcome.trouble for outcome in self.failures}
+        return "full" if "full" in found else "unwritable" if "unwritable" in found else ""
 
     @property
     def drops(self) -> list[str]:
@@ -156,6 +162,11 @@ def run_requests(
     Returns
     -------
     Run
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be written to, or the disk is full.
     """
     reports = Path(output)
     plans = [plan_reports(request, reports) for request in requests]
@@ -178,7 +189,11 @@ def run_requests(
         )
     # a worker that was killed cannot clean up after itself
     clean_up(reports)
-    return Run(index=write_index(reports), outcomes=outcomes, left_out=matrix.left_out)
+    try:
+        index = write_index(reports)
+    except OSError as error:
+        raise output_error(reports, error) from error
+    return Run(index=index, outcomes=outcomes, left_out=matrix.left_out)
 
 
 def _one_each(jobs: Sequence[Job]) -> list[Job]:
