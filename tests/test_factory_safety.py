@@ -273,10 +273,10 @@ class TestExitCode:
         assert "failed: 9-trial failed: the disk is full" in result.output
 
     def test_of_a_disk_without_any_room(self, small_disk, tmp_path):
-        with (small_disk / "filler").open("wb", buffering=0) as filler:
-            with contextlib.suppress(OSError):
-                while filler.write(b"x" * 1_024):
-                    pass
+        filler = (small_disk / "filler").open("wb", buffering=0)
+        with filler, contextlib.suppress(OSError):
+            while filler.write(b"x" * 1_024):
+                pass
         result = run_here(small_disk / "out", write_notebook(tmp_path, TABLE))
         assert result.exit_code == 122
         assert "(the disk is full). Make room on the disk" in result.output

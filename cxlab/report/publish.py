@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
-import re
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+from cxlab.report.owned import abandoned, clean_temporary, owned_folder
 
 #: Why reports cannot be written: the disk is full, or the folder is not ours to write to.
 Trouble = Literal["", "full", "unwritable"]
@@ -117,30 +116,25 @@ def forget_failure(output: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file whole, or leave the earlier one."""
-    replace_bytes(path, text.encode("utf-8"))
+    """Write a file whole, or leave the earlier one; half a character pair becomes "?"."""
+    replace_bytes(path, text.encode("utf-8", "replace"))
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
     """Write a file whole, or leave the earlier one."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with building_folder(path.parent) as place:
+        place.write_bytes(content)
+        place.replace(path)
 
 
 def clean_up(reports: Path) -> None:
-    """Remove what runs that were killed have left under ``reports``.
+    """Remove what runs that were killed have left under ``reports``, and nothing else.
 
     A report that was being replaced at that moment is put back.
     """
+    clean_temporary()
     for folder in reports.glob(f"**/{BUILDING}/*"):
-        if _abandoned(folder.name):
+        if abandoned(folder):
             for retired in (folder / REPLACED).glob("*"):
                 with contextlib.suppress(OSError):
                     if not (folder.parent.parent / retired.name).exists():
@@ -191,27 +185,4 @@ def _new_folder(parent: Path) -> Path:
                 raise
             continue
         with contextlib.suppress(FileNotFoundError):
-            folder = tempfile.mkdtemp(prefix=f"{os.getpid()}@{_host()}-", dir=building)
-            return Path(folder)
-
-
-def _host() -> str:
-    return re.sub(r"[^\w.]", "", socket.gethostname())
-
-
-def _abandoned(name: str) -> bool:
-    owner = re.match(r"(\d+)@([\w.]*)-", name)
-    if owner is None:
-        return True
-    # processes of other machines that share the folder cannot be seen from here
-    return owner[2] == _host() and not _alive(int(owner[1]))
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+            return owned_folder(building)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from cxlab.report.build import Job, clean_up
 from cxlab.report.factory import Backend, Outcome, make_reports, summary
-from cxlab.report.index import write_index
+from cxlab.report.index import list_reports, write_index
 from cxlab.report.limits import CELL_SECONDS
 from cxlab.report.matrix import Matrix, Request, plan_reports
 from cxlab.report.publish import Trouble, check_writable, output_error
@@ -30,7 +30,7 @@ class Run:
     outcomes : list of Outcome
         Of every report, in order.
     left_out : list of str
-        In one line each what was not made, and why.
+        In one line each what was not made or not listed, and why.
     """
 
     index: Path
@@ -189,11 +189,12 @@ def run_requests(
         )
     # a worker that was killed cannot clean up after itself
     clean_up(reports)
+    listing = list_reports(reports)
     try:
-        index = write_index(reports)
+        index = write_index(reports, listing)
     except OSError as error:
         raise output_error(reports, error) from error
-    return Run(index=index, outcomes=outcomes, left_out=matrix.left_out)
+    return Run(index=index, outcomes=outcomes, left_out=[*matrix.left_out, *listing.odd])
 
 
 def _one_each(jobs: Sequence[Job]) -> list[Job]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 from cxlab.report.build import Job
 from cxlab.report.exports import write_exports
 from cxlab.report.page import refresh_page
 from cxlab.report.publish import replace_text
+from cxlab.report.records import read_manifest
 
 
 def bring_up_to_date(job: Job) -> bool:
@@ -31,12 +30,3 @@ def bring_up_to_date(job: Job) -> bool:
         # last, so that a run that is killed before tries again
         replace_text(job.output / "manifest.json", text)
     return True
-
-
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """A report's manifest; None where there is none that can be read."""
-    try:
-        found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None

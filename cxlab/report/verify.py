@@ -24,7 +24,7 @@ from cxlab.report.matrix import saved_files
 from cxlab.report.notebooks import report_notebooks
 from cxlab.report.page import refresh_page
 from cxlab.report.publish import replace_text
-from cxlab.report.unchanged import read_manifest
+from cxlab.report.records import read_manifest
 from cxlab.survey.study import load_study
 
 #: Below it sums come in one order and must agree to the last digit.
