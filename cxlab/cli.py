@@ -170,13 +170,21 @@ def _tell(outcome: Any) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option(
+    "--timeout", type=click.IntRange(1), default=1800, metavar="SECONDS", show_default=True,
+    help="Longest that a cell may run.",
+)  # fmt: skip
 @one_sentence
-def verify(folder: str) -> None:
-    """Run the report in FOLDER again and compare every table; says what differs."""
+def verify(folder: str, timeout: int) -> None:
+    """Make the report in FOLDER again and compare every file; says what differs.
+
+    The exit code is 0 where all is the same (also to 1e-9, on another processor), 1 where
+    something differs.
+    """
     from cxlab.report.verify import verify_report
     from cxlab.survey.messages import one_line
 
-    found = verify_report(folder)
+    found = verify_report(folder, timeout=timeout)
     for line in str(found).splitlines():
         click.echo(one_line(line))
     if not found.same:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,13 @@ from typing import Any
 import nbformat
 
 from cxlab.report.changes import write_changes
+from cxlab.report.digests import write_manifest
 from cxlab.report.execute import NotebookError, execute_notebook
 from cxlab.report.exports import write_exports
-from cxlab.report.fingerprint import fingerprint
+from cxlab.report.fingerprint import code_digest, fingerprint
 from cxlab.report.headline import headline
 from cxlab.report.limits import CELL_SECONDS, check_timeout
-from cxlab.report.manifest import file_digest, make_manifest, now
+from cxlab.report.manifest import make_manifest, now, warnings_of
 from cxlab.report.page import notebook_title, write_page
 from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
 from cxlab.report.publish import (
@@ -247,34 +249,66 @@ def _failure(
 
 def _write_report(job: Job, folder: Path, executed: nbformat.NotebookNode, started: str) -> None:
     (folder / "tables").mkdir(exist_ok=True)
-    about = job.about
     manifest = make_manifest(
         notebook=job.notebook,
         parameters=job.parameters,
-        inputs=about.inputs,
+        inputs=job.about.inputs,
         started=started,
-        executed=executed,
-        about={
-            "study": about.study,
-            "study_title": about.title,
-            "about": about.line,
-            "simulated": about.simulated,
-            "period": about.period,
-            "selection": about.selection,
-            "title": notebook_title(executed, job.notebook.stem),
-            "rows": about.rows,
-        },
+        about=about_fields(job.about),
     )
     manifest["fingerprint"] = job.fingerprint or fingerprint(
-        job.notebook, job.parameters, about.inputs
+        job.notebook, job.parameters, job.about.inputs
     )
-    tables = folder / "tables"
-    manifest["tables"] = sorted(path.stem for path in tables.glob("*.csv"))
-    manifest["digests"] = {path.name: file_digest(path) for path in sorted(tables.iterdir())}
-    manifest["headline"] = headline(folder / "tables")
-    manifest["changes"] = write_changes(folder)
+    manifest["code"] = code_digest()
+    manifest["places"] = _places(job)
     manifest["formats"] = list(job.formats)
-    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    (folder / "manifest.json").write_text(text, encoding="utf-8")
+    finish_report(folder, executed, manifest)
+
+
+def about_fields(about: About) -> dict[str, Any]:
+    """The lines of a manifest that say what the report is about."""
+    return {
+        "study": about.study,
+        "study_title": about.title,
+        "about": about.line,
+        "simulated": about.simulated,
+        "period": about.period,
+        "selection": about.selection,
+        "rows": about.rows,
+    }
+
+
+def finish_report(folder: Path, executed: nbformat.NotebookNode, manifest: dict[str, Any]) -> None:
+    """Write all that follows from the executed notebook, the recorded tables and the manifest.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the executed notebook and ``tables``.
+    executed : NotebookNode
+    manifest : dict
+        Completed with what the notebook shows, then written.
+    """
+    tables = folder / "tables"
+    stem = Path(manifest["notebook"]["name"]).stem
+    manifest["title"] = notebook_title(executed, stem)
+    manifest["warnings"] = warnings_of(executed)
+    manifest["tables"] = sorted(path.stem for path in tables.glob("*.csv"))
+    manifest["headline"] = headline(tables)
+    manifest["changes"] = write_changes(folder)
+    # the other formats are made from what stands in the folder
+    write_manifest(folder, manifest)
     write_page(folder, executed, manifest)
-    write_exports(folder, job.notebook.stem, job.formats)
+    write_exports(folder, stem, manifest["formats"])
+    write_manifest(folder, manifest)
+
+
+def _places(job: Job) -> dict[str, str]:
+    """Where the notebook was, and where it was run, from the report's folder on."""
+    found = {}
+    for name, path in {"folder": Path.cwd(), "notebook": job.notebook}.items():
+        # there is no way from one drive of Windows to another
+        with contextlib.suppress(ValueError):
+            way = os.path.relpath(path.resolve(), job.output.resolve())
+            found[name] = Path(way).as_posix()
+    return found

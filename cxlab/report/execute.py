@@ -16,13 +16,14 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from cxlab.report.kernel import kernel_threads, report_kernel_config
+from cxlab.report.kernel import ONE_THREAD, report_kernel_config
 from cxlab.report.limits import CELL_SECONDS, LimitedClient, timeout_cause
+from cxlab.report.owned import temporary_folder
 from cxlab.report.publish import Trouble, disk_cause, trouble_of
 from cxlab.report.recording import RECORD_VARIABLE
 from cxlab.report.warm import warm_launch
 from cxlab.survey.messages import one_line
-from cxlab.survey.places import MIRROR_VARIABLE
+from cxlab.survey.places import CACHE_VARIABLE, MIRROR_VARIABLE
 
 # papermill cannot read a type like `str | None` and warns of parameters it does not know;
 # they have been checked against the notebook by then
@@ -92,6 +93,7 @@ def execute_notebook(
     *,
     tables: Path,
     timeout: int = CELL_SECONDS,
+    cwd: Path | None = None,
     progress: Mapping[str, Any] | bool = False,
 ) -> nbformat.NotebookNode:
     """Run a notebook and write the executed copy.
@@ -105,6 +107,8 @@ def execute_notebook(
         Folder in which `show` records tables.
     timeout : int
         Seconds that each cell may run.
+    cwd : Path, optional
+        Working folder of the kernel; default: the caller's.
     progress : mapping or bool
         Keywords of papermill's progress bar; False: none.
 
@@ -114,16 +118,21 @@ def execute_notebook(
         When a cell fails or runs too long, the kernel dies, or the disk is full.
     """
     try:
-        with _environment(_kernel_environment(tables)), warm_launch():
+        with (
+            temporary_folder() as own,
+            _environment(_kernel_environment(tables, own)),
+            warm_launch(),
+        ):
             return papermill.execute_notebook(
                 str(notebook),
-                str(target),
+                str(target.resolve()),
                 parameters=dict(parameters),
                 kernel_name="python3",
                 language="python",
                 engine_name="cxlab",
-                config=report_kernel_config(),
+                config=report_kernel_config(own / "kernel.json"),
                 execution_timeout=timeout,
+                cwd=cwd,
                 progress_bar=dict(progress) if isinstance(progress, Mapping) else progress,
             )
     except PapermillExecutionError as error:
@@ -137,11 +146,12 @@ def execute_notebook(
         raise NotebookError(0, disk_cause(error), trouble_of(error, target.parent)) from error
 
 
-def _kernel_environment(tables: Path) -> dict[str, str]:
-    environment = {RECORD_VARIABLE: str(tables.resolve()), **kernel_threads()}
-    mirror = os.environ.get(MIRROR_VARIABLE)
-    if mirror:
-        environment[MIRROR_VARIABLE] = str(Path(mirror).resolve())
+def _kernel_environment(tables: Path, own: Path) -> dict[str, str]:
+    """What a kernel finds: paths that hold in any folder, and its own for temporary files."""
+    environment = {RECORD_VARIABLE: str(tables.resolve()), "TMPDIR": str(own), **ONE_THREAD}
+    for name in (MIRROR_VARIABLE, CACHE_VARIABLE):
+        if os.environ.get(name):
+            environment[name] = str(Path(os.environ[name]).resolve())
     return environment
 
 

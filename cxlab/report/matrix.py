@@ -111,7 +111,7 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
             for name in met:
                 one = period if reads_one_period(needs[name]) else None
                 files = [study.path, *kept[name]] if kept[name] else study.files(period=one)
-                about = _about(study, period, where, files, rows)
+                about = about_study(study, period, where, files, rows)
                 given = {"study": request.study, "period": period, "where": where or None}
                 used = used_parameters(chosen[name], given | settings[name])
                 output = report_folder(reports, study.name, period, where) / name
@@ -229,13 +229,14 @@ def _groups(
     ]
 
 
-def _about(
+def about_study(
     study: Study,
     period: str | None,
     where: Mapping[str, str],
     files: list[Path],
     rows: int | None,
 ) -> About:
+    """What a report of a study, or of a part of it, is about."""
     return About(
         study=study.name,
         title=study.title,

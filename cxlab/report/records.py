@@ -25,6 +25,8 @@ REPORT: Mapping[str, Any] = {
     "parameters": dict,
     "inputs": [{"name": str, "sha256": str}],
     "packages": dict,
+    "python": str,
+    "git": {"commit": (str, None), "clean": (bool, None)},
     "warnings": [str],
     "tables": [str],
     "formats": [str],
@@ -39,7 +41,14 @@ HEADLINE: Mapping[str, Any] = {
     "ci_high": (*NUMBER, None),
 }
 #: Not in every manifest.
-ADDED: Mapping[str, Any] = {"changes": [str], "headline": [HEADLINE]}
+ADDED: Mapping[str, Any] = {
+    "changes": [str],
+    "headline": [HEADLINE],
+    "digests": dict,
+    "places": dict,
+    "rows": (int, None),
+    "processor": str,
+}
 FAILURE: Mapping[str, Any] = {"notebook": str, "cell": int, "cause": str, "when": str}
 #: Not in every failure's record.
 WHOSE: Mapping[str, Any] = {"study": str, "period": str, "selection": str}
