@@ -88,7 +88,7 @@ def main() -> None:
 @click.option("--output", default="reports", show_default=True, help="Folder of all reports.")
 @click.option("--jobs", "n_jobs", type=click.IntRange(1), help="Processes; default: all cores.")
 @click.option("--force", is_flag=True, help="Make also what is unchanged.")
-@click.option("--backend", type=click.Choice(["loky", "dask"]), default="loky", show_default=True)
+@click.option("--backend", type=click.Choice(["local", "dask"]), default="local", show_default=True)
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, for --backend dask.")
 @click.option("--fail-on-drop", is_flag=True, help="Exit code 120 if a score fell significantly.")
 @one_sentence

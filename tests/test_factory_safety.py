@@ -58,7 +58,7 @@ def wait_for(condition, what):
 
 def is_worker(process):
     try:
-        return any("popen_loky" in word for word in process.cmdline())
+        return any("cxlab.report.workers" in word for word in process.cmdline())
     except psutil.Error:
         return False
 
@@ -159,7 +159,7 @@ class TestKilled:
     def test_a_report_that_kills_its_worker_is_found_and_the_others_are_made(self, tmp_path):
         kill = (
             f"import psutil, time\nfor p in psutil.Process({os.getpid()}).children():\n"
-            "    if p.status() != 'zombie' and any('popen_loky' in word for word in p.cmdline()): p.kill()\n"
+            "    if p.status() != 'zombie' and any('cxlab.report.workers' in word for word in p.cmdline()): p.kill()\n"
             "time.sleep(60)"
         )
         paths = [write_notebook(tmp_path, kill, name="7-culprit"),

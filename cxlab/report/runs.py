@@ -135,7 +135,7 @@ def run_requests(
     output: str | Path = "reports",
     n_jobs: int | None = None,
     force: bool = False,
-    backend: Backend = "loky",
+    backend: Backend = "local",
     scheduler: str | None = None,
     progress: bool = True,
     tell: Any = None,
@@ -151,7 +151,7 @@ def run_requests(
         Processes; default: the machine's cores.
     force : bool
         Make also what is unchanged.
-    backend : {"loky", "dask"}
+    backend : {"local", "dask"}
     scheduler : str, optional
         Address of a Dask scheduler.
     progress : bool
