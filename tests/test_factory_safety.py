@@ -360,3 +360,24 @@ class TestSecret:
         result = CliRunner().invoke(main, [*arguments, "--output", str(tmp_path / "out")])
         assert result.exit_code == 2
         assert "sesame" not in result.output
+
+
+def test_kills_at_random_moments_leave_nothing_after_the_next_run(monkeypatch):
+    # 100 of them, with PDF, and the shared memory: python -m benchmarks kills
+    from benchmarks import kills
+
+    monkeypatch.setattr(kills, "find_browser", lambda: None)
+    found = kills.run_kills(2, seed=3)
+    counted = found.drop(columns=["killed", "kills", "hit", "shared memory"])
+    assert found["kills"].sum() == 2
+    assert counted.to_numpy().sum() == 0, found.to_string()
+
+
+def test_making_reports_needs_no_pool_that_keeps_semaphores():
+    code = (
+        "import sys, cxlab.report.factory, cxlab.report.workers, cxlab.report.execute\n"
+        "print(sorted({'joblib', 'multiprocessing.shared_memory', 'multiprocessing.synchronize'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

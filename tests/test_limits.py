@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cxlab.cli import main
+from cxlab.report import limits
 from cxlab.report.build import ReportError, build_report
 from cxlab.report.limits import OUTPUT_LIMIT, TEXT_LIMIT
 from cxlab.report.plan import read_plan
@@ -106,6 +107,29 @@ def test_megabytes_of_other_outputs_are_left_out_and_said(tmp_path):
     assert page.stat().st_size < SHORT_PAGE
     assert "The report showed more than 50 MB; the rest was left out." in page.read_text()
     assert "here" in page.read_text()
+
+
+def test_endless_printing_ends_too(tmp_path):
+    path = write_notebook(tmp_path, "while True: print('x' * 1_000)")
+    with pytest.raises(ReportError, match="failed in cell 2: it ran longer than 4 s"):
+        build_report(path, tmp_path / "9-trial", timeout=4)
+    assert (tmp_path / "failed/9-trial/9-trial.ipynb").stat().st_size < SHORT_PAGE
+
+
+def test_displays_without_number_are_shortened(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "TEXT_LIMIT", 100_000)
+    path = write_notebook(tmp_path, "for i in range(2_000): display(i)")
+    page = build_report(path, tmp_path / "out")
+    shown = nbformat.read(page.with_suffix(".ipynb"), as_version=4).cells[3].outputs
+    assert 900 < len(shown) < 1_000
+    assert "This cell showed more than 100,000 characters of text" in page.read_text()
+
+
+def test_what_is_cleared_does_not_count(tmp_path):
+    cell = "from IPython.display import clear_output\nfor i in range(30):\n    clear_output()\n    print(i, 'x' * 90_000)"
+    page = build_report(write_notebook(tmp_path, cell), tmp_path / "out")
+    assert "29 xxx" in page.read_text()
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["warnings"] == []
 
 
 def test_what_is_within_the_limits_is_whole(tmp_path):

@@ -16,7 +16,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from cxlab import load_study
+from cxlab import build_report, load_study
 from cxlab.report import verify
 from cxlab.report.build import finish_report
 from cxlab.report.compare import compare_tables, same_text
@@ -307,6 +307,21 @@ def test_another_processor_is_told_from_a_difference(sums, tmp_path):
     assert found.returncode == 1
     lines = [line for line in found.stdout.splitlines() if line.startswith("differs")]
     assert lines[0].startswith(f"differs: tables/sums.csv, row 7 ({number}), column estimate: was ")
+
+
+def test_what_no_two_runs_have_in_common_is_no_difference(tmp_path):
+    cells = ["import warnings; warnings.warn('mind')", "print(object())",
+             "from tqdm import tqdm\nfor _ in tqdm(range(3)): pass"]  # fmt: skip
+    path = write_notebook(tmp_path, *cells)
+    page = build_report(path, tmp_path / "out")
+    text = page.with_suffix(".ipynb").read_text()
+    assert re.search(r"ipykernel_\d+", text)
+    assert "it/s" in text
+    found = verify_report(tmp_path / "out")
+    assert found.same, str(found)
+    assert "mind" in page.read_text()
+    edit(page.with_suffix(".ipynb"), "mind", "mine")
+    assert not verify_report(tmp_path / "out").same
 
 
 def test_numbers_are_near_or_not():

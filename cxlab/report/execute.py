@@ -26,9 +26,11 @@ from cxlab.survey.messages import one_line
 from cxlab.survey.places import CACHE_VARIABLE, MIRROR_VARIABLE
 
 # papermill cannot read a type like `str | None` and warns of parameters it does not know;
-# they have been checked against the notebook by then
+# they have been checked against the notebook by then; that a cell took too long is told as
+# the report's failure
+_TOLD_ELSEWHERE = ("Passed unknown parameter", "Timeout waiting for execute reply")
 logging.getLogger("papermill").addFilter(
-    lambda record: not str(record.msg).startswith("Passed unknown parameter")
+    lambda record: not str(record.msg).startswith(_TOLD_ELSEWHERE)
 )
 
 

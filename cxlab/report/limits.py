@@ -12,6 +12,8 @@ from papermill.clientwrap import PapermillNotebookClient
 CELL_SECONDS = 1800
 #: Characters of text that a cell may show; nobody reads more on a page.
 TEXT_LIMIT = 1_000_000
+#: Characters that each display counts for besides its own: a page holds only so many.
+DISPLAY_COST = 100
 #: Bytes of everything else that a report may show: figures, tables, HTML.
 OUTPUT_LIMIT = 50_000_000
 #: Characters of an error's message, and of each line of its traceback.
@@ -73,8 +75,13 @@ class LimitedClient(PapermillNotebookClient):
                 return None
         elif kind == "error":
             _shorten_error(content)
-        elif "data" in content:
+        elif kind == "clear_output":
+            self._text = 0
+            self._told.clear()
+        elif content.get("data"):
             content["data"] = self._kept_data(content["data"], cell)
+            if not any(content["data"].values()):
+                return None
         return super().process_message(msg, cell, cell_index)
 
     def _kept_text(self, text: str, cell: nbformat.NotebookNode) -> str:
@@ -89,6 +96,7 @@ class LimitedClient(PapermillNotebookClient):
         kept = {}
         for kind, value in data.items():
             if kind == "text/plain":
+                self._text += DISPLAY_COST
                 kept[kind] = self._kept_text(str(value), cell)
                 continue
             size = len(value if isinstance(value, str) else str(value))
