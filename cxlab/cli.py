@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,9 @@ def one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
         except (ValueError, TypeError, FileNotFoundError) as error:
             raise click.UsageError(str(error)) from error
         except OSError as error:
+            full = "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
             click.ClickException(str(error)).show()
-            raise SystemExit(TROUBLE.get(getattr(error, "trouble", ""), 1)) from error
+            raise SystemExit(TROUBLE.get(getattr(error, "trouble", full), 1)) from error
 
     return guarded
 

@@ -167,6 +167,9 @@ FORGED = {
     "rows": (lambda f: forge_record(f, rows=9812), "manifest.json"),
     "what it is about": (lambda f: forge_record(f, about="12,345 real answers", simulated=False), "manifest.json"),
     "pdf": (forge_pdf, "9-trial.pdf"),
+    "twice in a row of json": (lambda f: edit(f / "tables/outcomes.json", '"ci_low": 1.0', '"ci_low": 9.0,\n  "ci_low": 1.0'),
+                               "tables/outcomes.json"),
+    "no table": (lambda f: (f / "tables/outcomes.csv").unlink(), "tables/outcomes.csv"),
     "another table": (lambda f: (f / "tables/more.csv").write_text("n\n9\n"), "tables/more.csv"),
 }  # fmt: skip
 
