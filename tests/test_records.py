@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook
 
 from cxlab.cli import main
+from cxlab.report.build import ReportError, build_report
 from cxlab.report.index import list_reports, write_index
 from cxlab.report.owned import abandoned, owned_folder, temporary_folder
 from cxlab.report.publish import building_folder, clean_up
@@ -111,6 +112,18 @@ def test_a_folder_in_a_record_s_place_and_half_characters_stop_nothing(made, tmp
     (failed / "failure.json").write_text(json.dumps(record))
     write_index(tmp_path)
     assert [line.partition(" ")[0] for line in list_reports(tmp_path).odd] == ["a/manifest.json"]
+
+
+@pytest.mark.parametrize("place", ["folder", "file"])
+def test_a_folder_with_files_of_others_is_never_replaced(place, tmp_path):
+    cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell("1")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "9-trial.ipynb")
+    kept = tmp_path / "mine" / "thesis.txt" if place == "folder" else tmp_path / "mine"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("years of work")
+    with pytest.raises(ReportError, match="failed: its folder holds other files"):
+        build_report(tmp_path / "9-trial.ipynb", tmp_path / "mine")
+    assert kept.read_text() == "years of work"
 
 
 class TestFolders:

@@ -29,10 +29,14 @@ from cxlab.report.publish import (
     clean_up,
     disk_cause,
     forget_failure,
+    is_foreign,
     keep_failure,
     publish,
     trouble_of,
 )
+
+#: Why a folder of the user's own is no place for a report.
+FOREIGN = "its folder holds other files, which would be lost; name another one"
 
 __all__ = ["About", "Job", "ReportError", "build_report", "clean_up", "make_report"]
 
@@ -200,6 +204,8 @@ def make_report(job: Job, *, progress: Mapping[str, Any] | bool = False) -> Path
     """Make a report whose parameters are checked already; otherwise as `build_report`."""
     started = now()
     try:
+        if is_foreign(job.output):
+            raise _failure(job, 0, FOREIGN, started, "unwritable")
         with building_folder(job.output.parent) as folder:
             folder.mkdir()
             executed = _execute(job, folder, started, progress)

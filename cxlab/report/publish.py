@@ -64,6 +64,14 @@ def building_folder(parent: Path) -> Iterator[Path]:
             folder.parent.rmdir()
 
 
+def is_foreign(output: Path) -> bool:
+    """Whether something stands at a report's place that is no report: it is never replaced."""
+    if not output.is_dir():
+        return output.exists()
+    names = {path.name for path in output.iterdir() if not path.name.startswith(".")}
+    return bool(names) and "manifest.json" not in names
+
+
 def publish(folder: Path, output: Path) -> None:
     """Put a finished folder at its final place; an earlier one is replaced whole.
 
