@@ -23,11 +23,11 @@ BUSY = "while True: pass"
 SHORT_PAGE = 4 * TEXT_LIMIT
 
 
-def write_notebook(folder, *cells, name="9-trial"):
+def write_notebook(folder, *cells, name="9-trial", parameters=PARAMETERS):
     book = new_notebook(
         cells=[
             new_markdown_cell("# A trial"),
-            new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
+            new_code_cell(parameters, metadata={"tags": ["parameters"]}),
             *(new_code_cell(source) for source in cells),
         ]
     )
@@ -43,7 +43,9 @@ def report(folder, *paths, more=()):
 
 
 def test_an_endless_cell_fails_in_a_sentence_and_the_others_are_made(tmp_path):
-    paths = [write_notebook(tmp_path, GOOD, ENDLESS, name="7-endless"),
+    # as in the report of this fault, it declares no `where`
+    declared = PARAMETERS.rpartition("\n")[0]
+    paths = [write_notebook(tmp_path, GOOD, ENDLESS, name="7-endless", parameters=declared),
              write_notebook(tmp_path, BUSY, name="8-busy"),
              write_notebook(tmp_path, GOOD)]  # fmt: skip
     result = report(tmp_path, *paths, more=["--timeout", "2"])

@@ -15,6 +15,7 @@ from cxlab.report.fingerprint import fingerprint
 from cxlab.report.limits import CELL_SECONDS, check_timeout
 from cxlab.report.needs import read_needs, reads_one_period, unmet
 from cxlab.report.notebooks import choose_notebooks, read_settings, report_folder
+from cxlab.report.parameters import read_parameters
 from cxlab.survey.hiding import COMPLEMENTARY, SMALL, hidden_groups
 from cxlab.survey.messages import unknown
 from cxlab.survey.study import Study, load_study
@@ -95,6 +96,7 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
     formats = check_formats(request.formats)
     timeout = check_timeout(request.timeout)
     needs = {name: read_needs(path) for name, path in chosen.items()}
+    declared = {name: read_parameters(path) for name, path in chosen.items()}
     kept = {name: _kept_periods(values) for name, values in settings.items()}
     if request.each and any(kept.values()):
         raise ValueError(
@@ -112,7 +114,9 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
                 one = period if reads_one_period(needs[name]) else None
                 files = [study.path, *kept[name]] if kept[name] else study.files(period=one)
                 about = about_study(study, period, where, files, rows)
-                given = {"study": request.study, "period": period, "where": where or None}
+                run = {"study": request.study, "period": period, "where": where or None}
+                # a notebook need not declare what this run doesn't use
+                given = {k: v for k, v in run.items() if v is not None or k in declared[name]}
                 used = used_parameters(chosen[name], given | settings[name])
                 output = report_folder(reports, study.name, period, where) / name
                 mark = fingerprint(chosen[name], used, files)
