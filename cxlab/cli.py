@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 from collections.abc import Callable
 from functools import partial, wraps
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
     from cxlab.survey.study import Study
 
 
-#: Exit codes of `cxlab report`: 1 to 100 reports failed; 120: a score fell significantly.
+#: Exit codes of `cxlab report`: 1 to 100 reports failed; 120: a score fell significantly;
+#: of the folder of the reports: it cannot be written to, or its disk is full.
 MOST_FAILURES = 100
 DROP = 120
+TROUBLE = {"unwritable": 121, "full": 122}
 
 
 def one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,7 +32,9 @@ def one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
         except (ValueError, TypeError, FileNotFoundError) as error:
             raise click.UsageError(str(error)) from error
         except OSError as error:
-            raise click.ClickException(str(error)) from error
+            full = "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+            click.ClickException(str(error)).show()
+            raise SystemExit(TROUBLE.get(getattr(error, "trouble", full), 1)) from error
 
     return guarded
 
@@ -77,11 +82,17 @@ def main() -> None:
     help="Any other parameter that a notebook declares.",
 )
 @click.option("--to", "formats", multiple=True, metavar="FORMAT", help="Also as xlsx, pdf or pptx.")
+@click.option(
+    "--timeout",
+    type=click.IntRange(1),
+    metavar="SECONDS",
+    help="Longest that a cell may run; default: 1800. A report that takes longer fails.",
+)
 @click.option("--plan", metavar="FILE", help="A reports.toml that lists reports, instead of STUDY.")
 @click.option("--output", default="reports", show_default=True, help="Folder of all reports.")
 @click.option("--jobs", "n_jobs", type=click.IntRange(1), help="Processes; default: all cores.")
 @click.option("--force", is_flag=True, help="Make also what is unchanged.")
-@click.option("--backend", type=click.Choice(["loky", "dask"]), default="loky", show_default=True)
+@click.option("--backend", type=click.Choice(["local", "dask"]), default="local", show_default=True)
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, for --backend dask.")
 @click.option("--fail-on-drop", is_flag=True, help="Exit code 120 if a score fell significantly.")
 @one_sentence
@@ -94,6 +105,7 @@ def report(
     conditions: tuple[str, ...],
     settings: tuple[str, ...],
     formats: tuple[str, ...],
+    timeout: int | None,
     plan: str | None,
     output: str,
     fail_on_drop: bool,
@@ -101,10 +113,13 @@ def report(
 ) -> None:
     """Make the reports of STUDY, a name (demo, sfo) or the path of a study file.
 
-    The exit code is the number of reports that failed (at most 100).
+    The exit code is the number of reports that failed (at most 100); 121: the folder of the
+    reports cannot be written to; 122: its disk is full.
     """
+    from cxlab.report.limits import CELL_SECONDS
     from cxlab.report.plan import read_plan
     from cxlab.report.runs import Request, run_requests
+    from cxlab.survey.messages import one_line
 
     if (study is None) == (plan is None):
         raise ValueError("`STUDY` or `--plan` must be given, and only one of them.")
@@ -113,7 +128,7 @@ def report(
     if plan is not None:
         asked = {"--period": periods, "--all-periods": all_periods, "--each": each,
                  "--notebook": notebooks, "--where": conditions, "--set": settings,
-                 "--to": formats}  # fmt: skip
+                 "--to": formats, "--timeout": timeout}  # fmt: skip
         given = [option for option, value in asked.items() if value]
         if given:
             raise ValueError(
@@ -132,14 +147,17 @@ def report(
                 notebooks=notebooks,
                 settings=_pairs("--set", settings),
                 formats=formats,
+                timeout=timeout or CELL_SECONDS,
             )
         ]
     run = run_requests(requests, output=output, tell=_tell, **options)
     for line in run.left_out:
-        click.echo(f"left out: {line}")
+        click.echo(f"left out: {one_line(line)}")
     for line in run.drops:
-        click.echo(f"drop: {line}")
+        click.echo(f"drop: {one_line(line)}")
     click.echo(f"{run}\nindex:  {run.index}")
+    if run.trouble:
+        raise SystemExit(TROUBLE[run.trouble])
     if run.failures:
         raise SystemExit(min(len(run.failures), MOST_FAILURES))
     if fail_on_drop and run.drops:
@@ -156,13 +174,23 @@ def _tell(outcome: Any) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option(
+    "--timeout", type=click.IntRange(1), default=1800, metavar="SECONDS", show_default=True,
+    help="Longest that a cell may run.",
+)  # fmt: skip
 @one_sentence
-def verify(folder: str) -> None:
-    """Run the report in FOLDER again and compare every table; says what differs."""
-    from cxlab.report.verify import verify_report
+def verify(folder: str, timeout: int) -> None:
+    """Make the report in FOLDER again and compare every file; says what differs.
 
-    found = verify_report(folder)
-    click.echo(str(found))
+    The exit code is 0 where all is the same (also to 1e-9, on another processor), 1 where
+    something differs.
+    """
+    from cxlab.report.verify import verify_report
+    from cxlab.survey.messages import one_line
+
+    found = verify_report(folder, timeout=timeout)
+    for line in str(found).splitlines():
+        click.echo(one_line(line))
     if not found.same:
         raise SystemExit(1)
 

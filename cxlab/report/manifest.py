@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,8 +13,10 @@ from typing import Any
 
 import nbformat
 
+from cxlab.report.digests import VERIFICATION, file_digest
 from cxlab.report.notebooks import report_name
-from cxlab.report.publish import replace_text
+from cxlab.report.processor import processor
+from cxlab.report.records import RecordError, read_record
 
 #: Packages whose version can change a figure or a page.
 PACKAGES = (
@@ -32,10 +32,10 @@ PACKAGES = (
     "papermill",
     "nbconvert",
     "ipykernel",
+    "xlsxwriter",
+    "python-pptx",
 )
-SCHEMA = 2
-#: What verifying a report found, beside its manifest.
-VERIFICATION = "verified.json"
+SCHEMA = 3
 
 
 def now() -> str:
@@ -55,19 +55,12 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def make_manifest(
     *,
     notebook: Path,
     parameters: Mapping[str, Any],
     inputs: Sequence[Path],
     started: str,
-    executed: nbformat.NotebookNode,
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything a report was made from, as JSON can hold it.
@@ -82,9 +75,8 @@ def make_manifest(
         Study file and data files; recorded by name and digest, as of `input_names`.
     started : str
         As `now` gives it.
-    executed : NotebookNode
     about : mapping
-        Study, title, period and so on.
+        Study, period and so on.
 
     Returns
     -------
@@ -102,17 +94,11 @@ def make_manifest(
         ],
         "packages": dict(package_versions()),
         "python": platform.python_version(),
+        "processor": processor(),
         "git": git_state(),
         "started": started,
         "ended": now(),
-        "warnings": warnings_of(executed),
     }
-
-
-def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write a report's manifest whole, or leave the earlier one."""
-    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    replace_text(folder / "manifest.json", text)
 
 
 def input_names(inputs: Sequence[Path]) -> dict[str, Path]:
@@ -183,9 +169,16 @@ def warnings_of(executed: nbformat.NotebookNode) -> list[str]:
 
 
 def read_verification(folder: Path) -> dict[str, Any] | None:
-    """What `cxlab verify` found of a report, if it has been run."""
-    path = folder / VERIFICATION
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    """What `cxlab verify` found when the report last came out the same: the page shows it.
+
+    A report that does not is left as it is; what was found then is in ``verified.json``.
+    """
+    shown = {"same": bool, "when": str, "near": str}
+    try:
+        record = read_record(folder / VERIFICATION, shown, {"shown": (shown, None)})
+    except RecordError:
+        return None
+    return record if record["same"] else record.get("shown")
 
 
 def checks(
@@ -203,9 +196,10 @@ def checks(
         *((f"Input {one['name']}", f"SHA-256 {one['sha256']}") for one in manifest["inputs"]),
         (f"Notebook {notebook['name']}", f"SHA-256 {notebook['sha256']}"),
         ("Parameters", parameters),
-        ("Seed", "none used" if manifest["seed"] is None else str(manifest["seed"])),
+        ("Seed", "none used" if manifest.get("seed") is None else str(manifest["seed"])),
         ("Commit", f"{git['commit']}, {state}" if git["commit"] else "not in a git checkout"),
         ("Versions", f"{versions}, Python {manifest['python']}"),
+        ("Processor", manifest.get("processor", "not recorded")),
         ("Warnings", f"{len(warned)}: {warned[0]}" if warned else "none"),
         *((f"Format {one}", f"not made: {why}") for one, why in unmade.items()),
         ("Made", f"{manifest['started']} to {manifest['ended']}"),
@@ -216,7 +210,10 @@ def checks(
 def _run_again(verification: Mapping[str, Any] | None) -> str:
     if verification is None:
         return "not checked yet: cxlab verify FOLDER compares every table"
-    told = (
-        "every table came out the same" if verification["same"] else verification["differences"][0]
-    )
+    told = f"every table came out the same{near_words(verification['near'])}"
     return f"{verification['when']}: {told}"
+
+
+def near_words(reasons: str) -> str:
+    """How near, where the same is not the same to the last digit; empty without reasons."""
+    return f" to 1e-9 ({reasons})" if reasons else ""

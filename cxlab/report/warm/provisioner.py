@@ -93,8 +93,8 @@ class WarmProvisioner(LocalProvisioner):
         """Sockets of files instead of ports: nobody else on the machine can connect."""
         manager = self.parent
         if manager is not None and manager.transport == "tcp":
-            server = os.environ.get(SERVER_VARIABLE)
-            near = str(Path(server).parent) if server and Path(server).parent.is_dir() else None
+            # a folder that goes with its run, however that ends
+            near = Path(manager.connection_file).parent if manager.connection_file else None
             self._sockets = tempfile.mkdtemp(prefix="k", dir=near)
             manager.cache_ports = False
             manager.transport = "ipc"
