@@ -213,15 +213,6 @@ def test_data_too_large_for_rows_give_the_same_table(data, monkeypatch):
     assert "normal limit" in large.rank_method
 
 
-def test_the_jackknife_is_an_alternative_with_its_own_degrees_of_freedom(data, result):
-    other = touchpoint_correlations(
-        data, "overall", TOUCHPOINTS, occasion="A", cluster="flight", variance="jackknife"
-    )
-    ratio = other.table["se"] / result.table["se"][:5].to_numpy()
-    assert ratio.between(0.8, 1.25).all()
-    assert (other.coefficients.query("coefficient == 'tau_b'")["df"] == 39).all()
-
-
 # the occasion
 
 
@@ -341,8 +332,6 @@ def test_bad_input_is_refused_by_name(data):
         call(coefficient="spearmann")
     with pytest.raises(ValueError, match="`missing` must be"):
         call(missing="listwise")
-    with pytest.raises(ValueError, match="`variance` must be"):
-        call(variance="bootstrap")
     with pytest.raises(ValueError, match="`level` must be between 0 and 1"):
         call(level=95)
     with pytest.raises(ValueError, match=r"`scale` must hold every rating; got .* off 1 to 5"):
@@ -470,38 +459,6 @@ def test_comparisons_are_adjusted_by_benjamini_yekutieli(result):
     assert pairs["p_adjusted"].to_numpy() == pytest.approx(expected)
     told = pairs["reading"] == "told apart"
     assert told.equals(pairs["p_adjusted"] < 0.05)
-
-
-def test_williams_is_printed_only_where_it_is_valid():
-    data = programme(7)
-    whole = data.assign(wifi=data["wifi"].fillna(5), shops=data["shops"].fillna(5))
-    common = touchpoint_correlations(whole, "overall", ["shops", "wifi", "staff"], occasion="A")
-    pairs = common.compare()
-    assert pairs["williams_p"].notna().all()
-    # both tests see the same data; they part by what they assume
-    assert pairs["williams_p"].to_numpy() == pytest.approx(pairs["p_value"].to_numpy(), abs=0.06)
-    holes = touchpoint_correlations(data, "overall", ["shops", "wifi"], occasion="A").compare()
-    assert holes["williams_p"].isna().all()
-    assert "not rated by the same customers" in holes.loc[0, "williams_note"]
-    design = touchpoint_correlations(
-        whole, "overall", ["shops", "wifi"], occasion="A", cluster="flight"
-    ).compare()
-    assert design.loc[0, "williams_note"] == "not valid: weights, strata or clusters"
-    ranks = common.compare(coefficient="spearman")
-    assert (ranks["williams_note"] == "not valid: it is for Pearson's r").all()
-
-
-def test_williams_of_the_table_is_williams_of_the_three_correlations():
-    data = programme(8)[["overall", "staff", "dead"]]
-    pairs = touchpoint_correlations(data, "overall", ["staff", "dead"], occasion="A").compare()
-    r = data.corr()
-    r12, r13, r23 = r.loc["overall", "staff"], r.loc["overall", "dead"], r.loc["staff", "dead"]
-    determinant = 1 - r12**2 - r13**2 - r23**2 + 2 * r12 * r13 * r23
-    n, mean = len(data), (r12 + r13) / 2
-    t = (r12 - r13) * np.sqrt(
-        (n - 1) * (1 + r23) / (2 * (n - 1) / (n - 3) * determinant + mean**2 * (1 - r23) ** 3)
-    )
-    assert pairs.loc[0, "williams_t"] == pytest.approx(t)
 
 
 def test_comparing_outcomes_uses_their_shared_customers(data, result):

@@ -15,13 +15,11 @@ from cxlab.stats.association.coefficients import (
 )
 from cxlab.stats.association.counts import JointCounts, joint_counts
 from cxlab.stats.association.dependence import (
-    WilliamsTest,
     correct_for_attenuation,
     correct_for_range_restriction,
     correlation_interval,
     correlation_p_value,
     fisher_interval,
-    williams_test,
 )
 from cxlab.stats.association.em_correlations import em_correlations
 from cxlab.stats.association.estimates import (
@@ -29,7 +27,6 @@ from cxlab.stats.association.estimates import (
     PairEstimates,
     pair_estimates,
 )
-from cxlab.stats.association.jackknife import jackknifed_covariance
 from cxlab.stats.association.lumped import pearson_covariance
 from cxlab.stats.association.ordinal import (
     Polychoric,
@@ -58,7 +55,6 @@ __all__ = [
     "PairEstimates",
     "PairwiseCorrelations",
     "Polychoric",
-    "WilliamsTest",
     "bivariate_normal_cdf",
     "correct_for_attenuation",
     "correct_for_range_restriction",
@@ -67,7 +63,6 @@ __all__ = [
     "em_correlations",
     "estimable_columns",
     "fisher_interval",
-    "jackknifed_covariance",
     "joint_counts",
     "joint_model",
     "kendall_tau_b",
@@ -83,5 +78,4 @@ __all__ = [
     "semi_partial_correlations",
     "spearman",
     "table_pairs",
-    "williams_test",
 ]

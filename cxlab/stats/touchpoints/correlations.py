@@ -13,7 +13,6 @@ from cxlab.stats.association import TABLE_COEFFICIENTS, JointCounts, PairEstimat
 from cxlab.stats.frames import as_list, check_choice, check_columns
 from cxlab.stats.inference import check_level
 from cxlab.stats.totals import Design
-from cxlab.stats.touchpoints.compare import common_rows, why_no_williams
 from cxlab.stats.touchpoints.fitting import count_pairs, fit_coefficients
 from cxlab.stats.touchpoints.halo import MISSING, correlate_together, halo_table
 from cxlab.stats.touchpoints.occasions import find_occasion
@@ -23,8 +22,6 @@ from cxlab.stats.touchpoints.scores import Range, observed_scale, touchpoint_sco
 from cxlab.stats.touchpoints.tables import coefficient_table, headline_table, missing_table
 
 Array = NDArray[np.float64]
-
-VARIANCES = ("influence", "jackknife")
 
 
 def touchpoint_correlations(
@@ -41,7 +38,6 @@ def touchpoint_correlations(
     cluster: str | None = None,
     stratum_clusters: str | None = None,
     missing: str = "em",
-    variance: str = "influence",
     level: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
@@ -75,9 +71,6 @@ def touchpoint_correlations(
         How partial and semi-partial coefficients and R² cope with holes: maximum likelihood
         where answers are missing at random given the others, or each correlation on its
         own rows (faster).
-    variance : {"influence", "jackknife"}
-        Taylor variance of the influence functions, or delete-a-group jackknife of the
-        count tables (80 blocks of clusters; slow for the polychoric).
     level : float
         Of all intervals.
     replicates, seed : int
@@ -128,10 +121,9 @@ def touchpoint_correlations(
     check_level(level)
     check_choice("coefficient", coefficient, TABLE_COEFFICIENTS)
     check_choice("missing", missing, MISSING)
-    check_choice("variance", variance, VARIANCES)
     _check_names(data, outcomes, names, design)
     counts = count_pairs(data, outcomes, names, design, scale)
-    fits = fit_coefficients(data, counts, design, variance=variance, level=level, seed=seed)
+    fits = fit_coefficients(data, counts, design, level=level)
     together = correlate_together(data, counts, missing=missing, weights=weights)
     ends = scale or observed_scale(data, names)
     scores = touchpoint_scores(
@@ -161,10 +153,6 @@ def _facts(
     counts: JointCounts, outcomes: list[str], names: list[str], design: Design
 ) -> dict[str, Any]:
     """What the result says of the sample and of the family of tests."""
-    why_not, rows = why_no_williams(counts, "pearson"), counts.rows
-    common = {}
-    if not why_not and rows is not None:
-        common = {name: common_rows(rows, names, name) for name in outcomes}
     return {
         "outcomes": tuple(outcomes),
         "touchpoints": tuple(names),
@@ -172,8 +160,6 @@ def _facts(
         "design": _design_words(design, counts),
         "family": f"Benjamini–Hochberg over {len(names)} touchpoints × one outcome",
         "note": counts.units.design.note,
-        "common": common,
-        "why_no_williams": why_not,
     }
 
 

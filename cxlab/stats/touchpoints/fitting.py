@@ -14,7 +14,6 @@ from cxlab.stats.association import (
     PairEstimates,
     correlation_interval,
     correlation_p_value,
-    jackknifed_covariance,
     joint_counts,
     pair_estimates,
     pearson_covariance,
@@ -29,13 +28,10 @@ MOST_CATEGORIES = 21
 
 
 def fit_coefficients(
-    data: Any, counts: JointCounts, design: Design, *, variance: str, level: float, seed: int
+    data: Any, counts: JointCounts, design: Design, *, level: float
 ) -> dict[str, PairEstimates]:
     """Every coefficient of a count table, for every touchpoint × outcome."""
-    return {
-        kind: _fit(data, counts, kind, design, variance=variance, level=level, seed=seed)
-        for kind in TABLE_COEFFICIENTS
-    }
+    return {kind: _fit(data, counts, kind, design, level=level) for kind in TABLE_COEFFICIENTS}
 
 
 def count_pairs(
@@ -75,14 +71,7 @@ def _check_scale(counts: JointCounts, names: list[str], scale: Range) -> None:
 
 
 def _fit(
-    data: Any,
-    counts: JointCounts,
-    kind: str,
-    design: Design,
-    *,
-    variance: str,
-    level: float,
-    seed: int,
+    data: Any, counts: JointCounts, kind: str, design: Design, *, level: float
 ) -> PairEstimates:
     if kind == "polychoric":
         counts = _without_quantities(counts)
@@ -93,9 +82,6 @@ def _fit(
         return _replace_spread(fit, *pearson_covariance(data, counts, fit, design=design), level)
     if counts.units.lumped and counts.units.clustered:
         return _without_interval(fit, "no interval: clusters are too many to keep apart")
-    if variance == "jackknife":
-        covariance, df = jackknifed_covariance(counts, kind, seed=seed)
-        return _replace_spread(fit, covariance, np.minimum(fit.df, df), level)
     return fit
 
 

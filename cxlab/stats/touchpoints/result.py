@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cxlab.stats.association import PairEstimates
 from cxlab.stats.frames import check_choice
-from cxlab.stats.touchpoints.compare import CommonRows, difference_table, williams_columns
+from cxlab.stats.touchpoints.compare import difference_table
 from cxlab.stats.touchpoints.occasions import Occasion
 from cxlab.stats.touchpoints.ranking import rank_disagreement
 
@@ -82,8 +82,6 @@ class TouchpointCorrelations:
     note: str
     fits: dict[str, PairEstimates] = field(repr=False)
     replicate_ranks: dict[str, Array] = field(repr=False)
-    common: dict[str, CommonRows] = field(repr=False)
-    why_no_williams: str = field(repr=False)
 
     def __post_init__(self) -> None:
         expected = len(self.touchpoints) * len(self.outcomes)
@@ -125,8 +123,7 @@ class TouchpointCorrelations:
             One row per outcome × two touchpoints: ``touchpoint, other, outcome, occasion,
             coefficient, n, n_other, estimate`` (first less other), ``se, ci_low, ci_high,
             p_value, p_adjusted`` (Benjamini–Yekutieli within the outcome), ``df, reading,
-            note`` and ``williams_t, williams_p, williams_note``: Williams' test where it
-            is valid, or why it is not.
+            note``.
 
         Raises
         ------
@@ -256,8 +253,7 @@ class TouchpointCorrelations:
         places = list(combinations(numbers, 2))
         first = np.array([a + offset for a, _ in places])
         second = np.array([b + offset for _, b in places])
-        fit = self.fits[kind]
-        table = difference_table(fit, first, second, level=self.level)
+        table = difference_table(self.fits[kind], first, second, level=self.level)
         labels = pd.DataFrame(
             {
                 "touchpoint": [self.touchpoints[a] for a, _ in places],
@@ -267,12 +263,7 @@ class TouchpointCorrelations:
                 "coefficient": kind,
             }
         )
-        table = _read_differences(labels.join(table), 1 - self.level)
-        why_not = self.why_no_williams if kind == "pearson" else "not valid: it is for Pearson's r"
-        common = None if why_not else self.common[outcome]
-        values = fit.table["estimate"].to_numpy()
-        pairs = [(float(values[a]), float(values[b])) for a, b in zip(first, second, strict=True)]
-        return williams_columns(table, common, places, pairs, why_not)
+        return _read_differences(labels.join(table), 1 - self.level)
 
     def _chosen(self, touchpoints: Sequence[str] | None) -> tuple[str, ...]:
         names = self.touchpoints if touchpoints is None else tuple(touchpoints)
