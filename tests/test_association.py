@@ -27,7 +27,9 @@ from cxlab.stats.association import (
     joint_counts,
     joint_model,
     kendall_tau_b,
+    leverage_degrees_of_freedom,
     multiple_r_squared,
+    pair_degrees_of_freedom,
     pair_estimates,
     pairwise_correlations,
     partial_correlations,
@@ -44,6 +46,7 @@ from cxlab.stats.association.units import covariance_of_totals, units_of_rows
 from cxlab.stats.inference import design_covariance
 from cxlab.stats.resampling import jackknife_covariance
 from cxlab.stats.totals import Design
+from cxlab.stats.touchpoints.compare import difference_table
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -55,6 +58,11 @@ R_DIGITS = 1e-8
 POLYCOR = 1e-4
 #: First-order influence against a step of 1e-6: the second-order term remains.
 SECOND_ORDER = 2e-5
+#: Degrees of freedom where a cell's weights are known by their sum and sum of squares only:
+#: among 80, the t quantile moves by less than .3 %.
+LUMPED_WEIGHTS = 0.25
+#: Studies of a level in the tests; a limit gets three Monte-Carlo standard errors.
+STUDIES = 300
 #: Weighted sums in another order differ in the last digits; derivatives magnify them.
 ENGINES = 1e-9
 
@@ -374,6 +382,150 @@ def test_copies_and_strangers_are_set_aside_with_the_reason():
     }
 
 
+# near-constant columns: what a standard error rests on
+
+
+def near_constant(deviating, *, n=300, columns=50, seed=0):
+    """Touchpoints that are 4 but for a few answers, beside an independent outcome."""
+    generator = np.random.default_rng(seed)
+    frame = {"overall": generator.choice([1.0, 2, 3, 4, 5], n, p=[0.05, 0.1, 0.2, 0.4, 0.25])}
+    for number in range(columns):
+        scores = np.full(n, 4.0)
+        places = generator.choice(n, deviating, replace=False)
+        scores[places] = generator.choice([1.0, 2, 3, 5], deviating)
+        frame[f"t{number}"] = scores
+    frame["cluster"] = generator.integers(0, 30, n)
+    frame["weight"] = generator.uniform(0.5, 2, n)
+    return pd.DataFrame(frame)
+
+
+def rejected(deviating, coefficient, **design):
+    """Share of planted studies with p < .05 though nothing is there; withheld is not."""
+    found = []
+    for seed in range(STUDIES // 50):
+        data = near_constant(deviating, seed=seed)
+        counts = joint_counts(data, [f"t{i}" for i in range(50)], "overall", **design)
+        found.append(pair_estimates(counts, coefficient).table["p_value"] < 0.05)
+    return np.mean(found)
+
+
+def level(limit):
+    return limit + 3 * np.sqrt(limit * (1 - limit) / STUDIES)
+
+
+@pytest.mark.parametrize("coefficient", ["pearson", "spearman"])
+@pytest.mark.parametrize("deviating", [1, 2, 3, 5, 10, 20])
+def test_few_deviating_answers_find_nothing_where_nothing_is(deviating, coefficient):
+    assert rejected(deviating, coefficient) <= level(0.07)
+
+
+@pytest.mark.parametrize("coefficient", ["tau_b", "polychoric"])
+def test_other_coefficients_rest_on_few_answers_too(coefficient):
+    assert rejected(2, coefficient) <= level(0.07)
+
+
+@pytest.mark.parametrize("design", [{"weights": "weight"}, {"cluster": "cluster"}])
+@pytest.mark.parametrize("deviating", [1, 3, 10])
+def test_few_deviating_answers_under_a_design_find_nothing(deviating, design):
+    assert rejected(deviating, "pearson", **design) <= level(0.07)
+
+
+def test_one_deviating_answer_has_no_interval_and_its_permutation_p():
+    counts = {1: 9, 2: 21, 3: 60, 4: 120, 5: 90}
+    overall = np.repeat(list(counts), list(counts.values())).astype(float)
+    data = pd.DataFrame({"kiosk": 4.0, "overall": overall})
+    data.loc[299, "kiosk"] = 5.0
+    for coefficient in ("pearson", "spearman", "tau_b"):
+        row = pair_estimates(joint_counts(data, "kiosk", "overall"), coefficient).table.iloc[0]
+        assert row[["se", "ci_low", "ci_high"]].isna().all()
+        # as far from the middle as a 5 are the scores 1, 2 and 5 of 300
+        exact = (9 + 21 + 90) / 300
+        assert row["p_value"] == pytest.approx(exact, abs=3 * np.sqrt(exact * (1 - exact) / 2000))
+        assert row["note"] == (
+            "no interval: the coefficient rests on one answer or cluster alone; "
+            "p value by permutation"
+        )
+
+
+def test_two_answers_that_agree_are_no_certainty():
+    data = pd.DataFrame({"x": [4.0] * 298 + [5.0, 5.0]})
+    data["y"] = data["x"]
+    row = pair_estimates(joint_counts(data, "x", "y")).table.iloc[0]
+    assert row["estimate"] == pytest.approx(1)
+    assert row[["se", "ci_low", "ci_high"]].isna().all()
+    assert 0 < row["p_value"] < 0.01
+
+
+def test_leverage_degrees_of_freedom_by_hand():
+    # groups of 2 and 3: (1/2 + 1/3)² / (1/(2²·1) + 1/(3²·2)), as Welch's test with one variance
+    x = np.array([0.0, 0, 1, 1, 1])
+    fit = pair_estimates(joint_counts(pd.DataFrame({"x": x, "y": [1, 2, 3, 5, 9.0]}), "x", "y"))
+    z = (x - 0.6) / np.sqrt(0.24)
+    sums = np.column_stack([z / 5, z**2 / 5, np.full(5, 1 / 25), z / 25, z**2 / 25])
+    expected = (5 / 6) ** 2 / (1 / 4 + 1 / 18)
+    assert leverage_degrees_of_freedom(sums) == pytest.approx(expected, rel=ROUNDING)
+    assert fit.df[0] <= expected + ROUNDING
+
+
+def test_leverage_degrees_of_freedom_equal_those_of_the_whole_matrix():
+    generator = np.random.default_rng(1)
+    cluster, s = np.arange(60) % 9, generator.dirichlet(np.ones(60))
+    x = generator.normal(size=60)
+    z = (x - s @ x) / np.sqrt(s @ (x - s @ x) ** 2)
+    residual = np.eye(60) - np.outer(np.ones(60), s) - np.outer(z, s * z)
+    members = (cluster == np.arange(9)[:, None]).astype(float)
+    totals = (members * (s * z)) @ residual
+    spread = members @ (s * z) ** 2
+    covariance = totals @ totals.T
+    factor = np.sqrt(spread / np.diag(covariance))
+    covariance *= np.outer(factor, factor)
+    powers = (s * z, s * z**2, s**2, s**2 * z, s**2 * z**2)
+    sums = members @ np.column_stack(powers)
+    expected = np.trace(covariance) ** 2 / np.trace(covariance @ covariance)
+    assert leverage_degrees_of_freedom(sums) == pytest.approx(expected, rel=1e-9)
+
+
+def test_clusters_and_weights_that_say_nothing_change_nothing():
+    data = near_constant(3).assign(row=np.arange(300), one=7.0)
+    names = [f"t{i}" for i in range(5)]
+    plain = pair_estimates(joint_counts(data, names, "overall")).table
+    for design in ({"cluster": "row"}, {"weights": "one"}, {"cluster": "row", "weights": "one"}):
+        found = pair_estimates(joint_counts(data, names, "overall", **design)).table
+        pd.testing.assert_frame_equal(found, plain)
+
+
+def test_answers_that_deviate_in_one_cluster_only_show_nothing():
+    # ten answers, all of one flight: one unit, whatever their number
+    data = near_constant(0, columns=1).sort_values("cluster", ignore_index=True)
+    inside = data["cluster"] == 0
+    data.loc[inside, "t0"], data.loc[inside, "overall"] = 1.0, 1.0
+    row = pair_estimates(joint_counts(data, "t0", "overall", cluster="cluster")).table.iloc[0]
+    assert not row["p_value"] < 0.05
+    assert row["df"] < 2
+
+
+def test_a_difference_has_the_smaller_degrees_of_freedom():
+    data = near_constant(5, columns=1).assign(plain=np.tile([1.0, 2, 3, 4, 5], 60))
+    fit = pair_estimates(joint_counts(data, ["t0", "plain"], "overall"))
+    table = difference_table(fit, np.array([0]), np.array([1]), level=0.95)
+    assert fit.df[0] < 5 < 50 < fit.df[1]
+    assert table.loc[0, "df"] == fit.df[0]
+
+
+def test_ordinary_answers_keep_their_coverage_in_40_rows():
+    generator = np.random.default_rng(3)
+    edges = np.array([-np.inf, -1, 0, 1, np.inf])
+    cells = np.diff(np.diff(bivariate_normal_cdf(edges[:, None], edges, 0.6), axis=0), axis=1)
+    truth, held = pearson(*table_pairs(cells)).estimate, []
+    for _ in range(STUDIES // 5):
+        outcome = generator.normal(size=(40, 1))
+        latent = np.hstack([outcome, 0.6 * outcome + 0.8 * generator.normal(size=(40, 5))])
+        data = pd.DataFrame(np.digitize(latent, [-1, 0, 1]).astype(float), columns=list("yabcde"))
+        table = pair_estimates(joint_counts(data, list("abcde"), "y")).table
+        held += ((table["ci_low"] <= truth) & (truth <= table["ci_high"])).tolist()
+    assert abs(np.mean(held) - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / STUDIES)
+
+
 # joint counts and the design
 
 
@@ -409,21 +561,23 @@ def test_grouped_counts_equal_counts_of_rows(coefficient, design):
     large = joint_counts(rows, ["a", "b"], ["overall", "c"], most_row_cells=0, **design)
     assert large.rows is None
     one, two = pair_estimates(small, coefficient), pair_estimates(large, coefficient)
-    numbers = ["n", "estimate", "se", "ci_low", "ci_high", "df"]
+    numbers = ["n", "estimate", "se"]
     assert two.table[numbers].to_numpy() == pytest.approx(
         one.table[numbers].to_numpy(), rel=ENGINES
     )
+    known = LUMPED_WEIGHTS if large.units.lumped and "weights" in design else ENGINES
+    assert two.df == pytest.approx(one.df, rel=known)
 
 
 @pytest.mark.parametrize("design", [{}, {"weights": "weight", "strata": "stratum"}, DESIGN])
 def test_nested_query_gives_the_covariance_of_the_rows(design):
     rows = ratings(8)
     rows.loc[:4, "cluster"] = np.nan
-    small = pair_estimates(joint_counts(rows, ["a", "b"], "overall", **design))
+    kept = joint_counts(rows, ["a", "b"], "overall", **design)
     large = joint_counts(rows, ["a", "b"], "overall", most_row_cells=0, most_clusters=3, **design)
     covariance, df = pearson_covariance(rows, large, pair_estimates(large), design=Design(**design))
-    assert covariance == pytest.approx(small.covariance, abs=1e-15)
-    assert np.diag(df) == pytest.approx(np.diag(small.df))
+    assert covariance == pytest.approx(pair_estimates(kept).covariance, abs=1e-15)
+    assert df == pytest.approx(pair_degrees_of_freedom(kept))
 
 
 @pytest.mark.parametrize("coefficient", TABLE_COEFFICIENTS)

@@ -25,8 +25,11 @@ from cxlab.stats.association.em_correlations import em_correlations
 from cxlab.stats.association.estimates import (
     TABLE_COEFFICIENTS,
     PairEstimates,
+    pair_degrees_of_freedom,
     pair_estimates,
+    with_spread,
 )
+from cxlab.stats.association.leverage import leverage_degrees_of_freedom
 from cxlab.stats.association.lumped import pearson_covariance
 from cxlab.stats.association.ordinal import (
     Polychoric,
@@ -66,8 +69,10 @@ __all__ = [
     "joint_counts",
     "joint_model",
     "kendall_tau_b",
+    "leverage_degrees_of_freedom",
     "multiple_r_squared",
     "no_model",
+    "pair_degrees_of_freedom",
     "pair_estimates",
     "pairwise_correlations",
     "partial_correlations",
@@ -78,4 +83,5 @@ __all__ = [
     "semi_partial_correlations",
     "spearman",
     "table_pairs",
+    "with_spread",
 ]

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, owens_t
 
-from cxlab.stats.association.coefficients import Coefficient
+from cxlab.stats.association.coefficients import Coefficient, rank_scores
 from cxlab.survey.messages import one_of
 
 Array = NDArray[np.float64]
@@ -134,14 +134,14 @@ def polychoric_pairs(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = Non
     """
     x_levels, row = np.unique(np.asarray(x, dtype=float), return_inverse=True)
     y_levels, column = np.unique(np.asarray(y, dtype=float), return_inverse=True)
+    weight = np.ones(len(row)) if weights is None else np.asarray(weights, dtype=float)
     table = np.zeros((len(x_levels), len(y_levels)))
-    np.add.at(
-        table,
-        (row, column),
-        1.0 if weights is None else np.asarray(weights, dtype=float),
-    )
+    np.add.at(table, (row, column), weight)
     fit = polychoric(table)
-    return Coefficient(fit.estimate, fit.influence[row, column], fit.note)
+    scores = None
+    if not np.isnan(fit.estimate):
+        scores = rank_scores(x_levels[row], y_levels[column], weight / weight.sum())
+    return Coefficient(fit.estimate, fit.influence[row, column], fit.note, scores)
 
 
 def bivariate_normal_cdf(h: ArrayLike, k: ArrayLike, rho: float) -> Array:

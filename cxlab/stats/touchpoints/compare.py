@@ -46,7 +46,8 @@ def difference_table(
     -----
     The influence functions of the two coefficients, each 0 outside its own rows, are
     subtracted before they are summed over clusters: touchpoints rated by the same people
-    share their variation, and holes make no difference.
+    share their variation, and holes make no difference. The degrees of freedom are the
+    smaller of the two coefficients'.
     """
     estimate = fit.table["estimate"].to_numpy()[first] - fit.table["estimate"].to_numpy()[second]
     variance_first, variance_second = fit.covariance[first, first], fit.covariance[second, second]
@@ -54,7 +55,7 @@ def difference_table(
     same = (np.abs(estimate) < 1e-12) & (
         variance <= SAME_SCORES * np.maximum(variance_first + variance_second, 1e-300)
     )
-    df = fit.df[first, second]
+    df = np.minimum(fit.df[first], fit.df[second])
     usable = np.isfinite(estimate) & np.isfinite(variance) & (df >= 1)
     se = np.where(usable, np.sqrt(np.where(usable & ~same, np.maximum(variance, 0), 0.0)), np.nan)
     half = t_quantile(level, df) * se
@@ -98,5 +99,5 @@ def _notes(fit: PairEstimates, first: Any, second: Any, usable: Any, same: Any) 
         elif np.isnan(fit.covariance[a, b]):
             notes.append("not compared: rows are too many to keep apart; Pearson's r can be")
         else:
-            notes.append("no test: too few clusters hold a pair")
+            notes.append("no test: one of the two has no interval")
     return notes

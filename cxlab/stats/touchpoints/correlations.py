@@ -136,7 +136,7 @@ def touchpoint_correlations(
         table=table,
         coefficients=long,
         scores=scores,
-        halo=halo_table(together, fits["pearson"], missing=missing, level=level),
+        halo=halo_table(together, fits["pearson"], counts, missing=missing, level=level),
         occasion=declared,
         coefficient=coefficient,
         level=level,

@@ -12,11 +12,10 @@ from cxlab.stats.association import (
     TABLE_COEFFICIENTS,
     JointCounts,
     PairEstimates,
-    correlation_interval,
-    correlation_p_value,
     joint_counts,
     pair_estimates,
     pearson_covariance,
+    with_spread,
 )
 from cxlab.stats.totals import Design
 from cxlab.stats.touchpoints.scores import Range
@@ -79,7 +78,8 @@ def _fit(
     if kind == "polychoric":
         fit = _name_quantities(fit, counts)
     if counts.units.lumped and kind == "pearson":
-        return _replace_spread(fit, *pearson_covariance(data, counts, fit, design=design), level)
+        covariance, df = pearson_covariance(data, counts, fit, design=design)
+        return with_spread(fit, covariance, df, level=level)
     if counts.units.lumped and counts.units.clustered:
         return _without_interval(fit, "no interval: clusters are too many to keep apart")
     return fit
@@ -108,19 +108,6 @@ def _name_quantities(fit: PairEstimates, counts: JointCounts) -> PairEstimates:
     table = fit.table.copy()
     table.loc[merged.index[merged], "note"] = "a quantity, not a rating: too many distinct values"
     return replace(fit, table=table)
-
-
-def _replace_spread(
-    fit: PairEstimates, covariance: Array, df: Array, level: float
-) -> PairEstimates:
-    table = fit.table.copy()
-    estimate, alone = table["estimate"].to_numpy(), np.diag(df)
-    known = np.isfinite(estimate) & (alone >= 1)
-    se = np.where(known, np.sqrt(np.maximum(np.diag(covariance), 0)), np.nan)
-    table["se"], table["df"] = se, alone
-    table["ci_low"], table["ci_high"] = correlation_interval(estimate, se, alone, level=level)
-    table["p_value"] = correlation_p_value(estimate, se, alone)
-    return replace(fit, table=table, covariance=covariance, df=df)
 
 
 def _without_interval(fit: PairEstimates, reason: str) -> PairEstimates:

@@ -18,6 +18,7 @@ from cxlab.stats.association import (
     estimable_columns,
     joint_model,
     no_model,
+    pair_degrees_of_freedom,
     pairwise_correlations,
 )
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
@@ -124,7 +125,7 @@ def _model(
 
 
 def halo_table(
-    together: Together, fit: PairEstimates, *, missing: str, level: float
+    together: Together, fit: PairEstimates, counts: JointCounts, *, missing: str, level: float
 ) -> pd.DataFrame:
     """How much the touchpoints overlap, per outcome.
 
@@ -133,6 +134,8 @@ def halo_table(
     together : Together
     fit : PairEstimates
         Pearson's r of every touchpoint × outcome.
+    counts : JointCounts
+        The tables it came from.
     missing : str
     level : float
 
@@ -151,12 +154,12 @@ def halo_table(
     R² is "as if everyone had used everything", not the R² of any group of customers. Its
     interval is on the logit scale.
     """
-    size = len(together.between)
+    size, design_df = len(together.between), pair_degrees_of_freedom(counts)
     rows = []
     for number, (outcome, model) in enumerate(together.models.items()):
         inside = slice(number * size, (number + 1) * size)
         alone = fit.table["estimate"].to_numpy()[inside]
-        df = float(np.max(np.diag(fit.df)[inside], initial=0.0))
+        df = float(np.max(design_df[inside], initial=0.0))
         low, high = share_interval(model.r_squared, model.r_squared_se, df, level)
         rows.append(
             {

@@ -40,7 +40,7 @@ def coefficient_table(
         .assign(df=fit.table["df"])
         for kind, fit in fits.items()
     ]
-    df = np.diag(fits["pearson"].df)
+    df = fits["pearson"].df
     for kind in ("partial", "semi_partial"):
         parts.append(_model_rows(models, kind, labels, df, level))
     long = pd.concat(parts, ignore_index=True)
