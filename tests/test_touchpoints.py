@@ -424,9 +424,33 @@ def test_rank_intervals_come_from_draws_as_wide_as_the_standard_errors(data):
 
 def test_a_touchpoint_lost_in_many_resamples_has_no_place():
     draws = np.array([[0.5, 0.2, np.nan], [0.4, 0.1, 0.3], [0.6, 0.3, np.nan]])
-    places, ranked = place_touchpoints(np.array([0.5, 0.2, 0.3]), draws, level=0.95)
+    estimate, df = np.array([0.5, 0.2, 0.3]), np.full(3, 400.0)
+    places = place_touchpoints(estimate, draws, df, level=0.95)
     assert places["rank"].isna().tolist() == [False, False, True]
-    assert ranked[:, 0].tolist() == [1, 1, 1]
+    assert places["rank_high"].dropna().tolist() == [2, 2]
+
+
+def test_few_degrees_of_freedom_settle_no_place():
+    estimate = np.array([0.6, 0.3])
+    draws = np.random.default_rng(1).normal(estimate, 0.05, size=(500, 2))
+    # .3 apart is 4.2 standard errors of the difference; t has 12.7 where the normal has 1.96
+    plenty = place_touchpoints(estimate, draws, np.array([400.0, 400.0]), level=0.95)
+    few = place_touchpoints(estimate, draws, np.array([1.0, 400.0]), level=0.95)
+    assert plenty[["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 1], [2, 2]]
+    assert few[["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 2], [1, 2]]
+
+
+def test_tied_touchpoints_are_all_first_and_all_last():
+    # one study of the 500 in benchmarks/touchpoint_coverage.py
+    generator = np.random.default_rng(4)
+    overall = generator.normal(size=(300, 1))
+    latent = np.hstack([overall, 0.6 * overall + 0.8 * generator.normal(size=(300, 6))])
+    data = pd.DataFrame(np.digitize(latent, [-1, 0, 1]).astype(float), columns=list("yabcdef"))
+    found = touchpoint_correlations(data, "y", list("abcdef"), occasion="A", missing="pairwise")
+    assert set(found.table["rank_low"]) == {1}
+    assert set(found.table["rank_high"]) == {6}
+    assert "not settled among 6" in found.words()[1]
+    assert "for all touchpoints at once, 95%" in found.words()[1]
 
 
 def test_other_coefficients_are_ranked_by_draws_that_know_their_covariance(data):
@@ -657,12 +681,12 @@ def test_airport_correlations_are_the_published_ones(airport):
         assert (found - value).abs().min() < THREE_DECIMALS
 
 
-def test_airport_security_changes_place_between_satisfaction_and_advocacy(airport):
+def test_airport_security_is_not_shown_to_change_place(airport):
+    # 21st for satisfaction and 3rd for advocacy of 23: resampled ranks "20–22" and "1–13"
+    # called that a change, but the answers hardly part the 23 correlations with advocacy
     moved = airport.rankings().set_index("touchpoint").loc["security_screening"]
     assert (moved["rank"], moved["other_rank"]) == (21, 3)
     intervals = moved[["rank_low", "rank_high", "other_rank_low", "other_rank_high"]]
-    assert (intervals.astype(int) - [20, 22, 1, 13]).abs().max() <= ONE_PLACE
-    assert moved["apart"]
-    assert any(
-        sentence.startswith("security_screening changes place") for sentence in airport.words()
-    )
+    assert (intervals.astype(int) - [17, 23, 1, 21]).abs().max() <= ONE_PLACE
+    assert not moved["apart"]
+    assert not any("security_screening changes place" in said for said in airport.words())

@@ -74,7 +74,8 @@ def touchpoint_correlations(
     level : float
         Of all intervals.
     replicates, seed : int
-        Resamples of clusters behind the rank intervals.
+        Resamples of clusters behind the rank intervals, which hold for all touchpoints at
+        once.
 
     Returns
     -------
@@ -103,7 +104,8 @@ def touchpoint_correlations(
     References
     ----------
     Devlin, Gnanadesikan & Kettenring (1975), Biometrika 62, 531–545. Olsson (1979),
-    Psychometrika 44, 443–460. Benjamini & Hochberg (1995), JRSS B 57, 289–300.
+    Psychometrika 44, 443–460. Benjamini & Hochberg (1995), JRSS B 57, 289–300. Mogstad,
+    Romano, Shaikh & Wilhelm (2024), Review of Economic Studies 91, 476–518.
 
     Examples
     --------
@@ -130,7 +132,7 @@ def touchpoint_correlations(
         data, names, scale=ends, top_box=top_box, level=level, **design.columns()
     )
     long = coefficient_table(fits, together.models, counts, declared.code, level)
-    places, ranking = _places(counts, fits[coefficient], replicates, seed, level)
+    places, rank_method = _places(counts, fits[coefficient], replicates, seed, level)
     table = headline_table(long, coefficient, places, counts, scores)
     return TouchpointCorrelations(
         table=table,
@@ -145,7 +147,7 @@ def touchpoint_correlations(
         scale_declared=scale is not None,
         fits=fits,
         **_facts(counts, outcomes, names, design),
-        **ranking,
+        rank_method=rank_method,
     )
 
 
@@ -182,23 +184,23 @@ def _check_names(data: Any, outcomes: list[str], names: list[str], design: Desig
 
 def _places(
     counts: JointCounts, fit: PairEstimates, replicates: int, seed: int, level: float
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Places with their intervals per outcome, and the replicates they come from."""
+) -> tuple[pd.DataFrame, str]:
+    """Places with their intervals per outcome, and how they were made."""
     estimate = fit.table["estimate"].to_numpy()
     drawn = replicate_coefficients(
         counts, fit.coefficient, estimate, fit.covariance, replicates=replicates, seed=seed
     )
     # without a standard error there is nothing to say of a place
     estimate = np.where(fit.table["se"].notna(), estimate, np.nan)
-    parts, ranked = [], {}
+    parts = []
     for outcome in dict.fromkeys(y for _, y in counts.pairs):
         inside = [number for number, pair in enumerate(counts.pairs) if pair[1] == outcome]
-        places, ranked[outcome] = place_touchpoints(
-            estimate[inside], drawn.values[:, inside], level=level
+        parts.append(
+            place_touchpoints(
+                estimate[inside], drawn.values[:, inside], fit.df[inside], level=level
+            )
         )
-        parts.append(places)
-    table = pd.concat(parts, ignore_index=True)
-    return table, {"replicate_ranks": ranked, "rank_method": drawn.method}
+    return pd.concat(parts, ignore_index=True), drawn.method
 
 
 def _design_words(design: Design, counts: JointCounts) -> str:

@@ -28,7 +28,8 @@ class TouchpointCorrelations:
     table : DataFrame
         One row per touchpoint × outcome, in the order given: ``touchpoint, outcome,
         occasion``; ``n`` (pairs); ``estimate, se, ci_low, ci_high, p_value, p_adjusted``
-        of the headline coefficient; ``rank, rank_low, rank_high``; the other coefficients
+        of the headline coefficient; ``rank, rank_low, rank_high`` (the places that the
+        answers allow, for all touchpoints at once); the other coefficients
         ``pearson, spearman, tau_b, polychoric, partial, semi_partial``; ``sd`` of the
         scores behind them; ``n_used, n_rated, mean, mean_low, mean_high`` and, if asked
         for, ``top_box, top_box_low, top_box_high``; ``floor, ceiling``; ``ceiling_flag``;
@@ -81,7 +82,6 @@ class TouchpointCorrelations:
     family: str
     note: str
     fits: dict[str, PairEstimates] = field(repr=False)
-    replicate_ranks: dict[str, Array] = field(repr=False)
 
     def __post_init__(self) -> None:
         expected = len(self.touchpoints) * len(self.outcomes)
@@ -191,7 +191,7 @@ class TouchpointCorrelations:
             If there is one outcome only.
         """
         self._check_two_outcomes()
-        return rank_disagreement(self.table, self.replicate_ranks, level=self.level)
+        return rank_disagreement(self.table, self.outcomes)
 
     def matrix(self, coefficient: str | None = None) -> pd.DataFrame:
         """Touchpoints × outcomes of one coefficient, for a heat map.
@@ -225,8 +225,7 @@ class TouchpointCorrelations:
         sentences = [f"Measurement occasion {self.occasion}. {self.occasion.caution}"]
         sentences += [self._places(outcome, names) for outcome in self.outcomes]
         if len(self.outcomes) > 1:
-            ranks = self.replicate_ranks
-            moved = rank_disagreement(self.table, ranks, level=self.level, labels=names)
+            moved = rank_disagreement(self.table, self.outcomes, labels=names)
             sentences += [
                 f"{names.get(row.touchpoint, row.touchpoint)} {row.reading}."
                 for row in moved.query("apart").itertuples()
@@ -244,8 +243,8 @@ class TouchpointCorrelations:
         last = part[part["rank_high"] == len(part)]
         return (
             f"With {named}, of {len(part)} touchpoints {_settled(first, 'most', names)}; "
-            f"{_settled(last, 'least', names)} ({self.coefficient}; places with "
-            f"{self.level:.0%} intervals; {self.rank_method})."
+            f"{_settled(last, 'least', names)} ({self.coefficient}; places with intervals that "
+            f"hold for all touchpoints at once, {self.level:.0%}; {self.rank_method})."
         )
 
     def _compare_within(self, numbers: list[int], outcome: str, kind: str) -> pd.DataFrame:
