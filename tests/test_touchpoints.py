@@ -681,6 +681,21 @@ def test_airport_correlations_are_the_published_ones(airport):
         assert (found - value).abs().min() < THREE_DECIMALS
 
 
+@pytest.mark.parametrize(
+    ("period", "name", "expected"),
+    [
+        ("2017", "safety", 0.461),
+        ("2018", "safety", 0.3975),
+        ("2015", "clean_boarding_areas", 0.576),
+    ],
+)
+def test_airport_touchpoints_have_their_polychoric(sfo, period, name, expected):
+    data = sfo.read(period=period)
+    fit = pair_estimates(joint_counts(data, name, "overall"), "polychoric").table.iloc[0]
+    assert fit["estimate"] == pytest.approx(expected, abs=THREE_DECIMALS)
+    assert fit["ci_low"] < expected < fit["ci_high"]
+
+
 def test_airport_security_is_not_shown_to_change_place(airport):
     # 21st for satisfaction and 3rd for advocacy of 23: resampled ranks "20–22" and "1–13"
     # called that a change, but the answers hardly part the 23 correlations with advocacy

@@ -39,12 +39,15 @@ class Coefficient:
     scores : (ndarray, ndarray) or None
         Standardised scores of each given pair whose mean product tests independence:
         values for Pearson, mid-ranks for the others. None where there is no estimate.
+    added_variance : float
+        Variance of what was added to the pairs to get an estimate.
     """
 
     estimate: float
     influence: Array
     note: str = ""
     scores: tuple[Array, Array] | None = None
+    added_variance: float = 0.0
 
 
 def pearson(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Coefficient:

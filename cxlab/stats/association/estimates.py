@@ -88,6 +88,7 @@ def pair_estimates(
     """
     fits = [_fit(counts.pair(number), coefficient) for number in range(len(counts.pairs))]
     covariance = influence_covariance(counts, [fit.influence for fit in fits])
+    covariance += np.diag([fit.added_variance for fit in fits])
     n = counts.cells.groupby("pair")["n"].sum().reindex(range(len(fits)), fill_value=0)
     table = pd.DataFrame({"n": n.astype(int).to_numpy()})
     table["estimate"] = [fit.estimate for fit in fits]
@@ -145,7 +146,8 @@ def _fit(cells: pd.DataFrame, coefficient: str) -> Coefficient:
         reason = "no pairs" if n == 0 else f"only {n} pair{'s' if n > 1 else ''}"
         return Coefficient(float("nan"), np.zeros(len(cells)), reason)
     x, y, weight = (cells[name].to_numpy(float) for name in ("x", "y", "weight"))
-    return TABLE_COEFFICIENTS[coefficient](x, y, weight)
+    # weights of mean 1: one half added to a cell is then half an answer in any survey
+    return TABLE_COEFFICIENTS[coefficient](x, y, weight * (n / weight.sum()))
 
 
 def _scaled_influence(counts: JointCounts, influences: list[Array]) -> sparse.csr_array:

@@ -6,28 +6,44 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri, owens_t
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import log_ndtr, logsumexp, ndtr, ndtri, owens_t
 
 from cxlab.stats.association.coefficients import Coefficient, rank_scores
 from cxlab.survey.messages import one_of
 
 Array = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
 
 METHODS = ("two-step", "ml")
 
 #: A correlation beyond this is not told apart from ±1 by ratings.
 LARGEST = 0.999
 
-#: Steps smaller than this end the maximum-likelihood search; it never ends earlier.
+#: Steps smaller than this end the maximum-likelihood search, or steps smaller than the
+#: second that no longer halve, because the digits are used up; it never ends earlier.
 STEP_TOLERANCE = 1e-10
+ROUNDING_STEP = 1e-6
 MOST_STEPS = 500
 
 #: Step of the numerical derivatives of the estimating equations.
 DIFFERENCE = 1e-5
 
-#: A cell's probability is a difference of four of size 1: below this it is rounding.
-SMALLEST_PROBABILITY = 1e-15
+#: A cell's probability is a difference of four of size 1, right to about 1e-16: below this
+#: it is integrated instead, in logs.
+SMALLEST_DIFFERENCE = 1e-5
+
+#: Where the likelihood is looked at before its maximum is bracketed: evenly on atanh ρ.
+SEARCHED = np.tanh(np.linspace(-5, 5, 11))
+
+#: Nodes and log weights of the tanh-sinh rule on (0, 1), dense at both ends: the tiny cells
+#: hold their mass in a thin layer at one corner.
+_STEPS = np.arange(-60, 61) * 0.055
+NODES = 1 / (1 + np.exp(-np.pi * np.sinh(_STEPS)))
+LOG_WEIGHTS = np.log(0.055 * np.pi * np.cosh(_STEPS) * NODES * NODES[::-1])
+
+#: The normal density has no mass this many standard deviations beyond a cell's mode.
+FARTHEST = 9.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +59,11 @@ class Polychoric:
     log_likelihood : float
         Σ n log π at the fit, without the multinomial constant.
     influence : ndarray of shape (rows, columns)
-        Influence function of the estimate in each cell; 0 in rows and columns that are
-        empty.
+        Influence function of the estimate in each cell that somebody is in.
     note : str
         What was done or why there is no estimate; empty if nothing.
+    added_variance : float
+        Variance of the halves that were added to an empty cell's table; else 0.
     """
 
     estimate: float
@@ -55,6 +72,7 @@ class Polychoric:
     log_likelihood: float
     influence: Array
     note: str = ""
+    added_variance: float = 0.0
 
 
 def polychoric(table: ArrayLike, *, method: str = "two-step") -> Polychoric:
@@ -74,7 +92,7 @@ def polychoric(table: ArrayLike, *, method: str = "two-step") -> Polychoric:
     Polychoric
         NaN with the reason for fewer than two categories on a side or a correlation
         beyond ±0.999. Empty cells stay empty; in a 2 × 2 table with one every cell gets
-        one half, and the note says so.
+        one half, and the note says so: the halves vary like answers of their own.
 
     Raises
     ------
@@ -85,10 +103,12 @@ def polychoric(table: ArrayLike, *, method: str = "two-step") -> Polychoric:
 
     Notes
     -----
-    Cell probabilities are differences of Φ₂, here through Owen's T. The two-step estimate
-    is the root of the score in ρ, ``Σ n_ij π′_ij/π_ij``; full ML is Fisher scoring until a
-    step moves nothing by 1e-10. The influence function solves the estimating equations'
-    first-order expansion, thresholds included.
+    Cell probabilities are differences of Φ₂, here through Owen's T; below 1e-5 they are
+    integrated in logs, because such differences lose all their digits. The two-step
+    estimate is the largest likelihood of a search over −1 to 1, then the root of its score
+    in ρ, ``Σ n_ij π′_ij/π_ij``; full ML is Fisher scoring until a step moves nothing by
+    1e-10. The influence function solves the estimating equations' first-order expansion,
+    thresholds included.
 
     References
     ----------
@@ -141,7 +161,8 @@ def polychoric_pairs(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = Non
     scores = None
     if not np.isnan(fit.estimate):
         scores = rank_scores(x_levels[row], y_levels[column], weight / weight.sum())
-    return Coefficient(fit.estimate, fit.influence[row, column], fit.note, scores)
+    influence = fit.influence[row, column]
+    return Coefficient(fit.estimate, influence, fit.note, scores, fit.added_variance)
 
 
 def bivariate_normal_cdf(h: ArrayLike, k: ArrayLike, rho: float) -> Array:
@@ -170,12 +191,21 @@ def _finite_cdf(h: Array, k: Array, rho: float) -> Array:
     return np.clip(value, 0.0, 1.0)
 
 
-def _density(h: Array, k: Array, rho: float) -> Array:
+def _log_density(h: Array, k: Array, rho: float) -> Array:
     finite = np.isfinite(h) & np.isfinite(k)
     safe_h, safe_k = np.where(finite, h, 0.0), np.where(finite, k, 0.0)
     spread = 1 - rho**2
     exponent = (safe_h**2 - 2 * rho * safe_h * safe_k + safe_k**2) / (2 * spread)
-    return np.where(finite, np.exp(-exponent) / (2 * np.pi * np.sqrt(spread)), 0.0)
+    return np.where(finite, -exponent - np.log(2 * np.pi * np.sqrt(spread)), -np.inf)
+
+
+def _log_difference(low: Array, high: Array) -> Array:
+    """Log of Φ(high) − Φ(low), without loss in either tail."""
+    right = low > 0
+    low, high = np.where(right, -high, low), np.where(right, -low, high)
+    above = log_ndtr(high)
+    with np.errstate(divide="ignore"):
+        return above + np.log1p(-np.exp(log_ndtr(low) - above))
 
 
 def _cells(corners: Array) -> Array:
@@ -191,15 +221,58 @@ def _grid(row: Array, column: Array) -> tuple[Array, Array]:
     return h, k
 
 
-def _probabilities(rho: float, row: Array, column: Array) -> Array:
+def _log_probabilities(rho: float, row: Array, column: Array, occupied: Booleans) -> Array:
+    """Log probability of each cell; −inf where it is tiny and nobody is in it."""
     h, k = _grid(row, column)
-    return np.maximum(_cells(bivariate_normal_cdf(h, k, rho)), SMALLEST_PROBABILITY)
+    with np.errstate(divide="ignore"):
+        found = np.log(np.maximum(_cells(bivariate_normal_cdf(h, k, rho)), 0.0))
+    tiny = found < np.log(SMALLEST_DIFFERENCE)
+    found[tiny] = -np.inf
+    i, j = np.nonzero(tiny & occupied)
+    if len(i):
+        found[i, j] = _log_integral(rho, h[i, 0], h[i + 1, 0], k[0, j], k[0, j + 1])
+    return found
 
 
-def _rho_score(rho: float, row: Array, column: Array) -> Array:
-    """Derivative of log π in ρ, per cell."""
-    h, k = _grid(row, column)
-    return _cells(_density(h, k, rho)) / _probabilities(rho, row, column)
+def _log_integral(rho: float, low: Array, high: Array, below: Array, above: Array) -> Array:
+    """Log probability of rectangles, over x of φ(x) times the share of y given x."""
+    mode = _mode(rho, low, high, below, above)
+    root, parts = np.sqrt(1 - rho**2), []
+    for end in (np.maximum(low, mode - FARTHEST), np.minimum(high, mode + FARTHEST)):
+        length = np.abs(end - mode)
+        x = mode[:, None] + np.outer(end - mode, NODES)
+        inner = _log_difference(
+            (below[:, None] - rho * x) / root, (above[:, None] - rho * x) / root
+        )
+        with np.errstate(divide="ignore"):
+            weight = np.log(length)[:, None] + LOG_WEIGHTS
+        parts.append(weight - x**2 / 2 + inner)
+    return logsumexp(np.hstack(parts), axis=1) - np.log(2 * np.pi) / 2
+
+
+def _mode(rho: float, low: Array, high: Array, below: Array, above: Array) -> Array:
+    """Where on x the bivariate density is largest within each rectangle."""
+    # one side lies at its point nearest 0, the other at its best given that
+    x = np.clip(0.0, low, high), np.clip(rho * np.clip(0.0, below, above), low, high)
+    y = np.clip(rho * x[0], below, above), np.clip(0.0, below, above)
+    first, second = (a**2 - 2 * rho * a * b + b**2 for a, b in zip(x, y, strict=True))
+    return np.where(first < second, x[0], x[1])
+
+
+def _rho_score(rho: float, row: Array, column: Array, occupied: Booleans) -> Array:
+    """Derivative of log π in ρ, per cell; 0 where the cell is tiny and nobody is in it."""
+    log_probability = _log_probabilities(rho, row, column, occupied)
+    log_density = _log_density(*_grid(row, column), rho)
+    return _corner_ratio(log_density, log_probability)
+
+
+def _corner_ratio(log_density: Array, log_probability: Array) -> Array:
+    known = np.isfinite(log_probability)
+    base = np.where(known, log_probability, np.inf)
+    alike = np.exp(log_density[1:, 1:] - base) + np.exp(log_density[:-1, :-1] - base)
+    opposite = np.exp(log_density[1:, :-1] - base) + np.exp(log_density[:-1, 1:] - base)
+    found: Array = alike - opposite
+    return found
 
 
 def _margins(share: Array) -> tuple[Array, Array]:
@@ -207,55 +280,72 @@ def _margins(share: Array) -> tuple[Array, Array]:
 
 
 def _two_step(share: Array) -> tuple[float, Array, Array] | None:
+    """The correlation of largest likelihood given the margins' thresholds, and those."""
     row, column = _margins(share)
+    likelihood = [_log_likelihood(share, rho, row, column) for rho in SEARCHED]
+    best = int(np.argmax(likelihood))
+    if best in (0, len(SEARCHED) - 1):
+        return None
+    low, high = SEARCHED[best - 1], SEARCHED[best + 1]
 
     def score(rho: float) -> float:
-        return float((share * _rho_score(rho, row, column)).sum())
+        return float((share * _rho_score(rho, row, column, share > 0)).sum())
 
-    edge = 0.9999
-    if score(-edge) <= 0 or score(edge) >= 0:
-        return None
-    return float(brentq(score, -edge, edge, xtol=1e-13, rtol=1e-13)), row, column
+    if score(low) > 0 > score(high):
+        return float(brentq(score, low, high, xtol=1e-13, rtol=1e-13)), row, column
+    # two maxima between neighbours: the larger, as far as function values tell
+    found = minimize_scalar(
+        lambda rho: -_log_likelihood(share, rho, row, column),
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    return float(found.x), row, column
 
 
-def _threshold_slopes(rho: float, row: Array, column: Array) -> tuple[Array, Array]:
-    """∂π/∂threshold: shapes (row thresholds, rows, columns) and (column thresholds, …)."""
+def _threshold_ratios(rho: float, row: Array, column: Array, base: Array) -> tuple[Array, Array]:
+    """∂ log π/∂threshold: shapes (row thresholds, rows, columns) and (column thresholds, …)."""
     root = np.sqrt(1 - rho**2)
     rows, columns = len(row) + 1, len(column) + 1
-    by_row = np.zeros((len(row), rows, columns))
-    edges = np.diff(ndtr((_padded(column)[None, :] - rho * row[:, None]) / root), axis=1)
-    edges *= (np.exp(-(row**2) / 2) / np.sqrt(2 * np.pi))[:, None]
+    by_row, by_column = np.zeros((len(row), rows, columns)), np.zeros((len(column), rows, columns))
+    padded = (_padded(column)[None, :] - rho * row[:, None]) / root
+    edges = _log_difference(padded[:, :-1], padded[:, 1:])
+    edges -= (row**2 / 2 + np.log(2 * np.pi) / 2)[:, None]
     i = np.arange(len(row))
-    by_row[i, i], by_row[i, i + 1] = edges, -edges
-    by_column = np.zeros((len(column), rows, columns))
-    edges = np.diff(ndtr((_padded(row)[None, :] - rho * column[:, None]) / root), axis=1)
-    edges *= (np.exp(-(column**2) / 2) / np.sqrt(2 * np.pi))[:, None]
+    by_row[i, i], by_row[i, i + 1] = np.exp(edges - base[:-1]), -np.exp(edges - base[1:])
+    padded = (_padded(row)[None, :] - rho * column[:, None]) / root
+    edges = _log_difference(padded[:, :-1], padded[:, 1:])
+    edges -= (column**2 / 2 + np.log(2 * np.pi) / 2)[:, None]
     j = np.arange(len(column))
-    by_column[j, :, j], by_column[j, :, j + 1] = edges, -edges
+    by_column[j, :, j] = np.exp(edges - base.T[:-1])
+    by_column[j, :, j + 1] = -np.exp(edges - base.T[1:])
     return by_row, by_column
 
 
-def _full_score(rho: float, row: Array, column: Array) -> tuple[Array, Array]:
+def _full_score(rho: float, row: Array, column: Array, occupied: Booleans) -> tuple[Array, Array]:
     """Derivatives of log π in (ρ, thresholds), shape (parameters, rows, columns); and π."""
-    probability = _probabilities(rho, row, column)
-    by_row, by_column = _threshold_slopes(rho, row, column)
-    h, k = _grid(row, column)
-    slopes = np.concatenate([_cells(_density(h, k, rho))[None], by_row, by_column])
-    return slopes / probability, probability
+    log_probability = _log_probabilities(rho, row, column, occupied)
+    base = np.where(np.isfinite(log_probability), log_probability, np.inf)
+    by_row, by_column = _threshold_ratios(rho, row, column, base)
+    by_rho = _corner_ratio(_log_density(*_grid(row, column), rho), log_probability)
+    return np.concatenate([by_rho[None], by_row, by_column]), np.exp(log_probability)
 
 
 def _maximum_likelihood(
     share: Array, start: tuple[float, Array, Array]
 ) -> tuple[float, Array, Array]:
     point = np.concatenate([[start[0]], start[1], start[2]])
-    rows = len(start[1])
+    rows, size = len(start[1]), np.inf
     for _ in range(MOST_STEPS):
-        score, probability = _full_score(point[0], point[1 : rows + 1], point[rows + 1 :])
+        score, probability = _full_score(
+            point[0], point[1 : rows + 1], point[rows + 1 :], share > 0
+        )
         gradient = (score * share).sum((1, 2))
         information = np.einsum("aij,bij,ij->ab", score, score, probability)
         step = np.linalg.solve(information, gradient)
         point = _damped(share, point, step, rows)
-        if np.abs(step).max() < STEP_TOLERANCE:
+        before, size = size, np.abs(step).max()
+        if size < STEP_TOLERANCE or before / 2 < size < ROUNDING_STEP:
             return float(point[0]), point[1 : rows + 1], point[rows + 1 :]
     raise RuntimeError(
         f"`table` must let the polychoric maximum likelihood converge; after {MOST_STEPS} steps "
@@ -278,19 +368,22 @@ def _damped(share: Array, point: Array, step: Array, rows: int) -> Array:
 
 
 def _log_likelihood(counts: Array, rho: float, row: Array, column: Array) -> float:
-    return float((counts * np.log(_probabilities(rho, row, column))).sum())
+    occupied = counts > 0
+    log_probability = _log_probabilities(rho, row, column, occupied)
+    return float(counts[occupied] @ log_probability[occupied])
 
 
 def _estimating(point: Array, share: Array, rows: int, method: str) -> Array:
     """Estimating functions per cell, shape (parameters, rows, columns)."""
     rho, row, column = point[0], point[1 : rows + 1], point[rows + 1 :]
     if method == "ml":
-        return _full_score(rho, row, column)[0]
+        return _full_score(rho, row, column, share > 0)[0]
     below_row = np.arange(len(row) + 1)[None, :] <= np.arange(len(row))[:, None]
     below_column = np.arange(len(column) + 1)[None, :] <= np.arange(len(column))[:, None]
     row_part = (below_row - ndtr(row)[:, None])[:, :, None] * np.ones(share.shape[1])
     column_part = (below_column - ndtr(column)[:, None])[:, None, :] * np.ones((share.shape[0], 1))
-    return np.concatenate([_rho_score(rho, row, column)[None], row_part, column_part])
+    by_rho = _rho_score(rho, row, column, share > 0)[None]
+    return np.concatenate([by_rho, row_part, column_part])
 
 
 def _influence(share: Array, fitted: tuple[float, Array, Array], method: str) -> Array:
@@ -316,7 +409,9 @@ def _result(
     note: str,
 ) -> Polychoric:
     influence = np.zeros(counts.shape)
-    influence[np.ix_(*kept)] = _influence(inner / inner.sum(), fitted, method)
+    influence[np.ix_(*kept)] = own = _influence(inner / inner.sum(), fitted, method)
+    # the answers in a perfect table never vary: all that is not known lies in the halves
+    added = ((inner - counts[np.ix_(*kept)]) * own**2).sum() / inner.sum() ** 2
     return Polychoric(
         estimate=fitted[0],
         row_thresholds=fitted[1],
@@ -324,6 +419,7 @@ def _result(
         log_likelihood=_log_likelihood(inner, *fitted),
         influence=influence,
         note=note,
+        added_variance=float(added),
     )
 
 
