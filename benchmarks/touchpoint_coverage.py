@@ -185,7 +185,7 @@ def equal_coefficients(design: Design, studies: int) -> list[bool]:
     return [report(line, np.array(rejected), "0.03–0.07", 0.03, 0.07)]
 
 
-def near_constant(studies: int, *, n: int = 300, each: int = 20) -> list[bool]:
+def near_constant(studies: int, *, n: int = 300, each: int = 50) -> list[bool]:
     """Touchpoints that are 4 but for a few answers, beside an outcome that knows nothing of it."""
     kept = []
     for deviating in (1, 2, 3, 5, 10, 20):

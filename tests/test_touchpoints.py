@@ -717,3 +717,20 @@ def test_airport_security_is_not_shown_to_change_place(airport):
     assert (intervals.astype(int) - [17, 23, 1, 21]).abs().max() <= ONE_PLACE
     assert not moved["apart"]
     assert not any("security_screening changes place" in said for said in airport.words())
+
+
+def test_a_near_copy_leaves_partial_coefficients_on_few_answers():
+    # `twin` is `staff` but for three customers: alone it is as sure as `staff`, beside it
+    # all that is known of either rests on the three
+    data = programme(13)
+    data["twin"] = data["staff"]
+    data.loc[[5, 50, 105], "twin"] = [2.0, 9.0, 4.0]
+    found = touchpoint_correlations(
+        data, "overall", ["shops", "staff", "twin"], occasion="A", missing="pairwise"
+    )
+    df = found.coefficients.pivot(index="touchpoint", columns="coefficient", values="df")
+    assert df.loc["twin", "pearson"] > 100
+    assert df.loc["twin", "partial"] < 4
+    assert df.loc["shops", "partial"] > 50
+    note = found.coefficients.query("touchpoint == 'twin' and coefficient == 'partial'")["note"]
+    assert "degrees of freedom" in note.iloc[0]

@@ -29,7 +29,7 @@ from cxlab.stats.association.estimates import (
     pair_estimates,
     with_spread,
 )
-from cxlab.stats.association.leverage import leverage_degrees_of_freedom
+from cxlab.stats.association.leverage import leverage_degrees_of_freedom, partial_leverage
 from cxlab.stats.association.lumped import pearson_covariance
 from cxlab.stats.association.ordinal import (
     Polychoric,
@@ -76,6 +76,7 @@ __all__ = [
     "pair_estimates",
     "pairwise_correlations",
     "partial_correlations",
+    "partial_leverage",
     "pearson",
     "pearson_covariance",
     "polychoric",

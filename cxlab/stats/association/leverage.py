@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.stats import random_table
 
 from cxlab.stats.association.coefficients import Coefficient
 from cxlab.stats.association.counts import JointCounts
+from cxlab.stats.association.partial import PairwiseCorrelations
+from cxlab.stats.association.units import Units
 
 Array = NDArray[np.float64]
 
@@ -118,6 +121,49 @@ def pair_leverage(counts: JointCounts, fits: Sequence[Coefficient]) -> Array:
 def _unit_sums(share: sparse.sparray, square: sparse.sparray, z: Array) -> Array:
     linear = share @ np.column_stack([z, z**2])
     return np.hstack([linear, square @ np.column_stack([np.ones(len(z)), z, z**2])])
+
+
+def partial_leverage(rows: pd.DataFrame, correlations: PairwiseCorrelations, units: Units) -> Array:
+    """Degrees of freedom of partial coefficients, from what the other columns leave.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The rows behind ``correlations``, with ``weight``.
+    correlations : PairwiseCorrelations
+        Of the outcome, first, and the touchpoints; an invertible matrix.
+    units : Units
+
+    Returns
+    -------
+    ndarray of shape (touchpoints,)
+        As `pair_leverage`, of the residuals of outcome and touchpoint on all other
+        touchpoints (at its mean where one was not rated), over the rows that hold both:
+        a touchpoint that is another's copy but for a few answers rests on those.
+    """
+    values, weight = rows[list(correlations.columns)].to_numpy(float), rows["weight"].to_numpy()
+    held = ~np.isnan(values) & (weight > 0)[:, None]
+    mass = held * weight[:, None]
+    mean = np.where(held, mass * values, 0.0).sum(axis=0) / mass.sum(axis=0)
+    centred = np.where(held, values - mean, 0.0)
+    scores = centred / np.sqrt((mass * centred**2).sum(axis=0) / mass.sum(axis=0))
+    outcome = scores @ np.linalg.inv(correlations.matrix)[:, 0]
+    others = scores[:, 1:] @ np.linalg.inv(correlations.matrix[1:, 1:])
+    found = []
+    for number in range(others.shape[1]):
+        both = held[:, 0] & held[:, number + 1]
+        share, unit = weight[both] / weight[both].sum(), units.design.row_cluster[both]
+        sides = (outcome[both], others[both, number])
+        found.append(min(_row_leverage(z, share, unit, units.n_units) for z in sides))
+    return np.array(found)
+
+
+def _row_leverage(score: Array, share: Array, unit: NDArray[np.intp], n_units: int) -> float:
+    centred = score - share @ score
+    z = centred / np.sqrt(share @ centred**2)
+    terms = (share * z, share * z**2, share**2, share**2 * z, share**2 * z**2)
+    sums = [np.bincount(unit, weights=term, minlength=n_units) for term in terms]
+    return leverage_degrees_of_freedom(np.column_stack(sums))
 
 
 def independence_p_value(x: Array, y: Array, times: NDArray[np.int64]) -> float:

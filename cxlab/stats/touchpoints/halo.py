@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from cxlab.stats.association import (
     no_model,
     pair_degrees_of_freedom,
     pairwise_correlations,
+    partial_leverage,
 )
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
 from cxlab.stats.inference import t_quantile
@@ -111,7 +112,7 @@ def _model(
     weights: str | None,
 ) -> JointModel:
     if missing == "pairwise" or len(own.columns) < 2:
-        return joint_model(own, counts.units, aside)
+        return _with_leverage(counts, own, aside)
     if counts.rows is None:
         matrix = moments(data, own.columns, weights=weights).covariance("em").matrix
         own = PairwiseCorrelations(own.columns, to_correlation(matrix), own.n, None)
@@ -121,7 +122,16 @@ def _model(
     except (RuntimeError, ValueError, np.linalg.LinAlgError):
         reason = "EM cannot tell the touchpoints apart on so few answers; missing='pairwise' may"
         return no_model(own.columns[1:], aside, reason)
-    return joint_model(fitted, counts.units, aside)
+    return _with_leverage(counts, fitted, aside)
+
+
+def _with_leverage(
+    counts: JointCounts, correlations: PairwiseCorrelations, aside: dict[str, str]
+) -> JointModel:
+    model = joint_model(correlations, counts.units, aside)
+    if counts.rows is None or model.smallest_n == 0:
+        return model
+    return replace(model, df=partial_leverage(counts.rows, correlations, counts.units))
 
 
 def halo_table(
