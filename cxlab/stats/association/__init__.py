@@ -29,7 +29,11 @@ from cxlab.stats.association.estimates import (
     pair_estimates,
     with_spread,
 )
-from cxlab.stats.association.leverage import leverage_degrees_of_freedom, partial_leverage
+from cxlab.stats.association.leverage import (
+    leverage_degrees_of_freedom,
+    partial_leverage,
+    row_leverage,
+)
 from cxlab.stats.association.lumped import pearson_covariance
 from cxlab.stats.association.ordinal import (
     Polychoric,
@@ -81,6 +85,7 @@ __all__ = [
     "pearson_covariance",
     "polychoric",
     "polychoric_pairs",
+    "row_leverage",
     "semi_partial_correlations",
     "spearman",
     "table_pairs",

@@ -154,11 +154,18 @@ def partial_leverage(rows: pd.DataFrame, correlations: PairwiseCorrelations, uni
         both = held[:, 0] & held[:, number + 1]
         share, unit = weight[both] / weight[both].sum(), units.design.row_cluster[both]
         sides = (outcome[both], others[both, number])
-        found.append(min(_row_leverage(z, share, unit, units.n_units) for z in sides))
+        found.append(min(row_leverage(z, share, unit, units.n_units) for z in sides))
     return np.array(found)
 
 
-def _row_leverage(score: Array, share: Array, unit: NDArray[np.intp], n_units: int) -> float:
+def row_leverage(score: Array, share: Array, unit: NDArray[np.intp], n_units: int) -> float:
+    """`leverage_degrees_of_freedom` of one side's scores in rows of units.
+
+    Examples
+    --------
+    >>> round(row_leverage(np.repeat([1.0, 4.0], 5), np.full(10, 0.1), np.arange(10), 10), 9)
+    8.0
+    """
     centred = score - share @ score
     z = centred / np.sqrt(share @ centred**2)
     terms = (share * z, share * z**2, share**2, share**2 * z, share**2 * z**2)
