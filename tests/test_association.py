@@ -41,9 +41,9 @@ from cxlab.stats.association import (
     spearman,
     table_pairs,
 )
+from cxlab.stats.association.normal_cells import log_integral
 from cxlab.stats.association.ordinal import (
     _full_score,
-    _log_integral,
     _log_likelihood,
     _margins,
 )
@@ -350,9 +350,9 @@ def test_probabilities_too_small_for_differences_are_right_in_logs():
     # independent sides: a product
     expected = np.log(stats.norm.cdf(high) - stats.norm.cdf(low))
     expected += np.log(stats.norm.cdf(above) - stats.norm.cdf(below))
-    assert _log_integral(0.0, low, high, below, above) == pytest.approx(expected, abs=1e-12)
+    assert log_integral(0.0, low, high, below, above) == pytest.approx(expected, abs=1e-12)
     # correlated: adaptive quadrature of the density over e to its log, which must be 1
-    rho, found = 0.9, _log_integral(0.9, low, high, below, above)
+    rho, found = 0.9, log_integral(0.9, low, high, below, above)
     assert (found < -20).all()
     for x_ends, y_ends, logged in zip(
         [(-5.0, -2.5), (1.8, 2.5)], [(1.1, 1.4), (-5.0, -2.0)], found, strict=True

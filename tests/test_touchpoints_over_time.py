@@ -430,3 +430,13 @@ def test_few_customers_whose_ratings_vary_find_nothing(varying, cluster):
     # 60 studies at .07 (within) and .07 (between): three standard errors above
     assert (np.mean(found, axis=0) <= 0.07 + 3 * np.sqrt(0.07 * 0.93 / 60)).all()
     assert (table["note"] != "").any()
+
+
+def test_journeys_of_customers_who_all_agree_but_one_are_not_compared():
+    ratings = pd.DataFrame({"customer": np.repeat(range(60), 3), "stage": [1, 2, 3] * 60})
+    ratings["score"] = np.random.default_rng(2).integers(0, 11, 180).astype(float)
+    ratings["overall"] = np.where(ratings["customer"] == 0, 2.0, 9.0)
+    table = compare_journeys(ratings, "score", "overall", customer="customer", order="stage")
+    assert set(table["reading"]) == {"not compared"}
+    assert table[["se", "ci_low", "behind_high"]].isna().all().all()
+    assert table["note"].str.contains("few customers").all()

@@ -35,9 +35,9 @@ from cxlab.stats.association.leverage import (
     row_leverage,
 )
 from cxlab.stats.association.lumped import pearson_covariance
+from cxlab.stats.association.normal_cells import bivariate_normal_cdf
 from cxlab.stats.association.ordinal import (
     Polychoric,
-    bivariate_normal_cdf,
     polychoric,
     polychoric_pairs,
 )

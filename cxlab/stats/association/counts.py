@@ -61,7 +61,8 @@ class JointCounts:
 
     def pair(self, number: int) -> pd.DataFrame:
         """Cells of one pair; the index is their place in ``cells``."""
-        return self.cells[self.cells["pair"] == number]
+        start, end = np.searchsorted(self.cells["pair"].to_numpy(), [number, number + 1])
+        return self.cells.iloc[start:end]
 
     def table(self, x: str, y: str) -> pd.DataFrame:
         """Weighted count table of a pair: ratings of x down, of y across."""

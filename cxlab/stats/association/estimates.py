@@ -165,17 +165,17 @@ def _membership(counts: JointCounts) -> sparse.csr_array:
 
 def _permuted(fitted: PairEstimates, counts: JointCounts, fits: list[Coefficient]) -> PairEstimates:
     """P values by permutation where few answers decide and all are exchangeable."""
-    table, by_unit = fitted.table.copy(), counts.by_unit.tocsc()
+    table, by_unit = fitted.table, counts.by_unit.tocsc()
+    p_values, notes = table["p_value"].to_numpy(copy=True), table["note"].tolist()
     few = table["estimate"].notna() & (fitted.df < FEW_DEGREES_OF_FREEDOM)
-    for number in np.flatnonzero(few):
-        cells, scores = counts.pair(int(number)), fits[number].scores
+    for number in np.flatnonzero(few).tolist():
+        cells, scores = counts.pair(number), fits[number].scores
         if scores is None or not _exchangeable(counts.units, by_unit[:, cells.index], cells["n"]):
             continue
         p_value = independence_p_value(*scores, cells["n"].to_numpy())
         if np.isfinite(p_value):
-            table.loc[number, "p_value"] = p_value
-            table.loc[number, "note"] += "; p value by permutation"
-    return replace(fitted, table=table)
+            p_values[number], notes[number] = p_value, f"{notes[number]}; p value by permutation"
+    return replace(fitted, table=table.assign(p_value=p_values, note=notes))
 
 
 def _exchangeable(units: Units, by_unit: sparse.csc_array, n: pd.Series) -> bool:

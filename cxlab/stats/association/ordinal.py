@@ -7,13 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, minimize_scalar
-from scipy.special import log_ndtr, logsumexp, ndtr, ndtri, owens_t
+from scipy.special import ndtr, ndtri
 
 from cxlab.stats.association.coefficients import Coefficient, rank_scores
+from cxlab.stats.association.normal_cells import (
+    Booleans,
+    grid,
+    log_density,
+    log_difference,
+    log_probabilities,
+    padded,
+)
 from cxlab.survey.messages import one_of
 
 Array = NDArray[np.float64]
-Booleans = NDArray[np.bool_]
 
 METHODS = ("two-step", "ml")
 
@@ -29,21 +36,8 @@ MOST_STEPS = 500
 #: Step of the numerical derivatives of the estimating equations.
 DIFFERENCE = 1e-5
 
-#: A cell's probability is a difference of four of size 1, right to about 1e-16: below this
-#: it is integrated instead, in logs.
-SMALLEST_DIFFERENCE = 1e-5
-
 #: Where the likelihood is looked at before its maximum is bracketed: evenly on atanh ρ.
 SEARCHED = np.tanh(np.linspace(-5, 5, 11))
-
-#: Nodes and log weights of the tanh-sinh rule on (0, 1), dense at both ends: the tiny cells
-#: hold their mass in a thin layer at one corner.
-_STEPS = np.arange(-60, 61) * 0.055
-NODES = 1 / (1 + np.exp(-np.pi * np.sinh(_STEPS)))
-LOG_WEIGHTS = np.log(0.055 * np.pi * np.cosh(_STEPS) * NODES * NODES[::-1])
-
-#: The normal density has no mass this many standard deviations beyond a cell's mode.
-FARTHEST = 9.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,112 +159,17 @@ def polychoric_pairs(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = Non
     return Coefficient(fit.estimate, influence, fit.note, scores, fit.added_variance)
 
 
-def bivariate_normal_cdf(h: ArrayLike, k: ArrayLike, rho: float) -> Array:
-    """P(X ≤ h, Y ≤ k) of standard normals with correlation ``rho``, −1 < rho < 1.
-
-    Examples
-    --------
-    >>> round(float(bivariate_normal_cdf(0.0, 0.0, 0.5)), 6)  # 1/4 + asin(1/2)/2π
-    0.333333
-    """
-    h, k = np.broadcast_arrays(np.asarray(h, dtype=float), np.asarray(k, dtype=float))
-    finite = np.isfinite(h) & np.isfinite(k)
-    inner = _finite_cdf(np.where(finite, h, 1.0), np.where(finite, k, 1.0), rho)
-    outer = np.where((h == -np.inf) | (k == -np.inf), 0.0, ndtr(np.minimum(h, k)))
-    return np.where(finite, inner, outer)
-
-
-def _finite_cdf(h: Array, k: Array, rho: float) -> Array:
-    root = np.sqrt(1 - rho**2)
-    # Owen's T needs the slopes k/h and h/k; a tiny number for 0 keeps their limits
-    h = np.where(h == 0, 1e-300, h)
-    k = np.where(k == 0, 1e-300, k)
-    slope_h, slope_k = (k / h - rho) / root, (h / k - rho) / root
-    opposite = np.where((h < 0) != (k < 0), 0.5, 0.0)
-    value = (ndtr(h) + ndtr(k)) / 2 - owens_t(h, slope_h) - owens_t(k, slope_k) - opposite
-    return np.clip(value, 0.0, 1.0)
-
-
-def _log_density(h: Array, k: Array, rho: float) -> Array:
-    finite = np.isfinite(h) & np.isfinite(k)
-    safe_h, safe_k = np.where(finite, h, 0.0), np.where(finite, k, 0.0)
-    spread = 1 - rho**2
-    exponent = (safe_h**2 - 2 * rho * safe_h * safe_k + safe_k**2) / (2 * spread)
-    return np.where(finite, -exponent - np.log(2 * np.pi * np.sqrt(spread)), -np.inf)
-
-
-def _log_difference(low: Array, high: Array) -> Array:
-    """Log of Φ(high) − Φ(low), without loss in either tail."""
-    right = low > 0
-    low, high = np.where(right, -high, low), np.where(right, -low, high)
-    above = log_ndtr(high)
-    with np.errstate(divide="ignore"):
-        return above + np.log1p(-np.exp(log_ndtr(low) - above))
-
-
-def _cells(corners: Array) -> Array:
-    return np.diff(np.diff(corners, axis=0), axis=1)
-
-
-def _padded(thresholds: Array) -> Array:
-    return np.concatenate([[-np.inf], thresholds, [np.inf]])
-
-
-def _grid(row: Array, column: Array) -> tuple[Array, Array]:
-    h, k = np.broadcast_arrays(_padded(row)[:, None], _padded(column)[None, :])
-    return h, k
-
-
-def _log_probabilities(rho: float, row: Array, column: Array, occupied: Booleans) -> Array:
-    """Log probability of each cell; −inf where it is tiny and nobody is in it."""
-    h, k = _grid(row, column)
-    with np.errstate(divide="ignore"):
-        found = np.log(np.maximum(_cells(bivariate_normal_cdf(h, k, rho)), 0.0))
-    tiny = found < np.log(SMALLEST_DIFFERENCE)
-    found[tiny] = -np.inf
-    i, j = np.nonzero(tiny & occupied)
-    if len(i):
-        found[i, j] = _log_integral(rho, h[i, 0], h[i + 1, 0], k[0, j], k[0, j + 1])
-    return found
-
-
-def _log_integral(rho: float, low: Array, high: Array, below: Array, above: Array) -> Array:
-    """Log probability of rectangles, over x of φ(x) times the share of y given x."""
-    mode = _mode(rho, low, high, below, above)
-    root, parts = np.sqrt(1 - rho**2), []
-    for end in (np.maximum(low, mode - FARTHEST), np.minimum(high, mode + FARTHEST)):
-        length = np.abs(end - mode)
-        x = mode[:, None] + np.outer(end - mode, NODES)
-        inner = _log_difference(
-            (below[:, None] - rho * x) / root, (above[:, None] - rho * x) / root
-        )
-        with np.errstate(divide="ignore"):
-            weight = np.log(length)[:, None] + LOG_WEIGHTS
-        parts.append(weight - x**2 / 2 + inner)
-    return logsumexp(np.hstack(parts), axis=1) - np.log(2 * np.pi) / 2
-
-
-def _mode(rho: float, low: Array, high: Array, below: Array, above: Array) -> Array:
-    """Where on x the bivariate density is largest within each rectangle."""
-    # one side lies at its point nearest 0, the other at its best given that
-    x = np.clip(0.0, low, high), np.clip(rho * np.clip(0.0, below, above), low, high)
-    y = np.clip(rho * x[0], below, above), np.clip(0.0, below, above)
-    first, second = (a**2 - 2 * rho * a * b + b**2 for a, b in zip(x, y, strict=True))
-    return np.where(first < second, x[0], x[1])
-
-
 def _rho_score(rho: float, row: Array, column: Array, occupied: Booleans) -> Array:
     """Derivative of log π in ρ, per cell; 0 where the cell is tiny and nobody is in it."""
-    log_probability = _log_probabilities(rho, row, column, occupied)
-    log_density = _log_density(*_grid(row, column), rho)
-    return _corner_ratio(log_density, log_probability)
+    log_probability = log_probabilities(rho, row, column, occupied)
+    return _corner_ratio(log_density(*grid(row, column), rho), log_probability)
 
 
-def _corner_ratio(log_density: Array, log_probability: Array) -> Array:
+def _corner_ratio(logs: Array, log_probability: Array) -> Array:
     known = np.isfinite(log_probability)
     base = np.where(known, log_probability, np.inf)
-    alike = np.exp(log_density[1:, 1:] - base) + np.exp(log_density[:-1, :-1] - base)
-    opposite = np.exp(log_density[1:, :-1] - base) + np.exp(log_density[:-1, 1:] - base)
+    alike = np.exp(logs[1:, 1:] - base) + np.exp(logs[:-1, :-1] - base)
+    opposite = np.exp(logs[1:, :-1] - base) + np.exp(logs[:-1, 1:] - base)
     found: Array = alike - opposite
     return found
 
@@ -303,31 +202,24 @@ def _two_step(share: Array) -> tuple[float, Array, Array] | None:
     return float(found.x), row, column
 
 
-def _threshold_ratios(rho: float, row: Array, column: Array, base: Array) -> tuple[Array, Array]:
-    """∂ log π/∂threshold: shapes (row thresholds, rows, columns) and (column thresholds, …)."""
-    root = np.sqrt(1 - rho**2)
-    rows, columns = len(row) + 1, len(column) + 1
-    by_row, by_column = np.zeros((len(row), rows, columns)), np.zeros((len(column), rows, columns))
-    padded = (_padded(column)[None, :] - rho * row[:, None]) / root
-    edges = _log_difference(padded[:, :-1], padded[:, 1:])
-    edges -= (row**2 / 2 + np.log(2 * np.pi) / 2)[:, None]
-    i = np.arange(len(row))
-    by_row[i, i], by_row[i, i + 1] = np.exp(edges - base[:-1]), -np.exp(edges - base[1:])
-    padded = (_padded(row)[None, :] - rho * column[:, None]) / root
-    edges = _log_difference(padded[:, :-1], padded[:, 1:])
-    edges -= (column**2 / 2 + np.log(2 * np.pi) / 2)[:, None]
-    j = np.arange(len(column))
-    by_column[j, :, j] = np.exp(edges - base.T[:-1])
-    by_column[j, :, j + 1] = -np.exp(edges - base.T[1:])
-    return by_row, by_column
+def _threshold_ratios(rho: float, cuts: Array, across: Array, base: Array) -> Array:
+    """∂ log π/∂threshold of the rows' cuts: shape (cuts, rows, columns)."""
+    edges = (padded(across)[None, :] - rho * cuts[:, None]) / np.sqrt(1 - rho**2)
+    logs = log_difference(edges[:, :-1], edges[:, 1:])
+    logs -= (cuts**2 / 2 + np.log(2 * np.pi) / 2)[:, None]
+    ratios, place = np.zeros((len(cuts), *base.shape)), np.arange(len(cuts))
+    ratios[place, place] = np.exp(logs - base[:-1])
+    ratios[place, place + 1] = -np.exp(logs - base[1:])
+    return ratios
 
 
 def _full_score(rho: float, row: Array, column: Array, occupied: Booleans) -> tuple[Array, Array]:
     """Derivatives of log π in (ρ, thresholds), shape (parameters, rows, columns); and π."""
-    log_probability = _log_probabilities(rho, row, column, occupied)
+    log_probability = log_probabilities(rho, row, column, occupied)
     base = np.where(np.isfinite(log_probability), log_probability, np.inf)
-    by_row, by_column = _threshold_ratios(rho, row, column, base)
-    by_rho = _corner_ratio(_log_density(*_grid(row, column), rho), log_probability)
+    by_row = _threshold_ratios(rho, row, column, base)
+    by_column = _threshold_ratios(rho, column, row, base.T).swapaxes(1, 2)
+    by_rho = _corner_ratio(log_density(*grid(row, column), rho), log_probability)
     return np.concatenate([by_rho[None], by_row, by_column]), np.exp(log_probability)
 
 
@@ -369,7 +261,7 @@ def _damped(share: Array, point: Array, step: Array, rows: int) -> Array:
 
 def _log_likelihood(counts: Array, rho: float, row: Array, column: Array) -> float:
     occupied = counts > 0
-    log_probability = _log_probabilities(rho, row, column, occupied)
+    log_probability = log_probabilities(rho, row, column, occupied)
     return float(counts[occupied] @ log_probability[occupied])
 
 
