@@ -625,6 +625,15 @@ def test_clusters_and_weights_that_say_nothing_change_nothing():
         pd.testing.assert_frame_equal(found, plain)
 
 
+def test_strata_are_not_permuted():
+    data = near_constant(3, columns=1).assign(stratum=np.arange(300) % 3)
+    plain = pair_estimates(joint_counts(data, "t0", "overall")).table.iloc[0]
+    strata = pair_estimates(joint_counts(data, "t0", "overall", strata="stratum")).table.iloc[0]
+    assert "by permutation" in plain["note"]
+    assert "by permutation" not in strata["note"]
+    assert "degrees of freedom: it rests on few answers" in strata["note"]
+
+
 def test_answers_that_deviate_in_one_cluster_only_show_nothing():
     # ten answers, all of one flight: one unit, whatever their number
     data = near_constant(0, columns=1).sort_values("cluster", ignore_index=True)

@@ -29,6 +29,7 @@ from cxlab.stats.touchpoints.ranking import (
     MOST_RESAMPLED,
     _pearson_replicates,
     place_touchpoints,
+    rank_disagreement,
     replicate_coefficients,
 )
 
@@ -440,6 +441,24 @@ def test_few_degrees_of_freedom_settle_no_place():
     assert few[["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 2], [1, 2]]
 
 
+def test_places_hold_for_all_touchpoints_at_once():
+    # one touchpoint at a time, the first is told from one other: .9/√½ > 1 (worked in
+    # test_resampling.py); all pairs at once need √2, which nothing reaches
+    draws = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 0]], dtype=float)
+    estimate = np.array([0.9, 0.0, 0.0])
+    places = place_touchpoints(estimate, estimate + draws, np.full(3, 1e12), level=0.6)
+    assert places["rank_low"].tolist() == [1, 1, 1]
+    assert places["rank_high"].tolist() == [3, 3, 3]
+
+
+def test_intervals_that_touch_are_no_change_of_place():
+    rows = [("a", "y", 1, 1, 3), ("a", "z", 4, 3, 4), ("b", "y", 2, 1, 2), ("b", "z", 3, 3, 4)]
+    table = pd.DataFrame(rows, columns=["touchpoint", "outcome", "rank", "rank_low", "rank_high"])
+    moved = rank_disagreement(table.assign(n=50), ["y", "z"]).set_index("touchpoint")
+    assert moved["apart"].to_dict() == {"b": True, "a": False}
+    assert moved["estimate"].to_dict() == {"b": 1, "a": 3}
+
+
 def test_tied_touchpoints_are_all_first_and_all_last():
     # one study of the 500 in benchmarks/touchpoint_coverage.py
     generator = np.random.default_rng(4)
@@ -734,3 +753,33 @@ def test_a_near_copy_leaves_partial_coefficients_on_few_answers():
     assert df.loc["shops", "partial"] > 50
     note = found.coefficients.query("touchpoint == 'twin' and coefficient == 'partial'")["note"]
     assert "degrees of freedom" in note.iloc[0]
+
+
+def test_near_copies_that_differ_in_one_cluster_rest_on_that_cluster():
+    data = programme(14)
+    data["twin"] = data["staff"]
+    inside = data["flight"] == 3
+    data.loc[inside, "twin"] = 10 - data.loc[inside, "staff"]
+    found = touchpoint_correlations(
+        data, "overall", ["staff", "twin"], occasion="A", missing="pairwise", cluster="flight"
+    ).coefficients.query("coefficient == 'partial'")
+    assert (found["df"] < 2).all()
+    assert (found["note"] != "").all()
+
+
+def test_each_outcome_has_its_own_sum_of_squares(result):
+    for row in result.halo.itertuples():
+        own = result.table.query(f"outcome == '{row.outcome}'")["pearson"]
+        assert row.sum_r_squared == pytest.approx((own**2).sum())
+
+
+def test_a_ceiling_is_flagged_whatever_the_direction():
+    generator = np.random.default_rng(15)
+    latent = generator.normal(size=(600, 2)) @ np.array([[1, 0.8], [0, 0.6]])
+    data = pd.DataFrame(
+        np.where(latent > 1, 1.0, np.where(latent > 0.9, 2.0, 3.0)), columns=["a", "y"]
+    )
+    data["turned"] = 4 - data["a"]
+    found = touchpoint_correlations(data, "y", ["a", "turned"], occasion="A", missing="pairwise")
+    assert found.table["ceiling_flag"].tolist() == [True, True]
+    assert found.table["pearson"].tolist()[1] == pytest.approx(-found.table["pearson"][0])
