@@ -7,13 +7,14 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.special import ndtr, ndtri
 
 from cxlab.stats.drivers import driver_map, drivers, penalty_reward, what_if
 from cxlab.stats.drivers import replicates as replicating
 from cxlab.stats.drivers import sources as sourcing
 from cxlab.stats.drivers import uncertainty as uncertain
 from cxlab.stats.drivers.answers import read_answers
-from cxlab.stats.drivers.polyserial import polyserial_correlation
 from cxlab.stats.drivers.reach import use_and_quality
 from cxlab.stats.drivers.subsets import subset_sums
 from cxlab.stats.totals import Design
@@ -429,29 +430,22 @@ class TestOutcomes:
         analysis = drivers(frame, "yes", ["x"], outcome_scale="binary", interval=None)
         assert analysis.r_squared == pytest.approx(0.36, abs=0.01)
 
-    def test_maximum_likelihood_polyserial_recovers_the_latent_correlation(self):
-        generator = np.random.default_rng(2)
-        x = generator.normal(size=20_000)
-        latent = 0.5 * x + np.sqrt(0.75) * generator.normal(size=20_000)
-        outcome = np.digitize(latent, [-1.5, -0.2, 0.4]).astype(float)
-        # standard error (1 − ρ²)/√n is about .006
-        assert polyserial_correlation(x, outcome) == pytest.approx(0.5, abs=0.025)
-
-    def test_polyserial_by_maximum_likelihood_on_request(self):
-        frame = ratings(n=800, holes=0.1)
-        frame["overall"] = np.clip(np.round(frame["overall"]), 1, 5)
-        quick = drivers(frame, "overall", NAMES, outcome_scale="ordinal", replicates=20)
-        likely = drivers(
-            frame, "overall", NAMES, outcome_scale="ordinal", polyserial="ml", replicates=20
+    def test_latent_correlation_is_the_polyserial_one_by_maximum_likelihood(self):
+        frame = ratings(n=2000)
+        outcome = np.digitize(frame["overall"], [2.5, 3.5, 4.5])
+        moments = drivers(
+            frame.assign(overall=outcome), "overall", ["food"], outcome_scale="ordinal"
         )
-        quick_r, likely_r = quick.part()["correlation"], likely.part()["correlation"]
-        assert likely_r.tolist() == pytest.approx(quick_r.tolist(), abs=0.03)
-        assert likely_r.tolist() != quick_r.tolist()
+        z = ((frame["food"] - frame["food"].mean()) / frame["food"].std(ddof=0)).to_numpy()
+        below = ndtri(np.bincount(outcome).cumsum()[:-1] / len(outcome))
+        cuts = np.concatenate([[-np.inf], below, [np.inf]])
 
-    def test_perfect_agreement_is_not_estimable(self):
-        rating = np.repeat([1.0, 2.0, 3.0], 30)
-        with pytest.raises(ValueError, match="not estimable"):
-            polyserial_correlation(rating, rating)
+        def loss(r):
+            upper, lower = ((cuts[outcome + k] - r * z) / np.sqrt(1 - r**2) for k in (1, 0))
+            return -np.log(ndtr(upper) - ndtr(lower)).sum()
+
+        likely = minimize_scalar(loss, bounds=(-0.99, 0.99), method="bounded").x
+        assert moments.part()["correlation"][0] == pytest.approx(likely, abs=0.03)
 
 
 class TestGroups:

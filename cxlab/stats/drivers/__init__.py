@@ -2,14 +2,12 @@
 
 `answers` reads, `users` and `reach` estimate the two estimands, `subsets` and `orders`
 share out R², `uncertainty` makes intervals and tests, `analysis` puts them together.
-`mapping`, `shape` and `dominance` go on from there; `refitted` is the check for outcomes
-that are not continuous.
+`mapping`, `shape` and `dominance` go on from there.
 """
 
 from cxlab.stats.drivers.analysis import drivers
 from cxlab.stats.drivers.dominance import Dominance, dominance
 from cxlab.stats.drivers.mapping import driver_map, what_if
-from cxlab.stats.drivers.refitted import refitted_dominance
 from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.drivers.shape import penalty_reward
 from cxlab.stats.drivers.sides import compare_outcomes
@@ -22,6 +20,5 @@ __all__ = [
     "driver_map",
     "drivers",
     "penalty_reward",
-    "refitted_dominance",
     "what_if",
 ]

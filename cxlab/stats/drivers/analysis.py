@@ -63,7 +63,6 @@ def drivers(
     level: float = 0.95,
     adjusted: bool | None = None,
     outcome_scale: str = "continuous",
-    polyserial: str = "moments",
     never_used: str = "recorded",
     top_box: float | Mapping[str, float] | None = None,
     labels: Mapping[str, str] | None = None,
@@ -108,9 +107,6 @@ def drivers(
         samples (small ones may be negative). Default: only with ``by``.
     outcome_scale : {"continuous", "ordinal", "binary", "nps"}
         "ordinal", "binary": R² of the latent outcome. "nps": −100, 0, 100.
-    polyserial : {"moments", "ml"}
-        For "ordinal" and "binary": latent correlations from the outcome's margin, or each
-        pair's by maximum likelihood (among users only).
     never_used : {"recorded", "blank"}
         Where ``x_missing`` says "never used"; or wherever a rating is blank.
     top_box : float or mapping of str to float, optional
@@ -182,7 +178,6 @@ def drivers(
         level=level,
         max_exact=max_exact,
         full_replicates=full_replicates if by is None and interval else 0,
-        polyserial=polyserial,
     )
     _check_options(options)
     _check_arguments(interval, never_used, compare, replicates)
@@ -312,7 +307,6 @@ def _check_options(options: Options) -> None:
     check_choice("method", options.method, METHODS)
     check_choice("missing", options.missing, MISSING)
     check_choice("outcome_scale", options.outcome_scale, SCALES)
-    check_choice("polyserial", options.polyserial, ("moments", "ml"))
     check_level(options.level)
     if not 1 <= options.max_exact <= MOST_EXACT:
         raise ValueError(f"`max_exact` must be from 1 to {MOST_EXACT}; got {options.max_exact}.")

@@ -8,7 +8,7 @@ import numpy as np
 
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.importance import standardised_coefficients, variance_inflation
-from cxlab.stats.drivers.outcomes import latent_factors, latent_fit, likely_fit
+from cxlab.stats.drivers.outcomes import latent_factors, latent_fit
 from cxlab.stats.drivers.replicates import (
     CovarianceFit,
     Resample,
@@ -33,7 +33,6 @@ class Options:
     level: float = 0.95
     max_exact: int = 25
     full_replicates: int = 0
-    polyserial: str = "moments"
 
     @property
     def latent(self) -> bool:
@@ -100,8 +99,6 @@ def among_users(answers: Answers, unit: Array, resample: Resample, options: Opti
     )
     if options.latent:
         fit = latent_fit(fit, *latent_factors(answers.outcome, answers.weights, unit, resample))
-        if options.polyserial == "ml":
-            fit = likely_fit(fit, ratings, answers.outcome, answers.weights)
     n_effective = effective_answers(answers.weights, ratings, options.missing)
     shared = importance(
         fit.matrix,
