@@ -92,7 +92,6 @@ def as_answers(rows: Array, cluster: Array | None) -> Answers:
         group=None,
         unit=design.row_cluster,
         design=design,
-        simple=cluster is None,
         n_total=len(rows),
         n_missing=0,
     )

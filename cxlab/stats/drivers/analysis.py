@@ -131,7 +131,7 @@ def drivers(
         ``correlation``, ``coefficient`` (of the full model, per rating point, with
         ``coefficient_low, coefficient_high``), ``p_value`` (of that coefficient),
         ``p_adjusted`` (Benjamini–Hochberg over the drivers), ``suppressor``, ``vif``,
-        ``note``. ``.reach_adjusted`` has the second estimand.
+        ``note, coefficient_se``. ``.reach_adjusted`` has the second estimand.
 
     Raises
     ------
@@ -150,14 +150,19 @@ def drivers(
     both V and Z are then missing.
 
     An importance is above 0 for a driver without effect whenever drivers correlate, so
-    its interval is never a test. The test is that of the coefficient in the full model:
-    least squares for a simple sample without blanks, otherwise coefficient ÷ standard
-    error of the replicates, t on the design's degrees of freedom.
+    its interval is never a test. The test is that of the coefficient in the full model,
+    an association beyond the other ratings: coefficient ÷ standard error (HC3 for a
+    simple sample without blanks, otherwise of the replicates), t on the design's degrees
+    of freedom, or on those of the few answers that carry it (3 of 300 differ: 2). Ratings
+    are measured with error, so a driver without effect may show an association that is
+    left over from the others, the more so in large samples (Westfall & Yarkoni 2016).
 
     References
     ----------
     Lindeman, Merenda & Gold (1980). Grömping (2007), The American Statistician 61,
-    139–147. Johnson (2000), Multivariate Behavioral Research 35, 1–19.
+    139–147. Johnson (2000), Multivariate Behavioral Research 35, 1–19. MacKinnon & White
+    (1985), Journal of Econometrics 29, 305–325 (HC3). Westfall & Yarkoni (2016), PLoS ONE
+    11, e0152719.
 
     Examples
     --------

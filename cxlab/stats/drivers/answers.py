@@ -51,8 +51,6 @@ class Answers:
         The row's cluster in ``design``.
     design : SamplingDesign
         Of all rows of positive weight, with an outcome or without.
-    simple : bool
-        No weights, strata or clusters.
     n_total : int
         Rows of positive weight.
     n_missing : int
@@ -69,7 +67,6 @@ class Answers:
     group: pd.Series | None
     unit: Array
     design: SamplingDesign
-    simple: bool
     n_total: int
     n_missing: int
 
@@ -77,6 +74,12 @@ class Answers:
     def n(self) -> int:
         """Rows."""
         return len(self.outcome)
+
+    @property
+    def simple(self) -> bool:
+        """Whether rows are drawn one by one with equal weights and no strata."""
+        alike = self.weights.min(initial=np.inf) == self.weights.max(initial=-np.inf)
+        return bool(alike and not self.design.stratified and len(np.unique(self.unit)) == self.n)
 
     def rows(self, chosen: Array) -> Answers:
         """The chosen rows; the design stays whole, so that a part is a domain."""
@@ -170,7 +173,6 @@ def read_answers(
         group=None if by is None else rows[by].reset_index(drop=True),
         unit=sample.row_cluster[kept],
         design=sample,
-        simple=design.simple,
         n_total=len(frame),
         n_missing=int((~kept).sum()),
     )

@@ -136,12 +136,12 @@ def ranks_within(
     return rank_interval(replicates, level)
 
 
-def t_test(estimate: Array, se: Array, df: float) -> Array:
+def t_test(estimate: Array, se: Array, df: float | Array) -> Array:
     """Two-sided p-values of estimate ÷ se; 1 where both are 0, NaN where se is unknown."""
     estimate, se = np.asarray(estimate, dtype=float), np.asarray(se, dtype=float)
     still = (se == 0) & (estimate == 0)
     ratio = np.divide(estimate, se, out=np.full_like(estimate, np.nan), where=se > 0)
-    p = 2 * stdtr(max(df, 1e-9), -np.abs(ratio))
+    p = 2 * stdtr(np.maximum(df, 1e-9), -np.abs(ratio))
     return np.where(still, 1.0, np.where(se > 0, p, np.nan))
 
 
@@ -165,7 +165,9 @@ def replicate_test(estimate: Array, se: Array, replicates: Array, kind: str, *, 
     return np.fmax(by_ratio, np.where(tail > 0, by_percentile, 0.0))
 
 
-def t_interval(estimate: Array, se: Array, *, df: float, level: float) -> tuple[Array, Array]:
+def t_interval(
+    estimate: Array, se: Array, *, df: float | Array, level: float
+) -> tuple[Array, Array]:
     """Estimate ± t × se."""
-    reach = stdtrit(max(df, 1e-9), (1 + level) / 2) * se
+    reach = stdtrit(np.maximum(df, 1e-9), (1 + level) / 2) * se
     return estimate - reach, estimate + reach
