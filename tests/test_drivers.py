@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr, ndtri
 
-from cxlab.stats.drivers import driver_map, drivers, penalty_reward, what_if
+from cxlab.stats.drivers import driver_map, drivers, penalty_reward
 from cxlab.stats.drivers import replicates as replicating
 from cxlab.stats.drivers import sources as sourcing
 from cxlab.stats.drivers import uncertainty as uncertain
@@ -494,7 +494,7 @@ class TestGroups:
         assert row["p_adjusted"] < 0.001
 
 
-class TestMapAndWhatIf:
+class TestMap:
     def test_quadrants_by_hand(self):
         analysis = drivers(ratings(n=500), "overall", NAMES, replicates=200)
         table = driver_map(analysis).set_index("driver")
@@ -516,23 +516,6 @@ class TestMapAndWhatIf:
         table = driver_map(analysis, importance_cut=0.0, performance_cut=5.0)
         assert (table["quadrant"] == "fix first").all()
         assert (table["verdict"] == "fix first").all()
-
-    def test_what_if_is_reach_times_coefficient_times_change(self):
-        analysis = drivers(ratings(n=800, use=0.7), "overall", NAMES, replicates=100)
-        row = what_if(analysis, change={"food": 0.5}).iloc[0]
-        driver = analysis.table.set_index("driver").loc["food"]
-        assert row["estimate"] == pytest.approx(driver["reach"] * driver["coefficient"] * 0.5)
-        assert row["ci_low"] < row["estimate"] < row["ci_high"]
-        assert "not the effect of a change" in row["note"]
-
-    def test_a_change_past_the_scale_is_said(self):
-        analysis = drivers(ratings(), "overall", NAMES, interval=None)
-        assert what_if(analysis, change=4.0)["note"].str.contains("highest rating").all()
-
-    def test_an_unknown_driver_is_refused(self):
-        analysis = drivers(ratings(), "overall", NAMES, interval=None)
-        with pytest.raises(ValueError, match="Did you mean 'food'"):
-            what_if(analysis, change={"fod": 1.0})
 
     def test_a_group_must_be_named(self):
         analysis = drivers(ratings(n=500), "overall", NAMES, by="terminal", interval=None)

@@ -27,6 +27,7 @@ from cxlab.stats.drivers.outcomes import SCALES, recode_outcome
 from cxlab.stats.drivers.reach import reach_adjusted
 from cxlab.stats.drivers.replicates import Resample
 from cxlab.stats.drivers.result import DriverAnalysis
+from cxlab.stats.drivers.room import rating_shares
 from cxlab.stats.drivers.shares import MOST_EXACT
 from cxlab.stats.drivers.tables import reach_table, users_table
 from cxlab.stats.drivers.uncertainty import (
@@ -218,18 +219,19 @@ def _analyse(
     answers = everything.with_drivers(sample.positions)
     users = among_users(answers, unit, resample, options)
     around = performance(answers, unit, resample, top_from)
+    levels = rating_shares(answers, unit, resample)
     table = users_table(users, around, resample.kind, options.level)
     if options.method != "lmg":
         note = "Reach-adjusted importance is defined for method='lmg' only."
-        return Part(users, None, note, around, table, pd.DataFrame())
+        return Part(users, None, note, around, levels, table, pd.DataFrame())
     try:
         reach = reach_adjusted(everything, unit, resample, options)
     except ValueError as error:
         note = f"Reach-adjusted importance could not be estimated: {error}"
-        return Part(users, None, note, around, table, pd.DataFrame())
+        return Part(users, None, note, around, levels, table, pd.DataFrame())
     used = performance(everything, unit, resample, np.full(len(everything.names), np.inf))
     second = reach_table(everything, reach, used, resample.kind, users.df, options.level)
-    return Part(users, reach, "", around, table, second)
+    return Part(users, reach, "", around, levels, table, second)
 
 
 def _grouped(
@@ -299,7 +301,10 @@ def _result(
         family=family_of_tests(parts, differences, answers.outcome_name),
         notes=analysis_notes(sample, parts, resample, options),
         covariances={value: covariance_table(part) for value, part in parts.items()},
-        highest_rating=float(np.nanmax(answers.ratings)),
+        rating_ends={
+            name: (float(np.nanmin(rating)), float(np.nanmax(rating)))
+            for name, rating in zip(answers.names, answers.ratings.T, strict=True)
+        },
         replicates={
             value: kept_replicates(part, resample.kind, sample.positions)
             for value, part in parts.items()

@@ -11,6 +11,7 @@ from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.reach import Reach
 from cxlab.stats.drivers.replicates import Agreement, Resample
 from cxlab.stats.drivers.result import Replicates
+from cxlab.stats.drivers.room import RatingShares
 from cxlab.stats.drivers.shares import importance
 from cxlab.stats.drivers.tables import AMONG_USERS, REACH_ADJUSTED
 from cxlab.stats.drivers.uncertainty import FEW_DEGREES, spread, standard_errors
@@ -41,6 +42,7 @@ class Part:
     reach: Reach | None
     reach_note: str
     performance: dict[str, tuple[Array, Array]]
+    ratings: RatingShares
     table: pd.DataFrame
     reach_table: pd.DataFrame
 
@@ -135,6 +137,7 @@ def kept_replicates(part: Part, kind: str, positions: list[int]) -> Replicates:
         part.reach.importance.replicates[:, positions] if part.reach else nothing,
         part.reach.importance.share_replicates[:, positions] if part.reach else nothing,
         users.importance.r_squared_replicates,
+        part.ratings,
         users.df,
     )
 

@@ -1,17 +1,15 @@
-"""The importance–performance map, and what goes with a change of one touchpoint."""
+"""The importance–performance map."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.drivers.result import DriverAnalysis, Replicates
+from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.drivers.uncertainty import spread
 from cxlab.stats.frames import check_choice
-from cxlab.survey.messages import unknown
 
 Array = np.ndarray
 
@@ -169,110 +167,3 @@ def _verdict(share: float) -> str:
     if share >= CLEAR:
         return "fix first"
     return "undecided" if share > UNCLEAR else "not first"
-
-
-def what_if(
-    *analyses: DriverAnalysis, change: float | Mapping[str, float] = 1.0, group: object = None
-) -> pd.DataFrame:
-    """What difference of the outcome goes with a change of one touchpoint's ratings.
-
-    Parameters
-    ----------
-    *analyses : DriverAnalysis
-        One per outcome: say satisfaction, and likelihood to recommend with
-        ``outcome_scale="nps"`` for points of NPS.
-    change : float or mapping of str to float
-        Rating points that each user's rating changes by; one driver at a time. With a
-        mapping, only its drivers.
-    group : optional
-        With ``by``: which group.
-
-    Returns
-    -------
-    DataFrame
-        One row per outcome × driver: ``outcome, driver, label, unit, change, n, estimate,
-        se, ci_low, ci_high`` (difference of the mean of all, = reach × coefficient ×
-        change), ``estimate_users, users_low, users_high`` (of the mean of users), ``note``.
-
-    Notes
-    -----
-    An association in these answers, other drivers held equal: people who rate it so much
-    higher also rate the whole so much higher. Whether raising the rating would raise the
-    outcome is not known from a survey.
-
-    Examples
-    --------
-    >>> from cxlab.stats.drivers import drivers
-    >>> answers = pd.DataFrame({
-    ...     "food": [1, 2, 3, 4, 5, 2, 4, 3], "wifi": [2, 1, 3, 5, 4, 4, 2, 5],
-    ...     "overall": [1, 2, 3, 5, 5, 3, 4, 3]})
-    >>> analysis = drivers(answers, "overall", ["food", "wifi"], replicates=200)
-    >>> what_if(analysis, change={"food": 0.5})[["driver", "change", "estimate"]].round(2)
-      driver  change  estimate
-    0   food     0.5      0.45
-    """
-    if not analyses:
-        raise ValueError("`analyses` must be 1 or more results of cxlab.drivers(); got none.")
-    parts = [_what_if(analysis, change, group) for analysis in analyses]
-    return pd.concat(parts, ignore_index=True)
-
-
-UNITS = {
-    "continuous": "outcome points",
-    "nps": "NPS points",
-    "ordinal": "latent standard deviations",
-    "binary": "latent standard deviations",
-}
-
-
-def _what_if(
-    analysis: DriverAnalysis, change: float | Mapping[str, float], group: object
-) -> pd.DataFrame:
-    table = analysis.part(group)
-    drawn = analysis.replicates[analysis.group(group)]
-    steps = _steps(list(table["driver"]), change)
-    users = table["coefficient"].to_numpy(dtype=float) * steps
-    everyone = users * table["reach"].to_numpy(dtype=float)
-    of_users, of_everyone = _changes(drawn, steps)
-    options = {"df": drawn.df, "level": analysis.level}
-    around = spread(everyone, of_everyone, drawn.kind, **options)
-    around_users = spread(users, of_users, drawn.kind, **options)
-    beyond = table["mean"].to_numpy(dtype=float) + steps > analysis.highest_rating
-    result = pd.DataFrame(
-        {
-            "outcome": analysis.outcome,
-            "driver": table["driver"],
-            "label": table["label"],
-            "unit": UNITS[analysis.outcome_scale],
-            "change": steps,
-            "n": table["n"],
-            "estimate": everyone,
-            "se": around.se,
-            "ci_low": around.low,
-            "ci_high": around.high,
-            "estimate_users": users,
-            "users_low": around_users.low,
-            "users_high": around_users.high,
-            "note": [_what_if_note(flag) for flag in beyond],
-        }
-    )
-    return result[steps != 0].reset_index(drop=True)
-
-
-def _changes(drawn: Replicates, steps: Array) -> tuple[Array, Array]:
-    of_users = drawn.coefficient * steps
-    return of_users, of_users * drawn.reach
-
-
-def _what_if_note(beyond: bool) -> str:
-    text = "goes with, other drivers equal; not the effect of a change"
-    return text + "; the mean would pass the highest rating" if beyond else text
-
-
-def _steps(names: list[str], change: float | Mapping[str, float]) -> Array:
-    if not isinstance(change, Mapping):
-        return np.full(len(names), float(change))
-    for name in change:
-        if name not in names:
-            raise ValueError(unknown("change", name, names))
-    return np.array([float(change.get(name, 0.0)) for name in names])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from cxlab.stats.drivers.room import RatingShares
 from cxlab.survey.messages import unknown
 
 Array = np.ndarray
@@ -28,6 +29,8 @@ class Replicates:
     reach_importance, reach_share : ndarray
         The same, reach-adjusted; no column where that was not estimated.
     r_squared : ndarray, shape (replicates,)
+    ratings : RatingShares
+        How the ratings lie on their scales.
     df : float
         Degrees of freedom of the design.
     """
@@ -42,6 +45,7 @@ class Replicates:
     reach_importance: Array
     reach_share: Array
     r_squared: Array
+    ratings: RatingShares
     df: float
 
 
@@ -90,8 +94,8 @@ class DriverAnalysis:
     covariances : dict
         Group to the covariance matrix of drivers and outcome (last) among users; the key
         is None without ``by``.
-    highest_rating : float
-        Highest answer to any driver.
+    rating_ends : dict of str to (float, float)
+        Driver to its lowest and highest answer, of all groups.
     replicates : dict
         Group to `Replicates`; the key is None without ``by``.
     """
@@ -121,7 +125,7 @@ class DriverAnalysis:
     family: str
     notes: tuple[str, ...]
     covariances: dict[object, pd.DataFrame]
-    highest_rating: float
+    rating_ends: dict[str, tuple[float, float]]
     replicates: dict[object, Replicates] = field(repr=False, default_factory=dict)
     adds_up: bool = True
 
