@@ -274,7 +274,7 @@ def _result(
     answers = sample.kept
     first = next(iter(parts.values()))
     users = first.users
-    fits = fit_table(parts, resample.kind, options.level)
+    fits = fit_table(parts, resample, options.level)
     return DriverAnalysis(
         table=_stack({value: part.table for value, part in parts.items()}),
         reach_adjusted=_stack({value: part.reach_table for value, part in parts.items()}),
@@ -290,6 +290,7 @@ def _result(
         n_total=answers.n_total,
         n_missing=answers.n_missing,
         r_squared=users.importance.r_squared,
+        adjusted_r_squared=float(fits["adjusted_r_squared"][0]),
         r_squared_low=float(fits["ci_low"][0]),
         r_squared_high=float(fits["ci_high"][0]),
         reach_r_squared=first.reach.importance.r_squared if first.reach else float("nan"),

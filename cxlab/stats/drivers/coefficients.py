@@ -7,9 +7,8 @@ import numpy as np
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.importance import standardised_coefficients, variance_inflation
 from cxlab.stats.drivers.replicates import CovarianceFit, Resample, unit_totals
-from cxlab.stats.drivers.uncertainty import standard_errors
+from cxlab.stats.drivers.uncertainty import design_errors
 from cxlab.stats.moments import to_correlation
-from cxlab.stats.resampling import jackknife_covariance
 
 Array = np.ndarray
 
@@ -123,15 +122,12 @@ def _replicated_errors(
     answers: Answers, fit: CovarianceFit, replicates: Array, resample: Resample
 ) -> tuple[Array, float]:
     df = float(answers.degrees_of_freedom())
-    if resample.kind == "jackknife":
-        values = coefficients(fit.matrix[None])[0]
-        se = np.sqrt(np.diagonal(jackknife_covariance(replicates, values)))
-        return se, min(df, len(replicates) - 1.0)
-    if resample.kind == "bootstrap":
-        # n draws from n units spread by (n − 1)/n too little; Rao–Wu's n − 1 don't
-        small = 1.0 if answers.design.stratified else np.sqrt((df + 1) / max(df, 1))
-        return standard_errors(replicates) * small, df
-    return np.full(len(fit.matrix) - 1, np.nan), df
+    values = coefficients(fit.matrix[None])[0]
+    if resample.kind == "none":
+        return np.full(len(values), np.nan), df
+    stratified = answers.design.stratified
+    se = design_errors(values, replicates, resample.kind, df=df, stratified=stratified)
+    return se, min(df, len(replicates) - 1.0) if resample.kind == "jackknife" else df
 
 
 def _carriers(pull: Array, answers: Answers) -> Array:

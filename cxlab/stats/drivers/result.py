@@ -71,14 +71,19 @@ class DriverAnalysis:
         Of every interval.
     n, n_total, n_missing : int
         Rows analysed; of how many; rows left out for want of an outcome (or a group).
-    r_squared, r_squared_low, r_squared_high : float
-        R² that the importances among users share, with its interval. It is the R² "as if
-        everyone used everything", not that of any observed population. The first group's
-        with ``by``; see ``fits``.
+    r_squared : float
+        R² that the importances among users share. It is the R² "as if everyone used
+        everything", not that of any observed population. The first group's with ``by``;
+        see ``fits``.
+    adjusted_r_squared, r_squared_low, r_squared_high : float
+        The same, adjusted for the number of drivers (R² of a sample is too high), with
+        the interval of what it is in the population.
     reach_r_squared : float
         R² of the outcome on who used what and how good it was.
     fits : DataFrame
-        One row per group and estimand: ``group, estimand, n, r_squared, …``.
+        One row per group and estimand: ``group, estimand, n, r_squared, se, ci_low,
+        ci_high, n_effective, adjusted_r_squared``; ``se`` and interval are those of the
+        adjusted one.
     rows_used : DataFrame
         How many rows each treatment of missing answers uses.
     set_aside : DataFrame
@@ -114,6 +119,7 @@ class DriverAnalysis:
     n_total: int
     n_missing: int
     r_squared: float
+    adjusted_r_squared: float
     r_squared_low: float
     r_squared_high: float
     reach_r_squared: float
@@ -176,7 +182,7 @@ class DriverAnalysis:
     def __str__(self) -> str:
         head = (
             f"Drivers of {self.outcome} ({self.method}, {self.n:,} of {self.n_total:,} rows, "
-            f"R² among users {self.r_squared:.3f})"
+            f"R² among users {self.r_squared:.3f}, adjusted {self.adjusted_r_squared:.3f})"
         )
         shown = self.table.drop(columns="estimand").round(3).to_string(index=False)
         return "\n".join([head, shown, *self.notes])

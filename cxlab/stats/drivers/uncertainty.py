@@ -122,6 +122,17 @@ def standard_errors(replicates: Array) -> Array:
     return np.where(enough, np.nanstd(safe, axis=0, ddof=1), np.nan)
 
 
+def design_errors(
+    estimate: Array, replicates: Array, kind: str, *, df: float, stratified: bool
+) -> Array:
+    """Standard errors that a test divides by, from a bootstrap's or a jackknife's replicates."""
+    if kind == "jackknife":
+        return np.asarray(np.sqrt(np.diagonal(jackknife_covariance(replicates, estimate))))
+    # n draws from n units spread by (n − 1)/n too little; Rao–Wu's n − 1 don't
+    small = 1.0 if stratified else np.sqrt((df + 1) / max(df, 1))
+    return np.asarray(standard_errors(replicates) * small)
+
+
 def ranks_within(
     estimate: Array, replicates: Array, kind: str, *, level: float
 ) -> tuple[Array, Array]:
