@@ -362,6 +362,19 @@ class TestUncertainty:
                 whole.table[column].tolist(), rel=1e-6
             )
 
+    def test_tied_drivers_keep_every_place(self):
+        # four drivers with one importance: percentiles of ranks held 1 to 4 about half the time
+        generator = np.random.default_rng(4)
+        whole = 0
+        for study in range(40):
+            x = generator.normal(size=(150, 4)) + generator.normal(size=(150, 1))
+            frame = pd.DataFrame(x, columns=list("abcd"))
+            frame["y"] = x.sum(axis=1) + 3 * generator.normal(size=150)
+            table = drivers(frame, "y", list("abcd"), replicates=200, seed=study).table
+            whole += int(((table["rank_best"] == 1) & (table["rank_worst"] == 4)).sum())
+        # 160 intervals, of which studies make about 60 independent ones
+        assert whole / 160 >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 60)
+
     def test_adjusting_takes_the_bias_off_a_small_sample(self):
         # Wherry's adjustment leaves a bias of order 1/n², so 40 rows and 5 drivers show it
         generator = np.random.default_rng(3)

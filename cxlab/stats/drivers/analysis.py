@@ -128,7 +128,7 @@ def drivers(
         ``.table`` has one row per driver, most important first: ``driver, label, n``
         (who rated it), ``estimate, se, ci_low, ci_high`` (importance in R² units),
         ``share`` (of R², with ``share_low, share_high``), ``rank`` (with ``rank_best,
-        rank_worst``), ``reach`` (share who used it), ``mean``, ``top_box`` (share),
+        rank_worst``, the places that simultaneous tests of the differences allow it), ``reach`` (share who used it), ``mean``, ``top_box`` (share),
         ``correlation``, ``coefficient`` (of the full model, per rating point, with
         ``coefficient_low, coefficient_high``), ``p_value`` (of that coefficient),
         ``p_adjusted`` (Benjamini–Hochberg over the drivers), ``suppressor``, ``vif``,

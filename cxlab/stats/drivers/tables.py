@@ -71,7 +71,7 @@ def _importance_columns(
     around = spread(shared.values, shared.replicates, kind, df=df, level=level)
     share = shared.shares
     around_share = spread(share, shared.share_replicates, kind, df=df, level=level)
-    best, worst = ranks_within(shared.values, shared.replicates, kind, level=level)
+    best, worst = ranks_within(shared.values, shared.replicates, kind, df=df, level=level)
     return pd.DataFrame(
         {
             "driver": answers.names,

@@ -14,7 +14,7 @@ from cxlab.stats.resampling import (
     jackknife_blocks,
     jackknife_covariance,
     percentile_interval,
-    rank_interval,
+    rank_intervals,
 )
 
 Array = np.ndarray
@@ -134,9 +134,10 @@ def design_errors(
 
 
 def ranks_within(
-    estimate: Array, replicates: Array, kind: str, *, level: float
+    estimate: Array, replicates: Array, kind: str, *, df: float, level: float
 ) -> tuple[Array, Array]:
-    """Interval of each rank; −1 without replicates."""
+    """Ranks that simultaneous tests of differences allow; −1 without replicates."""
+    replicates = replicates[np.isfinite(replicates).all(axis=1)]
     if kind == "none" or len(replicates) < 2:
         nothing = np.full(len(estimate), -1)
         return nothing, nothing
@@ -144,7 +145,7 @@ def ranks_within(
         deviations = np.sqrt((len(replicates) - 1) / len(replicates)) * (replicates - estimate)
         noise = np.random.default_rng(0).normal(size=(RANK_DRAWS, len(replicates)))
         replicates = estimate + noise @ deviations
-    return rank_interval(replicates, level)
+    return rank_intervals(estimate, replicates, expanded_level(level, df))
 
 
 def t_test(estimate: Array, se: Array, df: float | Array) -> Array:
