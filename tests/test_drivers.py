@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr, ndtri
 
-from cxlab.stats.drivers import driver_map, drivers, penalty_reward
+from cxlab.stats.drivers import drivers, penalty_reward
 from cxlab.stats.drivers import replicates as replicating
 from cxlab.stats.drivers import sources as sourcing
 from cxlab.stats.drivers import uncertainty as uncertain
@@ -505,36 +505,6 @@ class TestGroups:
         row = analysis.differences.set_index("driver").loc["signs"]
         assert row["estimate"] > 0.2
         assert row["p_adjusted"] < 0.001
-
-
-class TestMap:
-    def test_quadrants_by_hand(self):
-        analysis = drivers(ratings(n=500), "overall", NAMES, replicates=200)
-        table = driver_map(analysis).set_index("driver")
-        important = table["estimate"] > table["estimate"].mean()
-        high = table["performance"] > table["performance"].mean()
-        words = {
-            (True, False): "fix first",
-            (True, True): "keep up",
-            (False, False): "fix later",
-            (False, True): "leave",
-        }
-        assert table["quadrant"].tolist() == [
-            words[key] for key in zip(important, high, strict=True)
-        ]
-        assert table["fix_first"].between(0, 1).all()
-
-    def test_declared_cuts_are_kept(self):
-        analysis = drivers(ratings(n=500), "overall", NAMES, replicates=100)
-        table = driver_map(analysis, importance_cut=0.0, performance_cut=5.0)
-        assert (table["quadrant"] == "fix first").all()
-        assert (table["verdict"] == "fix first").all()
-
-    def test_a_group_must_be_named(self):
-        analysis = drivers(ratings(n=500), "overall", NAMES, by="terminal", interval=None)
-        with pytest.raises(ValueError, match="`group` must be"):
-            driver_map(analysis)
-        assert len(driver_map(analysis, group="T2")) == 3
 
 
 class TestShape:

@@ -8,6 +8,15 @@ from matplotlib.axes import Axes
 from cxlab.report.plots.style import COLOURS, legend_above, new_axes, quiet
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+#: Verdicts of a driver map, each with its own marker and colour in every report.
+VERDICTS = (
+    "fix first",
+    "undecided",
+    "not first",
+    "association not shown",
+    "within the margin",
+    "no interval",
+)
 
 
 def plot_driver_map(
@@ -33,12 +42,15 @@ def plot_driver_map(
     Axes
     """
     ax = ax or new_axes(width=7.5, height=5.5)
-    for i, (verdict, part) in enumerate(table.groupby("verdict", sort=True)):
+    for i, verdict in enumerate(VERDICTS):
+        part = table[table["verdict"] == verdict]
+        if part.empty:
+            continue
         x, y = part["performance"], part["estimate"]
         colour = COLOURS[i % len(COLOURS)]
         ax.hlines(y, part["performance_low"], part["performance_high"], color=colour, alpha=0.5)
         ax.vlines(x, part["ci_low"], part["ci_high"], color=colour, alpha=0.5)
-        ax.plot(x, y, MARKERS[i % len(MARKERS)], color=colour, label=str(verdict))
+        ax.plot(x, y, MARKERS[i % len(MARKERS)], color=colour, label=verdict)
     for _, row in table.iterrows():
         ax.annotate(row[label], (row["performance"], row["estimate"]), xytext=(4, 4),
                     textcoords="offset points", fontsize=8)  # fmt: skip

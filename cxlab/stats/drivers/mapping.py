@@ -15,8 +15,11 @@ Array = np.ndarray
 
 ESTIMANDS = ("among users", "reach-adjusted")
 PERFORMANCES = ("mean", "top_box")
-#: Bootstrap share from which a call is made, and up to which it is not.
-CLEAR, UNCLEAR = 0.8, 0.2
+#: Bootstrap share from which a place is clear, and up to which it is ruled out: at a tie a
+#: share of .8 would be a one-sided test at 20 %, however many answers there are.
+CLEAR, UNCLEAR = 0.95, 0.05
+#: Level of the adjusted test of an association of its own.
+LEVEL = 0.05
 #: Normal draws that stand in for replicates after a jackknife.
 DRAWS = 4000
 
@@ -45,6 +48,7 @@ def driver_map(
     performance: str = "mean",
     importance_cut: float | None = None,
     performance_cut: float | None = None,
+    performance_margin: float = 0.0,
     group: object = None,
 ) -> pd.DataFrame:
     """Importance against performance, with how sure each quadrant is.
@@ -60,6 +64,9 @@ def driver_map(
     importance_cut, performance_cut : float, optional
         Where to divide, in share of R² and in performance units. Default: the means over
         drivers, found again in every replicate.
+    performance_margin : float
+        How far below the performance cut a driver must be rated to be looked at first, in
+        performance units, declared beforehand.
     group : optional
         With ``by``: which group.
 
@@ -69,10 +76,19 @@ def driver_map(
         One row per driver, most important first: ``driver, label, n, estimate, se,
         ci_low, ci_high`` (importance as a share of R²), ``performance,
         performance_low, performance_high, importance_cut, performance_cut, quadrant``
-        ("fix first": important, low; "keep up": important, high; "fix later": less
-        important, low; "leave"), ``fix_first`` (share of replicates there) and
-        ``verdict`` ("fix first" from .8, "undecided" between .2 and .8, otherwise "not
-        first"). Without replicates ``fix_first`` is blank and the verdict "no interval".
+        where the estimates lie ("fix first": important, low; "keep up": important, high;
+        "fix later": less important, low; "leave"), ``fix_first`` (share of replicates in
+        the first), ``verdict`` and ``p_adjusted`` (of the driver's association beyond the
+        other ratings). The verdict is "fix first" with .95 or more of the replicates,
+        ``p_adjusted`` below .05 (and no suppressor) and the margin kept; "association not shown" or "within
+        the margin" where only that is wanting; "undecided" above .05 of the replicates,
+        otherwise "not first". Without replicates ``fix_first`` is blank and the verdict
+        "no interval".
+
+    Notes
+    -----
+    Importance alone is no sign that a touchpoint matters: it is above 0 without any
+    association of its own, wherever ratings go together. So the call needs the test too.
 
     Examples
     --------
@@ -88,13 +104,14 @@ def driver_map(
     """
     check_choice("estimand", estimand, ESTIMANDS)
     check_choice("performance", performance, PERFORMANCES)
-    reach_adjusted = estimand == "reach-adjusted"
-    rows = analysis.part(group, reach_adjusted=reach_adjusted)
+    if not performance_margin >= 0:
+        raise ValueError(f"`performance_margin` must be 0 or more; got {performance_margin}.")
+    rows = analysis.part(group, reach_adjusted=estimand == "reach-adjusted")
     users = analysis.part(group)
     drawn = analysis.replicates[analysis.group(group)]
     points = _Map(
         rows["share"].to_numpy(dtype=float),
-        drawn.reach_share if reach_adjusted else drawn.share,
+        drawn.share if estimand == "among users" else drawn.reach_share,
         users[performance].to_numpy(dtype=float),
         drawn.mean if performance == "mean" else drawn.top_box,
     )
@@ -116,7 +133,11 @@ def driver_map(
         QUADRANTS[key] for key in zip(important.tolist(), high.tolist(), strict=True)
     ]
     table["fix_first"] = _fix_first(points, drawn.kind, importance_cut, performance_cut)
-    table["verdict"] = [_verdict(value) for value in table["fix_first"]]
+    own = (users["p_adjusted"] < LEVEL) & ~users["suppressor"]
+    far = cuts[1][0, 0] - points.performance >= performance_margin
+    known = zip(table["fix_first"], own, far, strict=True)
+    table["verdict"] = [_verdict(*driver) for driver in known]
+    table["p_adjusted"] = users["p_adjusted"]
     return table.sort_values("estimate", ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -161,9 +182,13 @@ def _draws(points: _Map) -> tuple[Array, Array]:
     return importances, performances
 
 
-def _verdict(share: float) -> str:
+def _verdict(share: float, own: bool, far_below: bool) -> str:
     if np.isnan(share):
         return "no interval"
-    if share >= CLEAR:
-        return "fix first"
-    return "undecided" if share > UNCLEAR else "not first"
+    if share <= UNCLEAR:
+        return "not first"
+    if share < CLEAR:
+        return "undecided"
+    if not own:
+        return "association not shown"
+    return "fix first" if far_below else "within the margin"
