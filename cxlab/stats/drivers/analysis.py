@@ -307,7 +307,7 @@ def _result(
             for name, rating in zip(answers.names, answers.ratings.T, strict=True)
         },
         replicates={
-            value: kept_replicates(part, resample.kind, sample.positions)
+            value: kept_replicates(part, resample, sample.positions)
             for value, part in parts.items()
         },
         adds_up=options.method in ADDS_UP,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 import narwhals as nw
@@ -55,6 +56,8 @@ class Answers:
         Rows of positive weight.
     n_missing : int
         Of these, rows without an outcome (or without a group).
+    respondents : str
+        Digest of all ratings, weights and clusters: who answered, whatever the outcome.
     """
 
     outcome_name: str
@@ -69,6 +72,7 @@ class Answers:
     design: SamplingDesign
     n_total: int
     n_missing: int
+    respondents: str = ""
 
     @property
     def n(self) -> int:
@@ -175,6 +179,7 @@ def read_answers(
         design=sample,
         n_total=len(frame),
         n_missing=int((~kept).sum()),
+        respondents=_digest(frame[sorted(names)], _column(frame, design.weights), sample),
     )
 
 
@@ -237,6 +242,15 @@ def _check_finite(ratings: Array, outcome: Array, names: list[str], outcome_name
             raise ValueError(
                 f"`data` must hold finite numbers; got {shown} in '{name}'. Declare it as missing."
             )
+
+
+def _digest(ratings: pd.DataFrame, weights: Any, sample: SamplingDesign) -> str:
+    parts = [ratings.to_numpy(dtype=float), sample.row_cluster, sample.cluster_stratum]
+    parts += [] if weights is None else [weights.to_numpy(dtype=float)]
+    digest = blake2b(" ".join(ratings.columns).encode(), digest_size=16)
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
 
 
 def _column(frame: pd.DataFrame, name: str | None) -> Any:

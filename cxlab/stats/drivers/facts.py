@@ -127,12 +127,12 @@ def family_of_tests(parts: dict[object, Part], differences: pd.DataFrame, outcom
     return text
 
 
-def kept_replicates(part: Part, kind: str, positions: list[int]) -> Replicates:
+def kept_replicates(part: Part, resample: Resample, positions: list[int]) -> Replicates:
     """What the map and the what-if go on with."""
     users = part.users
     nothing = np.empty((len(users.importance.replicates), 0))
     return Replicates(
-        kind,
+        resample.kind,
         users.importance.replicates,
         users.importance.share_replicates,
         part.performance["mean"][1],
@@ -144,6 +144,7 @@ def kept_replicates(part: Part, kind: str, positions: list[int]) -> Replicates:
         users.importance.r_squared_replicates,
         part.ratings,
         users.df,
+        resample.source,
     )
 
 

@@ -33,6 +33,8 @@ class Replicates:
         How the ratings lie on their scales.
     df : float
         Degrees of freedom of the design.
+    source : str
+        Equal for analyses whose replicates go in pairs: same respondents, same resampling.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Replicates:
     r_squared: Array
     ratings: RatingShares
     df: float
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,10 +43,11 @@ def make_resample(
     if interval is None or units < 2:
         note = "" if interval is None else "One cluster only: no interval."
         return Resample("none", np.empty((units, 0)), note), answers.unit
+    source = f"{answers.respondents} {seed}"
     too_many = units * replicates > MULTIPLIER_LIMIT
     if interval == "bootstrap" and not too_many:
         multipliers = bootstrap_multipliers(answers.design, replicates, seed=seed)
-        return Resample("bootstrap", multipliers), answers.unit
+        return Resample("bootstrap", multipliers, source=f"{source} {replicates}"), answers.unit
     blocks = jackknife_blocks(answers.design, BLOCKS, seed=seed)
     cluster_block = np.zeros(units, dtype=np.intp)
     cluster_block[answers.design.row_cluster] = blocks.row_block
@@ -57,7 +58,7 @@ def make_resample(
         if interval == "bootstrap"
         else ""
     )
-    return Resample("jackknife", left_out, note), cluster_block[answers.unit]
+    return Resample("jackknife", left_out, note, source), cluster_block[answers.unit]
 
 
 @dataclass(frozen=True, eq=False)
