@@ -65,6 +65,7 @@ def drivers(
     adjusted: bool | None = None,
     outcome_scale: str = "continuous",
     never_used: str = "recorded",
+    segments: Sequence[str] = (),
     top_box: float | Mapping[str, float] | None = None,
     labels: Mapping[str, str] | None = None,
     max_exact: int = 25,
@@ -110,6 +111,12 @@ def drivers(
         "ordinal", "binary": R² of the latent outcome. "nps": −100, 0, 100.
     never_used : {"recorded", "blank"}
         Where ``x_missing`` says "never used"; or wherever a rating is blank.
+    segments : sequence of str
+        Columns of segments, as in ``study.segments``, by which some may be unable to use a
+        touchpoint (who connects parks no car). Where a segment's reach of one is near 0
+        (2 % or less, and surely below a quarter of that of the others), "among users" is
+        estimated on the segments that use everything, and the notes say whom that leaves
+        out: no treatment of blanks can tell what those who never use it would say.
     top_box : float or mapping of str to float, optional
         Smallest rating that counts as top box; default one below the highest answer.
     labels : mapping of str to str, optional
@@ -193,6 +200,7 @@ def drivers(
         drivers,
         design=Design(weights, strata, cluster, stratum_clusters),
         by=by,
+        segments=segments,
         labels=labels,
         never_used=never_used,
     )

@@ -58,6 +58,8 @@ class Answers:
         Of these, rows without an outcome (or without a group).
     respondents : str
         Digest of all ratings, weights and clusters: who answered, whatever the outcome.
+    segments : DataFrame or None
+        Segments by which some may be unable to use a touchpoint.
     """
 
     outcome_name: str
@@ -73,6 +75,7 @@ class Answers:
     n_total: int
     n_missing: int
     respondents: str = ""
+    segments: pd.DataFrame | None = None
 
     @property
     def n(self) -> int:
@@ -94,6 +97,7 @@ class Answers:
             outcome=self.outcome[chosen],
             weights=self.weights[chosen],
             group=None if self.group is None else self.group[chosen],
+            segments=None if self.segments is None else self.segments[chosen],
             unit=self.unit[chosen],
         )
 
@@ -119,6 +123,7 @@ def read_answers(
     *,
     design: Design,
     by: str | None = None,
+    segments: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
     never_used: str = "recorded",
 ) -> Answers:
@@ -136,6 +141,8 @@ def read_answers(
         Names of the weight, strata and cluster columns.
     by : str, optional
         Column of segments or waves.
+    segments : sequence of str
+        Columns of segments by which some may be unable to use a touchpoint.
     labels : mapping of str to str, optional
         Column to words.
     never_used : {"recorded", "blank"}
@@ -148,9 +155,10 @@ def read_answers(
     """
     names = _driver_names(drivers, outcome)
     words = {**(labels or {}), **(drivers if isinstance(drivers, Mapping) else {})}
-    check_columns(data, {"outcome": outcome, "drivers": names, "by": by})
+    check_columns(data, {"outcome": outcome, "drivers": names, "by": by, "segments": segments})
     check_design(data, design)
-    frame = _read(data, outcome, names, design=design, by=by)
+    kinds = list(as_list(segments))
+    frame = _read(data, outcome, names, design=design, by=by, segments=kinds)
     if design.weights:
         frame = frame[frame[design.weights] > 0].reset_index(drop=True)
     sample = sampling_design(
@@ -169,7 +177,7 @@ def read_answers(
     return Answers(
         outcome_name=outcome,
         names=names,
-        labels={name: words.get(name, name) for name in [*names, outcome]},
+        labels={name: words.get(name, name) for name in [*names, outcome, *kinds]},
         ratings=ratings,
         used=_used(rows, names, ratings, never_used),
         outcome=rows[outcome].to_numpy(dtype=float),
@@ -179,16 +187,24 @@ def read_answers(
         design=sample,
         n_total=len(frame),
         n_missing=int((~kept).sum()),
+        segments=rows[kinds].reset_index(drop=True) if kinds else None,
         respondents=_digest(frame[sorted(names)], _column(frame, design.weights), sample),
     )
 
 
 def _read(
-    data: Any, outcome: str, names: list[str], *, design: Design, by: str | None
+    data: Any,
+    outcome: str,
+    names: list[str],
+    *,
+    design: Design,
+    by: str | None,
+    segments: list[str],
 ) -> pd.DataFrame:
     there = set(column_names(data))
     reasons = [f"{name}_missing" for name in names if f"{name}_missing" in there]
-    lazy = scan(data, [outcome, *names, *reasons, *as_list(by), *design.used()])
+    also = [name for name in segments if name != by and name not in design.used()]
+    lazy = scan(data, [outcome, *names, *reasons, *as_list(by), *also, *design.used()])
     schema = lazy.collect_schema()
     flags = [name for name in [outcome, *names] if schema[name] == nw.Boolean]
     lazy = lazy.with_columns([nw.col(name).cast(nw.Int8) for name in flags])

@@ -58,7 +58,8 @@ def fit_table(parts: dict[object, Part], resample: Resample, level: float) -> pd
         found = [(AMONG_USERS, users.importance, users.fit, users.n_effective, complete)]
         if part.reach:
             reach = part.reach
-            found.append((REACH_ADJUSTED, reach.importance, reach.fit, reach.n_effective, n))
+            whole = int(reach.fit.n_pairs[-1, -1])
+            found.append((REACH_ADJUSTED, reach.importance, reach.fit, reach.n_effective, whole))
         for estimand, shared, fit, effective, used in found:
             around = explained(
                 fit,
@@ -179,7 +180,7 @@ def analysis_notes(
 
 def _partnotes(part: Part, resample: Resample) -> list[str]:
     users = part.users
-    notes = [*users.fit.notes, users.importance.note, part.reach_note]
+    notes = [*users.notes, *users.fit.notes, users.importance.note, part.reach_note]
     if users.fit.repaired:
         notes.append(
             f"{users.fit.repaired} of {resample.replicates} replicates had an impossible "

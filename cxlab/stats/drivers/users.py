@@ -8,6 +8,7 @@ import numpy as np
 
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.coefficients import coefficient_errors, coefficients
+from cxlab.stats.drivers.eligible import those_who_can
 from cxlab.stats.drivers.importance import variance_inflation
 from cxlab.stats.drivers.outcomes import latent_factors, latent_fit
 from cxlab.stats.drivers.replicates import (
@@ -21,6 +22,9 @@ from cxlab.stats.drivers.uncertainty import t_test
 from cxlab.stats.moments import to_correlation
 
 Array = np.ndarray
+
+#: Answers of segments that can use everything below which all are taken, with a warning.
+FEWEST = 30
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Users:
         What adjusted R² takes as the number of answers.
     missing : str
         Treatment of blanks.
+    notes : tuple of str
+        Who they are, where not everyone.
     """
 
     answers: Answers
@@ -73,6 +79,7 @@ class Users:
     df: float
     n_effective: float
     missing: str
+    notes: tuple[str, ...] = ()
 
     @property
     def correlations(self) -> Array:
@@ -87,6 +94,8 @@ class Users:
 
 def among_users(answers: Answers, unit: Array, resample: Resample, options: Options) -> Users:
     """Importance, coefficients and tests from the covariance of ratings and outcome."""
+    able, notes = those_who_can(answers, max(FEWEST, len(answers.names) + 2))
+    answers, unit = answers.rows(able), unit[able]
     ratings = _without_dead(answers.ratings)
     _check_rows(answers, ratings, options.missing)
     rows = np.column_stack([ratings, answers.outcome])
@@ -130,6 +139,7 @@ def among_users(answers: Answers, unit: Array, resample: Resample, options: Opti
         df,
         n_effective,
         options.missing,
+        notes,
     )
 
 
