@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,8 @@ from cxlab.stats.drivers import sources as sourcing
 from cxlab.stats.drivers import uncertainty as uncertain
 from cxlab.stats.drivers.answers import read_answers
 from cxlab.stats.drivers.reach import use_and_quality
+from cxlab.stats.drivers.shape import _classes
+from cxlab.stats.drivers.slopes import Slopes
 from cxlab.stats.drivers.subsets import subset_sums
 from cxlab.stats.totals import Design
 
@@ -546,6 +549,28 @@ class TestShape:
         table = penalty_reward(frame, "overall", NAMES, cuts=(2, 4), replicates=30)
         assert table.set_index("driver").loc["food", "penalty"] == pytest.approx(0.5, abs=0.06)
         assert table.set_index("driver").loc["food", "reward"] == pytest.approx(0.5, abs=0.06)
+
+    def test_the_ceiling_is_taken_off_the_contrast_by_hand(self):
+        # reward .3 less penalty .5 is −.2, and the scale's end alone makes −.2 of a straight
+        # effect: nothing is left, and every replicate lies within a margin of .05
+        replicates = np.tile([[0.5, 0.3], [0.52, 0.3], [0.48, 0.3], [0.5, 0.32]], (25, 1))
+        slopes = Slopes((50, 50, 50), np.array([0.5, 0.3]), replicates, ceiling=-0.2)
+        found = _classes(slopes, "bootstrap", 0.05, 100.0, 0.95)
+        assert found == {"excitement": 0, "basic": 0, "performance": 1, "shape": "performance"}
+        twice = replace(slopes, ceiling=0.2)
+        assert _classes(twice, "bootstrap", 0.05, 100.0, 0.95)["shape"] == "basic"
+
+    def test_an_end_of_the_scale_at_the_top_makes_a_negative_ceiling(self):
+        frame = ratings(n=1500)
+        latent = 2.2 + 0.6 * frame["food"] + 0.2 * frame["wifi"]
+        noise = 0.7 * np.random.default_rng(1).normal(size=1500)
+        frame["overall"] = (latent + noise).round().clip(1, 5)
+        table = penalty_reward(frame, "overall", NAMES, cuts=(2, 4), replicates=100)
+        food = table.set_index("driver").loc["food"]
+        assert food["ceiling"] < -0.1
+        # of a straight effect the end of the scale explains the bend
+        assert food["estimate"] == pytest.approx(food["ceiling"], abs=3 * food["se"])
+        assert food["shape"] != "basic"
 
     def test_cuts_out_of_order_are_refused(self):
         with pytest.raises(ValueError, match="low below high"):
