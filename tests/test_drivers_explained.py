@@ -88,6 +88,14 @@ class TestInterval:
         found = drivers(frame, "y", NAMES, replicates=4000).fits["se"][0]
         assert found == pytest.approx(expected, rel=SE_BY_CHANCE)
 
+    def test_blocks_of_a_jackknife_bound_the_degrees_of_freedom(self):
+        frame = answers(300, 0.3, np.random.default_rng(2))
+        analysis = drivers(frame, "y", NAMES, interval="jackknife")
+        row = analysis.fits.iloc[0]
+        assert analysis.df == 296
+        expected = _interval(row["adjusted_r_squared"], row["se"], 99, 0.95)
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected)
+
     def test_without_replicates_there_is_none(self):
         frame = answers(100, 0.3, np.random.default_rng(2))
         fits = drivers(frame, "y", NAMES, interval=None).fits

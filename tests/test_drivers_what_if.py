@@ -73,6 +73,15 @@ class TestCeiling:
         expected = (drawn.coefficient[:, 0] * moved).std(ddof=1)
         assert what_if(analysis, change=0.5)["se"][0] == pytest.approx(expected)
 
+    def test_replicates_draw_the_reach_too(self):
+        analysis = drivers(survey(), "overall", ["food", "wifi"], replicates=50)
+        drawn = analysis.replicates[None]
+        moved = drawn.ratings.moved(np.array([0.5, 0.5]), np.ones(2), np.full(2, 5.0))[1:]
+        everyone = drawn.coefficient * moved * drawn.reach
+        table = what_if(analysis, change=0.5)
+        assert drawn.reach[:, 1].std() > 0
+        assert table["se"].tolist() == pytest.approx(everyone.std(axis=0, ddof=1).tolist())
+
     @given(change=st.floats(-10, 10))
     @settings(max_examples=25, deadline=None)
     def test_room_is_the_mean_of_capped_ratings(self, change):
