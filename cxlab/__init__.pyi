@@ -27,7 +27,6 @@ from .stats.drivers import dominance as dominance
 from .stats.drivers import driver_map as driver_map
 from .stats.drivers import drivers as drivers
 from .stats.drivers import penalty_reward as penalty_reward
-from .stats.drivers import refitted_dominance as refitted_dominance
 from .stats.drivers import what_if as what_if
 from .stats.metrics import compare_groups as compare_groups
 from .stats.metrics import compare_periods as compare_periods

@@ -203,6 +203,15 @@ class Study:
         }
 
     @property
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest rating, per rating of the main table."""
+        return {
+            column.name: column.scale.range
+            for column in self.main.with_role(*RATING_ROLES)
+            if column.scale
+        }
+
+    @property
     def cuts(self) -> dict[str, tuple[float, float]]:
         """Highest low rating and lowest high rating, per rating of the main table."""
         return {

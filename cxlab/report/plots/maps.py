@@ -15,6 +15,16 @@ from cxlab.report.plots.style import (
     table_of,
 )
 
+#: Verdicts of a driver map, each with its own marker and colour in every report.
+VERDICTS = (
+    "fix first",
+    "undecided",
+    "not first",
+    "association not shown",
+    "within the margin",
+    "no interval",
+)
+
 
 def plot_driver_map(
     table: pd.DataFrame,
@@ -40,12 +50,15 @@ def plot_driver_map(
     """
     table = table_of(table, label, "performance", "verdict", source="cxlab.driver_map")
     ax = ax or new_axes(width=7.5, height=5.5)
-    for i, (verdict, part) in enumerate(table.groupby("verdict", sort=True)):
+    for i, verdict in enumerate(VERDICTS):
+        part = table[table["verdict"] == verdict]
+        if part.empty:
+            continue
         x, y = part["performance"], part["estimate"]
         colour = COLOURS[i % len(COLOURS)]
         ax.hlines(y, part["performance_low"], part["performance_high"], color=colour, alpha=0.5)
         ax.vlines(x, part["ci_low"], part["ci_high"], color=colour, alpha=0.5)
-        ax.plot(x, y, MARKERS[i % len(MARKERS)], color=colour, label=str(verdict))
+        ax.plot(x, y, MARKERS[i % len(MARKERS)], color=colour, label=verdict)
     for name, (_, row) in zip(row_names(table, label), table.iterrows(), strict=True):
         ax.annotate(name, (row["performance"], row["estimate"]), xytext=(4, 4),
                     textcoords="offset points", fontsize=8)  # fmt: skip
