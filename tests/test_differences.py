@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -27,6 +28,10 @@ GOLDEN = Path(__file__).parent / "golden"
 DESIGN = {"weights": "weight", "strata": "stratum", "cluster": "cluster"}
 #: Of R's printed digits.
 R_DIGITS = 5e-9
+
+
+METRIC = Metric("score", "net", top=(9, 10), bottom=(0, 6), name="nps")
+METRIC_S = replace(METRIC, column="s")
 
 
 def answers_of(*counts, names="ab"):
@@ -298,6 +303,25 @@ class TestAlike:
         assert found["ci_low"] < 0 < found["ci_high"]
         assert found["note"].startswith("every answer of a group is alike")
 
+    @pytest.mark.parametrize(("others", "smoothed"), [(3, True), (7, False)])
+    def test_nor_do_answers_nearly_alike(self, others, smoothed):
+        data = alike(60).assign(s=lambda d: np.where(d.index < others, 3, d["s"]))
+        found = compare_groups(data, "s", by="g", cluster="c").iloc[0]
+        assert (found["method"] == "adjusted-wald") == smoothed
+        assert found["note"].startswith("nearly every answer of a group is alike") == smoothed
+
+    def test_kept_periods_take_the_same(self):
+        data = alike(60).assign(period=lambda d: d["g"].map({"a": "2025", "b": "2024"}))
+        for metric in (METRIC_S, Metric("s", "mean")):
+            direct = row(period_changes(data, metric, cluster="c"))
+            kept = row(period_changes(period_statistics(data, metric, cluster="c"), metric))
+            for name in ("estimate", "se", "df", "p_value", "ci_low", "note"):
+                assert kept[name] == pytest.approx(direct[name]) or kept[name] == direct[name]
+        weighted = period_statistics(data, METRIC_S, weights="w")
+        assert row(period_changes(weighted, METRIC_S))["note"].endswith(
+            "no permutation test: it needs the answers"
+        )
+
     def test_a_mean_of_clusters_takes_the_spread_of_both_by_hand(self):
         data = alike()
         found = compare_groups(data, Metric("s", "mean"), by="g", cluster="c").iloc[0]
@@ -522,9 +546,6 @@ def test_a_test_of_groups_without_spread_claims_no_more_than_it_has():
     found = row(compare_groups(data, Metric("s", "mean"), by="g", against="b"))
     assert found["p_value"] < 0.001
     assert found["note"] == "no interval: every answer of a group is alike"
-
-
-METRIC = Metric("score", "net", top=(9, 10), bottom=(0, 6), name="nps")
 
 
 @pytest.mark.parametrize(

@@ -183,9 +183,12 @@ def _traces(parts: Sequence[_Part], units: Units, factor: Array, n: Array) -> tu
     """Traces of the totals' expected covariance, centred within strata, and of its square."""
     stratum, copies, spread, loading = _rows(parts, units)
     pairs = loading[:, :, None] * loading[:, None, :]
+    rows = len(stratum)
+    # every unit as often as it has copies
+    into = sparse.csr_array((copies, (stratum, np.arange(rows))), shape=(len(n), rows))
 
     def per_stratum(values: Array) -> Array:
-        return _added(stratum, copies, values, len(n))
+        return np.asarray(into @ values.reshape(rows, -1)).reshape(len(n), *values.shape[1:])
 
     variance, variance_squared = per_stratum(spread), per_stratum(spread**2)
     sums, mixed = per_stratum(loading), per_stratum(spread[:, None] * loading)
@@ -219,10 +222,3 @@ def _rows(parts: Sequence[_Part], units: Units) -> tuple[Array, Array, Array, Ar
         loading.append(own)
     stacked = (np.concatenate(column) for column in (stratum, copies, spread, loading))
     return tuple(stacked)  # type: ignore[return-value]
-
-
-def _added(stratum: Array, copies: Array, values: Array, strata: int) -> Array:
-    """Sums over the units of each stratum, every unit as often as it has copies."""
-    rows = len(stratum)
-    into = sparse.csr_array((copies, (stratum, np.arange(rows))), shape=(strata, rows))
-    return np.asarray(into @ values.reshape(rows, -1)).reshape(strata, *values.shape[1:])

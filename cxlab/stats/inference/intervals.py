@@ -140,11 +140,17 @@ def _standardised(distance: Any, variance: Any) -> NDArray[np.float64]:
 
 def _null_variance(b: Any, c: Any, n: Any, delta: Any) -> NDArray[np.float64]:
     """Variance of b − c when the true difference is ``delta`` (Tango's restricted fit)."""
+    # mirrored to a positive difference every term below is positive: nothing cancels
+    b, c, delta = np.where(delta < 0, c, b), np.where(delta < 0, b, c), np.abs(delta)
     linear = -b - c + (2 * n - b + c) * delta
-    constant = -c * delta * (1 - delta)
-    root = np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0))
-    share = (root - linear) / (4 * n)
-    return np.maximum(n * (2 * share + delta * (1 - delta)), 0)
+    spread = np.maximum(delta * (1 - delta), 0)
+    product = c * spread
+    root = np.sqrt(linear**2 + 8 * n * product)
+    over = linear > 0
+    share = np.where(
+        over, 2 * product / np.where(over, root + linear, 1.0), (root - linear) / (4 * n)
+    )
+    return n * np.maximum(2 * share + spread, 0)
 
 
 def _bisect(excess: Any, *, outside: NDArray, inside: NDArray) -> NDArray[np.float64]:

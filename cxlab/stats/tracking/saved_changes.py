@@ -140,7 +140,8 @@ def _designed(
     found = judged(sides, spread, metric, level, float(now["origin"] - before["origin"]))
     weighted = not pair.now.facts["cluster"]
     if weighted and (
-        any(s.alike for s in sides) or max(s.spread.trace for s in sides) > 1 / SMALL_GROUP
+        any(s.too_alike(metric) for s in sides)
+        or max(s.spread.trace for s in sides) > 1 / SMALL_GROUP
     ):
         found["note"] = "; ".join(part for part in (found["note"], NO_PERMUTATION) if part)
     return found
