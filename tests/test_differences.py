@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ttest_ind
+from scipy.stats import t, ttest_ind
 
 from cxlab import (
     compare_groups,
@@ -330,6 +330,53 @@ class TestAlike:
         other, own = means.var() / 100, data["s"].var() / 12
         assert found["se"] == pytest.approx(np.sqrt(other + own))
         assert found["df"] == pytest.approx((other + own) ** 2 / (other**2 / 99 + own**2 / 3))
+
+    def test_a_score_of_clusters_by_hand(self):
+        # a: twelve promoters in four clusters, each of the weights 1/2, 1, 3/2
+        data = alike(12, (0.5, 1.0, 1.5))
+        found = compare_groups(data, "s", by="g", cluster="c", weights="w").iloc[0]
+        b = data[data["g"] == "b"].assign(y=lambda d: (d["s"] >= 9) * 1.0 - (d["s"] <= 6))
+        kish = 3 * (0.25 + 1 + 2.25) / 9
+        n_a = 12 / kish * (t.ppf(0.975, 11) / t.ppf(0.975, 3)) ** 2
+        mean = np.average(b["y"], weights=b["w"])
+        between = (b["w"] * (b["y"] - mean)).groupby(b["c"]).sum() / 300
+        deff = (
+            (between**2).sum()
+            * 100
+            / 99
+            / ((np.average(b["y"] ** 2, weights=b["w"]) - mean**2) / 300)
+        )
+        n_b = min(300, 300 / deff * (t.ppf(0.975, 299) / t.ppf(0.975, 99)) ** 2)
+        variance = 0.0
+        for n, top, bottom in (
+            (n_a, 1.0, 0.0),
+            (n_b, *(np.average(b["y"] == e, weights=b["w"]) for e in (1, -1))),
+        ):
+            p, d = (n * top + 0.75) / (n + 3), (n * bottom + 0.75) / (n + 3)
+            variance += (p + d - (p - d) ** 2) / (n + 3)
+        assert found["se"] == pytest.approx(100 * np.sqrt(variance))
+        assert found["note"].endswith("only 3.0 degrees of freedom")
+
+    @pytest.mark.parametrize("design", [{}, {"cluster": "c"}])
+    def test_spread_of_both_counts_from_one_origin(self, design):
+        # far from one another each group is counted from an origin of its own
+        data = alike(30).assign(s=lambda d: np.where(d["g"] == "a", 0.0, 1e6 + d.index % 7))
+        found = compare_groups(data, Metric("s", "mean"), by="g", **design).iloc[0]
+        b = data[data["g"] == "b"]
+        other = b["s"].var() / 300 if not design else b.groupby("c")["s"].mean().var() / 100
+        assert found["se"] == pytest.approx(np.sqrt(other + data["s"].var() / 30))
+
+    def test_weights_stay_with_their_rows(self):
+        data = alike(20, (0.2, 1.0, 3.0)).assign(s=lambda d: d["s"].where(d.index % 9 > 0, 3))
+        found = compare_groups(data, "s", by="g", against="b", weights="w").iloc[0]
+        y = np.select([data["s"] >= 9, data["s"] <= 6], [1.0, -1.0], 0.0) + 1
+        inside, rng = (data["g"] == "a").to_numpy(), np.random.default_rng(0)
+        expected = permutation_p_value(y, inside, 9999, rng, data["w"].to_numpy())
+        assert found["p_value"] == expected
+        # 20 answers are worth fewer than 30, and so are 45 of such weights
+        more = alike(45, (0.2, 1.0, 3.0)).assign(s=lambda d: d["s"].where(d.index % 4 > 0, 3))
+        found = compare_groups(more, "s", by="g", weights="w").iloc[0]
+        assert found["method"] == "linearised, permutation p"
 
     def test_a_simple_mean_does_too(self):
         data = alike(40)
