@@ -208,6 +208,14 @@ class TestFewClusters:
         assert found["se"] == pytest.approx(54.166667, abs=5e-7)
         assert found["df"] == pytest.approx(4.454545, abs=5e-7)
 
+    def test_standard_errors_against_r_sandwich(self):
+        expected = json.loads((GOLDEN / "contrast.json").read_text())
+        found = compare_groups(FEW, "s", by="h", cluster="c").iloc[0]
+        assert found["estimate"] == pytest.approx(expected["three of thirty"]["estimate"])
+        assert found["se"] == pytest.approx(expected["three of thirty"]["se"], abs=R_DIGITS)
+        # the small case has as much by hand
+        assert expected["small"]["se"] == pytest.approx(54.166667, abs=5e-7)
+
     def test_a_group_of_two_clusters_can_hardly_show_anything(self):
         data = FEW.assign(two=np.where(FEW["c"] < 2, "A", "B"))
         found = compare_groups(data, "s", by="two", cluster="c").iloc[0]
