@@ -47,7 +47,7 @@ from cxlab.stats.frames import as_list, check_choice
 from cxlab.stats.inference import check_level
 from cxlab.survey.hiding import MIN_GROUP_SIZE
 
-RESPONSE = ("checked", "frame", "unknown")
+RESPONSE = ("frame", "unknown")
 
 
 def compare_tnps_rnps(
@@ -64,7 +64,7 @@ def compare_tnps_rnps(
     pairing: str = "last before",
     window_days: float = 90,
     half_life: float = 30,
-    response: str = "checked",
+    response: str = "frame",
     trim: float | None = None,
     transport: bool = False,
     account: str | None = None,
@@ -108,10 +108,10 @@ def compare_tnps_rnps(
         answer. Choose it before looking; all are shown as sensitivity.
     window_days, half_life : float
         How long before a relationship answer a transactional one may lie; days.
-    response : {"checked", "frame", "unknown"}
-        Answering depends on the frame variables only: unless the check against the other
-        survey's score says otherwise; in any case; or it may depend on the score, and only
-        bounds are given.
+    response : {"frame", "unknown"}
+        What is assumed of answering: that it depends on the frame variables only, with
+        bounds and `tilting` for the case that it doesn't; or nothing, and only bounds are
+        given.
     trim : float, optional
         Quantile of the weights, such as 0.99, at which larger ones are cut. Default: none.
     transport : bool
@@ -158,11 +158,15 @@ def compare_tnps_rnps(
     The chance of an answer is the product of: not being suppressed (episodes: logistic in
     cell, traits and m; waves: e + (1 − e)·Π(1 − q) over the look-back), being drawn
     (designed, or the share), and answering (logistic). What is not identified is given as
-    bounds, never as a number.
+    bounds, never as a number. Whether answering depends on the score itself cannot be told
+    from the data: each term that rests on it carries bounds, and ``tilting`` gives it for
+    log odds of answering that change by ±0.1 and ±0.25 per score point, in both surveys or
+    one, and at the far end of the interval of the check.
 
     References
     ----------
-    Hájek (1971); Kitagawa (1955); Horvitz & Thompson (1952); Manski (2003).
+    Hájek (1971); Kitagawa (1955); Horvitz & Thompson (1952); Manski (2003); Scharfstein,
+    Rotnitzky & Robins (1999).
 
     Examples
     --------
@@ -292,7 +296,9 @@ def _sentences(
     return [
         gap_sentence(tables["estimates"], level),
         *part_sentences(tables["decomposition"], level),
-        *identification_sentences(tables["decomposition"], tables["tipping"]),
+        *identification_sentences(
+            *(tables[name] for name in ("decomposition", "tilting", "tipping", "checks"))
+        ),
         *([EXEMPTION_ADVICE] if unreachable else []),
         paired_sentence(tables["paired"], level, n_pairs),
         *robustness_sentences(flips, tables["robustness"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +21,11 @@ from cxlab.stats.comparison.terms import (
     check_sum,
     combine,
 )
+from cxlab.stats.comparison.tilting import pairs_of_slopes
 
-IDENTIFIED = "identified given the frame variables"
+#: Of everything that stands for those who did not answer too.
+ASSUMPTION = "if answering depends on the frame variables only"
+ASSUMED = f"{ASSUMPTION}; else the bounds"
 COLLECTED = "identified"
 NOT_IDENTIFIED = "not identified"
 NEEDS_FRAME = "needs the frame of customers and the invitations with unsampled and suppressed rows"
@@ -37,7 +41,7 @@ class Identification:
     ----------
     transactional, relationship : str
     widest : bool
-        Non-response is a reason: bounds take every missing score as unknown.
+        Nothing is assumed of those who did not answer: bounds instead of estimates.
     """
 
     transactional: str = ""
@@ -109,7 +113,7 @@ def _row(
     se, low, high = interval(replicates, level)
     reason = known.reason(QUANTITY_COEFFICIENTS[name])
     needs_frame = any(q not in ("A0", "B0", "B1") for q in QUANTITY_COEFFICIENTS[name])
-    status = IDENTIFIED if needs_frame else COLLECTED
+    status = ASSUMED if needs_frame else COLLECTED
     # without a reason the bounds answer "what if those who were silent differ?"
     response = known.widest or not reason
     bound = (estimate, estimate)
@@ -136,6 +140,48 @@ def _row(
     }
 
 
+TILTED_TERMS = (
+    "transactional response",
+    "relationship response and contact rules",
+    "residual",
+    "standardised gap",
+)
+
+
+def tilting_table(
+    result: Replicates, limits: Mapping[str, float], known: Identification, *, level: float
+) -> pd.DataFrame:
+    """Both response terms, the residual and the standardised gap at each pair of slopes.
+
+    Parameters
+    ----------
+    result : Replicates
+    limits : mapping of str to float
+        From `check_limits`.
+    known : Identification
+        Terms that are not identified for another reason are left out.
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        ``answering`` (in which survey it depends on the score), ``slope_transactional,
+        slope_relationship`` (change of the log odds of answering per score point),
+        ``term, estimate, se, ci_low, ci_high`` in points, ``note``.
+    """
+    terms = [name for name in TILTED_TERMS if not known.reason(QUANTITY_COEFFICIENTS[name])]
+    rows = []
+    for answering, slope_t, slope_r, note in pairs_of_slopes(limits):
+        there = result.at(slope_t, slope_r)
+        for name in terms:
+            estimate, replicates = combination(there, name)
+            numbers = (estimate, *interval(replicates, level))
+            rows.append((answering, slope_t, slope_r, name, *numbers, note))
+    columns = ["answering", "slope_transactional", "slope_relationship", "term", "estimate", "se",
+               "ci_low", "ci_high", "note"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
 def one_way(result: Replicates, known: Identification, *, level: float) -> pd.DataFrame:
     """Residual and unit weighting in each of the two orders: ``version, estimate, …``."""
     rows = [_one_way_row(result, name, known, level) for name in ONE_WAY]
@@ -156,7 +202,7 @@ def _one_way_row(
         "se": se,
         "ci_low": low,
         "ci_high": high,
-        "status": NOT_IDENTIFIED if reason else IDENTIFIED,
+        "status": NOT_IDENTIFIED if reason else ASSUMED,
     }
 
 
@@ -233,7 +279,7 @@ def quantity_table(result: Replicates, known: Identification, *, level: float) -
         estimate, replicates = combination(result, name)
         se, low, high = interval(replicates, level)
         reason = known.reason({name: 1.0})
-        status = COLLECTED if name in ("A0", "B0", "B1") else IDENTIFIED
+        status = COLLECTED if name in ("A0", "B0", "B1") else ASSUMED
         if reason:
             estimate, se, low, high, status = np.nan, np.nan, np.nan, np.nan, NOT_IDENTIFIED
         rows.append((name, MEANINGS[name], estimate, se, low, high, status, reason))

@@ -10,6 +10,7 @@ import pandas as pd
 from cxlab.stats.comparison.bootstrap import Replicates
 from cxlab.stats.comparison.contract import Answers
 from cxlab.stats.comparison.decomposition import (
+    ASSUMPTION,
     NEEDS_FRAME,
     Identification,
     combination,
@@ -125,7 +126,7 @@ def standardised_rows(
             estimate, se, low, high = np.nan, np.nan, np.nan, np.nan
         rows.append(
             row(kind, survey, population, **facts, estimate=estimate, se=se, ci_low=low,
-                 ci_high=high, status="not identified" if reason else "", note=reason)
+                 ci_high=high, status="not identified" if reason else ASSUMPTION, note=reason)
         )  # fmt: skip
         if reason and survey == "relationship" and len(engine.unreachable):
             rows.append(_restricted(result, name, population, facts, known, level))

@@ -48,6 +48,8 @@ class NpsComparison:
         Residual and unit weighting in either order.
     quantities : DataFrame
         A0 to C2 and B0 to B3.
+    tilting : DataFrame
+        Response terms, residual and standardised gap if answering depends on the score.
     bounds : DataFrame
         What could be, under two assumptions.
     tipping : DataFrame
@@ -90,6 +92,7 @@ class NpsComparison:
     decomposition: pd.DataFrame
     one_way: pd.DataFrame
     quantities: pd.DataFrame
+    tilting: pd.DataFrame
     bounds: pd.DataFrame
     tipping: pd.DataFrame
     weights: pd.DataFrame

@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from cxlab.stats.comparison.checks import FOUND
+from cxlab.stats.comparison.decomposition import ASSUMED
 from cxlab.stats.comparison.small import TOO_FEW
 
 FEW_PAIRS = 30
+#: The slope of answering on the score that is put in words.
+SHOWN_SLOPE = 0.1
 EXEMPTION_ADVICE = (
     "Exempt a random 5 to 10 % of customers from the contact rule: the whole customer base can "
     "then be estimated."
@@ -86,10 +90,14 @@ def _part(name: str, row: pd.Series, level: float) -> str:
         bounds = f"between {signed(low)} and {signed(high)}"
         widest = row["bound_high"] - row["bound_low"] >= 400 - 1e-9
         return f"{name} not identified" + ("" if widest else f", {bounds}")
-    return f"{name} {signed(row['estimate'])} ({_limits(row, level)})"
+    rests = row["status"] == ASSUMED
+    bounds = f"; bounds {signed(row['bound_low'])} to {signed(row['bound_high'])}" if rests else ""
+    return f"{name} {signed(row['estimate'])} ({_limits(row, level)}{bounds})"
 
 
-def identification_sentences(table: pd.DataFrame, tipping: pd.DataFrame) -> list[str]:
+def identification_sentences(
+    table: pd.DataFrame, tilting: pd.DataFrame, tipping: pd.DataFrame, checks: pd.DataFrame
+) -> list[str]:
     """What the data cannot tell, and what it would take to change the reading."""
     said = []
     unknown = table[table["status"] == "not identified"]
@@ -104,12 +112,37 @@ def identification_sentences(table: pd.DataFrame, tipping: pd.DataFrame) -> list
             f"answer, the residual could lie between {signed(row['bound_low'])} and "
             f"{signed(row['bound_high'])} points."
         )
+        said += _tilting(tilting)
         said += [_tipping(one) for one in tipping.to_dict("records")]
+    found = checks[checks["note"] == FOUND] if len(checks) else checks
+    for one in found.itertuples():
+        said.append(
+            f"Answering the {one.survey} survey goes with the same customer's score in the other "
+            f"survey (p {_p(one.p_value)}): it may well depend on its own score too."
+        )
     said.append(
         "Context, wording, timing and mode cannot be told from one another unless they were "
         "randomised; the residual is not the effect of the question."
     )
     return said
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _tilting(table: pd.DataFrame) -> list[str]:
+    """The residual if better scores answer a little more readily."""
+    here = table[(table["term"] == "residual") & (table["note"] == "")].set_index("answering")
+    slopes = here[["slope_transactional", "slope_relationship"]].max(axis=1)
+    found = here["estimate"][slopes == SHOWN_SLOPE]
+    if found.isna().any() or found.empty:
+        return []
+    parts = [f"{signed(value)} ({name})" for name, value in found.items()]
+    return [
+        f"If the odds of answering rose by {100 * np.expm1(SHOWN_SLOPE):.0f} % with each point of "
+        f"the score, the residual would be {', '.join(parts)}."
+    ]
 
 
 def _tipping(row: Mapping[str, object]) -> str:
@@ -137,7 +170,7 @@ def paired_sentence(paired: pd.DataFrame, level: float, n_pairs: int) -> str:
     if not np.isfinite(row["ci_low"]):
         return f"Same customers: {row['note']}."
     few = f" Only {int(row['n'])} pairs." if row["n"] < FEW_PAIRS else ""
-    clear = "differ" if row["ci_low"] > 0 or row["ci_high"] < 0 else "cannot be told apart"
+    clear = "differ" if row["ci_low"] > 0 or row["ci_high"] < 0 else "are not shown to differ"
     return (
         f"Of the {int(row['customers']):,} customers who answered both, tNPS less rNPS is "
         f"{signed(row['estimate'])} points ({_limits(row, level)}): their two scores {clear}.{few}"

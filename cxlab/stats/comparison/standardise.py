@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from cxlab.stats.comparison.columns import contact_rules as declared_rules
 from cxlab.stats.comparison.contract import ProgrammeData
 from cxlab.stats.comparison.decomposition import NEEDS_FRAME, Identification
 from cxlab.stats.comparison.quantities import Engine, answer_weights, build_engine, fit_all
+from cxlab.stats.comparison.tilting import check_limits, slopes_of
 from cxlab.survey.hiding import MIN_GROUP_SIZE
 
 
@@ -48,6 +49,7 @@ class Standardised:
     engine: Engine | None = None
     result: Replicates | None = None
     checks: pd.DataFrame | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
     known: Identification = NOTHING_KNOWN
     note: str = ""
 
@@ -82,13 +84,16 @@ def standardise(data: ProgrammeData, rules: Rules, options: Options) -> Standard
         note = "nobody who answered the relationship survey had a known chance to be asked"
         return Standardised(collected=collected, known=Identification(note, note), note=note)
     checks = response_check(engine, smallest=options.min_group_size)
+    limits = check_limits(checks, options.level)
+    rng = np.random.default_rng(options.seed)
     replicates = options.replicates if data.n_units > 1 else 0
     return Standardised(
         collected=collected,
         engine=engine,
-        result=replicate(engine, replicates, np.random.default_rng(options.seed)),
+        result=replicate(engine, replicates, rng, slopes_of(limits)),
         checks=checks,
-        known=identification(engine, checks, response=options.response),
+        limits=limits,
+        known=identification(engine, response=options.response),
     )
 
 

@@ -9,11 +9,13 @@ from cxlab.stats.comparison.bounds import tipping_points
 from cxlab.stats.comparison.checks import contamination_check, no_contamination_check
 from cxlab.stats.comparison.contract import Answers, ProgrammeData
 from cxlab.stats.comparison.decomposition import (
+    ASSUMPTION,
     bounds_table,
     decompose,
     no_decomposition,
     one_way,
     quantity_table,
+    tilting_table,
 )
 from cxlab.stats.comparison.estimates import (
     estimates_table,
@@ -60,6 +62,7 @@ def standard_tables(
         "decomposition": table,
         "one_way": behind.hide(one_way(result, known, level=level), "version"),
         "quantities": behind.hide(quantity_table(result, known, level=level), "quantity"),
+        "tilting": behind.hide(tilting_table(result, done.limits, known, level=level), "term"),
         "bounds": behind.hide(bounds, "quantity"),
         "tipping": pd.DataFrame(tipping_points(engine, residual) if np.isfinite(residual) else []),
         "weights": behind.hide(weights_table(engine, trim=options.trim), "quantity"),
@@ -77,7 +80,7 @@ def _without_frame(
     gap, se, _, _ = raw_gap(data.transactional, data.relationship, data.unit)
     half = normal_quantile(level) * se
     table = no_decomposition(gap, se, gap - half, gap + half, done.reason)
-    nothing = ("one_way", "quantities", "bounds", "tipping", "weights", "mix", "checks")
+    nothing = ("one_way", "quantities", "tilting", "bounds", "tipping", "weights", "mix", "checks")
     return {
         "decomposition": hide_terms(table, behind, pd.DataFrame()),
         "contamination": no_contamination_check(done.reason),
@@ -185,7 +188,9 @@ def estimands_table(
         ),
     ]
     table = pd.DataFrame(rows, columns=["estimand", "what", "status"])
-    table["status"] = table["status"].replace("", "estimated")
+    assumed = table["estimand"].isin(("E1", "E2", "E4"))
+    words = np.where(assumed, f"estimated, {ASSUMPTION}", "estimated")
+    table["status"] = table["status"].mask(table["status"] == "", words)
     return table
 
 
