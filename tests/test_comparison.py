@@ -237,7 +237,7 @@ OPTIONS = Options(
     level=0.95,
     replicates=20,
     seed=0,
-    weighted=False,
+    weighted=(),
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from cxlab.stats.comparison.bounds import bounds
 from cxlab.stats.comparison.quantities import Engine, Shares, fit_all, quantities
@@ -119,6 +120,14 @@ def draw_units(n_units: int, replicates: int, rng: np.random.Generator) -> np.nd
     picks += n_units * np.arange(replicates)[:, None]
     counts = np.bincount(picks.ravel(), minlength=n_units * replicates)
     return np.ascontiguousarray(counts.reshape(replicates, n_units).T.astype(float))
+
+
+def resample(sums: sparse.csr_matrix, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Totals of sums over the units, (sums, units), in each replicate: (sums, replicates)."""
+    size = max(1, BLOCK_NUMBERS // sums.shape[1])
+    blocks = [min(size, n - done) for done in range(0, n, size)]
+    parts = [sums @ draw_units(sums.shape[1], block, rng) for block in blocks]
+    return np.hstack([np.empty((sums.shape[0], 0)), *parts])
 
 
 def _blocks(engine: Engine, n: int) -> list[int]:

@@ -248,28 +248,21 @@ def _outer(
     return min(below, low), max(above, high)
 
 
-def no_decomposition(gap: float, se: float, low: float, high: float, reason: str) -> pd.DataFrame:
-    """The same table where there is no frame: the gap, and terms that are not identified."""
-    rows = []
-    for name in (*TERMS, *TOTALS):
-        known = name == "gap"
-        numbers = (gap, se, low, high) if known else (np.nan,) * 4
-        bound = (gap, gap) if known else (-200.0, 200.0)
-        rows.append(
-            {
-                "term": name,
-                "about": ABOUT.get(name, ""),
-                "kind": "term" if name in TERMS else "total",
-                **dict(zip(("estimate", "se", "ci_low", "ci_high"), numbers, strict=True)),
-                "share": 1.0 if known else np.nan,
-                "bound_low": bound[0],
-                "bound_high": bound[1],
-                "status": COLLECTED if known else NOT_IDENTIFIED,
-                "formula": FORMULAS[name],
-                "note": "" if known else reason,
-            }
-        )
-    return pd.DataFrame(rows)
+def no_decomposition(gap: float, se: float, low: float, high: float) -> pd.DataFrame:
+    """The same table where nothing can be standardised: the gap alone."""
+    row = {
+        "term": "gap",
+        "about": "",
+        "kind": "total",
+        **dict(zip(("estimate", "se", "ci_low", "ci_high"), (gap, se, low, high), strict=True)),
+        "share": 1.0,
+        "bound_low": gap,
+        "bound_high": gap,
+        "status": COLLECTED,
+        "formula": FORMULAS["gap"],
+        "note": "",
+    }
+    return pd.DataFrame([row])
 
 
 def quantity_table(result: Replicates, known: Identification, *, level: float) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from cxlab.stats.comparison.bootstrap import Replicates
 from cxlab.stats.comparison.contract import Answers
 from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
-    NEEDS_FRAME,
     Identification,
     combination,
     interval,
@@ -110,13 +109,11 @@ def standardised_rows(
     *,
     level: float,
 ) -> list[dict[str, object]]:
-    """Standardised scores, or the reason why there are none."""
-    rows = []
+    """Standardised scores; none without invitations and a frame."""
+    rows: list[dict[str, object]] = []
+    if result is None or engine is None:
+        return rows
     for kind, survey, name, population in STANDARDISED_ROWS:
-        if result is None or engine is None:
-            rows.append(row(kind, survey, population, status="not identified",
-                             note=NEEDS_FRAME))  # fmt: skip
-            continue
         estimate, replicates = combination(result, name)
         se, low, high = interval(replicates, level)
         facts = _weight_facts(engine, weights, behind, survey, name)

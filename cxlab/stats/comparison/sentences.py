@@ -9,6 +9,8 @@ import pandas as pd
 
 from cxlab.stats.comparison.checks import FOUND
 from cxlab.stats.comparison.decomposition import ASSUMED
+from cxlab.stats.comparison.scores import ANSWERS, BOTH, LESS, ONLY, WEIGHTED
+from cxlab.stats.comparison.segments import COMPOSITION, STANDARDISED
 from cxlab.stats.comparison.small import TOO_FEW
 
 FEW_PAIRS = 30
@@ -61,6 +63,116 @@ def _score(name: str, row: pd.Series) -> str:
     if row["status"] == TOO_FEW:
         return f"{name}: {TOO_FEW} to say"
     return f"{name} is {signed(row['estimate'])} (n = {int(row['n']):,})"
+
+
+def standardised_sentence(
+    tables: Mapping[str, pd.DataFrame], less: tuple[float, float], level: float
+) -> list[str]:
+    """The gap for customers weighted alike; ``less``: interval of the raw gap less that one."""
+    rows = tables["decomposition"].set_index("term")
+    raw, alike = rows.loc["gap"], rows.loc["standardised gap"]
+    if not (np.isfinite(alike["estimate"]) and np.isfinite(alike["ci_low"])):
+        return []
+    start = (
+        f"For customers weighted alike the gap is {signed(alike['estimate'])} "
+        f"({_limits(alike, level)}): "
+    )
+    if _clear(alike):
+        verdict = "a gap remains; question, moment and channel are not told apart"
+        verdict = verdict if _clear(raw) else f"not shown as collected, but {verdict}"
+    else:
+        verdict = "not shown to differ from zero"
+        if _clear(raw) and less[0] <= 0 <= less[1]:
+            verdict += f", nor from the whole {signed(raw['estimate'])}"
+    return [
+        f"{start}{verdict}. If answering depends on the score it could lie between "
+        f"{signed(alike['bound_low'])} and {signed(alike['bound_high'])}."
+    ]
+
+
+def _clear(row: pd.Series) -> bool:
+    return bool(row["ci_low"] > 0 or row["ci_high"] < 0)
+
+
+def weighting_sentence(
+    scores: pd.DataFrame, estimates: pd.DataFrame, surveys: Sequence[str]
+) -> list[str]:
+    """Why one score has several values; nothing where they agree.
+
+    ``surveys`` are those that declare weights.
+    """
+    values = scores.set_index(["counted", "survey"])["estimate"]
+    names = {"transactional": "tNPS", "relationship": "rNPS"}
+    parts = []
+    for survey in surveys:
+        weighted, plain = values[WEIGHTED, survey], values[ANSWERS, survey]
+        if np.isfinite(weighted) and signed(weighted) != signed(plain):
+            parts.append(f"{names[survey]} is {signed(weighted)} instead of {signed(plain)}")
+    if not parts:
+        return []
+    base = estimates.query("population == 'whole customer base (E1)' and estimate == estimate")
+    known = base[base["estimate_kind"] == "standardised"]["estimate"]
+    further = (
+        f"; standardised to the customer base by the chance of an answer, rNPS is "
+        f"{signed(known.iloc[0])}"
+        if len(known)
+        else ""
+    )
+    return [
+        f"Weighted as declared, as in the scorecard, {' and '.join(parts)}: the weights count some "
+        f"answers for more than others, and everything else here counts them alike{further}."
+    ]
+
+
+def identity_sentence(table: pd.DataFrame, level: float) -> list[str]:
+    """What the gap is made of among those who answered."""
+    parts = [
+        f"{row['term']} {signed(row['estimate'])} ({_limits(row, level)})"
+        for row in table[table["term"] != "gap"].to_dict("records")
+    ]
+    gap = table.set_index("term").loc["gap", "estimate"]
+    if not parts or not np.isfinite(gap):
+        return []
+    return [f"Among those who answered, the gap of {signed(gap)} is: {'; '.join(parts)}."]
+
+
+def overlap_sentence(scores: pd.DataFrame, level: float) -> list[str]:
+    """RNPS of those who also answered a transactional survey against the rest."""
+    found = scores[scores["survey"] == "relationship"].set_index("counted")
+    if LESS not in found.index or not np.isfinite(found.loc[LESS, "estimate"]):
+        return []
+    both, only, less = (found.loc[name] for name in (BOTH, ONLY, LESS))
+    verdict = "" if _clear(less) else ", not shown to differ"
+    return [
+        f"rNPS of the {int(both['customers']):,} customers who also answered a transactional "
+        f"survey is {signed(both['estimate'])}, of the other {int(only['customers']):,} "
+        f"{signed(only['estimate'])}: a difference of {signed(less['estimate'])} "
+        f"({_limits(less, level)}){verdict}."
+    ]
+
+
+def segment_sentences(table: pd.DataFrame, level: float) -> list[str]:
+    """The gap at one mix of each shared segment."""
+    said = []
+    for name, part in table.groupby("segment", sort=False):
+        rows = part.set_index("part")
+        alike, mix = rows.loc[STANDARDISED], rows.loc[COMPOSITION]
+        said.append(
+            f"Among those who answered, at the relationship survey's mix of {name} the gap is "
+            f"{signed(alike['estimate'])} ({_limits(alike, level)}); composition makes "
+            f"{signed(mix['estimate'])} ({_limits(mix, level)}) of it as collected."
+        )
+    return said
+
+
+def unknown_sentence(reason: str) -> str:
+    """What answers alone cannot tell, said once."""
+    return (
+        "Not identified: what customers who were not asked or did not answer would have said, and "
+        "so tNPS of all episodes, rNPS of the customer base and how much of the gap comes from who "
+        f"was asked and who answered ({reason}); nor can context, wording, timing and mode be told "
+        "from one another unless they were randomised."
+    )
 
 
 def part_sentences(table: pd.DataFrame, level: float) -> list[str]:
@@ -158,9 +270,11 @@ def _tipping(row: Mapping[str, object]) -> str:
     )
 
 
-def paired_sentence(paired: pd.DataFrame, level: float, n_pairs: int) -> str:
+def paired_sentence(paired: pd.DataFrame, level: float, n_pairs: int, why_none: str) -> str:
     """The same customers in both surveys; ``n_pairs`` is said where the table is hidden."""
     row = paired.iloc[0]
+    if why_none:
+        return why_none
     if n_pairs and pd.isna(row["n"]):
         return f"Same customers: too few pairs ({n_pairs:,}) to say."
     if not n_pairs:

@@ -34,7 +34,7 @@ class Options:
     level: float
     replicates: int
     seed: int
-    weighted: bool
+    weighted: Sequence[str]
     min_group_size: int = MIN_GROUP_SIZE
 
 
@@ -61,9 +61,10 @@ class Standardised:
 
 def standardise(data: ProgrammeData, rules: Rules, options: Options) -> Standardised:
     """Fit, bootstrap and judge what is identified; empty with a reason where that can't be."""
+    lacking = needed(data)
     asked = data.invitations
-    if asked is None or not data.has_frame:
-        return Standardised()
+    if lacking or asked is None:
+        return Standardised(note=f"needs {' and '.join(lacking)}")
     found = [str(name) for name in asked["rule"].dropna().unique()]
     collected = collect_window(
         data, declared_rules(rules, found), options.periods, contact_days=options.window_days
@@ -95,6 +96,19 @@ def standardise(data: ProgrammeData, rules: Rules, options: Options) -> Standard
         limits=limits,
         known=identification(engine, response=options.response),
     )
+
+
+def needed(data: ProgrammeData) -> list[str]:
+    """What is not there and would be needed to standardise."""
+    found = [] if data.has_frame else ["the frame of customers"]
+    asked, rows = data.invitations, "with unsampled and suppressed rows"
+    if asked is None:
+        return [*found, f"the invitations {rows}"]
+    there = asked["transactional"]
+    for survey, some in (("transactional", there.any()), ("relationship", (~there).any())):
+        if not some:
+            found.append(f"the {survey} survey's invitations {rows}")
+    return found
 
 
 def _trimmed(engine: Engine, trim: float | None) -> Engine:
