@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from cxlab.stats.comparison.bootstrap import Replicates
 from cxlab.stats.comparison.quantities import MEANINGS, NPS_VALUES
@@ -22,6 +23,7 @@ from cxlab.stats.comparison.terms import (
     combine,
 )
 from cxlab.stats.comparison.tilting import pairs_of_slopes
+from cxlab.stats.inference import t_quantile
 
 #: Of everything that stands for those who did not answer too.
 ASSUMPTION = "if answering depends on the frame variables only"
@@ -73,12 +75,22 @@ def combination(
     return float(combine(one, coefficients)[0]), combine(many, coefficients)[: result.n]
 
 
-def interval(replicates: np.ndarray, level: float) -> tuple[float, float, float]:
-    """Standard error and percentile limits; NaN with fewer than two finite replicates."""
+def interval(
+    replicates: np.ndarray, level: float, customers: float = np.inf
+) -> tuple[float, float, float]:
+    """Standard error and percentile limits; NaN with fewer than two finite replicates.
+
+    With few ``customers`` the percentile interval is too short: its level is raised by as
+    much as t's interval is wider than the normal one (Hesterberg 2015).
+    """
     finite = replicates[np.isfinite(replicates)]
     if len(finite) < 2:
         return np.nan, np.nan, np.nan
-    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    tail = (1 - level) / 2
+    if 1 < customers < np.inf:
+        wider = np.sqrt(customers / (customers - 1))
+        tail = float(norm.cdf(-wider * t_quantile(level, customers - 1)))
+    low, high = np.quantile(finite, [tail, 1 - tail])
     return float(finite.std(ddof=1)), float(low), float(high)
 
 

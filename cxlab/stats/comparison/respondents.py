@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +76,17 @@ class Respondents:
     def several(self, survey: str) -> int:
         """How many customers answered a survey more than once."""
         return int((self.times[survey] > 1).sum())
+
+    def fewest(self, scores: Iterable[str]) -> int:
+        """Customers behind the one of these mean scores that has fewest."""
+        return min(int(np.count_nonzero(self.customers(name))) for name in scores)
+
+    def customers(self, score: str) -> np.ndarray:
+        """Who is behind a mean score of `RATIOS`."""
+        survey = "t" if score[0] in "BT" else "r"
+        if score.endswith("both"):
+            return self.both
+        return self.only(survey) if score.endswith("only") else self.times[survey] > 0
 
     def scores(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Mean scores of totals of the sums, (sums, replicates); NaN where nobody is left."""
@@ -159,7 +171,7 @@ def identity_table(
     rows = []
     for names, of in [*parts, (["gap"], GAP)]:
         value = float(combine(estimate, of)[0])
-        spread = interval(combine(replicates, of), level)
+        spread = interval(combine(replicates, of), level, people.fewest(of))
         rows.append(
             {
                 "term": " + ".join(names),

@@ -117,7 +117,7 @@ def _overlap_rows(
         (LESS, "relationship", both | people.only("r"), {"R both": 1.0, "R only": -1.0}),
     ):
         value = float(combine(estimate, of)[0])
-        numbers = (value, *interval(combine(replicates, of), level))
+        numbers = (value, *interval(combine(replicates, of), level, people.fewest(of)))
         rows.append(
             {
                 "counted": counted,
@@ -140,11 +140,11 @@ def _hidden(table: pd.DataFrame, people: Respondents, smallest: int) -> np.ndarr
     """Why each row is hidden; empty where it is shown."""
     few = too_few(table["customers"].astype(float), smallest)
     why = np.where(few, why_hidden(smallest), "").astype(object)
-    cells = {k: [people.both.sum(), people.only(k).sum()] for k in SURVEYS}
-    # a survey's score less that of each customer once is about those who answered several times
-    counted = {k: bool(too_few(people.several(k), smallest)) for k in SURVEYS}
-    apart = {k: counted[k] or bool(too_few(cells[k], smallest).any()) for k in SURVEYS}
     whole = {k: bool(too_few((people.times[k] > 0).sum(), smallest)) for k in SURVEYS}
+    # a survey's score less that of each customer once is about those who answered several times
+    counted = {k: whole[k] or bool(too_few(people.several(k), smallest)) for k in SURVEYS}
+    cells = {k: [people.both.sum(), people.only(k).sum()] for k in SURVEYS}
+    apart = {k: counted[k] or bool(too_few(cells[k], smallest).any()) for k in SURVEYS}
     for at, row in enumerate(table.itertuples()):
         sides = [k for k, name in SURVEYS.items() if row.survey in (name, "difference")]
         rule = {CUSTOMERS: counted, ANSWERS: whole, WEIGHTED: whole}.get(row.counted, apart)

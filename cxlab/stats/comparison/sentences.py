@@ -120,7 +120,7 @@ def weighting_sentence(
     )
     return [
         f"Weighted as declared, as in the scorecard, {' and '.join(parts)}: the weights count some "
-        f"answers for more than others, and everything else here counts them alike{further}."
+        f"answers for more than others; what follows starts from each answer counted once{further}."
     ]
 
 
@@ -286,8 +286,9 @@ def paired_sentence(paired: pd.DataFrame, level: float, n_pairs: int, why_none: 
     few = f" Only {int(row['n'])} pairs." if row["n"] < FEW_PAIRS else ""
     clear = "differ" if row["ci_low"] > 0 or row["ci_high"] < 0 else "are not shown to differ"
     return (
-        f"Of the {int(row['customers']):,} customers who answered both, tNPS less rNPS is "
-        f"{signed(row['estimate'])} points ({_limits(row, level)}): their two scores {clear}.{few}"
+        f"Of the {int(row['customers']):,} customers who answered both within the window, tNPS less "
+        f"rNPS is {signed(row['estimate'])} points ({_limits(row, level)}): their two scores "
+        f"{clear}.{few}"
     )
 
 
