@@ -181,8 +181,9 @@ def tilting(name: str, studies: int, customers: int, replicates: int) -> pd.Data
         p = programme(name, study, customers)
         result = compare(p, replicates)
         truth = p.truth.set_index("quantity")["value"]
-        pairs = result.tilting[["slope_transactional", "slope_relationship"]]
-        here = (pairs == (slope_t, slope_r)).all(axis=1) & (result.tilting["note"] == "")
+        table = result.tilting
+        here = table["slope_transactional"].eq(slope_t) & table["slope_relationship"].eq(slope_r)
+        here &= table["note"].eq("")
         tilted = result.tilting[here].drop_duplicates("term").set_index("term")
         plain = result.decomposition.set_index("term").loc[tilted.index]
         bare = plain["status"].eq("identified") | ~(plain["bound_low"] < plain["bound_high"])

@@ -8,11 +8,11 @@ from scipy.stats import norm
 
 from cxlab.stats.comparison.collected import Collected
 from cxlab.stats.comparison.decomposition import Identification
+from cxlab.stats.comparison.gaps import two_means
 from cxlab.stats.comparison.margins import category
 from cxlab.stats.comparison.propensity import fit_chances
 from cxlab.stats.comparison.quantities import Engine, Side, incidence
 from cxlab.stats.comparison.small import hide_small_rows, too_few
-from cxlab.stats.inference import normal_quantile
 
 #: Two checks at this level each: a programme whose response depends on the frame alone is
 #: called into question once in a hundred.
@@ -163,10 +163,12 @@ def contamination_check(
         return pd.DataFrame([{**base, **nothing, "note": note}])
     points = 100.0 * (category(side.asked.score[rows]) - 1)
     weight = np.where(asked, 1 / (1 - chance), 1 / chance)
-    estimate, se = _two_means(points, weight, asked, side.asked.unit[rows])
-    half = normal_quantile(level) * se
+    unit = side.asked.unit[rows]
+    there, rest = ((points[kind], weight[kind], unit[kind]) for kind in (asked, ~asked))
+    gap = two_means(there, rest, pseudo=(-100.0, 0.0, 100.0))
+    low, high = gap.limits(level)
     note = "among those who answered the relationship survey"
-    limits = {"estimate": estimate, "se": se, "ci_low": estimate - half, "ci_high": estimate + half}
+    limits = {"estimate": gap.estimate, "se": gap.se, "ci_low": low, "ci_high": high}
     return pd.DataFrame([{**base, **limits, "note": note}])
 
 
@@ -178,19 +180,3 @@ def no_contamination_check(reason: str) -> pd.DataFrame:
     return pd.DataFrame(
         [{"comparison": name, "n_invited": 0, "n_not_invited": 0, **nothing, "note": note}]
     )
-
-
-def _two_means(
-    values: np.ndarray, weight: np.ndarray, first: np.ndarray, cluster: np.ndarray
-) -> tuple[float, float]:
-    influence = np.zeros(len(values))
-    means = []
-    for here, sign in ((first, 1.0), (~first, -1.0)):
-        w = weight[here] / weight[here].sum()
-        mean = float((w * values[here]).sum())
-        influence[here] = sign * w * (values[here] - mean)
-        means.append(mean)
-    codes, labels = pd.factorize(cluster)
-    groups = len(labels)
-    spread = groups / (groups - 1) * (np.bincount(codes, influence) ** 2).sum()
-    return means[0] - means[1], float(spread**0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ class Answers:
     episode: pd.Series
     weight: np.ndarray
     response: pd.Series
-    segments: pd.DataFrame
+    segments: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         return len(self.score)
@@ -82,6 +82,8 @@ class Answers:
 
 
 def _take(part: Any, rows: np.ndarray) -> Any:
+    if isinstance(part, pd.DataFrame) and not part.shape[1]:
+        return part
     if isinstance(part, pd.Series | pd.DataFrame):
         return part.loc[rows].reset_index(drop=True)
     return part[rows]

@@ -9,12 +9,11 @@ import pandas as pd
 
 from cxlab.stats.comparison.contract import Answers, ProgrammeData
 from cxlab.stats.comparison.decomposition import interval
-from cxlab.stats.comparison.estimates import raw_gap
+from cxlab.stats.comparison.gaps import raw_gap
 from cxlab.stats.comparison.margins import CATEGORIES, category
 from cxlab.stats.comparison.respondents import Respondents
 from cxlab.stats.comparison.small import COMPLEMENT, hide, hide_groups, too_few, why_hidden
 from cxlab.stats.comparison.terms import combine
-from cxlab.stats.inference import normal_quantile
 from cxlab.stats.metrics import nps, top_box
 
 ANSWERS = "each answer once"
@@ -72,11 +71,10 @@ def _rows(
 ) -> list[dict[str, object]]:
     """Both scores and their difference under the weights that the answers carry."""
     rows = [_score(counted, SURVEYS[k], answers, unit, level) for k, answers in sides.items()]
-    gap, se, n, _ = raw_gap(sides["t"], sides["r"], unit, weighted=True)
-    half = normal_quantile(level) * se
+    gap = raw_gap(sides["t"], sides["r"], unit, weighted=True)
     both = np.concatenate([answers.customer[answers.valid] for answers in sides.values()])
-    numbers = dict(zip(NUMBERS, (gap, se, gap - half, gap + half), strict=True))
-    counts = {"n": n, "customers": len(np.unique(both)) if n else 0}
+    numbers = dict(zip(NUMBERS, (gap.estimate, gap.se, *gap.limits(level)), strict=True))
+    counts = {"n": gap.n, "customers": len(np.unique(both)) if gap.n else 0}
     return [*rows, {"counted": counted, "survey": "difference", **counts, **numbers, "note": ""}]
 
 

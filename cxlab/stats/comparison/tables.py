@@ -22,11 +22,11 @@ from cxlab.stats.comparison.decomposition import (
 from cxlab.stats.comparison.estimates import (
     estimates_table,
     paired_rows,
-    raw_gap,
     raw_rows,
     standardised_rows,
     weights_table,
 )
+from cxlab.stats.comparison.gaps import raw_gap
 from cxlab.stats.comparison.mix import hide_cells, mix_table
 from cxlab.stats.comparison.paired import OnePerAnswer, Pairs, net_contrast
 from cxlab.stats.comparison.paired_tables import (
@@ -45,7 +45,6 @@ from cxlab.stats.comparison.standardise import Options, Standardised
 from cxlab.stats.comparison.support import Support, hide_terms
 from cxlab.stats.comparison.timing import delay_table, later_table, regression_table, series_table
 from cxlab.stats.comparison.transport import transported_rows
-from cxlab.stats.inference import normal_quantile
 
 Tables = dict[str, pd.DataFrame]
 ONLY_ANSWERS = "estimated among those who answered only"
@@ -83,9 +82,8 @@ def standard_tables(
 def _without_frame(
     data: ProgrammeData, done: Standardised, behind: Support, level: float
 ) -> Tables:
-    gap, se, _, _ = raw_gap(data.transactional, data.relationship, data.unit)
-    half = normal_quantile(level) * se
-    table = no_decomposition(gap, se, gap - half, gap + half)
+    gap = raw_gap(data.transactional, data.relationship, data.unit)
+    table = no_decomposition(gap.estimate, gap.se, *gap.limits(level))
     nothing = ("one_way", "quantities", "tilting", "bounds", "tipping", "weights", "mix", "checks")
     return {
         "decomposition": hide_terms(table, behind, pd.DataFrame()),
