@@ -12,6 +12,7 @@ from cxlab.stats.comparison import compare_tnps_rnps, kitagawa, plan_contact_rul
 from cxlab.stats.comparison.bootstrap import resample
 from cxlab.stats.comparison.columns import Columns
 from cxlab.stats.comparison.contract import read_programme
+from cxlab.stats.comparison.decomposition import interval
 from cxlab.stats.comparison.respondents import (
     IDENTITY,
     R_ONLY,
@@ -132,6 +133,16 @@ class TestIdentity:
         assert (held / STUDIES > least).all(), held / STUDIES
 
 
+def test_interval_widens_with_few_customers():
+    replicates = np.linspace(-1, 1, 2001)
+    _, low, high = interval(replicates, 0.95)
+    assert (low, high) == pytest.approx((-0.95, 0.95))
+    # a dozen: Φ(−√(12/11)·2.20099) = .01076 in each tail
+    _, low, high = interval(replicates, 0.95, 12)
+    assert (low, high) == pytest.approx((-1 + 2 * 0.01076, 1 - 2 * 0.01076), abs=1e-4)
+    assert interval(replicates, 0.95, 10_000)[1] == pytest.approx(-0.95, abs=1e-4)
+
+
 def draw(rng, who, promoters):
     scores = rng.choice([10, 8, 2], len(who), p=[promoters, 0.8 - promoters, 0.2])
     return pd.DataFrame({"customer_id": who, "recommend": scores})
@@ -187,6 +198,17 @@ class TestSegments:
         total = result.segment_gaps.set_index("part")["estimate"].drop(STANDARDISED).sum()
         assert total == pytest.approx(parts_of(result)["gap"])
 
+    def test_a_customer_with_two_values_is_not_known(self):
+        # 40 customers answer twice with one value, one with two: that one is not carried
+        who = [f"c{k}" for k in range(41)]
+        r = answers([(w, 9) for w in who for _ in range(2)])
+        r["segment"] = [
+            v for k in range(41) for v in (("p", "q") if k == 40 else ("pq"[k % 2],) * 2)
+        ]
+        t = answers([(w, 10) for w in who])
+        row = compare(t, r, segments="segment").segment_gaps.set_index("part").loc[UNKNOWN]
+        assert row["note"].startswith("known of 40 of 41 transactional answers")
+
     def test_what_changes_within_customers_is_not_carried(self):
         t = answers([("a", 10), ("b", 2)])
         r = answers([("a", 9), ("a", 9), ("b", 9), ("b", 8)], ["work", "fun", "fun", "fun"])
@@ -234,6 +256,14 @@ class TestScores:
         assert found["each customer once"].tolist() == pytest.approx([0, 0, 0])
         both = found["customers who answered both"]
         assert both.tolist() == pytest.approx([0, 50, -50])
+        counts = result.scores.set_index(["counted", "survey"])[["n", "customers"]]
+        assert counts.loc[("those who answered both less the others", "relationship")].tolist() == [
+            3,
+            3,
+        ]
+        assert counts.loc[
+            ("those who answered both less the others", "transactional")
+        ].tolist() == [3, 2]
         assert found["those who answered both less the others", "relationship"] == pytest.approx(
             150
         )
