@@ -676,10 +676,6 @@ class TestResult:
         assert plain["estimate"].between(0.2, 0.8).all()
         assert (plain["ci_low"] < plain["estimate"]).all()
 
-    def test_no_cross_correlation_of_eight_periods(self, result):
-        assert result.series["estimate"].isna().all()
-        assert result.series["note"].item() == "8 periods: no cross-correlation under 20"
-
     def test_touchpoints_have_an_interval_and_a_twin(self, result, demo):
         table = result.touchpoints
         assert set(table["touchpoint"]) == set(demo["transactional"]["touchpoint"].astype(str))

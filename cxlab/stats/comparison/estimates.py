@@ -18,13 +18,12 @@ from cxlab.stats.comparison.decomposition import (
 from cxlab.stats.comparison.gaps import raw_gap
 from cxlab.stats.comparison.margins import Contrast, contrast
 from cxlab.stats.comparison.paired import OnePerAnswer
-from cxlab.stats.comparison.quantities import Engine, answer_weights, fit_all
+from cxlab.stats.comparison.quantities import NPS_VALUES, Engine, answer_weights, fit_all
 from cxlab.stats.comparison.small import TOO_FEW, hide, hide_groups, too_few, why_hidden
 from cxlab.stats.comparison.support import Support
 from cxlab.stats.comparison.terms import QUANTITY_COEFFICIENTS
 from cxlab.stats.metrics import nps
 
-NPS_OF_SCORE = np.array([-100.0] * 7 + [0.0] * 2 + [100.0] * 2)
 STANDARDISED_ROWS = (
     ("standardised", "transactional", "B2", "all eligible episodes (E2)"),
     ("standardised", "transactional", "B3", "users, each counted once (E2)"),
@@ -146,7 +145,7 @@ def paired_rows(pairs: OnePerAnswer, found: Contrast, *, level: float) -> list[d
     for survey, scores in sides:
         if not len(scores) or not whole:
             continue
-        one = contrast(NPS_OF_SCORE[scores.astype(int)], pairs.unit).row("wald", level)
+        one = contrast(NPS_VALUES[scores.astype(int)], pairs.unit).row("wald", level)
         kept = {k: one[k] for k in ("n", "customers", "estimate", "se", "ci_low", "ci_high")}
         rows.append(row("paired", survey, "customers who answered both", **kept))
     both = found.row("wald", level)
@@ -217,7 +216,7 @@ def weights_table(engine: Engine, *, trim: float | None) -> pd.DataFrame:
 def _weight_row(kinds: list[np.ndarray], score: np.ndarray) -> dict[str, object]:
     used = kinds[0]
     total = used.sum()
-    points = NPS_OF_SCORE[score]
+    points = NPS_VALUES[score]
     means = [
         float((weight * points).sum() / weight.sum()) if weight.sum() > 0 else np.nan
         for weight in kinds

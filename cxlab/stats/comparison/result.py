@@ -72,8 +72,8 @@ class NpsComparison:
     contamination : DataFrame
     sensitivity : DataFrame
         The paired contrast under every rule for several transactional answers.
-    windows, delays, regression, later, series : DataFrame
-        Timing: windows, delay, regression to the mean, later association, period series.
+    windows, delays, regression, later : DataFrame
+        Timing: windows, delay, regression to the mean, later association.
     robustness : DataFrame
         Every variant of the conclusion.
     not_robust : dict of str to list of str
@@ -118,7 +118,6 @@ class NpsComparison:
     delays: pd.DataFrame
     regression: pd.DataFrame
     later: pd.DataFrame
-    series: pd.DataFrame
     robustness: pd.DataFrame
     not_robust: dict[str, list[str]]
     sentences: tuple[str, ...]

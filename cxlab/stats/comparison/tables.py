@@ -43,7 +43,7 @@ from cxlab.stats.comparison.segments import segment_tables, segments_of
 from cxlab.stats.comparison.small import too_few
 from cxlab.stats.comparison.standardise import Options, Standardised
 from cxlab.stats.comparison.support import Support, hide_terms
-from cxlab.stats.comparison.timing import delay_table, later_table, regression_table, series_table
+from cxlab.stats.comparison.timing import delay_table, later_table, regression_table
 from cxlab.stats.comparison.transport import transported_rows
 
 Tables = dict[str, pd.DataFrame]
@@ -179,7 +179,6 @@ def timing_tables(
         "delays": delay_table(t, unit, level=level, smallest=smallest),
         "regression": regression_table(chosen, level=level, smallest=smallest),
         "later": later_table(ever, r, every, unit, level=level, smallest=smallest),
-        "series": series_table(t, r),
     }
 
 
