@@ -486,6 +486,21 @@ class TestTilting:
         assert found["residual"] == pytest.approx(by_hand, abs=1e-6)
         assert found["transactional response"] == pytest.approx(100 / 3 - by_hand, abs=1e-6)
 
+    @pytest.mark.parametrize(("slope", "expected"), [(0.1, 20.1873), (0.25, -0.6564)])
+    def test_the_relationship_survey_has_its_own_slope(self, slope, expected):
+        # the same ten the other way round: everybody's T is passive, three of ten answer R
+        customers = [f"c{k:02}" for k in range(self.ASKED)]
+        scores = dict(zip(customers, self.ANSWERS, strict=False))
+        rows = [(who, "x", "answered", 7) for who in customers]
+        waves = [(w, "answered" if w in scores else "invited", scores.get(w)) for w in customers]
+        table = small_programme(rows, waves).tilting
+        here = table[table["answering"] == "relationship only"]
+        here = here[here["slope_relationship"] == slope].set_index("term")["estimate"]
+        response = here["relationship response and contact rules"]
+        assert response == pytest.approx(expected - 100 / 3, abs=1e-4)
+        assert here["residual"] == pytest.approx(-expected, abs=1e-4)
+        assert here["transactional response"] == pytest.approx(0)
+
     def test_pairs_are_both_surveys_and_either_alone(self):
         table = self.programme().tilting
         pairs = table[["answering", "slope_transactional", "slope_relationship"]].drop_duplicates()
