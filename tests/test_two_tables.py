@@ -148,6 +148,7 @@ class TestVariants:
         result = compare(folder)
         assert result.segment_gaps.empty
         assert result.segments.empty
+        assert any("share no segment" in sentence for sentence in result.sentences)
 
     def test_no_dates(self, folder):
         for table in ("relationship", "transactional"):

@@ -54,6 +54,8 @@ class Respondents:
         What each unit of resampling adds to each sum.
     names : list of str
         Of the sums.
+    unit : ndarray of int, shape (customers,)
+        Unit of resampling of each customer.
     named : bool
         Answers name their customer; else each answer counts as one.
     """
@@ -62,6 +64,7 @@ class Respondents:
     mean: dict[str, np.ndarray]
     sums: sparse.csr_matrix
     names: list[str]
+    unit: np.ndarray
     named: bool
 
     @property
@@ -78,8 +81,8 @@ class Respondents:
         return int((self.times[survey] > 1).sum())
 
     def fewest(self, scores: Iterable[str]) -> int:
-        """Customers behind the one of these mean scores that has fewest."""
-        return min(int(np.count_nonzero(self.customers(name))) for name in scores)
+        """Units behind the one of these mean scores that has fewest."""
+        return min(len(np.unique(self.unit[self.customers(name)])) for name in scores)
 
     def customers(self, score: str) -> np.ndarray:
         """Who is behind a mean score of `RATIOS`."""
@@ -122,7 +125,7 @@ def respondents(data: ProgrammeData) -> Respondents:
         }
     unit = [np.bincount(data.unit, c, minlength=data.n_units) for c in columns.values()]
     sums = sparse.csr_matrix(np.array(unit))
-    return Respondents(times, mean, sums, list(columns), data.has_customers)
+    return Respondents(times, mean, sums, list(columns), data.unit, data.has_customers)
 
 
 def points_of(answers: Answers) -> np.ndarray:

@@ -21,6 +21,8 @@ UNKNOWN = "group not known"
 STANDARDISED = "gap at the relationship survey's mix"
 #: Of each group: answers and points of either survey.
 CELLS = ("t answers", "t points", "r answers", "r points")
+GROUP_COLUMNS = ["segment", "group", "n", "customers", "share_transactional", "share_relationship",
+                 "tnps", "rnps", "composition", "within_groups", "note"]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +200,7 @@ def segment_tables(
         parts += _part_rows(one, many, level)
         groups.append(_group_rows(one))
     columns = ["segment", "part", "estimate", "se", "ci_low", "ci_high", "note"]
-    table = pd.concat(groups, ignore_index=True) if groups else pd.DataFrame()
+    table = pd.concat(groups, ignore_index=True) if groups else pd.DataFrame(columns=GROUP_COLUMNS)
     return pd.DataFrame(parts, columns=columns), table
 
 

@@ -154,6 +154,8 @@ def overlap_sentence(scores: pd.DataFrame, level: float) -> list[str]:
 def segment_sentences(table: pd.DataFrame, level: float) -> list[str]:
     """The gap at one mix of each shared segment."""
     said = []
+    if table.empty:
+        return ["The two surveys share no segment by which their mix could be compared."]
     for name, part in table.groupby("segment", sort=False):
         rows = part.set_index("part")
         alike, mix = rows.loc[STANDARDISED], rows.loc[COMPOSITION]
