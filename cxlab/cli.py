@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shlex
 from collections.abc import Callable
 from functools import partial, wraps
@@ -116,6 +117,9 @@ def report(
     The exit code is the number of reports that failed (at most 100); 121: the folder of the
     reports cannot be written to; 122: its disk is full.
     """
+    # before NumPy is loaded: what is hidden together takes many small matrices, on which
+    # several threads wait for each other
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from cxlab.report.limits import CELL_SECONDS
     from cxlab.report.plan import read_plan
     from cxlab.report.runs import Request, run_requests
@@ -153,6 +157,8 @@ def report(
     run = run_requests(requests, output=output, tell=_tell, **options)
     for line in run.left_out:
         click.echo(f"left out: {one_line(line)}")
+    for line in run.hidden:
+        click.echo(f"hidden: {one_line(line)}")
     for line in run.drops:
         click.echo(f"drop: {one_line(line)}")
     click.echo(f"{run}\nindex:  {run.index}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import logging
 import os
 import warnings
@@ -23,8 +24,13 @@ from cxlab.report.owned import temporary_folder
 from cxlab.report.publish import Trouble, disk_cause, trouble_of
 from cxlab.report.recording import RECORD_VARIABLE
 from cxlab.report.warm import warm_launch
+from cxlab.survey.hiding import HIDDEN_VARIABLE
 from cxlab.survey.messages import one_line
 from cxlab.survey.places import CACHE_VARIABLE, MIRROR_VARIABLE
+
+#: What a run of reports hides in this one (`cxlab.report.together`). It stands among the report's
+#: parameters, so that whoever makes it again hides the same, and no notebook can declare it.
+HIDDEN_PARAMETER = "hidden by the run"
 
 # papermill cannot read a type like `str | None` and warns of parameters it does not know;
 # they have been checked against the notebook by then; that a cell took too long is told as
@@ -106,6 +112,7 @@ def execute_notebook(
     notebook, target : Path
         Source and executed copy; the copy is there, as far as it got, also after a failure.
     parameters : mapping
+        For the notebook; what the run hides is for the package in its kernel.
     tables : Path
         Folder in which `show` records tables.
     timeout : int
@@ -120,10 +127,12 @@ def execute_notebook(
     NotebookError
         When a cell fails or runs too long, the kernel dies, or the disk is full.
     """
+    given = dict(parameters)
+    hidden = given.pop(HIDDEN_PARAMETER, None)
     try:
         with (
             temporary_folder() as own,
-            _environment(_kernel_environment(tables, own)),
+            _environment(_kernel_environment(tables, own, hidden)),
             warm_launch(),
             warnings.catch_warnings(),
         ):
@@ -132,7 +141,7 @@ def execute_notebook(
             return papermill.execute_notebook(
                 _literal(notebook),
                 _literal(target.resolve()),
-                parameters=dict(parameters),
+                parameters=given,
                 kernel_name="python3",
                 language="python",
                 engine_name="cxlab",
@@ -157,9 +166,10 @@ def _literal(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _kernel_environment(tables: Path, own: Path) -> dict[str, str]:
+def _kernel_environment(tables: Path, own: Path, hidden: Any) -> dict[str, str]:
     """What a kernel finds: paths that hold in any folder, and its own for temporary files."""
     environment = {RECORD_VARIABLE: str(tables.resolve()), "TMPDIR": str(own), **ONE_THREAD}
+    environment[HIDDEN_VARIABLE] = json.dumps(hidden or {})
     for name in (MIRROR_VARIABLE, CACHE_VARIABLE):
         if os.environ.get(name):
             environment[name] = str(Path(os.environ[name]).resolve())

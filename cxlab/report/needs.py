@@ -56,7 +56,12 @@ def unmet(
 
 def reads_one_period(needs: Sequence[str] | None) -> bool:
     """Whether a notebook is known to read its own period only."""
-    return needs is not None and not any(_PERIODS.fullmatch(need) for need in needs)
+    return needs is not None and not reads_earlier_periods(needs)
+
+
+def reads_earlier_periods(needs: Sequence[str] | None) -> bool:
+    """Whether a notebook is known to show earlier periods beside its own."""
+    return any(_PERIODS.fullmatch(need) for need in needs or ())
 
 
 def _check(need: str, notebook: str) -> None:

@@ -13,8 +13,9 @@ from cxlab.report.build import Job, clean_up
 from cxlab.report.factory import Backend, Outcome, make_reports, summary
 from cxlab.report.index import list_reports, write_index
 from cxlab.report.limits import CELL_SECONDS
-from cxlab.report.matrix import Matrix, Request, plan_reports
+from cxlab.report.matrix import Request, plan_reports
 from cxlab.report.publish import Trouble, check_writable, output_error
+from cxlab.report.together import hide_together
 
 __all__ = ["Request", "Run", "run_reports", "run_requests"]
 
@@ -31,11 +32,14 @@ class Run:
         Of every report, in order.
     left_out : list of str
         In one line each what was not made or not listed, and why.
+    hidden : list of str
+        In one line each what reports hide because of other reports.
     """
 
     index: Path
     outcomes: list[Outcome] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
 
     @property
     def pages(self) -> list[Path]:
@@ -170,14 +174,13 @@ def run_requests(
     """
     reports = Path(output)
     plans = [plan_reports(request, reports) for request in requests]
-    matrix = Matrix(
-        jobs=_one_each([job for plan in plans for job in plan.jobs]),
-        left_out=list(dict.fromkeys(line for plan in plans for line in plan.left_out)),
-    )
+    together = hide_together(_one_each([job for plan in plans for job in plan.jobs]), reports)
+    lines = [line for plan in plans for line in plan.left_out] + together.left_out
+    jobs, left_out = together.jobs, list(dict.fromkeys(lines))
     check_writable(reports)
     clean_up(reports)
     disable = None if progress else True
-    with tqdm(total=len(matrix.jobs), desc="reports", unit="report", disable=disable) as bar:
+    with tqdm(total=len(jobs), desc="reports", unit="report", disable=disable) as bar:
 
         def note(outcome: Outcome) -> None:
             bar.update()
@@ -185,7 +188,7 @@ def run_requests(
                 tell(outcome)
 
         outcomes = make_reports(
-            matrix.jobs, n_jobs=n_jobs, force=force, backend=backend, scheduler=scheduler, tell=note
+            jobs, n_jobs=n_jobs, force=force, backend=backend, scheduler=scheduler, tell=note
         )
     # a worker that was killed cannot clean up after itself
     clean_up(reports)
@@ -194,7 +197,7 @@ def run_requests(
         index = write_index(reports, listing)
     except OSError as error:
         raise output_error(reports, error) from error
-    return Run(index=index, outcomes=outcomes, left_out=[*matrix.left_out, *listing.odd])
+    return Run(index, outcomes, [*left_out, *listing.odd], together.hidden)
 
 
 def _one_each(jobs: Sequence[Job]) -> list[Job]:

@@ -246,17 +246,23 @@ def _stratum_clusters(answers: pd.DataFrame, table: Table) -> pd.Series:
 
 
 def _only_where(answers: pd.DataFrame, where: Mapping[str, Any], table: Table) -> pd.DataFrame:
-    keep = pd.Series(True, index=answers.index)
-    for name, wanted in where.items():
-        if name not in answers.columns:
-            raise ValueError(unknown("where", name, answers.columns, what="a column: "))
-        keep &= _matches(answers[name], name, wanted)
+    keep = selected_rows(answers, where)
     if not keep.any():
         raise ValueError(
             f"`where` must leave at least one answer of table '{table.name}'; "
             f"got none for {dict(where)}. Loosen a condition."
         )
     return answers[keep].reset_index(drop=True)
+
+
+def selected_rows(answers: pd.DataFrame, where: Mapping[str, Any]) -> pd.Series:
+    """Whether each row is in a selection, as `Study.read` takes it."""
+    keep = pd.Series(True, index=answers.index)
+    for name, wanted in where.items():
+        if name not in answers.columns:
+            raise ValueError(unknown("where", name, answers.columns, what="a column: "))
+        keep &= _matches(answers[name], name, wanted)
+    return keep
 
 
 def _matches(values: pd.Series, name: str, wanted: Any) -> pd.Series:

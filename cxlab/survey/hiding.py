@@ -6,7 +6,10 @@ toolkit can ask it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -75,7 +78,7 @@ def hidden_groups(
     """
     n = np.append(np.asarray(sizes, dtype=float), float(ungrouped))
     small = np.flatnonzero((n > 0) & (n < min_group_size)).tolist()
-    found = dict.fromkeys(small, SMALL) | dict(hidden or {})
+    found = dict(hidden or {}) | dict.fromkeys(small, SMALL)
     nowhere = len(n) - 1
     order = [nowhere, *([first] if first is not None else []), *np.argsort(n[:-1], kind="stable")]
     found = covered(n, found, min_group_size, order)
@@ -111,3 +114,84 @@ def covered(
         if i not in found and n[i] > 0:
             found[i] = COMPLEMENTARY
     return found
+
+
+#: Holds, in the kernel of a report, what the run that makes it hides: `as_record` in JSON.
+HIDDEN_VARIABLE = "CXLAB_HIDDEN"
+
+#: Period, column of answers and segment to hidden groups; without segments the column's answers
+#: are not read at all, without columns the period's.
+Record = Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]]
+
+
+class HiddenFigure(NamedTuple):
+    """What a run of reports hides in one of them; an empty text stands for all.
+
+    Attributes
+    ----------
+    period : str
+    column : str
+        Of answers.
+    segment, group : str
+        Without them: all figures of the column.
+    """
+
+    period: str = ""
+    column: str = ""
+    segment: str = ""
+    group: str = ""
+
+
+def as_record(figures: Iterable[HiddenFigure]) -> Record:
+    """Hidden figures as a report's parameters hold them.
+
+    Examples
+    --------
+    >>> as_record([HiddenFigure("2025", "", "region", "South"), HiddenFigure("2025", "lounge")])
+    {'2025': {'': {'region': ['South']}, 'lounge': {}}}
+    """
+    record: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for one in sorted(set(figures)):
+        columns = record.setdefault(one.period, {})
+        if one.column or one.segment:
+            segments = columns.setdefault(one.column, {})
+            if one.segment:
+                segments.setdefault(one.segment, []).append(one.group)
+    return record
+
+
+def read_record(record: Record) -> Iterator[HiddenFigure]:
+    """The figures of a record that `as_record` made."""
+    for period, columns in record.items():
+        if not columns:
+            yield HiddenFigure(period)
+        for column, segments in columns.items():
+            if not segments:
+                yield HiddenFigure(period, column)
+            for segment, groups in segments.items():
+                yield from (HiddenFigure(period, column, segment, group) for group in groups)
+
+
+def hidden_by_run() -> list[HiddenFigure]:
+    """What the run that makes this report hides in it; nothing outside of a run."""
+    return list(read_record(json.loads(os.environ.get(HIDDEN_VARIABLE) or "{}")))
+
+
+def groups_hidden_by_run(column: str, segment: str) -> dict[str | None, str]:
+    """Groups of a segment whose answers to a column the run hides, and why.
+
+    Examples
+    --------
+    >>> groups_hidden_by_run("recommend", "region")
+    {}
+    """
+    return {
+        one.group: COMPLEMENTARY
+        for one in hidden_by_run()
+        if one.segment == segment and one.column in ("", column)
+    }
+
+
+def column_hidden_by_run(column: str) -> bool:
+    """Whether a report must not show any figure of a column of answers."""
+    return any(one.column == column and not one.segment for one in hidden_by_run())

@@ -11,6 +11,7 @@ from cxlab.survey import sources
 from cxlab.survey.answers import RawText, choices_of, pandas_answers, periods_of
 from cxlab.survey.datasets import find_study
 from cxlab.survey.definition import RATING_ROLES, Column, Definition, Table
+from cxlab.survey.hidden_answers import without_hidden
 from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
 from cxlab.survey.study_file import read_definition
@@ -344,6 +345,17 @@ class Study:
                 f"got {type(where).__name__}."
             )
         definition = self.table(table or self.definition.main)
+        answers = self._read(definition, period, where, engine, source)
+        return without_hidden(answers, definition) if definition == self.main else answers
+
+    def _read(
+        self,
+        definition: Table,
+        period: str | Sequence[str] | None,
+        where: Where | None,
+        engine: str,
+        source: Any,
+    ) -> Any:
         asked = [period] if isinstance(period, str | int) else period
         wanted = [str(p) for p in asked] if asked else None
         given = sources.given_tables(definition, source, wanted) if source is not None else None

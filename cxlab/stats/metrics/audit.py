@@ -151,7 +151,10 @@ def hidden_in_segments(
 
 
 def hidden_in_cross(
-    joint: Joint, min_group_size: int, axes: tuple[int, int] = (0, 1)
+    joint: Joint,
+    min_group_size: int,
+    axes: tuple[int, int] = (0, 1),
+    hidden: Sequence[Mapping[int, str]] | None = None,
 ) -> dict[int, str]:
     """Cells to hide of two segments crossed, whose margins may be shown too.
 
@@ -162,6 +165,8 @@ def hidden_in_cross(
     min_group_size : int
     axes : (int, int)
         Numbers of the two segments.
+    hidden : sequence of mapping of int to str, optional
+        Groups of each segment that are hidden anyway, and why.
 
     Returns
     -------
@@ -182,7 +187,7 @@ def hidden_in_cross(
     >>> hidden_in_cross(joint, 10)
     {0: 'small', 1: 'complementary', 3: 'complementary', 4: 'complementary'}
     """
-    margins = hidden_in_segments(joint, min_group_size)
+    margins = hidden_in_segments(joint, min_group_size, hidden)
     groups = [len(names) for names in joint.names]
     offsets, first, second = _offsets(joint), groups[axes[0]], groups[axes[1]]
     cells = offsets[-1] + np.arange(first * second).reshape(first, second)

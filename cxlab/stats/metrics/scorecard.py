@@ -110,10 +110,27 @@ def scorecard(
     reason = pd.Series(
         [hidden.get(place[:2], {}).get(place[2], "") for place in places], table.index, dtype=str
     )
+    table["n_missing"] = _missing(table, min_group_size)
     table["label"] = [words.get(name, name) for name in table["column"]]
     table["segment"] = [words.get(name, name) for name in table["segment"]]
     table["note"] = [_size_note(n, note) for n, note in zip(table["n"], table["note"], strict=True)]
     return hide_rows(_with_targets(table, metrics), reason, min_group_size)[list(COLUMNS)]
+
+
+def _missing(table: pd.DataFrame, least: int) -> pd.Series:
+    """Rows without an answer, but not of segments where few rows would follow from them.
+
+    Answered or not, the rows of a small group are few: everyone's less the other groups'.
+    """
+    rows = table["n"] + table["n_missing"]
+    metric = [table["column"], table["metric"]]
+    whole = rows.where(table["segment"] == EVERYONE).groupby(metric).transform("max")
+    segment = [*metric, table["segment"]]
+    outside = whole - rows.groupby(segment).transform("sum")
+    few = rows.between(1, least - 1).groupby(segment).transform("any")
+    few |= outside.between(1, least - 1)
+    few &= table["segment"] != EVERYONE
+    return table["n_missing"].astype("Int64").mask(few) if few.any() else table["n_missing"]
 
 
 def _with_targets(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
@@ -13,7 +13,14 @@ from cxlab.stats.frames import collect, group_sums, scan, with_wall_times
 from cxlab.stats.metrics.audit import Joint, hidden_in_segments
 from cxlab.stats.metrics.labels import row_labels
 from cxlab.stats.totals import in_declared_order
-from cxlab.survey.hiding import COMPLEMENTARY, MIN_GROUP_SIZE, SMALL, hidden_groups
+from cxlab.survey.hiding import (
+    COMPLEMENTARY,
+    MIN_GROUP_SIZE,
+    SMALL,
+    column_hidden_by_run,
+    groups_hidden_by_run,
+    hidden_groups,
+)
 
 __all__ = [
     "COMPLEMENTARY", "EVERYONE", "LABELS", "MIN_GROUP_SIZE", "SMALL", "Hidden",
@@ -81,13 +88,24 @@ def hidden_by_segment(
     >>> hidden_by_segment(answers, table, ["kind"])
     {('s', 'kind'): {'b': 'small', 'c': 'complementary'}}
     """
-    found, due = _one_by_one(table, segments, min_group_size, hidden or {})
+    anyway = _anyway(hidden, table["column"].unique(), segments)
+    found, due = _one_by_one(table, segments, min_group_size, anyway)
     if due and len(segments) > 1:
         # in one order, so that no table chooses otherwise between groups alike in size
         every = sorted(set(segments))
         for column, joint in joint_answers(data, due, every, weights=weights).items():
-            found |= _audited(column, joint, every, min_group_size, hidden or {})
+            found |= _audited(column, joint, every, min_group_size, anyway)
     return found
+
+
+def _anyway(hidden: Hidden | None, columns: Iterable[str], segments: Sequence[str]) -> Hidden:
+    """What is hidden anyway: as told, and because of other reports of the run."""
+    return {
+        (column, segment): groups_hidden_by_run(column, segment)
+        | (hidden or {}).get((column, segment), {})
+        for column in columns
+        for segment in segments
+    }
 
 
 def _one_by_one(
@@ -100,11 +118,15 @@ def _one_by_one(
         whole = int(one.loc[one["segment"] == EVERYONE, "n"].iloc[0])
         if 0 < whole < min_group_size:
             found[str(column), EVERYONE] = {EVERYONE: SMALL}
+        away = not whole and column_hidden_by_run(str(column))
+        if away:
+            found[str(column), EVERYONE] = {EVERYONE: COMPLEMENTARY}
         for segment in segments:
             own = one[one["segment"] == segment]
             names: list[str | None] = [*own["group"].astype(str), None]
             n = [*own["n"], whole - int(own["n"].sum())]
             start = _places(hidden.get((str(column), segment), {}), names)
+            start |= dict.fromkeys(range(len(own)), COMPLEMENTARY) if away else {}
             more = hidden_groups(n, min_group_size, first=len(own), hidden=start)
             found[str(column), segment] = {names[i]: why for i, why in more.items()}
     return found, list(dict.fromkeys(column for (column, _), groups in found.items() if groups))
@@ -133,9 +155,10 @@ def hidden_in(
                 (column, segment, name, int(n[i])) for i, name in enumerate(names) if i != rest
             ]
     table = pd.DataFrame(rows, columns=["column", "segment", "group", "n"]).assign(metric="")
-    found, due = _one_by_one(table, every, min_group_size, {})
+    anyway = _anyway(None, columns, every)
+    found, due = _one_by_one(table, every, min_group_size, anyway)
     for column in due if len(every) > 1 else []:
-        found |= _audited(column, joints[column], every, min_group_size, {})
+        found |= _audited(column, joints[column], every, min_group_size, anyway)
     return found
 
 
@@ -220,6 +243,7 @@ def suppress_small_groups(
     within: Sequence[str],
     min_group_size: int = MIN_GROUP_SIZE,
     ungrouped: str | None = None,
+    segment: str = "",
 ) -> pd.DataFrame:
     """A table of groups with the figures of small ones, and of their complements, hidden.
 
@@ -236,6 +260,9 @@ def suppress_small_groups(
     ungrouped : str, optional
         Column with the answers of each whole that are in no group, which are a group of
         their own; taken out of the result.
+    segment : str
+        Column that the groups are of. With it, what other reports of the run would give back
+        is hidden too; answers are those to what ``column`` or ``touchpoint`` names.
 
     Returns
     -------
@@ -261,9 +288,17 @@ def suppress_small_groups(
     for places in parts.values():
         sizes = table["n"].to_numpy(float)[places]
         outside = int(table[ungrouped].iloc[places[0]]) if ungrouped else 0
-        for i, why in hidden_groups(sizes, min_group_size, ungrouped=outside).items():
+        anyway = _hidden_rows(table.iloc[places], segment) if segment else {}
+        found = hidden_groups(sizes, min_group_size, ungrouped=outside, hidden=anyway)
+        for i, why in found.items():
             reason.iloc[places[i]] = why
     return hide_rows(result, reason, min_group_size)
+
+
+def _hidden_rows(table: pd.DataFrame, segment: str) -> dict[int, str]:
+    column = next((name for name in ("column", "touchpoint") if name in table), "")
+    hidden = groups_hidden_by_run(str(table[column].iloc[0]) if column else "", segment)
+    return _places(hidden, table["group"].astype(str).tolist())
 
 
 def hide_rows(table: pd.DataFrame, reason: pd.Series, min_group_size: int) -> pd.DataFrame:

@@ -244,7 +244,10 @@ def _with_interval(table: pd.DataFrame, se: Array, df: int, level: float) -> pd.
 
 
 def hidden_cells(
-    periods: Sequence[Joint], min_group_size: int, axes: Sequence[int]
+    periods: Sequence[Joint],
+    min_group_size: int,
+    axes: Sequence[int],
+    hidden: Sequence[Mapping[str | None, str]] = (),
 ) -> dict[int, str]:
     """Cells to hide, and why; one that is hidden in a period is hidden in both.
 
@@ -256,13 +259,19 @@ def hidden_cells(
     min_group_size : int
     axes : sequence of int
         Number of the segment that the tables show, or of the two that are crossed.
+    hidden : sequence of mapping of str to str
+        Groups of each segment that are hidden anyway, and why.
     """
     found: dict[int, str] = {}
     for joint in periods:
+        start = [
+            {i: named[name] for i, name in enumerate(names) if name in named}
+            for names, named in zip(joint.names, hidden, strict=False)
+        ]
         own = (
-            hidden_in_cross(joint, min_group_size, (axes[0], axes[1]))
+            hidden_in_cross(joint, min_group_size, (axes[0], axes[1]), start or None)
             if len(axes) > 1
-            else hidden_in_segments(joint, min_group_size)[axes[0]]
+            else hidden_in_segments(joint, min_group_size, start or None)[axes[0]]
         )
         found |= {cell: why for cell, why in own.items() if found.get(cell) != SMALL}
     return found

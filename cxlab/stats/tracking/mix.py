@@ -36,6 +36,7 @@ from cxlab.stats.tracking.saved_changes import check_metric
 from cxlab.stats.tracking.saved_mix import saved_cells, saved_estimates
 from cxlab.stats.tracking.sentences import mix_sentence
 from cxlab.stats.tracking.statistics import SavedPeriods
+from cxlab.survey.hiding import groups_hidden_by_run
 from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
 
@@ -224,12 +225,13 @@ def mix_and_performance(
     words = [str((labels or {}).get(name, name)) for name in crossed]
     said = _notes(sums, facts, [_sums_note(sums)])
     every = sorted({*crossed, *as_list(segments)})
+    anyway = [groups_hidden_by_run(chosen.column, name) for name in every]
     joints = []
-    if len(every) > len(crossed) or _any_small(sums, facts):
+    if len(every) > len(crossed) or _any_small(sums, facts) or any(anyway):
         groups = dict(zip(crossed, sums.groups, strict=True))
         parts = [of_period(text, column, name) for name in names]
         joints = [_joint(part, chosen, every, groups, design) for part in parts]
-    hidden = _hidden(joints, sums, facts, [every.index(name) for name in crossed])
+    hidden = _hidden(joints, sums, facts, [every.index(name) for name in crossed], anyway)
     return _result(found, sums, facts, hidden, words, "bootstrap", replicates, sums.n_missing, said)
 
 
@@ -268,7 +270,7 @@ def _from_saved(
     rest = next((i for i, label in enumerate(cells.labels) if label in UNKNOWN), None)
     codes, labels_of = np.arange(len(cells.labels))[:, None], (tuple(cells.labels),)
     joints = [Joint(codes, n, labels_of, (rest,)) for n in cells.n]
-    hidden = _hidden(joints, cells, facts, [0])
+    hidden = _hidden(joints, cells, facts, [0], [groups_hidden_by_run(metric.column, segments[0])])
     return _result(found, cells, facts, hidden, words, "delta", 0, cells.n_missing, said)
 
 
@@ -292,11 +294,15 @@ def _any_small(sums: Sizes, facts: Facts) -> bool:
 
 
 def _hidden(
-    joints: Sequence[Joint], sums: Sizes, facts: Facts, axes: Sequence[int]
+    joints: Sequence[Joint],
+    sums: Sizes,
+    facts: Facts,
+    axes: Sequence[int],
+    anyway: Sequence[Mapping[str | None, str]],
 ) -> dict[int, str]:
     if facts.hidden:
         return dict.fromkeys(range(sums.n.shape[1]), SMALL)
-    return hidden_cells(joints, facts.min_group_size, axes)
+    return hidden_cells(joints, facts.min_group_size, axes, anyway)
 
 
 def _result(

@@ -38,6 +38,7 @@ from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
 from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, Hidden, hidden_groups
 from cxlab.stats.metrics.values import metric_value
 from cxlab.stats.totals import Design, Totals
+from cxlab.survey.hiding import groups_hidden_by_run
 from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
 
@@ -287,7 +288,9 @@ def _difference(
 def _hidden(question: _Question, metric: Metric, sizes: np.ndarray, ungrouped: int) -> set[int]:
     """Numbers of the groups that are hidden."""
     if question.hidden is None:
-        return set(hidden_groups(sizes, question.min_group_size, ungrouped=ungrouped))
+        anyway = groups_hidden_by_run(metric.column, question.by)
+        start = {i: anyway[name] for i, name in enumerate(question.names) if name in anyway}
+        return set(hidden_groups(sizes, question.min_group_size, ungrouped=ungrouped, hidden=start))
     named = question.hidden.get((metric.column, question.by), {})
     return {number for number, name in enumerate(question.names) if name in named}
 

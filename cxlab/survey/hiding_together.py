@@ -1,0 +1,319 @@
+"""What several reports give back together, and what to hide so that they don't.
+
+As in one scorecard (`cxlab.stats.metrics.audit`), every figure is a sum over joint cells and what is shown is a
+system of equations; here the figures are those of all reports that can be laid side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, vstack
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Places = NDArray[np.intp]
+
+#: Figures are scaled to length 1: what is combined leaves rounding only, anything else far more.
+NOTHING = 1e-6
+#: Of eigenvalues, a figure.
+ROUNDING = 1e-12
+#: Of more vectors than this, what is hidden without need stays hidden: looking for it takes long.
+LARGE = 600
+#: Of fewer vectors than this one is hidden at a time, which hides less.
+FEW = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """Figures of several reports.
+
+    Attributes
+    ----------
+    cells : sparse array of 0 and 1, shape (figures, cells)
+        Joint cells that each figure sums over.
+    report : ndarray of int, shape (figures,)
+        Number of the figure that is the whole report a figure is in; a whole report's own.
+    family : ndarray of int, shape (figures,)
+        Figures of one family have no answer in common.
+    fixed : ndarray of bool, shape (figures,)
+        Published already.
+    """
+
+    cells: Any
+    report: Places
+    family: Places
+    fixed: Flags
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Groups that must not be given back where they are small.
+
+    Attributes
+    ----------
+    cells : sparse array of 0 and 1, shape (groups, cells)
+    lines : sparse array of 0 and 1, shape (groups, lines)
+        Groups that make up a larger one: several that are small together are protected too.
+    """
+
+    cells: Any
+    lines: Any
+
+
+@dataclass(frozen=True, eq=False)
+class _System:
+    """Figures as vectors of cells: figures that sum over the same cells are one vector.
+
+    Attributes
+    ----------
+    figures : Figures
+    sizes : ndarray, shape (figures,)
+        Answers.
+    vector : ndarray of int, shape (figures,)
+        The first figure that is alike.
+    common : ndarray, shape (figures, figures)
+        Cells that two figures have in common.
+    group_common : ndarray, shape (figures, groups)
+    group_cells : ndarray, shape (groups,)
+        Cells of each group to protect.
+    least : int
+    """
+
+    figures: Figures
+    sizes: Array
+    vector: Places
+    common: Array
+    group_common: Array
+    group_cells: Array
+    least: int
+
+
+def hidden_together(
+    figures: Figures,
+    n: ArrayLike,
+    groups: Groups,
+    min_group_size: int,
+    hidden: Iterable[int] = (),
+) -> set[int]:
+    """Figures to hide so that all that is shown gives no small group back.
+
+    Parameters
+    ----------
+    figures : Figures
+    n : array_like of int, shape (cells,)
+        Answers in each joint cell.
+    groups : Groups
+    min_group_size : int
+    hidden : iterable of int
+        Figures that are hidden anyway.
+
+    Returns
+    -------
+    set of int
+        Numbers of the figures to hide. Where a whole report is among them, all its figures are.
+
+    Notes
+    -----
+    Small figures first. Protected are the small groups, several of one line that are small
+    together, and what is left of a figure less the
+    figures of one family within it, where that is small. While one of these is a combination
+    of the figures shown, the smallest figure without which it is none is hidden, rows of
+    tables before whole reports; at the end everything that turns out not to be needed is shown
+    again. What reports that are published already give back by themselves is past protecting.
+
+    References
+    ----------
+    Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
+
+    Examples
+    --------
+    A report of everybody with rows of two regions, 59 and 130, and reports of three of their
+    four parts. The fourth, of 4, is what is left of the first region, and of everybody, less the
+    others; without the report of 55 it is neither:
+
+    >>> from scipy.sparse import csr_array
+    >>> shown = csr_array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 0], [0, 0, 1, 0],
+    ...                    [0, 0, 0, 1]])
+    >>> figures = Figures(shown, report=np.array([0, 0, 0, 3, 4, 5]),
+    ...                   family=np.array([0, 1, 1, 2, 2, 2]), fixed=np.zeros(6, dtype=bool))
+    >>> groups = Groups(csr_array([[0, 1, 0, 0]]), csr_array([[0]]))
+    >>> hidden_together(figures, [55, 4, 60, 70], groups, 10)
+    {3}
+    """
+    system = _system(figures, np.asarray(n, dtype=float), groups, min_group_size)
+    small = (system.sizes > 0) & (system.sizes < min_group_size) & ~figures.fixed
+    start = _with_rows(figures, {*hidden, *np.flatnonzero(small).tolist()})
+    found = set(start)
+    while choice := _next_to_hide(system, found):
+        found = _with_rows(figures, found | choice)
+    return _without_needless(system, found, start)
+
+
+def _system(figures: Figures, n: Array, groups: Groups, least: int) -> _System:
+    there = n > 0
+    cells, protected = figures.cells[:, there], _protected(groups, n, least)[:, there]
+    common = (cells @ cells.T).toarray()
+    own = common.diagonal()
+    system = _System(
+        figures=figures,
+        sizes=cells @ n[there],
+        vector=((common == own) & (common == own[:, None])).argmax(axis=1),
+        common=common,
+        group_common=(cells @ protected.T).toarray(),
+        group_cells=np.asarray(protected.sum(axis=1)),
+        least=least,
+    )
+    # what is published already gives back by itself is past protecting
+    fixed = _vectors(system, set(np.flatnonzero(~figures.fixed).tolist()))
+    past = _combined(system, fixed, system.group_common, system.group_cells)[0]
+    return replace(
+        system, group_common=system.group_common[:, ~past], group_cells=system.group_cells[~past]
+    )
+
+
+def _protected(groups: Groups, n: Array, least: int) -> Any:
+    """The small groups, and those of one line that are small together."""
+    size = groups.cells @ n
+    few = np.flatnonzero((size > 0) & (size < least))
+    alone, size = groups.cells[few], size[few]
+    lines = groups.lines[few].tocsc()
+    sets = set()
+    for start, end in pairwise(lines.indptr.tolist()):
+        own = sorted(lines.indices[start:end].tolist())
+        sets |= {pair for pair in [*combinations(own, 2), tuple(own)] if len(pair) > 1}
+    together = [list(one) for one in sorted(sets) if size[list(one)].sum() < least]
+    rows = np.repeat(np.arange(len(together)), [len(one) for one in together])
+    columns = np.array([i for one in together for i in one], dtype=int)
+    shape = (len(together), len(few))
+    return vstack([alone, csr_array((np.ones(len(rows)), (rows, columns)), shape=shape) @ alone])
+
+
+def _with_rows(figures: Figures, hidden: set[int]) -> set[int]:
+    """With a report all its figures are hidden."""
+    inside = np.isin(figures.report, list(hidden)) & ~figures.fixed
+    return hidden | set(np.flatnonzero(inside).tolist())
+
+
+def _vectors(system: _System, hidden: set[int]) -> Places:
+    """First figures of the vectors that are shown."""
+    shown = np.array(system.sizes > 0)
+    shown[list(hidden)] = False
+    return np.unique(system.vector[shown])
+
+
+def _next_to_hide(system: _System, hidden: set[int]) -> set[int]:
+    """Figures to hide next, none if nothing is given back.
+
+    One vector; of many vectors one at least of every combination, which is faster.
+    """
+    shown = _vectors(system, hidden)
+    common, cells = _remainders(system, shown)
+    common = np.hstack([system.group_common, common])
+    back, weights, needed = _combined(
+        system, shown, common, np.concatenate([system.group_cells, cells])
+    )
+    members = {i: _figures_of(system, one, hidden) for i, one in enumerate(shown.tolist())}
+    free = np.array([not system.figures.fixed[own].any() for own in members.values()], dtype=bool)
+    cost = [(not sure, *_cost(system, members[i])) for i, sure in enumerate(needed.tolist())]
+    chosen: set[int] = set()
+    uses = (np.abs(weights[:, back]) > NOTHING).T
+    if len(shown) < FEW:
+        uses = np.atleast_2d(uses.any(axis=0))
+    for used in uses:
+        choice = np.flatnonzero(used & free).tolist()
+        if choice and not chosen & set(choice):
+            chosen.add(min(choice, key=lambda i: cost[i]))
+    return {figure for i in chosen for figure in members[i].tolist()}
+
+
+def _figures_of(system: _System, vector: int, hidden: set[int]) -> Places:
+    alike = np.flatnonzero(system.vector == vector)
+    return np.array([one for one in alike.tolist() if one not in hidden], dtype=np.intp)
+
+
+def _cost(system: _System, figures: Places) -> tuple[bool, float, int]:
+    """Rows of tables are hidden before whole reports, small ones before large ones."""
+    whole = bool((system.figures.report[figures] == figures).any())
+    return whole, float(system.sizes[figures[0]]), int(figures[0])
+
+
+def _remainders(system: _System, shown: Places) -> tuple[Array, Array]:
+    """What is left of a figure less those of one family within it, where that is small.
+
+    Cells that each has in common with the figures, and its own number of cells.
+    """
+    own = system.common.diagonal()
+    family = system.figures.family[np.flatnonzero(np.isin(system.vector, shown))]
+    member = system.vector[np.flatnonzero(np.isin(system.vector, shown))]
+    found, cells = [np.zeros((len(own), 0))], [np.zeros(0)]
+    for one in np.unique(family):
+        parts = np.unique(member[family == one])
+        inside = system.common[np.ix_(shown, parts)] == own[parts]
+        left = system.sizes[shown] - inside @ system.sizes[parts]
+        few = (left > 0) & (left < system.least)
+        taken = inside[few].astype(float)
+        found.append(system.common[:, shown[few]] - system.common[:, parts] @ taken.T)
+        cells.append(own[shown[few]] - taken @ own[parts])
+    return np.hstack(found), np.concatenate(cells)
+
+
+def _combined(
+    system: _System, shown: Places, common: Array, cells: Array
+) -> tuple[Flags, Array, Flags]:
+    """Which groups are combinations of the vectors shown, and by what weights.
+
+    The last array says which vectors are no combination of the other ones: a weight on such a
+    one is the same in every combination, so that none is left without it.
+    """
+    length = np.sqrt(system.common[shown, shown])
+    values, axes = np.linalg.eigh(system.common[np.ix_(shown, shown)] / np.outer(length, length))
+    axes = axes[:, values > ROUNDING * len(shown)]
+    products = common[shown] / length[:, None]
+    weights = axes @ ((axes.T @ products) / values[values > ROUNDING * len(shown)][:, None])
+    left = cells - (products * weights).sum(axis=0)
+    return left <= NOTHING * cells, weights, (axes**2).sum(axis=1) > 1 - NOTHING
+
+
+def _without_needless(system: _System, hidden: set[int], start: set[int]) -> set[int]:
+    """The hidden figures, less those that can be shown again, large ones first."""
+    found = set(hidden)
+    added = np.array(sorted(hidden - start), dtype=np.intp)
+    vectors = {int(one): added[system.vector[added] == one] for one in system.vector[added]}
+    waiting = sorted(vectors, key=lambda one: _cost(system, vectors[one]), reverse=True)
+    while waiting and len(_vectors(system, found)) < LARGE:
+        waiting = _harmless(system, found, waiting)
+        if waiting:
+            one, *waiting = waiting
+            again = {
+                figure
+                for figure in vectors[one].tolist()
+                if (whole := int(system.figures.report[figure])) == figure or whole not in found
+            }
+            if again and not _next_to_hide(system, found - again):
+                found -= again
+    return found
+
+
+def _harmless(system: _System, hidden: set[int], vectors: Sequence[int]) -> list[int]:
+    """Vectors of which no group is a combination together with what is shown.
+
+    Beside what is shown, a vector gives back the groups that differ from a combination as it
+    does: what is left of both lies in one direction.
+    """
+    shown = _vectors(system, hidden)
+    common = np.hstack([system.group_common, system.common[:, list(vectors)]])
+    own = np.concatenate([system.group_cells, system.common.diagonal()[list(vectors)]])
+    _, weights, _ = _combined(system, shown, common, own)
+    products = common[shown] / np.sqrt(system.common[shown, shown])[:, None]
+    split = len(system.group_cells)
+    left = own - (products * weights).sum(axis=0)
+    both = system.group_common[list(vectors)] - products[:, split:].T @ weights[:, :split]
+    along = both**2 >= (1 - NOTHING) * np.outer(left[split:], left[:split])
+    gives = along & (left[:split] > NOTHING * own[:split]) & (both**2 > 0)
+    return [one for one, bad in zip(vectors, gives.any(axis=1), strict=True) if not bad]

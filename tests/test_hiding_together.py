@@ -1,0 +1,206 @@
+"""No small group follows from several reports of one run that each of them hides."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxlab import load_study
+from cxlab.report.execute import HIDDEN_PARAMETER
+from cxlab.report.matrix import Request
+from cxlab.report.plan import read_plan
+from cxlab.report.runs import run_requests
+from cxlab.report.together import hide_together
+from cxlab.report.verify import verify_report
+from tests.hostile_reader import (
+    Reader,
+    audit,
+    every_run,
+    jobs_of,
+    kernel_of,
+    tables_of,
+    write_programme,
+)
+
+SIZES = {("North", "Gold"): 60, ("North", "Basic"): 70, ("South", "Gold"): 55,
+         ("South", "Basic"): 4, ("East", "Gold"): 3, ("East", "Basic"): 48}  # fmt: skip
+BOTH = ["region", "tier"]
+PERIOD = "2025-Q1"
+#: Runs of random programmes that are read here; the benchmark `hiding` reads them all.
+RUNS = 6
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Two small parts, and a large one that they could be told from."""
+    path = write_programme(tmp_path, np.random.default_rng(0))
+    rng = np.random.default_rng(24)
+    rows = [(region, tier) for (region, tier), n in SIZES.items() for _ in range(n)]
+    answers = pd.DataFrame(rows, columns=BOTH).assign(period=PERIOD)
+    for name in ("overall", "lounge"):
+        answers[name] = rng.integers(0, 11, len(answers))
+    answers.to_csv(tmp_path / "answers.csv", index=False)
+    return path
+
+
+@pytest.mark.parametrize("asked", [[[], BOTH], [["region"], BOTH], [[], ["tier"], BOTH]])
+def test_parts_are_not_what_is_left_of_a_larger_report(asked, study, tmp_path):
+    _, apart = audit(study, asked, [PERIOD], tmp_path / "out", together=False)
+    found = "; ".join(apart)
+    assert f"overall of ('{PERIOD}', 'South', 'Basic'): n = 4" in found
+    made, together = audit(study, asked, [PERIOD], tmp_path / "out")
+    assert together == []
+    assert made >= 3
+
+
+def test_reports_that_are_made_keep_it_and_are_verified_and_left_as_they_are(study, tmp_path):
+    (tmp_path / "plan.toml").write_text(
+        '[[reports]]\nstudy = "study.toml"\nnotebooks = ["scorecard"]\nperiods = "2025-Q1"\n'
+        '[[reports]]\nstudy = "study.toml"\nnotebooks = ["scorecard"]\nperiods = "2025-Q1"\n'
+        'each = ["region"]\n'
+        '[[reports]]\nstudy = "study.toml"\nnotebooks = ["scorecard"]\nperiods = "2025-Q1"\n'
+        'each = ["region", "tier"]\n'
+    )
+    requests = read_plan(tmp_path / "plan.toml")
+    run = run_requests(requests, output=tmp_path / "out", n_jobs=2, progress=False)
+    assert not run.failures, run.failures
+    assert any("would give a smaller group back" in line for line in run.left_out)
+    tables = []
+    for page in run.pages:
+        table = pd.read_csv(page.parent / "tables" / "outcomes-by-segment.csv").dropna(subset="n")
+        everyone = pd.read_csv(page.parent / "tables" / "outcomes.csv")
+        both = pd.concat([table, everyone.assign(segment="everyone", group="everyone")])
+        given = json.loads((page.parent / "manifest.json").read_text())["parameters"]
+        where = {name: (given["where"] or {}).get(name, "") for name in BOTH}
+        tables.append(
+            both[both["metric"] == "mean"].assign(period=PERIOD, column="overall", **where)
+        )
+    assert Reader(study, pd.concat(tables, ignore_index=True)).recovered() == []
+    again = run_requests(requests, output=tmp_path / "out", n_jobs=2, progress=False)
+    assert {outcome.state for outcome in again.outcomes} == {"unchanged"}
+    hiding = [one for one in run.outcomes if HIDDEN_PARAMETER in one.job.parameters]
+    assert hiding
+    assert run.hidden
+    assert verify_report(hiding[0].job.output).same
+
+
+def test_no_small_group_is_recovered_from_random_programmes(tmp_path):
+    rng = np.random.default_rng(1)
+    runs = every_run()
+    for number in rng.choice(len(runs), RUNS, replace=False):
+        path = write_programme(tmp_path, rng)
+        assert audit(path, *runs[number], tmp_path / "out", quick=True)[1] == []
+
+
+def test_reports_that_are_there_count_and_a_whole_one_that_is_replaced_does_not(study, tmp_path):
+    scorecards = {"notebooks": ["scorecard"]}
+    everyone = jobs_of(study, [Request(str(study), [PERIOD], **scorecards)], tmp_path)
+    parts = Request(str(study), [PERIOD], each=BOTH, **scorecards)
+    alone = jobs_of(study, [parts], tmp_path)
+    for job in everyone:
+        job.output.mkdir(parents=True)
+        written = {"parameters": dict(job.parameters), "tables": ["outcomes-by-segment"]}
+        (job.output / "manifest.json").write_text(json.dumps(written))
+    beside = jobs_of(study, [parts], tmp_path)
+    # what everybody's report shows is not to be taken back
+    assert len(beside) < len(alone)
+    both = hide_together([*everyone, *alone], tmp_path)
+    assert len(both.jobs) >= len(beside)
+
+
+def test_reports_that_have_nothing_in_common_are_left_alone(study, tmp_path):
+    for asked in ([[]], [["region"]], [BOTH]):
+        requests = [
+            Request(str(study), [PERIOD], each=one, notebooks=["scorecard"]) for one in asked
+        ]
+        jobs = jobs_of(study, requests, tmp_path)
+        assert jobs == jobs_of(study, requests, tmp_path, together=False)
+
+
+@pytest.mark.parametrize("engine", ["pandas", "polars", "duckdb"])
+def test_what_is_hidden_altogether_is_not_read(engine, study, tmp_path):
+    (job,) = jobs_of(study, [Request(str(study), [PERIOD], notebooks=["scorecard"])], tmp_path)
+    job.parameters[HIDDEN_PARAMETER] = {PERIOD: {"lounge": {}}}
+    with kernel_of(job):
+        answers = load_study(study).read(engine=engine)
+    if engine != "pandas":
+        answers = answers.collect().to_pandas() if engine == "polars" else answers.df()
+    assert len(answers) == sum(SIZES.values())
+    assert answers["lounge"].isna().all()
+    assert answers["overall"].notna().all()
+    assert set(answers["lounge_missing"]) == {"hidden"}
+    job.parameters[HIDDEN_PARAMETER] = {PERIOD: {}}
+    with kernel_of(job):
+        assert len(load_study(study).read()) == 0
+
+
+def test_a_selection_beside_everybody_does_not_tell_of_the_others(study, tmp_path):
+    """Gold less the gold of the South and the North is the East's, of three."""
+    answers = pd.read_csv(study.parent / "answers.csv")
+    more = answers[answers["tier"] == "Basic"].head(30).assign(region="South")
+    pd.concat([answers, more]).to_csv(study.parent / "answers.csv", index=False)
+    scorecards = {"notebooks": ["scorecard"]}
+    requests = [Request(str(study), [PERIOD], **scorecards)]
+    requests += [
+        Request(str(study), [PERIOD], where={"region": name}, **scorecards)
+        for name in ("North", "South")
+    ]
+    apart = jobs_of(study, requests, tmp_path, together=False)
+    shown = pd.concat([tables_of(job, quick=True) for job in apart])
+    assert any("'East', 'Gold'" in one for one in Reader(study, shown).recovered())
+    jobs = jobs_of(study, requests, tmp_path)
+    shown = pd.concat([tables_of(job, quick=True) for job in jobs])
+    assert Reader(study, shown).recovered() == []
+
+
+def test_a_question_that_few_of_a_region_answered_is_not_in_its_report(study, tmp_path):
+    answers = pd.read_csv(study.parent / "answers.csv").astype({"lounge": "object"})
+    few = (answers["region"] == "South") & (answers.groupby("region").cumcount() >= 3)
+    answers.loc[few, "lounge"] = ""
+    answers.to_csv(study.parent / "answers.csv", index=False)
+    requests = [
+        Request(str(study), [PERIOD], each=one, notebooks=["scorecard"]) for one in ([], ["region"])
+    ]
+    jobs = {job.output.parent.name: job for job in jobs_of(study, requests, tmp_path)}
+    record = jobs["region-South"].parameters[HIDDEN_PARAMETER][PERIOD]
+    assert record["lounge"] == {}
+    # another region's is hidden with it: everybody's less the others' would be the South's
+    assert sum("lounge" in job.parameters.get(HIDDEN_PARAMETER, {}).get(PERIOD, {}) and
+               job.parameters[HIDDEN_PARAMETER][PERIOD]["lounge"] == {} for job in jobs.values()) == 2  # fmt: skip
+    table = tables_of(jobs["region-South"])
+    assert "lounge" not in set(table["column"])
+
+
+def test_tracking_does_not_read_a_period_that_would_give_another_group_back(tmp_path):
+    path = write_programme(tmp_path, np.random.default_rng(0))
+    rng = np.random.default_rng(3)
+    sizes = {("2025-Q1", "r0"): 80, ("2025-Q1", "r1"): 40, ("2025-Q1", "r2"): 4,
+             ("2025-Q2", "r0"): 80, ("2025-Q2", "r1"): 40, ("2025-Q2", "r2"): 60}  # fmt: skip
+    rows = [key for key, n in sizes.items() for _ in range(n)]
+    answers = pd.DataFrame(rows, columns=["period", "region"]).assign(tier="t0")
+    for name in ("overall", "lounge"):
+        answers[name] = rng.integers(0, 11, len(answers))
+    answers.to_csv(tmp_path / "answers.csv", index=False)
+    requests = [
+        Request(str(path), ["2025-Q2"], each=one, notebooks=["tracking"])
+        for one in ([], ["region"])
+    ]
+    jobs = {job.output.parent.name: job for job in jobs_of(path, requests, tmp_path)}
+    assert set(jobs) == {"2025-Q2", "region-r0", "region-r1", "region-r2"}
+    gone = {name for name, job in jobs.items()
+            if job.parameters.get(HIDDEN_PARAMETER, {}).get("2025-Q1") == {}}  # fmt: skip
+    assert gone == {"region-r1", "region-r2"}
+    with kernel_of(jobs["region-r1"]):
+        read = load_study(path).read(where={"region": "r1"})
+    assert set(read["period"]) == {"2025-Q2"}
+
+
+def test_reports_of_periods_that_the_study_no_longer_has_are_passed_over(study, tmp_path):
+    folder = tmp_path / "made" / "2019" / "2-scorecard"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"parameters": {"period": "2019"}}))
+    requests = [
+        Request(str(study), [PERIOD], each=one, notebooks=["scorecard"]) for one in ([], BOTH)
+    ]
+    assert len(jobs_of(study, requests, tmp_path)) >= 3
