@@ -191,6 +191,11 @@ def test_a_forged_digit_is_found_by_name(what, digests, report):
     if what == "json" and digests == "kept":
         named = [line for line in found.differences if "tables/outcomes.json" in line]
     assert named, str(found)
+    if "page" not in what:
+        # nothing else is blamed
+        assert not [line for line in found.differences if line.startswith("9-trial.html")], str(
+            found
+        )
     assert (report / "9-trial.html").read_bytes() == forged_page
     assert (forged_page == page) or "page" in what
 

@@ -199,7 +199,7 @@ def checks(
         ("Seed", "none used" if manifest.get("seed") is None else str(manifest["seed"])),
         ("Commit", f"{git['commit']}, {state}" if git["commit"] else "not in a git checkout"),
         ("Versions", f"{versions}, Python {manifest['python']}"),
-        ("Processor", manifest.get("processor", "not recorded")),
+        *(("Processor", manifest[name]) for name in ("processor",) if name in manifest),
         ("Warnings", f"{len(warned)}: {warned[0]}" if warned else "none"),
         *((f"Format {one}", f"not made: {why}") for one, why in unmade.items()),
         ("Made", f"{manifest['started']} to {manifest['ended']}"),

@@ -7,6 +7,7 @@ rounding on another processor is told once and a changed file by its own name.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,6 +124,19 @@ def take_over(folder: Path, again: Path, names: Sequence[str]) -> None:
             shutil.copyfile(folder / name, again / name)
 
 
+def _take_ids(before: Path, after: Path) -> None:
+    """Name cells as in the published notebook: a page holds the names, and they are random."""
+    try:
+        published = nbformat.read(before, as_version=4)
+    except (OSError, ValueError, AttributeError):
+        return
+    made = nbformat.read(after, as_version=4)
+    for one, other in zip(published.cells, made.cells, strict=False):
+        if re.fullmatch(r"[\w-]{1,64}", str(one.get("id", ""))):
+            other["id"] = one["id"]
+    nbformat.write(made, after)
+
+
 def compare_derived(
     folder: Path, again: Path, manifest: Mapping[str, Any], study: Study | None
 ) -> Findings:
@@ -148,6 +162,7 @@ def compare_derived(
     made["formats"] = sorted(one for one in tried if one in WRITERS)
     printed = "pdf" in made["formats"]
     can_print = printed and find_browser() is not None
+    _take_ids(folder / f"{stem}.ipynb", again / f"{stem}.ipynb")
     notebook = nbformat.read(again / f"{stem}.ipynb", as_version=4)
     if printed and not can_print:
         made["formats"].remove("pdf")

@@ -242,7 +242,7 @@ def _changed_versions(manifest: Mapping[str, Any]) -> Iterator[str]:
     for name, version in now_used.items():
         if before.get(name) != version:
             yield f"{name} was {before.get(name, 'not recorded')}, is {version}"
-    if manifest.get("code", code_digest()) != code_digest():
+    if manifest.get("code") != code_digest():
         yield "the package's code has changed; what it writes otherwise now is named above"
 
 

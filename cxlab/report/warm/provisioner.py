@@ -94,8 +94,9 @@ class WarmProvisioner(LocalProvisioner):
         manager = self.parent
         if manager is not None and manager.transport == "tcp":
             # a folder that goes with its run, however that ends
-            near = Path(manager.connection_file).parent if manager.connection_file else None
-            self._sockets = tempfile.mkdtemp(prefix="k", dir=near)
+            near = Path(manager.connection_file or os.environ.get(SERVER_VARIABLE, "")).parent
+            there = near.is_absolute() and near.is_dir()
+            self._sockets = tempfile.mkdtemp(prefix="k", dir=near if there else None)
             manager.cache_ports = False
             manager.transport = "ipc"
             manager.ip = f"{self._sockets}/p"
