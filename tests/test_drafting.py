@@ -756,3 +756,84 @@ def test_answers_with_counts_among_them_are_answers(tmp_path, header):
     lines = "".join(f"{i},{i % 2},{(i + 1) % 3},{i % 5 + 1}\n" for i in range(40))
     (tmp_path / "a.csv").write_text(f"id,{header},overall\n{lines}")
     assert draft_study(tmp_path / "a.csv").guesses[0].role == "id"
+
+
+# what a word in a label does not say ------------------------------------------------------
+
+
+def guessed(tmp_path, **columns):
+    pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
+    drafted = draft_study(tmp_path / "a.csv", force=True)
+    return {guess.profile.header: guess for guess in drafted.guesses}
+
+
+def test_decimals_are_never_a_customer_or_a_cluster(tmp_path):
+    decimals = [f"{10 + i % 97 / 7:.6f}" for i in range(ROWS)]
+    found = guessed(tmp_path, **{
+        "Overall Customer Satisfaction": decimals, "Customer Expectations": decimals[::-1],
+        "customer": decimals, "cluster": [f"{i % 40}.5" for i in range(ROWS)],
+        "Customer service": cycle(FIVE), "Customer Rating": cycle(FIVE),
+    })  # fmt: skip
+    roles = {header: guess.role for header, guess in found.items()}
+    assert {roles[header] for header in list(roles)[:4]} == {"number"}
+    assert {roles[header] for header in list(roles)[4:]} <= {"outcome", "touchpoint"}
+
+
+@pytest.mark.parametrize("codes", [[1, 2, 9], [0, 1, 9], [1, 2, 8, 9]])
+def test_yes_and_no_with_a_missing_code_is_no_rating(tmp_path, codes):
+    found = guessed(tmp_path, id=range(ROWS), q1=cycle([*FIVE, 9]), owner_yn=cycle(codes))
+    guess = found["owner_yn"]
+    assert guess.role == "segment"
+    assert guess.missing["9"] == "no answer"
+    assert set(guess.values) == {str(code) for code in codes if code < 3}
+    assert "9 (" in guess.confirm
+
+
+@pytest.mark.parametrize("header", ["customer_name", "Respondent Name", "Name", "customer"])
+def test_names_of_people_are_left_out(tmp_path, header):
+    names = [f"Ann{'abcdefgh'[i % 8]} Made{'abcdefgh'[i // 8 % 8]}" for i in range(ROWS)]
+    guess = guessed(tmp_path, **{header: names, "overall": cycle(FIVE)})[header]
+    assert (guess.role, guess.question) == ("ignore", "personal or technical")
+
+
+def test_the_only_rating_from_0_to_10_is_asked_about_as_outcome_and_nps(tmp_path):
+    guess = guessed(tmp_path, id=range(ROWS), rating=cycle(range(11)))["rating"]
+    assert guess.role == "outcome"
+    assert "Guessed as the only such rating of the file" in guess.confirm
+    assert 'until you set scale = "likelihood_to_recommend"' in guess.confirm
+    several = guessed(tmp_path, food=cycle(FIVE), shops=cycle(FIVE))
+    assert {guess.role for guess in several.values()} == {"touchpoint"}
+
+
+def test_a_district_of_six_is_no_never_used(tmp_path):
+    found = guessed(tmp_path, q1=cycle(FIVE), district=cycle([1, 2, 3, 4, 6, 6]),
+                    ward=cycle([1, 2, 3, 4, 5, 6, 6, 6]))  # fmt: skip
+    assert [found[name].role for name in ("district", "ward")] == ["segment", "segment"]
+    assert found["district"].missing == found["ward"].missing == {}
+
+
+def test_not_available_is_no_answer_and_inapplicable_is_not_asked():
+    assert missing_reason("Not Available") == "no answer"
+    assert missing_reason("inapplicable") == "not asked"
+
+
+def test_a_scale_names_the_columns_it_was_guessed_from(draft):
+    drafted = draft({"food": cycle(FIVE), "shops": cycle(FIVE)})
+    confirm = drafted.scales["one_to_five"]["confirm"]
+    assert confirm.startswith(
+        "Guessed from 2 columns ('food', 'shops'): from 1 (worst) to 5 (best)"
+    )
+
+
+def test_several_surveys_in_one_score_column_are_asked_about(tmp_path):
+    kinds = cycle(["nps", "nps", "csat"])
+    scores = [i % 11 if kind == "nps" else i % 5 + 1 for i, kind in enumerate(kinds)]
+    found = guessed(tmp_path, **{"Response ID": range(ROWS), "Score": scores, "Survey Type": kinds})
+    confirm = found["Score"].confirm
+    assert "'Survey Type' holds 'csat', 'nps', and scores of 'csat' never pass 5." in confirm
+    assert "write a file for each value of 'Survey Type', with one row a respondent" in confirm
+    long = guessed(tmp_path, respondent=[i // 3 for i in range(ROWS)], score=cycle(FIVE),
+                   question=cycle(["Food", "Shops", "Staff"]))  # fmt: skip
+    assert "'question' holds 'Food', 'Shops', 'Staff'. Does it say" in long["score"].confirm
+    region = guessed(tmp_path, score=cycle(FIVE), region=cycle(["North", "South"]))
+    assert "Does it say which question" not in region["score"].confirm

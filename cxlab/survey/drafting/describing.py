@@ -12,7 +12,7 @@ from cxlab.survey.cleaning import ROUNDED, ROUNDED_BY_EXCEL
 from cxlab.survey.dates import is_date, possible_forms, read_dates
 from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.guesses import Guess, rows, some
-from cxlab.survey.drafting.names import hints, words_of
+from cxlab.survey.drafting.names import hints, names_customers, names_people, words_of
 from cxlab.survey.drafting.profile import Profile
 from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
 from cxlab.survey.messages import got
@@ -21,11 +21,15 @@ from cxlab.survey.messages import got
 DECLARED_VALUES = 20
 MOST_VALUES = 60
 FEW_VALUES = 12
+#: Codes that stand for a missing answer where the others are yes and no.
+YES_NO_MISSING = {7: "don't know", 8: "don't know", 9: "no answer"}
 #: Different texts, those of missing answers included, beyond which a column is no segment.
 MOST_TEXTS = 500
 #: Words in a header beyond which it is a question, whose words hint at nothing.
 LONG_HEADER = 8
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
+#: A name of two words or more, as people have.
+_NAME = re.compile(r"[^\W\d_]+\.?(?:[ '-]+[^\W\d_]+\.?)+")
 #: Two numbers apart from each other, or one beside a month's name.
 _DAY_OR_YEAR = re.compile(r"\d.*[-/., ].*\d")
 
@@ -99,18 +103,20 @@ def leave_out(profile: Profile, item: str) -> Guess | None:
         return Guess(profile, "ignore", "without a header")
     for name in dict.fromkeys([item, profile.header] if profile.coded else [item]):
         short = len(words_of(name).split()) <= 3
-        if short and hints(name, "personal") and not hints(name, "rating"):
+        if names_people(name) or (short and hints(name, "personal") and not hints(name, "rating")):
             return Guess(profile, "ignore", "personal or technical")
     return None
 
 
 def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     short = len(words_of(item).split()) <= 3
-    if short and hints(item, "id", "customer"):
+    if names_customers(item) or (short and hints(item, "id")):
         _check_rounded(profile)
-    if short and hints(item, "customer"):
+    if profile.fractions:
+        return None  # ids have no decimals
+    if names_customers(item):
         return _customer(profile, taken)
-    if not short or not hints(item, "id") or profile.fractions:
+    if not short or not hints(item, "id"):
         return None
     if profile.unique and "id" not in taken:
         return Guess(
@@ -144,6 +150,9 @@ def _check_rounded(profile: Profile) -> None:
 def _customer(profile: Profile, taken: Collection[str]) -> Guess | None:
     if len(profile.counts) < min(profile.filled, 20) / 2:
         return None  # kinds of customers, not customers
+    named = [code for code in profile.words if _NAME.fullmatch(profile.spelling[code])]
+    if len(named) > len(profile.counts) / 2:
+        return Guess(profile, "ignore", "personal or technical")
     if {"customer", "cluster"} <= set(taken):
         return Guess(
             profile, "text", "Named like a customer, as other columns are: kept as text. Is it so?"
@@ -183,7 +192,7 @@ def _weight(profile: Profile, item: str, taken: Collection[str]) -> Guess | None
 
 def _design(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     for role in ("strata", "cluster"):
-        repeated = len(profile.counts) <= profile.rows / 2
+        repeated = len(profile.counts) <= profile.rows / 2 and not profile.fractions
         if hints(item, role) and role not in taken and repeated and not profile.blank:
             return Guess(
                 profile, role, f"Guessed: the {role} of the sampling design, by its name. Is it?"
@@ -309,6 +318,12 @@ def _coded_segment(profile: Profile) -> Guess:
     words = missing_of(profile, segment=False)
     codes = [code for code in sorted(profile.whole) if code not in NUMBER_CODES]
     far = [code for code in profile.whole if code in NUMBER_CODES]
+    doubtful = [
+        code for code in codes if code == 0 or (code >= 8 and code - 2 > _before(code, codes))
+    ]
+    high = [code for code in codes if code in YES_NO_MISSING]
+    if set(codes) - set(high) in ({0, 1}, {1, 2}) and high:
+        codes, far = [code for code in codes if code not in high], [*far, *high]
     if not codes:
         codes, far = sorted(profile.whole), []
     values = {str(code): profile.spelling[str(code)] for code in codes}
@@ -317,12 +332,10 @@ def _coded_segment(profile: Profile) -> Guess:
     question = f"Guessed: codes of a segment ({', '.join(values)}). What does each stand for?"
     if codes == [0, 1]:
         question = "Guessed: 0 = No and 1 = Yes. Is that so?"
-    doubtful = [
-        code for code in codes if code == 0 or (code >= 8 and code - 2 > _before(code, codes))
-    ]
     if doubtful and codes != [0, 1]:
         question += f" Is {doubtful[0]} a value, or a code for a missing answer?"
-    missing = words | {profile.spelling[str(code)]: NUMBER_CODES[code] for code in far}
+    reasons = NUMBER_CODES | YES_NO_MISSING
+    missing = words | {profile.spelling[str(code)]: reasons[code] for code in far}
     return Guess(profile, "segment", question, values=values, missing=missing)
 
 

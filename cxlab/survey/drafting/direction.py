@@ -19,7 +19,7 @@ def note_directions(texts: pd.DataFrame, ratings: Sequence[Guess]) -> None:
     """Add a question to every rating that falls where the others rise."""
     scores = pd.DataFrame(
         {
-            guess.profile.place: _scores(texts.iloc[:, guess.profile.place], guess)
+            guess.profile.place: score_series(texts.iloc[:, guess.profile.place], guess)
             for guess in ratings
         }
     )
@@ -43,7 +43,8 @@ def note_directions(texts: pd.DataFrame, ratings: Sequence[Guess]) -> None:
             )
 
 
-def _scores(raw: pd.Series, guess: Guess) -> pd.Series:
+def score_series(raw: pd.Series, guess: Guess) -> pd.Series:
+    """Scores of a guessed rating, NaN where there is none."""
     by_code = scores_of(guess)
     by_text = {text: by_code.get(normal_code(text)) for text in raw.unique()}
     return raw.map(by_text).astype("float64")

@@ -20,6 +20,7 @@ from cxlab.survey.drafting.names import labels_with_choices
 from cxlab.survey.drafting.profile import WHOLE, Profile, profile_column
 from cxlab.survey.drafting.results import check_answers_not_results
 from cxlab.survey.drafting.scored import scored, settle_roles
+from cxlab.survey.drafting.stacked import note_stacked
 from cxlab.survey.drafting.write import study_text, write_whole
 from cxlab.survey.exports import Export, read_export
 
@@ -188,6 +189,7 @@ def guess_columns(export: Export, progress: Callable[[str], None] | None = None)
             guess = describing(profile, items[profile.place], taken)
             found[profile.place] = guess
             taken |= {guess.role} & set(SINGLE_ROLES)
+    note_stacked(texts, ratings, list(found.values()))
     guesses = [_consistent(found[profile.place]) for profile in profiles]
     for guess in guesses:
         _as_declared(guess)

@@ -36,7 +36,7 @@ HINTS: dict[str, str] = {
     r"agree|agreement|likely|likelihood|happy|helpful\w*|friendl\w*|clean\w*|recommend\w*|nps",
     "segment": r"gender|sex|age|agegroup|region|country|state|city|county|language|lang|segment|"
     r"tier|income|education|marital|occupation|job|brand|type|category|purpose|group|cohort|"
-    r"class|browser|airline|zone|district|ethnicity|race|party|status|method|source|household|"
+    r"class|browser|airline|zone|district|ward|borough|parish|precinct|province|ethnicity|race|party|status|method|source|household|"
     r"generation|market|wording|version|arm|code|zip|postcode|sector|industry|role|"
     r"channel|store|branch|site|plan|department|product|device|platform|route|gate|team|agent|"
     r"location|area",
@@ -65,6 +65,42 @@ def words_of(header: str) -> str:
     """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", " ", header)
     return " ".join(re.sub(r"[\W_]+", " ", spaced).casefold().split())
+
+
+_CUSTOMERS = re.compile(
+    r"(?:the )?(?:(?:customers?|clients?|accounts?|members?|users?|guests?|passengers?|subscribers?|"
+    r"patients?|contacts?|cust|panelist)(?: (?:ids?|no|nr|num|number|key|code|ref|reference|uuid|"
+    r"guid|hash|token))?|custid|customerid|clientid|userid)"
+)
+_PEOPLE = re.compile(
+    r"(?:(?:customer|client|respondent|guest|member|patient|user|contact|person|passenger|employee|"
+    r"agent|staff|manager|subscriber|account holder|your|first|last|full|given|family|middle) )?"
+    r"names?"
+)
+
+
+def names_customers(header: str) -> bool:
+    """Whether a header is what customers are told apart by, and no longer label.
+
+    Examples
+    --------
+    >>> names_customers("Customer No."), names_customers("account")
+    (True, True)
+    >>> names_customers("Customer Expectations"), names_customers("customer_type")
+    (False, False)
+    """
+    return bool(_CUSTOMERS.fullmatch(words_of(header)))
+
+
+def names_people(header: str) -> bool:
+    """Whether a header announces names of people.
+
+    Examples
+    --------
+    >>> names_people("customer_name"), names_people("Brand name")
+    (True, False)
+    """
+    return bool(_PEOPLE.fullmatch(words_of(header)))
 
 
 def hints(header: str, *names: str) -> bool:

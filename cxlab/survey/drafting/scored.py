@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cxlab.survey.drafting.batteries import rating_batteries
-from cxlab.survey.drafting.describing import LONG_HEADER
+from cxlab.survey.drafting.describing import LONG_HEADER, YES_NO_MISSING
 from cxlab.survey.drafting.guesses import Guess, ScaleGuess
-from cxlab.survey.drafting.names import hints, words_of
+from cxlab.survey.drafting.names import hints, names_customers, words_of
 from cxlab.survey.drafting.numeric import (
     HIGHEST,
     Rating,
@@ -124,8 +124,10 @@ def _numbered(profile: Profile, item: str) -> Rating | None:
     short = len(words_of(item).split()) <= LONG_HEADER
     if short and not in_battery and not labels and hints(item, "segment", "number", "id", "weight"):
         return None
-    if short and hints(item, "customer", "period", "strata", "cluster"):
+    if names_customers(item) or (short and hints(item, "period", "strata", "cluster")):
         return None
+    if set(rating.scores) - set(YES_NO_MISSING) in ({0, 1}, {1, 2}) and not labels:
+        return None  # yes and no
     varied = len(rating.scores) > 1 or in_battery
     return rating if varied and max(rating.scores) >= 3 else None
 
@@ -246,10 +248,12 @@ def settle_roles(guesses: Sequence[Guess], items: Mapping[int, str]) -> None:
     """Outcomes by their names, the other ratings as touchpoints; says so in the question."""
     ordered = sorted(guesses, key=lambda guess: guess.profile.place)
     overall = _overall(ordered, items)
+    recommending = [guess for guess in ordered if hints(guess.profile.hinted, "recommend")]
+    lone = None if overall or recommending else _lone(ordered)
     for guess in ordered:
-        recommend = hints(guess.profile.hinted, "recommend")
-        guess.role = "outcome" if recommend or guess is overall else "touchpoint"
-        guess.question = _role_question(guess, recommend)
+        recommend = guess in recommending
+        guess.role = "outcome" if recommend or guess in (overall, lone) else "touchpoint"
+        guess.question = _role_question(guess, recommend, alone=guess is lone)
 
 
 def _overall(guesses: Sequence[Guess], items: Mapping[int, str]) -> Guess | None:
@@ -262,7 +266,14 @@ def _overall(guesses: Sequence[Guess], items: Mapping[int, str]) -> Guess | None
     return None
 
 
-def _role_question(guess: Guess, recommend: bool) -> str:
+def _lone(guesses: Sequence[Guess]) -> Guess | None:
+    """The only rating from 0 to 10, or the only one at all."""
+    long = [one for one in guesses if one.scale and (one.scale.low, one.scale.high) == (0, 10)]
+    only = long if len(long) == 1 else guesses
+    return only[0] if len(only) == 1 else None
+
+
+def _role_question(guess: Guess, recommend: bool, *, alone: bool = False) -> str:
     scale = guess.scale
     if scale is None:
         return guess.question
@@ -274,6 +285,11 @@ def _role_question(guess: Guess, recommend: bool) -> str:
     in_words = any(text not in guess.missing for text in _words(guess))
     what = f"Guessed: {'an outcome' if guess.role == 'outcome' else 'a touchpoint'}"
     told = [f"{what}, {answers:,} answers from {scale.low} to {scale.high}. Is it?"]
+    if alone:
+        told.append(
+            "Guessed as the only such rating of the file: if it is of one touchpoint, set role = "
+            '"touchpoint".'
+        )
     if (scale.low, scale.high) == (0, 10):
         why = "Named like an NPS question, but that" if recommend else "An NPS"
         change = (

@@ -117,19 +117,21 @@ def _scale(key: tuple[object, ...], guesses: Sequence[Guess]) -> Any:
     if scale.labels:
         table.add("labels", _inline({str(score): text for score, text in scale.labels.items()}))
     table.add("metrics", ["mean", "top box"] if scale.bins else ["mean"])
-    table.add("confirm", _scale_question(scale, [guess.scale for guess in columns]))
+    table.add("confirm", _scale_question(scale, columns))
     return table
 
 
-def _scale_question(scale: ScaleGuess, same: Sequence[ScaleGuess | None]) -> str:
-    number = f"{len(same)} column" + ("" if len(same) == 1 else "s")
+def _scale_question(scale: ScaleGuess, columns: Sequence[Guess]) -> str:
+    headers = [guess.profile.header for guess in columns]
+    number = f"{len(columns)} column" + ("" if len(columns) == 1 else "s")
+    number += f" ({some(headers, 5)})"
     best = _end(scale, scale.high)
     told = f"Guessed from {number}: from {_end(scale, scale.low)} (worst) to {best} (best)"
     if scale.bins:
         low, high = scale.bins["top"]
         told += f", of which {low} to {high} count as top" if low < high else f", {low} is the top"
     # columns of one scale may each say how often its codes come; once is enough
-    asked = next((one.question for one in same if one and one.question), "")
+    asked = next((g.scale.question for g in columns if g.scale and g.scale.question), "")
     told += ". Is that how it was asked?"
     return f"{told} {asked}" if asked and scale.high <= 7 else told
 
