@@ -407,7 +407,7 @@ def test_types_of_arrow_that_nothing_reads_are_refused(tmp_path):
         study.read(source=wide)
     with pytest.raises(ValueError, match=r"'q': the column of role 'outcome' must hold text"):
         study.read(source=pa.table({"q": pa.array([[1]])}))
-    with pytest.raises(TypeError, match="PySpark or Arrow frame; got InMemoryDataset"):
+    with pytest.raises(TypeError, match="or an Arrow table; got InMemoryDataset"):
         study.read(source=pyarrow.dataset.dataset(pa.table({"q": [1]})))
 
 
