@@ -766,6 +766,59 @@ def test_a_column_decided_to_be_ignored_is_not_read(draft):
     assert "region_new" not in load_study(made.path).read()
 
 
+def guessed(tmp_path, **columns):
+    pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
+    drafted = draft_study(tmp_path / "a.csv", force=True)
+    return {guess.profile.header: guess for guess in drafted.guesses}
+
+
+def test_decimals_are_never_a_customer_or_a_cluster(tmp_path):
+    decimals = [f"{10 + i % 97 / 7:.6f}" for i in range(ROWS)]
+    found = guessed(tmp_path, **{
+        "Overall Customer Satisfaction": decimals, "Customer Expectations": decimals[::-1],
+        "customer": decimals, "cluster": [f"{i % 40}.5" for i in range(ROWS)],
+        "Customer service": cycle(FIVE), "Customer Rating": cycle(FIVE),
+    })  # fmt: skip
+    roles = {header: guess.role for header, guess in found.items()}
+    assert {roles[header] for header in list(roles)[:4]} == {"number"}
+    assert {roles[header] for header in list(roles)[4:]} <= {"outcome", "touchpoint"}
+
+
+@pytest.mark.parametrize("codes", [[1, 2, 9], [0, 1, 9], [1, 2, 8, 9]])
+def test_yes_and_no_with_a_missing_code_is_no_rating(tmp_path, codes):
+    found = guessed(tmp_path, id=range(ROWS), q1=cycle([*FIVE, 9]), owner_yn=cycle(codes))
+    guess = found["owner_yn"]
+    assert guess.role == "segment"
+    assert guess.missing["9"] == "no answer"
+    assert set(guess.values) == {str(code) for code in codes if code < 3}
+    assert "9 (" in guess.confirm
+
+
+@pytest.mark.parametrize("header", ["customer_name", "Respondent Name", "Name", "customer"])
+def test_whoever_is_named_is_left_out(tmp_path, header):
+    names = [f"Ann{'abcdefgh'[i % 8]} Made{'abcdefgh'[i // 8 % 8]}" for i in range(ROWS)]
+    guess = guessed(tmp_path, **{header: names, "overall": cycle(FIVE)})[header]
+    assert guess.role == "ignore"
+
+
+def test_the_only_rating_from_0_to_10_is_asked_about(tmp_path):
+    guess = guessed(tmp_path, id=range(ROWS), rating=cycle(range(11)))["rating"]
+    assert guess.role == "outcome"
+    assert "the only rating of the file" in guess.confirm
+    both = guessed(tmp_path, food=cycle(FIVE), shops=cycle(FIVE), score=cycle(range(11)))
+    assert "the only rating from 0 to 10 of the file" in both["score"].confirm
+    assert 'until you set scale = "likelihood_to_recommend"' in guess.confirm
+    several = guessed(tmp_path, food=cycle(FIVE), shops=cycle(FIVE))
+    assert {guess.role for guess in several.values()} == {"touchpoint"}
+
+
+def test_a_district_of_six_is_no_never_used(tmp_path):
+    found = guessed(tmp_path, q1=cycle(FIVE), district=cycle([1, 2, 3, 4, 6, 6]),
+                    ward=cycle([1, 2, 3, 4, 5, 6, 6, 6]))  # fmt: skip
+    assert [found[name].role for name in ("district", "ward")] == ["segment", "segment"]
+    assert found["district"].missing == found["ward"].missing == {}
+
+
 @pytest.fixture
 def surveymonkey(tmp_path):
     """The platform's export as plain CSV: its two header rows joined, in UTF-8."""

@@ -138,7 +138,7 @@ def drafted(folder, content, name="answers.csv", encoding="utf-8"):
 
     (folder / name).write_bytes(content.encode(encoding))
     draft = draft_study(folder / name, force=True)
-    accept_guesses(draft.path)
+    accept_guesses(draft.path, by_hand=True)
     return draft, load_study(draft.path)
 
 
@@ -407,7 +407,7 @@ def test_types_of_arrow_that_nothing_reads_are_refused(tmp_path):
         study.read(source=wide)
     with pytest.raises(ValueError, match=r"'q': the column of role 'outcome' must hold text"):
         study.read(source=pa.table({"q": pa.array([[1]])}))
-    with pytest.raises(TypeError, match="PySpark or Arrow frame; got InMemoryDataset"):
+    with pytest.raises(TypeError, match="or an Arrow table; got InMemoryDataset"):
         study.read(source=pyarrow.dataset.dataset(pa.table({"q": [1]})))
 
 

@@ -12,7 +12,7 @@ from cxlab.survey.drafting import accept_guesses, draft_study
 def counted(folder, content, name="answers.csv", **options):
     (folder / name).write_text(content, encoding="utf-8")
     path = draft_study(folder / name).path
-    accept_guesses(path)
+    accept_guesses(path, by_hand=True)
     table = check_respondents(load_study(path), **options)
     assert list(table) == ["check", "column", "n", "rows", "share"]
     return {

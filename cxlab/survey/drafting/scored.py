@@ -248,7 +248,7 @@ def _numbered_guess(rating: Rating, scale: ScaleGuess, never_used: set[str]) -> 
 
 
 _ONLY_RATING = (
-    "It is the only rating of the file, so it is taken as the outcome. If it is the likelihood to "
+    "It is the only {} of the file, so it is taken as the outcome. If it is the likelihood to "
     'recommend, set scale = "likelihood_to_recommend"; if it rates one touchpoint only, set '
     'role = "touchpoint".'
 )
@@ -258,10 +258,8 @@ def settle_roles(guesses: Sequence[Guess], items: Mapping[int, str]) -> None:
     """Outcomes by their names, the other ratings as touchpoints; says so in the question."""
     ordered = sorted(guesses, key=lambda guess: guess.profile.place)
     overall = _overall(ordered, items)
-    if overall is None and len(ordered) == 1:
-        overall = ordered[0]
-        if not hints(overall.profile.hinted, "recommend"):
-            overall.doubt = _ONLY_RATING
+    if overall is None and not any(hints(g.profile.hinted, "recommend") for g in ordered):
+        overall = _lone(ordered)
     for guess in ordered:
         recommend = hints(guess.profile.hinted, "recommend")
         guess.role = "outcome" if recommend or guess is overall else "touchpoint"
@@ -275,6 +273,16 @@ def _overall(guesses: Sequence[Guess], items: Mapping[int, str]) -> Guess | None
             item = items[guess.profile.place]
             if hints(item, hint) and not hints(guess.profile.hinted, "recommend"):
                 return guess
+    return None
+
+
+def _lone(guesses: Sequence[Guess]) -> Guess | None:
+    """The only rating, or the only one from 0 to 10, doubted as the outcome."""
+    long = [one for one in guesses if one.scale and (one.scale.low, one.scale.high) == (0, 10)]
+    for only, kind in ((guesses, "rating"), (long, "rating from 0 to 10")):
+        if len(only) == 1:
+            only[0].doubt = _ONLY_RATING.format(kind)
+            return only[0]
     return None
 
 

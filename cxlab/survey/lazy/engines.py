@@ -83,7 +83,7 @@ def as_lazy(frame: Any) -> nw.LazyFrame:
         opened = nw.from_native(frame)
     except TypeError as error:
         raise TypeError(
-            "`source` must be a pandas, Polars, DuckDB, Ibis, PySpark or Arrow frame; "
+            "`source` must be a pandas, Polars, DuckDB, Ibis or PySpark frame, or an Arrow table; "
             f"got {type(frame).__name__}."
         ) from error
     if opened.implementation.is_pyarrow():
