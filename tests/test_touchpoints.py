@@ -214,6 +214,26 @@ def test_data_too_large_for_rows_give_the_same_table(data, monkeypatch):
     assert "normal limit" in large.rank_method
 
 
+@pytest.mark.parametrize("cluster", [None, "flight"])
+def test_near_constant_touchpoints_in_large_data_say_the_same(monkeypatch, cluster):
+    from cxlab.stats.touchpoints import fitting
+
+    def in_the_engine(*arguments, **keywords):
+        return joint_counts(*arguments, most_row_cells=0, most_clusters=3, **keywords)
+
+    data = programme(16)[["overall", "flight"]].assign(kiosk=4.0)
+    data.loc[[5, 50, 105], "kiosk"] = [2.0, 5.0, 3.0]
+    given = {"occasion": "A", "cluster": cluster, "missing": "pairwise"}
+    small = touchpoint_correlations(data, "overall", ["kiosk"], **given).coefficients.iloc[0]
+    monkeypatch.setattr(fitting, "joint_counts", in_the_engine)
+    large = touchpoint_correlations(data, "overall", ["kiosk"], **given).coefficients.iloc[0]
+    assert large["p_value"] > 0.05
+    assert large["note"].count("degrees of freedom") == 1
+    if cluster is None:
+        assert large[["p_value", "df"]].tolist() == pytest.approx(small[["p_value", "df"]].tolist())
+        assert large["note"] == small["note"]
+
+
 # the occasion
 
 

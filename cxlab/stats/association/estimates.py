@@ -200,4 +200,4 @@ def _note(note: str, estimate: float, df: float, design_df: float) -> str:
     elif df < FEW_DEGREES_OF_FREEDOM:
         few = f"only {df:.1f} degrees of freedom".replace(".0 ", " ")
         few += "" if df == design_df else ": it rests on few answers"
-    return "; ".join(filter(None, [note, same, few]))
+    return "; ".join([*filter(None, [note]), *(part for part in (same, few) if part not in note)])

@@ -79,6 +79,9 @@ def _fit(
         fit = _name_quantities(fit, counts)
     if counts.units.lumped and kind == "pearson":
         covariance, df = pearson_covariance(data, counts, fit, design=design)
+        if not counts.units.clustered:
+            # the standard errors are known already: what was not is how pairs vary together
+            return replace(fit, covariance=covariance)
         return with_spread(fit, covariance, df, level=level)
     if counts.units.lumped and counts.units.clustered:
         return _without_interval(fit, "no interval: clusters are too many to keep apart")
