@@ -378,6 +378,16 @@ class TestUncertainty:
         # 160 intervals, of which studies make about 60 independent ones
         assert whole / 160 >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 60)
 
+    def test_few_clusters_tell_fewer_ranks_apart(self):
+        # a difference of 2.2 standard errors: above 1.96, but below t of 5 · √(6/5) = 2.8
+        replicates = np.zeros((4000, 2))
+        replicates[:, 0] = 2.2 + np.random.default_rng(0).normal(size=4000)
+        for df, ranks in ((5, [[1, 1], [2, 2]]), (1e6, [[1, 2], [1, 2]])):
+            found = uncertain.ranks_within(
+                np.array([2.2, 0.0]), replicates, "bootstrap", df=df, level=0.95
+            )
+            assert [low_or_high.tolist() for low_or_high in found] == ranks
+
     def test_adjusting_takes_the_bias_off_a_small_sample(self):
         # Wherry's adjustment leaves a bias of order 1/n², so 40 rows and 5 drivers show it
         generator = np.random.default_rng(3)

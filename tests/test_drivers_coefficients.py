@@ -160,6 +160,8 @@ class TestFewCarriers:
         table = drivers(answers, "y", ["x", "alike"], weights="weight", replicates=50).part()
         assert table.loc[1, ["p_value", "coefficient_se", "coefficient_low"]].isna().all()
         assert table["note"][1] == "its coefficient rests on one answer: not tested"
+        only = drivers(answers, "y", ["alike"], weights="weight", replicates=50)
+        assert not any("Without replicates" in note for note in only.notes)
         # the other driver is tested as if that row were not there
         alone = drivers(answers.drop(index=7), "y", ["x"], weights="weight", replicates=50).part()
         assert table["p_value"][0] == pytest.approx(alone["p_value"][0], rel=0.2)

@@ -50,6 +50,18 @@ class TestEffectiveAnswers:
         assert raw.adjusted_r_squared == pytest.approx(expected, abs=1e-12)
         assert raw.fits["n_effective"].tolist()[0] == pytest.approx(n)
 
+    def test_the_reach_adjusted_row_counts_its_own_columns(self):
+        # a never used by some: its two columns are known everywhere; b has holes
+        generator = np.random.default_rng(0)
+        frame = answers(200, 0.4, generator).assign(weight=generator.uniform(0.5, 2, 200))
+        never, blank = generator.random(200) < 0.3, generator.random(200) < 0.2
+        frame = frame.assign(a=frame["a"].mask(never), b=frame["b"].mask(blank))
+        frame["a_missing"] = np.where(never, "never used", None)
+        fits = drivers(frame, "y", NAMES, weights="weight", interval=None).fits
+        kish = frame["weight"].sum() ** 2 / (frame["weight"] ** 2).sum()
+        known = [1, 1, 1 - blank.mean(), 1]
+        assert fits["n_effective"][1] == pytest.approx(kish * np.mean(known))
+
     def test_an_exact_copy_is_not_counted_twice(self):
         frame = answers(100, 0.4, np.random.default_rng(0)).assign(copy=lambda d: 2 * d["a"])
         one = drivers(frame, "y", NAMES, interval=None)

@@ -1,5 +1,7 @@
 """Where to look first: a place on the map and an association beyond the other ratings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,6 +121,12 @@ class TestVerdict:
         assert found.table.set_index("driver").loc["b", "p_value"] < 0.001
         places = driver_map(found, importance_cut=0.0, performance_cut=9.0).set_index("driver")
         assert places["verdict"].to_dict() == {"a": "fix first", "b": "association not shown"}
+
+    def test_the_association_is_tested_among_all_drivers(self, analysis):
+        alone = analysis.table.assign(p_value=0.01, p_adjusted=0.06)
+        row = driver_map(replace(analysis, table=alone)).set_index("driver").loc["shops"]
+        assert row["fix_first"] >= 0.95
+        assert row["verdict"] == "association not shown"
 
     def test_a_declared_margin_must_be_kept(self, analysis):
         row = driver_map(analysis).set_index("driver").loc["shops"]

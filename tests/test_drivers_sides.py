@@ -46,6 +46,13 @@ class TestDifferences:
         assert row["p_adjusted"] < 0.001
         assert row["apart"]
 
+    def test_apart_is_said_by_the_adjusted_p(self):
+        frame = survey(150, (1, 1, 1.3), seed=11)
+        table = compare_outcomes(*both(frame, method="johnson", replicates=100))
+        row = table.set_index("driver").loc["c"]
+        assert row["p_value"] < 0.04 < 0.06 < row["p_adjusted"]
+        assert not row["apart"]
+
     def test_rows_without_one_of_the_outcomes_stay_in_the_resampling(self):
         frame = survey(300, (1, 1, 2))
         frame.loc[:49, "again"] = np.nan

@@ -16,8 +16,9 @@ Array = np.ndarray
 
 #: Eigenvalues of a correlation matrix below this are those of exact combinations.
 ALIASED = 1e-9
-#: Near 0 the slope of √R² has no bound: it is taken at this part of a standard error.
-NEAR_ZERO = 1 / 3
+#: Near 0 the slope of √R² has no bound: it is taken at this part of a standard error, with
+#: which planted R² of .03 and .1 are held in 94 to 97 % of studies.
+NEAR_ZERO = 0.4
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def explained(
     replicated R² missed the truth in up to 40 % of studies. Adjusted R² =
     1 − (1 − R²)(n − 1)/(n − p − 1) is not; its standard error is that of its influence,
     (1 − R²)(y − ȳ)²/V_y − e²/V_y, over the replicates; and the interval is taken on the
-    scale of atanh √R² and cut at 0. √R² is steep near 0, so the slope is that at R² or a
-    third of a standard error, whichever is larger.
+    scale of atanh √R² and cut at 0. √R² is steep near 0, so the slope is that at R² or
+    .4 of a standard error, whichever is larger.
     """
     values = np.linalg.eigvalsh(to_correlation(fit.matrix)[:-1, :-1])
     left = n - int((values > ALIASED).sum()) - 1

@@ -188,7 +188,7 @@ def _partnotes(part: Part, resample: Resample) -> list[str]:
         )
     if users.fit.agreement is not None:
         notes.append(_agreement_note(users.fit.agreement))
-    if np.isnan(users.p_values).all():
+    if np.isnan(users.p_values).all() and resample.kind == "none":
         notes.append("Without replicates there is no test of the coefficients here.")
     if resample.kind != "none" and users.df < FEW_DEGREES:
         notes.append(f"Few clusters: {users.df:g} degrees of freedom.")
