@@ -13,6 +13,8 @@ from cxlab.stats.inference import normal_quantile, t_quantile
 
 #: With as many customers in both surveys the normal distribution does as well as t.
 MANY_CLUSTERS = 30
+#: A variance below this is 0 but for rounding.
+ROUNDING = 1e-18
 #: Pseudo-answers of the adjusted Wald interval: detractor, passive, promoter.
 PSEUDO = (0.75, 1.5, 0.75)
 
@@ -110,9 +112,14 @@ def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
     if min(sizes) >= MANY_CLUSTERS:
         sums = pieces[0].total - pieces[1].total
         variance = len(labels) / (len(labels) - 1) * (sums**2).sum()
-        return Gap(estimate, float((variance + alike) ** 0.5), np.inf, n)
+        return Gap(estimate, _root(variance + alike), np.inf, n)
     sums = pieces[0].k * pieces[0].total - pieces[1].k * pieces[1].total
-    return Gap(estimate, float(((sums**2).sum() + alike) ** 0.5), _bell_mccaffrey(pieces), n)
+    return Gap(estimate, _root((sums**2).sum() + alike), _bell_mccaffrey(pieces), n)
+
+
+def _root(variance: float) -> float:
+    """Standard error; unknown where every cluster has the same difference."""
+    return float(variance**0.5) if variance > ROUNDING else np.nan
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,10 @@ UNIT = "answers counted, not people"
 SAME = "the same customers"
 T_ONLY = "answered the transactional only"
 R_ONLY = "answered the relationship only"
+#: The last three where no customer answered both.
+DIFFERENT = "different customers in the two surveys"
+#: Replicates that differ by less are the same but for rounding; in points.
+SAME_VALUE = 1e-9
 #: In the mean scores: of all answers (B0, A0), of all customers who answered (T, R), each
 #: counted once, and of those who answered both surveys. They telescope to B0 − A0.
 IDENTITY: dict[str, dict[str, float]] = {
@@ -169,15 +173,18 @@ def identity_table(
     """
     parts = [(names, _added([IDENTITY[name] for name in names]))
              for names in _shown_parts(people, smallest)]  # fmt: skip
-    parts = parts if len(parts) > 1 else []
+    surveys = np.array([(people.times[k] > 0).sum() for k in ("t", "r")])
+    few = bool(too_few(surveys, smallest).any())
+    if len(parts) < 2 or few or not surveys.all():
+        parts = []
     gap = float(combine(estimate, GAP)[0])
     rows = []
     for names, of in [*parts, (["gap"], GAP)]:
         value = float(combine(estimate, of)[0])
-        spread = interval(combine(replicates, of), level, people.fewest(of))
+        spread = spread_of(combine(replicates, of), level, people.fewest(of))
         rows.append(
             {
-                "term": " + ".join(names),
+                "term": _term(people, names),
                 **_about(people, names),
                 **dict(zip(("estimate", "se", "ci_low", "ci_high"), (value, *spread), strict=True)),
                 "share": value / gap if abs(gap) > 1e-12 else np.nan,
@@ -185,8 +192,6 @@ def identity_table(
             }
         )
     table = pd.DataFrame(rows)
-    surveys = [(people.times[k] > 0).sum() for k in ("t", "r")]
-    few = bool(too_few(surveys, smallest).any())
     return hide(table, [few] * len(table), why_hidden(smallest))
 
 
@@ -199,6 +204,21 @@ def _shown_parts(people: Respondents, smallest: int) -> list[list[str]]:
     counted = not too_few([people.several("t"), people.several("r")], smallest).any()
     rest = [[SAME], [T_ONLY], [R_ONLY]] if apart else [[SAME, T_ONLY, R_ONLY]]
     return [[UNIT], *rest] if counted else [[UNIT, *rest[0]], *rest[1:]]
+
+
+def spread_of(
+    replicates: np.ndarray, level: float, customers: float = np.inf
+) -> tuple[float, float, float]:
+    """As `interval`; unknown, not 0, where all replicates agree: no variance is no certainty."""
+    finite = replicates[np.isfinite(replicates)]
+    if len(finite) and np.ptp(finite) < SAME_VALUE:
+        return np.nan, np.nan, np.nan
+    return interval(replicates, level, customers)
+
+
+def _term(people: Respondents, names: list[str]) -> str:
+    alone = len(names) == 3 and not people.both.any()
+    return DIFFERENT if alone else " + ".join(names)
 
 
 def _together(people: Respondents, smallest: int) -> str:

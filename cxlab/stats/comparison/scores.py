@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from cxlab.stats.comparison.contract import Answers, ProgrammeData
-from cxlab.stats.comparison.decomposition import interval
 from cxlab.stats.comparison.gaps import raw_gap
 from cxlab.stats.comparison.margins import CATEGORIES, category
-from cxlab.stats.comparison.respondents import Respondents
+from cxlab.stats.comparison.respondents import Respondents, spread_of
 from cxlab.stats.comparison.small import COMPLEMENT, hide, hide_groups, too_few, why_hidden
 from cxlab.stats.comparison.terms import combine
 from cxlab.stats.metrics import nps, top_box
@@ -115,7 +114,7 @@ def _overlap_rows(
         (LESS, "relationship", both | people.only("r"), {"R both": 1.0, "R only": -1.0}),
     ):
         value = float(combine(estimate, of)[0])
-        numbers = (value, *interval(combine(replicates, of), level, people.fewest(of)))
+        numbers = (value, *spread_of(combine(replicates, of), level, people.fewest(of)))
         rows.append(
             {
                 "counted": counted,

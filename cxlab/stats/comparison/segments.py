@@ -9,8 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from cxlab.stats.comparison.contract import Answers, ProgrammeData
-from cxlab.stats.comparison.decomposition import interval
-from cxlab.stats.comparison.respondents import points_of
+from cxlab.stats.comparison.respondents import points_of, spread_of
 from cxlab.stats.comparison.shared import known_groups
 from cxlab.stats.comparison.small import too_few
 from cxlab.survey.hiding import hidden_groups
@@ -212,7 +211,7 @@ def _part_rows(one: Segment, many: np.ndarray, level: float) -> list[tuple[objec
         if name == UNKNOWN and np.array_equal(counts[:-1].sum(0), counts[-1]):
             continue
         note = "" if name != UNKNOWN else _known_note(counts)
-        rows.append((one.name, name, float(value[0]), *interval(spread[name], level), note))
+        rows.append((one.name, name, float(value[0]), *spread_of(spread[name], level), note))
     return rows
 
 
