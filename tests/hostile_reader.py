@@ -162,14 +162,23 @@ class Reader:
         """Cells; then a row of ones and zeros, answers and sum for each figure shown."""
         own = self.answers if not column else self.answers[self.answers[column].notna()]
         cells = own.groupby(["period", *SEGMENTS]).size().index.to_frame(index=False)
+        values = {name: cells[name].to_numpy(object) for name in cells}
         rows, n, sums = [], [], []
         for one in self.shown.to_dict("records"):
             if one["column"] != column and (column or not one["column"]):
                 continue
             wanted = {name: one[name] for name in ["period", *SEGMENTS] if one[name]}
-            inside = (cells[list(wanted)] == pd.Series(wanted)).all(axis=1).to_numpy()
+            if (
+                one["segment"] != "everyone"
+                and one["segment"] in wanted
+                and wanted[one["segment"]] != one["group"]
+            ):
+                continue
             if one["segment"] != "everyone":
-                inside = inside & (cells[one["segment"]] == one["group"]).to_numpy()
+                wanted[one["segment"]] = one["group"]
+            inside = np.ones(len(cells), dtype=bool)
+            for name, value in wanted.items():
+                inside &= values[name] == value
             missing = 0 if column or not one["column"] else one["n_missing"]
             if pd.isna(missing):
                 continue
@@ -224,13 +233,21 @@ def audit(
     *,
     together: bool = True,
     quick: bool = False,
+    made: dict[str, pd.DataFrame] | None = None,
 ) -> tuple[int, list[str]]:
-    """Reports made, and what a hostile reader recovers from them."""
+    """Reports made, and what a hostile reader recovers from them.
+
+    ``made``: tables of reports that other runs of the same study have made alike.
+    """
     requests = [Request(str(study), periods, each=one, notebooks=["scorecard"]) for one in asked]
     jobs = jobs_of(study, requests, reports, together=together)
     if not jobs:
         return 0, []
-    shown = pd.concat([tables_of(job, quick=quick) for job in jobs], ignore_index=True)
+    tables = {} if made is None else made
+    for job in jobs:
+        if (key := str(job.parameters)) not in tables:
+            tables[key] = tables_of(job, quick=quick)
+    shown = pd.concat([tables[str(job.parameters)] for job in jobs], ignore_index=True)
     return len(jobs), Reader(study, shown).recovered()
 
 
