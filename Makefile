@@ -51,7 +51,7 @@ lock: $(READY)  ## Resolve the dependencies again
 	$(BIN)/uv pip compile pyproject.toml --extra test $(LOCK_FLAGS) -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --all-extras $(LOCK_FLAGS) -c requirements.lock -o requirements-full.lock
 
-setup: $(READY)  ## Set up .venv only
+setup: $(READY)  ## Set up .venv only (FULL=1: with Spark, databases, Dask, browser)
 
 clean:  ## Remove .venv and all reports but the sample
 	rm -rf $(VENV) reports/demo reports/sfo reports/index.html

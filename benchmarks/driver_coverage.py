@@ -2,10 +2,12 @@
 
 Planted studies whose truth is known: coverage of the 95 % percentile intervals of LMG
 importance (rows; whole clusters; with holes), rejections of a driver without effect, false
-alarms when two segments share one truth, and calls of "basic" or "excitement" where every
-effect is straight. Each line gives the rate, its Monte-Carlo standard error and the limit.
+alarms when two segments or two outcomes share one truth, coverage of the interval of R²,
+"fix first" at ties of the map, and calls of "basic" or "excitement" where every effect is
+straight. Each line gives the rate, its Monte-Carlo standard error and the limit.
 
     python benchmarks/driver_coverage.py --studies 2000
+    python benchmarks/driver_coverage.py --only nulls --studies 5000
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.drivers import penalty_reward
+from cxlab.stats.drivers import compare_outcomes, driver_map, drivers, penalty_reward
 from cxlab.stats.drivers.answers import Answers
+from cxlab.stats.drivers.explained import explained
+from cxlab.stats.drivers.outcomes import recode_outcome
 from cxlab.stats.drivers.replicates import Resample
 from cxlab.stats.drivers.subsets import subset_sums
 from cxlab.stats.drivers.uncertainty import make_resample, replicate_test, spread
@@ -92,7 +96,6 @@ def as_answers(rows: Array, cluster: Array | None) -> Answers:
         group=None,
         unit=design.row_cluster,
         design=design,
-        simple=cluster is None,
         n_total=len(rows),
         n_missing=0,
     )
@@ -166,6 +169,163 @@ def rejection(plan: Plan, studies: int) -> list[str]:
     null = len(plan.effects) - 1
     called = sum(bool(estimate(plan, generator)[0].p_values[null] < 0.05) for _ in range(studies))
     return _rate_line(plan.name, called / studies, studies, 0.05, 0.02)
+
+
+@dataclass(frozen=True)
+class Nulls:
+    """Ratings of 1 to 5 of which some have no effect on the outcome."""
+
+    name: str
+    n: int = 300
+    slopes: tuple[float, ...] = (0.4, 0.4, 0.2, 0.0, 0.0)
+    rho: float = 0.3
+    #: Where the ratings lie: 3.6 is the middle; 4.9 puts 60 % at the top.
+    centre: float = 3.6
+    grows: bool = False
+    nps: bool = False
+    #: Answers to the last driver that differ from all others.
+    few: int = 0
+    weighted: bool = False
+    holes: bool = False
+
+    def draw(self, generator: np.random.Generator) -> Answers:
+        """One simulated study."""
+        p = len(self.slopes)
+        common = np.sqrt(self.rho) * generator.normal(size=(self.n, 1))
+        latent = self.centre + common + np.sqrt(1 - self.rho) * generator.normal(size=(self.n, p))
+        ratings = np.clip(np.round(latent), 1, 5)
+        if self.few:
+            ratings[:, -1] = np.where(np.arange(self.n) < self.few, 1.0, 5.0)
+        spread = 0.3 + 0.5 * np.abs(ratings[:, -1] - 3) if self.grows else 1.0
+        outcome = ratings @ np.array(self.slopes) + spread * generator.normal(size=self.n)
+        if self.nps:
+            outcome = np.clip(np.round(2 * outcome + 1), 0, 10)
+            outcome = recode_outcome(outcome, "nps", "y")
+        if self.holes:
+            ratings[generator.random(ratings.shape) < HOLES] = np.nan
+        answers = as_answers(np.column_stack([ratings, outcome]), None)
+        weights = generator.uniform(0.5, 2, self.n)
+        return replace(answers, weights=weights) if self.weighted else answers
+
+
+TWELVE = (0.4, 0.3, 0.3, 0.2, *[0.0] * 8)
+NULLS = [
+    *(
+        Nulls(f"noise grows away from the middle, n = {n}{words}", n, grows=True, **kind)
+        for n in (100, 400)
+        for words, kind in (("", {}), (", weights", {"weighted": True}), (", holes", {"holes": True}))
+    ),
+    Nulls("4 real and 8 null drivers, ρ = .7", 400, TWELVE, 0.7),
+    Nulls("4 real and 8 null drivers, ρ = .7, weights", 400, TWELVE, 0.7, weighted=True),
+    Nulls("60 % at the top", centre=4.9),
+    Nulls("60 % at the top, weights", centre=4.9, weighted=True),
+    Nulls("outcome −100/0/100", nps=True),
+    Nulls("outcome −100/0/100, weights", nps=True, weighted=True),
+    *(Nulls(f"{few} of 300 answers differ", few=few) for few in (2, 3, 5, 10, 20)),
+    *(Nulls(f"{few} of 300 differ, weights", few=few, weighted=True) for few in (3, 10, 20)),
+]  # fmt: skip
+
+
+def null_drivers(plan: Nulls, studies: int) -> list[str]:
+    """Share of drivers without effect that are called significant."""
+    generator = np.random.default_rng([SEED + 4, NULLS.index(plan)])
+    nulls = [len(plan.slopes) - 1] if plan.few or plan.grows else np.flatnonzero(
+        np.array(plan.slopes) == 0
+    ).tolist()  # fmt: skip
+    simple = not (plan.weighted or plan.holes)
+    rates = []
+    for _ in range(studies):
+        answers = plan.draw(generator)
+        seed = int(generator.integers(2**31))
+        resample, unit = make_resample(answers, None if simple else "bootstrap", 300, seed)
+        users = among_users(answers, unit, resample, Options(method="first"))
+        rates.append(float((users.p_values[nulls] < 0.05).mean()))
+    rate, error = float(np.mean(rates)), float(np.std(rates) / np.sqrt(studies))
+    verdict = "kept" if rate <= 0.065 else "MISSED"
+    return [plan.name, f"{rate:.4f}", f"{error:.4f}", "≤ 6.5 %", verdict, ""]
+
+
+R_SQUARED = [
+    (truth, plan)
+    for truth in (0.03, 0.1, 0.3, 0.6)
+    for plan in (
+        Plan("5 drivers, n = 150", MIXED, 0.5, 150),
+        Plan("10 drivers, n = 400", TEN, 0.5, 400),
+        Plan("5 drivers, 30 clusters of 8", MIXED, 0.5, 240, clustered=True),
+        Plan("5 drivers, n = 300, 25 % holes", MIXED, 0.5, 300, holes=True),
+    )
+]
+
+
+def r_squared_interval(truth: float, plan: Plan, studies: int) -> list[str]:
+    """Share of studies in which the interval of R² holds the planted one."""
+    generator = np.random.default_rng([SEED + 5, R_SQUARED.index((truth, plan))])
+    signal = plan.covariance[-1, -1] - 1
+    scale = np.sqrt(truth / (1 - truth) / signal)
+    scaled = replace(plan, effects=tuple(scale * effect for effect in plan.effects))
+    inside = 0
+    for _ in range(studies):
+        answers = scaled.draw(generator)
+        seed = int(generator.integers(2**31))
+        resample, unit = make_resample(answers, "bootstrap", 200, seed)
+        users = among_users(answers, unit, resample, Options(method="first"))
+        found = explained(
+            users.fit, resample, n=users.n_effective, df=users.df, stratified=False, level=0.95
+        )
+        inside += found.low <= truth <= found.high
+    rate = inside / studies
+    error = np.sqrt(rate * (1 - rate) / studies)
+    kept = rate >= 0.93 if truth < 0.1 else abs(rate - 0.95) <= 0.02
+    limit = "≥ 93 %" if truth < 0.1 else "95 ± 2 %"
+    name = f"R² {truth:g}, {plan.name}"
+    return [name, f"{rate:.4f}", f"{error:.4f}", limit, "kept" if kept else "MISSED", ""]
+
+
+ALIKE, ONE_COUNTS = (0.3,) * 5, (0.2, 0.2, 0.2, 0.2, 0.6)
+MAP = [
+    ("tied performance, n = 400", ONE_COUNTS, 0.0, 400, True),
+    ("tied importance, n = 400", ALIKE, 0.5, 400, True),
+    ("tied importance, n = 1,500", ALIKE, 0.5, 1500, True),
+    ("both tied, n = 400", ALIKE, 0.0, 400, True),
+    (".3 points below average, n = 400", ONE_COUNTS, 0.3 * 5 / 4, 400, False),
+]
+
+
+def fix_first(
+    name: str, effects: tuple[float, ...], drop: float, n: int, tie: bool, studies: int
+) -> list[str]:
+    """Share of studies in which the last of five drivers is to be fixed first."""
+    generator = np.random.default_rng([SEED + 6, [line[0] for line in MAP].index(name)])
+    names = [f"x{j}" for j in range(5)]
+    called = 0
+    for _ in range(studies):
+        latent = generator.normal(size=(n, 1)) + generator.normal(size=(n, 5))
+        latent = 3.2 + np.sqrt(0.5) * latent - drop * (np.arange(5) == 4)
+        frame = pd.DataFrame(np.round(latent).clip(1, 5), columns=names)
+        frame["y"] = frame.to_numpy() @ np.array(effects) + generator.normal(size=n)
+        seed = int(generator.integers(2**31))
+        found = drivers(frame, "y", names, replicates=200, seed=seed)
+        called += driver_map(found).set_index("driver").loc["x4", "verdict"] == "fix first"
+    rate = called / studies
+    error = np.sqrt(rate * (1 - rate) / studies)
+    kept = rate <= 0.08 if tie else rate >= 0.9
+    limit = "≤ 8 %" if tie else "≥ 90 %"
+    return [name, f"{rate:.4f}", f"{error:.4f}", limit, "kept" if kept else "MISSED", ""]
+
+
+def equal_outcomes(n: int, studies: int) -> list[str]:
+    """False alarms of the test of shares between two outcomes with one truth."""
+    generator = np.random.default_rng([SEED + 7, n])
+    called = []
+    for _ in range(studies):
+        x = generator.normal(size=(n, 4)) + generator.normal(size=(n, 1))
+        frame = pd.DataFrame(x, columns=list("abcd"))
+        common = x @ np.array([0.5, 0.3, 0.2, 0.1]) + generator.normal(size=n)
+        frame["y"], frame["z"] = (common + generator.normal(size=n) for _ in range(2))
+        seed = int(generator.integers(2**31))
+        both = [drivers(frame, name, list("abcd"), replicates=200, seed=seed) for name in "yz"]
+        called.append(float((compare_outcomes(*both)["p_value"] < 0.05).mean()))
+    return _rate_line(f"n = {n}", float(np.mean(called)), studies, 0.05, 0.02)
 
 
 def equal_segments(first: int, second: int, studies: int) -> list[str]:
@@ -249,7 +409,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument(
-        "--only", choices=["coverage", "rejection", "segments", "shape"], help="one part"
+        "--only",
+        choices=["coverage", "rejection", "nulls", "r-squared", "map", "segments", "shape"],
+        help="one part",
     )
     asked = parser.parse_args()
     studies = asked.studies
@@ -266,6 +428,15 @@ def main() -> None:
     if wanted("rejection"):
         jobs = [lambda plan=plan: rejection(plan, studies) for plan in REJECTION]
         _section("A driver without effect is called significant at 5 %", jobs)
+    if wanted("nulls"):
+        jobs = [lambda plan=plan: null_drivers(plan, studies) for plan in NULLS]
+        _section("Drivers without effect are called significant at 5 %, hard cases", jobs)
+    if wanted("r-squared"):
+        jobs = [lambda line=line: r_squared_interval(*line, studies) for line in R_SQUARED]
+        _section("Coverage of 95 % intervals of R²", jobs)
+    if wanted("map"):
+        jobs = [lambda line=line: fix_first(*line, studies) for line in MAP]
+        _section('Called "fix first"', jobs)
     if wanted("segments"):
         fewer = max(10, studies // 2)
         jobs = [
@@ -273,6 +444,8 @@ def main() -> None:
             for pair in ((60, 2000), (100, 400), (300, 1000))
         ]
         _section("Shares of equal segments are called different at 5 %", jobs)
+        jobs = [lambda n=n: equal_outcomes(n, fewer) for n in (150, 400)]
+        _section("Shares of equal outcomes are called different at 5 %", jobs)
     if wanted("shape"):
         fewer = max(10, studies // 10)
         jobs = [

@@ -1,10 +1,14 @@
 """Do the intervals and tests of touchpoint correlations keep their promises?
 
 Planted studies whose truth is known: coverage of 95 % intervals of every coefficient, false
-discoveries where nothing is planted, and rejections of two coefficients that are equal.
+discoveries where nothing is planted, rejections of two coefficients that are equal, touchpoints
+that almost all rated alike, ranks of six that are tied, and random tables of the polychoric.
 Each line gives the rate, its Monte-Carlo standard error and the limit it must meet.
 
     python benchmarks/touchpoint_coverage.py --studies 2000
+    python benchmarks/touchpoint_coverage.py --part near-constant --studies 5000
+    python benchmarks/touchpoint_coverage.py --part ranks --studies 1000
+    python benchmarks/touchpoint_coverage.py --part tables --studies 2000
 """
 
 from __future__ import annotations
@@ -24,11 +28,15 @@ from cxlab.stats.association import (
     pair_estimates,
     partial_correlations,
     pearson,
+    polychoric,
     spearman,
 )
 from cxlab.stats.association.dependence import correlation_interval
+from cxlab.stats.association.ordinal import _log_likelihood, _margins
 from cxlab.stats.inference import adjust_p_values
+from cxlab.stats.resampling import rank_intervals
 from cxlab.stats.touchpoints.compare import difference_table
+from cxlab.stats.touchpoints.ranking import place_touchpoints, replicate_coefficients
 
 SEED = 20240607
 #: Cut points of 0–10 touchpoints (a ceiling: a quarter give 10) and of a 0–10 outcome.
@@ -177,6 +185,131 @@ def equal_coefficients(design: Design, studies: int) -> list[bool]:
     return [report(line, np.array(rejected), "0.03–0.07", 0.03, 0.07)]
 
 
+def near_constant(studies: int, *, n: int = 300, each: int = 50) -> list[bool]:
+    """Touchpoints that are 4 but for a few answers, beside an outcome that knows nothing of it."""
+    kept = []
+    for deviating in (1, 2, 3, 5, 10, 20):
+        rng = np.random.default_rng([SEED, 5, deviating])
+        rejected: dict[str, list[np.ndarray]] = {"pearson": [], "spearman": []}
+        for _ in range(-(-studies // each)):
+            frame = {"overall": rng.choice([1.0, 2, 3, 4, 5], n, p=[0.05, 0.1, 0.2, 0.4, 0.25])}
+            for number in range(each):
+                scores = np.full(n, 4.0)
+                scores[rng.choice(n, deviating, replace=False)] = rng.choice(
+                    [1, 2, 3, 5], deviating
+                )
+                frame[f"t{number}"] = scores
+            counts = joint_counts(pd.DataFrame(frame), [*frame][1:], "overall")
+            for name, found in rejected.items():
+                found.append(pair_estimates(counts, name).table["p_value"].to_numpy() < 0.05)
+        for name, found in rejected.items():
+            line = f"near-constant, {deviating} of {n} deviate: {name} p < 0.05"
+            kept.append(report(line, np.array(found), "≤ 0.07", 0.0, 0.07))
+    return kept
+
+
+def small_samples(studies: int) -> list[bool]:
+    """Ordinary ratings keep their coverage, and their power is not spent."""
+    kept = []
+    for n in (40, 100):
+        design = Design(f"{n} answers", n, 1, 0.0)
+        kept += coverage(design, studies, fits=("pearson", "spearman"))
+        rng = np.random.default_rng([SEED, 6, n])
+        root, names, told = np.linalg.cholesky(correlation_matrix(2, 0.4)), ["t0", "t1"], []
+        for _ in range(studies // 2):
+            counts = joint_counts(draw(rng, design, root), names, "overall")
+            told.append(pair_estimates(counts).table["p_value"].to_numpy() < 0.05)
+        report(f"power at .4, {n} answers: pearson", np.array(told), "shown", 0.0, 1.0)
+    return kept
+
+
+def tied_ranks(studies: int, *, n: int = 300, touchpoints: int = 6) -> list[bool]:
+    """Six touchpoints of one correlation: every place is open to each of them."""
+    rng = np.random.default_rng([SEED, 7])
+    root = np.linalg.cholesky(correlation_matrix(touchpoints, RHO))
+    names = [f"t{i}" for i in range(touchpoints)]
+    found: dict[str, list] = {"each": [], "each, shown": [], "all": [], "denied": []}
+    for _ in range(studies):
+        counts = joint_counts(draw(rng, Design("tied", n, 1, 0.0), root), names, "overall")
+        fit = pair_estimates(counts)
+        estimate = fit.table["estimate"].to_numpy()
+        drawn = replicate_coefficients(
+            counts, "pearson", estimate, fit.covariance, replicates=1000, seed=0
+        ).values
+        low, high = rank_intervals(estimate, drawn)
+        shown = place_touchpoints(estimate, drawn, fit.df, level=0.95)
+        whole = (shown["rank_low"] == 1) & (shown["rank_high"] == touchpoints)
+        found["each"].append((low == 1) & (high == touchpoints))
+        found["each, shown"].append(whole.to_numpy(bool))
+        found["all"].append(bool(whole.all()))
+        found["denied"].append(low[0] > 1)
+    limits = {
+        "each": ("six tied: one interval holds 1–6", "≥ 0.93", 0.93, 1.0),
+        "each, shown": ("six tied: one of the intervals shown holds 1–6", "≥ 0.93", 0.93, 1.0),
+        "all": ("six tied: all intervals shown hold 1–6", "≥ 0.93", 0.93, 1.0),
+        "denied": ("six tied: a touchpoint is denied place 1", "≤ 0.05", 0.0, 0.05),
+    }
+    return [report(line, np.array(found[key]), *rest) for key, (line, *rest) in limits.items()]
+
+
+def random_table(rng: np.random.Generator, kind: str) -> np.ndarray:
+    """2 × 2 to 11 × 11 ratings of 30 to 1,000 customers."""
+    shape, n = tuple(rng.integers(2, 12, 2)), int(rng.integers(30, 1001))
+    if kind == "any":
+        table = rng.multinomial(n, rng.dirichlet(np.full(np.prod(shape), 0.3))).reshape(shape)
+    else:
+        rho, x = rng.uniform(-0.98, 0.98), rng.normal(size=n)
+        y = rho * x + np.sqrt(1 - rho**2) * rng.normal(size=n)
+        table = np.zeros(shape)
+        cuts = [np.sort(rng.normal(size=size - 1)) for size in shape]
+        np.add.at(table, (np.digitize(x, cuts[0]), np.digitize(y, cuts[1])), 1)
+    if kind == "weighted":
+        table = table * rng.uniform(0.2, 3, shape)
+    return table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0].astype(float)
+
+
+def polychoric_tables(studies: int) -> list[bool]:
+    """No coefficient, or not the largest likelihood, though the optimum lies inside ±.995."""
+    kept, looked = [], np.tanh(np.linspace(-4, 4, 33))
+    for place, kind in enumerate(("normal", "any", "weighted")):
+        rng, failed = np.random.default_rng([SEED, 8, place]), []
+        for _ in range(studies):
+            table = random_table(rng, kind)
+            if min(table.shape) < 2 or (table.shape == (2, 2) and (table == 0).any()):
+                continue
+            share, found = table / table.sum(), polychoric(table).estimate
+            likelihood = [_log_likelihood(share, rho, *_margins(share)) for rho in looked]
+            best = float(looked[int(np.argmax(likelihood))])
+            far = abs(np.arctanh(found) - np.arctanh(best)) > 0.26
+            failed.append(abs(best) < 0.995 if np.isnan(found) else far)
+        line = f"random tables, {kind}: polychoric spuriously missing or off"
+        kept.append(report(line, np.array(failed), "0", 0.0, 0.0))
+    return kept
+
+
+def intervals(studies: int) -> list[bool]:
+    """Coverage, discoveries where nothing is planted, and equal coefficients told apart."""
+    kept = []
+    for design in DESIGNS:
+        kept += coverage(design, studies, fits=("pearson", "spearman", "tau_b", "polychoric"))
+    for design in DESIGNS[1:3]:
+        kept += partial_coverage(design, studies)
+    for design in DESIGNS[:2]:
+        kept += false_discoveries(design, studies)
+    for design in DESIGNS:
+        kept += equal_coefficients(design, max(1, studies // 2))
+    return kept
+
+
+PARTS = {
+    "intervals": intervals,
+    "near-constant": near_constant,
+    "small-samples": small_samples,
+    "ranks": tied_ranks,
+    "tables": polychoric_tables,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
@@ -185,17 +318,12 @@ def main() -> None:
         default=2000,
         help="planted studies per line (half of them for equal coefficients)",
     )
-    studies = parser.parse_args().studies
-    started, kept = time.perf_counter(), []
-    for design in DESIGNS:
-        fits = ("pearson", "spearman", "tau_b", "polychoric")
-        kept += coverage(design, studies, fits=fits)
-    for design in DESIGNS[1:3]:
-        kept += partial_coverage(design, studies)
-    for design in DESIGNS[:2]:
-        kept += false_discoveries(design, studies)
-    for design in DESIGNS:
-        kept += equal_coefficients(design, max(1, studies // 2))
+    parser.add_argument("--part", choices=[*PARTS], help="one part only")
+    asked = parser.parse_args()
+    studies, started, kept = asked.studies, time.perf_counter(), []
+    for name, part in PARTS.items():
+        if asked.part in (None, name):
+            kept += part(studies)
     minutes = (time.perf_counter() - started) / 60
     print(f"{sum(kept)} of {len(kept)} limits kept; {studies:,} studies a line; {minutes:.1f} min")
 

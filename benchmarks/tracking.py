@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from cxlab.stats.inference import t_quantile
 from cxlab.stats.resampling import sampling_design
 from cxlab.stats.tracking import control_chart
 from cxlab.stats.tracking.cells import CellSums
-from cxlab.stats.tracking.contributions import degrees_of_freedom, estimates, interval
+from cxlab.stats.tracking.contributions import estimates
 from cxlab.stats.tracking.decomposition import decompose
 from cxlab.stats.tracking.limits import SIGMAS, individuals_limits
 
@@ -176,6 +177,20 @@ def short_baselines(studies: int) -> pd.DataFrame:
     ])  # fmt: skip
 
 
+def any_signal(studies: int) -> pd.DataFrame:
+    """Share of charts of 24 periods with a signal somewhere, where nothing has happened."""
+    rows = []
+    for i, (label, sizes) in enumerate(SIZES.items()):
+        for baseline in (24, 12):
+            rng = np.random.default_rng([SEED, 80, i, baseline])
+            tables = chart_tables(sizes(24), 0.0, False, studies, rng)
+            found = [len(control_chart(table, baseline=baseline).signals) > 0 for table in tables]
+            share = np.mean(found)
+            rows.append({"answers": label, "baseline": baseline, "any signal": 100 * share,
+                         "MC se": 100 * np.sqrt(share * (1 - share) / studies)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def alarm_row(
     label: str, sizes, drift_label: str, drift: float, clustered: bool, baseline: int,
     studies: int, seed: list[int],
@@ -234,6 +249,7 @@ def sums_of(
         n_missing=0,
         n_not_given=0,
         n_alone=0,
+        df=units - (sample.strata if sample.strata > 1 else 1),
     )
 
 
@@ -257,13 +273,13 @@ def coverage_row(sample: Sample, number: int, studies: int) -> dict[str, object]
             sample, "ignored" in sample.label, np.random.default_rng([SEED, 500, number, study])
         )
         found = estimates(sums, 100.0, replicates=REPLICATES, seed=study)
+        errors = found.errors
+        spread = {"mix": errors.total_mix, "performance": errors.total_performance,
+                  "change": errors.change}  # fmt: skip
         for name, truth in parts.items():
-            drawn = found.replicates(name)
-            drawn = drawn.sum(axis=-1) if drawn.ndim > 1 else drawn
-            observed = np.sum(getattr(found.observed, name))
-            _, low, high = interval(observed, drawn, degrees_of_freedom(sums), LEVEL)
-            held[name].append(low <= truth <= high)
-            error[name].append(observed - truth)
+            off = float(np.sum(getattr(found.observed, name)) - truth)
+            held[name].append(abs(off) <= t_quantile(LEVEL, sums.df) * spread[name])
+            error[name].append(off)
     row: dict[str, object] = {"sample": sample.label}
     row |= {name: 100 * np.mean(held[name]) for name in parts}
     row["MC se"] = 100 * np.sqrt(LEVEL * (1 - LEVEL) / studies)
@@ -272,7 +288,7 @@ def coverage_row(sample: Sample, number: int, studies: int) -> dict[str, object]
 
 def main(studies: int = 1000) -> None:
     """Print the tables."""
-    for make in (false_alarms, short_baselines, mix_coverage):
+    for make in (any_signal, false_alarms, short_baselines, mix_coverage):
         print(f"\n{make.__doc__} {studies:,} studies a line; per cent.")
         print(make(studies).to_string(index=False, float_format="%.2f"))
 

@@ -27,7 +27,6 @@ from .stats.drivers import dominance as dominance
 from .stats.drivers import driver_map as driver_map
 from .stats.drivers import drivers as drivers
 from .stats.drivers import penalty_reward as penalty_reward
-from .stats.drivers import refitted_dominance as refitted_dominance
 from .stats.drivers import what_if as what_if
 from .stats.metrics import compare_groups as compare_groups
 from .stats.metrics import compare_periods as compare_periods
@@ -85,6 +84,7 @@ from .survey.check import check_answers as check_answers
 from .survey.exports import Export as Export
 from .survey.exports import read_export as read_export
 from .survey.overview import study_overview as study_overview
+from .survey.respondents import check_respondents as check_respondents
 from .survey.simulate import simulate_programme as simulate_programme
 from .survey.study import Study as Study
 from .survey.study import load_study as load_study

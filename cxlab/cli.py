@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +16,11 @@ if TYPE_CHECKING:
     from cxlab.survey.study import Study
 
 
-#: Exit codes of `cxlab report`: 1 to 100 reports failed; 120: a score fell significantly.
+#: Exit codes of `cxlab report`: 1 to 100 reports failed; 120: a score fell significantly;
+#: of the folder of the reports: it cannot be written to, or its disk is full.
 MOST_FAILURES = 100
 DROP = 120
+TROUBLE = {"unwritable": 121, "full": 122}
 
 
 def one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,7 +33,9 @@ def one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
         except (ValueError, TypeError, FileNotFoundError) as error:
             raise click.UsageError(str(error)) from error
         except OSError as error:
-            raise click.ClickException(str(error)) from error
+            full = "full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+            click.ClickException(str(error)).show()
+            raise SystemExit(TROUBLE.get(getattr(error, "trouble", full), 1)) from error
 
     return guarded
 
@@ -76,11 +83,17 @@ def main() -> None:
     help="Any other parameter that a notebook declares.",
 )
 @click.option("--to", "formats", multiple=True, metavar="FORMAT", help="Also as xlsx, pdf or pptx.")
+@click.option(
+    "--timeout",
+    type=click.IntRange(1),
+    metavar="SECONDS",
+    help="Longest that a cell may run; default: 1800. A report that takes longer fails.",
+)
 @click.option("--plan", metavar="FILE", help="A reports.toml that lists reports, instead of STUDY.")
 @click.option("--output", default="reports", show_default=True, help="Folder of all reports.")
 @click.option("--jobs", "n_jobs", type=click.IntRange(1), help="Processes; default: all cores.")
 @click.option("--force", is_flag=True, help="Make also what is unchanged.")
-@click.option("--backend", type=click.Choice(["loky", "dask"]), default="loky", show_default=True)
+@click.option("--backend", type=click.Choice(["local", "dask"]), default="local", show_default=True)
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, for --backend dask.")
 @click.option("--fail-on-drop", is_flag=True, help="Exit code 120 if a score fell significantly.")
 @one_sentence
@@ -93,6 +106,7 @@ def report(
     conditions: tuple[str, ...],
     settings: tuple[str, ...],
     formats: tuple[str, ...],
+    timeout: int | None,
     plan: str | None,
     output: str,
     fail_on_drop: bool,
@@ -100,13 +114,16 @@ def report(
 ) -> None:
     """Make the reports of STUDY, a name (demo, sfo) or the path of a study file.
 
-    The exit code is the number of reports that failed (at most 100).
+    The exit code is the number of reports that failed (at most 100); 121: the folder of the
+    reports cannot be written to; 122: its disk is full.
     """
     # before NumPy is loaded: what is hidden together takes many small matrices, on which
     # several threads wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from cxlab.report.limits import CELL_SECONDS
     from cxlab.report.plan import read_plan
     from cxlab.report.runs import Request, run_requests
+    from cxlab.survey.messages import one_line
 
     if (study is None) == (plan is None):
         raise ValueError("`STUDY` or `--plan` must be given, and only one of them.")
@@ -115,7 +132,7 @@ def report(
     if plan is not None:
         asked = {"--period": periods, "--all-periods": all_periods, "--each": each,
                  "--notebook": notebooks, "--where": conditions, "--set": settings,
-                 "--to": formats}  # fmt: skip
+                 "--to": formats, "--timeout": timeout}  # fmt: skip
         given = [option for option, value in asked.items() if value]
         if given:
             raise ValueError(
@@ -134,16 +151,19 @@ def report(
                 notebooks=notebooks,
                 settings=_pairs("--set", settings),
                 formats=formats,
+                timeout=timeout or CELL_SECONDS,
             )
         ]
     run = run_requests(requests, output=output, tell=_tell, **options)
     for line in run.left_out:
-        click.echo(f"left out: {line}")
+        click.echo(f"left out: {one_line(line)}")
     for line in run.hidden:
-        click.echo(f"hidden: {line}")
+        click.echo(f"hidden: {one_line(line)}")
     for line in run.drops:
-        click.echo(f"drop: {line}")
+        click.echo(f"drop: {one_line(line)}")
     click.echo(f"{run}\nindex:  {run.index}")
+    if run.trouble:
+        raise SystemExit(TROUBLE[run.trouble])
     if run.failures:
         raise SystemExit(min(len(run.failures), MOST_FAILURES))
     if fail_on_drop and run.drops:
@@ -160,13 +180,23 @@ def _tell(outcome: Any) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option(
+    "--timeout", type=click.IntRange(1), default=1800, metavar="SECONDS", show_default=True,
+    help="Longest that a cell may run.",
+)  # fmt: skip
 @one_sentence
-def verify(folder: str) -> None:
-    """Run the report in FOLDER again and compare every table; says what differs."""
-    from cxlab.report.verify import verify_report
+def verify(folder: str, timeout: int) -> None:
+    """Make the report in FOLDER again and compare every file; says what differs.
 
-    found = verify_report(folder)
-    click.echo(str(found))
+    The exit code is 0 where all is the same (also to 1e-9, on another processor), 1 where
+    something differs.
+    """
+    from cxlab.report.verify import verify_report
+    from cxlab.survey.messages import one_line
+
+    found = verify_report(folder, timeout=timeout)
+    for line in str(found).splitlines():
+        click.echo(one_line(line))
     if not found.same:
         raise SystemExit(1)
 
@@ -177,22 +207,28 @@ def study() -> None:
 
 
 @study.command("draft")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.argument("files", metavar="FILE | PERIOD=FILE ...", nargs=-1, required=True)
 @click.option("--output", help="Study file to write; default: FILE.study.toml beside FILE.")
 @click.option("--force", is_flag=True, help="Replace a study file that is already there.")
 @click.option("--format", metavar="NAME", help="Platform of FILE, if it is not recognised.")
 @click.option("--encoding", metavar="NAME", help="Of a text file, if it is not found rightly.")
 @click.option("--sheet", metavar="NAME", help="Of a workbook, if several hold something.")
 @one_sentence
-def study_draft(file: str, output: str | None, force: bool, **options: str | None) -> None:
-    """Write a study file for FILE, with guesses to confirm.
+def study_draft(
+    files: tuple[str, ...], output: str | None, force: bool, **options: str | None
+) -> None:
+    """Write a study file for FILE, or for a file a wave, with guesses to confirm.
 
     FILE is a survey platform's export (Qualtrics, SurveyMonkey, LimeSurvey), SPSS (.sav),
     Stata (.dta), Excel (.xlsx), .csv, .tsv or .parquet; which, is recognised.
     """
-    from cxlab.survey.drafting import draft_study
+    from cxlab.survey.drafting import draft_study, draft_waves
 
-    draft = draft_study(file, output, force=force, **options)
+    told = partial(click.echo, err=True)
+    if len(files) == 1 and Path(files[0]).is_file():
+        draft = draft_study(files[0], output, force=force, progress=told, **options)
+    else:
+        draft = draft_waves(_waves(files), output, force=force, progress=told, **options)
     export = draft.export
     rows, columns = export.answers.shape
     click.echo(f"read:    {export.platform}, {rows:,} responses, {columns} columns")
@@ -203,10 +239,29 @@ def study_draft(file: str, output: str | None, force: bool, **options: str | Non
     click.echo(f"next:    read it, correct it, then cxlab study check {draft.path} --confirm-all")
 
 
+def _waves(files: tuple[str, ...]) -> dict[str, Path]:
+    """Period to file, from PERIOD=FILE."""
+    given = [item.partition("=") for item in files]
+    if len(files) == 1 and not given[0][1]:
+        raise FileNotFoundError(f"`FILE` must be a file; got '{files[0]}', which isn't there.")
+    for (period, _, file), item in zip(given, files, strict=True):
+        if not period or not file:
+            raise ValueError(
+                f"several files must be given as PERIOD=FILE, as in 2025=answers.csv; got '{item}'."
+            )
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"`FILE` of {period} must be a file; got '{file}'.")
+    if len({period for period, _, _ in given}) < len(given):
+        raise ValueError(f"each period must have one file; got {', '.join(files)}.")
+    return {period: Path(file) for period, _, file in given}
+
+
 @study.command("check")
 @click.argument("name_or_path")
 @click.option("--period", help="Only this period.")
-@click.option("--confirm-all", is_flag=True, help="Accept every guess of a draft as it stands.")
+@click.option(
+    "--confirm-all", is_flag=True, help="Accept the guesses for which the file gives evidence."
+)
 @one_sentence
 def study_check(name_or_path: str, period: str | None, confirm_all: bool) -> None:
     """Say what is still to be confirmed and, once nothing is, what every table holds."""
@@ -225,16 +280,49 @@ def study_check(name_or_path: str, period: str | None, confirm_all: bool) -> Non
     _show_tables(loaded, period)
 
 
+@study.command("confirm")
+@click.argument("name_or_path")
+@click.argument("roles", metavar="COLUMN=ROLE ...", nargs=-1, required=True)
+@one_sentence
+def study_confirm(name_or_path: str, roles: tuple[str, ...]) -> None:
+    """Decide what columns of a study file are.
+
+    ROLE is a role of study files, `nps` (an outcome that is reported as an NPS) or `ignore`.
+    """
+    from cxlab.survey.datasets import find_study
+    from cxlab.survey.drafting import settle_columns
+
+    given = [item.rpartition("=") for item in roles]
+    for (column, _, role), item in zip(given, roles, strict=True):
+        if not column or not role:
+            raise ValueError(f"`COLUMN=ROLE` must be as in overall=outcome; got '{item}'.")
+    settle_columns(find_study(name_or_path), {column: role for column, _, role in given})
+    for column, _, role in given:
+        click.echo(f"{column}: {role}")
+
+
 def _show_questions(loaded: Study, name_or_path: str) -> None:
     questions = loaded.definition.open_questions
-    click.echo(f"{loaded.path.name}: {len(questions)} guesses to confirm")
+    click.echo(
+        f"{loaded.path.name}: {len(questions)} {'guess' if len(questions) == 1 else 'guesses'} to confirm"
+    )
     for question in questions:
         click.echo(f"\n{question.place}: {question.guess}".rstrip(": "))
         click.echo(click.wrap_text(question.question, 92, "    ", "    "))
-    click.echo(
-        f"\nCorrect {loaded.path.name} and delete the `confirm` lines that are settled, or accept "
-        f"all as they stand: cxlab study check {name_or_path} --confirm-all"
-    )
+    by_hand = [question for question in questions if question.column]
+    if len(by_hand) < len(questions):
+        click.echo(
+            f"\nCorrect {loaded.path.name} and delete the `confirm` lines that are settled, or "
+            "accept the guesses for which the file gives evidence: cxlab study check "
+            f"{name_or_path} --confirm-all"
+        )
+    if by_hand:
+        roles = " ".join(shlex.quote(f"{q.column}={q.role}") for q in by_hand)
+        click.echo(
+            "\nGuessed from a name or from values alone, so decide yourself "
+            "(another role, nps or ignore):\n"
+            f"cxlab study confirm {name_or_path} {roles}"
+        )
 
 
 def _show_tables(loaded: Study, period: str | None) -> None:

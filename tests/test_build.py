@@ -165,10 +165,10 @@ class TestFailure:
     def test_names_the_cell_and_keeps_the_partial_notebook(self, notebook, tmp_path):
         path = notebook(TABLE, "1 / 0")
         with pytest.raises(
-            ReportError, match=r"9-trial failed in cell 5: ZeroDivisionError"
+            ReportError, match=r"9-trial failed in cell 4: ZeroDivisionError"
         ) as caught:
             build_report(path, tmp_path / "out" / "9-trial")
-        assert caught.value.cell == 5
+        assert caught.value.cell == 4
         assert not (tmp_path / "out" / "9-trial").exists()
         failed = tmp_path / "out" / "failed" / "9-trial"
         assert json.loads((failed / "failure.json").read_text())["cause"].startswith(
@@ -204,7 +204,7 @@ class TestFailure:
                      "--notebook", str(bad), "--notebook", str(good)]  # fmt: skip
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 1
-        assert "failed: 8-bad failed in cell 4" in result.output
+        assert "failed: 8-bad failed in cell 3" in result.output
         assert (tmp_path / "reports/demo/2025-Q4/9-good/9-good.html").exists()
         index = (tmp_path / "reports/index.html").read_text()
         assert "failed:" in index

@@ -21,10 +21,11 @@ from cxlab.stats.comparison.columns import Columns
 from cxlab.stats.comparison.contract import read_programme
 from cxlab.stats.comparison.decomposition import decompose
 from cxlab.stats.comparison.propensity import fit_chances
-from cxlab.stats.comparison.quantities import NPS_VALUES
+from cxlab.stats.comparison.quantities import NPS_VALUES, fit_all, reach_weights
 from cxlab.stats.comparison.sentences import signed
 from cxlab.stats.comparison.standardise import Options, standardise
 from cxlab.stats.comparison.terms import ONE_WAY, TERMS, TOTALS, check_sum, combine
+from cxlab.stats.comparison.tilting import tilted_weights
 from cxlab.survey.simulate import simulate_programme
 from cxlab.survey.simulate.demo import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
 
@@ -236,7 +237,7 @@ OPTIONS = Options(
     level=0.95,
     replicates=20,
     seed=0,
-    weighted=False,
+    weighted=(),
 )
 
 
@@ -371,19 +372,31 @@ class TestPlantedTruth:
         assert abs(assumed["estimate"].item() - truth["C0"]) < MANY_ERRORS * assumed["se"].item()
         assert any("Exempt a random 5 to 10 %" in sentence for sentence in result.sentences)
 
-    def test_response_on_the_score_is_noticed(self):
-        sizes = {**PLAIN, "response_on_score": 1.2, "relationship_sampling": 0.9}
+    def test_response_on_the_score_is_in_the_bounds_and_found_by_tilting(self):
+        sizes = {**PLAIN, "response_on_score": 0.5, "relationship_sampling": 0.9, "bounce": 0.0}
         programme = simulate_programme(12_000, seed=9, **{**sizes, "transactional_sampling": 0.5})
-        result = compare(programme, replicates=30)
+        result = compare(programme, replicates=60)
         truth, table = truth_of(programme), terms_of(result)
-        assert table.loc["residual", "status"] == "not identified"
-        assert np.isnan(table.loc["residual", "estimate"])
-        assert (result.checks["p_value"] < 0.005).all()
         for name in TERMS:
             row = table.loc[name]
-            low = min(row["ci_low"], row["bound_low"])
-            assert low <= truth[name] <= max(row["ci_high"], row["bound_high"])
-        assert "goes with the score" in str(result)
+            low, high = min(row["ci_low"], row["bound_low"]), max(row["ci_high"], row["bound_high"])
+            assert low <= truth[name] <= high, name
+        tilting = result.tilting.query("answering == 'both surveys'")
+        there = tilting[tilting["slope_transactional"] == 0.25].set_index("term")
+        for name, row in there.iterrows():
+            assert abs(row["estimate"] - truth[name]) < MANY_ERRORS * row["se"], name
+        # what assumes the frame explains answering misses both response terms
+        for name in ("transactional response", "relationship response and contact rules"):
+            off = abs(table.loc[name, "estimate"] - truth[name])
+            assert off > 2 * MANY_ERRORS * table.loc[name, "se"], name
+
+    def test_the_response_check_decides_nothing(self):
+        sizes = {**PLAIN, "response_on_score": 2.4, "relationship_sampling": 0.9}
+        programme = simulate_programme(6000, seed=9, **{**sizes, "transactional_sampling": 0.5})
+        result = compare(programme)
+        assert (result.checks["p_value"] < 0.005).all()
+        assert "Answering the transactional survey goes with the same customer's" in str(result)
+        assert terms_of(result)["estimate"].notna().all()
 
     def test_response_may_be_declared_unknown(self):
         programme = simulate_programme(1000, seed=3, **PLAIN)
@@ -396,6 +409,18 @@ class TestPlantedTruth:
         result = compare(simulate_programme(1500, seed=3, **PLAIN))
         assert any("on the score itself is not identified" in s for s in result.sentences)
         assert result.tipping["survey"].tolist() == ["transactional", "relationship"]
+
+    def test_no_term_that_rests_on_answering_stands_without_its_bounds(self):
+        result = compare(simulate_programme(1500, seed=3, **PLAIN))
+        table = terms_of(result)
+        resting = table.drop(index=["mix", "gap"])
+        assert resting["status"].str.startswith("if answering depends on the frame").all()
+        assert (resting["bound_low"] < resting["estimate"]).all()
+        assert (resting["estimate"] < resting["bound_high"]).all()
+        for words in ("transactional response", "contact rules", "residual"):
+            low = table.filter(like=words, axis=0)["bound_low"].iloc[0]
+            bounds = f"; bounds {signed(low)} to"
+            assert any(f"{words} " in s and bounds in s for s in result.sentences)
 
     def test_contamination_is_estimated_among_transactors(self):
         sizes = {**PLAIN, "contamination": 1.5, "relationship_sampling": 0.9, "loyalty_sd": 0.6}
@@ -434,6 +459,110 @@ class TestTippingPoints:
         # B2 and B3 lie between 0.5·100 − 50 and 100; C1 = C2 = 0 is known
         assert row["bound_low"] == pytest.approx(0, abs=1e-6)
         assert row["bound_high"] == pytest.approx(100, abs=1e-6)
+
+
+class TestTilting:
+    ASKED, ANSWERS = 10, (9, 9, 5)
+
+    def programme(self):
+        """Ten invited, three answered 9, 9 and 5; everybody's R is passive."""
+        customers = [f"c{k:02}" for k in range(self.ASKED)]
+        scores = dict(zip(customers, self.ANSWERS, strict=False))
+        rows = [
+            (w, "x", "answered" if w in scores else "invited", scores.get(w)) for w in customers
+        ]
+        return small_programme(rows, [(w, "answered", 7) for w in customers])
+
+    @pytest.mark.parametrize(("slope", "expected"), [(0, 33.3333), (0.1, 20.1873), (0.25, -0.6564)])
+    def test_by_hand(self, slope, expected):
+        # v = 1 + a·exp(−γ(s − 7)), a = 7/(2·exp(−2γ) + exp(2γ)): ten stand for the three;
+        # C1 = C2 = 0, so that the residual is the tilted tNPS itself
+        a = 7 / (2 * np.exp(-2 * slope) + np.exp(2 * slope))
+        by_hand = 10 * (2 * (1 + a * np.exp(-2 * slope)) - (1 + a * np.exp(2 * slope)))
+        assert by_hand == pytest.approx(expected, abs=5e-5)
+        table = self.programme().tilting
+        row = table[(table["slope_transactional"] == slope) & (table["slope_relationship"] == 0)]
+        found = row.set_index("term")["estimate"]
+        assert found["residual"] == pytest.approx(by_hand, abs=1e-6)
+        assert found["transactional response"] == pytest.approx(100 / 3 - by_hand, abs=1e-6)
+
+    @pytest.mark.parametrize(("slope", "expected"), [(0.1, 20.1873), (0.25, -0.6564)])
+    def test_the_relationship_survey_has_its_own_slope(self, slope, expected):
+        # the same ten the other way round: everybody's T is passive, three of ten answer R
+        customers = [f"c{k:02}" for k in range(self.ASKED)]
+        scores = dict(zip(customers, self.ANSWERS, strict=False))
+        rows = [(who, "x", "answered", 7) for who in customers]
+        waves = [(w, "answered" if w in scores else "invited", scores.get(w)) for w in customers]
+        table = small_programme(rows, waves).tilting
+        here = table[table["answering"] == "relationship only"]
+        here = here[here["slope_relationship"] == slope].set_index("term")["estimate"]
+        response = here["relationship response and contact rules"]
+        assert response == pytest.approx(expected - 100 / 3, abs=1e-4)
+        assert here["residual"] == pytest.approx(-expected, abs=1e-4)
+        assert here["transactional response"] == pytest.approx(0)
+
+    def test_pairs_are_both_surveys_and_either_alone(self):
+        table = self.programme().tilting
+        pairs = table[["answering", "slope_transactional", "slope_relationship"]].drop_duplicates()
+        assert pairs["answering"].value_counts().to_dict() == {
+            "both surveys": 4,
+            "transactional only": 4,
+            "relationship only": 4,
+            "neither survey": 1,
+        }
+
+    def test_the_checks_interval_gives_a_further_pair(self, result):
+        checks = result.checks.set_index("survey")
+        there = result.tilting[result.tilting["note"] != ""]
+        row = there[there["answering"] == "both surveys"].iloc[0]
+        for survey in ("transactional", "relationship"):
+            one = checks.loc[survey]
+            ends = one["estimate"] + np.array([-1, 1]) * 1.959964 * one["se"]
+            further = ends[np.abs(ends).argmax()]
+            assert row[f"slope_{survey}"] == pytest.approx(further, abs=1e-6)
+
+    def test_weights_of_the_answers_sum_to_the_invited_in_every_category(self):
+        programme = simulate_programme(3000, seed=4, **SUPPRESSED)
+        data = read_programme(
+            programme.transactional,
+            programme.relationship,
+            programme.invitations,
+            programme.customers,
+            columns=Columns(),
+            traits=["segment", "home_region"],
+        )
+        engine = standardise(data, programme.contact_rules, OPTIONS).engine
+        ones = np.ones((engine.n_units, 1))
+        chances = fit_all(engine, ones)
+        for survey in ("transactional", "relationship"):
+            side = engine.side(survey)
+            weight = tilted_weights(engine, chances, survey, 0.25, ones)[:, 0]
+            asked = np.flatnonzero(side.asked.invited & side.reachable)
+            reach = reach_weights(engine, chances, survey, asked)[:, 0]
+            x = side.patterns.design[side.patterns.row]
+            assert x[side.answered].T @ weight == pytest.approx(x[asked].T @ reach, rel=1e-4)
+
+    def test_no_slope_is_the_propensity_where_that_is_saturated(self):
+        # two segments, one episode each: shares of 3 and 12 of 12 whichever way it is fitted
+        customers = [f"{s}{k:02}" for s in "pq" for k in range(12)]
+        scores = {w: 10 if w[0] == "p" else 0 for w in customers if w[0] == "q" or w < "p03"}
+        rows = [
+            (w, "x", "answered" if w in scores else "invited", scores.get(w)) for w in customers
+        ]
+        waves = [(who, "answered", 8) for who in customers]
+        result = small_programme(rows, waves, trait=lambda who: who[0])
+        here = result.tilting.query("answering == 'neither survey'").set_index("term")["estimate"]
+        assert here["residual"] == pytest.approx(terms_of(result).loc["residual", "estimate"],
+                                                 abs=RIDGE_POINTS)  # fmt: skip
+
+    def test_unreachable_customers_leave_the_terms_out(self):
+        sizes = {**PLAIN, "transactional_sampling": 1.0, "relationship_quarantine": 60.0}
+        result = compare(simulate_programme(800, seed=3, **sizes))
+        assert set(result.tilting["term"]) == {"transactional response"}
+
+    def test_small_groups_are_hidden(self, demo):
+        few = {**demo, "relationship": demo["relationship"].iloc[:0], "invitations": None}
+        assert compare_tnps_rnps(**few, replicates=0).tilting.empty
 
 
 RULES = {"relationship quarantine": (60, 0.1), "transactional quarantine": 30}
@@ -561,10 +690,6 @@ class TestResult:
         plain = result.later.query("given == 'nothing'")
         assert plain["estimate"].between(0.2, 0.8).all()
         assert (plain["ci_low"] < plain["estimate"]).all()
-
-    def test_no_cross_correlation_of_eight_periods(self, result):
-        assert result.series["estimate"].isna().all()
-        assert result.series["note"].item() == "8 periods: no cross-correlation under 20"
 
     def test_touchpoints_have_an_interval_and_a_twin(self, result, demo):
         table = result.touchpoints

@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as hnp
 
 from cxlab.stats.comparison import kitagawa, marginal_homogeneity, paired_difference_of_table
 from cxlab.stats.comparison.contract import Answers
+from cxlab.stats.comparison.gaps import two_means
 from cxlab.stats.comparison.margins import (
     category,
     contrast,
@@ -80,6 +81,7 @@ class TestMargins:
         assert found["df"] == 2
         assert 0 < found["p_value"] < 1
 
+    @settings(deadline=None)
     @given(tables, st.permutations([0, 1, 2]))
     def test_order_of_categories_makes_no_difference(self, table, order):
         table = table.astype(float)
@@ -99,6 +101,21 @@ class TestMargins:
         result = marginal_homogeneity(np.diag([5, 6, 7]))
         assert result["p_value"].tolist() == [1.0, 1.0, 1.0]
         assert result["note"].str.contains("nobody changed").all()
+
+    def test_bowker_counts_only_pairs_of_categories_with_changes(self):
+        # changes between detractor and passive only: (9 − 3)²/12 = 3 on 1 degree of freedom
+        table = [[20, 9, 0], [3, 20, 0], [0, 0, 20]]
+        found = marginal_homogeneity(table).set_index("test").loc["Bowker"]
+        assert found["statistic"] == pytest.approx(3)
+        assert found["df"] == 1
+        assert found["note"] == "df counts the 1 of 3 pairs of categories between which any moved"
+        full = marginal_homogeneity([[35, 5, 1], [15, 20, 5], [10, 5, 5]]).set_index("test")
+        assert full.loc["Bowker", "df"] == 3
+        assert full["note"].eq("").all()
+
+    def test_few_changes_are_called_rough(self):
+        found = marginal_homogeneity([[20, 4, 0], [0, 20, 0], [0, 0, 20]])
+        assert found["note"].str.contains("4 changed category: the test is rough").all()
 
     def test_everybody_moved_the_same_way(self):
         # all 8 went from passive to promoter: W = N, Bhapkar's denominator is 0
@@ -144,6 +161,27 @@ class TestContrast:
         assert found.se == pytest.approx(np.sqrt(3 / 2 * (20**2 + 20**2)))
         assert found.df == 2
 
+    def test_a_handful_of_differences_is_no_finding(self):
+        # 296 of 300 customers give both surveys the same answer; four promoters fell: the
+        # chance of four signs alike is 1 in 8, and the normal distribution says p = .045
+        found = contrast(np.r_[np.full(4, 100.0), np.zeros(296)], np.arange(300))
+        row = found.row("wald", 0.95)
+        assert found.estimate / found.se == pytest.approx(2.01, abs=0.01)
+        assert found.test_df == pytest.approx(3)
+        assert row["p_value"] > 0.125
+        assert row["ci_low"] < 0
+
+    @pytest.mark.parametrize("changing", [2, 3, 5, 10, 40])
+    def test_a_true_null_with_few_who_differ(self, changing):
+        rng = np.random.default_rng(60_100 + changing)
+        rejected = 0
+        for _ in range(600):
+            d = np.zeros(300)
+            some = rng.random(300) < changing / 300
+            d[some] = rng.choice([-100.0, 100.0], some.sum())
+            rejected += contrast(d, np.arange(300)).row("wald", 0.95)["p_value"] < 0.05
+        assert rejected / 600 <= 0.07 + 3 * (0.07 * 0.93 / 600) ** 0.5
+
     def test_weights_of_one_size_change_nothing(self):
         rng = np.random.default_rng(2)
         d, who = rng.normal(size=40), rng.integers(0, 12, 40)
@@ -187,6 +225,76 @@ class TestContrast:
         bhapkar = marginal_homogeneity(np.bincount(3 * a + b, minlength=9).reshape(3, 3))
         expected = bhapkar.set_index("test").loc["Bhapkar", "statistic"] / 2
         assert wald["statistic"] == pytest.approx(expected * 399 / 400 * 398 / 399, rel=1e-6)
+
+
+def group(clusters, first=0):
+    """Values, weights of 1 and clusters."""
+    values = np.array([v for cluster in clusters for v in cluster], float)
+    sizes = [len(cluster) for cluster in clusters]
+    return values, np.ones(len(values)), np.repeat(np.arange(len(clusters)) + first, sizes)
+
+
+class TestTwoMeans:
+    PSEUDO = (-100.0, 0.0, 100.0)
+
+    def test_few_clusters_by_hand(self):
+        first = group([[100, 0], [100, 100], [-100, 0]])
+        second = group([[0, 0], [100, -100], [0, 100], [-100, -100]], first=10)
+        found = two_means(first, second, pseudo=self.PSEUDO)
+        assert found.estimate == pytest.approx(45.8333, abs=1e-4)
+        assert found.se == pytest.approx(54.166667, abs=1e-6)
+        assert found.df == pytest.approx(4.454545, abs=1e-6)
+
+    def test_degrees_of_freedom_are_those_of_the_small_side(self):
+        # 3 of 30 clusters of ten: (1/30 + 1/270)²/(2/60² + 26/(270·26)²)
+        clusters = [[100.0 * (k % 3 - 1)] * 10 for k in range(30)]
+        found = two_means(group(clusters[:3]), group(clusters[3:], first=3), pseudo=self.PSEUDO)
+        expected = (1 / 30 + 1 / 270) ** 2 / (2 / 60**2 + 26 / (270 * 26) ** 2)
+        assert found.df == pytest.approx(expected)
+
+    def test_one_cluster_on_a_side_has_no_standard_error(self):
+        found = two_means(group([[100, 0, 0]]), group([[0]] * 40, first=1), pseudo=self.PSEUDO)
+        assert np.isnan(found.se)
+        assert np.isnan(found.limits(0.95)).all()
+
+    def test_many_clusters_are_as_they_were(self):
+        rng = np.random.default_rng(1)
+        y, who = rng.choice([-100.0, 0, 100], 200), rng.integers(0, 60, 200)
+        z, also = rng.choice([-100.0, 0, 100], 300), rng.integers(0, 60, 300)
+        found = two_means((y, np.ones(200), who), (z, np.ones(300), also), pseudo=self.PSEUDO)
+        influence = np.r_[(y - y.mean()) / 200, -(z - z.mean()) / 300]
+        sums = np.bincount(np.r_[who, also], influence)
+        assert found.se == pytest.approx(np.sqrt(60 / 59 * (sums**2).sum()))
+        assert found.df == np.inf
+
+    @pytest.mark.parametrize("n", [10, 12, 30])
+    def test_a_side_all_alike_is_not_certain(self, n):
+        """True null, nearly everyone a promoter: the small side is often all alike."""
+        rng = np.random.default_rng(60_200 + n)
+        rejected, alike = 0, 0
+        for _ in range(600):
+            t, r = (rng.choice([100.0, 0, -100], k, p=[0.93, 0.05, 0.02]) for k in (n, 300))
+            first = (t, np.ones(n), np.arange(n))
+            low, high = two_means(
+                first, (r, np.ones(300), np.arange(n, n + 300)), pseudo=self.PSEUDO
+            ).limits(0.95)
+            rejected += not low <= 0 <= high
+            alike += np.ptp(t) == 0
+        assert alike > 50
+        assert rejected / 600 <= 0.065 + 3 * (0.065 * 0.935 / 600) ** 0.5
+
+    @pytest.mark.parametrize("few", [2, 3, 5, 15])
+    def test_true_nulls_with_few_clusters_on_one_side(self, few):
+        rng = np.random.default_rng(60_300 + few)
+        rejected = 0
+        for _ in range(600):
+            level = 40 * rng.standard_normal(30)
+            clusters = [list(v + 60 * rng.standard_normal(10)) for v in level]
+            low, high = two_means(
+                group(clusters[:few]), group(clusters[few:], first=few), pseudo=self.PSEUDO
+            ).limits(0.95)
+            rejected += not low <= 0 <= high
+        assert rejected / 600 <= 0.065 + 3 * (0.065 * 0.935 / 600) ** 0.5
 
 
 def pairs_of(scores, ages, relationship=None):

@@ -9,6 +9,7 @@ from cxlab import (
     operational_table,
     programme_tables,
     repeated_table,
+    scorecard,
 )
 
 STUDY = """
@@ -131,3 +132,48 @@ def test_two_analyses_of_one_outcome_are_refused():
     table = compare_outcomes(first, second)
     shares = table[["overall_share", "recommend_share"]]
     assert shares.sum().tolist() == pytest.approx([1, 1])
+
+
+OTHER = """
+[tables.b]
+file = "b.csv"
+[tables.b.operational.desk]
+column = "q"
+better = "lower"
+target = 10
+experience = "wait"
+experience_target = 4
+[tables.b.columns.wait]
+role = "outcome"
+label = "THE OTHER WAIT"
+scale = "r"
+[tables.b.columns.q]
+role = "number"
+[tables.b.columns.likely]
+role = "outcome"
+label = "RECOMMEND AFTER CONTACT"
+scale = "n"
+"""
+
+
+def test_labels_belong_to_their_table(make, tmp_path):
+    last = '[tables.a.columns.likely]\nrole = "outcome"\nscale = "n"\n'
+    study = make(('title = "Small"', 'title = "Small"\nmain = "a"'),
+                 (last, f'{last}label = "Would recommend"\n{OTHER}'))  # fmt: skip
+    (tmp_path / "b.csv").write_text(ANSWERS.replace("wait,q", "q,wait"))
+    assert study.labels["likely"] == "Would recommend"
+    assert study.table("b").labels["likely"] == "RECOMMEND AFTER CONTACT"
+    assert study.selection({"wait": "1"}, table="b") == "THE OTHER WAIT = 1"
+    assert study.selection({"wait": "1"}) == "wait = 1"
+    shown = scorecard(study.read(), study.metrics("outcome"), labels=study.labels)
+    assert "Would recommend" in shown["label"].tolist()
+    # each table's figures under its own labels
+    beside = operational_table(study)
+    assert beside["operational"].tolist() == ["wait", "q"]
+    assert beside["experience"].tolist() == ["q", "THE OTHER WAIT"]
+
+
+def test_the_demo_calls_its_main_weight_by_the_main_tables_label():
+    study = load_study("demo")
+    assert study.labels["weight"] == "Weight to the customer base"
+    assert study.table("transactional").labels["weight"] == "Weight to the episodes"

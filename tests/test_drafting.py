@@ -2,9 +2,12 @@
 
 import csv
 import os
+import re
+import time
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -68,7 +71,7 @@ class Drafted:
         return self.scales[self.columns[column]["scale"]]
 
     def read(self):
-        accept_guesses(self.path)
+        accept_guesses(self.path, by_hand=True)
         return load_study(self.path).read()
 
     def change(self, *replacements):
@@ -89,8 +92,8 @@ TRAPS = {
     "recommend_friends": with_codes(cycle(range(11)), n11=12),
     # stored one higher: the index of the answer, not the score
     "renew": cycle(range(1, 12)),
-    # four faces are no 0–10 scale
-    "faces": cycle([1, 2, 3, 4]),
+    # four faces are no 0–10 scale; they go with the other ratings, as ratings do
+    "faces": cycle([1, 2, 3, 4, 4]),
     # 6 above the best score is "never used", 0 is blank
     "q7_food": with_codes(cycle(FIVE), n6=30, n0=10),
     "q7_parking": with_codes(cycle(FIVE), n6=150, n0=10),
@@ -380,7 +383,9 @@ def test_roles_of_describing_columns(draft):
     assert "free text: 'comment'" in made.table["confirm"]
     assert list(made.columns["age"]["values"]) == ["Under 18", "18-24", "25-34"]
     assert made.columns["age"]["missing"] == {"Prefer not to say": "no answer"}
-    assert "Is 9 a value, or a code" in made.columns["gender"]["confirm"]
+    # 1, 2 and 9, as yes, no and no answer are coded
+    assert made.columns["gender"]["missing"] == {"9": "no answer"}
+    assert "9 (40 rows) as no answer" in made.columns["gender"]["confirm"]
     assert made.read()["member"].value_counts().to_dict() == {"No": 80, "Yes": 40}
 
 
@@ -461,7 +466,7 @@ def test_parquet_reads_like_csv(tmp_path):
     frame = pd.DataFrame({"id": range(60), "overall": pd.array(cycle([*FIVE, None], 60), "Int64")})
     frame.to_parquet(tmp_path / "a.parquet")
     path = draft_study(tmp_path / "a.parquet").path
-    accept_guesses(path)
+    accept_guesses(path, by_hand=True)
     answers = load_study(path).read()
     assert answers["overall"].notna().sum() == 50
     assert (answers["overall_missing"] == "no answer").sum() == 10
@@ -471,7 +476,7 @@ def test_output_may_stand_in_another_folder(tmp_path):
     file = write_csv(tmp_path / "a.csv", {"quality": cycle(FIVE)})
     (tmp_path / "studies").mkdir()
     path = draft_study(file, tmp_path / "studies" / "mine.toml").path
-    accept_guesses(path)
+    accept_guesses(path, by_hand=True)
     assert len(load_study(path).read()) == ROWS
 
 
@@ -518,10 +523,10 @@ def test_accepting_keeps_everything_else(traps):
     before = traps.path.read_text(encoding="utf-8")
     open_before = len(load_study(traps.path).definition.open_questions)
     traps.change(("[study]", "# my own remark\n[study]"))
-    assert accept_guesses(traps.path) == open_before
+    assert accept_guesses(traps.path, by_hand=True) == open_before
     after = traps.path.read_text(encoding="utf-8")
     assert "# my own remark" in after
-    kept = [line for line in before.splitlines() if not line.startswith("confirm =")]
+    kept = [line for line in before.splitlines() if not line.startswith(("confirm =", "by_hand ="))]
     assert [line for line in after.splitlines() if line != "# my own remark"] == kept
 
 
@@ -557,7 +562,7 @@ def test_whatever_is_drafted_is_read_once_it_is_accepted(tmp_path_factory, data,
         raise
     if "columns" not in tomllib.loads(path.read_text(encoding="utf-8"))["tables"]["answers"]:
         return
-    accept_guesses(path)
+    accept_guesses(path, by_hand=True)
     assert len(load_study(path).read()) == len(rows)
 
 
@@ -582,14 +587,236 @@ def test_three_commands_from_a_strangers_file_to_a_report(tmp_path):
     assert asked.exit_code == 1
     assert "guesses to confirm" in asked.output
     assert "column 'renew': role = touchpoint; scale = one_to_eleven" in asked.output
-    confirmed = run("study", "check", study, "--confirm-all")
+    stopped = run("study", "check", study, "--confirm-all")
+    assert stopped.exit_code == 1
+    assert "3 guesses to confirm" in stopped.output
+    roles = ("recommend=outcome", "recommend_friends=outcome", "overall=outcome")
+    assert f"cxlab study confirm {study} {' '.join(roles)}" in stopped.output
+    confirmed = run("study", "confirm", study, *roles)
     assert confirmed.exit_code == 0, confirmed.output
-    assert "answers: 240 rows" in confirmed.output
-    assert run("study", "check", study).exit_code == 0
+    checked = run("study", "check", study)
+    assert checked.exit_code == 0, checked.output
+    assert "answers: 240 rows" in checked.output
     made = run("report", study, "--output", tmp_path / "reports", "--notebook", "scorecard")
     assert made.exit_code == 0, made.output
     pages = list((tmp_path / "reports").rglob("*.html"))
     assert {"2-scorecard.html", "index.html"} == {page.name for page in pages}
+
+
+# ---------------------------------------------------------------- guesses confirmed blindly
+
+CASES = Path(__file__).parent / "cases"
+
+
+@pytest.fixture
+def blind(tmp_path):
+    """Drafts a file of the cases and accepts all that `--confirm-all` accepts."""
+
+    def make(name):
+        file = tmp_path / name
+        file.write_bytes((CASES / name).read_bytes())
+        path = draft_study(file).path
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        accept_guesses(path)
+        still = load_study(path).definition.open_questions
+        return Drafted(path, content), [(question.column, question.role) for question in still]
+
+    return make
+
+
+def test_a_number_with_decimals_is_no_customer_whatever_its_label_says(blind):
+    made, still = blind("customer_words.csv")
+    roles = {name: column["role"] for name, column in made.columns.items()}
+    assert roles["overall_customer_satisfaction"] == roles["customer_expectations"] == "number"
+    assert still == [("customer_rating", "outcome")]
+
+
+@pytest.mark.parametrize(
+    ("header", "role"),
+    [("Customer ID", "customer"), ("customer", "customer"), ("ClientNumber", "customer"),
+     ("Customer Effort", "text"), ("Account manager", "text"), ("Member since", "text")],
+)  # fmt: skip
+def test_only_a_header_that_names_the_customer_alone_hints_at_one(draft, header, role):
+    ids = [f"c{i:04}x" for i in range(ROWS)]
+    made = draft({"row": range(ROWS), header: ids, "overall": cycle(FIVE)})
+    found = [c for c in made.columns.values() if c.get("role") == "customer"]
+    assert bool(found) == (role == "customer")
+
+
+def test_yes_and_no_with_9_are_no_scale_from_1_to_10(blind):
+    made, _ = blind("residents.csv")
+    owner = made.columns["owner_yn"]
+    assert (owner["role"], owner["values"], owner["missing"]) == (
+        "segment", {"1": "1", "2": "2"}, {"9": "no answer"},
+    )  # fmt: skip
+    assert list(made.columns["district"]["values"]) == ["1", "2", "3", "4", "5", "6"]
+    assert "missing" not in made.columns["district"]
+
+
+def test_a_code_that_is_missing_elsewhere_is_no_value_of_a_segment(draft):
+    nine = with_codes(cycle(FIVE), n9=30)
+    regions = with_codes(cycle([1, 2, 3, 4]), n9=12)
+    made = draft({"q1": nine, "q2": nine[::-1], "q3": nine, "region": regions})
+    assert made.columns["region"]["missing"] == {"9": "no answer"}
+    assert "9" not in made.columns["region"]["values"]
+
+
+def test_a_district_from_1_to_6_is_never_never_used_beside_ratings_where_6_is(draft):
+    six = with_codes(cycle(FIVE), n6=120, n0=5)
+    made = draft({"q1_food": six, "q1_district": cycle([1, 2, 3, 4, 5, 6]), "q1_shops": six[::-1]})
+    assert made.columns["q1_food"]["role"] == "touchpoint"
+    district = next(c for name, c in made.columns.items() if "district" in name)
+    assert district["role"] == "segment"
+    assert "6" in district["values"]
+
+
+def test_names_of_people_are_left_out(blind, draft):
+    made, still = blind("bank_like.csv")
+    assert "customer_name" in made.table["ignore"]
+    assert "names of people: 'customer_name'" in made.table["confirm"]
+    assert still == [("rating", "outcome")]
+    people = [f"{first} {last}" for first in ("Ann", "Bo", "Cy") for last in "KLMNOPQRST"]
+    made = draft({"client": cycle(people), "agent name": cycle(people[:4]),
+                  "product name": cycle(["Card", "Loan"]), "overall": cycle(FIVE)})  # fmt: skip
+    assert made.table["ignore"] == ["client", "agent name"]
+    assert made.columns["product_name"]["role"] == "segment"
+
+
+def test_the_only_rating_is_asked_about_as_outcome_and_nps(blind):
+    made, _ = blind("bank_like.csv")
+    asked = made.columns["rating"]["confirm"]
+    assert "the only rating of the file" in asked
+    assert 'scale = "likelihood_to_recommend"' in asked
+    assert 'role = "touchpoint"' in asked
+    done = run("study", "confirm", made.path, "rating=nps")
+    assert done.exit_code == 0, done.output
+    study = load_study(made.path)
+    assert [metric.name for metric in study.metrics("outcome")] == ["nps"]
+
+
+def test_several_surveys_in_one_score_column_are_asked_about(blind):
+    made, still = blind("two_surveys.csv")
+    asked = made.columns["score"]["confirm"]
+    assert "'Survey Type' tells several surveys apart" in asked
+    assert "('csat' and 'nps')" in asked.replace(", ", " and ")
+    assert still == [("score", "outcome")]
+
+
+@pytest.mark.parametrize("names", [("a", "b"), (1, 2)])
+def test_surveys_without_telling_names_are_told_by_their_scores(draft, names):
+    survey = cycle(names)
+    scores = [1 + i % 5 if name == names[0] else i % 11 for i, name in enumerate(survey)]
+    made = draft({"survey": survey, "overall score": scores})
+    asked = made.columns["overall_score"]["confirm"]
+    assert "(120 rows) never pass 5, others reach 10" in asked
+    assert made.columns["overall_score"]["by_hand"]
+
+
+def test_one_row_an_answer_is_asked_about(draft):
+    people = [f"p{i // 3}" for i in range(ROWS)]
+    made = draft({"respondent id": people, "question": cycle(["Food", "Shops", "Staff"]),
+                  "answer rating": [1 + (i * 7) % 5 for i in range(ROWS)]})  # fmt: skip
+    assert "pivot the file by 'question'" in made.columns["answer_rating"]["confirm"]
+    assert made.columns["answer_rating"]["by_hand"]
+
+
+def test_segments_do_not_tell_surveys_apart_by_chance(draft):
+    made = draft({"overall": cycle([0, 3, 5, 8, 10]), "region": cycle(["N", "S", "E"])})
+    assert "several surveys" not in made.columns["overall"]["confirm"]
+    label = [
+        "Detractor" if v <= 6 else "Passive" if v <= 8 else "Promoter" for v in cycle(range(11))
+    ]
+    made = draft({"overall": cycle(range(11)), "score label": label})
+    assert "several surveys" not in made.columns["overall"]["confirm"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("Not Available", "no answer"), ("inapplicable", "not asked"), ("N/A", "never used")],
+)
+def test_words_for_missing_answers_say_why(text, reason):
+    assert missing_reason(text) == reason
+
+
+def test_a_scale_names_the_columns_it_was_guessed_from(draft):
+    made = draft({f"q{i}": cycle(FIVE) for i in range(7)})
+    assert "Guessed from 'q0', 'q1', 'q2', 'q3', 'q4' and 2 more" in made.scale("q0")["confirm"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("overal=outcome", r"got 'overal'. Did you mean 'overall'"), ("overall=nonsense", "nonsense"),
+     ("region=outcome", "must have a `scale`"), ("overall", "as in overall=outcome")],
+)  # fmt: skip
+def test_a_wrong_decision_leaves_the_study_file_as_it_was(draft, given, told):
+    made = draft({"overall": cycle(FIVE), "region": cycle(["N", "S", "E"])})
+    before = made.path.read_text(encoding="utf-8")
+    refused = run("study", "confirm", made.path, given)
+    assert refused.exit_code == 2
+    assert re.search(told, " ".join(refused.output.split()))
+    assert made.path.read_text(encoding="utf-8") == before
+
+
+def test_a_column_decided_to_be_ignored_is_not_read(draft):
+    made = draft({"overall": cycle(FIVE), "region [new]": cycle(["N", "S", "E"])})
+    assert (
+        run("study", "confirm", made.path, "region [new]=ignore", "overall=outcome").exit_code == 0
+    )
+    accept_guesses(made.path)
+    assert "region_new" not in load_study(made.path).read()
+
+
+def guessed(tmp_path, **columns):
+    pd.DataFrame(columns).to_csv(tmp_path / "a.csv", index=False)
+    drafted = draft_study(tmp_path / "a.csv", force=True)
+    return {guess.profile.header: guess for guess in drafted.guesses}
+
+
+def test_decimals_are_never_a_customer_or_a_cluster(tmp_path):
+    decimals = [f"{10 + i % 97 / 7:.6f}" for i in range(ROWS)]
+    found = guessed(tmp_path, **{
+        "Overall Customer Satisfaction": decimals, "Customer Expectations": decimals[::-1],
+        "customer": decimals, "cluster": [f"{i % 40}.5" for i in range(ROWS)],
+        "Customer service": cycle(FIVE), "Customer Rating": cycle(FIVE),
+    })  # fmt: skip
+    roles = {header: guess.role for header, guess in found.items()}
+    assert {roles[header] for header in list(roles)[:4]} == {"number"}
+    assert {roles[header] for header in list(roles)[4:]} <= {"outcome", "touchpoint"}
+
+
+@pytest.mark.parametrize("codes", [[1, 2, 9], [0, 1, 9], [1, 2, 8, 9]])
+def test_yes_and_no_with_a_missing_code_is_no_rating(tmp_path, codes):
+    found = guessed(tmp_path, id=range(ROWS), q1=cycle([*FIVE, 9]), owner_yn=cycle(codes))
+    guess = found["owner_yn"]
+    assert guess.role == "segment"
+    assert guess.missing["9"] == "no answer"
+    assert set(guess.values) == {str(code) for code in codes if code < 3}
+    assert "9 (" in guess.confirm
+
+
+@pytest.mark.parametrize("header", ["customer_name", "Respondent Name", "Name", "customer"])
+def test_whoever_is_named_is_left_out(tmp_path, header):
+    names = [f"Ann{'abcdefgh'[i % 8]} Made{'abcdefgh'[i // 8 % 8]}" for i in range(ROWS)]
+    guess = guessed(tmp_path, **{header: names, "overall": cycle(FIVE)})[header]
+    assert guess.role == "ignore"
+
+
+def test_the_only_rating_from_0_to_10_is_asked_about(tmp_path):
+    guess = guessed(tmp_path, id=range(ROWS), rating=cycle(range(11)))["rating"]
+    assert guess.role == "outcome"
+    assert "the only rating of the file" in guess.confirm
+    both = guessed(tmp_path, food=cycle(FIVE), shops=cycle(FIVE), score=cycle(range(11)))
+    assert "the only rating from 0 to 10 of the file" in both["score"].confirm
+    assert 'until you set scale = "likelihood_to_recommend"' in guess.confirm
+    several = guessed(tmp_path, food=cycle(FIVE), shops=cycle(FIVE))
+    assert {guess.role for guess in several.values()} == {"touchpoint"}
+
+
+def test_a_district_of_six_is_no_never_used(tmp_path):
+    found = guessed(tmp_path, q1=cycle(FIVE), district=cycle([1, 2, 3, 4, 6, 6]),
+                    ward=cycle([1, 2, 3, 4, 5, 6, 6, 6]))  # fmt: skip
+    assert [found[name].role for name in ("district", "ward")] == ["segment", "segment"]
+    assert found["district"].missing == found["ward"].missing == {}
 
 
 @pytest.fixture
@@ -615,7 +842,7 @@ def test_a_surveymonkey_export_goes_from_file_to_report(surveymonkey, tmp_path):
     drafted = draft_study(surveymonkey)
     roles = pd.Series([guess.role for guess in drafted.guesses]).value_counts().to_dict()
     assert roles == {"touchpoint": 14, "segment": 11, "text": 6, "number": 6, "id": 1}
-    accept_guesses(drafted.path)
+    accept_guesses(drafted.path, by_hand=True)
     study = load_study(drafted.path)
     answers = study.read()
     assert len(answers) == 1186
@@ -634,7 +861,7 @@ def test_the_raw_surveymonkey_export_drafts_like_its_plain_form(surveymonkey, tm
     raw, plain = draft_study(export, tmp_path / "raw.toml"), draft_study(surveymonkey)
     assert [guess.role for guess in raw.guesses] == [guess.role for guess in plain.guesses]
     for draft in (raw, plain):
-        accept_guesses(draft.path)
+        accept_guesses(draft.path, by_hand=True)
     columns = ["han_solo", "han_solo_missing", "gender"]
     raw_answers, answers = (load_study(draft.path).read()[columns] for draft in (raw, plain))
     pd.testing.assert_frame_equal(raw_answers, answers)
@@ -645,7 +872,7 @@ def test_the_airport_survey_drafts_to_its_known_figures(sfo, tmp_path):
     mirror = Path(os.environ["CXLAB_DATA"])
     file = mirror / "sfo" / "2017_SFO_Customer_Survey_20250817.csv"
     path = draft_study(file, tmp_path / "airport.toml").path
-    accept_guesses(path)
+    accept_guesses(path, by_hand=True)
     study = load_study(path)
     table = check_answers(study.read(), study).set_index("column")
     known = {"q7all": 2688, "q7food": 2421, "q7ltparking": 834, "netpro": 2746}
@@ -668,3 +895,89 @@ def test_months_are_no_dates(draft):
     drafted = draft({"visited": cycle(["2025-07", "2025-12"]), "food": cycle(FIVE)})
     assert drafted.columns["visited"]["role"] == "segment"
     assert drafted.read()["visited"].cat.categories.tolist() == ["2025-07", "2025-12"]
+
+
+# wide files -------------------------------------------------------------------------------
+
+
+def write_wide(path, columns=790, rows=400):
+    """Ratings, yes and no, 0 to 10, choices, free text: eight columns of a kind in a row."""
+    rng = np.random.default_rng(1)
+    kinds = [
+        lambda: rng.choice([1.0, 2, 3, 4, 5, 8, 9], rows),
+        lambda: rng.integers(1, 6, rows).astype(float),
+        lambda: rng.choice([1.0, 2, 9], rows),
+        lambda: rng.integers(0, 11, rows).astype(float),
+        lambda: np.where(rng.random(rows) < 0.5, 1.0, np.nan),
+        lambda: np.array([f"word {a} and {b}" for a, b in rng.integers(0, 999, (rows, 2))]),
+    ]
+    answers = {f"q{i // 8}_{i % 8}": kinds[i // 8 % len(kinds)]() for i in range(columns - 1)}
+    frame = pd.DataFrame({"id": np.arange(rows) + 1.0, **answers})
+    labels = {1: "Very poor", 2: "Poor", 3: "Fair", 4: "Good", 5: "Very good", 9: "Refused"}
+    rated = {name: labels for name in answers if int(name[1:].split("_")[0]) % 6 == 0}
+    if path.suffix == ".sav":
+        import pyreadstat
+
+        pyreadstat.write_sav(frame, str(path), variable_value_labels=rated)
+    else:
+        frame.to_csv(path, index=False)
+
+
+@pytest.mark.parametrize("kind", ["csv", "sav"])
+def test_a_wide_file_drafts_in_seconds_and_tells_how_far_it_is(tmp_path, kind):
+    write_wide(tmp_path / f"wide.{kind}")
+    lines = []
+    start = time.process_time()
+    draft = draft_study(tmp_path / f"wide.{kind}", progress=lines.append)
+    assert time.process_time() - start < 10
+    assert len(draft.guesses) == 790
+    assert lines[0] == "counted 100 of 790 columns"
+    assert lines[-1] == "guessed 700 of 790 columns"
+
+
+def test_a_narrow_file_says_nothing_of_progress(tmp_path):
+    write_wide(tmp_path / "narrow.csv", columns=20)
+    lines = []
+    draft_study(tmp_path / "narrow.csv", progress=lines.append)
+    assert lines == []
+
+
+# results, not answers ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("Facility ID,Answer Description,Answer Percent,Number of Completed Surveys\n"
+         "10001,Always,80,300\n10002,Usually,15,200\n",
+         "'Number of Completed Surveys' and 'Answer Percent'"),
+        ("Trust,Total Responses,Percentage Positive\nA,100,95\nB,300,93\n",
+         "'Total Responses' and 'Percentage Positive'"),
+        ("Answer,Count,Percent\nYes,50,55.5%\nNo,40,44.5%\n", "'Count' and 'Percent'"),
+        ("Question,N,Mean,SD\nQ1,100,4.1,0.9\nQ2,100,3.8,1.1\n", "'N' and 'Mean'"),
+        ("Quarter,Promoters,Passives,Detractors\nQ1,55,25,20\nQ2,60,20,20\n",
+         "'Promoters' and 'Detractors'"),
+        ("Question,Very satisfied,Satisfied,Neutral\nFood,20,30,10\nRooms,25,20,15\n",
+         "'Very satisfied', 'Satisfied' and 'Neutral'"),
+        ("Question,Very good,Good,Poor\nFood,20.5%,30%,10%\nRooms,25%,20%,15%\n",
+         "'Very good', 'Good' and 'Poor'"),
+        ("Segment,Unweighted base,Top 2 box %\nA,200,55\nB,300,60\n",
+         "'Unweighted base' and 'Top 2 box %'"),
+    ],
+)  # fmt: skip
+def test_a_table_of_results_is_refused(tmp_path, content, columns):
+    (tmp_path / "a.csv").write_text(content)
+    message = f"a.csv: every row must be the answers of one respondent; the columns {columns} hold"
+    with pytest.raises(ValueError, match=message):
+        draft_study(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["count,percent_complete", "average spend,visits", "How likely are you to share it?,n",
+     "nps,responses", "Good,Poor"],
+)  # fmt: skip
+def test_answers_with_counts_among_them_are_answers(tmp_path, header):
+    lines = "".join(f"{i},{i % 2},{(i + 1) % 3},{i % 5 + 1}\n" for i in range(40))
+    (tmp_path / "a.csv").write_text(f"id,{header},overall\n{lines}")
+    assert draft_study(tmp_path / "a.csv").guesses[0].role == "id"

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -7,14 +8,17 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.special import ndtr, ndtri
 
-from cxlab.stats.drivers import driver_map, drivers, penalty_reward, what_if
+from cxlab.stats.drivers import drivers, penalty_reward
 from cxlab.stats.drivers import replicates as replicating
 from cxlab.stats.drivers import sources as sourcing
 from cxlab.stats.drivers import uncertainty as uncertain
 from cxlab.stats.drivers.answers import read_answers
-from cxlab.stats.drivers.polyserial import polyserial_correlation
 from cxlab.stats.drivers.reach import use_and_quality
+from cxlab.stats.drivers.shape import _classes
+from cxlab.stats.drivers.slopes import Slopes
 from cxlab.stats.drivers.subsets import subset_sums
 from cxlab.stats.totals import Design
 
@@ -361,6 +365,29 @@ class TestUncertainty:
                 whole.table[column].tolist(), rel=1e-6
             )
 
+    def test_tied_drivers_keep_every_place(self):
+        # four drivers with one importance: percentiles of ranks held 1 to 4 about half the time
+        generator = np.random.default_rng(4)
+        whole = 0
+        for study in range(40):
+            x = generator.normal(size=(150, 4)) + generator.normal(size=(150, 1))
+            frame = pd.DataFrame(x, columns=list("abcd"))
+            frame["y"] = x.sum(axis=1) + 3 * generator.normal(size=150)
+            table = drivers(frame, "y", list("abcd"), replicates=200, seed=study).table
+            whole += int(((table["rank_best"] == 1) & (table["rank_worst"] == 4)).sum())
+        # 160 intervals, of which studies make about 60 independent ones
+        assert whole / 160 >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 60)
+
+    def test_few_clusters_tell_fewer_ranks_apart(self):
+        # a difference of 2.2 standard errors: above 1.96, but below t of 5 · √(6/5) = 2.8
+        replicates = np.zeros((4000, 2))
+        replicates[:, 0] = 2.2 + np.random.default_rng(0).normal(size=4000)
+        for df, ranks in ((5, [[1, 1], [2, 2]]), (1e6, [[1, 2], [1, 2]])):
+            found = uncertain.ranks_within(
+                np.array([2.2, 0.0]), replicates, "bootstrap", df=df, level=0.95
+            )
+            assert [low_or_high.tolist() for low_or_high in found] == ranks
+
     def test_adjusting_takes_the_bias_off_a_small_sample(self):
         # Wherry's adjustment leaves a bias of order 1/n², so 40 rows and 5 drivers show it
         generator = np.random.default_rng(3)
@@ -429,29 +456,22 @@ class TestOutcomes:
         analysis = drivers(frame, "yes", ["x"], outcome_scale="binary", interval=None)
         assert analysis.r_squared == pytest.approx(0.36, abs=0.01)
 
-    def test_maximum_likelihood_polyserial_recovers_the_latent_correlation(self):
-        generator = np.random.default_rng(2)
-        x = generator.normal(size=20_000)
-        latent = 0.5 * x + np.sqrt(0.75) * generator.normal(size=20_000)
-        outcome = np.digitize(latent, [-1.5, -0.2, 0.4]).astype(float)
-        # standard error (1 − ρ²)/√n is about .006
-        assert polyserial_correlation(x, outcome) == pytest.approx(0.5, abs=0.025)
-
-    def test_polyserial_by_maximum_likelihood_on_request(self):
-        frame = ratings(n=800, holes=0.1)
-        frame["overall"] = np.clip(np.round(frame["overall"]), 1, 5)
-        quick = drivers(frame, "overall", NAMES, outcome_scale="ordinal", replicates=20)
-        likely = drivers(
-            frame, "overall", NAMES, outcome_scale="ordinal", polyserial="ml", replicates=20
+    def test_latent_correlation_is_the_polyserial_one_by_maximum_likelihood(self):
+        frame = ratings(n=2000)
+        outcome = np.digitize(frame["overall"], [2.5, 3.5, 4.5])
+        moments = drivers(
+            frame.assign(overall=outcome), "overall", ["food"], outcome_scale="ordinal"
         )
-        quick_r, likely_r = quick.part()["correlation"], likely.part()["correlation"]
-        assert likely_r.tolist() == pytest.approx(quick_r.tolist(), abs=0.03)
-        assert likely_r.tolist() != quick_r.tolist()
+        z = ((frame["food"] - frame["food"].mean()) / frame["food"].std(ddof=0)).to_numpy()
+        below = ndtri(np.bincount(outcome).cumsum()[:-1] / len(outcome))
+        cuts = np.concatenate([[-np.inf], below, [np.inf]])
 
-    def test_perfect_agreement_is_not_estimable(self):
-        rating = np.repeat([1.0, 2.0, 3.0], 30)
-        with pytest.raises(ValueError, match="not estimable"):
-            polyserial_correlation(rating, rating)
+        def loss(r):
+            upper, lower = ((cuts[outcome + k] - r * z) / np.sqrt(1 - r**2) for k in (1, 0))
+            return -np.log(ndtr(upper) - ndtr(lower)).sum()
+
+        likely = minimize_scalar(loss, bounds=(-0.99, 0.99), method="bounded").x
+        assert moments.part()["correlation"][0] == pytest.approx(likely, abs=0.03)
 
 
 class TestGroups:
@@ -500,53 +520,6 @@ class TestGroups:
         assert row["p_adjusted"] < 0.001
 
 
-class TestMapAndWhatIf:
-    def test_quadrants_by_hand(self):
-        analysis = drivers(ratings(n=500), "overall", NAMES, replicates=200)
-        table = driver_map(analysis).set_index("driver")
-        important = table["estimate"] > table["estimate"].mean()
-        high = table["performance"] > table["performance"].mean()
-        words = {
-            (True, False): "fix first",
-            (True, True): "keep up",
-            (False, False): "fix later",
-            (False, True): "leave",
-        }
-        assert table["quadrant"].tolist() == [
-            words[key] for key in zip(important, high, strict=True)
-        ]
-        assert table["fix_first"].between(0, 1).all()
-
-    def test_declared_cuts_are_kept(self):
-        analysis = drivers(ratings(n=500), "overall", NAMES, replicates=100)
-        table = driver_map(analysis, importance_cut=0.0, performance_cut=5.0)
-        assert (table["quadrant"] == "fix first").all()
-        assert (table["verdict"] == "fix first").all()
-
-    def test_what_if_is_reach_times_coefficient_times_change(self):
-        analysis = drivers(ratings(n=800, use=0.7), "overall", NAMES, replicates=100)
-        row = what_if(analysis, change={"food": 0.5}).iloc[0]
-        driver = analysis.table.set_index("driver").loc["food"]
-        assert row["estimate"] == pytest.approx(driver["reach"] * driver["coefficient"] * 0.5)
-        assert row["ci_low"] < row["estimate"] < row["ci_high"]
-        assert "not the effect of a change" in row["note"]
-
-    def test_a_change_past_the_scale_is_said(self):
-        analysis = drivers(ratings(), "overall", NAMES, interval=None)
-        assert what_if(analysis, change=4.0)["note"].str.contains("highest rating").all()
-
-    def test_an_unknown_driver_is_refused(self):
-        analysis = drivers(ratings(), "overall", NAMES, interval=None)
-        with pytest.raises(ValueError, match="Did you mean 'food'"):
-            what_if(analysis, change={"fod": 1.0})
-
-    def test_a_group_must_be_named(self):
-        analysis = drivers(ratings(n=500), "overall", NAMES, by="terminal", interval=None)
-        with pytest.raises(ValueError, match="`group` must be"):
-            driver_map(analysis)
-        assert len(driver_map(analysis, group="T2")) == 3
-
-
 class TestShape:
     @pytest.mark.parametrize("cuts", [(2, 4), (3, 5), (1, 4)])
     def test_an_exactly_straight_effect_has_equal_slopes_under_any_cuts(self, cuts):
@@ -586,6 +559,28 @@ class TestShape:
         table = penalty_reward(frame, "overall", NAMES, cuts=(2, 4), replicates=30)
         assert table.set_index("driver").loc["food", "penalty"] == pytest.approx(0.5, abs=0.06)
         assert table.set_index("driver").loc["food", "reward"] == pytest.approx(0.5, abs=0.06)
+
+    def test_the_ceiling_is_taken_off_the_contrast_by_hand(self):
+        # reward .3 less penalty .5 is −.2, and the scale's end alone makes −.2 of a straight
+        # effect: nothing is left, and every replicate lies within a margin of .05
+        replicates = np.tile([[0.5, 0.3], [0.52, 0.3], [0.48, 0.3], [0.5, 0.32]], (25, 1))
+        slopes = Slopes((50, 50, 50), np.array([0.5, 0.3]), replicates, ceiling=-0.2)
+        found = _classes(slopes, "bootstrap", 0.05, 100.0, 0.95)
+        assert found == {"excitement": 0, "basic": 0, "performance": 1, "shape": "performance"}
+        twice = replace(slopes, ceiling=0.2)
+        assert _classes(twice, "bootstrap", 0.05, 100.0, 0.95)["shape"] == "basic"
+
+    def test_an_end_of_the_scale_at_the_top_makes_a_negative_ceiling(self):
+        frame = ratings(n=1500)
+        latent = 2.2 + 0.6 * frame["food"] + 0.2 * frame["wifi"]
+        noise = 0.7 * np.random.default_rng(1).normal(size=1500)
+        frame["overall"] = (latent + noise).round().clip(1, 5)
+        table = penalty_reward(frame, "overall", NAMES, cuts=(2, 4), replicates=100)
+        food = table.set_index("driver").loc["food"]
+        assert food["ceiling"] < -0.1
+        # of a straight effect the end of the scale explains the bend
+        assert food["estimate"] == pytest.approx(food["ceiling"], abs=3 * food["se"])
+        assert food["shape"] != "basic"
 
     def test_cuts_out_of_order_are_refused(self):
         with pytest.raises(ValueError, match="low below high"):

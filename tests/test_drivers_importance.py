@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlab.stats.drivers import dominance, drivers, refitted_dominance
+from cxlab.stats.drivers import dominance, drivers
 from cxlab.stats.drivers.importance import METHODS, complete_dominance, variance_inflation
 from cxlab.stats.drivers.orders import sampled_importance
 from cxlab.stats.drivers.subsets import all_r_squared, partial_out, subset_sums
@@ -19,7 +19,6 @@ GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_DIGITS = 1e-10
 #: Sums of at most a few thousand numbers below 1.
 ROUNDING = 1e-12
-BINARY_DIGITS, ORDINAL_DIGITS = 1e-8, 1e-5
 
 RELAIMPO = {"johnson": "genizi"}
 
@@ -90,13 +89,14 @@ class TestAgainstR:
             assert value == pytest.approx(expected[name], abs=GOLDEN_DIGITS)
         assert analysis.r_squared == pytest.approx(from_r["lm"]["r2"], abs=GOLDEN_DIGITS)
 
-    def test_swiss_tests_against_lm(self, swiss, from_r):
+    def test_swiss_coefficients_against_lm(self, swiss, from_r):
         # summary(lm(Fertility ~ ., swiss)), in golden/drivers.R
         expected = pd.read_csv(GOLDEN / "swiss_lm.csv")
         table = drivers(swiss, "Fertility", from_r["predictors"], interval=None).part()
         assert table["driver"].tolist() == expected["driver"].tolist()
         assert table["coefficient"].tolist() == pytest.approx(expected["coefficient"].tolist())
-        assert table["p_value"].tolist() == pytest.approx(expected["p_value"].tolist(), rel=1e-8)
+        # lm's standard errors are those of one variance for all rows; HC3's are near them here
+        assert table["coefficient_se"].tolist() == pytest.approx(expected["se"].tolist(), rel=0.25)
 
     def test_swiss_adjusted_r_squared_against_lm(self, swiss, from_r):
         analysis = drivers(swiss, "Fertility", from_r["predictors"], interval=None, adjusted=True)
@@ -147,23 +147,22 @@ class TestAgainstR:
         assert distance("complete") == pytest.approx(5.12, abs=0.01)
 
     @pytest.mark.parametrize(
-        ("scale", "outcome", "golden", "digits"),
+        ("scale", "outcome", "golden"),
         [
-            ("binary", "y_bin", "binary_mcfadden_domir", BINARY_DIGITS),
-            ("ordinal", "y_ord", "ordinal_polr_logit_mcfadden_domir", ORDINAL_DIGITS),
+            ("binary", "y_bin", "binary_mcfadden_domir"),
+            ("ordinal", "y_ord", "ordinal_polr_logit_mcfadden_domir"),
         ],
     )
-    def test_refitted_pseudo_r_squared_against_domir(self, scale, outcome, golden, digits):
+    def test_latent_shares_stand_near_refitted_pseudo_r_squared_of_domir(
+        self, scale, outcome, golden
+    ):
         answers = pd.read_csv(GOLDEN / "synthetic_binary_ordinal.csv", skipinitialspace=True)
         expected = json.loads((GOLDEN / "synthetic_binary_ordinal_golden.json").read_text())[golden]
         names = [f"x{number}" for number in range(1, 6)]
-        table = refitted_dominance(answers, outcome, names, outcome_scale=scale)
-        assert table["estimate"].tolist() == pytest.approx(
-            [expected["general"][name] for name in names], abs=digits
-        )
-        assert table["estimate"].sum() == pytest.approx(expected["value"], abs=digits)
         latent = drivers(answers, outcome, names, outcome_scale=scale, interval=None).part()
-        assert abs(latent["share"] - table["share"]).max() < 0.02
+        refitted = np.array([expected["general"][name] for name in names]) / expected["value"]
+        # two kinds of R²: their shares agree, not their sizes
+        assert abs(latent["share"] - refitted).max() < 0.02
 
 
 class TestSubsets:
@@ -336,16 +335,3 @@ class TestMethods:
     def test_variance_inflation_by_hand(self):
         matrix = np.array([[1, 0.6, 0.1], [0.6, 1, 0.2], [0.1, 0.2, 1]])
         assert variance_inflation(matrix) == pytest.approx([1 / 0.64, 1 / 0.64])
-
-
-class TestRefitted:
-    def test_more_than_twelve_drivers_are_refused(self):
-        frame = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 14)))
-        frame.columns = [f"c{j}" for j in range(14)]
-        with pytest.raises(ValueError, match="at most 12"):
-            refitted_dominance(frame, "c13", [f"c{j}" for j in range(13)])
-
-    def test_separated_answers_are_refused(self):
-        frame = pd.DataFrame({"x": np.arange(20.0), "yes": [0] * 10 + [1] * 10})
-        with pytest.raises(ValueError, match="separate the answers perfectly"):
-            refitted_dominance(frame, "yes", ["x"], outcome_scale="binary")

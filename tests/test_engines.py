@@ -130,7 +130,7 @@ def postgres(postgres_folder):
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
     """A local cluster of two workers."""
-    pyspark = pytest.importorskip("pyspark", reason="PySpark is not installed (cxlab[spark])")
+    pyspark = pytest.importorskip("pyspark", reason="PySpark is not installed (the extra `spark`)")
     if not shutil.which("java"):
         pytest.skip("PySpark needs Java 17 (Debian: openjdk-17-jre-headless)")
     # workers write below SPARK_HOME: not into the installed package

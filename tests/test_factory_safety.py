@@ -1,5 +1,6 @@
 """Killed workers, parents and kernels, full disks, two runs at once, secrets: nothing is spoilt."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -57,7 +58,7 @@ def wait_for(condition, what):
 
 def is_worker(process):
     try:
-        return any("popen_loky" in word for word in process.cmdline())
+        return any("cxlab.report.workers" in word for word in process.cmdline())
     except psutil.Error:
         return False
 
@@ -158,7 +159,7 @@ class TestKilled:
     def test_a_report_that_kills_its_worker_is_found_and_the_others_are_made(self, tmp_path):
         kill = (
             f"import psutil, time\nfor p in psutil.Process({os.getpid()}).children():\n"
-            "    if p.status() != 'zombie' and any('popen_loky' in word for word in p.cmdline()): p.kill()\n"
+            "    if p.status() != 'zombie' and any('cxlab.report.workers' in word for word in p.cmdline()): p.kill()\n"
             "time.sleep(60)"
         )
         paths = [write_notebook(tmp_path, kill, name="7-culprit"),
@@ -249,10 +250,55 @@ def test_a_full_disk_leaves_the_earlier_report_and_a_record(small_disk, tmp_path
     assert record["cause"] == "the disk is full"
 
 
+def run_here(folder, *paths):
+    chosen = [word for path in paths for word in ("--notebook", str(path))]
+    arguments = ["report", "demo", "--period", "2025-Q4", "--output", str(folder), *chosen]
+    return CliRunner().invoke(main, arguments)
+
+
+class TestExitCode:
+    def test_of_a_full_disk_is_told_from_a_failed_report(self, small_disk, tmp_path):
+        good, bad = write_notebook(tmp_path, TABLE), write_notebook(tmp_path, "1 / 0", name="8-bad")
+        assert run_here(small_disk / "out", good, bad).exit_code == 1
+        # the notebook's copy, a recorded table, and at last the index do not fit
+        write_notebook(tmp_path, "print('x' * 800_000)")
+        result = run_here(small_disk / "out", good, bad)
+        assert result.exit_code == 122, result.output
+        assert "the disk is full" in result.output
+        long = "import pandas as pd\nfrom cxlab import show\n" \
+               "show(pd.DataFrame({'group': ['x' * 99] * 9_000}), name='counts')"  # fmt: skip
+        write_notebook(tmp_path, long)
+        result = run_here(small_disk / "out", good)
+        assert result.exit_code == 122, result.output
+        assert "failed: 9-trial failed: the disk is full" in result.output
+
+    def test_of_a_disk_without_any_room(self, small_disk, tmp_path):
+        filler = (small_disk / "filler").open("wb", buffering=0)
+        with filler, contextlib.suppress(OSError):
+            while filler.write(b"x" * 1_024):
+                pass
+        result = run_here(small_disk / "out", write_notebook(tmp_path, TABLE))
+        assert result.exit_code == 122
+        assert "(the disk is full). Make room on the disk" in result.output
+
+    @pytest.mark.parametrize("place", ["file", "file/below"])
+    def test_of_a_folder_that_is_a_file(self, place, tmp_path):
+        (tmp_path / "file").touch()
+        result = run_here(tmp_path / place, write_notebook(tmp_path, TABLE))
+        assert result.exit_code == 121
+        assert "`output` must be a folder that can be written to; got" in result.output
+
+    def test_of_a_part_that_cannot_be_written(self, tmp_path):
+        path = write_notebook(tmp_path, TABLE)
+        (tmp_path / "out" / "demo").mkdir(parents=True)
+        (tmp_path / "out" / "demo" / "2025-Q4").touch()
+        assert run_here(tmp_path / "out", path).exit_code == 121
+
+
 def test_a_folder_that_cannot_be_written_gets_one_sentence(small_disk, tmp_path):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     result = CliRunner().invoke(main, ["report", "demo", "--output", str(small_disk / "out")])
-    assert result.exit_code == 1
+    assert result.exit_code == 121
     assert "`output` must be a folder that can be written to; got" in result.output
     assert "read-only file system" in result.output
     assert "Traceback" not in result.output
@@ -314,3 +360,24 @@ class TestSecret:
         result = CliRunner().invoke(main, [*arguments, "--output", str(tmp_path / "out")])
         assert result.exit_code == 2
         assert "sesame" not in result.output
+
+
+def test_kills_at_random_moments_leave_nothing_after_the_next_run(monkeypatch):
+    # 100 of them, with PDF, and the shared memory: python -m benchmarks kills
+    from benchmarks import kills
+
+    monkeypatch.setattr(kills, "find_browser", lambda: None)
+    found = kills.run_kills(2, seed=3)
+    counted = found.drop(columns=["killed", "kills", "hit", "shared memory"])
+    assert found["kills"].sum() == 2
+    assert counted.to_numpy().sum() == 0, found.to_string()
+
+
+def test_making_reports_needs_no_pool_that_keeps_semaphores():
+    code = (
+        "import sys, cxlab.report.factory, cxlab.report.workers, cxlab.report.execute\n"
+        "print(sorted({'joblib', 'multiprocessing.shared_memory', 'multiprocessing.synchronize'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

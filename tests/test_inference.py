@@ -3,8 +3,9 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
@@ -16,8 +17,10 @@ from cxlab.stats.inference import (
     effective_sample_size,
     mean_interval,
     score_interval,
+    score_statistic,
     t_quantile,
     wilson_interval,
+    wilson_statistic,
 )
 
 #: Bisection stops at 2e-18 of the range; what is left is rounding.
@@ -61,6 +64,44 @@ def test_score_interval_holds_the_estimate_and_mirrors(promoters, passives, detr
     assert high - low > 0
     mirrored = limits(score_interval(detractors, promoters, n, level=level))
     assert mirrored == pytest.approx([-high, -low], abs=EXACT)
+
+
+#: Any shares of promoters and detractors, all of one kind among them.
+SHARES = st.sampled_from([(1, 0), (0, 1), (0, 0), (0.5, 0.5)]) | st.tuples(
+    st.floats(0, 1), st.floats(0, 1)
+).map(lambda pair: (pair[0] * (1 - pair[1]), pair[1]))
+#: Effective sizes: below 1 (few clusters), fractions, whole, ten million.
+SIZES = st.floats(0.02, 1e7) | st.integers(1, 10**7) | st.sampled_from([0.05, 1, 10**7])
+
+
+@given(SHARES, SIZES, st.sampled_from([0.5, 0.95, 0.999]))
+@settings(max_examples=300)
+def test_score_limits_are_roots_inside_the_scale(shares, n, level):
+    """At either limit the statistic is the normal quantile, unless it is the end of the scale."""
+    top, bottom = shares
+    estimate, z = top - bottom, norm.ppf(0.5 + level / 2)
+    low, high = limits(score_interval(n * top, n * bottom, n, level=level))
+    assert -1 <= low <= estimate + EXACT
+    assert estimate - EXACT <= high <= 1
+    assert high > low
+    for limit, sign in ((low, 1), (high, -1)):
+        # the end of the scale is a limit only of an estimate there, or of next to no answers
+        assert abs(limit) < 1 or abs(estimate) == 1 or n < z**2
+        if abs(limit) < 1 - 1e-9:
+            found = float(score_statistic(n * top, n * bottom, n, limit))
+            assert found == pytest.approx(sign * z, abs=1e-3)
+
+
+@given(SHARES, SIZES, st.sampled_from([0.5, 0.95, 0.999]))
+@settings(max_examples=300)
+def test_wilson_limits_are_roots_inside_the_scale(shares, n, level):
+    z = norm.ppf(0.5 + level / 2)
+    low, high = limits(wilson_interval(shares[0], n, level=level))
+    assert 0 <= low <= high <= 1
+    for limit, sign in ((low, 1), (high, -1)):
+        if 1e-6 < limit < 1 - 1e-6:
+            found = float(wilson_statistic(shares[0], n, limit))
+            assert found == pytest.approx(sign * z, rel=1e-4)
 
 
 def test_score_interval_without_answers_is_not_a_number():

@@ -115,7 +115,14 @@ def test_kernels_do_not_share_random_numbers(server, run):
     assert run(source)[0][0].text != run(source)[0][0].text
 
 
-def test_kernel_has_one_thread_for_linear_algebra_and_the_callers_folder(server, run):
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+def test_kernel_has_one_thread_for_linear_algebra_and_the_callers_folder(
+    warm, server, run, monkeypatch
+):
+    # whatever the user's environment says
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    if not warm:
+        monkeypatch.delenv(SERVER_VARIABLE)
     (outputs,) = run("import os; print(os.environ['OPENBLAS_NUM_THREADS'], os.getcwd())")
     assert outputs[0].text.split() == ["1", str(Path.cwd())]
 
@@ -247,5 +254,5 @@ def test_jupyter_outside_the_report_runner_is_left_alone(server):
         assert factory.default_provisioner_name == "cxlab-warm"
     assert factory.default_provisioner_name == "local-provisioner"
     assert "JUPYTER_DEFAULT_PROVISIONER_NAME" not in os.environ
-    assert report_kernel_config().KernelManager.transport_encryption == "auto"
+    assert report_kernel_config(Path("kernel.json")).KernelManager.transport_encryption == "auto"
     assert asyncio.get_event_loop_policy() is not None

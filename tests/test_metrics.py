@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm, t
+from scipy.stats import norm, t, ttest_1samp
 
 from cxlab import (
     compare_groups,
@@ -395,6 +396,88 @@ def test_large_numbers_keep_their_spread(origin, design):
     assert result["se"] == pytest.approx(1 / np.sqrt(3))
 
 
+ONE_CLUSTER = pd.DataFrame({"s": [10, 9, 3, 7, 8, 10, 0, 9], "c": 1, "w": [1.0, 2] * 4})
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+@pytest.mark.parametrize("metric", ["nps", "top box", "mean"])
+def test_of_one_cluster_the_standard_error_is_unknown(metric, weights):
+    ask = {
+        "nps": nps,
+        "top box": lambda *a, **k: top_box(*a, top=(9, 10), **k),
+        "mean": mean_score,
+    }[metric]
+    result = row(ask(ONE_CLUSTER, "s", cluster="c", weights=weights))
+    assert np.isnan(result[["se", "ci_low", "ci_high", "deff", "n_eff"]].astype(float)).all()
+    assert result["note"].startswith("no interval: fewer than two clusters hold an answer")
+    assert "alike" not in result["note"]
+
+
+def test_of_one_cluster_among_several_groups_only_its_own_is_unknown():
+    data = pd.concat([ONE_CLUSTER.assign(g="one")] + [ONE_CLUSTER.assign(c=i, g="five")
+                                                      for i in range(2, 7)])  # fmt: skip
+    se = nps(data, "s", by="g", cluster="c").set_index("group")["se"]
+    assert np.isnan(se["one"])
+    assert se["five"] >= 0
+
+
+@pytest.mark.parametrize("design", [{}, {"weights": "w"}, {"cluster": "c"}])
+def test_a_mean_of_answers_alike_has_no_interval(design):
+    # 9.3 is no binary fraction: sums leave a variance just above 0
+    data = pd.DataFrame({"s": 9.3, "w": [0.7, 1.3, 0.9] * 11, "c": [1, 2, 3] * 11})
+    result = row(mean_score(data, "s", **design))
+    assert np.isnan(result[["ci_low", "ci_high"]].astype(float)).all()
+    assert "all answers alike: no interval, their spread is unknown" in result["note"]
+
+
+def test_clusters_alike_are_not_answers_alike():
+    data = pd.DataFrame({"s": [10, 3] * 10, "c": np.repeat(range(10), 2)})
+    result = row(nps(data, "s", cluster="c"))
+    assert result["note"] == "all clusters alike: design effect from the weights alone"
+    assert result["ci_low"] < 0 < result["ci_high"]
+
+
+#: 17 promoters and 3 passives of 20.
+MOST = pd.DataFrame({"s": [10.0] * 17 + [8.0] * 3})
+TARGETS = {
+    "net": Metric("s", "net", top=(9, 10), bottom=(0, 6), name="nps", target=60),
+    "box": Metric("s", "box", top=(9, 10), name="top box", target=60),
+    "mean": Metric("s", "mean", target=9.4),
+}
+
+
+class TestConfidence:
+    def test_that_of_an_nps_is_tangos(self):
+        found = row(scorecard(MOST, [TARGETS["net"]]))
+        assert found["confidence"] == pytest.approx(0.9614500641282291, abs=1e-12)
+        assert found["attained"] == "undecided"
+
+    def test_by_hand(self):
+        box, mean = (row(scorecard(MOST, [TARGETS[kind]])) for kind in ("box", "mean"))
+        assert box["confidence"] == pytest.approx(norm.cdf(0.25 / np.sqrt(0.6 * 0.4 / 20)))
+        assert mean["confidence"] == pytest.approx(
+            1 - ttest_1samp(MOST["s"], 9.4, alternative="greater").pvalue
+        )
+
+    @pytest.mark.parametrize("kind", TARGETS)
+    @pytest.mark.parametrize("design", [{}, {"weights": "w", "cluster": "c"}])
+    def test_a_target_at_the_limit_has_the_limits_confidence(self, kind, design):
+        rng = np.random.default_rng(3)
+        data = pd.DataFrame({"s": rng.choice([10.0, 8, 3], 120, p=[0.7, 0.2, 0.1]),
+                             "w": rng.gamma(4, 1, 120), "c": np.repeat(range(15), 8)})  # fmt: skip
+        found = row(scorecard(data, [TARGETS[kind]], **design))
+        for limit, confidence in (("ci_low", 0.975), ("ci_high", 0.025)):
+            at = replace(TARGETS[kind], target=float(found[limit]))
+            assert row(scorecard(data, [at], **design))["confidence"] == pytest.approx(
+                confidence, abs=1e-6
+            )
+
+    def test_at_the_end_of_the_scale(self):
+        top = replace(TARGETS["net"], target=100)
+        assert row(scorecard(MOST, [top]))["confidence"] == 0
+        assert row(scorecard(MOST[:17], [top]))["confidence"] == 0.5
+
+
 def test_groups_of_any_kind_have_plain_labels():
     data = pd.DataFrame({"s": [10, 9, 1, 2], "year": [2017.0, np.nan, 2018, 2018]})
     data["day"] = pd.to_datetime(["2025-01-01"] * 2 + ["2025-01-02"] * 2)
@@ -408,7 +491,10 @@ def test_groups_of_any_kind_have_plain_labels():
 def test_a_mean_without_interval_says_why():
     data = pd.DataFrame({"s": [5.0, 5, 4], "g": ["alike", "alike", "one"]})
     notes = mean_score(data, "s", by="g")["note"].tolist()
-    assert notes == ["all answers alike: the interval has no width", "no interval: one answer only"]
+    assert notes == [
+        "all answers alike: no interval, their spread is unknown",
+        "no interval: one answer only",
+    ]
 
 
 def test_weights_of_zero_are_counted():

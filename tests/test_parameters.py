@@ -60,7 +60,7 @@ def test_right_types_pass(notebook):
 @pytest.mark.parametrize(
     ("annotation", "text", "value"),
     [("str", "0123", "0123"), ("str", "NO", "NO"), ("str", "None", "None"), ("int", "123", 123),
-     ("bool", "True", True), ("float", "0.9", 0.9), ("list[str]", "['a']", ["a"])],
+     ("bool", "True", True), ("float", "0.9", 0.9), ("list[str]", "['a']", ["a"]), ("Optional[int]", "3", 3), ("Optional[int]", "None", None)],
 )  # fmt: skip
 def test_text_is_read_by_the_declared_type(annotation, text, value):
     assert Parameter("x", annotation, None).from_text(text) == value
@@ -81,14 +81,37 @@ def test_notebook_without_the_tag_is_refused(notebook):
         read_parameters(notebook(tags=()))
 
 
-def test_line_of_another_form_is_refused(notebook):
-    with pytest.raises(ValueError, match="name: type = default"):
-        read_parameters(notebook("study = 'demo'"))
+def test_a_line_without_a_type_is_taken_by_its_default(notebook):
+    lines = [
+        "study = 'demo'  # which",
+        "n = 3",
+        "share = 0.5",
+        "deep = True",
+        "where = None",
+        "names = ['a']",
+    ]
+    found = read_parameters(notebook("\n".join(lines)))
+    assert [one.annotation for one in found.values()] == [
+        "str",
+        "int",
+        "float",
+        "bool",
+        "Any",
+        "list",
+    ]
+    assert found["study"].help == "which"
+    assert found["where"].accepts({"segment": "Business"})
+    assert found["where"].accepts(True)
+    assert found["n"].from_text("5") == 5
+    with pytest.raises(ValueError, match="`n` must be int; got 'many'. Its default is 3"):
+        found["n"].from_text("many")
 
 
 @pytest.mark.parametrize(
-    "line", ["study: str = ", "n: int = 3 * 60", "period", "period = None", "a.b: int = 1"]
-)
+    "line",
+    ["study: str = ", "n: int = 3 * 60", "period", "a.b: int = 1", "a = b = 1", "a, b = 1, 2",
+     "n = 3 * 60", "n += 1", "a = (1, 2)", "a = {1}", "a = b'x'", "a = 1j", "a = ...", "a = open('x')", "import os", "a.b = 1", "n: int"],
+)  # fmt: skip
 def test_a_line_of_another_form_is_named(notebook, line):
     with pytest.raises(
         ValueError, match=r"9-trial.ipynb: every line .* name: type = default .*got"

@@ -9,6 +9,7 @@ from cxlab.stats.resampling import (
     jackknife_covariance,
     percentile_interval,
     rank_interval,
+    rank_intervals,
     ranks,
     sampling_design,
 )
@@ -16,6 +17,10 @@ from cxlab.stats.resampling import (
 ROUNDING = 1e-12
 #: 4,000 replicates put a variance within about 2.2 % (one standard error); three of them.
 VARIANCE_BY_CHANCE = 0.07
+
+#: Studies of the planted ties; three Monte-Carlo standard errors of a share of .95 in them.
+STUDIES = 300
+THREE_SE = 3 * (0.95 * 0.05 / STUDIES) ** 0.5
 
 
 class TestSamplingDesign:
@@ -152,3 +157,100 @@ class TestIntervals:
         best, worst = rank_interval(drawn)
         assert best.tolist() == [1, 2, 2]
         assert worst.tolist() == [1, 3, 3]
+
+
+class TestRankIntervals:
+    # deviations of five replicates; spreads of the differences are 1, √½ and √½
+    HAND = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 0]], dtype=float)
+
+    def test_stepwise_by_hand(self):
+        # 3rd of 5 maxima. Item 2: {1, 1, √2, √2, 0} → not above √2·½ at first step; without
+        # the pair (1, 2), told apart by 4.5, it is the 3rd of {0, 0, √2, √2, 0} = 0: apart
+        estimates = np.array([5.0, 0.5, 0.0])
+        low, high = rank_intervals(estimates, estimates + self.HAND, level=0.6)
+        assert (low.tolist(), high.tolist()) == ([1, 2, 3], [1, 2, 3])
+
+    def test_a_higher_level_leaves_the_close_two_open_by_hand(self):
+        # 4th of 5: √2 in every family and step, above .5/√½ = .71 and below 4.5 and 7.1
+        estimates = np.array([5.0, 0.5, 0.0])
+        low, high = rank_intervals(estimates, estimates + self.HAND, level=0.8)
+        assert (low.tolist(), high.tolist()) == ([1, 2, 2], [1, 3, 3])
+
+    def test_joint_intervals_take_the_maximum_over_all_pairs_by_hand(self):
+        # differences .9, .9, 0: item 1 alone needs the 3rd of {√2, √2, 1, 1, 0} = 1 and has
+        # .9 and 1.27: apart from item 3, then from item 2 by the 3rd of {1, 1, 1, 1, 0} = 1: no.
+        # All pairs need the 3rd of {√2, √2, √2, √2, 0} = √2: nothing is told apart.
+        estimates = np.array([0.9, 0.0, 0.0])
+        alone = rank_intervals(estimates, estimates + self.HAND, level=0.6)
+        joint = rank_intervals(estimates, estimates + self.HAND, level=0.6, joint=True)
+        assert [side.tolist() for side in alone] == [[1, 1, 1], [2, 3, 3]]
+        assert [side.tolist() for side in joint] == [[1, 1, 1], [3, 3, 3]]
+
+    def test_a_difference_that_never_varies_tells_nothing_apart(self):
+        draws = np.random.default_rng(2).normal(size=(100, 1))
+        replicates = np.hstack([draws, draws + 3, draws])
+        low, high = rank_intervals(np.array([0.0, 3.0, 0.0]), replicates)
+        assert (low.tolist(), high.tolist()) == ([1, 1, 1], [3, 3, 3])
+
+    def test_scale_and_order_of_items_do_not_matter(self):
+        draws = np.random.default_rng(3).normal(size=(200, 4)) + [3.0, 2.9, 0.0, -4.0]
+        estimates, order = np.array([3.0, 2.9, 0.0, -4.0]), [2, 0, 3, 1]
+        for joint in (False, True):
+            low, high = rank_intervals(estimates, draws, joint=joint)
+            moved = rank_intervals(7 * estimates[order], 7 * draws[:, order], joint=joint)
+            assert (moved[0].tolist(), moved[1].tolist()) == (
+                low[order].tolist(),
+                high[order].tolist(),
+            )
+
+    def test_replicates_that_are_not_finite_are_set_aside(self):
+        draws = np.random.default_rng(4).normal(size=(50, 3))
+        spoilt = np.vstack([draws, [np.nan, 0, 0]])
+        expected = rank_intervals(np.zeros(3), draws)
+        assert np.array_equal(rank_intervals(np.zeros(3), spoilt), expected)
+
+    def test_one_item_is_first(self):
+        low, high = rank_intervals(np.array([2.0]), np.array([[1.0], [3.0]]))
+        assert (low.tolist(), high.tolist()) == ([1], [1])
+
+    def test_unknown_estimates_and_too_few_replicates_are_refused(self):
+        with pytest.raises(ValueError, match="must be finite; got 1 finite replicates"):
+            rank_intervals(np.zeros(2), np.array([[0.0, 1.0], [np.nan, 1.0]]))
+        with pytest.raises(ValueError, match="`estimates` and at least 2 `replicates`"):
+            rank_intervals(np.array([np.nan, 0.0]), np.ones((5, 2)))
+        with pytest.raises(ValueError, match="one column an estimate"):
+            rank_intervals(np.zeros(2), np.ones((5, 3)))
+
+    def test_six_tied_touchpoints_may_each_have_any_rank(self):
+        whole, denied_first, all_at_once = [], 0, 0
+        for seed in range(STUDIES):
+            estimates, replicates = tied_correlations(np.random.default_rng(seed))
+            low, high = rank_intervals(estimates, replicates)
+            whole.append((low == 1) & (high == 6))
+            denied_first += low[0] > 1
+            low, high = rank_intervals(estimates, replicates, joint=True)
+            all_at_once += (low == 1).all() and (high == 6).all()
+        assert np.mean(whole) > 0.93 - THREE_SE
+        assert denied_first / STUDIES < 0.05 + THREE_SE
+        assert all_at_once / STUDIES > 0.93 - THREE_SE
+
+    def test_clear_orders_are_found(self):
+        generator = np.random.default_rng(5)
+        estimates, replicates = tied_correlations(generator, loadings=(0.9, 0.7, 0.4, 0.0, -0.4))
+        low, high = rank_intervals(estimates, replicates, joint=True)
+        assert (low.tolist(), high.tolist()) == ([1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+
+
+def tied_correlations(generator, loadings=(0.5,) * 6, n=300, replicates=400):
+    """Correlations of touchpoints with an outcome, with bootstrap replicates of rows."""
+    outcome = generator.normal(size=(n, 1))
+    loading = np.array(loadings)
+    noise = generator.normal(size=(n, len(loading)))
+    scores = loading * outcome + np.sqrt(1 - loading**2) * noise
+    drawn = generator.multinomial(n, np.full(n, 1 / n), size=replicates)
+    weights = np.vstack([np.ones(n), drawn]) / n
+    x, y = weights @ scores, weights @ outcome
+    cross = weights @ (scores * outcome) - x * y
+    spread = (weights @ scores**2 - x**2) * (weights @ outcome**2 - y**2)
+    found = cross / np.sqrt(spread)
+    return found[0], found[1:]

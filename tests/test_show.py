@@ -175,6 +175,30 @@ class TestPlots:
         segments = axes.collections[0].get_segments()
         assert [segment[:, 0].tolist() for segment in segments] == [[4, 6], [2, 4]]
 
+    def test_waterfall_from_one_score_to_the_other(self):
+        table = pd.DataFrame(
+            {
+                "term": ["a", "b"],
+                "estimate": [5.0, -2.0],
+                "ci_low": [4.0, -3.0],
+                "ci_high": [6.0, 1.0],
+            }
+        )
+        axes = plot_waterfall(table, start=10.0, ends=("rNPS", "tNPS"))
+        assert [patch.get_x() for patch in axes.patches] == [0, 10, 15, 0]
+        assert [patch.get_width() for patch in axes.patches] == [10, 5, -2, 13]
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["rNPS", "a", "b", "tNPS"]
+        assert [text.get_text() for text in axes.texts] == ["+10.0", "+5.0", "−2.0", "+13.0"]
+        # b is not shown to differ from 0
+        assert [patch.get_alpha() for patch in axes.patches[1:3]] == [1.0, 0.45]
+
+    def test_waterfall_without_terms_or_with_a_hidden_start(self):
+        nothing = pd.DataFrame(
+            {"term": [], "estimate": [], "ci_low": [], "ci_high": []}, dtype=float
+        )
+        axes = plot_waterfall(nothing, start=float("nan"), ends=("rNPS", "tNPS"))
+        assert not axes.texts
+
     def test_grid_leaves_hidden_cells_empty(self):
         table = pd.DataFrame(
             {

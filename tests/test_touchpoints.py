@@ -29,6 +29,7 @@ from cxlab.stats.touchpoints.ranking import (
     MOST_RESAMPLED,
     _pearson_replicates,
     place_touchpoints,
+    rank_disagreement,
     replicate_coefficients,
 )
 
@@ -213,13 +214,24 @@ def test_data_too_large_for_rows_give_the_same_table(data, monkeypatch):
     assert "normal limit" in large.rank_method
 
 
-def test_the_jackknife_is_an_alternative_with_its_own_degrees_of_freedom(data, result):
-    other = touchpoint_correlations(
-        data, "overall", TOUCHPOINTS, occasion="A", cluster="flight", variance="jackknife"
-    )
-    ratio = other.table["se"] / result.table["se"][:5].to_numpy()
-    assert ratio.between(0.8, 1.25).all()
-    assert (other.coefficients.query("coefficient == 'tau_b'")["df"] == 39).all()
+@pytest.mark.parametrize("cluster", [None, "flight"])
+def test_near_constant_touchpoints_in_large_data_say_the_same(monkeypatch, cluster):
+    from cxlab.stats.touchpoints import fitting
+
+    def in_the_engine(*arguments, **keywords):
+        return joint_counts(*arguments, most_row_cells=0, most_clusters=3, **keywords)
+
+    data = programme(16)[["overall", "flight"]].assign(kiosk=4.0)
+    data.loc[[5, 50, 105], "kiosk"] = [2.0, 5.0, 3.0]
+    given = {"occasion": "A", "cluster": cluster, "missing": "pairwise"}
+    small = touchpoint_correlations(data, "overall", ["kiosk"], **given).coefficients.iloc[0]
+    monkeypatch.setattr(fitting, "joint_counts", in_the_engine)
+    large = touchpoint_correlations(data, "overall", ["kiosk"], **given).coefficients.iloc[0]
+    assert large["p_value"] > 0.05
+    assert large["note"].count("degrees of freedom") == 1
+    if cluster is None:
+        assert large[["p_value", "df"]].tolist() == pytest.approx(small[["p_value", "df"]].tolist())
+        assert large["note"] == small["note"]
 
 
 # the occasion
@@ -295,6 +307,18 @@ def test_an_exact_copy_of_the_outcome_has_no_spread():
     assert row["note"] == "the scores and the outcome are the same up to scale"
 
 
+def test_a_touchpoint_that_one_customer_rated_differently_finds_nothing():
+    overall = np.repeat([1.0, 2, 3, 4, 5], [9, 21, 60, 120, 90])
+    data = pd.DataFrame({"kiosk": 4.0, "overall": overall})
+    data.loc[299, "kiosk"] = 5.0
+    row = touchpoint_correlations(data, "overall", ["kiosk"], occasion="A").table.iloc[0]
+    assert row["estimate"] == pytest.approx(0.064, abs=THREE_DECIMALS)
+    assert row[["ci_low", "ci_high", "rank"]].isna().all()
+    assert row["p_value"] == pytest.approx(0.40, abs=0.03)
+    assert row["p_adjusted"] > 0.05
+    assert "rests on one answer" in row["note"]
+
+
 def test_one_cluster_gives_estimates_without_intervals():
     data = programme(4).assign(one=1)
     found = touchpoint_correlations(
@@ -341,8 +365,6 @@ def test_bad_input_is_refused_by_name(data):
         call(coefficient="spearmann")
     with pytest.raises(ValueError, match="`missing` must be"):
         call(missing="listwise")
-    with pytest.raises(ValueError, match="`variance` must be"):
-        call(variance="bootstrap")
     with pytest.raises(ValueError, match="`level` must be between 0 and 1"):
         call(level=95)
     with pytest.raises(ValueError, match=r"`scale` must hold every rating; got .* off 1 to 5"):
@@ -423,9 +445,51 @@ def test_rank_intervals_come_from_draws_as_wide_as_the_standard_errors(data):
 
 def test_a_touchpoint_lost_in_many_resamples_has_no_place():
     draws = np.array([[0.5, 0.2, np.nan], [0.4, 0.1, 0.3], [0.6, 0.3, np.nan]])
-    places, ranked = place_touchpoints(np.array([0.5, 0.2, 0.3]), draws, level=0.95)
+    estimate, df = np.array([0.5, 0.2, 0.3]), np.full(3, 400.0)
+    places = place_touchpoints(estimate, draws, df, level=0.95)
     assert places["rank"].isna().tolist() == [False, False, True]
-    assert ranked[:, 0].tolist() == [1, 1, 1]
+    assert places["rank_high"].dropna().tolist() == [2, 2]
+
+
+def test_few_degrees_of_freedom_settle_no_place():
+    estimate = np.array([0.6, 0.3])
+    draws = np.random.default_rng(1).normal(estimate, 0.05, size=(500, 2))
+    # .3 apart is 4.2 standard errors of the difference; t has 12.7 where the normal has 1.96
+    plenty = place_touchpoints(estimate, draws, np.array([400.0, 400.0]), level=0.95)
+    few = place_touchpoints(estimate, draws, np.array([1.0, 400.0]), level=0.95)
+    assert plenty[["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 1], [2, 2]]
+    assert few[["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 2], [1, 2]]
+
+
+def test_places_hold_for_all_touchpoints_at_once():
+    # one touchpoint at a time, the first is told from one other: .9/√½ > 1 (worked in
+    # test_resampling.py); all pairs at once need √2, which nothing reaches
+    draws = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 0]], dtype=float)
+    estimate = np.array([0.9, 0.0, 0.0])
+    places = place_touchpoints(estimate, estimate + draws, np.full(3, 1e12), level=0.6)
+    assert places["rank_low"].tolist() == [1, 1, 1]
+    assert places["rank_high"].tolist() == [3, 3, 3]
+
+
+def test_intervals_that_touch_are_no_change_of_place():
+    rows = [("a", "y", 1, 1, 3), ("a", "z", 4, 3, 4), ("b", "y", 2, 1, 2), ("b", "z", 3, 3, 4)]
+    table = pd.DataFrame(rows, columns=["touchpoint", "outcome", "rank", "rank_low", "rank_high"])
+    moved = rank_disagreement(table.assign(n=50), ["y", "z"]).set_index("touchpoint")
+    assert moved["apart"].to_dict() == {"b": True, "a": False}
+    assert moved["estimate"].to_dict() == {"b": 1, "a": 3}
+
+
+def test_tied_touchpoints_are_all_first_and_all_last():
+    # one study of the 500 in benchmarks/touchpoint_coverage.py
+    generator = np.random.default_rng(4)
+    overall = generator.normal(size=(300, 1))
+    latent = np.hstack([overall, 0.6 * overall + 0.8 * generator.normal(size=(300, 6))])
+    data = pd.DataFrame(np.digitize(latent, [-1, 0, 1]).astype(float), columns=list("yabcdef"))
+    found = touchpoint_correlations(data, "y", list("abcdef"), occasion="A", missing="pairwise")
+    assert set(found.table["rank_low"]) == {1}
+    assert set(found.table["rank_high"]) == {6}
+    assert "not settled among 6" in found.words()[1]
+    assert "for all touchpoints at once, 95%" in found.words()[1]
 
 
 def test_other_coefficients_are_ranked_by_draws_that_know_their_covariance(data):
@@ -460,7 +524,8 @@ def test_difference_of_two_touchpoints_against_r_survey():
     estimate, se = against_r["difference_design"]
     assert found.loc[0, "estimate"] == pytest.approx(estimate, abs=R_DIGITS)
     assert found.loc[0, "se"] == pytest.approx(se, abs=R_DIGITS)
-    assert found.loc[0, "df"] == 27
+    # 30 clusters in 3 strata leave 27; the standard errors rest on fewer
+    assert 10 < found.loc[0, "df"] < 27
 
 
 def test_comparisons_are_adjusted_by_benjamini_yekutieli(result):
@@ -470,38 +535,6 @@ def test_comparisons_are_adjusted_by_benjamini_yekutieli(result):
     assert pairs["p_adjusted"].to_numpy() == pytest.approx(expected)
     told = pairs["reading"] == "told apart"
     assert told.equals(pairs["p_adjusted"] < 0.05)
-
-
-def test_williams_is_printed_only_where_it_is_valid():
-    data = programme(7)
-    whole = data.assign(wifi=data["wifi"].fillna(5), shops=data["shops"].fillna(5))
-    common = touchpoint_correlations(whole, "overall", ["shops", "wifi", "staff"], occasion="A")
-    pairs = common.compare()
-    assert pairs["williams_p"].notna().all()
-    # both tests see the same data; they part by what they assume
-    assert pairs["williams_p"].to_numpy() == pytest.approx(pairs["p_value"].to_numpy(), abs=0.06)
-    holes = touchpoint_correlations(data, "overall", ["shops", "wifi"], occasion="A").compare()
-    assert holes["williams_p"].isna().all()
-    assert "not rated by the same customers" in holes.loc[0, "williams_note"]
-    design = touchpoint_correlations(
-        whole, "overall", ["shops", "wifi"], occasion="A", cluster="flight"
-    ).compare()
-    assert design.loc[0, "williams_note"] == "not valid: weights, strata or clusters"
-    ranks = common.compare(coefficient="spearman")
-    assert (ranks["williams_note"] == "not valid: it is for Pearson's r").all()
-
-
-def test_williams_of_the_table_is_williams_of_the_three_correlations():
-    data = programme(8)[["overall", "staff", "dead"]]
-    pairs = touchpoint_correlations(data, "overall", ["staff", "dead"], occasion="A").compare()
-    r = data.corr()
-    r12, r13, r23 = r.loc["overall", "staff"], r.loc["overall", "dead"], r.loc["staff", "dead"]
-    determinant = 1 - r12**2 - r13**2 - r23**2 + 2 * r12 * r13 * r23
-    n, mean = len(data), (r12 + r13) / 2
-    t = (r12 - r13) * np.sqrt(
-        (n - 1) * (1 + r23) / (2 * (n - 1) / (n - 3) * determinant + mean**2 * (1 - r23) ** 3)
-    )
-    assert pairs.loc[0, "williams_t"] == pytest.approx(t)
 
 
 def test_comparing_outcomes_uses_their_shared_customers(data, result):
@@ -598,7 +631,8 @@ def test_visitors_against_others_against_r_survey():
     ).iloc[0]
     estimate, se = against_r["visitors_design"]
     assert row["estimate"] == pytest.approx(estimate, abs=R_DIGITS)
-    assert row["se"] == pytest.approx(se, abs=R_DIGITS)
+    # R has the Taylor variance; a contrast's own may be a few per cent larger, never smaller
+    assert 1 - R_DIGITS < row["se"] / se < 1.06
 
 
 def test_visitors_without_recorded_use_say_so(data):
@@ -614,9 +648,20 @@ def test_visitors_of_plain_rows_are_a_welch_difference():
     row = visitors(data, "overall", "shops").iloc[0]
     used, never = data["overall"][:3], data["overall"][3:]
     assert row["estimate"] == pytest.approx(used.mean() - never.mean())
-    # linearised: divisor n of each side, times n/(n − 1) of all rows
-    variance = used.var(ddof=0) / 3 + never.var(ddof=0) / 4
-    assert row["se"] == pytest.approx(np.sqrt(variance * 7 / 6))
+    assert (row["n"], row["n_never"], row["mean"], row["mean_never"]) == (3, 4, 13 / 3, 2.5)
+    assert row["se"] == pytest.approx(np.sqrt(used.var() / 3 + never.var() / 4))
+    # of the 35 ways to pick the 3 users only the one that was seen, 13 of 23, is as far apart
+    assert row["p_value"] == pytest.approx(1 / 35, abs=0.006)
+
+
+def test_a_visitor_among_hundreds_is_no_evidence():
+    # one customer never used it: a linearised variance of that side alone would be near 0
+    data = pd.DataFrame({"overall": np.tile([2.0, 3, 4, 5], 75), "shops": 4.0})
+    data["shops_missing"] = None
+    data.loc[0, ["shops", "shops_missing"]] = [np.nan, "never used"]
+    row = visitors(data, "overall", "shops").iloc[0]
+    assert row["n_never"] == 1
+    assert not row["p_value"] < 0.2
 
 
 def test_masking_by_hand():
@@ -687,12 +732,74 @@ def test_airport_correlations_are_the_published_ones(airport):
         assert (found - value).abs().min() < THREE_DECIMALS
 
 
-def test_airport_security_changes_place_between_satisfaction_and_advocacy(airport):
+@pytest.mark.parametrize(
+    ("period", "name", "expected"),
+    [
+        ("2017", "safety", 0.461),
+        ("2018", "safety", 0.3975),
+        ("2015", "clean_boarding_areas", 0.576),
+    ],
+)
+def test_airport_touchpoints_have_their_polychoric(sfo, period, name, expected):
+    data = sfo.read(period=period)
+    fit = pair_estimates(joint_counts(data, name, "overall"), "polychoric").table.iloc[0]
+    assert fit["estimate"] == pytest.approx(expected, abs=THREE_DECIMALS)
+    assert fit["ci_low"] < expected < fit["ci_high"]
+
+
+def test_airport_security_is_not_shown_to_change_place(airport):
+    # 21st for satisfaction and 3rd for advocacy of 23: resampled ranks "20–22" and "1–13"
+    # called that a change, but the answers hardly part the 23 correlations with advocacy
     moved = airport.rankings().set_index("touchpoint").loc["security_screening"]
     assert (moved["rank"], moved["other_rank"]) == (21, 3)
     intervals = moved[["rank_low", "rank_high", "other_rank_low", "other_rank_high"]]
-    assert (intervals.astype(int) - [20, 22, 1, 13]).abs().max() <= ONE_PLACE
-    assert moved["apart"]
-    assert any(
-        sentence.startswith("security_screening changes place") for sentence in airport.words()
+    assert (intervals.astype(int) - [17, 23, 1, 21]).abs().max() <= ONE_PLACE
+    assert not moved["apart"]
+    assert not any("security_screening changes place" in said for said in airport.words())
+
+
+def test_a_near_copy_leaves_partial_coefficients_on_few_answers():
+    # `twin` is `staff` but for three customers: alone it is as sure as `staff`, beside it
+    # all that is known of either rests on the three
+    data = programme(13)
+    data["twin"] = data["staff"]
+    data.loc[[5, 50, 105], "twin"] = [2.0, 9.0, 4.0]
+    found = touchpoint_correlations(
+        data, "overall", ["shops", "staff", "twin"], occasion="A", missing="pairwise"
     )
+    df = found.coefficients.pivot(index="touchpoint", columns="coefficient", values="df")
+    assert df.loc["twin", "pearson"] > 100
+    assert df.loc["twin", "partial"] < 4
+    assert df.loc["shops", "partial"] > 50
+    note = found.coefficients.query("touchpoint == 'twin' and coefficient == 'partial'")["note"]
+    assert "degrees of freedom" in note.iloc[0]
+
+
+def test_near_copies_that_differ_in_one_cluster_rest_on_that_cluster():
+    data = programme(14)
+    data["twin"] = data["staff"]
+    inside = data["flight"] == 3
+    data.loc[inside, "twin"] = 10 - data.loc[inside, "staff"]
+    found = touchpoint_correlations(
+        data, "overall", ["staff", "twin"], occasion="A", missing="pairwise", cluster="flight"
+    ).coefficients.query("coefficient == 'partial'")
+    assert (found["df"] < 2).all()
+    assert (found["note"] != "").all()
+
+
+def test_each_outcome_has_its_own_sum_of_squares(result):
+    for row in result.halo.itertuples():
+        own = result.table.query(f"outcome == '{row.outcome}'")["pearson"]
+        assert row.sum_r_squared == pytest.approx((own**2).sum())
+
+
+def test_a_ceiling_is_flagged_whatever_the_direction():
+    generator = np.random.default_rng(15)
+    latent = generator.normal(size=(600, 2)) @ np.array([[1, 0.8], [0, 0.6]])
+    data = pd.DataFrame(
+        np.where(latent > 1, 1.0, np.where(latent > 0.9, 2.0, 3.0)), columns=["a", "y"]
+    )
+    data["turned"] = 4 - data["a"]
+    found = touchpoint_correlations(data, "y", ["a", "turned"], occasion="A", missing="pairwise")
+    assert found.table["ceiling_flag"].tolist() == [True, True]
+    assert found.table["pearson"].tolist()[1] == pytest.approx(-found.table["pearson"][0])

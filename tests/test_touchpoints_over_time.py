@@ -404,3 +404,39 @@ def test_first_response_input_is_refused_by_name():
         first_response(
             data.abs().assign(replied=["late", "no"]), "hours", replied="replied", target=4
         )
+
+
+def few_that_vary(seed, varying):
+    """200 customers in 50 clusters, each twice; only a few ever change their rating."""
+    generator = np.random.default_rng(seed)
+    data = pd.DataFrame({"customer": np.repeat(np.arange(200), 2), "score": 4.0})
+    data["flight"] = data["customer"] // 4
+    data["overall"] = generator.integers(1, 6, 400).astype(float)
+    chosen = generator.choice(200, varying, replace=False)
+    data.loc[2 * chosen, "score"] = generator.choice([1.0, 2, 3, 5], varying)
+    return data
+
+
+@pytest.mark.parametrize("cluster", [None, "flight"])
+@pytest.mark.parametrize("varying", [1, 2, 3])
+def test_few_customers_whose_ratings_vary_find_nothing(varying, cluster):
+    found = []
+    for seed in range(60):
+        table = repeated_ratings(
+            few_that_vary(seed, varying), "score", "overall", customer="customer", occasion="A",
+            cluster=cluster, replicates=100,
+        ).table  # fmt: skip
+        found.append(table["p_value"] < 0.05)
+    # 60 studies at .07 (within) and .07 (between): three standard errors above
+    assert (np.mean(found, axis=0) <= 0.07 + 3 * np.sqrt(0.07 * 0.93 / 60)).all()
+    assert (table["note"] != "").any()
+
+
+def test_journeys_of_customers_who_all_agree_but_one_are_not_compared():
+    ratings = pd.DataFrame({"customer": np.repeat(range(60), 3), "stage": [1, 2, 3] * 60})
+    ratings["score"] = np.random.default_rng(2).integers(0, 11, 180).astype(float)
+    ratings["overall"] = np.where(ratings["customer"] == 0, 2.0, 9.0)
+    table = compare_journeys(ratings, "score", "overall", customer="customer", order="stage")
+    assert set(table["reading"]) == {"not compared"}
+    assert table[["se", "ci_low", "behind_high"]].isna().all().all()
+    assert table["note"].str.contains("few customers").all()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,21 +13,31 @@ from typing import Any
 import nbformat
 
 from cxlab.report.changes import write_changes
-from cxlab.report.execute import NotebookError, disk_cause, execute_notebook
-from cxlab.report.exports import write_exports
-from cxlab.report.fingerprint import fingerprint
+from cxlab.report.digests import write_manifest
+from cxlab.report.execute import NotebookError, execute_notebook
+from cxlab.report.exports import write_formats
+from cxlab.report.fingerprint import code_digest, fingerprint
 from cxlab.report.headline import headline
-from cxlab.report.manifest import file_digest, make_manifest, now
-from cxlab.report.page import notebook_title, write_page
+from cxlab.report.limits import CELL_SECONDS, check_timeout
+from cxlab.report.manifest import make_manifest, now, warnings_of
+from cxlab.report.notebooks import report_name
+from cxlab.report.page import notebook_title
 from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
 from cxlab.report.publish import (
     FAILED,
+    Trouble,
     building_folder,
     clean_up,
+    disk_cause,
     forget_failure,
+    is_foreign,
     keep_failure,
     publish,
+    trouble_of,
 )
+
+#: Why a folder of the user's own is no place for a report.
+FOREIGN = "its folder holds other files, which would be lost; name another one"
 
 __all__ = ["About", "Job", "ReportError", "build_report", "clean_up", "make_report"]
 
@@ -73,6 +84,8 @@ class Job:
         Further formats, such as ``xlsx``.
     fingerprint : str
         Of all that the report is made from; empty: to be computed.
+    timeout : int
+        Seconds that each cell may run.
     """
 
     notebook: Path
@@ -81,11 +94,12 @@ class Job:
     about: About = field(default_factory=About)
     formats: tuple[str, ...] = ()
     fingerprint: str = ""
+    timeout: int = CELL_SECONDS
 
     @property
     def page(self) -> Path:
         """The report's page, once it is made."""
-        return self.output / f"{self.notebook.stem}.html"
+        return self.output / f"{report_name(self.notebook)}.html"
 
     @property
     def failed(self) -> Path:
@@ -100,19 +114,24 @@ class ReportError(RuntimeError):
     ----------
     notebook : str
     cell : int
-        Number of the code cell, from 1; 0 if the kernel died or the disk was full.
+        Number of the source's code cell, from 1; 0 if the kernel died or the disk was full.
     cause : str
     folder : Path
         Where the partial notebook is.
+    trouble : {"", "full", "unwritable"}
+        Of the disk or the folder, if that is why.
     """
 
-    def __init__(self, notebook: str, cell: int, cause: str, folder: Path) -> None:
-        where = f"cell {cell}" if cell else "the kernel"
-        super().__init__(f"{notebook} failed in {where}: {cause} (see {folder})")
+    def __init__(
+        self, notebook: str, cell: int, cause: str, folder: Path, trouble: Trouble = ""
+    ) -> None:
+        where = f" in cell {cell}" if cell else "" if trouble else " in the kernel"
+        super().__init__(f"{notebook} failed{where}: {cause} (see {folder})")
         self.notebook, self.cell, self.cause, self.folder = notebook, cell, cause, folder
+        self.trouble = trouble
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.notebook, self.cell, self.cause, self.folder)
+        return type(self), (self.notebook, self.cell, self.cause, self.folder, self.trouble)
 
 
 def build_report(
@@ -120,6 +139,7 @@ def build_report(
     output: str | Path,
     *,
     about: About | None = None,
+    timeout: int = CELL_SECONDS,
     **parameters: Any,
 ) -> Path:
     """Run a notebook with parameters and publish its report.
@@ -133,6 +153,8 @@ def build_report(
         report is whole.
     about : About, optional
         Head of the page and entry in the index; default: nothing but the notebook.
+    timeout : int
+        Seconds that each cell may run; the report fails when one takes longer.
     **parameters
         Values for the declared parameters, checked before anything runs.
 
@@ -159,7 +181,9 @@ def build_report(
     notebook = Path(notebook)
     used = used_parameters(notebook, parameters)
     progress = {"desc": notebook.stem, "disable": None, "file": sys.stderr}
-    return make_report(Job(notebook, Path(output), used, about or About()), progress=progress)
+    limit = check_timeout(timeout)
+    job = Job(notebook, Path(output), used, about or About(), timeout=limit)
+    return make_report(job, progress=progress)
 
 
 def used_parameters(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,13 +205,16 @@ def make_report(job: Job, *, progress: Mapping[str, Any] | bool = False) -> Path
     """Make a report whose parameters are checked already; otherwise as `build_report`."""
     started = now()
     try:
+        if is_foreign(job.output):
+            raise _failure(job, 0, FOREIGN, started, "unwritable")
         with building_folder(job.output.parent) as folder:
             folder.mkdir()
             executed = _execute(job, folder, started, progress)
             _write_report(job, folder, executed, started)
             publish(folder, job.output)
     except OSError as error:
-        raise _failure(job, 0, disk_cause(error), started) from error
+        trouble = trouble_of(error, job.output.parent)
+        raise _failure(job, 0, disk_cause(error), started, trouble) from error
     forget_failure(job.output)
     return job.page
 
@@ -195,17 +222,22 @@ def make_report(job: Job, *, progress: Mapping[str, Any] | bool = False) -> Path
 def _execute(
     job: Job, folder: Path, started: str, progress: Mapping[str, Any] | bool
 ) -> nbformat.NotebookNode:
-    target = folder / job.notebook.name
+    target = folder / f"{report_name(job.notebook)}.ipynb"
     try:
         return execute_notebook(
-            job.notebook, target, job.parameters, tables=folder / "tables", progress=progress
+            job.notebook,
+            target,
+            job.parameters,
+            tables=folder / "tables",
+            timeout=job.timeout,
+            progress=progress,
         )
     except NotebookError as error:
-        raise _failure(job, error.cell, error.cause, started, target) from error
+        raise _failure(job, error.cell, error.cause, started, error.trouble, target) from error
 
 
 def _failure(
-    job: Job, cell: int, cause: str, started: str, partial: Path | None = None
+    job: Job, cell: int, cause: str, started: str, trouble: Trouble, partial: Path | None = None
 ) -> ReportError:
     """Leave a record and say what happened."""
     record = {
@@ -219,39 +251,71 @@ def _failure(
         "selection": job.about.selection,
     }
     keep_failure(partial or job.output / "nothing", job.failed, record)
-    return ReportError(job.notebook.stem, cell, cause, job.failed)
+    return ReportError(job.notebook.stem, cell, cause, job.failed, trouble)
 
 
 def _write_report(job: Job, folder: Path, executed: nbformat.NotebookNode, started: str) -> None:
     (folder / "tables").mkdir(exist_ok=True)
-    about = job.about
     manifest = make_manifest(
         notebook=job.notebook,
         parameters=job.parameters,
-        inputs=about.inputs,
+        inputs=job.about.inputs,
         started=started,
-        executed=executed,
-        about={
-            "study": about.study,
-            "study_title": about.title,
-            "about": about.line,
-            "simulated": about.simulated,
-            "period": about.period,
-            "selection": about.selection,
-            "title": notebook_title(executed, job.notebook.stem),
-            "rows": about.rows,
-        },
+        about=about_fields(job.about),
     )
     manifest["fingerprint"] = job.fingerprint or fingerprint(
-        job.notebook, job.parameters, about.inputs
+        job.notebook, job.parameters, job.about.inputs
     )
-    tables = folder / "tables"
-    manifest["tables"] = sorted(path.stem for path in tables.glob("*.csv"))
-    manifest["digests"] = {path.name: file_digest(path) for path in sorted(tables.iterdir())}
-    manifest["headline"] = headline(folder / "tables")
-    manifest["changes"] = write_changes(folder)
+    manifest["code"] = code_digest()
+    manifest["places"] = _places(job)
     manifest["formats"] = list(job.formats)
-    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    (folder / "manifest.json").write_text(text, encoding="utf-8")
-    write_page(folder, executed, manifest)
-    write_exports(folder, job.notebook.stem, job.formats)
+    finish_report(folder, executed, manifest)
+
+
+def about_fields(about: About) -> dict[str, Any]:
+    """The lines of a manifest that say what the report is about."""
+    return {
+        "study": about.study,
+        "study_title": about.title,
+        "about": about.line,
+        "simulated": about.simulated,
+        "period": about.period,
+        "selection": about.selection,
+        "rows": about.rows,
+    }
+
+
+def finish_report(folder: Path, executed: nbformat.NotebookNode, manifest: dict[str, Any]) -> None:
+    """Write all that follows from the executed notebook, the recorded tables and the manifest.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the executed notebook and ``tables``.
+    executed : NotebookNode
+    manifest : dict
+        Completed with what the notebook shows, then written.
+    """
+    tables = folder / "tables"
+    stem = Path(manifest["notebook"]["name"]).stem
+    manifest["title"] = notebook_title(executed, stem)
+    manifest["warnings"] = warnings_of(executed)
+    manifest["tables"] = sorted(path.stem for path in tables.glob("*.csv"))
+    manifest["headline"] = headline(tables)
+    manifest["changes"] = write_changes(folder)
+    # the other formats are made from what stands in the folder
+    formats, manifest["formats"] = manifest["formats"], []
+    write_manifest(folder, manifest)
+    write_formats(folder, executed, manifest, formats)
+    write_manifest(folder, manifest)
+
+
+def _places(job: Job) -> dict[str, str]:
+    """Where the notebook was, and where it was run, from the report's folder on."""
+    found = {}
+    for name, path in {"folder": Path.cwd(), "notebook": job.notebook}.items():
+        # there is no way from one drive of Windows to another
+        with contextlib.suppress(ValueError):
+            way = os.path.relpath(path.resolve(), job.output.resolve())
+            found[name] = Path(way).as_posix()
+    return found

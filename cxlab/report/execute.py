@@ -7,37 +7,45 @@ import errno
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from cxlab.report.kernel import kernel_threads, report_kernel_config
+from cxlab.report.kernel import ONE_THREAD, report_kernel_config
+from cxlab.report.limits import CELL_SECONDS, LimitedClient, timeout_cause
+from cxlab.report.owned import temporary_folder
+from cxlab.report.publish import Trouble, disk_cause, trouble_of
 from cxlab.report.recording import RECORD_VARIABLE
 from cxlab.report.warm import warm_launch
 from cxlab.survey.hiding import HIDDEN_VARIABLE
-from cxlab.survey.places import MIRROR_VARIABLE
+from cxlab.survey.messages import one_line
+from cxlab.survey.places import CACHE_VARIABLE, MIRROR_VARIABLE
 
 #: What a run of reports hides in this one (`cxlab.report.together`). It stands among the report's
 #: parameters, so that whoever makes it again hides the same, and no notebook can declare it.
 HIDDEN_PARAMETER = "hidden by the run"
 
 # papermill cannot read a type like `str | None` and warns of parameters it does not know;
-# they have been checked against the notebook by then
+# they have been checked against the notebook by then; that a cell took too long is told as
+# the report's failure
+_TOLD_ELSEWHERE = ("Passed unknown parameter", "Timeout waiting for execute reply")
 logging.getLogger("papermill").addFilter(
-    lambda record: not str(record.msg).startswith("Passed unknown parameter")
+    lambda record: not str(record.msg).startswith(_TOLD_ELSEWHERE)
 )
 
 
 class ReportEngine(NBClientEngine):
     """papermill's engine, writing the copy at the start and at the end, however it ends.
 
-    papermill writes it twice a cell; nobody reads it before the report is whole.
+    papermill writes it twice a cell; nobody reads it before the report is whole. What cells
+    show is kept within limits.
     """
 
     @classmethod
@@ -46,8 +54,20 @@ class ReportEngine(NBClientEngine):
     ) -> nbformat.NotebookNode:
         """Run the cells; `notebook_complete`, which comes after, writes the copy."""
         nb_man.save = lambda **_: None
+        client = LimitedClient(
+            nb_man,
+            kernel_name=kernel_name,
+            log=logging.getLogger("papermill"),
+            timeout=kwargs["execution_timeout"],
+            startup_timeout=kwargs["start_timeout"],
+            config=kwargs["config"],
+        )
         try:
-            return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+            return client.execute()
+        except CellTimeoutError as error:
+            number = source_cell(nb_man.nb.cells, client.running)
+            cause = timeout_cause(error, kwargs["execution_timeout"])
+            raise NotebookError(number, cause) from error
         finally:
             del nb_man.save
 
@@ -61,13 +81,18 @@ class NotebookError(RuntimeError):
     Attributes
     ----------
     cell : int
-        Number of the code cell, from 1; 0 if the kernel died or nothing could be written.
+        Number of the source's code cell, from 1; 0 if the kernel died or nothing could be
+        written.
     cause : str
+        In one line.
+    trouble : {"", "full", "unwritable"}
+        Of the disk or the folder, if that is why.
     """
 
-    def __init__(self, cell: int, cause: str) -> None:
-        super().__init__(cell, cause)
-        self.cell, self.cause = cell, cause
+    def __init__(self, cell: int, cause: str, trouble: Trouble = "") -> None:
+        cause = one_line(cause)
+        super().__init__(cell, cause, trouble)
+        self.cell, self.cause, self.trouble = cell, cause, trouble
 
 
 def execute_notebook(
@@ -76,6 +101,8 @@ def execute_notebook(
     parameters: Mapping[str, Any],
     *,
     tables: Path,
+    timeout: int = CELL_SECONDS,
+    cwd: Path | None = None,
     progress: Mapping[str, Any] | bool = False,
 ) -> nbformat.NotebookNode:
     """Run a notebook and write the executed copy.
@@ -88,50 +115,64 @@ def execute_notebook(
         For the notebook; what the run hides is for the package in its kernel.
     tables : Path
         Folder in which `show` records tables.
+    timeout : int
+        Seconds that each cell may run.
+    cwd : Path, optional
+        Working folder of the kernel; default: the caller's.
     progress : mapping or bool
         Keywords of papermill's progress bar; False: none.
 
     Raises
     ------
     NotebookError
-        When a cell fails, the kernel dies, or the disk is full.
+        When a cell fails or runs too long, the kernel dies, or the disk is full.
     """
     given = dict(parameters)
     hidden = given.pop(HIDDEN_PARAMETER, None)
     try:
-        with _environment(_kernel_environment(tables, hidden)), warm_launch():
+        with (
+            temporary_folder() as own,
+            _environment(_kernel_environment(tables, own, hidden)),
+            warm_launch(),
+            warnings.catch_warnings(),
+        ):
+            # it takes a path for an address, and what follows a question mark for a query
+            warnings.filterwarnings("ignore", message="the file is not specified with any ext")
             return papermill.execute_notebook(
-                str(notebook),
-                str(target),
+                _literal(notebook),
+                _literal(target.resolve()),
                 parameters=given,
                 kernel_name="python3",
                 language="python",
                 engine_name="cxlab",
-                config=report_kernel_config(),
+                config=report_kernel_config(own / "kernel.json"),
+                execution_timeout=timeout,
+                cwd=cwd,
                 progress_bar=dict(progress) if isinstance(progress, Mapping) else progress,
             )
     except PapermillExecutionError as error:
         cause = f"{error.ename}: {error.evalue}"
+        if os.strerror(errno.ENOSPC) in error.evalue:
+            raise NotebookError(_failing_cell(target), "the disk is full", "full") from error
         raise NotebookError(_failing_cell(target), cause) from error
     except DeadKernelError as error:
         raise NotebookError(0, "it died, perhaps for want of memory") from error
     except OSError as error:
-        raise NotebookError(0, disk_cause(error)) from error
+        raise NotebookError(0, disk_cause(error), trouble_of(error, target.parent)) from error
 
 
-def disk_cause(error: OSError) -> str:
-    """Why nothing more could be written, in words."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full"
-    return f"{error.strerror or error}".lower()
+def _literal(path: Path) -> str:
+    """The path as papermill is to take it, which fills parameters into braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _kernel_environment(tables: Path, hidden: Any) -> dict[str, str]:
-    environment = {RECORD_VARIABLE: str(tables.resolve()), **kernel_threads()}
+def _kernel_environment(tables: Path, own: Path, hidden: Any) -> dict[str, str]:
+    """What a kernel finds: paths that hold in any folder, and its own for temporary files."""
+    environment = {RECORD_VARIABLE: str(tables.resolve()), "TMPDIR": str(own), **ONE_THREAD}
     environment[HIDDEN_VARIABLE] = json.dumps(hidden or {})
-    mirror = os.environ.get(MIRROR_VARIABLE)
-    if mirror:
-        environment[MIRROR_VARIABLE] = str(Path(mirror).resolve())
+    for name in (MIRROR_VARIABLE, CACHE_VARIABLE):
+        if os.environ.get(name):
+            environment[name] = str(Path(os.environ[name]).resolve())
     return environment
 
 
@@ -156,8 +197,15 @@ def _failing_cell(partial: Path) -> int:
         cells = nbformat.read(partial, as_version=4).cells
     except (OSError, ValueError):
         return 0
-    code = [cell for cell in cells if cell.cell_type == "code"]
-    for number, cell in enumerate(code, start=1):
-        if any(output.output_type == "error" for output in cell.outputs):
-            return number
+    for index, cell in enumerate(cells):
+        if any(output.output_type == "error" for output in cell.get("outputs", ())):
+            return source_cell(cells, index)
     return 0
+
+
+def source_cell(cells: Sequence[nbformat.NotebookNode], index: int) -> int:
+    """Number of a code cell as its author counts: without the parameters that were put in."""
+    return sum(
+        cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
+        for cell in cells[: index + 1]
+    )

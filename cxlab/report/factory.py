@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +12,14 @@ from typing import Any, Literal
 from cxlab.report.build import Job, ReportError, make_report
 from cxlab.report.changes import drops, read_changes
 from cxlab.report.manifest import now
-from cxlab.report.publish import keep_failure
+from cxlab.report.publish import Trouble, keep_failure
+from cxlab.report.records import read_manifest
 from cxlab.report.unchanged import bring_up_to_date
-from cxlab.report.warm import SERVER_VARIABLE, warm_kernels
+from cxlab.report.warm import warm_kernels
+from cxlab.report.workers import Numbered, cores, make_side_by_side
+from cxlab.survey.messages import one_line
 
-Backend = Literal["loky", "dask"]
-#: After this many deaths of workers, reports are made one at a time, to find the culprit.
-PATIENCE = 2
+Backend = Literal["local", "dask"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,9 @@ class Outcome:
     job : Job
     state : {"made", "unchanged", "failed"}
     cause : str
-        Why it failed, in one line.
+        Why it failed, in one line; or which of its formats could not be made, and why.
+    trouble : {"", "full", "unwritable"}
+        Of the disk or the folder, if that is why it failed.
     drops : tuple of str
         Sentences of its significant drops.
     seconds : float
@@ -46,11 +47,13 @@ class Outcome:
     drops: tuple[str, ...] = ()
     seconds: float = 0.0
     number: int = -1
+    trouble: Trouble = ""
 
     def __str__(self) -> str:
         if self.state == "failed":
             return f"failed: {self.cause}"
-        return f"{'report' if self.state == 'made' else self.state}: {self.job.page}"
+        told = f"{'report' if self.state == 'made' else self.state}: {self.job.page}"
+        return f"{told} ({self.cause})" if self.cause else told
 
 
 def make_reports(
@@ -58,7 +61,7 @@ def make_reports(
     *,
     n_jobs: int | None = None,
     force: bool = False,
-    backend: Backend = "loky",
+    backend: Backend = "local",
     scheduler: str | None = None,
     tell: Callable[[Outcome], Any] | None = None,
 ) -> list[Outcome]:
@@ -71,7 +74,7 @@ def make_reports(
         Processes; default: the machine's cores.
     force : bool
         Make also what is unchanged.
-    backend : {"loky", "dask"}
+    backend : {"local", "dask"}
         This machine, or a cluster whose machines share the folders.
     scheduler : str, optional
         Address of the Dask scheduler.
@@ -93,18 +96,26 @@ def make_reports(
 
     for number, job in enumerate(jobs):
         if not force and bring_up_to_date(job):
-            note(Outcome(job, "unchanged", "", _drops(job), number=number))
+            note(Outcome(job, "unchanged", _unmade(job), _drops(job), number=number))
         else:
             waiting.append((number, job))
-    if len(waiting) == 1 and backend == "loky":
-        note(attempt(*waiting[0]))
-    elif waiting:
-        for outcome in _side_by_side(waiting, n_jobs, backend, scheduler):
-            note(outcome)
+    for outcome in _made(waiting, n_jobs, backend, scheduler):
+        note(outcome)
     return [outcomes[number] for number in range(len(jobs))]
 
 
-def attempt(number: int, job: Job, server: str | None = None, parent: int | None = None) -> Outcome:
+def _made(
+    waiting: list[Numbered], n_jobs: int | None, backend: Backend, scheduler: str | None
+) -> Iterator[Outcome]:
+    if backend == "dask" and waiting:
+        yield from _on_cluster(waiting, scheduler)
+    elif len(waiting) > 1:
+        yield from _side_by_side(waiting, n_jobs)
+    elif waiting:
+        yield attempt(*waiting[0])
+
+
+def attempt(number: int, job: Job) -> Outcome:
     """Make one report; a failure is an outcome, never an exception.
 
     Parameters
@@ -112,15 +123,7 @@ def attempt(number: int, job: Job, server: str | None = None, parent: int | None
     number : int
         Its place in the run.
     job : Job
-    server : str, optional
-        Socket of the process that kernels are forked from.
-    parent : int, optional
-        Process with which this worker ends.
     """
-    if parent is not None:
-        _end_with(parent)
-    if server is not None:
-        os.environ[SERVER_VARIABLE] = server
     started = time.monotonic()
     outcome = _outcome(job)
     return replace(outcome, number=number, seconds=time.monotonic() - started)
@@ -129,11 +132,11 @@ def attempt(number: int, job: Job, server: str | None = None, parent: int | None
 def _outcome(job: Job) -> Outcome:
     try:
         make_report(job)
-        return Outcome(job, "made", "", _drops(job))
+        return Outcome(job, "made", _unmade(job), _drops(job))
     except ReportError as error:
-        return Outcome(job, "failed", str(error))
+        return Outcome(job, "failed", str(error), trouble=error.trouble)
     except Exception as error:
-        return _lost(job, f"{type(error).__name__}: {error}".splitlines()[0])
+        return _lost(job, one_line(f"{type(error).__name__}: {error}"))
 
 
 def _lost(job: Job, cause: str) -> Outcome:
@@ -149,66 +152,44 @@ def _drops(job: Job) -> tuple[str, ...]:
     return tuple(drops(read_changes(job.output) or ()))
 
 
-def _side_by_side(
-    waiting: list[tuple[int, Job]], n_jobs: int | None, backend: Backend, scheduler: str | None
-) -> Iterator[Outcome]:
+def _unmade(job: Job) -> str:
+    """Formats that could not be made, and why."""
+    failed = (read_manifest(job.output) or {}).get("failed_formats", {})
+    return "; ".join(f"without {one}: {why}" for one, why in failed.items())
+
+
+def _side_by_side(waiting: list[Numbered], n_jobs: int | None) -> Iterator[Outcome]:
     """Outcomes as they come; a worker that is killed takes no other report with it."""
-    from joblib import cpu_count
-    from joblib.externals.loky.process_executor import BrokenProcessPool
-
-    workers = min(n_jobs or cpu_count(), len(waiting))
-    deaths = 0
-    with _cluster(backend, scheduler), _kernels(backend):
-        while waiting:
-            batch = waiting[:1] if deaths >= PATIENCE else waiting
-            done: set[int] = set()
-            try:
-                for outcome in _map(batch, workers, backend):
-                    done.add(outcome.number)
-                    yield outcome
-            except BrokenProcessPool:
-                deaths += 1
-                if len(batch) == 1 and not done:
-                    number, job = batch[0]
-                    done.add(number)
-                    yield replace(_lost(job, "its worker was killed"), number=number)
-            waiting = [one for one in waiting if one[0] not in done]
+    workers = n_jobs or cores()
+    with warm_kernels():
+        for number, job, outcome in make_side_by_side(waiting, workers):
+            lost = outcome or _lost(job, "its worker was killed")
+            yield replace(lost, number=number)
 
 
-def _map(batch: list[tuple[int, Job]], workers: int, backend: Backend) -> Iterable[Outcome]:
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky import get_reusable_executor
+def _on_cluster(waiting: list[Numbered], scheduler: str | None) -> Iterator[Outcome]:
+    """As many at once as the cluster has workers."""
+    with _client(scheduler) as client:
+        from distributed import as_completed
 
-    local = backend == "loky"
-    server = os.environ.get(SERVER_VARIABLE) if local else None
-    parent = os.getpid() if local else None
-    # one worker is still another process: a report that is killed must not end the run;
-    # a cluster takes as many at once as it has workers
-    n_jobs = max(workers, 2) if local else -1
-    # only parallel_config knows backends of other packages
-    with parallel_config(backend=backend):
-        pool = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
-    try:
-        yield from pool(delayed(attempt)(number, job, server, parent) for number, job in batch)
-    finally:
-        if local:
-            get_reusable_executor().shutdown(wait=True, kill_workers=True)
-
-
-def _kernels(backend: Backend) -> contextlib.AbstractContextManager[None]:
-    return warm_kernels() if backend == "loky" else contextlib.nullcontext()
+        futures = {client.submit(attempt, *one, pure=False): one for one in waiting}
+        for future in as_completed(futures):
+            number, job = futures[future]
+            error = future.exception()
+            if error is None:
+                yield future.result()
+            else:
+                cause = one_line(f"its worker was lost ({type(error).__name__})")
+                yield replace(_lost(job, cause), number=number)
 
 
 @contextlib.contextmanager
-def _cluster(backend: Backend, scheduler: str | None) -> Iterator[None]:
-    if backend == "loky":
-        yield
-        return
+def _client(scheduler: str | None) -> Iterator[Any]:
     try:
         from distributed import Client
     except ImportError as error:
         raise ValueError(
-            "`backend` must be 'loky' here, because Dask is not installed; got 'dask'. "
+            "`backend` must be 'local' here, because Dask is not installed; got 'dask'. "
             "Install the package distributed, or leave --backend out."
         ) from error
     if not scheduler:
@@ -224,24 +205,7 @@ def _cluster(backend: Backend, scheduler: str | None) -> Iterator[None]:
                 f"report's kernel takes over its worker's environment; got {threads}. Start them "
                 "with dask worker ADDRESS --nworkers auto --nthreads 1."
             )
-        yield
-
-
-_watching = threading.Event()
-
-
-def _end_with(parent: int) -> None:
-    """A worker whose parent was killed ends too, and its kernel with it."""
-    if _watching.is_set():
-        return
-    _watching.set()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        yield client
 
 
 def summary(outcomes: Sequence[Outcome], left_out: Sequence[str]) -> str:

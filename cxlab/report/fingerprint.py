@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cxlab.report.manifest import SCHEMA, file_digest, package_versions
+from cxlab.report.digests import file_digest
+from cxlab.report.manifest import SCHEMA, package_versions
 
 #: Parts of the package that can change a report.
 CODE = (".py", ".pyi", ".j2", ".css", ".json", ".toml")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,20 +13,64 @@ from markupsafe import Markup
 
 from cxlab.report.page import TEMPLATES, report_files, style
 from cxlab.report.publish import BUILDING, FAILED, replace_text
+from cxlab.report.records import ADDED, FAILURE, REPORT, WHOSE, RecordError, read_record
+from cxlab.report.safety import POLICY
 from cxlab.report.sparkline import sparkline
-from cxlab.report.unchanged import read_manifest
+from cxlab.report.text import printable
 
 INDEX = "index.html"
 EVERYTHING = "all periods"
 
 
-def write_index(reports: Path) -> Path:
+@dataclass(frozen=True)
+class Listing:
+    """What stands under a folder of reports.
+
+    Attributes
+    ----------
+    entries : list of dict
+        One for each report, and for each that failed.
+    odd : list of str
+        Files in a record's place that are none, and why, in one line each.
+    """
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+
+
+def list_reports(reports: Path) -> Listing:
+    """Read the record of every report under a folder; an odd one is passed over and named."""
+    listing = Listing()
+    for path in sorted(reports.glob("**/manifest.json")):
+        if BUILDING not in path.parts:
+            _list(listing, path, reports)
+    for path in sorted(reports.glob(f"**/{FAILED}/*/failure.json")):
+        _list(listing, path, reports)
+    return listing
+
+
+def _list(listing: Listing, path: Path, reports: Path) -> None:
+    try:
+        if path.name == "failure.json":
+            entry = _failure(read_record(path, FAILURE, WHOSE), path.parent, reports)
+        else:
+            entry = _entry(read_record(path, REPORT, ADDED), path.parent, reports)
+    except RecordError as odd:
+        place = path.relative_to(reports).as_posix()
+        listing.odd.append(f"{place} is no whole record of a report: {odd}")
+    else:
+        listing.entries.append(entry)
+
+
+def write_index(reports: Path, listing: Listing | None = None) -> Path:
     """Write the list of every report under a folder, and of what failed.
 
     Parameters
     ----------
     reports : Path
         Folder that holds reports at any depth.
+    listing : Listing, optional
+        What stands there; default: it is looked up.
 
     Returns
     -------
@@ -34,12 +78,16 @@ def write_index(reports: Path) -> Path:
         The page, replaced whole.
     """
     reports.mkdir(parents=True, exist_ok=True)
+    listing = listing or list_reports(reports)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     page = environment.get_template("reports.html.j2").render(
-        studies=_studies([*_complete(reports), *_failures(reports)]), style=Markup(style())
+        studies=_studies(listing.entries),
+        odd=listing.odd,
+        style=Markup(style()),
+        policy=POLICY,
     )
     target = reports / INDEX
-    replace_text(target, page)
+    replace_text(target, printable(page))
     return target
 
 
@@ -106,13 +154,6 @@ def _headline(key: tuple[str, str, str], runs: dict[str, dict[str, Any]]) -> dic
     }
 
 
-def _complete(reports: Path) -> Iterator[dict[str, Any]]:
-    for path in reports.glob("**/manifest.json"):
-        manifest = None if BUILDING in path.parts else read_manifest(path.parent)
-        if manifest is not None and "notebook" in manifest:
-            yield _entry(manifest, path.parent, reports)
-
-
 def _entry(manifest: dict[str, Any], folder: Path, reports: Path) -> dict[str, Any]:
     place = folder.relative_to(reports)
     stem = Path(manifest["notebook"]["name"]).stem
@@ -141,20 +182,10 @@ def _files(names: Iterable[str], place: Path) -> list[dict[str, str]]:
     return [{"name": Path(name).name, "path": _link(place / name)} for name in names]
 
 
-def _failures(reports: Path) -> Iterator[dict[str, Any]]:
-    for path in reports.glob(f"**/{FAILED}/*/failure.json"):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        yield _failure(record, path.parent, reports)
-
-
 def _failure(record: dict[str, Any], folder: Path, reports: Path) -> dict[str, Any]:
     place = folder.relative_to(reports)
     where = f"cell {record['cell']}: " if record["cell"] else ""
-    partial = folder / f"{record['notebook']}.ipynb"
-    target = partial.name if partial.exists() else "failure.json"
+    partial = next(iter(sorted(folder.glob("*.ipynb"))), folder / "failure.json")
     return {
         "study": record.get("study") or place.parts[0],
         "study_title": "",
@@ -163,7 +194,7 @@ def _failure(record: dict[str, Any], folder: Path, reports: Path) -> dict[str, A
         "selection": record.get("selection", ""),
         "report": record["notebook"],
         "title": "as far as it got",
-        "page": _link(place / target),
+        "page": _link(place / partial.name),
         "failed": True,
         "cause": f"{where}{record['cause']}",
         "warnings": 0,
@@ -176,4 +207,5 @@ def _failure(record: dict[str, Any], folder: Path, reports: Path) -> dict[str, A
 
 
 def _link(path: Path) -> str:
-    return quote(path.as_posix())
+    # a name on the disk may be no text at all
+    return quote(path.as_posix(), errors="surrogatepass")

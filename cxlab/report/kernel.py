@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Mapping
+from pathlib import Path
 from queue import Empty
 
 from jupyter_client.asynchronous import AsyncKernelClient
 from traitlets.config import Config
 
-#: One thread a kernel: kernels run side by side, and sums come in one order.
+#: One thread a kernel, whatever the user's environment says: kernels run side by side, and
+#: sums come in one order.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "BLIS_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
 }
 
 
@@ -64,14 +66,16 @@ class ReportKernelClient(AsyncKernelClient):
                 return
 
 
-def report_kernel_config() -> Config:
-    """As `kernel_config`; a report's kernel has nothing to do after its last cell."""
+def report_kernel_config(connection: Path) -> Config:
+    """As `kernel_config`; a report's kernel has nothing to do after its last cell.
+
+    Parameters
+    ----------
+    connection : Path
+        File of the kernel's connection; Jupyter would leave it behind when we are killed.
+    """
     config = kernel_config()
+    config.KernelManager.connection_file = str(connection)
     config.KernelManager.client_class = "cxlab.report.kernel.ReportKernelClient"
     config.NotebookClient.shutdown_kernel = "immediate"
     return config
-
-
-def kernel_threads() -> Mapping[str, str]:
-    """`ONE_THREAD`, where the user has not said otherwise."""
-    return {name: os.environ.get(name, value) for name, value in ONE_THREAD.items()}

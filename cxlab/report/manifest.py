@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+
+from cxlab.report.digests import VERIFICATION, file_digest
+from cxlab.report.notebooks import report_name
+from cxlab.report.processor import processor
+from cxlab.report.records import RecordError, read_record
 
 #: Packages whose version can change a figure or a page.
 PACKAGES = (
@@ -29,10 +32,10 @@ PACKAGES = (
     "papermill",
     "nbconvert",
     "ipykernel",
+    "xlsxwriter",
+    "python-pptx",
 )
-SCHEMA = 2
-#: What verifying a report found, beside its manifest.
-VERIFICATION = "verified.json"
+SCHEMA = 3
 
 
 def now() -> str:
@@ -52,19 +55,12 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def make_manifest(
     *,
     notebook: Path,
     parameters: Mapping[str, Any],
     inputs: Sequence[Path],
     started: str,
-    executed: nbformat.NotebookNode,
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything a report was made from, as JSON can hold it.
@@ -79,9 +75,8 @@ def make_manifest(
         Study file and data files; recorded by name and digest, as of `input_names`.
     started : str
         As `now` gives it.
-    executed : NotebookNode
     about : mapping
-        Study, title, period and so on.
+        Study, period and so on.
 
     Returns
     -------
@@ -90,7 +85,7 @@ def make_manifest(
     return {
         "schema": SCHEMA,
         **about,
-        "notebook": {"name": notebook.name, "sha256": file_digest(notebook)},
+        "notebook": {"name": f"{report_name(notebook)}.ipynb", "sha256": file_digest(notebook)},
         "parameters": dict(parameters),
         "seed": parameters.get("seed"),
         "inputs": [
@@ -99,10 +94,10 @@ def make_manifest(
         ],
         "packages": dict(package_versions()),
         "python": platform.python_version(),
+        "processor": processor(),
         "git": git_state(),
         "started": started,
         "ended": now(),
-        "warnings": warnings_of(executed),
     }
 
 
@@ -174,9 +169,16 @@ def warnings_of(executed: nbformat.NotebookNode) -> list[str]:
 
 
 def read_verification(folder: Path) -> dict[str, Any] | None:
-    """What `cxlab verify` found of a report, if it has been run."""
-    path = folder / VERIFICATION
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    """What `cxlab verify` found when the report last came out the same: the page shows it.
+
+    A report that does not is left as it is; what was found then is in ``verified.json``.
+    """
+    shown = {"same": bool, "when": str, "near": str}
+    try:
+        record = read_record(folder / VERIFICATION, shown, {"shown": (shown, None)})
+    except RecordError:
+        return None
+    return record if record["same"] else record.get("shown")
 
 
 def checks(
@@ -189,14 +191,17 @@ def checks(
     parameters = ", ".join(f"{k} = {v!r}" for k, v in manifest["parameters"].items())
     versions = ", ".join(f"{k} {v}" for k, v in manifest["packages"].items())
     notebook = manifest["notebook"]
+    unmade = manifest.get("failed_formats", {})
     return [
         *((f"Input {one['name']}", f"SHA-256 {one['sha256']}") for one in manifest["inputs"]),
         (f"Notebook {notebook['name']}", f"SHA-256 {notebook['sha256']}"),
         ("Parameters", parameters),
-        ("Seed", "none used" if manifest["seed"] is None else str(manifest["seed"])),
+        ("Seed", "none used" if manifest.get("seed") is None else str(manifest["seed"])),
         ("Commit", f"{git['commit']}, {state}" if git["commit"] else "not in a git checkout"),
         ("Versions", f"{versions}, Python {manifest['python']}"),
+        *(("Processor", manifest[name]) for name in ("processor",) if name in manifest),
         ("Warnings", f"{len(warned)}: {warned[0]}" if warned else "none"),
+        *((f"Format {one}", f"not made: {why}") for one, why in unmade.items()),
         ("Made", f"{manifest['started']} to {manifest['ended']}"),
         ("Run again", _run_again(verification)),
     ]
@@ -205,7 +210,10 @@ def checks(
 def _run_again(verification: Mapping[str, Any] | None) -> str:
     if verification is None:
         return "not checked yet: cxlab verify FOLDER compares every table"
-    told = (
-        "every table came out the same" if verification["same"] else verification["differences"][0]
-    )
+    told = f"every table came out the same{near_words(verification['near'])}"
     return f"{verification['when']}: {told}"
+
+
+def near_words(reasons: str) -> str:
+    """How near, where the same is not the same to the last digit; empty without reasons."""
+    return f" to 1e-9 ({reasons})" if reasons else ""

@@ -12,8 +12,15 @@ import pandas as pd
 from cxlab.report.build import About, Job, used_parameters
 from cxlab.report.exports import check_formats
 from cxlab.report.fingerprint import fingerprint
+from cxlab.report.limits import CELL_SECONDS, check_timeout
 from cxlab.report.needs import read_needs, reads_one_period, unmet
-from cxlab.report.notebooks import choose_notebooks, read_settings, report_folder
+from cxlab.report.notebooks import (
+    check_declared,
+    choose_notebooks,
+    read_settings,
+    report_folder,
+    run_values,
+)
 from cxlab.survey.hiding import COMPLEMENTARY, SMALL, hidden_groups
 from cxlab.survey.messages import unknown
 from cxlab.survey.study import Study, load_study
@@ -44,6 +51,8 @@ class Request:
         Further parameters, as text; read by the type that each notebook declares.
     formats : sequence of str
         Further formats of each report.
+    timeout : int
+        Seconds that each cell may run.
     """
 
     study: str
@@ -54,6 +63,7 @@ class Request:
     notebooks: Sequence[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     formats: Sequence[str] = ()
+    timeout: int = CELL_SECONDS
 
 
 @dataclass
@@ -87,8 +97,10 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
     """
     study = load_study(request.study)
     chosen = choose_notebooks(request.notebooks)
+    check_declared(chosen, _set_by_user(request))
     settings = read_settings(chosen, request.settings)
     formats = check_formats(request.formats)
+    timeout = check_timeout(request.timeout)
     needs = {name: read_needs(path) for name, path in chosen.items()}
     kept = {name: _kept_periods(values) for name, values in settings.items()}
     if request.each and any(kept.values()):
@@ -106,15 +118,31 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
             for name in met:
                 one = period if reads_one_period(needs[name]) else None
                 files = [study.path, *kept[name]] if kept[name] else study.files(period=one)
-                about = _about(study, period, where, files, rows)
-                given = {"study": request.study, "period": period, "where": where or None}
-                used = used_parameters(chosen[name], given | settings[name])
-                output = report_folder(reports, study.name, period, where) / name
+                run = {"study": request.study, "period": period, "where": where or None}
+                used = used_parameters(chosen[name], run_values(chosen[name], run) | settings[name])
+                # a notebook that takes no None keeps to its own period and selection
+                when, part = used.get("period", period), used.get("where")
+                own = (
+                    None if when is None else str(when),
+                    part if isinstance(part, dict) else where,
+                )
+                about = about_study(study, *own, files, rows)
+                output = report_folder(reports, study.name, *own) / name
                 mark = fingerprint(chosen[name], used, files)
-                matrix.jobs.append(Job(chosen[name], output, used, about, formats, mark))
+                job = Job(chosen[name], output, used, about, formats, mark, timeout)
+                matrix.jobs.append(job)
     if not matrix.jobs:
         raise ValueError("there must be at least one report to make; " + "; ".join(matrix.left_out))
     return matrix
+
+
+def _set_by_user(request: Request) -> dict[str, object]:
+    periods = [period for period in request.periods if period is not None]
+    asked = {
+        "period": "every period" if request.all_periods else periods,
+        "where": dict(request.where) or list(request.each),
+    }
+    return {name: value for name, value in asked.items() if value}
 
 
 def saved_files(folder: str | None) -> list[Path]:
@@ -223,13 +251,14 @@ def _groups(
     ]
 
 
-def _about(
+def about_study(
     study: Study,
     period: str | None,
     where: Mapping[str, str],
     files: list[Path],
     rows: int | None,
 ) -> About:
+    """What a report of a study, or of a part of it, is about."""
     return About(
         study=study.name,
         title=study.title,

@@ -11,13 +11,18 @@ from typing import Any
 from cxlab.report.parameters import check_parameters, read_parameters
 from cxlab.survey.messages import unknown
 
-#: Parameters that a run sets itself; a notebook that lacks one cannot be a report.
+#: Parameters that a run sets itself, where a notebook declares them; the project's
+#: notebooks that declare all of them make reports.
 RUN_PARAMETERS = ("study", "period", "where")
 _GIVEN_AS = {
     "study": "the study of the run",
     "period": "--period (in a plan: periods)",
     "where": "--where COLUMN=VALUE (in a plan: where)",
 }
+#: What some system refuses as a name: these characters, an end, and devices of Windows.
+_REFUSED = re.compile(
+    r"""[<>:"/\\|?*{}\x00-\x1f]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)""", re.I
+)
 #: Characters of a folder's name, so that paths stay within every file system's limits.
 LONGEST = 80
 
@@ -55,7 +60,7 @@ def choose_notebooks(names: Sequence[str]) -> dict[str, Path]:
         if matches:
             chosen[matches[0]] = there[matches[0]]
         elif name.endswith(".ipynb") and Path(name).is_file():
-            other = chosen.setdefault(Path(name).stem, Path(name))
+            other = chosen.setdefault(report_name(Path(name)), Path(name))
             if other != Path(name):
                 raise ValueError(
                     f"`notebook` must be given once by each name; got {other} and {name}. "
@@ -94,9 +99,55 @@ def safe_name(text: str) -> str:
     ('2025-Q4', 'x-d6b96a97')
     """
     safe = re.sub(r"-{3,}", "--", re.sub(r"[^\w.-]+|\.{2,}", "-", text)).strip(".-")[:LONGEST]
+    if _REFUSED.search(safe):
+        safe = f"named-{safe}".strip(".")
     if safe and safe == text:
         return safe
     return f"{safe or 'unnamed'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def check_declared(chosen: Mapping[str, Path], asked: Mapping[str, object]) -> None:
+    """Refuse to set what a notebook would pass over.
+
+    Raises
+    ------
+    ValueError
+        For a parameter of the run that the user has set and a notebook does not declare.
+    """
+    for name, path in chosen.items():
+        for key, value in asked.items():
+            if key not in read_parameters(path):
+                raise ValueError(
+                    f"`{key}` must be declared by '{name}' to be set; got {value}. Add "
+                    f"{key} = None to its parameters cell and read it there, or leave out "
+                    f"{_GIVEN_AS[key]}."
+                )
+
+
+def run_values(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a run's values that a notebook takes, by the types that it declares.
+
+    None, where a notebook takes none, leaves its default.
+    """
+    declared = read_parameters(notebook)
+    values = {}
+    for name, value in given.items():
+        parameter = declared.get(name)
+        if parameter is None or (value is None and not parameter.accepts(None)):
+            continue
+        values[name] = parameter.from_text(value) if isinstance(value, str) else value
+    return values
+
+
+def report_name(notebook: Path) -> str:
+    """Name of a notebook's report and its files: its own, where every system takes that.
+
+    Examples
+    --------
+    >>> report_name(Path("2-scorecard.ipynb")), report_name(Path("what changed?.ipynb"))
+    ('2-scorecard', 'what-changed-ef3f2a3e')
+    """
+    return safe_name(notebook.stem) if _REFUSED.search(notebook.stem) else notebook.stem
 
 
 def read_settings(

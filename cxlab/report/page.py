@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import lxml.etree
 import lxml.html
 import nbformat
 from lxml.builder import E
@@ -19,12 +18,11 @@ from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 
 from cxlab.report.manifest import checks, read_verification
 from cxlab.report.publish import replace_text
+from cxlab.report.safety import POLICY, Cleaner
+from cxlab.report.show import was_shown
+from cxlab.report.text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
-#: Elements that run, fetch or send something.
-ACTIVE = ("script", "iframe", "object", "embed", "link", "base", "form")
-#: Attributes that name something to fetch.
-SOURCES = ("src", "srcset", "background", "poster")
 
 
 def style() -> str:
@@ -58,7 +56,7 @@ def write_page(folder: Path, notebook: nbformat.NotebookNode, manifest: Mapping[
         "scope": [(name, value) for name, value in scope if value],
         "changes": manifest["changes"],
         "files": report_files(manifest),
-        "checks": checks(manifest, read_verification(folder)),
+        "checks": [*checks(manifest, read_verification(folder)), *_page_only(notebook)],
         "style": style(),
     }
     path = folder / f"{Path(manifest['notebook']['name']).stem}.html"
@@ -68,8 +66,10 @@ def write_page(folder: Path, notebook: nbformat.NotebookNode, manifest: Mapping[
 
 def render_page(notebook: nbformat.NotebookNode, report: Mapping[str, Any]) -> str:
     """HTML of an executed notebook; ``report`` holds what the page says besides."""
-    body, _ = _exporter().from_notebook_node(_visible(notebook), resources={"report": report})
-    return _with_contents(body)
+    clean = Cleaner()
+    resources = {"report": {**report, "policy": POLICY}, "clean": clean}
+    body, _ = _exporter().from_notebook_node(_visible(notebook), resources=resources)
+    return _with_contents(printable(body), clean.sentence)
 
 
 def refresh_page(folder: Path, manifest: Mapping[str, Any]) -> Path:
@@ -92,6 +92,7 @@ class PageExporter(HTMLExporter):
     ) -> tuple[str, dict[str, Any]]:
         """As of `HTMLExporter`, but for its passes over the finished page."""
         resources = self._init_resources(resources)
+        self.register_filter("clean_html", resources["clean"])
         self.register_filter("highlight_code", Highlight2HTML("ipython3", parent=self))
         widgets = WidgetsDataTypeFilter(
             notebook_metadata=nb.metadata, parent=self, resources=resources
@@ -107,6 +108,8 @@ def _exporter() -> PageExporter:
         extra_template_basedirs=[str(TEMPLATES)],
         exclude_output_prompt=True,
         exclude_input_prompt=True,
+        # whatever cells display goes through the filter clean_html
+        sanitize_html=True,
     )
 
 
@@ -118,6 +121,37 @@ def notebook_title(notebook: nbformat.NotebookNode, fallback: str) -> str:
                 if line.startswith("# "):
                     return str(line[2:].strip())
     return fallback
+
+
+def _page_only(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    """Row of the checks on tables and figures that no other format has; none: no row."""
+    code = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
+    cells = [
+        number
+        for number, cell in enumerate(code, start=1)
+        for output in cell.outputs
+        if _is_rich(output) and not was_shown(output)
+    ]
+    if not cells:
+        return []
+    told = f"{len(cells)} output{'s' if len(cells) > 1 else ''}"
+    where = ", ".join(str(number) for number in dict.fromkeys(cells))
+    return [
+        (
+            "On the page only",
+            f"{told} (code cell {where}): displayed without show(), which records tables for "
+            "tables/, xlsx and pptx",
+        )
+    ]
+
+
+def _is_rich(output: nbformat.NotebookNode) -> bool:
+    kinds = output.get("data", {})
+    return any(kind == "text/html" or kind.startswith("image/") for kind in kinds)
 
 
 def _visible(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -132,11 +166,10 @@ def _visible(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return shown
 
 
-def _with_contents(body: str) -> str:
-    page = lxml.html.document_fromstring(body)
+def _with_contents(body: str, removed: str) -> str:
+    page = lxml.html.document_fromstring(body, parser=lxml.html.HTMLParser(huge_tree=True))
     for link in page.find_class("anchor-link"):
         link.drop_tree()
-    _make_safe(page)
     for image in page.iter("img"):
         if image.get("alt") is None:
             image.set("alt", "No description has been provided for this image")
@@ -147,24 +180,10 @@ def _with_contents(body: str) -> str:
     entries = [E.li(E.a(h.text_content(), href=f"#{h.get('id')}")) for h in headings]
     contents = lxml.html.tostring(E.nav({"aria-label": "Contents"}, E.ol(*entries)))
     text = lxml.html.tostring(page, encoding="unicode", doctype="<!DOCTYPE html>")
-    return str(text).replace("<!--contents-->", contents.decode(), 1)
-
-
-def _make_safe(page: HtmlElement) -> None:
-    """Nothing in a page runs or is fetched, whatever a notebook displays.
-
-    Text from the data is escaped where it is shown; this is for rich displays of others.
-    """
-    for element in list(page.iter(*ACTIVE)):
-        if (element.tag, element.get("rel")) != ("link", "icon"):
-            element.drop_tree()
-    for element in page.iter(lxml.etree.Element):
-        for name in list(element.attrib):
-            fetched = name in SOURCES and not element.get(name).startswith("data:")
-            if name.lower().startswith("on") or fetched:
-                del element.attrib[name]
-        if element.get("href", "").strip().lower().startswith(("javascript:", "data:text")):
-            del element.attrib["href"]
+    text = str(text).replace("<!--contents-->", contents.decode(), 1)
+    row = E.tr(E.th("Removed from displays", scope="row"), E.td(removed))
+    told = lxml.html.tostring(row, encoding="unicode") if removed else ""
+    return text.replace("<!--removed-->", told, 1)
 
 
 def _mark_text_columns(table: HtmlElement) -> None:

@@ -22,6 +22,7 @@ _PLAIN = {
     "bool": bool,
     "list": list,
     "dict": dict,
+    "Any": object,
 }
 #: Words in the name of a parameter that holds a secret; the short ones only as whole words.
 _SECRET = re.compile(
@@ -39,7 +40,8 @@ class Parameter:
     ----------
     name, help : str
     annotation : str
-        The declared type as written, such as ``str | None``.
+        The declared type as written, such as ``str | None``; of a line without one, its
+        default's type, and ``Any`` where that is None.
     default : object
     """
 
@@ -160,8 +162,8 @@ def _statements(source: str, notebook: str) -> list[ast.stmt]:
 
 def _form(notebook: str, line: str) -> str:
     return (
-        f"{notebook}: every line of the parameters cell must be name: type = default  # help, "
-        f"the default a plain value; got '{line}'."
+        f"{notebook}: every line of the parameters cell must be name = default or "
+        f"name: type = default  # help, the default a plain value; got '{line}'."
     )
 
 
@@ -216,23 +218,30 @@ def check_secrets(declared: Mapping[str, Parameter], values: Mapping[str, Any]) 
 
 def _parameter(statement: ast.stmt, lines: list[str], notebook: str) -> Parameter:
     line = lines[statement.lineno - 1]
-    if (
-        not isinstance(statement, ast.AnnAssign)
-        or not isinstance(statement.target, ast.Name)
-        or statement.value is None
-    ):
-        raise ValueError(_form(notebook, line))
+    target, annotation = _declared(statement)
     try:
-        default = ast.literal_eval(statement.value)
-    except ValueError as error:
+        default = ast.literal_eval(statement.value)  # type: ignore[attr-defined]
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(_form(notebook, line)) from error
+    inferred = "Any" if default is None else type(default).__name__
+    if target is None or not (annotation or inferred in _PLAIN):
+        raise ValueError(_form(notebook, line))
     _, _, comment = lines[(statement.end_lineno or statement.lineno) - 1].partition("  # ")
     return Parameter(
-        name=statement.target.id,
-        annotation=ast.unparse(statement.annotation),
+        name=target,
+        annotation=annotation or inferred,
         default=default,
         help=comment.strip(),
     )
+
+
+def _declared(statement: ast.stmt) -> tuple[str | None, str]:
+    """Name and type of a line, as written; no name: it is another kind of line."""
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        return statement.target.id, ast.unparse(statement.annotation)
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    names = [one.id for one in targets if isinstance(one, ast.Name)]
+    return (names[0] if len(names) == len(targets) == 1 else None), ""
 
 
 def _accepts(value: Any, annotation: ast.expr) -> bool:
@@ -249,7 +258,7 @@ def _accepts(value: Any, annotation: ast.expr) -> bool:
             f"got {ast.unparse(annotation)}."
         )
     if isinstance(value, bool):
-        return kind is bool
+        return kind in (bool, object)
     return isinstance(value, int | float) if kind is float else isinstance(value, kind)
 
 
@@ -258,6 +267,8 @@ def _accepts_members(value: Any, annotation: ast.Subscript) -> bool:
     inner = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
     if outer == "Literal":
         return value in [ast.literal_eval(choice) for choice in inner]
+    if outer.removeprefix("typing.") == "Optional":
+        return value is None or _accepts(value, inner[0])
     if outer == "list":
         return isinstance(value, list) and all(_accepts(item, inner[0]) for item in value)
     if outer == "dict":

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cxlab.report.limits import CELL_SECONDS, check_timeout
 from cxlab.report.matrix import Request
 from cxlab.survey.messages import unknown
 
-KEYS = ("study", "periods", "each", "where", "notebooks", "set", "to")
+KEYS = ("study", "periods", "each", "where", "notebooks", "set", "to", "timeout")
 #: Instead of a list of periods: every one on its own.
 ALL = "all"
 
@@ -23,7 +24,7 @@ def read_plan(path: str | Path) -> list[Request]:
     path : path
         A TOML file of ``[[reports]]`` entries: ``study`` (a name, or a path from the
         plan's folder), ``periods`` (a list; ``"latest"``; ``"all"``), ``each``, ``where``,
-        ``notebooks``, ``set`` and ``to``. All but ``study`` may be left out.
+        ``notebooks``, ``set``, ``to`` and ``timeout`` (seconds a cell). All but ``study`` may be left out.
 
     Returns
     -------
@@ -73,6 +74,7 @@ def _request(entry: Mapping[str, Any], place: str, folder: Path) -> Request:
         notebooks=_texts(entry, "notebooks", place),
         settings=_pairs(entry, "set", place),
         formats=_texts(entry, "to", place),
+        timeout=check_timeout(entry.get("timeout", CELL_SECONDS), f"{place}: "),
     )
 
 

@@ -5,19 +5,51 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
-import re
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from cxlab.report.owned import abandoned, clean_temporary, owned_folder
+
+#: Why reports cannot be written: the disk is full, or the folder is not ours to write to.
+Trouble = Literal["", "full", "unwritable"]
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 BUILDING = ".building"
 FAILED = "failed"
 #: Below a building folder: the report that is being replaced, until it is.
 REPLACED = "replaced"
+
+
+class OutputError(OSError):
+    """Nothing can be written where reports should be.
+
+    Attributes
+    ----------
+    trouble : {"full", "unwritable"}
+    """
+
+    def __init__(self, message: str, trouble: Trouble) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+
+
+def trouble_of(error: OSError, folder: Path) -> Trouble:
+    """What an error says of the disk, or of a folder that was written to."""
+    if error.errno in _FULL:
+        return "full"
+    written = str(error.filename or "").startswith(str(folder))
+    return "unwritable" if written and error.errno in _UNWRITABLE else ""
+
+
+def disk_cause(error: OSError) -> str:
+    """Why nothing more could be written, in words."""
+    if error.errno in _FULL:
+        return "the disk is full"
+    return f"{error.strerror or error}".lower()
 
 
 @contextlib.contextmanager
@@ -30,6 +62,14 @@ def building_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             folder.parent.rmdir()
+
+
+def is_foreign(output: Path) -> bool:
+    """Whether something stands at a report's place that is no report: it is never replaced."""
+    if not output.is_dir():
+        return output.exists()
+    names = {path.name for path in output.iterdir() if not path.name.startswith(".")}
+    return bool(names) and "manifest.json" not in names
 
 
 def publish(folder: Path, output: Path) -> None:
@@ -84,30 +124,25 @@ def forget_failure(output: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file whole, or leave the earlier one."""
-    replace_bytes(path, text.encode("utf-8"))
+    """Write a file whole, or leave the earlier one; half a character pair becomes "?"."""
+    replace_bytes(path, text.encode("utf-8", "replace"))
 
 
 def replace_bytes(path: Path, content: bytes) -> None:
     """Write a file whole, or leave the earlier one."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with building_folder(path.parent) as place:
+        place.write_bytes(content)
+        place.replace(path)
 
 
 def clean_up(reports: Path) -> None:
-    """Remove what runs that were killed have left under ``reports``.
+    """Remove what runs that were killed have left under ``reports``, and nothing else.
 
     A report that was being replaced at that moment is put back.
     """
+    clean_temporary()
     for folder in reports.glob(f"**/{BUILDING}/*"):
-        if _abandoned(folder.name):
+        if abandoned(folder):
             for retired in (folder / REPLACED).glob("*"):
                 with contextlib.suppress(OSError):
                     if not (folder.parent.parent / retired.name).exists():
@@ -123,18 +158,27 @@ def check_writable(reports: Path) -> None:
 
     Raises
     ------
-    OSError
+    OutputError
         Naming the folder and why.
     """
     try:
         reports.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=reports):
-            pass
+        with tempfile.TemporaryFile(dir=reports) as probe:
+            # a full disk still takes a file of no bytes
+            probe.write(b"x" * 4096)
     except OSError as error:
-        raise OSError(
-            f"`output` must be a folder that can be written to; got '{reports}' "
-            f"({(error.strerror or str(error)).lower()}). Name another one with --output."
-        ) from error
+        raise output_error(reports, error) from error
+
+
+def output_error(reports: Path, error: OSError) -> OutputError:
+    """One sentence on a folder that cannot be written to."""
+    full = error.errno in _FULL
+    advice = "Make room on the disk, or name" if full else "Name"
+    return OutputError(
+        f"`output` must be a folder that can be written to; got '{reports}' "
+        f"({disk_cause(error)}). {advice} another one with --output.",
+        "full" if full else "unwritable",
+    )
 
 
 def _new_folder(parent: Path) -> Path:
@@ -149,27 +193,4 @@ def _new_folder(parent: Path) -> Path:
                 raise
             continue
         with contextlib.suppress(FileNotFoundError):
-            folder = tempfile.mkdtemp(prefix=f"{os.getpid()}@{_host()}-", dir=building)
-            return Path(folder)
-
-
-def _host() -> str:
-    return re.sub(r"[^\w.]", "", socket.gethostname())
-
-
-def _abandoned(name: str) -> bool:
-    owner = re.match(r"(\d+)@([\w.]*)-", name)
-    if owner is None:
-        return True
-    # processes of other machines that share the folder cannot be seen from here
-    return owner[2] == _host() and not _alive(int(owner[1]))
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+            return owned_folder(building)

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cxlab.report.text import quote_formula
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -32,7 +34,7 @@ def record_table(table: pd.DataFrame, name: str) -> None:
             f"`name` must be used once in a report; got '{name}' again. Name each table apart."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(target, index=False)
+    _quoted(table).to_csv(target, index=False)
     known = table.astype(object).where(table.notna(), None)
     records = [
         {str(key): _json_value(value) for key, value in row.items()}
@@ -40,6 +42,16 @@ def record_table(table: pd.DataFrame, name: str) -> None:
     ]
     text = json.dumps(records, ensure_ascii=False, indent=1, allow_nan=False)
     target.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+
+
+def _quoted(table: pd.DataFrame) -> pd.DataFrame:
+    """Spreadsheets open CSV files, and run what looks like a formula in them."""
+    quoted = table.rename(columns=quote_formula)
+    for number, kind in enumerate(table.dtypes):
+        if getattr(kind, "kind", "O") not in "biufcmM":
+            column = table.iloc[:, number]
+            quoted.isetitem(number, column.astype(object).map(quote_formula))
+    return quoted
 
 
 def _json_value(value: Any) -> Any:

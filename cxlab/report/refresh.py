@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from cxlab.report.kernel import kernel_config
+from cxlab.report.kernel import ONE_THREAD, kernel_config
 from cxlab.report.recording import RECORD_VARIABLE
 
 KERNEL = {
@@ -73,6 +73,7 @@ def main() -> None:
     import os
 
     os.environ.pop(RECORD_VARIABLE, None)
+    os.environ.update(ONE_THREAD)
     for name in sys.argv[1:]:
         print(f"refreshing {name}", flush=True)
         refresh_notebook(Path(name))

@@ -11,9 +11,10 @@ from tqdm import tqdm
 
 from cxlab.report.build import Job, clean_up
 from cxlab.report.factory import Backend, Outcome, make_reports, summary
-from cxlab.report.index import write_index
+from cxlab.report.index import list_reports, write_index
+from cxlab.report.limits import CELL_SECONDS
 from cxlab.report.matrix import Request, plan_reports
-from cxlab.report.publish import check_writable
+from cxlab.report.publish import Trouble, check_writable, output_error
 from cxlab.report.together import hide_together
 
 __all__ = ["Request", "Run", "run_reports", "run_requests"]
@@ -30,7 +31,7 @@ class Run:
     outcomes : list of Outcome
         Of every report, in order.
     left_out : list of str
-        In one line each what was not made, and why.
+        In one line each what was not made or not listed, and why.
     hidden : list of str
         In one line each what reports hide because of other reports.
     """
@@ -51,6 +52,12 @@ class Run:
         return [outcome for outcome in self.outcomes if outcome.state == "failed"]
 
     @property
+    def trouble(self) -> Trouble:
+        """What is wrong with the disk or the folder, if that made reports fail."""
+        found = {outcome.trouble for outcome in self.failures}
+        return "full" if "full" in found else "unwritable" if "unwritable" in found else ""
+
+    @property
     def drops(self) -> list[str]:
         """Sentences of all significant drops."""
         return [line for outcome in self.outcomes for line in outcome.drops]
@@ -69,6 +76,7 @@ def run_reports(
     where: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
     formats: Sequence[str] = (),
+    timeout: int = CELL_SECONDS,
     output: str | Path = "reports",
     **options: Any,
 ) -> Run:
@@ -92,6 +100,8 @@ def run_reports(
         Further parameters, as text; read by the type that each notebook declares.
     formats : sequence of str
         ``xlsx``, ``pdf``: beside each page.
+    timeout : int
+        Seconds that each cell may run; a report whose cell takes longer fails.
     output : path
         Folder of all reports.
     **options
@@ -118,6 +128,7 @@ def run_reports(
         notebooks=notebooks,
         settings=settings or {},
         formats=formats,
+        timeout=timeout,
     )
     return run_requests([request], output=output, **options)
 
@@ -128,7 +139,7 @@ def run_requests(
     output: str | Path = "reports",
     n_jobs: int | None = None,
     force: bool = False,
-    backend: Backend = "loky",
+    backend: Backend = "local",
     scheduler: str | None = None,
     progress: bool = True,
     tell: Any = None,
@@ -144,7 +155,7 @@ def run_requests(
         Processes; default: the machine's cores.
     force : bool
         Make also what is unchanged.
-    backend : {"loky", "dask"}
+    backend : {"local", "dask"}
     scheduler : str, optional
         Address of a Dask scheduler.
     progress : bool
@@ -155,6 +166,11 @@ def run_requests(
     Returns
     -------
     Run
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be written to, or the disk is full.
     """
     reports = Path(output)
     plans = [plan_reports(request, reports) for request in requests]
@@ -176,7 +192,12 @@ def run_requests(
         )
     # a worker that was killed cannot clean up after itself
     clean_up(reports)
-    return Run(write_index(reports), outcomes, left_out, together.hidden)
+    listing = list_reports(reports)
+    try:
+        index = write_index(reports, listing)
+    except OSError as error:
+        raise output_error(reports, error) from error
+    return Run(index, outcomes, [*left_out, *listing.odd], together.hidden)
 
 
 def _one_each(jobs: Sequence[Job]) -> list[Job]:

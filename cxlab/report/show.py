@@ -7,6 +7,8 @@ import hashlib
 import io
 import math
 import re
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -15,10 +17,15 @@ import pandas as pd
 from IPython.display import display
 
 from cxlab.report.recording import record_table
+from cxlab.survey.messages import got
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 #: Columns of probabilities, which take three decimals whatever the others have.
 _P_VALUE = re.compile(r"p_adjusted|(\w+_)?p(_value)?")
+
+#: Class of the tables that `show` displays, and what stands in place of an empty one.
+MARK = "cxlab"
+NO_ROWS = "<p>No rows.</p>"
 
 
 def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> None:
@@ -75,6 +82,13 @@ def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> 
         )
 
 
+def was_shown(output: Mapping[str, Any]) -> bool:
+    """Whether `show` has made an output of an executed notebook."""
+    html = output["data"].get("text/html", "")
+    figure = output["metadata"].get("image/png", {})
+    return f'class="dataframe {MARK}"' in html or html.startswith(NO_ROWS) or "alt" in figure
+
+
 @dataclass(frozen=True)
 class _Shown:
     """A display with its plain text, which is also what a terminal prints."""
@@ -94,12 +108,12 @@ def _show_table(table: pd.DataFrame, name: str, digits: int) -> None:
     record_table(table, name)
     own, shared = _split_notes(table)
     rounded = _rounded(own, digits)
-    html = rounded.to_html(index=False, border=0, escape=True, classes="cxlab")
+    html = rounded.to_html(index=False, border=0, escape=True, classes=MARK)
     # columns of numbers are read out with their header, and aligned by the style sheet
     html = html.replace("<th>", '<th scope="col">')
     text = rounded.to_string(index=False) if len(rounded) else "no rows"
     if not len(rounded):
-        html = "<p>No rows.</p>"
+        html = NO_ROWS
     if shared:
         html += f"<p>Note to every row: {escape(shared)}.</p>"
         text += f"\nNote to every row: {shared}."
@@ -157,15 +171,29 @@ def _show_figure(result: Any, name: str, alt: str | None) -> None:
         )
     import matplotlib.pyplot as plt
 
+    from cxlab.report.plots.lettering import choose_fonts
+
     figure = result.get_figure() if hasattr(result, "get_figure") else result
     numbers = drawn_numbers(figure)
+    lacking = choose_fonts(figure)
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    with warnings.catch_warnings():
+        # said below in a sentence that names the text
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(
+            image, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None}
+        )
     plt.close(figure)
     digest = hashlib.sha256("\n".join(numbers).encode()).hexdigest()[:16]
     text = f"Figure {name}: {alt}\nDrawn: {len(numbers)} numbers, digest {digest}"
     encoded = base64.b64encode(image.getvalue()).decode("ascii")
     display(_Shown(text, {"image/png": encoded}, {"image/png": {"alt": alt}}))
+    if lacking:
+        characters = "".join(dict.fromkeys("".join(lacking.values())))
+        print(
+            f"The figure {name} cannot draw {got(list(lacking))}: no font on this machine has "
+            f"{characters}. The tables hold the text; install a font that has it, such as Noto Sans CJK."
+        )
 
 
 def drawn_numbers(figure: Any) -> list[str]:

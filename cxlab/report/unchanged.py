@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from cxlab.report.build import Job
-from cxlab.report.exports import write_exports
-from cxlab.report.page import refresh_page
-from cxlab.report.publish import replace_text
+from cxlab.report.digests import spoilt_files, write_manifest
+from cxlab.report.exports import write_formats
+from cxlab.report.records import read_manifest
 
 
 def bring_up_to_date(job: Job) -> bool:
-    """Whether the report is there and made from the same; adds formats that it lacks.
+    """Whether the report is there, made from the same, as it was written; adds formats it lacks.
 
     An earlier failure of the same report is not up to date: it is tried again.
     """
     manifest = read_manifest(job.output)
     if manifest is None or not job.fingerprint or manifest.get("fingerprint") != job.fingerprint:
         return False
-    if job.failed.exists() or not job.page.exists():
+    if job.failed.exists() or not job.page.exists() or not _as_written(job, manifest):
         return False
     lacking = [one for one in job.formats if one not in manifest["formats"]]
     if lacking:
-        manifest["formats"] = sorted({*manifest["formats"], *lacking})
-        text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-        refresh_page(job.output, manifest)
-        write_exports(job.output, job.notebook.stem, lacking)
+        notebook = nbformat.read(job.output / manifest["notebook"]["name"], as_version=4)
+        write_formats(job.output, notebook, manifest, lacking)
         # last, so that a run that is killed before tries again
-        replace_text(job.output / "manifest.json", text)
+        write_manifest(job.output, manifest)
     return True
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """A report's manifest; None where there is none that can be read."""
+def _as_written(job: Job, manifest: dict[str, Any]) -> bool:
+    """Whether nobody has changed the report: nothing is made from files of others."""
     try:
-        found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+        return next(spoilt_files(job.output, manifest), None) is None
+    except OSError:
+        return False

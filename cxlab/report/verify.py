@@ -1,10 +1,8 @@
-"""Run a report again from its manifest and compare every table."""
+"""Make a report again from its manifest, and compare every file with what is published."""
 
 from __future__ import annotations
 
-import json
-import math
-import tempfile
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,32 +10,39 @@ from typing import Any
 
 import nbformat
 
-from cxlab.report.execute import NotebookError, execute_notebook
-from cxlab.report.manifest import (
+from cxlab.report.digests import (
+    SEAL,
     VERIFICATION,
     file_digest,
-    input_names,
-    now,
-    package_versions,
+    seal,
+    spoilt_files,
+    write_manifest,
+    write_record,
 )
+from cxlab.report.execute import NotebookError, execute_notebook
+from cxlab.report.fingerprint import code_digest
+from cxlab.report.limits import CELL_SECONDS
+from cxlab.report.manifest import input_names, near_words, now, package_versions, read_verification
 from cxlab.report.matrix import saved_files
 from cxlab.report.notebooks import report_notebooks
+from cxlab.report.owned import clean_temporary, temporary_folder
 from cxlab.report.page import refresh_page
-from cxlab.report.publish import replace_text
-from cxlab.report.unchanged import read_manifest
-from cxlab.survey.study import load_study
+from cxlab.report.processor import processor
+from cxlab.report.publish import disk_cause
+from cxlab.report.records import RecordError, read_manifest, read_record
+from cxlab.report.remade import Findings, compare_derived, compare_made, take_over
+from cxlab.survey.datasets import study_names
+from cxlab.survey.study import Study, load_study
 
-#: Below it sums come in one order and must agree to the last digit.
-EXACT_ROWS = 5_000_000
 #: Above it, sums of several threads may differ by rounding.
-RELATIVE = 1e-9
-#: Differing cells of one table that are named.
-NAMED = 5
+EXACT_ROWS = 5_000_000
+#: Packages whose versions may change the last digits.
+NUMERIC = ("numpy", "scipy", "pandas", "statsmodels", "duckdb")
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What running a report again has shown.
+    """What making a report again has shown.
 
     Attributes
     ----------
@@ -45,10 +50,12 @@ class Verification:
     tables : int
         Tables compared.
     differences : list of str
-        One line for each table, column or cell that differs; empty: all is the same.
+        One line for each file, table or cell that differs; empty: all is the same.
     notes : list of str
         What is otherwise than when the report was made: inputs, notebook, versions.
     when : str
+    near : str
+        Why numbers may differ by 1e-9, if some do; empty: all are the same to the last digit.
     """
 
     folder: Path
@@ -56,152 +63,172 @@ class Verification:
     differences: list[str]
     notes: list[str]
     when: str
+    near: str = ""
 
     @property
     def same(self) -> bool:
-        """Whether every table came out the same."""
+        """Whether every file came out the same, to 1e-9 where ``near`` says why."""
         return not self.differences
 
     def __str__(self) -> str:
         lines = [f"note: {note}" for note in self.notes]
         lines += [f"differs: {difference}" for difference in self.differences]
-        told = "same" if self.same else "NOT the same"
+        told = f"same{near_words(self.near)}" if self.same else "NOT the same"
         return "\n".join([*lines, f"{told}: {self.tables} tables of {self.folder}"])
 
 
-def verify_report(folder: str | Path) -> Verification:
-    """Run a report again with its own parameters and compare what it recorded.
+def verify_report(folder: str | Path, *, timeout: int = CELL_SECONDS) -> Verification:
+    """Make a report again with its own parameters and compare every file of it.
 
     Parameters
     ----------
     folder : path
         A report's folder, with ``manifest.json``.
+    timeout : int
+        Seconds that each cell may run.
 
     Returns
     -------
     Verification
-        Tables must agree exactly; to 1e-9 relative where the report is made from five
-        million answers or more. It is also written to ``verified.json`` there, and shown
-        on the page.
+        Tables and the notebook must come out the same to the last digit; to 1e-9 relative
+        on another processor, with other versions, or from five million answers or more. All
+        other files must be what these two give. What was found is written to
+        ``verified.json``; the page shows it if all is the same, and stays as it is if not.
 
     Raises
     ------
     ValueError
         When the folder holds no report, or the notebook can no longer be run.
+
+    Notes
+    -----
+    Study and data are found from the report's folder on, whatever the working folder is. A
+    digest kept in the manifest tells a file that was changed; as who changes a file may
+    change its digest too, all is compared with what the study's answers give now.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    if manifest is None or "notebook" not in manifest:
+    if manifest is None:
         raise ValueError(
-            f"`folder` must hold a report with its manifest.json; got '{folder}'. "
+            f"`folder` must hold a report with its whole manifest.json; got '{folder}'. "
             "Name the folder that the page is in."
         )
-    with tempfile.TemporaryDirectory(prefix="cxlab-verify-") as place:
-        source, notes = _source(folder, manifest, Path(place))
-        again = _run(source, manifest, Path(place))
-        differences = list(_compare(folder / "tables", again, manifest))
-    notes = [*notes, *_changed_inputs(manifest), *_changed_versions(manifest)]
-    found = Verification(folder, len(manifest["tables"]), differences, notes, now())
-    _record(folder, manifest, found)
-    return found
+    clean_temporary()
+    place = _place(folder, manifest)
+    study = _study(manifest, place)
+    with temporary_folder() as own:
+        source, notes = _source(folder, manifest, own)
+        again = _run(source, manifest, own, place, timeout)
+        found, near = _findings(folder, again, manifest, study)
+    notes += [*found.notes, *_changed_inputs(manifest, study, place), *_changed_versions(manifest)]
+    verification = Verification(
+        folder, len(manifest["tables"]), found.differences, notes, now(), near
+    )
+    _record(folder, manifest, verification)
+    return verification
 
 
-def _source(folder: Path, manifest: Mapping[str, Any], place: Path) -> tuple[Path, list[str]]:
-    """The notebook as it was: from the project if unchanged, else from the report."""
+def _findings(
+    folder: Path, again: Path, manifest: dict[str, Any], study: Study | None
+) -> tuple[Findings, str]:
+    """What differs between two folders of one report, and why numbers may by rounding."""
+    reasons = _reasons(manifest)
+    spoilt = list(spoilt_files(folder, manifest))
+    made = compare_made(folder, again, manifest, exact=True)
+    near = bool(reasons) and any(made.values())
+    if near:
+        made = compare_made(folder, again, manifest, exact=False)
+    take_over(folder, again, [name for name, lines in made.items() if not lines])
+    derived = compare_derived(folder, again, manifest, study)
+    # a page that is what its notebook gives needs no digest: a killed verification leaves an old one
+    spoilt = [name for name in spoilt if name not in derived.confirmed]
+    lines = [f"{name} is not what the report wrote" for name in spoilt]
+    if _spoilt_verification(folder, manifest):
+        lines.append(f"{VERIFICATION} is not what cxlab verify wrote")
+    lines += [line for found in made.values() for line in found] + derived.differences
+    differences = list(dict.fromkeys(lines))
+    return Findings(differences, derived.notes), ", ".join(reasons) if near and not lines else ""
+
+
+def _place(folder: Path, manifest: Mapping[str, Any]) -> Path:
+    """Where the notebook was run, as seen from the report; else the working folder."""
+    way = manifest.get("places", {}).get("folder")
+    place = Path(os.path.normpath(folder.resolve() / str(way or ".")))
+    name = str(manifest["parameters"].get("study", ""))
+    there = name in study_names() or (place / name).exists()
+    return place if way and place.is_dir() and there else Path.cwd()
+
+
+def _study(manifest: Mapping[str, Any], place: Path) -> Study | None:
+    """The study that the report is of; None for a notebook that has none."""
+    name = manifest["parameters"].get("study")
+    if not isinstance(name, str):
+        return None
+    return load_study(name if name in study_names() else place / name)
+
+
+def _source(folder: Path, manifest: Mapping[str, Any], own: Path) -> tuple[Path, list[str]]:
+    """The notebook as it was: from where it was if unchanged, else from the report."""
     name = manifest["notebook"]["name"]
-    current = report_notebooks().get(Path(name).stem)
-    if current is not None and file_digest(current) == manifest["notebook"]["sha256"]:
-        return current, []
-    notebook = nbformat.read(folder / name, as_version=4)
+    way = manifest.get("places", {}).get("notebook")
+    known = [report_notebooks().get(Path(name).stem), way and folder.resolve() / str(way)]
+    there = [Path(path) for path in known if path and Path(path).is_file()]
+    for path in there:
+        if file_digest(path) == manifest["notebook"]["sha256"]:
+            return path, []
+    notebook = nbformat.read(folder / Path(name).name, as_version=4)
     notebook.cells = [
         cell
         for cell in notebook.cells
         if "injected-parameters" not in cell.metadata.get("tags", [])
     ]
-    nbformat.write(notebook, place / name)
-    told = "is not among the project's" if current is None else "has changed since"
-    return place / name, [f"{name} {told}; the report's own copy was run"]
+    nbformat.write(notebook, own / Path(name).name)
+    told = "has changed since" if there else "is not where it was"
+    return own / Path(name).name, [f"{name} {told}; the report's own copy was run"]
 
 
-def _run(source: Path, manifest: Mapping[str, Any], place: Path) -> Path:
-    tables = place / "tables"
-    tables.mkdir()
+def _run(source: Path, manifest: Mapping[str, Any], own: Path, place: Path, timeout: int) -> Path:
+    """The folder in which the report's notebook was run again."""
+    tables = own / "report" / "tables"
+    tables.mkdir(parents=True)
+    target = tables.parent / Path(manifest["notebook"]["name"]).name
+    given = manifest["parameters"]
     try:
-        execute_notebook(source, place / "again.ipynb", manifest["parameters"], tables=tables)
+        execute_notebook(source, target, given, tables=tables, timeout=timeout, cwd=place)
     except NotebookError as error:
         where = f"cell {error.cell}" if error.cell else "the kernel"
         raise ValueError(f"{source.name} no longer runs: {where}: {error.cause}.") from error
-    return tables
+    return tables.parent
 
 
-def _compare(before: Path, after: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
-    exact = (manifest.get("rows") or 0) < EXACT_ROWS
-    there = {path.stem for path in after.glob("*.json")}
-    for file, digest in manifest.get("digests", {}).items():
-        if not (before / file).is_file() or file_digest(before / file) != digest:
-            yield f"{file} is not what the report wrote"
-    for name in manifest["tables"]:
-        if name not in there:
-            yield f"table {name} is no longer made"
-        elif (old := _rows(before, name)) is not None:
-            yield from compare_tables(old, _rows(after, name) or [], name, exact=exact)
-    for name in sorted(there - set(manifest["tables"])):
-        yield f"table {name} is new"
+def _reasons(manifest: Mapping[str, Any]) -> list[str]:
+    """Why numbers may differ by rounding."""
+    found = []
+    if manifest.get("processor") != processor():
+        found.append("another processor")
+    if any(manifest["packages"].get(name) != package_versions()[name] for name in NUMERIC):
+        found.append("other versions")
+    if (manifest.get("rows") or 0) >= EXACT_ROWS:
+        found.append("several threads")
+    return found
 
 
-def compare_tables(
-    before: list[dict[str, Any]], after: list[dict[str, Any]], name: str, *, exact: bool = True
-) -> Iterator[str]:
-    """One line for each of the first cells that differ, and for the number of others.
-
-    Examples
-    --------
-    >>> list(compare_tables([{"group": "a", "n": 1}], [{"group": "a", "n": 2}], "counts"))
-    ['table counts, row 1 (a), column n: was 1, is 2']
-    """
-    if len(before) != len(after):
-        yield f"table {name}: had {len(before)} rows, has {len(after)}"
-        return
-    if before and list(before[0]) != list(after[0]):
-        yield f"table {name}: had columns {', '.join(before[0])}; has {', '.join(after[0])}"
-        return
-    cells = [
-        (number, column)
-        for number, (old, new) in enumerate(zip(before, after, strict=True))
-        for column in old
-        if not _same(old[column], new[column], exact)
-    ]
-    for number, column in cells[:NAMED]:
-        label = next(iter(before[number].values()))
-        old, new = before[number][column], after[number][column]
-        yield f"table {name}, row {number + 1} ({label}), column {column}: was {old}, is {new}"
-    if len(cells) > NAMED:
-        yield f"table {name}: {len(cells) - NAMED} more cells"
-
-
-def _same(old: Any, new: Any, exact: bool) -> bool:
-    if old == new and type(old) is type(new):
-        return True
-    numbers = isinstance(old, float) and isinstance(new, float)
-    return numbers and not exact and math.isclose(old, new, rel_tol=RELATIVE)
-
-
-def _rows(folder: Path, name: str) -> list[dict[str, Any]] | None:
-    """Rows of a recorded table; None where its file is missing or spoilt."""
+def _spoilt_verification(folder: Path, manifest: Mapping[str, Any]) -> bool:
+    path = folder / VERIFICATION
     try:
-        rows = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    whole = isinstance(rows, list) and all(isinstance(row, dict) and row for row in rows)
-    return rows if whole else None
+        record = read_record(path, {}, {})
+    except RecordError:
+        return path.exists()
+    return SEAL in manifest and record.get(SEAL) != seal(record)
 
 
-def _changed_inputs(manifest: Mapping[str, Any]) -> Iterator[str]:
+def _changed_inputs(manifest: Mapping[str, Any], study: Study | None, place: Path) -> Iterator[str]:
     recorded = {entry["name"]: entry["sha256"] for entry in manifest["inputs"]}
-    if not recorded:
+    # a notebook need not take the study's name
+    if not recorded or study is None:
         return
-    given = manifest["parameters"]
-    files = input_names([*load_study(given["study"]).files(), *saved_files(given.get("saved"))])
+    saved = manifest["parameters"].get("saved")
+    files = input_names([*study.files(), *saved_files(saved and str(place / saved))])
     for name, digest in recorded.items():
         if name not in files:
             yield f"input {name} is no longer there"
@@ -210,15 +237,25 @@ def _changed_inputs(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _changed_versions(manifest: Mapping[str, Any]) -> Iterator[str]:
-    for name, version in package_versions().items():
-        before = manifest["packages"].get(name)
-        if before != version:
-            yield f"{name} was {before}, is {version}"
+    now_used = {**package_versions(), "processor": processor()}
+    before = {**manifest["packages"], "processor": manifest.get("processor", "not recorded")}
+    for name, version in now_used.items():
+        if before.get(name) != version:
+            yield f"{name} was {before.get(name, 'not recorded')}, is {version}"
+    if manifest.get("code") != code_digest():
+        yield "the package's code has changed; what it writes otherwise now is named above"
 
 
-def _record(folder: Path, manifest: Mapping[str, Any], found: Verification) -> None:
-    record = {"same": found.same, "when": found.when, "tables": found.tables,
+def _record(folder: Path, manifest: dict[str, Any], found: Verification) -> None:
+    """Write what was found; only a notebook that came out the same becomes a page again."""
+    record = {"same": found.same, "near": found.near, "when": found.when, "tables": found.tables,
               "differences": found.differences, "notes": found.notes}  # fmt: skip
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    replace_text(folder / VERIFICATION, text)
-    refresh_page(folder, manifest)
+    if not found.same:
+        record["shown"] = read_verification(folder)
+    try:
+        write_record(folder / VERIFICATION, record)
+        if found.same:
+            refresh_page(folder, manifest)
+            write_manifest(folder, manifest)
+    except OSError as error:
+        found.notes.append(f"this could not be written into the report: {disk_cause(error)}")

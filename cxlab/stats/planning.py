@@ -151,10 +151,12 @@ def detectable_differences(
     """
     names = [name for name in LABELS if name in table and name not in ("column", "target")]
     factor = _detection_factor(level, power)
+    # where all answers are alike, what they would show is not known
+    se = table["se"].where(table["se"] > 0)
     return table[[*names, "n"]].assign(
-        half_width=normal_quantile(level) * table["se"],
-        next_period=factor * np.sqrt(2) * table["se"],
-        fixed_value=factor * table["se"],
+        half_width=normal_quantile(level) * se,
+        next_period=factor * np.sqrt(2) * se,
+        fixed_value=factor * se,
     )
 
 

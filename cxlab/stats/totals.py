@@ -27,8 +27,9 @@ from cxlab.stats.frames import (
 from cxlab.survey.messages import got
 
 #: Sums kept for each score: answers, their values and squares; the same weighted; and
-#: weighted by the squared weight (for the variance of a weighted mean).
-SUMS = ("n", "y", "yy", "w", "wy", "wyy", "ww", "wwy", "wwyy")
+#: weighted by the squared weight (for the variance of a weighted mean), whose own powers say
+#: how many rows that variance rests on.
+SUMS = ("n", "y", "yy", "w", "wy", "wyy", "ww", "wwy", "wwyy", "www", "wwww")
 #: A pandas frame of fewer values (rows × scores) than this is added up in NumPy: building
 #: hundreds of SQL sums takes longer than adding its numbers.
 NUMPY_VALUES = 10_000_000
@@ -275,6 +276,8 @@ def _added_up(
         for kind, w in (("w", one * weight[:, None]), ("ww", one * weight[:, None] ** 2)):
             values |= {kind: per_cell(w), f"{kind}y": per_cell(w * y)}
             values[f"{kind}yy"] = per_cell(w * y * y)
+        weights = one * weight[:, None]
+        values |= {"www": per_cell(weights**3), "wwww": per_cell(weights**4)}
     return keys, values
 
 
@@ -289,6 +292,7 @@ def _score_sums(value: str, *, weighted: bool) -> dict[str, nw.Expr]:
     if weighted:
         w = nw.when(valid).then(nw.col("weight")).otherwise(nw.lit(0.0))
         products += [w, w * y, w * y * y, w * w, w * w * y, w * w * y * y]
+        products += [w * w * w, w * w * w * w]
     return {name: product.sum() for name, product in zip(SUMS, products, strict=False)}
 
 

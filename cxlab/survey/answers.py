@@ -22,19 +22,6 @@ class RawText:
     name: str
 
 
-def text_cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """A pandas frame as a file of it would read: every cell text, ``""`` for nothing."""
-    cells = frame.reset_index(drop=True)
-    return cells.apply(lambda column: column.astype("object").map(cell_text)).astype("str")
-
-
-def cell_text(value: object) -> str:
-    """One raw value as the text of a file; ``""`` for nothing."""
-    if pd.api.types.is_scalar(value) and pd.isna(value):
-        return ""
-    return str(value)
-
-
 def pandas_answers(
     table: Table,
     raws: Mapping[str, RawText],
@@ -65,10 +52,11 @@ def pandas_answers(
     parts = []
     for period, raw in raws.items():
         if wanted is not None and not period:
-            raw = _only_periods(table, raw, wanted)
+            raw = only_periods(table, raw, wanted)
         parts.append(_clean(table, period, raw))
     answers = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     answers = _restore_categories(answers, parts, table)
+    answers = _one_time_zone(answers, parts, table)
     if answers["period"].nunique() > 1:
         answers = _tell_periods_apart(answers, table)
     if design:
@@ -76,7 +64,8 @@ def pandas_answers(
     return _only_where(answers, where, table) if where else answers
 
 
-def _only_periods(table: Table, raw: RawText, wanted: Sequence[str]) -> RawText:
+def only_periods(table: Table, raw: RawText, wanted: Sequence[str]) -> RawText:
+    """The rows of some periods of a table of all periods."""
     column = table.only("period")
     if column is None:
         raise ValueError(no_periods(table, wanted))
@@ -174,8 +163,9 @@ def _not_asked(raw: pd.DataFrame, column: Column, file: str) -> dict[str, pd.Ser
             column.name: pd.Series(float("nan"), index=raw.index),
             f"{column.name}_missing": pd.Series("not asked", index=raw.index, dtype="str"),
         }
-    if column.role == "number":
-        return {column.name: pd.Series(float("nan"), index=raw.index)}
+    if column.role in ("number", "weight"):
+        value = 1.0 if column.role == "weight" else float("nan")
+        return {column.name: pd.Series(value, index=raw.index)}
     if column.role == "date":
         return {column.name: pd.Series(pd.NaT, index=raw.index)}
     if column.role == "segment":
@@ -213,6 +203,23 @@ def _restore_categories(
         if not column.values:
             every = sorted(every, key=cleaning.natural_order)
         answers[column.name] = pd.Categorical(answers[column.name], categories=every)
+    return answers
+
+
+def _one_time_zone(answers: pd.DataFrame, parts: list[pd.DataFrame], table: Table) -> pd.DataFrame:
+    """Joining parts whose offsets differ, as in summer and winter, would leave no dates."""
+    for column in table.with_role("date"):
+        asked = [part[column.name] for part in parts if part[column.name].notna().any()]
+        zones = {part.dt.tz for part in asked}
+        if len(zones) > 1 and None in zones:
+            raise ValueError(
+                f"table '{table.name}', column '{column.name}': dates must have a time zone in "
+                "every period, or in none; got both. Write them alike."
+            )
+        if None not in zones and (len(zones) > 1 or len(asked) < len(parts)):
+            answers[column.name] = pd.to_datetime(answers[column.name], utc=True)
+            if len(zones) == 1:
+                answers[column.name] = answers[column.name].dt.tz_convert(zones.pop())
     return answers
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +16,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxlab.survey.characters import visible_text
+from cxlab.survey.dates import no_date, read_dates
 from cxlab.survey.definition import Column
 from cxlab.survey.messages import got, nearest, one_of
 from cxlab.survey.scales import normal_code
 
-_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
-#: Whole days, with or without a time: 2025 or 2025-07 alone is none.
-ISO_DATE = (
-    f"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{_TIME}(:[0-5][0-9](\\.[0-9]{{1,9}})?)?"
-    "( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?)?"
+#: Roles whose values tell rows or people apart.
+TELLING_APART = ("id", "customer", "cluster")
+#: What a spreadsheet makes of a long number: 1.18E+11.
+ROUNDED = "[0-9]([.,][0-9]+)?[eE][+][0-9]{2,3}"
+ROUNDED_BY_EXCEL = (
+    "Excel has rounded them, so that different ids read alike. Export the answers again and set "
+    "the column to Text before you save them in Excel."
 )
+ALL_ZERO = "weights must not all be 0. Take the column out of the study, or get the file again."
 
 
 class RefusedError(ValueError):
@@ -96,7 +102,10 @@ def clean_number(raw: pd.Series, column: Column, place: str) -> pd.Series:
 
 def clean_weight(raw: pd.Series, column: Column, place: str) -> pd.Series:
     """Weights, every one a finite number of 0 or more."""
-    return _resolve(raw, resolve_weight, place).values("float64")
+    weights = _resolve(raw, resolve_weight, place).values("float64")
+    if not (weights > 0).any():
+        raise ValueError(f"{place}: {ALL_ZERO}")
+    return weights
 
 
 def clean_text(raw: pd.Series, column: Column, place: str) -> pd.Series:
@@ -113,40 +122,14 @@ def clean_date(raw: pd.Series, column: Column, place: str) -> pd.Series:
     except ValueError as error:
         raise ValueError(
             f"{place}: dates must all be of one time zone, or all without; got different ones. "
-            "Write them alike."
+            'Write them alike, or declare a `format` that ends in %Z, such as "%Y-%m-%d %H:%M %Z": '
+            "times are then given in UTC."
         ) from error
     bad = texts[dates.isna() & texts.notna()]
     if len(bad):
         total = int(np.isin(found.numbers, bad.index).sum())
         raise ValueError(f"{place}: {no_date(str(bad.iloc[0]), total, column.format)}")
     return dates.take(found.numbers).set_axis(found.index)
-
-
-def read_dates(texts: pd.Series, form: str | None = None) -> pd.Series:
-    """Texts as times, NaT where they are not of the form; without one, of ISO's whole days.
-
-    Raises
-    ------
-    ValueError
-        For time zones that differ.
-
-    Examples
-    --------
-    >>> read_dates(pd.Series(["2025-07-31", "2025-07"])).notna().tolist()
-    [True, False]
-    """
-    if form is None:
-        texts = texts.where(texts.str.fullmatch(ISO_DATE).eq(True))
-    return pd.to_datetime(texts, format=form or "ISO8601", errors="coerce")
-
-
-def no_date(text: str, total: int, form: str | None) -> str:
-    """What is wrong with a text that is no date, and what to do."""
-    wanted = f"dates of the form '{form}'" if form else "ISO dates (2025-12-31)"
-    return (
-        f"values must be {wanted}; got {got([text], total)}. "
-        "Declare the column's `format` (strftime) in the study file."
-    )
 
 
 def _resolve(raw: pd.Series, resolver: Callable[[str], Resolved], place: str) -> ResolvedColumn:
@@ -209,7 +192,7 @@ def _plain_number(text: str) -> float:
     """A number as people write it: Python would also take 0_5 for 5."""
     if "_" in text:
         raise ValueError(text)
-    return float(text)
+    return float(visible_text(text))
 
 
 def resolve_rating(text: str, column: Column) -> Resolved:
@@ -299,15 +282,19 @@ def resolve_weight(text: str) -> Resolved:
 def resolve_text(text: str, column: Column) -> Resolved:
     """The text as `Study.read` gives it, or the reason for having none."""
     missing = _missing(text, column)
-    return Resolved(None, missing.reason) if missing else Resolved(_trimmed(text), None)
+    if missing:
+        return Resolved(None, missing.reason)
+    if column.role in TELLING_APART and re.fullmatch(ROUNDED, visible_text(text)):
+        raise RefusedError(f"ids must have all their digits|{ROUNDED_BY_EXCEL}")
+    return Resolved(_trimmed(text), None)
 
 
 def _trimmed(text: str) -> str:
     """The text as written, but 233.0 (a spreadsheet's whole number) as 233."""
-    code, trimmed = normal_code(text), text.strip()
+    code, trimmed = normal_code(text), visible_text(text)
     # as in 007, an id whose zeros are part of it
     padded = trimmed.startswith("0") and trimmed[1:2].isdigit()
-    return code if code.lstrip("-").isdigit() and not padded else " ".join(text.split())
+    return code if code.lstrip("-").isdigit() and not padded else trimmed
 
 
 def natural_order(text: str) -> tuple[bool, float, str]:

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cxlab.survey.characters import visible_text
 from cxlab.survey.questions import OpenQuestion
 from cxlab.survey.scales import Metric, Scale
 
@@ -28,7 +29,7 @@ ROLES = (
 )
 RATING_ROLES = ("outcome", "touchpoint", "rating")
 #: Roles that one column of a table at most may have.
-SINGLE_ROLES = ("id", "period", "weight", "strata", "cluster")
+SINGLE_ROLES = ("id", "customer", "period", "weight", "strata", "cluster")
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,11 @@ class Table:
     sheet: str | None = None
     operational: Mapping[str, Operational] = field(default_factory=dict)
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Column name to words, for every column of this table."""
+        return {column.name: column.label for column in self.columns.values()}
+
     def with_role(self, *roles: str) -> list[Column]:
         """Columns that have one of the roles, in declared order."""
         return [column for column in self.columns.values() if column.role in roles]
@@ -189,11 +195,11 @@ class Definition:
 
 
 def normal_header(header: str, strip: str = "*") -> str:
-    """Headers are compared trimmed, case folded and without leading asterisks.
+    """Headers are compared as they are seen, case folded and without leading asterisks.
 
     Examples
     --------
     >>> normal_header("*RESPNUM"), normal_header("Q14FIND "), normal_header("Q13  COUNTY")
     ('respnum', 'q14find', 'q13 county')
     """
-    return " ".join(header.strip().lstrip(strip).split()).casefold()
+    return visible_text(visible_text(header).lstrip(strip)).casefold()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
 import pandas as pd
+
+from cxlab.survey.characters import INVISIBLE, JOINERS, SPACE
 
 
 def read_as_text(path: Path, encoding: str = "utf-8", separator: str | None = None) -> pd.DataFrame:
@@ -22,7 +25,8 @@ def read_as_text(path: Path, encoding: str = "utf-8", separator: str | None = No
     encoding : str
         Of the text file. A byte-order mark is dropped.
     separator : str, optional
-        One character between cells; default: a comma, in ``.tsv`` a tab.
+        One character between cells; default: the one that a first line such as ``sep=;``
+        names, else a comma, in ``.tsv`` a tab.
 
     Returns
     -------
@@ -45,7 +49,8 @@ def read_as_text(path: Path, encoding: str = "utf-8", separator: str | None = No
     if kind == ".parquet":
         frame = _read_parquet(path)
     else:
-        frame = _read_delimited(path, encoding, separator or usual_separator(path))
+        named = separator or named_separator(path, encoding)
+        frame = _read_delimited(path, encoding, named or usual_separator(path))
     headers = [str(header) for header in frame.columns]
     twice = sorted({header for header in headers if headers.count(header) > 1})
     if twice:
@@ -57,15 +62,29 @@ def read_as_text(path: Path, encoding: str = "utf-8", separator: str | None = No
     return frame
 
 
+#: Characters of a line that may name the separator: a spreadsheet fills it up with them.
+LONGEST_HINT = 500
 #: Endings that `read_as_text` knows.
 READABLE = (".csv", ".tsv", ".txt", ".parquet")
-#: What Python's str.split() takes for white space; engines' own classes differ.
-SPACE = "\t\n\x0b\x0c\r\x1c-\x1f \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 
 def usual_separator(path: Path) -> str:
     """A tab in ``.tsv`` files, else a comma."""
     return "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else ","
+
+
+def named_separator(path: Path, encoding: str) -> str | None:
+    """The separator that a first line such as ``sep=;`` names, as Excel reads it.
+
+    Such a line is no header and no answer; None where the first line is another.
+    """
+    try:
+        with _open_text(path, encoding) as stream:
+            first = stream.readline(LONGEST_HINT)
+    except (UnicodeError, LookupError, OSError, EOFError, zlib.error):
+        return None  # reading says what is wrong
+    named = re.fullmatch(r'\ufeff?"?sep=(.)"?\1*[\r\n]+', first, re.IGNORECASE)
+    return named[1] if named else None
 
 
 def text_lines(stream: Iterable[str], separator: str) -> Any:
@@ -95,7 +114,7 @@ def without_blank_rows(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_blank(texts: pd.Series) -> pd.Series:
-    return ~texts.str.contains(f"[^{SPACE}]").astype(bool)
+    return ~texts.str.contains(f"[^{SPACE}{INVISIBLE}{JOINERS}]").astype(bool)
 
 
 def read_cells(path: Path, encoding: str, separator: str) -> pd.DataFrame:
@@ -112,6 +131,7 @@ def read_cells(path: Path, encoding: str, separator: str) -> pd.DataFrame:
             path,
             sep=separator,
             header=None,
+            skiprows=0 if named_separator(path, encoding) is None else 1,
             dtype=str,
             keep_default_na=False,
             # in a file of one column a blank line is somebody who did not answer
@@ -174,7 +194,15 @@ def _open_text(path: Path, encoding: str) -> IO[str]:
 
 def _one_column(path: Path, encoding: str, separator: str) -> bool:
     with _open_text(path, encoding) as stream:
-        return len(next(text_lines(stream, separator), [])) == 1
+        return len(next(_records(stream, path, encoding, separator), [])) == 1
+
+
+def _records(stream: IO[str], path: Path, encoding: str, separator: str) -> Any:
+    """A file's lines from the header on."""
+    lines = text_lines(stream, separator)
+    if named_separator(path, encoding) is not None:
+        next(lines, None)
+    return lines
 
 
 def _check_short_lines(cells: pd.DataFrame, path: Path, encoding: str, separator: str) -> None:
@@ -183,7 +211,7 @@ def _check_short_lines(cells: pd.DataFrame, path: Path, encoding: str, separator
     if width == 1 or not (cells.iloc[1:, -1] == "").any():
         return
     with _open_text(path, encoding) as stream:
-        lines = text_lines(stream, separator)
+        lines = _records(stream, path, encoding, separator)
         short = [(lines.line_num, len(line)) for line in lines if 0 < len(line) < width]
     if short:
         more = f" (and {len(short) - 1} more)" if len(short) > 1 else ""
@@ -195,13 +223,30 @@ def _check_short_lines(cells: pd.DataFrame, path: Path, encoding: str, separator
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_parquet(path).reset_index(drop=True)
+        frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path.name} must be a whole Parquet file; {error}.") from error
-    return frame.apply(lambda column: column.astype("object").map(_cell_text)).astype("str")
+    return text_cells(frame)
 
 
-def _cell_text(value: object) -> str:
+def text_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """A typed frame as a text file of it would read: every cell text, ``""`` for nothing."""
+    cells = frame.reset_index(drop=True)
+    texts = [_texts(cells.iloc[:, place]) for place in range(cells.shape[1])]
+    return pd.DataFrame(dict(enumerate(texts)), index=cells.index).set_axis(cells.columns, axis=1)
+
+
+def _texts(column: pd.Series) -> pd.Series:
+    values = list(column)  # of Arrow's text views, whose cast pandas lacks, too
+    zoned = [isinstance(value, pd.Timestamp) and value.tzinfo is not None for value in values]
+    # in summer and winter a zone's offsets differ, which text could not tell from two zones
+    if len({value.utcoffset() for value, one in zip(values, zoned, strict=True) if one}) > 1:
+        values = [v.tz_convert("UTC") if one else v for v, one in zip(values, zoned, strict=True)]
+    return pd.Series([cell_text(value) for value in values], dtype="str")
+
+
+def cell_text(value: object) -> str:
+    """One raw value as the text of a file; ``""`` for nothing."""
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return ""
     return str(value)

@@ -62,8 +62,12 @@ def find_header(headers: Sequence[str], column: Column, period: str, file: str) 
 
 
 def check_not_asked(column: Column, file: str) -> None:
-    """Refuse a table that lacks what its design or its rows are known by."""
-    if column.role in ("weight", "strata", "cluster", "id"):
+    """Refuse a table that lacks its strata or ids.
+
+    A wave without weights counts every row once, one without clusters every row as its own
+    (see `Study.design_notes`); but nothing says which stratum a row without one is of.
+    """
+    if column.role in ("strata", "id"):
         raise ValueError(
             f"{file} must have the {column.role} column '{column.name}'; the study gives it no "
             "header for this period. Declare one, or study the period on its own."

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
+
+#: Sequences that a terminal obeys: of a title or a link, and of colours, cursor and screen.
+_ESCAPE = re.compile(r"\x1b(?:[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -~])")
 
 
 def nearest(word: object, choices: Iterable[object]) -> str | None:
@@ -68,3 +72,25 @@ def unknown(
     message = f"`{argument}`{owner} must be {what}{one_of(choices)}; got '{value}'."
     near = nearest(value, choices)
     return message + (f" Did you mean '{near}'?" if near else "")
+
+
+def one_line(text: object, longest: int = 400) -> str:
+    """Text of others as one line that a terminal or a log shows and does nothing else with.
+
+    Line ends, control characters and escape sequences become blanks; what is longer than
+    ``longest`` characters is cut, and says so.
+
+    Examples
+    --------
+    >>> one_line("first\\n\\x1b[2Jsecond")
+    'first second'
+    >>> one_line("x" * 1_000, longest=5)
+    'xxxxx … (1,000 characters)'
+    """
+    whole = str(text)
+    # what is cut away need not be cleaned: it may be a hundred megabytes
+    bare = _ESCAPE.sub(" ", whole[: 10 * longest])
+    line = " ".join("".join(c if c.isprintable() else " " for c in bare).split())
+    if len(line) <= longest and len(whole) <= 10 * longest:
+        return line
+    return f"{line[:longest]} … ({len(whole):,} characters)"

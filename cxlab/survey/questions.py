@@ -25,11 +25,18 @@ class OpenQuestion:
         What the study file says now.
     question : str
         What to check.
+    column : str
+        Name of the column, where it is a column that somebody has to decide about by hand:
+        its role was guessed from a name or from values alone.
+    role : str
+        The role guessed for that column.
     """
 
     place: str
     guess: str
     question: str
+    column: str = ""
+    role: str = ""
 
 
 def open_questions(content: Mapping[str, Any]) -> Iterator[OpenQuestion]:
@@ -38,8 +45,8 @@ def open_questions(content: Mapping[str, Any]) -> Iterator[OpenQuestion]:
     Examples
     --------
     >>> scales = {"stars": {"range": [1, 5], "confirm": "Is 5 the best?"}}
-    >>> [*open_questions({"scales": scales, "tables": {}})]
-    [OpenQuestion(place="scale 'stars'", guess='range = [1, 5]', question='Is 5 the best?')]
+    >>> [(asked.place, asked.guess) for asked in open_questions({"scales": scales, "tables": {}})]
+    [("scale 'stars'", 'range = [1, 5]')]
     """
     for name, raw in content.get("scales", {}).items():
         yield from _open_question(f"scale '{name}'", raw)
@@ -48,13 +55,16 @@ def open_questions(content: Mapping[str, Any]) -> Iterator[OpenQuestion]:
         yield from _open_question(f"table '{table}'", declared)
         for name, raw in declared["columns"].items():
             of = f" of table '{table}'" if several else ""
-            yield from _open_question(f"column '{name}'{of}", raw)
+            by_hand = {"column": name, "role": raw["role"]} if raw.get("by_hand") else {}
+            yield from _open_question(f"column '{name}'{of}", raw, **by_hand)
 
 
-def _open_question(place: str, raw: Mapping[str, Any]) -> Iterator[OpenQuestion]:
+def _open_question(
+    place: str, raw: Mapping[str, Any], column: str = "", role: str = ""
+) -> Iterator[OpenQuestion]:
     if "confirm" in raw:
         guess = "; ".join(f"{key} = {_in_words(raw[key])}" for key in TOLD if key in raw)
-        yield OpenQuestion(place, guess, str(raw["confirm"]))
+        yield OpenQuestion(place, guess, str(raw["confirm"]), column, role)
 
 
 def _in_words(value: Any) -> str:

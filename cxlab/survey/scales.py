@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cxlab.survey.characters import visible_text
 from cxlab.survey.messages import got, one_of, unknown
 
 #: Why an answer may be missing. A touchpoint never used is neither zero nor missing at
@@ -19,6 +21,13 @@ METRICS: dict[str, tuple[str, ...]] = {
     "top box": ("top",),
     "bottom box": ("bottom",),
     "mean": (),
+}
+
+#: Usual names of bins from the worst to the best.
+HEIGHTS = {
+    **dict.fromkeys(("detractors", "bottom", "low"), 0),
+    **dict.fromkeys(("passives", "middle", "mid", "neutral"), 1),
+    **dict.fromkeys(("promoters", "top", "high"), 2),
 }
 
 Range = tuple[int, int]
@@ -176,24 +185,41 @@ class Scale:
         return Metric(column, "box", top=box, scale=self.range, name=name, target=target)
 
     def _check_bins(self) -> None:
-        for score in range(self.low, self.high + 1):
-            holders = [name for name, (low, high) in self.bins.items() if low <= score <= high]
-            if len(holders) != 1:
-                where = " and ".join(f"'{name}'" for name in holders) or "none"
-                raise ValueError(
-                    f"`bins` of scale '{self.name}' must cover {self.low} to {self.high} once "
-                    f"each; got {where} for {score}. Give every score exactly one bin."
-                )
         for name, (low, high) in self.bins.items():
             if low > high or low < self.low or high > self.high:
                 raise ValueError(
                     f"`bins` of scale '{self.name}' must lie within {self.low} to {self.high}; "
                     f"got {name} = [{low}, {high}]."
                 )
+        following = self.low
+        # one beyond the scale, to find a gap at its top
+        for low, high in [*sorted(self.bins.values()), (self.high + 1, self.high + 1)]:
+            if low != following:
+                self._refuse_cover(min(low, following))
+            following = high + 1
+        self._check_order()
+
+    def _refuse_cover(self, score: int) -> None:
+        holders = [name for name, (low, high) in self.bins.items() if low <= score <= high]
+        where = " and ".join(f"'{name}'" for name in holders) or "none"
+        raise ValueError(
+            f"`bins` of scale '{self.name}' must cover {self.low} to {self.high} once "
+            f"each; got {where} for {score}. Give every score exactly one bin."
+        )
+
+    def _check_order(self) -> None:
+        ordered = sorted(self.bins, key=lambda name: self.bins[name])
+        known = [name for name in ordered if name in HEIGHTS]
+        for lower, higher in itertools.pairwise(known):
+            if HEIGHTS[lower] > HEIGHTS[higher]:
+                raise ValueError(
+                    f"`bins` of scale '{self.name}' must rise with the scores; got {lower} = "
+                    f"{list(self.bins[lower])} below {higher} = {list(self.bins[higher])}. Where "
+                    "the lowest code is the best answer, set reverse = true in the column."
+                )
 
     def _check_codes(self) -> None:
-        on_scale = {str(score) for score in range(self.low, self.high + 1)}
-        clash = [code for code in self.missing if code in on_scale]
+        clash = [code for code in self.missing if is_whole(code, self.low, self.high)]
         if clash:
             raise ValueError(
                 f"`missing` of scale '{self.name}' must be codes off the scale {self.low} to "
@@ -222,15 +248,20 @@ def check_reasons(missing: Mapping[str, str], owner: str) -> None:
             )
 
 
+def is_whole(code: str, low: int, high: int) -> bool:
+    """Whether a code (see `normal_code`) is a whole number of a range, however long that is."""
+    return bool(re.fullmatch(r"-?[0-9]+", code)) and low <= int(code) <= high
+
+
 def normal_code(text: object) -> str:
-    """One spelling of a code: trimmed, case folded, whole numbers without decimals.
+    """One spelling of a code: as it is seen, case folded, whole numbers without decimals.
 
     Examples
     --------
     >>> normal_code(" 4.0 "), normal_code("BLANK"), normal_code(-99), normal_code("6.5")
     ('4', 'blank', '-99', '6.5')
     """
-    trimmed = " ".join(str(text).split()).casefold()
+    trimmed = visible_text(str(text)).casefold()
     whole = _WHOLE_NUMBER.fullmatch(trimmed)
     if not whole:
         return trimmed

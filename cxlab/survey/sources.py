@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from cxlab.survey.answers import RawText, text_cells
+from cxlab.survey.answers import RawText
 from cxlab.survey.definition import Table
 from cxlab.survey.exports import read_answers
-from cxlab.survey.files import READABLE
+from cxlab.survey.files import READABLE, text_cells
 from cxlab.survey.messages import unknown
 from cxlab.survey.places import MIRROR_VARIABLE, find_file
 
@@ -21,7 +22,7 @@ ENGINES = ("pandas", "duckdb", "polars")
 
 
 def find_files(file: str, folder: Path) -> list[Path]:
-    """The files that a study declares: one, all of a folder, or those of a pattern.
+    """The files that a study declares: the one named, all of a folder, or those of a pattern.
 
     Raises
     ------
@@ -34,17 +35,41 @@ def find_files(file: str, folder: Path) -> list[Path]:
         roots += [Path(mirror), Path(mirror) / folder.name]
     for root in roots:
         if (root / file).is_dir():
-            found = [path for path in (root / file).iterdir() if _answers(path)]
-            if not found:
-                raise FileNotFoundError(
-                    f"{file} must hold files of answers ({', '.join(READABLE)}); got none."
-                )
-            return sorted(found)
-        if not (root / file).exists() and any(sign in file for sign in "*?["):
-            matched = sorted(path for path in root.glob(file) if _wanted(path, file))
+            return _files_in(root / file, file)
+    try:
+        return [find_file(file, folder)]
+    except FileNotFoundError:
+        pattern = _pattern(file)
+        for root in roots if pattern else []:
+            matched = sorted(path for path in root.glob(pattern) if _wanted(path, file))
             if matched:
                 return matched
-    return [find_file(file, folder)]
+        raise
+
+
+def _files_in(folder: Path, file: str) -> list[Path]:
+    found = [path for path in folder.iterdir() if _answers(path)]
+    if not found:
+        raise FileNotFoundError(
+            f"{file} must hold files of answers ({', '.join(READABLE)}); got none."
+        )
+    return sorted(found)
+
+
+def _pattern(file: str) -> str:
+    """A declared name as a pattern; empty where it is none.
+
+    ``*``, ``?`` and ranges such as ``[0-9]`` make a pattern. Other brackets are part of a name:
+    as a pattern, ``wave[1].csv`` would be its neighbour ``wave1.csv``.
+
+    Examples
+    --------
+    >>> _pattern("wave[1].csv"), _pattern("[final] wave[0-9].csv")
+    ('', '[[]final] wave[0-9].csv')
+    """
+    ranges = r"!?.-.[^]]*\]"
+    is_pattern = re.search(rf"[*?]|\[{ranges}", file)
+    return re.sub(rf"\[(?!{ranges})", "[[]", file) if is_pattern else ""
 
 
 def read_text(paths: Sequence[Path], table: Table) -> RawText:

@@ -51,10 +51,23 @@ class Study:
 
     @property
     def about(self) -> str:
-        """One line that says what the data are and whose."""
+        """One line that says what the data are, whose, and what a wave's design lacks."""
         told = "SIMULATED data, no real customers. " if self.simulated else ""
         parts = [self.title, self.definition.source, self.definition.licence]
-        return told + ". ".join(part.rstrip(".") for part in parts if part) + "."
+        about = told + ". ".join(part.rstrip(".") for part in parts if part) + "."
+        return f"{about} {self.design_notes}".strip()
+
+    @property
+    def design_notes(self) -> str:
+        """Sentences about waves of the main table that lack its weight or cluster; often empty."""
+        told = {"weight": "every answer has the weight 1", "cluster": "every answer is its own"}
+        notes = []
+        for role, instead in told.items():
+            column = self.main.only(role)
+            without = [p for p in self.main.files if p and column and column.header(p) is None]
+            if without:
+                notes.append(f"No {role} in {', '.join(without)}: {instead} there.")
+        return " ".join(notes)
 
     @property
     def main(self) -> Table:
@@ -163,8 +176,10 @@ class Study:
             if period is None or column.header(period) is not None
         ]
 
-    def selection(self, where: Where | None) -> str:
+    def selection(self, where: Where | None, *, table: str | None = None) -> str:
         """A selection in words: ``Boarding area = G``; ``everyone`` without one.
+
+        ``table``: whose columns they are; default: the main one's.
 
         Examples
         --------
@@ -173,8 +188,9 @@ class Study:
         """
         if not where:
             return "everyone"
+        labels = self.table(table or self.definition.main).labels
         return ", ".join(
-            f"{self.labels.get(name, name)} = {' or '.join(map(str, choices_of(name, wanted)))}"
+            f"{labels.get(name, name)} = {' or '.join(map(str, choices_of(name, wanted)))}"
             for name, wanted in where.items()
         )
 
@@ -188,6 +204,15 @@ class Study:
         }
 
     @property
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest rating, per rating of the main table."""
+        return {
+            column.name: column.scale.range
+            for column in self.main.with_role(*RATING_ROLES)
+            if column.scale
+        }
+
+    @property
     def cuts(self) -> dict[str, tuple[float, float]]:
         """Highest low rating and lowest high rating, per rating of the main table."""
         return {
@@ -198,12 +223,11 @@ class Study:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Column name to words, for every column of every table."""
-        return {
-            column.name: column.label
-            for table in self.definition.tables.values()
-            for column in table.columns.values()
-        }
+        """Column name to words, for every column of the main table.
+
+        Those of another table: ``study.table("transactional").labels``.
+        """
+        return self.main.labels
 
     @property
     def design(self) -> dict[str, str | None]:
@@ -337,7 +361,7 @@ class Study:
         given = sources.given_tables(definition, source, wanted) if source is not None else None
         design = any(self.table_design(definition.name).values())
         if sources.in_memory(engine, given):
-            raws = given or {p: self._text(definition, p) for p in self._wanted(definition, wanted)}
+            raws = given or self.raw_text(definition, wanted)
             texts = {p: sources.as_raw_text(raw) for p, raw in raws.items()}
             return pandas_answers(definition, texts, wanted=wanted, design=design, where=where)
         files = (
@@ -348,6 +372,10 @@ class Study:
         return sources.read_lazily(
             definition, files, given, engine, wanted=wanted, design=design, where=where
         )
+
+    def raw_text(self, table: Table, wanted: Sequence[str] | None) -> dict[str, RawText]:
+        """Declared files as they stand, by the period that each is of."""
+        return {period: self._text(table, period) for period in self._wanted(table, wanted)}
 
     def _check_confirmed(self) -> None:
         questions = self.definition.open_questions

@@ -7,6 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cxlab.survey.characters import visible_text
+from cxlab.survey.contradictions import (
+    check_codes_off_scale,
+    check_metrics,
+    check_targets,
+    check_texts,
+    check_told_apart,
+    check_visible,
+    check_within,
+    codes_by_spelling,
+)
 from cxlab.survey.definition import (
     RATING_ROLES,
     ROLES,
@@ -18,9 +29,9 @@ from cxlab.survey.definition import (
 )
 from cxlab.survey.exports.formats import FORMATS, KINDS_OF_RESPONSE
 from cxlab.survey.hiding import MIN_GROUP_SIZE
-from cxlab.survey.messages import got, nearest, one_of, unknown
+from cxlab.survey.messages import nearest, one_of, unknown
 from cxlab.survey.questions import open_questions
-from cxlab.survey.scales import METRICS, Scale, check_reasons, normal_code
+from cxlab.survey.scales import Scale, check_reasons, normal_code
 
 STUDY_KEYS = {"study": dict, "contact_rules": dict, "scales": dict, "tables": dict}
 ABOUT_KEYS = {
@@ -36,19 +47,19 @@ CONTACT_KEYS = {"days": float, "exempt": float}
 SCALE_KEYS = {
     "range": list,
     "bins": dict,
-    "missing": dict,
-    "labels": dict,
-    "metrics": list,
+    "missing": Mapping,
+    "labels": Mapping,
+    "metrics": tuple,
     "confirm": str,
 }
 TABLE_KEYS = {
     "file": str,
-    "files": dict,
-    "ignore": list,
+    "files": Mapping,
+    "ignore": tuple,
     "encoding": str,
     "separator": str,
     "format": str,
-    "leave_out": list,
+    "leave_out": tuple,
     "sheet": str,
     "label": str,
     "columns": dict,
@@ -66,15 +77,17 @@ OPERATIONAL_KEYS = {
     "unit": str,
 }
 COLUMN_KEYS = {
-    "column": (str, dict), "role": str, "label": str, "stage": str, "scale": str, "values": dict,
-    "missing": dict, "blank": str, "format": str, "metrics": list, "targets": dict,
+    "column": (str, Mapping), "role": str, "label": str, "stage": str, "scale": str, "values": Mapping,
+    "missing": Mapping, "blank": str, "format": str, "metrics": tuple, "targets": Mapping,
     "spans_periods": bool, "shift": int, "reverse": bool, "confirm": str,
+    "by_hand": bool,
 }  # fmt: skip
 
 #: What each kind is called in a message.
 KINDS = {
     str: "text", bool: "true or false", int: "a whole number", float: "a number",
-    list: "a list of texts or numbers in brackets", dict: "a table { key = value }",
+    list: "two numbers in brackets", tuple: "a list of texts in brackets",
+    dict: "a table { key = value }", Mapping: "a table { key = one text or number }",
 }  # fmt: skip
 
 
@@ -101,7 +114,7 @@ def _definition(content: Mapping[str, Any]) -> Definition:
     about = content.get("study", {})
     _known_keys("[study]", about, ABOUT_KEYS)
     for key in ("name", "title"):
-        if not isinstance(about.get(key), str) or not about[key].strip():
+        if not isinstance(about.get(key), str) or not visible_text(about[key]):
             raise ValueError(f'`{key}` in [study] must be text; got none. Add {key} = "…".')
     scales = {name: _scale(name, raw) for name, raw in content.get("scales", {}).items()}
     tables = {name: _table(name, raw, scales) for name, raw in content.get("tables", {}).items()}
@@ -136,7 +149,7 @@ def _contact_rules(raw: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     for name, rule in raw.items():
         _known_keys(f"contact_rules.{name}", rule, CONTACT_KEYS)
         days, exempt = rule.get("days", 0), rule.get("exempt", 0.0)
-        if not days > 0 or not 0 <= exempt < 1:
+        if not 0 < days < float("inf") or not 0 <= exempt < 1:
             raise ValueError(
                 f"contact_rules.{name} must have `days` over 0 and `exempt` from 0 to below 1; "
                 f"got {days} and {exempt}."
@@ -162,6 +175,11 @@ def _known_keys(place: str, given: Mapping[str, Any], allowed: Mapping[str, Any]
 def _is_kind(value: Any, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
+    if kind is tuple:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    if kind is Mapping:
+        single = isinstance(value, dict) and value.values()
+        return single is not False and not any(isinstance(one, list | dict) for one in single)
     return isinstance(value, int | float) if kind is float else isinstance(value, kind)
 
 
@@ -177,7 +195,7 @@ def _scale(name: str, raw: Mapping[str, Any]) -> Scale:
         low=low,
         high=high,
         bins=bins,
-        missing=_codes(raw.get("missing", {})),
+        missing=codes_by_spelling("missing", f"scale '{name}'", raw.get("missing", {})),
         labels=_labels(name, raw.get("labels", {}), low, high),
         metrics=tuple(raw.get("metrics", ("mean",))),
     )
@@ -191,6 +209,7 @@ def _labels(name: str, raw: Mapping[str, Any], low: int, high: int) -> dict[int,
             raise ValueError(
                 f"`labels` of scale '{name}' must be for scores from {low} to {high}; got '{score}'."
             )
+        check_visible("labels", f"scale '{name}'", text)
         if normal_code(text) in map(normal_code, labels.values()):
             raise ValueError(f"`labels` of scale '{name}' must differ; got '{text}' twice.")
         labels[int(code)] = str(text)
@@ -204,10 +223,6 @@ def _range(bounds: Any, what: str) -> tuple[int, int]:
     return bounds[0], bounds[1]
 
 
-def _codes(raw: Mapping[str, str]) -> dict[str, str]:
-    return {normal_code(code): str(meaning) for code, meaning in raw.items()}
-
-
 def _table(name: str, raw: Mapping[str, Any], scales: Mapping[str, Scale]) -> Table:
     _known_keys(f"[tables.{name}]", raw, TABLE_KEYS)
     columns = {
@@ -215,6 +230,8 @@ def _table(name: str, raw: Mapping[str, Any], scales: Mapping[str, Scale]) -> Ta
     }
     if not columns:
         raise ValueError(f"table '{name}' must declare its columns; got none.")
+    check_told_apart("columns", f"table '{name}'", columns)
+    check_visible("label", f"table '{name}'", raw.get("label", name))
     table = Table(
         name=name,
         label=raw.get("label", name.replace("_", " ")),
@@ -270,6 +287,11 @@ def _operational(
             raise ValueError(unknown(key, raw[key], columns, of=place))
     if raw["better"] not in ("lower", "higher"):
         raise ValueError(unknown("better", raw["better"], ("lower", "higher"), of=place))
+    scale = columns[raw["experience"]].scale
+    check_within("target", place, raw["target"], (0, 1) if "success" in raw else None)
+    check_within(
+        "experience_target", place, raw["experience_target"], scale.range if scale else None
+    )
     return Operational(touchpoint=touchpoint, **raw)
 
 
@@ -279,6 +301,8 @@ def _files(name: str, raw: Mapping[str, Any]) -> dict[str, str]:
             f"table '{name}' must have either `file` or `files` (period = file name); "
             f"got {'both' if 'file' in raw else 'neither'}."
         )
+    for file in [raw["file"]] if "file" in raw else raw["files"].values():
+        check_visible("file", f"table '{name}'", file)
     if "file" in raw:
         return {"": str(raw["file"])}
     if not raw["files"]:
@@ -287,9 +311,9 @@ def _files(name: str, raw: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _separator(name: str, separator: Any) -> str | None:
-    if separator is not None and not (isinstance(separator, str) and len(separator) == 1):
+    if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
         raise ValueError(
-            f"`separator` of table '{name}' must be one character, such as \";\"; "
+            f"`separator` of table '{name}' must be one character, such as \";\", and no quote; "
             f"got '{separator}'."
         )
     return separator
@@ -335,11 +359,12 @@ def _column(name: str, raw: Mapping[str, Any], scales: Mapping[str, Scale]) -> C
     if role not in ROLES:
         raise ValueError(unknown("role", role, ROLES, of=name))
     scale = _column_scale(name, raw, role, scales)
-    missing = {**(scale.missing if scale else {}), **_codes(raw.get("missing", {}))}
+    codes = codes_by_spelling("missing", place, raw.get("missing", {}))
+    missing = {**(scale.missing if scale else {}), **codes}
     check_reasons(missing, place)
     shift = _shift(name, raw.get("shift", 0), scale)
     if scale is not None:
-        _check_codes_off_scale(name, missing, scale, shift)
+        check_codes_off_scale(name, missing, scale, shift)
     blank = raw.get("blank", "no answer")
     check_reasons({"blank": blank}, place)
     source = raw.get("column", name)
@@ -352,15 +377,16 @@ def _column(name: str, raw: Mapping[str, Any], scales: Mapping[str, Scale]) -> C
     if raw.get("reverse") and scale is None:
         raise ValueError(f"`reverse` of '{name}' must be left out, because it has no `scale`.")
     metrics = tuple(raw.get("metrics", scale.metrics if scale else ()))
-    _check_column_metrics(name, metrics, raw.get("targets", {}), scale)
-    return Column(
+    check_metrics(name, metrics, raw.get("targets", {}), scale)
+    check_texts(place, raw, role)
+    column = Column(
         name=name,
         role=role,
         source=source,
         label=raw.get("label", name.replace("_", " ")),
         stage=raw.get("stage", ""),
         scale=scale,
-        values={normal_code(code): str(v) for code, v in raw.get("values", {}).items()},
+        values=codes_by_spelling("values", place, raw.get("values", {})),
         missing=missing,
         blank=blank,
         format=raw.get("format"),
@@ -370,6 +396,8 @@ def _column(name: str, raw: Mapping[str, Any], scales: Mapping[str, Scale]) -> C
         shift=shift,
         reverse=bool(raw.get("reverse", False)),
     )
+    check_targets(place, column.targets, column.all_metrics())
+    return column
 
 
 def _shift(name: str, shift: Any, scale: Scale | None) -> int:
@@ -381,18 +409,6 @@ def _shift(name: str, shift: Any, scale: Scale | None) -> int:
     if shift and scale is None:
         raise ValueError(f"`shift` of '{name}' must be left out, because it has no `scale`.")
     return shift
-
-
-def _check_codes_off_scale(name: str, missing: Mapping[str, str], scale: Scale, shift: int) -> None:
-    scores = {str(score - shift) for score in range(scale.low, scale.high + 1)}
-    clash = [code for code in missing if code in scores]
-    if clash:
-        stored = f"{scale.low - shift} to {scale.high - shift}"
-        raise ValueError(
-            f"`missing` of '{name}' must be codes that are not scores, which are stored as "
-            f"{stored} on scale '{scale.name}'{f' with shift = {shift}' if shift else ''}; "
-            f"got {got(clash)}. A code cannot be both a score and missing."
-        )
 
 
 def _column_scale(
@@ -409,23 +425,3 @@ def _column_scale(
     if wanted not in scales:
         raise ValueError(unknown("scale", wanted, scales, of=name))
     return scales[wanted]
-
-
-def _check_column_metrics(
-    name: str,
-    metrics: tuple[str, ...],
-    targets: Mapping[str, float],
-    scale: Scale | None,
-) -> None:
-    for metric in metrics:
-        if metric not in METRICS:
-            raise ValueError(unknown("metrics", metric, METRICS, of=name))
-        lacking = [bin_name for bin_name in METRICS[metric] if scale and bin_name not in scale.bins]
-        if scale is None or lacking:
-            raise ValueError(
-                f"`metrics` of '{name}': '{metric}' needs a scale with the bins "
-                f"{one_of(METRICS[metric])}; got {scale.name if scale else 'no scale'}."
-            )
-    for metric in targets:
-        if metric not in metrics:
-            raise ValueError(unknown("targets", metric, metrics, what="a metric of it: ", of=name))

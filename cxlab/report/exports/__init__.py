@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import nbformat
 
 from cxlab.report.exports.pdf import check_browser, write_pdf
 from cxlab.report.exports.slides import write_slides
 from cxlab.report.exports.workbook import write_workbook
+from cxlab.report.page import write_page
 from cxlab.survey.messages import unknown
 
 #: Format to the function that writes it into a report's folder.
@@ -36,7 +41,56 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(set(formats)))
 
 
-def write_exports(folder: Path, stem: str, formats: Sequence[str]) -> None:
-    """Write each format into a report's folder, as ``stem.format``."""
+def write_formats(
+    folder: Path, notebook: nbformat.NotebookNode, manifest: dict[str, Any], formats: Sequence[str]
+) -> None:
+    """Write the page and further formats; those that fail take nothing else with them.
+
+    Parameters
+    ----------
+    folder : Path
+        The report's folder, with ``manifest.json`` and ``tables``.
+    notebook : NotebookNode
+        Executed.
+    manifest : dict
+        ``formats`` gets those that were made, ``failed_formats`` the others with the reason;
+        the page links the former and names the latter.
+    formats : sequence of str
+    """
+    stem = Path(manifest["notebook"]["name"]).stem
+    failed = write_exports(folder, stem, [one for one in formats if one != "pdf"])
+    manifest["formats"] = sorted({*manifest["formats"], *formats} - {*failed})
+    manifest["failed_formats"] = failed
+    write_page(folder, notebook, manifest)
+    # printed from the page, so it comes last
+    if "pdf" in formats and (unprinted := write_exports(folder, stem, ["pdf"])):
+        manifest["formats"].remove("pdf")
+        manifest["failed_formats"] = failed | unprinted
+        write_page(folder, notebook, manifest)
+
+
+def write_exports(folder: Path, stem: str, formats: Sequence[str]) -> dict[str, str]:
+    """Write each format into a report's folder, as ``stem.format``.
+
+    Returns
+    -------
+    dict of str to str
+        Formats that could not be made, and why: they take neither the page nor each other
+        with them.
+
+    Raises
+    ------
+    OSError
+        When the disk is full: nothing else can be written then either.
+    """
+    failed = {}
     for one in formats:
-        WRITERS[one](folder, folder / f"{stem}.{one}")
+        try:
+            WRITERS[one](folder, folder / f"{stem}.{one}")
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
+            failed[one] = kind + (str(error).splitlines() or ["no reason given"])[0]
+            (folder / f"{stem}.{one}").unlink(missing_ok=True)
+    return failed

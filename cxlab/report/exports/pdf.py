@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
+
+from cxlab.report.owned import temporary_folder
 
 #: Where Debian, Fedora, Google and Microsoft put it.
 BROWSERS = (
@@ -61,13 +62,12 @@ def write_pdf(folder: Path, target: Path) -> None:
         When Chromium makes no file.
     """
     page = folder / f"{target.stem}.html"
-    with tempfile.TemporaryDirectory() as profile:
-        made = Path(profile) / "page.pdf"
+    with temporary_folder() as profile:
+        made = profile / "page.pdf"
         command = [check_browser(), *QUIET, f"--user-data-dir={profile}/profile",
                    "--no-pdf-header-footer", f"--print-to-pdf={made}", page.resolve().as_uri()]  # fmt: skip
         try:
             subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
             shutil.copyfile(made, target)
-        except (OSError, subprocess.SubprocessError) as error:
-            target.unlink(missing_ok=True)
+        except (FileNotFoundError, subprocess.SubprocessError) as error:
             raise OSError(f"Chromium printed no PDF of {page.name}: {error}") from error

@@ -12,6 +12,7 @@ from typing import Any
 
 from cxlab.report.headline import TABLES
 from cxlab.report.publish import replace_bytes
+from cxlab.report.text import printable
 
 #: Columns that a table needs to be charted, and those that may name its rows.
 FIGURES = ("estimate", "ci_low", "ci_high")
@@ -53,7 +54,7 @@ def write_slides(folder: Path, target: Path) -> None:
     """
     from pptx import Presentation
 
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest = printable(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     deck = Presentation()
     _write_title(deck, manifest)
     names = sorted(manifest["tables"], key=lambda name: name not in TABLES)
@@ -67,7 +68,7 @@ def write_slides(folder: Path, target: Path) -> None:
 
 def _figures(tables: Path, name: str) -> Iterator[Figure]:
     """Charts of one table, one per metric and unit."""
-    rows = json.loads((tables / f"{name}.json").read_text(encoding="utf-8"))
+    rows = printable(json.loads((tables / f"{name}.json").read_text(encoding="utf-8")))
     if not rows or not all(column in rows[0] for column in FIGURES):
         return
     known = [row for row in rows if None not in [row[column] for column in FIGURES]]

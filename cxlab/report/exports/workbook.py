@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cxlab.report.publish import replace_bytes
+from cxlab.report.text import printable, unquote_formula
 
 #: Excel's limits: characters of a sheet's name, rows of a sheet, digits of a number.
 NAME_LENGTH = 31
@@ -37,7 +38,7 @@ def write_workbook(folder: Path, target: Path) -> None:
     """
     import xlsxwriter
 
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest = printable(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     content = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False,
                "strings_to_numbers": False, "nan_inf_to_errors": False}  # fmt: skip
@@ -77,8 +78,9 @@ def sheet_name(name: str, used: set[str]) -> str:
 def _read_table(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     """Columns in order from the CSV file, whose header is there without rows too."""
     with path.with_suffix(".csv").open(encoding="utf-8", newline="") as stream:
-        columns = next(csv.reader(stream), [])
-    return columns, json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        columns = [unquote_formula(name) for name in next(csv.reader(stream), [])]
+    rows = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return columns, printable(rows)
 
 
 def _write_table(sheet: Any, columns: list[str], rows: list[dict[str, Any]], bold: Any) -> None:

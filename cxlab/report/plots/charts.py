@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from cxlab.report.plots.style import COLOURS, legend_above, new_axes, quiet
+from cxlab.report.plots.style import COLOURS, legend_above, new_axes, quiet, table_of
+from cxlab.report.text import printable
+from cxlab.survey.messages import got
 
 
 def plot_control_chart(
@@ -20,7 +22,7 @@ def plot_control_chart(
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame, or result with one
         Columns ``period`` (or as named), ``estimate``, ``centre``, ``lower``, ``upper`` and
         ``signal`` (empty: none), as `cxlab.control_chart` gives them.
     period, ylabel : str
@@ -30,6 +32,13 @@ def plot_control_chart(
     -------
     Axes
     """
+    drawn = ("estimate", "centre", "lower", "upper", "signal")
+    table = table_of(table, period, *drawn, source="cxlab.control_chart")
+    if table[period].duplicated().any():
+        raise ValueError(
+            f"`table` must have one row a period; got {got([*table[period][table[period].duplicated()]])} "
+            "again. Draw the chart of one group at a time."
+        )
     ax = ax or new_axes(width=max(4.0, 0.8 * len(table)), height=3.4)
     places = np.arange(len(table))
     ax.fill_between(
@@ -41,7 +50,8 @@ def plot_control_chart(
     if marked.any():
         beyond = table["estimate"].to_numpy()[marked]
         ax.plot(places[marked], beyond, "s", color=COLOURS[5], markersize=9, label="signal")
-    ax.set_xticks(places, [str(name) for name in table[period]], rotation=45, ha="right")
+    names = [printable(str(name)) for name in table[period]]
+    ax.set_xticks(places, names, rotation=45, ha="right")
     ax.set_ylabel(ylabel)
     legend_above(ax, columns=4)
     quiet(ax, grid="y")

@@ -6,7 +6,10 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 
-from cxlab.report.plots.style import ROW_HEIGHT, new_axes
+from cxlab.report.plots.lettering import as_written
+from cxlab.report.plots.style import ROW_HEIGHT, new_axes, table_of
+from cxlab.report.text import printable
+from cxlab.survey.messages import got
 
 
 def plot_grid(
@@ -23,7 +26,7 @@ def plot_grid(
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame, or result with one
         One row per cell. Rows and columns keep their order in the table; a cell that is
         missing or hidden stays empty.
     rows, columns, values : str
@@ -38,8 +41,19 @@ def plot_grid(
     -------
     Axes
     """
+    table = table_of(table, rows, columns, values)
+    twice = table[table.duplicated([rows, columns])]
+    if len(twice):
+        cells = [
+            f"{row} × {column}" for row, column in zip(twice[rows], twice[columns], strict=True)
+        ]
+        raise ValueError(
+            f"`table` must have one row per `rows` and `columns`; got {got(cells)} again. "
+            "Draw the rows of one metric, or name other columns."
+        )
     grid = table.pivot(index=rows, columns=columns, values=values)
     grid = grid.loc[table[rows].unique(), table[columns].unique()].astype(float)
+    grid = grid.rename(index=_name, columns=_name)
     ax = ax or new_axes(width=3.2 + 0.85 * grid.shape[1], height=1.6 + ROW_HEIGHT * len(grid))
     if grid.notna().any(axis=None):
         seaborn.heatmap(
@@ -50,4 +64,11 @@ def plot_grid(
     ax.set_ylabel("")
     ax.tick_params(axis="x", rotation=45)
     ax.tick_params(axis="y", rotation=0)
+    scales = [part.colorbar.ax for part in ax.collections if part.colorbar]
+    for one in (ax, *scales):
+        as_written(one)
     return ax
+
+
+def _name(name: object) -> str:
+    return str(printable(str(name)))

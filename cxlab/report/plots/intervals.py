@@ -6,7 +6,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from cxlab.report.plots.style import COLOURS, legend_above, name_rows, new_axes, quiet, row_axes
+from cxlab.report.plots.style import (
+    COLOURS,
+    MARKERS,
+    legend_above,
+    name_rows,
+    new_axes,
+    quiet,
+    row_axes,
+    row_names,
+    table_of,
+    telling_columns,
+)
+from cxlab.report.text import printable
 
 
 def plot_intervals(
@@ -22,7 +34,7 @@ def plot_intervals(
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame, or result with one
         Columns ``label``, ``estimate``, ``ci_low``, ``ci_high``; drawn from the top in
         table order. A row without an interval shows its dot alone; one without an
         estimate shows its name alone.
@@ -40,6 +52,7 @@ def plot_intervals(
     -------
     Axes
     """
+    table = table_of(table, label, "estimate", "ci_low", "ci_high", *([compare] if compare else []))
     ax = ax or row_axes(len(table))
     places = np.arange(len(table))
     ax.hlines(places, table["ci_low"], table["ci_high"], color=COLOURS[0], linewidth=2)
@@ -56,7 +69,7 @@ def plot_intervals(
         legend_above(ax, columns=2)
     if reference is not None:
         ax.axvline(reference, color="0.4", linewidth=1, linestyle="--")
-    return name_rows(ax, table[label], xlabel)
+    return name_rows(ax, row_names(table, label), xlabel)
 
 
 def plot_runs(
@@ -67,11 +80,11 @@ def plot_runs(
     target: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """The run of periods: estimates joined by a line, each with its interval.
+    """The run of periods: estimates joined by a line, each with its interval; groups apart.
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame, or result with one
         Columns ``period`` (or as named), ``estimate``, ``ci_low``, ``ci_high``, in order.
     period, ylabel : str
     target : float, optional
@@ -82,13 +95,35 @@ def plot_runs(
     -------
     Axes
     """
-    ax = ax or new_axes(width=max(4.0, 0.8 * len(table)), height=3.2)
-    places = np.arange(len(table))
-    ax.vlines(places, table["ci_low"], table["ci_high"], color=COLOURS[0], linewidth=2)
-    ax.plot(places, table["estimate"], "o-", color=COLOURS[0], linewidth=1)
+    table = table_of(table, period, "estimate", "ci_low", "ci_high")
+    periods = [str(name) for name in table[period].unique()]
+    ax = ax or new_axes(width=max(4.0, 0.8 * len(periods)), height=3.2)
+    groups = _runs_apart(table, period)
+    for i, (name, run) in enumerate(groups.items()):
+        # side by side, so that no interval covers another
+        places = np.array([periods.index(str(one)) for one in run[period]])
+        places = places + 0.12 * (i - (len(groups) - 1) / 2)
+        colour = COLOURS[i % len(COLOURS)]
+        ax.vlines(places, run["ci_low"], run["ci_high"], color=colour, linewidth=2)
+        marker = MARKERS[i % len(MARKERS)]
+        ax.plot(places, run["estimate"], f"{marker}-", color=colour, linewidth=1, label=name)
+    if len(groups) > 1:
+        legend_above(ax, columns=min(len(groups), 4))
     if target is not None:
         ax.axhline(target, color="0.4", linewidth=1, linestyle="--")
-    ax.set_xticks(places, [str(name) for name in table[period]], rotation=45, ha="right")
+    ax.set_xticks(range(len(periods)), printable(periods), rotation=45, ha="right")
     ax.set_ylabel(ylabel)
     quiet(ax, grid="y")
     return ax
+
+
+def _runs_apart(table: pd.DataFrame, period: str) -> dict[str, pd.DataFrame]:
+    """One run for each group that has a row a period; of one group, that of all rows."""
+    telling = telling_columns(table, period)
+    if not telling:
+        return {"": table}
+    groups = table.groupby(telling, sort=False, observed=True, dropna=False)
+    names = [printable(" · ".join(map(str, key))) for key, _ in groups]
+    # a legend passes over names that begin with an underscore
+    names = [f" {name}" if name.startswith("_") else name for name in names]
+    return {name: run for name, (_, run) in zip(names, groups, strict=True)}

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from cxlab.report.plots.style import COLOURS, HATCHES, legend_above, name_rows, row_axes
+from cxlab.report.plots.style import (
+    COLOURS,
+    HATCHES,
+    legend_above,
+    name_rows,
+    row_axes,
+    row_names,
+    table_of,
+)
 
 
 def plot_parts(
@@ -23,7 +31,7 @@ def plot_parts(
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame, or result with one
         One bar per row, from the top.
     parts : sequence of str
         Columns of counts that add up to the whole; a part that is 0 throughout is
@@ -35,6 +43,7 @@ def plot_parts(
     -------
     Axes
     """
+    table = table_of(table, label, *parts)
     ax = ax or row_axes(len(table))
     present = [part for part in parts if table[part].sum() > 0]
     whole = table[present].sum(axis=1)
@@ -55,7 +64,7 @@ def plot_parts(
         left = left + shares[part].to_numpy()
     ax.set_xlim(0, 100)
     legend_above(ax, columns=min(len(present), 4))
-    return name_rows(ax, table[label], xlabel)
+    return name_rows(ax, row_names(table, label), xlabel)
 
 
 def plot_ends(
@@ -69,7 +78,7 @@ def plot_ends(
 
     Parameters
     ----------
-    table : DataFrame
+    table : DataFrame, or result with one
         Columns ``floor`` and ``ceiling`` as fractions, as `cxlab.check_answers` gives them.
     label, xlabel, ax
         As for `plot_intervals`.
@@ -78,6 +87,7 @@ def plot_ends(
     -------
     Axes
     """
+    table = table_of(table, label, "floor", "ceiling", source="cxlab.check_answers")
     ax = ax or row_axes(len(table))
     places = np.arange(len(table))
     ax.hlines(places, 100 * table["floor"], 100 * table["ceiling"], color="0.8", linewidth=2)
@@ -85,4 +95,4 @@ def plot_ends(
     ax.plot(100 * table["ceiling"], places, "o", color=COLOURS[0], label="highest score")
     ax.set_xlim(0, None)
     legend_above(ax, columns=2)
-    return name_rows(ax, table[label], xlabel)
+    return name_rows(ax, row_names(table, label), xlabel)

@@ -7,17 +7,94 @@ from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+
+from cxlab.report.plots.lettering import as_written
+from cxlab.report.text import printable
+from cxlab.survey.messages import got, one_of
 
 #: Okabe and Ito's palette: told apart with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "--")
+#: Columns of words that tell no rows apart.
+REMARKS = ("note", "why", "sentence", "unit", "column")
 #: Inches that one row of a horizontal chart takes.
 ROW_HEIGHT = 0.3
 
 # seaborn 0.13.2 warns about matplotlib's and pandas' coming changes at every call
 warnings.filterwarnings("ignore", message="vert: bool will be deprecated")
 warnings.filterwarnings("ignore", message="The default of observed=False is deprecated")
+
+
+def table_of(given: Any, *columns: str, source: str = "") -> pd.DataFrame:
+    """The table to draw: a table, or that of a result.
+
+    Parameters
+    ----------
+    given : DataFrame, or result with ``.table``
+    *columns : str
+        What is drawn.
+    source : str
+        The function whose table has them.
+
+    Raises
+    ------
+    TypeError
+        For what is neither, naming the tables that it has.
+    ValueError
+        For a table that lacks a column.
+    """
+    # a frame may have a column called "table"
+    table = given if isinstance(given, pd.DataFrame) else getattr(given, "table", None)
+    if isinstance(table, pd.DataFrame) and all(column in table for column in columns):
+        return table
+    parts = {} if isinstance(given, pd.DataFrame) else getattr(given, "__dict__", {})
+    fitting = [
+        f".{name}"
+        for name, part in parts.items()
+        if isinstance(part, pd.DataFrame) and all(column in part for column in columns)
+    ]
+    told = f"what {source} returns" if source else "another table, or name its columns"
+    told = f"its table {one_of(fitting)}" if fitting else told
+    if not isinstance(table, pd.DataFrame):
+        kind = type(given).__name__
+        raise TypeError(f"`table` must be a table or a result with one; got {kind}. Draw {told}.")
+    lacking = [column for column in columns if column not in table]
+    raise ValueError(
+        f"`table` must have the columns {', '.join(columns)}; got one without {got(lacking)}. "
+        f"Draw {told}; it has {one_of(table.columns)}."
+    )
+
+
+def row_names(table: pd.DataFrame, label: str) -> list[str]:
+    """Names of a table's rows; one that stands twice goes on with what tells its rows apart.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"label": ["Staff", "Staff"], "group": ["Business", "Leisure"]})
+    >>> row_names(table, "label")
+    ['Staff · Business', 'Staff · Leisure']
+    """
+    telling = telling_columns(table, label)
+    return [
+        printable(" · ".join(str(cell) for cell in row))
+        for row in table[[label, *telling]].itertuples(index=False)
+    ]
+
+
+def telling_columns(table: pd.DataFrame, label: str) -> list[str]:
+    """Columns of words that tell rows of one name apart, as few as will do."""
+    found: list[str] = []
+    for column in table.columns:
+        apart = len(table.drop_duplicates([label, *found]))
+        if apart == len(table):
+            break
+        words = not pd.api.types.is_numeric_dtype(table[column]) and column not in REMARKS
+        if words and len(table.drop_duplicates([label, *found, column])) > apart:
+            found.append(column)
+    return found
 
 
 def row_axes(rows: int) -> Axes:
@@ -32,7 +109,7 @@ def new_axes(*, width: float, height: float) -> Axes:
 
 def name_rows(ax: Axes, names: Any, xlabel: str) -> Axes:
     """Name the rows from the top, and the scale below them."""
-    ax.set_yticks(np.arange(len(names)), [str(name) for name in names])
+    ax.set_yticks(np.arange(len(names)), [printable(str(name)) for name in names])
     # an empty table still gets axes of some height
     ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
     ax.set_xlabel(xlabel)
@@ -41,11 +118,12 @@ def name_rows(ax: Axes, names: Any, xlabel: str) -> Axes:
 
 
 def quiet(ax: Axes, *, grid: Literal["x", "y"]) -> None:
-    """Light grid, no box."""
+    """Light grid, no box; what is written on it as the data have it."""
     ax.grid(axis=grid, color="0.92")
     ax.set_axisbelow(True)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
+    as_written(ax)
 
 
 def legend_above(ax: Axes, *, columns: int) -> None:

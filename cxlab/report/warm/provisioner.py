@@ -93,9 +93,10 @@ class WarmProvisioner(LocalProvisioner):
         """Sockets of files instead of ports: nobody else on the machine can connect."""
         manager = self.parent
         if manager is not None and manager.transport == "tcp":
-            server = os.environ.get(SERVER_VARIABLE)
-            near = str(Path(server).parent) if server and Path(server).parent.is_dir() else None
-            self._sockets = tempfile.mkdtemp(prefix="k", dir=near)
+            # a folder that goes with its run, however that ends
+            near = Path(manager.connection_file or os.environ.get(SERVER_VARIABLE, "")).parent
+            there = near.is_absolute() and near.is_dir()
+            self._sockets = tempfile.mkdtemp(prefix="k", dir=near if there else None)
             manager.cache_ports = False
             manager.transport = "ipc"
             manager.ip = f"{self._sockets}/p"

@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,8 @@ def _set_process(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update({str(name): str(value) for name, value in request["env"].items()})
     os.chdir(request["cwd"])
+    # the server's, where it has asked for one already
+    tempfile.tempdir = None
     import numpy
 
     # else every kernel of the run would draw the same numbers from the global generator

@@ -6,12 +6,11 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib.metadata import entry_points
-from pathlib import Path
 
 from cxlab.report.kernel import ONE_THREAD
+from cxlab.report.owned import temporary_folder
 
 #: Names the socket of the server, for the processes of a run.
 SERVER_VARIABLE = "CXLAB_KERNEL_SERVER"
@@ -30,28 +29,31 @@ def warm_kernels() -> Iterator[None]:
     if not can_fork():
         yield
         return
-    # short, because the path of a socket ends at about 107 characters
-    folder = Path(tempfile.mkdtemp(prefix="cxlab-", dir=_short_folder()))
-    place = folder / "s"
-    environment = {**os.environ, **ONE_THREAD}
-    process = subprocess.Popen(
-        [sys.executable, *_OPTIONS, "-m", "cxlab.report.warm.server", str(place)],
-        stdin=subprocess.PIPE,
-        env=environment,
-        start_new_session=True,
-    )
-    os.environ[SERVER_VARIABLE] = str(place)
-    try:
-        yield
-    finally:
-        os.environ.pop(SERVER_VARIABLE, None)
-        if process.stdin is not None:
-            process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=10)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+    with temporary_folder() as folder:
+        place = folder / "s"
+        process = subprocess.Popen(
+            [sys.executable, *_OPTIONS, "-m", "cxlab.report.warm.server", str(place)],
+            stdin=subprocess.PIPE,
+            env={**os.environ, **ONE_THREAD},
+            start_new_session=True,
+        )
+        os.environ[SERVER_VARIABLE] = str(place)
+        try:
+            yield
+        finally:
+            os.environ.pop(SERVER_VARIABLE, None)
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The server ends when its standard input closes."""
+    if process.stdin is not None:
+        process.stdin.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=10)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 @contextlib.contextmanager
@@ -79,7 +81,3 @@ def can_fork() -> bool:
         return False
     found = entry_points(group="jupyter_client.kernel_provisioners")
     return PROVISIONER in {entry.name for entry in found}
-
-
-def _short_folder() -> str | None:
-    return "/tmp" if len(tempfile.gettempdir()) > 50 and Path("/tmp").is_dir() else None

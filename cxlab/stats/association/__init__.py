@@ -15,25 +15,29 @@ from cxlab.stats.association.coefficients import (
 )
 from cxlab.stats.association.counts import JointCounts, joint_counts
 from cxlab.stats.association.dependence import (
-    WilliamsTest,
     correct_for_attenuation,
     correct_for_range_restriction,
     correlation_interval,
     correlation_p_value,
     fisher_interval,
-    williams_test,
 )
 from cxlab.stats.association.em_correlations import em_correlations
 from cxlab.stats.association.estimates import (
     TABLE_COEFFICIENTS,
     PairEstimates,
+    pair_degrees_of_freedom,
     pair_estimates,
+    with_spread,
 )
-from cxlab.stats.association.jackknife import jackknifed_covariance
+from cxlab.stats.association.leverage import (
+    leverage_degrees_of_freedom,
+    partial_leverage,
+    row_leverage,
+)
 from cxlab.stats.association.lumped import pearson_covariance
+from cxlab.stats.association.normal_cells import bivariate_normal_cdf
 from cxlab.stats.association.ordinal import (
     Polychoric,
-    bivariate_normal_cdf,
     polychoric,
     polychoric_pairs,
 )
@@ -58,7 +62,6 @@ __all__ = [
     "PairEstimates",
     "PairwiseCorrelations",
     "Polychoric",
-    "WilliamsTest",
     "bivariate_normal_cdf",
     "correct_for_attenuation",
     "correct_for_range_restriction",
@@ -67,21 +70,24 @@ __all__ = [
     "em_correlations",
     "estimable_columns",
     "fisher_interval",
-    "jackknifed_covariance",
     "joint_counts",
     "joint_model",
     "kendall_tau_b",
+    "leverage_degrees_of_freedom",
     "multiple_r_squared",
     "no_model",
+    "pair_degrees_of_freedom",
     "pair_estimates",
     "pairwise_correlations",
     "partial_correlations",
+    "partial_leverage",
     "pearson",
     "pearson_covariance",
     "polychoric",
     "polychoric_pairs",
+    "row_leverage",
     "semi_partial_correlations",
     "spearman",
     "table_pairs",
-    "williams_test",
+    "with_spread",
 ]

@@ -36,11 +36,18 @@ class Coefficient:
         sample is the population's plus the weighted mean of it, to first order.
     note : str
         Why there is no estimate, or what was done to get it; empty if nothing.
+    scores : (ndarray, ndarray) or None
+        Standardised scores of each given pair whose mean product tests independence:
+        values for Pearson, mid-ranks for the others. None where there is no estimate.
+    added_variance : float
+        Variance of what was added to the pairs to get an estimate.
     """
 
     estimate: float
     influence: Array
     note: str = ""
+    scores: tuple[Array, Array] | None = None
+    added_variance: float = 0.0
 
 
 def pearson(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Coefficient:
@@ -78,7 +85,8 @@ def pearson(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Coe
         return _nothing(x, reason)
     zx, zy = _standardised(x, share), _standardised(y, share)
     estimate = _clip(float(share @ (zx * zy)))
-    return Coefficient(estimate, zx * zy - estimate / 2 * (zx**2 + zy**2))
+    influence = zx * zy - estimate / 2 * (zx**2 + zy**2)
+    return Coefficient(estimate, influence, scores=(zx, zy))
 
 
 def spearman(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Coefficient:
@@ -124,7 +132,7 @@ def spearman(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Co
     gradient = (product + pull_x + pull_y) / scale
     gradient += estimate / 8 * (row_share[row] ** 2 / spread_x)
     gradient += estimate / 8 * (column_share[column] ** 2 / spread_y)
-    return Coefficient(estimate, gradient - share @ gradient)
+    return Coefficient(estimate, gradient - share @ gradient, scores=rank_scores(x, y, share))
 
 
 def kendall_tau_b(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Coefficient:
@@ -167,7 +175,23 @@ def kendall_tau_b(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) 
     estimate = _clip(float(share @ concordance / scale))
     gradient = 2 * concordance / scale
     gradient += estimate * (row_share[row] / untied_x + column_share[column] / untied_y)
-    return Coefficient(estimate, gradient - share @ gradient)
+    return Coefficient(estimate, gradient - share @ gradient, scores=rank_scores(x, y, share))
+
+
+def rank_scores(x: Array, y: Array, share: Array) -> tuple[Array, Array]:
+    """Standardised mid-ranks of both sides.
+
+    Examples
+    --------
+    >>> rank_scores(np.array([3.0, 7, 8]), np.ones(3), np.full(3, 1 / 3))[0].round(3).tolist()
+    [-1.225, 0.0, 1.225]
+    """
+    found = []
+    for values in (x, y):
+        code, level_share = _margin(values, share)
+        spread = np.sqrt(_rank_variance(level_share))
+        found.append(_mid_distribution(level_share)[code] / max(spread, CONSTANT))
+    return found[0], found[1]
 
 
 def table_pairs(table: ArrayLike | pd.DataFrame) -> tuple[Array, Array, Array]:

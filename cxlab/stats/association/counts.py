@@ -40,9 +40,9 @@ class JointCounts:
         ``n`` (rows), ``weight`` (sum of weights). Sorted by pair, x, y.
     by_unit : sparse array of shape (units, cells)
         Sum of weights of each cell in each unit. A unit is a cluster; a row, where there
-        is none; a whole stratum, where ``squares`` is given.
-    squares : sparse array of shape (strata, cells) or None
-        Sum of squared weights where rows were too many to keep apart; None otherwise.
+        is none; a whole stratum, where rows were too many to keep apart.
+    squares : sparse array of shape (units, cells)
+        Sum of squared weights of each cell in each unit.
     units : Units
         Strata of the units and what was assumed.
     n_rows : int
@@ -54,14 +54,15 @@ class JointCounts:
     pairs: tuple[tuple[str, str], ...]
     cells: pd.DataFrame
     by_unit: sparse.csr_array
-    squares: sparse.csr_array | None
+    squares: sparse.csr_array
     units: Units
     n_rows: int
     rows: pd.DataFrame | None = field(default=None, repr=False)
 
     def pair(self, number: int) -> pd.DataFrame:
         """Cells of one pair; the index is their place in ``cells``."""
-        return self.cells[self.cells["pair"] == number]
+        start, end = np.searchsorted(self.cells["pair"].to_numpy(), [number, number + 1])
+        return self.cells.iloc[start:end]
 
     def table(self, x: str, y: str) -> pd.DataFrame:
         """Weighted count table of a pair: ratings of x down, of y across."""
@@ -164,10 +165,14 @@ def _from_rows(
     entries = np.concatenate([part[1] + size for part, size in zip(parts, sizes, strict=False)])
     unit = np.concatenate([part[2] for part in parts])
     mass = np.concatenate([part[3] for part in parts])
-    by_unit = sparse.coo_array((mass, (unit, entries)), shape=(units.n_units, len(cells))).tocsr()
+    shape = (units.n_units, len(cells))
+    by_unit = sparse.coo_array((mass, (unit, entries)), shape=shape).tocsr()
+    squares = by_unit
+    if design.weights:
+        squares = sparse.coo_array((mass**2, (unit, entries)), shape=shape).tocsr()
     cells = cells[["pair", "x", "y", "n", "weight"]]
     kept = ratings.assign(weight=weight)
-    return JointCounts(pairs, cells, by_unit, None, units, int((weight > 0).sum()), kept)
+    return JointCounts(pairs, cells, by_unit, squares, units, int((weight > 0).sum()), kept)
 
 
 def _row_cells(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtr
@@ -105,75 +103,6 @@ def correlation_p_value(estimate: ArrayLike, se: ArrayLike, df: ArrayLike) -> Ar
     spread = np.where(se > 0, se, np.nan) / (1 - inner**2)
     value = 2 * stdtr(np.where(df >= 1, df, np.nan), -np.abs(np.arctanh(inner) / spread))
     return np.where(perfect & (df >= 1), 0.0, value)
-
-
-@dataclass(frozen=True)
-class WilliamsTest:
-    """Williams' t of two correlations that share a variable.
-
-    Attributes
-    ----------
-    t : float
-    df : float
-        n − 3.
-    p_value : float
-        Two-sided.
-    """
-
-    t: float
-    df: float
-    p_value: float
-
-
-def williams_test(n: float, r12: float, r13: float, r23: float) -> WilliamsTest:
-    """Test r12 = r13 on the same simple random rows.
-
-    Parameters
-    ----------
-    n : float
-        Rows on which all three variables are known, over 3.
-    r12, r13 : float
-        The two correlations with the shared variable.
-    r23 : float
-        Correlation of the other two.
-
-    Returns
-    -------
-    WilliamsTest
-
-    Raises
-    ------
-    ValueError
-        For fewer than four rows, or correlations no three variables can have.
-
-    Notes
-    -----
-    Valid for unweighted, unclustered data without holes only; elsewhere use the
-    comparison by influence functions.
-
-    References
-    ----------
-    Williams (1959), JRSS B 21, 396–399. Steiger (1980), Psychological Bulletin 87, 245–251.
-
-    Examples
-    --------
-    >>> round(williams_test(103, 0.4, 0.5, 0.1).t, 4)
-    -0.8913
-    """
-    if not n > 3:
-        raise ValueError(f"`n` must be over 3; got {n}. Williams' test needs n − 3 ≥ 1.")
-    determinant = 1 - r12**2 - r13**2 - r23**2 + 2 * r12 * r13 * r23
-    if max(abs(r12), abs(r13), abs(r23)) > 1 or determinant < -1e-12:
-        raise ValueError(
-            "`r12`, `r13` and `r23` must be correlations that three variables can have; "
-            f"got {r12}, {r13} and {r23}. Compute all three on the same rows."
-        )
-    mean = (r12 + r13) / 2
-    spread = 2 * (n - 1) / (n - 3) * max(determinant, 0.0) + mean**2 * (1 - r23) ** 3
-    if spread <= 0:
-        raise ValueError("`r23` must be below 1; got two identical variables. Nothing to compare.")
-    t = (r12 - r13) * np.sqrt((n - 1) * (1 + r23) / spread)
-    return WilliamsTest(float(t), float(n - 3), float(2 * stdtr(n - 3, -abs(t))))
 
 
 def correct_for_attenuation(r: float, reliability_x: float, reliability_y: float) -> float:

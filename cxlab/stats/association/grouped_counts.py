@@ -17,7 +17,10 @@ from cxlab.stats.totals import Design
 #: Ratings in large data are whole numbers within this many of each other.
 MOST_LEVELS = 21
 
-Grouped = tuple[pd.DataFrame, sparse.csr_array, sparse.csr_array | None, Units, int]
+#: Of every cell: rows, their weight and their squared weight.
+SUMS = ("n", "w", "s")
+
+Grouped = tuple[pd.DataFrame, sparse.csr_array, sparse.csr_array, Units, int]
 
 
 def grouped_cells(
@@ -41,7 +44,7 @@ def grouped_cells(
     scale : (low, high) or None
         None: the ends are looked up first.
     keep_clusters : bool
-        Count per cluster; otherwise per stratum, with sums of squared weights.
+        Count per cluster; otherwise per stratum.
 
     Notes
     -----
@@ -54,15 +57,13 @@ def grouped_cells(
     wide = wide.sort_values(list(wide.columns[: 2 + len(y)]), kind="stable", ignore_index=True)
     _check_counted(wide, x, y, levels)
     units, unit = _units(wide, design, keep_clusters)
-    sums = ("n", "w") if keep_clusters else ("n", "w", "s")
     pieces = [
-        _pair_cells(wide, unit, i, f"y_{j}", len(levels[name]), sums)
+        _pair_cells(wide, unit, i, f"y_{j}", len(levels[name]))
         for j in range(len(y))
         for i, name in enumerate(x)
     ]
-    cells, matrices = _assemble(pieces, levels, x, y, units.n_units)
-    squares = matrices[2] if len(sums) == 3 else None
-    return cells, matrices[1], squares, units, int(wide["rows"].sum())
+    cells, by_unit, squares = _assemble(pieces, levels, x, y, units.n_units)
+    return cells, by_unit, squares, units, int(wide["rows"].sum())
 
 
 def _levels(
@@ -117,7 +118,7 @@ def _one_pass(
     if told:
         counted.append(nw.col("sampled").max())
     for i, name in enumerate(x):
-        counted += _indicators(i, levels[name], inside, squared=weighted and not keep_clusters)
+        counted += _indicators(i, levels[name], inside, squared=weighted)
     constant = [] if design.strata else ["stratum"]
     constant += [] if keep_clusters else ["cluster"]
     return group_sums(prepared, list(keys), counted, constant)
@@ -198,12 +199,11 @@ def _pair_cells(
     i: int,
     y: str,
     n_levels: int,
-    sums: Sequence[str],
 ) -> pd.DataFrame:
     """Long cells of one pair: unit, level of x, y and the sums."""
     known = wide[y].notna().to_numpy()
     parts = {}
-    for name in sums:
+    for name in SUMS:
         # without weights a sum of weights, or of their squares, is the count
         stem = name if f"{name}_{i}_0" in wide else "n"
         columns = [f"{stem}_{i}_{k}" for k in range(n_levels)]
@@ -211,7 +211,7 @@ def _pair_cells(
     entry, level = np.nonzero(parts["n"]) if n_levels else (np.empty(0, int), np.empty(0, int))
     long = pd.DataFrame({"unit": unit[known][entry], "level": level})
     long["y"] = wide.loc[known, y].to_numpy(float)[entry]
-    for name in sums:
+    for name in SUMS:
         long[name] = parts[name][entry, level]
     return long.groupby(["unit", "level", "y"], as_index=False).sum()
 
@@ -222,7 +222,7 @@ def _assemble(
     x: Sequence[str],
     y: Sequence[str],
     n_units: int,
-) -> tuple[pd.DataFrame, list[sparse.csr_array]]:
+) -> tuple[pd.DataFrame, sparse.csr_array, sparse.csr_array]:
     long = pd.concat(
         [piece.assign(pair=number) for number, piece in enumerate(pieces)],
         ignore_index=True,
@@ -236,11 +236,10 @@ def _assemble(
     numbered = cells.reset_index(names="cell")[["pair", "level", "y", "cell"]]
     place = long.merge(numbered, on=["pair", "level", "y"], how="left")["cell"].to_numpy()
     shape = (n_units, len(cells))
-    matrices = [
+    by_unit, squares = (
         sparse.coo_array((long[name].to_numpy(float), (long["unit"], place)), shape=shape).tocsr()
-        for name in ("n", "w", "s")
-        if name in long
-    ]
+        for name in SUMS[1:]
+    )
     cells["n"] = cells["n"].astype(int)
     cells = cells.rename(columns={"w": "weight"})[["pair", "x", "y", "n", "weight"]]
-    return cells, matrices
+    return cells, by_unit, squares

@@ -34,8 +34,9 @@ def pearson_covariance(
 
     Returns
     -------
-    covariance, df : ndarray of shape (pairs, pairs)
-        As `pair_estimates` gives them for smaller data.
+    covariance : ndarray of shape (pairs, pairs)
+    df : ndarray of shape (pairs,)
+        Clusters (rows, where there are none) that hold a pair less strata that do.
 
     Notes
     -----
@@ -49,7 +50,7 @@ def pearson_covariance(
     constant = [] if design.strata else ["stratum"]
     table = collect(_sums(_totals(lazy, counts, fit, known, design), len(known), constant))
     size = len(counts.pairs)
-    covariance, df = np.zeros((size, size)), np.zeros((size, size))
+    covariance, df = np.zeros((size, size)), np.zeros(size)
     inner, clusters = np.zeros((len(known), len(known))), np.zeros(len(known))
     for _, row in table.iterrows():
         sampled = _sampled(row, design)
@@ -59,7 +60,7 @@ def pearson_covariance(
         held = np.array([row[f"c_{i}"] for i in range(len(known))])
         clusters += held - (held > 0)
     covariance[np.ix_(known, known)] = inner
-    df[np.ix_(known, known)] = np.minimum.outer(clusters, clusters)
+    df[known] = clusters
     return covariance, df
 
 

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri, owens_t
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import ndtr, ndtri
 
-from cxlab.stats.association.coefficients import Coefficient
+from cxlab.stats.association.coefficients import Coefficient, rank_scores
+from cxlab.stats.association.normal_cells import (
+    Booleans,
+    grid,
+    log_density,
+    log_difference,
+    log_probabilities,
+    padded,
+)
 from cxlab.survey.messages import one_of
 
 Array = NDArray[np.float64]
@@ -19,15 +27,17 @@ METHODS = ("two-step", "ml")
 #: A correlation beyond this is not told apart from ±1 by ratings.
 LARGEST = 0.999
 
-#: Steps smaller than this end the maximum-likelihood search; it never ends earlier.
+#: Steps smaller than this end the maximum-likelihood search, or steps smaller than the
+#: second that no longer halve, because the digits are used up; it never ends earlier.
 STEP_TOLERANCE = 1e-10
+ROUNDING_STEP = 1e-6
 MOST_STEPS = 500
 
 #: Step of the numerical derivatives of the estimating equations.
 DIFFERENCE = 1e-5
 
-#: A cell's probability is a difference of four of size 1: below this it is rounding.
-SMALLEST_PROBABILITY = 1e-15
+#: Where the likelihood is looked at before its maximum is bracketed: evenly on atanh ρ.
+SEARCHED = np.tanh(np.linspace(-5, 5, 11))
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +53,11 @@ class Polychoric:
     log_likelihood : float
         Σ n log π at the fit, without the multinomial constant.
     influence : ndarray of shape (rows, columns)
-        Influence function of the estimate in each cell; 0 in rows and columns that are
-        empty.
+        Influence function of the estimate in each cell that somebody is in.
     note : str
         What was done or why there is no estimate; empty if nothing.
+    added_variance : float
+        Variance of the halves that were added to an empty cell's table; else 0.
     """
 
     estimate: float
@@ -55,6 +66,7 @@ class Polychoric:
     log_likelihood: float
     influence: Array
     note: str = ""
+    added_variance: float = 0.0
 
 
 def polychoric(table: ArrayLike, *, method: str = "two-step") -> Polychoric:
@@ -74,7 +86,7 @@ def polychoric(table: ArrayLike, *, method: str = "two-step") -> Polychoric:
     Polychoric
         NaN with the reason for fewer than two categories on a side or a correlation
         beyond ±0.999. Empty cells stay empty; in a 2 × 2 table with one every cell gets
-        one half, and the note says so.
+        one half, and the note says so: the halves vary like answers of their own.
 
     Raises
     ------
@@ -85,10 +97,12 @@ def polychoric(table: ArrayLike, *, method: str = "two-step") -> Polychoric:
 
     Notes
     -----
-    Cell probabilities are differences of Φ₂, here through Owen's T. The two-step estimate
-    is the root of the score in ρ, ``Σ n_ij π′_ij/π_ij``; full ML is Fisher scoring until a
-    step moves nothing by 1e-10. The influence function solves the estimating equations'
-    first-order expansion, thresholds included.
+    Cell probabilities are differences of Φ₂, here through Owen's T; below 1e-5 they are
+    integrated in logs, because such differences lose all their digits. The two-step
+    estimate is the largest likelihood of a search over −1 to 1, then the root of its score
+    in ρ, ``Σ n_ij π′_ij/π_ij``; full ML is Fisher scoring until a step moves nothing by
+    1e-10. The influence function solves the estimating equations' first-order expansion,
+    thresholds included.
 
     References
     ----------
@@ -134,72 +148,30 @@ def polychoric_pairs(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = Non
     """
     x_levels, row = np.unique(np.asarray(x, dtype=float), return_inverse=True)
     y_levels, column = np.unique(np.asarray(y, dtype=float), return_inverse=True)
+    weight = np.ones(len(row)) if weights is None else np.asarray(weights, dtype=float)
     table = np.zeros((len(x_levels), len(y_levels)))
-    np.add.at(
-        table,
-        (row, column),
-        1.0 if weights is None else np.asarray(weights, dtype=float),
-    )
+    np.add.at(table, (row, column), weight)
     fit = polychoric(table)
-    return Coefficient(fit.estimate, fit.influence[row, column], fit.note)
+    scores = None
+    if not np.isnan(fit.estimate):
+        scores = rank_scores(x_levels[row], y_levels[column], weight / weight.sum())
+    influence = fit.influence[row, column]
+    return Coefficient(fit.estimate, influence, fit.note, scores, fit.added_variance)
 
 
-def bivariate_normal_cdf(h: ArrayLike, k: ArrayLike, rho: float) -> Array:
-    """P(X ≤ h, Y ≤ k) of standard normals with correlation ``rho``, −1 < rho < 1.
-
-    Examples
-    --------
-    >>> round(float(bivariate_normal_cdf(0.0, 0.0, 0.5)), 6)  # 1/4 + asin(1/2)/2π
-    0.333333
-    """
-    h, k = np.broadcast_arrays(np.asarray(h, dtype=float), np.asarray(k, dtype=float))
-    finite = np.isfinite(h) & np.isfinite(k)
-    inner = _finite_cdf(np.where(finite, h, 1.0), np.where(finite, k, 1.0), rho)
-    outer = np.where((h == -np.inf) | (k == -np.inf), 0.0, ndtr(np.minimum(h, k)))
-    return np.where(finite, inner, outer)
+def _rho_score(rho: float, row: Array, column: Array, occupied: Booleans) -> Array:
+    """Derivative of log π in ρ, per cell; 0 where the cell is tiny and nobody is in it."""
+    log_probability = log_probabilities(rho, row, column, occupied)
+    return _corner_ratio(log_density(*grid(row, column), rho), log_probability)
 
 
-def _finite_cdf(h: Array, k: Array, rho: float) -> Array:
-    root = np.sqrt(1 - rho**2)
-    # Owen's T needs the slopes k/h and h/k; a tiny number for 0 keeps their limits
-    h = np.where(h == 0, 1e-300, h)
-    k = np.where(k == 0, 1e-300, k)
-    slope_h, slope_k = (k / h - rho) / root, (h / k - rho) / root
-    opposite = np.where((h < 0) != (k < 0), 0.5, 0.0)
-    value = (ndtr(h) + ndtr(k)) / 2 - owens_t(h, slope_h) - owens_t(k, slope_k) - opposite
-    return np.clip(value, 0.0, 1.0)
-
-
-def _density(h: Array, k: Array, rho: float) -> Array:
-    finite = np.isfinite(h) & np.isfinite(k)
-    safe_h, safe_k = np.where(finite, h, 0.0), np.where(finite, k, 0.0)
-    spread = 1 - rho**2
-    exponent = (safe_h**2 - 2 * rho * safe_h * safe_k + safe_k**2) / (2 * spread)
-    return np.where(finite, np.exp(-exponent) / (2 * np.pi * np.sqrt(spread)), 0.0)
-
-
-def _cells(corners: Array) -> Array:
-    return np.diff(np.diff(corners, axis=0), axis=1)
-
-
-def _padded(thresholds: Array) -> Array:
-    return np.concatenate([[-np.inf], thresholds, [np.inf]])
-
-
-def _grid(row: Array, column: Array) -> tuple[Array, Array]:
-    h, k = np.broadcast_arrays(_padded(row)[:, None], _padded(column)[None, :])
-    return h, k
-
-
-def _probabilities(rho: float, row: Array, column: Array) -> Array:
-    h, k = _grid(row, column)
-    return np.maximum(_cells(bivariate_normal_cdf(h, k, rho)), SMALLEST_PROBABILITY)
-
-
-def _rho_score(rho: float, row: Array, column: Array) -> Array:
-    """Derivative of log π in ρ, per cell."""
-    h, k = _grid(row, column)
-    return _cells(_density(h, k, rho)) / _probabilities(rho, row, column)
+def _corner_ratio(logs: Array, log_probability: Array) -> Array:
+    known = np.isfinite(log_probability)
+    base = np.where(known, log_probability, np.inf)
+    alike = np.exp(logs[1:, 1:] - base) + np.exp(logs[:-1, :-1] - base)
+    opposite = np.exp(logs[1:, :-1] - base) + np.exp(logs[:-1, 1:] - base)
+    found: Array = alike - opposite
+    return found
 
 
 def _margins(share: Array) -> tuple[Array, Array]:
@@ -207,55 +179,65 @@ def _margins(share: Array) -> tuple[Array, Array]:
 
 
 def _two_step(share: Array) -> tuple[float, Array, Array] | None:
+    """The correlation of largest likelihood given the margins' thresholds, and those."""
     row, column = _margins(share)
+    likelihood = [_log_likelihood(share, rho, row, column) for rho in SEARCHED]
+    best = int(np.argmax(likelihood))
+    if best in (0, len(SEARCHED) - 1):
+        return None
+    low, high = SEARCHED[best - 1], SEARCHED[best + 1]
 
     def score(rho: float) -> float:
-        return float((share * _rho_score(rho, row, column)).sum())
+        return float((share * _rho_score(rho, row, column, share > 0)).sum())
 
-    edge = 0.9999
-    if score(-edge) <= 0 or score(edge) >= 0:
-        return None
-    return float(brentq(score, -edge, edge, xtol=1e-13, rtol=1e-13)), row, column
-
-
-def _threshold_slopes(rho: float, row: Array, column: Array) -> tuple[Array, Array]:
-    """∂π/∂threshold: shapes (row thresholds, rows, columns) and (column thresholds, …)."""
-    root = np.sqrt(1 - rho**2)
-    rows, columns = len(row) + 1, len(column) + 1
-    by_row = np.zeros((len(row), rows, columns))
-    edges = np.diff(ndtr((_padded(column)[None, :] - rho * row[:, None]) / root), axis=1)
-    edges *= (np.exp(-(row**2) / 2) / np.sqrt(2 * np.pi))[:, None]
-    i = np.arange(len(row))
-    by_row[i, i], by_row[i, i + 1] = edges, -edges
-    by_column = np.zeros((len(column), rows, columns))
-    edges = np.diff(ndtr((_padded(row)[None, :] - rho * column[:, None]) / root), axis=1)
-    edges *= (np.exp(-(column**2) / 2) / np.sqrt(2 * np.pi))[:, None]
-    j = np.arange(len(column))
-    by_column[j, :, j], by_column[j, :, j + 1] = edges, -edges
-    return by_row, by_column
+    if score(low) > 0 > score(high):
+        return float(brentq(score, low, high, xtol=1e-13, rtol=1e-13)), row, column
+    # two maxima between neighbours: the larger, as far as function values tell
+    found = minimize_scalar(
+        lambda rho: -_log_likelihood(share, rho, row, column),
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    return float(found.x), row, column
 
 
-def _full_score(rho: float, row: Array, column: Array) -> tuple[Array, Array]:
+def _threshold_ratios(rho: float, cuts: Array, across: Array, base: Array) -> Array:
+    """∂ log π/∂threshold of the rows' cuts: shape (cuts, rows, columns)."""
+    edges = (padded(across)[None, :] - rho * cuts[:, None]) / np.sqrt(1 - rho**2)
+    logs = log_difference(edges[:, :-1], edges[:, 1:])
+    logs -= (cuts**2 / 2 + np.log(2 * np.pi) / 2)[:, None]
+    ratios, place = np.zeros((len(cuts), *base.shape)), np.arange(len(cuts))
+    ratios[place, place] = np.exp(logs - base[:-1])
+    ratios[place, place + 1] = -np.exp(logs - base[1:])
+    return ratios
+
+
+def _full_score(rho: float, row: Array, column: Array, occupied: Booleans) -> tuple[Array, Array]:
     """Derivatives of log π in (ρ, thresholds), shape (parameters, rows, columns); and π."""
-    probability = _probabilities(rho, row, column)
-    by_row, by_column = _threshold_slopes(rho, row, column)
-    h, k = _grid(row, column)
-    slopes = np.concatenate([_cells(_density(h, k, rho))[None], by_row, by_column])
-    return slopes / probability, probability
+    log_probability = log_probabilities(rho, row, column, occupied)
+    base = np.where(np.isfinite(log_probability), log_probability, np.inf)
+    by_row = _threshold_ratios(rho, row, column, base)
+    by_column = _threshold_ratios(rho, column, row, base.T).swapaxes(1, 2)
+    by_rho = _corner_ratio(log_density(*grid(row, column), rho), log_probability)
+    return np.concatenate([by_rho[None], by_row, by_column]), np.exp(log_probability)
 
 
 def _maximum_likelihood(
     share: Array, start: tuple[float, Array, Array]
 ) -> tuple[float, Array, Array]:
     point = np.concatenate([[start[0]], start[1], start[2]])
-    rows = len(start[1])
+    rows, size = len(start[1]), np.inf
     for _ in range(MOST_STEPS):
-        score, probability = _full_score(point[0], point[1 : rows + 1], point[rows + 1 :])
+        score, probability = _full_score(
+            point[0], point[1 : rows + 1], point[rows + 1 :], share > 0
+        )
         gradient = (score * share).sum((1, 2))
         information = np.einsum("aij,bij,ij->ab", score, score, probability)
         step = np.linalg.solve(information, gradient)
         point = _damped(share, point, step, rows)
-        if np.abs(step).max() < STEP_TOLERANCE:
+        before, size = size, np.abs(step).max()
+        if size < STEP_TOLERANCE or before / 2 < size < ROUNDING_STEP:
             return float(point[0]), point[1 : rows + 1], point[rows + 1 :]
     raise RuntimeError(
         f"`table` must let the polychoric maximum likelihood converge; after {MOST_STEPS} steps "
@@ -278,19 +260,22 @@ def _damped(share: Array, point: Array, step: Array, rows: int) -> Array:
 
 
 def _log_likelihood(counts: Array, rho: float, row: Array, column: Array) -> float:
-    return float((counts * np.log(_probabilities(rho, row, column))).sum())
+    occupied = counts > 0
+    log_probability = log_probabilities(rho, row, column, occupied)
+    return float(counts[occupied] @ log_probability[occupied])
 
 
 def _estimating(point: Array, share: Array, rows: int, method: str) -> Array:
     """Estimating functions per cell, shape (parameters, rows, columns)."""
     rho, row, column = point[0], point[1 : rows + 1], point[rows + 1 :]
     if method == "ml":
-        return _full_score(rho, row, column)[0]
+        return _full_score(rho, row, column, share > 0)[0]
     below_row = np.arange(len(row) + 1)[None, :] <= np.arange(len(row))[:, None]
     below_column = np.arange(len(column) + 1)[None, :] <= np.arange(len(column))[:, None]
     row_part = (below_row - ndtr(row)[:, None])[:, :, None] * np.ones(share.shape[1])
     column_part = (below_column - ndtr(column)[:, None])[:, None, :] * np.ones((share.shape[0], 1))
-    return np.concatenate([_rho_score(rho, row, column)[None], row_part, column_part])
+    by_rho = _rho_score(rho, row, column, share > 0)[None]
+    return np.concatenate([by_rho, row_part, column_part])
 
 
 def _influence(share: Array, fitted: tuple[float, Array, Array], method: str) -> Array:
@@ -316,7 +301,9 @@ def _result(
     note: str,
 ) -> Polychoric:
     influence = np.zeros(counts.shape)
-    influence[np.ix_(*kept)] = _influence(inner / inner.sum(), fitted, method)
+    influence[np.ix_(*kept)] = own = _influence(inner / inner.sum(), fitted, method)
+    # the answers in a perfect table never vary: all that is not known lies in the halves
+    added = ((inner - counts[np.ix_(*kept)]) * own**2).sum() / inner.sum() ** 2
     return Polychoric(
         estimate=fitted[0],
         row_thresholds=fitted[1],
@@ -324,6 +311,7 @@ def _result(
         log_likelihood=_log_likelihood(inner, *fitted),
         influence=influence,
         note=note,
+        added_variance=float(added),
     )
 
 

@@ -198,6 +198,8 @@ class JointModel:
         Fewest rows behind any correlation of the matrix.
     note : str
         Why there are no coefficients, or what was done to get them.
+    df : ndarray of shape (touchpoints,) or None
+        Degrees of freedom that `partial_leverage` leaves each; None where it is not known.
     """
 
     columns: tuple[str, ...]
@@ -211,6 +213,7 @@ class JointModel:
     n: Integers
     smallest_n: int
     note: str = ""
+    df: Array | None = None
 
 
 def joint_model(

@@ -106,8 +106,8 @@ def covariance_of_totals(totals: Array, units: Units) -> Array:
     return covariance
 
 
-def shared_degrees_of_freedom(present: NDArray[np.bool_], units: Units) -> Array:
-    """Degrees of freedom of each estimate, and of each difference of two.
+def degrees_of_freedom(present: NDArray[np.bool_], units: Units) -> Array:
+    """Degrees of freedom that the design leaves each estimate.
 
     Parameters
     ----------
@@ -117,22 +117,16 @@ def shared_degrees_of_freedom(present: NDArray[np.bool_], units: Units) -> Array
 
     Returns
     -------
-    ndarray of shape (k, k)
-        Units that hold a pair of either, less strata that do.
+    ndarray of shape (k,)
+        Units that hold a pair, less strata that do.
 
     Examples
     --------
     >>> units, _ = units_of_rows(pd.DataFrame(index=range(3)), Design())
-    >>> present = np.array([[True, False], [True, True], [False, True]])
-    >>> shared_degrees_of_freedom(present, units).tolist()
-    [[1.0, 2.0], [2.0, 1.0]]
+    >>> present = np.array([[True, False], [True, True], [True, False]])
+    >>> degrees_of_freedom(present, units).tolist()
+    [2.0, 0.0]
     """
     by_stratum = np.zeros((len(units.sampled), present.shape[1]))
     np.add.at(by_stratum, units.stratum, present.astype(float))
-    return _either(present.astype(float)) - _either((by_stratum > 0).astype(float))
-
-
-def _either(indicator: Array) -> Array:
-    both = indicator.T @ indicator
-    alone = np.diag(both)
-    return alone[:, None] + alone[None, :] - both
+    return present.sum(axis=0) - (by_stratum > 0).sum(axis=0).astype(float)

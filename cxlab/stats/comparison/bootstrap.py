@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from cxlab.stats.comparison.bounds import bounds
 from cxlab.stats.comparison.quantities import Engine, Shares, fit_all, quantities
+from cxlab.stats.comparison.tilting import Tilts, tilted
 
 #: Bounds are wide; their own sampling error needs fewer replicates than the estimates.
 BOUND_REPLICATES = 100
+#: Every slope is fitted again in each of these: enough for an interval of a sensitivity row.
+TILT_REPLICATES = 200
 #: Numbers in one block of replicates: 8 bytes each, so 160 MB.
 BLOCK_NUMBERS = 20_000_000
 
@@ -30,6 +35,8 @@ class Replicates:
         By whether non-response is unknown too: low and high of the data.
     bound_replicates : dict of bool to dict
         The same of the replicates.
+    tilts, tilt_replicates : dict of (str, float) to dict
+        Standardised quantities if answering a survey depends on the score by some slope.
     n : int
         Replicates.
     n_not_converged : int
@@ -39,11 +46,27 @@ class Replicates:
     replicates: Shares
     bounds: dict[bool, Limits]
     bound_replicates: dict[bool, Limits]
+    tilts: Tilts
+    tilt_replicates: Tilts
     n: int
     n_not_converged: int
 
+    def at(self, transactional: float, relationship: float) -> Replicates:
+        """The same if answering depends on the score with these slopes."""
+        keys = (("transactional", transactional), ("relationship", relationship))
+        estimate, many, n = dict(self.estimate), dict(self.replicates), 0
+        for key in keys:
+            estimate |= self.tilts[key]
+            many |= self.tilt_replicates.get(key, {name: _none() for name in self.tilts[key]})
+            n = many[next(iter(self.tilts[key]))].shape[1]
+        return replace(
+            self, estimate=estimate, replicates={q: m[:, :n] for q, m in many.items()}, n=n
+        )
 
-def replicate(engine: Engine, n: int, rng: np.random.Generator) -> Replicates:
+
+def replicate(
+    engine: Engine, n: int, rng: np.random.Generator, slopes: Mapping[str, Sequence[float]]
+) -> Replicates:
     """Estimate, and bootstrap ``n`` times.
 
     Parameters
@@ -52,6 +75,8 @@ def replicate(engine: Engine, n: int, rng: np.random.Generator) -> Replicates:
     n : int
         Replicates, 0 or more.
     rng : numpy.random.Generator
+    slopes : mapping of str to sequence of float
+        Survey to the slopes at which it is tilted.
     """
     ones = np.ones((engine.n_units, 1))
     chances = fit_all(engine, ones)
@@ -60,6 +85,7 @@ def replicate(engine: Engine, n: int, rng: np.random.Generator) -> Replicates:
     exact = {k: bounds(engine, chances, ones, estimate, response=k) for k in (False, True)}
     parts: list[Shares] = []
     limits: dict[bool, list[Limits]] = {False: [], True: []}
+    tilts: list[Tilts] = []
     failed = 0
     for size in _blocks(engine, n):
         times = draw_units(engine.n_units, size, rng)
@@ -73,11 +99,16 @@ def replicate(engine: Engine, n: int, rng: np.random.Generator) -> Replicates:
             shares = {q: part[:, : few.shape[1]] for q, part in parts[-1].items()}
             for k in limits:
                 limits[k].append(bounds(engine, narrow, few, shares, response=k))
+        some = times[:, : max(0, TILT_REPLICATES - done)]
+        if some.shape[1]:
+            tilts.append(tilted(engine, fitted.first(some.shape[1]), some, slopes))
     return Replicates(
         estimate=estimate,
         replicates={q: np.hstack([p[q] for p in parts]) if parts else _none() for q in estimate},
         bounds=exact,
         bound_replicates={k: _joined(found) for k, found in limits.items()},
+        tilts=tilted(engine, chances, ones, slopes),
+        tilt_replicates=_joined_tilts(tilts),
         n=n,
         n_not_converged=failed,
     )
@@ -89,6 +120,14 @@ def draw_units(n_units: int, replicates: int, rng: np.random.Generator) -> np.nd
     picks += n_units * np.arange(replicates)[:, None]
     counts = np.bincount(picks.ravel(), minlength=n_units * replicates)
     return np.ascontiguousarray(counts.reshape(replicates, n_units).T.astype(float))
+
+
+def resample(sums: sparse.csr_matrix, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Totals of sums over the units, (sums, units), in each replicate: (sums, replicates)."""
+    size = max(1, BLOCK_NUMBERS // sums.shape[1])
+    blocks = [min(size, n - done) for done in range(0, n, size)]
+    parts = [sums @ draw_units(sums.shape[1], block, rng) for block in blocks]
+    return np.hstack([np.empty((sums.shape[0], 0)), *parts])
 
 
 def _blocks(engine: Engine, n: int) -> list[int]:
@@ -105,6 +144,13 @@ def _blocks(engine: Engine, n: int) -> list[int]:
 
 def _none() -> np.ndarray:
     return np.empty((11, 0))
+
+
+def _joined_tilts(found: list[Tilts]) -> Tilts:
+    return {
+        key: {q: np.hstack([part[key][q] for part in found]) for q in found[0][key]}
+        for key in (found[0] if found else ())
+    }
 
 
 def _joined(found: list[Limits]) -> Limits:

@@ -8,15 +8,17 @@ from scipy.stats import norm
 
 from cxlab.stats.comparison.collected import Collected
 from cxlab.stats.comparison.decomposition import Identification
+from cxlab.stats.comparison.gaps import two_means
 from cxlab.stats.comparison.margins import category
 from cxlab.stats.comparison.propensity import fit_chances
 from cxlab.stats.comparison.quantities import Engine, Side, incidence
 from cxlab.stats.comparison.small import hide_small_rows, too_few
-from cxlab.stats.inference import normal_quantile
 
 #: Two checks at this level each: a programme whose response depends on the frame alone is
 #: called into question once in a hundred.
 CHECK_LEVEL = 0.005
+FOUND = "answering goes with the other survey's score"
+NOT_FOUND = "not shown, which proves little: the check has little power"
 MIN_CHECKED = 30
 #: Customers with, and without, an invitation that the contamination check needs.
 MIN_CONTACTED = 10
@@ -37,8 +39,8 @@ def response_check(engine: Engine, *, smallest: int = 1) -> pd.DataFrame:
     -----
     If response depends on the frame variables only, it cannot go with the other survey's
     score given them. A score test of a logistic model, clustered by customer. It finds
-    dependence only so far as the two scores of a customer go together: passing it proves
-    nothing.
+    dependence only so far as the two scores of a customer go together, and that is rarely:
+    it decides nothing, and the far end of its interval is a slope that `tilting_table` tries.
     """
     t, r = engine.transactional, engine.relationship
     rows = [
@@ -67,7 +69,7 @@ def _check_side(
         return {**base, **nothing, "note": "the other score does not vary given the frame"}
     statistic = score / variance**0.5
     p = float(2 * norm.sf(abs(statistic)))
-    note = "response goes with the score" if p < CHECK_LEVEL else "no sign of it (proves nothing)"
+    note = FOUND if p < CHECK_LEVEL else NOT_FOUND
     return {
         **base,
         "estimate": score / information,
@@ -105,34 +107,25 @@ def _score_test(
     return float((weight * rest**2).sum()), float(score.sum()), float((per_unit**2).sum())
 
 
-def identification(engine: Engine, checks: pd.DataFrame, *, response: str) -> Identification:
-    """Which surveys' standardised quantities are identified, and why not.
+def identification(engine: Engine, *, response: str) -> Identification:
+    """Which surveys' standardised quantities are not identified at all, and why.
 
     Parameters
     ----------
     engine : Engine
-    checks : DataFrame
-        From `response_check`.
-    response : {"checked", "frame", "unknown"}
-        What is assumed of response: that it depends on the frame variables unless the
-        check says otherwise; that it does; nothing.
+    response : {"frame", "unknown"}
+        What is assumed of answering: that it depends on the frame variables only; nothing.
+        The response check decides nothing: it would pass most programmes in which answering
+        depends on the score.
     """
-    found = {"transactional": "", "relationship": ""}
-    widest = response == "unknown"
-    for row in checks.itertuples():
-        if response == "unknown":
-            found[row.survey] = "response may depend on the score"
-        elif response == "checked" and row.p_value < CHECK_LEVEL:
-            found[row.survey] = (
-                f"answering the {row.survey} survey goes with the score (p = {row.p_value:.2g})"
-            )
-            widest = True
+    unknown = response == "unknown"
+    silent = "answering may depend on the score" if unknown else ""
     lost = len(engine.unreachable)
-    if lost:
-        share = lost / len(engine.relationship.asked.customer)
-        words = f"{share:.1%} of the customer base could not be asked the relationship survey"
-        found["relationship"] = "; ".join(part for part in (found["relationship"], words) if part)
-    return Identification(found["transactional"], found["relationship"], widest)
+    if not lost:
+        return Identification(silent, silent, unknown)
+    share = lost / len(engine.relationship.asked.customer)
+    words = f"{share:.1%} of the customer base could not be asked the relationship survey"
+    return Identification(silent, "; ".join(part for part in (silent, words) if part), unknown)
 
 
 def contamination_check(
@@ -170,10 +163,12 @@ def contamination_check(
         return pd.DataFrame([{**base, **nothing, "note": note}])
     points = 100.0 * (category(side.asked.score[rows]) - 1)
     weight = np.where(asked, 1 / (1 - chance), 1 / chance)
-    estimate, se = _two_means(points, weight, asked, side.asked.unit[rows])
-    half = normal_quantile(level) * se
+    unit = side.asked.unit[rows]
+    there, rest = ((points[kind], weight[kind], unit[kind]) for kind in (asked, ~asked))
+    gap = two_means(there, rest, pseudo=(-100.0, 0.0, 100.0))
+    low, high = gap.limits(level)
     note = "among those who answered the relationship survey"
-    limits = {"estimate": estimate, "se": se, "ci_low": estimate - half, "ci_high": estimate + half}
+    limits = {"estimate": gap.estimate, "se": gap.se, "ci_low": low, "ci_high": high}
     return pd.DataFrame([{**base, **limits, "note": note}])
 
 
@@ -185,19 +180,3 @@ def no_contamination_check(reason: str) -> pd.DataFrame:
     return pd.DataFrame(
         [{"comparison": name, "n_invited": 0, "n_not_invited": 0, **nothing, "note": note}]
     )
-
-
-def _two_means(
-    values: np.ndarray, weight: np.ndarray, first: np.ndarray, cluster: np.ndarray
-) -> tuple[float, float]:
-    influence = np.zeros(len(values))
-    means = []
-    for here, sign in ((first, 1.0), (~first, -1.0)):
-        w = weight[here] / weight[here].sum()
-        mean = float((w * values[here]).sum())
-        influence[here] = sign * w * (values[here] - mean)
-        means.append(mean)
-    codes, labels = pd.factorize(cluster)
-    groups = len(labels)
-    spread = groups / (groups - 1) * (np.bincount(codes, influence) ** 2).sum()
-    return means[0] - means[1], float(spread**0.5)

@@ -207,6 +207,12 @@ def check_periods(data: ProgrammeData, periods: Sequence[str] | None) -> None:
     if periods is None:
         return
     columns = [data.transactional.period, data.relationship.period]
+    for survey, column in zip(("transactional", "relationship"), columns, strict=True):
+        if len(column) and column.isna().all():
+            raise ValueError(
+                f"`periods` must be left out: the {survey} answers have no period. Give them one, "
+                "or compare everything."
+            )
     columns += [] if data.invitations is None else [data.invitations["period"]]
     there = sorted({str(period) for column in columns for period in column.dropna().unique()})
     stray = [period for period in periods if period not in there]

@@ -20,7 +20,8 @@ class Columns:
     Parameters
     ----------
     customer, account : str
-        Customer; account, where several customers belong to one (None: no accounts).
+        Customer (None: the answers don't name one); account, where several customers belong
+        to one (None: no accounts).
     score : str
         Likelihood to recommend, 0 to 10, in both surveys.
     response, survey_type, period, episode, touchpoint, contact_channel : str
@@ -29,16 +30,16 @@ class Columns:
     triggered_at, invited_at, responded_at : str
         When the episode ended (in the invitations: when the customer became eligible),
         when the invitation went out, when the answer came.
-    weights : str or None
-        The surveys' own weights, used in the robustness panel.
+    weights : str, mapping of str to str, or None
+        The surveys' own weights: one column, or survey to column.
     status, rule, probability : str
         Of the invitations.
     """
 
-    customer: str = "customer_id"
+    customer: str | None = "customer_id"
     score: str = "recommend"
     account: str | None = None
-    weights: str | None = None
+    weights: str | Mapping[str, str] | None = None
     response: str = "response_id"
     survey_type: str = "survey_type"
     period: str = "period"
@@ -51,6 +52,12 @@ class Columns:
     status: str = "status"
     rule: str = "rule"
     probability: str = "probability"
+
+    def weights_of(self, survey: str) -> str | None:
+        """Column of a survey's weights; None if it has none."""
+        if self.weights is None or isinstance(self.weights, str):
+            return self.weights
+        return self.weights.get(survey)
 
     def renamed(self, names: Mapping[str, str]) -> Columns:
         """The same with some names changed.

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from cxlab.stats.comparison.collected import check_periods, in_periods
-from cxlab.stats.comparison.columns import Columns, Rules
+from cxlab.stats.comparison.columns import SURVEY_TYPES, Columns, Rules
 from cxlab.stats.comparison.contract import Answers, ProgrammeData, read_programme
+from cxlab.stats.comparison.decomposition import combination, interval
 from cxlab.stats.comparison.estimates import touchpoint_table
 from cxlab.stats.comparison.flow import flow_table
 from cxlab.stats.comparison.paired import (
@@ -28,47 +29,56 @@ from cxlab.stats.comparison.sentences import (
     EXEMPTION_ADVICE,
     gap_sentence,
     identification_sentences,
+    identity_sentence,
+    overlap_sentence,
     paired_sentence,
     part_sentences,
     robustness_sentences,
+    segment_sentences,
+    standardised_sentence,
+    unknown_sentence,
+    weighting_sentence,
 )
 from cxlab.stats.comparison.small import check_min_group_size
 from cxlab.stats.comparison.standardise import Options, Standardised, standardise
 from cxlab.stats.comparison.support import support
 from cxlab.stats.comparison.tables import (
     Tables,
+    answer_tables,
     estimands_table,
     paired_tables,
     side_by_side,
     standard_tables,
     timing_tables,
 )
+from cxlab.stats.comparison.terms import GAP_LESS
 from cxlab.stats.frames import as_list, check_choice
 from cxlab.stats.inference import check_level
 from cxlab.survey.hiding import MIN_GROUP_SIZE
 
-RESPONSE = ("checked", "frame", "unknown")
+RESPONSE = ("frame", "unknown")
 
 
 def compare_tnps_rnps(
     transactional: Any,
     relationship: Any,
     *,
-    customer: str = "customer_id",
+    customer: str | None = "customer_id",
     score: str = "recommend",
     invitations: Any = None,
     customers: Any = None,
     traits: str | Sequence[str] | None = None,
+    segments: str | Sequence[str] | None = None,
     contact_rules: Rules = None,
     periods: str | Sequence[str] | None = None,
     pairing: str = "last before",
     window_days: float = 90,
     half_life: float = 30,
-    response: str = "checked",
+    response: str = "frame",
     trim: float | None = None,
     transport: bool = False,
     account: str | None = None,
-    weights: str | None = None,
+    weights: str | Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
@@ -81,11 +91,12 @@ def compare_tnps_rnps(
     ----------
     transactional, relationship
         Answers of each survey, one row per answer; dataframes of any engine. Needed:
-        ``response_id``, customer, score (0 to 10; null: no answer), ``responded_at``. Used if
-        there: ``period, episode_id, touchpoint, contact_channel, triggered_at, invited_at,
-        survey_type``. One file of both surveys is split by `split_responses`.
+        customer and score (0 to 10; null: no answer). Used if there: ``response_id,
+        responded_at`` (without it nothing is paired), ``period, episode_id, touchpoint,
+        contact_channel, triggered_at, invited_at, survey_type``. One file of both surveys is split by `split_responses`.
     customer, score : str
-        Columns of the customer and of likelihood to recommend, in all files.
+        Columns of the customer and of likelihood to recommend, in all files; customer
+        None: the answers don't name their customer, and nothing is paired.
     invitations
         One row per eligible episode and per customer and relationship wave:
         ``survey_type, customer, triggered_at, status`` (not_sampled, suppressed, invited,
@@ -96,6 +107,10 @@ def compare_tnps_rnps(
         The frame: everybody who could be asked.
     traits : str or sequence of str, optional
         Frame variables on which answering may depend: columns of ``customers``.
+    segments : str or sequence of str, optional
+        Segments by which the gap is taken apart among those who answered: columns of both
+        surveys' answers. Where a survey lacks one it is taken from the customers, or from
+        the same customer's answers to the other survey if it doesn't change within customers.
     contact_rules : mapping of str to float or (float, float), or sequence of ContactRule
         Name of a rule, as in the invitations, to its days after a transactional invitation,
         or to (days, share of customers exempt at random). A rule that isn't declared takes
@@ -108,10 +123,10 @@ def compare_tnps_rnps(
         answer. Choose it before looking; all are shown as sensitivity.
     window_days, half_life : float
         How long before a relationship answer a transactional one may lie; days.
-    response : {"checked", "frame", "unknown"}
-        Answering depends on the frame variables only: unless the check against the other
-        survey's score says otherwise; in any case; or it may depend on the score, and only
-        bounds are given.
+    response : {"frame", "unknown"}
+        What is assumed of answering: that it depends on the frame variables only, with
+        bounds and `tilting` for the case that it doesn't; or nothing, and only bounds are
+        given.
     trim : float, optional
         Quantile of the weights, such as 0.99, at which larger ones are cut. Default: none.
     transport : bool
@@ -119,8 +134,9 @@ def compare_tnps_rnps(
         survey have the gap between tNPS and rNPS of those who could.
     account : str, optional
         Column of ``customers``: accounts are then resampled whole.
-    weights : str, optional
-        The surveys' own weights, a variant in the robustness panel.
+    weights : str or mapping of str to str, optional
+        The surveys' own weights: one column, or survey to column. Weighted scores stand
+        beside the unweighted ones; everything else counts answers alike.
     columns : mapping of str to str, optional
         Other column names: name in the contract (`Columns`) to name in the files.
     level : float
@@ -158,11 +174,15 @@ def compare_tnps_rnps(
     The chance of an answer is the product of: not being suppressed (episodes: logistic in
     cell, traits and m; waves: e + (1 − e)·Π(1 − q) over the look-back), being drawn
     (designed, or the share), and answering (logistic). What is not identified is given as
-    bounds, never as a number.
+    bounds, never as a number. Whether answering depends on the score itself cannot be told
+    from the data: each term that rests on it carries bounds, and ``tilting`` gives it for
+    log odds of answering that change by ±0.1 and ±0.25 per score point, in both surveys or
+    one, and at the far end of the interval of the check.
 
     References
     ----------
-    Hájek (1971); Kitagawa (1955); Horvitz & Thompson (1952); Manski (2003).
+    Hájek (1971); Kitagawa (1955); Horvitz & Thompson (1952); Manski (2003); Scharfstein,
+    Rotnitzky & Robins (1999).
 
     Examples
     --------
@@ -182,7 +202,13 @@ def compare_tnps_rnps(
     names = replace(Columns(), customer=customer, score=score, account=account, weights=weights)
     names = names.renamed(columns or {})
     data = read_programme(
-        transactional, relationship, invitations, customers, columns=names, traits=as_list(traits)
+        transactional,
+        relationship,
+        invitations,
+        customers,
+        columns=names,
+        traits=as_list(traits),
+        segments=as_list(segments),
     )
     options = Options(
         periods=as_list(periods) or None,
@@ -195,7 +221,7 @@ def compare_tnps_rnps(
         level=level,
         replicates=int(replicates),
         seed=seed,
-        weighted=weights is not None,
+        weighted=tuple(s for s in SURVEY_TYPES if names.weights_of(s)),
         min_group_size=check_min_group_size(min_group_size),
     )
     check_periods(data, options.periods)
@@ -240,6 +266,7 @@ def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options)
         # a mean of several answers is no category: the table and the net score take the last
         scores = apply_rule(pairs, "last before", half_life=options.half_life)
     tables = standard_tables(data, done, behind, options)
+    tables |= answer_tables(data, options)
     tables |= paired_tables(pairs, every, scores, options)
     tables |= timing_tables(data, ever, every, chosen, options)
     tables["touchpoints"] = touchpoint_table(t, unit, level=options.level, smallest=smallest)
@@ -253,7 +280,7 @@ def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options)
         done.known,
         behind,
         level=options.level,
-        weighted=options.weighted,
+        weighted=bool(options.weighted),
     )
     tables["estimands"] = estimands_table(done, behind, scores, tables["later"])
     return _result(tables, data, done, scores, options)
@@ -267,12 +294,13 @@ def _result(
     options: Options,
 ) -> NpsComparison:
     flips = not_robust(tables["robustness"])
-    notes = [*(done.collected.notes if done.collected else []), done.note]
+    # what is lacking altogether is said in a sentence, once
+    of_files = [*done.collected.notes, done.note] if done.collected else []
     return NpsComparison(
         **tables,
         pair_variance=pair_variance(scores, options.min_group_size),
         not_robust=flips,
-        sentences=tuple(_sentences(tables, done, len(scores.r_score), flips, options.level)),
+        sentences=tuple(_sentences(tables, data, done, len(scores.r_score), flips, options)),
         n_missing={
             "transactional": int((~data.transactional.valid).sum()),
             "relationship": int((~data.relationship.valid).sum()),
@@ -281,19 +309,55 @@ def _result(
         min_group_size=options.min_group_size,
         replicates=done.result.n if done.result else 0,
         replicates_not_converged=done.result.n_not_converged if done.result else 0,
-        notes=tuple(note for note in notes if note),
+        notes=tuple(note for note in (*data.segment_notes, *of_files) if note),
     )
 
 
 def _sentences(
-    tables: Tables, done: Standardised, n_pairs: int, flips: dict[str, list[str]], level: float
+    tables: Tables,
+    data: ProgrammeData,
+    done: Standardised,
+    n_pairs: int,
+    flips: dict[str, list[str]],
+    options: Options,
 ) -> list[str]:
-    unreachable = done.engine is not None and len(done.engine.unreachable) > 0
+    level = options.level
+    said = [gap_sentence(tables["estimates"], level)]
+    if done.result is not None:
+        less = interval(combination(done.result, GAP_LESS)[1], level)[1:]
+        said += standardised_sentence(tables, less, level)
+    said += weighting_sentence(tables["scores"], tables["estimates"], options.weighted)
+    said += _about_the_gap(tables, done, level)
     return [
-        gap_sentence(tables["estimates"], level),
-        *part_sentences(tables["decomposition"], level),
-        *identification_sentences(tables["decomposition"], tables["tipping"]),
-        *([EXEMPTION_ADVICE] if unreachable else []),
-        paired_sentence(tables["paired"], level, n_pairs),
+        *said,
+        paired_sentence(tables["paired"], level, n_pairs, _why_no_pairs(data)),
         *robustness_sentences(flips, tables["robustness"]),
     ]
+
+
+def _about_the_gap(tables: Tables, done: Standardised, level: float) -> list[str]:
+    if done.result is None:
+        return [
+            *identity_sentence(tables["identity"], level),
+            *overlap_sentence(tables["scores"], level),
+            *segment_sentences(tables["segment_gaps"], level),
+            unknown_sentence(done.reason),
+        ]
+    unreachable = done.engine is not None and len(done.engine.unreachable) > 0
+    return [
+        *part_sentences(tables["decomposition"], level),
+        *identification_sentences(
+            *(tables[name] for name in ("decomposition", "tilting", "tipping", "checks"))
+        ),
+        *([EXEMPTION_ADVICE] if unreachable else []),
+    ]
+
+
+def _why_no_pairs(data: ProgrammeData) -> str:
+    """Why answers cannot be paired at all; empty if they can."""
+    if not data.has_customers:
+        return "The answers don't name their customer: there is no same-customer contrast."
+    for survey in (data.transactional, data.relationship):
+        if len(survey) and np.isnan(survey.responded).all():
+            return "The answers have no dates: there is no same-customer contrast within a window."
+    return ""

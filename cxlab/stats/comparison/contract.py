@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from cxlab.stats.comparison.columns import SURVEY_TYPES, Columns
 from cxlab.stats.comparison.fields import (
+    SEGMENT,
     check_survey_type,
     check_unique,
     days,
@@ -20,10 +21,14 @@ from cxlab.stats.comparison.fields import (
     read_frame,
 )
 from cxlab.stats.comparison.invitations import read_invitations
+from cxlab.stats.comparison.shared import complete_segments
 from cxlab.stats.frames import check_columns, collect_rows, column_names, scan
 from cxlab.survey.messages import got
 
 LOW, HIGH = 0, 10
+#: Columns of the answers that tell more where they are there.
+OPTIONAL = ("response", "responded_at", "survey_type", "period", "episode", "touchpoint",
+            "contact_channel", "triggered_at", "invited_at")  # fmt: skip
 #: An answer may seem this much older than its invitation when files hold whole minutes.
 CLOCK_TOLERANCE_DAYS = 1.5 / (24 * 60)
 
@@ -45,6 +50,8 @@ class Answers:
     episode, response : Series of str
         Ids.
     weight : ndarray of float
+    segments : DataFrame
+        Segments that the comparison was asked to look at, as text; missing where not known.
     """
 
     customer: np.ndarray
@@ -58,6 +65,7 @@ class Answers:
     episode: pd.Series
     weight: np.ndarray
     response: pd.Series
+    segments: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         return len(self.score)
@@ -74,7 +82,11 @@ class Answers:
 
 
 def _take(part: Any, rows: np.ndarray) -> Any:
-    return part[rows].reset_index(drop=True) if isinstance(part, pd.Series) else part[rows]
+    if isinstance(part, pd.DataFrame) and not part.shape[1]:
+        return part
+    if isinstance(part, pd.Series | pd.DataFrame):
+        return part.loc[rows].reset_index(drop=True)
+    return part[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +107,10 @@ class ProgrammeData:
         Columns ``transactional`` (bool), ``customer`` (position), ``period``, ``episode``,
         ``touchpoint``, ``contact_channel``, ``time`` (days), ``status`` (code of `STATUSES`),
         ``rule``, ``probability``.
-    has_frame, has_accounts : bool
+    has_frame, has_accounts, has_customers : bool
+        ``has_customers``: answers name their customer.
+    segment_notes : tuple of str
+        Where a segment was taken from, or why it is left out.
     """
 
     customer_ids: pd.Index
@@ -107,6 +122,8 @@ class ProgrammeData:
     invitations: pd.DataFrame | None
     has_frame: bool
     has_accounts: bool
+    has_customers: bool = True
+    segment_notes: tuple[str, ...] = ()
 
 
 def split_responses(
@@ -152,6 +169,7 @@ def read_programme(
     *,
     columns: Columns,
     traits: Sequence[str] = (),
+    segments: Sequence[str] = (),
 ) -> ProgrammeData:
     """Check the files against the contract and turn them into arrays.
 
@@ -166,6 +184,8 @@ def read_programme(
         What the columns are called.
     traits : sequence of str
         Frame variables on which response may depend: columns of ``customers``.
+    segments : sequence of str
+        Columns of the answers, or of the frame, by which the gap is standardised.
 
     Returns
     -------
@@ -177,14 +197,16 @@ def read_programme(
         For anything that the contract forbids; the message names the file, the column,
         one value and how many more.
     """
-    t = _read_answers(transactional, "transactional", columns)
-    r = _read_answers(relationship, "relationship", columns)
-    frame = _read_customers(customers, columns, traits)
+    t = _read_answers(transactional, "transactional", columns, segments)
+    r = _read_answers(relationship, "relationship", columns, segments)
+    frame = _read_customers(customers, columns, traits, segments)
+    _check_segments(segments, t, r, frame)
     ids = _customer_ids(frame, t, r)
     asked = None
-    if invitations is not None:
+    if invitations is not None and columns.customer is not None:
         asked = read_invitations(invitations, ids, columns, framed=frame is not None)
     unit, has_accounts = _units(frame, ids, columns)
+    notes = complete_segments(segments, t, r, frame) if columns.customer else ()
     return ProgrammeData(
         customer_ids=ids,
         unit=unit,
@@ -195,28 +217,38 @@ def read_programme(
         invitations=asked,
         has_frame=frame is not None,
         has_accounts=has_accounts,
+        has_customers=columns.customer is not None,
+        segment_notes=tuple(notes),
     )
 
 
-def _read_answers(data: Any, survey: str, columns: Columns) -> pd.DataFrame:
+def _read_answers(
+    data: Any, survey: str, columns: Columns, segments: Sequence[str]
+) -> pd.DataFrame:
     there = column_names(data)
-    needed = {
-        "customer": columns.customer,
-        "score": columns.score,
-        "response": columns.response,
-        "responded_at": columns.responded_at,
-        "weights": columns.weights,
+    weights = columns.weights_of(survey)
+    needed = {"customer": columns.customer, "score": columns.score, "weights": weights}
+    # columns that were named for this comparison must be there; those of the contract may be
+    needed |= {
+        name: getattr(columns, name)
+        for name in OPTIONAL
+        if getattr(columns, name) != getattr(Columns(), name)
     }
     check_columns(data, needed)
-    optional = ("survey_type", "period", "episode", "touchpoint", "contact_channel",
-                "triggered_at", "invited_at")  # fmt: skip
-    wanted = {**needed, **{name: getattr(columns, name) for name in optional}}
+    wanted = {**needed, **{name: getattr(columns, name) for name in OPTIONAL}}
+    wanted |= {SEGMENT + name: name for name in segments}
     used = {name: column for name, column in wanted.items() if column in there}
     answers = read_frame(data, used)
     if "survey_type" in answers:
         check_survey_type(
             answers["survey_type"], columns.survey_type, [survey], f"{survey} answers"
         )
+    for name in (one for one in ("response", "customer") if one not in answers):
+        # each answer stands for itself
+        numbered = pd.Series([f"{survey} {k}" for k in range(len(answers))], answers.index, "str")
+        answers[name] = numbered.astype("category") if name == "customer" else numbered
+    if "responded_at" not in answers:
+        answers["responded_at"] = np.nan
     check_unique(answers["response"], columns.response, f"{survey} answers")
     answers["score"] = numbers(answers["score"], columns.score, f"{survey} answers")
     _check_scores(answers["score"].to_numpy(), columns.score, survey)
@@ -256,8 +288,10 @@ def _check_order(answers: pd.DataFrame, survey: str, columns: Columns) -> None:
             )
 
 
-def _read_customers(customers: Any, columns: Columns, traits: Sequence[str]) -> pd.DataFrame | None:
-    if customers is None:
+def _read_customers(
+    customers: Any, columns: Columns, traits: Sequence[str], segments: Sequence[str]
+) -> pd.DataFrame | None:
+    if customers is None or columns.customer is None:
         if traits:
             raise ValueError(
                 f"`traits` must be columns of `customers`; got {got(list(traits))} and no "
@@ -266,12 +300,24 @@ def _read_customers(customers: Any, columns: Columns, traits: Sequence[str]) -> 
         return None
     needed = {"customer": columns.customer, "traits": list(traits), "account": columns.account}
     check_columns(customers, needed)
+    there = column_names(customers)
     wanted = {"customer": columns.customer, **{f"trait {name}": name for name in traits}}
+    wanted |= {SEGMENT + name: name for name in segments if name in there}
     if columns.account:
         wanted["account"] = columns.account
     frame = read_frame(customers, wanted)
     check_unique(frame["customer"], columns.customer, "customers")
     return frame
+
+
+def _check_segments(segments: Sequence[str], *files: pd.DataFrame | None) -> None:
+    there = {column for file in files if file is not None for column in file.columns}
+    lost = [name for name in segments if SEGMENT + name not in there]
+    if lost:
+        raise ValueError(
+            f"`segments` must be columns of the answers or of the customers; got {got(lost)}, "
+            "which none of the files has. Name columns that both surveys have."
+        )
 
 
 def _customer_ids(frame: pd.DataFrame | None, t: pd.DataFrame, r: pd.DataFrame) -> pd.Index:
@@ -288,16 +334,17 @@ def _answers(frame: pd.DataFrame, ids: pd.Index, columns: Columns, survey: str) 
         for name in ("period", "touchpoint", "contact_channel")
     }
     weight = np.ones(len(frame))
+    weights = columns.weights_of(survey)
     if "weights" in frame:
-        weight = numbers(frame["weights"], str(columns.weights), where)
+        weight = numbers(frame["weights"], str(weights), where)
     bad = ~(np.isfinite(weight) & (weight >= 0))
     if bad.any():
         raise ValueError(
-            f"`{columns.weights}` of the {where} must be finite numbers of 0 or more; "
+            f"`{weights}` of the {where} must be finite numbers of 0 or more; "
             f"got {got([str(v) for v in weight[bad]])}."
         )
     return Answers(
-        customer=positions(frame["customer"], ids, columns.customer, where),
+        customer=positions(frame["customer"], ids, str(columns.customer), where),
         score=frame["score"].to_numpy(dtype=float),
         responded=frame["responded_at"].to_numpy(dtype=float),
         invited=frame["invited_at"].to_numpy(dtype=float) if "invited_at" in frame else nothing,
@@ -307,8 +354,15 @@ def _answers(frame: pd.DataFrame, ids: pd.Index, columns: Columns, survey: str) 
         weight=weight,
         response=frame["response"],
         episode=frame["episode"] if "episode" in frame else pd.Series(None, frame.index, "str"),
+        segments=_segments(frame),
         **labels,
     )
+
+
+def _segments(frame: pd.DataFrame) -> pd.DataFrame:
+    marked = [column for column in frame if str(column).startswith(SEGMENT)]
+    named = {column: str(column).removeprefix(SEGMENT) for column in marked}
+    return frame[marked].astype("str").rename(columns=named)
 
 
 def _units(frame: pd.DataFrame | None, ids: pd.Index, columns: Columns) -> tuple[np.ndarray, bool]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxlab.stats.comparison.columns import Columns
+from cxlab.survey.definition import Table
 from cxlab.survey.messages import one_of
 from cxlab.survey.study import Study
 
@@ -20,7 +21,8 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
     ----------
     study : Study
         With tables named ``transactional`` and ``relationship``, and if there
-        ``invitations`` and ``customers``; all with the columns of the contract.
+        ``invitations`` and ``customers``; all with the columns of the contract. Answers may
+        have other names where the study file tells by role which is which.
     where : mapping, optional
         Column of the customers table to the value(s) wanted: the comparison is then of
         these customers, in all tables.
@@ -29,8 +31,11 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
     -------
     dict
         ``transactional``, ``relationship``, ``invitations``, ``customers``, ``traits`` (the
-        customers' segments) and ``contact_rules`` (as the study declares them; of chosen
-        customers, those that stopped any of them).
+        customers' segments), ``segments`` (those and the relationship survey's), ``weights``
+        (of each survey that declares them), ``contact_rules`` (as the study declares them;
+        of chosen customers, those that stopped any of them) and ``customer`` (None where
+        the answers to a survey don't name their customer; without it invitations and
+        customers are no use, and left out).
 
     Raises
     ------
@@ -44,6 +49,8 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
     >>> tables = programme_tables(load_study("demo"))
     >>> tables["traits"], tables["contact_rules"]
     (['segment', 'home_region'], {'relationship quarantine': (60.0, 0.1)})
+    >>> tables["weights"]
+    {'transactional': 'weight', 'relationship': 'weight'}
     """
     there = study.definition.tables
     lacking = [name for name in TABLES[:2] if name not in there]
@@ -52,14 +59,63 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
             f"`study` must have tables named {one_of(TABLES[:2])}; got no '{lacking[0]}' in "
             f"'{study.name}'. tNPS and rNPS are compared from both surveys."
         )
-    frames = {name: study.read(name) if name in there else None for name in TABLES}
+    frames: dict[str, Any] = {name: study.read(name) if name in there else None for name in TABLES}
     rules: dict[str, Any] | None = dict(study.definition.contact_rules)
     if where:
         everybody, frames = frames, _of_customers(study, frames, where)
         rules = _rules_met(rules or {}, everybody["invitations"], frames["invitations"])
-    customers = there.get("customers")
+    for name in TABLES[:2]:
+        frames[name] = frames[name].rename(columns=_contract_names(there[name], frames[name]))
+    named = all(Columns().customer in frames[name] for name in TABLES[:2])
+    if not named:
+        frames |= dict.fromkeys(TABLES[2:])
+    customers = there.get("customers") if named else None
     traits = [column.name for column in customers.with_role("segment")] if customers else None
-    return {**frames, "traits": traits, "contact_rules": rules or None}
+    declared = {name: there[name].only("weight") for name in TABLES[:2]}
+    weights = {name: column.name for name, column in declared.items() if column is not None}
+    return {
+        **frames,
+        "customer": Columns().customer if named else None,
+        "traits": traits,
+        "segments": _segments(there["relationship"], traits or []),
+        "weights": weights or None,
+        "contact_rules": rules if named and rules else None,
+    }
+
+
+def _segments(relationship: Table, traits: Sequence[str]) -> list[str]:
+    """Segments by which the gap may be taken apart: not what belongs to an episode."""
+    of_episodes = {Columns().touchpoint, Columns().contact_channel}
+    own = [column.name for column in relationship.with_role("segment")]
+    return [name for name in dict.fromkeys([*traits, *own]) if name not in of_episodes]
+
+
+def _contract_names(table: Table, frame: Any) -> dict[str, str]:
+    """Columns whose role says what they are, to their names in the contract."""
+    contract, dates = Columns(), table.with_role("date")
+    cluster = table.only("cluster")
+    customers = [*table.with_role("customer"), *([cluster] if cluster else [])]
+    advocacy = [
+        column
+        for column in table.with_role("outcome")
+        if any(metric.name == "nps" for metric in column.all_metrics())
+    ]
+    by_role = {
+        contract.response: [c for c in [table.only("id")] if c],
+        contract.customer: [c for c in customers if c.role == "customer" or c.spans_periods],
+        contract.period: [c for c in [table.only("period")] if c],
+        contract.score: advocacy,
+        contract.responded_at: dates if len(dates) == 1 else [],
+    }
+    found = {
+        columns[0].name: str(name)
+        for name, columns in by_role.items()
+        if columns and name not in frame and columns[0].name in frame
+    }
+    touchpoint = table.touchpoint_column
+    if touchpoint and contract.touchpoint not in frame:
+        found[touchpoint] = contract.touchpoint
+    return found
 
 
 def _of_customers(

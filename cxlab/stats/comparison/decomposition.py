@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from cxlab.stats.comparison.bootstrap import Replicates
 from cxlab.stats.comparison.quantities import MEANINGS, NPS_VALUES
@@ -20,8 +22,12 @@ from cxlab.stats.comparison.terms import (
     check_sum,
     combine,
 )
+from cxlab.stats.comparison.tilting import pairs_of_slopes
+from cxlab.stats.inference import t_quantile
 
-IDENTIFIED = "identified given the frame variables"
+#: Of everything that stands for those who did not answer too.
+ASSUMPTION = "if answering depends on the frame variables only"
+ASSUMED = f"{ASSUMPTION}; else the bounds"
 COLLECTED = "identified"
 NOT_IDENTIFIED = "not identified"
 NEEDS_FRAME = "needs the frame of customers and the invitations with unsampled and suppressed rows"
@@ -37,7 +43,7 @@ class Identification:
     ----------
     transactional, relationship : str
     widest : bool
-        Non-response is a reason: bounds take every missing score as unknown.
+        Nothing is assumed of those who did not answer: bounds instead of estimates.
     """
 
     transactional: str = ""
@@ -69,12 +75,22 @@ def combination(
     return float(combine(one, coefficients)[0]), combine(many, coefficients)[: result.n]
 
 
-def interval(replicates: np.ndarray, level: float) -> tuple[float, float, float]:
-    """Standard error and percentile limits; NaN with fewer than two finite replicates."""
+def interval(
+    replicates: np.ndarray, level: float, customers: float = np.inf
+) -> tuple[float, float, float]:
+    """Standard error and percentile limits; NaN with fewer than two finite replicates.
+
+    With few ``customers`` the percentile interval is too short: its level is raised by as
+    much as t's interval is wider than the normal one (Hesterberg 2015).
+    """
     finite = replicates[np.isfinite(replicates)]
     if len(finite) < 2:
         return np.nan, np.nan, np.nan
-    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    tail = (1 - level) / 2
+    if 1 < customers < np.inf:
+        wider = np.sqrt(customers / (customers - 1))
+        tail = float(norm.cdf(-wider * t_quantile(level, customers - 1)))
+    low, high = np.quantile(finite, [tail, 1 - tail])
     return float(finite.std(ddof=1)), float(low), float(high)
 
 
@@ -109,7 +125,7 @@ def _row(
     se, low, high = interval(replicates, level)
     reason = known.reason(QUANTITY_COEFFICIENTS[name])
     needs_frame = any(q not in ("A0", "B0", "B1") for q in QUANTITY_COEFFICIENTS[name])
-    status = IDENTIFIED if needs_frame else COLLECTED
+    status = ASSUMED if needs_frame else COLLECTED
     # without a reason the bounds answer "what if those who were silent differ?"
     response = known.widest or not reason
     bound = (estimate, estimate)
@@ -136,6 +152,48 @@ def _row(
     }
 
 
+TILTED_TERMS = (
+    "transactional response",
+    "relationship response and contact rules",
+    "residual",
+    "standardised gap",
+)
+
+
+def tilting_table(
+    result: Replicates, limits: Mapping[str, float], known: Identification, *, level: float
+) -> pd.DataFrame:
+    """Both response terms, the residual and the standardised gap at each pair of slopes.
+
+    Parameters
+    ----------
+    result : Replicates
+    limits : mapping of str to float
+        From `check_limits`.
+    known : Identification
+        Terms that are not identified for another reason are left out.
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        ``answering`` (in which survey it depends on the score), ``slope_transactional,
+        slope_relationship`` (change of the log odds of answering per score point),
+        ``term, estimate, se, ci_low, ci_high`` in points, ``note``.
+    """
+    terms = [name for name in TILTED_TERMS if not known.reason(QUANTITY_COEFFICIENTS[name])]
+    rows = []
+    for answering, slope_t, slope_r, note in pairs_of_slopes(limits):
+        there = result.at(slope_t, slope_r)
+        for name in terms:
+            estimate, replicates = combination(there, name)
+            numbers = (estimate, *interval(replicates, level))
+            rows.append((answering, slope_t, slope_r, name, *numbers, note))
+    columns = ["answering", "slope_transactional", "slope_relationship", "term", "estimate", "se",
+               "ci_low", "ci_high", "note"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
 def one_way(result: Replicates, known: Identification, *, level: float) -> pd.DataFrame:
     """Residual and unit weighting in each of the two orders: ``version, estimate, …``."""
     rows = [_one_way_row(result, name, known, level) for name in ONE_WAY]
@@ -156,7 +214,7 @@ def _one_way_row(
         "se": se,
         "ci_low": low,
         "ci_high": high,
-        "status": NOT_IDENTIFIED if reason else IDENTIFIED,
+        "status": NOT_IDENTIFIED if reason else ASSUMED,
     }
 
 
@@ -202,28 +260,21 @@ def _outer(
     return min(below, low), max(above, high)
 
 
-def no_decomposition(gap: float, se: float, low: float, high: float, reason: str) -> pd.DataFrame:
-    """The same table where there is no frame: the gap, and terms that are not identified."""
-    rows = []
-    for name in (*TERMS, *TOTALS):
-        known = name == "gap"
-        numbers = (gap, se, low, high) if known else (np.nan,) * 4
-        bound = (gap, gap) if known else (-200.0, 200.0)
-        rows.append(
-            {
-                "term": name,
-                "about": ABOUT.get(name, ""),
-                "kind": "term" if name in TERMS else "total",
-                **dict(zip(("estimate", "se", "ci_low", "ci_high"), numbers, strict=True)),
-                "share": 1.0 if known else np.nan,
-                "bound_low": bound[0],
-                "bound_high": bound[1],
-                "status": COLLECTED if known else NOT_IDENTIFIED,
-                "formula": FORMULAS[name],
-                "note": "" if known else reason,
-            }
-        )
-    return pd.DataFrame(rows)
+def no_decomposition(gap: float, se: float, low: float, high: float) -> pd.DataFrame:
+    """The same table where nothing can be standardised: the gap alone."""
+    row = {
+        "term": "gap",
+        "about": "",
+        "kind": "total",
+        **dict(zip(("estimate", "se", "ci_low", "ci_high"), (gap, se, low, high), strict=True)),
+        "share": 1.0,
+        "bound_low": gap,
+        "bound_high": gap,
+        "status": COLLECTED,
+        "formula": FORMULAS["gap"],
+        "note": "",
+    }
+    return pd.DataFrame([row])
 
 
 def quantity_table(result: Replicates, known: Identification, *, level: float) -> pd.DataFrame:
@@ -233,7 +284,7 @@ def quantity_table(result: Replicates, known: Identification, *, level: float) -
         estimate, replicates = combination(result, name)
         se, low, high = interval(replicates, level)
         reason = known.reason({name: 1.0})
-        status = COLLECTED if name in ("A0", "B0", "B1") else IDENTIFIED
+        status = COLLECTED if name in ("A0", "B0", "B1") else ASSUMED
         if reason:
             estimate, se, low, high, status = np.nan, np.nan, np.nan, np.nan, NOT_IDENTIFIED
         rows.append((name, MEANINGS[name], estimate, se, low, high, status, reason))

@@ -10,21 +10,20 @@ import pandas as pd
 from cxlab.stats.comparison.bootstrap import Replicates
 from cxlab.stats.comparison.contract import Answers
 from cxlab.stats.comparison.decomposition import (
-    NEEDS_FRAME,
+    ASSUMPTION,
     Identification,
     combination,
     interval,
 )
+from cxlab.stats.comparison.gaps import raw_gap
 from cxlab.stats.comparison.margins import Contrast, contrast
 from cxlab.stats.comparison.paired import OnePerAnswer
-from cxlab.stats.comparison.quantities import Engine, answer_weights, fit_all
+from cxlab.stats.comparison.quantities import NPS_VALUES, Engine, answer_weights, fit_all
 from cxlab.stats.comparison.small import TOO_FEW, hide, hide_groups, too_few, why_hidden
 from cxlab.stats.comparison.support import Support
 from cxlab.stats.comparison.terms import QUANTITY_COEFFICIENTS
-from cxlab.stats.inference import normal_quantile
 from cxlab.stats.metrics import nps
 
-NPS_OF_SCORE = np.array([-100.0] * 7 + [0.0] * 2 + [100.0] * 2)
 STANDARDISED_ROWS = (
     ("standardised", "transactional", "B2", "all eligible episodes (E2)"),
     ("standardised", "transactional", "B3", "users, each counted once (E2)"),
@@ -36,9 +35,7 @@ COLUMNS = ["estimate_kind", "survey", "population", "n", "customers", "estimate"
            "ci_high", "deff", "n_eff", "response_rate", "status", "note"]  # fmt: skip
 
 
-def raw_rows(
-    t: Answers, r: Answers, unit: np.ndarray, values: np.ndarray = NPS_OF_SCORE, *, level: float
-) -> list[dict[str, object]]:
+def raw_rows(t: Answers, r: Answers, unit: np.ndarray, *, level: float) -> list[dict[str, object]]:
     """NPS of each survey as collected, and their difference, clustered by customer."""
     rows = []
     for survey, name, answers in (("transactional", "B0", t), ("relationship", "A0", r)):
@@ -55,49 +52,15 @@ def raw_rows(
             row("raw", survey, "answers as collected", **kept, customers=customers, of=name,
                  note=found["note"])
         )  # fmt: skip
-    gap, se, n, _ = raw_gap(t, r, unit, values)
-    customers = len(np.union1d(t.customer[t.valid], r.customer[r.valid])) if n else 0
-    half = normal_quantile(level) * se
-    note = "" if np.isfinite(gap) else "one survey has no valid answer"
+    gap = raw_gap(t, r, unit)
+    customers = len(np.union1d(t.customer[t.valid], r.customer[r.valid])) if gap.n else 0
+    low, high = gap.limits(level)
+    note = "" if np.isfinite(gap.estimate) else "one survey has no valid answer"
     rows.append(
-        row("raw", "difference", "answers as collected", n=n, customers=customers, of="gap",
-             estimate=gap, se=se, ci_low=gap - half, ci_high=gap + half, note=note)
+        row("raw", "difference", "answers as collected", n=gap.n, customers=customers, of="gap",
+             estimate=gap.estimate, se=gap.se, ci_low=low, ci_high=high, note=note)
     )  # fmt: skip
     return rows
-
-
-def raw_gap(
-    t: Answers,
-    r: Answers,
-    unit: np.ndarray,
-    values: np.ndarray = NPS_OF_SCORE,
-    *,
-    weighted: bool = False,
-) -> tuple[float, float, int, int]:
-    """Transactional less relationship score as collected: estimate, se, answers, clusters.
-
-    The difference is linearised as one statistic and summed within clusters: the surveys
-    share customers, so two standard errors would not add.
-    """
-    influence, cluster, means, n = [], [], [], 0
-    for answers, sign in ((t, 1.0), (r, -1.0)):
-        valid = answers.valid
-        y = values[answers.score[valid].astype(int)]
-        w = answers.weight[valid] if weighted else np.ones(len(y))
-        if not w.sum() > 0:
-            return np.nan, np.nan, 0, 0
-        mean = float((w * y).sum() / w.sum())
-        influence.append(sign * w / w.sum() * (y - mean))
-        cluster.append(unit[answers.customer[valid]])
-        means.append(mean)
-        n += len(y)
-    codes, labels = pd.factorize(np.concatenate(cluster))
-    groups = len(labels)
-    if groups < 2:
-        return means[0] - means[1], np.nan, n, groups
-    sums = np.bincount(codes, np.concatenate(influence))
-    se = float(np.sqrt(groups / (groups - 1) * (sums**2).sum()))
-    return means[0] - means[1], se, n, groups
 
 
 def standardised_rows(
@@ -109,13 +72,11 @@ def standardised_rows(
     *,
     level: float,
 ) -> list[dict[str, object]]:
-    """Standardised scores, or the reason why there are none."""
-    rows = []
+    """Standardised scores; none without invitations and a frame."""
+    rows: list[dict[str, object]] = []
+    if result is None or engine is None:
+        return rows
     for kind, survey, name, population in STANDARDISED_ROWS:
-        if result is None or engine is None:
-            rows.append(row(kind, survey, population, status="not identified",
-                             note=NEEDS_FRAME))  # fmt: skip
-            continue
         estimate, replicates = combination(result, name)
         se, low, high = interval(replicates, level)
         facts = _weight_facts(engine, weights, behind, survey, name)
@@ -125,7 +86,7 @@ def standardised_rows(
             estimate, se, low, high = np.nan, np.nan, np.nan, np.nan
         rows.append(
             row(kind, survey, population, **facts, estimate=estimate, se=se, ci_low=low,
-                 ci_high=high, status="not identified" if reason else "", note=reason)
+                 ci_high=high, status="not identified" if reason else ASSUMPTION, note=reason)
         )  # fmt: skip
         if reason and survey == "relationship" and len(engine.unreachable):
             rows.append(_restricted(result, name, population, facts, known, level))
@@ -184,7 +145,7 @@ def paired_rows(pairs: OnePerAnswer, found: Contrast, *, level: float) -> list[d
     for survey, scores in sides:
         if not len(scores) or not whole:
             continue
-        one = contrast(NPS_OF_SCORE[scores.astype(int)], pairs.unit).row("wald", level)
+        one = contrast(NPS_VALUES[scores.astype(int)], pairs.unit).row("wald", level)
         kept = {k: one[k] for k in ("n", "customers", "estimate", "se", "ci_low", "ci_high")}
         rows.append(row("paired", survey, "customers who answered both", **kept))
     both = found.row("wald", level)
@@ -255,7 +216,7 @@ def weights_table(engine: Engine, *, trim: float | None) -> pd.DataFrame:
 def _weight_row(kinds: list[np.ndarray], score: np.ndarray) -> dict[str, object]:
     used = kinds[0]
     total = used.sum()
-    points = NPS_OF_SCORE[score]
+    points = NPS_VALUES[score]
     means = [
         float((weight * points).sum() / weight.sum()) if weight.sum() > 0 else np.nan
         for weight in kinds

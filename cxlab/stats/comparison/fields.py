@@ -16,6 +16,8 @@ from cxlab.survey.messages import got, one_of
 #: Text that repeats is held as codes: a tenth of the memory, and compared as numbers.
 LABELS = ("survey_type", "customer", "period", "touchpoint", "contact_channel", "status", "rule")
 IDS = ("response", "episode")
+#: Begins the names of columns by which the gap is standardised.
+SEGMENT = "segment "
 _TEXT = pd.StringDtype(na_value=np.nan)
 
 
@@ -39,7 +41,7 @@ def read_frame(data: Any, names: Mapping[str, str]) -> pd.DataFrame:
     read = {}
     for name, column in names.items():
         values = table.column(column)
-        if name in LABELS:
+        if name in LABELS or name.startswith(SEGMENT):
             read[name] = _categorical(values)
         elif name in IDS:
             read[name] = pd.Series(as_text(values).to_pandas(types_mapper=_text_type))

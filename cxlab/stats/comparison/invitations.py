@@ -48,7 +48,7 @@ def read_invitations(
     asked["time"] = days(asked.pop("triggered_at"), columns.triggered_at, where)
     if not framed:
         asked = asked[asked["customer"].isin(ids)].reset_index(drop=True)
-    asked["customer"] = positions(asked["customer"], ids, columns.customer, where)
+    asked["customer"] = positions(asked["customer"], ids, str(columns.customer), where)
     codes = {name: code for code, name in enumerate(STATUSES)}
     asked["status"] = labelled(asked["status"], codes, -1).astype(np.int8)
     asked["transactional"] = (asked.pop("survey_type") == "transactional").to_numpy(dtype=bool)

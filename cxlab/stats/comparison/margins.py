@@ -16,6 +16,11 @@ CATEGORIES = ("detractor", "passive", "promoter")
 CATEGORY_SCORES = (-1.0, 0.0, 1.0)
 #: Eigenvalues below this share of the largest are rounding: the margin has no freedom there.
 RANK_TOLERANCE = 1e-10
+#: Fewer customers than this who changed category: chi-square is a rough guide.
+FEW_CHANGES = 10
+#: Differences that amount to fewer than this many equal ones have t instead of the normal
+#: distribution, with as many degrees of freedom less one.
+FEW_DIFFERENCES = 8.0
 
 
 def category(score: np.ndarray) -> np.ndarray:
@@ -116,7 +121,8 @@ def marginal_homogeneity(table: ArrayLike) -> pd.DataFrame:
     -------
     DataFrame
         ``test`` (Stuart–Maxwell, Bhapkar, Bowker), ``statistic, df, p_value, note``.
-        Stuart–Maxwell and Bhapkar compare the margins; Bowker tests symmetry.
+        Stuart–Maxwell and Bhapkar compare the margins; Bowker tests symmetry, and its
+        ``df`` counts only pairs of categories between which somebody moved.
 
     Notes
     -----
@@ -150,20 +156,26 @@ def marginal_homogeneity(table: ArrayLike) -> pd.DataFrame:
     moved = (counts[upper] - counts.T[upper]) ** 2
     some = changed > 0
     bowker, pairs = float((moved[some] / changed[some]).sum()), int(some.sum())
+    counted = f"df counts the {pairs} of {len(some)} pairs of categories between which any moved"
     rows = [
-        ("Stuart–Maxwell", stuart, df),
-        ("Bhapkar", bhapkar, df),
-        ("Bowker", bowker, pairs),
+        ("Stuart–Maxwell", stuart, df, ""),
+        ("Bhapkar", bhapkar, df, ""),
+        ("Bowker", bowker, pairs, "" if some.all() else counted),
     ]
-    return pd.DataFrame([_test(*row) for row in rows])
+    rough = int(changed.sum())
+    few = f"{rough} changed category: the test is rough" if 0 < rough < FEW_CHANGES else ""
+    tests = [_test(name, statistic, df, note) for name, statistic, df, note in rows]
+    for test in tests:
+        test["note"] = "; ".join(part for part in (str(test["note"]), few) if part)
+    return pd.DataFrame(tests)
 
 
-def _test(name: str, statistic: float, df: int) -> dict[str, object]:
+def _test(name: str, statistic: float, df: int, note: str = "") -> dict[str, object]:
     if df == 0:
         note = "nobody changed category: there is nothing to test"
         return {"test": name, "statistic": 0.0, "df": 0, "p_value": 1.0, "note": note}
     p = float(chi2.sf(statistic, df)) if np.isfinite(statistic) else 0.0
-    return {"test": name, "statistic": statistic, "df": df, "p_value": p, "note": ""}
+    return {"test": name, "statistic": statistic, "df": df, "p_value": p, "note": note}
 
 
 def quadratic_form(d: np.ndarray, spread: np.ndarray) -> tuple[float, int]:
@@ -187,6 +199,8 @@ class Contrast:
         ``se_null`` under no difference.
     df : float
         Infinite where every cluster has one pair and all weights are equal.
+    effective : float
+        Clusters that differ at all, in effect.
     """
 
     n: int
@@ -195,18 +209,25 @@ class Contrast:
     se: float
     se_null: float
     df: float
+    effective: float = np.inf
+
+    @property
+    def test_df(self) -> float:
+        """Degrees of freedom of interval and test: fewer where few clusters differ at all."""
+        few = self.effective < FEW_DIFFERENCES
+        return min(self.df, max(self.effective - 1.0, 1.0)) if few else self.df
 
     def row(self, method: str, level: float) -> dict[str, object]:
         """Interval and test: ``method`` is wald or score."""
         se = self.se if method == "wald" else self.se_null
-        quantile = normal_quantile(level)
-        if np.isfinite(self.df):
-            quantile = float(t_quantile(level, self.df))
+        quantile, df = normal_quantile(level), self.test_df
+        if np.isfinite(df):
+            quantile = float(t_quantile(level, df)) if df > 0 else np.nan
         usable = se > 0 and np.isfinite(quantile)
         statistic = self.estimate / se if usable else np.nan
         p = 2 * norm.sf(abs(statistic)) if usable else np.nan
-        if usable and np.isfinite(self.df):
-            p = 2 * student.sf(abs(statistic), self.df)
+        if usable and np.isfinite(df):
+            p = 2 * student.sf(abs(statistic), df)
         return {
             "n": self.n,
             "customers": self.clusters,
@@ -234,7 +255,8 @@ def contrast(
     Notes
     -----
     One pair a cluster and no weights: Var = (E d² − D²)/N. Else Taylor: G/(G − 1)·Σ_g u_g²,
-    u_g the cluster's sum of w(d − D)/Σw, with t on G − 1 degrees of freedom.
+    u_g the cluster's sum of w(d − D)/Σw, with t on G − 1 degrees of freedom. Where a handful
+    of clusters differ at all, (Σ_g (Σ_g wd)²)²/Σ_g (Σ_g wd)⁴ < 8, t on that less 1.
     """
     n = len(difference)
     if n == 0:
@@ -246,7 +268,8 @@ def contrast(
     if groups == n and np.ptp(w) == 0:
         square = float((difference**2).mean())
         variance = max(square - estimate**2, 0.0) / n
-        return Contrast(n, n, estimate, variance**0.5, (square / n) ** 0.5, np.inf)
+        few = _effective(difference)
+        return Contrast(n, n, estimate, variance**0.5, (square / n) ** 0.5, np.inf, few)
     if groups < 2:
         return Contrast(n, groups, estimate, np.nan, np.nan, 0.0)
     factor = groups / (groups - 1) / w.sum() ** 2
@@ -259,7 +282,14 @@ def contrast(
         float(np.sqrt(factor * (around**2).sum())),
         float(np.sqrt((null**2).sum()) / w.sum()),
         groups - 1.0,
+        _effective(null),
     )
+
+
+def _effective(totals: np.ndarray) -> float:
+    """How many equal clusters would make as uneven a sum of squares."""
+    fourth = float((totals**4).sum())
+    return float((totals**2).sum()) ** 2 / fourth if fourth > 0 else np.inf
 
 
 def design_based_margins(

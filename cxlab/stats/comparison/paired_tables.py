@@ -58,6 +58,8 @@ def _pair_note(found: Contrast) -> str:
         return "one customer only: no interval"
     if not found.se > 0:
         return SAME_DIFFERENCE
+    if found.test_df < found.df:
+        return f"few pairs differ at all: t on {found.test_df:.1f} df"
     if np.isfinite(found.df):
         return f"{found.n:,} pairs of {found.clusters:,} clusters; t on {found.df:.0f} df"
     return "one pair a customer"
@@ -150,7 +152,7 @@ def margin_tests(pairs: OnePerAnswer, found: Contrast, *, smallest: int = 1) -> 
     columns = ["test", "statistic", "df", "p_value", "note"]
     if found.n == 0:
         return pd.DataFrame(columns=columns)
-    if np.isfinite(found.df):
+    if found.clusters < found.n:
         t, r = category(pairs.t_value), category(pairs.r_score)
         table = pd.DataFrame([design_based_margins(t, r, pairs.unit)])[columns]
     else:

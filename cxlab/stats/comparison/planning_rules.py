@@ -31,6 +31,7 @@ from cxlab.stats.comparison.quantities import (
     fit_all,
 )
 from cxlab.stats.comparison.small import check_min_group_size, too_few, why_hidden
+from cxlab.stats.comparison.standardise import needed
 from cxlab.stats.frames import as_list
 from cxlab.survey.hiding import MIN_GROUP_SIZE
 
@@ -47,8 +48,10 @@ def plan_contact_rule(
     contact_rules: Rules = None,
     days: Sequence[float] = (0, 14, 30, 60, 90, 180),
     exempt: float = 0.0,
-    customer: str = "customer_id",
+    customer: str | None = "customer_id",
     score: str = "recommend",
+    segments: str | Sequence[str] | None = None,
+    weights: str | Mapping[str, str] | None = None,
     periods: str | Sequence[str] | None = None,
     columns: Mapping[str, str] | None = None,
     min_group_size: int = MIN_GROUP_SIZE,
@@ -60,6 +63,8 @@ def plan_contact_rule(
     transactional, relationship, invitations, customers, traits, contact_rules, customer,
     score, periods, columns, min_group_size
         As for `compare_tnps_rnps`: the programme as it was run.
+    segments, weights
+        Not used: so that what `programme_tables` gives serves both.
     days : sequence of float
         Lengths to try; 0 is no rule.
     exempt : float
@@ -101,7 +106,7 @@ def plan_contact_rule(
     )
     window = as_list(periods) or None
     check_periods(data, window)
-    if data.invitations is None or not data.has_frame:
+    if needed(data) or data.invitations is None:
         return _no_plan(days, NEEDS_FRAME)
     found = [str(name) for name in data.invitations["rule"].dropna().unique()]
     rules = declared_rules(contact_rules, found)

@@ -85,6 +85,10 @@ class Engine:
     n_units: int
     caps: dict[str, float]
 
+    def side(self, survey: str) -> Side:
+        """The rows of one survey."""
+        return self.transactional if survey == "transactional" else self.relationship
+
     @property
     def unreachable(self) -> np.ndarray:
         """Positions of the waves without a chance."""
@@ -232,7 +236,7 @@ def reach_weights(engine: Engine, chances: Chances, survey: str, rows: np.ndarra
 
 def answer_weights(engine: Engine, chances: Chances, survey: str, rows: np.ndarray) -> np.ndarray:
     """1 / chance of an answer, cut at the survey's cap: shape (rows, replicates)."""
-    side = engine.transactional if survey == "transactional" else engine.relationship
+    side = engine.side(survey)
     answer = chances.answer_t if survey == "transactional" else chances.answer_r
     weight = reach_weights(engine, chances, survey, rows) / answer[side.patterns.row[rows]]
     return np.minimum(weight, engine.caps[survey])
@@ -246,25 +250,46 @@ def quantities(engine: Engine, chances: Chances, multipliers: np.ndarray) -> Sha
 
     A quantity without an answer is NaN.
     """
-    return _transactional(engine, chances, multipliers) | _relationship(
-        engine, chances, multipliers
-    )
+    found = collected_quantities(engine, multipliers)
+    for survey in ("transactional", "relationship"):
+        rows = engine.side(survey).answered
+        weight = answer_weights(engine, chances, survey, rows)
+        found |= weighted_quantities(engine, survey, weight, multipliers)
+    return found
 
 
-def _transactional(engine: Engine, chances: Chances, multipliers: np.ndarray) -> Shares:
+def collected_quantities(engine: Engine, multipliers: np.ndarray) -> Shares:
+    """A0, B0 and B1, which nothing is assumed for."""
     side = engine.transactional
     rows = side.answered
     score, cell = side.asked.score[rows], side.asked.cell[rows]
     times = multipliers[side.asked.unit[rows]]
-    weight = answer_weights(engine, chances, "transactional", rows) * times
-    per_cell = _total(cell * N_SCORES + score, times, engine.n_cells * N_SCORES)
+    per_cell = label_totals(cell * N_SCORES + score, times, engine.n_cells * N_SCORES)
     per_cell = per_cell.reshape(engine.n_cells, N_SCORES, -1)
     eligible = side.cells["eligible"] @ multipliers
+    asked = engine.relationship.asked
+    collected = np.flatnonzero(asked.answered)
     return {
+        "A0": share_of_scores(asked.score[collected], multipliers[asked.unit[collected]]),
         "B0": share_of_scores(score, times),
         "B1": _at_eligible_mix(per_cell, eligible),
-        "B2": share_of_scores(score, weight),
-        "B3": share_of_scores(score, weight / side.asked.episodes[rows, None]),
+    }
+
+
+def weighted_quantities(
+    engine: Engine, survey: str, weight: np.ndarray, multipliers: np.ndarray
+) -> Shares:
+    """B2 and B3, or C0 to C2, for any weights of the answers: shape (answers, replicates)."""
+    side = engine.side(survey)
+    rows = side.answered
+    score, m = side.asked.score[rows], side.asked.episodes[rows, None].astype(float)
+    weight = weight * multipliers[side.asked.unit[rows]]
+    if survey == "transactional":
+        return {"B2": share_of_scores(score, weight), "B3": share_of_scores(score, weight / m)}
+    return {
+        "C0": share_of_scores(score, weight),
+        "C1": share_of_scores(score, weight * (m > 0)),
+        "C2": share_of_scores(score, weight * m),
     }
 
 
@@ -277,29 +302,15 @@ def _at_eligible_mix(per_cell: np.ndarray, eligible: np.ndarray) -> np.ndarray:
     return np.einsum("cb,csb->sb", share, within)
 
 
-def _relationship(engine: Engine, chances: Chances, multipliers: np.ndarray) -> Shares:
-    side = engine.relationship
-    rows = side.answered
-    score, m = side.asked.score[rows], side.asked.episodes[rows, None].astype(float)
-    collected = np.flatnonzero(side.asked.answered)
-    weight = answer_weights(engine, chances, "relationship", rows)
-    weight = weight * multipliers[side.asked.unit[rows]]
-    return {
-        "A0": share_of_scores(side.asked.score[collected], multipliers[side.asked.unit[collected]]),
-        "C0": share_of_scores(score, weight),
-        "C1": share_of_scores(score, weight * (m > 0)),
-        "C2": share_of_scores(score, weight * m),
-    }
-
-
 def share_of_scores(score: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Weighted share of each score: shape (11, replicates)."""
-    total = _total(score, weight, N_SCORES)
+    total = label_totals(score, weight, N_SCORES)
     everything = total.sum(0)
     return total / np.where(everything > 0, everything, np.nan)
 
 
-def _total(label: np.ndarray, weight: np.ndarray, n: int) -> np.ndarray:
+def label_totals(label: np.ndarray, weight: np.ndarray, n: int) -> np.ndarray:
+    """Sum of the weights under each label: shape (n, replicates)."""
     if weight.shape[1] == 1:
         return np.bincount(label, weight[:, 0], minlength=n)[:, None].astype(float)
     ones = np.ones(len(label))

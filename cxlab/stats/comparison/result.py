@@ -24,6 +24,15 @@ class NpsComparison:
     ----------
     estimands : DataFrame
         ``estimand, what, status``: what is being estimated, before any number.
+    scores : DataFrame
+        Both scores and their difference: each answer once, weighted as declared, each
+        customer once; and of those who answered both surveys or one.
+    shares : DataFrame
+        Detractors, passives and promoters of both surveys.
+    identity : DataFrame
+        Among those who answered: parts of the gap that need no assumption.
+    segment_gaps, segments : DataFrame
+        The gap by segments that both surveys have: its parts, and its groups.
     flow : DataFrame
         From customers to paired answers: ``survey, stage, n, customers, share``.
     estimates : DataFrame
@@ -48,6 +57,8 @@ class NpsComparison:
         Residual and unit weighting in either order.
     quantities : DataFrame
         A0 to C2 and B0 to B3.
+    tilting : DataFrame
+        Response terms, residual and standardised gap if answering depends on the score.
     bounds : DataFrame
         What could be, under two assumptions.
     tipping : DataFrame
@@ -61,8 +72,8 @@ class NpsComparison:
     contamination : DataFrame
     sensitivity : DataFrame
         The paired contrast under every rule for several transactional answers.
-    windows, delays, regression, later, series : DataFrame
-        Timing: windows, delay, regression to the mean, later association, period series.
+    windows, delays, regression, later : DataFrame
+        Timing: windows, delay, regression to the mean, later association.
     robustness : DataFrame
         Every variant of the conclusion.
     not_robust : dict of str to list of str
@@ -79,6 +90,11 @@ class NpsComparison:
     """
 
     estimands: pd.DataFrame
+    scores: pd.DataFrame
+    shares: pd.DataFrame
+    identity: pd.DataFrame
+    segment_gaps: pd.DataFrame
+    segments: pd.DataFrame
     flow: pd.DataFrame
     estimates: pd.DataFrame
     touchpoints: pd.DataFrame
@@ -90,6 +106,7 @@ class NpsComparison:
     decomposition: pd.DataFrame
     one_way: pd.DataFrame
     quantities: pd.DataFrame
+    tilting: pd.DataFrame
     bounds: pd.DataFrame
     tipping: pd.DataFrame
     weights: pd.DataFrame
@@ -101,7 +118,6 @@ class NpsComparison:
     delays: pd.DataFrame
     regression: pd.DataFrame
     later: pd.DataFrame
-    series: pd.DataFrame
     robustness: pd.DataFrame
     not_robust: dict[str, list[str]]
     sentences: tuple[str, ...]
@@ -115,29 +131,38 @@ class NpsComparison:
     def __post_init__(self) -> None:
         terms = self.decomposition[self.decomposition["kind"] == "term"]["estimate"].to_numpy()
         gap = self.decomposition.set_index("term").loc["gap", "estimate"]
-        if not np.isnan(terms).any() and abs(terms.sum() - gap) > SUM_TOLERANCE:
+        if len(terms) and not np.isnan(terms).any() and abs(terms.sum() - gap) > SUM_TOLERANCE:
             raise ArithmeticError(
                 f"The terms must add to the gap; they add to {terms.sum()} instead of {gap}."
             )
 
     @property
+    def standardised(self) -> bool:
+        """Whether invitations and customers were there to standardise with."""
+        return bool((self.decomposition["kind"] == "term").any())
+
+    @property
     def table(self) -> pd.DataFrame:
-        """The decomposition."""
-        return self.decomposition
+        """The decomposition; without invitations or customers the identity of the answers."""
+        return self.decomposition if self.standardised else self.identity
 
     @property
     def identified(self) -> bool:
         """Whether every term has an estimate."""
-        return bool(self.decomposition["estimate"].notna().all())
+        return self.standardised and bool(self.decomposition["estimate"].notna().all())
+
+    def _shown(self) -> pd.DataFrame:
+        columns = ["term", "estimate", "ci_low", "ci_high", "status", "note"]
+        return self.table[[name for name in columns if name in self.table]].round(1)
 
     def __str__(self) -> str:
         estimands = [
             f"{row.estimand} {row.what}: {row.status}" for row in self.estimands.itertuples()
         ]
-        shown = self.decomposition[["term", "estimate", "ci_low", "ci_high", "status"]].round(1)
-        return "\n".join([*estimands, "", *self.sentences, "", shown.to_string(index=False)])
+        return "\n".join(
+            [*estimands, "", *self.sentences, "", self._shown().to_string(index=False)]
+        )
 
     def _repr_html_(self) -> str:
-        shown = self.decomposition[["term", "estimate", "ci_low", "ci_high", "status"]].round(1)
         words = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences)
-        return f"<ul>{words}</ul>{shown.to_html(index=False, border=0)}"
+        return f"<ul>{words}</ul>{self._shown().to_html(index=False, border=0)}"

@@ -8,11 +8,10 @@ import pandas as pd
 from cxlab.stats.comparison.bootstrap import Replicates
 from cxlab.stats.comparison.contract import Answers
 from cxlab.stats.comparison.decomposition import Identification, combination, interval
-from cxlab.stats.comparison.estimates import raw_gap
+from cxlab.stats.comparison.gaps import Gap, raw_gap
 from cxlab.stats.comparison.small import too_few
 from cxlab.stats.comparison.support import Support
 from cxlab.stats.comparison.terms import QUANTITY_COEFFICIENTS
-from cxlab.stats.inference import normal_quantile
 
 _S = np.arange(11.0)
 #: Points of each score 0 to 10. Bottom box counts against, so that up is better everywhere.
@@ -57,9 +56,9 @@ def robustness_table(
     rows = []
     if not behind.few("gap"):
         rows = [
-            _raw_row("NPS: " + k, *v, level) for k, v in _raw_variants(t, r, unit, weighted, behind)
+            _raw_row("NPS: " + k, v, level) for k, v in _raw_variants(t, r, unit, weighted, behind)
         ]
-        rows += [_raw_row(name, *raw_gap(t, r, unit, v)[:2], level) for name, v in METRICS.items()]
+        rows += [_raw_row(name, raw_gap(t, r, unit, v), level) for name, v in METRICS.items()]
     for quantity in ("standardised gap", "residual"):
         told = not known.reason(QUANTITY_COEFFICIENTS[quantity]) and not behind.few(quantity)
         if result is not None and told and result.n > 1:
@@ -75,14 +74,14 @@ def robustness_table(
 
 def _raw_variants(
     t: Answers, r: Answers, unit: np.ndarray, weighted: bool, behind: Support
-) -> list[tuple[str, tuple[float, float]]]:
+) -> list[tuple[str, Gap]]:
     found = []
     if not too_few([_repeated(t), _repeated(r)], behind.smallest).any():
         # else its difference from the headline would be about them
         last = raw_gap(_last_of_each(t), _last_of_each(r), unit)
-        found.append(("one answer per customer, the last", last[:2]))
+        found.append(("one answer per customer, the last", last))
     if weighted:
-        found.append(("with the surveys' own weights", raw_gap(t, r, unit, weighted=True)[:2]))
+        found.append(("with the surveys' own weights", raw_gap(t, r, unit, weighted=True)))
     return found
 
 
@@ -99,9 +98,8 @@ def _last_of_each(answers: Answers) -> Answers:
     return answers.take(order[last])
 
 
-def _raw_row(variant: str, estimate: float, se: float, level: float) -> dict[str, object]:
-    half = normal_quantile(level) * se
-    return _row("raw gap", variant, estimate, se, estimate - half, estimate + half)
+def _raw_row(variant: str, gap: Gap, level: float) -> dict[str, object]:
+    return _row("raw gap", variant, gap.estimate, gap.se, *gap.limits(level))
 
 
 def _standard_row(

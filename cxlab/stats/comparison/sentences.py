@@ -7,9 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from cxlab.stats.comparison.checks import FOUND
+from cxlab.stats.comparison.decomposition import ASSUMED
+from cxlab.stats.comparison.scores import ANSWERS, BOTH, LESS, ONLY, WEIGHTED
+from cxlab.stats.comparison.segments import COMPOSITION, STANDARDISED
 from cxlab.stats.comparison.small import TOO_FEW
 
 FEW_PAIRS = 30
+#: The slope of answering on the score that is put in words.
+SHOWN_SLOPE = 0.1
 EXEMPTION_ADVICE = (
     "Exempt a random 5 to 10 % of customers from the contact rule: the whole customer base can "
     "then be estimated."
@@ -59,6 +65,118 @@ def _score(name: str, row: pd.Series) -> str:
     return f"{name} is {signed(row['estimate'])} (n = {int(row['n']):,})"
 
 
+def standardised_sentence(
+    tables: Mapping[str, pd.DataFrame], less: tuple[float, float], level: float
+) -> list[str]:
+    """The gap for customers weighted alike; ``less``: interval of the raw gap less that one."""
+    rows = tables["decomposition"].set_index("term")
+    raw, alike = rows.loc["gap"], rows.loc["standardised gap"]
+    if not (np.isfinite(alike["estimate"]) and np.isfinite(alike["ci_low"])):
+        return []
+    start = (
+        f"For customers weighted alike the gap is {signed(alike['estimate'])} "
+        f"({_limits(alike, level)}): "
+    )
+    if _clear(alike):
+        verdict = "a gap remains; question, moment and channel are not told apart"
+        verdict = verdict if _clear(raw) else f"not shown as collected, but {verdict}"
+    else:
+        verdict = "not shown to differ from zero"
+        if _clear(raw) and less[0] <= 0 <= less[1]:
+            verdict += f", nor from the whole {signed(raw['estimate'])}"
+    return [
+        f"{start}{verdict}. If answering depends on the score it could lie between "
+        f"{signed(alike['bound_low'])} and {signed(alike['bound_high'])}."
+    ]
+
+
+def _clear(row: pd.Series) -> bool:
+    return bool(row["ci_low"] > 0 or row["ci_high"] < 0)
+
+
+def weighting_sentence(
+    scores: pd.DataFrame, estimates: pd.DataFrame, surveys: Sequence[str]
+) -> list[str]:
+    """Why one score has several values; nothing where they agree.
+
+    ``surveys`` are those that declare weights.
+    """
+    values = scores.set_index(["counted", "survey"])["estimate"]
+    names = {"transactional": "tNPS", "relationship": "rNPS"}
+    parts = []
+    for survey in surveys:
+        weighted, plain = values[WEIGHTED, survey], values[ANSWERS, survey]
+        if np.isfinite(weighted) and signed(weighted) != signed(plain):
+            parts.append(f"{names[survey]} is {signed(weighted)} instead of {signed(plain)}")
+    if not parts:
+        return []
+    base = estimates.query("population == 'whole customer base (E1)' and estimate == estimate")
+    known = base[base["estimate_kind"] == "standardised"]["estimate"]
+    further = (
+        f"; standardised to the customer base by the chance of an answer, rNPS is "
+        f"{signed(known.iloc[0])}"
+        if len(known)
+        else ""
+    )
+    return [
+        f"Weighted as declared, as in the scorecard, {' and '.join(parts)}: the weights count some "
+        f"answers for more than others; what follows starts from each answer counted once{further}."
+    ]
+
+
+def identity_sentence(table: pd.DataFrame, level: float) -> list[str]:
+    """What the gap is made of among those who answered."""
+    parts = [
+        f"{row['term']} {signed(row['estimate'])} ({_limits(row, level)})"
+        for row in table[table["term"] != "gap"].to_dict("records")
+    ]
+    gap = table.set_index("term").loc["gap", "estimate"]
+    if not parts or not np.isfinite(gap):
+        return []
+    return [f"Among those who answered, the gap of {signed(gap)} is: {'; '.join(parts)}."]
+
+
+def overlap_sentence(scores: pd.DataFrame, level: float) -> list[str]:
+    """RNPS of those who also answered a transactional survey against the rest."""
+    found = scores[scores["survey"] == "relationship"].set_index("counted")
+    if LESS not in found.index or not np.isfinite(found.loc[LESS, "estimate"]):
+        return []
+    both, only, less = (found.loc[name] for name in (BOTH, ONLY, LESS))
+    verdict = "" if _clear(less) else ", not shown to differ"
+    return [
+        f"rNPS of the {int(both['customers']):,} customers who also answered a transactional "
+        f"survey is {signed(both['estimate'])}, of the other {int(only['customers']):,} "
+        f"{signed(only['estimate'])}: a difference of {signed(less['estimate'])} "
+        f"({_limits(less, level)}){verdict}."
+    ]
+
+
+def segment_sentences(table: pd.DataFrame, level: float) -> list[str]:
+    """The gap at one mix of each shared segment."""
+    said = []
+    if table.empty:
+        return ["The two surveys share no segment by which their mix could be compared."]
+    for name, part in table.groupby("segment", sort=False):
+        rows = part.set_index("part")
+        alike, mix = rows.loc[STANDARDISED], rows.loc[COMPOSITION]
+        said.append(
+            f"Among those who answered, at the relationship survey's mix of {name} the gap is "
+            f"{signed(alike['estimate'])} ({_limits(alike, level)}); composition makes "
+            f"{signed(mix['estimate'])} ({_limits(mix, level)}) of it as collected."
+        )
+    return said
+
+
+def unknown_sentence(reason: str) -> str:
+    """What answers alone cannot tell, said once."""
+    return (
+        "Not identified: what customers who were not asked or did not answer would have said, and "
+        "so tNPS of all episodes, rNPS of the customer base and how much of the gap comes from who "
+        f"was asked and who answered ({reason}); nor can context, wording, timing and mode be told "
+        "from one another unless they were randomised."
+    )
+
+
 def part_sentences(table: pd.DataFrame, level: float) -> list[str]:
     """Which part of the gap is who, which is how we count, which is what remains."""
     by_term = table.set_index("term")
@@ -86,10 +204,14 @@ def _part(name: str, row: pd.Series, level: float) -> str:
         bounds = f"between {signed(low)} and {signed(high)}"
         widest = row["bound_high"] - row["bound_low"] >= 400 - 1e-9
         return f"{name} not identified" + ("" if widest else f", {bounds}")
-    return f"{name} {signed(row['estimate'])} ({_limits(row, level)})"
+    rests = row["status"] == ASSUMED
+    bounds = f"; bounds {signed(row['bound_low'])} to {signed(row['bound_high'])}" if rests else ""
+    return f"{name} {signed(row['estimate'])} ({_limits(row, level)}{bounds})"
 
 
-def identification_sentences(table: pd.DataFrame, tipping: pd.DataFrame) -> list[str]:
+def identification_sentences(
+    table: pd.DataFrame, tilting: pd.DataFrame, tipping: pd.DataFrame, checks: pd.DataFrame
+) -> list[str]:
     """What the data cannot tell, and what it would take to change the reading."""
     said = []
     unknown = table[table["status"] == "not identified"]
@@ -104,12 +226,37 @@ def identification_sentences(table: pd.DataFrame, tipping: pd.DataFrame) -> list
             f"answer, the residual could lie between {signed(row['bound_low'])} and "
             f"{signed(row['bound_high'])} points."
         )
+        said += _tilting(tilting)
         said += [_tipping(one) for one in tipping.to_dict("records")]
+    found = checks[checks["note"] == FOUND] if len(checks) else checks
+    for one in found.itertuples():
+        said.append(
+            f"Answering the {one.survey} survey goes with the same customer's score in the other "
+            f"survey (p {_p(one.p_value)}): it may well depend on its own score too."
+        )
     said.append(
         "Context, wording, timing and mode cannot be told from one another unless they were "
         "randomised; the residual is not the effect of the question."
     )
     return said
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _tilting(table: pd.DataFrame) -> list[str]:
+    """The residual if better scores answer a little more readily."""
+    here = table[(table["term"] == "residual") & (table["note"] == "")].set_index("answering")
+    slopes = here[["slope_transactional", "slope_relationship"]].max(axis=1)
+    found = here["estimate"][slopes == SHOWN_SLOPE]
+    if found.isna().any() or found.empty:
+        return []
+    parts = [f"{signed(value)} ({name})" for name, value in found.items()]
+    return [
+        f"If the odds of answering rose by {100 * np.expm1(SHOWN_SLOPE):.0f} % with each point of "
+        f"the score, the residual would be {', '.join(parts)}."
+    ]
 
 
 def _tipping(row: Mapping[str, object]) -> str:
@@ -125,9 +272,11 @@ def _tipping(row: Mapping[str, object]) -> str:
     )
 
 
-def paired_sentence(paired: pd.DataFrame, level: float, n_pairs: int) -> str:
+def paired_sentence(paired: pd.DataFrame, level: float, n_pairs: int, why_none: str) -> str:
     """The same customers in both surveys; ``n_pairs`` is said where the table is hidden."""
     row = paired.iloc[0]
+    if why_none:
+        return why_none
     if n_pairs and pd.isna(row["n"]):
         return f"Same customers: too few pairs ({n_pairs:,}) to say."
     if not n_pairs:
@@ -137,10 +286,11 @@ def paired_sentence(paired: pd.DataFrame, level: float, n_pairs: int) -> str:
     if not np.isfinite(row["ci_low"]):
         return f"Same customers: {row['note']}."
     few = f" Only {int(row['n'])} pairs." if row["n"] < FEW_PAIRS else ""
-    clear = "differ" if row["ci_low"] > 0 or row["ci_high"] < 0 else "cannot be told apart"
+    clear = "differ" if row["ci_low"] > 0 or row["ci_high"] < 0 else "are not shown to differ"
     return (
-        f"Of the {int(row['customers']):,} customers who answered both, tNPS less rNPS is "
-        f"{signed(row['estimate'])} points ({_limits(row, level)}): their two scores {clear}.{few}"
+        f"Of the {int(row['customers']):,} customers who answered both within the window, tNPS less "
+        f"rNPS is {signed(row['estimate'])} points ({_limits(row, level)}): their two scores "
+        f"{clear}.{few}"
     )
 
 

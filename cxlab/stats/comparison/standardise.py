@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from cxlab.stats.comparison.columns import contact_rules as declared_rules
 from cxlab.stats.comparison.contract import ProgrammeData
 from cxlab.stats.comparison.decomposition import NEEDS_FRAME, Identification
 from cxlab.stats.comparison.quantities import Engine, answer_weights, build_engine, fit_all
+from cxlab.stats.comparison.tilting import check_limits, slopes_of
 from cxlab.survey.hiding import MIN_GROUP_SIZE
 
 
@@ -33,7 +34,7 @@ class Options:
     level: float
     replicates: int
     seed: int
-    weighted: bool
+    weighted: Sequence[str]
     min_group_size: int = MIN_GROUP_SIZE
 
 
@@ -48,6 +49,7 @@ class Standardised:
     engine: Engine | None = None
     result: Replicates | None = None
     checks: pd.DataFrame | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
     known: Identification = NOTHING_KNOWN
     note: str = ""
 
@@ -59,9 +61,10 @@ class Standardised:
 
 def standardise(data: ProgrammeData, rules: Rules, options: Options) -> Standardised:
     """Fit, bootstrap and judge what is identified; empty with a reason where that can't be."""
+    lacking = needed(data)
     asked = data.invitations
-    if asked is None or not data.has_frame:
-        return Standardised()
+    if lacking or asked is None:
+        return Standardised(note=f"needs {' and '.join(lacking)}")
     found = [str(name) for name in asked["rule"].dropna().unique()]
     collected = collect_window(
         data, declared_rules(rules, found), options.periods, contact_days=options.window_days
@@ -82,14 +85,30 @@ def standardise(data: ProgrammeData, rules: Rules, options: Options) -> Standard
         note = "nobody who answered the relationship survey had a known chance to be asked"
         return Standardised(collected=collected, known=Identification(note, note), note=note)
     checks = response_check(engine, smallest=options.min_group_size)
+    limits = check_limits(checks, options.level)
+    rng = np.random.default_rng(options.seed)
     replicates = options.replicates if data.n_units > 1 else 0
     return Standardised(
         collected=collected,
         engine=engine,
-        result=replicate(engine, replicates, np.random.default_rng(options.seed)),
+        result=replicate(engine, replicates, rng, slopes_of(limits)),
         checks=checks,
-        known=identification(engine, checks, response=options.response),
+        limits=limits,
+        known=identification(engine, response=options.response),
     )
+
+
+def needed(data: ProgrammeData) -> list[str]:
+    """What is not there and would be needed to standardise."""
+    found = [] if data.has_frame else ["the frame of customers"]
+    asked, rows = data.invitations, "with unsampled and suppressed rows"
+    if asked is None:
+        return [*found, f"the invitations {rows}"]
+    there = asked["transactional"]
+    for survey, some in (("transactional", there.any()), ("relationship", (~there).any())):
+        if not some:
+            found.append(f"the {survey} survey's invitations {rows}")
+    return found
 
 
 def _trimmed(engine: Engine, trim: float | None) -> Engine:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
+from cxlab.stats.comparison.bootstrap import resample
 from cxlab.stats.comparison.bounds import tipping_points
 from cxlab.stats.comparison.checks import contamination_check, no_contamination_check
 from cxlab.stats.comparison.contract import Answers, ProgrammeData
 from cxlab.stats.comparison.decomposition import (
+    ASSUMPTION,
     bounds_table,
     decompose,
     no_decomposition,
     one_way,
     quantity_table,
+    tilting_table,
 )
 from cxlab.stats.comparison.estimates import (
     estimates_table,
     paired_rows,
-    raw_gap,
     raw_rows,
     standardised_rows,
     weights_table,
 )
+from cxlab.stats.comparison.gaps import raw_gap
 from cxlab.stats.comparison.mix import hide_cells, mix_table
 from cxlab.stats.comparison.paired import OnePerAnswer, Pairs, net_contrast
 from cxlab.stats.comparison.paired_tables import (
@@ -33,14 +37,17 @@ from cxlab.stats.comparison.paired_tables import (
     sensitivity_table,
     window_table,
 )
+from cxlab.stats.comparison.respondents import identity_table, respondents
+from cxlab.stats.comparison.scores import scores_table, shares_table
+from cxlab.stats.comparison.segments import segment_tables, segments_of
 from cxlab.stats.comparison.small import too_few
 from cxlab.stats.comparison.standardise import Options, Standardised
 from cxlab.stats.comparison.support import Support, hide_terms
-from cxlab.stats.comparison.timing import delay_table, later_table, regression_table, series_table
+from cxlab.stats.comparison.timing import delay_table, later_table, regression_table
 from cxlab.stats.comparison.transport import transported_rows
-from cxlab.stats.inference import normal_quantile
 
 Tables = dict[str, pd.DataFrame]
+ONLY_ANSWERS = "estimated among those who answered only"
 
 
 def standard_tables(
@@ -60,6 +67,7 @@ def standard_tables(
         "decomposition": table,
         "one_way": behind.hide(one_way(result, known, level=level), "version"),
         "quantities": behind.hide(quantity_table(result, known, level=level), "quantity"),
+        "tilting": behind.hide(tilting_table(result, done.limits, known, level=level), "term"),
         "bounds": behind.hide(bounds, "quantity"),
         "tipping": pd.DataFrame(tipping_points(engine, residual) if np.isfinite(residual) else []),
         "weights": behind.hide(weights_table(engine, trim=options.trim), "quantity"),
@@ -74,15 +82,44 @@ def standard_tables(
 def _without_frame(
     data: ProgrammeData, done: Standardised, behind: Support, level: float
 ) -> Tables:
-    gap, se, _, _ = raw_gap(data.transactional, data.relationship, data.unit)
-    half = normal_quantile(level) * se
-    table = no_decomposition(gap, se, gap - half, gap + half, done.reason)
-    nothing = ("one_way", "quantities", "bounds", "tipping", "weights", "mix", "checks")
+    gap = raw_gap(data.transactional, data.relationship, data.unit)
+    table = no_decomposition(gap.estimate, gap.se, *gap.limits(level))
+    nothing = ("one_way", "quantities", "tilting", "bounds", "tipping", "weights", "mix", "checks")
     return {
         "decomposition": hide_terms(table, behind, pd.DataFrame()),
         "contamination": no_contamination_check(done.reason),
         **{name: pd.DataFrame() for name in nothing},
     }
+
+
+def answer_tables(data: ProgrammeData, options: Options) -> Tables:
+    """What the answers alone support: nothing is assumed of anybody who did not answer."""
+    people, level, smallest = respondents(data), options.level, options.min_group_size
+    found = segments_of(data, smallest)
+    replicates = options.replicates if data.n_units > 1 else 0
+    sums = sparse.vstack([people.sums, *(one.cells for one in found)]).tocsr()
+    many = resample(sums, replicates, np.random.default_rng(options.seed))
+    ends = np.cumsum([len(people.names), *(one.cells.shape[0] for one in found)])
+    pieces = np.split(many, ends[:-1])
+    estimate = people.scores(people.sums @ np.ones((data.n_units, 1)))
+    spread = people.scores(pieces[0])
+    cells = [
+        piece.reshape(len(one.groups) + 1, 4, -1)
+        for one, piece in zip(found, pieces[1:], strict=True)
+    ]
+    gaps, groups = segment_tables(found, cells, level=level)
+    return {
+        "scores": scores_table(
+            data, people, estimate, spread, weighted=bool(options.weighted), level=level,
+            smallest=smallest,
+        ),
+        "shares": shares_table(
+            data, weighted=bool(options.weighted), level=level, smallest=smallest
+        ),
+        "identity": identity_table(people, estimate, spread, level=level, smallest=smallest),
+        "segment_gaps": gaps,
+        "segments": groups,
+    }  # fmt: skip
 
 
 def side_by_side(
@@ -142,7 +179,6 @@ def timing_tables(
         "delays": delay_table(t, unit, level=level, smallest=smallest),
         "regression": regression_table(chosen, level=level, smallest=smallest),
         "later": later_table(ever, r, every, unit, level=level, smallest=smallest),
-        "series": series_table(t, r),
     }
 
 
@@ -151,7 +187,7 @@ def estimands_table(
 ) -> pd.DataFrame:
     """What is estimated: ``estimand, what, status``."""
     frame = done.result is not None
-    missing = "" if frame else f"not identified: {done.reason}"
+    missing = "" if frame else "not identified"
     relationship = missing or done.known.relationship
     transactional = missing or done.known.transactional
     both = "; ".join(dict.fromkeys(part for part in (transactional, relationship) if part))
@@ -176,7 +212,7 @@ def estimands_table(
         (
             "E4",
             "what tNPS − rNPS as collected is made of",
-            words if few["gap"] or few["standardised gap"] else both,
+            words if few["gap"] or few["standardised gap"] else both if frame else ONLY_ANSWERS,
         ),
         (
             "E5",
@@ -185,7 +221,9 @@ def estimands_table(
         ),
     ]
     table = pd.DataFrame(rows, columns=["estimand", "what", "status"])
-    table["status"] = table["status"].replace("", "estimated")
+    assumed = table["estimand"].isin(("E1", "E2", "E4"))
+    estimated = np.where(assumed, f"estimated, {ASSUMPTION}", "estimated")
+    table["status"] = table["status"].mask(table["status"] == "", estimated)
     return table
 
 

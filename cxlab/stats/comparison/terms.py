@@ -47,11 +47,14 @@ ONE_WAY: dict[str, dict[str, float]] = {
     "unit weighting in the transactional score (B2 − B3)": {"B2": 1, "B3": -1},
 }
 QUANTITIES = ("A0", "C0", "C1", "C2", "B0", "B1", "B2", "B3")
+#: What of the raw gap is not in the standardised one.
+GAP_LESS = "gap less standardised gap"
 QUANTITY_COEFFICIENTS: dict[str, dict[str, float]] = {
     **{name: {name: 1.0} for name in QUANTITIES},
     **TERMS,
     **TOTALS,
     **ONE_WAY,
+    GAP_LESS: {"B0": 1, "A0": -1, "B3": -1, "C1": 1},
 }
 
 #: The terms must add to the gap this closely, whatever was estimated.

@@ -21,8 +21,6 @@ DELAYS = (
 )
 #: Fewer pairs than this and a correlation is not shown.
 MIN_PAIRS = 10
-#: A cross-correlation of two series needs at least so many periods.
-MIN_PERIODS = 20
 
 
 def delay_table(t: Answers, unit: np.ndarray, *, level: float, smallest: int = 1) -> pd.DataFrame:
@@ -219,46 +217,3 @@ def _residual(values: np.ndarray, given: np.ndarray) -> np.ndarray:
     centred = given - given.mean()
     slope = (centred * values).sum() / max((centred**2).sum(), 1e-12)
     return values - values.mean() - slope * centred
-
-
-def series_table(t: Answers, r: Answers) -> pd.DataFrame:
-    """Correlation of the two period series of NPS at lags −1, 0 and 1.
-
-    Returns
-    -------
-    DataFrame
-        ``lag, n, n_effective, estimate, note``. Below 20 periods no figure is given.
-        Notes: effective n = n(1 − r₁r₂)/(1 + r₁r₂), with the lag-one autocorrelations.
-    """
-    series = pd.concat([_series(t), _series(r)], axis=1, join="inner", keys=["t", "r"]).sort_index()
-    n = len(series)
-    if n < MIN_PERIODS:
-        note = f"{n} periods: no cross-correlation under {MIN_PERIODS}"
-        row = {"lag": 0, "n": n, "n_effective": np.nan, "estimate": np.nan, "note": note}
-        return pd.DataFrame([row])
-    rows = [_lagged(series["t"], series["r"], lag) for lag in (-1, 0, 1)]
-    return pd.DataFrame(rows)
-
-
-def _series(answers: Answers) -> pd.Series:
-    valid = answers.valid & answers.period.notna().to_numpy()
-    points = 100.0 * (category(answers.score[valid]) - 1)
-    return pd.Series(points).groupby(answers.period[valid].to_numpy()).mean()
-
-
-def _lagged(t: pd.Series, r: pd.Series, lag: int) -> dict[str, object]:
-    """Lag 1: the transactional series one period earlier."""
-    x, y = t.shift(lag), r
-    both = x.notna() & y.notna()
-    x, y = x[both], y[both]
-    n = len(x)
-    product = x.autocorr(1) * y.autocorr(1)
-    effective = n * (1 - product) / (1 + product) if np.isfinite(product) else np.nan
-    note = "tNPS one period earlier" if lag == 1 else "rNPS one period earlier" if lag else ""
-    return {
-        "lag": lag,
-        "n": n,
-        "n_effective": min(n, effective),
-        "estimate": float(x.corr(y)),
-        "note": note,
-    }

@@ -2,17 +2,16 @@
 
 `answers` reads, `users` and `reach` estimate the two estimands, `subsets` and `orders`
 share out R², `uncertainty` makes intervals and tests, `analysis` puts them together.
-`mapping`, `shape` and `dominance` go on from there; `refitted` is the check for outcomes
-that are not continuous.
+`mapping`, `what_if`, `shape` and `dominance` go on from there.
 """
 
 from cxlab.stats.drivers.analysis import drivers
 from cxlab.stats.drivers.dominance import Dominance, dominance
-from cxlab.stats.drivers.mapping import driver_map, what_if
-from cxlab.stats.drivers.refitted import refitted_dominance
+from cxlab.stats.drivers.mapping import driver_map
 from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.drivers.shape import penalty_reward
 from cxlab.stats.drivers.sides import compare_outcomes
+from cxlab.stats.drivers.what_if import what_if
 
 __all__ = [
     "Dominance",
@@ -22,6 +21,5 @@ __all__ = [
     "driver_map",
     "drivers",
     "penalty_reward",
-    "refitted_dominance",
     "what_if",
 ]

@@ -27,6 +27,7 @@ from cxlab.stats.drivers.outcomes import SCALES, recode_outcome
 from cxlab.stats.drivers.reach import reach_adjusted
 from cxlab.stats.drivers.replicates import Resample
 from cxlab.stats.drivers.result import DriverAnalysis
+from cxlab.stats.drivers.room import rating_shares
 from cxlab.stats.drivers.shares import MOST_EXACT
 from cxlab.stats.drivers.tables import reach_table, users_table
 from cxlab.stats.drivers.uncertainty import (
@@ -63,8 +64,8 @@ def drivers(
     level: float = 0.95,
     adjusted: bool | None = None,
     outcome_scale: str = "continuous",
-    polyserial: str = "moments",
     never_used: str = "recorded",
+    segments: Sequence[str] = (),
     top_box: float | Mapping[str, float] | None = None,
     labels: Mapping[str, str] | None = None,
     max_exact: int = 25,
@@ -108,11 +109,14 @@ def drivers(
         samples (small ones may be negative). Default: only with ``by``.
     outcome_scale : {"continuous", "ordinal", "binary", "nps"}
         "ordinal", "binary": R² of the latent outcome. "nps": −100, 0, 100.
-    polyserial : {"moments", "ml"}
-        For "ordinal" and "binary": latent correlations from the outcome's margin, or each
-        pair's by maximum likelihood (among users only).
     never_used : {"recorded", "blank"}
         Where ``x_missing`` says "never used"; or wherever a rating is blank.
+    segments : sequence of str
+        Columns of segments, as in ``study.segments``, by which some may be unable to use a
+        touchpoint (who connects parks no car). Where a segment's reach of one is near 0
+        (2 % or less, and surely below a quarter of that of the others), "among users" is
+        estimated on the segments that use everything, and the notes say whom that leaves
+        out: no treatment of blanks can tell what those who never use it would say.
     top_box : float or mapping of str to float, optional
         Smallest rating that counts as top box; default one below the highest answer.
     labels : mapping of str to str, optional
@@ -131,11 +135,11 @@ def drivers(
         ``.table`` has one row per driver, most important first: ``driver, label, n``
         (who rated it), ``estimate, se, ci_low, ci_high`` (importance in R² units),
         ``share`` (of R², with ``share_low, share_high``), ``rank`` (with ``rank_best,
-        rank_worst``), ``reach`` (share who used it), ``mean``, ``top_box`` (share),
+        rank_worst``, the places that simultaneous tests of the differences allow it), ``reach`` (share who used it), ``mean``, ``top_box`` (share),
         ``correlation``, ``coefficient`` (of the full model, per rating point, with
         ``coefficient_low, coefficient_high``), ``p_value`` (of that coefficient),
         ``p_adjusted`` (Benjamini–Hochberg over the drivers), ``suppressor``, ``vif``,
-        ``note``. ``.reach_adjusted`` has the second estimand.
+        ``note, coefficient_se``. ``.reach_adjusted`` has the second estimand.
 
     Raises
     ------
@@ -154,14 +158,19 @@ def drivers(
     both V and Z are then missing.
 
     An importance is above 0 for a driver without effect whenever drivers correlate, so
-    its interval is never a test. The test is that of the coefficient in the full model:
-    least squares for a simple sample without blanks, otherwise coefficient ÷ standard
-    error of the replicates, t on the design's degrees of freedom.
+    its interval is never a test. The test is that of the coefficient in the full model,
+    an association beyond the other ratings: coefficient ÷ standard error (HC3 for a
+    simple sample without blanks, otherwise of the replicates), t on the design's degrees
+    of freedom, or on those of the few answers that carry it (3 of 300 differ: 2). Ratings
+    are measured with error, so a driver without effect may show an association that is
+    left over from the others, the more so in large samples (Westfall & Yarkoni 2016).
 
     References
     ----------
     Lindeman, Merenda & Gold (1980). Grömping (2007), The American Statistician 61,
-    139–147. Johnson (2000), Multivariate Behavioral Research 35, 1–19.
+    139–147. Johnson (2000), Multivariate Behavioral Research 35, 1–19. MacKinnon & White
+    (1985), Journal of Econometrics 29, 305–325 (HC3). Westfall & Yarkoni (2016), PLoS ONE
+    11, e0152719.
 
     Examples
     --------
@@ -182,7 +191,6 @@ def drivers(
         level=level,
         max_exact=max_exact,
         full_replicates=full_replicates if by is None and interval else 0,
-        polyserial=polyserial,
     )
     _check_options(options)
     _check_arguments(interval, never_used, compare, replicates)
@@ -192,6 +200,7 @@ def drivers(
         drivers,
         design=Design(weights, strata, cluster, stratum_clusters),
         by=by,
+        segments=segments,
         labels=labels,
         never_used=never_used,
     )
@@ -218,18 +227,19 @@ def _analyse(
     answers = everything.with_drivers(sample.positions)
     users = among_users(answers, unit, resample, options)
     around = performance(answers, unit, resample, top_from)
+    levels = rating_shares(answers, unit, resample)
     table = users_table(users, around, resample.kind, options.level)
     if options.method != "lmg":
         note = "Reach-adjusted importance is defined for method='lmg' only."
-        return Part(users, None, note, around, table, pd.DataFrame())
+        return Part(users, None, note, around, levels, table, pd.DataFrame())
     try:
         reach = reach_adjusted(everything, unit, resample, options)
     except ValueError as error:
         note = f"Reach-adjusted importance could not be estimated: {error}"
-        return Part(users, None, note, around, table, pd.DataFrame())
+        return Part(users, None, note, around, levels, table, pd.DataFrame())
     used = performance(everything, unit, resample, np.full(len(everything.names), np.inf))
     second = reach_table(everything, reach, used, resample.kind, users.df, options.level)
-    return Part(users, reach, "", around, table, second)
+    return Part(users, reach, "", around, levels, table, second)
 
 
 def _grouped(
@@ -272,7 +282,7 @@ def _result(
     answers = sample.kept
     first = next(iter(parts.values()))
     users = first.users
-    fits = fit_table(parts, resample.kind, options.level)
+    fits = fit_table(parts, resample, options.level)
     return DriverAnalysis(
         table=_stack({value: part.table for value, part in parts.items()}),
         reach_adjusted=_stack({value: part.reach_table for value, part in parts.items()}),
@@ -288,6 +298,7 @@ def _result(
         n_total=answers.n_total,
         n_missing=answers.n_missing,
         r_squared=users.importance.r_squared,
+        adjusted_r_squared=float(fits["adjusted_r_squared"][0]),
         r_squared_low=float(fits["ci_low"][0]),
         r_squared_high=float(fits["ci_high"][0]),
         reach_r_squared=first.reach.importance.r_squared if first.reach else float("nan"),
@@ -299,9 +310,12 @@ def _result(
         family=family_of_tests(parts, differences, answers.outcome_name),
         notes=analysis_notes(sample, parts, resample, options),
         covariances={value: covariance_table(part) for value, part in parts.items()},
-        highest_rating=float(np.nanmax(answers.ratings)),
+        rating_ends={
+            name: (float(np.nanmin(rating)), float(np.nanmax(rating)))
+            for name, rating in zip(answers.names, answers.ratings.T, strict=True)
+        },
         replicates={
-            value: kept_replicates(part, resample.kind, sample.positions)
+            value: kept_replicates(part, resample, sample.positions)
             for value, part in parts.items()
         },
         adds_up=options.method in ADDS_UP,
@@ -312,7 +326,6 @@ def _check_options(options: Options) -> None:
     check_choice("method", options.method, METHODS)
     check_choice("missing", options.missing, MISSING)
     check_choice("outcome_scale", options.outcome_scale, SCALES)
-    check_choice("polyserial", options.polyserial, ("moments", "ml"))
     check_level(options.level)
     if not 1 <= options.max_exact <= MOST_EXACT:
         raise ValueError(f"`max_exact` must be from 1 to {MOST_EXACT}; got {options.max_exact}.")

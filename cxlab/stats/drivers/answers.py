@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 import narwhals as nw
@@ -51,12 +52,14 @@ class Answers:
         The row's cluster in ``design``.
     design : SamplingDesign
         Of all rows of positive weight, with an outcome or without.
-    simple : bool
-        No weights, strata or clusters.
     n_total : int
         Rows of positive weight.
     n_missing : int
         Of these, rows without an outcome (or without a group).
+    respondents : str
+        Digest of all ratings, weights and clusters: who answered, whatever the outcome.
+    segments : DataFrame or None
+        Segments by which some may be unable to use a touchpoint.
     """
 
     outcome_name: str
@@ -69,14 +72,21 @@ class Answers:
     group: pd.Series | None
     unit: Array
     design: SamplingDesign
-    simple: bool
     n_total: int
     n_missing: int
+    respondents: str = ""
+    segments: pd.DataFrame | None = None
 
     @property
     def n(self) -> int:
         """Rows."""
         return len(self.outcome)
+
+    @property
+    def simple(self) -> bool:
+        """Whether rows are drawn one by one with equal weights and no strata."""
+        alike = self.weights.min(initial=np.inf) == self.weights.max(initial=-np.inf)
+        return bool(alike and not self.design.stratified and len(np.unique(self.unit)) == self.n)
 
     def rows(self, chosen: Array) -> Answers:
         """The chosen rows; the design stays whole, so that a part is a domain."""
@@ -87,6 +97,7 @@ class Answers:
             outcome=self.outcome[chosen],
             weights=self.weights[chosen],
             group=None if self.group is None else self.group[chosen],
+            segments=None if self.segments is None else self.segments[chosen],
             unit=self.unit[chosen],
         )
 
@@ -112,6 +123,7 @@ def read_answers(
     *,
     design: Design,
     by: str | None = None,
+    segments: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
     never_used: str = "recorded",
 ) -> Answers:
@@ -129,6 +141,8 @@ def read_answers(
         Names of the weight, strata and cluster columns.
     by : str, optional
         Column of segments or waves.
+    segments : sequence of str
+        Columns of segments by which some may be unable to use a touchpoint.
     labels : mapping of str to str, optional
         Column to words.
     never_used : {"recorded", "blank"}
@@ -141,9 +155,10 @@ def read_answers(
     """
     names = _driver_names(drivers, outcome)
     words = {**(labels or {}), **(drivers if isinstance(drivers, Mapping) else {})}
-    check_columns(data, {"outcome": outcome, "drivers": names, "by": by})
+    check_columns(data, {"outcome": outcome, "drivers": names, "by": by, "segments": segments})
     check_design(data, design)
-    frame = _read(data, outcome, names, design=design, by=by)
+    kinds = list(as_list(segments))
+    frame = _read(data, outcome, names, design=design, by=by, segments=kinds)
     if design.weights:
         frame = frame[frame[design.weights] > 0].reset_index(drop=True)
     sample = sampling_design(
@@ -162,7 +177,7 @@ def read_answers(
     return Answers(
         outcome_name=outcome,
         names=names,
-        labels={name: words.get(name, name) for name in [*names, outcome]},
+        labels={name: words.get(name, name) for name in [*names, outcome, *kinds]},
         ratings=ratings,
         used=_used(rows, names, ratings, never_used),
         outcome=rows[outcome].to_numpy(dtype=float),
@@ -170,18 +185,26 @@ def read_answers(
         group=None if by is None else rows[by].reset_index(drop=True),
         unit=sample.row_cluster[kept],
         design=sample,
-        simple=design.simple,
         n_total=len(frame),
         n_missing=int((~kept).sum()),
+        segments=rows[kinds].reset_index(drop=True) if kinds else None,
+        respondents=_digest(frame[sorted(names)], _column(frame, design.weights), sample),
     )
 
 
 def _read(
-    data: Any, outcome: str, names: list[str], *, design: Design, by: str | None
+    data: Any,
+    outcome: str,
+    names: list[str],
+    *,
+    design: Design,
+    by: str | None,
+    segments: list[str],
 ) -> pd.DataFrame:
     there = set(column_names(data))
     reasons = [f"{name}_missing" for name in names if f"{name}_missing" in there]
-    lazy = scan(data, [outcome, *names, *reasons, *as_list(by), *design.used()])
+    also = [name for name in segments if name != by and name not in design.used()]
+    lazy = scan(data, [outcome, *names, *reasons, *as_list(by), *also, *design.used()])
     schema = lazy.collect_schema()
     flags = [name for name in [outcome, *names] if schema[name] == nw.Boolean]
     lazy = lazy.with_columns([nw.col(name).cast(nw.Int8) for name in flags])
@@ -235,6 +258,15 @@ def _check_finite(ratings: Array, outcome: Array, names: list[str], outcome_name
             raise ValueError(
                 f"`data` must hold finite numbers; got {shown} in '{name}'. Declare it as missing."
             )
+
+
+def _digest(ratings: pd.DataFrame, weights: Any, sample: SamplingDesign) -> str:
+    parts = [ratings.to_numpy(dtype=float), sample.row_cluster, sample.cluster_stratum]
+    parts += [] if weights is None else [weights.to_numpy(dtype=float)]
+    digest = blake2b(" ".join(ratings.columns).encode(), digest_size=16)
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
 
 
 def _column(frame: pd.DataFrame, name: str | None) -> Any:

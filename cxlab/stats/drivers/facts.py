@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from cxlab.stats.drivers.answers import Answers
+from cxlab.stats.drivers.explained import explained
 from cxlab.stats.drivers.reach import Reach
 from cxlab.stats.drivers.replicates import Agreement, Resample
 from cxlab.stats.drivers.result import Replicates
+from cxlab.stats.drivers.room import RatingShares
 from cxlab.stats.drivers.shares import importance
 from cxlab.stats.drivers.tables import AMONG_USERS, REACH_ADJUSTED
-from cxlab.stats.drivers.uncertainty import FEW_DEGREES, spread, standard_errors
+from cxlab.stats.drivers.uncertainty import FEW_DEGREES, standard_errors
 from cxlab.stats.drivers.users import Options, Users
 from cxlab.stats.moments import to_correlation
 
@@ -41,25 +43,30 @@ class Part:
     reach: Reach | None
     reach_note: str
     performance: dict[str, tuple[Array, Array]]
+    ratings: RatingShares
     table: pd.DataFrame
     reach_table: pd.DataFrame
 
 
-def fit_table(parts: dict[object, Part], kind: str, level: float) -> pd.DataFrame:
+def fit_table(parts: dict[object, Part], resample: Resample, level: float) -> pd.DataFrame:
     """One row per group and estimand: R² with its interval and the rows behind it."""
     rows = []
     for value, part in parts.items():
-        n = part.users.answers.n
-        complete = part.users.fit.n_complete if part.users.missing == "complete" else n
-        found = [(AMONG_USERS, part.users.importance, complete)]
+        users = part.users
+        n = users.answers.n
+        complete = users.fit.n_complete if users.missing == "complete" else n
+        found = [(AMONG_USERS, users.importance, users.fit, users.n_effective, complete)]
         if part.reach:
-            found.append((REACH_ADJUSTED, part.reach.importance, n))
-        for estimand, shared, used in found:
-            around = spread(
-                np.array([shared.r_squared]),
-                shared.r_squared_replicates[:, None],
-                kind,
-                df=part.users.df,
+            reach = part.reach
+            whole = int(reach.fit.n_pairs[-1, -1])
+            found.append((REACH_ADJUSTED, reach.importance, reach.fit, reach.n_effective, whole))
+        for estimand, shared, fit, effective, used in found:
+            around = explained(
+                fit,
+                resample,
+                n=effective,
+                df=users.df,
+                stratified=users.answers.design.stratified,
                 level=level,
             )
             rows.append(
@@ -68,10 +75,11 @@ def fit_table(parts: dict[object, Part], kind: str, level: float) -> pd.DataFram
                     "estimand": estimand,
                     "n": used,
                     "r_squared": shared.r_squared,
-                    "se": around.se[0],
-                    "ci_low": around.low[0],
-                    "ci_high": around.high[0],
-                    "n_effective": part.users.n_effective,
+                    "se": around.se,
+                    "ci_low": around.low,
+                    "ci_high": around.high,
+                    "n_effective": effective,
+                    "adjusted_r_squared": around.adjusted,
                 }
             )
     return pd.DataFrame(rows)
@@ -120,12 +128,12 @@ def family_of_tests(parts: dict[object, Part], differences: pd.DataFrame, outcom
     return text
 
 
-def kept_replicates(part: Part, kind: str, positions: list[int]) -> Replicates:
+def kept_replicates(part: Part, resample: Resample, positions: list[int]) -> Replicates:
     """What the map and the what-if go on with."""
     users = part.users
     nothing = np.empty((len(users.importance.replicates), 0))
     return Replicates(
-        kind,
+        resample.kind,
         users.importance.replicates,
         users.importance.share_replicates,
         part.performance["mean"][1],
@@ -135,7 +143,9 @@ def kept_replicates(part: Part, kind: str, positions: list[int]) -> Replicates:
         part.reach.importance.replicates[:, positions] if part.reach else nothing,
         part.reach.importance.share_replicates[:, positions] if part.reach else nothing,
         users.importance.r_squared_replicates,
+        part.ratings,
         users.df,
+        resample.source,
     )
 
 
@@ -170,7 +180,7 @@ def analysis_notes(
 
 def _partnotes(part: Part, resample: Resample) -> list[str]:
     users = part.users
-    notes = [*users.fit.notes, users.importance.note, part.reach_note]
+    notes = [*users.notes, *users.fit.notes, users.importance.note, part.reach_note]
     if users.fit.repaired:
         notes.append(
             f"{users.fit.repaired} of {resample.replicates} replicates had an impossible "
@@ -178,7 +188,7 @@ def _partnotes(part: Part, resample: Resample) -> list[str]:
         )
     if users.fit.agreement is not None:
         notes.append(_agreement_note(users.fit.agreement))
-    if np.isnan(users.p_values).all():
+    if np.isnan(users.p_values).all() and resample.kind == "none":
         notes.append("Without replicates there is no test of the coefficients here.")
     if resample.kind != "none" and users.df < FEW_DEGREES:
         notes.append(f"Few clusters: {users.df:g} degrees of freedom.")

@@ -1,24 +1,25 @@
-"""The importance–performance map, and what goes with a change of one touchpoint."""
+"""The importance–performance map."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.drivers.result import DriverAnalysis, Replicates
+from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.drivers.uncertainty import spread
 from cxlab.stats.frames import check_choice
-from cxlab.survey.messages import unknown
 
 Array = np.ndarray
 
 ESTIMANDS = ("among users", "reach-adjusted")
 PERFORMANCES = ("mean", "top_box")
-#: Bootstrap share from which a call is made, and up to which it is not.
-CLEAR, UNCLEAR = 0.8, 0.2
+#: Bootstrap share from which a place is clear, and up to which it is ruled out: at a tie a
+#: share of .8 would be a one-sided test at 20 %, however many answers there are.
+CLEAR, UNCLEAR = 0.95, 0.05
+#: Level of the adjusted test of an association of its own.
+LEVEL = 0.05
 #: Normal draws that stand in for replicates after a jackknife.
 DRAWS = 4000
 
@@ -47,6 +48,7 @@ def driver_map(
     performance: str = "mean",
     importance_cut: float | None = None,
     performance_cut: float | None = None,
+    performance_margin: float = 0.0,
     group: object = None,
 ) -> pd.DataFrame:
     """Importance against performance, with how sure each quadrant is.
@@ -62,6 +64,9 @@ def driver_map(
     importance_cut, performance_cut : float, optional
         Where to divide, in share of R² and in performance units. Default: the means over
         drivers, found again in every replicate.
+    performance_margin : float
+        How far below the performance cut a driver must be rated to be looked at first, in
+        performance units, declared beforehand.
     group : optional
         With ``by``: which group.
 
@@ -71,10 +76,19 @@ def driver_map(
         One row per driver, most important first: ``driver, label, n, estimate, se,
         ci_low, ci_high`` (importance as a share of R²), ``performance,
         performance_low, performance_high, importance_cut, performance_cut, quadrant``
-        ("fix first": important, low; "keep up": important, high; "fix later": less
-        important, low; "leave"), ``fix_first`` (share of replicates there) and
-        ``verdict`` ("fix first" from .8, "undecided" between .2 and .8, otherwise "not
-        first"). Without replicates ``fix_first`` is blank and the verdict "no interval".
+        where the estimates lie ("fix first": important, low; "keep up": important, high;
+        "fix later": less important, low; "leave"), ``fix_first`` (share of replicates in
+        the first), ``verdict`` and ``p_adjusted`` (of the driver's association beyond the
+        other ratings). The verdict is "fix first" with .95 or more of the replicates,
+        ``p_adjusted`` below .05 (and no suppressor) and the margin kept; "association not shown" or "within
+        the margin" where only that is wanting; "undecided" above .05 of the replicates,
+        otherwise "not first". Without replicates ``fix_first`` is blank and the verdict
+        "no interval".
+
+    Notes
+    -----
+    Importance alone is no sign that a touchpoint matters: it is above 0 without any
+    association of its own, wherever ratings go together. So the call needs the test too.
 
     Examples
     --------
@@ -90,13 +104,14 @@ def driver_map(
     """
     check_choice("estimand", estimand, ESTIMANDS)
     check_choice("performance", performance, PERFORMANCES)
-    reach_adjusted = estimand == "reach-adjusted"
-    rows = analysis.part(group, reach_adjusted=reach_adjusted)
+    if not performance_margin >= 0:
+        raise ValueError(f"`performance_margin` must be 0 or more; got {performance_margin}.")
+    rows = analysis.part(group, reach_adjusted=estimand == "reach-adjusted")
     users = analysis.part(group)
     drawn = analysis.replicates[analysis.group(group)]
     points = _Map(
         rows["share"].to_numpy(dtype=float),
-        drawn.reach_share if reach_adjusted else drawn.share,
+        drawn.share if estimand == "among users" else drawn.reach_share,
         users[performance].to_numpy(dtype=float),
         drawn.mean if performance == "mean" else drawn.top_box,
     )
@@ -118,7 +133,11 @@ def driver_map(
         QUADRANTS[key] for key in zip(important.tolist(), high.tolist(), strict=True)
     ]
     table["fix_first"] = _fix_first(points, drawn.kind, importance_cut, performance_cut)
-    table["verdict"] = [_verdict(value) for value in table["fix_first"]]
+    own = (users["p_adjusted"] < LEVEL) & ~users["suppressor"]
+    far = cuts[1][0, 0] - points.performance >= performance_margin
+    known = zip(table["fix_first"], own, far, strict=True)
+    table["verdict"] = [_verdict(*driver) for driver in known]
+    table["p_adjusted"] = users["p_adjusted"]
     return table.sort_values("estimate", ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -163,116 +182,13 @@ def _draws(points: _Map) -> tuple[Array, Array]:
     return importances, performances
 
 
-def _verdict(share: float) -> str:
+def _verdict(share: float, own: bool, far_below: bool) -> str:
     if np.isnan(share):
         return "no interval"
-    if share >= CLEAR:
-        return "fix first"
-    return "undecided" if share > UNCLEAR else "not first"
-
-
-def what_if(
-    *analyses: DriverAnalysis, change: float | Mapping[str, float] = 1.0, group: object = None
-) -> pd.DataFrame:
-    """What difference of the outcome goes with a change of one touchpoint's ratings.
-
-    Parameters
-    ----------
-    *analyses : DriverAnalysis
-        One per outcome: say satisfaction, and likelihood to recommend with
-        ``outcome_scale="nps"`` for points of NPS.
-    change : float or mapping of str to float
-        Rating points that each user's rating changes by; one driver at a time. With a
-        mapping, only its drivers.
-    group : optional
-        With ``by``: which group.
-
-    Returns
-    -------
-    DataFrame
-        One row per outcome × driver: ``outcome, driver, label, unit, change, n, estimate,
-        se, ci_low, ci_high`` (difference of the mean of all, = reach × coefficient ×
-        change), ``estimate_users, users_low, users_high`` (of the mean of users), ``note``.
-
-    Notes
-    -----
-    An association in these answers, other drivers held equal: people who rate it so much
-    higher also rate the whole so much higher. Whether raising the rating would raise the
-    outcome is not known from a survey.
-
-    Examples
-    --------
-    >>> from cxlab.stats.drivers import drivers
-    >>> answers = pd.DataFrame({
-    ...     "food": [1, 2, 3, 4, 5, 2, 4, 3], "wifi": [2, 1, 3, 5, 4, 4, 2, 5],
-    ...     "overall": [1, 2, 3, 5, 5, 3, 4, 3]})
-    >>> analysis = drivers(answers, "overall", ["food", "wifi"], replicates=200)
-    >>> what_if(analysis, change={"food": 0.5})[["driver", "change", "estimate"]].round(2)
-      driver  change  estimate
-    0   food     0.5      0.45
-    """
-    if not analyses:
-        raise ValueError("`analyses` must be 1 or more results of cxlab.drivers(); got none.")
-    parts = [_what_if(analysis, change, group) for analysis in analyses]
-    return pd.concat(parts, ignore_index=True)
-
-
-UNITS = {
-    "continuous": "outcome points",
-    "nps": "NPS points",
-    "ordinal": "latent standard deviations",
-    "binary": "latent standard deviations",
-}
-
-
-def _what_if(
-    analysis: DriverAnalysis, change: float | Mapping[str, float], group: object
-) -> pd.DataFrame:
-    table = analysis.part(group)
-    drawn = analysis.replicates[analysis.group(group)]
-    steps = _steps(list(table["driver"]), change)
-    users = table["coefficient"].to_numpy(dtype=float) * steps
-    everyone = users * table["reach"].to_numpy(dtype=float)
-    of_users, of_everyone = _changes(drawn, steps)
-    options = {"df": drawn.df, "level": analysis.level}
-    around = spread(everyone, of_everyone, drawn.kind, **options)
-    around_users = spread(users, of_users, drawn.kind, **options)
-    beyond = table["mean"].to_numpy(dtype=float) + steps > analysis.highest_rating
-    result = pd.DataFrame(
-        {
-            "outcome": analysis.outcome,
-            "driver": table["driver"],
-            "label": table["label"],
-            "unit": UNITS[analysis.outcome_scale],
-            "change": steps,
-            "n": table["n"],
-            "estimate": everyone,
-            "se": around.se,
-            "ci_low": around.low,
-            "ci_high": around.high,
-            "estimate_users": users,
-            "users_low": around_users.low,
-            "users_high": around_users.high,
-            "note": [_what_if_note(flag) for flag in beyond],
-        }
-    )
-    return result[steps != 0].reset_index(drop=True)
-
-
-def _changes(drawn: Replicates, steps: Array) -> tuple[Array, Array]:
-    of_users = drawn.coefficient * steps
-    return of_users, of_users * drawn.reach
-
-
-def _what_if_note(beyond: bool) -> str:
-    text = "goes with, other drivers equal; not the effect of a change"
-    return text + "; the mean would pass the highest rating" if beyond else text
-
-
-def _steps(names: list[str], change: float | Mapping[str, float]) -> Array:
-    if not isinstance(change, Mapping):
-        return np.full(len(names), float(change))
-    for name in change:
-        if name not in names:
-            raise ValueError(unknown("change", name, names))
-    return np.array([float(change.get(name, 0.0)) for name in names])
+    if share <= UNCLEAR:
+        return "not first"
+    if share < CLEAR:
+        return "undecided"
+    if not own:
+        return "association not shown"
+    return "fix first" if far_below else "within the margin"

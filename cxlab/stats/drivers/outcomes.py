@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import ndtri
 
-from cxlab.stats.drivers.polyserial import polyserial_correlation
 from cxlab.stats.drivers.replicates import CovarianceFit, Resample, replicate_totals
 
 Array = np.ndarray
@@ -85,41 +84,6 @@ def latent_fit(fit: CovarianceFit, factor: float, factors: Array) -> CovarianceF
         matrix=_latent(fit.matrix[None], np.array([factor]))[0],
         matrices=_latent(fit.matrices, factors),
     )
-
-
-def likely_fit(fit: CovarianceFit, ratings: Array, outcome: Array, weights: Array) -> CovarianceFit:
-    """A latent fit whose correlations with the outcome are scaled to maximum likelihood.
-
-    Each pair's ratio of the maximum-likelihood to the moment polyserial correlation, on
-    the rows that know both, multiplies the driver's latent covariance; replicates share it.
-    """
-    ratio = np.ones(ratings.shape[1])
-    for position, rating in enumerate(ratings.T):
-        known = ~np.isnan(rating)
-        pearson = _weighted_correlation(rating[known], outcome[known], weights[known])
-        factor, spread = _margin_factor(outcome[known], weights[known])
-        quick = pearson * factor * spread
-        if quick:
-            ratio[position] = polyserial_correlation(rating, outcome, weights) / quick
-    matrices = np.concatenate([fit.matrix[None], fit.matrices])
-    matrices[:, :-1, -1] *= ratio
-    matrices[:, -1, :-1] *= ratio
-    return replace(fit, matrix=matrices[0], matrices=matrices[1:])
-
-
-def _weighted_correlation(x: Array, y: Array, weights: Array) -> float:
-    table = np.cov(np.stack([x, y]), aweights=weights)
-    spread = np.sqrt(table[0, 0] * table[1, 1])
-    return float(table[0, 1] / spread) if spread > 0 else 0.0
-
-
-def _margin_factor(outcome: Array, weights: Array) -> tuple[float, float]:
-    """Latent factor of a margin, and the standard deviation of the scored outcome."""
-    values, step = np.unique(outcome, return_inverse=True)
-    margin = np.bincount(step.ravel(), weights=weights)
-    mean = margin @ values / margin.sum()
-    spread = np.sqrt(margin @ (values - mean) ** 2 / margin.sum())
-    return float(_factor(margin[None], values)[0]), float(spread)
 
 
 def _factor(margins: Array, values: Array) -> Array:

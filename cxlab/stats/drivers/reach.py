@@ -16,7 +16,7 @@ from cxlab.stats.drivers.outcomes import latent_factors, latent_fit
 from cxlab.stats.drivers.replicates import CovarianceFit, Resample, fit_covariance
 from cxlab.stats.drivers.shares import Importance, importance
 from cxlab.stats.drivers.subsets import partial_out
-from cxlab.stats.drivers.users import Options
+from cxlab.stats.drivers.users import Options, effective_answers
 from cxlab.stats.moments import to_correlation
 
 Array = np.ndarray
@@ -36,6 +36,8 @@ class Reach:
         Of V, Z and, last, the outcome.
     columns : list of list of int
         Columns of each driver in ``fit``; none for a driver that nobody used.
+    n_effective : float
+        What adjusted R² takes as the number of answers.
     """
 
     importance: Importance
@@ -43,6 +45,7 @@ class Reach:
     quality: Importance
     fit: CovarianceFit
     columns: list[list[int]]
+    n_effective: float
 
 
 def reach_adjusted(answers: Answers, unit: Array, resample: Resample, options: Options) -> Reach:
@@ -60,11 +63,11 @@ def reach_adjusted(answers: Answers, unit: Array, resample: Resample, options: O
     )
     if options.latent:
         fit = latent_fit(fit, *latent_factors(answers.outcome, answers.weights, unit, resample))
-    kish = answers.weights.sum() ** 2 / (answers.weights**2).sum()
-    n = float(kish * (~np.isnan(table)).mean()) if options.adjusted else None
+    effective = effective_answers(answers.weights, table, missing)
+    n = effective if options.adjusted else None
     whole = importance(fit.matrix, fit.matrices, players=columns, n=n, max_exact=options.max_exact)
     presence, quality = _parts(fit, columns, is_use, n, options.max_exact)
-    return Reach(whole, presence, quality, fit, columns)
+    return Reach(whole, presence, quality, fit, columns, effective)
 
 
 def use_and_quality(answers: Answers) -> tuple[Array, list[list[int]], Array]:

@@ -46,11 +46,14 @@ class Resample:
         One column per replicate; no column for "none".
     note : str
         What was assumed.
+    source : str
+        Whose answers were resampled and how: equal for replicates that go in pairs.
     """
 
     kind: str
     multipliers: Array
     note: str = ""
+    source: str = ""
 
     @property
     def replicates(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from cxlab.stats.drivers.room import RatingShares
 from cxlab.survey.messages import unknown
 
 Array = np.ndarray
@@ -28,8 +29,12 @@ class Replicates:
     reach_importance, reach_share : ndarray
         The same, reach-adjusted; no column where that was not estimated.
     r_squared : ndarray, shape (replicates,)
+    ratings : RatingShares
+        How the ratings lie on their scales.
     df : float
         Degrees of freedom of the design.
+    source : str
+        Equal for analyses whose replicates go in pairs: same respondents, same resampling.
     """
 
     kind: str
@@ -42,7 +47,9 @@ class Replicates:
     reach_importance: Array
     reach_share: Array
     r_squared: Array
+    ratings: RatingShares
     df: float
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +74,19 @@ class DriverAnalysis:
         Of every interval.
     n, n_total, n_missing : int
         Rows analysed; of how many; rows left out for want of an outcome (or a group).
-    r_squared, r_squared_low, r_squared_high : float
-        R² that the importances among users share, with its interval. It is the R² "as if
-        everyone used everything", not that of any observed population. The first group's
-        with ``by``; see ``fits``.
+    r_squared : float
+        R² that the importances among users share. It is the R² "as if everyone used
+        everything", not that of any observed population. The first group's with ``by``;
+        see ``fits``.
+    adjusted_r_squared, r_squared_low, r_squared_high : float
+        The same, adjusted for the number of drivers (R² of a sample is too high), with
+        the interval of what it is in the population.
     reach_r_squared : float
         R² of the outcome on who used what and how good it was.
     fits : DataFrame
-        One row per group and estimand: ``group, estimand, n, r_squared, …``.
+        One row per group and estimand: ``group, estimand, n, r_squared, se, ci_low,
+        ci_high, n_effective, adjusted_r_squared``; ``se`` and interval are those of the
+        adjusted one.
     rows_used : DataFrame
         How many rows each treatment of missing answers uses.
     set_aside : DataFrame
@@ -90,8 +102,8 @@ class DriverAnalysis:
     covariances : dict
         Group to the covariance matrix of drivers and outcome (last) among users; the key
         is None without ``by``.
-    highest_rating : float
-        Highest answer to any driver.
+    rating_ends : dict of str to (float, float)
+        Driver to its lowest and highest answer, of all groups.
     replicates : dict
         Group to `Replicates`; the key is None without ``by``.
     """
@@ -110,6 +122,7 @@ class DriverAnalysis:
     n_total: int
     n_missing: int
     r_squared: float
+    adjusted_r_squared: float
     r_squared_low: float
     r_squared_high: float
     reach_r_squared: float
@@ -121,7 +134,7 @@ class DriverAnalysis:
     family: str
     notes: tuple[str, ...]
     covariances: dict[object, pd.DataFrame]
-    highest_rating: float
+    rating_ends: dict[str, tuple[float, float]]
     replicates: dict[object, Replicates] = field(repr=False, default_factory=dict)
     adds_up: bool = True
 
@@ -172,7 +185,7 @@ class DriverAnalysis:
     def __str__(self) -> str:
         head = (
             f"Drivers of {self.outcome} ({self.method}, {self.n:,} of {self.n_total:,} rows, "
-            f"R² among users {self.r_squared:.3f})"
+            f"R² among users {self.r_squared:.3f}, adjusted {self.adjusted_r_squared:.3f})"
         )
         shown = self.table.drop(columns="estimand").round(3).to_string(index=False)
         return "\n".join([head, shown, *self.notes])

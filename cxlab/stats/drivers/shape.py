@@ -16,11 +16,12 @@ import pandas as pd
 
 from cxlab.stats.drivers.answers import Answers, read_answers
 from cxlab.stats.drivers.ceiling import straight_outcome
+from cxlab.stats.drivers.coefficients import coefficients
 from cxlab.stats.drivers.outcomes import recode_outcome
 from cxlab.stats.drivers.replicates import CovarianceFit, Resample, fit_covariance
 from cxlab.stats.drivers.slopes import Cuts, Slopes, driver_slopes
 from cxlab.stats.drivers.uncertainty import make_resample, spread
-from cxlab.stats.drivers.users import coefficients, dead_drivers
+from cxlab.stats.drivers.users import dead_drivers
 from cxlab.stats.frames import check_choice
 from cxlab.stats.moments import MISSING
 from cxlab.stats.resampling import check_level

@@ -31,13 +31,16 @@ def users_table(
         table[name] = performance[name][0]
     table["correlation"] = users.correlations
     table["coefficient"] = users.coefficients
-    low, high = t_interval(users.coefficients, users.coefficient_se, df=users.df, level=level)
+    low, high = t_interval(
+        users.coefficients, users.coefficient_se, df=users.coefficient_df, level=level
+    )
     table["coefficient_low"], table["coefficient_high"] = low, high
     table["p_value"] = users.p_values
     table["p_adjusted"] = adjust_p_values(users.p_values)
     table["suppressor"] = np.sign(users.coefficients) * np.sign(users.correlations) < 0
     table["vif"] = users.inflation
     table["note"] = _driver_notes(users)
+    table["coefficient_se"] = users.coefficient_se
     return _most_important_first(table)
 
 
@@ -68,7 +71,7 @@ def _importance_columns(
     around = spread(shared.values, shared.replicates, kind, df=df, level=level)
     share = shared.shares
     around_share = spread(share, shared.share_replicates, kind, df=df, level=level)
-    best, worst = ranks_within(shared.values, shared.replicates, kind, level=level)
+    best, worst = ranks_within(shared.values, shared.replicates, kind, df=df, level=level)
     return pd.DataFrame(
         {
             "driver": answers.names,
@@ -97,13 +100,18 @@ def _driver_notes(users: Users) -> list[str]:
     aliased = np.isinf(users.inflation)
     dead = dead_drivers(users.answers.ratings)
     opposite = np.sign(users.coefficients) * np.sign(users.correlations) < 0
+    narrow = np.isnan(users.coefficient_df)
     notes = []
-    for is_dead, is_aliased, is_opposite in zip(dead, aliased, opposite, strict=True):
+    for is_dead, is_aliased, is_narrow, is_opposite in zip(
+        dead, aliased, narrow, opposite, strict=True
+    ):
         parts = []
         if is_dead:
             parts.append("no two different answers here: importance 0")
         elif is_aliased:
             parts.append("exact combination of other drivers: its coefficient cannot be tested")
+        elif is_narrow:
+            parts.append("its coefficient rests on one answer: not tested")
         if is_opposite:
             parts.append("suppressor: coefficient and correlation have opposite signs")
         notes.append("; ".join(parts))

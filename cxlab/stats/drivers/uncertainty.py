@@ -14,7 +14,7 @@ from cxlab.stats.resampling import (
     jackknife_blocks,
     jackknife_covariance,
     percentile_interval,
-    rank_interval,
+    rank_intervals,
 )
 
 Array = np.ndarray
@@ -43,10 +43,11 @@ def make_resample(
     if interval is None or units < 2:
         note = "" if interval is None else "One cluster only: no interval."
         return Resample("none", np.empty((units, 0)), note), answers.unit
+    source = f"{answers.respondents} {seed}"
     too_many = units * replicates > MULTIPLIER_LIMIT
     if interval == "bootstrap" and not too_many:
         multipliers = bootstrap_multipliers(answers.design, replicates, seed=seed)
-        return Resample("bootstrap", multipliers), answers.unit
+        return Resample("bootstrap", multipliers, source=f"{source} {replicates}"), answers.unit
     blocks = jackknife_blocks(answers.design, BLOCKS, seed=seed)
     cluster_block = np.zeros(units, dtype=np.intp)
     cluster_block[answers.design.row_cluster] = blocks.row_block
@@ -57,7 +58,7 @@ def make_resample(
         if interval == "bootstrap"
         else ""
     )
-    return Resample("jackknife", left_out, note), cluster_block[answers.unit]
+    return Resample("jackknife", left_out, note, source), cluster_block[answers.unit]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +123,22 @@ def standard_errors(replicates: Array) -> Array:
     return np.where(enough, np.nanstd(safe, axis=0, ddof=1), np.nan)
 
 
+def design_errors(
+    estimate: Array, replicates: Array, kind: str, *, df: float, stratified: bool
+) -> Array:
+    """Standard errors that a test divides by, from a bootstrap's or a jackknife's replicates."""
+    if kind == "jackknife":
+        return np.asarray(np.sqrt(np.diagonal(jackknife_covariance(replicates, estimate))))
+    # n draws from n units spread by (n − 1)/n too little; Rao–Wu's n − 1 don't
+    small = 1.0 if stratified else np.sqrt((df + 1) / max(df, 1))
+    return np.asarray(standard_errors(replicates) * small)
+
+
 def ranks_within(
-    estimate: Array, replicates: Array, kind: str, *, level: float
+    estimate: Array, replicates: Array, kind: str, *, df: float, level: float
 ) -> tuple[Array, Array]:
-    """Interval of each rank; −1 without replicates."""
+    """Ranks that simultaneous tests of differences allow; −1 without replicates."""
+    replicates = replicates[np.isfinite(replicates).all(axis=1)]
     if kind == "none" or len(replicates) < 2:
         nothing = np.full(len(estimate), -1)
         return nothing, nothing
@@ -133,15 +146,15 @@ def ranks_within(
         deviations = np.sqrt((len(replicates) - 1) / len(replicates)) * (replicates - estimate)
         noise = np.random.default_rng(0).normal(size=(RANK_DRAWS, len(replicates)))
         replicates = estimate + noise @ deviations
-    return rank_interval(replicates, level)
+    return rank_intervals(estimate, replicates, expanded_level(level, df))
 
 
-def t_test(estimate: Array, se: Array, df: float) -> Array:
+def t_test(estimate: Array, se: Array, df: float | Array) -> Array:
     """Two-sided p-values of estimate ÷ se; 1 where both are 0, NaN where se is unknown."""
     estimate, se = np.asarray(estimate, dtype=float), np.asarray(se, dtype=float)
     still = (se == 0) & (estimate == 0)
     ratio = np.divide(estimate, se, out=np.full_like(estimate, np.nan), where=se > 0)
-    p = 2 * stdtr(max(df, 1e-9), -np.abs(ratio))
+    p = 2 * stdtr(np.maximum(df, 1e-9), -np.abs(ratio))
     return np.where(still, 1.0, np.where(se > 0, p, np.nan))
 
 
@@ -165,7 +178,9 @@ def replicate_test(estimate: Array, se: Array, replicates: Array, kind: str, *, 
     return np.fmax(by_ratio, np.where(tail > 0, by_percentile, 0.0))
 
 
-def t_interval(estimate: Array, se: Array, *, df: float, level: float) -> tuple[Array, Array]:
+def t_interval(
+    estimate: Array, se: Array, *, df: float | Array, level: float
+) -> tuple[Array, Array]:
     """Estimate ± t × se."""
-    reach = stdtrit(max(df, 1e-9), (1 + level) / 2) * se
+    reach = stdtrit(np.maximum(df, 1e-9), (1 + level) / 2) * se
     return estimate - reach, estimate + reach

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxlab.stats.drivers.answers import Answers
-from cxlab.stats.drivers.importance import standardised_coefficients, variance_inflation
-from cxlab.stats.drivers.outcomes import latent_factors, latent_fit, likely_fit
+from cxlab.stats.drivers.coefficients import coefficient_errors, coefficients
+from cxlab.stats.drivers.eligible import those_who_can
+from cxlab.stats.drivers.importance import variance_inflation
+from cxlab.stats.drivers.outcomes import latent_factors, latent_fit
 from cxlab.stats.drivers.replicates import (
     CovarianceFit,
     Resample,
@@ -16,10 +18,13 @@ from cxlab.stats.drivers.replicates import (
     replicate_totals,
 )
 from cxlab.stats.drivers.shares import Importance, importance
-from cxlab.stats.drivers.uncertainty import standard_errors, t_test
+from cxlab.stats.drivers.uncertainty import t_test
 from cxlab.stats.moments import to_correlation
 
 Array = np.ndarray
+
+#: Answers of segments that can use everything below which all are taken, with a warning.
+FEWEST = 30
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,6 @@ class Options:
     level: float = 0.95
     max_exact: int = 25
     full_replicates: int = 0
-    polyserial: str = "moments"
 
     @property
     def latent(self) -> bool:
@@ -51,7 +55,7 @@ class Users:
     fit : CovarianceFit
         Of the drivers and, last, the outcome.
     importance : Importance
-    coefficients, coefficient_se, p_values : ndarray, shape (drivers,)
+    coefficients, coefficient_se, coefficient_df, p_values : ndarray, shape (drivers,)
         Of the model with all drivers, per point of the rating.
     coefficient_replicates : ndarray, shape (replicates, drivers)
     df : float
@@ -60,6 +64,8 @@ class Users:
         What adjusted R² takes as the number of answers.
     missing : str
         Treatment of blanks.
+    notes : tuple of str
+        Who they are, where not everyone.
     """
 
     answers: Answers
@@ -68,10 +74,12 @@ class Users:
     coefficients: Array
     coefficient_replicates: Array
     coefficient_se: Array
+    coefficient_df: Array
     p_values: Array
     df: float
     n_effective: float
     missing: str
+    notes: tuple[str, ...] = ()
 
     @property
     def correlations(self) -> Array:
@@ -86,6 +94,8 @@ class Users:
 
 def among_users(answers: Answers, unit: Array, resample: Resample, options: Options) -> Users:
     """Importance, coefficients and tests from the covariance of ratings and outcome."""
+    able, notes = those_who_can(answers, max(FEWEST, len(answers.names) + 2))
+    answers, unit = answers.rows(able), unit[able]
     ratings = _without_dead(answers.ratings)
     _check_rows(answers, ratings, options.missing)
     rows = np.column_stack([ratings, answers.outcome])
@@ -98,10 +108,10 @@ def among_users(answers: Answers, unit: Array, resample: Resample, options: Opti
         missing=options.missing,
         full_replicates=options.full_replicates,
     )
+    factor = 1.0
     if options.latent:
-        fit = latent_fit(fit, *latent_factors(answers.outcome, answers.weights, unit, resample))
-        if options.polyserial == "ml":
-            fit = likely_fit(fit, ratings, answers.outcome, answers.weights)
+        factor, factors = latent_factors(answers.outcome, answers.weights, unit, resample)
+        fit = latent_fit(fit, factor, factors)
     n_effective = effective_answers(answers.weights, ratings, options.missing)
     shared = importance(
         fit.matrix,
@@ -112,7 +122,11 @@ def among_users(answers: Answers, unit: Array, resample: Resample, options: Opti
     )
     slopes = coefficients(fit.matrix[None])[0]
     slope_replicates = coefficients(fit.matrices)
-    se, df = _coefficient_errors(answers, fit, slopes, slope_replicates, resample)
+    tested, fitted = answers, ratings
+    if options.missing == "complete":
+        whole = ~np.isnan(ratings).any(axis=1)
+        tested, fitted = answers.rows(whole), ratings[whole]
+    se, dfs, df = coefficient_errors(tested, fitted, fit, slope_replicates, resample, factor=factor)
     return Users(
         answers,
         fit,
@@ -120,26 +134,13 @@ def among_users(answers: Answers, unit: Array, resample: Resample, options: Opti
         slopes,
         slope_replicates,
         se,
-        t_test(slopes, se, df),
+        dfs,
+        t_test(slopes, se, dfs),
         df,
         n_effective,
         options.missing,
+        notes,
     )
-
-
-def coefficients(matrices: Array) -> Array:
-    """Regression coefficients of the last column on the others, shape (replicates, drivers).
-
-    The shortest solution (in standard deviations) where drivers are exact combinations;
-    0 for a driver that does not vary.
-    """
-    if len(matrices) == 0:
-        return np.empty((0, matrices.shape[-1] - 1))
-    spread = np.sqrt(np.maximum(np.einsum("bii->bi", matrices), 0.0))
-    standardised = standardised_coefficients(to_correlation(matrices))
-    own = spread[:, :-1]
-    per_point = np.divide(spread[:, -1:], own, out=np.zeros_like(own), where=own > 0)
-    return np.asarray(standardised * per_point)
 
 
 def effective_answers(weights: Array, ratings: Array, missing: str) -> float:
@@ -175,48 +176,6 @@ def _check_rows(answers: Answers, ratings: Array, missing: str) -> None:
         f"`drivers` must number fewer than the answers less one; got {ratings.shape[1]} drivers "
         f"and {n} {kind}. Take fewer drivers or more answers."
     )
-
-
-def _coefficient_errors(
-    answers: Answers, fit: CovarianceFit, slopes: Array, replicates: Array, resample: Resample
-) -> tuple[Array, float]:
-    """Standard errors of the coefficients and their degrees of freedom.
-
-    Least squares for a simple sample without holes; otherwise from the replicates, with
-    the degrees of freedom of the design.
-    """
-    whole = fit.n_complete == answers.n
-    aliased = ~np.isfinite(variance_inflation(to_correlation(fit.matrix)))
-    if answers.simple and whole:
-        se, df = _least_squares_errors(fit.matrix, answers.n, aliased)
-    elif resample.kind == "jackknife":
-        blocks = len(replicates)
-        squares = ((replicates - slopes) ** 2).sum(axis=0)
-        df = min(answers.degrees_of_freedom(), blocks - 1)
-        se = np.sqrt((blocks - 1) / blocks * squares)
-    elif resample.kind == "bootstrap":
-        df = answers.degrees_of_freedom()
-        # n draws from n units spread by (n − 1)/n too little; Rao–Wu's n − 1 don't
-        small = 1.0 if answers.design.stratified else np.sqrt((df + 1) / max(df, 1))
-        se = standard_errors(replicates) * small
-    else:
-        df, se = answers.degrees_of_freedom(), np.full(len(slopes), np.nan)
-    return np.where(aliased, np.nan, se), float(df)
-
-
-def _least_squares_errors(matrix: Array, n: int, aliased: Array) -> tuple[Array, int]:
-    drivers, outcome = matrix[:-1, :-1], matrix[:-1, -1]
-    kept = np.flatnonzero(~aliased & (np.diagonal(drivers) > 0))
-    spread = np.sqrt(np.diagonal(drivers))
-    scale = np.where(spread > 0, spread, 1.0)
-    correlation = drivers / np.outer(scale, scale)
-    inverse = np.diagonal(np.linalg.pinv(correlation, rcond=1e-9, hermitian=True)) / scale**2
-    slopes = coefficients(matrix[None])[0]
-    rank = int((np.linalg.eigvalsh(correlation) > 1e-9).sum())
-    residual = max(matrix[-1, -1] - slopes @ outcome, 0.0) * (n - 1) / (n - rank - 1)
-    se = np.full(len(drivers), np.nan)
-    se[kept] = np.sqrt(residual * inverse[kept] / (n - 1))
-    return se, n - rank - 1
 
 
 def performance(

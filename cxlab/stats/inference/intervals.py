@@ -109,13 +109,48 @@ def score_interval(
     return np.where(usable, low, np.nan), np.where(usable, high, np.nan)
 
 
+def score_statistic(
+    promoters: ArrayLike, detractors: ArrayLike, n: ArrayLike, value: ArrayLike
+) -> NDArray[np.float64]:
+    """Standard errors by which a net score lies above a value, as `score_interval` has them.
+
+    Examples
+    --------
+    17 promoters and 3 passives against a net score of 0.6:
+
+    >>> round(float(score_statistic(17, 0, 20, 0.6)), 4)
+    1.7678
+    """
+    b, c, n, value = (np.asarray(one, dtype=float) for one in (promoters, detractors, n, value))
+    return _standardised(b - c - n * value, _null_variance(b, c, n, value))
+
+
+def wilson_statistic(share: ArrayLike, n: ArrayLike, value: ArrayLike) -> NDArray[np.float64]:
+    """Standard errors by which a share lies above a value, as `wilson_interval` has them."""
+    share, n, value = (np.asarray(one, dtype=float) for one in (share, n, value))
+    return _standardised(share - value, value * (1 - value) / np.where(n > 0, n, np.nan))
+
+
+def _standardised(distance: Any, variance: Any) -> NDArray[np.float64]:
+    """Distance over its standard error; at an end of the scale only the end itself is near."""
+    spread = np.sqrt(variance)
+    far = np.where(distance == 0, 0.0, np.copysign(np.inf, distance))
+    return np.where(spread > 0, distance / np.where(spread > 0, spread, 1.0), far + 0 * spread)
+
+
 def _null_variance(b: Any, c: Any, n: Any, delta: Any) -> NDArray[np.float64]:
     """Variance of b − c when the true difference is ``delta`` (Tango's restricted fit)."""
+    # mirrored to a positive difference every term below is positive: nothing cancels
+    b, c, delta = np.where(delta < 0, c, b), np.where(delta < 0, b, c), np.abs(delta)
     linear = -b - c + (2 * n - b + c) * delta
-    constant = -c * delta * (1 - delta)
-    root = np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0))
-    share = (root - linear) / (4 * n)
-    return np.maximum(n * (2 * share + delta * (1 - delta)), 0)
+    spread = np.maximum(delta * (1 - delta), 0)
+    product = c * spread
+    root = np.sqrt(linear**2 + 8 * n * product)
+    over = linear > 0
+    share = np.where(
+        over, 2 * product / np.where(over, root + linear, 1.0), (root - linear) / (4 * n)
+    )
+    return n * np.maximum(2 * share + spread, 0)
 
 
 def _bisect(excess: Any, *, outside: NDArray, inside: NDArray) -> NDArray[np.float64]:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+#: Numbers drawn at a time.
+BLOCK = 5_000_000
+
 
 def permutation_p_value(
-    values: np.ndarray, inside: np.ndarray, permutations: int, rng: np.random.Generator
+    values: np.ndarray,
+    inside: np.ndarray,
+    permutations: int,
+    rng: np.random.Generator,
+    weights: np.ndarray | None = None,
 ) -> float:
-    """Two-sided p-value of a difference of means when labels are exchangeable.
+    """Two-sided p-value of a difference of means when answers are exchangeable.
 
     Parameters
     ----------
@@ -18,6 +25,8 @@ def permutation_p_value(
     permutations : int
         Random relabellings; the observed one counts as one more.
     rng : Generator
+    weights : ndarray of float, shape (n,), optional
+        They stay with their rows: answers are drawn anew for them.
 
     Returns
     -------
@@ -28,14 +37,16 @@ def permutation_p_value(
     ----------
     Phipson & Smyth (2010), Statistical Applications in Genetics 9, 39.
     """
-    size, total = int(inside.sum()), values.sum()
-
-    def distance(first_sum: np.ndarray) -> np.ndarray:
-        return np.abs(first_sum / size - (total - first_sum) / (len(values) - size))
-
-    if size == len(values):
+    if inside.all():
         return np.nan
-    observed = distance(np.array([values[inside].sum()]))[0]
-    drawn = rng.permuted(np.tile(values, (permutations, 1)), axis=1)[:, :size].sum(axis=1)
-    # rounding must not part relabellings that are equally far
-    return float((1 + (distance(drawn) >= observed - 1e-9).sum()) / (permutations + 1))
+    own = np.ones(len(values)) if weights is None else weights
+    shares = np.concatenate([own[inside] / own[inside].sum(), -own[~inside] / own[~inside].sum()])
+    observed = abs(np.concatenate([values[inside], values[~inside]]) @ shares)
+    as_far = 0
+    step = max(BLOCK // len(values), 1)
+    for start in range(0, permutations, step):
+        rows = min(step, permutations - start)
+        drawn = rng.permuted(np.tile(values, (rows, 1)), axis=1) @ shares
+        # rounding must not part relabellings that are equally far
+        as_far += int((np.abs(drawn) >= observed - 1e-9).sum())
+    return float((1 + as_far) / (permutations + 1))

@@ -23,7 +23,7 @@ from cxlab.stats.inference import (
     wilson_interval,
 )
 from cxlab.stats.metrics.labels import group_labels
-from cxlab.stats.metrics.origins import By, metric_totals
+from cxlab.stats.metrics.origins import By, all_alike, metric_totals
 from cxlab.stats.totals import Design, Totals
 from cxlab.survey.scales import Metric
 
@@ -33,6 +33,8 @@ INTERVALS = {
     "box": ("wilson", "wald"),
     "mean": ("t",),
 }
+
+ALL_ALIKE = "all answers alike"
 
 #: Fewer design degrees of freedom than this and the interval is flagged.
 FEW_DEGREES_OF_FREEDOM = 8
@@ -154,6 +156,7 @@ def _facts(per_group: pd.DataFrame, kinds: np.ndarray) -> pd.DataFrame:
             "estimate": mean,
             "square": square,
             "kish": n * per_group["ww"] / weight**2,
+            "alike": all_alike(n, per_group["y"], per_group["yy"]),
         }
     )
     tops = ((per_group["yy"] + per_group["y"]) / 2).where(shares, 0).round().astype(int)
@@ -168,7 +171,7 @@ def _facts(per_group: pd.DataFrame, kinds: np.ndarray) -> pd.DataFrame:
 
 
 def _simple_variance(facts: pd.DataFrame, kinds: np.ndarray) -> pd.Series:
-    spread = (facts["square"] - facts["estimate"] ** 2).clip(lower=0)
+    spread = (facts["square"] - facts["estimate"] ** 2).clip(lower=0).mask(facts["alike"], 0.0)
     # a mean takes the usual s² with n − 1; a share's variance p(1 − p)/n takes n
     unbiased = spread * facts["n"] / (facts["n"] - 1).where(facts["n"] > 1)
     spread = spread.where(kinds != "mean", unbiased)
@@ -189,12 +192,11 @@ def _simple_spread(facts: pd.DataFrame, kinds: np.ndarray) -> pd.DataFrame:
 
 
 def _simple_notes(facts: pd.DataFrame, kinds: np.ndarray) -> np.ndarray:
-    """Why a mean's interval is missing or of no width; scores' intervals never are."""
+    """Why a mean's interval is missing; scores' intervals never are."""
     mean, n = kinds == "mean", facts["n"]
-    alike = facts["square"] - facts["estimate"] ** 2 <= 1e-12 * facts["square"].abs()
     return np.select(
-        [mean & (n == 1), mean & (n > 1) & alike],
-        ["no interval: one answer only", "all answers alike: the interval has no width"],
+        [mean & (n == 1), mean & (n > 1) & facts["alike"]],
+        ["no interval: one answer only", f"{ALL_ALIKE}: no interval, their spread is unknown"],
         "",
     )
 
@@ -209,15 +211,18 @@ def _design_spread(
 ) -> pd.DataFrame:
     linear = linearised(sums, facts["estimate"])
     result = design_variance(linear, totals.clusters, domains=len(facts))
-    df = degrees_of_freedom(sums, groups=len(facts))
+    clusters, strata = held_units(sums, groups=len(facts))
+    df = design_degrees_of_freedom(clusters, strata)
     simple = _simple_variance(facts, kinds)
-    # a variance this far below the simple one is rounding of "everyone alike"
-    alike = ~((result.variance > 1e-14 * facts["square"].clip(lower=1e-300)) & (simple > 0))
-    deff = pd.Series(result.variance / simple.where(simple > 0), facts.index)
-    deff = deff.where(~alike, np.maximum(1.0, facts["kish"]))
-    spread = pd.DataFrame({"variance": result.variance, "deff": deff, "df": df})
+    # of one cluster nothing is known but its own answers
+    known = pd.Series(result.variance, facts.index).mask(facts["alike"], 0.0).where(clusters > 1)
+    # a variance this far below the simple one is rounding of none
+    none = ~((known > 1e-14 * facts["square"].clip(lower=1e-300)) & (simple > 0))
+    deff = (known / simple.where(simple > 0)).where(~none, np.maximum(1.0, facts["kish"]))
+    deff = deff.where(known.notna())
+    spread = pd.DataFrame({"variance": known, "deff": deff, "df": df})
     spread["n_eff"] = effective_sample_size(facts["n"], deff, df, level=level)
-    spread["note"] = _notes(facts, spread, alike, totals, result.lonely_strata)
+    spread["note"] = _notes(facts, spread, kinds, none, totals, result.lonely_strata)
     return spread
 
 
@@ -239,20 +244,21 @@ def linearised(sums: pd.DataFrame, estimate: pd.Series) -> pd.DataFrame:
     )
 
 
-def degrees_of_freedom(sums: pd.DataFrame, *, groups: int) -> np.ndarray:
-    """Clusters less strata that hold a valid answer, per group."""
+def held_units(sums: pd.DataFrame, *, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Clusters, and strata, that hold a valid answer, per group."""
     valid = sums[sums["n"] > 0]
     lone = valid["cluster"].isna()
     clusters = np.where(lone, valid["n"], 1.0)
     per_group = np.bincount(valid["group_code"], weights=clusters, minlength=groups)
     strata = valid.drop_duplicates(["group_code", "stratum"])["group_code"]
-    return design_degrees_of_freedom(per_group, np.bincount(strata, minlength=groups))
+    return per_group, np.bincount(strata, minlength=groups)
 
 
 def _notes(
     facts: pd.DataFrame,
     spread: pd.DataFrame,
-    alike: pd.Series,
+    kinds: np.ndarray,
+    none: pd.Series,
     totals: Totals,
     lonely: int,
 ) -> list[str]:
@@ -264,16 +270,31 @@ def _notes(
     if lonely:
         common.append(f"{lonely} strata with one cluster centred on the whole sample")
     notes = []
-    for n, df, same in zip(facts["n"], spread["df"], alike, strict=True):
+    for i, (n, df) in enumerate(zip(facts["n"], spread["df"], strict=True)):
         own = []
-        if n and df < 1:
+        if n and np.isnan(spread["variance"].iloc[i]):
+            own.append(
+                "no interval: fewer than two clusters hold an answer, so that the standard error "
+                "is unknown"
+            )
+        elif n and df < 1:
             own.append("no interval: fewer than two clusters in a stratum hold an answer")
-        elif n and df < FEW_DEGREES_OF_FREEDOM:
-            own.append(f"only {df:.0f} degrees of freedom")
-        if n and same:
-            own.append("all answers alike: design effect from the weights alone")
+        elif n:
+            if df < FEW_DEGREES_OF_FREEDOM:
+                own.append(f"only {df:.0f} degrees of freedom")
+            own += _no_spread(kinds[i], facts["alike"].iloc[i], none.iloc[i])
         notes.append("; ".join([*own, *common]))
     return notes
+
+
+def _no_spread(kind: str, alike: bool, none: bool) -> list[str]:
+    """What to say of a variance of 0; empty where it is none."""
+    if not (alike or none):
+        return []
+    who = ALL_ALIKE if alike else "all clusters alike"
+    if kind == "mean":
+        return [f"{who}: no interval, their spread is unknown"]
+    return [f"{who}: design effect from the weights alone"]
 
 
 def _interval(
@@ -298,7 +319,9 @@ def _interval(
     if method == "wilson":
         return wilson_interval(top, size, level=level)
     if method == "t":
-        return mean_interval(facts["estimate"], standard_error, spread["df"], level=level)
+        # no spread among the answers is no certainty about others
+        known = np.where(standard_error > 0, standard_error, np.nan)
+        return mean_interval(facts["estimate"], known, spread["df"], level=level)
     quantile = normal_quantile(level) if design.simple else t_quantile(level, spread["df"])
     lowest = np.where(kinds == "net", -1.0, 0.0)
     low, high = wald_interval(facts["estimate"], standard_error, quantile=quantile)

@@ -20,6 +20,8 @@ By = str | Sequence[str] | None
 FAR = 1e4
 #: A standard deviation this small beside the mean is rounding.
 ALIKE = 1e-6
+#: The same of sums over many rows: their variance beside their mean square.
+ALIKE_SUMS = 1e-10
 
 
 def metric_totals(
@@ -47,6 +49,15 @@ def metric_totals(
             totals, origins[far] = _from_own_origins(data, metrics, values, far, by, design)
         found.append((totals, origins))
     return found
+
+
+def all_alike(n: Any, y: Any, yy: Any) -> Any:
+    """Whether all values are one, from their unweighted sums.
+
+    A variance of 0 is no sign of it: rounding leaves one above 0, and clusters of one mean
+    have none between them.
+    """
+    return (n > 0) & (n * yy - y**2 <= ALIKE_SUMS * n * yy)
 
 
 def _is_far(totals: Totals, i: int) -> bool:

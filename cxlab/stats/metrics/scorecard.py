@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import ndtr, stdtr
 
 from cxlab.stats.frames import as_list
+from cxlab.stats.inference import score_statistic, wilson_statistic
 from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.stats.metrics.suppression import (
     EVERYONE,
@@ -76,8 +77,10 @@ def scorecard(
     Notes
     -----
     Answers without a segment are a group that has no row: where they are few, another group
-    is hidden, lest everyone less the groups gives them. ``confidence`` is Φ((estimate − target)/se), or Student's t for means: one less the
-    one-sided p-value of "the target is not attained".
+    is hidden, lest everyone less the groups gives them. ``confidence`` is one less the
+    one-sided p-value of "the target is not attained" by the test that the interval inverts:
+    Tango's for net scores, Wilson's for shares, Student's t for means. At a level of 95 % it is
+    over 0.975 where ``attained`` is ``yes``.
 
     Examples
     --------
@@ -131,21 +134,33 @@ def _missing(table: pd.DataFrame, least: int) -> pd.Series:
 
 
 def _with_targets(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
-    targets = {(m.column, m.name or m.kind): m.target for m in metrics}
-    pairs = zip(table["column"], table["metric"], strict=True)
-    target = pd.Series([targets[pair] for pair in pairs], dtype=float)
+    named = {(m.column, m.name or m.kind): m for m in metrics}
+    chosen = [named[pair] for pair in zip(table["column"], table["metric"], strict=True)]
+    target = pd.Series([metric.target for metric in chosen], dtype=float)
     low, high = table["ci_low"], table["ci_high"]
     told = target.notna() & low.notna()
     attained = np.select([low >= target, high < target], ["yes", "no"], "undecided")
-    spread = table["se"].where(table["se"] > 0)
-    distance = ((table["estimate"] - target) / spread).to_numpy(float)
-    means = (table["unit"] == "score").to_numpy()
-    df = table["df"].clip(lower=1).to_numpy(float)
-    confidence = np.where(means, stdtr(df, distance), ndtr(distance))
     return table.assign(
         target=target, attained=np.where(told, attained, ""),
-        confidence=np.where(told, confidence, np.nan),
+        confidence=np.where(told, _confidence(table, chosen, target), np.nan),
     )  # fmt: skip
+
+
+def _confidence(table: pd.DataFrame, metrics: list[Metric], target: pd.Series) -> np.ndarray:
+    """One-sided confidence that the target is attained, by the method of the interval."""
+    kind = np.array([metric.kind for metric in metrics])
+    value = (target / [metric.factor for metric in metrics]).to_numpy(float)
+    size, top, bottom = (
+        table[name].to_numpy(float) for name in ("n_eff", "top_share", "bottom_share")
+    )
+    distance = ((table["estimate"] - target) / table["se"].where(table["se"] > 0)).to_numpy(float)
+    df = table["df"].clip(lower=1).to_numpy(float)
+    found = stdtr(df, distance)
+    net, box = kind == "net", kind == "box"
+    promoters, detractors = (size * top)[net], (size * bottom)[net]
+    found[net] = ndtr(score_statistic(promoters, detractors, size[net], value[net]))
+    found[box] = ndtr(wilson_statistic(top[box], size[box], value[box]))
+    return found
 
 
 def _size_note(n: int, note: str) -> str:

@@ -6,7 +6,13 @@ weights. Everything here works on plain arrays; no statistic is computed.
 
 from cxlab.stats.resampling.bootstrap import bootstrap_multipliers
 from cxlab.stats.resampling.design import SamplingDesign, sampling_design
-from cxlab.stats.resampling.intervals import check_level, percentile_interval, rank_interval, ranks
+from cxlab.stats.resampling.intervals import (
+    check_level,
+    percentile_interval,
+    rank_interval,
+    rank_intervals,
+    ranks,
+)
 from cxlab.stats.resampling.jackknife import JackknifeBlocks, jackknife_blocks, jackknife_covariance
 
 __all__ = [
@@ -18,6 +24,7 @@ __all__ = [
     "jackknife_covariance",
     "percentile_interval",
     "rank_interval",
+    "rank_intervals",
     "ranks",
     "sampling_design",
 ]

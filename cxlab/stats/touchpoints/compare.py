@@ -1,9 +1,7 @@
-"""Which coefficients can be told apart: differences under the design, and Williams' test."""
+"""Which coefficients can be told apart: differences under the design."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,40 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from cxlab.stats.association import JointCounts, PairEstimates, williams_test
+from cxlab.stats.association import PairEstimates
 from cxlab.stats.inference import adjust_p_values, t_quantile
 
 Array = NDArray[np.float64]
 
 #: A variance of a difference below this share of the two variances is rounding of 0.
 SAME_SCORES = 1e-10
-
-
-@dataclass(frozen=True, eq=False)
-class CommonRows:
-    """What Williams' test needs to know of touchpoints rated beside one outcome.
-
-    Attributes
-    ----------
-    same : ndarray of bool, shape (touchpoints, touchpoints)
-        Whether the two were rated on exactly the same rows.
-    correlation : ndarray of shape (touchpoints, touchpoints)
-        Pearson's r of the two on those rows.
-    """
-
-    same: NDArray[np.bool_]
-    correlation: Array
-
-
-def common_rows(rows: pd.DataFrame, touchpoints: Sequence[str], outcome: str) -> CommonRows:
-    """Which touchpoints share all their rows, and how they correlate there."""
-    answered = rows[rows[outcome].notna()]
-    held = answered[list(touchpoints)].notna().to_numpy()
-    together = held.T.astype(int) @ held.astype(int)
-    alone = np.diag(together)
-    same = (together == alone[:, None]) & (together == alone[None, :])
-    correlation = answered[list(touchpoints)].corr().to_numpy(float)
-    return CommonRows(same, correlation)
 
 
 def difference_table(
@@ -75,7 +46,8 @@ def difference_table(
     -----
     The influence functions of the two coefficients, each 0 outside its own rows, are
     subtracted before they are summed over clusters: touchpoints rated by the same people
-    share their variation, and holes make no difference.
+    share their variation, and holes make no difference. The degrees of freedom are the
+    smaller of the two coefficients'.
     """
     estimate = fit.table["estimate"].to_numpy()[first] - fit.table["estimate"].to_numpy()[second]
     variance_first, variance_second = fit.covariance[first, first], fit.covariance[second, second]
@@ -83,7 +55,7 @@ def difference_table(
     same = (np.abs(estimate) < 1e-12) & (
         variance <= SAME_SCORES * np.maximum(variance_first + variance_second, 1e-300)
     )
-    df = fit.df[first, second]
+    df = np.minimum(fit.df[first], fit.df[second])
     usable = np.isfinite(estimate) & np.isfinite(variance) & (df >= 1)
     se = np.where(usable, np.sqrt(np.where(usable & ~same, np.maximum(variance, 0), 0.0)), np.nan)
     half = t_quantile(level, df) * se
@@ -127,51 +99,5 @@ def _notes(fit: PairEstimates, first: Any, second: Any, usable: Any, same: Any) 
         elif np.isnan(fit.covariance[a, b]):
             notes.append("not compared: rows are too many to keep apart; Pearson's r can be")
         else:
-            notes.append("no test: too few clusters hold a pair")
+            notes.append("no test: one of the two has no interval")
     return notes
-
-
-def williams_columns(
-    table: pd.DataFrame,
-    common: CommonRows | None,
-    places: Sequence[tuple[int, int]],
-    coefficients: Sequence[tuple[float, float]],
-    why_not: str,
-) -> pd.DataFrame:
-    """Add Williams' t and p, or the reason why the test is not valid here."""
-    rows = [
-        _one_williams(n, common, place, pair, why_not)
-        for n, place, pair in zip(table["n"], places, coefficients, strict=True)
-    ]
-    names = ["williams_t", "williams_p", "williams_note"]
-    return table.join(pd.DataFrame(rows, columns=names, index=table.index))
-
-
-def _one_williams(
-    n: int,
-    common: CommonRows | None,
-    place: tuple[int, int],
-    pair: tuple[float, float],
-    why_not: str,
-) -> tuple[float, float, str]:
-    nothing = float("nan")
-    if common is None:
-        return nothing, nothing, why_not
-    if not common.same[place]:
-        return nothing, nothing, "not valid: the two were not rated by the same customers"
-    between = float(common.correlation[place])
-    if not np.isfinite([*pair, between]).all() or n <= 3 or between > 1 - 1e-12:
-        return nothing, nothing, "not valid: no difference to test"
-    test = williams_test(n, pair[0], pair[1], between)
-    return test.t, test.p_value, ""
-
-
-def why_no_williams(counts: JointCounts, coefficient: str) -> str:
-    """Why Williams' test is not printed for such data; empty if it may be."""
-    if coefficient != "pearson":
-        return "not valid: it is for Pearson's r"
-    if not counts.units.simple:
-        return "not valid: weights, strata or clusters"
-    if counts.rows is None:
-        return "not computed in data of this size"
-    return ""

@@ -13,7 +13,6 @@ from cxlab.stats.association import TABLE_COEFFICIENTS, JointCounts, PairEstimat
 from cxlab.stats.frames import as_list, check_choice, check_columns
 from cxlab.stats.inference import check_level
 from cxlab.stats.totals import Design
-from cxlab.stats.touchpoints.compare import common_rows, why_no_williams
 from cxlab.stats.touchpoints.fitting import count_pairs, fit_coefficients
 from cxlab.stats.touchpoints.halo import MISSING, correlate_together, halo_table
 from cxlab.stats.touchpoints.occasions import find_occasion
@@ -23,8 +22,6 @@ from cxlab.stats.touchpoints.scores import Range, observed_scale, touchpoint_sco
 from cxlab.stats.touchpoints.tables import coefficient_table, headline_table, missing_table
 
 Array = NDArray[np.float64]
-
-VARIANCES = ("influence", "jackknife")
 
 
 def touchpoint_correlations(
@@ -41,7 +38,6 @@ def touchpoint_correlations(
     cluster: str | None = None,
     stratum_clusters: str | None = None,
     missing: str = "em",
-    variance: str = "influence",
     level: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
@@ -75,13 +71,11 @@ def touchpoint_correlations(
         How partial and semi-partial coefficients and R² cope with holes: maximum likelihood
         where answers are missing at random given the others, or each correlation on its
         own rows (faster).
-    variance : {"influence", "jackknife"}
-        Taylor variance of the influence functions, or delete-a-group jackknife of the
-        count tables (80 blocks of clusters; slow for the polychoric).
     level : float
         Of all intervals.
     replicates, seed : int
-        Resamples of clusters behind the rank intervals.
+        Resamples of clusters behind the rank intervals, which hold for all touchpoints at
+        once.
 
     Returns
     -------
@@ -110,7 +104,8 @@ def touchpoint_correlations(
     References
     ----------
     Devlin, Gnanadesikan & Kettenring (1975), Biometrika 62, 531–545. Olsson (1979),
-    Psychometrika 44, 443–460. Benjamini & Hochberg (1995), JRSS B 57, 289–300.
+    Psychometrika 44, 443–460. Benjamini & Hochberg (1995), JRSS B 57, 289–300. Mogstad,
+    Romano, Shaikh & Wilhelm (2024), Review of Economic Studies 91, 476–518.
 
     Examples
     --------
@@ -128,23 +123,22 @@ def touchpoint_correlations(
     check_level(level)
     check_choice("coefficient", coefficient, TABLE_COEFFICIENTS)
     check_choice("missing", missing, MISSING)
-    check_choice("variance", variance, VARIANCES)
     _check_names(data, outcomes, names, design)
     counts = count_pairs(data, outcomes, names, design, scale)
-    fits = fit_coefficients(data, counts, design, variance=variance, level=level, seed=seed)
+    fits = fit_coefficients(data, counts, design, level=level)
     together = correlate_together(data, counts, missing=missing, weights=weights)
     ends = scale or observed_scale(data, names)
     scores = touchpoint_scores(
         data, names, scale=ends, top_box=top_box, level=level, **design.columns()
     )
     long = coefficient_table(fits, together.models, counts, declared.code, level)
-    places, ranking = _places(counts, fits[coefficient], replicates, seed, level)
+    places, rank_method = _places(counts, fits[coefficient], replicates, seed, level)
     table = headline_table(long, coefficient, places, counts, scores)
     return TouchpointCorrelations(
         table=table,
         coefficients=long,
         scores=scores,
-        halo=halo_table(together, fits["pearson"], missing=missing, level=level),
+        halo=halo_table(together, fits["pearson"], counts, missing=missing, level=level),
         occasion=declared,
         coefficient=coefficient,
         level=level,
@@ -153,7 +147,7 @@ def touchpoint_correlations(
         scale_declared=scale is not None,
         fits=fits,
         **_facts(counts, outcomes, names, design),
-        **ranking,
+        rank_method=rank_method,
     )
 
 
@@ -161,10 +155,6 @@ def _facts(
     counts: JointCounts, outcomes: list[str], names: list[str], design: Design
 ) -> dict[str, Any]:
     """What the result says of the sample and of the family of tests."""
-    why_not, rows = why_no_williams(counts, "pearson"), counts.rows
-    common = {}
-    if not why_not and rows is not None:
-        common = {name: common_rows(rows, names, name) for name in outcomes}
     return {
         "outcomes": tuple(outcomes),
         "touchpoints": tuple(names),
@@ -172,8 +162,6 @@ def _facts(
         "design": _design_words(design, counts),
         "family": f"Benjamini–Hochberg over {len(names)} touchpoints × one outcome",
         "note": counts.units.design.note,
-        "common": common,
-        "why_no_williams": why_not,
     }
 
 
@@ -196,23 +184,23 @@ def _check_names(data: Any, outcomes: list[str], names: list[str], design: Desig
 
 def _places(
     counts: JointCounts, fit: PairEstimates, replicates: int, seed: int, level: float
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Places with their intervals per outcome, and the replicates they come from."""
+) -> tuple[pd.DataFrame, str]:
+    """Places with their intervals per outcome, and how they were made."""
     estimate = fit.table["estimate"].to_numpy()
     drawn = replicate_coefficients(
         counts, fit.coefficient, estimate, fit.covariance, replicates=replicates, seed=seed
     )
     # without a standard error there is nothing to say of a place
     estimate = np.where(fit.table["se"].notna(), estimate, np.nan)
-    parts, ranked = [], {}
+    parts = []
     for outcome in dict.fromkeys(y for _, y in counts.pairs):
         inside = [number for number, pair in enumerate(counts.pairs) if pair[1] == outcome]
-        places, ranked[outcome] = place_touchpoints(
-            estimate[inside], drawn.values[:, inside], level=level
+        parts.append(
+            place_touchpoints(
+                estimate[inside], drawn.values[:, inside], fit.df[inside], level=level
+            )
         )
-        parts.append(places)
-    table = pd.concat(parts, ignore_index=True)
-    return table, {"replicate_ranks": ranked, "rank_method": drawn.method}
+    return pd.concat(parts, ignore_index=True), drawn.method
 
 
 def _design_words(design: Design, counts: JointCounts) -> str:

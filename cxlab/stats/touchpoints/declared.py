@@ -34,7 +34,8 @@ def operational_table(
     Returns
     -------
     DataFrame
-        As `cxlab.operational_beside_experience`; empty where nothing is declared.
+        As `cxlab.operational_beside_experience`, with the labels of the table that declares
+        it in place of ``operational`` and ``experience``; empty where nothing is declared.
 
     Examples
     --------
@@ -54,12 +55,13 @@ def operational_table(
             )
             for one in table.operational.values()
         ]  # fmt: skip
-        tables.append(
-            operational_beside_experience(
-                study.read(name, period=period), metrics, touchpoint=table.touchpoint_column,
-                level=level, **study.table_design(name),  # type: ignore[arg-type]
-            )
+        found = operational_beside_experience(
+            study.read(name, period=period), metrics, touchpoint=table.touchpoint_column,
+            level=level, **study.table_design(name),  # type: ignore[arg-type]
         )  # fmt: skip
+        # another table may have columns of the same names
+        named = {c: found[c].replace(table.labels) for c in ("operational", "experience")}
+        tables.append(found.assign(**named))
     if not tables:
         return pd.DataFrame(columns=list(OPERATIONAL_COLUMNS))
     return pd.concat(tables, ignore_index=True)

@@ -12,12 +12,10 @@ from cxlab.stats.association import (
     TABLE_COEFFICIENTS,
     JointCounts,
     PairEstimates,
-    correlation_interval,
-    correlation_p_value,
-    jackknifed_covariance,
     joint_counts,
     pair_estimates,
     pearson_covariance,
+    with_spread,
 )
 from cxlab.stats.totals import Design
 from cxlab.stats.touchpoints.scores import Range
@@ -29,13 +27,10 @@ MOST_CATEGORIES = 21
 
 
 def fit_coefficients(
-    data: Any, counts: JointCounts, design: Design, *, variance: str, level: float, seed: int
+    data: Any, counts: JointCounts, design: Design, *, level: float
 ) -> dict[str, PairEstimates]:
     """Every coefficient of a count table, for every touchpoint × outcome."""
-    return {
-        kind: _fit(data, counts, kind, design, variance=variance, level=level, seed=seed)
-        for kind in TABLE_COEFFICIENTS
-    }
+    return {kind: _fit(data, counts, kind, design, level=level) for kind in TABLE_COEFFICIENTS}
 
 
 def count_pairs(
@@ -75,14 +70,7 @@ def _check_scale(counts: JointCounts, names: list[str], scale: Range) -> None:
 
 
 def _fit(
-    data: Any,
-    counts: JointCounts,
-    kind: str,
-    design: Design,
-    *,
-    variance: str,
-    level: float,
-    seed: int,
+    data: Any, counts: JointCounts, kind: str, design: Design, *, level: float
 ) -> PairEstimates:
     if kind == "polychoric":
         counts = _without_quantities(counts)
@@ -90,12 +78,13 @@ def _fit(
     if kind == "polychoric":
         fit = _name_quantities(fit, counts)
     if counts.units.lumped and kind == "pearson":
-        return _replace_spread(fit, *pearson_covariance(data, counts, fit, design=design), level)
+        covariance, df = pearson_covariance(data, counts, fit, design=design)
+        if not counts.units.clustered:
+            # the standard errors are known already: what was not is how pairs vary together
+            return replace(fit, covariance=covariance)
+        return with_spread(fit, covariance, df, level=level)
     if counts.units.lumped and counts.units.clustered:
         return _without_interval(fit, "no interval: clusters are too many to keep apart")
-    if variance == "jackknife":
-        covariance, df = jackknifed_covariance(counts, kind, seed=seed)
-        return _replace_spread(fit, covariance, np.minimum(fit.df, df), level)
     return fit
 
 
@@ -122,19 +111,6 @@ def _name_quantities(fit: PairEstimates, counts: JointCounts) -> PairEstimates:
     table = fit.table.copy()
     table.loc[merged.index[merged], "note"] = "a quantity, not a rating: too many distinct values"
     return replace(fit, table=table)
-
-
-def _replace_spread(
-    fit: PairEstimates, covariance: Array, df: Array, level: float
-) -> PairEstimates:
-    table = fit.table.copy()
-    estimate, alone = table["estimate"].to_numpy(), np.diag(df)
-    known = np.isfinite(estimate) & (alone >= 1)
-    se = np.where(known, np.sqrt(np.maximum(np.diag(covariance), 0)), np.nan)
-    table["se"], table["df"] = se, alone
-    table["ci_low"], table["ci_high"] = correlation_interval(estimate, se, alone, level=level)
-    table["p_value"] = correlation_p_value(estimate, se, alone)
-    return replace(fit, table=table, covariance=covariance, df=df)
 
 
 def _without_interval(fit: PairEstimates, reason: str) -> PairEstimates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from cxlab.stats.association import (
     estimable_columns,
     joint_model,
     no_model,
+    pair_degrees_of_freedom,
     pairwise_correlations,
+    partial_leverage,
 )
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
 from cxlab.stats.inference import t_quantile
@@ -110,7 +112,7 @@ def _model(
     weights: str | None,
 ) -> JointModel:
     if missing == "pairwise" or len(own.columns) < 2:
-        return joint_model(own, counts.units, aside)
+        return _with_leverage(counts, own, aside)
     if counts.rows is None:
         matrix = moments(data, own.columns, weights=weights).covariance("em").matrix
         own = PairwiseCorrelations(own.columns, to_correlation(matrix), own.n, None)
@@ -120,11 +122,20 @@ def _model(
     except (RuntimeError, ValueError, np.linalg.LinAlgError):
         reason = "EM cannot tell the touchpoints apart on so few answers; missing='pairwise' may"
         return no_model(own.columns[1:], aside, reason)
-    return joint_model(fitted, counts.units, aside)
+    return _with_leverage(counts, fitted, aside)
+
+
+def _with_leverage(
+    counts: JointCounts, correlations: PairwiseCorrelations, aside: dict[str, str]
+) -> JointModel:
+    model = joint_model(correlations, counts.units, aside)
+    if counts.rows is None or model.smallest_n == 0:
+        return model
+    return replace(model, df=partial_leverage(counts.rows, correlations, counts.units))
 
 
 def halo_table(
-    together: Together, fit: PairEstimates, *, missing: str, level: float
+    together: Together, fit: PairEstimates, counts: JointCounts, *, missing: str, level: float
 ) -> pd.DataFrame:
     """How much the touchpoints overlap, per outcome.
 
@@ -133,6 +144,8 @@ def halo_table(
     together : Together
     fit : PairEstimates
         Pearson's r of every touchpoint × outcome.
+    counts : JointCounts
+        The tables it came from.
     missing : str
     level : float
 
@@ -151,12 +164,12 @@ def halo_table(
     R² is "as if everyone had used everything", not the R² of any group of customers. Its
     interval is on the logit scale.
     """
-    size = len(together.between)
+    size, design_df = len(together.between), pair_degrees_of_freedom(counts)
     rows = []
     for number, (outcome, model) in enumerate(together.models.items()):
         inside = slice(number * size, (number + 1) * size)
         alone = fit.table["estimate"].to_numpy()[inside]
-        df = float(np.max(np.diag(fit.df)[inside], initial=0.0))
+        df = float(np.max(design_df[inside], initial=0.0))
         low, high = share_interval(model.r_squared, model.r_squared_se, df, level)
         rows.append(
             {

@@ -21,6 +21,10 @@ COMPOSITES = ("first", "worst", "best", "peak", "end", "mean", "peak_end", "half
 
 SECONDS_A_DAY = 86_400
 
+#: Customers to whose squared errors the outcome's variance comes down, below which no
+#: composite is called behind another.
+FEW_DIFFERENT = 8
+
 
 def journey_composites(
     data: Any,
@@ -272,4 +276,8 @@ def _table(errors: dict[str, Array], base: Array, level: float) -> pd.DataFrame:
     table["reading"] = np.where(gap - half > 0, "behind", "not told apart from the best")
     table.loc[best, "reading"] = "best"
     table["note"] = ""
+    if total**2 / (base**4).sum() < FEW_DIFFERENT:
+        table[["se", "ci_low", "ci_high", "behind_low", "behind_high"]] = np.nan
+        table["reading"] = "not compared"
+        table["note"] = "no interval: it rests on the few customers whose outcome differs"
     return table.sort_values("estimate", ascending=False, kind="stable", ignore_index=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,8 @@ from scipy import sparse
 
 from cxlab.stats.association import JointCounts
 from cxlab.stats.association.dependence import PERFECT
-from cxlab.stats.resampling import (
-    bootstrap_multipliers,
-    percentile_interval,
-    rank_interval,
-    ranks,
-)
+from cxlab.stats.inference import normal_quantile, t_quantile
+from cxlab.stats.resampling import bootstrap_multipliers, rank_intervals, ranks
 
 Array = NDArray[np.float64]
 
@@ -130,50 +126,51 @@ def _normal_draws(estimate: Array, covariance: Array, replicates: int, seed: int
 
 
 def place_touchpoints(
-    estimate: Array, replicates: Array, *, level: float
-) -> tuple[pd.DataFrame, Array]:
+    estimate: Array, replicates: Array, df: Array, *, level: float
+) -> pd.DataFrame:
     """Place of each touchpoint for one outcome, 1 for the largest coefficient.
 
     Parameters
     ----------
     estimate : ndarray of shape (touchpoints,)
     replicates : ndarray of shape (replicates, touchpoints)
+    df : ndarray of shape (touchpoints,)
+        Degrees of freedom of the coefficients: their replicates are spread by the ratio of
+        the t quantile to the normal one, so that few answers settle no place.
     level : float
+        Probability that the intervals of all touchpoints hold their places at once.
 
     Returns
     -------
-    places : DataFrame
-        ``rank, rank_low, rank_high``; null for a touchpoint without a coefficient, or
-        without one in over 5 % of the replicates.
-    replicate_ranks : ndarray of shape (replicates, touchpoints)
-        NaN for those touchpoints, and for replicates that lost another's coefficient.
+    DataFrame
+        ``rank, rank_low, rank_high`` (see `cxlab.stats.resampling.rank_intervals`, joint);
+        null for a touchpoint without a coefficient, or without one in over 5 % of the
+        replicates.
 
     Examples
     --------
-    >>> draws = np.array([[0.5, 0.2], [0.4, 0.1], [0.6, 0.3]])
-    >>> place_touchpoints(np.array([0.5, 0.2]), draws, level=0.95)[0].values.tolist()
+    >>> draws = np.array([[0.5, 0.2], [0.4, 0.1], [0.6, 0.4]])
+    >>> estimate, df = np.array([0.5, 0.2]), np.array([400.0, 400.0])
+    >>> place_touchpoints(estimate, draws, df, level=0.95).values.tolist()
     [[1, 1, 1], [2, 2, 2]]
     """
-    lost = (~np.isfinite(replicates)).mean(axis=0) if len(replicates) else np.ones(len(estimate))
+    lost = (~np.isfinite(replicates)).mean(axis=0)
     placed = np.flatnonzero(np.isfinite(estimate) & (lost <= MOST_LOST))
     names = ["rank", "rank_low", "rank_high"]
     places = pd.DataFrame(pd.NA, index=range(len(estimate)), columns=names).astype("Int64")
-    kept = np.flatnonzero(np.isfinite(replicates[:, placed]).all(axis=1))
-    drawn = np.full(replicates.shape, np.nan)
-    if len(placed) and len(kept):
-        inner = replicates[np.ix_(kept, placed)]
-        best, worst = rank_interval(inner, level)
-        places.loc[placed, "rank"] = ranks(estimate[placed])
-        places.loc[placed, "rank_low"], places.loc[placed, "rank_high"] = best, worst
-        drawn[np.ix_(kept, placed)] = ranks(inner)
-    return places, drawn
+    if len(placed):
+        inner, wider = estimate[placed], t_quantile(level, df[placed]) / normal_quantile(level)
+        drawn = inner + (replicates[:, placed] - inner) * wider
+        low, high = rank_intervals(inner, drawn, level, joint=True)
+        places.loc[placed, "rank"] = ranks(inner)
+        places.loc[placed, "rank_low"], places.loc[placed, "rank_high"] = low, high
+    return places
 
 
 def rank_disagreement(
     table: pd.DataFrame,
-    replicate_ranks: dict[str, Array],
+    outcomes: Sequence[str],
     *,
-    level: float,
     labels: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Places for the first outcome against those for each other one.
@@ -182,9 +179,8 @@ def rank_disagreement(
     ----------
     table : DataFrame
         ``touchpoint, outcome, n, rank, rank_low, rank_high``.
-    replicate_ranks : dict of outcome to ndarray of shape (replicates, touchpoints)
-        From the same resamples, so that they pair.
-    level : float
+    outcomes : sequence of str
+        The first is compared with each other.
     labels : mapping of str to str, optional
         Outcome to its name in ``reading``.
 
@@ -192,11 +188,11 @@ def rank_disagreement(
     -------
     DataFrame
         One row per touchpoint × other outcome: ``touchpoint, outcome, other_outcome, n,
-        estimate`` (places lost from the first to the other), ``ci_low, ci_high``, ``rank,
-        rank_low, rank_high, other_rank, other_rank_low, other_rank_high``, ``apart``
-        (whether the rank intervals do not overlap), ``reading``.
+        estimate`` (places lost from the first to the other), ``rank, rank_low, rank_high,
+        other_rank, other_rank_low, other_rank_high``, ``apart`` (whether the rank intervals
+        do not overlap), ``reading``.
     """
-    first, *others = list(replicate_ranks)
+    first, *others = outcomes
     names = labels or {}
     base = table[table["outcome"] == first].reset_index(drop=True)
     parts = []
@@ -207,12 +203,8 @@ def rank_disagreement(
         for name in ("rank", "rank_low", "rank_high"):
             part[f"other_{name}"] = there[name].to_numpy()
         part.insert(4, "estimate", part["other_rank"] - part["rank"])
-        moved = replicate_ranks[other] - replicate_ranks[first]
-        low, high = percentile_interval(moved, level)
-        part.insert(5, "ci_low", low)
-        part.insert(6, "ci_high", high)
         parts.append(_read_disagreement(part, names.get(first, first), names.get(other, other)))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return pd.concat(parts, ignore_index=True)
 
 
 def _read_disagreement(part: pd.DataFrame, first: str, other: str) -> pd.DataFrame:

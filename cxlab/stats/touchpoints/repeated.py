@@ -10,8 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from cxlab.stats.association import correlation_interval, correlation_p_value, pearson
+from cxlab.stats.association import (
+    correlation_interval,
+    correlation_p_value,
+    pearson,
+    row_leverage,
+)
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
+from cxlab.stats.association.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.association.units import covariance_of_totals, units_of_rows
 from cxlab.stats.frames import check_columns, check_numeric, collect_rows, scan
 from cxlab.stats.inference import check_level
@@ -159,7 +165,7 @@ def _check_customers(rows: pd.DataFrame, customer: str) -> None:
     if missing:
         raise ValueError(
             f"`customer` must be known on every row; got {missing:,} without in '{customer}'. "
-            "Leave those rows out and say so: whose ratings they are is the point here."
+            "Leave those rows out and say so: this analysis needs to know who gave each rating."
         )
 
 
@@ -257,12 +263,37 @@ def _between(sums: pd.DataFrame, level: float) -> dict[str, Any]:
         reason = _few(customers) if customers < FEWEST_PAIRS else fit.note
         return _no_row(n, customers, reason)
     units, _ = units_of_rows(pd.DataFrame(index=range(customers)), Design())
-    totals = (fit.influence * weight / weight.sum())[:, None]
-    se = float(np.sqrt(covariance_of_totals(totals, units)[0, 0]))
-    df = float(customers - 1)
+    share = weight / weight.sum()
+    se = float(np.sqrt(covariance_of_totals((fit.influence * share)[:, None], units)[0, 0]))
+    df = min(float(customers - 1), _between_leverage(sums, np.arange(customers)))
+    if df < 1:
+        row = _no_row(n, customers, "no interval: it rests on one customer alone")
+        return {**row, "estimate": fit.estimate}
     low, high = correlation_interval(fit.estimate, se, df, level=level)
     p_value = float(correlation_p_value(fit.estimate, se, df))
-    return _row(n, customers, fit.estimate, se, float(low), float(high), p_value, df)
+    row = _row(n, customers, fit.estimate, se, float(low), float(high), p_value, df)
+    return row if df >= FEW_DEGREES_OF_FREEDOM else {**row, "note": _few_words(df)}
+
+
+def _few_words(df: float) -> str:
+    return f"it rests on few: {df:.1f} degrees of freedom".replace(".0 ", " ")
+
+
+def _between_leverage(sums: pd.DataFrame, unit: NDArray[np.intp]) -> float:
+    """Degrees of freedom that customers' means leave, by unit."""
+    weight = (sums["w"] / sums["pairs"]).to_numpy()
+    share, units = weight / weight.sum(), int(unit.max()) + 1
+    sides = (sums[name].to_numpy(float) for name in ("mean_x", "mean_y"))
+    return min(row_leverage(side, share, unit, units) for side in sides)
+
+
+def _within_leverage(sums: pd.DataFrame, unit: NDArray[np.intp]) -> float:
+    """Effective number of units whose ratings vary within customers, less one."""
+    found = []
+    for name in ("xx", "yy"):
+        held = np.bincount(unit, weights=np.where(sums["pairs"] > 1, sums[name], 0.0))
+        found.append(held.sum() ** 2 / (held**2).sum() - 1 if held.any() else 0.0)
+    return float(min(found))
 
 
 def _few(customers: int) -> str:
@@ -303,10 +334,15 @@ def _bootstrapped(
         return [{**fit, **_blank("no interval: fewer than two clusters")} for fit in fits]
     times = bootstrap_multipliers(drawn, replicates, seed=seed)[drawn.row_cluster]
     values = [_within_replicates(sums, times), _between_replicates(sums, times)]
-    return [
-        fit if np.isnan(fit["estimate"]) else {**fit, **_spread(fit["estimate"], part, level)}
-        for fit, part in zip(fits, values, strict=True)
-    ]
+    unit, found = drawn.row_cluster, []
+    for fit, part, leverage in zip(
+        fits, values, (_within_leverage, _between_leverage), strict=True
+    ):
+        if not np.isnan(fit["estimate"]):
+            df = min(float(drawn.degrees_of_freedom), leverage(sums, unit))
+            fit = {**fit, **_spread(fit["estimate"], part, df, level)}
+        found.append(fit)
+    return found
 
 
 def _blank(note: str) -> dict[str, Any]:
@@ -314,15 +350,21 @@ def _blank(note: str) -> dict[str, Any]:
     return {**dict.fromkeys(names, float("nan")), "note": note}
 
 
-def _spread(estimate: float, replicates: Array, level: float) -> dict[str, Any]:
+def _spread(estimate: float, replicates: Array, df: float, level: float) -> dict[str, Any]:
     kept = replicates[np.isfinite(replicates)]
     if len(kept) < 2:
-        return _blank("no interval: resamples give no coefficient")
+        return _blank("no interval: the bootstrap produced no valid coefficient")
+    if df < 1:
+        return _blank("no interval: it rests on one cluster alone")
+    se, note = float(kept.std(ddof=1)), "bootstrap: no degrees of freedom"
     low, high = percentile_interval(kept, level)
-    se = float(kept.std(ddof=1))
-    p_value = float(correlation_p_value(estimate, se, np.inf))
+    if df < FEW_DEGREES_OF_FREEDOM:
+        # percentiles of a bootstrap of few are far too narrow
+        low, high = correlation_interval(estimate, se, df, level=level)
+        note = f"bootstrap; {_few_words(df)}"
+    p_value = float(correlation_p_value(estimate, se, df))
     spread = {"se": se, "ci_low": float(low), "ci_high": float(high), "p_value": p_value}
-    return {**spread, "df": float("nan"), "note": "bootstrap: no degrees of freedom"}
+    return {**spread, "df": float("nan"), "note": note}
 
 
 def _within_replicates(sums: pd.DataFrame, times: Array) -> Array:
@@ -355,6 +397,6 @@ def _headlines(table: pd.DataFrame) -> list[str]:
             sentences.append(
                 f"{subject}the sign changes: {within['estimate']:.2f} within customers, "
                 f"{between['estimate']:.2f} between them. What goes with the outcome across "
-                "customers does not do so when one customer's ratings change."
+                "customers goes the other way when one customer's ratings change."
             )
     return sentences

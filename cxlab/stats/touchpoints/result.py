@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cxlab.stats.association import PairEstimates
 from cxlab.stats.frames import check_choice
-from cxlab.stats.touchpoints.compare import CommonRows, difference_table, williams_columns
+from cxlab.stats.touchpoints.compare import difference_table
 from cxlab.stats.touchpoints.occasions import Occasion
 from cxlab.stats.touchpoints.ranking import rank_disagreement
 
@@ -28,7 +28,8 @@ class TouchpointCorrelations:
     table : DataFrame
         One row per touchpoint × outcome, in the order given: ``touchpoint, outcome,
         occasion``; ``n`` (pairs); ``estimate, se, ci_low, ci_high, p_value, p_adjusted``
-        of the headline coefficient; ``rank, rank_low, rank_high``; the other coefficients
+        of the headline coefficient; ``rank, rank_low, rank_high`` (the places that the
+        answers allow, for all touchpoints at once); the other coefficients
         ``pearson, spearman, tau_b, polychoric, partial, semi_partial``; ``sd`` of the
         scores behind them; ``n_used, n_rated, mean, mean_low, mean_high`` and, if asked
         for, ``top_box, top_box_low, top_box_high``; ``floor, ceiling``; ``ceiling_flag``;
@@ -81,9 +82,6 @@ class TouchpointCorrelations:
     family: str
     note: str
     fits: dict[str, PairEstimates] = field(repr=False)
-    replicate_ranks: dict[str, Array] = field(repr=False)
-    common: dict[str, CommonRows] = field(repr=False)
-    why_no_williams: str = field(repr=False)
 
     def __post_init__(self) -> None:
         expected = len(self.touchpoints) * len(self.outcomes)
@@ -125,8 +123,7 @@ class TouchpointCorrelations:
             One row per outcome × two touchpoints: ``touchpoint, other, outcome, occasion,
             coefficient, n, n_other, estimate`` (first less other), ``se, ci_low, ci_high,
             p_value, p_adjusted`` (Benjamini–Yekutieli within the outcome), ``df, reading,
-            note`` and ``williams_t, williams_p, williams_note``: Williams' test where it
-            is valid, or why it is not.
+            note``.
 
         Raises
         ------
@@ -194,7 +191,7 @@ class TouchpointCorrelations:
             If there is one outcome only.
         """
         self._check_two_outcomes()
-        return rank_disagreement(self.table, self.replicate_ranks, level=self.level)
+        return rank_disagreement(self.table, self.outcomes)
 
     def matrix(self, coefficient: str | None = None) -> pd.DataFrame:
         """Touchpoints × outcomes of one coefficient, for a heat map.
@@ -228,8 +225,7 @@ class TouchpointCorrelations:
         sentences = [f"Measurement occasion {self.occasion}. {self.occasion.caution}"]
         sentences += [self._places(outcome, names) for outcome in self.outcomes]
         if len(self.outcomes) > 1:
-            ranks = self.replicate_ranks
-            moved = rank_disagreement(self.table, ranks, level=self.level, labels=names)
+            moved = rank_disagreement(self.table, self.outcomes, labels=names)
             sentences += [
                 f"{names.get(row.touchpoint, row.touchpoint)} {row.reading}."
                 for row in moved.query("apart").itertuples()
@@ -247,8 +243,8 @@ class TouchpointCorrelations:
         last = part[part["rank_high"] == len(part)]
         return (
             f"With {named}, of {len(part)} touchpoints {_settled(first, 'most', names)}; "
-            f"{_settled(last, 'least', names)} ({self.coefficient}; places with "
-            f"{self.level:.0%} intervals; {self.rank_method})."
+            f"{_settled(last, 'least', names)} ({self.coefficient}; places with intervals that "
+            f"hold for all touchpoints at once, {self.level:.0%}; {self.rank_method})."
         )
 
     def _compare_within(self, numbers: list[int], outcome: str, kind: str) -> pd.DataFrame:
@@ -256,8 +252,7 @@ class TouchpointCorrelations:
         places = list(combinations(numbers, 2))
         first = np.array([a + offset for a, _ in places])
         second = np.array([b + offset for _, b in places])
-        fit = self.fits[kind]
-        table = difference_table(fit, first, second, level=self.level)
+        table = difference_table(self.fits[kind], first, second, level=self.level)
         labels = pd.DataFrame(
             {
                 "touchpoint": [self.touchpoints[a] for a, _ in places],
@@ -267,12 +262,7 @@ class TouchpointCorrelations:
                 "coefficient": kind,
             }
         )
-        table = _read_differences(labels.join(table), 1 - self.level)
-        why_not = self.why_no_williams if kind == "pearson" else "not valid: it is for Pearson's r"
-        common = None if why_not else self.common[outcome]
-        values = fit.table["estimate"].to_numpy()
-        pairs = [(float(values[a]), float(values[b])) for a, b in zip(first, second, strict=True)]
-        return williams_columns(table, common, places, pairs, why_not)
+        return _read_differences(labels.join(table), 1 - self.level)
 
     def _chosen(self, touchpoints: Sequence[str] | None) -> tuple[str, ...]:
         names = self.touchpoints if touchpoints is None else tuple(touchpoints)

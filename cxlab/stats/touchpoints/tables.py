@@ -16,6 +16,7 @@ from cxlab.stats.association import (
     correlation_interval,
     correlation_p_value,
 )
+from cxlab.stats.association.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.inference import adjust_p_values
 
 Array = NDArray[np.float64]
@@ -40,7 +41,7 @@ def coefficient_table(
         .assign(df=fit.table["df"])
         for kind, fit in fits.items()
     ]
-    df = np.diag(fits["pearson"].df)
+    df = fits["pearson"].df
     for kind in ("partial", "semi_partial"):
         parts.append(_model_rows(models, kind, labels, df, level))
     long = pd.concat(parts, ignore_index=True)
@@ -77,8 +78,14 @@ def _model_row(
         return 0, nothing, nothing, df, model.note
     place = model.columns.index(name)
     value = getattr(model, kind)[place]
-    se = getattr(model, f"{kind}_se")[place] if df >= 1 else nothing
-    note = "" if np.isfinite(se) else "no interval in data of this size"
+    df = df if model.df is None else min(df, float(model.df[place]))
+    se, note = getattr(model, f"{kind}_se")[place], ""
+    if not np.isfinite(se):
+        note = "no interval in data of this size"
+    elif df < 1:
+        se, note = nothing, "no interval: it rests on too few answers or clusters"
+    elif df < FEW_DEGREES_OF_FREEDOM:
+        note = f"only {df:.1f} degrees of freedom".replace(".0 ", " ")
     return int(model.n[place]), float(value), float(se), df, note
 
 

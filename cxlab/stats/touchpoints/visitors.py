@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import narwhals as nw
-import numpy as np
 import pandas as pd
-from scipy.special import stdtr
 
-from cxlab.stats.frames import as_list, check_columns, column_names
-from cxlab.stats.inference import (
-    adjust_p_values,
-    check_level,
-    design_degrees_of_freedom,
-    design_variance,
-    t_quantile,
+from cxlab.stats.frames import (
+    as_list,
+    check_columns,
+    check_numeric,
+    collect,
+    column_names,
+    scan,
 )
-from cxlab.stats.totals import Design, Totals, survey_totals
+from cxlab.stats.inference import adjust_p_values, check_level
+from cxlab.stats.metrics import compare_groups
+from cxlab.stats.totals import Design
+from cxlab.survey.scales import Metric
 
 NEVER = "never used"
+USED = "used"
 
 
 def visitors(
@@ -69,7 +71,8 @@ def visitors(
 
     Notes
     -----
-    The difference is linearised as one statistic: users and others share clusters.
+    `cxlab.compare_groups` of the outcome's mean: under a design the difference is linearised
+    as one statistic, because users and others share clusters.
 
     Examples
     --------
@@ -84,15 +87,22 @@ def visitors(
     check_columns(data, {"outcome": outcome, "touchpoints": names, **design.columns()})
     present = set(column_names(data))
     recorded = [name for name in names if f"{name}_missing" in present]
-    columns = [outcome, *names, *(f"{name}_missing" for name in recorded)]
-    scores: dict[str, nw.Expr] = {}
-    for name in recorded:
-        scores |= _sides(outcome, name)
-    totals = survey_totals(data, scores, columns=columns, design=design) if scores else None
-    rows = [
-        _difference(totals, name, level) if totals and name in recorded else _unrecorded(name)
-        for name in names
-    ]
+    used = [name for name in design.columns().values() if name]
+    columns = [outcome, *names, *(f"{name}_missing" for name in recorded), *used]
+    lazy = scan(data, columns)
+    check_numeric(lazy, {"outcome": outcome})
+    sides = {f"side_{i}": _side(outcome, name) for i, name in enumerate(recorded)}
+    prepared = lazy.select(outcome, *dict.fromkeys(used), **sides)
+    frame = collect(prepared) if isinstance(data, pd.DataFrame) else prepared.to_native()
+    counted = _counted(frame, outcome, list(sides), weights)
+    rows = []
+    for name in names:
+        if name not in recorded:
+            note = f"use is not recorded: there is no column '{name}_missing'"
+            rows.append(_row(name, {}, note))
+            continue
+        side = f"side_{recorded.index(name)}"
+        rows.append(_compared(name, frame, outcome, side, counted[side], design, level))
     table = pd.DataFrame(rows)
     table.insert(
         table.columns.get_loc("p_value") + 1,
@@ -102,76 +112,71 @@ def visitors(
     return table
 
 
-def _sides(outcome: str, name: str) -> dict[str, nw.Expr]:
-    """The outcome of users and of those who never used it; null for all others."""
-    reason = nw.col(f"{name}_missing").cast(nw.String)
-    value = nw.col(outcome)
-    return {
-        f"{name}|used": nw.when(~nw.col(name).is_null()).then(value),
-        f"{name}|never": nw.when(nw.col(name).is_null() & (reason == NEVER)).then(value),
-    }
+def _side(outcome: str, name: str) -> nw.Expr:
+    """Whether a customer with an outcome used it or never did; null for all others."""
+    rated = ~nw.col(name).is_null()
+    never = ~rated & (nw.col(f"{name}_missing").cast(nw.String) == NEVER)
+    word = nw.when(rated).then(nw.lit(USED)).otherwise(nw.when(never).then(nw.lit(NEVER)))
+    return nw.when(~nw.col(outcome).is_null()).then(word)
 
 
-def _difference(totals: Totals, name: str, level: float) -> dict[str, Any]:
-    used, never = totals.sums(f"{name}|used"), totals.sums(f"{name}|never")
-    n, n_never = int(used["n"].sum()), int(never["n"].sum())
-    if min(n, n_never) < 1:
-        reason = "nobody used it" if n == 0 else "everybody who answered used it"
-        return _blank(name, n, n_never, reason)
-    means = [float(side["wy"].sum() / side["w"].sum()) for side in (used, never)]
-    estimate = means[0] - means[1]
-    linear = _linear(used, means[0], 1.0), _linear(never, means[1], -1.0)
-    variance = design_variance(_together(*linear), totals.clusters, domains=1).variance[0]
-    held = used["n"] + never["n"]
-    df = float(_degrees_of_freedom(used, held))
-    se = float(np.sqrt(variance)) if df >= 1 else float("nan")
-    half = float(t_quantile(level, df)) * se
-    p_value = 2 * stdtr(df, -abs(estimate) / se) if df >= 1 and se > 0 else float("nan")
-    row = _blank(name, n, n_never, _note(df, se))
-    row |= {"estimate": estimate, "se": se, "ci_low": estimate - half, "ci_high": estimate + half}
-    return row | {"p_value": float(p_value), "mean": means[0], "mean_never": means[1], "df": df}
+def _counted(
+    frame: Any, outcome: str, sides: Sequence[str], weights: str | None
+) -> dict[str, dict[str, float]]:
+    """Customers and weighted mean outcome of both sides of every touchpoint."""
+    lazy = scan(frame, [outcome, *sides, *([weights] if weights else [])])
+    weight = nw.col(weights).cast(nw.Float64) if weights else nw.lit(1.0)
+    score, sums = nw.col(outcome).cast(nw.Float64), []
+    for side in sides:
+        for word in (USED, NEVER):
+            inside = (nw.col(side) == word) & (weight > 0)
+            for term, value in (("n", nw.lit(1.0)), ("w", weight), ("y", score * weight)):
+                held = nw.when(inside).then(value).otherwise(nw.lit(0.0))
+                sums.append(held.sum().alias(f"{side}|{word}|{term}"))
+    if not sums:
+        return {}
+    found = collect(lazy.select(*sums)).iloc[0].fillna(0).astype(float)
+    ends = (("", USED), ("_never", NEVER))
+    counted: dict[str, dict[str, float]] = {}
+    for side in sides:
+        counted[side] = {f"n{end}": int(found[f"{side}|{word}|n"]) for end, word in ends}
+        for end, word in ends:
+            mass = found[f"{side}|{word}|w"]
+            counted[side][f"mean{end}"] = (
+                found[f"{side}|{word}|y"] / mass if mass > 0 else float("nan")
+            )
+    return counted
 
 
-def _linear(side: pd.DataFrame, mean: float, sign: float) -> pd.DataFrame:
-    """Linearised totals of a mean, per stratum and cluster (or lone rows)."""
-    mass = side["w"].sum()
-    return pd.DataFrame(
-        {
-            "stratum": side["stratum"],
-            "cluster": side["cluster"],
-            "total": sign * (side["wy"] - mean * side["w"]) / mass,
-            "lone": (side["wwyy"] - 2 * mean * side["wwy"] + mean**2 * side["ww"]) / mass**2,
-        }
-    )
+def _compared(
+    name: str,
+    frame: Any,
+    outcome: str,
+    side: str,
+    known: dict[str, float],
+    design: Design,
+    level: float,
+) -> dict[str, Any]:
+    if min(known["n"], known["n_never"]) < 1:
+        note = "nobody used it" if known["n"] == 0 else "everybody who answered used it"
+        return _row(name, {"n": known["n"], "n_never": known["n_never"]}, note)
+    found = compare_groups(
+        frame,
+        Metric(outcome, "mean"),
+        by=side,
+        against=NEVER,
+        weights=design.weights,
+        strata=design.strata,
+        cluster=design.cluster,
+        stratum_clusters=design.stratum_clusters,
+        level=level,
+        min_group_size=1,
+    ).iloc[0]
+    shown = ["estimate", "se", "ci_low", "ci_high", "p_value", "df"]
+    return _row(name, {**known, **found[shown]}, found["note"])
 
 
-def _together(used: pd.DataFrame, never: pd.DataFrame) -> pd.DataFrame:
-    # both sides hold the same strata and clusters in the same order
-    total = used["total"] + never["total"]
-    lone = used["cluster"].isna()
-    squares = np.where(lone, used["lone"] + never["lone"], total**2)
-    return pd.DataFrame(
-        {"domain": 0, "stratum": used["stratum"], "total": total, "squares": squares}
-    )
-
-
-def _degrees_of_freedom(side: pd.DataFrame, held: pd.Series) -> float:
-    valid = held > 0
-    clusters = np.where(side["cluster"].isna(), held, 1.0)[valid].sum()
-    return float(design_degrees_of_freedom(clusters, side.loc[valid, "stratum"].nunique()))
-
-
-def _note(df: float, se: float) -> str:
-    if df < 1:
-        return "no interval: too few clusters"
-    return "everyone on a side gave the same outcome" if se == 0 else ""
-
-
-def _unrecorded(name: str) -> dict[str, Any]:
-    return _blank(name, 0, 0, f"use is not recorded: there is no column '{name}_missing'")
-
-
-def _blank(name: str, n: int, n_never: int, note: str) -> dict[str, Any]:
+def _row(name: str, values: dict[str, Any], note: str) -> dict[str, Any]:
     numbers = ("estimate", "se", "ci_low", "ci_high", "p_value", "mean", "mean_never", "df")
-    nothing = dict.fromkeys(numbers, float("nan"))
-    return {"touchpoint": name, "n": n, "n_never": n_never, **nothing, "note": note}
+    blank = {"n": 0, "n_never": 0, **dict.fromkeys(numbers, float("nan"))}
+    return {"touchpoint": name, **blank, **values, "note": note}

@@ -48,6 +48,8 @@ class CellSums:
     n_missing, n_not_given, n_alone : int
         Rows without a valid answer; answers without a segment; rows without a cluster id
         where there are clusters.
+    df : int
+        Degrees of freedom: units of sampling less strata, or fewer where a period has few.
     """
 
     groups: list[list[str]]
@@ -59,6 +61,7 @@ class CellSums:
     n_missing: int
     n_not_given: int
     n_alone: int
+    df: int
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -72,11 +75,6 @@ class CellSums:
         if len(self.groups) == 1:
             return self.groups[0]
         return [f"{first} · {second}" for first in self.groups[0] for second in self.groups[1]]
-
-    @property
-    def df(self) -> int:
-        """Units of sampling less strata."""
-        return int(self.copies.sum()) - len(np.unique(self.design.cluster_stratum))
 
     def weights_and_rates(self, multipliers: Array) -> tuple[Array, Array]:
         """Weight and score of each cell: shape (replicates, 2, first, second).
@@ -193,16 +191,18 @@ def _by_unit(sums: pd.DataFrame, groups: list[list[str]], design: Design) -> Cel
     copies = np.where(alone, sums["rows"], 1).astype(np.int64)
     shape = (len(first_row), 2 * first * second)
     n = np.bincount(place, weights=sums["n"], minlength=shape[1])
+    sampled = _design(sums.loc[first_row], copies[first_row], design)
     return CellSums(
         groups=groups,
         n=n.reshape(2, -1).astype(np.int64),
         weight=sparse.csr_array((sums["w"] / copies, (unit, place)), shape=shape),
         total=sparse.csr_array((sums["wy"] / copies, (unit, place)), shape=shape),
         copies=copies[first_row],
-        design=_design(sums.loc[first_row], copies[first_row], design),
+        design=sampled,
         n_missing=int(sums["inside"].sum() - sums["n"].sum()),
         n_not_given=int(sums.loc[sums["not_given"], "n"].sum()),
         n_alone=int(sums.loc[alone, "rows"].sum()) if design.cluster else 0,
+        df=int(copies[first_row].sum()) - len(np.unique(sampled.cluster_stratum)),
     )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from cxlab.stats.inference import check_level
+from cxlab.stats.metrics.differences.linearised import few_clusters
 from cxlab.stats.tracking.changes import (
     COLUMNS,
     check_power,
@@ -160,7 +161,10 @@ def _differences(
     rows = [_one(now, before, i, int(place[i]), both[i], level) for i in range(len(table))]
     figures = pd.DataFrame(rows, columns=["estimate", "se", "ci_low", "ci_high", "p_value"])
     table["note"] = np.where(place < 0, f"not among the drivers of {name}", "")
-    df = max(min(now.df, before.df), 1.0)
+    df = min(now.df, before.df)
+    few = "no test: the answers of a period lie in one cluster" if df < 1 else few_clusters(df, df)
+    if few:
+        table["note"] = table["note"].where(table["note"] != "", few)
     return pd.concat([table, figures], axis=1).assign(
         n_before=before.n, df=df, method="quantiles" if now.quantiles.shape[1] else "t"
     )
@@ -175,8 +179,8 @@ def _one(
     shares = now.table["share"].iloc[i], before.table["share"].iloc[j]
     apart = now.covariance[i, i] + before.covariance[j, j]
     variance = apart - 2 * common
-    estimate, df = shares[0] - shares[1], max(min(now.df, before.df), 1.0)
-    if not np.isfinite(variance) or variance <= 0:
+    estimate, df = shares[0] - shares[1], min(now.df, before.df)
+    if not np.isfinite(variance) or variance <= 0 or df < 1:
         return PER_CENT * estimate, np.nan, np.nan, np.nan, np.nan
     se = float(np.sqrt(variance))
     p_value = float(2 * stdtr(df, -abs(estimate / se)))

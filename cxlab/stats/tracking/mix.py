@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 
 from cxlab.stats.frames import as_list, check_columns
-from cxlab.stats.inference import check_level
+from cxlab.stats.inference import check_level, contrast_spread
 from cxlab.stats.metrics.audit import Joint
+from cxlab.stats.metrics.differences.linearised import cells_of, side_sums
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
+from cxlab.stats.metrics.origins import metric_totals
 from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
 from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, SMALL, joint_answers
 from cxlab.stats.totals import Design
@@ -215,6 +218,8 @@ def mix_and_performance(
     design = Design(weights, strata, cluster, stratum_clusters)
     text = with_text_periods(data, column)
     sums = cell_sums(text, chosen, by=crossed, periods=names, column=column, design=design)
+    if not design.simple:
+        sums = replace(sums, df=min(sums.df, _change_df(text, chosen, names, column, design)))
     found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
     facts = _facts(sums, names, chosen, level, min_group_size)
     words = [str((labels or {}).get(name, name)) for name in crossed]
@@ -228,6 +233,21 @@ def mix_and_performance(
         joints = [_joint(part, chosen, every, groups, design) for part in parts]
     hidden = _hidden(joints, sums, facts, [every.index(name) for name in crossed], anyway)
     return _result(found, sums, facts, hidden, words, "bootstrap", replicates, sums.n_missing, said)
+
+
+def _change_df(
+    data: Any, metric: Metric, periods: tuple[str, str], column: str, design: Design
+) -> int:
+    """Degrees of freedom of the change under a design: few, where a period has few clusters."""
+    both = nw.from_native(data).filter(nw.col(column).is_in(list(periods))).to_native()
+    ((totals, _),) = metric_totals(both, [metric], groupings=[column], design=design)
+    cells = cells_of(totals)
+    values = {kind: sums[:, 0] for kind, sums in totals.values.items()}
+    sides = [side_sums(values, cells, cells.group == group) for group in (0, 1)]
+    if min(side["w"].sum() for side in sides) <= 0:
+        return 0
+    change, own = contrast_spread(sides, cells.units)
+    return int(change.df) if min(one.df for one in own) > 0 else 0
 
 
 def _from_saved(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cxlab.stats.inference import Spread
 from cxlab.stats.tracking.statistics import EVERYONE, Key, PeriodStatistics
 
 Array = NDArray[np.float64]
@@ -81,12 +82,28 @@ class Pair:
         there = self.before.block(key, segment, self.now.period)
         return (there.values, there.shared) if there is not None else (None, 0)
 
-    def degrees_of_freedom(self, key: Key) -> float:
-        """Clusters less strata that hold an answer in one period or the other."""
-        rows = [one.rows(key).iloc[0] for one in (self.before, self.now)]
-        clusters = sum(float(row["clusters"]) for row in rows) - self.across(key)[1]
-        strata = sum(int(row["strata"]) for row in rows) if self.now.facts["strata"] else 1
-        return clusters - strata
+    def spread(self, key: Key) -> tuple[Spread, list[Spread]]:
+        """Spread of the change of everybody's score, and that of each score, earlier first."""
+        own = [self._own_spread(one, key) for one in (self.before, self.now)]
+        between = [
+            one.block(key, EVERYONE, other.period)
+            for one, other in ((self.now, self.before), (self.before, self.now))
+        ]
+        common = next((block.spread for block in between if block and block.spread), None)
+        parts = [*own, *([common] if common else [])]
+        summed = (
+            sum(getattr(part, name) for part in parts) for name in ("variance", "trace", "squares")
+        )
+        return Spread(*summed), own
+
+    def _own_spread(self, one: PeriodStatistics, key: Key) -> Spread:
+        block, row = one.block(key), one.rows(key).iloc[0]
+        if block and block.spread:
+            return block.spread
+        # files of earlier versions know the variance, and clusters less strata
+        trace = 1 / float(row["n"])
+        df = max(float(row["clusters"] - row["strata"]), 1.0)
+        return Spread(float(block.values[1, 1]) if block else np.nan, trace, trace**2 / df)
 
     def units(self) -> int:
         """Clusters less strata seen in the two periods, with a valid answer or without."""

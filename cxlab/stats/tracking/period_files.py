@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from cxlab.stats.inference import Spread
 from cxlab.stats.moments.files import read_sums, write_sums
 from cxlab.stats.tracking.driver_shares import DriverShares
 from cxlab.survey.scales import Metric
@@ -96,6 +97,7 @@ def _block_table(statistics: PeriodStatistics) -> pa.Table:
             "other_groups": [list(block.other_groups) for block in blocks],
             "values": [block.values.ravel() for block in blocks],
             "shared": [block.shared for block in blocks],
+            "spread": [astuple(block.spread) if block.spread else None for block in blocks],
         }
     )
 
@@ -112,6 +114,7 @@ def _block(row: dict[str, Any]) -> Any:
         other_groups=others,
         values=np.asarray(row["values"], dtype=float).reshape(2 * len(groups), 2 * len(others)),
         shared=int(row["shared"]),
+        spread=Spread(*row["spread"]) if row.get("spread") is not None else None,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.stats.inference import Units
 from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.stats.metrics.labels import group_labels
 from cxlab.stats.metrics.suppression import Hidden, hidden_by_segment, hidden_groups
@@ -71,6 +72,10 @@ class Reduced:
         Clusters sampled per stratum; 0 in strata of other periods.
     unanswered : list of (column, metric)
         Metrics without a single answer.
+    sums : dict of Key to dict of str to ndarray, shape (units,)
+        Each metric's sums per unit, as `cxlab.stats.inference.contrast_spread` takes them.
+    units : Units
+        The same in every period but for what was sampled.
     seen, rows, lone_rows, weightless : int
         Clusters seen, lone rows among them; rows; those without a cluster; those of
         weight 0.
@@ -82,6 +87,8 @@ class Reduced:
     clusters: NDArray[np.intp]
     sampled: Array
     unanswered: list[Key]
+    sums: dict[Key, dict[str, Array]]
+    units: Units
     seen: int
     rows: int
     lone_rows: int
@@ -233,7 +240,7 @@ def _reduced(
         [table.assign(segment=column) for table, column in zip(tables, cells, strict=True)],
         ignore_index=True,
     )
-    index = cells[EVERYONE].index
+    index, values = cells[EVERYONE].index, cells[EVERYONE].values
     clusters = np.unique(index.unit[~index.alone])
     lone = whole.lone_rows if design.cluster else int(whole.rows.sum()) + whole.weightless
     return Reduced(
@@ -245,11 +252,26 @@ def _reduced(
         unanswered=[
             key_of(metric) for i, metric in enumerate(metrics) if not whole.values["n"][:, i].any()
         ],
+        sums={key_of(m): _per_unit(index, v) for m, v in zip(metrics, values, strict=True)},
+        units=_units(index),
         seen=len(clusters) + lone,
         rows=int(whole.rows.sum()),
         lone_rows=whole.lone_rows,
         weightless=whole.weightless,
     )
+
+
+def _per_unit(index: CellIndex, values: Mapping[str, Array]) -> dict[str, Array]:
+    size = len(index.unit_stratum)
+    return {
+        kind: np.bincount(index.unit, column, size).astype(float) for kind, column in values.items()
+    }
+
+
+def _units(index: CellIndex) -> Units:
+    lone = np.zeros(len(index.unit_stratum), dtype=bool)
+    lone[index.unit[index.alone]] = True
+    return Units(index.unit_stratum, lone, index.sampled)
 
 
 def _segments(

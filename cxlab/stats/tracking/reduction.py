@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cxlab.stats.frames import as_list, check_columns
+from cxlab.stats.inference import Spread, Units, contrast_spread
 from cxlab.stats.metrics.differences.groups import metric_list
 from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE
 from cxlab.stats.metrics.values import check_metrics, check_scores
@@ -21,6 +22,7 @@ from cxlab.stats.tracking.statistics import (
     EVERYONE,
     Beside,
     Block,
+    Key,
     PeriodStatistics,
     SavedPeriods,
     selection_in_words,
@@ -194,15 +196,18 @@ def _own_blocks(now: Reduced, question: Question) -> list[Block]:
     blocks = []
     for (key, column), segment in now.segments.items():
         values = own_covariance(segment.linear)
+        spread = None
         if column == EVERYONE:
             values = _score_only(values)
+            spread = contrast_spread([now.sums[key]], now.units)[0]
         else:
             shared = shared_clusters(segment.linear)
             few = (
                 (shared > 0) & (shared < question.min_group_size) & ~np.eye(len(shared), dtype=bool)
             )
             values = np.where(np.tile(few, (2, 2)), 0.0, values)
-        blocks.append(Block(key, column, "", segment.groups, segment.groups, values))
+        groups = segment.groups
+        blocks.append(Block(key, column, "", groups, groups, values, spread=spread))
     return blocks
 
 
@@ -243,10 +248,25 @@ def _cross_blocks(now: Reduced, other: Reduced, beside: Beside, question: Questi
         # what few clusters tell is kept as what their groups tell together
         first, second = map(spread_evenly, (segment.linear, theirs.linear), joint)
         values = first @ values @ second.T
-        values = _score_only(values) if column == EVERYONE else values
+        spread = None
+        if column == EVERYONE:
+            values = _score_only(values)
+            spread = _spread_in_common(now, other, key, sampled)
         pair = (segment.groups, theirs.groups)
-        blocks.append(Block(key, column, other.name, *pair, values, int(counted.sum())))
+        blocks.append(Block(key, column, other.name, *pair, values, int(counted.sum()), spread))
     return blocks
+
+
+def _spread_in_common(now: Reduced, other: Reduced, key: Key, sampled: np.ndarray) -> Spread:
+    """What the spread of a difference has beside those of its two sides."""
+    lone = now.units.lone | other.units.lone
+    sides = [now.sums[key], other.sums[key]]
+    both, own = contrast_spread(sides, Units(now.units.stratum, lone, sampled))
+    parts = (
+        getattr(both, name) - sum(getattr(one, name) for one in own)
+        for name in ("variance", "trace", "squares")
+    )
+    return Spread(*parts)
 
 
 def _driver_shares(

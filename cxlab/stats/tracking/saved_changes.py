@@ -10,6 +10,7 @@ import pandas as pd
 
 from cxlab.stats.frames import check_choice
 from cxlab.stats.inference import (
+    Spread,
     check_level,
     effective_sample_size,
     mean_interval,
@@ -17,14 +18,15 @@ from cxlab.stats.inference import (
     score_interval,
     wilson_interval,
 )
+from cxlab.stats.metrics.differences.linearised import SideFacts, judged
 from cxlab.stats.metrics.differences.two_samples import (
     IN_UNITS,
     METHODS,
     SMALL_GROUP,
     simple_difference,
-    tested_difference,
 )
 from cxlab.stats.metrics.estimates import estimate_metrics
+from cxlab.stats.metrics.origins import all_alike
 from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE
 from cxlab.stats.totals import Design
 from cxlab.stats.tracking.pairs import Pair
@@ -34,6 +36,7 @@ from cxlab.survey.messages import unknown
 from cxlab.survey.scales import Metric
 
 SUMS = ["n", "y", "yy", "w", "wy", "wyy"]
+NO_PERMUTATION = "no permutation test: it needs the answers"
 
 
 def saved_changes(
@@ -103,7 +106,7 @@ def _change(
     if not all(len(part) for part in rows):
         return _nothing(pair, key, rows)
     now, before = (part.iloc[0] for part in rows)
-    if pair.now.simple:
+    if _is_simple(pair, (now, before)):
         found = _simple(now, before, metric, level, method, permutations, seed)
     else:
         found = _designed(pair, now, before, metric, level)
@@ -132,20 +135,30 @@ def _nothing(pair: Pair, key: Key, rows: list[pd.DataFrame]) -> dict[str, Any]:
 def _designed(
     pair: Pair, now: pd.Series, before: pd.Series, metric: Metric, level: float
 ) -> dict[str, Any]:
-    key = key_of(metric)
-    difference = (now["estimate"] - before["estimate"]) / metric.factor
-    df = pair.degrees_of_freedom(key)
-    return tested_difference(difference, change_variance(pair, key), df, level, "linearised")
+    spread, own = pair.spread(key_of(metric))
+    sides = [_side(row, metric, one) for row, one in ((now, own[1]), (before, own[0]))]
+    found = judged(sides, spread, metric, level, float(now["origin"] - before["origin"]))
+    weighted = not pair.now.facts["cluster"]
+    if weighted and (
+        any(s.too_alike(metric) for s in sides)
+        or max(s.spread.trace for s in sides) > 1 / SMALL_GROUP
+    ):
+        found["note"] = "; ".join(part for part in (found["note"], NO_PERMUTATION) if part)
+    return found
 
 
-def change_variance(pair: Pair, key: Key) -> float:
-    """Variance of the change of everybody's score, in the metric's values."""
-    own = [one.block(key) for one in (pair.before, pair.now)]
-    across, _ = pair.across(key)
-    variance = sum(
-        scale * block.values[1, 1] for scale, block in zip(pair.scales(), own, strict=True) if block
-    )
-    return float(variance - (2 * across[1, 1] if across is not None else 0.0))
+def _side(row: pd.Series, metric: Metric, spread: Spread) -> SideFacts:
+    n, y, yy = (float(row[name]) for name in ("n", "y", "yy"))
+    mean = float(row["estimate"] - row["origin"]) / metric.factor
+    square = yy / n if metric.kind == "mean" else float(row["top_share"] + row["bottom_share"])
+    return SideFacts(n, y, yy, mean, square, spread)
+
+
+def _is_simple(pair: Pair, rows: Sequence[pd.Series]) -> bool:
+    """Whether there is no design, or but clusters of one answer each."""
+    facts = pair.now.facts
+    lone = all(row["clusters"] == row["n"] for row in rows) and not pair.shared
+    return pair.now.simple or (not facts["weights"] and not facts["strata"] and lone)
 
 
 def _simple(
@@ -154,11 +167,12 @@ def _simple(
 ) -> dict[str, Any]:  # fmt: skip
     both = pd.DataFrame([_sums(now, now["origin"]), _sums(before, now["origin"])])
     found = simple_difference(both, metric, level, method)
-    if method != "auto" or both["n"].min() >= SMALL_GROUP:
+    mean = metric.kind == "mean"
+    alike = mean and all_alike(both["n"], both["y"], both["yy"]).any()
+    if method != "auto" or (both["n"].min() >= SMALL_GROUP and not alike):
         return found
-    if metric.kind == "mean":
-        note = "no permutation test: it needs the answers"
-        return found | {"note": "; ".join(part for part in (found["note"], note) if part)}
+    if mean:
+        return found | {"note": "; ".join(part for part in (found["note"], NO_PERMUTATION) if part)}
     values = np.concatenate([_values(now), _values(before)])
     inside = np.arange(len(values)) < now["n"]
     found["p_value"] = permutation_p_value(
@@ -314,5 +328,6 @@ def _rescaled(
     elif metric.kind == "box":
         low, high = wilson_interval(top, size, level=level)
     else:
-        low, high = mean_interval(row["estimate"], found["se"], row["df"], level=level)
+        known = found["se"] if found["se"] > 0 else np.nan
+        low, high = mean_interval(row["estimate"], known, row["df"], level=level)
     return found | {"ci_low": metric.factor * float(low), "ci_high": metric.factor * float(high)}

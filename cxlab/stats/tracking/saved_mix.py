@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from cxlab.stats.tracking.contributions import Errors, Estimates, observed_parts
 from cxlab.stats.tracking.decomposition import Parts, decompose
 from cxlab.stats.tracking.pairs import Pair
-from cxlab.stats.tracking.saved_changes import change_variance
 from cxlab.stats.tracking.statistics import HIDDEN, Key, PeriodStatistics, SavedPeriods, key_of
 from cxlab.stats.tracking.thin_groups import merging
 from cxlab.survey.messages import unknown
@@ -95,9 +94,12 @@ def saved_cells(
         )
     elif pair.note:
         notes.append(pair.note)
-    error = float(np.sqrt(max(change_variance(pair, key), 0.0)))
-    return SavedCells(labels, n.astype(np.int64), weights, scores, covariance, error,
-                      pair.units(), sum(kept), notes)  # fmt: skip
+    change, own = pair.spread(key)
+    df = pair.units()
+    if not pair.now.simple:
+        df = int(min(df, change.df)) if min(one.df for one in own) > 0 else 0
+    return SavedCells(labels, n.astype(np.int64), weights, scores, covariance,
+                      float(np.sqrt(max(change.variance, 0.0))), df, sum(kept), notes)  # fmt: skip
 
 
 def saved_estimates(cells: SavedCells, factor: float) -> Estimates:

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.stats.frames import natural_order
+from cxlab.stats.inference import Spread
 from cxlab.stats.tracking import period_files
 from cxlab.stats.tracking.driver_shares import DriverShares
 from cxlab.stats.tracking.periods import in_order
@@ -44,6 +45,9 @@ class Block:
     values : ndarray, shape (2 · groups, 2 · other groups)
     shared : int
         Clusters that hold an answer in both periods; 0 within the period.
+    spread : Spread or None
+        Of everybody's score; with another period, what the spread of the difference has
+        beside those of the two scores. None in segments and in files of earlier versions.
     """
 
     key: Key
@@ -53,6 +57,7 @@ class Block:
     other_groups: tuple[str, ...]
     values: Array
     shared: int = 0
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True)

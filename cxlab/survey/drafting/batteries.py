@@ -25,9 +25,12 @@ def find_rankings(raw: pd.DataFrame, profiles: Sequence[Profile]) -> list[list[i
     more whose ranks are 1..m do ("rank your top three").
     """
     whole = [_could_be_ranks(profile) for profile in profiles]
+    ranks = np.full(raw.shape, np.nan)
+    for place in np.flatnonzero(whole):
+        ranks[:, place] = pd.to_numeric(raw.iloc[:, place], errors="coerce")
     runs, start = [], 0
     while start < len(profiles):
-        run = _ranking_from(raw, profiles, whole, start)
+        run = _ranking_from(ranks, profiles, whole, start)
         if run:
             runs.append(run)
         start += len(run) or 1
@@ -39,7 +42,7 @@ def _could_be_ranks(profile: Profile) -> bool:
 
 
 def _ranking_from(
-    raw: pd.DataFrame, profiles: Sequence[Profile], whole: Sequence[bool], start: int
+    ranks: np.ndarray, profiles: Sequence[Profile], whole: Sequence[bool], start: int
 ) -> list[int]:
     end = start
     while end < len(profiles) and whole[end] and end - start < LONGEST_RANKING:
@@ -48,18 +51,21 @@ def _ranking_from(
         run = list(range(start, stop))
         codes = {code for place in run for code in profiles[place].whole}
         whole_ranks = 3 <= len(codes) <= len(run) and codes == set(range(1, len(codes) + 1))
-        if whole_ranks and _ranked(raw.iloc[:, run]):
+        if whole_ranks and _ranked(ranks[:, start:stop]):
             return run
     return []
 
 
-def _ranked(texts: pd.DataFrame) -> bool:
-    ranks = texts.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+def _ranked(ranks: np.ndarray) -> bool:
     filled = (~np.isnan(ranks)).sum(axis=1)
     deciding = filled == ranks.shape[1]
     if deciding.sum() < FEWEST_RANKED:
         deciding = filled >= min(3, ranks.shape[1])
     if deciding.sum() < FEWEST_RANKED:
+        return False
+    # adding up is much faster than sorting
+    adds_up = np.nansum(ranks[deciding], axis=1) == (filled * (filled + 1) / 2)[deciding]
+    if adds_up.mean() < RANKED:
         return False
     in_order = np.sort(ranks[deciding], axis=1)  # NaN last
     expected = np.arange(1, ranks.shape[1] + 1)

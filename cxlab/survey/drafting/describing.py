@@ -8,27 +8,27 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from cxlab.survey.cleaning import read_dates
+from cxlab.survey.cleaning import ROUNDED, ROUNDED_BY_EXCEL
+from cxlab.survey.dates import is_date, possible_forms, read_dates
 from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.guesses import Guess, rows, some
-from cxlab.survey.drafting.names import hints, words_of
+from cxlab.survey.drafting.names import hints, names_a_customer, names_people, words_of
+from cxlab.survey.drafting.numeric import BEYOND, two_values
 from cxlab.survey.drafting.profile import Profile
 from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
+from cxlab.survey.messages import got
 
 #: Values that a segment may have to be declared one by one, and at all.
 DECLARED_VALUES = 20
 MOST_VALUES = 60
 FEW_VALUES = 12
+#: Different texts, those of missing answers included, beyond which a column is no segment.
+MOST_TEXTS = 500
 #: Words in a header beyond which it is a question, whose words hint at nothing.
 LONG_HEADER = 8
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
-DATE_FORMATS = (
-    *("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S"),
-    *("%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%y"),
-    *("%d/%m/%y", "%m/%d/%y %H:%M", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S"),
-    *("%d-%m-%Y", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y"),
-    *("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"),
-)
+#: Two numbers apart from each other, or one beside a month's name.
+_DAY_OR_YEAR = re.compile(r"\d.*[-/., ].*\d")
 
 
 def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
@@ -44,7 +44,7 @@ def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
     """
     # a short name such as "weight" tells more than its label of two lines
     names = dict.fromkeys([item, profile.header] if profile.coded else [item])
-    for attempt in (_id, _weight, _design, _period, _date, _numbers, *_TEXTS):
+    for attempt in (_id, _weight, _design, _period, _date, _codes_as_text, _numbers, *_TEXTS):
         for name in names:
             guess = attempt(profile, name, taken)
             if guess is not None:
@@ -102,12 +102,16 @@ def leave_out(profile: Profile, item: str) -> Guess | None:
         short = len(words_of(name).split()) <= 3
         if short and hints(name, "personal") and not hints(name, "rating"):
             return Guess(profile, "ignore", "personal or technical")
+        if names_people(name) and not profile.whole and not profile.labels:
+            return Guess(profile, "ignore", "names of people")
     return None
 
 
 def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     short = len(words_of(item).split()) <= 3
-    if short and hints(item, "customer"):
+    if short and hints(item, "id", "customer"):
+        _check_rounded(profile)
+    if names_a_customer(item) and not profile.fractions:
         return _customer(profile, taken)
     if not short or not hints(item, "id") or profile.fractions:
         return None
@@ -128,11 +132,34 @@ def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     )  # fmt: skip
 
 
+def _check_rounded(profile: Profile) -> None:
+    """Refuse ids that Excel has rounded; numbers with other decimals are measurements."""
+    rounded = [code for code in profile.fractions if re.fullmatch(ROUNDED, code)]
+    if rounded and len(rounded) == len(profile.fractions):
+        texts = [profile.spelling[code] for code in rounded]
+        total = sum(profile.fractions[code] for code in rounded)
+        raise ValueError(
+            f"column '{profile.header}': ids must have all their digits; got {got(texts, total)}. "
+            f"{ROUNDED_BY_EXCEL}"
+        )
+
+
 def _customer(profile: Profile, taken: Collection[str]) -> Guess | None:
     if len(profile.counts) < min(profile.filled, 20) / 2:
         return None  # kinds of customers, not customers
-    if profile.unique or "cluster" in taken:
+    named = [
+        code for code in profile.words if re.fullmatch(r"[^\W\d_]+[.'’-]?( [^\W\d_]+.*)+", code)
+    ]
+    if 2 * len(named) > len(profile.counts):
+        return Guess(profile, "ignore", "names of people")
+    if {"customer", "cluster"} <= set(taken):
+        return Guess(
+            profile, "text", "Named like a customer, as other columns are: kept as text. Is it so?"
+        )
+    if "customer" not in taken and (profile.unique or "cluster" in taken):
         return Guess(profile, "customer", "Guessed: tells customers apart. Is it?")
+    if profile.unique:
+        return Guess(profile, "text", "Named like a customer, as another column is: kept as text.")
     return Guess(
         profile, "cluster",
         "Guessed: the customer, who answers more than once, so that their answers count as one "
@@ -165,7 +192,8 @@ def _weight(profile: Profile, item: str, taken: Collection[str]) -> Guess | None
 def _design(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     for role in ("strata", "cluster"):
         repeated = len(profile.counts) <= profile.rows / 2
-        if hints(item, role) and role not in taken and repeated and not profile.blank:
+        whole = repeated and not profile.blank and not profile.fractions
+        if hints(item, role) and role not in taken and whole:
             return Guess(
                 profile, role, f"Guessed: the {role} of the sampling design, by its name. Is it?"
             )
@@ -174,10 +202,10 @@ def _design(profile: Profile, item: str, taken: Collection[str]) -> Guess | None
 
 def _period(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     few = 1 <= len(profile.counts) <= 40 and not profile.fractions
-    odd = any(missing_reason(code, segment=True) for code in profile.words)
-    if not hints(item, "period") or "period" in taken or not few or profile.blank or odd:
+    if not hints(item, "period") or "period" in taken or not few or profile.blank:
         return None
-    if len(words_of(item).split()) > 3:
+    odd = any(missing_reason(code, segment=True) for code in profile.words)
+    if odd or len(words_of(item).split()) > 3:
         return None
     return Guess(
         profile, "period",
@@ -187,15 +215,18 @@ def _period(profile: Profile, item: str, taken: Collection[str]) -> Guess | None
 
 
 def _date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
-    missing = missing_of(profile, segment=False)
     texts = [profile.spelling[code] for code in profile.words]
-    dates = pd.Series([text for text in texts if text not in missing], dtype="str")
-    pattern = r"\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ,]|\w{3} \d{1,2}, \d{4}|\d{4}-\d\d$"
-    if not len(dates) or profile.numeric or not dates.str.match(pattern).all():
+    alike = [text for text in texts if _DAY_OR_YEAR.search(text)]
+    few_others = len(texts) - len(alike) <= MOST_VALUES
+    if profile.numeric or not alike or not few_others or not is_date(alike[0]):
         return None
-    if _parses(dates):
+    missing = missing_of(profile, segment=False)
+    dates = pd.Series([text for text in texts if text not in missing], dtype="str")
+    if not dates.str.contains(_DAY_OR_YEAR).all():
+        return None
+    if _are_iso(dates):
         return Guess(profile, "date", "Guessed: ISO dates. Are they?", missing=missing)
-    fitting = [form for form in DATE_FORMATS if _parses(dates, form)]
+    fitting = possible_forms(dates)
     if not fitting:
         return None
     question = f"Guessed: dates of the form {fitting[0]}, such as '{dates.iloc[0]}'. Are they?"
@@ -204,20 +235,44 @@ def _date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
             f"Guessed: dates of the form {fitting[0]}, but {fitting[1]} fits every one too "
             f"('{dates.iloc[0]}'). Which is it?"
         )
+    if "%y" in fitting[0]:
+        question += " Years of two digits are read as 1969 to 2068."
+    if "%Z" in fitting[0]:
+        question += " Times of several time zones are given in UTC."
     return Guess(profile, "date", question, missing=missing, keys={"format": fitting[0]})
 
 
-def _parses(texts: pd.Series, form: str | None = None) -> bool:
+def _are_iso(texts: pd.Series) -> bool:
     try:
-        return bool(read_dates(texts, form).notna().all())
+        return bool(read_dates(texts).notna().all())
     except ValueError:  # time zones that differ
         return False
 
 
+def _codes_as_text(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises codes such as 01014F or 007, whose letters or zeros are part of them."""
+    named = len(words_of(item).split()) <= 3 and hints(item, "id", "customer")
+    mixed = [code for code in profile.words if re.fullmatch(r"(?=.*\d)(?=.*[a-z])[\w-]+", code)]
+    if not profile.padded and not (named and mixed and profile.numeric):
+        return None
+    segment = _segment(profile, item, taken)
+    if segment is not None:
+        return segment
+    padded = [text for text in profile.spelling.values() if re.fullmatch("0[0-9]+", text)]
+    examples = [profile.spelling[code] for code in mixed] + padded
+    return Guess(
+        profile, "text",
+        f"Codes with letters or leading zeros, such as {some(examples, 2)}, are no numbers: kept as "
+        "text, as they stand. Is it so?",
+    )  # fmt: skip
+
+
 def _numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    if not profile.numeric:
+        return None
     missing = missing_of(profile, segment=False)
     strange = [code for code in profile.words if profile.spelling[code] not in missing]
-    if not profile.numeric or sum(profile.words[code] for code in strange) > 0.05 * profile.numeric:
+    if sum(profile.words[code] for code in strange) > 0.05 * profile.numeric:
         return None
     short = len(words_of(item).split()) <= LONG_HEADER
     distinct = len(profile.whole)
@@ -262,10 +317,13 @@ def _floats(profile: Profile) -> dict[float, int]:
 def _coded_segment(profile: Profile) -> Guess:
     words = missing_of(profile, segment=False)
     codes = [code for code in sorted(profile.whole) if code not in NUMBER_CODES]
-    far = [code for code in profile.whole if code in NUMBER_CODES]
+    far = {code: NUMBER_CODES[code] for code in profile.whole if code in NUMBER_CODES}
     if not codes:
-        codes, far = sorted(profile.whole), []
-    values = {str(code): str(code) for code in codes}
+        codes, far = sorted(profile.whole), {}
+    if two_values(profile.whole):
+        far |= {code: BEYOND[code] for code in codes if code in BEYOND}
+        codes = [code for code in codes if code not in far]
+    values = {str(code): profile.spelling[str(code)] for code in codes}
     if codes == [0, 1]:
         values = {"0": "No", "1": "Yes"}
     question = f"Guessed: codes of a segment ({', '.join(values)}). What does each stand for?"
@@ -276,7 +334,7 @@ def _coded_segment(profile: Profile) -> Guess:
     ]
     if doubtful and codes != [0, 1]:
         question += f" Is {doubtful[0]} a value, or a code for a missing answer?"
-    missing = words | {profile.spelling[str(code)]: NUMBER_CODES[code] for code in far}
+    missing = words | {profile.spelling[str(code)]: reason for code, reason in far.items()}
     return Guess(profile, "segment", question, values=values, missing=missing)
 
 
@@ -301,6 +359,8 @@ def _choices_in_a_cell(profile: Profile, item: str, taken: Collection[str]) -> G
     """Recognises "select all that apply" with the choices in one cell (``Food; Shops``)."""
     texts = [profile.spelling[code] for code in profile.words]
     for separator in (";", "|", ", "):
+        if sum(separator in text for text in texts) < 3:
+            continue
         parts = [{part.strip() for part in text.split(separator)} for text in texts]
         several = [chosen for chosen in parts if len(chosen) > 1]
         times = Counter(part for chosen in parts for part in chosen if part)
@@ -315,6 +375,8 @@ def _choices_in_a_cell(profile: Profile, item: str, taken: Collection[str]) -> G
 
 
 def _segment(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    if len(profile.counts) > MOST_TEXTS:
+        return None
     missing = missing_of(profile, segment=True)
     codes = [code for code in profile.counts if profile.spelling[code] not in missing]
     average = sum(profile.counts[code] for code in codes) / max(len(codes), 1)

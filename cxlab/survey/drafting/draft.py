@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from cxlab.survey.definition import RATING_ROLES, SINGLE_ROLES
 from cxlab.survey.drafting.batteries import find_choices, find_rankings
 from cxlab.survey.drafting.describing import describing, known, leave_out, missing_of
-from cxlab.survey.drafting.direction import note_directions
+from cxlab.survey.drafting.direction import note_directions, without_strangers
 from cxlab.survey.drafting.guesses import Guess, ScaleGuess
 from cxlab.survey.drafting.labelled import labelled
 from cxlab.survey.drafting.names import labels_with_choices
 from cxlab.survey.drafting.profile import WHOLE, Profile, profile_column
+from cxlab.survey.drafting.results import check_answers_not_results
 from cxlab.survey.drafting.scored import scored, settle_roles
+from cxlab.survey.drafting.surveys import note_surveys
+from cxlab.survey.drafting.waves import match_waves
 from cxlab.survey.drafting.write import study_text, write_whole
 from cxlab.survey.exports import Export, read_export
 
+#: Columns after which a wide file's progress is told.
+TOLD_EVERY = 100
+Column = TypeVar("Column")
 #: Roles whose columns may declare missing codes.
 DECLARING = (*RATING_ROLES, "segment", "number", "date")
+#: Name of the study file of several waves.
+WAVES = "waves.study.toml"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +45,15 @@ class Draft:
     guesses : tuple of Guess
         One per column of the export, in its order.
     export : Export
-        What it was drafted from.
+        What it was drafted from; all waves together where there are several.
+    files : mapping of str to Path
+        Period to file, where there are several.
     """
 
     path: Path
     guesses: tuple[Guess, ...]
     export: Export
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -56,7 +67,8 @@ class Draft:
     @property
     def text(self) -> str:
         """The study file's TOML."""
-        return study_text(self.export, self.guesses, self.path, _stem(self.export.path))
+        stem = _stem(self.path).removesuffix(".study")
+        return study_text(self.export, self.guesses, self.path, stem, self.files)
 
     def write(self, output: str | Path | None = None, *, force: bool = False) -> Draft:
         """Write the study file; returns the draft with the path that was written.
@@ -81,10 +93,55 @@ class Draft:
         return placed
 
 
-def draft_export(export: Export) -> Draft:
+def draft_export(export: Export, progress: Callable[[str], None] | None = None) -> Draft:
     """Guess what every column of an export is."""
     path = _default_path(export.path)
-    return Draft(path, tuple(guess_columns(export)), export)
+    return Draft(path, tuple(guess_columns(export, progress)), export)
+
+
+def draft_waves(
+    files: Mapping[str, str | Path],
+    output: str | Path | None = None,
+    *,
+    force: bool = False,
+    progress: Callable[[str], None] | None = None,
+    **options: Any,
+) -> Draft:
+    """Write one study file for the files of several waves, in order of time.
+
+    Columns are matched by header, by question and by values; what moved, and what a wave
+    lacks, is said in the `confirm` of each column.
+
+    Parameters
+    ----------
+    files : mapping of str to path
+        Period to file.
+    output : path, optional
+        The study file; default: ``waves.study.toml`` beside the latest file.
+    force, progress, **options
+        As for `draft_study`.
+
+    Returns
+    -------
+    Draft
+
+    Raises
+    ------
+    ValueError
+        For files of different platforms, and as `draft_study`.
+    """
+    paths = {str(period): Path(file) for period, file in files.items()}
+    target = Path(output) if output is not None else list(paths.values())[-1].parent / WAVES
+    check_output(target, force=force)
+    waves = match_waves({period: read_export(path, **options) for period, path in paths.items()})
+    rows = [[period] * len(export.answers) for period, export in waves.exports.items()]
+    joined = waves.joined
+    guesses = guess_columns(joined, progress, [period for part in rows for period in part])
+    for guess, column in zip(guesses, waves.columns, strict=True):
+        guess.headers, guess.moved = waves.headers(column), waves.told(column)
+        guess.doubt = " ".join(part for part in (guess.doubt, waves.conflict(column)) if part)
+    draft = Draft(target, tuple(guesses), joined, paths)
+    return draft.write(target, force=force)
 
 
 def draft_study(
@@ -92,6 +149,7 @@ def draft_study(
     output: str | Path | None = None,
     *,
     force: bool = False,
+    progress: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Draft:
     """Write a study file for a file of answers, every guess marked to be confirmed.
@@ -104,6 +162,8 @@ def draft_study(
         The study file; default: ``<stem>.study.toml`` beside ``file``.
     force : bool
         Replace a study file that is already there.
+    progress : callable, optional
+        Is given a line after every hundred columns of a wide file, such as ``print``.
     **options
         As for `read_export`: ``format``, ``leave_out``, ``encoding``, ``separator``, ``sheet``.
 
@@ -136,7 +196,8 @@ def draft_study(
     [('id', {}), ('outcome', {'99': 'no answer'})]
     """
     check_output(Path(output) if output is not None else _default_path(Path(file)), force=force)
-    return read_export(file, **options).draft.write(output, force=force)
+    export = read_export(file, **options)
+    return draft_export(export, progress).write(output, force=force)
 
 
 def check_output(path: Path, *, force: bool) -> None:
@@ -150,13 +211,19 @@ def check_output(path: Path, *, force: bool) -> None:
         raise FileNotFoundError(f"`output` must be in a folder that exists; got '{path}'.")
 
 
-def guess_columns(export: Export) -> list[Guess]:
-    """A guess for each column, in the order of the file."""
+def guess_columns(
+    export: Export,
+    progress: Callable[[str], None] | None = None,
+    waves: Sequence[str] | None = None,
+) -> list[Guess]:
+    """A guess for each column, in the order of the file; ``waves``: the period of each row."""
     texts = export.answers
+    questions = list(export.questions.values())
     profiles = [
-        profile_column(texts.iloc[:, place], place, question)
-        for place, question in enumerate(export.questions.values())
+        profile_column(texts.iloc[:, place], place, question, waves)
+        for place, question in enumerate(_telling(questions, "counted", progress))
     ]
+    check_answers_not_results(profiles, export.path.name)
     items = dict(enumerate(labels_with_choices(profiles)))
     taken: set[str] = set()
     found: dict[int, Guess] = {}
@@ -170,18 +237,50 @@ def guess_columns(export: Export) -> list[Guess]:
     found |= {guess.profile.place: guess for guess in with_labels}
     free = [profile for profile in profiles if profile.place not in found]
     ratings = [guess for guess in with_labels if guess.scale] + scored(free, items)
+    ratings = without_strangers(texts, ratings, items)
     settle_roles(ratings, items)
     note_directions(texts, ratings)
+    note_surveys(texts, ratings, profiles)
     found |= {guess.profile.place: guess for guess in ratings}
-    for profile in profiles:
+    for profile in _telling(profiles, "guessed", progress):
         if profile.place not in found:
             guess = describing(profile, items[profile.place], taken)
             found[profile.place] = guess
             taken |= {guess.role} & set(SINGLE_ROLES)
     guesses = [_consistent(found[profile.place]) for profile in profiles]
+    _as_elsewhere(guesses)
     for guess in guesses:
         _as_declared(guess)
     return guesses
+
+
+def _as_elsewhere(guesses: Sequence[Guess]) -> None:
+    """A code that is missing among the file's ratings is no value of a segment beyond a gap."""
+    told = {
+        code: reason
+        for guess in guesses
+        if guess.scale
+        for code, reason in guess.scale.missing.items()
+        if WHOLE.fullmatch(code) and int(code) > guess.scale.high
+    }
+    for guess in guesses:
+        if guess.role != "segment" or guess.profile.labels:
+            continue
+        codes = sorted(int(code) for code in guess.values if WHOLE.fullmatch(code))
+        for code in codes:
+            below = [other for other in codes if other < code]
+            if str(code) in told and below and code > below[-1] + 1:
+                del guess.values[str(code)]
+                guess.missing[guess.profile.spelling[str(code)]] = told[str(code)]
+
+
+def _telling(
+    columns: Sequence[Column], done: str, progress: Callable[[str], None] | None
+) -> Iterator[Column]:
+    for number, column in enumerate(columns):
+        if progress is not None and number and not number % TOLD_EVERY:
+            progress(f"{done} {number:,} of {len(columns):,} columns")
+        yield column
 
 
 def _as_declared(guess: Guess) -> None:

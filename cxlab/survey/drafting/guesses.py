@@ -82,6 +82,12 @@ class Guess:
         Code to label, for segments.
     keys : dict
         Further keys of the study file.
+    doubt : str
+        Why somebody has to decide by hand, where the file itself gives no evidence.
+    headers : dict of str to str
+        Period to header, where several waves differ in it.
+    moved : str
+        How the column was matched over the waves, and where it is missing.
     """
 
     profile: Profile
@@ -91,10 +97,25 @@ class Guess:
     missing: dict[str, str] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     keys: dict[str, object] = field(default_factory=dict)
+    doubt: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    moved: str = ""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the role rests on a name or on values alone.
+
+        Labels, or what the platform says, are evidence of an outcome. No file says who is a
+        customer, or which sampled unit is a cluster.
+        """
+        question = self.profile.question
+        told = bool(self.profile.labels) or bool(question and question.note)
+        named = self.role == "outcome" and not told
+        return bool(self.doubt) or named or self.role in ("customer", "cluster")
 
     @property
     def confirm(self) -> str:
-        """The whole question, missing codes included."""
+        """The whole question: missing codes, waves and doubts included."""
         codes = [
             f"{_quoted(text)} ({rows(self.profile.counts[code])}) as {reason}"
             for text, reason, code in self._coded()
@@ -103,13 +124,14 @@ class Guess:
         reason = self.keys.get("blank", "no answer")
         if blank:
             codes.append(f"blank ({rows(blank)}) as {reason}")
+        parts = [self.question, self.moved, self.doubt]
         if not codes:
-            return self.question
+            return " ".join(part for part in parts if part)
         listed = "; ".join(codes[:8]) + (f" and {len(codes) - 8} more" if len(codes) > 8 else "")
-        told = f"{self.question} It reads {listed}: is that so?"
+        parts[0] += f" It reads {listed}: is that so?"
         if blank > MANY_BLANK * self.profile.rows and reason == "no answer":
-            told += ' If it was not put to them, set blank = "not asked".'
-        return told
+            parts[0] += ' If it was not put to them, set blank = "not asked".'
+        return " ".join(part for part in parts if part)
 
     def _coded(self) -> list[tuple[str, str, str]]:
         written = {text: code for code, text in self.profile.spelling.items()}

@@ -230,12 +230,15 @@ def _shifted(codes: Mapping[int, str], low: int, shift: int) -> str:
 
 def _strays(profile: Profile, low: int, high: int, missing: dict[str, str]) -> str:
     """Put codes off the labelled scale among the missing ones; a sentence about them."""
+    labels = profile.labels.values()
+    # a number that is also some code's label is a stray code all the same
+    words = {label.casefold() for label in labels if not _BARE_NUMBER.fullmatch(label)}
     strays = [
         code
         for code in profile.counts
         if profile.spelling[code] not in missing
         and not (WHOLE.fullmatch(code) and low <= int(code) <= high)
-        and code not in {label.casefold() for label in profile.labels.values()}
+        and code not in words
     ]
     if not strays:
         return ""

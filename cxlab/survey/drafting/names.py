@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cxlab.survey.characters import visible_text
+
 if TYPE_CHECKING:
     from cxlab.survey.drafting.profile import Profile
 
@@ -18,6 +20,11 @@ RESERVED = {"period", "stratum_clusters"}
 #: What stands between a question and its item in a joined header.
 _JOINTS = re.compile(r"(?:[?:.]?\s+[|–—-]\s+|[:?]\s+|\.\s+|\s*\[|\s*->\s*|\s*>>\s*|__)")
 
+#: All that the header of a column of customers may say besides `HINTS["customer"]`.
+BESIDE_CUSTOMER = frozenset({
+    *("id", "ids", "no", "nr", "num", "number", "code", "key", "hash", "hashed", "ref", "uuid"),
+    *("reference", "guid", "the", "our", "unique", "of", "anonymous", "anonymised", "anonymized"),
+})  # fmt: skip
 HINTS: dict[str, str] = {
     "id": r"id|ids|respid|resp|respnum|respondent|response|record|recordid|responseid|"
     r"respondentid|responsenum|case|caseid|uuid|guid|key|rowid|row|nr|no|number|num|index|interview",
@@ -45,6 +52,12 @@ HINTS: dict[str, str] = {
     r"price|amount|revenue|sales|cost|fee|duration|wait|waiting|distance|tenure|years|months|"
     r"quantity|qty|children|people|flights|trips|orders|calls|size|how many|frequency|latitude|"
     r"longitude|progress",
+    # people, and what stands beside them in the header of a column of ids
+    "person": r"customers?|clients?|members?|users?|guests?|passengers?|subscribers?|patients?|"
+    r"contacts?|respondents?|participants?|panelists?|employees?|staff|agents?|advisors?|cashiers?",
+    # tell rows apart wherever they stand, also in a battery
+    "demographic": r"district|region|county|country|gender|sex|zip|zipcode|postcode|income|"
+    r"ethnicity|marital|zone|province|borough|ward|precinct|municipality|commune",
     "personal": r"email|mail|e mail|phone|telephone|mobile|ip|ip address|ipaddress|first name|"
     r"last name|firstname|lastname|surname|full name|latitude|longitude|locationlatitude|"
     r"locationlongitude|recipientemail|recipientlastname|recipientfirstname|address|browser|"
@@ -77,6 +90,33 @@ def hints(header: str, *names: str) -> bool:
     if "outcome" in names and re.fullmatch(r"q \d+ all", words):
         return True
     return any(_HINTS[name].search(words) for name in names)
+
+
+def names_a_customer(header: str) -> bool:
+    """Whether a header names the customer and nothing else of them.
+
+    Examples
+    --------
+    >>> names_a_customer("Customer ID"), names_a_customer("Overall Customer Satisfaction")
+    (True, False)
+    """
+    words = words_of(header).split()
+    others = [word for word in words if not _HINTS["customer"].fullmatch(word)]
+    return len(others) < len(words) and set(others) <= BESIDE_CUSTOMER
+
+
+def names_people(header: str) -> bool:
+    """Whether a column holds the names of people, by its header.
+
+    Examples
+    --------
+    >>> names_people("customer_name"), names_people("Name"), names_people("product name")
+    (True, True, False)
+    """
+    words = words_of(header).split()
+    whose = [word for word in words if not re.fullmatch(r"names?|full|your|the|of", word)]
+    named = len(whose) < len(words) and bool(re.search(r"\bnames?\b", " ".join(words)))
+    return named and all(_HINTS["person"].fullmatch(word) for word in whose)
 
 
 def shared_beginning(headers: Sequence[str]) -> str:
@@ -126,7 +166,7 @@ def labels_with_choices(profiles: Sequence[Profile]) -> list[str]:
 
 def label_of(item: str) -> str:
     """A header in words for reports: trimmed, and cut where it is very long."""
-    words = " ".join(item.replace("_", " ").split()).strip("* ")
+    words = visible_text(item.replace("_", " ")).strip("* ")
     if re.fullmatch(r"[\w ]+", words) and words == words.lower():
         words = words[:1].upper() + words[1:]
     return words if len(words) <= LONGEST_LABEL else words[: LONGEST_LABEL - 1].rstrip() + "…"

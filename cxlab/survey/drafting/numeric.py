@@ -23,6 +23,8 @@ ENOUGH = 30
 #: How much more often than 5 the code 6 must come to look like "never used".
 LUMP = 2.0
 USUAL_TOPS = (3, 4, 5, 7)
+#: What codes beyond a gap above the values usually stand for.
+BEYOND = {6: "never used", 7: "don't know", 8: "don't know", 9: "no answer"}
 #: Codes above a usual top that come less often than this look like typing errors.
 TYPING_ERRORS = 0.005
 
@@ -258,10 +260,25 @@ def _beyond_gap(scores: Mapping[int, int]) -> list[int]:
     return []
 
 
+def two_values(scores: Mapping[int, int]) -> bool:
+    """Whether the codes are two values, such as yes and no, and codes for no answer far above.
+
+    Examples
+    --------
+    >>> two_values({1: 60, 2: 50, 9: 10}), two_values({1: 60, 2: 50, 3: 10})
+    (True, False)
+    """
+    above = [code for code in scores if code > 2]
+    return (
+        sum(scores.values()) >= ENOUGH
+        and len(scores) - len(above) == 2
+        and (all(6 <= code <= 9 for code in above))
+    )
+
+
 def _with_codes_beyond(scores: Mapping[int, int], beyond: Sequence[int]) -> ScaleGuess:
     high = max(code for code in scores if code < beyond[0])
-    reasons = {6: "never used", 7: "don't know", 8: "don't know", 9: "no answer"}
     missing = {"0": "no answer"} if 0 in scores else {}
-    missing |= {str(code): reasons[code] for code in beyond}
+    missing |= {str(code): BEYOND[code] for code in beyond}
     asks = [f"{code} ({rows(scores[int(code)])}) is read as {why}" for code, why in missing.items()]
     return ScaleGuess(1, high, missing=missing, question=_codes(asks))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
+from cxlab.survey.characters import visible_text
 from cxlab.survey.exports.export import Question
 from cxlab.survey.scales import normal_code
 
 #: Digits of other scripts stay words; `normal_code` has one spelling for a whole number.
 WHOLE = re.compile(r"-?[0-9]{1,18}")
+_PADDED = re.compile(r"0[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?")
 
 
@@ -34,6 +37,10 @@ class Profile:
         Code to its most frequent text; whole numbers without decimals.
     question : Question or None
         What the export file says of it.
+    repeated : bool
+        Whether a value stands in several rows (of one wave) or a row is blank.
+    padded : int
+        Rows of whole numbers that begin with a 0, as in 007.
     whole, fractions, words : dict of code to int
         Rows of each code, apart from those that the file declares to be missing.
     """
@@ -45,6 +52,8 @@ class Profile:
     counts: dict[str, int]
     spelling: dict[str, str]
     question: Question | None = None
+    repeated: bool = True
+    padded: int = 0
     declared: dict[str, str] = field(init=False)
     labels: dict[str, str] = field(init=False)
     whole: dict[int, int] = field(init=False)
@@ -111,12 +120,19 @@ class Profile:
 
     @property
     def unique(self) -> bool:
-        """Whether every row holds something else."""
-        return not self.blank and len(self.counts) == self.rows
+        """Whether every row (of a wave) holds something else."""
+        return not self.repeated
 
 
-def profile_column(raw: pd.Series, place: int, question: Question | None = None) -> Profile:
+def profile_column(
+    raw: pd.Series,
+    place: int,
+    question: Question | None = None,
+    waves: Sequence[object] | None = None,
+) -> Profile:
     """Count the texts of one raw column; what the file says of it goes along.
+
+    Cells that are NaN belong to waves without the column; ``waves`` tells the rows apart.
 
     Examples
     --------
@@ -126,23 +142,37 @@ def profile_column(raw: pd.Series, place: int, question: Question | None = None)
     texts = raw.value_counts(sort=False)
     counts: Counter[str] = Counter()
     spelling: dict[str, tuple[int, str]] = {}
+    padded = 0
     for text, rows in texts.items():
         code = normal_code(text)
         counts[code] += int(rows)
-        written = " ".join(str(text).split())
+        written = visible_text(str(text))
+        padded += int(rows) * bool(_PADDED.fullmatch(written))
         if rows > spelling.get(code, (0, ""))[0]:
             spelling[code] = (int(rows), written)
     blank = counts.pop("", 0)
+    rows_asked = sum(counts.values()) + blank
     return Profile(
         header=str(raw.name),
         place=place,
-        rows=len(raw),
+        rows=rows_asked,
         blank=blank,
         counts=dict(counts),
         spelling={
-            code: code if WHOLE.fullmatch(code) else text
+            code: code if WHOLE.fullmatch(code) and not _PADDED.fullmatch(text) else text
             for code, (_, text) in spelling.items()
             if code
         },
         question=question,
+        repeated=bool(blank) or _repeated(raw, len(counts) < rows_asked, waves),
+        padded=padded,
     )
+
+
+def _repeated(raw: pd.Series, in_all: bool, waves: Sequence[object] | None) -> bool:
+    """Whether a value stands in several rows; of one wave, where there are several."""
+    if waves is None or not in_all:
+        return in_all
+    asked = raw.notna().to_numpy()
+    codes = {"wave": pd.Series(waves)[asked].to_numpy(), "code": raw[asked].map(normal_code)}
+    return bool(pd.DataFrame(codes).duplicated().any())

@@ -9,7 +9,7 @@ from dataclasses import replace
 from cxlab.survey.drafting.batteries import rating_batteries
 from cxlab.survey.drafting.describing import LONG_HEADER
 from cxlab.survey.drafting.guesses import Guess, ScaleGuess
-from cxlab.survey.drafting.names import hints, words_of
+from cxlab.survey.drafting.names import hints, names_a_customer, words_of
 from cxlab.survey.drafting.numeric import (
     HIGHEST,
     Rating,
@@ -17,6 +17,7 @@ from cxlab.survey.drafting.numeric import (
     lump_at_six,
     rating_of,
     scale_of,
+    two_values,
 )
 from cxlab.survey.drafting.profile import WHOLE, Profile
 from cxlab.survey.drafting.wording import Wording, level_of, together, wording_of
@@ -118,13 +119,17 @@ def _numbered(profile: Profile, item: str) -> Rating | None:
         return None
     if min(rating.scores) < 0:
         return rating
+    if two_values(rating.scores):
+        return None
     if hints(profile.hinted, "rating", "outcome", "recommend") and max(rating.scores) >= 3:
         return rating
     in_battery = item != profile.asked
     short = len(words_of(item).split()) <= LONG_HEADER
     if short and not in_battery and not labels and hints(item, "segment", "number", "id", "weight"):
         return None
-    if short and hints(item, "customer", "period", "strata", "cluster"):
+    if short and not labels and hints(item, "demographic"):
+        return None
+    if names_a_customer(item) or (short and hints(item, "period", "strata", "cluster")):
         return None
     varied = len(rating.scores) > 1 or in_battery
     return rating if varied and max(rating.scores) >= 3 else None
@@ -186,6 +191,8 @@ def worded_ends(profile: Profile) -> dict[str, int]:
     >>> worded_ends(profile_column(raw, 0))
     {'not at all likely': 0, 'extremely likely': 10}
     """
+    if len(profile.words) > MOST_WORDS:
+        return {}
     words = [code for code in profile.words if not missing_reason(code)]
     levels = {code: level for code in words[:3] if (level := level_of(code)) is not None}
     numbers = [code for code in profile.whole if 0 <= code <= HIGHEST]
@@ -240,10 +247,19 @@ def _numbered_guess(rating: Rating, scale: ScaleGuess, never_used: set[str]) -> 
     )
 
 
+_ONLY_RATING = (
+    "It is the only {} of the file, so it is taken as the outcome. If it is the likelihood to "
+    'recommend, set scale = "likelihood_to_recommend"; if it rates one touchpoint only, set '
+    'role = "touchpoint".'
+)
+
+
 def settle_roles(guesses: Sequence[Guess], items: Mapping[int, str]) -> None:
     """Outcomes by their names, the other ratings as touchpoints; says so in the question."""
     ordered = sorted(guesses, key=lambda guess: guess.profile.place)
     overall = _overall(ordered, items)
+    if overall is None and not any(hints(g.profile.hinted, "recommend") for g in ordered):
+        overall = _lone(ordered)
     for guess in ordered:
         recommend = hints(guess.profile.hinted, "recommend")
         guess.role = "outcome" if recommend or guess is overall else "touchpoint"
@@ -257,6 +273,16 @@ def _overall(guesses: Sequence[Guess], items: Mapping[int, str]) -> Guess | None
             item = items[guess.profile.place]
             if hints(item, hint) and not hints(guess.profile.hinted, "recommend"):
                 return guess
+    return None
+
+
+def _lone(guesses: Sequence[Guess]) -> Guess | None:
+    """The only rating, or the only one from 0 to 10, doubted as the outcome."""
+    long = [one for one in guesses if one.scale and (one.scale.low, one.scale.high) == (0, 10)]
+    for only, kind in ((guesses, "rating"), (long, "rating from 0 to 10")):
+        if len(only) == 1:
+            only[0].doubt = _ONLY_RATING.format(kind)
+            return only[0]
     return None
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,16 @@ def write_whole(path: Path, text: str) -> None:
         raise
 
 
-def study_text(export: Export, guesses: Sequence[Guess], path: Path, stem: str) -> str:
-    """The study file as TOML with comments."""
+def study_text(
+    export: Export,
+    guesses: Sequence[Guess],
+    path: Path,
+    stem: str,
+    files: Mapping[str, Path],
+) -> str:
+    """The study file as TOML with comments; ``files``: period to file, if there are several."""
     document = tomlkit.document()
-    for line in _opening(export, guesses):
+    for line in _opening(export, guesses, files):
         document.add(tomlkit.comment(line) if line else tomlkit.nl())
     document.add("study", _about(stem))
     names = _scale_names(guesses)
@@ -65,19 +71,21 @@ def study_text(export: Export, guesses: Sequence[Guess], path: Path, stem: str) 
     if len(scales):
         document.add("scales", scales)
     tables = tomlkit.table(is_super_table=True)
-    tables.add(TABLE, _table(export, guesses, path, names))
+    tables.add(TABLE, _table(export, guesses, path, names, files))
     document.add("tables", tables)
     return tomlkit.dumps(document)
 
 
-def _opening(export: Export, guesses: Sequence[Guess]) -> list[str]:
+def _opening(export: Export, guesses: Sequence[Guess], files: Mapping[str, Path]) -> list[str]:
+    named = ", ".join(file.name for file in files.values()) or export.path.name
     return [
-        f"What the columns of {export.path.name} mean ({rows(len(export.answers))}, "
-        f"{len(guesses)} columns):",
+        f"What the columns of {named} mean ({rows(len(export.answers))}, {len(guesses)} columns):",
         "a draft, guessed from headers and values. Nothing is read before it is confirmed.",
         "Each `confirm` says what was guessed and what to check. Correct what is wrong, then",
         "delete the `confirm` lines; `cxlab study check` lists those that are left, and",
-        "`cxlab study check … --confirm-all` accepts all guesses as they stand.",
+        "`cxlab study check … --confirm-all` accepts the guesses for which the file gives evidence.",
+        "Columns with `by_hand` were guessed from a name or from values alone: you decide, with",
+        "`cxlab study confirm … COLUMN=ROLE`.",
         "Reasons of missing codes: never used, no answer, don't know, not asked, invalid.",
         "",
     ]
@@ -117,19 +125,19 @@ def _scale(key: tuple[object, ...], guesses: Sequence[Guess]) -> Any:
     if scale.labels:
         table.add("labels", _inline({str(score): text for score, text in scale.labels.items()}))
     table.add("metrics", ["mean", "top box"] if scale.bins else ["mean"])
-    table.add("confirm", _scale_question(scale, [guess.scale for guess in columns]))
+    table.add("confirm", _scale_question(scale, columns))
     return table
 
 
-def _scale_question(scale: ScaleGuess, same: Sequence[ScaleGuess | None]) -> str:
-    number = f"{len(same)} column" + ("" if len(same) == 1 else "s")
+def _scale_question(scale: ScaleGuess, columns: Sequence[Guess]) -> str:
     best = _end(scale, scale.high)
-    told = f"Guessed from {number}: from {_end(scale, scale.low)} (worst) to {best} (best)"
+    headers = some([guess.profile.header for guess in columns], 5)
+    told = f"Guessed from {headers}: from {_end(scale, scale.low)} (worst) to {best} (best)"
     if scale.bins:
         low, high = scale.bins["top"]
         told += f", of which {low} to {high} count as top" if low < high else f", {low} is the top"
     # columns of one scale may each say how often its codes come; once is enough
-    asked = next((one.question for one in same if one and one.question), "")
+    asked = next((c.scale.question for c in columns if c.scale and c.scale.question), "")
     told += ". Is that how it was asked?"
     return f"{told} {asked}" if asked and scale.high <= 7 else told
 
@@ -156,17 +164,23 @@ def _ready_scale() -> Any:
 
 
 def _table(
-    export: Export, guesses: Sequence[Guess], path: Path, scales: dict[tuple[object, ...], str]
+    export: Export,
+    guesses: Sequence[Guess],
+    path: Path,
+    scales: dict[tuple[object, ...], str],
+    files: Mapping[str, Path],
 ) -> Any:
     table = tomlkit.table()
-    file = os.path.relpath(export.path.resolve(), path.parent.resolve())
-    table.add("file", Path(file).as_posix())
+    if files:
+        table.add("files", _inline({period: _beside(file, path) for period, file in files.items()}))
+    else:
+        table.add("file", _beside(export.path, path))
     for key, value in _reading_keys(export).items():
         table.add(key, value)
     ignored = [guess for guess in guesses if guess.role == "ignore"]
     if ignored:
         patterns = tomlkit.array()
-        patterns.extend([ignore_pattern(guess.profile.header) for guess in ignored])
+        patterns.extend([ignore_pattern(header) for guess in ignored for header in _headers(guess)])
         table.add("ignore", patterns.multiline(len(ignored) > 3))
     question = _table_question(export, ignored)
     if question:
@@ -186,6 +200,15 @@ def _table(
         columns.add(name, _column(guesses[i], name, label, scales))
     table.add("columns", columns)
     return table
+
+
+def _beside(file: Path, path: Path) -> str:
+    """A file as the study file names it."""
+    return Path(os.path.relpath(file.resolve(), path.parent.resolve())).as_posix()
+
+
+def _headers(guess: Guess) -> list[str]:
+    return list(dict.fromkeys(guess.headers.values())) or [guess.profile.header]
 
 
 def _reading_keys(export: Export) -> dict[str, Any]:
@@ -235,7 +258,9 @@ def _labels(labels: Sequence[str]) -> list[str]:
 def _column(guess: Guess, name: str, label: str, scales: dict[tuple[object, ...], str]) -> Any:
     table = tomlkit.table()
     header = guess.profile.header
-    if header != name:
+    if guess.headers:
+        table.add("column", _inline(guess.headers))
+    elif header != name:
         table.add("column", header)
     table.add("role", guess.role)
     table.add("label", label)
@@ -248,6 +273,8 @@ def _column(guess: Guess, name: str, label: str, scales: dict[tuple[object, ...]
     if guess.missing:
         table.add("missing", _inline(guess.missing))
     table.add("confirm", guess.confirm)
+    if guess.by_hand:
+        table.add("by_hand", True)
     return table
 
 

@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 
 from cxlab.survey.exports.grid import Grid
-from cxlab.survey.files import read_cells, text_lines, usual_separator
+from cxlab.survey.files import named_separator, read_cells, text_lines, usual_separator
 
 ENCODINGS = ("utf-8", "cp1252", "latin-1")
 SEPARATORS = (",", ";", "\t", "|")
@@ -40,7 +40,8 @@ def read_text_grid(path: Path, encoding: str | None = None, separator: str | Non
     if not content.strip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"):
         raise ValueError(f"{path.name} must hold a header and answers; it is empty.")
     encoding = _known(encoding, path.name) or _encoding(content, path.name)
-    found = separator or _separator(content, encoding, usual_separator(path))
+    named = separator or named_separator(path, encoding)
+    found = named or _separator(content, encoding, usual_separator(path))
     cells = read_cells(path, encoding, found or usual_separator(path))
     return Grid(path, cells, encoding, found)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxlab.survey.characters import visible_text
 from cxlab.survey.definition import normal_header
 from cxlab.survey.exports.checks import check_dates, check_merged
 from cxlab.survey.exports.export import Question
@@ -52,7 +53,7 @@ class Grid:
         """One row, trimmed; empty beyond the last."""
         if number >= len(self.cells):
             return []
-        return [" ".join(text.split()) for text in self.cells.iloc[number]]
+        return [visible_text(text) for text in self.cells.iloc[number]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +146,7 @@ def unique_names(names: Sequence[str]) -> list[str]:
     unique: list[str] = []
     taken: set[str] = set()
     for place, name in enumerate(names, start=1):
-        trimmed = " ".join(name.split()) or f"column {place}"
+        trimmed = visible_text(name) or f"column {place}"
         number, chosen = 1, trimmed
         while normal_header(chosen) in taken:
             number += 1

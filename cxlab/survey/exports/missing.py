@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 #: Far off every usual scale. Conventions differ, so each is asked about.
@@ -18,15 +19,15 @@ nan; none; na; #n/a; #na; #null!; refused; refuse; refusal; declined; declined t
 decline to answer; decline to state; prefer not to say; prefer not to answer;
 prefer not to disclose; prefer not to state; i prefer not to say; i'd rather not say;
 rather not say; don't want to answer; skip; skipped; omitted; unanswered; empty; not stated;
-not given; not provided; don't know or refused; <na>; nat
+not given; not provided; not available; unavailable; don't know or refused; <na>; nat
 """
 _NEVER_USED = """
-n/a; n.a.; n.a; not applicable; does not apply; doesn't apply; inapplicable; not relevant;
+n/a; n.a.; n.a; not applicable; does not apply; doesn't apply; not relevant;
 irrelevant; never used; never used it; never; not used; did not use; did not use it; didn't use;
 didn't use it; haven't used; haven't used it; have not used; have not used it; don't use;
 do not use; never tried; never visited; did not visit; not visited; didn't visit; not experienced;
 did not experience; no experience; unfamiliar; not familiar; never heard of it; never heard of;
-not at this visit; not this time; not available; did not purchase; not purchased
+not at this visit; not this time; did not purchase; not purchased
 """
 _DONT_KNOW = """
 don't know; dont know; do not know; i don't know; i do not know; dk; d/k; don't know/not sure;
@@ -35,7 +36,10 @@ cannot rate; unable to rate; unable to say; unable to answer; can't remember; do
 do not remember; can't recall; don't recall; dk/na; don't know/refused;
 i don't understand this question; don't understand the question
 """
-_NOT_ASKED = "not asked; not shown; not displayed; question not asked; not seen; logic skip"
+_NOT_ASKED = """
+not asked; not shown; not displayed; question not asked; not seen; logic skip; inapplicable;
+inapplicable question; not in universe; valid skip; legitimate skip
+"""
 _INVALID = "#value!; #ref!; #div/0!; #name?; #num!; error; inf; -inf; infinity"
 #: Characters of the longest text that can be a reason.
 LONGEST = 60
@@ -63,6 +67,8 @@ _VALUES_OF_SEGMENTS = {
 }
 
 
+# a draft asks about every text of a column again and again
+@functools.lru_cache(maxsize=200_000)
 def missing_reason(text: str, *, segment: bool = False) -> str | None:
     """Why an answer that reads like this is missing; None when it reads like an answer.
 

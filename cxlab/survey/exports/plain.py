@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from cxlab.survey.characters import visible_text
 from cxlab.survey.definition import normal_header
 from cxlab.survey.exports.export import Question
 from cxlab.survey.exports.grid import Content, Grid, Layout, filled_columns, rows_below
@@ -51,7 +52,7 @@ SHEET_LAYOUT = Layout(lambda grid: grid.workbook, read_sheet)
 
 def check_headers(headers: Sequence[str], file: str) -> None:
     """Refuse headers that are missing, numbers, or alike."""
-    blank = [place for place, header in enumerate(headers, start=1) if not header.strip()]
+    blank = [place for place, header in enumerate(headers, start=1) if not visible_text(header)]
     if len(blank) > 1:
         raise ValueError(
             f"{file}: every column must have a header; column {got(blank)} has none. If a survey "
@@ -103,7 +104,7 @@ def first_words(texts: pd.DataFrame) -> list[str]:
 
 def _is_number(text: object) -> bool:
     try:
-        float(str(text))
+        float(visible_text(str(text)))
     except ValueError:
         return False
     return True

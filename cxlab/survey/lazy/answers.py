@@ -223,6 +223,8 @@ def _not_asked(column: Column) -> dict[str, nw.Expr]:
             column.name: nw.lit(None).cast(codes.SCORE),
             f"{column.name}_missing": nw.lit("not asked"),
         }
+    if column.role == "weight":
+        return {column.name: nw.lit(1.0)}
     return {column.name: nw.lit(None).cast(_NO_VALUE.get(column.role, nw.String))}
 
 

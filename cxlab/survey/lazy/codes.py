@@ -25,10 +25,18 @@ from cxlab.survey.lazy.text import any_of, as_text, chosen, known
 
 #: Type of a rating: whole, with room for products of two, and without NaN.
 SCORE = nw.Int32
+#: Scores that are written into a query.
+MOST_SCORES = 1_000
 
 
 def looks(field: Field) -> dict[str, nw.Expr]:
     """What to count: cells that the study does not spell out."""
+    scale = field.column.scale
+    if scale is not None and scale.high - scale.low > MOST_SCORES:
+        raise ValueError(
+            f"{field.place}: a scale must have {MOST_SCORES:,} scores at most to be read lazily; got "
+            f"{scale.low} to {scale.high}. Read with engine='pandas', or declare a number."
+        )
     return {"odd": _is_odd(field)}
 
 

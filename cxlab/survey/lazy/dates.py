@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import narwhals as nw
 import pandas as pd
 
-from cxlab.survey.cleaning import ISO_DATE, no_date
+from cxlab.survey.dates import ISO_DATE, no_date
 from cxlab.survey.lazy.engines import collect
 from cxlab.survey.lazy.fields import Field
 from cxlab.survey.lazy.plain import clean_text, text_looks

@@ -68,20 +68,46 @@ def connection() -> duckdb.DuckDBPyConnection:
 
 
 def as_lazy(frame: Any) -> nw.LazyFrame:
-    """A frame of any engine narwhals knows as a lazy one; Arrow tables go to DuckDB.
+    """A frame of any engine narwhals knows as a lazy one; Arrow's tables go to DuckDB.
 
     Raises
     ------
     TypeError
         For anything else.
     """
+    if hasattr(frame, "__arrow_c_array__") or type(frame).__name__ == "RecordBatchReader":
+        import pyarrow
+
+        frame = pyarrow.table(frame)  # a reader gives its rows only once
     try:
         opened = nw.from_native(frame)
     except TypeError as error:
         raise TypeError(
-            "`source` must be a pandas, Polars, DuckDB, Ibis or PySpark frame; "
+            "`source` must be a pandas, Polars, DuckDB, Ibis or PySpark frame, or an Arrow table; "
             f"got {type(frame).__name__}."
         ) from error
     if opened.implementation.is_pyarrow():
-        return nw.from_native(connection().from_arrow(frame)).lazy()
+        return nw.from_native(_from_arrow(frame)).lazy()
     return opened.lazy()
+
+
+def _from_arrow(table: Any) -> duckdb.DuckDBPyRelation:
+    import pyarrow
+
+    def known(kind: Any) -> Any:
+        """The nearest type that DuckDB and narwhals have."""
+        if pyarrow.types.is_timestamp(kind) and kind.tz:
+            return pyarrow.timestamp("us", kind.tz)
+        return pyarrow.float32() if pyarrow.types.is_float16(kind) else kind
+
+    schema = pyarrow.schema([field.with_type(known(field.type)) for field in table.schema])
+    try:
+        relation = connection().from_arrow(table.cast(schema, safe=False))
+        relation.limit(0).fetchall()
+    except (duckdb.Error, pyarrow.ArrowException) as error:
+        reason = str(error).splitlines()[0].removeprefix("Not implemented Error: ")
+        raise TypeError(
+            f"`source` must hold columns of types that DuckDB reads; got another ({reason}). Cast "
+            "them, or pass source.to_pandas()."
+        ) from error
+    return relation

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import narwhals as nw
 
-from cxlab.survey.answers import cell_text
 from cxlab.survey.cleaning import RefusedError, Resolved
 from cxlab.survey.definition import Column
+from cxlab.survey.files import cell_text
 from cxlab.survey.lazy.engines import collect
 from cxlab.survey.messages import got
 

@@ -37,6 +37,11 @@ class TextFile:
     header: tuple[str, ...]
     columns: tuple[str, ...] = ()
 
+    @property
+    def compressed(self) -> bool:
+        """Whether it is a gzip file, by its name."""
+        return self.path.suffix.lower() == ".gz"
+
 
 def header_of(path: Path, separator: str) -> tuple[str, ...] | None:
     """The first line's cells; None where it is blank and others aren't.
@@ -83,14 +88,22 @@ def check_end(path: Path) -> None:
 
 
 def duckdb_query(files: Sequence[TextFile]) -> str:
-    """DuckDB's query of text files with the same header and separator, every cell as text."""
-    paths = ", ".join(_quoted(str(file.path)) for file in files)
+    """DuckDB's query of files with one header, separator and compression, all cells as text."""
+    paths = ", ".join(_quoted(without_pattern(file.path)) for file in files)
+    # not found by DuckDB behind a question mark
+    compression = "gzip" if files[0].compressed else "none"
     types = ", ".join(f"{_quoted(column)}: 'VARCHAR'" for column in files[0].columns)
     return (
         f"SELECT * FROM read_csv([{paths}], header=false, skip=1, columns={{{types}}}, "
         f"delim={_quoted(files[0].separator)}, quote='\"', escape='\"', auto_detect=false, "
-        "strict_mode=true, null_padding=false)"
+        "strict_mode=true, null_padding=false, hive_partitioning=false, "
+        f"compression='{compression}')"
     )
+
+
+def without_pattern(path: Path) -> str:
+    """A path to DuckDB, which would take its ``*``, ``?`` and ``[`` for a pattern."""
+    return re.sub(r"[*?[]", r"[\g<0>]", str(path))
 
 
 def polars_scan(files: Sequence[TextFile]) -> Any:

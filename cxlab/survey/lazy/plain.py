@@ -10,7 +10,15 @@ from collections.abc import Mapping
 
 import narwhals as nw
 
-from cxlab.survey.cleaning import coded_numbers, resolve_number, resolve_weight
+from cxlab.survey.cleaning import (
+    ALL_ZERO,
+    ROUNDED,
+    TELLING_APART,
+    coded_numbers,
+    resolve_number,
+    resolve_text,
+    resolve_weight,
+)
 from cxlab.survey.lazy.fields import Field, refuse_rows
 from cxlab.survey.lazy.text import (
     NUMBER,
@@ -38,6 +46,8 @@ def text_looks(field: Field) -> dict[str, nw.Expr]:
         looks["odd"] = not_whole(field.cells, field.dtype)
     if not _writes_digits(field):
         looks |= {"blank": is_blank(text), "untidy": is_untidy(text)}
+    if field.column.role in TELLING_APART and not _writes_digits(field):
+        looks["rounded"] = _rounded(text)
     if field.column.missing:
         looks["missing"] = is_code(even(text), field.column.missing)
     return looks
@@ -51,6 +61,11 @@ def clean_text(field: Field, found: Mapping[str, int], rows: nw.LazyFrame) -> nw
             "not. Store the column as text, or read with engine='pandas'."
         )
     text = as_text(field.cells, field.dtype)
+    if found.get("rounded"):
+        column = field.column
+        raise refuse_rows(
+            field, rows, _rounded(text), found["rounded"], lambda one: resolve_text(one, column)
+        )
     cleaned = tidy(text) if found.get("untidy") else text
     if found.get("blank"):
         # white space alone is untidy
@@ -59,6 +74,10 @@ def clean_text(field: Field, found: Mapping[str, int], rows: nw.LazyFrame) -> nw
     if found.get("missing"):
         cleaned = nw.when(~is_code(even(text), field.column.missing)).then(cleaned)
     return cleaned
+
+
+def _rounded(text: nw.Expr) -> nw.Expr:
+    return even(text).str.contains(f"^{ROUNDED}$").fill_null(False)
 
 
 def number_looks(field: Field) -> dict[str, nw.Expr]:
@@ -84,13 +103,15 @@ def clean_number(field: Field, found: Mapping[str, int], rows: nw.LazyFrame) -> 
 
 def weight_looks(field: Field) -> dict[str, nw.Expr]:
     """What to count of a weight: cells that are none, uneven text."""
-    return {"odd": _no_weight(field)} | _text_looks(field)
+    return {"odd": _no_weight(field), "positive": _numbers(field) > 0} | _text_looks(field)
 
 
 def clean_weight(field: Field, found: Mapping[str, int], rows: nw.LazyFrame) -> nw.Expr:
     """Weights, every one a finite number of 0 or more."""
     if found["odd"]:
         raise refuse_rows(field, rows, _no_weight(field), found["odd"], resolve_weight)
+    if not found["positive"]:
+        raise ValueError(f"{field.place}: {ALL_ZERO}")
     return _checked_numbers(field, found)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxlab.survey.definition import Table
 from cxlab.survey.exports.reading import is_plain
-from cxlab.survey.files import usual_separator
+from cxlab.survey.files import named_separator, usual_separator
 from cxlab.survey.lazy.engines import as_lazy, collect, connection
 from cxlab.survey.lazy.lines import (
     TextFile,
@@ -23,6 +23,7 @@ from cxlab.survey.lazy.lines import (
     ends_in_returns,
     header_of,
     polars_scan,
+    without_pattern,
 )
 from cxlab.survey.lazy.text import any_of, count, is_blank, is_empty
 from cxlab.survey.sources import check_same_headers, read_text, table_name
@@ -171,13 +172,18 @@ class Opener:
         except (OSError, ValueError) as error:
             raise ValueError(f"{name} must be a whole Parquet file; {error}.") from error
         check_same_headers(headers, paths)
-        files = [str(path) for path in paths]
+        # a folder named year=2024 is no column of the file's
         if self.engine == "duckdb":
-            frame: Any = self.duckdb.read_parquet(files, union_by_name=len(files) > 1)
+            frame: Any = self.duckdb.read_parquet(
+                [without_pattern(path) for path in paths],
+                union_by_name=len(paths) > 1,
+                hive_partitioning=False,
+            )
         else:
             import polars as pl
 
-            parts = [pl.scan_parquet(file, glob=False).select(headers[0]) for file in files]
+            scans = [pl.scan_parquet(path, glob=False, hive_partitioning=False) for path in paths]
+            parts = [scan.select(headers[0]) for scan in scans]
             frame = _stacked(parts, name) if len(parts) > 1 else parts[0]
         return raw_frame(frame, name)
 
@@ -187,9 +193,9 @@ class Opener:
         if files is None:
             return by_pandas()
         scan = self._duckdb_rows if self.engine == "duckdb" else polars_scan
-        same: dict[tuple[str, tuple[str, ...]], list[TextFile]] = {}
+        same: dict[tuple[object, ...], list[TextFile]] = {}
         for file in files:
-            same.setdefault((file.separator, file.header), []).append(file)
+            same.setdefault((file.separator, file.header, file.compressed), []).append(file)
         names = dict(zip(files[0].header, files[0].columns, strict=True))
         parts = [as_lazy(scan(alike)).select(list(names.values())) for alike in same.values()]
         rows = nw.concat(parts, how="vertical") if len(parts) > 1 else parts[0]
@@ -202,6 +208,8 @@ class Opener:
 
     def _text_files(self, paths: Sequence[Path], table: Table) -> list[TextFile] | None:
         """The files, their columns named alike; None for those that only pandas reads."""
+        if any(named_separator(path, "utf-8") for path in paths):
+            return None
         separators = [table.separator or usual_separator(path) for path in paths]
         found = [header_of(*place) for place in zip(paths, separators, strict=True)]
         headers = [header for header in found if header is not None]

@@ -12,11 +12,12 @@ from typing import Any
 
 import narwhals as nw
 
-from cxlab.survey.files import SPACE
+from cxlab.survey.characters import INVISIBLE, JOINERS, SPACE
 from cxlab.survey.lazy.engines import without_nan
 
-_BLANK = f"^[{SPACE}]*$"
-_UNEVEN = f"^[{SPACE}]|[{SPACE}]$|[{SPACE}][{SPACE}]|[{SPACE.replace(' ', '')}]"
+_BLANK = f"^[{SPACE}{INVISIBLE}{JOINERS}]*$"
+_OTHER_SPACE = SPACE.replace(" ", "")
+_UNEVEN = f"^[{SPACE}{JOINERS}]|[{SPACE}{JOINERS}]$|[{SPACE}][{SPACE}]|[{_OTHER_SPACE}{INVISIBLE}]"
 #: Whole numbers that are respelt: with a plus, with decimals, minus and zero.
 _WHOLE = r"^(\+[0-9]+(\.0*)?|-[0-9]+\.0*|-0[0-9]*|(0|[1-9][0-9]*)\.0*)$"
 #: Numbers that every engine reads alike.
@@ -97,8 +98,9 @@ def is_untidy(text: nw.Expr) -> nw.Expr:
 
 
 def even(text: nw.Expr) -> nw.Expr:
-    """Trimmed, with single spaces."""
-    return text.str.replace_all(f"[{SPACE}]+", " ").str.strip_chars()
+    """As `visible_text` has it: trimmed, single spaces, no invisible characters."""
+    visible = text.str.replace_all(f"[{INVISIBLE}]", "").str.replace_all(f"[{SPACE}]+", " ")
+    return visible.str.replace_all(f"^[ {JOINERS}]+|[ {JOINERS}]+$", "")
 
 
 def tidy(text: nw.Expr) -> nw.Expr:

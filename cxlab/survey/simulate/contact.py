@@ -26,16 +26,20 @@ def response_probability(
     use: np.ndarray,
     score: np.ndarray,
     size: Mechanisms,
+    on_score: float,
     shift: np.ndarray | float = 0.0,
 ) -> np.ndarray:
-    """Chance of an answer once the invitation has arrived."""
+    """Chance of an answer once the invitation has arrived.
+
+    ``on_score`` is this survey's own slope, added to that of both.
+    """
     if at_reference in (0.0, 1.0):
         return np.full(len(segment), at_reference)
     logit = (
         np.log(at_reference / (1 - at_reference))
         + size.response_on_segment * SEGMENT_RESPONSE[segment]
         + size.response_on_use * np.log1p(use)
-        + size.response_on_score * (score - 8) / 2
+        + (size.response_on_score + on_score) * (score - 8) / 2
         + shift
     )
     return 1 / (1 + np.exp(-logit))

@@ -113,6 +113,8 @@ class Mechanisms:
     response_on_segment, response_on_use, response_on_score : float
         Response logit by segment, per log(1 + episodes in the period), and per two points of
         the score itself (which no method can correct from the answers alone).
+    transactional_on_score, relationship_on_score : float
+        The same in one survey only, added to ``response_on_score``.
     decline : float
         Drop of one touchpoint's rating in the last quarter of the periods, in points.
     item_missing : float
@@ -146,6 +148,8 @@ class Mechanisms:
     response_on_segment: float = 0.8
     response_on_use: float = 0.15
     response_on_score: float = 0.0
+    transactional_on_score: float = 0.0
+    relationship_on_score: float = 0.0
     decline: float = 0.7
     item_missing: float = 0.03
 

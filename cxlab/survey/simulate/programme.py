@@ -232,6 +232,7 @@ def _ask_about_episodes(
         counts[position] if n else np.empty(0),
         episodes["score"].to_numpy(),
         size,
+        size.transactional_on_score,
         EPISODE_CELLS["response"].to_numpy()[episodes["cell"].to_numpy()],
     )
     invited = episodes["invited"].to_numpy()

@@ -150,7 +150,12 @@ def invite_wave(
     in_period = episodes["period"].to_numpy() == period
     use = np.bincount(episodes["customer"].to_numpy()[in_period], minlength=n)
     response = response_probability(
-        size.relationship_response, customers["segment"].to_numpy(), use, score, size
+        size.relationship_response,
+        customers["segment"].to_numpy(),
+        use,
+        score,
+        size,
+        size.relationship_on_score,
     )
     suppressed = recent & ~(rng.random(n) < size.exempt)
     invited = ~suppressed & (rng.random(n) < size.relationship_sampling)

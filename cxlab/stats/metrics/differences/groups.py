@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 
 from cxlab.stats.frames import check_choice, collect, label, scan, with_wall_times
 from cxlab.stats.inference import adjust_p_values, check_level, permutation_p_value
 from cxlab.stats.metrics.differences.linearised import (
-    Units,
+    Cells,
+    cells_of,
     design_difference,
+    is_simple,
     side_sums,
     sides_of,
-    units_of,
+    without_lone_clusters,
 )
 from cxlab.stats.metrics.differences.two_samples import (
     IN_UNITS,
@@ -30,7 +33,7 @@ from cxlab.stats.metrics.differences.two_samples import (
     simple_difference,
 )
 from cxlab.stats.metrics.labels import group_labels, row_labels
-from cxlab.stats.metrics.origins import counted_from, metric_totals
+from cxlab.stats.metrics.origins import all_alike, counted_from, metric_totals
 from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
 from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, Hidden, hidden_groups
 from cxlab.stats.metrics.values import metric_value
@@ -92,9 +95,9 @@ def compare_groups(
         As for `cxlab.nps`.
     method : {"auto", "wald", "adjusted-wald", "permutation"}
         For simple random data only. ``auto``: adjusted-Wald for net scores and shares,
-        Welch's t for means; with fewer than 30 answers in a group the p-value is a
-        permutation test's. Under a design there is one method, and ``permutation`` is
-        refused.
+        Welch's t for means; with fewer than 30 answers in a group, or a mean of answers that
+        are all alike, the p-value is a permutation test's. Under a design there is one
+        method, and ``permutation`` is refused.
     min_group_size : int
         A comparison that would show, or give back, a smaller group is hidden, and hidden
         groups are no part of "the rest".
@@ -120,16 +123,23 @@ def compare_groups(
 
     Notes
     -----
-    Under a design the variance is that of ``IF₁ − IF₂``, summed within clusters: two
-    standard errors squared and added ignore that groups share clusters. Its degrees of
-    freedom are clusters less strata that hold an answer of either group. Adjusted-Wald
+    Under a design the difference is linearised as one statistic, summed within clusters: two
+    standard errors squared and added ignore that groups share clusters. Variance (CR2) and
+    degrees of freedom (Bell and McCaffrey) are those of the difference, so that a group of
+    few clusters has few; see `cxlab.stats.inference.contrast_spread`. A group whose answers
+    lie in one cluster has no test, one of two clusters hardly any power. Clusters of one
+    answer each change nothing. Without clusters, weighted answers are permuted over rows,
+    weights left in place, where a group has fewer than 30 effective answers or no spread. With
+    clusters, a group whose answers are all alike takes adjusted-Wald on effective sizes, or
+    the variance of both groups for a mean, and ``note`` says so. Adjusted-Wald
     adds 3/4 promoter, 3/2 passive and 3/4 detractor to each group (a share: one to
     either side, Agresti and Caffo).
 
     References
     ----------
     Lewis & Sauro, MeasuringU (2021), How to Statistically Compare Two Net Promoter
-    Scores. Agresti & Caffo (2000), American Statistician 54, 280–288. Lumley (2010),
+    Scores. Agresti & Caffo (2000), American Statistician 54, 280–288. Pustejovsky &
+    Tipton (2018), Journal of Business & Economic Statistics 36, 672–683. Lumley (2010),
     Complex Surveys.
 
     Examples
@@ -180,17 +190,16 @@ def contrasts_of_groups(
     against = str(label(against))
     contrasts = _contrasts(names, against, by)
     question = _Question(names, design, level, method, min_group_size, by, hidden)
-    units = units_of(totals)
+    cells = cells_of(totals)
     rows = []
     for i, metric in enumerate(chosen):
-        rows += _metric_rows(totals, i, metric, contrasts, question, units, origins[i])
+        rows += _metric_rows(totals, i, metric, contrasts, question, cells, origins[i])
     table = pd.DataFrame(rows)
-    if design.simple and method in ("auto", "permutation"):
-        _permute(table, data, chosen, by, method, permutations, seed)
+    _permute(table, data, chosen, by, weights, permutations, seed)
     table = _adjusted(_hide_small(table, min_group_size), against, len(chosen))
     words = dict(labels or {})
     table.insert(0, "label", [words.get(name, name) for name in table["column"]])
-    return table.drop(columns=["others", "metric_index", "hidden"])
+    return table.drop(columns=["others", "metric_index", "hidden", "permute"])
 
 
 def metric_list(metrics: Metric | Sequence[Metric] | str) -> list[Metric]:
@@ -224,26 +233,22 @@ def _metric_rows(
     metric: Metric,
     contrasts: list[tuple[int, int]],
     question: _Question,
-    units: Units,
+    cells: Cells,
     origins: np.ndarray,
 ) -> list[dict[str, Any]]:
     values = {kind: table[:, number] for kind, table in totals.values.items()}
-    sizes = np.bincount(units.group, weights=values["n"], minlength=len(question.names))
+    sizes = np.bincount(cells.group, weights=values["n"], minlength=len(question.names))
     hidden = _hidden(question, metric, sizes, totals.ungrouped[totals.names[number]])
     rows = []
     for first, second in contrasts:
         sides, lowest = [], []
-        for chosen in sides_of(units, first, second, hidden):
+        for chosen in sides_of(cells, first, second, hidden):
             # of each side its own, so that its squares keep their digits
-            own = origins[units.group]
+            own = origins[cells.group]
             lowest.append(own[chosen].min() if chosen.any() else 0.0)
-            sides.append(side_sums(counted_from(values, own - lowest[-1]), units, chosen))
-        apart = lowest[0] - lowest[1]
+            sides.append(side_sums(counted_from(values, own - lowest[-1]), cells, chosen))
         both = pd.DataFrame([{kind: side[kind].sum() for kind in side} for side in sides])
-        if question.design.simple:
-            found = simple_difference(both, metric, question.level, question.method, apart)
-        else:
-            found = design_difference(sides, units, question.level, apart)
+        found = _difference(sides, both, cells, metric, question, lowest[0] - lowest[1])
         rows.append(
             {
                 "metric": metric.name or metric.kind,
@@ -256,12 +261,28 @@ def _metric_rows(
                 **{name: found[name] for name in ("statistic", "df", "p_value", "method")},
                 "column": metric.column,
                 "note": found["note"],
+                "permute": found["permute"],
                 "others": _members(second, hidden, question.names),
                 "metric_index": number,
                 "hidden": bool({first, second} & hidden),
             }
         )
     return rows
+
+
+def _difference(
+    sides: list[dict[str, np.ndarray]], both: pd.DataFrame, cells: Cells, metric: Metric,
+    question: _Question, apart: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Of simple random data, or linearised; with whether to relabel rows for the p-value."""
+    several, units = without_lone_clusters(sides, cells.units)
+    if not is_simple(units, question.design):
+        return design_difference(several, units, metric, question.level, apart)
+    found = simple_difference(both, metric, question.level, question.method, apart)
+    alike = metric.kind == "mean" and all_alike(both["n"], both["y"], both["yy"]).any()
+    due = question.method == "auto" and (both["n"].min() < SMALL_GROUP or alike)
+    permute = both["n"].min() > 0 and (due or question.method == "permutation")
+    return found | {"permute": bool(permute)}
 
 
 def _hidden(question: _Question, metric: Metric, sizes: np.ndarray, ungrouped: int) -> set[int]:
@@ -282,24 +303,27 @@ def _members(second: int, hidden: set[int], names: list[str]) -> list[str]:
 
 
 def _permute(
-    table: pd.DataFrame, data: Any, metrics: list[Metric], by: str, method: str,
+    table: pd.DataFrame, data: Any, metrics: list[Metric], by: str, weights: str | None,
     permutations: int, seed: int,
 ) -> None:  # fmt: skip
-    """Replace the p-value by a permutation test's where it is wanted or the group is small."""
-    smallest = table[["n", "n_other"]].min(axis=1)
-    due = (smallest > 0) & ((smallest < SMALL_GROUP) | (method == "permutation"))
+    """Replace the p-value by a permutation test's where relabelling rows is due."""
     rng = np.random.default_rng(seed)
-    for i in table.index[due]:
+    for i in table.index[table["permute"]]:
         metric = metrics[table.loc[i, "metric_index"]]
-        rows = scan(with_wall_times(data, [by]), [metric.column, by])
-        values = collect(rows.select(group=by, value=metric_value(metric))).dropna()
+        rows = scan(
+            with_wall_times(data, [by]), [metric.column, by, *([weights] if weights else [])]
+        )
+        weight = nw.col(weights).cast(nw.Float64) if weights else nw.lit(1.0)
+        values = collect(rows.select(group=by, value=metric_value(metric), weight=weight)).dropna()
+        values = values[values["weight"] > 0]
         group = row_labels(values["group"]).to_numpy(object)
         inside = group == table.loc[i, "group"]
         kept = inside | np.isin(group, table.at[i, "others"])
         y = values["value"].to_numpy(float)[kept]
         # sums of large numbers would part what is equally far
         y = y - y.min(initial=np.inf)
-        table.loc[i, "p_value"] = permutation_p_value(y, inside[kept], permutations, rng)
+        own = values["weight"].to_numpy(float)[kept] if weights else None
+        table.loc[i, "p_value"] = permutation_p_value(y, inside[kept], permutations, rng, own)
         table.loc[i, "method"] += ", permutation p"
         # what has no spread has no interval, but it has a test now
         table.loc[i, "note"] = table.loc[i, "note"].replace("no test", "no interval")
@@ -316,7 +340,7 @@ def _adjusted(table: pd.DataFrame, against: str, metrics: int) -> pd.DataFrame:
     )
     tests = int(table["p_value"].notna().sum())
     table["family"] = f"{tests} tests: {metrics} metrics × {groups} {kind}"
-    order = ["metric", *DIFFERENCE_COLUMNS, "others", "metric_index", "hidden"]
+    order = ["metric", *DIFFERENCE_COLUMNS, "others", "metric_index", "hidden", "permute"]
     return table[order]
 
 

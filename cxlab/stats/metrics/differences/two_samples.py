@@ -10,6 +10,7 @@ from scipy.special import ndtr, stdtr
 
 from cxlab.stats.inference import normal_quantile, t_quantile
 from cxlab.stats.inference.intervals import PSEUDO_EXTREME, PSEUDO_TOTAL
+from cxlab.stats.metrics.origins import all_alike
 from cxlab.survey.scales import Metric
 
 #: Facts of a difference that are in the metric's unit.
@@ -71,10 +72,33 @@ def _adjusted_share(row: pd.Series, metric: Metric, wald: bool) -> tuple[float, 
 def _welch(both: pd.DataFrame, level: float, apart: float) -> dict[str, Any]:
     n = both["n"].where(both["n"] > 1)
     means = both["y"] / n
-    spread = ((both["yy"] / n - means**2).clip(lower=0) / (n - 1)).to_numpy()
-    variance = float(spread.sum())
-    df = variance**2 / float((spread**2 / (n - 1)).sum()) if variance > 0 else np.nan
-    return tested_difference(float(means[0] - means[1]) + apart, variance, df, level, "welch")
+    alike = (all_alike(both["n"], both["y"], both["yy"]) & n.notna()).to_numpy()
+    spread = (
+        ((both["yy"] / n - means**2).clip(lower=0) / (n - 1)).mask(alike, 0.0).to_numpy(copy=True)
+    )
+    if alike.sum() == 1:
+        # no spread among a group's answers is no certainty about others
+        together = pooled_variance(both["n"], both["y"], both["yy"], apart)
+        spread[alike] = together / n.to_numpy()[alike]
+    df = satterthwaite(spread, (n - 1).to_numpy())
+    return tested_difference(
+        float(means[0] - means[1]) + apart, float(spread.sum()), df, level, "welch"
+    )
+
+
+def pooled_variance(n: Any, y: Any, yy: Any, apart: float) -> float:
+    """Variance of two groups' answers together, the first counted from further on by ``apart``."""
+    n, y, yy = (np.asarray(sums, dtype=float) for sums in (n, y, yy))
+    move = np.array([apart, 0.0])
+    squares = (yy + 2 * move * y + move**2 * n).sum()
+    total, size = (y + move * n).sum(), n.sum()
+    return float(max(squares - total**2 / size, 0.0) / (size - 1))
+
+
+def satterthwaite(variances: np.ndarray, df: np.ndarray) -> float:
+    """Degrees of freedom of a sum of independent variances; NaN where it is 0."""
+    total = float(variances.sum())
+    return total**2 / float((variances**2 / df).sum()) if total > 0 else np.nan
 
 
 def tested_difference(
@@ -107,6 +131,4 @@ def tested_difference(
 def _why_not(difference: float, se: float, df: float) -> str:
     if not np.isfinite(difference):
         return "no test: a group has no valid answer, or one only"
-    if df < 1:
-        return "no test: fewer than two clusters in a stratum hold an answer"
     return "no test: every answer of a group is alike" if not se > 0 else "no test"

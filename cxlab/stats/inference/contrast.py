@@ -1,0 +1,224 @@
+"""Variance and degrees of freedom of a difference of two means whose clusters may be few.
+
+Both are of the difference itself. With all clusters of both sides counted together, a group
+of three clusters beside one of hundred would seem to know its spread from a hundred and three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.linalg import block_diag
+
+Array = NDArray[np.float64]
+
+#: A cluster that leaves a side less spread than this has all of its weight.
+WHOLE_SIDE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Sampling units: clusters, and the rows of each stratum that are clusters of their own.
+
+    Attributes
+    ----------
+    stratum : ndarray of int, shape (units,)
+        Number of its stratum.
+    lone : ndarray of bool, shape (units,)
+        Whether the unit is a stratum's rows without a cluster, each its own.
+    sampled : ndarray, shape (strata,)
+        Clusters sampled per stratum, also those that hold nobody of either side.
+    """
+
+    stratum: NDArray[np.int64]
+    lone: NDArray[np.bool_]
+    sampled: Array
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What is known of how a statistic varies.
+
+    Attributes
+    ----------
+    variance : float
+    trace, squares : float
+        Expected variance and sum of its squared eigenvalues were every answer independent
+        with variance 1.
+    """
+
+    variance: float
+    trace: float
+    squares: float
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the variance; 0 for one cluster, 1 for two."""
+        return self.trace**2 / self.squares if self.squares > 0 else 0.0
+
+
+def contrast_spread(
+    sides: Sequence[Mapping[str, Array]], units: Units
+) -> tuple[Spread, list[Spread]]:
+    """Spread of the first side's mean less the second's, and that of each mean.
+
+    Parameters
+    ----------
+    sides : one or two mappings of str to ndarray, shape (units,)
+        ``w, wy, ww, wwy, wwyy, www, wwww``: each unit's sums of the weights, of their
+        products with the values, and of their powers, as `cxlab.stats.totals.SUMS` names
+        them. The same units for both sides; a cluster may hold answers of both.
+    units : Units
+
+    Returns
+    -------
+    (Spread, list of Spread)
+
+    Notes
+    -----
+    With ``p`` a cluster's share of its side's weight, ``q`` its squared weights over the
+    side's squared weight and ``Q = Σq``, its linearised total is multiplied by ``k``,
+    ``k² = q/(q − 2pq + p²Q)``, so that its expected square is unbiased (CR2; ``1/(1 − p)``
+    without weights). The variance is ``Σ(u₁ − u₂)²`` over clusters; within strata the totals
+    are centred and multiplied by ``√(n/(n − 1))``. Degrees of freedom are Satterthwaite's,
+    ``(tr Ω)²/tr Ω²``, with Ω the totals' covariance for independent answers: a diagonal and
+    four columns, so that the work grows with the clusters and not with their square. A
+    single stratum is no stratification. Lone rows of one stratum and side share their ``k``,
+    and count as equal rows, as many as have the variance and the degrees of freedom of all.
+
+    References
+    ----------
+    Bell & McCaffrey (2002), Survey Methodology 28, 169–181. Imbens & Kolesár (2016), Review
+    of Economics and Statistics 98, 701–712. Pustejovsky & Tipton (2018), Journal of Business
+    & Economic Statistics 36, 672–683.
+
+    Examples
+    --------
+    Three clusters of two answers against four:
+
+    >>> first, w, wy = np.arange(7) < 3, np.full(7, 2.0), np.array([1.0, 2, -1, 0, 0, 1, -2])
+    >>> sums = dict(w=w, wy=wy, ww=w, wwy=wy, wwyy=wy**2, www=w, wwww=w)
+    >>> sides = [{kind: side * sums[kind] for kind in sums} for side in (first, ~first)]
+    >>> spread, own = contrast_spread(sides, Units(np.zeros(7, int), first & ~first, np.array([7])))
+    >>> round(spread.variance**0.5, 6), round(spread.df, 6), [round(one.df, 6) for one in own]
+    (0.541667, 4.454545, [2.0, 3.0])
+    """
+    parts = [_linearised(side, units) for side in sides]
+    own = [_spread([part], units) for part in parts]
+    return (_spread(parts, units) if len(parts) > 1 else own[0]), own
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A side's linearised totals, each times its k, and what they are expected to vary by.
+
+    Attributes
+    ----------
+    total, square : ndarray, shape (units,)
+        Of lone rows their sum and the sum of their squares.
+    spread : ndarray, shape (units,)
+        Variance of the weighted total about zero, k²q; of lone rows that of one of them.
+    loading : ndarray, shape (units, 2)
+        kp and kq; of lone rows those of one of them.
+    copies : ndarray, shape (units,)
+        1, or how many equal rows the lone rows stand for.
+    middle : ndarray, shape (2, 2)
+        The totals' covariance is ``diag(spread) + loading · middle · loadingᵀ``.
+    """
+
+    total: Array
+    square: Array
+    spread: Array
+    loading: Array
+    copies: Array
+    middle: Array
+
+
+def _linearised(side: Mapping[str, Array], units: Units) -> _Part:
+    mass = side["w"].sum()
+    mean = side["wy"].sum() / mass
+    p, q, cubes, fourth = (side["w" * power] / mass**power for power in (1, 2, 3, 4))
+    whole = q.sum()
+    expected = np.where(units.lone, q - 2 * cubes, q - 2 * p * q)
+    expected = expected + whole * np.where(units.lone, q, p**2)
+    scale = _ratio(q, np.where(expected > WHOLE_SIDE * q, expected, 0.0))
+    total = (side["wy"] - mean * side["w"]) / mass
+    square = (side["wwyy"] - 2 * mean * side["wwy"] + mean**2 * side["ww"]) / mass**2
+    one = np.where(units.lone, _ratio(fourth, q), q)
+    copies = np.where(units.lone, _ratio(q, one), 1.0)
+    return _Part(
+        total=np.sqrt(scale) * total,
+        square=scale * np.where(units.lone, square, total**2),
+        spread=scale * one,
+        loading=np.sqrt(scale)[:, None]
+        * np.column_stack([np.where(units.lone, np.sqrt(one), p), one]),
+        copies=copies,
+        middle=np.array([[whole, -1.0], [-1.0, 0.0]]),
+    )
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
+
+
+def _spread(parts: Sequence[_Part], units: Units) -> Spread:
+    """Spread of the first part less the second, or of one part."""
+    several = (units.sampled > 1) & (len(units.sampled) > 1)
+    n = np.where(several, units.sampled, np.inf)
+    factor = 1 / (1 - 1 / n)
+    total = sum(sign * part.total for sign, part in zip((1.0, -1.0), parts, strict=False))
+    square = np.where(units.lone, sum(part.square for part in parts), total**2)
+    strata = len(units.sampled)
+    summed = np.bincount(units.stratum, total, strata)
+    squared = np.bincount(units.stratum, square, strata)
+    trace, squares = _traces(parts, units, factor, n)
+    return Spread(float((factor * np.maximum(squared - summed**2 / n, 0.0)).sum()), trace, squares)
+
+
+def _traces(parts: Sequence[_Part], units: Units, factor: Array, n: Array) -> tuple[float, float]:
+    """Traces of the totals' expected covariance, centred within strata, and of its square."""
+    stratum, copies, spread, loading = _rows(parts, units)
+    pairs = loading[:, :, None] * loading[:, None, :]
+    rows = len(stratum)
+    # every unit as often as it has copies
+    into = sparse.csr_array((copies, (stratum, np.arange(rows))), shape=(len(n), rows))
+
+    def per_stratum(values: Array) -> Array:
+        return np.asarray(into @ values.reshape(rows, -1)).reshape(len(n), *values.shape[1:])
+
+    variance, variance_squared = per_stratum(spread), per_stratum(spread**2)
+    sums, mixed = per_stratum(loading), per_stratum(spread[:, None] * loading)
+    outer = sums[:, :, None] * sums[:, None, :] / n[:, None, None]
+    cross = sums[:, :, None] * mixed[:, None, :] / n[:, None, None]
+    product = per_stratum(pairs) - outer
+    weighted = per_stratum(spread[:, None, None] * pairs) - cross - cross.swapaxes(1, 2)
+    weighted += outer * (variance / n)[:, None, None]
+    inside = variance_squared * (1 - 2 / n) + (variance / n) ** 2
+    middle = block_diag(*(part.middle for part in parts))
+    turned = middle @ np.tensordot(factor, product, 1)
+    trace = variance.sum() + np.trace(turned)
+    squares = factor**2 @ inside + np.trace(turned @ turned)
+    squares += 2 * np.trace(middle @ np.tensordot(factor**2, weighted, 1))
+    return float(trace), float(squares)
+
+
+def _rows(parts: Sequence[_Part], units: Units) -> tuple[Array, Array, Array, Array]:
+    """Stratum, copies, spread and loading of clusters, then of each side's lone rows."""
+    lone, width = units.lone, 2 * len(parts)
+    clusters = ~lone
+    stratum, copies = [units.stratum[clusters]], [np.ones(int(clusters.sum()))]
+    spread = [np.sum([part.spread[clusters] for part in parts], axis=0)]
+    loading = [np.hstack([part.loading[clusters] for part in parts])]
+    for i, part in enumerate(parts):
+        own = np.zeros((int(lone.sum()), width))
+        own[:, 2 * i : 2 * i + 2] = part.loading[lone]
+        stratum.append(units.stratum[lone])
+        copies.append(part.copies[lone])
+        spread.append(part.spread[lone])
+        loading.append(own)
+    stacked = (np.concatenate(column) for column in (stratum, copies, spread, loading))
+    return tuple(stacked)  # type: ignore[return-value]

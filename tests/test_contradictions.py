@@ -1,0 +1,145 @@
+"""What a study file may say but cannot mean is refused in one sentence."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from cxlab import load_study
+
+STUDY = """\
+[study]
+name = "x"
+title = "x"
+
+[scales.s]
+range = [0, 10]
+bins = { detractors = [0, 6], passives = [7, 8], promoters = [9, 10] }
+metrics = ["nps"]
+
+[tables.main]
+file = "a.csv"
+ignore = ["g", "w"]
+
+[tables.main.columns.q]
+role = "outcome"
+scale = "s"
+"""
+BINS = "{ detractors = [0, 6], passives = [7, 8], promoters = [9, 10] }"
+GROUP = '\n[tables.main.columns.g]\nrole = "segment"\n'
+
+
+def read(folder, text, engine="pandas"):
+    (folder / "study.toml").write_text(text, encoding="utf-8")
+    (folder / "a.csv").write_text("q,g,w\n5,North,0\n4,South,0\n")
+    return load_study(folder).read(engine=engine)
+
+
+def swapped(old, new):
+    assert old in STUDY
+    return STUDY.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (swapped(BINS, "{ promoters = [0, 6], passives = [7, 8], detractors = [9, 10] }"),
+         r"`bins` of scale 's' must rise with the scores; got promoters = \[0, 6\] below passives"),
+        (swapped(BINS, "{ passives = [0, 6], detractors = [7, 8], promoters = [9, 10] }"),
+         "must rise with the scores; got passives"),
+        (swapped(BINS, "{ top = [0, 4], low = [5, 10] }").replace('"nps"', '"mean"'),
+         r"got top = \[0, 4\] below low = \[5, 10\]"),
+        (swapped(BINS, "{ top = [0, 6], x = [7, 8], bottom = [9, 10] }").replace("nps", "net"),
+         "got top = .* below bottom"),
+        *((STUDY + f"targets = {{ nps = {value} }}", "`targets.nps` of column 'q' must be a number")
+          for value in ("nan", "inf", "-101", "100.5", '"x"', "true")),
+        (STUDY.replace('"nps"', '"mean"') + "targets = { mean = 11 }",
+         "`targets.mean` of column 'q' must be a number from 0 to 10; got 11"),
+        (STUDY + 'targets = "x"', r"`targets` of column 'q' must be a table \{ key = one text or"),
+        (STUDY + "targets = { nps = [1] }", "`targets` of column 'q' must be a table"),
+        (STUDY + '\n[tables.main.operational.q]\ncolumn = "q"\nbetter = "lower"\ntarget = nan\n'
+         'experience = "q"\nexperience_target = 5', "`target` of operational.q must be a finite"),
+        (STUDY + '\n[tables.main.operational.q]\ncolumn = "q"\nbetter = "lower"\ntarget = 3\n'
+         'experience = "q"\nexperience_target = 50', "`experience_target` of .* from 0 to 10; got 50"),
+        (STUDY + '\n[tables.main.columns.g]\nrole = "customer"\n'
+         '[tables.main.columns.w]\nrole = "customer"\n',
+         "table 'main' may have one column of role 'customer'; got 'g' or 'w'"),
+        *((STUDY + f'label = "{label}"', "`label` of column 'q' must be text that can be seen")
+          for label in ("", "  ", "\u200b\u00a0")),
+        (swapped('ignore = ["g", "w"]', 'ignore = ["g", "w"]\nlabel = " "'),
+         "`label` of table 'main' must be text that can be seen"),
+        (STUDY + GROUP + 'values = { North = "", South = "S" }',
+         "`values` of column 'g' must be text that can be seen"),
+        (swapped("metrics", 'labels = { 0 = " ", 10 = "best" }\nmetrics'),
+         "`labels` of scale 's' must be text that can be seen"),
+        (swapped('title = "x"', 'title = "\u200b"'), r"`title` in \[study\] must be text"),
+        (STUDY + '\n[tables.main.columns.w]\nrole = "weight"\n',
+         "a.csv, column 'w': weights must not all be 0"),
+        (STUDY + GROUP + 'values = { North = "N", South = "N\u200b" }',
+         r"`values` of column 'g' must differ by what can be seen; got 'N' and 'N\\u200b'"),
+        (STUDY + GROUP + 'values = { North = "Cafe\u0301", South = "Caf\u00e9" }',
+         "must differ by what can be seen"),
+        (STUDY + GROUP + 'values = { North = "N", South = "N\u00a0" }', "differ by what can be seen"),
+        (STUDY + GROUP + 'values = { North = "N", "North\u200b" = "S" }',
+         r"`values` of column 'g' must give each code one meaning; got 'N' and 'S' for north"),
+        (swapped("metrics", 'missing = { 99 = "no answer", "99.0" = "never used" }\nmetrics'),
+         "`missing` of scale 's' must give each code one meaning"),
+        (STUDY + '\n[tables.main.columns."q\u200b"]\nrole = "text"\ncolumn = "g"\n',
+         "`columns` of table 'main' must differ by what can be seen"),
+        (swapped('metrics = ["nps"]', 'metrics = [["mean"]]'),
+         r"`metrics` of \[scales.s\] must be a list of texts in brackets; got \[\['mean'\]\]"),
+        (STUDY + 'metrics = [["mean"]]', "`metrics` of column 'q' must be a list of texts"),
+        (swapped('ignore = ["g", "w"]', "ignore = [1]"), "`ignore` of .* must be a list of texts"),
+        (STUDY + GROUP + "values = { North = [1] }", "`values` of column 'g' must be a table"),
+        *((STUDY + f'\n[tables.main.columns.w]\nrole = "date"\nformat = "{form}"\n',
+           f"`format` of column 'w' must be a strftime format, .*; got '{form}'")
+          for form in ("%Q", "%", "%d%d", "", "x")),
+        (STUDY + GROUP + 'format = "%Y"', "`format` of column 'g' must be left out: it is for dates"),
+        (swapped('ignore = ["g", "w"]', 'separator = "\\n"'), "`separator` of .* one character"),
+        (swapped('file = "a.csv"', 'file = " "'), "`file` of table 'main' must be text that can be"),
+        (STUDY + '\n[contact_rules.x]\ndays = inf\n', "must have `days` over 0"),
+    ],
+)  # fmt: skip
+def test_a_contradiction_is_one_sentence(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        read(tmp_path, text)
+    assert str(caught.value).isprintable() or "\u200b" in text or "\\n" in text
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "polars"])
+def test_weights_that_are_all_zero_are_refused_lazily_too(tmp_path, engine):
+    text = STUDY + '\n[tables.main.columns.w]\nrole = "weight"\n'
+    with pytest.raises(ValueError, match="a.csv, column 'w': weights must not all be 0"):
+        read(tmp_path, text, engine)
+
+
+def test_bins_of_other_names_may_stand_in_any_order(tmp_path):
+    text = swapped(BINS, "{ good = [0, 6], bad = [7, 10] }").replace('"nps"', '"mean"')
+    assert read(tmp_path, text)["q"].tolist() == [5, 4]
+
+
+@pytest.mark.parametrize(
+    ("bins", "message"),
+    [("{ a = [0, 4], b = [4, 10] }", "got 'a' and 'b' for 4"),
+     ("{ a = [0, 4], b = [6, 10] }", "got none for 5"),
+     ("{ a = [0, 4], b = [5, 9] }", "got none for 10"),
+     ("{ a = [1, 4], b = [5, 10] }", "got none for 0"),
+     ("{ a = [0, 10], b = [3, 4] }", "got 'a' and 'b' for 3"),
+     ("{ a = [0, 4], b = [5, 11] }", "must lie within 0 to 10"),
+     ("{ a = [0, 10], b = [7, 6] }", "must lie within 0 to 10")],
+)  # fmt: skip
+def test_bins_must_cover_the_scale_once(tmp_path, bins, message):
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, swapped(BINS, bins).replace('"nps"', '"mean"'))
+
+
+@pytest.mark.parametrize("high", [10**7, 10**15])
+def test_a_long_range_costs_nothing(tmp_path, high):
+    text = swapped("[0, 10]\n", f"[0, {high}]\n").replace("[9, 10]", f"[9, {high}]")
+    text = text.replace("metrics", 'missing = { -1 = "no answer" }\nmetrics')
+    start = time.perf_counter()
+    assert read(tmp_path, text)["q"].tolist() == [5, 4]
+    assert time.perf_counter() - start < 1
+    with pytest.raises(ValueError, match="must have 1,000 scores at most to be read lazily"):
+        read(tmp_path, text, "duckdb")

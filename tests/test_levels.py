@@ -1,0 +1,36 @@
+"""True nulls: how often a difference that is none is found (in full: benchmarks/differences)."""
+
+import numpy as np
+import pytest
+
+from benchmarks import differences
+
+STUDIES = 300
+#: Share of true nulls rejected at 5 % that is allowed, and for a dozen skewed answers' means.
+LIMIT, SKEWED_LIMIT = 0.065, 0.09
+
+
+def most(limit):
+    """The limit and three Monte-Carlo standard errors."""
+    return limit + 3 * np.sqrt(limit * (1 - limit) / STUDIES)
+
+
+@pytest.mark.parametrize("crossed", [False, True])
+@pytest.mark.parametrize("sizes", ["equal", "1-60, weights"])
+@pytest.mark.parametrize("own", [1, 2, 3, 5, 15])
+def test_few_of_thirty_clusters_find_no_more_than_they_should(own, sizes, crossed):
+    rng = np.random.default_rng([differences.SEED, own, len(sizes), crossed])
+    p = differences.clustered(own, sizes, crossed, STUDIES, rng)
+    if own == 1:
+        assert np.isnan(p).all()
+    else:
+        assert (p < differences.LEVEL).mean() <= most(LIMIT)
+
+
+@pytest.mark.parametrize("kind", ["net", "box", "mean"])
+@pytest.mark.parametrize("design", [(), ("w",), ("c",), ("w", "c")])
+def test_a_dozen_answers_that_are_often_alike_find_no_more_than_they_should(design, kind):
+    rng = np.random.default_rng([differences.SEED, len(design), len(kind)])
+    p = differences.skewed(kind, design, STUDIES, rng)
+    limit = SKEWED_LIMIT if kind == "mean" and "c" in design else LIMIT
+    assert (p < differences.LEVEL).mean() <= most(limit)

@@ -1,0 +1,207 @@
+"""Odd records and foreign folders among the reports: passed over, named, left as they are."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+from nbformat.v4 import new_code_cell, new_notebook
+
+from cxlab.cli import main
+from cxlab.report.build import ReportError, build_report
+from cxlab.report.index import list_reports, write_index
+from cxlab.report.owned import abandoned, owned_folder, temporary_folder
+from cxlab.report.publish import building_folder, clean_up
+
+PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with one report, the command that made it, and the report's manifest."""
+    folder = tmp_path_factory.mktemp("made")
+    cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell("1")]
+    nbformat.write(new_notebook(cells=cells), folder / "9-trial.ipynb")
+    command = ["report", "demo", "--notebook", str(folder / "9-trial.ipynb"),
+               "--output", str(folder / "out")]  # fmt: skip
+    assert CliRunner().invoke(main, command).exit_code == 0
+    (path,) = (folder / "out").glob("**/manifest.json")
+    return folder / "out", command, json.loads(path.read_text())
+
+
+def without(record, *names):
+    return {name: value for name, value in record.items() if name not in names}
+
+
+HEADLINE = {"label": "NPS", "metric": "nps", "unit": "points", "n": 9, "estimate": 1.0,
+            "ci_low": None, "ci_high": None}  # fmt: skip
+ODD = {
+    "of the case": lambda m: {"notebook": {"name": "a.ipynb"}},
+    "of an app": lambda m: {"name": "app", "icons": []},
+    "without formats": lambda m: without(m, "formats"),
+    "without tables": lambda m: without(m, "tables"),
+    "without warnings": lambda m: without(m, "warnings"),
+    "without end": lambda m: without(m, "ended"),
+    "study is a number": lambda m: m | {"study": 3},
+    "period is null": lambda m: m | {"period": None},
+    "warnings is a number": lambda m: m | {"warnings": 7},
+    "tables holds a number": lambda m: m | {"tables": [1]},
+    "changes is text": lambda m: m | {"changes": "fell"},
+    "headline is empty rows": lambda m: m | {"headline": [{}]},
+    "headline without number": lambda m: m | {"headline": [HEADLINE | {"estimate": None}]},
+    "headline not finite": lambda m: m | {"headline": [HEADLINE | {"estimate": float("nan")}]},
+    "headline beyond numbers": lambda m: m | {"headline": [HEADLINE | {"ci_low": float("inf")}]},
+    "a list": lambda m: [m],
+    "null": lambda m: None,
+}
+
+
+def check_passed_over(reports, command, name):
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    assert f"left out: {name} is no whole record of a report: " in result.output
+    page = (reports / "index.html").read_text()
+    assert name in page
+    assert "9-trial" in page
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_manifest_is_passed_over_and_named(name, made):
+    reports, command, manifest = made
+    folder = reports / "app"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps(ODD[name](manifest)))
+    try:
+        check_passed_over(reports, command, "app/manifest.json")
+    finally:
+        (folder / "manifest.json").unlink()
+        folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"notebook": "a"}', b"{}", b'{"cell": "1"}', b"[]"],
+    ids=range(8),
+)
+@pytest.mark.parametrize("place", ["app/manifest.json", "demo/failed/x/failure.json"])
+def test_spoilt_files_are_passed_over_and_named(content, place, tmp_path):
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).write_bytes(content)
+    (line,) = list_reports(tmp_path).odd
+    assert line.startswith(f"{place} is no whole record of a report: it is no") or "`" in line
+    assert place in write_index(tmp_path).read_text()
+
+
+def test_a_folder_in_a_record_s_place_and_half_characters_stop_nothing(made, tmp_path):
+    (tmp_path / "a" / "manifest.json").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    odd = made[2] | {
+        "title": "\ud800",
+        "study": "\udc80",
+        "notebook": {"name": "\ud800", "sha256": ""},
+    }
+    (tmp_path / "b" / "manifest.json").write_text(json.dumps(odd))
+    failed = tmp_path / "failed" / "c"
+    failed.mkdir(parents=True)
+    record = {"notebook": "x" * 5_000 + "\0", "cell": 1, "cause": "\ud800", "when": "now"}
+    (failed / "failure.json").write_text(json.dumps(record))
+    write_index(tmp_path)
+    assert [line.partition(" ")[0] for line in list_reports(tmp_path).odd] == ["a/manifest.json"]
+
+
+@pytest.mark.parametrize("place", ["folder", "file"])
+def test_a_folder_with_files_of_others_is_never_replaced(place, tmp_path):
+    cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell("1")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "9-trial.ipynb")
+    kept = tmp_path / "mine" / "thesis.txt" if place == "folder" else tmp_path / "mine"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("years of work")
+    with pytest.raises(ReportError, match="failed: its folder holds other files"):
+        build_report(tmp_path / "9-trial.ipynb", tmp_path / "mine")
+    assert kept.read_text() == "years of work"
+
+
+class TestFolders:
+    def dead(self, parent, code="owned_folder(Path(sys.argv[1]))"):
+        """A folder of a process that has ended, as if it had been killed."""
+        script = f"""
+import os, sys
+from pathlib import Path
+from cxlab.report.owned import owned_folder, temporary_folder
+print({code}, flush=True)
+os._exit(0)
+"""
+        words = [sys.executable, "-c", script, str(parent)]
+        done = subprocess.run(words, check=True, capture_output=True, text=True)
+        return Path(done.stdout.strip())
+
+    def test_of_dead_processes_are_removed_and_foreign_ones_stay(self, tmp_path):
+        building = tmp_path / "demo" / ".building"
+        building.mkdir(parents=True)
+        ours = self.dead(building)
+        (ours / "report").mkdir()
+        pid = ours.name.partition("@")[0]
+        foreign = [
+            "mine",
+            "1-abc",
+            f"{pid}@elsewhere-abcdefgh",
+            ours.name + "-backup",
+            f"{pid}@",
+            "@-",
+        ]
+        for name in foreign:
+            (building / name).mkdir()
+            (building / name / "kept.txt").touch()
+        (building / "notes.txt").touch()
+        (building / f"{ours.name[:-8]}linked00").symlink_to(tmp_path, target_is_directory=True)
+        clean_up(tmp_path)
+        assert not ours.exists()
+        assert all((building / name / "kept.txt").exists() for name in foreign)
+        assert (building / "notes.txt").exists()
+
+    def test_of_a_process_whose_number_another_has_now_are_removed(self, tmp_path):
+        folder = owned_folder(tmp_path)
+        assert not abandoned(folder)
+        os.utime(folder, (1_000_000_000, 1_000_000_000))
+        assert abandoned(folder)
+
+    def test_for_short_lived_files_are_removed_too(self, tmp_path):
+        left = self.dead(tmp_path, "(made := temporary_folder()).__enter__()")
+        assert left.is_dir()
+        with temporary_folder() as alive:
+            clean_up(tmp_path)
+            assert not left.exists()
+            assert alive.is_dir()
+        assert not alive.exists()
+        assert re.fullmatch(r"cxlab-\d+@[0-9a-f]{8}-\w{8}", alive.name)
+
+    def test_a_file_that_was_being_replaced_leaves_nothing_behind(self, tmp_path):
+        code = f"""
+import os, signal
+from pathlib import Path
+from cxlab.report import publish
+class Interrupted(type(Path())):
+    def replace(self, target):
+        os.kill(os.getpid(), signal.SIGKILL)
+publish.Path = Interrupted
+original = publish.owned_folder
+publish.owned_folder = lambda parent: Interrupted(original(parent))
+publish.replace_text(Path({str(tmp_path / "index.html")!r}), "new")
+"""
+        (tmp_path / "index.html").write_text("old")
+        done = subprocess.run([sys.executable, "-c", code], check=False)
+        assert done.returncode < 0
+        assert len(list(tmp_path.iterdir())) == 2
+        clean_up(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+        assert (tmp_path / "index.html").read_text() == "old"
+
+    def test_of_a_living_run_stay(self, tmp_path):
+        with building_folder(tmp_path / "demo") as folder:
+            clean_up(tmp_path)
+            assert folder.parent.exists()
