@@ -528,3 +528,10 @@ def test_a_wave_without_strata_is_refused(tmp_path):
     (tmp_path / "study.toml").write_text(text)
     with pytest.raises(ValueError, match="must have the strata column 'c'"):
         load_study(tmp_path).read(period="2013")
+
+
+def test_a_column_of_dates_without_a_date_has_no_zone(tmp_path):
+    (tmp_path / "a.csv").write_text("d,q\n,1\n,2\n")
+    dates = write_study(tmp_path, "a.csv", d='role = "date"', q=RATING).read()["d"]
+    assert dates.isna().all()
+    assert dates.dt.tz is None

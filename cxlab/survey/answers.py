@@ -216,7 +216,7 @@ def _one_time_zone(answers: pd.DataFrame, parts: list[pd.DataFrame], table: Tabl
                 f"table '{table.name}', column '{column.name}': dates must have a time zone in "
                 "every period, or in none; got both. Write them alike."
             )
-        if None not in zones and (len(zones) > 1 or len(asked) < len(parts)):
+        if zones - {None} and (len(zones) > 1 or len(asked) < len(parts)):
             answers[column.name] = pd.to_datetime(answers[column.name], utc=True)
             if len(zones) == 1:
                 answers[column.name] = answers[column.name].dt.tz_convert(zones.pop())
