@@ -8,7 +8,6 @@ from cxlab.stats.resampling import (
     jackknife_blocks,
     jackknife_covariance,
     percentile_interval,
-    rank_interval,
     rank_intervals,
     ranks,
     sampling_design,
@@ -151,12 +150,6 @@ class TestIntervals:
     def test_ranks_are_one_more_than_the_number_that_are_larger(self, values):
         expected = [1 + sum(other > value for other in values) for value in values]
         assert ranks(np.array(values, dtype=float)).tolist() == expected
-
-    def test_rank_interval_of_a_clear_winner_is_one(self):
-        drawn = np.column_stack([np.full(200, 9.0), np.tile([1.0, 2.0], 100), np.full(200, 1.5)])
-        best, worst = rank_interval(drawn)
-        assert best.tolist() == [1, 2, 2]
-        assert worst.tolist() == [1, 3, 3]
 
 
 class TestRankIntervals:

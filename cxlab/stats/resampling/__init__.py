@@ -9,7 +9,6 @@ from cxlab.stats.resampling.design import SamplingDesign, sampling_design
 from cxlab.stats.resampling.intervals import (
     check_level,
     percentile_interval,
-    rank_interval,
     rank_intervals,
     ranks,
 )
@@ -23,7 +22,6 @@ __all__ = [
     "jackknife_blocks",
     "jackknife_covariance",
     "percentile_interval",
-    "rank_interval",
     "rank_intervals",
     "ranks",
     "sampling_design",

@@ -65,37 +65,6 @@ def ranks(values: Array) -> Array:
     return 1 + larger.sum(axis=-1)
 
 
-def rank_interval(values: Array, level: float = 0.95) -> tuple[Array, Array]:
-    """Interval of each estimate's rank over replicates.
-
-    Parameters
-    ----------
-    values : ndarray of shape (replicates, k)
-        Replicates of k estimates; replicates with a value that is not finite are set aside.
-    level : float
-        Coverage, between 0 and 1.
-
-    Returns
-    -------
-    best, worst : ndarray of int, shape (k,)
-        Ranks that were reached, 1 for the largest estimate.
-
-    Examples
-    --------
-    >>> best, worst = rank_interval(np.array([[3.0, 2.0, 1.0], [3.0, 1.0, 2.0]]))
-    >>> best.tolist(), worst.tolist()
-    ([1, 2, 2], [1, 3, 3])
-    """
-    check_level(level)
-    values = np.asarray(values, dtype=float)
-    kept = ranks(values[np.isfinite(values).all(axis=1)])
-    if len(kept) == 0:
-        raise ValueError("`values` must hold a finite replicate; got none.")
-    probabilities = [(1 - level) / 2, (1 + level) / 2]
-    best, worst = np.quantile(kept, probabilities, axis=0, method="inverted_cdf")
-    return best.astype(int), worst.astype(int)
-
-
 #: A difference that varies less than this share of its two sides does not vary.
 NO_SPREAD = 1e-9
 
