@@ -388,6 +388,15 @@ def test_roles_of_describing_columns(draft):
     assert made.read()["member"].value_counts().to_dict() == {"No": 80, "Yes": 40}
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "by_hand"), [("weight_kg", 40, True), ("weight", 0.8, None)]
+)
+def test_kilogrammes_are_no_weights_that_are_accepted_blindly(draft, name, size, by_hand):
+    made = draft({name: [size + i / 100 for i in range(40)], "quality": cycle(FIVE, 40)})
+    column = made.columns[name]
+    assert (column["role"], column.get("by_hand")) == ("weight", by_hand)
+
+
 def test_repeated_ids_are_not_taken_for_an_id(draft):
     made = draft({"id": [1, 1, *range(2, 40)], "quality": cycle(FIVE, 40)})
     assert made.columns["id"]["role"] == "text"
@@ -960,6 +969,8 @@ def test_a_narrow_file_says_nothing_of_progress(tmp_path):
          "'Very good', 'Good' and 'Poor'"),
         ("Segment,Unweighted base,Top 2 box %\nA,200,55\nB,300,60\n",
          "'Unweighted base' and 'Top 2 box %'"),
+        ("segment,nps,n,ci_low,ci_high\nA,-20,200,-31.5,-8.2\nB,33,300,25.1,41\n",
+         "'n' and 'ci_low'"),
     ],
 )  # fmt: skip
 def test_a_table_of_results_is_refused(tmp_path, content, columns):

@@ -259,6 +259,7 @@ class TestPlan:
         ("text", "message"),
         [("", "at least one"), ("[[report]]\nstudy='demo'", "Did you mean 'reports'"),
          ("[[reports]]\nperiods='all'", "entry 1: `study` must be"), ("[[reports", "valid TOML"),
+         ("a = " + "[" * 3000 + "]" * 3000, "valid TOML"),
          ("[[reports]]\nstudy='demo'\nperiod='x'", "Did you mean 'periods'"),
          ("[[reports]]\nstudy='demo'\neach=[1.5]", "`each` must be text"),
          ("[[reports]]\nstudy='demo'\nwhere=3", "`where` must be a table")],

@@ -127,6 +127,15 @@ def test_displays_without_number_are_shortened(tmp_path, monkeypatch):
     assert "This cell showed more than 100,000 characters of text" in page.read_text()
 
 
+def test_a_display_in_pieces_is_one_text(tmp_path):
+    pieces = {"text/html": ["<b>one", " two</b>"], "text/plain": ["one", 2], "image/png": 3}
+    path = write_notebook(
+        tmp_path, "from IPython.display import display", f"display({pieces}, raw=True)"
+    )
+    page = build_report(path, tmp_path / "out", study="demo")
+    assert "<b>one two</b>" in page.read_text()
+
+
 def test_what_is_cleared_does_not_count(tmp_path):
     cell = "from IPython.display import clear_output\nfor i in range(30):\n    clear_output()\n    print(i, 'x' * 90_000)"
     page = build_report(write_notebook(tmp_path, cell), tmp_path / "out")

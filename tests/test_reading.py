@@ -210,7 +210,7 @@ def with_hint(mark, hint, end="\r\n"):
 @pytest.mark.parametrize(
     ("mark", "hint"),
     [(";", "sep=;"), (",", "sep=,"), ("\t", "sep=\t"), ("|", "SEP=|"), (";", '"sep=;"'),
-     (";", "sep=;;;"), ("~", "sep=~"), ("^", "Sep=^")],
+     (";", "sep=;;;"), (";", "sep= ;"), (",", "sep = , "), ("~", "sep=~"), ("^", "Sep=^")],
 )  # fmt: skip
 def test_a_line_that_names_the_separator_is_no_header(tmp_path, encoding, mark, hint):
     draft, study = drafted(tmp_path, with_hint(mark, hint), encoding=encoding)

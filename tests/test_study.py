@@ -233,6 +233,7 @@ BAD_STUDIES = {
     "both file and files": (('ignore =', 'file = "x.csv"\nignore ='), "got both"),
     "no title": (('title = "A small study"', ""), "`title` in \\[study\\] must be text"),
     "not TOML": (("[study]", "[study"), "must be valid TOML"),
+    "nested without end": (("[study]", "a = " + "[" * 3000 + "]" * 3000), "must be valid TOML"),
     "metric without bins": (('metrics = ["mean", "top box"]', 'metrics = ["nps"]'), "needs the bins"),
     "reserved name": (("columns.wifi]", "columns.x_missing]"), "are made on reading"),
     "shift that is no whole number": (('role = "touchpoint"', 'role = "touchpoint"\nshift = -0.5'),

@@ -19,9 +19,10 @@ from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 from pptx import Presentation
 
-from cxlab import plot_intervals, show
+from cxlab import plot_grid, plot_intervals, show
 from cxlab.report import exports
 from cxlab.report.plots import lettering
+from cxlab.report.plots.maps import VERDICTS
 from cxlab.report.runs import run_reports
 from cxlab.report.text import printable, quote_formula, unquote_formula
 
@@ -249,7 +250,7 @@ def charts():
     table = pd.DataFrame(ROW)
     mapped = table.assign(
         performance=3.0, performance_low=2.8, performance_high=3.2, importance_cut=0.2,
-        performance_cut=3.5, verdict=[DOLLARS, SOFT],
+        performance_cut=3.5, verdict=VERDICTS[:2],
     )  # fmt: skip
     beside = table.assign(
         touchpoint=table["label"], target=2.0, quadrant=[DOLLARS, SOFT], operational_mean=1.0,
@@ -285,6 +286,18 @@ def test_every_chart_draws_the_text_of_the_data_as_written():
         assert any(text.get_text() == "Bo arding" for text in texts)
         assert not any("\x0b" in text.get_text() for text in texts)
         plt.close(figure)
+
+
+def test_a_heat_map_takes_no_label_for_a_formula():
+    # no formula that matplotlib could read: it stopped the scorecard
+    labels = ["$\\frac$ of it", "$_$", "x_{$^$"]
+    cells = [(row, column) for row in labels for column in labels]
+    table = pd.DataFrame(cells, columns=["label", "group"]).assign(estimate=1.0)
+    axes = plot_grid(table)
+    axes.get_figure().savefig(io.BytesIO(), format="png")
+    assert [text.get_text() for text in axes.get_yticklabels()] == labels
+    assert [text.get_text() for text in axes.get_xticklabels()] == labels
+    plt.close(axes.get_figure())
 
 
 def forget_fonts():

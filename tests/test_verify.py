@@ -76,6 +76,14 @@ def original(tmp_path_factory):
     return report, again
 
 
+def test_no_file_says_where_on_this_machine_it_was_made(original):
+    report, _ = original
+    place = str(report.parents[3]).encode()
+    files = [path for path in report.rglob("*") if path.is_file()]
+    assert not [path.name for path in files if place in path.read_bytes()]
+    assert not [path.name for path in files if b"(file:" in path.read_bytes()]
+
+
 @pytest.fixture
 def report(original, tmp_path, monkeypatch):
     """A copy of the report to forge, at the same depth; running again is taken from the other."""

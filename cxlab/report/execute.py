@@ -54,6 +54,10 @@ class ReportEngine(NBClientEngine):
     ) -> nbformat.NotebookNode:
         """Run the cells; `notebook_complete`, which comes after, writes the copy."""
         nb_man.save = lambda **_: None
+        # the report is read elsewhere: where on this machine it was made is nobody's business
+        told = nb_man.nb.metadata.papermill
+        for name in ("input_path", "output_path"):
+            told[name] = Path(str(told.get(name))).name
         client = LimitedClient(
             nb_man,
             kernel_name=kernel_name,

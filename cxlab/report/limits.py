@@ -95,9 +95,11 @@ class LimitedClient(PapermillNotebookClient):
     def _kept_data(self, data: dict[str, Any], cell: nbformat.NotebookNode) -> dict[str, Any]:
         kept = {}
         for kind, value in data.items():
+            if not kind.endswith("json"):
+                value = _one_text(value)
             if kind == "text/plain":
                 self._text += DISPLAY_COST
-                kept[kind] = self._kept_text(str(value), cell)
+                kept[kind] = self._kept_text(value, cell)
                 continue
             size = len(value if isinstance(value, str) else str(value))
             if self._bytes + size > OUTPUT_LIMIT:
@@ -113,6 +115,11 @@ class LimitedClient(PapermillNotebookClient):
             self._told.add(sentence)
             text = f"{sentence}; the rest was left out.\n"
             cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=text))
+
+
+def _one_text(value: Any) -> str:
+    """What a display holds of one kind, which may come in pieces or as anything else."""
+    return "".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _shorten_error(content: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ def read_plan(path: str | Path) -> list[Request]:
         raise FileNotFoundError(f"`plan` must be a file of [[reports]] entries; got '{path}'.")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path.name} must be valid TOML in UTF-8; got {error}.") from error
     for key in content:
         if key != "reports":

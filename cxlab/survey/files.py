@@ -83,7 +83,7 @@ def named_separator(path: Path, encoding: str) -> str | None:
             first = stream.readline(LONGEST_HINT)
     except (UnicodeError, LookupError, OSError, EOFError, zlib.error):
         return None  # reading says what is wrong
-    named = re.fullmatch(r'\ufeff?"?sep=(.)"?\1*[\r\n]+', first, re.IGNORECASE)
+    named = re.fullmatch(r'\ufeff?"? *sep *= *(.)"?\1* *[\r\n]+', first, re.IGNORECASE)
     return named[1] if named else None
 
 

@@ -101,7 +101,7 @@ def read_definition(path: Path) -> Definition:
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path.name} must be valid TOML in UTF-8; got {error}.") from error
     try:
         return _definition(content)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
+
+import lxml.html
 
 from cxlab.report.owned import temporary_folder
 
@@ -29,6 +32,9 @@ QUIET = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
+
+#: Links that lead to the same place from everywhere.
+_ABROAD = re.compile(r"(https?|mailto):", re.I)
 
 
 def find_browser() -> str | None:
@@ -63,11 +69,25 @@ def write_pdf(folder: Path, target: Path) -> None:
     """
     page = folder / f"{target.stem}.html"
     with temporary_folder() as profile:
+        printed = profile / page.name
+        printed.write_text(_without_places(page.read_text(encoding="utf-8")), encoding="utf-8")
         made = profile / "page.pdf"
         command = [check_browser(), *QUIET, f"--user-data-dir={profile}/profile",
-                   "--no-pdf-header-footer", f"--print-to-pdf={made}", page.resolve().as_uri()]  # fmt: skip
+                   "--no-pdf-header-footer", f"--print-to-pdf={made}", printed.resolve().as_uri()]  # fmt: skip
         try:
             subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
             shutil.copyfile(made, target)
         except (FileNotFoundError, subprocess.SubprocessError) as error:
             raise OSError(f"Chromium printed no PDF of {page.name}: {error}") from error
+
+
+def _without_places(page: str) -> str:
+    """The page without links to files beside it: print would hold where on this machine they are."""
+    document = lxml.html.document_fromstring(page, parser=lxml.html.HTMLParser(huge_tree=True))
+    there = {*document.xpath("//@id"), *document.xpath("//a/@name")}
+    for link in document.iter("a"):
+        way = link.get("href", "").strip()
+        inside = way.startswith("#") and way[1:] in there
+        if "href" in link.attrib and not inside and not _ABROAD.match(way):
+            del link.attrib["href"]
+    return str(lxml.html.tostring(document, encoding="unicode", doctype="<!DOCTYPE html>"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
@@ -56,10 +57,13 @@ def plot_grid(
     grid = grid.rename(index=_name, columns=_name)
     ax = ax or new_axes(width=3.2 + 0.85 * grid.shape[1], height=1.6 + ROW_HEIGHT * len(grid))
     if grid.notna().any(axis=None):
+        # it draws its tick labels to see whether they overlap, and takes "$" for a formula then
         seaborn.heatmap(
             grid, ax=ax, cmap="cividis", annot=True, fmt=f".{digits}f", linewidths=0.5,
-            cbar_kws={"label": colour_label},
+            cbar_kws={"label": colour_label}, xticklabels=False, yticklabels=False,
         )  # fmt: skip
+        ax.set_xticks(np.arange(grid.shape[1]) + 0.5, list(grid.columns))
+        ax.set_yticks(np.arange(len(grid)) + 0.5, list(grid.index))
     ax.set_xlabel("")
     ax.set_ylabel("")
     ax.tick_params(axis="x", rotation=45)

@@ -26,6 +26,8 @@ FEW_VALUES = 12
 MOST_TEXTS = 500
 #: Words in a header beyond which it is a question, whose words hint at nothing.
 LONG_HEADER = 8
+#: Means of weights, up to its inverse, that are weights' own and not kilogrammes'.
+USUAL_WEIGHT = 0.4
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
 #: Two numbers apart from each other, or one beside a month's name.
 _DAY_OR_YEAR = re.compile(r"\d.*[-/., ].*\d")
@@ -181,11 +183,13 @@ def _weight(profile: Profile, item: str, taken: Collection[str]) -> Guess | None
             f"there is {trouble}: it is kept as text and nothing is weighted. Repair the file and "
             'set role = "weight", if it is one.',
         )  # fmt: skip
-    total = sum(float(code) * count for code, count in profile.counts.items())
+    mean = sum(float(code) * count for code, count in profile.counts.items()) / profile.rows
+    usual = USUAL_WEIGHT <= mean <= 1 / USUAL_WEIGHT
     return Guess(
         profile, "weight",
-        f"Guessed: survey weights, with a mean of {total / profile.rows:.3g}. Are they weights to "
-        "the population, and not a measurement?",
+        f"Guessed: survey weights, with a mean of {mean:.3g}. Are they weights to the population, "
+        "and not a measurement?",
+        doubt="" if usual else "Weights mostly have a mean of 1, so that you decide.",
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ _SIZE = re.compile(
 _SHARE = re.compile(r"(?:.*\b)?(?:percent|percentage|pct|share|proportion)(?:\b.*)?")
 _SUMMARY = re.compile(
     r"(?:mean|average|avg|median|std|sd|standard deviation|std dev|standard error)(?: score| rating)?"
+    r"|ci (?:low|lower|high|upper)|(?:lower|upper) (?:ci|bound|limit)|margin of error|moe"
 )
 _SIGN = re.compile(r"%|\bpct\b", re.IGNORECASE)
 #: Words that a header of a share has, beyond which it is a question.
