@@ -820,3 +820,13 @@ def test_a_ceiling_is_flagged_whatever_the_direction():
     found = touchpoint_correlations(data, "y", ["a", "turned"], occasion="A", missing="pairwise")
     assert found.table["ceiling_flag"].tolist() == [True, True]
     assert found.table["pearson"].tolist()[1] == pytest.approx(-found.table["pearson"][0])
+
+
+def test_the_halo_of_one_cluster_has_no_standard_error():
+    data = programme(5).assign(airport=1)
+    found = touchpoint_correlations(
+        data, "overall", ["shops", "staff"], occasion="A", cluster="airport"
+    )
+    row = found.halo.iloc[0]
+    assert row[["se", "ci_low", "ci_high"]].isna().all()
+    assert "too few clusters" in row["note"]
