@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
-from cxlab.stats.drivers import drivers
+from cxlab.stats.drivers import driver_map, drivers, what_if
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.uncertainty import make_resample
 from cxlab.stats.drivers.users import Options, among_users
@@ -159,9 +159,43 @@ class TestFewCarriers:
         answers["weight"] = generator.uniform(0.5, 2, 300) if weighted else 1.0
         table = drivers(answers, "y", ["x", "alike"], weights="weight", replicates=50).part()
         assert table.loc[1, ["p_value", "coefficient_se", "coefficient_low"]].isna().all()
-        assert table["note"][1] == "its coefficient rests on one answer: not tested"
+        assert table["note"][1] == "its coefficient rests on one answer or cluster: not tested"
         only = drivers(answers, "y", ["alike"], weights="weight", replicates=50)
         assert not any("Without replicates" in note for note in only.notes)
         # the other driver is tested as if that row were not there
         alone = drivers(answers.drop(index=7), "y", ["x"], weights="weight", replicates=50).part()
         assert table["p_value"][0] == pytest.approx(alone["p_value"][0], rel=0.2)
+
+
+class TestFewClustersInAGroup:
+    """A group of one cluster, or two, beside one of forty."""
+
+    @staticmethod
+    def of(clusters, interval="bootstrap"):
+        generator = np.random.default_rng(0)
+        answers = pd.DataFrame(generator.integers(1, 6, (240, 3)), columns=["y", "x", "z"])
+        answers["x"] = np.where(generator.random(240) < 0.6, answers["y"], answers["x"])
+        answers["g"] = np.where(answers.index < 40, "few", "many")
+        own = answers.index % clusters
+        answers["c"] = np.where(answers["g"] == "few", own, 100 + answers.index // 5)
+        options = {"cluster": "c", "by": "g", "interval": interval, "replicates": 200}
+        return drivers(answers, "y", ["x", "z"], **options)
+
+    @pytest.mark.parametrize("interval", ["bootstrap", "jackknife"])
+    def test_nothing_is_known_of_the_spread_of_one(self, interval):
+        found = self.of(1, interval)
+        columns = ["se", "ci_low", "ci_high", "share_low", "share_high", "rank_best", "p_value"]
+        assert found.part("few")[columns].isna().all(axis=None)
+        assert found.part("many")[columns].notna().all(axis=None)
+        assert found.differences[["se", "ci_low", "ci_high", "p_value"]].isna().all(axis=None)
+        assert found.fits.iloc[0][["ci_low", "ci_high"]].isna().all()
+        assert set(driver_map(found, group="few")["verdict"]) == {"no interval"}
+        assert what_if(found, group="few")[["se", "ci_low", "users_low"]].isna().all(axis=None)
+
+    def test_of_two_the_limits_lie_as_far_out_as_t_on_one_degree(self):
+        found = self.of(2)
+        row = found.part("few").iloc[0]
+        # t on one degree of freedom times √(n/(n − 1)) of n = 2 clusters
+        assert row["ci_high"] - row["estimate"] == pytest.approx(12.7062 * 2**0.5 * row["se"], 1e-4)
+        assert (found.part("few")[["rank_best", "rank_worst"]] == [1, 2]).all(axis=None)
+        assert (found.differences["p_value"] > 0.05).all()

@@ -303,8 +303,25 @@ def test_an_exact_copy_of_the_outcome_has_no_spread():
     data["same"] = data["overall"]
     found = touchpoint_correlations(data, "overall", ["same", "shops"], occasion="A")
     row = found.table.iloc[0]
-    assert (row["estimate"], row["ci_low"], row["ci_high"]) == pytest.approx((1, 1, 1))
-    assert row["note"] == "the scores and the outcome are the same up to scale"
+    assert row["estimate"] == pytest.approx(1)
+    assert row[["se", "ci_low", "ci_high"]].isna().all()
+    # what is left is a test that assumes nothing of the spread: the least of 2,000 relabellings
+    assert row["p_value"] == 1 / 2000
+    assert "no interval, their spread is unknown; p value by permutation" in row["note"]
+
+
+@pytest.mark.parametrize("coefficient", ["pearson", "spearman", "tau_b"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_perfect_coefficient_of_clusters_has_no_test(coefficient, sign):
+    overall = np.tile([1.0, 2, 3, 4, 5], 24)
+    data = pd.DataFrame({"overall": overall, "x": sign * overall, "c": np.arange(120) // 3})
+    found = touchpoint_correlations(
+        data, "overall", ["x"], occasion="A", cluster="c", coefficient=coefficient
+    )
+    row = found.table.iloc[0]
+    assert row["estimate"] == pytest.approx(sign)
+    assert row[["se", "ci_low", "ci_high", "p_value"]].isna().all()
+    assert "no interval, their spread is unknown" in row["note"]
 
 
 def test_a_touchpoint_that_one_customer_rated_differently_finds_nothing():
@@ -803,3 +820,13 @@ def test_a_ceiling_is_flagged_whatever_the_direction():
     found = touchpoint_correlations(data, "y", ["a", "turned"], occasion="A", missing="pairwise")
     assert found.table["ceiling_flag"].tolist() == [True, True]
     assert found.table["pearson"].tolist()[1] == pytest.approx(-found.table["pearson"][0])
+
+
+def test_the_halo_of_one_cluster_has_no_standard_error():
+    data = programme(5).assign(airport=1)
+    found = touchpoint_correlations(
+        data, "overall", ["shops", "staff"], occasion="A", cluster="airport"
+    )
+    row = found.halo.iloc[0]
+    assert row[["se", "ci_low", "ci_high"]].isna().all()
+    assert "too few clusters" in row["note"]

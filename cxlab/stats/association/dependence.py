@@ -10,7 +10,7 @@ from cxlab.stats.inference import check_level, t_quantile
 
 Array = NDArray[np.float64]
 
-#: Beyond this a correlation is ±1 up to rounding and has no spread.
+#: Beyond this a correlation is ±1 up to rounding and its spread is unknown.
 PERFECT = 1 - 1e-12
 
 
@@ -72,7 +72,8 @@ def correlation_interval(
 
     Notes
     -----
-    Student's t interval of atanh r, whose standard error is se/(1 − r²), taken back.
+    Student's t interval of atanh r, whose standard error is se/(1 − r²), taken back. A
+    coefficient of ±1 has none: answers that all agree do not tell how far others would stray.
 
     Examples
     --------
@@ -82,10 +83,9 @@ def correlation_interval(
     """
     estimate, se = np.asarray(estimate, dtype=float), np.asarray(se, dtype=float)
     perfect = np.abs(estimate) >= PERFECT
-    inner = np.where(perfect, 0.0, estimate)
+    inner = np.where(perfect, np.nan, estimate)
     half = t_quantile(level, df) * se / (1 - inner**2)
-    low, high = np.tanh(np.arctanh(inner) - half), np.tanh(np.arctanh(inner) + half)
-    return np.where(perfect, estimate, low), np.where(perfect, estimate, high)
+    return np.tanh(np.arctanh(inner) - half), np.tanh(np.arctanh(inner) + half)
 
 
 def correlation_p_value(estimate: ArrayLike, se: ArrayLike, df: ArrayLike) -> Array:
@@ -99,10 +99,10 @@ def correlation_p_value(estimate: ArrayLike, se: ArrayLike, df: ArrayLike) -> Ar
     estimate, se = np.asarray(estimate, dtype=float), np.asarray(se, dtype=float)
     df = np.asarray(df, dtype=float)
     perfect = np.abs(estimate) >= PERFECT
-    inner = np.where(perfect, 0.0, estimate)
+    inner = np.where(perfect, np.nan, estimate)
     spread = np.where(se > 0, se, np.nan) / (1 - inner**2)
     value = 2 * stdtr(np.where(df >= 1, df, np.nan), -np.abs(np.arctanh(inner) / spread))
-    return np.where(perfect & (df >= 1), 0.0, value)
+    return np.asarray(value)
 
 
 def correct_for_attenuation(r: float, reliability_x: float, reliability_y: float) -> float:

@@ -25,6 +25,9 @@ Array = NDArray[np.float64]
 #: Fewer degrees of freedom than this and the interval is flagged.
 FEW_DEGREES_OF_FREEDOM = 8
 
+#: What to say of a coefficient of ±1.
+SAME = "the scores and the outcome are the same up to scale: no interval, their spread is unknown"
+
 #: Coefficients of a count table, by the names used in tables.
 TABLE_COEFFICIENTS = {**COEFFICIENTS, "polychoric": polychoric_pairs}
 
@@ -75,8 +78,9 @@ def pair_estimates(
     are part of it. The interval is Student's t on atanh. Its degrees of freedom are the
     design's or those of `leverage_degrees_of_freedom`, whichever are fewer: where almost
     all answers are alike, the standard error rests on the few that are not. Where one
-    answer (or cluster) holds all the leverage there is no interval. Below 8 degrees of
-    freedom the p value of a simple sample comes from permuting the answers.
+    answer (or cluster) holds all the leverage, or the coefficient is ±1, there is no interval.
+    Then, and below 8 degrees of freedom, the p value of a simple sample comes from permuting
+    the answers.
 
     Examples
     --------
@@ -102,13 +106,11 @@ def with_spread(fit: PairEstimates, covariance: Array, df: Array, *, level: floa
     """The same estimates with the intervals that a covariance and the design's df give."""
     estimate = fit.table["estimate"].to_numpy()
     held, perfect = np.minimum(fit.df, df), np.abs(estimate) >= PERFECT
-    known = ~np.isnan(estimate) & (held >= np.where(perfect, FEW_DEGREES_OF_FREEDOM, 1))
+    known = ~np.isnan(estimate) & ~perfect & (held >= 1)
     se = np.where(known, np.sqrt(np.maximum(np.diag(covariance), 0)), np.nan)
     low, high = correlation_interval(estimate, se, held, level=level)
     table = fit.table[["n", "estimate"]].assign(se=se, ci_low=low, ci_high=high)
     table["p_value"] = correlation_p_value(estimate, se, held)
-    # a coefficient of ±1 has limits and a p value without a standard error
-    table.loc[~known, ["ci_low", "ci_high", "p_value"]] = np.nan
     table["df"] = held
     table["note"] = [_note(*row) for row in zip(fit.table["note"], estimate, held, df, strict=True)]
     return replace(fit, table=table, covariance=covariance, df=held)
@@ -167,7 +169,8 @@ def _permuted(fitted: PairEstimates, counts: JointCounts, fits: list[Coefficient
     """P values by permutation where few answers decide and all are exchangeable."""
     table, by_unit = fitted.table, counts.by_unit.tocsc()
     p_values, notes = table["p_value"].to_numpy(copy=True), table["note"].tolist()
-    few = table["estimate"].notna() & (fitted.df < FEW_DEGREES_OF_FREEDOM)
+    perfect = table["estimate"].abs() >= PERFECT
+    few = table["estimate"].notna() & (perfect | (fitted.df < FEW_DEGREES_OF_FREEDOM))
     for number in np.flatnonzero(few).tolist():
         cells, scores = counts.pair(number), fits[number].scores
         if scores is None or not _exchangeable(counts.units, by_unit[:, cells.index], cells["n"]):
@@ -191,7 +194,7 @@ def _note(note: str, estimate: float, df: float, design_df: float) -> str:
     if np.isnan(estimate):
         return note
     perfect = abs(estimate) >= PERFECT
-    same = "the scores and the outcome are the same up to scale" if perfect else ""
+    same = SAME if perfect else ""
     few = ""
     if design_df < 1:
         few = "no interval: too few clusters hold a pair"

@@ -68,7 +68,7 @@ def explained(
     slopes = coefficients(fit.matrix[None])[0]
     whole = 1 - _residual(fit.matrix[None], slopes)[0] / fit.matrix[-1, -1]
     adjusted = float(1 - (1 - whole) * factor)
-    if resample.kind == "none" or adjusted > 1:
+    if resample.kind == "none" or adjusted > 1 or df < 1:
         return Explained(adjusted, np.nan, np.nan, np.nan)
     influence = (1 - whole) * fit.matrices[:, -1, -1] - _residual(fit.matrices, slopes)
     drawn = factor * influence[:, None] / fit.matrix[-1, -1]
@@ -87,7 +87,7 @@ def _residual(matrices: Array, slopes: Array) -> Array:
 def _interval(adjusted: float, se: float, df: float, level: float) -> tuple[float, float]:
     nearly = 1 - 1e-12
     slope_at = min(max(adjusted, NEAR_ZERO * se, 1e-12), nearly)
-    reach = stdtrit(max(df, 1.0), (1 + level) / 2) * se
+    reach = stdtrit(df, (1 + level) / 2) * se
     reach = reach / (2 * np.sqrt(slope_at) * (1 - slope_at))
     centre = np.arctanh(np.sqrt(np.clip(adjusted, 0.0, nearly)))
     return float(np.tanh(max(centre - reach, 0.0)) ** 2), float(np.tanh(centre + reach) ** 2)

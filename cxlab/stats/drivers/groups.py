@@ -87,7 +87,7 @@ def _difference(
 ) -> pd.DataFrame:
     estimate = one.importance.shares - two.importance.shares
     replicates = one.importance.share_replicates - two.importance.share_replicates
-    df = max(min(one.df, two.df), 1.0)
+    df = min(one.df, two.df)
     around = spread(estimate, replicates, kind, df=df, level=level)
     names = one.answers.names
     return pd.DataFrame(

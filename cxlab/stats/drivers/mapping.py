@@ -132,7 +132,8 @@ def driver_map(
     table["quadrant"] = [
         QUADRANTS[key] for key in zip(important.tolist(), high.tolist(), strict=True)
     ]
-    table["fix_first"] = _fix_first(points, drawn.kind, importance_cut, performance_cut)
+    kind = drawn.kind if drawn.df >= 1 else "none"
+    table["fix_first"] = _fix_first(points, kind, importance_cut, performance_cut)
     own = (users["p_adjusted"] < LEVEL) & ~users["suppressor"]
     far = cuts[1][0, 0] - points.performance >= performance_margin
     known = zip(table["fix_first"], own, far, strict=True)

@@ -107,7 +107,7 @@ def _differences(first: DriverAnalysis, second: DriverAnalysis) -> pd.DataFrame:
         shares.append(analysis.part(None)["share"].to_numpy(dtype=float)[places])
         drawn.append(analysis.replicates[analysis.group(None)].share[:, places])
     one = first.replicates[first.group(None)]
-    df = max(min(first.df, second.df), 1.0)
+    df = min(first.df, second.df)
     estimate, replicates = shares[0] - shares[1], drawn[0] - drawn[1]
     around = spread(estimate, replicates, one.kind, df=df, level=first.level)
     p_values = replicate_test(estimate, around.se, replicates, one.kind, df=df)

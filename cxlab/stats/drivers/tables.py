@@ -111,7 +111,7 @@ def _driver_notes(users: Users) -> list[str]:
         elif is_aliased:
             parts.append("exact combination of other drivers: its coefficient cannot be tested")
         elif is_narrow:
-            parts.append("its coefficient rests on one answer: not tested")
+            parts.append("its coefficient rests on one answer or cluster: not tested")
         if is_opposite:
             parts.append("suppressor: coefficient and correlation have opposite signs")
         notes.append("; ".join(parts))

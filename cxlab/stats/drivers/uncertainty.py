@@ -75,7 +75,9 @@ def spread(estimate: Array, replicates: Array, kind: str, *, df: float, level: f
 
     The percentiles are taken a little further out, at Φ(±t·√((df + 1)/df)) instead of
     Φ(±z): replicates of few clusters spread too little and are read as if they were many
-    (Hesterberg's expanded percentile interval). From 1,000 units on it makes no odds.
+    (Hesterberg's expanded percentile interval). From 1,000 units on it makes no odds. With
+    fewer than half a dozen units no replicate lies so far out: t then, and nothing at all of
+    one unit.
 
     Parameters
     ----------
@@ -91,15 +93,23 @@ def spread(estimate: Array, replicates: Array, kind: str, *, df: float, level: f
     Hesterberg (2015), The American Statistician 69, 371–386, section 3.4.
     """
     estimate = np.asarray(estimate, dtype=float)
-    if kind == "none" or len(replicates) < 2:
+    if kind == "none" or len(replicates) < 2 or df < 1:
         blank = np.full(estimate.shape, np.nan)
         return Spread(blank, blank, blank)
     if kind == "jackknife":
         se = np.sqrt(np.diagonal(jackknife_covariance(replicates, estimate)))
         reach = stdtrit(max(1.0, min(df, len(replicates) - 1)), (1 + level) / 2) * se
         return Spread(se, estimate - reach, estimate + reach)
-    low, high = percentile_interval(replicates, expanded_level(level, df))
-    return Spread(standard_errors(replicates), low, high)
+    se = standard_errors(replicates)
+    if _out_of_reach(level, df, len(replicates)):
+        reach = stdtrit(df, (1 + level) / 2) * np.sqrt((df + 1) / df) * se
+        return Spread(se, estimate - reach, estimate + reach)
+    return Spread(se, *percentile_interval(replicates, expanded_level(level, df)))
+
+
+def _out_of_reach(level: float, df: float, replicates: int) -> bool:
+    """Whether clusters are so few that the limits lie beyond every replicate."""
+    return expanded_level(level, df) > 1 - 1 / replicates
 
 
 def expanded_level(level: float, df: float) -> float:
@@ -110,7 +120,6 @@ def expanded_level(level: float, df: float) -> float:
     >>> round(expanded_level(0.95, 29), 4), round(expanded_level(0.95, 1e6), 4)
     (0.9625, 0.95)
     """
-    df = max(df, 1.0)
     reach = stdtrit(df, (1 + level) / 2) * np.sqrt((df + 1) / df)
     return float(2 * ndtr(reach) - 1)
 
@@ -139,9 +148,11 @@ def ranks_within(
 ) -> tuple[Array, Array]:
     """Ranks that simultaneous tests of differences allow; −1 without replicates."""
     replicates = replicates[np.isfinite(replicates).all(axis=1)]
-    if kind == "none" or len(replicates) < 2:
+    if kind == "none" or len(replicates) < 2 or df < 1:
         nothing = np.full(len(estimate), -1)
         return nothing, nothing
+    if _out_of_reach(level, df, RANK_DRAWS):
+        return np.ones(len(estimate), dtype=int), np.full(len(estimate), len(estimate))
     if kind == "jackknife":
         deviations = np.sqrt((len(replicates) - 1) / len(replicates)) * (replicates - estimate)
         noise = np.random.default_rng(0).normal(size=(RANK_DRAWS, len(replicates)))
@@ -165,6 +176,8 @@ def replicate_test(estimate: Array, se: Array, replicates: Array, kind: str, *, 
     expanded percentile interval would leave out 0; shares of small groups are skewed, and
     the ratio alone rejects a true null too often.
     """
+    if df < 1:
+        return np.full(np.shape(estimate), np.nan)
     by_ratio = t_test(estimate, se, df)
     if kind != "bootstrap":
         return by_ratio
@@ -173,7 +186,6 @@ def replicate_test(estimate: Array, se: Array, replicates: Array, kind: str, *, 
     below = ((replicates <= 0) & finite).sum(axis=0) / count
     above = ((replicates >= 0) & finite).sum(axis=0) / count
     tail = np.minimum(np.minimum(below, above), 0.5)
-    df = max(df, 1.0)
     by_percentile = 2 * stdtr(df, ndtri(tail) / np.sqrt((df + 1) / df))
     return np.fmax(by_ratio, np.where(tail > 0, by_percentile, 0.0))
 

@@ -170,26 +170,28 @@ def halo_table(
         inside = slice(number * size, (number + 1) * size)
         alone = fit.table["estimate"].to_numpy()[inside]
         df = float(np.max(design_df[inside], initial=0.0))
-        low, high = share_interval(model.r_squared, model.r_squared_se, df, level)
+        # the sums of one cluster are 0 whatever its answers are
+        se = model.r_squared_se if df >= 1 else float("nan")
+        low, high = share_interval(model.r_squared, se, df, level)
         rows.append(
             {
                 "outcome": outcome,
                 "n": model.smallest_n,
                 "estimate": model.r_squared,
-                "se": model.r_squared_se,
+                "se": se,
                 "ci_low": low,
                 "ci_high": high,
                 "unexplained": 1 - model.r_squared,
                 "sum_r_squared": float(np.nansum(alone**2)),
                 **_common(together.between),
                 "missing": missing,
-                "note": _note(model),
+                "note": _note(model, df),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _note(model: JointModel) -> str:
+def _note(model: JointModel, df: float) -> str:
     if model.smallest_n == 0:
         return model.note
     aside = [f"{name} set aside: {reason}" for name, reason in model.set_aside.items()]
@@ -197,6 +199,8 @@ def _note(model: JointModel) -> str:
         aside.append(model.note)
     if not np.isfinite(model.r_squared_se):
         aside.append("no interval in data of this size")
+    elif df < 1:
+        aside.append("no interval: too few clusters hold a pair")
     return "; ".join(aside)
 
 
