@@ -145,7 +145,7 @@ def _quick_cards(answers: pd.DataFrame, study) -> pd.DataFrame:
         # the table of everybody comes from a scorecard without segments
         keys = zip(table["column"], table["segment"], table["group"], strict=True)
         away = [group in hidden.get((name, segment), {}) for name, segment, group in keys]
-        table["n_missing"] = _missing(table, LEAST)
+        table["n_missing"] = _missing(table, LEAST, hidden)
         rows.append(table[~np.array(away)])
     return pd.concat(rows, ignore_index=True)
 

@@ -10,6 +10,7 @@ from cxlab import load_study
 from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.matrix import Request
 from cxlab.report.plan import read_plan
+from cxlab.report.records import REPORT
 from cxlab.report.runs import run_requests
 from cxlab.report.together import hide_together
 from cxlab.report.verify import verify_report
@@ -29,6 +30,11 @@ BOTH = ["region", "tier"]
 PERIOD = "2025-Q1"
 #: Runs of random programmes that are read here; the benchmark `hiding` reads them all.
 RUNS = 6
+#: What every manifest holds beside parameters.
+RECORD = {name: "x" for name, kind in REPORT.items() if kind is str} | {
+    "notebook": {"name": "x", "sha256": "x"}, "simulated": False, "inputs": [], "packages": {},
+    "git": {"commit": None, "clean": None}, "warnings": [], "tables": [], "formats": [],
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -85,6 +91,24 @@ def test_reports_that_are_made_keep_it_and_are_verified_and_left_as_they_are(stu
     assert verify_report(hiding[0].job.output).same
 
 
+@pytest.mark.parametrize("periods", [[PERIOD], [PERIOD, "2025-Q2"], [PERIOD, "2025-Q2", None]])
+@pytest.mark.parametrize("rated", ["5", ""])
+def test_a_scorecard_by_itself_tells_of_no_crossed_group(study, tmp_path, periods, rated):
+    """Nobody in the South is Silver, so the South less what is left of Gold is Basic."""
+    sizes = {("North", "Gold"): 60, ("North", "Silver"): 55, ("South", "Gold"): 60,
+             ("South", "Basic"): 4, ("North", "Basic"): 0, ("East", "Basic"): 30}  # fmt: skip
+    rows = [key for key, n in sizes.items() for _ in range(n)]
+    one = pd.DataFrame(rows, columns=BOTH)
+    four = (one["region"] == "South") & (one["tier"] == "Basic")
+    # how many they are is told by rows without an answer too
+    one = one.assign(overall=np.where(four, rated, "5"), lounge=np.where(four, rated, "5"))
+    two = [one.assign(period=PERIOD), one.head(-30).assign(period="2025-Q2")]
+    pd.concat(two).to_csv(study.parent / "answers.csv", index=False)
+    requests = [Request(str(study), periods, notebooks=["scorecard"])]
+    shown = [tables_of(job) for job in jobs_of(study, requests, tmp_path)]
+    assert Reader(study, pd.concat(shown, ignore_index=True)).recovered() == []
+
+
 def test_no_small_group_is_recovered_from_random_programmes(tmp_path):
     rng = np.random.default_rng(1)
     runs = every_run()
@@ -101,7 +125,7 @@ def test_reports_that_are_there_count_and_a_whole_one_that_is_replaced_does_not(
     for job in everyone:
         job.output.mkdir(parents=True)
         written = {"parameters": dict(job.parameters), "tables": ["outcomes-by-segment"]}
-        (job.output / "manifest.json").write_text(json.dumps(written))
+        (job.output / "manifest.json").write_text(json.dumps(RECORD | written))
     beside = jobs_of(study, [parts], tmp_path)
     # what everybody's report shows is not to be taken back
     assert len(beside) < len(alone)
@@ -199,7 +223,7 @@ def test_tracking_does_not_read_a_period_that_would_give_another_group_back(tmp_
 def test_reports_of_periods_that_the_study_no_longer_has_are_passed_over(study, tmp_path):
     folder = tmp_path / "made" / "2019" / "2-scorecard"
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"parameters": {"period": "2019"}}))
+    (folder / "manifest.json").write_text(json.dumps(RECORD | {"parameters": {"period": "2019"}}))
     requests = [
         Request(str(study), [PERIOD], each=one, notebooks=["scorecard"]) for one in ([], BOTH)
     ]

@@ -1,6 +1,7 @@
 """A small group is hidden, and cannot be had back from what is shown."""
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -242,6 +243,32 @@ class TestAudit:
             assert not any(
                 given_back(shown, [row])[0] for row in away if row @ joint.n < joint.n.sum()
             )
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.composite(joints)())
+    def test_no_small_group_of_two_segments_is_a_combination_of_those_shown(self, joint):
+        if joint.n.sum() < 10:
+            return
+        shown = self.indicators(joint, hidden_in_segments(joint, 10))[0]
+        for pair in combinations(joint.codes.T, 2):
+            few = [row for cell in set(zip(*pair, strict=True))
+                   if (row := (np.stack(pair, axis=1) == cell).all(axis=1)) @ joint.n < 10]  # fmt: skip
+            assert not any(given_back(shown, [row])[0] for row in few)
+            for one, other in combinations(few, 2):
+                alike = any(len(set(codes[one | other])) == 1 for codes in pair)
+                if alike and (one | other) @ joint.n < 10:
+                    assert not given_back(shown, [one | other])[0]
+
+    def test_of_four_groups_of_two_segments_one_is_known_to_be_empty(self):
+        """Row b is all of column x but four, so one segment is hidden."""
+        codes = np.array([[0, 0], [0, 1], [1, 0]])
+        joint = Joint(codes, np.array([4, 20, 30]), (("a", "b"), ("x", "y")), (None, None))
+        assert [set(groups) for groups in hidden_in_segments(joint, 10)] in ([set(), {0, 1}],
+                                                                            [{0, 1}, set()])  # fmt: skip
+        full = Joint(
+            np.array([*codes, [1, 1]]), np.array([4, 20, 30, 40]), joint.names, (None, None)
+        )
+        assert hidden_in_segments(full, 10) == [{}, {}]
 
     @settings(max_examples=200, deadline=None)
     @given(st.integers(2, 5), st.integers(2, 5), st.data())

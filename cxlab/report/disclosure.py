@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -225,16 +226,21 @@ def _figures(study: Study, cells: pd.DataFrame, inside: Mapping[Part, np.ndarray
 
 
 def _groups(study: Study, cells: pd.DataFrame, parts: Sequence[Part]) -> Groups:
-    """Groups that must not be given back: those by which parts are selected, and of these every segment."""
+    """Groups that must not be given back: those by which parts are selected, and of these every
+    group of up to two segments.
+    """
     chosen = {tuple(part.columns) for part in parts}
     families = {
-        tuple(sorted({*columns, *segment, *period}))
+        tuple(sorted({*columns, *segments, *period}))
         for columns in chosen
-        for segment in [(), *((name,) for name in study.segments)]
+        for segments in combinations_with_replacement(["", *study.segments], 2)
         for period in [(), (PERIOD,)]
     }
+    families = {tuple(name for name in one if name) for one in families} - {()}
+    numbers = {name: _codes(cells, [name]) for columns in families for name in columns}
+    cells = pd.DataFrame(numbers, index=cells.index)
     tables, lines = [], []
-    for columns in sorted(families - {()}):
+    for columns in sorted(families):
         code = _codes(cells, columns)
         first = np.unique(code, return_index=True)[1]
         larger = [_codes(cells, [one for one in columns if one != name]) for name in columns]

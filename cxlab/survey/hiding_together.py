@@ -149,6 +149,7 @@ def hidden_together(
     system = _system(figures, np.asarray(n, dtype=float), groups, min_group_size)
     small = (system.sizes > 0) & (system.sizes < min_group_size) & ~figures.fixed
     start = _with_rows(figures, {*hidden, *np.flatnonzero(small).tolist()})
+    system = _within_reach(system, start)
     found = set(start)
     while choice := _next_to_hide(system, found):
         found = _with_rows(figures, found | choice)
@@ -160,7 +161,7 @@ def _system(figures: Figures, n: Array, groups: Groups, least: int) -> _System:
     cells, protected = figures.cells[:, there], _protected(groups, n, least)[:, there]
     common = (cells @ cells.T).toarray()
     own = common.diagonal()
-    system = _System(
+    return _System(
         figures=figures,
         sizes=cells @ n[there],
         vector=((common == own) & (common == own[:, None])).argmax(axis=1),
@@ -169,11 +170,20 @@ def _system(figures: Figures, n: Array, groups: Groups, least: int) -> _System:
         group_cells=np.asarray(protected.sum(axis=1)),
         least=least,
     )
-    # what is published already gives back by itself is past protecting
-    fixed = _vectors(system, set(np.flatnonzero(~figures.fixed).tolist()))
-    past = _combined(system, fixed, system.group_common, system.group_cells)[0]
+
+
+def _within_reach(system: _System, start: set[int]) -> _System:
+    """With the groups only that hiding decides about.
+
+    What all figures together don't give back is safe, and what is published already gives back
+    by itself is past protecting.
+    """
+    fixed = _vectors(system, set(np.flatnonzero(~system.figures.fixed).tolist()))
+    groups = system.group_common, system.group_cells
+    given = _combined(system, _vectors(system, start), *groups)[0]
+    given &= ~_combined(system, fixed, *groups)[0]
     return replace(
-        system, group_common=system.group_common[:, ~past], group_cells=system.group_cells[~past]
+        system, group_common=system.group_common[:, given], group_cells=system.group_cells[given]
     )
 
 
@@ -187,7 +197,8 @@ def _protected(groups: Groups, n: Array, least: int) -> Any:
     for start, end in pairwise(lines.indptr.tolist()):
         own = sorted(lines.indices[start:end].tolist())
         sets |= {pair for pair in [*combinations(own, 2), tuple(own)] if len(pair) > 1}
-    together = [list(one) for one in sorted(sets) if size[list(one)].sum() < least]
+    n_of = size.tolist()
+    together = [list(one) for one in sorted(sets) if sum(n_of[i] for i in one) < least]
     rows = np.repeat(np.arange(len(together)), [len(one) for one in together])
     columns = np.array([i for one in together for i in one], dtype=int)
     shape = (len(together), len(few))

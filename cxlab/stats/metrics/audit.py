@@ -15,6 +15,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cxlab.stats.metrics.crossed import crossed_groups
 from cxlab.survey.hiding import COMPLEMENTARY, SMALL, hidden_groups
 
 Array = NDArray[np.float64]
@@ -118,8 +119,9 @@ def hidden_in_segments(
     -----
     Each segment alone first, by `cxlab.survey.hiding.hidden_groups`. While a small group
     (or several that are small together) is a combination of the figures shown, the smallest
-    group without which it is none is hidden too. A group that was to cover another and is
-    given back all the same covers nothing, and is shown again.
+    group without which it is none is hidden too, and likewise for small groups of two segments
+    at once (`cxlab.stats.metrics.crossed`). A group that was to cover another and is given back
+    all the same covers nothing, and is shown again.
 
     References
     ----------
@@ -141,9 +143,11 @@ def hidden_in_segments(
         for (start, end), first in zip(pairwise(offsets), joint.not_given, strict=True)
     ]
     tables = list(joint.codes.T)
-    system = _equations(joint.n, tables, [len(names) for names in joint.names], lines)
+    groups = [len(names) for names in joint.names]
+    system = _equations(joint.n, tables, groups, lines)
     start = _numbered(hidden or [{} for _ in tables], offsets)
-    found = _settled(system, start, min_group_size, range(1, offsets[-1]))
+    crossed = crossed_groups(joint.codes, joint.n, groups, system.rows, min_group_size)
+    found = _settled(system, start, min_group_size, range(1, offsets[-1]), crossed)
     return [
         {row - begin: why for row, why in found.items() if begin <= row < end}
         for begin, end in pairwise(offsets)
@@ -234,9 +238,17 @@ def _equations(
 
 
 def _settled(
-    system: _Equations, start: dict[int, str], least: int, may_hide: Iterable[int]
+    system: _Equations,
+    start: dict[int, str],
+    least: int,
+    may_hide: Iterable[int],
+    crossed: Array | None = None,
 ) -> dict[int, str]:
-    """What must be hidden, of what may be, for nothing small to be given back."""
+    """What must be hidden, of what may be, for nothing small to be given back.
+
+    ``crossed``: columns of other groups that must not be.
+    """
+    others_wanted = np.zeros((len(system.rows), 0)) if crossed is None else crossed
     n, fixed = system.sizes, _shown(system, start)
     everyone = float(n[0])
     free = [row for row in may_hide if 0 < n[row] < everyone]
@@ -245,9 +257,9 @@ def _settled(
     known = {free[i] for i in np.flatnonzero(_among(system, others, free))} if free else set()
     free = [row for row in free if row not in known]
     hidden = _each_line(system, start, least, known)
-    while hidden:
+    while hidden or others_wanted.size:
         shown = _shown(system, hidden)
-        wanted = _targets(system, hidden, start, least, known)
+        wanted = np.hstack([_targets(system, hidden, start, least, known), others_wanted])
         back, weights, needed = _combined(system.rows[:, shown], wanted)
         used = np.abs(weights[:, back]).max(axis=1, initial=0.0) > NOTHING
         better = [row for row, yes in zip(shown, used & needed, strict=True) if yes]

@@ -15,6 +15,8 @@ from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.stats.metrics.suppression import (
     EVERYONE,
     MIN_GROUP_SIZE,
+    ROWS,
+    Hidden,
     hidden_by_segment,
     hide_rows,
 )
@@ -110,14 +112,14 @@ def scorecard(
     reason = pd.Series(
         [hidden.get(place[:2], {}).get(place[2], "") for place in places], table.index, dtype=str
     )
-    table["n_missing"] = _missing(table, min_group_size)
+    table["n_missing"] = _missing(table, min_group_size, hidden)
     table["label"] = [words.get(name, name) for name in table["column"]]
     table["segment"] = [words.get(name, name) for name in table["segment"]]
     table["note"] = [_size_note(n, note) for n, note in zip(table["n"], table["note"], strict=True)]
     return hide_rows(_with_targets(table, metrics), reason, min_group_size)[list(COLUMNS)]
 
 
-def _missing(table: pd.DataFrame, least: int) -> pd.Series:
+def _missing(table: pd.DataFrame, least: int, hidden: Hidden) -> pd.Series:
     """Rows without an answer, but not of segments where few rows would follow from them.
 
     Answered or not, the rows of a small group are few: everyone's less the other groups'.
@@ -129,6 +131,9 @@ def _missing(table: pd.DataFrame, least: int) -> pd.Series:
     outside = whole - rows.groupby(segment).transform("sum")
     few = rows.between(1, least - 1).groupby(segment).transform("any")
     few |= outside.between(1, least - 1)
+    rows_of = {segment for (column, segment), groups in hidden.items() if groups and column == ROWS}
+    # of two segments at once: another table may show the rows of either
+    few |= bool(rows_of - set(table.loc[few, "segment"]))
     few &= table["segment"] != EVERYONE
     return table["n_missing"].astype("Int64").mask(few) if few.any() else table["n_missing"]
 

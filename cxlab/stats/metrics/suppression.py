@@ -23,11 +23,13 @@ from cxlab.survey.hiding import (
 )
 
 __all__ = [
-    "COMPLEMENTARY", "EVERYONE", "LABELS", "MIN_GROUP_SIZE", "SMALL", "Hidden",
+    "COMPLEMENTARY", "EVERYONE", "LABELS", "MIN_GROUP_SIZE", "ROWS", "SMALL", "Hidden",
     "hidden_by_segment", "hidden_groups", "hidden_in", "hide_rows", "joint_answers", "suppress_small_groups",
 ]  # fmt: skip
 
 EVERYONE = "everyone"
+#: Instead of a column: all rows, answered or not.
+ROWS = ""
 #: Columns that name a row, and so stay when its figures are hidden.
 LABELS = ("label", "metric", "segment", "group", "touchpoint", "unit", "column", "target", "period")
 
@@ -53,8 +55,7 @@ def hidden_by_segment(
     Parameters
     ----------
     data
-        Dataframe of any engine. Its rows are counted only if a group is hidden and there
-        are several segments.
+        Dataframe of any engine. Its rows are counted only if there are several segments.
     table : DataFrame
         One row per column of answers, metric, segment and group: ``column``, ``metric``,
         ``segment`` (``everyone`` for the whole), ``group``, ``n``.
@@ -72,7 +73,8 @@ def hidden_by_segment(
     dict
         (column, segment) to a dict of the hidden groups, by label, and the reason; the
         label None stands for the answers without a segment. ``everyone`` is there as a
-        segment of one group where it is hidden too.
+        segment of one group where it is hidden too. Of several segments the empty column
+        stands for rows, answered or not.
 
     Notes
     -----
@@ -89,11 +91,11 @@ def hidden_by_segment(
     {('s', 'kind'): {'b': 'small', 'c': 'complementary'}}
     """
     anyway = _anyway(hidden, table["column"].unique(), segments)
-    found, due = _one_by_one(table, segments, min_group_size, anyway)
-    if due and len(segments) > 1:
+    found = _one_by_one(table, segments, min_group_size, anyway)
+    if len(segments) > 1:
         # in one order, so that no table chooses otherwise between groups alike in size
-        every = sorted(set(segments))
-        for column, joint in joint_answers(data, due, every, weights=weights).items():
+        every, columns = sorted(set(segments)), [*table["column"].unique(), ROWS]
+        for column, joint in joint_answers(data, columns, every, weights=weights).items():
             found |= _audited(column, joint, every, min_group_size, anyway)
     return found
 
@@ -110,8 +112,8 @@ def _anyway(hidden: Hidden | None, columns: Iterable[str], segments: Sequence[st
 
 def _one_by_one(
     table: pd.DataFrame, segments: Sequence[str], min_group_size: int, hidden: Hidden
-) -> tuple[Hidden, list[str]]:
-    """What each segment hides by itself, and the columns of answers where one hides anything."""
+) -> Hidden:
+    """What each segment hides by itself."""
     found: Hidden = {}
     for column, part in table.groupby("column", sort=False):
         one = part[part["metric"] == part["metric"].iloc[0]]
@@ -129,7 +131,7 @@ def _one_by_one(
             start |= dict.fromkeys(range(len(own)), COMPLEMENTARY) if away else {}
             more = hidden_groups(n, min_group_size, first=len(own), hidden=start)
             found[str(column), segment] = {names[i]: why for i, why in more.items()}
-    return found, list(dict.fromkeys(column for (column, _), groups in found.items() if groups))
+    return found
 
 
 def hidden_in(
@@ -156,9 +158,9 @@ def hidden_in(
             ]
     table = pd.DataFrame(rows, columns=["column", "segment", "group", "n"]).assign(metric="")
     anyway = _anyway(None, columns, every)
-    found, due = _one_by_one(table, every, min_group_size, anyway)
-    for column in due if len(every) > 1 else []:
-        found |= _audited(column, joints[column], every, min_group_size, anyway)
+    found = _one_by_one(table, every, min_group_size, anyway)
+    for column, joint in joints.items() if len(every) > 1 else []:
+        found |= _audited(column, joint, every, min_group_size, anyway)
     return found
 
 
@@ -194,6 +196,7 @@ def joint_answers(
     data
         Dataframe of any engine.
     columns, segments : sequence of str
+        An empty column counts rows, answered or not.
     weights : str or None
         Rows of weight 0 are outside the population.
 
@@ -202,9 +205,13 @@ def joint_answers(
     dict of str to Joint
         The last group of a segment holds the answers without one, if there are any.
     """
-    used = [*columns, *segments, *([weights] if weights else [])]
+    used = [*filter(None, columns), *segments, *([weights] if weights else [])]
     lazy = scan(with_wall_times(data, segments), used)
-    answered = {f"n_{i}": ~nw.col(name).is_null() for i, name in enumerate(columns)}
+    some = nw.col(segments[0]).is_null()
+    answered = {
+        f"n_{i}": ~nw.col(name).is_null() if name else some | ~some
+        for i, name in enumerate(columns)
+    }
     if weights:
         inside = nw.col(weights).cast(nw.Float64) > 0
         answered = {name: valid & inside for name, valid in answered.items()}
