@@ -31,7 +31,7 @@ ROUNDING = 1e-9
 PRINTED = 1e-12
 #: Short: the full run is in benchmarks/.
 STUDIES = 300
-CASE = Path(__file__).parent / "data" / "no_frame.csv"
+CASE = Path(__file__).parent / "cases" / "no_frame.csv"
 
 
 def answers(rows, segment=None):

@@ -12,7 +12,7 @@ from cxlab import load_study, scorecard
 from cxlab.cli import main
 from cxlab.stats.comparison import compare_tnps_rnps, plan_contact_rule, programme_tables
 
-STUDY = Path(__file__).parent / "data" / "two.study.toml"
+STUDY = Path(__file__).parent / "cases" / "two.study.toml"
 DEMO = Path(__file__).parents[1] / "data" / "demo"
 PERIOD = "2025-Q4"
 
