@@ -137,13 +137,15 @@ class TestDesign:
             compare_groups(designed, "score", by="group", method="permutation", **DESIGN)
 
     def test_waves_that_share_customers_are_compared_jointly(self):
-        # every customer gives the same score twice: the change is 0 without any doubt
+        # every customer gives the same score twice
         scores = [10, 9, 2, 8, 10, 3, 7, 9, 10, 5] * 4
         wave = pd.DataFrame({"score": scores, "customer": range(40)})
         both = pd.concat([wave.assign(period="2024"), wave.assign(period="2025")])
         found = row(compare_periods(both, "score", cluster="customer"))
         assert found["estimate"] == pytest.approx(0)
-        assert found["se"] == pytest.approx(0, abs=1e-12)
+        # they cancel altogether: the spread is unknown, not 0
+        assert np.isnan(found["se"])
+        assert found["note"].startswith("no test: the same difference in every cluster")
         assert row(compare_periods(both, "score"))["se"] > 10
 
 
@@ -626,3 +628,14 @@ def test_metrics_that_a_table_cannot_hold_are_refused(metrics, message):
             scorecard(data, metrics, by="group")
     else:
         assert scorecard(data, metrics).empty
+
+
+@pytest.mark.parametrize("design", [{}, {"weights": "w"}, {"cluster": "c"}])
+def test_means_of_groups_both_alike_have_no_standard_error(design):
+    data = pd.DataFrame({"s": 10.0, "g": ["a", "b"] * 60, "c": np.arange(120) // 4})
+    data["w"] = np.random.default_rng(0).gamma(2, 1, 120)
+    found = compare_groups(data, Metric("s", "mean"), by="g", against="b", **design).iloc[0]
+    assert found["estimate"] == pytest.approx(0)
+    assert found[["se", "ci_low", "ci_high"]].isna().all()
+    assert found["p_value"] == 1 or np.isnan(found["p_value"])
+    assert "every answer of a group is alike" in found["note"]

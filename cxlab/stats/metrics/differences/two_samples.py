@@ -121,8 +121,10 @@ def tested_difference(
         tail = ndtr(-abs(statistic)) if np.isinf(df) else stdtr(df, -abs(statistic))
         p_value = float(2 * tail)
     half = quantile * se if usable else np.nan
+    # no spread among the answers is no certainty about others
+    known = se if se > 0 else np.nan
     return {
-        "estimate": difference, "se": se, "ci_low": difference - half, "ci_high": difference + half,
+        "estimate": difference, "se": known, "ci_low": difference - half, "ci_high": difference + half,
         "statistic": statistic, "df": df, "p_value": p_value, "method": method,
         "note": "" if usable else _why_not(difference, se, df),
     }  # fmt: skip
