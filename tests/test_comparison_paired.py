@@ -259,13 +259,22 @@ class TestTwoMeans:
 
     def test_many_clusters_are_as_they_were(self):
         rng = np.random.default_rng(1)
-        y, who = rng.choice([-100.0, 0, 100], 200), rng.integers(0, 60, 200)
-        z, also = rng.choice([-100.0, 0, 100], 300), rng.integers(0, 60, 300)
-        found = two_means((y, np.ones(200), who), (z, np.ones(300), also), pseudo=self.PSEUDO)
-        influence = np.r_[(y - y.mean()) / 200, -(z - z.mean()) / 300]
+        y, who = rng.choice([-100.0, 0, 100], 2000), np.arange(2000) % 250
+        z, also = rng.choice([-100.0, 0, 100], 3000), np.arange(3000) % 250
+        found = two_means((y, np.ones(2000), who), (z, np.ones(3000), also), pseudo=self.PSEUDO)
+        influence = np.r_[(y - y.mean()) / 2000, -(z - z.mean()) / 3000]
         sums = np.bincount(np.r_[who, also], influence)
-        assert found.se == pytest.approx(np.sqrt(60 / 59 * (sums**2).sum()))
+        assert found.se == pytest.approx(np.sqrt(250 / 249 * (sums**2).sum()))
         assert found.df == np.inf
+
+    def test_a_side_of_forty_has_the_degrees_of_freedom_of_t(self):
+        """The normal distribution rejects too many true nulls there."""
+        y, z = (np.tile([-100.0, 0, 100, 100], k) for k in (10, 50))
+        found = two_means(
+            (y, np.ones(40), np.arange(40)), (z, np.ones(200), np.arange(40, 240)),
+            pseudo=self.PSEUDO,
+        )  # fmt: skip
+        assert 39 < found.df < 80
 
     @pytest.mark.parametrize("n", [10, 12, 30])
     def test_a_side_all_alike_is_not_certain(self, n):

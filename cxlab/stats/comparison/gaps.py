@@ -12,7 +12,7 @@ from cxlab.stats.comparison.quantities import NPS_VALUES
 from cxlab.stats.inference import normal_quantile, t_quantile
 
 #: With as many customers in both surveys the normal distribution does as well as t.
-MANY_CLUSTERS = 30
+MANY_CLUSTERS = 200
 #: A variance below this is 0 but for rounding.
 ROUNDING = 1e-18
 #: Pseudo-answers of the adjusted Wald interval: detractor, passive, promoter.
@@ -86,7 +86,7 @@ def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
 
     Notes
     -----
-    With fewer than 30 clusters in a group: CR2 and the degrees of freedom of Bell &
+    With fewer than 200 clusters in a group: CR2 and the degrees of freedom of Bell &
     McCaffrey (2002) for a difference of two means. Else Taylor and the normal distribution.
     A group in one cluster has no standard error.
     """
