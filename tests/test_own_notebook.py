@@ -179,7 +179,8 @@ def test_a_plot_of_another_table_says_whose_it_draws(by_group):
         plot_waterfall(pd.DataFrame({"label": [], "estimate": []}))
     tables = programme_tables(load_study("demo"))
     comparison = compare_tnps_rnps(**tables, periods="2025-Q4", replicates=20)
-    with pytest.raises(ValueError, match=r"got one without 'survey'. Draw its table '.estimates'"):
+    told = r"got one without 'survey'. Draw its table '.scores', '.shares' or '.estimates'"
+    with pytest.raises(ValueError, match=told):
         plot_intervals(comparison, label="survey")
     with pytest.raises(TypeError, match=r"got list. Draw another table"):
         plot_intervals([1])
