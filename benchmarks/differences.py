@@ -16,10 +16,10 @@ import pandas as pd
 from scipy.special import stdtr
 
 from cxlab import compare_groups
+from cxlab.core.metric import Metric
 from cxlab.stats.inference import Units, contrast_spread, permutation_p_value
 from cxlab.stats.metrics.differences.linearised import design_difference
 from cxlab.stats.metrics.differences.two_samples import SMALL_GROUP, simple_difference
-from cxlab.survey.scales import Metric
 
 LEVEL = 0.05
 #: Fixed before the first run.

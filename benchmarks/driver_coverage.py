@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers import compare_outcomes, driver_map, drivers, penalty_reward
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.explained import explained
@@ -28,7 +29,6 @@ from cxlab.stats.drivers.replicates import Resample
 from cxlab.stats.drivers.subsets import subset_sums
 from cxlab.stats.drivers.uncertainty import make_resample, replicate_test, spread
 from cxlab.stats.drivers.users import Options, Users, among_users
-from cxlab.stats.moments import to_correlation
 from cxlab.stats.resampling import sampling_design
 
 Array = np.ndarray

@@ -24,12 +24,12 @@ HOLES = 0.3
 JOBS = {
     "cxlab, DuckDB": """
 import duckdb
-from cxlab.stats.moments import moments
+from cxlab.stats.covariance import moments
 run = lambda: moments(duckdb.sql(f"select * from '{path}'"), columns).n
 """,
     "cxlab, Polars": """
 import polars as pl
-from cxlab.stats.moments import moments
+from cxlab.stats.covariance import moments
 run = lambda: moments(pl.scan_parquet(path), columns).n
 """,
     "pandas corr": """

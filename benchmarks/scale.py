@@ -48,7 +48,7 @@ file = "{file}"
 
 READ = """
 from cxlab import load_study, scorecard
-from cxlab.stats.moments import moments
+from cxlab.stats.covariance import moments
 study = load_study(folder)
 columns = [*study.outcomes, *study.touchpoints]
 def read():
@@ -81,7 +81,7 @@ import os, warnings
 warnings.simplefilter("ignore")
 from pyspark.sql import SparkSession
 from cxlab import load_study, scorecard
-from cxlab.stats.moments import moments
+from cxlab.stats.covariance import moments
 study = load_study(folder)
 columns = [*study.outcomes, *study.touchpoints]
 session = (

@@ -21,6 +21,9 @@ from .stats.comparison import plan_contact_rule as plan_contact_rule
 from .stats.comparison import plan_pairs as plan_pairs
 from .stats.comparison import programme_tables as programme_tables
 from .stats.comparison import split_responses as split_responses
+from .stats.covariance import Moments as Moments
+from .stats.covariance import moments as moments
+from .stats.covariance import with_blocks as with_blocks
 from .stats.drivers import DriverAnalysis as DriverAnalysis
 from .stats.drivers import compare_outcomes as compare_outcomes
 from .stats.drivers import dominance as dominance
@@ -40,9 +43,6 @@ from .stats.metrics import scorecard as scorecard
 from .stats.metrics import study_retention as study_retention
 from .stats.metrics import suppress_small_groups as suppress_small_groups
 from .stats.metrics import top_box as top_box
-from .stats.moments import Moments as Moments
-from .stats.moments import moments as moments
-from .stats.moments import with_blocks as with_blocks
 from .stats.planning import answers_for_difference as answers_for_difference
 from .stats.planning import answers_for_interval as answers_for_interval
 from .stats.planning import detectable_differences as detectable_differences

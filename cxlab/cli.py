@@ -120,10 +120,10 @@ def report(
     # before NumPy is loaded: what is hidden together takes many small matrices, on which
     # several threads wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from cxlab.core.messages import one_line
     from cxlab.report.limits import CELL_SECONDS
     from cxlab.report.plan import read_plan
     from cxlab.report.runs import Request, run_requests
-    from cxlab.survey.messages import one_line
 
     if (study is None) == (plan is None):
         raise ValueError("`STUDY` or `--plan` must be given, and only one of them.")
@@ -191,8 +191,8 @@ def verify(folder: str, timeout: int) -> None:
     The exit code is 0 where all is the same (also to 1e-9, on another processor), 1 where
     something differs.
     """
+    from cxlab.core.messages import one_line
     from cxlab.report.verify import verify_report
-    from cxlab.survey.messages import one_line
 
     found = verify_report(folder, timeout=timeout)
     for line in str(found).splitlines():

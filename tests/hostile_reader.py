@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from cxlab import compare_segments, load_study, scorecard
+from cxlab.core.disclosure.rule import HIDDEN_VARIABLE
+from cxlab.core.disclosure.suppression import hidden_by_segment
 from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.matrix import Request, plan_reports
 from cxlab.report.together import hide_together
 from cxlab.stats.metrics.scorecard import _missing
-from cxlab.stats.metrics.suppression import hidden_by_segment
-from cxlab.survey.hiding import HIDDEN_VARIABLE
 
 LEAST = 10
 SEGMENTS = ["region", "tier"]

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
+from cxlab.core.design import Design
 from cxlab.stats.association import (
     COEFFICIENTS,
     TABLE_COEFFICIENTS,
@@ -50,7 +51,6 @@ from cxlab.stats.association.ordinal import (
 from cxlab.stats.association.units import covariance_of_totals, units_of_rows
 from cxlab.stats.inference import design_covariance
 from cxlab.stats.resampling import jackknife_covariance
-from cxlab.stats.totals import Design
 from cxlab.stats.touchpoints.compare import difference_table
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -21,8 +21,8 @@ from cxlab import (
     period_statistics,
     scorecard,
 )
+from cxlab.core.metric import Metric
 from cxlab.stats.inference import permutation_p_value
-from cxlab.survey.scales import Metric
 
 GOLDEN = Path(__file__).parent / "golden"
 DESIGN = {"weights": "weight", "strata": "stratum", "cluster": "cluster"}

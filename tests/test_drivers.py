@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr, ndtri
 
+from cxlab.core.design import Design
 from cxlab.stats.drivers import drivers, penalty_reward
 from cxlab.stats.drivers import replicates as replicating
 from cxlab.stats.drivers import sources as sourcing
@@ -20,7 +21,6 @@ from cxlab.stats.drivers.reach import use_and_quality
 from cxlab.stats.drivers.shape import _classes
 from cxlab.stats.drivers.slopes import Slopes
 from cxlab.stats.drivers.subsets import subset_sums
-from cxlab.stats.totals import Design
 
 GOLDEN = Path(__file__).parent / "golden"
 

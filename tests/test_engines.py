@@ -23,8 +23,8 @@ import pytest
 
 import cxlab
 from cxlab import load_study
-from cxlab.stats import frames
-from cxlab.stats.moments import moments, with_blocks
+from cxlab.core import frames
+from cxlab.stats.covariance import moments, with_blocks
 from cxlab.survey.lazy import fields, ids, sources
 
 pl = pytest.importorskip("polars", reason="Polars is not installed")

@@ -24,8 +24,8 @@ from cxlab import (
     scorecard,
     top_box,
 )
+from cxlab.core.metric import Metric
 from cxlab.stats.metrics import origins
-from cxlab.survey.scales import Metric
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlab.stats.moments import moments, to_correlation
-from cxlab.stats.moments import sums as summing
-from cxlab.stats.moments.em import NoMaximumError, fit_normal, score, with_prior
-from cxlab.stats.moments.sums import cells_of_rows, merge_cells
+from cxlab.stats.covariance import moments, to_correlation
+from cxlab.stats.covariance import sums as summing
+from cxlab.stats.covariance.em import NoMaximumError, fit_normal, score, with_prior
+from cxlab.stats.covariance.sums import cells_of_rows, merge_cells
 
 #: Sums of a few hundred numbers of size 1 to 10.
 ROUNDING = 1e-10

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxlab import Moments, moments
-from cxlab.stats.moments.files import FACTS
-from cxlab.stats.moments.pooled import expected_sums, rows_behind_every_number
-from cxlab.stats.moments.protection import cell_limit
-from cxlab.stats.moments.sums import cells_of_rows, merge_cells
+from cxlab.stats.covariance.files import FACTS
+from cxlab.stats.covariance.pooled import expected_sums, rows_behind_every_number
+from cxlab.stats.covariance.protection import cell_limit
+from cxlab.stats.covariance.sums import cells_of_rows, merge_cells
 
 #: EM stops when no standardised parameter moves by more; two runs may differ by that.
 EM = 1e-8

@@ -31,6 +31,7 @@ from cxlab import (
     period_statistics,
 )
 from cxlab.cli import main
+from cxlab.core.metric import Metric
 from cxlab.report.matrix import Request, plan_reports
 from cxlab.stats.tracking.statistics import (
     EVERYONE,
@@ -39,7 +40,6 @@ from cxlab.stats.tracking.statistics import (
     SavedPeriods,
     key_of,
 )
-from cxlab.survey.scales import Metric
 
 ROOT = Path(__file__).parents[1]
 NPS = Metric("score", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")

@@ -18,11 +18,11 @@ from cxlab import (
     scorecard,
     suppress_small_groups,
 )
+from cxlab.core.disclosure.audit import Joint, given_back, hidden_in_cross, hidden_in_segments
+from cxlab.core.disclosure.suppression import hidden_groups
+from cxlab.core.metric import Metric
 from cxlab.report.runs import run_reports
-from cxlab.stats.metrics.audit import Joint, given_back, hidden_in_cross, hidden_in_segments
-from cxlab.stats.metrics.suppression import hidden_groups
 from cxlab.stats.tracking.statistics import HIDDEN
-from cxlab.survey.scales import Metric
 
 NPS = Metric("s", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
 YEARS = ("2024", "2025")

@@ -16,7 +16,7 @@ from typing import Any
 
 import nbformat
 
-from cxlab.survey.messages import one_line
+from cxlab.core.messages import one_line
 
 #: Relative difference of numbers that another processor or other versions may bring about.
 RELATIVE = 1e-9

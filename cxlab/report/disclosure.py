@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import block_diag, coo_array, csgraph, csr_array, hstack, vstack
 
+from cxlab.core.disclosure.rule import HiddenFigure
+from cxlab.core.disclosure.together import Figures, Groups, hidden_together
 from cxlab.survey.answers import choices_of, selected_rows
 from cxlab.survey.definition import RATING_ROLES
-from cxlab.survey.hiding import HiddenFigure
-from cxlab.survey.hiding_together import Figures, Groups, hidden_together
 from cxlab.survey.study import Study
 
 #: Why a part has no report of its own.

@@ -18,14 +18,14 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
+from cxlab.core.disclosure.rule import HIDDEN_VARIABLE
+from cxlab.core.messages import one_line
 from cxlab.report.kernel import ONE_THREAD, report_kernel_config
 from cxlab.report.limits import CELL_SECONDS, LimitedClient, timeout_cause
 from cxlab.report.owned import temporary_folder
 from cxlab.report.publish import Trouble, disk_cause, trouble_of
 from cxlab.report.recording import RECORD_VARIABLE
 from cxlab.report.warm import warm_launch
-from cxlab.survey.hiding import HIDDEN_VARIABLE
-from cxlab.survey.messages import one_line
 from cxlab.survey.places import CACHE_VARIABLE, MIRROR_VARIABLE
 
 #: What a run of reports hides in this one (`cxlab.report.together`). It stands among the report's

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from cxlab.core.messages import one_line
 from cxlab.report.build import Job, ReportError, make_report
 from cxlab.report.changes import drops, read_changes
 from cxlab.report.manifest import now
@@ -17,7 +18,6 @@ from cxlab.report.records import read_manifest
 from cxlab.report.unchanged import bring_up_to_date
 from cxlab.report.warm import warm_kernels
 from cxlab.report.workers import Numbered, cores, make_side_by_side
-from cxlab.survey.messages import one_line
 
 Backend = Literal["local", "dask"]
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
+from cxlab.core.messages import unknown
 from cxlab.report.build import About, Job, used_parameters
 from cxlab.report.exports import check_formats
 from cxlab.report.fingerprint import fingerprint
@@ -21,8 +23,6 @@ from cxlab.report.notebooks import (
     report_folder,
     run_values,
 )
-from cxlab.survey.hiding import COMPLEMENTARY, SMALL, hidden_groups
-from cxlab.survey.messages import unknown
 from cxlab.survey.study import Study, load_study
 
 #: The last of a study's periods, whatever it is called.

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from cxlab.core.messages import unknown
 from cxlab.survey.definition import RATING_ROLES, ROLES
-from cxlab.survey.messages import unknown
 from cxlab.survey.scales import METRICS
 from cxlab.survey.study import Study
 

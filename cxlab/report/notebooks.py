@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cxlab.core.messages import unknown
 from cxlab.report.parameters import check_parameters, read_parameters
-from cxlab.survey.messages import unknown
 
 #: Parameters that a run sets itself, where a notebook declares them; the project's
 #: notebooks that declare all of them make reports.

@@ -13,7 +13,7 @@ from typing import Any
 
 import nbformat
 
-from cxlab.survey.messages import one_of, unknown
+from cxlab.core.messages import one_of, unknown
 
 _PLAIN = {
     "str": str,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cxlab.core.messages import unknown
 from cxlab.report.limits import CELL_SECONDS, check_timeout
 from cxlab.report.matrix import Request
-from cxlab.survey.messages import unknown
 
 KEYS = ("study", "periods", "each", "where", "notebooks", "set", "to", "timeout")
 #: Instead of a list of periods: every one on its own.

@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 from IPython.display import display
 
+from cxlab.core.messages import got
 from cxlab.report.recording import record_table
-from cxlab.survey.messages import got
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 #: Columns of probabilities, which take three decimals whatever the others have.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
+from cxlab.core.disclosure.rule import HiddenFigure, as_record, read_record
 from cxlab.report.build import Job
 from cxlab.report.disclosure import Part, hidden_of_parts
 from cxlab.report.execute import HIDDEN_PARAMETER
@@ -15,7 +16,6 @@ from cxlab.report.fingerprint import fingerprint
 from cxlab.report.needs import read_needs, reads_earlier_periods
 from cxlab.report.notebooks import safe_name
 from cxlab.report.unchanged import read_manifest
-from cxlab.survey.hiding import HiddenFigure, as_record, read_record
 from cxlab.survey.study import Study, load_study
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from cxlab.core.disclosure.suppression import LABELS
 from cxlab.stats.inference import check_level, normal_quantile
 from cxlab.stats.inference.intervals import PSEUDO_TOTAL
-from cxlab.stats.metrics.suppression import LABELS
 
 #: The largest variance that a net score of fractions can have.
 LARGEST_NET_VARIANCE = 1.0

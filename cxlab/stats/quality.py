@@ -9,10 +9,11 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import as_list, check_columns, collect, in_memory, scan
+from cxlab.core.design import Design
+from cxlab.core.frames import as_list, check_columns, collect, in_memory, scan
+from cxlab.core.metric import Metric
+from cxlab.core.totals import check_design
 from cxlab.stats.metrics.estimates import By, estimate_metrics
-from cxlab.stats.totals import Design, check_design
-from cxlab.survey.scales import Metric
 
 USAGE_COLUMNS = ("n", "estimate", "se", "ci_low", "ci_high", "users", "n_missing", "note")
 #: Fewer answered items than this and alike answers say nothing about care.

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from cxlab.core.messages import got, unknown
 from cxlab.survey import cleaning
 from cxlab.survey.definition import RATING_ROLES, Column, Table
 from cxlab.survey.headers import check_not_asked, find_header, match_headers
-from cxlab.survey.messages import got, unknown
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,7 +79,7 @@ COLUMNS = ["column", "label", "role", "n", "answered", *REASONS, "out_of_range",
 
 
 def _lazy_names(answers: Any) -> list[str]:
-    from cxlab.survey.lazy.engines import as_lazy
+    from cxlab.core.engines import as_lazy
 
     return list(as_lazy(answers).collect_schema().names())
 

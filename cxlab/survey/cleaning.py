@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.survey.characters import visible_text
+from cxlab.core.characters import visible_text
+from cxlab.core.messages import got, nearest, one_of
 from cxlab.survey.dates import no_date, read_dates
 from cxlab.survey.definition import Column
-from cxlab.survey.messages import got, nearest, one_of
 from cxlab.survey.scales import normal_code
 
 #: Roles whose values tell rows or people apart.

@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from cxlab.survey.characters import visible_text
+from cxlab.core.characters import visible_text
+from cxlab.core.messages import got, one_of, unknown
+from cxlab.core.metric import Metric
 from cxlab.survey.dates import read_dates
-from cxlab.survey.messages import got, one_of, unknown
-from cxlab.survey.scales import METRICS, Metric, Scale, is_whole, normal_code
+from cxlab.survey.scales import METRICS, Scale, is_whole, normal_code
 
 
 def check_visible(key: str, place: str, text: Any) -> None:

@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxlab.survey.messages import nearest, one_of, unknown
+from cxlab.core.messages import nearest, one_of, unknown
 from cxlab.survey.places import (
     CACHE_VARIABLE,
     CATALOGUE_FILE,

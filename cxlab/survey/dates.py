@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from cxlab.survey.messages import got
+from cxlab.core.messages import got
 
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 #: Whole days, with or without a time: 2025 or 2025-07 alone is none.

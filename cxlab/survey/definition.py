@@ -6,9 +6,10 @@ import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cxlab.survey.characters import visible_text
+from cxlab.core.characters import visible_text
+from cxlab.core.metric import Metric
 from cxlab.survey.questions import OpenQuestion
-from cxlab.survey.scales import Metric, Scale
+from cxlab.survey.scales import Scale
 
 #: What a column can be. Ratings are answers on a scale; the others describe the row.
 ROLES = (

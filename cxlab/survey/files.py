@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from cxlab.survey.characters import INVISIBLE, JOINERS, SPACE
+from cxlab.core.characters import INVISIBLE, JOINERS, SPACE
 
 
 def read_as_text(path: Path, encoding: str = "utf-8", separator: str | None = None) -> pd.DataFrame:

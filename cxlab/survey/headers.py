@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cxlab.core.messages import got, nearest, one_of
 from cxlab.survey.definition import Column, Table, normal_header
-from cxlab.survey.messages import got, nearest, one_of
 
 
 def match_headers(

@@ -6,8 +6,8 @@ from typing import Any
 
 import narwhals as nw
 
+from cxlab.core.disclosure.rule import HiddenFigure, hidden_by_run
 from cxlab.survey.definition import RATING_ROLES, Table
-from cxlab.survey.hiding import HiddenFigure, hidden_by_run
 
 #: Reason of a missing score: few gave one, or the score would give few back.
 HIDDEN = "hidden"

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cxlab.survey.characters import visible_text
-from cxlab.survey.messages import got, one_of, unknown
+from cxlab.core.characters import visible_text
+from cxlab.core.messages import got, one_of, unknown
+from cxlab.core.metric import Metric
 
 #: Why an answer may be missing. A touchpoint never used is neither zero nor missing at
 #: random, so the reasons are never merged.
@@ -34,45 +35,6 @@ Range = tuple[int, int]
 
 #: Read as text, so that a long id keeps all its digits.
 _WHOLE_NUMBER = re.compile(r"(?P<sign>[+-]?)(?P<digits>\d+)(?:\.0*)?")
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One measure of one column of scores.
-
-    Attributes
-    ----------
-    column : str
-        Column of the scores.
-    kind : {"net", "box", "mean"}
-        Share of the top less share of the bottom; share in the box; mean.
-    top, bottom : (low, high) or None
-        Closed ranges of scores that count as top (or as the box) and as bottom.
-    scale : (low, high) or None
-        Whole numbers that a score may be; None: any number.
-    name : str
-        Name in words, such as ``"nps"`` or ``"top box"``.
-    target : float or None
-        What the study wants, in the metric's unit.
-    """
-
-    column: str
-    kind: str
-    top: tuple[float, float] | None = None
-    bottom: tuple[float, float] | None = None
-    scale: tuple[float, float] | None = None
-    name: str = ""
-    target: float | None = None
-
-    @property
-    def factor(self) -> float:
-        """100 for points and per cent, 1 for means."""
-        return 1.0 if self.kind == "mean" else 100.0
-
-    @property
-    def unit(self) -> str:
-        """``points``, ``%`` or ``score``."""
-        return {"net": "points", "box": "%", "mean": "score"}[self.kind]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from cxlab.core.messages import unknown
 from cxlab.survey.answers import RawText
 from cxlab.survey.definition import Table
 from cxlab.survey.exports import read_answers
 from cxlab.survey.files import READABLE, text_cells
-from cxlab.survey.messages import unknown
 from cxlab.survey.places import MIRROR_VARIABLE, find_file
 
 #: What reads declared files; the last two leave the rows where they are.

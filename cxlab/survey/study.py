@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxlab.core.messages import unknown
+from cxlab.core.metric import Metric
 from cxlab.survey import sources
 from cxlab.survey.answers import RawText, choices_of, pandas_answers, periods_of
 from cxlab.survey.datasets import find_study
 from cxlab.survey.definition import RATING_ROLES, Column, Definition, Table
 from cxlab.survey.hidden_answers import without_hidden
-from cxlab.survey.messages import unknown
-from cxlab.survey.scales import Metric
 from cxlab.survey.study_file import read_definition
 
 Where = Mapping[str, Any]

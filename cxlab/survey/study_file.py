@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cxlab.survey.characters import visible_text
+from cxlab.core.characters import visible_text
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
+from cxlab.core.messages import nearest, one_of, unknown
 from cxlab.survey.contradictions import (
     check_codes_off_scale,
     check_metrics,
@@ -28,8 +30,6 @@ from cxlab.survey.definition import (
     Table,
 )
 from cxlab.survey.exports.formats import FORMATS, KINDS_OF_RESPONSE
-from cxlab.survey.hiding import MIN_GROUP_SIZE
-from cxlab.survey.messages import nearest, one_of, unknown
 from cxlab.survey.questions import open_questions
 from cxlab.survey.scales import Scale, check_reasons, normal_code
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import nbformat
 
+from cxlab.core.messages import unknown
 from cxlab.report.exports.pdf import check_browser, write_pdf
 from cxlab.report.exports.slides import write_slides
 from cxlab.report.exports.workbook import write_workbook
 from cxlab.report.page import write_page
-from cxlab.survey.messages import unknown
 
 #: Format to the function that writes it into a report's folder.
 WRITERS: dict[str, Callable[[Path, Path], None]] = {

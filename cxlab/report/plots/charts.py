@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from cxlab.core.messages import got
 from cxlab.report.plots.style import COLOURS, legend_above, new_axes, quiet, table_of
 from cxlab.report.text import printable
-from cxlab.survey.messages import got
 
 
 def plot_control_chart(

@@ -7,10 +7,10 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 
+from cxlab.core.messages import got
 from cxlab.report.plots.lettering import as_written
 from cxlab.report.plots.style import ROW_HEIGHT, new_axes, table_of
 from cxlab.report.text import printable
-from cxlab.survey.messages import got
 
 
 def plot_grid(

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from cxlab.core.messages import got, one_of
 from cxlab.report.plots.lettering import as_written
 from cxlab.report.text import printable
-from cxlab.survey.messages import got, one_of
 
 #: Okabe and Ito's palette: told apart with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")

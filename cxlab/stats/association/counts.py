@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from cxlab.core.design import Design
+from cxlab.core.frames import as_list, check_columns, check_numeric, collect, scan
+from cxlab.core.messages import got
 from cxlab.stats.association.grouped_counts import grouped_cells
 from cxlab.stats.association.units import Units, units_of_rows
-from cxlab.stats.frames import as_list, check_columns, check_numeric, collect, scan
-from cxlab.stats.totals import Design
-from cxlab.survey.messages import got
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cxlab.stats.association.partial import PairwiseCorrelations
 from cxlab.stats.association.units import Units
-from cxlab.stats.moments.em import (
+from cxlab.stats.covariance.em import (
     fit_possible,
     prior_note,
     score,
@@ -18,7 +18,7 @@ from cxlab.stats.moments.em import (
     unpack_parameters,
     with_prior,
 )
-from cxlab.stats.moments.sums import cells_of_rows, merge_cells
+from cxlab.stats.covariance.sums import cells_of_rows, merge_cells
 
 Array = NDArray[np.float64]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from cxlab.core.design import Design
+from cxlab.core.frames import collect, group_sums
 from cxlab.stats.association.units import Units
-from cxlab.stats.frames import collect, group_sums
 from cxlab.stats.resampling import SamplingDesign, sampling_design
-from cxlab.stats.totals import Design
 
 #: Ratings in large data are whole numbers within this many of each other.
 MOST_LEVELS = 21

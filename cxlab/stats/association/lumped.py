@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.core.design import Design
+from cxlab.core.frames import collect, group_sums, scan
 from cxlab.stats.association.counts import JointCounts
 from cxlab.stats.association.estimates import PairEstimates
-from cxlab.stats.frames import collect, group_sums, scan
-from cxlab.stats.totals import Design
 
 Array = NDArray[np.float64]
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import ndtr, ndtri
 
+from cxlab.core.messages import one_of
 from cxlab.stats.association.coefficients import Coefficient, rank_scores
 from cxlab.stats.association.normal_cells import (
     Booleans,
@@ -18,7 +19,6 @@ from cxlab.stats.association.normal_cells import (
     log_probabilities,
     padded,
 )
-from cxlab.survey.messages import one_of
 
 Array = NDArray[np.float64]
 

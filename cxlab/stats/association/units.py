@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.core.design import Design
 from cxlab.stats.resampling import SamplingDesign, sampling_design
-from cxlab.stats.totals import Design
 
 Array = NDArray[np.float64]
 

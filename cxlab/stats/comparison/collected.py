@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from cxlab.core.messages import got, one_of
 from cxlab.stats.comparison.columns import (
     ANSWERED,
     BOUNCED,
@@ -18,7 +19,6 @@ from cxlab.stats.comparison.columns import (
 from cxlab.stats.comparison.contract import Answers, ProgrammeData
 from cxlab.stats.comparison.fields import match_ids
 from cxlab.stats.comparison.lookback import LookBack, last_invitation, look_back
-from cxlab.survey.messages import got, one_of
 
 #: More suppressed rows than this, without an invitation that would explain them, and the
 #: declared rule is not the one that was followed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
-from cxlab.survey.messages import got, nearest, one_of
+from cxlab.core.messages import got, nearest, one_of
 
 SURVEY_TYPES = ("transactional", "relationship")
 #: In this order, so that a code of INVITED or more is an invitation that went out.

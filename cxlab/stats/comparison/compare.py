@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
+from cxlab.core.frames import as_list, check_choice
 from cxlab.stats.comparison.collected import check_periods, in_periods
 from cxlab.stats.comparison.columns import SURVEY_TYPES, Columns, Rules
 from cxlab.stats.comparison.contract import Answers, ProgrammeData, read_programme
@@ -52,9 +54,7 @@ from cxlab.stats.comparison.tables import (
     timing_tables,
 )
 from cxlab.stats.comparison.terms import GAP_LESS
-from cxlab.stats.frames import as_list, check_choice
 from cxlab.stats.inference import check_level
-from cxlab.survey.hiding import MIN_GROUP_SIZE
 
 RESPONSE = ("frame", "unknown")
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxlab.core.frames import check_columns, collect_rows, column_names, scan
+from cxlab.core.messages import got
 from cxlab.stats.comparison.columns import SURVEY_TYPES, Columns
 from cxlab.stats.comparison.fields import (
     SEGMENT,
@@ -22,8 +24,6 @@ from cxlab.stats.comparison.fields import (
 )
 from cxlab.stats.comparison.invitations import read_invitations
 from cxlab.stats.comparison.shared import complete_segments
-from cxlab.stats.frames import check_columns, collect_rows, column_names, scan
-from cxlab.survey.messages import got
 
 LOW, HIGH = 0, 10
 #: Columns of the answers that tell more where they are there.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cxlab.core.messages import one_of
 from cxlab.stats.comparison.columns import Columns
 from cxlab.survey.definition import Table
-from cxlab.survey.messages import one_of
 from cxlab.survey.study import Study
 
 #: Names of a study's tables that make up the data contract; the first two are needed.

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cxlab.stats.frames import scan
-from cxlab.survey.messages import got, one_of
+from cxlab.core.frames import scan
+from cxlab.core.messages import got, one_of
 
 #: Text that repeats is held as codes: a tenth of the memory, and compared as numbers.
 LABELS = ("survey_type", "customer", "period", "touchpoint", "contact_channel", "status", "rule")

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxlab.core.frames import check_columns, column_names
+from cxlab.core.messages import got, one_of
 from cxlab.stats.comparison.columns import STATUSES, SURVEY_TYPES, Columns
 from cxlab.stats.comparison.fields import (
     check_survey_type,
@@ -18,8 +20,6 @@ from cxlab.stats.comparison.fields import (
     positions,
     read_frame,
 )
-from cxlab.stats.frames import check_columns, column_names
-from cxlab.survey.messages import got, one_of
 
 
 def read_invitations(

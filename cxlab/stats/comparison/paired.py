@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxlab.core.messages import unknown
 from cxlab.stats.comparison.contract import Answers
 from cxlab.stats.comparison.margins import Contrast, category, contrast
-from cxlab.survey.messages import unknown
 
 #: How several transactional answers before one relationship answer become one.
 RULES = ("last before", "every answer", "mean", "half-life", "peak–end")

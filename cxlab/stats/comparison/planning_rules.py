@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
+from cxlab.core.frames import as_list
 from cxlab.stats.comparison.collected import (
     check_periods,
     collect_window,
@@ -32,8 +34,6 @@ from cxlab.stats.comparison.quantities import (
 )
 from cxlab.stats.comparison.small import check_min_group_size, too_few, why_hidden
 from cxlab.stats.comparison.standardise import needed
-from cxlab.stats.frames import as_list
-from cxlab.survey.hiding import MIN_GROUP_SIZE
 
 FIGURES = ("answers", "share_never", "estimate", "bias", "n_eff")
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from cxlab.core.disclosure.rule import hidden_groups
 from cxlab.stats.comparison.contract import Answers, ProgrammeData
 from cxlab.stats.comparison.respondents import points_of, spread_of
 from cxlab.stats.comparison.shared import known_groups
 from cxlab.stats.comparison.small import too_few
-from cxlab.survey.hiding import hidden_groups
 
 COMPOSITION = "composition"
 WITHIN = "within groups"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from cxlab.survey.hiding import hidden_groups
+from cxlab.core.disclosure.rule import hidden_groups
 
 #: Status of an estimate that is hidden.
 TOO_FEW = "too few customers"

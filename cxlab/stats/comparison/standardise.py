@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.stats.comparison.bootstrap import Replicates, replicate
 from cxlab.stats.comparison.checks import identification, response_check
 from cxlab.stats.comparison.collected import Collected, collect_window
@@ -17,7 +18,6 @@ from cxlab.stats.comparison.contract import ProgrammeData
 from cxlab.stats.comparison.decomposition import NEEDS_FRAME, Identification
 from cxlab.stats.comparison.quantities import Engine, answer_weights, build_engine, fit_all
 from cxlab.stats.comparison.tilting import check_limits, slopes_of
-from cxlab.survey.hiding import MIN_GROUP_SIZE
 
 
 @dataclass(frozen=True)

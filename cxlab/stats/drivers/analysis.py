@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxlab.core.design import Design
+from cxlab.core.frames import check_choice
+from cxlab.stats.covariance import MISSING
 from cxlab.stats.drivers.answers import Answers, read_answers
 from cxlab.stats.drivers.facts import (
     Part,
@@ -34,10 +37,7 @@ from cxlab.stats.drivers.uncertainty import (
     make_resample,
 )
 from cxlab.stats.drivers.users import Options, among_users, dead_drivers, performance
-from cxlab.stats.frames import check_choice
-from cxlab.stats.moments import MISSING
 from cxlab.stats.resampling import check_level
-from cxlab.stats.totals import Design
 
 Array = np.ndarray
 

@@ -11,7 +11,8 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import (
+from cxlab.core.design import Design
+from cxlab.core.frames import (
     as_list,
     check_columns,
     check_numeric,
@@ -19,9 +20,9 @@ from cxlab.stats.frames import (
     column_names,
     scan,
 )
+from cxlab.core.messages import got
+from cxlab.core.totals import check_design
 from cxlab.stats.resampling import SamplingDesign, sampling_design
-from cxlab.stats.totals import Design, check_design
-from cxlab.survey.messages import got
 
 Array = np.ndarray
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from cxlab.stats.covariance.em import packed_inverse
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.coefficients import coefficients
 from cxlab.stats.drivers.outcomes import MOST_STEPS, latent_factors
 from cxlab.stats.drivers.replicates import CovarianceFit, Resample
-from cxlab.stats.moments.em import packed_inverse
 
 Array = np.ndarray
 

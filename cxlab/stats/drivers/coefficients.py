@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.importance import standardised_coefficients, variance_inflation
 from cxlab.stats.drivers.replicates import CovarianceFit, Resample, unit_totals
 from cxlab.stats.drivers.uncertainty import design_errors
-from cxlab.stats.moments import to_correlation
 
 Array = np.ndarray
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.importance import complete_dominance
 from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.drivers.subsets import subset_sums
-from cxlab.stats.moments import to_correlation
 
 #: Most drivers for complete dominance, which compares every pair in every subset.
 MOST_COMPLETE = 16

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.coefficients import coefficients
 from cxlab.stats.drivers.replicates import CovarianceFit, Resample
 from cxlab.stats.drivers.uncertainty import design_errors
-from cxlab.stats.moments import to_correlation
 
 Array = np.ndarray
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.explained import explained
 from cxlab.stats.drivers.reach import Reach
@@ -17,7 +18,6 @@ from cxlab.stats.drivers.shares import importance
 from cxlab.stats.drivers.tables import AMONG_USERS, REACH_ADJUSTED
 from cxlab.stats.drivers.uncertainty import FEW_DEGREES, standard_errors
 from cxlab.stats.drivers.users import Options, Users
-from cxlab.stats.moments import to_correlation
 
 Array = np.ndarray
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cxlab.core.frames import check_choice
 from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.drivers.uncertainty import spread
-from cxlab.stats.frames import check_choice
 
 Array = np.ndarray
 

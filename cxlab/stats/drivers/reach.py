@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.outcomes import latent_factors, latent_fit
 from cxlab.stats.drivers.replicates import CovarianceFit, Resample, fit_covariance
 from cxlab.stats.drivers.shares import Importance, importance
 from cxlab.stats.drivers.subsets import partial_out
 from cxlab.stats.drivers.users import Options, effective_answers
-from cxlab.stats.moments import to_correlation
 
 Array = np.ndarray
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxlab.stats.moments import to_correlation
-from cxlab.stats.moments.covariance import pair_sums, pairwise_covariance
-from cxlab.stats.moments.sums import Cells, unpack
+from cxlab.stats.covariance import to_correlation
+from cxlab.stats.covariance.covariance import pair_sums, pairwise_covariance
+from cxlab.stats.covariance.sums import Cells, unpack
 
 Array = np.ndarray
 

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import sparse
 
-from cxlab.stats.drivers.relations import Relations, exact_relations
-from cxlab.stats.drivers.sources import RowSource
-from cxlab.stats.moments import Moments, to_correlation
-from cxlab.stats.moments.covariance import PairSums, pairwise_covariance, repair
-from cxlab.stats.moments.em import (
+from cxlab.stats.covariance import Moments, to_correlation
+from cxlab.stats.covariance.covariance import PairSums, pairwise_covariance, repair
+from cxlab.stats.covariance.em import (
     fit_normal,
     score,
     unit_scores,
     unpack_parameters,
     with_prior,
 )
-from cxlab.stats.moments.sums import Cells, merge_cells, unpack
+from cxlab.stats.covariance.sums import Cells, merge_cells, unpack
+from cxlab.stats.drivers.relations import Relations, exact_relations
+from cxlab.stats.drivers.sources import RowSource
 
 Array = np.ndarray
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from cxlab.core.messages import unknown
 from cxlab.stats.drivers.room import RatingShares
-from cxlab.survey.messages import unknown
 
 Array = np.ndarray
 

@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxlab.core.design import Design
+from cxlab.core.frames import check_choice
+from cxlab.stats.covariance import MISSING
 from cxlab.stats.drivers.answers import Answers, read_answers
 from cxlab.stats.drivers.ceiling import straight_outcome
 from cxlab.stats.drivers.coefficients import coefficients
@@ -22,10 +25,7 @@ from cxlab.stats.drivers.replicates import CovarianceFit, Resample, fit_covarian
 from cxlab.stats.drivers.slopes import Cuts, Slopes, driver_slopes
 from cxlab.stats.drivers.uncertainty import make_resample, spread
 from cxlab.stats.drivers.users import dead_drivers
-from cxlab.stats.frames import check_choice
-from cxlab.stats.moments import MISSING
 from cxlab.stats.resampling import check_level
-from cxlab.stats.totals import Design
 
 Array = np.ndarray
 

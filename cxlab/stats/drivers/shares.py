@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.importance import METHODS, r_squared
 from cxlab.stats.drivers.orders import sampled_importance
 from cxlab.stats.drivers.subsets import subset_sums
-from cxlab.stats.moments import to_correlation
 
 Array = np.ndarray
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxlab.stats.covariance import to_correlation
+from cxlab.stats.covariance.em import NoMaximumError
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.importance import standardised_coefficients
 from cxlab.stats.drivers.replicates import CovarianceFit, Resample, fit_covariance
 from cxlab.stats.drivers.users import dead_drivers
-from cxlab.stats.moments import to_correlation
-from cxlab.stats.moments.em import NoMaximumError
 
 Array = np.ndarray
 Cuts = tuple[float, float]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxlab.stats.moments.sums import (
+from cxlab.stats.covariance.sums import (
     MEMORY_LIMIT,
     Cells,
     cells_of_rows,

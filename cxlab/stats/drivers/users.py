@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.coefficients import coefficient_errors, coefficients
 from cxlab.stats.drivers.eligible import those_who_can
@@ -19,7 +20,6 @@ from cxlab.stats.drivers.replicates import (
 )
 from cxlab.stats.drivers.shares import Importance, importance
 from cxlab.stats.drivers.uncertainty import t_test
-from cxlab.stats.moments import to_correlation
 
 Array = np.ndarray
 

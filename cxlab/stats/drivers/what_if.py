@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from cxlab.core.frames import check_choice
+from cxlab.core.messages import unknown
 from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.drivers.uncertainty import spread
-from cxlab.stats.frames import check_choice
-from cxlab.survey.messages import unknown
 
 Array = np.ndarray
 Ends = tuple[float, float]

@@ -70,7 +70,7 @@ def contrast_spread(
     ----------
     sides : one or two mappings of str to ndarray, shape (units,)
         ``w, wy, ww, wwy, wwyy, www, wwww``: each unit's sums of the weights, of their
-        products with the values, and of their powers, as `cxlab.stats.totals.SUMS` names
+        products with the values, and of their powers, as `cxlab.core.totals.SUMS` names
         them. The same units for both sides; a cluster may hold answers of both.
     units : Units
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cxlab.survey.messages import got, unknown
+from cxlab.core.messages import got, unknown
 
 METHODS = ("bh", "by")
 

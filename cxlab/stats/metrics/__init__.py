@@ -1,11 +1,11 @@
 """Scores of groups, each with its interval: NPS, CSAT, CES, top box, mean."""
 
+from cxlab.core.disclosure.suppression import suppress_small_groups
 from cxlab.stats.metrics.differences import compare_groups, compare_periods, compare_segments
 from cxlab.stats.metrics.estimates import estimate_metrics
 from cxlab.stats.metrics.retention import retention, retention_rate, study_retention
 from cxlab.stats.metrics.scorecard import scorecard
 from cxlab.stats.metrics.scores import mean_score, net_score, nps, top_box
-from cxlab.stats.metrics.suppression import suppress_small_groups
 
 __all__ = [
     "compare_groups",

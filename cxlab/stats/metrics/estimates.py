@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import check_choice
+from cxlab.core.design import Design
+from cxlab.core.frames import check_choice
+from cxlab.core.labels import group_labels
+from cxlab.core.metric import Metric
+from cxlab.core.totals import Totals
 from cxlab.stats.inference import (
     adjusted_wald_interval,
     check_level,
@@ -22,10 +26,7 @@ from cxlab.stats.inference import (
     wald_interval,
     wilson_interval,
 )
-from cxlab.stats.metrics.labels import group_labels
 from cxlab.stats.metrics.origins import By, all_alike, metric_totals
-from cxlab.stats.totals import Design, Totals
-from cxlab.survey.scales import Metric
 
 #: Kinds of interval that each kind of metric has; the first is the default.
 INTERVALS = {

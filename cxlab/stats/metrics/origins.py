@@ -9,10 +9,11 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
-from cxlab.stats.frames import as_list
+from cxlab.core.design import Design
+from cxlab.core.frames import as_list
+from cxlab.core.metric import Metric
+from cxlab.core.totals import Totals, survey_totals_each
 from cxlab.stats.metrics.values import LARGE, check_scores, metric_value
-from cxlab.stats.totals import Design, Totals, survey_totals_each
-from cxlab.survey.scales import Metric
 
 By = str | Sequence[str] | None
 

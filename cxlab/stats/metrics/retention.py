@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
+from cxlab.core.disclosure.suppression import suppress_small_groups
+from cxlab.core.messages import got
 from cxlab.stats.inference import wilson_interval
 from cxlab.stats.metrics.estimates import By
 from cxlab.stats.metrics.scorecard import EVERYONE
 from cxlab.stats.metrics.scores import top_box
-from cxlab.stats.metrics.suppression import suppress_small_groups
-from cxlab.survey.messages import got
 from cxlab.survey.study import Study
 
 RETENTION_COLUMNS = (

@@ -9,10 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtr
 
-from cxlab.stats.frames import as_list
-from cxlab.stats.inference import score_statistic, wilson_statistic
-from cxlab.stats.metrics.estimates import estimate_each
-from cxlab.stats.metrics.suppression import (
+from cxlab.core.design import Design
+from cxlab.core.disclosure.suppression import (
     EVERYONE,
     MIN_GROUP_SIZE,
     ROWS,
@@ -20,8 +18,10 @@ from cxlab.stats.metrics.suppression import (
     hidden_by_segment,
     hide_rows,
 )
-from cxlab.stats.totals import Design
-from cxlab.survey.scales import Metric
+from cxlab.core.frames import as_list
+from cxlab.core.metric import Metric
+from cxlab.stats.inference import score_statistic, wilson_statistic
+from cxlab.stats.metrics.estimates import estimate_each
 
 #: Fewer answers than this and a figure is shown with a warning.
 FEW_ANSWERS = 30

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from cxlab.core.design import Design
+from cxlab.core.metric import Metric
 from cxlab.stats.metrics.estimates import By, estimate_metrics
-from cxlab.stats.totals import Design
-from cxlab.survey.scales import Metric
 
 Range = tuple[float, float]
 
@@ -41,7 +41,7 @@ def nps(
     by : str or list of str, optional
         Column(s) that make the groups; a row with a null there is in no group.
     weights, strata, cluster, stratum_clusters : str, optional
-        The survey design, as ``**study.design`` passes it (see `cxlab.stats.totals.Design`).
+        The survey design, as ``**study.design`` passes it (see `cxlab.core.design.Design`).
         A group is a domain: strata and clusters stay whole.
     level : float
         Confidence level, between 0 and 1.

@@ -9,9 +9,9 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
-from cxlab.stats.frames import check_columns, check_numeric, collect, scan
-from cxlab.survey.messages import got
-from cxlab.survey.scales import Metric
+from cxlab.core.frames import check_columns, check_numeric, collect, scan
+from cxlab.core.messages import got
+from cxlab.core.metric import Metric
 
 #: Lowest values beyond this are counted from themselves.
 LARGE = 1000.0

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.core.design import Design
+from cxlab.core.frames import as_list, check_choice, check_columns
 from cxlab.stats.association import TABLE_COEFFICIENTS, JointCounts, PairEstimates
-from cxlab.stats.frames import as_list, check_choice, check_columns
 from cxlab.stats.inference import check_level
-from cxlab.stats.totals import Design
 from cxlab.stats.touchpoints.fitting import count_pairs, fit_coefficients
 from cxlab.stats.touchpoints.halo import MISSING, correlate_together, halo_table
 from cxlab.stats.touchpoints.occasions import find_occasion

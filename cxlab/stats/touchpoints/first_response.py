@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from cxlab.stats.frames import check_columns, check_numeric, collect_rows, scan
+from cxlab.core.frames import check_columns, check_numeric, collect_rows, scan
+from cxlab.core.messages import got
 from cxlab.stats.inference import check_level
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval, sampling_design
-from cxlab.survey.messages import got
 
 Array = NDArray[np.float64]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cxlab.core.design import Design
 from cxlab.stats.association import (
     TABLE_COEFFICIENTS,
     JointCounts,
@@ -17,7 +18,6 @@ from cxlab.stats.association import (
     pearson_covariance,
     with_spread,
 )
-from cxlab.stats.totals import Design
 from cxlab.stats.touchpoints.scores import Range
 
 Array = NDArray[np.float64]

@@ -23,9 +23,9 @@ from cxlab.stats.association import (
     partial_leverage,
 )
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
+from cxlab.stats.covariance import moments, to_correlation
+from cxlab.stats.covariance.covariance import PairSums
 from cxlab.stats.inference import t_quantile
-from cxlab.stats.moments import moments, to_correlation
-from cxlab.stats.moments.covariance import PairSums
 
 Array = NDArray[np.float64]
 

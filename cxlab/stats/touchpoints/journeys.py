@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.core.design import Design
+from cxlab.core.frames import check_columns, check_numeric, collect_rows, scan
 from cxlab.stats.association.units import covariance_of_totals, units_of_rows
-from cxlab.stats.frames import check_columns, check_numeric, collect_rows, scan
 from cxlab.stats.inference import check_level, t_quantile
-from cxlab.stats.totals import Design
 
 Array = NDArray[np.float64]
 

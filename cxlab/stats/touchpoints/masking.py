@@ -9,11 +9,11 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import as_list, check_columns, check_numeric, collect, scan
+from cxlab.core.design import Design
+from cxlab.core.frames import as_list, check_columns, check_numeric, collect, scan
+from cxlab.core.metric import Metric
 from cxlab.stats.metrics import estimate_metrics
-from cxlab.stats.totals import Design
 from cxlab.stats.touchpoints.scores import observed_scale
-from cxlab.survey.scales import Metric
 
 ANY = "any touchpoint"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cxlab.survey.messages import unknown
+from cxlab.core.messages import unknown
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from cxlab.core.design import Design
+from cxlab.core.frames import check_choice, check_columns, check_numeric, collect, scan
+from cxlab.core.metric import Metric
 from cxlab.stats.association import joint_counts, pair_estimates
-from cxlab.stats.frames import check_choice, check_columns, check_numeric, collect, scan
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics import estimate_metrics
-from cxlab.stats.totals import Design
 from cxlab.stats.touchpoints.occasions import find_occasion
-from cxlab.survey.scales import Metric
 
 BETTER = ("lower", "higher")
 

@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from cxlab.core.design import Design
+from cxlab.core.frames import check_columns, check_numeric, collect_rows, scan
 from cxlab.stats.association import (
     correlation_interval,
     correlation_p_value,
@@ -19,10 +21,8 @@ from cxlab.stats.association import (
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
 from cxlab.stats.association.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.association.units import covariance_of_totals, units_of_rows
-from cxlab.stats.frames import check_columns, check_numeric, collect_rows, scan
 from cxlab.stats.inference import check_level
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval, sampling_design
-from cxlab.stats.totals import Design
 from cxlab.stats.touchpoints.occasions import Occasion, find_occasion
 
 Array = NDArray[np.float64]

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.core.frames import check_choice
 from cxlab.stats.association import PairEstimates
-from cxlab.stats.frames import check_choice
 from cxlab.stats.touchpoints.compare import difference_table
 from cxlab.stats.touchpoints.occasions import Occasion
 from cxlab.stats.touchpoints.ranking import rank_disagreement

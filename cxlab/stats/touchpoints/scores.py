@@ -8,10 +8,10 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from cxlab.stats.frames import as_list, check_columns, collect, column_names, scan
+from cxlab.core.design import Design
+from cxlab.core.frames import as_list, check_columns, collect, column_names, scan
+from cxlab.core.metric import Metric
 from cxlab.stats.metrics import estimate_metrics
-from cxlab.stats.totals import Design
-from cxlab.survey.scales import Metric
 
 Range = tuple[float, float]
 

@@ -8,7 +8,8 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from cxlab.stats.frames import (
+from cxlab.core.design import Design
+from cxlab.core.frames import (
     as_list,
     check_columns,
     check_numeric,
@@ -16,10 +17,9 @@ from cxlab.stats.frames import (
     column_names,
     scan,
 )
+from cxlab.core.metric import Metric
 from cxlab.stats.inference import adjust_p_values, check_level
 from cxlab.stats.metrics import compare_groups
-from cxlab.stats.totals import Design
-from cxlab.survey.scales import Metric
 
 NEVER = "never used"
 USED = "used"

@@ -11,12 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cxlab.stats.frames import check_columns, collect, scan, with_wall_times
-from cxlab.stats.metrics.labels import row_labels
+from cxlab.core.design import Design
+from cxlab.core.frames import check_columns, collect, scan, with_wall_times
+from cxlab.core.labels import row_labels
+from cxlab.core.metric import Metric
+from cxlab.core.totals import check_design, in_declared_order
 from cxlab.stats.metrics.values import check_scores, metric_value
 from cxlab.stats.resampling import SamplingDesign, sampling_design
-from cxlab.stats.totals import Design, check_design, in_declared_order
-from cxlab.survey.scales import Metric
 
 Array = NDArray[np.float64]
 

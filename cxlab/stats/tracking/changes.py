@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
+from cxlab.core.messages import unknown
+from cxlab.core.metric import Metric
 from cxlab.stats.inference import adjust_p_values, check_level
 from cxlab.stats.metrics import compare_periods
 from cxlab.stats.metrics.differences.groups import metric_list
@@ -17,8 +19,6 @@ from cxlab.stats.tracking.periods import calendar_period, periods_of, with_text_
 from cxlab.stats.tracking.saved_changes import check_metric, saved_changes
 from cxlab.stats.tracking.sentences import change_sentence, subjects
 from cxlab.stats.tracking.statistics import SavedPeriods
-from cxlab.survey.messages import unknown
-from cxlab.survey.scales import Metric
 
 LAST = "last period"
 A_YEAR_BEFORE = "a year before"

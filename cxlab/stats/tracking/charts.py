@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.stats.frames import check_choice
-from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE
+from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE
+from cxlab.core.frames import check_choice
+from cxlab.core.messages import unknown
 from cxlab.stats.tracking.limits import SIGMAS, Limits, individuals_limits, laney_limits, runs
 from cxlab.stats.tracking.run import Run, run_of_periods
 from cxlab.stats.tracking.sentences import signal_sentence
-from cxlab.survey.messages import unknown
 
 Array = NDArray[np.float64]
 

@@ -89,7 +89,7 @@ def linear(index: CellIndex, values: Mapping[str, Array], groups: int) -> Linear
     ----------
     index : CellIndex
     values : mapping of str to ndarray, shape (cells,)
-        One score's sums, as `cxlab.stats.totals.Totals.values` has them.
+        One score's sums, as `cxlab.core.totals.Totals.values` has them.
     groups : int
     """
     group, units, strata = index.group, len(index.unit_stratum), len(index.sampled)

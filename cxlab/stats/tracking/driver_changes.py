@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from cxlab.core.messages import unknown
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.differences.linearised import few_clusters
 from cxlab.stats.tracking.changes import (
@@ -20,7 +21,6 @@ from cxlab.stats.tracking.changes import (
 from cxlab.stats.tracking.driver_shares import Analysis, DriverShares, shares_of
 from cxlab.stats.tracking.periods import in_order
 from cxlab.stats.tracking.statistics import SavedPeriods
-from cxlab.survey.messages import unknown
 
 Array = NDArray[np.float64]
 

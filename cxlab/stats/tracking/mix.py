@@ -11,15 +11,18 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import as_list, check_columns
+from cxlab.core.design import Design
+from cxlab.core.disclosure.audit import Joint
+from cxlab.core.disclosure.rule import groups_hidden_by_run
+from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE, SMALL, joint_answers
+from cxlab.core.frames import as_list, check_columns
+from cxlab.core.messages import unknown
+from cxlab.core.metric import Metric
 from cxlab.stats.inference import check_level, contrast_spread
-from cxlab.stats.metrics.audit import Joint
 from cxlab.stats.metrics.differences.linearised import cells_of, side_sums
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.metrics.origins import metric_totals
 from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
-from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, SMALL, joint_answers
-from cxlab.stats.totals import Design
 from cxlab.stats.tracking.cells import NOT_GIVEN, CellSums, cell_sums
 from cxlab.stats.tracking.contributions import (
     Estimates,
@@ -36,9 +39,6 @@ from cxlab.stats.tracking.saved_changes import check_metric
 from cxlab.stats.tracking.saved_mix import saved_cells, saved_estimates
 from cxlab.stats.tracking.sentences import mix_sentence
 from cxlab.stats.tracking.statistics import SavedPeriods
-from cxlab.survey.hiding import groups_hidden_by_run
-from cxlab.survey.messages import unknown
-from cxlab.survey.scales import Metric
 
 #: Names of the group of answers without a segment.
 UNKNOWN = (NOT_GIVEN, f"{NOT_GIVEN} (missing)")

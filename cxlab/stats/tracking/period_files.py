@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from cxlab.core.metric import Metric
+from cxlab.stats.covariance.files import read_sums, write_sums
 from cxlab.stats.inference import Spread
-from cxlab.stats.moments.files import read_sums, write_sums
 from cxlab.stats.tracking.driver_shares import DriverShares
-from cxlab.survey.scales import Metric
 
 if TYPE_CHECKING:
     from cxlab.stats.tracking.statistics import PeriodStatistics

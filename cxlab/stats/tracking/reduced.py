@@ -11,17 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.core.design import Design
+from cxlab.core.disclosure.suppression import Hidden, hidden_by_segment, hidden_groups
+from cxlab.core.labels import group_labels
+from cxlab.core.metric import Metric
+from cxlab.core.totals import Totals, survey_totals_each
 from cxlab.stats.inference import Units
 from cxlab.stats.metrics.estimates import estimate_each
-from cxlab.stats.metrics.labels import group_labels
-from cxlab.stats.metrics.suppression import Hidden, hidden_by_segment, hidden_groups
 from cxlab.stats.metrics.values import metric_value
-from cxlab.stats.totals import Design, Totals, survey_totals_each
 from cxlab.stats.tracking.cells import NOT_GIVEN
 from cxlab.stats.tracking.covariances import CellIndex, Linear, linear
 from cxlab.stats.tracking.statistics import EVERYONE, HIDDEN, Key, key_of
 from cxlab.survey.lazy import without_nan
-from cxlab.survey.scales import Metric
 
 Array = NDArray[np.float64]
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from cxlab.stats.frames import as_list, check_columns
+from cxlab.core.design import Design
+from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE
+from cxlab.core.frames import as_list, check_columns
+from cxlab.core.messages import unknown
+from cxlab.core.metric import Metric
 from cxlab.stats.inference import Spread, Units, contrast_spread
 from cxlab.stats.metrics.differences.groups import metric_list
-from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE
 from cxlab.stats.metrics.values import check_metrics, check_scores
-from cxlab.stats.totals import Design
 from cxlab.stats.tracking.covariances import cross_covariance, own_covariance, shared_clusters
 from cxlab.stats.tracking.driver_shares import Analysis, DriverShares, shares_of
 from cxlab.stats.tracking.periods import of_period, periods_of, with_text_periods
@@ -28,8 +30,6 @@ from cxlab.stats.tracking.statistics import (
     selection_in_words,
 )
 from cxlab.stats.tracking.thin_groups import spread_evenly, taken_together
-from cxlab.survey.messages import unknown
-from cxlab.survey.scales import Metric
 
 
 def period_statistics(

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.core.messages import got
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.tracking.periods import in_order
-from cxlab.survey.messages import got
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import check_choice
+from cxlab.core.design import Design
+from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE
+from cxlab.core.frames import check_choice
+from cxlab.core.messages import unknown
+from cxlab.core.metric import Metric
 from cxlab.stats.inference import (
     Spread,
     check_level,
@@ -27,13 +31,9 @@ from cxlab.stats.metrics.differences.two_samples import (
 )
 from cxlab.stats.metrics.estimates import estimate_metrics
 from cxlab.stats.metrics.origins import all_alike
-from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE
-from cxlab.stats.totals import Design
 from cxlab.stats.tracking.pairs import Pair
 from cxlab.stats.tracking.periods import in_order
 from cxlab.stats.tracking.statistics import Key, PeriodStatistics, SavedPeriods, key_of
-from cxlab.survey.messages import unknown
-from cxlab.survey.scales import Metric
 
 SUMS = ["n", "y", "yy", "w", "wy", "wyy"]
 NO_PERMUTATION = "no permutation test: it needs the answers"

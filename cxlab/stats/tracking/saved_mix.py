@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cxlab.core.messages import unknown
+from cxlab.core.metric import Metric
 from cxlab.stats.tracking.contributions import Errors, Estimates, observed_parts
 from cxlab.stats.tracking.decomposition import Parts, decompose
 from cxlab.stats.tracking.pairs import Pair
 from cxlab.stats.tracking.statistics import HIDDEN, Key, PeriodStatistics, SavedPeriods, key_of
 from cxlab.stats.tracking.thin_groups import merging
-from cxlab.survey.messages import unknown
-from cxlab.survey.scales import Metric
 
 Array = NDArray[np.float64]
 

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.stats.frames import natural_order
+from cxlab.core.frames import natural_order
+from cxlab.core.messages import got, unknown
+from cxlab.core.metric import Metric
 from cxlab.stats.inference import Spread
 from cxlab.stats.tracking import period_files
 from cxlab.stats.tracking.driver_shares import DriverShares
 from cxlab.stats.tracking.periods import in_order
-from cxlab.survey.messages import got, unknown
-from cxlab.survey.scales import Metric
 
 Array = NDArray[np.float64]
 Key = tuple[str, str]

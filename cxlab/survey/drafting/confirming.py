@@ -8,10 +8,10 @@ from typing import Any
 
 import tomlkit
 
+from cxlab.core.messages import unknown
 from cxlab.survey.definition import ROLES
 from cxlab.survey.drafting.names import ignore_pattern
 from cxlab.survey.drafting.write import NPS_SCALE, write_whole
-from cxlab.survey.messages import unknown
 from cxlab.survey.study_file import read_definition
 
 MARK, BY_HAND = "confirm", "by_hand"

@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from cxlab.core.messages import got
 from cxlab.survey.cleaning import ROUNDED, ROUNDED_BY_EXCEL
 from cxlab.survey.dates import is_date, possible_forms, read_dates
 from cxlab.survey.definition import normal_header
@@ -16,7 +17,6 @@ from cxlab.survey.drafting.names import hints, names_a_customer, names_people, w
 from cxlab.survey.drafting.numeric import BEYOND, two_values
 from cxlab.survey.drafting.profile import Profile
 from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
-from cxlab.survey.messages import got
 
 #: Values that a segment may have to be declared one by one, and at all.
 DECLARED_VALUES = 20

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cxlab.survey.characters import visible_text
+from cxlab.core.characters import visible_text
 
 if TYPE_CHECKING:
     from cxlab.survey.drafting.profile import Profile

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from cxlab.survey.characters import visible_text
+from cxlab.core.characters import visible_text
 from cxlab.survey.exports.export import Question
 from cxlab.survey.scales import normal_code
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from cxlab.core.messages import one_of
 from cxlab.survey.drafting.names import words_of
 from cxlab.survey.drafting.profile import Profile
 from cxlab.survey.drafting.wording import level_of, wording_of
-from cxlab.survey.messages import one_of
 
 _SIZE = re.compile(
     r"(?:(?:total|number|no|weighted|unweighted) (?:of )?)?(?:completed |eligible |survey )?"

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from cxlab.core.messages import got
 from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.names import words_of
 from cxlab.survey.exports import Export
 from cxlab.survey.exports.export import Question
-from cxlab.survey.messages import got
 
 #: Likeness of two headers, from 0 to 1, from which they may be one with a slip of the pen.
 ALIKE = 0.85

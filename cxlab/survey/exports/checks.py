@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cxlab.survey.messages import got
+from cxlab.core.messages import got
 
 #: What Excel's dates look like once they are text again: 3-May, Mar-05, 03. Mai.
 EXCEL_DATE = re.compile(r"\d{1,2}-[A-Z][a-z]{2}|[A-Z][a-z]{2}-\d{2}|\d{2}\. [A-Z][a-zä]{2}")

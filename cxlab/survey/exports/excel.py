@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
+from cxlab.core.messages import one_of, unknown
 from cxlab.survey.exports.grid import Grid
 from cxlab.survey.exports.sheets import beside_values
-from cxlab.survey.messages import one_of, unknown
 
 
 def read_workbook_grid(path: Path, sheet: str | None = None) -> Grid:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxlab.survey.characters import visible_text
+from cxlab.core.characters import visible_text
 from cxlab.survey.definition import normal_header
 from cxlab.survey.exports.checks import check_dates, check_merged
 from cxlab.survey.exports.export import Question

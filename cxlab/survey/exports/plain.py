@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cxlab.survey.characters import visible_text
+from cxlab.core.characters import visible_text
+from cxlab.core.messages import got, one_of
 from cxlab.survey.definition import normal_header
 from cxlab.survey.exports.export import Question
 from cxlab.survey.exports.grid import Content, Grid, Layout, filled_columns, rows_below
-from cxlab.survey.messages import got, one_of
 
 
 def read(grid: Grid, leave_out: tuple[str, ...]) -> Content:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from cxlab.survey.messages import one_of
+from cxlab.core.messages import one_of
 
 #: Bits of a numeric status: 1 preview, 2 generated test, 8 spam (4 imported, 16 offline count).
 _PREVIEW, _SPAM = 3, 8

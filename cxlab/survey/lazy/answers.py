@@ -13,18 +13,18 @@ from typing import Any
 
 import narwhals as nw
 
+from cxlab.core.engines import collect, fenced
+from cxlab.core.messages import unknown
 from cxlab.survey.answers import no_periods
 from cxlab.survey.definition import RATING_ROLES, Column, Table
 from cxlab.survey.headers import check_not_asked, find_header, match_headers
 from cxlab.survey.lazy import codes, dates, plain
-from cxlab.survey.lazy.engines import collect, fenced
 from cxlab.survey.lazy.fields import Field
 from cxlab.survey.lazy.ids import check_ids
 from cxlab.survey.lazy.sources import Raw, check_rows, line_looks, read_by_pandas
 from cxlab.survey.lazy.strata import order_segments, stratum_clusters, tell_periods_apart
 from cxlab.survey.lazy.text import count
 from cxlab.survey.lazy.where import only_where
-from cxlab.survey.messages import unknown
 
 #: Type of a column that a period did not ask for; text otherwise.
 _NO_VALUE: dict[str, Any] = {"number": nw.Float64, "date": dates.STAMP}

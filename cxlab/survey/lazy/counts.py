@@ -7,8 +7,8 @@ from typing import Any
 
 import narwhals as nw
 
+from cxlab.core.engines import as_lazy, collect
 from cxlab.survey.definition import Column
-from cxlab.survey.lazy.engines import as_lazy, collect
 from cxlab.survey.lazy.text import count
 from cxlab.survey.scales import REASONS
 

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 import narwhals as nw
 import pandas as pd
 
+from cxlab.core.engines import collect
+from cxlab.core.messages import got
 from cxlab.survey.dates import ISO_DATE, no_date
-from cxlab.survey.lazy.engines import collect
 from cxlab.survey.lazy.fields import Field
 from cxlab.survey.lazy.plain import clean_text, text_looks
 from cxlab.survey.lazy.text import as_text, count, even, is_code
-from cxlab.survey.messages import got
 
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 _ISO = f"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([ T]{_TIME}(:[0-5][0-9](\\.[0-9]{{1,6}})?)?)?$"

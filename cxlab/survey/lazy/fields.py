@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import narwhals as nw
 
+from cxlab.core.engines import collect
+from cxlab.core.messages import got
 from cxlab.survey.cleaning import RefusedError, Resolved
 from cxlab.survey.definition import Column
 from cxlab.survey.files import cell_text
-from cxlab.survey.lazy.engines import collect
-from cxlab.survey.messages import got
 
 #: Distinct texts of one column that are fetched to be resolved, at most.
 MOST_DISTINCT = 10_000

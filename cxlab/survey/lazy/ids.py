@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import narwhals as nw
 
-from cxlab.survey.lazy.engines import collect
-from cxlab.survey.messages import got
+from cxlab.core.engines import collect
+from cxlab.core.messages import got
 
 #: Ids that are compared at a time: more would not fit a gigabyte.
 AT_A_TIME = 4_000_000

@@ -12,8 +12,8 @@ from typing import IO, Any, cast
 
 import duckdb
 
+from cxlab.core.engines import connection
 from cxlab.survey.files import text_lines
-from cxlab.survey.lazy.engines import connection
 
 #: Beginning of a file in which its line ends are looked for.
 _BEGINNING = 1_000_000

@@ -11,10 +11,10 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
+from cxlab.core.engines import as_lazy, collect, connection
 from cxlab.survey.definition import Table
 from cxlab.survey.exports.reading import is_plain
 from cxlab.survey.files import named_separator, usual_separator
-from cxlab.survey.lazy.engines import as_lazy, collect, connection
 from cxlab.survey.lazy.lines import (
     TextFile,
     check_end,

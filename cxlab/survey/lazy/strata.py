@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import narwhals as nw
 
+from cxlab.core.engines import collect, has_ordered_text
 from cxlab.survey.answers import no_stratum
 from cxlab.survey.cleaning import natural_order
 from cxlab.survey.definition import Table
-from cxlab.survey.lazy.engines import collect, has_ordered_text
 from cxlab.survey.lazy.fields import MOST_DISTINCT
 from cxlab.survey.lazy.text import chosen
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import narwhals as nw
 
-from cxlab.survey.characters import INVISIBLE, JOINERS, SPACE
-from cxlab.survey.lazy.engines import without_nan
+from cxlab.core.characters import INVISIBLE, JOINERS, SPACE
+from cxlab.core.engines import without_nan
 
 _BLANK = f"^[{SPACE}{INVISIBLE}{JOINERS}]*$"
 _OTHER_SPACE = SPACE.replace(" ", "")

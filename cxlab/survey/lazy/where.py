@@ -7,11 +7,11 @@ from typing import Any
 
 import narwhals as nw
 
+from cxlab.core.engines import collect
+from cxlab.core.messages import unknown
 from cxlab.survey.answers import choices_of
 from cxlab.survey.definition import Table
-from cxlab.survey.lazy.engines import collect
 from cxlab.survey.lazy.text import any_of, count
-from cxlab.survey.messages import unknown
 
 #: Values that a message looks through for the nearest spelling.
 MOST_SHOWN = 1_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 import pandas as pd
 
-from cxlab.survey.messages import nearest, one_of
+from cxlab.core.messages import nearest, one_of
 from cxlab.survey.simulate.contact import invite_episodes, response_probability
 from cxlab.survey.simulate.mechanisms import EPISODE_CELLS, Mechanisms
 from cxlab.survey.simulate.population import draw_customers, draw_episodes

@@ -15,7 +15,14 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import check_choice, collect, label, scan, with_wall_times
+from cxlab.core.design import Design
+from cxlab.core.disclosure.rule import groups_hidden_by_run
+from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE, Hidden, hidden_groups
+from cxlab.core.frames import check_choice, collect, label, scan, with_wall_times
+from cxlab.core.labels import group_labels, row_labels
+from cxlab.core.messages import unknown
+from cxlab.core.metric import Metric
+from cxlab.core.totals import Totals
 from cxlab.stats.inference import adjust_p_values, check_level, permutation_p_value
 from cxlab.stats.metrics.differences.linearised import (
     Cells,
@@ -32,15 +39,9 @@ from cxlab.stats.metrics.differences.two_samples import (
     SMALL_GROUP,
     simple_difference,
 )
-from cxlab.stats.metrics.labels import group_labels, row_labels
 from cxlab.stats.metrics.origins import all_alike, counted_from, metric_totals
 from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
-from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, Hidden, hidden_groups
 from cxlab.stats.metrics.values import metric_value
-from cxlab.stats.totals import Design, Totals
-from cxlab.survey.hiding import groups_hidden_by_run
-from cxlab.survey.messages import unknown
-from cxlab.survey.scales import Metric
 
 DIFFERENCE_COLUMNS = (
     "group", "other", "n", "n_other", "estimate", "se", "ci_low", "ci_high", "unit", "statistic",

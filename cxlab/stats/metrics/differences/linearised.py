@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxlab.core.design import Design
+from cxlab.core.metric import Metric
+from cxlab.core.totals import Totals
 from cxlab.stats.inference import Spread, Units, contrast_spread, effective_sample_size
 from cxlab.stats.metrics.differences.two_samples import (
     SMALL_GROUP,
@@ -19,8 +22,6 @@ from cxlab.stats.metrics.differences.two_samples import (
 )
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.metrics.origins import all_alike
-from cxlab.stats.totals import Design, Totals
-from cxlab.survey.scales import Metric
 
 METHOD = "linearised"
 #: Two clusters have one degree of freedom, but for rounding.
@@ -149,7 +150,7 @@ def design_difference(
     Parameters
     ----------
     sides : two mappings of str to ndarray, shape (units,)
-        Sums of either side per unit, as `cxlab.stats.totals.SUMS` names them.
+        Sums of either side per unit, as `cxlab.core.totals.SUMS` names them.
     units : Units
     metric : Metric
     level : float

@@ -7,15 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from cxlab.stats.frames import collect, scan
+from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE, hidden_in
+from cxlab.core.frames import collect, scan
+from cxlab.core.metric import Metric
 from cxlab.stats.inference import adjust_p_values
 from cxlab.stats.metrics.differences.groups import (
     DIFFERENCE_COLUMNS,
     contrasts_of_groups,
     metric_list,
 )
-from cxlab.stats.metrics.suppression import MIN_GROUP_SIZE, hidden_in
-from cxlab.survey.scales import Metric
 
 
 def compare_segments(

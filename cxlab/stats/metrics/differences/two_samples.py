@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtr
 
+from cxlab.core.metric import Metric
 from cxlab.stats.inference import normal_quantile, t_quantile
 from cxlab.stats.inference.intervals import PSEUDO_EXTREME, PSEUDO_TOTAL
 from cxlab.stats.metrics.origins import all_alike
-from cxlab.survey.scales import Metric
 
 #: Facts of a difference that are in the metric's unit.
 IN_UNITS = ("estimate", "se", "ci_low", "ci_high")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import check_choice
-from cxlab.stats.moments import saved
-from cxlab.stats.moments import sums as summing
-from cxlab.stats.moments.covariance import (
+from cxlab.core.frames import check_choice
+from cxlab.stats.covariance import saved
+from cxlab.stats.covariance import sums as summing
+from cxlab.stats.covariance.covariance import (
     Covariance,
     PairSums,
     complete_covariance,
@@ -20,9 +20,9 @@ from cxlab.stats.moments.covariance import (
     pairwise_covariance,
     repair,
 )
-from cxlab.stats.moments.em import NoMaximumError, fit_possible, prior_note
-from cxlab.stats.moments.pooled import Pooled, join_pooled
-from cxlab.stats.moments.sums import Cells
+from cxlab.stats.covariance.em import NoMaximumError, fit_possible, prior_note
+from cxlab.stats.covariance.pooled import Pooled, join_pooled
+from cxlab.stats.covariance.sums import Cells
 
 Array = np.ndarray
 

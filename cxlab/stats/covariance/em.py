@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from cxlab.stats.moments.covariance import pair_sums, pairwise_covariance, repair
-from cxlab.stats.moments.sums import Cells, join_cells, merge_cells, unpack
+from cxlab.stats.covariance.covariance import pair_sums, pairwise_covariance, repair
+from cxlab.stats.covariance.sums import Cells, join_cells, merge_cells, unpack
 
 Array = np.ndarray
 Place = tuple[Array, Array]

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.moments.covariance import pair_sums
-from cxlab.stats.moments.em import Fit, fit_normal
-from cxlab.stats.moments.pooled import (
+from cxlab.core.disclosure.rule import SMALL, covered
+from cxlab.stats.covariance.covariance import pair_sums
+from cxlab.stats.covariance.em import Fit, fit_normal
+from cxlab.stats.covariance.pooled import (
     Pooled,
     expected_sums,
     join_pooled,
     rows_behind_every_number,
 )
-from cxlab.stats.moments.sums import Cells, join_cells, merge_cells
-from cxlab.survey.hiding import SMALL, covered
+from cxlab.stats.covariance.sums import Cells, join_cells, merge_cells
 
 Array = np.ndarray
 

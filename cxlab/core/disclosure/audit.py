@@ -15,8 +15,8 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cxlab.stats.metrics.crossed import crossed_groups
-from cxlab.survey.hiding import COMPLEMENTARY, SMALL, hidden_groups
+from cxlab.core.disclosure.crossed import crossed_groups
+from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -117,10 +117,10 @@ def hidden_in_segments(
 
     Notes
     -----
-    Each segment alone first, by `cxlab.survey.hiding.hidden_groups`. While a small group
+    Each segment alone first, by `cxlab.core.disclosure.rule.hidden_groups`. While a small group
     (or several that are small together) is a combination of the figures shown, the smallest
     group without which it is none is hidden too, and likewise for small groups of two segments
-    at once (`cxlab.stats.metrics.crossed`). A group that was to cover another and is given back
+    at once (`cxlab.core.disclosure.crossed`). A group that was to cover another and is given back
     all the same covers nothing, and is shown again.
 
     References

@@ -8,7 +8,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import collect, declared_order, label, natural_order, scan
+from cxlab.core.frames import collect, declared_order, label, natural_order, scan
 
 
 def group_labels(groups: pd.DataFrame) -> pd.Series:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from cxlab.stats.moments.files import read_sums, write_sums
-from cxlab.stats.moments.pooled import Pooled, join_pooled
-from cxlab.stats.moments.protection import Protected, protect
-from cxlab.stats.moments.sums import Cells
+from cxlab.stats.covariance.files import read_sums, write_sums
+from cxlab.stats.covariance.pooled import Pooled, join_pooled
+from cxlab.stats.covariance.protection import Protected, protect
+from cxlab.stats.covariance.sums import Cells
 
 Array = np.ndarray
 

@@ -9,11 +9,8 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import collect, group_sums, scan, with_wall_times
-from cxlab.stats.metrics.audit import Joint, hidden_in_segments
-from cxlab.stats.metrics.labels import row_labels
-from cxlab.stats.totals import in_declared_order
-from cxlab.survey.hiding import (
+from cxlab.core.disclosure.audit import Joint, hidden_in_segments
+from cxlab.core.disclosure.rule import (
     COMPLEMENTARY,
     MIN_GROUP_SIZE,
     SMALL,
@@ -21,6 +18,9 @@ from cxlab.survey.hiding import (
     groups_hidden_by_run,
     hidden_groups,
 )
+from cxlab.core.frames import collect, group_sums, scan, with_wall_times
+from cxlab.core.labels import row_labels
+from cxlab.core.totals import in_declared_order
 
 __all__ = [
     "COMPLEMENTARY", "EVERYONE", "LABELS", "MIN_GROUP_SIZE", "ROWS", "SMALL", "Hidden",
@@ -80,7 +80,7 @@ def hidden_by_segment(
     -----
     The answers without a segment are a group like any other: hidden where they are few,
     and before any other group where a group needs cover. See
-    `cxlab.stats.metrics.audit.hidden_in_segments` for several segments.
+    `cxlab.core.disclosure.audit.hidden_in_segments` for several segments.
 
     Examples
     --------

@@ -6,7 +6,7 @@ from typing import Any
 
 import narwhals as nw
 
-from cxlab.stats.frames import check_columns, collect, column_names, scan
+from cxlab.core.frames import check_columns, collect, column_names, scan
 
 #: Ids of so many digits are numbers in every engine.
 _DIGITS = "^[0-9]{1,18}$"

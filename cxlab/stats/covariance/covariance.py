@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.moments.sums import Cells, unpack
+from cxlab.stats.covariance.sums import Cells, unpack
 
 Array = np.ndarray
 

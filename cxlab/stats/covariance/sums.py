@@ -15,8 +15,8 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.frames import check_columns, check_numeric, collect, scan
-from cxlab.survey.messages import got
+from cxlab.core.frames import check_columns, check_numeric, collect, scan
+from cxlab.core.messages import got
 
 Array = np.ndarray
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.moments.covariance import pair_sums, to_correlation
-from cxlab.stats.moments.em import packed_inverse, score
-from cxlab.stats.moments.sums import Cells, join_cells, merge_cells, shift_cells, triangle
+from cxlab.stats.covariance.covariance import pair_sums, to_correlation
+from cxlab.stats.covariance.em import packed_inverse, score
+from cxlab.stats.covariance.sums import Cells, join_cells, merge_cells, shift_cells, triangle
 
 Array = np.ndarray
 #: From a pattern's completing matrix and its known columns to how the pooled sums move.
@@ -95,7 +95,7 @@ def expected_sums(cells: Cells, mean: Array, covariance: Array, keys: pd.DataFra
 
     Notes
     -----
-    With v = A r the pull of a row (see `cxlab.stats.moments.em`): Σ E[x − μ] = Σ·Σv and
+    With v = A r the pull of a row (see `cxlab.stats.covariance.em`): Σ E[x − μ] = Σ·Σv and
     Σ E[(x − μ)(x − μ)ᵀ] = WΣ + Σ·Σ(vvᵀ − A)·Σ.
     """
     pull = score(cells, mean, covariance)

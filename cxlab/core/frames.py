@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from cxlab.survey.lazy import SINGLE_THREAD_ROWS, collect, fenced, without_nan
-from cxlab.survey.messages import got, nearest, unknown
+from cxlab.core.engines import SINGLE_THREAD_ROWS, collect, fenced, without_nan
+from cxlab.core.messages import got, nearest, unknown
 
 __all__ = [
     "SINGLE_THREAD_ROWS", "as_list", "check_choice", "check_columns", "check_names",

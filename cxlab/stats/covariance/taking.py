@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from cxlab.stats.frames import as_list
-from cxlab.stats.moments import sums as summing
-from cxlab.stats.moments.summary import Moments
-from cxlab.stats.moments.sums import Cells, Query
+from cxlab.core.frames import as_list
+from cxlab.stats.covariance import sums as summing
+from cxlab.stats.covariance.summary import Moments
+from cxlab.stats.covariance.sums import Cells, Query
 
 Array = np.ndarray
 

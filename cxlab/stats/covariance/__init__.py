@@ -5,9 +5,9 @@ the sums into covariance matrices; `summary` holds them, `taking` makes it. `sav
 a file, with small cells pooled.
 """
 
-from cxlab.stats.moments.blocks import with_blocks
-from cxlab.stats.moments.covariance import Covariance, to_correlation
-from cxlab.stats.moments.summary import MISSING, Moments
-from cxlab.stats.moments.taking import moments
+from cxlab.stats.covariance.blocks import with_blocks
+from cxlab.stats.covariance.covariance import Covariance, to_correlation
+from cxlab.stats.covariance.summary import MISSING, Moments
+from cxlab.stats.covariance.taking import moments
 
 __all__ = ["MISSING", "Covariance", "Moments", "moments", "to_correlation", "with_blocks"]

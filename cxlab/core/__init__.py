@@ -1,0 +1,1 @@
+"""What every part of cxlab stands on: messages, metrics, designs, frames, totals, disclosure."""

@@ -1,0 +1,47 @@
+"""The survey design: which columns say how the answers were sampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Design:
+    """Names of the columns that say how the answers were sampled; each may be None.
+
+    Attributes
+    ----------
+    weights : str or None
+        Column of weights, 0 or more. A row of weight 0 is outside the population.
+    strata : str or None
+        Column of strata.
+    cluster : str or None
+        Column of clusters, nested in strata. A row without one is its own cluster.
+    stratum_clusters : str or None
+        Column with the number of clusters (rows, where there are no clusters) sampled in
+        the row's stratum before any filter. Without it the number seen in the data
+        counts, which understates a filtered frame's variance.
+    """
+
+    weights: str | None = None
+    strata: str | None = None
+    cluster: str | None = None
+    stratum_clusters: str | None = None
+
+    @property
+    def simple(self) -> bool:
+        """Whether the answers are taken as a simple random sample."""
+        return self.weights is None and self.strata is None and self.cluster is None
+
+    def columns(self) -> dict[str, str | None]:
+        """Argument names to column names."""
+        return {
+            "weights": self.weights,
+            "strata": self.strata,
+            "cluster": self.cluster,
+            "stratum_clusters": self.stratum_clusters,
+        }
+
+    def used(self) -> list[str]:
+        """Names of the columns that are given."""
+        return [name for name in self.columns().values() if name]
