@@ -68,7 +68,7 @@ def clustered(studies: int) -> pd.DataFrame:
         data = clustered_studies(studies, clusters, size, spread, np.random.default_rng([SEED, i]))
         # a study is a stratum of its own, so that one call estimates them all
         design = {"weights": "weight", "strata": "study", "cluster": "cluster"}
-        right = nps(data, "score", by="study", level=LEVEL, **design)
+        right = nps(data, "score", by="study", level=LEVEL, design=design)
         plain = nps(data, "score", by="study", level=LEVEL)
         found = held(right, truth)
         rows.append({

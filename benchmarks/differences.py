@@ -176,7 +176,7 @@ def confirm(
     for i in range(min(CONFIRMED, len(p))):
         data = pd.DataFrame({"s": score[:, i], **columns})
         table = compare_groups(data, METRICS[kind], by="g", against="False", min_group_size=1,
-                               weights=weights, cluster=cluster)  # fmt: skip
+                               design={"weights": weights, "cluster": cluster})  # fmt: skip
         if table["method"].iloc[0] == "linearised" or kind != "net":
             np.testing.assert_allclose(table["p_value"].iloc[0], p[i], rtol=1e-6)
 

@@ -84,7 +84,7 @@ def airport() -> None:
     study = load_study("sfo")
     answers = study.read(period="2017")
     start, cpu = time.perf_counter(), time.process_time()
-    analysis = drivers(answers, "overall", study.touchpoints, **study.design)
+    analysis = drivers(answers, "overall", study.touchpoints, design=study.design)
     took, spent = time.perf_counter() - start, time.process_time() - cpu
     print(f"\nAirport survey 2017, whole: {took:.1f} s ({spent:.1f} s of processor time)")
     print(

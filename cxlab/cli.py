@@ -368,7 +368,6 @@ def period_save(
     survey = load_study(study)
     where = _pairs("--where", conditions) or None
     answers = survey.read(where=where)
-    design: dict[str, Any] = survey.design
     kept = period_statistics(
         answers,
         survey.metrics(),
@@ -378,7 +377,7 @@ def period_save(
         labels=survey.labels,
         selection=where,
         min_group_size=survey.definition.min_group_size,
-        **design,
+        design=survey.design,
     )
     for path in kept.save(folder):
         click.echo(f"kept: {path}")
@@ -390,11 +389,10 @@ def _driver_shares(survey: Study, answers: Any) -> Any:
 
     if not survey.outcomes or not survey.touchpoints:
         return None
-    design: dict[str, Any] = survey.design
     try:
         return drivers(
             answers, survey.leading_outcomes()[0], survey.touchpoints, by="period", compare="pairs",
-            method="johnson", missing="pairwise", replicates=500, labels=survey.labels, **design,
+            method="johnson", missing="pairwise", replicates=500, labels=survey.labels, design=survey.design,
         )  # fmt: skip
     except ValueError as error:
         click.echo(f"without drivers: {error}", err=True)

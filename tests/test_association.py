@@ -375,7 +375,9 @@ def test_a_perfect_table_is_uncertain_by_the_halves_that_were_added():
     assert row["ci_high"] > row["estimate"]
     assert "one half added" in row["note"]
     # half an answer is half an answer, whatever the weights add to
-    weighted = pair_estimates(joint_counts(data, "x", "y", weights="weight"), "polychoric").table
+    weighted = pair_estimates(
+        joint_counts(data, "x", "y", design={"weights": "weight"}), "polychoric"
+    ).table
     pd.testing.assert_series_equal(weighted.iloc[0], row)
 
 
@@ -466,7 +468,7 @@ def test_squared_semi_partial_is_what_r_squared_loses():
 
 def test_em_and_pairwise_agree_without_holes():
     rows = ratings(4).fillna(3.0)
-    counts = joint_counts(rows, ["a", "b", "c"], "overall", cluster="cluster")
+    counts = joint_counts(rows, ["a", "b", "c"], "overall", design={"cluster": "cluster"})
     columns = ["overall", "a", "b", "c"]
     weight = counts.rows["weight"]
     em = joint_model(em_correlations(counts.rows, columns, weight, counts.units), counts.units)
@@ -483,7 +485,7 @@ def test_standard_error_of_a_partial_agrees_with_leaving_clusters_out():
     columns = ["overall", "a", "b", "c"]
 
     def partial(part):
-        counts = joint_counts(part, columns[1:], "overall", cluster="cluster")
+        counts = joint_counts(part, columns[1:], "overall", design={"cluster": "cluster"})
         fitted = em_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
         return joint_model(fitted, counts.units)
 
@@ -536,7 +538,7 @@ def rejected(deviating, coefficient, **design):
     found = []
     for seed in range(STUDIES // 50):
         data = near_constant(deviating, seed=seed)
-        counts = joint_counts(data, [f"t{i}" for i in range(50)], "overall", **design)
+        counts = joint_counts(data, [f"t{i}" for i in range(50)], "overall", design=design)
         found.append(pair_estimates(counts, coefficient).table["p_value"] < 0.05)
     return np.mean(found)
 
@@ -621,14 +623,16 @@ def test_clusters_and_weights_that_say_nothing_change_nothing():
     names = [f"t{i}" for i in range(5)]
     plain = pair_estimates(joint_counts(data, names, "overall")).table
     for design in ({"cluster": "row"}, {"weights": "one"}, {"cluster": "row", "weights": "one"}):
-        found = pair_estimates(joint_counts(data, names, "overall", **design)).table
+        found = pair_estimates(joint_counts(data, names, "overall", design=design)).table
         pd.testing.assert_frame_equal(found, plain)
 
 
 def test_strata_are_not_permuted():
     data = near_constant(3, columns=1).assign(stratum=np.arange(300) % 3)
     plain = pair_estimates(joint_counts(data, "t0", "overall")).table.iloc[0]
-    strata = pair_estimates(joint_counts(data, "t0", "overall", strata="stratum")).table.iloc[0]
+    strata = pair_estimates(
+        joint_counts(data, "t0", "overall", design={"strata": "stratum"})
+    ).table.iloc[0]
     assert "by permutation" in plain["note"]
     assert "by permutation" not in strata["note"]
     assert "degrees of freedom: it rests on few answers" in strata["note"]
@@ -639,7 +643,9 @@ def test_answers_that_deviate_in_one_cluster_only_show_nothing():
     data = near_constant(0, columns=1).sort_values("cluster", ignore_index=True)
     inside = data["cluster"] == 0
     data.loc[inside, "t0"], data.loc[inside, "overall"] = 1.0, 1.0
-    row = pair_estimates(joint_counts(data, "t0", "overall", cluster="cluster")).table.iloc[0]
+    row = pair_estimates(
+        joint_counts(data, "t0", "overall", design={"cluster": "cluster"})
+    ).table.iloc[0]
     assert not row["p_value"] < 0.05
     assert row["df"] < 2
 
@@ -671,14 +677,14 @@ def test_ordinary_answers_keep_their_coverage_in_40_rows():
 
 def test_joint_table_by_hand():
     data = pd.DataFrame({"x": [1, 1, 2, 2, None], "y": [5, 5, 4, np.nan, 3], "w": [1, 2, 3, 4, 5]})
-    counts = joint_counts(data, "x", "y", weights="w")
+    counts = joint_counts(data, "x", "y", design={"weights": "w"})
     assert counts.table("x", "y").to_numpy().tolist() == [[0, 3], [3, 0]]
     assert counts.cells["n"].tolist() == [2, 1]
     assert counts.n_rows == 5
 
 
 def test_pearson_and_its_standard_error_against_r_survey(answers, against_r):
-    fit = pair_estimates(joint_counts(answers, ["shops", "wifi"], "overall", **DESIGN))
+    fit = pair_estimates(joint_counts(answers, ["shops", "wifi"], "overall", design=DESIGN))
     for place, name in enumerate(("shops", "wifi")):
         estimate, se = against_r["pearson_design"][name]
         assert fit.table["estimate"][place] == pytest.approx(estimate, abs=R_DIGITS)
@@ -686,7 +692,7 @@ def test_pearson_and_its_standard_error_against_r_survey(answers, against_r):
 
 
 def test_difference_of_two_r_against_r_survey(answers, against_r):
-    fit = pair_estimates(joint_counts(answers, ["shops", "wifi"], "overall", **DESIGN))
+    fit = pair_estimates(joint_counts(answers, ["shops", "wifi"], "overall", design=DESIGN))
     contrast = np.array([1, -1])
     estimate, se = against_r["difference_design"]
     assert contrast @ fit.table["estimate"] == pytest.approx(estimate, abs=R_DIGITS)
@@ -697,8 +703,8 @@ def test_difference_of_two_r_against_r_survey(answers, against_r):
 @pytest.mark.parametrize("design", [{}, {"weights": "weight", "strata": "stratum"}, DESIGN])
 def test_grouped_counts_equal_counts_of_rows(coefficient, design):
     rows = ratings(7)
-    small = joint_counts(rows, ["a", "b"], ["overall", "c"], **design)
-    large = joint_counts(rows, ["a", "b"], ["overall", "c"], most_row_cells=0, **design)
+    small = joint_counts(rows, ["a", "b"], ["overall", "c"], design=design)
+    large = joint_counts(rows, ["a", "b"], ["overall", "c"], most_row_cells=0, design=design)
     assert large.rows is None
     one, two = pair_estimates(small, coefficient), pair_estimates(large, coefficient)
     numbers = ["n", "estimate", "se"]
@@ -713,8 +719,10 @@ def test_grouped_counts_equal_counts_of_rows(coefficient, design):
 def test_nested_query_gives_the_covariance_of_the_rows(design):
     rows = ratings(8)
     rows.loc[:4, "cluster"] = np.nan
-    kept = joint_counts(rows, ["a", "b"], "overall", **design)
-    large = joint_counts(rows, ["a", "b"], "overall", most_row_cells=0, most_clusters=3, **design)
+    kept = joint_counts(rows, ["a", "b"], "overall", design=design)
+    large = joint_counts(
+        rows, ["a", "b"], "overall", most_row_cells=0, most_clusters=3, design=design
+    )
     covariance, df = pearson_covariance(rows, large, pair_estimates(large), design=Design(**design))
     assert covariance == pytest.approx(pair_estimates(kept).covariance, abs=1e-15)
     assert df == pytest.approx(pair_degrees_of_freedom(kept))
@@ -724,7 +732,9 @@ def test_nested_query_gives_the_covariance_of_the_rows(design):
 def test_influence_variance_agrees_with_leaving_clusters_out(coefficient):
     rows = ratings(9, n=1500)
     rows["cluster"] //= 2
-    fit = pair_estimates(joint_counts(rows, ["a", "b"], "overall", cluster="cluster"), coefficient)
+    fit = pair_estimates(
+        joint_counts(rows, ["a", "b"], "overall", design={"cluster": "cluster"}), coefficient
+    )
     left_out = []
     for one in rows["cluster"].unique():
         part = joint_counts(rows[rows["cluster"] != one], ["a", "b"], "overall")
@@ -772,9 +782,9 @@ def test_a_filtered_frame_keeps_the_designs_variance():
     rows["drawn"] = rows.groupby("stratum")["cluster"].transform("nunique")
     inside = rows["c"] == 3
     zeroed = rows.assign(weight=rows["weight"].where(inside, 0.0))
-    whole = pair_estimates(joint_counts(zeroed, "a", "overall", **DESIGN))
+    whole = pair_estimates(joint_counts(zeroed, "a", "overall", design=DESIGN))
     part = pair_estimates(
-        joint_counts(rows[inside], "a", "overall", stratum_clusters="drawn", **DESIGN)
+        joint_counts(rows[inside], "a", "overall", design={**DESIGN, "stratum_clusters": "drawn"})
     )
     assert part.table["se"][0] == pytest.approx(whole.table["se"][0], rel=1e-9)
 
@@ -790,9 +800,9 @@ def test_engines_agree(engine):
         "polars lazy": frame.lazy(),
         "duckdb": duckdb.connect().from_df(rows),
     }[engine]
-    expected = pair_estimates(joint_counts(rows, ["a", "b"], "overall", **DESIGN))
+    expected = pair_estimates(joint_counts(rows, ["a", "b"], "overall", design=DESIGN))
     for limit in (10**9, 0):
-        counts = joint_counts(data, ["a", "b"], "overall", most_row_cells=limit, **DESIGN)
+        counts = joint_counts(data, ["a", "b"], "overall", most_row_cells=limit, design=DESIGN)
         found = pair_estimates(counts)
         assert found.covariance == pytest.approx(expected.covariance, rel=1e-9)
 
@@ -810,7 +820,7 @@ def test_bad_data_are_refused():
     with pytest.raises(
         ValueError, match=r"`weights` must be finite .* got '-1.0' \(and 299 more\)"
     ):
-        joint_counts(rows.assign(weight=-1.0), "a", "overall", weights="weight")
+        joint_counts(rows.assign(weight=-1.0), "a", "overall", design={"weights": "weight"})
 
 
 def test_large_data_off_the_scale_are_refused():

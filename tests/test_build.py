@@ -115,7 +115,9 @@ class TestReport:
         from cxlab import load_study, nps
 
         study = load_study("demo")
-        expected = nps(study.read(period="2025-Q4"), "recommend", **study.design)["estimate"].item()
+        expected = nps(study.read(period="2025-Q4"), "recommend", design=study.design)[
+            "estimate"
+        ].item()
         records = json.loads(
             (demo_report / "demo/2025-Q4/2-scorecard/tables/outcomes.json").read_text()
         )

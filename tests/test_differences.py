@@ -119,14 +119,14 @@ class TestSimpleData:
 class TestDesign:
     def test_contrast_against_r_survey(self, designed):
         expected = json.loads((GOLDEN / "survey_design.json").read_text())["x_minus_y"]
-        found = row(compare_groups(designed, "score", by="group", against="y", **DESIGN))
+        found = row(compare_groups(designed, "score", by="group", against="y", design=DESIGN))
         assert found["estimate"] == pytest.approx(expected["estimate"], abs=R_DIGITS)
         # R's is not corrected for the few clusters of either group (CR2)
         assert expected["se"] < found["se"] < 1.12 * expected["se"]
 
     def test_two_groups_against_the_rest_are_one_contrast(self, designed):
-        rest = compare_groups(designed, "score", by="group", **DESIGN)
-        pair = row(compare_groups(designed, "score", by="group", against="y", **DESIGN))
+        rest = compare_groups(designed, "score", by="group", design=DESIGN)
+        pair = row(compare_groups(designed, "score", by="group", against="y", design=DESIGN))
         assert rest["se"].tolist() == pytest.approx([pair["se"], pair["se"]])
         assert rest["estimate"].tolist() == pytest.approx([pair["estimate"], -pair["estimate"]])
 
@@ -134,14 +134,14 @@ class TestDesign:
         with pytest.raises(
             ValueError, match="`method` must be 'auto' with weights, strata or clusters"
         ):
-            compare_groups(designed, "score", by="group", method="permutation", **DESIGN)
+            compare_groups(designed, "score", by="group", method="permutation", design=DESIGN)
 
     def test_waves_that_share_customers_are_compared_jointly(self):
         # every customer gives the same score twice
         scores = [10, 9, 2, 8, 10, 3, 7, 9, 10, 5] * 4
         wave = pd.DataFrame({"score": scores, "customer": range(40)})
         both = pd.concat([wave.assign(period="2024"), wave.assign(period="2025")])
-        found = row(compare_periods(both, "score", cluster="customer"))
+        found = row(compare_periods(both, "score", design={"cluster": "customer"}))
         assert found["estimate"] == pytest.approx(0)
         # they cancel altogether: the spread is unknown, not 0
         assert np.isnan(found["se"])
@@ -172,7 +172,7 @@ def test_contrast_of_the_rest_is_the_linearised_one_by_hand(designed):
     sampled = designed.groupby("stratum")["cluster"].nunique() + alone
     per = totals.groupby(level=0).sum()
     variance = (sampled / (sampled - 1) * (per.zz - per.z**2 / sampled)).sum()
-    found = row(compare_groups(designed, "score", by="group", against="y", **DESIGN))
+    found = row(compare_groups(designed, "score", by="group", against="y", design=DESIGN))
     assert found["se"] == pytest.approx(100 * np.sqrt(variance))
 
 
@@ -183,14 +183,14 @@ class TestFewClusters:
     """Thirty clusters of ten answers; a group of one of them, and one of three."""
 
     def test_a_group_of_one_cluster_has_no_test(self):
-        found = compare_groups(FEW, "s", by="g", cluster="c")
+        found = compare_groups(FEW, "s", by="g", design={"cluster": "c"})
         numbers = ["se", "ci_low", "ci_high", "p_value", "p_adjusted"]
         assert found[numbers].isna().all(axis=None)
         assert (found["note"] == "no test: the answers of a group lie in one cluster, so that its "
                 "variance is unknown").all()  # fmt: skip
 
     def test_a_group_of_three_clusters_knows_as_much_as_they(self):
-        found = compare_groups(FEW, "s", by="h", cluster="c").iloc[0]
+        found = compare_groups(FEW, "s", by="h", design={"cluster": "c"}).iloc[0]
         assert found["se"] == pytest.approx(19.321344, abs=5e-7)
         # of 3 clusters of 10 answers, and of 27
         by_hand = (1 / 30 + 1 / 270) ** 2 / (2 / 60**2 + 26 / (270 * 26) ** 2)
@@ -204,15 +204,14 @@ class TestFewClusters:
         rows = [(score, group, f"{group}{i}") for group, own in clusters.items()
                 for i, pair in enumerate(own) for score in pair]  # fmt: skip
         data = pd.DataFrame(rows, columns=["s", "g", "c"]).assign(w=2.5)
-        found = compare_groups(data, Metric("s", "mean"), by="g", against="B", cluster="c",
-                               weights=weights, min_group_size=1).iloc[0]  # fmt: skip
+        found = compare_groups(data, Metric("s", "mean"), by="g", against="B", design={"cluster": "c", "weights": weights}, min_group_size=1).iloc[0]  # fmt: skip
         assert found["estimate"] == pytest.approx(45.8333, abs=5e-5)
         assert found["se"] == pytest.approx(54.166667, abs=5e-7)
         assert found["df"] == pytest.approx(4.454545, abs=5e-7)
 
     def test_standard_errors_against_r_sandwich(self):
         expected = json.loads((GOLDEN / "contrast.json").read_text())
-        found = compare_groups(FEW, "s", by="h", cluster="c").iloc[0]
+        found = compare_groups(FEW, "s", by="h", design={"cluster": "c"}).iloc[0]
         assert found["estimate"] == pytest.approx(expected["three of thirty"]["estimate"])
         assert found["se"] == pytest.approx(expected["three of thirty"]["se"], abs=R_DIGITS)
         # the small case has as much by hand
@@ -220,18 +219,20 @@ class TestFewClusters:
 
     def test_a_group_of_two_clusters_can_hardly_show_anything(self):
         data = FEW.assign(two=np.where(FEW["c"] < 2, "A", "B"))
-        found = compare_groups(data, "s", by="two", cluster="c").iloc[0]
+        found = compare_groups(data, "s", by="two", design={"cluster": "c"}).iloc[0]
         assert found["p_value"] > 0
         assert "hardly any difference can be shown" in found["note"]
 
     def test_segments_and_periods_are_judged_alike(self):
-        expected = compare_groups(FEW, "s", by="h", against="B", cluster="c").iloc[0]
+        expected = compare_groups(FEW, "s", by="h", against="B", design={"cluster": "c"}).iloc[0]
         data = FEW.assign(period=np.where(FEW["h"] == "A", "2025", "2024"))
         others = [
-            compare_segments(data, "s", ["h"], cluster="c"),
-            compare_periods(data, "s", cluster="c"),
-            period_changes(data, "s", cluster="c"),
-            period_changes(period_statistics(data, "s", cluster="c", min_group_size=2), "s"),
+            compare_segments(data, "s", ["h"], design={"cluster": "c"}),
+            compare_periods(data, "s", design={"cluster": "c"}),
+            period_changes(data, "s", design={"cluster": "c"}),
+            period_changes(
+                period_statistics(data, "s", design={"cluster": "c"}, min_group_size=2), "s"
+            ),
         ]
         for table in others:
             assert table["se"].iloc[0] == pytest.approx(expected["se"])
@@ -241,9 +242,11 @@ class TestFewClusters:
     def test_a_change_of_mix_knows_as_little(self):
         data = FEW.assign(period=np.where(FEW["h"] == "A", "2025", "2024"), half=FEW.index % 2)
         ask = {"by": "half", "periods": ("2024", "2025"), "min_group_size": 1}
-        kept = period_statistics(data, "s", cluster="c", segments="half", min_group_size=2)
+        kept = period_statistics(
+            data, "s", design={"cluster": "c"}, segments="half", min_group_size=2
+        )
         for found in (
-            mix_and_performance(data, "s", cluster="c", **ask),
+            mix_and_performance(data, "s", design={"cluster": "c"}, **ask),
             mix_and_performance(kept, "s", **ask),
         ):
             change = found.table.set_index("part").loc["change"]
@@ -252,20 +255,20 @@ class TestFewClusters:
                 4.302653
             )
         one = data.assign(period=np.where(FEW["g"] == "A", "2025", "2024"))
-        found = mix_and_performance(one, "s", cluster="c", **ask)
+        found = mix_and_performance(one, "s", design={"cluster": "c"}, **ask)
         assert found.table["ci_low"].isna().all()
 
     @pytest.mark.parametrize("group", ["g", "h"])
     def test_clusters_of_one_answer_change_nothing(self, group):
         data = FEW.assign(own=[f"row {i}" for i in FEW.index], w=np.tile([0.8, 1.2], 150))
         for design in ({}, {"weights": "w"}):
-            plain = compare_groups(data, "s", by=group, **design)
+            plain = compare_groups(data, "s", by=group, design=design)
             pd.testing.assert_frame_equal(
-                compare_groups(data, "s", by=group, cluster="own", **design), plain
+                compare_groups(data, "s", by=group, design={"cluster": "own", **design}), plain
             )
         period = data.rename(columns={group: "period"})
         plain, own = (
-            period_changes(period_statistics(period, "s", **design), "s")
+            period_changes(period_statistics(period, "s", design=design), "s")
             for design in ({}, {"cluster": "own"})
         )
         pd.testing.assert_frame_equal(own, plain)
@@ -276,8 +279,8 @@ def test_a_cluster_more_for_everybody_is_no_certainty():
     data = pd.DataFrame({"s": [10, 9, 2, 8, 10, 3] * 10, "c": range(60)})
     both = pd.concat([data.assign(period="1"), data.assign(period="2", s=10 - data["s"])])
     same = pd.concat([data.assign(period="1"), data.assign(period="2")])
-    assert row(compare_periods(both, "s", cluster="c"))["p_value"] < 0.5
-    found = row(compare_periods(same, "s", cluster="c"))
+    assert row(compare_periods(both, "s", design={"cluster": "c"}))["p_value"] < 0.5
+    found = row(compare_periods(same, "s", design={"cluster": "c"}))
     assert np.isnan(found["p_value"])
     assert found["note"] == "no test: the same difference in every cluster"
 
@@ -294,7 +297,7 @@ class TestAlike:
 
     def test_weights_do_not_make_it_certain(self):
         plain, weighted = (
-            compare_groups(alike(), "s", by="g", **design).iloc[0]
+            compare_groups(alike(), "s", by="g", design=design).iloc[0]
             for design in ({}, {"weights": "w"})
         )
         assert weighted["estimate"] == pytest.approx(12)
@@ -308,7 +311,7 @@ class TestAlike:
     def test_clusters_do_not_make_it_certain(self, kind):
         ends = {"top": (9, 10), "bottom": (0, 6)} if kind == "net" else {"top": (9, 10)}
         metric = Metric("s", kind, **({} if kind == "mean" else ends))
-        found = compare_groups(alike(), metric, by="g", cluster="c").iloc[0]
+        found = compare_groups(alike(), metric, by="g", design={"cluster": "c"}).iloc[0]
         assert found["p_value"] > 0.2
         assert found["ci_low"] < 0 < found["ci_high"]
         assert found["note"].startswith("every answer of a group is alike")
@@ -316,25 +319,27 @@ class TestAlike:
     @pytest.mark.parametrize(("others", "smoothed"), [(3, True), (7, False)])
     def test_nor_do_answers_nearly_alike(self, others, smoothed):
         data = alike(60).assign(s=lambda d: np.where(d.index < others, 3, d["s"]))
-        found = compare_groups(data, "s", by="g", cluster="c").iloc[0]
+        found = compare_groups(data, "s", by="g", design={"cluster": "c"}).iloc[0]
         assert (found["method"] == "adjusted-wald") == smoothed
         assert found["note"].startswith("nearly every answer of a group is alike") == smoothed
 
     def test_kept_periods_take_the_same(self):
         data = alike(60).assign(period=lambda d: d["g"].map({"a": "2025", "b": "2024"}))
         for metric in (METRIC_S, Metric("s", "mean")):
-            direct = row(period_changes(data, metric, cluster="c"))
-            kept = row(period_changes(period_statistics(data, metric, cluster="c"), metric))
+            direct = row(period_changes(data, metric, design={"cluster": "c"}))
+            kept = row(
+                period_changes(period_statistics(data, metric, design={"cluster": "c"}), metric)
+            )
             for name in ("estimate", "se", "df", "p_value", "ci_low", "note"):
                 assert kept[name] == pytest.approx(direct[name]) or kept[name] == direct[name]
-        weighted = period_statistics(data, METRIC_S, weights="w")
+        weighted = period_statistics(data, METRIC_S, design={"weights": "w"})
         assert row(period_changes(weighted, METRIC_S))["note"].endswith(
             "no permutation test: it needs the answers"
         )
 
     def test_a_mean_of_clusters_takes_the_spread_of_both_by_hand(self):
         data = alike()
-        found = compare_groups(data, Metric("s", "mean"), by="g", cluster="c").iloc[0]
+        found = compare_groups(data, Metric("s", "mean"), by="g", design={"cluster": "c"}).iloc[0]
         b = data[data["g"] == "b"]
         means = b.groupby("c")["s"].mean()  # a hundred clusters of three
         other, own = means.var() / 100, data["s"].var() / 12
@@ -344,7 +349,7 @@ class TestAlike:
     def test_a_score_of_clusters_by_hand(self):
         # a: twelve promoters in four clusters, each of the weights 1/2, 1, 3/2
         data = alike(12, (0.5, 1.0, 1.5))
-        found = compare_groups(data, "s", by="g", cluster="c", weights="w").iloc[0]
+        found = compare_groups(data, "s", by="g", design={"cluster": "c", "weights": "w"}).iloc[0]
         b = data[data["g"] == "b"].assign(y=lambda d: (d["s"] >= 9) * 1.0 - (d["s"] <= 6))
         kish = 3 * (0.25 + 1 + 2.25) / 9
         n_a = 12 / kish * (t.ppf(0.975, 11) / t.ppf(0.975, 3)) ** 2
@@ -371,21 +376,21 @@ class TestAlike:
     def test_spread_of_both_counts_from_one_origin(self, design):
         # far from one another each group is counted from an origin of its own
         data = alike(30).assign(s=lambda d: np.where(d["g"] == "a", 0.0, 1e6 + d.index % 7))
-        found = compare_groups(data, Metric("s", "mean"), by="g", **design).iloc[0]
+        found = compare_groups(data, Metric("s", "mean"), by="g", design=design).iloc[0]
         b = data[data["g"] == "b"]
         other = b["s"].var() / 300 if not design else b.groupby("c")["s"].mean().var() / 100
         assert found["se"] == pytest.approx(np.sqrt(other + data["s"].var() / 30))
 
     def test_weights_stay_with_their_rows(self):
         data = alike(20, (0.2, 1.0, 3.0)).assign(s=lambda d: d["s"].where(d.index % 9 > 0, 3))
-        found = compare_groups(data, "s", by="g", against="b", weights="w").iloc[0]
+        found = compare_groups(data, "s", by="g", against="b", design={"weights": "w"}).iloc[0]
         y = np.select([data["s"] >= 9, data["s"] <= 6], [1.0, -1.0], 0.0) + 1
         inside, rng = (data["g"] == "a").to_numpy(), np.random.default_rng(0)
         expected = permutation_p_value(y, inside, 9999, rng, data["w"].to_numpy())
         assert found["p_value"] == expected
         # 20 answers are worth fewer than 30, and so are 45 of such weights
         more = alike(45, (0.2, 1.0, 3.0)).assign(s=lambda d: d["s"].where(d.index % 4 > 0, 3))
-        found = compare_groups(more, "s", by="g", weights="w").iloc[0]
+        found = compare_groups(more, "s", by="g", design={"weights": "w"}).iloc[0]
         assert found["method"] == "linearised, permutation p"
 
     def test_a_simple_mean_does_too(self):
@@ -401,14 +406,14 @@ class TestAlike:
     @pytest.mark.parametrize("metric", ["s", Metric("s", "mean")])
     def test_both_alike_show_no_difference(self, metric, design):
         data = alike(30)[:60].assign(s=9.0)
-        found = compare_groups(data, metric, by="g", **design)["p_value"]
+        found = compare_groups(data, metric, by="g", design=design)["p_value"]
         assert ((found == 1) | found.isna()).all()
 
     @pytest.mark.parametrize("score", [9.3, 0.1])
     def test_fractions_alike_are_alike(self, score):
         data = alike(30).assign(s=lambda d: np.where(d["g"] == "a", score, d["s"]))
         for design in ({"weights": "w"}, {"cluster": "c"}):
-            found = compare_groups(data, Metric("s", "mean"), by="g", **design).iloc[0]
+            found = compare_groups(data, Metric("s", "mean"), by="g", design=design).iloc[0]
             assert found["note"].startswith("every answer of a group is alike")
 
 
@@ -429,18 +434,20 @@ def test_weighted_answers_of_a_small_group_are_permuted_with_weights_in_place():
 class TestAirport:
     def test_gender_contrast_is_computed_jointly(self, sfo):
         answers = sfo.read(period="2018")
-        found = compare_groups(answers, "recommend", by="gender", against="Female", **sfo.design)
+        found = compare_groups(
+            answers, "recommend", by="gender", against="Female", design=sfo.design
+        )
         male = found[found["group"] == "Male"].iloc[0]
         assert male["estimate"] == pytest.approx(-7.2644486514, abs=R_DIGITS)
         # R's survey package has 3.1419192318, not corrected for few clusters (CR2)
         assert male["se"] == pytest.approx(3.1419192318, rel=0.01)
-        alone = nps(answers, "recommend", by="gender", **sfo.design).set_index("group")["se"]
+        alone = nps(answers, "recommend", by="gender", design=sfo.design).set_index("group")["se"]
         assert np.hypot(alone["Male"], alone["Female"]) == pytest.approx(3.828, abs=5e-4)
 
     def test_a_boarding_area_of_sixteen_flights_knows_as_much_as_they(self, sfo):
         answers = sfo.read(period="2018")
         found = compare_segments(
-            answers, sfo.metrics("outcome"), sfo.segments, labels=sfo.labels, **sfo.design
+            answers, sfo.metrics("outcome"), sfo.segments, labels=sfo.labels, design=sfo.design
         )
         area = found[(found["group"] == "C") & (found["metric"] == "mean")].iloc[0]
         assert area["df"] == pytest.approx(15.7, abs=0.05)
@@ -634,7 +641,7 @@ def test_metrics_that_a_table_cannot_hold_are_refused(metrics, message):
 def test_means_of_groups_both_alike_have_no_standard_error(design):
     data = pd.DataFrame({"s": 10.0, "g": ["a", "b"] * 60, "c": np.arange(120) // 4})
     data["w"] = np.random.default_rng(0).gamma(2, 1, 120)
-    found = compare_groups(data, Metric("s", "mean"), by="g", against="b", **design).iloc[0]
+    found = compare_groups(data, Metric("s", "mean"), by="g", against="b", design=design).iloc[0]
     assert found["estimate"] == pytest.approx(0)
     assert found[["se", "ci_low", "ci_high"]].isna().all()
     assert found["p_value"] == 1 or np.isnan(found["p_value"])

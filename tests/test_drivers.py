@@ -91,8 +91,8 @@ class TestResult:
         frame = ratings(holes=0.2, use=0.8)
         other = pl.from_pandas(frame) if engine == "polars" else duckdb.from_df(frame)
         design = {"weights": "weight", "strata": "stratum", "cluster": "cluster"}
-        one = drivers(frame, "overall", NAMES, replicates=50, **design)
-        two = drivers(other, "overall", NAMES, replicates=50, **design)
+        one = drivers(frame, "overall", NAMES, replicates=50, design=design)
+        two = drivers(other, "overall", NAMES, replicates=50, design=design)
         pd.testing.assert_frame_equal(one.table, two.table, rtol=ENGINES)
 
     def test_labels_come_from_a_mapping(self):
@@ -122,7 +122,7 @@ class TestResult:
         frame = ratings(holes=0.2, use=0.8)
         frame["weight"] = np.random.default_rng(3).integers(1, 4, len(frame)).astype(float)
         repeated = frame.loc[frame.index.repeat(frame["weight"].astype(int))]
-        one = drivers(frame, "overall", NAMES, weights="weight", interval=None)
+        one = drivers(frame, "overall", NAMES, design={"weights": "weight"}, interval=None)
         two = drivers(repeated, "overall", NAMES, interval=None)
         for left, right in ((one.table, two.table), (one.reach_adjusted, two.reach_adjusted)):
             assert left["estimate"].tolist() == pytest.approx(right["estimate"].tolist(), abs=1e-7)
@@ -260,7 +260,7 @@ class TestAwkwardData:
 
     def test_one_cluster_gives_no_interval_and_says_so(self):
         frame = ratings().assign(all_one=1)
-        analysis = drivers(frame, "overall", NAMES, cluster="all_one")
+        analysis = drivers(frame, "overall", NAMES, design={"cluster": "all_one"})
         assert analysis.interval == "none"
         assert "One cluster only: no interval." in analysis.notes
         assert analysis.table["estimate"].notna().all()
@@ -268,7 +268,7 @@ class TestAwkwardData:
     def test_few_clusters_are_flagged(self):
         frame = ratings(n=300)
         frame["cluster"] = np.arange(300) // 60
-        analysis = drivers(frame, "overall", NAMES, cluster="cluster", replicates=50)
+        analysis = drivers(frame, "overall", NAMES, design={"cluster": "cluster"}, replicates=50)
         assert "Few clusters: 4 degrees of freedom." in analysis.notes
 
     @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ class TestAwkwardData:
             ({"max_exact": 40}, "`max_exact` must be from 1 to 30"),
             ({"adjusted": True, "method": "pratt"}, "`adjusted` must be False"),
             ({"outcome_scale": "binary"}, "2 different answers"),
-            ({"weights": "wieght"}, "Did you mean 'weight'"),
+            ({"design": {"weights": "wieght"}}, "Did you mean 'weight'"),
         ],
     )
     def test_wrong_arguments_are_refused(self, change, match):
@@ -306,9 +306,7 @@ class TestUncertainty:
             answers,
             "overall",
             expected["driver"].tolist(),
-            weights="weight",
-            strata="stratum",
-            cluster="cluster",
+            design={"weights": "weight", "strata": "stratum", "cluster": "cluster"},
             replicates=4000,
         )
         table = analysis.part()
@@ -590,7 +588,7 @@ class TestShape:
 class TestAirport:
     def test_the_survey_of_2017_whole(self, sfo):
         answers = sfo.read(period="2017")
-        analysis = drivers(answers, "overall", sfo.touchpoints, interval=None, **sfo.design)
+        analysis = drivers(answers, "overall", sfo.touchpoints, interval=None, design=sfo.design)
         assert (analysis.n, analysis.n_total, len(analysis.table)) == (2688, 2831, 23)
         used = analysis.rows_used.set_index("treatment")
         assert used.loc["complete", "n"] == 356

@@ -82,7 +82,7 @@ class TestStandardErrors:
         answers = pd.read_csv(GOLDEN / "heteroskedastic.csv").assign(row=np.arange(400))
         plain = drivers(answers, "y", X, interval=None).part()
         for design in ({"weights": "w"}, {"cluster": "row"}, {"weights": "w", "cluster": "row"}):
-            same = drivers(answers, "y", X, replicates=20, **design).part()
+            same = drivers(answers, "y", X, replicates=20, design=design).part()
             assert same["p_value"].tolist() == plain["p_value"].tolist()
 
     def test_complete_answers_take_hc3_of_the_rows_without_a_hole(self):
@@ -103,7 +103,7 @@ class TestStandardErrors:
     def test_bootstrap_errors_are_widened_by_their_small_factor(self):
         # n draws from n clusters spread by (n − 1)/n too little
         answers = pd.read_csv(GOLDEN / "heteroskedastic.csv").assign(c=np.arange(400) // 50)
-        analysis = drivers(answers, "y", X, cluster="c", replicates=200)
+        analysis = drivers(answers, "y", X, design={"cluster": "c"}, replicates=200)
         drawn = analysis.replicates[None].coefficient.std(axis=0, ddof=1)
         expected = drawn * np.sqrt(8 / 7)
         assert analysis.part()["coefficient_se"].tolist() == pytest.approx(expected.tolist())
@@ -111,13 +111,13 @@ class TestStandardErrors:
     def test_rao_wu_errors_are_not_widened(self):
         answers = pd.read_csv(GOLDEN / "heteroskedastic.csv").assign(c=np.arange(400) // 50)
         answers["s"] = answers["c"] % 2
-        analysis = drivers(answers, "y", X, cluster="c", strata="s", replicates=200)
+        analysis = drivers(answers, "y", X, design={"cluster": "c", "strata": "s"}, replicates=200)
         drawn = analysis.replicates[None].coefficient.std(axis=0, ddof=1)
         assert analysis.part()["coefficient_se"].tolist() == pytest.approx(drawn.tolist())
 
     def test_jackknife_errors_by_hand(self):
         answers = pd.read_csv(GOLDEN / "heteroskedastic.csv").assign(c=np.arange(400) // 50)
-        analysis = drivers(answers, "y", X, cluster="c", interval="jackknife")
+        analysis = drivers(answers, "y", X, design={"cluster": "c"}, interval="jackknife")
         left_out = [
             sm.OLS(part["y"], sm.add_constant(part[X])).fit().params[X].to_numpy()
             for part in (answers[answers["c"] != cluster] for cluster in range(8))
@@ -157,13 +157,17 @@ class TestFewCarriers:
         )
         answers["alike"] = np.where(answers.index == 7, 1.0, 5.0)
         answers["weight"] = generator.uniform(0.5, 2, 300) if weighted else 1.0
-        table = drivers(answers, "y", ["x", "alike"], weights="weight", replicates=50).part()
+        table = drivers(
+            answers, "y", ["x", "alike"], design={"weights": "weight"}, replicates=50
+        ).part()
         assert table.loc[1, ["p_value", "coefficient_se", "coefficient_low"]].isna().all()
         assert table["note"][1] == "its coefficient rests on one answer or cluster: not tested"
-        only = drivers(answers, "y", ["alike"], weights="weight", replicates=50)
+        only = drivers(answers, "y", ["alike"], design={"weights": "weight"}, replicates=50)
         assert not any("Without replicates" in note for note in only.notes)
         # the other driver is tested as if that row were not there
-        alone = drivers(answers.drop(index=7), "y", ["x"], weights="weight", replicates=50).part()
+        alone = drivers(
+            answers.drop(index=7), "y", ["x"], design={"weights": "weight"}, replicates=50
+        ).part()
         assert table["p_value"][0] == pytest.approx(alone["p_value"][0], rel=0.2)
 
 
@@ -178,7 +182,7 @@ class TestFewClustersInAGroup:
         answers["g"] = np.where(answers.index < 40, "few", "many")
         own = answers.index % clusters
         answers["c"] = np.where(answers["g"] == "few", own, 100 + answers.index // 5)
-        options = {"cluster": "c", "by": "g", "interval": interval, "replicates": 200}
+        options = {"design": {"cluster": "c"}, "by": "g", "interval": interval, "replicates": 200}
         return drivers(answers, "y", ["x", "z"], **options)
 
     @pytest.mark.parametrize("interval", ["bootstrap", "jackknife"])

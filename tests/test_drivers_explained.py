@@ -57,7 +57,7 @@ class TestEffectiveAnswers:
         never, blank = generator.random(200) < 0.3, generator.random(200) < 0.2
         frame = frame.assign(a=frame["a"].mask(never), b=frame["b"].mask(blank))
         frame["a_missing"] = np.where(never, "never used", None)
-        fits = drivers(frame, "y", NAMES, weights="weight", interval=None).fits
+        fits = drivers(frame, "y", NAMES, design={"weights": "weight"}, interval=None).fits
         kish = frame["weight"].sum() ** 2 / (frame["weight"] ** 2).sum()
         known = [1, 1, 1 - blank.mean(), 1]
         assert fits["n_effective"][1] == pytest.approx(kish * np.mean(known))

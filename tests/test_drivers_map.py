@@ -157,7 +157,7 @@ class TestVerdict:
     def test_airport_touchpoints_without_an_association_are_not_fixed_first(self, sfo):
         answers = sfo.read(period="2018")
         found = drivers(
-            answers, "overall", sfo.touchpoints, method="johnson", replicates=200, **sfo.design
+            answers, "overall", sfo.touchpoints, method="johnson", replicates=200, design=sfo.design
         )
         places = driver_map(found)
         first = places[places["verdict"] == "fix first"]

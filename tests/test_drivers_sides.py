@@ -81,7 +81,9 @@ class TestDifferences:
 
 
 class TestPairs:
-    @pytest.mark.parametrize("change", [{"seed": 1}, {"replicates": 100}, {"weights": "w"}])
+    @pytest.mark.parametrize(
+        "change", [{"seed": 1}, {"replicates": 100}, {"design": {"weights": "w"}}]
+    )
     def test_another_resampling_is_refused(self, change):
         frame = survey(200, (1, 1, 2)).assign(w=np.linspace(1, 2, 200))
         first = drivers(frame, "overall", NAMES, replicates=200)

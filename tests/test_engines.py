@@ -269,42 +269,42 @@ def moments_with_blocks(answers, study):
 
 def mix(answers, study):
     last = study.periods[-2:]
-    options = {"by": "segment", "replicates": 40, **study.design}
+    options = {"by": "segment", "replicates": 40, "design": study.design}
     return cxlab.mix_and_performance(answers, "recommend", periods=tuple(last), **options).table
 
 
 def control_chart(answers, study):
-    run = cxlab.nps(answers, "recommend", by="period", **study.design)
+    run = cxlab.nps(answers, "recommend", by="period", design=study.design)
     return cxlab.control_chart(run.rename(columns={"group": "period"})).table
 
 
 TABLES = {
     "check_answers": lambda a, s: cxlab.check_answers(a, s),
-    "usage": lambda a, s: cxlab.usage(a, touchpoints(s)[:2], by="segment", **s.design),
+    "usage": lambda a, s: cxlab.usage(a, touchpoints(s)[:2], by="segment", design=s.design),
     "straight_lining": lambda a, s: cxlab.straight_lining(a, s.touchpoints),
     "repeated_answers": lambda a, s: cxlab.repeated_answers(a, s.touchpoints),
-    "weight_summary": lambda a, s: cxlab.weight_summary(a, **s.design),
-    "nps": lambda a, s: cxlab.nps(a, "recommend", by=["segment", "period"], **s.design),
+    "weight_summary": lambda a, s: cxlab.weight_summary(a, design=s.design),
+    "nps": lambda a, s: cxlab.nps(a, "recommend", by=["segment", "period"], design=s.design),
     "top_box": lambda a, s: cxlab.top_box(a, "overall", top=(8, 10), by="home_region"),
-    "mean_score": lambda a, s: cxlab.mean_score(a, "booking", **s.design),
+    "mean_score": lambda a, s: cxlab.mean_score(a, "booking", design=s.design),
     "net_score": lambda a, s: cxlab.net_score(a, "effort", top=(6, 7), bottom=(1, 3), by="period"),
-    "scorecard": lambda a, s: cxlab.scorecard(a, s.metrics("outcome"), by=s.segments, **s.design),
+    "scorecard": lambda a, s: cxlab.scorecard(a, s.metrics("outcome"), by=s.segments, design=s.design),
     "compare_groups": lambda a, s: cxlab.compare_groups(
-        a, "recommend", by="segment", against="pairs", **s.design),
+        a, "recommend", by="segment", against="pairs", design=s.design),
     "compare_periods": lambda a, s: cxlab.compare_periods(
-        a, "recommend", periods=tuple(s.periods[-2:]), **s.design),
+        a, "recommend", periods=tuple(s.periods[-2:]), design=s.design),
     "moments": lambda a, s: moments(a, ["overall", *touchpoints(s)], weights="weight").table,
     "moments with blocks": moments_with_blocks,
     "drivers": lambda a, s: cxlab.drivers(
-        a, "overall", touchpoints(s), replicates=40, full_replicates=0, **s.design).table,
+        a, "overall", touchpoints(s), replicates=40, full_replicates=0, design=s.design).table,
     "drivers by segment": lambda a, s: cxlab.drivers(
-        a, "overall", touchpoints(s), by="segment", replicates=20, **s.design).table,
+        a, "overall", touchpoints(s), by="segment", replicates=20, design=s.design).table,
     "touchpoint_correlations": lambda a, s: cxlab.touchpoint_correlations(
-        a, s.outcomes[:2], touchpoints(s), occasion="A", replicates=40, **s.design).table,
-    "period_changes": lambda a, s: cxlab.period_changes(a, s.metrics("outcome")[:1], **s.design),
+        a, s.outcomes[:2], touchpoints(s), occasion="A", replicates=40, design=s.design).table,
+    "period_changes": lambda a, s: cxlab.period_changes(a, s.metrics("outcome")[:1], design=s.design),
     "mix_and_performance": mix,
     "control_chart": control_chart,
-    "masking": lambda a, s: cxlab.masking(a, "overall", touchpoints(s), **s.design),
+    "masking": lambda a, s: cxlab.masking(a, "overall", touchpoints(s), design=s.design),
 }  # fmt: skip
 
 
@@ -392,15 +392,15 @@ class TestAirport:
     @pytest.mark.parametrize("engine", ["duckdb", "polars", "ibis", "postgres", "spark"])
     def test_known_figures(self, sfo, engine, request, tmp_path):
         answers = self.answers(sfo, engine, request, tmp_path)
-        table = cxlab.nps(answers, "recommend", **sfo.design)
+        table = cxlab.nps(answers, "recommend", design=sfo.design)
         assert table["estimate"].item() == pytest.approx(40.398436, abs=5e-7)
         assert table["se"].item() == pytest.approx(1.524652, abs=5e-7)
         reference = sfo.read(period="2017")
         metrics = sfo.metrics("outcome")
         assert_same(
-            cxlab.scorecard(answers, metrics, by="gender", **sfo.design).sort_values(
+            cxlab.scorecard(answers, metrics, by="gender", design=sfo.design).sort_values(
                 ["metric", "label", "group"], ignore_index=True),
-            cxlab.scorecard(reference, metrics, by="gender", **sfo.design).sort_values(
+            cxlab.scorecard(reference, metrics, by="gender", design=sfo.design).sort_values(
                 ["metric", "label", "group"], ignore_index=True),
         )  # fmt: skip
         names = [*sfo.touchpoints[:5], "overall"]

@@ -141,13 +141,13 @@ class TestDesign:
          ("strata_only", {"weights": "weight", "strata": "stratum"})],
     )  # fmt: skip
     def test_standard_errors_against_r_survey(self, designed, from_r, name, design):
-        result = row(nps(designed, "score", **design))
+        result = row(nps(designed, "score", design=design))
         assert result["estimate"] == pytest.approx(from_r[name]["estimate"], abs=R_DIGITS)
         assert result["se"] == pytest.approx(from_r[name]["se"], abs=R_DIGITS)
         assert result["df"] == from_r[name]["df"]
 
     def test_a_group_is_a_domain_against_r_survey(self, designed, from_r):
-        table = nps(designed, "score", by="group", **DESIGN).set_index("group")
+        table = nps(designed, "score", by="group", design=DESIGN).set_index("group")
         for name in ("x", "y"):
             assert table.loc[name, "estimate"] == pytest.approx(
                 from_r[name]["estimate"], abs=R_DIGITS
@@ -160,22 +160,24 @@ class TestDesign:
         whole = designed.groupby("stratum")["cluster"].nunique() + alone
         told = designed.assign(sampled=designed["stratum"].map(whole))
         part = told[told["group"] == "x"]
-        result = row(nps(part, "score", stratum_clusters="sampled", **DESIGN))
+        result = row(nps(part, "score", design={**DESIGN, "stratum_clusters": "sampled"}))
         assert result["se"] == pytest.approx(from_r["x"]["se"], abs=R_DIGITS)
         # without the count the cluster that y alone has answered is forgotten
-        assert row(nps(part, "score", **DESIGN))["se"] != pytest.approx(from_r["x"]["se"], abs=1e-6)
+        assert row(nps(part, "score", design=DESIGN))["se"] != pytest.approx(
+            from_r["x"]["se"], abs=1e-6
+        )
 
     def test_a_stratum_with_one_cluster_against_r_survey(self, designed, from_r):
         part = designed[(designed["stratum"] != "B") | (designed["cluster"] == "B0")]
-        result = row(nps(part, "score", **DESIGN))
+        result = row(nps(part, "score", design=DESIGN))
         assert result["estimate"] == pytest.approx(from_r["lonely"]["estimate"], abs=R_DIGITS)
         assert result["se"] == pytest.approx(from_r["lonely"]["se"], abs=R_DIGITS)
         assert "1 strata with one cluster" in result["note"]
 
     @pytest.mark.parametrize("level", [0.95, 0.9])
     def test_intervals_against_r_survey(self, designed, from_r, level):
-        wald = row(nps(designed, "score", method="wald", level=level, **DESIGN))
-        mean = row(mean_score(designed, "score", level=level, **DESIGN))
+        wald = row(nps(designed, "score", method="wald", level=level, design=DESIGN))
+        mean = row(mean_score(designed, "score", level=level, design=DESIGN))
         for found, name in ((wald, "wald"), (mean, "mean")):
             expected = from_r[f"{name}_{100 * level:.0f}"]
             limits = [expected["low"], expected["high"]]
@@ -184,17 +186,17 @@ class TestDesign:
     @pytest.mark.parametrize("level", [0.95, 0.9])
     def test_intervals_take_the_effective_size(self, designed, level):
         # by hand: n/deff with the ratio of the t quantiles, then the plain formula
-        found = row(nps(designed, "score", level=level, **DESIGN))
+        found = row(nps(designed, "score", level=level, design=DESIGN))
         quantile = [t.ppf(0.5 + level / 2, df) for df in (found["n"] - 1, found["df"])]
         size = found["n"] / found["deff"] * (quantile[0] / quantile[1]) ** 2
         assert found["n_eff"] == pytest.approx(size)
         p, d = found["promoter_share"], found["detractor_share"]
         z = norm.ppf(0.5 + level / 2)
-        adjusted = row(nps(designed, "score", method="adjusted-wald", level=level, **DESIGN))
+        adjusted = row(nps(designed, "score", method="adjusted-wald", level=level, design=DESIGN))
         pa, da = (size * p + 0.75) / (size + 3), (size * d + 0.75) / (size + 3)
         half = 100 * z * np.sqrt((pa + da - (pa - da) ** 2) / (size + 3))
         assert adjusted["ci_high"] - adjusted["ci_low"] == pytest.approx(2 * half)
-        box = row(top_box(designed, "score", top=(9, 10), level=level, **DESIGN))
+        box = row(top_box(designed, "score", top=(9, 10), level=level, design=DESIGN))
         share, n = box["estimate"] / 100, box["n_eff"]
         centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
         assert (box["ci_low"] + box["ci_high"]) / 200 == pytest.approx(centre)
@@ -208,37 +210,37 @@ class TestDesign:
 
     def test_missing_clusters_are_their_own_and_counted(self, designed):
         missing = int(designed["cluster"].isna().sum())
-        result = row(nps(designed, "score", **DESIGN))
+        result = row(nps(designed, "score", design=DESIGN))
         assert missing > 0
         assert f"{missing} rows without a cluster are clusters of their own" in result["note"]
 
     def test_few_degrees_of_freedom_are_flagged(self, designed):
         part = designed[designed["cluster"].isin(["A0", "A1", "A2", "A3"])]
-        assert "only 3 degrees of freedom" in row(nps(part, "score", **DESIGN))["note"]
+        assert "only 3 degrees of freedom" in row(nps(part, "score", design=DESIGN))["note"]
 
     def test_one_cluster_gives_no_interval_and_the_reason(self, designed):
         part = designed[designed["cluster"] == "A0"]
-        result = row(nps(part, "score", **DESIGN))
+        result = row(nps(part, "score", design=DESIGN))
         assert np.isnan(result["ci_low"])
         assert "no interval: fewer than two clusters" in result["note"]
 
     def test_everyone_alike_takes_the_effect_of_the_weights(self):
         data = pd.DataFrame({"s": [10] * 20, "w": [1.0, 3.0] * 10})
-        result = row(nps(data, "s", weights="w"))
+        result = row(nps(data, "s", design={"weights": "w"}))
         assert result["deff"] == pytest.approx(1.25)
         assert result["ci_low"] < result["ci_high"] == 100
         assert "all answers alike" in result["note"]
 
     def test_zero_weight_is_outside_the_population(self):
         data = pd.DataFrame({"s": [10, 2, 8, 0], "w": [1.0, 1.0, 1.0, 0.0]})
-        result = row(nps(data, "s", weights="w"))
+        result = row(nps(data, "s", design={"weights": "w"}))
         assert result["n"] == 3
         assert result["estimate"] == pytest.approx(0)
 
     def test_order_of_rows_changes_no_digit(self, designed):
         shuffled = designed.sample(frac=1, random_state=3)
-        whole = row(nps(designed, "score", **DESIGN))[["estimate", "se", "ci_low", "ci_high"]]
-        again = row(nps(shuffled, "score", **DESIGN))[["estimate", "se", "ci_low", "ci_high"]]
+        whole = row(nps(designed, "score", design=DESIGN))[["estimate", "se", "ci_low", "ci_high"]]
+        again = row(nps(shuffled, "score", design=DESIGN))[["estimate", "se", "ci_low", "ci_high"]]
         assert whole.astype(float).tolist() == pytest.approx(
             again.astype(float).tolist(), rel=1e-12
         )
@@ -255,7 +257,7 @@ class TestAirport:
         simple = row(nps(answers, "recommend"))
         assert simple[["promoters", "passives", "detractors"]].tolist() == counts
         assert simple["estimate"] == pytest.approx(plain, abs=0.005)
-        result = row(nps(answers, "recommend", **sfo.design))
+        result = row(nps(answers, "recommend", design=sfo.design))
         assert result["estimate"] == pytest.approx(weighted, abs=5e-7)
         assert result["se"] == pytest.approx(se, abs=5e-7)
         assert result["df"] == df
@@ -292,9 +294,9 @@ class TestOtherScores:
         assert result["se"] == pytest.approx(100 * np.sqrt(0.75 * 0.25 / 4))
 
     def test_net_score_with_nps_boxes_is_nps(self, designed):
-        net = net_score(designed, "score", top=(9, 10), bottom=(0, 6), **DESIGN)
+        net = net_score(designed, "score", top=(9, 10), bottom=(0, 6), design=DESIGN)
         same = ["n", "estimate", "se", "ci_low", "ci_high", "deff"]
-        assert net[same].equals(nps(designed, "score", **DESIGN)[same])
+        assert net[same].equals(nps(designed, "score", design=DESIGN)[same])
 
     @pytest.mark.parametrize(
         ("boxes", "message"),
@@ -336,8 +338,10 @@ class TestScorecard:
     def test_stacks_what_the_study_declares(self):
         study = load_study("demo")
         answers = study.read(period="2025-Q4")
-        table = scorecard(answers, study.metrics("outcome"), labels=study.labels, **study.design)
-        alone = row(nps(answers, "recommend", **study.design))
+        table = scorecard(
+            answers, study.metrics("outcome"), labels=study.labels, design=study.design
+        )
+        alone = row(nps(answers, "recommend", design=study.design))
         line = row(table[table["metric"] == "nps"])
         same = ["n", "estimate", "se", "ci_low", "ci_high"]
         assert line[same].tolist() == pytest.approx(alone[same].tolist())
@@ -352,8 +356,8 @@ class TestScorecard:
 @pytest.mark.parametrize("make", [lambda d: d, pl.from_pandas, lambda d: duckdb.from_df(d)],
                          ids=["pandas", "polars", "duckdb"])  # fmt: skip
 def test_every_engine_gives_the_same_digits(designed, make):
-    expected = nps(designed, "score", by="group", **DESIGN)
-    table = nps(make(designed), "score", by="group", **DESIGN)
+    expected = nps(designed, "score", by="group", design=DESIGN)
+    table = nps(make(designed), "score", by="group", design=DESIGN)
     pd.testing.assert_frame_equal(table, expected, rtol=1e-9)
 
 
@@ -361,10 +365,10 @@ BAD = {
     "unknown column": ({"score": [1]}, {"score": "scor"}, "column of the data; got 'scor'. Did you mean"),
     "eleven": ({"score": [1, 11, 11]}, {}, r"whole numbers from 0 to 10; got 11 \(and 1 more\)"),
     "between the bins": ({"score": [6.5]}, {}, r"whole numbers from 0 to 10; got 6\.5"),
-    "negative weight": ({"score": [1], "w": [-1.0]}, {"weights": "w"}, r"`weights` must be finite .*got '-1\.0'"),
-    "infinite weight": ({"score": [1], "w": [np.inf]}, {"weights": "w"}, "`weights` must be finite"),
-    "null weight": ({"score": [1], "w": [np.nan]}, {"weights": "w"}, "`weights` must be finite"),
-    "null stratum": ({"score": [1, 2], "h": ["a", None]}, {"strata": "h"}, "`strata` must be given"),
+    "negative weight": ({"score": [1], "w": [-1.0]}, {"design": {"weights": "w"}}, r"`weights` must be finite .*got '-1\.0'"),
+    "infinite weight": ({"score": [1], "w": [np.inf]}, {"design": {"weights": "w"}}, "`weights` must be finite"),
+    "null weight": ({"score": [1], "w": [np.nan]}, {"design": {"weights": "w"}}, "`weights` must be finite"),
+    "null stratum": ({"score": [1, 2], "h": ["a", None]}, {"design": {"strata": "h"}}, "`strata` must be given"),
     "unknown method": ({"score": [1]}, {"method": "tango"}, "`method` must be 'score', 'adjusted-wald' or 'wald'"),
 }  # fmt: skip
 
@@ -391,7 +395,7 @@ def test_several_columns_for_one_score_are_refused():
 @pytest.mark.parametrize("design", [{}, {"weights": "w"}])
 def test_large_numbers_keep_their_spread(origin, design):
     data = pd.DataFrame({"s": origin + np.array([1.0, 2, 3]), "w": 1.0})
-    result = row(mean_score(data, "s", **design))
+    result = row(mean_score(data, "s", design=design))
     assert result["estimate"] == pytest.approx(origin + 2, abs=1e-6)
     assert result["se"] == pytest.approx(1 / np.sqrt(3))
 
@@ -407,7 +411,7 @@ def test_of_one_cluster_the_standard_error_is_unknown(metric, weights):
         "top box": lambda *a, **k: top_box(*a, top=(9, 10), **k),
         "mean": mean_score,
     }[metric]
-    result = row(ask(ONE_CLUSTER, "s", cluster="c", weights=weights))
+    result = row(ask(ONE_CLUSTER, "s", design={"cluster": "c", "weights": weights}))
     assert np.isnan(result[["se", "ci_low", "ci_high", "deff", "n_eff"]].astype(float)).all()
     assert result["note"].startswith("no interval: fewer than two clusters hold an answer")
     assert "alike" not in result["note"]
@@ -416,7 +420,7 @@ def test_of_one_cluster_the_standard_error_is_unknown(metric, weights):
 def test_of_one_cluster_among_several_groups_only_its_own_is_unknown():
     data = pd.concat([ONE_CLUSTER.assign(g="one")] + [ONE_CLUSTER.assign(c=i, g="five")
                                                       for i in range(2, 7)])  # fmt: skip
-    se = nps(data, "s", by="g", cluster="c").set_index("group")["se"]
+    se = nps(data, "s", by="g", design={"cluster": "c"}).set_index("group")["se"]
     assert np.isnan(se["one"])
     assert se["five"] >= 0
 
@@ -425,14 +429,14 @@ def test_of_one_cluster_among_several_groups_only_its_own_is_unknown():
 def test_a_mean_of_answers_alike_has_no_interval(design):
     # 9.3 is no binary fraction: sums leave a variance just above 0
     data = pd.DataFrame({"s": 9.3, "w": [0.7, 1.3, 0.9] * 11, "c": [1, 2, 3] * 11})
-    result = row(mean_score(data, "s", **design))
+    result = row(mean_score(data, "s", design=design))
     assert np.isnan(result[["ci_low", "ci_high"]].astype(float)).all()
     assert "all answers alike: no interval, their spread is unknown" in result["note"]
 
 
 def test_clusters_alike_are_not_answers_alike():
     data = pd.DataFrame({"s": [10, 3] * 10, "c": np.repeat(range(10), 2)})
-    result = row(nps(data, "s", cluster="c"))
+    result = row(nps(data, "s", design={"cluster": "c"}))
     assert result["note"] == "all clusters alike: design effect from the weights alone"
     assert result["ci_low"] < 0 < result["ci_high"]
 
@@ -465,10 +469,10 @@ class TestConfidence:
         rng = np.random.default_rng(3)
         data = pd.DataFrame({"s": rng.choice([10.0, 8, 3], 120, p=[0.7, 0.2, 0.1]),
                              "w": rng.gamma(4, 1, 120), "c": np.repeat(range(15), 8)})  # fmt: skip
-        found = row(scorecard(data, [TARGETS[kind]], **design))
+        found = row(scorecard(data, [TARGETS[kind]], design=design))
         for limit, confidence in (("ci_low", 0.975), ("ci_high", 0.025)):
             at = replace(TARGETS[kind], target=float(found[limit]))
-            assert row(scorecard(data, [at], **design))["confidence"] == pytest.approx(
+            assert row(scorecard(data, [at], design=design))["confidence"] == pytest.approx(
                 confidence, abs=1e-6
             )
 
@@ -499,7 +503,7 @@ def test_a_mean_without_interval_says_why():
 
 def test_weights_of_zero_are_counted():
     data = pd.DataFrame({"s": [10, 2], "w": [1.0, 0.0]})
-    assert "1 rows of weight 0" in row(nps(data, "s", weights="w"))["note"]
+    assert "1 rows of weight 0" in row(nps(data, "s", design={"weights": "w"}))["note"]
 
 
 def test_text_scores_are_refused():
@@ -560,7 +564,7 @@ def test_decimals_are_numbers(kind):
 def test_long_decimal_identifiers_stay_apart():
     customer = [Decimal(2**60 + i // 2) for i in range(8)]
     data = pd.DataFrame({"s": [10, 3] * 4, "customer": pd.Series(customer, dtype=object)})
-    assert row(nps(data, "s", cluster="customer"))["df"] == 3
+    assert row(nps(data, "s", design={"cluster": "customer"}))["df"] == 3
 
 
 def test_a_level_may_be_any_real_number():
@@ -572,7 +576,7 @@ def test_a_level_may_be_any_real_number():
 def test_infinitely_many_sampled_clusters_are_refused():
     data = answers_of(5, 5, 5).assign(c=range(15), many=np.inf)
     with pytest.raises(ValueError, match="`stratum_clusters` must be finite numbers of 0 or more"):
-        nps(data, "score", cluster="c", stratum_clusters="many")
+        nps(data, "score", design={"cluster": "c", "stratum_clusters": "many"})
 
 
 #: Of a standard error: whole numbers beside each other have it to the last digits.
@@ -599,8 +603,8 @@ class TestLargeNumbers:
         small, moved = self.data(large)
         frame = {"pandas": lambda: moved, "polars": lambda: pl.from_pandas(moved).lazy(),
                  "duckdb": lambda: duckdb.from_df(moved)}[engine]()  # fmt: skip
-        expected = mean_score(small, "s", by="g", **design)
-        found = mean_score(frame, "s", by="g", **design)
+        expected = mean_score(small, "s", by="g", design=design)
+        found = mean_score(frame, "s", by="g", design=design)
         np.testing.assert_allclose(found["se"], expected["se"], rtol=SPREAD_DIGITS)
         assert found["note"].tolist() == expected["note"].tolist()
         assert found["n_missing"].tolist() == expected["n_missing"].tolist()
@@ -612,7 +616,7 @@ class TestLargeNumbers:
         small, moved = self.data(1e9)
         metric = Metric("s", "mean")
         expected, found = (
-            compare_groups(data, metric, by="g", against="pairs", **design).set_index(
+            compare_groups(data, metric, by="g", against="pairs", design=design).set_index(
                 ["group", "other"]
             )
             for data in (small, moved)

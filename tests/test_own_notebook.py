@@ -29,7 +29,7 @@ ANALYSIS = """import cxlab as cx
 import pandas as pd
 survey = cx.load_study(study)
 answers = survey.read(period=period)
-cx.nps(answers, "recommend", by=group, **survey.design)"""
+cx.nps(answers, "recommend", by=group, design=survey.design)"""
 OWN_TABLE = """cx.show(cx.nps(answers, "recommend", by=group), name="by-group")
 cx.show(cx.plot_intervals(cx.nps(answers, "recommend", by=group), label="group"), name="c", alt="x")
 cx.show(pd.DataFrame({"a": []}), name="none")"""

@@ -506,10 +506,10 @@ def test_a_wave_without_weight_and_cluster_counts_rows(tmp_path, engine):
     from cxlab import mean_score
 
     # by hand: three rows, each its own cluster, are a simple random sample
-    alone = mean_score(study.read(period="2013", engine=engine), "q", **study.design)
+    alone = mean_score(study.read(period="2013", engine=engine), "q", design=study.design)
     assert alone["estimate"][0] == pytest.approx(14 / 3)
     assert alone["se"][0] == pytest.approx(pd.Series([0, 10, 4]).std() / 3**0.5)
-    table = mean_score(answers, "q", by="period", **study.design)
+    table = mean_score(answers, "q", by="period", design=study.design)
     assert table["estimate"].tolist() == pytest.approx([14 / 3, 7.5 / 3])
 
 

@@ -109,35 +109,37 @@ class TestChanges:
     )  # fmt: skip
     def test_changes_are_those_of_the_answers(self, tmp_path, design, together):
         data = answers()
-        saved = kept(data, tmp_path, together=together, **design)
-        same_changes(period_changes(data, METRICS, **design), period_changes(saved, METRICS))
+        saved = kept(data, tmp_path, together=together, design=design)
+        same_changes(period_changes(data, METRICS, design=design), period_changes(saved, METRICS))
 
     def test_rows_without_a_cluster_count_as_in_the_answers(self, tmp_path):
         data = answers()
         data.loc[:39, "cluster"] = None
-        saved = kept(data, tmp_path, **DESIGN)
-        same_changes(period_changes(data, METRICS, **DESIGN), period_changes(saved, METRICS))
+        saved = kept(data, tmp_path, design=DESIGN)
+        same_changes(period_changes(data, METRICS, design=DESIGN), period_changes(saved, METRICS))
         assert "rows without a cluster are clusters of their own" in saved["2025-Q4"].note
 
     def test_clusters_told_for_the_whole_design_count_as_in_the_answers(self, tmp_path):
         data = answers()
         data["drawn"] = data.groupby("stratum")["cluster"].transform("nunique") + 3
         design = DESIGN | {"stratum_clusters": "drawn"}
-        saved = kept(data, tmp_path, **design)
-        same_changes(period_changes(data, METRICS, **design), period_changes(saved, METRICS))
+        saved = kept(data, tmp_path, design=design)
+        same_changes(period_changes(data, METRICS, design=design), period_changes(saved, METRICS))
 
     def test_customers_of_both_periods_are_known_if_both_were_at_hand(self, tmp_path):
         data = answers(spanning=True)
         design = {"weights": "weight", "cluster": "cluster"}
-        raw = period_changes(data, METRICS, **design)
-        saved = kept(data, tmp_path, **design)
+        raw = period_changes(data, METRICS, design=design)
+        saved = kept(data, tmp_path, design=design)
         same_changes(raw, period_changes(saved, METRICS))
         assert saved["2025-Q4"].beside["2024-Q4"].shared == 60
 
     def test_customers_of_both_periods_are_not_known_later_and_it_is_said(self, tmp_path):
         data = answers(spanning=True)
-        raw = period_changes(data, [NPS], cluster="cluster")
-        saved = period_changes(kept(data, tmp_path, together=False, cluster="cluster"), [NPS])
+        raw = period_changes(data, [NPS], design={"cluster": "cluster"})
+        saved = period_changes(
+            kept(data, tmp_path, together=False, design={"cluster": "cluster"}), [NPS]
+        )
         np.testing.assert_allclose(saved["estimate"], raw["estimate"], rtol=ROUNDING)
         # customers stay alike, so that taking them for others is too careful
         assert (saved["se"] > 1.2 * raw["se"]).all()
@@ -146,18 +148,18 @@ class TestChanges:
     def test_very_few_common_customers_are_left_out_and_it_is_said(self, tmp_path):
         data = answers()
         data.loc[data["cluster"] == "customer-72025-Q4", "cluster"] = "customer-72024-Q4"
-        saved = kept(data, tmp_path, cluster="cluster")
+        saved = kept(data, tmp_path, design={"cluster": "cluster"})
         assert saved["2025-Q4"].beside["2024-Q4"].shared == -1
         table = period_changes(saved, [NPS])
         assert table["note"].str.contains("the periods share very few clusters").all()
-        raw = period_changes(data, [NPS], cluster="cluster")
+        raw = period_changes(data, [NPS], design={"cluster": "cluster"})
         np.testing.assert_allclose(table["se"], raw["se"], rtol=0.02)
 
     def test_a_kept_change_by_hand(self, tmp_path):
         """60 of 100 against 30 of 100 promoters, the others detractors; Var(NPS) = 4pq/n."""
         data = pd.DataFrame({"score": [10.0] * 60 + [3.0] * 40 + [10.0] * 30 + [3.0] * 70,
                              "period": ["2025-Q3"] * 100 + ["2025-Q4"] * 100, "one": 1.0})  # fmt: skip
-        row = period_changes(kept(data, tmp_path, weights="one"), [NPS]).iloc[0]
+        row = period_changes(kept(data, tmp_path, design={"weights": "one"}), [NPS]).iloc[0]
         # each period's mean is taken from its 100 rows: variances take n / (n − 1) = 100 / 99
         variance = (4 * 0.6 * 0.4 / 100 + 4 * 0.3 * 0.7 / 100) * 100 / 99
         assert row["estimate"] == pytest.approx(-60)
@@ -169,11 +171,11 @@ class TestChanges:
         data = answers()
         data["score"] = data["score"] + np.where(data["period"] == "2025-Q4", 1e7 + 40, 1e7)
         for design in ({}, DESIGN):
-            raw = period_changes(data, [MEAN], **design)
+            raw = period_changes(data, [MEAN], design=design)
             one = data[data["period"] == "2025-Q4"]
             other = data[data["period"] == "2024-Q4"]
             for part in (one, other):
-                period_statistics(part, [MEAN], **design).save(tmp_path)
+                period_statistics(part, [MEAN], design=design).save(tmp_path)
             saved = period_changes(load_periods(tmp_path), [MEAN])
             np.testing.assert_allclose(saved["estimate"], raw["estimate"], rtol=1e-7)
             np.testing.assert_allclose(saved["se"], raw["se"], rtol=1e-7)
@@ -193,25 +195,25 @@ class TestChanges:
     def test_small_and_empty_periods_have_no_numbers(self, tmp_path):
         data = answers()
         few = data[(data["period"] == "2025-Q4") | (data.index < 12)]
-        saved = kept(few, tmp_path, **DESIGN)
+        saved = kept(few, tmp_path, design=DESIGN)
         row = period_changes(saved, [NPS]).iloc[1]
         assert np.isnan(row["estimate"])
-        assert row["note"] == period_changes(few, [NPS], **DESIGN)["note"][1]
+        assert row["note"] == period_changes(few, [NPS], design=DESIGN)["note"][1]
         assert row["note"].startswith("hidden: a group of fewer than 10 answers")
         assert saved["2024-Q4"].note == "too few answers: nothing of the period is kept"
         assert saved["2024-Q4"].facts["rows"] == 0
         gone = data.assign(score=data["score"].where(data["period"] == "2025-Q4"))
         gone["other"] = data["score"]
         metric = Metric("other", "mean", name="mean")
-        statistics = period_statistics(gone, [NPS, metric], **DESIGN)
-        raw = period_changes(gone, [NPS], **DESIGN)
+        statistics = period_statistics(gone, [NPS, metric], design=DESIGN)
+        raw = period_changes(gone, [NPS], design=DESIGN)
         row = period_changes(statistics, [NPS]).iloc[1]
         assert row["note"] == raw["note"][1]
         assert (row["n"], row["n_before"]) == (raw["n"][1], 0)
 
     def test_the_engine_makes_no_difference(self, tmp_path):
         data = answers()
-        frames = [period_statistics(source, METRICS, segments="trip", **DESIGN)
+        frames = [period_statistics(source, METRICS, segments="trip", design=DESIGN)
                   for source in (data, pl.from_pandas(data))]  # fmt: skip
         tables = [period_changes(frame, METRICS) for frame in frames]
         pd.testing.assert_frame_equal(*tables, rtol=ROUNDING)
@@ -237,7 +239,7 @@ class TestChanges:
     def test_periods_of_two_designs_are_not_compared(self, tmp_path):
         data = answers()
         for period, design in zip(PERIODS, ({}, DESIGN), strict=True):
-            period_statistics(data, METRICS, periods=period, **design).save(tmp_path)
+            period_statistics(data, METRICS, periods=period, design=design).save(tmp_path)
         with pytest.raises(ValueError, match="`periods` must be of one design; got 2024-Q4 and"):
             period_changes(load_periods(tmp_path), [NPS])
 
@@ -246,11 +248,11 @@ class TestScores:
     @pytest.mark.parametrize("design", [{}, {"cluster": "cluster"}, DESIGN], ids=str)
     def test_scores_of_periods_are_those_of_the_answers(self, tmp_path, design):
         data = answers()
-        saved = kept(data, tmp_path, **design)
+        saved = kept(data, tmp_path, design=design)
         numbers = ["n", "estimate", "se", "ci_low", "ci_high", "top_share", "bottom_share", "deff",
                    "n_eff", "df"]  # fmt: skip
         for metric in METRICS:
-            raw, again = (period_scores(data, metric, **design), period_scores(saved, metric))
+            raw, again = (period_scores(data, metric, design=design), period_scores(saved, metric))
             np.testing.assert_allclose(again[numbers].astype(float), raw[numbers].astype(float),
                                        rtol=ROUNDING)  # fmt: skip
             assert again["period"].tolist() == list(PERIODS)
@@ -262,8 +264,10 @@ class TestScores:
         data = pd.concat(parts, ignore_index=True)
         data["cluster"] = data["period"] + data["cluster"]
         design = {"weights": "weight", "cluster": "cluster"}
-        raw = control_chart(nps(data, "score", by="period", **design))
-        saved = control_chart(period_scores(kept(data, tmp_path, together=False, **design), NPS))
+        raw = control_chart(nps(data, "score", by="period", design=design))
+        saved = control_chart(
+            period_scores(kept(data, tmp_path, together=False, design=design), NPS)
+        )
         columns = ["n", "estimate", "centre", "lower", "upper", "z"]
         np.testing.assert_allclose(saved.table[columns].astype(float),
                                    raw.table[columns].astype(float), rtol=ROUNDING)  # fmt: skip
@@ -279,9 +283,11 @@ class TestScores:
 
 class TestMix:
     def results(self, data, folder, metric=NPS, by="trip", together=True, **design):
-        saved = kept(data, folder, together=together, segments=["trip"], **design)
+        saved = kept(data, folder, together=together, segments=["trip"], design=design)
         return (
-            mix_and_performance(data, metric, by=by, periods=PERIODS, replicates=2000, **design),
+            mix_and_performance(
+                data, metric, by=by, periods=PERIODS, replicates=2000, design=design
+            ),
             mix_and_performance(saved, metric, by=by, periods=PERIODS),
         )
 
@@ -312,7 +318,7 @@ class TestMix:
         data = answers()
         _, saved = self.results(data, tmp_path, **DESIGN)
         row = saved.table.set_index("part").loc["change"]
-        expected = compare_periods(data, NPS, periods=PERIODS, **DESIGN)["se"][0]
+        expected = compare_periods(data, NPS, periods=PERIODS, design=DESIGN)["se"][0]
         # the second-order term adds what a ratio's curvature is worth
         assert row["se"] == pytest.approx(expected, rel=0.02)
         assert row["se"] >= expected * (1 - ROUNDING)
@@ -321,7 +327,9 @@ class TestMix:
         data = answers(spanning=True)
         raw, saved = self.results(data, tmp_path, cluster="cluster")
         np.testing.assert_allclose(saved.table["se"], raw.table["se"], rtol=BOOTSTRAP)
-        apart = kept(data, tmp_path, together=False, segments=["trip"], cluster="cluster")
+        apart = kept(
+            data, tmp_path, together=False, segments=["trip"], design={"cluster": "cluster"}
+        )
         apart = mix_and_performance(apart, NPS, by="trip", periods=PERIODS)
         assert apart.table["se"].iloc[-1] > 1.2 * saved.table["se"].iloc[-1]
         assert "taken as sampled apart" in apart.note
@@ -401,8 +409,7 @@ class TestCovariances:
         """Influences of every row on Σw and Σwy/Σw of each group, summed within clusters."""
         data = answers(seed=4).query("period == '2025-Q4'").dropna(subset=["score", "trip"])
         data["weight"] *= np.where(data["score"] > 8, 3.0, 1.0)
-        one = period_statistics(data, MEAN, segments="trip", weights="weight", strata="stratum",
-                                cluster=cluster)["2025-Q4"]  # fmt: skip
+        one = period_statistics(data, MEAN, segments="trip", design={"weights": "weight", "strata": "stratum", "cluster": cluster})["2025-Q4"]  # fmt: skip
         block = one.block(("score", "mean"), "trip")
         w, y = data["weight"].to_numpy(), data["score"].to_numpy()
         columns = [w * (data["trip"] == name) for name in block.groups]
@@ -431,7 +438,7 @@ class TestDisclosure:
 
     def test_no_small_group_is_in_the_file_nor_given_back_by_it(self, tmp_path):
         data = self.small()
-        kept(data, tmp_path, segments="trip", **DESIGN)
+        kept(data, tmp_path, segments="trip", design=DESIGN)
         for path in tmp_path.iterdir():
             table = pq.read_table(path).to_pandas()
             rows = table[table["part"] == "figures"]
@@ -445,7 +452,7 @@ class TestDisclosure:
             assert own.loc[own["trip"] == "leisure", "score"].notna().sum() < 10
 
     def test_hidden_groups_are_named_and_kept_together(self, tmp_path):
-        one = kept(self.small(), tmp_path, segments=["trip", "area"], **DESIGN)["2025-Q4"]
+        one = kept(self.small(), tmp_path, segments=["trip", "area"], design=DESIGN)["2025-Q4"]
         assert one.hidden["score", "nps", "trip"] == ["leisure", "not given"]
         assert ("score", "nps", "area") not in one.hidden
 
@@ -454,12 +461,12 @@ class TestDisclosure:
         one = data["cluster"].isin(["customer-32025-Q4", "customer-52025-Q4"])
         data.loc[one, "trip"] = "charter"
         assert (data["trip"] == "charter").sum() > 10
-        kept_one = kept(data, tmp_path, segments="trip", cluster="cluster")["2025-Q4"]
+        kept_one = kept(data, tmp_path, segments="trip", design={"cluster": "cluster"})["2025-Q4"]
         assert "charter" in kept_one.hidden["score", "nps", "trip"]
 
     def test_no_cluster_and_no_stratum_is_in_the_file(self, tmp_path):
         design = {"weights": "weight", "cluster": "cluster"}
-        kept(answers(spanning=True), tmp_path, segments="trip", **design)
+        kept(answers(spanning=True), tmp_path, segments="trip", design=design)
         for path in tmp_path.iterdir():
             table = pq.read_table(path)
             words = json.dumps(table.to_pylist(), default=str) + str(table.schema.metadata)
@@ -479,7 +486,9 @@ class TestDisclosure:
             mixed = data.assign(segment=data["segment"].mask(data.index.isin(several[:many]), "c"))
             mixed["segment"] = mixed["segment"].replace("c", "b").where(
                 mixed["segment"] != "c", np.where(data["segment"] == "a", "b", "a"))  # fmt: skip
-            one = period_statistics(mixed, [NPS], segments="segment", cluster="cluster")["2025-Q4"]
+            one = period_statistics(
+                mixed, [NPS], segments="segment", design={"cluster": "cluster"}
+            )["2025-Q4"]
             values = one.block(("score", "nps"), "segment").values
             assert (np.diagonal(values) > 0).all()
             across = values.reshape(2, 2, 2, 2)[:, 0, :, 1]
@@ -497,7 +506,7 @@ class TestFiles:
         analysis = self.analysis(data)
         statistics = period_statistics(
             data, METRICS, segments=["trip", "area"], drivers=analysis, labels={"score": "Score"},
-            cluster="cluster", weights="weight", selection={"area": ["north", "south"]},
+            design={"cluster": "cluster", "weights": "weight"}, selection={"area": ["north", "south"]},
         )  # fmt: skip
         statistics.save(tmp_path)
         again = load_periods(tmp_path, selection={"area": ["south", "north"]})
@@ -529,7 +538,9 @@ class TestFiles:
 
     def test_only_the_periods_asked_for_are_kept(self, tmp_path):
         data = answers(spanning=True)
-        period_statistics(data, [NPS], periods="2025-Q4", cluster="cluster").save(tmp_path)
+        period_statistics(data, [NPS], periods="2025-Q4", design={"cluster": "cluster"}).save(
+            tmp_path
+        )
         assert [path.name for path in tmp_path.iterdir()] == ["2025-Q4.parquet"]
         # what it shares with the other is known all the same
         assert load_periods(tmp_path)["2025-Q4"].beside["2024-Q4"].shared == 60
@@ -596,7 +607,7 @@ class TestFiles:
         ):
             period_statistics(data, [NPS], segments="trips")
         with pytest.raises(ValueError, match="`weights` must be finite numbers of 0 or more"):
-            period_statistics(data.assign(weight=-1.0), [NPS], weights="weight")
+            period_statistics(data.assign(weight=-1.0), [NPS], design={"weights": "weight"})
         one = period_statistics(data, [NPS]).statistics
         with pytest.raises(ValueError, match="each once; got '2024-Q4'"):
             SavedPeriods((*one, one[0]))
@@ -687,7 +698,9 @@ class TestDrivers:
         data = self.rated(change=0.3)
         analysis = self.analysis(data, cluster="customer")
         metric = Metric("overall", "mean", name="mean")
-        period_statistics(data, metric, drivers=analysis, cluster="customer").save(tmp_path)
+        period_statistics(data, metric, drivers=analysis, design={"cluster": "customer"}).save(
+            tmp_path
+        )
         saved = driver_changes(load_periods(tmp_path))
         pd.testing.assert_frame_equal(saved, driver_changes(analysis), rtol=ROUNDING)
 
@@ -771,7 +784,8 @@ class TestWithoutAnswers:
             period_changes(saved, survey.metrics(), **options),
         )
         runs = [
-            period_scores(source, survey.headline, **survey.design) for source in (whole, saved)
+            period_scores(source, survey.headline, design=survey.design)
+            for source in (whole, saved)
         ]
         pd.testing.assert_frame_equal(runs[1], runs[0], rtol=ROUNDING)
 
@@ -799,7 +813,9 @@ class TestAirport:
         metric = Metric("recommend", "net", top=(9, 10), bottom=(0, 6), name="nps")
         for year in ("2017", "2018"):
             data = sfo.read(period=year)
-            period_statistics(data, metric, segments=["boarding_area"], **sfo.design).save(tmp_path)
+            period_statistics(data, metric, segments=["boarding_area"], design=sfo.design).save(
+                tmp_path
+            )
         table = period_changes(load_periods(tmp_path), metric)
         # R's survey package: 40.398436 and 35.113632; the two years share no flight
         assert table["estimate"].item() == pytest.approx(35.113632 - 40.398436, abs=2e-6)
@@ -871,16 +887,16 @@ class TestSharedCustomers:
         self, tmp_path, periods
     ):
         data, design = panel(periods), {"cluster": "customer", "weights": "weight"}
-        saved = kept(data, tmp_path, **design)
-        raw, found = (period_scores(one, NPS, **design) for one in (data, saved))
+        saved = kept(data, tmp_path, design=design)
+        raw, found = (period_scores(one, NPS, design=design) for one in (data, saved))
         for name in ("se", "deff", "ci_low", "ci_high"):
             np.testing.assert_allclose(found[name], raw[name], rtol=ROUNDING)
 
     def test_fewer_periods_than_were_kept_together_take_a_bound(self, tmp_path):
         data, design = panel(5), {"cluster": "customer"}
-        kept(data, tmp_path, **design)
+        kept(data, tmp_path, design=design)
         (tmp_path / "2025-02.parquet").unlink()
-        raw = period_scores(data[data["period"] != "2025-02"], NPS, **design)
+        raw = period_scores(data[data["period"] != "2025-02"], NPS, design=design)
         found = period_scores(load_periods(tmp_path), NPS)
         # pairs know of the union of two periods at least, where a hundred clusters are
         np.testing.assert_allclose(found["se"], raw["se"], rtol=1e-3)
@@ -888,19 +904,21 @@ class TestSharedCustomers:
     @pytest.mark.parametrize("loyal", [True, False])
     def test_thin_groups_do_not_make_the_periods_strangers(self, tmp_path, loyal):
         data, design = panel(2, seed=3, loyal=loyal), {"cluster": "customer", "weights": "weight"}
-        saved = kept(data, tmp_path, segments="segment", **design)
+        saved = kept(data, tmp_path, segments="segment", design=design)
         names = ("2025-01", "2025-02")
         mix = mix_and_performance(saved, NPS, by="segment", periods=names)
         change = period_changes(saved, NPS).iloc[0]
         assert mix.table.set_index("part")["se"]["change"] == pytest.approx(change["se"], rel=1e-12)
         assert "sampled apart" not in mix.note
-        raw = mix_and_performance(data, NPS, by="segment", periods=names, replicates=2000, **design)
+        raw = mix_and_performance(
+            data, NPS, by="segment", periods=names, replicates=2000, design=design
+        )
         errors = [one.table.set_index("part")["se"] for one in (raw, mix)]
         assert errors[1]["change"] == pytest.approx(errors[0]["change"], rel=BOOTSTRAP)
         assert errors[1]["performance"] == pytest.approx(errors[0]["performance"], rel=SMALL_PART)
 
     def test_what_is_kept_of_thin_groups_adds_up_to_everybody(self, tmp_path):
-        saved = kept(panel(2, seed=3), tmp_path, segments="segment", cluster="customer")
+        saved = kept(panel(2, seed=3), tmp_path, segments="segment", design={"cluster": "customer"})
         now = saved["2025-02"]
         block = now.block(key_of(NPS), "segment", "2025-01")
         rows = [saved[name].rows(key_of(NPS), "segment") for name in ("2025-02", "2025-01")]
@@ -916,7 +934,7 @@ class TestSharedCustomers:
         data = panel(2)
         few = data["customer"] < 7
         data.loc[~few, "customer"] += 1000 * (data["period"] == "2025-02")
-        saved = kept(data, tmp_path, segments="segment", cluster="customer")
+        saved = kept(data, tmp_path, segments="segment", design={"cluster": "customer"})
         assert saved["2025-02"].block(key_of(NPS), "segment", "2025-01") is None
         mix = mix_and_performance(saved, NPS, by="segment", periods=("2025-01", "2025-02"))
         assert "the periods share very few clusters" in mix.note

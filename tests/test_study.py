@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cxlab import check_answers, load_study, top_box
+from cxlab.core.design import Design
 from cxlab.survey.scales import REASONS
 
 #: What reads declared files.
@@ -131,9 +132,7 @@ def test_segments_keep_the_declared_order(make):
 
 
 def test_design_passes_the_declared_columns(make):
-    assert make().design == {
-        "weights": "weight", "strata": "stratum", "cluster": "site",
-        "stratum_clusters": "stratum_clusters"}  # fmt: skip
+    assert make().design == Design("weight", "stratum", "site", "stratum_clusters")
 
 
 def test_where_takes_lists_and_numbers(make):
@@ -528,7 +527,7 @@ def test_labels_with_quotes_keep_their_declared_order(make, engine):
     labels = '2 = "I don\'t know", 1 = "\\"Other\\""'
     study = make(('values = { 1 = "Male", 2 = "Female" }', f"values = {{ {labels} }}"))
     answers = study.read(period="2025", engine=engine)
-    table = top_box(answers, "overall", top=(4, 5), by="gender", **study.design)
+    table = top_box(answers, "overall", top=(4, 5), by="gender", design=study.design)
     assert table["group"].tolist() == ["I don't know", '"Other"']
 
 

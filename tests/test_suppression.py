@@ -135,9 +135,9 @@ class TestTablesTogether:
         # D is the cover by answers, C by customers
         data["customer"] = np.where(data["g"] == "C", "one", data.index.astype(str))
         later = data[data["period"] == "2025"]
-        table = scorecard(later, [NPS], by="g", cluster="customer")
+        table = scorecard(later, [NPS], by="g", design={"cluster": "customer"})
         assert self.shown(table) == {"everyone", "A", "C"}
-        kept = period_statistics(data, [NPS], segments="g", cluster="customer")["2025"]
+        kept = period_statistics(data, [NPS], segments="g", design={"cluster": "customer"})["2025"]
         assert set(kept.hidden["s", "nps", "g"]) == {"B", "C", "D"}
 
     def test_nested_segments_do_not_give_a_group_back(self):

@@ -83,7 +83,13 @@ def data() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def result(data):
     return touchpoint_correlations(
-        data, OUTCOMES, TOUCHPOINTS, occasion="A", scale=(0, 10), top_box=(9, 10), cluster="flight"
+        data,
+        OUTCOMES,
+        TOUCHPOINTS,
+        occasion="A",
+        scale=(0, 10),
+        top_box=(9, 10),
+        design={"cluster": "flight"},
     )
 
 
@@ -126,7 +132,7 @@ def test_false_discoveries_are_controlled_within_a_coefficient_and_an_outcome(re
 
 
 def test_partial_coefficients_are_those_of_the_joint_model(data, result):
-    counts = joint_counts(data, TOUCHPOINTS, "overall", cluster="flight")
+    counts = joint_counts(data, TOUCHPOINTS, "overall", design={"cluster": "flight"})
     columns = ["overall", *TOUCHPOINTS]
     fitted = em_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
     model = joint_model(fitted, counts.units)
@@ -147,7 +153,9 @@ def test_worked_story_is_never_filled_with_zeros(golden_scores):
 
 def test_floor_ceiling_and_top_box_by_hand():
     data = pd.DataFrame({"shops": [1, 5, 5, 4, None], "w": [1, 1, 1, 1, 9.0]})
-    row = touchpoint_scores(data, "shops", scale=(1, 5), top_box=(4, 5), weights="w").iloc[0]
+    row = touchpoint_scores(
+        data, "shops", scale=(1, 5), top_box=(4, 5), design={"weights": "w"}
+    ).iloc[0]
     assert (row["floor"], row["ceiling"], row["top_box"]) == (25, 50, 75)
     assert row["top_box_low"] < 75 < row["top_box_high"]
 
@@ -160,7 +168,7 @@ def test_swapping_the_order_of_columns_changes_no_number(data, result):
         occasion="A",
         scale=(0, 10),
         top_box=(9, 10),
-        cluster="flight",
+        design={"cluster": "flight"},
     )
     keys = ["touchpoint", "outcome"]
     numbers = ["n", "estimate", "se", "partial", "polychoric", "rank", "mean"]
@@ -172,7 +180,12 @@ def test_swapping_the_order_of_columns_changes_no_number(data, result):
 def test_a_linear_change_of_the_scale_changes_no_coefficient(data, result):
     changed = data.assign(shops=data["shops"] * 10 + 3, overall=data["overall"] / 2)
     other = touchpoint_correlations(
-        changed, OUTCOMES, TOUCHPOINTS, occasion="A", cluster="flight", missing="pairwise"
+        changed,
+        OUTCOMES,
+        TOUCHPOINTS,
+        occasion="A",
+        design={"cluster": "flight"},
+        missing="pairwise",
     )
     assert other.table["estimate"].to_numpy() == pytest.approx(result.table["estimate"].to_numpy())
     assert other.table["se"].to_numpy() == pytest.approx(result.table["se"].to_numpy())
@@ -180,7 +193,13 @@ def test_a_linear_change_of_the_scale_changes_no_coefficient(data, result):
 
 def test_same_seed_gives_the_same_digits(data, result):
     again = touchpoint_correlations(
-        data, OUTCOMES, TOUCHPOINTS, occasion="A", scale=(0, 10), top_box=(9, 10), cluster="flight"
+        data,
+        OUTCOMES,
+        TOUCHPOINTS,
+        occasion="A",
+        scale=(0, 10),
+        top_box=(9, 10),
+        design={"cluster": "flight"},
     )
     pd.testing.assert_frame_equal(again.table, result.table)
 
@@ -188,7 +207,13 @@ def test_same_seed_gives_the_same_digits(data, result):
 def test_polars_gives_the_same_table(data, result):
     frame = pl.from_pandas(data)
     other = touchpoint_correlations(
-        frame, OUTCOMES, TOUCHPOINTS, occasion="A", scale=(0, 10), top_box=(9, 10), cluster="flight"
+        frame,
+        OUTCOMES,
+        TOUCHPOINTS,
+        occasion="A",
+        scale=(0, 10),
+        top_box=(9, 10),
+        design={"cluster": "flight"},
     )
     pd.testing.assert_frame_equal(other.table, result.table, rtol=1e-9)
 
@@ -223,7 +248,7 @@ def test_near_constant_touchpoints_in_large_data_say_the_same(monkeypatch, clust
 
     data = programme(16)[["overall", "flight"]].assign(kiosk=4.0)
     data.loc[[5, 50, 105], "kiosk"] = [2.0, 5.0, 3.0]
-    given = {"occasion": "A", "cluster": cluster, "missing": "pairwise"}
+    given = {"occasion": "A", "design": {"cluster": cluster}, "missing": "pairwise"}
     small = touchpoint_correlations(data, "overall", ["kiosk"], **given).coefficients.iloc[0]
     monkeypatch.setattr(fitting, "joint_counts", in_the_engine)
     large = touchpoint_correlations(data, "overall", ["kiosk"], **given).coefficients.iloc[0]
@@ -272,7 +297,9 @@ def test_hopeless_touchpoints_keep_their_row_with_the_reason():
     data["flat"] = 7.0
     data["copy"] = data["staff"]
     names = [*TOUCHPOINTS, "lounge", "chapel", "flat", "copy"]
-    found = touchpoint_correlations(data, OUTCOMES, names, occasion="A", cluster="flight")
+    found = touchpoint_correlations(
+        data, OUTCOMES, names, occasion="A", design={"cluster": "flight"}
+    )
     notes = found.table.query("outcome == 'overall'").set_index("touchpoint")["note"]
     assert notes["lounge"] == "nobody rated it"
     assert notes["chapel"] == "only 2 pairs"
@@ -316,7 +343,7 @@ def test_a_perfect_coefficient_of_clusters_has_no_test(coefficient, sign):
     overall = np.tile([1.0, 2, 3, 4, 5], 24)
     data = pd.DataFrame({"overall": overall, "x": sign * overall, "c": np.arange(120) // 3})
     found = touchpoint_correlations(
-        data, "overall", ["x"], occasion="A", cluster="c", coefficient=coefficient
+        data, "overall", ["x"], occasion="A", design={"cluster": "c"}, coefficient=coefficient
     )
     row = found.table.iloc[0]
     assert row["estimate"] == pytest.approx(sign)
@@ -339,7 +366,7 @@ def test_a_touchpoint_that_one_customer_rated_differently_finds_nothing():
 def test_one_cluster_gives_estimates_without_intervals():
     data = programme(4).assign(one=1)
     found = touchpoint_correlations(
-        data, "overall", ["shops", "staff"], occasion="A", cluster="one"
+        data, "overall", ["shops", "staff"], occasion="A", design={"cluster": "one"}
     )
     assert found.table["estimate"].notna().all()
     assert found.table["ci_low"].isna().all()
@@ -430,7 +457,9 @@ def test_overlapping_intervals_claim_no_change():
 
 
 def test_replicates_are_the_coefficients_of_the_resampled_rows(data):
-    counts = joint_counts(data, ["shops", "staff"], "overall", weights="weight", cluster="flight")
+    counts = joint_counts(
+        data, ["shops", "staff"], "overall", design={"weights": "weight", "cluster": "flight"}
+    )
     multipliers = np.ones((counts.units.n_units, 2))
     multipliers[0, 1] = 3
     found = _pearson_replicates(counts, multipliers)
@@ -445,7 +474,7 @@ def test_replicates_are_the_coefficients_of_the_resampled_rows(data):
 
 
 def test_rank_intervals_come_from_draws_as_wide_as_the_standard_errors(data):
-    counts = joint_counts(data, TOUCHPOINTS, "overall", cluster="flight")
+    counts = joint_counts(data, TOUCHPOINTS, "overall", design={"cluster": "flight"})
     fit = pair_estimates(counts)
     for coefficient in ("pearson", "spearman"):
         drawn = replicate_coefficients(
@@ -511,12 +540,17 @@ def test_tied_touchpoints_are_all_first_and_all_last():
 
 def test_other_coefficients_are_ranked_by_draws_that_know_their_covariance(data):
     found = touchpoint_correlations(
-        data, "overall", TOUCHPOINTS, occasion="A", cluster="flight", coefficient="spearman"
+        data,
+        "overall",
+        TOUCHPOINTS,
+        occasion="A",
+        design={"cluster": "flight"},
+        coefficient="spearman",
     )
     assert "normal limit" in found.rank_method
     assert found.table["estimate"].tolist() == found.table["spearman"].tolist()
     resampled = touchpoint_correlations(
-        data, "overall", TOUCHPOINTS, occasion="A", cluster="flight"
+        data, "overall", TOUCHPOINTS, occasion="A", design={"cluster": "flight"}
     )
     gap = (found.table["rank_high"] - resampled.table["rank_high"]).abs()
     assert gap.max() <= ONE_PLACE
@@ -534,9 +568,7 @@ def test_difference_of_two_touchpoints_against_r_survey():
         "overall",
         ["shops", "wifi"],
         occasion="A",
-        weights="weight",
-        strata="stratum",
-        cluster="cluster",
+        design={"weights": "weight", "strata": "stratum", "cluster": "cluster"},
     ).compare()
     estimate, se = against_r["difference_design"]
     assert found.loc[0, "estimate"] == pytest.approx(estimate, abs=R_DIGITS)
@@ -644,7 +676,10 @@ def test_visitors_against_others_against_r_survey():
     answers = pd.read_csv(GOLDEN / "association.csv")
     answers["shops_missing"] = np.where(answers["shops"].isna(), "never used", None)
     row = visitors(
-        answers, "overall", "shops", weights="weight", strata="stratum", cluster="cluster"
+        answers,
+        "overall",
+        "shops",
+        design={"weights": "weight", "strata": "stratum", "cluster": "cluster"},
     ).iloc[0]
     estimate, se = against_r["visitors_design"]
     assert row["estimate"] == pytest.approx(estimate, abs=R_DIGITS)
@@ -727,14 +762,14 @@ SFO_NAMES = {
 @pytest.fixture(scope="module")
 def airport(sfo):
     data = sfo.read(period="2017")
-    cluster = sfo.design["cluster"]
+    cluster = sfo.design.cluster
     return touchpoint_correlations(
         data,
         OUTCOMES,
         sfo.touchpoints,
         occasion="A",
         scale=(1, 5),
-        cluster=cluster,
+        design={"cluster": cluster},
         missing="pairwise",
     )
 
@@ -798,7 +833,12 @@ def test_near_copies_that_differ_in_one_cluster_rest_on_that_cluster():
     inside = data["flight"] == 3
     data.loc[inside, "twin"] = 10 - data.loc[inside, "staff"]
     found = touchpoint_correlations(
-        data, "overall", ["staff", "twin"], occasion="A", missing="pairwise", cluster="flight"
+        data,
+        "overall",
+        ["staff", "twin"],
+        occasion="A",
+        missing="pairwise",
+        design={"cluster": "flight"},
     ).coefficients.query("coefficient == 'partial'")
     assert (found["df"] < 2).all()
     assert (found["note"] != "").all()
@@ -825,7 +865,7 @@ def test_a_ceiling_is_flagged_whatever_the_direction():
 def test_the_halo_of_one_cluster_has_no_standard_error():
     data = programme(5).assign(airport=1)
     found = touchpoint_correlations(
-        data, "overall", ["shops", "staff"], occasion="A", cluster="airport"
+        data, "overall", ["shops", "staff"], occasion="A", design={"cluster": "airport"}
     )
     row = found.halo.iloc[0]
     assert row[["se", "ci_low", "ci_high"]].isna().all()

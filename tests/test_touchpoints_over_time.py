@@ -95,8 +95,7 @@ def test_accounts_and_weights_take_a_bootstrap_and_no_degrees_of_freedom():
         "happy",
         customer="customer",
         occasion="A",
-        weights="weight",
-        cluster="account",
+        design={"weights": "weight", "cluster": "account"},
         replicates=300,
     )
     plain = repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
@@ -111,7 +110,7 @@ def test_the_customer_as_cluster_is_no_other_design():
     data = waits(3, customers=40)
     one = repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
     two = repeated_ratings(
-        data, "wait", "happy", customer="customer", occasion="A", cluster="customer"
+        data, "wait", "happy", customer="customer", occasion="A", design={"cluster": "customer"}
     )
     pd.testing.assert_frame_equal(one.table, two.table)
 
@@ -268,7 +267,7 @@ def test_quadrants_by_target_and_direction():
 def test_one_row_holds_the_figure_the_score_and_their_association():
     data = episodes()
     row = operational_beside_experience(
-        data, [wanted("security")], touchpoint="touchpoint", cluster="customer"
+        data, [wanted("security")], touchpoint="touchpoint", design={"cluster": "customer"}
     ).iloc[0]
     part = data[data["touchpoint"] == "security"]
     # the sign is turned, because a shorter wait is better
@@ -368,8 +367,7 @@ def test_clusters_and_weights_take_a_bootstrap():
         "hours",
         replied="replied",
         target=5,
-        cluster="customer",
-        weights="weight",
+        design={"cluster": "customer", "weights": "weight"},
         replicates=200,
     )
     assert found["estimate"].to_numpy() == pytest.approx(plain["estimate"].to_numpy())
@@ -424,7 +422,7 @@ def test_few_customers_whose_ratings_vary_find_nothing(varying, cluster):
     for seed in range(60):
         table = repeated_ratings(
             few_that_vary(seed, varying), "score", "overall", customer="customer", occasion="A",
-            cluster=cluster, replicates=100,
+            design={"cluster": cluster}, replicates=100,
         ).table  # fmt: skip
         found.append(table["p_value"] < 0.05)
     # 60 studies at .07 (within) and .07 (between): three standard errors above

@@ -133,8 +133,8 @@ class TestPeriodChanges:
             Metric("score", "net", top=(9, 10), bottom=(0, 6), name="nps"),
             Metric("score", "mean", name="mean"),
         ]
-        table = self.changes(data, metrics, **DESIGN)
-        expected = compare_periods(data, metrics, periods=("2024-Q4", "2025-Q4"), **DESIGN)
+        table = self.changes(data, metrics, design=DESIGN)
+        expected = compare_periods(data, metrics, periods=("2024-Q4", "2025-Q4"), design=DESIGN)
         year = table[table["against"] == "a year before"].reset_index(drop=True)
         for name in ("estimate", "se", "ci_low", "ci_high", "p_value"):
             np.testing.assert_allclose(year[name], expected[name], rtol=ROUNDING)
@@ -220,7 +220,7 @@ class TestPeriodChanges:
         assert needed == pytest.approx(1000, abs=1)
 
     def test_smallest_seen_grows_where_clusters_are_few(self):
-        table = self.changes(designed(clusters=9), **DESIGN)
+        table = self.changes(designed(clusters=9), design=DESIGN)
         year = table.iloc[1]
         assert year["df"] < 8
         assert year["smallest_seen"] > 3.1 * year["se"] > 2.8 * year["se"]
@@ -252,13 +252,13 @@ class TestPeriodChanges:
 
     def test_every_engine_gives_the_same_digits(self):
         data = designed()
-        expected = self.changes(data, **DESIGN)
-        pd.testing.assert_frame_equal(self.changes(pl.from_pandas(data), **DESIGN), expected)
+        expected = self.changes(data, design=DESIGN)
+        pd.testing.assert_frame_equal(self.changes(pl.from_pandas(data), design=DESIGN), expected)
         # Polars, too, may hold years as numbers
         years = data.assign(period=data["period"].str[:4].astype(int))
         as_text = data.assign(period=data["period"].str[:4])
         pd.testing.assert_frame_equal(
-            self.changes(pl.from_pandas(years), **DESIGN), self.changes(as_text, **DESIGN)
+            self.changes(pl.from_pandas(years), **DESIGN), self.changes(as_text, design=DESIGN)
         )
 
     def test_bad_input_is_refused(self):
@@ -552,7 +552,7 @@ class TestDecomposition:
             population(inputs[f"share_{i}"], inputs[f"rate_{i}"], str(i), age=list("abcdefghijklm"))
             for i in (1, 2)
         ])  # fmt: skip
-        result = mix_and_performance(data, RATING, by="age", periods=("1", "2"), weights="size",
+        result = mix_and_performance(data, RATING, by="age", periods=("1", "2"), design={"weights": "size"},
                                      replicates=2, min_group_size=0)  # fmt: skip
         found = result.table.set_index("part")
         assert [result.score_before, result.score] == pytest.approx(
@@ -573,7 +573,7 @@ class TestDecomposition:
             for year in ("1970", "1985")
         ])  # fmt: skip
         result = mix_and_performance(data, RATING, by=["race", "age"], periods=("1970", "1985"),
-                                     weights="size", replicates=2, min_group_size=0)  # fmt: skip
+                                     design={"weights": "size"}, replicates=2, min_group_size=0)  # fmt: skip
         found = result.table.set_index("part")["estimate"]
         assert [result.score_before, result.score] == pytest.approx(
             expected["crude"], abs=tolerance
@@ -635,8 +635,8 @@ class TestMixAndPerformance:
     def test_the_change_is_that_of_the_published_scores(self):
         data = designed()
         data.loc[::9, "trip"] = None
-        result = self.result(data, **DESIGN)
-        published = nps(data, "score", by="period", **DESIGN)["estimate"]
+        result = self.result(data, design=DESIGN)
+        published = nps(data, "score", by="period", design=DESIGN)["estimate"]
         assert [result.score_before, result.score] == pytest.approx(published.tolist())
         table = result.table.set_index("part")["estimate"]
         assert table["mix"] + table["performance"] == pytest.approx(table["change"])
@@ -648,7 +648,7 @@ class TestMixAndPerformance:
 
     def test_groups_add_up_to_their_part(self):
         for by in ("trip", ["trip", "area"]):
-            result = self.result(designed(), by=by, **DESIGN)
+            result = self.result(designed(), by=by, design=DESIGN)
             sums = result.groups.groupby("part")["estimate"].sum()
             table = result.table.set_index("part")["estimate"]
             assert sums["mix"] == pytest.approx(table["mix"])
@@ -674,8 +674,10 @@ class TestMixAndPerformance:
     )
     def test_the_interval_of_the_change_is_the_linearised_one(self, design):
         data = designed()
-        row = self.result(data, replicates=2000, **design).table.set_index("part").loc["change"]
-        options = design or {"method": "wald"}
+        row = (
+            self.result(data, replicates=2000, design=design).table.set_index("part").loc["change"]
+        )
+        options = {"design": design} if design else {"method": "wald"}
         expected = compare_periods(data, "score", periods=("2024-Q4", "2025-Q4"), **options)
         assert row["estimate"] == pytest.approx(expected["estimate"][0])
         assert row["se"] == pytest.approx(expected["se"][0], rel=BOOTSTRAP)
@@ -699,16 +701,20 @@ class TestMixAndPerformance:
 
     def test_customers_in_both_periods_are_resampled_whole(self):
         data = designed(clusters=300, spanning=True)
-        together = self.result(data, replicates=1000, cluster="cluster").table["se"].iloc[-1]
+        together = (
+            self.result(data, replicates=1000, design={"cluster": "cluster"}).table["se"].iloc[-1]
+        )
         apart = data.assign(cluster=data["cluster"] + data["period"])
-        separate = self.result(apart, replicates=1000, cluster="cluster").table["se"].iloc[-1]
+        separate = (
+            self.result(apart, replicates=1000, design={"cluster": "cluster"}).table["se"].iloc[-1]
+        )
         assert together < 0.9 * separate
 
     def test_alike_rows_drawn_as_a_class_are_rows_drawn_one_by_one(self):
         data = designed()
         classes = self.result(data, replicates=2000).table["se"]
         rows = data.assign(row=np.arange(len(data)).astype(str))
-        singly = self.result(rows, cluster="row", replicates=2000).table["se"]
+        singly = self.result(rows, design={"cluster": "row"}, replicates=2000).table["se"]
         np.testing.assert_allclose(classes, singly, rtol=BOOTSTRAP)
 
     def test_a_planted_mix_and_performance_are_recovered(self):
@@ -780,21 +786,21 @@ class TestMixAndPerformance:
 
     def test_the_same_seed_gives_the_same_digits_in_any_order_and_engine(self):
         data = designed()
-        result = self.result(data, **DESIGN)
-        shuffled = self.result(data.sample(frac=1, random_state=3), **DESIGN)
-        engine = self.result(pl.from_pandas(data), **DESIGN)
+        result = self.result(data, design=DESIGN)
+        shuffled = self.result(data.sample(frac=1, random_state=3), design=DESIGN)
+        engine = self.result(pl.from_pandas(data), design=DESIGN)
         for other in (shuffled, engine):
             pd.testing.assert_frame_equal(other.table, result.table, rtol=ROUNDING)
             pd.testing.assert_frame_equal(other.groups, result.groups, rtol=ROUNDING)
-        other_seed = self.result(data, seed=1, **DESIGN)
+        other_seed = self.result(data, seed=1, design=DESIGN)
         assert other_seed.table["se"].tolist() != result.table["se"].tolist()
 
     def test_rows_of_no_weight_and_of_other_periods_change_nothing(self):
         data = designed()
-        expected = self.result(data, weights="weight")
+        expected = self.result(data, design={"weights": "weight"})
         outside = data.assign(weight=0.0, score=0.0)
         other = data.assign(period="2025-Q1", score=0.0)
-        result = self.result(pd.concat([data, outside, other]), weights="weight")
+        result = self.result(pd.concat([data, outside, other]), design={"weights": "weight"})
         for name in ("part", "n", "n_before", "estimate"):
             assert result.table[name].tolist() == pytest.approx(expected.table[name].tolist()) or (
                 name == "part"
@@ -804,20 +810,24 @@ class TestMixAndPerformance:
         data = designed()
         data.loc[:11, "cluster"] = None
         data.loc[data["cluster"] == "7", "stratum"] = "alone"
-        result = self.result(data, **DESIGN)
+        result = self.result(data, design=DESIGN)
         assert "12 rows without a cluster are clusters of their own" in result.note
         assert "Strata with a single cluster were merged: 'alone'" in result.note
 
     def test_clusters_sampled_elsewhere_count_in_the_design(self):
         data = designed(clusters=12).assign(all=12)
-        whole = self.result(data, cluster="cluster", stratum_clusters="all", replicates=1000)
+        whole = self.result(
+            data, design={"cluster": "cluster", "stratum_clusters": "all"}, replicates=1000
+        )
         part = data[data["trip"] != "leisure"]
-        seen = self.result(part, cluster="cluster", stratum_clusters="all", replicates=1000)
+        seen = self.result(
+            part, design={"cluster": "cluster", "stratum_clusters": "all"}, replicates=1000
+        )
         assert whole.note == "" == seen.note
         assert seen.table["se"].notna().all()
 
     def test_one_cluster_gives_no_interval(self):
-        result = self.result(designed().assign(cluster="only"), cluster="cluster")
+        result = self.result(designed().assign(cluster="only"), design={"cluster": "cluster"})
         assert result.table[["se", "ci_low", "ci_high"]].isna().all(axis=None)
         assert result.table["estimate"].notna().all()
         assert result.note == "no intervals: fewer than two clusters to resample"
@@ -864,7 +874,7 @@ class TestMixAndPerformance:
         with pytest.raises(TypeError, match=r"`metric` must be one Metric or a column's name"):
             self.result(data, score=[RATING])
         with pytest.raises(ValueError, match=r"`weights` must be finite numbers of 0 or more"):
-            self.result(data.assign(weight=-1.0), weights="weight")
+            self.result(data.assign(weight=-1.0), design={"weights": "weight"})
         with pytest.raises(ValueError, match=r"`score` must be whole numbers from 0 to 10"):
             self.result(data.assign(score=11.0))
 
@@ -872,13 +882,13 @@ class TestMixAndPerformance:
 class TestAirport:
     def test_the_change_of_2018_is_the_difference_of_the_known_scores(self, sfo):
         data = sfo.read(period=["2017", "2018"])
-        table = period_changes(data, "recommend", **sfo.design)
+        table = period_changes(data, "recommend", design=sfo.design)
         # R's survey package: 40.398436 and 35.113632
         assert table["estimate"].item() == pytest.approx(35.113632 - 40.398436, abs=2e-6)
         # the two years share no flight, so the variances add, a little corrected (CR2)
         assert table["se"].item() == pytest.approx(np.hypot(1.524652, 2.210374), rel=0.01)
         result = mix_and_performance(data, "recommend", by=["flight_type", "boarding_area"],
-                                     periods=("2017", "2018"), replicates=500, **sfo.design)  # fmt: skip
+                                     periods=("2017", "2018"), replicates=500, design=sfo.design)  # fmt: skip
         change = result.table.set_index("part").loc["change"]
         assert change["estimate"] == pytest.approx(table["estimate"].item())
         assert change["se"] == pytest.approx(table["se"].item(), rel=3 * BOOTSTRAP)

@@ -81,7 +81,9 @@ class TestTheReport:
         scores = self.table(report, "scores").set_index(["counted", "survey"])["estimate"]
         answers = load_study("demo").read(period=PERIOD)
         study = load_study("demo")
-        card = scorecard(answers, study.metrics("outcome"), labels=study.labels, **study.design)
+        card = scorecard(
+            answers, study.metrics("outcome"), labels=study.labels, design=study.design
+        )
         nps = card.loc[card["metric"] == "nps", "estimate"].item()
         assert scores["weighted as declared", "relationship"] == pytest.approx(nps)
         assert scores["each answer once", "relationship"] == pytest.approx(-2.619, abs=1e-3)

@@ -156,7 +156,7 @@ def test_the_airports_four_waves_need_three_decisions(sfo, tmp_path):
     assert decided.exit_code == 0, decided.output
     study = load_study(path)
     answers = study.read(period="2017")
-    row = nps(answers, "netpro", **study.design).iloc[0]
+    row = nps(answers, "netpro", design=study.design).iloc[0]
     assert row["n"] == 2746
     assert row["estimate"] == pytest.approx(40.398436, abs=1e-6)
     assert row["se"] == pytest.approx(1.524652, abs=1e-6)
@@ -167,7 +167,7 @@ def test_the_airports_four_waves_need_three_decisions(sfo, tmp_path):
         assert (found["n"], round(found["estimate"], 6)) == (n, mean)
     means = {}
     for year in ("2015", "2016", "2017", "2018"):
-        found = mean_score(study.read(period=year), "q7all", weights="weight")
+        found = mean_score(study.read(period=year), "q7all", design={"weights": "weight"})
         means[year] = round(found.iloc[0]["estimate"], 3)
     assert means == {"2015": 4.044, "2016": 4.053, "2017": 4.071, "2018": 4.042}
     assert study.read(period="2018")["q7walkway"].notna().sum() > 2000

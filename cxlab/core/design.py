@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from cxlab.core.messages import unknown
 
 
 @dataclass(frozen=True)
@@ -45,3 +48,44 @@ class Design:
     def used(self) -> list[str]:
         """Names of the columns that are given."""
         return [name for name in self.columns().values() if name]
+
+
+#: What estimators take as ``design=``.
+DesignLike = Design | Mapping[str, str | None] | None
+
+
+def as_design(design: DesignLike) -> Design:
+    """The design that was given: as it is, by names in a mapping, or simple.
+
+    Parameters
+    ----------
+    design : Design, mapping or None
+        Such as a study's ``design`` or ``{"weights": "weight", "cluster": "flight"}``; None:
+        a simple random sample.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    ValueError
+        For a key that is no part of a design.
+
+    Examples
+    --------
+    >>> as_design({"weights": "weight"}).used()
+    ['weight']
+    """
+    if isinstance(design, Design):
+        return design
+    if design is None:
+        return Design()
+    if not isinstance(design, Mapping):
+        raise TypeError(
+            f"`design` must be a Design or a mapping; got {type(design).__name__}. Write "
+            'design=study.design or design={"weights": "weight"}.'
+        )
+    parts = [field.name for field in fields(Design)]
+    for name in design:
+        if name not in parts:
+            raise ValueError(unknown("design", name, parts))
+    return Design(**design)

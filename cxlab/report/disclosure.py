@@ -148,7 +148,7 @@ def _joint_cells(study: Study, parts: Sequence[Part]) -> pd.DataFrame:
     periods = sorted({part.period for part in parts})
     answers = study.read(period=None if "" in periods else periods)
     ratings = [column.name for column in study.main.with_role(*RATING_ROLES)]
-    weight = study.design["weights"]
+    weight = study.design.weights
     if weight:
         # rows of weight 0 are outside the population
         answers[ratings] = answers[ratings].where(answers[weight] > 0)

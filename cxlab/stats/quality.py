@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design
+from cxlab.core.design import DesignLike, as_design
 from cxlab.core.frames import as_list, check_columns, collect, in_memory, scan
 from cxlab.core.metric import Metric
 from cxlab.core.totals import check_design
@@ -26,10 +26,7 @@ def usage(
     *,
     by: By = None,
     labels: Mapping[str, str] | None = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Per cent of respondents who used each touchpoint, per group.
@@ -41,7 +38,7 @@ def usage(
     touchpoints : sequence of str
     labels : mapping of str to str, optional
         Column to words for the ``touchpoint`` column: ``study.labels``.
-    by, weights, strata, cluster, stratum_clusters, level
+    by, design, level
         As for `cxlab.nps`.
 
     Returns
@@ -63,7 +60,7 @@ def usage(
     needed = [*touchpoints, *(f"{name}_missing" for name in touchpoints)]
     check_columns(answers, {"touchpoints": needed, "by": by})
     words = dict(labels or {})
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     group = ["group"] if as_list(by) else []
     if not touchpoints:
         return pd.DataFrame(columns=["touchpoint", *group, *USAGE_COLUMNS])
@@ -212,10 +209,7 @@ def repeated_answers(
 def weight_summary(
     answers: Any,
     *,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
 ) -> pd.DataFrame:
     """What the weights and clusters do to the sample, before any score is looked at.
 
@@ -223,7 +217,7 @@ def weight_summary(
     ----------
     answers
         Frame of any engine; of a lazy one the design columns are fetched.
-    weights, strata, cluster, stratum_clusters : str, optional
+    design : Design or mapping, optional
         As for `cxlab.nps`.
 
     Returns
@@ -240,14 +234,15 @@ def weight_summary(
     Examples
     --------
     >>> answers = pd.DataFrame({"weight": [1.0, 3.0]})
-    >>> weight_summary(answers, weights="weight")[["n", "kish_deff", "n_eff"]]
+    >>> weight_summary(answers, design={"weights": "weight"})[["n", "kish_deff", "n_eff"]]
        n  kish_deff  n_eff
     0  2       1.25    1.6
     """
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     check_design(answers, design)
     answers = in_memory(answers, design.used())
-    weight = answers[weights] if weights else pd.Series(1.0, index=answers.index)
+    strata, cluster = design.strata, design.cluster
+    weight = answers[design.weights] if design.weights else pd.Series(1.0, index=answers.index)
     inside = answers[weight > 0]
     weight = weight[weight > 0]
     kish = len(weight) * (weight**2).sum() / weight.sum() ** 2

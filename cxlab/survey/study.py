@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxlab.core.design import Design
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
 from cxlab.survey import sources
@@ -230,17 +231,17 @@ class Study:
         return self.main.labels
 
     @property
-    def design(self) -> dict[str, str | None]:
-        """Keywords for estimators: ``nps(answers, "recommend", **study.design)``."""
+    def design(self) -> Design:
+        """For estimators: ``nps(answers, "recommend", design=study.design)``."""
         return self.table_design(self.definition.main)
 
-    def table_design(self, table: str) -> dict[str, str | None]:
+    def table_design(self, table: str) -> Design:
         """As `design`, for any table."""
         roles = {"weights": "weight", "strata": "strata", "cluster": "cluster"}
         found = {key: self.table(table).only(role) for key, role in roles.items()}
         names: dict[str, str | None] = {k: c.name if c else None for k, c in found.items()}
         declared = any(names.values())
-        return {**names, "stratum_clusters": "stratum_clusters" if declared else None}
+        return Design(**names, stratum_clusters="stratum_clusters" if declared else None)
 
     def table(self, name: str) -> Table:
         """Definition of a table.
@@ -359,7 +360,7 @@ class Study:
         asked = [period] if isinstance(period, str | int) else period
         wanted = [str(p) for p in asked] if asked else None
         given = sources.given_tables(definition, source, wanted) if source is not None else None
-        design = any(self.table_design(definition.name).values())
+        design = bool(self.table_design(definition.name).used())
         if sources.in_memory(engine, given):
             raws = given or self.raw_text(definition, wanted)
             texts = {p: sources.as_raw_text(raw) for p, raw in raws.items()}

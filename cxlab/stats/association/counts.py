@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cxlab.core.design import Design
+from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.frames import as_list, check_columns, check_numeric, collect, scan
 from cxlab.core.messages import got
 from cxlab.stats.association.grouped_counts import grouped_cells
@@ -75,10 +75,7 @@ def joint_counts(
     x: str | Sequence[str],
     y: str | Sequence[str],
     *,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     scale: tuple[float, float] | None = None,
     most_row_cells: int = MOST_ROW_CELLS,
     most_clusters: int = MOST_CLUSTERS,
@@ -92,8 +89,8 @@ def joint_counts(
     x, y : str or sequence of str
         Columns of ratings. Null or NaN: not answered; the row is left out of that pair
         only.
-    weights, strata, cluster, stratum_clusters : str, optional
-        The survey design, as ``**study.design`` passes it. A row of weight 0 is counted
+    design : Design or mapping, optional
+        The survey design, such as ``study.design``. A row of weight 0 is counted
         nowhere, but its cluster is part of the sample.
     scale : (low, high), optional
         Ends of the scale; a rating outside is refused. In large data it saves a look at
@@ -127,12 +124,15 @@ def joint_counts(
     5.0    1    1
     """
     x, y = as_list(x), as_list(y)
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     check_columns(data, {"x": x, "y": y, **design.columns()})
     used = [name for name in design.columns().values() if name]
     lazy = scan(data, [*x, *y, *used])
-    check_numeric(lazy, {"x": x, "y": y, "weights": weights, "stratum_clusters": stratum_clusters})
-    _check_weights(lazy, weights)
+    check_numeric(
+        lazy,
+        {"x": x, "y": y, "weights": design.weights, "stratum_clusters": design.stratum_clusters},
+    )
+    _check_weights(lazy, design.weights)
     pairs = tuple((touchpoint, outcome) for outcome in y for touchpoint in x)
     n_rows = len(data) if isinstance(data, pd.DataFrame) else _count(lazy)
     if n_rows * len(pairs) <= most_row_cells:

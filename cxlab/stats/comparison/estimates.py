@@ -45,7 +45,7 @@ def raw_rows(t: Answers, r: Answers, unit: np.ndarray, *, level: float) -> list[
                 row("raw", survey, "answers as collected", n=0, customers=0, note="no valid answer")
             )
             continue
-        found = nps(frame, "score", cluster="unit", level=level).iloc[0]
+        found = nps(frame, "score", design={"cluster": "unit"}, level=level).iloc[0]
         customers = len(np.unique(answers.customer[answers.valid]))
         kept = {k: found[k] for k in ("n", "estimate", "se", "ci_low", "ci_high", "deff", "n_eff")}
         rows.append(
@@ -259,8 +259,10 @@ def touchpoint_table(
     )
     grouped = frame.groupby(["touchpoint", "customer"], observed=True)["score"]
     frame["once"] = 1.0 / grouped.transform("size")
-    each = nps(frame, "score", by="touchpoint", cluster="unit", level=level)
-    once = nps(frame, "score", by="touchpoint", cluster="unit", weights="once", level=level)
+    each = nps(frame, "score", by="touchpoint", design={"cluster": "unit"}, level=level)
+    once = nps(
+        frame, "score", by="touchpoint", design={"cluster": "unit", "weights": "once"}, level=level
+    )
     table = each.rename(columns={"group": "touchpoint"})
     each_customer = frame.groupby("touchpoint", observed=True)["customer"].nunique()
     table["touchpoint"] = table["touchpoint"].astype("str")

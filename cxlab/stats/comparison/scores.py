@@ -83,7 +83,9 @@ def _score(
     row: dict[str, object] = {"counted": counted, "survey": survey, "n": 0, "customers": 0}
     if not answers.weight[answers.valid].sum() > 0:
         return row | {"note": "no valid answer"}
-    found = nps(_frame(answers, unit), "score", cluster="unit", weights="weight", level=level)
+    found = nps(
+        _frame(answers, unit), "score", design={"cluster": "unit", "weights": "weight"}, level=level
+    )
     customers = len(np.unique(answers.customer[answers.valid]))
     one = found.iloc[0]
     return row | {name: one[name] for name in ("n", *NUMBERS, "note")} | {"customers": customers}
@@ -171,7 +173,9 @@ def shares_table(
         frame = _frame(answers, data.unit)
         code, who = category(frame["score"].to_numpy()), answers.customer[answers.valid]
         for k, (name, box) in enumerate(zip(CATEGORIES, BOXES, strict=True)):
-            found = top_box(frame, "score", top=box, cluster="unit", level=level).iloc[0]
+            found = top_box(frame, "score", top=box, design={"cluster": "unit"}, level=level).iloc[
+                0
+            ]
             counts = {"n": int((code == k).sum()), "customers": len(np.unique(who[code == k]))}
             row = {"survey": survey, "group": name, **counts, **found[list(NUMBERS)]}
             total = frame["weight"].sum()

@@ -44,7 +44,7 @@ def delay_table(t: Answers, unit: np.ndarray, *, level: float, smallest: int = 1
     names = pd.Categorical.from_codes(code, [name for _, name in DELAYS])
     customer = t.customer[known]
     frame = pd.DataFrame({"delay": names, "score": t.score[known], "unit": unit[customer]})
-    table = nps(frame, "score", by="delay", cluster="unit", level=level)
+    table = nps(frame, "score", by="delay", design={"cluster": "unit"}, level=level)
     middle = pd.Series(delay[known]).groupby(np.asarray(names)).median()
     table = table.rename(columns={"group": "delay"})
     each = pd.Series(customer).groupby(np.asarray(names)).nunique()

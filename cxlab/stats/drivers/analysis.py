@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design
+from cxlab.core.design import DesignLike, as_design
 from cxlab.core.frames import check_choice
 from cxlab.stats.covariance import MISSING
 from cxlab.stats.drivers.answers import Answers, read_answers
@@ -52,10 +52,7 @@ def drivers(
     *,
     method: str = "lmg",
     missing: str = "em",
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     by: str | None = None,
     compare: str = "complement",
     interval: str | None = "bootstrap",
@@ -87,7 +84,7 @@ def drivers(
         How R² is shared. "lmg" is the mean gain of R² over all orders.
     missing : {"em", "pairwise", "complete"}
         Treatment of blanks: see `cxlab.Moments.covariance`.
-    weights, strata, cluster, stratum_clusters : str, optional
+    design : Design or mapping, optional
         Columns of the survey design. Weights are 0 or more; clusters are nested in
         strata; a row without a cluster is its own; ``stratum_clusters`` is the number of
         clusters drawn in the row's stratum before any filter.
@@ -198,7 +195,7 @@ def drivers(
         data,
         outcome,
         drivers,
-        design=Design(weights, strata, cluster, stratum_clusters),
+        design=as_design(design),
         by=by,
         segments=segments,
         labels=labels,

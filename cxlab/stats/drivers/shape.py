@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design
+from cxlab.core.design import DesignLike, as_design
 from cxlab.core.frames import check_choice
 from cxlab.stats.covariance import MISSING
 from cxlab.stats.drivers.answers import Answers, read_answers
@@ -44,10 +44,7 @@ def penalty_reward(
     other_cuts: Cuts | Mapping[str, Cuts] | None = None,
     margin: float | None = None,
     missing: str = "em",
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     outcome_scale: str = "continuous",
     labels: Mapping[str, str] | None = None,
     interval: str = "bootstrap",
@@ -60,7 +57,7 @@ def penalty_reward(
 
     Parameters
     ----------
-    data, outcome, drivers, missing, weights, strata, cluster, stratum_clusters, labels
+    data, outcome, drivers, missing, design, labels
         As in `cxlab.drivers`.
     cuts : (low, high) or mapping of driver to (low, high)
         Ratings up to ``low`` are low, from ``high`` on high; declared with the scale.
@@ -130,7 +127,7 @@ def penalty_reward(
         data,
         outcome,
         drivers,
-        design=Design(weights, strata, cluster, stratum_clusters),
+        design=as_design(design),
         labels=labels,
     )
     answers = _usable(answers, outcome_scale)

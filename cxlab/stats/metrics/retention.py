@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.suppression import suppress_small_groups
 from cxlab.core.messages import got
 from cxlab.stats.inference import wilson_interval
@@ -27,10 +28,7 @@ def retention(
     active: str,
     *,
     by: By = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of customers who stayed, per group; churn is the rest.
@@ -42,7 +40,7 @@ def retention(
     active : str
         Column that says whether the customer is there at the end: yes/no, true/false or
         1/0. Null: not known, counted in ``n_missing``.
-    by, weights, strata, cluster, stratum_clusters, level
+    by, design, level
         As for `cxlab.nps`.
 
     Returns
@@ -73,8 +71,8 @@ def retention(
         )
     stayed = text.map(STAYED).astype(float)
     table = top_box(
-        customers.assign(**{active: stayed}), active, top=(1, 1), by=by, weights=weights,
-        strata=strata, cluster=cluster, stratum_clusters=stratum_clusters, level=level,
+        customers.assign(**{active: stayed}), active, top=(1, 1), by=by, design=design,
+        level=level,
     )  # fmt: skip
     table.insert(table.columns.get_loc("ci_high") + 1, "churn", 100 - table["estimate"])
     return table.drop(columns=["tops", "deff", "n_eff", "df"])
@@ -106,10 +104,10 @@ def study_retention(study: Study, *, level: float = 0.95) -> pd.DataFrame:
         if not active:
             continue
         customers, design = study.read(name), study.table_design(name)
-        whole = retention(customers, active[0].name, level=level, **design)
+        whole = retention(customers, active[0].name, level=level, design=design)
         parts = [whole.assign(segment=EVERYONE, group=EVERYONE)]
         for column in table.with_role("segment"):
-            part = retention(customers, active[0].name, by=column.name, level=level, **design)
+            part = retention(customers, active[0].name, by=column.name, level=level, design=design)
             parts.append(part.assign(segment=column.label, group=part["group"].astype(str)))
         together = pd.concat(parts, ignore_index=True)
         together["ungrouped"] = whole["n"].item() - together.groupby("segment")["n"].transform(

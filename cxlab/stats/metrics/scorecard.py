@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtr
 
-from cxlab.core.design import Design
+from cxlab.core.design import DesignLike, as_design
 from cxlab.core.disclosure.suppression import (
     EVERYONE,
     MIN_GROUP_SIZE,
@@ -38,10 +38,7 @@ def scorecard(
     metrics: Sequence[Metric],
     *,
     by: str | Sequence[str] | None = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
     labels: Mapping[str, str] | None = None,
     min_group_size: int = MIN_GROUP_SIZE,
@@ -56,7 +53,7 @@ def scorecard(
         What to measure: ``study.metrics()`` gives those that the study declares.
     by : str or sequence of str, optional
         Segment columns, each taken on its own.
-    weights, strata, cluster, stratum_clusters, level
+    design, level
         As for `cxlab.nps`.
     labels : mapping of str to str, optional
         Column to words: ``study.labels``.
@@ -95,7 +92,7 @@ def scorecard(
     """
     if not metrics:
         return pd.DataFrame(columns=list(COLUMNS))
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     words = dict(labels or {})
     segments = as_list(by)
     whole, *parts = estimate_each(
@@ -106,7 +103,7 @@ def scorecard(
         tables.append(part.assign(segment=segment, group=part["group"].astype(str)))
     table = pd.concat(tables, ignore_index=True)
     hidden = hidden_by_segment(
-        data, table, segments, weights=weights, min_group_size=min_group_size
+        data, table, segments, weights=design.weights, min_group_size=min_group_size
     )
     places = table[["column", "segment", "group"]].itertuples(index=False, name=None)
     reason = pd.Series(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxlab.core.design import Design
+from cxlab.core.design import DesignLike, as_design
 from cxlab.core.metric import Metric
 from cxlab.stats.metrics.estimates import By, estimate_metrics
 
@@ -22,10 +22,7 @@ def nps(
     score: str,
     *,
     by: By = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
     method: str = "score",
 ) -> pd.DataFrame:
@@ -40,8 +37,8 @@ def nps(
         counted in ``n_missing`` and otherwise left out.
     by : str or list of str, optional
         Column(s) that make the groups; a row with a null there is in no group.
-    weights, strata, cluster, stratum_clusters : str, optional
-        The survey design, as ``**study.design`` passes it (see `cxlab.core.design.Design`).
+    design : Design or mapping, optional
+        The survey design, such as ``study.design`` (see `cxlab.core.design.Design`).
         A group is a domain: strata and clusters stay whole.
     level : float
         Confidence level, between 0 and 1.
@@ -91,7 +88,7 @@ def nps(
         data,
         [metric],
         by=by,
-        design=Design(weights, strata, cluster, stratum_clusters),
+        design=as_design(design),
         level=level,
         method=method,
     )
@@ -114,10 +111,7 @@ def net_score(
     bottom: Range,
     scale: Range | None = None,
     by: By = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
     method: str = "score",
 ) -> pd.DataFrame:
@@ -125,7 +119,7 @@ def net_score(
 
     Parameters
     ----------
-    data, score, by, weights, strata, cluster, stratum_clusters, level, method
+    data, score, by, design, level, method
         As for `nps`.
     top, bottom : (low, high)
         Closed ranges of scores; they may not overlap.
@@ -149,7 +143,7 @@ def net_score(
         data,
         [metric],
         by=by,
-        design=Design(weights, strata, cluster, stratum_clusters),
+        design=as_design(design),
         level=level,
         method=method,
     )
@@ -163,10 +157,7 @@ def top_box(
     top: Range,
     scale: Range | None = None,
     by: By = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
     method: str = "wilson",
 ) -> pd.DataFrame:
@@ -174,7 +165,7 @@ def top_box(
 
     Parameters
     ----------
-    data, score, by, weights, strata, cluster, stratum_clusters, level
+    data, score, by, design, level
         As for `nps`.
     top : (low, high)
         Closed range of scores that count, such as ``(4, 5)`` on a 1–5 scale.
@@ -202,7 +193,7 @@ def top_box(
         data,
         [metric],
         by=by,
-        design=Design(weights, strata, cluster, stratum_clusters),
+        design=as_design(design),
         level=level,
         method=method,
     )
@@ -225,10 +216,7 @@ def mean_score(
     score: str,
     *,
     by: By = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
     method: str = "t",
 ) -> pd.DataFrame:
@@ -236,7 +224,7 @@ def mean_score(
 
     Parameters
     ----------
-    data, score, by, weights, strata, cluster, stratum_clusters, level
+    data, score, by, design, level
         As for `nps`; scores may be any numbers.
     method : {"t"}
         Kind of interval.
@@ -265,7 +253,7 @@ def mean_score(
         data,
         [Metric(score, "mean")],
         by=by,
-        design=Design(weights, strata, cluster, stratum_clusters),
+        design=as_design(design),
         level=level,
         method=method,
     )

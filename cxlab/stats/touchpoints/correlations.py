@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.core.design import Design
+from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.frames import as_list, check_choice, check_columns
 from cxlab.stats.association import TABLE_COEFFICIENTS, JointCounts, PairEstimates
 from cxlab.stats.inference import check_level
@@ -33,10 +33,7 @@ def touchpoint_correlations(
     coefficient: str = "pearson",
     scale: Range | None = None,
     top_box: Range | Mapping[str, Range] | None = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     missing: str = "em",
     level: float = 0.95,
     replicates: int = 1000,
@@ -65,8 +62,8 @@ def touchpoint_correlations(
         Default: the lowest and highest rating seen.
     top_box : (low, high) or mapping of touchpoint to (low, high), optional
         Ratings that count as good.
-    weights, strata, cluster, stratum_clusters : str, optional
-        The survey design, as ``**study.design`` passes it.
+    design : Design or mapping, optional
+        The survey design, such as ``study.design``.
     missing : {"em", "pairwise"}
         How partial and semi-partial coefficients and R² cope with holes: maximum likelihood
         where answers are missing at random given the others, or each correlation on its
@@ -118,7 +115,7 @@ def touchpoint_correlations(
     [['shops', 5, 0.853], ['wifi', 6, 0.605]]
     """
     outcomes, names = as_list(outcome), as_list(touchpoints)
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     declared = find_occasion(occasion)
     check_level(level)
     check_choice("coefficient", coefficient, TABLE_COEFFICIENTS)
@@ -126,11 +123,9 @@ def touchpoint_correlations(
     _check_names(data, outcomes, names, design)
     counts = count_pairs(data, outcomes, names, design, scale)
     fits = fit_coefficients(data, counts, design, level=level)
-    together = correlate_together(data, counts, missing=missing, weights=weights)
+    together = correlate_together(data, counts, missing=missing, weights=design.weights)
     ends = scale or observed_scale(data, names)
-    scores = touchpoint_scores(
-        data, names, scale=ends, top_box=top_box, level=level, **design.columns()
-    )
+    scores = touchpoint_scores(data, names, scale=ends, top_box=top_box, level=level, design=design)
     long = coefficient_table(fits, together.models, counts, declared.code, level)
     places, rank_method = _places(counts, fits[coefficient], replicates, seed, level)
     table = headline_table(long, coefficient, places, counts, scores)

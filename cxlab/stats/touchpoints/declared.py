@@ -57,7 +57,7 @@ def operational_table(
         ]  # fmt: skip
         found = operational_beside_experience(
             study.read(name, period=period), metrics, touchpoint=table.touchpoint_column,
-            level=level, **study.table_design(name),  # type: ignore[arg-type]
+            level=level, design=study.table_design(name),
         )  # fmt: skip
         # another table may have columns of the same names
         named = {c: found[c].replace(table.labels) for c in ("operational", "experience")}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from statsmodels.duration.survfunc import SurvfuncRight
 
+from cxlab.core.design import DesignLike, as_design
 from cxlab.core.frames import check_columns, check_numeric, collect_rows, scan
 from cxlab.core.messages import got
 from cxlab.stats.inference import check_level
@@ -28,8 +29,7 @@ def first_response(
     replied: str,
     target: float,
     by: str | None = None,
-    weights: str | None = None,
-    cluster: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
     replicates: int = 500,
     seed: int = 0,
@@ -49,8 +49,8 @@ def first_response(
         Time within which a reply is wanted, in the unit of ``time``, over 0.
     by : str, optional
         Column whose values make groups; a row with a null there is in none.
-    weights, cluster : str, optional
-        With either, intervals come from a bootstrap of whole clusters (of rows, where
+    design : Design or mapping, optional
+        Its weights and clusters count. With either, intervals come from a bootstrap of whole clusters (of rows, where
         there is no cluster).
     level : float
     replicates, seed : int
@@ -95,6 +95,8 @@ def first_response(
     check_level(level)
     if not target > 0:
         raise ValueError(f"`target` must be over 0; got {target}. Give it in the unit of `time`.")
+    design = as_design(design)
+    weights, cluster = design.weights, design.cluster
     rows = _rows(data, time, replied, by, weights, cluster)
     known = rows["time"].notna() & rows["replied"].notna() & (rows["weight"] > 0)
     plain = weights is None and cluster is None

@@ -43,10 +43,7 @@ def count_pairs(
         data,
         names,
         outcomes,
-        weights=design.weights,
-        strata=design.strata,
-        cluster=design.cluster,
-        stratum_clusters=design.stratum_clusters,
+        design=design,
     )
     if scale is not None:
         _check_scale(counts, names, scale)

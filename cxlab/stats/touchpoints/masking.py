@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design
+from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.frames import as_list, check_columns, check_numeric, collect, scan
 from cxlab.core.metric import Metric
 from cxlab.stats.metrics import estimate_metrics
@@ -25,10 +25,7 @@ def masking(
     *,
     low: float = 6,
     high: float = 9,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Share of customers with a bad touchpoint behind a good overall score.
@@ -47,7 +44,7 @@ def masking(
     high : float
         An overall score of this or more is good; 9 of 10 by default. On a scale of 1 to 5
         give 5.
-    weights, strata, cluster, stratum_clusters : str, optional
+    design : Design or mapping, optional
         The survey design.
     level : float
 
@@ -84,7 +81,7 @@ def masking(
            ['wifi', 3, 0.0]], dtype=object)
     """
     names = as_list(touchpoints)
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     check_columns(data, {"overall": overall, "touchpoints": names, **design.columns()})
     used = [name for name in design.columns().values() if name]
     lazy = scan(data, [overall, *names, *used])

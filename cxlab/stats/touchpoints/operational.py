@@ -10,7 +10,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design
+from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.frames import check_choice, check_columns, check_numeric, collect, scan
 from cxlab.core.metric import Metric
 from cxlab.stats.association import joint_counts, pair_estimates
@@ -81,10 +81,7 @@ def operational_beside_experience(
     *,
     touchpoint: str | None = None,
     occasion: str = "D",
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Show each touchpoint's operational figure and experience score on one row.
@@ -100,7 +97,7 @@ def operational_beside_experience(
         of its own touchpoint only.
     occasion : {"A", "B", "C", "D"}
         D unless the figure was itself asked in the survey.
-    weights, strata, cluster, stratum_clusters : str, optional
+    design : Design or mapping, optional
         The survey design.
     level : float
 
@@ -139,7 +136,7 @@ def operational_beside_experience(
     """
     check_level(level)
     declared = find_occasion(occasion)
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     metrics = _checked(data, metrics, touchpoint, design)
     frame = _columns(data, metrics, touchpoint, design)
     estimates = _means(frame, metrics, design, level)
@@ -149,10 +146,7 @@ def operational_beside_experience(
             frame,
             f"figure_{i}",
             f"score_{i}",
-            weights=weights,
-            strata=strata,
-            cluster=cluster,
-            stratum_clusters=stratum_clusters,
+            design=design,
         )
         fit = pair_estimates(pairs, "spearman", level=level).table.iloc[0]
         parts = [part.iloc[i] for part in estimates]

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from cxlab.core.design import Design
+from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.frames import check_columns, check_numeric, collect_rows, scan
 from cxlab.stats.association import (
     correlation_interval,
@@ -69,10 +69,7 @@ def repeated_ratings(
     customer: str,
     occasion: str,
     by: str | None = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
@@ -91,7 +88,7 @@ def repeated_ratings(
         When score and outcome were measured (see `touchpoint_correlations`).
     by : str, optional
         Column whose values make groups, such as the touchpoint.
-    weights, strata, cluster, stratum_clusters : str, optional
+    design : Design or mapping, optional
         The survey design. With any of them (a cluster other than the customer) intervals
         come from a bootstrap of whole clusters, and there are no degrees of freedom.
     level : float
@@ -135,15 +132,15 @@ def repeated_ratings(
     """
     check_level(level)
     declared = find_occasion(occasion)
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     names = {"score": score, "outcome": outcome, "customer": customer, "by": by}
     check_columns(data, {**names, **design.columns()})
     wanted = [name for name in (*names.values(), *design.columns().values()) if name]
     lazy = scan(data, wanted)
-    check_numeric(lazy, {"score": score, "outcome": outcome, "weights": weights})
+    check_numeric(lazy, {"score": score, "outcome": outcome, "weights": design.weights})
     rows = collect_rows(lazy, data)
     _check_customers(rows, customer)
-    plain = design.weights is None and design.strata is None and cluster in (None, customer)
+    plain = design.weights is None and design.strata is None and design.cluster in (None, customer)
     parts = [
         _one_group(group, part, score, outcome, customer, design, plain, level, replicates, seed)
         for group, part in _groups(rows, by)

@@ -8,7 +8,7 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.design import Design
+from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.frames import as_list, check_columns, collect, column_names, scan
 from cxlab.core.metric import Metric
 from cxlab.stats.metrics import estimate_metrics
@@ -27,10 +27,7 @@ def touchpoint_scores(
     *,
     scale: Range | None = None,
     top_box: Range | Mapping[str, Range] | None = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Mean, top box, floor and ceiling of every touchpoint, among those who rated it.
@@ -46,7 +43,7 @@ def touchpoint_scores(
         Ends of the scale; default the lowest and highest rating of any touchpoint.
     top_box : (low, high) or mapping of touchpoint to (low, high), optional
         Ratings that count as good, such as ``(4, 5)``; default none.
-    weights, strata, cluster, stratum_clusters : str, optional
+    design : Design or mapping, optional
         The survey design.
     level : float
 
@@ -71,7 +68,7 @@ def touchpoint_scores(
     [[4.0, 6.0]]
     """
     touchpoints = as_list(touchpoints)
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     check_columns(data, {"touchpoints": touchpoints, **design.columns()})
     ends = scale or observed_scale(data, touchpoints)
     boxes = _boxes(touchpoints, top_box)

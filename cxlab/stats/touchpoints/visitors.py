@@ -8,7 +8,7 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.design import Design
+from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.frames import (
     as_list,
     check_columns,
@@ -30,10 +30,7 @@ def visitors(
     outcome: str,
     touchpoints: str | Sequence[str],
     *,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Mean outcome of a touchpoint's users against that of customers who never used it.
@@ -50,7 +47,7 @@ def visitors(
     touchpoints : str or sequence of str
         Rating columns, each with a text column ``x_missing`` beside it that says
         "never used" where that is why the rating is missing.
-    weights, strata, cluster, stratum_clusters : str, optional
+    design : Design or mapping, optional
         The survey design.
     level : float
 
@@ -83,7 +80,7 @@ def visitors(
     """
     check_level(level)
     names = as_list(touchpoints)
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     check_columns(data, {"outcome": outcome, "touchpoints": names, **design.columns()})
     present = set(column_names(data))
     recorded = [name for name in names if f"{name}_missing" in present]
@@ -94,7 +91,7 @@ def visitors(
     sides = {f"side_{i}": _side(outcome, name) for i, name in enumerate(recorded)}
     prepared = lazy.select(outcome, *dict.fromkeys(used), **sides)
     frame = collect(prepared) if isinstance(data, pd.DataFrame) else prepared.to_native()
-    counted = _counted(frame, outcome, list(sides), weights)
+    counted = _counted(frame, outcome, list(sides), design.weights)
     rows = []
     for name in names:
         if name not in recorded:
@@ -165,10 +162,7 @@ def _compared(
         Metric(outcome, "mean"),
         by=side,
         against=NEVER,
-        weights=design.weights,
-        strata=design.strata,
-        cluster=design.cluster,
-        stratum_clusters=design.stratum_clusters,
+        design=design,
         level=level,
         min_group_size=1,
     ).iloc[0]

@@ -67,7 +67,7 @@ def period_changes(
     power : float
         For ``smallest_seen``, between 0 and 1.
     **options
-        As for `cxlab.compare_groups`: weights, strata, cluster, stratum_clusters, method,
+        As for `cxlab.compare_groups`: design, method,
         min_group_size, permutations, seed. Kept statistics know their design and their
         ``min_group_size``.
 

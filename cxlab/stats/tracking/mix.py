@@ -11,7 +11,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design
+from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.disclosure.audit import Joint
 from cxlab.core.disclosure.rule import groups_hidden_by_run
 from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE, SMALL, joint_answers
@@ -123,10 +123,7 @@ def mix_and_performance(
     periods: tuple[str, str],
     segments: Sequence[str] | None = None,
     column: str = "period",
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     labels: Mapping[str, str] | None = None,
     level: float = 0.95,
     replicates: int = 1000,
@@ -153,7 +150,7 @@ def mix_and_performance(
         Kept statistics know theirs.
     column : str
         Column of the periods.
-    weights, strata, cluster, stratum_clusters, level
+    design, level
         As for `cxlab.nps`. Customers who answer in both periods are right when the
         customer is the cluster.
     labels : mapping of str to str, optional
@@ -215,7 +212,7 @@ def mix_and_performance(
         return _from_saved(data, chosen, crossed, periods, labels, level, min_group_size)
     check_columns(data, {"by": crossed, "segments": segments})
     names = _two_periods(periods, periods_of(data, column))
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     text = with_text_periods(data, column)
     sums = cell_sums(text, chosen, by=crossed, periods=names, column=column, design=design)
     if not design.simple:

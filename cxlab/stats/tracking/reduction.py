@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cxlab.core.design import Design
+from cxlab.core.design import DesignLike, as_design
 from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE
 from cxlab.core.frames import as_list, check_columns
 from cxlab.core.messages import unknown
@@ -40,10 +40,7 @@ def period_statistics(
     column: str = "period",
     segments: str | Sequence[str] | None = None,
     drivers: Analysis | Sequence[Analysis] | None = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     labels: Mapping[str, str] | None = None,
     selection: Mapping[str, Any] | str | None = None,
     min_group_size: int = MIN_GROUP_SIZE,
@@ -69,7 +66,7 @@ def period_statistics(
     drivers : DriverAnalysis or sequence of them, optional
         By period (``by=column``), or of one period's answers alone where only that one is
         kept: the shares of the drivers are kept.
-    weights, strata, cluster, stratum_clusters
+    design
         As for `cxlab.nps`.
     labels : mapping of str to str, optional
         Column to words: ``study.labels``.
@@ -122,7 +119,7 @@ def period_statistics(
     1      trip                leisure   66      -9.1
     2      trip  small groups together   34      76.5
     """
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     chosen = metric_list(metrics)
     check_metrics(chosen)
     columns = as_list(segments)
@@ -134,7 +131,7 @@ def period_statistics(
         tuple(chosen), tuple(check_scores(data, chosen)), tuple(columns), design, min_group_size
     )
     # other periods tell nothing where no cluster can be in both
-    read = there if cluster else wanted
+    read = there if design.cluster else wanted
     reduced = reduce_periods({name: of_period(data, column, name) for name in read}, question)
     words = dict(labels or {})
     kept = []

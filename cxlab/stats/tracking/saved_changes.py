@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design
+from cxlab.core.design import DesignLike, as_design
 from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE
 from cxlab.core.frames import check_choice
 from cxlab.core.messages import unknown
@@ -200,10 +200,7 @@ def period_scores(
     *,
     column: str = "period",
     until: str | None = None,
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
@@ -219,7 +216,7 @@ def period_scores(
         Column of the periods, of answers.
     until : str, optional
         Leave out the periods after this one, so that a report of it stays as it is.
-    weights, strata, cluster, stratum_clusters
+    design
         As for `cxlab.nps`; saved statistics know their own.
     level : float
         Of the intervals.
@@ -248,7 +245,7 @@ def period_scores(
     if isinstance(source, SavedPeriods):
         table = _saved_scores(source, one, level)
     else:
-        design = Design(weights, strata, cluster, stratum_clusters)
+        design = as_design(design)
         table = estimate_metrics(source, [one], by=column, design=design, level=level)
         table["period"] = table["group"].astype(str)
     table = table[table["n"] >= min_group_size]

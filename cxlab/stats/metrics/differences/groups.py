@@ -15,7 +15,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design
+from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.disclosure.rule import groups_hidden_by_run
 from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE, Hidden, hidden_groups
 from cxlab.core.frames import check_choice, collect, label, scan, with_wall_times
@@ -67,10 +67,7 @@ def compare_groups(
     *,
     by: str,
     against: str = "rest",
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
     method: str = "auto",
     min_group_size: int = MIN_GROUP_SIZE,
@@ -92,7 +89,7 @@ def compare_groups(
     against : str
         ``"rest"``: each group against all others together; ``"pairs"``: every pair; or the
         label of one group.
-    weights, strata, cluster, stratum_clusters, level
+    design, level
         As for `cxlab.nps`.
     method : {"auto", "wald", "adjusted-wald", "permutation"}
         For simple random data only. ``auto``: adjusted-Wald for net scores and shares,
@@ -152,8 +149,7 @@ def compare_groups(
     0     a     b  60       20     133.3
     """
     return contrasts_of_groups(
-        data, metrics, by=by, against=against, weights=weights, strata=strata, cluster=cluster,
-        stratum_clusters=stratum_clusters, level=level, method=method,
+        data, metrics, by=by, against=against, design=design, level=level, method=method,
         min_group_size=min_group_size, labels=labels, permutations=permutations, seed=seed,
     )  # fmt: skip
 
@@ -164,10 +160,7 @@ def contrasts_of_groups(
     *,
     by: str,
     against: str = "rest",
-    weights: str | None = None,
-    strata: str | None = None,
-    cluster: str | None = None,
-    stratum_clusters: str | None = None,
+    design: DesignLike = None,
     level: float = 0.95,
     method: str = "auto",
     min_group_size: int = MIN_GROUP_SIZE,
@@ -179,7 +172,7 @@ def contrasts_of_groups(
     """As `compare_groups`; ``hidden``: groups that are hidden in a table of several segments."""
     check_level(level)
     check_choice("method", method, METHODS)
-    design = Design(weights, strata, cluster, stratum_clusters)
+    design = as_design(design)
     if method != "auto" and not design.simple:
         raise ValueError(
             f"`method` must be 'auto' with weights, strata or clusters; got '{method}'. "
@@ -196,7 +189,7 @@ def contrasts_of_groups(
     for i, metric in enumerate(chosen):
         rows += _metric_rows(totals, i, metric, contrasts, question, cells, origins[i])
     table = pd.DataFrame(rows)
-    _permute(table, data, chosen, by, weights, permutations, seed)
+    _permute(table, data, chosen, by, design.weights, permutations, seed)
     table = _adjusted(_hide_small(table, min_group_size), against, len(chosen))
     words = dict(labels or {})
     table.insert(0, "label", [words.get(name, name) for name in table["column"]])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxlab.core.design import as_design
 from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE, hidden_in
 from cxlab.core.frames import collect, scan
 from cxlab.core.metric import Metric
@@ -67,7 +68,7 @@ def compare_segments(
         data,
         list(dict.fromkeys(metric.column for metric in chosen)),
         list(dict.fromkeys(segments)),
-        weights=options.get("weights"),
+        weights=as_design(options.get("design")).weights,
         min_group_size=options.get("min_group_size", MIN_GROUP_SIZE),
     )
     tables = []
