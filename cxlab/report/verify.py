@@ -23,7 +23,6 @@ from cxlab.report.execute import NotebookError, execute_notebook
 from cxlab.report.fingerprint import code_digest
 from cxlab.report.limits import CELL_SECONDS
 from cxlab.report.manifest import input_names, near_words, now, package_versions, read_verification
-from cxlab.report.matrix import saved_files
 from cxlab.report.notebooks import report_notebooks
 from cxlab.report.owned import clean_temporary, temporary_folder
 from cxlab.report.page import refresh_page
@@ -227,8 +226,13 @@ def _changed_inputs(manifest: Mapping[str, Any], study: Study | None, place: Pat
     # a notebook need not take the study's name
     if not recorded or study is None:
         return
-    saved = manifest["parameters"].get("saved")
-    files = input_names([*study.files(), *saved_files(saved and str(place / saved))])
+    used = manifest["parameters"]
+    past: tuple[Path, ...] = ()
+    if used.get("past"):
+        from cxlab.stats.tracking import past_reports
+
+        past = past_reports(place / used["past"], study=study.name, where=used.get("where")).files
+    files = input_names([*study.files(), *past])
     for name, digest in recorded.items():
         if name not in files:
             yield f"input {name} is no longer there"

@@ -186,7 +186,7 @@ def _complete(
     part = RowSource(source.rows[whole], source.weights[whole], source.unit[whole])
     if not whole.any():
         raise ValueError("`missing='complete'` must find rows without a blank; got none.")
-    fit = Moments(columns, (), None, origin, part.patterns()).covariance("complete")
+    fit = Moments(columns, (), origin, part.patterns()).covariance("complete")
     q = len(columns)
     totals = _summed(
         part, resample, lambda cells: np.hstack([cells.weight[:, None], cells.sums, cells.products])
@@ -206,7 +206,7 @@ def _pairwise(
     columns: tuple[str, ...], source: RowSource, origin: Array, resample: Resample
 ) -> CovarianceFit:
     patterns = source.patterns()
-    fit = Moments(columns, (), None, origin, patterns).covariance("pairwise")
+    fit = Moments(columns, (), origin, patterns).covariance("pairwise")
     q = len(columns)
     totals = _summed(source, resample, _pair_table)
     n, weight, sums, squares = (
@@ -242,7 +242,7 @@ def _em(
 ) -> CovarianceFit:
     q = len(columns)
     patterns = source.patterns()
-    fit = Moments(columns, (), None, np.zeros(q), patterns).covariance("em")
+    fit = Moments(columns, (), np.zeros(q), patterns).covariance("em")
     n = len(source.rows)
     likely = fit.matrix * ((n - 1) / n)
     complete = int((~np.isnan(source.rows)).all(axis=1).sum())

@@ -1,0 +1,216 @@
+"""Earlier reports in place of answers: the scores that their tables recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtr
+
+from cxlab.core.metric import Metric
+from cxlab.stats.inference import t_quantile
+from cxlab.stats.tracking.periods import in_order
+
+#: What a recorded table of scores has, beside intervals and notes.
+SCORED = ("label", "metric", "unit", "n", "estimate", "se", "deff", "n_eff")
+#: A recorded table with one of these is about parts of the answers, or about differences.
+OF_PARTS = ("group", "before", "other")
+#: What to know of every comparison that is made from reports.
+INDEPENDENT = (
+    "From earlier reports: periods are compared as independent samples. The estimates are those "
+    "of the answers; standard errors can differ where customers answer in several periods."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PastReports:
+    """Scores that earlier reports recorded; it takes the place of answers.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per period, label and metric: ``period``, ``label``, ``metric``, ``unit``,
+        ``n``, ``estimate``, ``se``, ``ci_low``, ``ci_high``, ``deff``, ``n_eff``, ``note``.
+        Numbers that a report hides are null.
+    files : tuple of Path
+        The tables that were read.
+    """
+
+    table: pd.DataFrame
+    files: tuple[Path, ...]
+
+    @property
+    def periods(self) -> list[str]:
+        """Names, from the earliest."""
+        return in_order(sorted(self.table["period"].unique()))
+
+    def score(self, period: str, label: str, metric: Metric) -> dict[str, Any] | None:
+        """What the reports of a period recorded of one metric; None: nothing."""
+        table = self.table
+        chosen = (table["period"] == period) & (table["label"] == label)
+        found = table[chosen & (table["metric"] == (metric.name or metric.kind))]
+        return found.iloc[0].to_dict() if len(found) else None
+
+
+def past_reports(
+    folder: str | Path, *, study: str | None = None, where: Mapping[str, Any] | None = None
+) -> PastReports:
+    """Scores of all periods that a folder of reports recorded, to be compared without answers.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Reports that ``cxlab report`` made, such as those of notebook ``2-scorecard``.
+    study : str, optional
+        Take the reports of the study of this name only: ``study.name``.
+    where : mapping, optional
+        Take the reports of this selection. Default: those of everyone.
+
+    Returns
+    -------
+    PastReports
+        To be given to `cxlab.period_changes` and `cxlab.period_scores` in place of answers.
+        Where several reports recorded the same score, the newest one counts.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the folder is not there, or holds no report.
+    ValueError
+        When no report is of the study and selection, or the folder holds statistics that an
+        earlier version of cxlab kept.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from cxlab import period_changes
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for period, score in (("2025-Q3", 20.0), ("2025-Q4", -40.0)):
+    ...         report = Path(folder) / period / "2-scorecard"
+    ...         (report / "tables").mkdir(parents=True)
+    ...         row = {"label": "recommend", "metric": "nps", "unit": "points", "n": 100,
+    ...                "estimate": score, "se": 9.0, "deff": 1.0, "n_eff": 100.0}
+    ...         _ = (report / "tables" / "outcomes.json").write_text(json.dumps([row]))
+    ...         _ = (report / "manifest.json").write_text(json.dumps({"period": period}))
+    ...     past = past_reports(folder)
+    >>> period_changes(past, "recommend").table[["period", "before", "estimate"]].head(1)
+        period   before  estimate
+    0  2025-Q4  2025-Q3     -60.0
+    """
+    folder = Path(folder)
+    manifests = list(_manifests(folder))
+    if not manifests:
+        raise _no_reports(folder)
+    rows, files = [], []
+    for path, manifest in manifests:
+        own = manifest.get("parameters") or {}
+        if (study and manifest.get("study") != study) or not manifest.get("period"):
+            continue
+        if _selection(own.get("where")) != _selection(where):
+            continue
+        for table, scores in _scores(path.parent / "tables"):
+            files.append(table)
+            rows += [
+                {**row, "period": manifest["period"], "ended": manifest.get("ended", "")}
+                for row in scores
+            ]
+    if not rows:
+        asked = f"study '{study}' and " if study else ""
+        raise ValueError(
+            f"`past` must hold reports of one period each with tables of scores, of {asked}the "
+            f"selection asked for; got {len(manifests)} other reports in '{folder}'. Make "
+            "2-scorecard of each period first."
+        )
+    wanted = ["period", *SCORED, "ci_low", "ci_high", "note"]
+    table = pd.DataFrame(rows).sort_values("ended", kind="stable")
+    table = table.drop_duplicates(["period", "label", "metric"], keep="last")
+    table = table.reindex(columns=wanted).reset_index(drop=True)
+    numbers = ["n", "estimate", "se", "ci_low", "ci_high", "deff", "n_eff"]
+    return PastReports(table.astype(dict.fromkeys(numbers, float)), tuple(files))
+
+
+def _manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted(folder.rglob("manifest.json")):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            yield path, found
+
+
+def _scores(tables: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+    """Tables of a report that hold scores of everybody in it, with their rows."""
+    for path in sorted(tables.glob("*.json")):
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        columns = set(rows[0]) if rows else set()
+        if columns.issuperset(SCORED) and columns.isdisjoint(OF_PARTS):
+            yield path, rows
+
+
+def _no_reports(folder: Path) -> Exception:
+    if not folder.is_dir():
+        what = "which is not there"
+    elif any(folder.glob("*.parquet")):
+        return ValueError(
+            f"`past` must be a folder of reports; got '{folder}', which holds statistics that an "
+            "earlier version kept with `cxlab period save`. Give the folder of that time's reports."
+        )
+    else:
+        what = "which holds none"
+    return FileNotFoundError(
+        f"`past` must be a folder of reports; got '{folder}', {what}. Make some with `cxlab report`."
+    )
+
+
+def _selection(where: Mapping[str, Any] | None) -> dict[str, list[str]]:
+    return {
+        name: sorted(map(str, wanted if isinstance(wanted, list | tuple | set) else [wanted]))
+        for name, wanted in (where or {}).items()
+    }
+
+
+def past_change(
+    past: PastReports, metric: Metric, label: str, periods: tuple[str, str], level: float
+) -> dict[str, Any]:
+    """Change of one metric from the first to the second period; why, where there is none."""
+    sides = [past.score(period, label, metric) for period in periods]
+    for side, period in zip(sides, periods, strict=True):
+        if side is None:
+            return {"method": "", "note": f"not in the reports of {period}"}
+        if not np.isfinite(side["estimate"]):
+            return {"method": "", "note": f"hidden, or without answers, in {period}"}
+    before, now = (side or {} for side in sides)
+    row = {"n": now["n"], "n_before": before["n"], "estimate": now["estimate"] - before["estimate"]}
+    tested = _independent(row["estimate"], before, now, level)
+    if not tested:
+        return row | {"method": "", "note": "no test: a period's standard error is not known"}
+    return row | tested | {"method": "independent samples", "note": ""}
+
+
+def _independent(
+    estimate: float, before: Mapping[str, float], now: Mapping[str, float], level: float
+) -> dict[str, float]:
+    """Test and interval of the difference of two independent samples; empty if unknown.
+
+    The recorded ``n_eff`` allows for few degrees of freedom, so that variances are multiplied
+    by n/(deff·n_eff); t has Satterthwaite's degrees of freedom of samples of ``n_eff``.
+    """
+    variances, terms = [], []
+    for side in (before, now):
+        if not (side["se"] > 0 and side["deff"] > 0 and side["n_eff"] >= 2):
+            return {}
+        widened = side["se"] ** 2 * max(1.0, side["n"] / (side["deff"] * side["n_eff"]))
+        variances.append(widened)
+        terms.append(widened**2 / (side["n_eff"] - 1))
+    df, se = sum(variances) ** 2 / sum(terms), float(np.sqrt(sum(variances)))
+    reach = float(t_quantile(level, df)) * se
+    return {
+        "se": se, "ci_low": estimate - reach, "ci_high": estimate + reach,
+        "p_value": float(2 * stdtr(df, -abs(estimate / se))), "df": df,
+    }  # fmt: skip
