@@ -1,3 +1,5 @@
+from .core.past import PastReports as PastReports
+from .core.past import past_reports as past_reports
 from .report.build import build_report as build_report
 from .report.labels import with_labels as with_labels
 from .report.plots import plot_control_chart as plot_control_chart
@@ -71,12 +73,10 @@ from .stats.touchpoints import visitors as visitors
 from .stats.tracking import Changes as Changes
 from .stats.tracking import ControlChart as ControlChart
 from .stats.tracking import MixAndPerformance as MixAndPerformance
-from .stats.tracking import PastReports as PastReports
 from .stats.tracking import comparable_answers as comparable_answers
 from .stats.tracking import control_chart as control_chart
 from .stats.tracking import driver_changes as driver_changes
 from .stats.tracking import mix_and_performance as mix_and_performance
-from .stats.tracking import past_reports as past_reports
 from .stats.tracking import period_changes as period_changes
 from .stats.tracking import period_scores as period_scores
 from .survey.check import check_answers as check_answers

@@ -93,7 +93,9 @@ def test_the_newest_report_counts_and_others_are_passed_over(tmp_path):
 def test_folders_without_reports_are_refused_in_one_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"`past` must be a folder .* which is not there"):
         past_reports(tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match=r"which holds none\. Make some with `cxlab report`"):
+    with pytest.raises(
+        FileNotFoundError, match=r"which holds none\. Make some with `cxlab report`"
+    ):
         past_reports(tmp_path)
     (tmp_path / "2025-Q4.parquet").touch()
     with pytest.raises(ValueError, match=r"an earlier version kept with `cxlab period save`"):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
 from cxlab.core.messages import unknown
+from cxlab.core.past import PastReports, past_reports
 from cxlab.report.build import About, Job, used_parameters
 from cxlab.report.exports import check_formats
 from cxlab.report.fingerprint import fingerprint
@@ -24,9 +25,6 @@ from cxlab.report.notebooks import (
     run_values,
 )
 from cxlab.survey.study import Study, load_study
-
-if TYPE_CHECKING:
-    from cxlab.stats.tracking import PastReports
 
 #: The last of a study's periods, whatever it is called.
 LATEST = "latest"
@@ -121,7 +119,9 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
             for name in met:
                 one = period if reads_one_period(needs[name]) else None
                 reports_read = past[name]
-                files = [study.path, *reports_read.files] if reports_read else study.files(period=one)
+                files = (
+                    [study.path, *reports_read.files] if reports_read else study.files(period=one)
+                )
                 run = {"study": request.study, "period": period, "where": where or None}
                 used = used_parameters(chosen[name], run_values(chosen[name], run) | settings[name])
                 # a notebook that takes no None keeps to its own period and selection
@@ -154,12 +154,7 @@ def _past(
 ) -> PastReports | None:
     """The earlier reports that the parameter ``past`` names; None without it."""
     folder = settings.get("past")
-    if not folder:
-        return None
-    # statistics take their time to import, and most runs need none of them here
-    from cxlab.stats.tracking import past_reports
-
-    return past_reports(folder, study=study.name, where=where)
+    return past_reports(folder, study=study.name, where=where) if folder else None
 
 
 def _periods(request: Request, study: Study) -> list[str | None]:
@@ -188,8 +183,8 @@ def _met(
     """Notebooks whose needs are met; the others are noted."""
     met = []
     for name, wanted in needs.items():
-        earlier = past[name].periods if past[name] else ()
-        lacking = unmet(wanted or (), study, period, past=earlier)
+        earlier = past[name]
+        lacking = unmet(wanted or (), study, period, past=len(earlier.periods) if earlier else 0)
         if lacking:
             when = f" {period}" if period else ""
             matrix.left_out.append(f"{name}: {study.name}{when} lacks {', '.join(lacking)}")

@@ -44,12 +44,10 @@ def read_needs(notebook: Path) -> list[str] | None:
     return [str(need) for need in needs]
 
 
-def unmet(
-    needs: Sequence[str], study: Study, period: str | None, *, past: Sequence[str] = ()
-) -> list[str]:
+def unmet(needs: Sequence[str], study: Study, period: str | None, *, past: int = 0) -> list[str]:
     """Those of the needs that a study and period don't meet.
 
-    ``past``: periods of earlier reports, where these take the place of the answers.
+    ``past``: number of periods of earlier reports, where these take the place of the answers.
     """
     return [need for need in needs if not _meets(need, study, period, past)]
 
@@ -79,11 +77,11 @@ def _check(need: str, notebook: str) -> None:
         raise ValueError(unknown("needs", name, known[kind], of=notebook))
 
 
-def _meets(need: str, study: Study, period: str | None, past: Sequence[str]) -> bool:
+def _meets(need: str, study: Study, period: str | None, past: int) -> bool:
     periods = _PERIODS.fullmatch(need)
     if periods:
         # with earlier reports, the answers may have been deleted
-        return _periods_until(past or study.periods, period) >= int(periods[1])
+        return (past or _periods_until(study.periods, period)) >= int(periods[1])
     kind, _, name = need.rpartition(":")
     if kind == "table":
         return name in study.definition.tables

@@ -10,6 +10,7 @@ from typing import Any
 
 import nbformat
 
+from cxlab.core.past import past_reports
 from cxlab.report.digests import (
     SEAL,
     VERIFICATION,
@@ -229,8 +230,6 @@ def _changed_inputs(manifest: Mapping[str, Any], study: Study | None, place: Pat
     used = manifest["parameters"]
     past: tuple[Path, ...] = ()
     if used.get("past"):
-        from cxlab.stats.tracking import past_reports
-
         past = past_reports(place / used["past"], study=study.name, where=used.get("where")).files
     files = input_names([*study.files(), *past])
     for name, digest in recorded.items():

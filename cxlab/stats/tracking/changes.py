@@ -8,17 +8,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
+from cxlab.core.past import PastReports
 from cxlab.core.result import Result
-from cxlab.stats.inference import adjust_p_values, check_level
+from cxlab.stats.inference import adjust_p_values, check_level, t_quantile
 from cxlab.stats.metrics import compare_periods
 from cxlab.stats.metrics.differences.groups import metric_list
 from cxlab.stats.metrics.values import check_metrics
-from cxlab.stats.tracking.past import INDEPENDENT, PastReports, past_change
-from cxlab.stats.tracking.periods import calendar_period, periods_of, with_text_periods
+from cxlab.stats.tracking.periods import (
+    calendar_period,
+    in_order,
+    periods_of,
+    with_text_periods,
+)
 from cxlab.stats.tracking.sentences import change_sentence, subjects
 
 LAST = "last period"
@@ -28,6 +33,11 @@ COLUMNS = (
     "ci_low", "ci_high", "unit", "p_value", "p_adjusted", "smallest_seen", "sentence", "df",
     "method", "note",
 )  # fmt: skip
+#: What to know of every comparison that is made from reports.
+INDEPENDENT = (
+    "From earlier reports: periods are compared as independent samples. The estimates are those "
+    "of the answers; standard errors can differ where customers answer in several periods."
+)
 NOTHING = "No change is shown at a false-discovery rate of {rate}."
 
 
@@ -156,7 +166,7 @@ def period_changes(
     wanted = metric_list(metrics)
     check_metrics(wanted)
     past = isinstance(data, PastReports)
-    there = data.periods if past else periods_of(data, column)
+    there = in_order(data.periods) if past else periods_of(data, column)
     period = chosen_period(period, there, column)
     data = data if past else with_text_periods(data, column)
     words = [str((labels or {}).get(metric.column, metric.column)) for metric in wanted]
@@ -225,11 +235,52 @@ def _from_reports(
     level: float,
 ) -> pd.DataFrame:  # fmt: skip
     rows = [
-        past_change(past, metric, label, periods, level)
+        _past_change(past, metric, label, periods, level)
         for metric, label in zip(metrics, words, strict=True)
     ]
     table, found = _blank_rows(metrics, words), pd.DataFrame(rows)
     return table.assign(**{name: found[name] for name in found})
+
+
+def _past_change(
+    past: PastReports, metric: Metric, label: str, periods: tuple[str, str], level: float
+) -> dict[str, Any]:
+    """Change of one metric from the first to the second period; why, where there is none."""
+    sides = [past.score(period, label, metric) for period in periods]
+    for side, period in zip(sides, periods, strict=True):
+        if side is None:
+            return {"method": "", "note": f"not in the reports of {period}"}
+        if not np.isfinite(side["estimate"]):
+            return {"method": "", "note": f"hidden, or without answers, in {period}"}
+    before, now = (side or {} for side in sides)
+    row = {"n": now["n"], "n_before": before["n"], "estimate": now["estimate"] - before["estimate"]}
+    tested = _independent(row["estimate"], before, now, level)
+    if not tested:
+        return row | {"method": "", "note": "no test: a period's standard error is not known"}
+    return row | tested | {"method": "independent samples", "note": ""}
+
+
+def _independent(
+    estimate: float, before: Mapping[str, float], now: Mapping[str, float], level: float
+) -> dict[str, float]:
+    """Test and interval of the difference of two independent samples; empty if unknown.
+
+    The recorded ``n_eff`` allows for few degrees of freedom, so that variances are multiplied
+    by n/(deff·n_eff); t has Satterthwaite's degrees of freedom of samples of ``n_eff``.
+    """
+    variances, terms = [], []
+    for side in (before, now):
+        if not (side["se"] > 0 and side["deff"] > 0 and side["n_eff"] >= 2):
+            return {}
+        widened = side["se"] ** 2 * max(1.0, side["n"] / (side["deff"] * side["n_eff"]))
+        variances.append(widened)
+        terms.append(widened**2 / (side["n_eff"] - 1))
+    df, se = sum(variances) ** 2 / sum(terms), float(np.sqrt(sum(variances)))
+    reach = float(t_quantile(level, df)) * se
+    return {
+        "se": se, "ci_low": estimate - reach, "ci_high": estimate + reach,
+        "p_value": float(2 * stdtr(df, -abs(estimate / se))), "df": df,
+    }  # fmt: skip
 
 
 def with_comparison(table: pd.DataFrame, before: str, against: str, note: str) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from cxlab.core.frames import check_columns, collect, scan
+from cxlab.core.past import PastReports
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.differences.linearised import few_clusters
 from cxlab.stats.tracking.changes import (
@@ -23,7 +24,6 @@ from cxlab.stats.tracking.changes import (
     finished,
     with_comparison,
 )
-from cxlab.stats.tracking.past import PastReports
 from cxlab.stats.tracking.periods import in_order, of_periods, with_text_periods
 
 Array = NDArray[np.float64]
@@ -36,7 +36,9 @@ COLUMNS = (
     "label", "period", "before", "against", "n", "n_before", "estimate", "se", "ci_low", "ci_high",
     "unit", "p_value", "p_adjusted", "smallest_seen", "df", "note",
 )  # fmt: skip
-NOTHING = "{tests} comparisons of shares; none is shown to differ at a false-discovery rate of {rate}."
+NOTHING = (
+    "{tests} comparisons of shares; none is shown to differ at a false-discovery rate of {rate}."
+)
 
 
 class Analysis(Protocol):

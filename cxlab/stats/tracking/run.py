@@ -11,13 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.design import DesignLike, as_design
-from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.messages import got
 from cxlab.core.metric import Metric
+from cxlab.core.past import PastReports
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.differences.groups import metric_list
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM, estimate_metrics
-from cxlab.stats.tracking.past import PastReports
 from cxlab.stats.tracking.periods import in_order
 
 Array = NDArray[np.float64]
@@ -26,10 +26,10 @@ SHARES = ("promoter_share", "detractor_share")
 #: The same shares as `net_score` and `estimate_metrics` name them.
 OTHER_SHARES = ("top_share", "bottom_share")
 #: What reports record of each period; answers also give the shares and degrees of freedom.
-RECORDED = (
+RECORDED: tuple[str, ...] = (
     "period", "n", "estimate", "se", "ci_low", "ci_high", "deff", "n_eff", "metric", "unit", "note",
 )  # fmt: skip
-FROM_ANSWERS = (
+FROM_ANSWERS: tuple[str, ...] = (
     "period", "n", "estimate", "se", "ci_low", "ci_high", "top_share", "bottom_share", "deff",
     "n_eff", "df", "metric", "unit", "note",
 )  # fmt: skip
@@ -88,9 +88,7 @@ def period_scores(
     (one,) = metric_list(metric)
     if isinstance(data, PastReports):
         label = (labels or {}).get(one.column, one.column)
-        table = data.table
-        named = (table["label"] == label) & (table["metric"] == (one.name or one.kind))
-        table, columns = table[named], RECORDED
+        table, columns = data.scores(label, one), RECORDED
     else:
         table = estimate_metrics(data, [one], by=column, design=as_design(design), level=level)
         table, columns = table.assign(period=table["group"].astype(str)), FROM_ANSWERS

@@ -8,23 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy.special import stdtr
 
+from cxlab.core.frames import natural_order
 from cxlab.core.metric import Metric
-from cxlab.stats.inference import t_quantile
-from cxlab.stats.tracking.periods import in_order
 
 #: What a recorded table of scores has, beside intervals and notes.
 SCORED = ("label", "metric", "unit", "n", "estimate", "se", "deff", "n_eff")
 #: A recorded table with one of these is about parts of the answers, or about differences.
 OF_PARTS = ("group", "before", "other")
-#: What to know of every comparison that is made from reports.
-INDEPENDENT = (
-    "From earlier reports: periods are compared as independent samples. The estimates are those "
-    "of the answers; standard errors can differ where customers answer in several periods."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +38,18 @@ class PastReports:
 
     @property
     def periods(self) -> list[str]:
-        """Names, from the earliest."""
-        return in_order(sorted(self.table["period"].unique()))
+        """Names of the periods; numbers in them are read as numbers."""
+        return sorted(self.table["period"].unique(), key=natural_order)
+
+    def scores(self, label: str, metric: Metric) -> pd.DataFrame:
+        """What the reports recorded of one metric: a row per period."""
+        chosen = self.table["label"] == label
+        return self.table[chosen & (self.table["metric"] == (metric.name or metric.kind))]
 
     def score(self, period: str, label: str, metric: Metric) -> dict[str, Any] | None:
         """What the reports of a period recorded of one metric; None: nothing."""
-        table = self.table
-        chosen = (table["period"] == period) & (table["label"] == label)
-        found = table[chosen & (table["metric"] == (metric.name or metric.kind))]
+        table = self.scores(label, metric)
+        found = table[table["period"] == period]
         return found.iloc[0].to_dict() if len(found) else None
 
 
@@ -173,44 +169,3 @@ def _selection(where: Mapping[str, Any] | None) -> dict[str, list[str]]:
         name: sorted(map(str, wanted if isinstance(wanted, list | tuple | set) else [wanted]))
         for name, wanted in (where or {}).items()
     }
-
-
-def past_change(
-    past: PastReports, metric: Metric, label: str, periods: tuple[str, str], level: float
-) -> dict[str, Any]:
-    """Change of one metric from the first to the second period; why, where there is none."""
-    sides = [past.score(period, label, metric) for period in periods]
-    for side, period in zip(sides, periods, strict=True):
-        if side is None:
-            return {"method": "", "note": f"not in the reports of {period}"}
-        if not np.isfinite(side["estimate"]):
-            return {"method": "", "note": f"hidden, or without answers, in {period}"}
-    before, now = (side or {} for side in sides)
-    row = {"n": now["n"], "n_before": before["n"], "estimate": now["estimate"] - before["estimate"]}
-    tested = _independent(row["estimate"], before, now, level)
-    if not tested:
-        return row | {"method": "", "note": "no test: a period's standard error is not known"}
-    return row | tested | {"method": "independent samples", "note": ""}
-
-
-def _independent(
-    estimate: float, before: Mapping[str, float], now: Mapping[str, float], level: float
-) -> dict[str, float]:
-    """Test and interval of the difference of two independent samples; empty if unknown.
-
-    The recorded ``n_eff`` allows for few degrees of freedom, so that variances are multiplied
-    by n/(deff·n_eff); t has Satterthwaite's degrees of freedom of samples of ``n_eff``.
-    """
-    variances, terms = [], []
-    for side in (before, now):
-        if not (side["se"] > 0 and side["deff"] > 0 and side["n_eff"] >= 2):
-            return {}
-        widened = side["se"] ** 2 * max(1.0, side["n"] / (side["deff"] * side["n_eff"]))
-        variances.append(widened)
-        terms.append(widened**2 / (side["n_eff"] - 1))
-    df, se = sum(variances) ** 2 / sum(terms), float(np.sqrt(sum(variances)))
-    reach = float(t_quantile(level, df)) * se
-    return {
-        "se": se, "ci_low": estimate - reach, "ci_high": estimate + reach,
-        "p_value": float(2 * stdtr(df, -abs(estimate / se))), "df": df,
-    }  # fmt: skip
