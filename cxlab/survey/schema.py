@@ -229,7 +229,7 @@ def _alternatives(kind: Any) -> Iterator[Any]:
 
 def _choices(kind: Any) -> list[str]:
     """The texts that a key, or each item of its list, must be one of; empty where it may be any."""
-    found = []
+    found: list[str] = []
     for bare in _alternatives(kind):
         if get_origin(bare) is Literal:
             found += get_args(bare)
