@@ -15,8 +15,8 @@ from cxlab import compare_segments, load_study, scorecard
 from cxlab.core.disclosure.rule import HIDDEN_VARIABLE
 from cxlab.core.disclosure.suppression import hidden_by_segment
 from cxlab.report.execute import HIDDEN_PARAMETER
-from cxlab.report.matrix import Request, plan_reports
-from cxlab.report.together import hide_together
+from cxlab.report.factory.requests import Request, plan_reports
+from cxlab.report.factory.together import hide_together
 from cxlab.stats.metrics.scorecard import _missing
 
 LEAST = 10

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import lxml.html
 
-from cxlab.report.owned import temporary_folder
+from cxlab.report.publish import temporary_folder
 
 #: Where Debian, Fedora, Google and Microsoft put it.
 BROWSERS = (
