@@ -5,9 +5,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook
@@ -210,3 +212,15 @@ publish.replace_text(Path({str(tmp_path / "index.html")!r}), "new")
         with building_folder(tmp_path / "demo") as folder:
             clean_up(tmp_path)
             assert folder.parent.exists()
+
+
+def test_a_process_that_ended_unasked_owns_nothing(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    folder = tmp_path / owned_folder(tmp_path).name.replace(str(os.getpid()), str(child.pid), 1)
+    folder.mkdir()
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    try:
+        assert abandoned(folder)
+    finally:
+        child.wait()

@@ -247,8 +247,10 @@ def abandoned(folder: Path) -> bool:
 def _made_by(process: int, folder: Path) -> bool:
     """Whether a process lives, and did already when the folder was last changed."""
     try:
-        began = psutil.Process(process).create_time()
-        return began <= folder.stat().st_mtime + CLOCK
+        owner = psutil.Process(process)
+        if owner.status() == psutil.STATUS_ZOMBIE:
+            return False  # ended, and nobody has asked how
+        return owner.create_time() <= folder.stat().st_mtime + CLOCK
     except (psutil.NoSuchProcess, FileNotFoundError):
         return False
     except psutil.AccessDenied:
