@@ -17,8 +17,13 @@ from nbformat.v4 import new_code_cell, new_notebook
 from cxlab.cli import main
 from cxlab.report.build import ReportError, build_report
 from cxlab.report.index import list_reports, write_index
-from cxlab.report.owned import abandoned, owned_folder, temporary_folder
-from cxlab.report.publish import building_folder, clean_up
+from cxlab.report.publish import (
+    abandoned,
+    building_folder,
+    clean_up,
+    owned_folder,
+    temporary_folder,
+)
 
 PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
 
@@ -134,7 +139,7 @@ class TestFolders:
         script = f"""
 import os, sys
 from pathlib import Path
-from cxlab.report.owned import owned_folder, temporary_folder
+from cxlab.report.publish import owned_folder, temporary_folder
 print({code}, flush=True)
 os._exit(0)
 """

@@ -17,8 +17,8 @@ from cxlab import (
     period_scores,
 )
 from cxlab.core.metric import Metric
-from cxlab.report.matrix import Request, plan_reports
-from cxlab.report.runs import run_reports
+from cxlab.report.factory.requests import Request, plan_reports
+from cxlab.report.factory.runs import run_reports
 
 NPS = Metric("score", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
 LABELS = {"score": "Would recommend"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import lxml.html
 
-from cxlab.report.owned import temporary_folder
+from cxlab.report.publish import temporary_folder
 
 #: Where Debian, Fedora, Google and Microsoft put it.
 BROWSERS = (
