@@ -15,6 +15,7 @@ from cxlab.core.design import Design
 from cxlab.core.frames import (
     as_list,
     check_columns,
+    check_design,
     check_numeric,
     collect_rows,
     column_names,
@@ -22,7 +23,6 @@ from cxlab.core.frames import (
 )
 from cxlab.core.messages import got
 from cxlab.core.result import no_missing
-from cxlab.core.totals import check_design
 from cxlab.stats.resampling import SamplingDesign, sampling_design
 
 Array = np.ndarray
