@@ -9,9 +9,16 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.messages import got, one_of
-from cxlab.stats.comparison.contact import ContactRule, LookBack, last_invitation, look_back
-from cxlab.stats.comparison.contract import ANSWERED, BOUNCED, INVITED, SUPPRESSED, match_ids
+from cxlab.stats.comparison.contract import (
+    ANSWERED,
+    BOUNCED,
+    INVITED,
+    SUPPRESSED,
+    ContactRule,
+    match_ids,
+)
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
+from cxlab.stats.comparison.propensity import LookBack, last_invitation, look_back
 
 #: More suppressed rows than this, without an invitation that would explain them, and the
 #: declared rule is not the one that was followed.

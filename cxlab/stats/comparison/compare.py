@@ -12,8 +12,7 @@ import pandas as pd
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.frames import as_list, check_choice
 from cxlab.stats.comparison.asked import check_periods, in_periods
-from cxlab.stats.comparison.contact import Rules
-from cxlab.stats.comparison.contract import SURVEY_TYPES, Columns
+from cxlab.stats.comparison.contract import SURVEY_TYPES, Columns, Rules
 from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
     NOT_IDENTIFIED,
