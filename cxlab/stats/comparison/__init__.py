@@ -3,7 +3,7 @@
 from cxlab.stats.comparison.compare import compare_tnps_rnps
 from cxlab.stats.comparison.contract import rules_in_words
 from cxlab.stats.comparison.declared import programme_tables
-from cxlab.stats.comparison.margins import marginal_homogeneity
+from cxlab.stats.comparison.paired.margins import marginal_homogeneity
 from cxlab.stats.comparison.planning import (
     answers_needed,
     detectable_gap,

@@ -11,9 +11,10 @@ import pandas as pd
 from scipy import sparse
 from scipy.stats import norm
 
-from cxlab.stats.comparison.asked import Collected, collect_window
 from cxlab.stats.comparison.contract import Rules, declared_rules
-from cxlab.stats.comparison.nonresponse import (
+from cxlab.stats.comparison.programme import ProgrammeData
+from cxlab.stats.comparison.standardised.asked import Collected, collect_window
+from cxlab.stats.comparison.standardised.nonresponse import (
     Identification,
     Limits,
     Tilts,
@@ -26,8 +27,7 @@ from cxlab.stats.comparison.nonresponse import (
     tilted,
     tipping_points,
 )
-from cxlab.stats.comparison.programme import ProgrammeData
-from cxlab.stats.comparison.standardised import (
+from cxlab.stats.comparison.standardised.quantities import (
     ABOUT,
     NPS_VALUES,
     QUANTITY_COEFFICIENTS,
