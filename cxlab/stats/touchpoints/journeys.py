@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cxlab.core.design import Design
 from cxlab.core.frames import check_columns, check_numeric, collect_rows, scan
-from cxlab.stats.association.units import covariance_of_totals, units_of_rows
+from cxlab.stats.association import covariance_of_totals, units_of_rows
 from cxlab.stats.inference import check_level, t_quantile
 
 Array = NDArray[np.float64]
