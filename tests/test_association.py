@@ -719,9 +719,7 @@ def test_nested_query_gives_the_covariance_of_the_rows(design, monkeypatch):
     large = joint_counts(rows, ["a", "b"], "overall", design=design)
     assert large.units.lumped
     estimate = fit.table["estimate"].to_numpy()
-    covariance, df = pearson_covariance(
-        large.frame, large.pairs, large.cells, estimate, large.design
-    )
+    covariance, df = pearson_covariance(large.opened, large.pairs, large.cells, estimate)
     assert covariance == pytest.approx(fit.covariance, abs=1e-15)
     assert df == pytest.approx(pair_degrees_of_freedom(kept))
     assert pair_estimates(large).table["se"].to_numpy() == pytest.approx(fit.table["se"].to_numpy())

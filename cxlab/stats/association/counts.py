@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import as_list, check_columns, check_numeric, collect, scan
+from cxlab.core.design import Design, DesignLike
+from cxlab.core.frames import Opened, as_list, collect, open_frame
 from cxlab.core.messages import got
 from cxlab.stats.association.large import assemble_cells, grouped_cells
 from cxlab.stats.association.units import Units, units_of_rows
@@ -49,9 +49,8 @@ class JointCounts:
         Strata of the units and what was assumed.
     n_rows : int
         Rows of positive weight, answered or not.
-    frame : narwhals.LazyFrame
-        The columns that were counted and those of the design, NaN as null.
-    design : Design
+    opened : Opened
+        What was counted.
     rows : DataFrame or None
         The rows read, if they were: ratings and ``weight``.
     """
@@ -62,8 +61,7 @@ class JointCounts:
     squares: sparse.csr_array
     units: Units
     n_rows: int
-    frame: nw.LazyFrame = field(repr=False)
-    design: Design
+    opened: Opened = field(repr=False)
     rows: pd.DataFrame | None = field(default=None, repr=False)
 
     def pair(self, number: int) -> pd.DataFrame:
@@ -110,34 +108,32 @@ def joint_counts(
     >>> joint_counts(answers, "shops", "overall").cells[["x", "y", "n"]].values.tolist()
     [[4.0, 4.0, 1.0], [5.0, 4.0, 1.0], [5.0, 5.0, 1.0]]
     """
+    return count_pairs(open_frame(data, numbers={"x": x, "y": y}, design=design), x, y)
+
+
+def count_pairs(opened: Opened, x: str | Sequence[str], y: str | Sequence[str]) -> JointCounts:
+    """As `joint_counts`, of answers that are open."""
     x, y = as_list(x), as_list(y)
-    design = as_design(design)
-    check_columns(data, {"x": x, "y": y, **design.columns()})
-    lazy = scan(data, [*x, *y, *design.used()])
-    numeric = {"weights": design.weights, "stratum_clusters": design.stratum_clusters}
-    check_numeric(lazy, {"x": x, "y": y, **numeric})
-    _check_weights(lazy, design.weights)
     pairs = tuple((touchpoint, outcome) for outcome in y for touchpoint in x)
-    n_rows = len(data) if isinstance(data, pd.DataFrame) else _count(lazy)
-    if n_rows * len(pairs) <= MOST_ROW_CELLS:
-        return _from_rows(lazy, pairs, design)
+    if opened.n * len(pairs) <= MOST_ROW_CELLS:
+        return _from_rows(opened, pairs)
+    lazy, design = opened.lazy, opened.design
     keep = 0 < _count_clusters(lazy, design) <= MOST_CLUSTERS
     grouped = grouped_cells(lazy, x, y, design=design, keep_clusters=keep)
-    return JointCounts(pairs, *grouped, frame=lazy, design=design)
+    return JointCounts(pairs, *grouped, opened)
 
 
-def _from_rows(
-    lazy: nw.LazyFrame, pairs: tuple[tuple[str, str], ...], design: Design
-) -> JointCounts:
-    rows = collect(lazy)
-    ratings = rows[list(dict.fromkeys(name for pair in pairs for name in pair))].astype(float)
+def _from_rows(opened: Opened, pairs: tuple[tuple[str, str], ...]) -> JointCounts:
+    columns, design = [name for pair in pairs for name in pair], opened.design
+    rows = collect(opened.lazy.select(list(dict.fromkeys([*columns, *design.used()]))))
+    ratings = rows[list(dict.fromkeys(columns))].astype(float)
     _check_ratings(ratings)
     units, row_unit = units_of_rows(rows, design)
     weight = rows[design.weights].to_numpy(float) if design.weights else np.ones(len(rows))
     pieces = [_complete(ratings, x, y, weight, row_unit) for x, y in pairs]
     cells, by_unit, squares = assemble_cells(pieces, units.n_units)
     n_rows, kept = int((weight > 0).sum()), ratings.assign(weight=weight)
-    return JointCounts(pairs, cells, by_unit, squares, units, n_rows, lazy, design, kept)
+    return JointCounts(pairs, cells, by_unit, squares, units, n_rows, opened, kept)
 
 
 def _complete(
@@ -158,20 +154,6 @@ def _check_ratings(ratings: pd.DataFrame) -> None:
                 f"`{name}` must be finite ratings; got {got(infinite)}. If it is a code for a "
                 "missing answer, declare it in the study file."
             )
-
-
-def _check_weights(lazy: nw.LazyFrame, weights: str | None) -> None:
-    if weights is None:
-        return
-    weight = nw.col(weights).cast(nw.Float64)
-    good = (weight >= 0) & (weight < float("inf"))
-    bad = collect(lazy.filter(weight.is_null() | ~good).select(weight))
-    if len(bad):
-        values = [str(value) for value in bad.iloc[:, 0]]
-        raise ValueError(
-            f"`weights` must be finite numbers of 0 or more; got {got(values)} in '{weights}'. "
-            "Give a row that is outside the population the weight 0."
-        )
 
 
 def _count(lazy: nw.LazyFrame) -> int:

@@ -136,7 +136,7 @@ def _design_spread(
     """Taylor covariance of the estimates, and the degrees of freedom that the design leaves."""
     if counts.units.lumped and coefficient == "pearson":
         estimate = np.array([fit.estimate for fit in fits])
-        return pearson_covariance(counts.frame, counts.pairs, counts.cells, estimate, counts.design)
+        return pearson_covariance(counts.opened, counts.pairs, counts.cells, estimate)
     covariance = influence_covariance(counts, [fit.influence for fit in fits])
     covariance += np.diag([fit.added_variance for fit in fits])
     if counts.units.lumped and counts.units.clustered:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cxlab.core.design import Design
-from cxlab.core.frames import collect, group_sums
+from cxlab.core.frames import Opened, collect, group_sums
 from cxlab.stats.association.units import Units
 from cxlab.stats.resampling import SamplingDesign, sampling_design
 
@@ -207,17 +207,16 @@ def assemble_cells(
 
 
 def pearson_covariance(
-    lazy: nw.LazyFrame,
+    opened: Opened,
     pairs: Sequence[tuple[str, str]],
     cells: pd.DataFrame,
     estimate: Array,
-    design: Design,
 ) -> tuple[Array, Array]:
     """Taylor covariance of Pearson's r of every pair, by one nested GROUP BY.
 
     Parameters
     ----------
-    lazy : narwhals.LazyFrame
+    opened : Opened
         What the cells were counted from.
     pairs : sequence of (str, str)
         Columns x and y of each pair.
@@ -225,7 +224,6 @@ def pearson_covariance(
         ``pair, x, y, weight``, as `grouped_cells` gives them.
     estimate : ndarray of shape (pairs,)
         Pearson's r; NaN where there is none.
-    design : Design
 
     Returns
     -------
@@ -238,13 +236,13 @@ def pearson_covariance(
     The influence function of r is a polynomial in the two ratings, so the engine can
     evaluate it for each row, sum it within clusters and multiply the sums.
     """
-    known = np.flatnonzero(np.isfinite(estimate)).tolist()
+    design, known = opened.design, np.flatnonzero(np.isfinite(estimate)).tolist()
     influences = [
         _row_influence(pairs[number], cells[cells["pair"] == number], estimate[number])
         for number in known
     ]
     size, constant = len(known), [] if design.strata else ["stratum"]
-    table = collect(_stratum_sums(_cluster_sums(lazy, influences, design), size, constant))
+    table = collect(_stratum_sums(_cluster_sums(opened.lazy, influences, design), size, constant))
     covariance, df = np.zeros((len(pairs), len(pairs))), np.zeros(len(pairs))
     inner, clusters = np.zeros((size, size)), np.zeros(size)
     for _, row in table.iterrows():

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.core.design import DesignLike, as_design
+from cxlab.core.design import DesignLike
 from cxlab.core.frames import as_list, check_choice
 from cxlab.stats.association import (
     COEFFICIENTS,
@@ -19,7 +19,7 @@ from cxlab.stats.association import (
     PairEstimates,
     correlation_interval,
     correlation_p_value,
-    joint_counts,
+    count_pairs,
     pair_estimates,
 )
 from cxlab.stats.inference import adjust_p_values, check_level
@@ -116,16 +116,16 @@ def touchpoint_correlations(
     >>> result.table[["touchpoint", "n", "estimate"]].round(3).values.tolist()
     [['shops', 5, 0.853], ['wifi', 6, 0.605]]
     """
-    outcomes, names, design = as_list(outcome), as_list(touchpoints), as_design(design)
+    outcomes, names = as_list(outcome), as_list(touchpoints)
     declared = find_occasion(occasion)
     check_level(level)
     check_choice("missing", missing, MISSING)
     _check_names(outcomes, names)
     opened = open_answers(data, {"outcome": outcomes, "touchpoints": names}, design)
-    counts = joint_counts(opened, names, outcomes, design=design)
+    counts = count_pairs(opened, names, outcomes)
     fits = {kind: pair_estimates(counts, kind, level=level) for kind in COEFFICIENTS}
     together = correlate_together(counts, missing=missing)
-    used = count_use(opened, [*outcomes, *names], design)
+    used = count_use(opened, [*outcomes, *names])
     long = coefficient_table(fits, together.models, counts, declared.code, level)
     places, rank_method = _places(counts, fits["pearson"], replicates, seed, level)
     n_missing = (counts.n_rows - used["n_rated"]).rename("n_missing").rename_axis("column")

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import check_columns, check_numeric, collect_rows, scan
+from cxlab.core.frames import collect_rows, open_frame
 from cxlab.core.messages import got
 from cxlab.stats.inference import check_level, normal_quantile
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval, sampling_design
 
 Array = NDArray[np.float64]
+
+#: Estimate, standard error and both limits.
+Found = tuple[float, float, float, float]
 
 MEASURES = ("median time", "90th percentile of time", "replied within target")
 PROBABILITIES = (0.5, 0.9)
@@ -108,7 +111,7 @@ def first_response(
     for group, part in [("all", rows)] if by is None else rows.groupby("group", observed=True):
         valid = part[known.loc[part.index]]
         if not valid["replied"].any():
-            found, note = [(np.nan,) * 4] * len(MEASURES), ""
+            found, note = [(np.nan, np.nan, np.nan, np.nan)] * len(MEASURES), ""
         elif design.weights is None and design.cluster is None:
             found, note = _simple(valid, target, level), ""
         else:
@@ -124,33 +127,21 @@ def first_response(
 
 def _opened_rows(data: Any, names: dict[str, str | None], design: Design) -> pd.DataFrame:
     """The contacts as ``time, replied, weight``, ``group`` and ``cluster`` if given."""
-    check_columns(data, {**names, "weights": design.weights, "cluster": design.cluster})
     named = {"time": names["time"], "replied": names["replied"], "group": names["by"]}
     named |= {"weight": design.weights, "cluster": design.cluster}
-    lazy = scan(data, [name for name in named.values() if name])
-    check_numeric(lazy, {"time": names["time"], "weights": design.weights})
+    texts = {key: names[key] for key in ("replied", "by")}
+    opened = open_frame(data, numbers={"time": names["time"]}, design=design, **texts)
     chosen = {key: nw.col(name) for key, name in named.items() if name}
-    rows = collect_rows(lazy.select(**chosen), data)
+    rows = collect_rows(opened.lazy.select(**chosen), data)
     rows["replied"] = _true_or_false(rows["replied"], str(names["replied"]))
     rows = rows if "weight" in rows else rows.assign(weight=1.0)
-    rows = rows.astype({"time": float, "weight": float})
-    _check_rows(rows)
-    return rows
-
-
-def _check_rows(rows: pd.DataFrame) -> None:
     negative = rows.loc[rows["time"] < 0, "time"].tolist()
     if negative:
         raise ValueError(
             f"`time` must be 0 or more; got {got(negative)}. "
             "A reply before the contact is an error of the clock: leave it out and say so."
         )
-    bad = rows.loc[~(rows["weight"] >= 0) | np.isinf(rows["weight"]), "weight"]
-    if len(bad):
-        raise ValueError(
-            f"`weights` must be finite numbers of 0 or more; got {got([str(v) for v in bad])}. "
-            "Give a row that is outside the population the weight 0."
-        )
+    return rows
 
 
 def _true_or_false(values: pd.Series, name: str) -> pd.Series:
@@ -166,7 +157,7 @@ def _true_or_false(values: pd.Series, name: str) -> pd.Series:
     return found
 
 
-def _simple(rows: pd.DataFrame, target: float, level: float) -> list[tuple[float, ...]]:
+def _simple(rows: pd.DataFrame, target: float, level: float) -> list[Found]:
     """Estimate, standard error and interval of each measure, in a simple random sample."""
     curve = SurvfuncRight(rows["time"], rows["replied"].astype(int))
     values, found = _measures(curve, target), []
@@ -178,7 +169,7 @@ def _simple(rows: pd.DataFrame, target: float, level: float) -> list[tuple[float
     return [*found, _simple_rate(curve, target, level)]
 
 
-def _simple_rate(curve: SurvfuncRight, target: float, level: float) -> tuple[float, ...]:
+def _simple_rate(curve: SurvfuncRight, target: float, level: float) -> Found:
     """Share replied by the target with the complementary-log-log interval of the curve."""
     place = _place(curve, target)
     if place < 0:
@@ -209,7 +200,7 @@ def _place(curve: SurvfuncRight, target: float) -> int:
 
 def _resampled(
     rows: pd.DataFrame, target: float, level: float, replicates: int, seed: int, unit: str
-) -> tuple[list[tuple[float, ...]], str]:
+) -> tuple[list[Found], str]:
     """The same under weights or clusters, with percentile intervals; and how they were made."""
     time, replied = rows["time"].to_numpy(), rows["replied"].to_numpy(int)
     weight = rows["weight"].to_numpy()
@@ -229,7 +220,8 @@ def _resampled(
         # a replicate that never gets there is later than any time, not left out
         whole = np.isfinite(drawn_values).all()
         se = float(drawn_values.std(ddof=1)) if whole else np.nan
-        found.append((value, se, *_limits(drawn_values, level)))
+        low, high = _limits(drawn_values, level)
+        found.append((value, se, low, high))
     return found, f"bootstrap of {unit}, {replicates:,} times"
 
 
@@ -243,9 +235,7 @@ def _limits(values: Array, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _table(
-    rows: pd.DataFrame, target: float, found: list[tuple[float, ...]], note: str
-) -> pd.DataFrame:
+def _table(rows: pd.DataFrame, target: float, found: list[Found], note: str) -> pd.DataFrame:
     """One row per measure."""
     n, n_replied = len(rows), int(rows["replied"].sum())
     table = pd.DataFrame({"measure": MEASURES, "n": n})

@@ -73,7 +73,7 @@ def correlate_together(counts: JointCounts, *, missing: str) -> Together:
 def _own_rows(counts: JointCounts, columns: list[str]) -> PairwiseCorrelations:
     if counts.rows is not None:
         return pairwise_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
-    sums = moments(counts.frame, columns, weights=counts.design.weights).pair_sums()
+    sums = moments(counts.opened.lazy, columns, weights=counts.opened.design.weights).pair_sums()
     return PairwiseCorrelations(tuple(columns), _known_correlations(sums), sums.n.astype(int), None)
 
 
@@ -95,7 +95,7 @@ def _model(
     if missing == "pairwise" or len(own.columns) < 2:
         return joint_model(own, counts.units, aside, rows=counts.rows)
     if counts.rows is None:
-        reduced = moments(counts.frame, own.columns, weights=counts.design.weights)
+        reduced = moments(counts.opened.lazy, own.columns, weights=counts.opened.design.weights)
         matrix = to_correlation(reduced.covariance("em").matrix)
         fitted = PairwiseCorrelations(own.columns, matrix, own.n, None)
         return joint_model(fitted, counts.units, aside)

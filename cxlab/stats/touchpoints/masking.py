@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import DesignLike, as_design
-from cxlab.core.frames import as_list, check_columns, check_numeric, scan
+from cxlab.core.design import DesignLike
+from cxlab.core.frames import as_list, open_frame
 from cxlab.core.metric import Metric
-from cxlab.stats.metrics import estimate_metrics
+from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.stats.touchpoints.scores import observed_scale
 
 ANY = "any touchpoint"
@@ -83,26 +84,24 @@ def masking(
            ['shops', 4, 25.0],
            ['wifi', 3, 0.0]], dtype=object)
     """
-    names, design = as_list(touchpoints), as_design(design)
-    check_columns(data, {"overall": overall, "touchpoints": names, **design.columns()})
-    opened = scan(data, [overall, *names, *design.used()])
-    check_numeric(opened, {"overall": overall, "touchpoints": names})
-    _check_limits(opened, overall, names, low, high)
-    prepared = _prepared(opened, overall, names, low, high)
+    names = as_list(touchpoints)
+    numbers = {"overall": overall, "touchpoints": names}
+    opened = open_frame(data, numbers=numbers, design=design)
+    _check_limits(opened.lazy, overall, names, low, high)
+    prepared = replace(opened, lazy=_prepared(opened.lazy, overall, names, low, high))
     metrics = [
         Metric(f"{kind}_{i}", "box", top=(1, 1)) for kind in KINDS for i in range(len(names) + 1)
     ]
     metrics += [Metric(name, "mean") for name in names]
-    wanted = dict.fromkeys([*design.used(), *(metric.column for metric in metrics)])
-    found = estimate_metrics(prepared.select(*wanted), metrics, design=design, level=level)
+    found = estimate_each(prepared, metrics, groupings=[None], level=level)[0]
     return _table(found, names, low, high)
 
 
 def _check_limits(
-    opened: nw.LazyFrame, overall: str, names: list[str], low: float, high: float
+    lazy: nw.LazyFrame, overall: str, names: list[str], low: float, high: float
 ) -> None:
     for argument, limit, columns in (("low", low, names), ("high", high, [overall])):
-        ends = observed_scale(opened, columns)
+        ends = observed_scale(lazy, columns)
         if not ends[0] <= limit <= ends[1]:
             raise ValueError(
                 f"`{argument}` must lie on the scale; got {limit:g}, and the scores run from "

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import check_choice, check_columns, check_numeric, collect, scan
+from cxlab.core.design import DesignLike
+from cxlab.core.frames import Opened, check_choice, collect, open_frame
 from cxlab.core.metric import Metric
-from cxlab.stats.association import joint_counts, pair_estimates
+from cxlab.stats.association import count_pairs, pair_estimates
 from cxlab.stats.inference import check_level
-from cxlab.stats.metrics import estimate_metrics
+from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.survey.study import Study
 
 #: Columns of `operational_table` when a study declares nothing.
@@ -140,15 +140,15 @@ def operational_beside_experience(
     [[0.9486832980505138, 'both good']]
     """
     check_level(level)
-    metrics, design = list(metrics), as_design(design)
+    metrics = list(metrics)
     if not metrics:
         raise ValueError("`metrics` must be one or more OperationalMetric; got none. Declare one.")
     opened = _opened(data, metrics, touchpoint, design)
-    prepared = _prepared(opened, metrics, touchpoint, design)
-    figures, scores, met = _means(prepared, metrics, design, level)
+    prepared = replace(opened, lazy=_prepared(opened, metrics, touchpoint))
+    figures, scores, met = _means(prepared, metrics, level)
     known, rows = _values(opened, touchpoint) if touchpoint else None, []
     for i, metric in enumerate(metrics):
-        pairs = joint_counts(prepared, f"figure_{i}", f"score_{i}", design=design)
+        pairs = count_pairs(prepared, f"figure_{i}", f"score_{i}")
         fit = pair_estimates(pairs, "spearman", level=level).table.iloc[0]
         row = _row(metric, fit, figures.iloc[i], scores.iloc[i], met.iloc[i])
         absent = _absent(opened, metric, known)
@@ -206,22 +206,17 @@ def operational_table(
 
 
 def _opened(
-    data: Any, metrics: Sequence[OperationalMetric], touchpoint: str | None, design: Design
-) -> nw.LazyFrame:
-    columns = {
-        "operational": [metric.operational for metric in metrics],
+    data: Any, metrics: Sequence[OperationalMetric], touchpoint: str | None, design: DesignLike
+) -> Opened:
+    numbers = {
         "experience": [metric.experience for metric in metrics],
-        "touchpoint": [touchpoint] if touchpoint else [],
+        "operational": [metric.operational for metric in metrics if metric.success is None],
     }
-    check_columns(data, {**columns, **design.columns()})
-    lazy = scan(data, [*(name for part in columns.values() for name in part), *design.used()])
-    check_numeric(lazy, {"experience": columns["experience"]})
-    plain = [metric.operational for metric in metrics if metric.success is None]
-    check_numeric(lazy, {"operational": plain})
-    return lazy
+    words = [metric.operational for metric in metrics if metric.success is not None]
+    return open_frame(data, numbers=numbers, design=design, success=words, touchpoint=touchpoint)
 
 
-def _absent(opened: nw.LazyFrame, metric: OperationalMetric, known: list[str] | None) -> str:
+def _absent(opened: Opened, metric: OperationalMetric, known: list[str] | None) -> str:
     """The touchpoint or the success that does not occur, in words."""
     if known is not None and metric.touchpoint not in known:
         return f"no '{metric.touchpoint}'; there is {_all(known)}"
@@ -235,16 +230,13 @@ def _all(values: list[str]) -> str:
     return ", ".join(f"'{value}'" for value in values[:8]) or "nothing"
 
 
-def _values(opened: nw.LazyFrame, name: str) -> list[str]:
-    found = collect(opened.select(value=nw.col(name).cast(nw.String)).unique())["value"]
+def _values(opened: Opened, name: str) -> list[str]:
+    found = collect(opened.lazy.select(value=nw.col(name).cast(nw.String)).unique())["value"]
     return sorted(found.dropna().tolist())
 
 
 def _prepared(
-    opened: nw.LazyFrame,
-    metrics: Sequence[OperationalMetric],
-    touchpoint: str | None,
-    design: Design,
+    opened: Opened, metrics: Sequence[OperationalMetric], touchpoint: str | None
 ) -> nw.LazyFrame:
     """Figure, score and target met of every metric; null off its touchpoint."""
     columns: dict[str, nw.Expr] = {}
@@ -253,8 +245,7 @@ def _prepared(
         if metric.success is not None:
             hit = nw.when(figure.cast(nw.String) == metric.success).then(nw.lit(1.0))
             figure = nw.when(~figure.is_null()).then(hit.otherwise(nw.lit(0.0)))
-        figure = figure.cast(nw.Float64)
-        score = nw.col(metric.experience).cast(nw.Float64)
+        score = nw.col(metric.experience)
         met = figure <= metric.target if metric.better == "lower" else figure >= metric.target
         reached = nw.when(met).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
         inside = nw.lit(True)
@@ -263,17 +254,17 @@ def _prepared(
         columns[f"figure_{i}"] = nw.when(inside).then(figure)
         columns[f"score_{i}"] = nw.when(inside).then(score)
         columns[f"met_{i}"] = nw.when(inside & ~figure.is_null()).then(reached)
-    return opened.select(*dict.fromkeys(design.used()), **columns)
+    return opened.lazy.select(*dict.fromkeys(opened.design.used()), **columns)
 
 
 def _means(
-    prepared: nw.LazyFrame, metrics: Sequence[OperationalMetric], design: Design, level: float
+    prepared: Opened, metrics: Sequence[OperationalMetric], level: float
 ) -> list[pd.DataFrame]:
     """Mean figures, mean scores and shares of figures that meet their target."""
     size = len(metrics)
     asked = [Metric(f"{kind}_{i}", "mean") for kind in ("figure", "score") for i in range(size)]
     asked += [Metric(f"met_{i}", "box", top=(1, 1)) for i in range(size)]
-    estimates = estimate_metrics(prepared, asked, design=design, level=level)
+    estimates = estimate_each(prepared, asked, groupings=[None], level=level)[0]
     return [estimates.iloc[start : start + size] for start in range(0, 3 * size, size)]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import check_columns, check_numeric, collect_rows, scan
+from cxlab.core.frames import collect_rows, open_frame
 from cxlab.core.result import Result
 from cxlab.stats.association import (
     FEW_DEGREES_OF_FREEDOM,
@@ -218,15 +218,15 @@ def customer_column(table: Table) -> str | None:
 
 def _opened_rows(data: Any, names: dict[str, str | None], design: Design) -> pd.DataFrame:
     """The ratings as ``x, y, customer, weight, group`` and the design, a row each."""
-    check_columns(data, {**names, **design.columns()})
-    lazy = scan(data, [name for name in (*names.values(), *design.used()) if name])
-    numeric = {key: names[key] for key in ("score", "outcome")}
-    check_numeric(lazy, {**numeric, "weights": design.weights})
+    numbers = {key: names[key] for key in ("score", "outcome")}
+    opened = open_frame(
+        data, numbers=numbers, design=design, customer=names["customer"], by=names["by"]
+    )
     named = {"x": names["score"], "y": names["outcome"], "customer": names["customer"]}
     named |= {"group": names["by"], "weight": design.weights}
     named |= {NAMED[key]: design.columns()[key] for key in NAMED}
     chosen = {key: nw.col(name) for key, name in named.items() if name}
-    rows = collect_rows(lazy.select(**chosen), data)
+    rows = collect_rows(opened.lazy.select(**chosen), data)
     missing = int(rows["customer"].isna().sum())
     if missing:
         raise ValueError(
@@ -235,7 +235,7 @@ def _opened_rows(data: Any, names: dict[str, str | None], design: Design) -> pd.
             "who gave each rating."
         )
     rows = rows if "weight" in rows else rows.assign(weight=1.0)
-    return rows.astype({"x": float, "y": float, "weight": float})
+    return rows.astype({"x": float, "y": float})
 
 
 def _n_missing(rows: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:

@@ -8,10 +8,10 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import as_list, check_columns, collect, column_names, scan
+from cxlab.core.design import DesignLike
+from cxlab.core.frames import Opened, as_list, collect, column_names, open_frame, scan
 from cxlab.core.metric import Metric
-from cxlab.stats.metrics import estimate_metrics
+from cxlab.stats.metrics.estimates import estimate_each
 
 Range = tuple[float, float]
 
@@ -71,18 +71,18 @@ def touchpoint_scores(
     >>> touchpoint_scores(answers, "store")[["n", "estimate"]].values.tolist()
     [[4.0, 6.0]]
     """
-    names, design = as_list(touchpoints), as_design(design)
+    names = as_list(touchpoints)
     opened = open_answers(data, {"touchpoints": names}, design)
-    low, high = scale or observed_scale(opened, names)
+    low, high = scale or observed_scale(opened.lazy, names)
     metrics = [Metric(name, "mean") for name in names]
     metrics += [Metric(name, "box", top=(end, end)) for end in (low, high) for name in names]
-    found = estimate_metrics(opened, metrics, design=design, level=level)
+    found = estimate_each(opened, metrics, groupings=[None], level=level)[0]
     size = len(names)
     mean, floor, ceiling = (
         found.iloc[start : start + size].reset_index(drop=True)
         for start in range(0, 3 * size, size)
     )
-    used = count_use(opened, names, design)
+    used = count_use(opened, names)
     table = pd.DataFrame({"touchpoint": names})
     shown = ["n", "estimate", "se", "ci_low", "ci_high"]
     table[shown] = mean[shown]
@@ -92,21 +92,12 @@ def touchpoint_scores(
     return table.astype({"n_used": int, "use_recorded": bool})
 
 
-def open_answers(data: Any, columns: dict[str, list[str]], design: Design) -> nw.LazyFrame:
-    """The ratings, the reasons beside them and the design's columns, opened once.
-
-    Parameters
-    ----------
-    data
-        Dataframe of any engine.
-    columns : dict of argument to column names
-    design : Design
-    """
-    check_columns(data, {**columns, **design.columns()})
-    names = [name for part in columns.values() for name in part]
+def open_answers(data: Any, numbers: dict[str, list[str]], design: DesignLike) -> Opened:
+    """Ratings with the reasons beside them: see `cxlab.core.frames.open_frame`."""
+    names = [f"{name}_missing" for part in numbers.values() for name in part]
     present = set(column_names(data))
-    reasons = [f"{name}_missing" for name in names if f"{name}_missing" in present]
-    return scan(data, [*names, *reasons, *design.used()])
+    reasons = [name for name in names if name in present]
+    return open_frame(data, numbers=numbers, design=design, reasons=reasons)
 
 
 def observed_scale(data: Any, columns: Sequence[str]) -> Range:
@@ -124,7 +115,7 @@ def observed_scale(data: Any, columns: Sequence[str]) -> Range:
     return (float(found.min()), float(found.max())) if len(found) else (0.0, 1.0)
 
 
-def count_use(opened: nw.LazyFrame, touchpoints: Sequence[str], design: Design) -> pd.DataFrame:
+def count_use(opened: Opened, touchpoints: Sequence[str]) -> pd.DataFrame:
     """Rows of positive weight that used and that rated each touchpoint.
 
     Returns
@@ -132,8 +123,8 @@ def count_use(opened: nw.LazyFrame, touchpoints: Sequence[str], design: Design) 
     DataFrame
         Index: the touchpoint; ``n_used``, ``n_rated``, ``use_recorded``.
     """
-    present = set(opened.collect_schema().names())
-    weight = nw.col(design.weights).cast(nw.Float64) if design.weights else nw.lit(1.0)
+    present = opened.columns["reasons"]
+    weight = nw.col(opened.design.weights) if opened.design.weights else nw.lit(1.0)
     sums, recorded = [], [f"{name}_missing" in present for name in touchpoints]
     for i, name in enumerate(touchpoints):
         rated = ~nw.col(name).is_null() & (weight > 0)
@@ -143,7 +134,7 @@ def count_use(opened: nw.LazyFrame, touchpoints: Sequence[str], design: Design) 
             absent = reason.is_null() | reason.is_in(NOT_USED)
             used = rated | (~absent & (weight > 0))
         sums += [_count(used).alias(f"used_{i}"), _count(rated).alias(f"rated_{i}")]
-    found = collect(opened.select(*sums)).iloc[0].fillna(0).astype(int)
+    found = collect(opened.lazy.select(*sums)).iloc[0].fillna(0).astype(int)
     size = range(len(touchpoints))
     counts = {kind: [found[f"{kind}_{i}"] for i in size] for kind in ("used", "rated")}
     table = pd.DataFrame({"n_used": counts["used"], "n_rated": counts["rated"]}, index=touchpoints)

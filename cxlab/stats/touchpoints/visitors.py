@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import as_list, check_numeric, collect
+from cxlab.core.design import DesignLike
+from cxlab.core.frames import Opened, as_list
 from cxlab.core.metric import Metric
 from cxlab.stats.inference import adjust_p_values, check_level
-from cxlab.stats.metrics import compare_groups
+from cxlab.stats.metrics.differences.groups import contrasts_of_groups
 from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.stats.touchpoints.scores import open_answers
 
@@ -74,15 +75,14 @@ def visitors(
     [[2.0, 2.0, 2.0]]
     """
     check_level(level)
-    names, design = as_list(touchpoints), as_design(design)
+    names, mean = as_list(touchpoints), Metric(outcome, "mean")
     opened = open_answers(data, {"outcome": [outcome], "touchpoints": names}, design)
-    check_numeric(opened, {"outcome": outcome})
-    present = opened.collect_schema().names()
-    recorded = [name for name in names if f"{name}_missing" in present]
+    recorded = [name for name in names if f"{name}_missing" in opened.columns["reasons"]]
     sides = {f"side_{i}": _side(outcome, name) for i, name in enumerate(recorded)}
-    frame = collect(opened.select(outcome, *dict.fromkeys(design.used()), **sides))
-    mean = Metric(outcome, "mean")
-    means = estimate_each(frame, [mean], groupings=[*sides], design=design, level=level)
+    lazy = opened.lazy.with_columns(**sides) if sides else opened.lazy
+    # the sides are no columns of the data
+    opened = replace(opened, data=lazy, lazy=lazy)
+    means = estimate_each(opened, [mean], groupings=[*sides], level=level)
     rows = []
     for name in names:
         if name not in recorded:
@@ -91,7 +91,7 @@ def visitors(
             continue
         number = recorded.index(name)
         known = _known(means[number])
-        rows.append(_compared(name, frame, mean, f"side_{number}", known, design, level))
+        rows.append(_compared(name, opened, mean, f"side_{number}", known, level))
     table = pd.DataFrame(rows)
     adjusted = adjust_p_values(table["p_value"].to_numpy(float))
     table.insert(table.columns.get_loc("p_value") + 1, "p_adjusted", adjusted)
@@ -115,25 +115,13 @@ def _known(means: pd.DataFrame) -> dict[str, float]:
 
 
 def _compared(
-    name: str,
-    frame: Any,
-    mean: Metric,
-    side: str,
-    known: dict[str, float],
-    design: Design,
-    level: float,
+    name: str, opened: Opened, mean: Metric, side: str, known: dict[str, float], level: float
 ) -> dict[str, Any]:
     if min(known["n"], known["n_never"]) < 1:
         note = "nobody used it" if known["n"] == 0 else "everybody who answered used it"
         return _row(name, {key: known[key] for key in ("n", "n_never")}, note)
-    found = compare_groups(
-        frame,
-        mean,
-        by=side,
-        against=NEVER,
-        design=design,
-        level=level,
-        min_group_size=1,
+    found = contrasts_of_groups(
+        opened, [mean], by=side, against=NEVER, level=level, min_group_size=1
     ).iloc[0]
     shown = ["estimate", "se", "ci_low", "ci_high", "p_value", "df"]
     return _row(name, {**known, **found[shown]}, found["note"])
