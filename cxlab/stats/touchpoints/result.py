@@ -305,7 +305,7 @@ def changes_of_place(
     first, *others = outcomes
     placed, sentences = int(by_outcome[first]["rank"].notna().sum()), []
     for other in others:
-        both = by_outcome[first].join(by_outcome[other], rsuffix="_there").dropna()
+        both = by_outcome[first].join(by_outcome[other].add_suffix("_there")).dropna()
         below = both["rank_high"] < both["rank_low_there"]
         above = both["rank_high_there"] < both["rank_low"]
         for row in both[below | above].itertuples():
