@@ -126,8 +126,8 @@ def hidden_of_parts(
     hidden = {part: Hidden() for part in own}
     for together in _overlapping(inside):
         if len(together) > 1 and set(together) & set(own):
-            rows = {part: inside[part] for part in together}
-            found = _Shown(study, cells, rows, published, frozenset(own)).hidden()
+            apart = {part: inside[part] for part in together}
+            found = _Shown(study, cells, apart, published, frozenset(own)).hidden()
             hidden |= {part: one for part, one in found.items() if part in hidden}
     return hidden
 
@@ -297,7 +297,7 @@ class _Shown:
         by_record = {
             i
             for i, place in enumerate(places.tolist())
-            if any(_hides(one, *self.names[place], column) for one in recorded)
+            if any(_hides(one, self.names[place], column) for one in recorded)
         }
         nothing = np.zeros(len(places), dtype=int)
         alone = Figures(self.matrix[places], nothing, self.family[places], nothing.astype(bool))
@@ -338,8 +338,9 @@ def _family(name: tuple[Part, str, str]) -> tuple[Any, ...]:
     return bool(part.period), tuple(sorted(columns)), several
 
 
-def _hides(one: HiddenFigure, part: Part, segment: str, group: str, column: str) -> bool:
+def _hides(one: HiddenFigure, name: tuple[Part, str, str], column: str) -> bool:
     """Whether a record's line is about a figure of a column of answers."""
+    part, segment, group = name
     if one.column not in ("", column) or (one.period and one.period != part.period):
         return False
     return not one.segment or (one.segment, one.group) == (segment, group)
