@@ -12,6 +12,7 @@ from typing import Any
 
 import nbformat
 
+from cxlab.core.past import past_reports
 from cxlab.report.build import about_fields, finish_report
 from cxlab.report.compare import (
     compare_made,
@@ -23,7 +24,7 @@ from cxlab.report.compare import (
 from cxlab.report.execute import CELL_SECONDS, NotebookError, execute_notebook
 from cxlab.report.exports import WRITERS, write_exports
 from cxlab.report.exports.pdf import find_browser
-from cxlab.report.factory.requests import about_study, saved_files
+from cxlab.report.factory.requests import about_study
 from cxlab.report.manifest import (
     code_digest,
     input_names,
@@ -265,8 +266,11 @@ def _changed_inputs(manifest: Mapping[str, Any], study: Study | None, place: Pat
     # a notebook need not take the study's name
     if not recorded or study is None:
         return
-    saved = manifest["parameters"].get("saved")
-    files = input_names([*study.files(), *saved_files(saved and str(place / saved))])
+    used = manifest["parameters"]
+    past: tuple[Path, ...] = ()
+    if used.get("past"):
+        past = past_reports(place / used["past"], study=study.name, where=used.get("where")).files
+    files = input_names([*study.files(), *past])
     for name, digest in recorded.items():
         if name not in files:
             yield f"input {name} is no longer there"
