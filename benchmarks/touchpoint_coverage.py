@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cxlab.core.frames import open_frame
 from cxlab.stats.association import (
     COEFFICIENTS,
     correlation_interval,
@@ -59,6 +60,12 @@ DESIGNS = (
     Design("40 % holes", 500, 1, 0.0, holes=0.4),
     Design("clustered, holes, weights", 60, 10, 0.15, holes=0.4, weighted=True),
 )
+
+
+def counted(data, x, y, design=None):
+    """Joint counts of a frame that is not open yet."""
+    names = {"x": x, "y": y}
+    return joint_counts(open_frame(data, numbers=names, design=design), x, y)
 
 
 def correlation_matrix(touchpoints: int, rho: float) -> np.ndarray:
@@ -118,7 +125,7 @@ def coverage(design: Design, studies: int, *, fits: tuple[str, ...]) -> list[boo
     names = ["t0", "t1"]
     hits: dict[str, list[np.ndarray]] = {name: [] for name in fits}
     for _ in range(studies):
-        counts = joint_counts(draw(rng, design, root), names, "overall", design=keywords(design))
+        counts = counted(draw(rng, design, root), names, "overall", design=keywords(design))
         for name in fits:
             table = pair_estimates(counts, name).table
             inside = (table["ci_low"] <= truth[name]) & (truth[name] <= table["ci_high"])
@@ -142,9 +149,7 @@ def partial_coverage(design: Design, studies: int) -> list[bool]:
     truth = partial_correlations(rated)[0]
     columns, hits = ["overall", *(f"t{i}" for i in range(4))], []
     for _ in range(studies):
-        counts = joint_counts(
-            draw(rng, design, root), columns[1:], "overall", design=keywords(design)
-        )
+        counts = counted(draw(rng, design, root), columns[1:], "overall", design=keywords(design))
         fitted = em_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
         model = joint_model(fitted, counts.units)
         df = counts.units.design.degrees_of_freedom
@@ -160,7 +165,7 @@ def false_discoveries(design: Design, studies: int) -> list[bool]:
     root = np.linalg.cholesky(correlation_matrix(12, 0.0))
     names, any_found, single = [f"t{i}" for i in range(12)], [], []
     for _ in range(studies):
-        counts = joint_counts(draw(rng, design, root), names, "overall", design=keywords(design))
+        counts = counted(draw(rng, design, root), names, "overall", design=keywords(design))
         p_values = pair_estimates(counts).table["p_value"].to_numpy()
         any_found.append(bool((adjust_p_values(p_values) < 0.05).any()))
         single.append(p_values < 0.05)
@@ -175,9 +180,7 @@ def equal_coefficients(design: Design, studies: int) -> list[bool]:
     root, rejected = np.linalg.cholesky(correlation_matrix(2, RHO)), []
     first, second = np.array([0]), np.array([1])
     for _ in range(studies):
-        counts = joint_counts(
-            draw(rng, design, root), ["t0", "t1"], "overall", design=keywords(design)
-        )
+        counts = counted(draw(rng, design, root), ["t0", "t1"], "overall", design=keywords(design))
         table = difference_table(pair_estimates(counts), first, second, level=0.95)
         rejected.append(table["p_value"].iloc[0] < 0.05)
     line = f"equal coefficients, {design.name}: told apart"
@@ -198,7 +201,7 @@ def near_constant(studies: int, *, n: int = 300, each: int = 50) -> list[bool]:
                     [1, 2, 3, 5], deviating
                 )
                 frame[f"t{number}"] = scores
-            counts = joint_counts(pd.DataFrame(frame), [*frame][1:], "overall")
+            counts = counted(pd.DataFrame(frame), [*frame][1:], "overall")
             for name, found in rejected.items():
                 found.append(pair_estimates(counts, name).table["p_value"].to_numpy() < 0.05)
         for name, found in rejected.items():
@@ -216,7 +219,7 @@ def small_samples(studies: int) -> list[bool]:
         rng = np.random.default_rng([SEED, 6, n])
         root, names, told = np.linalg.cholesky(correlation_matrix(2, 0.4)), ["t0", "t1"], []
         for _ in range(studies // 2):
-            counts = joint_counts(draw(rng, design, root), names, "overall")
+            counts = counted(draw(rng, design, root), names, "overall")
             told.append(pair_estimates(counts).table["p_value"].to_numpy() < 0.05)
         report(f"power at .4, {n} answers: pearson", np.array(told), "shown", 0.0, 1.0)
     return kept
@@ -229,7 +232,7 @@ def tied_ranks(studies: int, *, n: int = 300, touchpoints: int = 6) -> list[bool
     names = [f"t{i}" for i in range(touchpoints)]
     found: dict[str, list] = {"each": [], "each, shown": [], "all": [], "denied": []}
     for _ in range(studies):
-        counts = joint_counts(draw(rng, Design("tied", n, 1, 0.0), root), names, "overall")
+        counts = counted(draw(rng, Design("tied", n, 1, 0.0), root), names, "overall")
         fit = pair_estimates(counts)
         estimate = fit.table["estimate"].to_numpy()
         drawn, _ = replicate_coefficients(counts, fit, replicates=1000, seed=0)

@@ -56,10 +56,12 @@ def count_tables(path: str, names: list[str]) -> dict[str, float]:
     """One GROUP BY, then every coefficient with its interval."""
     import duckdb
 
+    from cxlab.core.frames import open_frame
     from cxlab.stats.association import COEFFICIENTS, joint_counts, pair_estimates
 
     relation = duckdb.connect().read_parquet(path)
-    counts = joint_counts(relation, names, OUTCOMES)
+    opened = open_frame(relation, numbers={"scores": [*names, *OUTCOMES]})
+    counts = joint_counts(opened, names, OUTCOMES)
     fits = {name: pair_estimates(counts, name) for name in COEFFICIENTS}
     return {"first": float(fits["spearman"].table["estimate"].iloc[0])}
 

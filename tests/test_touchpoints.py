@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from cxlab.core.frames import open_frame
 from cxlab.stats.association import (
     COEFFICIENTS,
     em_correlations,
@@ -43,6 +44,12 @@ R_DIGITS = 1e-8
 THREE_DECIMALS = 0.0005
 #: Rank intervals of 1,000 resamples move by a place with the seed.
 ONE_PLACE = 1
+
+
+def counted(data, x, y, design=None):
+    """Joint counts of a frame that is not open yet."""
+    names = {"x": x, "y": y}
+    return joint_counts(open_frame(data, numbers=names, design=design), x, y)
 
 
 def programme(seed: int = 0, n: int = 400, clusters: int = 40) -> pd.DataFrame:
@@ -140,7 +147,7 @@ def test_false_discoveries_are_controlled_within_a_coefficient_and_an_outcome(re
 
 
 def test_partial_coefficients_are_those_of_the_joint_model(data, result):
-    counts = joint_counts(data, TOUCHPOINTS, "overall", design={"cluster": "flight"})
+    counts = counted(data, TOUCHPOINTS, "overall", design={"cluster": "flight"})
     columns = ["overall", *TOUCHPOINTS]
     fitted = em_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
     model = joint_model(fitted, counts.units)
@@ -441,7 +448,7 @@ def test_overlapping_intervals_claim_no_change():
 
 
 def test_replicates_are_the_coefficients_of_the_resampled_rows(data):
-    counts = joint_counts(
+    counts = counted(
         data, ["shops", "staff"], "overall", design={"weights": "weight", "cluster": "flight"}
     )
     multipliers = np.ones((counts.units.n_units, 2))
@@ -458,7 +465,7 @@ def test_replicates_are_the_coefficients_of_the_resampled_rows(data):
 
 
 def test_rank_intervals_come_from_draws_as_wide_as_the_standard_errors(data, monkeypatch):
-    counts = joint_counts(data, TOUCHPOINTS, "overall", design={"cluster": "flight"})
+    counts = counted(data, TOUCHPOINTS, "overall", design={"cluster": "flight"})
     fit = pair_estimates(counts)
     for most in (20_000, 0):
         monkeypatch.setattr(ranking, "MOST_RESAMPLED", most)
@@ -618,7 +625,7 @@ def test_nothing_planted_is_rarely_discovered():
     for _ in range(40):
         data = pd.DataFrame(generator.integers(0, 11, (150, 7)).astype(float))
         data.columns = ["overall", *"abcdef"]
-        counts = joint_counts(data, list("abcdef"), "overall")
+        counts = counted(data, list("abcdef"), "overall")
         p_values = pair_estimates(counts).table["p_value"]
         found += bool((adjust_p_values(p_values) < 0.05).any())
     # 40 studies at 5 %: more than 7 has probability below 0.2 %
@@ -750,7 +757,7 @@ def test_airport_correlations_are_the_published_ones(airport):
 )
 def test_airport_touchpoints_have_their_polychoric(sfo, period, name, expected):
     data = sfo.read(period=period)
-    fit = pair_estimates(joint_counts(data, name, "overall"), "polychoric").table.iloc[0]
+    fit = pair_estimates(counted(data, name, "overall"), "polychoric").table.iloc[0]
     assert fit["estimate"] == pytest.approx(expected, abs=THREE_DECIMALS)
     assert fit["ci_low"] < expected < fit["ci_high"]
 

@@ -6,7 +6,7 @@ with weights and can be used on their own.
 """
 
 from cxlab.stats.association.coefficients import Coefficient, kendall_tau_b, pearson, spearman
-from cxlab.stats.association.counts import JointCounts, count_pairs, joint_counts
+from cxlab.stats.association.counts import JointCounts, joint_counts
 from cxlab.stats.association.estimates import (
     COEFFICIENTS,
     FEW_DEGREES_OF_FREEDOM,
@@ -46,7 +46,6 @@ __all__ = [
     "Units",
     "correlation_interval",
     "correlation_p_value",
-    "count_pairs",
     "covariance_of_totals",
     "drawn_from",
     "em_correlations",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import narwhals as nw
 import numpy as np
@@ -12,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cxlab.core.design import Design, DesignLike
-from cxlab.core.frames import Opened, as_list, collect, open_frame
+from cxlab.core.design import Design
+from cxlab.core.frames import Opened, as_list, collect
 from cxlab.core.messages import got
 from cxlab.stats.association.large import assemble_cells, grouped_cells
 from cxlab.stats.association.units import Units, units_of_rows
@@ -74,21 +73,16 @@ class JointCounts:
         return np.bincount(self.cells["pair"], self.cells["n"], len(self.pairs)).astype(int)
 
 
-def joint_counts(
-    data: Any, x: str | Sequence[str], y: str | Sequence[str], *, design: DesignLike = None
-) -> JointCounts:
+def joint_counts(opened: Opened, x: str | Sequence[str], y: str | Sequence[str]) -> JointCounts:
     """Count x rating × y rating for every x and y, each pair on its own rows.
 
     Parameters
     ----------
-    data
-        pandas, Polars, DuckDB, Ibis or PySpark frame, one row per answer.
+    opened : Opened
+        Answers, one row each. A row of weight 0 is counted nowhere, but its cluster is part
+        of the sample.
     x, y : str or sequence of str
-        Columns of ratings. Null or NaN: not answered; the row is left out of that pair
-        only.
-    design : Design or mapping, optional
-        The survey design, such as ``study.design``. A row of weight 0 is counted
-        nowhere, but its cluster is part of the sample.
+        Columns of ratings. Null: not answered; the row is left out of that pair only.
 
     Returns
     -------
@@ -97,22 +91,16 @@ def joint_counts(
     Raises
     ------
     ValueError
-        For unknown columns, ratings that are infinite, weights that are null, negative or
-        infinite, or in large data ratings that are not whole numbers.
-    TypeError
-        For text.
+        For ratings that are infinite, or in large data not whole numbers.
 
     Examples
     --------
+    >>> from cxlab.core.frames import open_frame
     >>> answers = pd.DataFrame({"shops": [4, 5, 5, None], "overall": [4, 5, 4, 5]})
-    >>> joint_counts(answers, "shops", "overall").cells[["x", "y", "n"]].values.tolist()
+    >>> opened = open_frame(answers, numbers={"scores": ["shops", "overall"]})
+    >>> joint_counts(opened, "shops", "overall").cells[["x", "y", "n"]].values.tolist()
     [[4.0, 4.0, 1.0], [5.0, 4.0, 1.0], [5.0, 5.0, 1.0]]
     """
-    return count_pairs(open_frame(data, numbers={"x": x, "y": y}, design=design), x, y)
-
-
-def count_pairs(opened: Opened, x: str | Sequence[str], y: str | Sequence[str]) -> JointCounts:
-    """As `joint_counts`, of answers that are open."""
     x, y = as_list(x), as_list(y)
     pairs = tuple((touchpoint, outcome) for outcome in y for touchpoint in x)
     if opened.n * len(pairs) <= MOST_ROW_CELLS:

@@ -107,9 +107,11 @@ def pair_estimates(
 
     Examples
     --------
+    >>> from cxlab.core.frames import open_frame
     >>> from cxlab.stats.association import joint_counts
     >>> answers = pd.DataFrame({"shops": [3, 4, 5, 5, 2], "overall": [3, 5, 4, 5, 2]})
-    >>> fit = pair_estimates(joint_counts(answers, "shops", "overall"))
+    >>> opened = open_frame(answers, numbers={"scores": ["shops", "overall"]})
+    >>> fit = pair_estimates(joint_counts(opened, "shops", "overall"))
     >>> fit.table[["n", "estimate"]].round(3).values.tolist()
     [[5.0, 0.853]]
     """
@@ -284,17 +286,8 @@ def correlation_p_value(estimate: ArrayLike, se: ArrayLike, df: ArrayLike) -> Ar
 def pair_leverage(counts: JointCounts, fits: Sequence[Coefficient]) -> Array:
     """Degrees of freedom that the answers of each pair leave, the smaller of its two sides.
 
-    Parameters
-    ----------
-    counts : JointCounts
-    fits : sequence of Coefficient
-        One per pair.
-
-    Returns
-    -------
-    ndarray of shape (pairs,)
-        Infinite where there is no coefficient. Rows that were too many to keep apart count
-        as units of their own, whatever their clusters.
+    Infinite where there is no coefficient. Rows that were too many to keep apart count as
+    units of their own, whatever their clusters.
     """
     found = np.full(len(fits), np.inf)
     pair = counts.cells["pair"].to_numpy()

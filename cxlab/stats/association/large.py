@@ -34,21 +34,9 @@ def grouped_cells(
 ) -> Grouped:
     """Cells, their weights per unit, squared weights, units and rows, by one GROUP BY.
 
-    Parameters
-    ----------
-    lazy : narwhals.LazyFrame
-        Ratings and design columns, NaN already null.
-    x, y : sequence of str
-        Every x is counted against every y.
-    design : Design
-    keep_clusters : bool
-        Count per cluster; otherwise per stratum.
-
-    Notes
-    -----
-    The keys are stratum, cluster and the y ratings; of each x the engine sums one
-    indicator per rating (times the weight, and its square where it is wanted). So the rows
-    are read once, however many x there are.
+    The keys are stratum, cluster (if they are kept apart) and the y ratings; of each x the
+    engine sums one indicator per rating (times the weight, and its square where it is
+    wanted). So the rows are read once, however many x there are.
     """
     levels = _levels(lazy, [*x, *y])
     wide = collect(_one_pass(lazy, x, y, levels, design, keep_clusters))
@@ -187,11 +175,7 @@ def assemble_cells(
 ) -> tuple[pd.DataFrame, sparse.csr_array, sparse.csr_array]:
     """Cells of all pairs, and the sums of weights and squared weights of each unit in them.
 
-    Parameters
-    ----------
-    pieces : list of DataFrame
-        Per pair ``unit, x, y, n, w, s``; a unit's cell may have several rows.
-    n_units : int
+    Each piece holds ``unit, x, y, n, w, s`` of a pair; a unit's cell may have several rows.
     """
     long = pd.concat([piece.assign(pair=i) for i, piece in enumerate(pieces)], ignore_index=True)
     grouped = long.groupby(["pair", "x", "y"])
@@ -212,29 +196,12 @@ def pearson_covariance(
     cells: pd.DataFrame,
     estimate: Array,
 ) -> tuple[Array, Array]:
-    """Taylor covariance of Pearson's r of every pair, by one nested GROUP BY.
+    """Taylor covariance of Pearson's r of every pair, and its degrees of freedom.
 
-    Parameters
-    ----------
-    opened : Opened
-        What the cells were counted from.
-    pairs : sequence of (str, str)
-        Columns x and y of each pair.
-    cells : DataFrame
-        ``pair, x, y, weight``, as `grouped_cells` gives them.
-    estimate : ndarray of shape (pairs,)
-        Pearson's r; NaN where there is none.
-
-    Returns
-    -------
-    covariance : ndarray of shape (pairs, pairs)
-    df : ndarray of shape (pairs,)
-        Clusters (rows, where there are none) that hold a pair less strata that do.
-
-    Notes
-    -----
-    The influence function of r is a polynomial in the two ratings, so the engine can
-    evaluate it for each row, sum it within clusters and multiply the sums.
+    The influence function of r is a polynomial in the two ratings, so the engine can evaluate
+    it for each row, sum it within clusters and multiply the sums: one nested GROUP BY. Degrees
+    of freedom are the clusters (rows, where there are none) that hold a pair less the strata
+    that do.
     """
     design, known = opened.design, np.flatnonzero(np.isfinite(estimate)).tolist()
     influences = [

@@ -19,7 +19,7 @@ from cxlab.stats.association import (
     PairEstimates,
     correlation_interval,
     correlation_p_value,
-    count_pairs,
+    joint_counts,
     pair_estimates,
 )
 from cxlab.stats.inference import adjust_p_values, check_level
@@ -122,7 +122,7 @@ def touchpoint_correlations(
     check_choice("missing", missing, MISSING)
     _check_names(outcomes, names)
     opened = open_answers(data, {"outcome": outcomes, "touchpoints": names}, design)
-    counts = count_pairs(opened, names, outcomes)
+    counts = joint_counts(opened, names, outcomes)
     fits = {kind: pair_estimates(counts, kind, level=level) for kind in COEFFICIENTS}
     together = correlate_together(counts, missing=missing)
     used = count_use(opened, [*outcomes, *names])

@@ -13,7 +13,7 @@ import pandas as pd
 from cxlab.core.design import DesignLike
 from cxlab.core.frames import Opened, check_choice, collect, open_frame
 from cxlab.core.metric import Metric
-from cxlab.stats.association import count_pairs, pair_estimates
+from cxlab.stats.association import joint_counts, pair_estimates
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.survey.study import Study
@@ -148,7 +148,7 @@ def operational_beside_experience(
     figures, scores, met = _means(prepared, metrics, level)
     known, rows = _values(opened, touchpoint) if touchpoint else None, []
     for i, metric in enumerate(metrics):
-        pairs = count_pairs(prepared, f"figure_{i}", f"score_{i}")
+        pairs = joint_counts(prepared, f"figure_{i}", f"score_{i}")
         fit = pair_estimates(pairs, "spearman", level=level).table.iloc[0]
         row = _row(metric, fit, figures.iloc[i], scores.iloc[i], met.iloc[i])
         absent = _absent(opened, metric, known)

@@ -84,22 +84,10 @@ def place_touchpoints(
 ) -> pd.DataFrame:
     """Place of each touchpoint for one outcome, 1 for the largest coefficient.
 
-    Parameters
-    ----------
-    estimate : ndarray of shape (touchpoints,)
-    replicates : ndarray of shape (replicates, touchpoints)
-    df : ndarray of shape (touchpoints,)
-        Degrees of freedom of the coefficients: their replicates are spread by the ratio of
-        the t quantile to the normal one, so that few answers settle no place.
-    level : float
-        Probability that the intervals of all touchpoints hold their places at once.
-
-    Returns
-    -------
-    DataFrame
-        ``rank, rank_low, rank_high`` (see `cxlab.stats.resampling.rank_intervals`, joint);
-        null for a touchpoint without a coefficient, or without one in over 5 % of the
-        replicates.
+    The intervals ``rank_low`` to ``rank_high`` hold all places at once with probability
+    ``level`` (see `cxlab.stats.resampling.rank_intervals`). Replicates are spread by the ratio
+    of the t quantile to the normal one, so that few answers settle no place. A touchpoint
+    without a coefficient, or without one in over 5 % of the replicates, has no place.
 
     Examples
     --------

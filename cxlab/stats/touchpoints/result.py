@@ -211,27 +211,13 @@ def difference_table(
     *,
     level: float,
 ) -> pd.DataFrame:
-    """Differences of coefficients with interval and test.
+    """Differences of the coefficients of pairs, first less second, with interval and test.
 
-    Parameters
-    ----------
-    fit : PairEstimates
-    first, second : ndarray of int
-        Numbers of the pairs whose coefficients are compared, first less second.
-    level : float
-
-    Returns
-    -------
-    DataFrame
-        ``n, n_other, estimate, se, ci_low, ci_high, p_value, p_adjusted``
-        (Benjamini–Yekutieli over the rows), ``df, note``.
-
-    Notes
-    -----
     The influence functions of the two coefficients, each 0 outside its own rows, are
     subtracted before they are summed over clusters: touchpoints rated by the same people
-    share their variation, and holes make no difference. The degrees of freedom are the
-    smaller of the two coefficients'.
+    share their variation, and missing ratings make no difference. The degrees of freedom are
+    the smaller of the two coefficients'. p values are adjusted by Benjamini–Yekutieli over
+    the rows.
     """
     estimate = fit.table["estimate"].to_numpy()[first] - fit.table["estimate"].to_numpy()[second]
     variance_first, variance_second = fit.covariance[first, first], fit.covariance[second, second]
@@ -281,21 +267,9 @@ def _notes(
 def changes_of_place(
     table: pd.DataFrame, outcomes: Sequence[str], labels: Mapping[str, str]
 ) -> list[str]:
-    """Touchpoints whose rank intervals for the first outcome and another do not overlap.
+    """A sentence for each touchpoint whose rank intervals for two outcomes do not overlap.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``touchpoint, outcome, rank, rank_low, rank_high``.
-    outcomes : sequence of str
-        The first is compared with each other.
-    labels : mapping of str to str
-        Touchpoint or outcome to the name that the sentences use.
-
-    Returns
-    -------
-    list of str
-        A sentence each.
+    The first outcome is compared with each other; ``labels`` are names for the sentences.
     """
     places = ["rank", "rank_low", "rank_high"]
     by_outcome = {
