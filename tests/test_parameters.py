@@ -29,7 +29,6 @@ def notebook(tmp_path):
 def test_declared_parameters_are_read(notebook):
     declared = read_parameters(notebook())
     assert list(declared) == ["study", "period", "replicates", "level", "fast", "where", "method"]
-    assert declared["study"].help == "a study's name = or path"
     assert declared["period"].annotation == "str | None"
     assert declared["replicates"].default == 100
 
@@ -107,7 +106,6 @@ def test_a_line_without_a_type_is_taken_by_its_default(notebook):
         "Any",
         "list",
     ]
-    assert found["study"].help == "which"
     assert found["where"].accepts({"segment": "Business"})
     assert found["where"].accepts(True)
     assert found["n"].from_text("5") == 5

@@ -184,13 +184,7 @@ def build_report(
 
 
 def used_parameters(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Checked values, and the default of every parameter that is not given.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As `check_parameters`.
-    """
+    """Checked values, and the default of every parameter that is not given."""
     declared = read_parameters(notebook)
     checked = check_parameters(declared, given, notebook.stem)
     used = {name: checked.get(name, parameter.default) for name, parameter in declared.items()}
@@ -290,16 +284,7 @@ def about_fields(about: About) -> dict[str, Any]:
 
 
 def finish_report(folder: Path, executed: nbformat.NotebookNode, manifest: dict[str, Any]) -> None:
-    """Write all that follows from the executed notebook, the recorded tables and the manifest.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds the executed notebook and ``tables``.
-    executed : NotebookNode
-    manifest : dict
-        Completed with what the notebook shows, then written.
-    """
+    """Write all that follows from the executed notebook and its tables; completes the manifest."""
     tables = folder / "tables"
     stem = Path(manifest["notebook"]["name"]).stem
     manifest["title"] = notebook_title(executed, stem)

@@ -51,19 +51,7 @@ def compare_made(
 ) -> dict[str, list[str]]:
     """Differences of each file that the run itself makes: the notebook and its tables.
 
-    Parameters
-    ----------
-    folder, again : Path
-        The published report, and the one made again.
-    manifest : mapping
-        Of the published one.
-    exact : bool
-        To the last digit; else numbers to 1e-9 relative.
-
-    Returns
-    -------
-    dict of str to list of str
-        File to one line for each difference; an empty list: the same.
+    One line each, of numbers to the last digit or to 1e-9 relative; an empty list: the same.
     """
     name = Path(manifest["notebook"]["name"]).name
     found = {name: list(_compare_notebook(folder / name, again / name, exact))}

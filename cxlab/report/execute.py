@@ -229,18 +229,7 @@ def source_cell(cells: Sequence[nbformat.NotebookNode], index: int) -> int:
 
 
 def check_timeout(seconds: Any, place: str = "") -> int:
-    """A time limit, when it is one.
-
-    Raises
-    ------
-    ValueError
-        When it is no whole number of seconds from 1.
-
-    Examples
-    --------
-    >>> check_timeout(60)
-    60
-    """
+    """The seconds that a cell may run, when they are a whole number from 1; else refused."""
     if isinstance(seconds, int) and not isinstance(seconds, bool) and seconds >= 1:
         return seconds
     raise ValueError(

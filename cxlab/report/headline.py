@@ -34,18 +34,9 @@ RATE = 0.05
 
 
 def headline(tables: Path) -> list[dict[str, Any]]:
-    """Rows of the table ``headline`` or ``outcomes``: what the index shows of a report.
+    """What the index shows of a report: rows of its recorded table ``headline`` or ``outcomes``.
 
-    Parameters
-    ----------
-    tables : Path
-        Folder of recorded tables.
-
-    Returns
-    -------
-    list of dict
-        ``label, metric, unit, n, estimate, ci_low, ci_high``; rows without an estimate
-        (hidden, or nobody answered) are left out.
+    Rows without an estimate (hidden, or nobody answered) are left out.
     """
     for name in TABLES:
         path = tables / f"{name}.json"
@@ -64,21 +55,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 def write_changes(folder: Path) -> list[str]:
     """Write ``changes.json`` beside a report that has recorded a table ``changes``.
 
-    Parameters
-    ----------
-    folder : Path
-        The report's folder.
-
-    Returns
-    -------
-    list of str
-        One line for each significant change, largest evidence first; empty without the
-        table.
-
-    Raises
-    ------
-    OSError
-        When the file cannot be written.
+    Returns one sentence for each significant change, the one with most evidence first.
     """
     changes = read_changes(folder)
     if changes is None:

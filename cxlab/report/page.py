@@ -83,23 +83,9 @@ def style() -> str:
 
 
 def write_page(folder: Path, notebook: nbformat.NotebookNode, manifest: Mapping[str, Any]) -> Path:
-    """Write a report's page: changes, contents, prose, figures with alt text, code folded away.
+    """Write a report's page, whole: changes, contents, prose, figures with alt text, folded code.
 
     Nothing in it is fetched from anywhere: images are embedded, and there are no scripts.
-
-    Parameters
-    ----------
-    folder : Path
-        The report's folder.
-    notebook : NotebookNode
-        Executed.
-    manifest : mapping
-        Of the report.
-
-    Returns
-    -------
-    Path
-        The page, replaced whole.
     """
     scope = [("Period", manifest["period"]), ("Selection", manifest["selection"])]
     report = {

@@ -38,7 +38,7 @@ class Parameter:
 
     Attributes
     ----------
-    name, help : str
+    name : str
     annotation : str
         The declared type as written, such as ``str | None``; of a line without one, its
         default's type, and ``Any`` where that is None.
@@ -48,7 +48,6 @@ class Parameter:
     name: str
     annotation: str
     default: Any
-    help: str = ""
 
     @property
     def secret(self) -> bool:
@@ -177,8 +176,7 @@ def check_parameters(
     Raises
     ------
     ValueError
-        For a name that is not declared, with the nearest spelling.
-        Or for a secret that is no name of an environment variable.
+        For a name that is not declared, or a secret that is no name of an environment variable.
     TypeError
         For a value of another type.
 
@@ -228,13 +226,7 @@ def _parameter(statement: ast.stmt, lines: list[str], notebook: str) -> Paramete
     inferred = "Any" if default is None else type(default).__name__
     if target is None or not (annotation or inferred in _PLAIN):
         raise ValueError(_form(notebook, line))
-    _, _, comment = lines[(statement.end_lineno or statement.lineno) - 1].partition("  # ")
-    return Parameter(
-        name=target,
-        annotation=annotation or inferred,
-        default=default,
-        help=comment.strip(),
-    )
+    return Parameter(target, annotation or inferred, default)
 
 
 def _declared(statement: ast.stmt) -> tuple[str | None, str]:

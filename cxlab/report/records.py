@@ -4,57 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
+
+import msgspec
 
 from cxlab.report.publish import replace_text
 
-#: What a report's manifest, a headline number and a failure's record must hold, and of
-#: which kind; a kind in a list is of each element.
-NUMBER = (int, float)
-REPORT: Mapping[str, Any] = {
-    "notebook": {"name": str, "sha256": str},
-    "study": str,
-    "study_title": str,
-    "about": str,
-    "simulated": bool,
-    "period": str,
-    "selection": str,
-    "title": str,
-    "started": str,
-    "ended": str,
-    "parameters": dict,
-    "inputs": [{"name": str, "sha256": str}],
-    "packages": dict,
-    "python": str,
-    "git": {"commit": (str, None), "clean": (bool, None)},
-    "warnings": [str],
-    "tables": [str],
-    "formats": [str],
-}
-HEADLINE: Mapping[str, Any] = {
-    "label": str,
-    "metric": (str, None),
-    "unit": (str, None),
-    "n": (*NUMBER, None),
-    "estimate": NUMBER,
-    "ci_low": (*NUMBER, None),
-    "ci_high": (*NUMBER, None),
-}
-#: Not in every manifest.
-ADDED: Mapping[str, Any] = {
-    "changes": [str],
-    "headline": [HEADLINE],
-    "digests": dict,
-    "places": dict,
-    "rows": (int, None),
-    "processor": str,
-}
-FAILURE: Mapping[str, Any] = {"notebook": str, "cell": int, "cause": str, "when": str}
-#: Not in every failure's record.
-WHOSE: Mapping[str, Any] = {"study": str, "period": str, "selection": str}
 #: Endings of the files that a report may consist of.
 PUBLISHED = (".html", ".ipynb", ".csv", ".json", ".xlsx", ".pptx", ".pdf")
 MANIFEST = "manifest.json"
@@ -68,16 +25,91 @@ class RecordError(ValueError):
     """A file that stands where a record should, and is none."""
 
 
+class Headline(TypedDict, total=False):
+    """A headline number of a report."""
+
+    label: Required[str]
+    metric: str | None
+    unit: str | None
+    n: float | None
+    estimate: Required[float]
+    ci_low: float | None
+    ci_high: float | None
+
+
+class _File(TypedDict):
+    name: str
+    sha256: str
+
+
+class _Git(TypedDict):
+    commit: str | None
+    clean: bool | None
+
+
+class Manifest(TypedDict, total=False):
+    """What a report's manifest must hold, and of which kind what it may hold is."""
+
+    notebook: Required[_File]
+    study: Required[str]
+    study_title: Required[str]
+    about: Required[str]
+    simulated: Required[bool]
+    period: Required[str]
+    selection: Required[str]
+    title: Required[str]
+    started: Required[str]
+    ended: Required[str]
+    parameters: Required[dict[str, Any]]
+    inputs: Required[list[_File]]
+    packages: Required[dict[str, Any]]
+    python: Required[str]
+    git: Required[_Git]
+    warnings: Required[list[str]]
+    tables: Required[list[str]]
+    formats: Required[list[str]]
+    changes: list[str]
+    headline: list[Headline]
+    digests: dict[str, Any]
+    places: dict[str, Any]
+    rows: int | None
+    processor: str
+
+
+class Failure(TypedDict, total=False):
+    """What the record of a report that failed must hold."""
+
+    notebook: Required[str]
+    cell: Required[int]
+    cause: Required[str]
+    when: Required[str]
+    study: str
+    period: str
+    selection: str
+
+
+class _Shown(TypedDict):
+    same: bool
+    when: str
+    near: str
+
+
+class Verified(_Shown, total=False):
+    """What verifying a report found, and what the page shows of an earlier time."""
+
+    shown: _Shown | None
+
+
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """A report's manifest; None where there is none, or it is no whole record."""
     try:
-        return read_record(folder / "manifest.json", REPORT, ADDED)
+        return read_record(folder / MANIFEST, Manifest)
     except RecordError:
         return None
 
 
-def read_record(path: Path, needed: Mapping[str, Any], optional: Mapping[str, Any]) -> dict:
-    """A record of JSON that holds what it must.
+def read_record(path: Path, kind: Any) -> dict[str, Any]:
+    """A record of JSON, as it is written, that holds what its kind must.
 
     Raises
     ------
@@ -85,39 +117,20 @@ def read_record(path: Path, needed: Mapping[str, Any], optional: Mapping[str, An
         Saying what it lacks.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        msgspec.convert(record, kind)
     except OSError as error:
-        raise RecordError(
-            f"it cannot be read ({(error.strerror or str(error)).lower()})"
-        ) from error
+        reason = (error.strerror or str(error)).lower()
+        raise RecordError(f"it cannot be read ({reason})") from error
+    except msgspec.ValidationError as error:
+        raise RecordError(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise RecordError("it is no JSON") from error
-    if not isinstance(record, dict):
-        raise RecordError("it is no table of names and values")
-    there = {name: kind for name, kind in optional.items() if name in record}
-    for name, kind in {**needed, **there}.items():
-        if not _is(record.get(name), kind):
-            raise RecordError(f"`{name}` is {'of another kind' if name in record else 'missing'}")
-    return record
+    return dict(record)
 
 
-def _is(value: Any, kind: Any) -> bool:
-    """Whether a value is of a kind: a type, one of several, a list or a table of kinds.
-
-    Examples
-    --------
-    >>> _is([1, 2], [int]), _is(True, int), _is(float("nan"), NUMBER), _is(None, (str, None))
-    (True, False, False, True)
-    """
-    if isinstance(kind, list):
-        return isinstance(value, list) and all(_is(one, kind[0]) for one in value)
-    if isinstance(kind, Mapping):
-        return isinstance(value, dict) and all(_is(value.get(k), v) for k, v in kind.items())
-    if isinstance(kind, tuple):
-        return any(_is(value, one) for one in kind)
-    if kind is None or isinstance(value, bool):
-        return value is None if kind is None else kind is bool
-    return isinstance(value, kind) and (not isinstance(value, float) or math.isfinite(value))
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON")
 
 
 def file_digest(path: Path) -> str:

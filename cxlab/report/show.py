@@ -209,17 +209,7 @@ def _show_figure(result: Any, name: str, alt: str | None) -> None:
 
 
 def drawn_numbers(figure: Any) -> list[str]:
-    """Data coordinates of everything drawn, to six significant digits.
-
-    Parameters
-    ----------
-    figure : matplotlib Figure
-
-    Returns
-    -------
-    list of str
-        Lines, markers, bars, segments and images of every axes, in drawing order.
-    """
+    """Data coordinates of lines, markers, bars, areas and images, in drawing order, to six digits."""
     numbers: list[float] = []
     for axes in figure.axes:
         for line in axes.get_lines():
@@ -279,13 +269,7 @@ def with_labels(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
 
 
 def record_table(table: pd.DataFrame, name: str) -> None:
-    """Write a table at full precision, where `RECORD_VARIABLE` names a folder.
-
-    Raises
-    ------
-    ValueError
-        For a name that stands there already.
-    """
+    """Write a table at full precision, where `RECORD_VARIABLE` names a folder; a name only once."""
     folder = os.environ.get(RECORD_VARIABLE)
     if not folder:
         return

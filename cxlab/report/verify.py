@@ -255,7 +255,7 @@ def _reasons(manifest: Mapping[str, Any]) -> list[str]:
 def _spoilt_verification(folder: Path) -> bool:
     path = folder / VERIFICATION
     try:
-        record = read_record(path, {}, {})
+        record = read_record(path, dict[str, Any])
     except RecordError:
         return path.exists()
     return bool(record.get(SEAL) != seal(record))

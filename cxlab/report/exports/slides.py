@@ -39,18 +39,10 @@ class Figure:
 
 
 def write_slides(folder: Path, target: Path) -> None:
-    """Write a presentation: what the report is about, then a bar chart a figure.
+    """Write a presentation: what the report is about, then a bar chart per table and metric.
 
-    Every table with an estimate and its interval gives one chart per metric. The bars are
-    native, and a spreadsheet behind each can be edited; the intervals are error bars.
-    Suppression was applied before the tables were recorded; hidden rows are left out.
-
-    Parameters
-    ----------
-    folder : Path
-        The report's folder, with ``manifest.json`` and ``tables``.
-    target : Path
-        Replaced whole.
+    Every table with an estimate and its interval is charted. The bars are native, and the
+    spreadsheet behind each can be edited; the intervals are error bars. Hidden rows are left out.
     """
     from pptx import Presentation
 

@@ -81,19 +81,10 @@ class Matrix:
 
 
 def plan_reports(request: Request, reports: Path) -> Matrix:
-    """Every report of a request, checked before anything runs.
+    """Every report of a request, for the folder of all reports; checked before anything runs.
 
-    Parameters
-    ----------
-    request : Request
-    reports : Path
-        Folder of all reports.
-
-    Returns
-    -------
-    Matrix
-        Left out are notebooks whose needs a period does not meet, and groups smaller than
-        the study's ``min_group_size``.
+    Left out are notebooks whose needs a period does not meet, and groups smaller than the
+    study's ``min_group_size``.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def make_reports(
     scheduler: str | None = None,
     tell: Callable[[Outcome], Any] | None = None,
 ) -> list[Outcome]:
-    """Make every report, several at a time.
+    """Make every report, several at a time: outcomes in the order of ``jobs``.
 
     Parameters
     ----------
@@ -91,11 +91,6 @@ def make_reports(
         Address of the Dask scheduler.
     tell : callable, optional
         Called with each outcome as soon as it is known.
-
-    Returns
-    -------
-    list of Outcome
-        In the order of ``jobs``.
     """
     outcomes: dict[int, Outcome] = {}
     for number, outcome in _outcomes(list(enumerate(jobs)), n_jobs, force, backend, scheduler):

@@ -45,22 +45,9 @@ warnings.filterwarnings("ignore", message="The default of observed=False is depr
 
 
 def table_of(given: Any, *columns: str, source: str = "") -> pd.DataFrame:
-    """The table to draw: a table, or that of a result.
+    """The table to draw: the one given, or that of a result; refused if it lacks a column.
 
-    Parameters
-    ----------
-    given : DataFrame, or result with ``.table``
-    *columns : str
-        What is drawn.
-    source : str
-        The function whose table has them.
-
-    Raises
-    ------
-    TypeError
-        For what is neither, naming the tables that it has.
-    ValueError
-        For a table that lacks a column.
+    ``source`` names the function that returns such a table, for the message.
     """
     # a frame may have a column called "table"
     table = given if isinstance(given, pd.DataFrame) else getattr(given, "table", None)
@@ -148,12 +135,7 @@ def legend_above(ax: Axes, *, columns: int) -> None:
 
 
 def as_written(artist: Any) -> None:
-    """Draw the text of axes as it is, where the names of a study would become formulas.
-
-    Parameters
-    ----------
-    artist : Axes or Figure
-    """
+    """Draw the text of axes or a figure as it is, where the names of a study would become formulas."""
     for text in artist.findobj(Text):
         text.set_text(printable(text.get_text()))
         if "$" in text.get_text():
@@ -162,16 +144,9 @@ def as_written(artist: Any) -> None:
 
 
 def choose_fonts(artist: Any) -> dict[str, str]:
-    """Give each text further fonts for the characters that its own lacks.
+    """Give each text of axes or a figure further fonts for characters that its own lacks.
 
-    Parameters
-    ----------
-    artist : Axes or Figure
-
-    Returns
-    -------
-    dict of str to str
-        Texts that no font here can draw, with the characters it lacks.
+    Returns the texts that no font here can draw, with the characters they lack.
     """
     lacking = {}
     for text in artist.findobj(Text):
