@@ -128,7 +128,7 @@ def test_a_line_of_another_form_is_named(notebook, line):
 def test_a_file_that_is_no_notebook_is_refused(tmp_path):
     path = tmp_path / "9-trial.ipynb"
     path.write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"9-trial.ipynb must be a whole Jupyter notebook"):
+    with pytest.raises(ValueError, match=r"9-trial.ipynb must be a complete Jupyter notebook"):
         read_parameters(path)
 
 

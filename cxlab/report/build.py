@@ -14,7 +14,6 @@ import nbformat
 
 from cxlab.report.execute import CELL_SECONDS, NotebookError, check_timeout, execute_notebook
 from cxlab.report.exports import write_formats
-from cxlab.report.headline import headline, write_changes
 from cxlab.report.manifest import code_digest, fingerprint, make_manifest, now, warnings_of
 from cxlab.report.notebooks import report_name
 from cxlab.report.page import notebook_title
@@ -31,9 +30,9 @@ from cxlab.report.publish import (
     publish,
     trouble_of,
 )
-from cxlab.report.records import write_manifest
+from cxlab.report.records import headline, write_changes, write_manifest
 
-#: Why a folder of the user's own is no place for a report.
+#: Why a report is never written into a folder of the user's own.
 FOREIGN = "its folder holds other files, which would be lost; name another one"
 
 __all__ = ["About", "Job", "ReportError", "build_report", "clean_up", "make_report"]
@@ -292,7 +291,7 @@ def finish_report(folder: Path, executed: nbformat.NotebookNode, manifest: dict[
     manifest["tables"] = sorted(path.stem for path in tables.glob("*.csv"))
     manifest["headline"] = headline(tables)
     manifest["changes"] = write_changes(folder)
-    # the other formats are made from what stands in the folder
+    # the other formats are made from the files in the folder
     formats, manifest["formats"] = manifest["formats"], []
     write_manifest(folder, manifest)
     write_formats(folder, executed, manifest, formats)
@@ -303,7 +302,7 @@ def _places(job: Job) -> dict[str, str]:
     """Where the notebook was, and where it was run, from the report's folder on."""
     found = {}
     for name, path in {"folder": Path.cwd(), "notebook": job.notebook}.items():
-        # there is no way from one drive of Windows to another
+        # no relative path leads from one drive of Windows to another
         with contextlib.suppress(ValueError):
             way = os.path.relpath(path.resolve(), job.output.resolve())
             found[name] = Path(way).as_posix()

@@ -26,14 +26,14 @@ Interval = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class Listing:
-    """What stands under a folder of reports.
+    """The reports under a folder.
 
     Attributes
     ----------
     entries : list of dict
         One for each report, and for each that failed.
     odd : list of str
-        Files in a record's place that are none, and why, in one line each.
+        Files in the place of records that are not, and why, in one line each.
     """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
@@ -59,7 +59,7 @@ def _list(listing: Listing, path: Path, reports: Path) -> None:
             entry = _entry(read_record(path, Manifest), path.parent, reports)
     except RecordError as odd:
         place = path.relative_to(reports).as_posix()
-        listing.odd.append(f"{place} is no whole record of a report: {odd}")
+        listing.odd.append(f"{place} is not a complete record of a report: {odd}")
     else:
         listing.entries.append(entry)
 

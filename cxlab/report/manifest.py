@@ -219,8 +219,8 @@ def checks(
 def _run_again(verification: Mapping[str, Any] | None) -> str:
     if verification is None:
         return "not checked yet: cxlab verify FOLDER compares every table"
-    told = f"every table came out the same{near_words(verification['near'])}"
-    return f"{verification['when']}: {told}"
+    words = f"every table came out the same{near_words(verification['near'])}"
+    return f"{verification['when']}: {words}"
 
 
 def near_words(reasons: str) -> str:

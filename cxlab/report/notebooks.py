@@ -96,8 +96,7 @@ def report_folder(
 def safe_name(text: str) -> str:
     """Letters, digits, dots and hyphens; never a path, never hidden, never shared.
 
-    Where something had to be replaced, a digest keeps two texts apart that would else have
-    one name.
+    Where a character had to be replaced, a digest keeps the names of different texts different.
 
     Examples
     --------

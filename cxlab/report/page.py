@@ -176,12 +176,12 @@ def _page_only(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
     ]
     if not cells:
         return []
-    told = f"{len(cells)} output{'s' if len(cells) > 1 else ''}"
+    words = f"{len(cells)} output{'s' if len(cells) > 1 else ''}"
     where = ", ".join(str(number) for number in dict.fromkeys(cells))
     return [
         (
             "On the page only",
-            f"{told} (code cell {where}): displayed without show(), which records tables for "
+            f"{words} (code cell {where}): displayed without show(), which records tables for "
             "tables/, xlsx and pptx",
         )
     ]
@@ -220,8 +220,8 @@ def _with_contents(body: str, removed: str) -> str:
     text = lxml.html.tostring(page, encoding="unicode", doctype="<!DOCTYPE html>")
     text = str(text).replace("<!--contents-->", contents.decode(), 1)
     row = E.tr(E.th("Removed from displays", scope="row"), E.td(removed))
-    told = lxml.html.tostring(row, encoding="unicode") if removed else ""
-    return text.replace("<!--removed-->", told, 1)
+    words = lxml.html.tostring(row, encoding="unicode") if removed else ""
+    return text.replace("<!--removed-->", words, 1)
 
 
 def _mark_text_columns(table: HtmlElement) -> None:

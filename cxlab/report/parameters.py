@@ -149,7 +149,7 @@ def _open_notebook(path: Path) -> nbformat.NotebookNode:
         return nbformat.read(path, as_version=4)
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{path.name} must be a whole Jupyter notebook; it cannot be read as one. "
+            f"{path.name} must be a complete Jupyter notebook; it cannot be read as one. "
             "Open it in JupyterLab, or get it again."
         ) from error
 
@@ -176,7 +176,7 @@ def check_parameters(
     Raises
     ------
     ValueError
-        For a name that is not declared, or a secret that is no name of an environment variable.
+        For a name that is not declared, or a secret that does not name an environment variable.
     TypeError
         For a value of another type.
 
@@ -203,7 +203,7 @@ def check_secrets(declared: Mapping[str, Parameter], values: Mapping[str, Any]) 
     Raises
     ------
     ValueError
-        For a secret, given or a default, that is no name of an environment variable.
+        For a secret, given or a default, that does not name an environment variable.
     """
     for name, value in values.items():
         if not declared[name].secret or value is None or value == "":

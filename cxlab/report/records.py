@@ -1,10 +1,10 @@
-"""Records beside reports, sealed with digests: read when whole, else named and passed over."""
+"""What is kept beside a report: records sealed with digests, headline numbers, what changed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
@@ -19,10 +19,32 @@ MANIFEST = "manifest.json"
 VERIFICATION = "verified.json"
 #: Name of a record's digest of its other lines.
 SEAL = "sha256"
+#: Tables that may hold headline numbers, the first that is there; the columns they need.
+HEADLINE_TABLES = ("headline", "outcomes")
+HEADLINE_COLUMNS = ("label", "estimate", "ci_low", "ci_high")
+#: As many rows as a reader takes in at a glance.
+HEADLINE_ROWS = 6
+#: Name under which a notebook shows its changes, and the file made from it.
+CHANGES = "changes"
+CHANGES_FILE = "changes.json"
+#: Columns that the table of changes must have.
+CHANGE_COLUMNS = (
+    "label",
+    "period",
+    "before",
+    "estimate",
+    "ci_low",
+    "ci_high",
+    "p_adjusted",
+    "unit",
+    "sentence",
+)
+#: False-discovery rate at which a change is reported as significant.
+RATE = 0.05
 
 
 class RecordError(ValueError):
-    """A file that stands where a record should, and is none."""
+    """A file in the place of a record that is not one."""
 
 
 class Headline(TypedDict, total=False):
@@ -101,7 +123,7 @@ class Verified(_Shown, total=False):
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """A report's manifest; None where there is none, or it is no whole record."""
+    """A report's manifest; None where there is none, or it is incomplete."""
     try:
         return read_record(folder / MANIFEST, Manifest)
     except RecordError:
@@ -125,12 +147,12 @@ def read_record(path: Path, kind: Any) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         raise RecordError(str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise RecordError("it is no JSON") from error
+        raise RecordError("it is not JSON") from error
     return dict(record)
 
 
 def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")
 
 
 def file_digest(path: Path) -> str:
@@ -181,3 +203,72 @@ def spoilt_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
         if not (folder / name).is_file() or file_digest(folder / name) != digest:
             yield name
     yield from (name for name in published_files(folder) if name not in digests)
+
+
+def headline(tables: Path) -> list[dict[str, Any]]:
+    """What the index shows of a report: rows of its recorded table ``headline`` or ``outcomes``.
+
+    Rows without an estimate (hidden, or nobody answered) are left out.
+    """
+    for name in HEADLINE_TABLES:
+        path = tables / f"{name}.json"
+        if path.exists():
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            if rows and all(column in rows[0] for column in HEADLINE_COLUMNS):
+                return [_row(row) for row in rows if row["estimate"] is not None][:HEADLINE_ROWS]
+    return []
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    known = {name: row[name] for name in HEADLINE_COLUMNS}
+    return known | {name: row.get(name) for name in ("metric", "unit", "n")}
+
+
+def write_changes(folder: Path) -> list[str]:
+    """Write ``changes.json`` beside a report that has recorded a table ``changes``.
+
+    Returns one sentence for each significant change, the one with most evidence first.
+    """
+    changes = read_changes(folder)
+    if changes is None:
+        return []
+    text = json.dumps(changes, indent=1, ensure_ascii=False, allow_nan=False)
+    replace_text(folder / CHANGES_FILE, text + "\n")
+    found = [change for change in changes if change["significant"]]
+    return [change["sentence"] for change in sorted(found, key=lambda c: c["p_adjusted"])]
+
+
+def read_changes(folder: Path) -> list[dict[str, Any]] | None:
+    """Recorded changes, each with ``significant`` and ``drop``; None without the table.
+
+    A hidden row (no estimate) is neither. A drop is significant with its whole interval
+    below zero, unless the table has a column ``drop`` of its own: for scores of which less
+    is better.
+    """
+    path = folder / "tables" / f"{CHANGES}.json"
+    if not path.exists():
+        return None
+    return [_judged(row) for row in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def drops(changes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Sentences of the changes that are drops."""
+    return [str(change["sentence"]) for change in changes if change["drop"]]
+
+
+def _judged(row: Mapping[str, Any]) -> dict[str, Any]:
+    change = {name: row.get(name) for name in CHANGE_COLUMNS} | dict(row)
+    p, high = change["p_adjusted"], change["ci_high"]
+    significant = p is not None and p < RATE and change["estimate"] is not None
+    fell = bool(row["drop"]) if row.get("drop") is not None else high is not None and high < 0
+    sentence = change["sentence"] or _sentence(change)
+    return change | {"sentence": sentence, "significant": significant, "drop": significant and fell}
+
+
+def _sentence(change: Mapping[str, Any]) -> str:
+    if change["estimate"] is None:
+        return f"{change['label']}: hidden"
+    return (
+        f"{change['label']}: {change['estimate']:+.1f} {change['unit'] or ''} "
+        f"against {change['before']}"
+    ).replace("  ", " ")

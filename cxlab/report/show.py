@@ -58,7 +58,7 @@ def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> 
     Raises
     ------
     ValueError
-        For a name that is no file name or stands twice in one recording, or a figure
+        For a name that cannot be a file name or was used already, or a figure
         without ``alt``.
     TypeError
         For a result that is neither table nor figure.
@@ -276,7 +276,7 @@ def record_table(table: pd.DataFrame, name: str) -> None:
     target = Path(folder) / f"{name}.csv"
     if target.exists():
         raise ValueError(
-            f"`name` must be used once in a report; got '{name}' again. Name each table apart."
+            f"`name` must be used once in a report; got '{name}' again. Give each table a name of its own."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     _quoted(table).to_csv(target, index=False)

@@ -76,7 +76,7 @@ class Verification:
     differences : list of str
         One line for each file, table or cell that differs; empty: all is the same.
     notes : list of str
-        What is otherwise than when the report was made: inputs, notebook, versions.
+        What has changed since the report was made: inputs, notebook, versions.
     when : str
     near : str
         Why numbers may differ by 1e-9, if some do; empty: all are the same to the last digit.
@@ -97,8 +97,8 @@ class Verification:
     def __str__(self) -> str:
         lines = [f"note: {note}" for note in self.notes]
         lines += [f"differs: {difference}" for difference in self.differences]
-        told = f"same{near_words(self.near)}" if self.same else "NOT the same"
-        return "\n".join([*lines, f"{told}: {self.tables} tables of {self.folder}"])
+        verdict = f"same{near_words(self.near)}" if self.same else "NOT the same"
+        return "\n".join([*lines, f"{verdict}: {self.tables} tables of {self.folder}"])
 
 
 def verify_report(folder: str | Path, *, timeout: int = CELL_SECONDS) -> Verification:
@@ -135,7 +135,7 @@ def verify_report(folder: str | Path, *, timeout: int = CELL_SECONDS) -> Verific
     manifest = read_manifest(folder)
     if manifest is None:
         raise ValueError(
-            f"`folder` must hold a report with its whole manifest.json; got '{folder}'. "
+            f"`folder` must hold a report with its complete manifest.json; got '{folder}'. "
             "Name the folder that the page is in."
         )
     if earlier := made_earlier(manifest):
@@ -222,8 +222,8 @@ def _source(folder: Path, manifest: Mapping[str, Any], own: Path) -> tuple[Path,
         if "injected-parameters" not in cell.metadata.get("tags", [])
     ]
     nbformat.write(notebook, own / Path(name).name)
-    told = "has changed since" if there else "is not where it was"
-    return own / Path(name).name, [f"{name} {told}; the report's own copy was run"]
+    reason = "has changed since" if there else "is not where it was"
+    return own / Path(name).name, [f"{name} {reason}; the report's own copy was run"]
 
 
 def _run(source: Path, manifest: Mapping[str, Any], own: Path, place: Path, timeout: int) -> Path:
@@ -285,7 +285,7 @@ def _changed_versions(manifest: Mapping[str, Any]) -> Iterator[str]:
         if before.get(name) != version:
             yield f"{name} was {before.get(name, 'not recorded')}, is {version}"
     if manifest.get("code") != code_digest():
-        yield "the package's code has changed; what it writes otherwise now is named above"
+        yield "the package's code has changed; what it now writes differently is named above"
 
 
 def _record(folder: Path, manifest: dict[str, Any], found: Verification) -> None:
@@ -329,7 +329,7 @@ def _compare_derived(
     """Differences of all that follows from notebook, tables and manifest; ``again`` is completed.
 
     These are made from the published notebook and tables, where they are right, so that a
-    rounding on another processor is told once and a changed file by its own name.
+    rounding on another processor is reported once and a changed file by its own name.
     """
     found = _Findings()
     stem = Path(manifest["notebook"]["name"]).stem
@@ -383,8 +383,8 @@ def _compare_pdf(
         return
     new = (again / name).read_bytes()
     if pdf_producer(old) != pdf_producer(new):
-        told = f"it was printed by {pdf_producer(old)}, and here is {pdf_producer(new)}"
-        found.notes.append(f"{name} was compared by its digest only: {told}")
+        reason = f"it was printed by {pdf_producer(old)}, and here is {pdf_producer(new)}"
+        found.notes.append(f"{name} was compared by its digest only: {reason}")
         return
     if not same_pdf(old, new) and (folder / VERIFICATION).is_file():
         shutil.copyfile(folder / VERIFICATION, again / VERIFICATION)

@@ -143,7 +143,10 @@ def _first(odd: Sequence[str]) -> list[str]:
     more = len(odd) - NAMED
     if more <= 1:
         return list(odd)
-    return [*odd[:NAMED], f"{more} more files that are no whole record of a report (see the index)"]
+    return [
+        *odd[:NAMED],
+        f"{more} more files that are not complete records of reports (see the index)",
+    ]
 
 
 def _one_each(jobs: Sequence[Job]) -> list[Job]:

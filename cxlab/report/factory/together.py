@@ -76,9 +76,9 @@ def _decide(study: Study, jobs: list[Job], reports: Path, done: Together) -> Non
             done.jobs.append(_hiding(job, figures))
     done.left_out = list(dict.fromkeys(done.left_out))
     done.hidden += [
-        f"{part}: {told}"
+        f"{part}: {words}"
         for part in sorted(own)
-        if not hidden[part].whole and (told := hidden[part].words(study.labels))
+        if not hidden[part].whole and (words := hidden[part].words(study.labels))
     ]
 
 

@@ -25,9 +25,8 @@ import nbformat
 from cxlab.core.messages import one_line
 from cxlab.report.build import Job, ReportError, make_report, record_failure
 from cxlab.report.exports import write_formats
-from cxlab.report.headline import drops, read_changes
 from cxlab.report.publish import Trouble
-from cxlab.report.records import read_manifest, spoilt_files, write_manifest
+from cxlab.report.records import drops, read_changes, read_manifest, spoilt_files, write_manifest
 from cxlab.report.warm import warm_kernels
 
 Backend = Literal["local", "dask"]
