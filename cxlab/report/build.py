@@ -134,7 +134,6 @@ def build_report(
     notebook: str | Path,
     output: str | Path,
     *,
-    about: About | None = None,
     timeout: int = CELL_SECONDS,
     **parameters: Any,
 ) -> Path:
@@ -147,8 +146,6 @@ def build_report(
     output : path
         Folder of the report. It appears, or replaces the earlier one, only when the
         report is whole.
-    about : About, optional
-        Head of the page and entry in the index; default: nothing but the notebook.
     timeout : int
         Seconds that each cell may run; the report fails when one takes longer.
     **parameters
@@ -178,7 +175,7 @@ def build_report(
     used = used_parameters(notebook, parameters)
     progress = {"desc": notebook.stem, "disable": None, "file": sys.stderr}
     limit = check_timeout(timeout)
-    job = Job(notebook, Path(output), used, about or About(), timeout=limit)
+    job = Job(notebook, Path(output), used, timeout=limit)
     return make_report(job, progress=progress)
 
 

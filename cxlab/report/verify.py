@@ -24,6 +24,7 @@ from cxlab.report.compare import (
 from cxlab.report.execute import CELL_SECONDS, NotebookError, execute_notebook
 from cxlab.report.exports import WRITERS, write_exports
 from cxlab.report.exports.pdf import find_browser
+from cxlab.report.factory.disclosure import PERIOD, count_answers
 from cxlab.report.factory.requests import about_study
 from cxlab.report.manifest import (
     code_digest,
@@ -367,7 +368,8 @@ def _about(manifest: Mapping[str, Any], study: Study | None) -> dict[str, Any]:
     given = manifest["parameters"]
     period, where, rows = given.get("period"), given.get("where"), manifest.get("rows")
     if rows is not None:
-        rows = len(study.read(period=period, where=where))
+        answers = study.read(period=period, where=where)
+        rows = int(count_answers(answers, [PERIOD])["n"].sum())
     return about_fields(about_study(study, period, where or {}, [], rows))
 
 
