@@ -21,6 +21,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from cxlab.core.disclosure.rule import HIDDEN_VARIABLE
 from cxlab.core.messages import one_line
+from cxlab.report.notebooks import was_injected
 from cxlab.report.publish import Trouble, disk_cause, temporary_folder, trouble_of
 from cxlab.report.show import RECORD_VARIABLE
 from cxlab.report.warm import warm_launch
@@ -222,10 +223,7 @@ def _failing_cell(partial: Path) -> int:
 
 def source_cell(cells: Sequence[nbformat.NotebookNode], index: int) -> int:
     """Number of a code cell as its author counts: without the parameters that were put in."""
-    return sum(
-        cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
-        for cell in cells[: index + 1]
-    )
+    return sum(cell.cell_type == "code" and not was_injected(cell) for cell in cells[: index + 1])
 
 
 def check_timeout(seconds: Any, place: str = "") -> int:

@@ -77,6 +77,11 @@ def choose_notebooks(names: Sequence[str]) -> dict[str, Path]:
     return chosen
 
 
+def was_injected(cell: Mapping[str, Any]) -> bool:
+    """Whether papermill has put a cell into a notebook: its author does not count it."""
+    return "injected-parameters" in cell["metadata"].get("tags", [])
+
+
 def report_folder(
     reports: Path, study: str, period: str | None, where: Mapping[str, str] | None
 ) -> Path:

@@ -22,6 +22,7 @@ from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 
 from cxlab.core.characters import printable
 from cxlab.report.manifest import checks, read_verification
+from cxlab.report.notebooks import was_injected
 from cxlab.report.publish import replace_text
 from cxlab.report.show import was_shown
 
@@ -163,11 +164,7 @@ def notebook_title(notebook: nbformat.NotebookNode, fallback: str) -> str:
 
 def _page_only(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
     """Row of the checks on tables and figures that no other format has; none: no row."""
-    code = [
-        cell
-        for cell in notebook.cells
-        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
+    code = [c for c in notebook.cells if c.cell_type == "code" and not was_injected(c)]
     cells = [
         number
         for number, cell in enumerate(code, start=1)
@@ -194,12 +191,11 @@ def _is_rich(output: nbformat.NotebookNode) -> bool:
 
 def _visible(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The declared defaults are hidden once papermill has injected the values used."""
-    tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
-    if not any("injected-parameters" in given for given in tags):
+    if not any(map(was_injected, notebook.cells)):
         return notebook
     shown = nbformat.from_dict(notebook)
     shown.cells = [
-        cell for cell, given in zip(notebook.cells, tags, strict=True) if "parameters" not in given
+        cell for cell in notebook.cells if "parameters" not in cell.metadata.get("tags", [])
     ]
     return shown
 

@@ -36,7 +36,7 @@ from cxlab.report.manifest import (
     processor,
     read_verification,
 )
-from cxlab.report.notebooks import report_notebooks
+from cxlab.report.notebooks import report_notebooks, was_injected
 from cxlab.report.page import refresh_page
 from cxlab.report.publish import clean_temporary, disk_cause, temporary_folder
 from cxlab.report.records import (
@@ -217,11 +217,7 @@ def _source(folder: Path, manifest: Mapping[str, Any], own: Path) -> tuple[Path,
         if file_digest(path) == manifest["notebook"]["sha256"]:
             return path, []
     notebook = nbformat.read(folder / Path(name).name, as_version=4)
-    notebook.cells = [
-        cell
-        for cell in notebook.cells
-        if "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
+    notebook.cells = [cell for cell in notebook.cells if not was_injected(cell)]
     nbformat.write(notebook, own / Path(name).name)
     reason = "has changed since" if there else "is not where it was"
     return own / Path(name).name, [f"{name} {reason}; the report's own copy was run"]
