@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from scipy.sparse import block_diag, coo_array, csgraph, csr_array, hstack, vstack
 
 from cxlab.core.disclosure.rule import HiddenFigure
 from cxlab.core.disclosure.together import Figures, Groups, hidden_together
-from cxlab.survey.answers import choices_of, selected_rows
+from cxlab.core.engines import collect
 from cxlab.survey.definition import RATING_ROLES
+from cxlab.survey.joining import choices_of, selected
 from cxlab.survey.study import Study
 
 #: Why a part has no report of its own.
@@ -146,17 +148,21 @@ def hidden_of_parts(
 def _joint_cells(study: Study, parts: Sequence[Part]) -> pd.DataFrame:
     """Answers per combination of period, segments and selected columns: ``n``, and of each rating."""
     periods = sorted({part.period for part in parts})
-    answers = study.read(period=None if "" in periods else periods)
-    ratings = [column.name for column in study.main.with_role(*RATING_ROLES)]
+    rows = nw.from_native(study.read(period=None if "" in periods else periods)).lazy()
     weight = study.design.weights
-    if weight:
-        # rows of weight 0 are outside the population
-        answers[ratings] = answers[ratings].where(answers[weight] > 0)
-    chosen = {name for part in parts for name in part.columns if name in answers}
-    keys = list(dict.fromkeys([PERIOD, *study.segments, *sorted(chosen)]))
+    # rows of weight 0 are outside the population
+    inside = nw.col(weight) > 0 if weight else nw.lit(True)
     # a rating may be selected by, and is counted all the same
-    counted = answers[[*keys]].assign(n=1, **{_n(name): answers[name].notna() for name in ratings})
-    return counted.groupby(keys, dropna=False, observed=True, sort=False).sum().reset_index()
+    counts = {
+        _n(column.name): nw.when(inside & ~nw.col(column.name).is_null()).then(nw.lit(1))
+        for column in study.main.with_role(*RATING_ROLES)
+    }
+    names = rows.collect_schema().names()
+    chosen = {name for part in parts for name in part.columns if name in names}
+    keys = list(dict.fromkeys([PERIOD, *study.segments, *sorted(chosen)]))
+    counted = rows.select(*keys, **{name: one.otherwise(nw.lit(0)) for name, one in counts.items()})
+    sums = [nw.len().alias("n"), *(nw.col(name).sum() for name in counts)]
+    return collect(counted.group_by(keys).agg(*sums)).sort_values(keys, ignore_index=True)
 
 
 def _n(rating: str) -> str:
@@ -169,7 +175,10 @@ def _rows(cells: pd.DataFrame, part: Part) -> np.ndarray | None:
     if part.period:
         there &= cells[PERIOD].astype(str) == part.period
     try:
-        there &= selected_rows(cells, {name: list(values) for name, values in part.where})
+        rows = nw.from_native(cells).lazy()
+        where = {name: list(values) for name, values in part.where}
+        if where:
+            there &= collect(rows.select(there=selected(rows, where)))["there"]
     except ValueError:
         return None
     found = np.flatnonzero(there)

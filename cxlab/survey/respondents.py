@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
-from cxlab.survey.answers import only_periods, periods_of
+from cxlab.survey.answers import Cleaner, check_wanted
 from cxlab.survey.dates import read_dates
 from cxlab.survey.definition import Table
 from cxlab.survey.scales import normal_code
@@ -90,13 +91,17 @@ def _cells(
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Cells of the files as they stand, and the period of each row."""
     raws = study.raw_text(table, wanted)
-    if wanted is not None and "" in raws:
-        raws = {"": only_periods(table, raws[""], wanted)}
-    cells = pd.concat([raw.cells for raw in raws.values()], ignore_index=True).fillna("")
-    column = table.only("period")
-    if column is not None:
-        return cells, periods_of(cells, column, raws[""].name)
-    return cells, pd.Series([p for p, raw in raws.items() for _ in range(len(raw.cells))])
+    cells = pd.concat(raws.values(), ignore_index=True).fillna("")
+    if table.only("period") is None:
+        return cells, pd.Series([p for p, raw in raws.items() for _ in range(len(raw))])
+    cleaner = Cleaner(table, "", table.name)
+    periods = cleaner.periods(pa.Table.from_pandas(cells, preserve_index=False)).to_pandas()
+    cleaner.findings.check_periods(table)
+    if wanted is None:
+        return cells, periods
+    check_wanted(table, cleaner.findings.there, wanted)
+    kept = periods.isin(wanted)
+    return cells[kept].reset_index(drop=True), periods[kept].reset_index(drop=True)
 
 
 def _hasty(

@@ -7,14 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from cxlab.core.design import Design
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
 from cxlab.survey import sources
-from cxlab.survey.answers import RawText, choices_of, pandas_answers, periods_of
 from cxlab.survey.datasets import find_study
 from cxlab.survey.definition import RATING_ROLES, Column, Definition, Table
-from cxlab.survey.hidden_answers import without_hidden
+from cxlab.survey.joining import choices_of, without_hidden
+from cxlab.survey.reading import (
+    ENGINES,
+    RawTables,
+    is_large,
+    periods_in,
+    read_in_memory,
+    read_lazily,
+)
+from cxlab.survey.sources import RawTable
+from cxlab.survey.spark import read_on_spark
+from cxlab.survey.store import Store
 from cxlab.survey.study_file import read_definition
 
 Where = Mapping[str, Any]
@@ -87,8 +99,10 @@ class Study:
         column = self.main.only("period")
         if column is None:
             return []
-        raw = self._text(self.main, "")
-        return sorted(periods_of(raw.cells, column, raw.name).unique())
+        raws = self._raw_files(self.main, None)
+        return periods_in(
+            self.main, raws[""], self._store, copied=self._engine_for(raws) != "pandas"
+        )
 
     @property
     def touchpoints(self) -> list[str]:
@@ -284,7 +298,7 @@ class Study:
         *,
         period: str | Sequence[str] | None = None,
         where: Where | None = None,
-        engine: str = "pandas",
+        engine: str | None = None,
         source: Any = None,
     ) -> Any:
         """Checked, cleaned answers of one table.
@@ -345,6 +359,8 @@ class Study:
                 f"`where` must be a mapping of column to value(s), such as {{'gender': 'Female'}}; "
                 f"got {type(where).__name__}."
             )
+        if engine not in (None, *ENGINES):
+            raise ValueError(unknown("engine", engine, ENGINES))
         definition = self.table(table or self.definition.main)
         answers = self._read(definition, period, where, engine, source)
         return without_hidden(answers, definition) if definition == self.main else answers
@@ -354,29 +370,48 @@ class Study:
         definition: Table,
         period: str | Sequence[str] | None,
         where: Where | None,
-        engine: str,
+        engine: str | None,
         source: Any,
     ) -> Any:
         asked = [period] if isinstance(period, str | int) else period
         wanted = [str(p) for p in asked] if asked else None
-        given = sources.given_tables(definition, source, wanted) if source is not None else None
-        design = bool(self.table_design(definition.name).used())
-        if sources.in_memory(engine, given):
-            raws = given or self.raw_text(definition, wanted)
-            texts = {p: sources.as_raw_text(raw) for p, raw in raws.items()}
-            return pandas_answers(definition, texts, wanted=wanted, design=design, where=where)
-        files = (
-            {}
-            if given
-            else {p: self._paths(definition, p) for p in self._wanted(definition, wanted)}
-        )
-        return sources.read_lazily(
-            definition, files, given, engine, wanted=wanted, design=design, where=where
-        )
+        options: dict[str, Any] = {
+            "wanted": wanted, "where": where, "design": bool(self.table_design(definition.name).used())
+        }  # fmt: skip
+        if source is None:
+            raws = self._raw_files(definition, wanted)
+            engine = engine or self._engine_for(raws)
+        else:
+            given = sources.given_tables(definition, source, wanted)
+            engine = engine or sources.engine_of(next(iter(given.values()), None))
+            if engine == "pyspark":
+                return read_on_spark(definition, given, **options)
+            raws = {period: [sources.raw_frame(frame)] for period, frame in given.items()}
+        if engine == "pandas":
+            return read_in_memory(definition, raws, **options)
+        return read_lazily(definition, raws, engine, self._store, **options)
 
-    def raw_text(self, table: Table, wanted: Sequence[str] | None) -> dict[str, RawText]:
-        """Declared files as they stand, by the period that each is of."""
-        return {period: self._text(table, period) for period in self._wanted(table, wanted)}
+    @property
+    def _store(self) -> Store:
+        return Store(self.path, self.name)
+
+    def _engine_for(self, raws: RawTables) -> str:
+        """What reads files when nobody says it."""
+        return "duckdb" if is_large(raws) else "pandas"
+
+    def raw_text(self, table: Table, wanted: Sequence[str] | None) -> dict[str, pd.DataFrame]:
+        """Declared files as they stand, every cell as text, by the period that each is of."""
+        return {
+            period: sources.read_text([raw.path for raw in files if raw.path], table)
+            for period, files in self._raw_files(table, wanted).items()
+        }
+
+    def _raw_files(self, table: Table, wanted: Sequence[str] | None) -> dict[str, list[RawTable]]:
+        """Declared files, by the period that each is of."""
+        return {
+            period: [sources.raw_file(path, table) for path in self._paths(table, period)]
+            for period in self._wanted(table, wanted)
+        }
 
     def _check_confirmed(self) -> None:
         questions = self.definition.open_questions
@@ -399,9 +434,6 @@ class Study:
 
     def _paths(self, table: Table, period: str) -> list[Path]:
         return sources.find_files(table.files[period], self.path.parent)
-
-    def _text(self, table: Table, period: str) -> RawText:
-        return sources.read_text(self._paths(table, period), table)
 
 
 def load_study(name_or_path: str | Path) -> Study:

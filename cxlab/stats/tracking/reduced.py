@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cxlab.core.design import Design
 from cxlab.core.disclosure.suppression import Hidden, hidden_by_segment, hidden_groups
+from cxlab.core.engines import without_nan
 from cxlab.core.labels import group_labels
 from cxlab.core.metric import Metric
 from cxlab.core.totals import Totals, survey_totals_each
@@ -22,7 +23,6 @@ from cxlab.stats.metrics.values import metric_value
 from cxlab.stats.tracking.cells import NOT_GIVEN
 from cxlab.stats.tracking.covariances import CellIndex, Linear, linear
 from cxlab.stats.tracking.statistics import EVERYONE, HIDDEN, Key, key_of
-from cxlab.survey.lazy import without_nan
 
 Array = NDArray[np.float64]
 
