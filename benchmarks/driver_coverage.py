@@ -365,9 +365,7 @@ def straight_effects(n: int, cuts: tuple[int, int], ceiling: bool, studies: int)
         if ceiling:
             frame["y"] = np.clip(np.round(frame["y"]), 1, 5)
         seed = int(generator.integers(2**31))
-        table = penalty_reward(
-            frame, "y", names, cuts=cuts, other_cuts=cuts, replicates=200, seed=seed
-        )
+        table = penalty_reward(frame, "y", names, cuts=cuts, replicates=200, seed=seed)
         called += int(table["shape"].isin(["basic", "excitement"]).sum())
         quick += int((table[["basic", "excitement"]].max(axis=1) >= 0.8).sum())
         total += len(names)

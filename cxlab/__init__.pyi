@@ -1,5 +1,5 @@
 from .report.build import build_report as build_report
-from .report.labels import with_labels as with_labels
+from .report.manifest import version_line as version_line
 from .report.plots import plot_control_chart as plot_control_chart
 from .report.plots import plot_driver_map as plot_driver_map
 from .report.plots import plot_ends as plot_ends
@@ -11,7 +11,7 @@ from .report.plots import plot_penalty_reward as plot_penalty_reward
 from .report.plots import plot_runs as plot_runs
 from .report.plots import plot_waterfall as plot_waterfall
 from .report.show import show as show
-from .report.versions import version_line as version_line
+from .report.show import with_labels as with_labels
 from .stats.comparison import NpsComparison as NpsComparison
 from .stats.comparison import answers_needed as answers_needed
 from .stats.comparison import compare_tnps_rnps as compare_tnps_rnps

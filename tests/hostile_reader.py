@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from cxlab import compare_segments, load_study, scorecard
+from cxlab.core.disclosure.gate import ROWS, decide, joint_answers, table_joints
 from cxlab.core.disclosure.rule import HIDDEN_VARIABLE
-from cxlab.core.disclosure.suppression import hidden_by_segment
+from cxlab.core.frames import open_frame
 from cxlab.report.execute import HIDDEN_PARAMETER
-from cxlab.report.matrix import Request, plan_reports
-from cxlab.report.together import hide_together
-from cxlab.stats.metrics.scorecard import _missing
+from cxlab.report.factory.requests import Request, plan_reports
+from cxlab.report.factory.together import hide_together
 
 LEAST = 10
 SEGMENTS = ["region", "tier"]
@@ -141,12 +141,14 @@ def _quick_cards(answers: pd.DataFrame, study) -> pd.DataFrame:
         table = pd.concat(parts).rename_axis("group").reset_index().assign(column=column, metric="")
         table = table.rename(columns={"count": "n", "mean": "unweighted"}).astype({"group": "str"})
         table["n_missing"] = table["size"] - table["n"]
-        hidden = hidden_by_segment(answers, table, segments)
+        if len(segments) > 1:
+            opened = open_frame(answers, numbers={"score": column}, by=segments)
+            joints = joint_answers(opened, [column, ROWS], segments)
+        else:
+            joints = table_joints(table, segments)
         # the table of everybody comes from a scorecard without segments
-        keys = zip(table["column"], table["segment"], table["group"], strict=True)
-        away = [group in hidden.get((name, segment), {}) for name, segment, group in keys]
-        table["n_missing"] = _missing(table, LEAST, hidden)
-        rows.append(table[~np.array(away)])
+        shown = decide(joints, segments, LEAST).hide(table)
+        rows.append(shown[shown["n"].notna()].astype({"n": "int64", "unweighted": "float64"}))
     return pd.concat(rows, ignore_index=True)
 
 

@@ -14,6 +14,7 @@ from scipy.special import ndtr, ndtri
 from cxlab.core.design import Design
 from cxlab.stats.drivers import drivers, penalty_reward
 from cxlab.stats.drivers import replicates as replicating
+from cxlab.stats.drivers import shares as sharing
 from cxlab.stats.drivers import sources as sourcing
 from cxlab.stats.drivers import uncertainty as uncertain
 from cxlab.stats.drivers.answers import read_answers
@@ -279,7 +280,6 @@ class TestAwkwardData:
             ({"interval": "bca"}, "`interval` must be"),
             ({"level": 95}, "`level` must be between 0 and 1"),
             ({"replicates": 1}, "`replicates` must be 2 or more"),
-            ({"max_exact": 40}, "`max_exact` must be from 1 to 30"),
             ({"adjusted": True, "method": "pratt"}, "`adjusted` must be False"),
             ({"outcome_scale": "binary"}, "2 different answers"),
             ({"design": {"weights": "wieght"}}, "Did you mean 'weight'"),
@@ -403,14 +403,15 @@ class TestUncertainty:
         assert analysis.table["ci_low"].isna().all()
         assert analysis.table["rank_best"].isna().all()
 
-    def test_many_drivers_come_from_sampled_orders_with_their_error(self):
+    def test_many_drivers_come_from_sampled_orders_with_their_error(self, monkeypatch):
         frame = ratings(n=200)
         generator = np.random.default_rng(0)
         for number in range(4):
             frame[f"x{number}"] = generator.normal(size=200) + frame["food"]
         names = [*NAMES, *(f"x{number}" for number in range(4))]
         exact = drivers(frame, "overall", names, replicates=30)
-        sampled = drivers(frame, "overall", names, replicates=30, max_exact=5)
+        monkeypatch.setattr(sharing, "MOST_EXACT", 5)
+        sampled = drivers(frame, "overall", names, replicates=30)
         assert any("Monte-Carlo standard error" in note for note in sampled.notes)
         assert sampled.part()["estimate"].tolist() == pytest.approx(
             exact.part()["estimate"].tolist(), abs=0.002

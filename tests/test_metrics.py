@@ -636,8 +636,8 @@ class TestLargeNumbers:
 
     def test_ordinary_scores_are_summed_once(self, monkeypatch):
         calls = []
-        summed = origins.survey_totals_each
-        monkeypatch.setattr(origins, "survey_totals_each",
+        summed = origins.survey_totals
+        monkeypatch.setattr(origins, "survey_totals",
                             lambda *a, **k: calls.append(1) or summed(*a, **k))  # fmt: skip
         data = pd.DataFrame({"s": [5.0, 4, 1, 2] * 10, "g": ["alike", "alike", "x", "x"] * 10})
         mean_score(data.assign(s=data["s"].where(data["g"] != "alike", 4.1)), "s", by="g")

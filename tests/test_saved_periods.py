@@ -32,7 +32,7 @@ from cxlab import (
 )
 from cxlab.cli import main
 from cxlab.core.metric import Metric
-from cxlab.report.matrix import Request, plan_reports
+from cxlab.report.factory.requests import Request, plan_reports
 from cxlab.stats.tracking.statistics import (
     EVERYONE,
     HIDDEN,

@@ -19,9 +19,9 @@ from cxlab import (
     suppress_small_groups,
 )
 from cxlab.core.disclosure.audit import Joint, given_back, hidden_in_cross, hidden_in_segments
-from cxlab.core.disclosure.suppression import hidden_groups
+from cxlab.core.disclosure.gate import hidden_groups
 from cxlab.core.metric import Metric
-from cxlab.report.runs import run_reports
+from cxlab.report.factory.runs import run_reports
 from cxlab.stats.tracking.statistics import HIDDEN
 
 NPS = Metric("s", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from cxlab.cli import main
-from cxlab.report.runs import run_reports
+from cxlab.report.factory.runs import run_reports
 
 STUDY = """[study]
 name = "nps"

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import narwhals as nw
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+
+from cxlab.core.labels import label
 
 #: Below this many rows DuckDB sums on one thread: the order of a threaded floating-point
 #: sum changes from run to run, and its last digits with it.
 SINGLE_THREAD_ROWS = 5_000_000
 #: More rows than any table has.
 NO_LIMIT = 2**62
+#: Whole numbers up to this one are themselves as floating-point numbers.
+LARGEST_EXACT = 2**53
 
 
 def collect(lazy: nw.LazyFrame) -> pd.DataFrame:
@@ -65,6 +73,61 @@ def connection() -> duckdb.DuckDBPyConnection:
     """A DuckDB connection of its own, whose overflow goes to the system's temporary folder."""
     spill = Path(tempfile.gettempdir()) / "cxlab-duckdb"
     return duckdb.connect(config={"temp_directory": str(spill)})
+
+
+def from_pandas(frame: pd.DataFrame) -> duckdb.DuckDBPyRelation:
+    """A pandas frame inside DuckDB, which narwhals asks for sums in SQL.
+
+    Its NaN is null there, mixed ``object`` columns are text.
+    """
+    frame = frame.assign(
+        **{name: plain for name in frame if (plain := _plain(frame[name])) is not None}
+    )
+    database = _database(os.getpid(), len(frame) < SINGLE_THREAD_ROWS)
+    # a connection of its own: two threads may not share one
+    return database.cursor().from_df(frame)
+
+
+@lru_cache(maxsize=2)
+def _database(process: int, one_thread: bool) -> duckdb.DuckDBPyConnection:
+    """An empty database in memory, one for each process: to open it takes longer than a sum."""
+    return duckdb.connect(config={"threads": 1} if one_thread else {})
+
+
+def _plain(column: pd.Series) -> pd.Series | None:
+    """The column in a type that every engine has, or None where it is in one already."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        words = all(isinstance(name, str) for name in dtype.categories)
+        return None if words else _as_text(column.astype(object).map(label, na_action="ignore"))
+    if dtype.kind == "O" and column.isna().all():
+        return column.astype("float64")
+    if (numbers := _decimals(column)) is not None:
+        return numbers
+    if isinstance(dtype, pd.ArrowDtype) and dtype.kind == "f":
+        # the one kind of float whose NaN DuckDB would keep
+        return column.astype("float64")
+    if dtype.kind == "O" or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype):
+        return _as_text(column)
+    return None
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    return column.astype(object).map(str, na_action="ignore").astype("str")
+
+
+def _decimals(column: pd.Series) -> pd.Series | None:
+    """Decimal numbers as floating-point ones; None for anything else, and for long ids."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        known = pa.types.is_decimal(dtype.pyarrow_dtype)
+    else:
+        plain = isinstance(dtype, np.dtype) and dtype.kind == "O"
+        known = plain and pd.api.types.infer_dtype(column, skipna=True) == "decimal"
+    if not known:
+        return None
+    numbers = column.astype(object).where(column.notna(), np.nan).astype("float64")
+    return numbers if not numbers.abs().max() > LARGEST_EXACT else None
 
 
 def as_lazy(frame: Any) -> nw.LazyFrame:

@@ -1,4 +1,4 @@
-"""Any dataframe engine's answers, opened as one lazy narwhals frame.
+"""Any dataframe engine's answers, opened once: columns checked, numbers floats, one lazy frame.
 
 Every estimator reads rows through here, so that a pandas, Polars or DuckDB frame
 gives the same digits: the query is written once, in narwhals, and pandas frames run
@@ -7,33 +7,123 @@ it inside DuckDB (narwhals' own pandas back end falls back to ``apply``).
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import duckdb
 import narwhals as nw
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from cxlab.core.engines import SINGLE_THREAD_ROWS, collect, fenced, without_nan
+from cxlab.core.design import Design, DesignLike, as_design
+from cxlab.core.engines import SINGLE_THREAD_ROWS, collect, fenced, from_pandas, without_nan
+from cxlab.core.labels import label, natural_order, row_labels
 from cxlab.core.messages import got, nearest, unknown
 
 __all__ = [
-    "SINGLE_THREAD_ROWS", "as_list", "check_choice", "check_columns", "check_names",
-    "check_numeric", "collect", "collect_rows", "column_names", "declared_order", "group_sums",
-    "in_memory", "label", "natural_order", "scan", "with_wall_times",
+    "SINGLE_THREAD_ROWS", "Opened", "as_list", "check_choice", "check_columns", "check_design",
+    "check_names", "check_numeric", "collect", "collect_rows", "column_names", "declared_order",
+    "group_sums", "groups_in_order", "in_memory", "label", "label_text", "natural_order",
+    "open_frame", "scan", "with_wall_times",
 ]  # fmt: skip
 
 #: Cells (rows × columns) that are fetched where the rows themselves are needed, at most:
 #: about a gigabyte.
 MOST_CELLS = 100_000_000
-#: Whole numbers up to this one are themselves as floating-point numbers.
-LARGEST_EXACT = 2**53
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Answers whose columns have been checked: what is built on it checks none again.
+
+    Attributes
+    ----------
+    data
+        The frame that was opened.
+    lazy : narwhals.LazyFrame
+        Its columns that are used, NaN as null. Numbers are floats; times of a time zone are
+        the hours that its clocks showed.
+    columns : dict of str to list of str
+        Argument name to the names given for it.
+    design : Design
+    """
+
+    data: Any
+    lazy: nw.LazyFrame
+    columns: dict[str, list[str]]
+    design: Design
+
+    @cached_property
+    def n(self) -> int:
+        """Rows."""
+        if isinstance(self.data, pd.DataFrame):
+            return len(self.data)
+        return int(collect(self.lazy.select(n=nw.len()))["n"].iloc[0])
+
+    def rows(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
+        """The rows themselves, of some columns or all: see `collect_rows`."""
+        lazy = self.lazy if columns is None else self.lazy.select(list(dict.fromkeys(columns)))
+        return collect_rows(lazy, self.data)
+
+
+def open_frame(
+    data: Any,
+    *,
+    numbers: Mapping[str, str | Sequence[str] | None] | None = None,
+    design: DesignLike = None,
+    **columns: str | Sequence[str] | None,
+) -> Opened:
+    """Check all columns that an estimator takes, and open the frame.
+
+    Parameters
+    ----------
+    data
+        pandas, Polars, DuckDB, Ibis or PySpark frame. Of a pandas frame only the columns
+        that are named are looked at; mixed ``object`` columns become text.
+    numbers : mapping of str to str or sequence of str, optional
+        Argument name to the column(s) given for it, which must hold numbers.
+    design : Design or mapping, optional
+        Weights must be finite and 0 or more, and every row must have a stratum.
+    **columns : str, sequence of str or None
+        Arguments whose columns may hold anything: groups, customers, dates.
+
+    Returns
+    -------
+    Opened
+
+    Raises
+    ------
+    TypeError
+        For data that are no dataframe, or text where numbers are needed.
+    ValueError
+        For a column that is not there, names that differ in case only, or a bad design.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"recommend": [10, 7], "region": ["North", "South"]})
+    >>> opened = open_frame(answers, numbers={"score": "recommend"}, by="region")
+    >>> opened.n, opened.columns["by"]
+    (2, ['region'])
+    """
+    known = as_design(design)
+    numeric = {argument: as_list(names) for argument, names in (numbers or {}).items()}
+    others = {argument: as_list(names) for argument, names in columns.items()}
+    check_columns(data, {**numeric, **others, **known.columns()})
+    labels = [name for names in others.values() for name in names]
+    floats = [name for names in numeric.values() for name in names]
+    lazy = scan(with_wall_times(data, labels), [*floats, *labels, *known.used()])
+    weights = {"weights": known.weights, "stratum_clusters": known.stratum_clusters}
+    check_numeric(lazy, {**numeric, **weights})
+    _check_design(lazy, known)
+    floats += [name for name in weights.values() if name]
+    cast = {name: nw.col(name).cast(nw.Float64) for name in floats}
+    return Opened(data, lazy.with_columns(**cast) if cast else lazy, numeric | others, known)
+
+
+def check_design(data: Any, design: Design) -> None:
+    """Refuse design columns that are not there, bad weights, rows without a stratum."""
+    if design.used():
+        open_frame(data, design=design)
 
 
 def column_names(data: Any) -> list[str]:
@@ -67,6 +157,46 @@ def check_columns(data: Any, columns: Mapping[str, str | Sequence[str] | None]) 
             near = nearest(name, names)
             hint = f"Did you mean '{near}'?" if near else f"The data have {_some(names)}."
             raise ValueError(f"`{argument}` must be a column of the data; got '{name}'. {hint}")
+
+
+def _check_design(lazy: nw.LazyFrame, design: Design) -> None:
+    """Refuse weights that are null, negative or infinite, and rows without a stratum."""
+    wrong: dict[str, nw.Expr] = {}
+    if design.weights:
+        weight = nw.col(design.weights).cast(nw.Float64)
+        wrong["weights"] = weight.is_null() | ~((weight >= 0) & (weight < float("inf")))
+    if design.stratum_clusters:
+        sampled = nw.col(design.stratum_clusters).cast(nw.Float64)
+        wrong["stratum_clusters"] = ~sampled.is_null() & ~(
+            (sampled >= 0) & (sampled < float("inf"))
+        )
+    if design.strata:
+        wrong["strata"] = nw.col(design.strata).is_null()
+    if not wrong:
+        return
+    counted = {
+        name: nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
+        for name, condition in wrong.items()
+    }
+    rows = collect(lazy.select(**counted)).fillna(0).iloc[0].astype(int)
+    advice = {
+        "weights": "Give a row that is outside the population the weight 0.",
+        "stratum_clusters": "Give the number of clusters sampled, or leave it blank.",
+    }
+    for argument, what_to_do in advice.items():
+        if rows.get(argument, 0):
+            column = design.columns()[argument]
+            bad = collect(lazy.filter(wrong[argument]).select(nw.col(str(column)).cast(nw.Float64)))
+            values = [str(value) for value in bad.iloc[:, 0]]
+            raise ValueError(
+                f"`{argument}` must be finite numbers of 0 or more; got {got(values)} in "
+                f"'{column}'. {what_to_do}"
+            )
+    if rows.get("strata", 0):
+        raise ValueError(
+            f"`strata` must be given for every row; got null in '{design.strata}' for "
+            f"{rows['strata']:,} rows. Fill them in, or leave `strata` out."
+        )
 
 
 def as_list(names: str | Sequence[str] | None) -> list[str]:
@@ -115,7 +245,7 @@ def scan(data: Any, columns: Iterable[str]) -> nw.LazyFrame:
     wanted = list(dict.fromkeys(columns))
     if isinstance(data, pd.DataFrame):
         # DuckDB reads the NaN of a pandas frame as null
-        return _narwhals(_pandas_to_duckdb(data[wanted]))
+        return _narwhals(from_pandas(data[wanted]))
     lazy = _narwhals(data).select(wanted)
     schema = lazy.collect_schema()
     floats = [name for name, dtype in schema.items() if dtype.is_float()]
@@ -193,48 +323,6 @@ def in_memory(data: Any, columns: Iterable[str]) -> pd.DataFrame:
     return collect_rows(scan(data, columns), data)
 
 
-def declared_order(data: Any, column: str) -> list[str] | None:
-    """Values of an ordered column as the study declares them; None where no order is known.
-
-    As text (see `label`). pandas, DuckDB and Polars have a type for it; Ibis and PySpark don't.
-    """
-    if isinstance(data, pd.DataFrame):
-        dtype = data[column].dtype
-        declared = dtype.categories if isinstance(dtype, pd.CategoricalDtype) else None
-    else:
-        kind = _narwhals(data).select(column).collect_schema()[column]
-        declared = kind.categories if isinstance(kind, nw.Enum) else None
-    return None if declared is None else list(dict.fromkeys(str(label(name)) for name in declared))
-
-
-def label(value: Any) -> Any:
-    """What a group is called: whole numbers have no decimals, and dates no midnight.
-
-    Examples
-    --------
-    >>> label(2.0), label(2.5), label(pd.Timestamp("2025-01-01", tz="Europe/Berlin"))
-    (2, 2.5, '2025-01-01')
-    """
-    if isinstance(value, pd.Timestamp):
-        local = value.tz_localize(None)
-        return local.strftime("%Y-%m-%d") if local == local.normalize() else str(local)
-    if isinstance(value, float | Decimal) and value % 1 == 0:
-        return int(value)
-    return value
-
-
-def natural_order(name: str) -> tuple[list[str | int], str]:
-    """Key that sorts the numbers in names by size.
-
-    Examples
-    --------
-    >>> sorted(["Wave 10", "Wave 2", "2025-Q1", "2025-01", "2024"], key=natural_order)
-    ['2024', '2025-01', '2025-Q1', 'Wave 2', 'Wave 10']
-    """
-    parts = re.split(r"(\d+)", name)
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
-
-
 def with_wall_times(data: Any, columns: Iterable[str]) -> Any:
     """The same frame, whose times of a time zone are the hours that its clocks showed.
 
@@ -293,57 +381,52 @@ def _narwhals(data: Any) -> nw.LazyFrame:
     return frame.lazy()
 
 
-def _pandas_to_duckdb(frame: pd.DataFrame) -> duckdb.DuckDBPyRelation:
-    frame = frame.assign(
-        **{name: plain for name in frame if (plain := _plain(frame[name])) is not None}
-    )
-    database = _database(os.getpid(), len(frame) < SINGLE_THREAD_ROWS)
-    # a connection of its own: two threads may not share one
-    return database.cursor().from_df(frame)
-
-
-@lru_cache(maxsize=2)
-def _database(process: int, one_thread: bool) -> duckdb.DuckDBPyConnection:
-    """An empty database in memory, one for each process: to open it takes longer than a sum."""
-    return duckdb.connect(config={"threads": 1} if one_thread else {})
-
-
-def _plain(column: pd.Series) -> pd.Series | None:
-    """The column in a type that every engine has, or None where it is in one already."""
-    dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        words = all(isinstance(name, str) for name in dtype.categories)
-        return None if words else _as_text(column.astype(object).map(label, na_action="ignore"))
-    if dtype.kind == "O" and column.isna().all():
-        return column.astype("float64")
-    if (numbers := _decimals(column)) is not None:
-        return numbers
-    if isinstance(dtype, pd.ArrowDtype) and dtype.kind == "f":
-        # the one kind of float whose NaN DuckDB would keep
-        return column.astype("float64")
-    if dtype.kind == "O" or isinstance(dtype, pd.PeriodDtype | pd.IntervalDtype):
-        return _as_text(column)
-    return None
-
-
-def _as_text(column: pd.Series) -> pd.Series:
-    return column.astype(object).map(str, na_action="ignore").astype("str")
-
-
-def _decimals(column: pd.Series) -> pd.Series | None:
-    """Decimal numbers as floating-point ones; None for anything else, and for long ids."""
-    dtype = column.dtype
-    if isinstance(dtype, pd.ArrowDtype):
-        known = pa.types.is_decimal(dtype.pyarrow_dtype)
-    else:
-        plain = isinstance(dtype, np.dtype) and dtype.kind == "O"
-        known = plain and pd.api.types.infer_dtype(column, skipna=True) == "decimal"
-    if not known:
-        return None
-    numbers = column.astype(object).where(column.notna(), np.nan).astype("float64")
-    return numbers if not numbers.abs().max() > LARGEST_EXACT else None
-
-
 def _some(names: Sequence[str], limit: int = 8) -> str:
     shown = ", ".join(f"'{name}'" for name in names[:limit])
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def declared_order(data: Any, column: str) -> list[str] | None:
+    """Values of an ordered column as the study declares them; None where no order is known.
+
+    As text (see `label`). pandas, DuckDB and Polars have a type for it; Ibis and PySpark don't.
+    """
+    if isinstance(data, pd.DataFrame):
+        dtype = data[column].dtype
+        declared = dtype.categories if isinstance(dtype, pd.CategoricalDtype) else None
+    else:
+        kind = _narwhals(data).select(column).collect_schema()[column]
+        declared = kind.categories if isinstance(kind, nw.Enum) else None
+    return None if declared is None else list(dict.fromkeys(str(label(name)) for name in declared))
+
+
+def groups_in_order(data: Any, column: str) -> dict[str, list[Any]]:
+    """Labels of a column's groups, and the values that are called so.
+
+    As the study declares them, else by size or time, else by name (see `natural_order`).
+    """
+    if isinstance(data, pd.DataFrame):
+        there = data[column].drop_duplicates()
+    else:
+        there = collect(scan(data, [column]).select(column).unique())[column]
+    there = there.dropna()
+    sizes = pd.api.types.is_numeric_dtype(there) or pd.api.types.is_datetime64_any_dtype(there)
+    there = there.sort_values() if sizes else there
+    values = there.groupby(row_labels(there), sort=False).agg(list).to_dict()
+    declared = declared_order(data, column)
+    if declared is not None:
+        return {name: values[name] for name in declared if name in values}
+    return values if sizes else {name: values[name] for name in sorted(values, key=natural_order)}
+
+
+def label_text(data: Any, column: str) -> nw.Expr:
+    """A column's labels as text, of a frame that is not a pandas one."""
+    value = nw.col(column)
+    kind = nw.from_native(data).lazy().collect_schema()[column]
+    if not (kind.is_float() or kind.is_decimal() or kind in (nw.Datetime, nw.Boolean)):
+        return value.cast(nw.String)
+    # engines write these in ways of their own
+    text = nw.lit(None).cast(nw.String)
+    for name, values in groups_in_order(data, column).items():
+        text = nw.when(value.is_in(values)).then(nw.lit(name)).otherwise(text)
+    return text

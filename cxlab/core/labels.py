@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.frames import collect, declared_order, label, natural_order, scan
+
+def label(value: Any) -> Any:
+    """What a group is called: whole numbers have no decimals, and dates no midnight.
+
+    Examples
+    --------
+    >>> label(2.0), label(2.5), label(pd.Timestamp("2025-01-01", tz="Europe/Berlin"))
+    (2, 2.5, '2025-01-01')
+    """
+    if isinstance(value, pd.Timestamp):
+        local = value.tz_localize(None)
+        return local.strftime("%Y-%m-%d") if local == local.normalize() else str(local)
+    if isinstance(value, float | Decimal) and value % 1 == 0:
+        return int(value)
+    return value
+
+
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """Key that sorts the numbers in names by size.
+
+    Examples
+    --------
+    >>> sorted(["Wave 10", "Wave 2", "2025-Q1", "2025-01", "2024"], key=natural_order)
+    ['2024', '2025-01', '2025-Q1', 'Wave 2', 'Wave 10']
+    """
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def group_labels(groups: pd.DataFrame) -> pd.Series:
@@ -39,35 +66,3 @@ def _label_column(values: pd.Series) -> pd.Series:
     found = values.astype(object).map(label).astype(object)
     whole = pd.api.types.is_float_dtype(values) and all(isinstance(one, int) for one in found)
     return found.astype("int64") if whole else found
-
-
-def groups_in_order(data: Any, column: str) -> dict[str, list[Any]]:
-    """Labels of a column's groups, and the values that are called so.
-
-    As the study declares them, else by size or time, else by name (see `natural_order`).
-    """
-    if isinstance(data, pd.DataFrame):
-        there = data[column].drop_duplicates()
-    else:
-        there = collect(scan(data, [column]).select(column).unique())[column]
-    there = there.dropna()
-    sizes = pd.api.types.is_numeric_dtype(there) or pd.api.types.is_datetime64_any_dtype(there)
-    there = there.sort_values() if sizes else there
-    values = there.groupby(row_labels(there), sort=False).agg(list).to_dict()
-    declared = declared_order(data, column)
-    if declared is not None:
-        return {name: values[name] for name in declared if name in values}
-    return values if sizes else {name: values[name] for name in sorted(values, key=natural_order)}
-
-
-def label_text(data: Any, column: str) -> nw.Expr:
-    """A column's labels as text, of a frame that is not a pandas one."""
-    value = nw.col(column)
-    kind = nw.from_native(data).lazy().collect_schema()[column]
-    if not (kind.is_float() or kind.is_decimal() or kind in (nw.Datetime, nw.Boolean)):
-        return value.cast(nw.String)
-    # engines write these in ways of their own
-    text = nw.lit(None).cast(nw.String)
-    for name, values in groups_in_order(data, column).items():
-        text = nw.when(value.is_in(values)).then(nw.lit(name)).otherwise(text)
-    return text

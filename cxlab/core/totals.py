@@ -16,16 +16,12 @@ import pandas as pd
 
 from cxlab.core.design import Design
 from cxlab.core.frames import (
+    Opened,
     as_list,
-    check_columns,
-    check_numeric,
     collect,
     declared_order,
     group_sums,
-    scan,
-    with_wall_times,
 )
-from cxlab.core.messages import got
 
 #: Sums kept for each score: answers, their values and squares; the same weighted; and
 #: weighted by the squared weight (for the variance of a weighted mean), whose own powers say
@@ -91,62 +87,28 @@ class Totals:
 
 
 def survey_totals(
-    data: Any,
-    scores: Mapping[str, nw.Expr],
-    *,
-    columns: Sequence[str],
-    by: str | Sequence[str] | None = None,
-    design: Design,
-) -> Totals:
-    """Sum every score per group, stratum and cluster in one pass over the rows.
+    opened: Opened, scores: Mapping[str, nw.Expr], groupings: Sequence[str | Sequence[str] | None]
+) -> list[Totals]:
+    """Sum every score per group, stratum and cluster, once for each way of grouping the rows.
 
     Parameters
     ----------
-    data
-        Dataframe of any engine.
+    opened : Opened
+        Its lazy frame has the columns of the scores and of all groupings.
     scores : mapping of str to narwhals.Expr
         Name to the expression of its value: null where there is no valid answer.
-    columns : sequence of str
-        Columns that the expressions read.
-    by : str or sequence of str, optional
-        Columns whose values make the groups. A row with a null in one is in no group.
-    design : Design
+    groupings : sequence of str, sequence of str, or None
+        For each result the columns whose values make the groups. A row with a null in one
+        is in no group. None: all rows are one group.
 
     Returns
     -------
-    Totals
-
-    Raises
-    ------
-    ValueError
-        For a weight that is null, negative or infinite, or a row without a stratum.
+    list of Totals
     """
-    return survey_totals_each(data, scores, columns=columns, groupings=[by], design=design)[0]
-
-
-def survey_totals_each(
-    data: Any,
-    scores: Mapping[str, nw.Expr],
-    *,
-    columns: Sequence[str],
-    groupings: Sequence[str | Sequence[str] | None],
-    design: Design,
-) -> list[Totals]:
-    """As `survey_totals`, for several ways of grouping the same rows.
-
-    Parameters
-    ----------
-    groupings : sequence
-        One ``by`` for each result.
-    data, scores, columns, design
-        As for `survey_totals`.
-    """
+    data, design = opened.data, opened.design
     wanted = [as_list(by) for by in groupings]
     names = list(dict.fromkeys(name for by in wanted for name in by))
-    check_columns(data, {"by": names, **design.columns()})
-    lazy = scan(with_wall_times(data, names), [*columns, *names, *design.used()])
-    _check_design(lazy, design)
-    prepared = _prepared(lazy, scores, by=names, design=design)
+    prepared = _prepared(opened.lazy, scores, by=names, design=design)
     small = isinstance(data, pd.DataFrame) and len(data) * len(scores) <= NUMPY_VALUES
     rows = collect(prepared) if small else None
     found = []
@@ -168,25 +130,18 @@ def survey_totals_each(
     return found
 
 
-def check_design(data: Any, design: Design) -> None:
-    """Refuse design columns that are not there, bad weights, rows without a stratum."""
-    check_columns(data, design.columns())
-    if design.used():
-        _check_design(scan(data, design.used()), design)
-
-
 def _prepared(
     lazy: nw.LazyFrame, scores: Mapping[str, nw.Expr], *, by: list[str], design: Design
 ) -> nw.LazyFrame:
     """One row per answer: ``by_0 …``, ``stratum``, ``cluster``, ``value_0 …``, ``weight``."""
-    weight = nw.col(design.weights).cast(nw.Float64) if design.weights else nw.lit(1.0)
+    weight = nw.col(design.weights) if design.weights else nw.lit(1.0)
     keys = {f"by_{i}": nw.col(name) for i, name in enumerate(by)}
     keys["stratum"] = nw.col(design.strata) if design.strata else nw.lit(0)
     if design.cluster:
         keys["cluster"] = nw.col(design.cluster)
     values = {f"value_{i}": expr.cast(nw.Float64) for i, expr in enumerate(scores.values())}
     if design.stratum_clusters:
-        values["sampled"] = nw.col(design.stratum_clusters).cast(nw.Float64)
+        values["sampled"] = nw.col(design.stratum_clusters)
     return lazy.select(**keys, **values, weight=weight)
 
 
@@ -328,43 +283,3 @@ def in_declared_order(values: pd.Series, data: Any, name: str) -> pd.Series:
     if declared is None:
         return values
     return pd.Series(pd.Categorical(values, categories=declared), values.index)
-
-
-def _check_design(lazy: nw.LazyFrame, design: Design) -> None:
-    check_numeric(lazy, {"weights": design.weights, "stratum_clusters": design.stratum_clusters})
-    wrong: dict[str, nw.Expr] = {}
-    if design.weights:
-        weight = nw.col(design.weights).cast(nw.Float64)
-        wrong["weights"] = weight.is_null() | ~((weight >= 0) & (weight < float("inf")))
-    if design.stratum_clusters:
-        sampled = nw.col(design.stratum_clusters).cast(nw.Float64)
-        wrong["stratum_clusters"] = ~sampled.is_null() & ~(
-            (sampled >= 0) & (sampled < float("inf"))
-        )
-    if design.strata:
-        wrong["strata"] = nw.col(design.strata).is_null()
-    if not wrong:
-        return
-    counted = {
-        name: nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
-        for name, condition in wrong.items()
-    }
-    rows = collect(lazy.select(**counted)).fillna(0).iloc[0].astype(int)
-    advice = {
-        "weights": "Give a row that is outside the population the weight 0.",
-        "stratum_clusters": "Give the number of clusters sampled, or leave it blank.",
-    }
-    for argument, what_to_do in advice.items():
-        if rows.get(argument, 0):
-            column = design.columns()[argument]
-            bad = collect(lazy.filter(wrong[argument]).select(nw.col(str(column)).cast(nw.Float64)))
-            values = [str(value) for value in bad.iloc[:, 0]]
-            raise ValueError(
-                f"`{argument}` must be finite numbers of 0 or more; got {got(values)} in "
-                f"'{column}'. {what_to_do}"
-            )
-    if rows.get("strata", 0):
-        raise ValueError(
-            f"`strata` must be given for every row; got null in '{design.strata}' for "
-            f"{rows['strata']:,} rows. Fill them in, or leave `strata` out."
-        )

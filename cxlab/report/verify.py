@@ -10,26 +10,32 @@ from typing import Any
 
 import nbformat
 
-from cxlab.report.digests import (
+from cxlab.report.execute import CELL_SECONDS, NotebookError, execute_notebook
+from cxlab.report.factory.requests import saved_files
+from cxlab.report.manifest import (
+    code_digest,
+    input_names,
+    near_words,
+    now,
+    package_versions,
+    processor,
+    read_verification,
+)
+from cxlab.report.notebooks import report_notebooks
+from cxlab.report.page import refresh_page
+from cxlab.report.publish import clean_temporary, disk_cause, temporary_folder
+from cxlab.report.records import (
     SEAL,
     VERIFICATION,
+    RecordError,
     file_digest,
+    read_manifest,
+    read_record,
     seal,
     spoilt_files,
     write_manifest,
     write_record,
 )
-from cxlab.report.execute import NotebookError, execute_notebook
-from cxlab.report.fingerprint import code_digest
-from cxlab.report.limits import CELL_SECONDS
-from cxlab.report.manifest import input_names, near_words, now, package_versions, read_verification
-from cxlab.report.matrix import saved_files
-from cxlab.report.notebooks import report_notebooks
-from cxlab.report.owned import clean_temporary, temporary_folder
-from cxlab.report.page import refresh_page
-from cxlab.report.processor import processor
-from cxlab.report.publish import disk_cause
-from cxlab.report.records import RecordError, read_manifest, read_record
 from cxlab.report.remade import Findings, compare_derived, compare_made, take_over
 from cxlab.survey.datasets import study_names
 from cxlab.survey.study import Study, load_study

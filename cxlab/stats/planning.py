@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from cxlab.core.disclosure.suppression import LABELS
+from cxlab.core.disclosure.gate import LABELS
 from cxlab.stats.inference import check_level, normal_quantile
 from cxlab.stats.inference.intervals import PSEUDO_TOTAL
 

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike, as_design
-from cxlab.core.frames import as_list, check_columns, collect, in_memory, scan
+from cxlab.core.frames import as_list, check_columns, check_design, collect, in_memory, scan
 from cxlab.core.metric import Metric
-from cxlab.core.totals import check_design
 from cxlab.stats.metrics.estimates import By, estimate_metrics
 
 USAGE_COLUMNS = ("n", "estimate", "se", "ci_low", "ci_high", "users", "n_missing", "note")

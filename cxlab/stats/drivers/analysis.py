@@ -31,7 +31,6 @@ from cxlab.stats.drivers.reach import reach_adjusted
 from cxlab.stats.drivers.replicates import Resample
 from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.drivers.room import rating_shares
-from cxlab.stats.drivers.shares import MOST_EXACT
 from cxlab.stats.drivers.tables import reach_table, users_table
 from cxlab.stats.drivers.uncertainty import (
     make_resample,
@@ -42,7 +41,8 @@ from cxlab.stats.resampling import check_level
 Array = np.ndarray
 
 INTERVALS = ("bootstrap", "jackknife")
-NEVER_USED = ("recorded", "blank")
+#: Groups with fewer rows are set aside.
+FEWEST_ROWS = 30
 
 
 def drivers(
@@ -61,13 +61,10 @@ def drivers(
     level: float = 0.95,
     adjusted: bool | None = None,
     outcome_scale: str = "continuous",
-    never_used: str = "recorded",
     segments: Sequence[str] = (),
     top_box: float | Mapping[str, float] | None = None,
     labels: Mapping[str, str] | None = None,
-    max_exact: int = 25,
     full_replicates: int = 50,
-    min_group_size: int = 30,
 ) -> DriverAnalysis:
     """What goes with an outcome: importance of each driver, with honest intervals.
 
@@ -106,8 +103,6 @@ def drivers(
         samples (small ones may be negative). Default: only with ``by``.
     outcome_scale : {"continuous", "ordinal", "binary", "nps"}
         "ordinal", "binary": R² of the latent outcome. "nps": −100, 0, 100.
-    never_used : {"recorded", "blank"}
-        Where ``x_missing`` says "never used"; or wherever a rating is blank.
     segments : sequence of str
         Columns of segments, as in ``study.segments``, by which some may be unable to use a
         touchpoint (who connects parks no car). Where a segment's reach of one is near 0
@@ -118,13 +113,8 @@ def drivers(
         Smallest rating that counts as top box; default one below the highest answer.
     labels : mapping of str to str, optional
         Column to words.
-    max_exact : int
-        Most drivers for which every subset is taken (up to 30); above, orders are
-        sampled and the result says how well.
     full_replicates : int
         For "em" without ``by``: how many replicates are checked by EM to the end.
-    min_group_size : int
-        Groups with fewer rows are set aside.
 
     Returns
     -------
@@ -186,11 +176,10 @@ def drivers(
         outcome_scale=outcome_scale,
         adjusted=(by is not None and method == "lmg") if adjusted is None else adjusted,
         level=level,
-        max_exact=max_exact,
         full_replicates=full_replicates if by is None and interval else 0,
     )
     _check_options(options)
-    _check_arguments(interval, never_used, compare, replicates)
+    _check_arguments(interval, compare, replicates)
     answers = read_answers(
         data,
         outcome,
@@ -199,7 +188,6 @@ def drivers(
         by=by,
         segments=segments,
         labels=labels,
-        never_used=never_used,
     )
     recoded = recode_outcome(answers.outcome, outcome_scale, outcome)
     answers = replace(answers, outcome=recoded)
@@ -210,7 +198,7 @@ def drivers(
     if by is None:
         part = _analyse(sample, sample.all, unit, resample, options, top_from)
         return _result(sample, {None: part}, pd.DataFrame(), resample, options)
-    return _grouped(sample, unit, resample, options, top_from, compare, min_group_size)
+    return _grouped(sample, unit, resample, options, top_from, compare)
 
 
 def _analyse(
@@ -246,13 +234,12 @@ def _grouped(
     options: Options,
     top_from: Array,
     compare: str,
-    min_group_size: int,
 ) -> DriverAnalysis:
     answers = sample.kept
     parts: dict[object, Part] = {}
     for value in group_values(answers):
         inside = in_group(answers, value)
-        smallest = max(min_group_size, len(answers.names) + 2)
+        smallest = max(FEWEST_ROWS, len(answers.names) + 2)
         if inside.sum() < smallest:
             reason = f"{int(inside.sum())} rows, fewer than {smallest}"
             sample.aside.append({"group": value, "driver": "", "reason": reason})
@@ -261,8 +248,7 @@ def _grouped(
         parts[value] = _analyse(sample, rows, unit[inside], resample, options, top_from)
     if not parts:
         raise ValueError(
-            f"`by` must have a group of {min_group_size} or more rows; got none. "
-            "Lower min_group_size or take wider groups."
+            f"`by` must have a group of {FEWEST_ROWS} or more rows; got none. Take wider groups."
         )
     fits = {value: part.users for value, part in parts.items()}
     differences = share_differences(answers, fits, unit, resample, options, compare)
@@ -311,10 +297,7 @@ def _result(
             name: (float(np.nanmin(rating)), float(np.nanmax(rating)))
             for name, rating in zip(answers.names, answers.ratings.T, strict=True)
         },
-        replicates={
-            value: kept_replicates(part, resample, sample.positions)
-            for value, part in parts.items()
-        },
+        replicates={value: kept_replicates(part, resample) for value, part in parts.items()},
         adds_up=options.method in ADDS_UP,
     )
 
@@ -324,18 +307,15 @@ def _check_options(options: Options) -> None:
     check_choice("missing", options.missing, MISSING)
     check_choice("outcome_scale", options.outcome_scale, SCALES)
     check_level(options.level)
-    if not 1 <= options.max_exact <= MOST_EXACT:
-        raise ValueError(f"`max_exact` must be from 1 to {MOST_EXACT}; got {options.max_exact}.")
     if options.adjusted and options.method != "lmg":
         raise ValueError(
             f"`adjusted` must be False unless method='lmg'; got method='{options.method}'."
         )
 
 
-def _check_arguments(interval: str | None, never_used: str, compare: str, replicates: int) -> None:
+def _check_arguments(interval: str | None, compare: str, replicates: int) -> None:
     if interval is not None:
         check_choice("interval", interval, INTERVALS)
-    check_choice("never_used", never_used, NEVER_USED)
     check_choice("compare", compare, COMPARISONS)
     if replicates < 2:
         raise ValueError(

@@ -15,13 +15,13 @@ from cxlab.core.design import Design
 from cxlab.core.frames import (
     as_list,
     check_columns,
+    check_design,
     check_numeric,
     collect_rows,
     column_names,
     scan,
 )
 from cxlab.core.messages import got
-from cxlab.core.totals import check_design
 from cxlab.stats.resampling import SamplingDesign, sampling_design
 
 Array = np.ndarray
@@ -126,7 +126,6 @@ def read_answers(
     by: str | None = None,
     segments: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
-    never_used: str = "recorded",
 ) -> Answers:
     """Read and check the columns of a driver analysis from a frame of any engine.
 
@@ -146,9 +145,6 @@ def read_answers(
         Columns of segments by which some may be unable to use a touchpoint.
     labels : mapping of str to str, optional
         Column to words.
-    never_used : {"recorded", "blank"}
-        "recorded": where the text column ``x_missing`` beside ``x`` says "never used".
-        "blank": every blank rating means never used.
 
     Returns
     -------
@@ -180,7 +176,7 @@ def read_answers(
         names=names,
         labels={name: words.get(name, name) for name in [*names, outcome, *kinds]},
         ratings=ratings,
-        used=_used(rows, names, ratings, never_used),
+        used=_used(rows, names, ratings),
         outcome=rows[outcome].to_numpy(dtype=float),
         weights=weights.to_numpy(dtype=float),
         group=None if by is None else rows[by].reset_index(drop=True),
@@ -218,10 +214,8 @@ def _read(
     return frame
 
 
-def _used(rows: pd.DataFrame, names: list[str], ratings: Array, never_used: str) -> Array:
+def _used(rows: pd.DataFrame, names: list[str], ratings: Array) -> Array:
     used = np.where(np.isnan(ratings), np.nan, 1.0)
-    if never_used == "blank":
-        return np.where(np.isnan(ratings), 0.0, 1.0)
     for position, name in enumerate(names):
         if f"{name}_missing" in rows:
             never = rows[f"{name}_missing"].eq(NEVER_USED).fillna(False).to_numpy(dtype=bool)

@@ -128,21 +128,15 @@ def family_of_tests(parts: dict[object, Part], differences: pd.DataFrame, outcom
     return text
 
 
-def kept_replicates(part: Part, resample: Resample, positions: list[int]) -> Replicates:
+def kept_replicates(part: Part, resample: Resample) -> Replicates:
     """What the map and the what-if go on with."""
     users = part.users
-    nothing = np.empty((len(users.importance.replicates), 0))
     return Replicates(
         resample.kind,
-        users.importance.replicates,
         users.importance.share_replicates,
         part.performance["mean"][1],
-        part.performance["top_box"][1],
         part.performance["reach"][1],
         users.coefficient_replicates,
-        part.reach.importance.replicates[:, positions] if part.reach else nothing,
-        part.reach.importance.share_replicates[:, positions] if part.reach else nothing,
-        users.importance.r_squared_replicates,
         part.ratings,
         users.df,
         resample.source,

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxlab.core.frames import check_choice
 from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.drivers.uncertainty import spread
 
 Array = np.ndarray
 
-ESTIMANDS = ("among users", "reach-adjusted")
-PERFORMANCES = ("mean", "top_box")
 #: Bootstrap share from which a place is clear, and up to which it is ruled out: at a tie a
 #: share of .8 would be a one-sided test at 20 %, however many answers there are.
 CLEAR, UNCLEAR = 0.95, 0.05
@@ -44,8 +41,6 @@ class _Map:
 def driver_map(
     analysis: DriverAnalysis,
     *,
-    estimand: str = "among users",
-    performance: str = "mean",
     importance_cut: float | None = None,
     performance_cut: float | None = None,
     performance_margin: float = 0.0,
@@ -57,16 +52,12 @@ def driver_map(
     ----------
     analysis : DriverAnalysis
         From `cxlab.drivers`.
-    estimand : {"among users", "reach-adjusted"}
-        Which importance.
-    performance : {"mean", "top_box"}
-        Mean rating, or share of top-box ratings, among users.
     importance_cut, performance_cut : float, optional
-        Where to divide, in share of R² and in performance units. Default: the means over
+        Where to divide, in share of R² and in mean rating. Default: the means over
         drivers, found again in every replicate.
     performance_margin : float
         How far below the performance cut a driver must be rated to be looked at first, in
-        performance units, declared beforehand.
+        rating points, declared beforehand.
     group : optional
         With ``by``: which group.
 
@@ -102,18 +93,15 @@ def driver_map(
     0   food         3.00  fix first  undecided
     1   wifi         3.25      leave  not first
     """
-    check_choice("estimand", estimand, ESTIMANDS)
-    check_choice("performance", performance, PERFORMANCES)
     if not performance_margin >= 0:
         raise ValueError(f"`performance_margin` must be 0 or more; got {performance_margin}.")
-    rows = analysis.part(group, reach_adjusted=estimand == "reach-adjusted")
-    users = analysis.part(group)
+    rows = analysis.part(group)
     drawn = analysis.replicates[analysis.group(group)]
     points = _Map(
         rows["share"].to_numpy(dtype=float),
-        drawn.share if estimand == "among users" else drawn.reach_share,
-        users[performance].to_numpy(dtype=float),
-        drawn.mean if performance == "mean" else drawn.top_box,
+        drawn.share,
+        rows["mean"].to_numpy(dtype=float),
+        drawn.mean,
     )
     around = spread(
         points.performance, points.performances, drawn.kind, df=drawn.df, level=analysis.level
@@ -134,11 +122,11 @@ def driver_map(
     ]
     kind = drawn.kind if drawn.df >= 1 else "none"
     table["fix_first"] = _fix_first(points, kind, importance_cut, performance_cut)
-    own = (users["p_adjusted"] < LEVEL) & ~users["suppressor"]
+    own = (rows["p_adjusted"] < LEVEL) & ~rows["suppressor"]
     far = cuts[1][0, 0] - points.performance >= performance_margin
     known = zip(table["fix_first"], own, far, strict=True)
     table["verdict"] = [_verdict(*driver) for driver in known]
-    table["p_adjusted"] = users["p_adjusted"]
+    table["p_adjusted"] = rows["p_adjusted"]
     return table.sort_values("estimate", ascending=False, kind="stable").reset_index(drop=True)
 
 

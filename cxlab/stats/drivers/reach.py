@@ -65,8 +65,8 @@ def reach_adjusted(answers: Answers, unit: Array, resample: Resample, options: O
         fit = latent_fit(fit, *latent_factors(answers.outcome, answers.weights, unit, resample))
     effective = effective_answers(answers.weights, table, missing)
     n = effective if options.adjusted else None
-    whole = importance(fit.matrix, fit.matrices, players=columns, n=n, max_exact=options.max_exact)
-    presence, quality = _parts(fit, columns, is_use, n, options.max_exact)
+    whole = importance(fit.matrix, fit.matrices, players=columns, n=n)
+    presence, quality = _parts(fit, columns, is_use, n)
     return Reach(whole, presence, quality, fit, columns, effective)
 
 
@@ -106,7 +106,7 @@ def _pair(rating: Array, used: Array, weights: Array) -> list[tuple[Array, bool]
 
 
 def _parts(
-    fit: CovarianceFit, columns: list[list[int]], is_use: Array, n: float | None, max_exact: int
+    fit: CovarianceFit, columns: list[list[int]], is_use: Array, n: float | None
 ) -> tuple[Importance, Importance]:
     correlation = to_correlation(fit.matrix)[None]
     correlations = to_correlation(fit.matrices)
@@ -118,7 +118,6 @@ def _parts(
         correlations[:, kept][:, :, kept],
         players=_positions(columns, uses),
         n=n,
-        max_exact=max_exact,
     )
     quality = importance(
         partial_out(correlation, uses.tolist())[0],
@@ -126,7 +125,6 @@ def _parts(
         players=_positions(columns, qualities),
         n=n,
         columns_in=len(uses),
-        max_exact=max_exact,
     )
     return presence, quality
 

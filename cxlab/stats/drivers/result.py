@@ -24,11 +24,8 @@ class Replicates:
     ----------
     kind : str
         "bootstrap", "jackknife" or "none".
-    importance, share, mean, top_box, reach, coefficient : ndarray
+    share, mean, reach, coefficient : ndarray
         Per replicate and driver, drivers in the order given.
-    reach_importance, reach_share : ndarray
-        The same, reach-adjusted; no column where that was not estimated.
-    r_squared : ndarray, shape (replicates,)
     ratings : RatingShares
         How the ratings lie on their scales.
     df : float
@@ -38,15 +35,10 @@ class Replicates:
     """
 
     kind: str
-    importance: Array
     share: Array
     mean: Array
-    top_box: Array
     reach: Array
     coefficient: Array
-    reach_importance: Array
-    reach_share: Array
-    r_squared: Array
     ratings: RatingShares
     df: float
     source: str = ""

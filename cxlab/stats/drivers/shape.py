@@ -41,7 +41,6 @@ def penalty_reward(
     drivers: Sequence[str] | Mapping[str, str],
     *,
     cuts: Cuts | Mapping[str, Cuts],
-    other_cuts: Cuts | Mapping[str, Cuts] | None = None,
     margin: float | None = None,
     missing: str = "em",
     design: DesignLike = None,
@@ -60,10 +59,9 @@ def penalty_reward(
     data, outcome, drivers, missing, design, labels
         As in `cxlab.drivers`.
     cuts : (low, high) or mapping of driver to (low, high)
-        Ratings up to ``low`` are low, from ``high`` on high; declared with the scale.
-    other_cuts : as ``cuts``, optional
-        A second cut as sensitivity; default one point higher where that leaves a middle
-        and high answers, otherwise one point lower.
+        Ratings up to ``low`` are low, from ``high`` on high; declared with the scale. As
+        sensitivity, ``other_shape`` has the cuts one point higher where there are such
+        answers, otherwise one point lower.
     margin : float, optional
         Difference of slopes that counts, in outcome per rating point, set beforehand.
         Default: a quarter of the mean absolute slope of the drivers.
@@ -132,8 +130,8 @@ def penalty_reward(
     )
     answers = _usable(answers, outcome_scale)
     resample, unit = make_resample(answers, interval, replicates, seed)
-    first = _cuts_of(answers, cuts, "cuts")
-    second = _other_cuts(answers, first, other_cuts)
+    first = _cuts_of(answers, cuts)
+    second = _other_cuts(answers, first)
     plain = _plain_fit(answers, missing)
     width = _margin(margin, plain)
     straight = straight_outcome(answers, plain)
@@ -175,26 +173,22 @@ def _usable(answers: Answers, outcome_scale: str) -> Answers:
     return replace(answers, outcome=recoded)
 
 
-def _cuts_of(answers: Answers, cuts: Cuts | Mapping[str, Cuts], argument: str) -> list[Cuts]:
+def _cuts_of(answers: Answers, cuts: Cuts | Mapping[str, Cuts]) -> list[Cuts]:
     pairs = []
     for name in answers.names:
         if isinstance(cuts, Mapping) and name not in cuts:
-            raise ValueError(f"`{argument}` must have every driver; got none for '{name}'.")
+            raise ValueError(f"`cuts` must have every driver; got none for '{name}'.")
         low, high = cuts[name] if isinstance(cuts, Mapping) else cuts
         if not low < high:
             raise ValueError(
-                f"`{argument}` must be (low, high) with low below high; got ({low}, {high}) for "
+                f"`cuts` must be (low, high) with low below high; got ({low}, {high}) for "
                 f"'{name}'. Ratings up to low are low, from high on high."
             )
         pairs.append((float(low), float(high)))
     return pairs
 
 
-def _other_cuts(
-    answers: Answers, first: list[Cuts], other: Cuts | Mapping[str, Cuts] | None
-) -> list[Cuts]:
-    if other is not None:
-        return _cuts_of(answers, other, "other_cuts")
+def _other_cuts(answers: Answers, first: list[Cuts]) -> list[Cuts]:
     pairs = []
     for (low, high), ratings in zip(first, answers.ratings.T, strict=True):
         step = 1.0 if high + 1 <= np.nanmax(ratings) else -1.0

@@ -19,8 +19,8 @@ EXACT_WORK = 1 << 27
 #: Cycles of orders for the replicates, which share them, and for the estimate itself.
 REPLICATE_CYCLES = 6
 ESTIMATE_CYCLES = 200
-#: Most drivers for which every subset is ever taken.
-MOST_EXACT = 30
+#: Most drivers for which every subset is taken.
+MOST_EXACT = 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,6 @@ def importance(
     players: Sequence[Sequence[int]] | None = None,
     n: float | None = None,
     columns_in: int = 0,
-    max_exact: int = 25,
 ) -> Importance:
     """Importances of the estimate and of its replicates.
 
@@ -88,8 +87,6 @@ def importance(
         For "lmg": give the number of answers to get adjusted R².
     columns_in : int
         For "lmg": columns that were taken out beforehand.
-    max_exact : int
-        For "lmg": most players for which every subset is taken.
     """
     stack = matrix[None] if columns_in else to_correlation(matrix)[None]
     replicates = matrices if columns_in else to_correlation(matrices)
@@ -100,10 +97,8 @@ def importance(
     active = [player for player, group in enumerate(groups) if len(group)]
     if len(active) < len(groups):
         part = [groups[player] for player in active]
-        return _spread_out(
-            _lmg(stack, replicates, part, n, columns_in, max_exact), active, len(groups)
-        )
-    return _lmg(stack, replicates, groups, n, columns_in, max_exact)
+        return _spread_out(_lmg(stack, replicates, part, n, columns_in), active, len(groups))
+    return _lmg(stack, replicates, groups, n, columns_in)
 
 
 def _lmg(
@@ -112,12 +107,11 @@ def _lmg(
     groups: Sequence[Sequence[int]],
     n: float | None,
     columns_in: int,
-    max_exact: int,
 ) -> Importance:
     if not groups:
         nothing = np.zeros(len(replicates))
         return Importance(np.zeros(0), np.zeros((len(replicates), 0)), 0.0, nothing, np.zeros(0))
-    if max_exact < len(groups):
+    if len(groups) > MOST_EXACT:
         return _sampled(stack, replicates, groups, n, columns_in)
     sums = subset_sums(stack, groups, n=n, columns_in=columns_in)
     if (1 << len(groups)) * len(replicates) <= EXACT_WORK:

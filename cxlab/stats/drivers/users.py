@@ -36,7 +36,6 @@ class Options:
     outcome_scale: str = "continuous"
     adjusted: bool = False
     level: float = 0.95
-    max_exact: int = 25
     full_replicates: int = 0
 
     @property
@@ -118,7 +117,6 @@ def among_users(answers: Answers, unit: Array, resample: Resample, options: Opti
         fit.matrices,
         method=options.method,
         n=n_effective if options.adjusted else None,
-        max_exact=options.max_exact,
     )
     slopes = coefficients(fit.matrix[None])[0]
     slope_replicates = coefficients(fit.matrices)

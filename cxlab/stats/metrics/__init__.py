@@ -1,6 +1,6 @@
 """Scores of groups, each with its interval: NPS, CSAT, CES, top box, mean."""
 
-from cxlab.core.disclosure.suppression import suppress_small_groups
+from cxlab.core.disclosure.gate import suppress_small_groups
 from cxlab.stats.metrics.differences import compare_groups, compare_periods, compare_segments
 from cxlab.stats.metrics.estimates import estimate_metrics
 from cxlab.stats.metrics.retention import retention, retention_rate, study_retention

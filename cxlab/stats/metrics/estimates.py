@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design
-from cxlab.core.frames import check_choice
+from cxlab.core.design import Design, DesignLike
+from cxlab.core.frames import Opened, check_choice
 from cxlab.core.labels import group_labels
 from cxlab.core.metric import Metric
 from cxlab.core.totals import Totals
@@ -27,6 +27,7 @@ from cxlab.stats.inference import (
     wilson_interval,
 )
 from cxlab.stats.metrics.origins import By, all_alike, metric_totals
+from cxlab.stats.metrics.values import open_metrics
 
 #: Kinds of interval that each kind of metric has; the first is the default.
 INTERVALS = {
@@ -46,7 +47,7 @@ def estimate_metrics(
     metrics: Sequence[Metric],
     *,
     by: By = None,
-    design: Design,
+    design: DesignLike = None,
     level: float = 0.95,
     method: str | None = None,
 ) -> pd.DataFrame:
@@ -59,7 +60,7 @@ def estimate_metrics(
     metrics : sequence of Metric
     by, level
         As for `nps`.
-    design : Design
+    design : Design or mapping, optional
     method : str, optional
         Kind of interval, one that all the metrics have; default: each kind's first.
 
@@ -71,17 +72,15 @@ def estimate_metrics(
         then ``top_share``, ``middle_share``, ``bottom_share``, ``deff``, ``n_eff``, ``df``,
         ``unweighted`` (the estimate without weights), ``n_missing``, ``note``.
     """
-    return estimate_each(data, metrics, groupings=[by], design=design, level=level, method=method)[
-        0
-    ]
+    opened = open_metrics(data, metrics, design=design, by=by)
+    return estimate_each(opened, metrics, groupings=[by], level=level, method=method)[0]
 
 
 def estimate_each(
-    data: Any,
+    opened: Opened,
     metrics: Sequence[Metric],
     *,
     groupings: Sequence[By],
-    design: Design,
     level: float = 0.95,
     method: str | None = None,
 ) -> list[pd.DataFrame]:
@@ -90,10 +89,10 @@ def estimate_each(
     if method is not None:
         for metric in metrics:
             check_choice("method", method, INTERVALS[metric.kind])
-    each = metric_totals(data, metrics, groupings=groupings, design=design)
+    each = metric_totals(opened, metrics, groupings)
     methods = [method or INTERVALS[metric.kind][0] for metric in metrics]
     return [
-        _table(totals, metrics, origins, methods, design=design, level=level)
+        _table(totals, metrics, origins, methods, design=opened.design, level=level)
         for totals, origins in each
     ]
 

@@ -9,10 +9,9 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
-from cxlab.core.design import Design
-from cxlab.core.frames import as_list
+from cxlab.core.frames import Opened, as_list
 from cxlab.core.metric import Metric
-from cxlab.core.totals import Totals, survey_totals_each
+from cxlab.core.totals import Totals, survey_totals
 from cxlab.stats.metrics.values import LARGE, check_scores, metric_value
 
 By = str | Sequence[str] | None
@@ -26,7 +25,7 @@ ALIKE_SUMS = 1e-10
 
 
 def metric_totals(
-    data: Any, metrics: Sequence[Metric], *, groupings: Sequence[By], design: Design
+    opened: Opened, metrics: Sequence[Metric], groupings: Sequence[By]
 ) -> list[tuple[Totals, np.ndarray]]:
     """Totals of every metric for each way of grouping, and what their values are counted from.
 
@@ -38,16 +37,15 @@ def metric_totals(
     list of (Totals, ndarray of shape (metrics, groups))
         Scores are named by their place among the metrics.
     """
-    common = np.array(check_scores(data, metrics))
+    common = np.array(check_scores(opened, metrics))
     values = {str(i): metric_value(metric, common[i]) for i, metric in enumerate(metrics)}
-    columns = list(dict.fromkeys(metric.column for metric in metrics))
     found = []
-    each = survey_totals_each(data, values, columns=columns, groupings=groupings, design=design)
+    each = survey_totals(opened, values, groupings)
     for by, totals in zip(groupings, each, strict=True):
         origins = np.repeat(common[:, None], len(totals.groups), axis=1)
         far = [i for i, one in enumerate(metrics) if one.kind == "mean" and _is_far(totals, i)]
         if far and as_list(by):
-            totals, origins[far] = _from_own_origins(data, metrics, values, far, by, design)
+            totals, origins[far] = _from_own_origins(opened, metrics, values, far, by)
         found.append((totals, origins))
     return found
 
@@ -77,21 +75,17 @@ def _is_far(totals: Totals, i: int) -> bool:
 
 
 def _from_own_origins(
-    data: Any, metrics: Sequence[Metric], values: dict[str, nw.Expr], far: list[int], by: By,
-    design: Design,
-) -> tuple[Totals, np.ndarray]:  # fmt: skip
+    opened: Opened, metrics: Sequence[Metric], values: dict[str, nw.Expr], far: list[int], by: By
+) -> tuple[Totals, np.ndarray]:
     """Totals of all metrics, of some counted from each group's lowest value, and these."""
     lowest = {}
     for i in far:
         score = nw.col(metrics[i].column)
         # whole, so that the mean of many is itself to the last digit
-        own = score.cast(nw.Float64).min().over(*as_list(by)).round(0)
+        own = score.min().over(*as_list(by)).round(0)
         values = values | {str(i): score - own}
         lowest[f"lowest_{i}"] = nw.when(~score.is_null()).then(own)
-    columns = list(dict.fromkeys(metric.column for metric in metrics))
-    (totals,) = survey_totals_each(
-        data, values | lowest, columns=columns, groupings=[by], design=design
-    )
+    (totals,) = survey_totals(opened, values | lowest, [by])
     code, groups = totals.cells["group_code"].to_numpy(), len(totals.groups)
     n, total = (
         np.stack([np.bincount(code, column, groups) for column in totals.values[kind].T])

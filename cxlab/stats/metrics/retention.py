@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.suppression import suppress_small_groups
+from cxlab.core.disclosure.gate import suppress_small_groups
 from cxlab.core.messages import got
 from cxlab.stats.inference import wilson_interval
 from cxlab.stats.metrics.estimates import By

@@ -9,19 +9,20 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtr
 
-from cxlab.core.design import DesignLike, as_design
-from cxlab.core.disclosure.suppression import (
+from cxlab.core.design import DesignLike
+from cxlab.core.disclosure.gate import (
     EVERYONE,
     MIN_GROUP_SIZE,
     ROWS,
-    Hidden,
-    hidden_by_segment,
-    hide_rows,
+    decide,
+    joint_answers,
+    table_joints,
 )
 from cxlab.core.frames import as_list
 from cxlab.core.metric import Metric
 from cxlab.stats.inference import score_statistic, wilson_statistic
 from cxlab.stats.metrics.estimates import estimate_each
+from cxlab.stats.metrics.values import open_metrics
 
 #: Fewer answers than this and a figure is shown with a warning.
 FEW_ANSWERS = 30
@@ -92,47 +93,23 @@ def scorecard(
     """
     if not metrics:
         return pd.DataFrame(columns=list(COLUMNS))
-    design = as_design(design)
-    words = dict(labels or {})
-    segments = as_list(by)
-    whole, *parts = estimate_each(
-        data, metrics, groupings=[None, *segments], design=design, level=level
-    )
+    words, segments = dict(labels or {}), as_list(by)
+    opened = open_metrics(data, metrics, design=design, by=segments)
+    whole, *parts = estimate_each(opened, metrics, groupings=[None, *segments], level=level)
     tables = [whole.assign(segment=EVERYONE, group=EVERYONE)]
     for segment, part in zip(segments, parts, strict=True):
         tables.append(part.assign(segment=segment, group=part["group"].astype(str)))
     table = pd.concat(tables, ignore_index=True)
-    hidden = hidden_by_segment(
-        data, table, segments, weights=design.weights, min_group_size=min_group_size
-    )
-    places = table[["column", "segment", "group"]].itertuples(index=False, name=None)
-    reason = pd.Series(
-        [hidden.get(place[:2], {}).get(place[2], "") for place in places], table.index, dtype=str
-    )
-    table["n_missing"] = _missing(table, min_group_size, hidden)
     table["label"] = [words.get(name, name) for name in table["column"]]
-    table["segment"] = [words.get(name, name) for name in table["segment"]]
     table["note"] = [_size_note(n, note) for n, note in zip(table["n"], table["note"], strict=True)]
-    return hide_rows(_with_targets(table, metrics), reason, min_group_size)[list(COLUMNS)]
-
-
-def _missing(table: pd.DataFrame, least: int, hidden: Hidden) -> pd.Series:
-    """Rows without an answer, but not of segments where few rows would follow from them.
-
-    Answered or not, the rows of a small group are few: everyone's less the other groups'.
-    """
-    rows = table["n"] + table["n_missing"]
-    metric = [table["column"], table["metric"]]
-    whole = rows.where(table["segment"] == EVERYONE).groupby(metric).transform("max")
-    segment = [*metric, table["segment"]]
-    outside = whole - rows.groupby(segment).transform("sum")
-    few = rows.between(1, least - 1).groupby(segment).transform("any")
-    few |= outside.between(1, least - 1)
-    rows_of = {segment for (column, segment), groups in hidden.items() if groups and column == ROWS}
-    # of two segments at once: another table may show the rows of either
-    few |= bool(rows_of - set(table.loc[few, "segment"]))
-    few &= table["segment"] != EVERYONE
-    return table["n_missing"].astype("Int64").mask(few) if few.any() else table["n_missing"]
+    every = sorted(set(segments))
+    if len(every) > 1:
+        joints = joint_answers(opened, [*table["column"].unique(), ROWS], every)
+    else:
+        joints = table_joints(table, every)
+    shown = decide(joints, every, min_group_size).hide(_with_targets(table, metrics))
+    shown["segment"] = [words.get(name, name) for name in shown["segment"]]
+    return shown[list(COLUMNS)]
 
 
 def _with_targets(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:

@@ -9,7 +9,8 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
-from cxlab.core.frames import check_columns, check_numeric, collect, scan
+from cxlab.core.design import DesignLike
+from cxlab.core.frames import Opened, collect, open_frame
 from cxlab.core.messages import got
 from cxlab.core.metric import Metric
 
@@ -32,8 +33,24 @@ def metric_value(metric: Metric, origin: float = 0.0) -> nw.Expr:
     return nw.when(~score.is_null()).then(inside.otherwise(rest))
 
 
+def open_metrics(
+    data: Any,
+    metrics: Sequence[Metric],
+    *,
+    design: DesignLike = None,
+    **columns: str | Sequence[str] | None,
+) -> Opened:
+    """Answers opened for some metrics: see `cxlab.core.frames.open_frame`."""
+    check_metrics(metrics)
+    scores = [metric.column for metric in metrics]
+    return open_frame(data, numbers={"score": scores}, design=design, **columns)
+
+
 def check_metrics(metrics: Sequence[Metric]) -> None:
     """Refuse no metric at all, and two that tables could not tell apart."""
+    for metric in metrics:
+        if not isinstance(metric.column, str):
+            raise TypeError(f"`score` must be the name of one column; got {metric.column}.")
     if not metrics:
         raise ValueError(
             "`metrics` must be one metric or more; got none. Give study.metrics(), or the name of "
@@ -48,8 +65,8 @@ def check_metrics(metrics: Sequence[Metric]) -> None:
             )
 
 
-def check_scores(data: Any, metrics: Sequence[Metric]) -> list[float]:
-    """Refuse columns that are not there, text scores and scores off their scale.
+def check_scores(opened: Opened, metrics: Sequence[Metric]) -> list[float]:
+    """Refuse scores off their scale.
 
     Returns
     -------
@@ -57,14 +74,8 @@ def check_scores(data: Any, metrics: Sequence[Metric]) -> list[float]:
         Where to count each metric's values from: 0 for scores; for means of large numbers
         the lowest one, because the squares of large numbers swallow their spread.
     """
-    for metric in metrics:
-        if not isinstance(metric.column, str):
-            raise TypeError(f"`score` must be the name of one column; got {metric.column}.")
-    check_metrics(metrics)
     columns = list(dict.fromkeys(metric.column for metric in metrics))
-    check_columns(data, {"score": columns})
-    lazy = scan(data, columns)
-    check_numeric(lazy, {"score": [metric.column for metric in metrics]})
+    lazy = opened.lazy
     ranges = _ranges(lazy, columns)
     for metric in metrics:
         if _is_off(metric, *ranges[metric.column]):

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cxlab.core.design import Design
-from cxlab.core.frames import check_columns, collect, scan, with_wall_times
+from cxlab.core.frames import collect
 from cxlab.core.labels import row_labels
 from cxlab.core.metric import Metric
-from cxlab.core.totals import check_design, in_declared_order
-from cxlab.stats.metrics.values import check_scores, metric_value
+from cxlab.core.totals import in_declared_order
+from cxlab.stats.metrics.values import check_scores, metric_value, open_metrics
 from cxlab.stats.resampling import SamplingDesign, sampling_design
 
 Array = NDArray[np.float64]
@@ -118,11 +118,9 @@ def cell_sums(
     -------
     CellSums
     """
-    check_scores(data, [metric])
-    check_columns(data, {"by": by})
-    check_design(data, design)
-    lazy = scan(with_wall_times(data, by), [metric.column, column, *by, *design.used()])
-    lazy = lazy.filter(nw.col(column).cast(nw.String).is_in(list(periods)))
+    opened = open_metrics(data, [metric], design=design, by=by, column=column)
+    check_scores(opened, [metric])
+    lazy = opened.lazy.filter(nw.col(column).cast(nw.String).is_in(list(periods)))
     sums = collect(_grouped(lazy, metric, by, periods[1], column, design))
     keys = [f"by_{i}" for i in range(len(by))]
     sums["not_given"] = sums[keys].isna().any(axis=1)

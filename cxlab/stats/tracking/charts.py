@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.frames import check_choice
 from cxlab.core.messages import unknown
 from cxlab.stats.tracking.limits import SIGMAS, Limits, individuals_limits, laney_limits, runs

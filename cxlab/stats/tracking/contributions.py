@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.disclosure.audit import Joint, hidden_in_cross, hidden_in_segments
-from cxlab.core.disclosure.suppression import COMPLEMENTARY, SMALL
+from cxlab.core.disclosure.gate import COMPLEMENTARY, SMALL
 from cxlab.stats.inference import t_quantile
 from cxlab.stats.tracking.cells import CellSums, bootstrap_blocks
 from cxlab.stats.tracking.decomposition import Parts, decompose

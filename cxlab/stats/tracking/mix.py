@@ -13,8 +13,8 @@ import pandas as pd
 
 from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.disclosure.audit import Joint
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, joint_answers
 from cxlab.core.disclosure.rule import groups_hidden_by_run
-from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE, SMALL, joint_answers
 from cxlab.core.frames import as_list, check_columns
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
@@ -23,6 +23,7 @@ from cxlab.stats.metrics.differences.linearised import cells_of, side_sums
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.metrics.origins import metric_totals
 from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
+from cxlab.stats.metrics.values import open_metrics
 from cxlab.stats.tracking.cells import NOT_GIVEN, CellSums, cell_sums
 from cxlab.stats.tracking.contributions import (
     Estimates,
@@ -237,7 +238,8 @@ def _change_df(
 ) -> int:
     """Degrees of freedom of the change under a design: few, where a period has few clusters."""
     both = nw.from_native(data).filter(nw.col(column).is_in(list(periods))).to_native()
-    ((totals, _),) = metric_totals(both, [metric], groupings=[column], design=design)
+    opened = open_metrics(both, [metric], design=design, by=column)
+    ((totals, _),) = metric_totals(opened, [metric], [column])
     cells = cells_of(totals)
     values = {kind: sums[:, 0] for kind, sums in totals.values.items()}
     sides = [side_sums(values, cells, cells.group == group) for group in (0, 1)]
@@ -275,7 +277,8 @@ def _joint(
     data: Any, metric: Metric, segments: list[str], groups: Mapping[str, list[str]], design: Design
 ) -> Joint:
     """A period's answers per joint cell; groups that are given are numbered as given."""
-    found = joint_answers(data, [metric.column], segments, weights=design.weights)[metric.column]
+    opened = open_metrics(data, [metric], design=design, by=segments)
+    found = joint_answers(opened, [metric.column], segments)[metric.column]
     codes, names, rest = found.codes.copy(), list(found.names), list(found.not_given)
     for name, known in groups.items():
         i = segments.index(name)

@@ -11,8 +11,14 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.frames import check_columns, declared_order, natural_order
-from cxlab.core.labels import groups_in_order, label_text, row_labels
+from cxlab.core.frames import (
+    check_columns,
+    declared_order,
+    groups_in_order,
+    label_text,
+    natural_order,
+)
+from cxlab.core.labels import row_labels
 
 #: 2025, 2025-H1, 2025-Q4, 2025-12 and 2025-W07.
 _CALENDAR = re.compile(

@@ -12,14 +12,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.design import Design
-from cxlab.core.disclosure.suppression import Hidden, hidden_by_segment, hidden_groups
+from cxlab.core.disclosure.gate import (
+    Hidden,
+    decide,
+    hidden_groups,
+    joint_answers,
+    table_joints,
+)
 from cxlab.core.engines import without_nan
 from cxlab.core.labels import group_labels
 from cxlab.core.metric import Metric
-from cxlab.core.totals import Totals, survey_totals_each
+from cxlab.core.totals import Totals, survey_totals
 from cxlab.stats.inference import Units
 from cxlab.stats.metrics.estimates import estimate_each
-from cxlab.stats.metrics.values import metric_value
+from cxlab.stats.metrics.values import metric_value, open_metrics
 from cxlab.stats.tracking.cells import NOT_GIVEN
 from cxlab.stats.tracking.covariances import CellIndex, Linear, linear
 from cxlab.stats.tracking.statistics import EVERYONE, HIDDEN, Key, key_of
@@ -154,13 +160,9 @@ def _totals(data: Any, question: Question) -> dict[str, list[Totals]]:
 
 def _sums_by(data: Any, groupings: Sequence[str | None], question: Question) -> list[Totals]:
     metrics = question.metrics
-    return survey_totals_each(
-        data,
-        {str(i): metric_value(metric, question.origins[i]) for i, metric in enumerate(metrics)},
-        columns=list(dict.fromkeys(metric.column for metric in metrics)),
-        groupings=groupings,
-        design=question.design,
-    )
+    opened = open_metrics(data, metrics, design=question.design, by=[by for by in groupings if by])
+    values = {str(i): metric_value(metric, question.origins[i]) for i, metric in enumerate(metrics)}
+    return survey_totals(opened, values, groupings)
 
 
 def _marked(data: Any, columns: list[str]) -> tuple[Any, list[str]]:
@@ -236,7 +238,8 @@ def _reduced(
     name: str, data: Any, whole: Totals, cells: dict[str, _Cells], question: Question
 ) -> Reduced:
     design, columns, metrics = question.design, question.columns, question.metrics
-    tables = estimate_each(data, metrics, groupings=[None, *columns], design=design)
+    opened = open_metrics(data, metrics, design=design, by=columns)
+    tables = estimate_each(opened, metrics, groupings=[None, *columns])
     told = pd.concat(
         [table.assign(segment=column) for table, column in zip(tables, cells, strict=True)],
         ignore_index=True,
@@ -303,13 +306,15 @@ def _hidden(
 
     Answers of one cluster are its customer's: few clusters are few persons.
     """
-    shown = told.assign(group=told.get("group", EVERYONE))
+    segments = sorted(set(question.columns))
+    if len(segments) > 1:
+        opened = open_metrics(data, question.metrics, design=question.design, by=segments)
+        joints = joint_answers(opened, list(told["column"].unique()), segments)
+    else:
+        joints = table_joints(told.assign(group=told.get("group", EVERYONE)), segments)
 
     def decided(already: Hidden) -> Hidden:
-        return hidden_by_segment(
-            data, shown, question.columns, weights=question.design.weights,
-            min_group_size=question.min_group_size, hidden=already,
-        )  # fmt: skip
+        return decide(joints, segments, question.min_group_size, hidden=already).hidden
 
     base = decided({})
     more: Hidden = {}

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from cxlab.core.design import DesignLike, as_design
-from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.frames import as_list, check_columns
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
 from cxlab.stats.inference import Spread, Units, contrast_spread
 from cxlab.stats.metrics.differences.groups import metric_list
-from cxlab.stats.metrics.values import check_metrics, check_scores
+from cxlab.stats.metrics.values import check_metrics, check_scores, open_metrics
 from cxlab.stats.tracking.covariances import cross_covariance, own_covariance, shared_clusters
 from cxlab.stats.tracking.driver_shares import Analysis, DriverShares, shares_of
 from cxlab.stats.tracking.periods import of_period, periods_of, with_text_periods
@@ -128,7 +128,11 @@ def period_statistics(
     wanted = _wanted(periods, there, column)
     data = with_text_periods(data, column)
     question = Question(
-        tuple(chosen), tuple(check_scores(data, chosen)), tuple(columns), design, min_group_size
+        tuple(chosen),
+        tuple(check_scores(open_metrics(data, chosen), chosen)),
+        tuple(columns),
+        design,
+        min_group_size,
     )
     # other periods tell nothing where no cluster can be in both
     read = there if design.cluster else wanted

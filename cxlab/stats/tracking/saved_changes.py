@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike, as_design
-from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.frames import check_choice
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric

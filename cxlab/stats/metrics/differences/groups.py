@@ -15,10 +15,10 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.disclosure.rule import groups_hidden_by_run
-from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE, Hidden, hidden_groups
-from cxlab.core.frames import check_choice, collect, label, scan, with_wall_times
+from cxlab.core.design import Design, DesignLike
+from cxlab.core.disclosure.audit import Joint
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, Gate, decide
+from cxlab.core.frames import Opened, check_choice, collect, label
 from cxlab.core.labels import group_labels, row_labels
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
@@ -41,7 +41,7 @@ from cxlab.stats.metrics.differences.two_samples import (
 )
 from cxlab.stats.metrics.origins import all_alike, counted_from, metric_totals
 from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
-from cxlab.stats.metrics.values import metric_value
+from cxlab.stats.metrics.values import metric_value, open_metrics
 
 DIFFERENCE_COLUMNS = (
     "group", "other", "n", "n_other", "estimate", "se", "ci_low", "ci_high", "unit", "statistic",
@@ -58,7 +58,7 @@ class _Question:
     method: str
     min_group_size: int
     by: str
-    hidden: Hidden | None
+    gate: Gate
 
 
 def compare_groups(
@@ -148,48 +148,49 @@ def compare_groups(
       group other   n  n_other  estimate
     0     a     b  60       20     133.3
     """
+    chosen = metric_list(metrics)
     return contrasts_of_groups(
-        data, metrics, by=by, against=against, design=design, level=level, method=method,
-        min_group_size=min_group_size, labels=labels, permutations=permutations, seed=seed,
+        open_metrics(data, chosen, design=design, by=by), chosen, by=by, against=against, level=level,
+        method=method, min_group_size=min_group_size, labels=labels, permutations=permutations,
+        seed=seed,
     )  # fmt: skip
 
 
 def contrasts_of_groups(
-    data: Any,
-    metrics: Metric | Sequence[Metric] | str,
+    opened: Opened,
+    chosen: list[Metric],
     *,
     by: str,
     against: str = "rest",
-    design: DesignLike = None,
     level: float = 0.95,
     method: str = "auto",
     min_group_size: int = MIN_GROUP_SIZE,
     labels: Mapping[str, str] | None = None,
     permutations: int = 9999,
     seed: int = 0,
-    hidden: Hidden | None = None,
+    gate: Gate | None = None,
 ) -> pd.DataFrame:
-    """As `compare_groups`; ``hidden``: groups that are hidden in a table of several segments."""
+    """As `compare_groups`; ``gate``: that of a table of several segments."""
     check_level(level)
     check_choice("method", method, METHODS)
-    design = as_design(design)
+    design = opened.design
     if method != "auto" and not design.simple:
         raise ValueError(
             f"`method` must be 'auto' with weights, strata or clusters; got '{method}'. "
             "Under a design the difference is linearised as one statistic."
         )
-    chosen = metric_list(metrics)
-    ((totals, origins),) = metric_totals(data, chosen, groupings=[by], design=design)
+    ((totals, origins),) = metric_totals(opened, chosen, [by])
     names = [str(name) for name in group_labels(totals.groups)]
+    gate = gate or decide(_joints(totals, chosen, names), [by], min_group_size)
     against = str(label(against))
     contrasts = _contrasts(names, against, by)
-    question = _Question(names, design, level, method, min_group_size, by, hidden)
+    question = _Question(names, design, level, method, min_group_size, by, gate)
     cells = cells_of(totals)
     rows = []
     for i, metric in enumerate(chosen):
         rows += _metric_rows(totals, i, metric, contrasts, question, cells, origins[i])
     table = pd.DataFrame(rows)
-    _permute(table, data, chosen, by, design.weights, permutations, seed)
+    _permute(table, opened, chosen, by, permutations, seed)
     table = _adjusted(_hide_small(table, min_group_size), against, len(chosen))
     words = dict(labels or {})
     table.insert(0, "label", [words.get(name, name) for name in table["column"]])
@@ -231,8 +232,8 @@ def _metric_rows(
     origins: np.ndarray,
 ) -> list[dict[str, Any]]:
     values = {kind: table[:, number] for kind, table in totals.values.items()}
-    sizes = np.bincount(cells.group, weights=values["n"], minlength=len(question.names))
-    hidden = _hidden(question, metric, sizes, totals.ungrouped[totals.names[number]])
+    away = question.gate.groups(metric.column, question.by)
+    hidden = {i for i, name in enumerate(question.names) if name in away}
     rows = []
     for first, second in contrasts:
         sides, lowest = [], []
@@ -279,14 +280,17 @@ def _difference(
     return found | {"permute": bool(permute)}
 
 
-def _hidden(question: _Question, metric: Metric, sizes: np.ndarray, ungrouped: int) -> set[int]:
-    """Numbers of the groups that are hidden."""
-    if question.hidden is None:
-        anyway = groups_hidden_by_run(metric.column, question.by)
-        start = {i: anyway[name] for i, name in enumerate(question.names) if name in anyway}
-        return set(hidden_groups(sizes, question.min_group_size, ungrouped=ungrouped, hidden=start))
-    named = question.hidden.get((metric.column, question.by), {})
-    return {number for number, name in enumerate(question.names) if name in named}
+def _joints(totals: Totals, metrics: list[Metric], names: list[str]) -> dict[str, Joint]:
+    """Answers of each group, and of those in none, as the gate counts them."""
+    code = np.arange(len(names) + 1)[:, None]
+    found = {}
+    for i, metric in enumerate(metrics):
+        sizes = np.bincount(
+            totals.cells["group_code"], weights=totals.values["n"][:, i], minlength=len(names)
+        )
+        n = np.append(sizes, totals.ungrouped[totals.names[i]]).astype(np.int64)
+        found[metric.column] = Joint(code, n, ((*names, ""),), (len(names),))
+    return found
 
 
 def _members(second: int, hidden: set[int], names: list[str]) -> list[str]:
@@ -297,18 +301,15 @@ def _members(second: int, hidden: set[int], names: list[str]) -> list[str]:
 
 
 def _permute(
-    table: pd.DataFrame, data: Any, metrics: list[Metric], by: str, weights: str | None,
-    permutations: int, seed: int,
+    table: pd.DataFrame, opened: Opened, metrics: list[Metric], by: str, permutations: int, seed: int
 ) -> None:  # fmt: skip
     """Replace the p-value by a permutation test's where relabelling rows is due."""
-    rng = np.random.default_rng(seed)
+    rng, weights = np.random.default_rng(seed), opened.design.weights
     for i in table.index[table["permute"]]:
         metric = metrics[table.loc[i, "metric_index"]]
-        rows = scan(
-            with_wall_times(data, [by]), [metric.column, by, *([weights] if weights else [])]
-        )
-        weight = nw.col(weights).cast(nw.Float64) if weights else nw.lit(1.0)
-        values = collect(rows.select(group=by, value=metric_value(metric), weight=weight)).dropna()
+        weight = nw.col(weights) if weights else nw.lit(1.0)
+        rows = opened.lazy.select(group=by, value=metric_value(metric), weight=weight)
+        values = collect(rows).dropna()
         values = values[values["weight"] > 0]
         group = row_labels(values["group"]).to_numpy(object)
         inside = group == table.loc[i, "group"]

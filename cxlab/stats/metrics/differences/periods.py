@@ -9,8 +9,7 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.frames import check_choice, check_columns, label
-from cxlab.core.labels import groups_in_order, label_text
+from cxlab.core.frames import check_choice, check_columns, groups_in_order, label, label_text
 from cxlab.core.metric import Metric
 from cxlab.stats.inference import adjust_p_values
 from cxlab.stats.metrics.differences.groups import compare_groups

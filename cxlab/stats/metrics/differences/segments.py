@@ -7,9 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxlab.core.design import as_design
-from cxlab.core.disclosure.suppression import MIN_GROUP_SIZE, hidden_in
-from cxlab.core.frames import collect, scan
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, decide, joint_answers
 from cxlab.core.metric import Metric
 from cxlab.stats.inference import adjust_p_values
 from cxlab.stats.metrics.differences.groups import (
@@ -17,6 +15,7 @@ from cxlab.stats.metrics.differences.groups import (
     contrasts_of_groups,
     metric_list,
 )
+from cxlab.stats.metrics.values import open_metrics
 
 
 def compare_segments(
@@ -56,26 +55,25 @@ def compare_segments(
     1    kind     b      66.7
     """
     words, chosen = dict(labels or {}), metric_list(metrics)
-    compared = [
-        segment
-        for segment in (segments if chosen else [])
-        if collect(scan(data, [segment]).select(segment).unique())[segment].nunique() > 1
-    ]
-    if not compared:
-        return pd.DataFrame(columns=["label", "metric", "segment", *DIFFERENCE_COLUMNS])
+    empty = pd.DataFrame(columns=["label", "metric", "segment", *DIFFERENCE_COLUMNS])
+    if not chosen or not segments:
+        return empty
+    opened = open_metrics(data, chosen, design=options.pop("design", None), segments=segments)
+    every = sorted(set(segments))
+    joints = joint_answers(opened, list(dict.fromkeys(one.column for one in chosen)), every)
     # of all segments together, also of those with one group: a scorecard shows them
-    hidden = hidden_in(
-        data,
-        list(dict.fromkeys(metric.column for metric in chosen)),
-        list(dict.fromkeys(segments)),
-        weights=as_design(options.get("design")).weights,
-        min_group_size=options.get("min_group_size", MIN_GROUP_SIZE),
-    )
+    gate = decide(joints, every, options.get("min_group_size", MIN_GROUP_SIZE))
+    one = next(iter(joints.values()))
+    groups = [
+        len(names) - (rest is not None)
+        for names, rest in zip(one.names, one.not_given, strict=True)
+    ]
+    compared = [segment for segment in segments if groups[every.index(segment)] > 1]
+    if not compared:
+        return empty
     tables = []
     for segment in compared:
-        table = contrasts_of_groups(
-            data, chosen, by=segment, labels=labels, hidden=hidden, **options
-        )
+        table = contrasts_of_groups(opened, chosen, by=segment, labels=labels, gate=gate, **options)
         table.insert(2, "segment", words.get(segment, segment))
         tables.append(table)
     together = pd.concat(tables, ignore_index=True)

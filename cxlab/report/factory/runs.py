@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any
 from tqdm import tqdm
 
 from cxlab.report.build import Job, clean_up
-from cxlab.report.factory import Backend, Outcome, make_reports, summary
+from cxlab.report.execute import CELL_SECONDS
+from cxlab.report.factory.requests import Request, plan_reports
+from cxlab.report.factory.together import hide_together
+from cxlab.report.factory.workers import Backend, Outcome, make_reports
 from cxlab.report.index import list_reports, write_index
-from cxlab.report.limits import CELL_SECONDS
-from cxlab.report.matrix import Request, plan_reports
 from cxlab.report.publish import Trouble, check_writable, output_error
-from cxlab.report.together import hide_together
 
 __all__ = ["Request", "Run", "run_reports", "run_requests"]
 
@@ -63,7 +64,9 @@ class Run:
         return [line for outcome in self.outcomes for line in outcome.drops]
 
     def __str__(self) -> str:
-        return summary(self.outcomes, self.left_out)
+        counts = Counter(outcome.state for outcome in self.outcomes)
+        parts = [f"{counts[state]} {state}" for state in ("made", "unchanged", "failed")]
+        return ", ".join([*parts, f"{len(self.left_out)} left out"])
 
 
 def run_reports(

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from cxlab.core.disclosure.rule import HiddenFigure, as_record, read_record
 from cxlab.report.build import Job
-from cxlab.report.disclosure import Part, hidden_of_parts
 from cxlab.report.execute import HIDDEN_PARAMETER
-from cxlab.report.fingerprint import fingerprint
-from cxlab.report.needs import read_needs, reads_earlier_periods
-from cxlab.report.notebooks import safe_name
-from cxlab.report.unchanged import read_manifest
+from cxlab.report.factory.disclosure import Part, hidden_of_parts
+from cxlab.report.factory.workers import read_manifest
+from cxlab.report.manifest import fingerprint
+from cxlab.report.notebooks import read_needs, reads_earlier_periods, safe_name
 from cxlab.survey.study import Study, load_study
 
 

@@ -1,8 +1,14 @@
-"""Hide groups so small that a figure is about persons, and whatever would give them back."""
+"""The one gate: tables with counts go in, tables without small groups come out.
+
+A result makes its tables whole and passes them through when it is made. What is hidden is
+decided once for all tables of the same answers: groups so small that a figure is about
+persons, whatever would give them back, and what the run that makes a report hides in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
@@ -18,13 +24,13 @@ from cxlab.core.disclosure.rule import (
     groups_hidden_by_run,
     hidden_groups,
 )
-from cxlab.core.frames import collect, group_sums, scan, with_wall_times
+from cxlab.core.frames import Opened, collect, group_sums
 from cxlab.core.labels import row_labels
 from cxlab.core.totals import in_declared_order
 
 __all__ = [
-    "COMPLEMENTARY", "EVERYONE", "LABELS", "MIN_GROUP_SIZE", "ROWS", "SMALL", "Hidden",
-    "hidden_by_segment", "hidden_groups", "hidden_in", "hide_rows", "joint_answers", "suppress_small_groups",
+    "COMPLEMENTARY", "EVERYONE", "LABELS", "MIN_GROUP_SIZE", "ROWS", "SMALL", "Gate", "Hidden",
+    "decide", "hidden_groups", "hide_rows", "joint_answers", "suppress_small_groups", "table_joints",
 ]  # fmt: skip
 
 EVERYONE = "everyone"
@@ -38,15 +44,74 @@ LABELS = ("label", "metric", "segment", "group", "touchpoint", "unit", "column",
 Hidden = dict[tuple[str, str], dict[str | None, str]]
 
 
-def hidden_by_segment(
-    data: Any,
-    table: pd.DataFrame,
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """What every table of the same answers may show of each group.
+
+    Attributes
+    ----------
+    hidden : dict
+        (column of answers, segment) to a dict of the hidden groups, by label, and the reason;
+        the label None stands for the answers without a segment. ``everyone`` is there as a
+        segment of one group where it is hidden too.
+    min_group_size : int
+        Smallest number of answers that may be shown.
+    """
+
+    hidden: Hidden
+    min_group_size: int
+
+    def groups(self, column: str, segment: str) -> dict[str | None, str]:
+        """Hidden groups of a segment, of the answers to a column, and the reason."""
+        return self.hidden.get((column, segment), {})
+
+    def hide(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table of everyone and of the groups of segments with the figures of hidden rows empty.
+
+        Parameters
+        ----------
+        table : DataFrame
+            One row per metric, segment and group, each with its ``column`` of answers; ``segment``
+            and ``group`` are ``everyone`` for the whole. ``n_missing`` is hidden of segments whose
+            rows, answered or not, would be told by it.
+
+        Returns
+        -------
+        DataFrame
+            As of `hide_rows`.
+        """
+        places = zip(table["column"], table["segment"], table["group"], strict=True)
+        reasons = [self.groups(column, segment).get(group, "") for column, segment, group in places]
+        if "n_missing" in table:
+            table = table.assign(n_missing=self._missing(table))
+        return hide_rows(table, pd.Series(reasons, table.index, dtype=str), self.min_group_size)
+
+    def _missing(self, table: pd.DataFrame) -> pd.Series:
+        """Rows without an answer, but not of segments where few rows would follow from them.
+
+        Answered or not, the rows of a small group are few: everyone's less the other groups'.
+        """
+        rows = table["n"] + table["n_missing"]
+        metric = [table["column"], table["metric"]]
+        whole = rows.where(table["segment"] == EVERYONE).groupby(metric).transform("max")
+        segment = [*metric, table["segment"]]
+        outside = whole - rows.groupby(segment).transform("sum")
+        few = rows.between(1, self.min_group_size - 1).groupby(segment).transform("any")
+        few |= outside.between(1, self.min_group_size - 1)
+        rows_of = {name for (column, name), groups in self.hidden.items() if groups and not column}
+        # of two segments at once: another table may show the rows of either
+        few |= bool(rows_of - set(table.loc[few, "segment"]))
+        few &= table["segment"] != EVERYONE
+        return table["n_missing"].astype("Int64").mask(few) if few.any() else table["n_missing"]
+
+
+def decide(
+    joints: Mapping[str, Joint],
     segments: Sequence[str],
-    *,
-    weights: str | None = None,
     min_group_size: int = MIN_GROUP_SIZE,
+    *,
     hidden: Hidden | None = None,
-) -> Hidden:
+) -> Gate:
     """Which groups to hide, of each column of answers in each segment.
 
     Every table of the same answers starts from what this says, so that no two of them
@@ -54,27 +119,19 @@ def hidden_by_segment(
 
     Parameters
     ----------
-    data
-        Dataframe of any engine. Its rows are counted only if there are several segments.
-    table : DataFrame
-        One row per column of answers, metric, segment and group: ``column``, ``metric``,
-        ``segment`` (``everyone`` for the whole), ``group``, ``n``.
+    joints : mapping of str to Joint
+        Of each column of answers: how many there are in the joint cells of the segments, as
+        `joint_answers` and `table_joints` count them.
     segments : sequence of str
         Columns; everyone, and the groups of each of them, are shown.
-    weights : str or None
-        Column of weights; rows of weight 0 are outside the population.
     min_group_size : int
         Smaller groups are hidden, and with them whatever would give them back.
     hidden : dict, optional
-        What is hidden anyway.
+        What is hidden anyway, beside what the run hides.
 
     Returns
     -------
-    dict
-        (column, segment) to a dict of the hidden groups, by label, and the reason; the
-        label None stands for the answers without a segment. ``everyone`` is there as a
-        segment of one group where it is hidden too. Of several segments the empty column
-        stands for rows, answered or not.
+    Gate
 
     Notes
     -----
@@ -84,136 +141,102 @@ def hidden_by_segment(
 
     Examples
     --------
-    >>> answers = pd.DataFrame({"s": 5.0, "kind": ["a"] * 120 + ["b"] * 4 + ["c"] * 60})
     >>> table = pd.DataFrame({"column": "s", "metric": "mean", "group": ["all", *"abc"],
     ...                       "segment": ["everyone"] + ["kind"] * 3, "n": [184, 120, 4, 60]})
-    >>> hidden_by_segment(answers, table, ["kind"])
-    {('s', 'kind'): {'b': 'small', 'c': 'complementary'}}
+    >>> decide(table_joints(table, ["kind"]), ["kind"]).groups("s", "kind")
+    {'b': 'small', 'c': 'complementary'}
     """
-    anyway = _anyway(hidden, table["column"].unique(), segments)
-    found = _one_by_one(table, segments, min_group_size, anyway)
-    if len(segments) > 1:
-        # in one order, so that no table chooses otherwise between groups alike in size
-        every, columns = sorted(set(segments)), [*table["column"].unique(), ROWS]
-        for column, joint in joint_answers(data, columns, every, weights=weights).items():
-            found |= _audited(column, joint, every, min_group_size, anyway)
-    return found
-
-
-def _anyway(hidden: Hidden | None, columns: Iterable[str], segments: Sequence[str]) -> Hidden:
-    """What is hidden anyway: as told, and because of other reports of the run."""
-    return {
-        (column, segment): groups_hidden_by_run(column, segment)
-        | (hidden or {}).get((column, segment), {})
-        for column in columns
-        for segment in segments
-    }
-
-
-def _one_by_one(
-    table: pd.DataFrame, segments: Sequence[str], min_group_size: int, hidden: Hidden
-) -> Hidden:
-    """What each segment hides by itself."""
     found: Hidden = {}
+    for column, joint in joints.items():
+        labels: list[list[str | None]] = [
+            [None if i == rest else name for i, name in enumerate(names)]
+            for names, rest in zip(joint.names, joint.not_given, strict=True)
+        ]
+        start = [
+            _places(
+                groups_hidden_by_run(column, segment) | (hidden or {}).get((column, segment), {}),
+                names,
+            )
+            for segment, names in zip(segments, labels, strict=True)
+        ]
+        whole = int(joint.n.sum())
+        away = bool(column) and not whole and column_hidden_by_run(column)
+        if away or (column and 0 < whole < min_group_size):
+            found[column, EVERYONE] = {EVERYONE: COMPLEMENTARY if away else SMALL}
+        if len(segments) > 1:
+            chosen = hidden_in_segments(joint, min_group_size, start)
+        else:
+            chosen = [_of_one_segment(joint, groups, min_group_size, away=away) for groups in start]
+        for segment, names, groups in zip(segments, labels, chosen, strict=True):
+            found[column, segment] = {names[i]: why for i, why in groups.items()}
+    return Gate(found, min_group_size)
+
+
+def _of_one_segment(
+    joint: Joint, hidden: dict[int, str], least: int, *, away: bool
+) -> dict[int, str]:
+    groups, rest = joint.names[0], joint.not_given[0]
+    sizes = np.bincount(joint.codes[:, 0], joint.n, len(groups))
+    if away:
+        hidden = dict.fromkeys((i for i in range(len(groups)) if i != rest), COMPLEMENTARY)
+    return hidden_groups(sizes, least, first=rest, hidden=hidden)
+
+
+def table_joints(table: pd.DataFrame, segments: Sequence[str]) -> dict[str, Joint]:
+    """Answers per group, of a table that counts everyone and the groups of one segment at most.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per column of answers, metric, segment and group: ``column``, ``metric``,
+        ``segment`` (``everyone`` for the whole), ``group``, ``n``.
+    segments : sequence of str
+        One, or none.
+
+    Returns
+    -------
+    dict of str to Joint
+        As of `joint_answers`.
+    """
+    found = {}
     for column, part in table.groupby("column", sort=False):
         one = part[part["metric"] == part["metric"].iloc[0]]
-        whole = int(one.loc[one["segment"] == EVERYONE, "n"].iloc[0])
-        if 0 < whole < min_group_size:
-            found[str(column), EVERYONE] = {EVERYONE: SMALL}
-        away = not whole and column_hidden_by_run(str(column))
-        if away:
-            found[str(column), EVERYONE] = {EVERYONE: COMPLEMENTARY}
-        for segment in segments:
-            own = one[one["segment"] == segment]
-            names: list[str | None] = [*own["group"].astype(str), None]
-            n = [*own["n"], whole - int(own["n"].sum())]
-            start = _places(hidden.get((str(column), segment), {}), names)
-            start |= dict.fromkeys(range(len(own)), COMPLEMENTARY) if away else {}
-            more = hidden_groups(n, min_group_size, first=len(own), hidden=start)
-            found[str(column), segment] = {names[i]: why for i, why in more.items()}
+        whole = one.loc[one["segment"] == EVERYONE, "n"].to_numpy(np.int64)
+        if not segments:
+            found[str(column)] = Joint(np.zeros((1, 0), dtype=np.intp), whole, (), ())
+            continue
+        own = one[one["segment"] == segments[0]]
+        n = np.append(own["n"].to_numpy(np.int64), whole - own["n"].sum())
+        names = (*own["group"].astype(str), "")
+        found[str(column)] = Joint(np.arange(len(n))[:, None], n, (names,), (len(own),))
     return found
-
-
-def hidden_in(
-    data: Any,
-    columns: Sequence[str],
-    segments: Sequence[str],
-    *,
-    weights: str | None = None,
-    min_group_size: int = MIN_GROUP_SIZE,
-) -> Hidden:
-    """As `hidden_by_segment`, from the answers alone."""
-    # in one order, so that no table chooses otherwise between groups alike in size
-    every = sorted(set(segments))
-    joints = joint_answers(data, columns, every, weights=weights)
-    rows = []
-    for column, joint in joints.items():
-        rows.append((column, EVERYONE, EVERYONE, int(joint.n.sum())))
-        for code, segment, names, rest in zip(
-            joint.codes.T, every, joint.names, joint.not_given, strict=True
-        ):
-            n = np.bincount(code, weights=joint.n, minlength=len(names))
-            rows += [
-                (column, segment, name, int(n[i])) for i, name in enumerate(names) if i != rest
-            ]
-    table = pd.DataFrame(rows, columns=["column", "segment", "group", "n"]).assign(metric="")
-    anyway = _anyway(None, columns, every)
-    found = _one_by_one(table, every, min_group_size, anyway)
-    for column, joint in joints.items() if len(every) > 1 else []:
-        found |= _audited(column, joint, every, min_group_size, anyway)
-    return found
-
-
-def _places(groups: Mapping[str | None, str], names: Sequence[str | None]) -> dict[int, str]:
-    return {names.index(name): why for name, why in groups.items() if name in names}
-
-
-def _audited(
-    column: str, joint: Joint, segments: Sequence[str], least: int, hidden: Hidden
-) -> Hidden:
-    labels = [
-        [None if i == rest else name for i, name in enumerate(names)]
-        for names, rest in zip(joint.names, joint.not_given, strict=True)
-    ]
-    start = [
-        _places(hidden.get((column, segment), {}), names)
-        for segment, names in zip(segments, labels, strict=True)
-    ]
-    found = hidden_in_segments(joint, least, start)
-    return {
-        (column, segment): {names[i]: why for i, why in groups.items()}
-        for segment, names, groups in zip(segments, labels, found, strict=True)
-    }
 
 
 def joint_answers(
-    data: Any, columns: Sequence[str], segments: Sequence[str], *, weights: str | None = None
+    opened: Opened, columns: Sequence[str], segments: Sequence[str]
 ) -> dict[str, Joint]:
     """Answers to each column in the joint cells of several segments, in one pass.
 
     Parameters
     ----------
-    data
-        Dataframe of any engine.
-    columns, segments : sequence of str
-        An empty column counts rows, answered or not.
-    weights : str or None
+    opened : Opened
         Rows of weight 0 are outside the population.
+    columns, segments : sequence of str
+        An empty column counts rows, answered or not. Segments in one order wherever answers
+        are counted, so that no table chooses otherwise between groups alike in size.
 
     Returns
     -------
     dict of str to Joint
         The last group of a segment holds the answers without one, if there are any.
     """
-    used = [*filter(None, columns), *segments, *([weights] if weights else [])]
-    lazy = scan(with_wall_times(data, segments), used)
     some = nw.col(segments[0]).is_null()
     answered = {
         f"n_{i}": ~nw.col(name).is_null() if name else some | ~some
         for i, name in enumerate(columns)
     }
-    if weights:
-        inside = nw.col(weights).cast(nw.Float64) > 0
+    if opened.design.weights:
+        inside = nw.col(opened.design.weights) > 0
         answered = {name: valid & inside for name, valid in answered.items()}
     keys = {f"by_{i}": nw.col(name) for i, name in enumerate(segments)}
     counted = {
@@ -221,8 +244,10 @@ def joint_answers(
         for name, valid in answered.items()
     }
     sums = [nw.col(name).sum() for name in counted]
-    table = collect(group_sums(lazy.select(**keys, **counted), list(keys), sums))
-    numbered = [_numbered(table[key], data, name) for key, name in zip(keys, segments, strict=True)]
+    table = collect(group_sums(opened.lazy.select(**keys, **counted), list(keys), sums))
+    numbered = [
+        _numbered(table[key], opened.data, name) for key, name in zip(keys, segments, strict=True)
+    ]
     codes = np.column_stack([code for code, _, _ in numbered])
     names, rest = tuple(found[1] for found in numbered), tuple(found[2] for found in numbered)
     return {
@@ -242,6 +267,10 @@ def _numbered(
     if not labels.isna().any():
         return code, names, None
     return code, (*names, ""), len(names)
+
+
+def _places(groups: Mapping[str | None, str], names: Sequence[str | None]) -> dict[int, str]:
+    return {names.index(name): why for name, why in groups.items() if name in names}
 
 
 def suppress_small_groups(
