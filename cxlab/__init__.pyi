@@ -81,9 +81,10 @@ from .stats.tracking import period_changes as period_changes
 from .stats.tracking import period_scores as period_scores
 from .stats.tracking import period_statistics as period_statistics
 from .survey.check import check_answers as check_answers
+from .survey.check import describe_answers as describe_answers
+from .survey.check import study_overview as study_overview
 from .survey.exports import Export as Export
 from .survey.exports import read_export as read_export
-from .survey.overview import study_overview as study_overview
 from .survey.respondents import check_respondents as check_respondents
 from .survey.simulate import simulate_programme as simulate_programme
 from .survey.study import Study as Study

@@ -42,6 +42,13 @@ def collect(lazy: nw.LazyFrame) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
+def row_count(frame: Any) -> int:
+    """Rows of a frame of any engine."""
+    if isinstance(frame, pd.DataFrame):
+        return len(frame)
+    return int(collect(nw.from_native(frame).lazy().select(n=nw.len()))["n"].iloc[0])
+
+
 def has_ordered_text(lazy: nw.LazyFrame) -> bool:
     """Whether the engine has a text type that keeps a declared order (DuckDB, Polars)."""
     return lazy.implementation.is_duckdb() or lazy.implementation.is_polars()

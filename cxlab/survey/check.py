@@ -1,15 +1,15 @@
-"""What a table of answers holds: answered, missing and why, floors and ceilings."""
+"""What tables of answers hold: rows, periods, answered, missing and why, floors and ceilings."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.engines import collect
+from cxlab.core.engines import collect, row_count
 from cxlab.core.frames import column_names, scan
 from cxlab.survey.definition import RATING_ROLES, Column
 from cxlab.survey.scales import REASONS
@@ -109,3 +109,83 @@ def _sums(column: Column) -> dict[str, nw.Expr]:
 
 def _count(condition: nw.Expr) -> nw.Expr:
     return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
+
+
+def periods_and_rows(answers: Any) -> tuple[list[str], int]:
+    """Periods of answers of any engine, in order, and their rows."""
+    rows = nw.from_native(answers).lazy().select("period")
+    counted = collect(rows.group_by("period").agg(nw.len().alias("n")))
+    return sorted(counted["period"].astype(str)), int(counted["n"].sum())
+
+
+def describe_answers(
+    answers: Any,
+    study: Study,
+    *,
+    period: str | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> str:
+    """How many answers were read, which, and with what.
+
+    Parameters
+    ----------
+    answers
+        As `Study.read` returns them, of any engine.
+    study : Study
+    period, where
+        As they were given to `Study.read`.
+
+    Examples
+    --------
+    >>> from cxlab.survey.study import load_study
+    >>> study = load_study("demo")
+    >>> describe_answers(study.read(period="2025-Q4"), study, period="2025-Q4")
+    '426 answers; period: 2025-Q4; selection: everyone.'
+    """
+    n = row_count(answers)
+    told = f"{n:,} answers; period: {period or 'all'}; selection: {study.selection(where)}."
+    if isinstance(answers, pd.DataFrame):
+        return told
+    engine = ENGINE_NAMES[str(nw.from_native(answers).implementation.value)]
+    return f"{told} Read by {engine} from a clean copy on disk, not into memory."
+
+
+#: How the engines write their names.
+ENGINE_NAMES = {"duckdb": "DuckDB", "polars": "Polars", "ibis": "Ibis", "pyspark": "Spark"}
+
+
+def study_overview(study: Study) -> pd.DataFrame:
+    """Rows, periods and columns of each table.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    DataFrame
+        One row per table: ``table``, ``label``, ``rows``, ``periods`` (number), ``first``
+        and ``last`` period, ``ratings`` (rating columns), ``segments`` (segment columns).
+
+    Examples
+    --------
+    >>> from cxlab.survey.study import load_study
+    >>> study_overview(load_study("demo"))["table"].tolist()
+    ['relationship', 'transactional', 'invitations', 'customers']
+    """
+    rows = []
+    for name, table in study.definition.tables.items():
+        periods, n = periods_and_rows(study.read(name))
+        rows.append(
+            {
+                "table": name,
+                "label": table.label,
+                "rows": n,
+                "periods": len(periods),
+                "first": periods[0],
+                "last": periods[-1],
+                "ratings": len(table.with_role(*RATING_ROLES)),
+                "segments": len(table.with_role("segment")),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -313,17 +313,19 @@ class Study:
             Column to the value or list of values wanted, as they stand in the cleaned
             answers. Strata and clusters stay whole: ``stratum_clusters`` counts those of
             the unfiltered file, so that intervals of a part are right.
-        engine : {"pandas", "duckdb", "polars"}
-            What reads the files. "pandas" reads them into memory. The others leave the rows
-            where they are: CSV, TSV and Parquet files, folders and patterns of them may be of
-            any size, and the cleaning becomes part of every later query. Text files that their
-            own readers stumble over (line ends that differ, a blank before a quote) are read by
-            pandas, up to 300 MB.
+        engine : {"pandas", "duckdb", "polars", "ibis", "pyspark"}, optional
+            What the answers come back in. "pandas" has them in memory. The others scan a
+            clean copy on disk, which is made once, some hundred thousand rows at a time,
+            and found again until a file or its study changes: files, folders and patterns
+            of them may be of any size (see `cxlab.survey.store`). Default: what the study
+            file says (``engine`` of ``[study]``), else pandas up to about 500 MB of text and
+            DuckDB above; of ``source``, its own engine.
         source : frame of any engine, or mapping of period to frame, optional
             Raw tables that stand in for the declared files, with the same headers: a DuckDB
             relation, an Ibis table (PostgreSQL, BigQuery …), a PySpark frame, a Polars
-            LazyFrame, a pandas frame. A mapping where the study has a file per period, unless
-            ``period`` names the one that is given.
+            LazyFrame, an Arrow table, a pandas frame. A mapping where the study has a file per
+            period, unless ``period`` names the one that is given. Rows come in batches into a
+            clean copy that goes with the process; those of Spark stay on the cluster.
 
         Returns
         -------
@@ -397,7 +399,7 @@ class Study:
 
     def _engine_for(self, raws: RawTables) -> str:
         """What reads files when nobody says it."""
-        return "duckdb" if is_large(raws) else "pandas"
+        return self.definition.engine or ("duckdb" if is_large(raws) else "pandas")
 
     def raw_text(self, table: Table, wanted: Sequence[str] | None) -> dict[str, pd.DataFrame]:
         """Declared files as they stand, every cell as text, by the period that each is of."""

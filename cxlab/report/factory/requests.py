@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import narwhals as nw
 
 from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
+from cxlab.core.engines import collect, row_count
 from cxlab.core.messages import unknown
 from cxlab.report.build import About, Job, used_parameters
 from cxlab.report.execute import CELL_SECONDS, check_timeout
@@ -207,14 +208,14 @@ def _parts(
 ) -> Iterator[tuple[dict[str, str], int | None]]:
     """Selections with their numbers of answers; small groups are left out and noted."""
     answers = study.read(period=period, where=dict(request.where) or None)
-    smallest = study.definition.min_group_size
-    if request.where and len(answers) < smallest:
+    smallest, n = study.definition.min_group_size, row_count(answers)
+    if request.where and n < smallest:
         raise ValueError(
             f"`where` must leave at least {smallest} answers (the study's min_group_size); "
-            f"got {len(answers)} for {dict(request.where)}. Smaller groups are never shown."
+            f"got {n} for {dict(request.where)}. Smaller groups are never shown."
         )
-    groups = _groups(request.each, study, answers)
-    hidden = _hidden(groups, answers, smallest) if request.each else {}
+    groups = _groups(request.each, study, answers) if request.each else [({}, n)]
+    hidden = _hidden(groups, n, smallest) if request.each else {}
     for number, (group, rows) in enumerate(groups):
         if number not in hidden:
             yield {**request.where, **group}, rows
@@ -223,9 +224,7 @@ def _parts(
         matrix.left_out.append(f"{told}{f' in {period}' if period else ''}: {hidden[number]}")
 
 
-def _hidden(
-    groups: Sequence[tuple[dict[str, str], int]], answers: pd.DataFrame, smallest: int
-) -> dict[int, str]:
+def _hidden(groups: Sequence[tuple[dict[str, str], int]], n: int, smallest: int) -> dict[int, str]:
     """Groups without a report, and why: the small ones, and those that would give them back.
 
     A report of the whole may stand beside those of the groups: less all but one of them, it
@@ -236,24 +235,20 @@ def _hidden(
         SMALL: f"fewer than {smallest} answers",
         COMPLEMENTARY: "the whole less the other groups would give a smaller one back",
     }
-    found = hidden_groups(sizes, smallest, ungrouped=len(answers) - sum(sizes))
+    found = hidden_groups(sizes, smallest, ungrouped=n - sum(sizes))
     return {number: words[reason] for number, reason in found.items()}
 
 
-def _groups(
-    each: Sequence[str], study: Study, answers: pd.DataFrame
-) -> list[tuple[dict[str, str], int]]:
-    """Each group's selection and its answers; one of everybody without ``each``."""
-    if not each:
-        return [({}, len(answers))]
+def _groups(each: Sequence[str], study: Study, answers: Any) -> list[tuple[dict[str, str], int]]:
+    """Each group's selection and its answers."""
     for column in each:
         if column not in study.segments:
             raise ValueError(unknown("each", column, study.segments, what="a segment: "))
-    sizes = answers.groupby(list(each), observed=True, sort=True).size()
-    listed = [values if isinstance(values, tuple) else (values,) for values in sizes.index]
+    rows = nw.from_native(answers).lazy().select(*each).drop_nulls()
+    sizes = collect(rows.group_by(list(each)).agg(nw.len().alias("rows"))).sort_values(list(each))
     return [
-        (dict(zip(each, map(str, values), strict=True)), int(rows))
-        for values, rows in zip(listed, sizes, strict=True)
+        (dict(zip(each, map(str, values), strict=True)), int(n))
+        for *values, n in sizes.itertuples(index=False, name=None)
     ]
 
 
