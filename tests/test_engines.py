@@ -35,6 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning"),
     # PySpark and pandas 3: it says that it was not tested with it
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:UserWarning"),
+    pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning"),
     # PySpark's own start-up
     pytest.mark.filterwarnings("ignore:.*distutils.*:DeprecationWarning"),
 ]

@@ -38,6 +38,8 @@ def collect(lazy: nw.LazyFrame) -> pd.DataFrame:
         with warnings.catch_warnings():
             # an option of pandas 2 that Ibis sets
             warnings.filterwarnings("ignore", "The 'future.infer_string' option is deprecated")
+            # DuckDB's way of giving times a zone
+            warnings.filterwarnings("ignore", "The inplace keyword in DataFrame.drop")
             frame = lazy.collect("pandas").to_native()
     return frame.reset_index(drop=True)
 

@@ -110,7 +110,10 @@ class Findings:
             self.problems.append(problem)
 
     def check_periods(self, table: Table) -> None:
-        """Refuse rows without a period, and what is no column of periods."""
+        """Refuse rows without a period, and what is no column of periods.
+
+        Who reads every period at once needs none.
+        """
         if self.without_period:
             raise ValueError(
                 f"{self.name}: every row must have a period in '{self._header(table, 'period')}'; "
@@ -235,7 +238,7 @@ class Cleaner:
         values = cleaning.resolve_texts(texts, column, self._known[column.name]).values
         periods = values.take(pa.array(numbers))
         self.findings.without_period += periods.null_count
-        self.findings.there = sorted({*self.findings.there, *_counts(periods)})
+        self.findings.there = sorted({*self.findings.there, *_counts(periods)} - {""})
         return periods
 
     def _match(self, chunk: pa.Table) -> None:
@@ -281,8 +284,8 @@ class Cleaner:
     ) -> None:
         rows = np.flatnonzero(np.isin(numbers, list(refused)))
         first = int(numbers[rows[0]])
-        counts = Counter(periods.take(pa.array(rows)).to_pylist())
-        problem = Problem(place, refused[first], texts[first].as_py(), dict(counts))
+        counts = _counts(periods.take(pa.array(rows)))
+        problem = Problem(place, refused[first], texts[first].as_py(), counts)
         self.findings.add_problem(problem)
 
     def _count(self, cleaned: dict[str, Any]) -> None:
@@ -300,11 +303,8 @@ class Cleaner:
 
 
 def _counts(periods: pa.Array) -> dict[str, int]:
-    return {
-        one["values"]: one["counts"]
-        for one in pc.value_counts(periods).to_pylist()
-        if one["values"] is not None
-    }
+    """Rows of each period; ``""`` for none."""
+    return {one["values"] or "": one["counts"] for one in pc.value_counts(periods).to_pylist()}
 
 
 def _spread(values: pa.Array, rows: pa.Array) -> pa.Array:

@@ -230,6 +230,12 @@ def _in_one_sentence(path: Path, encoding: str) -> Iterator[None]:
                 f"{path.name} must close every quote; one that opens in row {int(row) + 1} is never "
                 "closed, as where a file is cut. Get the file again, or close the quote."
             ) from error
+        told = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        if told:
+            raise ValueError(
+                f"{path.name} must have {told[1]} cells in each line, as its header; got {told[3]} in "
+                f"line {told[2]}. Check quotes and separators there."
+            ) from error
         reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise ValueError(
             f"{path.name} must have as many cells in each line as its header; {reason}. "

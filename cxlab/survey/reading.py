@@ -44,11 +44,11 @@ def read_in_memory(
         cleaned = [_clean(table, period, raw, wanted) for raw in files]
         found[period] = [findings for _, findings in cleaned]
         own = [chunk for part, _ in cleaned for chunk in part]
-        _check(table, found[period], wanted)
+        check_found(table, found[period], wanted)
         _check_ids(table, own, _name_of(files))
         chunks += own
     rows = nw.from_native(_as_pandas(table, chunks, common_zones(table, found))).lazy()
-    n = len(_periods(found, wanted))
+    n = len(periods_of(found, wanted))
     return join_answers(rows, table, periods=n, design=design, where=where).to_native()
 
 
@@ -87,14 +87,14 @@ def read_lazily(
         _check_headers(files, [copy.findings.headers if copy else None for copy in copies])
         own = [store.clean(table, period, raw) for raw in files]
         found[period] = [part.findings for part in own]
-        _check(table, found[period], wanted)
+        check_found(table, found[period], wanted)
         store.check_ids(table, own, _name_of(files), wanted)
         parts += own
     common_zones(table, found)
     rows = scan(parts, table, engine)
     if wanted is not None and "" in raws:
         rows = rows.filter(nw.col("period").is_in(list(wanted)))
-    n = len(_periods(found, wanted))
+    n = len(periods_of(found, wanted))
     return join_answers(rows, table, periods=n, design=design, where=where).to_native()
 
 
@@ -147,13 +147,14 @@ def _check_headers(files: Sequence[RawTable], known: Sequence[list[str] | None])
         check_same_headers(headers, [raw.name for raw in files])
 
 
-def _check(table: Table, found: Sequence[Findings], wanted: Sequence[str] | None) -> None:
+def check_found(table: Table, found: Sequence[Findings], wanted: Sequence[str] | None) -> None:
     """Refuse what was found in the files of one period, or that they lack a period that is wanted."""
     whole = Findings(found[0].name)
     for one in found:
         whole.add(one)
-    whole.check_periods(table)
-    if wanted is not None and not table.files.keys() - {""}:
+    if wanted is not None and "" in table.files:
+        if table.only("period") is not None:
+            whole.check_periods(table)
         check_wanted(table, whole.there, wanted)
     whole.check(table, wanted if table.only("period") else None)
 
@@ -178,8 +179,9 @@ def _check_ids(table: Table, chunks: Sequence[pa.Table], name: str) -> None:
             raise repeated_ids(name, column.name, str(repeated.iloc[0]), len(repeated))
 
 
-def _periods(found: Mapping[str, Sequence[Findings]], wanted: Sequence[str] | None) -> set[str]:
-    there = {period for files in found.values() for one in files for period in one.rows}
+def periods_of(found: Mapping[str, Sequence[Findings]], wanted: Sequence[str] | None) -> set[str]:
+    """Periods of the rows that are read."""
+    there = {period for files in found.values() for one in files for period in one.rows} - {""}
     return there if wanted is None or "" not in found else there & set(wanted)
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
+import pandas as pd
 import pyarrow as pa
 
 from cxlab.core.engines import collect
-from cxlab.survey.answers import Cleaner, Findings, check_wanted, repeated_ids
+from cxlab.survey.answers import Cleaner, Findings, repeated_ids
 from cxlab.survey.definition import Table
 from cxlab.survey.joining import common_zones, join_answers
+from cxlab.survey.reading import check_found, periods_of
 from cxlab.survey.store import answers_schema, as_schema
 
 
@@ -33,17 +35,14 @@ def read_on_spark(
     frames = []
     for period, raw in given.items():
         findings = _findings(table, period, raw, wanted)
-        findings.check_periods(table)
-        if wanted is not None and not period:
-            check_wanted(table, findings.there, wanted)
-        findings.check(table, wanted if table.only("period") else None)
+        check_found(table, [findings], wanted)
         found[period] = [findings]
         clean = _clean(table, period, raw, wanted, findings)
         _check_ids(table, clean)
         frames.append(clean)
     common_zones(table, found)
     rows = nw.concat(frames, how="vertical") if len(frames) > 1 else frames[0]
-    n = len({period for one in found.values() for period in one[0].rows})
+    n = len(periods_of(found, wanted))
     return join_answers(rows, table, periods=n, design=design, where=where).to_native()
 
 
@@ -85,8 +84,7 @@ def _check_ids(table: Table, rows: nw.LazyFrame) -> None:
     if column is None:
         return
     counted = rows.select(id=nw.col(column.name)).group_by("id").agg(nw.len().alias("n"))
-    again = collect(counted.filter(nw.col("n") > 1).select(
-        first=nw.col("id").min(), more=(nw.col("n") - 1).sum()
-    )).iloc[0]  # fmt: skip
-    if again["first"] is not None:
-        raise repeated_ids("`source`", column.name, str(again["first"]), int(again["more"]))
+    again = counted.filter(nw.col("n") > 1)
+    found = collect(again.select(first=nw.col("id").min(), more=(nw.col("n") - 1).sum())).iloc[0]
+    if pd.notna(found["first"]):
+        raise repeated_ids("`source`", column.name, str(found["first"]), int(found["more"]))
