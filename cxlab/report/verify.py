@@ -10,8 +10,8 @@ from typing import Any
 
 import nbformat
 
+from cxlab.core.past import past_reports
 from cxlab.report.execute import CELL_SECONDS, NotebookError, execute_notebook
-from cxlab.report.factory.requests import saved_files
 from cxlab.report.manifest import (
     code_digest,
     input_names,
@@ -233,8 +233,11 @@ def _changed_inputs(manifest: Mapping[str, Any], study: Study | None, place: Pat
     # a notebook need not take the study's name
     if not recorded or study is None:
         return
-    saved = manifest["parameters"].get("saved")
-    files = input_names([*study.files(), *saved_files(saved and str(place / saved))])
+    used = manifest["parameters"]
+    past: tuple[Path, ...] = ()
+    if used.get("past"):
+        past = past_reports(place / used["past"], study=study.name, where=used.get("where")).files
+    files = input_names([*study.files(), *past])
     for name, digest in recorded.items():
         if name not in files:
             yield f"input {name} is no longer there"

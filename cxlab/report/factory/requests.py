@@ -13,6 +13,7 @@ import narwhals as nw
 from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
 from cxlab.core.engines import collect, row_count
 from cxlab.core.messages import unknown
+from cxlab.core.past import PastReports, past_reports
 from cxlab.report.build import About, Job, used_parameters
 from cxlab.report.execute import CELL_SECONDS, check_timeout
 from cxlab.report.exports import check_formats
@@ -109,22 +110,25 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
     formats = check_formats(request.formats)
     timeout = check_timeout(request.timeout)
     needs = {name: read_needs(path) for name, path in chosen.items()}
-    kept = {name: _kept_periods(values) for name, values in settings.items()}
-    if request.each and any(kept.values()):
+    past = {name: _past(values, study, request.where) for name, values in settings.items()}
+    if request.each and any(past.values()):
         raise ValueError(
-            "`each` must be left out where `saved` is set; got "
-            f"'{request.each[0]}'. Name the group that was saved with --where."
+            "`each` must be left out where `past` is set; got "
+            f"'{request.each[0]}'. Name the group of the earlier reports with --where."
         )
     matrix = Matrix()
     for period in _periods(request, study):
-        met = _met(needs, kept, study, period, matrix)
-        # answers whose statistics were kept may have been deleted
-        unread = bool(met) and all(kept[name] for name in met)
+        met = _met(needs, past, study, period, matrix)
+        # answers of which there are earlier reports may have been deleted
+        unread = bool(met) and all(past[name] for name in met)
         whole: list[tuple[dict[str, str], int | None]] = [(dict(request.where), None)]
         for where, rows in whole if unread else _parts(request, study, period, matrix):
             for name in met:
                 one = period if reads_one_period(needs[name]) else None
-                files = [study.path, *kept[name]] if kept[name] else study.files(period=one)
+                reports_read = past[name]
+                files = (
+                    [study.path, *reports_read.files] if reports_read else study.files(period=one)
+                )
                 run = {"study": request.study, "period": period, "where": where or None}
                 used = used_parameters(chosen[name], run_values(chosen[name], run) | settings[name])
                 # a notebook that takes no None keeps to its own period and selection
@@ -152,20 +156,12 @@ def _set_by_user(request: Request) -> dict[str, object]:
     return {name: value for name, value in asked.items() if value}
 
 
-def saved_files(folder: str | None) -> list[Path]:
-    """Files of the folder that the parameter ``saved`` names; none without a folder."""
-    return sorted(Path(folder).glob("*.parquet")) if folder else []
-
-
-def _kept_periods(settings: Mapping[str, Any]) -> list[Path]:
-    folder = settings.get("saved")
-    files = saved_files(folder)
-    if folder and not files:
-        raise ValueError(
-            f"`saved` must be a folder of saved periods; '{folder}' holds none. Save them "
-            "with cxlab period save STUDY --to FOLDER."
-        )
-    return files
+def _past(
+    settings: Mapping[str, Any], study: Study, where: Mapping[str, str]
+) -> PastReports | None:
+    """The earlier reports that the parameter ``past`` names; None without it."""
+    folder = settings.get("past")
+    return past_reports(folder, study=study.name, where=where) if folder else None
 
 
 def _periods(request: Request, study: Study) -> list[str | None]:
@@ -186,7 +182,7 @@ def _latest(study: Study) -> str:
 
 def _met(
     needs: Mapping[str, Sequence[str] | None],
-    kept: Mapping[str, Sequence[Path]],
+    past: Mapping[str, PastReports | None],
     study: Study,
     period: str | None,
     matrix: Matrix,
@@ -194,7 +190,8 @@ def _met(
     """Notebooks whose needs are met; the others are noted."""
     met = []
     for name, wanted in needs.items():
-        lacking = unmet(wanted or (), study, period, saved_periods=len(kept[name]))
+        earlier = past[name]
+        lacking = unmet(wanted or (), study, period, past=len(earlier.periods) if earlier else 0)
         if lacking:
             when = f" {period}" if period else ""
             matrix.left_out.append(f"{name}: {study.name}{when} lacks {', '.join(lacking)}")

@@ -1,19 +1,74 @@
-"""Columns that follow exactly from others, found before anything is inverted."""
+"""Rows of answers as sums per pattern of missing answers, and columns that repeat others."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from cxlab.stats.covariance import to_correlation
 from cxlab.stats.covariance.covariance import pair_sums, pairwise_covariance
-from cxlab.stats.covariance.sums import Cells, unpack
+from cxlab.stats.covariance.sums import (
+    MEMORY_LIMIT,
+    Cells,
+    cells_of_rows,
+    join_cells,
+    merge_cells,
+    unpack,
+)
 
 Array = np.ndarray
 
+#: Cells made at a time (megabytes).
+CHUNK = 128
 #: A residual variance below this part of the whole means an exact combination.
 EXACT = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class RowSource:
+    """Rows in memory, handed out as cells a part at a time.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (n, q)
+        About an origin; NaN where missing.
+    weights, unit : ndarray, shape (n,)
+        Weight and sampling unit of each row.
+    """
+
+    rows: Array
+    weights: Array
+    unit: Array
+
+    def chunks(self) -> Iterator[Cells]:
+        """Cells of runs of rows, one cell per row, rows of one pattern side by side."""
+        known = np.packbits(~np.isnan(self.rows), axis=1)
+        order = np.lexsort(known.T)
+        size = max(1, int(CHUNK * 1e6 / (8 * self.cell_length)))
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            yield cells_of_rows(self.rows[part], self.weights[part], self.unit[part])
+
+    def patterns(self) -> Cells:
+        """Sums per missingness pattern; in a temporary file where there are very many."""
+        parts = [merge_cells(chunk, []) for chunk in self.chunks()]
+        length = sum(len(part) for part in parts)
+        on_disk = length * self.cell_length * 8 > MEMORY_LIMIT * 1e6
+        joined = join_cells(parts, on_disk=on_disk)
+        return joined if on_disk else merge_cells(joined, [])
+
+    @property
+    def cell_length(self) -> int:
+        """Numbers that a cell takes."""
+        q = self.rows.shape[1]
+        return q * (q + 3) // 2
+
+    @property
+    def small(self) -> bool:
+        """Whether all rows fit in one chunk."""
+        return len(self.rows) * self.cell_length * 8 <= CHUNK * 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +89,7 @@ class Relations:
     constants: Array
 
     def note(self, columns: tuple[str, ...]) -> str:
-        """Which columns follow from the others, in words."""
+        """Which columns follow from the others, in words; empty if none does."""
         dropped = [columns[j] for j in range(len(columns)) if j not in self.kept]
         if not dropped:
             return ""
@@ -45,8 +100,8 @@ class Relations:
 def exact_relations(cells: Cells) -> Relations:
     """Find columns that never vary, or always equal a combination of earlier ones.
 
-    A combination is looked for in the rows without a hole, or (for copies) in pairwise
-    correlations, and kept only if it holds in every row that can tell.
+    Candidates come from the rows without a missing answer, or (for copies) from pairwise
+    correlations; one is kept only if it holds in every row that has all of its columns.
     """
     q = cells.observed.shape[1]
     mean, matrix = _search_matrix(cells)
@@ -91,17 +146,16 @@ def _combination(correlation: Array, matrix: Array, kept: list[int], column: int
 
 
 def _holds(cells: Cells, slope: Array, column: int) -> bool:
-    """Whether the combination leaves nothing over wherever all of it is known."""
+    """Whether the combination leaves no residual wherever all of its columns are known."""
     involved = np.append(np.flatnonzero(slope), column)
     part = cells.take(np.asarray(cells.observed[:, involved].all(axis=1)))
     if part.n.sum() < 2:
         return False
     contrast = -slope
     contrast[column] = 1.0
-    q = len(slope)
     weight = part.weight.sum()
-    mean = contrast @ part.sums.sum(axis=0) / weight
-    square = contrast @ unpack(part.products.sum(axis=0), q) @ contrast / weight
-    own = part.sums[:, column].sum() / weight
-    spread = unpack(part.products.sum(axis=0), q)[column, column] / weight - own**2
-    return bool(square - mean**2 <= EXACT * max(spread, 1e-300))
+    products = unpack(part.products.sum(axis=0), len(slope)) / weight
+    means = part.sums.sum(axis=0) / weight
+    left = contrast @ products @ contrast - (contrast @ means) ** 2
+    spread = products[column, column] - means[column] ** 2
+    return bool(left <= EXACT * max(spread, 1e-300))
