@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlab import describe_answers, load_study
+from cxlab import load_study
 from cxlab.cli import main
 from cxlab.survey import cleaning, files, store
 from cxlab.survey.definition import Column
@@ -182,7 +182,7 @@ def test_the_size_decides_what_reads_and_the_page_says_it(study, monkeypatch):
 
     assert isinstance(study.read(), pd.DataFrame)
     monkeypatch.setattr(reading, "MOST_BYTES", 10)
-    told = describe_answers(study.read(), study)
+    told = study.describe(study.read())
     assert told == (
         "2 answers; period: all; selection: everyone. Read by DuckDB from a clean copy on disk, "
         "not into memory."

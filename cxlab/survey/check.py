@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.engines import collect, row_count
+from cxlab.core.engines import collect
 from cxlab.core.frames import column_names, scan
 from cxlab.survey.definition import RATING_ROLES, Column
 from cxlab.survey.scales import REASONS
@@ -116,42 +116,6 @@ def periods_and_rows(answers: Any) -> tuple[list[str], int]:
     rows = nw.from_native(answers).lazy().select("period")
     counted = collect(rows.group_by("period").agg(nw.len().alias("n")))
     return sorted(counted["period"].astype(str)), int(counted["n"].sum())
-
-
-def describe_answers(
-    answers: Any,
-    study: Study,
-    *,
-    period: str | None = None,
-    where: Mapping[str, Any] | None = None,
-) -> str:
-    """How many answers were read, which, and with what.
-
-    Parameters
-    ----------
-    answers
-        As `Study.read` returns them, of any engine.
-    study : Study
-    period, where
-        As they were given to `Study.read`.
-
-    Examples
-    --------
-    >>> from cxlab.survey.study import load_study
-    >>> study = load_study("demo")
-    >>> describe_answers(study.read(period="2025-Q4"), study, period="2025-Q4")
-    '426 answers; period: 2025-Q4; selection: everyone.'
-    """
-    n = row_count(answers)
-    told = f"{n:,} answers; period: {period or 'all'}; selection: {study.selection(where)}."
-    if isinstance(answers, pd.DataFrame):
-        return told
-    engine = ENGINE_NAMES[str(nw.from_native(answers).implementation.value)]
-    return f"{told} Read by {engine} from a clean copy on disk, not into memory."
-
-
-#: How the engines write their names.
-ENGINE_NAMES = {"duckdb": "DuckDB", "polars": "Polars", "ibis": "Ibis", "pyspark": "Spark"}
 
 
 def study_overview(study: Study) -> pd.DataFrame:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxlab.survey.answers import Cleaner, Findings, check_wanted, repeated_ids
 from cxlab.survey.definition import RATING_ROLES, Table
+from cxlab.survey.files import as_text
 from cxlab.survey.joining import common_zones, join_answers
 from cxlab.survey.sources import RawTable, check_same_headers
 from cxlab.survey.store import CleanPart, Store, scan
 
-#: What clean answers can be read with.
-ENGINES = ("pandas", "duckdb", "polars", "ibis", "pyspark")
+#: What clean answers can be read with, and how it is written.
+ENGINES = {
+    "pandas": "pandas",
+    "duckdb": "DuckDB",
+    "polars": "Polars",
+    "ibis": "Ibis",
+    "pyspark": "Spark",
+}
 #: Raw answers of about so many bytes of text are cleaned in memory.
 MOST_BYTES = 500_000_000
 #: Bytes of text that a byte of a compressed file, or a cell of a Parquet file, stands for.
@@ -96,6 +104,29 @@ def read_lazily(
         rows = rows.filter(nw.col("period").is_in(list(wanted)))
     n = len(periods_of(found, wanted))
     return join_answers(rows, table, periods=n, design=design, where=where).to_native()
+
+
+def read_raw_cells(
+    table: Table,
+    raws: RawTables,
+    wanted: Sequence[str] | None,
+    chosen: Callable[[str], bool],
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Raw cells of the columns that are chosen, as text, and the period of each row."""
+    cells, periods = [pd.DataFrame()], [pd.Series(dtype="str")]
+    for period, files in raws.items():
+        for raw in files:
+            cleaner = Cleaner(table, period, raw.name)
+            for chunk in raw.chunks():
+                names = [name for name in chunk.column_names if chosen(name)]
+                if not names:
+                    break
+                own = cleaner.periods(chunk)
+                kept = pc.is_in(own, pa.array(list(wanted or cleaner.findings.there), pa.string()))
+                cells.append(as_text(chunk.select(names).filter(kept)).to_pandas())
+                periods.append(own.filter(kept).to_pandas())
+    whole = pd.concat(cells, ignore_index=True).fillna("")
+    return whole, pd.concat(periods, ignore_index=True)
 
 
 def periods_in(table: Table, files: Sequence[RawTable], store: Store, *, copied: bool) -> list[str]:

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
-from cxlab.survey.answers import Cleaner, check_wanted
 from cxlab.survey.dates import read_dates
 from cxlab.survey.definition import Table
 from cxlab.survey.scales import normal_code
@@ -74,8 +72,8 @@ def check_respondents(
     definition = study.table(table or study.definition.main)
     asked = [period] if isinstance(period, str | int) else period
     wanted = [str(p) for p in asked] if asked else None
-    cells, periods = _cells(study, definition, wanted)
-    letters = {re.sub(r"[\W_]", "", str(name)).casefold(): str(name) for name in cells}
+    cells, periods = study.raw_cells(definition, wanted, lambda name: _tells(name, definition))
+    letters = {_letters(name): name for name in cells}
     rows = [
         *_hasty(cells, letters, definition),
         *_repeated(cells, periods, letters, definition),
@@ -86,22 +84,15 @@ def check_respondents(
     return found.assign(share=found["rows"] / found["n"])
 
 
-def _cells(
-    study: Study, table: Table, wanted: Sequence[str] | None
-) -> tuple[pd.DataFrame, pd.Series]:
-    """Cells of the files as they stand, and the period of each row."""
-    raws = study.raw_text(table, wanted)
-    cells = pd.concat(raws.values(), ignore_index=True).fillna("")
-    if table.only("period") is None:
-        return cells, pd.Series([p for p, raw in raws.items() for _ in range(len(raw))])
-    cleaner = Cleaner(table, "", table.name)
-    periods = cleaner.periods(pa.Table.from_pandas(cells, preserve_index=False)).to_pandas()
-    cleaner.findings.check_periods(table)
-    if wanted is None:
-        return cells, periods
-    check_wanted(table, cleaner.findings.there, wanted)
-    kept = periods.isin(wanted)
-    return cells[kept].reset_index(drop=True), periods[kept].reset_index(drop=True)
+def _letters(header: str) -> str:
+    return re.sub(r"[\W_]", "", header).casefold()
+
+
+def _tells(header: str, table: Table) -> bool:
+    """Whether a column may tell haste or one respondent from another."""
+    times = [name for pair in _TIMES for name in pair]
+    who = [column.source for column in table.with_role("customer", "cluster")]
+    return header in who or _letters(header) in (*_DURATIONS, *times, *_PEOPLE, *_MARKS)
 
 
 def _hasty(

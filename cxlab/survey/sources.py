@@ -109,13 +109,6 @@ def raw_file(path: Path, table: Table) -> RawTable:
     return RawTable(path.name, chunks, path)
 
 
-def read_text(paths: Sequence[Path], table: Table) -> pd.DataFrame:
-    """Declared files in memory, every cell as text."""
-    frames = [read_answers(path, table) for path in paths]
-    check_same_headers([list(map(str, f.columns)) for f in frames], [path.name for path in paths])
-    return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-
-
 def check_same_headers(headers: Sequence[Sequence[str]], names: Sequence[str]) -> None:
     """Refuse files of one table whose headers differ."""
     for header, name in zip(headers, names, strict=True):

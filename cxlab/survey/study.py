@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cxlab.core.design import Design
+from cxlab.core.engines import row_count
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
 from cxlab.survey import sources
@@ -23,6 +24,7 @@ from cxlab.survey.reading import (
     periods_in,
     read_in_memory,
     read_lazily,
+    read_raw_cells,
 )
 from cxlab.survey.sources import RawTable
 from cxlab.survey.spark import read_on_spark
@@ -208,6 +210,31 @@ class Study:
             f"{labels.get(name, name)} = {' or '.join(map(str, choices_of(name, wanted)))}"
             for name, wanted in where.items()
         )
+
+    def describe(
+        self, answers: Any, *, period: str | None = None, where: Where | None = None
+    ) -> str:
+        """How many answers were read, which, and with what where not into memory.
+
+        Parameters
+        ----------
+        answers
+            As `read` returns them, of any engine.
+        period, where
+            As they were given to `read`.
+
+        Examples
+        --------
+        >>> study = load_study("demo")
+        >>> study.describe(study.read(period="2025-Q4"), period="2025-Q4")
+        '426 answers; period: 2025-Q4; selection: everyone.'
+        """
+        n = row_count(answers)
+        told = f"{n:,} answers; period: {period or 'all'}; selection: {self.selection(where)}."
+        if isinstance(answers, pd.DataFrame):
+            return told
+        engine = ENGINES[sources.engine_of(answers)]
+        return f"{told} Read by {engine} from a clean copy on disk, not into memory."
 
     @property
     def top_box(self) -> dict[str, float]:
@@ -401,12 +428,20 @@ class Study:
         """What reads files when nobody says it."""
         return self.definition.engine or ("duckdb" if is_large(raws) else "pandas")
 
-    def raw_text(self, table: Table, wanted: Sequence[str] | None) -> dict[str, pd.DataFrame]:
-        """Declared files as they stand, every cell as text, by the period that each is of."""
-        return {
-            period: sources.read_text([raw.path for raw in files if raw.path], table)
-            for period, files in self._raw_files(table, wanted).items()
-        }
+    def raw_cells(
+        self, table: Table, wanted: Sequence[str] | None, chosen: Callable[[str], bool]
+    ) -> tuple[pd.DataFrame, pd.Series]:
+        """Cells of declared files as they stand, and the period of each row.
+
+        Parameters
+        ----------
+        table : Table
+        wanted : sequence of str, optional
+            Periods; default: all.
+        chosen : callable
+            Whether a header's column is wanted.
+        """
+        return read_raw_cells(table, self._raw_files(table, wanted), wanted, chosen)
 
     def _raw_files(self, table: Table, wanted: Sequence[str] | None) -> dict[str, list[RawTable]]:
         """Declared files, by the period that each is of."""
