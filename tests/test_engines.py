@@ -337,7 +337,7 @@ def assert_same(got, expected):
 #: One table per kind of query, for engines that take a second for each.
 ONE_OF_A_KIND = (
     "check_answers", "usage", "nps", "scorecard", "compare_groups", "moments",
-    "moments with blocks", "drivers", "touchpoint_correlations", "period_changes",
+    "drivers", "touchpoint_correlations", "period_changes",
     "mix_and_performance",
 )  # fmt: skip
 CASES = [
