@@ -22,7 +22,6 @@ from .stats.comparison import marginal_homogeneity as marginal_homogeneity
 from .stats.comparison import plan_contact_rule as plan_contact_rule
 from .stats.comparison import plan_pairs as plan_pairs
 from .stats.comparison import programme_tables as programme_tables
-from .stats.comparison import split_responses as split_responses
 from .stats.covariance import Moments as Moments
 from .stats.covariance import moments as moments
 from .stats.drivers import DriverAnalysis as DriverAnalysis

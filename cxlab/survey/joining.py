@@ -192,7 +192,7 @@ def choices_of(name: str, wanted: Any) -> list[Any]:
     return choices
 
 
-def selected(rows: nw.LazyFrame, where: Mapping[str, Any]) -> nw.Expr:
+def _selected(rows: nw.LazyFrame, where: Mapping[str, Any]) -> nw.Expr:
     """Whether a row is in a selection, as `Study.read` takes it.
 
     Raises
@@ -209,8 +209,16 @@ def selected(rows: nw.LazyFrame, where: Mapping[str, Any]) -> nw.Expr:
     return functools.reduce(operator.and_, kept)
 
 
+def selected_rows(answers: pd.DataFrame, where: Mapping[str, Any]) -> pd.Series:
+    """Whether each row of a pandas frame is in a selection."""
+    rows = nw.from_native(answers).lazy()
+    if not where:
+        return pd.Series(True, index=answers.index)
+    return rows.select(there=_selected(rows, where)).collect().to_native()["there"]
+
+
 def _only_where(rows: nw.LazyFrame, where: Mapping[str, Any], table: Table) -> nw.LazyFrame:
-    left = rows.filter(selected(rows, where))
+    left = rows.filter(_selected(rows, where))
     if not len(collect(left.head(1).select("period"))):
         raise ValueError(
             f"`where` must leave at least one answer of table '{table.name}'; "
