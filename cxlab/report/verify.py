@@ -12,6 +12,7 @@ from typing import Any
 
 import nbformat
 
+from cxlab.core.engines import row_count
 from cxlab.core.past import past_reports
 from cxlab.report.build import about_fields, finish_report
 from cxlab.report.compare import (
@@ -24,7 +25,6 @@ from cxlab.report.compare import (
 from cxlab.report.execute import CELL_SECONDS, NotebookError, execute_notebook
 from cxlab.report.exports import WRITERS, write_exports
 from cxlab.report.exports.pdf import find_browser
-from cxlab.report.factory.disclosure import PERIOD, count_answers
 from cxlab.report.factory.requests import about_study
 from cxlab.report.manifest import (
     code_digest,
@@ -364,8 +364,7 @@ def _about(manifest: Mapping[str, Any], study: Study | None) -> dict[str, Any]:
     given = manifest["parameters"]
     period, where, rows = given.get("period"), given.get("where"), manifest.get("rows")
     if rows is not None:
-        answers = study.read(period=period, where=where)
-        rows = int(count_answers(answers, [PERIOD])["n"].sum())
+        rows = row_count(study.read(period=period, where=where))
     return about_fields(about_study(study, period, where or {}, [], rows))
 
 
