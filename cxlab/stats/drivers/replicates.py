@@ -29,24 +29,12 @@ DRAWS = 4000
 
 @dataclass(frozen=True, eq=False)
 class Resample:
-    """Multipliers that make the replicates.
+    """Multipliers of the sampling units that make the replicates."""
 
-    Attributes
-    ----------
-    kind : str
-        "bootstrap", "jackknife" or "none".
-    multipliers : ndarray, shape (units, replicates)
-        One column per replicate; no column for "none".
-    note : str
-        What was assumed.
-    source : str
-        Equal for replicates of the same respondents drawn in the same way.
-    """
-
-    kind: str
-    multipliers: Array
-    note: str = ""
-    source: str = ""
+    kind: str  # "bootstrap", "jackknife" or "none"
+    multipliers: Array  # (units, replicates); no column for "none"
+    note: str = ""  # what was assumed
+    source: str = ""  # equal for replicates of the same respondents drawn in the same way
 
     @property
     def replicates(self) -> int:
