@@ -93,6 +93,14 @@ class Spread:
     low: Array
     high: Array
 
+    def columns(self) -> dict[str, Array]:
+        """As columns ``se, ci_low, ci_high`` of a table."""
+        return {"se": self.se, "ci_low": self.low, "ci_high": self.high}
+
+    def limits(self, name: str) -> dict[str, Array]:
+        """The interval alone, as columns ``NAME_low, NAME_high``."""
+        return {f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 def spread(estimate: Array, replicates: Array, kind: str, *, df: float, level: float) -> Spread:
     """Standard errors and intervals: percentile (bootstrap) or t (jackknife).

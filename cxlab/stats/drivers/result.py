@@ -217,9 +217,8 @@ def reach_table(
     table.insert(0, "estimand", REACH_ADJUSTED)
     table["reach"] = around["reach"][0]
     for name, part in (("presence", reach.presence), ("quality", reach.quality)):
-        limits = spread(part.values, part.replicates, kind, df=df, level=level)
-        table[name] = part.values
-        table[f"{name}_low"], table[f"{name}_high"] = limits.low, limits.high
+        around_part = spread(part.values, part.replicates, kind, df=df, level=level)
+        table = table.assign(**{name: part.values, **around_part.limits(name)})
     table["note"] = ["" if columns else "nobody who rated it used it" for columns in reach.columns]
     return _most_important_first(table)
 
@@ -237,12 +236,9 @@ def _importance_columns(
             "label": [answers.labels[name] for name in answers.names],
             "n": n,
             "estimate": shared.values,
-            "se": around.se,
-            "ci_low": around.low,
-            "ci_high": around.high,
+            **around.columns(),
             "share": share,
-            "share_low": around_share.low,
-            "share_high": around_share.high,
+            **around_share.limits("share"),
             "rank": ranks(shared.values),
             "rank_low": _blank(low),
             "rank_high": _blank(high),
