@@ -115,7 +115,7 @@ def _summed(source: RowSource, resample: Resample, table: Callable[[Cells], Arra
 
 def _about_origin(columns: tuple[str, ...], cells: Cells) -> Moments:
     """Moments of cells whose rows are already deviations from an origin."""
-    return Moments(columns, (), None, np.zeros(len(columns)), cells)
+    return Moments(columns, (), np.zeros(len(columns)), cells)
 
 
 def _complete(columns: tuple[str, ...], source: RowSource, resample: Resample) -> CovarianceFit:
