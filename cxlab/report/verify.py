@@ -12,6 +12,7 @@ from typing import Any
 
 import nbformat
 
+from cxlab.core.engines import row_count
 from cxlab.core.past import past_reports
 from cxlab.report.build import about_fields, finish_report
 from cxlab.report.compare import (
@@ -367,7 +368,7 @@ def _about(manifest: Mapping[str, Any], study: Study | None) -> dict[str, Any]:
     given = manifest["parameters"]
     period, where, rows = given.get("period"), given.get("where"), manifest.get("rows")
     if rows is not None:
-        rows = len(study.read(period=period, where=where))
+        rows = row_count(study.read(period=period, where=where))
     return about_fields(about_study(study, period, where or {}, [], rows))
 
 

@@ -14,8 +14,8 @@ from scipy.sparse import block_diag, coo_array, csgraph, csr_array, hstack, vsta
 
 from cxlab.core.disclosure.rule import HiddenFigure
 from cxlab.core.disclosure.together import Figures, Groups, hidden_together
-from cxlab.survey.answers import choices_of, selected_rows
 from cxlab.survey.definition import RATING_ROLES
+from cxlab.survey.joining import choices_of, selected_rows
 from cxlab.survey.study import Study
 
 #: Why a part has no report of its own.
