@@ -326,12 +326,13 @@ def _show_questions(loaded: Study, name_or_path: str) -> None:
 
 
 def _show_tables(loaded: Study, period: str | None) -> None:
-    from cxlab.survey.check import check_answers
+    from cxlab.survey.check import check_answers, periods_and_rows
 
     click.echo(loaded.about)
     for name in loaded.definition.tables:
         answers = loaded.read(name, period=period if name == loaded.definition.main else None)
-        click.echo(f"\n{name}: {len(answers):,} rows, {answers['period'].nunique()} period(s)")
+        periods, rows = periods_and_rows(answers)
+        click.echo(f"\n{name}: {rows:,} rows, {len(periods)} period(s)")
         table = check_answers(answers, loaded, name)
         if len(table):
             shown = table.drop(columns=["label", "out_of_range"])
@@ -339,69 +340,8 @@ def _show_tables(loaded: Study, period: str | None) -> None:
 
 
 @main.group()
-def period() -> None:
-    """Statistics of periods, kept so that their answers may be deleted."""
-
-
-@period.command("save")
-@click.argument("study")
-@click.option("--to", "folder", required=True, metavar="FOLDER", help="Where to keep them.")
-@click.option("--period", "periods", multiple=True, help="May be repeated. Default: all.")
-@click.option(
-    "--where",
-    "conditions",
-    multiple=True,
-    metavar="COLUMN=VALUE",
-    help="Only answers with this value; may be repeated.",
-)
-@one_sentence
-def period_save(
-    study: str, folder: str, periods: tuple[str, ...], conditions: tuple[str, ...]
-) -> None:
-    """Keep the statistics of STUDY's periods in FOLDER, one file each.
-
-    The tracking notebook compares them without any answers: --set saved=FOLDER.
-    """
-    from cxlab.stats.tracking import period_statistics
-    from cxlab.survey.study import load_study
-
-    survey = load_study(study)
-    where = _pairs("--where", conditions) or None
-    answers = survey.read(where=where)
-    kept = period_statistics(
-        answers,
-        survey.metrics(),
-        periods=periods or None,
-        segments=survey.segments,
-        drivers=_driver_shares(survey, answers),
-        labels=survey.labels,
-        selection=where,
-        min_group_size=survey.definition.min_group_size,
-        design=survey.design,
-    )
-    for path in kept.save(folder):
-        click.echo(f"kept: {path}")
-
-
-def _driver_shares(survey: Study, answers: Any) -> Any:
-    """Shares of the touchpoints by period, worked out as in the tracking notebook."""
-    from cxlab.stats.drivers import drivers
-
-    if not survey.outcomes or not survey.touchpoints:
-        return None
-    try:
-        return drivers(
-            answers, survey.leading_outcomes()[0], survey.touchpoints, by="period", compare="pairs",
-            method="johnson", missing="pairwise", replicates=500, labels=survey.labels, design=survey.design,
-        )  # fmt: skip
-    except ValueError as error:
-        click.echo(f"without drivers: {error}", err=True)
-        return None
-
-
-@main.group()
 def data() -> None:
-    """Public data: what there is, and fetching it."""
+    """Public data, and clean copies of a study's answers."""
 
 
 @data.command("list")
@@ -416,6 +356,20 @@ def data_list() -> None:
         click.echo(f"  {dataset.publisher}; {dataset.licence}; {len(dataset.files)} files, {size}")
         for one in dataset.files:
             click.echo(f"  {one.file}: {file_state(dataset, one)}")
+
+
+@data.command("clear")
+@click.argument("study")
+@one_sentence
+def data_clear(study: str) -> None:
+    """Remove the clean copies of STUDY's answers from the cache folder."""
+    from cxlab.survey.store import clear, study_folder
+    from cxlab.survey.study import load_study
+
+    loaded = load_study(study)
+    folder = study_folder(loaded.path, loaded.name)
+    size = clear(loaded.path, loaded.name)
+    click.echo(f"removed: {folder}, {size / 1e6:,.1f} MB" if size else f"nothing in {folder}")
 
 
 @data.command("fetch")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,8 @@ PACKAGES = (
     "xlsxwriter",
     "python-pptx",
 )
-SCHEMA = 3
+#: Of the manifest; 4 since cxlab 0.2.
+SCHEMA = 4
 #: A change in one of these can change a figure.
 NAMED = ("cxlab", "numpy", "scipy", "pandas", "duckdb")
 #: The name under which OpenBLAS says what processor it computes for, in its builds.
@@ -108,6 +110,19 @@ def make_manifest(
     }
 
 
+def made_earlier(manifest: Mapping[str, Any]) -> str:
+    """Which version made a report, if not this one: its report cannot be compared with ours.
+
+    Examples
+    --------
+    >>> made_earlier({"schema": 3, "packages": {"cxlab": "0.1.0"}}), made_earlier({"schema": 4})
+    ('made by 0.1', '')
+    """
+    if manifest.get("schema") == SCHEMA:
+        return ""
+    return f"made by {_short(str(manifest['packages'].get('cxlab', 'another version')))}"
+
+
 def input_names(inputs: Sequence[Path]) -> dict[str, Path]:
     """Names that tell files apart and say nothing of the machine.
 
@@ -120,23 +135,31 @@ def input_names(inputs: Sequence[Path]) -> dict[str, Path]:
     -------
     dict of str to Path
         A file beside the study file or below it is named from there, any other by its own
-        name.
+        name; of several with one name, by as much of the path as tells them apart.
 
     Examples
     --------
     >>> files = ["a/study.toml", "a/2024/x.csv", "a/2025/x.csv", "b/y.csv"]
     >>> list(input_names([Path(name) for name in files]))
     ['study.toml', '2024/x.csv', '2025/x.csv', 'y.csv']
+    >>> list(input_names([Path("a/study.toml"), Path("b/Q1/t.json"), Path("b/Q2/t.json")]))
+    ['study.toml', 'Q1/t.json', 'Q2/t.json']
     """
     if not inputs:
         return {}
     folder = inputs[0].resolve().parent
+    outside = [path for path in inputs if not path.resolve().is_relative_to(folder)]
     return {
         path.resolve().relative_to(folder).as_posix()
-        if path.resolve().is_relative_to(folder)
-        else path.name: path
-        for path in inputs
+        if path not in outside
+        else _telling_name(path, [one for one in outside if one.name == path.name]): path
+        for path in dict.fromkeys(inputs)
     }
+
+
+def _telling_name(path: Path, namesakes: Sequence[Path]) -> str:
+    """The file's name, from the folder that it shares with others of that name."""
+    return path.relative_to(os.path.commonpath([one.parent for one in namesakes])).as_posix()
 
 
 def git_state() -> dict[str, Any]:

@@ -218,14 +218,12 @@ def read_needs(notebook: Path) -> list[str] | None:
     return [str(need) for need in needs]
 
 
-def unmet(
-    needs: Sequence[str], study: Study, period: str | None, *, saved_periods: int = 0
-) -> list[str]:
+def unmet(needs: Sequence[str], study: Study, period: str | None, *, past: int = 0) -> list[str]:
     """Those of the needs that a study and period don't meet.
 
-    ``saved_periods``: how many were saved, where they take the place of the answers.
+    ``past``: number of periods of earlier reports, where these take the place of the answers.
     """
-    return [need for need in needs if not _meets(need, study, period, saved_periods)]
+    return [need for need in needs if not _meets(need, study, period, past)]
 
 
 def reads_one_period(needs: Sequence[str] | None) -> bool:
@@ -253,11 +251,11 @@ def _check(need: str, notebook: str) -> None:
         raise ValueError(unknown("needs", name, known[kind], of=notebook))
 
 
-def _meets(need: str, study: Study, period: str | None, saved_periods: int) -> bool:
+def _meets(need: str, study: Study, period: str | None, past: int) -> bool:
     periods = _PERIODS.fullmatch(need)
     if periods:
-        # where periods were saved, the answers may have been deleted
-        return (saved_periods or _periods_until(study, period)) >= int(periods[1])
+        # with earlier reports, the answers may have been deleted
+        return (past or _periods_until(study, period)) >= int(periods[1])
     kind, _, name = need.rpartition(":")
     if kind == "table":
         return name in study.definition.tables

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike, as_design
+from cxlab.core.engines import row_count
 from cxlab.core.frames import as_list, check_columns, check_design, collect, in_memory, scan
 from cxlab.core.metric import Metric
 from cxlab.stats.metrics.estimates import By, estimate_metrics
@@ -260,3 +264,56 @@ def weight_summary(
             "without_cluster": [int(inside[cluster].isna().sum()) if cluster else 0],
         }
     )
+
+
+class Completeness(NamedTuple):
+    """How many touchpoints respondents rated.
+
+    Attributes
+    ----------
+    n : int
+        Respondents.
+    complete : int
+        Those who rated every touchpoint.
+    median : float
+        Touchpoints that the median respondent rated.
+    """
+
+    n: int
+    complete: int
+    median: float
+
+    @property
+    def share(self) -> float:
+        """Share of respondents who rated every touchpoint, 0 to 1."""
+        return self.complete / self.n if self.n else math.nan
+
+
+def completeness(answers: Any, touchpoints: Sequence[str]) -> Completeness:
+    """How many touchpoints respondents rated.
+
+    Parameters
+    ----------
+    answers
+        Frame of any engine.
+    touchpoints : sequence of str
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"a": [3, 5, 1], "b": [3, None, None]})
+    >>> completeness(answers, ["a", "b"])
+    Completeness(n=3, complete=1, median=1.0)
+    """
+    check_columns(answers, {"touchpoints": touchpoints})
+    if not touchpoints:
+        n = row_count(answers)
+        return Completeness(n, n, 0.0)
+    one, nought = nw.lit(1), nw.lit(0)
+    rated = [nw.when(nw.col(name).is_null()).then(nought).otherwise(one) for name in touchpoints]
+    lazy = scan(answers, touchpoints).select(rated=functools.reduce(operator.add, rated, nought))
+    found = collect(lazy.group_by("rated").agg(nw.len().alias("n"))).sort_values("rated")
+    rows = found["n"].to_numpy(dtype="int64")
+    below = np.searchsorted(rows.cumsum(), [(rows.sum() - 1) // 2, rows.sum() // 2], side="right")
+    median = float(found["rated"].iloc[below].mean()) if rows.sum() else math.nan
+    complete = int(rows[found["rated"] == len(touchpoints)].sum())
+    return Completeness(int(rows.sum()), complete, median)

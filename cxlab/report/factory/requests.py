@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
 from cxlab.core.messages import unknown
+from cxlab.core.past import PastReports, past_reports
 from cxlab.report.build import About, Job, used_parameters
 from cxlab.report.execute import CELL_SECONDS, check_timeout
 from cxlab.report.exports import check_formats
+from cxlab.report.factory.disclosure import PERIOD, count_answers
 from cxlab.report.manifest import fingerprint
 from cxlab.report.notebooks import (
     check_declared,
@@ -108,22 +108,25 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
     formats = check_formats(request.formats)
     timeout = check_timeout(request.timeout)
     needs = {name: read_needs(path) for name, path in chosen.items()}
-    kept = {name: _kept_periods(values) for name, values in settings.items()}
-    if request.each and any(kept.values()):
+    past = {name: _past(values, study, request.where) for name, values in settings.items()}
+    if request.each and any(past.values()):
         raise ValueError(
-            "`each` must be left out where `saved` is set; got "
-            f"'{request.each[0]}'. Name the group that was saved with --where."
+            "`each` must be left out where `past` is set; got "
+            f"'{request.each[0]}'. Name the group of the earlier reports with --where."
         )
     matrix = Matrix()
     for period in _periods(request, study):
-        met = _met(needs, kept, study, period, matrix)
-        # answers whose statistics were kept may have been deleted
-        unread = bool(met) and all(kept[name] for name in met)
+        met = _met(needs, past, study, period, matrix)
+        # answers of which there are earlier reports may have been deleted
+        unread = bool(met) and all(past[name] for name in met)
         whole: list[tuple[dict[str, str], int | None]] = [(dict(request.where), None)]
         for where, rows in whole if unread else _parts(request, study, period, matrix):
             for name in met:
                 one = period if reads_one_period(needs[name]) else None
-                files = [study.path, *kept[name]] if kept[name] else study.files(period=one)
+                reports_read = past[name]
+                files = (
+                    [study.path, *reports_read.files] if reports_read else study.files(period=one)
+                )
                 run = {"study": request.study, "period": period, "where": where or None}
                 used = used_parameters(chosen[name], run_values(chosen[name], run) | settings[name])
                 # a notebook that takes no None keeps to its own period and selection
@@ -151,20 +154,12 @@ def _set_by_user(request: Request) -> dict[str, object]:
     return {name: value for name, value in asked.items() if value}
 
 
-def saved_files(folder: str | None) -> list[Path]:
-    """Files of the folder that the parameter ``saved`` names; none without a folder."""
-    return sorted(Path(folder).glob("*.parquet")) if folder else []
-
-
-def _kept_periods(settings: Mapping[str, Any]) -> list[Path]:
-    folder = settings.get("saved")
-    files = saved_files(folder)
-    if folder and not files:
-        raise ValueError(
-            f"`saved` must be a folder of saved periods; '{folder}' holds none. Save them "
-            "with cxlab period save STUDY --to FOLDER."
-        )
-    return files
+def _past(
+    settings: Mapping[str, Any], study: Study, where: Mapping[str, str]
+) -> PastReports | None:
+    """The earlier reports that the parameter ``past`` names; None without it."""
+    folder = settings.get("past")
+    return past_reports(folder, study=study.name, where=where) if folder else None
 
 
 def _periods(request: Request, study: Study) -> list[str | None]:
@@ -185,7 +180,7 @@ def _latest(study: Study) -> str:
 
 def _met(
     needs: Mapping[str, Sequence[str] | None],
-    kept: Mapping[str, Sequence[Path]],
+    past: Mapping[str, PastReports | None],
     study: Study,
     period: str | None,
     matrix: Matrix,
@@ -193,7 +188,8 @@ def _met(
     """Notebooks whose needs are met; the others are noted."""
     met = []
     for name, wanted in needs.items():
-        lacking = unmet(wanted or (), study, period, saved_periods=len(kept[name]))
+        earlier = past[name]
+        lacking = unmet(wanted or (), study, period, past=len(earlier.periods) if earlier else 0)
         if lacking:
             when = f" {period}" if period else ""
             matrix.left_out.append(f"{name}: {study.name}{when} lacks {', '.join(lacking)}")
@@ -206,55 +202,43 @@ def _parts(
     request: Request, study: Study, period: str | None, matrix: Matrix
 ) -> Iterator[tuple[dict[str, str], int | None]]:
     """Selections with their numbers of answers; small groups are left out and noted."""
+    for column in request.each:
+        if column not in study.segments:
+            raise ValueError(unknown("each", column, study.segments, what="a segment: "))
     answers = study.read(period=period, where=dict(request.where) or None)
-    smallest = study.definition.min_group_size
-    if request.where and len(answers) < smallest:
+    counts = count_answers(answers, request.each or [PERIOD])
+    smallest, total = study.definition.min_group_size, int(counts["n"].sum())
+    if request.where and total < smallest:
         raise ValueError(
             f"`where` must leave at least {smallest} answers (the study's min_group_size); "
-            f"got {len(answers)} for {dict(request.where)}. Smaller groups are never shown."
+            f"got {total} for {dict(request.where)}. Smaller groups are never shown."
         )
-    groups = _groups(request.each, study, answers)
-    hidden = _hidden(groups, answers, smallest) if request.each else {}
-    for number, (group, rows) in enumerate(groups):
+    if not request.each:
+        yield {**request.where}, total
+        return
+    groups = counts.dropna(subset=list(request.each)).sort_values(list(request.each))
+    hidden = _hidden(groups["n"].tolist(), total, smallest)
+    for number, row in enumerate(groups.to_dict("records")):
+        group = {column: str(row[column]) for column in request.each}
         if number not in hidden:
-            yield {**request.where, **group}, rows
+            yield {**request.where, **group}, int(row["n"])
             continue
-        told = ", ".join(f"{column} = {value}" for column, value in group.items())
-        matrix.left_out.append(f"{told}{f' in {period}' if period else ''}: {hidden[number]}")
+        words = ", ".join(f"{column} = {value}" for column, value in group.items())
+        matrix.left_out.append(f"{words}{f' in {period}' if period else ''}: {hidden[number]}")
 
 
-def _hidden(
-    groups: Sequence[tuple[dict[str, str], int]], answers: pd.DataFrame, smallest: int
-) -> dict[int, str]:
+def _hidden(sizes: list[int], total: int, smallest: int) -> dict[int, str]:
     """Groups without a report, and why: the small ones, and those that would give them back.
 
-    A report of the whole may stand beside those of the groups: less all but one of them, it
-    is the last one's.
+    There may be a report of the whole beside those of the groups: less all but one of them,
+    it is the last one's.
     """
-    sizes = [rows for _, rows in groups]
     words = {
         SMALL: f"fewer than {smallest} answers",
         COMPLEMENTARY: "the whole less the other groups would give a smaller one back",
     }
-    found = hidden_groups(sizes, smallest, ungrouped=len(answers) - sum(sizes))
+    found = hidden_groups(sizes, smallest, ungrouped=total - sum(sizes))
     return {number: words[reason] for number, reason in found.items()}
-
-
-def _groups(
-    each: Sequence[str], study: Study, answers: pd.DataFrame
-) -> list[tuple[dict[str, str], int]]:
-    """Each group's selection and its answers; one of everybody without ``each``."""
-    if not each:
-        return [({}, len(answers))]
-    for column in each:
-        if column not in study.segments:
-            raise ValueError(unknown("each", column, study.segments, what="a segment: "))
-    sizes = answers.groupby(list(each), observed=True, sort=True).size()
-    listed = [values if isinstance(values, tuple) else (values,) for values in sizes.index]
-    return [
-        (dict(zip(each, map(str, values), strict=True)), int(rows))
-        for values, rows in zip(listed, sizes, strict=True)
-    ]
 
 
 def about_study(

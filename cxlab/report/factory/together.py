@@ -52,13 +52,13 @@ def hide_together(jobs: Sequence[Job], reports: Path) -> Together:
 
     Notes
     -----
-    Reports from periods that were saved (``saved``) are left as they are: their answers may
-    be gone.
+    Reports that are made from earlier reports (``past``) are left as they are: their answers
+    may be gone, and what those reports hide stays hidden.
     """
     done = Together()
     named: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
-        name = "" if job.parameters.get("saved") else job.parameters.get("study", "")
+        name = "" if job.parameters.get("past") else job.parameters.get("study", "")
         named[name].append(job)
     done.jobs += named.pop("", [])
     studies = {study.path: study for study in map(load_study, named)}
@@ -128,7 +128,7 @@ def _published(
     for path in sorted(folder.rglob("manifest.json")):
         manifest = read_manifest(path.parent) or {}
         given = manifest.get("parameters")
-        if path.parent in replaced or not isinstance(given, Mapping) or given.get("saved"):
+        if path.parent in replaced or not isinstance(given, Mapping) or given.get("past"):
             continue
         part = Part.of(given.get("period"), given.get("where"))
         if part.period and part.period not in study.periods:

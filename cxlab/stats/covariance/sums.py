@@ -1,6 +1,6 @@
 """The one GROUP BY: rows of any engine become counts, sums and sums of products.
 
-A *cell* is a group × block × missingness pattern. Sums of a column run over the rows of
+A *cell* is a group × missingness pattern. Sums of a column run over the rows of
 the cell, in which the column is either always known or never.
 """
 
@@ -30,6 +30,8 @@ FILE_FACTOR = 16
 FAR_FROM_ZERO = 1e3
 
 _COUNT, _WEIGHT, _SQUARES = "_n", "_w", "_w2"
+#: Fields of `Cells` with one entry per cell.
+ARRAYS = ("observed", "n", "weight", "weight_squares", "sums", "products")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ class Cells:
     Attributes
     ----------
     keys : DataFrame
-        One row per cell, with the group columns and the block column.
+        One row per cell, with the group columns.
     observed : ndarray of bool, shape (cells, q)
         Whether the column is known in the cell.
     n : ndarray of int, shape (cells,)
@@ -65,15 +67,8 @@ class Cells:
 
     def take(self, chosen: Array) -> Cells:
         """The chosen cells (a boolean mask or positions)."""
-        return Cells(
-            self.keys[chosen] if chosen.dtype == bool else self.keys.iloc[chosen],
-            self.observed[chosen],
-            self.n[chosen],
-            self.weight[chosen],
-            self.weight_squares[chosen],
-            self.sums[chosen],
-            self.products[chosen],
-        )
+        keys = self.keys[chosen] if chosen.dtype == bool else self.keys.iloc[chosen]
+        return Cells(keys, **{name: getattr(self, name)[chosen] for name in ARRAYS})
 
     def chunks(self, megabytes: float = 32) -> Iterator[Cells]:
         """The cells in runs whose square product matrices fit the given memory."""
@@ -103,13 +98,7 @@ class Query:
 
     columns: tuple[str, ...]
     by: tuple[str, ...] = ()
-    blocks: str | None = None
     weights: str | None = None
-
-    @property
-    def keys(self) -> list[str]:
-        """Group and block columns."""
-        return [*self.by, *([self.blocks] if self.blocks else [])]
 
     @property
     def words(self) -> list[str]:
@@ -134,8 +123,8 @@ def open_rows(data: Any, query: Query) -> nw.LazyFrame:
         If a column is text.
     """
     named = {"columns": query.columns, "by": query.by, "weights": query.weights}
-    check_columns(data, {**named, "blocks": query.blocks})
-    wanted = [*query.columns, *query.keys, *([query.weights] if query.weights else [])]
+    check_columns(data, named)
+    wanted = [*query.columns, *query.by, *([query.weights] if query.weights else [])]
     lazy = scan(data, wanted)
     schema = lazy.collect_schema()
     flags = [name for name in query.columns if schema[name] == nw.Boolean]
@@ -176,7 +165,7 @@ def with_pattern(lazy: nw.LazyFrame, query: Query) -> nw.LazyFrame:
 
 def count_cells(lazy: nw.LazyFrame, query: Query) -> int:
     """Number of cells, without taking any sum."""
-    keys = [*query.keys, *query.words]
+    keys = [*query.by, *query.words]
     counted = with_pattern(lazy, query).group_by(keys).agg(nw.len().alias(_COUNT))
     return int(collect(counted.select(nw.len().alias(_COUNT))).iloc[0, 0])
 
@@ -201,7 +190,7 @@ def sum_cells(lazy: nw.LazyFrame, query: Query, origin: Array) -> Cells:
             nw.col(_WEIGHT).sum().alias("_sw"),
             (nw.col(_WEIGHT) ** 2).sum().alias(_SQUARES),
         ]
-    keys = [*query.keys, *query.words]
+    keys = [*query.by, *query.words]
     table = collect(filled.group_by(keys).agg(*totals, *sums, *products).sort(keys))
     return _cells(table, query)
 
@@ -241,16 +230,12 @@ def join_cells(parts: Sequence[Cells], *, on_disk: bool = False) -> Cells:
     """Cells of several parts, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    products = _stack([part.products for part in parts], on_disk)
-    return Cells(
-        pd.concat([part.keys for part in parts], ignore_index=True),
-        np.concatenate([part.observed for part in parts]),
-        np.concatenate([part.n for part in parts]),
-        np.concatenate([part.weight for part in parts]),
-        np.concatenate([part.weight_squares for part in parts]),
-        np.concatenate([part.sums for part in parts]),
-        products,
-    )
+    keys = pd.concat([part.keys for part in parts], ignore_index=True)
+    arrays = {
+        name: _stack([getattr(part, name) for part in parts], on_disk and name == "products")
+        for name in ARRAYS
+    }
+    return Cells(keys, **arrays)
 
 
 def merge_cells(cells: Cells, keys: Sequence[str]) -> Cells:
@@ -266,18 +251,10 @@ def merge_cells(cells: Cells, keys: Sequence[str]) -> Cells:
     order = np.argsort(number, kind="stable")
     starts = np.searchsorted(number[order], np.arange(len(first)))
 
-    def added(values: Array) -> Array:
-        return np.add.reduceat(values[order], starts, axis=0)
-
-    return Cells(
-        frame.iloc[first].reset_index(drop=True),
-        cells.observed[first],
-        added(cells.n),
-        added(cells.weight),
-        added(cells.weight_squares),
-        added(cells.sums),
-        added(cells.products),
-    )
+    added = {
+        name: np.add.reduceat(getattr(cells, name)[order], starts, axis=0) for name in ARRAYS[1:]
+    }
+    return Cells(frame.iloc[first].reset_index(drop=True), cells.observed[first], **added)
 
 
 def shift_cells(cells: Cells, shift: Array) -> Cells:
@@ -295,15 +272,7 @@ def shift_cells(cells: Cells, shift: Array) -> Cells:
         - moved[:, rows] * cells.sums[:, columns]
         + cells.weight[:, None] * moved[:, rows] * moved[:, columns]
     )
-    return Cells(
-        cells.keys,
-        cells.observed,
-        cells.n,
-        cells.weight,
-        cells.weight_squares,
-        sums,
-        products,
-    )
+    return replace(cells, sums=sums, products=products)
 
 
 def _filled(query: Query, origin: Array) -> list[nw.Expr]:
@@ -339,7 +308,7 @@ def _cells(table: pd.DataFrame, query: Query) -> Cells:
     weight = table["_sw"].to_numpy(dtype=float) if query.weights else n.astype(float)
     squares = table[_SQUARES].to_numpy(dtype=float) if query.weights else n.astype(float)
     observed = np.column_stack([_bits(table, query, j) for j in range(q)])
-    keys = table[query.keys].reset_index(drop=True)
+    keys = table[list(query.by)].reset_index(drop=True)
     return Cells(keys, observed, n, weight, squares, sums, products)
 
 

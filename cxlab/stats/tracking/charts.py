@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.frames import check_choice
 from cxlab.core.messages import unknown
-from cxlab.stats.tracking.limits import SIGMAS, Limits, individuals_limits, laney_limits, runs
+from cxlab.core.result import Result
 from cxlab.stats.tracking.run import Run, run_of_periods
 from cxlab.stats.tracking.sentences import signal_sentence
 
@@ -25,14 +24,20 @@ ENOUGH_PERIODS = 12
 FEWEST_PERIODS = 5
 #: XmR only while the largest period is smaller than this many times the smallest.
 EVEN_SIZES = 1.5
+#: Mean moving range of two normal values in units of their standard deviation (d₂).
+MOVING_RANGE = 1.128
+#: Limits lie this many sigmas from the centre.
+SIGMAS = 3.0
+#: As many periods in a row on one side of the centre are a signal.
+RUN = 8
 BEYOND = "beyond the limits"
 RUN_OF_EIGHT = "run of eight"
 SCORES = ("estimate", "detractors")
 BOUNDS = {"points": (-100.0, 100.0), "%": (0.0, 100.0)}
 
 
-@dataclass(frozen=True, eq=False)
-class ControlChart:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ControlChart(Result):
     """A run of periods with the limits within which it varies by itself.
 
     Attributes
@@ -54,18 +59,14 @@ class ControlChart:
         NaN on an XmR chart and without limits.
     baseline : tuple of str
         Periods that the limits come from.
-    note : str
-        What to know before reading it; empty if nothing.
     """
 
-    table: pd.DataFrame
     kind: str
     what: str
     unit: str
     centre: float
     sigma_z: float
     baseline: tuple[str, ...]
-    note: str
 
     def __post_init__(self) -> None:
         limits = self.table[["lower", "centre", "upper"]].dropna().to_numpy(float)
@@ -85,16 +86,13 @@ class ControlChart:
             for _, row in self.signals.iterrows()
         )
 
-    def __str__(self) -> str:
-        head = f"{self.kind} chart of {self.what}, {len(self.baseline)} baseline periods"
-        shown = self.table[["period", "n", "estimate", "lower", "centre", "upper", "signal"]]
-        lines = [head, shown.round(1).to_string(index=False), *self.sentences]
-        return "\n".join([*lines, self.note] if self.note else lines)
+    def _head(self) -> tuple[str, ...]:
+        title = f"{self.kind} chart of {self.what}, {len(self.baseline)} baseline periods"
+        return title, *self.sentences
 
-    def _repr_html_(self) -> str:
-        shown = self.table.drop(columns=["baseline", "note"]).round(1)
-        note = f"<p>{escape(self.note)}</p>" if self.note else ""
-        return f"{shown.to_html(index=False, border=0)}{note}"
+    def _shown(self) -> pd.DataFrame:
+        columns = ["period", "n", "estimate", "lower", "centre", "upper", "signal"]
+        return self.table[columns].round(1)
 
 
 def control_chart(
@@ -169,8 +167,8 @@ def control_chart(
     >>> chart.signals[["period", "estimate", "signal"]]
         period  estimate             signal
     0  2024-12     -10.0  beyond the limits
-    >>> chart.note
-    '10 of 12 baseline periods: limits are provisional until 2 more have come'
+    >>> chart.notes
+    ('10 of 12 baseline periods: limits are provisional until 2 more have come',)
     """
     check_choice("of", of, SCORES)
     run = run_of_periods(table, of, min_group_size)
@@ -184,7 +182,7 @@ def control_chart(
         centre=limits.centre,
         sigma_z=limits.sigma_z,
         baseline=tuple(np.array(run.periods, dtype=object)[inside]),
-        note=_note(int(inside.sum()), limits),
+        notes=_notes(int(inside.sum()), limits),
     )
 
 
@@ -254,20 +252,105 @@ def _signals(run: Run, z: Array, limits: Limits) -> list[str]:
     return said
 
 
-def _note(periods: int, limits: Limits) -> str:
+def _notes(periods: int, limits: Limits) -> tuple[str, ...]:
+    count = f"{periods} of {ENOUGH_PERIODS} baseline periods"
     if periods < FEWEST_PERIODS:
         more = FEWEST_PERIODS - periods
-        return (
-            f"{periods} of {ENOUGH_PERIODS} baseline periods: no limits before "
-            f"{more} more {'has' if more == 1 else 'have'} come"
-        )
+        return (f"{count}: no limits before {more} more {'has' if more == 1 else 'have'} come",)
     notes = []
     if periods < ENOUGH_PERIODS:
         more = ENOUGH_PERIODS - periods
-        notes.append(
-            f"{periods} of {ENOUGH_PERIODS} baseline periods: limits are provisional until "
-            f"{more} more {'has' if more == 1 else 'have'} come"
-        )
+        have = "has" if more == 1 else "have"
+        notes.append(f"{count}: limits are provisional until {more} more {have} come")
     if not np.nanmax(limits.sigma) > 0:
         notes.append("no limits: the baseline periods are all alike")
-    return "; ".join(notes)
+    return tuple(notes)
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """Centre of a chart and each period's sigma.
+
+    Attributes
+    ----------
+    centre : float
+    sigma : ndarray of shape (periods,)
+        One sigma of each period; NaN where there are no limits.
+    sigma_z : float
+        Period-to-period variation in units of the sampling error (Laney); NaN for XmR.
+    """
+
+    centre: float
+    sigma: Array
+    sigma_z: float
+
+    @property
+    def lower(self) -> Array:
+        """Centre less three sigmas."""
+        return self.centre - SIGMAS * self.sigma
+
+    @property
+    def upper(self) -> Array:
+        """Centre and three sigmas."""
+        return self.centre + SIGMAS * self.sigma
+
+
+def individuals_limits(values: Array, baseline: NDArray[np.bool_]) -> Limits:
+    """XmR: mean of the baseline ± 3 times its mean moving range / 1.128.
+
+    Examples
+    --------
+    >>> limits = individuals_limits(np.array([10.0, 12.0, 11.0]), np.array([True] * 3))
+    >>> round(limits.centre, 2), round(float(limits.upper[0]), 3)
+    (11.0, 14.989)
+    """
+    used = values[baseline]
+    sigma = float(np.abs(np.diff(used)).mean()) / MOVING_RANGE if len(used) > 1 else np.nan
+    return Limits(float(used.mean()), np.full(len(values), sigma), np.nan)
+
+
+def laney_limits(
+    values: Array, standard_error: Array, centre: float, baseline: NDArray[np.bool_]
+) -> Limits:
+    """Laney: sampling error of each period, times what the periods vary beyond it.
+
+    Parameters
+    ----------
+    values, standard_error : ndarray of shape (periods,)
+        Estimates, and their standard errors if the true score were constant.
+    centre : float
+    baseline : ndarray of bool, shape (periods,)
+
+    Notes
+    -----
+    ``z = (value − centre)/SE``, ``σ_z = mean |Δz| / 1.128`` over the baseline.
+
+    Examples
+    --------
+    >>> limits = laney_limits(np.array([10.0, 12.0, 11.0]), np.array([1.0, 1.0, 2.0]), 11.0,
+    ...                       np.array([True] * 3))
+    >>> round(limits.sigma_z, 3), limits.upper.round(2).tolist()
+    (1.33, [14.99, 14.99, 18.98])
+    """
+    z = ((values - centre) / standard_error)[baseline]
+    sigma_z = float(np.abs(np.diff(z)).mean()) / MOVING_RANGE if len(z) > 1 else np.nan
+    return Limits(centre, sigma_z * standard_error, sigma_z)
+
+
+def runs(values: Array, centre: float, *, length: int = RUN) -> NDArray[np.bool_]:
+    """Whether each value is at least the ``length``-th in a row on its side of the centre.
+
+    A value on the centre ends a run.
+
+    Examples
+    --------
+    >>> runs(np.array([1.0, 2.0, 1.0, -1.0]), 0.0, length=2).tolist()
+    [False, True, True, False]
+    """
+    found = np.zeros(len(values), dtype=bool)
+    count, last = 0, 0.0
+    for i, side in enumerate(np.sign(values - centre)):
+        count = count + 1 if side == last and side != 0 else int(side != 0)
+        last = side
+        found[i] = count >= length
+    return found
