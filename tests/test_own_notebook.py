@@ -22,8 +22,8 @@ from cxlab import (
     programme_tables,
 )
 from cxlab.report.factory.requests import Request, plan_reports
-from cxlab.report.factory.runs import run_reports
 from cxlab.report.verify import verify_report
+from tests.runs import run_reports
 
 ANALYSIS = """import cxlab as cx
 import pandas as pd
@@ -62,6 +62,15 @@ def test_parameters_without_types_and_without_where_make_a_report(own, tmp_path)
     row = re.search(r"On the page only</th><td>([^<]*)<", run.pages[0].read_text())[1]
     assert row.startswith("2 outputs (code cell 2, 4): displayed without show()")
     assert verify_report(folder).same
+
+
+def test_a_notebook_without_parameters_makes_a_report(tmp_path):
+    path = tmp_path / "own.ipynb"
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Own"), new_code_cell("1 + 1")]), path)
+    run = run_reports("demo", notebooks=[str(path)], output=tmp_path / "out")
+    assert not run.failures
+    assert json.loads((run.pages[0].parent / "manifest.json").read_text())["parameters"] == {}
+    assert verify_report(run.pages[0].parent).same
 
 
 def test_a_page_on_which_all_is_shown_says_nothing(own, tmp_path):

@@ -2,7 +2,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from cxlab.report.build import used_parameters
+from cxlab.report.build import build_report, used_parameters
 from cxlab.report.parameters import Parameter, check_parameters, read_parameters
 
 SOURCE = """study: str = "demo"  # a study's name = or path
@@ -29,7 +29,6 @@ def notebook(tmp_path):
 def test_declared_parameters_are_read(notebook):
     declared = read_parameters(notebook())
     assert list(declared) == ["study", "period", "replicates", "level", "fast", "where", "method"]
-    assert declared["study"].help == "a study's name = or path"
     assert declared["period"].annotation == "str | None"
     assert declared["replicates"].default == 100
 
@@ -76,9 +75,17 @@ def test_text_of_another_type_is_refused_not_guessed(annotation, text):
         Parameter("x", annotation, 0).from_text(text)
 
 
-def test_notebook_without_the_tag_is_refused(notebook):
-    with pytest.raises(ValueError, match="one code cell tagged 'parameters'; got 0"):
-        read_parameters(notebook(tags=()))
+def test_notebook_without_the_tag_takes_no_parameters(notebook):
+    assert read_parameters(notebook(tags=())) == {}
+    with pytest.raises(ValueError, match="must be nothing"):
+        build_report(notebook(tags=()), "unused", n=1)
+
+
+def test_notebook_with_two_cells_of_parameters_is_refused(tmp_path):
+    tagged = [new_code_cell("n = 1", metadata={"tags": ["parameters"]}) for _ in range(2)]
+    nbformat.write(new_notebook(cells=tagged), tmp_path / "9-trial.ipynb")
+    with pytest.raises(ValueError, match="one code cell tagged 'parameters' or none; got 2"):
+        read_parameters(tmp_path / "9-trial.ipynb")
 
 
 def test_a_line_without_a_type_is_taken_by_its_default(notebook):
@@ -99,7 +106,6 @@ def test_a_line_without_a_type_is_taken_by_its_default(notebook):
         "Any",
         "list",
     ]
-    assert found["study"].help == "which"
     assert found["where"].accepts({"segment": "Business"})
     assert found["where"].accepts(True)
     assert found["n"].from_text("5") == 5
@@ -122,7 +128,7 @@ def test_a_line_of_another_form_is_named(notebook, line):
 def test_a_file_that_is_no_notebook_is_refused(tmp_path):
     path = tmp_path / "9-trial.ipynb"
     path.write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"9-trial.ipynb must be a whole Jupyter notebook"):
+    with pytest.raises(ValueError, match=r"9-trial.ipynb must be a complete Jupyter notebook"):
         read_parameters(path)
 
 

@@ -1,4 +1,4 @@
-"""Two makings of one file, compared: what a reader would see differ, in one line each."""
+"""Two makings of one report, compared file by file: what a reader would see differ, in one line each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,62 @@ _PDF_PASSING = re.compile(
 _PDF_PRODUCER = re.compile(rb"/Producer ?\(([^)]*)\)")
 
 Row = dict[str, Any]
+
+
+def compare_made(
+    folder: Path, again: Path, manifest: Mapping[str, Any], *, exact: bool
+) -> dict[str, list[str]]:
+    """Differences of each file that the run itself makes: the notebook and its tables.
+
+    One line each, of numbers to the last digit or to 1e-9 relative; an empty list: the same.
+    """
+    name = Path(manifest["notebook"]["name"]).name
+    found = {name: list(_compare_notebook(folder / name, again / name, exact))}
+    there = {path.stem for path in (again / "tables").glob("*.csv")}
+    for table in sorted(there | set(manifest["tables"])):
+        if table not in there:
+            found[f"tables/{table}.json"] = [f"table {table} is no longer made"]
+        elif table not in manifest["tables"]:
+            found[f"tables/{table}.json"] = [f"table {table} is new"]
+        else:
+            found |= _compare_table(folder, again, table, exact)
+    return found
+
+
+def _compare_table(folder: Path, again: Path, table: str, exact: bool) -> dict[str, list[str]]:
+    """Differences of the two files of a table; what they have in common is said once."""
+    found: dict[str, list[str]] = {}
+    said: set[str] = set()
+    for file, read, name in (
+        (f"tables/{table}.json", json_rows, f"table {table}"),
+        (f"tables/{table}.csv", csv_rows, f"tables/{table}.csv"),
+    ):
+        before, after = read(folder / file), read(again / file)
+        if before is None:
+            found[file] = [f"{file} is not what the report wrote"]
+            continue
+        lines = list(compare_tables(before, after or [], name, exact=exact))
+        found[file] = [line for line in lines if _cell_of(line) not in said]
+        said |= {_cell_of(line) for line in lines} - {""}
+        if exact and not lines and (folder / file).read_bytes() != (again / file).read_bytes():
+            # such as a repeated name in a row, of which only one is read
+            found[file] = [f"{file} is not what the report wrote"]
+    return found
+
+
+def _cell_of(line: str) -> str:
+    """Row and column that a difference names; empty for another one."""
+    return line.partition(": was ")[0].partition(", row ")[2]
+
+
+def _compare_notebook(before: Path, after: Path, exact: bool) -> Iterator[str]:
+    try:
+        old = nbformat.read(before, as_version=4)
+        yield from compare_notebooks(
+            old, nbformat.read(after, as_version=4), before.name, exact=exact
+        )
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        yield f"{before.name} is not what the report wrote"
 
 
 def compare_tables(
@@ -153,8 +209,8 @@ def compare_notebooks(
         before, after = cell_parts(one), cell_parts(other)
         for part in [*before, *(part for part in after if part not in before)]:
             if not _same_part(part, before.get(part, ""), after.get(part, ""), exact):
-                told = _told(part, before.get(part, ""), after.get(part, ""))
-                found.append(f"{name}, cell {number} of {len(old.cells)}, {part}: {told}")
+                words = _difference(part, before.get(part, ""), after.get(part, ""))
+                found.append(f"{name}, cell {number} of {len(old.cells)}, {part}: {words}")
     yield from found[:NAMED]
     if len(found) > NAMED:
         yield f"{name}: {len(found) - NAMED} more places"
@@ -211,8 +267,8 @@ def _same_image(old: str, new: str, levels: int) -> bool:
     return max(differing, default=0) <= levels
 
 
-def _told(part: str, old: str, new: str) -> str:
-    """The first place where two texts differ, with what stands around it."""
+def _difference(part: str, old: str, new: str) -> str:
+    """The first place where two texts differ, with its surroundings."""
     if part.endswith(("image/png", "image/jpeg")):
         return "the picture is another"
     at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), None)
@@ -224,7 +280,7 @@ def _told(part: str, old: str, new: str) -> str:
 def compare_text(old: str, new: str, name: str) -> Iterator[str]:
     """One line where two texts differ at all."""
     if old != new:
-        yield f"{name}: {_told('', old, new)}"
+        yield f"{name}: {_difference('', old, new)}"
 
 
 def differing_part(old: bytes, new: bytes) -> str | None:
@@ -235,7 +291,7 @@ def differing_part(old: bytes, new: bytes) -> str | None:
     try:
         one, other = _parts(old), _parts(new)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
-        return "it is no such file"
+        return "it is not a file of that format"
     for name in [*one, *(name for name in other if name not in one)]:
         if one.get(name) != other.get(name):
             return name

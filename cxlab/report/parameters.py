@@ -38,7 +38,7 @@ class Parameter:
 
     Attributes
     ----------
-    name, help : str
+    name : str
     annotation : str
         The declared type as written, such as ``str | None``; of a line without one, its
         default's type, and ``Any`` where that is None.
@@ -48,7 +48,6 @@ class Parameter:
     name: str
     annotation: str
     default: Any
-    help: str = ""
 
     @property
     def secret(self) -> bool:
@@ -111,12 +110,12 @@ class Parameter:
 
 
 def read_parameters(notebook: Path) -> dict[str, Parameter]:
-    """Parameters that a notebook declares in its cell tagged ``parameters``.
+    """Parameters that a notebook declares in its cell tagged ``parameters``; none without one.
 
     Raises
     ------
     ValueError
-        When there is no such cell, or a line has another form.
+        When there are several such cells, or a line has another form.
     """
     state = notebook.stat()
     return dict(_read(notebook, state.st_mtime_ns, state.st_size))
@@ -130,10 +129,12 @@ def _read(notebook: Path, modified: int, size: int) -> Mapping[str, Parameter]:
         for cell in _open_notebook(notebook).cells
         if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", [])
     ]
-    if len(cells) != 1:
+    if not cells:
+        return {}
+    if len(cells) > 1:
         raise ValueError(
-            f"{notebook.name} must have one code cell tagged 'parameters'; got {len(cells)}. "
-            "Tag it in JupyterLab: property inspector, cell tags."
+            f"{notebook.name} must have one code cell tagged 'parameters' or none; "
+            f"got {len(cells)}. Remove the tag from the others (in JupyterLab: property inspector)."
         )
     lines = cells[0].source.splitlines()
     found = {}
@@ -148,7 +149,7 @@ def _open_notebook(path: Path) -> nbformat.NotebookNode:
         return nbformat.read(path, as_version=4)
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{path.name} must be a whole Jupyter notebook; it cannot be read as one. "
+            f"{path.name} must be a complete Jupyter notebook; it cannot be read as one. "
             "Open it in JupyterLab, or get it again."
         ) from error
 
@@ -175,8 +176,7 @@ def check_parameters(
     Raises
     ------
     ValueError
-        For a name that is not declared, with the nearest spelling.
-        Or for a secret that is no name of an environment variable.
+        For a name that is not declared, or a secret that does not name an environment variable.
     TypeError
         For a value of another type.
 
@@ -203,7 +203,7 @@ def check_secrets(declared: Mapping[str, Parameter], values: Mapping[str, Any]) 
     Raises
     ------
     ValueError
-        For a secret, given or a default, that is no name of an environment variable.
+        For a secret, given or a default, that does not name an environment variable.
     """
     for name, value in values.items():
         if not declared[name].secret or value is None or value == "":
@@ -226,13 +226,7 @@ def _parameter(statement: ast.stmt, lines: list[str], notebook: str) -> Paramete
     inferred = "Any" if default is None else type(default).__name__
     if target is None or not (annotation or inferred in _PLAIN):
         raise ValueError(_form(notebook, line))
-    _, _, comment = lines[(statement.end_lineno or statement.lineno) - 1].partition("  # ")
-    return Parameter(
-        name=target,
-        annotation=annotation or inferred,
-        default=default,
-        help=comment.strip(),
-    )
+    return Parameter(target, annotation or inferred, default)
 
 
 def _declared(statement: ast.stmt) -> tuple[str | None, str]:
