@@ -14,9 +14,10 @@ import pandas as pd
 
 from cxlab.core.design import DesignLike, as_design
 from cxlab.core.engines import row_count
-from cxlab.core.frames import as_list, check_columns, check_design, collect, in_memory, scan
+from cxlab.core.frames import as_list, check_columns, collect, column_names, open_frame, scan
 from cxlab.core.metric import Metric
 from cxlab.stats.metrics.estimates import By, estimate_metrics
+from cxlab.survey.scales import REASONS
 
 USAGE_COLUMNS = ("n", "estimate", "se", "ci_low", "ci_high", "users", "n_missing", "note")
 #: Fewer answered items than this and alike answers say nothing about care.
@@ -116,7 +117,7 @@ def straight_lining(
     Parameters
     ----------
     answers
-        Frame of any engine; of a lazy one the items are fetched.
+        Frame of any engine.
     items : sequence of str
         Rating columns of one battery.
     min_answered : int
@@ -142,24 +143,29 @@ def straight_lining(
     0     3  2            1    0.5
     1   any  2            1    0.5
     """
-    check_columns(answers, {"items": items})
-    answers = in_memory(answers, items)
-    scores = answers[list(items)]
-    enough = scores.notna().sum(axis=1) >= min_answered
-    alike = scores[enough & (scores.min(axis=1) == scores.max(axis=1))].min(axis=1)
-    counts = alike.value_counts().sort_index()
-    table = pd.DataFrame(
-        {
-            "score": [f"{score:g}" for score in counts.index],
-            "respondents": counts.to_numpy(),
-        }
+    columns = ["score", "n", "respondents", "share"]
+    if not items:
+        return pd.DataFrame([["any", 0, 0, np.nan]], columns=columns)
+    enough = _ratings(open_frame(answers, numbers={"items": items}).lazy, items, min_answered)
+    n = int(collect(enough.select(n=nw.len()))["n"].iloc[0])
+    alike = enough.filter(nw.col("low") == nw.col("high")).select(score=nw.col("low"))
+    counts = collect(alike.group_by("score").agg(nw.len().alias("n"))).sort_values("score")
+    respondents = [*map(int, counts["n"]), int(counts["n"].sum())]
+    scores = [*(f"{score:g}" for score in counts["score"]), "any"]
+    rows = [(one, n, k, k / n if n else np.nan) for one, k in zip(scores, respondents, strict=True)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _ratings(lazy: nw.LazyFrame, items: Sequence[str], least: int) -> nw.LazyFrame:
+    """Rows that rated so many items at least, with their lowest and highest rating."""
+    scores = [nw.col(name) for name in items]
+    rated = [nw.when(score.is_null()).then(nw.lit(0)).otherwise(nw.lit(1)) for score in scores]
+    counted = lazy.with_columns(
+        rated=functools.reduce(operator.add, rated),
+        low=nw.min_horizontal(*scores),
+        high=nw.max_horizontal(*scores),
     )
-    table.loc[len(table)] = ["any", len(alike)]
-    n = int(enough.sum())
-    table.insert(1, "n", n)
-    table["respondents"] = table["respondents"].astype("int64")
-    table["share"] = table["respondents"] / n if n else np.nan
-    return table
+    return counted.filter(nw.col("rated") >= least)
 
 
 def repeated_answers(
@@ -170,7 +176,7 @@ def repeated_answers(
     Parameters
     ----------
     answers
-        Frame of any engine; of a lazy one the items are fetched.
+        Frame of any engine.
     items : sequence of str
         Rating columns, each with its ``_missing`` column.
     min_answered : int
@@ -191,22 +197,37 @@ def repeated_answers(
        n  sets  rows  largest
     0  3     1     2        2
     """
-    reasons = [f"{name}_missing" for name in items]
-    check_columns(answers, {"items": [*items, *reasons]})
-    answers = in_memory(answers, [*items, *reasons])
-    scores = answers[list(items)]
-    varied = scores.min(axis=1) < scores.max(axis=1)
-    looked = answers[varied & (scores.notna().sum(axis=1) >= min_answered)]
-    sizes = looked.groupby([*items, *reasons], dropna=False).size()
-    alike = sizes[sizes > 1]
-    return pd.DataFrame(
-        {
-            "n": [len(looked)],
-            "sets": [len(alike)],
-            "rows": [int(alike.sum())],
-            "largest": [int(alike.max()) if len(alike) else 0],
-        }
+    columns = ["n", "sets", "rows", "largest"]
+    if not items:
+        return pd.DataFrame([[0, 0, 0, 0]], columns=columns)
+    missing = {name: f"{name}_missing" for name in items}
+    opened = open_frame(answers, numbers={"items": items}, reasons=list(missing.values()))
+    rated = _ratings(opened.lazy, items, min_answered).filter(nw.col("low") < nw.col("high"))
+    # a column an item, be it a score or a reason: a billion rows' keys are no place to be wordy
+    states = {f"state {i}": _state(name, missing[name]) for i, name in enumerate(items)}
+    alike = rated.select(**states).group_by(list(states)).agg(nw.len().alias("size"))
+    again = nw.when(nw.col("size") > 1)
+    found = collect(
+        alike.select(
+            n=nw.col("size").sum(),
+            sets=again.then(nw.lit(1)).otherwise(nw.lit(0)).sum(),
+            rows=again.then(nw.col("size")).otherwise(nw.lit(0)).sum(),
+            largest=again.then(nw.col("size")).otherwise(nw.lit(0)).max(),
+        )
     )
+    return found[columns].fillna(0).astype("int64")
+
+
+def _state(score: str, reason: str) -> nw.Expr:
+    """A rating, or a number below every rating for the reason that there is none."""
+    state = nw.lit(-1e9)
+    for number, known in enumerate(REASONS, 1):
+        state = (
+            nw.when(nw.col(reason).cast(nw.String) == known)
+            .then(nw.lit(-1e9 - number))
+            .otherwise(state)
+        )
+    return nw.when(nw.col(score).is_null()).then(state).otherwise(nw.col(score))
 
 
 def weight_summary(
@@ -219,7 +240,7 @@ def weight_summary(
     Parameters
     ----------
     answers
-        Frame of any engine; of a lazy one the design columns are fetched.
+        Frame of any engine.
     design : Design or mapping, optional
         As for `cxlab.nps`.
 
@@ -241,29 +262,49 @@ def weight_summary(
        n  kish_deff  n_eff
     0  2       1.25    1.6
     """
-    design = as_design(design)
-    check_design(answers, design)
-    answers = in_memory(answers, design.used())
-    strata, cluster = design.strata, design.cluster
-    weight = answers[design.weights] if design.weights else pd.Series(1.0, index=answers.index)
-    inside = answers[weight > 0]
-    weight = weight[weight > 0]
-    kish = len(weight) * (weight**2).sum() / weight.sum() ** 2
-    sizes = inside.groupby([n for n in (strata, cluster) if n]).size() if cluster else pd.Series()
+    # any column at all, to count the rows by
+    opened = open_frame(answers, design=design, rows=column_names(answers)[:1])
+    strata, cluster = opened.design.strata, opened.design.cluster
+    weight = (
+        nw.col(opened.design.weights).cast(nw.Float64) if opened.design.weights else nw.lit(1.0)
+    )
+    rows = opened.lazy.with_columns(_weight=weight).filter(nw.col("_weight") > 0)
+    sums = collect(
+        rows.select(
+            n=nw.len(),
+            smallest=nw.col("_weight").min(),
+            largest=nw.col("_weight").max(),
+            mean=nw.col("_weight").mean(),
+            squares=(nw.col("_weight") ** 2).mean(),
+        )
+    )
+    kish = sums["squares"] / sums["mean"] ** 2
+    n = int(sums["n"].iloc[0])
+    sizes, without = _cluster_sizes(rows, strata, cluster) if cluster else (None, 0)
     return pd.DataFrame(
         {
-            "n": [len(weight)],
-            "smallest": [weight.min()],
-            "largest": [weight.max()],
-            "mean": [weight.mean()],
-            "kish_deff": [kish],
-            "n_eff": [len(weight) / kish],
-            "strata": [inside[strata].nunique() if strata else 1],
-            "clusters": [len(sizes) if cluster else len(weight)],
-            "largest_cluster": [int(sizes.max()) if len(sizes) else 1],
-            "without_cluster": [int(inside[cluster].isna().sum()) if cluster else 0],
+            "n": [n],
+            **{name: sums[name] for name in ("smallest", "largest", "mean")},
+            "kish_deff": kish,
+            "n_eff": n / kish,
+            "strata": [_distinct(rows, strata) if strata else 1],
+            "clusters": [n if sizes is None else len(sizes)],
+            "largest_cluster": [1 if sizes is None or not len(sizes) else int(sizes.max())],
+            "without_cluster": [without],
         }
     )
+
+
+def _cluster_sizes(rows: nw.LazyFrame, strata: str | None, cluster: str) -> tuple[pd.Series, int]:
+    """Rows of each cluster of a stratum, and rows without one."""
+    keys = [name for name in (strata, cluster) if name]
+    counted = collect(rows.group_by(keys).agg(nw.len().alias("rows")))
+    alone = counted[cluster].isna()
+    return counted.loc[~alone, "rows"], int(counted.loc[alone, "rows"].sum())
+
+
+def _distinct(rows: nw.LazyFrame, column: str) -> int:
+    return len(collect(rows.select(column).unique()).dropna())
 
 
 class Completeness(NamedTuple):
@@ -304,14 +345,12 @@ def completeness(answers: Any, touchpoints: Sequence[str]) -> Completeness:
     >>> completeness(answers, ["a", "b"])
     Completeness(n=3, complete=1, median=1.0)
     """
-    check_columns(answers, {"touchpoints": touchpoints})
     if not touchpoints:
         n = row_count(answers)
         return Completeness(n, n, 0.0)
-    one, nought = nw.lit(1), nw.lit(0)
-    rated = [nw.when(nw.col(name).is_null()).then(nought).otherwise(one) for name in touchpoints]
-    lazy = scan(answers, touchpoints).select(rated=functools.reduce(operator.add, rated, nought))
-    found = collect(lazy.group_by("rated").agg(nw.len().alias("n"))).sort_values("rated")
+    opened = open_frame(answers, numbers={"touchpoints": touchpoints})
+    rated = _ratings(opened.lazy, touchpoints, 0).select("rated")
+    found = collect(rated.group_by("rated").agg(nw.len().alias("n"))).sort_values("rated")
     rows = found["n"].to_numpy(dtype="int64")
     below = np.searchsorted(rows.cumsum(), [(rows.sum() - 1) // 2, rows.sum() // 2], side="right")
     median = float(found["rated"].iloc[below].mean()) if rows.sum() else math.nan
