@@ -12,7 +12,6 @@ from statsmodels.stats.proportion import proportion_confint
 from cxlab.stats.inference import (
     adjust_p_values,
     adjusted_wald_interval,
-    design_covariance,
     design_variance,
     effective_sample_size,
     mean_interval,
@@ -155,36 +154,8 @@ def test_design_variance_of_lone_rows_is_the_usual_one():
     totals = pd.DataFrame(
         {"domain": 0, "stratum": 0, "cluster": None, "total": [z.sum()], "squares": [(z**2).sum()]}
     )
-    variance = design_variance(totals, pd.Series({0: 50}), domains=1).variance[0]
+    variance = design_variance(totals, pd.Series({0: 50}), domains=1)[0]
     assert variance == pytest.approx(y.var(ddof=1) / 50, rel=EXACT)
-
-
-def test_design_covariance_has_the_variances_on_its_diagonal():
-    rng = np.random.default_rng(2)
-    rows = [
-        {"domain": g, "stratum": h, "cluster": c, "total": rng.normal()}
-        for g in range(3)
-        for h in range(2)
-        for c in range(5)
-    ]
-    totals = pd.DataFrame(rows)
-    totals["squares"] = totals["total"] ** 2
-    lone = pd.DataFrame(
-        {
-            "domain": [0, 2],
-            "stratum": [0, 1],
-            "cluster": None,
-            "total": [0.3, -0.2],
-            "squares": [0.9, 0.5],
-        }
-    )
-    totals = pd.concat([totals, lone], ignore_index=True)
-    clusters = pd.Series({0: 8, 1: 6})
-    matrix = design_covariance(totals, clusters, domains=3)
-    assert np.diag(matrix) == pytest.approx(
-        design_variance(totals, clusters, domains=3).variance, rel=EXACT
-    )
-    assert matrix == pytest.approx(matrix.T)
 
 
 def test_effective_sample_size_never_exceeds_the_sample():

@@ -258,9 +258,8 @@ def wilson_interval(share: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> L
     >>> round(float(low[0]), 3), round(float(high[0]), 3)
     (0.299, 0.701)
     """
+    from statsmodels.stats.proportion import proportion_confint  # slow to import
+
     share, n = np.asarray(share, dtype=float), np.asarray(n, dtype=float)
     n = np.where(n > 0, n, np.nan)
-    z = normal_quantile(level)
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+    return proportion_confint(share * n, n, alpha=1 - check_level(level), method="wilson")

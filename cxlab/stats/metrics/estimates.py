@@ -16,7 +16,6 @@ from cxlab.core.totals import Totals
 from cxlab.stats.inference import (
     adjusted_wald_interval,
     check_level,
-    design_degrees_of_freedom,
     design_variance,
     effective_sample_size,
     mean_interval,
@@ -210,19 +209,19 @@ def _design_spread(
     level: float,
 ) -> pd.DataFrame:
     linear = linearised(sums, facts["estimate"])
-    result = design_variance(linear, totals.clusters, domains=len(facts))
+    variance = design_variance(linear, totals.clusters, domains=len(facts))
     clusters, strata = held_units(sums, groups=len(facts))
-    df = design_degrees_of_freedom(clusters, strata)
+    df = clusters - strata
     simple = _simple_variance(facts, kinds)
     # of one cluster nothing is known but its own answers
-    known = pd.Series(result.variance, facts.index).mask(facts["alike"], 0.0).where(clusters > 1)
+    known = pd.Series(variance, facts.index).mask(facts["alike"], 0.0).where(clusters > 1)
     # a variance this far below the simple one is rounding of none
     none = ~((known > 1e-14 * facts["square"].clip(lower=1e-300)) & (simple > 0))
     deff = (known / simple.where(simple > 0)).where(~none, np.maximum(1.0, facts["kish"]))
     deff = deff.where(known.notna())
     spread = pd.DataFrame({"variance": known, "deff": deff, "df": df})
     spread["n_eff"] = effective_sample_size(facts["n"], deff, df, level=level)
-    spread["note"] = _notes(facts, spread, kinds, none, totals, result.lonely_strata)
+    spread["note"] = _notes(facts, spread, kinds, none, totals, int((totals.clusters == 1).sum()))
     return spread
 
 
