@@ -465,7 +465,7 @@ class TestControlChart:
         chart = control_chart(nps(data, "score", by="period"))
         assert chart.centre == pytest.approx(nps(data, "score")["estimate"].item())
         card = scorecard(data, [RATING, Metric("score", "net", (9, 10), (0, 6), name="nps")],
-                         by="period")  # fmt: skip
+                         by="period").table  # fmt: skip
         by_period = card[card["segment"] == "period"]
         means = control_chart(by_period[by_period["metric"] == "mean"])
         assert (means.kind, means.what, means.unit) == ("Laney", "mean", "score")

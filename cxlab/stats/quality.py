@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import DesignLike, as_design
-from cxlab.core.frames import as_list, check_columns, check_design, collect, in_memory, scan
+from cxlab.core.design import DesignLike
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
+from cxlab.core.frames import Opened, collect, open_frame
 from cxlab.core.metric import Metric
-from cxlab.stats.metrics.estimates import By, estimate_metrics
+from cxlab.core.result import Result
+from cxlab.stats.metrics.estimates import estimate_each
 
 USAGE_COLUMNS = ("n", "estimate", "se", "ci_low", "ci_high", "users", "n_missing", "note")
 #: Fewer answered items than this and alike answers say nothing about care.
@@ -23,85 +26,86 @@ def usage(
     answers: Any,
     touchpoints: Sequence[str],
     *,
-    by: By = None,
+    by: str | None = None,
     labels: Mapping[str, str] | None = None,
     design: DesignLike = None,
     level: float = 0.95,
-) -> pd.DataFrame:
-    """Per cent of respondents who used each touchpoint, per group.
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> Result:
+    """Per cent of respondents who used each touchpoint, of everyone or per group.
 
     Parameters
     ----------
     answers
         As ``study.read()`` gives them, of any engine: each touchpoint ``x`` with ``x_missing`` beside it.
     touchpoints : sequence of str
+    by : str, optional
+        Column of the groups.
     labels : mapping of str to str, optional
         Column to words for the ``touchpoint`` column: ``study.labels``.
-    by, design, level
+    design, level
         As for `cxlab.nps`.
+    min_group_size : int
+        Groups of fewer answers are hidden, and with them whatever would give them back.
 
     Returns
     -------
-    DataFrame
-        One row per touchpoint × group: ``touchpoint``, ``group`` (with ``by``), ``n``
-        (who rated it or said "never used"; a blank tells neither), ``estimate``, ``se``,
-        ``ci_low``, ``ci_high`` in per cent, ``users`` (answers), ``n_missing``, ``note``. Where
-        nobody said "never used" the figures are null: it may not have been offered.
+    Result
+        ``n_missing`` per touchpoint (without ``by``), and the ``table``: one row per
+        touchpoint × group with ``touchpoint``, ``group`` (with ``by``), ``n`` (who rated it or
+        said "never used"; a blank tells neither), ``estimate``, ``se``, ``ci_low``, ``ci_high`` in
+        per cent, ``users`` (answers), ``n_missing``, ``note`` and, with ``by``, ``suppressed``.
+        Where nobody said "never used" the figures are null: it may not have been offered.
 
     Examples
     --------
     >>> answers = pd.DataFrame({"wifi": [4, None, None, 5],
     ...                         "wifi_missing": [None, "never used", "no answer", None]})
-    >>> usage(answers, ["wifi"])[["touchpoint", "n", "estimate", "n_missing"]].round(1)
+    >>> table = usage(answers, ["wifi"]).table
+    >>> table[["touchpoint", "n", "estimate", "n_missing"]].round(1)
       touchpoint  n  estimate  n_missing
     0       wifi  3      66.7          1
     """
-    needed = [*touchpoints, *(f"{name}_missing" for name in touchpoints)]
-    check_columns(answers, {"touchpoints": needed, "by": by})
-    words = dict(labels or {})
-    design = as_design(design)
-    group = ["group"] if as_list(by) else []
+    columns = ["touchpoint", *(["group"] if by else []), *USAGE_COLUMNS]
     if not touchpoints:
-        return pd.DataFrame(columns=["touchpoint", *group, *USAGE_COLUMNS])
+        return Result(table=pd.DataFrame(columns=columns))
+    needed = [*touchpoints, *(f"{name}_missing" for name in touchpoints)]
+    opened, never = _use(open_frame(answers, design=design, touchpoints=needed, by=by), touchpoints)
     metrics = [Metric(name, "box", top=(1, 1)) for name in touchpoints]
-    used, never = _use(answers, touchpoints)
-    table = estimate_metrics(used, metrics, by=by, design=design, level=level)
-    table = table.rename(columns={"tops": "users"})
+    (table,) = estimate_each(opened, metrics, [by], level=level)
+    table = table.rename(columns={"tops": "users", "column": "touchpoint"})
     # nobody said "never used": it was not offered, or everybody used it
-    untold = table["column"].map({name: not said for name, said in never.items()})
-    table.loc[untold, ["estimate", "se", "ci_low", "ci_high"]] = np.nan
-    table.loc[untold, "note"] = 'nobody said "never used": not offered, or used by all'
-    table["touchpoint"] = [words.get(name, name) for name in table["column"]]
-    return table[["touchpoint", *group, *USAGE_COLUMNS]]
+    unknown = ~table["touchpoint"].map(never)
+    table.loc[unknown, ["estimate", "se", "ci_low", "ci_high"]] = np.nan
+    table.loc[unknown, "note"] = 'nobody said "never used": not offered, or used by all'
+    table = table[columns]
+    missing = table[["touchpoint", "n_missing"]].rename(columns={"touchpoint": "column"})
+    if by:
+        table = suppress_small_groups(
+            table, within=["touchpoint"], min_group_size=min_group_size, segment=by
+        )
+    words = dict(labels or {})
+    table["touchpoint"] = [words.get(name, name) for name in table["touchpoint"]]
+    return Result(table=table) if by else Result(table=table, n_missing=missing)
 
 
-def _use(answers: Any, touchpoints: Sequence[str]) -> tuple[Any, dict[str, bool]]:
+def _use(opened: Opened, touchpoints: Sequence[str]) -> tuple[Opened, dict[str, bool]]:
     """Whether each touchpoint was used (1, 0, or not told) in place of its rating.
 
     Also whether anybody said "never used" of it.
     """
-    if isinstance(answers, pd.DataFrame):
-        never = {
-            name: answers[f"{name}_missing"].eq("never used").fillna(False) for name in touchpoints
-        }
-        used = {
-            name: answers[name].notna().astype(float).where(answers[name].notna() | never[name])
-            for name in touchpoints
-        }
-        return answers.assign(**used), {name: bool(said.any()) for name, said in never.items()}
-    said = {
+    one, nought = nw.lit(1.0), nw.lit(0.0)
+    never = {
         name: (nw.col(f"{name}_missing") == "never used").fill_null(False) for name in touchpoints
     }
-    lazy = scan(answers, [f"{name}_missing" for name in touchpoints])
-    one, nought = nw.lit(1.0), nw.lit(0.0)
-    sums = [nw.when(said[name]).then(one).otherwise(nought).sum().alias(name) for name in said]
-    counts = collect(lazy.select(*sums)).iloc[0].fillna(0)
-    known = {
-        name: nw.when(~nw.col(name).is_null()).then(one).otherwise(nw.when(said[name]).then(nought))
-        for name in touchpoints
+    sums = {name: nw.when(said).then(one).otherwise(nought).sum() for name, said in never.items()}
+    counts = collect(opened.lazy.select(**sums)).iloc[0].fillna(0)
+    used = {
+        name: nw.when(~nw.col(name).is_null()).then(one).otherwise(nw.when(said).then(nought))
+        for name, said in never.items()
     }
-    used = nw.from_native(answers).lazy().with_columns(**known).to_native()
-    return used, {name: bool(counts[name] > 0) for name in touchpoints}
+    known = replace(opened, lazy=opened.lazy.with_columns(**used))
+    return known, {name: bool(counts[name] > 0) for name in touchpoints}
 
 
 def straight_lining(
@@ -138,9 +142,7 @@ def straight_lining(
     0     3  2            1    0.5
     1   any  2            1    0.5
     """
-    check_columns(answers, {"items": items})
-    answers = in_memory(answers, items)
-    scores = answers[list(items)]
+    scores = open_frame(answers, numbers={"items": items}).rows()
     enough = scores.notna().sum(axis=1) >= min_answered
     alike = scores[enough & (scores.min(axis=1) == scores.max(axis=1))].min(axis=1)
     counts = alike.value_counts().sort_index()
@@ -188,11 +190,10 @@ def repeated_answers(
     0  3     1     2        2
     """
     reasons = [f"{name}_missing" for name in items]
-    check_columns(answers, {"items": [*items, *reasons]})
-    answers = in_memory(answers, [*items, *reasons])
-    scores = answers[list(items)]
+    rows = open_frame(answers, numbers={"items": items}, reasons=reasons).rows()
+    scores = rows[list(items)]
     varied = scores.min(axis=1) < scores.max(axis=1)
-    looked = answers[varied & (scores.notna().sum(axis=1) >= min_answered)]
+    looked = rows[varied & (scores.notna().sum(axis=1) >= min_answered)]
     sizes = looked.groupby([*items, *reasons], dropna=False).size()
     alike = sizes[sizes > 1]
     return pd.DataFrame(
@@ -237,12 +238,11 @@ def weight_summary(
        n  kish_deff  n_eff
     0  2       1.25    1.6
     """
-    design = as_design(design)
-    check_design(answers, design)
-    answers = in_memory(answers, design.used())
-    strata, cluster = design.strata, design.cluster
-    weight = answers[design.weights] if design.weights else pd.Series(1.0, index=answers.index)
-    inside = answers[weight > 0]
+    opened = open_frame(answers, design=design)
+    rows, strata, cluster = opened.rows(), opened.design.strata, opened.design.cluster
+    weights = opened.design.weights
+    weight = rows[weights] if weights else pd.Series(1.0, index=rows.index)
+    inside = rows[weight > 0]
     weight = weight[weight > 0]
     kish = len(weight) * (weight**2).sum() / weight.sum() ** 2
     sizes = inside.groupby([n for n in (strata, cluster) if n]).size() if cluster else pd.Series()

@@ -8,14 +8,12 @@ from cxlab.stats.inference.design import (
     effective_sample_size,
 )
 from cxlab.stats.inference.intervals import (
-    adjusted_wald_interval,
     check_level,
     mean_interval,
     normal_quantile,
     score_interval,
     score_statistic,
     t_quantile,
-    wald_interval,
     wilson_interval,
     wilson_statistic,
 )
@@ -25,7 +23,6 @@ __all__ = [
     "Spread",
     "Units",
     "adjust_p_values",
-    "adjusted_wald_interval",
     "check_level",
     "contrast_spread",
     "design_variance",
@@ -36,7 +33,6 @@ __all__ = [
     "score_interval",
     "score_statistic",
     "t_quantile",
-    "wald_interval",
     "wilson_interval",
     "wilson_statistic",
 ]

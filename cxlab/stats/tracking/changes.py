@@ -10,10 +10,9 @@ import pandas as pd
 from scipy.special import ndtri, stdtrit
 
 from cxlab.core.messages import unknown
-from cxlab.core.metric import Metric
+from cxlab.core.metric import Metric, metric_list
 from cxlab.stats.inference import adjust_p_values, check_level
 from cxlab.stats.metrics import compare_periods
-from cxlab.stats.metrics.differences.groups import metric_list
 from cxlab.stats.metrics.values import check_metrics
 from cxlab.stats.tracking.periods import calendar_period, periods_of, with_text_periods
 from cxlab.stats.tracking.saved_changes import check_metric, saved_changes

@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from cxlab.core.messages import unknown
 from cxlab.stats.inference import check_level
-from cxlab.stats.metrics.differences.linearised import few_clusters
+from cxlab.stats.metrics.two_groups import few_clusters
 from cxlab.stats.tracking.changes import (
     COLUMNS,
     check_power,

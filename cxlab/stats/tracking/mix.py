@@ -17,13 +17,11 @@ from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, joint_answers
 from cxlab.core.disclosure.rule import groups_hidden_by_run
 from cxlab.core.frames import as_list, check_columns
 from cxlab.core.messages import unknown
-from cxlab.core.metric import Metric
+from cxlab.core.metric import Metric, nps_metric
 from cxlab.stats.inference import check_level, contrast_spread
-from cxlab.stats.metrics.differences.linearised import cells_of, side_sums
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
-from cxlab.stats.metrics.origins import metric_totals
-from cxlab.stats.metrics.scores import NPS_DETRACTORS, NPS_PROMOTERS, NPS_SCALE
-from cxlab.stats.metrics.values import open_metrics
+from cxlab.stats.metrics.two_groups import cells_of, side_sums
+from cxlab.stats.metrics.values import metric_totals, open_metrics
 from cxlab.stats.tracking.cells import NOT_GIVEN, CellSums, cell_sums
 from cxlab.stats.tracking.contributions import (
     Estimates,
@@ -336,8 +334,7 @@ def _metric(metric: Metric | str) -> Metric:
     if isinstance(metric, Metric):
         return metric
     if isinstance(metric, str):
-        ends = {"top": NPS_PROMOTERS, "bottom": NPS_DETRACTORS, "scale": NPS_SCALE}
-        return Metric(metric, "net", name="nps", **ends)  # type: ignore[arg-type]
+        return nps_metric(metric)
     raise TypeError(
         f"`metric` must be one Metric or a column's name; got {type(metric).__name__}. "
         "Take one change apart at a time."

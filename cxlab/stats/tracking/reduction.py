@@ -12,9 +12,8 @@ from cxlab.core.design import DesignLike, as_design
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.frames import as_list, check_columns
 from cxlab.core.messages import unknown
-from cxlab.core.metric import Metric
+from cxlab.core.metric import Metric, metric_list
 from cxlab.stats.inference import Spread, Units, contrast_spread
-from cxlab.stats.metrics.differences.groups import metric_list
 from cxlab.stats.metrics.values import check_metrics, check_scores, open_metrics
 from cxlab.stats.tracking.covariances import cross_covariance, own_covariance, shared_clusters
 from cxlab.stats.tracking.driver_shares import Analysis, DriverShares, shares_of

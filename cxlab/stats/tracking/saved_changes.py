@@ -22,15 +22,15 @@ from cxlab.stats.inference import (
     score_interval,
     wilson_interval,
 )
-from cxlab.stats.metrics.differences.linearised import SideFacts, judged
-from cxlab.stats.metrics.differences.two_samples import (
+from cxlab.stats.metrics.estimates import estimate_metrics
+from cxlab.stats.metrics.two_groups import (
     IN_UNITS,
-    METHODS,
     SMALL_GROUP,
+    SideFacts,
+    judged,
     simple_difference,
 )
-from cxlab.stats.metrics.estimates import estimate_metrics
-from cxlab.stats.metrics.origins import all_alike
+from cxlab.stats.metrics.values import all_alike
 from cxlab.stats.tracking.pairs import Pair
 from cxlab.stats.tracking.periods import in_order
 from cxlab.stats.tracking.statistics import Key, PeriodStatistics, SavedPeriods, key_of
@@ -63,7 +63,7 @@ def saved_changes(
     **ignored
         Names of design columns, which saved statistics have no use for.
     """
-    check_choice("method", method, METHODS)
+    check_choice("method", method, ("auto",))
     pair = Pair(saved[periods[0]], saved[periods[1]])
     if method == "permutation" or (method != "auto" and not pair.now.simple):
         raise ValueError(
@@ -166,7 +166,7 @@ def _simple(
     permutations: int, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     both = pd.DataFrame([_sums(now, now["origin"]), _sums(before, now["origin"])])
-    found = simple_difference(both, metric, level, method)
+    found = simple_difference(both, metric, level)
     mean = metric.kind == "mean"
     alike = mean and all_alike(both["n"], both["y"], both["yy"]).any()
     if method != "auto" or (both["n"].min() >= SMALL_GROUP and not alike):
