@@ -22,13 +22,11 @@ import pandas as pd
 
 from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers import compare_outcomes, driver_map, drivers, penalty_reward
-from cxlab.stats.drivers.answers import Answers
-from cxlab.stats.drivers.explained import explained
-from cxlab.stats.drivers.outcomes import recode_outcome
-from cxlab.stats.drivers.replicates import Resample
+from cxlab.stats.drivers.answers import Answers, recode_outcome
+from cxlab.stats.drivers.coefficients import adjusted_r_squared
+from cxlab.stats.drivers.estimands import Options, Users, among_users
+from cxlab.stats.drivers.replicates import Resample, make_resample, replicate_test, spread
 from cxlab.stats.drivers.subsets import subset_sums
-from cxlab.stats.drivers.uncertainty import make_resample, replicate_test, spread
-from cxlab.stats.drivers.users import Options, Users, among_users
 from cxlab.stats.resampling import sampling_design
 
 Array = np.ndarray
@@ -97,7 +95,6 @@ def as_answers(rows: Array, cluster: Array | None) -> Answers:
         unit=design.row_cluster,
         design=design,
         n_total=len(rows),
-        n_missing=0,
     )
 
 
@@ -269,10 +266,10 @@ def r_squared_interval(truth: float, plan: Plan, studies: int) -> list[str]:
         seed = int(generator.integers(2**31))
         resample, unit = make_resample(answers, "bootstrap", 200, seed)
         users = among_users(answers, unit, resample, Options(method="first"))
-        found = explained(
+        found = adjusted_r_squared(
             users.fit, resample, n=users.n_effective, df=users.df, stratified=False, level=0.95
         )
-        inside += found.low <= truth <= found.high
+        inside += found["ci_low"] <= truth <= found["ci_high"]
     rate = inside / studies
     error = np.sqrt(rate * (1 - rate) / studies)
     kept = rate >= 0.93 if truth < 0.1 else abs(rate - 0.95) <= 0.02
@@ -305,7 +302,7 @@ def fix_first(
         frame["y"] = frame.to_numpy() @ np.array(effects) + generator.normal(size=n)
         seed = int(generator.integers(2**31))
         found = drivers(frame, "y", names, replicates=200, seed=seed)
-        called += driver_map(found).set_index("driver").loc["x4", "verdict"] == "fix first"
+        called += driver_map(found).table.set_index("driver").loc["x4", "verdict"] == "fix first"
     rate = called / studies
     error = np.sqrt(rate * (1 - rate) / studies)
     kept = rate <= 0.08 if tie else rate >= 0.9
@@ -365,7 +362,7 @@ def straight_effects(n: int, cuts: tuple[int, int], ceiling: bool, studies: int)
         if ceiling:
             frame["y"] = np.clip(np.round(frame["y"]), 1, 5)
         seed = int(generator.integers(2**31))
-        table = penalty_reward(frame, "y", names, cuts=cuts, replicates=200, seed=seed)
+        table = penalty_reward(frame, "y", names, cuts=cuts, replicates=200, seed=seed).table
         called += int(table["shape"].isin(["basic", "excitement"]).sum())
         quick += int((table[["basic", "excitement"]].max(axis=1) >= 0.8).sum())
         total += len(names)

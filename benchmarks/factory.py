@@ -24,8 +24,8 @@ import nbformat
 import pandas as pd
 
 from cxlab.report.build import Job
-from cxlab.report.factory import make_reports
-from cxlab.report.matrix import Request, plan_reports
+from cxlab.report.factory.requests import Request, plan_reports
+from cxlab.report.factory.workers import make_reports
 
 
 def cell_seconds(notebook: Path) -> float:

@@ -25,9 +25,8 @@ import nbformat
 import pandas as pd
 import psutil
 
-from cxlab.report.digests import MANIFEST, spoilt_files
 from cxlab.report.exports.pdf import find_browser
-from cxlab.report.records import read_manifest
+from cxlab.report.records import MANIFEST, read_manifest, spoilt_files
 
 TARGETS = ("run", "worker", "server", "kernel", "everything")
 SHARED = Path("/dev/shm")
@@ -123,7 +122,7 @@ def kill(run: subprocess.Popen[bytes], ground: Ground, target: str, chance: rand
     words = {one.pid: " ".join(_command(one)) for one in ours}
     kinds: dict[str, Callable[[psutil.Process], bool]] = {
         "run": lambda one: one.pid == run.pid,
-        "worker": lambda one: "cxlab.report.workers" in words[one.pid],
+        "worker": lambda one: "cxlab.report.factory.workers" in words[one.pid],
         "server": lambda one: "warm.server" in words[one.pid] and one.ppid() == run.pid,
         "kernel": lambda one: "warm.server" in words[one.pid] and one.ppid() != run.pid,
         "everything": lambda one: True,

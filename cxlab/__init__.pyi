@@ -1,5 +1,7 @@
+from .core.past import PastReports as PastReports
+from .core.past import past_reports as past_reports
 from .report.build import build_report as build_report
-from .report.labels import with_labels as with_labels
+from .report.manifest import version_line as version_line
 from .report.plots import plot_control_chart as plot_control_chart
 from .report.plots import plot_driver_map as plot_driver_map
 from .report.plots import plot_ends as plot_ends
@@ -11,7 +13,7 @@ from .report.plots import plot_penalty_reward as plot_penalty_reward
 from .report.plots import plot_runs as plot_runs
 from .report.plots import plot_waterfall as plot_waterfall
 from .report.show import show as show
-from .report.versions import version_line as version_line
+from .report.show import with_labels as with_labels
 from .stats.comparison import NpsComparison as NpsComparison
 from .stats.comparison import answers_needed as answers_needed
 from .stats.comparison import compare_tnps_rnps as compare_tnps_rnps
@@ -23,7 +25,6 @@ from .stats.comparison import programme_tables as programme_tables
 from .stats.comparison import split_responses as split_responses
 from .stats.covariance import Moments as Moments
 from .stats.covariance import moments as moments
-from .stats.covariance import with_blocks as with_blocks
 from .stats.drivers import DriverAnalysis as DriverAnalysis
 from .stats.drivers import compare_outcomes as compare_outcomes
 from .stats.drivers import dominance as dominance
@@ -68,17 +69,15 @@ from .stats.touchpoints import repeated_table as repeated_table
 from .stats.touchpoints import touchpoint_correlations as touchpoint_correlations
 from .stats.touchpoints import touchpoint_scores as touchpoint_scores
 from .stats.touchpoints import visitors as visitors
+from .stats.tracking import Changes as Changes
 from .stats.tracking import ControlChart as ControlChart
 from .stats.tracking import MixAndPerformance as MixAndPerformance
-from .stats.tracking import PeriodStatistics as PeriodStatistics
-from .stats.tracking import SavedPeriods as SavedPeriods
+from .stats.tracking import comparable_answers as comparable_answers
 from .stats.tracking import control_chart as control_chart
 from .stats.tracking import driver_changes as driver_changes
-from .stats.tracking import load_periods as load_periods
 from .stats.tracking import mix_and_performance as mix_and_performance
 from .stats.tracking import period_changes as period_changes
 from .stats.tracking import period_scores as period_scores
-from .stats.tracking import period_statistics as period_statistics
 from .survey.check import check_answers as check_answers
 from .survey.exports import Export as Export
 from .survey.exports import read_export as read_export

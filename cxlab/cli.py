@@ -121,9 +121,9 @@ def report(
     # several threads wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from cxlab.core.messages import one_line
-    from cxlab.report.limits import CELL_SECONDS
-    from cxlab.report.plan import read_plan
-    from cxlab.report.runs import Request, run_requests
+    from cxlab.report.execute import CELL_SECONDS
+    from cxlab.report.factory.requests import read_plan
+    from cxlab.report.factory.runs import Request, run_requests
 
     if (study is None) == (plan is None):
         raise ValueError("`STUDY` or `--plan` must be given, and only one of them.")
@@ -336,67 +336,6 @@ def _show_tables(loaded: Study, period: str | None) -> None:
         if len(table):
             shown = table.drop(columns=["label", "out_of_range"])
             click.echo(shown.to_string(index=False, float_format="%.3f"))
-
-
-@main.group()
-def period() -> None:
-    """Statistics of periods, kept so that their answers may be deleted."""
-
-
-@period.command("save")
-@click.argument("study")
-@click.option("--to", "folder", required=True, metavar="FOLDER", help="Where to keep them.")
-@click.option("--period", "periods", multiple=True, help="May be repeated. Default: all.")
-@click.option(
-    "--where",
-    "conditions",
-    multiple=True,
-    metavar="COLUMN=VALUE",
-    help="Only answers with this value; may be repeated.",
-)
-@one_sentence
-def period_save(
-    study: str, folder: str, periods: tuple[str, ...], conditions: tuple[str, ...]
-) -> None:
-    """Keep the statistics of STUDY's periods in FOLDER, one file each.
-
-    The tracking notebook compares them without any answers: --set saved=FOLDER.
-    """
-    from cxlab.stats.tracking import period_statistics
-    from cxlab.survey.study import load_study
-
-    survey = load_study(study)
-    where = _pairs("--where", conditions) or None
-    answers = survey.read(where=where)
-    kept = period_statistics(
-        answers,
-        survey.metrics(),
-        periods=periods or None,
-        segments=survey.segments,
-        drivers=_driver_shares(survey, answers),
-        labels=survey.labels,
-        selection=where,
-        min_group_size=survey.definition.min_group_size,
-        design=survey.design,
-    )
-    for path in kept.save(folder):
-        click.echo(f"kept: {path}")
-
-
-def _driver_shares(survey: Study, answers: Any) -> Any:
-    """Shares of the touchpoints by period, worked out as in the tracking notebook."""
-    from cxlab.stats.drivers import drivers
-
-    if not survey.outcomes or not survey.touchpoints:
-        return None
-    try:
-        return drivers(
-            answers, survey.leading_outcomes()[0], survey.touchpoints, by="period", compare="pairs",
-            method="johnson", missing="pairwise", replicates=500, labels=survey.labels, design=survey.design,
-        )  # fmt: skip
-    except ValueError as error:
-        click.echo(f"without drivers: {error}", err=True)
-        return None
 
 
 @main.group()

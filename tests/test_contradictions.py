@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import datetime
+import functools
+import tomllib
+
 import pytest
 
 from cxlab import load_study
+from cxlab.survey.datasets import data_folder
+from cxlab.survey.study_file import definition_of
 
 STUDY = """\
 [study]
@@ -54,8 +61,8 @@ def swapped(old, new):
           for value in ("nan", "inf", "-101", "100.5", '"x"', "true")),
         (STUDY.replace('"nps"', '"mean"') + "targets = { mean = 11 }",
          "`targets.mean` of column 'q' must be a number from 0 to 10; got 11"),
-        (STUDY + 'targets = "x"', r"`targets` of column 'q' must be a table \{ key = one text or"),
-        (STUDY + "targets = { nps = [1] }", "`targets` of column 'q' must be a table"),
+        (STUDY + 'targets = "x"', r"`targets` of column 'q' must be a table \{ metric = number \}; got 'x'"),
+        (STUDY + "targets = { nps = [1] }", r"`targets.nps` of column 'q' must be a number; got \[1\]"),
         (STUDY + '\n[tables.main.operational.q]\ncolumn = "q"\nbetter = "lower"\ntarget = nan\n'
          'experience = "q"\nexperience_target = 5', "`target` of operational.q must be a finite"),
         (STUDY + '\n[tables.main.operational.q]\ncolumn = "q"\nbetter = "lower"\ntarget = 3\n'
@@ -68,10 +75,10 @@ def swapped(old, new):
         (swapped('ignore = ["g", "w"]', 'ignore = ["g", "w"]\nlabel = " "'),
          "`label` of table 'main' must be text that can be seen"),
         (STUDY + GROUP + 'values = { North = "", South = "S" }',
-         "`values` of column 'g' must be text that can be seen"),
+         "`values.North` of column 'g' must be text that can be seen"),
         (swapped("metrics", 'labels = { 0 = " ", 10 = "best" }\nmetrics'),
-         "`labels` of scale 's' must be text that can be seen"),
-        (swapped('title = "x"', 'title = "\u200b"'), r"`title` in \[study\] must be text"),
+         "`labels.0` of scale 's' must be text that can be seen"),
+        (swapped('title = "x"', 'title = "\u200b"'), r"`title` of \[study\] must be text"),
         (STUDY + '\n[tables.main.columns.w]\nrole = "weight"\n',
          "a.csv, column 'w': weights must not all be 0"),
         (STUDY + GROUP + 'values = { North = "N", South = "N\u200b" }',
@@ -86,17 +93,19 @@ def swapped(old, new):
         (STUDY + '\n[tables.main.columns."q\u200b"]\nrole = "text"\ncolumn = "g"\n',
          "`columns` of table 'main' must differ by what can be seen"),
         (swapped('metrics = ["nps"]', 'metrics = [["mean"]]'),
-         r"`metrics` of \[scales.s\] must be a list of texts in brackets; got \[\['mean'\]\]"),
+         r"`metrics` of scale 's' must be a list of texts in brackets; got \['mean'\]"),
         (STUDY + 'metrics = [["mean"]]', "`metrics` of column 'q' must be a list of texts"),
         (swapped('ignore = ["g", "w"]', "ignore = [1]"), "`ignore` of .* must be a list of texts"),
-        (STUDY + GROUP + "values = { North = [1] }", "`values` of column 'g' must be a table"),
+        (STUDY + GROUP + "values = { North = [1] }", "`values.North` of column 'g' must be text that can be"),
+        (swapped("metrics", 'missing = { 11 = "unused" }\nmetrics'),
+         "`missing.11` of scale 's' must be 'never used', .* or 'invalid'; got 'unused'. Did you"),
         *((STUDY + f'\n[tables.main.columns.w]\nrole = "date"\nformat = "{form}"\n',
            f"`format` of column 'w' must be a strftime format, .*; got '{form}'")
           for form in ("%Q", "%", "%d%d", "", "x")),
         (STUDY + GROUP + 'format = "%Y"', "`format` of column 'g' must be left out: it is for dates"),
         (swapped('ignore = ["g", "w"]', 'separator = "\\n"'), "`separator` of .* one character"),
         (swapped('file = "a.csv"', 'file = " "'), "`file` of table 'main' must be text that can be"),
-        (STUDY + '\n[contact_rules.x]\ndays = inf\n', "must have `days` over 0"),
+        (STUDY + '\n[contact_rules.x]\ndays = inf\n', "`days` of contact_rules.x must be a number of days over 0"),
     ],
 )  # fmt: skip
 def test_a_contradiction_is_one_sentence(tmp_path, text, message):
@@ -139,3 +148,36 @@ def test_a_long_range_costs_nothing(tmp_path, high):
     assert read(tmp_path, text)["q"].tolist() == [5, 4]
     with pytest.raises(ValueError, match="must have 1,000 scores at most to be read lazily"):
         read(tmp_path, text, "duckdb")
+
+
+#: Values that some key may have and most may not.
+ODD = (
+    *("", "\u200b", "x", 0, -1, 1.5, float("nan"), float("inf"), True, 10**30),
+    *(datetime.date(2025, 1, 1), [], [1], ["x"], [[1]], {}, {"x": 1}, {"x": [1]}, {"x": {"y": 1}}),
+)
+
+
+def places(part, at=()):
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        yield (*at, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*at, key))
+
+
+@pytest.mark.parametrize("name", ["demo", "sfo"])
+def test_whatever_a_key_holds_there_is_a_definition_or_one_sentence(name):
+    known = tomllib.loads((data_folder() / name / "study.toml").read_text(encoding="utf-8"))
+    refused = []
+    for *path, key in list(places(known))[::7]:
+        for odd in ODD:
+            content = copy.deepcopy(known)
+            part = functools.reduce(lambda found, step: found[step], path, content)
+            part[key] = odd
+            try:
+                definition_of(content)
+            except ValueError as error:
+                refused.append(str(error))
+    assert len(refused) > 500
+    for sentence in refused:
+        assert "\n" not in sentence
+        assert any(f" {verb} " in sentence for verb in ("must", "may", "needs"))

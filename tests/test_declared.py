@@ -110,12 +110,12 @@ def test_a_programme_of_some_customers_is_theirs_in_every_table():
 
 @pytest.mark.parametrize(
     ("replacement", "message"),
-    [(('better = "lower"', 'better = "less"'), "`better` of 'operational.desk' must be"),
+    [(('better = "lower"', 'better = "less"'), "`better` of operational.desk must be 'lower' or 'higher'; got 'less'"),
      (('column = "wait"', 'column = "wiat"'), "Did you mean 'wait'"),
-     (("experience_target = 4\n", ""), "`experience_target` of operational.desk must be given"),
+     (("experience_target = 4\n", ""), "`experience_target` of operational.desk must be a number; got none"),
      (("target = 10", 'target = "ten"'), "`target` of operational.desk must be a number"),
-     (("days = 30", "days = 0"), "must have `days` over 0"),
-     (("exempt = 0.1", "exempt = 1.5"), "`exempt` from 0 to below 1")],
+     (("days = 30", "days = 0"), "`days` of contact_rules.quiet must be a number of days over 0"),
+     (("exempt = 0.1", "exempt = 1.5"), "`exempt` of contact_rules.quiet must be a share from 0 to below 1")],
 )  # fmt: skip
 def test_a_bad_declaration_gets_one_sentence(make, replacement, message):
     with pytest.raises(ValueError, match=message):

@@ -18,7 +18,6 @@ from cxlab import (
     mix_and_performance,
     nps,
     period_changes,
-    period_statistics,
     scorecard,
 )
 from cxlab.core.metric import Metric
@@ -219,10 +218,7 @@ class TestFewClusters:
         others = [
             compare_segments(data, "s", ["h"], design={"cluster": "c"}),
             compare_periods(data, "s", design={"cluster": "c"}),
-            period_changes(data, "s", design={"cluster": "c"}),
-            period_changes(
-                period_statistics(data, "s", design={"cluster": "c"}, min_group_size=2), "s"
-            ),
+            period_changes(data, "s", design={"cluster": "c"}).table,
         ]
         for table in others:
             assert table["se"].iloc[0] == pytest.approx(expected["se"])
@@ -232,18 +228,10 @@ class TestFewClusters:
     def test_a_change_of_mix_knows_as_little(self):
         data = FEW.assign(period=np.where(FEW["h"] == "A", "2025", "2024"), half=FEW.index % 2)
         ask = {"by": "half", "periods": ("2024", "2025"), "min_group_size": 1}
-        kept = period_statistics(
-            data, "s", design={"cluster": "c"}, segments="half", min_group_size=2
-        )
-        for found in (
-            mix_and_performance(data, "s", design={"cluster": "c"}, **ask),
-            mix_and_performance(kept, "s", **ask),
-        ):
-            change = found.table.set_index("part").loc["change"]
-            # limits by t on two degrees of freedom
-            assert (change["ci_high"] - change["estimate"]) / change["se"] == pytest.approx(
-                4.302653
-            )
+        found = mix_and_performance(data, "s", design={"cluster": "c"}, **ask)
+        change = found.table.set_index("part").loc["change"]
+        # limits by t on two degrees of freedom
+        assert (change["ci_high"] - change["estimate"]) / change["se"] == pytest.approx(4.302653)
         one = data.assign(period=np.where(FEW["g"] == "A", "2025", "2024"))
         found = mix_and_performance(one, "s", design={"cluster": "c"}, **ask)
         assert found.table["ci_low"].isna().all()
@@ -258,8 +246,7 @@ class TestFewClusters:
             )
         period = data.rename(columns={group: "period"})
         plain, own = (
-            period_changes(period_statistics(period, "s", design=design), "s")
-            for design in ({}, {"cluster": "own"})
+            period_changes(period, "s", design=design).table for design in ({}, {"cluster": "own"})
         )
         pd.testing.assert_frame_equal(own, plain)
 
@@ -312,20 +299,6 @@ class TestAlike:
         found = compare_groups(data, "s", by="g", design={"cluster": "c"}).iloc[0]
         assert (found["method"] == "adjusted-wald") == smoothed
         assert found["note"].startswith("nearly every answer of a group is alike") == smoothed
-
-    def test_kept_periods_take_the_same(self):
-        data = alike(60).assign(period=lambda d: d["g"].map({"a": "2025", "b": "2024"}))
-        for metric in (METRIC_S, Metric("s", "mean")):
-            direct = row(period_changes(data, metric, design={"cluster": "c"}))
-            kept = row(
-                period_changes(period_statistics(data, metric, design={"cluster": "c"}), metric)
-            )
-            for name in ("estimate", "se", "df", "p_value", "ci_low", "note"):
-                assert kept[name] == pytest.approx(direct[name]) or kept[name] == direct[name]
-        weighted = period_statistics(data, METRIC_S, design={"weights": "w"})
-        assert row(period_changes(weighted, METRIC_S))["note"].endswith(
-            "no permutation test: it needs the answers"
-        )
 
     def test_a_mean_of_clusters_takes_the_spread_of_both_by_hand(self):
         data = alike()
@@ -614,7 +587,6 @@ def test_metrics_that_a_table_cannot_hold_are_refused(metrics, message):
         lambda: compare_groups(data, metrics, by="group"),
         lambda: period_changes(data, metrics),
         lambda: period_changes(data[data["period"] == "2025"], metrics),
-        lambda: period_statistics(data, metrics),
     ):
         with pytest.raises(ValueError, match=message):
             ask()

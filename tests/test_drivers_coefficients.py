@@ -10,8 +10,8 @@ import statsmodels.api as sm
 
 from cxlab.stats.drivers import driver_map, drivers, what_if
 from cxlab.stats.drivers.answers import Answers
-from cxlab.stats.drivers.uncertainty import make_resample
-from cxlab.stats.drivers.users import Options, among_users
+from cxlab.stats.drivers.estimands import Options, among_users
+from cxlab.stats.drivers.replicates import make_resample
 from cxlab.stats.resampling import sampling_design
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -31,7 +31,7 @@ def as_answers(rows):
         outcome_name="y", names=names, labels={name: name for name in [*names, "y"]},
         ratings=rows[:, :-1], used=np.where(np.isnan(rows[:, :-1]), np.nan, 1.0),
         outcome=rows[:, -1], weights=np.ones(len(rows)), group=None, unit=design.row_cluster,
-        design=design, n_total=len(rows), n_missing=0,
+        design=design, n_total=len(rows),
     )  # fmt: skip
 
 
@@ -188,12 +188,12 @@ class TestFewClustersInAGroup:
     @pytest.mark.parametrize("interval", ["bootstrap", "jackknife"])
     def test_nothing_is_known_of_the_spread_of_one(self, interval):
         found = self.of(1, interval)
-        columns = ["se", "ci_low", "ci_high", "share_low", "share_high", "rank_best", "p_value"]
+        columns = ["se", "ci_low", "ci_high", "share_low", "share_high", "rank_low", "p_value"]
         assert found.part("few")[columns].isna().all(axis=None)
         assert found.part("many")[columns].notna().all(axis=None)
         assert found.differences[["se", "ci_low", "ci_high", "p_value"]].isna().all(axis=None)
         assert found.fits.iloc[0][["ci_low", "ci_high"]].isna().all()
-        assert set(driver_map(found, group="few")["verdict"]) == {"no interval"}
+        assert set(driver_map(found, group="few").table["verdict"]) == {"no interval"}
         assert what_if(found, group="few")[["se", "ci_low", "users_low"]].isna().all(axis=None)
 
     def test_of_two_the_limits_lie_as_far_out_as_t_on_one_degree(self):
@@ -201,5 +201,5 @@ class TestFewClustersInAGroup:
         row = found.part("few").iloc[0]
         # t on one degree of freedom times √(n/(n − 1)) of n = 2 clusters
         assert row["ci_high"] - row["estimate"] == pytest.approx(12.7062 * 2**0.5 * row["se"], 1e-4)
-        assert (found.part("few")[["rank_best", "rank_worst"]] == [1, 2]).all(axis=None)
+        assert (found.part("few")[["rank_low", "rank_high"]] == [1, 2]).all(axis=None)
         assert (found.differences["p_value"] > 0.05).all()

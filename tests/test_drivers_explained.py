@@ -7,9 +7,10 @@ import statsmodels.api as sm
 from scipy.special import stdtrit
 
 from cxlab.stats.drivers import drivers
-from cxlab.stats.drivers.explained import _interval, explained
-from cxlab.stats.drivers.replicates import Resample, fit_covariance
-from cxlab.stats.drivers.users import effective_answers
+from cxlab.stats.drivers.coefficients import _r_squared_interval, adjusted_r_squared
+from cxlab.stats.drivers.covariances import fit_covariance
+from cxlab.stats.drivers.estimands import effective_answers
+from cxlab.stats.drivers.replicates import Resample
 from cxlab.stats.resampling import bootstrap_multipliers, sampling_design
 
 STUDIES = 300
@@ -31,6 +32,11 @@ def answers(n, explained, generator, holes=0.0):
     return frame.assign(**{name: frame[name].mask(generator.random(n) < holes) for name in NAMES})
 
 
+def adjusted(analysis):
+    """Adjusted R² among users."""
+    return analysis.fits["adjusted_r_squared"][0]
+
+
 class TestEffectiveAnswers:
     def test_by_hand_with_holes_and_weights(self):
         # Kish (1 + 1 + 2)² ÷ (1 + 1 + 4) = 16/6, times 5 of 6 ratings known
@@ -47,7 +53,7 @@ class TestEffectiveAnswers:
         n = 200 * frame[NAMES].notna().to_numpy().mean()
         expected = 1 - (1 - raw.r_squared) * (n - 1) / (n - 4)
         assert analysis.r_squared == pytest.approx(expected, abs=1e-12)
-        assert raw.adjusted_r_squared == pytest.approx(expected, abs=1e-12)
+        assert adjusted(raw) == pytest.approx(expected, abs=1e-12)
         assert raw.fits["n_effective"].tolist()[0] == pytest.approx(n)
 
     def test_the_reach_adjusted_row_counts_its_own_columns(self):
@@ -66,20 +72,20 @@ class TestEffectiveAnswers:
         frame = answers(100, 0.4, np.random.default_rng(0)).assign(copy=lambda d: 2 * d["a"])
         one = drivers(frame, "y", NAMES, interval=None)
         two = drivers(frame, "y", [*NAMES, "copy"], interval=None)
-        assert two.adjusted_r_squared == pytest.approx(one.adjusted_r_squared, abs=1e-9)
+        assert adjusted(two) == pytest.approx(adjusted(one), abs=1e-9)
 
 
 class TestInterval:
     def test_by_hand(self):
         # √.25 = .5, atanh .5 = .5493; reach t₁₀ · .05 ÷ (2 · .5 · .75)
         reach = stdtrit(10, 0.975) * 0.05 / 0.75
-        low, high = _interval(0.25, 0.05, 10, 0.95)
+        low, high = _r_squared_interval(0.25, 0.05, 10, 0.95)
         assert low == pytest.approx(np.tanh(np.arctanh(0.5) - reach) ** 2)
         assert high == pytest.approx(np.tanh(np.arctanh(0.5) + reach) ** 2)
 
     def test_near_nothing_it_starts_at_0_and_does_not_run_away(self):
-        for adjusted in (-0.02, 0.0, 0.001):
-            low, high = _interval(adjusted, 0.02, 200, 0.95)
+        for value in (-0.02, 0.0, 0.001):
+            low, high = _r_squared_interval(value, 0.02, 200, 0.95)
             assert low == 0
             assert high < 0.08
 
@@ -87,8 +93,8 @@ class TestInterval:
     def test_adjusted_r_squared_lies_inside(self, holes):
         frame = answers(150, 0.3, np.random.default_rng(1), holes)
         analysis = drivers(frame, "y", NAMES, replicates=200)
-        assert analysis.r_squared_low < analysis.adjusted_r_squared < analysis.r_squared_high
-        assert analysis.adjusted_r_squared < analysis.r_squared
+        assert analysis.fits["ci_low"][0] < adjusted(analysis) < analysis.fits["ci_high"][0]
+        assert adjusted(analysis) < analysis.r_squared
 
     def test_standard_error_is_that_of_the_influence(self):
         # 30 rows, so that (n − 1)/(n − p − 1) and the bootstrap's own factor show
@@ -105,7 +111,7 @@ class TestInterval:
         analysis = drivers(frame, "y", NAMES, interval="jackknife")
         row = analysis.fits.iloc[0]
         assert analysis.df == 296
-        expected = _interval(row["adjusted_r_squared"], row["se"], 99, 0.95)
+        expected = _r_squared_interval(row["adjusted_r_squared"], row["se"], 99, 0.95)
         assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected)
 
     def test_without_replicates_there_is_none(self):
@@ -119,7 +125,7 @@ class TestInterval:
         frame = frame.assign(d=np.arange(12.0) % 5, e=np.arange(12.0) % 7)
         analysis = drivers(frame, "y", [*NAMES, "d", "e"], missing="pairwise", interval=None)
         expected = analysis.fits["n_effective"][0] - 6
-        assert (expected > 0) == np.isfinite(analysis.adjusted_r_squared)
+        assert (expected > 0) == np.isfinite(adjusted(analysis))
 
     @pytest.mark.parametrize("truth", [0.03, 0.3])
     def test_it_holds_the_planted_r_squared(self, truth):
@@ -133,6 +139,6 @@ class TestInterval:
             fit = fit_covariance(
                 (*NAMES, "y"), rows, np.ones(150), design.row_cluster, resample, missing="em"
             )
-            found = explained(fit, resample, n=150, df=146, stratified=False, level=0.95)
-            inside += found.low <= truth <= found.high
+            found = adjusted_r_squared(fit, resample, n=150, df=146, stratified=False, level=0.95)
+            inside += found["ci_low"] <= truth <= found["ci_high"]
         assert LOWEST <= inside / STUDIES <= 0.99

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxlab.stats.drivers import dominance, drivers
-from cxlab.stats.drivers.importance import METHODS, complete_dominance, variance_inflation
-from cxlab.stats.drivers.orders import sampled_importance
+from cxlab.stats.drivers.coefficients import variance_inflation
+from cxlab.stats.drivers.comparisons import complete_dominance
+from cxlab.stats.drivers.importance import METHODS, sampled_orders
 from cxlab.stats.drivers.subsets import all_r_squared, partial_out, subset_sums
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -276,31 +277,37 @@ class TestSubsets:
 
 
 class TestSampledOrders:
+    @staticmethod
+    def of(matrix, cycles, groups=None, n=None):
+        """LMG and its Monte-Carlo error of one matrix."""
+        groups = groups or [[j] for j in range(len(matrix) - 1)]
+        general, error = sampled_orders(matrix[None], groups, cycles, n)
+        return general[0], error[0]
+
     def test_adds_up_and_comes_near(self):
         matrix = correlations(8, seed=8)
         exact = subset_sums(matrix).general[0]
-        found = sampled_importance(matrix, cycles=200)
-        assert found.general.sum() == pytest.approx(exact.sum(), abs=ROUNDING)
+        found, error = self.of(matrix, 200)
+        assert found.sum() == pytest.approx(exact.sum(), abs=ROUNDING)
         # 8 drivers within 4.5 Monte-Carlo standard errors
-        assert (abs(found.general[0] - exact) < 4.5 * found.error[0]).all()
+        assert (abs(found - exact) < 4.5 * error).all()
 
     def test_two_drivers_are_exact_in_one_cycle(self):
         matrix = correlations(2, seed=9)
-        assert sampled_importance(matrix, cycles=1).general[0] == pytest.approx(
-            subset_sums(matrix).general[0], abs=ROUNDING
-        )
+        expected = subset_sums(matrix).general[0]
+        assert self.of(matrix, 1)[0] == pytest.approx(expected, abs=ROUNDING)
 
     def test_groups_and_adjusting_as_in_the_exact_way(self):
         matrix, groups = correlations(4, seed=10), [[0, 2], [1, 3]]
-        one = sampled_importance(matrix, groups, cycles=2, n=50.0).general[0]
-        assert one == pytest.approx(subset_sums(matrix, groups, n=50.0).general[0], abs=ROUNDING)
+        expected = subset_sums(matrix, groups, n=50.0).general[0]
+        assert self.of(matrix, 2, groups, 50.0)[0] == pytest.approx(expected, abs=ROUNDING)
 
     def test_duplicates_do_not_crash(self):
         matrix = correlations(3, seed=11)
         order = [0, 1, 2, 0, 3]
-        found = sampled_importance(matrix[np.ix_(order, order)], cycles=300)
-        assert found.general.sum() == pytest.approx(r_squared(matrix, range(3)), abs=1e-9)
-        assert found.general[0, 0] == pytest.approx(found.general[0, 3], abs=5 * found.error.max())
+        found, error = self.of(matrix[np.ix_(order, order)], 300)
+        assert found.sum() == pytest.approx(r_squared(matrix, range(3)), abs=1e-9)
+        assert found[0] == pytest.approx(found[3], abs=5 * error.max())
 
 
 class TestMethods:

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from cxlab.stats.drivers import driver_map, drivers
-from cxlab.stats.drivers.mapping import _draws, _Map, _verdict
+from cxlab.stats.drivers.map import _verdict
+from cxlab.stats.drivers.replicates import normal_draws
 from cxlab.stats.resampling import jackknife_covariance
 
 STUDIES = 120
@@ -35,7 +36,7 @@ def called(effects, drop):
         frame = survey(generator, 400, effects, drop)
         # Johnson's weights: shares within a point of LMG's, and no second estimand to wait for
         analysis = drivers(frame, "overall", NAMES, method="johnson", replicates=150, seed=study)
-        places = driver_map(analysis)
+        places = driver_map(analysis).table
         found += places.set_index("driver").loc["shops", "verdict"] == "fix first"
     return found / STUDIES
 
@@ -50,7 +51,7 @@ def analysis():
 
 class TestPlaces:
     def test_quadrants_by_hand(self, analysis):
-        table = driver_map(analysis).set_index("driver")
+        table = driver_map(analysis).table.set_index("driver")
         important = table["estimate"] > table["estimate"].mean()
         high = table["performance"] > table["performance"].mean()
         words = {
@@ -65,7 +66,7 @@ class TestPlaces:
         assert table["fix_first"].between(0, 1).all()
 
     def test_declared_cuts_are_kept(self, analysis):
-        table = driver_map(analysis, importance_cut=0.0, performance_cut=5.0)
+        table = driver_map(analysis, importance_cut=0.0, performance_cut=5.0).table
         assert (table["quadrant"] == "fix first").all()
         assert (table["fix_first"] == 1).all()
 
@@ -75,13 +76,13 @@ class TestPlaces:
         grouped = drivers(frame, "overall", NAMES, by="terminal", interval=None)
         with pytest.raises(ValueError, match="`group` must be"):
             driver_map(grouped)
-        assert len(driver_map(grouped, group="T2")) == 5
+        assert len(driver_map(grouped, group="T2").table) == 5
 
     def test_spread_after_a_jackknife_is_the_jackknife_covariance(self):
         # (G − 1)/G Σ (left out − estimate)²: here 3/4 · (1 + 1 + 4 + 4) = 7.5 and half that
         left_out = np.array([[1.0, 0.5], [-1.0, -0.5], [2.0, 1.0], [-2.0, -1.0]])
-        points = _Map(np.zeros(2), left_out, np.zeros(2), np.sqrt(0.5) * left_out)
-        importances, performances = _draws(points)
+        importances = normal_draws(np.zeros(2), left_out)
+        performances = normal_draws(np.zeros(2), np.sqrt(0.5) * left_out)
         expected = jackknife_covariance(left_out, np.zeros(2))
         assert expected[0, 0] == 7.5
         # 4,000 normal draws: 2.2 % a standard error of a variance
@@ -107,7 +108,7 @@ class TestVerdict:
         frame["overall"] = frame["a"] + 0.1 * frame["b"] + 0.3 * generator.normal(size=600)
         frame["dirt"] -= 1
         found = drivers(frame, "overall", ["a", "b", "dirt"], replicates=200)
-        row = driver_map(found, importance_cut=0.1).set_index("driver").loc["dirt"]
+        row = driver_map(found, importance_cut=0.1).table.set_index("driver").loc["dirt"]
         assert row["fix_first"] == 1
         assert row["p_adjusted"] > 0.05
         assert row["verdict"] == "association not shown"
@@ -119,21 +120,23 @@ class TestVerdict:
         frame["overall"] = frame["a"] - 0.3 * frame["b"] + 0.3 * generator.normal(size=600)
         found = drivers(frame, "overall", ["a", "b"], replicates=200)
         assert found.table.set_index("driver").loc["b", "p_value"] < 0.001
-        places = driver_map(found, importance_cut=0.0, performance_cut=9.0).set_index("driver")
+        places = driver_map(found, importance_cut=0.0, performance_cut=9.0).table.set_index(
+            "driver"
+        )
         assert places["verdict"].to_dict() == {"a": "fix first", "b": "association not shown"}
 
     def test_the_association_is_tested_among_all_drivers(self, analysis):
         alone = analysis.table.assign(p_value=0.01, p_adjusted=0.06)
-        row = driver_map(replace(analysis, table=alone)).set_index("driver").loc["shops"]
+        row = driver_map(replace(analysis, table=alone)).table.set_index("driver").loc["shops"]
         assert row["fix_first"] >= 0.95
         assert row["verdict"] == "association not shown"
 
     def test_a_declared_margin_must_be_kept(self, analysis):
-        row = driver_map(analysis).set_index("driver").loc["shops"]
+        row = driver_map(analysis).table.set_index("driver").loc["shops"]
         gap = row["performance_cut"] - row["performance"]
         assert row["verdict"] == "fix first"
         for margin, verdict in ((gap - 0.01, "fix first"), (gap + 0.01, "within the margin")):
-            places = driver_map(analysis, performance_margin=margin).set_index("driver")
+            places = driver_map(analysis, performance_margin=margin).table.set_index("driver")
             assert places.loc["shops", "verdict"] == verdict
 
     def test_a_negative_margin_is_refused(self, analysis):
@@ -142,7 +145,7 @@ class TestVerdict:
 
     def test_without_replicates_there_is_no_call(self):
         frame = survey(np.random.default_rng(1), 200, [0.2] * 5, 0)
-        places = driver_map(drivers(frame, "overall", NAMES, interval=None))
+        places = driver_map(drivers(frame, "overall", NAMES, interval=None)).table
         assert set(places["verdict"]) == {"no interval"}
 
     @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ class TestVerdict:
         found = drivers(
             answers, "overall", sfo.touchpoints, method="johnson", replicates=200, design=sfo.design
         )
-        places = driver_map(found)
+        places = driver_map(found).table
         first = places[places["verdict"] == "fix first"]
         assert (first["p_adjusted"] < 0.05).all()
         assert (places["verdict"] == "association not shown").any()

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxlab import load_study
-from cxlab.stats.drivers import drivers, what_if
-from cxlab.stats.drivers import room as rooms
+from cxlab.stats.drivers import drivers, estimands, what_if
 
 GOLDEN = Path(__file__).parent / "golden"
 #: Shares of the same counts, divided in another order.
@@ -99,7 +98,7 @@ class TestCeiling:
         frame["y"] = frame["x"] + generator.normal(size=3000)
         analysis = drivers(frame, "y", ["x"], interval=None)
         shares = analysis.replicates[None].ratings
-        assert shares.levels.shape == (1, rooms.MOST_LEVELS)
+        assert shares.levels.shape == (1, estimands.MOST_LEVELS)
         assert (shares.shares[0] @ shares.levels.T)[0, 0] == pytest.approx(frame["x"].mean())
         moved = what_if(analysis, change=1.0, scales=(0, 10))["moved"][0]
         exact = (np.minimum(frame["x"] + 1, 10) - frame["x"]).mean()

@@ -24,7 +24,7 @@ import pytest
 import cxlab
 from cxlab import load_study
 from cxlab.core import frames
-from cxlab.stats.covariance import moments, with_blocks
+from cxlab.stats.covariance import moments
 from cxlab.survey.lazy import fields, ids, sources
 
 pl = pytest.importorskip("polars", reason="Polars is not installed")
@@ -260,13 +260,6 @@ def touchpoints(study):
     return study.touchpoints[:3]
 
 
-def moments_with_blocks(answers, study):
-    names = ["overall", *touchpoints(study)]
-    cells = moments(with_blocks(answers, "customer_id", blocks=4), names, blocks="block")
-    left_out = [cells.without_block(number).covariance("em").table for number in range(4)]
-    return pd.concat(left_out, ignore_index=True)
-
-
 def mix(answers, study):
     last = study.periods[-2:]
     options = {"by": "segment", "replicates": 40, "design": study.design}
@@ -294,14 +287,14 @@ TABLES = {
     "compare_periods": lambda a, s: cxlab.compare_periods(
         a, "recommend", periods=tuple(s.periods[-2:]), design=s.design),
     "moments": lambda a, s: moments(a, ["overall", *touchpoints(s)], weights="weight").table,
-    "moments with blocks": moments_with_blocks,
     "drivers": lambda a, s: cxlab.drivers(
         a, "overall", touchpoints(s), replicates=40, full_replicates=0, design=s.design).table,
     "drivers by segment": lambda a, s: cxlab.drivers(
         a, "overall", touchpoints(s), by="segment", replicates=20, design=s.design).table,
     "touchpoint_correlations": lambda a, s: cxlab.touchpoint_correlations(
         a, s.outcomes[:2], touchpoints(s), occasion="A", replicates=40, design=s.design).table,
-    "period_changes": lambda a, s: cxlab.period_changes(a, s.metrics("outcome")[:1], design=s.design),
+    "period_changes": lambda a, s: cxlab.period_changes(
+        a, s.metrics("outcome")[:1], design=s.design).table,
     "mix_and_performance": mix,
     "control_chart": control_chart,
     "masking": lambda a, s: cxlab.masking(a, "overall", touchpoints(s), design=s.design),
@@ -1140,42 +1133,3 @@ def test_more_rows_than_fit_are_refused_where_rows_are_needed(engines, monkeypat
     with pytest.raises(ValueError, match="`data` must have at most .* rows here, because rows are"):
         cxlab.drivers(engines.answers("duckdb"), "overall", ["booking", "staff"])
     assert len(cxlab.nps(engines.answers("duckdb"), "recommend")) == 1
-
-
-class TestBlocks:
-    """Whole ids dealt into blocks that can be left out."""
-
-    WORDS = pd.DataFrame({"id": ["b", "a", "c", "a", "d"], "q": [1.0, 2, 3, 4, 5]})
-
-    @pytest.mark.parametrize("ids", [["11", "4", "7", "4", "8"], [11, 4, 7, 4, 8]])
-    def test_numbers_are_taken_modulo(self, ids):
-        frame = pl.DataFrame({"id": ids, "q": [1.0, 2, 3, 4, 5]}).lazy()
-        blocks = with_blocks(frame, "id", blocks=3).collect()["block"]
-        assert blocks.to_list() == [2, 1, 1, 1, 2]
-
-    def test_words_are_numbered_first(self):
-        dealt = with_blocks(pl.from_pandas(self.WORDS).lazy(), "id", blocks=3).collect()
-        assert dict(zip(dealt["id"], dealt["block"], strict=True)) == {
-            "a": 0,
-            "b": 1,
-            "c": 2,
-            "d": 0,
-        }
-
-    def test_leaving_a_block_out_equals_dropping_its_rows(self):
-        summary = moments(with_blocks(self.WORDS, "id", blocks=3), ["q"], blocks="block")
-        kept = self.WORDS[self.WORDS["id"] != "b"]
-        assert_same(summary.without_block(1).table, moments(kept, ["q"]).table)
-
-    @pytest.mark.parametrize(
-        ("options", "message"),
-        [({"ids": "idd"}, "got 'idd'. Did you mean 'id'"), ({"blocks": 1}, "2 or more; got 1"),
-         ({"name": "q"}, "must not be a column of the data")],
-    )  # fmt: skip
-    def test_bad_arguments_are_refused(self, options, message):
-        with pytest.raises(ValueError, match=message):
-            with_blocks(self.WORDS, **{"ids": "id", **options})
-
-    def test_a_row_without_an_id_is_refused(self):
-        with pytest.raises(ValueError, match="must be known on every row; got 1 without in 'id'"):
-            with_blocks(self.WORDS.assign(id=["a", None, "b", "b", "c"]), "id")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from cxlab import check_answers, load_study, nps, read_export
 from cxlab.cli import main
-from cxlab.report.runs import Request, run_requests
+from cxlab.report.factory.runs import Request, run_requests
 from cxlab.survey.drafting import accept_guesses, draft_study
 
 ROWS = 120

@@ -17,16 +17,14 @@ from pptx import Presentation
 from cxlab import load_study
 from cxlab.cli import main
 from cxlab.report.build import About, Job, make_report, used_parameters
-from cxlab.report.changes import read_changes
 from cxlab.report.compare import compare_tables
 from cxlab.report.exports.pdf import find_browser
-from cxlab.report.factory import make_reports
-from cxlab.report.fingerprint import fingerprint
-from cxlab.report.matrix import Request, plan_reports
-from cxlab.report.needs import read_needs, unmet
-from cxlab.report.notebooks import safe_name
-from cxlab.report.plan import read_plan
-from cxlab.report.runs import run_reports, run_requests
+from cxlab.report.factory.requests import Request, plan_reports, read_plan
+from cxlab.report.factory.runs import run_reports, run_requests
+from cxlab.report.factory.workers import make_reports
+from cxlab.report.headline import read_changes
+from cxlab.report.manifest import fingerprint
+from cxlab.report.notebooks import read_needs, safe_name, unmet
 from cxlab.report.verify import verify_report
 
 PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'

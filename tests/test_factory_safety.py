@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cxlab.cli import main
 from cxlab.report.build import About, Job, ReportError, build_report
-from cxlab.report.factory import make_reports
+from cxlab.report.factory.workers import make_reports
 from cxlab.report.publish import building_folder, clean_up, publish
 from cxlab.report.warm.service import can_fork
 
@@ -58,7 +58,7 @@ def wait_for(condition, what):
 
 def is_worker(process):
     try:
-        return any("cxlab.report.workers" in word for word in process.cmdline())
+        return any("cxlab.report.factory.workers" in word for word in process.cmdline())
     except psutil.Error:
         return False
 
@@ -159,7 +159,7 @@ class TestKilled:
     def test_a_report_that_kills_its_worker_is_found_and_the_others_are_made(self, tmp_path):
         kill = (
             f"import psutil, time\nfor p in psutil.Process({os.getpid()}).children():\n"
-            "    if p.status() != 'zombie' and any('cxlab.report.workers' in word for word in p.cmdline()): p.kill()\n"
+            "    if p.status() != 'zombie' and any('cxlab.report.factory.workers' in word for word in p.cmdline()): p.kill()\n"
             "time.sleep(60)"
         )
         paths = [write_notebook(tmp_path, kill, name="7-culprit"),
@@ -375,7 +375,7 @@ def test_kills_at_random_moments_leave_nothing_after_the_next_run(monkeypatch):
 
 def test_making_reports_needs_no_pool_that_keeps_semaphores():
     code = (
-        "import sys, cxlab.report.factory, cxlab.report.workers, cxlab.report.execute\n"
+        "import sys, cxlab.report.factory.workers, cxlab.report.execute\n"
         "print(sorted({'joblib', 'multiprocessing.shared_memory', 'multiprocessing.synchronize'}"
         " & set(sys.modules)))"
     )

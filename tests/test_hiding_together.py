@@ -8,11 +8,10 @@ import pytest
 
 from cxlab import load_study
 from cxlab.report.execute import HIDDEN_PARAMETER
-from cxlab.report.matrix import Request
-from cxlab.report.plan import read_plan
+from cxlab.report.factory.requests import Request, read_plan
+from cxlab.report.factory.runs import run_requests
+from cxlab.report.factory.together import hide_together
 from cxlab.report.records import REPORT
-from cxlab.report.runs import run_requests
-from cxlab.report.together import hide_together
 from cxlab.report.verify import verify_report
 from tests.hostile_reader import (
     Reader,

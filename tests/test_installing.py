@@ -12,8 +12,8 @@ from nbformat import write
 from nbformat.v4 import new_code_cell, new_notebook
 
 from cxlab.cli import main
+from cxlab.report.factory.runs import run_reports
 from cxlab.report.notebooks import report_folder, safe_name
-from cxlab.report.runs import run_reports
 from cxlab.report.verify import verify_report
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -174,7 +174,7 @@ def test_a_notebook_whose_name_windows_refuses_makes_a_report_under_another(stem
 ELSEWHERE = """
 import os, sys
 del os.fork, os.killpg, os.getpgid, os.setsid
-from cxlab.report.runs import run_reports
+from cxlab.report.factory.runs import run_reports
 run = run_reports("demo", period="2025-Q4", notebooks=sys.argv[2:], output=sys.argv[1], n_jobs=2)
 print(*run.outcomes, sep="\\n")
 sys.exit(len(run.failures))

@@ -18,10 +18,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from cxlab.report.execute import execute_notebook
-from cxlab.report.kernel import report_kernel_config
 from cxlab.report.parameters import read_parameters
 from cxlab.report.warm import SERVER_VARIABLE, provisioner, warm_kernels, warm_launch
-from cxlab.report.warm.service import can_fork
+from cxlab.report.warm.service import can_fork, report_kernel_config
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 #: Seconds in which a process that should end has ended, on a busy machine.

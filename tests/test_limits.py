@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cxlab.cli import main
-from cxlab.report import limits
+from cxlab.report import execute
 from cxlab.report.build import ReportError, build_report
-from cxlab.report.limits import OUTPUT_LIMIT, TEXT_LIMIT
-from cxlab.report.plan import read_plan
+from cxlab.report.execute import OUTPUT_LIMIT, TEXT_LIMIT
+from cxlab.report.factory.requests import read_plan
 
 PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
 GOOD = "print('here')"
@@ -119,7 +119,7 @@ def test_endless_printing_ends_too(tmp_path):
 
 
 def test_displays_without_number_are_shortened(tmp_path, monkeypatch):
-    monkeypatch.setattr(limits, "TEXT_LIMIT", 100_000)
+    monkeypatch.setattr(execute, "TEXT_LIMIT", 100_000)
     path = write_notebook(tmp_path, "for i in range(2_000): display(i)")
     page = build_report(path, tmp_path / "out")
     shown = nbformat.read(page.with_suffix(".ipynb"), as_version=4).cells[3].outputs

@@ -67,7 +67,7 @@ class TestSums:
 
     def test_every_row_is_counted_once(self):
         frame = ratings()
-        summary = moments(frame, COLUMNS, by="g", blocks="block", weights="w")
+        summary = moments(frame, COLUMNS, by="g", weights="w")
         assert summary.n == len(frame)
         assert summary.weight == pytest.approx(frame["w"].sum(), rel=ENGINES)
         assert summary.total().cells.n.sum() == len(frame)
@@ -136,10 +136,8 @@ class TestSums:
 class TestAdding:
     def test_parts_add_to_the_whole(self):
         frame = ratings()
-        whole = moments(frame, COLUMNS, by="g", blocks="block")
-        added = moments(frame[:70], COLUMNS, by="g", blocks="block") + moments(
-            frame[70:], COLUMNS, by="g", blocks="block"
-        )
+        whole = moments(frame, COLUMNS, by="g")
+        added = moments(frame[:70], COLUMNS, by="g") + moments(frame[70:], COLUMNS, by="g")
         for missing in ("em", "pairwise"):
             one, two = added.covariance(missing).matrix, whole.covariance(missing).matrix
             assert np.allclose(one, two, rtol=ENGINES)
@@ -175,12 +173,6 @@ class TestAdding:
         part = moments(frame, COLUMNS, by="g").group("x").covariance("em").matrix
         alone = moments(frame[frame["g"] == "x"], COLUMNS).covariance("em").matrix
         assert np.allclose(part, alone, rtol=ENGINES)
-
-    def test_leaving_a_block_out_is_dropping_its_rows(self):
-        frame = ratings()
-        left = moments(frame, COLUMNS, blocks="block").without_block(2).covariance("em").matrix
-        rows = moments(frame[frame["block"] != 2], COLUMNS).covariance("em").matrix
-        assert np.allclose(left, rows, rtol=ENGINES)
 
     def test_an_unknown_group_is_refused(self):
         with pytest.raises(ValueError, match="must be a group of the data"):

@@ -21,8 +21,8 @@ from cxlab import (
     plot_waterfall,
     programme_tables,
 )
-from cxlab.report.matrix import Request, plan_reports
-from cxlab.report.runs import run_reports
+from cxlab.report.factory.requests import Request, plan_reports
+from cxlab.report.factory.runs import run_reports
 from cxlab.report.verify import verify_report
 
 ANALYSIS = """import cxlab as cx

@@ -10,8 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from cxlab.report.exports.pdf import QUIET, find_browser
 from cxlab.report.index import write_index
-from cxlab.report.page import render_page
-from cxlab.report.safety import DEPTH, DRAWN, POLICY, SHOWN, Cleaner, _refusal
+from cxlab.report.page import DEPTH, DRAWN, POLICY, SHOWN, Cleaner, _refusal, render_page
 
 HOME = "http://evil.example"
 #: Displays that would fetch, run, send or lead away.

@@ -5,9 +5,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from click.testing import CliRunner
 from nbformat.v4 import new_code_cell, new_notebook
@@ -15,8 +17,13 @@ from nbformat.v4 import new_code_cell, new_notebook
 from cxlab.cli import main
 from cxlab.report.build import ReportError, build_report
 from cxlab.report.index import list_reports, write_index
-from cxlab.report.owned import abandoned, owned_folder, temporary_folder
-from cxlab.report.publish import building_folder, clean_up
+from cxlab.report.publish import (
+    abandoned,
+    building_folder,
+    clean_up,
+    owned_folder,
+    temporary_folder,
+)
 
 PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
 
@@ -132,7 +139,7 @@ class TestFolders:
         script = f"""
 import os, sys
 from pathlib import Path
-from cxlab.report.owned import owned_folder, temporary_folder
+from cxlab.report.publish import owned_folder, temporary_folder
 print({code}, flush=True)
 os._exit(0)
 """
@@ -205,3 +212,15 @@ publish.replace_text(Path({str(tmp_path / "index.html")!r}), "new")
         with building_folder(tmp_path / "demo") as folder:
             clean_up(tmp_path)
             assert folder.parent.exists()
+
+
+def test_a_process_that_ended_unasked_owns_nothing(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    folder = tmp_path / owned_folder(tmp_path).name.replace(str(os.getpid()), str(child.pid), 1)
+    folder.mkdir()
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    try:
+        assert abandoned(folder)
+    finally:
+        child.wait()

@@ -221,7 +221,7 @@ def test_wrong_encoding_is_named(make, tmp_path):
 
 
 BAD_STUDIES = {
-    "unknown role": (('role = "id"', 'role = "identity"'), "`role` of 'respondent' must be"),
+    "unknown role": (('role = "id"', 'role = "identity"'), "`role` of column 'respondent' must be"),
     "unknown scale": (('role = "touchpoint"\nscale = "rating"', 'role = "touchpoint"\nscale = "x"'),
                       "`scale` of 'wifi' must be 'rating'; got 'x'"),
     "rating without scale": (('role = "touchpoint"\nscale = "rating"', 'role = "touchpoint"'),
@@ -230,7 +230,7 @@ BAD_STUDIES = {
                     "got 'lable'. Did you mean 'label'"),
     "two weights": (('role = "strata"', 'role = "weight"'), "may have one column of role 'weight'"),
     "both file and files": (('ignore =', 'file = "x.csv"\nignore ='), "got both"),
-    "no title": (('title = "A small study"', ""), "`title` in \\[study\\] must be text"),
+    "no title": (('title = "A small study"', ""), "`title` of \\[study\\] must be text"),
     "not TOML": (("[study]", "[study"), "must be valid TOML"),
     "nested without end": (("[study]", "a = " + "[" * 3000 + "]" * 3000), "must be valid TOML"),
     "metric without bins": (('metrics = ["mean", "top box"]', 'metrics = ["nps"]'), "needs the bins"),
@@ -238,12 +238,12 @@ BAD_STUDIES = {
     "shift that is no whole number": (('role = "touchpoint"', 'role = "touchpoint"\nshift = -0.5'),
                                       "`shift` of column 'wifi' must be a whole number"),
     "shift without a scale": (('role = "cluster"', 'role = "cluster"\nshift = -1'),
-                              "`shift` of 'site' must be left out"),
+                              "`shift` of column 'site' must be left out"),
     "shift onto a missing code": (('role = "touchpoint"', 'role = "touchpoint"\nshift = -1'),
                                   "stored as 2 to 6 on scale 'rating' with shift = -1; got '6'"),
     "missing code that is a score": (
         ('role = "touchpoint"', 'role = "touchpoint"\nmissing = { 5 = "never used" }'),
-        "`missing` of 'wifi' must be codes that are not scores, .* got '5'"),
+        "`missing` of column 'wifi' must be codes that are not scores, .* got '5'"),
     "separator of two characters": (('ignore =', 'separator = ";;"\nignore ='),
                                     "`separator` of table 'answers' must be one character"),
 }  # fmt: skip
@@ -512,10 +512,10 @@ class TestOddFiles:
      (('title = "A small study"', 'title = "A"\nsimulated = "false"'), "`simulated` .* true or false"),
      (('role = "strata"', 'role = "strata"\nspans_periods = true'), "it is for clusters"),
      (('missing = { 0 = "no answer" }', 'missing = [0]'), "must be a table"),
-     (('files = { 2024 = "old.csv", 2025 = "new.csv" }', "files = {}"), "must name one file at least"),
+     (('files = { 2024 = "old.csv", 2025 = "new.csv" }', "files = {}"), r"must be a table \{ period = file \} of one at least; got \{\}"),
      (('metrics = ["mean", "top box"]', 'metrics = "mean"'), "must be a list of texts"),
      (('title = "A small study"', 'title = "A"\nmin_group_size = "ten"'), "must be a whole number"),
-     (('title = "A small study"', 'title = "A"\nmin_group_size = 0'), "must be 1 or more; got 0")],
+     (('title = "A small study"', 'title = "A"\nmin_group_size = 0'), r"must be a whole number of 1 or more \(1 hides no group\); got 0")],
 )  # fmt: skip
 def test_a_contradiction_in_a_study_file_is_refused(make, replacement, message):
     with pytest.raises(ValueError, match=message):

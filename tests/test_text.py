@@ -20,11 +20,11 @@ from matplotlib.text import Text
 from pptx import Presentation
 
 from cxlab import plot_grid, plot_intervals, show
+from cxlab.core.characters import printable, quote_formula, unquote_formula
 from cxlab.report import exports
-from cxlab.report.plots import lettering
+from cxlab.report.factory.runs import run_reports
+from cxlab.report.plots import style
 from cxlab.report.plots.maps import VERDICTS
-from cxlab.report.runs import run_reports
-from cxlab.report.text import printable, quote_formula, unquote_formula
 
 STUDY = """[study]
 name = "labels"
@@ -301,8 +301,8 @@ def test_a_heat_map_takes_no_label_for_a_formula():
 
 
 def forget_fonts():
-    lettering._font.cache_clear()
-    lettering._draws.cache_clear()
+    style._font.cache_clear()
+    style._draws.cache_clear()
 
 
 @pytest.fixture

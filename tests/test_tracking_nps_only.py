@@ -3,10 +3,8 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from cxlab.cli import main
-from cxlab.report.runs import run_reports
+from cxlab.report.factory.runs import run_reports
 
 STUDY = """[study]
 name = "nps"
@@ -39,15 +37,14 @@ def study(tmp_path):
     return tmp_path / "nps.study.toml"
 
 
-@pytest.mark.parametrize("kept", [False, True], ids=["answers", "kept periods"])
-def test_tracking_gives_changes_and_chart_and_names_what_is_left_out(study, tmp_path, kept):
+@pytest.mark.parametrize("past", [False, True], ids=["answers", "earlier reports"])
+def test_tracking_gives_changes_and_chart_and_names_what_is_left_out(study, tmp_path, past):
     settings = {}
-    if kept:
-        saved = CliRunner().invoke(
-            main, ["period", "save", str(study), "--to", str(tmp_path / "k")]
-        )
-        assert saved.exit_code == 0, saved.output
-        settings = {"saved": str(tmp_path / "k")}
+    if past:
+        run = run_reports(str(study), period=list(SCORES), notebooks=["scorecard"],
+                          output=tmp_path / "past")  # fmt: skip
+        assert not run.failures, run.failures
+        settings = {"past": str(tmp_path / "past")}
     run = run_reports(str(study), period="2025-Q4", notebooks=["tracking"], settings=settings,
                       output=tmp_path / "out")  # fmt: skip
     assert not run.failures, run.failures
@@ -60,6 +57,7 @@ def test_tracking_gives_changes_and_chart_and_names_what_is_left_out(study, tmp_
     assert [row["estimate"] for row in chart] == pytest.approx([25, 25, 25, -30])
     page = run.pages[0].read_text()
     assert "the drivers are left out, because the study declares no touchpoints" in page
-    assert "Left out: the study declares no segment" in page
+    why = "the answers." if past else "a segment, and the study declares none."
+    assert f"Left out: mix and performance, which need {why}" in page
     assert json.loads((folder / "tables/driver-changes.json").read_text()) == []
     assert not (folder / "tables/mix-and-performance.json").exists()

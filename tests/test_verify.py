@@ -20,12 +20,11 @@ from cxlab import build_report, load_study
 from cxlab.report import verify
 from cxlab.report.build import finish_report
 from cxlab.report.compare import compare_tables, same_text
-from cxlab.report.digests import write_manifest
 from cxlab.report.exports import write_exports
 from cxlab.report.exports.pdf import find_browser
+from cxlab.report.factory.runs import run_reports
 from cxlab.report.page import refresh_page
-from cxlab.report.records import read_manifest
-from cxlab.report.runs import run_reports
+from cxlab.report.records import read_manifest, write_manifest
 from cxlab.report.verify import verify_report
 
 PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'

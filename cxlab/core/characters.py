@@ -1,8 +1,9 @@
-"""Characters that nobody sees, and text without them."""
+"""Text from the data, made harmless: invisible and control characters, spreadsheets' formulas."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 #: What Python's str.split() takes for white space; engines' own classes differ.
 SPACE = "\t\n\x0b\x0c\r\x1c-\x1f \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -11,6 +12,12 @@ INVISIBLE = "\xad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\
 #: Zero-width joiners: part of words in Persian and Hindi, and of emoji, but not at an end.
 JOINERS = "\u200c\u200d"
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
+#: What no XML, terminal or chart takes: controls but tab and line ends, halves of surrogate
+#: pairs, and the two code points that are no characters. The byte order mark is none of them.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+#: How spreadsheets recognise a formula, full-width forms too, and a cell quoted for it before.
+_FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*[\t\r\n]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I)
 
 
 def visible_text(text: str) -> str:
@@ -24,3 +31,45 @@ def visible_text(text: str) -> str:
     if text.isascii():
         return " ".join(text.split())
     return " ".join(_INVISIBLE.sub("", text).split()).strip(f"{JOINERS} ")
+
+
+def printable(value: Any) -> Any:
+    """Text with a blank for each control character; lists and mappings likewise.
+
+    Examples
+    --------
+    >>> printable("So\\x0buth"), printable({"n": 1, "names": ["a\\x1b[2J"]})
+    ('So uth', {'n': 1, 'names': ['a [2J']})
+    """
+    if isinstance(value, str):
+        return _CONTROLS.sub(" ", value)
+    if isinstance(value, dict):
+        return {printable(key): printable(item) for key, item in value.items()}
+    return [printable(item) for item in value] if isinstance(value, list) else value
+
+
+def quote_formula(cell: Any) -> Any:
+    """Text as a CSV file holds it: after ``'`` where a spreadsheet would take it for a formula.
+
+    Numbers stay numbers, also those that are written as text.
+
+    Examples
+    --------
+    >>> quote_formula("=1+1"), quote_formula("-4.5"), quote_formula(-4.5), quote_formula("Gates")
+    ("'=1+1", '-4.5', -4.5, 'Gates')
+    """
+    if not isinstance(cell, str):
+        return cell
+    text = printable(cell)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def unquote_formula(cell: str) -> str:
+    """The text that `quote_formula` was given.
+
+    Examples
+    --------
+    >>> unquote_formula("'=1+1"), unquote_formula("'s Hertogenbosch")
+    ('=1+1', "'s Hertogenbosch")
+    """
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -70,8 +70,19 @@ def unknown(
     choices = list(choices)
     owner = f" of '{of}'" if of else ""
     message = f"`{argument}`{owner} must be {what}{one_of(choices)}; got '{value}'."
-    near = nearest(value, choices)
-    return message + (f" Did you mean '{near}'?" if near else "")
+    return message + did_you_mean(value, choices)
+
+
+def did_you_mean(word: object, choices: Iterable[object]) -> str:
+    """A question for the choice spelt most like ``word``, to follow a sentence; "" for none.
+
+    Examples
+    --------
+    >>> did_you_mean("recomend", ["overall", "recommend"])
+    " Did you mean 'recommend'?"
+    """
+    near = nearest(word, choices)
+    return f" Did you mean '{near}'?" if near else ""
 
 
 def one_line(text: object, longest: int = 400) -> str:

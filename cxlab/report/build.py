@@ -12,14 +12,10 @@ from typing import Any
 
 import nbformat
 
-from cxlab.report.changes import write_changes
-from cxlab.report.digests import write_manifest
-from cxlab.report.execute import NotebookError, execute_notebook
+from cxlab.report.execute import CELL_SECONDS, NotebookError, check_timeout, execute_notebook
 from cxlab.report.exports import write_formats
-from cxlab.report.fingerprint import code_digest, fingerprint
-from cxlab.report.headline import headline
-from cxlab.report.limits import CELL_SECONDS, check_timeout
-from cxlab.report.manifest import make_manifest, now, warnings_of
+from cxlab.report.headline import headline, write_changes
+from cxlab.report.manifest import code_digest, fingerprint, make_manifest, now, warnings_of
 from cxlab.report.notebooks import report_name
 from cxlab.report.page import notebook_title
 from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
@@ -35,6 +31,7 @@ from cxlab.report.publish import (
     publish,
     trouble_of,
 )
+from cxlab.report.records import write_manifest
 
 #: Why a folder of the user's own is no place for a report.
 FOREIGN = "its folder holds other files, which would be lost; name another one"
@@ -240,18 +237,25 @@ def _failure(
     job: Job, cell: int, cause: str, started: str, trouble: Trouble, partial: Path | None = None
 ) -> ReportError:
     """Leave a record and say what happened."""
+    record_failure(job, cause, cell=cell, started=started, partial=partial)
+    return ReportError(job.notebook.stem, cell, cause, job.failed, trouble)
+
+
+def record_failure(
+    job: Job, cause: str, *, cell: int = 0, started: str = "", partial: Path | None = None
+) -> None:
+    """Keep why a report failed, and the notebook as far as it got, for the index and its reader."""
     record = {
         "notebook": job.notebook.stem,
         "cell": cell,
         "cause": cause,
-        "started": started,
+        "started": started or now(),
         "when": now(),
         "study": job.about.study,
         "period": job.about.period,
         "selection": job.about.selection,
     }
     keep_failure(partial or job.output / "nothing", job.failed, record)
-    return ReportError(job.notebook.stem, cell, cause, job.failed, trouble)
 
 
 def _write_report(job: Job, folder: Path, executed: nbformat.NotebookNode, started: str) -> None:

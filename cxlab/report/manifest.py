@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
+import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,10 +17,8 @@ from typing import Any
 
 import nbformat
 
-from cxlab.report.digests import VERIFICATION, file_digest
 from cxlab.report.notebooks import report_name
-from cxlab.report.processor import processor
-from cxlab.report.records import RecordError, read_record
+from cxlab.report.records import VERIFICATION, RecordError, file_digest, read_record
 
 #: Packages whose version can change a figure or a page.
 PACKAGES = (
@@ -36,6 +38,12 @@ PACKAGES = (
     "python-pptx",
 )
 SCHEMA = 3
+#: A change in one of these can change a figure.
+NAMED = ("cxlab", "numpy", "scipy", "pandas", "duckdb")
+#: The name under which OpenBLAS says what processor it computes for, in its builds.
+_NAMES = ("scipy_openblas_get_corename64_", "openblas_get_corename64_", "openblas_get_corename")
+#: Parts of the package that can change a report.
+CODE = (".py", ".pyi", ".j2", ".css", ".json", ".toml")
 
 
 def now() -> str:
@@ -113,23 +121,31 @@ def input_names(inputs: Sequence[Path]) -> dict[str, Path]:
     -------
     dict of str to Path
         A file beside the study file or below it is named from there, any other by its own
-        name.
+        name; of several with one name, by as much of the path as tells them apart.
 
     Examples
     --------
     >>> files = ["a/study.toml", "a/2024/x.csv", "a/2025/x.csv", "b/y.csv"]
     >>> list(input_names([Path(name) for name in files]))
     ['study.toml', '2024/x.csv', '2025/x.csv', 'y.csv']
+    >>> list(input_names([Path("a/study.toml"), Path("b/Q1/t.json"), Path("b/Q2/t.json")]))
+    ['study.toml', 'Q1/t.json', 'Q2/t.json']
     """
     if not inputs:
         return {}
     folder = inputs[0].resolve().parent
+    outside = [path for path in inputs if not path.resolve().is_relative_to(folder)]
     return {
         path.resolve().relative_to(folder).as_posix()
-        if path.resolve().is_relative_to(folder)
-        else path.name: path
-        for path in inputs
+        if path not in outside
+        else _telling_name(path, [one for one in outside if one.name == path.name]): path
+        for path in dict.fromkeys(inputs)
     }
+
+
+def _telling_name(path: Path, namesakes: Sequence[Path]) -> str:
+    """The file's name, from the folder that it shares with others of that name."""
+    return path.relative_to(os.path.commonpath([one.parent for one in namesakes])).as_posix()
 
 
 def git_state() -> dict[str, Any]:
@@ -217,3 +233,101 @@ def _run_again(verification: Mapping[str, Any] | None) -> str:
 def near_words(reasons: str) -> str:
     """How near, where the same is not the same to the last digit; empty without reasons."""
     return f" to 1e-9 ({reasons})" if reasons else ""
+
+
+def version_line(**parameters: Any) -> str:
+    """Parameters and versions in one line; patch releases are in a report's manifest.
+
+    Examples
+    --------
+    >>> version_line(study="demo").startswith("study = 'demo'; cxlab ")
+    True
+    """
+    used = ", ".join(f"{name} = {value!r}" for name, value in parameters.items())
+    versions = ", ".join(f"{name} {_short(version(name))}" for name in NAMED)
+    return f"{used}; {versions}."
+
+
+def _short(full: str) -> str:
+    """Major and minor: a patch release should not make every stored output stale."""
+    return ".".join(full.split(".")[:2])
+
+
+@lru_cache(maxsize=1)
+def processor() -> str:
+    """Machine, and the processor types that OpenBLAS and NumPy compute for.
+
+    Examples
+    --------
+    >>> processor()
+    '...'
+    """
+    import numpy
+
+    found = numpy.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    core = _openblas_core(Path(numpy.__file__).parent.parent / "numpy.libs")
+    parts = [platform.machine(), core and f"OpenBLAS {core}", found and f"NumPy {found[-1]}"]
+    return ", ".join(part for part in parts if part)
+
+
+def _openblas_core(libraries: Path) -> str:
+    """What the wheel's OpenBLAS says; empty where NumPy has another library."""
+    for path in sorted(libraries.glob("*openblas*")):
+        library = ctypes.CDLL(str(path))
+        for name in _NAMES:
+            if hasattr(library, name):
+                function = getattr(library, name)
+                function.restype = ctypes.c_char_p
+                return str(function().decode())
+    return ""
+
+
+def fingerprint(notebook: Path, parameters: Mapping[str, Any], inputs: Sequence[Path]) -> str:
+    """SHA-256 of notebook, parameters, data files, package code, lock and versions.
+
+    Parameters
+    ----------
+    notebook : Path
+    parameters : mapping
+        Values used, defaults included.
+    inputs : sequence of Path
+        Study file and data files.
+
+    Returns
+    -------
+    str
+        Hexadecimal. Paths are no part of it: a moved folder is not a change.
+    """
+    parts = {
+        "notebook": _digest(notebook),
+        "parameters": dict(parameters),
+        "inputs": [(path.name, _digest(path)) for path in inputs],
+        "code": code_digest(),
+    }
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """SHA-256 of the package's code, the lock file, and what is installed."""
+    package = Path(__file__).resolve().parents[1]
+    found = hashlib.sha256(f"{SCHEMA} {platform.python_version()}".encode())
+    found.update(json.dumps(package_versions()).encode())
+    for path in sorted(path for path in package.rglob("*") if path.suffix in CODE):
+        found.update(f"{path.relative_to(package).as_posix()} {file_digest(path)}".encode())
+    lock = package.parent / "requirements.lock"
+    if lock.is_file():
+        found.update(file_digest(lock).encode())
+    return found.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    state = path.stat()
+    return _digest_of(path, state.st_mtime_ns, state.st_size, state.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _digest_of(path: Path, modified: int, size: int, inode: int) -> str:
+    """A run asks for the same data files once a report."""
+    return file_digest(path)

@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from cxlab.report.kernel import ONE_THREAD, kernel_config
-from cxlab.report.recording import RECORD_VARIABLE
+from cxlab.report.show import RECORD_VARIABLE
+from cxlab.report.warm.service import ONE_THREAD, kernel_config
 
 KERNEL = {
     "display_name": "Python 3 (ipykernel)",

@@ -27,11 +27,11 @@ from cxlab.report.compare import (
     pdf_producer,
     same_pdf,
 )
-from cxlab.report.digests import VERIFICATION, published_files
 from cxlab.report.exports import WRITERS, write_exports
 from cxlab.report.exports.pdf import find_browser
-from cxlab.report.matrix import about_study
+from cxlab.report.factory.requests import about_study
 from cxlab.report.page import refresh_page
+from cxlab.report.records import VERIFICATION, published_files
 from cxlab.survey.study import Study
 
 #: Lines of a manifest that a report made again says anew.

@@ -5,19 +5,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import math
+import os
 import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from IPython.display import display
 
+from cxlab.core.characters import quote_formula
 from cxlab.core.messages import got
-from cxlab.report.recording import record_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 #: Columns of probabilities, which take three decimals whatever the others have.
@@ -26,6 +32,12 @@ _P_VALUE = re.compile(r"p_adjusted|(\w+_)?p(_value)?")
 #: Class of the tables that `show` displays, and what stands in place of an empty one.
 MARK = "cxlab"
 NO_ROWS = "<p>No rows.</p>"
+#: Columns of result tables whose cells are names of the answers' columns.
+NAMED = (
+    "touchpoint", "other", "driver", "outcome", "other_outcome", "operational", "experience"
+)  # fmt: skip
+#: Names a folder in which `cxlab.show` also writes every table at full precision.
+RECORD_VARIABLE = "CXLAB_RECORD"
 
 
 def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> None:
@@ -171,7 +183,7 @@ def _show_figure(result: Any, name: str, alt: str | None) -> None:
         )
     import matplotlib.pyplot as plt
 
-    from cxlab.report.plots.lettering import choose_fonts
+    from cxlab.report.plots.style import choose_fonts
 
     figure = result.get_figure() if hasattr(result, "get_figure") else result
     numbers = drawn_numbers(figure)
@@ -230,3 +242,82 @@ def _flat(values: Any) -> list[float]:
 
     numbers: Any = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
     return [float(number) for number in np.ravel(numbers)]
+
+
+def with_labels(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """A result table in which touchpoints and outcomes have the names that readers know.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of any cxlab function. Cells of ``touchpoint``, ``other``, ``driver``, ``outcome``,
+        ``other_outcome``, ``operational`` and ``experience`` are looked up; a cell that is
+        no key of ``labels`` stays as it is, and so does every other column.
+    labels : mapping of str to str
+        Column to label, such as ``survey.labels``.
+
+    Returns
+    -------
+    DataFrame
+        A copy. Name its rows last: what joins on column names needs the names.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"touchpoint": ["check_in", "wifi"], "n": [3, 2]})
+    >>> print(with_labels(table, {"check_in": "Check-in"}).to_string(index=False))
+    touchpoint  n
+      Check-in  3
+          wifi  2
+    """
+    named = {column: table[column].astype(object) for column in NAMED if column in table}
+    return table.assign(
+        **{
+            column: cells.map(lambda name: labels.get(name, name))
+            for column, cells in named.items()
+        }
+    )
+
+
+def record_table(table: pd.DataFrame, name: str) -> None:
+    """Write a table at full precision, where `RECORD_VARIABLE` names a folder.
+
+    Raises
+    ------
+    ValueError
+        For a name that stands there already.
+    """
+    folder = os.environ.get(RECORD_VARIABLE)
+    if not folder:
+        return
+    target = Path(folder) / f"{name}.csv"
+    if target.exists():
+        raise ValueError(
+            f"`name` must be used once in a report; got '{name}' again. Name each table apart."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _quoted(table).to_csv(target, index=False)
+    known = table.astype(object).where(table.notna(), None)
+    records = [
+        {str(key): _json_value(value) for key, value in row.items()}
+        for row in known.to_dict(orient="records")
+    ]
+    text = json.dumps(records, ensure_ascii=False, indent=1, allow_nan=False)
+    target.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+
+
+def _quoted(table: pd.DataFrame) -> pd.DataFrame:
+    """Spreadsheets open CSV files, and run what looks like a formula in them."""
+    quoted = table.rename(columns=quote_formula)
+    for number, kind in enumerate(table.dtypes):
+        if getattr(kind, "kind", "O") not in "biufcmM":
+            column = table.iloc[:, number]
+            quoted.isetitem(number, column.astype(object).map(quote_formula))
+    return quoted
+
+
+def _json_value(value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, str | int | float) else str(value)

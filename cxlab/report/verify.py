@@ -10,26 +10,32 @@ from typing import Any
 
 import nbformat
 
-from cxlab.report.digests import (
+from cxlab.core.past import past_reports
+from cxlab.report.execute import CELL_SECONDS, NotebookError, execute_notebook
+from cxlab.report.manifest import (
+    code_digest,
+    input_names,
+    near_words,
+    now,
+    package_versions,
+    processor,
+    read_verification,
+)
+from cxlab.report.notebooks import report_notebooks
+from cxlab.report.page import refresh_page
+from cxlab.report.publish import clean_temporary, disk_cause, temporary_folder
+from cxlab.report.records import (
     SEAL,
     VERIFICATION,
+    RecordError,
     file_digest,
+    read_manifest,
+    read_record,
     seal,
     spoilt_files,
     write_manifest,
     write_record,
 )
-from cxlab.report.execute import NotebookError, execute_notebook
-from cxlab.report.fingerprint import code_digest
-from cxlab.report.limits import CELL_SECONDS
-from cxlab.report.manifest import input_names, near_words, now, package_versions, read_verification
-from cxlab.report.matrix import saved_files
-from cxlab.report.notebooks import report_notebooks
-from cxlab.report.owned import clean_temporary, temporary_folder
-from cxlab.report.page import refresh_page
-from cxlab.report.processor import processor
-from cxlab.report.publish import disk_cause
-from cxlab.report.records import RecordError, read_manifest, read_record
 from cxlab.report.remade import Findings, compare_derived, compare_made, take_over
 from cxlab.survey.datasets import study_names
 from cxlab.survey.study import Study, load_study
@@ -227,8 +233,11 @@ def _changed_inputs(manifest: Mapping[str, Any], study: Study | None, place: Pat
     # a notebook need not take the study's name
     if not recorded or study is None:
         return
-    saved = manifest["parameters"].get("saved")
-    files = input_names([*study.files(), *saved_files(saved and str(place / saved))])
+    used = manifest["parameters"]
+    past: tuple[Path, ...] = ()
+    if used.get("past"):
+        past = past_reports(place / used["past"], study=study.name, where=used.get("where")).files
+    files = input_names([*study.files(), *past])
     for name, digest in recorded.items():
         if name not in files:
             yield f"input {name} is no longer there"

@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxlab.core.messages import nearest, one_of, unknown
+from cxlab.core.messages import did_you_mean, one_of, unknown
 from cxlab.survey.places import (
     CACHE_VARIABLE,
     CATALOGUE_FILE,
@@ -57,8 +57,7 @@ def find_study(name_or_path: str | Path) -> Path:
         path = path / STUDY_FILE
     if path.is_file():
         return path.resolve()
-    near = nearest(text, study_names())
-    hint = f" Did you mean '{near}'?" if near else ""
+    hint = did_you_mean(text, study_names())
     raise FileNotFoundError(
         f"`study` must be {one_of(study_names())} or the path of a study file; got '{text}'."
         f"{hint} To write one for your own answers: cxlab study draft FILE.csv"

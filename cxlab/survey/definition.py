@@ -5,32 +5,30 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from cxlab.core.characters import visible_text
 from cxlab.core.metric import Metric
-from cxlab.survey.questions import OpenQuestion
 from cxlab.survey.scales import Scale
 
 #: What a column can be. Ratings are answers on a scale; the others describe the row.
-ROLES = (
-    "outcome",
-    "touchpoint",
-    "rating",
-    "segment",
-    "number",
-    "text",
-    "date",
-    "id",
-    "customer",
-    "active",
-    "period",
-    "weight",
-    "strata",
-    "cluster",
-)
+Role = Literal[
+    "outcome", "touchpoint", "rating", "segment", "number", "text", "date", "id", "customer",
+    "active", "period", "weight", "strata", "cluster",
+]  # fmt: skip
+ROLES: tuple[str, ...] = get_args(Role)
 RATING_ROLES = ("outcome", "touchpoint", "rating")
 #: Roles that one column of a table at most may have.
 SINGLE_ROLES = ("id", "customer", "period", "weight", "strata", "cluster")
+#: Survey platforms and file formats that a table's ``format`` may name.
+Format = Literal["plain", "qualtrics", "surveymonkey", "limesurvey", "excel", "spss", "stata"]
+FORMATS: tuple[str, ...] = get_args(Format)
+#: Responses that ``leave_out`` may name: trials of the questionnaire; begun and not submitted;
+#: marked as spam by the platform.
+KindOfResponse = Literal["preview", "unfinished", "spam"]
+KINDS_OF_RESPONSE: tuple[str, ...] = get_args(KindOfResponse)
+#: Left out unless something else is said: only what no respondent gave.
+LEFT_OUT = ("preview",)
 
 
 @dataclass(frozen=True)
@@ -172,6 +170,32 @@ class Table:
         """Whether the study says to pass over a header of the file."""
         folded = normal_header(header)
         return any(fnmatch.fnmatchcase(folded, normal_header(p, "")) for p in self.ignore)
+
+
+@dataclass(frozen=True)
+class OpenQuestion:
+    """A guess that somebody has still to confirm.
+
+    Attributes
+    ----------
+    place : str
+        In words, such as ``column 'parking'``.
+    guess : str
+        What the study file says now.
+    question : str
+        What to check.
+    column : str
+        Name of the column, where somebody has to decide about it by hand: its role was guessed
+        from a name or from values alone.
+    role : str
+        The role guessed for that column.
+    """
+
+    place: str
+    guess: str
+    question: str
+    column: str = ""
+    role: str = ""
 
 
 @dataclass(frozen=True)

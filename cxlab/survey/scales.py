@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from cxlab.core.characters import visible_text
-from cxlab.core.messages import got, one_of, unknown
+from cxlab.core.messages import did_you_mean, got, one_of
 from cxlab.core.metric import Metric
 
 #: Why an answer may be missing. A touchpoint never used is neither zero nor missing at
 #: random, so the reasons are never merged.
-REASONS = ("never used", "no answer", "don't know", "not asked", "invalid")
+Reason = Literal["never used", "no answer", "don't know", "not asked", "invalid"]
+REASONS: tuple[str, ...] = get_args(Reason)
 
-#: Names of metrics that a scale may declare, with the bins they need.
+#: Names of metrics that a scale may declare, with the bins they need, the best first.
 METRICS: dict[str, tuple[str, ...]] = {
     "nps": ("promoters", "passives", "detractors"),
     "net": ("top", "bottom"),
@@ -85,9 +87,8 @@ class Scale:
             )
         if self.bins:
             self._check_bins()
-        check_reasons(self.missing, f"scale '{self.name}'")
-        self._check_codes()
-        self._check_metrics()
+        check_off_scale(self.missing, self, f"scale '{self.name}'")
+        check_metrics(self.metrics, self, f"scale '{self.name}'")
 
     @property
     def range(self) -> Range:
@@ -120,31 +121,17 @@ class Scale:
 
     def metric(self, column: str, name: str, target: float | None = None) -> Metric:
         """The named metric of a column that is on this scale."""
-        bins = self.bins
-        if name == "mean":
-            return Metric(column, "mean", scale=self.range, name=name, target=target)
-        if name == "nps":
-            return Metric(
-                column,
-                "net",
-                top=bins["promoters"],
-                bottom=bins["detractors"],
-                scale=self.range,
-                name=name,
-                target=target,
-            )
-        if name == "net":
-            return Metric(
-                column,
-                "net",
-                top=bins["top"],
-                bottom=bins["bottom"],
-                scale=self.range,
-                name=name,
-                target=target,
-            )
-        box = bins["top" if name == "top box" else "bottom"]
-        return Metric(column, "box", top=box, scale=self.range, name=name, target=target)
+        boxes = [self.bins[bin_name] for bin_name in METRICS[name]]
+        kind = {"mean": "mean", "top box": "box", "bottom box": "box"}.get(name, "net")
+        return Metric(
+            column,
+            kind,
+            top=boxes[0] if boxes else None,
+            bottom=boxes[-1] if kind == "net" else None,
+            scale=self.range,
+            name=name,
+            target=target,
+        )
 
     def _check_bins(self) -> None:
         for name, (low, high) in self.bins.items():
@@ -180,33 +167,34 @@ class Scale:
                     "the lowest code is the best answer, set reverse = true in the column."
                 )
 
-    def _check_codes(self) -> None:
-        clash = [code for code in self.missing if is_whole(code, self.low, self.high)]
-        if clash:
+
+def check_off_scale(missing: Iterable[str], scale: Scale, place: str, shift: int = 0) -> None:
+    """Refuse missing codes that are scores; a stored code + ``shift`` is a score."""
+    low, high = scale.low - shift, scale.high - shift
+    clash = [code for code in missing if is_whole(code, low, high)]
+    if clash:
+        raise ValueError(
+            f"`missing` of {place} must be codes that are not scores, which are stored as {low} to "
+            f"{high} on scale '{scale.name}'{f' with shift = {shift}' if shift else ''}; "
+            f"got {got(clash)}. A code cannot be both a score and missing."
+        )
+
+
+def check_metrics(metrics: Iterable[str], scale: Scale | None, place: str) -> None:
+    """Refuse metrics that are unknown, and those whose bins the scale lacks."""
+    for name in metrics:
+        if name not in METRICS:
             raise ValueError(
-                f"`missing` of scale '{self.name}' must be codes off the scale {self.low} to "
-                f"{self.high}; got {got(clash)}. A code cannot be both a score and missing."
+                f"`metrics` of {place} must be {one_of(METRICS)}; got '{name}'."
+                + did_you_mean(name, METRICS)
             )
-
-    def _check_metrics(self) -> None:
-        for name in self.metrics:
-            if name not in METRICS:
-                raise ValueError(unknown("metrics", name, METRICS, of=f"scale {self.name}"))
-            lacking = [bin_name for bin_name in METRICS[name] if bin_name not in self.bins]
-            if lacking:
-                raise ValueError(
-                    f"`metrics` of scale '{self.name}': '{name}' needs the bins "
-                    f"{', '.join(METRICS[name])}; got no '{lacking[0]}'. Declare it in `bins`."
-                )
-
-
-def check_reasons(missing: Mapping[str, str], owner: str) -> None:
-    """Refuse a missing code whose reason is not one of `REASONS`."""
-    for code, reason in missing.items():
-        if reason not in REASONS:
+        if scale is None:
+            raise ValueError(f"`metrics` of {place} must be left out, because it has no `scale`.")
+        lacking = [box for box in METRICS[name] if box not in scale.bins]
+        if lacking:
             raise ValueError(
-                f"`missing` of {owner} must give each code one of {one_of(REASONS)}; "
-                f"got '{reason}' for {code}."
+                f"`metrics` of {place}: '{name}' needs the bins {', '.join(METRICS[name])}; scale "
+                f"'{scale.name}' has no '{lacking[0]}'. Declare it in `bins`."
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import lxml.html
 
-from cxlab.report.owned import temporary_folder
+from cxlab.report.publish import temporary_folder
 
 #: Where Debian, Fedora, Google and Microsoft put it.
 BROWSERS = (
@@ -75,7 +76,9 @@ def write_pdf(folder: Path, target: Path) -> None:
         command = [check_browser(), *QUIET, f"--user-data-dir={profile}/profile",
                    "--no-pdf-header-footer", f"--print-to-pdf={made}", printed.resolve().as_uri()]  # fmt: skip
         try:
-            subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True)
+            # Chromium's sockets too lie in our folder: killed, it leaves them
+            places = {**os.environ, "TMPDIR": str(profile)}
+            subprocess.run(command, capture_output=True, timeout=PATIENCE, check=True, env=places)
             shutil.copyfile(made, target)
         except (FileNotFoundError, subprocess.SubprocessError) as error:
             raise OSError(f"Chromium printed no PDF of {page.name}: {error}") from error

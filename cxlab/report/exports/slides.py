@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cxlab.core.characters import printable
 from cxlab.report.headline import TABLES
 from cxlab.report.publish import replace_bytes
-from cxlab.report.text import printable
 
 #: Columns that a table needs to be charted, and those that may name its rows.
 FIGURES = ("estimate", "ci_low", "ci_high")

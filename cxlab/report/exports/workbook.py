@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from cxlab.core.characters import printable, unquote_formula
 from cxlab.report.publish import replace_bytes
-from cxlab.report.text import printable, unquote_formula
 
 #: Excel's limits: characters of a sheet's name, rows of a sheet, digits of a number.
 NAME_LENGTH = 31

@@ -1,18 +1,23 @@
-"""What all figures share: palette, quiet axes, rows with names."""
+"""What all figures share: palette, quiet axes, named rows, text drawn as the data have it."""
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
+from matplotlib.text import Text
 
+from cxlab.core.characters import printable
 from cxlab.core.messages import got, one_of
-from cxlab.report.plots.lettering import as_written
-from cxlab.report.text import printable
 
 #: Okabe and Ito's palette: told apart with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
@@ -22,6 +27,17 @@ HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "--")
 REMARKS = ("note", "why", "sentence", "unit", "column")
 #: Inches that one row of a horizontal chart takes.
 ROW_HEIGHT = 0.3
+#: Fonts for what matplotlib's own lacks, the first that is installed: on Linux, macOS, Windows.
+FONTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR",
+    "Source Han Sans", "IPAexGothic", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
+    "Droid Sans Fallback", "Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo",
+    "Yu Gothic", "Meiryo", "MS Gothic", "Microsoft YaHei", "SimHei", "Malgun Gothic", "NanumGothic",
+    "Noto Sans", "Noto Sans Thai", "Noto Sans Devanagari", "Noto Sans Arabic", "Leelawadee UI",
+    "Nirmala UI", "Arial Unicode MS", "Noto Emoji", "Noto Sans Symbols2", "Symbola",
+    "Segoe UI Symbol", "Segoe UI Emoji",
+)  # fmt: skip
+
 
 # seaborn 0.13.2 warns about matplotlib's and pandas' coming changes at every call
 warnings.filterwarnings("ignore", message="vert: bool will be deprecated")
@@ -129,3 +145,77 @@ def quiet(ax: Axes, *, grid: Literal["x", "y"]) -> None:
 def legend_above(ax: Axes, *, columns: int) -> None:
     """Legend over the axes, where it hides nothing."""
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False)
+
+
+def as_written(artist: Any) -> None:
+    """Draw the text of axes as it is, where the names of a study would become formulas.
+
+    Parameters
+    ----------
+    artist : Axes or Figure
+    """
+    for text in artist.findobj(Text):
+        text.set_text(printable(text.get_text()))
+        if "$" in text.get_text():
+            text.set_parse_math(False)
+    choose_fonts(artist)
+
+
+def choose_fonts(artist: Any) -> dict[str, str]:
+    """Give each text further fonts for the characters that its own lacks.
+
+    Parameters
+    ----------
+    artist : Axes or Figure
+
+    Returns
+    -------
+    dict of str to str
+        Texts that no font here can draw, with the characters it lacks.
+    """
+    lacking = {}
+    for text in artist.findobj(Text):
+        families = text.get_fontfamily()
+        missing = _not_in(text.get_text(), families)
+        if not missing:
+            continue
+        further = [font for font in _installed() if len(_not_in(missing, [font])) < len(missing)]
+        # only a family that is named stands in for glyphs of another
+        text.set_fontfamily([*dict.fromkeys([*families, *further])])
+        if undrawn := _not_in(missing, further):
+            lacking[text.get_text()] = undrawn
+    return lacking
+
+
+def _not_in(text: str, families: Sequence[str]) -> str:
+    return "".join(
+        dict.fromkeys(
+            character
+            for character in text
+            if character > "~"
+            and _has_glyph(character)
+            and not any(_draws(family, character) for family in families)
+        )
+    )
+
+
+def _has_glyph(character: str) -> bool:
+    """Joiners, variation selectors and blanks leave no mark."""
+    return unicodedata.category(character) not in ("Cc", "Cf", "Zs", "Zl", "Zp") and not (
+        0xFE00 <= ord(character) <= 0xFE0F
+    )
+
+
+@lru_cache(maxsize=4096)
+def _draws(family: str, character: str) -> bool:
+    return bool(_font(family).get_char_index(ord(character)))
+
+
+@lru_cache(maxsize=64)
+def _font(family: str) -> Any:
+    return font_manager.get_font(font_manager.findfont(FontProperties(family=[family])))
+
+
+def _installed() -> list[str]:
+    there = set(font_manager.get_font_names())
+    return [font for font in FONTS if font in there]

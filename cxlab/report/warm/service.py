@@ -1,16 +1,22 @@
-"""Starting and finding the server that kernels are forked from."""
+"""How kernels of reports are started: the server they are forked from, their configuration."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib.metadata import entry_points
+from pathlib import Path
+from queue import Empty
 
-from cxlab.report.kernel import ONE_THREAD
-from cxlab.report.owned import temporary_folder
+from jupyter_client.asynchronous import AsyncKernelClient
+from traitlets.config import Config
+
+from cxlab.report.publish import temporary_folder
 
 #: Names the socket of the server, for the processes of a run.
 SERVER_VARIABLE = "CXLAB_KERNEL_SERVER"
@@ -18,6 +24,15 @@ PROVISIONER = "cxlab-warm"
 #: As the kernelspec of ipykernel has them: its debugger warns of frozen modules.
 _OPTIONS = ("-Xfrozen_modules=off",)
 _PROVISIONER_VARIABLE = "JUPYTER_DEFAULT_PROVISIONER_NAME"
+#: One thread a kernel, whatever the user's environment says: kernels run side by side, and
+#: sums come in one order.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "BLIS_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+}
 
 
 @contextlib.contextmanager
@@ -81,3 +96,63 @@ def can_fork() -> bool:
         return False
     found = entry_points(group="jupyter_client.kernel_provisioners")
     return PROVISIONER in {entry.name for entry in found}
+
+
+def kernel_config() -> Config:
+    """Encrypt what passes between a report and its kernel, where the kernel can.
+
+    Answers of customers pass there, and other users of a machine can listen on loopback.
+    """
+    config = Config()
+    config.KernelManager.transport_encryption = "auto"
+    return config
+
+
+class ReportKernelClient(AsyncKernelClient):
+    """A client that is ready when the kernel says so, not after a fifth of a second's silence."""
+
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
+        """Wait until the kernel has answered on both channels.
+
+        Raises
+        ------
+        RuntimeError
+            When it dies before, or doesn't answer in ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
+        while time.monotonic() < deadline:
+            self.kernel_info()
+            try:
+                reply = await self.shell_channel.get_msg(timeout=1)
+                await self._idle_after(reply["parent_header"].get("msg_id"))
+            except Empty:
+                if not await self.is_alive():
+                    raise RuntimeError("Kernel died before replying to kernel_info") from None
+                continue
+            if reply["msg_type"] == "kernel_info_reply":
+                self._handle_kernel_info_reply(reply)
+                return
+        raise RuntimeError(f"Kernel didn't respond in {timeout} seconds")
+
+    async def _idle_after(self, request: str) -> None:
+        """Pass over what the kernel published until it says that a request is done."""
+        while True:
+            message = await self.iopub_channel.get_msg(timeout=0.2)
+            done = message["content"].get("execution_state") == "idle"
+            if done and message["parent_header"].get("msg_id") == request:
+                return
+
+
+def report_kernel_config(connection: Path) -> Config:
+    """As `kernel_config`; a report's kernel has nothing to do after its last cell.
+
+    Parameters
+    ----------
+    connection : Path
+        File of the kernel's connection; Jupyter would leave it behind when we are killed.
+    """
+    config = kernel_config()
+    config.KernelManager.connection_file = str(connection)
+    config.KernelManager.client_class = "cxlab.report.warm.service.ReportKernelClient"
+    config.NotebookClient.shutdown_kernel = "immediate"
+    return config

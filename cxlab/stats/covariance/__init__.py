@@ -1,13 +1,11 @@
 """Answers in any dataframe engine, reduced once to sums.
 
 `sums` asks the engine one GROUP BY over missingness patterns; `covariance` and `em` turn
-the sums into covariance matrices; `summary` holds them, `taking` makes it. `saved` keeps them in
-a file, with small cells pooled.
+the sums into covariance matrices; `summary` holds them, `taking` makes it.
 """
 
-from cxlab.stats.covariance.blocks import with_blocks
 from cxlab.stats.covariance.covariance import Covariance, to_correlation
 from cxlab.stats.covariance.summary import MISSING, Moments
 from cxlab.stats.covariance.taking import moments
 
-__all__ = ["MISSING", "Covariance", "Moments", "moments", "to_correlation", "with_blocks"]
+__all__ = ["MISSING", "Covariance", "Moments", "moments", "to_correlation"]

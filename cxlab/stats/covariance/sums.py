@@ -1,6 +1,6 @@
 """The one GROUP BY: rows of any engine become counts, sums and sums of products.
 
-A *cell* is a group × block × missingness pattern. Sums of a column run over the rows of
+A *cell* is a group × missingness pattern. Sums of a column run over the rows of
 the cell, in which the column is either always known or never.
 """
 
@@ -39,7 +39,7 @@ class Cells:
     Attributes
     ----------
     keys : DataFrame
-        One row per cell, with the group columns and the block column.
+        One row per cell, with the group columns.
     observed : ndarray of bool, shape (cells, q)
         Whether the column is known in the cell.
     n : ndarray of int, shape (cells,)
@@ -103,13 +103,7 @@ class Query:
 
     columns: tuple[str, ...]
     by: tuple[str, ...] = ()
-    blocks: str | None = None
     weights: str | None = None
-
-    @property
-    def keys(self) -> list[str]:
-        """Group and block columns."""
-        return [*self.by, *([self.blocks] if self.blocks else [])]
 
     @property
     def words(self) -> list[str]:
@@ -134,8 +128,8 @@ def open_rows(data: Any, query: Query) -> nw.LazyFrame:
         If a column is text.
     """
     named = {"columns": query.columns, "by": query.by, "weights": query.weights}
-    check_columns(data, {**named, "blocks": query.blocks})
-    wanted = [*query.columns, *query.keys, *([query.weights] if query.weights else [])]
+    check_columns(data, named)
+    wanted = [*query.columns, *query.by, *([query.weights] if query.weights else [])]
     lazy = scan(data, wanted)
     schema = lazy.collect_schema()
     flags = [name for name in query.columns if schema[name] == nw.Boolean]
@@ -176,7 +170,7 @@ def with_pattern(lazy: nw.LazyFrame, query: Query) -> nw.LazyFrame:
 
 def count_cells(lazy: nw.LazyFrame, query: Query) -> int:
     """Number of cells, without taking any sum."""
-    keys = [*query.keys, *query.words]
+    keys = [*query.by, *query.words]
     counted = with_pattern(lazy, query).group_by(keys).agg(nw.len().alias(_COUNT))
     return int(collect(counted.select(nw.len().alias(_COUNT))).iloc[0, 0])
 
@@ -201,7 +195,7 @@ def sum_cells(lazy: nw.LazyFrame, query: Query, origin: Array) -> Cells:
             nw.col(_WEIGHT).sum().alias("_sw"),
             (nw.col(_WEIGHT) ** 2).sum().alias(_SQUARES),
         ]
-    keys = [*query.keys, *query.words]
+    keys = [*query.by, *query.words]
     table = collect(filled.group_by(keys).agg(*totals, *sums, *products).sort(keys))
     return _cells(table, query)
 
@@ -339,7 +333,7 @@ def _cells(table: pd.DataFrame, query: Query) -> Cells:
     weight = table["_sw"].to_numpy(dtype=float) if query.weights else n.astype(float)
     squares = table[_SQUARES].to_numpy(dtype=float) if query.weights else n.astype(float)
     observed = np.column_stack([_bits(table, query, j) for j in range(q)])
-    keys = table[query.keys].reset_index(drop=True)
+    keys = table[list(query.by)].reset_index(drop=True)
     return Cells(keys, observed, n, weight, squares, sums, products)
 
 

@@ -21,7 +21,6 @@ def moments(
     *,
     by: str | Sequence[str] | None = None,
     weights: str | None = None,
-    blocks: str | None = None,
     memory_limit: float = summing.MEMORY_LIMIT,
 ) -> Moments:
     """Reduce answers to the sums that covariances are made of, in one query.
@@ -36,8 +35,6 @@ def moments(
         Columns whose values make groups.
     weights : str, optional
         Column of weights, 0 or more; rows of weight 0 are left out.
-    blocks : str, optional
-        Column whose values make resampling blocks.
     memory_limit : float
         Megabytes the sums may take in memory. Where there are so many missingness
         patterns that they would take more, they are taken in batches and kept in a
@@ -70,7 +67,7 @@ def moments(
     >>> summary.covariance("complete").table.round(2).loc["food", "overall"]
     np.float64(2.0)
     """
-    query = Query(tuple(_names(columns)), tuple(as_list(by)), blocks, weights)
+    query = Query(tuple(_names(columns)), tuple(as_list(by)), weights)
     lazy = summing.open_rows(data, query)
     origin = np.zeros(len(query.columns))
     cells, note = _take(lazy, query, origin, memory_limit)
@@ -79,18 +76,18 @@ def moments(
         weight = np.maximum(cells.weight @ cells.observed, 1e-300)
         origin = np.where(far, np.round(cells.sums.sum(axis=0) / weight), 0.0)
         cells, note = _take(lazy, query, origin, memory_limit)
-    return Moments(query.columns, query.by, query.blocks, origin, cells, note)
+    return Moments(query.columns, query.by, origin, cells, note)
 
 
 def _take(lazy: Any, query: Query, origin: Array, memory_limit: float) -> tuple[Cells, str]:
     allowed = int(memory_limit * 1e6 / query.cell_bytes)
-    possible = 2 ** len(query.columns) if not query.keys else np.inf
+    possible = 2 ** len(query.columns) if not query.by else np.inf
     n_cells = possible if possible <= allowed else summing.count_cells(lazy, query)
     if n_cells > allowed * summing.FILE_FACTOR:
         raise ValueError(
             f"`memory_limit` must allow {n_cells:,} sets of sums (one per missingness "
-            f"pattern, group and block), {n_cells * query.cell_bytes / 1e6:,.0f} MB; got "
-            f"{memory_limit}. Raise it, or take fewer columns, groups or blocks."
+            f"pattern and group), {n_cells * query.cell_bytes / 1e6:,.0f} MB; got "
+            f"{memory_limit}. Raise it, or take fewer columns or groups."
         )
     if n_cells > allowed:
         note = (

@@ -1,16 +1,16 @@
-"""Key drivers: importance shares that add up to R², with honest intervals.
+"""Key drivers: importance shares that add up to R², with their intervals.
 
-`answers` reads, `users` and `reach` estimate the two estimands, `subsets` and `orders`
-share out R², `uncertainty` makes intervals and tests, `analysis` puts them together.
-`mapping`, `what_if`, `shape` and `dominance` go on from there.
+`answers` reads, `covariances` fits (with `rows` and `replicates`), `estimands` estimates
+importance among users and adjusted for reach, `subsets` and `importance` share out R²,
+`coefficients` tests, `analysis` puts them together in a `result`. `map`, `what_if`,
+`penalty_reward` and `comparisons` go on from there.
 """
 
 from cxlab.stats.drivers.analysis import drivers
-from cxlab.stats.drivers.dominance import Dominance, dominance
-from cxlab.stats.drivers.mapping import driver_map
+from cxlab.stats.drivers.comparisons import Dominance, compare_outcomes, dominance
+from cxlab.stats.drivers.map import driver_map
+from cxlab.stats.drivers.penalty_reward import penalty_reward
 from cxlab.stats.drivers.result import DriverAnalysis
-from cxlab.stats.drivers.shape import penalty_reward
-from cxlab.stats.drivers.sides import compare_outcomes
 from cxlab.stats.drivers.what_if import what_if
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,30 +12,38 @@ import pandas as pd
 from cxlab.core.design import DesignLike, as_design
 from cxlab.core.frames import check_choice
 from cxlab.stats.covariance import MISSING
-from cxlab.stats.drivers.answers import Answers, read_answers
-from cxlab.stats.drivers.facts import (
-    Part,
-    Sample,
-    analysis_notes,
+from cxlab.stats.drivers.answers import (
+    OUTCOME_SCALES,
+    Answers,
+    dead_drivers,
+    read_answers,
+    recode_outcome,
+)
+from cxlab.stats.drivers.comparisons import COMPARISONS, share_differences
+from cxlab.stats.drivers.covariances import Agreement
+from cxlab.stats.drivers.estimands import (
+    Options,
+    RatingShares,
+    Reach,
+    Users,
+    among_users,
+    performance,
+    rating_shares,
+    reach_adjusted,
+)
+from cxlab.stats.drivers.importance import METHODS, importance
+from cxlab.stats.drivers.replicates import Resample, make_resample, standard_errors
+from cxlab.stats.drivers.result import (
+    DriverAnalysis,
+    Performance,
+    Replicates,
     collinearity,
     covariance_table,
-    family_of_tests,
-    fit_table,
-    kept_replicates,
+    fit_rows,
+    reach_table,
     rows_used,
+    users_table,
 )
-from cxlab.stats.drivers.groups import COMPARISONS, group_values, in_group, share_differences
-from cxlab.stats.drivers.importance import ADDS_UP, METHODS
-from cxlab.stats.drivers.outcomes import SCALES, recode_outcome
-from cxlab.stats.drivers.reach import reach_adjusted
-from cxlab.stats.drivers.replicates import Resample
-from cxlab.stats.drivers.result import DriverAnalysis
-from cxlab.stats.drivers.room import rating_shares
-from cxlab.stats.drivers.tables import reach_table, users_table
-from cxlab.stats.drivers.uncertainty import (
-    make_resample,
-)
-from cxlab.stats.drivers.users import Options, among_users, dead_drivers, performance
 from cxlab.stats.resampling import check_level
 
 Array = np.ndarray
@@ -43,6 +51,10 @@ Array = np.ndarray
 INTERVALS = ("bootstrap", "jackknife")
 #: Groups with fewer rows are set aside.
 FEWEST_ROWS = 30
+#: Degrees of freedom below which the notes say that clusters are few.
+FEW_DEGREES = 8
+#: Mean correlation between ratings above which one impression may colour them all.
+HALO = 0.6
 
 
 def drivers(
@@ -66,7 +78,7 @@ def drivers(
     labels: Mapping[str, str] | None = None,
     full_replicates: int = 50,
 ) -> DriverAnalysis:
-    """What goes with an outcome: importance of each driver, with honest intervals.
+    """What goes with an outcome: importance of each driver, with its interval.
 
     Parameters
     ----------
@@ -88,7 +100,7 @@ def drivers(
     by : str, optional
         Column of segments or waves: each group's drivers, and tests of differences.
     compare : {"complement", "pairs"}
-        Test each group against all others, or every two groups.
+        Test each group against all others, or every pair of groups.
     interval : {"bootstrap", "jackknife"} or None
         Percentile intervals of a row, cluster or stratified (Rao–Wu) bootstrap; or t
         intervals of a delete-a-group jackknife.
@@ -102,31 +114,34 @@ def drivers(
         For "lmg": importances of adjusted R², which removes the upward bias of small
         samples (small ones may be negative). Default: only with ``by``.
     outcome_scale : {"continuous", "ordinal", "binary", "nps"}
-        "ordinal", "binary": R² of the latent outcome. "nps": −100, 0, 100.
+        "ordinal", "binary": R² of a latent normal outcome. "nps": −100, 0, 100.
     segments : sequence of str
-        Columns of segments, as in ``study.segments``, by which some may be unable to use a
-        touchpoint (who connects parks no car). Where a segment's reach of one is near 0
-        (2 % or less, and surely below a quarter of that of the others), "among users" is
-        estimated on the segments that use everything, and the notes say whom that leaves
-        out: no treatment of blanks can tell what those who never use it would say.
+        Columns of segments, as in ``study.segments``, that may be unable to use a
+        touchpoint (passengers in transit park no car). Where a segment's reach of one is
+        near 0 (2 % or less, with an upper limit below a quarter of that of the others),
+        "among users" is estimated on the segments that use everything, and the notes say
+        who is left out: no treatment of missing ratings can know what those who never use
+        it would say.
     top_box : float or mapping of str to float, optional
         Smallest rating that counts as top box; default one below the highest answer.
     labels : mapping of str to str, optional
         Column to words.
     full_replicates : int
-        For "em" without ``by``: how many replicates are checked by EM to the end.
+        For "em" without ``by``: how many replicates are checked by EM to convergence.
 
     Returns
     -------
     DriverAnalysis
         ``.table`` has one row per driver, most important first: ``driver, label, n``
         (who rated it), ``estimate, se, ci_low, ci_high`` (importance in R² units),
-        ``share`` (of R², with ``share_low, share_high``), ``rank`` (with ``rank_best,
-        rank_worst``, the places that simultaneous tests of the differences allow it), ``reach`` (share who used it), ``mean``, ``top_box`` (share),
+        ``share`` (of R², with ``share_low, share_high``), ``rank`` (with ``rank_low,
+        rank_high``, the best and the worst place that simultaneous tests of the differences
+        allow it), ``reach`` (share who used it), ``mean``, ``top_box`` (share),
         ``correlation``, ``coefficient`` (of the full model, per rating point, with
         ``coefficient_low, coefficient_high``), ``p_value`` (of that coefficient),
         ``p_adjusted`` (Benjamini–Hochberg over the drivers), ``suppressor``, ``vif``,
-        ``note, coefficient_se``. ``.reach_adjusted`` has the second estimand.
+        ``note, coefficient_se``. ``.reach_adjusted`` has the second estimand,
+        ``.differences`` those between groups.
 
     Raises
     ------
@@ -141,16 +156,17 @@ def drivers(
     Two estimands. *Among users*: LMG of the EM covariance, "as if everyone used
     everything". *Reach-adjusted*: driver j is the pair V (used it: 0 or 1) and
     Z = V(x − mean among users); LMG of the R² of the outcome on all pairs. V is 1 where a
-    rating was given and 0 where "never used" was said; any other blank tells neither, and
+    rating was given and 0 where "never used" was said; any other blank says neither, and
     both V and Z are then missing.
 
     An importance is above 0 for a driver without effect whenever drivers correlate, so
     its interval is never a test. The test is that of the coefficient in the full model,
     an association beyond the other ratings: coefficient ÷ standard error (HC3 for a
-    simple sample without blanks, otherwise of the replicates), t on the design's degrees
-    of freedom, or on those of the few answers that carry it (3 of 300 differ: 2). Ratings
-    are measured with error, so a driver without effect may show an association that is
-    left over from the others, the more so in large samples (Westfall & Yarkoni 2016).
+    simple sample without missing ratings, otherwise from the replicates), t on the design's
+    degrees of freedom, or on those of the few answers that carry it (3 of 300 differ: 2).
+    Ratings are measured with error, so a driver without effect may show an association
+    that the other ratings leave unexplained, the more so in large samples (Westfall &
+    Yarkoni 2016).
 
     References
     ----------
@@ -178,8 +194,7 @@ def drivers(
         level=level,
         full_replicates=full_replicates if by is None and interval else 0,
     )
-    _check_options(options)
-    _check_arguments(interval, compare, replicates)
+    _check_choices(options, interval, compare, replicates)
     answers = read_answers(
         data,
         outcome,
@@ -189,87 +204,153 @@ def drivers(
         segments=segments,
         labels=labels,
     )
-    recoded = recode_outcome(answers.outcome, outcome_scale, outcome)
-    answers = replace(answers, outcome=recoded)
-    aside, kept = _set_aside(answers)
-    sample = Sample(answers, answers.with_drivers(kept), kept, aside)
+    answers = replace(answers, outcome=recode_outcome(answers.outcome, outcome_scale, outcome))
+    kept, aside = _varying(answers)
     resample, unit = make_resample(answers, interval, replicates, seed)
-    top_from = _top_from(sample.kept, top_box)
-    if by is None:
-        part = _analyse(sample, sample.all, unit, resample, options, top_from)
-        return _result(sample, {None: part}, pd.DataFrame(), resample, options)
-    return _grouped(sample, unit, resample, options, top_from, compare)
+    top_from = _top_from(answers, kept, top_box)
+    parts: dict[object, _Part] = {}
+    for value, rows in _groups(answers, len(kept), aside).items():
+        parts[value] = _analyse(answers.rows(rows), kept, unit[rows], resample, options, top_from)
+    analysed = answers.with_drivers(kept)
+    differences = pd.DataFrame()
+    if by is not None:
+        fits = {value: part.users for value, part in parts.items()}
+        differences = share_differences(analysed, fits, unit, resample, options, compare)
+    return _result(analysed, parts, aside, differences, resample, options)
 
 
-def _analyse(
-    sample: Sample,
-    everything: Answers,
-    unit: Array,
-    resample: Resample,
-    options: Options,
-    top_from: Array,
-) -> Part:
-    answers = everything.with_drivers(sample.positions)
-    users = among_users(answers, unit, resample, options)
-    around = performance(answers, unit, resample, top_from)
-    levels = rating_shares(answers, unit, resample)
-    table = users_table(users, around, resample.kind, options.level)
-    if options.method != "lmg":
-        note = "Reach-adjusted importance is defined for method='lmg' only."
-        return Part(users, None, note, around, levels, table, pd.DataFrame())
-    try:
-        reach = reach_adjusted(everything, unit, resample, options)
-    except ValueError as error:
-        note = f"Reach-adjusted importance could not be estimated: {error}"
-        return Part(users, None, note, around, levels, table, pd.DataFrame())
-    used = performance(everything, unit, resample, np.full(len(everything.names), np.inf))
-    second = reach_table(everything, reach, used, resample.kind, users.df, options.level)
-    return Part(users, reach, "", around, levels, table, second)
+def _check_choices(options: Options, interval: str | None, compare: str, replicates: int) -> None:
+    check_choice("method", options.method, METHODS)
+    check_choice("missing", options.missing, MISSING)
+    check_choice("outcome_scale", options.outcome_scale, OUTCOME_SCALES)
+    check_choice("compare", compare, COMPARISONS)
+    check_level(options.level)
+    if interval is not None:
+        check_choice("interval", interval, INTERVALS)
+    if options.adjusted and options.method != "lmg":
+        raise ValueError(
+            f"`adjusted` must be False unless method='lmg'; got method='{options.method}'."
+        )
+    if replicates < 2:
+        raise ValueError(
+            f"`replicates` must be 2 or more; got {replicates}. For none, interval=None."
+        )
 
 
-def _grouped(
-    sample: Sample,
-    unit: Array,
-    resample: Resample,
-    options: Options,
-    top_from: Array,
-    compare: str,
-) -> DriverAnalysis:
-    answers = sample.kept
-    parts: dict[object, Part] = {}
-    for value in group_values(answers):
-        inside = in_group(answers, value)
-        smallest = max(FEWEST_ROWS, len(answers.names) + 2)
+def _varying(answers: Answers) -> tuple[list[int], list[dict[str, object]]]:
+    """Positions of the drivers whose ratings differ, and why the others are set aside."""
+    seen = (~np.isnan(answers.ratings)).sum(axis=0)
+    dead = dead_drivers(answers.ratings)
+    aside: list[dict[str, object]] = []
+    for position in np.flatnonzero(dead):
+        count = int(seen[position])
+        reason = f"rated by {count}" if count < 2 else f"all {count:,} ratings are the same"
+        aside.append({"group": "", "driver": answers.names[position], "reason": reason})
+    if dead.all():
+        raise ValueError(
+            f"`drivers` must have one whose ratings differ; got {aside[0]['driver']}: "
+            f"{aside[0]['reason']} (and {len(aside) - 1} more)."
+        )
+    return np.flatnonzero(~dead).tolist(), aside
+
+
+def _top_from(
+    answers: Answers, kept: list[int], top_box: float | Mapping[str, float] | None
+) -> Array:
+    """Smallest rating in the top box of each driver."""
+    top = float(np.nanmax(answers.ratings[:, kept])) - 1
+    if isinstance(top_box, Mapping):
+        return np.array([float(top_box.get(name, top)) for name in answers.names])
+    return np.full(len(answers.names), top if top_box is None else float(top_box))
+
+
+def _groups(answers: Answers, drivers: int, aside: list[dict[str, object]]) -> dict[object, Array]:
+    """Rows of each group that is large enough; the others go to ``aside``. All rows without."""
+    if answers.group is None:
+        return {None: np.ones(answers.n, dtype=bool)}
+    smallest = max(FEWEST_ROWS, drivers + 2)
+    groups: dict[object, Array] = {}
+    for value in _in_order(answers.group):
+        inside = answers.in_group(value)
         if inside.sum() < smallest:
             reason = f"{int(inside.sum())} rows, fewer than {smallest}"
-            sample.aside.append({"group": value, "driver": "", "reason": reason})
-            continue
-        rows = sample.all.rows(inside)
-        parts[value] = _analyse(sample, rows, unit[inside], resample, options, top_from)
-    if not parts:
+            aside.append({"group": value, "driver": "", "reason": reason})
+        else:
+            groups[value] = inside
+    if not groups:
         raise ValueError(
             f"`by` must have a group of {FEWEST_ROWS} or more rows; got none. Take wider groups."
         )
-    fits = {value: part.users for value, part in parts.items()}
-    differences = share_differences(answers, fits, unit, resample, options, compare)
-    return _result(sample, parts, differences, resample, options)
+    return groups
+
+
+def _in_order(group: pd.Series) -> list[object]:
+    """Groups in declared order (categories) or sorted."""
+    if isinstance(group.dtype, pd.CategoricalDtype):
+        present = set(group.unique())
+        return [value for value in group.cat.categories if value in present]
+    return sorted(group.unique(), key=lambda value: (str(type(value)), value))
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Everything about one group; ``around`` is how the drivers are rated and used."""
+
+    users: Users
+    reach: Reach | None
+    reach_note: str
+    around: Performance
+    ratings: RatingShares
+    table: pd.DataFrame
+    reach_table: pd.DataFrame
+
+
+def _analyse(
+    answers: Answers,
+    kept: list[int],
+    unit: Array,
+    resample: Resample,
+    options: Options,
+    top_from: Array,
+) -> _Part:
+    """Both estimands of one group; the second one of all drivers, also those set aside."""
+    used = performance(answers, unit, resample, top_from)
+    around = {name: (one[kept], drawn[:, kept]) for name, (one, drawn) in used.items()}
+    rated = answers.with_drivers(kept)
+    users = among_users(rated, unit, resample, options)
+    table = users_table(users, around, resample.kind, options.level)
+    reach, note, second = None, "", pd.DataFrame()
+    if options.method != "lmg":
+        note = "Reach-adjusted importance is defined for method='lmg' only."
+    else:
+        try:
+            reach = reach_adjusted(answers, unit, resample, options)
+            second = reach_table(answers, reach, used, resample.kind, users.df, options.level)
+        except ValueError as error:
+            note = f"Reach-adjusted importance could not be estimated: {error}"
+    ratings = rating_shares(rated, unit, resample)
+    return _Part(users, reach, note, around, ratings, table, second)
 
 
 def _result(
-    sample: Sample,
-    parts: dict[object, Part],
+    answers: Answers,
+    parts: dict[object, _Part],
+    aside: list[dict[str, object]],
     differences: pd.DataFrame,
     resample: Resample,
     options: Options,
 ) -> DriverAnalysis:
-    answers = sample.kept
-    first = next(iter(parts.values()))
-    users = first.users
-    fits = fit_table(parts, resample, options.level)
+    users = next(iter(parts.values())).users
+    notes = _notes(answers, parts, aside, resample, options)
     return DriverAnalysis(
         table=_stack({value: part.table for value, part in parts.items()}),
+        n_missing=answers.n_missing,
+        notes=notes,
         reach_adjusted=_stack({value: part.reach_table for value, part in parts.items()}),
         differences=differences,
+        fits=_fits(parts, resample, options.level),
+        rows_used=rows_used(answers),
+        set_aside=pd.DataFrame(aside, columns=["group", "driver", "reason"]),
         outcome=answers.outcome_name,
         outcome_scale=options.outcome_scale,
         method=options.method,
@@ -279,83 +360,122 @@ def _result(
         level=options.level,
         n=answers.n,
         n_total=answers.n_total,
-        n_missing=answers.n_missing,
-        r_squared=users.importance.r_squared,
-        adjusted_r_squared=float(fits["adjusted_r_squared"][0]),
-        r_squared_low=float(fits["ci_low"][0]),
-        r_squared_high=float(fits["ci_high"][0]),
-        reach_r_squared=first.reach.importance.r_squared if first.reach else float("nan"),
-        fits=fits,
-        rows_used=rows_used(answers),
-        set_aside=pd.DataFrame(sample.aside, columns=["group", "driver", "reason"]),
         collinearity=collinearity(users),
         df=users.df,
-        family=family_of_tests(parts, differences, answers.outcome_name),
-        notes=analysis_notes(sample, parts, resample, options),
-        covariances={value: covariance_table(part) for value, part in parts.items()},
+        family=_family(answers, parts, differences),
+        covariances={value: covariance_table(part.users) for value, part in parts.items()},
         rating_ends={
             name: (float(np.nanmin(rating)), float(np.nanmax(rating)))
             for name, rating in zip(answers.names, answers.ratings.T, strict=True)
         },
-        replicates={value: kept_replicates(part, resample) for value, part in parts.items()},
-        adds_up=options.method in ADDS_UP,
+        replicates={value: _kept_replicates(part, resample) for value, part in parts.items()},
     )
 
 
-def _check_options(options: Options) -> None:
-    check_choice("method", options.method, METHODS)
-    check_choice("missing", options.missing, MISSING)
-    check_choice("outcome_scale", options.outcome_scale, SCALES)
-    check_level(options.level)
-    if options.adjusted and options.method != "lmg":
-        raise ValueError(
-            f"`adjusted` must be False unless method='lmg'; got method='{options.method}'."
-        )
-
-
-def _check_arguments(interval: str | None, compare: str, replicates: int) -> None:
-    if interval is not None:
-        check_choice("interval", interval, INTERVALS)
-    check_choice("compare", compare, COMPARISONS)
-    if replicates < 2:
-        raise ValueError(
-            f"`replicates` must be 2 or more; got {replicates}. For none, interval=None."
-        )
-
-
-def _set_aside(answers: Answers) -> tuple[list[dict[str, object]], list[int]]:
-    """Drivers that nobody rated, or all alike, and those that remain."""
-    seen = (~np.isnan(answers.ratings)).sum(axis=0)
-    dead = dead_drivers(answers.ratings)
-    aside: list[dict[str, object]] = []
-    for position in np.flatnonzero(dead):
-        count = int(seen[position])
-        reason = f"rated by {count}" if count < 2 else f"all {count:,} ratings are the same"
-        aside.append({"group": "", "driver": answers.names[position], "reason": reason})
-    kept = np.flatnonzero(~dead).tolist()
-    if not kept:
-        raise ValueError(
-            f"`drivers` must have one whose ratings differ; got {aside[0]['driver']}: "
-            f"{aside[0]['reason']} (and {len(aside) - 1} more)."
-        )
-    return aside, kept
-
-
-def _top_from(answers: Answers, top_box: float | Mapping[str, float] | None) -> Array:
-    highest = float(np.nanmax(answers.ratings))
-    if top_box is None:
-        return np.full(len(answers.names), highest - 1)
-    if isinstance(top_box, Mapping):
-        return np.array([float(top_box.get(name, highest - 1)) for name in answers.names])
-    return np.full(len(answers.names), float(top_box))
-
-
 def _stack(tables: dict[object, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of the groups, one below the other, with their group first."""
     if list(tables) == [None]:
         return tables[None]
-    parts = []
-    for value, table in tables.items():
-        part = table.copy()
-        part.insert(0, "group", value)
-        parts.append(part)
-    return pd.concat([part for part in parts if len(part.columns) > 1] or parts, ignore_index=True)
+    filled = {value: table for value, table in tables.items() if not table.empty} or tables
+    parts = [table.assign(group=value) for value, table in filled.items()]
+    stacked = pd.concat(parts, ignore_index=True)
+    stacked.insert(0, "group", stacked.pop("group"))
+    return stacked
+
+
+def _fits(parts: dict[object, _Part], resample: Resample, level: float) -> pd.DataFrame:
+    """One row per group and estimand."""
+    rows = [
+        {"group": "" if value is None else value, **row}
+        for value, part in parts.items()
+        for row in fit_rows(part.users, part.reach, resample, level)
+    ]
+    columns = ["group", "estimand", "n", "r_squared", "se", "ci_low", "ci_high"]
+    return pd.DataFrame(rows)[[*columns, "n_effective", "adjusted_r_squared"]]
+
+
+def _family(answers: Answers, parts: dict[object, _Part], differences: pd.DataFrame) -> str:
+    """The tests among which false discoveries are controlled, in words."""
+    text = f"{len(answers.names)} coefficients with '{answers.outcome_name}'"
+    text += ", per group" if len(parts) > 1 else ""
+    return text + (f"; {len(differences)} differences of shares" if len(differences) else "")
+
+
+def _kept_replicates(part: _Part, resample: Resample) -> Replicates:
+    return Replicates(
+        kind=resample.kind,
+        share=part.users.importance.share_replicates,
+        mean=part.around["mean"][1],
+        reach=part.around["reach"][1],
+        coefficient=part.users.coefficient_replicates,
+        ratings=part.ratings,
+        df=part.users.df,
+        source=resample.source,
+    )
+
+
+def _notes(
+    answers: Answers,
+    parts: dict[object, _Part],
+    aside: list[dict[str, object]],
+    resample: Resample,
+    options: Options,
+) -> tuple[str, ...]:
+    """What was done, assumed and left out, in words."""
+    found = [answers.design.note, resample.note]
+    if answers.n < answers.n_total:
+        left = answers.n_total - answers.n
+        found.append(f"{left:,} rows without an outcome or group were left out.")
+    if aside:
+        found.append(f"{len(aside)} drivers or groups were set aside: see set_aside.")
+    for value, part in parts.items():
+        lead = "" if value is None else f"{value}: "
+        found += [lead + note for note in _part_notes(part, resample) if note]
+    if options.latent:
+        found.append(
+            "R² is that of a latent normal outcome; shares are those of the linear outcome, "
+            "and R² of other kinds are not comparable."
+        )
+    if options.adjusted:
+        found.append("Importances are of adjusted R²; small ones may be negative.")
+    return tuple(dict.fromkeys(note for note in found if note))
+
+
+def _part_notes(part: _Part, resample: Resample) -> list[str]:
+    users = part.users
+    notes = [*users.notes, *users.fit.notes, users.importance.note, part.reach_note]
+    if users.fit.repaired:
+        notes.append(
+            f"{users.fit.repaired} of {resample.replicates} replicates had an impossible "
+            "covariance matrix and were repaired."
+        )
+    if users.fit.agreement is not None:
+        notes.append(_agreement_note(users.fit.agreement))
+    if np.isnan(users.p_values).all() and resample.kind == "none":
+        notes.append("Without replicates there is no test of the coefficients here.")
+    if resample.kind != "none" and users.df < FEW_DEGREES:
+        notes.append(f"Few clusters: {users.df:g} degrees of freedom.")
+    if users.importance.r_squared > 1:
+        notes.append(f"R² is {users.importance.r_squared:.3f}, above 1: the latent model fails.")
+    if users.importance.r_squared <= 0:
+        notes.append("R² is not above 0, so shares are undefined.")
+    mean = collinearity(users)["mean_correlation"]
+    if mean > HALO:
+        notes.append(
+            f"Ratings correlate {mean:.2f} on average: one impression may colour them all (halo)."
+        )
+    return notes
+
+
+def _agreement_note(agreement: Agreement) -> str:
+    """How near one-step replicates come to full EM replicates, in importances."""
+    if len(agreement.full) == 0:
+        return "No full EM replicate could be made to check the one-step ones."
+    full = importance(agreement.full[0], agreement.full).replicates
+    quick = importance(agreement.one_step[0], agreement.one_step).replicates
+    text = f"One-step replicates against {len(full)} full EM replicates: "
+    if len(full) > 2:
+        ratio = standard_errors(quick) / standard_errors(full)
+        low, middle, high = np.quantile(ratio, [0.0, 0.5, 1.0])
+        text += f"standard errors of importances ×{middle:.3f} ({low:.3f} to {high:.3f}), "
+    return text + f"largest difference of an importance {np.abs(full - quick).max():.2g}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -22,11 +22,16 @@ from cxlab.core.frames import (
     scan,
 )
 from cxlab.core.messages import got
+from cxlab.core.result import no_missing
 from cxlab.stats.resampling import SamplingDesign, sampling_design
 
 Array = np.ndarray
 
 NEVER_USED = "never used"
+
+OUTCOME_SCALES = ("continuous", "ordinal", "binary", "nps")
+#: More different answers than this are not an ordered scale.
+MOST_STEPS = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +45,11 @@ class Answers:
     names : list of str
         Columns of the drivers.
     labels : dict of str to str
-        Driver to words.
+        Column to words.
     ratings : ndarray, shape (n, drivers)
         NaN where not rated.
     used : ndarray, shape (n, drivers)
-        1 used, 0 never used, NaN not known.
+        1 used, 0 never used, NaN unknown.
     outcome, weights : ndarray, shape (n,)
         Outcome as it is analysed; weights, 1 without.
     group : Series or None
@@ -55,12 +60,12 @@ class Answers:
         Of all rows of positive weight, with an outcome or without.
     n_total : int
         Rows of positive weight.
-    n_missing : int
-        Of these, rows without an outcome (or without a group).
+    n_missing : DataFrame
+        ``column`` and ``n_missing``: of these, rows without outcome, group or rating.
     respondents : str
-        Digest of all ratings, weights and clusters: who answered, whatever the outcome.
+        Digest of all ratings, weights and clusters, whatever the outcome.
     segments : DataFrame or None
-        Segments by which some may be unable to use a touchpoint.
+        Segments that may be unable to use a touchpoint.
     """
 
     outcome_name: str
@@ -74,7 +79,7 @@ class Answers:
     unit: Array
     design: SamplingDesign
     n_total: int
-    n_missing: int
+    n_missing: pd.DataFrame = field(default_factory=no_missing)
     respondents: str = ""
     segments: pd.DataFrame | None = None
 
@@ -102,6 +107,12 @@ class Answers:
             unit=self.unit[chosen],
         )
 
+    def in_group(self, value: object) -> Array:
+        """Which rows are of one group, shape (n,)."""
+        if self.group is None:
+            raise ValueError("`by` must be given.")
+        return (self.group == value).to_numpy(dtype=bool)
+
     def with_drivers(self, kept: Sequence[int]) -> Answers:
         """Some of the drivers."""
         return replace(
@@ -127,28 +138,9 @@ def read_answers(
     segments: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
 ) -> Answers:
-    """Read and check the columns of a driver analysis from a frame of any engine.
+    """Read and check, once, the columns of a driver analysis from a frame of any engine.
 
-    Parameters
-    ----------
-    data
-        Frame of answers.
-    outcome : str
-        Numeric column.
-    drivers : sequence of str, or mapping of str to str
-        Numeric columns, or column to label.
-    design : Design
-        Names of the weight, strata and cluster columns.
-    by : str, optional
-        Column of segments or waves.
-    segments : sequence of str
-        Columns of segments by which some may be unable to use a touchpoint.
-    labels : mapping of str to str, optional
-        Column to words.
-
-    Returns
-    -------
-    Answers
+    Parameters are those of `cxlab.drivers`. Everything below works on the arrays.
     """
     names = _driver_names(drivers, outcome)
     words = {**(labels or {}), **(drivers if isinstance(drivers, Mapping) else {})}
@@ -164,9 +156,7 @@ def read_answers(
         cluster=_column(frame, design.cluster),
         stratum_clusters=_column(frame, design.stratum_clusters),
     )
-    kept = frame[outcome].notna().to_numpy()
-    if by is not None:
-        kept = kept & frame[by].notna().to_numpy()
+    kept = frame[[outcome, *as_list(by)]].notna().all(axis=1).to_numpy()
     rows = frame[kept]
     ratings = rows[names].to_numpy(dtype=float)
     _check_finite(ratings, rows[outcome].to_numpy(dtype=float), names, outcome)
@@ -183,10 +173,14 @@ def read_answers(
         unit=sample.row_cluster[kept],
         design=sample,
         n_total=len(frame),
-        n_missing=int((~kept).sum()),
+        n_missing=_missing(frame[[outcome, *as_list(by), *names]]),
         segments=rows[kinds].reset_index(drop=True) if kinds else None,
         respondents=_digest(frame[sorted(names)], _column(frame, design.weights), sample),
     )
+
+
+def _missing(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.isna().sum().rename_axis("column").reset_index(name="n_missing")
 
 
 def _read(
@@ -253,6 +247,51 @@ def _check_finite(ratings: Array, outcome: Array, names: list[str], outcome_name
             raise ValueError(
                 f"`data` must hold finite numbers; got {shown} in '{name}'. Declare it as missing."
             )
+
+
+def recode_outcome(outcome: Array, scale: str, name: str) -> Array:
+    """The outcome as it is analysed: −100, 0, 100 for "nps", checked for the others.
+
+    Raises
+    ------
+    ValueError
+        If the outcome has one value, or values that its scale does not allow.
+    """
+    values = np.unique(outcome)
+    if len(values) < 2:
+        found = f"only {values[0]:g}" if len(values) else "no answer"
+        raise ValueError(
+            f"`outcome` must have 2 or more different answers; got {found} in '{name}'. "
+            "With nothing to explain there are no drivers."
+        )
+    if scale == "nps":
+        off = values[(values < 0) | (values > 10) | (values != np.round(values))]
+        if len(off):
+            raise ValueError(
+                f"`outcome` must be whole numbers from 0 to 10 for outcome_scale='nps'; got "
+                f"{off[0]:g} in '{name}'. Declare codes such as 99 as missing in the study file."
+            )
+        points = np.where(outcome >= 9, 100.0, np.where(outcome >= 7, 0.0, -100.0))
+        return recode_outcome(points, "continuous", name)
+    if scale == "binary" and len(values) > 2:
+        raise ValueError(
+            f"`outcome` must have 2 different answers for outcome_scale='binary'; got "
+            f"{len(values)} in '{name}'."
+        )
+    if scale == "ordinal" and len(values) > MOST_STEPS:
+        raise ValueError(
+            f"`outcome` must have at most {MOST_STEPS} different answers for "
+            f"outcome_scale='ordinal'; got {len(values)} in '{name}'. Use 'continuous'."
+        )
+    return outcome
+
+
+def dead_drivers(ratings: Array) -> Array:
+    """Drivers with fewer than two answers, or one answer always, shape (drivers,)."""
+    seen = (~np.isnan(ratings)).sum(axis=0)
+    low = np.where(np.isnan(ratings), np.inf, ratings).min(axis=0, initial=np.inf)
+    high = np.where(np.isnan(ratings), -np.inf, ratings).max(axis=0, initial=-np.inf)
+    return np.asarray((seen < 2) | (low >= high))
 
 
 def _digest(ratings: pd.DataFrame, weights: Any, sample: SamplingDesign) -> str:

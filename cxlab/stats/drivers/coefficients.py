@@ -1,22 +1,27 @@
-"""Coefficients of the full model, their standard errors and degrees of freedom."""
+"""Coefficients of the full model with their tests, and adjusted R² with its interval."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import stdtrit
 
 from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.answers import Answers
-from cxlab.stats.drivers.importance import standardised_coefficients, variance_inflation
-from cxlab.stats.drivers.replicates import CovarianceFit, Resample, unit_totals
-from cxlab.stats.drivers.uncertainty import design_errors
+from cxlab.stats.drivers.covariances import CovarianceFit
+from cxlab.stats.drivers.importance import explained_variance, standardised_coefficients
+from cxlab.stats.drivers.replicates import Resample, design_errors, unit_totals
+from cxlab.stats.drivers.subsets import ALIASED
 
 Array = np.ndarray
 
-#: Answers that carry a coefficient below which they bound its degrees of freedom.
-#: (HC3, which errs wide by itself where rows are few; replicates).
+#: Effective number of answers behind a coefficient below which it bounds the degrees of
+#: freedom (with HC3, which errs on the wide side where rows are few; with replicates).
 FEW_CARRIERS = (8, 20)
-#: A row this near to leverage 1 is fitted exactly, whatever it says.
+#: A row whose leverage is this near to 1 is fitted exactly, whatever its outcome.
 FITTED = 1e-9
+#: √R² has no finite slope at 0: near 0 the slope is taken at this part of a standard error,
+#: with which planted R² of .03 and .1 are covered in 94 to 97 % of studies.
+NEAR_ZERO = 0.4
 
 
 def coefficients(matrices: Array) -> Array:
@@ -34,36 +39,53 @@ def coefficients(matrices: Array) -> Array:
     return np.asarray(standardised * per_point)
 
 
+def variance_inflation(correlation: Array) -> Array:
+    """1 / (1 − R²) of each driver on the others, shape (drivers,); inf where aliased.
+
+    From correlations, because under EM there are no complete rows for statsmodels to take.
+    """
+    drivers = correlation[:-1, :-1]
+    count = len(drivers)
+    left = np.empty(count)
+    for column in range(count):
+        others = np.delete(np.arange(count), column)
+        block = drivers[np.ix_(others, others)][None]
+        left[column] = 1 - explained_variance(block, drivers[others, column][None])[0]
+    aliased = left <= ALIASED * 10
+    return np.where(aliased, np.inf, 1.0 / np.where(aliased, 1.0, left))
+
+
 def coefficient_errors(
     answers: Answers,
     ratings: Array,
     fit: CovarianceFit,
     replicates: Array,
     resample: Resample,
-    *,
-    factor: float = 1.0,
 ) -> tuple[Array, Array, float]:
     """Standard errors of the coefficients and degrees of freedom of their tests.
 
-    HC3 for a simple sample without holes, otherwise from the replicates: never of one
-    variance for all rows, which rejects a true null too often where noise grows away
-    from the middle.
+    HC3 for a simple sample without missing ratings, otherwise from the replicates: never
+    with one variance for all rows, which rejects a true null too often where noise grows
+    away from the middle.
 
     Parameters
     ----------
     ratings : ndarray, shape (n, drivers)
-        As they were fitted; NaN where not known.
+        As they were fitted; NaN where missing.
     replicates : ndarray, shape (replicates, drivers)
         Coefficients in each replicate.
-    factor : float
-        What the outcome was multiplied by.
 
     Returns
     -------
     se, df : ndarray, shape (drivers,)
         NaN where a coefficient cannot be tested.
     design_df : float
-        Degrees of freedom of the whole.
+        Degrees of freedom of the whole sample.
+
+    Notes
+    -----
+    HC3 equals statsmodels' ``OLS.fit(cov_type="HC3")``, which divides by 0 where a row is
+    fitted exactly and splits coefficients of exact combinations differently.
 
     References
     ----------
@@ -74,7 +96,7 @@ def coefficient_errors(
     known = ~np.isnan(ratings)
     if answers.simple and known.all():
         pull, leverage = _least_squares(ratings)
-        se = _hc3(pull, leverage, ratings, factor * answers.outcome)
+        se = _hc3(pull, leverage, ratings, fit.factor * answers.outcome)
         design_df, few = float(answers.n - round(leverage.sum())), FEW_CARRIERS[0]
     else:
         pull = np.where(known, ratings - fit.mean[:-1], 0.0) @ _precision(fit.matrix) * known
@@ -105,17 +127,17 @@ def _hc3(pull: Array, leverage: Array, ratings: Array, outcome: Array) -> Array:
     exact = left < FITTED
     size = np.divide(residual, left, out=np.zeros_like(residual), where=~exact)
     se = np.sqrt(((pull * size[:, None]) ** 2).sum(axis=0))
-    untold = (np.abs(pull[exact]) > FITTED * np.abs(pull).max(axis=0)).any(axis=0)
-    return np.where(untold, np.nan, se)
+    unknown = (np.abs(pull[exact]) > FITTED * np.abs(pull).max(axis=0)).any(axis=0)
+    return np.where(unknown, np.nan, se)
 
 
 def _precision(matrix: Array) -> Array:
+    """Inverse of the drivers' covariances; the pseudo-inverse where they are singular."""
     scale = np.sqrt(np.diagonal(matrix)[:-1])
     scale = np.where(scale > 0, scale, 1.0)
     correlation = matrix[:-1, :-1] / np.outer(scale, scale)
-    return np.asarray(np.linalg.pinv(correlation, rcond=1e-9, hermitian=True)) / np.outer(
-        scale, scale
-    )
+    inverse = np.linalg.pinv(correlation, rcond=1e-9, hermitian=True)
+    return np.asarray(inverse) / np.outer(scale, scale)
 
 
 def _replicated_errors(
@@ -131,12 +153,76 @@ def _replicated_errors(
 
 
 def _carriers(pull: Array, answers: Answers) -> Array:
-    """Sampling units that carry each coefficient, less one: (Σ q)² ÷ Σ q² − 1, q = Σ pull².
+    """Effective number of sampling units behind each coefficient, less one.
 
-    Where 3 of 300 answers differ from the rest, about 2: the variance is known as badly
-    as from 3 answers.
+    (Σ q)² ÷ Σ q² − 1 with q = Σ pull². Where 3 of 300 answers differ from the rest, about 2:
+    the variance is known as badly as from 3 answers.
     """
     squares = (pull * answers.weights[:, None]) ** 2
     held = unit_totals(squares, answers.unit, answers.design.n_clusters)
     held = held / np.maximum(held.max(axis=0), np.finfo(float).tiny)
     return np.asarray(held.sum(axis=0) ** 2 / np.maximum((held**2).sum(axis=0), 1.0) - 1)
+
+
+def adjusted_r_squared(
+    fit: CovarianceFit, resample: Resample, *, n: float, df: float, stratified: bool, level: float
+) -> dict[str, float]:
+    """Adjusted R² with standard error and interval, from a covariance and its replicates.
+
+    Parameters
+    ----------
+    fit : CovarianceFit
+        Of the drivers and, last, the outcome.
+    n : float
+        Effective number of answers.
+    df : float
+        Degrees of freedom of the design.
+
+    Returns
+    -------
+    dict of str to float
+        ``adjusted_r_squared, se, ci_low, ci_high``; NaN where it cannot be estimated.
+
+    Notes
+    -----
+    Raw R² is biased upward, and the bootstrap adds the bias again, so that percentiles of
+    replicated R² missed the truth in up to 40 % of studies. Adjusted R² is
+    1 − (1 − R²)(n − 1)/(n − p − 1); its standard error is that of its influence,
+    (1 − R²)(y − ȳ)²/V_y − e²/V_y, over the replicates; the interval is taken on the scale of
+    atanh √R² and cut at 0. √R² is steep near 0, so the slope is that at R² or at .4 of a
+    standard error, whichever is larger.
+    """
+    result = dict.fromkeys(("adjusted_r_squared", "se", "ci_low", "ci_high"), np.nan)
+    values = np.linalg.eigvalsh(to_correlation(fit.matrix)[:-1, :-1])
+    left = n - int((values > ALIASED).sum()) - 1
+    if left <= 0:
+        return result
+    factor = (n - 1) / left
+    slopes = coefficients(fit.matrix[None])[0]
+    whole = 1 - _residual(fit.matrix[None], slopes)[0] / fit.matrix[-1, -1]
+    adjusted = float(1 - (1 - whole) * factor)
+    result["adjusted_r_squared"] = adjusted
+    if resample.kind == "none" or adjusted > 1 or df < 1:
+        return result
+    influence = (1 - whole) * fit.matrices[:, -1, -1] - _residual(fit.matrices, slopes)
+    drawn = factor * influence[:, None] / fit.matrix[-1, -1]
+    kind = resample.kind
+    se = float(design_errors(np.zeros(1), drawn, kind, df=df, stratified=stratified)[0])
+    used = min(df, len(drawn) - 1) if kind == "jackknife" else df
+    low, high = _r_squared_interval(adjusted, se, used, level)
+    return result | {"se": se, "ci_low": low, "ci_high": high}
+
+
+def _residual(matrices: Array, slopes: Array) -> Array:
+    """Variance of outcome − slopes · drivers, shape (replicates,)."""
+    contrast = np.append(-slopes, 1.0)
+    return np.einsum("i,bij,j->b", contrast, matrices, contrast)
+
+
+def _r_squared_interval(adjusted: float, se: float, df: float, level: float) -> tuple[float, float]:
+    nearly = 1 - 1e-12
+    slope_at = min(max(adjusted, NEAR_ZERO * se, 1e-12), nearly)
+    reach = stdtrit(df, (1 + level) / 2) * se
+    reach = reach / (2 * np.sqrt(slope_at) * (1 - slope_at))
+    centre = np.arctanh(np.sqrt(np.clip(adjusted, 0.0, nearly)))
+    return float(np.tanh(max(centre - reach, 0.0)) ** 2), float(np.tanh(centre + reach) ** 2)

@@ -1,19 +1,38 @@
 """Ways to share R² among drivers, all from one correlation matrix.
 
-Each takes correlations, shape (replicates, q, q), with the outcome last, and gives
-importances, shape (replicates, drivers). A new way is one function and one line of
-`METHODS`.
+Each of `METHODS` takes correlations, shape (replicates, q, q), with the outcome last, and
+gives importances, shape (replicates, drivers). A new way is one function and one line of
+`METHODS`. `importance` applies one to an estimate and its replicates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cxlab.stats.drivers.subsets import ALIASED, all_r_squared, subset_sums
+from cxlab.stats.covariance import to_correlation
+from cxlab.stats.drivers.subsets import ALIASED, THREADS, subset_sums
 
 Array = np.ndarray
+
+#: Most drivers for which every subset is taken.
+MOST_EXACT = 25
+#: Subsets × replicates that are still walked in full (about 2 seconds).
+EXACT_WORK = 1 << 27
+#: Cycles of orders for the replicates, which share them, and for the estimate itself.
+REPLICATE_CYCLES = 6
+ESTIMATE_CYCLES = 200
+#: Seed of the sampled orders.
+ORDERS_SEED = 0
+#: Matrices factored at a time (megabytes).
+CHUNK = 32
+#: Smallest eigenvalue of the drivers' correlations for which Cholesky factors are accurate.
+SOUND = 1e-8
+#: Replicates above which a second thread pays.
+THREADED = 50
 
 
 def lmg(correlations: Array) -> Array:
@@ -29,11 +48,11 @@ def first(correlations: Array) -> Array:
 def last(correlations: Array) -> Array:
     """Fall of R² when the driver is taken out of the full model."""
     drivers, outcome = correlations[:, :-1, :-1], correlations[:, :-1, -1]
-    whole = _explained(drivers, outcome)
+    whole = explained_variance(drivers, outcome)
     falls = np.empty_like(outcome)
     for column in range(outcome.shape[1]):
         others = np.delete(np.arange(outcome.shape[1]), column)
-        part = _explained(drivers[:, others][:, :, others], outcome[:, others])
+        part = explained_variance(drivers[:, others][:, :, others], outcome[:, others])
         falls[:, column] = whole - part
     return np.maximum(falls, 0.0)
 
@@ -80,50 +99,8 @@ def standardised_coefficients(correlations: Array) -> Array:
     return _solve(correlations[:, :-1, :-1], correlations[:, :-1, -1])
 
 
-def r_squared(correlations: Array) -> Array:
-    """R² of all drivers, shape (replicates,)."""
-    return _explained(correlations[:, :-1, :-1], correlations[:, :-1, -1])
-
-
-def variance_inflation(correlation: Array) -> Array:
-    """1 / (1 − R²) of each driver on the others, shape (drivers,); inf where aliased."""
-    drivers = correlation[:-1, :-1]
-    count = len(drivers)
-    left = np.empty(count)
-    for column in range(count):
-        others = np.delete(np.arange(count), column)
-        block = drivers[np.ix_(others, others)][None]
-        left[column] = 1 - _explained(block, drivers[others, column][None])[0]
-    aliased = left <= ALIASED * 10
-    return np.where(aliased, np.inf, 1.0 / np.where(aliased, 1.0, left))
-
-
-def complete_dominance(correlation: Array) -> Array:
-    """Share of subsets of the others to which driver i adds more than driver j.
-
-    Returns
-    -------
-    ndarray, shape (drivers, drivers)
-        1 at [i, j]: i dominates j completely. 0 on the diagonal.
-
-    References
-    ----------
-    Azen & Budescu (2003), Psychological Methods 8, 129–148.
-    """
-    r2 = all_r_squared(correlation)
-    count = len(correlation) - 1
-    subsets = np.arange(len(r2))
-    share = np.zeros((count, count))
-    for i in range(count):
-        for j in range(i):
-            without = subsets[(subsets >> i & 1 == 0) & (subsets >> j & 1 == 0)]
-            difference = r2[without | 1 << i] - r2[without | 1 << j]
-            share[i, j] = (difference > 0).mean()
-            share[j, i] = (difference < 0).mean()
-    return share
-
-
-def _explained(drivers: Array, outcome: Array) -> Array:
+def explained_variance(drivers: Array, outcome: Array) -> Array:
+    """R² from correlations of the drivers and with the outcome, shape (replicates,)."""
     return np.einsum("bi,bi->b", _solve(drivers, outcome), outcome)
 
 
@@ -149,3 +126,233 @@ def _roots(drivers: Array) -> tuple[Array, Array]:
     inverse = np.where(usable, 1 / np.where(usable, roots, 1.0), 0.0)
     transposed = np.swapaxes(vectors, 1, 2)
     return (vectors * roots[:, None]) @ transposed, (vectors * inverse[:, None]) @ transposed
+
+
+@dataclass(frozen=True, eq=False)
+class Importance:
+    """Importances and the R² they share, with replicates.
+
+    Attributes
+    ----------
+    values : ndarray, shape (players,)
+    replicates : ndarray, shape (replicates, players)
+    r_squared : float
+    note : str
+        How it was computed, where not every subset was taken.
+    """
+
+    values: Array
+    replicates: Array
+    r_squared: float
+    note: str = ""
+
+    @property
+    def shares(self) -> Array:
+        """Parts of the sum of the importances; NaN where that is not above 0."""
+        return _share_of(self.values[None])[0]
+
+    @property
+    def share_replicates(self) -> Array:
+        """Shares in each replicate."""
+        return _share_of(self.replicates)
+
+
+def _share_of(values: Array) -> Array:
+    total = values.sum(axis=1, keepdims=True)
+    return np.where(total > 0, values / np.where(total > 0, total, 1.0), np.nan)
+
+
+def importance(
+    matrix: Array,
+    matrices: Array,
+    *,
+    method: str = "lmg",
+    players: Sequence[Sequence[int]] | None = None,
+    n: float | None = None,
+    columns_in: int = 0,
+) -> Importance:
+    """Importances of the estimate and of its replicates.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (q, q)
+        Covariances, or what `partial_out` leaves of correlations; the outcome is last.
+    matrices : ndarray, shape (replicates, q, q)
+    method : str
+        One of ``METHODS``.
+    players : sequence of sequences of int, optional
+        For "lmg": columns that enter together. A player without columns gets 0.
+    n : float, optional
+        For "lmg": number of answers; given, R² is adjusted.
+    columns_in : int
+        For "lmg": columns that were taken out beforehand.
+    """
+    stack = matrix[None] if columns_in else to_correlation(matrix)[None]
+    replicates = matrices if columns_in else to_correlation(matrices)
+    if method != "lmg":
+        whole = explained_variance(stack[:, :-1, :-1], stack[:, :-1, -1])
+        share = METHODS[method]
+        return Importance(share(stack)[0], share(replicates), float(whole[0]))
+    groups = players if players is not None else [[j] for j in range(stack.shape[-1] - 1)]
+    active = [player for player, group in enumerate(groups) if len(group)]
+    found = _lmg(stack, replicates, [list(groups[player]) for player in active], n, columns_in)
+    values, drawn = np.zeros(len(groups)), np.zeros((len(replicates), len(groups)))
+    values[active], drawn[:, active] = found.values, found.replicates
+    return replace(found, values=values, replicates=drawn)
+
+
+def _lmg(
+    stack: Array, replicates: Array, groups: list[list[int]], n: float | None, columns_in: int
+) -> Importance:
+    """LMG from every subset where there are few enough, otherwise from sampled orders."""
+    if not groups:
+        return Importance(np.zeros(0), np.zeros((len(replicates), 0)), 0.0)
+    if len(groups) > MOST_EXACT:
+        general, error = sampled_orders(stack, groups, ESTIMATE_CYCLES, n, columns_in)
+        values = general[0]
+        note = (
+            f"{len(groups)} drivers are too many for every subset: importances come from "
+            f"{ESTIMATE_CYCLES * 2 * len(groups):,} sampled orders, Monte-Carlo standard error "
+            f"up to {error.max():.1g}."
+        )
+        drawn = _shared_orders(stack, replicates, groups, n, columns_in, values)
+        return Importance(values, drawn, float(values.sum()), note)
+    sums = subset_sums(stack, groups, n=n, columns_in=columns_in)
+    values, whole = sums.general[0], float(sums.r_squared[0])
+    if (1 << len(groups)) * len(replicates) <= EXACT_WORK:
+        drawn = subset_sums(replicates, groups, n=n, columns_in=columns_in).general
+        return Importance(values, drawn, whole)
+    note = (
+        f"Importances are exact; their {len(replicates):,} replicates share "
+        f"{REPLICATE_CYCLES * 2 * len(groups):,} sampled orders."
+    )
+    drawn = _shared_orders(stack, replicates, groups, n, columns_in, values)
+    return Importance(values, drawn, whole, note)
+
+
+def _shared_orders(
+    stack: Array,
+    replicates: Array,
+    groups: list[list[int]],
+    n: float | None,
+    columns_in: int,
+    values: Array,
+) -> Array:
+    """Replicates from orders common to all, corrected by the estimate's own error from them."""
+    if len(replicates) == 0:
+        return np.empty((0, len(groups)))
+    both = np.concatenate([stack, replicates])
+    drawn, _ = sampled_orders(both, groups, REPLICATE_CYCLES, n, columns_in)
+    return drawn[1:] + (values - drawn[0])
+
+
+def sampled_orders(
+    stack: Array,
+    groups: Sequence[Sequence[int]],
+    cycles: int,
+    n: float | None = None,
+    columns_in: int = 0,
+) -> tuple[Array, Array]:
+    """LMG from sampled orders that all replicates share, and its Monte-Carlo standard error.
+
+    LMG is the mean, over all orders, of what R² gains when the driver enters. The orders
+    come in cycles: a random order, its p rotations, and all of them backwards. So every
+    driver takes every place once, its gains at the first and the last place are exact, and
+    each order still adds up to R².
+
+    Parameters
+    ----------
+    stack : ndarray, shape (replicates, q, q)
+        Correlations of the columns; the outcome is the last.
+    groups : sequence of sequences of int
+        Columns of each player.
+    cycles : int
+        Number of cycles of 2 × players orders.
+    n : float, optional
+        Number of answers, for adjusted R².
+    columns_in : int
+        Columns that were taken out beforehand and count in every subset.
+
+    Returns
+    -------
+    general, error : ndarray, shape (replicates, players)
+        The error comes from the spread between cycles; 0 for one cycle.
+    """
+    generator = np.random.default_rng(ORDERS_SEED)
+    total = np.zeros((len(stack), len(groups)))
+    squares = np.zeros_like(total)
+    # one impossible replicate would send all that share its batch the slow way
+    sound = np.linalg.eigvalsh(stack[:, :-1, :-1])[:, 0] > SOUND
+    parts = [part for part in (np.flatnonzero(sound), np.flatnonzero(~sound)) if len(part)]
+    for _ in range(cycles):
+        order = generator.permutation(len(groups))
+        gains = np.empty_like(total)
+        for part in parts:
+            gains[part] = _cycle_gains(stack[part], groups, order, n, columns_in)
+        total += gains
+        squares += gains**2
+    mean = total / cycles
+    spread = np.maximum(squares / cycles - mean**2, 0.0)
+    return mean, np.sqrt(spread / max(cycles - 1, 1))
+
+
+def _cycle_gains(
+    stack: Array, groups: Sequence[Sequence[int]], order: Array, n: float | None, columns_in: int
+) -> Array:
+    """Mean gain of each player over one cycle of orders."""
+    players = len(groups)
+    gains = np.zeros((len(stack), players))
+    rotations = [np.roll(order, shift) for shift in range(players)]
+    orders = [one for rotation in rotations for one in (rotation, rotation[::-1])]
+    threads = THREADS if len(stack) > THREADED else 1
+    with ThreadPoolExecutor(threads) as pool:
+        found = pool.map(
+            lambda one: _gains(stack, [groups[player] for player in one], n, columns_in), orders
+        )
+        for one, gain in zip(orders, found, strict=True):
+            gains[:, one] += gain
+    return gains / (2 * players)
+
+
+def _gains(
+    stack: Array, groups: Sequence[Sequence[int]], n: float | None, columns_in: int
+) -> Array:
+    """Gain of (adjusted) R² at each place of one order, shape (replicates, players)."""
+    order = [column for group in groups for column in group] + [stack.shape[-1] - 1]
+    ends = np.cumsum([0] + [len(group) for group in groups])
+    chunk = max(1, int(CHUNK * 1e6 / (8 * len(order) ** 2)))
+    residual = np.empty((len(stack), len(ends)))
+    for start in range(0, len(stack), chunk):
+        part = stack[start : start + chunk][:, order][:, :, order]
+        risen = np.cumsum(_column_gains(part), axis=1)
+        reached = np.hstack([np.zeros((len(part), 1)), risen])[:, ends]
+        residual[start : start + chunk] = part[:, -1, -1][:, None] - reached
+    if n is not None:
+        residual = residual * ((n - 1) / (n - columns_in - ends - 1))
+    return -np.diff(residual, axis=1)
+
+
+def _column_gains(stack: Array) -> Array:
+    """Rise of R² as each column enters in turn: the squares of a Cholesky factor's last row."""
+    try:
+        factor = np.linalg.cholesky(stack)
+    except np.linalg.LinAlgError:
+        return _swept_gains(stack)
+    pivots = np.einsum("bii->bi", factor)[:, :-1]
+    if (pivots**2 <= ALIASED).any():
+        return _swept_gains(stack)
+    return np.asarray(factor[:, -1, :-1] ** 2)
+
+
+def _swept_gains(stack: Array) -> Array:
+    """The same, passing over columns that are combinations of earlier ones."""
+    state = stack.copy()
+    gains = np.zeros((len(stack), stack.shape[-1] - 1))
+    for column in range(stack.shape[-1] - 1):
+        pivot = state[:, column, column]
+        usable = pivot > ALIASED
+        inverse = np.where(usable, 1.0 / np.where(usable, pivot, 1.0), 0.0)
+        row = state[:, column, column + 1 :]
+        gains[:, column] = row[:, -1] ** 2 * inverse
+        state[:, column + 1 :, column + 1 :] -= row[:, :, None] * (row * inverse[:, None])[:, None]
+    return gains

@@ -1,37 +1,30 @@
-"""A covariance matrix and its replicates, for answers with and without holes.
-
-Without holes, and pairwise, a replicate is a reweighted sum. Under EM it is one step
-from the full-sample fit: the influence of a cluster is the observed information's inverse
-times its score, and a replicate adds the influences with its multipliers.
-"""
+"""Replicates, and the standard errors, intervals, ranks and tests that come from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from cxlab.stats.covariance import Moments, to_correlation
-from cxlab.stats.covariance.covariance import PairSums, pairwise_covariance, repair
-from cxlab.stats.covariance.em import (
-    fit_normal,
-    score,
-    unit_scores,
-    unpack_parameters,
-    with_prior,
+from cxlab.stats.drivers.answers import Answers
+from cxlab.stats.resampling import (
+    bootstrap_multipliers,
+    jackknife_blocks,
+    jackknife_covariance,
+    percentile_interval,
+    rank_intervals,
 )
-from cxlab.stats.covariance.sums import Cells, merge_cells, unpack
-from cxlab.stats.drivers.relations import Relations, exact_relations
-from cxlab.stats.drivers.sources import RowSource
 
 Array = np.ndarray
 
-#: Full EM replicates stop when no standardised parameter moves by more.
-FULL_TOLERANCE = 1e-5
-#: A replicate that has not settled after so many steps is left out of the check.
-FULL_STEPS = 20
+#: Multipliers kept in memory (units × replicates); above, a jackknife is used instead.
+MULTIPLIER_LIMIT = 40_000_000
+#: Blocks of the delete-a-group jackknife.
+BLOCKS = 100
+#: Normal draws that stand in for replicates after a jackknife.
+DRAWS = 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +40,7 @@ class Resample:
     note : str
         What was assumed.
     source : str
-        Whose answers were resampled and how: equal for replicates that go in pairs.
+        Equal for replicates of the same respondents drawn in the same way.
     """
 
     kind: str
@@ -61,100 +54,35 @@ class Resample:
         return self.multipliers.shape[1]
 
 
-@dataclass(frozen=True, eq=False)
-class Agreement:
-    """One-step replicates beside full EM replicates, in correlations.
-
-    Attributes
-    ----------
-    replicates : int
-        Full EM replicates made.
-    full, one_step : ndarray, shape (replicates, q, q)
-        Their covariance matrices.
-    """
-
-    replicates: int
-    full: Array
-    one_step: Array
+def no_resample(units: int, note: str = "") -> Resample:
+    """No replicates of so many sampling units."""
+    return Resample("none", np.empty((units, 0)), note)
 
 
-@dataclass(frozen=True, eq=False)
-class CovarianceFit:
-    """Mean, covariance and replicates of the columns, in the order given.
-
-    Attributes
-    ----------
-    mean, matrix : ndarray, shape (q,) and (q, q)
-        Divisor n − 1.
-    means, matrices : ndarray, shape (replicates, q) and (replicates, q, q)
-        Replicates.
-    n_pairs : ndarray of int, shape (q, q)
-        Rows that know both columns.
-    n_complete : int
-        Rows without a hole.
-    repaired : int
-        Replicates whose matrix had to be made possible.
-    notes : tuple of str
-        What was done.
-    agreement : Agreement or None
-        The check of the one-step replicates.
-    """
-
-    mean: Array
-    matrix: Array
-    means: Array
-    matrices: Array
-    n_pairs: Array
-    n_complete: int
-    repaired: int = 0
-    notes: tuple[str, ...] = field(default=())
-    agreement: Agreement | None = None
-
-
-def fit_covariance(
-    columns: tuple[str, ...],
-    rows: Array,
-    weights: Array,
-    unit: Array,
-    resample: Resample,
-    *,
-    missing: str,
-    full_replicates: int = 0,
-) -> CovarianceFit:
-    """Covariance matrix of rows with holes, with its replicates.
-
-    Parameters
-    ----------
-    columns : tuple of str
-        Names, for messages.
-    rows : ndarray, shape (n, q)
-        NaN where not known.
-    weights, unit : ndarray, shape (n,)
-        Weight and sampling unit of each row.
-    resample : Resample
-        Multipliers of the units.
-    missing : {"em", "pairwise", "complete"}
-    full_replicates : int
-        How many replicates to check by full EM.
-
-    Returns
-    -------
-    CovarianceFit
-    """
-    origin = np.round(_means(rows, weights))
-    source = RowSource(rows - origin, weights, unit)
-    whole = not np.isnan(rows).any()
-    if missing == "complete" or (whole and missing == "em"):
-        return _complete(columns, source, origin, resample)
-    if missing == "pairwise":
-        return _pairwise(columns, source, origin, resample)
-    patterns = source.patterns()
-    relation = exact_relations(patterns)
-    if relation.note(columns):
-        source = RowSource(source.rows[:, relation.kept], weights, unit)
-    names = tuple(columns[j] for j in relation.kept)
-    fit = _em(names, source, resample, full_replicates)
-    return _shift(_expand(fit, relation, columns, patterns), origin)
+def make_resample(
+    answers: Answers, interval: str | None, replicates: int, seed: int
+) -> tuple[Resample, Array]:
+    """Multipliers for the replicates, and the unit of each row, shape (rows,)."""
+    units = answers.design.n_clusters
+    if interval is None or units < 2:
+        note = "" if interval is None else "One cluster only: no interval."
+        return no_resample(units, note), answers.unit
+    source = f"{answers.respondents} {seed}"
+    too_many = units * replicates > MULTIPLIER_LIMIT
+    if interval == "bootstrap" and not too_many:
+        multipliers = bootstrap_multipliers(answers.design, replicates, seed=seed)
+        return Resample("bootstrap", multipliers, source=f"{source} {replicates}"), answers.unit
+    blocks = jackknife_blocks(answers.design, BLOCKS, seed=seed)
+    cluster_block = np.zeros(units, dtype=np.intp)
+    cluster_block[answers.design.row_cluster] = blocks.row_block
+    left_out = 1.0 - np.eye(blocks.n_blocks)
+    note = (
+        f"{units:,} sampling units are too many for {replicates:,} bootstrap replicates: "
+        f"the jackknife left out {blocks.n_blocks} blocks of them in turn."
+        if interval == "bootstrap"
+        else ""
+    )
+    return Resample("jackknife", left_out, note, source), cluster_block[answers.unit]
 
 
 def unit_totals(values: Array, unit: Array, n_units: int) -> Array:
@@ -169,228 +97,146 @@ def replicate_totals(values: Array, unit: Array, resample: Resample) -> Array:
     return np.asarray(resample.multipliers.T @ unit_totals(values, unit, n_units))
 
 
-def _summed(source: RowSource, resample: Resample, table: Callable[[Cells], Array]) -> Array:
-    """Replicate totals of a table made of every chunk."""
-    n_units = len(resample.multipliers)
-    totals = sum(
-        unit_totals(table(chunk), chunk.keys["unit"].to_numpy(), n_units)
-        for chunk in source.chunks()
-    )
-    return np.asarray(resample.multipliers.T @ totals)
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Standard errors and intervals of k estimates; NaN without replicates."""
+
+    se: Array
+    low: Array
+    high: Array
 
 
-def _complete(
-    columns: tuple[str, ...], source: RowSource, origin: Array, resample: Resample
-) -> CovarianceFit:
-    whole = ~np.isnan(source.rows).any(axis=1)
-    part = RowSource(source.rows[whole], source.weights[whole], source.unit[whole])
-    if not whole.any():
-        raise ValueError("`missing='complete'` must find rows without a blank; got none.")
-    fit = Moments(columns, (), None, origin, part.patterns()).covariance("complete")
-    q = len(columns)
-    totals = _summed(
-        part, resample, lambda cells: np.hstack([cells.weight[:, None], cells.sums, cells.products])
-    )
-    weight = np.where(totals[:, :1] > 0, totals[:, :1], 1.0)
-    means = totals[:, 1 : q + 1] / weight
-    second = unpack(totals[:, q + 1 :] / weight, q)
-    matrices = second - means[:, :, None] * means[:, None, :]
-    known = (~np.isnan(source.rows)).astype(float)
-    pairs = (known.T @ known).astype(np.int64)
-    return CovarianceFit(
-        fit.mean, fit.matrix, means + origin, matrices, pairs, n_complete=int(whole.sum())
-    )
+def spread(estimate: Array, replicates: Array, kind: str, *, df: float, level: float) -> Spread:
+    """Standard errors and intervals: percentile (bootstrap) or t (jackknife).
+
+    The percentiles are taken a little further out, at Φ(±t·√((df + 1)/df)) instead of
+    Φ(±z), because replicates of few clusters vary too little (Hesterberg's expanded
+    percentile interval). From 1,000 units on it makes no difference. With fewer than half a
+    dozen units no replicate lies so far out, so that the interval is a t interval; with one
+    unit there is none.
+
+    Parameters
+    ----------
+    estimate : ndarray, shape (k,)
+    replicates : ndarray, shape (replicates, k)
+    kind : {"bootstrap", "jackknife", "none"}
+    df : float
+        Degrees of freedom of the design.
+    level : float
+
+    References
+    ----------
+    Hesterberg (2015), The American Statistician 69, 371–386, section 3.4.
+    """
+    estimate = np.asarray(estimate, dtype=float)
+    if kind == "none" or len(replicates) < 2 or df < 1:
+        blank = np.full(estimate.shape, np.nan)
+        return Spread(blank, blank, blank)
+    if kind == "jackknife":
+        se = np.sqrt(np.diagonal(jackknife_covariance(replicates, estimate)))
+        reach = stdtrit(max(1.0, min(df, len(replicates) - 1)), (1 + level) / 2) * se
+        return Spread(se, estimate - reach, estimate + reach)
+    se = standard_errors(replicates)
+    if _out_of_reach(level, df, len(replicates)):
+        reach = stdtrit(df, (1 + level) / 2) * np.sqrt((df + 1) / df) * se
+        return Spread(se, estimate - reach, estimate + reach)
+    return Spread(se, *percentile_interval(replicates, expanded_level(level, df)))
 
 
-def _pairwise(
-    columns: tuple[str, ...], source: RowSource, origin: Array, resample: Resample
-) -> CovarianceFit:
-    patterns = source.patterns()
-    fit = Moments(columns, (), None, origin, patterns).covariance("pairwise")
-    q = len(columns)
-    totals = _summed(source, resample, _pair_table)
-    n, weight, sums, squares = (
-        totals[:, k * q * q : (k + 1) * q * q].reshape(-1, q, q) for k in range(4)
-    )
-    products = unpack(totals[:, 4 * q * q :], q)
-    means, matrices = pairwise_covariance(PairSums(n, weight, sums, squares, products))
-    matrices, repaired = _possible(matrices)
-    notes = (fit.note,) if fit.note else ()
-    complete = int((~np.isnan(source.rows)).all(axis=1).sum())
-    return CovarianceFit(
-        fit.mean, fit.matrix, means + origin, matrices, fit.n_pairs, complete, repaired, notes
-    )
+def _out_of_reach(level: float, df: float, replicates: int) -> bool:
+    """Whether clusters are so few that the limits lie beyond every replicate."""
+    return expanded_level(level, df) > 1 - 1 / replicates
 
 
-def _pair_table(cells: Cells) -> Array:
-    """Per cell, what `PairSums` adds up."""
-    q = cells.observed.shape[1]
-    seen = cells.observed.astype(float)
-    diagonal = np.flatnonzero(np.equal(*np.triu_indices(q)))
-    both = seen[:, :, None] * seen[:, None, :]
-    parts = [
-        both,
-        cells.weight[:, None, None] * both,
-        cells.sums[:, :, None] * seen[:, None, :],
-        cells.products[:, diagonal][:, :, None] * seen[:, None, :],
-    ]
-    return np.hstack([part.reshape(len(cells), -1) for part in parts] + [cells.products])
+def expanded_level(level: float, df: float) -> float:
+    """Level at which a percentile interval reaches as far as t on few degrees of freedom.
+
+    Examples
+    --------
+    >>> round(expanded_level(0.95, 29), 4), round(expanded_level(0.95, 1e6), 4)
+    (0.9625, 0.95)
+    """
+    reach = stdtrit(df, (1 + level) / 2) * np.sqrt((df + 1) / df)
+    return float(2 * ndtr(reach) - 1)
 
 
-def _em(
-    columns: tuple[str, ...], source: RowSource, resample: Resample, full_replicates: int
-) -> CovarianceFit:
-    q = len(columns)
-    patterns = source.patterns()
-    fit = Moments(columns, (), None, np.zeros(q), patterns).covariance("em")
-    n = len(source.rows)
-    likely = fit.matrix * ((n - 1) / n)
-    complete = int((~np.isnan(source.rows)).all(axis=1).sum())
-    result = CovarianceFit(
-        fit.mean,
-        fit.matrix,
-        np.empty((0, q)),
-        np.empty((0, q, q)),
-        fit.n_pairs,
-        complete,
-        notes=(fit.note,) if fit.note else (),
-    )
-    if resample.replicates == 0:
-        return result
-    inverse = _inverse_information(with_prior(patterns, fit.prior), fit.mean, likely)
-    shifts, changes = _one_step(source, fit.mean, likely, inverse, resample)
-    means = fit.mean + shifts
-    matrices, repaired = _possible(likely + changes)
-    agreement = None
-    # with a prior most resamples have no maximum of their own, and each takes long to say so
-    if full_replicates and source.small and not fit.prior:
-        agreement = full_em(source, resample, full_replicates, (means, matrices))
-    return replace(result, means=means, matrices=matrices, repaired=repaired, agreement=agreement)
+def standard_errors(replicates: Array) -> Array:
+    """Standard deviations of the finite replicates."""
+    finite = np.where(np.isfinite(replicates), replicates, np.nan)
+    enough = np.isfinite(finite).sum(axis=0) > 1
+    safe = np.where(enough, finite, 0.0)
+    return np.where(enough, np.nanstd(safe, axis=0, ddof=1), np.nan)
 
 
-def _inverse_information(patterns: Cells, mean: Array, likely: Array) -> Array:
-    information = score(patterns, mean, likely, information=True).information
-    if information is None:
-        raise ValueError(
-            f"`drivers` must number fewer for replicates under missing='em'; got {len(mean)} "
-            "columns. Use missing='pairwise' or interval=None."
-        )
-    try:
-        return np.linalg.inv(information)
-    except np.linalg.LinAlgError as error:
-        raise ValueError(
-            "`missing='em'` must find every pair of drivers answered together by enough "
-            "people for an interval; got too few. Use missing='pairwise', or leave out the "
-            "rarely used."
-        ) from error
+def design_errors(
+    estimate: Array, replicates: Array, kind: str, *, df: float, stratified: bool
+) -> Array:
+    """Standard errors that a test divides by, from a bootstrap's or a jackknife's replicates."""
+    if kind == "jackknife":
+        return np.asarray(np.sqrt(np.diagonal(jackknife_covariance(replicates, estimate))))
+    # n draws from n units spread by (n − 1)/n too little; Rao–Wu's n − 1 don't
+    small = 1.0 if stratified else np.sqrt((df + 1) / max(df, 1))
+    return np.asarray(standard_errors(replicates) * small)
 
 
-def _one_step(
-    source: RowSource, mean: Array, likely: Array, inverse: Array, resample: Resample
+def normal_draws(estimate: Array, replicates: Array) -> Array:
+    """Normal draws with the covariance of a jackknife's replicates, shape (draws, k).
+
+    The same noise every time, so that draws of two quantities are drawn jointly.
+    """
+    blocks = len(replicates)
+    noise = np.random.default_rng(0).normal(size=(DRAWS, blocks))
+    return np.asarray(estimate + noise @ (np.sqrt((blocks - 1) / blocks) * (replicates - estimate)))
+
+
+def ranks_within(
+    estimate: Array, replicates: Array, kind: str, *, df: float, level: float
 ) -> tuple[Array, Array]:
-    """Changes of mean and covariance in each replicate."""
-    n_units = len(resample.multipliers)
-    scores = sum(
-        unit_scores(chunk, mean, likely, chunk.keys["unit"].to_numpy(), n_units)
-        for chunk in source.chunks()
-    )
-    influence = inverse @ np.asarray(scores).T
-    # less 1: the scores add to 0 at the maximum, but for what a prior holds against them
-    return unpack_parameters((influence @ (resample.multipliers - 1)).T, len(mean))
+    """Ranks that simultaneous tests of differences allow; −1 without replicates."""
+    replicates = replicates[np.isfinite(replicates).all(axis=1)]
+    if kind == "none" or len(replicates) < 2 or df < 1:
+        nothing = np.full(len(estimate), -1)
+        return nothing, nothing
+    if _out_of_reach(level, df, DRAWS):
+        return np.ones(len(estimate), dtype=int), np.full(len(estimate), len(estimate))
+    if kind == "jackknife":
+        replicates = normal_draws(estimate, replicates)
+    return rank_intervals(estimate, replicates, expanded_level(level, df))
 
 
-def full_em(
-    source: RowSource,
-    resample: Resample,
-    replicates: int,
-    starts: tuple[Array, Array],
-) -> Agreement:
-    """The first replicates by EM to the end, beside those made by one step."""
-    (cells,) = source.chunks()
-    unit = cells.keys["unit"].to_numpy()
-    means, matrices = starts
-    fitted, numbers = [], []
-    for number in range(min(replicates, resample.replicates)):
-        factor = resample.multipliers[unit, number]
-        drawn = factor > 0
-        part = cells.take(drawn)
-        weighted = replace(
-            part,
-            weight=part.weight * factor[drawn],
-            sums=part.sums * factor[drawn, None],
-            products=part.products * factor[drawn, None],
-        )
-        patterns = merge_cells(weighted, [])
-        try:
-            start = (means[number], matrices[number])
-            fit = fit_normal(patterns, start=start, tolerance=FULL_TOLERANCE, most_steps=FULL_STEPS)
-        except (ValueError, np.linalg.LinAlgError):
-            # a resample of few rows may have no maximum; the count says how many had one
-            continue
-        if not fit.converged:
-            continue
-        fitted.append(fit.covariance)
-        numbers.append(number)
-    q = matrices.shape[-1]
-    return Agreement(len(fitted), np.array(fitted).reshape(-1, q, q), matrices[numbers])
+def t_test(estimate: Array, se: Array, df: float | Array) -> Array:
+    """Two-sided p-values of estimate ÷ se; 1 where both are 0, NaN where se is unknown."""
+    estimate, se = np.asarray(estimate, dtype=float), np.asarray(se, dtype=float)
+    still = (se == 0) & (estimate == 0)
+    ratio = np.divide(estimate, se, out=np.full_like(estimate, np.nan), where=se > 0)
+    p = 2 * stdtr(np.maximum(df, 1e-9), -np.abs(ratio))
+    return np.where(still, 1.0, np.where(se > 0, p, np.nan))
 
 
-def _possible(matrices: Array) -> tuple[Array, int]:
-    """Replicates with a negative eigenvalue made possible; how many there were."""
-    if len(matrices) == 0:
-        return matrices, 0
-    correlations = to_correlation(matrices)
-    smallest = np.linalg.eigvalsh(correlations)[:, 0]
-    bad = np.flatnonzero(smallest < -1e-10)
-    repaired = matrices.copy()
-    for number in bad:
-        repaired[number] = _repair_replicate(matrices[number])
-    return repaired, len(bad)
+def replicate_test(estimate: Array, se: Array, replicates: Array, kind: str, *, df: float) -> Array:
+    """Two-sided p-values of a quantity whose replicates may be skewed.
+
+    The larger of estimate ÷ SE on t, and (for a bootstrap) of the level at which the
+    expanded percentile interval would leave out 0; shares of small groups are skewed, and
+    the ratio alone rejects a true null too often.
+    """
+    if df < 1:
+        return np.full(np.shape(estimate), np.nan)
+    by_ratio = t_test(estimate, se, df)
+    if kind != "bootstrap":
+        return by_ratio
+    finite = np.isfinite(replicates)
+    count = np.maximum(finite.sum(axis=0), 1)
+    below = ((replicates <= 0) & finite).sum(axis=0) / count
+    above = ((replicates >= 0) & finite).sum(axis=0) / count
+    tail = np.minimum(np.minimum(below, above), 0.5)
+    by_percentile = 2 * stdtr(df, ndtri(tail) / np.sqrt((df + 1) / df))
+    return np.fmax(by_ratio, np.where(tail > 0, by_percentile, 0.0))
 
 
-def _repair_replicate(matrix: Array) -> Array:
-    variance = np.diagonal(matrix)
-    floor = 1e-6 * np.abs(variance).max()
-    safe = matrix.copy()
-    np.fill_diagonal(safe, np.maximum(variance, floor))
-    return repair(safe)[0]
-
-
-def _expand(
-    fit: CovarianceFit, relation: Relations, columns: tuple[str, ...], cells: Cells
-) -> CovarianceFit:
-    note = relation.note(columns)
-    if not note:
-        return fit
-    slopes, constants = relation.slopes, relation.constants
-
-    def spread(matrices: Array) -> Array:
-        return np.asarray(slopes @ matrices @ slopes.T)
-
-    agreement = fit.agreement
-    if agreement is not None:
-        agreement = replace(
-            agreement, full=spread(agreement.full), one_step=spread(agreement.one_step)
-        )
-    seen = cells.observed.astype(float)
-    return replace(
-        fit,
-        mean=slopes @ fit.mean + constants,
-        matrix=spread(fit.matrix),
-        means=fit.means @ slopes.T + constants,
-        matrices=spread(fit.matrices),
-        n_pairs=((seen * cells.n[:, None]).T @ seen).astype(np.int64),
-        notes=(*fit.notes, note),
-        agreement=agreement,
-    )
-
-
-def _shift(fit: CovarianceFit, origin: Array) -> CovarianceFit:
-    return replace(fit, mean=fit.mean + origin, means=fit.means + origin)
-
-
-def _means(rows: Array, weights: Array) -> Array:
-    seen = ~np.isnan(rows)
-    total = (np.where(seen, rows, 0.0) * weights[:, None]).sum(axis=0)
-    weight = (seen * weights[:, None]).sum(axis=0)
-    return np.asarray(total / np.where(weight > 0, weight, 1.0))
+def t_interval(
+    estimate: Array, se: Array, *, df: float | Array, level: float
+) -> tuple[Array, Array]:
+    """Estimate ± t × se."""
+    reach = stdtrit(np.maximum(df, 1e-9), (1 + level) / 2) * se
+    return estimate - reach, estimate + reach

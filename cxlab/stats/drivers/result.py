@@ -1,4 +1,4 @@
-"""What a driver analysis gives: tables and the facts of the fit."""
+"""What a driver analysis gives: its tables, and the replicates that others go on with."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.messages import unknown
-from cxlab.stats.drivers.room import RatingShares
+from cxlab.core.result import Result
+from cxlab.stats.covariance import to_correlation
+from cxlab.stats.drivers.answers import Answers, dead_drivers
+from cxlab.stats.drivers.coefficients import adjusted_r_squared
+from cxlab.stats.drivers.estimands import RatingShares, Reach, Users
+from cxlab.stats.drivers.importance import ADDS_UP, Importance
+from cxlab.stats.drivers.replicates import Resample, ranks_within, spread, t_interval
+from cxlab.stats.inference import adjust_p_values
+from cxlab.stats.resampling import ranks
 
 Array = np.ndarray
+Performance = dict[str, tuple[Array, Array]]
 
-#: Importances must add up to R² to this: the sums run over the same numbers.
-ADDS_UP_TO = 1e-9
+AMONG_USERS = "among users"
+REACH_ADJUSTED = "reach-adjusted"
+#: Importances must add up to R² within this: the sums run over the same numbers.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +38,11 @@ class Replicates:
     share, mean, reach, coefficient : ndarray
         Per replicate and driver, drivers in the order given.
     ratings : RatingShares
-        How the ratings lie on their scales.
+        How the ratings are distributed on their scales.
     df : float
         Degrees of freedom of the design.
     source : str
-        Equal for analyses whose replicates go in pairs: same respondents, same resampling.
+        Equal for analyses of the same respondents with the same resampling.
     """
 
     kind: str
@@ -44,18 +55,32 @@ class Replicates:
     source: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class DriverAnalysis:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DriverAnalysis(Result):
     """Key drivers of an outcome.
 
     Attributes
     ----------
     table : DataFrame
         Among users, one row per driver (and ``group``): see `cxlab.drivers`.
+    n_missing : DataFrame
+        ``column`` and ``n_missing``: rows without outcome, group or rating. Rows without
+        an outcome or group are left out.
+    notes : tuple of str
+        What was done and assumed, in words.
     reach_adjusted : DataFrame
         Reach-adjusted, one row per driver.
     differences : DataFrame
         With ``by``: differences of shares between groups; empty otherwise.
+    fits : DataFrame
+        One row per group and estimand: ``group, estimand, n, r_squared, se, ci_low,
+        ci_high, n_effective, adjusted_r_squared``. R² among users is that "as if everyone
+        used everything", not that of any observed population. R² of a sample is too high;
+        ``se`` and interval are those of the adjusted one.
+    rows_used : DataFrame
+        How many rows each treatment of missing answers uses.
+    set_aside : DataFrame
+        Drivers and groups left out: ``group, driver, reason``.
     outcome : str
         Column of the outcome.
     outcome_scale, method, missing, interval : str
@@ -64,33 +89,14 @@ class DriverAnalysis:
         Whether importances are of adjusted R².
     level : float
         Of every interval.
-    n, n_total, n_missing : int
-        Rows analysed; of how many; rows left out for want of an outcome (or a group).
-    r_squared : float
-        R² that the importances among users share. It is the R² "as if everyone used
-        everything", not that of any observed population. The first group's with ``by``;
-        see ``fits``.
-    adjusted_r_squared, r_squared_low, r_squared_high : float
-        The same, adjusted for the number of drivers (R² of a sample is too high), with
-        the interval of what it is in the population.
-    reach_r_squared : float
-        R² of the outcome on who used what and how good it was.
-    fits : DataFrame
-        One row per group and estimand: ``group, estimand, n, r_squared, se, ci_low,
-        ci_high, n_effective, adjusted_r_squared``; ``se`` and interval are those of the
-        adjusted one.
-    rows_used : DataFrame
-        How many rows each treatment of missing answers uses.
-    set_aside : DataFrame
-        Drivers and groups left out: ``group, driver, reason``.
+    n, n_total : int
+        Rows analysed, of how many.
     collinearity : dict of str to float
         ``condition_number``, ``mean_correlation``, ``largest_vif``.
     df : float
         Degrees of freedom of the tests.
     family : str
         The family of tests in which false discoveries are controlled.
-    notes : tuple of str
-        What was done and assumed, in words.
     covariances : dict
         Group to the covariance matrix of drivers and outcome (last) among users; the key
         is None without ``by``.
@@ -100,9 +106,11 @@ class DriverAnalysis:
         Group to `Replicates`; the key is None without ``by``.
     """
 
-    table: pd.DataFrame
     reach_adjusted: pd.DataFrame
     differences: pd.DataFrame
+    fits: pd.DataFrame
+    rows_used: pd.DataFrame
+    set_aside: pd.DataFrame
     outcome: str
     outcome_scale: str
     method: str
@@ -112,40 +120,36 @@ class DriverAnalysis:
     level: float
     n: int
     n_total: int
-    n_missing: int
-    r_squared: float
-    adjusted_r_squared: float
-    r_squared_low: float
-    r_squared_high: float
-    reach_r_squared: float
-    fits: pd.DataFrame
-    rows_used: pd.DataFrame
-    set_aside: pd.DataFrame
     collinearity: dict[str, float]
     df: float
     family: str
-    notes: tuple[str, ...]
     covariances: dict[object, pd.DataFrame]
     rating_ends: dict[str, tuple[float, float]]
     replicates: dict[object, Replicates] = field(repr=False, default_factory=dict)
-    adds_up: bool = True
 
     def __post_init__(self) -> None:
-        if self.n + self.n_missing != self.n_total:
-            raise ValueError(
-                f"`n` and `n_missing` must add up to n_total; got {self.n}, {self.n_missing} "
-                f"and {self.n_total}."
-            )
-        if not self.adds_up:
+        if self.method not in ADDS_UP:
             return
-        for table, estimand in ((self.table, "among users"), (self.reach_adjusted, "reach")):
+        for table in (self.table, self.reach_adjusted):
             for group, part in _by_group(table):
-                whole = _r_squared(self.fits, group, estimand)
+                estimand = part["estimand"].iloc[0]
+                whole = self._r_squared(group, estimand)
                 total = float(part["estimate"].sum())
-                if abs(total - whole) > ADDS_UP_TO:
+                if abs(total - whole) > ROUNDING:
                     raise ValueError(
                         f"`estimate` must add up to R²; got {total} and {whole} {estimand}."
                     )
+
+    @property
+    def r_squared(self) -> float:
+        """R² that the importances among users share; the first group's with ``by``."""
+        return float(self.fits["r_squared"].iloc[0])
+
+    def _r_squared(self, group: object, estimand: str) -> float:
+        found = self.fits[self.fits["estimand"] == estimand]
+        if group is not None:
+            found = found[found["group"] == group]
+        return float(found["r_squared"].iloc[0])
 
     def group(self, group: object = None) -> object:
         """The group asked for, or the only one.
@@ -167,24 +171,22 @@ class DriverAnalysis:
         table = self.reach_adjusted if reach_adjusted else self.table
         if table.empty:
             raise ValueError(
-                "`estimand` must be one that was estimated; got none reach-adjusted. See notes."
+                "`reach_adjusted` must be False where that could not be estimated. See notes."
             )
         found = self.group(group)
         rows = table if found is None else table[table["group"] == found]
         order = list(self.covariances[found].columns[:-1])
         return rows.set_index("driver", drop=False).loc[order].reset_index(drop=True)
 
-    def __str__(self) -> str:
-        head = (
+    def _head(self) -> tuple[str, ...]:
+        return (
             f"Drivers of {self.outcome} ({self.method}, {self.n:,} of {self.n_total:,} rows, "
-            f"R² among users {self.r_squared:.3f}, adjusted {self.adjusted_r_squared:.3f})"
+            f"R² among users {self.r_squared:.3f}, "
+            f"adjusted {self.fits['adjusted_r_squared'].iloc[0]:.3f})",
         )
-        shown = self.table.drop(columns="estimand").round(3).to_string(index=False)
-        return "\n".join([head, shown, *self.notes])
 
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{note}</li>" for note in self.notes)
-        return f"{self.table.round(3).to_html(index=False)}<ul>{notes}</ul>"
+    def _shown(self) -> pd.DataFrame:
+        return self.table.drop(columns="estimand").round(3)
 
 
 def _by_group(table: pd.DataFrame) -> list[tuple[object, pd.DataFrame]]:
@@ -195,8 +197,149 @@ def _by_group(table: pd.DataFrame) -> list[tuple[object, pd.DataFrame]]:
     return [(group, part) for group, part in table.groupby("group", sort=False, observed=True)]
 
 
-def _r_squared(fits: pd.DataFrame, group: object, estimand: str) -> float:
-    found = fits[fits["estimand"].str.startswith(estimand)]
-    if group is not None:
-        found = found[found["group"] == group]
-    return float(found["r_squared"].iloc[0])
+def users_table(users: Users, around: Performance, kind: str, level: float) -> pd.DataFrame:
+    """One row per driver among users, most important first."""
+    answers = users.answers
+    n = (~np.isnan(answers.ratings)).sum(axis=0)
+    table = _importance_columns(answers, users.importance, n, kind, users.df, level)
+    table.insert(0, "estimand", AMONG_USERS)
+    for name in ("reach", "mean", "top_box"):
+        table[name] = around[name][0]
+    table["correlation"] = users.correlations
+    table["coefficient"] = users.coefficients
+    low, high = t_interval(
+        users.coefficients, users.coefficient_se, df=users.coefficient_df, level=level
+    )
+    table["coefficient_low"], table["coefficient_high"] = low, high
+    table["p_value"] = users.p_values
+    table["p_adjusted"] = adjust_p_values(users.p_values)
+    table["suppressor"] = np.sign(users.coefficients) * np.sign(users.correlations) < 0
+    table["vif"] = users.inflation
+    dead, untested = dead_drivers(answers.ratings), np.isnan(users.coefficient_df)
+    flags = zip(dead, np.isinf(users.inflation), untested, table["suppressor"], strict=True)
+    table["note"] = [_driver_note(*flag) for flag in flags]
+    table["coefficient_se"] = users.coefficient_se
+    return _most_important_first(table)
+
+
+def _driver_note(dead: bool, aliased: bool, untested: bool, suppressor: bool) -> str:
+    parts = []
+    if dead:
+        parts.append("no two different answers here: importance 0")
+    elif aliased:
+        parts.append("exact combination of other drivers: its coefficient cannot be tested")
+    elif untested:
+        parts.append("its coefficient rests on one answer or cluster: not tested")
+    if suppressor:
+        parts.append("suppressor: coefficient and correlation have opposite signs")
+    return "; ".join(parts)
+
+
+def reach_table(
+    answers: Answers, reach: Reach, around: Performance, kind: str, df: float, level: float
+) -> pd.DataFrame:
+    """One row per driver with presence and quality, most important first."""
+    known = (~np.isnan(answers.used)).sum(axis=0)
+    table = _importance_columns(answers, reach.importance, known, kind, df, level)
+    table.insert(0, "estimand", REACH_ADJUSTED)
+    table["reach"] = around["reach"][0]
+    for name, part in (("presence", reach.presence), ("quality", reach.quality)):
+        limits = spread(part.values, part.replicates, kind, df=df, level=level)
+        table[name] = part.values
+        table[f"{name}_low"], table[f"{name}_high"] = limits.low, limits.high
+    table["note"] = ["" if columns else "nobody who rated it used it" for columns in reach.columns]
+    return _most_important_first(table)
+
+
+def _importance_columns(
+    answers: Answers, shared: Importance, n: Array, kind: str, df: float, level: float
+) -> pd.DataFrame:
+    around = spread(shared.values, shared.replicates, kind, df=df, level=level)
+    share = shared.shares
+    around_share = spread(share, shared.share_replicates, kind, df=df, level=level)
+    low, high = ranks_within(shared.values, shared.replicates, kind, df=df, level=level)
+    return pd.DataFrame(
+        {
+            "driver": answers.names,
+            "label": [answers.labels[name] for name in answers.names],
+            "n": n,
+            "estimate": shared.values,
+            "se": around.se,
+            "ci_low": around.low,
+            "ci_high": around.high,
+            "share": share,
+            "share_low": around_share.low,
+            "share_high": around_share.high,
+            "rank": ranks(shared.values),
+            "rank_low": _blank(low),
+            "rank_high": _blank(high),
+        }
+    )
+
+
+def _blank(numbers: Array) -> pd.Series:
+    """Whole numbers in which −1 means that there is none."""
+    return pd.Series(numbers, dtype="Int64").where(numbers >= 0)
+
+
+def _most_important_first(table: pd.DataFrame) -> pd.DataFrame:
+    return table.sort_values("estimate", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def fit_rows(
+    users: Users, reach: Reach | None, resample: Resample, level: float
+) -> list[dict[str, object]]:
+    """One row per estimand: R² with its interval and the rows behind it."""
+    found = [(AMONG_USERS, users.importance, users.fit, users.n_effective, users.n)]
+    if reach:
+        whole = int(reach.fit.n_pairs[-1, -1])
+        found.append((REACH_ADJUSTED, reach.importance, reach.fit, reach.n_effective, whole))
+    rows: list[dict[str, object]] = []
+    for estimand, shared, fit, effective, n in found:
+        stratified = users.answers.design.stratified
+        around = adjusted_r_squared(
+            fit, resample, n=effective, df=users.df, stratified=stratified, level=level
+        )
+        facts = {"estimand": estimand, "n": n, "r_squared": shared.r_squared}
+        rows.append({**facts, **around, "n_effective": effective})
+    return rows
+
+
+def rows_used(answers: Answers) -> pd.DataFrame:
+    """Rows that each treatment of missing answers uses, fewest and most over pairs."""
+    known = ~np.isnan(answers.ratings)
+    pairs = (known.astype(int).T @ known).astype(int)
+    complete = int(known.all(axis=1).sum())
+    patterns = len(np.unique(known, axis=0))
+    return pd.DataFrame(
+        {
+            "treatment": ["em", "pairwise", "complete"],
+            "n": [answers.n, int(pairs.min()), complete],
+            "n_most": [answers.n, int(known.sum(axis=0).max()), complete],
+            "note": [
+                f"every row, in {patterns:,} patterns of missing answers",
+                "rows of each pair of columns: fewest and most",
+                "rows without a blank",
+            ],
+        }
+    )
+
+
+def collinearity(users: Users) -> dict[str, float]:
+    """Condition number, mean correlation and largest VIF of the drivers."""
+    correlation = to_correlation(users.fit.matrix)[:-1, :-1]
+    values = np.linalg.eigvalsh(correlation)
+    smallest = max(float(values[0]), 0.0)
+    count = len(correlation)
+    off = (correlation.sum() - count) / (count * (count - 1)) if count > 1 else 0.0
+    return {
+        "condition_number": float(np.sqrt(values[-1] / smallest)) if smallest > 1e-12 else np.inf,
+        "mean_correlation": float(off),
+        "largest_vif": float(users.inflation.max()),
+    }
+
+
+def covariance_table(users: Users) -> pd.DataFrame:
+    """Covariance matrix of drivers and outcome, with its names."""
+    names = [*users.answers.names, users.answers.outcome_name]
+    return pd.DataFrame(users.fit.matrix, index=names, columns=names)

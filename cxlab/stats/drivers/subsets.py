@@ -75,7 +75,7 @@ def subset_sums(
     correlations: Array,
     players: Sequence[Sequence[int]] | None = None,
     *,
-    n: float | Array | None = None,
+    n: float | None = None,
     columns_in: int = 0,
 ) -> SubsetSums:
     """Sums of R² over all subsets of the players, exactly.
@@ -87,9 +87,8 @@ def subset_sums(
         other columns leave; R² is then the rise over them.
     players : sequence of sequences of int, optional
         Columns of each player; one column each by default.
-    n : float or ndarray of shape (replicates,), optional
-        Give the number of answers to get adjusted R²,
-        1 − (1 − R²)(n − 1)/(n − columns − 1).
+    n : float, optional
+        Number of answers; given, R² is adjusted: 1 − (1 − R²)(n − 1)/(n − columns − 1).
     columns_in : int
         Columns that were taken out beforehand and count in every subset.
 
@@ -118,12 +117,11 @@ def subset_sums(
     stack = stack[None] if stack.ndim == 2 else stack
     q = stack.shape[-1]
     groups = [[j] for j in range(q - 1)] if players is None else [list(g) for g in players]
-    walk = _Walk(stack, groups, columns_in, n)
-    return walk.run()
+    return _Walk(stack, groups, columns_in, n).run()
 
 
-def all_r_squared(correlation: Array, players: Sequence[Sequence[int]] | None = None) -> Array:
-    """R² of every subset of the players, shape (2^players,); bit j of the index is player j.
+def all_r_squared(correlation: Array) -> Array:
+    """R² of every subset of the drivers, shape (2^drivers,); bit j of the index is driver j.
 
     Examples
     --------
@@ -131,17 +129,9 @@ def all_r_squared(correlation: Array, players: Sequence[Sequence[int]] | None = 
     >>> all_r_squared(correlations).round(2)
     array([0.  , 0.36, 0.09, 0.36])
     """
-    q = len(correlation)
-    groups = [[j] for j in range(q - 1)] if players is None else [list(g) for g in players]
-    order = [column for group in groups for column in group] + [q - 1]
-    state = _pack(np.asarray(correlation, dtype=float)[None][:, order][:, :, order])
-    width = q - sum(len(group) for group in groups) - 1
-    if width:
-        raise ValueError("`players` must hold every column but the outcome.")
-    size = q
-    for group in groups:
-        state = _both(state, size, len(group))
-        size -= len(group)
+    state = _pack(np.asarray(correlation, dtype=float)[None])
+    for size in range(len(correlation), 1, -1):
+        state = _both(state, size, 1)
     return 1.0 - state[0]
 
 
@@ -173,13 +163,13 @@ class _Walk:
         stack: Array,
         groups: list[list[int]],
         columns_in: int,
-        n: float | Array | None,
+        n: float | None,
     ) -> None:
         self.groups = groups
         self.columns_in = columns_in
+        self.n = n
         order = [column for group in groups for column in group] + [stack.shape[-1] - 1]
         self.stack = stack[:, order][:, :, order]
-        self.n = None if n is None else np.broadcast_to(np.asarray(n, float), (len(stack),))
 
     def run(self) -> SubsetSums:
         """Walk over all replicates."""
@@ -203,8 +193,7 @@ class _Walk:
         """Sums for some replicates; ``part`` of ``parts`` of the tree's last branches."""
         stack = self.stack[start:stop]
         size = stack.shape[-1]
-        n = None if self.n is None else self.n[start:stop]
-        leaf = _Leaf(self.groups, self.columns_in, len(stack), n)
+        leaf = _Leaf(self.groups, self.columns_in, len(stack), self.n)
         state = _pack(stack)
         for group in self.groups[: leaf.head]:
             state, size = _both(state, size, len(group)), size - len(group)
@@ -244,7 +233,7 @@ class _Leaf:
         groups: list[list[int]],
         columns_in: int,
         replicates: int,
-        n: Array | None,
+        n: float | None,
     ) -> None:
         players = len(groups)
         room = max(0, (LANES // max(replicates, 1)).bit_length() - 1)

@@ -9,15 +9,16 @@ import pandas as pd
 
 from cxlab.core.frames import check_choice
 from cxlab.core.messages import unknown
+from cxlab.stats.drivers.replicates import spread
 from cxlab.stats.drivers.result import DriverAnalysis
-from cxlab.stats.drivers.uncertainty import spread
 
 Array = np.ndarray
 Ends = tuple[float, float]
 
 #: What `change` counts.
 STEPS = ("points", "scale", "sd")
-#: Highest answers further apart than this ratio are of different scales, if none are declared.
+#: Without declared scales, drivers whose highest answers differ by more than this ratio are
+#: taken to be on different scales.
 ALIKE = 4 / 3
 
 UNITS = {
@@ -44,7 +45,7 @@ def what_if(
         ``outcome_scale="nps"`` for points of NPS.
     change : float or mapping of str to float
         Change of each user's rating, up or down, as far as the scale goes; one driver at
-        a time. With a mapping, only its drivers.
+        a time. A mapping changes only its drivers.
     step : {"points", "scale", "sd"}, optional
         What ``change`` counts: rating points, the length of the driver's scale (.1 is a
         tenth of it), or standard deviations of the driver's ratings. Default: points,
@@ -75,21 +76,19 @@ def what_if(
     moved = E[min(x + δ, highest)] − E[x]; for a negative δ, E[max(x + δ, lowest)] − E[x].
     Where 60 % rate 5 of 5, half a point more for everyone can move the mean by .2 at most.
 
-    An association in these answers, other drivers held equal: people who rate it so much
-    higher also rate the whole so much higher. Whether raising the rating would raise the
-    outcome is not known from a survey.
+    An association in these answers, other drivers held equal: people who rate the driver so
+    much higher also rate the outcome so much higher. Whether raising the rating would raise
+    the outcome cannot be known from a survey.
 
     Examples
     --------
     >>> from cxlab.stats.drivers import drivers
-    >>> answers = pd.DataFrame({
-    ...     "food": [1, 2, 3, 4, 5, 2, 4, 3], "wifi": [2, 1, 3, 5, 4, 4, 2, 5],
-    ...     "overall": [1, 2, 3, 5, 5, 3, 4, 3]})
-    >>> analysis = drivers(answers, "overall", ["food", "wifi"], replicates=200)
-    >>> table = what_if(analysis, change={"food": 0.5})
+    >>> answers = pd.DataFrame({"food": [3, 4, 5, 5, 5] * 8})
+    >>> answers["overall"] = 2 * answers["food"] + np.arange(40) % 2
+    >>> table = what_if(drivers(answers, "overall", ["food"], replicates=100), change=0.5)
     >>> table[["driver", "change", "moved", "estimate"]].round(2)
       driver  change  moved  estimate
-    0   food     0.5   0.44      0.39
+    0   food     0.5    0.2       0.4
     """
     if not analyses:
         raise ValueError("`analyses` must be 1 or more results of cxlab.drivers(); got none.")
@@ -106,41 +105,38 @@ def _what_if(
     scales: Ends | Mapping[str, Ends] | None,
     group: object,
 ) -> pd.DataFrame:
-    table = analysis.part(group)
+    rows = analysis.part(group)
     drawn = analysis.replicates[analysis.group(group)]
-    low, high = _ends(list(table["driver"]), scales, analysis.rating_ends)
+    names = list(rows["driver"])
+    low, high = _ends(names, scales, analysis.rating_ends)
     if step is None:
         mixed = not isinstance(change, Mapping) and _differ(low, high, scales is not None)
         step = "sd" if mixed else "points"
     sizes = {"points": 1.0, "scale": high - low, "sd": drawn.ratings.standard_deviations}
-    steps = _steps(list(table["driver"]), change) * sizes[step]
+    steps = _steps(names, change) * sizes[step]
     moved = drawn.ratings.moved(steps, low, high)
-    users = table["coefficient"].to_numpy(dtype=float) * moved[0]
-    everyone = users * table["reach"].to_numpy(dtype=float)
+    users = rows["coefficient"].to_numpy(dtype=float) * moved[0]
+    everyone = users * rows["reach"].to_numpy(dtype=float)
     of_users = drawn.coefficient * moved[1:]
     options = {"df": drawn.df, "level": analysis.level}
     around = spread(everyone, of_users * drawn.reach, drawn.kind, **options)
     around_users = spread(users, of_users, drawn.kind, **options)
-    result = pd.DataFrame(
-        {
-            "outcome": analysis.outcome,
-            "driver": table["driver"],
-            "label": table["label"],
-            "unit": UNITS[analysis.outcome_scale],
-            "change": steps,
-            "n": table["n"],
-            "estimate": everyone,
-            "se": around.se,
-            "ci_low": around.low,
-            "ci_high": around.high,
-            "estimate_users": users,
-            "users_low": around_users.low,
-            "users_high": around_users.high,
-            "note": [_note(*pair) for pair in zip(steps, moved[0], strict=True)],
-            "moved": moved[0],
-        }
+    table = rows[["driver", "label"]].assign(
+        unit=UNITS[analysis.outcome_scale],
+        change=steps,
+        n=rows["n"],
+        estimate=everyone,
+        se=around.se,
+        ci_low=around.low,
+        ci_high=around.high,
+        estimate_users=users,
+        users_low=around_users.low,
+        users_high=around_users.high,
+        note=[_note(*pair) for pair in zip(steps, moved[0], strict=True)],
+        moved=moved[0],
     )
-    return result[steps != 0].reset_index(drop=True)
+    table.insert(0, "outcome", analysis.outcome)
+    return table[steps != 0].reset_index(drop=True)
 
 
 def _note(step: float, moved: float) -> str:

@@ -1,23 +1,19 @@
 """What changed since the last period, and what the run of periods says."""
 
-from cxlab.stats.tracking.changes import period_changes
+from cxlab.stats.tracking.changes import Changes, period_changes
 from cxlab.stats.tracking.charts import ControlChart, control_chart
-from cxlab.stats.tracking.driver_changes import driver_changes
+from cxlab.stats.tracking.driver_changes import comparable_answers, driver_changes
 from cxlab.stats.tracking.mix import MixAndPerformance, mix_and_performance
-from cxlab.stats.tracking.reduction import period_statistics
-from cxlab.stats.tracking.saved_changes import period_scores
-from cxlab.stats.tracking.statistics import PeriodStatistics, SavedPeriods, load_periods
+from cxlab.stats.tracking.run import period_scores
 
 __all__ = [
+    "Changes",
     "ControlChart",
     "MixAndPerformance",
-    "PeriodStatistics",
-    "SavedPeriods",
+    "comparable_answers",
     "control_chart",
     "driver_changes",
-    "load_periods",
     "mix_and_performance",
     "period_changes",
     "period_scores",
-    "period_statistics",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.frames import check_choice
 from cxlab.core.messages import unknown
+from cxlab.core.result import Result
 from cxlab.stats.tracking.limits import SIGMAS, Limits, individuals_limits, laney_limits, runs
 from cxlab.stats.tracking.run import Run, run_of_periods
 from cxlab.stats.tracking.sentences import signal_sentence
@@ -31,8 +31,8 @@ SCORES = ("estimate", "detractors")
 BOUNDS = {"points": (-100.0, 100.0), "%": (0.0, 100.0)}
 
 
-@dataclass(frozen=True, eq=False)
-class ControlChart:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ControlChart(Result):
     """A run of periods with the limits within which it varies by itself.
 
     Attributes
@@ -54,18 +54,14 @@ class ControlChart:
         NaN on an XmR chart and without limits.
     baseline : tuple of str
         Periods that the limits come from.
-    note : str
-        What to know before reading it; empty if nothing.
     """
 
-    table: pd.DataFrame
     kind: str
     what: str
     unit: str
     centre: float
     sigma_z: float
     baseline: tuple[str, ...]
-    note: str
 
     def __post_init__(self) -> None:
         limits = self.table[["lower", "centre", "upper"]].dropna().to_numpy(float)
@@ -85,16 +81,13 @@ class ControlChart:
             for _, row in self.signals.iterrows()
         )
 
-    def __str__(self) -> str:
-        head = f"{self.kind} chart of {self.what}, {len(self.baseline)} baseline periods"
-        shown = self.table[["period", "n", "estimate", "lower", "centre", "upper", "signal"]]
-        lines = [head, shown.round(1).to_string(index=False), *self.sentences]
-        return "\n".join([*lines, self.note] if self.note else lines)
+    def _head(self) -> tuple[str, ...]:
+        title = f"{self.kind} chart of {self.what}, {len(self.baseline)} baseline periods"
+        return title, *self.sentences
 
-    def _repr_html_(self) -> str:
-        shown = self.table.drop(columns=["baseline", "note"]).round(1)
-        note = f"<p>{escape(self.note)}</p>" if self.note else ""
-        return f"{shown.to_html(index=False, border=0)}{note}"
+    def _shown(self) -> pd.DataFrame:
+        columns = ["period", "n", "estimate", "lower", "centre", "upper", "signal"]
+        return self.table[columns].round(1)
 
 
 def control_chart(
@@ -169,8 +162,8 @@ def control_chart(
     >>> chart.signals[["period", "estimate", "signal"]]
         period  estimate             signal
     0  2024-12     -10.0  beyond the limits
-    >>> chart.note
-    '10 of 12 baseline periods: limits are provisional until 2 more have come'
+    >>> chart.notes
+    ('10 of 12 baseline periods: limits are provisional until 2 more have come',)
     """
     check_choice("of", of, SCORES)
     run = run_of_periods(table, of, min_group_size)
@@ -184,7 +177,7 @@ def control_chart(
         centre=limits.centre,
         sigma_z=limits.sigma_z,
         baseline=tuple(np.array(run.periods, dtype=object)[inside]),
-        note=_note(int(inside.sum()), limits),
+        notes=_notes(int(inside.sum()), limits),
     )
 
 
@@ -254,20 +247,16 @@ def _signals(run: Run, z: Array, limits: Limits) -> list[str]:
     return said
 
 
-def _note(periods: int, limits: Limits) -> str:
+def _notes(periods: int, limits: Limits) -> tuple[str, ...]:
+    count = f"{periods} of {ENOUGH_PERIODS} baseline periods"
     if periods < FEWEST_PERIODS:
         more = FEWEST_PERIODS - periods
-        return (
-            f"{periods} of {ENOUGH_PERIODS} baseline periods: no limits before "
-            f"{more} more {'has' if more == 1 else 'have'} come"
-        )
+        return (f"{count}: no limits before {more} more {'has' if more == 1 else 'have'} come",)
     notes = []
     if periods < ENOUGH_PERIODS:
         more = ENOUGH_PERIODS - periods
-        notes.append(
-            f"{periods} of {ENOUGH_PERIODS} baseline periods: limits are provisional until "
-            f"{more} more {'has' if more == 1 else 'have'} come"
-        )
+        have = "has" if more == 1 else "have"
+        notes.append(f"{count}: limits are provisional until {more} more {have} come")
     if not np.nanmax(limits.sigma) > 0:
         notes.append("no limits: the baseline periods are all alike")
-    return "; ".join(notes)
+    return tuple(notes)

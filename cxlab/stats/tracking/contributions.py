@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -43,37 +42,6 @@ class Facts:
     hidden: str
 
 
-class Sizes(Protocol):
-    """What the tables need to know of the answers behind them.
-
-    Attributes
-    ----------
-    n : ndarray of int, shape (2, cells)
-    labels : list of str
-        One per cell.
-    grid : (int, int)
-        Numbers of groups of the first and the second segment.
-    df : int
-        Degrees of freedom of the design.
-    """
-
-    @property
-    def n(self) -> NDArray[np.int64]:
-        """Answers of each period and cell."""
-
-    @property
-    def labels(self) -> list[str]:
-        """One per cell."""
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Numbers of groups."""
-
-    @property
-    def df(self) -> int:
-        """Degrees of freedom."""
-
-
 @dataclass(frozen=True, eq=False)
 class Estimates:
     """Parts of the change with their standard errors.
@@ -109,7 +77,7 @@ class Errors:
 
 
 def estimates(sums: CellSums, factor: float, *, replicates: int, seed: int) -> Estimates:
-    """Take the change apart, as observed and in every bootstrap replicate.
+    """Parts of the change, as observed and with the spread of bootstrap replicates.
 
     Parameters
     ----------
@@ -119,22 +87,15 @@ def estimates(sums: CellSums, factor: float, *, replicates: int, seed: int) -> E
     replicates, seed : int
     """
     crossed = len(sums.groups) > 1
-    weight, rate = sums.weights_and_rates(sums.copies[:, None].astype(float))
+    weights, rates = sums.weights_and_rates(sums.copies[:, None].astype(float))
+    weight, rate = weights[0], factor * rates[0]
     errors = None
     if sums.df >= 1:
-        blocks = bootstrap_blocks(sums, replicates, seed)
         drawn = [
             decompose(w[:, 0], w[:, 1], factor * r[:, 0], factor * r[:, 1], crossed=crossed)
-            for w, r in blocks
+            for w, r in bootstrap_blocks(sums, replicates, seed)
         ]
         errors = _bootstrap_errors(drawn)
-    return observed_parts(weight[0], factor * rate[0], errors, crossed=crossed)
-
-
-def observed_parts(
-    weight: Array, rate: Array, errors: Errors | None, *, crossed: bool = False
-) -> Estimates:
-    """Parts of the change between two periods' cells; arrays of shape (2, first, second)."""
     flat_weight, flat_rate = weight.reshape(2, -1), rate.reshape(2, -1)
     total = flat_weight.sum(axis=1, keepdims=True)
     shares = flat_weight / np.where(total > 0, total, np.nan)
@@ -176,7 +137,7 @@ def _spread(replicates: Array) -> Array:
 
 
 def part_table(
-    found: Estimates, sums: Sizes, facts: Facts, segments: Sequence[str]
+    found: Estimates, sums: CellSums, facts: Facts, segments: Sequence[str]
 ) -> pd.DataFrame:
     """Rows ``mix`` (and the mix of each of two segments), ``performance``, ``change``."""
     observed, errors = found.observed, found.errors
@@ -203,7 +164,7 @@ def part_table(
 
 
 def group_table(
-    found: Estimates, sums: Sizes, facts: Facts, reasons: Mapping[int, str]
+    found: Estimates, sums: CellSums, facts: Facts, reasons: Mapping[int, str]
 ) -> pd.DataFrame:
     """One row per part and group that somebody of either period is in.
 

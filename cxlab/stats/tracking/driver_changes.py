@@ -2,80 +2,171 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from cxlab.core.messages import unknown
+from cxlab.core.frames import check_columns, collect, scan
+from cxlab.core.past import PastReports
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.two_groups import few_clusters
 from cxlab.stats.tracking.changes import (
-    COLUMNS,
+    Changes,
     check_power,
     chosen_period,
     comparisons,
     finished,
-    told,
+    with_comparison,
 )
-from cxlab.stats.tracking.driver_shares import Analysis, DriverShares, shares_of
-from cxlab.stats.tracking.periods import in_order
-from cxlab.stats.tracking.statistics import SavedPeriods
+from cxlab.stats.tracking.periods import in_order, of_periods, with_text_periods
 
 Array = NDArray[np.float64]
 
-#: Shares are told as per cent of R².
+#: Shares are given in per cent of R².
 PER_CENT = 100.0
-METRIC = "share of R²"
+#: Quantiles of each share's replicates that stand for its distribution.
+QUANTILES = (np.arange(199) + 0.5) / 199
+COLUMNS = (
+    "label", "period", "before", "against", "n", "n_before", "estimate", "se", "ci_low", "ci_high",
+    "unit", "p_value", "p_adjusted", "smallest_seen", "df", "note",
+)  # fmt: skip
+NOTHING = (
+    "{tests} comparisons of shares; none is shown to differ at a false-discovery rate of {rate}."
+)
+
+
+class Analysis(Protocol):
+    """What is read of a result of `cxlab.drivers`."""
+
+    fits: pd.DataFrame
+    outcome: str
+    replicates: Mapping[Any, Any]
+
+    def part(self, group: object = None, *, reach_adjusted: bool = False) -> pd.DataFrame:
+        """One group's drivers, in the order given."""
+
+
+@dataclass(frozen=True, eq=False)
+class ComparableAnswers:
+    """Answers whose drivers can be compared between periods.
+
+    Attributes
+    ----------
+    data : dataframe or None
+        Answers of the periods compared, in the engine given; None where they cannot be.
+    note : str
+        Why not; empty if they can.
+    """
+
+    data: Any
+    note: str = ""
+
+
+def comparable_answers(
+    data: Any,
+    outcome: str,
+    touchpoints: Sequence[str],
+    *,
+    periods: Sequence[str],
+    column: str = "period",
+    fewest_rows: int = 100,
+) -> ComparableAnswers:
+    """Answers of some periods, for `cxlab.drivers` by period, if there are enough of them.
+
+    Parameters
+    ----------
+    data
+        Dataframe of any engine, or `cxlab.past_reports`, which do not record what a comparison
+        of drivers needs.
+    outcome : str
+        Column that the drivers explain.
+    touchpoints : sequence of str
+        The drivers.
+    periods : sequence of str
+        Those to compare: ``changes.periods``. Periods that the data lack are passed over.
+    column : str
+        Column of the periods.
+    fewest_rows : int
+        Answers to the outcome that each period needs.
+
+    Returns
+    -------
+    ComparableAnswers
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"overall": [1.0, 2.0, 3.0] * 60, "food": [1.0, 2.0] * 90,
+    ...                         "period": ["2024", "2025", "2025"] * 60})
+    >>> comparable_answers(answers, "overall", ["food"], periods=["2024", "2025"]).note
+    'a period has fewer than 100 answers'
+    """
+    if not touchpoints:
+        return ComparableAnswers(None, "the study declares no touchpoints")
+    if isinstance(data, PastReports):
+        return ComparableAnswers(None, "reports record no standard errors of drivers' shares")
+    check_columns(data, {"outcome": outcome, "column": column})
+    chosen = of_periods(with_text_periods(data, column), column, periods)
+    one = nw.when(nw.col(outcome).is_null()).then(nw.lit(0)).otherwise(nw.lit(1))
+    counts = scan(chosen, [column, outcome]).group_by(column).agg(one.sum().alias("n"))
+    sizes = collect(counts)["n"]
+    if len(sizes) < 2:
+        return ComparableAnswers(None, "there is one period only")
+    if sizes.min() < fewest_rows:
+        return ComparableAnswers(None, f"a period has fewer than {fewest_rows} answers")
+    return ComparableAnswers(of_periods(data, column, periods))
 
 
 def driver_changes(
-    source: SavedPeriods | Analysis | None,
+    analysis: Analysis | None,
     *,
     period: str | None = None,
-    outcome: str | None = None,
+    why: str = "",
     level: float = 0.95,
     power: float = 0.8,
-) -> pd.DataFrame:
+) -> Changes:
     """Change of each driver's share of R² from the last period, and from a year before.
 
     Parameters
     ----------
-    source : DriverAnalysis, SavedPeriods or None
-        ``drivers(..., by="period")``, or `cxlab.load_periods(folder)` of periods that were
-        kept with their drivers. None: nothing was analysed.
+    analysis : DriverAnalysis or None
+        ``drivers(..., by="period")``; None where the drivers cannot be compared.
     period : str, optional
         The period to report on; default: the latest.
-    outcome : str, optional
-        Column, where drivers of several outcomes were kept; default: the first.
+    why : str
+        Without an analysis, the reason, for the sentence.
     level, power : float
         As for `cxlab.period_changes`.
 
     Returns
     -------
-    DataFrame
-        As for `cxlab.period_changes`, one row per driver × comparison: ``label`` and
-        ``column`` are the driver's, ``metric`` is ``share of R²``, ``n`` and ``n_before``
-        the rows analysed, ``estimate`` and its interval in percentage points of R²'s parts
-        (``unit`` ``%``). False discoveries are controlled over this table. No row where no
-        drivers of the period were kept.
+    Changes
+        With a table of one row per driver × comparison: ``label``, ``period``, ``before``,
+        ``against``, ``n`` and ``n_before`` (rows analysed), ``estimate`` and its interval in
+        percentage points of R²'s parts (``unit`` ``%``), ``p_value``, ``p_adjusted`` (over
+        this table), ``smallest_seen``, ``df``, ``note``. No row without an analysis, or
+        where it set the period aside.
 
     Raises
     ------
     ValueError
-        When there is no such period or outcome.
+        When there is no such period.
 
     Notes
     -----
     Among users, "as if everyone used everything" (see `cxlab.drivers`). The variance of a
-    difference is ``v₁ + v₂ − 2c`` with variances and covariances from the replicates; c, what
-    customers who answered in both periods have in common, is known for periods that were
-    analysed together and 0 for others. Shares of small groups are skewed, so that limits are
-    percentiles of the difference of two independent draws from the shares' replicates,
-    brought to that variance, and taken a little further out (Hesterberg); the p-value is the
-    larger of theirs and of estimate ÷ se on t with the smaller of the periods' degrees of
-    freedom. A jackknife has t limits. Take ``adjusted=True`` (the default with ``by``):
-    raw shares of a small period are drawn towards equality.
+    difference is ``v₁ + v₂ − 2c`` with variances and covariances from the replicates; c comes
+    from customers who answered in both periods. Shares of small groups are skewed, so that
+    limits are percentiles of the difference of two independent draws from the shares'
+    replicates, scaled to that variance and widened for few degrees of freedom (Hesterberg);
+    the p-value is the larger of theirs and of estimate ÷ se on t with the smaller of the
+    periods' degrees of freedom. A jackknife has t limits. Take ``adjusted=True`` (the default
+    with ``by``): raw shares of a small period are drawn towards equality.
 
     References
     ----------
@@ -91,111 +182,128 @@ def driver_changes(
     >>> later = answers["period"] == "2025-Q4"
     >>> answers["overall"] = np.where(later, answers["wifi"], answers["food"]) + rng.normal(size=400)
     >>> analysis = drivers(answers, "overall", ["food", "wifi"], by="period", replicates=200)
-    >>> table = driver_changes(analysis)
-    >>> table.loc[table["against"] == "last period", ["label", "before", "estimate"]].round(0)
+    >>> driver_changes(analysis).since_last[["label", "before", "estimate"]].round(0)
       label   before  estimate
     0  food  2025-Q3     -97.0
     1  wifi  2025-Q3      97.0
     """
     check_level(level)
     check_power(power)
-    there, shares = _by_period(source, outcome)
-    period = chosen_period(period, there) if there else ""
-    if period not in shares:
-        return pd.DataFrame(columns=list(COLUMNS))
+    shares = {} if analysis is None else _shares_by_period(analysis)
+    there = in_order(list(shares))
+    if analysis is None or not there:
+        return _nothing(why or "no period was analysed")
+    period = chosen_period(period, there)
     tables = []
     for against, before, note in comparisons(period, there):
-        common = _common(shares, period, before)
-        found = _differences(shares[period], shares.get(before), before, common, level)
-        tables.append(told(found.assign(period=period), before, against, note))
-    table = pd.concat(tables, ignore_index=True).astype({"n": "Int64", "n_before": "Int64"})
-    family = f"all drivers of '{shares[period].outcome}' in {period} × the periods compared with"
-    return finished(table, family, level, power)[list(COLUMNS)]
+        found = _differences(shares[period], shares.get(before), before, level)
+        tables.append(with_comparison(found.assign(period=period), before, against, note))
+    last = comparisons(period, there)[0][1]
+    return finished(
+        tables, period=period, before=last if last in there else "",
+        family=f"all drivers of '{analysis.outcome}' in {period} × the periods compared with",
+        level=level, power=power, columns=COLUMNS, nothing=NOTHING,
+    )  # fmt: skip
 
 
-def _by_period(
-    source: SavedPeriods | Analysis | None, outcome: str | None
-) -> tuple[list[str], dict[str, DriverShares]]:
-    """The periods there are, and the shares of those that have some."""
-    if source is None:
-        return [], {}
-    if not isinstance(source, SavedPeriods):
-        names = in_order([str(name) for name in source.replicates])
-        found = {name: shares_of(source, name, names) for name in names}
-        return names, {name: one for name, one in found.items() if one is not None}
-    kept = [(period.period, one) for period in source.statistics for one in period.drivers]
-    outcomes = list(dict.fromkeys(one.outcome for _, one in kept))
-    if outcome is not None and outcome not in outcomes:
-        raise ValueError(unknown("outcome", outcome, outcomes))
-    wanted = outcome or (outcomes[0] if outcomes else "")
-    return source.periods, {period: one for period, one in kept if one.outcome == wanted}
+def _nothing(why: str) -> Changes:
+    sentence = f"0 comparisons of shares: the drivers are left out, because {why}."
+    table = pd.DataFrame(columns=list(COLUMNS))
+    return Changes(table=table, sentences=(sentence,), period="", before="", family="0 tests")
 
 
-def _common(shares: dict[str, DriverShares], period: str, before: str) -> pd.Series:
-    """Covariance of each driver's two shares; empty for periods that were analysed apart."""
-    nothing = pd.Series(dtype=float)
-    if before not in shares:
-        return nothing
-    there = shares[before].across.get(period, nothing)
-    return shares[period].across.get(before, there)
+@dataclass(frozen=True, eq=False)
+class _Shares:
+    """One period's shares of R² among users: ``share`` has one value per driver.
+
+    ``labels``: the drivers in words. ``n``: rows analysed. ``kept``: the replicates.
+    """
+
+    labels: pd.Series
+    share: Array
+    n: int
+    kept: Any
+
+    @property
+    def df(self) -> float:
+        return float(self.kept.df)
+
+    def quantiles(self) -> Array:
+        """Of each share's bootstrap replicates, shape (drivers, 199); no column without any."""
+        drawn = self.kept.share[np.isfinite(self.kept.share).all(axis=1)]
+        if self.kept.kind != "bootstrap" or len(drawn) < 2:
+            return np.empty((len(self.share), 0))
+        return np.quantile(drawn, QUANTILES, axis=0).T
+
+    def covariance(self, other: _Shares) -> Array:
+        """Of each driver's two shares, from replicates that belong together; NaN if unknown."""
+        one, two = self.kept, other.kept
+        usable = np.isfinite(one.share).all(axis=1) & np.isfinite(two.share).all(axis=1)
+        a, b = one.share[usable], two.share[usable]
+        if one.kind == "none" or len(a) < 2:
+            return np.full(len(self.share), np.nan)
+        if one.kind == "jackknife":
+            return ((a - self.share) * (b - other.share)).sum(axis=0) * (len(a) - 1) / len(a)
+        return ((a - a.mean(axis=0)) * (b - b.mean(axis=0))).sum(axis=0) / (len(a) - 1)
 
 
-def _differences(
-    now: DriverShares, before: DriverShares | None, name: str, common: pd.Series, level: float
-) -> pd.DataFrame:
-    table = pd.DataFrame({
-        "label": now.table["label"], "metric": METRIC, "n": now.n, "unit": "%",
-        "column": now.table["driver"], "note": "", "method": "",
-    })  # fmt: skip
+def _shares_by_period(analysis: Analysis) -> dict[str, _Shares]:
+    """Shares of every period of an analysis; they are of the same drivers in the same order."""
+    if list(analysis.replicates) == [None]:
+        raise ValueError(
+            "`analysis` must be by period; got one of all answers together. Give "
+            "drivers(..., by='period')."
+        )
+    fits, found = analysis.fits, {}
+    for group, kept in analysis.replicates.items():
+        table = analysis.part(group)
+        n = int(fits.loc[fits["group"] == group, "n"].iloc[0])
+        found[str(group)] = _Shares(table["label"], table["share"].to_numpy(float), n, kept)
+    return found
+
+
+def _differences(now: _Shares, before: _Shares | None, name: str, level: float) -> pd.DataFrame:
+    labels = now.labels.reset_index(drop=True)
+    table = pd.DataFrame({"label": labels, "metric": "share of R²", "n": now.n, "unit": "%"})
     blank = ["n_before", "estimate", "se", "ci_low", "ci_high", "p_value", "df"]
     if before is None:
-        none = {"note": f"no drivers of {name} are known"}
-        return table.assign(**dict.fromkeys(blank, np.nan), **none)
-    if now.how != before.how:
-        raise ValueError(
-            f"`source` must hold shares worked out alike; got {now.how} and {before.how}. "
-            "Save both periods again in one way."
-        )
-    place = pd.Index(before.table["driver"]).get_indexer(now.table["driver"])
-    both = common.reindex(now.table["driver"]).fillna(0.0).to_numpy()
-    rows = [_one(now, before, i, int(place[i]), both[i], level) for i in range(len(table))]
-    figures = pd.DataFrame(rows, columns=["estimate", "se", "ci_low", "ci_high", "p_value"])
-    table["note"] = np.where(place < 0, f"not among the drivers of {name}", "")
+        return table.assign(**dict.fromkeys(blank, np.nan), note=f"no drivers of {name} are known")
     df = min(now.df, before.df)
+    apart = now.covariance(now) + before.covariance(before)
+    variance = apart - 2 * np.nan_to_num(now.covariance(before))
+    later, earlier = now.quantiles(), before.quantiles()
+    rows = []
+    for i, estimate in enumerate(now.share - before.share):
+        moved = (later[i] - now.share[i])[:, None] - (earlier[i] - before.share[i])
+        rows.append(_tested(estimate, variance[i], apart[i], moved.ravel(), df, level))
+    figures = pd.DataFrame(rows, columns=["estimate", "se", "ci_low", "ci_high", "p_value"])
     few = "no test: the answers of a period lie in one cluster" if df < 1 else few_clusters(df, df)
-    if few:
-        table["note"] = table["note"].where(table["note"] != "", few)
-    return pd.concat([table, figures], axis=1).assign(
-        n_before=before.n, df=df, method="quantiles" if now.quantiles.shape[1] else "t"
-    )
+    return pd.concat([table, figures], axis=1).assign(n_before=before.n, df=df, note=few or "")
 
 
-def _one(
-    now: DriverShares, before: DriverShares, i: int, j: int, common: float, level: float
+def _tested(
+    estimate: float, variance: float, apart: float, moved: Array, df: float, level: float
 ) -> tuple[float, ...]:
-    """Difference of one driver's shares, se, limits and p-value, in percentage points."""
-    if j < 0:
-        return (np.nan,) * 5
-    shares = now.table["share"].iloc[i], before.table["share"].iloc[j]
-    apart = now.covariance[i, i] + before.covariance[j, j]
-    variance = apart - 2 * common
-    estimate, df = shares[0] - shares[1], min(now.df, before.df)
+    """Difference of one driver's shares, se, limits and p-value, in percentage points.
+
+    ``apart``: the variance, were the periods independent samples. ``moved``: deviations of such
+    a difference's replicates from the estimate; empty without any.
+    """
     if not np.isfinite(variance) or variance <= 0 or df < 1:
         return PER_CENT * estimate, np.nan, np.nan, np.nan, np.nan
     se = float(np.sqrt(variance))
     p_value = float(2 * stdtr(df, -abs(estimate / se)))
     reach = float(stdtrit(df, (1 + level) / 2))
     low, high = estimate - reach * se, estimate + reach * se
-    if now.quantiles.shape[1] and before.quantiles.shape[1]:
-        moved = (now.quantiles[i] - shares[0])[:, None] - (before.quantiles[j] - shares[1])
-        drawn = estimate + np.sqrt(variance / apart) * moved.ravel()
+    if len(moved):
+        drawn = estimate + np.sqrt(variance / apart) * moved
         low, high = _limits(drawn, df, level)
         p_value = max(p_value, _percentile_p_value(drawn, df))
     return PER_CENT * estimate, PER_CENT * se, PER_CENT * low, PER_CENT * high, p_value
 
 
 def _limits(drawn: Array, df: float, level: float) -> tuple[float, float]:
-    """Percentiles a little further out, as few degrees of freedom ask for."""
+    """Percentiles, a little further out for few degrees of freedom."""
     tail = ndtr(-stdtrit(df, (1 + level) / 2) * np.sqrt((df + 1) / df))
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)

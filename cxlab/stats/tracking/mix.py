@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
 
 import narwhals as nw
@@ -17,35 +16,28 @@ from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, joint_answers
 from cxlab.core.disclosure.rule import groups_hidden_by_run
 from cxlab.core.frames import as_list, check_columns
 from cxlab.core.messages import unknown
-from cxlab.core.metric import Metric, nps_metric
+from cxlab.core.metric import Metric, metric_list
+from cxlab.core.result import Result
 from cxlab.stats.inference import check_level, contrast_spread
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.metrics.two_groups import cells_of, side_sums
 from cxlab.stats.metrics.values import metric_totals, open_metrics
-from cxlab.stats.tracking.cells import NOT_GIVEN, CellSums, cell_sums
+from cxlab.stats.tracking.cells import CellSums, cell_sums
 from cxlab.stats.tracking.contributions import (
-    Estimates,
     Facts,
-    Sizes,
     estimates,
     group_table,
     hidden_cells,
     part_table,
 )
 from cxlab.stats.tracking.decomposition import ADDS_UP_TO
-from cxlab.stats.tracking.periods import of_period, periods_of, with_text_periods
-from cxlab.stats.tracking.saved_changes import check_metric
-from cxlab.stats.tracking.saved_mix import saved_cells, saved_estimates
+from cxlab.stats.tracking.periods import of_periods, periods_of, with_text_periods
 from cxlab.stats.tracking.sentences import mix_sentence
-from cxlab.stats.tracking.statistics import SavedPeriods
-
-#: Names of the group of answers without a segment.
-UNKNOWN = (NOT_GIVEN, f"{NOT_GIVEN} (missing)")
 
 
-@dataclass(frozen=True, eq=False)
-class MixAndPerformance:
-    """A change between two periods, taken apart.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MixAndPerformance(Result):
+    """A change between two periods as the sum of its parts.
 
     Attributes
     ----------
@@ -54,7 +46,7 @@ class MixAndPerformance:
         ``performance``; ``change``), ``kind`` (``part`` or ``total``; the parts add up to the
         change), ``period``, ``before``, ``n``, ``n_before``, ``estimate``, ``se``,
         ``ci_low``, ``ci_high`` in the metric's ``unit``, ``share`` (of the change; over 1 or
-        negative where parts pull apart), ``unit``, ``note``.
+        negative where the parts have opposite signs), ``unit``, ``note``.
     groups : DataFrame
         One row per part (``mix``, ``performance``) and group, adding up to that part:
         ``part``, ``group``, ``n``, ``n_before``, ``estimate``, ``se``, ``ci_low``, ``ci_high``,
@@ -65,26 +57,16 @@ class MixAndPerformance:
     periods : (str, str)
         The earlier and the later.
     level : float
-    method : {"bootstrap", "delta"}
-        Where the standard errors come from.
     replicates : int
-        Of the bootstrap; 0 without.
-    n_missing : int
-        Rows of the two periods without a valid answer.
-    note : str
-        What to know before reading it; empty if nothing.
+        Of the bootstrap.
     """
 
-    table: pd.DataFrame
     groups: pd.DataFrame
     score: float
     score_before: float
     periods: tuple[str, str]
     level: float
-    method: str
     replicates: int
-    n_missing: int
-    note: str
 
     def __post_init__(self) -> None:
         parts = self.table.loc[self.table["kind"] == "part", "estimate"].sum(skipna=False)
@@ -104,14 +86,11 @@ class MixAndPerformance:
             return ""
         return mix_sentence(self.table, periods=self.periods, level=self.level)
 
-    def __str__(self) -> str:
-        shown = self.table[["part", "estimate", "ci_low", "ci_high"]].round(2)
-        lines = [self.sentence, shown.to_string(index=False), self.note]
-        return "\n".join(line for line in lines if line)
+    def _head(self) -> tuple[str, ...]:
+        return (self.sentence,) if self.sentence else ()
 
-    def _repr_html_(self) -> str:
-        words = "".join(f"<p>{escape(text)}</p>" for text in (self.sentence, self.note) if text)
-        return self.table.round(2).to_html(index=False, border=0) + words
+    def _shown(self) -> pd.DataFrame:
+        return self.table[["part", "estimate", "ci_low", "ci_high"]].round(2)
 
 
 def mix_and_performance(
@@ -129,36 +108,32 @@ def mix_and_performance(
     seed: int = 0,
     min_group_size: int = MIN_GROUP_SIZE,
 ) -> MixAndPerformance:
-    """Take a change apart: other people answered, or the same kinds scored differently.
+    """Split a change: other customers answered, or the same groups scored differently.
 
     Parameters
     ----------
     data
-        Dataframe of any engine, one row per answer, that holds both periods; or statistics
-        of periods that were kept, `cxlab.load_periods(folder)`.
+        Dataframe of any engine, one row per answer, that holds both periods.
     metric : Metric or str
         What changed; a text is a column of likelihood to recommend, measured by its NPS.
     by : str or (str, str)
         One segment column, or two that are crossed. Answers whose segment is null make a
-        group ``not given``, so that the parts add up to the whole change. Kept statistics
-        have one segment at a time.
+        group ``not given``, so that the parts add up to the whole change.
     periods : (before, after)
     segments : sequence of str, optional
         All segments of these answers that are shown anywhere, ``study.segments``: the same
         groups are hidden here as in a scorecard by all of them. Default: those of ``by``.
-        Kept statistics know theirs.
     column : str
         Column of the periods.
     design, level
-        As for `cxlab.nps`. Customers who answer in both periods are right when the
-        customer is the cluster.
+        As for `cxlab.nps`. Repeat customers are handled correctly if the cluster is the
+        customer id.
     labels : mapping of str to str, optional
         Column to words: ``study.labels``.
     replicates, seed : int
-        Of the bootstrap; kept statistics need none.
+        Of the bootstrap.
     min_group_size : int
-        Smaller groups are hidden, and with them whatever would give them back; of kept
-        statistics not less than what they were kept with.
+        Smaller groups are hidden, and with them whatever would give them back.
 
     Returns
     -------
@@ -175,13 +150,11 @@ def mix_and_performance(
     Kitagawa's two parts; with two segments Das Gupta's three, the mix being split between
     the segments (see `cxlab.stats.tracking.decomposition.decompose`). Neither is a cause: a
     group's score may change because of who is in it. A cell that is absent in one period
-    takes the other's score, so all of its change is mix, and ``note`` lists it. Standard
+    takes the other's score, so all of its change is mix, and a note lists it. Standard
     errors are those of a bootstrap of clusters (rows where there are none) in which shares
-    and scores are computed anew; see `bootstrap_blocks`. Those of kept statistics come from
-    the delta method, over the covariances of the groups' weights and scores. Limits are
-    estimate ± t·se. Das Gupta's split between two
-    segments depends on where scores are counted from, by hundredths of a point in surveys
-    tried; the mix as a whole and the performance do not.
+    and scores are recomputed; see `bootstrap_blocks`. Limits are estimate ± t·se. Das Gupta's
+    split between two segments depends on where scores are counted from, by hundredths of a
+    point in surveys tried; the mix as a whole and the performance do not.
 
     References
     ----------
@@ -205,10 +178,8 @@ def mix_and_performance(
     """
     check_level(level)
     _check_replicates(replicates)
-    chosen = _metric(metric)
+    chosen = _one_metric(metric)
     crossed = _segments(by)
-    if isinstance(data, SavedPeriods):
-        return _from_saved(data, chosen, crossed, periods, labels, level, min_group_size)
     check_columns(data, {"by": crossed, "segments": segments})
     names = _two_periods(periods, periods_of(data, column))
     design = as_design(design)
@@ -218,17 +189,28 @@ def mix_and_performance(
         sums = replace(sums, df=min(sums.df, _change_df(text, chosen, names, column, design)))
     found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
     facts = _facts(sums, names, chosen, level, min_group_size)
-    words = [str((labels or {}).get(name, name)) for name in crossed]
-    said = _notes(sums, facts, [_sums_note(sums)])
     every = sorted({*crossed, *as_list(segments)})
     anyway = [groups_hidden_by_run(chosen.column, name) for name in every]
     joints = []
     if len(every) > len(crossed) or _any_small(sums, facts) or any(anyway):
         groups = dict(zip(crossed, sums.groups, strict=True))
-        parts = [of_period(text, column, name) for name in names]
+        parts = [of_periods(text, column, [name]) for name in names]
         joints = [_joint(part, chosen, every, groups, design) for part in parts]
     hidden = _hidden(joints, sums, facts, [every.index(name) for name in crossed], anyway)
-    return _result(found, sums, facts, hidden, words, "bootstrap", replicates, sums.n_missing, said)
+    before, after = (np.nan, np.nan) if facts.hidden else found.whole
+    words = [str((labels or {}).get(name, name)) for name in crossed]
+    missing = {"column": [chosen.column], "n_missing": [sums.n_missing]}
+    return MixAndPerformance(
+        table=part_table(found, sums, facts, words),
+        groups=group_table(found, sums, facts, hidden),
+        score=float(after),
+        score_before=float(before),
+        periods=names,
+        level=level,
+        replicates=replicates,
+        n_missing=pd.DataFrame(missing),
+        notes=_notes(sums, facts),
+    )
 
 
 def _change_df(
@@ -247,30 +229,6 @@ def _change_df(
     return int(change.df) if min(one.df for one in own) > 0 else 0
 
 
-def _from_saved(
-    saved: SavedPeriods, metric: Metric, segments: list[str], periods: tuple[str, str],
-    labels: Mapping[str, str] | None, level: float, min_group_size: int,
-) -> MixAndPerformance:  # fmt: skip
-    if len(segments) > 1:
-        raise ValueError(
-            f"`by` must be one segment of kept statistics; got {segments}. Two are crossed "
-            "from answers only."
-        )
-    names = _two_periods(periods, saved.periods)
-    check_metric(saved, metric, names)
-    cells = saved_cells(saved, metric, segments[0], names)
-    found = saved_estimates(cells, metric.factor)
-    least = max([min_group_size, *(saved[name].facts["min_group_size"] for name in names)])
-    facts = _facts(cells, names, metric, level, least)
-    words = [str((labels or {}).get(name, name)) for name in segments]
-    said = _notes(cells, facts, cells.notes)
-    rest = next((i for i, label in enumerate(cells.labels) if label in UNKNOWN), None)
-    codes, labels_of = np.arange(len(cells.labels))[:, None], (tuple(cells.labels),)
-    joints = [Joint(codes, n, labels_of, (rest,)) for n in cells.n]
-    hidden = _hidden(joints, cells, facts, [0], [groups_hidden_by_run(metric.column, segments[0])])
-    return _result(found, cells, facts, hidden, words, "delta", 0, cells.n_missing, said)
-
-
 def _joint(
     data: Any, metric: Metric, segments: list[str], groups: Mapping[str, list[str]], design: Design
 ) -> Joint:
@@ -287,13 +245,13 @@ def _joint(
     return Joint(codes, found.n, tuple(names), tuple(rest))
 
 
-def _any_small(sums: Sizes, facts: Facts) -> bool:
+def _any_small(sums: CellSums, facts: Facts) -> bool:
     return bool(((sums.n > 0) & (sums.n < facts.min_group_size)).any())
 
 
 def _hidden(
     joints: Sequence[Joint],
-    sums: Sizes,
+    sums: CellSums,
     facts: Facts,
     axes: Sequence[int],
     anyway: Sequence[Mapping[str | None, str]],
@@ -303,42 +261,21 @@ def _hidden(
     return hidden_cells(joints, facts.min_group_size, axes, anyway)
 
 
-def _result(
-    found: Estimates, sums: Sizes, facts: Facts, hidden: dict[int, str], words: list[str],
-    method: str, replicates: int, n_missing: int, note: str,
-) -> MixAndPerformance:  # fmt: skip
-    before, after = (np.nan, np.nan) if facts.hidden else found.whole
-    return MixAndPerformance(
-        table=part_table(found, sums, facts, words),
-        groups=group_table(found, sums, facts, hidden),
-        score=float(after),
-        score_before=float(before),
-        periods=facts.periods,
-        level=facts.level,
-        method=method,
-        replicates=replicates,
-        n_missing=n_missing,
-        note=note,
-    )
-
-
 def _facts(
-    sums: Sizes, names: tuple[str, str], metric: Metric, level: float, min_group_size: int
+    sums: CellSums, names: tuple[str, str], metric: Metric, level: float, min_group_size: int
 ) -> Facts:
     small = int(sums.n.sum(axis=1).min()) < min_group_size
     hidden = f"hidden: a period with fewer than {min_group_size} answers" if small else ""
     return Facts(names, metric.unit, level, min_group_size, hidden)
 
 
-def _metric(metric: Metric | str) -> Metric:
-    if isinstance(metric, Metric):
-        return metric
-    if isinstance(metric, str):
-        return nps_metric(metric)
-    raise TypeError(
-        f"`metric` must be one Metric or a column's name; got {type(metric).__name__}. "
-        "Take one change apart at a time."
-    )
+def _one_metric(metric: Metric | str) -> Metric:
+    if not isinstance(metric, Metric | str):
+        raise TypeError(
+            f"`metric` must be one Metric or a column's name; got {type(metric).__name__}. "
+            "Split one change at a time."
+        )
+    return metric_list(metric)[0]
 
 
 def _segments(by: str | Sequence[str]) -> list[str]:
@@ -367,27 +304,23 @@ def _check_replicates(replicates: int) -> None:
         raise ValueError(f"`replicates` must be a whole number of 2 or more; got {replicates}.")
 
 
-def _notes(sums: Sizes, facts: Facts, more: list[str]) -> str:
+def _notes(sums: CellSums, facts: Facts) -> tuple[str, ...]:
     if facts.hidden:
-        return facts.hidden
+        return (facts.hidden,)
     notes = []
     for i, period in enumerate(facts.periods):
         absent = np.flatnonzero((sums.n[i] == 0) & (sums.n[1 - i] > 0))
         if len(absent):
             names = ", ".join(sums.labels[cell] for cell in absent)
             notes.append(f"absent in {period}, so given the other period's score: {names}")
-    notes += more
-    if sums.df < 1:
-        notes.append("no intervals: fewer than two clusters to resample")
-    elif sums.df < FEW_DEGREES_OF_FREEDOM:
-        notes.append(f"only {sums.df} degrees of freedom: intervals are rough")
-    return "; ".join(note for note in notes if note)
-
-
-def _sums_note(sums: CellSums) -> str:
-    notes = []
     if sums.n_not_given:
         notes.append(f"{sums.n_not_given:,} answers without a segment are a group of their own")
     if sums.n_alone:
         notes.append(f"{sums.n_alone:,} rows without a cluster are clusters of their own")
-    return "; ".join([*notes, *([sums.design.note] if sums.design.note else [])])
+    if sums.design.note:
+        notes.append(sums.design.note)
+    if sums.df < 1:
+        notes.append("no intervals: fewer than two clusters to resample")
+    elif sums.df < FEW_DEGREES_OF_FREEDOM:
+        notes.append(f"only {sums.df} degrees of freedom: intervals are rough")
+    return tuple(notes)

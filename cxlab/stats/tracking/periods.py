@@ -142,11 +142,11 @@ def with_text_periods(data: Any, column: str) -> Any:
     return frame.with_columns(label_text(data, column).alias(column)).to_native()
 
 
-def of_period(data: Any, column: str, name: str) -> Any:
-    """The answers of one period, which are text (see `with_text_periods`)."""
+def of_periods(data: Any, column: str, names: Sequence[str]) -> Any:
+    """The answers of the named periods."""
     if isinstance(data, pd.DataFrame):
-        return data[data[column].astype("str") == name]
-    return nw.from_native(data).filter(nw.col(column) == name).to_native()
+        return data[row_labels(data[column]).isin(list(names))]
+    return nw.from_native(data).filter(label_text(data, column).is_in(list(names))).to_native()
 
 
 def _weeks(year: int) -> int:

@@ -1,15 +1,22 @@
-"""A table by period as arrays: what a control chart is made from."""
+"""A run of periods: one metric's scores, and a table of them as arrays for a control chart."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.core.design import DesignLike, as_design
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.messages import got
-from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
+from cxlab.core.metric import Metric, metric_list
+from cxlab.core.past import PastReports
+from cxlab.stats.inference import check_level
+from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM, estimate_metrics
 from cxlab.stats.tracking.periods import in_order
 
 Array = NDArray[np.float64]
@@ -17,6 +24,79 @@ Array = NDArray[np.float64]
 SHARES = ("promoter_share", "detractor_share")
 #: The same shares as `net_score` and `estimate_metrics` name them.
 OTHER_SHARES = ("top_share", "bottom_share")
+#: What reports record of each period; answers also give the shares and degrees of freedom.
+RECORDED: tuple[str, ...] = (
+    "period", "n", "estimate", "se", "ci_low", "ci_high", "deff", "n_eff", "metric", "unit", "note",
+)  # fmt: skip
+FROM_ANSWERS: tuple[str, ...] = (
+    "period", "n", "estimate", "se", "ci_low", "ci_high", "top_share", "bottom_share", "deff",
+    "n_eff", "df", "metric", "unit", "note",
+)  # fmt: skip
+
+
+def period_scores(
+    data: Any,
+    metric: Metric | str,
+    *,
+    column: str = "period",
+    until: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    design: DesignLike = None,
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> pd.DataFrame:
+    """One metric's score in each period.
+
+    Parameters
+    ----------
+    data
+        Dataframe of answers of any engine, or earlier reports, `cxlab.past_reports`.
+    metric : Metric or str
+        A text is a column of likelihood to recommend, scored by its NPS.
+    column : str
+        Column of the periods.
+    until : str, optional
+        Leave out the periods after this one, so that a report of it stays as it is.
+    labels : mapping of str to str, optional
+        Column to words: ``study.labels``. Earlier reports know a column by its words.
+    design
+        As for `cxlab.nps`; earlier reports had their own.
+    level : float
+        Of the intervals; those of earlier reports are as they were recorded.
+    min_group_size : int
+        Periods with fewer answers are left out, as are those that reports hide.
+
+    Returns
+    -------
+    DataFrame
+        One row per period, in order: ``period``, ``n``, ``estimate``, ``se``, ``ci_low``,
+        ``ci_high`` in the metric's ``unit``; ``top_share``, ``bottom_share`` (null for
+        means), ``deff``, ``n_eff``, ``df``, ``metric``, ``unit``, ``note``: what
+        `cxlab.control_chart` takes. Earlier reports have no shares and no ``df``.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"recommend": [10] * 60 + [3] * 40 + [10] * 30 + [3] * 70,
+    ...                         "period": ["2025-Q3"] * 100 + ["2025-Q4"] * 100})
+    >>> period_scores(answers, "recommend")[["period", "n", "estimate"]]
+        period    n  estimate
+    0  2025-Q3  100      20.0
+    1  2025-Q4  100     -40.0
+    """
+    check_level(level)
+    (one,) = metric_list(metric)
+    if isinstance(data, PastReports):
+        label = (labels or {}).get(one.column, one.column)
+        table, columns = data.scores(label, one), RECORDED
+    else:
+        table = estimate_metrics(data, [one], by=column, design=as_design(design), level=level)
+        table, columns = table.assign(period=table["group"].astype(str)), FROM_ANSWERS
+    table = table[table["n"] >= min_group_size].set_index("period", drop=False)
+    order = in_order(table["period"].tolist())
+    if until is not None:
+        places = in_order(list(dict.fromkeys([*order, until])))
+        order = [name for name in order if places.index(name) <= places.index(until)]
+    return table.loc[order, list(columns)].astype({"n": "int64"}).reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False)

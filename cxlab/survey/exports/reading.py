@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from cxlab.core.messages import one_of, unknown
+from cxlab.survey.definition import FORMATS, KINDS_OF_RESPONSE, LEFT_OUT
 from cxlab.survey.exports import limesurvey, plain, qualtrics, surveymonkey
 from cxlab.survey.exports.delimited import read_text_grid
 from cxlab.survey.exports.excel import read_workbook_grid
 from cxlab.survey.exports.export import Export
-from cxlab.survey.exports.formats import FORMATS, KINDS_OF_RESPONSE, LEFT_OUT
 from cxlab.survey.exports.grid import Content, Grid, Layout
 from cxlab.survey.exports.packages import read_spss, read_stata
 from cxlab.survey.files import read_as_text

@@ -1,0 +1,351 @@
+"""What is asked for → the reports to make: periods × groups × notebooks; ``reports.toml`` lists it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
+from cxlab.core.messages import unknown
+from cxlab.core.past import PastReports, past_reports
+from cxlab.report.build import About, Job, used_parameters
+from cxlab.report.execute import CELL_SECONDS, check_timeout
+from cxlab.report.exports import check_formats
+from cxlab.report.manifest import fingerprint
+from cxlab.report.notebooks import (
+    check_declared,
+    choose_notebooks,
+    read_needs,
+    read_settings,
+    reads_one_period,
+    report_folder,
+    run_values,
+    unmet,
+)
+from cxlab.survey.study import Study, load_study
+
+#: The last of a study's periods, whatever it is called.
+LATEST = "latest"
+KEYS = ("study", "periods", "each", "where", "notebooks", "set", "to", "timeout")
+#: Instead of a list of periods: every one on its own.
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A set of reports of one study.
+
+    Attributes
+    ----------
+    study : str
+        A study's name or path.
+    periods : sequence of str or None
+        Each makes reports of its own; ``latest`` is the study's last; None: all together.
+    all_periods : bool
+        Every period of the study, each on its own.
+    each : sequence of str
+        Segments; every group (of several: every combination) makes reports of its own.
+    where : mapping of str to str
+        Column to value: a part of the answers.
+    notebooks : sequence of str
+        Names, topics or paths; empty: every notebook whose needs are met.
+    settings : mapping of str to str
+        Further parameters, as text; read by the type that each notebook declares.
+    formats : sequence of str
+        Further formats of each report.
+    timeout : int
+        Seconds that each cell may run.
+    """
+
+    study: str
+    periods: Sequence[str | None] = (None,)
+    all_periods: bool = False
+    each: Sequence[str] = ()
+    where: Mapping[str, str] = field(default_factory=dict)
+    notebooks: Sequence[str] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    formats: Sequence[str] = ()
+    timeout: int = CELL_SECONDS
+
+
+@dataclass
+class Matrix:
+    """The reports to make, and in one line each what was left out and why."""
+
+    jobs: list[Job] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def plan_reports(request: Request, reports: Path) -> Matrix:
+    """Every report of a request, checked before anything runs.
+
+    Parameters
+    ----------
+    request : Request
+    reports : Path
+        Folder of all reports.
+
+    Returns
+    -------
+    Matrix
+        Left out are notebooks whose needs a period does not meet, and groups smaller than
+        the study's ``min_group_size``.
+
+    Raises
+    ------
+    ValueError, TypeError, FileNotFoundError
+        For a study, period, segment, selection, notebook, format or parameter that isn't
+        there, and when nothing is left to make.
+    """
+    study = load_study(request.study)
+    chosen = choose_notebooks(request.notebooks)
+    check_declared(chosen, _set_by_user(request))
+    settings = read_settings(chosen, request.settings)
+    formats = check_formats(request.formats)
+    timeout = check_timeout(request.timeout)
+    needs = {name: read_needs(path) for name, path in chosen.items()}
+    past = {name: _past(values, study, request.where) for name, values in settings.items()}
+    if request.each and any(past.values()):
+        raise ValueError(
+            "`each` must be left out where `past` is set; got "
+            f"'{request.each[0]}'. Name the group of the earlier reports with --where."
+        )
+    matrix = Matrix()
+    for period in _periods(request, study):
+        met = _met(needs, past, study, period, matrix)
+        # answers of which there are earlier reports may have been deleted
+        unread = bool(met) and all(past[name] for name in met)
+        whole: list[tuple[dict[str, str], int | None]] = [(dict(request.where), None)]
+        for where, rows in whole if unread else _parts(request, study, period, matrix):
+            for name in met:
+                one = period if reads_one_period(needs[name]) else None
+                reports_read = past[name]
+                files = (
+                    [study.path, *reports_read.files] if reports_read else study.files(period=one)
+                )
+                run = {"study": request.study, "period": period, "where": where or None}
+                used = used_parameters(chosen[name], run_values(chosen[name], run) | settings[name])
+                # a notebook that takes no None keeps to its own period and selection
+                when, part = used.get("period", period), used.get("where")
+                own = (
+                    None if when is None else str(when),
+                    part if isinstance(part, dict) else where,
+                )
+                about = about_study(study, *own, files, rows)
+                output = report_folder(reports, study.name, *own) / name
+                mark = fingerprint(chosen[name], used, files)
+                job = Job(chosen[name], output, used, about, formats, mark, timeout)
+                matrix.jobs.append(job)
+    if not matrix.jobs:
+        raise ValueError("there must be at least one report to make; " + "; ".join(matrix.left_out))
+    return matrix
+
+
+def _set_by_user(request: Request) -> dict[str, object]:
+    periods = [period for period in request.periods if period is not None]
+    asked = {
+        "period": "every period" if request.all_periods else periods,
+        "where": dict(request.where) or list(request.each),
+    }
+    return {name: value for name, value in asked.items() if value}
+
+
+def _past(
+    settings: Mapping[str, Any], study: Study, where: Mapping[str, str]
+) -> PastReports | None:
+    """The earlier reports that the parameter ``past`` names; None without it."""
+    folder = settings.get("past")
+    return past_reports(folder, study=study.name, where=where) if folder else None
+
+
+def _periods(request: Request, study: Study) -> list[str | None]:
+    if request.all_periods:
+        return list(study.periods) or [None]
+    chosen = [_latest(study) if period == LATEST else period for period in request.periods]
+    return list(dict.fromkeys(chosen))
+
+
+def _latest(study: Study) -> str:
+    if not study.periods:
+        raise ValueError(
+            f"`period` must be left out, because study '{study.name}' has no periods; "
+            f"got '{LATEST}'."
+        )
+    return study.periods[-1]
+
+
+def _met(
+    needs: Mapping[str, Sequence[str] | None],
+    past: Mapping[str, PastReports | None],
+    study: Study,
+    period: str | None,
+    matrix: Matrix,
+) -> list[str]:
+    """Notebooks whose needs are met; the others are noted."""
+    met = []
+    for name, wanted in needs.items():
+        earlier = past[name]
+        lacking = unmet(wanted or (), study, period, past=len(earlier.periods) if earlier else 0)
+        if lacking:
+            when = f" {period}" if period else ""
+            matrix.left_out.append(f"{name}: {study.name}{when} lacks {', '.join(lacking)}")
+        else:
+            met.append(name)
+    return met
+
+
+def _parts(
+    request: Request, study: Study, period: str | None, matrix: Matrix
+) -> Iterator[tuple[dict[str, str], int | None]]:
+    """Selections with their numbers of answers; small groups are left out and noted."""
+    answers = study.read(period=period, where=dict(request.where) or None)
+    smallest = study.definition.min_group_size
+    if request.where and len(answers) < smallest:
+        raise ValueError(
+            f"`where` must leave at least {smallest} answers (the study's min_group_size); "
+            f"got {len(answers)} for {dict(request.where)}. Smaller groups are never shown."
+        )
+    groups = _groups(request.each, study, answers)
+    hidden = _hidden(groups, answers, smallest) if request.each else {}
+    for number, (group, rows) in enumerate(groups):
+        if number not in hidden:
+            yield {**request.where, **group}, rows
+            continue
+        told = ", ".join(f"{column} = {value}" for column, value in group.items())
+        matrix.left_out.append(f"{told}{f' in {period}' if period else ''}: {hidden[number]}")
+
+
+def _hidden(
+    groups: Sequence[tuple[dict[str, str], int]], answers: pd.DataFrame, smallest: int
+) -> dict[int, str]:
+    """Groups without a report, and why: the small ones, and those that would give them back.
+
+    A report of the whole may stand beside those of the groups: less all but one of them, it
+    is the last one's.
+    """
+    sizes = [rows for _, rows in groups]
+    words = {
+        SMALL: f"fewer than {smallest} answers",
+        COMPLEMENTARY: "the whole less the other groups would give a smaller one back",
+    }
+    found = hidden_groups(sizes, smallest, ungrouped=len(answers) - sum(sizes))
+    return {number: words[reason] for number, reason in found.items()}
+
+
+def _groups(
+    each: Sequence[str], study: Study, answers: pd.DataFrame
+) -> list[tuple[dict[str, str], int]]:
+    """Each group's selection and its answers; one of everybody without ``each``."""
+    if not each:
+        return [({}, len(answers))]
+    for column in each:
+        if column not in study.segments:
+            raise ValueError(unknown("each", column, study.segments, what="a segment: "))
+    sizes = answers.groupby(list(each), observed=True, sort=True).size()
+    listed = [values if isinstance(values, tuple) else (values,) for values in sizes.index]
+    return [
+        (dict(zip(each, map(str, values), strict=True)), int(rows))
+        for values, rows in zip(listed, sizes, strict=True)
+    ]
+
+
+def about_study(
+    study: Study,
+    period: str | None,
+    where: Mapping[str, str],
+    files: list[Path],
+    rows: int | None,
+) -> About:
+    """What a report of a study, or of a part of it, is about."""
+    return About(
+        study=study.name,
+        title=study.title,
+        line=study.about,
+        simulated=study.simulated,
+        period=period or "",
+        selection=", ".join(f"{column} = {value}" for column, value in where.items()),
+        inputs=tuple(files),
+        rows=rows,
+    )
+
+
+def read_plan(path: str | Path) -> list[Request]:
+    """The requests that a plan lists.
+
+    Parameters
+    ----------
+    path : path
+        A TOML file of ``[[reports]]`` entries: ``study`` (a name, or a path from the
+        plan's folder), ``periods`` (a list; ``"latest"``; ``"all"``), ``each``, ``where``,
+        ``notebooks``, ``set``, ``to`` and ``timeout`` (seconds a cell). All but ``study`` may be left out.
+
+    Returns
+    -------
+    list of Request
+
+    Raises
+    ------
+    ValueError
+        For a key or a value of another kind, naming the entry.
+    FileNotFoundError
+        When there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"`plan` must be a file of [[reports]] entries; got '{path}'.")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path.name} must be valid TOML in UTF-8; got {error}.") from error
+    for key in content:
+        if key != "reports":
+            raise ValueError(unknown("key", key, ["reports"], of=path.name))
+    entries = content.get("reports")
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{path.name} must have at least one [[reports]] entry; got none.")
+    return [
+        _request(entry, f"{path.name}, entry {number}", path.parent)
+        for number, entry in enumerate(entries, start=1)
+    ]
+
+
+def _request(entry: Mapping[str, Any], place: str, folder: Path) -> Request:
+    for key in entry:
+        if key not in KEYS:
+            raise ValueError(unknown("key", key, KEYS, of=place))
+    study = entry.get("study")
+    if not isinstance(study, str) or not study:
+        raise ValueError(f"{place}: `study` must be a name or a path; got {study!r}.")
+    periods = _texts(entry, "periods", place)
+    every = periods == [ALL]
+    return Request(
+        study=str(folder / study) if (folder / study).is_file() else study,
+        periods=[None] if every or not periods else list(periods),
+        all_periods=every,
+        each=_texts(entry, "each", place),
+        where=_pairs(entry, "where", place),
+        notebooks=_texts(entry, "notebooks", place),
+        settings=_pairs(entry, "set", place),
+        formats=_texts(entry, "to", place),
+        timeout=check_timeout(entry.get("timeout", CELL_SECONDS), f"{place}: "),
+    )
+
+
+def _texts(entry: Mapping[str, Any], key: str, place: str) -> list[str]:
+    value = entry.get(key, [])
+    listed = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str | int) and not isinstance(one, bool) for one in listed):
+        raise ValueError(f"{place}: `{key}` must be text or a list of texts; got {value!r}.")
+    return [str(one) for one in listed]
+
+
+def _pairs(entry: Mapping[str, Any], key: str, place: str) -> dict[str, str]:
+    value = entry.get(key, {})
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{place}: `{key}` must be a table of name = value; got {value!r}.")
+    return {name: str(one) for name, one in value.items()}

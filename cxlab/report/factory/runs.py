@@ -1,0 +1,229 @@
+"""Periods × groups × notebooks → reports and their index; a failing one stops no other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from cxlab.report.build import Job, clean_up
+from cxlab.report.execute import CELL_SECONDS
+from cxlab.report.factory.requests import Request, plan_reports
+from cxlab.report.factory.together import hide_together
+from cxlab.report.factory.workers import Backend, Outcome, make_reports
+from cxlab.report.index import list_reports, write_index
+from cxlab.report.publish import Trouble, check_writable, output_error
+
+__all__ = ["Request", "Run", "run_reports", "run_requests"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run made.
+
+    Attributes
+    ----------
+    index : Path
+        Page that lists all reports.
+    outcomes : list of Outcome
+        Of every report, in order.
+    left_out : list of str
+        In one line each what was not made or not listed, and why.
+    hidden : list of str
+        In one line each what reports hide because of other reports.
+    """
+
+    index: Path
+    outcomes: list[Outcome] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+
+    @property
+    def pages(self) -> list[Path]:
+        """Pages of the reports that are there, made now or unchanged."""
+        return [outcome.job.page for outcome in self.outcomes if outcome.state != "failed"]
+
+    @property
+    def failures(self) -> list[Outcome]:
+        """Outcomes of the reports that failed."""
+        return [outcome for outcome in self.outcomes if outcome.state == "failed"]
+
+    @property
+    def trouble(self) -> Trouble:
+        """What is wrong with the disk or the folder, if that made reports fail."""
+        found = {outcome.trouble for outcome in self.failures}
+        return "full" if "full" in found else "unwritable" if "unwritable" in found else ""
+
+    @property
+    def drops(self) -> list[str]:
+        """Sentences of all significant drops."""
+        return [line for outcome in self.outcomes for line in outcome.drops]
+
+    def __str__(self) -> str:
+        counts = Counter(outcome.state for outcome in self.outcomes)
+        parts = [f"{counts[state]} {state}" for state in ("made", "unchanged", "failed")]
+        return ", ".join([*parts, f"{len(self.left_out)} left out"])
+
+
+def run_reports(
+    study: str,
+    *,
+    period: str | Sequence[str] | None = None,
+    all_periods: bool = False,
+    each: Sequence[str] = (),
+    notebooks: Sequence[str] = (),
+    where: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
+    formats: Sequence[str] = (),
+    timeout: int = CELL_SECONDS,
+    output: str | Path = "reports",
+    **options: Any,
+) -> Run:
+    """Make the reports of one study: periods × groups × notebooks.
+
+    Parameters
+    ----------
+    study : str
+        A study's name or path.
+    period : str or sequence of str, optional
+        Periods, each with reports of its own; ``latest`` is the last; default: all together.
+    all_periods : bool
+        Every period on its own.
+    each : sequence of str
+        Segments; every group (of several: every combination) has reports of its own.
+    notebooks : sequence of str
+        Names, topics or paths; default: every notebook whose needs are met.
+    where : mapping of str to str, optional
+        Column to value: a part of the answers.
+    settings : mapping of str to str, optional
+        Further parameters, as text; read by the type that each notebook declares.
+    formats : sequence of str
+        ``xlsx``, ``pdf``: beside each page.
+    timeout : int
+        Seconds that each cell may run; a report whose cell takes longer fails.
+    output : path
+        Folder of all reports.
+    **options
+        As for `run_requests`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ValueError, TypeError, FileNotFoundError
+        For a study, period, selection, notebook or parameter that isn't there. All are
+        checked before anything runs.
+    OSError
+        When the folder cannot be written to.
+    """
+    request = Request(
+        study=study,
+        periods=[period] if period is None or isinstance(period, str) else list(period),
+        all_periods=all_periods,
+        each=each,
+        where=where or {},
+        notebooks=notebooks,
+        settings=settings or {},
+        formats=formats,
+        timeout=timeout,
+    )
+    return run_requests([request], output=output, **options)
+
+
+def run_requests(
+    requests: Sequence[Request],
+    *,
+    output: str | Path = "reports",
+    n_jobs: int | None = None,
+    force: bool = False,
+    backend: Backend = "local",
+    scheduler: str | None = None,
+    progress: bool = True,
+    tell: Any = None,
+) -> Run:
+    """Make every report of several requests, and the index.
+
+    Parameters
+    ----------
+    requests : sequence of Request
+    output : path
+        Folder of all reports.
+    n_jobs : int, optional
+        Processes; default: the machine's cores.
+    force : bool
+        Make also what is unchanged.
+    backend : {"local", "dask"}
+    scheduler : str, optional
+        Address of a Dask scheduler.
+    progress : bool
+        Draw a bar on standard error, where that is a terminal.
+    tell : callable, optional
+        Called with each `Outcome` as soon as it is known.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be written to, or the disk is full.
+    """
+    reports = Path(output)
+    plans = [plan_reports(request, reports) for request in requests]
+    together = hide_together(_one_each([job for plan in plans for job in plan.jobs]), reports)
+    lines = [line for plan in plans for line in plan.left_out] + together.left_out
+    jobs, left_out = together.jobs, list(dict.fromkeys(lines))
+    check_writable(reports)
+    clean_up(reports)
+    disable = None if progress else True
+    with tqdm(total=len(jobs), desc="reports", unit="report", disable=disable) as bar:
+
+        def note(outcome: Outcome) -> None:
+            bar.update()
+            if tell is not None:
+                tell(outcome)
+
+        outcomes = make_reports(
+            jobs, n_jobs=n_jobs, force=force, backend=backend, scheduler=scheduler, tell=note
+        )
+    # a worker that was killed cannot clean up after itself
+    clean_up(reports)
+    listing = list_reports(reports)
+    try:
+        index = write_index(reports, listing)
+    except OSError as error:
+        raise output_error(reports, error) from error
+    return Run(index, outcomes, [*left_out, *listing.odd], together.hidden)
+
+
+def _one_each(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, those asked for twice once.
+
+    Raises
+    ------
+    ValueError
+        When two different reports would stand in one folder: the first would be lost.
+    """
+    chosen: dict[Path, Job] = {}
+    for job in jobs:
+        other = chosen.setdefault(job.output, job)
+        if (other.notebook, other.parameters) == (job.notebook, job.parameters):
+            continue
+        apart = [
+            f"{name} = {other.parameters.get(name)!r} and {job.parameters.get(name)!r}"
+            for name in {**other.parameters, **job.parameters}
+            if other.parameters.get(name) != job.parameters.get(name)
+        ]
+        raise ValueError(
+            f"`reports` must differ in study name, period, selection or notebook; got two of "
+            f"{job.output}: {'; '.join(apart) or 'two notebooks of one name'}. "
+            "Make one of them in another folder (--output)."
+        )
+    return list(chosen.values())

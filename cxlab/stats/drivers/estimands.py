@@ -1,0 +1,424 @@
+"""The two estimands: importance among users, and importance adjusted for reach.
+
+*Among users* is as if everyone used every touchpoint: LMG of the covariance of ratings and
+outcome. *Reach-adjusted* is of the population as it uses things: for driver j, V says who
+used it (0/1) and Z = V(X − c), with c the mean among users, how good it was; Z is 0 where it
+was never used. The driver is the pair {V, Z}: LMG of the R² of the outcome on all pairs.
+Presence is the R² of all V, quality what all Z add to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from cxlab.stats.covariance import to_correlation
+from cxlab.stats.drivers.answers import Answers, dead_drivers
+from cxlab.stats.drivers.coefficients import coefficient_errors, coefficients, variance_inflation
+from cxlab.stats.drivers.covariances import CovarianceFit, fit_covariance, latent_fit
+from cxlab.stats.drivers.importance import Importance, importance
+from cxlab.stats.drivers.replicates import Resample, replicate_totals, t_test
+from cxlab.stats.drivers.subsets import partial_out
+from cxlab.stats.inference import wilson_interval
+
+Array = np.ndarray
+
+#: Answers of segments that can use everything below which all are taken, with a warning.
+FEWEST_ABLE = 30
+#: Reach in a segment that counts as none: a wrong answer here and there.
+NO_REACH = 0.02
+#: The upper limit of that reach must lie below this part of the reach among all others.
+PART_OF_OTHERS = 0.25
+#: Most different ratings kept apart; more are divided between neighbours on a grid.
+MOST_LEVELS = 101
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a driver analysis is made; see `cxlab.drivers`."""
+
+    method: str = "lmg"
+    missing: str = "em"
+    outcome_scale: str = "continuous"
+    adjusted: bool = False
+    level: float = 0.95
+    full_replicates: int = 0
+
+    @property
+    def latent(self) -> bool:
+        """Whether the outcome is latent."""
+        return self.outcome_scale in ("ordinal", "binary")
+
+
+@dataclass(frozen=True, eq=False)
+class Users:
+    """Estimates among users, with replicates; arrays over drivers.
+
+    Attributes
+    ----------
+    answers : Answers
+        Of those who can use everything.
+    fit : CovarianceFit
+        Of the drivers and, last, the outcome.
+    importance : Importance
+    coefficients, coefficient_se, coefficient_df, p_values : ndarray, shape (drivers,)
+        Of the model with all drivers, per point of the rating.
+    coefficient_replicates : ndarray, shape (replicates, drivers)
+    df : float
+        Degrees of freedom of the tests.
+    n : int
+        Rows that were fitted.
+    n_effective : float
+        Number of answers in the formula of adjusted R².
+    notes : tuple of str
+        Who they are, where not everyone.
+    """
+
+    answers: Answers
+    fit: CovarianceFit
+    importance: Importance
+    coefficients: Array
+    coefficient_replicates: Array
+    coefficient_se: Array
+    coefficient_df: Array
+    p_values: Array
+    df: float
+    n: int
+    n_effective: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def correlations(self) -> Array:
+        """Correlation of each driver with the outcome."""
+        return np.asarray(to_correlation(self.fit.matrix)[:-1, -1])
+
+    @property
+    def inflation(self) -> Array:
+        """Variance inflation factor of each driver; inf for exact combinations."""
+        return variance_inflation(to_correlation(self.fit.matrix))
+
+
+def among_users(answers: Answers, unit: Array, resample: Resample, options: Options) -> Users:
+    """Importance, coefficients and tests from the covariance of ratings and outcome."""
+    able, notes = those_who_can(answers, max(FEWEST_ABLE, len(answers.names) + 2))
+    answers, unit = answers.rows(able), unit[able]
+    # a driver without two different answers becomes a constant: importance 0, nothing missing
+    ratings = np.where(dead_drivers(answers.ratings), 0.0, answers.ratings)
+    fitted = np.ones(answers.n, dtype=bool)
+    if options.missing == "complete":
+        fitted = np.asarray(~np.isnan(ratings).any(axis=1))
+    _check_rows(int(fitted.sum()), ratings.shape[1], options.missing)
+    fit = fit_covariance(
+        (*answers.names, answers.outcome_name),
+        np.column_stack([ratings, answers.outcome]),
+        answers.weights,
+        unit,
+        resample,
+        missing=options.missing,
+        full_replicates=options.full_replicates,
+    )
+    if options.latent:
+        fit = latent_fit(fit, answers.outcome, answers.weights, unit, resample)
+    n_effective = effective_answers(answers.weights, ratings, options.missing)
+    n = n_effective if options.adjusted else None
+    shared = importance(fit.matrix, fit.matrices, method=options.method, n=n)
+    slopes = coefficients(fit.matrix[None])[0]
+    drawn = coefficients(fit.matrices)
+    se, dfs, df = coefficient_errors(answers.rows(fitted), ratings[fitted], fit, drawn, resample)
+    return Users(
+        answers=answers,
+        fit=fit,
+        importance=shared,
+        coefficients=slopes,
+        coefficient_replicates=drawn,
+        coefficient_se=se,
+        coefficient_df=dfs,
+        p_values=t_test(slopes, se, dfs),
+        df=df,
+        n=int(fitted.sum()),
+        n_effective=n_effective,
+        notes=notes,
+    )
+
+
+def _check_rows(n: int, drivers: int, missing: str) -> None:
+    if n > drivers + 1:
+        return
+    kind = "rows without a blank" if missing == "complete" else "rows with an outcome"
+    raise ValueError(
+        f"`drivers` must number fewer than the answers less one; got {drivers} drivers "
+        f"and {n} {kind}. Take fewer drivers or more answers."
+    )
+
+
+def effective_answers(weights: Array, ratings: Array, missing: str) -> float:
+    """Kish's effective number of answers × the mean share of known ratings."""
+    known = ~np.isnan(ratings)
+    if missing == "complete":
+        weights = weights[known.all(axis=1)]
+        return float(weights.sum() ** 2 / (weights**2).sum())
+    return float(weights.sum() ** 2 / (weights**2).sum() * known.mean())
+
+
+def those_who_can(answers: Answers, fewest: int) -> tuple[Array, tuple[str, ...]]:
+    """Rows of segments that use every touchpoint, and a note on the others.
+
+    What those who never use a touchpoint would say of it cannot be learnt from anyone else,
+    so "as if everyone used everything" is an estimand of the segments that do. All rows,
+    with a warning, where fewer than ``fewest`` would be left.
+    """
+    found = _never_users(answers)
+    able = np.ones(answers.n, dtype=bool)
+    if not found:
+        return able, ()
+    for rows, _ in found:
+        able &= ~rows
+    who = "; ".join(words for _, words in found[:5])
+    more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
+    if able.sum() < fewest:
+        return np.ones(answers.n, dtype=bool), (
+            f"Not identified among users: {who}{more}. Too few answers are of segments that "
+            "use every touchpoint; what the others would say of it is predicted from their "
+            "other ratings. Leave the touchpoint out, or analyse the segments separately.",
+        )
+    return able, (
+        f"{who}{more}. Importance among users is therefore that among those who can use "
+        f"everything: {int(able.sum()):,} of {answers.n:,} answers. Reach-adjusted importance "
+        "is that among all.",
+    )
+
+
+def _never_users(answers: Answers) -> list[tuple[Array, str]]:
+    """Rows, segment and touchpoint wherever a segment's reach is near 0 and others' is not."""
+    if answers.segments is None:
+        return []
+    known = ~np.isnan(answers.used)
+    used = np.where(known, answers.used, 0.0)
+    found = []
+    for segment, column in answers.segments.items():
+        for value in column.dropna().unique():
+            inside = column.eq(value).fillna(False).to_numpy(dtype=bool)
+            asked, users = known[inside].sum(axis=0), used[inside].sum(axis=0)
+            reach = users / np.maximum(asked, 1)
+            rest = used[~inside].sum(axis=0) / np.maximum(known[~inside].sum(axis=0), 1)
+            upper = np.asarray(wilson_interval(reach, np.maximum(asked, 1))[1])
+            never = (reach <= NO_REACH) & (upper < PART_OF_OTHERS * rest)
+            label = answers.labels.get(str(segment), str(segment))
+            for place in np.flatnonzero(never):
+                words = (
+                    f"'{answers.labels[answers.names[place]]}' is used by {reach[place]:.0%} of "
+                    f"{asked[place]:,} with '{label}' = {value} ({rest[place]:.0%} of the others)"
+                )
+                found.append((inside, words))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """Reach-adjusted importance with its two parts; arrays over drivers.
+
+    Attributes
+    ----------
+    importance : Importance
+        Of the pairs.
+    presence, quality : Importance
+        Of having used it; of how good it was, given who used what. Their R² add up.
+    fit : CovarianceFit
+        Of V, Z and, last, the outcome.
+    columns : list of list of int
+        Columns of each driver in ``fit``; none for a driver that nobody used.
+    n_effective : float
+        Number of answers in the formula of adjusted R².
+    """
+
+    importance: Importance
+    presence: Importance
+    quality: Importance
+    fit: CovarianceFit
+    columns: list[list[int]]
+    n_effective: float
+
+
+def reach_adjusted(answers: Answers, unit: Array, resample: Resample, options: Options) -> Reach:
+    """Importance of the pairs {used, how good}, with presence and quality."""
+    table, columns, is_use = use_and_quality(answers)
+    missing = "em" if options.missing == "complete" else options.missing
+    names = tuple(f"column {j}" for j in range(table.shape[1])) + (answers.outcome_name,)
+    rows = np.column_stack([table, answers.outcome])
+    fit = fit_covariance(names, rows, answers.weights, unit, resample, missing=missing)
+    if options.latent:
+        fit = latent_fit(fit, answers.outcome, answers.weights, unit, resample)
+    effective = effective_answers(answers.weights, table, missing)
+    n = effective if options.adjusted else None
+    whole = importance(fit.matrix, fit.matrices, players=columns, n=n)
+    presence, quality = _parts(fit, columns, is_use, n)
+    return Reach(whole, presence, quality, fit, columns, effective)
+
+
+def use_and_quality(answers: Answers) -> tuple[Array, list[list[int]], Array]:
+    """Columns V and Z of every driver.
+
+    Returns
+    -------
+    table : ndarray, shape (n, columns)
+        NaN where neither use nor rating is known.
+    columns : list of list of int
+        Columns of each driver: V, if use varies, then Z, if it varies.
+    is_use : ndarray of bool, shape (columns,)
+    """
+    parts: list[Array] = []
+    columns: list[list[int]] = []
+    is_use: list[bool] = []
+    for rating, used in zip(answers.ratings.T, answers.used.T, strict=True):
+        mine: list[int] = []
+        for part, flag in _pair(rating, used, answers.weights):
+            mine.append(len(parts))
+            parts.append(part)
+            is_use.append(flag)
+        columns.append(mine)
+    return np.column_stack(parts), columns, np.array(is_use)
+
+
+def _pair(rating: Array, used: Array, weights: Array) -> list[tuple[Array, bool]]:
+    rated = ~np.isnan(rating)
+    if not rated.any():
+        # used by nobody who rated it: without a rating there is nothing to be important
+        return []
+    centre = np.average(rating[rated], weights=weights[rated])
+    quality = np.where(rated, rating - centre, np.where(used == 0, 0.0, np.nan))
+    pair = [(used, True), (quality, False)]
+    return [(part, flag) for part, flag in pair if np.nanmax(part) > np.nanmin(part)]
+
+
+def _parts(
+    fit: CovarianceFit, columns: list[list[int]], is_use: Array, n: float | None
+) -> tuple[Importance, Importance]:
+    correlation = to_correlation(fit.matrix)[None]
+    correlations = to_correlation(fit.matrices)
+    uses, qualities = np.flatnonzero(is_use), np.flatnonzero(~is_use)
+    kept = [*uses.tolist(), len(is_use)]
+    presence = importance(
+        correlation[0][np.ix_(kept, kept)],
+        correlations[:, kept][:, :, kept],
+        players=_positions(columns, uses),
+        n=n,
+    )
+    quality = importance(
+        partial_out(correlation, uses.tolist())[0],
+        partial_out(correlations, uses.tolist()),
+        players=_positions(columns, qualities),
+        n=n,
+        columns_in=len(uses),
+    )
+    return presence, quality
+
+
+def _positions(columns: list[list[int]], chosen: Array) -> list[list[int]]:
+    place = {int(column): position for position, column in enumerate(chosen)}
+    return [[place[column] for column in group if column in place] for group in columns]
+
+
+def performance(
+    answers: Answers, unit: Array, resample: Resample, top_from: Array
+) -> dict[str, tuple[Array, Array]]:
+    """Mean, top box and reach of each driver, with replicates.
+
+    Returns
+    -------
+    dict of str to (estimate, replicates)
+        ``mean`` and ``top_box`` among those who rated it (top box a share), ``reach``
+        among those whose use is known (a share).
+    """
+    known = ~np.isnan(answers.ratings)
+    ratings = np.where(known, answers.ratings, 0.0)
+    asked = ~np.isnan(answers.used)
+    weight = answers.weights[:, None]
+    columns = [known * weight, ratings * weight, (known & (ratings >= top_from)) * weight]
+    columns += [asked * weight, np.where(asked, answers.used, 0.0) * weight]
+    table = np.hstack(columns)
+    drawn = replicate_totals(table, unit, resample)
+    pieces = np.vstack([table.sum(axis=0), drawn]).reshape(len(drawn) + 1, 5, -1)
+    rated, total, top, all_asked, users = (pieces[:, k] for k in range(5))
+    ratios = {"mean": (total, rated), "top_box": (top, rated), "reach": (users, all_asked)}
+    result = {}
+    for name, (part, whole) in ratios.items():
+        ratio = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+        result[name] = (ratio[0], ratio[1:])
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class RatingShares:
+    """How the ratings of each driver are distributed on its scale, with replicates.
+
+    Attributes
+    ----------
+    levels : ndarray, shape (drivers, k)
+        Different ratings in rising order, the last repeated where there are fewer.
+    shares : ndarray, shape (1 + replicates, drivers, k)
+        Weighted share of the raters at each level; the estimate's first.
+    """
+
+    levels: Array
+    shares: Array
+
+    def moved(self, change: Array, low: Array, high: Array) -> Array:
+        """Mean change when every rating moves by ``change`` but not past the scale's ends.
+
+        E[min(x + δ, high)] − E[x], and for a negative δ E[max(x + δ, low)] − E[x]:
+        shape (1 + replicates, drivers).
+        """
+        ends = np.where(change < 0, low, high)[:, None]
+        inside = np.where(
+            change[:, None] < 0,
+            np.maximum(self.levels + change[:, None], np.minimum(ends, self.levels)),
+            np.minimum(self.levels + change[:, None], np.maximum(ends, self.levels)),
+        )
+        return np.einsum("bjk,jk->bj", self.shares, inside - self.levels)
+
+    @property
+    def standard_deviations(self) -> Array:
+        """Of the ratings of each driver, shape (drivers,)."""
+        mean = (self.shares[0] * self.levels).sum(axis=1)
+        squares = (self.shares[0] * (self.levels - mean[:, None]) ** 2).sum(axis=1)
+        return np.asarray(np.sqrt(squares))
+
+
+def rating_shares(answers: Answers, unit: Array, resample: Resample) -> RatingShares:
+    """Shares of the raters at each rating, in the sample and in each replicate.
+
+    Ratings between two levels of a grid are divided between them so that the mean is kept.
+    """
+    levels = [_levels(column[~np.isnan(column)]) for column in answers.ratings.T]
+    k = max(len(level) for level in levels)
+    table = np.array([np.pad(level, (0, k - len(level)), mode="edge") for level in levels])
+    rows, columns, weights = [], [], []
+    for position, (rating, level) in enumerate(zip(answers.ratings.T, levels, strict=True)):
+        known = np.flatnonzero(~np.isnan(rating))
+        upper = np.clip(np.searchsorted(level, rating[known]), 1, max(len(level) - 1, 1))
+        lower = upper - 1
+        upper = np.minimum(upper, len(level) - 1)
+        gap = level[upper] - level[lower]
+        part = np.divide(rating[known] - level[lower], gap, out=np.zeros_like(gap), where=gap > 0)
+        for place, share in ((lower, 1 - part), (upper, part)):
+            rows.append(unit[known])
+            columns.append(position * k + place)
+            weights.append(answers.weights[known] * share)
+    where = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
+    counts = sparse.csr_array(where, shape=(len(resample.multipliers), len(levels) * k))
+    drawn = np.vstack([counts.sum(axis=0), (counts.T @ resample.multipliers).T])
+    drawn = drawn.reshape(-1, len(levels), k)
+    total = drawn.sum(axis=2, keepdims=True)
+    shares = np.divide(drawn, total, out=np.full_like(drawn, np.nan), where=total > 0)
+    return RatingShares(table, shares)
+
+
+def _levels(ratings: Array) -> Array:
+    if len(ratings) == 0:
+        return np.zeros(1)
+    different = np.unique(ratings)
+    if len(different) <= MOST_LEVELS:
+        return different
+    return np.linspace(different[0], different[-1], MOST_LEVELS)

@@ -1,0 +1,250 @@
+"""The keys of a study file and what each may hold; msgspec checks them, one sentence explains."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from cxlab.core.characters import INVISIBLE, JOINERS, SPACE
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
+from cxlab.core.messages import did_you_mean, one_of
+from cxlab.survey.definition import Format, KindOfResponse, Role
+from cxlab.survey.scales import Reason
+
+# the descriptions are the words of the errors
+Text = Annotated[str, Meta(description="text")]
+Visible = Annotated[
+    str,
+    Meta(pattern=f"[^{SPACE}{INVISIBLE}{JOINERS}]", description="text that can be seen"),
+]
+Character = Annotated[
+    str, Meta(pattern='^[^"\r\n]$', description='one character, such as ";", and no quote')
+]
+Flag = Annotated[bool, Meta(description="true or false")]
+Whole = Annotated[int, Meta(description="a whole number")]
+Number = Annotated[float, Meta(description="a number")]
+Days = Annotated[
+    float, Meta(gt=0, lt=1e6, description="a number of days over 0 and below a million")
+]
+Share = Annotated[float, Meta(ge=0, lt=1, description="a share from 0 to below 1")]
+GroupSize = Annotated[int, Meta(ge=1, description="a whole number of 1 or more (1 hides no group)")]
+Texts = Annotated[tuple[str, ...], Meta(description="a list of texts in brackets")]
+Bounds = Annotated[tuple[int, int], Meta(description="two whole numbers [low, high]")]
+Words = Annotated[
+    dict[str, Visible | Annotated[bool | int | float, Meta(description="a number")]],
+    Meta(description="a table { key = text or number }"),
+]
+Reasons = Annotated[dict[str, Reason], Meta(description="a table { code = reason }")]
+Headers = Annotated[
+    dict[str, Visible], Meta(description="a table { period = header }", min_length=1)
+]
+Files = Annotated[
+    dict[str, Visible], Meta(description="a table { period = file } of one at least", min_length=1)
+]
+
+
+class Keys(Struct, forbid_unknown_fields=True):
+    """Keys of one part of a study file; ``place`` names the part in a sentence."""
+
+    place: ClassVar[str] = "the study file"
+
+
+class AboutKeys(Keys):
+    """``[study]``."""
+
+    place = "[study]"
+    name: Visible
+    title: Visible
+    source: Text = ""
+    licence: Text = ""
+    simulated: Flag = False
+    main: Text | None = None
+    min_group_size: GroupSize = MIN_GROUP_SIZE
+
+
+class ContactKeys(Keys):
+    """``[contact_rules.NAME]``."""
+
+    place = "contact_rules.{}"
+    days: Days
+    exempt: Share = 0.0
+
+
+class ScaleKeys(Keys):
+    """``[scales.NAME]``."""
+
+    place = "scale '{}'"
+    range: Bounds
+    bins: Annotated[dict[str, Bounds], Meta(description="a table { bin = [low, high] }")] = {}
+    missing: Reasons = {}
+    labels: Words = {}
+    metrics: Texts = ("mean",)
+    confirm: Text = ""
+
+
+class OperationalKeys(Keys):
+    """``[tables.NAME.operational.TOUCHPOINT]``."""
+
+    place = "operational.{}"
+    column: Text
+    better: Literal["lower", "higher"]
+    target: Number
+    experience: Text
+    experience_target: Number
+    success: Text | None = None
+    unit: Text = ""
+
+
+class ColumnKeys(Keys):
+    """``[tables.NAME.columns.COLUMN]``."""
+
+    place = "column '{}'"
+    role: Role
+    column: Visible | Headers | None = None
+    label: Visible | None = None
+    stage: Text = ""
+    scale: Text | None = None
+    values: Words = {}
+    missing: Reasons = {}
+    blank: Reason = "no answer"
+    format: Text | None = None
+    metrics: Texts | None = None
+    targets: Annotated[
+        dict[str, Number], Meta(description="a table { metric = number }")
+    ] = {}  # fmt: skip
+    spans_periods: Flag = False
+    shift: Whole = 0
+    reverse: Flag = False
+    confirm: Text = ""
+    by_hand: Flag = False
+
+
+class TableKeys(Keys):
+    """``[tables.NAME]``."""
+
+    place = "table '{}'"
+    columns: Annotated[
+        dict[str, ColumnKeys],
+        Meta(description="one [tables.TABLE.columns.COLUMN] at least", min_length=1),
+    ]
+    file: Visible | None = None
+    files: Files | None = None
+    ignore: Texts = ()
+    encoding: Text = "utf-8"
+    separator: Character | None = None
+    format: Format | None = None
+    leave_out: tuple[KindOfResponse, ...] | None = None
+    sheet: Text | None = None
+    label: Visible | None = None
+    operational: dict[str, OperationalKeys] = {}
+    touchpoint_column: Text | None = None
+    confirm: Text = ""
+
+
+class StudyKeys(Keys):
+    """The whole file."""
+
+    study: AboutKeys
+    tables: Annotated[
+        dict[str, TableKeys], Meta(description="one [tables.TABLE] at least", min_length=1)
+    ]
+    contact_rules: dict[str, ContactKeys] = {}
+    scales: dict[str, ScaleKeys] = {}
+
+
+def checked_keys(content: Mapping[str, Any]) -> StudyKeys:
+    """The content of a study file as its keys, each of the right type and range.
+
+    Raises
+    ------
+    ValueError
+        One sentence about the first key that isn't.
+
+    Examples
+    --------
+    >>> checked_keys({"study": {"name": "x", "titel": "X"}})
+    Traceback (most recent call last):
+    ...
+    ValueError: [study] may have 'name', 'title', ...; got 'titel'. Did you mean 'title'?
+    """
+    try:
+        return msgspec.convert(content, StudyKeys)
+    except msgspec.ValidationError as error:
+        raise ValueError(_wrong_part(StudyKeys, content, StudyKeys.place)) from error
+
+
+def _wrong_part(keys: type[Keys], raw: Any, place: str) -> str:
+    """What is wrong in one part: a key that is unknown, one that is lacking, or a value."""
+    if not isinstance(raw, Mapping):
+        return f"{place} must be a table of keys; got {raw!r}."
+    fields = {field.name: field for field in msgspec.structs.fields(keys)}
+    for key in raw:
+        if key not in fields:
+            return f"{place} may have {one_of(fields)}; got '{key}'.{did_you_mean(key, fields)}"
+    for key, field in fields.items():
+        if key in raw and not _fits(raw[key], field.type):
+            return _wrong_value(key, raw[key], field.type, place)
+    lacking = next(field for field in fields.values() if field.required and field.name not in raw)
+    return f"`{lacking.name}` of {place} must be {_in_words(lacking.type)}; got none."
+
+
+def _wrong_value(key: str, value: Any, kind: Any, place: str) -> str:
+    """What is wrong about the value of a key, or about one of the values in it."""
+    if isinstance(kind, type) and issubclass(kind, Keys):
+        return _wrong_part(kind, value, kind.place.format(key.partition(".")[2]))
+    for bare in _alternatives(kind):
+        items = get_args(bare)
+        if isinstance(value, Mapping) and get_origin(bare) is dict:
+            for name, one in value.items():
+                if not _fits(one, items[1]):
+                    return _wrong_value(f"{key}.{name}", one, items[1], place)
+        if isinstance(value, list) and get_origin(bare) is tuple and Ellipsis in items:
+            value = next(one for one in value if not _fits(one, items[0]))
+    near = did_you_mean(value, _choices(kind))
+    return f"`{key}` of {place} must be {_in_words(kind)}; got {value!r}.{near}"
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _alternatives(kind: Any) -> Iterator[Any]:
+    """The types of a union, without their descriptions."""
+    if get_origin(kind) is Annotated:
+        yield from _alternatives(get_args(kind)[0])
+    elif get_origin(kind) in (Union, types.UnionType):
+        for one in get_args(kind):
+            yield from _alternatives(one)
+    else:
+        yield kind
+
+
+def _choices(kind: Any) -> list[str]:
+    """The texts that a key, or each item of its list, must be one of; empty where it may be any."""
+    found: list[str] = []
+    for bare in _alternatives(kind):
+        if get_origin(bare) is Literal:
+            found += get_args(bare)
+        elif get_origin(bare) is tuple:
+            found += _choices(get_args(bare)[0])
+    return found
+
+
+def _in_words(kind: Any) -> str:
+    """What a key may hold: the description of its type, or its choices."""
+    if get_origin(kind) is Annotated:
+        return str(get_args(kind)[1].description)
+    if get_origin(kind) in (Union, types.UnionType):
+        told = [_in_words(one) for one in get_args(kind) if one is not type(None)]
+        return " or ".join(told)
+    if get_origin(kind) is tuple:
+        return f"a list of {one_of(_choices(kind))}"
+    return one_of(_choices(kind)) if _choices(kind) else "a table { key = value }"
