@@ -31,18 +31,18 @@ import numpy as np
 import pandas as pd
 
 from cxlab.stats.comparison import compare_tnps_rnps
-from cxlab.stats.comparison.bootstrap import resample
-from cxlab.stats.comparison.columns import Columns
-from cxlab.stats.comparison.contract import read_programme
-from cxlab.stats.comparison.margins import category, contrast
-from cxlab.stats.comparison.respondents import (
+from cxlab.stats.comparison.contract import Columns
+from cxlab.stats.comparison.identity import (
     R_ONLY,
     SAME,
     T_ONLY,
+    among_answers,
     identity_table,
-    respondents,
 )
-from cxlab.stats.comparison.terms import TERMS
+from cxlab.stats.comparison.margins import category, contrast
+from cxlab.stats.comparison.programme import read_programme
+from cxlab.stats.comparison.scores import STANDARDISED_ROWS
+from cxlab.stats.comparison.standardised import TERMS
 from cxlab.survey.simulate import Programme, simulate_programme
 
 FIRST_SEED = 60_000
@@ -118,7 +118,7 @@ def programme(name: str, study: int, customers: int) -> Programme:
     return simulate_programme(customers, seed=FIRST_SEED + study, **sizes)
 
 
-def compare(p: Programme, replicates: int, response: str = "frame"):
+def compare(p: Programme, replicates: int):
     """Compare with the programme's own contact rules declared."""
     return compare_tnps_rnps(
         p.transactional,
@@ -127,7 +127,6 @@ def compare(p: Programme, replicates: int, response: str = "frame"):
         customers=p.customers,
         traits=["segment", "home_region"],
         contact_rules=p.contact_rules,
-        response=response,
         replicates=replicates,
     )
 
@@ -135,12 +134,15 @@ def compare(p: Programme, replicates: int, response: str = "frame"):
 def estimates(name: str, study: int, customers: int, replicates: int) -> pd.DataFrame:
     """Terms and quantities of one study beside the truth."""
     p = programme(name, study, customers)
-    result = compare(p, replicates, response="frame")
+    result = compare(p, replicates)
     truth = p.truth.set_index("quantity")["value"]
     terms = result.decomposition.rename(columns={"term": "quantity"})
-    both = pd.concat([terms, result.quantities])[
-        ["quantity", "estimate", "se", "ci_low", "ci_high"]
-    ]
+    names = {population: name for _, name, population in STANDARDISED_ROWS[:4]}
+    raw = {"transactional": "B0", "relationship": "A0"}
+    scores = result.estimates.assign(quantity=result.estimates["population"].map(names))
+    here = scores["estimate_kind"] == "raw"
+    scores["quantity"] = scores["quantity"].mask(here, scores["survey"].map(raw))
+    both = pd.concat([terms, scores])[["quantity", "estimate", "se", "ci_low", "ci_high"]]
     both = both[both["quantity"].isin(truth.index)]
     naive = both[both["quantity"] == "A0"].assign(quantity="raw rNPS against C0")
     both = pd.concat([both, naive])
@@ -216,10 +218,9 @@ def identity(studies: int) -> pd.DataFrame:
         r_who = [f"c{k}" for k in (*range(both), *range(2000, 2200))]
         for _ in range(studies):
             t, r = (_answers(rng, who, p) for who, p in ((t_who, 0.5), (r_who, 0.3)))
-            people = respondents(read_programme(t, r, columns=Columns()))
-            many = people.scores(resample(people.sums, 300, rng))
-            one = people.scores(np.asarray(people.sums.sum(1)))
-            table = identity_table(people, one, many, level=0.95, smallest=1).set_index("term")
+            data = read_programme(t, r, columns=Columns())
+            found = among_answers(data, replicates=300, seed=int(rng.integers(2**31)))
+            table = identity_table(found, level=0.95).set_index("term")
             low, high = table["ci_low"], table["ci_high"]
             rows += [(both, name, low[name] <= v <= high[name]) for name, v in truth.items()]
     every = pd.DataFrame(rows, columns=["in_both", "part", "coverage"])

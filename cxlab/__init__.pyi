@@ -22,7 +22,6 @@ from .stats.comparison import marginal_homogeneity as marginal_homogeneity
 from .stats.comparison import plan_contact_rule as plan_contact_rule
 from .stats.comparison import plan_pairs as plan_pairs
 from .stats.comparison import programme_tables as programme_tables
-from .stats.comparison import split_responses as split_responses
 from .stats.covariance import Moments as Moments
 from .stats.covariance import moments as moments
 from .stats.drivers import DriverAnalysis as DriverAnalysis
@@ -52,6 +51,7 @@ from .stats.planning import nonresponse_bounds as nonresponse_bounds
 from .stats.planning import nonresponse_table as nonresponse_table
 from .stats.planning import nps_posterior as nps_posterior
 from .stats.planning import whole_score as whole_score
+from .stats.quality import completeness as completeness
 from .stats.quality import repeated_answers as repeated_answers
 from .stats.quality import straight_lining as straight_lining
 from .stats.quality import usage as usage
@@ -79,9 +79,9 @@ from .stats.tracking import mix_and_performance as mix_and_performance
 from .stats.tracking import period_changes as period_changes
 from .stats.tracking import period_scores as period_scores
 from .survey.check import check_answers as check_answers
+from .survey.check import study_overview as study_overview
 from .survey.exports import Export as Export
 from .survey.exports import read_export as read_export
-from .survey.overview import study_overview as study_overview
 from .survey.respondents import check_respondents as check_respondents
 from .survey.simulate import simulate_programme as simulate_programme
 from .survey.study import Study as Study

@@ -326,12 +326,13 @@ def _show_questions(loaded: Study, name_or_path: str) -> None:
 
 
 def _show_tables(loaded: Study, period: str | None) -> None:
-    from cxlab.survey.check import check_answers
+    from cxlab.survey.check import check_answers, periods_and_rows
 
     click.echo(loaded.about)
     for name in loaded.definition.tables:
         answers = loaded.read(name, period=period if name == loaded.definition.main else None)
-        click.echo(f"\n{name}: {len(answers):,} rows, {answers['period'].nunique()} period(s)")
+        periods, rows = periods_and_rows(answers)
+        click.echo(f"\n{name}: {rows:,} rows, {len(periods)} period(s)")
         table = check_answers(answers, loaded, name)
         if len(table):
             shown = table.drop(columns=["label", "out_of_range"])
@@ -340,7 +341,7 @@ def _show_tables(loaded: Study, period: str | None) -> None:
 
 @main.group()
 def data() -> None:
-    """Public data: what there is, and fetching it."""
+    """Public data, and clean copies of a study's answers."""
 
 
 @data.command("list")
@@ -355,6 +356,20 @@ def data_list() -> None:
         click.echo(f"  {dataset.publisher}; {dataset.licence}; {len(dataset.files)} files, {size}")
         for one in dataset.files:
             click.echo(f"  {one.file}: {file_state(dataset, one)}")
+
+
+@data.command("clear")
+@click.argument("study")
+@one_sentence
+def data_clear(study: str) -> None:
+    """Remove the clean copies of STUDY's answers from the cache folder."""
+    from cxlab.survey.store import clear, study_folder
+    from cxlab.survey.study import load_study
+
+    loaded = load_study(study)
+    folder = study_folder(loaded.path, loaded.name)
+    size = clear(loaded.path, loaded.name)
+    click.echo(f"removed: {folder}, {size / 1e6:,.1f} MB" if size else f"nothing in {folder}")
 
 
 @data.command("fetch")

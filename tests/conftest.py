@@ -11,6 +11,15 @@ import pytest
 GOLDEN = Path(__file__).parent / "golden"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """A folder of their own for the clean copies that tests make."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "CXLAB_CACHE" not in os.environ:
+            patch.setenv("CXLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def golden_scores() -> dict[str, dict]:
     """Worked examples by id."""

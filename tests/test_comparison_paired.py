@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from statsmodels.stats.contingency_tables import SquareTable
 
-from cxlab.stats.comparison import kitagawa, marginal_homogeneity, paired_difference_of_table
-from cxlab.stats.comparison.contract import Answers
-from cxlab.stats.comparison.gaps import two_means
+from cxlab import nps, top_box
+from cxlab.stats.comparison import marginal_homogeneity
+from cxlab.stats.comparison.gaps import Group, clustered_scores, two_means
+from cxlab.stats.comparison.identity import COMPOSITION, WITHIN, kitagawa_parts
 from cxlab.stats.comparison.margins import (
     category,
     contrast,
@@ -15,25 +17,45 @@ from cxlab.stats.comparison.margins import (
     quadratic_form,
 )
 from cxlab.stats.comparison.paired import (
+    HALF_LIFE,
     Pairs,
     apply_rule,
-    half_life_mean,
+    migration_counts,
     pair_answers,
 )
-from cxlab.stats.comparison.paired_tables import migration_counts
+from cxlab.stats.comparison.programme import Answers
 
 ROUNDING = 1e-9
 #: Rejections of a true null over 1,000 programmes: 5 % ± 2 (METHODS §5).
 REJECTIONS = (0.03, 0.07)
 
+
+def pairs_of_table(table):
+    """Categories of the pairs that a table counts: rows the first measure."""
+    counts = np.asarray(table, dtype=int)
+    return np.repeat(np.indices(counts.shape).reshape(2, -1), counts.ravel(), axis=1)
+
+
+def paired_difference(table, method="wald"):
+    """Difference of net scores, as fractions, of one pair a customer."""
+    first, second = pairs_of_table(table)
+    return contrast((first - second).astype(float), np.arange(len(first))).row(method, 0.95)
+
+
 tables = hnp.arrays(np.int64, (3, 3), elements=st.integers(0, 40)).filter(lambda t: t.sum() > 0)
+
+
+def counts_of(w_t, t, w_r, r):
+    """Shares and scores of groups as `Segment.counts` holds them; nobody: no score."""
+    cells = np.array([w_t, w_t * np.nan_to_num(t), w_r, w_r * np.nan_to_num(r)], dtype=float).T
+    return np.vstack([cells, cells.sum(0)])[:, :, None]
 
 
 class TestGoldenValues:
     @pytest.mark.parametrize("method", ["wald", "score"])
     def test_paired_difference(self, golden_scores, method):
         entry = golden_scores[f"paired.nps.{method}"]
-        result = paired_difference_of_table(entry["inputs"]["table"], method=method).iloc[0]
+        result = paired_difference(entry["inputs"]["table"], method)
         names = {"est": "estimate", "lower": "ci_low", "upper": "ci_high", "z": "statistic",
                  "p": "p_value"}  # fmt: skip
         for key, expected in entry["expected"].items():
@@ -53,15 +75,18 @@ class TestGoldenValues:
     def test_half_life_weights(self, golden_scores):
         entry = golden_scores["recency.weighted"]
         inputs = entry["inputs"]
-        scores, ages = np.array(inputs["scores"]), np.array(inputs["age_days"])
-        found = half_life_mean(scores, ages, inputs["half_life"])
-        assert found == pytest.approx(entry["expected"]["composite"], abs=entry["tolerance"])
+        assert inputs["half_life"] == HALF_LIFE
+        # ages are counted from the youngest answer: the same weights up to a factor
+        pairs = pairs_of(inputs["scores"], inputs["age_days"])
+        found = apply_rule(pairs, "half-life").t_value
+        assert found == pytest.approx([entry["expected"]["composite"]], abs=entry["tolerance"])
 
     def test_kitagawa_of_das_gupta(self, golden_scores):
         entry = golden_scores["kitagawa.dasgupta5.1"]
         inputs, expected = entry["inputs"], entry["expected"]
-        parts = kitagawa(*(inputs[k] for k in ("share_1", "rate_1", "share_2", "rate_2")))
-        mix, performance = parts["mix"].sum(), parts["performance"].sum()
+        w1, r1, w2, r2 = (np.array(inputs[k]) for k in ("share_1", "rate_1", "share_2", "rate_2"))
+        parts = kitagawa_parts(counts_of(w2, r2, w1, r1))
+        mix, performance = parts[COMPOSITION].sum(), parts[WITHIN].sum()
         assert mix == pytest.approx(expected["mix"], abs=entry["tolerance"])
         assert performance == pytest.approx(expected["rate"], abs=entry["tolerance"])
         assert mix + performance == pytest.approx(expected["total"], abs=entry["tolerance"])
@@ -91,9 +116,9 @@ class TestMargins:
 
     @given(tables)
     def test_swapping_the_surveys_changes_only_the_sign(self, table):
-        one, two = paired_difference_of_table(table), paired_difference_of_table(table.T)
-        assert two["estimate"].item() == pytest.approx(-one["estimate"].item(), abs=ROUNDING)
-        assert two["se"].item() == pytest.approx(one["se"].item(), abs=ROUNDING)
+        one, two = paired_difference(table), paired_difference(table.T)
+        assert two["estimate"] == pytest.approx(-one["estimate"], abs=ROUNDING)
+        assert two["se"] == pytest.approx(one["se"], abs=ROUNDING, nan_ok=True)
         tests = [marginal_homogeneity(t)["statistic"].to_numpy() for t in (table, table.T)]
         assert tests[0] == pytest.approx(tests[1], rel=1e-6, abs=1e-6)
 
@@ -138,21 +163,17 @@ class TestMargins:
         with pytest.raises(ValueError, match=words):
             marginal_homogeneity(table)
 
-    def test_unknown_method(self):
-        with pytest.raises(ValueError, match="`method` must be 'wald' or 'score'; got 'exact'"):
-            paired_difference_of_table(np.eye(3), method="exact")
+    @given(tables.filter(lambda t: ((t + t.T)[np.triu_indices(3, 1)] > 0).all()))
+    def test_against_statsmodels_where_everybody_is_somewhere(self, table):
+        square = SquareTable(table, shift_zeros=False)
+        found = marginal_homogeneity(table).set_index("test")["statistic"]
+        symmetry = square.symmetry(method="bowker").statistic
+        assert found["Bowker"] == pytest.approx(symmetry)
+        stuart = square.homogeneity(method="stuart_maxwell").statistic
+        assert found["Stuart–Maxwell"] == pytest.approx(stuart, rel=1e-6, abs=1e-6)
 
 
 class TestContrast:
-    def test_one_pair_a_customer_is_the_table(self):
-        rng = np.random.default_rng(1)
-        a, b = rng.integers(0, 3, 60), rng.integers(0, 3, 60)
-        table = np.bincount(3 * a + b, minlength=9).reshape(3, 3)
-        expected = paired_difference_of_table(table).iloc[0]
-        found = contrast((a - b).astype(float), np.arange(60)).row("wald", 0.95)
-        for name in ("estimate", "se", "ci_low", "ci_high", "statistic", "p_value"):
-            assert found[name] == pytest.approx(expected[name], abs=ROUNDING)
-
     def test_clusters_by_hand(self):
         # clusters {100, 0} and {−100, 0} and {0}: mean 0, cluster sums 100, −100, 0 of 5 pairs
         difference = np.array([100.0, 0, -100, 0, 0])
@@ -181,12 +202,6 @@ class TestContrast:
             d[some] = rng.choice([-100.0, 100.0], some.sum())
             rejected += contrast(d, np.arange(300)).row("wald", 0.95)["p_value"] < 0.05
         assert rejected / 600 <= 0.07 + 3 * (0.07 * 0.93 / 600) ** 0.5
-
-    def test_weights_of_one_size_change_nothing(self):
-        rng = np.random.default_rng(2)
-        d, who = rng.normal(size=40), rng.integers(0, 12, 40)
-        plain, weighted = contrast(d, who), contrast(d, who, np.full(40, 3.0))
-        assert weighted.se == pytest.approx(plain.se)
 
     def test_repeating_every_pair_does_not_add_information(self):
         rng = np.random.default_rng(3)
@@ -231,7 +246,7 @@ def group(clusters, first=0):
     """Values, weights of 1 and clusters."""
     values = np.array([v for cluster in clusters for v in cluster], float)
     sizes = [len(cluster) for cluster in clusters]
-    return values, np.ones(len(values)), np.repeat(np.arange(len(clusters)) + first, sizes)
+    return Group(values, np.ones(len(values)), np.repeat(np.arange(len(clusters)) + first, sizes))
 
 
 class TestTwoMeans:
@@ -261,7 +276,9 @@ class TestTwoMeans:
         rng = np.random.default_rng(1)
         y, who = rng.choice([-100.0, 0, 100], 2000), np.arange(2000) % 250
         z, also = rng.choice([-100.0, 0, 100], 3000), np.arange(3000) % 250
-        found = two_means((y, np.ones(2000), who), (z, np.ones(3000), also), pseudo=self.PSEUDO)
+        found = two_means(
+            Group(y, np.ones(2000), who), Group(z, np.ones(3000), also), pseudo=self.PSEUDO
+        )
         influence = np.r_[(y - y.mean()) / 2000, -(z - z.mean()) / 3000]
         sums = np.bincount(np.r_[who, also], influence)
         assert found.se == pytest.approx(np.sqrt(250 / 249 * (sums**2).sum()))
@@ -271,7 +288,7 @@ class TestTwoMeans:
         """The normal distribution rejects too many true nulls there."""
         y, z = (np.tile([-100.0, 0, 100, 100], k) for k in (10, 50))
         found = two_means(
-            (y, np.ones(40), np.arange(40)), (z, np.ones(200), np.arange(40, 240)),
+            Group(y, np.ones(40), np.arange(40)), Group(z, np.ones(200), np.arange(40, 240)),
             pseudo=self.PSEUDO,
         )  # fmt: skip
         assert 39 < found.df < 80
@@ -283,10 +300,9 @@ class TestTwoMeans:
         rejected, alike = 0, 0
         for _ in range(600):
             t, r = (rng.choice([100.0, 0, -100], k, p=[0.93, 0.05, 0.02]) for k in (n, 300))
-            first = (t, np.ones(n), np.arange(n))
-            low, high = two_means(
-                first, (r, np.ones(300), np.arange(n, n + 300)), pseudo=self.PSEUDO
-            ).limits(0.95)
+            first = Group(t, np.ones(n), np.arange(n))
+            second = Group(r, np.ones(300), np.arange(n, n + 300))
+            low, high = two_means(first, second, pseudo=self.PSEUDO).limits(0.95)
             rejected += not low <= 0 <= high
             alike += np.ptp(t) == 0
         assert alike > 50
@@ -315,53 +331,52 @@ def pairs_of(scores, ages, relationship=None):
         age=np.array(ages, dtype=float),
         t_score=np.array(scores, dtype=float),
         r_score=np.full(n, 7.0),
-        unit=which,
         customer=which,
     )
 
 
 class TestRules:
     # in order of time: the oldest first
-    SCORES, AGES = [2, 9, 8], [40.0, 20.0, 10.0]
+    SCORES, AGES = [2, 9, 8], [70.0, 40.0, 10.0]
 
     @pytest.mark.parametrize(
         ("rule", "expected"),
         [
             ("last before", 8),
             ("mean", 19 / 3),
-            ("half-life", (2 * 0.5**2 + 9 * 0.5**1 + 8 * 0.5**0.5) / (0.25 + 0.5 + 0.5**0.5)),
+            ("half-life", (2 * 0.25 + 9 * 0.5 + 8) / 1.75),  # half as much after 30 days
             ("peak–end", (2 + 8) / 2),  # 2 is furthest from the mean of 6⅓
         ],
     )
     def test_by_hand(self, rule, expected):
-        found = apply_rule(pairs_of(self.SCORES, self.AGES), rule, half_life=20)
+        found = apply_rule(pairs_of(self.SCORES, self.AGES), rule)
         assert found.t_value.tolist() == pytest.approx([expected])
         assert found.r_score.tolist() == [7.0]
 
     def test_every_answer_keeps_all(self):
-        found = apply_rule(pairs_of(self.SCORES, self.AGES), "every answer", half_life=20)
+        found = apply_rule(pairs_of(self.SCORES, self.AGES), "every answer")
         assert found.t_value.tolist() == self.SCORES
 
     @pytest.mark.parametrize("rule", ["last before", "mean", "half-life", "peak–end"])
     def test_a_single_answer_is_itself_under_every_rule(self, rule):
-        found = apply_rule(pairs_of([6, 9], [5, 7], [0, 1]), rule, half_life=30)
+        found = apply_rule(pairs_of([6, 9], [5, 7], [0, 1]), rule)
         assert found.t_value.tolist() == [6.0, 9.0]
 
     def test_very_old_answers_do_not_vanish(self):
-        # 2^(−20,000/1) is 0 in floating point; the weights are relative to the youngest
-        found = apply_rule(pairs_of([4, 8], [20_001.0, 20_000.0]), "half-life", half_life=1)
+        # 2^(−60,000/30) is 0 in floating point; the weights are relative to the youngest
+        found = apply_rule(pairs_of([4, 8], [60_030.0, 60_000.0]), "half-life")
         assert found.t_value.tolist() == pytest.approx([(4 * 0.5 + 8) / 1.5])
 
     def test_ties_for_the_peak_take_the_lower(self):
-        found = apply_rule(pairs_of([4, 10, 7], [3, 2, 1]), "peak–end", half_life=30)
+        found = apply_rule(pairs_of([4, 10, 7], [3, 2, 1]), "peak–end")
         assert found.t_value.tolist() == [(4 + 7) / 2]
 
     def test_unknown_rule(self):
         with pytest.raises(ValueError, match="`pairing` must be .*; got 'median'"):
-            apply_rule(pairs_of([1], [1]), "median", half_life=30)
+            apply_rule(pairs_of([1], [1]), "median")
 
     def test_migration_counts_rows_are_transactional(self):
-        found = migration_counts(apply_rule(pairs_of([9], [1]), "last before", half_life=30))
+        found = migration_counts(apply_rule(pairs_of([9], [1]), "last before"))
         assert found.tolist() == [[0, 0, 0], [0, 0, 0], [0, 1, 0]]
 
 
@@ -372,11 +387,9 @@ def answers_of(customer, day, score):
         customer=np.array(customer, dtype=int),
         score=np.array(score, dtype=float),
         responded=np.array(day, dtype=float),
-        invited=nothing,
         triggered=nothing,
         period=labels,
         touchpoint=labels,
-        contact_channel=labels,
         episode=pd.Series([None] * n),
         weight=np.ones(n),
         response=pd.Series([str(k) for k in range(n)]),
@@ -385,7 +398,7 @@ def answers_of(customer, day, score):
 
 class TestPairing:
     def pairs(self, t, r, longest):
-        return pair_answers(answers_of(*t), answers_of(*r), np.arange(9), longest=longest)
+        return pair_answers(answers_of(*t), answers_of(*r), longest=longest)
 
     def test_strictly_before_the_same_customer_and_within_the_window(self):
         # customer 1 answers on days 10, 50, 60 (same moment), 70 (later); customer 2 on day 55
@@ -413,33 +426,46 @@ class TestPairing:
 
 class TestKitagawa:
     @settings(max_examples=50)
-    @given(
-        hnp.arrays(float, (4, 5), elements=st.floats(0.01, 100)),
-    )
+    @given(hnp.arrays(float, (4, 5), elements=st.floats(0.01, 100)))
     def test_parts_add_to_the_difference(self, numbers):
-        w1, r1, w2, r2 = numbers
-        parts = kitagawa(w1, r1, w2, r2)
-        difference = np.average(r2, weights=w2) - np.average(r1, weights=w1)
-        assert parts[["mix", "performance"]].to_numpy().sum() == pytest.approx(difference, abs=1e-8)
+        w_t, t, w_r, r = numbers
+        parts = kitagawa_parts(counts_of(w_t, t, w_r, r))
+        difference = np.average(t, weights=w_t) - np.average(r, weights=w_r)
+        total = parts[COMPOSITION].sum() + parts[WITHIN].sum()
+        assert total == pytest.approx(difference, abs=1e-8)
 
-    def test_an_absent_cell_takes_the_other_rate_and_is_listed(self):
-        parts = kitagawa([1, 0], [10, np.nan], [1, 1], [10, 30])
-        assert parts["note"].tolist() == ["", "absent first"]
-        assert parts["performance"].tolist() == [0, 0]
-        assert parts["mix"].sum() == pytest.approx(10)
+    def test_an_absent_group_takes_the_other_score(self):
+        parts = kitagawa_parts(counts_of(*map(np.array, ([1, 1], [10, 30], [1, 0], [10, np.nan]))))
+        assert parts[WITHIN].ravel().tolist() == [0, 0]
+        assert parts[COMPOSITION].sum() == pytest.approx(10)
+        assert np.isnan(parts["rnps"][1, 0])
 
-    def test_a_cell_without_any_rate(self):
-        with pytest.raises(ValueError, match="cell 1 has none"):
-            kitagawa([1, 1], [1, np.nan], [1, 1], [1, np.nan])
 
-    def test_negative_shares(self):
-        with pytest.raises(ValueError, match="`share_1` must be 0 or more"):
-            kitagawa([-1, 2], [1, 1], [1, 1], [1, 1])
+class TestClusteredScores:
+    @pytest.mark.parametrize("customers", [40, 3])
+    def test_they_are_those_of_nps_and_top_box(self, customers):
+        rng = np.random.default_rng(customers)
+        n = 150
+        frame = pd.DataFrame(
+            {
+                "score": np.where(rng.random(n) < 0.1, np.nan, rng.integers(0, 11, n)),
+                "who": rng.integers(0, customers, n),
+                "part": rng.integers(0, 3, n),
+                "weight": rng.choice([0.0, 0.5, 1, 3], n),
+            }
+        )
+        frame.loc[frame["part"] == 2, "score"] = 10.0  # all alike
+        design = {"cluster": "who", "weights": "weight"}
+        expected = nps(frame, "score", by="part", design=design)
+        score, who = frame["score"].to_numpy(), frame["who"].to_numpy()
+        value = np.where(np.isnan(score), np.nan, category(score) - 1.0)
+        of = {"group": frame["part"].to_numpy(), "n_groups": 3, "level": 0.95}
+        found = clustered_scores(value, who, weight=frame["weight"].to_numpy(), **of)
+        pd.testing.assert_frame_equal(found, expected[list(found)], rtol=1e-12)
+        box = clustered_scores(np.where(np.isnan(score), np.nan, score >= 9), who, box=True, **of)
+        expected = top_box(frame, "score", top=(9, 10), by="part", design={"cluster": "who"})
+        pd.testing.assert_frame_equal(box, expected[list(box)], rtol=1e-12)
 
 
 def test_categories_are_those_of_nps():
     assert category(np.arange(11)).tolist() == [0] * 7 + [1] * 2 + [2] * 2
-
-
-def test_paired_difference_of_table_returns_one_row():
-    assert isinstance(paired_difference_of_table(np.eye(3)), pd.DataFrame)

@@ -9,25 +9,25 @@ import pytest
 
 from cxlab import load_study
 from cxlab.stats.comparison import (
-    ContactRule,
     compare_tnps_rnps,
-    paired_variance,
     plan_contact_rule,
     plan_pairs,
     programme_tables,
     rules_in_words,
 )
-from cxlab.stats.comparison.mix import hide_cells
-from cxlab.stats.comparison.paired import OnePerAnswer, Pairs
-from cxlab.stats.comparison.paired_tables import (
+from cxlab.stats.comparison.disclosure import Gate
+from cxlab.stats.comparison.identity import Respondents
+from cxlab.stats.comparison.paired import (
+    OnePerAnswer,
+    Pairs,
     categories_table,
     migration_table,
-    pair_variance,
     paired_table,
     sensitivity_table,
     window_table,
+    windows_taken,
 )
-from cxlab.stats.comparison.terms import QUANTITY_COEFFICIENTS, TERMS
+from cxlab.stats.comparison.standardised import QUANTITY_COEFFICIENTS, TERMS
 from cxlab.stats.comparison.timing import regression_table
 
 SMALLEST = 10
@@ -40,7 +40,7 @@ SELECTIONS = [
     ("2024-Q1", {"segment": "Family", "home_region": "International"}),
 ]
 #: Counts of who was asked and who answered, not of what they said.
-COUNTS_OF_THE_ASKED = ("flow", "contamination")
+COUNTS_OF_THE_ASKED = ("flow",)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,29 @@ def numbers_of(table):
 
 
 def pairs_of(t_value, r_score):
-    who = np.arange(len(t_value))
-    return OnePerAnswer(np.array(t_value, float), np.array(r_score, float), who, who)
+    return OnePerAnswer(np.array(t_value, float), np.array(r_score, float), np.arange(len(t_value)))
+
+
+def shown(pairs_of_windows=None, window_days=90, /, **tables):
+    """What the gate makes of tables of pairs."""
+    nobody = Respondents({"t": np.zeros(0), "r": np.zeros(0)}, {}, None, [], named=True)
+    gate = Gate(
+        smallest=SMALLEST,
+        behind={},
+        people=nobody,
+        cells=np.empty(0),
+        windows=pairs_of_windows or {},
+        window_days=window_days,
+        unplaced={},
+        pooled=frozenset(),
+    )
+    return gate.shown(tables)
+
+
+def windows_shown(pairs, window_days):
+    windows = windows_taken(pairs, "last before", window_days)
+    table = window_table(windows, "last before", level=0.95)
+    return shown(windows, window_days, windows=table)["windows"]
 
 
 def every_pair(age, t_score, r_score, customer=None):
@@ -99,7 +120,6 @@ def every_pair(age, t_score, r_score, customer=None):
         age=np.array(age, float),
         t_score=np.array(t_score, float),
         r_score=np.array(r_score, float),
-        unit=customer,
         customer=customer,
     )
 
@@ -175,26 +195,39 @@ class TestTerms:
 
     def test_hidden_quantities_cannot_be_solved_from_the_shown_ones(self, tiny):
         table = tiny.decomposition.dropna(subset="estimate")
-        quantities = tiny.quantities.dropna(subset="estimate")
-        known = [QUANTITY_COEFFICIENTS[name] for name in (*table["term"], *quantities["quantity"])]
+        scores = tiny.estimates.dropna(subset="estimate")
+        of = {
+            ("raw", "transactional"): "B0",
+            ("raw", "relationship"): "A0",
+            "all eligible episodes (E2)": "B2",
+            "users, each counted once (E2)": "B3",
+            "whole customer base (E1)": "C0",
+        }
+        told = [
+            of[key]
+            for row in scores.itertuples()
+            for key in (row.population, (row.estimate_kind, row.survey))
+            if key in of
+        ]
+        assert set(told) == {"A0", "B0", "B2", "B3", "C0"}
+        known = [QUANTITY_COEFFICIENTS[name] for name in (*table["term"], *told)]
         names = sorted({q for one in QUANTITY_COEFFICIENTS.values() for q in one})
         system = np.array([[one.get(q, 0.0) for q in names] for one in known])
-        hidden = tiny.quantities.loc[tiny.quantities["estimate"].isna(), "quantity"]
-        assert set(hidden) == {"C1", "C2"}
-        for name in hidden:
+        for name in ("C1", "C2"):
             unit = np.array([float(q == name) for q in names])
             with_it = np.linalg.matrix_rank(np.vstack([system, unit]))
             assert with_it > np.linalg.matrix_rank(system), name
 
     def test_every_other_table_hides_them_too(self, tiny):
-        one_way = tiny.one_way.set_index("version")["estimate"]
-        assert one_way.notna().sum() == 1  # B2 − B3
-        assert tiny.weights.set_index("quantity").loc[["C1", "C2"], "n"].isna().all()
+        hidden = tiny.tilting[tiny.tilting["term"] != "transactional response"]
+        assert (
+            hidden["estimate"]
+            .isna()
+            .loc[hidden["term"].isin(["residual", "standardised gap"])]
+            .all()
+        )
         assert set(tiny.robustness["quantity"]) == {"raw gap"}
-        assert tiny.tipping.empty
-        bounds = tiny.bounds.set_index("quantity")["bound_low"]
-        assert bounds[["C1", "C2", "coverage", "residual"]].isna().all()
-        assert bounds[["C0", "B2"]].notna().all()
+        assert not any("The residual would vanish" in s for s in tiny.sentences)
 
     def test_a_survey_of_few_gives_no_gap(self):
         tables = tables_where(())
@@ -238,20 +271,20 @@ class TestTerms:
 
     def test_terms_are_all_named(self, tiny):
         assert tiny.decomposition["term"].tolist()[:6] == list(TERMS)
-        assert not tiny.identified
+        assert tiny.decomposition["estimate"].isna().any()
 
 
 class TestSamePairs:
     FEW = pairs_of([3, 10, 10], [10, 2, 9])
 
     def test_three_pairs_give_no_number(self):
-        table = paired_table(self.FEW, level=0.95, smallest=SMALLEST)
+        table = shown(paired=paired_table(self.FEW, level=0.95))["paired"]
         assert numbers_of(table).isna().all(axis=None)
         assert table["note"].tolist() == ["hidden: fewer than 10 customers"] * 2
-        assert np.isnan(pair_variance(self.FEW, SMALLEST))
 
     def test_few_pairs_get_no_verdict(self, tiny):
         assert "Same customers: too few pairs (2) to say." in tiny.sentences
+        assert np.isnan(tiny.pair_variance)
         assert not any("their two scores" in sentence for sentence in tiny.sentences)
         status = tiny.estimands.set_index("estimand")["status"]
         assert status["E3"] == "too few pairs (2) to say"
@@ -264,26 +297,27 @@ class TestSamePairs:
     def test_one_small_cell_hides_all_nine(self):
         # 12 of each diagonal cell, and one detractor who became a promoter
         t, r = [3] * 12 + [7] * 12 + [9] * 12, [3] * 12 + [7] * 12 + [9] * 12
-        whole = migration_table(pairs_of(t, r), smallest=SMALLEST)
+        whole = shown(migration=migration_table(pairs_of(t, r)))["migration"]
         assert whole["n"].tolist() == [12, 0, 0, 0, 12, 0, 0, 0, 12]
-        small = migration_table(pairs_of([*t, 2], [*r, 10]), smallest=SMALLEST)
-        assert numbers_of(small).isna().all(axis=None)
-        margins = categories_table(pairs_of([*t, 2], [*r, 10]), smallest=SMALLEST)
-        assert margins["n"].tolist() == [13, 12, 12, 12, 12, 13]
+        more = pairs_of([*t, 2], [*r, 10])
+        small = shown(migration=migration_table(more), categories=categories_table(more))
+        assert numbers_of(small["migration"]).isna().all(axis=None)
+        assert small["categories"]["n"].tolist() == [13, 12, 12, 12, 12, 13]
 
     def test_small_categories_are_hidden_with_another(self):
         pairs = pairs_of([3] * 4 + [7] * 20 + [9] * 30, [9] * 54)
-        table = categories_table(pairs, smallest=SMALLEST).query("survey == 'transactional'")
+        table = shown(categories=categories_table(pairs))["categories"]
+        table = table.query("survey == 'transactional'")
         assert table["n"].isna().tolist() == [True, True, False]
         assert table["note"].tolist()[1] == "hidden: it would give a smaller group back"
 
     def test_of_few_pairs_not_even_an_empty_category_is_shown(self):
-        table = categories_table(self.FEW, smallest=SMALLEST)
+        table = shown(categories=categories_table(self.FEW))["categories"]
         assert table["n"].isna().all()
 
     def test_means_of_a_small_category_are_hidden_with_another(self):
         pairs = pairs_of([3] * 2 + [7] * 20 + [9] * 30, [9] * 52)
-        table = regression_table(pairs, level=0.95, smallest=SMALLEST)
+        table = shown(regression=regression_table(pairs, level=0.95))["regression"]
         table = table.query("given == 'transactional answer'").set_index("group")
         assert table["mean_other"].isna().to_dict() == {
             "detractor": True,
@@ -297,30 +331,25 @@ class TestWindowsAndRules:
         # 12 customers within 30 days, 3 more within 90, 20 more within 180
         age = [5.0] * 12 + [60.0] * 3 + [120.0] * 20
         pairs = every_pair(age, [9, 3, 7, 10, 6] * 7, [7] * 35)
-        options = {"rule": "last before", "half_life": 30, "level": 0.95, "smallest": SMALLEST}
-        at_90 = window_table(pairs, window_days=90, **options).set_index("window_days")
+        at_90 = windows_shown(pairs, 90).set_index("window_days")
         assert at_90["n"].isna().to_dict() == {7: True, 30: True, 90: False, 180: False}
         assert at_90.loc[30, "note"] == "hidden: it would give a smaller group back"
-        at_30 = window_table(pairs, window_days=30, **options).set_index("window_days")
+        at_30 = windows_shown(pairs, 30).set_index("window_days")
         assert at_30["n"].isna().to_dict() == {7: False, 30: False, 90: True, 180: False}
 
     def test_the_window_chosen_counts_even_if_it_is_not_in_the_table(self):
         pairs = every_pair([5.0] * 12 + [60.0] * 3, [9, 3, 7] * 5, [7] * 15)
-        table = window_table(
-            pairs, window_days=45, rule="last before", half_life=30, level=0.95, smallest=SMALLEST
-        )
+        table = windows_shown(pairs, 45)
         assert table["n"].isna().tolist() == [False, False, True, True]
 
     def test_a_rule_that_differs_for_few_customers_is_hidden(self):
         # customer 0 has two answers before its relationship answer: a rule is about that one
         customer = [0, *range(12)]
         pairs = every_pair([20.0, *[5.0] * 12], [2, *[9, 3, 7, 10] * 3], [7] * 13, customer)
-        table = sensitivity_table(
-            pairs, chosen="last before", half_life=30, level=0.95, smallest=SMALLEST
-        )
+        alone = sensitivity_table(pairs, chosen="last before", level=0.95)
+        table = shown(sensitivity=alone)["sensitivity"]
         assert table.query("chosen")["n"].tolist() == [12, 12]
         assert table.query("not chosen")["estimate"].isna().all()
-        alone = sensitivity_table(pairs, chosen="last before", half_life=30, level=0.95)
         assert alone["estimate"].notna().all()
 
     def test_counting_each_customer_once_is_hidden_where_it_is_about_few(self):
@@ -333,21 +362,6 @@ class TestWindowsAndRules:
         assert shown.robustness["variant"].str.contains("one answer per customer").any()
         few = compare(*SELECTIONS[1]).robustness
         assert not few["variant"].str.contains("one answer per customer").any()
-
-
-@pytest.mark.parametrize(
-    ("cells", "customers", "hidden"),
-    [
-        # the touchpoint's own NPS would give the small cell back, whatever else is hidden
-        (["a · web", "a · desk", "b · web", "b · desk"], [3, 50, 30, 40], [1, 1, 0, 0]),
-        # touchpoints of one cell: the NPS of all answers would
-        (["a", "b", "c"], [3, 50, 30], [1, 0, 1]),
-        (["a", "b", "c"], [13, 50, 30], [0, 0, 0]),
-    ],
-)
-def test_cells_are_hidden_from_the_touchpoint_and_from_the_whole(cells, customers, hidden):
-    table = pd.DataFrame({"cell": cells, "customers": customers, "estimate": 1.0, "note": ""})
-    assert hide_cells(table, SMALLEST)["estimate"].isna().tolist() == [bool(k) for k in hidden]
 
 
 class TestPlans:
@@ -371,10 +385,6 @@ class TestPlans:
         plan = plan_pairs(compare("2024-Q1", None))
         assert plan["n"].iloc[0] == 18
         assert plan["note"].eq("the variance is that of 18 pairs: a rough plan").all()
-
-    def test_hidden_cells_have_no_variance(self, tiny):
-        with pytest.raises(ValueError, match="`table` must show its counts; they are hidden"):
-            paired_variance(tiny.migration)
 
     def test_the_plan_is_of_the_window(self):
         tables = tables_where(())
@@ -430,5 +440,5 @@ def test_contact_rules_in_words():
     assert rules_in_words({"relationship quarantine": (60.0, 0.1)}) == (
         "relationship quarantine: 60 days, 10 % exempt"
     )
-    assert rules_in_words([ContactRule("opted out")]) == "opted out: how it works is not known"
+    assert rules_in_words({"opted out": None}) == "opted out: how it works is not known"
     assert rules_in_words(None) == "none"

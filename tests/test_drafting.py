@@ -497,7 +497,7 @@ BAD_FILES = {
     "the same header twice": ("a,a\n5,4\n", "headers must be unique"),
     "nothing": ("", "it is empty"),
     "no answers": ("a,b\n", "at least one answer"),
-    "a line too long": ("a,b\n1,2\n1,2,3\n", "as many cells"),
+    "a line too long": ("a,b\n1,2\n1,2,3\n", "must have 2 cells in each line"),
 }  # fmt: skip
 
 

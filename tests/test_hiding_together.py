@@ -132,6 +132,24 @@ def test_reports_that_are_there_count_and_a_whole_one_that_is_replaced_does_not(
     assert len(both.jobs) >= len(beside)
 
 
+def test_what_other_reports_of_the_set_show_is_part_of_what_a_report_is_made_from(study, tmp_path):
+    """A report is made again when it hides something else because of others, and only then."""
+    regions, crossed = (
+        Request(str(study), [PERIOD], each=one, notebooks=["scorecard"]) for one in (BOTH[:1], BOTH)
+    )
+    alone = {job.output: job for job in jobs_of(study, [regions], tmp_path)}
+    beside = {job.output: job for job in jobs_of(study, [regions, crossed], tmp_path)}
+    again = {job.output: job for job in jobs_of(study, [crossed, regions], tmp_path)}
+    for place, job in alone.items():
+        other = beside.get(place, job)
+        hides_alike = HIDDEN_PARAMETER not in other.parameters
+        assert (other.fingerprint == job.fingerprint) == hides_alike
+    assert any(HIDDEN_PARAMETER in beside[place].parameters for place in set(alone) & set(beside))
+    assert {p: j.fingerprint for p, j in beside.items()} == {
+        p: j.fingerprint for p, j in again.items()
+    }
+
+
 def test_reports_that_have_nothing_in_common_are_left_alone(study, tmp_path):
     for asked in ([[]], [["region"]], [BOTH]):
         requests = [

@@ -64,6 +64,15 @@ def test_parameters_without_types_and_without_where_make_a_report(own, tmp_path)
     assert verify_report(folder).same
 
 
+def test_a_notebook_without_parameters_makes_a_report(tmp_path):
+    path = tmp_path / "own.ipynb"
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Own"), new_code_cell("1 + 1")]), path)
+    run = run_reports("demo", notebooks=[str(path)], output=tmp_path / "out")
+    assert not run.failures
+    assert json.loads((run.pages[0].parent / "manifest.json").read_text())["parameters"] == {}
+    assert verify_report(run.pages[0].parent).same
+
+
 def test_a_page_on_which_all_is_shown_says_nothing(own, tmp_path):
     shown = "import pandas as pd\nfrom cxlab import show\nshow(pd.DataFrame({'a': [1]}), name='a')"
     run = run_reports("demo", notebooks=[str(own("n = 1", shown))], output=tmp_path / "out")

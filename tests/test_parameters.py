@@ -2,7 +2,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from cxlab.report.build import used_parameters
+from cxlab.report.build import build_report, used_parameters
 from cxlab.report.parameters import Parameter, check_parameters, read_parameters
 
 SOURCE = """study: str = "demo"  # a study's name = or path
@@ -76,9 +76,17 @@ def test_text_of_another_type_is_refused_not_guessed(annotation, text):
         Parameter("x", annotation, 0).from_text(text)
 
 
-def test_notebook_without_the_tag_is_refused(notebook):
-    with pytest.raises(ValueError, match="one code cell tagged 'parameters'; got 0"):
-        read_parameters(notebook(tags=()))
+def test_notebook_without_the_tag_takes_no_parameters(notebook):
+    assert read_parameters(notebook(tags=())) == {}
+    with pytest.raises(ValueError, match="must be nothing"):
+        build_report(notebook(tags=()), "unused", n=1)
+
+
+def test_notebook_with_two_cells_of_parameters_is_refused(tmp_path):
+    tagged = [new_code_cell("n = 1", metadata={"tags": ["parameters"]}) for _ in range(2)]
+    nbformat.write(new_notebook(cells=tagged), tmp_path / "9-trial.ipynb")
+    with pytest.raises(ValueError, match="one code cell tagged 'parameters' or none; got 2"):
+        read_parameters(tmp_path / "9-trial.ipynb")
 
 
 def test_a_line_without_a_type_is_taken_by_its_default(notebook):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from cxlab.report.publish import (
     owned_folder,
     temporary_folder,
 )
+from cxlab.report.verify import verify_report
 
 PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
 
@@ -88,6 +90,39 @@ def test_an_odd_manifest_is_passed_over_and_named(name, made):
     finally:
         (folder / "manifest.json").unlink()
         folder.rmdir()
+
+
+def test_of_many_odd_records_a_run_names_the_first(made):
+    reports, command, _ = made
+    folders = [reports / f"app-{number:02d}" for number in range(20)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "manifest.json").write_text("{}")
+    try:
+        told = CliRunner().invoke(main, command).output
+        page = (reports / "index.html").read_text()
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder)
+    lines = [line for line in told.splitlines() if line.startswith("left out: ")]
+    assert len(lines) == 4
+    assert lines[-1].startswith("left out: 17 more files that are no whole record of a report")
+    assert all(folder.name in page for folder in folders)
+
+
+def test_a_report_of_an_earlier_version_is_listed_and_not_compared(made):
+    reports, _, manifest = made
+    folder = reports / "earlier"
+    folder.mkdir()
+    packages = manifest["packages"] | {"cxlab": "0.1.0"}
+    earlier = manifest | {"schema": 3, "packages": packages}
+    (folder / "manifest.json").write_text(json.dumps(earlier))
+    try:
+        assert "made by 0.1 (cannot be compared)" in write_index(reports).read_text()
+        with pytest.raises(ValueError, match="made by 0.1: cannot be compared"):
+            verify_report(folder)
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,17 @@ def collect(lazy: nw.LazyFrame) -> pd.DataFrame:
         with warnings.catch_warnings():
             # an option of pandas 2 that Ibis sets
             warnings.filterwarnings("ignore", "The 'future.infer_string' option is deprecated")
+            # DuckDB's way of giving times a zone
+            warnings.filterwarnings("ignore", "The inplace keyword in DataFrame.drop")
             frame = lazy.collect("pandas").to_native()
     return frame.reset_index(drop=True)
+
+
+def row_count(frame: Any) -> int:
+    """Rows of a frame of any engine."""
+    if isinstance(frame, pd.DataFrame):
+        return len(frame)
+    return int(collect(nw.from_native(frame).lazy().select(n=nw.len()))["n"].iloc[0])
 
 
 def has_ordered_text(lazy: nw.LazyFrame) -> bool:

@@ -144,7 +144,7 @@ def build_report(
     Parameters
     ----------
     notebook : path
-        A notebook with a cell tagged ``parameters``.
+        Its cell tagged ``parameters`` declares what it takes; without one it takes nothing.
     output : path
         Folder of the report. It appears, or replaces the earlier one, only when the
         report is whole.

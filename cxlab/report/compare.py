@@ -1,4 +1,4 @@
-"""Two makings of one file, compared: what a reader would see differ, in one line each."""
+"""Two makings of one report, compared file by file: what a reader would see differ, in one line each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import math
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,74 @@ _PDF_PASSING = re.compile(
 _PDF_PRODUCER = re.compile(rb"/Producer ?\(([^)]*)\)")
 
 Row = dict[str, Any]
+
+
+def compare_made(
+    folder: Path, again: Path, manifest: Mapping[str, Any], *, exact: bool
+) -> dict[str, list[str]]:
+    """Differences of each file that the run itself makes: the notebook and its tables.
+
+    Parameters
+    ----------
+    folder, again : Path
+        The published report, and the one made again.
+    manifest : mapping
+        Of the published one.
+    exact : bool
+        To the last digit; else numbers to 1e-9 relative.
+
+    Returns
+    -------
+    dict of str to list of str
+        File to one line for each difference; an empty list: the same.
+    """
+    name = Path(manifest["notebook"]["name"]).name
+    found = {name: list(_compare_notebook(folder / name, again / name, exact))}
+    there = {path.stem for path in (again / "tables").glob("*.csv")}
+    for table in sorted(there | set(manifest["tables"])):
+        if table not in there:
+            found[f"tables/{table}.json"] = [f"table {table} is no longer made"]
+        elif table not in manifest["tables"]:
+            found[f"tables/{table}.json"] = [f"table {table} is new"]
+        else:
+            found |= _compare_table(folder, again, table, exact)
+    return found
+
+
+def _compare_table(folder: Path, again: Path, table: str, exact: bool) -> dict[str, list[str]]:
+    """Differences of the two files of a table; what they have in common is said once."""
+    found: dict[str, list[str]] = {}
+    said: set[str] = set()
+    for file, read, name in (
+        (f"tables/{table}.json", json_rows, f"table {table}"),
+        (f"tables/{table}.csv", csv_rows, f"tables/{table}.csv"),
+    ):
+        before, after = read(folder / file), read(again / file)
+        if before is None:
+            found[file] = [f"{file} is not what the report wrote"]
+            continue
+        lines = list(compare_tables(before, after or [], name, exact=exact))
+        found[file] = [line for line in lines if _cell_of(line) not in said]
+        said |= {_cell_of(line) for line in lines} - {""}
+        if exact and not lines and (folder / file).read_bytes() != (again / file).read_bytes():
+            # such as a name that stands twice in a row, of which one is read
+            found[file] = [f"{file} is not what the report wrote"]
+    return found
+
+
+def _cell_of(line: str) -> str:
+    """Row and column that a difference names; empty for another one."""
+    return line.partition(": was ")[0].partition(", row ")[2]
+
+
+def _compare_notebook(before: Path, after: Path, exact: bool) -> Iterator[str]:
+    try:
+        old = nbformat.read(before, as_version=4)
+        yield from compare_notebooks(
+            old, nbformat.read(after, as_version=4), before.name, exact=exact
+        )
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        yield f"{before.name} is not what the report wrote"
 
 
 def compare_tables(

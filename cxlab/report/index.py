@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from cxlab.core.characters import printable
+from cxlab.report.manifest import made_earlier
 from cxlab.report.page import POLICY, TEMPLATES, report_files, style
 from cxlab.report.publish import BUILDING, FAILED, replace_text
 from cxlab.report.records import ADDED, FAILURE, REPORT, WHOSE, RecordError, read_record
@@ -170,6 +171,7 @@ def _entry(manifest: dict[str, Any], folder: Path, reports: Path) -> dict[str, A
         "page": _link(place / f"{stem}.html"),
         "failed": False,
         "cause": "",
+        "earlier": made_earlier(manifest),
         "warnings": len(manifest["warnings"]),
         "made": f"{made} UTC",
         "changes": manifest.get("changes", []),

@@ -37,7 +37,8 @@ PACKAGES = (
     "xlsxwriter",
     "python-pptx",
 )
-SCHEMA = 3
+#: Of the manifest; 4 since cxlab 0.2.
+SCHEMA = 4
 #: A change in one of these can change a figure.
 NAMED = ("cxlab", "numpy", "scipy", "pandas", "duckdb")
 #: The name under which OpenBLAS says what processor it computes for, in its builds.
@@ -107,6 +108,19 @@ def make_manifest(
         "started": started,
         "ended": now(),
     }
+
+
+def made_earlier(manifest: Mapping[str, Any]) -> str:
+    """Which version made a report, if not this one: its report cannot be compared with ours.
+
+    Examples
+    --------
+    >>> made_earlier({"schema": 3, "packages": {"cxlab": "0.1.0"}}), made_earlier({"schema": 4})
+    ('made by 0.1', '')
+    """
+    if manifest.get("schema") == SCHEMA:
+        return ""
+    return f"made by {_short(str(manifest['packages'].get('cxlab', 'another version')))}"
 
 
 def input_names(inputs: Sequence[Path]) -> dict[str, Path]:

@@ -111,12 +111,12 @@ class Parameter:
 
 
 def read_parameters(notebook: Path) -> dict[str, Parameter]:
-    """Parameters that a notebook declares in its cell tagged ``parameters``.
+    """Parameters that a notebook declares in its cell tagged ``parameters``; none without one.
 
     Raises
     ------
     ValueError
-        When there is no such cell, or a line has another form.
+        When there are several such cells, or a line has another form.
     """
     state = notebook.stat()
     return dict(_read(notebook, state.st_mtime_ns, state.st_size))
@@ -130,10 +130,12 @@ def _read(notebook: Path, modified: int, size: int) -> Mapping[str, Parameter]:
         for cell in _open_notebook(notebook).cells
         if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", [])
     ]
-    if len(cells) != 1:
+    if not cells:
+        return {}
+    if len(cells) > 1:
         raise ValueError(
-            f"{notebook.name} must have one code cell tagged 'parameters'; got {len(cells)}. "
-            "Tag it in JupyterLab: property inspector, cell tags."
+            f"{notebook.name} must have one code cell tagged 'parameters' or none; "
+            f"got {len(cells)}. Remove the tag from the others (in JupyterLab: property inspector)."
         )
     lines = cells[0].source.splitlines()
     found = {}

@@ -161,13 +161,10 @@ def seal(record: Mapping[str, Any]) -> str:
 
 def spoilt_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Files that are not as the manifest says they were written, the manifest first."""
-    if SEAL in manifest and manifest[SEAL] != seal(manifest):
+    if manifest.get(SEAL) != seal(manifest):
         yield MANIFEST
     digests = manifest.get("digests", {})
     for name, digest in digests.items():
-        # earlier manifests name the files of `tables` without their folder
-        path = next((p for p in (folder / name, folder / "tables" / name) if p.is_file()), None)
-        if path is None or file_digest(path) != digest:
+        if not (folder / name).is_file() or file_digest(folder / name) != digest:
             yield name
-    if SEAL in manifest:
-        yield from (name for name in published_files(folder) if name not in digests)
+    yield from (name for name in published_files(folder) if name not in digests)

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from cxlab.core.engines import row_count
 from cxlab.core.past import past_reports
+from cxlab.report.build import about_fields, finish_report
+from cxlab.report.compare import (
+    compare_made,
+    compare_text,
+    differing_part,
+    pdf_producer,
+    same_pdf,
+)
 from cxlab.report.execute import CELL_SECONDS, NotebookError, execute_notebook
+from cxlab.report.exports import WRITERS, write_exports
+from cxlab.report.exports.pdf import find_browser
+from cxlab.report.factory.requests import about_study
 from cxlab.report.manifest import (
     code_digest,
     input_names,
+    made_earlier,
     near_words,
     now,
     package_versions,
@@ -29,6 +44,7 @@ from cxlab.report.records import (
     VERIFICATION,
     RecordError,
     file_digest,
+    published_files,
     read_manifest,
     read_record,
     seal,
@@ -36,7 +52,6 @@ from cxlab.report.records import (
     write_manifest,
     write_record,
 )
-from cxlab.report.remade import Findings, compare_derived, compare_made, take_over
 from cxlab.survey.datasets import study_names
 from cxlab.survey.study import Study, load_study
 
@@ -44,6 +59,10 @@ from cxlab.survey.study import Study, load_study
 EXACT_ROWS = 5_000_000
 #: Packages whose versions may change the last digits.
 NUMERIC = ("numpy", "scipy", "pandas", "statsmodels", "duckdb")
+#: Lines of a manifest that a report made again says anew.
+SAID = ("title", "warnings", "tables", "headline", "changes", "formats", "seed")
+#: Lines on what the report is about, which its study says anew.
+ABOUT = ("study", "study_title", "about", "simulated", "period", "selection")
 
 
 @dataclass(frozen=True)
@@ -104,7 +123,8 @@ def verify_report(folder: str | Path, *, timeout: int = CELL_SECONDS) -> Verific
     Raises
     ------
     ValueError
-        When the folder holds no report, or the notebook can no longer be run.
+        When the folder holds no report or one of another version of cxlab, or when the
+        notebook can no longer be run.
 
     Notes
     -----
@@ -118,6 +138,11 @@ def verify_report(folder: str | Path, *, timeout: int = CELL_SECONDS) -> Verific
         raise ValueError(
             f"`folder` must hold a report with its whole manifest.json; got '{folder}'. "
             "Name the folder that the page is in."
+        )
+    if earlier := made_earlier(manifest):
+        raise ValueError(
+            f"`folder` must hold a report of this version; got '{folder}', {earlier}: cannot be "
+            "compared. Make the report again with cxlab report."
         )
     clean_temporary()
     place = _place(folder, manifest)
@@ -134,9 +159,18 @@ def verify_report(folder: str | Path, *, timeout: int = CELL_SECONDS) -> Verific
     return verification
 
 
+@dataclass
+class _Findings:
+    """What differs, what could not be compared, and which files are what they should be."""
+
+    differences: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    confirmed: list[str] = field(default_factory=list)
+
+
 def _findings(
     folder: Path, again: Path, manifest: dict[str, Any], study: Study | None
-) -> tuple[Findings, str]:
+) -> tuple[_Findings, str]:
     """What differs between two folders of one report, and why numbers may by rounding."""
     reasons = _reasons(manifest)
     spoilt = list(spoilt_files(folder, manifest))
@@ -144,16 +178,16 @@ def _findings(
     near = bool(reasons) and any(made.values())
     if near:
         made = compare_made(folder, again, manifest, exact=False)
-    take_over(folder, again, [name for name, lines in made.items() if not lines])
-    derived = compare_derived(folder, again, manifest, study)
+    _take_over(folder, again, [name for name, lines in made.items() if not lines])
+    derived = _compare_derived(folder, again, manifest, study)
     # a page that is what its notebook gives needs no digest: a killed verification leaves an old one
     spoilt = [name for name in spoilt if name not in derived.confirmed]
     lines = [f"{name} is not what the report wrote" for name in spoilt]
-    if _spoilt_verification(folder, manifest):
+    if _spoilt_verification(folder):
         lines.append(f"{VERIFICATION} is not what cxlab verify wrote")
     lines += [line for found in made.values() for line in found] + derived.differences
     differences = list(dict.fromkeys(lines))
-    return Findings(differences, derived.notes), ", ".join(reasons) if near and not lines else ""
+    return _Findings(differences, derived.notes), ", ".join(reasons) if near and not lines else ""
 
 
 def _place(folder: Path, manifest: Mapping[str, Any]) -> Path:
@@ -219,13 +253,13 @@ def _reasons(manifest: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _spoilt_verification(folder: Path, manifest: Mapping[str, Any]) -> bool:
+def _spoilt_verification(folder: Path) -> bool:
     path = folder / VERIFICATION
     try:
         record = read_record(path, {}, {})
     except RecordError:
         return path.exists()
-    return SEAL in manifest and record.get(SEAL) != seal(record)
+    return bool(record.get(SEAL) != seal(record))
 
 
 def _changed_inputs(manifest: Mapping[str, Any], study: Study | None, place: Path) -> Iterator[str]:
@@ -268,3 +302,121 @@ def _record(folder: Path, manifest: dict[str, Any], found: Verification) -> None
             write_manifest(folder, manifest)
     except OSError as error:
         found.notes.append(f"this could not be written into the report: {disk_cause(error)}")
+
+
+def _take_over(folder: Path, again: Path, names: Sequence[str]) -> None:
+    """Put published files in the place of those made again, where both are the same."""
+    for name in names:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, again / name)
+
+
+def _take_ids(before: Path, after: Path) -> None:
+    """Name cells as in the published notebook: a page holds the names, and they are random."""
+    try:
+        published = nbformat.read(before, as_version=4)
+    except (OSError, ValueError, AttributeError):
+        return
+    made = nbformat.read(after, as_version=4)
+    for one, other in zip(published.cells, made.cells, strict=False):
+        if re.fullmatch(r"[\w-]{1,64}", str(one.get("id", ""))):
+            other["id"] = one["id"]
+    nbformat.write(made, after)
+
+
+def _compare_derived(
+    folder: Path, again: Path, manifest: Mapping[str, Any], study: Study | None
+) -> _Findings:
+    """Differences of all that follows from notebook, tables and manifest; ``again`` is completed.
+
+    These are made from the published notebook and tables, where they are right, so that a
+    rounding on another processor is told once and a changed file by its own name.
+    """
+    found = _Findings()
+    stem = Path(manifest["notebook"]["name"]).stem
+    made = {**manifest, **_about(manifest, study), "seed": manifest["parameters"].get("seed")}
+    tried = {*manifest["formats"], *manifest.get("failed_formats", {})}
+    made["formats"] = sorted(one for one in tried if one in WRITERS)
+    printed = "pdf" in made["formats"]
+    can_print = printed and find_browser() is not None
+    _take_ids(folder / f"{stem}.ipynb", again / f"{stem}.ipynb")
+    notebook = nbformat.read(again / f"{stem}.ipynb", as_version=4)
+    if printed and not can_print:
+        made["formats"].remove("pdf")
+        found.notes.append(f"{stem}.pdf was compared by its digest only: there is no Chromium")
+    finish_report(again, notebook, made)
+    made["formats"] = list(manifest["formats"])
+    for name in (*SAID, *ABOUT, "rows"):
+        if made[name] != manifest.get(name):
+            line = f"manifest.json, {name}: was {manifest.get(name)}, is {made[name]}"
+            found.differences.append(line)
+    if can_print:
+        _compare_pdf(folder, again, stem, made, found)
+    if (folder / VERIFICATION).is_file():
+        shutil.copyfile(folder / VERIFICATION, again / VERIFICATION)
+    refresh_page(again, made)
+    known = {Path(manifest["notebook"]["name"]).name, *([f"{stem}.pdf"] if printed else [])}
+    known |= {f"tables/{name}.{kind}" for name in manifest["tables"] for kind in ("csv", "json")}
+    _compare_files(folder, again, known, found)
+    return found
+
+
+def _about(manifest: Mapping[str, Any], study: Study | None) -> dict[str, Any]:
+    """What the report is about, by its study; as recorded where nothing was said of one."""
+    if study is None or not any(manifest[name] for name in ABOUT):
+        return {"rows": manifest.get("rows")}
+    given = manifest["parameters"]
+    period, where, rows = given.get("period"), given.get("where"), manifest.get("rows")
+    if rows is not None:
+        rows = row_count(study.read(period=period, where=where))
+    return about_fields(about_study(study, period, where or {}, [], rows))
+
+
+def _compare_pdf(
+    folder: Path, again: Path, stem: str, made: dict[str, Any], found: _Findings
+) -> None:
+    """The page was printed before or after it said what verifying had found."""
+    name = f"{stem}.pdf"
+    try:
+        old = (folder / name).read_bytes()
+    except OSError:
+        found.differences.append(f"{name} is missing")
+        return
+    new = (again / name).read_bytes()
+    if pdf_producer(old) != pdf_producer(new):
+        told = f"it was printed by {pdf_producer(old)}, and here is {pdf_producer(new)}"
+        found.notes.append(f"{name} was compared by its digest only: {told}")
+        return
+    if not same_pdf(old, new) and (folder / VERIFICATION).is_file():
+        shutil.copyfile(folder / VERIFICATION, again / VERIFICATION)
+        refresh_page(again, made)
+        write_exports(again, stem, ["pdf"])
+        new = (again / name).read_bytes()
+    if not same_pdf(old, new):
+        found.differences.append(f"{name} is not what its page gives")
+
+
+def _compare_files(folder: Path, again: Path, known: set[str], found: _Findings) -> None:
+    """Pages, workbooks, slides and all else but what is ``known`` from other comparisons."""
+    before, after = published_files(folder), published_files(again)
+    missing = known & set(after) - set(before)
+    for name in sorted({*before, *after} - known | missing):
+        if name not in before:
+            found.differences.append(f"{name} is missing")
+        elif name not in after:
+            found.differences.append(f"{name} is not what the report wrote")
+        else:
+            lines = list(_compare_file(folder / name, again / name, name))
+            found.differences += lines
+            if not lines and name.endswith(".html"):
+                found.confirmed.append(name)
+
+
+def _compare_file(before: Path, after: Path, name: str) -> Iterator[str]:
+    old, new = before.read_bytes(), after.read_bytes()
+    if name.endswith((".xlsx", ".pptx")):
+        part = differing_part(old, new)
+        if part is not None:
+            yield f"{name} is not what its tables give ({part})"
+    else:
+        yield from compare_text(old.decode("utf-8", "replace"), new.decode("utf-8"), name)

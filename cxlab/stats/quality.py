@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import narwhals as nw
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 
 from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
-from cxlab.core.frames import Opened, collect, open_frame
+from cxlab.core.frames import Opened, collect, group_sums, open_frame
 from cxlab.core.metric import Metric
 from cxlab.core.result import Result
 from cxlab.stats.metrics.estimates import estimate_each
@@ -116,7 +117,7 @@ def straight_lining(
     Parameters
     ----------
     answers
-        Frame of any engine; of a lazy one the items are fetched.
+        Frame of any engine.
     items : sequence of str
         Rating columns of one battery.
     min_answered : int
@@ -142,20 +143,22 @@ def straight_lining(
     0     3  2            1    0.5
     1   any  2            1    0.5
     """
-    scores = open_frame(answers, numbers={"items": items}).rows()
-    enough = scores.notna().sum(axis=1) >= min_answered
-    alike = scores[enough & (scores.min(axis=1) == scores.max(axis=1))].min(axis=1)
-    counts = alike.value_counts().sort_index()
+    opened = open_frame(answers, numbers={"items": items})
+    counts = pd.DataFrame({"score": [], "n": []})
+    if items:
+        lowest, highest = nw.min_horizontal(*items), nw.max_horizontal(*items)
+        rated = opened.lazy.filter(_answered(items) >= min_answered)
+        alike = rated.select(score=nw.when(lowest == highest).then(lowest))
+        counts = collect(alike.group_by("score").agg(n=nw.len())).sort_values("score")
+    same = counts.dropna(subset="score").astype({"n": "int64"})
+    n = int(counts["n"].sum())
     table = pd.DataFrame(
         {
-            "score": [f"{score:g}" for score in counts.index],
-            "respondents": counts.to_numpy(),
+            "score": [*(f"{score:g}" for score in same["score"]), "any"],
+            "n": n,
+            "respondents": [*same["n"], same["n"].sum()],
         }
     )
-    table.loc[len(table)] = ["any", len(alike)]
-    n = int(enough.sum())
-    table.insert(1, "n", n)
-    table["respondents"] = table["respondents"].astype("int64")
     table["share"] = table["respondents"] / n if n else np.nan
     return table
 
@@ -168,7 +171,7 @@ def repeated_answers(
     Parameters
     ----------
     answers
-        Frame of any engine; of a lazy one the items are fetched.
+        Frame of any engine.
     items : sequence of str
         Rating columns, each with its ``_missing`` column.
     min_answered : int
@@ -190,20 +193,31 @@ def repeated_answers(
     0  3     1     2        2
     """
     reasons = [f"{name}_missing" for name in items]
-    rows = open_frame(answers, numbers={"items": items}, reasons=reasons).rows()
-    scores = rows[list(items)]
-    varied = scores.min(axis=1) < scores.max(axis=1)
-    looked = rows[varied & (scores.notna().sum(axis=1) >= min_answered)]
-    sizes = looked.groupby([*items, *reasons], dropna=False).size()
-    alike = sizes[sizes > 1]
+    opened = open_frame(answers, numbers={"items": items}, reasons=reasons)
+    sizes = pd.DataFrame({"rows": [], "sets": []}, dtype="int64")
+    if items:
+        varied = nw.min_horizontal(*items) < nw.max_horizontal(*items)
+        looked = opened.lazy.filter(varied & (_answered(items) >= min_answered))
+        sets = looked.group_by([*items, *reasons]).agg(rows=nw.len())
+        sizes = collect(sets.group_by("rows").agg(sets=nw.len())).astype("int64")
+    several = sizes[sizes["rows"] > 1]
     return pd.DataFrame(
         {
-            "n": [len(looked)],
-            "sets": [len(alike)],
-            "rows": [int(alike.sum())],
-            "largest": [int(alike.max()) if len(alike) else 0],
+            "n": [int((sizes["rows"] * sizes["sets"]).sum())],
+            "sets": [int(several["sets"].sum())],
+            "rows": [int((several["rows"] * several["sets"]).sum())],
+            "largest": [int(several["rows"].max()) if len(several) else 0],
         }
     )
+
+
+def _answered(items: Sequence[str]) -> nw.Expr:
+    """How many of the items were answered."""
+    return nw.sum_horizontal(*(_one_if(~nw.col(name).is_null()) for name in items))
+
+
+def _one_if(condition: nw.Expr) -> nw.Expr:
+    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0))
 
 
 def weight_summary(
@@ -216,7 +230,7 @@ def weight_summary(
     Parameters
     ----------
     answers
-        Frame of any engine; of a lazy one the design columns are fetched.
+        Frame of any engine.
     design : Design or mapping, optional
         As for `cxlab.nps`.
 
@@ -239,24 +253,79 @@ def weight_summary(
     0  2       1.25    1.6
     """
     opened = open_frame(answers, design=design)
-    rows, strata, cluster = opened.rows(), opened.design.strata, opened.design.cluster
-    weights = opened.design.weights
-    weight = rows[weights] if weights else pd.Series(1.0, index=rows.index)
-    inside = rows[weight > 0]
-    weight = weight[weight > 0]
-    kish = len(weight) * (weight**2).sum() / weight.sum() ** 2
-    sizes = inside.groupby([n for n in (strata, cluster) if n]).size() if cluster else pd.Series()
+    weights, strata, cluster = opened.design.weights, opened.design.strata, opened.design.cluster
+    weight = nw.col(weights) if weights else nw.lit(1.0)
+    keys = {"stratum": nw.col(strata) if strata else nw.lit(0)}
+    keys |= {"cluster": nw.col(cluster)} if cluster else {}
+    inside = opened.lazy.select(weight=weight, **keys).filter(nw.col("weight") > 0)
+    w = nw.col("weight")
+    sums = {"n": nw.len(), "low": w.min(), "high": w.max(), "w": w.sum(), "ww": (w * w).sum()}
+    found = collect(group_sums(inside, list(keys), [sum_.alias(name) for name, sum_ in sums.items()],
+                               [] if strata else ["stratum"]))  # fmt: skip
+    n, total = int(found["n"].sum()), found["w"].sum()
+    kish = n * found["ww"].sum() / total**2 if n else math.nan
+    whole = found[found["cluster"].notna()] if cluster else found[:0]
     return pd.DataFrame(
         {
-            "n": [len(weight)],
-            "smallest": [weight.min()],
-            "largest": [weight.max()],
-            "mean": [weight.mean()],
+            "n": [n],
+            "smallest": [found["low"].min()],
+            "largest": [found["high"].max()],
+            "mean": [total / n if n else math.nan],
             "kish_deff": [kish],
-            "n_eff": [len(weight) / kish],
-            "strata": [inside[strata].nunique() if strata else 1],
-            "clusters": [len(sizes) if cluster else len(weight)],
-            "largest_cluster": [int(sizes.max()) if len(sizes) else 1],
-            "without_cluster": [int(inside[cluster].isna().sum()) if cluster else 0],
+            "n_eff": [n / kish],
+            "strata": [found["stratum"].nunique()],
+            "clusters": [len(whole) if cluster else n],
+            "largest_cluster": [int(whole["n"].max()) if len(whole) else 1],
+            "without_cluster": [n - int(whole["n"].sum()) if cluster else 0],
         }
     )
+
+
+class Completeness(NamedTuple):
+    """How many touchpoints respondents rated.
+
+    Attributes
+    ----------
+    n : int
+        Respondents.
+    complete : int
+        Those who rated every touchpoint.
+    median : float
+        Touchpoints that the median respondent rated.
+    """
+
+    n: int
+    complete: int
+    median: float
+
+    @property
+    def share(self) -> float:
+        """Share of respondents who rated every touchpoint, 0 to 1."""
+        return self.complete / self.n if self.n else math.nan
+
+
+def completeness(answers: Any, touchpoints: Sequence[str]) -> Completeness:
+    """How many touchpoints respondents rated.
+
+    Parameters
+    ----------
+    answers
+        Frame of any engine.
+    touchpoints : sequence of str
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"a": [3, 5, 1], "b": [3, None, None]})
+    >>> completeness(answers, ["a", "b"])
+    Completeness(n=3, complete=1, median=1.0)
+    """
+    opened = open_frame(answers, touchpoints=touchpoints)
+    if not touchpoints:
+        return Completeness(opened.n, opened.n, 0.0)
+    lazy = opened.lazy.select(rated=_answered(touchpoints))
+    found = collect(lazy.group_by("rated").agg(nw.len().alias("n"))).sort_values("rated")
+    rows = found["n"].to_numpy(dtype="int64")
+    below = np.searchsorted(rows.cumsum(), [(rows.sum() - 1) // 2, rows.sum() // 2], side="right")
+    median = float(found["rated"].iloc[below].mean()) if rows.sum() else math.nan
+    complete = int(rows[found["rated"] == len(touchpoints)].sum())
+    return Completeness(int(rows.sum()), complete, median)

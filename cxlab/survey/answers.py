@@ -1,288 +1,417 @@
-"""Raw text tables in memory → checked, cleaned answers: the pandas path of `Study.read`."""
+"""Raw cells of one table, chunk by chunk → clean answers, and what was found in them.
+
+The only code that cleans: in memory, into the store of clean copies and on Spark's workers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import pandas as pd
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from cxlab.core.messages import got, unknown
+from cxlab.core.messages import got, nearest, one_of, unknown
 from cxlab.survey import cleaning
-from cxlab.survey.definition import RATING_ROLES, Column, Table
-from cxlab.survey.headers import check_not_asked, find_header, match_headers
+from cxlab.survey.definition import RATING_ROLES, Column, Table, normal_header
+from cxlab.survey.files import distinct_texts
+
+#: More periods than this are no periods.
+MOST_PERIODS = 10_000
 
 
-@dataclass(frozen=True, eq=False)
-class RawText:
-    """One raw table: every cell as text, under the headers of its file."""
+@dataclass
+class Problem:
+    """Cells of one column that cannot be what the study says.
 
-    cells: pd.DataFrame
+    Attributes
+    ----------
+    place : str
+        File and column.
+    reason : str
+        What is allowed, ``|``, and what to do.
+    first : str
+        The first such cell.
+    rows : dict of str to int
+        Period to its rows that hold such a cell.
+    """
+
+    place: str
+    reason: str
+    first: str
+    rows: dict[str, int]
+
+
+@dataclass
+class Findings:
+    """What was found in a raw table's rows while they were cleaned.
+
+    Attributes
+    ----------
+    name : str
+        File or source, for messages.
+    headers : list of str
+    there : list of str
+        Periods.
+    rows : dict of str to int
+        Period to its rows that were cleaned.
+    problems : list of Problem
+        In the order of the columns.
+    zones : dict of str to list of str
+        Date column to its times' zones; ``""`` for none.
+    weighty : list of str
+        Periods in which some weight is more than 0.
+    without_id, without_period : dict of str to int
+        Period to its rows that lack one.
+    """
+
     name: str
+    headers: list[str] = field(default_factory=list)
+    there: list[str] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    zones: dict[str, list[str]] = field(default_factory=dict)
+    weighty: list[str] = field(default_factory=list)
+    without_id: dict[str, int] = field(default_factory=dict)
+    without_period: int = 0
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Findings:
+        """As `as_record` gave them."""
+        problems = [Problem(**one) for one in record["problems"]]
+        return cls(**{**record, "problems": problems})
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    def add(self, other: Findings) -> None:
+        """What was found in other rows of the same table."""
+        self.headers = self.headers or other.headers
+        self.rows = dict(Counter(self.rows) + Counter(other.rows))
+        self.without_id = dict(Counter(self.without_id) + Counter(other.without_id))
+        self.without_period += other.without_period
+        self.weighty = sorted({*self.weighty, *other.weighty})
+        self.there = sorted({*self.there, *other.there})
+        for column, zones in other.zones.items():
+            self.zones[column] = sorted({*self.zones.get(column, []), *zones})
+        for problem in other.problems:
+            self.add_problem(problem)
+
+    def add_problem(self, problem: Problem) -> None:
+        """A problem, counted with others of its column."""
+        same = [one for one in self.problems if one.place == problem.place]
+        if same:
+            same[0].rows = dict(Counter(same[0].rows) + Counter(problem.rows))
+        else:
+            self.problems.append(problem)
+
+    def check_periods(self, table: Table) -> None:
+        """Refuse rows without a period, and what is no column of periods.
+
+        Who reads every period at once needs none.
+        """
+        if self.without_period:
+            raise ValueError(
+                f"{self.name}: every row must have a period in '{self._header(table, 'period')}'; "
+                f"{self.without_period:,} have none. Fill them in: an answer without a period "
+                "would belong to no report."
+            )
+        if len(self.there) > MOST_PERIODS:
+            raise ValueError(
+                f"{self.name}: periods must be {MOST_PERIODS:,} at most; got more. Is the column "
+                "that has role = 'period' a date? Declare it as a date."
+            )
+
+    def check(self, table: Table, wanted: Sequence[str] | None) -> None:
+        """Refuse a table whose rows of the wanted periods cannot be used.
+
+        Raises
+        ------
+        ValueError
+            Naming the first column, one of its cells and how many more.
+        """
+        periods = list(self.rows) if wanted is None else wanted
+        for problem in self._in_order(table):
+            n = sum(problem.rows.get(period, 0) for period in periods)
+            if n:
+                allowed, _, advice = problem.reason.partition("|")
+                shown = got([problem.first], n)
+                raise ValueError(f"{problem.place}: {allowed}; got {shown}. {advice}")
+        self._check_weights(table, periods)
+        self._check_ids(table, periods)
+
+    def place(self, table: Table, column: str) -> str:
+        """Where a declared column's cells stand, for messages."""
+        return place_of(self.name, self._header(table, column))
+
+    def _in_order(self, table: Table) -> list[Problem]:
+        """Problems as the study declares their columns, whichever chunk came first."""
+        places = [self.place(table, name) for name in table.columns]
+        order = {place: number for number, place in enumerate(places)}
+        return sorted(self.problems, key=lambda one: order.get(one.place, -1))
+
+    def _header(self, table: Table, column: str) -> str:
+        chosen = table.columns.get(column) or table.only(column)
+        period = "" if table.only("period") else next(iter(self.rows), "")
+        if chosen is None or not chosen.header(period):
+            return column
+        return find_header(self.headers, chosen, period, self.name)
+
+    def _check_weights(self, table: Table, periods: Iterable[str]) -> None:
+        weight = table.only("weight")
+        if weight is not None and not set(periods) & set(self.weighty):
+            raise ValueError(f"{self.place(table, weight.name)}: {cleaning.ALL_ZERO}")
+
+    def _check_ids(self, table: Table, periods: Iterable[str]) -> None:
+        without = sum(self.without_id.get(period, 0) for period in periods)
+        column = table.only("id")
+        if column is not None and without:
+            raise ValueError(
+                f"{self.name}: every row must have an id in '{column.name}'; {without:,} "
+                "have none. Fill them in, or declare the column as text."
+            )
 
 
-def pandas_answers(
-    table: Table,
-    raws: Mapping[str, RawText],
-    *,
-    wanted: Sequence[str] | None,
-    design: bool,
-    where: Mapping[str, Any] | None,
-) -> pd.DataFrame:
-    """Cleaned answers of raw text tables.
+def repeated_ids(file: str, column: str, first: str, more: int) -> ValueError:
+    """What to raise for ids that stand more than once."""
+    return ValueError(
+        f"{file}: ids in '{column}' must be unique; got {got([first], more)} more than "
+        "once. Remove the repeated answers, or declare another column as the id."
+    )
+
+
+class Cleaner:
+    """Cleans the chunks of one raw table and keeps what it finds in them.
 
     Parameters
     ----------
     table : Table
         What the study declares.
-    raws : mapping of str to RawText
-        Period to its raw table; ``""`` for a table of all periods.
-    wanted : sequence of str, optional
-        Periods to keep of a table of all periods.
-    design : bool
-        Whether to add ``stratum_clusters``.
-    where : mapping, optional
-        As for `Study.read`.
-
-    Returns
-    -------
-    DataFrame
+    period : str
+        Period of all rows; ``""`` where a column says it, or there is none.
+    name : str
+        File or source, for messages.
     """
-    parts = []
-    for period, raw in raws.items():
-        if wanted is not None and not period:
-            raw = only_periods(table, raw, wanted)
-        parts.append(_clean(table, period, raw))
-    answers = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    answers = _restore_categories(answers, parts, table)
-    answers = _one_time_zone(answers, parts, table)
-    if answers["period"].nunique() > 1:
-        answers = _tell_periods_apart(answers, table)
-    if design:
-        answers["stratum_clusters"] = _stratum_clusters(answers, table)
-    return _only_where(answers, where, table) if where else answers
+
+    def __init__(self, table: Table, period: str, name: str) -> None:
+        self.table, self.period = table, period
+        self.findings = Findings(name)
+        self._headers: dict[str, str | None] = {}
+        self._known: dict[str, dict[str, Any]] = {name: {} for name in table.columns}
+
+    def clean(self, chunk: pa.Table, wanted: Sequence[str] | None = None) -> pa.Table:
+        """Clean answers of a chunk of raw cells; of the wanted periods alone, where a column says them.
+
+        Cells that cannot be what the study says are null, and a problem among the findings.
+
+        Raises
+        ------
+        ValueError
+            For columns that the study does not declare, or that are not there.
+        """
+        if not self._headers:
+            self._match(chunk)
+        periods = self.periods(chunk)
+        if wanted is not None and self.table.only("period") is not None:
+            kept = pc.is_in(periods, pa.array(list(wanted), pa.string()))
+            chunk, periods = chunk.filter(kept), periods.filter(kept)
+        cleaned = {"period": periods}
+        for column in self.table.columns.values():
+            if column.role != "period":
+                cleaned |= self._clean_column(chunk, column, periods)
+        self._count(cleaned)
+        return pa.table(cleaned)
+
+    def periods(self, chunk: pa.Table) -> pa.Array:
+        """Period of each row, one spelling each."""
+        column = self.table.only("period")
+        if column is None:
+            self.findings.there = [self.period or "all"]
+            return pa.repeat(pa.scalar(self.period or "all"), len(chunk))
+        header = find_header(chunk.column_names, column, "", self.findings.name)
+        self.findings.headers = self.findings.headers or list(chunk.column_names)
+        numbers, texts = distinct_texts(chunk[header])
+        values = cleaning.resolve_texts(texts, column, self._known[column.name]).values
+        periods = values.take(pa.array(numbers))
+        self.findings.without_period += periods.null_count
+        self.findings.there = sorted({*self.findings.there, *_counts(periods)} - {""})
+        return periods
+
+    def _match(self, chunk: pa.Table) -> None:
+        name = self.findings.name
+        self.findings.headers = list(chunk.column_names)
+        self._headers = match_headers(chunk.column_names, self.table, self.period, name)
+        for column in self.table.columns.values():
+            header = self._headers[column.name]
+            if header is None:
+                check_not_asked(column, name)
+            else:
+                check_type(chunk.schema.field(header).type, column, place_of(name, header))
+
+    def _clean_column(
+        self, chunk: pa.Table, column: Column, periods: pa.Array
+    ) -> dict[str, pa.Array]:
+        header = self._headers[column.name]
+        if header is None:
+            return _not_asked(column, len(chunk))
+        numbers, texts = distinct_texts(chunk[header])
+        place = place_of(self.findings.name, header)
+        try:
+            found = cleaning.resolve_texts(texts, column, self._known[column.name])
+        except cleaning.MixedZonesError:
+            self.findings.zones.setdefault(column.name, []).append("several")
+            return _not_asked(column, len(chunk))
+        if found.refused:
+            self._refuse(found.refused, numbers, texts, periods, place)
+        if column.role == "date" and found.values.null_count < len(found.values):
+            zones = {*self.findings.zones.get(column.name, []), found.values.type.tz or ""}
+            if pa.types.is_timestamp(chunk.schema.field(header).type) and zones != {""}:
+                zones = zones if len(zones) == 1 else {"UTC"}
+            self.findings.zones[column.name] = sorted(zones)
+        rows = pa.array(numbers)
+        values = _spread(found.values, rows)
+        if found.reasons is None:
+            return {column.name: values}
+        reasons = _spread(pa.array(found.reasons, pa.string()), rows)
+        return {column.name: values, f"{column.name}_missing": reasons}
+
+    def _refuse(
+        self, refused: dict[int, str], numbers: Any, texts: pa.Array, periods: pa.Array, place: str
+    ) -> None:
+        rows = np.flatnonzero(np.isin(numbers, list(refused)))
+        first = int(numbers[rows[0]])
+        counts = _counts(periods.take(pa.array(rows)))
+        problem = Problem(place, refused[first], texts[first].as_py(), counts)
+        self.findings.add_problem(problem)
+
+    def _count(self, cleaned: dict[str, Any]) -> None:
+        """Rows, weights and ids of each period."""
+        found = Findings(self.findings.name)
+        periods = cleaned["period"]
+        found.rows = _counts(periods)
+        weight, own = self.table.only("weight"), self.table.only("id")
+        if weight is not None:
+            positive = pc.fill_null(pc.greater(cleaned[weight.name], 0), False)
+            found.weighty = sorted(_counts(periods.filter(positive)))
+        if own is not None and cleaned[own.name].null_count:
+            found.without_id = _counts(periods.filter(pc.is_null(cleaned[own.name])))
+        self.findings.add(found)
 
 
-def only_periods(table: Table, raw: RawText, wanted: Sequence[str]) -> RawText:
-    """The rows of some periods of a table of all periods."""
-    column = table.only("period")
-    if column is None:
-        raise ValueError(no_periods(table, wanted))
-    periods = periods_of(raw.cells, column, raw.name)
-    there = sorted(periods.unique())
+def _counts(periods: pa.Array) -> dict[str, int]:
+    """Rows of each period; ``""`` for none."""
+    return {one["values"] or "": one["counts"] for one in pc.value_counts(periods).to_pylist()}
+
+
+def _spread(values: pa.Array, rows: pa.Array) -> pa.Array:
+    """Each row's value; of text, in the form that is fastest to write."""
+    if not pa.types.is_string(values.type):
+        return values.take(rows)
+    return values.dictionary_encode().take(rows)
+
+
+def _not_asked(column: Column, rows: int) -> dict[str, pa.Array]:
+    kind = cleaning.VALUE_TYPES.get(column.role, pa.string())
+    if column.role == "weight":
+        return {column.name: pa.repeat(pa.scalar(1.0), rows)}
+    nothing = {column.name: pa.nulls(rows, kind)}
+    if column.role in RATING_ROLES:
+        nothing[f"{column.name}_missing"] = pa.repeat(pa.scalar("not asked"), rows)
+    return nothing
+
+
+def check_wanted(table: Table, there: Iterable[str], wanted: Sequence[str]) -> None:
+    """Refuse periods that a table of all periods does not hold."""
+    if table.only("period") is None:
+        raise ValueError(
+            f"`period` must be left out, because table '{table.name}' has no periods; "
+            f"got '{wanted[0]}'. Declare a column with role = 'period', or `files`."
+        )
     for period in wanted:
         if period not in there:
-            raise ValueError(unknown("period", period, there))
-    return RawText(raw.cells[periods.isin(wanted)].reset_index(drop=True), raw.name)
+            raise ValueError(unknown("period", period, sorted(there)))
 
 
-def choices_of(name: str, wanted: Any) -> list[Any]:
-    """One value of a column or several, as a list.
+def place_of(name: str, header: str | None) -> str:
+    """Where a cell stands, for messages."""
+    return f"{name}, column '{header}'"
+
+
+def check_type(kind: pa.DataType, column: Column, place: str) -> None:
+    """Refuse types that no text of a file could stand for."""
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    if binary or pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
+        raise ValueError(
+            f"{place}: the column of role '{column.role}' must hold text, numbers, flags or days; "
+            f"got {kind}. Store it otherwise."
+        )
+
+
+def match_headers(
+    headers: Sequence[str], table: Table, period: str, file: str
+) -> dict[str, str | None]:
+    """Declared column to the header that holds it; None where it was not asked.
 
     Raises
     ------
     ValueError
-        For an empty list.
+        For a header that is neither declared nor ignored, or a declared one that is not
+        there.
     """
-    one = isinstance(wanted, str) or not isinstance(wanted, Iterable)
-    choices = [wanted] if one else list(wanted)
-    if not choices:
-        raise ValueError(
-            f"`where` of '{name}' must name one value at least; got none. Leave the column out of "
-            "`where` to have every answer."
-        )
-    return choices
-
-
-def no_periods(table: Table, wanted: Sequence[str]) -> str:
-    """Message for a period asked of a table that has none."""
-    return (
-        f"`period` must be left out, because table '{table.name}' has no periods; "
-        f"got '{wanted[0]}'. Declare a column with role = 'period', or `files`."
-    )
-
-
-def no_stratum(table: Table, strata: str, rows: int) -> str:
-    """Message for rows without a stratum."""
-    return (
-        f"table '{table.name}': every row must have a stratum in '{strata}'; {rows:,} have none. "
-        "Fill them in, or declare the column as text."
-    )
-
-
-def _clean(table: Table, period: str, raw: RawText) -> pd.DataFrame:
-    headers = match_headers(list(raw.cells.columns), table, period, raw.name)
-    cleaned: dict[str, pd.Series] = {}
-    if table.only("period") is None:
-        cleaned["period"] = pd.Series(period or "all", index=raw.cells.index, dtype="str")
-    for column in table.columns.values():
-        cleaned.update(_clean_column(raw.cells, column, headers[column.name], raw.name))
-    frame = pd.DataFrame(cleaned)
-    _check_ids(frame, table, raw.name)
-    return frame[["period", *(name for name in frame if name != "period")]]
-
-
-def periods_of(raw: pd.DataFrame, column: Column, file: str) -> pd.Series:
-    """Period of each row, one spelling each; every row must have one."""
-    header = find_header(list(raw.columns), column, "", file)
-    periods = cleaning.clean_text(raw[header], column, f"{file}, column '{header}'")
-    without = int(periods.isna().sum())
-    if without:
-        raise ValueError(
-            f"{file}: every row must have a period in '{header}'; {without:,} have none. "
-            "Fill them in: an answer without a period would belong to no report."
-        )
-    return periods
-
-
-def _clean_column(
-    raw: pd.DataFrame, column: Column, header: str | None, file: str
-) -> dict[str, pd.Series]:
-    place = f"{file}, column '{header}'"
-    if header is None:
-        return _not_asked(raw, column, file)
-    text = raw[header]
-    if column.role in RATING_ROLES:
-        values, reasons = cleaning.clean_rating(text, column, place)
-        return {column.name: values, f"{column.name}_missing": reasons}
-    cleaners = {
-        "segment": cleaning.clean_segment,
-        "number": cleaning.clean_number,
-        "weight": cleaning.clean_weight,
-        "date": cleaning.clean_date,
+    found = {
+        column.name: find_header(headers, column, period, file) if column.header(period) else None
+        for column in table.columns.values()
     }
-    name = "period" if column.role == "period" else column.name
-    return {name: cleaners.get(column.role, cleaning.clean_text)(text, column, place)}
-
-
-def _not_asked(raw: pd.DataFrame, column: Column, file: str) -> dict[str, pd.Series]:
-    check_not_asked(column, file)
-    if column.role in RATING_ROLES:
-        return {
-            column.name: pd.Series(float("nan"), index=raw.index),
-            f"{column.name}_missing": pd.Series("not asked", index=raw.index, dtype="str"),
-        }
-    if column.role in ("number", "weight"):
-        value = 1.0 if column.role == "weight" else float("nan")
-        return {column.name: pd.Series(value, index=raw.index)}
-    if column.role == "date":
-        return {column.name: pd.Series(pd.NaT, index=raw.index)}
-    if column.role == "segment":
-        categories = list(dict.fromkeys(column.values.values()))
-        empty = pd.Categorical([None] * len(raw), categories=categories)
-        return {column.name: pd.Series(empty, index=raw.index)}
-    return {column.name: pd.Series(None, index=raw.index, dtype="str")}
-
-
-def _check_ids(frame: pd.DataFrame, table: Table, file: str) -> None:
-    column = table.only("id")
-    if column is None:
-        return
-    ids = frame[column.name]
-    if ids.isna().any():
+    used = set(found.values())
+    stray = [header for header in headers if header not in used and not table.ignores(header)]
+    if stray:
         raise ValueError(
-            f"{file}: every row must have an id in '{column.name}'; {int(ids.isna().sum()):,} "
-            "have none. Fill them in, or declare the column as text."
+            f"{file}: every column must be declared in table '{table.name}' or listed in its "
+            f"`ignore`; got {got(stray)}. Declare [tables.{table.name}.columns.NAME] with "
+            "its role, or ignore it."
         )
-    repeated = ids[ids.duplicated()]
-    if len(repeated):
+    return found
+
+
+def find_header(headers: Sequence[str], column: Column, period: str, file: str) -> str:
+    """The header of a declared column, matched exactly or else by `normal_header`.
+
+    Raises
+    ------
+    ValueError
+        When it is not there, or several are alike.
+    """
+    wanted = column.header(period) or ""
+    if wanted in headers:
+        return wanted
+    alike = [header for header in headers if normal_header(header) == normal_header(wanted)]
+    if len(alike) > 1:
         raise ValueError(
-            f"{file}: ids in '{column.name}' must be unique; got {got(list(repeated))} more than "
-            "once. Remove the repeated answers, or declare another column as the id."
+            f"{file} must have one column '{wanted}' ({column.name}); got {one_of(alike)}. "
+            "Write the header in `column` exactly as it stands in the file."
         )
+    if alike:
+        return alike[0]
+    near = nearest(wanted, headers)
+    raise ValueError(
+        f"{file} must have the column '{wanted}' ({column.name}); it isn't there. "
+        + (f"Did you mean '{near}'? " if near else "")
+        + "If it was not asked in that period, give `column` per period and leave this one out."
+    )
 
 
-def _restore_categories(
-    answers: pd.DataFrame, parts: list[pd.DataFrame], table: Table
-) -> pd.DataFrame:
-    """Joining parts whose categories differ would turn a segment into text."""
-    for column in table.with_role("segment"):
-        lists = [part[column.name].cat.categories for part in parts]
-        every = list(dict.fromkeys(label for labels in lists for label in labels))
-        if not column.values:
-            every = sorted(every, key=cleaning.natural_order)
-        answers[column.name] = pd.Categorical(answers[column.name], categories=every)
-    return answers
+def check_not_asked(column: Column, file: str) -> None:
+    """Refuse a table that lacks its strata or ids.
 
-
-def _one_time_zone(answers: pd.DataFrame, parts: list[pd.DataFrame], table: Table) -> pd.DataFrame:
-    """Joining parts whose offsets differ, as in summer and winter, would leave no dates."""
-    for column in table.with_role("date"):
-        asked = [part[column.name] for part in parts if part[column.name].notna().any()]
-        zones = {part.dt.tz for part in asked}
-        if len(zones) > 1 and None in zones:
-            raise ValueError(
-                f"table '{table.name}', column '{column.name}': dates must have a time zone in "
-                "every period, or in none; got both. Write them alike."
-            )
-        if zones - {None} and (len(zones) > 1 or len(asked) < len(parts)):
-            answers[column.name] = pd.to_datetime(answers[column.name], utc=True)
-            if len(zones) == 1:
-                answers[column.name] = answers[column.name].dt.tz_convert(zones.pop())
-    return answers
-
-
-def _tell_periods_apart(answers: pd.DataFrame, table: Table) -> pd.DataFrame:
-    """Strata of two periods are two strata; so are clusters, unless declared to span them."""
-    strata, cluster = table.only("strata"), table.only("cluster")
-    chosen = strata or (cluster if cluster and not cluster.spans_periods else None)
-    if chosen is not None:
-        answers[chosen.name] = answers["period"] + " " + answers[chosen.name]
-    return answers
-
-
-def _stratum_clusters(answers: pd.DataFrame, table: Table) -> pd.Series:
-    strata, cluster = table.only("strata"), table.only("cluster")
-    stratum = answers[strata.name] if strata else pd.Series(0, index=answers.index)
-    if strata and stratum.isna().any():
-        raise ValueError(no_stratum(table, strata.name, int(stratum.isna().sum())))
-    if cluster is None:
-        return stratum.map(stratum.value_counts()).astype("int64")
-    ids = answers[cluster.name]
-    whole = ids.groupby(stratum).nunique()
-    alone = ids.isna().groupby(stratum).sum()
-    return stratum.map(whole + alone).astype("int64")
-
-
-def _only_where(answers: pd.DataFrame, where: Mapping[str, Any], table: Table) -> pd.DataFrame:
-    keep = selected_rows(answers, where)
-    if not keep.any():
+    A wave without weights counts every row once, one without clusters every row as its own
+    (see `Study.design_notes`); but nothing says which stratum a row without one is of.
+    """
+    if column.role in ("strata", "id"):
         raise ValueError(
-            f"`where` must leave at least one answer of table '{table.name}'; "
-            f"got none for {dict(where)}. Loosen a condition."
+            f"{file} must have the {column.role} column '{column.name}'; the study gives it no "
+            "header for this period. Declare one, or study the period on its own."
         )
-    return answers[keep].reset_index(drop=True)
-
-
-def selected_rows(answers: pd.DataFrame, where: Mapping[str, Any]) -> pd.Series:
-    """Whether each row is in a selection, as `Study.read` takes it."""
-    keep = pd.Series(True, index=answers.index)
-    for name, wanted in where.items():
-        if name not in answers.columns:
-            raise ValueError(unknown("where", name, answers.columns, what="a column: "))
-        keep &= _matches(answers[name], name, wanted)
-    return keep
-
-
-def _matches(values: pd.Series, name: str, wanted: Any) -> pd.Series:
-    choices = choices_of(name, wanted)
-    if pd.api.types.is_float_dtype(values):
-        return values.isin([_as_number(choice, values, name) for choice in choices])
-    text = values.astype("str")
-    there = sorted(text.dropna().unique())
-    for choice in choices:
-        if str(choice) not in there:
-            raise ValueError(unknown("where", choice, there, of=name))
-    return text.isin([str(choice) for choice in choices])
-
-
-def _as_number(choice: Any, values: pd.Series, name: str) -> float:
-    there = [f"{v:.15g}" for v in sorted(values.dropna().unique())]
-    try:
-        number = float(choice)
-    except (TypeError, ValueError):
-        raise ValueError(unknown("where", choice, there, of=name)) from None
-    if not (values == number).any():
-        raise ValueError(unknown("where", choice, there, of=name))
-    return number

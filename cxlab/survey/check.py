@@ -1,12 +1,16 @@
-"""What a table of answers holds: answered, missing and why, floors and ceilings."""
+"""What tables of answers hold: rows, periods, answered, missing and why, floors and ceilings."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import narwhals as nw
 import pandas as pd
 
+from cxlab.core.engines import collect
+from cxlab.core.frames import column_names, scan
 from cxlab.survey.definition import RATING_ROLES, Column
 from cxlab.survey.scales import REASONS
 from cxlab.survey.study import Study
@@ -47,8 +51,8 @@ def check_answers(answers: Any, study: Study, table: str | None = None) -> pd.Da
     True
     """
     columns = study.table(table or study.definition.main).with_role(*RATING_ROLES)
-    lazy = not isinstance(answers, pd.DataFrame)
-    names = _lazy_names(answers) if lazy else list(answers.columns)
+    rows = _opened(answers)
+    names = rows.collect_schema().names()
     for column in columns:
         for name in (column.name, f"{column.name}_missing"):
             if name not in names:
@@ -56,21 +60,15 @@ def check_answers(answers: Any, study: Study, table: str | None = None) -> pd.Da
                     f"`answers` must have the column '{name}', as study.read() gives them; "
                     "it isn't there. Pass the frame that was read."
                 )
-    if lazy:
-        from cxlab.survey.lazy import count_answers
-
-        counts = count_answers(answers, columns)
-    else:
-        counts = [_counts(answers, column) for column in columns]
     smallest = max(study.definition.min_group_size, 1)
-    rows = []
-    for column, found in zip(columns, counts, strict=True):
+    table_rows = []
+    for column, found in zip(columns, _counts(rows, columns), strict=True):
         answered = found["answered"]
         shown = answered >= smallest
         share = {key: found.pop(key) / answered if shown else math.nan for key in SHARES}
         labels = {"column": column.name, "label": column.label, "role": column.role}
-        rows.append({**labels, **found, **share})
-    return pd.DataFrame(rows, columns=COLUMNS)
+        table_rows.append({**labels, **found, **share})
+    return pd.DataFrame(table_rows, columns=COLUMNS)
 
 
 #: Sums that are shown as means of the answers.
@@ -78,23 +76,80 @@ SHARES = ("mean", "floor", "ceiling")
 COLUMNS = ["column", "label", "role", "n", "answered", *REASONS, "out_of_range", *SHARES]
 
 
-def _lazy_names(answers: Any) -> list[str]:
-    from cxlab.core.engines import as_lazy
-
-    return list(as_lazy(answers).collect_schema().names())
+def _opened(answers: Any) -> nw.LazyFrame:
+    return scan(answers, column_names(answers))
 
 
-def _counts(answers: pd.DataFrame, column: Column) -> dict[str, Any]:
-    """Rows, answers, reasons, and sums behind the shares."""
-    scores, reasons = answers[column.name], answers[f"{column.name}_missing"]
-    low, high = column.scale.range if column.scale else (None, None)
-    answered = scores.dropna()
+def _counts(rows: nw.LazyFrame, columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Per rating column: rows, answers, reasons, and sums behind the shares; one query."""
+    sums = [nw.len().alias("n")]
+    for i, column in enumerate(columns):
+        sums += [value.alias(f"{i}|{name}") for name, value in _sums(column).items()]
+    found = collect(rows.select(*sums)).iloc[0].fillna(0)
+    n = int(found["n"])
+    return [
+        {"n": n, **{name: int(found[f"{i}|{name}"]) for name in _sums(column)}}
+        for i, column in enumerate(columns)
+    ]
+
+
+def _sums(column: Column) -> dict[str, nw.Expr]:
+    score, reason = nw.col(column.name), nw.col(f"{column.name}_missing").cast(nw.String)
+    low, high = column.scale.range if column.scale else (0, 0)
+    answered = ~score.is_null()
     return {
-        "n": len(answers),
-        "answered": len(answered),
-        **{reason: int((reasons == reason).sum()) for reason in REASONS},
-        "out_of_range": int((~answered.between(low, high)).sum()),
-        "mean": float(answered.sum()),
-        "floor": int((answered == low).sum()),
-        "ceiling": int((answered == high).sum()),
+        "answered": _count(answered),
+        **{name: _count(reason == name) for name in REASONS},
+        "out_of_range": _count(answered & ~score.is_between(low, high)),
+        "mean": score.cast(nw.Float64).sum(),
+        "floor": _count(score == low),
+        "ceiling": _count(score == high),
     }
+
+
+def _count(condition: nw.Expr) -> nw.Expr:
+    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
+
+
+def periods_and_rows(answers: Any) -> tuple[list[str], int]:
+    """Periods of answers of any engine, in order, and their rows."""
+    rows = nw.from_native(answers).lazy().select("period")
+    counted = collect(rows.group_by("period").agg(nw.len().alias("n")))
+    return sorted(counted["period"].astype(str)), int(counted["n"].sum())
+
+
+def study_overview(study: Study) -> pd.DataFrame:
+    """Rows, periods and columns of each table.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    DataFrame
+        One row per table: ``table``, ``label``, ``rows``, ``periods`` (number), ``first``
+        and ``last`` period, ``ratings`` (rating columns), ``segments`` (segment columns).
+
+    Examples
+    --------
+    >>> from cxlab.survey.study import load_study
+    >>> study_overview(load_study("demo"))["table"].tolist()
+    ['relationship', 'transactional', 'invitations', 'customers']
+    """
+    rows = []
+    for name, table in study.definition.tables.items():
+        periods, n = periods_and_rows(study.read(name))
+        rows.append(
+            {
+                "table": name,
+                "label": table.label,
+                "rows": n,
+                "periods": len(periods),
+                "first": periods[0],
+                "last": periods[-1],
+                "ratings": len(table.with_role(*RATING_ROLES)),
+                "segments": len(table.with_role("segment")),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from cxlab.core.messages import got
-
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 #: Whole days, with or without a time: 2025 or 2025-07 alone is none.
 ISO_DATE = (
@@ -164,10 +162,7 @@ def _fits(text: str, form: str) -> bool:
     return True
 
 
-def no_date(text: str, total: int, form: str | None) -> str:
-    """What is wrong with a text that is no date, and what to do."""
+def no_date(form: str | None) -> str:
+    """Why a text is refused as a date: what is allowed, ``|``, and what to do."""
     wanted = f"dates of the form '{form}'" if form else "ISO dates (2025-12-31)"
-    return (
-        f"values must be {wanted}; got {got([text], total)}. "
-        "Declare the column's `format` (strftime) in the study file."
-    )
+    return f"values must be {wanted}|Declare the column's `format` (strftime) in the study file."

@@ -203,7 +203,8 @@ class Definition:
     """Everything a study file says.
 
     ``contact_rules`` holds each rule's days after a transactional invitation and the share
-    of customers who are exempt from it at random.
+    of customers who are exempt from it at random. ``engine`` is what reads the answers
+    where nobody says it; None: their size decides.
     """
 
     name: str
@@ -217,6 +218,7 @@ class Definition:
     tables: Mapping[str, Table]
     contact_rules: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     open_questions: tuple[OpenQuestion, ...] = ()
+    engine: str | None = None
 
 
 def normal_header(header: str, strip: str = "*") -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from cxlab.survey.answers import only_periods, periods_of
 from cxlab.survey.dates import read_dates
 from cxlab.survey.definition import Table
 from cxlab.survey.scales import normal_code
@@ -73,8 +72,8 @@ def check_respondents(
     definition = study.table(table or study.definition.main)
     asked = [period] if isinstance(period, str | int) else period
     wanted = [str(p) for p in asked] if asked else None
-    cells, periods = _cells(study, definition, wanted)
-    letters = {re.sub(r"[\W_]", "", str(name)).casefold(): str(name) for name in cells}
+    cells, periods = study.raw_cells(definition, wanted, lambda name: _tells(name, definition))
+    letters = {_letters(name): name for name in cells}
     rows = [
         *_hasty(cells, letters, definition),
         *_repeated(cells, periods, letters, definition),
@@ -85,18 +84,15 @@ def check_respondents(
     return found.assign(share=found["rows"] / found["n"])
 
 
-def _cells(
-    study: Study, table: Table, wanted: Sequence[str] | None
-) -> tuple[pd.DataFrame, pd.Series]:
-    """Cells of the files as they stand, and the period of each row."""
-    raws = study.raw_text(table, wanted)
-    if wanted is not None and "" in raws:
-        raws = {"": only_periods(table, raws[""], wanted)}
-    cells = pd.concat([raw.cells for raw in raws.values()], ignore_index=True).fillna("")
-    column = table.only("period")
-    if column is not None:
-        return cells, periods_of(cells, column, raws[""].name)
-    return cells, pd.Series([p for p, raw in raws.items() for _ in range(len(raw.cells))])
+def _letters(header: str) -> str:
+    return re.sub(r"[\W_]", "", header).casefold()
+
+
+def _tells(header: str, table: Table) -> bool:
+    """Whether a column may tell haste or one respondent from another."""
+    times = [name for pair in _TIMES for name in pair]
+    who = [column.source for column in table.with_role("customer", "cluster")]
+    return header in who or _letters(header) in (*_DURATIONS, *times, *_PEOPLE, *_MARKS)
 
 
 def _hasty(

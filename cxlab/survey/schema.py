@@ -64,6 +64,7 @@ class AboutKeys(Keys):
     simulated: Flag = False
     main: Text | None = None
     min_group_size: GroupSize = MIN_GROUP_SIZE
+    engine: Literal["pandas", "duckdb", "polars"] | None = None
 
 
 class ContactKeys(Keys):

@@ -1,24 +1,49 @@
-"""Where the rows of a table come from: declared files, folders of them, frames given."""
+"""Where the raw rows of a table come from: declared files, folders of them, frames given."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import pandas as pd
+import pyarrow as pa
 
 from cxlab.core.messages import unknown
-from cxlab.survey.answers import RawText
 from cxlab.survey.definition import Table
 from cxlab.survey.exports import read_answers
-from cxlab.survey.files import READABLE, text_cells
+from cxlab.survey.exports.reading import is_plain
+from cxlab.survey.files import CHUNK_ROWS, READABLE, read_chunks, text_cells
 from cxlab.survey.places import MIRROR_VARIABLE, find_file
 
-#: What reads declared files; the last two leave the rows where they are.
-ENGINES = ("pandas", "duckdb", "polars")
+
+@dataclass(frozen=True)
+class RawTable:
+    """One raw table, of which nothing has been read.
+
+    Attributes
+    ----------
+    name : str
+        File or source, for messages.
+    chunks : callable
+        Opens it: its cells, some hundred thousand rows at a time. The first chunk may have
+        no rows, but it has the headers.
+    path : Path, optional
+        Of a file.
+    """
+
+    name: str
+    chunks: Callable[[], Iterator[pa.Table]]
+    path: Path | None = None
+
+    @property
+    def headers(self) -> list[str]:
+        """Its headers as they stand."""
+        return list(next(self.chunks()).column_names)
 
 
 def find_files(file: str, folder: Path) -> list[Path]:
@@ -72,38 +97,25 @@ def _pattern(file: str) -> str:
     return re.sub(rf"\[(?!{ranges})", "[[]", file) if is_pattern else ""
 
 
-def read_text(paths: Sequence[Path], table: Table) -> RawText:
-    """Declared files as one raw text table in memory.
+def raw_file(path: Path, table: Table) -> RawTable:
+    """A declared file: in chunks, or whole where only its own reader knows it (workbooks …)."""
 
-    Raises
-    ------
-    ValueError
-        For files whose headers differ.
-    """
-    frames = [read_answers(path, table) for path in paths]
-    check_same_headers([list(map(str, frame.columns)) for frame in frames], paths)
-    cells = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-    return RawText(cells, table_name(paths))
+    def chunks() -> Iterator[pa.Table]:
+        if is_plain(path, table):
+            yield from read_chunks(path, table.encoding, table.separator)
+        else:
+            yield pa.Table.from_pandas(read_answers(path, table), preserve_index=False)
+
+    return RawTable(path.name, chunks, path)
 
 
-def table_name(paths: Sequence[Path]) -> str:
-    """What messages call a table of one or several files."""
-    return paths[0].name if len(paths) == 1 else f"{paths[0].parent.name}/{paths[0].name} …"
-
-
-def check_same_headers(headers: Sequence[Sequence[str]], paths: Sequence[Path]) -> None:
-    """Refuse files of one table whose headers differ, or stand twice."""
-    for header, path in zip(headers, paths, strict=True):
-        twice = sorted({one for one in header if list(header).count(one) > 1})
-        if twice:
-            raise ValueError(
-                f"{path.name}: headers must be unique; got '{twice[0]}' twice. "
-                "Rename one in the file."
-            )
+def check_same_headers(headers: Sequence[Sequence[str]], names: Sequence[str]) -> None:
+    """Refuse files of one table whose headers differ."""
+    for header, name in zip(headers, names, strict=True):
         other = sorted(set(header) ^ set(headers[0]))
         if other:
             raise ValueError(
-                f"{path.name} must have the columns of {paths[0].name}; '{other[0]}' is in one of "
+                f"{name} must have the columns of {names[0]}; '{other[0]}' is in one of "
                 "them only. Make them alike, or declare each file as a period."
             )
 
@@ -134,54 +146,62 @@ def given_tables(table: Table, source: Any, wanted: Sequence[str] | None) -> dic
     return {wanted[0]: source}
 
 
-def in_memory(engine: str, given: Mapping[str, Any] | None) -> bool:
-    """Whether the answers are read into a pandas frame.
+def raw_frame(frame: Any) -> RawTable:
+    """A frame of any engine but Spark.
 
     Raises
     ------
-    ValueError
-        For an unknown engine, or one that is not the given tables' own.
+    TypeError
+        For anything else.
     """
-    if engine not in ENGINES:
-        raise ValueError(unknown("engine", engine, ENGINES))
-    if given is None:
-        return engine == "pandas"
-    if engine != "pandas":
-        raise ValueError(
-            f"`engine` must be left out with `source`, whose own engine is used; got '{engine}'."
+    return RawTable("`source`", lambda: _batches(frame))
+
+
+def _batches(frame: Any) -> Iterator[pa.Table]:
+    if isinstance(frame, pd.DataFrame):
+        yield text_cells(frame)
+        return
+    try:
+        opened = nw.from_native(frame)
+    except TypeError:
+        opened = None
+    if opened is not None and opened.implementation.is_polars():
+        frames = frame.lazy().collect_batches(chunk_size=CHUNK_ROWS, maintain_order=True)
+        yield from (one.to_arrow() for one in frames)
+    elif opened is not None and opened.implementation.is_duckdb():
+        yield from _of_reader(frame.to_arrow_reader(CHUNK_ROWS))
+    elif opened is not None and opened.implementation.is_ibis():
+        backend = frame.get_backend()
+        if backend.name == "duckdb":  # Ibis 12 asks DuckDB 2 for batches by an old name
+            reader = backend.con.sql(frame.compile()).to_arrow_reader(CHUNK_ROWS)
+        else:
+            reader = frame.to_pyarrow_batches(chunk_size=CHUNK_ROWS)
+        yield from _of_reader(reader)
+    elif hasattr(frame, "__arrow_c_stream__"):
+        yield from _of_reader(pa.RecordBatchReader.from_stream(frame))
+    elif hasattr(frame, "__arrow_c_array__"):
+        yield pa.table(frame)
+    else:
+        raise TypeError(
+            "`source` must be a pandas, Polars, DuckDB, Ibis or PySpark frame, or an Arrow table; "
+            f"got {type(frame).__name__}."
         )
-    kinds = {isinstance(raw, pd.DataFrame) for raw in given.values()}
-    if len(kinds) > 1:
-        raise ValueError("`source` must hold frames of one engine; got pandas and others.")
-    return kinds == {True}
 
 
-def as_raw_text(raw: RawText | pd.DataFrame) -> RawText:
-    """A pandas frame as a file of it would read."""
-    return raw if isinstance(raw, RawText) else RawText(text_cells(raw), "`source`")
+def _of_reader(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    yield reader.schema.empty_table()
+    for batch in reader:
+        for start in range(0, len(batch), CHUNK_ROWS):
+            yield pa.table(batch.slice(start, CHUNK_ROWS))
 
 
-def read_lazily(
-    table: Table,
-    files: Mapping[str, Sequence[Path]],
-    given: Mapping[str, Any] | None,
-    engine: str,
-    **options: Any,
-) -> Any:
-    """Cleaned answers of declared files or given tables as a lazy frame of their engine."""
-    # here, because pandas users need neither narwhals nor duckdb
-    from cxlab.survey.lazy import SINGLE_THREAD_ROWS, Opener, lazy_answers, raw_frame
-
-    if given is not None:
-        return lazy_answers(
-            table, {period: raw_frame(raw) for period, raw in given.items()}, **options
-        )[0].to_native()
-    opener = Opener(engine)
-    raws = {period: opener.open(paths, table) for period, paths in files.items()}
-    rows, n = lazy_answers(table, raws, **options)
-    if n < SINGLE_THREAD_ROWS:
-        opener.duckdb.execute("SET threads = 1")
-    return rows.to_native()
+def engine_of(frame: Any) -> str:
+    """Name of a given frame's engine, as `Study.read` takes it."""
+    try:
+        kind = nw.from_native(frame).implementation
+    except TypeError:
+        return "duckdb"  # Arrow's batches
+    return "duckdb" if kind.is_pyarrow() else str(kind.value)
 
 
 def _answers(path: Path) -> bool:

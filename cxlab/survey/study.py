@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from cxlab.core.design import Design
+from cxlab.core.engines import row_count
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
 from cxlab.survey import sources
-from cxlab.survey.answers import RawText, choices_of, pandas_answers, periods_of
 from cxlab.survey.datasets import find_study
 from cxlab.survey.definition import RATING_ROLES, Column, Definition, Table
-from cxlab.survey.hidden_answers import without_hidden
+from cxlab.survey.joining import choices_of, without_hidden
+from cxlab.survey.reading import (
+    ENGINES,
+    RawTables,
+    is_large,
+    periods_in,
+    read_in_memory,
+    read_lazily,
+    read_raw_cells,
+)
+from cxlab.survey.sources import RawTable
+from cxlab.survey.spark import read_on_spark
+from cxlab.survey.store import Store
 from cxlab.survey.study_file import read_definition
 
 Where = Mapping[str, Any]
@@ -87,8 +101,10 @@ class Study:
         column = self.main.only("period")
         if column is None:
             return []
-        raw = self._text(self.main, "")
-        return sorted(periods_of(raw.cells, column, raw.name).unique())
+        raws = self._raw_files(self.main, None)
+        return periods_in(
+            self.main, raws[""], self._store, copied=self._engine_for(raws) != "pandas"
+        )
 
     @property
     def touchpoints(self) -> list[str]:
@@ -195,6 +211,31 @@ class Study:
             for name, wanted in where.items()
         )
 
+    def describe(
+        self, answers: Any, *, period: str | None = None, where: Where | None = None
+    ) -> str:
+        """How many answers were read, which, and with what where not into memory.
+
+        Parameters
+        ----------
+        answers
+            As `read` returns them, of any engine.
+        period, where
+            As they were given to `read`.
+
+        Examples
+        --------
+        >>> study = load_study("demo")
+        >>> study.describe(study.read(period="2025-Q4"), period="2025-Q4")
+        '426 answers; period: 2025-Q4; selection: everyone.'
+        """
+        n = row_count(answers)
+        told = f"{n:,} answers; period: {period or 'all'}; selection: {self.selection(where)}."
+        if isinstance(answers, pd.DataFrame):
+            return told
+        engine = ENGINES[sources.engine_of(answers)]
+        return f"{told} Read by {engine} from a clean copy on disk, not into memory."
+
     @property
     def top_box(self) -> dict[str, float]:
         """Lowest rating of the top box, per rating of the main table whose scale has one."""
@@ -284,7 +325,7 @@ class Study:
         *,
         period: str | Sequence[str] | None = None,
         where: Where | None = None,
-        engine: str = "pandas",
+        engine: str | None = None,
         source: Any = None,
     ) -> Any:
         """Checked, cleaned answers of one table.
@@ -299,17 +340,19 @@ class Study:
             Column to the value or list of values wanted, as they stand in the cleaned
             answers. Strata and clusters stay whole: ``stratum_clusters`` counts those of
             the unfiltered file, so that intervals of a part are right.
-        engine : {"pandas", "duckdb", "polars"}
-            What reads the files. "pandas" reads them into memory. The others leave the rows
-            where they are: CSV, TSV and Parquet files, folders and patterns of them may be of
-            any size, and the cleaning becomes part of every later query. Text files that their
-            own readers stumble over (line ends that differ, a blank before a quote) are read by
-            pandas, up to 300 MB.
+        engine : {"pandas", "duckdb", "polars", "ibis", "pyspark"}, optional
+            What the answers come back in. "pandas" has them in memory. The others scan a
+            clean copy on disk, which is made once, some hundred thousand rows at a time,
+            and found again until a file or its study changes: files, folders and patterns
+            of them may be of any size (see `cxlab.survey.store`). Default: what the study
+            file says (``engine`` of ``[study]``), else pandas up to about 500 MB of text and
+            DuckDB above; of ``source``, its own engine.
         source : frame of any engine, or mapping of period to frame, optional
             Raw tables that stand in for the declared files, with the same headers: a DuckDB
             relation, an Ibis table (PostgreSQL, BigQuery …), a PySpark frame, a Polars
-            LazyFrame, a pandas frame. A mapping where the study has a file per period, unless
-            ``period`` names the one that is given.
+            LazyFrame, an Arrow table, a pandas frame. A mapping where the study has a file per
+            period, unless ``period`` names the one that is given. Rows come in batches into a
+            clean copy that goes with the process; those of Spark stay on the cluster.
 
         Returns
         -------
@@ -345,6 +388,8 @@ class Study:
                 f"`where` must be a mapping of column to value(s), such as {{'gender': 'Female'}}; "
                 f"got {type(where).__name__}."
             )
+        if engine not in (None, *ENGINES):
+            raise ValueError(unknown("engine", engine, ENGINES))
         definition = self.table(table or self.definition.main)
         answers = self._read(definition, period, where, engine, source)
         return without_hidden(answers, definition) if definition == self.main else answers
@@ -354,29 +399,56 @@ class Study:
         definition: Table,
         period: str | Sequence[str] | None,
         where: Where | None,
-        engine: str,
+        engine: str | None,
         source: Any,
     ) -> Any:
         asked = [period] if isinstance(period, str | int) else period
         wanted = [str(p) for p in asked] if asked else None
-        given = sources.given_tables(definition, source, wanted) if source is not None else None
-        design = bool(self.table_design(definition.name).used())
-        if sources.in_memory(engine, given):
-            raws = given or self.raw_text(definition, wanted)
-            texts = {p: sources.as_raw_text(raw) for p, raw in raws.items()}
-            return pandas_answers(definition, texts, wanted=wanted, design=design, where=where)
-        files = (
-            {}
-            if given
-            else {p: self._paths(definition, p) for p in self._wanted(definition, wanted)}
-        )
-        return sources.read_lazily(
-            definition, files, given, engine, wanted=wanted, design=design, where=where
-        )
+        options: dict[str, Any] = {
+            "wanted": wanted, "where": where, "design": bool(self.table_design(definition.name).used())
+        }  # fmt: skip
+        if source is None:
+            raws = self._raw_files(definition, wanted)
+            engine = engine or self._engine_for(raws)
+        else:
+            given = sources.given_tables(definition, source, wanted)
+            engine = engine or sources.engine_of(next(iter(given.values()), None))
+            if engine == "pyspark":
+                return read_on_spark(definition, given, **options)
+            raws = {period: [sources.raw_frame(frame)] for period, frame in given.items()}
+        if engine == "pandas":
+            return read_in_memory(definition, raws, **options)
+        return read_lazily(definition, raws, engine, self._store, **options)
 
-    def raw_text(self, table: Table, wanted: Sequence[str] | None) -> dict[str, RawText]:
-        """Declared files as they stand, by the period that each is of."""
-        return {period: self._text(table, period) for period in self._wanted(table, wanted)}
+    @property
+    def _store(self) -> Store:
+        return Store(self.path, self.name)
+
+    def _engine_for(self, raws: RawTables) -> str:
+        """What reads files when nobody says it."""
+        return self.definition.engine or ("duckdb" if is_large(raws) else "pandas")
+
+    def raw_cells(
+        self, table: Table, wanted: Sequence[str] | None, chosen: Callable[[str], bool]
+    ) -> tuple[pd.DataFrame, pd.Series]:
+        """Cells of declared files as they stand, and the period of each row.
+
+        Parameters
+        ----------
+        table : Table
+        wanted : sequence of str, optional
+            Periods; default: all.
+        chosen : callable
+            Whether a header's column is wanted.
+        """
+        return read_raw_cells(table, self._raw_files(table, wanted), wanted, chosen)
+
+    def _raw_files(self, table: Table, wanted: Sequence[str] | None) -> dict[str, list[RawTable]]:
+        """Declared files, by the period that each is of."""
+        return {
+            period: [sources.raw_file(path, table) for path in self._paths(table, period)]
+            for period in self._wanted(table, wanted)
+        }
 
     def _check_confirmed(self) -> None:
         questions = self.definition.open_questions
@@ -399,9 +471,6 @@ class Study:
 
     def _paths(self, table: Table, period: str) -> list[Path]:
         return sources.find_files(table.files[period], self.path.parent)
-
-    def _text(self, table: Table, period: str) -> RawText:
-        return sources.read_text(self._paths(table, period), table)
 
 
 def load_study(name_or_path: str | Path) -> Study:

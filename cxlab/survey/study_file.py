@@ -83,6 +83,7 @@ def definition_of(content: Mapping[str, Any]) -> Definition:
         simulated=about.simulated,
         main=main,
         min_group_size=about.min_group_size,
+        engine=about.engine,
         scales=scales,
         tables=tables,
         open_questions=tuple(_open_questions(keys, content)),

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from scipy.sparse import block_diag, coo_array, csgraph, csr_array, hstack, vstack
 
 from cxlab.core.disclosure.rule import HiddenFigure
 from cxlab.core.disclosure.together import Figures, Groups, hidden_together
-from cxlab.survey.answers import choices_of, selected_rows
 from cxlab.survey.definition import RATING_ROLES
+from cxlab.survey.joining import choices_of, selected_rows
 from cxlab.survey.study import Study
 
 #: Why a part has no report of its own.
@@ -57,8 +58,8 @@ class Part(NamedTuple):
         return all(set(values) & set(theirs.get(name, values)) for name, values in self.where)
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name} = {' or '.join(values)}" for name, values in self.where)
-        return f"{told or 'everyone'}{f' in {self.period}' if self.period else ''}"
+        words = ", ".join(f"{name} = {' or '.join(values)}" for name, values in self.where)
+        return f"{words or 'everyone'}{f' in {self.period}' if self.period else ''}"
 
 
 @dataclass
@@ -86,33 +87,22 @@ class Hidden:
 
     def words(self, labels: Mapping[str, str]) -> str:
         """The hidden rows in words; empty without any."""
-        told: dict[str, list[str]] = {}
+        words: dict[str, list[str]] = {}
         for column, segment, group in self.rows:
             of = f"{labels.get(column, column)}, " if column and segment else ""
             if segment:
-                told.setdefault(f"{of}{segment} = ", []).append(group)
+                words.setdefault(f"{of}{segment} = ", []).append(group)
             else:
-                told.setdefault("", []).append(labels.get(column, column))
-        return "; ".join(f"{name}{', '.join(groups)}" for name, groups in told.items())
+                words.setdefault("", []).append(labels.get(column, column))
+        return "; ".join(f"{name}{', '.join(groups)}" for name, groups in words.items())
 
 
-@dataclass(frozen=True, eq=False)
-class _Shown:
-    """Figures of parts, by name."""
-
-    parts: list[Part]
-    cells: Any
-    part: np.ndarray
-    segment: list[str]
-    group: list[str]
-
-    @property
-    def whole(self) -> np.ndarray:
-        return np.array([not one for one in self.segment])
+#: Parts that reports show already, and what is hidden of them; None: only the total is shown.
+Published = Mapping[Part, Sequence[HiddenFigure] | None]
 
 
 def hidden_of_parts(
-    study: Study, parts: Iterable[Part], published: Mapping[Part, list[HiddenFigure] | None]
+    study: Study, parts: Iterable[Part], published: Published
 ) -> dict[Part, Hidden]:
     """What to hide of the parts of a study's answers that are shown together.
 
@@ -121,7 +111,7 @@ def hidden_of_parts(
     study : Study
     parts : iterable of Part
         Of each the total is shown, and every group of every segment.
-    published : mapping of Part to list of HiddenFigure, or None
+    published : mapping of Part to sequence of HiddenFigure, or None
         Parts that are shown already, and what is hidden of them; None: only the total is shown.
 
     Returns
@@ -132,35 +122,64 @@ def hidden_of_parts(
     own = sorted(set(parts))
     every = sorted({*own, *published})
     cells = _joint_cells(study, every)
-    inside = {part: mask for part in every if (mask := _rows(cells, part)) is not None}
+    inside = {part: rows for part in every if (rows := _rows(cells, part)) is not None}
     hidden = {part: Hidden() for part in own}
     for together in _overlapping(inside):
         if len(together) > 1 and set(together) & set(own):
-            found = _decided(
-                study, cells, {part: inside[part] for part in together}, published, set(own)
-            )
+            apart = {part: inside[part] for part in together}
+            found = _Shown(study, cells, apart, published, frozenset(own)).hidden()
             hidden |= {part: one for part, one in found.items() if part in hidden}
     return hidden
 
 
-def _joint_cells(study: Study, parts: Sequence[Part]) -> pd.DataFrame:
-    """Answers per combination of period, segments and selected columns: ``n``, and of each rating."""
-    periods = sorted({part.period for part in parts})
-    answers = study.read(period=None if "" in periods else periods)
-    ratings = [column.name for column in study.main.with_role(*RATING_ROLES)]
-    weight = study.design.weights
-    if weight:
-        # rows of weight 0 are outside the population
-        answers[ratings] = answers[ratings].where(answers[weight] > 0)
-    chosen = {name for part in parts for name in part.columns if name in answers}
-    keys = list(dict.fromkeys([PERIOD, *study.segments, *sorted(chosen)]))
-    # a rating may be selected by, and is counted all the same
-    counted = answers[[*keys]].assign(n=1, **{_n(name): answers[name].notna() for name in ratings})
-    return counted.groupby(keys, dropna=False, observed=True, sort=False).sum().reset_index()
+def count_answers(
+    answers: Any, keys: Sequence[str], *, ratings: Sequence[str] = (), weight: str | None = None
+) -> pd.DataFrame:
+    """Answers per combination of columns, in one query of any engine.
+
+    Parameters
+    ----------
+    answers : frame of any engine
+        As `Study.read` gives it.
+    keys : sequence of str
+        Columns to count by, at least one.
+    ratings : sequence of str
+        Columns whose answers are counted too.
+    weight : str, optional
+        Ratings of rows of weight 0 are not counted: these are outside the population.
+
+    Returns
+    -------
+    DataFrame
+        The keys, null where a row has none; ``n``; and ``n NAME`` of each rating.
+    """
+    frame = nw.from_native(answers).lazy()
+    inside = nw.col(weight) > 0 if weight else nw.lit(True)
+    # a rating may be a key, and is counted all the same
+    given = {_n(name): nw.when(inside & ~nw.col(name).is_null()).then(1) for name in ratings}
+    counts = [nw.len().alias("n"), *(nw.col(name).count() for name in given)]
+    frame = frame.with_columns(**given) if given else frame
+    return frame.group_by(list(keys)).agg(*counts).collect().to_pandas()
 
 
 def _n(rating: str) -> str:
     return f"n {rating}"
+
+
+def _ratings(study: Study) -> list[str]:
+    return [column.name for column in study.main.with_role(*RATING_ROLES)]
+
+
+def _joint_cells(study: Study, parts: Sequence[Part]) -> pd.DataFrame:
+    """Answers per combination of period, segments and selected columns."""
+    periods = sorted({part.period for part in parts})
+    answers = study.read(period=None if "" in periods else periods)
+    there = nw.from_native(answers).collect_schema().names()
+    chosen = sorted({name for part in parts for name in part.columns if name in there})
+    keys = list(dict.fromkeys([PERIOD, *study.segments, *chosen]))
+    return count_answers(
+        answers, keys, ratings=_ratings(study), weight=study.design.weights
+    ).sort_values(keys, ignore_index=True)
 
 
 def _rows(cells: pd.DataFrame, part: Part) -> np.ndarray | None:
@@ -186,43 +205,145 @@ def _overlapping(inside: Mapping[Part, np.ndarray]) -> list[list[Part]]:
     return [[parts[i] for i in np.flatnonzero(label == one)] for one in np.unique(label)]
 
 
-def _decided(
-    study: Study,
-    cells: pd.DataFrame,
-    inside: Mapping[Part, np.ndarray],
-    published: Mapping[Part, list[HiddenFigure] | None],
-    own: set[Part],
-) -> dict[Part, Hidden]:
-    """What to hide of parts that have answers in common: of all answers, then of each column's."""
-    shown = _figures(study, cells, inside)
-    groups = _groups(study, cells, list(inside))
-    least = study.definition.min_group_size
-    ratings = [column.name for column in study.main.with_role(*RATING_ROLES)]
-    everything = _settled(shown, cells["n"], groups, least, published, "", own)
-    found: dict[str, set[int]] = {}
-    for name in ratings:
-        n = cells[_n(name)]
-        found[name] = _settled(shown, n, groups, least, published, name, own, everything)
-    return _as_hidden(study, shown, cells, everything, found)
+class _Shown:
+    """The figures of parts that have answers in common: of each its total, then its groups.
+
+    Attributes
+    ----------
+    names : list of (Part, str, str)
+        Of each figure: part, segment and group; without segment it is the part's total.
+    matrix : sparse array of 0 and 1, shape (figures, cells)
+        Joint cells that each figure sums over.
+    places : dict of Part to ndarray of int
+        Numbers of the part's figures, its total first.
+    family : ndarray of int, shape (figures,)
+        Figures of one family have no answer in common.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        cells: pd.DataFrame,
+        inside: Mapping[Part, np.ndarray],
+        published: Published,
+        own: frozenset[Part],
+    ) -> None:
+        self.study, self.cells, self.published, self.own = study, cells, published, own
+        self.least = study.definition.min_group_size
+        self.names: list[tuple[Part, str, str]] = []
+        members: list[np.ndarray] = []
+        # segments are text once they are cleaned
+        labels = {name: cells[name].astype("object") for name in study.segments}
+        for part, rows in inside.items():
+            self.names.append((part, "", ""))
+            members.append(rows)
+            for segment, label in labels.items():
+                for group, number in label.iloc[rows].groupby(label.iloc[rows]).indices.items():
+                    self.names.append((part, segment, str(group)))
+                    members.append(rows[number])
+        figure = np.repeat(np.arange(len(members)), [len(own) for own in members])
+        ones, shape = np.ones(len(figure)), (len(members), len(cells))
+        self.matrix = csr_array((ones, (figure, np.concatenate(members))), shape=shape)
+        parts = np.array([list(inside).index(part) for part, _, _ in self.names])
+        self.places = {part: np.flatnonzero(parts == i) for i, part in enumerate(inside)}
+        self.report = np.array([self.places[part][0] for part, _, _ in self.names])
+        families = list(map(_family, self.names))
+        number = {family: i for i, family in enumerate(dict.fromkeys(families))}
+        self.family = np.array([number[family] for family in families])
+        self.groups = _groups(study, cells, list(inside))
+
+    def hidden(self) -> dict[Part, Hidden]:
+        """What to hide of each part: of all answers, then of each column's."""
+        everything = self._settled("")
+        by_column = {name: self._settled(name, everything) for name in _ratings(self.study)}
+        sizes = {name: self.matrix @ self._n(name) for name in ("", *by_column)}
+        return {
+            part: self._of_part(places.tolist(), everything, by_column, sizes)
+            for part, places in self.places.items()
+        }
+
+    def _n(self, column: str) -> np.ndarray:
+        """Answers of each cell, or those to one column."""
+        return self.cells[_n(column) if column else "n"].to_numpy(float)
+
+    def _settled(self, column: str, start: Iterable[int] = ()) -> set[int]:
+        """Numbers of the figures of one column of answers to hide."""
+        n = self._n(column)
+        fixed, away = self._published(n, column)
+        figures = Figures(self.matrix, self.report, self.family, fixed)
+        return hidden_together(figures, n, self.groups, self.least, {*start, *away})
+
+    def _published(self, n: np.ndarray, column: str) -> tuple[np.ndarray, set[int]]:
+        """Figures that are published, and those that are in no report."""
+        fixed, away = np.zeros(len(self.names), dtype=bool), set()
+        for part, places in self.places.items():
+            if part not in self.published:
+                continue
+            recorded = self.published[part]
+            if recorded is None:
+                fixed[places[0]] = True
+                away |= set() if part in self.own else set(places[1:].tolist())
+                continue
+            gone = places[self._gone(places, recorded, n, column)]
+            fixed[places] = True
+            fixed[gone] = False
+            away |= set(gone.tolist())
+        return fixed, away
+
+    def _gone(
+        self, places: np.ndarray, recorded: Sequence[HiddenFigure], n: np.ndarray, column: str
+    ) -> list[int]:
+        """Of one report's figures those that it hides: by its record, and by itself."""
+        by_record = {
+            i
+            for i, place in enumerate(places.tolist())
+            if any(_hides(one, self.names[place], column) for one in recorded)
+        }
+        nothing = np.zeros(len(places), dtype=int)
+        alone = Figures(self.matrix[places], nothing, self.family[places], nothing.astype(bool))
+        return list(hidden_together(alone, n, self.groups, self.least, by_record))
+
+    def _of_part(
+        self,
+        places: list[int],
+        everything: set[int],
+        by_column: Mapping[str, set[int]],
+        sizes: Mapping[str, np.ndarray],
+    ) -> Hidden:
+        whole, *rows = places
+        without = [name for name in by_column if sizes[name][whole] and whole in by_column[name]]
+        asked = [name for name in self.study.outcomes if sizes[name][whole]]
+        if whole in everything or (asked and set(asked) <= set(without)):
+            few = sizes[""][whole] < self.least
+            return Hidden(FEW.format(self.least) if few else GIVES_BACK)
+        found = [(name, "", "") for name in without]
+        for name, hidden in {"": everything, **by_column}.items():
+            # small ones every table finds by itself
+            found += [
+                (name, *self.names[row][1:])
+                for row in rows
+                if row in hidden
+                and name not in without
+                and sizes[name][row] >= self.least
+                and not (name and row in everything)
+            ]
+        return Hidden(rows=found)
 
 
-def _figures(study: Study, cells: pd.DataFrame, inside: Mapping[Part, np.ndarray]) -> _Shown:
-    # segments are text once they are cleaned
-    labels = {name: cells[name].astype("object") for name in study.segments}
-    names: list[tuple[int, str, str]] = []
-    members: list[np.ndarray] = []
-    for part, rows in enumerate(inside.values()):
-        names.append((part, "", ""))
-        members.append(rows)
-        for segment, label in labels.items():
-            for group, own in label.iloc[rows].groupby(label.iloc[rows]).indices.items():
-                names.append((part, segment, str(group)))
-                members.append(rows[own])
-    figure = np.repeat(np.arange(len(members)), [len(own) for own in members])
-    shape = (len(members), len(cells))
-    matrix = csr_array((np.ones(len(figure)), (figure, np.concatenate(members))), shape=shape)
-    parts, segments, groups = (list(one) for one in zip(*names, strict=True))
-    return _Shown(list(inside), matrix, np.array(parts), segments, groups)
+def _family(name: tuple[Part, str, str]) -> tuple[Any, ...]:
+    """Parts selected by the same columns, and the groups of one more, have nothing in common."""
+    part, segment, _ = name
+    several = tuple(pair for pair in part.where if len(pair[1]) > 1)
+    columns = {*part.columns, *([segment] if segment else [])}
+    return bool(part.period), tuple(sorted(columns)), several
+
+
+def _hides(one: HiddenFigure, name: tuple[Part, str, str], column: str) -> bool:
+    """Whether a record's line is about a figure of a column of answers."""
+    part, segment, group = name
+    if one.column not in ("", column) or (one.period and one.period != part.period):
+        return False
+    return not one.segment or (one.segment, one.group) == (segment, group)
 
 
 def _groups(study: Study, cells: pd.DataFrame, parts: Sequence[Part]) -> Groups:
@@ -259,117 +380,3 @@ def _codes(cells: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
 def _indicators(code: np.ndarray) -> Any:
     shape = (int(code.max()) + 1, len(code))
     return coo_array((np.ones(len(code)), (code, np.arange(len(code)))), shape=shape)
-
-
-def _settled(
-    shown: _Shown,
-    n: pd.Series,
-    groups: Groups,
-    least: int,
-    published: Mapping[Part, list[HiddenFigure] | None],
-    column: str,
-    own: set[Part],
-    start: Iterable[int] = (),
-) -> set[int]:
-    """Numbers of the figures of one column of answers to hide."""
-    size = n.to_numpy(dtype=float)
-    fixed, away = _fixed(shown, size, groups, least, published, column, own)
-    figures = Figures(shown.cells, _reports(shown), _families(shown), fixed)
-    return hidden_together(figures, size, groups, least, {*start, *away})
-
-
-def _reports(shown: _Shown) -> np.ndarray:
-    return np.flatnonzero(shown.whole)[shown.part]
-
-
-def _families(shown: _Shown) -> np.ndarray:
-    """Parts selected by the same columns, and the groups of one more, have nothing in common."""
-    names = []
-    for part, segment in zip(shown.part, shown.segment, strict=True):
-        own = shown.parts[part]
-        several = tuple(pair for pair in own.where if len(pair[1]) > 1)
-        columns = {*own.columns, *([segment] if segment else [])}
-        names.append((bool(own.period), tuple(sorted(columns)), several))
-    found = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return np.array([found[name] for name in names])
-
-
-def _fixed(
-    shown: _Shown,
-    size: np.ndarray,
-    groups: Groups,
-    least: int,
-    published: Mapping[Part, list[HiddenFigure] | None],
-    column: str,
-    own: set[Part],
-) -> tuple[np.ndarray, set[int]]:
-    """Figures that are published, and those that are in no report."""
-    fixed, away = np.zeros(len(shown.part), dtype=bool), set()
-    families = _families(shown)
-    for number, part in enumerate(shown.parts):
-        if part not in published:
-            continue
-        places = np.flatnonzero(shown.part == number)
-        recorded = published[part]
-        if recorded is None:
-            fixed[places[0]] = True
-            away |= set() if part in own else set(places[1:].tolist())
-            continue
-        gone = {
-            i
-            for i, place in enumerate(places.tolist())
-            if any(_is_hidden(one, shown, place, column) for one in recorded)
-        }
-        alone = Figures(
-            shown.cells[places], np.zeros(len(places), dtype=int), families[places],
-            np.zeros(len(places), dtype=bool),
-        )  # fmt: skip
-        gone = hidden_together(alone, size, groups, least, gone)
-        fixed[places] = True
-        fixed[places[list(gone)]] = False
-        away |= set(places[list(gone)].tolist())
-    return fixed, away
-
-
-def _is_hidden(one: HiddenFigure, shown: _Shown, place: int, column: str) -> bool:
-    if one.column not in ("", column) or (one.period and one.period != _period(shown, place)):
-        return False
-    return not one.segment or (one.segment, one.group) == (shown.segment[place], shown.group[place])
-
-
-def _period(shown: _Shown, place: int) -> str:
-    return shown.parts[shown.part[place]].period
-
-
-def _as_hidden(
-    study: Study,
-    shown: _Shown,
-    cells: pd.DataFrame,
-    everything: set[int],
-    by_column: Mapping[str, set[int]],
-) -> dict[Part, Hidden]:
-    least = study.definition.min_group_size
-    sizes = {"": shown.cells @ cells["n"].to_numpy(float)}
-    sizes |= {name: shown.cells @ cells[_n(name)].to_numpy(float) for name in by_column}
-    found: dict[Part, Hidden] = {}
-    for number, part in enumerate(shown.parts):
-        whole, *rows = np.flatnonzero(shown.part == number).tolist()
-        hidden = found[part] = Hidden()
-        without = [name for name in by_column if sizes[name][whole] and whole in by_column[name]]
-        asked = [name for name in study.outcomes if sizes[name][whole]]
-        if whole in everything or (asked and set(asked) <= set(without)):
-            few = sizes[""][whole] < least
-            hidden.whole = FEW.format(least) if few else GIVES_BACK
-            continue
-        hidden.rows += [(name, "", "") for name in without]
-        for name, places in {"": everything, **by_column}.items():
-            # small ones every table finds by itself
-            hidden.rows += [
-                (name, shown.segment[row], shown.group[row])
-                for row in rows
-                if row in places
-                and name not in without
-                and sizes[name][row] >= least
-                and not (name and row in everything)
-            ]
-    return found

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
 from cxlab.core.messages import unknown
 from cxlab.core.past import PastReports, past_reports
 from cxlab.report.build import About, Job, used_parameters
 from cxlab.report.execute import CELL_SECONDS, check_timeout
 from cxlab.report.exports import check_formats
+from cxlab.report.factory.disclosure import PERIOD, count_answers
 from cxlab.report.manifest import fingerprint
 from cxlab.report.notebooks import (
     check_declared,
@@ -203,55 +202,43 @@ def _parts(
     request: Request, study: Study, period: str | None, matrix: Matrix
 ) -> Iterator[tuple[dict[str, str], int | None]]:
     """Selections with their numbers of answers; small groups are left out and noted."""
+    for column in request.each:
+        if column not in study.segments:
+            raise ValueError(unknown("each", column, study.segments, what="a segment: "))
     answers = study.read(period=period, where=dict(request.where) or None)
-    smallest = study.definition.min_group_size
-    if request.where and len(answers) < smallest:
+    counts = count_answers(answers, request.each or [PERIOD])
+    smallest, total = study.definition.min_group_size, int(counts["n"].sum())
+    if request.where and total < smallest:
         raise ValueError(
             f"`where` must leave at least {smallest} answers (the study's min_group_size); "
-            f"got {len(answers)} for {dict(request.where)}. Smaller groups are never shown."
+            f"got {total} for {dict(request.where)}. Smaller groups are never shown."
         )
-    groups = _groups(request.each, study, answers)
-    hidden = _hidden(groups, answers, smallest) if request.each else {}
-    for number, (group, rows) in enumerate(groups):
+    if not request.each:
+        yield {**request.where}, total
+        return
+    groups = counts.dropna(subset=list(request.each)).sort_values(list(request.each))
+    hidden = _hidden(groups["n"].tolist(), total, smallest)
+    for number, row in enumerate(groups.to_dict("records")):
+        group = {column: str(row[column]) for column in request.each}
         if number not in hidden:
-            yield {**request.where, **group}, rows
+            yield {**request.where, **group}, int(row["n"])
             continue
-        told = ", ".join(f"{column} = {value}" for column, value in group.items())
-        matrix.left_out.append(f"{told}{f' in {period}' if period else ''}: {hidden[number]}")
+        words = ", ".join(f"{column} = {value}" for column, value in group.items())
+        matrix.left_out.append(f"{words}{f' in {period}' if period else ''}: {hidden[number]}")
 
 
-def _hidden(
-    groups: Sequence[tuple[dict[str, str], int]], answers: pd.DataFrame, smallest: int
-) -> dict[int, str]:
+def _hidden(sizes: list[int], total: int, smallest: int) -> dict[int, str]:
     """Groups without a report, and why: the small ones, and those that would give them back.
 
-    A report of the whole may stand beside those of the groups: less all but one of them, it
-    is the last one's.
+    There may be a report of the whole beside those of the groups: less all but one of them,
+    it is the last one's.
     """
-    sizes = [rows for _, rows in groups]
     words = {
         SMALL: f"fewer than {smallest} answers",
         COMPLEMENTARY: "the whole less the other groups would give a smaller one back",
     }
-    found = hidden_groups(sizes, smallest, ungrouped=len(answers) - sum(sizes))
+    found = hidden_groups(sizes, smallest, ungrouped=total - sum(sizes))
     return {number: words[reason] for number, reason in found.items()}
-
-
-def _groups(
-    each: Sequence[str], study: Study, answers: pd.DataFrame
-) -> list[tuple[dict[str, str], int]]:
-    """Each group's selection and its answers; one of everybody without ``each``."""
-    if not each:
-        return [({}, len(answers))]
-    for column in each:
-        if column not in study.segments:
-            raise ValueError(unknown("each", column, study.segments, what="a segment: "))
-    sizes = answers.groupby(list(each), observed=True, sort=True).size()
-    listed = [values if isinstance(values, tuple) else (values,) for values in sizes.index]
-    return [
-        (dict(zip(each, map(str, values), strict=True)), int(rows))
-        for values, rows in zip(listed, sizes, strict=True)
-    ]
 
 
 def about_study(

@@ -18,6 +18,9 @@ from cxlab.report.factory.workers import Backend, Outcome, make_reports
 from cxlab.report.index import list_reports, write_index
 from cxlab.report.publish import Trouble, check_writable, output_error
 
+#: Odd records that a run names.
+NAMED = 3
+
 __all__ = ["Request", "Run", "run_reports", "run_requests"]
 
 
@@ -200,7 +203,15 @@ def run_requests(
         index = write_index(reports, listing)
     except OSError as error:
         raise output_error(reports, error) from error
-    return Run(index, outcomes, [*left_out, *listing.odd], together.hidden)
+    return Run(index, outcomes, [*left_out, *_first(listing.odd)], together.hidden)
+
+
+def _first(odd: Sequence[str]) -> list[str]:
+    """The first odd records; the index names them all."""
+    more = len(odd) - NAMED
+    if more <= 1:
+        return list(odd)
+    return [*odd[:NAMED], f"{more} more files that are no whole record of a report (see the index)"]
 
 
 def _one_each(jobs: Sequence[Job]) -> list[Job]:

@@ -3,60 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.frames import as_list, check_choice
-from cxlab.stats.comparison.collected import check_periods, in_periods
-from cxlab.stats.comparison.columns import SURVEY_TYPES, Columns, Rules
-from cxlab.stats.comparison.contract import Answers, ProgrammeData, read_programme
-from cxlab.stats.comparison.decomposition import combination, interval
-from cxlab.stats.comparison.estimates import touchpoint_table
-from cxlab.stats.comparison.flow import flow_table
+from cxlab.stats.comparison.asked import check_periods, in_periods
+from cxlab.stats.comparison.contact import Rules
+from cxlab.stats.comparison.contract import SURVEY_TYPES, Columns
+from cxlab.stats.comparison.decomposition import (
+    ASSUMPTION,
+    NOT_IDENTIFIED,
+    Standardised,
+    no_decomposition,
+    standardise,
+)
+from cxlab.stats.comparison.disclosure import (
+    Gate,
+    Tables,
+    check_min_group_size,
+    pool_small_groups,
+)
+from cxlab.stats.comparison.gaps import raw_gap, robustness_table
+from cxlab.stats.comparison.identity import (
+    AmongAnswers,
+    among_answers,
+    customers_of,
+    identity_table,
+    segment_gaps,
+    segment_groups,
+)
 from cxlab.stats.comparison.paired import (
     RULES,
     SCORE_RULES,
     WINDOWS,
     OnePerAnswer,
     apply_rule,
+    categories_table,
+    margin_tests,
+    migration_table,
     pair_answers,
+    pair_variance,
+    paired_table,
+    sensitivity_table,
+    window_table,
+    windows_taken,
 )
-from cxlab.stats.comparison.paired_tables import pair_variance
+from cxlab.stats.comparison.programme import Answers, ProgrammeData, read_programme
 from cxlab.stats.comparison.result import NpsComparison
-from cxlab.stats.comparison.robustness import not_robust, robustness_table
-from cxlab.stats.comparison.sentences import (
-    EXEMPTION_ADVICE,
-    gap_sentence,
-    identification_sentences,
-    identity_sentence,
-    overlap_sentence,
-    paired_sentence,
-    part_sentences,
-    robustness_sentences,
-    segment_sentences,
-    standardised_sentence,
-    unknown_sentence,
-    weighting_sentence,
+from cxlab.stats.comparison.scores import (
+    answers_behind,
+    estimates_table,
+    flow_table,
+    scores_table,
+    shares_table,
+    touchpoint_table,
 )
-from cxlab.stats.comparison.small import check_min_group_size
-from cxlab.stats.comparison.standardise import Options, Standardised, standardise
-from cxlab.stats.comparison.support import support
-from cxlab.stats.comparison.tables import (
-    Tables,
-    answer_tables,
-    estimands_table,
-    paired_tables,
-    side_by_side,
-    standard_tables,
-    timing_tables,
-)
-from cxlab.stats.comparison.terms import GAP_LESS
+from cxlab.stats.comparison.sentences import sentences_of
+from cxlab.stats.comparison.timing import delay_of, delay_table, later_table, regression_table
 from cxlab.stats.inference import check_level
 
-RESPONSE = ("frame", "unknown")
+ONLY_ANSWERS = "estimated among those who answered only"
 
 
 def compare_tnps_rnps(
@@ -73,11 +83,6 @@ def compare_tnps_rnps(
     periods: str | Sequence[str] | None = None,
     pairing: str = "last before",
     window_days: float = 90,
-    half_life: float = 30,
-    response: str = "frame",
-    trim: float | None = None,
-    transport: bool = False,
-    account: str | None = None,
     weights: str | Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
     level: float = 0.95,
@@ -93,7 +98,7 @@ def compare_tnps_rnps(
         Answers of each survey, one row per answer; dataframes of any engine. Needed:
         customer and score (0 to 10; null: no answer). Used if there: ``response_id,
         responded_at`` (without it nothing is paired), ``period, episode_id, touchpoint,
-        contact_channel, triggered_at, invited_at, survey_type``. One file of both surveys is split by `split_responses`.
+        triggered_at, invited_at, survey_type``.
     customer, score : str
         Columns of the customer and of likelihood to recommend, in all files; customer
         None: the answers don't name their customer, and nothing is paired.
@@ -111,7 +116,7 @@ def compare_tnps_rnps(
         Segments by which the gap is taken apart among those who answered: columns of both
         surveys' answers. Where a survey lacks one it is taken from the customers, or from
         the same customer's answers to the other survey if it doesn't change within customers.
-    contact_rules : mapping of str to float or (float, float), or sequence of ContactRule
+    contact_rules : mapping of str to float or (float, float), optional
         Name of a rule, as in the invitations, to its days after a transactional invitation,
         or to (days, share of customers exempt at random). A rule that isn't declared takes
         its customers out of what can be identified.
@@ -120,20 +125,10 @@ def compare_tnps_rnps(
         earlier transactional answers in pairs.
     pairing : {"last before", "every answer", "mean", "half-life", "peak–end"}
         Which transactional answer, or what of several, is set against a relationship
-        answer. Choose it before looking; all are shown as sensitivity.
-    window_days, half_life : float
+        answer ("half-life": an answer counts half as much after 30 days). Choose it before
+        looking; all are shown as sensitivity.
+    window_days : float
         How long before a relationship answer a transactional one may lie; days.
-    response : {"frame", "unknown"}
-        What is assumed of answering: that it depends on the frame variables only, with
-        bounds and `tilting` for the case that it doesn't; or nothing, and only bounds are
-        given.
-    trim : float, optional
-        Quantile of the weights, such as 0.99, at which larger ones are cut. Default: none.
-    transport : bool
-        Also estimate E1 on an assumption: customers who could not be asked the relationship
-        survey have the gap between tNPS and rNPS of those who could.
-    account : str, optional
-        Column of ``customers``: accounts are then resampled whole.
     weights : str or mapping of str to str, optional
         The surveys' own weights: one column, or survey to column. Weighted scores stand
         beside the unweighted ones; everything else counts answers alike.
@@ -198,8 +193,13 @@ def compare_tnps_rnps(
     >>> bool(abs(terms.sum() - gap) < 1e-9)
     True
     """
-    _check_options(pairing, window_days, half_life, response, trim, level, replicates)
-    names = replace(Columns(), customer=customer, score=score, account=account, weights=weights)
+    check_choice("pairing", pairing, RULES)
+    check_level(level)
+    if not 0 < window_days < np.inf:
+        raise ValueError(f"`window_days` must be a number of days above 0; got {window_days}.")
+    if isinstance(replicates, bool) or int(replicates) != replicates or replicates < 0:
+        raise ValueError(f"`replicates` must be a whole number of 0 or more; got {replicates}.")
+    names = replace(Columns(), customer=customer, score=score, weights=weights)
     names = names.renamed(columns or {})
     data = read_programme(
         transactional,
@@ -214,10 +214,6 @@ def compare_tnps_rnps(
         periods=as_list(periods) or None,
         pairing=pairing,
         window_days=float(window_days),
-        half_life=float(half_life),
-        response=response,
-        trim=trim,
-        transport=transport,
         level=level,
         replicates=int(replicates),
         seed=seed,
@@ -228,62 +224,97 @@ def compare_tnps_rnps(
     t = in_periods(data.transactional, options.periods)
     r = in_periods(data.relationship, options.periods)
     window = replace(data, transactional=t, relationship=r)
+    window = pool_small_groups(window, options.min_group_size)
     return _compare(window, data.transactional, contact_rules, options)
 
 
-def _check_options(
-    pairing: str,
-    window_days: float,
-    half_life: float,
-    response: str,
-    trim: float | None,
-    level: float,
-    replicates: int,
-) -> None:
-    check_choice("pairing", pairing, RULES)
-    check_choice("response", response, RESPONSE)
-    check_level(level)
-    for name, value in (("window_days", window_days), ("half_life", half_life)):
-        if not 0 < value < np.inf:
-            raise ValueError(f"`{name}` must be a number of days above 0; got {value}.")
-    if trim is not None and not 0.5 <= trim <= 1:
-        raise ValueError(f"`trim` must be a quantile from 0.5 to 1, or None; got {trim}.")
-    if isinstance(replicates, bool) or int(replicates) != replicates or replicates < 0:
-        raise ValueError(f"`replicates` must be a whole number of 0 or more; got {replicates}.")
+@dataclass(frozen=True)
+class Options:
+    """What the caller of `compare_tnps_rnps` chose."""
+
+    periods: Sequence[str] | None
+    pairing: str
+    window_days: float
+    level: float
+    replicates: int
+    seed: int
+    weighted: Sequence[str]
+    min_group_size: int
 
 
 def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options) -> NpsComparison:
     """Compare the window; ``ever`` are the transactional answers of any time, for pairing."""
-    t, r, unit, smallest = data.transactional, data.relationship, data.unit, options.min_group_size
-    done = standardise(data, rules, options)
-    behind = support(t, r, done.engine, smallest)
-    longest = max(options.window_days, *WINDOWS)
-    every = pair_answers(ever, r, unit, longest=longest)
-    pairs = every.within(options.window_days)
-    chosen = apply_rule(pairs, options.pairing, half_life=options.half_life)
-    scores = chosen
-    if options.pairing not in SCORE_RULES:
-        # a mean of several answers is no category: the table and the net score take the last
-        scores = apply_rule(pairs, "last before", half_life=options.half_life)
-    tables = standard_tables(data, done, behind, options)
-    tables |= answer_tables(data, options)
-    tables |= paired_tables(pairs, every, scores, options)
-    tables |= timing_tables(data, ever, every, chosen, options)
-    tables["touchpoints"] = touchpoint_table(t, unit, level=options.level, smallest=smallest)
-    tables["flow"] = flow_table(data, t, r, done.collected, pairs)
-    tables["estimates"] = side_by_side(data, done, behind, scores, tables["weights"], options)
-    tables["robustness"] = robustness_table(
-        t,
-        r,
-        unit,
-        done.result,
-        done.known,
-        behind,
-        level=options.level,
-        weighted=bool(options.weighted),
+    level = options.level
+    done = standardise(
+        data,
+        rules,
+        options.periods,
+        level=level,
+        replicates=options.replicates,
+        seed=options.seed,
+        fewest=options.min_group_size,
     )
-    tables["estimands"] = estimands_table(done, behind, scores, tables["later"])
-    return _result(tables, data, done, scores, options)
+    found = among_answers(data, replicates=options.replicates, seed=options.seed)
+    behind = answers_behind(data, done)
+    rule = options.pairing if options.pairing in SCORE_RULES else "last before"
+    every = pair_answers(ever, data.relationship, longest=max(options.window_days, *WINDOWS))
+    pairs = every.within(options.window_days)
+    # a mean of several answers is no category: the net score takes the last
+    scores = apply_rule(pairs, rule)
+    windows = windows_taken(every, options.pairing, options.window_days)
+    weighted = bool(options.weighted)
+    t = data.transactional
+    gap = raw_gap(t, data.relationship)
+    tables: Tables = {
+        "decomposition": no_decomposition(gap.estimate, gap.se, *gap.limits(level)),
+        **done.tables(level=level),
+        "scores": scores_table(data, found, weighted=weighted, level=level),
+        "shares": shares_table(data, weighted=weighted, level=level),
+        "identity": identity_table(found, level=level),
+        "segment_gaps": segment_gaps(found, level=level),
+        "segments": segment_groups(found),
+        "flow": flow_table(data, done, pairs),
+        "estimates": estimates_table(data, done, behind, scores, level=level),
+        "touchpoints": touchpoint_table(t, level=level),
+        "paired": paired_table(scores, level=level),
+        "migration": migration_table(scores),
+        "categories": categories_table(scores),
+        "margins": margin_tests(scores),
+        "sensitivity": sensitivity_table(pairs, chosen=options.pairing, level=level),
+        "windows": window_table(windows, options.pairing, level=level),
+        "delays": delay_table(t, level=level),
+        "regression": regression_table(windows[options.window_days], level=level),
+        "later": later_table(ever, data.relationship, every, level=level),
+        "robustness": robustness_table(data, done, level=level, weighted=weighted),
+    }
+    gate = _gate(data, done, found, behind, windows, options)
+    return _result(gate.shown(tables), data, done, scores, gate, options)
+
+
+def _gate(
+    data: ProgrammeData,
+    done: Standardised,
+    found: AmongAnswers,
+    behind: Mapping[str, np.ndarray],
+    windows: Mapping[float, OnePerAnswer],
+    options: Options,
+) -> Gate:
+    """The counts that the tables are hidden by."""
+    t, cells = data.transactional, np.empty(0)
+    if done.result is not None and done.collected is not None:
+        rows, n_cells = done.collected.episodes, len(done.collected.cells)
+        cells = customers_of(rows.cell[rows.answered], rows.customer[rows.answered], n_cells)
+    lost = {"touchpoints": t.touchpoint.isna().to_numpy(), "delays": np.isnan(delay_of(t))}
+    return Gate(
+        smallest=options.min_group_size,
+        behind=behind,
+        people=found.people,
+        cells=cells,
+        windows=windows,
+        window_days=options.window_days,
+        unplaced={k: len(np.unique(t.customer[t.valid & rows])) for k, rows in lost.items()},
+        pooled=data.pooled,
+    )
 
 
 def _result(
@@ -291,73 +322,81 @@ def _result(
     data: ProgrammeData,
     done: Standardised,
     scores: OnePerAnswer,
+    gate: Gate,
     options: Options,
 ) -> NpsComparison:
-    flips = not_robust(tables["robustness"])
-    # what is lacking altogether is said in a sentence, once
-    of_files = [*done.collected.notes, done.note] if done.collected else []
+    residual = tables["decomposition"].set_index("term")["estimate"].get("residual", np.nan)
+    sentences = sentences_of(
+        tables,
+        data,
+        done,
+        tipping=done.tipping(residual),
+        n_pairs=len(scores.customer),
+        weighted=options.weighted,
+        level=options.level,
+    )
+    answers = data.surveys.items()
     return NpsComparison(
         **tables,
-        pair_variance=pair_variance(scores, options.min_group_size),
-        not_robust=flips,
-        sentences=tuple(_sentences(tables, data, done, len(scores.r_score), flips, options)),
-        n_missing={
-            "transactional": int((~data.transactional.valid).sum()),
-            "relationship": int((~data.relationship.valid).sum()),
-        },
-        level=options.level,
+        table=tables["decomposition" if done.result is not None else "identity"],
+        estimands=_estimands(done, gate, scores, tables["later"]),
+        pair_variance=np.nan if gate.few_pairs else pair_variance(scores),
+        sentences=tuple(sentences),
+        n_missing=pd.DataFrame(
+            {
+                "column": [f"score of the {survey} answers" for survey, _ in answers],
+                "n_missing": [int((~one.valid).sum()) for _, one in answers],
+            }
+        ),
+        notes=tuple(note for note in (*data.notes, *_notes(done)) if note),
         min_group_size=options.min_group_size,
-        replicates=done.result.n if done.result else 0,
-        replicates_not_converged=done.result.n_not_converged if done.result else 0,
-        notes=tuple(note for note in (*data.segment_notes, *of_files) if note),
     )
 
 
-def _sentences(
-    tables: Tables,
-    data: ProgrammeData,
-    done: Standardised,
-    n_pairs: int,
-    flips: dict[str, list[str]],
-    options: Options,
-) -> list[str]:
-    level = options.level
-    said = [gap_sentence(tables["estimates"], level)]
-    if done.result is not None:
-        less = interval(combination(done.result, GAP_LESS)[1], level)[1:]
-        said += standardised_sentence(tables, less, level)
-    said += weighting_sentence(tables["scores"], tables["estimates"], options.weighted)
-    said += _about_the_gap(tables, done, level)
-    return [
-        *said,
-        paired_sentence(tables["paired"], level, n_pairs, _why_no_pairs(data)),
-        *robustness_sentences(flips, tables["robustness"]),
-    ]
+def _notes(done: Standardised) -> list[str]:
+    """Notes of the files; what is lacking altogether is said in a sentence, once."""
+    notes = [*done.collected.notes, done.note] if done.collected else []
+    if done.result is not None and done.result.n_not_converged:
+        notes.append(f"{done.result.n_not_converged:,} fits of the bootstrap did not converge")
+    return notes
 
 
-def _about_the_gap(tables: Tables, done: Standardised, level: float) -> list[str]:
-    if done.result is None:
-        return [
-            *identity_sentence(tables["identity"], level),
-            *overlap_sentence(tables["scores"], level),
-            *segment_sentences(tables["segment_gaps"], level),
-            unknown_sentence(done.reason),
-        ]
-    unreachable = done.engine is not None and len(done.engine.unreachable) > 0
-    return [
-        *part_sentences(tables["decomposition"], level),
-        *identification_sentences(
-            *(tables[name] for name in ("decomposition", "tilting", "tipping", "checks"))
+def _estimands(
+    done: Standardised, gate: Gate, scores: OnePerAnswer, later: pd.DataFrame
+) -> pd.DataFrame:
+    """What is estimated: ``estimand, what, status``."""
+    known = done.known if done.result is not None else None
+    relationship = known.relationship if known else NOT_IDENTIFIED
+    transactional = known.transactional if known else NOT_IDENTIFIED
+    both = "; ".join(dict.fromkeys(part for part in (transactional, relationship) if part))
+    words = f"fewer than {gate.smallest} customers: too few to say"
+    few_of_gap = gate.few("gap") or gate.few("standardised gap")
+    n = len(scores.customer)
+    pairs = f"too few pairs ({n}) to say" if gate.few_pairs else "" if n else "no pairs"
+    rows = {
+        "E1": (
+            "rNPS of the customer base, each customer counted once",
+            words if gate.few("C0") else relationship,
         ),
-        *([EXEMPTION_ADVICE] if unreachable else []),
-    ]
-
-
-def _why_no_pairs(data: ProgrammeData) -> str:
-    """Why answers cannot be paired at all; empty if they can."""
-    if not data.has_customers:
-        return "The answers don't name their customer: there is no same-customer contrast."
-    for survey in (data.transactional, data.relationship):
-        if len(survey) and np.isnan(survey.responded).all():
-            return "The answers have no dates: there is no same-customer contrast within a window."
-    return ""
+        "E2": (
+            "tNPS of all eligible episodes, and each user counted once",
+            words if gate.few("B2") else transactional,
+        ),
+        "E3": ("same customers, both surveys, within the window", pairs),
+        "E4": (
+            "what tNPS − rNPS as collected is made of",
+            words if few_of_gap else both if known else ONLY_ANSWERS,
+        ),
+        "E5": (
+            "does one score go with the other one later",
+            "" if later["estimate"].notna().any() else "too few pairs to say",
+        ),
+    }
+    assumed = f"estimated, {ASSUMPTION}"
+    return pd.DataFrame(
+        [
+            (name, what, status or (assumed if name in ("E1", "E2", "E4") else "estimated"))
+            for name, (what, status) in rows.items()
+        ],
+        columns=["estimand", "what", "status"],
+    )

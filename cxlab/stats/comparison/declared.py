@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxlab.core.messages import one_of
-from cxlab.stats.comparison.columns import Columns
+from cxlab.stats.comparison.contract import Columns
 from cxlab.survey.definition import Table
 from cxlab.survey.study import Study
 

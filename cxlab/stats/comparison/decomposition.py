@@ -1,28 +1,47 @@
-"""tNPS − rNPS taken apart: a table of terms with intervals, status and bounds."""
+"""tNPS − rNPS as collected taken apart: terms with intervals, status and bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from scipy.stats import norm
 
-from cxlab.stats.comparison.bootstrap import Replicates
-from cxlab.stats.comparison.quantities import MEANINGS, NPS_VALUES
-from cxlab.stats.comparison.terms import (
+from cxlab.stats.comparison.asked import Collected, collect_window
+from cxlab.stats.comparison.contact import Rules, declared_rules
+from cxlab.stats.comparison.nonresponse import (
+    Identification,
+    Limits,
+    Tilts,
+    bounds,
+    check_limits,
+    identification,
+    pairs_of_slopes,
+    response_check,
+    slopes_of,
+    tilted,
+    tipping_points,
+)
+from cxlab.stats.comparison.programme import ProgrammeData
+from cxlab.stats.comparison.standardised import (
     ABOUT,
-    FORMULAS,
-    ONE_WAY,
-    QUANTITIES,
+    NPS_VALUES,
     QUANTITY_COEFFICIENTS,
     TERMS,
     TOTALS,
+    Chances,
+    Shares,
+    Weighting,
+    answer_weights,
+    build_weighting,
     check_sum,
     combine,
+    fit_all,
+    quantities,
 )
-from cxlab.stats.comparison.tilting import pairs_of_slopes
 from cxlab.stats.inference import t_quantile
 
 #: Of everything that stands for those who did not answer too.
@@ -31,38 +50,154 @@ ASSUMED = f"{ASSUMPTION}; else the bounds"
 COLLECTED = "identified"
 NOT_IDENTIFIED = "not identified"
 NEEDS_FRAME = "needs the frame of customers and the invitations with unsampled and suppressed rows"
-#: Quantities that stand for people or episodes beyond the answers at hand.
-STANDARDISED = {"transactional": ("B2", "B3"), "relationship": ("C0", "C1", "C2")}
+NOTHING_KNOWN = Identification(NEEDS_FRAME, NEEDS_FRAME)
+TILTED_TERMS = (
+    "transactional response",
+    "relationship response and contact rules",
+    "residual",
+    "standardised gap",
+)
+#: Bounds are wide; their own sampling error needs fewer replicates than the estimates.
+BOUND_REPLICATES = 100
+#: Every slope is fitted again in each of these: enough for an interval of a sensitivity row.
+TILT_REPLICATES = 200
+#: Numbers in one block of replicates: 8 bytes each, so 160 MB.
+BLOCK_NUMBERS = 20_000_000
+#: Replicates that differ by less are the same but for rounding; in points.
+SAME_VALUE = 1e-9
 
 
-@dataclass(frozen=True)
-class Identification:
-    """Why the quantities of a survey are not identified; empty where they are.
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """Quantities and bounds of the data and of each bootstrap replicate.
 
     Attributes
     ----------
-    transactional, relationship : str
-    widest : bool
-        Nothing is assumed of those who did not answer: bounds instead of estimates.
+    chances : Chances
+        Fitted to the whole data.
+    estimate, replicates : dict of str to ndarray, shape (11, 1) and (11, replicates)
+        Shares of the scores.
+    silent, unreached : dict of str to (ndarray, ndarray)
+        Bounds if nothing is known of those who did not answer; if that holds only of those who
+        could not be asked (empty where everybody could).
+    unreached_replicates : dict of str to (ndarray, ndarray)
+    tilts, tilt_replicates : dict of (str, float) to dict
+        Standardised quantities if answering a survey depends on the score by some slope.
+    n, n_not_converged : int
+        Replicates; fits that did not converge in them.
     """
 
-    transactional: str = ""
-    relationship: str = ""
-    widest: bool = False
+    chances: Chances
+    estimate: Shares
+    replicates: Shares
+    silent: Limits
+    unreached: Limits
+    unreached_replicates: Limits
+    tilts: Tilts
+    tilt_replicates: Tilts
+    n: int
+    n_not_converged: int
 
-    def reason(self, coefficients: dict[str, float]) -> str:
-        """Why this combination of quantities is not identified; empty if it is."""
-        reasons = [
-            getattr(self, survey)
-            for survey, names in STANDARDISED.items()
-            if getattr(self, survey) and any(name in coefficients for name in names)
-        ]
-        return "; ".join(dict.fromkeys(reasons))
+    def at(self, transactional: float, relationship: float) -> Replicates:
+        """The same if answering depends on the score with these slopes."""
+        keys = (("transactional", transactional), ("relationship", relationship))
+        estimate, many = dict(self.estimate), dict(self.replicates)
+        for key in keys:
+            estimate |= self.tilts[key]
+            many |= self.tilt_replicates.get(key, {name: _none() for name in self.tilts[key]})
+        n = many["B2"].shape[1]
+        return replace(
+            self, estimate=estimate, replicates={q: m[:, :n] for q, m in many.items()}, n=n
+        )
 
 
-def points(shares: np.ndarray, values: np.ndarray = NPS_VALUES) -> np.ndarray:
-    """Metric of each column of shares: NPS in points by default."""
-    return values @ shares
+def replicate(
+    weighting: Weighting, n: int, rng: np.random.Generator, slopes: Mapping[str, Sequence[float]]
+) -> Replicates:
+    """Estimate, and bootstrap customers with all their rows ``n`` times; refit everything."""
+    ones = np.ones((weighting.n_customers, 1))
+    chances = fit_all(weighting, ones)
+    starts = {name: fit.coefficients[:, 0] for name, fit in chances.fits.items()}
+    estimate = quantities(weighting, chances, ones)
+    unreachable = len(weighting.unreachable) > 0
+    parts: list[Shares] = []
+    limits: list[Limits] = []
+    tilts: list[Tilts] = []
+    failed = done = 0
+    for size in _blocks(weighting, n):
+        times = draw_customers(weighting.n_customers, size, rng)
+        fitted = fit_all(weighting, times, starts)
+        failed += int(sum((~fit.converged).sum() for fit in fitted.fits.values()))
+        parts.append(quantities(weighting, fitted, times))
+        few = times[:, : max(0, BOUND_REPLICATES - done)]
+        if unreachable and few.shape[1]:
+            shares = {q: part[:, : few.shape[1]] for q, part in parts[-1].items()}
+            narrow = fitted.first(few.shape[1])
+            limits.append(bounds(weighting, narrow, few, shares, response=False))
+        some = times[:, : max(0, TILT_REPLICATES - done)]
+        if some.shape[1]:
+            tilts.append(tilted(weighting, fitted.first(some.shape[1]), some, slopes))
+        done += size
+    return Replicates(
+        chances=chances,
+        estimate=estimate,
+        replicates={q: np.hstack([_none(), *(part[q] for part in parts)]) for q in estimate},
+        silent=bounds(weighting, chances, ones, estimate, response=True),
+        unreached=bounds(weighting, chances, ones, estimate, response=False) if unreachable else {},
+        unreached_replicates=_joined(limits),
+        tilts=tilted(weighting, chances, ones, slopes),
+        tilt_replicates=_joined_tilts(tilts),
+        n=n,
+        n_not_converged=failed,
+    )
+
+
+def draw_customers(n_customers: int, replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each customer is drawn in each replicate: shape (customers, replicates)."""
+    picks = rng.integers(0, n_customers, size=(replicates, n_customers))
+    picks += n_customers * np.arange(replicates)[:, None]
+    counts = np.bincount(picks.ravel(), minlength=n_customers * replicates)
+    return np.ascontiguousarray(counts.reshape(replicates, n_customers).T.astype(float))
+
+
+def resample(sums: sparse.csr_matrix, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Totals of (sums, customers) in each replicate: shape (sums, replicates)."""
+    size = max(1, BLOCK_NUMBERS // sums.shape[1])
+    blocks = [min(size, n - done) for done in range(0, n, size)]
+    parts = [sums @ draw_customers(sums.shape[1], block, rng) for block in blocks]
+    return np.hstack([np.empty((sums.shape[0], 0)), *parts])
+
+
+def _blocks(weighting: Weighting, n: int) -> list[int]:
+    """Sizes of the blocks in which the replicates fit into memory."""
+    rows = max(
+        weighting.n_customers,
+        len(weighting.relationship.asked.customer),
+        len(weighting.transactional.answered),
+        weighting.transactional.patterns.n * 8,
+    )
+    size = int(max(1, min(n, BLOCK_NUMBERS // max(rows, 1))))
+    whole, rest = divmod(n, size) if n else (0, 0)
+    return [size] * whole + ([rest] if rest else [])
+
+
+def _none() -> np.ndarray:
+    return np.empty((11, 0))
+
+
+def _joined_tilts(found: list[Tilts]) -> Tilts:
+    return {
+        key: {q: np.hstack([part[key][q] for part in found]) for q in found[0][key]}
+        for key in (found[0] if found else ())
+    }
+
+
+def _joined(found: list[Limits]) -> Limits:
+    joined = {}
+    for name in found[0] if found else ():
+        low, high = (np.concatenate([part[name][side] for part in found]) for side in (0, 1))
+        joined[name] = (low, high)
+    return joined
 
 
 def combination(
@@ -70,8 +205,8 @@ def combination(
 ) -> tuple[float, np.ndarray]:
     """A quantity, term or total, and its replicates, in any metric."""
     coefficients = QUANTITY_COEFFICIENTS[name]
-    one = {q: points(result.estimate[q], values) for q in coefficients}
-    many = {q: points(result.replicates[q], values) for q in coefficients}
+    one = {q: values @ result.estimate[q] for q in coefficients}
+    many = {q: values @ result.replicates[q] for q in coefficients}
     return float(combine(one, coefficients)[0]), combine(many, coefficients)[: result.n]
 
 
@@ -94,6 +229,16 @@ def interval(
     return float(finite.std(ddof=1)), float(low), float(high)
 
 
+def spread_of(
+    replicates: np.ndarray, level: float, customers: float = np.inf
+) -> tuple[float, float, float]:
+    """As `interval`; unknown, not 0, where all replicates agree: no variance is no certainty."""
+    finite = replicates[np.isfinite(replicates)]
+    if len(finite) and np.ptp(finite) < SAME_VALUE:
+        return np.nan, np.nan, np.nan
+    return interval(replicates, level, customers)
+
+
 def decompose(result: Replicates, known: Identification, *, level: float) -> pd.DataFrame:
     """Table of the six terms, their totals and the gap.
 
@@ -102,23 +247,23 @@ def decompose(result: Replicates, known: Identification, *, level: float) -> pd.
     DataFrame
         ``term, about, kind`` (term or total), ``estimate, se, ci_low, ci_high`` in points,
         ``share`` of the gap, ``bound_low, bound_high`` (worst case where the term is not
-        identified; otherwise over what non-response could be), ``status``, ``formula``,
-        ``note``. A term that is not identified has no estimate; its ``ci_low, ci_high`` are
-        the bounds widened by their sampling error.
+        identified; otherwise over what non-response could be), ``status, note``. A term that is
+        not identified has no estimate; its ``ci_low, ci_high`` are the bounds widened by their
+        sampling error.
 
     Raises
     ------
     ArithmeticError
         When the terms of the data or of any replicate don't add to the gap.
     """
-    check_sum({q: points(shares) for q, shares in result.estimate.items()})
-    check_sum({q: points(shares) for q, shares in result.replicates.items()})
+    check_sum({q: NPS_VALUES @ shares for q, shares in result.estimate.items()})
+    check_sum({q: NPS_VALUES @ shares for q, shares in result.replicates.items()})
     gap, _ = combination(result, "gap")
-    rows = [_row(result, name, known, level=level, gap=gap) for name in (*TERMS, *TOTALS)]
+    rows = [_term_row(result, name, known, level=level, gap=gap) for name in (*TERMS, *TOTALS)]
     return pd.DataFrame(rows)
 
 
-def _row(
+def _term_row(
     result: Replicates, name: str, known: Identification, *, level: float, gap: float
 ) -> dict[str, object]:
     estimate, replicates = combination(result, name)
@@ -126,14 +271,13 @@ def _row(
     reason = known.reason(QUANTITY_COEFFICIENTS[name])
     needs_frame = any(q not in ("A0", "B0", "B1") for q in QUANTITY_COEFFICIENTS[name])
     status = ASSUMED if needs_frame else COLLECTED
-    # without a reason the bounds answer "what if those who were silent differ?"
-    response = known.widest or not reason
     bound = (estimate, estimate)
     if needs_frame:
-        sides = result.bounds[response][name]
+        # without a reason the bounds answer "what if those who were silent differ?"
+        sides = (result.unreached if reason else result.silent)[name]
         bound = (float(sides[0][0]), float(sides[1][0]))
     if reason:
-        low, high = _outer(result.bound_replicates[response], name, level, *bound)
+        low, high = _outer(result.unreached_replicates, name, level, *bound)
         estimate, se, status = np.nan, np.nan, NOT_IDENTIFIED
     return {
         "term": name,
@@ -147,17 +291,27 @@ def _row(
         "bound_low": bound[0],
         "bound_high": bound[1],
         "status": status,
-        "formula": FORMULAS[name],
         "note": reason,
     }
 
 
-TILTED_TERMS = (
-    "transactional response",
-    "relationship response and contact rules",
-    "residual",
-    "standardised gap",
-)
+def _outer(
+    replicates: Limits, name: str, level: float, low: float, high: float
+) -> tuple[float, float]:
+    """Bounds widened by their sampling error."""
+    if name not in replicates:
+        return np.nan, np.nan
+    _, below, _ = interval(replicates[name][0], level)
+    _, _, above = interval(replicates[name][1], level)
+    return min(below, low), max(above, high)
+
+
+def no_decomposition(gap: float, se: float, low: float, high: float) -> pd.DataFrame:
+    """The same table where nothing can be standardised: the gap alone."""
+    row = {"term": "gap", "about": "", "kind": "total", "estimate": gap, "se": se, "ci_low": low,
+           "ci_high": high, "share": 1.0, "bound_low": gap, "bound_high": gap,
+           "status": COLLECTED, "note": ""}  # fmt: skip
+    return pd.DataFrame([row])
 
 
 def tilting_table(
@@ -165,14 +319,7 @@ def tilting_table(
 ) -> pd.DataFrame:
     """Both response terms, the residual and the standardised gap at each pair of slopes.
 
-    Parameters
-    ----------
-    result : Replicates
-    limits : mapping of str to float
-        From `check_limits`.
-    known : Identification
-        Terms that are not identified for another reason are left out.
-    level : float
+    Terms that are not identified for another reason are left out.
 
     Returns
     -------
@@ -194,99 +341,106 @@ def tilting_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def one_way(result: Replicates, known: Identification, *, level: float) -> pd.DataFrame:
-    """Residual and unit weighting in each of the two orders: ``version, estimate, …``."""
-    rows = [_one_way_row(result, name, known, level) for name in ONE_WAY]
-    return pd.DataFrame(rows)
+@dataclass(frozen=True, eq=False)
+class Standardised:
+    """What needs the frame and the invitations; None all through without them."""
+
+    collected: Collected | None = None
+    weighting: Weighting | None = None
+    result: Replicates | None = None
+    checks: pd.DataFrame = field(default_factory=pd.DataFrame)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    known: Identification = NOTHING_KNOWN
+    note: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why nothing was standardised."""
+        return self.note or NEEDS_FRAME
+
+    def tables(self, *, level: float) -> dict[str, pd.DataFrame]:
+        """Terms, tilting and response check; empty where nothing was standardised."""
+        if self.result is None:
+            return {"tilting": pd.DataFrame(), "checks": pd.DataFrame()}
+        return {
+            "decomposition": decompose(self.result, self.known, level=level),
+            "tilting": tilting_table(self.result, self.limits, self.known, level=level),
+            "checks": self.checks,
+        }
+
+    def effective_answers(self, survey: str) -> dict[str, float]:
+        """(Σ w)²/Σ w² of each standardised quantity of a survey."""
+        weighting, chances = self._fitted()
+        side = weighting.side(survey)
+        rows = side.answered
+        weight = answer_weights(weighting, chances, survey, rows)[:, 0]
+        m = side.asked.episodes[rows].astype(float)
+        weights = {
+            "transactional": {"B2": weight, "B3": weight / np.maximum(m, 1)},
+            "relationship": {"C0": weight, "C1": weight * (m > 0), "C2": weight * m},
+        }[survey]
+        return {
+            name: float(w.sum() ** 2 / (w**2).sum()) if w.sum() > 0 else 0.0
+            for name, w in weights.items()
+        }
+
+    def tipping(self, residual: float) -> list[tuple[str, float]]:
+        """As `tipping_points`; nothing where the residual is not shown."""
+        return tipping_points(*self._fitted(), residual) if np.isfinite(residual) else []
+
+    def _fitted(self) -> tuple[Weighting, Chances]:
+        if self.weighting is None or self.result is None:
+            raise ValueError(f"Nothing is standardised: {self.reason}.")
+        return self.weighting, self.result.chances
 
 
-def _one_way_row(
-    result: Replicates, name: str, known: Identification, level: float
-) -> dict[str, object]:
-    estimate, replicates = combination(result, name)
-    se, low, high = interval(replicates, level)
-    reason = known.reason(ONE_WAY[name])
-    if reason:
-        estimate, se, low, high = np.nan, np.nan, np.nan, np.nan
-    return {
-        "version": name,
-        "estimate": estimate,
-        "se": se,
-        "ci_low": low,
-        "ci_high": high,
-        "status": NOT_IDENTIFIED if reason else ASSUMED,
-    }
-
-
-def bounds_table(result: Replicates, *, unreachable: bool, level: float) -> pd.DataFrame:
-    """Bounds of every standardised quantity and term under each assumption.
-
-    Without ``unreachable`` customers there is nothing to bound under the first one.
-
-    Returns
-    -------
-    DataFrame
-        ``quantity, assumption, bound_low, bound_high`` in points, and ``ci_low, ci_high``,
-        the bounds widened by their sampling error.
-    """
-    words = {
-        False: "answers depend on the frame variables only; nothing assumed of those who could "
-        "not be asked",
-        True: "nothing assumed of those who were asked and did not answer, or could not be asked",
-    }
-    rows = []
-    for response in (False, True) if unreachable else (True,):
-        for name in (*QUANTITIES[1:4], *QUANTITIES[6:], *TERMS, *TOTALS):
-            if name in ("mix", "gap"):
-                continue
-            low, high = (float(side[0]) for side in result.bounds[response][name])
-            outer = _outer(result.bound_replicates[response], name, level, low, high)
-            rows.append((name, words[response], low, high, *outer))
-    columns = ["quantity", "assumption", "bound_low", "bound_high", "ci_low", "ci_high"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _outer(
-    replicates: dict[str, tuple[np.ndarray, np.ndarray]],
-    name: str,
+def standardise(
+    data: ProgrammeData,
+    rules: Rules,
+    periods: Sequence[str] | None,
+    *,
     level: float,
-    low: float,
-    high: float,
-) -> tuple[float, float]:
-    if name not in replicates:
-        return np.nan, np.nan
-    _, below, _ = interval(replicates[name][0], level)
-    _, _, above = interval(replicates[name][1], level)
-    return min(below, low), max(above, high)
+    replicates: int,
+    seed: int,
+    fewest: int,
+) -> Standardised:
+    """Fit, bootstrap and judge what is identified; empty with a reason where that can't be."""
+    lacking = needed(data)
+    asked = data.invitations
+    if lacking or asked is None:
+        return Standardised(note=f"needs {' and '.join(lacking)}")
+    found = [str(name) for name in asked["rule"].dropna().unique()]
+    collected = collect_window(data, declared_rules(rules, found), periods)
+    sides = {"transactional": collected.episodes, "relationship": collected.waves}
+    empty = [survey for survey, rows in sides.items() if not rows.answered.any()]
+    if empty:
+        note = f"no valid {' and no valid '.join(empty)} answer in the window"
+        return Standardised(collected, known=Identification(note, note), note=note)
+    weighting = build_weighting(collected, data.traits, data.n_customers)
+    if not len(weighting.relationship.answered):
+        note = "nobody who answered the relationship survey had a known chance to be asked"
+        return Standardised(collected, known=Identification(note, note), note=note)
+    checks = response_check(weighting, fewest=fewest)
+    limits = check_limits(checks, level)
+    n = replicates if data.n_customers > 1 else 0
+    return Standardised(
+        collected=collected,
+        weighting=weighting,
+        result=replicate(weighting, n, np.random.default_rng(seed), slopes_of(limits)),
+        checks=checks,
+        limits=limits,
+        known=identification(weighting),
+    )
 
 
-def no_decomposition(gap: float, se: float, low: float, high: float) -> pd.DataFrame:
-    """The same table where nothing can be standardised: the gap alone."""
-    row = {
-        "term": "gap",
-        "about": "",
-        "kind": "total",
-        **dict(zip(("estimate", "se", "ci_low", "ci_high"), (gap, se, low, high), strict=True)),
-        "share": 1.0,
-        "bound_low": gap,
-        "bound_high": gap,
-        "status": COLLECTED,
-        "formula": FORMULAS["gap"],
-        "note": "",
-    }
-    return pd.DataFrame([row])
-
-
-def quantity_table(result: Replicates, known: Identification, *, level: float) -> pd.DataFrame:
-    """The eight quantities: ``quantity, meaning, estimate, se, ci_low, ci_high, status``."""
-    rows = []
-    for name in QUANTITIES:
-        estimate, replicates = combination(result, name)
-        se, low, high = interval(replicates, level)
-        reason = known.reason({name: 1.0})
-        status = COLLECTED if name in ("A0", "B0", "B1") else ASSUMED
-        if reason:
-            estimate, se, low, high, status = np.nan, np.nan, np.nan, np.nan, NOT_IDENTIFIED
-        rows.append((name, MEANINGS[name], estimate, se, low, high, status, reason))
-    columns = ["quantity", "meaning", "estimate", "se", "ci_low", "ci_high", "status", "note"]
-    return pd.DataFrame(rows, columns=columns)
+def needed(data: ProgrammeData) -> list[str]:
+    """What is not there and would be needed to standardise."""
+    found = [] if data.has_frame else ["the frame of customers"]
+    asked, rows = data.invitations, "with unsampled and suppressed rows"
+    if asked is None:
+        return [*found, f"the invitations {rows}"]
+    there = asked["transactional"]
+    for survey, some in (("transactional", there.any()), ("relationship", (~there).any())):
+        if not some:
+            found.append(f"the {survey} survey's invitations {rows}")
+    return found

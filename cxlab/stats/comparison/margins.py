@@ -10,10 +10,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import chi2, f, norm
 from scipy.stats import t as student
 
-from cxlab.stats.inference import check_level, normal_quantile, t_quantile
+from cxlab.stats.inference import normal_quantile, t_quantile
 
 CATEGORIES = ("detractor", "passive", "promoter")
-CATEGORY_SCORES = (-1.0, 0.0, 1.0)
 #: Eigenvalues below this share of the largest are rounding: the margin has no freedom there.
 RANK_TOLERANCE = 1e-10
 #: Fewer customers than this who changed category: chi-square is a rough guide.
@@ -41,74 +40,6 @@ def _square(table: ArrayLike) -> np.ndarray:
     return counts
 
 
-def paired_difference_of_table(
-    table: ArrayLike,
-    *,
-    scores: ArrayLike = CATEGORY_SCORES,
-    level: float = 0.95,
-    method: str = "wald",
-) -> pd.DataFrame:
-    """Mean score of the rows' measure less that of the columns' measure, for paired answers.
-
-    Parameters
-    ----------
-    table : array_like, shape (k, k)
-        Counts of pairs: rows the first measure, columns the second.
-    scores : array_like, shape (k,)
-        Score of each category; −1, 0, 1 make the difference one of net scores.
-    level : float
-    method : {"wald", "score"}
-        ``score`` takes the variance under no difference, for the interval too.
-
-    Returns
-    -------
-    DataFrame
-        One row: ``n, estimate, se, ci_low, ci_high, statistic, p_value``, as fractions.
-
-    Notes
-    -----
-    ``D = Σ(aᵢ − aⱼ)πᵢⱼ``, ``Var = (E[(aᵢ − aⱼ)²] − D²)/N``; the score version leaves D² out.
-
-    References
-    ----------
-    Fagerland, Lydersen & Laake (2017), Statistical Analysis of Contingency Tables, ch. 9.
-
-    Examples
-    --------
-    >>> table = [[35, 5, 0], [15, 20, 5], [10, 5, 5]]
-    >>> paired_difference_of_table(table)[["n", "estimate", "statistic"]].round(3)
-         n  estimate  statistic
-    0  100       0.3      3.841
-    """
-    counts, a = _square(table), np.asarray(scores, dtype=float)
-    if len(a) != len(counts):
-        raise ValueError(f"`scores` must be {len(counts)} numbers; got {len(a)}.")
-    if method not in ("wald", "score"):
-        raise ValueError(f"`method` must be 'wald' or 'score'; got '{method}'.")
-    n = counts.sum()
-    difference = a[:, None] - a[None, :]
-    estimate = float((difference * counts).sum() / n)
-    square = float((difference**2 * counts).sum() / n)
-    variance = (square - (estimate**2 if method == "wald" else 0.0)) / n
-    return _row(int(np.rint(n)), estimate, float(np.sqrt(max(variance, 0.0))), level)
-
-
-def _row(n: int, estimate: float, se: float, level: float) -> pd.DataFrame:
-    z = normal_quantile(check_level(level))
-    statistic = estimate / se if se > 0 else np.nan
-    return pd.DataFrame(
-        {
-            "n": [n],
-            "estimate": [estimate],
-            "se": [se],
-            "ci_low": [max(estimate - z * se, -2.0)],
-            "ci_high": [min(estimate + z * se, 2.0)],
-            "statistic": [statistic],
-            "p_value": [2 * norm.sf(abs(statistic)) if se > 0 else np.nan],
-        }
-    )
-
-
 def marginal_homogeneity(table: ArrayLike) -> pd.DataFrame:
     """Do both measures have the same shares of categories? Three tests on paired counts.
 
@@ -130,6 +61,9 @@ def marginal_homogeneity(table: ArrayLike) -> pd.DataFrame:
     statistic is d'S₀⁻d, with a generalised inverse over all categories and the rank as
     degrees of freedom: which category comes last makes no difference, and margins that
     agree in some categories are no special case. Bhapkar's statistic is W/(1 − W/N).
+    `statsmodels.stats.contingency_tables.SquareTable` has the same statistics, but leaves out
+    the last category and counts all pairs of categories, so that a table with an empty category
+    has no test there; the tests compare the two where both have one.
 
     References
     ----------
@@ -192,15 +126,8 @@ def quadratic_form(d: np.ndarray, spread: np.ndarray) -> tuple[float, int]:
 class Contrast:
     """Mean of paired differences with its standard error.
 
-    Attributes
-    ----------
-    n, clusters : int
-    estimate, se, se_null : float
-        ``se_null`` under no difference.
-    df : float
-        Infinite where every cluster has one pair and all weights are equal.
-    effective : float
-        Clusters that differ at all, in effect.
+    ``se_null`` is the standard error under no difference; ``df`` is infinite where every customer
+    has one pair; ``effective`` customers differ at all, in effect.
     """
 
     n: int
@@ -240,50 +167,33 @@ class Contrast:
         }
 
 
-def contrast(
-    difference: np.ndarray, cluster: np.ndarray, weight: np.ndarray | None = None
-) -> Contrast:
-    """Mean of paired differences, by cluster.
-
-    Parameters
-    ----------
-    difference : ndarray of float, shape (pairs,)
-    cluster : ndarray of int
-        Customer or account.
-    weight : ndarray of float, optional
+def contrast(difference: np.ndarray, cluster: np.ndarray) -> Contrast:
+    """Mean of paired differences, by customer.
 
     Notes
     -----
-    One pair a cluster and no weights: Var = (E d² − D²)/N. Else Taylor: G/(G − 1)·Σ_g u_g²,
-    u_g the cluster's sum of w(d − D)/Σw, with t on G − 1 degrees of freedom. Where a handful
-    of clusters differ at all, (Σ_g (Σ_g wd)²)²/Σ_g (Σ_g wd)⁴ < 8, t on that less 1.
+    One pair a customer: Var = (E d² − D²)/N. Else Taylor: G/(G − 1)·Σ_g u_g², u_g the
+    customer's sum of (d − D)/N, with t on G − 1 degrees of freedom. Where a handful of customers
+    differ at all, (Σ_g (Σ_g d)²)²/Σ_g (Σ_g d)⁴ < 8, t on that less 1.
     """
     n = len(difference)
     if n == 0:
         return Contrast(0, 0, np.nan, np.nan, np.nan, np.inf)
-    w = np.ones(n) if weight is None else weight
-    estimate = float((w * difference).sum() / w.sum())
+    estimate = float(difference.sum() / n)
     codes, labels = pd.factorize(cluster)
     groups = len(labels)
-    if groups == n and np.ptp(w) == 0:
+    if groups == n:
         square = float((difference**2).mean())
         variance = max(square - estimate**2, 0.0) / n
         few = _effective(difference)
         return Contrast(n, n, estimate, variance**0.5, (square / n) ** 0.5, np.inf, few)
     if groups < 2:
         return Contrast(n, groups, estimate, np.nan, np.nan, 0.0)
-    factor = groups / (groups - 1) / w.sum() ** 2
-    around = np.bincount(codes, w * (difference - estimate))
-    null = np.bincount(codes, w * difference)
-    return Contrast(
-        n,
-        groups,
-        estimate,
-        float(np.sqrt(factor * (around**2).sum())),
-        float(np.sqrt((null**2).sum()) / w.sum()),
-        groups - 1.0,
-        _effective(null),
-    )
+    around = np.bincount(codes, difference - estimate)
+    null = np.bincount(codes, difference)
+    se = float(np.sqrt(groups / (groups - 1) * (around**2).sum()) / n)
+    se_null = float(np.sqrt((null**2).sum()) / n)
+    return Contrast(n, groups, estimate, se, se_null, groups - 1.0, _effective(null))
 
 
 def _effective(totals: np.ndarray) -> float:
@@ -293,22 +203,21 @@ def _effective(totals: np.ndarray) -> float:
 
 
 def design_based_margins(
-    first: np.ndarray, second: np.ndarray, cluster: np.ndarray, weight: np.ndarray | None = None
+    first: np.ndarray, second: np.ndarray, cluster: np.ndarray
 ) -> dict[str, object]:
-    """Wald test of equal margins when pairs come in clusters or carry weights.
+    """Wald test of equal margins when some customers have several pairs.
 
-    ``first`` and ``second`` are categories 0 to 2. Notes: F = W·(df − k + 1)/(df·k).
+    ``first`` and ``second`` are categories 0 to 2. F = W·(df − k + 1)/(df·k).
     """
     indicators = np.column_stack([(first == k).astype(float) - (second == k) for k in (0, 2)])
-    w = np.ones(len(first)) if weight is None else weight
-    d = (w[:, None] * indicators).sum(0) / w.sum()
+    d = indicators.mean(0)
     codes, labels = pd.factorize(cluster)
     groups = len(labels)
     name = "Marginal Wald test (clustered)"
     if groups < 4:
         note = "fewer than four clusters: no test"
         return {"test": name, "statistic": np.nan, "df": 0, "p_value": np.nan, "note": note}
-    scores = w[:, None] * (indicators - d) / w.sum()
+    scores = (indicators - d) / len(first)
     sums = np.column_stack([np.bincount(codes, scores[:, k]) for k in (0, 1)])
     wald, rank = quadratic_form(d, groups / (groups - 1) * sums.T @ sums)
     df = groups - 1

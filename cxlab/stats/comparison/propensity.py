@@ -1,9 +1,14 @@
-"""Chances of being let through, reached and answering, for many replicates at once."""
+"""Chances of being let through, reached and answering, for many replicates at once.
+
+statsmodels fits the same models one at a time; a bootstrap needs a thousand of each, so all
+replicates are fitted together here. The tests compare one with ``statsmodels.GLM``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -17,6 +22,8 @@ RIDGE = 1e-4
 MAX_STEPS = 25
 #: Newton's error is squared at every step: once no chance moves by more, none is off by 1e-12.
 CHANCE_TOLERANCE = 1e-6
+#: A pattern of customers of whom fewer than one in 150,000 answers is a pattern without answers.
+LARGEST_LOG_ODDS = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +37,10 @@ class Patterns:
     design : ndarray of float, shape (patterns, k)
         Intercept, indicator columns of each category, episodes in the window as classes
         and as log(1 + episodes).
-    names : list of str
-        Of the columns.
     """
 
     row: np.ndarray
     design: np.ndarray
-    names: list[str]
 
     @property
     def n(self) -> int:
@@ -49,46 +53,35 @@ def patterns(
 ) -> Patterns:
     """Number the distinct combinations of traits and episodes and code them for a model.
 
-    Parameters
-    ----------
-    traits : mapping of str to ndarray
-        Categorical frame variables of each row (with the cell, for episodes).
-    episodes : ndarray of int
-        Eligible episodes in the window of the row's customer.
-    at_risk : ndarray of bool
-        Rows that can answer: classes of episodes with few of them are merged.
+    ``traits`` are categorical frame variables of each row (with the cell, for episodes),
+    ``episodes`` its customer's eligible episodes in the window. Classes of episodes with few
+    rows ``at_risk`` of an answer are merged.
     """
     codes = [pd.factorize(values, sort=True) for values in traits.values()]
     key = np.asarray(episodes, dtype=np.int64)
     for code, labels in codes:
         key = key * max(len(labels), 1) + code
     distinct, first, row = np.unique(key, return_index=True, return_inverse=True)
-    columns, names = [np.ones(len(distinct))], ["intercept"]
-    for name, (code, labels) in zip(traits, codes, strict=True):
-        for value in range(1, len(labels)):
-            columns.append((code[first] == value).astype(float))
-            names.append(f"{name} = {labels[value]}")
+    columns = [np.ones(len(distinct))]
+    for code, labels in codes:
+        columns += [(code[first] == value).astype(float) for value in range(1, len(labels))]
     m = np.asarray(episodes)[first]
-    for floor, indicator in _episode_classes(m, np.asarray(episodes)[at_risk]):
-        columns.append(indicator)
-        names.append(f"episodes from {floor}")
+    columns += _episode_classes(m, np.asarray(episodes)[at_risk])
     if len(np.unique(m)) > 1:
         columns.append(np.log1p(m))
-        names.append("log(1 + episodes)")
-    return Patterns(row=row, design=np.column_stack(columns), names=names)
+    return Patterns(row=row, design=np.column_stack(columns))
 
 
-def _episode_classes(m: np.ndarray, at_risk: np.ndarray) -> list[tuple[int, np.ndarray]]:
+def _episode_classes(m: np.ndarray, at_risk: np.ndarray) -> list[np.ndarray]:
     """Indicator of each class of episodes but the lowest; thin classes join the one below."""
-    floors = [0, *(end + 1 for end in EPISODE_CLASSES)]
-    kept: list[int] = []
-    for floor, after in zip(floors, [*floors[1:], np.inf], strict=True):
-        rows = np.count_nonzero((at_risk >= floor) & (at_risk < after))
-        if rows >= MIN_CLASS_ROWS:
-            kept.append(floor)
+    floors = [0, *(end + 1 for end in EPISODE_CLASSES), np.inf]
+    kept = [
+        floor
+        for floor, after in pairwise(floors)
+        if np.count_nonzero((at_risk >= floor) & (at_risk < after)) >= MIN_CLASS_ROWS
+    ]
     return [
-        (floor, ((m >= floor) & (m < after)).astype(float))
-        for floor, after in zip(kept[1:], [*kept[2:], np.inf][: len(kept[1:])], strict=True)
+        ((m >= floor) & (m < after)).astype(float) for floor, after in pairwise([*kept[1:], np.inf])
     ]
 
 
@@ -117,17 +110,8 @@ def fit_chances(
 ) -> Fit:
     """Logistic regression of grouped counts, one for each replicate.
 
-    Parameters
-    ----------
-    design : ndarray of float, shape (patterns, k)
-    successes, trials : ndarray of float, shape (patterns, replicates)
-        Counts, whole or weighted; ``0 <= successes <= trials``.
-    start : ndarray of float, shape (k,), optional
-        Coefficients to begin from.
-
-    Returns
-    -------
-    Fit
+    ``design`` has shape (patterns, k); ``successes`` and ``trials``, whole or weighted counts,
+    (patterns, replicates); ``start`` are coefficients to begin from.
 
     Notes
     -----
@@ -180,3 +164,50 @@ def _shares(design: np.ndarray, successes: np.ndarray, trials: np.ndarray) -> Fi
 
 def _logistic(linear: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-np.clip(linear, -30.0, 30.0)))
+
+
+def silent_factors(design: np.ndarray, exposure: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """exp(−x'β) of every pattern at which Σ x·exposure·exp(−x'β) = Σ x·missing.
+
+    ``exposure`` is Σ w·exp(−γ(s − 7)) over the answers of a pattern and ``missing`` Σ w over its
+    invitations without an answer; both have shape (patterns, replicates).
+
+    Notes
+    -----
+    These are the equations of a Poisson regression of the missing with the answers as
+    exposure; the same ridge as for the propensities keeps a category in which everyone
+    answered finite.
+
+    Examples
+    --------
+    Seven silent stand for three who answered, all alike:
+
+    >>> silent_factors(np.ones((1, 1)), np.array([[3.0]]), np.array([[7.0]])).round(4).tolist()
+    [[2.3333]]
+    """
+    k, replicates = design.shape[1], exposure.shape[1]
+    ridge = np.full(k, RIDGE)
+    ridge[0] = 0.0
+    beta = np.zeros((k, replicates))
+    with np.errstate(divide="ignore"):
+        beta[0] = np.log(missing.sum(0)) - np.log(np.maximum(exposure.sum(0), 1e-12))
+    beta = np.maximum(beta, -LARGEST_LOG_ODDS)
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), k * k)
+    factor = _exp(design @ beta)
+    for _ in range(2 * MAX_STEPS):
+        expected = exposure * factor
+        gradient = design.T @ (missing - expected) - ridge[:, None] * beta
+        information = (products.T @ expected).T.reshape(replicates, k, k)
+        floor = RIDGE**2 * (1.0 + np.einsum("rkk->r", information))
+        information = information + np.diag(ridge) + floor[:, None, None] * np.eye(k)
+        step = np.linalg.solve(information, gradient.T[:, :, None])[:, :, 0].T
+        beta = beta + np.clip(step, -3.0, 3.0)
+        before, factor = factor, _exp(design @ beta)
+        moved = np.abs(factor - before) / (1.0 + before)
+        if np.max(moved, where=exposure > 0, initial=0.0) < CHANCE_TOLERANCE:
+            break
+    return factor
+
+
+def _exp(linear: np.ndarray) -> np.ndarray:
+    return np.exp(np.clip(linear, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS))

@@ -1,24 +1,25 @@
-"""The result of a comparison: tables, facts and the sentences that follow from them."""
+"""The result of a comparison: tables and the sentences that follow from them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.terms import SUM_TOLERANCE
+from cxlab.core.result import Result
+from cxlab.stats.comparison.standardised import SUM_TOLERANCE
 
 
-@dataclass(frozen=True, eq=False)
-class NpsComparison:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NpsComparison(Result):
     """tNPS against rNPS: what the gap is made of.
 
     Rows about 1 to ``min_group_size − 1`` customers are hidden in every table, and rows
     that would give them back by adding and subtracting: their numbers are null, and
     ``note`` says so. The counts of the flow, which say who was asked and answered but not
-    what, are always there.
+    what, are always there. ``table`` is the decomposition; without invitations or customers the
+    identity of the answers.
 
     Attributes
     ----------
@@ -53,40 +54,20 @@ class NpsComparison:
         Tests of equal category shares.
     decomposition : DataFrame
         The six terms, their totals and the gap, with ``status`` and bounds.
-    one_way : DataFrame
-        Residual and unit weighting in either order.
-    quantities : DataFrame
-        A0 to C2 and B0 to B3.
     tilting : DataFrame
         Response terms, residual and standardised gap if answering depends on the score.
-    bounds : DataFrame
-        What could be, under two assumptions.
-    tipping : DataFrame
-        How different the silent would have to be for the residual to vanish.
-    weights : DataFrame
-        Effective sizes and the largest weights, trimmed and not.
-    mix : DataFrame
-        Cells: eligible and answered shares, NPS of the answers.
     checks : DataFrame
         Does response go with the other survey's score?
-    contamination : DataFrame
     sensitivity : DataFrame
         The paired contrast under every rule for several transactional answers.
     windows, delays, regression, later : DataFrame
         Timing: windows, delay, regression to the mean, later association.
     robustness : DataFrame
         Every variant of the conclusion.
-    not_robust : dict of str to list of str
-        Quantity to the variants under which its conclusion flips.
     sentences : tuple of str
         What may be said, in words.
-    n_missing : dict of str to int
-        Answers without a score, per survey.
-    level : float
     min_group_size : int
         Fewer customers than this are never shown.
-    replicates, replicates_not_converged : int
-    notes : tuple of str
     """
 
     estimands: pd.DataFrame
@@ -104,29 +85,16 @@ class NpsComparison:
     pair_variance: float
     margins: pd.DataFrame
     decomposition: pd.DataFrame
-    one_way: pd.DataFrame
-    quantities: pd.DataFrame
     tilting: pd.DataFrame
-    bounds: pd.DataFrame
-    tipping: pd.DataFrame
-    weights: pd.DataFrame
-    mix: pd.DataFrame
     checks: pd.DataFrame
-    contamination: pd.DataFrame
     sensitivity: pd.DataFrame
     windows: pd.DataFrame
     delays: pd.DataFrame
     regression: pd.DataFrame
     later: pd.DataFrame
     robustness: pd.DataFrame
-    not_robust: dict[str, list[str]]
     sentences: tuple[str, ...]
-    n_missing: dict[str, int]
-    level: float
     min_group_size: int
-    replicates: int
-    replicates_not_converged: int
-    notes: tuple[str, ...]
 
     def __post_init__(self) -> None:
         terms = self.decomposition[self.decomposition["kind"] == "term"]["estimate"].to_numpy()
@@ -141,28 +109,10 @@ class NpsComparison:
         """Whether invitations and customers were there to standardise with."""
         return bool((self.decomposition["kind"] == "term").any())
 
-    @property
-    def table(self) -> pd.DataFrame:
-        """The decomposition; without invitations or customers the identity of the answers."""
-        return self.decomposition if self.standardised else self.identity
-
-    @property
-    def identified(self) -> bool:
-        """Whether every term has an estimate."""
-        return self.standardised and bool(self.decomposition["estimate"].notna().all())
-
     def _shown(self) -> pd.DataFrame:
         columns = ["term", "estimate", "ci_low", "ci_high", "status", "note"]
         return self.table[[name for name in columns if name in self.table]].round(1)
 
-    def __str__(self) -> str:
-        estimands = [
-            f"{row.estimand} {row.what}: {row.status}" for row in self.estimands.itertuples()
-        ]
-        return "\n".join(
-            [*estimands, "", *self.sentences, "", self._shown().to_string(index=False)]
-        )
-
-    def _repr_html_(self) -> str:
-        words = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences)
-        return f"<ul>{words}</ul>{self._shown().to_html(index=False, border=0)}"
+    def _head(self) -> tuple[str, ...]:
+        told = [f"{row.estimand} {row.what}: {row.status}" for row in self.estimands.itertuples()]
+        return (*told, *self.sentences)

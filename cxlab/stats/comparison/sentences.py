@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.checks import FOUND
-from cxlab.stats.comparison.decomposition import ASSUMED
+from cxlab.stats.comparison.decomposition import ASSUMED, Standardised, combination, interval
+from cxlab.stats.comparison.disclosure import TOO_FEW
+from cxlab.stats.comparison.identity import COMPOSITION, STANDARDISED
+from cxlab.stats.comparison.nonresponse import FOUND
+from cxlab.stats.comparison.programme import ProgrammeData
 from cxlab.stats.comparison.scores import ANSWERS, BOTH, LESS, ONLY, WEIGHTED
-from cxlab.stats.comparison.segments import COMPOSITION, STANDARDISED
-from cxlab.stats.comparison.small import TOO_FEW
+from cxlab.stats.comparison.standardised import GAP_LESS
 
 FEW_PAIRS = 30
 #: The slope of answering on the score that is put in words.
@@ -20,6 +22,51 @@ EXEMPTION_ADVICE = (
     "Exempt a random 5 to 10 % of customers from the contact rule: the whole customer base can "
     "then be estimated."
 )
+
+
+def sentences_of(
+    tables: Mapping[str, pd.DataFrame],
+    data: ProgrammeData,
+    done: Standardised,
+    *,
+    tipping: Iterable[tuple[str, float]],
+    n_pairs: int,
+    weighted: Sequence[str],
+    level: float,
+) -> list[str]:
+    """Every sentence, of tables as they may be shown.
+
+    ``tipping`` is from `tipping_points`; ``n_pairs`` is said where the pairs are hidden;
+    ``weighted`` are the surveys that declare weights.
+    """
+    said = [gap_sentence(tables["estimates"], level)]
+    if done.result is not None:
+        less = interval(combination(done.result, GAP_LESS)[1], level)[1:]
+        said += standardised_sentence(tables["decomposition"], less, level)
+    said += weighting_sentence(tables["scores"], tables["estimates"], weighted)
+    if done.result is None or done.weighting is None:
+        said += [
+            *identity_sentence(tables["identity"], level),
+            *overlap_sentence(tables["scores"], level),
+            *segment_sentences(tables["segment_gaps"], level),
+            unknown_sentence(done.reason),
+        ]
+    else:
+        said += part_sentences(tables["decomposition"], level)
+        said += identification_sentences(tables, tipping)
+        said += [EXEMPTION_ADVICE] if len(done.weighting.unreachable) else []
+    said.append(paired_sentence(tables["paired"], level, n_pairs, _why_no_pairs(data)))
+    return [*said, *robustness_sentences(tables["robustness"])]
+
+
+def _why_no_pairs(data: ProgrammeData) -> str:
+    """Why answers cannot be paired at all; empty if they can."""
+    if not data.has_customers:
+        return "The answers don't name their customer: there is no same-customer contrast."
+    for answers in data.surveys.values():
+        if len(answers) and np.isnan(answers.responded).all():
+            return "The answers have no dates: there is no same-customer contrast within a window."
+    return ""
 
 
 def signed(value: float) -> str:
@@ -66,10 +113,10 @@ def _score(name: str, row: pd.Series) -> str:
 
 
 def standardised_sentence(
-    tables: Mapping[str, pd.DataFrame], less: tuple[float, float], level: float
+    decomposition: pd.DataFrame, less: tuple[float, float], level: float
 ) -> list[str]:
     """The gap for customers weighted alike; ``less``: interval of the raw gap less that one."""
-    rows = tables["decomposition"].set_index("term")
+    rows = decomposition.set_index("term")
     raw, alike = rows.loc["gap"], rows.loc["standardised gap"]
     if not (np.isfinite(alike["estimate"]) and np.isfinite(alike["ci_low"])):
         return []
@@ -210,10 +257,11 @@ def _part(name: str, row: pd.Series, level: float) -> str:
 
 
 def identification_sentences(
-    table: pd.DataFrame, tilting: pd.DataFrame, tipping: pd.DataFrame, checks: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame], tipping: Iterable[tuple[str, float]]
 ) -> list[str]:
     """What the data cannot tell, and what it would take to change the reading."""
     said = []
+    table, checks = tables["decomposition"], tables["checks"]
     unknown = table[table["status"] == "not identified"]
     reasons = [note for note in unknown["note"].unique() if note]
     if reasons:
@@ -226,10 +274,9 @@ def identification_sentences(
             f"answer, the residual could lie between {signed(row['bound_low'])} and "
             f"{signed(row['bound_high'])} points."
         )
-        said += _tilting(tilting)
-        said += [_tipping(one) for one in tipping.to_dict("records")]
-    found = checks[checks["note"] == FOUND] if len(checks) else checks
-    for one in found.itertuples():
+        said += _tilting(tables["tilting"])
+        said += [_tipping(survey, needed) for survey, needed in tipping]
+    for one in checks[checks["note"] == FOUND].itertuples():
         said.append(
             f"Answering the {one.survey} survey goes with the same customer's score in the other "
             f"survey (p {_p(one.p_value)}): it may well depend on its own score too."
@@ -259,9 +306,8 @@ def _tilting(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _tipping(row: Mapping[str, object]) -> str:
-    survey, needed = row["survey"], float(row["estimate"])  # type: ignore[arg-type]
-    if not row["possible"]:
+def _tipping(survey: str, needed: float) -> str:
+    if not np.isfinite(needed):
         return (
             f"No difference of the silent in the {survey} survey alone could explain the residual."
         )
@@ -294,13 +340,13 @@ def paired_sentence(paired: pd.DataFrame, level: float, n_pairs: int, why_none: 
     )
 
 
-def robustness_sentences(not_robust: Mapping[str, Sequence[str]], table: pd.DataFrame) -> list[str]:
-    """Which conclusions flip."""
+def robustness_sentences(table: pd.DataFrame) -> list[str]:
+    """Which conclusions flip, and under which variants."""
     said = []
     for name, part in table.groupby("quantity", sort=False):
-        flips = not_robust.get(str(name), [])
+        flips = part.loc[~part["same"], "variant"]
         words = f"of {len(part)} variants"
-        if flips:
+        if len(flips):
             said.append(
                 f"The {name} is not robust: its conclusion changes under {len(flips)} {words} "
                 f"({', '.join(flips)})."

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.contract import Answers
+from cxlab.stats.comparison.gaps import NUMBERS, clustered_scores
+from cxlab.stats.comparison.identity import customers_of
 from cxlab.stats.comparison.margins import CATEGORIES, category
 from cxlab.stats.comparison.paired import OnePerAnswer, Pairs
-from cxlab.stats.comparison.small import hide_groups, hide_small_rows
+from cxlab.stats.comparison.programme import Answers
 from cxlab.stats.inference import normal_quantile, t_quantile
-from cxlab.stats.metrics import nps
 
 DELAYS = (
     (0.25, "under 6 hours"),
@@ -23,38 +23,38 @@ DELAYS = (
 MIN_PAIRS = 10
 
 
-def delay_table(t: Answers, unit: np.ndarray, *, level: float, smallest: int = 1) -> pd.DataFrame:
+def delay_of(t: Answers) -> np.ndarray:
+    """Days from the episode to each answer; NaN where one of the times is not known."""
+    return t.responded - t.triggered
+
+
+def delay_table(t: Answers, *, level: float) -> pd.DataFrame:
     """Transactional NPS by how long after the episode the answer came.
 
     Returns
     -------
     DataFrame
         ``delay, median_days, n, customers, estimate, se, ci_low, ci_high, note``; empty
-        where episode times are not known. Delays of fewer than ``smallest`` customers are
-        hidden, and those that would give them back.
+        where episode times are not known.
     """
-    delay = t.responded - t.triggered
-    columns = ["delay", "median_days", "n", "customers", "estimate", "se", "ci_low", "ci_high",
-               "note"]  # fmt: skip
-    known = t.valid & ~np.isnan(delay)
+    columns = ["delay", "median_days", "n", "customers", *NUMBERS, "note"]
+    known = t.valid & ~np.isnan(delay_of(t))
     if not known.any():
         return pd.DataFrame(columns=columns)
+    delay, customer = delay_of(t)[known], t.customer[known]
     ends = np.array([end for end, _ in DELAYS])
-    code = np.minimum(np.searchsorted(ends, delay[known], side="right"), len(ends) - 1)
-    names = pd.Categorical.from_codes(code, [name for _, name in DELAYS])
-    customer = t.customer[known]
-    frame = pd.DataFrame({"delay": names, "score": t.score[known], "unit": unit[customer]})
-    table = nps(frame, "score", by="delay", design={"cluster": "unit"}, level=level)
-    middle = pd.Series(delay[known]).groupby(np.asarray(names)).median()
-    table = table.rename(columns={"group": "delay"})
-    each = pd.Series(customer).groupby(np.asarray(names)).nunique()
-    table["median_days"] = table["delay"].astype("str").map(middle)
-    table["customers"] = table["delay"].astype("str").map(each).fillna(0).astype(int)
-    nowhere = len(np.unique(t.customer[t.valid & ~known]))
-    return hide_groups(table[columns], smallest, outside=nowhere)
+    code = np.minimum(np.searchsorted(ends, delay, side="right"), len(ends) - 1)
+    value = category(t.score[known]) - 1.0
+    of = {"group": code, "n_groups": len(DELAYS), "level": level}
+    table = clustered_scores(value, customer, **of).assign(
+        delay=[name for _, name in DELAYS],
+        median_days=pd.Series(delay).groupby(code).median().reindex(range(len(DELAYS))),
+        customers=customers_of(code, customer, len(DELAYS)),
+    )
+    return table.loc[table["n"] > 0, columns].reset_index(drop=True)
 
 
-def regression_table(pairs: OnePerAnswer, *, level: float, smallest: int = 1) -> pd.DataFrame:
+def regression_table(pairs: OnePerAnswer, *, level: float) -> pd.DataFrame:
     """Mean of each score given the category of the other, both ways.
 
     A customer picked for an extreme score in one survey is on average less extreme in the
@@ -65,8 +65,7 @@ def regression_table(pairs: OnePerAnswer, *, level: float, smallest: int = 1) ->
     -------
     DataFrame
         ``given, group, n, customers, mean_given, mean_other, estimate`` (other less given),
-        ``se, ci_low, ci_high`` in score points, ``note``. Categories of fewer than
-        ``smallest`` customers are hidden, and those that would give them back.
+        ``se, ci_low, ci_high`` in score points.
     """
     sides = {
         "transactional answer": (pairs.t_value, pairs.r_score),
@@ -76,15 +75,12 @@ def regression_table(pairs: OnePerAnswer, *, level: float, smallest: int = 1) ->
     for given, (known, other) in sides.items():
         for code, name in enumerate(CATEGORIES):
             here = category(known) == code
-            estimate, se, low, high = _clustered_mean(
-                (other - known)[here], pairs.unit[here], level
-            )
+            who = pairs.customer[here]
+            numbers = _clustered_mean((other - known)[here], who, level)
             means = [float(x[here].mean()) if here.any() else np.nan for x in (known, other)]
-            counts = int(here.sum()), len(np.unique(pairs.customer[here]))
-            rows.append((given, name, *counts, *means, estimate, se, low, high))
-    columns = ["given", "group", "n", "customers", "mean_given", "mean_other", "estimate", "se",
-               "ci_low", "ci_high"]  # fmt: skip
-    return hide_groups(pd.DataFrame(rows, columns=columns), smallest, within="given")
+            rows.append((given, name, int(here.sum()), len(np.unique(who)), *means, *numbers))
+    columns = ["given", "group", "n", "customers", "mean_given", "mean_other", *NUMBERS]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _clustered_mean(
@@ -100,18 +96,8 @@ def _clustered_mean(
     return mean, se, mean - half, mean + half
 
 
-def later_table(
-    t: Answers, r: Answers, pairs: Pairs, unit: np.ndarray, *, level: float, smallest: int = 1
-) -> pd.DataFrame:
+def later_table(t: Answers, r: Answers, pairs: Pairs, *, level: float) -> pd.DataFrame:
     """Does one score go with the other one later? Both directions.
-
-    Parameters
-    ----------
-    t, r : Answers
-    pairs : Pairs
-        Transactional answers before relationship answers.
-    unit : ndarray of int, shape (customers,)
-    level : float
 
     Returns
     -------
@@ -121,10 +107,10 @@ def later_table(
         answers count; errors cluster by customer.
     """
     forward = _last_before(pairs.relationship, pairs.transactional, pairs.age)
-    rows = _direction("tNPS before rNPS", t, r, *forward, unit, level)
+    rows = _direction("tNPS before rNPS", t, r, *forward, level)
     back = _earlier(t, r)
-    rows += _direction("rNPS before tNPS", r, t, *back, unit, level)
-    return hide_small_rows(pd.DataFrame(rows), smallest)
+    rows += _direction("rNPS before tNPS", r, t, *back, level)
+    return pd.DataFrame(rows)
 
 
 def _last_before(
@@ -138,16 +124,12 @@ def _last_before(
 
 def _earlier(later: Answers, earlier: Answers) -> tuple[np.ndarray, np.ndarray]:
     """Position of each later answer's last earlier answer of the same customer."""
-    left = pd.DataFrame(
-        {"customer": later.customer, "time": later.responded, "later": np.arange(len(later))}
-    )[later.valid & ~np.isnan(later.responded)]
-    right = pd.DataFrame(
-        {
-            "customer": earlier.customer,
-            "time": earlier.responded,
-            "earlier": np.arange(len(earlier)),
-        }
-    )[earlier.valid & ~np.isnan(earlier.responded)]
+    left, right = (
+        pd.DataFrame({"customer": a.customer, "time": a.responded, name: np.arange(len(a))})[
+            a.valid & ~np.isnan(a.responded)
+        ]
+        for a, name in ((later, "later"), (earlier, "earlier"))
+    )
     if left.empty or right.empty:
         return np.empty(0, dtype=int), np.empty(0, dtype=int)
     both = pd.merge_asof(
@@ -163,20 +145,15 @@ def _direction(
     second: Answers,
     earlier: np.ndarray,
     later: np.ndarray,
-    unit: np.ndarray,
     level: float,
 ) -> list[dict[str, object]]:
     x, y = first.score[earlier], second.score[later]
-    cluster = unit[second.customer[later]]
+    cluster = second.customer[later]
     rows = [{"direction": name, "given": "nothing", **correlation(x, y, cluster, level)}]
-    before, of = _earlier(_subset(second, later), second)
+    before, of = _earlier(second.take(later), second)
     z, x, y, cluster = second.score[before], x[of], y[of], cluster[of]
     given = "the same survey's earlier score"
     return [*rows, {"direction": name, "given": given, **correlation(x, y, cluster, level, z)}]
-
-
-def _subset(answers: Answers, rows: np.ndarray) -> Answers:
-    return answers.take(rows)
 
 
 def correlation(

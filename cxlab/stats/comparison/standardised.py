@@ -1,6 +1,6 @@
-"""The quantities A0 to C2 and B0 to B3, each as shares of the scores 0 to 10.
+"""Terms of the gap, and the quantities A0 to C2 and B0 to B3 of which they are made.
 
-Every quantity is a weighted distribution over the eleven scores, so that every metric (NPS,
+Every quantity is a weighted distribution over the scores 0 to 10, so that every metric (NPS,
 mean, top box) is a linear function of it, and every one is computed for any multipliers of
 the customers: ones give the estimate, a bootstrap's counts give a replicate in which every
 propensity and every cell share is fitted again.
@@ -14,22 +14,47 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from cxlab.stats.comparison.collected import Asked, Collected
-from cxlab.stats.comparison.lookback import LookBack
+from cxlab.stats.comparison.asked import Asked, Collected
+from cxlab.stats.comparison.contact import LookBack
 from cxlab.stats.comparison.propensity import Fit, Patterns, fit_chances, patterns
 
 N_SCORES = 11
 NPS_VALUES = np.array([-100.0] * 7 + [0.0] * 2 + [100.0] * 2)
-MEANINGS = {
-    "A0": "relationship answers as collected",
-    "C0": "relationship, whole customer base (E1)",
-    "C1": "relationship, customers with an eligible episode",
-    "C2": "relationship, the same counted once per episode",
-    "B0": "transactional answers as collected",
-    "B1": "transactional answers at the eligible mix of cells",
-    "B2": "transactional, all eligible episodes (E2)",
-    "B3": "transactional, each customer counted once (E2)",
+#: In the fixed order in which they are taken; they telescope to B0 − A0.
+TERMS: dict[str, dict[str, float]] = {
+    "mix": {"B0": 1, "B1": -1},
+    "transactional response": {"B1": 1, "B2": -1},
+    "residual": {"B2": 0.5, "C2": -0.5, "B3": 0.5, "C1": -0.5},
+    "unit weighting": {"C2": 0.5, "C1": -0.5, "B2": 0.5, "B3": -0.5},
+    "coverage": {"C1": 1, "C0": -1},
+    "relationship response and contact rules": {"C0": 1, "A0": -1},
 }
+ABOUT = {
+    "mix": "how we count",
+    "transactional response": "who",
+    "residual": "what remains",
+    "unit weighting": "how we count",
+    "coverage": "who",
+    "relationship response and contact rules": "who",
+}
+TOTALS: dict[str, dict[str, float]] = {
+    "response selection": {"B1": 1, "B2": -1, "C0": 1, "A0": -1},
+    "selection": {"B1": 1, "B2": -0.5, "B3": -0.5, "C2": 0.5, "C1": 0.5, "A0": -1},
+    "gap": {"B0": 1, "A0": -1},
+    "standardised gap": {"B3": 1, "C1": -1},
+}
+QUANTITIES = ("A0", "C0", "C1", "C2", "B0", "B1", "B2", "B3")
+#: What of the raw gap is not in the standardised one.
+GAP_LESS = "gap less standardised gap"
+QUANTITY_COEFFICIENTS: dict[str, dict[str, float]] = {
+    **{name: {name: 1.0} for name in QUANTITIES},
+    **TERMS,
+    **TOTALS,
+    GAP_LESS: {"B0": 1, "A0": -1, "B3": -1, "C1": 1},
+}
+
+#: The terms must add to the gap this closely, whatever was estimated.
+SUM_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +67,9 @@ class Side:
     patterns : Patterns
     reachable : ndarray of bool, shape (rows,)
         Rows that had some chance of an answer.
-    counts : dict of str to sparse matrix, shape (patterns, units)
+    counts : dict of str to sparse matrix, shape (patterns, customers)
         Reachable rows that are eligible, free, invited, answered.
-    cells : dict of str to sparse matrix, shape (cells, units)
+    cells : dict of str to sparse matrix, shape (cells, customers)
         The same per cell, for eligible, free and invited.
     """
 
@@ -66,24 +91,14 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
-class Engine:
-    """Both surveys, the look-backs and the caps of the weights.
-
-    Attributes
-    ----------
-    transactional, relationship : Side
-    look_back : LookBack
-    n_cells, n_units : int
-    caps : dict of str to float
-        Largest weight of each survey; infinite without trimming.
-    """
+class Weighting:
+    """Both surveys and the look-backs."""
 
     transactional: Side
     relationship: Side
     look_back: LookBack
     n_cells: int
-    n_units: int
-    caps: dict[str, float]
+    n_customers: int
 
     def side(self, survey: str) -> Side:
         """The rows of one survey."""
@@ -95,19 +110,20 @@ class Engine:
         return np.flatnonzero(~self.relationship.reachable)
 
 
-def build_engine(collected: Collected, traits: pd.DataFrame, n_units: int) -> Engine:
-    """Count the rows of every pattern of frame variables, per unit of resampling."""
+def build_weighting(collected: Collected, traits: pd.DataFrame, n_customers: int) -> Weighting:
+    """Count the rows of every pattern of frame variables, per customer."""
     everyone = np.ones(len(collected.episodes.customer), dtype=bool)
     n_cells = max(len(collected.cells), 1)
-    return Engine(
-        transactional=_side(collected.episodes, traits, n_cells, n_units, everyone, by_cell=True),
+    return Weighting(
+        transactional=_side(
+            collected.episodes, traits, n_cells, n_customers, everyone, by_cell=True
+        ),
         relationship=_side(
-            collected.waves, traits, 1, n_units, ~collected.unreachable, by_cell=False
+            collected.waves, traits, 1, n_customers, ~collected.unreachable, by_cell=False
         ),
         look_back=collected.look_back,
         n_cells=n_cells,
-        n_units=n_units,
-        caps={"transactional": np.inf, "relationship": np.inf},
+        n_customers=n_customers,
     )
 
 
@@ -115,7 +131,7 @@ def _side(
     asked: Asked,
     traits: pd.DataFrame,
     n_cells: int,
-    n_units: int,
+    n_customers: int,
     reachable: np.ndarray,
     *,
     by_cell: bool,
@@ -130,24 +146,29 @@ def _side(
         "invited": reachable & asked.invited,
         "answered": reachable & asked.answered,
     }
-    cell = asked.cell if by_cell else np.zeros(len(asked.cell), dtype=np.int64)
+
+    def counts(label: np.ndarray, n: int) -> dict[str, sparse.csr_matrix]:
+        return {
+            name: incidence(label, asked.customer, rows, n, n_customers)
+            for name, rows in kept.items()
+        }
+
     return Side(
         asked=asked,
         patterns=made,
         reachable=reachable,
-        counts={
-            n: incidence(made.row, asked.unit, rows, made.n, n_units) for n, rows in kept.items()
-        },
-        cells={n: incidence(cell, asked.unit, rows, n_cells, n_units) for n, rows in kept.items()},
+        counts=counts(made.row, made.n),
+        cells=counts(asked.cell, n_cells),
     )
 
 
 def incidence(
-    row: np.ndarray, unit: np.ndarray, mask: np.ndarray, n_rows: int, n_units: int
+    label: np.ndarray, customer: np.ndarray, rows: np.ndarray, n_labels: int, n_customers: int
 ) -> sparse.csr_matrix:
-    """How many marked rows each unit has under each label: shape (labels, units)."""
-    at = np.flatnonzero(mask)
-    return sparse.csr_matrix((np.ones(len(at)), (row[at], unit[at])), shape=(n_rows, n_units))
+    """How many marked rows each customer has under each label: shape (labels, customers)."""
+    at = np.flatnonzero(rows)
+    cells = (np.ones(len(at)), (label[at], customer[at]))
+    return sparse.csr_matrix(cells, shape=(n_labels, n_customers))
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,19 +201,15 @@ class Chances:
 
 
 def fit_all(
-    engine: Engine, multipliers: np.ndarray, starts: dict[str, np.ndarray] | None = None
+    weighting: Weighting, multipliers: np.ndarray, starts: dict[str, np.ndarray] | None = None
 ) -> Chances:
     """Fit every propensity anew for each replicate.
 
-    Parameters
-    ----------
-    engine : Engine
-    multipliers : ndarray of float, shape (units, replicates)
-    starts : dict of str to ndarray, optional
-        Coefficients of the fit to the whole data.
+    ``multipliers`` have shape (customers, replicates); ``starts`` are the coefficients of the fit
+    to the whole data.
     """
     starts = starts or {}
-    t, r = engine.transactional, engine.relationship
+    t, r = weighting.transactional, weighting.relationship
     count_t = {name: table @ multipliers for name, table in t.counts.items()}
     count_r = {name: r.counts[name] @ multipliers for name in ("invited", "answered")}
     fits = {
@@ -220,70 +237,73 @@ def _shares(side: Side, multipliers: np.ndarray) -> np.ndarray:
     return drawn / np.where(among > 0, among, 1.0)
 
 
-def reach_weights(engine: Engine, chances: Chances, survey: str, rows: np.ndarray) -> np.ndarray:
+def reach_weights(
+    weighting: Weighting, chances: Chances, survey: str, rows: np.ndarray
+) -> np.ndarray:
     """1 / chance of an invitation: shape (rows, replicates)."""
     if survey == "transactional":
-        side = engine.transactional
+        side = weighting.transactional
         released = chances.free[side.patterns.row[rows]]
         drawn = chances.drawn_t[side.asked.cell[rows]]
     else:
-        side = engine.relationship
-        released = engine.look_back.take(rows).chance(chances.drawn_t)
+        side = weighting.relationship
+        released = weighting.look_back.take(rows).chance(chances.drawn_t)
         drawn = np.repeat(chances.drawn_r, len(rows), 0)
     designed = side.asked.chance_sampled[rows, None]
     return 1.0 / (released * np.where(np.isnan(designed), drawn, designed))
 
 
-def answer_weights(engine: Engine, chances: Chances, survey: str, rows: np.ndarray) -> np.ndarray:
-    """1 / chance of an answer, cut at the survey's cap: shape (rows, replicates)."""
-    side = engine.side(survey)
+def answer_weights(
+    weighting: Weighting, chances: Chances, survey: str, rows: np.ndarray
+) -> np.ndarray:
+    """1 / chance of an answer: shape (rows, replicates)."""
+    side = weighting.side(survey)
     answer = chances.answer_t if survey == "transactional" else chances.answer_r
-    weight = reach_weights(engine, chances, survey, rows) / answer[side.patterns.row[rows]]
-    return np.minimum(weight, engine.caps[survey])
+    return reach_weights(weighting, chances, survey, rows) / answer[side.patterns.row[rows]]
 
 
 Shares = dict[str, np.ndarray]
 
 
-def quantities(engine: Engine, chances: Chances, multipliers: np.ndarray) -> Shares:
+def quantities(weighting: Weighting, chances: Chances, multipliers: np.ndarray) -> Shares:
     """All eight quantities as shares of the scores: each of shape (11, replicates).
 
     A quantity without an answer is NaN.
     """
-    found = collected_quantities(engine, multipliers)
+    found = collected_quantities(weighting, multipliers)
     for survey in ("transactional", "relationship"):
-        rows = engine.side(survey).answered
-        weight = answer_weights(engine, chances, survey, rows)
-        found |= weighted_quantities(engine, survey, weight, multipliers)
+        rows = weighting.side(survey).answered
+        weight = answer_weights(weighting, chances, survey, rows)
+        found |= weighted_quantities(weighting, survey, weight, multipliers)
     return found
 
 
-def collected_quantities(engine: Engine, multipliers: np.ndarray) -> Shares:
+def collected_quantities(weighting: Weighting, multipliers: np.ndarray) -> Shares:
     """A0, B0 and B1, which nothing is assumed for."""
-    side = engine.transactional
+    side = weighting.transactional
     rows = side.answered
     score, cell = side.asked.score[rows], side.asked.cell[rows]
-    times = multipliers[side.asked.unit[rows]]
-    per_cell = label_totals(cell * N_SCORES + score, times, engine.n_cells * N_SCORES)
-    per_cell = per_cell.reshape(engine.n_cells, N_SCORES, -1)
+    times = multipliers[side.asked.customer[rows]]
+    per_cell = label_totals(cell * N_SCORES + score, times, weighting.n_cells * N_SCORES)
+    per_cell = per_cell.reshape(weighting.n_cells, N_SCORES, -1)
     eligible = side.cells["eligible"] @ multipliers
-    asked = engine.relationship.asked
+    asked = weighting.relationship.asked
     collected = np.flatnonzero(asked.answered)
     return {
-        "A0": share_of_scores(asked.score[collected], multipliers[asked.unit[collected]]),
+        "A0": share_of_scores(asked.score[collected], multipliers[asked.customer[collected]]),
         "B0": share_of_scores(score, times),
         "B1": _at_eligible_mix(per_cell, eligible),
     }
 
 
 def weighted_quantities(
-    engine: Engine, survey: str, weight: np.ndarray, multipliers: np.ndarray
+    weighting: Weighting, survey: str, weight: np.ndarray, multipliers: np.ndarray
 ) -> Shares:
     """B2 and B3, or C0 to C2, for any weights of the answers: shape (answers, replicates)."""
-    side = engine.side(survey)
+    side = weighting.side(survey)
     rows = side.answered
     score, m = side.asked.score[rows], side.asked.episodes[rows, None].astype(float)
-    weight = weight * multipliers[side.asked.unit[rows]]
+    weight = weight * multipliers[side.asked.customer[rows]]
     if survey == "transactional":
         return {"B2": share_of_scores(score, weight), "B3": share_of_scores(score, weight / m)}
     return {
@@ -316,3 +336,29 @@ def label_totals(label: np.ndarray, weight: np.ndarray, n: int) -> np.ndarray:
     ones = np.ones(len(label))
     table = sparse.csr_matrix((ones, (label, np.arange(len(label)))), shape=(n, len(label)))
     return table @ weight
+
+
+def combine(values: dict[str, np.ndarray], coefficients: dict[str, float]) -> np.ndarray:
+    """Linear combination of the quantities.
+
+    Examples
+    --------
+    >>> combine({"B0": np.array([20.0]), "A0": np.array([5.0])}, TOTALS["gap"]).tolist()
+    [15.0]
+    """
+    return sum((c * values[name] for name, c in coefficients.items()), start=np.zeros(1))
+
+
+def check_sum(values: dict[str, np.ndarray]) -> None:
+    """Refuse terms that do not add to the gap.
+
+    Raises
+    ------
+    ArithmeticError
+    """
+    total = sum((combine(values, TERMS[name]) for name in TERMS), start=np.zeros(1))
+    off = np.abs(total - combine(values, TOTALS["gap"]))
+    if np.nanmax(off, initial=0.0) > SUM_TOLERANCE:
+        raise ArithmeticError(
+            f"The terms must add to the gap; they miss it by {np.nanmax(off):.3g} points."
+        )

@@ -1,14 +1,110 @@
-"""The chance that a contact rule lets a customer through, from the episodes before."""
+"""Contact rules: what they are, and the chance that one lets a customer through."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.columns import INVITED, SUPPRESSED, ContactRule
-from cxlab.stats.comparison.fields import labelled
+from cxlab.core.messages import got, nearest, one_of
+from cxlab.stats.comparison.contract import INVITED, SUPPRESSED, labelled
+
+
+@dataclass(frozen=True)
+class ContactRule:
+    """A contact rule: no invitation within some days after a transactional invitation.
+
+    Parameters
+    ----------
+    name : str
+        As it stands in the ``rule`` column of the invitations.
+    days : float or None
+        Days after a transactional invitation. None: how the rule works is not known, so
+        nothing can be corrected for it.
+    exempt : float
+        Share of customers, 0 to below 1, whom the rule passes over at random.
+    """
+
+    name: str
+    days: float | None = None
+    exempt: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.days is not None and not 0 <= float(self.days) < float("inf"):
+            raise ValueError(f"`days` of rule '{self.name}' must be 0 or more; got {self.days}.")
+        if not 0 <= self.exempt < 1:
+            raise ValueError(
+                f"`exempt` of rule '{self.name}' must be from 0 to below 1; got {self.exempt}."
+            )
+
+    def __str__(self) -> str:
+        if self.days is None:
+            return f"{self.name}: how it works is not known"
+        unit = "day" if self.days == 1 else "days"
+        return f"{self.name}: {self.days:g} {unit}, {100 * self.exempt:.3g} % exempt"
+
+
+Rules = Mapping[str, float | Sequence[float] | None] | None
+
+
+def declared_rules(rules: Rules, found: Sequence[str]) -> dict[str, ContactRule]:
+    """Declared rules by name, with an unknown rule for every name that was not declared.
+
+    Parameters
+    ----------
+    rules : mapping, optional
+        Name to days, to (days, exempt), or to None.
+    found : sequence of str
+        Names of the rules in the invitations.
+
+    Raises
+    ------
+    ValueError
+        For a rule that the invitations do not have.
+
+    Examples
+    --------
+    >>> rules = declared_rules({"quarantine": (90, 0.1)}, ["quarantine", "opted out"])
+    >>> rules["quarantine"].exempt, rules["opted out"].days
+    (0.1, None)
+    """
+    declared = _declared(rules)
+    stray = [name for name in declared if name not in found]
+    if stray:
+        near = nearest(stray[0], found)
+        hint = f"Did you mean '{near}'?" if near else f"The invitations have {one_of(found)}."
+        raise ValueError(
+            f"`contact_rules` must be rules of the invitations; got {got(stray)}. {hint}"
+        )
+    return {name: declared.get(name, ContactRule(name)) for name in found}
+
+
+def rules_in_words(rules: Rules) -> str:
+    """Contact rules as a reader is told them; ``none`` without any.
+
+    Examples
+    --------
+    >>> rules_in_words({"quarantine": (90, 0.1), "opted out": None})
+    'quarantine: 90 days, 10 % exempt; opted out: how it works is not known'
+    """
+    return "; ".join(str(rule) for rule in _declared(rules).values()) or "none"
+
+
+def _declared(rules: Rules) -> dict[str, ContactRule]:
+    return {str(name): _rule(str(name), told) for name, told in (rules or {}).items()}
+
+
+def _rule(name: str, told: float | Sequence[float] | None) -> ContactRule:
+    if told is None or isinstance(told, int | float):
+        return ContactRule(name, told)
+    if isinstance(told, str) or len(told) != 2:
+        raise TypeError(
+            f"`contact_rules` must give days, (days, exempt share) or None; got {told} for "
+            f"'{name}'. Write {{'{name}': 90}} or {{'{name}': (90, 0.1)}}."
+        )
+    return ContactRule(name, told[0], float(told[1]))
 
 
 def last_invitation(episodes: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
@@ -93,21 +189,9 @@ def look_back(
 ) -> LookBack:
     """At-risk episodes in each wave's look-back.
 
-    Parameters
-    ----------
-    episodes : DataFrame
-        All eligible episodes in order of customer and time: ``customer, time, cell, status,
-        rule, probability``.
-    waves : DataFrame
-        ``customer, time``.
-    rule : ContactRule
-        The relationship survey's rule: its days and its random exemption e.
-    rules : dict of str to ContactRule
-        All rules.
-    n_cells : int
+    ``episodes`` are all eligible episodes in order of customer and time; ``rule`` is the
+    relationship survey's, with its days and its random exemption e.
 
-    Notes
-    -----
     The chance of passing is e + (1 − e)·Π(1 − q) over the episodes of the look-back that
     were at risk of an invitation if none before them in the look-back was drawn. An episode
     stopped by the transactional survey's own quarantine was not at risk when the invitation

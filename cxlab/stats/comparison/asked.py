@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from cxlab.core.messages import got, one_of
-from cxlab.stats.comparison.columns import (
-    ANSWERED,
-    BOUNCED,
-    INVITED,
-    SUPPRESSED,
-    ContactRule,
-)
-from cxlab.stats.comparison.contract import Answers, ProgrammeData
-from cxlab.stats.comparison.fields import match_ids
-from cxlab.stats.comparison.lookback import LookBack, last_invitation, look_back
+from cxlab.stats.comparison.contact import ContactRule, LookBack, last_invitation, look_back
+from cxlab.stats.comparison.contract import ANSWERED, BOUNCED, INVITED, SUPPRESSED, match_ids
+from cxlab.stats.comparison.programme import Answers, ProgrammeData
 
 #: More suppressed rows than this, without an invitation that would explain them, and the
 #: declared rule is not the one that was followed.
@@ -33,7 +26,7 @@ class Asked:
 
     Attributes
     ----------
-    customer, unit : ndarray of int
+    customer : ndarray of int
     cell : ndarray of int
         Touchpoint × contact channel of an episode; 0 for waves.
     episodes : ndarray of int
@@ -49,7 +42,6 @@ class Asked:
     """
 
     customer: np.ndarray
-    unit: np.ndarray
     cell: np.ndarray
     episodes: np.ndarray
     chance_sampled: np.ndarray
@@ -73,13 +65,6 @@ class Collected:
         Of the waves: what their chance of passing the contact rule is made of.
     unreachable : ndarray of bool, shape (waves,)
         No chance of passing, or stopped by a rule of which nothing is known.
-    contact : LookBack
-        Of the waves: the chance of no transactional invitation in ``contact_days``.
-    contacted : ndarray of bool, shape (waves,)
-        Such an invitation was sent.
-    contact_days : float
-    n_customers : int
-        Customers of the frame with a row in the relationship invitations.
     notes : list of str
     """
 
@@ -88,10 +73,6 @@ class Collected:
     cells: list[str]
     look_back: LookBack
     unreachable: np.ndarray
-    contact: LookBack
-    contacted: np.ndarray
-    contact_days: float
-    n_customers: int
     notes: list[str]
 
 
@@ -99,21 +80,11 @@ def collect_window(
     data: ProgrammeData,
     rules: dict[str, ContactRule],
     periods: Sequence[str] | None,
-    *,
-    contact_days: float = 90.0,
 ) -> Collected:
     """Link answers to invitations and count the eligible episodes of the window.
 
-    Parameters
-    ----------
-    data : ProgrammeData
-        With invitations and a frame.
-    rules : dict of str to ContactRule
-        One for every rule of the invitations.
-    periods : sequence of str, optional
-        The window; earlier invitations still count in a rule's look-back.
-    contact_days : float
-        Look-back of the contamination check, where no rule gives the days.
+    ``data`` has invitations and a frame, ``rules`` one for every rule of the invitations.
+    Invitations before the window still count in a rule's look-back.
 
     Raises
     ------
@@ -123,23 +94,15 @@ def collect_window(
     episodes, waves, cells = split_invitations(data)
     notes: list[str] = []
     passed, unknown = _contact_rules(episodes, waves, rules, len(cells), notes)
-    dated = _dated_rule(waves, rules)
-    contact_days = float(dated.days or 0) if dated else contact_days
-    if dated:
-        contact = replace(passed, exempt=0.0)
-    else:
-        recent = ContactRule("recent contact", contact_days)
-        contact = look_back(episodes, waves, recent, rules, len(cells))
-    contacted = waves["time"].to_numpy() - last_invitation(episodes, waves) < contact_days
     inside_e = in_window(episodes, periods)
     inside_w = in_window(waves, periods)
     episodes = episodes[inside_e].reset_index(drop=True)
     waves = waves[inside_w].reset_index(drop=True)
-    counts = np.bincount(episodes["customer"], minlength=len(data.customer_ids))
+    counts = np.bincount(episodes["customer"], minlength=data.n_customers)
     covered = np.count_nonzero(np.bincount(waves["customer"]))
-    if covered < len(data.customer_ids):
+    if covered < data.n_customers:
         notes.append(
-            f"{len(data.customer_ids) - covered:,} customers of the frame have no row among the "
+            f"{data.n_customers - covered:,} customers of the frame have no row among the "
             "relationship invitations: they are outside the relationship estimands"
         )
     return Collected(
@@ -148,10 +111,6 @@ def collect_window(
         cells=cells,
         look_back=passed.take(inside_w),
         unreachable=unknown[inside_w],
-        contact=contact.take(inside_w),
-        contacted=contacted[inside_w],
-        contact_days=contact_days,
-        n_customers=len(data.customer_ids),
         notes=notes,
     )
 
@@ -352,7 +311,6 @@ def _asked(rows: pd.DataFrame, data: ProgrammeData, counts: np.ndarray, score: n
     status = rows["status"].to_numpy()
     return Asked(
         customer=customer,
-        unit=data.unit[customer],
         cell=rows["cell"].to_numpy() if "cell" in rows else np.zeros(len(rows), dtype=np.int64),
         episodes=counts[customer],
         chance_sampled=rows["probability"].to_numpy(dtype=float),

@@ -1,0 +1,391 @@
+"""What is hidden because it is about few customers: the one place of a comparison that decides.
+
+Estimates are made of everything, with their counts. Before, `pool_small_groups` takes small
+groups of a segment together; after, a `Gate` lets the tables through with rows about few
+customers hidden, and rows that would give them back by adding and subtracting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from cxlab.core.disclosure.rule import hidden_groups
+from cxlab.stats.comparison.gaps import ONCE
+from cxlab.stats.comparison.identity import (
+    DIFFERENT,
+    R_ONLY,
+    SAME,
+    T_ONLY,
+    TOGETHER,
+    UNIT,
+    Respondents,
+    customers_of,
+)
+from cxlab.stats.comparison.paired import OnePerAnswer, customers_apart
+from cxlab.stats.comparison.programme import OTHERS, Answers, ProgrammeData, known_groups
+from cxlab.stats.comparison.scores import ANSWERS, CUSTOMERS, SURVEYS, WEIGHTED
+from cxlab.stats.comparison.standardised import QUANTITY_COEFFICIENTS
+
+#: Status of an estimate that is hidden.
+TOO_FEW = "too few customers"
+COMPLEMENT = "hidden: it would give a smaller group back"
+POOLED = "groups of few customers, taken together"
+#: Numbers that name a row, and so stay when its figures are hidden.
+LABELS = ("window_days",)
+
+Tables = dict[str, pd.DataFrame]
+
+
+def check_min_group_size(value: object) -> int:
+    """A whole number of 1 or more; 1 hides nothing."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or int(value) < 1:  # type: ignore[call-overload]
+        raise ValueError(
+            f"`min_group_size` must be a whole number of 1 or more; got {value}. 1 hides nothing."
+        )
+    return int(value)  # type: ignore[call-overload]
+
+
+def too_few(customers: ArrayLike, smallest: int) -> np.ndarray:
+    """Which counts are those of a small group; nobody is no group.
+
+    Examples
+    --------
+    >>> too_few([0, 9, 10], 10).tolist()
+    [False, True, False]
+    """
+    counts = np.asarray(customers, dtype=float)
+    return (counts > 0) & (counts < smallest)
+
+
+def why_hidden(smallest: int) -> str:
+    """The note of a hidden row."""
+    return f"hidden: fewer than {smallest} customers"
+
+
+def hide(table: pd.DataFrame, rows: ArrayLike, note: str | Sequence[str]) -> pd.DataFrame:
+    """The table with the numbers of some rows null, and a note in their place.
+
+    Text, truth values and `LABELS` stay; whole numbers become ``Int64``, which holds nulls.
+
+    Examples
+    --------
+    >>> hide(pd.DataFrame({"group": ["a", "b"], "n": [40, 3]}), [False, True], "hidden")
+      group     n    note
+    0     a    40
+    1     b  <NA>  hidden
+    """
+    marked = pd.Series(np.asarray(rows, dtype=bool), index=table.index)
+    result = table.copy()
+    for column in result.columns:
+        values = result[column]
+        numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        if numeric and column not in LABELS:
+            whole = pd.api.types.is_integer_dtype(values)
+            result[column] = (values.astype("Int64") if whole else values).mask(marked)
+    words = pd.Series(note, index=table.index, dtype="str")
+    before = result["note"] if "note" in result else pd.Series("", table.index, dtype="str")
+    result["note"] = before.astype("str").mask(marked, words)
+    return result
+
+
+def hide_groups(
+    table: pd.DataFrame, smallest: int, *, within: str | None = None, outside: int = 0
+) -> pd.DataFrame:
+    """Hide small groups of a whole, and those whose absence would give them back.
+
+    ``within`` names the column of each group's whole (default: one whole), ``outside`` are
+    customers of the whole who are in no group.
+    """
+    reason = np.full(len(table), "", dtype=object)
+    words = {"small": why_hidden(smallest), "complementary": COMPLEMENT}
+    whole = table[within].to_numpy() if within else np.zeros(len(table))
+    customers = table["customers"].to_numpy(dtype=float)
+    for name in pd.unique(whole):
+        places = np.flatnonzero(whole == name)
+        found = hidden_groups(customers[places], smallest, ungrouped=outside)
+        for place, why in found.items():
+            reason[places[place]] = words[why]
+        if too_few(customers[places].sum() + outside, smallest):
+            # that a category of so few is empty tells what they did not answer
+            reason[places] = why_hidden(smallest)
+    return hide(table, reason != "", list(reason))
+
+
+def pool_small_groups(data: ProgrammeData, smallest: int) -> ProgrammeData:
+    """The programme with small groups of each segment taken together as `OTHERS`.
+
+    They are one group in both surveys, so that neither survey's total gives one of them back;
+    few answers without a group join them.
+    """
+    t, r = data.transactional, data.relationship
+    pooled = set()
+    for name in [name for name in t.segments if name in r.segments]:
+        small = _small_groups(name, (t, r), smallest)
+        if small:
+            t, r = (_with_others(answers, name, small) for answers in (t, r))
+            pooled.add(name)
+    return replace(data, transactional=t, relationship=r, pooled=frozenset(pooled))
+
+
+def _small_groups(name: str, surveys: tuple[Answers, Answers], smallest: int) -> set[str | None]:
+    """Groups to be taken together; None is that of answers without a group."""
+    sides = [answers.take(answers.valid) for answers in surveys]
+    *codes, groups = known_groups(*(one.segments[name] for one in sides))
+    found: set[int] = set()
+    for code, one in zip(codes, sides, strict=True):
+        nowhere = len(np.unique(one.customer[code < 0]))
+        lost = nowhere if too_few(nowhere, smallest) else 0
+        sizes = customers_of(code, one.customer, len(groups))
+        found |= set(hidden_groups([*sizes, lost], smallest))
+    return {[*groups, None][k] for k in found}
+
+
+def _with_others(answers: Answers, name: str, small: set[str | None]) -> Answers:
+    values = answers.segments[name]
+    values = values.mask(values.isin([one for one in small if one is not None]), OTHERS)
+    if None in small:
+        values = values.fillna(OTHERS)
+    return replace(answers, segments=answers.segments.assign(**{name: values}))
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """The counts behind a comparison's tables, and what may be shown of them.
+
+    Attributes
+    ----------
+    smallest : int
+        ``min_group_size``.
+    behind : mapping of str to ndarray of int
+        Quantity to the customer of each answer that it is made of (`answers_behind`).
+    people : Respondents
+    cells : ndarray of int
+        Customers who answered in each cell of touchpoint and contact channel.
+    windows : mapping of float to OnePerAnswer
+        The pairs of each window; ``window_days`` is the chosen one.
+    unplaced : mapping of str to int
+        Table to the customers of its whole who are in none of its groups.
+    pooled : frozenset of str
+        Segments of which groups were taken together.
+    """
+
+    smallest: int
+    behind: Mapping[str, np.ndarray]
+    people: Respondents
+    cells: np.ndarray
+    windows: Mapping[float, OnePerAnswer]
+    window_days: float
+    unplaced: Mapping[str, int]
+    pooled: frozenset[str]
+
+    def shown(self, tables: Tables) -> Tables:
+        """The tables as they may be shown."""
+        rules = {
+            "decomposition": self._decomposition,
+            "tilting": lambda table: self._hide_few(table, "term"),
+            "estimates": self._estimates,
+            "scores": self._scores,
+            "shares": lambda table: hide_groups(table, self.smallest, within="survey"),
+            "identity": self._identity,
+            "segments": self._segments,
+            "touchpoints": self._touchpoints,
+            "migration": self._migration,
+            "categories": lambda table: hide_groups(table, self.smallest, within="survey"),
+            "margins": self._margins,
+            "sensitivity": self._sensitivity,
+            "windows": self._windows,
+            "delays": lambda table: hide_groups(
+                table, self.smallest, outside=self.unplaced["delays"]
+            ),
+            "regression": lambda table: hide_groups(table, self.smallest, within="given"),
+            "robustness": self._robustness,
+            "paired": self._hide_rows,
+            "later": self._hide_rows,
+            "checks": self._hide_rows,
+        }
+        return {
+            name: rules[name](table) if name in rules and table.shape[1] else table
+            for name, table in tables.items()
+        }
+
+    def few(self, name: str) -> bool:
+        """Whether a quantity that this one is made of stands on too few customers.
+
+        A term is hidden with its quantity: the terms add up, so it would give it back.
+        """
+        known = [self.behind.get(one) for one in QUANTITY_COEFFICIENTS[name]]
+        return self.any_few([len(np.unique(rows)) for rows in known if rows is not None])
+
+    def any_few(self, customers: ArrayLike) -> bool:
+        """Whether one of these counts is that of a small group."""
+        return bool(too_few(customers, self.smallest).any())
+
+    @property
+    def few_pairs(self) -> bool:
+        """Whether too few customers answered both surveys within the window."""
+        return self.any_few(len(np.unique(self.windows[self.window_days].customer)))
+
+    def _hide_rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        return hide(table, too_few(table["customers"], self.smallest), why_hidden(self.smallest))
+
+    def _hide_few(self, table: pd.DataFrame, column: str) -> pd.DataFrame:
+        """Hide the rows whose quantity or term, named in ``column``, is `few`."""
+        rows = np.array([bool(name) and self.few(name) for name in table[column]], dtype=bool)
+        result = hide(table, rows, why_hidden(self.smallest))
+        if "status" in result:
+            result["status"] = result["status"].mask(rows, TOO_FEW)
+        return result
+
+    def _decomposition(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Terms of few hidden, and terms of which a part is about few named."""
+        result = self._hide_few(table, "term")
+        if self.few("gap"):
+            # the estimate divided by its share is the gap
+            result["share"] = np.nan
+        for term, words in self._thin_parts().items():
+            rows = (result["term"] == term) & result["estimate"].notna()
+            result["note"] = result["note"].mask(rows, words)
+        return result
+
+    def _thin_parts(self) -> dict[str, str]:
+        found = {}
+        thin = int(too_few(self.cells, self.smallest).sum())
+        if thin:
+            found["mix"] = (
+                f"{thin} of {len(self.cells)} cells have answers of fewer than {self.smallest} "
+                "customers"
+            )
+        if "C0" in self.behind:
+            base, used = self.behind["C0"], self.behind["C1"]
+            if self.any_few(len(np.setdiff1d(base, used))):
+                found["coverage"] = (
+                    f"fewer than {self.smallest} customers who answered had no eligible episode"
+                )
+        return found
+
+    def _estimates(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A difference goes with either of its sides: the other side would give it back."""
+        result = self._hide_few(table, "of").drop(columns="of")
+        small = too_few(result["customers"].astype("float64"), self.smallest)
+        result = hide(result, small, why_hidden(self.smallest))
+        return result.assign(status=result["status"].mask(small, TOO_FEW))
+
+    def _scores(self, table: pd.DataFrame) -> pd.DataFrame:
+        people = self.people
+        few = too_few(table["customers"].astype(float), self.smallest)
+        why = np.where(few, why_hidden(self.smallest), "").astype(object)
+        whole = {k: self.any_few((people.times[k] > 0).sum()) for k in SURVEYS}
+        # a survey's score less that of each customer once is about those who answered often
+        counted = {k: whole[k] or self.any_few(people.several(k)) for k in SURVEYS}
+        cells = {k: [people.both.sum(), people.only(k).sum()] for k in SURVEYS}
+        apart = {k: counted[k] or self.any_few(cells[k]) for k in SURVEYS}
+        rules = {CUSTOMERS: counted, ANSWERS: whole, WEIGHTED: whole}
+        for at, row in enumerate(table.itertuples()):
+            sides = [k for k, name in SURVEYS.items() if row.survey in (name, "difference")]
+            if not why[at] and any(rules.get(row.counted, apart)[k] for k in sides):
+                why[at] = COMPLEMENT
+        return hide(table, why != "", list(why))
+
+    def _identity(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The parts that may stand alone, and together those that may not."""
+        people = self.people
+        surveys = [(people.times[k] > 0).sum() for k in SURVEYS]
+        result = table.set_index("term").loc[[*self._parts(surveys), "gap"]].reset_index()
+        both = bool(people.both.any())
+        why = f"together, because one of them is about fewer than {self.smallest} customers"
+        together = result["term"].isin(list(TOGETHER))
+        result["note"] = result["note"].mask(
+            together, why if both else "no customer answered both surveys"
+        )
+        if not both:
+            result["term"] = result["term"].mask(together, DIFFERENT)
+        return hide(result, [self.any_few(surveys)] * len(result), why_hidden(self.smallest))
+
+    def _parts(self, surveys: Sequence[int]) -> list[str]:
+        people = self.people
+        if not people.named or self.any_few(surveys) or not all(surveys):
+            return []
+        cells = [people.both.sum(), people.only("t").sum(), people.only("r").sum()]
+        apart = people.both.any() and not self.any_few(cells)
+        counted = not self.any_few([people.several(k) for k in SURVEYS])
+        first, rest = TOGETHER
+        if counted:
+            return [UNIT, SAME, T_ONLY, R_ONLY] if apart else [UNIT, rest]
+        return [first, T_ONLY, R_ONLY] if apart else []
+
+    def _segments(self, table: pd.DataFrame) -> pd.DataFrame:
+        pooled = table["segment"].isin(self.pooled) & (table["group"] == OTHERS)
+        return table.assign(note=table["note"].mask(pooled, POOLED))
+
+    def _touchpoints(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Each customer once less the estimate is about those who answered more than once."""
+        few = too_few(table["repeated"], self.smallest)
+        once = [name for name in table if name.startswith("per_customer")]
+        words = (
+            f"each customer once: hidden, fewer than {self.smallest} customers answered more than "
+            "once"
+        )
+        notes = table["note"].astype("str")
+        joined = (notes + "; " + words).where(notes != "", words)
+        result = table.drop(columns="repeated").assign(note=notes.mask(few, joined))
+        result[once] = result[once].mask(np.repeat(few[:, None], len(once), axis=1))
+        return hide_groups(result, self.smallest, outside=self.unplaced["touchpoints"])
+
+    def _migration(self, table: pd.DataFrame) -> pd.DataFrame:
+        """All nine cells or none: totals give one back, and where four are hidden the se does."""
+        small = self.any_few(table["customers"])
+        note = f"hidden: one of the nine cells has fewer than {self.smallest} customers"
+        return hide(table.drop(columns="customers"), [small] * len(table), note)
+
+    def _margins(self, table: pd.DataFrame) -> pd.DataFrame:
+        return hide(table, [self.few_pairs] * len(table), why_hidden(self.smallest))
+
+    def _sensitivity(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A rule that differs for few is hidden: less the chosen one it would be about them."""
+        near = too_few(table["apart"], self.smallest)
+        note = f"hidden: it differs from the chosen rule for fewer than {self.smallest} customers"
+        few = too_few(table["customers"], self.smallest)
+        result = hide(table.drop(columns=["apart", "chosen"]), near, note)
+        result = hide(result, few & ~near, why_hidden(self.smallest))
+        return result.assign(chosen=table["chosen"])
+
+    def _windows(self, table: pd.DataFrame) -> pd.DataFrame:
+        near = table["window_days"].isin(self._given_back()).to_numpy()
+        few = too_few(table["customers"], self.smallest)
+        result = hide(table, few, why_hidden(self.smallest))
+        return hide(result, near & ~few, COMPLEMENT)
+
+    def _given_back(self) -> list[float]:
+        """Windows that less the next one shown would be about too few customers.
+
+        They are taken outwards from the chosen one, which the paired contrast shows.
+        """
+        found: list[float] = []
+        lengths = sorted(self.windows)
+        longer = [days for days in lengths if days >= self.window_days]
+        shorter = [days for days in reversed(lengths) if days <= self.window_days]
+        for outwards in (longer, shorter):
+            last: OnePerAnswer | None = None
+            for days in outwards:
+                one = self.windows[days]
+                if self.any_few(len(np.unique(one.customer))):
+                    continue
+                if last is not None and self.any_few(customers_apart(one, last)):
+                    found.append(days)
+                else:
+                    last = one
+        return found
+
+    def _robustness(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Without quantities of few, and without one answer a customer where few have several."""
+        names = {"raw gap": "gap", "standardised gap": "standardised gap", "residual": "residual"}
+        kept = ~table["quantity"].map(lambda quantity: self.few(names[quantity]))
+        if self.any_few([self.people.several(k) for k in SURVEYS]):
+            kept &= table["variant"] != ONCE
+        return table[kept].reset_index(drop=True)

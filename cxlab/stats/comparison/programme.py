@@ -1,0 +1,456 @@
+"""The files of a programme → checked arrays, or a clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxlab.core.frames import check_columns, column_names
+from cxlab.core.messages import got, one_of
+from cxlab.stats.comparison.contract import (
+    SEGMENT,
+    STATUSES,
+    SURVEY_TYPES,
+    Columns,
+    check_survey_type,
+    check_unique,
+    days,
+    labelled,
+    no_label,
+    numbers,
+    positions,
+    read_frame,
+)
+
+LOW, HIGH = 0, 10
+#: Small groups of a segment, taken together; the last of its groups.
+OTHERS = "others"
+#: Columns of the answers that tell more where they are there.
+OPTIONAL = ("response", "responded_at", "survey_type", "period", "episode", "touchpoint",
+            "triggered_at", "invited_at")  # fmt: skip
+#: An answer may seem this much older than its invitation when files hold whole minutes.
+CLOCK_TOLERANCE_DAYS = 1.5 / (24 * 60)
+#: Of the customers with several answers, how many may have two values of what is still taken
+#: for a property of the customer.
+MOST_CHANGES = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Answers to one survey, in the order of the file.
+
+    Attributes
+    ----------
+    customer : ndarray of int
+        Position of the customer in `ProgrammeData.customer_ids`.
+    score : ndarray of float
+        0 to 10, NaN where there is none.
+    responded, triggered : ndarray of float
+        When the answer came and the episode ended: days since 1970, NaN where unknown.
+    period, touchpoint : Series of category
+        Missing where the file has no such column.
+    episode, response : Series of str
+        Ids.
+    weight : ndarray of float
+    segments : DataFrame
+        Segments that the comparison was asked to look at, as text; missing where not known.
+    """
+
+    customer: np.ndarray
+    score: np.ndarray
+    responded: np.ndarray
+    triggered: np.ndarray
+    period: pd.Series
+    touchpoint: pd.Series
+    episode: pd.Series
+    weight: np.ndarray
+    response: pd.Series
+    segments: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @property
+    def valid(self) -> np.ndarray:
+        """Which answers hold a score."""
+        return ~np.isnan(self.score)
+
+    def weighted(self, weight: np.ndarray) -> Answers:
+        """The same answers with other weights."""
+        return replace(self, weight=weight)
+
+    def take(self, rows: np.ndarray) -> Answers:
+        """The answers at these positions or under this mask."""
+        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Answers(**{name: _take(part, rows) for name, part in parts.items()})
+
+
+def _take(part: Any, rows: np.ndarray) -> Any:
+    if isinstance(part, pd.DataFrame) and not part.shape[1]:
+        return part
+    if isinstance(part, pd.Series | pd.DataFrame):
+        return part.loc[rows].reset_index(drop=True)
+    return part[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class ProgrammeData:
+    """Checked files of a programme.
+
+    Attributes
+    ----------
+    customer_ids : Index
+        The frame, or everybody who answered where there is no frame.
+    traits : DataFrame
+        Frame variables, one row per customer, as text; no columns without a frame.
+    transactional, relationship : Answers
+    invitations : DataFrame or None
+        Columns ``transactional`` (bool), ``customer`` (position), ``period``, ``episode``,
+        ``touchpoint``, ``contact_channel``, ``time`` (days), ``status`` (code of `STATUSES`),
+        ``rule``, ``probability``.
+    has_frame, has_customers : bool
+        ``has_customers``: answers name their customer.
+    notes : tuple of str
+        Where a segment was taken from, or why it is left out.
+    pooled : frozenset of str
+        Segments of which small groups were taken together.
+    """
+
+    customer_ids: pd.Index
+    traits: pd.DataFrame
+    transactional: Answers
+    relationship: Answers
+    invitations: pd.DataFrame | None
+    has_frame: bool
+    has_customers: bool = True
+    notes: tuple[str, ...] = ()
+    pooled: frozenset[str] = frozenset()
+
+    @property
+    def n_customers(self) -> int:
+        """Customers of the frame, or who answered."""
+        return len(self.customer_ids)
+
+    @property
+    def sides(self) -> dict[str, Answers]:
+        """The answers by the first letter of their survey."""
+        return {"t": self.transactional, "r": self.relationship}
+
+    @property
+    def surveys(self) -> dict[str, Answers]:
+        """The answers by survey."""
+        return {"transactional": self.transactional, "relationship": self.relationship}
+
+
+def read_programme(
+    transactional: Any,
+    relationship: Any,
+    invitations: Any = None,
+    customers: Any = None,
+    *,
+    columns: Columns,
+    traits: Sequence[str] = (),
+    segments: Sequence[str] = (),
+) -> ProgrammeData:
+    """Open each file once, check it against the contract and turn it into arrays.
+
+    Parameters are those of `compare_tnps_rnps`; ``columns`` says what the columns are called.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For anything that the contract forbids; the message names the file, the column,
+        one value and how many more.
+    """
+    t = _read_answers(transactional, "transactional", columns, segments)
+    r = _read_answers(relationship, "relationship", columns, segments)
+    frame = _read_customers(customers, columns, traits, segments)
+    _check_segments(segments, t, r, frame)
+    ids = _customer_ids(frame, t, r)
+    asked = None
+    if invitations is not None and columns.customer is not None:
+        asked = read_invitations(invitations, ids, columns, framed=frame is not None)
+    notes = complete_segments(segments, t, r, frame) if columns.customer else ()
+    return ProgrammeData(
+        customer_ids=ids,
+        traits=_traits(frame, ids, traits),
+        transactional=_answers(t, ids, columns, "transactional"),
+        relationship=_answers(r, ids, columns, "relationship"),
+        invitations=asked,
+        has_frame=frame is not None,
+        has_customers=columns.customer is not None,
+        notes=tuple(notes),
+    )
+
+
+def _read_answers(
+    data: Any, survey: str, columns: Columns, segments: Sequence[str]
+) -> pd.DataFrame:
+    there = column_names(data)
+    weights = columns.weights_of(survey)
+    needed = {"customer": columns.customer, "score": columns.score, "weights": weights}
+    # columns that were named for this comparison must be there; those of the contract may be
+    needed |= {
+        name: getattr(columns, name)
+        for name in OPTIONAL
+        if getattr(columns, name) != getattr(Columns(), name)
+    }
+    check_columns(data, needed)
+    wanted = {**needed, **{name: getattr(columns, name) for name in OPTIONAL}}
+    wanted |= {SEGMENT + name: name for name in segments}
+    used = {name: column for name, column in wanted.items() if column in there}
+    answers = read_frame(data, used)
+    if "survey_type" in answers:
+        check_survey_type(
+            answers["survey_type"], columns.survey_type, [survey], f"{survey} answers"
+        )
+    for name in (one for one in ("response", "customer") if one not in answers):
+        # each answer stands for itself
+        numbered = pd.Series([f"{survey} {k}" for k in range(len(answers))], answers.index, "str")
+        answers[name] = numbered.astype("category") if name == "customer" else numbered
+    if "responded_at" not in answers:
+        answers["responded_at"] = np.nan
+    check_unique(answers["response"], columns.response, f"{survey} answers")
+    answers["score"] = numbers(answers["score"], columns.score, f"{survey} answers")
+    _check_scores(answers["score"].to_numpy(), columns.score, survey)
+    for name in ("responded_at", "invited_at", "triggered_at"):
+        if name in answers:
+            answers[name] = days(answers[name], getattr(columns, name), f"{survey} answers")
+    _check_order(answers, survey, columns)
+    return answers
+
+
+def _check_scores(values: np.ndarray, column: str, survey: str) -> None:
+    with np.errstate(invalid="ignore"):
+        off = ~np.isnan(values) & ((values < LOW) | (values > HIGH) | (values != np.rint(values)))
+    if off.any():
+        shown = [f"{value:g}" for value in values[off]]
+        raise ValueError(
+            f"`{column}` of the {survey} answers must be whole numbers from {LOW} to {HIGH}; got "
+            f"{shown[0]}" + (f" (and {len(shown) - 1:,} more)" if len(shown) > 1 else "") + ". "
+            "Declare codes such as 99 as missing in the study file."
+        )
+
+
+def _check_order(answers: pd.DataFrame, survey: str, columns: Columns) -> None:
+    responded = answers["responded_at"].to_numpy(dtype=float)
+    for name, words in (("invited_at", "its invitation"), ("triggered_at", "its episode")):
+        if name not in answers:
+            continue
+        since = answers[name].to_numpy(dtype=float)
+        if np.all(np.isnan(responded) | (responded % 1 == 0)):
+            since = np.floor(since)  # a date has no hour to compare
+        early = np.flatnonzero(responded < since - CLOCK_TOLERANCE_DAYS)
+        if len(early):
+            shown = [str(value) for value in answers["response"].iloc[early]]
+            raise ValueError(
+                f"`{columns.responded_at}` of the {survey} answers must not be before {words} "
+                f"(`{getattr(columns, name)}`); got response {got(shown)}. Correct the dates."
+            )
+
+
+def _read_customers(
+    customers: Any, columns: Columns, traits: Sequence[str], segments: Sequence[str]
+) -> pd.DataFrame | None:
+    if customers is None or columns.customer is None:
+        if traits:
+            raise ValueError(
+                f"`traits` must be columns of `customers`; got {got(list(traits))} and no "
+                "customers. Give the frame, or leave `traits` out."
+            )
+        return None
+    needed = {"customer": columns.customer, "traits": list(traits)}
+    check_columns(customers, needed)
+    there = column_names(customers)
+    wanted = {"customer": columns.customer, **{f"trait {name}": name for name in traits}}
+    wanted |= {SEGMENT + name: name for name in segments if name in there}
+    frame = read_frame(customers, wanted)
+    check_unique(frame["customer"], columns.customer, "customers")
+    return frame
+
+
+def _check_segments(segments: Sequence[str], *files: pd.DataFrame | None) -> None:
+    there = {column for file in files if file is not None for column in file.columns}
+    lost = [name for name in segments if SEGMENT + name not in there]
+    if lost:
+        raise ValueError(
+            f"`segments` must be columns of the answers or of the customers; got {got(lost)}, "
+            "which none of the files has. Name columns that both surveys have."
+        )
+
+
+def _customer_ids(frame: pd.DataFrame | None, t: pd.DataFrame, r: pd.DataFrame) -> pd.Index:
+    if frame is not None:
+        return pd.Index(frame["customer"].astype("str"))
+    return t["customer"].cat.categories.union(r["customer"].cat.categories)
+
+
+def _answers(frame: pd.DataFrame, ids: pd.Index, columns: Columns, survey: str) -> Answers:
+    where = f"{survey} answers"
+    nothing = np.full(len(frame), np.nan)
+    labels = {
+        name: frame[name] if name in frame else pd.Series(no_label(len(frame)))
+        for name in ("period", "touchpoint")
+    }
+    weight = np.ones(len(frame))
+    weights = columns.weights_of(survey)
+    if "weights" in frame:
+        weight = numbers(frame["weights"], str(weights), where)
+    bad = ~(np.isfinite(weight) & (weight >= 0))
+    if bad.any():
+        raise ValueError(
+            f"`{weights}` of the {where} must be finite numbers of 0 or more; "
+            f"got {got([str(v) for v in weight[bad]])}."
+        )
+    return Answers(
+        customer=positions(frame["customer"], ids, str(columns.customer), where),
+        score=frame["score"].to_numpy(dtype=float),
+        responded=frame["responded_at"].to_numpy(dtype=float),
+        triggered=(
+            frame["triggered_at"].to_numpy(dtype=float) if "triggered_at" in frame else nothing
+        ),
+        weight=weight,
+        response=frame["response"],
+        episode=frame["episode"] if "episode" in frame else pd.Series(None, frame.index, "str"),
+        segments=_segments(frame),
+        **labels,
+    )
+
+
+def _segments(frame: pd.DataFrame) -> pd.DataFrame:
+    marked = [column for column in frame if str(column).startswith(SEGMENT)]
+    named = {column: str(column).removeprefix(SEGMENT) for column in marked}
+    return frame[marked].astype("str").rename(columns=named)
+
+
+def _traits(frame: pd.DataFrame | None, ids: pd.Index, traits: Sequence[str]) -> pd.DataFrame:
+    if frame is None:
+        return pd.DataFrame(index=range(len(ids)))
+    text = {name: frame[f"trait {name}"].astype("str").fillna("unknown") for name in traits}
+    return pd.DataFrame(text, index=range(len(ids)))
+
+
+def read_invitations(
+    invitations: Any, ids: pd.Index, columns: Columns, *, framed: bool
+) -> pd.DataFrame:
+    """Invitations as `ProgrammeData.invitations` describes them.
+
+    Without a frame only customers who answered are kept.
+    """
+    there = column_names(invitations)
+    needed = ("survey_type", "customer", "status", "triggered_at")
+    optional = ("period", "episode", "touchpoint", "contact_channel", "rule", "probability")
+    names = {name: getattr(columns, name) for name in (*needed, *optional)}
+    check_columns(invitations, {name: names[name] for name in needed})
+    used = {name: column for name, column in names.items() if column in there}
+    asked = read_frame(invitations, used)
+    n = len(asked)
+    missing = {"probability": np.full(n, np.nan), "episode": pd.Series(None, asked.index, "str")}
+    for name in optional:
+        if name not in asked:
+            asked[name] = missing.get(name, no_label(n))
+    where = "invitations"
+    check_survey_type(asked["survey_type"], columns.survey_type, SURVEY_TYPES, where)
+    asked["probability"] = numbers(asked["probability"], columns.probability, where)
+    _check_status(asked, columns)
+    asked["time"] = days(asked.pop("triggered_at"), columns.triggered_at, where)
+    if not framed:
+        asked = asked[asked["customer"].isin(ids)].reset_index(drop=True)
+    asked["customer"] = positions(asked["customer"], ids, str(columns.customer), where)
+    codes = {name: code for code, name in enumerate(STATUSES)}
+    asked["status"] = labelled(asked["status"], codes, -1).astype(np.int8)
+    asked["transactional"] = (asked.pop("survey_type") == "transactional").to_numpy(dtype=bool)
+    return asked
+
+
+def _check_status(asked: pd.DataFrame, columns: Columns) -> None:
+    bad = asked.loc[~asked["status"].isin(STATUSES), "status"]
+    if len(bad):
+        raise ValueError(
+            f"`{columns.status}` of the invitations must be {one_of(STATUSES)}; "
+            f"got {got([str(v) for v in bad])}."
+        )
+    chance = asked["probability"].to_numpy()
+    off = chance[~np.isnan(chance) & ~((chance > 0) & (chance <= 1))]
+    if len(off):
+        raise ValueError(
+            f"`{columns.probability}` of the invitations must be above 0 and at most 1; "
+            f"got {got([f'{v:g}' for v in off])}. Leave it empty where it is not known."
+        )
+    nameless = (asked["status"] == "suppressed") & asked["rule"].isna()
+    if nameless.any():
+        raise ValueError(
+            f"`{columns.rule}` of the invitations must name the rule of every suppressed row; "
+            f"{int(nameless.sum()):,} have none."
+        )
+    episodes = asked.loc[asked["survey_type"] == "transactional", "episode"]
+    check_unique(episodes, columns.episode, "transactional invitations")
+    waves = asked.loc[asked["survey_type"] == "relationship", ["customer", "period"]]
+    twice = waves[waves.duplicated()]
+    if len(twice):
+        shown = [f"{c} in {p}" for c, p in zip(twice["customer"], twice["period"], strict=True)]
+        raise ValueError(
+            f"Relationship invitations must be one per `{columns.customer}` and "
+            f"`{columns.period}`; got {got(shown)} more than once. Name the waves apart."
+        )
+
+
+def complete_segments(
+    names: Sequence[str], t: pd.DataFrame, r: pd.DataFrame, frame: pd.DataFrame | None
+) -> list[str]:
+    """Give the answers of both surveys each segment that only one of the files has.
+
+    The answers are changed in place. Returned are notes: what was taken from where, and what is
+    left out because it changes from answer to answer of one customer.
+    """
+    notes = []
+    files = {"transactional": t, "relationship": r}
+    for name in names:
+        column = SEGMENT + name
+        lacking = [survey for survey, file in files.items() if column not in file]
+        if not lacking:
+            continue
+        source, of = _source(column, files, frame)
+        known = _of_customers(source, column)
+        if known is None:
+            notes.append(
+                f"`{name}` is left out: it changes within a customer, and the {lacking[0]} "
+                "answers don't have it"
+            )
+            continue
+        for survey in lacking:
+            files[survey][column] = files[survey]["customer"].astype("str").map(known)
+        words = " and ".join(lacking)
+        notes.append(f"`{name}` of the {words} answers is that of the same customer in {of}")
+    return notes
+
+
+def _source(
+    column: str, files: dict[str, pd.DataFrame], frame: pd.DataFrame | None
+) -> tuple[pd.DataFrame, str]:
+    if frame is not None and column in frame:
+        return frame, "the customers' file"
+    survey = next(name for name, file in files.items() if column in file)
+    return files[survey], f"the {survey} survey, of any period"
+
+
+def _of_customers(source: pd.DataFrame, column: str) -> pd.Series | None:
+    """The one value of each customer; None where customers have more than one as a rule."""
+    told = source[["customer", column]].dropna().astype("str")
+    by_customer = told.groupby("customer")[column]
+    values, answers = by_customer.nunique(), by_customer.size()
+    several = int((answers > 1).sum())
+    if several and (values > 1).sum() > MOST_CHANGES * several:
+        return None
+    return by_customer.first()[values == 1]
+
+
+def known_groups(t: pd.Series, r: pd.Series) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Codes of two columns under common names: −1 where the group is not known."""
+    names = sorted({*t.dropna(), *r.dropna()}, key=lambda name: (name == OTHERS, name))
+    index = pd.Index(names, dtype="str")
+    return index.get_indexer(t), index.get_indexer(r), names

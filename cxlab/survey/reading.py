@@ -1,0 +1,228 @@
+"""Raw tables → checked, clean answers in any dataframe engine."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cxlab.survey.answers import Cleaner, Findings, check_wanted, repeated_ids
+from cxlab.survey.definition import RATING_ROLES, Table
+from cxlab.survey.files import as_text
+from cxlab.survey.joining import common_zones, join_answers
+from cxlab.survey.sources import RawTable, check_same_headers
+from cxlab.survey.store import CleanPart, Store, scan
+
+#: What clean answers can be read with, and how it is written.
+ENGINES = {
+    "pandas": "pandas",
+    "duckdb": "DuckDB",
+    "polars": "Polars",
+    "ibis": "Ibis",
+    "pyspark": "Spark",
+}
+#: Raw answers of about so many bytes of text are cleaned in memory.
+MOST_BYTES = 500_000_000
+#: Bytes of text that a byte of a compressed file, or a cell of a Parquet file, stands for.
+GZIP_RATIO, CELL_BYTES = 6, 4
+
+RawTables = Mapping[str, Sequence[RawTable]]
+
+
+def read_in_memory(
+    table: Table,
+    raws: RawTables,
+    *,
+    wanted: Sequence[str] | None,
+    design: bool,
+    where: Mapping[str, Any] | None,
+) -> Any:
+    """Clean answers as a pandas frame; parameters as for `read_lazily`."""
+    found: dict[str, list[Findings]] = {}
+    chunks: list[pa.Table] = []
+    for period, files in raws.items():
+        _check_headers(files, [None] * len(files))
+        cleaned = [_clean(table, period, raw, wanted) for raw in files]
+        found[period] = [findings for _, findings in cleaned]
+        own = [chunk for part, _ in cleaned for chunk in part]
+        check_found(table, found[period], wanted)
+        _check_ids(table, own, _name_of(files))
+        chunks += own
+    rows = nw.from_native(_as_pandas(table, chunks, common_zones(table, found))).lazy()
+    n = len(periods_of(found, wanted))
+    return join_answers(rows, table, periods=n, design=design, where=where).to_native()
+
+
+def read_lazily(
+    table: Table,
+    raws: RawTables,
+    engine: str,
+    store: Store,
+    *,
+    wanted: Sequence[str] | None,
+    design: bool,
+    where: Mapping[str, Any] | None,
+) -> Any:
+    """Clean answers as a lazy frame over their clean copies.
+
+    Parameters
+    ----------
+    table : Table
+        What the study declares.
+    raws : mapping of str to sequence of RawTable
+        Period to its files; ``""`` for a table of all periods.
+    engine : str
+        One of `ENGINES`.
+    store : Store
+    wanted : sequence of str, optional
+        Periods to keep of a table of all periods.
+    design : bool
+        Whether to add ``stratum_clusters``.
+    where : mapping, optional
+        As for `Study.read`.
+    """
+    found: dict[str, list[Findings]] = {}
+    parts: list[CleanPart] = []
+    for period, files in raws.items():
+        copies = [store.find(table, period, raw) for raw in files]
+        _check_headers(files, [copy.findings.headers if copy else None for copy in copies])
+        own = [store.clean(table, period, raw) for raw in files]
+        found[period] = [part.findings for part in own]
+        check_found(table, found[period], wanted)
+        store.check_ids(table, own, _name_of(files), wanted)
+        parts += own
+    common_zones(table, found)
+    rows = scan(parts, table, engine)
+    if wanted is not None and "" in raws:
+        rows = rows.filter(nw.col("period").is_in(list(wanted)))
+    n = len(periods_of(found, wanted))
+    return join_answers(rows, table, periods=n, design=design, where=where).to_native()
+
+
+def read_raw_cells(
+    table: Table,
+    raws: RawTables,
+    wanted: Sequence[str] | None,
+    chosen: Callable[[str], bool],
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Raw cells of the columns that are chosen, as text, and the period of each row."""
+    cells, periods = [pd.DataFrame()], [pd.Series(dtype="str")]
+    for period, files in raws.items():
+        for raw in files:
+            cleaner = Cleaner(table, period, raw.name)
+            for chunk in raw.chunks():
+                names = [name for name in chunk.column_names if chosen(name)]
+                if not names:
+                    break
+                own = cleaner.periods(chunk)
+                kept = pc.is_in(own, pa.array(list(wanted or cleaner.findings.there), pa.string()))
+                cells.append(as_text(chunk.select(names).filter(kept)).to_pandas())
+                periods.append(own.filter(kept).to_pandas())
+    whole = pd.concat(cells, ignore_index=True).fillna("")
+    return whole, pd.concat(periods, ignore_index=True)
+
+
+def periods_in(table: Table, files: Sequence[RawTable], store: Store, *, copied: bool) -> list[str]:
+    """Periods that the period column of files holds, in order.
+
+    ``copied``: from their clean copies, which are made where there are none.
+    """
+    whole = Findings(_name_of(files))
+    for raw in files:
+        if copied:
+            whole.add(store.clean(table, "", raw).findings)
+            continue
+        cleaner = Cleaner(table, "", raw.name)
+        for chunk in raw.chunks():
+            cleaner.periods(chunk)
+        whole.add(cleaner.findings)
+    whole.check_periods(table)
+    return whole.there
+
+
+def is_large(raws: RawTables) -> bool:
+    """Whether raw files are too large to be cleaned in memory."""
+    return sum(_text_bytes(raw.path) for files in raws.values() for raw in files) > MOST_BYTES
+
+
+def _text_bytes(path: Path | None) -> int:
+    """About how many bytes of text a file holds."""
+    if path is None:
+        return 0
+    if path.suffix.lower() == ".parquet":
+        with contextlib.suppress(OSError, ValueError):
+            told = pq.read_metadata(path)
+            return int(told.num_rows * told.num_columns * CELL_BYTES)
+    return path.stat().st_size * (GZIP_RATIO if path.suffix.lower() == ".gz" else 1)
+
+
+def _clean(
+    table: Table, period: str, raw: RawTable, wanted: Sequence[str] | None
+) -> tuple[list[pa.Table], Findings]:
+    cleaner = Cleaner(table, period, raw.name)
+    chunks = [cleaner.clean(chunk, wanted) for chunk in raw.chunks()]
+    return chunks, cleaner.findings
+
+
+def _check_headers(files: Sequence[RawTable], known: Sequence[list[str] | None]) -> None:
+    """Refuse files of one table whose headers differ; of those cleaned before, they are known."""
+    if len(files) > 1:
+        headers = [seen or raw.headers for raw, seen in zip(files, known, strict=True)]
+        check_same_headers(headers, [raw.name for raw in files])
+
+
+def check_found(table: Table, found: Sequence[Findings], wanted: Sequence[str] | None) -> None:
+    """Refuse what was found in the files of one period, or that they lack a period that is wanted."""
+    whole = Findings(found[0].name)
+    for one in found:
+        whole.add(one)
+    if wanted is not None and "" in table.files:
+        if table.only("period") is not None:
+            whole.check_periods(table)
+        check_wanted(table, whole.there, wanted)
+    whole.check(table, wanted if table.only("period") else None)
+
+
+def _name_of(files: Sequence[RawTable]) -> str:
+    """What messages call a table of one or several files."""
+    first = files[0]
+    if len(files) == 1 or first.path is None:
+        return first.name
+    return f"{first.path.parent.name}/{first.name} …"
+
+
+def _check_ids(table: Table, chunks: Sequence[pa.Table], name: str) -> None:
+    column = table.only("id")
+    if column is not None:
+        ids = pa.chunked_array(
+            [one for c in chunks for one in c[column.name].cast(pa.string()).chunks]
+        )
+        series = ids.to_pandas()
+        repeated = series[series.duplicated()]
+        if len(repeated):
+            raise repeated_ids(name, column.name, str(repeated.iloc[0]), len(repeated))
+
+
+def periods_of(found: Mapping[str, Sequence[Findings]], wanted: Sequence[str] | None) -> set[str]:
+    """Periods of the rows that are read."""
+    there = {period for files in found.values() for one in files for period in one.rows} - {""}
+    return there if wanted is None or "" not in found else there & set(wanted)
+
+
+def _as_pandas(table: Table, chunks: Sequence[pa.Table], zones: Mapping[str, str]) -> pd.DataFrame:
+    """Clean answers as pandas has them: scores as floats, NaN unless answered."""
+    types: dict[str, pa.DataType] = dict.fromkeys(chunks[0].column_names, pa.string())
+    types |= {c.name: pa.float64() for c in table.with_role(*RATING_ROLES, "number", "weight")}
+    types |= {date: pa.timestamp("us", zone or None) for date, zone in zones.items()}
+    schema = pa.schema(types.items())
+    whole = pa.concat_tables(
+        pa.table([c[n].cast(types[n], safe=False) for n in types], schema=schema) for c in chunks
+    )
+    return whole.to_pandas()
