@@ -19,9 +19,8 @@ from cxlab.stats.inference import t_quantile
 from cxlab.stats.resampling import sampling_design
 from cxlab.stats.tracking import control_chart
 from cxlab.stats.tracking.cells import CellSums
-from cxlab.stats.tracking.contributions import estimates
-from cxlab.stats.tracking.decomposition import decompose
-from cxlab.stats.tracking.limits import SIGMAS, individuals_limits
+from cxlab.stats.tracking.charts import SIGMAS, individuals_limits
+from cxlab.stats.tracking.decomposition import decompose, estimates
 
 #: Fixed before the first run.
 SEED = 20261121

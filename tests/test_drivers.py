@@ -461,6 +461,16 @@ class TestOutcomes:
         analysis = drivers(frame, "yes", ["x"], outcome_scale="binary", interval=None)
         assert analysis.r_squared == pytest.approx(0.36, abs=0.01)
 
+    @pytest.mark.parametrize("engine", ["pandas", "polars", "duckdb"])
+    def test_true_and_false_are_1_and_0(self, engine):
+        frame = ratings()
+        frame["yes"] = frame["overall"] > 3
+        given = {"pandas": lambda f: f, "polars": pl.from_pandas, "duckdb": duckdb.from_df}
+        options = {"outcome_scale": "binary", "interval": None}
+        one = drivers(given[engine](frame), "yes", NAMES, **options).table
+        two = drivers(frame.assign(yes=frame["yes"].astype(float)), "yes", NAMES, **options).table
+        assert one["estimate"].tolist() == pytest.approx(two["estimate"].tolist(), rel=ENGINES)
+
     def test_latent_correlation_is_the_polyserial_one_by_maximum_likelihood(self):
         frame = ratings(n=2000)
         outcome = np.digitize(frame["overall"], [2.5, 3.5, 4.5])

@@ -189,7 +189,7 @@ class TestCovariance:
     def test_pairwise_correlations_are_those_of_pandas(self):
         frame = ratings()
         found = moments(frame, COLUMNS).covariance("pairwise")
-        assert found.correlations.to_numpy() == pytest.approx(
+        assert to_correlation(found.matrix) == pytest.approx(
             frame[COLUMNS].corr().to_numpy(), abs=ROUNDING
         )
         assert found.repaired == 0

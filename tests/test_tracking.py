@@ -19,8 +19,8 @@ from cxlab.core.metric import Metric
 from cxlab.stats.inference import adjust_p_values
 from cxlab.stats.planning import answers_for_difference, net_variance
 from cxlab.stats.tracking import control_chart, mix_and_performance, period_changes
+from cxlab.stats.tracking.charts import SIGMAS, individuals_limits, runs
 from cxlab.stats.tracking.decomposition import decompose
-from cxlab.stats.tracking.limits import SIGMAS, individuals_limits, runs
 from cxlab.stats.tracking.periods import calendar_period, in_order, periods_of
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -343,7 +343,7 @@ def _time_zone(dtype: Any) -> Any:
 
 
 def check_numeric(lazy: nw.LazyFrame, columns: Mapping[str, str | Sequence[str] | None]) -> None:
-    """Refuse text where numbers are needed.
+    """Refuse text where numbers are needed; yes or no (booleans) count as 1 and 0.
 
     Raises
     ------
@@ -353,7 +353,7 @@ def check_numeric(lazy: nw.LazyFrame, columns: Mapping[str, str | Sequence[str] 
     schema = lazy.collect_schema()
     for argument, wanted in columns.items():
         for name in as_list(wanted):
-            if schema[name].is_numeric():
+            if schema[name].is_numeric() or schema[name] == nw.Boolean:
                 continue
             column = nw.col(name)
             sample = collect(lazy.filter(~column.is_null()).select(column).head(1))

@@ -1,4 +1,4 @@
-"""Covariance matrices from cells, for answers with and without holes."""
+"""Covariance matrices from sums, for complete and incomplete answers."""
 
 from __future__ import annotations
 
@@ -37,8 +37,6 @@ class Covariance:
         Rows in which both columns are known.
     missing : str
         "em", "pairwise" or "complete".
-    iterations : int
-        Steps that EM took; 0 otherwise.
     repaired : float
         Largest change of a correlation made to get a positive-definite matrix; 0 if none.
     note : str
@@ -54,24 +52,14 @@ class Covariance:
     n_total: int
     n_pairs: Array
     missing: str
-    iterations: int = 0
     repaired: float = 0.0
     note: str = ""
     prior: float = 0.0
-
-    def __array__(self, dtype: object = None, copy: bool | None = None) -> Array:
-        return np.array(self.matrix, dtype=dtype)  # type: ignore[call-overload]
 
     @property
     def table(self) -> pd.DataFrame:
         """The matrix with its names."""
         return pd.DataFrame(self.matrix, index=self.columns, columns=self.columns)
-
-    @property
-    def correlations(self) -> pd.DataFrame:
-        """Correlations with their names; 0 beside a column that does not vary."""
-        correlation = to_correlation(self.matrix)
-        return pd.DataFrame(correlation, index=self.columns, columns=self.columns)
 
     def __str__(self) -> str:
         head = f"{self.missing} covariance of {self.n:,} of {self.n_total:,} rows"
@@ -90,13 +78,12 @@ def to_correlation(matrix: Array) -> Array:
 
 
 def complete_covariance(cells: Cells) -> tuple[Array, Array, int]:
-    """Mean, covariance and number of the rows without a hole."""
+    """Mean, covariance and number of the rows that answered everything."""
     whole = cells.take(np.asarray(cells.observed.all(axis=1)))
     n, weight = int(whole.n.sum()), whole.weight.sum()
     if n < 2:
         raise ValueError(
-            f"`missing='complete'` must find 2 or more rows without a hole; got {n}. "
-            "Use missing='em'."
+            f"`missing='complete'` must find 2 or more complete rows; got {n}. Use missing='em'."
         )
     q = cells.observed.shape[1]
     mean = whole.sums.sum(axis=0) / weight
@@ -125,15 +112,6 @@ class PairSums:
     sums: Array
     squares: Array
     products: Array
-
-    def __add__(self, other: PairSums) -> PairSums:
-        return PairSums(
-            self.n + other.n,
-            self.weight + other.weight,
-            self.sums + other.sums,
-            self.squares + other.squares,
-            self.products + other.products,
-        )
 
 
 def pair_sums(cells: Cells) -> PairSums:

@@ -1,4 +1,4 @@
-"""Maximum likelihood for multivariate-normal answers with holes, from pattern sums.
+"""Maximum likelihood for incomplete multivariate-normal answers, from pattern sums.
 
 With A the inverse covariance of a pattern's known columns (0 elsewhere) and r a row's
 deviation from the mean, v = A r carries all that a row says: the score of the mean is Σ v
@@ -178,7 +178,7 @@ def fit_normal(
     tolerance: float = TOLERANCE,
     most_steps: int = MAX_STEPS,
 ) -> Fit:
-    """Maximum-likelihood mean and covariance of answers with holes.
+    """Maximum-likelihood mean and covariance of incomplete answers.
 
     A few EM steps, then Newton steps with the observed information. Far from the maximum
     that may not be positive: its eigenvalues are taken without their signs, so that each
@@ -342,7 +342,7 @@ def em_step(current: Score, mean: Array, covariance: Array) -> tuple[Array, Arra
     shift = covariance @ current.mean / current.weight
     change = covariance @ current.covariance @ covariance / current.weight
     updated = covariance + change - np.outer(shift, shift)
-    return mean + shift, _symmetric(updated)
+    return mean + shift, (updated + updated.T) / 2
 
 
 def starting_values(cells: Cells) -> tuple[Array, Array]:
@@ -405,10 +405,6 @@ def _step_size(new: tuple[Array, Array], old: tuple[Array, Array]) -> float:
     scale = np.sqrt(np.diagonal(old[1]))
     shift = np.abs((new[0] - old[0]) / scale).max()
     return float(max(shift, np.abs((new[1] - old[1]) / np.outer(scale, scale)).max()))
-
-
-def _symmetric(matrix: Array) -> Array:
-    return (matrix + matrix.T) / 2
 
 
 class _Parts:

@@ -30,6 +30,8 @@ FILE_FACTOR = 16
 FAR_FROM_ZERO = 1e3
 
 _COUNT, _WEIGHT, _SQUARES = "_n", "_w", "_w2"
+#: Fields of `Cells` with one entry per cell.
+ARRAYS = ("observed", "n", "weight", "weight_squares", "sums", "products")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +67,8 @@ class Cells:
 
     def take(self, chosen: Array) -> Cells:
         """The chosen cells (a boolean mask or positions)."""
-        return Cells(
-            self.keys[chosen] if chosen.dtype == bool else self.keys.iloc[chosen],
-            self.observed[chosen],
-            self.n[chosen],
-            self.weight[chosen],
-            self.weight_squares[chosen],
-            self.sums[chosen],
-            self.products[chosen],
-        )
+        keys = self.keys[chosen] if chosen.dtype == bool else self.keys.iloc[chosen]
+        return Cells(keys, **{name: getattr(self, name)[chosen] for name in ARRAYS})
 
     def chunks(self, megabytes: float = 32) -> Iterator[Cells]:
         """The cells in runs whose square product matrices fit the given memory."""
@@ -235,16 +230,12 @@ def join_cells(parts: Sequence[Cells], *, on_disk: bool = False) -> Cells:
     """Cells of several parts, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    products = _stack([part.products for part in parts], on_disk)
-    return Cells(
-        pd.concat([part.keys for part in parts], ignore_index=True),
-        np.concatenate([part.observed for part in parts]),
-        np.concatenate([part.n for part in parts]),
-        np.concatenate([part.weight for part in parts]),
-        np.concatenate([part.weight_squares for part in parts]),
-        np.concatenate([part.sums for part in parts]),
-        products,
-    )
+    keys = pd.concat([part.keys for part in parts], ignore_index=True)
+    arrays = {
+        name: _stack([getattr(part, name) for part in parts], on_disk and name == "products")
+        for name in ARRAYS
+    }
+    return Cells(keys, **arrays)
 
 
 def merge_cells(cells: Cells, keys: Sequence[str]) -> Cells:
@@ -260,18 +251,10 @@ def merge_cells(cells: Cells, keys: Sequence[str]) -> Cells:
     order = np.argsort(number, kind="stable")
     starts = np.searchsorted(number[order], np.arange(len(first)))
 
-    def added(values: Array) -> Array:
-        return np.add.reduceat(values[order], starts, axis=0)
-
-    return Cells(
-        frame.iloc[first].reset_index(drop=True),
-        cells.observed[first],
-        added(cells.n),
-        added(cells.weight),
-        added(cells.weight_squares),
-        added(cells.sums),
-        added(cells.products),
-    )
+    added = {
+        name: np.add.reduceat(getattr(cells, name)[order], starts, axis=0) for name in ARRAYS[1:]
+    }
+    return Cells(frame.iloc[first].reset_index(drop=True), cells.observed[first], **added)
 
 
 def shift_cells(cells: Cells, shift: Array) -> Cells:
@@ -289,15 +272,7 @@ def shift_cells(cells: Cells, shift: Array) -> Cells:
         - moved[:, rows] * cells.sums[:, columns]
         + cells.weight[:, None] * moved[:, rows] * moved[:, columns]
     )
-    return Cells(
-        cells.keys,
-        cells.observed,
-        cells.n,
-        cells.weight,
-        cells.weight_squares,
-        sums,
-        products,
-    )
+    return replace(cells, sums=sums, products=products)
 
 
 def _filled(query: Query, origin: Array) -> list[nw.Expr]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import DesignLike, as_design
+from cxlab.core.design import DesignLike
 from cxlab.core.frames import check_choice
 from cxlab.stats.covariance import MISSING
 from cxlab.stats.drivers.answers import (
@@ -23,8 +23,6 @@ from cxlab.stats.drivers.comparisons import COMPARISONS, share_differences
 from cxlab.stats.drivers.covariances import Agreement
 from cxlab.stats.drivers.estimands import (
     Options,
-    RatingShares,
-    Reach,
     Users,
     among_users,
     performance,
@@ -35,7 +33,6 @@ from cxlab.stats.drivers.importance import METHODS, importance
 from cxlab.stats.drivers.replicates import Resample, make_resample, standard_errors
 from cxlab.stats.drivers.result import (
     DriverAnalysis,
-    Performance,
     Replicates,
     collinearity,
     covariance_table,
@@ -199,7 +196,7 @@ def drivers(
         data,
         outcome,
         drivers,
-        design=as_design(design),
+        design=design,
         by=by,
         segments=segments,
         labels=labels,
@@ -294,15 +291,14 @@ def _in_order(group: pd.Series) -> list[object]:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Everything about one group; ``around`` is how the drivers are rated and used."""
+    """Everything about one group."""
 
     users: Users
-    reach: Reach | None
     reach_note: str
-    around: Performance
-    ratings: RatingShares
     table: pd.DataFrame
     reach_table: pd.DataFrame
+    fits: list[dict[str, object]]
+    replicates: Replicates
 
 
 def _analyse(
@@ -318,7 +314,6 @@ def _analyse(
     around = {name: (one[kept], drawn[:, kept]) for name, (one, drawn) in used.items()}
     rated = answers.with_drivers(kept)
     users = among_users(rated, unit, resample, options)
-    table = users_table(users, around, resample.kind, options.level)
     reach, note, second = None, "", pd.DataFrame()
     if options.method != "lmg":
         note = "Reach-adjusted importance is defined for method='lmg' only."
@@ -328,8 +323,19 @@ def _analyse(
             second = reach_table(answers, reach, used, resample.kind, users.df, options.level)
         except ValueError as error:
             note = f"Reach-adjusted importance could not be estimated: {error}"
-    ratings = rating_shares(rated, unit, resample)
-    return _Part(users, reach, note, around, ratings, table, second)
+    replicates = Replicates(
+        kind=resample.kind,
+        share=users.importance.share_replicates,
+        mean=around["mean"][1],
+        reach=around["reach"][1],
+        coefficient=users.coefficient_replicates,
+        ratings=rating_shares(rated, unit, resample),
+        df=users.df,
+        source=resample.source,
+    )
+    table = users_table(users, around, resample.kind, options.level)
+    fits = fit_rows(users, reach, answers.n, resample, options.level)
+    return _Part(users, note, table, second, fits, replicates)
 
 
 def _result(
@@ -348,7 +354,7 @@ def _result(
         notes=notes,
         reach_adjusted=_stack({value: part.reach_table for value, part in parts.items()}),
         differences=differences,
-        fits=_fits(parts, resample, options.level),
+        fits=_fits(parts),
         rows_used=rows_used(answers),
         set_aside=pd.DataFrame(aside, columns=["group", "driver", "reason"]),
         outcome=answers.outcome_name,
@@ -368,7 +374,7 @@ def _result(
             name: (float(np.nanmin(rating)), float(np.nanmax(rating)))
             for name, rating in zip(answers.names, answers.ratings.T, strict=True)
         },
-        replicates={value: _kept_replicates(part, resample) for value, part in parts.items()},
+        replicates={value: part.replicates for value, part in parts.items()},
     )
 
 
@@ -383,12 +389,12 @@ def _stack(tables: dict[object, pd.DataFrame]) -> pd.DataFrame:
     return stacked
 
 
-def _fits(parts: dict[object, _Part], resample: Resample, level: float) -> pd.DataFrame:
+def _fits(parts: dict[object, _Part]) -> pd.DataFrame:
     """One row per group and estimand."""
     rows = [
         {"group": "" if value is None else value, **row}
         for value, part in parts.items()
-        for row in fit_rows(part.users, part.reach, resample, level)
+        for row in part.fits
     ]
     columns = ["group", "estimand", "n", "r_squared", "se", "ci_low", "ci_high"]
     return pd.DataFrame(rows)[[*columns, "n_effective", "adjusted_r_squared"]]
@@ -399,19 +405,6 @@ def _family(answers: Answers, parts: dict[object, _Part], differences: pd.DataFr
     text = f"{len(answers.names)} coefficients with '{answers.outcome_name}'"
     text += ", per group" if len(parts) > 1 else ""
     return text + (f"; {len(differences)} differences of shares" if len(differences) else "")
-
-
-def _kept_replicates(part: _Part, resample: Resample) -> Replicates:
-    return Replicates(
-        kind=resample.kind,
-        share=part.users.importance.share_replicates,
-        mean=part.around["mean"][1],
-        reach=part.around["reach"][1],
-        coefficient=part.users.coefficient_replicates,
-        ratings=part.ratings,
-        df=part.users.df,
-        source=resample.source,
-    )
 
 
 def _notes(

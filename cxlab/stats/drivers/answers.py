@@ -7,20 +7,11 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design
-from cxlab.core.frames import (
-    as_list,
-    check_columns,
-    check_design,
-    check_numeric,
-    collect_rows,
-    column_names,
-    scan,
-)
+from cxlab.core.design import DesignLike
+from cxlab.core.frames import as_list, column_names, open_frame
 from cxlab.core.messages import got
 from cxlab.core.result import no_missing
 from cxlab.stats.resampling import SamplingDesign, sampling_design
@@ -36,52 +27,23 @@ MOST_STEPS = 30
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Rows that have an outcome, as arrays.
-
-    Attributes
-    ----------
-    outcome_name : str
-        Column of the outcome.
-    names : list of str
-        Columns of the drivers.
-    labels : dict of str to str
-        Column to words.
-    ratings : ndarray, shape (n, drivers)
-        NaN where not rated.
-    used : ndarray, shape (n, drivers)
-        1 used, 0 never used, NaN unknown.
-    outcome, weights : ndarray, shape (n,)
-        Outcome as it is analysed; weights, 1 without.
-    group : Series or None
-        Segment or wave of each row.
-    unit : ndarray of int, shape (n,)
-        The row's cluster in ``design``.
-    design : SamplingDesign
-        Of all rows of positive weight, with an outcome or without.
-    n_total : int
-        Rows of positive weight.
-    n_missing : DataFrame
-        ``column`` and ``n_missing``: of these, rows without outcome, group or rating.
-    respondents : str
-        Digest of all ratings, weights and clusters, whatever the outcome.
-    segments : DataFrame or None
-        Segments that may be unable to use a touchpoint.
-    """
+    """Rows that have an outcome, as arrays; n rows, p drivers."""
 
     outcome_name: str
-    names: list[str]
-    labels: dict[str, str]
-    ratings: Array
-    used: Array
-    outcome: Array
-    weights: Array
-    group: pd.Series | None
-    unit: Array
-    design: SamplingDesign
-    n_total: int
+    names: list[str]  # columns of the drivers
+    labels: dict[str, str]  # column to words
+    ratings: Array  # (n, p); NaN where not rated
+    used: Array  # (n, p); 1 used, 0 never used, NaN unknown
+    outcome: Array  # (n,), as it is analysed
+    weights: Array  # (n,); 1 without
+    group: pd.Series | None  # segment or wave of each row
+    unit: Array  # (n,), the row's cluster in ``design``
+    design: SamplingDesign  # of all rows of positive weight, with an outcome or without
+    n_total: int  # rows of positive weight
+    #: Of these, rows without outcome, group or rating.
     n_missing: pd.DataFrame = field(default_factory=no_missing)
-    respondents: str = ""
-    segments: pd.DataFrame | None = None
+    respondents: str = ""  # digest of all ratings, weights and clusters, whatever the outcome
+    segments: pd.DataFrame | None = None  # that may be unable to use a touchpoint
 
     @property
     def n(self) -> int:
@@ -133,7 +95,7 @@ def read_answers(
     outcome: str,
     drivers: Sequence[str] | Mapping[str, str],
     *,
-    design: Design,
+    design: DesignLike = None,
     by: str | None = None,
     segments: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
@@ -144,10 +106,15 @@ def read_answers(
     """
     names = _driver_names(drivers, outcome)
     words = {**(labels or {}), **(drivers if isinstance(drivers, Mapping) else {})}
-    check_columns(data, {"outcome": outcome, "drivers": names, "by": by, "segments": segments})
-    check_design(data, design)
-    kinds = list(as_list(segments))
-    frame = _read(data, outcome, names, design=design, by=by, segments=kinds)
+    there = set(column_names(data))
+    reasons = [f"{name}_missing" for name in names if f"{name}_missing" in there]
+    numbers = {"outcome": outcome, "drivers": names}
+    opened = open_frame(
+        data, numbers=numbers, design=design, by=by, segments=segments, reasons=reasons
+    )
+    frame, design, kinds = opened.rows(), opened.design, opened.columns["segments"]
+    if by and isinstance(data, pd.DataFrame) and isinstance(data[by].dtype, pd.CategoricalDtype):
+        frame[by] = pd.Categorical(frame[by], categories=data[by].cat.categories, ordered=True)
     if design.weights:
         frame = frame[frame[design.weights] > 0].reset_index(drop=True)
     sample = sampling_design(
@@ -181,31 +148,6 @@ def read_answers(
 
 def _missing(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.isna().sum().rename_axis("column").reset_index(name="n_missing")
-
-
-def _read(
-    data: Any,
-    outcome: str,
-    names: list[str],
-    *,
-    design: Design,
-    by: str | None,
-    segments: list[str],
-) -> pd.DataFrame:
-    there = set(column_names(data))
-    reasons = [f"{name}_missing" for name in names if f"{name}_missing" in there]
-    also = [name for name in segments if name != by and name not in design.used()]
-    lazy = scan(data, [outcome, *names, *reasons, *as_list(by), *also, *design.used()])
-    schema = lazy.collect_schema()
-    flags = [name for name in [outcome, *names] if schema[name] == nw.Boolean]
-    lazy = lazy.with_columns([nw.col(name).cast(nw.Int8) for name in flags])
-    check_numeric(lazy, {"outcome": outcome, "drivers": names})
-    numbers = [outcome, *names, *([design.weights] if design.weights else [])]
-    lazy = lazy.with_columns([nw.col(name).cast(nw.Float64) for name in numbers])
-    frame = collect_rows(lazy, data)
-    if by and isinstance(data, pd.DataFrame) and isinstance(data[by].dtype, pd.CategoricalDtype):
-        frame[by] = pd.Categorical(frame[by], categories=data[by].cat.categories, ordered=True)
-    return frame
 
 
 def _used(rows: pd.DataFrame, names: list[str], ratings: Array) -> Array:

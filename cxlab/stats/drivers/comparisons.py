@@ -195,9 +195,7 @@ def _tested(estimate: Array, drawn: Array, kind: str, df: float, level: float) -
     around = spread(estimate, drawn, kind, df=df, level=level)
     return {
         "estimate": estimate,
-        "se": around.se,
-        "ci_low": around.low,
-        "ci_high": around.high,
+        **around.columns(),
         "p_value": replicate_test(estimate, around.se, drawn, kind, df=df),
     }
 

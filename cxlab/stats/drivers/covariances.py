@@ -8,7 +8,7 @@ information times its score, and a replicate adds the influences with its multip
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
@@ -36,52 +36,23 @@ FULL_STEPS = 20
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """Full EM replicates and the one-step replicates of the same draws.
+    """Full EM replicates and the one-step replicates of the same draws."""
 
-    Attributes
-    ----------
-    full, one_step : ndarray, shape (replicates, q, q)
-        Covariance matrices.
-    """
-
-    full: Array
-    one_step: Array
+    full: Array  # (replicates, q, q)
+    one_step: Array  # (replicates, q, q)
 
 
 @dataclass(frozen=True, eq=False)
 class CovarianceFit:
-    """Mean, covariance and replicates of the columns, in the order given.
+    """Mean and covariance of q columns, in the order given, with replicates of the covariance."""
 
-    Attributes
-    ----------
-    mean, matrix : ndarray, shape (q,) and (q, q)
-        Divisor n − 1.
-    means, matrices : ndarray, shape (replicates, q) and (replicates, q, q)
-        Replicates.
-    n_pairs : ndarray of int, shape (q, q)
-        Rows in which both columns are known.
-    n_complete : int
-        Rows without a missing answer.
-    repaired : int
-        Replicates whose matrix was not positive semi-definite and was repaired.
-    notes : tuple of str
-        What was done.
-    agreement : Agreement or None
-        The check of the one-step replicates.
-    factor : float
-        What covariances with the outcome were multiplied by; 1 unless it is latent.
-    """
-
-    mean: Array
-    matrix: Array
-    means: Array
-    matrices: Array
-    n_pairs: Array
-    n_complete: int
-    repaired: int = 0
-    notes: tuple[str, ...] = field(default=())
-    agreement: Agreement | None = None
-    factor: float = 1.0
+    mean: Array  # (q,)
+    matrix: Array  # (q, q); divisor n − 1
+    matrices: Array  # (replicates, q, q)
+    repaired: int = 0  # replicates that were no covariance matrix and were repaired
+    notes: tuple[str, ...] = ()  # what was done
+    agreement: Agreement | None = None  # the check of the one-step replicates
+    factor: float = 1.0  # of covariances with the outcome; 1 unless it is latent
 
 
 def fit_covariance(
@@ -117,13 +88,12 @@ def fit_covariance(
     elif missing == "pairwise":
         fit = _pairwise(columns, source, resample)
     else:
-        patterns = source.patterns()
-        relation = exact_relations(patterns)
+        relation = exact_relations(source.patterns())
         if relation.note(columns):
             source = RowSource(source.rows[:, relation.kept], weights, unit)
         names = tuple(columns[j] for j in relation.kept)
-        fit = _expand(_em(names, source, resample, full_replicates), relation, columns, patterns)
-    return replace(fit, mean=fit.mean + origin, means=fit.means + origin)
+        fit = _expand(_em(names, source, resample, full_replicates), relation, columns)
+    return replace(fit, mean=fit.mean + origin)
 
 
 def _means(rows: Array, weights: Array) -> Array:
@@ -162,9 +132,7 @@ def _complete(columns: tuple[str, ...], source: RowSource, resample: Resample) -
     means = totals[:, 1 : q + 1] / weight
     second = unpack(totals[:, q + 1 :] / weight, q)
     matrices = second - means[:, :, None] * means[:, None, :]
-    known = (~np.isnan(source.rows)).astype(float)
-    pairs = (known.T @ known).astype(np.int64)
-    return CovarianceFit(fit.mean, fit.matrix, means, matrices, pairs, int(whole.sum()))
+    return CovarianceFit(fit.mean, fit.matrix, matrices)
 
 
 def _pairwise(columns: tuple[str, ...], source: RowSource, resample: Resample) -> CovarianceFit:
@@ -175,13 +143,9 @@ def _pairwise(columns: tuple[str, ...], source: RowSource, resample: Resample) -
         totals[:, k * q * q : (k + 1) * q * q].reshape(-1, q, q) for k in range(4)
     )
     products = unpack(totals[:, 4 * q * q :], q)
-    means, matrices = pairwise_covariance(PairSums(n, weight, sums, squares, products))
+    _, matrices = pairwise_covariance(PairSums(n, weight, sums, squares, products))
     matrices, repaired = _possible(matrices)
-    notes = (fit.note,) if fit.note else ()
-    complete = int((~np.isnan(source.rows)).all(axis=1).sum())
-    return CovarianceFit(
-        fit.mean, fit.matrix, means, matrices, fit.n_pairs, complete, repaired, notes
-    )
+    return CovarianceFit(fit.mean, fit.matrix, matrices, repaired, (fit.note,))
 
 
 def _pair_table(cells: Cells) -> Array:
@@ -206,21 +170,16 @@ def _em(
     patterns = source.patterns()
     fit = _about_origin(columns, patterns).covariance("em")
     likely = fit.matrix * ((n - 1) / n)
-    complete = int((~np.isnan(source.rows)).all(axis=1).sum())
-    notes = (fit.note,) if fit.note else ()
-    nothing = np.empty((0, q)), np.empty((0, q, q))
-    result = CovarianceFit(fit.mean, fit.matrix, *nothing, fit.n_pairs, complete, notes=notes)
     if resample.replicates == 0:
-        return result
+        return CovarianceFit(fit.mean, fit.matrix, np.empty((0, q, q)), notes=(fit.note,))
     inverse = _inverse_information(with_prior(patterns, fit.prior), fit.mean, likely)
     shifts, changes = _one_step(source, fit.mean, likely, inverse, resample)
-    means = fit.mean + shifts
     matrices, repaired = _possible(likely + changes)
     agreement = None
     # with a prior most replicates have no maximum of their own, and each takes long to find out
     if full_replicates and source.small and not fit.prior:
-        agreement = _full_em(source, resample, full_replicates, means, matrices)
-    return replace(result, means=means, matrices=matrices, repaired=repaired, agreement=agreement)
+        agreement = _full_em(source, resample, full_replicates, fit.mean + shifts, matrices)
+    return CovarianceFit(fit.mean, fit.matrix, matrices, repaired, (fit.note,), agreement)
 
 
 def _inverse_information(patterns: Cells, mean: Array, likely: Array) -> Array:
@@ -300,14 +259,12 @@ def _possible(matrices: Array) -> tuple[Array, int]:
     return repaired, len(bad)
 
 
-def _expand(
-    fit: CovarianceFit, relation: Relations, columns: tuple[str, ...], cells: Cells
-) -> CovarianceFit:
+def _expand(fit: CovarianceFit, relation: Relations, columns: tuple[str, ...]) -> CovarianceFit:
     """The fit of all columns from that of the columns that don't follow from others."""
     note = relation.note(columns)
     if not note:
         return fit
-    slopes, constants = relation.slopes, relation.constants
+    slopes = relation.slopes
 
     def spread(matrices: Array) -> Array:
         return np.asarray(slopes @ matrices @ slopes.T)
@@ -315,14 +272,11 @@ def _expand(
     agreement = fit.agreement
     if agreement is not None:
         agreement = Agreement(spread(agreement.full), spread(agreement.one_step))
-    seen = cells.observed.astype(float)
     return replace(
         fit,
-        mean=slopes @ fit.mean + constants,
+        mean=slopes @ fit.mean + relation.constants,
         matrix=spread(fit.matrix),
-        means=fit.means @ slopes.T + constants,
         matrices=spread(fit.matrices),
-        n_pairs=((seen * cells.n[:, None]).T @ seen).astype(np.int64),
         notes=(*fit.notes, note),
         agreement=agreement,
     )

@@ -54,40 +54,20 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Users:
-    """Estimates among users, with replicates; arrays over drivers.
+    """Estimates among users, with replicates; arrays over drivers."""
 
-    Attributes
-    ----------
-    answers : Answers
-        Of those who can use everything.
-    fit : CovarianceFit
-        Of the drivers and, last, the outcome.
-    importance : Importance
-    coefficients, coefficient_se, coefficient_df, p_values : ndarray, shape (drivers,)
-        Of the model with all drivers, per point of the rating.
-    coefficient_replicates : ndarray, shape (replicates, drivers)
-    df : float
-        Degrees of freedom of the tests.
-    n : int
-        Rows that were fitted.
-    n_effective : float
-        Number of answers in the formula of adjusted R².
-    notes : tuple of str
-        Who they are, where not everyone.
-    """
-
-    answers: Answers
-    fit: CovarianceFit
+    answers: Answers  # of those who can use everything
+    fit: CovarianceFit  # of the drivers and, last, the outcome
     importance: Importance
-    coefficients: Array
-    coefficient_replicates: Array
+    coefficients: Array  # of the model with all drivers, per point of the rating
+    coefficient_replicates: Array  # (replicates, drivers)
     coefficient_se: Array
     coefficient_df: Array
     p_values: Array
-    df: float
-    n: int
-    n_effective: float
-    notes: tuple[str, ...] = ()
+    df: float  # degrees of freedom of the design
+    n: int  # rows that were fitted
+    n_effective: float  # number of answers in the formula of adjusted R²
+    notes: tuple[str, ...] = ()  # who they are, where not everyone
 
     @property
     def correlations(self) -> Array:
@@ -217,28 +197,14 @@ def _never_users(answers: Answers) -> list[tuple[Array, str]]:
 
 @dataclass(frozen=True, eq=False)
 class Reach:
-    """Reach-adjusted importance with its two parts; arrays over drivers.
+    """Reach-adjusted importance with its two parts; arrays over drivers."""
 
-    Attributes
-    ----------
-    importance : Importance
-        Of the pairs.
-    presence, quality : Importance
-        Of having used it; of how good it was, given who used what. Their R² add up.
-    fit : CovarianceFit
-        Of V, Z and, last, the outcome.
-    columns : list of list of int
-        Columns of each driver in ``fit``; none for a driver that nobody used.
-    n_effective : float
-        Number of answers in the formula of adjusted R².
-    """
-
-    importance: Importance
-    presence: Importance
-    quality: Importance
-    fit: CovarianceFit
-    columns: list[list[int]]
-    n_effective: float
+    importance: Importance  # of the pairs
+    presence: Importance  # of having used it
+    quality: Importance  # of how good it was, given who used what; the two R² add up
+    fit: CovarianceFit  # of V, Z and, last, the outcome
+    columns: list[list[int]]  # of each driver in ``fit``; none for one that nobody used
+    n_effective: float  # number of answers in the formula of adjusted R²
 
 
 def reach_adjusted(answers: Answers, unit: Array, resample: Resample, options: Options) -> Reach:
@@ -351,18 +317,10 @@ def performance(
 
 @dataclass(frozen=True, eq=False)
 class RatingShares:
-    """How the ratings of each driver are distributed on its scale, with replicates.
+    """How the ratings of each driver are distributed on its scale, with replicates."""
 
-    Attributes
-    ----------
-    levels : ndarray, shape (drivers, k)
-        Different ratings in rising order, the last repeated where there are fewer.
-    shares : ndarray, shape (1 + replicates, drivers, k)
-        Weighted share of the raters at each level; the estimate's first.
-    """
-
-    levels: Array
-    shares: Array
+    levels: Array  # (drivers, k), different ratings, the last repeated where there are fewer
+    shares: Array  # (1 + replicates, drivers, k), weighted; the estimate's first
 
     def moved(self, change: Array, low: Array, high: Array) -> Array:
         """Mean change when every rating moves by ``change`` but not past the scale's ends.

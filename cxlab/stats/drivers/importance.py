@@ -130,21 +130,12 @@ def _roots(drivers: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, eq=False)
 class Importance:
-    """Importances and the R² they share, with replicates.
+    """Importances of the players and the R² they share, with replicates."""
 
-    Attributes
-    ----------
-    values : ndarray, shape (players,)
-    replicates : ndarray, shape (replicates, players)
-    r_squared : float
-    note : str
-        How it was computed, where not every subset was taken.
-    """
-
-    values: Array
-    replicates: Array
+    values: Array  # (players,)
+    replicates: Array  # (replicates, players)
     r_squared: float
-    note: str = ""
+    note: str = ""  # how it was computed, where not every subset was taken
 
     @property
     def shares(self) -> Array:

@@ -114,12 +114,9 @@ def driver_map(
     places = zip((importance > across).tolist(), (performance > down).tolist(), strict=True)
     table = rows[["driver", "label", "n"]].assign(
         estimate=importance,
-        se=shares.se,
-        ci_low=shares.low,
-        ci_high=shares.high,
+        **shares.columns(),
         performance=performance,
-        performance_low=around.low,
-        performance_high=around.high,
+        **around.limits("performance"),
         importance_cut=across,
         performance_cut=down,
         quadrant=[QUADRANTS[place] for place in places],

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from cxlab.core.design import DesignLike, as_design
+from cxlab.core.design import DesignLike
 from cxlab.core.frames import check_choice
 from cxlab.core.result import Result
 from cxlab.stats.covariance import MISSING, to_correlation
@@ -136,7 +136,7 @@ def penalty_reward(
     check_choice("outcome_scale", outcome_scale, ("continuous", "nps"))
     check_choice("interval", interval, ("bootstrap", "jackknife"))
     check_level(level)
-    answers = read_answers(data, outcome, drivers, design=as_design(design), labels=labels)
+    answers = read_answers(data, outcome, drivers, design=design, labels=labels)
     answers = _usable(answers, outcome_scale)
     resample, unit = make_resample(answers, interval, replicates, seed)
     first = _cuts_of(answers, cuts)
@@ -221,23 +221,12 @@ def _note(shape: str, other: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Slopes:
-    """Penalty and reward of one driver, with replicates; None where a cell is too small.
+    """Penalty and reward of one driver, with replicates; None where a cell is too small."""
 
-    Attributes
-    ----------
-    counts : tuple of int
-        Low, middle and high answers.
-    slopes : ndarray, shape (2,), or None
-        Penalty and reward, in outcome per rating point.
-    replicates : ndarray, shape (replicates, 2), or None
-    ceiling : float
-        Reward less penalty that the outcome's own ends would make of a linear effect.
-    """
-
-    counts: tuple[int, int, int]
-    slopes: Array | None = None
-    replicates: Array | None = None
-    ceiling: float = 0.0
+    counts: tuple[int, int, int]  # low, middle and high answers
+    slopes: Array | None = None  # (2,), penalty and reward, in outcome per rating point
+    replicates: Array | None = None  # (replicates, 2)
+    ceiling: float = 0.0  # reward less penalty that the outcome's ends make of a linear effect
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,24 +29,12 @@ DRAWS = 4000
 
 @dataclass(frozen=True, eq=False)
 class Resample:
-    """Multipliers that make the replicates.
+    """Multipliers of the sampling units that make the replicates."""
 
-    Attributes
-    ----------
-    kind : str
-        "bootstrap", "jackknife" or "none".
-    multipliers : ndarray, shape (units, replicates)
-        One column per replicate; no column for "none".
-    note : str
-        What was assumed.
-    source : str
-        Equal for replicates of the same respondents drawn in the same way.
-    """
-
-    kind: str
-    multipliers: Array
-    note: str = ""
-    source: str = ""
+    kind: str  # "bootstrap", "jackknife" or "none"
+    multipliers: Array  # (units, replicates); no column for "none"
+    note: str = ""  # what was assumed
+    source: str = ""  # equal for replicates of the same respondents drawn in the same way
 
     @property
     def replicates(self) -> int:
@@ -104,6 +92,14 @@ class Spread:
     se: Array
     low: Array
     high: Array
+
+    def columns(self) -> dict[str, Array]:
+        """As columns ``se, ci_low, ci_high`` of a table."""
+        return {"se": self.se, "ci_low": self.low, "ci_high": self.high}
+
+    def limits(self, name: str) -> dict[str, Array]:
+        """The interval alone, as columns ``NAME_low, NAME_high``."""
+        return {f"{name}_low": self.low, f"{name}_high": self.high}
 
 
 def spread(estimate: Array, replicates: Array, kind: str, *, df: float, level: float) -> Spread:

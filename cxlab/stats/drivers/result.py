@@ -29,30 +29,16 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Replicates:
-    """Replicates that the map and the what-if go on with; arrays (replicates, drivers).
+    """Replicates that the map and the what-if go on with, drivers in the order given."""
 
-    Attributes
-    ----------
-    kind : str
-        "bootstrap", "jackknife" or "none".
-    share, mean, reach, coefficient : ndarray
-        Per replicate and driver, drivers in the order given.
-    ratings : RatingShares
-        How the ratings are distributed on their scales.
-    df : float
-        Degrees of freedom of the design.
-    source : str
-        Equal for analyses of the same respondents with the same resampling.
-    """
-
-    kind: str
-    share: Array
+    kind: str  # "bootstrap", "jackknife" or "none"
+    share: Array  # (replicates, drivers), like the next three
     mean: Array
     reach: Array
     coefficient: Array
-    ratings: RatingShares
-    df: float
-    source: str = ""
+    ratings: RatingShares  # how the ratings are distributed on their scales
+    df: float  # degrees of freedom of the design
+    source: str = ""  # equal for analyses of the same respondents with the same resampling
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -128,28 +114,23 @@ class DriverAnalysis(Result):
     replicates: dict[object, Replicates] = field(repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.method not in ADDS_UP:
-            return
         for table in (self.table, self.reach_adjusted):
-            for group, part in _by_group(table):
-                estimand = part["estimand"].iloc[0]
-                whole = self._r_squared(group, estimand)
-                total = float(part["estimate"].sum())
-                if abs(total - whole) > ROUNDING:
-                    raise ValueError(
-                        f"`estimate` must add up to R²; got {total} and {whole} {estimand}."
-                    )
+            if table.empty or self.method not in ADDS_UP:
+                continue
+            keys = ["group", "estimand"] if "group" in table else ["estimand"]
+            totals = table.groupby(keys, observed=True)["estimate"].sum()
+            whole = self.fits.set_index(keys)["r_squared"].reindex(totals.index)
+            off = totals[~((totals - whole).abs() <= ROUNDING)]
+            if len(off):
+                raise ValueError(
+                    f"`estimate` must add up to R²; got {off.iloc[0]} and "
+                    f"{whole[off.index[0]]} for {off.index[0]}."
+                )
 
     @property
     def r_squared(self) -> float:
         """R² that the importances among users share; the first group's with ``by``."""
         return float(self.fits["r_squared"].iloc[0])
-
-    def _r_squared(self, group: object, estimand: str) -> float:
-        found = self.fits[self.fits["estimand"] == estimand]
-        if group is not None:
-            found = found[found["group"] == group]
-        return float(found["r_squared"].iloc[0])
 
     def group(self, group: object = None) -> object:
         """The group asked for, or the only one.
@@ -187,14 +168,6 @@ class DriverAnalysis(Result):
 
     def _shown(self) -> pd.DataFrame:
         return self.table.drop(columns="estimand").round(3)
-
-
-def _by_group(table: pd.DataFrame) -> list[tuple[object, pd.DataFrame]]:
-    if table.empty:
-        return []
-    if "group" not in table:
-        return [(None, table)]
-    return [(group, part) for group, part in table.groupby("group", sort=False, observed=True)]
 
 
 def users_table(users: Users, around: Performance, kind: str, level: float) -> pd.DataFrame:
@@ -244,9 +217,8 @@ def reach_table(
     table.insert(0, "estimand", REACH_ADJUSTED)
     table["reach"] = around["reach"][0]
     for name, part in (("presence", reach.presence), ("quality", reach.quality)):
-        limits = spread(part.values, part.replicates, kind, df=df, level=level)
-        table[name] = part.values
-        table[f"{name}_low"], table[f"{name}_high"] = limits.low, limits.high
+        around_part = spread(part.values, part.replicates, kind, df=df, level=level)
+        table = table.assign(**{name: part.values, **around_part.limits(name)})
     table["note"] = ["" if columns else "nobody who rated it used it" for columns in reach.columns]
     return _most_important_first(table)
 
@@ -264,12 +236,9 @@ def _importance_columns(
             "label": [answers.labels[name] for name in answers.names],
             "n": n,
             "estimate": shared.values,
-            "se": around.se,
-            "ci_low": around.low,
-            "ci_high": around.high,
+            **around.columns(),
             "share": share,
-            "share_low": around_share.low,
-            "share_high": around_share.high,
+            **around_share.limits("share"),
             "rank": ranks(shared.values),
             "rank_low": _blank(low),
             "rank_high": _blank(high),
@@ -287,20 +256,19 @@ def _most_important_first(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def fit_rows(
-    users: Users, reach: Reach | None, resample: Resample, level: float
+    users: Users, reach: Reach | None, n: int, resample: Resample, level: float
 ) -> list[dict[str, object]]:
-    """One row per estimand: R² with its interval and the rows behind it."""
+    """One row per estimand: R² with its interval and the rows behind it, n of all."""
     found = [(AMONG_USERS, users.importance, users.fit, users.n_effective, users.n)]
     if reach:
-        whole = int(reach.fit.n_pairs[-1, -1])
-        found.append((REACH_ADJUSTED, reach.importance, reach.fit, reach.n_effective, whole))
+        found.append((REACH_ADJUSTED, reach.importance, reach.fit, reach.n_effective, n))
     rows: list[dict[str, object]] = []
-    for estimand, shared, fit, effective, n in found:
+    for estimand, shared, fit, effective, rows_fitted in found:
         stratified = users.answers.design.stratified
         around = adjusted_r_squared(
             fit, resample, n=effective, df=users.df, stratified=stratified, level=level
         )
-        facts = {"estimand": estimand, "n": n, "r_squared": shared.r_squared}
+        facts = {"estimand": estimand, "n": rows_fitted, "r_squared": shared.r_squared}
         rows.append({**facts, **around, "n_effective": effective})
     return rows
 

@@ -28,19 +28,11 @@ EXACT = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class RowSource:
-    """Rows in memory, handed out as cells a part at a time.
+    """Rows in memory, handed out as cells a part at a time."""
 
-    Attributes
-    ----------
-    rows : ndarray, shape (n, q)
-        About an origin; NaN where missing.
-    weights, unit : ndarray, shape (n,)
-        Weight and sampling unit of each row.
-    """
-
-    rows: Array
-    weights: Array
-    unit: Array
+    rows: Array  # (n, q), about an origin; NaN where missing
+    weights: Array  # (n,)
+    unit: Array  # (n,), the row's sampling unit
 
     def chunks(self) -> Iterator[Cells]:
         """Cells of runs of rows, one cell per row, rows of one pattern side by side."""
@@ -73,20 +65,11 @@ class RowSource:
 
 @dataclass(frozen=True, eq=False)
 class Relations:
-    """Columns that are exact combinations of others.
+    """Columns that are exact combinations of others."""
 
-    Attributes
-    ----------
-    kept : list of int
-        Columns that are not.
-    slopes : ndarray, shape (q, kept)
-        Every column from the kept ones.
-    constants : ndarray, shape (q,)
-    """
-
-    kept: list[int]
-    slopes: Array
-    constants: Array
+    kept: list[int]  # columns that are not
+    slopes: Array  # (q, kept), every column from the kept ones
+    constants: Array  # (q,)
 
     def note(self, columns: tuple[str, ...]) -> str:
         """Which columns follow from the others, in words; empty if none does."""

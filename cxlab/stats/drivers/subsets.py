@@ -32,16 +32,11 @@ THREADS = 2
 class SubsetSums:
     """Sums of R² over the subsets of each size.
 
-    Attributes
-    ----------
-    by_size : ndarray, shape (players + 1, replicates)
-        Σ R²(S) over the subsets S of each size.
-    with_player : ndarray, shape (players, players + 1, replicates)
-        The same over the subsets that hold the player.
+    A player is a driver, or a group of columns that enter together.
     """
 
-    by_size: Array
-    with_player: Array
+    by_size: Array  # (players + 1, replicates), over the subsets of each size
+    with_player: Array  # (players, players + 1, replicates), over those that hold the player
 
     @property
     def n_players(self) -> int:

@@ -5,12 +5,13 @@ Counts may be fractional: under a survey design they are effective counts.
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtrit
+
+from cxlab.stats.resampling import check_level
 
 Limits = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -20,14 +21,6 @@ PSEUDO_TOTAL = 3.0
 
 #: 60 halvings of an interval of length 2 leave less than 2e-18.
 BISECTIONS = 60
-
-
-def check_level(level: float) -> float:
-    """The level itself, when it is a probability strictly between 0 and 1."""
-    number = isinstance(level, Real) and not isinstance(level, bool)
-    if not number or not 0 < level < 1:
-        raise ValueError(f"`level` must be between 0 and 1, such as 0.95; got {level}.")
-    return float(level)
 
 
 def normal_quantile(level: float) -> float:

@@ -4,15 +4,20 @@ A replicate is a set of multipliers, one per cluster, that an estimator puts on 
 weights. Everything here works on plain arrays; no statistic is computed.
 """
 
-from cxlab.stats.resampling.bootstrap import bootstrap_multipliers
-from cxlab.stats.resampling.design import SamplingDesign, sampling_design
 from cxlab.stats.resampling.intervals import (
     check_level,
     percentile_interval,
     rank_intervals,
     ranks,
 )
-from cxlab.stats.resampling.jackknife import JackknifeBlocks, jackknife_blocks, jackknife_covariance
+from cxlab.stats.resampling.replicates import (
+    JackknifeBlocks,
+    SamplingDesign,
+    bootstrap_multipliers,
+    jackknife_blocks,
+    jackknife_covariance,
+    sampling_design,
+)
 
 __all__ = [
     "JackknifeBlocks",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 Array = np.ndarray
 
 
-def check_level(level: float) -> None:
-    """Refuse a confidence level that is not between 0 and 1."""
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must be between 0 and 1, as in 0.95; got {level}.")
+def check_level(level: float) -> float:
+    """The level itself, when it is a probability strictly between 0 and 1."""
+    number = isinstance(level, Real) and not isinstance(level, bool)
+    if not number or not 0 < level < 1:
+        raise ValueError(f"`level` must be between 0 and 1, such as 0.95; got {level}.")
+    return float(level)
 
 
 def percentile_interval(
@@ -101,11 +105,11 @@ def rank_intervals(
     -----
     Differences Δ are studentised by the spread of their replicates. The critical value is
     the quantile of max |Δ* − Δ|/se over the item's comparisons with all others (joint: over
-    all pairs). Pairs beyond it are told apart, and the quantile is taken again over the rest
+    all pairs). Pairs beyond it are distinguished, and the quantile is taken again over the rest
     until none is added. The best rank is 1 + the number surely larger, the worst k − the
     number surely smaller. Quantiles of replicated ranks are no such interval: where all are
     tied, a replicate still puts one of them first and another last. A difference that is
-    the same in every replicate has no known spread and tells nothing apart.
+    the same in every replicate has no known spread and distinguishes nothing.
 
     References
     ----------
@@ -123,13 +127,15 @@ def rank_intervals(
     estimates, replicates = _checked_replicates(estimates, replicates)
     ratio, deviation = _studentised(estimates, replicates)
     if joint:
-        apart = _told_apart(ratio.ravel(), deviation.reshape(len(deviation), -1), level)
-        apart = apart.reshape(ratio.shape)
+        distinct = _distinguished(ratio.ravel(), deviation.reshape(len(deviation), -1), level)
+        distinct = distinct.reshape(ratio.shape)
     else:
         each = range(len(estimates))
-        apart = np.array([_told_apart(ratio[item], deviation[:, item], level) for item in each])
-    surely_larger = (apart & (ratio < 0)).sum(axis=1)
-    surely_smaller = (apart & (ratio > 0)).sum(axis=1)
+        distinct = np.array(
+            [_distinguished(ratio[item], deviation[:, item], level) for item in each]
+        )
+    surely_larger = (distinct & (ratio < 0)).sum(axis=1)
+    surely_smaller = (distinct & (ratio > 0)).sum(axis=1)
     return 1 + surely_larger, len(estimates) - surely_smaller
 
 
@@ -157,19 +163,19 @@ def _studentised(estimates: Array, replicates: Array) -> tuple[Array, Array]:
     se = replicated.std(axis=0, ddof=1)
     spread = replicates.std(axis=0, ddof=1)
     varies = se > NO_SPREAD * np.maximum(spread[:, None], spread)
-    # an unknown spread must neither tell a pair apart nor widen the others' critical value
+    # an unknown spread must neither distinguish a pair nor widen the others' critical value
     se = np.where(varies, se, np.inf)
     return difference / se, np.abs(replicated - difference) / se
 
 
-def _told_apart(ratio: Array, deviation: Array, level: float) -> Array:
+def _distinguished(ratio: Array, deviation: Array, level: float) -> Array:
     """Which differences the step-down maximum test rejects, of one family."""
-    apart = np.zeros(len(ratio), dtype=bool)
-    while not apart.all():
-        largest = deviation[:, ~apart].max(axis=1)
+    distinct = np.zeros(len(ratio), dtype=bool)
+    while not distinct.all():
+        largest = deviation[:, ~distinct].max(axis=1)
         critical = np.quantile(largest, level, method="inverted_cdf")
-        more = ~apart & (np.abs(ratio) > critical)
+        more = ~distinct & (np.abs(ratio) > critical)
         if not more.any():
             break
-        apart |= more
-    return apart
+        distinct |= more
+    return distinct

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cxlab.core.design import Design
-from cxlab.core.frames import collect
+from cxlab.core.frames import Opened, collect
 from cxlab.core.labels import row_labels
 from cxlab.core.metric import Metric
 from cxlab.core.totals import in_declared_order
-from cxlab.stats.metrics.values import check_scores, metric_value, open_metrics
+from cxlab.stats.metrics.values import check_scores, metric_value
 from cxlab.stats.resampling import SamplingDesign, sampling_design
 
 Array = NDArray[np.float64]
@@ -92,53 +92,46 @@ class CellSums:
 
 
 def cell_sums(
-    data: Any,
-    metric: Metric,
-    *,
-    by: list[str],
-    periods: tuple[str, str],
-    column: str,
-    design: Design,
+    opened: Opened, metric: Metric, *, by: list[str], column: str, later: str
 ) -> CellSums:
     """Sum the answers of two periods per unit of sampling and cell, in one pass.
 
     Parameters
     ----------
-    data
-        Dataframe of any engine, whose periods are text.
+    opened : Opened
+        Answers of the two periods, which are text.
     metric : Metric
     by : list of str
         One or two segment columns.
-    periods : (earlier, later)
     column : str
         Column of the periods.
-    design : Design
+    later : str
+        The later period.
 
     Returns
     -------
     CellSums
     """
-    opened = open_metrics(data, [metric], design=design, by=by, column=column)
     check_scores(opened, [metric])
-    lazy = opened.lazy.filter(nw.col(column).cast(nw.String).is_in(list(periods)))
-    sums = collect(_grouped(lazy, metric, by, periods[1], column, design))
+    sums = collect(_grouped(opened, metric, by, column, later))
     keys = [f"by_{i}" for i in range(len(by))]
     sums["not_given"] = sums[keys].isna().any(axis=1)
     groups = []
     for key, name in zip(keys, by, strict=True):
-        sums[key], names = _numbered(sums[key], data, name)
+        sums[key], names = _numbered(sums[key], opened.data, name)
         groups.append(names)
-    return _by_unit(sums, groups, design)
+    return _by_unit(sums, groups, opened.design)
 
 
 def _grouped(
-    lazy: nw.LazyFrame, metric: Metric, by: list[str], later: str, column: str, design: Design
+    opened: Opened, metric: Metric, by: list[str], column: str, later: str
 ) -> nw.LazyFrame:
+    design = opened.design
     weight = nw.col(design.weights).cast(nw.Float64) if design.weights else nw.lit(1.0)
     cluster = nw.col(design.cluster) if design.cluster else nw.lit(None).cast(nw.String)
     sampled = nw.col(design.stratum_clusters) if design.stratum_clusters else nw.lit(0.0)
     after = nw.when(nw.col(column).cast(nw.String) == later).then(nw.lit(1)).otherwise(nw.lit(0))
-    prepared = lazy.select(
+    prepared = opened.lazy.select(
         after=after,
         **{f"by_{i}": nw.col(name) for i, name in enumerate(by)},
         stratum=nw.col(design.strata).cast(nw.String) if design.strata else nw.lit("all"),
@@ -151,7 +144,7 @@ def _grouped(
     one = nw.when(valid).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
     w = nw.when(valid).then(nw.col("weight")).otherwise(nw.lit(0.0))
     wy = nw.when(valid).then(nw.col("weight") * nw.col("value")).otherwise(nw.lit(0.0))
-    # rows that are clusters of their own stay apart by what they contribute
+    # rows that are clusters of their own are grouped by what they contribute
     alone = nw.col("cluster").is_null()
     prepared = prepared.with_columns(
         n=one, w=w, wy=wy,
@@ -172,7 +165,7 @@ def _numbered(values: pd.Series, data: Any, name: str) -> tuple[pd.Series, list[
     order = list(row_labels(ordered.drop_duplicates().dropna()))
     labels = row_labels(values)
     if labels.isna().any():
-        # a group that is called so already is kept apart from the unknown ones
+        # a segment may have a group of that very name
         order.append(NOT_GIVEN if NOT_GIVEN not in order else f"{NOT_GIVEN} (missing)")
         labels = labels.fillna(order[-1])
     return labels.map({label: i for i, label in enumerate(order)}).astype(int), order
@@ -215,11 +208,11 @@ def _units(sums: pd.DataFrame, alone: NDArray[np.bool_]) -> tuple[NDArray, NDArr
 
 def _design(units: pd.DataFrame, copies: NDArray, design: Design) -> SamplingDesign:
     seen = pd.Series(copies, index=units.index).groupby(units["stratum"]).transform("sum")
-    told = units["sampled"].groupby(units["stratum"]).transform("max").fillna(0)
+    declared = units["sampled"].groupby(units["stratum"]).transform("max").fillna(0)
     return sampling_design(
         len(units),
         strata=units["stratum"] if design.strata else None,
-        stratum_clusters=np.maximum(seen, told),
+        stratum_clusters=np.maximum(seen, declared),
     )
 
 
@@ -253,7 +246,7 @@ def _draw(sums: CellSums, many: int, generator: np.random.Generator) -> Array:
     for number, size in enumerate(sums.design.stratum_sizes.tolist()):
         members = np.flatnonzero(sums.design.cluster_stratum == number)
         if size < 2:
-            # a single unit tells nothing of its own spread: it stays as it is
+            # the spread of a single unit is unknown: it stays as it is
             multipliers[members] = sums.copies[members, None]
             continue
         drawn = _counts(generator, sums.copies[members], size, many)

@@ -17,12 +17,7 @@ from cxlab.core.result import Result
 from cxlab.stats.inference import adjust_p_values, check_level, t_quantile
 from cxlab.stats.metrics import compare_periods
 from cxlab.stats.metrics.values import check_metrics
-from cxlab.stats.tracking.periods import (
-    calendar_period,
-    in_order,
-    periods_of,
-    with_text_periods,
-)
+from cxlab.stats.tracking.periods import calendar_period, in_order, periods_of
 from cxlab.stats.tracking.sentences import change_sentence, subjects
 
 LAST = "last period"
@@ -167,7 +162,6 @@ def period_changes(
     past = isinstance(data, PastReports)
     there = in_order(data.periods) if past else periods_of(data, column)
     period = chosen_period(period, there, column)
-    data = data if past else with_text_periods(data, column)
     words = [str((labels or {}).get(metric.column, metric.column)) for metric in wanted]
     tables = []
     for against, before, note in comparisons(period, there):

@@ -10,11 +10,11 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design, DesignLike, as_design
+from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.audit import Joint
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, joint_answers
 from cxlab.core.disclosure.rule import groups_hidden_by_run
-from cxlab.core.frames import as_list, check_columns
+from cxlab.core.frames import Opened, as_list
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric, metric_list
 from cxlab.core.result import Result
@@ -23,14 +23,14 @@ from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.metrics.two_groups import cells_of, side_sums
 from cxlab.stats.metrics.values import metric_totals, open_metrics
 from cxlab.stats.tracking.cells import CellSums, cell_sums
-from cxlab.stats.tracking.contributions import (
+from cxlab.stats.tracking.decomposition import (
+    ADDS_UP_TO,
     Facts,
     estimates,
     group_table,
     hidden_cells,
     part_table,
 )
-from cxlab.stats.tracking.decomposition import ADDS_UP_TO
 from cxlab.stats.tracking.periods import of_periods, periods_of, with_text_periods
 from cxlab.stats.tracking.sentences import mix_sentence
 
@@ -180,22 +180,22 @@ def mix_and_performance(
     _check_replicates(replicates)
     chosen = _one_metric(metric)
     crossed = _segments(by)
-    check_columns(data, {"by": crossed, "segments": segments})
     names = _two_periods(periods, periods_of(data, column))
-    design = as_design(design)
-    text = with_text_periods(data, column)
-    sums = cell_sums(text, chosen, by=crossed, periods=names, column=column, design=design)
-    if not design.simple:
-        sums = replace(sums, df=min(sums.df, _change_df(text, chosen, names, column, design)))
+    every = sorted({*crossed, *as_list(segments)})
+    both = of_periods(with_text_periods(data, column), column, names)
+    opened = open_metrics(
+        both, [chosen], design=design, by=crossed, segments=segments, column=column
+    )
+    sums = cell_sums(opened, chosen, by=crossed, column=column, later=names[1])
+    if not opened.design.simple:
+        sums = replace(sums, df=min(sums.df, _change_df(opened, chosen, column)))
     found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
     facts = _facts(sums, names, chosen, level, min_group_size)
-    every = sorted({*crossed, *as_list(segments)})
     anyway = [groups_hidden_by_run(chosen.column, name) for name in every]
     joints = []
     if len(every) > len(crossed) or _any_small(sums, facts) or any(anyway):
         groups = dict(zip(crossed, sums.groups, strict=True))
-        parts = [of_periods(text, column, [name]) for name in names]
-        joints = [_joint(part, chosen, every, groups, design) for part in parts]
+        joints = [_joint(_only(opened, column, name), chosen, every, groups) for name in names]
     hidden = _hidden(joints, sums, facts, [every.index(name) for name in crossed], anyway)
     before, after = (np.nan, np.nan) if facts.hidden else found.whole
     words = [str((labels or {}).get(name, name)) for name in crossed]
@@ -213,12 +213,12 @@ def mix_and_performance(
     )
 
 
-def _change_df(
-    data: Any, metric: Metric, periods: tuple[str, str], column: str, design: Design
-) -> int:
+def _only(opened: Opened, column: str, period: str) -> Opened:
+    return replace(opened, lazy=opened.lazy.filter(nw.col(column) == period))
+
+
+def _change_df(opened: Opened, metric: Metric, column: str) -> int:
     """Degrees of freedom of the change under a design: few, where a period has few clusters."""
-    both = nw.from_native(data).filter(nw.col(column).is_in(list(periods))).to_native()
-    opened = open_metrics(both, [metric], design=design, by=column)
     ((totals, _),) = metric_totals(opened, [metric], [column])
     cells = cells_of(totals)
     values = {kind: sums[:, 0] for kind, sums in totals.values.items()}
@@ -230,10 +230,9 @@ def _change_df(
 
 
 def _joint(
-    data: Any, metric: Metric, segments: list[str], groups: Mapping[str, list[str]], design: Design
+    opened: Opened, metric: Metric, segments: list[str], groups: Mapping[str, list[str]]
 ) -> Joint:
     """A period's answers per joint cell; groups that are given are numbered as given."""
-    opened = open_metrics(data, [metric], design=design, by=segments)
     found = joint_answers(opened, [metric.column], segments)[metric.column]
     codes, names, rest = found.codes.copy(), list(found.names), list(found.not_given)
     for name, known in groups.items():

@@ -1,14 +1,15 @@
-"""Moments: what is kept of the answers."""
+"""TODO."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cxlab.core.frames import check_choice
+from cxlab.core.frames import as_list, check_choice
 from cxlab.stats.covariance import sums as summing
 from cxlab.stats.covariance.covariance import (
     Covariance,
@@ -19,16 +20,111 @@ from cxlab.stats.covariance.covariance import (
     repair,
 )
 from cxlab.stats.covariance.em import NoMaximumError, fit_possible, prior_note
-from cxlab.stats.covariance.sums import Cells
+from cxlab.stats.covariance.sums import Cells, Query
 
 Array = np.ndarray
 
 MISSING = ("em", "pairwise", "complete")
 
 
+def moments(
+    data: Any,
+    columns: Sequence[str],
+    *,
+    by: str | Sequence[str] | None = None,
+    weights: str | None = None,
+    memory_limit: float = summing.MEMORY_LIMIT,
+) -> Moments:
+    """Reduce answers to the sums that covariances are made of, in one query.
+
+    Parameters
+    ----------
+    data
+        pandas, Polars, DuckDB, Ibis or PySpark frame.
+    columns : sequence of str
+        Columns of numbers; null and NaN are missing answers.
+    by : str or sequence of str, optional
+        Columns whose values make groups.
+    weights : str, optional
+        Column of weights, 0 or more; rows of weight 0 are left out.
+    memory_limit : float
+        Megabytes the sums may take in memory. Where there are so many missingness
+        patterns that they would take more, they are taken in batches and kept in a
+        temporary file, from which EM reads them a part at a time; the result's note
+        says so.
+
+    Returns
+    -------
+    Moments
+
+    Raises
+    ------
+    ValueError
+        If a column does not exist, a value is infinite, a weight is missing, negative or
+        infinite, there is no row, or the sums would take more than 16 times the limit.
+    TypeError
+        If a column is text.
+
+    Notes
+    -----
+    Unweighted sums of whole numbers are exact, so their order does not matter.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> answers = pd.DataFrame({"food": [5.0, 3.0, None, 1.0], "overall": [4.0, 3.0, 5.0, 2.0]})
+    >>> summary = moments(answers, ["food", "overall"])
+    >>> summary.n, summary.n_patterns
+    (4, 2)
+    >>> summary.covariance("complete").table.round(2).loc["food", "overall"]
+    np.float64(2.0)
+    """
+    query = Query(tuple(_names(columns)), tuple(as_list(by)), weights)
+    lazy = summing.open_rows(data, query)
+    origin = np.zeros(len(query.columns))
+    cells, note = _take(lazy, query, origin, memory_limit)
+    far = summing.far_columns(cells)
+    if far.any():
+        weight = np.maximum(cells.weight @ cells.observed, 1e-300)
+        origin = np.where(far, np.round(cells.sums.sum(axis=0) / weight), 0.0)
+        cells, note = _take(lazy, query, origin, memory_limit)
+    return Moments(query.columns, query.by, origin, cells, note)
+
+
+def _take(lazy: Any, query: Query, origin: Array, memory_limit: float) -> tuple[Cells, str]:
+    allowed = int(memory_limit * 1e6 / query.cell_bytes)
+    possible = 2 ** len(query.columns) if not query.by else np.inf
+    n_cells = possible if possible <= allowed else summing.count_cells(lazy, query)
+    if n_cells > allowed * summing.FILE_FACTOR:
+        raise ValueError(
+            f"`memory_limit` must allow {n_cells:,} sets of sums (one per missingness "
+            f"pattern and group), {n_cells * query.cell_bytes / 1e6:,.0f} MB; got "
+            f"{memory_limit}. Raise it, or take fewer columns or groups."
+        )
+    if n_cells > allowed:
+        note = (
+            f"{n_cells:,} missingness patterns were summed in batches and kept in a temporary file."
+        )
+        return summing.spool_cells(lazy, query, origin, memory_limit), note
+    cells = summing.sum_cells(lazy, query, origin)
+    if len(cells) == 0:
+        raise ValueError("`data` must have a row; got none (rows of weight 0 don't count).")
+    return cells, ""
+
+
+def _names(columns: Sequence[str]) -> list[str]:
+    names = as_list(columns)
+    if not names:
+        raise ValueError("`columns` must name 1 or more columns; got none.")
+    repeated = [name for position, name in enumerate(names) if name in names[:position]]
+    if repeated:
+        raise ValueError(f"`columns` must name each column once; got '{repeated[0]}' twice.")
+    return names
+
+
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Counts, sums and sums of products of answers with holes; they add with ``+``.
+    """Counts, sums and sums of products of incomplete answers; they add with ``+``.
 
     Attributes
     ----------
@@ -147,7 +243,7 @@ class Moments:
             "em": maximum likelihood under a multivariate normal distribution, right when
             answers are missing at random given the others. "pairwise": each correlation
             from the rows that know both columns, repaired if the matrix is impossible.
-            "complete": rows without a hole only.
+            "complete": only the rows that answered everything.
 
         Returns
         -------
@@ -162,44 +258,25 @@ class Moments:
         check_choice("missing", missing, MISSING)
         sums = pair_sums(self.cells)
         self._check_answered(sums, missing)
+        n, change, prior, notes = self.n, 0.0, 0.0, [self.note]
         if missing == "complete":
             mean, matrix, n = complete_covariance(self.cells)
-            return self._result(mean, matrix, n, sums, missing)
-        if missing == "pairwise":
+        elif missing == "pairwise":
             mean, matrix = pairwise_covariance(sums)
             matrix, change = repair(matrix)
-            note = (
-                f"Pairwise correlations were impossible together and were changed by up to "
-                f"{change:.2g}."
-                if change
-                else ""
-            )
-            return self._result(mean, matrix, self.n, sums, missing, repaired=change, note=note)
-        return self._em(sums)
-
-    def _em(self, sums: PairSums) -> Covariance:
-        if self.cells.observed.all():
+            if change:
+                notes.append(
+                    "Pairwise correlations were impossible together and were changed by up to "
+                    f"{change:.2g}."
+                )
+        elif self.cells.observed.all():
             mean, matrix = pairwise_covariance(sums)
-            return self._result(mean, matrix, self.n, sums, "em")
-        fit, prior = fit_possible(summing.merge_cells(self.cells, []))
-        slow = "" if fit.converged else f"EM had not settled after {fit.steps} steps."
-        note = " ".join(part for part in (slow, prior_note(prior)) if part)
-        scaled = fit.covariance * (self.n / (self.n - 1))
-        result = self._result(fit.mean, scaled, self.n, sums, "em", iterations=fit.steps, note=note)
-        return replace(result, prior=prior)
-
-    def _result(
-        self,
-        mean: Array,
-        matrix: Array,
-        n: int,
-        sums: PairSums,
-        missing: str,
-        *,
-        iterations: int = 0,
-        repaired: float = 0.0,
-        note: str = "",
-    ) -> Covariance:
+        else:
+            fit, prior = fit_possible(summing.merge_cells(self.cells, []))
+            mean, matrix = fit.mean, fit.covariance * (self.n / (self.n - 1))
+            if not fit.converged:
+                notes.append(f"EM had not settled after {fit.steps} steps.")
+            notes.append(prior_note(prior))
         return Covariance(
             columns=self.columns,
             mean=mean + self.origin,
@@ -208,9 +285,9 @@ class Moments:
             n_total=self.n,
             n_pairs=sums.n,
             missing=missing,
-            iterations=iterations,
-            repaired=repaired,
-            note=" ".join(part for part in (self.note, note) if part),
+            repaired=change,
+            note=" ".join(note for note in notes if note),
+            prior=prior,
         )
 
     def _check_answered(self, sums: PairSums, missing: str) -> None:

@@ -1,4 +1,4 @@
-"""Clusters and strata of a sample, numbered for resampling."""
+"""TODO."""
 
 from __future__ import annotations
 
@@ -181,3 +181,164 @@ def check_length(argument: str, values: Any, n_rows: int) -> None:
     """Refuse values that are not one a row."""
     if len(values) != n_rows:
         raise ValueError(f"`{argument}` must have {n_rows:,} values; got {len(values):,}.")
+
+
+def bootstrap_multipliers(design: SamplingDesign, replicates: int, *, seed: int = 0) -> Array:
+    """How often each cluster comes in each bootstrap replicate.
+
+    Parameters
+    ----------
+    design : SamplingDesign
+        From `sampling_design`. With no cluster column a cluster is a row.
+    replicates : int
+        Number of replicates, at least 1.
+    seed : int
+        Seed of ``numpy.random.default_rng``; the same seed gives the same digits.
+
+    Returns
+    -------
+    ndarray of float, shape (clusters, replicates)
+        Multipliers of the weights; ``multipliers[design.row_cluster]`` spreads them over
+        rows. Without strata they are counts that add to the number of clusters drawn. With
+        strata they are the rescaled counts of Rao and Wu: n_h − 1 of the n_h clusters are
+        drawn with replacement and multiplied by n_h / (n_h − 1).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two clusters to draw from.
+
+    References
+    ----------
+    Rao & Wu (1988), JASA 83, 231–241; Rao, Wu & Yue (1992), Survey Methodology 18, 209–217.
+
+    Examples
+    --------
+    >>> from cxlab.stats.resampling import sampling_design
+    >>> design = sampling_design(5)
+    >>> bootstrap_multipliers(design, 3, seed=1).sum(axis=0)
+    array([5., 5., 5.])
+    """
+    _check_replicates(replicates)
+    if int(design.stratum_sizes.max(initial=0)) < 2:
+        raise ValueError(
+            "`cluster` must have at least 2 clusters to resample; got "
+            f"{design.n_clusters}. Ask for no interval, or give the true clusters."
+        )
+    generator = np.random.default_rng(seed)
+    multipliers = np.empty((design.n_clusters, replicates))
+    for number, size in enumerate(design.stratum_sizes.tolist()):
+        members = np.flatnonzero(design.cluster_stratum == number)
+        drawn = size - 1 if design.stratified else size
+        counts = _draw_counts(generator, size, drawn, replicates)
+        multipliers[members] = counts[: len(members)] * (size / drawn)
+    return multipliers
+
+
+def _check_replicates(replicates: int) -> None:
+    if int(replicates) != replicates or replicates < 1:
+        raise ValueError(f"`replicates` must be a whole number of 1 or more; got {replicates}.")
+
+
+def _draw_counts(generator: np.random.Generator, size: int, drawn: int, replicates: int) -> Array:
+    """Times each of ``size`` clusters came in ``drawn`` draws: shape (size, replicates)."""
+    picks = generator.integers(0, size, size=(replicates, drawn))
+    picks += size * np.arange(replicates)[:, None]
+    counts = np.bincount(picks.ravel(), minlength=size * replicates)
+    return counts.reshape(replicates, size).T
+
+
+@dataclass(frozen=True, eq=False)
+class JackknifeBlocks:
+    """Groups of whole clusters, to be left out one at a time.
+
+    Attributes
+    ----------
+    row_block : ndarray of int, shape (rows,)
+        Number of the row's block, from 0.
+    n_blocks : int
+        Blocks G.
+    """
+
+    row_block: Array
+    n_blocks: int
+
+
+def jackknife_blocks(
+    design: SamplingDesign, blocks: int = 100, *, seed: int = 0
+) -> JackknifeBlocks:
+    """Deal whole clusters into blocks for the delete-a-group jackknife.
+
+    Parameters
+    ----------
+    design : SamplingDesign
+        From `sampling_design`.
+    blocks : int
+        Blocks wanted, at least 2; never more than there are clusters.
+    seed : int
+        Order within strata is shuffled with ``numpy.random.default_rng(seed)``.
+
+    Returns
+    -------
+    JackknifeBlocks
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two clusters or blocks.
+
+    Notes
+    -----
+    Clusters are ordered by stratum and dealt round, so that every block takes its part of
+    every stratum. Where a stratum has fewer clusters than there are blocks, part of the
+    variance between strata remains and the jackknife errs on the wide side.
+
+    References
+    ----------
+    Kott (2001), Journal of Official Statistics 17, 521–526.
+
+    Examples
+    --------
+    >>> from cxlab.stats.resampling import sampling_design
+    >>> blocks = jackknife_blocks(sampling_design(6, cluster=[1, 1, 2, 2, 3, 3]), blocks=3)
+    >>> blocks.n_blocks, len(set(blocks.row_block.tolist()))
+    (3, 3)
+    """
+    if blocks < 2:
+        raise ValueError(f"`blocks` must be 2 or more; got {blocks}.")
+    if design.n_clusters < 2:
+        raise ValueError(
+            f"`cluster` must have at least 2 clusters to jackknife; got {design.n_clusters}."
+        )
+    generator = np.random.default_rng(seed)
+    order = np.lexsort((generator.random(design.n_clusters), design.cluster_stratum))
+    n_blocks = min(blocks, design.n_clusters)
+    cluster_block = np.empty(design.n_clusters, dtype=np.intp)
+    cluster_block[order] = np.arange(design.n_clusters) % n_blocks
+    return JackknifeBlocks(row_block=cluster_block[design.row_cluster], n_blocks=n_blocks)
+
+
+def jackknife_covariance(left_out: Array, estimate: Array) -> Array:
+    """Covariance of an estimate from its values with one block left out.
+
+    Parameters
+    ----------
+    left_out : ndarray of shape (blocks, k)
+        The estimate without each block.
+    estimate : ndarray of shape (k,)
+        The estimate on all rows.
+
+    Returns
+    -------
+    ndarray of shape (k, k)
+        (G − 1) / G · Σ (θ_(g) − θ)(θ_(g) − θ)ᵀ.
+
+    Examples
+    --------
+    >>> left_out = np.array([[2.5], [2.0], [1.5]])  # means of 1, 2, 3 without one of them
+    >>> jackknife_covariance(left_out, np.array([2.0]))  # = variance 1 / 3
+    array([[0.33333333]])
+    """
+    deviations = np.asarray(left_out, dtype=float) - np.asarray(estimate, dtype=float)
+    blocks = len(deviations)
+    return (blocks - 1) / blocks * deviations.T @ deviations
