@@ -8,7 +8,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cxlab.report.exports.pdf import QUIET, find_browser
-from cxlab.report.factory.runs import run_reports
+from tests.runs import run_reports
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")
 axe = pytest.importorskip(

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from cxlab import check_answers, load_study, nps
 from cxlab.cli import main
-from cxlab.report.factory.runs import run_reports
 from cxlab.survey.drafting import accept_guesses, draft_study
-from cxlab.survey.drafting.wording import level_of, wording_of
+from cxlab.survey.drafting.words import level_of, wording_of
 from cxlab.survey.exports.missing import missing_reason
+from tests.runs import run_reports
 
 ROWS = 240
 FIVE = [1, 2, 3, 4, 5]

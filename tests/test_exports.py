@@ -265,7 +265,9 @@ def test_the_study_file_decides_what_is_left_out(qualtrics):
     study.path.write_text(changed, encoding="utf-8")
     assert len(load_study(study.path).read()) == ROWS - 14
     study.path.write_text(text.replace('["preview"]', '["draft"]'), encoding="utf-8")
-    with pytest.raises(ValueError, match="`leave_out` of 'table answers' must be 'preview'"):
+    with pytest.raises(
+        ValueError, match="`leave_out` of table 'answers' must be a list of 'preview'"
+    ):
         load_study(study.path)
     study.path.write_text(text.replace('"qualtrics"', '"qualtrix"'), encoding="utf-8")
     with pytest.raises(ValueError, match="Did you mean 'qualtrics'"):

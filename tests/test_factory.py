@@ -20,12 +20,13 @@ from cxlab.report.build import About, Job, make_report, used_parameters
 from cxlab.report.compare import compare_tables
 from cxlab.report.exports.pdf import find_browser
 from cxlab.report.factory.requests import Request, plan_reports, read_plan
-from cxlab.report.factory.runs import run_reports, run_requests
+from cxlab.report.factory.runs import run_requests
 from cxlab.report.factory.workers import make_reports
-from cxlab.report.headline import read_changes
 from cxlab.report.manifest import fingerprint
 from cxlab.report.notebooks import read_needs, safe_name, unmet
+from cxlab.report.records import read_changes
 from cxlab.report.verify import verify_report
+from tests.runs import run_reports
 
 PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
 READ = """from cxlab import load_study, show

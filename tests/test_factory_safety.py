@@ -145,7 +145,7 @@ class TestKilled:
         os.kill(self.kernel(folder), signal.SIGKILL)
         assert process.wait(PATIENCE) == 1
         record = json.loads((folder / "out/demo/2025-Q4/failed/8-slow/failure.json").read_text())
-        assert record["cause"] == "it died, perhaps for want of memory"
+        assert record["cause"] == "it died, perhaps because memory ran out"
         assert "8-slow" in (folder / "out/index.html").read_text()
         assert not leftovers(folder)
         (folder / "go").touch()

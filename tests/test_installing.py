@@ -12,9 +12,9 @@ from nbformat import write
 from nbformat.v4 import new_code_cell, new_notebook
 
 from cxlab.cli import main
-from cxlab.report.factory.runs import run_reports
 from cxlab.report.notebooks import report_folder, safe_name
 from cxlab.report.verify import verify_report
+from tests.runs import run_reports
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "docs/scheduling.md", "docs/small-groups.md", "data/sfo/README.md",
@@ -174,8 +174,10 @@ def test_a_notebook_whose_name_windows_refuses_makes_a_report_under_another(stem
 ELSEWHERE = """
 import os, sys
 del os.fork, os.killpg, os.getpgid, os.setsid
-from cxlab.report.factory.runs import run_reports
-run = run_reports("demo", period="2025-Q4", notebooks=sys.argv[2:], output=sys.argv[1], n_jobs=2)
+from cxlab.report.factory.requests import Request
+from cxlab.report.factory.runs import run_requests
+asked = Request("demo", ["2025-Q4"], notebooks=sys.argv[2:])
+run = run_requests([asked], output=sys.argv[1], n_jobs=2)
 print(*run.outcomes, sep="\\n")
 sys.exit(len(run.failures))
 """

@@ -22,8 +22,8 @@ from cxlab import (
     programme_tables,
 )
 from cxlab.report.factory.requests import Request, plan_reports
-from cxlab.report.factory.runs import run_reports
 from cxlab.report.verify import verify_report
+from tests.runs import run_reports
 
 ANALYSIS = """import cxlab as cx
 import pandas as pd

@@ -29,7 +29,6 @@ def notebook(tmp_path):
 def test_declared_parameters_are_read(notebook):
     declared = read_parameters(notebook())
     assert list(declared) == ["study", "period", "replicates", "level", "fast", "where", "method"]
-    assert declared["study"].help == "a study's name = or path"
     assert declared["period"].annotation == "str | None"
     assert declared["replicates"].default == 100
 
@@ -107,7 +106,6 @@ def test_a_line_without_a_type_is_taken_by_its_default(notebook):
         "Any",
         "list",
     ]
-    assert found["study"].help == "which"
     assert found["where"].accepts({"segment": "Business"})
     assert found["where"].accepts(True)
     assert found["n"].from_text("5") == 5
@@ -130,7 +128,7 @@ def test_a_line_of_another_form_is_named(notebook, line):
 def test_a_file_that_is_no_notebook_is_refused(tmp_path):
     path = tmp_path / "9-trial.ipynb"
     path.write_text("{", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"9-trial.ipynb must be a whole Jupyter notebook"):
+    with pytest.raises(ValueError, match=r"9-trial.ipynb must be a complete Jupyter notebook"):
         read_parameters(path)
 
 

@@ -73,7 +73,7 @@ ODD = {
 def check_passed_over(reports, command, name):
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
-    assert f"left out: {name} is no whole record of a report: " in result.output
+    assert f"left out: {name} is not a complete record of a report: " in result.output
     page = (reports / "index.html").read_text()
     assert name in page
     assert "9-trial" in page
@@ -106,7 +106,7 @@ def test_of_many_odd_records_a_run_names_the_first(made):
             shutil.rmtree(folder)
     lines = [line for line in told.splitlines() if line.startswith("left out: ")]
     assert len(lines) == 4
-    assert lines[-1].startswith("left out: 17 more files that are no whole record of a report")
+    assert lines[-1].startswith("left out: 17 more files that are not complete records of reports")
     assert all(folder.name in page for folder in folders)
 
 
@@ -135,7 +135,9 @@ def test_spoilt_files_are_passed_over_and_named(content, place, tmp_path):
     (tmp_path / place).parent.mkdir(parents=True)
     (tmp_path / place).write_bytes(content)
     (line,) = list_reports(tmp_path).odd
-    assert line.startswith(f"{place} is no whole record of a report: it is no") or "`" in line
+    assert (
+        line.startswith(f"{place} is not a complete record of a report: it is not") or "`" in line
+    )
     assert place in write_index(tmp_path).read_text()
 
 

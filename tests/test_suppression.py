@@ -20,7 +20,7 @@ from cxlab import (
 from cxlab.core.disclosure.audit import Joint, given_back, hidden_in_cross, hidden_in_segments
 from cxlab.core.disclosure.gate import hidden_groups
 from cxlab.core.metric import Metric
-from cxlab.report.factory.runs import run_reports
+from tests.runs import run_reports
 
 NPS = Metric("s", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
 YEARS = ("2024", "2025")

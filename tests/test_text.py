@@ -22,9 +22,9 @@ from pptx import Presentation
 from cxlab import plot_grid, plot_intervals, show
 from cxlab.core.characters import printable, quote_formula, unquote_formula
 from cxlab.report import exports
-from cxlab.report.factory.runs import run_reports
 from cxlab.report.plots import style
 from cxlab.report.plots.maps import VERDICTS
+from tests.runs import run_reports
 
 STUDY = """[study]
 name = "labels"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cxlab.report.factory.runs import run_reports
+from tests.runs import run_reports
 
 STUDY = """[study]
 name = "nps"

@@ -18,7 +18,7 @@ from cxlab import (
 )
 from cxlab.core.metric import Metric
 from cxlab.report.factory.requests import Request, plan_reports
-from cxlab.report.factory.runs import run_reports
+from tests.runs import run_reports
 
 NPS = Metric("score", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
 LABELS = {"score": "Would recommend"}

@@ -22,10 +22,10 @@ from cxlab.report.build import finish_report
 from cxlab.report.compare import compare_tables, same_text
 from cxlab.report.exports import write_exports
 from cxlab.report.exports.pdf import find_browser
-from cxlab.report.factory.runs import run_reports
 from cxlab.report.page import refresh_page
 from cxlab.report.records import read_manifest, write_manifest
 from cxlab.report.verify import verify_report
+from tests.runs import run_reports
 
 PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
 CELLS = (

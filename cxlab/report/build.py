@@ -14,7 +14,6 @@ import nbformat
 
 from cxlab.report.execute import CELL_SECONDS, NotebookError, check_timeout, execute_notebook
 from cxlab.report.exports import write_formats
-from cxlab.report.headline import headline, write_changes
 from cxlab.report.manifest import code_digest, fingerprint, make_manifest, now, warnings_of
 from cxlab.report.notebooks import report_name
 from cxlab.report.page import notebook_title
@@ -31,9 +30,9 @@ from cxlab.report.publish import (
     publish,
     trouble_of,
 )
-from cxlab.report.records import write_manifest
+from cxlab.report.records import headline, write_changes, write_manifest
 
-#: Why a folder of the user's own is no place for a report.
+#: Why a report is never written into a folder of the user's own.
 FOREIGN = "its folder holds other files, which would be lost; name another one"
 
 __all__ = ["About", "Job", "ReportError", "build_report", "clean_up", "make_report"]
@@ -135,7 +134,6 @@ def build_report(
     notebook: str | Path,
     output: str | Path,
     *,
-    about: About | None = None,
     timeout: int = CELL_SECONDS,
     **parameters: Any,
 ) -> Path:
@@ -148,8 +146,6 @@ def build_report(
     output : path
         Folder of the report. It appears, or replaces the earlier one, only when the
         report is whole.
-    about : About, optional
-        Head of the page and entry in the index; default: nothing but the notebook.
     timeout : int
         Seconds that each cell may run; the report fails when one takes longer.
     **parameters
@@ -179,18 +175,12 @@ def build_report(
     used = used_parameters(notebook, parameters)
     progress = {"desc": notebook.stem, "disable": None, "file": sys.stderr}
     limit = check_timeout(timeout)
-    job = Job(notebook, Path(output), used, about or About(), timeout=limit)
+    job = Job(notebook, Path(output), used, timeout=limit)
     return make_report(job, progress=progress)
 
 
 def used_parameters(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Checked values, and the default of every parameter that is not given.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As `check_parameters`.
-    """
+    """Checked values, and the default of every parameter that is not given."""
     declared = read_parameters(notebook)
     checked = check_parameters(declared, given, notebook.stem)
     used = {name: checked.get(name, parameter.default) for name, parameter in declared.items()}
@@ -290,16 +280,7 @@ def about_fields(about: About) -> dict[str, Any]:
 
 
 def finish_report(folder: Path, executed: nbformat.NotebookNode, manifest: dict[str, Any]) -> None:
-    """Write all that follows from the executed notebook, the recorded tables and the manifest.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds the executed notebook and ``tables``.
-    executed : NotebookNode
-    manifest : dict
-        Completed with what the notebook shows, then written.
-    """
+    """Write all that follows from the executed notebook and its tables; completes the manifest."""
     tables = folder / "tables"
     stem = Path(manifest["notebook"]["name"]).stem
     manifest["title"] = notebook_title(executed, stem)
@@ -307,7 +288,7 @@ def finish_report(folder: Path, executed: nbformat.NotebookNode, manifest: dict[
     manifest["tables"] = sorted(path.stem for path in tables.glob("*.csv"))
     manifest["headline"] = headline(tables)
     manifest["changes"] = write_changes(folder)
-    # the other formats are made from what stands in the folder
+    # the other formats are made from the files in the folder
     formats, manifest["formats"] = manifest["formats"], []
     write_manifest(folder, manifest)
     write_formats(folder, executed, manifest, formats)
@@ -318,7 +299,7 @@ def _places(job: Job) -> dict[str, str]:
     """Where the notebook was, and where it was run, from the report's folder on."""
     found = {}
     for name, path in {"folder": Path.cwd(), "notebook": job.notebook}.items():
-        # there is no way from one drive of Windows to another
+        # no relative path leads from one drive of Windows to another
         with contextlib.suppress(ValueError):
             way = os.path.relpath(path.resolve(), job.output.resolve())
             found[name] = Path(way).as_posix()

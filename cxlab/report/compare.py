@@ -51,19 +51,7 @@ def compare_made(
 ) -> dict[str, list[str]]:
     """Differences of each file that the run itself makes: the notebook and its tables.
 
-    Parameters
-    ----------
-    folder, again : Path
-        The published report, and the one made again.
-    manifest : mapping
-        Of the published one.
-    exact : bool
-        To the last digit; else numbers to 1e-9 relative.
-
-    Returns
-    -------
-    dict of str to list of str
-        File to one line for each difference; an empty list: the same.
+    One line each, of numbers to the last digit or to 1e-9 relative; an empty list: the same.
     """
     name = Path(manifest["notebook"]["name"]).name
     found = {name: list(_compare_notebook(folder / name, again / name, exact))}
@@ -94,7 +82,7 @@ def _compare_table(folder: Path, again: Path, table: str, exact: bool) -> dict[s
         found[file] = [line for line in lines if _cell_of(line) not in said]
         said |= {_cell_of(line) for line in lines} - {""}
         if exact and not lines and (folder / file).read_bytes() != (again / file).read_bytes():
-            # such as a name that stands twice in a row, of which one is read
+            # such as a repeated name in a row, of which only one is read
             found[file] = [f"{file} is not what the report wrote"]
     return found
 
@@ -221,8 +209,8 @@ def compare_notebooks(
         before, after = cell_parts(one), cell_parts(other)
         for part in [*before, *(part for part in after if part not in before)]:
             if not _same_part(part, before.get(part, ""), after.get(part, ""), exact):
-                told = _told(part, before.get(part, ""), after.get(part, ""))
-                found.append(f"{name}, cell {number} of {len(old.cells)}, {part}: {told}")
+                words = _difference(part, before.get(part, ""), after.get(part, ""))
+                found.append(f"{name}, cell {number} of {len(old.cells)}, {part}: {words}")
     yield from found[:NAMED]
     if len(found) > NAMED:
         yield f"{name}: {len(found) - NAMED} more places"
@@ -279,8 +267,8 @@ def _same_image(old: str, new: str, levels: int) -> bool:
     return max(differing, default=0) <= levels
 
 
-def _told(part: str, old: str, new: str) -> str:
-    """The first place where two texts differ, with what stands around it."""
+def _difference(part: str, old: str, new: str) -> str:
+    """The first place where two texts differ, with its surroundings."""
     if part.endswith(("image/png", "image/jpeg")):
         return "the picture is another"
     at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), None)
@@ -292,7 +280,7 @@ def _told(part: str, old: str, new: str) -> str:
 def compare_text(old: str, new: str, name: str) -> Iterator[str]:
     """One line where two texts differ at all."""
     if old != new:
-        yield f"{name}: {_told('', old, new)}"
+        yield f"{name}: {_difference('', old, new)}"
 
 
 def differing_part(old: bytes, new: bytes) -> str | None:
@@ -303,7 +291,7 @@ def differing_part(old: bytes, new: bytes) -> str | None:
     try:
         one, other = _parts(old), _parts(new)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
-        return "it is no such file"
+        return "it is not a file of that format"
     for name in [*one, *(name for name in other if name not in one)]:
         if one.get(name) != other.get(name):
             return name

@@ -21,20 +21,21 @@ from papermill.exceptions import PapermillExecutionError
 
 from cxlab.core.disclosure.rule import HIDDEN_VARIABLE
 from cxlab.core.messages import one_line
+from cxlab.report.notebooks import was_injected
 from cxlab.report.publish import Trouble, disk_cause, temporary_folder, trouble_of
 from cxlab.report.show import RECORD_VARIABLE
 from cxlab.report.warm import warm_launch
 from cxlab.report.warm.service import ONE_THREAD, report_kernel_config
 from cxlab.survey.places import CACHE_VARIABLE, MIRROR_VARIABLE
 
-#: What a run of reports hides in this one (`cxlab.report.factory.together`). It stands among the report's
-#: parameters, so that whoever makes it again hides the same, and no notebook can declare it.
+#: Parameter with what a run hides in this report (`cxlab.report.factory.together`): it is
+#: recorded, so that the same is hidden when the report is made again; no notebook can declare it.
 HIDDEN_PARAMETER = "hidden by the run"
 
 # papermill cannot read a type like `str | None` and warns of parameters it does not know;
-# they have been checked against the notebook by then; that a cell took too long is told as
+# they have been checked against the notebook by then; that a cell took too long is reported as
 # the report's failure
-_TOLD_ELSEWHERE = ("Passed unknown parameter", "Timeout waiting for execute reply")
+_REPORTED_ELSEWHERE = ("Passed unknown parameter", "Timeout waiting for execute reply")
 #: Seconds that a cell may run, unless the caller says otherwise.
 CELL_SECONDS = 1800
 #: Characters of text that a cell may show; nobody reads more on a page.
@@ -50,7 +51,7 @@ ARRIVAL_SECONDS = 120
 
 
 logging.getLogger("papermill").addFilter(
-    lambda record: not str(record.msg).startswith(_TOLD_ELSEWHERE)
+    lambda record: not str(record.msg).startswith(_REPORTED_ELSEWHERE)
 )
 
 
@@ -67,10 +68,10 @@ class ReportEngine(NBClientEngine):
     ) -> nbformat.NotebookNode:
         """Run the cells; `notebook_complete`, which comes after, writes the copy."""
         nb_man.save = lambda **_: None
-        # the report is read elsewhere: where on this machine it was made is nobody's business
-        told = nb_man.nb.metadata.papermill
+        # the report is read elsewhere: where on this machine it was made must not be in it
+        recorded = nb_man.nb.metadata.papermill
         for name in ("input_path", "output_path"):
-            told[name] = Path(str(told.get(name))).name
+            recorded[name] = Path(str(recorded.get(name))).name
         client = LimitedClient(
             nb_man,
             kernel_name=kernel_name,
@@ -173,7 +174,7 @@ def execute_notebook(
             raise NotebookError(_failing_cell(target), "the disk is full", "full") from error
         raise NotebookError(_failing_cell(target), cause) from error
     except DeadKernelError as error:
-        raise NotebookError(0, "it died, perhaps for want of memory") from error
+        raise NotebookError(0, "it died, perhaps because memory ran out") from error
     except OSError as error:
         raise NotebookError(0, disk_cause(error), trouble_of(error, target.parent)) from error
 
@@ -222,25 +223,11 @@ def _failing_cell(partial: Path) -> int:
 
 def source_cell(cells: Sequence[nbformat.NotebookNode], index: int) -> int:
     """Number of a code cell as its author counts: without the parameters that were put in."""
-    return sum(
-        cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
-        for cell in cells[: index + 1]
-    )
+    return sum(cell.cell_type == "code" and not was_injected(cell) for cell in cells[: index + 1])
 
 
 def check_timeout(seconds: Any, place: str = "") -> int:
-    """A time limit, when it is one.
-
-    Raises
-    ------
-    ValueError
-        When it is no whole number of seconds from 1.
-
-    Examples
-    --------
-    >>> check_timeout(60)
-    60
-    """
+    """The seconds that a cell may run, when they are a whole number from 1; else refused."""
     if isinstance(seconds, int) and not isinstance(seconds, bool) and seconds >= 1:
         return seconds
     raise ValueError(
@@ -264,11 +251,11 @@ class LimitedClient(PapermillNotebookClient):
         self.on_cell_execute = self._begin
         self._text = 0
         self._bytes = 0
-        self._told: set[str] = set()
+        self._said: set[str] = set()
 
     def _begin(self, cell: nbformat.NotebookNode, cell_index: int) -> None:
         self.running, self._text = cell_index, 0
-        self._told.clear()
+        self._said.clear()
 
     def process_message(
         self, msg: dict[str, Any], cell: nbformat.NotebookNode, cell_index: int
@@ -283,7 +270,7 @@ class LimitedClient(PapermillNotebookClient):
             _shorten_error(content)
         elif kind == "clear_output":
             self._text = 0
-            self._told.clear()
+            self._said.clear()
         elif content.get("data"):
             content["data"] = self._kept_data(content["data"], cell)
             if not any(content["data"].values()):
@@ -317,8 +304,8 @@ class LimitedClient(PapermillNotebookClient):
 
     def _tell(self, cell: nbformat.NotebookNode, sentence: str) -> None:
         """Once a cell, among its warnings, which are in the manifest and the index too."""
-        if sentence not in self._told:
-            self._told.add(sentence)
+        if sentence not in self._said:
+            self._said.add(sentence)
             text = f"{sentence}; the rest was left out.\n"
             cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=text))
 

@@ -16,7 +16,7 @@ from cxlab.core.characters import printable
 from cxlab.report.manifest import made_earlier
 from cxlab.report.page import POLICY, TEMPLATES, report_files, style
 from cxlab.report.publish import BUILDING, FAILED, replace_text
-from cxlab.report.records import ADDED, FAILURE, REPORT, WHOSE, RecordError, read_record
+from cxlab.report.records import Failure, Manifest, RecordError, read_record
 
 INDEX = "index.html"
 EVERYTHING = "all periods"
@@ -26,14 +26,14 @@ Interval = tuple[float | None, float | None]
 
 @dataclass(frozen=True)
 class Listing:
-    """What stands under a folder of reports.
+    """The reports under a folder.
 
     Attributes
     ----------
     entries : list of dict
         One for each report, and for each that failed.
     odd : list of str
-        Files in a record's place that are none, and why, in one line each.
+        Files in the place of records that are not, and why, in one line each.
     """
 
     entries: list[dict[str, Any]] = field(default_factory=list)
@@ -54,31 +54,18 @@ def list_reports(reports: Path) -> Listing:
 def _list(listing: Listing, path: Path, reports: Path) -> None:
     try:
         if path.name == "failure.json":
-            entry = _failure(read_record(path, FAILURE, WHOSE), path.parent, reports)
+            entry = _failure(read_record(path, Failure), path.parent, reports)
         else:
-            entry = _entry(read_record(path, REPORT, ADDED), path.parent, reports)
+            entry = _entry(read_record(path, Manifest), path.parent, reports)
     except RecordError as odd:
         place = path.relative_to(reports).as_posix()
-        listing.odd.append(f"{place} is no whole record of a report: {odd}")
+        listing.odd.append(f"{place} is not a complete record of a report: {odd}")
     else:
         listing.entries.append(entry)
 
 
 def write_index(reports: Path, listing: Listing | None = None) -> Path:
-    """Write the list of every report under a folder, and of what failed.
-
-    Parameters
-    ----------
-    reports : Path
-        Folder that holds reports at any depth.
-    listing : Listing, optional
-        What stands there; default: it is looked up.
-
-    Returns
-    -------
-    Path
-        The page, replaced whole.
-    """
+    """Write the list of every report under a folder, at any depth, and of what failed."""
     reports.mkdir(parents=True, exist_ok=True)
     listing = listing or list_reports(reports)
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
@@ -215,23 +202,9 @@ def _link(path: Path) -> str:
 
 
 def sparkline(values: Sequence[float], intervals: Sequence[Interval], words: str) -> str:
-    """An SVG element in the colour of the text, with words for those who don't see it.
+    """An SVG element as high as a line of text; ``words`` are read out in its place.
 
     The height spans the intervals and not the values alone, so that noise looks like noise.
-
-    Parameters
-    ----------
-    values : sequence of float
-        Two or more, evenly spaced.
-    intervals : sequence of (low, high)
-        Drawn as a band; None where there is none.
-    words : str
-        Read out in its place.
-
-    Returns
-    -------
-    str
-        Safe to place in a page.
 
     Examples
     --------

@@ -18,7 +18,13 @@ from typing import Any
 import nbformat
 
 from cxlab.report.notebooks import report_name
-from cxlab.report.records import VERIFICATION, RecordError, file_digest, read_record
+from cxlab.report.records import (
+    VERIFICATION,
+    RecordError,
+    Verified,
+    file_digest,
+    read_record,
+)
 
 #: Packages whose version can change a figure or a page.
 PACKAGES = (
@@ -72,25 +78,7 @@ def make_manifest(
     started: str,
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything a report was made from, as JSON can hold it.
-
-    Parameters
-    ----------
-    notebook : Path
-        The source notebook.
-    parameters : mapping
-        Values used, defaults included.
-    inputs : sequence of Path
-        Study file and data files; recorded by name and digest, as of `input_names`.
-    started : str
-        As `now` gives it.
-    about : mapping
-        Study, period and so on.
-
-    Returns
-    -------
-    dict
-    """
+    """Everything a report was made from, defaults included, as JSON can hold it."""
     return {
         "schema": SCHEMA,
         **about,
@@ -124,18 +112,10 @@ def made_earlier(manifest: Mapping[str, Any]) -> str:
 
 
 def input_names(inputs: Sequence[Path]) -> dict[str, Path]:
-    """Names that tell files apart and say nothing of the machine.
+    """Names that tell files apart and say nothing of the machine: the study file, then its data files.
 
-    Parameters
-    ----------
-    inputs : sequence of Path
-        The study file, then its data files.
-
-    Returns
-    -------
-    dict of str to Path
-        A file beside the study file or below it is named from there, any other by its own
-        name; of several with one name, by as much of the path as tells them apart.
+    A file beside the study file or below it is named from there, any other by its own name; of
+    several with one name, by as much of the path as tells them apart.
 
     Examples
     --------
@@ -203,9 +183,8 @@ def read_verification(folder: Path) -> dict[str, Any] | None:
 
     A report that does not is left as it is; what was found then is in ``verified.json``.
     """
-    shown = {"same": bool, "when": str, "near": str}
     try:
-        record = read_record(folder / VERIFICATION, shown, {"shown": (shown, None)})
+        record = read_record(folder / VERIFICATION, Verified)
     except RecordError:
         return None
     return record if record["same"] else record.get("shown")
@@ -240,8 +219,8 @@ def checks(
 def _run_again(verification: Mapping[str, Any] | None) -> str:
     if verification is None:
         return "not checked yet: cxlab verify FOLDER compares every table"
-    told = f"every table came out the same{near_words(verification['near'])}"
-    return f"{verification['when']}: {told}"
+    words = f"every table came out the same{near_words(verification['near'])}"
+    return f"{verification['when']}: {words}"
 
 
 def near_words(reasons: str) -> str:
@@ -299,18 +278,8 @@ def _openblas_core(libraries: Path) -> str:
 def fingerprint(notebook: Path, parameters: Mapping[str, Any], inputs: Sequence[Path]) -> str:
     """SHA-256 of notebook, parameters, data files, package code, lock and versions.
 
-    Parameters
-    ----------
-    notebook : Path
-    parameters : mapping
-        Values used, defaults included.
-    inputs : sequence of Path
-        Study file and data files.
-
-    Returns
-    -------
-    str
-        Hexadecimal. Paths are no part of it: a moved folder is not a change.
+    What the run hides in the report because of other reports is among the parameters. Paths are
+    no part of it: a moved folder is not a change.
     """
     parts = {
         "notebook": _digest(notebook),

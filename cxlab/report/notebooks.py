@@ -77,6 +77,11 @@ def choose_notebooks(names: Sequence[str]) -> dict[str, Path]:
     return chosen
 
 
+def was_injected(cell: Mapping[str, Any]) -> bool:
+    """Whether papermill has put a cell into a notebook: its author does not count it."""
+    return "injected-parameters" in cell["metadata"].get("tags", [])
+
+
 def report_folder(
     reports: Path, study: str, period: str | None, where: Mapping[str, str] | None
 ) -> Path:
@@ -96,8 +101,7 @@ def report_folder(
 def safe_name(text: str) -> str:
     """Letters, digits, dots and hyphens; never a path, never hidden, never shared.
 
-    Where something had to be replaced, a digest keeps two texts apart that would else have
-    one name.
+    Where a character had to be replaced, a digest keeps the names of different texts different.
 
     Examples
     --------

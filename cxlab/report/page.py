@@ -22,6 +22,7 @@ from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 
 from cxlab.core.characters import printable
 from cxlab.report.manifest import checks, read_verification
+from cxlab.report.notebooks import was_injected
 from cxlab.report.publish import replace_text
 from cxlab.report.show import was_shown
 
@@ -83,23 +84,9 @@ def style() -> str:
 
 
 def write_page(folder: Path, notebook: nbformat.NotebookNode, manifest: Mapping[str, Any]) -> Path:
-    """Write a report's page: changes, contents, prose, figures with alt text, code folded away.
+    """Write a report's page, whole: changes, contents, prose, figures with alt text, folded code.
 
     Nothing in it is fetched from anywhere: images are embedded, and there are no scripts.
-
-    Parameters
-    ----------
-    folder : Path
-        The report's folder.
-    notebook : NotebookNode
-        Executed.
-    manifest : mapping
-        Of the report.
-
-    Returns
-    -------
-    Path
-        The page, replaced whole.
     """
     scope = [("Period", manifest["period"]), ("Selection", manifest["selection"])]
     report = {
@@ -177,11 +164,7 @@ def notebook_title(notebook: nbformat.NotebookNode, fallback: str) -> str:
 
 def _page_only(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
     """Row of the checks on tables and figures that no other format has; none: no row."""
-    code = [
-        cell
-        for cell in notebook.cells
-        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
+    code = [c for c in notebook.cells if c.cell_type == "code" and not was_injected(c)]
     cells = [
         number
         for number, cell in enumerate(code, start=1)
@@ -190,12 +173,12 @@ def _page_only(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
     ]
     if not cells:
         return []
-    told = f"{len(cells)} output{'s' if len(cells) > 1 else ''}"
+    words = f"{len(cells)} output{'s' if len(cells) > 1 else ''}"
     where = ", ".join(str(number) for number in dict.fromkeys(cells))
     return [
         (
             "On the page only",
-            f"{told} (code cell {where}): displayed without show(), which records tables for "
+            f"{words} (code cell {where}): displayed without show(), which records tables for "
             "tables/, xlsx and pptx",
         )
     ]
@@ -208,12 +191,11 @@ def _is_rich(output: nbformat.NotebookNode) -> bool:
 
 def _visible(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The declared defaults are hidden once papermill has injected the values used."""
-    tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
-    if not any("injected-parameters" in given for given in tags):
+    if not any(map(was_injected, notebook.cells)):
         return notebook
     shown = nbformat.from_dict(notebook)
     shown.cells = [
-        cell for cell, given in zip(notebook.cells, tags, strict=True) if "parameters" not in given
+        cell for cell in notebook.cells if "parameters" not in cell.metadata.get("tags", [])
     ]
     return shown
 
@@ -234,8 +216,8 @@ def _with_contents(body: str, removed: str) -> str:
     text = lxml.html.tostring(page, encoding="unicode", doctype="<!DOCTYPE html>")
     text = str(text).replace("<!--contents-->", contents.decode(), 1)
     row = E.tr(E.th("Removed from displays", scope="row"), E.td(removed))
-    told = lxml.html.tostring(row, encoding="unicode") if removed else ""
-    return text.replace("<!--removed-->", told, 1)
+    words = lxml.html.tostring(row, encoding="unicode") if removed else ""
+    return text.replace("<!--removed-->", words, 1)
 
 
 def _mark_text_columns(table: HtmlElement) -> None:

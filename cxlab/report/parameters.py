@@ -38,7 +38,7 @@ class Parameter:
 
     Attributes
     ----------
-    name, help : str
+    name : str
     annotation : str
         The declared type as written, such as ``str | None``; of a line without one, its
         default's type, and ``Any`` where that is None.
@@ -48,7 +48,6 @@ class Parameter:
     name: str
     annotation: str
     default: Any
-    help: str = ""
 
     @property
     def secret(self) -> bool:
@@ -150,7 +149,7 @@ def _open_notebook(path: Path) -> nbformat.NotebookNode:
         return nbformat.read(path, as_version=4)
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{path.name} must be a whole Jupyter notebook; it cannot be read as one. "
+            f"{path.name} must be a complete Jupyter notebook; it cannot be read as one. "
             "Open it in JupyterLab, or get it again."
         ) from error
 
@@ -177,8 +176,7 @@ def check_parameters(
     Raises
     ------
     ValueError
-        For a name that is not declared, with the nearest spelling.
-        Or for a secret that is no name of an environment variable.
+        For a name that is not declared, or a secret that does not name an environment variable.
     TypeError
         For a value of another type.
 
@@ -205,7 +203,7 @@ def check_secrets(declared: Mapping[str, Parameter], values: Mapping[str, Any]) 
     Raises
     ------
     ValueError
-        For a secret, given or a default, that is no name of an environment variable.
+        For a secret, given or a default, that does not name an environment variable.
     """
     for name, value in values.items():
         if not declared[name].secret or value is None or value == "":
@@ -228,13 +226,7 @@ def _parameter(statement: ast.stmt, lines: list[str], notebook: str) -> Paramete
     inferred = "Any" if default is None else type(default).__name__
     if target is None or not (annotation or inferred in _PLAIN):
         raise ValueError(_form(notebook, line))
-    _, _, comment = lines[(statement.end_lineno or statement.lineno) - 1].partition("  # ")
-    return Parameter(
-        name=target,
-        annotation=annotation or inferred,
-        default=default,
-        help=comment.strip(),
-    )
+    return Parameter(target, annotation or inferred, default)
 
 
 def _declared(statement: ast.stmt) -> tuple[str | None, str]:

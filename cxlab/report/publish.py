@@ -76,7 +76,7 @@ def building_folder(parent: Path) -> Iterator[Path]:
 
 
 def is_foreign(output: Path) -> bool:
-    """Whether something stands at a report's place that is no report: it is never replaced."""
+    """Whether a report's place is taken by something else, which is never replaced."""
     if not output.is_dir():
         return output.exists()
     names = {path.name for path in output.iterdir() if not path.name.startswith(".")}

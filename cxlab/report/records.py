@@ -1,60 +1,17 @@
-"""Records beside reports, sealed with digests: read when whole, else named and passed over."""
+"""What is kept beside a report: records sealed with digests, headline numbers, what changed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
+
+import msgspec
 
 from cxlab.report.publish import replace_text
 
-#: What a report's manifest, a headline number and a failure's record must hold, and of
-#: which kind; a kind in a list is of each element.
-NUMBER = (int, float)
-REPORT: Mapping[str, Any] = {
-    "notebook": {"name": str, "sha256": str},
-    "study": str,
-    "study_title": str,
-    "about": str,
-    "simulated": bool,
-    "period": str,
-    "selection": str,
-    "title": str,
-    "started": str,
-    "ended": str,
-    "parameters": dict,
-    "inputs": [{"name": str, "sha256": str}],
-    "packages": dict,
-    "python": str,
-    "git": {"commit": (str, None), "clean": (bool, None)},
-    "warnings": [str],
-    "tables": [str],
-    "formats": [str],
-}
-HEADLINE: Mapping[str, Any] = {
-    "label": str,
-    "metric": (str, None),
-    "unit": (str, None),
-    "n": (*NUMBER, None),
-    "estimate": NUMBER,
-    "ci_low": (*NUMBER, None),
-    "ci_high": (*NUMBER, None),
-}
-#: Not in every manifest.
-ADDED: Mapping[str, Any] = {
-    "changes": [str],
-    "headline": [HEADLINE],
-    "digests": dict,
-    "places": dict,
-    "rows": (int, None),
-    "processor": str,
-}
-FAILURE: Mapping[str, Any] = {"notebook": str, "cell": int, "cause": str, "when": str}
-#: Not in every failure's record.
-WHOSE: Mapping[str, Any] = {"study": str, "period": str, "selection": str}
 #: Endings of the files that a report may consist of.
 PUBLISHED = (".html", ".ipynb", ".csv", ".json", ".xlsx", ".pptx", ".pdf")
 MANIFEST = "manifest.json"
@@ -62,22 +19,119 @@ MANIFEST = "manifest.json"
 VERIFICATION = "verified.json"
 #: Name of a record's digest of its other lines.
 SEAL = "sha256"
+#: Tables that may hold headline numbers, the first that is there; the columns they need.
+HEADLINE_TABLES = ("headline", "outcomes")
+HEADLINE_COLUMNS = ("label", "estimate", "ci_low", "ci_high")
+#: As many rows as a reader takes in at a glance.
+HEADLINE_ROWS = 6
+#: Name under which a notebook shows its changes, and the file made from it.
+CHANGES = "changes"
+CHANGES_FILE = "changes.json"
+#: Columns that the table of changes must have.
+CHANGE_COLUMNS = (
+    "label",
+    "period",
+    "before",
+    "estimate",
+    "ci_low",
+    "ci_high",
+    "p_adjusted",
+    "unit",
+    "sentence",
+)
+#: False-discovery rate at which a change is reported as significant.
+RATE = 0.05
 
 
 class RecordError(ValueError):
-    """A file that stands where a record should, and is none."""
+    """A file in the place of a record that is not one."""
+
+
+class Headline(TypedDict, total=False):
+    """A headline number of a report."""
+
+    label: Required[str]
+    metric: str | None
+    unit: str | None
+    n: float | None
+    estimate: Required[float]
+    ci_low: float | None
+    ci_high: float | None
+
+
+class _File(TypedDict):
+    name: str
+    sha256: str
+
+
+class _Git(TypedDict):
+    commit: str | None
+    clean: bool | None
+
+
+class Manifest(TypedDict, total=False):
+    """What a report's manifest must hold, and of which kind what it may hold is."""
+
+    notebook: Required[_File]
+    study: Required[str]
+    study_title: Required[str]
+    about: Required[str]
+    simulated: Required[bool]
+    period: Required[str]
+    selection: Required[str]
+    title: Required[str]
+    started: Required[str]
+    ended: Required[str]
+    parameters: Required[dict[str, Any]]
+    inputs: Required[list[_File]]
+    packages: Required[dict[str, Any]]
+    python: Required[str]
+    git: Required[_Git]
+    warnings: Required[list[str]]
+    tables: Required[list[str]]
+    formats: Required[list[str]]
+    changes: list[str]
+    headline: list[Headline]
+    digests: dict[str, Any]
+    places: dict[str, Any]
+    rows: int | None
+    processor: str
+
+
+class Failure(TypedDict, total=False):
+    """What the record of a report that failed must hold."""
+
+    notebook: Required[str]
+    cell: Required[int]
+    cause: Required[str]
+    when: Required[str]
+    study: str
+    period: str
+    selection: str
+
+
+class _Shown(TypedDict):
+    same: bool
+    when: str
+    near: str
+
+
+class Verified(_Shown, total=False):
+    """What verifying a report found, and what the page shows of an earlier time."""
+
+    shown: _Shown | None
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """A report's manifest; None where there is none, or it is no whole record."""
+    """A report's manifest; None where there is none, or it is incomplete."""
     try:
-        return read_record(folder / "manifest.json", REPORT, ADDED)
+        return read_record(folder / MANIFEST, Manifest)
     except RecordError:
         return None
 
 
-def read_record(path: Path, needed: Mapping[str, Any], optional: Mapping[str, Any]) -> dict:
-    """A record of JSON that holds what it must.
+def read_record(path: Path, kind: Any) -> dict[str, Any]:
+    """A record of JSON, as it is written, that holds what its kind must.
 
     Raises
     ------
@@ -85,39 +139,20 @@ def read_record(path: Path, needed: Mapping[str, Any], optional: Mapping[str, An
         Saying what it lacks.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        msgspec.convert(record, kind)
     except OSError as error:
-        raise RecordError(
-            f"it cannot be read ({(error.strerror or str(error)).lower()})"
-        ) from error
+        reason = (error.strerror or str(error)).lower()
+        raise RecordError(f"it cannot be read ({reason})") from error
+    except msgspec.ValidationError as error:
+        raise RecordError(str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise RecordError("it is no JSON") from error
-    if not isinstance(record, dict):
-        raise RecordError("it is no table of names and values")
-    there = {name: kind for name, kind in optional.items() if name in record}
-    for name, kind in {**needed, **there}.items():
-        if not _is(record.get(name), kind):
-            raise RecordError(f"`{name}` is {'of another kind' if name in record else 'missing'}")
-    return record
+        raise RecordError("it is not JSON") from error
+    return dict(record)
 
 
-def _is(value: Any, kind: Any) -> bool:
-    """Whether a value is of a kind: a type, one of several, a list or a table of kinds.
-
-    Examples
-    --------
-    >>> _is([1, 2], [int]), _is(True, int), _is(float("nan"), NUMBER), _is(None, (str, None))
-    (True, False, False, True)
-    """
-    if isinstance(kind, list):
-        return isinstance(value, list) and all(_is(one, kind[0]) for one in value)
-    if isinstance(kind, Mapping):
-        return isinstance(value, dict) and all(_is(value.get(k), v) for k, v in kind.items())
-    if isinstance(kind, tuple):
-        return any(_is(value, one) for one in kind)
-    if kind is None or isinstance(value, bool):
-        return value is None if kind is None else kind is bool
-    return isinstance(value, kind) and (not isinstance(value, float) or math.isfinite(value))
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not JSON")
 
 
 def file_digest(path: Path) -> str:
@@ -168,3 +203,72 @@ def spoilt_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
         if not (folder / name).is_file() or file_digest(folder / name) != digest:
             yield name
     yield from (name for name in published_files(folder) if name not in digests)
+
+
+def headline(tables: Path) -> list[dict[str, Any]]:
+    """What the index shows of a report: rows of its recorded table ``headline`` or ``outcomes``.
+
+    Rows without an estimate (hidden, or nobody answered) are left out.
+    """
+    for name in HEADLINE_TABLES:
+        path = tables / f"{name}.json"
+        if path.exists():
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            if rows and all(column in rows[0] for column in HEADLINE_COLUMNS):
+                return [_row(row) for row in rows if row["estimate"] is not None][:HEADLINE_ROWS]
+    return []
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    known = {name: row[name] for name in HEADLINE_COLUMNS}
+    return known | {name: row.get(name) for name in ("metric", "unit", "n")}
+
+
+def write_changes(folder: Path) -> list[str]:
+    """Write ``changes.json`` beside a report that has recorded a table ``changes``.
+
+    Returns one sentence for each significant change, the one with most evidence first.
+    """
+    changes = read_changes(folder)
+    if changes is None:
+        return []
+    text = json.dumps(changes, indent=1, ensure_ascii=False, allow_nan=False)
+    replace_text(folder / CHANGES_FILE, text + "\n")
+    found = [change for change in changes if change["significant"]]
+    return [change["sentence"] for change in sorted(found, key=lambda c: c["p_adjusted"])]
+
+
+def read_changes(folder: Path) -> list[dict[str, Any]] | None:
+    """Recorded changes, each with ``significant`` and ``drop``; None without the table.
+
+    A hidden row (no estimate) is neither. A drop is significant with its whole interval
+    below zero, unless the table has a column ``drop`` of its own: for scores of which less
+    is better.
+    """
+    path = folder / "tables" / f"{CHANGES}.json"
+    if not path.exists():
+        return None
+    return [_judged(row) for row in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def drops(changes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Sentences of the changes that are drops."""
+    return [str(change["sentence"]) for change in changes if change["drop"]]
+
+
+def _judged(row: Mapping[str, Any]) -> dict[str, Any]:
+    change = {name: row.get(name) for name in CHANGE_COLUMNS} | dict(row)
+    p, high = change["p_adjusted"], change["ci_high"]
+    significant = p is not None and p < RATE and change["estimate"] is not None
+    fell = bool(row["drop"]) if row.get("drop") is not None else high is not None and high < 0
+    sentence = change["sentence"] or _sentence(change)
+    return change | {"sentence": sentence, "significant": significant, "drop": significant and fell}
+
+
+def _sentence(change: Mapping[str, Any]) -> str:
+    if change["estimate"] is None:
+        return f"{change['label']}: hidden"
+    return (
+        f"{change['label']}: {change['estimate']:+.1f} {change['unit'] or ''} "
+        f"against {change['before']}"
+    ).replace("  ", " ")

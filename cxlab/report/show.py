@@ -58,7 +58,7 @@ def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> 
     Raises
     ------
     ValueError
-        For a name that is no file name or stands twice in one recording, or a figure
+        For a name that cannot be a file name or was used already, or a figure
         without ``alt``.
     TypeError
         For a result that is neither table nor figure.
@@ -209,17 +209,7 @@ def _show_figure(result: Any, name: str, alt: str | None) -> None:
 
 
 def drawn_numbers(figure: Any) -> list[str]:
-    """Data coordinates of everything drawn, to six significant digits.
-
-    Parameters
-    ----------
-    figure : matplotlib Figure
-
-    Returns
-    -------
-    list of str
-        Lines, markers, bars, segments and images of every axes, in drawing order.
-    """
+    """Data coordinates of lines, markers, bars, areas and images, in drawing order, to six digits."""
     numbers: list[float] = []
     for axes in figure.axes:
         for line in axes.get_lines():
@@ -279,20 +269,14 @@ def with_labels(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
 
 
 def record_table(table: pd.DataFrame, name: str) -> None:
-    """Write a table at full precision, where `RECORD_VARIABLE` names a folder.
-
-    Raises
-    ------
-    ValueError
-        For a name that stands there already.
-    """
+    """Write a table at full precision, where `RECORD_VARIABLE` names a folder; a name only once."""
     folder = os.environ.get(RECORD_VARIABLE)
     if not folder:
         return
     target = Path(folder) / f"{name}.csv"
     if target.exists():
         raise ValueError(
-            f"`name` must be used once in a report; got '{name}' again. Name each table apart."
+            f"`name` must be used once in a report; got '{name}' again. Give each table a name of its own."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     _quoted(table).to_csv(target, index=False)

@@ -36,7 +36,7 @@ from cxlab.report.manifest import (
     processor,
     read_verification,
 )
-from cxlab.report.notebooks import report_notebooks
+from cxlab.report.notebooks import report_notebooks, was_injected
 from cxlab.report.page import refresh_page
 from cxlab.report.publish import clean_temporary, disk_cause, temporary_folder
 from cxlab.report.records import (
@@ -77,7 +77,7 @@ class Verification:
     differences : list of str
         One line for each file, table or cell that differs; empty: all is the same.
     notes : list of str
-        What is otherwise than when the report was made: inputs, notebook, versions.
+        What has changed since the report was made: inputs, notebook, versions.
     when : str
     near : str
         Why numbers may differ by 1e-9, if some do; empty: all are the same to the last digit.
@@ -98,8 +98,8 @@ class Verification:
     def __str__(self) -> str:
         lines = [f"note: {note}" for note in self.notes]
         lines += [f"differs: {difference}" for difference in self.differences]
-        told = f"same{near_words(self.near)}" if self.same else "NOT the same"
-        return "\n".join([*lines, f"{told}: {self.tables} tables of {self.folder}"])
+        verdict = f"same{near_words(self.near)}" if self.same else "NOT the same"
+        return "\n".join([*lines, f"{verdict}: {self.tables} tables of {self.folder}"])
 
 
 def verify_report(folder: str | Path, *, timeout: int = CELL_SECONDS) -> Verification:
@@ -136,7 +136,7 @@ def verify_report(folder: str | Path, *, timeout: int = CELL_SECONDS) -> Verific
     manifest = read_manifest(folder)
     if manifest is None:
         raise ValueError(
-            f"`folder` must hold a report with its whole manifest.json; got '{folder}'. "
+            f"`folder` must hold a report with its complete manifest.json; got '{folder}'. "
             "Name the folder that the page is in."
         )
     if earlier := made_earlier(manifest):
@@ -217,14 +217,10 @@ def _source(folder: Path, manifest: Mapping[str, Any], own: Path) -> tuple[Path,
         if file_digest(path) == manifest["notebook"]["sha256"]:
             return path, []
     notebook = nbformat.read(folder / Path(name).name, as_version=4)
-    notebook.cells = [
-        cell
-        for cell in notebook.cells
-        if "injected-parameters" not in cell.metadata.get("tags", [])
-    ]
+    notebook.cells = [cell for cell in notebook.cells if not was_injected(cell)]
     nbformat.write(notebook, own / Path(name).name)
-    told = "has changed since" if there else "is not where it was"
-    return own / Path(name).name, [f"{name} {told}; the report's own copy was run"]
+    reason = "has changed since" if there else "is not where it was"
+    return own / Path(name).name, [f"{name} {reason}; the report's own copy was run"]
 
 
 def _run(source: Path, manifest: Mapping[str, Any], own: Path, place: Path, timeout: int) -> Path:
@@ -256,7 +252,7 @@ def _reasons(manifest: Mapping[str, Any]) -> list[str]:
 def _spoilt_verification(folder: Path) -> bool:
     path = folder / VERIFICATION
     try:
-        record = read_record(path, {}, {})
+        record = read_record(path, dict[str, Any])
     except RecordError:
         return path.exists()
     return bool(record.get(SEAL) != seal(record))
@@ -286,7 +282,7 @@ def _changed_versions(manifest: Mapping[str, Any]) -> Iterator[str]:
         if before.get(name) != version:
             yield f"{name} was {before.get(name, 'not recorded')}, is {version}"
     if manifest.get("code") != code_digest():
-        yield "the package's code has changed; what it writes otherwise now is named above"
+        yield "the package's code has changed; what it now writes differently is named above"
 
 
 def _record(folder: Path, manifest: dict[str, Any], found: Verification) -> None:
@@ -330,7 +326,7 @@ def _compare_derived(
     """Differences of all that follows from notebook, tables and manifest; ``again`` is completed.
 
     These are made from the published notebook and tables, where they are right, so that a
-    rounding on another processor is told once and a changed file by its own name.
+    rounding on another processor is reported once and a changed file by its own name.
     """
     found = _Findings()
     stem = Path(manifest["notebook"]["name"]).stem
@@ -384,8 +380,8 @@ def _compare_pdf(
         return
     new = (again / name).read_bytes()
     if pdf_producer(old) != pdf_producer(new):
-        told = f"it was printed by {pdf_producer(old)}, and here is {pdf_producer(new)}"
-        found.notes.append(f"{name} was compared by its digest only: {told}")
+        reason = f"it was printed by {pdf_producer(old)}, and here is {pdf_producer(new)}"
+        found.notes.append(f"{name} was compared by its digest only: {reason}")
         return
     if not same_pdf(old, new) and (folder / VERIFICATION).is_file():
         shutil.copyfile(folder / VERIFICATION, again / VERIFICATION)

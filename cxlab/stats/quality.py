@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -13,10 +15,17 @@ import pandas as pd
 
 from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
-from cxlab.core.frames import Opened, collect, group_sums, open_frame
+from cxlab.core.engines import row_count
+from cxlab.core.frames import (
+    Opened,
+    collect,
+    column_names,
+    open_frame,
+)
 from cxlab.core.metric import Metric
 from cxlab.core.result import Result
 from cxlab.stats.metrics.estimates import estimate_each
+from cxlab.survey.scales import REASONS
 
 USAGE_COLUMNS = ("n", "estimate", "se", "ci_low", "ci_high", "users", "n_missing", "note")
 #: Fewer answered items than this and alike answers say nothing about care.
@@ -143,24 +152,29 @@ def straight_lining(
     0     3  2            1    0.5
     1   any  2            1    0.5
     """
-    opened = open_frame(answers, numbers={"items": items})
-    counts = pd.DataFrame({"score": [], "n": []})
-    if items:
-        lowest, highest = nw.min_horizontal(*items), nw.max_horizontal(*items)
-        rated = opened.lazy.filter(_answered(items) >= min_answered)
-        alike = rated.select(score=nw.when(lowest == highest).then(lowest))
-        counts = collect(alike.group_by("score").agg(n=nw.len())).sort_values("score")
-    same = counts.dropna(subset="score").astype({"n": "int64"})
-    n = int(counts["n"].sum())
-    table = pd.DataFrame(
-        {
-            "score": [*(f"{score:g}" for score in same["score"]), "any"],
-            "n": n,
-            "respondents": [*same["n"], same["n"].sum()],
-        }
+    columns = ["score", "n", "respondents", "share"]
+    if not items:
+        return pd.DataFrame([["any", 0, 0, np.nan]], columns=columns)
+    enough = _ratings(open_frame(answers, numbers={"items": items}).lazy, items, min_answered)
+    n = int(collect(enough.select(n=nw.len()))["n"].iloc[0])
+    alike = enough.filter(nw.col("low") == nw.col("high")).select(score=nw.col("low"))
+    counts = collect(alike.group_by("score").agg(nw.len().alias("n"))).sort_values("score")
+    respondents = [*map(int, counts["n"]), int(counts["n"].sum())]
+    scores = [*(f"{score:g}" for score in counts["score"]), "any"]
+    rows = [(one, n, k, k / n if n else np.nan) for one, k in zip(scores, respondents, strict=True)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _ratings(lazy: nw.LazyFrame, items: Sequence[str], least: int) -> nw.LazyFrame:
+    """Rows that rated so many items at least, with their lowest and highest rating."""
+    scores = [nw.col(name) for name in items]
+    rated = [nw.when(score.is_null()).then(nw.lit(0)).otherwise(nw.lit(1)) for score in scores]
+    counted = lazy.with_columns(
+        rated=functools.reduce(operator.add, rated),
+        low=nw.min_horizontal(*scores),
+        high=nw.max_horizontal(*scores),
     )
-    table["share"] = table["respondents"] / n if n else np.nan
-    return table
+    return counted.filter(nw.col("rated") >= least)
 
 
 def repeated_answers(
@@ -192,32 +206,37 @@ def repeated_answers(
        n  sets  rows  largest
     0  3     1     2        2
     """
-    reasons = [f"{name}_missing" for name in items]
-    opened = open_frame(answers, numbers={"items": items}, reasons=reasons)
-    sizes = pd.DataFrame({"rows": [], "sets": []}, dtype="int64")
-    if items:
-        varied = nw.min_horizontal(*items) < nw.max_horizontal(*items)
-        looked = opened.lazy.filter(varied & (_answered(items) >= min_answered))
-        sets = looked.group_by([*items, *reasons]).agg(rows=nw.len())
-        sizes = collect(sets.group_by("rows").agg(sets=nw.len())).astype("int64")
-    several = sizes[sizes["rows"] > 1]
-    return pd.DataFrame(
-        {
-            "n": [int((sizes["rows"] * sizes["sets"]).sum())],
-            "sets": [int(several["sets"].sum())],
-            "rows": [int((several["rows"] * several["sets"]).sum())],
-            "largest": [int(several["rows"].max()) if len(several) else 0],
-        }
+    columns = ["n", "sets", "rows", "largest"]
+    if not items:
+        return pd.DataFrame([[0, 0, 0, 0]], columns=columns)
+    missing = {name: f"{name}_missing" for name in items}
+    opened = open_frame(answers, numbers={"items": items}, reasons=list(missing.values()))
+    rated = _ratings(opened.lazy, items, min_answered).filter(nw.col("low") < nw.col("high"))
+    # a column an item, be it a score or a reason: a billion rows' keys are no place to be wordy
+    states = {f"state {i}": _state(name, missing[name]) for i, name in enumerate(items)}
+    alike = rated.select(**states).group_by(list(states)).agg(nw.len().alias("size"))
+    again = nw.when(nw.col("size") > 1)
+    found = collect(
+        alike.select(
+            n=nw.col("size").sum(),
+            sets=again.then(nw.lit(1)).otherwise(nw.lit(0)).sum(),
+            rows=again.then(nw.col("size")).otherwise(nw.lit(0)).sum(),
+            largest=again.then(nw.col("size")).otherwise(nw.lit(0)).max(),
+        )
     )
+    return found[columns].fillna(0).astype("int64")
 
 
-def _answered(items: Sequence[str]) -> nw.Expr:
-    """How many of the items were answered."""
-    return nw.sum_horizontal(*(_one_if(~nw.col(name).is_null()) for name in items))
-
-
-def _one_if(condition: nw.Expr) -> nw.Expr:
-    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0))
+def _state(score: str, reason: str) -> nw.Expr:
+    """A rating, or a number below every rating for the reason that there is none."""
+    state = nw.lit(-1e9)
+    for number, known in enumerate(REASONS, 1):
+        state = (
+            nw.when(nw.col(reason).cast(nw.String) == known)
+            .then(nw.lit(-1e9 - number))
+            .otherwise(state)
+        )
+    return nw.when(nw.col(score).is_null()).then(state).otherwise(nw.col(score))
 
 
 def weight_summary(
@@ -252,33 +271,49 @@ def weight_summary(
        n  kish_deff  n_eff
     0  2       1.25    1.6
     """
-    opened = open_frame(answers, design=design)
-    weights, strata, cluster = opened.design.weights, opened.design.strata, opened.design.cluster
-    weight = nw.col(weights) if weights else nw.lit(1.0)
-    keys = {"stratum": nw.col(strata) if strata else nw.lit(0)}
-    keys |= {"cluster": nw.col(cluster)} if cluster else {}
-    inside = opened.lazy.select(weight=weight, **keys).filter(nw.col("weight") > 0)
-    w = nw.col("weight")
-    sums = {"n": nw.len(), "low": w.min(), "high": w.max(), "w": w.sum(), "ww": (w * w).sum()}
-    found = collect(group_sums(inside, list(keys), [sum_.alias(name) for name, sum_ in sums.items()],
-                               [] if strata else ["stratum"]))  # fmt: skip
-    n, total = int(found["n"].sum()), found["w"].sum()
-    kish = n * found["ww"].sum() / total**2 if n else math.nan
-    whole = found[found["cluster"].notna()] if cluster else found[:0]
+    # any column at all, to count the rows by
+    opened = open_frame(answers, design=design, rows=column_names(answers)[:1])
+    strata, cluster = opened.design.strata, opened.design.cluster
+    weight = (
+        nw.col(opened.design.weights).cast(nw.Float64) if opened.design.weights else nw.lit(1.0)
+    )
+    rows = opened.lazy.with_columns(_weight=weight).filter(nw.col("_weight") > 0)
+    sums = collect(
+        rows.select(
+            n=nw.len(),
+            smallest=nw.col("_weight").min(),
+            largest=nw.col("_weight").max(),
+            mean=nw.col("_weight").mean(),
+            squares=(nw.col("_weight") ** 2).mean(),
+        )
+    )
+    kish = sums["squares"] / sums["mean"] ** 2
+    n = int(sums["n"].iloc[0])
+    sizes, without = _cluster_sizes(rows, strata, cluster) if cluster else (None, 0)
     return pd.DataFrame(
         {
             "n": [n],
-            "smallest": [found["low"].min()],
-            "largest": [found["high"].max()],
-            "mean": [total / n if n else math.nan],
-            "kish_deff": [kish],
-            "n_eff": [n / kish],
-            "strata": [found["stratum"].nunique()],
-            "clusters": [len(whole) if cluster else n],
-            "largest_cluster": [int(whole["n"].max()) if len(whole) else 1],
-            "without_cluster": [n - int(whole["n"].sum()) if cluster else 0],
+            **{name: sums[name] for name in ("smallest", "largest", "mean")},
+            "kish_deff": kish,
+            "n_eff": n / kish,
+            "strata": [_distinct(rows, strata) if strata else 1],
+            "clusters": [n if sizes is None else len(sizes)],
+            "largest_cluster": [1 if sizes is None or not len(sizes) else int(sizes.max())],
+            "without_cluster": [without],
         }
     )
+
+
+def _cluster_sizes(rows: nw.LazyFrame, strata: str | None, cluster: str) -> tuple[pd.Series, int]:
+    """Rows of each cluster of a stratum, and rows without one."""
+    keys = [name for name in (strata, cluster) if name]
+    counted = collect(rows.group_by(keys).agg(nw.len().alias("rows")))
+    alone = counted[cluster].isna()
+    return counted.loc[~alone, "rows"], int(counted.loc[alone, "rows"].sum())
+
+
+def _distinct(rows: nw.LazyFrame, column: str) -> int:
+    return len(collect(rows.select(column).unique()).dropna())
 
 
 class Completeness(NamedTuple):
@@ -319,11 +354,12 @@ def completeness(answers: Any, touchpoints: Sequence[str]) -> Completeness:
     >>> completeness(answers, ["a", "b"])
     Completeness(n=3, complete=1, median=1.0)
     """
-    opened = open_frame(answers, touchpoints=touchpoints)
     if not touchpoints:
-        return Completeness(opened.n, opened.n, 0.0)
-    lazy = opened.lazy.select(rated=_answered(touchpoints))
-    found = collect(lazy.group_by("rated").agg(nw.len().alias("n"))).sort_values("rated")
+        n = row_count(answers)
+        return Completeness(n, n, 0.0)
+    opened = open_frame(answers, numbers={"touchpoints": touchpoints})
+    rated = _ratings(opened.lazy, touchpoints, 0).select("rated")
+    found = collect(rated.group_by("rated").agg(nw.len().alias("n"))).sort_values("rated")
     rows = found["n"].to_numpy(dtype="int64")
     below = np.searchsorted(rows.cumsum(), [(rows.sum() - 1) // 2, rows.sum() // 2], side="right")
     median = float(found["rated"].iloc[below].mean()) if rows.sum() else math.nan

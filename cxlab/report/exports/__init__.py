@@ -46,16 +46,8 @@ def write_formats(
 ) -> None:
     """Write the page and further formats; those that fail take nothing else with them.
 
-    Parameters
-    ----------
-    folder : Path
-        The report's folder, with ``manifest.json`` and ``tables``.
-    notebook : NotebookNode
-        Executed.
-    manifest : dict
-        ``formats`` gets those that were made, ``failed_formats`` the others with the reason;
-        the page links the former and names the latter.
-    formats : sequence of str
+    ``manifest["formats"]`` gets those that were made, which the page links, and
+    ``manifest["failed_formats"]`` the others with the reason, which the page names.
     """
     stem = Path(manifest["notebook"]["name"]).stem
     failed = write_exports(folder, stem, [one for one in formats if one != "pdf"])
@@ -70,18 +62,9 @@ def write_formats(
 
 
 def write_exports(folder: Path, stem: str, formats: Sequence[str]) -> dict[str, str]:
-    """Write each format into a report's folder, as ``stem.format``.
+    """Write each format into a report's folder; returns those that failed, and why.
 
-    Returns
-    -------
-    dict of str to str
-        Formats that could not be made, and why: they take neither the page nor each other
-        with them.
-
-    Raises
-    ------
-    OSError
-        When the disk is full: nothing else can be written then either.
+    Only a full disk stops the others: nothing else can be written then either.
     """
     failed = {}
     for one in formats:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from cxlab.core.characters import printable
-from cxlab.report.headline import TABLES
 from cxlab.report.publish import replace_bytes
+from cxlab.report.records import HEADLINE_TABLES
 
 #: Columns that a table needs to be charted, and those that may name its rows.
 FIGURES = ("estimate", "ci_low", "ci_high")
 NAMES = ("label", "touchpoint", "driver", "coefficient", "segment", "group", "period")
-#: Rows that a reader can tell apart on one slide, and slides that anybody looks through.
+#: Most rows that a reader can distinguish on one slide, and most slides that anybody reads.
 MOST_ROWS = 30
 MOST_SLIDES = 40
 #: Layouts of the empty presentation that python-pptx brings.
@@ -39,25 +39,17 @@ class Figure:
 
 
 def write_slides(folder: Path, target: Path) -> None:
-    """Write a presentation: what the report is about, then a bar chart a figure.
+    """Write a presentation: what the report is about, then a bar chart per table and metric.
 
-    Every table with an estimate and its interval gives one chart per metric. The bars are
-    native, and a spreadsheet behind each can be edited; the intervals are error bars.
-    Suppression was applied before the tables were recorded; hidden rows are left out.
-
-    Parameters
-    ----------
-    folder : Path
-        The report's folder, with ``manifest.json`` and ``tables``.
-    target : Path
-        Replaced whole.
+    Every table with an estimate and its interval is charted. The bars are native, and the
+    spreadsheet behind each can be edited; the intervals are error bars. Hidden rows are left out.
     """
     from pptx import Presentation
 
     manifest = printable(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     deck = Presentation()
     _write_title(deck, manifest)
-    names = sorted(manifest["tables"], key=lambda name: name not in TABLES)
+    names = sorted(manifest["tables"], key=lambda name: name not in HEADLINE_TABLES)
     figures = [one for name in names for one in _figures(folder / "tables", name)]
     for figure in figures[:MOST_SLIDES]:
         _write_chart(deck, figure)
@@ -87,7 +79,7 @@ def _figures(tables: Path, name: str) -> Iterator[Figure]:
 
 
 def _row_names(rows: list[dict[str, Any]]) -> list[str]:
-    """What tells the rows apart, and how many answers each has."""
+    """What distinguishes the rows, and how many answers each has."""
     telling = [c for c in NAMES if c in rows[0] and len({row[c] for row in rows}) > 1]
     telling = telling or [c for c in NAMES if c in rows[0]][:1]
     names = [" · ".join(str(row[column]) for column in telling) for row in rows]
@@ -185,5 +177,5 @@ def _add_intervals(chart: Any, figure: Figure) -> None:
 
 def _alt_text(figure: Figure) -> str:
     rows = zip(figure.names, figure.estimates, strict=True)
-    told = "; ".join(f"{name.strip()}: {estimate:.1f}" for name, estimate in rows)
-    return f"Bar chart with 95 % intervals, {figure.unit or 'estimate'}. {told}."
+    values = "; ".join(f"{name.strip()}: {estimate:.1f}" for name, estimate in rows)
+    return f"Bar chart with 95 % intervals, {figure.unit or 'estimate'}. {values}."

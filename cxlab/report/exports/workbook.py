@@ -21,20 +21,8 @@ MOST_WHOLE = 2**53
 def write_workbook(folder: Path, target: Path) -> None:
     """Write the tables of a report's folder to an ``.xlsx`` file, one sheet each.
 
-    Suppression was applied before the tables were recorded; hidden cells are empty here
-    too. Text stays text: nothing from the data becomes a formula or a link.
-
-    Parameters
-    ----------
-    folder : Path
-        The report's folder, with ``manifest.json`` and ``tables``.
-    target : Path
-        Replaced whole.
-
-    Raises
-    ------
-    ValueError
-        For a table longer than a sheet.
+    Small groups were hidden before the tables were recorded; hidden cells are empty here too.
+    Text stays text: nothing from the data becomes a formula or a link.
     """
     import xlsxwriter
 

@@ -106,18 +106,8 @@ def hidden_of_parts(
 ) -> dict[Part, Hidden]:
     """What to hide of the parts of a study's answers that are shown together.
 
-    Parameters
-    ----------
-    study : Study
-    parts : iterable of Part
-        Of each the total is shown, and every group of every segment.
-    published : mapping of Part to sequence of HiddenFigure, or None
-        Parts that are shown already, and what is hidden of them; None: only the total is shown.
-
-    Returns
-    -------
-    dict of Part to Hidden
-        Nothing is hidden of a part that has no answer in common with another one.
+    Of each part the total is shown, and every group of every segment. Nothing is hidden of a
+    part that has no answer in common with another one.
     """
     own = sorted(set(parts))
     every = sorted({*own, *published})
@@ -135,23 +125,10 @@ def hidden_of_parts(
 def count_answers(
     answers: Any, keys: Sequence[str], *, ratings: Sequence[str] = (), weight: str | None = None
 ) -> pd.DataFrame:
-    """Answers per combination of columns, in one query of any engine.
+    """Answers per combination of at least one column, in one query of any engine.
 
-    Parameters
-    ----------
-    answers : frame of any engine
-        As `Study.read` gives it.
-    keys : sequence of str
-        Columns to count by, at least one.
-    ratings : sequence of str
-        Columns whose answers are counted too.
-    weight : str, optional
-        Ratings of rows of weight 0 are not counted: these are outside the population.
-
-    Returns
-    -------
-    DataFrame
-        The keys, null where a row has none; ``n``; and ``n NAME`` of each rating.
+    Columns ``n`` and, of each rating, ``n NAME``; of these, rows of weight 0 are not counted:
+    they are outside the population. Rows without a key count as a combination of their own.
     """
     frame = nw.from_native(answers).lazy()
     inside = nw.col(weight) > 0 if weight else nw.lit(True)

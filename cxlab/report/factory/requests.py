@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from cxlab.survey.study import Study, load_study
 
 #: The last of a study's periods, whatever it is called.
 LATEST = "latest"
+#: Column to value, and the number of answers where it is known.
+Selection = tuple[dict[str, str], int | None]
 KEYS = ("study", "periods", "each", "where", "notebooks", "set", "to", "timeout")
 #: Instead of a list of periods: every one on its own.
 ALL = "all"
@@ -80,20 +82,22 @@ class Matrix:
     left_out: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """A notebook with its further parameters, its needs, and the earlier reports that it reads."""
+
+    name: str
+    path: Path
+    settings: dict[str, Any]
+    needs: Sequence[str] | None
+    past: PastReports | None
+
+
 def plan_reports(request: Request, reports: Path) -> Matrix:
-    """Every report of a request, checked before anything runs.
+    """Every report of a request, for the folder of all reports; checked before anything runs.
 
-    Parameters
-    ----------
-    request : Request
-    reports : Path
-        Folder of all reports.
-
-    Returns
-    -------
-    Matrix
-        Left out are notebooks whose needs a period does not meet, and groups smaller than
-        the study's ``min_group_size``.
+    Left out are notebooks whose needs a period does not meet, and groups smaller than the
+    study's ``min_group_size``.
 
     Raises
     ------
@@ -102,47 +106,69 @@ def plan_reports(request: Request, reports: Path) -> Matrix:
         there, and when nothing is left to make.
     """
     study = load_study(request.study)
-    chosen = choose_notebooks(request.notebooks)
-    check_declared(chosen, _set_by_user(request))
-    settings = read_settings(chosen, request.settings)
-    formats = check_formats(request.formats)
-    timeout = check_timeout(request.timeout)
-    needs = {name: read_needs(path) for name, path in chosen.items()}
-    past = {name: _past(values, study, request.where) for name, values in settings.items()}
-    if request.each and any(past.values()):
+    formats, timeout = check_formats(request.formats), check_timeout(request.timeout)
+    chosen = _chosen(request, study)
+    matrix = Matrix()
+    for period in _periods(request, study):
+        met = [one for one in chosen if _is_met(one, study, period, matrix)]
+        # answers of which there are earlier reports may have been deleted
+        if met and all(one.past for one in met):
+            parts: Iterable[Selection] = [(dict(request.where), None)]
+        else:
+            parts = _parts(request, study, period, matrix)
+        for where, rows in parts:
+            for one in met:
+                job = _job(one, request.study, study, period, where, rows, reports)
+                matrix.jobs.append(replace(job, formats=formats, timeout=timeout))
+    if not matrix.jobs:
+        raise ValueError("there must be at least one report to make; " + "; ".join(matrix.left_out))
+    return matrix
+
+
+def _chosen(request: Request, study: Study) -> list[_Chosen]:
+    """The notebooks of a request, when they take what it sets."""
+    paths = choose_notebooks(request.notebooks)
+    check_declared(paths, _set_by_user(request))
+    settings = read_settings(paths, request.settings)
+    chosen = []
+    for name, path in paths.items():
+        folder = settings[name].get("past")
+        past = past_reports(folder, study=study.name, where=request.where) if folder else None
+        chosen.append(_Chosen(name, path, settings[name], read_needs(path), past))
+    if request.each and any(one.past for one in chosen):
         raise ValueError(
             "`each` must be left out where `past` is set; got "
             f"'{request.each[0]}'. Name the group of the earlier reports with --where."
         )
-    matrix = Matrix()
-    for period in _periods(request, study):
-        met = _met(needs, past, study, period, matrix)
-        # answers of which there are earlier reports may have been deleted
-        unread = bool(met) and all(past[name] for name in met)
-        whole: list[tuple[dict[str, str], int | None]] = [(dict(request.where), None)]
-        for where, rows in whole if unread else _parts(request, study, period, matrix):
-            for name in met:
-                one = period if reads_one_period(needs[name]) else None
-                reports_read = past[name]
-                files = (
-                    [study.path, *reports_read.files] if reports_read else study.files(period=one)
-                )
-                run = {"study": request.study, "period": period, "where": where or None}
-                used = used_parameters(chosen[name], run_values(chosen[name], run) | settings[name])
-                # a notebook that takes no None keeps to its own period and selection
-                when, part = used.get("period", period), used.get("where")
-                own = (
-                    None if when is None else str(when),
-                    part if isinstance(part, dict) else where,
-                )
-                about = about_study(study, *own, files, rows)
-                output = report_folder(reports, study.name, *own) / name
-                mark = fingerprint(chosen[name], used, files)
-                job = Job(chosen[name], output, used, about, formats, mark, timeout)
-                matrix.jobs.append(job)
-    if not matrix.jobs:
-        raise ValueError("there must be at least one report to make; " + "; ".join(matrix.left_out))
-    return matrix
+    return chosen
+
+
+def _job(
+    one: _Chosen,
+    name: str,
+    study: Study,
+    period: str | None,
+    where: dict[str, str],
+    rows: int | None,
+    reports: Path,
+) -> Job:
+    """The report that a notebook makes of a part of a study, which was asked for by ``name``."""
+    if one.past:
+        files = [study.path, *one.past.files]
+    else:
+        files = study.files(period=period if reads_one_period(one.needs) else None)
+    run = {"study": name, "period": period, "where": where or None}
+    used = used_parameters(one.path, run_values(one.path, run) | one.settings)
+    # a notebook that takes no None keeps to its own period and selection
+    when, part = used.get("period", period), used.get("where")
+    own = None if when is None else str(when), part if isinstance(part, dict) else where
+    return Job(
+        one.path,
+        report_folder(reports, study.name, *own) / one.name,
+        used,
+        about_study(study, *own, files, rows),
+        fingerprint=fingerprint(one.path, used, files),
+    )
 
 
 def _set_by_user(request: Request) -> dict[str, object]:
@@ -152,14 +178,6 @@ def _set_by_user(request: Request) -> dict[str, object]:
         "where": dict(request.where) or list(request.each),
     }
     return {name: value for name, value in asked.items() if value}
-
-
-def _past(
-    settings: Mapping[str, Any], study: Study, where: Mapping[str, str]
-) -> PastReports | None:
-    """The earlier reports that the parameter ``past`` names; None without it."""
-    folder = settings.get("past")
-    return past_reports(folder, study=study.name, where=where) if folder else None
 
 
 def _periods(request: Request, study: Study) -> list[str | None]:
@@ -178,29 +196,19 @@ def _latest(study: Study) -> str:
     return study.periods[-1]
 
 
-def _met(
-    needs: Mapping[str, Sequence[str] | None],
-    past: Mapping[str, PastReports | None],
-    study: Study,
-    period: str | None,
-    matrix: Matrix,
-) -> list[str]:
-    """Notebooks whose needs are met; the others are noted."""
-    met = []
-    for name, wanted in needs.items():
-        earlier = past[name]
-        lacking = unmet(wanted or (), study, period, past=len(earlier.periods) if earlier else 0)
-        if lacking:
-            when = f" {period}" if period else ""
-            matrix.left_out.append(f"{name}: {study.name}{when} lacks {', '.join(lacking)}")
-        else:
-            met.append(name)
-    return met
+def _is_met(one: _Chosen, study: Study, period: str | None, matrix: Matrix) -> bool:
+    """Whether a period has what a notebook needs; what it lacks is noted."""
+    periods = len(one.past.periods) if one.past else 0
+    lacking = unmet(one.needs or (), study, period, past=periods)
+    if lacking:
+        when = f" {period}" if period else ""
+        matrix.left_out.append(f"{one.name}: {study.name}{when} lacks {', '.join(lacking)}")
+    return not lacking
 
 
 def _parts(
     request: Request, study: Study, period: str | None, matrix: Matrix
-) -> Iterator[tuple[dict[str, str], int | None]]:
+) -> Iterator[Selection]:
     """Selections with their numbers of answers; small groups are left out and noted."""
     for column in request.each:
         if column not in study.segments:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 from tqdm import tqdm
 
 from cxlab.report.build import Job, clean_up
-from cxlab.report.execute import CELL_SECONDS
 from cxlab.report.factory.requests import Request, plan_reports
 from cxlab.report.factory.together import hide_together
 from cxlab.report.factory.workers import Backend, Outcome, make_reports
@@ -21,7 +20,7 @@ from cxlab.report.publish import Trouble, check_writable, output_error
 #: Odd records that a run names.
 NAMED = 3
 
-__all__ = ["Request", "Run", "run_reports", "run_requests"]
+__all__ = ["Request", "Run", "run_requests"]
 
 
 @dataclass(frozen=True)
@@ -70,73 +69,6 @@ class Run:
         counts = Counter(outcome.state for outcome in self.outcomes)
         parts = [f"{counts[state]} {state}" for state in ("made", "unchanged", "failed")]
         return ", ".join([*parts, f"{len(self.left_out)} left out"])
-
-
-def run_reports(
-    study: str,
-    *,
-    period: str | Sequence[str] | None = None,
-    all_periods: bool = False,
-    each: Sequence[str] = (),
-    notebooks: Sequence[str] = (),
-    where: Mapping[str, str] | None = None,
-    settings: Mapping[str, str] | None = None,
-    formats: Sequence[str] = (),
-    timeout: int = CELL_SECONDS,
-    output: str | Path = "reports",
-    **options: Any,
-) -> Run:
-    """Make the reports of one study: periods × groups × notebooks.
-
-    Parameters
-    ----------
-    study : str
-        A study's name or path.
-    period : str or sequence of str, optional
-        Periods, each with reports of its own; ``latest`` is the last; default: all together.
-    all_periods : bool
-        Every period on its own.
-    each : sequence of str
-        Segments; every group (of several: every combination) has reports of its own.
-    notebooks : sequence of str
-        Names, topics or paths; default: every notebook whose needs are met.
-    where : mapping of str to str, optional
-        Column to value: a part of the answers.
-    settings : mapping of str to str, optional
-        Further parameters, as text; read by the type that each notebook declares.
-    formats : sequence of str
-        ``xlsx``, ``pdf``: beside each page.
-    timeout : int
-        Seconds that each cell may run; a report whose cell takes longer fails.
-    output : path
-        Folder of all reports.
-    **options
-        As for `run_requests`.
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        For a study, period, selection, notebook or parameter that isn't there. All are
-        checked before anything runs.
-    OSError
-        When the folder cannot be written to.
-    """
-    request = Request(
-        study=study,
-        periods=[period] if period is None or isinstance(period, str) else list(period),
-        all_periods=all_periods,
-        each=each,
-        where=where or {},
-        notebooks=notebooks,
-        settings=settings or {},
-        formats=formats,
-        timeout=timeout,
-    )
-    return run_requests([request], output=output, **options)
 
 
 def run_requests(
@@ -211,7 +143,10 @@ def _first(odd: Sequence[str]) -> list[str]:
     more = len(odd) - NAMED
     if more <= 1:
         return list(odd)
-    return [*odd[:NAMED], f"{more} more files that are no whole record of a report (see the index)"]
+    return [
+        *odd[:NAMED],
+        f"{more} more files that are not complete records of reports (see the index)",
+    ]
 
 
 def _one_each(jobs: Sequence[Job]) -> list[Job]:

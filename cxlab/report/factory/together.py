@@ -38,22 +38,10 @@ class Together:
 def hide_together(jobs: Sequence[Job], reports: Path) -> Together:
     """Decide what all reports of a run hide, and which of them are not made.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-    reports : Path
-        Folder of all reports: those of the same studies that are there, and that the run
-        doesn't replace, are published already.
-
-    Returns
-    -------
-    Together
-        The same jobs where no two reports have answers in common.
-
-    Notes
-    -----
-    Reports that are made from earlier reports (``past``) are left as they are: their answers
-    may be gone, and what those reports hide stays hidden.
+    Reports of the same studies that are in the folder ``reports`` and that the run doesn't
+    replace count as published. The jobs are returned as they are where no two reports have
+    answers in common, and so are those made from earlier reports (``past``): their answers may
+    be gone, and what those reports hide stays hidden.
     """
     done = Together()
     named: dict[str, list[Job]] = defaultdict(list)
@@ -88,9 +76,9 @@ def _decide(study: Study, jobs: list[Job], reports: Path, done: Together) -> Non
             done.jobs.append(_hiding(job, figures))
     done.left_out = list(dict.fromkeys(done.left_out))
     done.hidden += [
-        f"{part}: {told}"
+        f"{part}: {words}"
         for part in sorted(own)
-        if not hidden[part].whole and (told := hidden[part].words(study.labels))
+        if not hidden[part].whole and (words := hidden[part].words(study.labels))
     ]
 
 

@@ -25,9 +25,8 @@ import nbformat
 from cxlab.core.messages import one_line
 from cxlab.report.build import Job, ReportError, make_report, record_failure
 from cxlab.report.exports import write_formats
-from cxlab.report.headline import drops, read_changes
 from cxlab.report.publish import Trouble
-from cxlab.report.records import read_manifest, spoilt_files, write_manifest
+from cxlab.report.records import drops, read_changes, read_manifest, spoilt_files, write_manifest
 from cxlab.report.warm import warm_kernels
 
 Backend = Literal["local", "dask"]
@@ -76,7 +75,7 @@ def make_reports(
     scheduler: str | None = None,
     tell: Callable[[Outcome], Any] | None = None,
 ) -> list[Outcome]:
-    """Make every report, several at a time.
+    """Make every report, several at a time: outcomes in the order of ``jobs``.
 
     Parameters
     ----------
@@ -91,11 +90,6 @@ def make_reports(
         Address of the Dask scheduler.
     tell : callable, optional
         Called with each outcome as soon as it is known.
-
-    Returns
-    -------
-    list of Outcome
-        In the order of ``jobs``.
     """
     outcomes: dict[int, Outcome] = {}
     for number, outcome in _outcomes(list(enumerate(jobs)), n_jobs, force, backend, scheduler):

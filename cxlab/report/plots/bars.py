@@ -33,7 +33,7 @@ def plot_parts(
     xlabel: str = "rows (%)",
     ax: Axes | None = None,
 ) -> Axes:
-    """Stacked bars of counts as per cent of each row's total, told apart by hatching too.
+    """Stacked bars of counts as per cent of each row's total, distinguished by hatching too.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from cxlab.core.messages import got
 from cxlab.report.plots.style import (
     COLOURS,
     MARKERS,
+    distinguishing_columns,
     legend_above,
     name_rows,
     new_axes,
@@ -18,7 +19,6 @@ from cxlab.report.plots.style import (
     row_axes,
     row_names,
     table_of,
-    telling_columns,
 )
 
 
@@ -81,7 +81,7 @@ def plot_runs(
     target: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """The run of periods: estimates joined by a line, each with its interval; groups apart.
+    """The run of periods: estimates joined by a line, each with its interval, a line for each group.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def plot_runs(
     table = table_of(table, period, "estimate", "ci_low", "ci_high")
     periods = [str(name) for name in table[period].unique()]
     ax = ax or new_axes(width=max(4.0, 0.8 * len(periods)), height=3.2)
-    groups = _runs_apart(table, period)
+    groups = _runs_by_group(table, period)
     for i, (name, run) in enumerate(groups.items()):
         # side by side, so that no interval covers another
         places = np.array([periods.index(str(one)) for one in run[period]])
@@ -118,12 +118,12 @@ def plot_runs(
     return ax
 
 
-def _runs_apart(table: pd.DataFrame, period: str) -> dict[str, pd.DataFrame]:
+def _runs_by_group(table: pd.DataFrame, period: str) -> dict[str, pd.DataFrame]:
     """One run for each group that has a row a period; of one group, that of all rows."""
-    telling = telling_columns(table, period)
-    if not telling:
+    distinguishing = distinguishing_columns(table, period)
+    if not distinguishing:
         return {"": table}
-    groups = table.groupby(telling, sort=False, observed=True, dropna=False)
+    groups = table.groupby(distinguishing, sort=False, observed=True, dropna=False)
     names = [printable(" · ".join(map(str, key))) for key, _ in groups]
     # a legend passes over names that begin with an underscore
     names = [f" {name}" if name.startswith("_") else name for name in names]

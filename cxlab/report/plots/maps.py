@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import seaborn
@@ -56,25 +58,12 @@ def plot_driver_map(
     """
     table = table_of(table, label, "performance", "verdict", source="cxlab.driver_map")
     ax = ax or new_axes(width=7.5, height=5.5)
-    for i, verdict in enumerate(VERDICTS):
-        part = table[table["verdict"] == verdict]
-        if part.empty:
-            continue
-        x, y = part["performance"], part["estimate"]
-        colour = COLOURS[i % len(COLOURS)]
-        ax.hlines(y, part["performance_low"], part["performance_high"], color=colour, alpha=0.5)
-        ax.vlines(x, part["ci_low"], part["ci_high"], color=colour, alpha=0.5)
-        ax.plot(x, y, MARKERS[i % len(MARKERS)], color=colour, label=verdict)
-    for name, (_, row) in zip(row_names(table, label), table.iterrows(), strict=True):
-        ax.annotate(name, (row["performance"], row["estimate"]), xytext=(4, 4),
-                    textcoords="offset points", fontsize=8)  # fmt: skip
+    performance = "performance", "performance_low", "performance_high"
+    estimate = "estimate", "ci_low", "ci_high"
+    _draw_points(ax, table, performance, estimate, "verdict", VERDICTS, row_names(table, label))
     for line, cut in ((ax.axhline, "importance_cut"), (ax.axvline, "performance_cut")):
         line(table[cut].iloc[0], color="0.5", linewidth=1, linestyle="--")
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
-    legend_above(ax, columns=4)
-    quiet(ax, grid="y")
-    return ax
+    return _finish(ax, xlabel, ylabel, columns=4)
 
 
 def plot_operation_map(
@@ -104,22 +93,42 @@ def plot_operation_map(
     )
     ax = ax or new_axes(width=7, height=4.5)
     drawn = table[table["target"].notna()]
-    for i, (quadrant, part) in enumerate(drawn.groupby("quadrant", sort=True)):
-        x = part["operational_mean"] / part["target"]
-        colour = COLOURS[i % len(COLOURS)]
-        ax.hlines(part["experience_mean"], part["operational_low"] / part["target"],
-                  part["operational_high"] / part["target"], color=colour, alpha=0.5)  # fmt: skip
-        ax.vlines(x, part["experience_low"], part["experience_high"], color=colour, alpha=0.5)
-        marker = MARKERS[i % len(MARKERS)]
-        ax.plot(x, part["experience_mean"], marker, color=colour, label=str(quadrant))
-    for name, (_, row) in zip(row_names(drawn, label), drawn.iterrows(), strict=True):
-        place = (row["operational_mean"] / row["target"], row["experience_mean"])
-        ax.annotate(name, place, xytext=(4, 4), textcoords="offset points", fontsize=8)
+    ratios = "operational_mean", "operational_low", "operational_high"
+    scores = "experience_mean", "experience_low", "experience_high"
+    drawn = drawn.assign(**{ratio: drawn[ratio] / drawn["target"] for ratio in ratios})
+    groups = sorted(drawn["quadrant"].dropna().unique())
+    _draw_points(ax, drawn, ratios, scores, "quadrant", groups, row_names(drawn, label))
     ax.axvline(1, color="0.5", linewidth=1, linestyle="--")
+    return _finish(ax, xlabel, ylabel, columns=2)
+
+
+def _draw_points(
+    ax: Axes,
+    table: pd.DataFrame,
+    x: Sequence[str],
+    y: Sequence[str],
+    column: str,
+    groups: Sequence[str],
+    names: Sequence[str],
+) -> None:
+    """Named points; ``x`` and ``y`` are the columns of estimate and interval, groups have colours."""
+    for i, group in enumerate(groups):
+        part = table[table[column] == group]
+        if part.empty:
+            continue
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        ax.hlines(part[y[0]], part[x[1]], part[x[2]], color=colour, alpha=0.5)
+        ax.vlines(part[x[0]], part[y[1]], part[y[2]], color=colour, alpha=0.5)
+        ax.plot(part[x[0]], part[y[0]], marker, color=colour, label=group)
+    for name, at_x, at_y in zip(names, table[x[0]], table[y[0]], strict=True):
+        ax.annotate(name, (at_x, at_y), xytext=(4, 4), textcoords="offset points", fontsize=8)
+
+
+def _finish(ax: Axes, xlabel: str, ylabel: str, *, columns: int) -> Axes:
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
-    if len(drawn):
-        legend_above(ax, columns=2)
+    if ax.get_legend_handles_labels()[0]:
+        legend_above(ax, columns=columns)
     quiet(ax, grid="y")
     return ax
 

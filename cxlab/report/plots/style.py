@@ -19,11 +19,11 @@ from matplotlib.text import Text
 from cxlab.core.characters import printable
 from cxlab.core.messages import got, one_of
 
-#: Okabe and Ito's palette: told apart with any colour vision.
+#: Okabe and Ito's palette: distinguishable with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "--")
-#: Columns of words that tell no rows apart.
+#: Text columns that do not distinguish rows.
 REMARKS = ("note", "why", "sentence", "unit", "column")
 #: Inches that one row of a horizontal chart takes.
 ROW_HEIGHT = 0.3
@@ -45,22 +45,9 @@ warnings.filterwarnings("ignore", message="The default of observed=False is depr
 
 
 def table_of(given: Any, *columns: str, source: str = "") -> pd.DataFrame:
-    """The table to draw: a table, or that of a result.
+    """The table to draw: the one given, or that of a result; refused if it lacks a column.
 
-    Parameters
-    ----------
-    given : DataFrame, or result with ``.table``
-    *columns : str
-        What is drawn.
-    source : str
-        The function whose table has them.
-
-    Raises
-    ------
-    TypeError
-        For what is neither, naming the tables that it has.
-    ValueError
-        For a table that lacks a column.
+    ``source`` names the function that returns such a table, for the message.
     """
     # a frame may have a column called "table"
     table = given if isinstance(given, pd.DataFrame) else getattr(given, "table", None)
@@ -72,20 +59,20 @@ def table_of(given: Any, *columns: str, source: str = "") -> pd.DataFrame:
         for name, part in parts.items()
         if isinstance(part, pd.DataFrame) and all(column in part for column in columns)
     ]
-    told = f"what {source} returns" if source else "another table, or name its columns"
-    told = f"its table {one_of(fitting)}" if fitting else told
+    advice = f"what {source} returns" if source else "another table, or name its columns"
+    advice = f"its table {one_of(fitting)}" if fitting else advice
     if not isinstance(table, pd.DataFrame):
         kind = type(given).__name__
-        raise TypeError(f"`table` must be a table or a result with one; got {kind}. Draw {told}.")
+        raise TypeError(f"`table` must be a table or a result with one; got {kind}. Draw {advice}.")
     lacking = [column for column in columns if column not in table]
     raise ValueError(
         f"`table` must have the columns {', '.join(columns)}; got one without {got(lacking)}. "
-        f"Draw {told}; it has {one_of(table.columns)}."
+        f"Draw {advice}; it has {one_of(table.columns)}."
     )
 
 
 def row_names(table: pd.DataFrame, label: str) -> list[str]:
-    """Names of a table's rows; one that stands twice goes on with what tells its rows apart.
+    """Names of a table's rows; where several share one, with what distinguishes them.
 
     Examples
     --------
@@ -93,15 +80,15 @@ def row_names(table: pd.DataFrame, label: str) -> list[str]:
     >>> row_names(table, "label")
     ['Staff · Business', 'Staff · Leisure']
     """
-    telling = telling_columns(table, label)
+    distinguishing = distinguishing_columns(table, label)
     return [
         printable(" · ".join(str(cell) for cell in row))
-        for row in table[[label, *telling]].itertuples(index=False)
+        for row in table[[label, *distinguishing]].itertuples(index=False)
     ]
 
 
-def telling_columns(table: pd.DataFrame, label: str) -> list[str]:
-    """Columns of words that tell rows of one name apart, as few as will do."""
+def distinguishing_columns(table: pd.DataFrame, label: str) -> list[str]:
+    """The fewest text columns that distinguish rows of the same name."""
     found: list[str] = []
     for column in table.columns:
         apart = len(table.drop_duplicates([label, *found]))
@@ -148,12 +135,7 @@ def legend_above(ax: Axes, *, columns: int) -> None:
 
 
 def as_written(artist: Any) -> None:
-    """Draw the text of axes as it is, where the names of a study would become formulas.
-
-    Parameters
-    ----------
-    artist : Axes or Figure
-    """
+    """Draw the text of axes or a figure as it is, where the names of a study would become formulas."""
     for text in artist.findobj(Text):
         text.set_text(printable(text.get_text()))
         if "$" in text.get_text():
@@ -162,16 +144,9 @@ def as_written(artist: Any) -> None:
 
 
 def choose_fonts(artist: Any) -> dict[str, str]:
-    """Give each text further fonts for the characters that its own lacks.
+    """Give each text of axes or a figure further fonts for characters that its own lacks.
 
-    Parameters
-    ----------
-    artist : Axes or Figure
-
-    Returns
-    -------
-    dict of str to str
-        Texts that no font here can draw, with the characters it lacks.
+    Returns the texts that no font here can draw, with the characters they lack.
     """
     lacking = {}
     for text in artist.findobj(Text):

@@ -12,10 +12,9 @@ from cxlab.core.messages import got
 from cxlab.survey.cleaning import ROUNDED, ROUNDED_BY_EXCEL
 from cxlab.survey.dates import is_date, possible_forms, read_dates
 from cxlab.survey.definition import normal_header
-from cxlab.survey.drafting.guesses import Guess, rows, some
-from cxlab.survey.drafting.names import hints, names_a_customer, names_people, words_of
 from cxlab.survey.drafting.numeric import BEYOND, two_values
-from cxlab.survey.drafting.profile import Profile
+from cxlab.survey.drafting.profile import Guess, Profile, rows, some
+from cxlab.survey.drafting.words import hints, names_a_customer, names_people, words_of
 from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
 
 #: Values that a segment may have to be declared one by one, and at all.
@@ -52,19 +51,6 @@ def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
             if guess is not None:
                 return guess
     return Guess(profile, "ignore", "free text")
-
-
-def missing_of(profile: Profile, *, segment: bool) -> dict[str, str]:
-    """Texts of a column that read like a missing answer."""
-    found = {
-        profile.spelling[code]: missing_reason(code, segment=segment) for code in profile.words
-    }
-    declared = {
-        profile.spelling[code]: reason
-        for code, reason in profile.declared.items()
-        if code in profile.counts
-    }
-    return declared | {text: reason for text, reason in found.items() if reason}
 
 
 def known(profile: Profile, taken: Collection[str]) -> Guess | None:
@@ -224,7 +210,7 @@ def _date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     few_others = len(texts) - len(alike) <= MOST_VALUES
     if profile.numeric or not alike or not few_others or not is_date(alike[0]):
         return None
-    missing = missing_of(profile, segment=False)
+    missing = profile.missing(segment=False)
     dates = pd.Series([text for text in texts if text not in missing], dtype="str")
     if not dates.str.contains(_DAY_OR_YEAR).all():
         return None
@@ -274,7 +260,7 @@ def _codes_as_text(profile: Profile, item: str, taken: Collection[str]) -> Guess
 def _numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     if not profile.numeric:
         return None
-    missing = missing_of(profile, segment=False)
+    missing = profile.missing(segment=False)
     strange = [code for code in profile.words if profile.spelling[code] not in missing]
     if sum(profile.words[code] for code in strange) > 0.05 * profile.numeric:
         return None
@@ -319,7 +305,7 @@ def _floats(profile: Profile) -> dict[float, int]:
 
 
 def _coded_segment(profile: Profile) -> Guess:
-    words = missing_of(profile, segment=False)
+    words = profile.missing(segment=False)
     codes = [code for code in sorted(profile.whole) if code not in NUMBER_CODES]
     far = {code: NUMBER_CODES[code] for code in profile.whole if code in NUMBER_CODES}
     if not codes:
@@ -381,7 +367,7 @@ def _choices_in_a_cell(profile: Profile, item: str, taken: Collection[str]) -> G
 def _segment(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     if len(profile.counts) > MOST_TEXTS:
         return None
-    missing = missing_of(profile, segment=True)
+    missing = profile.missing(segment=True)
     codes = [code for code in profile.counts if profile.spelling[code] not in missing]
     average = sum(profile.counts[code] for code in codes) / max(len(codes), 1)
     hinted = len(words_of(item).split()) <= LONG_HEADER and hints(item, "segment")

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
+from cxlab.core.messages import one_of
 from cxlab.survey.definition import RATING_ROLES, SINGLE_ROLES
-from cxlab.survey.drafting.batteries import find_choices, find_rankings
-from cxlab.survey.drafting.describing import describing, known, leave_out, missing_of
-from cxlab.survey.drafting.direction import note_directions, without_strangers
-from cxlab.survey.drafting.guesses import Guess, ScaleGuess
+from cxlab.survey.drafting.describing import describing, known, leave_out
 from cxlab.survey.drafting.labelled import labelled
-from cxlab.survey.drafting.names import labels_with_choices
-from cxlab.survey.drafting.profile import WHOLE, Profile, profile_column
-from cxlab.survey.drafting.results import check_answers_not_results
+from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, profile_column
 from cxlab.survey.drafting.scored import scored, settle_roles
-from cxlab.survey.drafting.surveys import note_surveys
+from cxlab.survey.drafting.together import (
+    find_choices,
+    find_rankings,
+    note_directions,
+    note_surveys,
+    without_strangers,
+)
 from cxlab.survey.drafting.waves import match_waves
-from cxlab.survey.drafting.write import study_text, write_whole
+from cxlab.survey.drafting.words import labels_with_choices, level_of, wording_of, words_of
+from cxlab.survey.drafting.write import Draft, check_output, stem
 from cxlab.survey.exports import Export, read_export
 
 #: Columns after which a wide file's progress is told.
@@ -32,65 +34,6 @@ Column = TypeVar("Column")
 DECLARING = (*RATING_ROLES, "segment", "number", "date")
 #: Name of the study file of several waves.
 WAVES = "waves.study.toml"
-
-
-@dataclass(frozen=True, eq=False)
-class Draft:
-    """A study file, drafted.
-
-    Attributes
-    ----------
-    path : Path
-        The study file.
-    guesses : tuple of Guess
-        One per column of the export, in its order.
-    export : Export
-        What it was drafted from; all waves together where there are several.
-    files : mapping of str to Path
-        Period to file, where there are several.
-    """
-
-    path: Path
-    guesses: tuple[Guess, ...]
-    export: Export
-    files: Mapping[str, Path] = field(default_factory=dict)
-
-    @property
-    def summary(self) -> str:
-        """Columns by role, in words."""
-        roles = Counter(guess.role for guess in self.guesses)
-        ignored = roles.pop("ignore", 0)
-        parts = [f"{number} {role}" for role, number in roles.items()]
-        parts += [f"{ignored} ignored"] if ignored else []
-        return f"guessed: {len(self.guesses)} columns: {', '.join(parts)}"
-
-    @property
-    def text(self) -> str:
-        """The study file's TOML."""
-        stem = _stem(self.path).removesuffix(".study")
-        return study_text(self.export, self.guesses, self.path, stem, self.files)
-
-    def write(self, output: str | Path | None = None, *, force: bool = False) -> Draft:
-        """Write the study file; returns the draft with the path that was written.
-
-        Parameters
-        ----------
-        output : path, optional
-            Default: ``<stem>.study.toml`` beside the export.
-        force : bool
-            Replace a study file that is already there.
-
-        Raises
-        ------
-        FileExistsError
-            When the study file is there, and ``force`` is False.
-        FileNotFoundError
-            When the folder isn't.
-        """
-        placed = replace(self, path=Path(output) if output is not None else self.path)
-        check_output(placed.path, force=force)
-        write_whole(placed.path, placed.text)
-        return placed
 
 
 def draft_export(export: Export, progress: Callable[[str], None] | None = None) -> Draft:
@@ -200,17 +143,6 @@ def draft_study(
     return draft_export(export, progress).write(output, force=force)
 
 
-def check_output(path: Path, *, force: bool) -> None:
-    """Refuse to write over a study file, or into a folder that isn't there."""
-    if path.exists() and not force:
-        raise FileExistsError(
-            f"{path} must not be there yet; it is. Choose another with --output, or replace it "
-            "with --force."
-        )
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"`output` must be in a folder that exists; got '{path}'.")
-
-
 def guess_columns(
     export: Export,
     progress: Callable[[str], None] | None = None,
@@ -315,7 +247,7 @@ def _consistent(guess: Guess) -> Guess:
         f"The file declares {', '.join(on_scale)} to be missing, which lies among the scores from "
         f"{scale.low if scale else ''} to {scale.high if scale else ''}: kept as a number. Which "
         "is it?",
-        missing=missing_of(guess.profile, segment=False),
+        missing=guess.profile.missing(segment=False),
     )
 
 
@@ -345,8 +277,70 @@ def _belonging_together(answers: pd.DataFrame, profiles: Sequence[Profile]) -> d
 
 
 def _default_path(file: Path) -> Path:
-    return file.with_name(f"{_stem(file)}.study.toml")
+    return file.with_name(f"{stem(file)}.study.toml")
 
 
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
+_SIZE = re.compile(
+    r"(?:(?:total|number|no|weighted|unweighted) (?:of )?)?(?:completed |eligible |survey )?"
+    r"(?:n|count|counts|base|respondents?|responses?|answers|surveys|frequency|freq|sample)"
+    r"(?: size| count| n)?"
+)
+_SHARE = re.compile(r"(?:.*\b)?(?:percent|percentage|pct|share|proportion)(?:\b.*)?")
+_SUMMARY = re.compile(
+    r"(?:mean|average|avg|median|std|sd|standard deviation|std dev|standard error)(?: score| rating)?"
+    r"|ci (?:low|lower|high|upper)|(?:lower|upper) (?:ci|bound|limit)|margin of error|moe"
+)
+_SIGN = re.compile(r"%|\bpct\b", re.IGNORECASE)
+#: Words that a header of a share has, beyond which it is a question.
+_LONGEST = 6
+#: Fewest columns named like the answers of one question.
+FEWEST_ANSWERS = 3
+
+
+def check_answers_not_results(profiles: Sequence[Profile], file: str) -> None:
+    """Refuse a table of counts, shares or means, in which no row is a respondent.
+
+    Raises
+    ------
+    ValueError
+        Naming the columns that say so.
+    """
+    numbers = [profile for profile in profiles if _is_numeric(profile)]
+    names = {profile.header: words_of(profile.header) for profile in numbers}
+    sizes = [
+        p.header
+        for p in numbers
+        if _SIZE.fullmatch(names[p.header]) and max(p.whole, default=0) > 1
+    ]
+    shares = [h for h, words in names.items() if _is_share(h, words)]
+    summaries = [h for h, words in names.items() if _SUMMARY.fullmatch(words)]
+    groups = [h for h, words in names.items() if re.search(r"\b(promoters|detractors)\b", words)]
+    answers = _named_like_answers(numbers)
+    told = (sizes[:1] + (shares or summaries)[:1]) if sizes and (shares or summaries) else []
+    told = told or (groups if len(groups) == 2 else []) or answers
+    if told:
+        raise ValueError(
+            f"{file}: every row must be the answers of one respondent; the columns "
+            f"{one_of(told[:4]).replace(' or ', ' and ')} hold results, such as counts, shares or "
+            "means. Export the answers themselves; if each row is a respondent after all, rename one of "
+            "these columns."
+        )
+
+
+def _is_numeric(profile: Profile) -> bool:
+    """Whether most cells are numbers, also with a sign of per cent."""
+    signed = sum(n for code, n in profile.words.items() if re.fullmatch(r"[\d.,]+ ?%", code))
+    return profile.numeric + signed > profile.filled / 2 > 0
+
+
+def _is_share(header: str, words: str) -> bool:
+    named = bool(_SHARE.fullmatch(words)) or bool(_SIGN.search(header))
+    return named and len(words.split()) <= _LONGEST and not re.search("complete|progress", words)
+
+
+def _named_like_answers(numbers: Sequence[Profile]) -> list[str]:
+    """Headers such as Good, Fair and Poor above numbers that are no choices."""
+    counted = [p.header for p in numbers if max(p.whole, default=0) > 1 or p.fractions or p.words]
+    named = [header for header in counted if level_of(header) is not None]
+    wording = wording_of(named) if len(named) >= FEWEST_ANSWERS else None
+    return list(wording.heights) if wording is not None else []

@@ -6,11 +6,9 @@ import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from cxlab.survey.drafting.batteries import rating_batteries
-from cxlab.survey.drafting.guesses import Guess, ScaleGuess, rows, some
-from cxlab.survey.drafting.names import hints
-from cxlab.survey.drafting.profile import WHOLE, Profile
-from cxlab.survey.drafting.wording import level_of, wording_of
+from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, rows, some
+from cxlab.survey.drafting.together import rating_batteries
+from cxlab.survey.drafting.words import hints, level_of, wording_of
 from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
 from cxlab.survey.scales import normal_code
 

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cxlab.survey.drafting.guesses import ScaleGuess, rows, some
-from cxlab.survey.drafting.profile import WHOLE, Profile
+from cxlab.survey.drafting.profile import WHOLE, Profile, ScaleGuess, rows, some
 from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
 
 #: Highest code that a usual scale may have: 0–10 stored as 1–11.

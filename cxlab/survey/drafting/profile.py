@@ -1,23 +1,33 @@
-"""What one column of a raw file holds, counted once."""
+"""What one column of a raw file holds, counted once, and what it seems to be."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pandas as pd
 
 from cxlab.core.characters import visible_text
 from cxlab.survey.exports.export import Question
+from cxlab.survey.exports.missing import missing_reason
 from cxlab.survey.scales import normal_code
 
 #: Digits of other scripts stay words; `normal_code` has one spelling for a whole number.
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 _PADDED = re.compile(r"0[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?")
+#: Boxes offered for scales of up to seven points; longer ones are reported by their mean.
+BOXES: dict[int, tuple[int, int]] = {3: (1, 3), 4: (2, 3), 5: (2, 4), 6: (2, 5), 7: (2, 6)}
+#: Share of blank cells from which a question may have been skipped by design.
+MANY_BLANK = 0.1
+_NUMBERS = (
+    ["zero", "one", "two", "three", "four", "five"]
+    + ["six", "seven", "eight", "nine", "ten", "eleven"]
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,11 +48,9 @@ class Profile:
     question : Question or None
         What the export file says of it.
     repeated : bool
-        Whether a value stands in several rows (of one wave) or a row is blank.
+        Whether a value occurs in several rows (of one wave) or a row is blank.
     padded : int
         Rows of whole numbers that begin with a 0, as in 007.
-    whole, fractions, words : dict of code to int
-        Rows of each code, apart from those that the file declares to be missing.
     """
 
     header: str
@@ -54,32 +62,46 @@ class Profile:
     question: Question | None = None
     repeated: bool = True
     padded: int = 0
-    declared: dict[str, str] = field(init=False)
-    labels: dict[str, str] = field(init=False)
-    whole: dict[int, int] = field(init=False)
-    fractions: dict[str, int] = field(init=False)
-    words: dict[str, int] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def declared(self) -> dict[str, str]:
+        """Codes that the file declares to be missing, with their reasons."""
         missing = self.question.missing if self.question else {}
+        return {normal_code(code): reason for code, reason in missing.items()}
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Codes with a label in the file."""
         values = self.question.values if self.question else {}
-        declared = {normal_code(code): reason for code, reason in missing.items()}
-        object.__setattr__(self, "declared", declared)
         labels = {normal_code(code): " ".join(label.split()) for code, label in values.items()}
-        object.__setattr__(self, "labels", {code: text for code, text in labels.items() if text})
-        whole, fractions, words = {}, {}, {}
-        for code, rows in self.counts.items():
-            if code in declared:
-                continue
-            if WHOLE.fullmatch(code):
-                whole[int(code)] = rows
-            elif _NUMBER.fullmatch(code) and math.isfinite(float(code)):
-                fractions[code] = rows
-            else:
-                words[code] = rows
-        object.__setattr__(self, "whole", whole)
-        object.__setattr__(self, "fractions", fractions)
-        object.__setattr__(self, "words", words)
+        return {code: label for code, label in labels.items() if label}
+
+    @cached_property
+    def whole(self) -> dict[int, int]:
+        """Rows of each whole number that is not declared to be missing."""
+        return {int(code): rows for code, rows in self._undeclared.items() if WHOLE.fullmatch(code)}
+
+    @cached_property
+    def fractions(self) -> dict[str, int]:
+        """Rows of each other number that is not declared to be missing."""
+        return {
+            code: rows
+            for code, rows in self._undeclared.items()
+            if not WHOLE.fullmatch(code) and _NUMBER.fullmatch(code) and math.isfinite(float(code))
+        }
+
+    @cached_property
+    def words(self) -> dict[str, int]:
+        """Rows of each text that is neither a number nor declared to be missing."""
+        return {
+            code: rows
+            for code, rows in self._undeclared.items()
+            if not WHOLE.fullmatch(code) and code not in self.fractions
+        }
+
+    @cached_property
+    def _undeclared(self) -> dict[str, int]:
+        return {code: rows for code, rows in self.counts.items() if code not in self.declared}
 
     @property
     def asked(self) -> str:
@@ -98,15 +120,8 @@ class Profile:
 
     @property
     def blank_reason(self) -> str:
-        """Why a cell is blank, as far as the platform tells."""
+        """Why a cell is blank, as far as the platform says."""
         return self.question.blank if self.question else "no answer"
-
-    def written(self, code: str) -> str:
-        """A code as it stands in the file."""
-        if code in self.spelling or self.question is None:
-            return self.spelling.get(code, code)
-        codes = [*self.question.missing, *self.question.values]
-        return next((text for text in codes if normal_code(text) == code), code)
 
     @property
     def filled(self) -> int:
@@ -123,6 +138,19 @@ class Profile:
         """Whether every row (of a wave) holds something else."""
         return not self.repeated
 
+    def written(self, code: str) -> str:
+        """A code as it stands in the file."""
+        if code in self.spelling or self.question is None:
+            return self.spelling.get(code, code)
+        codes = [*self.question.missing, *self.question.values]
+        return next((text for text in codes if normal_code(text) == code), code)
+
+    def missing(self, *, segment: bool) -> dict[str, str]:
+        """Texts that are declared to be missing or read like a missing answer, with reasons."""
+        told = {code: self.declared[code] for code in self.counts if code in self.declared}
+        told |= {code: missing_reason(code, segment=segment) or "" for code in self.words}
+        return {self.spelling[code]: reason for code, reason in told.items() if reason}
+
 
 def profile_column(
     raw: pd.Series,
@@ -132,18 +160,17 @@ def profile_column(
 ) -> Profile:
     """Count the texts of one raw column; what the file says of it goes along.
 
-    Cells that are NaN belong to waves without the column; ``waves`` tells the rows apart.
+    Cells that are NaN belong to waves without the column; ``waves``: the wave of each row.
 
     Examples
     --------
     >>> profile_column(pd.Series(["5", "5.0", " n/a", "N/A", ""], name="q"), 0).counts
     {'5': 2, 'n/a': 2}
     """
-    texts = raw.value_counts(sort=False)
     counts: Counter[str] = Counter()
     spelling: dict[str, tuple[int, str]] = {}
     padded = 0
-    for text, rows in texts.items():
+    for text, rows in raw.value_counts(sort=False).items():
         code = normal_code(text)
         counts[code] += int(rows)
         written = visible_text(str(text))
@@ -170,9 +197,180 @@ def profile_column(
 
 
 def _repeated(raw: pd.Series, in_all: bool, waves: Sequence[object] | None) -> bool:
-    """Whether a value stands in several rows; of one wave, where there are several."""
+    """Whether a value occurs in several rows; of one wave, where there are several."""
     if waves is None or not in_all:
         return in_all
     asked = raw.notna().to_numpy()
     codes = {"wave": pd.Series(waves)[asked].to_numpy(), "code": raw[asked].map(normal_code)}
     return bool(pd.DataFrame(codes).duplicated().any())
+
+
+@dataclass(frozen=True)
+class ScaleGuess:
+    """A scale that ratings were found on.
+
+    Attributes
+    ----------
+    low, high : int
+    labels : mapping of int to str
+    missing : mapping of str to str
+        Codes next to the scale, asked about once for all its columns.
+    question : str
+        What only the columns of this scale raise.
+    family : str
+        What is rated, for scales in words.
+    """
+
+    low: int
+    high: int
+    labels: Mapping[int, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    question: str = ""
+    family: str = ""
+
+    @property
+    def name(self) -> str:
+        """Such as ``one_to_five`` or ``satisfaction``."""
+        if self.family:
+            return self.family
+        marks = "_labelled" * bool(self.labels) + "_and_codes" * bool(self.missing)
+        return f"{_number_in_words(self.low)}_to_{_number_in_words(self.high)}{marks}"
+
+    @property
+    def bins(self) -> dict[str, list[int]]:
+        """Two boxes and a middle, for scales that start at 1 and have up to seven points."""
+        if self.low != 1 or self.high not in BOXES:
+            return {}
+        bottom, top = BOXES[self.high]
+        middle = {"middle": [bottom + 1, top - 1]} if top - bottom > 1 else {}
+        return {"bottom": [1, bottom], **middle, "top": [top, self.high]}
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for scales that one declaration serves."""
+        labels = tuple(sorted(self.labels.items()))
+        return (self.low, self.high, labels, tuple(sorted(self.missing.items())))
+
+
+@dataclass
+class Guess:
+    """What one column seems to be.
+
+    Attributes
+    ----------
+    profile : Profile
+    role : str
+        A role of the study file, or ``"ignore"``.
+    question : str
+        What was guessed and what to check; without the missing codes.
+    scale : ScaleGuess or None
+    missing : dict of str to str
+        Text as written to reason.
+    values : dict of str to str
+        Code to label, for segments.
+    keys : dict
+        Further keys of the study file.
+    doubt : str
+        Why somebody has to decide by hand, where the file itself gives no evidence.
+    headers : dict of str to str
+        Period to header, where several waves differ in it.
+    moved : str
+        How the column was matched over the waves, and where it is missing.
+    """
+
+    profile: Profile
+    role: str
+    question: str = ""
+    scale: ScaleGuess | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, object] = field(default_factory=dict)
+    doubt: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    moved: str = ""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the role rests on a name or on values alone.
+
+        Labels, or what the platform says, are evidence of an outcome. No file says who is a
+        customer, or which sampled unit is a cluster.
+        """
+        question = self.profile.question
+        told = bool(self.profile.labels) or bool(question and question.note)
+        named = self.role == "outcome" and not told
+        return bool(self.doubt) or named or self.role in ("customer", "cluster")
+
+    @property
+    def confirm(self) -> str:
+        """The whole question: missing codes, waves and doubts included."""
+        counts = {text: self.profile.counts[code] for code, text in self.profile.spelling.items()}
+        codes = [
+            f"{quoted(text)} ({rows(counts[text])}) as {reason}"
+            for text, reason in self.missing.items()
+            if text in counts
+        ]
+        blank = self.profile.blank if self.scale else 0
+        reason = self.keys.get("blank", "no answer")
+        if blank:
+            codes.append(f"blank ({rows(blank)}) as {reason}")
+        asked = self.question
+        if codes:
+            more = f" and {len(codes) - 8} more" if len(codes) > 8 else ""
+            asked += f" It reads {'; '.join(codes[:8])}{more}: is that so?"
+        if blank > MANY_BLANK * self.profile.rows and reason == "no answer":
+            asked += ' If it was not put to them, set blank = "not asked".'
+        return " ".join(part for part in (asked, self.moved, self.doubt) if part)
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Code to score, for the answers of a rating."""
+        scale = self.scale
+        if scale is None:
+            return {}
+        by_word = {text.casefold(): float(score) for score, text in scale.labels.items()}
+        found: dict[str, float] = {}
+        for code, text in self.profile.spelling.items():
+            if text in self.missing or code in scale.missing:
+                continue
+            if code in by_word:
+                found[code] = by_word[code]
+            elif WHOLE.fullmatch(code):
+                score = float(code) + int(str(self.keys.get("shift", 0)))
+                found[code] = scale.low + scale.high - score if self.keys.get("reverse") else score
+        return found
+
+    def scored(self, raw: pd.Series) -> pd.Series:
+        """The scores of raw answers; NaN where there is none."""
+        by_code = self.scores
+        by_text = {text: by_code.get(normal_code(text)) for text in raw.dropna().unique()}
+        return raw.map(by_text).astype("float64")
+
+
+def _number_in_words(number: int) -> str:
+    """A number in words, as far as scales go.
+
+    Examples
+    --------
+    >>> _number_in_words(10), _number_in_words(-2), _number_in_words(12)
+    ('ten', 'minus_two', '12')
+    """
+    word = _NUMBERS[abs(number)] if abs(number) < len(_NUMBERS) else str(abs(number))
+    return f"minus_{word}" if number < 0 else word
+
+
+def rows(number: int) -> str:
+    """A count in words."""
+    return f"{number:,} row" + ("" if number == 1 else "s")
+
+
+def some(texts: Sequence[str], limit: int = 3) -> str:
+    """The first few of some texts, quoted."""
+    shown = ", ".join(quoted(text) for text in texts[:limit])
+    return shown + (f" and {len(texts) - limit} more" if len(texts) > limit else "")
+
+
+def quoted(text: str) -> str:
+    """A text cut to 30 characters and quoted; a whole number as it is."""
+    short = text if len(text) <= 30 else text[:29] + "…"
+    return short if short.lstrip("-").isdigit() else f"'{short}'"

@@ -6,10 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cxlab.survey.drafting.batteries import rating_batteries
 from cxlab.survey.drafting.describing import LONG_HEADER
-from cxlab.survey.drafting.guesses import Guess, ScaleGuess
-from cxlab.survey.drafting.names import hints, names_a_customer, words_of
 from cxlab.survey.drafting.numeric import (
     HIGHEST,
     Rating,
@@ -19,8 +16,17 @@ from cxlab.survey.drafting.numeric import (
     scale_of,
     two_values,
 )
-from cxlab.survey.drafting.profile import WHOLE, Profile
-from cxlab.survey.drafting.wording import Wording, level_of, together, wording_of
+from cxlab.survey.drafting.profile import Guess, Profile, ScaleGuess
+from cxlab.survey.drafting.together import rating_batteries
+from cxlab.survey.drafting.words import (
+    Wording,
+    hints,
+    level_of,
+    names_a_customer,
+    together,
+    wording_of,
+    words_of,
+)
 from cxlab.survey.exports.missing import missing_reason
 
 #: Share of answers that may be off a worded scale before it is none.
@@ -314,21 +320,3 @@ def _role_question(guess: Guess, recommend: bool) -> str:
 
 def _words(guess: Guess) -> list[str]:
     return [guess.profile.spelling[code] for code in guess.profile.words]
-
-
-def scores_of(guess: Guess) -> dict[str, float]:
-    """Code to score, for the answers of a guessed rating."""
-    scale = guess.scale
-    if scale is None:
-        return {}
-    by_word = {text.casefold(): float(score) for score, text in scale.labels.items()}
-    found: dict[str, float] = {}
-    for code, text in guess.profile.spelling.items():
-        if text in guess.missing or code in scale.missing:
-            continue
-        if code in by_word:
-            found[code] = by_word[code]
-        elif WHOLE.fullmatch(code):
-            score = float(code) + int(str(guess.keys.get("shift", 0)))
-            found[code] = scale.low + scale.high - score if guess.keys.get("reverse") else score
-    return found

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cxlab.core.messages import got
 from cxlab.survey.definition import normal_header
-from cxlab.survey.drafting.names import words_of
+from cxlab.survey.drafting.words import words_of
 from cxlab.survey.exports import Export
 from cxlab.survey.exports.export import Question
 

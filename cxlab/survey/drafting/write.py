@@ -1,4 +1,4 @@
-"""Guesses → a readable study file."""
+"""A draft → a readable study file; and its guesses, settled by somebody."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 
-from cxlab.survey.drafting.guesses import Guess, ScaleGuess, rows, some
-from cxlab.survey.drafting.names import (
-    column_names,
+from cxlab.core.messages import unknown
+from cxlab.survey.definition import ROLES
+from cxlab.survey.drafting.profile import Guess, ScaleGuess, rows, some
+from cxlab.survey.drafting.words import (
+    column_name,
+    distinct,
     ignore_pattern,
     label_of,
     labels_with_choices,
 )
 from cxlab.survey.exports import Export
 from cxlab.survey.files import usual_separator
+from cxlab.survey.study_file import read_definition
 
 NPS_SCALE = "likelihood_to_recommend"
 TABLE = "answers"
@@ -32,6 +38,113 @@ PLATFORMS = {
     "spss": "an SPSS file, with its value labels and declared missing values",
     "stata": "a Stata file, with its value labels and extended missing values",
 }
+#: What a column may be settled as: a role, an outcome reported as an NPS, or nothing.
+SETTLED = (*ROLES, "nps", "ignore")
+#: Keys that were guessed for another role and mean nothing for these.
+_UNFIT = {
+    **dict.fromkeys(
+        ("id", "customer", "cluster", "strata", "weight", "text", "period", "active"),
+        ("scale", "missing", "values", "shift", "reverse", "blank"),
+    ),
+    "segment": ("scale", "shift", "reverse"),
+    "number": ("scale", "shift", "reverse", "values"),
+}
+_OPENING = """\
+a draft, guessed from headers and values. Nothing is read before it is confirmed.
+Each `confirm` says what was guessed and what to check. Correct what is wrong, then
+delete the `confirm` lines; `cxlab study check` lists those that are left, and
+`cxlab study check … --confirm-all` accepts the guesses for which the file gives evidence.
+Columns with `by_hand` were guessed from a name or from values alone: you decide, with
+`cxlab study confirm … COLUMN=ROLE`.
+Reasons of missing codes: never used, no answer, don't know, not asked, invalid."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A study file, drafted.
+
+    Attributes
+    ----------
+    path : Path
+        The study file.
+    guesses : tuple of Guess
+        One per column of the export, in its order.
+    export : Export
+        What it was drafted from; all waves together where there are several.
+    files : mapping of str to Path
+        Period to file, where there are several.
+    """
+
+    path: Path
+    guesses: tuple[Guess, ...]
+    export: Export
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """Columns by role, in words."""
+        roles = Counter(guess.role for guess in self.guesses)
+        ignored = roles.pop("ignore", 0)
+        parts = [f"{number} {role}" for role, number in roles.items()]
+        parts += [f"{ignored} ignored"] if ignored else []
+        return f"guessed: {len(self.guesses)} columns: {', '.join(parts)}"
+
+    @property
+    def text(self) -> str:
+        """The study file's TOML, with comments."""
+        document = tomlkit.document()
+        names = ", ".join(file.name for file in self.files.values()) or self.export.path.name
+        counted = f"{rows(len(self.export.answers))}, {len(self.guesses)} columns"
+        document.add(tomlkit.comment(f"What the columns of {names} mean ({counted}):"))
+        for line in _OPENING.splitlines():
+            document.add(tomlkit.comment(line))
+        document.add(tomlkit.nl())
+        document.add("study", _about(stem(self.path).removesuffix(".study")))
+        scales = _scale_names(self.guesses)
+        if scales:
+            document.add("scales", _scales(self.guesses, scales))
+        tables = tomlkit.table(is_super_table=True)
+        tables.add(TABLE, _table(self, scales))
+        document.add("tables", tables)
+        return tomlkit.dumps(document)
+
+    def write(self, output: str | Path | None = None, *, force: bool = False) -> Draft:
+        """Write the study file; returns the draft with the path that was written.
+
+        Parameters
+        ----------
+        output : path, optional
+            Default: ``<stem>.study.toml`` beside the export.
+        force : bool
+            Replace a study file that is already there.
+
+        Raises
+        ------
+        FileExistsError
+            When the study file is there, and ``force`` is False.
+        FileNotFoundError
+            When the folder isn't.
+        """
+        placed = replace(self, path=Path(output) if output is not None else self.path)
+        check_output(placed.path, force=force)
+        write_whole(placed.path, placed.text)
+        return placed
+
+
+def stem(path: Path) -> str:
+    """A file's name without its ending."""
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Refuse to write over a study file, or into a folder that isn't there."""
+    if path.exists() and not force:
+        raise FileExistsError(
+            f"{path} must not be there yet; it is. Choose another with --output, or replace it "
+            "with --force."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"`output` must be in a folder that exists; got '{path}'.")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -48,156 +161,89 @@ def write_whole(path: Path, text: str) -> None:
         raise
 
 
-def study_text(
-    export: Export,
-    guesses: Sequence[Guess],
-    path: Path,
-    stem: str,
-    files: Mapping[str, Path],
-) -> str:
-    """The study file as TOML with comments; ``files``: period to file, if there are several."""
-    document = tomlkit.document()
-    for line in _opening(export, guesses, files):
-        document.add(tomlkit.comment(line) if line else tomlkit.nl())
-    document.add("study", _about(stem))
-    names = _scale_names(guesses)
-    scales = tomlkit.table(is_super_table=True)
-    for key, name in names.items():
-        scales.add(name, _scale(key, guesses))
-    if any(guess.scale and guess.scale.high > 7 for guess in guesses):
-        scales.add(NPS_SCALE, _nps_scale())
-        if "zero_to_ten" not in names.values():
-            scales.add("zero_to_ten", _ready_scale())
-    if len(scales):
-        document.add("scales", scales)
-    tables = tomlkit.table(is_super_table=True)
-    tables.add(TABLE, _table(export, guesses, path, names, files))
-    document.add("tables", tables)
-    return tomlkit.dumps(document)
-
-
-def _opening(export: Export, guesses: Sequence[Guess], files: Mapping[str, Path]) -> list[str]:
-    named = ", ".join(file.name for file in files.values()) or export.path.name
-    return [
-        f"What the columns of {named} mean ({rows(len(export.answers))}, {len(guesses)} columns):",
-        "a draft, guessed from headers and values. Nothing is read before it is confirmed.",
-        "Each `confirm` says what was guessed and what to check. Correct what is wrong, then",
-        "delete the `confirm` lines; `cxlab study check` lists those that are left, and",
-        "`cxlab study check … --confirm-all` accepts the guesses for which the file gives evidence.",
-        "Columns with `by_hand` were guessed from a name or from values alone: you decide, with",
-        "`cxlab study confirm … COLUMN=ROLE`.",
-        "Reasons of missing codes: never used, no answer, don't know, not asked, invalid.",
-        "",
-    ]
-
-
-def _about(stem: str) -> Any:
-    about = tomlkit.table()
-    about.add("name", re.sub(r"[^\w.-]+", "-", stem).strip(".-") or "answers")
-    about.add("title", label_of(stem) or "Answers")
+def _about(name: str) -> Any:
+    about = _keys(
+        name=re.sub(r"[^\w.-]+", "-", name).strip(".-") or "answers",
+        title=label_of(name) or "Answers",
+    )
     about.add(tomlkit.comment('source = "who asked whom, when and how"'))
     return about
 
 
 def _scale_names(guesses: Sequence[Guess]) -> dict[tuple[object, ...], str]:
     """Key of each scale to its name."""
-    scales = {guess.scale.key: guess.scale for guess in guesses if guess.scale}
     names: dict[tuple[object, ...], str] = {}
-    for key, scale in scales.items():
-        number, name = 2, scale.name
-        while name in names.values():
-            name, number = f"{scale.name}_{number}", number + 1
-        names[key] = name
+    for guess in guesses:
+        if guess.scale and guess.scale.key not in names:
+            names[guess.scale.key] = distinct(guess.scale.name, names.values())
     return names
 
 
-def _scale(key: tuple[object, ...], guesses: Sequence[Guess]) -> Any:
-    columns = [guess for guess in guesses if guess.scale and guess.scale.key == key]
-    scale = columns[0].scale
-    if scale is None:
-        raise ValueError("a scale must have a column; got none.")
-    table = tomlkit.table()
-    table.add("range", [scale.low, scale.high])
-    if scale.bins:
-        table.add("bins", _inline(scale.bins))
-    if scale.missing:
-        table.add("missing", _inline(scale.missing))
-    if scale.labels:
-        table.add("labels", _inline({str(score): text for score, text in scale.labels.items()}))
-    table.add("metrics", ["mean", "top box"] if scale.bins else ["mean"])
-    table.add("confirm", _scale_question(scale, columns))
-    return table
+def _scales(guesses: Sequence[Guess], names: Mapping[tuple[object, ...], str]) -> Any:
+    scales = tomlkit.table(is_super_table=True)
+    for key, name in names.items():
+        columns = [guess for guess in guesses if guess.scale and guess.scale.key == key]
+        scales.add(name, _scale([one.scale for one in columns if one.scale], columns))
+    if any(guess.scale and guess.scale.high > 7 for guess in guesses):
+        nps = _keys(
+            range=[0, 10],
+            bins={"detractors": [0, 6], "passives": [7, 8], "promoters": [9, 10]},
+            metrics=["nps"],
+        )
+        nps.comment("ready for a question that is to be reported as an NPS; nothing uses it yet")
+        scales.add(NPS_SCALE, nps)
+        if "zero_to_ten" not in names.values():
+            ready = _keys(range=[0, 10], metrics=["mean"])
+            ready.comment("ready to switch to; nothing uses it yet")
+            scales.add("zero_to_ten", ready)
+    return scales
 
 
-def _scale_question(scale: ScaleGuess, columns: Sequence[Guess]) -> str:
-    best = _end(scale, scale.high)
+def _scale(scales: Sequence[ScaleGuess], columns: Sequence[Guess]) -> Any:
+    scale = scales[0]
+    # columns of one scale may each say how often its codes come; once is enough
+    asked = next((one.question for one in scales if one.question), "") if scale.high <= 7 else ""
     headers = some([guess.profile.header for guess in columns], 5)
-    told = f"Guessed from {headers}: from {_end(scale, scale.low)} (worst) to {best} (best)"
+    told = f"Guessed from {headers}: from {_end(scale, scale.low)} (worst) to "
+    told += f"{_end(scale, scale.high)} (best)"
     if scale.bins:
         low, high = scale.bins["top"]
         told += f", of which {low} to {high} count as top" if low < high else f", {low} is the top"
-    # columns of one scale may each say how often its codes come; once is enough
-    asked = next((c.scale.question for c in columns if c.scale and c.scale.question), "")
-    told += ". Is that how it was asked?"
-    return f"{told} {asked}" if asked and scale.high <= 7 else told
+    return _keys(
+        range=[scale.low, scale.high],
+        bins=scale.bins,
+        missing=scale.missing,
+        labels={str(score): text for score, text in scale.labels.items()},
+        metrics=["mean", "top box"] if scale.bins else ["mean"],
+        confirm=f"{told}. Is that how it was asked? {asked}".strip(),
+    )
 
 
 def _end(scale: ScaleGuess, score: int) -> str:
     return f"{score} = '{scale.labels[score]}'" if score in scale.labels else str(score)
 
 
-def _nps_scale() -> Any:
-    table = tomlkit.table()
-    table.comment("ready for a question that is to be reported as an NPS; nothing uses it yet")
-    table.add("range", [0, 10])
-    table.add("bins", _inline({"detractors": [0, 6], "passives": [7, 8], "promoters": [9, 10]}))
-    table.add("metrics", ["nps"])
-    return table
-
-
-def _ready_scale() -> Any:
-    table = tomlkit.table()
-    table.comment("ready to switch to; nothing uses it yet")
-    table.add("range", [0, 10])
-    table.add("metrics", ["mean"])
-    return table
-
-
-def _table(
-    export: Export,
-    guesses: Sequence[Guess],
-    path: Path,
-    scales: dict[tuple[object, ...], str],
-    files: Mapping[str, Path],
-) -> Any:
-    table = tomlkit.table()
-    if files:
-        table.add("files", _inline({period: _beside(file, path) for period, file in files.items()}))
-    else:
-        table.add("file", _beside(export.path, path))
-    for key, value in _reading_keys(export).items():
-        table.add(key, value)
-    ignored = [guess for guess in guesses if guess.role == "ignore"]
+def _table(draft: Draft, scales: Mapping[tuple[object, ...], str]) -> Any:
+    export = draft.export
+    ignored = [guess for guess in draft.guesses if guess.role == "ignore"]
+    separator = export.separator
+    table = _keys(
+        file="" if draft.files else _beside(export.path, draft.path),
+        files={period: _beside(file, draft.path) for period, file in draft.files.items()},
+        format="" if export.platform == "plain" else export.platform,
+        leave_out=None if export.leave_out is None else list(export.leave_out),
+        sheet=export.sheet,
+        encoding="" if export.encoding == "utf-8" else export.encoding,
+        separator="" if separator == usual_separator(export.path) else separator,
+    )
     if ignored:
         patterns = tomlkit.array()
         patterns.extend([ignore_pattern(header) for guess in ignored for header in _headers(guess)])
         table.add("ignore", patterns.multiline(len(ignored) > 3))
-    question = _table_question(export, ignored)
-    if question:
-        table.add("confirm", question)
+    table.update(_keys(confirm=_table_question(export, ignored)))
     columns = tomlkit.table(is_super_table=True)
-    shortened = labels_with_choices([guess.profile for guess in guesses])
-    kept = [i for i, guess in enumerate(guesses) if guess.role != "ignore"]
-    names = column_names(
-        [guesses[i].profile.header if guesses[i].profile.coded else shortened[i] for i in kept]
-    )
-    names = [
-        "period" if guesses[i].role == "period" else name
-        for i, name in zip(kept, names, strict=True)
-    ]
-    labels = _labels([label_of(shortened[i]) for i in kept])
-    for i, name, label in zip(kept, names, labels, strict=True):
-        columns.add(name, _column(guesses[i], name, label, scales))
+    for name, label, guess in _named(draft.guesses):
+        columns.add(name, _column(guess, name, label, scales))
     table.add("columns", columns)
     return table
 
@@ -209,22 +255,6 @@ def _beside(file: Path, path: Path) -> str:
 
 def _headers(guess: Guess) -> list[str]:
     return list(dict.fromkeys(guess.headers.values())) or [guess.profile.header]
-
-
-def _reading_keys(export: Export) -> dict[str, Any]:
-    """Keys of a table that say how its file is read, where that isn't the usual way."""
-    keys: dict[str, Any] = {}
-    if export.platform != "plain":
-        keys["format"] = export.platform
-    if export.leave_out is not None:
-        keys["leave_out"] = list(export.leave_out)
-    if export.sheet:
-        keys["sheet"] = export.sheet
-    if export.encoding != "utf-8":
-        keys["encoding"] = export.encoding
-    if export.separator and export.separator != usual_separator(export.path):
-        keys["separator"] = export.separator
-    return keys
 
 
 def _table_question(export: Export, ignored: Sequence[Guess]) -> str:
@@ -245,41 +275,157 @@ def _table_question(export: Export, ignored: Sequence[Guess]) -> str:
     return " ".join(parts)
 
 
-def _labels(labels: Sequence[str]) -> list[str]:
-    """Labels, told apart by a number where two are the same."""
-    seen: dict[str, int] = {}
-    unique = []
-    for label in labels:
-        seen[label] = seen.get(label, 0) + 1
-        unique.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
-    return unique
+def _named(guesses: Sequence[Guess]) -> Iterator[tuple[str, str, Guess]]:
+    """Name, label and guess of every column that is kept; no name or label comes twice."""
+    items = labels_with_choices([guess.profile for guess in guesses])
+    names: set[str] = set()
+    labels: set[str] = set()
+    for item, guess in zip(items, guesses, strict=True):
+        if guess.role == "ignore":
+            continue
+        header = guess.profile.header if guess.profile.coded else item
+        name = "period" if guess.role == "period" else column_name(header, names)
+        label = distinct(label_of(item), labels, "{} ({})")
+        names.add(name)
+        labels.add(label)
+        yield name, label, guess
 
 
-def _column(guess: Guess, name: str, label: str, scales: dict[tuple[object, ...], str]) -> Any:
-    table = tomlkit.table()
+def _column(guess: Guess, name: str, label: str, scales: Mapping[tuple[object, ...], str]) -> Any:
     header = guess.profile.header
-    if guess.headers:
-        table.add("column", _inline(guess.headers))
-    elif header != name:
-        table.add("column", header)
-    table.add("role", guess.role)
-    table.add("label", label)
-    if guess.scale:
-        table.add("scale", scales[guess.scale.key])
-    for key, value in guess.keys.items():
+    return _keys(
+        column=guess.headers or (header if header != name else ""),
+        role=guess.role,
+        label=label,
+        scale=scales[guess.scale.key] if guess.scale else "",
+        **guess.keys,
+        values=guess.values,
+        missing=guess.missing,
+        confirm=guess.confirm,
+        by_hand=guess.by_hand,
+    )
+
+
+def _keys(**keys: Any) -> Any:
+    """A TOML table of the keys that say something; tables within it are inline."""
+    table = tomlkit.table()
+    for key, value in keys.items():
+        if value in (None, "", {}, False):
+            continue
+        if isinstance(value, Mapping):
+            inline = tomlkit.inline_table()
+            inline.update(value)
+            value = inline
         table.add(key, value)
-    if guess.values:
-        table.add("values", _inline(guess.values))
-    if guess.missing:
-        table.add("missing", _inline(guess.missing))
-    table.add("confirm", guess.confirm)
-    if guess.by_hand:
-        table.add("by_hand", True)
     return table
 
 
-def _inline(values: dict[str, Any] | Any) -> Any:
-    table = tomlkit.inline_table()
-    for key, value in values.items():
-        table.add(key, value)
-    return table
+def accept_guesses(path: Path, *, by_hand: bool = False) -> int:
+    """Remove the ``confirm`` of every guess for which the file gives evidence.
+
+    Comments and order stay.
+
+    Parameters
+    ----------
+    path : Path
+        The study file; it is replaced whole.
+    by_hand : bool
+        Also of columns marked ``by_hand``, whose role (an outcome, a customer, a cluster) was
+        guessed from a name or from values alone. Otherwise they stay open: see `settle_columns`.
+
+    Returns
+    -------
+    int
+        How many guesses were accepted.
+
+    Raises
+    ------
+    ValueError
+        When the study file says something that cannot be; it is left as it was.
+    """
+    read_definition(path)
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    accepted = 0
+    for declared in _marked(document):
+        if by_hand or not declared.get("by_hand"):
+            _settle(declared)
+            accepted += 1
+    write_whole(path, tomlkit.dumps(document))
+    return accepted
+
+
+def settle_columns(path: Path, roles: Mapping[str, str]) -> None:
+    """Give columns of a study file the roles that somebody has decided on.
+
+    Parameters
+    ----------
+    path : Path
+        The study file; it is replaced whole.
+    roles : mapping of str to str
+        Name of a column, or its header, to its role; ``nps``: an outcome on the scale
+        ``likelihood_to_recommend``; ``ignore``: the column is left out.
+
+    Raises
+    ------
+    ValueError
+        For an unknown column or role, or one that the column cannot have (a rating without a
+        scale); the study file is left as it was.
+    """
+    text = path.read_text(encoding="utf-8")
+    document = tomlkit.parse(text)
+    for name, role in roles.items():
+        if role not in SETTLED:
+            raise ValueError(unknown("role", role, SETTLED, of=name))
+        table, column = _find(document, name)
+        if role == "ignore":
+            _leave_out(table, column)
+        else:
+            _give_role(table["columns"][column], role)
+    write_whole(path, tomlkit.dumps(document))
+    try:
+        read_definition(path)
+    except ValueError:
+        write_whole(path, text)
+        raise
+
+
+def _settle(declared: Any) -> None:
+    declared.pop("confirm", None)
+    declared.pop("by_hand", None)
+
+
+def _find(document: Any, name: str) -> tuple[Any, str]:
+    """The table and the key of a column, by its name or by its header."""
+    known = []
+    for table in document.get("tables", {}).values():
+        for column, declared in table["columns"].items():
+            if name in (column, declared.get("column")):
+                return table, column
+            known.append(column)
+    raise ValueError(unknown("column", name, known))
+
+
+def _give_role(declared: Any, role: str) -> None:
+    declared["role"] = "outcome" if role == "nps" else role
+    if role == "nps":
+        declared["scale"] = NPS_SCALE
+    if declared["role"] != "cluster":
+        declared.pop("spans_periods", None)
+    for key in _UNFIT.get(declared["role"], ()):
+        declared.pop(key, None)
+    _settle(declared)
+
+
+def _leave_out(table: Any, column: str) -> None:
+    header = table["columns"].pop(column).get("column", column)
+    headers = header.values() if isinstance(header, Mapping) else [header]
+    patterns = table.setdefault("ignore", tomlkit.array())
+    patterns.extend([ignore_pattern(one) for one in headers])
+
+
+def _marked(document: Any) -> Iterator[Any]:
+    tables = document.get("tables", {}).values()
+    columns = (column for table in tables for column in table["columns"].values())
+    for declared in [*document.get("scales", {}).values(), *tables, *columns]:
+        if "confirm" in declared:
+            yield declared

@@ -1,0 +1,293 @@
+"""Columns seen together: rankings, choices, batteries, several surveys in one, directions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from cxlab.survey.drafting.profile import Guess, Profile, rows, some
+from cxlab.survey.drafting.words import hints, shared_beginning, words_of
+from cxlab.survey.exports.missing import missing_reason
+from cxlab.survey.scales import normal_code
+
+#: Share of rows that must be ranks for the columns to be a ranking.
+RANKED = 0.95
+#: Fewest rows to believe it from.
+FEWEST_RANKED = 5
+LONGEST_RANKING = 20
+
+
+def find_rankings(raw: pd.DataFrame, profiles: Sequence[Profile]) -> list[list[int]]:
+    """Runs of columns whose rows are permutations of 1..k, as positions.
+
+    Rows with every column filled decide; where there are none, rows with three ranks or
+    more whose ranks are 1..m do ("rank your top three").
+    """
+    whole = [_could_be_ranks(profile) for profile in profiles]
+    ranks = np.full(raw.shape, np.nan)
+    for place in np.flatnonzero(whole):
+        ranks[:, place] = pd.to_numeric(raw.iloc[:, place], errors="coerce")
+    runs, start = [], 0
+    while start < len(profiles):
+        run = _ranking_from(ranks, profiles, whole, start)
+        if run:
+            runs.append(run)
+        start += len(run) or 1
+    return runs
+
+
+def _could_be_ranks(profile: Profile) -> bool:
+    return bool(profile.whole) and not profile.fractions and not profile.words
+
+
+def _ranking_from(
+    ranks: np.ndarray, profiles: Sequence[Profile], whole: Sequence[bool], start: int
+) -> list[int]:
+    end = start
+    while end < len(profiles) and whole[end] and end - start < LONGEST_RANKING:
+        end += 1
+    for stop in range(end, start + 2, -1):
+        run = list(range(start, stop))
+        codes = {code for place in run for code in profiles[place].whole}
+        whole_ranks = 3 <= len(codes) <= len(run) and codes == set(range(1, len(codes) + 1))
+        if whole_ranks and _ranked(ranks[:, start:stop]):
+            return run
+    return []
+
+
+def _ranked(ranks: np.ndarray) -> bool:
+    filled = (~np.isnan(ranks)).sum(axis=1)
+    deciding = filled == ranks.shape[1]
+    if deciding.sum() < FEWEST_RANKED:
+        deciding = filled >= min(3, ranks.shape[1])
+    if deciding.sum() < FEWEST_RANKED:
+        return False
+    # adding up is much faster than sorting
+    adds_up = np.nansum(ranks[deciding], axis=1) == (filled * (filled + 1) / 2)[deciding]
+    if adds_up.mean() < RANKED:
+        return False
+    in_order = np.sort(ranks[deciding], axis=1)  # NaN last
+    expected = np.arange(1, ranks.shape[1] + 1)
+    permutations = (np.isnan(in_order) | (in_order == expected)).all(axis=1)
+    return bool(permutations.mean() >= RANKED)
+
+
+def find_choices(profiles: Sequence[Profile]) -> list[list[int]]:
+    """Runs of columns that are filled with one text or blank: "select all that apply"."""
+    runs: list[list[int]] = [[]]
+    for place, profile in enumerate(profiles):
+        if _one_choice(profile):
+            runs[-1].append(place)
+        else:
+            runs.append([])
+    return [run for run in runs if len(run) > 1]
+
+
+def _one_choice(profile: Profile) -> bool:
+    chosen = [code for code in profile.counts if code not in profile.declared]
+    if len(chosen) != 1 or not profile.blank + len(profile.counts) - len(chosen):
+        return False
+    if profile.coded and chosen == ["1"] and "0" not in profile.labels:
+        choice = profile.question is not None and bool(profile.question.choice)
+        return choice or set(profile.labels) == {"1"}
+    return chosen[0] in profile.words and missing_reason(chosen[0]) is None
+
+
+def rating_batteries(profiles: Sequence[Profile]) -> list[list[Profile]]:
+    """Ratings grouped by the question that their headers share, alone where they share none."""
+    together: list[list[Profile]] = []
+    for profile in profiles:
+        last = together[-1][-1] if together else None
+        if last is not None and _same_question(last, profile):
+            together[-1].append(profile)
+        else:
+            together.append([profile])
+    return together
+
+
+def _same_question(before: Profile, after: Profile) -> bool:
+    """Neighbours in the file, of one question by a joint ("Q7 - …") or by number ("Q7…")."""
+    if after.place != before.place + 1:
+        return False
+    if shared_beginning([before.asked, after.asked]):
+        return True
+    first, second = words_of(before.header).split(), words_of(after.header).split()
+    shared = next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b),
+        min(len(first), len(second)),
+    )
+    numbered = shared >= 2 and any(word.isdigit() for word in first[:shared])
+    named = shared >= 1 and "_" in before.header and len(first[0]) > 1 and shared < len(first)
+    return numbered or named
+
+
+#: Kinds of question or survey that one column may hold.
+MOST_KINDS = 60
+FEWEST_SCORES = 8
+#: Tops of scales that differ when surveys do.
+TOPS = (3, 4, 5, 6, 7, 10)
+#: Chance that scores of one scale stop so far below its top, beyond which it is asked about:
+#: of a column whose header speaks of surveys, and of any other.
+CHANCE, CHANCE_ELSEWHERE = 1e-3, 1e-8
+_SURVEYS = re.compile(r"\b(?:survey|surveys|metric|measure|question|form|kind|type|template)\b")
+_METRICS = re.compile(r"\b(?:nps|csat|ces|net promoter|satisfaction|effort)\b")
+
+
+_APART = (
+    "One scale does not fit both: write a file for each survey and draft them apart. Or are they "
+    "one question?"
+)
+
+
+def note_surveys(
+    texts: pd.DataFrame, ratings: Sequence[Guess], profiles: Sequence[Profile]
+) -> None:
+    """Doubt ratings whose scores belong to several surveys, or to several questions.
+
+    Parameters
+    ----------
+    texts : DataFrame
+        The file, as text.
+    ratings : sequence of Guess
+        Their ``doubt`` is set where another column tells surveys or questions apart.
+    profiles : sequence of Profile
+        All columns of the file.
+    """
+    kinds = [profile for profile in profiles if _may_be_kinds(profile)]
+    repeated = [profile for profile in profiles if _may_be_respondents(profile)]
+    for guess in ratings:
+        scores = guess.scored(texts.iloc[:, guess.profile.place])
+        for kind in kinds:
+            if kind.place == guess.profile.place:
+                continue
+            kind_of_row = texts.iloc[:, kind.place].fillna("").map(normal_code)
+            doubt = _scales_differ(kind, kind_of_row, scores) or _one_row_an_answer(
+                kind, kind_of_row, [texts.iloc[:, who.place] for who in repeated]
+            )
+            if doubt:
+                guess.doubt = doubt
+                break
+
+
+def _may_be_kinds(profile: Profile) -> bool:
+    enough = profile.filled >= FEWEST_SCORES * len(profile.counts)
+    told = bool(profile.words) or bool(_SURVEYS.search(words_of(profile.header)))
+    return told and 2 <= len(profile.counts) <= MOST_KINDS and enough
+
+
+def _may_be_respondents(profile: Profile) -> bool:
+    """Whether a column could tell respondents apart, each of whom has several rows."""
+    several = 2 * len(profile.counts) <= profile.filled
+    return not profile.blank and several and hints(profile.header, "id", "customer")
+
+
+def _scales_differ(kind: Profile, kind_of_row: pd.Series, scores: pd.Series) -> str:
+    """A question where surveys are named, or where one's scores stop at a shorter scale's top."""
+    metrics = [code for code in kind.words if _METRICS.search(words_of(code))]
+    if len(metrics) > 1 and _SURVEYS.search(words_of(kind.header)):
+        return f"'{kind.header}' tells several surveys apart ({some(metrics)}). {_APART}"
+    likely = CHANCE if _SURVEYS.search(words_of(kind.header)) else CHANCE_ELSEWHERE
+    table = scores.groupby(kind_of_row).agg(["count", "min", "max"])
+    table = table[(table["count"] >= FEWEST_SCORES) & (table.index != "")]
+    highest = table["max"].max() if len(table) > 1 else 0
+    low_ends = not table.empty and bool((table["min"] <= 3).all())
+    if highest not in TOPS or not low_ends:
+        return ""
+    for name, row in table.iterrows():
+        if row["max"] not in TOPS or row["max"] == highest:
+            continue
+        others = scores[(kind_of_row != name) & scores.notna()]
+        chance = float((others <= row["max"]).mean()) ** row["count"]
+        if chance < likely:
+            return (
+                f"'{kind.header}' tells several surveys apart: scores of "
+                f"'{kind.spelling[str(name)]}' ({rows(int(row['count']))}) never pass "
+                f"{row['max']:.0f}, others reach {highest:.0f}. {_APART}"
+            )
+    return ""
+
+
+def _one_row_an_answer(
+    kind: Profile, kind_of_row: pd.Series, respondents: Sequence[pd.Series]
+) -> str:
+    """A question where every row holds the answer to one question of a respondent."""
+    words = words_of(kind.header).split()
+    named = {"question", "item", "questions", "variable", "metric", "measure", "statement"}
+    if not named & set(words):
+        return ""
+    for who in respondents:
+        pairs = pd.DataFrame({"who": who.to_numpy(), "kind": kind_of_row.to_numpy()})
+        if not pairs.duplicated().any() and pairs["who"].duplicated().any():
+            return (
+                f"'{kind.header}' names the question of each row and '{who.name}' stands in "
+                "several rows: one row an answer. cxlab reads one row a respondent with a column "
+                f"a question: pivot the file by '{kind.header}'. Or are they one question?"
+            )
+    return ""
+
+
+#: Correlation with the mean of the other ratings below which to ask.
+AGAINST = -0.2
+FEWEST = 30
+#: Correlation from which ratings go together, how many must, and below which one doesn't.
+TOGETHER, FEWEST_TOGETHER, STRANGER = 0.3, 4, 0.1
+#: Scales that are taken for ratings whether they go with the others or not.
+USUAL = ((1, 5), (1, 7))
+
+
+def without_strangers(
+    texts: pd.DataFrame, ratings: Sequence[Guess], items: Mapping[int, str]
+) -> list[Guess]:
+    """The ratings less columns of codes that have nothing to do with them.
+
+    Ratings of one respondent go together. Where several of a file do, an unlabelled column
+    that doesn't, whose header doesn't speak of a rating and whose codes are not those of the
+    usual scales, holds codes of something else.
+    """
+    found = _correlations(texts, ratings)
+    if sum(r >= TOGETHER for r in found.values()) < FEWEST_TOGETHER:
+        return list(ratings)
+    return [
+        guess
+        for guess in ratings
+        if abs(found.get(guess.profile.place, 1.0)) >= STRANGER
+        or (guess.scale and (guess.scale.low, guess.scale.high) in USUAL)
+        or guess.profile.labels
+        or (guess.scale and guess.scale.labels)
+        or hints(f"{guess.profile.hinted} {items[guess.profile.place]}", "rating", "outcome")
+    ]
+
+
+def note_directions(texts: pd.DataFrame, ratings: Sequence[Guess]) -> None:
+    """Add a question to every rating that falls where the others rise."""
+    found = _correlations(texts, ratings)
+    for guess in ratings:
+        correlation = found.get(guess.profile.place, 0.0)
+        if correlation < AGAINST:
+            guess.question += (
+                f" It falls where the other ratings rise (r = {correlation:.2f}): is its lowest "
+                "score the best? Then turn its codes round in the file."
+            )
+
+
+def _correlations(texts: pd.DataFrame, ratings: Sequence[Guess]) -> dict[int, float]:
+    """Place of each rating to its correlation with the mean of the others, where told."""
+    scores = pd.DataFrame(
+        {guess.profile.place: guess.scored(texts.iloc[:, guess.profile.place]) for guess in ratings}
+    )
+    if scores.shape[1] < 2:
+        return {}
+    spread = scores.std()
+    standard = (scores - scores.mean()) / spread.where(spread > 0)
+    total, known = standard.sum(axis=1), standard.notna().sum(axis=1)
+    found = {}
+    for place in scores:
+        own = standard[place]
+        others = (total - own.fillna(0)) / (known - own.notna()).replace(0, float("nan"))
+        both = own.notna() & others.notna()
+        if both.sum() >= FEWEST and own[both].std() > 0 and others[both].std() > 0:
+            found[int(place)] = float(own[both].corr(others[both]))
+    return found
