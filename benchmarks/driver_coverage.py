@@ -1,10 +1,10 @@
 """Do the intervals and tests of key drivers keep their promises?
 
 Planted studies whose truth is known: coverage of the 95 % percentile intervals of LMG
-importance (rows; whole clusters; with holes), rejections of a driver without effect, false
+importance (rows; whole clusters; with missing ratings), rejections of a driver without effect, false
 alarms when two segments or two outcomes share one truth, coverage of the interval of R²,
 "fix first" at ties of the map, and calls of "basic" or "excitement" where every effect is
-straight. Each line gives the rate, its Monte-Carlo standard error and the limit.
+linear. Each line gives the rate, its Monte-Carlo standard error and the limit.
 
     python benchmarks/driver_coverage.py --studies 2000
     python benchmarks/driver_coverage.py --only nulls --studies 5000
@@ -36,7 +36,7 @@ REPLICATES = 500
 #: Part of every variance that lies between clusters.
 BETWEEN = 0.15
 CLUSTER_SIZE = 8
-HOLES = 0.25
+MISSING = 0.25
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Plan:
     correlation: float
     n: int
     clustered: bool = False
-    holes: bool = False
+    missing: bool = False
 
     @property
     def covariance(self) -> Array:
@@ -73,14 +73,14 @@ class Plan:
             cluster = np.arange(self.n) // CLUSTER_SIZE
             shared = generator.normal(size=(cluster.max() + 1, len(root))) @ root.T
             rows = np.sqrt(1 - BETWEEN) * rows + np.sqrt(BETWEEN) * shared[cluster]
-        if self.holes:
-            gone = generator.random((self.n, len(root) - 1)) < HOLES
+        if self.missing:
+            gone = generator.random((self.n, len(root) - 1)) < MISSING
             rows[:, :-1][gone] = np.nan
         return as_answers(rows, cluster)
 
 
-def as_answers(rows: Array, cluster: Array | None) -> Answers:
-    """Arrays as the estimators take them, past the reading of a frame."""
+def as_answers(rows: Array, cluster: Array | None = None) -> Answers:
+    """Rows of drivers and, last, the outcome as the estimators take them, without a frame."""
     design = sampling_design(len(rows), cluster=cluster)
     names = [f"x{j}" for j in range(rows.shape[1] - 1)]
     return Answers(
@@ -110,18 +110,18 @@ COVERAGE = [
     Plan("5 drivers, ρ = .6, 30 clusters of 8", MIXED, 0.6, 240, clustered=True),
     Plan("10 drivers, ρ = .3, 30 clusters of 8", TEN, 0.3, 240, clustered=True),
     Plan("10 drivers, ρ = .6, 30 clusters of 8", TEN, 0.6, 240, clustered=True),
-    Plan("5 drivers, ρ = .3, n = 300, 25 % holes", MIXED, 0.3, 300, holes=True),
-    Plan("5 drivers, ρ = .6, n = 300, 25 % holes", MIXED, 0.6, 300, holes=True),
+    Plan("5 drivers, ρ = .3, n = 300, 25 % missing", MIXED, 0.3, 300, missing=True),
+    Plan("5 drivers, ρ = .6, n = 300, 25 % missing", MIXED, 0.6, 300, missing=True),
     Plan("5 drivers, ρ = 0, n = 150 (reported)", MIXED, 0.0, 150),
 ]
 
 REJECTION = [
-    Plan(f"ρ = {rho:g}, {name}", MIXED, rho, n, clustered, holes)
-    for name, n, clustered, holes in (
+    Plan(f"ρ = {rho:g}, {name}", MIXED, rho, n, clustered, missing)
+    for name, n, clustered, missing in (
         ("n = 150", 150, False, False),
         ("30 clusters of 8", 240, True, False),
-        ("n = 300, 25 % holes", 300, False, True),
-        ("40 clusters of 8, 25 % holes", 320, True, True),
+        ("n = 300, 25 % missing", 300, False, True),
+        ("40 clusters of 8, 25 % missing", 320, True, True),
     )
     for rho in (0.0, 0.3, 0.6)
 ]
@@ -183,7 +183,7 @@ class Nulls:
     #: Answers to the last driver that differ from all others.
     few: int = 0
     weighted: bool = False
-    holes: bool = False
+    missing: bool = False
 
     def draw(self, generator: np.random.Generator) -> Answers:
         """One simulated study."""
@@ -198,8 +198,8 @@ class Nulls:
         if self.nps:
             outcome = np.clip(np.round(2 * outcome + 1), 0, 10)
             outcome = recode_outcome(outcome, "nps", "y")
-        if self.holes:
-            ratings[generator.random(ratings.shape) < HOLES] = np.nan
+        if self.missing:
+            ratings[generator.random(ratings.shape) < MISSING] = np.nan
         answers = as_answers(np.column_stack([ratings, outcome]), None)
         weights = generator.uniform(0.5, 2, self.n)
         return replace(answers, weights=weights) if self.weighted else answers
@@ -210,7 +210,7 @@ NULLS = [
     *(
         Nulls(f"noise grows away from the middle, n = {n}{words}", n, grows=True, **kind)
         for n in (100, 400)
-        for words, kind in (("", {}), (", weights", {"weighted": True}), (", holes", {"holes": True}))
+        for words, kind in (("", {}), (", weights", {"weighted": True}), (", missing", {"missing": True}))
     ),
     Nulls("4 real and 8 null drivers, ρ = .7", 400, TWELVE, 0.7),
     Nulls("4 real and 8 null drivers, ρ = .7, weights", 400, TWELVE, 0.7, weighted=True),
@@ -229,7 +229,7 @@ def null_drivers(plan: Nulls, studies: int) -> list[str]:
     nulls = [len(plan.slopes) - 1] if plan.few or plan.grows else np.flatnonzero(
         np.array(plan.slopes) == 0
     ).tolist()  # fmt: skip
-    simple = not (plan.weighted or plan.holes)
+    simple = not (plan.weighted or plan.missing)
     rates = []
     for _ in range(studies):
         answers = plan.draw(generator)
@@ -249,7 +249,7 @@ R_SQUARED = [
         Plan("5 drivers, n = 150", MIXED, 0.5, 150),
         Plan("10 drivers, n = 400", TEN, 0.5, 400),
         Plan("5 drivers, 30 clusters of 8", MIXED, 0.5, 240, clustered=True),
-        Plan("5 drivers, n = 300, 25 % holes", MIXED, 0.5, 300, holes=True),
+        Plan("5 drivers, n = 300, 25 % missing", MIXED, 0.5, 300, missing=True),
     )
 ]
 
@@ -348,8 +348,8 @@ def equal_segments(first: int, second: int, studies: int) -> list[str]:
     return _rate_line(plan.name, float(called.mean() / studies), studies, 0.05, 0.02)
 
 
-def straight_effects(n: int, cuts: tuple[int, int], ceiling: bool, studies: int) -> list[str]:
-    """Straight effects on ratings with a ceiling that are called basic or excitement."""
+def linear_effects(n: int, cuts: tuple[int, int], ceiling: bool, studies: int) -> list[str]:
+    """Linear effects on ratings with a ceiling that are called basic or excitement."""
     generator = np.random.default_rng([SEED + 3, n, cuts[0], ceiling])
     names = [f"x{j}" for j in range(4)]
     effects = np.array([0.4, 0.3, 0.2, 0.2])
@@ -444,12 +444,12 @@ def main() -> None:
     if wanted("shape"):
         fewer = max(10, studies // 10)
         jobs = [
-            lambda n=n, cuts=cuts, ceiling=ceiling: straight_effects(n, cuts, ceiling, fewer)
+            lambda n=n, cuts=cuts, ceiling=ceiling: linear_effects(n, cuts, ceiling, fewer)
             for n in (600, 2700)
             for cuts in ((2, 4), (3, 5))
             for ceiling in (False, True)
         ]
-        _section("Straight effects of ratings with a ceiling called basic or excitement", jobs)
+        _section("Linear effects of ratings with a ceiling called basic or excitement", jobs)
 
 
 if __name__ == "__main__":

@@ -20,30 +20,28 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cxlab.core.frames import open_frame
 from cxlab.stats.association import (
+    COEFFICIENTS,
+    correlation_interval,
     em_correlations,
     joint_counts,
     joint_model,
-    kendall_tau_b,
     pair_estimates,
-    partial_correlations,
-    pearson,
     polychoric,
-    spearman,
 )
-from cxlab.stats.association.dependence import correlation_interval
-from cxlab.stats.association.ordinal import _log_likelihood, _margins
+from cxlab.stats.association.partial import partial_correlations
+from cxlab.stats.association.polychoric import bivariate_normal_cdf, log_likelihood, thresholds
 from cxlab.stats.inference import adjust_p_values
 from cxlab.stats.resampling import rank_intervals
-from cxlab.stats.touchpoints.compare import difference_table
 from cxlab.stats.touchpoints.ranking import place_touchpoints, replicate_coefficients
+from cxlab.stats.touchpoints.result import difference_table
 
 SEED = 20240607
 #: Cut points of 0–10 touchpoints (a ceiling: a quarter give 10) and of a 0–10 outcome.
 CUTS = np.array([-2.3, -2.0, -1.7, -1.4, -1.15, -0.85, -0.5, -0.1, 0.3, 0.68])
 RHO = 0.5
 BETWEEN = 0.4
-COEFFICIENTS = {"pearson": pearson, "spearman": spearman, "tau_b": kendall_tau_b}
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,12 @@ DESIGNS = (
     Design("40 % holes", 500, 1, 0.0, holes=0.4),
     Design("clustered, holes, weights", 60, 10, 0.15, holes=0.4, weighted=True),
 )
+
+
+def counted(data, x, y, design=None):
+    """Joint counts of a frame that is not open yet."""
+    names = {"x": x, "y": y}
+    return joint_counts(open_frame(data, numbers=names, design=design), x, y)
 
 
 def correlation_matrix(touchpoints: int, rho: float) -> np.ndarray:
@@ -96,15 +100,12 @@ def keywords(design: Design) -> dict[str, str]:
 
 def population(rho: float) -> dict[str, float]:
     """True coefficients of the ratings, from exact cell probabilities."""
-    from cxlab.stats.association import bivariate_normal_cdf
-
     edges = np.concatenate([[-np.inf], CUTS, [np.inf]])
     corners = bivariate_normal_cdf(edges[:, None], edges[None, :], rho)
     cells = np.diff(np.diff(corners, axis=0), axis=1).clip(min=0)
     x, y = np.indices(cells.shape)
     flat = x.ravel(), y.ravel(), cells.ravel()
-    truth = {name: function(*flat).estimate for name, function in COEFFICIENTS.items()}
-    return truth | {"polychoric": rho}
+    return {name: function(*flat).estimate for name, function in COEFFICIENTS.items()}
 
 
 def report(line: str, hits: np.ndarray, limit: str, low: float, high: float) -> bool:
@@ -124,7 +125,7 @@ def coverage(design: Design, studies: int, *, fits: tuple[str, ...]) -> list[boo
     names = ["t0", "t1"]
     hits: dict[str, list[np.ndarray]] = {name: [] for name in fits}
     for _ in range(studies):
-        counts = joint_counts(draw(rng, design, root), names, "overall", **keywords(design))
+        counts = counted(draw(rng, design, root), names, "overall", design=keywords(design))
         for name in fits:
             table = pair_estimates(counts, name).table
             inside = (table["ci_low"] <= truth[name]) & (truth[name] <= table["ci_high"])
@@ -148,11 +149,12 @@ def partial_coverage(design: Design, studies: int) -> list[bool]:
     truth = partial_correlations(rated)[0]
     columns, hits = ["overall", *(f"t{i}" for i in range(4))], []
     for _ in range(studies):
-        counts = joint_counts(draw(rng, design, root), columns[1:], "overall", **keywords(design))
+        counts = counted(draw(rng, design, root), columns[1:], "overall", design=keywords(design))
         fitted = em_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
         model = joint_model(fitted, counts.units)
         df = counts.units.design.degrees_of_freedom
-        low, high = correlation_interval(model.partial, model.partial_se, df)
+        partial, se = (model.table[name].to_numpy() for name in ("partial", "partial_se"))
+        low, high = correlation_interval(partial, se, df)
         hits.append((low <= truth) & (truth <= high))
     line = f"coverage, {design.name}: partial (EM)"
     return [report(line, np.array(hits), "0.935–0.965", 0.935, 0.965)]
@@ -163,7 +165,7 @@ def false_discoveries(design: Design, studies: int) -> list[bool]:
     root = np.linalg.cholesky(correlation_matrix(12, 0.0))
     names, any_found, single = [f"t{i}" for i in range(12)], [], []
     for _ in range(studies):
-        counts = joint_counts(draw(rng, design, root), names, "overall", **keywords(design))
+        counts = counted(draw(rng, design, root), names, "overall", design=keywords(design))
         p_values = pair_estimates(counts).table["p_value"].to_numpy()
         any_found.append(bool((adjust_p_values(p_values) < 0.05).any()))
         single.append(p_values < 0.05)
@@ -178,7 +180,7 @@ def equal_coefficients(design: Design, studies: int) -> list[bool]:
     root, rejected = np.linalg.cholesky(correlation_matrix(2, RHO)), []
     first, second = np.array([0]), np.array([1])
     for _ in range(studies):
-        counts = joint_counts(draw(rng, design, root), ["t0", "t1"], "overall", **keywords(design))
+        counts = counted(draw(rng, design, root), ["t0", "t1"], "overall", design=keywords(design))
         table = difference_table(pair_estimates(counts), first, second, level=0.95)
         rejected.append(table["p_value"].iloc[0] < 0.05)
     line = f"equal coefficients, {design.name}: told apart"
@@ -199,7 +201,7 @@ def near_constant(studies: int, *, n: int = 300, each: int = 50) -> list[bool]:
                     [1, 2, 3, 5], deviating
                 )
                 frame[f"t{number}"] = scores
-            counts = joint_counts(pd.DataFrame(frame), [*frame][1:], "overall")
+            counts = counted(pd.DataFrame(frame), [*frame][1:], "overall")
             for name, found in rejected.items():
                 found.append(pair_estimates(counts, name).table["p_value"].to_numpy() < 0.05)
         for name, found in rejected.items():
@@ -217,7 +219,7 @@ def small_samples(studies: int) -> list[bool]:
         rng = np.random.default_rng([SEED, 6, n])
         root, names, told = np.linalg.cholesky(correlation_matrix(2, 0.4)), ["t0", "t1"], []
         for _ in range(studies // 2):
-            counts = joint_counts(draw(rng, design, root), names, "overall")
+            counts = counted(draw(rng, design, root), names, "overall")
             told.append(pair_estimates(counts).table["p_value"].to_numpy() < 0.05)
         report(f"power at .4, {n} answers: pearson", np.array(told), "shown", 0.0, 1.0)
     return kept
@@ -230,12 +232,10 @@ def tied_ranks(studies: int, *, n: int = 300, touchpoints: int = 6) -> list[bool
     names = [f"t{i}" for i in range(touchpoints)]
     found: dict[str, list] = {"each": [], "each, shown": [], "all": [], "denied": []}
     for _ in range(studies):
-        counts = joint_counts(draw(rng, Design("tied", n, 1, 0.0), root), names, "overall")
+        counts = counted(draw(rng, Design("tied", n, 1, 0.0), root), names, "overall")
         fit = pair_estimates(counts)
         estimate = fit.table["estimate"].to_numpy()
-        drawn = replicate_coefficients(
-            counts, "pearson", estimate, fit.covariance, replicates=1000, seed=0
-        ).values
+        drawn, _ = replicate_coefficients(counts, fit, replicates=1000, seed=0)
         low, high = rank_intervals(estimate, drawn)
         shown = place_touchpoints(estimate, drawn, fit.df, level=0.95)
         whole = (shown["rank_low"] == 1) & (shown["rank_high"] == touchpoints)
@@ -277,8 +277,9 @@ def polychoric_tables(studies: int) -> list[bool]:
             table = random_table(rng, kind)
             if min(table.shape) < 2 or (table.shape == (2, 2) and (table == 0).any()):
                 continue
-            share, found = table / table.sum(), polychoric(table).estimate
-            likelihood = [_log_likelihood(share, rho, *_margins(share)) for rho in looked]
+            x, y = np.nonzero(table)
+            share, found = table / table.sum(), polychoric(x, y, table[x, y]).estimate
+            likelihood = [log_likelihood(share, rho, *thresholds(share)) for rho in looked]
             best = float(looked[int(np.argmax(likelihood))])
             far = abs(np.arctanh(found) - np.arctanh(best)) > 0.26
             failed.append(abs(best) < 0.995 if np.isnan(found) else far)

@@ -56,11 +56,13 @@ def count_tables(path: str, names: list[str]) -> dict[str, float]:
     """One GROUP BY, then every coefficient with its interval."""
     import duckdb
 
-    from cxlab.stats.association import TABLE_COEFFICIENTS, joint_counts, pair_estimates
+    from cxlab.core.frames import open_frame
+    from cxlab.stats.association import COEFFICIENTS, joint_counts, pair_estimates
 
     relation = duckdb.connect().read_parquet(path)
-    counts = joint_counts(relation, names, OUTCOMES, scale=(0, 10))
-    fits = {name: pair_estimates(counts, name) for name in TABLE_COEFFICIENTS}
+    opened = open_frame(relation, numbers={"scores": [*names, *OUTCOMES]})
+    counts = joint_counts(opened, names, OUTCOMES)
+    fits = {name: pair_estimates(counts, name) for name in COEFFICIENTS}
     return {"first": float(fits["spearman"].table["estimate"].iloc[0])}
 
 
@@ -71,8 +73,9 @@ def whole_result(path: str, names: list[str]) -> dict[str, float]:
     from cxlab.stats.touchpoints import touchpoint_correlations
 
     relation = duckdb.connect().read_parquet(path)
-    result = touchpoint_correlations(relation, OUTCOMES, names, occasion="A", scale=(0, 10))
-    return {"first": float(result.table["spearman"].iloc[0])}
+    result = touchpoint_correlations(relation, OUTCOMES, names, occasion="A")
+    spearman = result.coefficients.query("coefficient == 'spearman'")
+    return {"first": float(spearman["estimate"].iloc[0])}
 
 
 def pandas_pairs(path: str, names: list[str]) -> dict[str, float]:

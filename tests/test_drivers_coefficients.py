@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 
+from benchmarks.driver_coverage import as_answers
 from cxlab.stats.drivers import driver_map, drivers, what_if
-from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.estimands import Options, among_users
 from cxlab.stats.drivers.replicates import make_resample
-from cxlab.stats.resampling import sampling_design
 
 GOLDEN = Path(__file__).parent / "golden"
 #: Two ways of solving the same normal equations.
@@ -21,18 +20,6 @@ STUDIES = 300
 #: Three Monte-Carlo standard errors of a rate of 5 % in 300 studies.
 BY_CHANCE = 3 * np.sqrt(0.05 * 0.95 / STUDIES)
 X = [f"x{number}" for number in range(5)]
-
-
-def as_answers(rows):
-    """Rows of drivers and, last, the outcome, past the reading of a frame."""
-    design = sampling_design(len(rows))
-    names = [f"x{number}" for number in range(rows.shape[1] - 1)]
-    return Answers(
-        outcome_name="y", names=names, labels={name: name for name in [*names, "y"]},
-        ratings=rows[:, :-1], used=np.where(np.isnan(rows[:, :-1]), np.nan, 1.0),
-        outcome=rows[:, -1], weights=np.ones(len(rows)), group=None, unit=design.row_cluster,
-        design=design, n_total=len(rows),
-    )  # fmt: skip
 
 
 def five_ratings(generator, n):

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from statsmodels.duration.survfunc import SurvfuncRight
 
 from cxlab.stats.touchpoints import (
     OperationalMetric,
@@ -19,7 +18,6 @@ from cxlab.stats.touchpoints import (
     operational_beside_experience,
     repeated_ratings,
 )
-from cxlab.stats.touchpoints.first_response import kaplan_meier
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -75,16 +73,19 @@ def test_a_change_of_sign_is_a_headline():
     # planted: −1/√(1.25) within; between means of four: 6/√((9 + .25)(4 + .3125))
     assert within == pytest.approx(-1 / np.sqrt(1.25), abs=PLANTED)
     assert between == pytest.approx((6 - 0.25) / np.sqrt(9.25 * 4.3125), abs=PLANTED)
-    assert len(found.headline) == 1
-    assert "the sign changes" in found.headline[0]
-    assert "the sign changes" in str(found)
+    made, changed = found.notes
+    assert (
+        made == "Occasion D (operational figure against survey); Student's t and Fisher's interval."
+    )
+    assert changed.startswith("the sign changes: -0.9")
+    assert changed in str(found)
 
 
 def test_no_headline_where_an_interval_holds_zero():
     data = waits(1, customers=12)
     data["happy"] = np.random.default_rng(3).normal(size=len(data))
     found = repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
-    assert found.headline == ()
+    assert len(found.notes) == 1
 
 
 def test_accounts_and_weights_take_a_bootstrap_and_no_degrees_of_freedom():
@@ -101,7 +102,7 @@ def test_accounts_and_weights_take_a_bootstrap_and_no_degrees_of_freedom():
     plain = repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
     assert found.table["df"].isna().all()
     assert (found.table["note"] == "bootstrap: no degrees of freedom").all()
-    assert "bootstrap of whole clusters" in found.interval
+    assert "bootstrap of whole clusters, 300 times" in found.notes[0]
     ratio = found.table["se"] / plain.table["se"]
     assert ratio.between(0.7, 1.6).all()
 
@@ -335,15 +336,17 @@ def test_first_response_against_r_survival(against_r):
     assert (rate["n"], rate["n_replied"], rate["n_open"]) == (10, 7, 3)
 
 
-def test_weighted_kaplan_meier_equals_statsmodels(against_r):
+def test_whole_weights_are_repeated_contacts(against_r):
     case = against_r["reply"]
-    time, replied = np.array(case["time"], float), np.array(case["replied"], float)
-    curve = SurvfuncRight(time, replied.astype(int))
-    times, still_open = kaplan_meier(time, replied, np.ones(len(time)))
-    assert times == pytest.approx(curve.surv_times[curve.n_events > 0])
-    assert still_open == pytest.approx(curve.surv_prob[curve.n_events > 0])
-    twice = kaplan_meier(np.repeat(time, 2), np.repeat(replied, 2), np.ones(20))[1]
-    assert kaplan_meier(time, replied, np.full(10, 2.0))[1] == pytest.approx(twice)
+    data = pd.DataFrame({"hours": case["time"], "replied": case["replied"]})
+    data["times"] = np.arange(10) % 3 + 1
+    repeated = data.loc[data.index.repeat(data["times"])]
+    weighted = first_response(
+        data, "hours", replied="replied", target=5, design={"weights": "times"}, replicates=50
+    )
+    plain = first_response(repeated, "hours", replied="replied", target=5)
+    assert weighted["estimate"].tolist() == pytest.approx(plain["estimate"].tolist())
+    assert weighted["note"].str.contains("bootstrap of rows, 50 times").all()
 
 
 def test_open_contacts_are_neither_dropped_nor_counted_as_replied():

@@ -5,89 +5,60 @@ with design-based covariances. The coefficients themselves are functions of pair
 with weights and can be used on their own.
 """
 
-from cxlab.stats.association.coefficients import (
-    COEFFICIENTS,
-    Coefficient,
-    kendall_tau_b,
-    pearson,
-    spearman,
-    table_pairs,
-)
+from cxlab.stats.association.coefficients import Coefficient, kendall_tau_b, pearson, spearman
 from cxlab.stats.association.counts import JointCounts, joint_counts
-from cxlab.stats.association.dependence import (
-    correct_for_attenuation,
-    correct_for_range_restriction,
+from cxlab.stats.association.estimates import (
+    COEFFICIENTS,
+    FEW_DEGREES_OF_FREEDOM,
+    PERFECT,
+    PairEstimates,
     correlation_interval,
     correlation_p_value,
-    fisher_interval,
-)
-from cxlab.stats.association.em_correlations import em_correlations
-from cxlab.stats.association.estimates import (
-    TABLE_COEFFICIENTS,
-    PairEstimates,
     pair_degrees_of_freedom,
     pair_estimates,
-    with_spread,
-)
-from cxlab.stats.association.leverage import (
-    leverage_degrees_of_freedom,
-    partial_leverage,
-    row_leverage,
-)
-from cxlab.stats.association.lumped import pearson_covariance
-from cxlab.stats.association.normal_cells import bivariate_normal_cdf
-from cxlab.stats.association.ordinal import (
-    Polychoric,
-    polychoric,
-    polychoric_pairs,
 )
 from cxlab.stats.association.partial import (
     JointModel,
     PairwiseCorrelations,
+    em_correlations,
     estimable_columns,
     joint_model,
-    multiple_r_squared,
-    no_model,
     pairwise_correlations,
-    partial_correlations,
-    semi_partial_correlations,
+)
+from cxlab.stats.association.polychoric import polychoric
+from cxlab.stats.association.units import (
+    Units,
+    covariance_of_totals,
+    drawn_from,
+    row_leverage,
+    units_of_rows,
 )
 
 __all__ = [
     "COEFFICIENTS",
-    "TABLE_COEFFICIENTS",
+    "FEW_DEGREES_OF_FREEDOM",
+    "PERFECT",
     "Coefficient",
     "JointCounts",
     "JointModel",
     "PairEstimates",
     "PairwiseCorrelations",
-    "Polychoric",
-    "bivariate_normal_cdf",
-    "correct_for_attenuation",
-    "correct_for_range_restriction",
+    "Units",
     "correlation_interval",
     "correlation_p_value",
+    "covariance_of_totals",
+    "drawn_from",
     "em_correlations",
     "estimable_columns",
-    "fisher_interval",
     "joint_counts",
     "joint_model",
     "kendall_tau_b",
-    "leverage_degrees_of_freedom",
-    "multiple_r_squared",
-    "no_model",
     "pair_degrees_of_freedom",
     "pair_estimates",
     "pairwise_correlations",
-    "partial_correlations",
-    "partial_leverage",
     "pearson",
-    "pearson_covariance",
     "polychoric",
-    "polychoric_pairs",
     "row_leverage",
-    "semi_partial_correlations",
     "spearman",
-    "table_pairs",
-    "with_spread",
+    "units_of_rows",
 ]

@@ -1,17 +1,16 @@
-"""Pearson, Spearman and Kendall from joint counts, each with its influence function.
+"""Pearson, Spearman and Kendall correlations, each with its influence function.
 
 Every function takes paired values with weights: the rows themselves, or the cells of a
-count table (rating, rating, weighted count). The digits are the same.
+count table (rating, rating, weighted count). The digits are the same. SciPy's functions take
+neither weights nor give influence functions; the tests hold ours to theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
@@ -25,12 +24,12 @@ CONSTANT = 1e-14
 
 @dataclass(frozen=True, eq=False)
 class Coefficient:
-    """A coefficient and what each pair of values does to it.
+    """A coefficient and the influence of each pair of values on it.
 
     Attributes
     ----------
     estimate : float
-        From −1 to 1; NaN where it can't be had, and then ``note`` says why.
+        From −1 to 1; NaN where there is none, and then ``note`` says why.
     influence : ndarray of shape (cells,)
         Influence function at each given pair, with weighted mean 0: the coefficient of a
         sample is the population's plus the weighted mean of it, to first order.
@@ -79,10 +78,10 @@ def pearson(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Coe
     >>> round(pearson([1, 2, 3], [1, 3, 2]).estimate, 3)
     0.5
     """
-    x, y, share = _pairs(x, y, weights)
-    reason = _reason(x, y, share)
+    x, y, share = as_shares(x, y, weights)
+    reason = why_none(x, y, share)
     if reason:
-        return _nothing(x, reason)
+        return no_coefficient(x, reason)
     zx, zy = _standardised(x, share), _standardised(y, share)
     estimate = _clip(float(share @ (zx * zy)))
     influence = zx * zy - estimate / 2 * (zx**2 + zy**2)
@@ -116,12 +115,12 @@ def spearman(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Co
     >>> round(spearman([1, 2, 3, 4], [1, 2, 4, 3]).estimate, 3)
     0.8
     """
-    x, y, share = _pairs(x, y, weights)
-    reason = _reason(x, y, share)
+    x, y, share = as_shares(x, y, weights)
+    reason = why_none(x, y, share)
     if reason:
-        return _nothing(x, reason)
-    row, row_share = _margin(x, share)
-    column, column_share = _margin(y, share)
+        return no_coefficient(x, reason)
+    row, row_share = margin(x, share)
+    column, column_share = margin(y, share)
     u, v = _mid_distribution(row_share), _mid_distribution(column_share)
     product = u[row] * v[column]
     spread_x, spread_y = _rank_variance(row_share), _rank_variance(column_share)
@@ -161,19 +160,19 @@ def kendall_tau_b(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) 
     >>> round(kendall_tau_b([1, 2, 3, 4], [1, 2, 4, 3]).estimate, 3)
     0.667
     """
-    x, y, share = _pairs(x, y, weights)
-    reason = _reason(x, y, share)
+    x, y, share = as_shares(x, y, weights)
+    reason = why_none(x, y, share)
     if reason:
-        return _nothing(x, reason)
-    row, row_share = _margin(x, share)
-    column, column_share = _margin(y, share)
+        return no_coefficient(x, reason)
+    row, row_share = margin(x, share)
+    column, column_share = margin(y, share)
     table = np.zeros((len(row_share), len(column_share)))
     np.add.at(table, (row, column), share)
-    concordance = _concordance(table)[row, column]
+    net = concordance(table)[row, column]
     untied_x, untied_y = 1 - row_share @ row_share, 1 - column_share @ column_share
     scale = np.sqrt(untied_x * untied_y)
-    estimate = _clip(float(share @ concordance / scale))
-    gradient = 2 * concordance / scale
+    estimate = _clip(float(share @ net / scale))
+    gradient = 2 * net / scale
     gradient += estimate * (row_share[row] / untied_x + column_share[column] / untied_y)
     return Coefficient(estimate, gradient - share @ gradient, scores=rank_scores(x, y, share))
 
@@ -188,49 +187,14 @@ def rank_scores(x: Array, y: Array, share: Array) -> tuple[Array, Array]:
     """
     found = []
     for values in (x, y):
-        code, level_share = _margin(values, share)
+        code, level_share = margin(values, share)
         spread = np.sqrt(_rank_variance(level_share))
         found.append(_mid_distribution(level_share)[code] / max(spread, CONSTANT))
     return found[0], found[1]
 
 
-def table_pairs(table: ArrayLike | pd.DataFrame) -> tuple[Array, Array, Array]:
-    """Cells of a count table as paired values with weights.
-
-    Parameters
-    ----------
-    table : array_like of float, shape (rows, columns)
-        Counts, or a DataFrame whose index and columns are the values; without them the
-        values are 0, 1, 2, …
-
-    Returns
-    -------
-    x, y, weights : ndarray of shape (cells,)
-        Of the cells that are not empty.
-
-    Examples
-    --------
-    >>> x, y, weights = table_pairs([[3, 0], [1, 2]])
-    >>> x.tolist(), y.tolist(), weights.tolist()
-    ([0.0, 1.0, 1.0], [0.0, 0.0, 1.0], [3.0, 1.0, 2.0])
-    """
-    counts = np.asarray(table, dtype=float)
-    rows, columns = np.arange(counts.shape[0]), np.arange(counts.shape[1])
-    if isinstance(table, pd.DataFrame):
-        rows, columns = table.index.to_numpy(float), table.columns.to_numpy(float)
-    i, j = np.nonzero(counts)
-    return rows[i].astype(float), columns[j].astype(float), counts[i, j]
-
-
-#: A new coefficient is one function of (x, y, weights) and one line here.
-COEFFICIENTS: dict[str, Callable[..., Coefficient]] = {
-    "pearson": pearson,
-    "spearman": spearman,
-    "tau_b": kendall_tau_b,
-}
-
-
-def _pairs(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:
+def as_shares(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:
+    """Checked pairs, and each one's share of the weight."""
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     weight = np.ones(x.shape) if weights is None else np.asarray(weights, dtype=float)
     if not x.shape == y.shape == weight.shape or x.ndim != 1:
@@ -250,7 +214,8 @@ def _pairs(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array
     return x, y, weight / total if total > 0 else weight
 
 
-def _reason(x: Array, y: Array, share: Array) -> str:
+def why_none(x: Array, y: Array, share: Array) -> str:
+    """Why these pairs have no coefficient; empty if they have one."""
     inside = share > 0
     if not inside.any():
         return "no pairs"
@@ -261,7 +226,8 @@ def _reason(x: Array, y: Array, share: Array) -> str:
     return ""
 
 
-def _nothing(x: Array, reason: str) -> Coefficient:
+def no_coefficient(x: Array, reason: str) -> Coefficient:
+    """No estimate, and why."""
     return Coefficient(float("nan"), np.zeros(x.shape), reason)
 
 
@@ -274,7 +240,8 @@ def _standardised(values: Array, share: Array) -> Array:
     return centred / np.sqrt(share @ centred**2)
 
 
-def _margin(values: Array, share: Array) -> tuple[Any, Array]:
+def margin(values: Array, share: Array) -> tuple[Any, Array]:
+    """Number of each value's level, and the share of each level."""
     levels, code = np.unique(values, return_inverse=True)
     counts: Array = np.bincount(code, weights=share, minlength=len(levels)).astype(float)
     return code, counts
@@ -296,7 +263,7 @@ def _rank_pull(code: NDArray[np.intp], weight: Array, levels: int) -> Array:
     return (above + at_level / 2)[code]
 
 
-def _concordance(table: Array) -> Array:
+def concordance(table: Array) -> Array:
     """Share of pairs concordant with each cell less the share discordant."""
     sign_rows = np.sign(np.subtract.outer(np.arange(table.shape[0]), np.arange(table.shape[0])))
     sign_columns = np.sign(np.subtract.outer(np.arange(table.shape[1]), np.arange(table.shape[1])))

@@ -1,10 +1,9 @@
-"""Rating × rating counts of many pairs of columns, per cluster, in one GROUP BY."""
+"""Rating × rating counts of many pairs of columns, and how they fall on clusters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import narwhals as nw
 import numpy as np
@@ -12,18 +11,20 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import as_list, check_columns, check_numeric, collect, scan
+from cxlab.core.design import Design
+from cxlab.core.frames import Opened, as_list, collect
 from cxlab.core.messages import got
-from cxlab.stats.association.grouped_counts import grouped_cells
+from cxlab.stats.association.large import assemble_cells, grouped_cells
 from cxlab.stats.association.units import Units, units_of_rows
 
 Array = NDArray[np.float64]
 
-#: Rows × pairs up to which the rows themselves are read: about 40 bytes each.
+#: Rows × pairs up to which the rows themselves are read: about 40 bytes each. Larger data
+#: are counted in the engine by one GROUP BY.
 MOST_ROW_CELLS = 5_000_000
 
-#: More clusters than this in larger data are not kept apart in the tables.
+#: Clusters up to which that GROUP BY keeps them apart; with more, or without clusters, it
+#: counts per stratum, with sums of squared weights.
 MOST_CLUSTERS = 1_000
 
 
@@ -47,6 +48,8 @@ class JointCounts:
         Strata of the units and what was assumed.
     n_rows : int
         Rows of positive weight, answered or not.
+    opened : Opened
+        What was counted.
     rows : DataFrame or None
         The rows read, if they were: ratings and ``weight``.
     """
@@ -57,6 +60,7 @@ class JointCounts:
     squares: sparse.csr_array
     units: Units
     n_rows: int
+    opened: Opened = field(repr=False)
     rows: pd.DataFrame | None = field(default=None, repr=False)
 
     def pair(self, number: int) -> pd.DataFrame:
@@ -64,43 +68,21 @@ class JointCounts:
         start, end = np.searchsorted(self.cells["pair"].to_numpy(), [number, number + 1])
         return self.cells.iloc[start:end]
 
-    def table(self, x: str, y: str) -> pd.DataFrame:
-        """Weighted count table of a pair: ratings of x down, of y across."""
-        cells = self.pair(self.pairs.index((x, y)))
-        return cells.pivot(index="x", columns="y", values="weight").fillna(0.0)
+    def answers(self) -> NDArray[np.intp]:
+        """Rows of each pair: shape (pairs,)."""
+        return np.bincount(self.cells["pair"], self.cells["n"], len(self.pairs)).astype(int)
 
 
-def joint_counts(
-    data: Any,
-    x: str | Sequence[str],
-    y: str | Sequence[str],
-    *,
-    design: DesignLike = None,
-    scale: tuple[float, float] | None = None,
-    most_row_cells: int = MOST_ROW_CELLS,
-    most_clusters: int = MOST_CLUSTERS,
-) -> JointCounts:
+def joint_counts(opened: Opened, x: str | Sequence[str], y: str | Sequence[str]) -> JointCounts:
     """Count x rating × y rating for every x and y, each pair on its own rows.
 
     Parameters
     ----------
-    data
-        pandas, Polars, DuckDB, Ibis or PySpark frame, one row per answer.
+    opened : Opened
+        Answers, one row each. A row of weight 0 is counted nowhere, but its cluster is part
+        of the sample.
     x, y : str or sequence of str
-        Columns of ratings. Null or NaN: not answered; the row is left out of that pair
-        only.
-    design : Design or mapping, optional
-        The survey design, such as ``study.design``. A row of weight 0 is counted
-        nowhere, but its cluster is part of the sample.
-    scale : (low, high), optional
-        Ends of the scale; a rating outside is refused. In large data it saves a look at
-        the values.
-    most_row_cells : int
-        Rows × pairs up to which rows are read as they are. Larger data are counted in the
-        engine by one GROUP BY.
-    most_clusters : int
-        Clusters up to which that GROUP BY keeps them apart; with more, or without
-        clusters, it counts per stratum, with sums of squared weights.
+        Columns of ratings. Null: not answered; the row is left out of that pair only.
 
     Returns
     -------
@@ -109,138 +91,68 @@ def joint_counts(
     Raises
     ------
     ValueError
-        For unknown columns, ratings that are infinite or off the scale, weights that are
-        null, negative or infinite, or in large data ratings that are not whole numbers.
-    TypeError
-        For text.
+        For ratings that are infinite, or in large data not whole numbers.
 
     Examples
     --------
+    >>> from cxlab.core.frames import open_frame
     >>> answers = pd.DataFrame({"shops": [4, 5, 5, None], "overall": [4, 5, 4, 5]})
-    >>> joint_counts(answers, "shops", "overall").table("shops", "overall").astype(int)
-    y    4.0  5.0
-    x
-    4.0    1    0
-    5.0    1    1
+    >>> opened = open_frame(answers, numbers={"scores": ["shops", "overall"]})
+    >>> joint_counts(opened, "shops", "overall").cells[["x", "y", "n"]].values.tolist()
+    [[4.0, 4.0, 1.0], [5.0, 4.0, 1.0], [5.0, 5.0, 1.0]]
     """
     x, y = as_list(x), as_list(y)
-    design = as_design(design)
-    check_columns(data, {"x": x, "y": y, **design.columns()})
-    used = [name for name in design.columns().values() if name]
-    lazy = scan(data, [*x, *y, *used])
-    check_numeric(
-        lazy,
-        {"x": x, "y": y, "weights": design.weights, "stratum_clusters": design.stratum_clusters},
-    )
-    _check_weights(lazy, design.weights)
     pairs = tuple((touchpoint, outcome) for outcome in y for touchpoint in x)
-    n_rows = len(data) if isinstance(data, pd.DataFrame) else _count(lazy)
-    if n_rows * len(pairs) <= most_row_cells:
-        return _from_rows(collect(lazy), pairs, design, scale)
-    clusters = _count_distinct(lazy, design)
-    keep = 0 < clusters <= most_clusters
-    grouped = grouped_cells(lazy, x, y, design=design, scale=scale, keep_clusters=keep)
-    return JointCounts(pairs, *grouped, rows=None)
+    if opened.n * len(pairs) <= MOST_ROW_CELLS:
+        return _from_rows(opened, pairs)
+    lazy, design = opened.lazy, opened.design
+    keep = 0 < _count_clusters(lazy, design) <= MOST_CLUSTERS
+    grouped = grouped_cells(lazy, x, y, design=design, keep_clusters=keep)
+    return JointCounts(pairs, *grouped, opened)
 
 
-def _from_rows(
-    rows: pd.DataFrame,
-    pairs: tuple[tuple[str, str], ...],
-    design: Design,
-    scale: tuple[float, float] | None,
-) -> JointCounts:
-    columns = list(dict.fromkeys(name for pair in pairs for name in pair))
-    ratings = rows[columns].astype(float)
-    _check_ratings(ratings, scale)
+def _from_rows(opened: Opened, pairs: tuple[tuple[str, str], ...]) -> JointCounts:
+    columns, design = [name for pair in pairs for name in pair], opened.design
+    rows = collect(opened.lazy.select(list(dict.fromkeys([*columns, *design.used()]))))
+    ratings = rows[list(dict.fromkeys(columns))].astype(float)
+    _check_ratings(ratings)
     units, row_unit = units_of_rows(rows, design)
     weight = rows[design.weights].to_numpy(float) if design.weights else np.ones(len(rows))
-    parts = [
-        _row_cells(ratings[x].to_numpy(), ratings[y].to_numpy(), weight, row_unit) for x, y in pairs
-    ]
-    sizes = np.cumsum([0, *(len(part[0]) for part in parts)])
-    cells = pd.concat(
-        [part[0].assign(pair=number) for number, part in enumerate(parts)],
-        ignore_index=True,
-    )
-    entries = np.concatenate([part[1] + size for part, size in zip(parts, sizes, strict=False)])
-    unit = np.concatenate([part[2] for part in parts])
-    mass = np.concatenate([part[3] for part in parts])
-    shape = (units.n_units, len(cells))
-    by_unit = sparse.coo_array((mass, (unit, entries)), shape=shape).tocsr()
-    squares = by_unit
-    if design.weights:
-        squares = sparse.coo_array((mass**2, (unit, entries)), shape=shape).tocsr()
-    cells = cells[["pair", "x", "y", "n", "weight"]]
-    kept = ratings.assign(weight=weight)
-    return JointCounts(pairs, cells, by_unit, squares, units, int((weight > 0).sum()), kept)
+    pieces = [_complete(ratings, x, y, weight, row_unit) for x, y in pairs]
+    cells, by_unit, squares = assemble_cells(pieces, units.n_units)
+    n_rows, kept = int((weight > 0).sum()), ratings.assign(weight=weight)
+    return JointCounts(pairs, cells, by_unit, squares, units, n_rows, opened, kept)
 
 
-def _row_cells(
-    x: Array, y: Array, weight: Array, row_unit: NDArray[np.intp]
-) -> tuple[pd.DataFrame, NDArray[np.intp], NDArray[np.intp], Array]:
-    """Cells of one pair; and of each of its rows the cell, the unit and the weight."""
-    valid = np.flatnonzero(~np.isnan(x) & ~np.isnan(y) & (weight > 0))
-    x_levels, i = np.unique(x[valid], return_inverse=True)
-    y_levels, j = np.unique(y[valid], return_inverse=True)
-    codes, cell = np.unique(i * max(len(y_levels), 1) + j, return_inverse=True)
-    mass = weight[valid]
-    cells = pd.DataFrame(
-        {
-            "x": x_levels[codes // max(len(y_levels), 1)],
-            "y": y_levels[codes % max(len(y_levels), 1)],
-            "n": np.bincount(cell, minlength=len(codes)),
-            "weight": np.bincount(cell, weights=mass, minlength=len(codes)),
-        }
-    )
-    return cells, cell, row_unit[valid], mass
+def _complete(
+    ratings: pd.DataFrame, x: str, y: str, weight: Array, row_unit: NDArray[np.intp]
+) -> pd.DataFrame:
+    """Rows that hold both of a pair, with unit, number, weight and squared weight."""
+    both = np.flatnonzero((ratings[x].notna() & ratings[y].notna()).to_numpy() & (weight > 0))
+    piece = pd.DataFrame({"unit": row_unit[both], "x": ratings[x].to_numpy()[both]})
+    piece["y"] = ratings[y].to_numpy()[both]
+    return piece.assign(n=1, w=weight[both], s=weight[both] ** 2)
 
 
-def _check_ratings(ratings: pd.DataFrame, scale: tuple[float, float] | None) -> None:
-    low, high = scale if scale is not None else (-np.finfo(float).max, np.finfo(float).max)
+def _check_ratings(ratings: pd.DataFrame) -> None:
     for name in ratings.columns:
-        values = ratings[name].dropna()
-        off = values[(values < low) | (values > high)]
-        if len(off):
-            raise ValueError(off_scale(name, off.tolist(), scale))
-
-
-def off_scale(name: str, values: list[float], scale: tuple[float, float] | None) -> str:
-    """Message for ratings that can't be."""
-    allowed = "finite" if scale is None else f"from {scale[0]:g} to {scale[1]:g}"
-    shown = [f"{value:g}" for value in values]
-    found = f"{shown[0]} (and {len(shown) - 1:,} more)" if len(shown) > 1 else shown[0]
-    return (
-        f"`{name}` must be ratings {allowed}; got {found}. If it is a code for a missing answer, "
-        "declare it in the study file."
-    )
-
-
-def _check_weights(lazy: nw.LazyFrame, weights: str | None) -> None:
-    if weights is None:
-        return
-    weight = nw.col(weights).cast(nw.Float64)
-    good = (weight >= 0) & (weight < float("inf"))
-    bad = collect(lazy.filter(weight.is_null() | ~good).select(weight))
-    if len(bad):
-        values = [str(value) for value in bad.iloc[:, 0]]
-        raise ValueError(
-            f"`weights` must be finite numbers of 0 or more; got {got(values)} in '{weights}'. "
-            "Give a row that is outside the population the weight 0."
-        )
+        infinite = ratings.loc[np.isinf(ratings[name]), name].tolist()
+        if infinite:
+            raise ValueError(
+                f"`{name}` must be finite ratings; got {got(infinite)}. If it is a code for a "
+                "missing answer, declare it in the study file."
+            )
 
 
 def _count(lazy: nw.LazyFrame) -> int:
     return int(collect(lazy.select(nw.len())).to_numpy()[0, 0])
 
 
-def _count_distinct(lazy: nw.LazyFrame, design: Design) -> int:
+def _count_clusters(lazy: nw.LazyFrame, design: Design) -> int:
     """Clusters, with rows that have none; 0 where no cluster column is given."""
     if not design.cluster:
         return 0
-    keys = {"stratum": _stratum(design), "cluster": nw.col(design.cluster)}
+    stratum = nw.col(design.strata) if design.strata else nw.lit(0)
+    keys = {"stratum": stratum, "cluster": nw.col(design.cluster)}
     named = _count(lazy.select(**keys).filter(~nw.col("cluster").is_null()).unique())
     return named + _count(lazy.filter(nw.col(design.cluster).is_null()))
-
-
-def _stratum(design: Design) -> nw.Expr:
-    return nw.col(design.strata) if design.strata else nw.lit(0)

@@ -1,35 +1,61 @@
-"""Coefficients of every table of a `JointCounts`, with design-based covariances."""
+"""Coefficients of every table of a `JointCounts`, with design-based intervals and tests."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
+from scipy.special import stdtr
+from scipy.stats import random_table
 
-from cxlab.stats.association.coefficients import COEFFICIENTS, FEWEST_PAIRS, Coefficient
-from cxlab.stats.association.counts import JointCounts
-from cxlab.stats.association.dependence import (
-    PERFECT,
-    correlation_interval,
-    correlation_p_value,
+from cxlab.stats.association.coefficients import (
+    FEWEST_PAIRS,
+    Coefficient,
+    kendall_tau_b,
+    no_coefficient,
+    pearson,
+    spearman,
 )
-from cxlab.stats.association.leverage import independence_p_value, pair_leverage
-from cxlab.stats.association.ordinal import polychoric_pairs
-from cxlab.stats.association.units import Units, covariance_of_totals, degrees_of_freedom
+from cxlab.stats.association.counts import JointCounts
+from cxlab.stats.association.large import pearson_covariance
+from cxlab.stats.association.polychoric import polychoric
+from cxlab.stats.association.units import (
+    Units,
+    covariance_of_totals,
+    degrees_of_freedom,
+    leverage_degrees_of_freedom,
+)
+from cxlab.stats.inference import t_quantile
 
 Array = NDArray[np.float64]
+
+#: Coefficients of paired values, by the names used in tables. A new one is a function of
+#: (x, y, weights) and one line here.
+COEFFICIENTS: dict[str, Callable[..., Coefficient]] = {
+    "pearson": pearson,
+    "spearman": spearman,
+    "tau_b": kendall_tau_b,
+    "polychoric": polychoric,
+}
+
+#: Beyond this a correlation is ±1 up to rounding and its spread is unknown.
+PERFECT = 1 - 1e-12
 
 #: Fewer degrees of freedom than this and the interval is flagged.
 FEW_DEGREES_OF_FREEDOM = 8
 
-#: What to say of a coefficient of ±1.
+#: Note on a coefficient of ±1.
 SAME = "the scores and the outcome are the same up to scale: no interval, their spread is unknown"
 
-#: Coefficients of a count table, by the names used in tables.
-TABLE_COEFFICIENTS = {**COEFFICIENTS, "polychoric": polychoric_pairs}
+#: Relabellings behind a p value by permutation; with the observed one they make 2,000.
+PERMUTATIONS = 1_999
+
+#: Cells of a table of x by y up to which such tables are drawn.
+MOST_CELLS = 5_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +64,6 @@ class PairEstimates:
 
     Attributes
     ----------
-    coefficient : str
-        ``pearson``, ``spearman``, ``tau_b`` or ``polychoric``.
     table : DataFrame
         One row per pair: ``n, estimate, se, ci_low, ci_high, p_value, df, note``.
     covariance : ndarray of shape (pairs, pairs)
@@ -50,7 +74,6 @@ class PairEstimates:
         error rests on few answers. A difference has the smaller of two.
     """
 
-    coefficient: str
     table: pd.DataFrame
     covariance: Array
     df: Array
@@ -84,41 +107,49 @@ def pair_estimates(
 
     Examples
     --------
+    >>> from cxlab.core.frames import open_frame
     >>> from cxlab.stats.association import joint_counts
     >>> answers = pd.DataFrame({"shops": [3, 4, 5, 5, 2], "overall": [3, 5, 4, 5, 2]})
-    >>> fit = pair_estimates(joint_counts(answers, "shops", "overall"))
+    >>> opened = open_frame(answers, numbers={"scores": ["shops", "overall"]})
+    >>> fit = pair_estimates(joint_counts(opened, "shops", "overall"))
     >>> fit.table[["n", "estimate"]].round(3).values.tolist()
     [[5.0, 0.853]]
     """
     fits = [_fit(counts.pair(number), coefficient) for number in range(len(counts.pairs))]
+    estimate = np.array([fit.estimate for fit in fits])
+    covariance, design_df = _design_spread(counts, coefficient, fits)
+    df = np.minimum(pair_leverage(counts, fits), design_df)
+    known = (np.abs(estimate) < PERFECT) & (df >= 1)
+    se = np.where(known, np.sqrt(np.maximum(np.diag(covariance), 0)), np.nan)
+    low, high = correlation_interval(estimate, se, df, level=level)
+    table = pd.DataFrame({"n": counts.answers(), "estimate": estimate, "se": se})
+    table["ci_low"], table["ci_high"] = low, high
+    table["p_value"] = correlation_p_value(estimate, se, df)
+    table["df"] = df
+    unknown = np.isnan(np.diag(covariance))
+    notes = zip((fit.note for fit in fits), estimate, df, design_df, unknown, strict=True)
+    table["note"] = [_note(*row) for row in notes]
+    return _permuted(PairEstimates(table, covariance, df), counts, fits)
+
+
+def _design_spread(
+    counts: JointCounts, coefficient: str, fits: Sequence[Coefficient]
+) -> tuple[Array, Array]:
+    """Taylor covariance of the estimates, and the degrees of freedom that the design leaves."""
+    if counts.units.lumped and coefficient == "pearson":
+        estimate = np.array([fit.estimate for fit in fits])
+        return pearson_covariance(counts.opened, counts.pairs, counts.cells, estimate)
     covariance = influence_covariance(counts, [fit.influence for fit in fits])
     covariance += np.diag([fit.added_variance for fit in fits])
-    n = counts.cells.groupby("pair")["n"].sum().reindex(range(len(fits)), fill_value=0)
-    table = pd.DataFrame({"n": n.astype(int).to_numpy()})
-    table["estimate"] = [fit.estimate for fit in fits]
-    table["note"] = [fit.note for fit in fits]
-    bare = PairEstimates(coefficient, table, covariance, pair_leverage(counts, fits))
-    fitted = with_spread(bare, covariance, pair_degrees_of_freedom(counts), level=level)
-    return _permuted(fitted, counts, fits)
-
-
-def with_spread(fit: PairEstimates, covariance: Array, df: Array, *, level: float) -> PairEstimates:
-    """The same estimates with the intervals that a covariance and the design's df give."""
-    estimate = fit.table["estimate"].to_numpy()
-    held, perfect = np.minimum(fit.df, df), np.abs(estimate) >= PERFECT
-    known = ~np.isnan(estimate) & ~perfect & (held >= 1)
-    se = np.where(known, np.sqrt(np.maximum(np.diag(covariance), 0)), np.nan)
-    low, high = correlation_interval(estimate, se, held, level=level)
-    table = fit.table[["n", "estimate"]].assign(se=se, ci_low=low, ci_high=high)
-    table["p_value"] = correlation_p_value(estimate, se, held)
-    table["df"] = held
-    table["note"] = [_note(*row) for row in zip(fit.table["note"], estimate, held, df, strict=True)]
-    return replace(fit, table=table, covariance=covariance, df=held)
+    if counts.units.lumped and counts.units.clustered:
+        covariance[:] = np.nan
+    return covariance, pair_degrees_of_freedom(counts)
 
 
 def influence_covariance(counts: JointCounts, influences: list[Array]) -> Array:
     """Taylor covariance of one estimate per pair from its influence on each cell."""
-    scaled = _scaled_influence(counts, influences)
+    mass = counts.cells.groupby("pair")["weight"].transform("sum").to_numpy(float)
+    scaled = _per_pair(counts, np.concatenate([np.empty(0), *influences]) / mass)
     totals = np.asarray((counts.by_unit @ scaled).todense())
     if not counts.units.lumped:
         return covariance_of_totals(totals, counts.units)
@@ -133,12 +164,10 @@ def influence_covariance(counts: JointCounts, influences: list[Array]) -> Array:
 
 def pair_degrees_of_freedom(counts: JointCounts) -> Array:
     """Degrees of freedom that the design leaves each pair: units less strata that hold it."""
-    members = _membership(counts)
+    one_each = _per_pair(counts, np.ones(len(counts.cells)))
+    present = np.asarray((counts.by_unit @ one_each).todense()) > 0
     if counts.units.lumped:
-        n = counts.cells.groupby("pair")["n"].sum().reindex(range(len(counts.pairs)), fill_value=0)
-        strata = np.asarray((counts.by_unit @ members).todense() > 0).sum(axis=0)
-        return n.to_numpy(float) - strata
-    present = np.asarray((counts.by_unit @ members).todense()) > 0
+        return counts.answers() - present.sum(axis=0).astype(float)
     return degrees_of_freedom(present, counts.units)
 
 
@@ -146,26 +175,21 @@ def _fit(cells: pd.DataFrame, coefficient: str) -> Coefficient:
     n = int(cells["n"].sum())
     if n < FEWEST_PAIRS:
         reason = "no pairs" if n == 0 else f"only {n} pair{'s' if n > 1 else ''}"
-        return Coefficient(float("nan"), np.zeros(len(cells)), reason)
+        return no_coefficient(cells["x"].to_numpy(), reason)
     x, y, weight = (cells[name].to_numpy(float) for name in ("x", "y", "weight"))
     # weights of mean 1: one half added to a cell is then half an answer in any survey
-    return TABLE_COEFFICIENTS[coefficient](x, y, weight * (n / weight.sum()))
+    return COEFFICIENTS[coefficient](x, y, weight * (n / weight.sum()))
 
 
-def _scaled_influence(counts: JointCounts, influences: list[Array]) -> sparse.csr_array:
-    mass = counts.cells.groupby("pair")["weight"].transform("sum").to_numpy(float)
-    values = np.concatenate([np.empty(0), *influences]) / mass
+def _per_pair(counts: JointCounts, values: Array) -> sparse.csr_array:
+    """A value per cell as a sparse array of shape (cells, pairs)."""
     entries = (np.arange(len(values)), counts.cells["pair"].to_numpy())
     return sparse.coo_array((values, entries), shape=(len(values), len(counts.pairs))).tocsr()
 
 
-def _membership(counts: JointCounts) -> sparse.csr_array:
-    entries = (np.arange(len(counts.cells)), counts.cells["pair"].to_numpy())
-    shape = (len(counts.cells), len(counts.pairs))
-    return sparse.coo_array((np.ones(len(counts.cells)), entries), shape=shape).tocsr()
-
-
-def _permuted(fitted: PairEstimates, counts: JointCounts, fits: list[Coefficient]) -> PairEstimates:
+def _permuted(
+    fitted: PairEstimates, counts: JointCounts, fits: Sequence[Coefficient]
+) -> PairEstimates:
     """P values by permutation where few answers decide and all are exchangeable."""
     table, by_unit = fitted.table, counts.by_unit.tocsc()
     p_values, notes = table["p_value"].to_numpy(copy=True), table["note"].tolist()
@@ -189,18 +213,149 @@ def _exchangeable(units: Units, by_unit: sparse.csc_array, n: pd.Series) -> bool
     return bool(alone and np.ptp(by_unit.data) <= 1e-9 * by_unit.data.max())
 
 
-def _note(note: str, estimate: float, df: float, design_df: float) -> str:
-    """What was said of the estimate, then what its spread rests on."""
+def _note(note: str, estimate: float, df: float, design_df: float, unknown: bool) -> str:
+    """The estimate's own note, then what its standard error rests on."""
     if np.isnan(estimate):
         return note
-    perfect = abs(estimate) >= PERFECT
-    same = SAME if perfect else ""
+    same = SAME if abs(estimate) >= PERFECT else ""
     few = ""
-    if design_df < 1:
+    if unknown:
+        few = "no interval: too many clusters to compute a variance"
+    elif design_df < 1:
         few = "no interval: too few clusters hold a pair"
     elif df < 1:
         few = "no interval: the coefficient rests on one answer or cluster alone"
     elif df < FEW_DEGREES_OF_FREEDOM:
         few = f"only {df:.1f} degrees of freedom".replace(".0 ", " ")
         few += "" if df == design_df else ": it rests on few answers"
-    return "; ".join([*filter(None, [note]), *(part for part in (same, few) if part not in note)])
+    return "; ".join(part for part in (note, same, few) if part)
+
+
+def correlation_interval(
+    estimate: ArrayLike, se: ArrayLike, df: ArrayLike, *, level: float = 0.95
+) -> tuple[Array, Array]:
+    """Interval of any correlation from its standard error, never outside −1 to 1.
+
+    Parameters
+    ----------
+    estimate, se, df : array_like of float
+        Coefficient, its standard error, and the degrees of freedom; below 1 there is no
+        interval (NaN).
+    level : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    low, high : ndarray of float
+
+    Notes
+    -----
+    Student's t interval of atanh r, whose standard error is se/(1 − r²), taken back. A
+    coefficient of ±1 has none: answers that all agree do not tell how far others would stray.
+
+    Examples
+    --------
+    >>> low, high = correlation_interval(0.5, 0.1, 100)
+    >>> round(float(low), 3), round(float(high), 3)
+    (0.277, 0.672)
+    """
+    estimate, se = np.asarray(estimate, dtype=float), np.asarray(se, dtype=float)
+    perfect = np.abs(estimate) >= PERFECT
+    inner = np.where(perfect, np.nan, estimate)
+    half = t_quantile(level, df) * se / (1 - inner**2)
+    return np.tanh(np.arctanh(inner) - half), np.tanh(np.arctanh(inner) + half)
+
+
+def correlation_p_value(estimate: ArrayLike, se: ArrayLike, df: ArrayLike) -> Array:
+    """Two-sided p-value of no correlation, in agreement with `correlation_interval`.
+
+    Examples
+    --------
+    >>> round(float(correlation_p_value(0.5, 0.1, 100)), 5)
+    8e-05
+    """
+    estimate, se = np.asarray(estimate, dtype=float), np.asarray(se, dtype=float)
+    df = np.asarray(df, dtype=float)
+    perfect = np.abs(estimate) >= PERFECT
+    inner = np.where(perfect, np.nan, estimate)
+    spread = np.where(se > 0, se, np.nan) / (1 - inner**2)
+    value = 2 * stdtr(np.where(df >= 1, df, np.nan), -np.abs(np.arctanh(inner) / spread))
+    return np.asarray(value)
+
+
+def pair_leverage(counts: JointCounts, fits: Sequence[Coefficient]) -> Array:
+    """Degrees of freedom that the answers of each pair leave, the smaller of its two sides.
+
+    Infinite where there is no coefficient. Rows that were too many to keep apart count as
+    units of their own, whatever their clusters.
+    """
+    found = np.full(len(fits), np.inf)
+    pair = counts.cells["pair"].to_numpy()
+    starts = np.searchsorted(pair, np.arange(len(fits) + 1))
+    weight, squares = counts.by_unit.tocsc(), counts.squares.tocsc()
+    for number, fit in enumerate(fits):
+        if fit.scores is None:
+            continue
+        cells = slice(starts[number], starts[number + 1])
+        mass = counts.cells["weight"].to_numpy()[cells].sum()
+        share, square, times = weight[:, cells] / mass, squares[:, cells] / mass**2, None
+        if counts.units.lumped:
+            # as many rows of one weight as have the cell's sum and sum of squares
+            total, squared = share.sum(axis=0), square.sum(axis=0)
+            times, alike = total**2 / squared, squared / total
+            share, square = sparse.diags_array(alike), sparse.diags_array(alike**2)
+        found[number] = min(
+            leverage_degrees_of_freedom(_unit_sums(share, square, z), times) for z in fit.scores
+        )
+    return found
+
+
+def _unit_sums(share: sparse.sparray, square: sparse.sparray, z: Array) -> Array:
+    linear = share @ np.column_stack([z, z**2])
+    return np.hstack([linear, square @ np.column_stack([np.ones(len(z)), z, z**2])])
+
+
+def independence_p_value(x: Array, y: Array, times: NDArray[np.int64]) -> float:
+    """Two-sided p value of independence of two scores, by permuting one of them.
+
+    Parameters
+    ----------
+    x, y : ndarray of shape (cells,)
+        Standardised scores of both sides.
+    times : ndarray of int, shape (cells,)
+        Answers in each cell.
+
+    Returns
+    -------
+    float
+        Share of relabellings with a mean product as far from 0 as observed; NaN where the
+        table of x by y is too large to draw.
+
+    Notes
+    -----
+    Tables with the margins observed are drawn instead of rows: the same distribution, and
+    the work does not grow with the answers.
+
+    References
+    ----------
+    Phipson & Smyth (2010), Statistical Applications in Genetics 9, 39.
+
+    Examples
+    --------
+    One of 5 differs, and with it go the best and the worst of the other side in 2 of 5:
+
+    >>> x, y = np.array([-0.5, -0.5, -0.5, -0.5, 2]), np.array([0, 0.5, -0.5, 1, -1])
+    >>> round(independence_p_value(x, y, np.ones(5, int)), 1)
+    0.4
+    """
+    x_levels, row = np.unique(x, return_inverse=True)
+    y_levels, column = np.unique(y, return_inverse=True)
+    if len(x_levels) * len(y_levels) > MOST_CELLS:
+        return float("nan")
+    rows = np.bincount(row, weights=times).astype(int)
+    columns = np.bincount(column, weights=times).astype(int)
+    drawn = random_table(rows, columns).rvs(PERMUTATIONS, random_state=np.random.default_rng(0))
+    products = (drawn @ y_levels) @ x_levels
+    # rounding must not part relabellings that are equally far
+    far = np.abs(products) >= abs(times @ (x * y)) - 1e-9 * times.sum()
+    return float((1 + far.sum()) / (PERMUTATIONS + 1))

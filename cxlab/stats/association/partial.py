@@ -1,16 +1,29 @@
-"""Partial and semi-partial correlations from pairwise correlations."""
+"""Partial and semi-partial correlations, from pairwise correlations or by EM.
+
+statsmodels and pingouin have partial correlations of complete rows, without weights or
+clusters; here every quantity carries each cluster's influence.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
-from cxlab.stats.association.units import Units, covariance_of_totals
+from cxlab.stats.association.units import Units, covariance_of_totals, row_leverage
+from cxlab.stats.covariance.em import (
+    fit_possible,
+    prior_note,
+    score,
+    unit_scores,
+    unpack_parameters,
+    with_prior,
+)
+from cxlab.stats.covariance.sums import cells_of_rows, merge_cells
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -24,7 +37,7 @@ DIFFERENCE = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class PairwiseCorrelations:
-    """Correlations of every two columns, each on its own rows.
+    """Correlations of every two columns.
 
     Attributes
     ----------
@@ -106,6 +119,73 @@ def _pearson(x: Array, y: Array, weight: Array) -> tuple[float, Array]:
     return r, share * (x * y - r / 2 * (x**2 + y**2))
 
 
+def em_correlations(
+    rows: pd.DataFrame, columns: Sequence[str], weight: ArrayLike, units: Units
+) -> PairwiseCorrelations:
+    """Correlate columns by EM: right where answers are missing at random given the others.
+
+    Parameters
+    ----------
+    rows, columns, weight, units
+        As for `pairwise_correlations`; the columns vary, every two of them are known
+        together on some rows, and none is a copy of others.
+
+    Returns
+    -------
+    PairwiseCorrelations
+        As if everyone had answered everything.
+
+    Raises
+    ------
+    RuntimeError
+        If EM has not converged.
+
+    Notes
+    -----
+    Maximum likelihood under a multivariate normal. A unit's influence on the parameters is
+    the inverse observed information times the sum of its rows' scores, so standard errors
+    hold under clusters and for answers that are not normal.
+
+    References
+    ----------
+    Dempster, Laird & Rubin (1977), JRSS B 39, 1–38. Binder (1983), Int. Stat. Rev. 51,
+    279–292.
+    """
+    weight = np.asarray(weight, dtype=float)
+    values = rows[list(columns)].to_numpy(float)
+    used = (weight > 0) & ~np.isnan(values).all(axis=1)
+    unit = units.design.row_cluster[used]
+    known = ~np.isnan(values[used])
+    values = (values[used] - np.nanmean(values[used], axis=0)) / np.nanstd(values[used], axis=0)
+    cells = cells_of_rows(values, weight[used], unit)
+    sums = merge_cells(cells, [])
+    fit, prior = fit_possible(sums)
+    if not fit.converged:
+        raise RuntimeError(
+            f"`touchpoints` must let EM converge; it had not after {fit.steps} steps. Take fewer "
+            "touchpoints, or missing='pairwise'."
+        )
+    totals = unit_scores(cells, fit.mean, fit.covariance, unit, units.n_units)
+    reached = score(with_prior(sums, prior), fit.mean, fit.covariance, information=True)
+    changes = np.linalg.solve(np.asarray(reached.information), totals.T).T
+    matrix, influence = _correlation_influence(fit.covariance, changes)
+    counts = known.T.astype(int) @ known.astype(int)
+    return PairwiseCorrelations(tuple(columns), matrix, counts, influence, prior_note(prior))
+
+
+def _correlation_influence(covariance: Array, changes: Array) -> tuple[Array, Array]:
+    """Correlations, and each unit's change of them from its change of the parameters."""
+    size = len(covariance)
+    deviation = np.sqrt(np.diag(covariance))
+    matrix = covariance / np.outer(deviation, deviation)
+    first, second = np.triu_indices(size, 1)
+    _, moved = unpack_parameters(changes, size)
+    variance = np.einsum("uii->ui", moved) / np.diag(covariance)
+    direct = moved[:, first, second] / (deviation[first] * deviation[second])
+    shrink = matrix[first, second] / 2 * (variance[:, first] + variance[:, second])
+    return matrix, direct - shrink
+
+
 def partial_correlations(correlation: ArrayLike) -> Array:
     """Partial correlation of the first variable with each other, given all the rest.
 
@@ -184,40 +264,34 @@ class JointModel:
 
     Attributes
     ----------
-    columns : tuple of str
-        Touchpoints in it.
     set_aside : dict of str to str
-        Touchpoints that could not be, and why.
-    partial, semi_partial : ndarray of shape (touchpoints,)
-    r_squared : float
-    partial_se, semi_partial_se : ndarray of shape (touchpoints,)
-    r_squared_se : float
-    n : ndarray of int, shape (touchpoints,)
-        Pairs of each with the outcome.
+        Touchpoints that could not be in it, and why.
+    table : DataFrame
+        Per touchpoint in it, by name: ``n`` (pairs with the outcome), ``partial,
+        partial_se, semi_partial, semi_partial_se``, ``df`` (degrees of freedom that
+        `partial_leverage` leaves; infinite in data too large to read row by row). Empty
+        where there is no model.
+    r_squared, r_squared_se : float
     smallest_n : int
         Fewest rows behind any correlation of the matrix.
     note : str
-        Why there are no coefficients, or what was done to get them.
-    df : ndarray of shape (touchpoints,) or None
-        Degrees of freedom that `partial_leverage` leaves each; None where it is not known.
+        Why there is no model, or what was done to get it.
     """
 
-    columns: tuple[str, ...]
     set_aside: dict[str, str]
-    partial: Array
-    semi_partial: Array
-    r_squared: float
-    partial_se: Array
-    semi_partial_se: Array
-    r_squared_se: float
-    n: Integers
-    smallest_n: int
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    r_squared: float = float("nan")
+    r_squared_se: float = float("nan")
+    smallest_n: int = 0
     note: str = ""
-    df: Array | None = None
 
 
 def joint_model(
-    correlations: PairwiseCorrelations, units: Units, set_aside: dict[str, str] | None = None
+    correlations: PairwiseCorrelations,
+    units: Units,
+    set_aside: dict[str, str] | None = None,
+    *,
+    rows: pd.DataFrame | None = None,
 ) -> JointModel:
     """Partial, semi-partial and R² of the first column, with standard errors.
 
@@ -228,6 +302,8 @@ def joint_model(
     units : Units
     set_aside : dict of str to str, optional
         Columns that were not kept, for the result.
+    rows : DataFrame, optional
+        The rows behind the correlations, with ``weight``, for the degrees of freedom.
 
     Returns
     -------
@@ -238,33 +314,48 @@ def joint_model(
     Every quantity is a smooth function of the correlations, so its influence function is
     the gradient times theirs, each in its own domain.
     """
-    names, aside = correlations.columns[1:], dict(set_aside or {})
-    matrix = correlations.matrix
+    names, aside, matrix = correlations.columns[1:], set_aside or {}, correlations.matrix
     if len(names) == 0:
-        return no_model(names, aside, "no touchpoint can be used")
+        return JointModel(aside, note="no touchpoint can be used")
     if not np.linalg.eigvalsh(matrix)[0] > SMALLEST_TOLERANCE:
         reason = "the correlations, each on its own rows, do not make one proper matrix"
-        return no_model(names, aside, reason)
-    values, size = _quantities(matrix[None])[0], len(names)
+        return JointModel(aside, note=reason)
     upper = np.triu_indices(len(matrix), 1)
+    values, size = _quantities(matrix[None])[0], len(names)
     se = np.full(len(values), np.nan)
     if correlations.unit_totals is not None:
         totals = correlations.unit_totals @ _gradient(matrix, upper)
-        covariance = covariance_of_totals(totals, units)
-        se = np.sqrt(np.maximum(np.diag(covariance), 0))
-    return JointModel(
-        names,
-        aside,
-        values[:size],
-        values[size : 2 * size],
-        float(values[-1]),
-        se[:size],
-        se[size : 2 * size],
-        float(se[-1]),
-        correlations.n[0, 1:],
-        int(correlations.n[upper].min()),
-        correlations.note,
-    )
+        se = np.sqrt(np.maximum(np.diag(covariance_of_totals(totals, units)), 0))
+    table = pd.DataFrame({"n": correlations.n[0, 1:]}, index=list(names))
+    table["partial"], table["partial_se"] = values[:size], se[:size]
+    table["semi_partial"], table["semi_partial_se"] = values[size:-1], se[size:-1]
+    table["df"] = np.inf if rows is None else partial_leverage(rows, correlations, units)
+    smallest = int(correlations.n[upper].min())
+    return JointModel(aside, table, float(values[-1]), float(se[-1]), smallest, correlations.note)
+
+
+def partial_leverage(rows: pd.DataFrame, correlations: PairwiseCorrelations, units: Units) -> Array:
+    """Degrees of freedom of each touchpoint's partial coefficients.
+
+    They are those of the residuals of outcome and touchpoint on all other touchpoints (at
+    its mean where one was not rated), over the rows that hold both: a touchpoint that is
+    another's copy but for a few answers rests on those few.
+    """
+    values, weight = rows[list(correlations.columns)].to_numpy(float), rows["weight"].to_numpy()
+    held = ~np.isnan(values) & (weight > 0)[:, None]
+    mass = held * weight[:, None]
+    mean = np.where(held, mass * values, 0.0).sum(axis=0) / mass.sum(axis=0)
+    centred = np.where(held, values - mean, 0.0)
+    scores = centred / np.sqrt((mass * centred**2).sum(axis=0) / mass.sum(axis=0))
+    outcome = scores @ np.linalg.inv(correlations.matrix)[:, 0]
+    others = scores[:, 1:] @ np.linalg.inv(correlations.matrix[1:, 1:])
+    found = []
+    for number in range(others.shape[1]):
+        both = held[:, 0] & held[:, number + 1]
+        share, unit = weight[both] / weight[both].sum(), units.design.row_cluster[both]
+        sides = (outcome[both], others[both, number])
+        found.append(min(row_leverage(z, share, unit, units.n_units) for z in sides))
+    return np.array(found)
 
 
 def _quantities(matrices: Array) -> Array:
@@ -351,22 +442,3 @@ def _copy_reason(correlations: PairwiseCorrelations, inside: list[int]) -> str:
         if abs(correlations.matrix[number, other]) > 1 - SMALLEST_TOLERANCE:
             return f"the same scores as '{correlations.columns[other]}'"
     return "its scores are a combination of other touchpoints'"
-
-
-def no_model(names: tuple[str, ...], aside: dict[str, str], reason: str) -> JointModel:
-    """A model without coefficients, and why."""
-    blank = np.full(len(names), np.nan)
-    nothing = float("nan")
-    return JointModel(
-        names,
-        aside,
-        blank,
-        blank,
-        nothing,
-        blank,
-        blank,
-        nothing,
-        np.zeros(len(names), dtype=int),
-        0,
-        reason,
-    )

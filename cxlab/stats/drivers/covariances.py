@@ -65,21 +65,10 @@ def fit_covariance(
     missing: str,
     full_replicates: int = 0,
 ) -> CovarianceFit:
-    """Covariance matrix of rows with missing answers, with its replicates.
+    """Covariance matrix of rows with missing answers (NaN), with its replicates.
 
-    Parameters
-    ----------
-    columns : tuple of str
-        Names, for messages.
-    rows : ndarray, shape (n, q)
-        NaN where missing.
-    weights, unit : ndarray, shape (n,)
-        Weight and sampling unit of each row.
-    resample : Resample
-        Multipliers of the units.
-    missing : {"em", "pairwise", "complete"}
-    full_replicates : int
-        How many replicates to check by full EM.
+    ``columns`` names them in messages; ``unit`` is the sampling unit of each row, whose
+    multipliers ``resample`` has; ``full_replicates`` are checked by full EM.
     """
     origin = np.round(_means(rows, weights))
     source = RowSource(rows - origin, weights, unit)

@@ -224,15 +224,9 @@ def reach_adjusted(answers: Answers, unit: Array, resample: Resample, options: O
 
 
 def use_and_quality(answers: Answers) -> tuple[Array, list[list[int]], Array]:
-    """Columns V and Z of every driver.
+    """The columns V and Z of all drivers, those of each driver, and which of them are V.
 
-    Returns
-    -------
-    table : ndarray, shape (n, columns)
-        NaN where neither use nor rating is known.
-    columns : list of list of int
-        Columns of each driver: V, if use varies, then Z, if it varies.
-    is_use : ndarray of bool, shape (columns,)
+    NaN where neither use nor rating is known. A V or Z that does not vary has no column.
     """
     parts: list[Array] = []
     columns: list[list[int]] = []
@@ -289,13 +283,10 @@ def _positions(columns: list[list[int]], chosen: Array) -> list[list[int]]:
 def performance(
     answers: Answers, unit: Array, resample: Resample, top_from: Array
 ) -> dict[str, tuple[Array, Array]]:
-    """Mean, top box and reach of each driver, with replicates.
+    """Mean, top box and reach of each driver: name to (estimate, replicates).
 
-    Returns
-    -------
-    dict of str to (estimate, replicates)
-        ``mean`` and ``top_box`` among those who rated it (top box a share), ``reach``
-        among those whose use is known (a share).
+    ``mean`` and ``top_box`` are among those who rated it, ``reach`` among those whose use is
+    known; the last two are shares.
     """
     known = ~np.isnan(answers.ratings)
     ratings = np.where(known, answers.ratings, 0.0)

@@ -249,25 +249,8 @@ def sampled_orders(
     LMG is the mean, over all orders, of what R² gains when the driver enters. The orders
     come in cycles: a random order, its p rotations, and all of them backwards. So every
     driver takes every place once, its gains at the first and the last place are exact, and
-    each order still adds up to R².
-
-    Parameters
-    ----------
-    stack : ndarray, shape (replicates, q, q)
-        Correlations of the columns; the outcome is the last.
-    groups : sequence of sequences of int
-        Columns of each player.
-    cycles : int
-        Number of cycles of 2 × players orders.
-    n : float, optional
-        Number of answers, for adjusted R².
-    columns_in : int
-        Columns that were taken out beforehand and count in every subset.
-
-    Returns
-    -------
-    general, error : ndarray, shape (replicates, players)
-        The error comes from the spread between cycles; 0 for one cycle.
+    each order still adds up to R². Both arrays have the shape (replicates, players); the error
+    comes from the spread between cycles, and is 0 for one. Parameters as for `subset_sums`.
     """
     generator = np.random.default_rng(ORDERS_SEED)
     total = np.zeros((len(stack), len(groups)))

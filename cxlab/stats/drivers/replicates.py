@@ -107,22 +107,9 @@ def spread(estimate: Array, replicates: Array, kind: str, *, df: float, level: f
 
     The percentiles are taken a little further out, at Φ(±t·√((df + 1)/df)) instead of
     Φ(±z), because replicates of few clusters vary too little (Hesterberg's expanded
-    percentile interval). From 1,000 units on it makes no difference. With fewer than half a
-    dozen units no replicate lies so far out, so that the interval is a t interval; with one
-    unit there is none.
-
-    Parameters
-    ----------
-    estimate : ndarray, shape (k,)
-    replicates : ndarray, shape (replicates, k)
-    kind : {"bootstrap", "jackknife", "none"}
-    df : float
-        Degrees of freedom of the design.
-    level : float
-
-    References
-    ----------
-    Hesterberg (2015), The American Statistician 69, 371–386, section 3.4.
+    percentile interval; 2015, The American Statistician 69, 371–386, section 3.4). From 1,000
+    units on it makes no difference. With fewer than half a dozen units no replicate lies so
+    far out, so that the interval is a t interval; with one unit there is none.
     """
     estimate = np.asarray(estimate, dtype=float)
     if kind == "none" or len(replicates) < 2 or df < 1:

@@ -87,10 +87,6 @@ def subset_sums(
     columns_in : int
         Columns that were taken out beforehand and count in every subset.
 
-    Returns
-    -------
-    SubsetSums
-
     Notes
     -----
     About 11 operations a subset, whatever the number of drivers. A column that is a
@@ -131,13 +127,9 @@ def all_r_squared(correlation: Array) -> Array:
 
 
 def partial_out(correlations: Array, columns: Sequence[int]) -> Array:
-    """What some columns leave of the others: the Schur complement, shape (…, rest, rest).
+    """What some columns leave of the others: Schur complements, shape (replicates, rest, rest).
 
-    Parameters
-    ----------
-    correlations : ndarray, shape (replicates, q, q)
-    columns : sequence of int
-        Columns to take out; those that are combinations of earlier ones are passed over.
+    Columns that are combinations of earlier ones are passed over.
     """
     state = np.array(correlations, dtype=float)
     for column in columns:

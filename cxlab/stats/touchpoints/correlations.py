@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import as_list, check_choice, check_columns
-from cxlab.stats.association import TABLE_COEFFICIENTS, JointCounts, PairEstimates
-from cxlab.stats.inference import check_level
-from cxlab.stats.touchpoints.fitting import count_pairs, fit_coefficients
+from cxlab.core.design import DesignLike
+from cxlab.core.frames import as_list, check_choice
+from cxlab.stats.association import (
+    COEFFICIENTS,
+    FEW_DEGREES_OF_FREEDOM,
+    JointCounts,
+    JointModel,
+    PairEstimates,
+    correlation_interval,
+    correlation_p_value,
+    joint_counts,
+    pair_estimates,
+)
+from cxlab.stats.inference import adjust_p_values, check_level
 from cxlab.stats.touchpoints.halo import MISSING, correlate_together, halo_table
 from cxlab.stats.touchpoints.occasions import find_occasion
 from cxlab.stats.touchpoints.ranking import place_touchpoints, replicate_coefficients
 from cxlab.stats.touchpoints.result import TouchpointCorrelations
-from cxlab.stats.touchpoints.scores import Range, observed_scale, touchpoint_scores
-from cxlab.stats.touchpoints.tables import coefficient_table, headline_table, missing_table
+from cxlab.stats.touchpoints.scores import count_use, open_answers
 
 Array = NDArray[np.float64]
+
+#: Polychoric less Pearson above which the ends of the scale hide association.
+CEILING_GAP = 0.10
 
 
 def touchpoint_correlations(
@@ -30,9 +41,6 @@ def touchpoint_correlations(
     touchpoints: str | Sequence[str],
     *,
     occasion: str,
-    coefficient: str = "pearson",
-    scale: Range | None = None,
-    top_box: Range | Mapping[str, Range] | None = None,
     design: DesignLike = None,
     missing: str = "em",
     level: float = 0.95,
@@ -55,24 +63,17 @@ def touchpoint_correlations(
         When the two were measured: A same survey; B same survey, overall asked first; C
         separate occasions, linked; D operational figure against survey. Required, because
         the same number means something else in each.
-    coefficient : {"pearson", "spearman", "tau_b", "polychoric"}
-        Headline coefficient: the one that is ranked and tested.
-    scale : (low, high), optional
-        Ends of the touchpoints' scale, for floor and ceiling; a rating outside is refused.
-        Default: the lowest and highest rating seen.
-    top_box : (low, high) or mapping of touchpoint to (low, high), optional
-        Ratings that count as good.
     design : Design or mapping, optional
         The survey design, such as ``study.design``.
     missing : {"em", "pairwise"}
-        How partial and semi-partial coefficients and R² cope with holes: maximum likelihood
+        How partial and semi-partial coefficients and R² treat missing ratings: maximum likelihood
         where answers are missing at random given the others, or each correlation on its
         own rows (faster).
     level : float
         Of all intervals.
     replicates, seed : int
-        Resamples of clusters behind the rank intervals, which hold for all touchpoints at
-        once.
+        Bootstrap replicates of clusters behind the rank intervals, which hold for all
+        touchpoints at once.
 
     Returns
     -------
@@ -84,13 +85,14 @@ def touchpoint_correlations(
     ------
     ValueError
         For unknown columns or choices, repeated or shared columns, ratings that are not
-        finite or off the scale, bad weights.
+        finite, bad weights.
     TypeError
         For text where ratings are needed.
 
     Notes
     -----
-    All coefficients come from weighted rating × rating tables. Pearson, Spearman, tau-b and
+    All coefficients come from weighted rating × rating tables. Pearson's r is ranked and
+    compared. Pearson, Spearman, tau-b and
     polychoric use each touchpoint's own pairs; partial and semi-partial are given all other
     touchpoints and answer "as if everyone had used everything"; those set aside are named.
     Intervals are Student's t on atanh with the design's degrees of freedom. p-values are
@@ -115,52 +117,35 @@ def touchpoint_correlations(
     [['shops', 5, 0.853], ['wifi', 6, 0.605]]
     """
     outcomes, names = as_list(outcome), as_list(touchpoints)
-    design = as_design(design)
     declared = find_occasion(occasion)
     check_level(level)
-    check_choice("coefficient", coefficient, TABLE_COEFFICIENTS)
     check_choice("missing", missing, MISSING)
-    _check_names(data, outcomes, names, design)
-    counts = count_pairs(data, outcomes, names, design, scale)
-    fits = fit_coefficients(data, counts, design, level=level)
-    together = correlate_together(data, counts, missing=missing, weights=design.weights)
-    ends = scale or observed_scale(data, names)
-    scores = touchpoint_scores(data, names, scale=ends, top_box=top_box, level=level, design=design)
+    _check_names(outcomes, names)
+    opened = open_answers(data, {"outcome": outcomes, "touchpoints": names}, design)
+    counts = joint_counts(opened, names, outcomes)
+    fits = {kind: pair_estimates(counts, kind, level=level) for kind in COEFFICIENTS}
+    together = correlate_together(counts, missing=missing)
+    used = count_use(opened, [*outcomes, *names])
     long = coefficient_table(fits, together.models, counts, declared.code, level)
-    places, rank_method = _places(counts, fits[coefficient], replicates, seed, level)
-    table = headline_table(long, coefficient, places, counts, scores)
+    places, rank_method = _places(counts, fits["pearson"], replicates, seed, level)
+    n_missing = (counts.n_rows - used["n_rated"]).rename("n_missing").rename_axis("column")
     return TouchpointCorrelations(
-        table=table,
+        table=headline_table(long, places, used),
+        n_missing=n_missing.reset_index(),
+        notes=tuple(filter(None, [counts.units.design.note])),
         coefficients=long,
-        scores=scores,
         halo=halo_table(together, fits["pearson"], counts, missing=missing, level=level),
+        outcomes=tuple(outcomes),
+        touchpoints=tuple(names),
         occasion=declared,
-        coefficient=coefficient,
         level=level,
-        n_missing=missing_table(table, counts.n_rows),
-        scale=ends,
-        scale_declared=scale is not None,
-        fits=fits,
-        **_facts(counts, outcomes, names, design),
         rank_method=rank_method,
+        family=f"Benjamini–Hochberg over {len(names)} touchpoints × one outcome",
+        fit=fits["pearson"],
     )
 
 
-def _facts(
-    counts: JointCounts, outcomes: list[str], names: list[str], design: Design
-) -> dict[str, Any]:
-    """What the result says of the sample and of the family of tests."""
-    return {
-        "outcomes": tuple(outcomes),
-        "touchpoints": tuple(names),
-        "n_rows": counts.n_rows,
-        "design": _design_words(design, counts),
-        "family": f"Benjamini–Hochberg over {len(names)} touchpoints × one outcome",
-        "note": counts.units.design.note,
-    }
-
-
-def _check_names(data: Any, outcomes: list[str], names: list[str], design: Design) -> None:
+def _check_names(outcomes: list[str], names: list[str]) -> None:
     for argument, given in {"outcome": outcomes, "touchpoints": names}.items():
         if not given:
             raise ValueError(f"`{argument}` must be one or more columns; got none. Name one.")
@@ -174,37 +159,97 @@ def _check_names(data: Any, outcomes: list[str], names: list[str], design: Desig
         raise ValueError(
             f"`touchpoints` must not hold an outcome; got '{both[0]}' in both. Leave it out."
         )
-    check_columns(data, {"outcome": outcomes, "touchpoints": names, **design.columns()})
 
 
 def _places(
     counts: JointCounts, fit: PairEstimates, replicates: int, seed: int, level: float
 ) -> tuple[pd.DataFrame, str]:
     """Places with their intervals per outcome, and how they were made."""
-    estimate = fit.table["estimate"].to_numpy()
-    drawn = replicate_coefficients(
-        counts, fit.coefficient, estimate, fit.covariance, replicates=replicates, seed=seed
-    )
+    drawn, method = replicate_coefficients(counts, fit, replicates=replicates, seed=seed)
     # without a standard error there is nothing to say of a place
-    estimate = np.where(fit.table["se"].notna(), estimate, np.nan)
-    parts = []
-    for outcome in dict.fromkeys(y for _, y in counts.pairs):
-        inside = [number for number, pair in enumerate(counts.pairs) if pair[1] == outcome]
-        parts.append(
-            place_touchpoints(
-                estimate[inside], drawn.values[:, inside], fit.df[inside], level=level
-            )
-        )
-    return pd.concat(parts, ignore_index=True), drawn.method
+    estimate = fit.table["estimate"].where(fit.table["se"].notna()).to_numpy()
+    outcomes, parts = np.array([y for _, y in counts.pairs]), []
+    for outcome in dict.fromkeys(outcomes):
+        of = outcomes == outcome
+        parts.append(place_touchpoints(estimate[of], drawn[:, of], fit.df[of], level=level))
+    return pd.concat(parts, ignore_index=True), method
 
 
-def _design_words(design: Design, counts: JointCounts) -> str:
-    if design.simple:
-        return f"{counts.n_rows:,} answers, taken as a simple random sample"
-    parts = [f"weights {design.weights}"] if design.weights else []
-    if design.cluster:
-        known = "" if counts.units.lumped else f" ({counts.units.n_units:,})"
-        parts.append(f"clusters {design.cluster}{known}")
-    if design.strata:
-        parts.append(f"strata {design.strata} ({len(counts.units.sampled):,})")
-    return f"{counts.n_rows:,} answers; " + ", ".join(parts)
+def coefficient_table(
+    fits: dict[str, PairEstimates],
+    models: dict[str, JointModel],
+    counts: JointCounts,
+    occasion: str,
+    level: float,
+) -> pd.DataFrame:
+    """One row per touchpoint × outcome × coefficient."""
+    labels = pd.DataFrame(counts.pairs, columns=["touchpoint", "outcome"])
+    labels["occasion"] = occasion
+    parts = [labels.assign(coefficient=kind).join(fit.table) for kind, fit in fits.items()]
+    parts += [
+        _model_rows(models, kind, labels, fits["pearson"].df, level)
+        for kind in ("partial", "semi_partial")
+    ]
+    long = pd.concat(parts, ignore_index=True)
+    families = long.groupby(["coefficient", "outcome"], sort=False)["p_value"]
+    long["p_adjusted"] = families.transform(lambda family: adjust_p_values(family.to_numpy(float)))
+    order = ["touchpoint", "outcome", "occasion", "coefficient", "n", "estimate", "se"]
+    order += ["ci_low", "ci_high", "p_value", "p_adjusted", "df", "note"]
+    return long[order]
+
+
+def _model_rows(
+    models: dict[str, JointModel], kind: str, labels: pd.DataFrame, df: Array, level: float
+) -> pd.DataFrame:
+    rows = [
+        _model_row(models[label.outcome], kind, label.touchpoint, float(df[number]))
+        for number, label in enumerate(labels.itertuples())
+    ]
+    table = pd.DataFrame(rows, columns=["n", "estimate", "se", "df", "note"])
+    estimate, se, alone = (table[name].to_numpy(float) for name in ("estimate", "se", "df"))
+    table["ci_low"], table["ci_high"] = correlation_interval(estimate, se, alone, level=level)
+    table["p_value"] = correlation_p_value(estimate, se, alone)
+    return labels.assign(coefficient=kind).join(table)
+
+
+def _model_row(
+    model: JointModel, kind: str, name: str, df: float
+) -> tuple[int, float, float, float, str]:
+    """Pairs, estimate, standard error, degrees of freedom and note of one touchpoint."""
+    nothing = float("nan")
+    if name not in model.table.index:
+        return 0, nothing, nothing, df, model.set_aside.get(name, model.note)
+    row = model.table.loc[name]
+    df, se, note = min(df, float(row["df"])), float(row[f"{kind}_se"]), ""
+    if not np.isfinite(se):
+        note = "no interval in data of this size"
+    elif df < 1:
+        se, note = nothing, "no interval: it rests on too few answers or clusters"
+    elif df < FEW_DEGREES_OF_FREEDOM:
+        note = f"only {df:.1f} degrees of freedom".replace(".0 ", " ")
+    return int(row["n"]), float(row[kind]), se, df, note
+
+
+def headline_table(long: pd.DataFrame, places: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
+    """One row per touchpoint × outcome: Pearson's r, its place and the partial coefficients."""
+    labels = ["touchpoint", "outcome"]
+    head = long[long["coefficient"] == "pearson"].drop(columns=["coefficient", "df"])
+    note = head.pop("note").tolist()
+    table = pd.concat([head.reset_index(drop=True), places], axis=1)
+    wide = long.pivot(index=labels, columns="coefficient", values="estimate").reset_index()
+    table = table.merge(wide, on=labels, how="left")
+    gap = table.pop("polychoric").abs() - table.pop("pearson").abs()
+    table = table.drop(columns=["spearman", "tau_b"])
+    used = used.loc[table["touchpoint"]]
+    table["n_used"] = used["n_used"].to_numpy()
+    table["ceiling_flag"] = (gap > CEILING_GAP).to_numpy(bool)
+    table["note"] = [_note(*row) for row in zip(note, table["rank"], used["n_rated"], strict=True)]
+    return table
+
+
+def _note(note: str, rank: Any, n_rated: int) -> str:
+    if n_rated == 0:
+        return "nobody rated it"
+    if pd.isna(rank) and not note:
+        return "not placed: too few pairs in its bootstrap replicates"
+    return note

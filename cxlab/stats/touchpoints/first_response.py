@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from cxlab.core.design import DesignLike, as_design
-from cxlab.core.frames import check_columns, check_numeric, collect_rows, scan
+from cxlab.core.design import Design, DesignLike, as_design
+from cxlab.core.frames import collect_rows, open_frame
 from cxlab.core.messages import got
-from cxlab.stats.inference import check_level
+from cxlab.stats.inference import check_level, normal_quantile
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval, sampling_design
 
 Array = NDArray[np.float64]
 
+#: Estimate, standard error and both limits.
+Found = tuple[float, float, float, float]
+
 MEASURES = ("median time", "90th percentile of time", "replied within target")
 PROBABILITIES = (0.5, 0.9)
+
+#: Rounding of a weighted share: it must not push 1 − 0.9 past 0.1.
+ROUNDING = 1e-9
 
 
 def first_response(
@@ -50,8 +56,8 @@ def first_response(
     by : str, optional
         Column whose values make groups; a row with a null there is in none.
     design : Design or mapping, optional
-        Its weights and clusters count. With either, intervals come from a bootstrap of whole clusters (of rows, where
-        there is no cluster).
+        The survey design. With weights or clusters, intervals come from a bootstrap of whole
+        clusters (of rows, where there is no cluster).
     level : float
     replicates, seed : int
         Of that bootstrap.
@@ -74,11 +80,14 @@ def first_response(
 
     Notes
     -----
-    A percentile is the first time at which that share has a reply. Kaplan–Meier: a contact still open counts as waiting until it was last seen, so leaving
-    the open ones out, or counting them as replied, is avoided. A percentile that too few
+    The curve is statsmodels' `SurvfuncRight` (Kaplan–Meier): a contact still open counts as
+    waiting until it was last seen, so that open ones are neither left out nor counted as
+    replied. A percentile is the first time at which that share has a reply (statsmodels'
+    ``quantile`` takes the next reply, where a share is reached exactly); one that too few
     replies reach is missing and the note says so. Intervals of percentiles invert the
     complementary-log-log interval of the curve (Brookmeyer & Crowley); a percentile has no
-    standard error then.
+    standard error then. statsmodels' standard errors know of frequency weights only, hence
+    the bootstrap.
 
     References
     ----------
@@ -96,57 +105,41 @@ def first_response(
     if not target > 0:
         raise ValueError(f"`target` must be over 0; got {target}. Give it in the unit of `time`.")
     design = as_design(design)
-    weights, cluster = design.weights, design.cluster
-    rows = _rows(data, time, replied, by, weights, cluster)
+    rows = _opened_rows(data, {"time": time, "replied": replied, "by": by}, design)
     known = rows["time"].notna() & rows["replied"].notna() & (rows["weight"] > 0)
-    plain = weights is None and cluster is None
-    groups = [("all", rows)] if by is None else list(rows.groupby("group", sort=True))
     parts = []
-    for name, part in groups:
+    for group, part in [("all", rows)] if by is None else rows.groupby("group", observed=True):
         valid = part[known.loc[part.index]]
-        table = (
-            _plain(valid, target, level)
-            if plain
-            else _resampled(valid, target, level, cluster is not None, replicates, seed)
-        )
-        table["n_missing"] = len(part) - len(valid)
-        table.insert(0, "group", name)
+        if not valid["replied"].any():
+            found, note = [(np.nan, np.nan, np.nan, np.nan)] * len(MEASURES), ""
+        elif design.weights is None and design.cluster is None:
+            found, note = _simple(valid, target, level), ""
+        else:
+            unit = "clusters" if design.cluster else "rows"
+            found, note = _resampled(valid, target, level, replicates, seed, unit)
+        table = _table(valid, target, found, note)
+        table.insert(len(table.columns) - 2, "n_missing", len(part) - len(valid))
+        if by is not None:
+            table.insert(0, "group", group)
         parts.append(table)
-    table = pd.concat(parts, ignore_index=True)
-    order = ["n_replied", "n_open", "n_missing", "target", "note"]
-    table = table[[*(name for name in table if name not in order), *order]]
-    return table if by is not None else table.drop(columns="group")
+    return pd.concat(parts, ignore_index=True)
 
 
-def _rows(
-    data: Any,
-    time: str,
-    replied: str,
-    by: str | None,
-    weights: str | None,
-    cluster: str | None,
-) -> pd.DataFrame:
-    names = {"time": time, "replied": replied, "by": by, "weights": weights, "cluster": cluster}
-    check_columns(data, names)
-    lazy = scan(data, [name for name in names.values() if name])
-    check_numeric(lazy, {"time": time, "weights": weights})
-    raw = collect_rows(lazy, data)
-    rows = pd.DataFrame({"time": raw[time].astype(float)})
-    rows["replied"] = _true_or_false(raw[replied], replied)
-    rows["weight"] = raw[weights].astype(float) if weights else 1.0
-    rows["group"] = raw[by] if by else "all"
-    rows["cluster"] = raw[cluster] if cluster else np.arange(len(raw))
-    negative = rows.loc[rows["time"] < 0, "time"]
-    if len(negative):
+def _opened_rows(data: Any, names: dict[str, str | None], design: Design) -> pd.DataFrame:
+    """The contacts as ``time, replied, weight``, ``group`` and ``cluster`` if given."""
+    named = {"time": names["time"], "replied": names["replied"], "group": names["by"]}
+    named |= {"weight": design.weights, "cluster": design.cluster}
+    texts = {key: names[key] for key in ("replied", "by")}
+    opened = open_frame(data, numbers={"time": names["time"]}, design=design, **texts)
+    chosen = {key: nw.col(name) for key, name in named.items() if name}
+    rows = collect_rows(opened.lazy.select(**chosen), data)
+    rows["replied"] = _true_or_false(rows["replied"], str(names["replied"]))
+    rows = rows if "weight" in rows else rows.assign(weight=1.0)
+    negative = rows.loc[rows["time"] < 0, "time"].tolist()
+    if negative:
         raise ValueError(
-            f"`time` must be 0 or more; got {got([float(value) for value in negative])}. "
+            f"`time` must be 0 or more; got {got(negative)}. "
             "A reply before the contact is an error of the clock: leave it out and say so."
-        )
-    bad = rows.loc[~(rows["weight"] >= 0) | np.isinf(rows["weight"]), "weight"]
-    if len(bad):
-        raise ValueError(
-            f"`weights` must be finite numbers of 0 or more; got {got([str(v) for v in bad])}. "
-            "Give a row that is outside the population the weight 0."
         )
     return rows
 
@@ -164,98 +157,72 @@ def _true_or_false(values: pd.Series, name: str) -> pd.Series:
     return found
 
 
-def _plain(rows: pd.DataFrame, target: float, level: float) -> pd.DataFrame:
-    if len(rows) == 0 or rows["replied"].sum() == 0:
-        return _empty(rows, target)
-    time, replied = rows["time"].to_numpy(float), rows["replied"].to_numpy(float)
-    curve = SurvfuncRight(time, replied.astype(int))
-    values = _measures(time, replied, np.ones(len(rows)), target)
-    found = []
+def _simple(rows: pd.DataFrame, target: float, level: float) -> list[Found]:
+    """Estimate, standard error and interval of each measure, in a simple random sample."""
+    curve = SurvfuncRight(rows["time"], rows["replied"].astype(int))
+    values, found = _measures(curve, target), []
     for value, probability in zip(values, PROBABILITIES, strict=False):
         # once everyone has a reply, log 0 stands for a limit that is not reached
         with np.errstate(divide="ignore", invalid="ignore"):
             low, high = curve.quantile_ci(probability, alpha=1 - level, method="cloglog")
-        found.append((float(value), np.nan, float(low), float(high)))
-    found.append(_plain_rate(curve, target, level))
-    return _frame(rows, target, found, "")
+        found.append((value, np.nan, float(low), float(high)))
+    return [*found, _simple_rate(curve, target, level)]
 
 
-def _plain_rate(
-    curve: SurvfuncRight, target: float, level: float
-) -> tuple[float, float, float, float]:
+def _simple_rate(curve: SurvfuncRight, target: float, level: float) -> Found:
     """Share replied by the target with the complementary-log-log interval of the curve."""
-    place = int(np.searchsorted(curve.surv_times, target, side="right")) - 1
+    place = _place(curve, target)
     if place < 0:
         return 0.0, 0.0, 0.0, 0.0
-    open_share = float(curve.surv_prob[place])
-    se = float(curve.surv_prob_se[place])
-    if not 0 < open_share < 1 or not se > 0:
-        replied = 100 * (1 - open_share)
-        return replied, float("nan"), float("nan"), float("nan")
-    z = float(ndtri(0.5 + level / 2))
-    spread = z * se / (open_share * abs(np.log(open_share)))
-    low, high = open_share ** np.exp(spread), open_share ** np.exp(-spread)
-    return 100 * (1 - open_share), 100 * se, 100 * (1 - high), 100 * (1 - low)
+    still_open, se = float(curve.surv_prob[place]), float(curve.surv_prob_se[place])
+    replied = 100 * (1 - still_open)
+    if not 0 < still_open < 1 or not se > 0:
+        return replied, np.nan, np.nan, np.nan
+    spread = normal_quantile(level) * se / (still_open * abs(np.log(still_open)))
+    low, high = still_open ** np.exp(spread), still_open ** np.exp(-spread)
+    return replied, 100 * se, 100 * (1 - high), 100 * (1 - low)
 
 
-def kaplan_meier(time: Array, replied: Array, weight: Array) -> tuple[Array, Array]:
-    """Times of replies and the weighted share still open after each.
-
-    Examples
-    --------
-    >>> times, still_open = kaplan_meier(np.array([1.0, 2, 3]), np.array([1, 0, 1]), np.ones(3))
-    >>> times.tolist(), still_open.round(3).tolist()
-    ([1.0, 3.0], [0.667, 0.0])
-    """
-    order = np.argsort(time, kind="stable")
-    time, replied, weight = time[order], replied[order], weight[order]
-    times, first = np.unique(time, return_index=True)
-    at_risk = np.cumsum(weight[::-1])[::-1][first]
-    events = np.add.reduceat(weight * replied, first)
-    kept = events > 0
-    return times[kept], np.cumprod(1 - events[kept] / at_risk[kept], dtype=float)
-
-
-def _measures(time: Array, replied: Array, weight: Array, target: float) -> Array:
-    times, still_open = kaplan_meier(time, replied, weight)
+def _measures(curve: SurvfuncRight, target: float) -> list[float]:
+    """Percentiles of the time, infinite where they are not reached, and the rate."""
     values = []
     for probability in PROBABILITIES:
-        # rounding must not push 1 − 0.9 past 0.1
-        reached = np.flatnonzero(still_open <= 1 - probability + 1e-12)
-        values.append(times[reached[0]] if len(reached) else np.inf)
-    place = int(np.searchsorted(times, target, side="right")) - 1
-    return np.array([*values, 0.0 if place < 0 else 100 * (1 - still_open[place])])
+        reached = np.flatnonzero(curve.surv_prob <= 1 - probability + ROUNDING)
+        values.append(float(curve.surv_times[reached[0]]) if len(reached) else np.inf)
+    place = _place(curve, target)
+    return [*values, 0.0 if place < 0 else 100 * (1 - float(curve.surv_prob[place]))]
+
+
+def _place(curve: SurvfuncRight, target: float) -> int:
+    """Place of the last reply up to the target; −1 if there is none."""
+    return int(np.searchsorted(curve.surv_times, target, side="right")) - 1
 
 
 def _resampled(
-    rows: pd.DataFrame, target: float, level: float, clustered: bool, replicates: int, seed: int
-) -> pd.DataFrame:
-    if len(rows) == 0 or rows["replied"].sum() == 0:
-        return _empty(rows, target)
-    time, replied, weight = (rows[name].to_numpy(float) for name in ("time", "replied", "weight"))
-    estimate = _measures(time, replied, weight, target)
-    drawn = sampling_design(len(rows), cluster=rows["cluster"])
+    rows: pd.DataFrame, target: float, level: float, replicates: int, seed: int, unit: str
+) -> tuple[list[Found], str]:
+    """The same under weights or clusters, with percentile intervals; and how they were made."""
+    time, replied = rows["time"].to_numpy(), rows["replied"].to_numpy(int)
+    weight = rows["weight"].to_numpy()
+
+    def measured(weights: Array) -> list[float]:
+        return _measures(SurvfuncRight(time, replied, freq_weights=weights), target)
+
+    estimate = measured(weight)
+    drawn = sampling_design(len(rows), cluster=rows.get("cluster"))
     if drawn.n_clusters < 2:
         blank = [(value, np.nan, np.nan, np.nan) for value in estimate]
-        return _frame(rows, target, blank, "no interval: fewer than two clusters")
-    times = bootstrap_multipliers(drawn, replicates, seed=seed)
-    values = []
-    for column in times.T:
-        again = weight * column[drawn.row_cluster]
-        kept = again > 0
-        if kept.any():
-            values.append(_measures(time[kept], replied[kept], again[kept], target))
-    spread = np.array(values)
+        return blank, "no interval: fewer than two clusters"
+    times = bootstrap_multipliers(drawn, replicates, seed=seed)[drawn.row_cluster]
+    spread = np.array([measured(weight * column) for column in times.T])
     found = []
-    for number, value in enumerate(estimate):
+    for value, drawn_values in zip(estimate, spread.T, strict=True):
         # a replicate that never gets there is later than any time, not left out
-        low, high = _limits(spread[:, number], level)
-        finite = spread[np.isfinite(spread[:, number]), number]
-        whole = len(finite) == len(spread)
-        se = float(finite.std(ddof=1)) if whole else float("nan")
-        found.append((float(value), se, low, high))
-    unit = "clusters" if clustered else "rows"
-    return _frame(rows, target, found, f"bootstrap of {unit}, {replicates:,} times")
+        whole = np.isfinite(drawn_values).all()
+        se = float(drawn_values.std(ddof=1)) if whole else np.nan
+        low, high = _limits(drawn_values, level)
+        found.append((value, se, low, high))
+    return found, f"bootstrap of {unit}, {replicates:,} times"
 
 
 def _limits(values: Array, level: float) -> tuple[float, float]:
@@ -268,39 +235,27 @@ def _limits(values: Array, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _frame(
-    rows: pd.DataFrame,
-    target: float,
-    found: list[tuple[float, float, float, float]],
-    note: str,
-) -> pd.DataFrame:
-    table = pd.DataFrame(found, columns=["estimate", "se", "ci_low", "ci_high"])
-    table.insert(0, "measure", MEASURES)
-    table.insert(1, "n", len(rows))
-    notes = []
-    for number, row in table.iterrows():
-        parts = [note] if note else []
-        if number < len(PROBABILITIES):
-            parts += _percentile_notes(row, PROBABILITIES[number])
-        elif rows["time"].max() < target:
-            parts.append("nothing was followed as long as the target")
-        notes.append("; ".join(parts))
-    finite = table[["estimate", "ci_low", "ci_high"]].replace([np.inf, -np.inf], np.nan)
-    table[["estimate", "ci_low", "ci_high"]] = finite
-    table["n_replied"] = int(rows["replied"].sum())
-    table["n_open"] = len(rows) - table["n_replied"]
-    table["target"], table["note"] = target, notes
-    return table
+def _table(rows: pd.DataFrame, target: float, found: list[Found], note: str) -> pd.DataFrame:
+    """One row per measure."""
+    n, n_replied = len(rows), int(rows["replied"].sum())
+    table = pd.DataFrame({"measure": MEASURES, "n": n})
+    table[["estimate", "se", "ci_low", "ci_high"]] = found
+    if n_replied == 0:
+        notes = ["no reply to any contact" if n else "no contacts"] * len(MEASURES)
+    else:
+        notes = [_note(*row, rows, target, note) for row in enumerate(table.to_dict("records"))]
+    table = table.replace([np.inf, -np.inf], np.nan)
+    counts = {"n_replied": n_replied, "n_open": n - n_replied}
+    return table.assign(**counts, target=target, note=notes)
 
 
-def _percentile_notes(row: pd.Series, probability: float) -> list[str]:
-    if not np.isfinite(row["estimate"]):
-        return [f"not reached: fewer than {probability:.0%} have a reply"]
-    return [] if np.isfinite(row["ci_high"]) else ["no upper limit: too many are still open"]
-
-
-def _empty(rows: pd.DataFrame, target: float) -> pd.DataFrame:
-    nothing = (np.nan, np.nan, np.nan, np.nan)
-    table = _frame(rows, target, [nothing] * len(MEASURES), "")
-    table["note"] = "no contacts" if len(rows) == 0 else "no reply to any contact"
-    return table
+def _note(number: int, row: dict[str, Any], rows: pd.DataFrame, target: float, note: str) -> str:
+    parts = [note] if note else []
+    if number == len(PROBABILITIES):
+        unseen = rows["time"].max() < target
+        parts += ["nothing was followed as long as the target"] if unseen else []
+    elif not np.isfinite(row["estimate"]):
+        parts.append(f"not reached: fewer than {PROBABILITIES[number]:.0%} have a reply")
+    elif not np.isfinite(row["ci_high"]):
+        parts.append("no upper limit: too many are still open")
+    return "; ".join(parts)

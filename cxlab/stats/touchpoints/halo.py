@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -17,10 +16,8 @@ from cxlab.stats.association import (
     em_correlations,
     estimable_columns,
     joint_model,
-    no_model,
     pair_degrees_of_freedom,
     pairwise_correlations,
-    partial_leverage,
 )
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
 from cxlab.stats.covariance import moments, to_correlation
@@ -50,19 +47,14 @@ class Together:
     between: Array
 
 
-def correlate_together(
-    data: Any, counts: JointCounts, *, missing: str, weights: str | None
-) -> Together:
+def correlate_together(counts: JointCounts, *, missing: str) -> Together:
     """Correlate every two columns and model each outcome on all touchpoints.
 
     Parameters
     ----------
-    data
-        The dataframe that ``counts`` came from.
     counts : JointCounts
         Touchpoints against outcomes.
     missing : {"em", "pairwise"}
-    weights : str or None
 
     Returns
     -------
@@ -71,24 +63,18 @@ def correlate_together(
     """
     names = list(dict.fromkeys(x for x, _ in counts.pairs))
     outcomes = list(dict.fromkeys(y for _, y in counts.pairs))
-    columns = [*outcomes, *names]
-    own = _own_rows(data, counts, columns, weights)
-    models = {}
+    own, models = _own_rows(counts, [*outcomes, *names]), {}
     for outcome in outcomes:
         kept, aside = estimable_columns(own.take([outcome, *names]))
-        models[outcome] = _model(data, counts, own.take(kept), aside, missing, weights)
+        models[outcome] = _model(counts, own.take(kept), aside, missing)
     return Together(models, own.take(names).matrix)
 
 
-def _own_rows(
-    data: Any, counts: JointCounts, columns: list[str], weights: str | None
-) -> PairwiseCorrelations:
+def _own_rows(counts: JointCounts, columns: list[str]) -> PairwiseCorrelations:
     if counts.rows is not None:
         return pairwise_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
-    answered = moments(data, columns, weights=weights).pair_sums()
-    return PairwiseCorrelations(
-        tuple(columns), _known_correlations(answered), answered.n.astype(int), None
-    )
+    sums = moments(counts.opened.lazy, columns, weights=counts.opened.design.weights).pair_sums()
+    return PairwiseCorrelations(tuple(columns), _known_correlations(sums), sums.n.astype(int), None)
 
 
 def _known_correlations(sums: PairSums) -> Array:
@@ -104,34 +90,21 @@ def _known_correlations(sums: PairSums) -> Array:
 
 
 def _model(
-    data: Any,
-    counts: JointCounts,
-    own: PairwiseCorrelations,
-    aside: dict[str, str],
-    missing: str,
-    weights: str | None,
+    counts: JointCounts, own: PairwiseCorrelations, aside: dict[str, str], missing: str
 ) -> JointModel:
     if missing == "pairwise" or len(own.columns) < 2:
-        return _with_leverage(counts, own, aside)
+        return joint_model(own, counts.units, aside, rows=counts.rows)
     if counts.rows is None:
-        matrix = moments(data, own.columns, weights=weights).covariance("em").matrix
-        own = PairwiseCorrelations(own.columns, to_correlation(matrix), own.n, None)
-        return joint_model(own, counts.units, aside)
+        reduced = moments(counts.opened.lazy, own.columns, weights=counts.opened.design.weights)
+        matrix = to_correlation(reduced.covariance("em").matrix)
+        fitted = PairwiseCorrelations(own.columns, matrix, own.n, None)
+        return joint_model(fitted, counts.units, aside)
     try:
         fitted = em_correlations(counts.rows, own.columns, counts.rows["weight"], counts.units)
     except (RuntimeError, ValueError, np.linalg.LinAlgError):
-        reason = "EM cannot tell the touchpoints apart on so few answers; missing='pairwise' may"
-        return no_model(own.columns[1:], aside, reason)
-    return _with_leverage(counts, fitted, aside)
-
-
-def _with_leverage(
-    counts: JointCounts, correlations: PairwiseCorrelations, aside: dict[str, str]
-) -> JointModel:
-    model = joint_model(correlations, counts.units, aside)
-    if counts.rows is None or model.smallest_n == 0:
-        return model
-    return replace(model, df=partial_leverage(counts.rows, correlations, counts.units))
+        reason = "too few answers for EM to separate the touchpoints; missing='pairwise' may"
+        return JointModel(aside, note=reason)
+    return joint_model(fitted, counts.units, aside, rows=counts.rows)
 
 
 def halo_table(

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.design import Design
-from cxlab.core.frames import check_columns, check_numeric, collect_rows, scan
-from cxlab.stats.association.units import covariance_of_totals, units_of_rows
+from cxlab.core.frames import collect_rows, open_frame
+from cxlab.stats.association import covariance_of_totals, units_of_rows
 from cxlab.stats.inference import check_level, t_quantile
 
 Array = NDArray[np.float64]
@@ -96,9 +96,8 @@ def journey_composites(
     age = grouped["order"].transform("max") - rows["order"]
     rows["weight"] = np.exp2(-age / wait)
     rows["product"] = rows["weight"] * rows["score"]
-    table["half_life"] = (
-        rows.groupby("customer")["product"].sum() / rows.groupby("customer")["weight"].sum()
-    )
+    sums = rows.groupby("customer")[["product", "weight"]].sum()
+    table["half_life"] = sums["product"] / sums["weight"]
     return table.reset_index()
 
 
@@ -181,14 +180,17 @@ def compare_journeys(
     return _table(errors, base, level)
 
 
+def _opened_rows(data: Any, argument: str, column: str, customer: str, order: str) -> pd.DataFrame:
+    """A column of numbers, the customer and the order, named by their arguments."""
+    opened = open_frame(data, numbers={argument: column}, customer=customer, order=order)
+    named = {argument: column, "customer": customer, "order": order}
+    lazy = opened.lazy.select(**{key: nw.col(name) for key, name in named.items()})
+    return collect_rows(lazy, data)
+
+
 def _ordered(data: Any, score: str, customer: str, order: str) -> tuple[pd.DataFrame, str]:
-    check_columns(data, {"score": score, "customer": customer, "order": order})
-    lazy = scan(data, [score, customer, order])
-    check_numeric(lazy, {"score": score})
-    named = {"score": score, "customer": customer, "order": order}
-    rows = collect_rows(
-        lazy.select(**{name: nw.col(column) for name, column in named.items()}), data
-    )
+    """Ratings by customer in order, and the unit of the order."""
+    rows = _opened_rows(data, "score", score, customer, order)
     rows = rows.dropna(subset="score")
     for argument in ("customer", "order"):
         without = int(rows[argument].isna().sum())
@@ -224,13 +226,8 @@ def _peaks(rows: pd.DataFrame, neutral: float) -> pd.Series:
 
 
 def _outcomes(data: Any, outcome: str, customer: str, order: str) -> pd.DataFrame:
-    check_columns(data, {"outcome": outcome})
-    lazy = scan(data, [outcome, customer, order])
-    check_numeric(lazy, {"outcome": outcome})
-    named = {"outcome": outcome, "customer": customer, "order": order}
-    rows = collect_rows(
-        lazy.select(**{name: nw.col(column) for name, column in named.items()}), data
-    )
+    """The last outcome of each customer."""
+    rows = _opened_rows(data, "outcome", outcome, customer, order)
     answered = rows.dropna(subset=["outcome", "customer"])
     ordered = answered.sort_values(["customer", "order"], kind="stable")
     return ordered.groupby("customer", sort=True)["outcome"].last().reset_index()
@@ -250,26 +247,23 @@ def _errors(values: Array, target: Array, fold: Array) -> Array:
 
 
 def _table(errors: dict[str, Array], base: Array, level: float) -> pd.DataFrame:
-    squares = np.stack([errors[name] ** 2 for name in errors], axis=1)
-    total = float((base**2).sum())
-    names = list(errors)
+    """One row per composite; ``base``: errors of predicting the others' mean."""
+    names, n, total = list(errors), len(base), float((base**2).sum())
+    table = pd.DataFrame({"composite": names, "n": n})
     if total == 0:
-        nothing = dict.fromkeys(("estimate", "se", "ci_low", "ci_high", "rmse"), float("nan"))
-        note = "everyone gave the same outcome"
-        return pd.DataFrame(
-            [{"composite": name, "n": len(base), **nothing, "note": note} for name in names]
-        )
+        blank = ("estimate", "se", "ci_low", "ci_high", "rmse")
+        return table.assign(**dict.fromkeys(blank, np.nan), note="everyone gave the same outcome")
+    squares = np.stack([errors[name] ** 2 for name in names], axis=1)
     r_squared = 1 - squares.sum(axis=0) / total
     # share of its error that each customer adds, less what the ratio expects
     influence = -(squares - base[:, None] ** 2 * (1 - r_squared)) / total
-    units, _ = units_of_rows(pd.DataFrame(index=range(len(base))), Design())
+    units, _ = units_of_rows(pd.DataFrame(index=range(n)), Design())
     covariance = covariance_of_totals(influence, units)
-    best = int(np.argmax(r_squared))
-    quantile = float(t_quantile(level, len(base) - 1))
-    se = np.sqrt(np.diag(covariance))
+    se, best = np.sqrt(np.diag(covariance)), int(np.argmax(r_squared))
     variance = np.diag(covariance) + covariance[best, best] - 2 * covariance[best]
+    quantile = float(t_quantile(level, n - 1))
     gap, half = r_squared[best] - r_squared, quantile * np.sqrt(np.maximum(variance, 0))
-    table = pd.DataFrame({"composite": names, "n": len(base), "estimate": r_squared, "se": se})
+    table["estimate"], table["se"] = r_squared, se
     table["ci_low"], table["ci_high"] = r_squared - quantile * se, r_squared + quantile * se
     table["rmse"] = np.sqrt(squares.mean(axis=0))
     table["behind"], table["behind_low"], table["behind_high"] = gap, gap - half, gap + half

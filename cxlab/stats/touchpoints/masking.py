@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import as_list, check_columns, check_numeric, collect, scan
+from cxlab.core.design import DesignLike
+from cxlab.core.frames import as_list, open_frame
 from cxlab.core.metric import Metric
-from cxlab.stats.metrics import estimate_metrics
+from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.stats.touchpoints.scores import observed_scale
 
 ANY = "any touchpoint"
+
+#: What is told of each touchpoint and, last, of any of them, as columns of 0 and 1.
+KINDS = ("masked", "good", "bad", "worst")
 
 
 def masking(
@@ -81,39 +85,29 @@ def masking(
            ['wifi', 3, 0.0]], dtype=object)
     """
     names = as_list(touchpoints)
-    design = as_design(design)
-    check_columns(data, {"overall": overall, "touchpoints": names, **design.columns()})
-    used = [name for name in design.columns().values() if name]
-    lazy = scan(data, [overall, *names, *used])
-    check_numeric(lazy, {"overall": overall, "touchpoints": names})
-    _check_limits(data, overall, names, low, high)
-    prepared = _prepared(lazy, overall, names, low, high)
-    shares = prepared.select(*used, *_columns_of("masked", names), *_columns_of("good", names))
-    frame = collect(shares) if isinstance(data, pd.DataFrame) else shares.to_native()
+    numbers = {"overall": overall, "touchpoints": names}
+    opened = open_frame(data, numbers=numbers, design=design)
+    _check_limits(opened.lazy, overall, names, low, high)
+    prepared = replace(opened, lazy=_prepared(opened.lazy, overall, names, low, high))
     metrics = [
-        Metric(name, "box", top=(1, 1))
-        for kind in ("masked", "good")
-        for name in _columns_of(kind, names)
+        Metric(f"{kind}_{i}", "box", top=(1, 1)) for kind in KINDS for i in range(len(names) + 1)
     ]
-    estimates = estimate_metrics(frame, metrics, design=design, level=level)
-    plain = _weighted_means(prepared, names, design)
-    return _table(estimates, plain, names, low, high)
+    metrics += [Metric(name, "mean") for name in names]
+    found = estimate_each(prepared, metrics, groupings=[None], level=level)[0]
+    return _table(found, names, low, high)
 
 
-def _check_limits(data: Any, overall: str, names: list[str], low: float, high: float) -> None:
+def _check_limits(
+    lazy: nw.LazyFrame, overall: str, names: list[str], low: float, high: float
+) -> None:
     for argument, limit, columns in (("low", low, names), ("high", high, [overall])):
-        ends = observed_scale(data, columns)
+        ends = observed_scale(lazy, columns)
         if not ends[0] <= limit <= ends[1]:
             raise ValueError(
                 f"`{argument}` must lie on the scale; got {limit:g}, and the scores run from "
                 f"{ends[0]:g} to {ends[1]:g}. The defaults are for scales of 0 to 10; for 1 to 5 "
                 "write low=2, high=5."
             )
-
-
-def _columns_of(kind: str, names: list[str]) -> list[str]:
-    """One column per touchpoint and, last, one for any of them."""
-    return [f"{kind}_{i}" for i in range(len(names) + 1)]
 
 
 def _prepared(
@@ -142,50 +136,21 @@ def _flag(hit: nw.Expr) -> nw.Expr:
     return nw.when(hit).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
 
 
-def _weighted_means(
-    prepared: nw.LazyFrame, names: list[str], design: Design
-) -> dict[str, list[float]]:
-    """Weighted means that are shown without an interval: bad, worst and the score."""
-    weight = nw.col(design.weights).cast(nw.Float64) if design.weights else nw.lit(1.0)
-    wanted = [*_columns_of("bad", names), *_columns_of("worst", names)[:-1], *names]
-    sums = []
-    for i, name in enumerate(wanted):
-        value = nw.col(name).cast(nw.Float64)
-        known = (~value.is_null()) & (weight > 0)
-        sums.append(nw.when(known).then(value * weight).otherwise(0.0).sum().alias(f"t_{i}"))
-        sums.append(nw.when(known).then(weight).otherwise(0.0).sum().alias(f"w_{i}"))
-    found = collect(prepared.select(*sums)).iloc[0].fillna(0)
-    means = [
-        float(found[f"t_{i}"] / found[f"w_{i}"]) if found[f"w_{i}"] > 0 else float("nan")
-        for i in range(len(wanted))
-    ]
-    size = len(names)
-    return {
-        "bad": means[: size + 1],
-        "worst": means[size + 1 : 2 * size + 1],
-        "mean": means[2 * size + 1 :],
-    }
-
-
-def _table(
-    estimates: pd.DataFrame,
-    plain: dict[str, list[float]],
-    names: list[str],
-    low: float,
-    high: float,
-) -> pd.DataFrame:
+def _table(found: pd.DataFrame, names: list[str], low: float, high: float) -> pd.DataFrame:
     size = len(names) + 1
-    masked, good = (
-        estimates.iloc[start : start + size].reset_index(drop=True) for start in (0, size)
-    )
+    parts = {
+        kind: found.iloc[number * size : (number + 1) * size].reset_index(drop=True)
+        for number, kind in enumerate(KINDS)
+    }
+    masked, good = parts["masked"], parts["good"]
     table = pd.DataFrame({"touchpoint": [*names, ANY]})
     shown = ["n", "estimate", "se", "ci_low", "ci_high"]
     table[shown] = masked[shown]
-    table["bad"] = 100 * np.array(plain["bad"])
+    table["bad"] = parts["bad"]["estimate"]
     table["among_good"], table["n_good"] = good["estimate"], good["n"]
     table["among_good_low"], table["among_good_high"] = good["ci_low"], good["ci_high"]
-    table["worst"] = [*(100 * np.array(plain["worst"])), np.nan]
-    table["mean"] = [*plain["mean"], np.nan]
+    table["worst"] = parts["worst"]["estimate"].where(table["touchpoint"] != ANY)
+    table["mean"] = [*found["estimate"].iloc[len(KINDS) * size :], np.nan]
     table["low"], table["high"] = low, high
     table["note"] = [_note(*row) for row in zip(table["n"], good["n"], masked["note"], strict=True)]
     order = [size - 1, *table.index[:-1][np.argsort(-table["estimate"][:-1], kind="stable")]]

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import check_choice, check_columns, check_numeric, collect, scan
+from cxlab.core.design import DesignLike
+from cxlab.core.frames import Opened, check_choice, collect, open_frame
 from cxlab.core.metric import Metric
 from cxlab.stats.association import joint_counts, pair_estimates
 from cxlab.stats.inference import check_level
-from cxlab.stats.metrics import estimate_metrics
-from cxlab.stats.touchpoints.occasions import find_occasion
+from cxlab.stats.metrics.estimates import estimate_each
+from cxlab.survey.study import Study
+
+#: Columns of `operational_table` when a study declares nothing.
+OPERATIONAL_COLUMNS = (
+    "touchpoint", "operational", "experience", "unit", "n", "estimate", "operational_mean",
+    "operational_low", "operational_high", "target", "experience_mean", "experience_low",
+    "experience_high", "quadrant", "note",
+)  # fmt: skip
 
 BETTER = ("lower", "higher")
 
@@ -80,7 +87,6 @@ def operational_beside_experience(
     metrics: Sequence[OperationalMetric],
     *,
     touchpoint: str | None = None,
-    occasion: str = "D",
     design: DesignLike = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -95,8 +101,6 @@ def operational_beside_experience(
     touchpoint : str, optional
         In long data, the column that names the touchpoint: a metric then counts the rows
         of its own touchpoint only.
-    occasion : {"A", "B", "C", "D"}
-        D unless the figure was itself asked in the survey.
     design : Design or mapping, optional
         The survey design.
     level : float
@@ -104,7 +108,8 @@ def operational_beside_experience(
     Returns
     -------
     DataFrame
-        One row per metric: ``touchpoint, operational, experience, unit, occasion``; ``n``
+        One row per metric: ``touchpoint, operational, experience, unit``, ``occasion`` (D:
+        operational figure against survey); ``n``
         (both known); ``estimate, se, ci_low, ci_high, p_value`` of Spearman's correlation
         of good operation with good experience (its sign is turned where lower is better);
         ``operational_n, operational_mean, operational_low, operational_high, better,
@@ -135,86 +140,112 @@ def operational_beside_experience(
     [[0.9486832980505138, 'both good']]
     """
     check_level(level)
-    declared = find_occasion(occasion)
-    design = as_design(design)
-    metrics = _checked(data, metrics, touchpoint, design)
-    frame = _columns(data, metrics, touchpoint, design)
-    estimates = _means(frame, metrics, design, level)
-    absent, rows = _absent(data, metrics, touchpoint), []
+    metrics = list(metrics)
+    if not metrics:
+        raise ValueError("`metrics` must be one or more OperationalMetric; got none. Declare one.")
+    opened = _opened(data, metrics, touchpoint, design)
+    prepared = replace(opened, lazy=_prepared(opened, metrics, touchpoint))
+    figures, scores, met = _means(prepared, metrics, level)
+    known, rows = _values(opened, touchpoint) if touchpoint else None, []
     for i, metric in enumerate(metrics):
-        pairs = joint_counts(
-            frame,
-            f"figure_{i}",
-            f"score_{i}",
-            design=design,
-        )
+        pairs = joint_counts(prepared, f"figure_{i}", f"score_{i}")
         fit = pair_estimates(pairs, "spearman", level=level).table.iloc[0]
-        parts = [part.iloc[i] for part in estimates]
-        rows.append(_row(metric, fit, parts, declared.code, absent[i]))
+        row = _row(metric, fit, figures.iloc[i], scores.iloc[i], met.iloc[i])
+        absent = _absent(opened, metric, known)
+        rows.append({**row, "note": "; ".join(filter(None, [absent, row["note"]]))})
     return pd.DataFrame(rows)
 
 
-def _checked(
-    data: Any, metrics: Sequence[OperationalMetric], touchpoint: str | None, design: Design
-) -> list[OperationalMetric]:
-    found = list(metrics)
-    if not found:
-        raise ValueError("`metrics` must be one or more OperationalMetric; got none. Declare one.")
-    columns = {
-        "operational": [metric.operational for metric in found],
-        "experience": [metric.experience for metric in found],
-        "touchpoint": touchpoint,
+def operational_table(
+    study: Study, *, period: str | None = None, level: float = 0.95
+) -> pd.DataFrame:
+    """Operational figure beside experience score of every touchpoint that declares one.
+
+    Parameters
+    ----------
+    study : Study
+        Its tables may declare ``[tables.NAME.operational.TOUCHPOINT]``.
+    period : str, optional
+        Default: all together.
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        As `cxlab.operational_beside_experience`, with the labels of the table that declares
+        it in place of ``operational`` and ``experience``; empty where nothing is declared.
+
+    Examples
+    --------
+    >>> from cxlab.survey.study import load_study
+    >>> operational_table(load_study("demo"), period="2025-Q4")["touchpoint"].tolist()[:2]
+    ['check_in', 'security_screening']
+    """
+    tables = []
+    for name, table in study.definition.tables.items():
+        if not table.operational:
+            continue
+        metrics = [
+            OperationalMetric(
+                touchpoint=one.touchpoint, operational=one.column, better=one.better,
+                target=one.target, experience=one.experience,
+                experience_target=one.experience_target, success=one.success, unit=one.unit,
+            )
+            for one in table.operational.values()
+        ]  # fmt: skip
+        found = operational_beside_experience(
+            study.read(name, period=period), metrics, touchpoint=table.touchpoint_column,
+            level=level, design=study.table_design(name),
+        )  # fmt: skip
+        # another table may have columns of the same names
+        named = {c: found[c].replace(table.labels) for c in ("operational", "experience")}
+        tables.append(found.assign(**named))
+    if not tables:
+        return pd.DataFrame(columns=list(OPERATIONAL_COLUMNS))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _opened(
+    data: Any, metrics: Sequence[OperationalMetric], touchpoint: str | None, design: DesignLike
+) -> Opened:
+    numbers = {
+        "experience": [metric.experience for metric in metrics],
+        "operational": [metric.operational for metric in metrics if metric.success is None],
     }
-    check_columns(data, {**columns, **design.columns()})
-    lazy = scan(
-        data, [name for metric in found for name in (metric.operational, metric.experience)]
-    )
-    check_numeric(lazy, {"experience": columns["experience"]})
-    plain = [metric.operational for metric in found if metric.success is None]
-    check_numeric(lazy, {"operational": plain})
-    return found
+    words = [metric.operational for metric in metrics if metric.success is not None]
+    return open_frame(data, numbers=numbers, design=design, success=words, touchpoint=touchpoint)
 
 
-def _absent(data: Any, metrics: list[OperationalMetric], touchpoint: str | None) -> list[str]:
-    """Per metric: the touchpoint or the success that does not occur, in words."""
-    known = _values(data, touchpoint) if touchpoint else []
-    notes = []
-    for metric in metrics:
-        note = ""
-        if metric.success is not None:
-            seen = _values(data, metric.operational)
-            note = "" if metric.success in seen else f"no '{metric.success}'; there is {_all(seen)}"
-        if touchpoint and metric.touchpoint not in known:
-            note = f"no '{metric.touchpoint}'; there is {_all(known)}"
-        notes.append(note)
-    return notes
+def _absent(opened: Opened, metric: OperationalMetric, known: list[str] | None) -> str:
+    """The touchpoint or the success that does not occur, in words."""
+    if known is not None and metric.touchpoint not in known:
+        return f"no '{metric.touchpoint}'; there is {_all(known)}"
+    if metric.success is None:
+        return ""
+    seen = _values(opened, metric.operational)
+    return "" if metric.success in seen else f"no '{metric.success}'; there is {_all(seen)}"
 
 
 def _all(values: list[str]) -> str:
     return ", ".join(f"'{value}'" for value in values[:8]) or "nothing"
 
 
-def _values(data: Any, name: str) -> list[str]:
-    column = nw.col(name).cast(nw.String)
-    found = collect(scan(data, [name]).select(value=column).unique())["value"]
+def _values(opened: Opened, name: str) -> list[str]:
+    found = collect(opened.lazy.select(value=nw.col(name).cast(nw.String)).unique())["value"]
     return sorted(found.dropna().tolist())
 
 
-def _columns(
-    data: Any, metrics: list[OperationalMetric], touchpoint: str | None, design: Design
-) -> Any:
+def _prepared(
+    opened: Opened, metrics: Sequence[OperationalMetric], touchpoint: str | None
+) -> nw.LazyFrame:
     """Figure, score and target met of every metric; null off its touchpoint."""
-    used = [name for name in design.columns().values() if name]
-    wanted = [name for metric in metrics for name in (metric.operational, metric.experience)]
-    lazy = scan(data, [*wanted, *([touchpoint] if touchpoint else []), *used])
     columns: dict[str, nw.Expr] = {}
     for i, metric in enumerate(metrics):
         figure = nw.col(metric.operational)
         if metric.success is not None:
             hit = nw.when(figure.cast(nw.String) == metric.success).then(nw.lit(1.0))
             figure = nw.when(~figure.is_null()).then(hit.otherwise(nw.lit(0.0)))
-        figure = figure.cast(nw.Float64)
-        score = nw.col(metric.experience).cast(nw.Float64)
+        score = nw.col(metric.experience)
         met = figure <= metric.target if metric.better == "lower" else figure >= metric.target
         reached = nw.when(met).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
         inside = nw.lit(True)
@@ -223,64 +254,62 @@ def _columns(
         columns[f"figure_{i}"] = nw.when(inside).then(figure)
         columns[f"score_{i}"] = nw.when(inside).then(score)
         columns[f"met_{i}"] = nw.when(inside & ~figure.is_null()).then(reached)
-    return lazy.select(*used, **columns).to_native()
+    return opened.lazy.select(*dict.fromkeys(opened.design.used()), **columns)
 
 
 def _means(
-    frame: Any, metrics: list[OperationalMetric], design: Design, level: float
+    prepared: Opened, metrics: Sequence[OperationalMetric], level: float
 ) -> list[pd.DataFrame]:
+    """Mean figures, mean scores and shares of figures that meet their target."""
     size = len(metrics)
-    asked = [Metric(f"figure_{i}", "mean") for i in range(size)]
-    asked += [Metric(f"score_{i}", "mean") for i in range(size)]
+    asked = [Metric(f"{kind}_{i}", "mean") for kind in ("figure", "score") for i in range(size)]
     asked += [Metric(f"met_{i}", "box", top=(1, 1)) for i in range(size)]
-    estimates = estimate_metrics(frame, asked, design=design, level=level)
-    parts = [estimates.iloc[start : start + size] for start in range(0, 3 * size, size)]
-    return [part.reset_index(drop=True) for part in parts]
+    estimates = estimate_each(prepared, asked, groupings=[None], level=level)[0]
+    return [estimates.iloc[start : start + size] for start in range(0, 3 * size, size)]
 
 
 def _row(
-    metric: OperationalMetric,
-    fit: pd.Series,
-    parts: list[pd.Series],
-    occasion: str,
-    absent: str,
+    metric: OperationalMetric, fit: pd.Series, figure: pd.Series, score: pd.Series, met: pd.Series
 ) -> dict[str, Any]:
-    figure, score, met = parts
-    turn = -1.0 if metric.better == "lower" else 1.0
+    turn, share = -1.0 if metric.better == "lower" else 1.0, metric.success is not None
     low, high = sorted([turn * fit["ci_low"], turn * fit["ci_high"]])
-    share = metric.success is not None
     operational = _against(figure, metric.target, metric.better)
     experience = _against(score, metric.experience_target, "higher")
     known = figure["n"] > 0 and score["n"] > 0
+    within = {
+        f"within_target{end}": np.nan if share else met[name]
+        for end, name in {"": "estimate", "_low": "ci_low", "_high": "ci_high"}.items()
+    }
     return {
         "touchpoint": metric.touchpoint,
         "operational": metric.operational,
         "experience": metric.experience,
         "unit": metric.unit,
-        "occasion": occasion,
+        "occasion": "D",
         "n": int(fit["n"]),
         "estimate": turn * fit["estimate"],
         "se": fit["se"],
         "ci_low": low,
         "ci_high": high,
         "p_value": fit["p_value"],
-        "operational_n": int(figure["n"]),
-        "operational_mean": figure["estimate"],
-        "operational_low": figure["ci_low"],
-        "operational_high": figure["ci_high"],
+        **_side("operational", figure),
         "better": metric.better,
         "target": metric.target,
-        "within_target": np.nan if share else met["estimate"],
-        "within_target_low": np.nan if share else met["ci_low"],
-        "within_target_high": np.nan if share else met["ci_high"],
-        "experience_n": int(score["n"]),
-        "experience_mean": score["estimate"],
-        "experience_low": score["ci_low"],
-        "experience_high": score["ci_high"],
+        **within,
+        **_side("experience", score),
         "experience_target": metric.experience_target,
         "quadrant": QUADRANTS[operational[0], experience[0]] if known else "not known",
         "settled": bool(operational[1] and experience[1]),
-        "note": _note(figure, score, fit, share, absent),
+        "note": _note(figure, score, fit, share),
+    }
+
+
+def _side(name: str, mean: pd.Series) -> dict[str, Any]:
+    return {
+        f"{name}_n": int(mean["n"]),
+        f"{name}_mean": mean["estimate"],
+        f"{name}_low": mean["ci_low"],
+        f"{name}_high": mean["ci_high"],
     }
 
 
@@ -292,8 +321,8 @@ def _against(part: pd.Series, target: float, better: str) -> tuple[bool, bool]:
     return good, settled
 
 
-def _note(figure: pd.Series, score: pd.Series, fit: pd.Series, share: bool, absent: str) -> str:
-    parts = [absent] if absent else []
+def _note(figure: pd.Series, score: pd.Series, fit: pd.Series, share: bool) -> str:
+    parts = []
     if figure["n"] == 0:
         parts.append("no operational figure")
     if score["n"] == 0:

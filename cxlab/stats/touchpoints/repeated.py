@@ -5,33 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import check_columns, check_numeric, collect_rows, scan
+from cxlab.core.frames import collect_rows, open_frame
+from cxlab.core.result import Result
 from cxlab.stats.association import (
+    FEW_DEGREES_OF_FREEDOM,
     correlation_interval,
     correlation_p_value,
+    covariance_of_totals,
+    drawn_from,
     pearson,
     row_leverage,
+    units_of_rows,
 )
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
-from cxlab.stats.association.estimates import FEW_DEGREES_OF_FREEDOM
-from cxlab.stats.association.units import covariance_of_totals, units_of_rows
 from cxlab.stats.inference import check_level
-from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval, sampling_design
-from cxlab.stats.touchpoints.occasions import Occasion, find_occasion
+from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval
+from cxlab.stats.touchpoints.occasions import find_occasion
+from cxlab.survey.definition import Table
+from cxlab.survey.study import Study
 
 Array = NDArray[np.float64]
 
 PARTS = ("within customers", "between customers")
 
+#: Columns of `repeated_table` where no table of a study will do.
+REPEATED_COLUMNS = ("table", "group", "part", "n", "estimate", "ci_low", "ci_high", "note")
 
-@dataclass(frozen=True, eq=False)
-class RepeatedRatings:
+#: What the columns of a design are called in the rows.
+NAMED = {"strata": "stratum", "cluster": "cluster", "stratum_clusters": "sampled"}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RepeatedRatings(Result):
     """Within-person and between-person correlation, apart.
 
     Attributes
@@ -40,25 +52,13 @@ class RepeatedRatings:
         One row per group × part: ``group`` (with ``by``), ``part`` ("within customers",
         "between customers"), ``occasion``, ``n`` (pairs), ``estimate, se, ci_low, ci_high,
         p_value``, ``df``, ``n_customers``, ``note``.
-    headline : tuple of str
-        Groups in which the two have opposite signs, each interval clear of 0; empty if
-        none.
-    occasion : Occasion
-    interval : str
-        How the intervals were made, in words.
+    notes : tuple of str
+        How the intervals were made; then a sentence for each group in which the two have
+        opposite signs, each interval clear of 0.
     """
 
-    table: pd.DataFrame
-    headline: tuple[str, ...]
-    occasion: Occasion
-    interval: str
-
-    def __str__(self) -> str:
-        head = f"Repeated ratings, occasion {self.occasion}; {self.interval}"
-        return "\n".join([head, *self.headline, self.table.round(3).to_string(index=False)])
-
-    def _repr_html_(self) -> str:
-        return self.table.round(3).to_html(index=False, na_rep="")
+    def _shown(self) -> pd.DataFrame:
+        return self.table.round(3)
 
 
 def repeated_ratings(
@@ -89,8 +89,9 @@ def repeated_ratings(
     by : str, optional
         Column whose values make groups, such as the touchpoint.
     design : Design or mapping, optional
-        The survey design. With any of them (a cluster other than the customer) intervals
-        come from a bootstrap of whole clusters, and there are no degrees of freedom.
+        The survey design. With weights, strata or a cluster other than the customer,
+        intervals come from a bootstrap of whole clusters, and there are no degrees of
+        freedom.
     level : float
     replicates, seed : int
         Of that bootstrap.
@@ -108,9 +109,9 @@ def repeated_ratings(
 
     Notes
     -----
-    Within: each customer's own mean is taken off both sides, over customers with two or
+    Within: each customer's own mean is subtracted from both sides, over customers with two or
     more pairs; df = N − k − 1 for N pairs of k customers, the interval is Fisher's with
-    that df. Between: correlation of the customers' means, one vote each. With few ratings
+    that df. Between: correlation of the customers' means, each counted once. With few ratings
     a customer's mean still holds noise, which pulls the between part towards the within
     part.
 
@@ -131,102 +132,136 @@ def repeated_ratings(
     [-1.0, 1.0]
     """
     check_level(level)
-    declared = find_occasion(occasion)
-    design = as_design(design)
+    declared, design = find_occasion(occasion), as_design(design)
     names = {"score": score, "outcome": outcome, "customer": customer, "by": by}
-    check_columns(data, {**names, **design.columns()})
-    wanted = [name for name in (*names.values(), *design.columns().values()) if name]
-    lazy = scan(data, wanted)
-    check_numeric(lazy, {"score": score, "outcome": outcome, "weights": design.weights})
-    rows = collect_rows(lazy, data)
-    _check_customers(rows, customer)
-    plain = design.weights is None and design.strata is None and design.cluster in (None, customer)
-    parts = [
-        _one_group(group, part, score, outcome, customer, design, plain, level, replicates, seed)
-        for group, part in _groups(rows, by)
-    ]
+    rows = _opened_rows(data, names, design)
+    simple = design.weights is None and design.strata is None
+    simple = simple and design.cluster in (None, customer)
+    drawn = Design(**{key: NAMED[key] for key in NAMED if design.columns()[key]})
+    parts = []
+    for group, part in (
+        [("all", rows)] if by is None else rows.groupby("group", sort=True, observed=True)
+    ):
+        sums = _customer_sums(part)
+        fits = [_within(sums, level), _between(sums, level)]
+        if not simple:
+            customers = part.drop_duplicates("customer").set_index("customer").loc[sums.index]
+            fits = _bootstrapped(fits, sums, customers, drawn, level, replicates, seed)
+        labels = {"group": group, "part": PARTS, "occasion": declared.code}
+        parts.append(pd.DataFrame(labels, index=range(2)).join(pd.DataFrame(fits)))
     table = pd.concat(parts, ignore_index=True)
-    table.insert(table.columns.get_loc("n"), "occasion", declared.code)
-    if by is None:
-        table = table.drop(columns="group")
-    interval = (
-        "Student's t and Fisher's interval"
-        if plain
-        else f"bootstrap of whole clusters, {replicates:,} times"
+    made = "Student's t and Fisher's interval"
+    if not simple:
+        made = f"bootstrap of whole clusters, {replicates:,} times"
+    return RepeatedRatings(
+        table=table.drop(columns="group") if by is None else table,
+        n_missing=_n_missing(rows, {score: "x", outcome: "y"}),
+        notes=(f"Occasion {declared}; {made}.", *_sign_changes(table, by is not None)),
     )
-    return RepeatedRatings(table, tuple(_headlines(table)), declared, interval)
 
 
-def _check_customers(rows: pd.DataFrame, customer: str) -> None:
-    missing = int(rows[customer].isna().sum())
+def repeated_table(
+    study: Study, *, replicates: int = 1000, seed: int = 0, level: float = 0.95
+) -> pd.DataFrame:
+    """Within-customer and between-customer correlation of the first two outcomes, per table.
+
+    Parameters
+    ----------
+    study : Study
+        Tables with a customer column (role ``customer``, or a cluster that spans periods)
+        and two outcomes are used; the touchpoint column, if declared, makes groups.
+    replicates, seed, level
+        As for `cxlab.repeated_ratings`.
+
+    Returns
+    -------
+    DataFrame
+        ``table``, then as `cxlab.repeated_ratings`; empty where no table will do.
+
+    Examples
+    --------
+    >>> from cxlab.survey.study import load_study
+    >>> table = repeated_table(load_study("demo"), replicates=50)
+    >>> sorted(table["part"].unique())
+    ['between customers', 'within customers']
+    """
+    tables = []
+    for name, table in study.definition.tables.items():
+        outcomes = [column.name for column in table.with_role("outcome")][:2]
+        customer = customer_column(table)
+        if customer is None or len(outcomes) < 2:
+            continue
+        answers = study.read(name).dropna(subset=customer)
+        if not answers[customer].duplicated().any():
+            continue
+        found = repeated_ratings(
+            answers, outcomes[0], outcomes[1], customer=customer, occasion="A",
+            by=table.touchpoint_column, replicates=replicates, seed=seed, level=level,
+        ).table  # fmt: skip
+        if "group" not in found:
+            found.insert(0, "group", "all")
+        found.insert(0, "table", table.label)
+        tables.append(found)
+    if not tables:
+        return pd.DataFrame(columns=list(REPEATED_COLUMNS))
+    return pd.concat(tables, ignore_index=True)
+
+
+def customer_column(table: Table) -> str | None:
+    """Column that says who answered, the same in every period; None if there is none."""
+    declared = table.only("customer")
+    cluster = table.only("cluster")
+    if declared:
+        return declared.name
+    return cluster.name if cluster and cluster.spans_periods else None
+
+
+def _opened_rows(data: Any, names: dict[str, str | None], design: Design) -> pd.DataFrame:
+    """The ratings as ``x, y, customer, weight, group`` and the design, a row each."""
+    numbers = {key: names[key] for key in ("score", "outcome")}
+    opened = open_frame(
+        data, numbers=numbers, design=design, customer=names["customer"], by=names["by"]
+    )
+    named = {"x": names["score"], "y": names["outcome"], "customer": names["customer"]}
+    named |= {"group": names["by"], "weight": design.weights}
+    named |= {NAMED[key]: design.columns()[key] for key in NAMED}
+    chosen = {key: nw.col(name) for key, name in named.items() if name}
+    rows = collect_rows(opened.lazy.select(**chosen), data)
+    missing = int(rows["customer"].isna().sum())
     if missing:
         raise ValueError(
-            f"`customer` must be known on every row; got {missing:,} without in '{customer}'. "
-            "Leave those rows out and say so: this analysis needs to know who gave each rating."
+            f"`customer` must be known on every row; got {missing:,} without in "
+            f"'{names['customer']}'. Leave those rows out and say so: this analysis needs to know "
+            "who gave each rating."
         )
+    rows = rows if "weight" in rows else rows.assign(weight=1.0)
+    return rows.astype({"x": float, "y": float})
 
 
-def _groups(rows: pd.DataFrame, by: str | None) -> list[tuple[Any, pd.DataFrame]]:
-    if by is None:
-        return [("all", rows)]
-    return [(name, part) for name, part in rows.groupby(by, sort=True, observed=True)]
+def _n_missing(rows: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+    counts = [int(rows[name].isna().sum()) for name in columns.values()]
+    return pd.DataFrame({"column": list(columns), "n_missing": counts})
 
 
-def _one_group(
-    group: Any,
-    rows: pd.DataFrame,
-    score: str,
-    outcome: str,
-    customer: str,
-    design: Design,
-    plain: bool,
-    level: float,
-    replicates: int,
-    seed: int,
-) -> pd.DataFrame:
-    weight = rows[design.weights].to_numpy(float) if design.weights else np.ones(len(rows))
-    valid = rows[score].notna().to_numpy() & rows[outcome].notna().to_numpy() & (weight > 0)
-    whole = _customer_sums(rows[valid], score, outcome, customer, weight[valid])
-    fits = [_within(whole, level), _between(whole, level)]
-    if not plain:
-        first = rows.drop_duplicates(customer).set_index(customer).loc[whole.index].reset_index()
-        fits = _bootstrapped(fits, whole, first, design, customer, level, replicates, seed)
-    table = pd.DataFrame(fits)
-    table.insert(0, "part", PARTS)
-    table.insert(0, "group", group)
-    return table
-
-
-def _customer_sums(
-    rows: pd.DataFrame, score: str, outcome: str, customer: str, weight: Array
-) -> pd.DataFrame:
+def _customer_sums(rows: pd.DataFrame) -> pd.DataFrame:
     """Per customer: pairs, weight, means, and squares and products about them."""
-    frame = pd.DataFrame(
-        {
-            "customer": rows[customer].to_numpy(),
-            "x": rows[score].to_numpy(float),
-            "y": rows[outcome].to_numpy(float),
-            "w": weight,
-        }
-    )
-    grouped = frame.groupby("customer", sort=True)
-    mass = grouped["w"].transform("sum")
-    centred = {}
+    valid = rows["x"].notna() & rows["y"].notna() & (rows["weight"] > 0)
+    frame = rows.loc[valid, ["customer", "x", "y"]].assign(w=rows["weight"])
+    customer = frame["customer"]
+    mass = frame["w"].groupby(customer).transform("sum")
     for name in ("x", "y"):
-        mean = (frame[name] * frame["w"]).groupby(frame["customer"]).transform("sum") / mass
-        frame[f"mean_{name}"] = mean
-        centred[name] = frame[name] - mean
-    for name, product in {
-        "xx": centred["x"] ** 2,
-        "yy": centred["y"] ** 2,
-        "xy": centred["x"] * centred["y"],
-    }.items():
-        frame[name] = frame["w"] * product
+        total = (frame[name] * frame["w"]).groupby(customer).transform("sum")
+        frame[f"mean_{name}"] = total / mass
+        frame[name] -= frame[f"mean_{name}"]
+    frame["xx"] = frame["w"] * frame["x"] ** 2
+    frame["yy"] = frame["w"] * frame["y"] ** 2
+    frame["xy"] = frame["w"] * (frame["x"] * frame["y"])
     grouped = frame.groupby("customer", sort=True)
     sums = grouped[["w", "xx", "yy", "xy"]].sum()
     sums[["mean_x", "mean_y"]] = grouped[["mean_x", "mean_y"]].first()
     sums["pairs"] = grouped.size()
-    return sums
+    # of a customer's mean, each customer counting once
+    return sums.assign(mean_weight=sums["w"] / sums["pairs"])
 
 
 def _ratio(xx: Any, yy: Any, xy: Any) -> Any:
@@ -235,6 +270,7 @@ def _ratio(xx: Any, yy: Any, xy: Any) -> Any:
 
 
 def _within(sums: pd.DataFrame, level: float) -> dict[str, Any]:
+    """Repeated-measures correlation, a row of the table."""
     several = sums[sums["pairs"] > 1]
     xx, yy, xy = (float(several[name].sum()) for name in ("xx", "yy", "xy"))
     n, customers = int(several["pairs"].sum()), len(several)
@@ -249,12 +285,13 @@ def _within(sums: pd.DataFrame, level: float) -> dict[str, Any]:
     low, high = correlation_interval(r, se, np.inf, level=level)
     t = r * np.sqrt(df / max(1 - r**2, 1e-300))
     p_value = float(2 * stdtr(df, -abs(t)))
-    return _row(n, customers, r, se, float(low), float(high), p_value, df)
+    return _row(n, customers, r, se, (low, high), p_value, df)
 
 
 def _between(sums: pd.DataFrame, level: float) -> dict[str, Any]:
+    """Correlation of the customers' means, a row of the table."""
     n, customers = int(sums["pairs"].sum()), len(sums)
-    weight = (sums["w"] / sums["pairs"]).to_numpy()
+    weight = sums["mean_weight"].to_numpy()
     fit = pearson(sums["mean_x"], sums["mean_y"], weight)
     if customers < FEWEST_PAIRS or np.isnan(fit.estimate):
         reason = _few(customers) if customers < FEWEST_PAIRS else fit.note
@@ -268,7 +305,7 @@ def _between(sums: pd.DataFrame, level: float) -> dict[str, Any]:
         return {**row, "estimate": fit.estimate}
     low, high = correlation_interval(fit.estimate, se, df, level=level)
     p_value = float(correlation_p_value(fit.estimate, se, df))
-    row = _row(n, customers, fit.estimate, se, float(low), float(high), p_value, df)
+    row = _row(n, customers, fit.estimate, se, (low, high), p_value, df)
     return row if df >= FEW_DEGREES_OF_FREEDOM else {**row, "note": _few_words(df)}
 
 
@@ -278,7 +315,7 @@ def _few_words(df: float) -> str:
 
 def _between_leverage(sums: pd.DataFrame, unit: NDArray[np.intp]) -> float:
     """Degrees of freedom that customers' means leave, by unit."""
-    weight = (sums["w"] / sums["pairs"]).to_numpy()
+    weight = sums["mean_weight"].to_numpy()
     share, units = weight / weight.sum(), int(unit.max()) + 1
     sides = (sums[name].to_numpy(float) for name in ("mean_x", "mean_y"))
     return min(row_leverage(side, share, unit, units) for side in sides)
@@ -298,45 +335,39 @@ def _few(customers: int) -> str:
 
 
 def _row(
-    n: int, customers: int, r: float, se: float, low: float, high: float, p: float, df: float
+    n: int, customers: int, r: float, se: float, ends: tuple[Any, Any], p_value: float, df: float
 ) -> dict[str, Any]:
-    values = {"n": n, "estimate": r, "se": se, "ci_low": low, "ci_high": high, "p_value": p}
-    return {**values, "df": df, "n_customers": customers, "note": ""}
+    low, high = map(float, ends)
+    interval = {"se": se, "ci_low": low, "ci_high": high, "p_value": p_value, "df": df}
+    return {"n": n, "estimate": r, **interval, "n_customers": customers, "note": ""}
 
 
 def _no_row(n: int, customers: int, reason: str) -> dict[str, Any]:
     nothing = float("nan")
-    row = _row(n, customers, nothing, nothing, nothing, nothing, nothing, nothing)
+    row = _row(n, customers, nothing, nothing, (nothing, nothing), nothing, nothing)
     return {**row, "note": reason}
 
 
 def _bootstrapped(
     fits: list[dict[str, Any]],
     sums: pd.DataFrame,
-    first: pd.DataFrame,
+    customers: pd.DataFrame,
     design: Design,
-    customer: str,
     level: float,
     replicates: int,
     seed: int,
 ) -> list[dict[str, Any]]:
     """The same estimates with percentile intervals over whole clusters of customers."""
-    drawn = sampling_design(
-        len(first),
-        strata=first[design.strata] if design.strata else None,
-        cluster=first[design.cluster] if design.cluster else None,
-        stratum_clusters=first[design.stratum_clusters] if design.stratum_clusters else None,
-    )
+    drawn = drawn_from(customers, design)
     if drawn.n_clusters < 2:
         return [{**fit, **_blank("no interval: fewer than two clusters")} for fit in fits]
-    times = bootstrap_multipliers(drawn, replicates, seed=seed)[drawn.row_cluster]
+    unit = drawn.row_cluster
+    times = bootstrap_multipliers(drawn, replicates, seed=seed)[unit]
     values = [_within_replicates(sums, times), _between_replicates(sums, times)]
-    unit, found = drawn.row_cluster, []
-    for fit, part, leverage in zip(
-        fits, values, (_within_leverage, _between_leverage), strict=True
-    ):
+    leverages, found = [_within_leverage(sums, unit), _between_leverage(sums, unit)], []
+    for fit, part, leverage in zip(fits, values, leverages, strict=True):
         if not np.isnan(fit["estimate"]):
-            df = min(float(drawn.degrees_of_freedom), leverage(sums, unit))
+            df = min(float(drawn.degrees_of_freedom), leverage)
             fit = {**fit, **_spread(fit["estimate"], part, df, level)}
         found.append(fit)
     return found
@@ -371,7 +402,7 @@ def _within_replicates(sums: pd.DataFrame, times: Array) -> Array:
 
 
 def _between_replicates(sums: pd.DataFrame, times: Array) -> Array:
-    weight = (sums["w"] / sums["pairs"]).to_numpy()
+    weight = sums["mean_weight"].to_numpy()
     x = (sums["mean_x"] - sums["mean_x"].mean()).to_numpy()
     y = (sums["mean_y"] - sums["mean_y"].mean()).to_numpy()
     powers = np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y]) * weight
@@ -382,18 +413,16 @@ def _between_replicates(sums: pd.DataFrame, times: Array) -> Array:
     return np.where((xx > 1e-12) & (yy > 1e-12), _ratio(xx, yy, xy), np.nan)
 
 
-def _headlines(table: pd.DataFrame) -> list[str]:
+def _sign_changes(table: pd.DataFrame, grouped: bool) -> list[str]:
     sentences = []
-    groups = table["group"].unique() if "group" in table else ["all"]
-    for name in groups:
-        part = table[table["group"] == name] if "group" in table else table
-        within, between = part.to_dict("records")
-        clear = all(row["ci_low"] > 0 or row["ci_high"] < 0 for row in (within, between))
-        if clear and within["estimate"] * between["estimate"] < 0:
-            subject = "" if "group" not in table else f"{name}: "
+    for name, part in table.groupby("group", sort=False):
+        clear = ((part["ci_low"] > 0) | (part["ci_high"] < 0)).all()
+        within, between = part["estimate"]
+        if clear and within * between < 0:
+            subject = f"{name}: " if grouped else ""
             sentences.append(
-                f"{subject}the sign changes: {within['estimate']:.2f} within customers, "
-                f"{between['estimate']:.2f} between them. What goes with the outcome across "
-                "customers goes the other way when one customer's ratings change."
+                f"{subject}the sign changes: {within:.2f} within customers, {between:.2f} between "
+                "them. What goes with the outcome across customers goes the other way when one "
+                "customer's ratings change."
             )
     return sentences

@@ -1,4 +1,4 @@
-"""What `touchpoint_correlations` returns."""
+"""What `touchpoint_correlations` returns, and the comparisons that it answers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,29 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtr
 
-from cxlab.core.frames import check_choice
+from cxlab.core.result import Result
 from cxlab.stats.association import PairEstimates
-from cxlab.stats.touchpoints.compare import difference_table
+from cxlab.stats.inference import adjust_p_values, t_quantile
 from cxlab.stats.touchpoints.occasions import Occasion
-from cxlab.stats.touchpoints.ranking import rank_disagreement
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.intp]
+Booleans = NDArray[np.bool_]
+
+#: A variance of a difference below this share of the two variances is rounding of 0.
+SAME_SCORES = 1e-10
+
+#: Columns of the table that are shown.
+SHOWN = [
+    "touchpoint", "outcome", "occasion", "n", "estimate", "ci_low", "ci_high", "p_adjusted",
+    "rank", "rank_low", "rank_high", "note",
+]  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class TouchpointCorrelations:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TouchpointCorrelations(Result):
     """How each touchpoint's score goes with each outcome.
 
     Attributes
@@ -28,60 +39,36 @@ class TouchpointCorrelations:
     table : DataFrame
         One row per touchpoint × outcome, in the order given: ``touchpoint, outcome,
         occasion``; ``n`` (pairs); ``estimate, se, ci_low, ci_high, p_value, p_adjusted``
-        of the headline coefficient; ``rank, rank_low, rank_high`` (the places that the
-        answers allow, for all touchpoints at once); the other coefficients
-        ``pearson, spearman, tau_b, polychoric, partial, semi_partial``; ``sd`` of the
-        scores behind them; ``n_used, n_rated, mean, mean_low, mean_high`` and, if asked
-        for, ``top_box, top_box_low, top_box_high``; ``floor, ceiling``; ``ceiling_flag``;
-        ``note``.
+        of Pearson's r; ``rank, rank_low, rank_high`` (the places that the answers allow,
+        for all touchpoints at once); ``partial, semi_partial``; ``n_used``;
+        ``ceiling_flag``; ``note``.
     coefficients : DataFrame
         One row per touchpoint × outcome × coefficient: ``touchpoint, outcome, occasion,
         coefficient, n, estimate, se, ci_low, ci_high, p_value, p_adjusted, df, note``.
-    scores : DataFrame
-        From `touchpoint_scores`.
     halo : DataFrame
-        One row per outcome: what all touchpoints have in common (see `halo_diagnosis`).
+        One row per outcome: what all touchpoints have in common (see
+        `cxlab.stats.touchpoints.halo.halo_table`).
     outcomes, touchpoints : tuple of str
     occasion : Occasion
         When the two were measured, as declared.
-    coefficient : str
-        The headline coefficient.
     level : float
-    n_rows : int
-        Rows of positive weight.
-    n_missing : DataFrame
-        ``touchpoint, outcome, n_missing``: rows without a complete pair.
-    scale : (low, high)
-        Ends of the scale that floor and ceiling refer to.
-    scale_declared : bool
-    design : str
-        How the sample was taken, in words.
     rank_method : str
         How the rank intervals were made.
     family : str
         Family of tests behind ``p_adjusted``.
-    note : str
-        What was assumed; empty if nothing.
+    fit : PairEstimates
+        Pearson's r of every touchpoint × outcome, with the covariance of the estimates.
     """
 
-    table: pd.DataFrame
     coefficients: pd.DataFrame
-    scores: pd.DataFrame
     halo: pd.DataFrame
     outcomes: tuple[str, ...]
     touchpoints: tuple[str, ...]
     occasion: Occasion
-    coefficient: str
     level: float
-    n_rows: int
-    n_missing: pd.DataFrame
-    scale: tuple[float, float]
-    scale_declared: bool
-    design: str
     rank_method: str
     family: str
-    note: str
-    fits: dict[str, PairEstimates] = field(repr=False)
+    fit: PairEstimates = field(repr=False)
 
     def __post_init__(self) -> None:
         expected = len(self.touchpoints) * len(self.outcomes)
@@ -99,23 +86,8 @@ class TouchpointCorrelations:
             name = self.table.loc[used, "touchpoint"].iloc[0]
             raise ValueError(f"`table` must hold no more pairs than users; got more for '{name}'.")
 
-    def compare(
-        self,
-        touchpoints: Sequence[str] | None = None,
-        *,
-        outcome: str | None = None,
-        coefficient: str | None = None,
-    ) -> pd.DataFrame:
-        """Test which touchpoints' coefficients can be told apart.
-
-        Parameters
-        ----------
-        touchpoints : sequence of str, optional
-            At least two of the touchpoints; default all.
-        outcome : str, optional
-            One of the outcomes; default each of them.
-        coefficient : {"pearson", "spearman", "tau_b", "polychoric"}, optional
-            Default the headline coefficient.
+    def compare(self) -> pd.DataFrame:
+        """Test which touchpoints' correlations with one outcome differ.
 
         Returns
         -------
@@ -123,27 +95,18 @@ class TouchpointCorrelations:
             One row per outcome × two touchpoints: ``touchpoint, other, outcome, occasion,
             coefficient, n, n_other, estimate`` (first less other), ``se, ci_low, ci_high,
             p_value, p_adjusted`` (Benjamini–Yekutieli within the outcome), ``df, reading,
-            note``.
-
-        Raises
-        ------
-        ValueError
-            For names that are not in the result.
+            note``. Empty for one touchpoint.
         """
-        names = self._chosen(touchpoints)
-        outcomes = self.outcomes if outcome is None else (self._known_outcome(outcome),)
-        kind = self._known_coefficient(coefficient)
-        numbers = [self.touchpoints.index(name) for name in names]
-        parts = [self._compare_within(numbers, chosen, kind) for chosen in outcomes]
+        size, parts = len(self.touchpoints), []
+        places = np.array(list(combinations(range(size), 2)), dtype=int).reshape(-1, 2)
+        for number, outcome in enumerate(self.outcomes):
+            first, second = places.T + number * size
+            labels = {"touchpoint": self._named(first), "other": self._named(second)}
+            parts.append(self._differences({**labels, "outcome": outcome}, first, second))
         return pd.concat(parts, ignore_index=True)
 
-    def compare_outcomes(self, *, coefficient: str | None = None) -> pd.DataFrame:
+    def compare_outcomes(self) -> pd.DataFrame:
         """Test whether a touchpoint goes more with the first outcome than with another.
-
-        Parameters
-        ----------
-        coefficient : str, optional
-            Default the headline coefficient.
 
         Returns
         -------
@@ -157,55 +120,18 @@ class TouchpointCorrelations:
         ValueError
             If there is one outcome only.
         """
-        kind = self._known_coefficient(coefficient)
-        self._check_two_outcomes()
-        size = len(self.touchpoints)
-        first = np.tile(np.arange(size), len(self.outcomes) - 1)
-        second = first + np.repeat(np.arange(1, len(self.outcomes)), size) * size
-        table = difference_table(
-            self.fits[kind], first, second, level=self.level, family=second // size
-        )
-        labels = pd.DataFrame(
-            {
-                "touchpoint": [self.touchpoints[number] for number in first],
-                "outcome": self.outcomes[0],
-                "other_outcome": [self.outcomes[number // size] for number in second],
-                "occasion": self.occasion.code,
-                "coefficient": kind,
-            }
-        )
-        return _read_differences(labels.join(table), 1 - self.level)
-
-    def rankings(self) -> pd.DataFrame:
-        """Places for the first outcome against those for the others.
-
-        Returns
-        -------
-        DataFrame
-            See `cxlab.stats.touchpoints.ranking.rank_disagreement`; touchpoints whose rank
-            intervals do not overlap come first.
-
-        Raises
-        ------
-        ValueError
-            If there is one outcome only.
-        """
-        self._check_two_outcomes()
-        return rank_disagreement(self.table, self.outcomes)
-
-    def matrix(self, coefficient: str | None = None) -> pd.DataFrame:
-        """Touchpoints × outcomes of one coefficient, for a heat map.
-
-        Parameters
-        ----------
-        coefficient : str, optional
-            Any value of ``coefficients["coefficient"]``; default the headline.
-        """
-        kind = coefficient or self.coefficient
-        check_choice("coefficient", kind, self.coefficients["coefficient"].unique())
-        chosen = self.coefficients[self.coefficients["coefficient"] == kind]
-        wide = chosen.pivot(index="touchpoint", columns="outcome", values="estimate")
-        return wide.loc[list(self.touchpoints), list(self.outcomes)]
+        if len(self.outcomes) < 2:
+            raise ValueError(
+                f"`outcome` must be two or more columns to compare outcomes; got "
+                f"'{self.outcomes[0]}'. Call touchpoint_correlations with both."
+            )
+        size, parts = len(self.touchpoints), []
+        first = np.arange(size)
+        for number, other in enumerate(self.outcomes[1:], start=1):
+            outcomes = {"outcome": self.outcomes[0], "other_outcome": other}
+            labels = {"touchpoint": self._named(first), **outcomes}
+            parts.append(self._differences(labels, first, first + number * size))
+        return pd.concat(parts, ignore_index=True)
 
     def words(self, labels: Mapping[str, str] | None = None) -> list[str]:
         """The findings, one sentence each, in words that fit the occasion.
@@ -225,13 +151,8 @@ class TouchpointCorrelations:
         sentences = [f"Measurement occasion {self.occasion}. {self.occasion.caution}"]
         sentences += [self._places(outcome, names) for outcome in self.outcomes]
         if len(self.outcomes) > 1:
-            moved = rank_disagreement(self.table, self.outcomes, labels=names)
-            sentences += [
-                f"{names.get(row.touchpoint, row.touchpoint)} {row.reading}."
-                for row in moved.query("apart").itertuples()
-            ]
-            if not moved["apart"].any():
-                sentences.append("No touchpoint is shown to change place between the outcomes.")
+            nothing = ["No touchpoint is shown to change place between the outcomes."]
+            sentences += changes_of_place(self.table, self.outcomes, names) or nothing
         return sentences
 
     def _places(self, outcome: str, names: Mapping[str, str]) -> str:
@@ -243,67 +164,31 @@ class TouchpointCorrelations:
         last = part[part["rank_high"] == len(part)]
         return (
             f"With {named}, of {len(part)} touchpoints {_settled(first, 'most', names)}; "
-            f"{_settled(last, 'least', names)} ({self.coefficient}; places with intervals that "
-            f"hold for all touchpoints at once, {self.level:.0%}; {self.rank_method})."
+            f"{_settled(last, 'least', names)} (pearson; places with intervals that hold for "
+            f"all touchpoints at once, {self.level:.0%}; {self.rank_method})."
         )
 
-    def _compare_within(self, numbers: list[int], outcome: str, kind: str) -> pd.DataFrame:
-        offset = self.outcomes.index(outcome) * len(self.touchpoints)
-        places = list(combinations(numbers, 2))
-        first = np.array([a + offset for a, _ in places])
-        second = np.array([b + offset for _, b in places])
-        table = difference_table(self.fits[kind], first, second, level=self.level)
-        labels = pd.DataFrame(
-            {
-                "touchpoint": [self.touchpoints[a] for a, _ in places],
-                "other": [self.touchpoints[b] for _, b in places],
-                "outcome": outcome,
-                "occasion": self.occasion.code,
-                "coefficient": kind,
-            }
+    def _named(self, pairs: Integers) -> list[str]:
+        return [self.touchpoints[number % len(self.touchpoints)] for number in pairs]
+
+    def _differences(
+        self, labels: Mapping[str, object], first: Integers, second: Integers
+    ) -> pd.DataFrame:
+        table = difference_table(self.fit, first, second, level=self.level)
+        told = np.where(table["p_adjusted"] < 1 - self.level, "told apart", "not told apart")
+        reading = np.where(table["p_adjusted"].isna(), "not compared", told)
+        table.insert(table.columns.get_loc("note"), "reading", reading)
+        constant = {"occasion": self.occasion.code, "coefficient": "pearson"}
+        return pd.DataFrame({**labels, **constant}, index=table.index).join(table)
+
+    def _shown(self) -> pd.DataFrame:
+        return self.table[SHOWN].round(3)
+
+    def _head(self) -> tuple[str, ...]:
+        return (
+            f"Touchpoints against {' and '.join(self.outcomes)}, occasion {self.occasion}",
+            self.family,
         )
-        return _read_differences(labels.join(table), 1 - self.level)
-
-    def _chosen(self, touchpoints: Sequence[str] | None) -> tuple[str, ...]:
-        names = self.touchpoints if touchpoints is None else tuple(touchpoints)
-        for name in names:
-            check_choice("touchpoints", name, self.touchpoints)
-        if len(set(names)) < 2 or len(set(names)) < len(names):
-            raise ValueError(
-                f"`touchpoints` must be two or more different ones; got {list(names)}. "
-                "Leave it out to compare all."
-            )
-        return names
-
-    def _known_outcome(self, outcome: str) -> str:
-        check_choice("outcome", outcome, self.outcomes)
-        return outcome
-
-    def _known_coefficient(self, coefficient: str | None) -> str:
-        kind = coefficient or self.coefficient
-        check_choice("coefficient", kind, self.fits)
-        return kind
-
-    def _check_two_outcomes(self) -> None:
-        if len(self.outcomes) < 2:
-            raise ValueError(
-                f"`outcome` must be two or more columns to compare outcomes; got "
-                f"'{self.outcomes[0]}'. Call touchpoint_correlations with both."
-            )
-
-    def __str__(self) -> str:
-        head = f"Touchpoints against {' and '.join(self.outcomes)}, occasion {self.occasion}"
-        lines = [head, f"{self.design}; {self.family}", _display(self.table).to_string(index=False)]
-        return "\n".join([*lines, *([self.note] if self.note else [])])
-
-    def _repr_html_(self) -> str:
-        return _display(self.table).to_html(index=False, na_rep="")
-
-
-def _display(table: pd.DataFrame) -> pd.DataFrame:
-    shown = ["touchpoint", "outcome", "occasion", "n", "estimate", "ci_low", "ci_high"]
-    shown += ["p_adjusted", "rank", "rank_low", "rank_high", "note"]
-    return table[shown].round(3)
 
 
 def _settled(part: pd.DataFrame, word: str, labels: Mapping[str, str]) -> str:
@@ -319,12 +204,89 @@ def _settled(part: pd.DataFrame, word: str, labels: Mapping[str, str]) -> str:
     return f"which goes {word} is not settled among {len(names)}: {shown}"
 
 
-def _read_differences(table: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    told = table["p_adjusted"] < alpha
-    reading = np.where(told, "told apart", "not told apart")
-    table.insert(
-        table.columns.get_loc("note"),
-        "reading",
-        np.where(table["p_adjusted"].isna(), "not compared", reading),
+def difference_table(
+    fit: PairEstimates,
+    first: Integers,
+    second: Integers,
+    *,
+    level: float,
+) -> pd.DataFrame:
+    """Differences of the coefficients of pairs, first less second, with interval and test.
+
+    The influence functions of the two coefficients, each 0 outside its own rows, are
+    subtracted before they are summed over clusters: touchpoints rated by the same people
+    share their variation, and missing ratings make no difference. The degrees of freedom are
+    the smaller of the two coefficients'. p values are adjusted by Benjamini–Yekutieli over
+    the rows.
+    """
+    estimate = fit.table["estimate"].to_numpy()[first] - fit.table["estimate"].to_numpy()[second]
+    variance_first, variance_second = fit.covariance[first, first], fit.covariance[second, second]
+    variance = variance_first + variance_second - 2 * fit.covariance[first, second]
+    same = (np.abs(estimate) < 1e-12) & (
+        variance <= SAME_SCORES * np.maximum(variance_first + variance_second, 1e-300)
     )
+    df = np.minimum(fit.df[first], fit.df[second])
+    usable = np.isfinite(estimate) & np.isfinite(variance) & (df >= 1)
+    se = np.where(usable, np.sqrt(np.where(usable & ~same, np.maximum(variance, 0), 0.0)), np.nan)
+    half = t_quantile(level, df) * se
+    table = pd.DataFrame({"n": fit.table["n"].to_numpy()[first]})
+    table["n_other"] = fit.table["n"].to_numpy()[second]
+    table["estimate"], table["se"] = estimate, se
+    table["ci_low"], table["ci_high"] = estimate - half, estimate + half
+    table["p_value"] = _p_values(estimate, se, df, same & usable)
+    table["p_adjusted"] = adjust_p_values(table["p_value"].to_numpy(), method="by")
+    table["df"] = df
+    table["note"] = _notes(fit, first, second, usable, same & usable)
     return table
+
+
+def _p_values(estimate: Array, se: Array, df: Array, same: NDArray[np.bool_]) -> Array:
+    ratio = np.abs(estimate) / np.where(se > 0, se, np.nan)
+    value = 2 * stdtr(np.where(df >= 1, df, np.nan), -ratio)
+    return np.where(same, 1.0, value)
+
+
+def _notes(
+    fit: PairEstimates, first: Integers, second: Integers, usable: Booleans, same: Booleans
+) -> list[str]:
+    reasons = fit.table["note"].to_numpy()
+    known = fit.table["estimate"].notna().to_numpy()
+    notes = []
+    for a, b, good, equal in zip(first, second, usable, same, strict=True):
+        if equal:
+            notes.append("identical scores: no difference to test")
+        elif good:
+            notes.append("")
+        elif not (known[a] and known[b]):
+            notes.append(f"no coefficient: {reasons[a] if not known[a] else reasons[b]}")
+        else:
+            notes.append("no test: one of the two has no interval")
+    return notes
+
+
+def changes_of_place(
+    table: pd.DataFrame, outcomes: Sequence[str], labels: Mapping[str, str]
+) -> list[str]:
+    """A sentence for each touchpoint whose rank intervals for two outcomes do not overlap.
+
+    The first outcome is compared with each other; ``labels`` are names for the sentences.
+    """
+    places = ["rank", "rank_low", "rank_high"]
+    by_outcome = {
+        outcome: part.set_index("touchpoint")[places]
+        for outcome, part in table.groupby("outcome", sort=False)
+    }
+    first, *others = outcomes
+    placed, sentences = int(by_outcome[first]["rank"].notna().sum()), []
+    for other in others:
+        both = by_outcome[first].join(by_outcome[other].add_suffix("_there")).dropna()
+        below = both["rank_high"] < both["rank_low_there"]
+        above = both["rank_high_there"] < both["rank_low"]
+        for row in both[below | above].itertuples():
+            sentences.append(
+                f"{labels.get(row.Index, row.Index)} changes place: {row.rank} of {placed} "
+                f"({row.rank_low}–{row.rank_high}) for {labels.get(first, first)}, "
+                f"{row.rank_there} ({row.rank_low_there}–{row.rank_high_there}) for "
+                f"{labels.get(other, other)}; the intervals do not overlap."
+            )
+    return sentences

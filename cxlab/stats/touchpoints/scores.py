@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import as_list, check_columns, collect, column_names, scan
+from cxlab.core.design import DesignLike
+from cxlab.core.frames import Opened, as_list, collect, column_names, open_frame, scan
 from cxlab.core.metric import Metric
-from cxlab.stats.metrics import estimate_metrics
+from cxlab.stats.metrics.estimates import estimate_each
 
 Range = tuple[float, float]
 
@@ -26,11 +26,10 @@ def touchpoint_scores(
     touchpoints: str | Sequence[str],
     *,
     scale: Range | None = None,
-    top_box: Range | Mapping[str, Range] | None = None,
     design: DesignLike = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Mean, top box, floor and ceiling of every touchpoint, among those who rated it.
+    """Mean, floor and ceiling of every touchpoint, among those who rated it.
 
     Parameters
     ----------
@@ -41,8 +40,6 @@ def touchpoint_scores(
         Rating columns; null or NaN: not rated.
     scale : (low, high), optional
         Ends of the scale; default the lowest and highest rating of any touchpoint.
-    top_box : (low, high) or mapping of touchpoint to (low, high), optional
-        Ratings that count as good, such as ``(4, 5)``; default none.
     design : Design or mapping, optional
         The survey design.
     level : float
@@ -53,8 +50,15 @@ def touchpoint_scores(
         One row per touchpoint: ``touchpoint``; ``n`` (rated it); ``estimate``, ``se``,
         ``ci_low``, ``ci_high`` of the mean, in scale units; ``n_used`` (those not marked
         "never used" or "not asked"; equal to ``n`` where no reasons are recorded),
-        ``use_recorded``; ``top_box``, ``top_box_low``, ``top_box_high`` in per cent (if
-        asked for); ``floor`` and ``ceiling``, per cent at the ends of the scale; ``note``.
+        ``use_recorded``; ``floor`` and ``ceiling``, per cent at the ends of the scale;
+        ``note``.
+
+    Raises
+    ------
+    ValueError
+        For unknown columns.
+    TypeError
+        For text ratings.
 
     Notes
     -----
@@ -67,26 +71,33 @@ def touchpoint_scores(
     >>> touchpoint_scores(answers, "store")[["n", "estimate"]].values.tolist()
     [[4.0, 6.0]]
     """
-    touchpoints = as_list(touchpoints)
-    design = as_design(design)
-    check_columns(data, {"touchpoints": touchpoints, **design.columns()})
-    ends = scale or observed_scale(data, touchpoints)
-    boxes = _boxes(touchpoints, top_box)
-    metrics = [Metric(name, "mean") for name in touchpoints]
-    metrics += [Metric(name, "box", top=boxes[name]) for name in touchpoints if boxes[name]]
-    estimates = estimate_metrics(data, metrics, design=design, level=level)
-    mean = estimates.iloc[: len(touchpoints)].reset_index(drop=True)
-    table = pd.DataFrame({"touchpoint": touchpoints})
-    table[["n", "estimate", "se", "ci_low", "ci_high"]] = mean[
-        ["n", "estimate", "se", "ci_low", "ci_high"]
-    ]
-    counted = _count_use(data, touchpoints, design, ends)
-    table = table.merge(counted[["touchpoint", "n_used", "use_recorded"]], on="touchpoint")
-    if top_box is not None:
-        table = table.merge(_top_boxes(estimates.iloc[len(touchpoints) :]), how="left")
-    table[["floor", "ceiling"]] = counted[["floor", "ceiling"]]
+    names = as_list(touchpoints)
+    opened = open_answers(data, {"touchpoints": names}, design)
+    low, high = scale or observed_scale(opened.lazy, names)
+    metrics = [Metric(name, "mean") for name in names]
+    metrics += [Metric(name, "box", top=(end, end)) for end in (low, high) for name in names]
+    found = estimate_each(opened, metrics, groupings=[None], level=level)[0]
+    size = len(names)
+    mean, floor, ceiling = (
+        found.iloc[start : start + size].reset_index(drop=True)
+        for start in range(0, 3 * size, size)
+    )
+    used = count_use(opened, names)
+    table = pd.DataFrame({"touchpoint": names})
+    shown = ["n", "estimate", "se", "ci_low", "ci_high"]
+    table[shown] = mean[shown]
+    table[["n_used", "use_recorded"]] = used[["n_used", "use_recorded"]].to_numpy()
+    table["floor"], table["ceiling"] = floor["estimate"], ceiling["estimate"]
     table["note"] = [_note(*row) for row in zip(table["n"], mean["note"], strict=True)]
-    return table
+    return table.astype({"n_used": int, "use_recorded": bool})
+
+
+def open_answers(data: Any, numbers: dict[str, list[str]], design: DesignLike) -> Opened:
+    """Ratings with the reasons beside them: see `cxlab.core.frames.open_frame`."""
+    names = [f"{name}_missing" for part in numbers.values() for name in part]
+    present = set(column_names(data))
+    reasons = [name for name in names if name in present]
+    return open_frame(data, numbers=numbers, design=design, reasons=reasons)
 
 
 def observed_scale(data: Any, columns: Sequence[str]) -> Range:
@@ -97,84 +108,41 @@ def observed_scale(data: Any, columns: Sequence[str]) -> Range:
     >>> observed_scale(pd.DataFrame({"a": [2, 5], "b": [1, None]}), ["a", "b"])
     (1.0, 5.0)
     """
-    lazy = scan(data, columns)
-    ends = [nw.col(name).cast(nw.Float64).min().alias(f"low_{i}") for i, name in enumerate(columns)]
-    ends += [
-        nw.col(name).cast(nw.Float64).max().alias(f"high_{i}") for i, name in enumerate(columns)
-    ]
-    found = collect(lazy.select(*ends)).iloc[0].astype(float).dropna()
+    values = [nw.col(name).cast(nw.Float64) for name in columns]
+    ends = [value.min().alias(f"low_{i}") for i, value in enumerate(values)]
+    ends += [value.max().alias(f"high_{i}") for i, value in enumerate(values)]
+    found = collect(scan(data, columns).select(*ends)).iloc[0].astype(float).dropna()
     return (float(found.min()), float(found.max())) if len(found) else (0.0, 1.0)
 
 
-def _boxes(
-    touchpoints: Sequence[str], top_box: Range | Mapping[str, Range] | None
-) -> dict[str, Range | None]:
-    if isinstance(top_box, Mapping):
-        stray = [name for name in top_box if name not in touchpoints]
-        if stray:
-            raise ValueError(
-                f"`top_box` must be for touchpoints; got '{stray[0]}'. Give one range for all, "
-                "such as (4, 5), or one for each touchpoint."
-            )
-        return {name: top_box.get(name) for name in touchpoints}
-    if top_box is not None and not (len(top_box) == 2 and top_box[0] <= top_box[1]):
-        raise ValueError(
-            f"`top_box` must be a range (low, high); got {top_box}. For the best two of five "
-            "write top_box=(4, 5)."
-        )
-    return dict.fromkeys(touchpoints, top_box)
+def count_use(opened: Opened, touchpoints: Sequence[str]) -> pd.DataFrame:
+    """Rows of positive weight that used and that rated each touchpoint.
 
-
-def _top_boxes(estimates: pd.DataFrame) -> pd.DataFrame:
-    names = {
-        "column": "touchpoint",
-        "estimate": "top_box",
-        "ci_low": "top_box_low",
-        "ci_high": "top_box_high",
-    }
-    return estimates[list(names)].rename(columns=names)
-
-
-def _count_use(data: Any, touchpoints: Sequence[str], design: Design, ends: Range) -> pd.DataFrame:
-    """Users of each touchpoint, and the shares of its ratings at the ends of the scale."""
-    present = set(column_names(data))
-    reasons = [name for name in touchpoints if f"{name}_missing" in present]
-    columns = [*touchpoints, *(f"{name}_missing" for name in reasons)]
-    weights = [design.weights] if design.weights else []
-    lazy = scan(data, [*columns, *weights])
-    weight = nw.col(design.weights).cast(nw.Float64) if design.weights else nw.lit(1.0)
-    sums = []
+    Returns
+    -------
+    DataFrame
+        Index: the touchpoint; ``n_used``, ``n_rated``, ``use_recorded``.
+    """
+    present = opened.columns["reasons"]
+    weight = nw.col(opened.design.weights) if opened.design.weights else nw.lit(1.0)
+    sums, recorded = [], [f"{name}_missing" in present for name in touchpoints]
     for i, name in enumerate(touchpoints):
-        score = nw.col(name).cast(nw.Float64)
-        rated = (~score.is_null()) & (weight > 0)
+        rated = ~nw.col(name).is_null() & (weight > 0)
         used = rated
-        if name in reasons:
+        if recorded[i]:
             reason = nw.col(f"{name}_missing").cast(nw.String)
-            used = rated | ((~reason.is_null()) & (~reason.is_in(NOT_USED)) & (weight > 0))
-        sums.append(_sum_where(used, nw.lit(1.0)).alias(f"used_{i}"))
-        sums.append(_sum_where(rated, weight).alias(f"rated_{i}"))
-        sums.append(_sum_where(rated & (score == ends[0]), weight).alias(f"floor_{i}"))
-        sums.append(_sum_where(rated & (score == ends[1]), weight).alias(f"ceiling_{i}"))
-    found = collect(lazy.select(*sums)).iloc[0].fillna(0)
-    rows = [
-        {
-            "touchpoint": name,
-            "n_used": int(found[f"used_{i}"]),
-            "use_recorded": name in reasons,
-            "floor": _per_cent(found[f"floor_{i}"], found[f"rated_{i}"]),
-            "ceiling": _per_cent(found[f"ceiling_{i}"], found[f"rated_{i}"]),
-        }
-        for i, name in enumerate(touchpoints)
-    ]
-    return pd.DataFrame(rows)
+            absent = reason.is_null() | reason.is_in(NOT_USED)
+            used = rated | (~absent & (weight > 0))
+        sums += [_count(used).alias(f"used_{i}"), _count(rated).alias(f"rated_{i}")]
+    found = collect(opened.lazy.select(*sums)).iloc[0].fillna(0).astype(int)
+    size = range(len(touchpoints))
+    counts = {kind: [found[f"{kind}_{i}"] for i in size] for kind in ("used", "rated")}
+    table = pd.DataFrame({"n_used": counts["used"], "n_rated": counts["rated"]}, index=touchpoints)
+    return table.assign(use_recorded=recorded)
 
 
-def _sum_where(condition: nw.Expr, value: nw.Expr) -> nw.Expr:
-    return nw.when(condition).then(value).otherwise(nw.lit(0.0)).sum()
-
-
-def _per_cent(part: float, whole: float) -> float:
-    return 100 * part / whole if whole > 0 else float("nan")
+def _count(condition: nw.Expr) -> nw.Expr:
+    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
 
 
 def _note(n: int, design_note: str) -> str:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import (
-    as_list,
-    check_columns,
-    check_numeric,
-    collect,
-    column_names,
-    scan,
-)
+from cxlab.core.design import DesignLike
+from cxlab.core.frames import Opened, as_list
 from cxlab.core.metric import Metric
 from cxlab.stats.inference import adjust_p_values, check_level
-from cxlab.stats.metrics import compare_groups
+from cxlab.stats.metrics.differences.groups import contrasts_of_groups
+from cxlab.stats.metrics.estimates import estimate_each
+from cxlab.stats.touchpoints.scores import open_answers
 
 NEVER = "never used"
 USED = "used"
@@ -79,33 +75,26 @@ def visitors(
     [[2.0, 2.0, 2.0]]
     """
     check_level(level)
-    names = as_list(touchpoints)
-    design = as_design(design)
-    check_columns(data, {"outcome": outcome, "touchpoints": names, **design.columns()})
-    present = set(column_names(data))
-    recorded = [name for name in names if f"{name}_missing" in present]
-    used = [name for name in design.columns().values() if name]
-    columns = [outcome, *names, *(f"{name}_missing" for name in recorded), *used]
-    lazy = scan(data, columns)
-    check_numeric(lazy, {"outcome": outcome})
+    names, mean = as_list(touchpoints), Metric(outcome, "mean")
+    opened = open_answers(data, {"outcome": [outcome], "touchpoints": names}, design)
+    recorded = [name for name in names if f"{name}_missing" in opened.columns["reasons"]]
     sides = {f"side_{i}": _side(outcome, name) for i, name in enumerate(recorded)}
-    prepared = lazy.select(outcome, *dict.fromkeys(used), **sides)
-    frame = collect(prepared) if isinstance(data, pd.DataFrame) else prepared.to_native()
-    counted = _counted(frame, outcome, list(sides), design.weights)
+    lazy = opened.lazy.with_columns(**sides) if sides else opened.lazy
+    # the sides are no columns of the data
+    opened = replace(opened, data=lazy, lazy=lazy)
+    means = estimate_each(opened, [mean], groupings=[*sides], level=level)
     rows = []
     for name in names:
         if name not in recorded:
             note = f"use is not recorded: there is no column '{name}_missing'"
             rows.append(_row(name, {}, note))
             continue
-        side = f"side_{recorded.index(name)}"
-        rows.append(_compared(name, frame, outcome, side, counted[side], design, level))
+        number = recorded.index(name)
+        known = _known(means[number])
+        rows.append(_compared(name, opened, mean, f"side_{number}", known, level))
     table = pd.DataFrame(rows)
-    table.insert(
-        table.columns.get_loc("p_value") + 1,
-        "p_adjusted",
-        adjust_p_values(table["p_value"].to_numpy(float)),
-    )
+    adjusted = adjust_p_values(table["p_value"].to_numpy(float))
+    table.insert(table.columns.get_loc("p_value") + 1, "p_adjusted", adjusted)
     return table
 
 
@@ -117,54 +106,22 @@ def _side(outcome: str, name: str) -> nw.Expr:
     return nw.when(~nw.col(outcome).is_null()).then(word)
 
 
-def _counted(
-    frame: Any, outcome: str, sides: Sequence[str], weights: str | None
-) -> dict[str, dict[str, float]]:
-    """Customers and weighted mean outcome of both sides of every touchpoint."""
-    lazy = scan(frame, [outcome, *sides, *([weights] if weights else [])])
-    weight = nw.col(weights).cast(nw.Float64) if weights else nw.lit(1.0)
-    score, sums = nw.col(outcome).cast(nw.Float64), []
-    for side in sides:
-        for word in (USED, NEVER):
-            inside = (nw.col(side) == word) & (weight > 0)
-            for term, value in (("n", nw.lit(1.0)), ("w", weight), ("y", score * weight)):
-                held = nw.when(inside).then(value).otherwise(nw.lit(0.0))
-                sums.append(held.sum().alias(f"{side}|{word}|{term}"))
-    if not sums:
-        return {}
-    found = collect(lazy.select(*sums)).iloc[0].fillna(0).astype(float)
-    ends = (("", USED), ("_never", NEVER))
-    counted: dict[str, dict[str, float]] = {}
-    for side in sides:
-        counted[side] = {f"n{end}": int(found[f"{side}|{word}|n"]) for end, word in ends}
-        for end, word in ends:
-            mass = found[f"{side}|{word}|w"]
-            counted[side][f"mean{end}"] = (
-                found[f"{side}|{word}|y"] / mass if mass > 0 else float("nan")
-            )
-    return counted
+def _known(means: pd.DataFrame) -> dict[str, float]:
+    """Customers and mean outcome of both sides."""
+    by_side = means.set_index("group").reindex([USED, NEVER])
+    n, mean = by_side["n"].fillna(0).astype(int), by_side["estimate"]
+    sizes = {"n": n[USED], "n_never": n[NEVER]}
+    return {**sizes, "mean": mean[USED], "mean_never": mean[NEVER]}
 
 
 def _compared(
-    name: str,
-    frame: Any,
-    outcome: str,
-    side: str,
-    known: dict[str, float],
-    design: Design,
-    level: float,
+    name: str, opened: Opened, mean: Metric, side: str, known: dict[str, float], level: float
 ) -> dict[str, Any]:
     if min(known["n"], known["n_never"]) < 1:
         note = "nobody used it" if known["n"] == 0 else "everybody who answered used it"
-        return _row(name, {"n": known["n"], "n_never": known["n_never"]}, note)
-    found = compare_groups(
-        frame,
-        Metric(outcome, "mean"),
-        by=side,
-        against=NEVER,
-        design=design,
-        level=level,
-        min_group_size=1,
+        return _row(name, {key: known[key] for key in ("n", "n_never")}, note)
+    found = contrasts_of_groups(
+        opened, [mean], by=side, against=NEVER, level=level, min_group_size=1
     ).iloc[0]
     shown = ["estimate", "se", "ci_low", "ci_high", "p_value", "df"]
     return _row(name, {**known, **found[shown]}, found["note"])
