@@ -35,7 +35,7 @@ from cxlab.stats.comparison.standardised import (
     reach_weights,
 )
 from cxlab.survey.simulate import simulate_programme
-from cxlab.survey.simulate.demo import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
+from cxlab.survey.simulate.programme import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
 
 ROUNDING = 1e-9
 #: The ridge of 0.0001 moves a chance fitted on a dozen answers by about one in ten thousand.
