@@ -17,7 +17,7 @@ from cxlab.stats.comparison import (
 )
 from cxlab.stats.comparison.disclosure import Gate
 from cxlab.stats.comparison.identity import Respondents
-from cxlab.stats.comparison.paired import (
+from cxlab.stats.comparison.paired.pairs import (
     OnePerAnswer,
     Pairs,
     categories_table,
@@ -27,8 +27,8 @@ from cxlab.stats.comparison.paired import (
     window_table,
     windows_taken,
 )
-from cxlab.stats.comparison.standardised import QUANTITY_COEFFICIENTS, TERMS
-from cxlab.stats.comparison.timing import regression_table
+from cxlab.stats.comparison.paired.timing import regression_table
+from cxlab.stats.comparison.standardised.quantities import QUANTITY_COEFFICIENTS, TERMS
 
 SMALLEST = 10
 ROUNDING = 1e-9

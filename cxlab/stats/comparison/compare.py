@@ -11,16 +11,7 @@ import pandas as pd
 
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.frames import as_list, check_choice
-from cxlab.stats.comparison.asked import check_periods, in_periods
-from cxlab.stats.comparison.contact import Rules
-from cxlab.stats.comparison.contract import SURVEY_TYPES, Columns
-from cxlab.stats.comparison.decomposition import (
-    ASSUMPTION,
-    NOT_IDENTIFIED,
-    Standardised,
-    no_decomposition,
-    standardise,
-)
+from cxlab.stats.comparison.contract import SURVEY_TYPES, Columns, Rules
 from cxlab.stats.comparison.disclosure import (
     Gate,
     Tables,
@@ -36,7 +27,7 @@ from cxlab.stats.comparison.identity import (
     segment_gaps,
     segment_groups,
 )
-from cxlab.stats.comparison.paired import (
+from cxlab.stats.comparison.paired.pairs import (
     RULES,
     SCORE_RULES,
     WINDOWS,
@@ -52,6 +43,12 @@ from cxlab.stats.comparison.paired import (
     window_table,
     windows_taken,
 )
+from cxlab.stats.comparison.paired.timing import (
+    delay_of,
+    delay_table,
+    later_table,
+    regression_table,
+)
 from cxlab.stats.comparison.programme import Answers, ProgrammeData, read_programme
 from cxlab.stats.comparison.result import NpsComparison
 from cxlab.stats.comparison.scores import (
@@ -63,7 +60,14 @@ from cxlab.stats.comparison.scores import (
     touchpoint_table,
 )
 from cxlab.stats.comparison.sentences import sentences_of
-from cxlab.stats.comparison.timing import delay_of, delay_table, later_table, regression_table
+from cxlab.stats.comparison.standardised.asked import check_periods, in_periods
+from cxlab.stats.comparison.standardised.decomposition import (
+    ASSUMPTION,
+    NOT_IDENTIFIED,
+    Standardised,
+    no_decomposition,
+    standardise,
+)
 from cxlab.stats.inference import check_level
 
 ONLY_ANSWERS = "estimated among those who answered only"

@@ -26,10 +26,10 @@ from cxlab.stats.comparison.identity import (
     Respondents,
     customers_of,
 )
-from cxlab.stats.comparison.paired import OnePerAnswer, customers_apart
+from cxlab.stats.comparison.paired.pairs import OnePerAnswer, customers_apart
 from cxlab.stats.comparison.programme import OTHERS, Answers, ProgrammeData, known_groups
 from cxlab.stats.comparison.scores import ANSWERS, CUSTOMERS, SURVEYS, WEIGHTED
-from cxlab.stats.comparison.standardised import QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.standardised.quantities import QUANTITY_COEFFICIENTS
 
 #: Status of an estimate that is hidden.
 TOO_FEW = "too few customers"

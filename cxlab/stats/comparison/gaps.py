@@ -13,9 +13,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.decomposition import Replicates, Standardised, combination, interval
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
-from cxlab.stats.comparison.standardised import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.standardised.decomposition import (
+    Replicates,
+    Standardised,
+    combination,
+    interval,
+)
+from cxlab.stats.comparison.standardised.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import (
     Units,
     contrast_spread,

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from cxlab.stats.comparison.decomposition import resample, spread_of
 from cxlab.stats.comparison.programme import Answers, ProgrammeData, known_groups
-from cxlab.stats.comparison.standardised import NPS_VALUES, combine
+from cxlab.stats.comparison.standardised.decomposition import resample, spread_of
+from cxlab.stats.comparison.standardised.quantities import NPS_VALUES, combine
 
 UNIT = "answers counted, not people"
 SAME = "the same customers"

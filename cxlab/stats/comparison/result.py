@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.result import Result
-from cxlab.stats.comparison.standardised import SUM_TOLERANCE
+from cxlab.stats.comparison.standardised.quantities import SUM_TOLERANCE
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

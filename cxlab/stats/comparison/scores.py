@@ -7,20 +7,20 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.asked import Asked
-from cxlab.stats.comparison.decomposition import (
+from cxlab.stats.comparison.gaps import NUMBERS, clustered_scores, raw_gap
+from cxlab.stats.comparison.identity import AmongAnswers, Respondents
+from cxlab.stats.comparison.paired.margins import CATEGORIES, category, contrast
+from cxlab.stats.comparison.paired.pairs import OnePerAnswer, Pairs, net_contrast
+from cxlab.stats.comparison.programme import Answers, ProgrammeData
+from cxlab.stats.comparison.standardised.asked import Asked
+from cxlab.stats.comparison.standardised.decomposition import (
     ASSUMPTION,
     NOT_IDENTIFIED,
     Standardised,
     combination,
     interval,
 )
-from cxlab.stats.comparison.gaps import NUMBERS, clustered_scores, raw_gap
-from cxlab.stats.comparison.identity import AmongAnswers, Respondents
-from cxlab.stats.comparison.margins import CATEGORIES, category, contrast
-from cxlab.stats.comparison.paired import OnePerAnswer, Pairs, net_contrast
-from cxlab.stats.comparison.programme import Answers, ProgrammeData
-from cxlab.stats.comparison.standardised import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.standardised.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 
 ANSWERS = "each answer once"
 WEIGHTED = "weighted as declared"

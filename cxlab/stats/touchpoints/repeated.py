@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.frames import collect_rows, open_frame
+from cxlab.core.frames import collect, collect_rows, open_frame
 from cxlab.core.result import Result
 from cxlab.stats.association import (
     FEW_DEGREES_OF_FREEDOM,
@@ -191,11 +191,12 @@ def repeated_table(
         customer = customer_column(table)
         if customer is None or len(outcomes) < 2:
             continue
-        answers = study.read(name).dropna(subset=customer)
-        if not answers[customer].duplicated().any():
+        answers = nw.from_native(study.read(name)).filter(~nw.col(customer).is_null())
+        counted = answers.lazy().group_by(customer).agg(nw.len().alias("n"))
+        if not len(collect(counted.filter(nw.col("n") > 1).head(1))):
             continue
         found = repeated_ratings(
-            answers, outcomes[0], outcomes[1], customer=customer, occasion="A",
+            answers.to_native(), outcomes[0], outcomes[1], customer=customer, occasion="A",
             by=table.touchpoint_column, replicates=replicates, seed=seed, level=level,
         ).table  # fmt: skip
         if "group" not in found:

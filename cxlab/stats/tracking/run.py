@@ -164,7 +164,7 @@ class Run:
 
 
 def run_of_periods(table: pd.DataFrame, of: str, min_group_size: int) -> Run:
-    """Check a table by period and take it apart.
+    """Check a table by period, and split it into arrays.
 
     Raises
     ------
@@ -233,7 +233,7 @@ def _numbers(rows: pd.DataFrame, column: str) -> Array:
 
 
 def _design_effects(rows: pd.DataFrame, n: Array) -> tuple[Array, list[str]]:
-    """Each period's design effect; the others' where its own clusters are too few to tell."""
+    """Each period's design effect; the others' where its own clusters are too few."""
     if "deff" not in rows:
         return np.ones(len(rows)), [""] * len(rows)
     deff = _numbers(rows, "deff")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxlab.core.frames import check_choice
 from cxlab.stats.comparison.identity import customers_of
-from cxlab.stats.comparison.margins import (
+from cxlab.stats.comparison.paired.margins import (
     CATEGORIES,
     Contrast,
     category,
