@@ -73,9 +73,9 @@ answers = study.read(source=session.read.csv(folder + "/answers.csv", header=Tru
 print(cxlab.scorecard(answers, study.metrics(), design=study.design))
 """
 REPORT = """
-import subprocess
-subprocess.run([sys.executable, "-m", "cxlab.cli", "report", folder, "--notebook", "{notebook}",
-                "--output", folder + "/reports", "--jobs", "1", "--force"], check=True)
+from cxlab.cli import main
+main(["report", folder, "--notebook", "{notebook}", "--output", folder + "/reports", "--jobs", "1",
+      "--force"])
 """
 JOBS = {
     "clean": READ,

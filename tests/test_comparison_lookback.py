@@ -2,11 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxlab.stats.comparison.contact import ContactRule, last_invitation, look_back
-from cxlab.stats.comparison.contract import INVITED, NOT_SAMPLED, SUPPRESSED
-from cxlab.survey.simulate.contact import invite_episodes
+from cxlab.stats.comparison.contract import INVITED, NOT_SAMPLED, SUPPRESSED, ContactRule
+from cxlab.stats.comparison.standardised.propensity import last_invitation, look_back
 from cxlab.survey.simulate.mechanisms import Mechanisms
-from cxlab.survey.simulate.population import draw_customers, draw_episodes
+from cxlab.survey.simulate.population import draw_customers, draw_episodes, invite_episodes
 from cxlab.survey.simulate.truth import chance_reached_wave
 
 OWN, RULE = ContactRule("own", 30.0), ContactRule("relationship", 60.0, exempt=0.1)

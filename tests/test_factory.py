@@ -5,13 +5,10 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 import zipfile
-from pathlib import Path
 
-import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from click.testing import CliRunner
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pptx import Presentation
 
 from cxlab import load_study
@@ -26,9 +23,9 @@ from cxlab.report.manifest import fingerprint
 from cxlab.report.notebooks import read_needs, safe_name, unmet
 from cxlab.report.records import read_changes
 from cxlab.report.verify import verify_report
-from tests.runs import run_reports
+from tests.runs import PARAMETERS, run_reports
+from tests.runs import write_notebook as write_cells
 
-PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
 READ = """from cxlab import load_study, show
 import pandas as pd
 answers = load_study(study).read(period=period, where=where)"""
@@ -43,19 +40,8 @@ def changes(**columns):
     return f'show(pd.DataFrame([{row | columns!r}]), name="changes")'
 
 
-def write_notebook(folder, *cells, name="9-trial", needs=None, parameters=PARAMETERS):
-    book = new_notebook(
-        cells=[
-            new_markdown_cell("# A trial\n\nTwo sentences."),
-            new_code_cell(parameters, metadata={"tags": ["parameters"]}),
-            *(new_code_cell(source) for source in (READ, *cells)),
-        ]
-    )
-    if needs is not None:
-        book.metadata["cxlab"] = {"needs": needs}
-    path = Path(folder) / f"{name}.ipynb"
-    nbformat.write(book, path)
-    return path
+def write_notebook(folder, *cells, **options):
+    return write_cells(folder, READ, *cells, **options)
 
 
 def command(*arguments):

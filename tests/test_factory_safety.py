@@ -11,38 +11,23 @@ import threading
 import time
 from pathlib import Path
 
-import nbformat
 import psutil
 import pytest
 from bs4 import BeautifulSoup
 from click.testing import CliRunner
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cxlab.cli import main
 from cxlab.report.build import About, Job, ReportError, build_report
 from cxlab.report.factory.workers import make_reports
 from cxlab.report.publish import building_folder, clean_up, publish
 from cxlab.report.warm.service import can_fork
+from tests.runs import PARAMETERS, write_notebook
 
-PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
 TABLE = """import pandas as pd
 from cxlab import show
 show(pd.DataFrame({"group": ["all"], "n": [1]}), name="counts")"""
 #: Seconds in which something that should happen has happened, on a busy machine.
 PATIENCE = 120
-
-
-def write_notebook(folder, *cells, name="9-trial", parameters=PARAMETERS):
-    book = new_notebook(
-        cells=[
-            new_markdown_cell("# A trial\n\nTwo sentences."),
-            new_code_cell(parameters, metadata={"tags": ["parameters"]}),
-            *(new_code_cell(source) for source in cells),
-        ]
-    )
-    path = Path(folder) / f"{name}.ipynb"
-    nbformat.write(book, path)
-    return path
 
 
 def jobs_of(folder, *paths):

@@ -2,38 +2,23 @@
 
 import json
 import re
-from pathlib import Path
 
 import nbformat
 import pytest
 from click.testing import CliRunner
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cxlab.cli import main
 from cxlab.report import execute
 from cxlab.report.build import ReportError, build_report
 from cxlab.report.execute import OUTPUT_LIMIT, TEXT_LIMIT
 from cxlab.report.factory.requests import read_plan
+from tests.runs import PARAMETERS, write_notebook
 
-PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
 GOOD = "print('here')"
 ENDLESS = "import time\nwhile True: time.sleep(1)"
 BUSY = "while True: pass"
 #: Bytes that a page of a shortened output may have.
 SHORT_PAGE = 4 * TEXT_LIMIT
-
-
-def write_notebook(folder, *cells, name="9-trial", parameters=PARAMETERS):
-    book = new_notebook(
-        cells=[
-            new_markdown_cell("# A trial"),
-            new_code_cell(parameters, metadata={"tags": ["parameters"]}),
-            *(new_code_cell(source) for source in cells),
-        ]
-    )
-    path = Path(folder) / f"{name}.ipynb"
-    nbformat.write(book, path)
-    return path
 
 
 def report(folder, *paths, more=()):

@@ -26,16 +26,14 @@ from cxlab.report.publish import (
     temporary_folder,
 )
 from cxlab.report.verify import verify_report
-
-PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
+from tests.runs import PARAMETERS, write_notebook
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A folder with one report, the command that made it, and the report's manifest."""
     folder = tmp_path_factory.mktemp("made")
-    cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell("1")]
-    nbformat.write(new_notebook(cells=cells), folder / "9-trial.ipynb")
+    write_notebook(folder, "1")
     command = ["report", "demo", "--notebook", str(folder / "9-trial.ipynb"),
                "--output", str(folder / "out")]  # fmt: skip
     assert CliRunner().invoke(main, command).exit_code == 0

@@ -8,9 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxlab.survey.simulate import Mechanisms, simulate_programme, write_demo
-from cxlab.survey.simulate.contact import invite_episodes, last_invitation_before
-from cxlab.survey.simulate.demo import DEMO_PERIODS, DEMO_SEED
-from cxlab.survey.simulate.population import draw_customers, draw_episodes
+from cxlab.survey.simulate.population import (
+    draw_customers,
+    draw_episodes,
+    invite_episodes,
+    last_invitation_before,
+)
+from cxlab.survey.simulate.programme import DEMO_PERIODS, DEMO_SEED
 from cxlab.survey.simulate.truth import (
     chance_reached_episode,
     chance_reached_wave,

@@ -9,11 +9,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from cxlab import build_report, load_study
@@ -26,8 +24,8 @@ from cxlab.report.page import refresh_page
 from cxlab.report.records import read_manifest, write_manifest
 from cxlab.report.verify import verify_report
 from tests.runs import run_reports
+from tests.runs import write_notebook as write_cells
 
-PARAMETERS = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
 CELLS = (
     "import pandas as pd\nfrom cxlab import load_study, plot_intervals, show\n"
     "answers = load_study(study).read(period=period, where=where)",
@@ -47,19 +45,6 @@ x = np.random.default_rng(1).normal(size=(700, 300))
 values = np.linalg.eigvalsh(x.T @ x)
 show(pd.DataFrame({"number": range(300), "estimate": values}), name="sums")
 print(values[0])"""
-
-
-def write_notebook(folder, *cells, name="9-trial"):
-    book = new_notebook(
-        cells=[
-            new_markdown_cell("# A trial\n\nOf 812 answers."),
-            new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
-            *(new_code_cell(source) for source in cells),
-        ]
-    )
-    path = Path(folder) / f"{name}.ipynb"
-    nbformat.write(book, path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +81,10 @@ def report(original, tmp_path, monkeypatch):
 
     monkeypatch.setattr(verify, "_run", run)
     return place
+
+
+def write_notebook(folder, *cells, **options):
+    return write_cells(folder, *cells, head="# A trial\n\nOf 812 answers.", **options)
 
 
 def edit(path, old, new):

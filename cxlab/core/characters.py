@@ -73,3 +73,14 @@ def unquote_formula(cell: str) -> str:
     ('=1+1', "'s Hertogenbosch")
     """
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def letters(text: str) -> str:
+    """The letters and digits of a text, case folded: how headers of platforms are compared.
+
+    Examples
+    --------
+    >>> letters("Response ID"), letters("duration_in_seconds")
+    ('responseid', 'durationinseconds')
+    """
+    return re.sub(r"[\W_]", "", text).casefold()

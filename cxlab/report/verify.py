@@ -130,7 +130,8 @@ def verify_report(folder: str | Path, *, timeout: int = CELL_SECONDS) -> Verific
     -----
     Study and data are found from the report's folder on, whatever the working folder is. A
     digest kept in the manifest tells a file that was changed; as who changes a file may
-    change its digest too, all is compared with what the study's answers give now.
+    change its digest too, all is compared with what the study's answers give now. A notebook
+    that is not where it was, or has changed, is run from the report's own copy.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)

@@ -28,8 +28,9 @@ ENGINES = {
     "ibis": "Ibis",
     "pyspark": "Spark",
 }
-#: Raw answers of about so many bytes of text are cleaned in memory.
-MOST_BYTES = 500_000_000
+#: Raw answers of so many bytes of text at most are cleaned in memory, where they take about
+#: fifteen times as many.
+MOST_BYTES = 50_000_000
 #: Bytes of text that a byte of a compressed file, or a cell of a Parquet file, stands for.
 GZIP_RATIO, CELL_BYTES = 6, 4
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from cxlab.core.characters import letters
 from cxlab.survey.dates import read_dates
 from cxlab.survey.definition import Table
 from cxlab.survey.scales import normal_code
@@ -73,32 +73,28 @@ def check_respondents(
     asked = [period] if isinstance(period, str | int) else period
     wanted = [str(p) for p in asked] if asked else None
     cells, periods = study.raw_cells(definition, wanted, lambda name: _tells(name, definition))
-    letters = {_letters(name): name for name in cells}
+    headers = {letters(name): name for name in cells}
     rows = [
-        *_hasty(cells, letters, definition),
-        *_repeated(cells, periods, letters, definition),
-        *_marked(cells, letters),
+        *_hasty(cells, headers, definition),
+        *_repeated(cells, periods, headers, definition),
+        *_marked(cells, headers),
     ]
     columns = ["check", "column", "n", "rows"]
     found = pd.DataFrame(rows, columns=columns)
     return found.assign(share=found["rows"] / found["n"])
 
 
-def _letters(header: str) -> str:
-    return re.sub(r"[\W_]", "", header).casefold()
-
-
 def _tells(header: str, table: Table) -> bool:
     """Whether a column may tell haste or one respondent from another."""
     times = [name for pair in _TIMES for name in pair]
     who = [column.source for column in table.with_role("customer", "cluster")]
-    return header in who or _letters(header) in (*_DURATIONS, *times, *_PEOPLE, *_MARKS)
+    return header in who or letters(header) in (*_DURATIONS, *times, *_PEOPLE, *_MARKS)
 
 
 def _hasty(
-    cells: pd.DataFrame, letters: Mapping[str, str], table: Table
+    cells: pd.DataFrame, headers: Mapping[str, str], table: Table
 ) -> Iterator[tuple[Any, ...]]:
-    for name, seconds in _seconds(cells, letters, table):
+    for name, seconds in _seconds(cells, headers, table):
         known = seconds[seconds >= 0]
         if known.median() > 0:
             hasty = int((known < known.median() * HASTY).sum())
@@ -107,16 +103,16 @@ def _hasty(
 
 
 def _seconds(
-    cells: pd.DataFrame, letters: Mapping[str, str], table: Table
+    cells: pd.DataFrame, headers: Mapping[str, str], table: Table
 ) -> Iterator[tuple[str, pd.Series]]:
     """How long each row took, by the columns that tell."""
-    for name in (letters[key] for key in _DURATIONS if key in letters):
+    for name in (headers[key] for key in _DURATIONS if key in headers):
         numbers = pd.to_numeric(cells[name], errors="coerce")
         spans = pd.to_timedelta(cells[name].where(cells[name].str.contains(":")), errors="coerce")
         yield name, numbers.fillna(spans.dt.total_seconds())
     for began, done in _TIMES:
-        if began in letters and done in letters:
-            names = letters[began], letters[done]
+        if began in headers and done in headers:
+            names = headers[began], headers[done]
             first, last = (_times(cells[name], name, table) for name in names)
             if (first.dt.tz is None) == (last.dt.tz is None):
                 yield f"{names[0]}, {names[1]}", (last - first).dt.total_seconds()
@@ -131,9 +127,9 @@ def _times(texts: pd.Series, header: str, table: Table) -> pd.Series:
 
 
 def _repeated(
-    cells: pd.DataFrame, periods: pd.Series, letters: Mapping[str, str], table: Table
+    cells: pd.DataFrame, periods: pd.Series, headers: Mapping[str, str], table: Table
 ) -> Iterator[tuple[Any, ...]]:
-    names = [letters[key] for key in _PEOPLE if key in letters]
+    names = [headers[key] for key in _PEOPLE if key in headers]
     for column in table.with_role("customer", "cluster"):
         header = column.source if isinstance(column.source, str) else None
         if header in cells and (column.role == "customer" or column.spans_periods):
@@ -146,8 +142,8 @@ def _repeated(
             yield ("answered more than once", name, len(pairs), int(pairs.duplicated().sum()))
 
 
-def _marked(cells: pd.DataFrame, letters: Mapping[str, str]) -> Iterator[tuple[Any, ...]]:
-    for name in (letters[key] for key in _MARKS if key in letters):
+def _marked(cells: pd.DataFrame, headers: Mapping[str, str]) -> Iterator[tuple[Any, ...]]:
+    for name in (headers[key] for key in _MARKS if key in headers):
         marks = cells[name].str.strip().str.casefold()
         n, marked = int((marks != "").sum()), int(marks.isin(_TRUE).sum())
         if n:

@@ -345,8 +345,8 @@ class Study:
             clean copy on disk, which is made once, some hundred thousand rows at a time,
             and found again until a file or its study changes: files, folders and patterns
             of them may be of any size (see `cxlab.survey.store`). Default: what the study
-            file says (``engine`` of ``[study]``), else pandas up to about 500 MB of text and
-            DuckDB above; of ``source``, its own engine.
+            file says (``engine`` of ``[study]``), else pandas up to 50 MB of text (a million
+            answers to fifteen questions) and DuckDB above; of ``source``, its own engine.
         source : frame of any engine, or mapping of period to frame, optional
             Raw tables that stand in for the declared files, with the same headers: a DuckDB
             relation, an Ibis table (PostgreSQL, BigQuery …), a PySpark frame, a Polars

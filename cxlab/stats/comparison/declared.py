@@ -59,7 +59,9 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
             f"`study` must have tables named {one_of(TABLES[:2])}; got no '{lacking[0]}' in "
             f"'{study.name}'. tNPS and rNPS are compared from both surveys."
         )
-    frames: dict[str, Any] = {name: study.read(name) if name in there else None for name in TABLES}
+    frames: dict[str, Any] = {
+        name: study.read(name, engine="pandas") if name in there else None for name in TABLES
+    }
     rules: dict[str, Any] | None = dict(study.definition.contact_rules)
     if where:
         everybody, frames = frames, _of_customers(study, frames, where)
@@ -84,7 +86,7 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
 
 
 def _segments(relationship: Table, traits: Sequence[str]) -> list[str]:
-    """Segments by which the gap may be taken apart: not what belongs to an episode."""
+    """Segments by which the gap may be decomposed: not what belongs to an episode."""
     of_episodes = {Columns().touchpoint, Columns().contact_channel}
     own = [column.name for column in relationship.with_role("segment")]
     return [name for name in dict.fromkeys([*traits, *own]) if name not in of_episodes]
@@ -128,7 +130,7 @@ def _of_customers(
             f"`where` must be left out for '{study.name}', which has no table of customers with "
             "an id. Choose customers there, so that both surveys are of the same ones."
         )
-    chosen = study.read("customers", where=where)
+    chosen = study.read("customers", where=where, engine="pandas")
     return {
         name: frame
         if frame is None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from cxlab.core.characters import letters
 from cxlab.core.messages import got
 from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.words import words_of
@@ -226,7 +227,7 @@ def _same_question(first: _Place, second: _Place) -> bool:
 
 
 def _same_letters(first: _Place, second: _Place) -> bool:
-    one, other = (re.sub(r"[\W_]", "", _question(p).header).casefold() for p in (first, second))
+    one, other = (letters(_question(place).header) for place in (first, second))
     return one == other != ""
 
 

@@ -1,7 +1,8 @@
-"""A file as a grid of texts, header rows and all, before any platform is recognised."""
+"""A file as a grid of texts, and what every platform's reader does with it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from cxlab.core.characters import visible_text
+from cxlab.core.messages import got, one_of
 from cxlab.survey.definition import normal_header
-from cxlab.survey.exports.checks import check_dates, check_merged
 from cxlab.survey.exports.export import Question
 from cxlab.survey.files import without_blank_rows
 
@@ -154,3 +155,155 @@ def unique_names(names: Sequence[str]) -> list[str]:
         taken.add(normal_header(chosen))
         unique.append(chosen)
     return unique
+
+
+#: What Excel's dates look like once they are text again: 3-May, Mar-05, 03. Mai.
+EXCEL_DATE = re.compile(r"\d{1,2}-[A-Z][a-z]{2}|[A-Z][a-z]{2}-\d{2}|\d{2}\. [A-Z][a-zä]{2}")
+#: What they were made of: scores, and groups such as 3-5.
+_MADE_OF = re.compile(r"-?\d+(?:[.,]\d+)?|\d+\s*[-–/]\s*\d+")
+_WRITTEN_DATE = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}(?:\s.*)?")
+#: Share of a column's other cells that must be scores or groups.
+MOST = 0.5
+
+
+def check_merged(ranges: Sequence[str], file: str) -> None:
+    """Refuse answers in merged cells: but for the first, each would read as blank."""
+    if ranges:
+        raise ValueError(
+            f"{file}: answers must not be in merged cells; {got(ranges)} are merged, of which only "
+            "the first holds the answer. Unmerge them in Excel and fill in every cell."
+        )
+
+
+def check_dates(texts: pd.Series, dates: set[int], file: str, header: str) -> None:
+    """Refuse dates that Excel has made of something else.
+
+    Parameters
+    ----------
+    texts : Series
+        Cells of one column; the index is the row in the file, from 0.
+    dates : set of int
+        Rows whose cell is an Excel date.
+    file, header : str
+        For the message.
+
+    Raises
+    ------
+    ValueError
+        For a date among scores or groups (Excel reads 3-5 as 5 March), and for dates of
+        which Excel has read only those whose day may be a month.
+    """
+    texts = texts.str.strip()
+    dated = pd.Series(texts.index.isin(list(dates)), index=texts.index)
+    dated |= texts.isin([text for text in texts.unique() if EXCEL_DATE.fullmatch(text)])
+    others = texts[~dated & (texts != "")]
+    if not dated.any() or others.empty:
+        return
+    where = f"got '{texts[dated].iloc[0]}' in row {texts.index[dated][0] + 1}"
+    where += f" (and {int(dated.sum()) - 1:,} more)" if dated.sum() > 1 else ""
+    if _share(others, _MADE_OF) >= MOST:
+        raise ValueError(
+            f"{file}, column '{header}': scores and groups must be no dates; {where}, where Excel "
+            'has read a text such as "3-5" as a date. Export the answers again and set the column '
+            "to Text before you save them in Excel."
+        )
+    if dates and _share(others, _WRITTEN_DATE) > 0:
+        written = next(text for text in others if _WRITTEN_DATE.fullmatch(text))
+        raise ValueError(
+            f"{file}, column '{header}': dates must be read by Excel all or none; {where} and the "
+            f"text '{written}', so that day and month may be exchanged in those it has read. "
+            "Export the answers again with dates such as 2025-12-31."
+        )
+
+
+def _share(texts: pd.Series, pattern: re.Pattern[str]) -> float:
+    alike = [text for text in texts.unique() if pattern.fullmatch(text)]
+    return float(texts.isin(alike).mean())
+
+
+#: Bits of a numeric status: 1 preview, 2 generated test, 8 spam (4 imported, 16 offline count).
+_PREVIEW, _SPAM = 3, 8
+_PREVIEW_WORDS = ("preview", "test", "vorschau", "aperçu", "vista previa", "anteprima")
+_FALSE = ("0", "false", "falsch", "faux", "falso", "no", "nee", "nein")
+_IN_WORDS = {
+    "preview": "a preview or test of the questionnaire, which no respondent gave",
+    "unfinished": "not finished",
+    "spam": "marked as spam by the platform",
+}
+_KEPT = {
+    "preview": "kept, as `leave_out` doesn't name it",
+    "unfinished": (
+        "kept, because what somebody answered before leaving is an answer; the questions after "
+        "that are blank"
+    ),
+    "spam": "kept, because the mark may be wrong",
+}
+
+
+def kinds_of_responses(answers: pd.DataFrame, columns: Mapping[str, str]) -> dict[str, pd.Series]:
+    """Kind to the rows of that kind, as far as the platform's own columns tell.
+
+    Parameters
+    ----------
+    answers : DataFrame
+    columns : mapping of str to str
+        ``status``, ``finished``, ``progress`` to the column that holds it.
+    """
+    kinds = {}
+    if "status" in columns:
+        status = answers[columns["status"]].str.strip().str.casefold()
+        kinds["preview"] = status.isin([s for s in status.unique() if _is_preview(s)])
+        kinds["spam"] = status.isin([s for s in status.unique() if _is_spam(s)])
+    if "finished" in columns:
+        kinds["unfinished"] = answers[columns["finished"]].str.strip().str.casefold().isin(_FALSE)
+    elif "progress" in columns:
+        progress = pd.to_numeric(answers[columns["progress"]], errors="coerce")
+        kinds["unfinished"] = progress < 100
+    return kinds
+
+
+def _is_preview(status: str) -> bool:
+    if status.isdecimal():
+        return bool(int(status) & _PREVIEW) and int(status) < 256
+    return any(word in status for word in _PREVIEW_WORDS)
+
+
+def _is_spam(status: str) -> bool:
+    return bool(int(status) & _SPAM) and int(status) < 256 if status.isdecimal() else (
+        "spam" in status
+    )  # fmt: skip
+
+
+def without(
+    answers: pd.DataFrame,
+    kinds: Mapping[str, pd.Series],
+    leave_out: Sequence[str],
+    file: str,
+) -> tuple[pd.DataFrame, dict[str, int], list[str]]:
+    """Answers without the kinds to leave out; how many of each; what was done, in sentences.
+
+    Raises
+    ------
+    ValueError
+        When nothing is left.
+    """
+    left_out, notes = {}, []
+    keep = pd.Series(True, index=answers.index)
+    for kind, rows in kinds.items():
+        dropped = kind in leave_out
+        if dropped:
+            keep &= ~rows
+            left_out[kind] = int(rows.sum())
+        if rows.any():
+            are = "is" if rows.sum() == 1 else "are"
+            done = "left out" if dropped else _KEPT[kind]
+            notes.append(
+                f"{int(rows.sum()):,} of {len(answers):,} responses {are} {_IN_WORDS[kind]}: "
+                f"{done}."
+            )
+    if not keep.any():
+        raise ValueError(
+            f"{file} must hold at least one answer; all {len(answers):,} are left out as "
+            f"{one_of(leave_out)}. Change `leave_out`, or collect answers first."
+        )
+    return answers[keep], left_out, notes

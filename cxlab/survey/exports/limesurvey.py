@@ -6,6 +6,7 @@ import re
 
 import pandas as pd
 
+from cxlab.core.characters import letters
 from cxlab.survey.exports.export import Question
 from cxlab.survey.exports.grid import (
     Content,
@@ -14,9 +15,9 @@ from cxlab.survey.exports.grid import (
     filled_columns,
     rows_below,
     unique_names,
+    without,
 )
 from cxlab.survey.exports.plain import check_one_header
-from cxlab.survey.exports.responses import without
 
 #: Columns of the platform, by code and by text.
 OWN: dict[str, tuple[str, str]] = {
@@ -73,7 +74,7 @@ def _parts(header: str) -> tuple[str, str]:
 
 def _key(header: str) -> str:
     code, text = _parts(header)
-    return re.sub(r"[\W_]", "", code or text).casefold()
+    return letters(code or text)
 
 
 def _question(name: str, header: str, raw: pd.Series) -> Question:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxlab.core.characters import letters
 from cxlab.survey.exports.excel import cell_text
 from cxlab.survey.exports.export import Question
-from cxlab.survey.exports.grid import Content
-from cxlab.survey.exports.labels import declared_reason
+from cxlab.survey.exports.grid import Content, kinds_of_responses, without
+from cxlab.survey.exports.missing import declared_reason
 from cxlab.survey.exports.qualtrics import OWN
-from cxlab.survey.exports.responses import kinds_of_responses, without
 
 Codes = Callable[[str, set[str]], Iterable[str]]
 
@@ -188,12 +188,12 @@ def _content(
     missing: Mapping[str, Iterable[str]],
     leave_out: tuple[str, ...],
 ) -> Content:
-    own = {name: _own(name) for name in texts.columns}
-    from_platform = {"status", "finished", "responseid"} <= {_letters(name) for name in own}
+    columns = {letters(name): name for name in texts.columns}
+    from_platform = {"status", "finished", "responseid"} <= set(columns)
     questions = []
     for name in texts.columns:
         values = labels.get(name, {})
-        role, note = own[name] if from_platform else ("", "")
+        role, note = OWN.get(letters(name), ("", "")) if from_platform else ("", "")
         questions.append(
             Question(
                 name, name, " ".join((wordings.get(name) or "").split()), values=values,
@@ -203,14 +203,6 @@ def _content(
         )  # fmt: skip
     if not from_platform:
         return Content(texts, questions)
-    kinds = kinds_of_responses(texts, {_letters(name): name for name in texts.columns})
+    kinds = kinds_of_responses(texts, columns)
     texts, left_out, notes = without(texts, kinds, leave_out, path.name)
     return Content(texts, questions, left_out, notes, leave_out)
-
-
-def _letters(name: str) -> str:
-    return "".join(character for character in name.casefold() if character.isalnum())
-
-
-def _own(name: str) -> tuple[str, str]:
-    return OWN.get(_letters(name), ("", ""))

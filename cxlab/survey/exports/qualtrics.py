@@ -10,16 +10,18 @@ from dataclasses import replace
 
 import pandas as pd
 
+from cxlab.core.characters import letters
 from cxlab.survey.exports.export import Question
 from cxlab.survey.exports.grid import (
     Content,
     Grid,
     Layout,
     filled_columns,
+    kinds_of_responses,
     rows_below,
     unique_names,
+    without,
 )
-from cxlab.survey.exports.responses import kinds_of_responses, without
 
 #: Rows looked at for the row of import ids.
 SEARCHED = 8
@@ -89,7 +91,7 @@ def read(grid: Grid, leave_out: tuple[str, ...]) -> Content:
     names = {place: one.column for place, one in zip(places, questions, strict=True)}
     answers = rows_below(grid, header_rows, names)
     _check_answers(answers, questions, grid.name)
-    kinds = kinds_of_responses(answers, {_letters(one.column): one.column for one in questions})
+    kinds = kinds_of_responses(answers, {letters(one.column): one.column for one in questions})
     answers, left_out, notes = without(answers, kinds, leave_out, grid.name)
     questions, noted = _with_recodes(answers, questions)
     groups = [one.column for one in questions if one.note == _COMPUTED[0][1]]
@@ -98,10 +100,6 @@ def read(grid: Grid, leave_out: tuple[str, ...]) -> Content:
 
 
 LAYOUT = Layout(recognise, read)
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[\W_]", "", name).casefold()
 
 
 def _import_row(grid: Grid) -> int | None:
@@ -122,7 +120,7 @@ def _named_row(grid: Grid) -> int | None:
 
 def _first_response(grid: Grid, named: int) -> int:
     """Row of the first response id; 0 where there is none."""
-    place = [_letters(text) for text in grid.row(named)].index("responseid")
+    place = [letters(text) for text in grid.row(named)].index("responseid")
     ids = grid.cells.iloc[named + 1 :, place].str.strip()
     return next((int(row) for row, text in ids.items() if _RESPONSE_ID.fullmatch(text)), 0)
 
@@ -161,7 +159,7 @@ def _questions(
     texts = {place: _plain_text(second[place]) for place in places}
     # V1, V2, … of old files: the row below has the name
     names = [
-        texts[i] if re.fullmatch(r"V\d+", headers[i]) and _letters(texts[i]) in OWN else headers[i]
+        texts[i] if re.fullmatch(r"V\d+", headers[i]) and letters(texts[i]) in OWN else headers[i]
         for i in places
     ]
     questions = []
@@ -182,7 +180,7 @@ def _known(name: str, import_id: str) -> tuple[str, str]:
             return "ignore", note
     if import_id.startswith("QID"):
         return "", ""
-    return OWN.get(_letters(name)) or OWN.get(_letters(import_id)) or ("", "")
+    return OWN.get(letters(name)) or OWN.get(letters(import_id)) or ("", "")
 
 
 def _import_id(cell: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from cxlab.core.characters import letters
 from cxlab.survey.exports.export import Question
 from cxlab.survey.exports.grid import (
     Content,
@@ -64,7 +65,7 @@ LAYOUT = Layout(recognise, read)
 
 
 def _own(header: str) -> str:
-    return _OWN.get(re.sub(r"[\W_]", "", header).casefold(), ("", ""))[0]
+    return _OWN.get(letters(header), ("", ""))[0]
 
 
 def _questions(first: Sequence[str], second: Sequence[str]) -> list[Question]:
@@ -76,8 +77,7 @@ def _questions(first: Sequence[str], second: Sequence[str]) -> list[Question]:
     joined = [" - ".join(t for t in pair if t) for pair in zip(wordings, choices, strict=True)]
     questions = []
     for place, name in enumerate(unique_names(joined)):
-        key = re.sub(r"[\W_]", "", first[place]).casefold()
-        role, note = _OWN.get(key, ("", "")) if not second[place] else ("", "")
+        role, note = ("", "") if second[place] else _OWN.get(letters(first[place]), ("", ""))
         questions.append(
             Question(name, first[place], wordings[place], choices[place], role=role, note=note)
         )

@@ -2,7 +2,7 @@
 
 import sys
 
-from cxlab.survey.simulate.demo import write_demo
+from cxlab.survey.simulate.programme import write_demo
 
 if len(sys.argv) != 2:
     sys.exit("usage: python -m cxlab.survey.simulate FOLDER")

@@ -1,17 +1,24 @@
-"""A whole customer-experience programme whose truth is known."""
+"""A whole customer-experience programme whose truth is known, and the demo data made of one."""
 
 from __future__ import annotations
 
+import gzip
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cxlab.core.messages import nearest, one_of
-from cxlab.survey.simulate.contact import invite_episodes, response_probability
+from cxlab.core.messages import did_you_mean, one_of
 from cxlab.survey.simulate.mechanisms import EPISODE_CELLS, Mechanisms
-from cxlab.survey.simulate.population import draw_customers, draw_episodes
+from cxlab.survey.simulate.population import (
+    draw_customers,
+    draw_episodes,
+    invite_episodes,
+    response_probability,
+)
 from cxlab.survey.simulate.tables import (
     RELATIONSHIP_RULE,
     TRANSACTIONAL_RULE,
@@ -185,8 +192,7 @@ def _with_sizes(mechanisms: Mechanisms, sizes: dict[str, float]) -> Mechanisms:
     known = [f.name for f in fields(Mechanisms)]
     for name in sizes:
         if name not in known:
-            near = nearest(name, known)
-            hint = f" Did you mean '{near}'?" if near else ""
+            hint = did_you_mean(name, known)
             raise ValueError(f"Mechanism sizes must be {one_of(known)}; got '{name}'.{hint}")
     return replace(mechanisms, **sizes)
 
@@ -270,3 +276,58 @@ def _assemble(people, episodes, waves, ratings, quarters, size, seed, rng):
         _episodes=episodes,
         _waves=waves,
     )
+
+
+DEMO_CUSTOMERS = 2500
+DEMO_SEED = 20240101
+DEMO_PERIODS = 8
+
+
+def write_demo(folder: str | Path) -> list[Path]:
+    """Write the demo programme's four files, the same bytes every time.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made if missing; files of the same names are replaced.
+
+    Returns
+    -------
+    list of Path
+        relationship.csv, transactional.csv, invitations.csv.gz, customers.csv.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    programme = simulate_programme(DEMO_CUSTOMERS, seed=DEMO_SEED, periods=DEMO_PERIODS)
+    written = []
+    for name, text in _files(programme).items():
+        path = folder / name
+        data = text.encode()
+        # a gzip file carries its time and name: both fixed, or the bytes would differ
+        path.write_bytes(_gzip(data) if name.endswith(".gz") else data)
+        written.append(path)
+    return written
+
+
+def _files(programme: Programme) -> dict[str, str]:
+    return {
+        "relationship.csv": _csv(programme.relationship, "%Y-%m-%d"),
+        "transactional.csv": _csv(programme.transactional, "%Y-%m-%dT%H:%M"),
+        "invitations.csv.gz": _csv(programme.invitations, "%Y-%m-%dT%H:%M"),
+        "customers.csv": _csv(programme.customers, "%Y-%m-%d"),
+    }
+
+
+def _csv(frame: pd.DataFrame, dates: str) -> str:
+    ratings = frame.select_dtypes("float").columns.difference(
+        ["weight", "wait_minutes", "probability", "yearly_spend"]
+    )
+    whole = frame.astype(dict.fromkeys(ratings, "Int64"))
+    return whole.to_csv(index=False, date_format=dates, lineterminator="\n")
+
+
+def _gzip(data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=9) as file:
+        file.write(data)
+    return buffer.getvalue()

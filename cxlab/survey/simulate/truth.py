@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.survey.simulate.mechanisms import EPISODE_CELLS, Mechanisms
+from cxlab.survey.simulate.population import rank_within
 
 MEANINGS = {
     "A0": "NPS of relationship answers as collected, in expectation",
@@ -132,7 +133,7 @@ def _chance_invited(episodes: pd.DataFrame, size: Mechanisms) -> np.ndarray:
     if not days or not len(q):
         return q.astype(float)
     customer, time = episodes["customer"].to_numpy(), episodes["time"].to_numpy()
-    rank = _rank(customer)
+    rank = rank_within(customer)
     first = _first_within(customer, time, customer, time - days, after=True)
     before = np.zeros(len(q))  # sum of the chances of the customer's earlier episodes
     chance = np.zeros(len(q))
@@ -188,12 +189,6 @@ def _chance_none_drawn(q: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.n
         return np.exp(logs[to] - logs[since]) * (certainties[to] == certainties[since])
 
     return product
-
-
-def _rank(customer: np.ndarray) -> np.ndarray:
-    new = np.r_[True, customer[1:] != customer[:-1]]
-    starts = np.flatnonzero(new)
-    return np.arange(len(customer)) - starts[np.cumsum(new) - 1]
 
 
 def _first_within(

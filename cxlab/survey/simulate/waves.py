@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cxlab.survey.simulate.contact import last_invitation_before, response_probability
 from cxlab.survey.simulate.mechanisms import (
     DECLINING_TOUCHPOINT,
     PENALTY_KNEE,
@@ -13,7 +12,7 @@ from cxlab.survey.simulate.mechanisms import (
     TOUCHPOINTS,
     Mechanisms,
 )
-from cxlab.survey.simulate.population import to_score
+from cxlab.survey.simulate.population import last_invitation_before, response_probability, to_score
 
 #: Share of a rating's within-customer spread that all touchpoints of a trip have in common.
 HALO = 0.35
