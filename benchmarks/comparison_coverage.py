@@ -39,10 +39,10 @@ from cxlab.stats.comparison.identity import (
     among_answers,
     identity_table,
 )
-from cxlab.stats.comparison.margins import category, contrast
+from cxlab.stats.comparison.paired.margins import category, contrast
 from cxlab.stats.comparison.programme import read_programme
 from cxlab.stats.comparison.scores import STANDARDISED_ROWS
-from cxlab.stats.comparison.standardised import TERMS
+from cxlab.stats.comparison.standardised.quantities import TERMS
 from cxlab.survey.simulate import Programme, simulate_programme
 
 FIRST_SEED = 60_000

@@ -34,7 +34,7 @@ from cxlab.stats.association.partial import partial_correlations
 from cxlab.stats.association.polychoric import bivariate_normal_cdf, log_likelihood, thresholds
 from cxlab.stats.inference import adjust_p_values
 from cxlab.stats.resampling import rank_intervals
-from cxlab.stats.touchpoints.ranking import place_touchpoints, replicate_coefficients
+from cxlab.stats.touchpoints.correlations import place_touchpoints, replicate_coefficients
 from cxlab.stats.touchpoints.result import difference_table
 
 SEED = 20240607

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from cxlab.stats.comparison import compare_tnps_rnps, plan_contact_rule
 from cxlab.stats.comparison.contract import Columns
-from cxlab.stats.comparison.decomposition import interval
 from cxlab.stats.comparison.identity import (
     COMPOSITION,
     DIFFERENT,
@@ -26,6 +25,7 @@ from cxlab.stats.comparison.identity import (
     identity_table,
 )
 from cxlab.stats.comparison.programme import read_programme
+from cxlab.stats.comparison.standardised.decomposition import interval
 from cxlab.survey.simulate import simulate_programme
 
 ROUNDING = 1e-9

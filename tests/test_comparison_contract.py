@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from cxlab.stats.comparison import compare_tnps_rnps
-from cxlab.stats.comparison.contact import ContactRule
+from cxlab.stats.comparison.contract import ContactRule
 from cxlab.survey.simulate import simulate_programme
 
 SIZES = {"periods": 1, "trips_per_period": 1.2, "transactional_sampling": 0.4}

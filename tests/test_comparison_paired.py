@@ -10,13 +10,13 @@ from cxlab import nps, top_box
 from cxlab.stats.comparison import marginal_homogeneity
 from cxlab.stats.comparison.gaps import Group, clustered_scores, two_means
 from cxlab.stats.comparison.identity import COMPOSITION, WITHIN, kitagawa_parts
-from cxlab.stats.comparison.margins import (
+from cxlab.stats.comparison.paired.margins import (
     category,
     contrast,
     design_based_margins,
     quadratic_form,
 )
-from cxlab.stats.comparison.paired import (
+from cxlab.stats.comparison.paired.pairs import (
     HALF_LIFE,
     Pairs,
     apply_rule,

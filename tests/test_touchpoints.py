@@ -23,13 +23,13 @@ from cxlab.stats.association import counts as counting
 from cxlab.stats.inference import adjust_p_values
 from cxlab.stats.touchpoints import (
     OCCASIONS,
+    correlations,
     masking,
-    ranking,
     touchpoint_correlations,
     touchpoint_scores,
     visitors,
 )
-from cxlab.stats.touchpoints.ranking import (
+from cxlab.stats.touchpoints.correlations import (
     _pearson_replicates,
     place_touchpoints,
     replicate_coefficients,
@@ -468,7 +468,7 @@ def test_rank_intervals_come_from_draws_as_wide_as_the_standard_errors(data, mon
     counts = counted(data, TOUCHPOINTS, "overall", design={"cluster": "flight"})
     fit = pair_estimates(counts)
     for most in (20_000, 0):
-        monkeypatch.setattr(ranking, "MOST_RESAMPLED", most)
+        monkeypatch.setattr(correlations, "MOST_RESAMPLED", most)
         drawn, method = replicate_coefficients(counts, fit, replicates=2000, seed=1)
         assert ("bootstrap of clusters" in method) == (most > 0)
         # a bootstrap of 40 clusters against its linear approximation
@@ -526,7 +526,7 @@ def test_tied_touchpoints_are_all_first_and_all_last():
 
 
 def test_draws_of_large_data_give_the_places_of_the_bootstrap(data, result, monkeypatch):
-    monkeypatch.setattr(ranking, "MOST_RESAMPLED", 0)
+    monkeypatch.setattr(correlations, "MOST_RESAMPLED", 0)
     found = touchpoint_correlations(
         data, OUTCOMES, TOUCHPOINTS, occasion="A", design={"cluster": "flight"}
     )

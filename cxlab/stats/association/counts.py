@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 #: are counted in the engine by one GROUP BY.
 MOST_ROW_CELLS = 5_000_000
 
-#: Clusters up to which that GROUP BY keeps them apart; with more, or without clusters, it
+#: Clusters up to which that GROUP BY counts each; with more, or without clusters, it
 #: counts per stratum, with sums of squared weights.
 MOST_CLUSTERS = 1_000
 
@@ -41,7 +41,7 @@ class JointCounts:
         ``n`` (rows), ``weight`` (sum of weights). Sorted by pair, x, y.
     by_unit : sparse array of shape (units, cells)
         Sum of weights of each cell in each unit. A unit is a cluster; a row, where there
-        is none; a whole stratum, where rows were too many to keep apart.
+        is none; a whole stratum, where rows were too many to read one by one.
     squares : sparse array of shape (units, cells)
         Sum of squared weights of each cell in each unit.
     units : Units

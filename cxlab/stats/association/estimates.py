@@ -68,7 +68,7 @@ class PairEstimates:
         One row per pair: ``n, estimate, se, ci_low, ci_high, p_value, df, note``.
     covariance : ndarray of shape (pairs, pairs)
         Taylor covariance; 0 rows where there is no estimate; NaN off the diagonal where
-        the rows were too many to keep apart.
+        the rows were too many to read one by one.
     df : ndarray of shape (pairs,)
         Degrees of freedom of each estimate: the design's, or fewer where its standard
         error rests on few answers. A difference has the smaller of two.
@@ -153,7 +153,7 @@ def influence_covariance(counts: JointCounts, influences: list[Array]) -> Array:
     totals = np.asarray((counts.by_unit @ scaled).todense())
     if not counts.units.lumped:
         return covariance_of_totals(totals, counts.units)
-    # rows are lumped by stratum: their squares are known, their shared rows are not
+    # units are whole strata: the sums of squares are known, which rows two pairs share is not
     squares = np.asarray((counts.squares @ scaled.power(2)).todense())
     sampled = counts.units.sampled[:, None].astype(float)
     variance = (sampled / (sampled - 1) * (squares - totals**2 / sampled)).sum(axis=0)
@@ -286,7 +286,7 @@ def correlation_p_value(estimate: ArrayLike, se: ArrayLike, df: ArrayLike) -> Ar
 def pair_leverage(counts: JointCounts, fits: Sequence[Coefficient]) -> Array:
     """Degrees of freedom that the answers of each pair leave, the smaller of its two sides.
 
-    Infinite where there is no coefficient. Rows that were too many to keep apart count as
+    Infinite where there is no coefficient. Rows that were too many to read one by one count as
     units of their own, whatever their clusters.
     """
     found = np.full(len(fits), np.inf)

@@ -189,22 +189,8 @@ def _correlation_influence(covariance: Array, changes: Array) -> tuple[Array, Ar
 def partial_correlations(correlation: ArrayLike) -> Array:
     """Partial correlation of the first variable with each other, given all the rest.
 
-    Parameters
-    ----------
-    correlation : array_like of shape (…, k, k)
-        Correlation or covariance matrix, the outcome first; positive definite.
-
-    Returns
-    -------
-    ndarray of shape (…, k − 1)
-
-    Notes
-    -----
-    ``−P_0j/√(P_00 P_jj)`` with P the inverse.
-
-    References
-    ----------
-    Whittaker (1990), Graphical Models in Applied Multivariate Statistics, chapter 5.
+    ``−P_0j/√(P_00 P_jj)`` with P the inverse of the correlation matrix, shape (…, k, k)
+    (Whittaker 1990, Graphical Models in Applied Multivariate Statistics, chapter 5).
 
     Examples
     --------
@@ -217,21 +203,10 @@ def partial_correlations(correlation: ArrayLike) -> Array:
 
 
 def semi_partial_correlations(correlation: ArrayLike) -> Array:
-    """Correlation of the outcome with what each variable has beyond the others.
+    """Correlation of the first variable with what each other has beyond the rest.
 
-    Parameters
-    ----------
-    correlation : array_like of shape (…, k, k)
-        Correlation matrix, the outcome first; positive definite.
-
-    Returns
-    -------
-    ndarray of shape (…, k − 1)
-        The square is what R² loses without the variable.
-
-    Notes
-    -----
-    ``β_j/√(Q_jj)``, Q the inverse of the variables' own correlation matrix.
+    ``β_j/√(Q_jj)``, Q the inverse of the others' own correlation matrix; its square is what R²
+    loses without the variable.
 
     Examples
     --------

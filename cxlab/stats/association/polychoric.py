@@ -22,7 +22,7 @@ from cxlab.stats.association.coefficients import (
 
 Booleans = NDArray[np.bool_]
 
-#: A correlation beyond this cannot be told from ±1 by ratings.
+#: A correlation beyond this cannot be distinguished from ±1 by ratings.
 LARGEST = 0.999
 
 #: More distinct values than this are a measured quantity, not a rating.

@@ -1,9 +1,9 @@
 """tNPS against rNPS: what the gap is made of."""
 
 from cxlab.stats.comparison.compare import compare_tnps_rnps
-from cxlab.stats.comparison.contact import rules_in_words
+from cxlab.stats.comparison.contract import rules_in_words
 from cxlab.stats.comparison.declared import programme_tables
-from cxlab.stats.comparison.margins import marginal_homogeneity
+from cxlab.stats.comparison.paired.margins import marginal_homogeneity
 from cxlab.stats.comparison.planning import (
     answers_needed,
     detectable_gap,

@@ -1,4 +1,4 @@
-"""What a comparison is told about its files: names and types of columns, contact rules."""
+"""The contract of the files: names and types of their columns, and contact rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cxlab.core.frames import scan
+from cxlab.core.frames import column_names, scan
 from cxlab.core.messages import got, nearest, one_of
 
 SURVEY_TYPES = ("transactional", "relationship")
@@ -87,15 +87,115 @@ class Columns:
         return replace(self, **names)
 
 
-def read_frame(data: Any, names: Mapping[str, str]) -> pd.DataFrame:
+@dataclass(frozen=True)
+class ContactRule:
+    """A contact rule: no invitation within some days after a transactional invitation.
+
+    Parameters
+    ----------
+    name : str
+        As it stands in the ``rule`` column of the invitations.
+    days : float or None
+        Days after a transactional invitation. None: how the rule works is not known, so
+        nothing can be corrected for it.
+    exempt : float
+        Share of customers, 0 to below 1, whom the rule passes over at random.
+    """
+
+    name: str
+    days: float | None = None
+    exempt: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.days is not None and not 0 <= float(self.days) < float("inf"):
+            raise ValueError(f"`days` of rule '{self.name}' must be 0 or more; got {self.days}.")
+        if not 0 <= self.exempt < 1:
+            raise ValueError(
+                f"`exempt` of rule '{self.name}' must be from 0 to below 1; got {self.exempt}."
+            )
+
+    def __str__(self) -> str:
+        if self.days is None:
+            return f"{self.name}: how it works is not known"
+        unit = "day" if self.days == 1 else "days"
+        return f"{self.name}: {self.days:g} {unit}, {100 * self.exempt:.3g} % exempt"
+
+
+Rules = Mapping[str, float | Sequence[float] | None] | None
+
+
+def declared_rules(rules: Rules, found: Sequence[str]) -> dict[str, ContactRule]:
+    """Declared rules by name, with an unknown rule for every name that was not declared.
+
+    Parameters
+    ----------
+    rules : mapping, optional
+        Name to days, to (days, exempt), or to None.
+    found : sequence of str
+        Names of the rules in the invitations.
+
+    Raises
+    ------
+    ValueError
+        For a rule that the invitations do not have.
+
+    Examples
+    --------
+    >>> rules = declared_rules({"quarantine": (90, 0.1)}, ["quarantine", "opted out"])
+    >>> rules["quarantine"].exempt, rules["opted out"].days
+    (0.1, None)
+    """
+    declared = _declared(rules)
+    stray = [name for name in declared if name not in found]
+    if stray:
+        near = nearest(stray[0], found)
+        hint = f"Did you mean '{near}'?" if near else f"The invitations have {one_of(found)}."
+        raise ValueError(
+            f"`contact_rules` must be rules of the invitations; got {got(stray)}. {hint}"
+        )
+    return {name: declared.get(name, ContactRule(name)) for name in found}
+
+
+def rules_in_words(rules: Rules) -> str:
+    """Contact rules in a reader's words; ``none`` without any.
+
+    Examples
+    --------
+    >>> rules_in_words({"quarantine": (90, 0.1), "opted out": None})
+    'quarantine: 90 days, 10 % exempt; opted out: how it works is not known'
+    """
+    return "; ".join(str(rule) for rule in _declared(rules).values()) or "none"
+
+
+def _declared(rules: Rules) -> dict[str, ContactRule]:
+    return {str(name): _rule(str(name), value) for name, value in (rules or {}).items()}
+
+
+def _rule(name: str, value: float | Sequence[float] | None) -> ContactRule:
+    if value is None or isinstance(value, int | float):
+        return ContactRule(name, value)
+    if isinstance(value, str) or len(value) != 2:
+        raise TypeError(
+            f"`contact_rules` must give days, (days, exempt share) or None; got {value} for "
+            f"'{name}'. Write {{'{name}': 90}} or {{'{name}': (90, 0.1)}}."
+        )
+    return ContactRule(name, value[0], float(value[1]))
+
+
+def read_frame(
+    data: Any, names: Mapping[str, str], optional: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Columns of a file under their names in the contract: the one place that reads it.
 
-    Labels (`LABELS`) become categorical, ids (`IDS`) text. A whole number that serves as an id
-    is the same text in every file.
+    Labels (`LABELS`) become categorical, ids (`IDS`) text; ``optional`` columns that the file
+    does not have are missing on every row. A whole number that serves as an id is the same text
+    in every file.
     """
-    table = scan(data, names.values()).collect("pyarrow").to_native()
+    there = column_names(data)
+    known = {name: column for name, column in (optional or {}).items() if column in there}
+    table = scan(data, [*names.values(), *known.values()]).collect("pyarrow").to_native()
     read = {}
-    for name, column in names.items():
+    for name, column in {**names, **known}.items():
         values = table.column(column)
         if name in LABELS or name.startswith(SEGMENT):
             read[name] = _categorical(values)
@@ -103,7 +203,18 @@ def read_frame(data: Any, names: Mapping[str, str]) -> pd.DataFrame:
             read[name] = pd.Series(as_text(values).to_pandas(types_mapper=lambda _: _TEXT))
         else:
             read[name] = values.to_pandas()
-    return pd.DataFrame(read)
+    frame = pd.DataFrame(read)
+    for name in optional or {}:
+        if name not in frame:
+            frame[name] = _absent(name, frame.index)
+    return frame
+
+
+def _absent(name: str, rows: pd.Index) -> Any:
+    """A column that the file does not have."""
+    if name in LABELS:
+        return pd.Categorical.from_codes(np.full(len(rows), -1), pd.Index([], dtype="str"))
+    return pd.Series(None, rows, "str") if name in IDS else np.nan
 
 
 def as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -119,11 +230,6 @@ def _categorical(values: pa.ChunkedArray) -> pd.Categorical:
     encoded = as_text(values).combine_chunks().dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return pd.Categorical.from_codes(codes, pd.Index(encoded.dictionary.to_pandas(), dtype="str"))
-
-
-def no_label(n: int) -> pd.Categorical:
-    """A column of labels that the file does not have."""
-    return pd.Categorical.from_codes(np.full(n, -1), pd.Index([], dtype="str"))
 
 
 def labelled(values: pd.Series, wanted: Mapping[str, Any], otherwise: Any) -> np.ndarray:

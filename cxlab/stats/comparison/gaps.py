@@ -13,9 +13,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.decomposition import Replicates, Standardised, combination, interval
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
-from cxlab.stats.comparison.standardised import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.standardised.decomposition import (
+    Replicates,
+    Standardised,
+    combination,
+    interval,
+)
+from cxlab.stats.comparison.standardised.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import (
     Units,
     contrast_spread,
@@ -281,8 +286,8 @@ def robustness_table(
         for name, gap in variants.items()
     ]
     for quantity in ("standardised gap", "residual"):
-        told = not done.known.reason(QUANTITY_COEFFICIENTS[quantity])
-        if done.result is not None and told and done.result.n > 1:
+        identified = not done.known.reason(QUANTITY_COEFFICIENTS[quantity])
+        if done.result is not None and identified and done.result.n > 1:
             rows += _standardised_rows(done.result, quantity, level)
     table = pd.DataFrame(rows)
     above, below = table["ci_low"] > 0, table["ci_high"] < 0

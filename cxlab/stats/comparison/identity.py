@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from cxlab.stats.comparison.decomposition import resample, spread_of
 from cxlab.stats.comparison.programme import Answers, ProgrammeData, known_groups
-from cxlab.stats.comparison.standardised import NPS_VALUES, combine
+from cxlab.stats.comparison.standardised.decomposition import resample, spread_of
+from cxlab.stats.comparison.standardised.quantities import NPS_VALUES, combine
 
 UNIT = "answers counted, not people"
 SAME = "the same customers"
@@ -353,7 +353,7 @@ def segment_gaps(found: AmongAnswers, *, level: float) -> pd.DataFrame:
     DataFrame
         ``segment, part, estimate, se, ci_low, ci_high, note`` in points: composition,
         within groups and group not known add to the gap as collected; the gap at the
-        relationship survey's mix stands for itself.
+        relationship survey's mix is no part of it.
     """
     rows: list[tuple[object, ...]] = []
     for one, many in zip(found.segments, found.cells, strict=True):

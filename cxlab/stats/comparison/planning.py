@@ -12,7 +12,11 @@ from scipy.special import ndtri
 
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.frames import as_list
-from cxlab.stats.comparison.asked import (
+from cxlab.stats.comparison.contract import Columns, ContactRule, Rules, declared_rules
+from cxlab.stats.comparison.disclosure import check_min_group_size, too_few, why_hidden
+from cxlab.stats.comparison.programme import ProgrammeData, read_programme
+from cxlab.stats.comparison.sentences import FEW_PAIRS
+from cxlab.stats.comparison.standardised.asked import (
     check_periods,
     collect_window,
     in_periods,
@@ -20,13 +24,9 @@ from cxlab.stats.comparison.asked import (
     sampling_shares,
     split_invitations,
 )
-from cxlab.stats.comparison.contact import ContactRule, Rules, declared_rules, look_back
-from cxlab.stats.comparison.contract import Columns
-from cxlab.stats.comparison.decomposition import NEEDS_FRAME, needed
-from cxlab.stats.comparison.disclosure import check_min_group_size, too_few, why_hidden
-from cxlab.stats.comparison.programme import ProgrammeData, read_programme
-from cxlab.stats.comparison.sentences import FEW_PAIRS
-from cxlab.stats.comparison.standardised import (
+from cxlab.stats.comparison.standardised.decomposition import NEEDS_FRAME, needed
+from cxlab.stats.comparison.standardised.propensity import look_back
+from cxlab.stats.comparison.standardised.quantities import (
     NPS_VALUES,
     Chances,
     Weighting,

@@ -20,7 +20,6 @@ from cxlab.stats.comparison.contract import (
     check_unique,
     days,
     labelled,
-    no_label,
     numbers,
     positions,
     read_frame,
@@ -191,46 +190,54 @@ def _read_answers(
     data: Any, survey: str, columns: Columns, segments: Sequence[str]
 ) -> pd.DataFrame:
     there = column_names(data)
-    weights = columns.weights_of(survey)
-    needed = {"customer": columns.customer, "score": columns.score, "weights": weights}
+    weights = {"weights": columns.weights_of(survey)}
+    needed = {"customer": columns.customer, "score": columns.score, **weights}
+    optional = {name: getattr(columns, name) for name in OPTIONAL}
     # columns that were named for this comparison must be there; those of the contract may be
-    needed |= {
-        name: getattr(columns, name)
-        for name in OPTIONAL
-        if getattr(columns, name) != getattr(Columns(), name)
-    }
-    check_columns(data, needed)
-    wanted = {**needed, **{name: getattr(columns, name) for name in OPTIONAL}}
-    wanted |= {SEGMENT + name: name for name in segments}
-    used = {name: column for name, column in wanted.items() if column in there}
-    answers = read_frame(data, used)
-    if "survey_type" in answers:
-        check_survey_type(
-            answers["survey_type"], columns.survey_type, [survey], f"{survey} answers"
-        )
-    for name in (one for one in ("response", "customer") if one not in answers):
-        # each answer stands for itself
-        numbered = pd.Series([f"{survey} {k}" for k in range(len(answers))], answers.index, "str")
-        answers[name] = numbered.astype("category") if name == "customer" else numbered
-    if "responded_at" not in answers:
-        answers["responded_at"] = np.nan
-    check_unique(answers["response"], columns.response, f"{survey} answers")
-    answers["score"] = numbers(answers["score"], columns.score, f"{survey} answers")
-    _check_scores(answers["score"].to_numpy(), columns.score, survey)
+    usual = Columns()
+    named = {name: column for name, column in optional.items() if column != getattr(usual, name)}
+    check_columns(data, needed | named)
+    needed |= {SEGMENT + name: name for name in segments if name in there}
+    answers = read_frame(data, {k: name for k, name in needed.items() if name}, optional)
+    where = f"{survey} answers"
+    if columns.survey_type in there:
+        check_survey_type(answers["survey_type"], columns.survey_type, [survey], where)
+    # an answer without an id, or without a customer, counts on its own
+    numbered = pd.Series([f"{survey} {k}" for k in range(len(answers))], answers.index, "str")
+    if columns.response not in there:
+        answers["response"] = numbered
+    if columns.customer is None:
+        answers["customer"] = numbered.astype("category")
+    check_unique(answers["response"], columns.response, where)
+    answers["score"] = numbers(answers["score"], columns.score, where)
+    _check_scores(answers["score"].to_numpy(), columns.score, where)
     for name in ("responded_at", "invited_at", "triggered_at"):
-        if name in answers:
-            answers[name] = days(answers[name], getattr(columns, name), f"{survey} answers")
+        answers[name] = days(answers[name], getattr(columns, name), where)
+    answers["weights"] = _weights(answers, columns.weights_of(survey), where)
     _check_order(answers, survey, columns)
     return answers
 
 
-def _check_scores(values: np.ndarray, column: str, survey: str) -> None:
+def _weights(answers: pd.DataFrame, column: str | None, where: str) -> np.ndarray:
+    if column is None:
+        return np.ones(len(answers))
+    weight = numbers(answers["weights"], column, where)
+    bad = ~(np.isfinite(weight) & (weight >= 0))
+    if bad.any():
+        raise ValueError(
+            f"`{column}` of the {where} must be finite numbers of 0 or more; "
+            f"got {got([str(v) for v in weight[bad]])}."
+        )
+    return weight
+
+
+def _check_scores(values: np.ndarray, column: str, where: str) -> None:
     with np.errstate(invalid="ignore"):
         off = ~np.isnan(values) & ((values < LOW) | (values > HIGH) | (values != np.rint(values)))
     if off.any():
         shown = [f"{value:g}" for value in values[off]]
         raise ValueError(
-            f"`{column}` of the {survey} answers must be whole numbers from {LOW} to {HIGH}; got "
+            f"`{column}` of the {where} must be whole numbers from {LOW} to {HIGH}; got "
             f"{shown[0]}" + (f" (and {len(shown) - 1:,} more)" if len(shown) > 1 else "") + ". "
             "Declare codes such as 99 as missing in the study file."
         )
@@ -239,8 +246,6 @@ def _check_scores(values: np.ndarray, column: str, survey: str) -> None:
 def _check_order(answers: pd.DataFrame, survey: str, columns: Columns) -> None:
     responded = answers["responded_at"].to_numpy(dtype=float)
     for name, words in (("invited_at", "its invitation"), ("triggered_at", "its episode")):
-        if name not in answers:
-            continue
         since = answers[name].to_numpy(dtype=float)
         if np.all(np.isnan(responded) | (responded % 1 == 0)):
             since = np.floor(since)  # a date has no hour to compare
@@ -290,41 +295,20 @@ def _customer_ids(frame: pd.DataFrame | None, t: pd.DataFrame, r: pd.DataFrame) 
 
 
 def _answers(frame: pd.DataFrame, ids: pd.Index, columns: Columns, survey: str) -> Answers:
-    where = f"{survey} answers"
-    nothing = np.full(len(frame), np.nan)
-    labels = {
-        name: frame[name] if name in frame else pd.Series(no_label(len(frame)))
-        for name in ("period", "touchpoint")
-    }
-    weight = np.ones(len(frame))
-    weights = columns.weights_of(survey)
-    if "weights" in frame:
-        weight = numbers(frame["weights"], str(weights), where)
-    bad = ~(np.isfinite(weight) & (weight >= 0))
-    if bad.any():
-        raise ValueError(
-            f"`{weights}` of the {where} must be finite numbers of 0 or more; "
-            f"got {got([str(v) for v in weight[bad]])}."
-        )
-    return Answers(
-        customer=positions(frame["customer"], ids, str(columns.customer), where),
-        score=frame["score"].to_numpy(dtype=float),
-        responded=frame["responded_at"].to_numpy(dtype=float),
-        triggered=(
-            frame["triggered_at"].to_numpy(dtype=float) if "triggered_at" in frame else nothing
-        ),
-        weight=weight,
-        response=frame["response"],
-        episode=frame["episode"] if "episode" in frame else pd.Series(None, frame.index, "str"),
-        segments=_segments(frame),
-        **labels,
-    )
-
-
-def _segments(frame: pd.DataFrame) -> pd.DataFrame:
     marked = [column for column in frame if str(column).startswith(SEGMENT)]
     named = {column: str(column).removeprefix(SEGMENT) for column in marked}
-    return frame[marked].astype("str").rename(columns=named)
+    return Answers(
+        customer=positions(frame["customer"], ids, str(columns.customer), f"{survey} answers"),
+        score=frame["score"].to_numpy(dtype=float),
+        responded=frame["responded_at"].to_numpy(dtype=float),
+        triggered=frame["triggered_at"].to_numpy(dtype=float),
+        period=frame["period"],
+        touchpoint=frame["touchpoint"],
+        episode=frame["episode"],
+        weight=frame["weights"].to_numpy(dtype=float),
+        response=frame["response"],
+        segments=frame[marked].astype("str").rename(columns=named),
+    )
 
 
 def _traits(frame: pd.DataFrame | None, ids: pd.Index, traits: Sequence[str]) -> pd.DataFrame:
@@ -341,18 +325,11 @@ def read_invitations(
 
     Without a frame only customers who answered are kept.
     """
-    there = column_names(invitations)
     needed = ("survey_type", "customer", "status", "triggered_at")
     optional = ("period", "episode", "touchpoint", "contact_channel", "rule", "probability")
-    names = {name: getattr(columns, name) for name in (*needed, *optional)}
-    check_columns(invitations, {name: names[name] for name in needed})
-    used = {name: column for name, column in names.items() if column in there}
-    asked = read_frame(invitations, used)
-    n = len(asked)
-    missing = {"probability": np.full(n, np.nan), "episode": pd.Series(None, asked.index, "str")}
-    for name in optional:
-        if name not in asked:
-            asked[name] = missing.get(name, no_label(n))
+    names = {name: getattr(columns, name) for name in needed}
+    check_columns(invitations, names)
+    asked = read_frame(invitations, names, {name: getattr(columns, name) for name in optional})
     where = "invitations"
     check_survey_type(asked["survey_type"], columns.survey_type, SURVEY_TYPES, where)
     asked["probability"] = numbers(asked["probability"], columns.probability, where)
@@ -395,7 +372,7 @@ def _check_status(asked: pd.DataFrame, columns: Columns) -> None:
         shown = [f"{c} in {p}" for c, p in zip(twice["customer"], twice["period"], strict=True)]
         raise ValueError(
             f"Relationship invitations must be one per `{columns.customer}` and "
-            f"`{columns.period}`; got {got(shown)} more than once. Name the waves apart."
+            f"`{columns.period}`; got {got(shown)} more than once. Give each wave a period of its own."
         )
 
 
@@ -440,8 +417,8 @@ def _source(
 
 def _of_customers(source: pd.DataFrame, column: str) -> pd.Series | None:
     """The one value of each customer; None where customers have more than one as a rule."""
-    told = source[["customer", column]].dropna().astype("str")
-    by_customer = told.groupby("customer")[column]
+    known = source[["customer", column]].dropna().astype("str")
+    by_customer = known.groupby("customer")[column]
     values, answers = by_customer.nunique(), by_customer.size()
     several = int((answers > 1).sum())
     if several and (values > 1).sum() > MOST_CHANGES * several:

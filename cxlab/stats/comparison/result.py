@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.result import Result
-from cxlab.stats.comparison.standardised import SUM_TOLERANCE
+from cxlab.stats.comparison.standardised.quantities import SUM_TOLERANCE
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -114,5 +114,7 @@ class NpsComparison(Result):
         return self.table[[name for name in columns if name in self.table]].round(1)
 
     def _head(self) -> tuple[str, ...]:
-        told = [f"{row.estimand} {row.what}: {row.status}" for row in self.estimands.itertuples()]
-        return (*told, *self.sentences)
+        estimands = [
+            f"{row.estimand} {row.what}: {row.status}" for row in self.estimands.itertuples()
+        ]
+        return (*estimands, *self.sentences)

@@ -7,20 +7,20 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.asked import Asked
-from cxlab.stats.comparison.decomposition import (
+from cxlab.stats.comparison.gaps import NUMBERS, clustered_scores, raw_gap
+from cxlab.stats.comparison.identity import AmongAnswers, Respondents
+from cxlab.stats.comparison.paired.margins import CATEGORIES, category, contrast
+from cxlab.stats.comparison.paired.pairs import OnePerAnswer, Pairs, net_contrast
+from cxlab.stats.comparison.programme import Answers, ProgrammeData
+from cxlab.stats.comparison.standardised.asked import Asked
+from cxlab.stats.comparison.standardised.decomposition import (
     ASSUMPTION,
     NOT_IDENTIFIED,
     Standardised,
     combination,
     interval,
 )
-from cxlab.stats.comparison.gaps import NUMBERS, clustered_scores, raw_gap
-from cxlab.stats.comparison.identity import AmongAnswers, Respondents
-from cxlab.stats.comparison.margins import CATEGORIES, category, contrast
-from cxlab.stats.comparison.paired import OnePerAnswer, Pairs, net_contrast
-from cxlab.stats.comparison.programme import Answers, ProgrammeData
-from cxlab.stats.comparison.standardised import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.standardised.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 
 ANSWERS = "each answer once"
 WEIGHTED = "weighted as declared"
@@ -292,16 +292,16 @@ def touchpoint_table(t: Answers, *, level: float) -> pd.DataFrame:
         of the touchpoint counted once, ``note`` and ``repeated``, customers with more than one
         answer. Intervals are clustered by customer.
     """
-    told = t.take(t.valid & t.touchpoint.notna().to_numpy())
-    names = told.touchpoint.cat.categories
-    group = told.touchpoint.cat.codes.to_numpy().astype(int)
-    value = net(told.score) if len(told) else told.score
+    known = t.take(t.valid & t.touchpoint.notna().to_numpy())
+    names = known.touchpoint.cat.categories
+    group = known.touchpoint.cat.codes.to_numpy().astype(int)
+    value = net(known.score) if len(known) else known.score
     cells, at, times = np.unique(
-        np.column_stack([group, told.customer]), axis=0, return_inverse=True, return_counts=True
+        np.column_stack([group, known.customer]), axis=0, return_inverse=True, return_counts=True
     )
     of = {"group": group, "n_groups": len(names), "level": level}
-    each = clustered_scores(value, told.customer, **of)
-    once = clustered_scores(value, told.customer, weight=1.0 / times[at.ravel()], **of)
+    each = clustered_scores(value, known.customer, **of)
+    once = clustered_scores(value, known.customer, weight=1.0 / times[at.ravel()], **of)
     table = each.assign(
         touchpoint=names,
         customers=np.bincount(cells[:, 0], minlength=len(names)),

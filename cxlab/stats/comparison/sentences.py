@@ -7,13 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.decomposition import ASSUMED, Standardised, combination, interval
 from cxlab.stats.comparison.disclosure import TOO_FEW
 from cxlab.stats.comparison.identity import COMPOSITION, STANDARDISED
-from cxlab.stats.comparison.nonresponse import FOUND
 from cxlab.stats.comparison.programme import ProgrammeData
 from cxlab.stats.comparison.scores import ANSWERS, BOTH, LESS, ONLY, WEIGHTED
-from cxlab.stats.comparison.standardised import GAP_LESS
+from cxlab.stats.comparison.standardised.decomposition import (
+    ASSUMED,
+    Standardised,
+    combination,
+    interval,
+)
+from cxlab.stats.comparison.standardised.nonresponse import FOUND
+from cxlab.stats.comparison.standardised.quantities import GAP_LESS
 
 FEW_PAIRS = 30
 #: The slope of answering on the score that is put in words.
@@ -95,8 +100,8 @@ def gap_sentence(estimates: pd.DataFrame, level: float) -> str:
     raw = estimates[estimates["estimate_kind"] == "raw"].set_index("survey")
     t, r, gap = raw.loc["transactional"], raw.loc["relationship"], raw.loc["difference"]
     if gap["status"] == TOO_FEW:
-        told = "; ".join(_score(name, row) for name, row in (("tNPS", t), ("rNPS", r)))
-        return f"As collected, {told}. No gap is given."
+        scores = "; ".join(_score(name, row) for name, row in (("tNPS", t), ("rNPS", r)))
+        return f"As collected, {scores}. No gap is given."
     if not np.isfinite(gap["estimate"]):
         return "One of the surveys has no valid answer: there is no gap to explain."
     return (

@@ -216,7 +216,7 @@ def fit_normal(
             reached = score(cells, *leap) if is_positive(leap[1]) else None
         if reached is None or not is_positive(leap[1], NEARLY_SINGULAR):
             raise NoMaximumError(
-                "`missing='em'` must find answers enough to tell the columns apart; got some "
+                "`missing='em'` must find enough answers to distinguish the columns; got some "
                 "that are combinations of others wherever they are known together. Use "
                 "missing='pairwise', or leave out a column."
             )

@@ -299,11 +299,11 @@ class Moments:
                 )
         if missing != "em":
             return
-        apart = np.argwhere(np.triu(sums.n < 2, 1))
-        if len(apart):
-            first, second = (self.columns[position] for position in apart[0])
+        never = np.argwhere(np.triu(sums.n < 2, 1))
+        if len(never):
+            first, second = (self.columns[position] for position in never[0])
             raise NoMaximumError(
                 f"`columns` must be answered together by 2 or more rows for missing='em'; "
-                f"got '{first}' and '{second}' (and {len(apart) - 1} more pairs). "
+                f"got '{first}' and '{second}' (and {len(never) - 1} more pairs). "
                 "Leave one of them out."
             )

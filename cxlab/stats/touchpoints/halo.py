@@ -78,7 +78,7 @@ def _own_rows(counts: JointCounts, columns: list[str]) -> PairwiseCorrelations:
 
 
 def _known_correlations(sums: PairSums) -> Array:
-    """Correlations on each pair's own rows; NaN where a coefficient can't be had."""
+    """Correlations on each pair's own rows; NaN where there is no coefficient."""
     weight = np.where(sums.weight > 0, sums.weight, 1.0)
     means = sums.sums / weight
     covariance = sums.products / weight - means * means.T

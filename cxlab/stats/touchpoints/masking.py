@@ -18,7 +18,7 @@ from cxlab.stats.touchpoints.scores import observed_scale
 
 ANY = "any touchpoint"
 
-#: What is told of each touchpoint and, last, of any of them, as columns of 0 and 1.
+#: Columns of 0 and 1, one per touchpoint and, last, one for any of them.
 KINDS = ("masked", "good", "bad", "worst")
 
 

@@ -38,13 +38,16 @@ PARTS = ("within customers", "between customers")
 #: Columns of `repeated_table` where no table of a study will do.
 REPEATED_COLUMNS = ("table", "group", "part", "n", "estimate", "ci_low", "ci_high", "note")
 
+#: A spread that is not known.
+UNKNOWN = dict.fromkeys(("se", "ci_low", "ci_high", "p_value", "df"), float("nan"))
+
 #: What the columns of a design are called in the rows.
 NAMED = {"strata": "stratum", "cluster": "cluster", "stratum_clusters": "sampled"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RepeatedRatings(Result):
-    """Within-person and between-person correlation, apart.
+    """Within-person and between-person correlations.
 
     Attributes
     ----------
@@ -153,9 +156,10 @@ def repeated_ratings(
     made = "Student's t and Fisher's interval"
     if not simple:
         made = f"bootstrap of whole clusters, {replicates:,} times"
+    missing = {"column": [score, outcome], "n_missing": rows[["x", "y"]].isna().sum().tolist()}
     return RepeatedRatings(
         table=table.drop(columns="group") if by is None else table,
-        n_missing=_n_missing(rows, {score: "x", outcome: "y"}),
+        n_missing=pd.DataFrame(missing),
         notes=(f"Occasion {declared}; {made}.", *_sign_changes(table, by is not None)),
     )
 
@@ -239,11 +243,6 @@ def _opened_rows(data: Any, names: dict[str, str | None], design: Design) -> pd.
     return rows.astype({"x": float, "y": float})
 
 
-def _n_missing(rows: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
-    counts = [int(rows[name].isna().sum()) for name in columns.values()]
-    return pd.DataFrame({"column": list(columns), "n_missing": counts})
-
-
 def _customer_sums(rows: pd.DataFrame) -> pd.DataFrame:
     """Per customer: pairs, weight, means, and squares and products about them."""
     valid = rows["x"].notna() & rows["y"].notna() & (rows["weight"] > 0)
@@ -279,14 +278,13 @@ def _within(sums: pd.DataFrame, level: float) -> dict[str, Any]:
     constant = xx <= CONSTANT * max(n, 1) or yy <= CONSTANT * max(n, 1)
     if df < 1 or constant:
         reason = "nothing varies within customers" if n and constant else _few(customers)
-        return _no_row(n, customers, reason)
+        return _row(n, customers, note=reason)
     r = float(_ratio(xx, yy, xy))
     # Fisher's interval with df + 2 in the place of n; t test on df
     se = float((1 - r**2) / np.sqrt(df - 1)) if df > 1 else float("nan")
-    low, high = correlation_interval(r, se, np.inf, level=level)
     t = r * np.sqrt(df / max(1 - r**2, 1e-300))
-    p_value = float(2 * stdtr(df, -abs(t)))
-    return _row(n, customers, r, se, (low, high), p_value, df)
+    tested = {"p_value": float(2 * stdtr(df, -abs(t))), "df": df}
+    return _row(n, customers, r, {**_interval(r, se, np.inf, level), **tested})
 
 
 def _between(sums: pd.DataFrame, level: float) -> dict[str, Any]:
@@ -296,18 +294,16 @@ def _between(sums: pd.DataFrame, level: float) -> dict[str, Any]:
     fit = pearson(sums["mean_x"], sums["mean_y"], weight)
     if customers < FEWEST_PAIRS or np.isnan(fit.estimate):
         reason = _few(customers) if customers < FEWEST_PAIRS else fit.note
-        return _no_row(n, customers, reason)
+        return _row(n, customers, note=reason)
     units, _ = units_of_rows(pd.DataFrame(index=range(customers)), Design())
     share = weight / weight.sum()
     se = float(np.sqrt(covariance_of_totals((fit.influence * share)[:, None], units)[0, 0]))
     df = min(float(customers - 1), _between_leverage(sums, np.arange(customers)))
     if df < 1:
-        row = _no_row(n, customers, "no interval: it rests on one customer alone")
-        return {**row, "estimate": fit.estimate}
-    low, high = correlation_interval(fit.estimate, se, df, level=level)
-    p_value = float(correlation_p_value(fit.estimate, se, df))
-    row = _row(n, customers, fit.estimate, se, (low, high), p_value, df)
-    return row if df >= FEW_DEGREES_OF_FREEDOM else {**row, "note": _few_words(df)}
+        note = "no interval: it rests on one customer alone"
+        return _row(n, customers, fit.estimate, note=note)
+    note = _few_words(df) if df < FEW_DEGREES_OF_FREEDOM else ""
+    return _row(n, customers, fit.estimate, _interval(fit.estimate, se, df, level), note)
 
 
 def _few_words(df: float) -> str:
@@ -336,17 +332,20 @@ def _few(customers: int) -> str:
 
 
 def _row(
-    n: int, customers: int, r: float, se: float, ends: tuple[Any, Any], p_value: float, df: float
+    n: int,
+    customers: int,
+    estimate: float = float("nan"),
+    spread: dict[str, float] = UNKNOWN,
+    note: str = "",
 ) -> dict[str, Any]:
-    low, high = map(float, ends)
-    interval = {"se": se, "ci_low": low, "ci_high": high, "p_value": p_value, "df": df}
-    return {"n": n, "estimate": r, **interval, "n_customers": customers, "note": ""}
+    return {"n": n, "estimate": estimate, **spread, "n_customers": customers, "note": note}
 
 
-def _no_row(n: int, customers: int, reason: str) -> dict[str, Any]:
-    nothing = float("nan")
-    row = _row(n, customers, nothing, nothing, (nothing, nothing), nothing, nothing)
-    return {**row, "note": reason}
+def _interval(estimate: float, se: float, df: float, level: float) -> dict[str, float]:
+    low, high = correlation_interval(estimate, se, df, level=level)
+    p_value = correlation_p_value(estimate, se, df)
+    values = [float(value) for value in (se, low, high, p_value, df)]
+    return dict(zip(UNKNOWN, values, strict=True))
 
 
 def _bootstrapped(
@@ -361,7 +360,7 @@ def _bootstrapped(
     """The same estimates with percentile intervals over whole clusters of customers."""
     drawn = drawn_from(customers, design)
     if drawn.n_clusters < 2:
-        return [{**fit, **_blank("no interval: fewer than two clusters")} for fit in fits]
+        return [{**fit, **UNKNOWN, "note": "no interval: fewer than two clusters"} for fit in fits]
     unit = drawn.row_cluster
     times = bootstrap_multipliers(drawn, replicates, seed=seed)[unit]
     values = [_within_replicates(sums, times), _between_replicates(sums, times)]
@@ -374,26 +373,19 @@ def _bootstrapped(
     return found
 
 
-def _blank(note: str) -> dict[str, Any]:
-    names = ("se", "ci_low", "ci_high", "p_value", "df")
-    return {**dict.fromkeys(names, float("nan")), "note": note}
-
-
 def _spread(estimate: float, replicates: Array, df: float, level: float) -> dict[str, Any]:
+    """Interval from bootstrap replicates; of few, whose percentiles are too narrow, from t."""
     kept = replicates[np.isfinite(replicates)]
     if len(kept) < 2:
-        return _blank("no interval: the bootstrap produced no valid coefficient")
+        return {**UNKNOWN, "note": "no interval: the bootstrap produced no valid coefficient"}
     if df < 1:
-        return _blank("no interval: it rests on one cluster alone")
-    se, note = float(kept.std(ddof=1)), "bootstrap: no degrees of freedom"
-    low, high = percentile_interval(kept, level)
+        return {**UNKNOWN, "note": "no interval: it rests on one cluster alone"}
+    found = {**_interval(estimate, float(kept.std(ddof=1)), df, level), "df": float("nan")}
     if df < FEW_DEGREES_OF_FREEDOM:
-        # percentiles of a bootstrap of few are far too narrow
-        low, high = correlation_interval(estimate, se, df, level=level)
-        note = f"bootstrap; {_few_words(df)}"
-    p_value = float(correlation_p_value(estimate, se, df))
-    spread = {"se": se, "ci_low": float(low), "ci_high": float(high), "p_value": p_value}
-    return {**spread, "df": float("nan"), "note": note}
+        return {**found, "note": f"bootstrap; {_few_words(df)}"}
+    low, high = (float(end) for end in percentile_interval(kept, level))
+    note = "bootstrap: no degrees of freedom"
+    return {**found, "ci_low": low, "ci_high": high, "note": note}
 
 
 def _within_replicates(sums: pd.DataFrame, times: Array) -> Array:

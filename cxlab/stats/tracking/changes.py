@@ -11,16 +11,17 @@ import pandas as pd
 from scipy.special import ndtri, stdtr, stdtrit
 
 from cxlab.core.messages import unknown
-from cxlab.core.metric import Metric
+from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
 from cxlab.core.result import Result
 from cxlab.stats.inference import adjust_p_values, check_level, t_quantile
 from cxlab.stats.metrics import compare_periods
-from cxlab.stats.metrics.differences.groups import metric_list
 from cxlab.stats.metrics.values import check_metrics
 from cxlab.stats.tracking.periods import calendar_period, in_order, periods_of
 from cxlab.stats.tracking.sentences import change_sentence, subjects
 
+#: A true change of ``smallest_seen`` is shown this often.
+POWER = 0.8
 LAST = "last period"
 A_YEAR_BEFORE = "a year before"
 COLUMNS = (
@@ -81,7 +82,6 @@ def period_changes(
     column: str = "period",
     labels: Mapping[str, str] | None = None,
     level: float = 0.95,
-    power: float = 0.8,
     **options: Any,
 ) -> Changes:
     """Change of each metric from the last period, and from the same period a year before.
@@ -104,10 +104,8 @@ def period_changes(
         Column to words: ``study.labels``. Earlier reports know a column by its words.
     level : float
         Of the intervals; a change is significant when ``p_adjusted`` is at most 1 − level.
-    power : float
-        For ``smallest_seen``, between 0 and 1.
     **options
-        As for `cxlab.compare_groups`: design, method, min_group_size, permutations, seed.
+        As for `cxlab.compare_groups`: design, min_group_size, seed.
         Earlier reports need none of them.
 
     Returns
@@ -118,7 +116,7 @@ def period_changes(
         before``); ``n``, ``n_before``, ``estimate`` (the period less the one before), ``se``,
         ``ci_low``, ``ci_high`` in the metric's ``unit``; ``p_value``; ``p_adjusted``
         (Benjamini–Hochberg over the whole call); ``smallest_seen`` (smallest true change
-        that such answers would show with the power given); ``sentence`` (empty where the
+        that such answers would show in four of five cases); ``sentence`` (empty where the
         change is not significant); ``df``, ``method``, ``note``. A comparison with a period
         that the data lack is a row without numbers, and ``note`` says so. Periods with too
         few answers are hidden as in `compare_groups`; what a report hides stays hidden.
@@ -133,7 +131,7 @@ def period_changes(
     Each difference is one linearised statistic, so customers who answered in both periods
     count once (see `cxlab.compare_groups`). Periods of earlier reports are compared as
     independent samples, from their recorded standard errors. ``smallest_seen =
-    (t_{1−α/2} + t_{power})·se``, on the test's degrees of freedom and before adjustment for
+    (t_{1−α/2} + t_{.8})·se``, on the test's degrees of freedom and before adjustment for
     several tests. When the calendar's last period is not in the data, the latest one before
     is taken instead and ``note`` says so. Intervals are of one change each, not adjusted for
     their number.
@@ -157,7 +155,6 @@ def period_changes(
     ('NPS fell by 60.0 points (95 % CI −84.0 to −32.5) against 2025-Q3',)
     """
     check_level(level)
-    check_power(power)
     wanted = metric_list(metrics)
     check_metrics(wanted)
     past = isinstance(data, PastReports)
@@ -179,7 +176,7 @@ def period_changes(
     last = comparisons(period, there)[0][1]
     return finished(
         tables, period=period, before=last if last in there else "",
-        family=f"all metrics of {period} × the periods compared with", level=level, power=power,
+        family=f"all metrics of {period} × the periods compared with", level=level,
         notes=(INDEPENDENT,) if past else (),
     )  # fmt: skip
 
@@ -285,7 +282,7 @@ def with_comparison(table: pd.DataFrame, before: str, against: str, note: str) -
 
 def finished(
     tables: Sequence[pd.DataFrame], *, period: str, before: str, family: str, level: float,
-    power: float, columns: Sequence[str] = COLUMNS, nothing: str = NOTHING,
+    columns: Sequence[str] = COLUMNS, nothing: str = NOTHING,
     notes: tuple[str, ...] = (),
 ) -> Changes:  # fmt: skip
     """All comparisons as one result: false discoveries controlled, sentences where significant.
@@ -295,7 +292,7 @@ def finished(
     table = pd.concat(tables, ignore_index=True).astype({"n": "Int64", "n_before": "Int64"})
     table["p_adjusted"] = adjust_p_values(table["p_value"])
     tests = int(table["p_value"].notna().sum())
-    table["smallest_seen"] = _detection_factor(table["df"], level, power) * table["se"]
+    table["smallest_seen"] = _detection_factor(table["df"], level) * table["se"]
     significant = (table["p_adjusted"] <= 1 - level + 1e-12) & table["ci_low"].notna()
     table["sentence"] = [
         change_sentence(row, subject=subject, level=level) if shown else ""
@@ -314,16 +311,10 @@ def finished(
     )
 
 
-def _detection_factor(df: pd.Series, level: float, power: float) -> np.ndarray:
+def _detection_factor(df: pd.Series, level: float) -> np.ndarray:
     degrees = df.to_numpy(dtype=float, na_value=np.nan)
-    tails = (0.5 + level / 2, power)
+    tails = (0.5 + level / 2, POWER)
     usable = np.isfinite(degrees) & (degrees >= 1)
     few = sum(stdtrit(np.where(usable, degrees, 1.0), tail) for tail in tails)
     many = sum(float(ndtri(tail)) for tail in tails)
     return np.where(usable, few, np.where(np.isposinf(degrees), many, np.nan))
-
-
-def check_power(power: float) -> None:
-    """Refuse a power that is no probability."""
-    if isinstance(power, bool) or not isinstance(power, int | float) or not 0 < power < 1:
-        raise ValueError(f"`power` must be between 0 and 1, such as 0.8; got {power}.")

@@ -284,16 +284,6 @@ class Limits:
     sigma: Array
     sigma_z: float
 
-    @property
-    def lower(self) -> Array:
-        """Centre less three sigmas."""
-        return self.centre - SIGMAS * self.sigma
-
-    @property
-    def upper(self) -> Array:
-        """Centre and three sigmas."""
-        return self.centre + SIGMAS * self.sigma
-
 
 def individuals_limits(values: Array, baseline: NDArray[np.bool_]) -> Limits:
     """XmR: mean of the baseline ± 3 times its mean moving range / 1.128.
@@ -301,8 +291,8 @@ def individuals_limits(values: Array, baseline: NDArray[np.bool_]) -> Limits:
     Examples
     --------
     >>> limits = individuals_limits(np.array([10.0, 12.0, 11.0]), np.array([True] * 3))
-    >>> round(limits.centre, 2), round(float(limits.upper[0]), 3)
-    (11.0, 14.989)
+    >>> round(limits.centre, 2), round(float(limits.sigma[0]), 3)
+    (11.0, 1.33)
     """
     used = values[baseline]
     sigma = float(np.abs(np.diff(used)).mean()) / MOVING_RANGE if len(used) > 1 else np.nan
@@ -329,8 +319,8 @@ def laney_limits(
     --------
     >>> limits = laney_limits(np.array([10.0, 12.0, 11.0]), np.array([1.0, 1.0, 2.0]), 11.0,
     ...                       np.array([True] * 3))
-    >>> round(limits.sigma_z, 3), limits.upper.round(2).tolist()
-    (1.33, [14.99, 14.99, 18.98])
+    >>> round(limits.sigma_z, 3), limits.sigma.round(2).tolist()
+    (1.33, [1.33, 1.33, 2.66])
     """
     z = ((values - centre) / standard_error)[baseline]
     sigma_z = float(np.abs(np.diff(z)).mean()) / MOVING_RANGE if len(z) > 1 else np.nan

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.core.disclosure.audit import Joint, hidden_in_cross, hidden_in_segments
 from cxlab.core.disclosure.gate import COMPLEMENTARY, SMALL
 from cxlab.stats.inference import t_quantile
 from cxlab.stats.tracking.cells import CellSums, bootstrap_blocks
@@ -138,14 +137,7 @@ def _check_sum(what: str, found: Array, wanted: Array) -> None:
 class Facts:
     """What every row of the tables shares.
 
-    Attributes
-    ----------
-    periods : (before, after)
-    unit : str
-    level : float
-    min_group_size : int
-    hidden : str
-        Why nothing may be shown; empty if it may.
+    ``periods`` are (before, after). ``hidden`` says why nothing may be shown; empty if it may.
     """
 
     periods: tuple[str, str]
@@ -162,8 +154,10 @@ class Estimates:
     Attributes
     ----------
     observed : Parts
-    errors : Errors or None
-        Standard error of each; None where they are not known.
+    errors : ndarray
+        Standard errors of `part_values`; NaN where they are not known.
+    mix_errors, performance_errors : ndarray of shape (cells,)
+        Standard errors of each cell's contribution.
     shares, rates : ndarray of shape (2, cells)
         Of each period and cell; a rate is NaN where the cell is absent.
     whole : ndarray of shape (2,)
@@ -171,22 +165,12 @@ class Estimates:
     """
 
     observed: Parts
-    errors: Errors | None
+    errors: Array
+    mix_errors: Array
+    performance_errors: Array
     shares: Array
     rates: Array
     whole: Array
-
-
-@dataclass(frozen=True, eq=False)
-class Errors:
-    """Standard errors of `Parts`, and of the sums of its mix and performance."""
-
-    change: float
-    mix: Array
-    performance: Array
-    by_segment: tuple[float, ...]
-    total_mix: float
-    total_performance: float
 
 
 def estimates(sums: CellSums, factor: float, *, replicates: int, seed: int) -> Estimates:
@@ -199,44 +183,35 @@ def estimates(sums: CellSums, factor: float, *, replicates: int, seed: int) -> E
         From the metric's values to its unit.
     replicates, seed : int
     """
-    crossed = len(sums.groups) > 1
-    weights, rates = sums.weights_and_rates(sums.copies[:, None].astype(float))
-    weight, rate = weights[0], factor * rates[0]
-    errors = None
+
+    def parts(weight: Array, rate: Array) -> Parts:
+        rate = factor * rate
+        crossed = len(sums.groups) > 1
+        return decompose(weight[:, 0], weight[:, 1], rate[:, 0], rate[:, 1], crossed=crossed)
+
+    weight, rate = sums.weights_and_rates(sums.copies[:, None].astype(float))
+    observed = parts(weight, rate)
+    drawn = [observed]  # one alone has no spread
     if sums.df >= 1:
-        drawn = [
-            decompose(w[:, 0], w[:, 1], factor * r[:, 0], factor * r[:, 1], crossed=crossed)
-            for w, r in bootstrap_blocks(sums, replicates, seed)
-        ]
-        errors = _bootstrap_errors(drawn)
-    flat_weight, flat_rate = weight.reshape(2, -1), rate.reshape(2, -1)
-    total = flat_weight.sum(axis=1, keepdims=True)
-    shares = flat_weight / np.where(total > 0, total, np.nan)
+        drawn = [parts(*block) for block in bootstrap_blocks(sums, replicates, seed)]
+    weights, rates = weight[0].reshape(2, -1), factor * rate[0].reshape(2, -1)
+    total = weights.sum(axis=1, keepdims=True)
+    shares = weights / np.where(total > 0, total, np.nan)
     return Estimates(
-        observed=decompose(weight[0], weight[1], rate[0], rate[1], crossed=crossed),
-        errors=errors,
+        observed=observed,
+        errors=_spread(np.concatenate([part_values(one) for one in drawn])),
+        mix_errors=_spread(np.concatenate([one.mix for one in drawn])),
+        performance_errors=_spread(np.concatenate([one.performance for one in drawn])),
         shares=shares,
-        rates=flat_rate,
-        whole=(shares * np.nan_to_num(flat_rate)).sum(axis=1),
+        rates=rates,
+        whole=(shares * np.nan_to_num(rates)).sum(axis=1),
     )
 
 
-def _bootstrap_errors(drawn: list[Parts]) -> Errors:
-    mix, performance = (
-        np.concatenate([getattr(parts, name) for parts in drawn]) for name in ("mix", "performance")
-    )
-    segments = range(len(drawn[0].by_segment))
-    return Errors(
-        change=float(_spread(np.concatenate([parts.change for parts in drawn]))),
-        mix=_spread(mix),
-        performance=_spread(performance),
-        by_segment=tuple(
-            float(_spread(np.concatenate([parts.by_segment[i] for parts in drawn])))
-            for i in segments
-        ),
-        total_mix=float(_spread(mix.sum(axis=-1))),
-        total_performance=float(_spread(performance.sum(axis=-1))),
-    )
+def part_values(parts: Parts) -> Array:
+    """Mix, the mix of each of two segments, performance, change: shape (replicates, values)."""
+    whole = (parts.mix.sum(axis=-1), *parts.by_segment, parts.performance.sum(axis=-1))
+    return np.stack([*whole, parts.change], axis=-1)
 
 
 def _spread(replicates: Array) -> Array:
@@ -253,24 +228,16 @@ def part_table(
     found: Estimates, sums: CellSums, facts: Facts, segments: Sequence[str]
 ) -> pd.DataFrame:
     """Rows ``mix`` (and the mix of each of two segments), ``performance``, ``change``."""
-    observed, errors = found.observed, found.errors
-    rows = [("mix", "total" if observed.by_segment else "part", observed.mix.sum())]
-    rows += [
-        (f"mix of {name}", "part", part)
-        for name, part in zip(segments, observed.by_segment, strict=False)
-    ]
-    rows += [("performance", "part", observed.performance.sum())]
-    rows += [("change", "total", observed.change)]
-    table = pd.DataFrame(rows, columns=["part", "kind", "estimate"])
-    n_before, n = sums.n.sum(axis=1)
-    places = {"period": facts.periods[1], "before": facts.periods[0], "n": n, "n_before": n_before}
-    for place, (name, value) in enumerate(places.items(), start=2):
-        table.insert(place, name, value)
-    se = np.full(len(table), np.nan)
-    if errors is not None:
-        se[:] = [errors.total_mix, *errors.by_segment, errors.total_performance, errors.change]
-    table = _with_interval(table, se, sums.df, facts.level)
-    change = float(observed.change)
+    crossed = [f"mix of {name}" for name in segments] if found.observed.by_segment else []
+    table = pd.DataFrame({"part": ["mix", *crossed, "performance", "change"]})
+    totals = ("mix", "change") if crossed else ("change",)
+    table["kind"] = np.where(table["part"].isin(totals), "total", "part")
+    table["period"], table["before"] = facts.periods[1], facts.periods[0]
+    table["n_before"], table["n"] = sums.n.sum(axis=1)
+    table = table[["part", "kind", "period", "before", "n", "n_before"]]
+    table = table.assign(estimate=part_values(found.observed)[0])
+    table = _with_interval(table, found.errors, sums.df, facts.level)
+    change = float(table["estimate"].iloc[-1])
     table["share"] = table["estimate"] / (change if abs(change) > NO_CHANGE else np.nan)
     table = table.assign(unit=facts.unit, note=facts.hidden)
     return _blank(table, np.full(len(table), bool(facts.hidden)))
@@ -295,9 +262,9 @@ def group_table(
     for part in ("mix", "performance"):
         table = pd.DataFrame({"part": part, "group": np.array(sums.labels, dtype=object)[there]})
         table["n"], table["n_before"] = sums.n[1, there], sums.n[0, there]
-        table["estimate"] = getattr(found.observed, part)[there]
-        se = getattr(found.errors, part)[there] if found.errors else np.full(len(there), np.nan)
-        table = _with_interval(table, se, sums.df, facts.level)
+        table["estimate"] = getattr(found.observed, part)[0, there]
+        errors = getattr(found, f"{part}_errors")[there]
+        table = _with_interval(table, errors, sums.df, facts.level)
         for name, values in (("share", found.shares), ("score", found.rates)):
             table[name], table[f"{name}_before"] = values[1, there], values[0, there]
         table = table.assign(unit=facts.unit, suppressed=hidden)
@@ -317,40 +284,6 @@ def _with_interval(table: pd.DataFrame, se: Array, df: int, level: float) -> pd.
     return table.assign(se=np.where(np.isfinite(half), se, np.nan), **limits)
 
 
-def hidden_cells(
-    periods: Sequence[Joint],
-    min_group_size: int,
-    axes: Sequence[int],
-    hidden: Sequence[Mapping[str | None, str]] = (),
-) -> dict[int, str]:
-    """Cells to hide, and why; one that is hidden in a period is hidden in both.
-
-    Parameters
-    ----------
-    periods : sequence of Joint
-        Each period's answers. What to hide in a period does not depend on the other one,
-        so that tables of several pairs of periods hide the same of it.
-    min_group_size : int
-    axes : sequence of int
-        Number of the segment that the tables show, or of the two that are crossed.
-    hidden : sequence of mapping of str to str
-        Groups of each segment that are hidden anyway, and why.
-    """
-    found: dict[int, str] = {}
-    for joint in periods:
-        start = [
-            {i: named[name] for i, name in enumerate(names) if name in named}
-            for names, named in zip(joint.names, hidden, strict=False)
-        ]
-        own = (
-            hidden_in_cross(joint, min_group_size, (axes[0], axes[1]), start or None)
-            if len(axes) > 1
-            else hidden_in_segments(joint, min_group_size, start or None)[axes[0]]
-        )
-        found |= {cell: why for cell, why in own.items() if found.get(cell) != SMALL}
-    return found
-
-
 def _group_notes(n: NDArray[np.int64], hidden: list[str], facts: Facts) -> list[str]:
     words = {
         SMALL: f"hidden: fewer than {facts.min_group_size} answers in a period",
@@ -362,7 +295,7 @@ def _group_notes(n: NDArray[np.int64], hidden: list[str], facts: Facts) -> list[
         if why:
             notes.append(words[why])
         elif absent:
-            notes.append(f"absent in {absent[0]}: the other period's score stands for both")
+            notes.append(f"absent in {absent[0]}: the other period's score is used for both")
         else:
             notes.append("")
     return notes

@@ -15,10 +15,9 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from cxlab.core.frames import check_columns, collect, scan
 from cxlab.core.past import PastReports
 from cxlab.stats.inference import check_level
-from cxlab.stats.metrics.differences.linearised import few_clusters
+from cxlab.stats.metrics.two_groups import few_clusters
 from cxlab.stats.tracking.changes import (
     Changes,
-    check_power,
     chosen_period,
     comparisons,
     finished,
@@ -30,7 +29,9 @@ Array = NDArray[np.float64]
 
 #: Shares are given in per cent of R².
 PER_CENT = 100.0
-#: Quantiles of each share's replicates that stand for its distribution.
+#: Answers to the outcome that a period needs.
+FEWEST_ROWS = 100
+#: Quantiles of each share's replicates that approximate its distribution.
 QUANTILES = (np.arange(199) + 0.5) / 199
 COLUMNS = (
     "label", "period", "before", "against", "n", "n_before", "estimate", "se", "ci_low", "ci_high",
@@ -75,7 +76,6 @@ def comparable_answers(
     *,
     periods: Sequence[str],
     column: str = "period",
-    fewest_rows: int = 100,
 ) -> ComparableAnswers:
     """Answers of some periods, for `cxlab.drivers` by period, if there are enough of them.
 
@@ -92,8 +92,6 @@ def comparable_answers(
         Those to compare: ``changes.periods``. Periods that the data lack are passed over.
     column : str
         Column of the periods.
-    fewest_rows : int
-        Answers to the outcome that each period needs.
 
     Returns
     -------
@@ -117,8 +115,8 @@ def comparable_answers(
     sizes = collect(counts)["n"]
     if len(sizes) < 2:
         return ComparableAnswers(None, "there is one period only")
-    if sizes.min() < fewest_rows:
-        return ComparableAnswers(None, f"a period has fewer than {fewest_rows} answers")
+    if sizes.min() < FEWEST_ROWS:
+        return ComparableAnswers(None, f"a period has fewer than {FEWEST_ROWS} answers")
     return ComparableAnswers(of_periods(data, column, periods))
 
 
@@ -128,7 +126,6 @@ def driver_changes(
     period: str | None = None,
     why: str = "",
     level: float = 0.95,
-    power: float = 0.8,
 ) -> Changes:
     """Change of each driver's share of R² from the last period, and from a year before.
 
@@ -140,8 +137,8 @@ def driver_changes(
         The period to report on; default: the latest.
     why : str
         Without an analysis, the reason, for the sentence.
-    level, power : float
-        As for `cxlab.period_changes`.
+    level : float
+        Of the intervals.
 
     Returns
     -------
@@ -188,7 +185,6 @@ def driver_changes(
     1  wifi  2025-Q3      97.0
     """
     check_level(level)
-    check_power(power)
     shares = {} if analysis is None else _shares_by_period(analysis)
     there = in_order(list(shares))
     if analysis is None or not there:
@@ -202,7 +198,7 @@ def driver_changes(
     return finished(
         tables, period=period, before=last if last in there else "",
         family=f"all drivers of '{analysis.outcome}' in {period} × the periods compared with",
-        level=level, power=power, columns=COLUMNS, nothing=NOTHING,
+        level=level, columns=COLUMNS, nothing=NOTHING,
     )  # fmt: skip
 
 
@@ -216,28 +212,28 @@ def _nothing(why: str) -> Changes:
 class _Shares:
     """One period's shares of R² among users: ``share`` has one value per driver.
 
-    ``labels``: the drivers in words. ``n``: rows analysed. ``kept``: the replicates.
+    ``labels``: the drivers in words. ``n``: rows analysed. ``replicates``: as the analysis holds them.
     """
 
     labels: pd.Series
     share: Array
     n: int
-    kept: Any
+    replicates: Any
 
     @property
     def df(self) -> float:
-        return float(self.kept.df)
+        return float(self.replicates.df)
 
     def quantiles(self) -> Array:
         """Of each share's bootstrap replicates, shape (drivers, 199); no column without any."""
-        drawn = self.kept.share[np.isfinite(self.kept.share).all(axis=1)]
-        if self.kept.kind != "bootstrap" or len(drawn) < 2:
+        drawn = self.replicates.share[np.isfinite(self.replicates.share).all(axis=1)]
+        if self.replicates.kind != "bootstrap" or len(drawn) < 2:
             return np.empty((len(self.share), 0))
         return np.quantile(drawn, QUANTILES, axis=0).T
 
     def covariance(self, other: _Shares) -> Array:
         """Of each driver's two shares, from replicates that belong together; NaN if unknown."""
-        one, two = self.kept, other.kept
+        one, two = self.replicates, other.replicates
         usable = np.isfinite(one.share).all(axis=1) & np.isfinite(two.share).all(axis=1)
         a, b = one.share[usable], two.share[usable]
         if one.kind == "none" or len(a) < 2:
@@ -255,10 +251,10 @@ def _shares_by_period(analysis: Analysis) -> dict[str, _Shares]:
             "drivers(..., by='period')."
         )
     fits, found = analysis.fits, {}
-    for group, kept in analysis.replicates.items():
+    for group, replicates in analysis.replicates.items():
         table = analysis.part(group)
         n = int(fits.loc[fits["group"] == group, "n"].iloc[0])
-        found[str(group)] = _Shares(table["label"], table["share"].to_numpy(float), n, kept)
+        found[str(group)] = _Shares(table["label"], table["share"].to_numpy(float), n, replicates)
     return found
 
 
@@ -269,24 +265,24 @@ def _differences(now: _Shares, before: _Shares | None, name: str, level: float) 
     if before is None:
         return table.assign(**dict.fromkeys(blank, np.nan), note=f"no drivers of {name} are known")
     df = min(now.df, before.df)
-    apart = now.covariance(now) + before.covariance(before)
-    variance = apart - 2 * np.nan_to_num(now.covariance(before))
+    independent = now.covariance(now) + before.covariance(before)
+    variance = independent - 2 * np.nan_to_num(now.covariance(before))
     later, earlier = now.quantiles(), before.quantiles()
     rows = []
     for i, estimate in enumerate(now.share - before.share):
         moved = (later[i] - now.share[i])[:, None] - (earlier[i] - before.share[i])
-        rows.append(_tested(estimate, variance[i], apart[i], moved.ravel(), df, level))
+        rows.append(_tested(estimate, variance[i], independent[i], moved.ravel(), df, level))
     figures = pd.DataFrame(rows, columns=["estimate", "se", "ci_low", "ci_high", "p_value"])
     few = "no test: the answers of a period lie in one cluster" if df < 1 else few_clusters(df, df)
     return pd.concat([table, figures], axis=1).assign(n_before=before.n, df=df, note=few or "")
 
 
 def _tested(
-    estimate: float, variance: float, apart: float, moved: Array, df: float, level: float
+    estimate: float, variance: float, independent: float, moved: Array, df: float, level: float
 ) -> tuple[float, ...]:
     """Difference of one driver's shares, se, limits and p-value, in percentage points.
 
-    ``apart``: the variance, were the periods independent samples. ``moved``: deviations of such
+    ``independent``: the variance, were the periods independent samples. ``moved``: deviations of such
     a difference's replicates from the estimate; empty without any.
     """
     if not np.isfinite(variance) or variance <= 0 or df < 1:
@@ -296,7 +292,7 @@ def _tested(
     reach = float(stdtrit(df, (1 + level) / 2))
     low, high = estimate - reach * se, estimate + reach * se
     if len(moved):
-        drawn = estimate + np.sqrt(variance / apart) * moved
+        drawn = estimate + np.sqrt(variance / independent) * moved
         low, high = _limits(drawn, df, level)
         p_value = max(p_value, _percentile_p_value(drawn, df))
     return PER_CENT * estimate, PER_CENT * se, PER_CENT * low, PER_CENT * high, p_value

@@ -11,26 +11,23 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.audit import Joint
+from cxlab.core.disclosure.audit import Joint, hidden_in_cross, hidden_in_segments
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, joint_answers
 from cxlab.core.disclosure.rule import groups_hidden_by_run
 from cxlab.core.frames import Opened, as_list
 from cxlab.core.messages import unknown
-from cxlab.core.metric import Metric
+from cxlab.core.metric import Metric, metric_list
 from cxlab.core.result import Result
 from cxlab.stats.inference import check_level, contrast_spread
-from cxlab.stats.metrics.differences.groups import metric_list
-from cxlab.stats.metrics.differences.linearised import cells_of, side_sums
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
-from cxlab.stats.metrics.origins import metric_totals
-from cxlab.stats.metrics.values import open_metrics
+from cxlab.stats.metrics.two_groups import cells_of, side_sums
+from cxlab.stats.metrics.values import metric_totals, open_metrics
 from cxlab.stats.tracking.cells import CellSums, cell_sums
 from cxlab.stats.tracking.decomposition import (
     ADDS_UP_TO,
     Facts,
     estimates,
     group_table,
-    hidden_cells,
     part_table,
 )
 from cxlab.stats.tracking.periods import of_periods, periods_of, with_text_periods
@@ -183,7 +180,6 @@ def mix_and_performance(
     chosen = _one_metric(metric)
     crossed = _segments(by)
     names = _two_periods(periods, periods_of(data, column))
-    every = sorted({*crossed, *as_list(segments)})
     both = of_periods(with_text_periods(data, column), column, names)
     opened = open_metrics(
         both, [chosen], design=design, by=crossed, segments=segments, column=column
@@ -193,18 +189,12 @@ def mix_and_performance(
         sums = replace(sums, df=min(sums.df, _change_df(opened, chosen, column)))
     found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
     facts = _facts(sums, names, chosen, level, min_group_size)
-    anyway = [groups_hidden_by_run(chosen.column, name) for name in every]
-    joints = []
-    if len(every) > len(crossed) or _any_small(sums, facts) or any(anyway):
-        groups = dict(zip(crossed, sums.groups, strict=True))
-        joints = [_joint(_only(opened, column, name), chosen, every, groups) for name in names]
-    hidden = _hidden(joints, sums, facts, [every.index(name) for name in crossed], anyway)
     before, after = (np.nan, np.nan) if facts.hidden else found.whole
     words = [str((labels or {}).get(name, name)) for name in crossed]
     missing = {"column": [chosen.column], "n_missing": [sums.n_missing]}
     return MixAndPerformance(
         table=part_table(found, sums, facts, words),
-        groups=group_table(found, sums, facts, hidden),
+        groups=group_table(found, sums, facts, _hidden(opened, sums, facts, crossed)),
         score=float(after),
         score_before=float(before),
         periods=names,
@@ -213,10 +203,6 @@ def mix_and_performance(
         n_missing=pd.DataFrame(missing),
         notes=_notes(sums, facts),
     )
-
-
-def _only(opened: Opened, column: str, period: str) -> Opened:
-    return replace(opened, lazy=opened.lazy.filter(nw.col(column) == period))
 
 
 def _change_df(opened: Opened, metric: Metric, column: str) -> int:
@@ -231,11 +217,43 @@ def _change_df(opened: Opened, metric: Metric, column: str) -> int:
     return int(change.df) if min(one.df for one in own) > 0 else 0
 
 
+def _hidden(opened: Opened, sums: CellSums, facts: Facts, crossed: Sequence[str]) -> dict[int, str]:
+    """Number of each hidden cell, and why; one that is hidden in a period is hidden in both.
+
+    What to hide in a period does not depend on the other one, so that tables of several pairs
+    of periods hide the same of it.
+    """
+    if facts.hidden:
+        return dict.fromkeys(range(sums.n.shape[1]), SMALL)
+    (score,), (column,) = opened.columns["score"], opened.columns["column"]
+    every = sorted({*crossed, *opened.columns["segments"]})
+    by_run = [groups_hidden_by_run(score, name) for name in every]
+    small = ((sums.n > 0) & (sums.n < facts.min_group_size)).any()
+    found: dict[int, str] = {}
+    if len(every) == len(crossed) and not small and not any(by_run):
+        return found
+    groups, axes = dict(zip(crossed, sums.groups, strict=True)), [every.index(n) for n in crossed]
+    for period in facts.periods:
+        part = replace(opened, lazy=opened.lazy.filter(nw.col(column) == period))
+        joint = _joint(part, score, every, groups)
+        start = [
+            {i: named[name] for i, name in enumerate(names) if name in named}
+            for names, named in zip(joint.names, by_run, strict=True)
+        ]
+        own = (
+            hidden_in_cross(joint, facts.min_group_size, (axes[0], axes[1]), start)
+            if len(axes) > 1
+            else hidden_in_segments(joint, facts.min_group_size, start)[axes[0]]
+        )
+        found |= {cell: why for cell, why in own.items() if found.get(cell) != SMALL}
+    return found
+
+
 def _joint(
-    opened: Opened, metric: Metric, segments: list[str], groups: Mapping[str, list[str]]
+    opened: Opened, score: str, segments: list[str], groups: Mapping[str, list[str]]
 ) -> Joint:
     """A period's answers per joint cell; groups that are given are numbered as given."""
-    found = joint_answers(opened, [metric.column], segments)[metric.column]
+    found = joint_answers(opened, [score], segments)[score]
     codes, names, rest = found.codes.copy(), list(found.names), list(found.not_given)
     for name, known in groups.items():
         i = segments.index(name)
@@ -244,22 +262,6 @@ def _joint(
         codes[:, i] = np.array(place, dtype=np.intp)[codes[:, i]]
         names[i], rest[i] = tuple(known), (last if rest[i] is not None else None)
     return Joint(codes, found.n, tuple(names), tuple(rest))
-
-
-def _any_small(sums: CellSums, facts: Facts) -> bool:
-    return bool(((sums.n > 0) & (sums.n < facts.min_group_size)).any())
-
-
-def _hidden(
-    joints: Sequence[Joint],
-    sums: CellSums,
-    facts: Facts,
-    axes: Sequence[int],
-    anyway: Sequence[Mapping[str | None, str]],
-) -> dict[int, str]:
-    if facts.hidden:
-        return dict.fromkeys(range(sums.n.shape[1]), SMALL)
-    return hidden_cells(joints, facts.min_group_size, axes, anyway)
 
 
 def _facts(

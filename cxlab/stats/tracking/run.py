@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from cxlab.core.design import DesignLike, as_design
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.messages import got
-from cxlab.core.metric import Metric
+from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
 from cxlab.stats.inference import check_level
-from cxlab.stats.metrics.differences.groups import metric_list
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM, estimate_metrics
 from cxlab.stats.tracking.periods import in_order
 
@@ -165,7 +164,7 @@ class Run:
 
 
 def run_of_periods(table: pd.DataFrame, of: str, min_group_size: int) -> Run:
-    """Check a table by period and take it apart.
+    """Check a table by period, and split it into arrays.
 
     Raises
     ------
@@ -234,7 +233,7 @@ def _numbers(rows: pd.DataFrame, column: str) -> Array:
 
 
 def _design_effects(rows: pd.DataFrame, n: Array) -> tuple[Array, list[str]]:
-    """Each period's design effect; the others' where its own clusters are too few to tell."""
+    """Each period's design effect; the others' where its own clusters are too few."""
     if "deff" not in rows:
         return np.ones(len(rows)), [""] * len(rows)
     deff = _numbers(rows, "deff")

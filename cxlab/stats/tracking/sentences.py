@@ -88,16 +88,16 @@ def mix_sentence(table: pd.DataFrame, *, periods: tuple[str, str], level: float)
     """How much of a change is who answered, and how much how they scored."""
     rows = table.set_index("part")
     unit, decimals = UNITS.get(str(table["unit"].iloc[0]), ("", 2))
-    told = {}
+    parts = {}
     for part in ("mix", "performance"):
         row = rows.loc[part]
-        told[part] = signed(row["estimate"], decimals)
+        parts[part] = signed(row["estimate"], decimals)
         if pd.notna(row["ci_low"]):
             limits = f"{signed(row['ci_low'], decimals)} to {signed(row['ci_high'], decimals)}"
-            told[part] += f" ({100 * level:g} % CI {limits})"
+            parts[part] += f" ({100 * level:g} % CI {limits})"
     change = signed(rows.loc["change", "estimate"], decimals)
     return (
         f"Of the change of {change}{unit} from {periods[0]} to {periods[1]}, "
-        f"{told['mix']} goes with who answered (mix) and {told['performance']} with how "
+        f"{parts['mix']} goes with who answered (mix) and {parts['performance']} with how "
         "each group scored (performance)"
     )

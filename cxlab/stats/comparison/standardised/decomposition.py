@@ -1,18 +1,20 @@
-"""tNPS − rNPS as collected taken apart: terms with intervals, status and bounds."""
+"""The terms of tNPS − rNPS as collected, with intervals, status and bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from scipy.stats import norm
 
-from cxlab.stats.comparison.asked import Collected, collect_window
-from cxlab.stats.comparison.contact import Rules, declared_rules
-from cxlab.stats.comparison.nonresponse import (
+from cxlab.stats.comparison.contract import Rules, declared_rules
+from cxlab.stats.comparison.programme import ProgrammeData
+from cxlab.stats.comparison.standardised.asked import Collected, collect_window
+from cxlab.stats.comparison.standardised.nonresponse import (
     Identification,
     Limits,
     Tilts,
@@ -25,8 +27,7 @@ from cxlab.stats.comparison.nonresponse import (
     tilted,
     tipping_points,
 )
-from cxlab.stats.comparison.programme import ProgrammeData
-from cxlab.stats.comparison.standardised import (
+from cxlab.stats.comparison.standardised.quantities import (
     ABOUT,
     NPS_VALUES,
     QUANTITY_COEFFICIENTS,
@@ -77,10 +78,10 @@ class Replicates:
         Fitted to the whole data.
     estimate, replicates : dict of str to ndarray, shape (11, 1) and (11, replicates)
         Shares of the scores.
-    silent, unreached : dict of str to (ndarray, ndarray)
+    silent, unreached : dict of str to ndarray, shape (2, 1)
         Bounds if nothing is known of those who did not answer; if that holds only of those who
         could not be asked (empty where everybody could).
-    unreached_replicates : dict of str to (ndarray, ndarray)
+    unreached_replicates : dict of str to ndarray, shape (2, replicates)
     tilts, tilt_replicates : dict of (str, float) to dict
         Standardised quantities if answering a survey depends on the score by some slope.
     n, n_not_converged : int
@@ -146,7 +147,7 @@ def replicate(
         unreached=bounds(weighting, chances, ones, estimate, response=False) if unreachable else {},
         unreached_replicates=_joined(limits),
         tilts=tilted(weighting, chances, ones, slopes),
-        tilt_replicates=_joined_tilts(tilts),
+        tilt_replicates=_joined(tilts),
         n=n,
         n_not_converged=failed,
     )
@@ -185,19 +186,13 @@ def _none() -> np.ndarray:
     return np.empty((11, 0))
 
 
-def _joined_tilts(found: list[Tilts]) -> Tilts:
-    return {
-        key: {q: np.hstack([part[key][q] for part in found]) for q in found[0][key]}
-        for key in (found[0] if found else ())
-    }
-
-
-def _joined(found: list[Limits]) -> Limits:
-    joined = {}
-    for name in found[0] if found else ():
-        low, high = (np.concatenate([part[name][side] for part in found]) for side in (0, 1))
-        joined[name] = (low, high)
-    return joined
+def _joined(found: Sequence[Any]) -> Any:
+    """Arrays of blocks of replicates one after another, under the names that all blocks have."""
+    if found and isinstance(found[0], np.ndarray):
+        return np.concatenate(found, axis=-1)
+    if not found:
+        return {}
+    return {name: _joined([block[name] for block in found]) for name in found[0]}
 
 
 def combination(

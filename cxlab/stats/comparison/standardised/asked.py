@@ -9,9 +9,16 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.messages import got, one_of
-from cxlab.stats.comparison.contact import ContactRule, LookBack, last_invitation, look_back
-from cxlab.stats.comparison.contract import ANSWERED, BOUNCED, INVITED, SUPPRESSED, match_ids
+from cxlab.stats.comparison.contract import (
+    ANSWERED,
+    BOUNCED,
+    INVITED,
+    SUPPRESSED,
+    ContactRule,
+    match_ids,
+)
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
+from cxlab.stats.comparison.standardised.propensity import LookBack, last_invitation, look_back
 
 #: More suppressed rows than this, without an invitation that would explain them, and the
 #: declared rule is not the one that was followed.
@@ -133,17 +140,10 @@ def split_invitations(data: ProgrammeData) -> tuple[pd.DataFrame, pd.DataFrame, 
 
 def _cells(touchpoint: pd.Series, channel: pd.Series) -> tuple[np.ndarray, list[str]]:
     """Code of each episode's cell, and the names of the cells that occur."""
-    width = len(channel.cat.categories) + 1
-    key = (touchpoint.cat.codes.to_numpy() + 1) * np.int64(width) + channel.cat.codes + 1
-    found, code = np.unique(np.asarray(key), return_inverse=True)
-    names = []
-    for pair in found:
-        t, c = divmod(int(pair), width)
-        words = [touchpoint.cat.categories[t - 1] if t else "any touchpoint"]
-        words += [channel.cat.categories[c - 1]] if c else []
-        names.append(" · ".join(words))
-    order = np.argsort(names)
-    return np.argsort(order)[code], [names[k] for k in order]
+    of = touchpoint.astype("str").fillna("any touchpoint")
+    named = of.where(channel.isna(), of + " · " + channel.astype("str").fillna(""))
+    code, cells = pd.factorize(named, sort=True)
+    return code, list(cells)
 
 
 def in_window(rows: pd.DataFrame, periods: Sequence[str] | None) -> np.ndarray:
@@ -244,12 +244,10 @@ def _check_rule_followed(
         raise ValueError(
             f"Rule '{rule.name}' must hold for everyone if `exempt` is 0; {int(broken.sum()):,} "
             f"customers who had a transactional invitation within {rule.days:g} days were not "
-            "suppressed. Declare ContactRule(name, days, exempt=share), or correct the days."
+            "suppressed. Declare (days, exempt share), or correct the days."
         )
     stopped = (status == SUPPRESSED) & (waves["rule"].to_numpy() == rule.name)
     lost = stopped & (since > float(rule.days or 0) + ROUNDING_DAYS)
-    if not lost.any():
-        return
     words = (
         f"{int(lost.sum()):,} rows suppressed by '{rule.name}' have no transactional invitation "
         f"within {rule.days:g} days"
@@ -259,7 +257,8 @@ def _check_rule_followed(
             f"`contact_rules` must explain the suppressed rows; {words}. Correct the days, give "
             "the earlier invitations too, or give the rule None."
         )
-    notes.append(words)
+    if lost.any():
+        notes.append(words)
 
 
 def _scores_by_episode(answers: Answers, episodes: pd.DataFrame) -> np.ndarray:
@@ -270,17 +269,14 @@ def _scores_by_episode(answers: Answers, episodes: pd.DataFrame) -> np.ndarray:
 
 def _scores_by_wave(answers: Answers, waves: pd.DataFrame) -> np.ndarray:
     """Relationship answers belong to the customer's wave of the same period."""
-    width = len(waves["period"].cat.categories) + 2
-    asked = waves["customer"].to_numpy() * width + waves["period"].cat.codes.to_numpy() + 1
-    code = waves["period"].cat.categories.get_indexer(answers.period.cat.categories)
-    # a period that the invitations don't have can match nothing: one code past the last
-    code = np.append(np.where(code < 0, width - 2, code), -1)[answers.period.cat.codes.to_numpy()]
-    given = answers.customer * width + code + 1
-    order = np.argsort(asked, kind="stable")
-    at = np.minimum(np.searchsorted(asked[order], given), max(len(asked) - 1, 0))
-    found = order[at] if len(asked) else np.full(len(given), -1)
-    hit = asked[found] == given if len(asked) else np.zeros(len(given), dtype=bool)
-    return _linked(answers, np.where(hit, found, -1), waves, "relationship")
+    given, asked = (
+        pd.MultiIndex.from_arrays([who, period.astype("str").fillna("")])
+        for who, period in (
+            (answers.customer, answers.period),
+            (waves["customer"], waves["period"]),
+        )
+    )
+    return _linked(answers, asked.get_indexer(given), waves, "relationship")
 
 
 def _linked(answers: Answers, at: np.ndarray, rows: pd.DataFrame, survey: str) -> np.ndarray:
@@ -298,7 +294,7 @@ def _linked(answers: Answers, at: np.ndarray, rows: pd.DataFrame, survey: str) -
         shown = [answers.response.iloc[row] for row in twice]
         raise ValueError(
             f"Every {survey} invitation must have one answer; got two for response {got(shown)}. "
-            "Remove one, or name the waves apart."
+            "Remove one, or give each wave a period of its own."
         )
     score = np.full(len(rows), -1, dtype=np.int64)
     valid = answers.valid

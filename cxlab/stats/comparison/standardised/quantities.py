@@ -14,9 +14,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from cxlab.stats.comparison.asked import Asked, Collected
-from cxlab.stats.comparison.contact import LookBack
-from cxlab.stats.comparison.propensity import Fit, Patterns, fit_chances, patterns
+from cxlab.stats.comparison.standardised.asked import Asked, Collected
+from cxlab.stats.comparison.standardised.propensity import (
+    Fit,
+    LookBack,
+    Patterns,
+    fit_chances,
+    patterns,
+)
 
 N_SCORES = 11
 NPS_VALUES = np.array([-100.0] * 7 + [0.0] * 2 + [100.0] * 2)

@@ -7,8 +7,8 @@ import pandas as pd
 
 from cxlab.stats.comparison.gaps import NUMBERS, clustered_scores
 from cxlab.stats.comparison.identity import customers_of
-from cxlab.stats.comparison.margins import CATEGORIES, category
-from cxlab.stats.comparison.paired import OnePerAnswer, Pairs
+from cxlab.stats.comparison.paired.margins import CATEGORIES, category
+from cxlab.stats.comparison.paired.pairs import OnePerAnswer, Pairs
 from cxlab.stats.comparison.programme import Answers
 from cxlab.stats.inference import normal_quantile, t_quantile
 

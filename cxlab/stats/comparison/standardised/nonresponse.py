@@ -15,8 +15,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from cxlab.stats.comparison.contract import SURVEY_TYPES
-from cxlab.stats.comparison.propensity import fit_chances, silent_factors
-from cxlab.stats.comparison.standardised import (
+from cxlab.stats.comparison.standardised.propensity import fit_chances, silent_factors
+from cxlab.stats.comparison.standardised.quantities import (
     NPS_VALUES,
     QUANTITY_COEFFICIENTS,
     Chances,
@@ -32,7 +32,8 @@ from cxlab.stats.comparison.standardised import (
 from cxlab.stats.inference import normal_quantile
 
 BEST = float(NPS_VALUES.max())
-Limits = dict[str, tuple[np.ndarray, np.ndarray]]
+#: Lowest and highest value of quantities and terms: arrays of shape (2, replicates).
+Limits = dict[str, np.ndarray]
 #: Survey and slope to the survey's standardised quantities.
 Tilts = dict[tuple[str, float], Shares]
 
@@ -124,7 +125,7 @@ def bounds(
         for side in sides:
             centre, width = side.spread(coefficients)
             middle, half = middle + centre, half + width
-        found[name] = (middle - half, middle + half)
+        found[name] = np.stack([middle - half, middle + half])
     return found
 
 
