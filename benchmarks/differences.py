@@ -18,8 +18,7 @@ from scipy.special import stdtr
 from cxlab import compare_groups
 from cxlab.core.metric import Metric
 from cxlab.stats.inference import Units, contrast_spread, permutation_p_value
-from cxlab.stats.metrics.differences.linearised import design_difference
-from cxlab.stats.metrics.differences.two_samples import SMALL_GROUP, simple_difference
+from cxlab.stats.metrics.two_groups import SMALL_GROUP, design_difference, simple_difference
 
 LEVEL = 0.05
 #: Fixed before the first run.
@@ -142,7 +141,7 @@ def one(
         both = pd.DataFrame(
             [{name: side[name].sum() for name in ("n", "y", "yy")} for side in sides]
         )
-        found = simple_difference(both, METRICS[kind], 1 - LEVEL, "auto")
+        found = simple_difference(both, METRICS[kind], 1 - LEVEL)
         permute = both["n"].min() < SMALL_GROUP
     if not permute:
         return float(found["p_value"])

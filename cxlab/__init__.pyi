@@ -38,7 +38,6 @@ from .stats.metrics import mean_score as mean_score
 from .stats.metrics import net_score as net_score
 from .stats.metrics import nps as nps
 from .stats.metrics import retention as retention
-from .stats.metrics import retention_rate as retention_rate
 from .stats.metrics import scorecard as scorecard
 from .stats.metrics import study_retention as study_retention
 from .stats.metrics import suppress_small_groups as suppress_small_groups

@@ -120,9 +120,9 @@ def tables_of(job, *, quick: bool = False) -> pd.DataFrame:
 
 def _cards(answers: pd.DataFrame, study) -> pd.DataFrame:
     means = [metric for metric in study.metrics() if metric.name == "mean"]
-    segments, card = study.segments, scorecard(answers, means)
-    rows = [card, scorecard(answers, means[:1], by=segments)]
-    rows += [scorecard(answers, means[1:], by=segments[:1])]
+    segments, card = study.segments, scorecard(answers, means).table
+    rows = [card, scorecard(answers, means[:1], by=segments).table]
+    rows += [scorecard(answers, means[1:], by=segments[:1]).table]
     compared = compare_segments(answers, means[:1], segments)
     table = pd.concat(rows, ignore_index=True)
     shown = set(table.loc[(table["column"] == "overall") & table["n"].notna(), "group"])

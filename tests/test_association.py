@@ -47,7 +47,7 @@ from cxlab.stats.association.polychoric import (
     thresholds,
 )
 from cxlab.stats.association.units import leverage_degrees_of_freedom
-from cxlab.stats.inference import design_covariance
+from cxlab.stats.inference import design_variance
 from cxlab.stats.resampling import jackknife_covariance
 from cxlab.stats.touchpoints.result import difference_table
 
@@ -766,17 +766,21 @@ def test_unit_covariance_equals_the_shared_one_of_inference():
         [np.bincount(row_unit, weights=scores[:, k], minlength=units.n_units) for k in range(2)],
         axis=1,
     )
+    # a covariance is half of what the variance of a sum has beyond the two variances
+    each = [totals[:, 0], totals[:, 1], totals.sum(axis=1)]
     frame = pd.DataFrame(
         {
-            "domain": np.repeat([0, 1], units.n_units),
-            "stratum": np.tile(units.stratum, 2),
-            "cluster": np.tile(np.arange(units.n_units), 2),
-            "total": totals.T.ravel(),
-            "squares": totals.T.ravel() ** 2,
+            "domain": np.repeat(range(3), units.n_units),
+            "stratum": np.tile(units.stratum, 3),
+            "total": np.concatenate(each),
+            "squares": np.concatenate(each) ** 2,
         }
     )
-    expected = design_covariance(frame, pd.Series(units.sampled), domains=2)
-    assert covariance_of_totals(totals, units) == pytest.approx(expected, rel=1e-9)
+    first, second, both = design_variance(frame, pd.Series(units.sampled), domains=3)
+    shared = (both - first - second) / 2
+    assert covariance_of_totals(totals, units) == pytest.approx(
+        np.array([[first, shared], [shared, second]]), rel=1e-9
+    )
 
 
 def test_standard_error_without_a_design_is_that_of_resampled_rows():

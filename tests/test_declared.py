@@ -165,7 +165,7 @@ def test_labels_belong_to_their_table(make, tmp_path):
     assert study.table("b").labels["likely"] == "RECOMMEND AFTER CONTACT"
     assert study.selection({"wait": "1"}, table="b") == "THE OTHER WAIT = 1"
     assert study.selection({"wait": "1"}) == "wait = 1"
-    shown = scorecard(study.read(), study.metrics("outcome"), labels=study.labels)
+    shown = scorecard(study.read(), study.metrics("outcome"), labels=study.labels).table
     assert "Would recommend" in shown["label"].tolist()
     # each table's figures under its own labels
     beside = operational_table(study)

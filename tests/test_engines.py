@@ -276,7 +276,7 @@ def control_chart(answers, study):
 
 TABLES = {
     "check_answers": lambda a, s: cxlab.check_answers(a, s),
-    "usage": lambda a, s: cxlab.usage(a, touchpoints(s)[:2], by="segment", design=s.design),
+    "usage": lambda a, s: cxlab.usage(a, touchpoints(s)[:2], by="segment", design=s.design).table,
     "straight_lining": lambda a, s: cxlab.straight_lining(a, s.touchpoints),
     "repeated_answers": lambda a, s: cxlab.repeated_answers(a, s.touchpoints),
     "weight_summary": lambda a, s: cxlab.weight_summary(a, design=s.design),
@@ -284,7 +284,7 @@ TABLES = {
     "top_box": lambda a, s: cxlab.top_box(a, "overall", top=(8, 10), by="home_region"),
     "mean_score": lambda a, s: cxlab.mean_score(a, "booking", design=s.design),
     "net_score": lambda a, s: cxlab.net_score(a, "effort", top=(6, 7), bottom=(1, 3), by="period"),
-    "scorecard": lambda a, s: cxlab.scorecard(a, s.metrics("outcome"), by=s.segments, design=s.design),
+    "scorecard": lambda a, s: cxlab.scorecard(a, s.metrics("outcome"), by=s.segments, design=s.design).table,
     "compare_groups": lambda a, s: cxlab.compare_groups(
         a, "recommend", by="segment", against="pairs", design=s.design),
     "compare_periods": lambda a, s: cxlab.compare_periods(
@@ -394,9 +394,9 @@ class TestAirport:
         reference = sfo.read(period="2017")
         metrics = sfo.metrics("outcome")
         assert_same(
-            cxlab.scorecard(answers, metrics, by="gender", design=sfo.design).sort_values(
+            cxlab.scorecard(answers, metrics, by="gender", design=sfo.design).table.sort_values(
                 ["metric", "label", "group"], ignore_index=True),
-            cxlab.scorecard(reference, metrics, by="gender", design=sfo.design).sort_values(
+            cxlab.scorecard(reference, metrics, by="gender", design=sfo.design).table.sort_values(
                 ["metric", "label", "group"], ignore_index=True),
         )  # fmt: skip
         names = [*sfo.touchpoints[:5], "overall"]

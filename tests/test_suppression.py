@@ -72,7 +72,7 @@ def answers():
 
 def test_scorecard_hides_the_small_group_and_its_complement():
     metric = Metric("s", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
-    table = scorecard(answers(), [metric], by="kind").set_index("group")
+    table = scorecard(answers(), [metric], by="kind").table.set_index("group")
     assert table["suppressed"].tolist() == ["", "", "small", "complementary"]
     assert table.loc["b", ["n", "estimate", "se", "unweighted", "n_eff", "n_missing"]].isna().all()
     # neither count nor mean of b follows from the total and the groups shown
@@ -83,10 +83,10 @@ def test_scorecard_hides_the_small_group_and_its_complement():
 def test_few_answers_without_a_segment_are_not_given_back():
     data = answers()
     data.loc[data["kind"] == "b", "kind"] = None
-    table = scorecard(data, [NPS], by="kind").set_index("group")
+    table = scorecard(data, [NPS], by="kind").table.set_index("group")
     assert table["suppressed"].to_dict() == {"everyone": "", "a": "", "c": "complementary"}
     many = data.assign(kind=data["kind"].where(data.index >= 9))
-    assert (scorecard(many, [NPS], by="kind")["suppressed"] == "").all()
+    assert (scorecard(many, [NPS], by="kind").table["suppressed"] == "").all()
 
 
 class TestTablesTogether:
@@ -115,13 +115,13 @@ class TestTablesTogether:
             {"A": 100, "B": 4, "C": 20, "D": 30}, {"A": 100, "B": 50, "C": 20, "D": 4}
         )
         for year in YEARS:
-            one = scorecard(data[data["period"] == year], [NPS], by="g")
+            one = scorecard(data[data["period"] == year], [NPS], by="g").table
             assert self.shown(self.mix(data)) <= self.shown(one)
         assert self.shown(self.mix(data)) == {"A"}
 
     def test_answers_without_a_segment_are_shown_nowhere_where_they_cover(self):
         data = self.two_years(*[{"A": 20, "B": 4, "C": 100, "nobody": 30}] * 2)
-        assert self.shown(scorecard(data, [NPS], by="g")) >= {"A", "C"}
+        assert self.shown(scorecard(data, [NPS], by="g").table) >= {"A", "C"}
         assert self.shown(self.mix(data)) == {"A", "C"}
 
     def test_groups_in_few_clusters_join_those_that_the_scorecard_hides(self):
@@ -130,14 +130,14 @@ class TestTablesTogether:
         # D is the cover by answers, C by customers
         data["customer"] = np.where(data["g"] == "C", "one", data.index.astype(str))
         later = data[data["period"] == "2025"]
-        table = scorecard(later, [NPS], by="g", design={"cluster": "customer"})
+        table = scorecard(later, [NPS], by="g", design={"cluster": "customer"}).table
         assert self.shown(table) == {"everyone", "A", "C"}
 
     def test_nested_segments_do_not_give_a_group_back(self):
         data = self.two_years(*[{"A": 50, "B": 60, "C": 3}] * 2)
         data["t"] = data["g"].map({"A": "T1", "B": "T2", "C": "T2"})
         later = data[data["period"] == "2025"]
-        table = scorecard(later, [NPS], by=["t", "g"])
+        table = scorecard(later, [NPS], by=["t", "g"]).table
         # T2 less B would be C
         assert self.shown(table) == {"everyone", "T1", "T2", "A"}
         assert self.shown(self.mix(data, segments=["t", "g"])) == {"A"}
@@ -150,7 +150,7 @@ class TestTablesTogether:
         later = data[data["period"] == "2025"]
         table = scorecard(
             pl.from_pandas(later) if engine == "polars" else later, [NPS], by=["t", "g"]
-        )
+        ).table
         assert self.shown(table) == {"everyone", "0", "1"}
 
     def programme(self, rng: np.random.Generator) -> pd.DataFrame:
@@ -180,7 +180,7 @@ class TestTablesTogether:
                 own = data[data["period"] == year]
                 n = own.groupby(both, dropna=False).size()
                 frame = n.index.to_frame(index=False)
-                card = scorecard(own, [NPS], by=both)
+                card = scorecard(own, [NPS], by=both).table
                 margins = self.equations(frame, card, mixes)
                 for name in both:
                     for group in frame[name].unique():
@@ -360,13 +360,13 @@ def test_minimum_is_checked_in_every_table_of_the_demo_report():
     from cxlab import load_study
 
     study = load_study("demo")
-    table = scorecard(study.read(period="2025-Q4"), study.metrics(), by=study.segments)
+    table = scorecard(study.read(period="2025-Q4"), study.metrics(), by=study.segments).table
     assert (table["n"].dropna() >= 10).all()
     assert table.loc[table["suppressed"] != "", "estimate"].isna().all()
 
 
 def test_everyone_stays_when_nobody_is_small():
-    table = scorecard(answers().query("kind != 'b'"), [Metric("s", "mean")], by="kind")
+    table = scorecard(answers().query("kind != 'b'"), [Metric("s", "mean")], by="kind").table
     assert (table["suppressed"] == "").all()
     assert pytest.approx(286 - 6) == table["n"].iloc[1:].sum()
 
@@ -376,7 +376,7 @@ def test_a_comparison_of_segments_hides_what_their_scorecard_hides():
     nested = pd.DataFrame({"s": rng.integers(0, 11, 113).astype(float), "t": ["T1"] * 50 + ["T2"] * 63,
                            "g": ["A"] * 50 + ["B"] * 60 + ["C"] * 3})  # fmt: skip
     metric = Metric("s", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
-    card = scorecard(nested, [metric], by=["t", "g"])
+    card = scorecard(nested, [metric], by=["t", "g"]).table
     compared = compare_segments(nested, [metric], ["t", "g"])
     # T2 of `t` less B would be C
     assert set(card.loc[card["suppressed"] != "", "group"]) == {"B", "C"}

@@ -83,7 +83,7 @@ class TestTheReport:
         study = load_study("demo")
         card = scorecard(
             answers, study.metrics("outcome"), labels=study.labels, design=study.design
-        )
+        ).table
         nps = card.loc[card["metric"] == "nps", "estimate"].item()
         assert scores["weighted as declared", "relationship"] == pytest.approx(nps)
         assert scores["each answer once", "relationship"] == pytest.approx(-2.619, abs=1e-3)

@@ -111,7 +111,9 @@ def open_frame(
     check_columns(data, {**numeric, **others, **known.columns()})
     labels = [name for names in others.values() for name in names]
     floats = [name for names in numeric.values() for name in names]
-    lazy = scan(with_wall_times(data, labels), [*floats, *labels, *known.used()])
+    # without any column there is nothing to count rows by
+    wanted = [*floats, *labels, *known.used()] or column_names(data)[:1]
+    lazy = scan(with_wall_times(data, labels), wanted)
     weights = {"weights": known.weights, "stratum_clusters": known.stratum_clusters}
     check_numeric(lazy, {**numeric, **weights})
     _check_design(lazy, known)

@@ -1,7 +1,8 @@
-"""A metric: one measure of one column of scores."""
+"""A metric: one measure of one column of scores; the Net Promoter Score is one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -42,3 +43,21 @@ class Metric:
     def unit(self) -> str:
         """``points``, ``%`` or ``score``."""
         return {"net": "points", "box": "%", "mean": "score"}[self.kind]
+
+
+def nps_metric(column: str) -> Metric:
+    """The Net Promoter Score of a column: per cent 9–10 less per cent 0–6, of 0 to 10.
+
+    Examples
+    --------
+    >>> nps_metric("recommend").unit
+    'points'
+    """
+    return Metric(column, "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
+
+
+def metric_list(metrics: Metric | Sequence[Metric] | str) -> list[Metric]:
+    """One metric, several, or the Net Promoter Score of a column, as a list."""
+    if isinstance(metrics, str):
+        return [nps_metric(metrics)]
+    return [metrics] if isinstance(metrics, Metric) else list(metrics)

@@ -62,8 +62,8 @@ def answers_for_interval(
 
     Notes
     -----
-    ``n = z²·variance/half_width² − 3``, of an adjusted-Wald interval, × deff / response
-    rate, rounded up.
+    ``n = z²·variance/half_width² − 3``, of an adjusted-Wald interval of a net score (statsmodels
+    plans shares only), × deff / response rate, rounded up.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def answers_for_difference(
     power: float = 0.8,
     deff: float = 1.0,
 ) -> int:
-    """Answers needed in each of two groups to see a difference.
+    """Answers needed in each of two groups to detect a difference.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def answers_for_difference(
     level : float
         1 less the two-sided error rate of the test.
     power : float
-        Chance of seeing it, between 0 and 1.
+        Chance of detecting it, between 0 and 1.
     deff : float
 
     Returns
@@ -105,7 +105,8 @@ def answers_for_difference(
 
     Notes
     -----
-    ``n = (z_α/2 + z_β)²(V₁ + V₂)/δ²``, × deff, rounded up.
+    ``n = (z_α/2 + z_β)²(V₁ + V₂)/δ²`` (statsmodels' `normal_sample_size_one_tail`, of the tail
+    that the difference lies in), × deff, rounded up.
 
     Examples
     --------
@@ -113,15 +114,19 @@ def answers_for_difference(
     >>> answers_for_difference(0.1, variances=variances)
     915
     """
+    from statsmodels.stats.power import normal_sample_size_one_tail  # slow to import
+
     _check_positive(difference=abs(difference), deff=deff, variances=min(variances))
-    factor = _detection_factor(level, power)
-    return math.ceil(factor**2 * sum(variances) * deff / difference**2 - 1e-9)
+    _check_power(level, power)
+    spread = math.sqrt(sum(variances))
+    n = normal_sample_size_one_tail(abs(difference), power, (1 - level) / 2, std_null=spread)
+    return math.ceil(n * deff - 1e-9)
 
 
 def detectable_differences(
     table: pd.DataFrame, *, level: float = 0.95, power: float = 0.8
 ) -> pd.DataFrame:
-    """What the answers at hand can and cannot see.
+    """What the answers at hand can and cannot show.
 
     Parameters
     ----------
@@ -135,12 +140,12 @@ def detectable_differences(
     DataFrame
         The table's label columns, ``n``, ``half_width`` (of the interval),
         ``next_period`` (smallest change to another period of the same size and design that
-        would be seen with the power given) and ``fixed_value`` (smallest distance from a
+        would be detected with the power given) and ``fixed_value`` (smallest distance from a
         fixed value, such as a target), all in the metric's unit.
 
     Notes
     -----
-    ``(z_α/2 + z_β)·se·√2`` and the same without √2. Periods that share customers see more.
+    ``(z_α/2 + z_β)·se·√2`` and the same without √2. Periods that share customers show more.
 
     Examples
     --------
@@ -150,8 +155,9 @@ def detectable_differences(
     0   NPS  400         7.8         15.8         11.2
     """
     names = [name for name in LABELS if name in table and name not in ("column", "target")]
-    factor = _detection_factor(level, power)
-    # where all answers are alike, what they would show is not known
+    _check_power(level, power)
+    factor = normal_quantile(level) + float(ndtri(power))
+    # where all answers are alike, the standard error is unknown, not 0
     se = table["se"].where(table["se"] > 0)
     return table[[*names, "n"]].assign(
         half_width=normal_quantile(level) * se,
@@ -330,11 +336,10 @@ def finite_population_factor(n: int, population: int) -> float:
     return math.sqrt((population - n) / (population - 1))
 
 
-def _detection_factor(level: float, power: float) -> float:
+def _check_power(level: float, power: float) -> None:
     check_level(level)
     if not 0 < power < 1:
         raise ValueError(f"`power` must be between 0 and 1, such as 0.8; got {power}.")
-    return normal_quantile(level) + float(ndtri(power))
 
 
 def _check_positive(**values: float) -> None:

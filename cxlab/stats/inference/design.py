@@ -1,46 +1,34 @@
-"""Variances under a survey design by Taylor linearisation.
+"""Variances under a survey design by Taylor linearisation, and their degrees of freedom.
 
-All functions take *totals*: one row per domain × stratum × cluster with the cluster's
-total of the linearised score, and one row per domain × stratum for the rows that are
-clusters of their own, with their number, total and sum of squares.
+statsmodels has no strata, no clusters of a domain and no degrees of freedom of a contrast.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from scipy.linalg import block_diag
 
 from cxlab.stats.inference.intervals import t_quantile
 
 
-@dataclass(frozen=True, eq=False)
-class DesignVariance:
-    """Variance of each domain's estimate and what was done to get it.
-
-    Attributes
-    ----------
-    variance : ndarray of float, shape (domains,)
-    lonely_strata : int
-        Strata with one sampled cluster, centred on the whole sample instead of on
-        themselves.
-    """
-
-    variance: NDArray[np.float64]
-    lonely_strata: int
-
-
-def design_variance(totals: pd.DataFrame, clusters: pd.Series, *, domains: int) -> DesignVariance:
+def design_variance(
+    totals: pd.DataFrame, clusters: pd.Series, *, domains: int
+) -> NDArray[np.float64]:
     """Taylor variance of each domain's estimate from its linearised totals.
 
     Parameters
     ----------
     totals : DataFrame
-        Columns ``domain`` (0 to ``domains`` − 1), ``stratum``, ``total`` (sum of the
-        linearised scores of a cluster, or of the lone rows of a stratum) and ``squares``
-        (its square, or the sum of the lone rows' squares).
+        One row per domain × stratum × cluster, and one per domain × stratum for the rows
+        that are clusters of their own: ``domain`` (0 to ``domains`` − 1), ``stratum``,
+        ``total`` (sum of the linearised scores) and ``squares`` (its square, or the sum of
+        the squares of the rows that are clusters of their own).
     clusters : Series of int
         Clusters sampled per stratum, indexed by stratum: the whole design, with the
         clusters that hold nobody of the domain.
@@ -49,13 +37,14 @@ def design_variance(totals: pd.DataFrame, clusters: pd.Series, *, domains: int) 
 
     Returns
     -------
-    DesignVariance
+    ndarray of float, shape (domains,)
 
     Notes
     -----
     ``V = Σ_h n_h/(n_h − 1) · (Σ_c t_hc² − (Σ_c t_hc)²/n_h)``. A domain keeps the design's
     strata and clusters whole: a cluster outside it counts in ``n_h`` with a total of
-    zero. A stratum with one cluster has no spread of its own; its square is taken as is.
+    zero. A stratum with one cluster has no spread of its own; its total is centred on the
+    whole sample, that is, its square is taken as is.
 
     References
     ----------
@@ -63,126 +52,23 @@ def design_variance(totals: pd.DataFrame, clusters: pd.Series, *, domains: int) 
 
     Examples
     --------
-    Four lone rows 1, 2, 3, 6 with mean 3: the variance of their mean is s²/n = 14/3/4.
+    Four rows 1, 2, 3, 6 with mean 3: the variance of their mean is s²/n = 14/3/4.
 
     >>> totals = pd.DataFrame({"domain": [0], "stratum": [1], "total": [0.0],
     ...                        "squares": [(4 + 1 + 0 + 9) / 4**2]})
-    >>> round(float(design_variance(totals, pd.Series({1: 4}), domains=1).variance[0]), 4)
+    >>> round(float(design_variance(totals, pd.Series({1: 4}), domains=1)[0]), 4)
     1.1667
     """
     per_stratum = totals.groupby(["domain", "stratum"], sort=False, dropna=False)[
         ["total", "squares"]
     ].sum()
-    sampled = clusters.reindex(per_stratum.index.get_level_values("stratum")).to_numpy(float)
-    spread = _stratum_spread(
-        per_stratum["squares"].to_numpy(), per_stratum["total"].to_numpy() ** 2, sampled
-    )
+    n = clusters.reindex(per_stratum.index.get_level_values("stratum")).to_numpy(float)
+    squares, squared_total = per_stratum["squares"].to_numpy(), per_stratum["total"].to_numpy() ** 2
+    lonely = n <= 1
+    centred = n / np.where(lonely, 1.0, n - 1) * (squares - squared_total / n)
+    spread = np.maximum(np.where(lonely, squares, centred), 0.0)
     domain = per_stratum.index.get_level_values("domain").to_numpy(int)
-    variance = np.bincount(domain, weights=np.maximum(spread, 0), minlength=domains)
-    return DesignVariance(variance=variance.astype(float), lonely_strata=int((clusters == 1).sum()))
-
-
-def statistic_variance(
-    totals: NDArray[np.float64],
-    squares: NDArray[np.float64],
-    stratum: NDArray[np.int64],
-    sampled: NDArray[np.float64],
-) -> float:
-    """Taylor variance of one statistic, as `design_variance` for arrays that are numbered.
-
-    Parameters
-    ----------
-    totals, squares : ndarray, shape (units,)
-        Of each cluster, or of the lone rows of a stratum, as for `design_variance`.
-    stratum : ndarray of int, shape (units,)
-        Number of its stratum.
-    sampled : ndarray, shape (strata,)
-        Clusters sampled per stratum.
-
-    Examples
-    --------
-    >>> lone = np.array([14 / 4**2])
-    >>> round(statistic_variance(np.zeros(1), lone, np.array([0]), np.array([4.0])), 4)
-    1.1667
-    """
-    summed = np.bincount(stratum, weights=totals, minlength=len(sampled)).astype(float)
-    products = np.bincount(stratum, weights=squares, minlength=len(sampled)).astype(float)
-    return float(np.maximum(_stratum_spread(products, summed**2, sampled), 0.0).sum())
-
-
-def design_covariance(
-    totals: pd.DataFrame, clusters: pd.Series, *, domains: int
-) -> NDArray[np.float64]:
-    """Taylor covariance matrix of several domains' estimates, shared clusters included.
-
-    Parameters
-    ----------
-    totals : DataFrame
-        As for `design_variance`, with a column ``cluster`` besides: null for lone rows.
-    clusters, domains
-        As for `design_variance`.
-
-    Returns
-    -------
-    ndarray of float, shape (domains, domains)
-        Its diagonal equals `design_variance`. The variance of a contrast ``a`` of the
-        estimates is ``a @ V @ a``: clusters that two domains share enter jointly.
-
-    Examples
-    --------
-    Two domains whose totals cancel within each of two clusters:
-
-    >>> totals = pd.DataFrame({"domain": [0, 0, 1, 1], "stratum": 0, "cluster": [1, 2, 1, 2],
-    ...                        "total": [1.0, -1.0, -1.0, 1.0], "squares": 1.0})
-    >>> design_covariance(totals, pd.Series({0: 2}), domains=2).tolist()
-    [[4.0, -4.0], [-4.0, 4.0]]
-    """
-    covariance = np.zeros((domains, domains))
-    for stratum, part in totals.groupby("stratum", sort=False, dropna=False):
-        sampled = float(clusters.loc[stratum])
-        domain = part["domain"].to_numpy(int)
-        sums = np.bincount(domain, weights=part["total"], minlength=domains)
-        products = _shared_products(part, domains)
-        lonely = sampled <= 1
-        factor = 1.0 if lonely else sampled / (sampled - 1)
-        centre = 0.0 if lonely else np.outer(sums, sums) / sampled
-        covariance += factor * (products - centre)
-    return covariance
-
-
-def _shared_products(part: pd.DataFrame, domains: int) -> NDArray[np.float64]:
-    lone = part["cluster"].isna().to_numpy()
-    squares = np.bincount(
-        part["domain"].to_numpy(int)[lone],
-        weights=part["squares"].to_numpy()[lone],
-        minlength=domains,
-    )
-    whole = part[~lone]
-    code, _ = pd.factorize(whole["cluster"])
-    table = np.zeros((code.max(initial=-1) + 1, domains))
-    np.add.at(table, (code, whole["domain"].to_numpy(int)), whole["total"].to_numpy())
-    return table.T @ table + np.diag(squares)
-
-
-def _stratum_spread(
-    squares: NDArray[np.float64],
-    squared_total: NDArray[np.float64],
-    sampled: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    lonely = sampled <= 1
-    divisor = np.where(lonely, 1.0, sampled - 1)
-    return np.where(lonely, squares, sampled / divisor * (squares - squared_total / sampled))
-
-
-def design_degrees_of_freedom(clusters: ArrayLike, strata: ArrayLike) -> NDArray[np.float64]:
-    """Clusters holding a valid answer less strata holding one.
-
-    Examples
-    --------
-    >>> design_degrees_of_freedom([8], [3]).tolist()
-    [5.0]
-    """
-    return np.asarray(clusters, dtype=float) - np.asarray(strata, dtype=float)
+    return np.bincount(domain, weights=spread, minlength=domains).astype(float)
 
 
 def effective_sample_size(
@@ -218,3 +104,215 @@ def effective_sample_size(
     n, df = np.asarray(n, dtype=float), np.asarray(df, dtype=float)
     ratio = t_quantile(level, n - 1) / t_quantile(level, df)
     return np.minimum(n, n / np.asarray(deff, dtype=float) * ratio**2)
+
+
+Array = NDArray[np.float64]
+
+#: A cluster that leaves a side less spread than this has all of its weight.
+WHOLE_SIDE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Sampling units: clusters, and the rows of each stratum that are clusters of their own.
+
+    Attributes
+    ----------
+    stratum : ndarray of int, shape (units,)
+        Number of its stratum.
+    lone : ndarray of bool, shape (units,)
+        Whether the unit is a stratum's rows without a cluster, each its own.
+    sampled : ndarray, shape (strata,)
+        Clusters sampled per stratum, also those that hold nobody of either side.
+    """
+
+    stratum: NDArray[np.int64]
+    lone: NDArray[np.bool_]
+    sampled: Array
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What is known of how a statistic varies.
+
+    Attributes
+    ----------
+    variance : float
+    trace, squares : float
+        Expected variance and sum of its squared eigenvalues were every answer independent
+        with variance 1.
+    """
+
+    variance: float
+    trace: float
+    squares: float
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the variance; 0 for one cluster, 1 for two."""
+        return self.trace**2 / self.squares if self.squares > 0 else 0.0
+
+
+def contrast_spread(
+    sides: Sequence[Mapping[str, Array]], units: Units
+) -> tuple[Spread, list[Spread]]:
+    """Spread of the first side's mean less the second's, and that of each mean.
+
+    Parameters
+    ----------
+    sides : one or two mappings of str to ndarray, shape (units,)
+        ``w, wy, ww, wwy, wwyy, www, wwww``: each unit's sums of the weights, of their
+        products with the values, and of their powers, as `cxlab.core.totals.SUMS` names
+        them. The same units for both sides; a cluster may hold answers of both.
+    units : Units
+
+    Returns
+    -------
+    (Spread, list of Spread)
+
+    Notes
+    -----
+    Both are of the difference itself: with all clusters of both sides counted together, a group
+    of three clusters beside one of a hundred would seem to know its spread from a hundred and
+    three. With ``p`` a cluster's share of its side's weight, ``q`` its squared weights over the
+    side's squared weight and ``Q = Σq``, its linearised total is multiplied by ``k``,
+    ``k² = q/(q − 2pq + p²Q)``, so that its expected square is unbiased (CR2; ``1/(1 − p)``
+    without weights). The variance is ``Σ(u₁ − u₂)²`` over clusters; within strata the totals
+    are centred and multiplied by ``√(n/(n − 1))``. Degrees of freedom are Satterthwaite's,
+    ``(tr Ω)²/tr Ω²``, with Ω the totals' covariance for independent answers: a diagonal and
+    four columns, so that the work grows with the clusters and not with their square. A
+    single stratum is no stratification. Rows without a cluster share their ``k`` within a stratum and side,
+    and count as equal rows, as many as have the variance and the degrees of freedom of all.
+
+    References
+    ----------
+    Bell & McCaffrey (2002), Survey Methodology 28, 169–181. Imbens & Kolesár (2016), Review
+    of Economics and Statistics 98, 701–712. Pustejovsky & Tipton (2018), Journal of Business
+    & Economic Statistics 36, 672–683.
+
+    Examples
+    --------
+    Three clusters of two answers against four:
+
+    >>> first, w, wy = np.arange(7) < 3, np.full(7, 2.0), np.array([1.0, 2, -1, 0, 0, 1, -2])
+    >>> sums = dict(w=w, wy=wy, ww=w, wwy=wy, wwyy=wy**2, www=w, wwww=w)
+    >>> sides = [{kind: side * sums[kind] for kind in sums} for side in (first, ~first)]
+    >>> spread, own = contrast_spread(sides, Units(np.zeros(7, int), first & ~first, np.array([7])))
+    >>> round(spread.variance**0.5, 6), round(spread.df, 6), [round(one.df, 6) for one in own]
+    (0.541667, 4.454545, [2.0, 3.0])
+    """
+    parts = [_linearised(side, units) for side in sides]
+    own = [_spread([part], units) for part in parts]
+    return (_spread(parts, units) if len(parts) > 1 else own[0]), own
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A side's linearised totals, each times its k, and what they are expected to vary by.
+
+    Attributes
+    ----------
+    total, square : ndarray, shape (units,)
+        Of lone rows their sum and the sum of their squares.
+    spread : ndarray, shape (units,)
+        Variance of the weighted total about zero, k²q; of lone rows that of one of them.
+    loading : ndarray, shape (units, 2)
+        kp and kq; of lone rows those of one of them.
+    copies : ndarray, shape (units,)
+        1, or how many equal rows the lone rows stand for.
+    middle : ndarray, shape (2, 2)
+        The totals' covariance is ``diag(spread) + loading · middle · loadingᵀ``.
+    """
+
+    total: Array
+    square: Array
+    spread: Array
+    loading: Array
+    copies: Array
+    middle: Array
+
+
+def _linearised(side: Mapping[str, Array], units: Units) -> _Part:
+    mass = side["w"].sum()
+    mean = side["wy"].sum() / mass
+    p, q, cubes, fourth = (side["w" * power] / mass**power for power in (1, 2, 3, 4))
+    whole = q.sum()
+    expected = np.where(units.lone, q - 2 * cubes, q - 2 * p * q)
+    expected = expected + whole * np.where(units.lone, q, p**2)
+    scale = _ratio(q, np.where(expected > WHOLE_SIDE * q, expected, 0.0))
+    total = (side["wy"] - mean * side["w"]) / mass
+    square = (side["wwyy"] - 2 * mean * side["wwy"] + mean**2 * side["ww"]) / mass**2
+    one = np.where(units.lone, _ratio(fourth, q), q)
+    copies = np.where(units.lone, _ratio(q, one), 1.0)
+    return _Part(
+        total=np.sqrt(scale) * total,
+        square=scale * np.where(units.lone, square, total**2),
+        spread=scale * one,
+        loading=np.sqrt(scale)[:, None]
+        * np.column_stack([np.where(units.lone, np.sqrt(one), p), one]),
+        copies=copies,
+        middle=np.array([[whole, -1.0], [-1.0, 0.0]]),
+    )
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
+
+
+def _spread(parts: Sequence[_Part], units: Units) -> Spread:
+    """Spread of the first part less the second, or of one part."""
+    several = (units.sampled > 1) & (len(units.sampled) > 1)
+    n = np.where(several, units.sampled, np.inf)
+    factor = 1 / (1 - 1 / n)
+    total = sum(sign * part.total for sign, part in zip((1.0, -1.0), parts, strict=False))
+    square = np.where(units.lone, sum(part.square for part in parts), total**2)
+    strata = len(units.sampled)
+    summed = np.bincount(units.stratum, total, strata)
+    squared = np.bincount(units.stratum, square, strata)
+    trace, squares = _traces(parts, units, factor, n)
+    return Spread(float((factor * np.maximum(squared - summed**2 / n, 0.0)).sum()), trace, squares)
+
+
+def _traces(parts: Sequence[_Part], units: Units, factor: Array, n: Array) -> tuple[float, float]:
+    """Traces of the totals' expected covariance, centred within strata, and of its square."""
+    stratum, copies, spread, loading = _rows(parts, units)
+    pairs = loading[:, :, None] * loading[:, None, :]
+    rows = len(stratum)
+    # every unit as often as it has copies
+    into = sparse.csr_array((copies, (stratum, np.arange(rows))), shape=(len(n), rows))
+
+    def per_stratum(values: Array) -> Array:
+        return np.asarray(into @ values.reshape(rows, -1)).reshape(len(n), *values.shape[1:])
+
+    variance, variance_squared = per_stratum(spread), per_stratum(spread**2)
+    sums, mixed = per_stratum(loading), per_stratum(spread[:, None] * loading)
+    outer = sums[:, :, None] * sums[:, None, :] / n[:, None, None]
+    cross = sums[:, :, None] * mixed[:, None, :] / n[:, None, None]
+    product = per_stratum(pairs) - outer
+    weighted = per_stratum(spread[:, None, None] * pairs) - cross - cross.swapaxes(1, 2)
+    weighted += outer * (variance / n)[:, None, None]
+    inside = variance_squared * (1 - 2 / n) + (variance / n) ** 2
+    middle = block_diag(*(part.middle for part in parts))
+    turned = middle @ np.tensordot(factor, product, 1)
+    trace = variance.sum() + np.trace(turned)
+    squares = factor**2 @ inside + np.trace(turned @ turned)
+    squares += 2 * np.trace(middle @ np.tensordot(factor**2, weighted, 1))
+    return float(trace), float(squares)
+
+
+def _rows(parts: Sequence[_Part], units: Units) -> tuple[Array, Array, Array, Array]:
+    """Stratum, copies, spread and loading of clusters, then of each side's lone rows."""
+    lone, width = units.lone, 2 * len(parts)
+    clusters = ~lone
+    stratum, copies = [units.stratum[clusters]], [np.ones(int(clusters.sum()))]
+    spread = [np.sum([part.spread[clusters] for part in parts], axis=0)]
+    loading = [np.hstack([part.loading[clusters] for part in parts])]
+    for i, part in enumerate(parts):
+        own = np.zeros((int(lone.sum()), width))
+        own[:, 2 * i : 2 * i + 2] = part.loading[lone]
+        stratum.append(units.stratum[lone])
+        copies.append(part.copies[lone])
+        spread.append(part.spread[lone])
+        loading.append(own)
+    stacked = (np.concatenate(column) for column in (stratum, copies, spread, loading))
+    return tuple(stacked)  # type: ignore[return-value]

@@ -161,67 +161,20 @@ def _bisect(excess: Any, *, outside: NDArray, inside: NDArray) -> NDArray[np.flo
     return (ends + inside) / 2
 
 
-def adjusted_wald_interval(
-    promoters: ArrayLike, detractors: ArrayLike, n: ArrayLike, *, level: float = 0.95
+def mean_interval(
+    estimate: ArrayLike, standard_error: ArrayLike, df: ArrayLike, *, level: float = 0.95
 ) -> Limits:
-    """Adjusted-Wald (3, T) interval of a net score, cut at −1 and 1.
-
-    Parameters and returned limits are those of `score_interval`.
-
-    Notes
-    -----
-    Wald's interval after adding 3/4 promoter, 3/2 passive and 3/4 detractor.
-
-    References
-    ----------
-    Sauro & Lewis, MeasuringU (2021), Confidence Intervals for Net Promoter Scores.
+    """Student's t interval; NaN below one degree of freedom.
 
     Examples
     --------
-    >>> low, high = adjusted_wald_interval([15], [8], [36], level=0.9)
-    >>> round(float(low[0]), 2), round(float(high[0]), 2)
-    (-0.02, 0.38)
-    """
-    b, c, n = (np.asarray(values, dtype=float) for values in (promoters, detractors, n))
-    total = np.where(n > 0, n + PSEUDO_TOTAL, np.nan)
-    return _wald((b + PSEUDO_EXTREME) / total, (c + PSEUDO_EXTREME) / total, total, level)
-
-
-def _wald(p: Any, d: Any, n: Any, level: float) -> Limits:
-    net = p - d
-    standard_error = np.sqrt(np.maximum(p + d - net**2, 0) / n)
-    return wald_interval(net, standard_error, quantile=normal_quantile(level), bounds=(-1, 1))
-
-
-def wald_interval(
-    estimate: ArrayLike,
-    standard_error: ArrayLike,
-    *,
-    quantile: ArrayLike,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
-) -> Limits:
-    """Estimate ± quantile × standard error, cut at the bounds.
-
-    Examples
-    --------
-    >>> low, high = wald_interval([0.9], [0.1], quantile=1.96, bounds=(-1, 1))
-    >>> round(float(low[0]), 3), float(high[0])
-    (0.704, 1.0)
+    >>> low, high = mean_interval([2.0], [0.1], [10])
+    >>> round(float(low[0]), 3), round(float(high[0]), 3)
+    (1.777, 2.223)
     """
     estimate = np.asarray(estimate, dtype=float)
-    half = np.asarray(quantile) * np.asarray(standard_error, dtype=float)
-    return np.clip(estimate - half, *bounds), np.clip(estimate + half, *bounds)
-
-
-def mean_interval(
-    estimate: ArrayLike,
-    standard_error: ArrayLike,
-    df: ArrayLike,
-    *,
-    level: float = 0.95,
-) -> Limits:
-    """Student's t interval; NaN below one degree of freedom."""
-    return wald_interval(estimate, standard_error, quantile=t_quantile(level, df))
+    half = t_quantile(level, df) * np.asarray(standard_error, dtype=float)
+    return estimate - half, estimate + half
 
 
 def wilson_interval(share: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> Limits:
@@ -251,9 +204,8 @@ def wilson_interval(share: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> L
     >>> round(float(low[0]), 3), round(float(high[0]), 3)
     (0.299, 0.701)
     """
+    from statsmodels.stats.proportion import proportion_confint  # slow to import
+
     share, n = np.asarray(share, dtype=float), np.asarray(n, dtype=float)
     n = np.where(n > 0, n, np.nan)
-    z = normal_quantile(level)
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+    return proportion_confint(share * n, n, alpha=1 - check_level(level), method="wilson")

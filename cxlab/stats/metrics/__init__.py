@@ -3,8 +3,7 @@
 from cxlab.core.disclosure.gate import suppress_small_groups
 from cxlab.stats.metrics.differences import compare_groups, compare_periods, compare_segments
 from cxlab.stats.metrics.estimates import estimate_metrics
-from cxlab.stats.metrics.retention import retention, retention_rate, study_retention
-from cxlab.stats.metrics.scorecard import scorecard
+from cxlab.stats.metrics.scorecard import retention, scorecard, study_retention
 from cxlab.stats.metrics.scores import mean_score, net_score, nps, top_box
 
 __all__ = [
@@ -16,7 +15,6 @@ __all__ = [
     "net_score",
     "nps",
     "retention",
-    "retention_rate",
     "scorecard",
     "study_retention",
     "suppress_small_groups",

@@ -9,32 +9,19 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import Design, DesignLike
-from cxlab.core.frames import Opened, check_choice
+from cxlab.core.frames import Opened
 from cxlab.core.labels import group_labels
 from cxlab.core.metric import Metric
 from cxlab.core.totals import Totals
 from cxlab.stats.inference import (
-    adjusted_wald_interval,
     check_level,
-    design_degrees_of_freedom,
     design_variance,
     effective_sample_size,
     mean_interval,
-    normal_quantile,
     score_interval,
-    t_quantile,
-    wald_interval,
     wilson_interval,
 )
-from cxlab.stats.metrics.origins import By, all_alike, metric_totals
-from cxlab.stats.metrics.values import open_metrics
-
-#: Kinds of interval that each kind of metric has; the first is the default.
-INTERVALS = {
-    "net": ("score", "adjusted-wald", "wald"),
-    "box": ("wilson", "wald"),
-    "mean": ("t",),
-}
+from cxlab.stats.metrics.values import By, all_alike, metric_totals, open_metrics
 
 ALL_ALIKE = "all answers alike"
 
@@ -49,7 +36,6 @@ def estimate_metrics(
     by: By = None,
     design: DesignLike = None,
     level: float = 0.95,
-    method: str | None = None,
 ) -> pd.DataFrame:
     """Estimate several metrics per group in one pass over the rows.
 
@@ -58,11 +44,8 @@ def estimate_metrics(
     data
         Dataframe of any engine.
     metrics : sequence of Metric
-    by, level
+    by, design, level
         As for `nps`.
-    design : Design or mapping, optional
-    method : str, optional
-        Kind of interval, one that all the metrics have; default: each kind's first.
 
     Returns
     -------
@@ -70,63 +53,42 @@ def estimate_metrics(
         One row per metric × group: ``column``, ``metric``, ``unit``, ``group`` (with ``by``), ``n``,
         ``tops``, ``middles``, ``bottoms``, ``estimate``, ``se``, ``ci_low``, ``ci_high``,
         then ``top_share``, ``middle_share``, ``bottom_share``, ``deff``, ``n_eff``, ``df``,
-        ``unweighted`` (the estimate without weights), ``n_missing``, ``note``.
+        ``unweighted`` (the estimate without weights), ``n_missing``, ``note``. Intervals are
+        Tango's of net scores, Wilson's of shares, Student's t of means.
     """
     opened = open_metrics(data, metrics, design=design, by=by)
-    return estimate_each(opened, metrics, groupings=[by], level=level, method=method)[0]
+    return estimate_each(opened, metrics, [by], level=level)[0]
 
 
 def estimate_each(
-    opened: Opened,
-    metrics: Sequence[Metric],
-    *,
-    groupings: Sequence[By],
-    level: float = 0.95,
-    method: str | None = None,
+    opened: Opened, metrics: Sequence[Metric], groupings: Sequence[By], *, level: float = 0.95
 ) -> list[pd.DataFrame]:
     """As `estimate_metrics`, for several ways of grouping the same rows: one table each."""
     check_level(level)
-    if method is not None:
-        for metric in metrics:
-            check_choice("method", method, INTERVALS[metric.kind])
-    each = metric_totals(opened, metrics, groupings)
-    methods = [method or INTERVALS[metric.kind][0] for metric in metrics]
     return [
-        _table(totals, metrics, origins, methods, design=opened.design, level=level)
-        for totals, origins in each
+        _table(totals, metrics, origins, opened.design, level)
+        for totals, origins in metric_totals(opened, metrics, groupings)
     ]
 
 
 def _table(
-    totals: Totals,
-    metrics: Sequence[Metric],
-    origins: np.ndarray,
-    methods: Sequence[str],
-    *,
-    design: Design,
-    level: float,
+    totals: Totals, metrics: Sequence[Metric], origins: np.ndarray, design: Design, level: float
 ) -> pd.DataFrame:
     """One row per metric × group, all of them worked out at once.
 
     A metric's group is a domain of the design like any other, so that the metrics' cells
     stand below one another and share every step.
     """
-    groups = len(totals.groups)
-    of = np.repeat(np.arange(len(metrics)), groups)
-    kinds = np.array([metric.kind for metric in metrics])[of]
-    sums = totals.stacked()
+    kinds = np.repeat([metric.kind for metric in metrics], len(totals.groups))
     facts = _facts(_per_group(totals), kinds)
     if design.simple:
         spread = _simple_spread(facts, kinds)
     else:
-        spread = _design_spread(sums, totals, facts, kinds, level=level)
+        spread = _design_spread(totals, facts, kinds, level)
     interval = np.full((len(facts), 2), np.nan)
-    for method in dict.fromkeys(methods):
-        rows = np.array([m == method for m in methods])[of]
-        bounds = _interval(
-            facts[rows], spread[rows], kinds[rows], method, design=design, level=level
-        )
-        interval[rows] = np.column_stack(bounds)
+    for kind in set(kinds):
+        rows = kinds == kind
+        interval[rows] = np.column_stack(_interval(facts[rows], spread[rows], kind, level))
     table = _result_table(totals, facts, spread, interval, metrics)
     table[["estimate", "ci_low", "ci_high", "unweighted"]] += origins.reshape(-1, 1)
     return table
@@ -202,27 +164,23 @@ def _simple_notes(facts: pd.DataFrame, kinds: np.ndarray) -> np.ndarray:
 
 
 def _design_spread(
-    sums: pd.DataFrame,
-    totals: Totals,
-    facts: pd.DataFrame,
-    kinds: np.ndarray,
-    *,
-    level: float,
+    totals: Totals, facts: pd.DataFrame, kinds: np.ndarray, level: float
 ) -> pd.DataFrame:
+    sums = totals.stacked()
     linear = linearised(sums, facts["estimate"])
-    result = design_variance(linear, totals.clusters, domains=len(facts))
+    variance = design_variance(linear, totals.clusters, domains=len(facts))
     clusters, strata = held_units(sums, groups=len(facts))
-    df = design_degrees_of_freedom(clusters, strata)
+    df = clusters - strata
     simple = _simple_variance(facts, kinds)
     # of one cluster nothing is known but its own answers
-    known = pd.Series(result.variance, facts.index).mask(facts["alike"], 0.0).where(clusters > 1)
+    known = pd.Series(variance, facts.index).mask(facts["alike"], 0.0).where(clusters > 1)
     # a variance this far below the simple one is rounding of none
     none = ~((known > 1e-14 * facts["square"].clip(lower=1e-300)) & (simple > 0))
     deff = (known / simple.where(simple > 0)).where(~none, np.maximum(1.0, facts["kish"]))
     deff = deff.where(known.notna())
     spread = pd.DataFrame({"variance": known, "deff": deff, "df": df})
     spread["n_eff"] = effective_sample_size(facts["n"], deff, df, level=level)
-    spread["note"] = _notes(facts, spread, kinds, none, totals, result.lonely_strata)
+    spread["note"] = _notes(facts, spread, kinds, none, totals, int((totals.clusters == 1).sum()))
     return spread
 
 
@@ -298,34 +256,18 @@ def _no_spread(kind: str, alike: bool, none: bool) -> list[str]:
 
 
 def _interval(
-    facts: pd.DataFrame,
-    spread: pd.DataFrame,
-    kinds: np.ndarray,
-    method: str,
-    *,
-    design: Design,
-    level: float,
+    facts: pd.DataFrame, spread: pd.DataFrame, kind: str, level: float
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Tango's of net scores, Wilson's of shares, Student's t of means."""
     size = spread["n_eff"].to_numpy(float)
-    top, bottom = (
-        facts["top_share"].to_numpy(float),
-        facts["bottom_share"].to_numpy(float),
-    )
-    standard_error = np.sqrt(spread["variance"].to_numpy(float))
-    if method == "score":
+    top, bottom = (facts[name].to_numpy(float) for name in ("top_share", "bottom_share"))
+    if kind == "net":
         return score_interval(size * top, size * bottom, size, level=level)
-    if method == "adjusted-wald":
-        return adjusted_wald_interval(size * top, size * bottom, size, level=level)
-    if method == "wilson":
+    if kind == "box":
         return wilson_interval(top, size, level=level)
-    if method == "t":
-        # no spread among the answers is no certainty about others
-        known = np.where(standard_error > 0, standard_error, np.nan)
-        return mean_interval(facts["estimate"], known, spread["df"], level=level)
-    quantile = normal_quantile(level) if design.simple else t_quantile(level, spread["df"])
-    lowest = np.where(kinds == "net", -1.0, 0.0)
-    low, high = wald_interval(facts["estimate"], standard_error, quantile=quantile)
-    return np.clip(low, lowest, 1.0), np.clip(high, lowest, 1.0)
+    # no spread among the answers is no certainty about others
+    known = np.sqrt(spread["variance"].where(spread["variance"] > 0))
+    return mean_interval(facts["estimate"], known, spread["df"], level=level)
 
 
 def _result_table(

@@ -16,13 +16,18 @@ from cxlab.core.disclosure.gate import (
     ROWS,
     decide,
     joint_answers,
+    suppress_small_groups,
     table_joints,
 )
 from cxlab.core.frames import as_list
+from cxlab.core.messages import got
 from cxlab.core.metric import Metric
+from cxlab.core.result import Result
 from cxlab.stats.inference import score_statistic, wilson_statistic
-from cxlab.stats.metrics.estimates import estimate_each
+from cxlab.stats.metrics.estimates import By, estimate_each
+from cxlab.stats.metrics.scores import top_box
 from cxlab.stats.metrics.values import open_metrics
+from cxlab.survey.study import Study
 
 #: Fewer answers than this and a figure is shown with a warning.
 FEW_ANSWERS = 30
@@ -43,7 +48,7 @@ def scorecard(
     level: float = 0.95,
     labels: Mapping[str, str] | None = None,
     min_group_size: int = MIN_GROUP_SIZE,
-) -> pd.DataFrame:
+) -> Result:
     """Every metric of everyone and of each segment, with interval, target and what is hidden.
 
     Parameters
@@ -64,15 +69,16 @@ def scorecard(
 
     Returns
     -------
-    DataFrame
-        One row per metric for everyone, then per metric × segment × group: ``label``
-        (words of the column), ``metric`` (its name), ``segment`` and ``group``
-        (``everyone`` for the whole), ``n``, ``estimate``, ``se``, ``ci_low``, ``ci_high`` in
-        the metric's ``unit`` (points, % or score), ``unweighted`` (the estimate without
-        weights), ``unit``; ``target``, ``attained`` (``yes``: the whole interval reaches
-        it; ``no``: none of it does; ``undecided``), ``confidence`` (one-sided, 0 to 1,
-        that it is attained); ``deff``, ``n_eff``, ``n_missing``, ``column``,
-        ``suppressed`` (``small``, ``complementary`` or empty) and ``note``.
+    Result
+        ``n_missing`` per column of everyone, ``notes``, and the ``table``: one row per metric
+        for everyone, then per metric × segment × group: ``label`` (words of the column),
+        ``metric`` (its name), ``segment`` and ``group`` (``everyone`` for the whole), ``n``,
+        ``estimate``, ``se``, ``ci_low``, ``ci_high`` in the metric's ``unit`` (points, % or
+        score), ``unweighted`` (the estimate without weights), ``unit``; ``target``,
+        ``attained`` (``yes``: the whole interval reaches it; ``no``: none of it does;
+        ``undecided``), ``confidence`` (one-sided, 0 to 1, that it is attained); ``deff``,
+        ``n_eff``, ``n_missing``, ``column``, ``suppressed`` (``small``, ``complementary`` or
+        empty) and ``note``.
 
     Notes
     -----
@@ -86,16 +92,16 @@ def scorecard(
     --------
     >>> answers = pd.DataFrame({"overall": [5, 4, 4, 2] * 10 + [None]})
     >>> metric = Metric("overall", "box", top=(4, 5), name="top box", target=50)
-    >>> table = scorecard(answers, [metric])
-    >>> table[["label", "metric", "n", "estimate", "unit", "attained", "n_missing"]]
+    >>> card = scorecard(answers, [metric])
+    >>> card.table[["label", "metric", "n", "estimate", "unit", "attained", "n_missing"]]
          label   metric   n  estimate unit attained  n_missing
     0  overall  top box  40      75.0    %      yes          1
     """
     if not metrics:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return Result(table=pd.DataFrame(columns=list(COLUMNS)))
     words, segments = dict(labels or {}), as_list(by)
     opened = open_metrics(data, metrics, design=design, by=segments)
-    whole, *parts = estimate_each(opened, metrics, groupings=[None, *segments], level=level)
+    whole, *parts = estimate_each(opened, metrics, [None, *segments], level=level)
     tables = [whole.assign(segment=EVERYONE, group=EVERYONE)]
     for segment, part in zip(segments, parts, strict=True):
         tables.append(part.assign(segment=segment, group=part["group"].astype(str)))
@@ -109,7 +115,14 @@ def scorecard(
         joints = table_joints(table, every)
     shown = decide(joints, every, min_group_size).hide(_with_targets(table, metrics))
     shown["segment"] = [words.get(name, name) for name in shown["segment"]]
-    return shown[list(COLUMNS)]
+    everyone = shown.loc[shown["segment"] == EVERYONE, ["column", "n_missing"]]
+    hidden = int((shown["suppressed"] != "").sum())
+    note = f"Rows hidden: {hidden}, with fewer than {min_group_size} answers or giving such back."
+    return Result(
+        table=shown[list(COLUMNS)],
+        n_missing=everyone.drop_duplicates("column").dropna().reset_index(drop=True),
+        notes=(note,) if hidden else (),
+    )
 
 
 def _with_targets(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
@@ -117,11 +130,11 @@ def _with_targets(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFram
     chosen = [named[pair] for pair in zip(table["column"], table["metric"], strict=True)]
     target = pd.Series([metric.target for metric in chosen], dtype=float)
     low, high = table["ci_low"], table["ci_high"]
-    told = target.notna() & low.notna()
+    known = target.notna() & low.notna()
     attained = np.select([low >= target, high < target], ["yes", "no"], "undecided")
     return table.assign(
-        target=target, attained=np.where(told, attained, ""),
-        confidence=np.where(told, _confidence(table, chosen, target), np.nan),
+        target=target, attained=np.where(known, attained, ""),
+        confidence=np.where(known, _confidence(table, chosen, target), np.nan),
     )  # fmt: skip
 
 
@@ -145,3 +158,115 @@ def _confidence(table: pd.DataFrame, metrics: list[Metric], target: pd.Series) -
 def _size_note(n: int, note: str) -> str:
     few = f"fewer than {FEW_ANSWERS} answers" if 0 < n < FEW_ANSWERS else ""
     return "; ".join(part for part in (few, note) if part)
+
+
+RETENTION_COLUMNS = (
+    "segment", "group", "n", "estimate", "se", "ci_low", "ci_high", "churn", "n_missing", "note",
+)  # fmt: skip
+
+#: What a column may say of a customer who stayed, and of one who left.
+STAYED = {"yes": 1.0, "true": 1.0, "1": 1.0, "no": 0.0, "false": 0.0, "0": 0.0}
+
+
+def retention(
+    customers: pd.DataFrame,
+    active: str,
+    *,
+    by: By = None,
+    design: DesignLike = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Share of customers who stayed, per group; churn is the rest.
+
+    Parameters
+    ----------
+    customers : DataFrame
+        One row per customer who was there at the start.
+    active : str
+        Column that says whether the customer is there at the end: yes/no, true/false or
+        1/0. Null: not known, counted in ``n_missing``.
+    by, design, level
+        As for `cxlab.nps`.
+
+    Returns
+    -------
+    DataFrame
+        One row per group: ``group`` (with ``by``), ``n``, ``estimate`` (per cent retained),
+        ``se``, ``ci_low``, ``ci_high``, ``churn`` (100 less the estimate), ``n_missing``,
+        ``note``.
+
+    Raises
+    ------
+    ValueError
+        For anything else in ``active``.
+
+    Examples
+    --------
+    >>> customers = pd.DataFrame({"active": ["yes", "no", "yes", "yes"]})
+    >>> retention(customers, "active")[["n", "estimate", "churn"]]
+       n  estimate  churn
+    0  4      75.0   25.0
+    """
+    text = customers[active].map(_as_text, na_action="ignore")
+    strange = text[text.notna() & ~text.isin(list(STAYED))]
+    if len(strange):
+        raise ValueError(
+            f"`active` must be yes/no, true/false or 1/0; got {got(list(strange))} in '{active}'. "
+            "Declare the column's values in the study file."
+        )
+    stayed = text.map(STAYED).astype(float)
+    table = top_box(
+        customers.assign(**{active: stayed}), active, top=(1, 1), by=by, design=design,
+        level=level,
+    )  # fmt: skip
+    table.insert(table.columns.get_loc("ci_high") + 1, "churn", 100 - table["estimate"])
+    return table.drop(columns=["tops", "deff", "n_eff", "df"])
+
+
+def study_retention(study: Study, *, level: float = 0.95) -> pd.DataFrame:
+    """Retention of everyone and of each segment, where the study has a table of customers.
+
+    Parameters
+    ----------
+    study : Study
+        A table of it may declare a column with ``role = "active"``.
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        As `retention`, with ``segment`` and ``group`` first and small groups hidden; empty
+        where no table declares such a column.
+
+    Examples
+    --------
+    >>> from cxlab.survey.study import load_study
+    >>> int(study_retention(load_study("demo")).loc[0, "n"])
+    2500
+    """
+    for name, table in study.definition.tables.items():
+        active = table.with_role("active")
+        if not active:
+            continue
+        customers, design = study.read(name), study.table_design(name)
+        whole = retention(customers, active[0].name, level=level, design=design)
+        parts = [whole.assign(segment=EVERYONE, group=EVERYONE)]
+        for column in table.with_role("segment"):
+            part = retention(customers, active[0].name, by=column.name, level=level, design=design)
+            parts.append(part.assign(segment=column.label, group=part["group"].astype(str)))
+        together = pd.concat(parts, ignore_index=True)
+        together["ungrouped"] = whole["n"].item() - together.groupby("segment")["n"].transform(
+            "sum"
+        )
+        shown = suppress_small_groups(
+            together, within=["segment"], min_group_size=study.definition.min_group_size,
+            ungrouped="ungrouped",
+        )  # fmt: skip
+        return shown[list(RETENTION_COLUMNS)]
+    return pd.DataFrame(columns=list(RETENTION_COLUMNS))
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip().casefold()

@@ -6,15 +6,26 @@ from typing import Any
 
 import pandas as pd
 
-from cxlab.core.design import DesignLike, as_design
-from cxlab.core.metric import Metric
-from cxlab.stats.metrics.estimates import By, estimate_metrics
+from cxlab.core.design import DesignLike
+from cxlab.core.metric import Metric, nps_metric
+from cxlab.stats.metrics.estimates import estimate_metrics
+from cxlab.stats.metrics.values import By
 
 Range = tuple[float, float]
 
-NPS_SCALE: Range = (0, 10)
-NPS_PROMOTERS: Range = (9, 10)
-NPS_DETRACTORS: Range = (0, 6)
+#: What the boxes of an NPS are called.
+NPS_NAMES = {
+    "tops": "promoters",
+    "middles": "passives",
+    "bottoms": "detractors",
+    "top_share": "promoter_share",
+    "middle_share": "passive_share",
+    "bottom_share": "detractor_share",
+}
+#: Columns of `estimate_metrics` that one score of one column does not need.
+NAMES = ("column", "metric", "unit", "unweighted")
+#: Columns that speak of three boxes.
+MIDDLES = ("middles", "bottoms", "top_share", "middle_share", "bottom_share")
 
 
 def nps(
@@ -24,7 +35,6 @@ def nps(
     by: By = None,
     design: DesignLike = None,
     level: float = 0.95,
-    method: str = "score",
 ) -> pd.DataFrame:
     """Net Promoter Score of each group.
 
@@ -42,8 +52,6 @@ def nps(
         A group is a domain: strata and clusters stay whole.
     level : float
         Confidence level, between 0 and 1.
-    method : {"score", "adjusted-wald", "wald"}
-        Kind of interval.
 
     Returns
     -------
@@ -66,7 +74,7 @@ def nps(
     -----
     With shares p of promoters and d of detractors the score is ``p − d`` with variance
     ``(p + d − (p − d)²)/n``. Under a design the variance is Taylor-linearised, ``deff``
-    is its ratio to the simple one, and the interval uses the effective sample size
+    is its ratio to the simple one, and the interval (Tango's) uses the effective sample size
     ``min(n, (n/deff)·(t_{n−1}/t_df)²)``. Fewer than 8 degrees of freedom are noted; below
     1 there is no interval and the note says why.
 
@@ -83,24 +91,7 @@ def nps(
        n  promoters  detractors  estimate
     0  6          3           1     33.33
     """
-    metric = Metric(score, "net", top=NPS_PROMOTERS, bottom=NPS_DETRACTORS, scale=NPS_SCALE)
-    table = estimate_metrics(
-        data,
-        [metric],
-        by=by,
-        design=as_design(design),
-        level=level,
-        method=method,
-    )
-    names = {
-        "tops": "promoters",
-        "middles": "passives",
-        "bottoms": "detractors",
-        "top_share": "promoter_share",
-        "middle_share": "passive_share",
-        "bottom_share": "detractor_share",
-    }
-    return table.drop(columns=["column", "metric", "unit", "unweighted"]).rename(columns=names)
+    return _estimated(data, nps_metric(score), by, design, level).rename(columns=NPS_NAMES)
 
 
 def net_score(
@@ -113,13 +104,12 @@ def net_score(
     by: By = None,
     design: DesignLike = None,
     level: float = 0.95,
-    method: str = "score",
 ) -> pd.DataFrame:
     """Share of the top scores less share of the bottom ones, such as a net CES.
 
     Parameters
     ----------
-    data, score, by, design, level, method
+    data, score, by, design, level
         As for `nps`.
     top, bottom : (low, high)
         Closed ranges of scores; they may not overlap.
@@ -139,15 +129,7 @@ def net_score(
     """
     check_ranges({"top": top, "bottom": bottom}, scale)
     metric = Metric(score, "net", top=top, bottom=bottom, scale=scale)
-    table = estimate_metrics(
-        data,
-        [metric],
-        by=by,
-        design=as_design(design),
-        level=level,
-        method=method,
-    )
-    return table.drop(columns=["column", "metric", "unit", "unweighted"])
+    return _estimated(data, metric, by, design, level)
 
 
 def top_box(
@@ -159,7 +141,6 @@ def top_box(
     by: By = None,
     design: DesignLike = None,
     level: float = 0.95,
-    method: str = "wilson",
 ) -> pd.DataFrame:
     """Per cent of answers in the top box, the usual CSAT.
 
@@ -171,8 +152,6 @@ def top_box(
         Closed range of scores that count, such as ``(4, 5)`` on a 1–5 scale.
     scale : (low, high), optional
         Whole numbers that a score may be; anything else is refused.
-    method : {"wilson", "wald"}
-        Kind of interval; Wilson's uses the effective sample size.
 
     Returns
     -------
@@ -189,26 +168,7 @@ def top_box(
     """
     check_ranges({"top": top}, scale)
     metric = Metric(score, "box", top=top, scale=scale)
-    table = estimate_metrics(
-        data,
-        [metric],
-        by=by,
-        design=as_design(design),
-        level=level,
-        method=method,
-    )
-    unused = [
-        "column",
-        "metric",
-        "unit",
-        "unweighted",
-        "middles",
-        "bottoms",
-        "top_share",
-        "middle_share",
-        "bottom_share",
-    ]
-    return table.drop(columns=unused)
+    return _estimated(data, metric, by, design, level, without=MIDDLES)
 
 
 def mean_score(
@@ -218,7 +178,6 @@ def mean_score(
     by: By = None,
     design: DesignLike = None,
     level: float = 0.95,
-    method: str = "t",
 ) -> pd.DataFrame:
     """Mean score of each group with Student's t interval.
 
@@ -226,8 +185,6 @@ def mean_score(
     ----------
     data, score, by, design, level
         As for `nps`; scores may be any numbers.
-    method : {"t"}
-        Kind of interval.
 
     Returns
     -------
@@ -249,27 +206,20 @@ def mean_score(
        n  estimate  n_missing
     0  4       6.0          1
     """
-    table = estimate_metrics(
-        data,
-        [Metric(score, "mean")],
-        by=by,
-        design=as_design(design),
-        level=level,
-        method=method,
-    )
-    unused = [
-        "column",
-        "metric",
-        "unit",
-        "unweighted",
-        "tops",
-        "middles",
-        "bottoms",
-        "top_share",
-        "middle_share",
-        "bottom_share",
-    ]
-    return table.drop(columns=unused)
+    return _estimated(data, Metric(score, "mean"), by, design, level, without=("tops", *MIDDLES))
+
+
+def _estimated(
+    data: Any,
+    metric: Metric,
+    by: By,
+    design: DesignLike,
+    level: float,
+    without: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    """One metric's table, without the columns that name it and some others."""
+    table = estimate_metrics(data, [metric], by=by, design=design, level=level)
+    return table.drop(columns=[*NAMES, *without])
 
 
 def check_ranges(ranges: dict[str, Range], scale: Range | None) -> None:

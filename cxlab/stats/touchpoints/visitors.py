@@ -13,7 +13,7 @@ from cxlab.core.design import DesignLike
 from cxlab.core.frames import Opened, as_list
 from cxlab.core.metric import Metric
 from cxlab.stats.inference import adjust_p_values, check_level
-from cxlab.stats.metrics.differences.groups import contrasts_of_groups
+from cxlab.stats.metrics.contrasts import contrasts_of_groups
 from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.stats.touchpoints.scores import open_answers
 

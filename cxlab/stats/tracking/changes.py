@@ -11,12 +11,11 @@ import pandas as pd
 from scipy.special import ndtri, stdtr, stdtrit
 
 from cxlab.core.messages import unknown
-from cxlab.core.metric import Metric
+from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
 from cxlab.core.result import Result
 from cxlab.stats.inference import adjust_p_values, check_level, t_quantile
 from cxlab.stats.metrics import compare_periods
-from cxlab.stats.metrics.differences.groups import metric_list
 from cxlab.stats.metrics.values import check_metrics
 from cxlab.stats.tracking.periods import calendar_period, in_order, periods_of
 from cxlab.stats.tracking.sentences import change_sentence, subjects
@@ -106,7 +105,7 @@ def period_changes(
     level : float
         Of the intervals; a change is significant when ``p_adjusted`` is at most 1 − level.
     **options
-        As for `cxlab.compare_groups`: design, method, min_group_size, permutations, seed.
+        As for `cxlab.compare_groups`: design, min_group_size, seed.
         Earlier reports need none of them.
 
     Returns

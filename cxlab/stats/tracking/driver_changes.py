@@ -15,7 +15,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from cxlab.core.frames import check_columns, collect, scan
 from cxlab.core.past import PastReports
 from cxlab.stats.inference import check_level
-from cxlab.stats.metrics.differences.linearised import few_clusters
+from cxlab.stats.metrics.two_groups import few_clusters
 from cxlab.stats.tracking.changes import (
     Changes,
     chosen_period,

@@ -16,14 +16,12 @@ from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, joint_answers
 from cxlab.core.disclosure.rule import groups_hidden_by_run
 from cxlab.core.frames import Opened, as_list
 from cxlab.core.messages import unknown
-from cxlab.core.metric import Metric
+from cxlab.core.metric import Metric, metric_list
 from cxlab.core.result import Result
 from cxlab.stats.inference import check_level, contrast_spread
-from cxlab.stats.metrics.differences.groups import metric_list
-from cxlab.stats.metrics.differences.linearised import cells_of, side_sums
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
-from cxlab.stats.metrics.origins import metric_totals
-from cxlab.stats.metrics.values import open_metrics
+from cxlab.stats.metrics.two_groups import cells_of, side_sums
+from cxlab.stats.metrics.values import metric_totals, open_metrics
 from cxlab.stats.tracking.cells import CellSums, cell_sums
 from cxlab.stats.tracking.decomposition import (
     ADDS_UP_TO,

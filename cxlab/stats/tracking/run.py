@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from cxlab.core.design import DesignLike, as_design
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.messages import got
-from cxlab.core.metric import Metric
+from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
 from cxlab.stats.inference import check_level
-from cxlab.stats.metrics.differences.groups import metric_list
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM, estimate_metrics
 from cxlab.stats.tracking.periods import in_order
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -28,6 +29,11 @@ LONG_HEADER = 8
 #: Means of weights, up to its inverse, that are weights' own and not kilogrammes'.
 USUAL_WEIGHT = 0.4
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
+_FOREIGN_DATE = re.compile(
+    r"\d{1,2}(?:er|\.)? (?:de )?(?:jan|ene|gen|f[ée]v|feb|mar|m[äa]r|mrt|avr|abr|apr|mai|mag|mei|"
+    r"may|juin|jun|giu|juil|jul|lug|ao[uû]|ago|aug|sep|set|okt|oct|ott|out|nov|d[ée]c|dez|dic)"
+    r"[^\W\d]*\.? (?:de )?\d{4}\b"
+)
 #: Two numbers apart from each other, or one beside a month's name.
 _DAY_OR_YEAR = re.compile(r"\d.*[-/., ].*\d")
 
@@ -45,7 +51,7 @@ def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
     """
     # a short name such as "weight" tells more than its label of two lines
     names = dict.fromkeys([item, profile.header] if profile.coded else [item])
-    for attempt in (_id, _weight, _design, _period, _date, _codes_as_text, _numbers, *_TEXTS):
+    for attempt in _ATTEMPTS:
         for name in names:
             guess = attempt(profile, name, taken)
             if guess is not None:
@@ -239,6 +245,42 @@ def _are_iso(texts: pd.Series) -> bool:
         return False
 
 
+def _compact_date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises days written as 20251002."""
+    days = [code for code in profile.whole if code not in NUMBER_CODES]
+    if not days or profile.fractions or not all(_is_compact(str(code)) for code in days):
+        return None
+    missing = profile.missing(segment=False)
+    missing |= {str(code): NUMBER_CODES[code] for code in profile.whole if code in NUMBER_CODES}
+    if any(profile.spelling[code] not in missing for code in profile.words):
+        return None
+    question = f"Guessed: dates written as year, month and day, such as {days[0]}. Are they?"
+    return Guess(profile, "date", question, missing=missing, keys={"format": "%Y%m%d"})
+
+
+def _is_compact(text: str) -> bool:
+    if not re.fullmatch(r"(?:19|20)\d{6}", text):
+        return False
+    try:
+        datetime.datetime.strptime(text, "%Y%m%d")
+    except ValueError:
+        return False
+    return True
+
+
+def _foreign_date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises dates whose month has a name in another language; they are not read."""
+    dated = [code for code in profile.words if _FOREIGN_DATE.match(code)]
+    if not dated or sum(profile.words[code] for code in dated) < 0.9 * profile.filled:
+        return None
+    return Guess(
+        profile, "text",
+        f"Dates with names of months that are not English, such as "
+        f"{some([profile.spelling[dated[0]]])}, are not read as dates: kept as text. Write dates "
+        "such as 2025-10-02 into the file, if they are needed.",
+    )  # fmt: skip
+
+
 def _codes_as_text(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     """Recognises codes such as 01014F or 007, whose letters or zeros are part of them."""
     named = len(words_of(item).split()) <= 3 and hints(item, "id", "customer")
@@ -277,10 +319,32 @@ def _numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | Non
         return _coded_segment(profile)
     missing |= {profile.spelling[code]: "invalid" for code in strange}
     missing |= _far_codes(profile)
-    return Guess(
-        profile, "number", "Guessed: a number, measured or counted. Is it, and no code?",
-        missing=missing,
-    )  # fmt: skip
+    question = "Guessed: a number, measured or counted. Is it, and no code?"
+    return Guess(profile, "number", question + _counted_days(profile, item), missing=missing)
+
+
+def _counted_days(profile: Profile, item: str) -> str:
+    """A hint where a column named like a date holds days or seconds that a computer counts."""
+    numbers = sorted(profile.whole | {int(float(code)): 1 for code in profile.fractions})
+    middle = numbers[len(numbers) // 2]
+    if not hints(item, "date"):
+        return ""
+    for unit, origin, what in (
+        ("D", "1899-12-30", "days as Excel counts them"),
+        ("s", "1970-01-01", "seconds since 1970"),
+        ("ms", "1970-01-01", "milliseconds since 1970"),
+    ):
+        first, last = (
+            (pd.Timestamp(end) - pd.Timestamp(origin)) // pd.Timedelta(1, unit)
+            for end in ("2000-01-01", "2050-01-01")
+        )
+        if first <= middle <= last:
+            date = pd.Timestamp(origin) + pd.Timedelta(middle, unit)
+            return (
+                f" If these are dates, as {what} ({middle} is {date:%Y-%m-%d}), write them as "
+                "dates into the file: numbers are not read as dates."
+            )
+    return ""
 
 
 def _far_codes(profile: Profile) -> dict[str, str]:
@@ -412,4 +476,8 @@ def _nearly_alike(profile: Profile, codes: list[str]) -> str:
     return ""
 
 
-_TEXTS = (_written_numbers, _choices_in_a_cell, _segment)
+#: In this order: the first that recognises a column says what it is.
+_ATTEMPTS = (
+    *(_id, _weight, _design, _period, _date, _compact_date, _foreign_date, _codes_as_text),
+    *(_numbers, _written_numbers, _choices_in_a_cell, _segment),
+)

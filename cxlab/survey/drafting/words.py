@@ -46,6 +46,8 @@ HINTS: dict[str, str] = {
     r"generation|market|wording|version|arm|code|zip|postcode|sector|industry|role|"
     r"channel|store|branch|site|plan|department|product|device|platform|route|gate|team|agent|"
     r"location|area",
+    "date": r"dates?|day|time|timestamp|datetime|when|started|ended|completed|submitted|created|"
+    r"updated|responded|recorded|answered|visited",
     # these name touchpoints as often as they tell rows apart
     "either": r"channel|store|branch|site|plan|department|product|device|platform|route|gate|team|"
     r"agent|location|area|wait|waiting|price|cost|fee|size|progress",

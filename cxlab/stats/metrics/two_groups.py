@@ -1,4 +1,8 @@
-"""The difference of two groups under a design, linearised as one statistic."""
+"""The difference of two groups with interval and test: independent samples, or under a design.
+
+statsmodels compares two shares or two means of independent answers; it has neither net scores
+nor groups that share clusters.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +12,31 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr, stdtr
 
 from cxlab.core.design import Design
 from cxlab.core.metric import Metric
 from cxlab.core.totals import Totals
-from cxlab.stats.inference import Spread, Units, contrast_spread, effective_sample_size
-from cxlab.stats.metrics.differences.two_samples import (
-    SMALL_GROUP,
-    pooled_variance,
-    satterthwaite,
-    simple_difference,
-    tested_difference,
+from cxlab.stats.inference import (
+    Spread,
+    Units,
+    contrast_spread,
+    effective_sample_size,
+    normal_quantile,
+    t_quantile,
 )
+from cxlab.stats.inference.intervals import PSEUDO_EXTREME, PSEUDO_TOTAL
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
-from cxlab.stats.metrics.origins import all_alike
+from cxlab.stats.metrics.values import all_alike
 
-METHOD = "linearised"
+#: Facts of a difference that are in the metric's unit.
+IN_UNITS = ("estimate", "se", "ci_low", "ci_high")
+#: Below this size of the smaller group a difference is tested by permutation.
+SMALL_GROUP = 30
+#: Pseudo-answers of a group, their sum and their sum of squares. A net score gets 3/4 promoter,
+#: 3/2 passive, 3/4 detractor; a share one answer inside the box and one outside.
+PSEUDO = {"net": (PSEUDO_TOTAL, 0.0, 2 * PSEUDO_EXTREME), "box": (2.0, 1.0, 1.0)}
+LINEARISED = "linearised"
 #: Two clusters have one degree of freedom, but for rounding.
 ONE_DEGREE = 1 + 1e-6
 #: A variance this far below what independent answers would have is rounding of none.
@@ -33,6 +46,107 @@ NO_SPREAD = 1e-14
 FEWEST_DIFFERENT = 10
 DIFFERENT_SHARE = 0.1
 ALIKE, NEARLY = "every answer of a group is alike", "nearly every answer of a group is alike"
+
+
+def simple_difference(
+    both: pd.DataFrame, metric: Metric, level: float, apart: float = 0.0
+) -> dict[str, Any]:
+    """The difference of two independent groups.
+
+    Parameters
+    ----------
+    both : DataFrame, two rows
+        ``n, y, yy``: answers, their sum and their sum of squares, of each group.
+    metric : Metric
+        Its kind chooses between adjusted-Wald (a score, a share) and Welch (a mean).
+    level : float
+    apart : float
+        Of a mean: origin of the first group's values, less that of the second.
+
+    Returns
+    -------
+    dict
+        As of `tested_difference`.
+    """
+    if metric.kind == "mean":
+        return _welch(both, level, apart)
+    n, more = both["n"].where(both["n"] > 0), PSEUDO[metric.kind]
+    total = n + more[0]
+    share = (both["y"] + more[1]) / total
+    variance = ((both["yy"] + more[2]) / total - share**2).clip(lower=0) / total
+    raw = both["y"] / n
+    found = tested_difference(
+        share[0] - share[1], variance[0] + variance[1], np.inf, level, "adjusted-wald"
+    )
+    # the interval and the test are the adjusted ones, the difference is that observed
+    return {**found, "estimate": raw[0] - raw[1]}
+
+
+def _welch(both: pd.DataFrame, level: float, apart: float) -> dict[str, Any]:
+    n = both["n"].where(both["n"] > 1)
+    means = both["y"] / n
+    alike = (all_alike(both["n"], both["y"], both["yy"]) & n.notna()).to_numpy()
+    spread = (
+        ((both["yy"] / n - means**2).clip(lower=0) / (n - 1)).mask(alike, 0.0).to_numpy(copy=True)
+    )
+    if alike.sum() == 1:
+        # no spread among a group's answers is no certainty about others
+        together = pooled_variance(both["n"], both["y"], both["yy"], apart)
+        spread[alike] = together / n.to_numpy()[alike]
+    df = satterthwaite(spread, (n - 1).to_numpy())
+    return tested_difference(
+        float(means[0] - means[1]) + apart, float(spread.sum()), df, level, "welch"
+    )
+
+
+def pooled_variance(n: Any, y: Any, yy: Any, apart: float) -> float:
+    """Variance of two groups' answers together, the first counted from further on by ``apart``."""
+    n, y, yy = (np.asarray(sums, dtype=float) for sums in (n, y, yy))
+    move = np.array([apart, 0.0])
+    squares = (yy + 2 * move * y + move**2 * n).sum()
+    total, size = (y + move * n).sum(), n.sum()
+    return float(max(squares - total**2 / size, 0.0) / (size - 1))
+
+
+def satterthwaite(variances: np.ndarray, df: np.ndarray) -> float:
+    """Degrees of freedom of a sum of independent variances; NaN where it is 0."""
+    total = float(variances.sum())
+    return total**2 / float((variances**2 / df).sum()) if total > 0 else np.nan
+
+
+def tested_difference(
+    difference: float, variance: float, df: float, level: float, method: str
+) -> dict[str, Any]:
+    """A difference with its interval and two-sided test; an infinite ``df`` is the normal's.
+
+    Returns
+    -------
+    dict
+        ``estimate, se, ci_low, ci_high, statistic, df, p_value, method``, and a ``note``
+        that says why there is no test where there is none.
+    """
+    se = float(np.sqrt(max(variance, 0.0))) if np.isfinite(variance) else np.nan
+    usable = np.isfinite(difference) and se > 0 and df >= 1
+    statistic = difference / se if usable else np.nan
+    quantile = normal_quantile(level) if np.isinf(df) else float(t_quantile(level, df))
+    p_value = np.nan
+    if usable:
+        tail = ndtr(-abs(statistic)) if np.isinf(df) else stdtr(df, -abs(statistic))
+        p_value = float(2 * tail)
+    half = quantile * se if usable else np.nan
+    # no spread among the answers is no certainty about others
+    known = se if se > 0 else np.nan
+    return {
+        "estimate": difference, "se": known, "ci_low": difference - half, "ci_high": difference + half,
+        "statistic": statistic, "df": df, "p_value": p_value, "method": method,
+        "note": "" if usable else _why_not(difference, se, df),
+    }  # fmt: skip
+
+
+def _why_not(difference: float, se: float, df: float) -> str:
+    if not np.isfinite(difference):
+        return "no test: a group has no valid answer, or one only"
+    return "no test: every answer of a group is alike" if not se > 0 else "no test"
 
 
 @dataclass(frozen=True)
@@ -80,7 +194,7 @@ class SideFacts:
 
 
 def cells_of(totals: Totals) -> Cells:
-    """The clusters and lone rows behind the cells of totals."""
+    """The clusters and rows without a cluster behind the cells of totals."""
     cells = totals.cells
     stratum, strata = pd.factorize(cells["stratum"], use_na_sentinel=False)
     unit = cells.groupby(["stratum", "cluster"], dropna=False, sort=False).ngroup().to_numpy()
@@ -120,7 +234,7 @@ def side_sums(
 def without_lone_clusters(
     sides: Sequence[Mapping[str, np.ndarray]], units: Units
 ) -> tuple[Sequence[Mapping[str, np.ndarray]], Units]:
-    """Clusters of one answer each are no clusters: the same sums per stratum of lone rows."""
+    """Clusters of one answer each are no clusters: the same sums per stratum of rows without a cluster."""
     held = sides[0]["n"] + sides[1]["n"]
     if units.lone.all() or (held[~units.lone] > 1).any():
         return sides, units
@@ -163,7 +277,7 @@ def design_difference(
         As of `judged`, with ``permute``: whether rows can be relabelled, and had better be.
     """
     if min(side["w"].sum() for side in sides) <= 0:
-        return tested_difference(np.nan, np.nan, np.nan, level, METHOD) | {"permute": False}
+        return tested_difference(np.nan, np.nan, np.nan, level, LINEARISED) | {"permute": False}
     spread, own = contrast_spread(sides, units)
     facts = [_facts(side, one) for side, one in zip(sides, own, strict=True)]
     smallest = min(side["w"].sum() ** 2 / side["ww"].sum() for side in sides)
@@ -203,7 +317,7 @@ def judged(
     difference = sides[0].mean - sides[1].mean + apart
     own = min(side.spread.df for side in sides)
     if own < 1 / ONE_DEGREE:
-        blank = tested_difference(difference, np.nan, np.nan, level, METHOD)
+        blank = tested_difference(difference, np.nan, np.nan, level, LINEARISED)
         return blank | {"note": _one_cluster(sides)}
     alike = [side.too_alike(metric) for side in sides]
     if any(alike) and metric.kind != "mean":
@@ -214,7 +328,7 @@ def judged(
     else:
         rounding = NO_SPREAD * sum(side.square * side.spread.trace for side in sides)
         variance = spread.variance if spread.variance > rounding else 0.0
-        found = tested_difference(difference, variance, spread.df, level, METHOD)
+        found = tested_difference(difference, variance, spread.df, level, LINEARISED)
         same = variance == 0 and not any(alike)
         note = "no test: the same difference in every cluster" if same else found["note"]
     df = min(found["df"], own if any(alike) else np.inf)
@@ -246,7 +360,7 @@ def _smoothed(sides: Sequence[SideFacts], metric: Metric, level: float) -> dict[
         )
         size = float(effective_sample_size(side.n, deff, side.spread.df, level=level))
         rows.append({"n": size, "y": size * side.mean, "yy": size * side.square})
-    return simple_difference(pd.DataFrame(rows), metric, level, "adjusted-wald")
+    return simple_difference(pd.DataFrame(rows), metric, level)
 
 
 def _pooled(
@@ -260,4 +374,4 @@ def _pooled(
         [both * side.spread.trace if side.alike else side.spread.variance for side in sides]
     )
     df = satterthwaite(variances, np.array([side.spread.df for side in sides]))
-    return tested_difference(difference, float(variances.sum()), df, level, METHOD)
+    return tested_difference(difference, float(variances.sum()), df, level, LINEARISED)

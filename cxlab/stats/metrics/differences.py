@@ -1,0 +1,301 @@
+"""Differences between groups, segments and periods, each with interval, test and family.
+
+A simple random sample: adjusted-Wald for net scores and shares, Welch's t for means, a
+permutation test where a group is small. Under a design the difference is linearised as one
+statistic, because groups share clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+
+from cxlab.core.design import DesignLike
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, decide, joint_answers
+from cxlab.core.frames import (
+    check_choice,
+    check_columns,
+    groups_in_order,
+    label,
+    label_text,
+)
+from cxlab.core.metric import Metric, metric_list
+from cxlab.stats.inference import adjust_p_values
+from cxlab.stats.metrics.contrasts import contrasts_of_groups
+from cxlab.stats.metrics.values import (
+    open_metrics,
+)
+
+DIFFERENCE_COLUMNS = (
+    "group", "other", "n", "n_other", "estimate", "se", "ci_low", "ci_high", "unit", "statistic",
+    "df", "p_value", "p_adjusted", "family", "method", "column", "note",
+)  # fmt: skip
+
+
+def compare_groups(
+    data: Any,
+    metrics: Metric | Sequence[Metric] | str,
+    *,
+    by: str,
+    against: str = "rest",
+    design: DesignLike = None,
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+    labels: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Difference of each group from the rest, from one group, or of every pair.
+
+    Parameters
+    ----------
+    data
+        Dataframe of any engine, one row per answer.
+    metrics : Metric, sequence of Metric, or str
+        What to compare: ``study.metrics("outcome")``; a text is a column of likelihood to
+        recommend, compared by its NPS.
+    by : str
+        Column of the groups. A row with a null there is in no group.
+    against : str
+        ``"rest"``: each group against all others together; ``"pairs"``: every pair; or the
+        label of one group.
+    design, level
+        As for `cxlab.nps`.
+    min_group_size : int
+        A comparison that would show, or give back, a smaller group is hidden, and hidden
+        groups are no part of "the rest".
+    labels : mapping of str to str, optional
+        Column to words: ``study.labels``.
+    seed : int
+        Of the permutation test.
+
+    Returns
+    -------
+    DataFrame
+        One row per metric × contrast: ``label``, ``metric``, ``group``, ``other``, ``n``,
+        ``n_other``, ``estimate`` (group less other), ``se``, ``ci_low``, ``ci_high`` in the
+        metric's ``unit``; then ``unit``, ``statistic``, ``df`` (infinite: normal),
+        ``p_value``, ``p_adjusted`` (Benjamini–Hochberg; pairs: Benjamini–Yekutieli),
+        ``family`` (its name and size), ``method``, ``column``, ``note``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown column or group, or fewer than two groups.
+
+    Notes
+    -----
+    Without a design: adjusted-Wald for net scores and shares (it adds 3/4 promoter, 3/2
+    passive and 3/4 detractor to each group; to a share one answer on either side, Agresti and
+    Caffo), Welch's t for means. With fewer than 30 answers in a group, or a mean of answers that
+    are all alike, the p-value is a permutation test's.
+
+    Under a design the difference is linearised as one statistic, summed within clusters: two
+    standard errors squared and added ignore that groups share clusters. Variance (CR2) and
+    degrees of freedom (Bell and McCaffrey) are those of the difference, so that a group of
+    few clusters has few; see `cxlab.stats.inference.contrast_spread`. A group whose answers
+    lie in one cluster has no test, one of two clusters hardly any power. Clusters of one
+    answer each change nothing. Without clusters, weighted answers are permuted over rows,
+    weights left in place, where a group has fewer than 30 effective answers or no spread. With
+    clusters, a group whose answers are all alike takes adjusted-Wald on effective sizes, or
+    the variance of both groups for a mean, and ``note`` says so.
+
+    References
+    ----------
+    Lewis & Sauro, MeasuringU (2021), How to Statistically Compare Two Net Promoter
+    Scores. Agresti & Caffo (2000), American Statistician 54, 280–288. Pustejovsky &
+    Tipton (2018), Journal of Business & Economic Statistics 36, 672–683. Lumley (2010),
+    Complex Surveys.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"recommend": [10] * 40 + [3] * 40, "kind": ["a"] * 60 + ["b"] * 20})
+    >>> table = compare_groups(answers, "recommend", by="kind", against="b")
+    >>> table[["group", "other", "n", "n_other", "estimate"]].round(1)
+      group other   n  n_other  estimate
+    0     a     b  60       20     133.3
+    """
+    chosen, against = metric_list(metrics), str(label(against))
+    opened = open_metrics(data, chosen, design=design, by=by)
+    table = contrasts_of_groups(
+        opened,
+        chosen,
+        by=by,
+        against=against,
+        level=level,
+        min_group_size=min_group_size,
+        seed=seed,
+    )
+    tests, groups = int(table["p_value"].notna().sum()), len(table) // len(chosen)
+    kind = {"rest": "groups against the rest", "pairs": "pairs of groups"}.get(
+        against, f"groups against {against}"
+    )
+    family = f"{tests} tests: {len(chosen)} metrics × {groups} {kind}"
+    return _in_family(table, family, labels, "by" if against == "pairs" else "bh")
+
+
+def compare_segments(
+    data: Any,
+    metrics: Metric | Sequence[Metric] | str,
+    segments: Sequence[str],
+    *,
+    design: DesignLike = None,
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+    labels: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Each group of each segment against the rest, all tests in one family.
+
+    Parameters
+    ----------
+    data, metrics
+        As for `compare_groups`.
+    segments : sequence of str
+        Columns of groups, each taken on its own; one with a single group is passed over.
+    design, level, min_group_size, labels, seed
+        As for `compare_groups`.
+
+    Returns
+    -------
+    DataFrame
+        As for `compare_groups`, with ``segment`` (words of the column) before ``group``;
+        ``p_adjusted`` is over all rows. Empty where there is nothing to compare. Hidden are
+        the groups that a scorecard by all the segments hides.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"recommend": [10, 9, 2, 10, 9, 9] * 10, "kind": ["a", "b"] * 30})
+    >>> compare_segments(answers, "recommend", ["kind"])[["segment", "group", "estimate"]].round(1)
+      segment group  estimate
+    0    kind     a     -66.7
+    1    kind     b      66.7
+    """
+    chosen, empty = metric_list(metrics), pd.DataFrame(
+        columns=["label", "metric", "segment", *DIFFERENCE_COLUMNS]
+    )  # fmt: skip
+    if not chosen or not segments:
+        return empty
+    opened = open_metrics(data, chosen, design=design, segments=segments)
+    every = sorted(set(segments))
+    joints = joint_answers(opened, list(dict.fromkeys(one.column for one in chosen)), every)
+    # of all segments together, also of those with one group: a scorecard shows them
+    gate = decide(joints, every, min_group_size)
+    one = next(iter(joints.values()))
+    groups = {
+        segment: len(names) - (rest is not None)
+        for segment, names, rest in zip(every, one.names, one.not_given, strict=True)
+    }
+    words = dict(labels or {})
+    tables = [
+        contrasts_of_groups(
+            opened,
+            chosen,
+            by=segment,
+            level=level,
+            min_group_size=min_group_size,
+            seed=seed,
+            gate=gate,
+        ).assign(segment=words.get(segment, segment))
+        for segment in segments
+        if groups[segment] > 1
+    ]
+    if not tables:
+        return empty
+    together = pd.concat(tables, ignore_index=True)
+    tests = int(together["p_value"].notna().sum())
+    family = f"{tests} tests: all metrics × all groups of {len(tables)} segments"
+    return _in_family(together, family, labels)
+
+
+def compare_periods(
+    data: Any,
+    metrics: Metric | Sequence[Metric] | str,
+    *,
+    periods: tuple[str, str] | None = None,
+    period: str = "period",
+    design: DesignLike = None,
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+    labels: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Change of each metric from one period to the next.
+
+    Parameters
+    ----------
+    data
+        Dataframe of any engine that holds both periods.
+    metrics
+        As for `compare_groups`.
+    periods : (earlier, later), optional
+        Default: each period against the one before it, in declared or sorted order.
+    period : str
+        Column of the periods.
+    design, level, min_group_size, labels, seed
+        As for `compare_groups`.
+
+    Returns
+    -------
+    DataFrame
+        As for `compare_groups`, with ``period`` and ``before`` in place of ``group`` and
+        ``other``; ``estimate`` is the later less the earlier.
+
+    Notes
+    -----
+    Repeat customers are handled correctly if the cluster is the customer id.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"recommend": [10, 9, 2, 10, 9, 9] * 10,
+    ...                         "period": ["2024"] * 30 + ["2025"] * 30})
+    >>> compare_periods(answers, "recommend")[["period", "before", "estimate"]]
+      period before  estimate
+    0   2025   2024       0.0
+    """
+    check_columns(data, {"period": period})
+    found, chosen = groups_in_order(data, period), metric_list(metrics)
+    if periods is None:
+        wanted = [(later, earlier) for earlier, later in pairwise(found)]
+    else:
+        wanted = [(str(label(periods[1])), str(label(periods[0])))]
+    if not wanted:
+        raise ValueError(f"`{period}` must hold two periods at least; got one. Read both periods.")
+    for name in (name for pair in wanted for name in pair):
+        check_choice("periods", name, found)
+    tables = []
+    for pair in wanted:
+        # each pair of periods is read as its own two groups, so that others change nothing
+        both = _only(data, period, {name: found[name] for name in pair})
+        opened = open_metrics(both, chosen, design=design, by=period)
+        table = contrasts_of_groups(
+            opened, chosen, by=period, against=pair[1], level=level, min_group_size=min_group_size,
+            seed=seed,
+        )  # fmt: skip
+        tables.append(table)
+    table = pd.concat(tables, ignore_index=True)
+    family = f"{int(table['p_value'].notna().sum())} tests: changes between periods"
+    table = _in_family(table, family, labels)
+    return table.rename(columns={"group": "period", "other": "before"})
+
+
+def _only(data: Any, column: str, values: dict[str, list[Any]]) -> Any:
+    if isinstance(data, pd.DataFrame):
+        return data[data[column].isin([value for same in values.values() for value in same])]
+    names = label_text(data, column)
+    return nw.from_native(data).filter(names.is_in(list(values))).to_native()
+
+
+def _in_family(
+    table: pd.DataFrame, family: str, labels: Mapping[str, str] | None, method: str = "bh"
+) -> pd.DataFrame:
+    """The table's columns in order, its p-values adjusted together."""
+    words = dict(labels or {})
+    table["label"] = [words.get(name, name) for name in table["column"]]
+    table["p_adjusted"] = adjust_p_values(table["p_value"], method=method)
+    table["family"] = family
+    segment = ["segment"] if "segment" in table else []
+    return table[["label", "metric", *segment, *DIFFERENCE_COLUMNS]]
