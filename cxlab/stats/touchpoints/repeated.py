@@ -328,7 +328,9 @@ def _within_leverage(sums: pd.DataFrame, unit: NDArray[np.intp]) -> float:
 
 
 def _few(customers: int) -> str:
-    return "nobody rated it" if customers == 0 else f"too few pairs, of {customers} customers"
+    if customers == 0:
+        return "nobody rated it"
+    return f"too few pairs, of {customers} customer{'s' if customers > 1 else ''}"
 
 
 def _row(
