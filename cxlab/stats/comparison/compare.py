@@ -13,7 +13,7 @@ from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.frames import as_list, check_choice
 from cxlab.stats.comparison.contract import SURVEY_TYPES, Columns, Rules
 from cxlab.stats.comparison.disclosure import (
-    Gate,
+    ComparisonGate,
     Tables,
     check_min_group_size,
     pool_small_groups,
@@ -117,7 +117,7 @@ def compare_tnps_rnps(
     traits : str or sequence of str, optional
         Frame variables on which answering may depend: columns of ``customers``.
     segments : str or sequence of str, optional
-        Segments by which the gap is taken apart among those who answered: columns of both
+        Segments by which the gap is decomposed among those who answered: columns of both
         surveys' answers. Where a survey lacks one it is taken from the customers, or from
         the same customer's answers to the other survey if it doesn't change within customers.
     contact_rules : mapping of str to float or (float, float), optional
@@ -134,8 +134,8 @@ def compare_tnps_rnps(
     window_days : float
         How long before a relationship answer a transactional one may lie; days.
     weights : str or mapping of str to str, optional
-        The surveys' own weights: one column, or survey to column. Weighted scores stand
-        beside the unweighted ones; everything else counts answers alike.
+        The surveys' own weights: one column, or survey to column. Weighted scores are
+        shown beside the unweighted ones; everything else counts answers alike.
     columns : mapping of str to str, optional
         Other column names: name in the contract (`Columns`) to name in the files.
     level : float
@@ -302,14 +302,14 @@ def _gate(
     behind: Mapping[str, np.ndarray],
     windows: Mapping[float, OnePerAnswer],
     options: Options,
-) -> Gate:
+) -> ComparisonGate:
     """The counts that the tables are hidden by."""
     t, cells = data.transactional, np.empty(0)
     if done.result is not None and done.collected is not None:
         rows, n_cells = done.collected.episodes, len(done.collected.cells)
         cells = customers_of(rows.cell[rows.answered], rows.customer[rows.answered], n_cells)
     lost = {"touchpoints": t.touchpoint.isna().to_numpy(), "delays": np.isnan(delay_of(t))}
-    return Gate(
+    return ComparisonGate(
         smallest=options.min_group_size,
         behind=behind,
         people=found.people,
@@ -326,7 +326,7 @@ def _result(
     data: ProgrammeData,
     done: Standardised,
     scores: OnePerAnswer,
-    gate: Gate,
+    gate: ComparisonGate,
     options: Options,
 ) -> NpsComparison:
     residual = tables["decomposition"].set_index("term")["estimate"].get("residual", np.nan)
@@ -366,7 +366,7 @@ def _notes(done: Standardised) -> list[str]:
 
 
 def _estimands(
-    done: Standardised, gate: Gate, scores: OnePerAnswer, later: pd.DataFrame
+    done: Standardised, gate: ComparisonGate, scores: OnePerAnswer, later: pd.DataFrame
 ) -> pd.DataFrame:
     """What is estimated: ``estimand, what, status``."""
     known = done.known if done.result is not None else None

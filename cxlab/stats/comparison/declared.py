@@ -86,7 +86,7 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
 
 
 def _segments(relationship: Table, traits: Sequence[str]) -> list[str]:
-    """Segments by which the gap may be taken apart: not what belongs to an episode."""
+    """Segments by which the gap may be decomposed: not what belongs to an episode."""
     of_episodes = {Columns().touchpoint, Columns().contact_channel}
     own = [column.name for column in relationship.with_role("segment")]
     return [name for name in dict.fromkeys([*traits, *own]) if name not in of_episodes]

@@ -294,7 +294,7 @@ def _linked(answers: Answers, at: np.ndarray, rows: pd.DataFrame, survey: str) -
         shown = [answers.response.iloc[row] for row in twice]
         raise ValueError(
             f"Every {survey} invitation must have one answer; got two for response {got(shown)}. "
-            "Remove one, or name the waves apart."
+            "Remove one, or give each wave a period of its own."
         )
     score = np.full(len(rows), -1, dtype=np.int64)
     valid = answers.valid
