@@ -60,7 +60,7 @@ from cxlab.stats.comparison.scores import (
     touchpoint_table,
 )
 from cxlab.stats.comparison.sentences import sentences_of
-from cxlab.stats.comparison.standardised.asked import check_periods, in_periods
+from cxlab.stats.comparison.standardised.asked import in_periods
 from cxlab.stats.comparison.standardised.decomposition import (
     ASSUMPTION,
     NOT_IDENTIFIED,
@@ -215,6 +215,7 @@ def compare_tnps_rnps(
         segments=as_list(segments),
     )
     options = Options(
+        score=names.score,
         periods=as_list(periods) or None,
         pairing=pairing,
         window_days=float(window_days),
@@ -224,11 +225,7 @@ def compare_tnps_rnps(
         weighted=tuple(s for s in SURVEY_TYPES if names.weights_of(s)),
         min_group_size=check_min_group_size(min_group_size),
     )
-    check_periods(data, options.periods)
-    t = in_periods(data.transactional, options.periods)
-    r = in_periods(data.relationship, options.periods)
-    window = replace(data, transactional=t, relationship=r)
-    window = pool_small_groups(window, options.min_group_size)
+    window = pool_small_groups(in_periods(data, options.periods), options.min_group_size)
     return _compare(window, data.transactional, contact_rules, options)
 
 
@@ -236,6 +233,7 @@ def compare_tnps_rnps(
 class Options:
     """What the caller of `compare_tnps_rnps` chose."""
 
+    score: str
     periods: Sequence[str] | None
     pairing: str
     window_days: float
@@ -348,7 +346,7 @@ def _result(
         sentences=tuple(sentences),
         n_missing=pd.DataFrame(
             {
-                "column": [f"score of the {survey} answers" for survey, _ in answers],
+                "column": [f"{options.score} of the {survey} answers" for survey, _ in answers],
                 "n_missing": [int((~one.valid).sum()) for _, one in answers],
             }
         ),

@@ -131,14 +131,12 @@ def _of_customers(
             "an id. Choose customers there, so that both surveys are of the same ones."
         )
     chosen = study.read("customers", where=where, engine="pandas")
-    return {
-        name: frame
-        if frame is None
-        else chosen
-        if name == "customers"
-        else frame[frame[key.name].isin(chosen[key.name])].reset_index(drop=True)
+    theirs = {
+        name: frame[frame[key.name].isin(chosen[key.name])].reset_index(drop=True)
         for name, frame in frames.items()
+        if frame is not None
     }
+    return {**frames, **theirs, "customers": chosen}
 
 
 def _rules_met(rules: Mapping[str, Any], everybody: Any, chosen: Any) -> dict[str, Any]:
