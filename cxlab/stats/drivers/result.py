@@ -158,15 +158,10 @@ class DriverAnalysis(Result):
             raise ValueError(unknown("group", group, groups))
         return group
 
-    def part(self, group: object = None, *, reach_adjusted: bool = False) -> pd.DataFrame:
-        """Rows of one group, in the order in which the drivers were given."""
-        table = self.reach_adjusted if reach_adjusted else self.table
-        if table.empty:
-            raise ValueError(
-                "`reach_adjusted` must be False where that could not be estimated. See notes."
-            )
+    def part(self, group: object = None) -> pd.DataFrame:
+        """Rows of one group among users, in the order in which the drivers were given."""
         found = self.group(group)
-        rows = table if found is None else table[table["group"] == found]
+        rows = self.table if found is None else self.table[self.table["group"] == found]
         order = list(self.covariances[found].columns[:-1])
         return rows.set_index("driver", drop=False).loc[order].reset_index(drop=True)
 

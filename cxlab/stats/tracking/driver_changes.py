@@ -50,7 +50,7 @@ class Analysis(Protocol):
     outcome: str
     replicates: Mapping[Any, Any]
 
-    def part(self, group: object = None, *, reach_adjusted: bool = False) -> pd.DataFrame:
+    def part(self, group: object = None) -> pd.DataFrame:
         """One group's drivers, in the order given."""
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cxlab.survey.drafting.profile import Profile
 
 LONGEST_NAME = 40
+#: Words in a header beyond which it is a question, whose words hint at nothing.
+LONG_HEADER = 8
 LONGEST_LABEL = 70
 #: Characters that two headers share only if they are one question, joint or not.
 LONG_BEGINNING = 20
