@@ -142,7 +142,7 @@ class TestResponses:
         files["relationship"].loc[files["relationship"].index[:3], "recommend"] = np.nan
         result = compare(files, programme)
         lost = result.n_missing.set_index("column")["n_missing"][
-            "score of the relationship answers"
+            "recommend of the relationship answers"
         ]
         assert lost >= max(3, blank)
         flow = result.flow.query("survey == 'relationship'").set_index("stage")["n"]

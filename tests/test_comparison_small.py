@@ -15,7 +15,7 @@ from cxlab.stats.comparison import (
     programme_tables,
     rules_in_words,
 )
-from cxlab.stats.comparison.disclosure import Gate
+from cxlab.stats.comparison.disclosure import ComparisonGate
 from cxlab.stats.comparison.identity import Respondents
 from cxlab.stats.comparison.paired.pairs import (
     OnePerAnswer,
@@ -93,7 +93,7 @@ def pairs_of(t_value, r_score):
 def shown(pairs_of_windows=None, window_days=90, /, **tables):
     """What the gate makes of tables of pairs."""
     nobody = Respondents({"t": np.zeros(0), "r": np.zeros(0)}, {}, None, [], named=True)
-    gate = Gate(
+    gate = ComparisonGate(
         smallest=SMALLEST,
         behind={},
         people=nobody,

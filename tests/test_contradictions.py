@@ -92,6 +92,8 @@ def swapped(old, new):
          "`missing` of scale 's' must give each code one meaning"),
         (STUDY + '\n[tables.main.columns."q\u200b"]\nrole = "text"\ncolumn = "g"\n',
          "`columns` of table 'main' must differ by what can be seen"),
+        (STUDY + 'label = "Overall"\n' + GROUP + 'label = "Overall\u200b"',
+         "`label` of the columns of table 'main' must differ; got 'Overall.?' for 'q' and 'g'"),
         (swapped('metrics = ["nps"]', 'metrics = [["mean"]]'),
          r"`metrics` of scale 's' must be a list of texts in brackets; got \['mean'\]"),
         (STUDY + 'metrics = [["mean"]]', "`metrics` of column 'q' must be a list of texts"),
@@ -146,8 +148,6 @@ def test_a_long_range_costs_nothing(tmp_path, high):
     text = swapped("[0, 10]\n", f"[0, {high}]\n").replace("[9, 10]", f"[9, {high}]")
     text = text.replace("metrics", 'missing = { -1 = "no answer" }\nmetrics')
     assert read(tmp_path, text)["q"].tolist() == [5, 4]
-    with pytest.raises(ValueError, match="must have 1,000 scores at most to be read lazily"):
-        read(tmp_path, text, "duckdb")
 
 
 #: Values that some key may have and most may not.

@@ -707,7 +707,29 @@ def test_several_surveys_in_one_score_column_are_asked_about(blind):
     asked = made.columns["score"]["confirm"]
     assert "'Survey Type' tells several surveys apart" in asked
     assert "('csat' and 'nps')" in asked.replace(", ", " and ")
-    assert still == [("score", "outcome")]
+    assert "kept as text so that nothing is averaged" in asked
+    assert still == [("score", "text")]
+
+
+def test_the_command_for_several_surveys_averages_no_two_scales(tmp_path):
+    survey = cycle(("nps", "csat"))
+    scores = [1 + i % 5 if name == "csat" else i % 11 for i, name in enumerate(survey)]
+    made = draft_study(write_csv(tmp_path / "a.csv", {"survey": survey, "value": scores}))
+    study = str(made.path)
+    shown = CliRunner().invoke(main, ["study", "check", study, "--confirm-all"]).output
+    assert f"cxlab study confirm {study} value=text" in shown
+    done = CliRunner().invoke(main, ["study", "confirm", study, "value=text"])
+    assert done.exit_code == 0, done.output
+    assert load_study(study).metrics() == []
+
+
+def test_scores_of_one_question_after_all_may_still_be_an_outcome(tmp_path):
+    survey = cycle(("nps", "csat"))
+    made = draft_study(write_csv(tmp_path / "a.csv", {"survey": survey, "value": cycle(range(11))}))
+    done = CliRunner().invoke(main, ["study", "confirm", str(made.path), "value=nps"])
+    assert done.exit_code == 0, done.output
+    accept_guesses(made.path)
+    assert [metric.name for metric in load_study(made.path).metrics()] == ["nps"]
 
 
 @pytest.mark.parametrize("names", [("a", "b"), (1, 2)])
@@ -897,6 +919,47 @@ def test_a_draft_says_of_dates_how_they_are_read(draft, texts, form):
     assert drafted.columns["visited"]["role"] == "date"
     assert drafted.columns["visited"].get("format") == form
     assert drafted.read()["visited"].dt.month.tolist() == cycle([7, 12])
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "role", "said"),
+    [
+        ("visited on", [20251002 + i for i in range(20)], "date", "year, month and day"),
+        ("visit", [20251002 + i for i in range(20)], "date", "such as 20251002"),
+        (
+            "date",
+            [45931 + i for i in range(30)],
+            "number",
+            "as Excel counts them (45946 is 2025-10-16)",
+        ),
+        ("date", [45931.5 + i for i in range(30)], "number", "as Excel counts them"),
+        (
+            "submitted",
+            [1759276800 + 86400 * i for i in range(30)],
+            "number",
+            "seconds since 1970 (176",
+        ),
+        ("submitted", [1759276800000 + i for i in range(30)], "number", "milliseconds since 1970"),
+        (
+            "date",
+            [f"{1 + i} octobre 2025" for i in range(30)],
+            "text",
+            "not English, such as '1 octobre",
+        ),
+        ("date", [f"{1 + i} de marzo de 2025" for i in range(30)], "text", "2025-10-02"),
+        ("spend", [45931 + i for i in range(30)], "number", "Is it, and no code?"),
+        ("flight", [20251332 + i for i in range(30)], "number", "Is it, and no code?"),
+    ],
+)
+def test_dates_that_are_not_read_are_hinted_at(draft, header, values, role, said):
+    made = draft({header: cycle(values), "overall": cycle(FIVE)})
+    name, column = next(iter(made.columns.items()))
+    assert column["role"] == role
+    assert said in column["confirm"]
+    assert ("as Excel counts" in column["confirm"]) == ("Excel" in said)
+    if role == "date":
+        dates = made.read()[name]
+        assert dates.dt.strftime("%Y%m%d").tolist()[:2] == ["20251002", "20251003"]
 
 
 def test_months_are_no_dates(draft):

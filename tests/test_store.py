@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cxlab import load_study
 from cxlab.cli import main
-from cxlab.survey import cleaning, files, store
+from cxlab.survey import cells, cleaning, files, store
 from cxlab.survey.definition import Column
 
 STUDY = """
@@ -263,6 +263,6 @@ def resolved(texts, column):
 
 
 def test_distinct_texts_are_those_of_the_cells():
-    cells = pa.chunked_array([pa.array([1.5, None, np.nan]), pa.array([1.5, 2.0])])
-    numbers, texts = files.distinct_texts(cells)
+    raw = pa.chunked_array([pa.array([1.5, None, np.nan]), pa.array([1.5, 2.0])])
+    numbers, texts = cells.distinct_texts(raw)
     assert texts.take(pa.array(numbers)).to_pylist() == ["1.5", "", "", "1.5", "2.0"]

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from cxlab import comparable_answers, driver_changes, drivers
+from cxlab.core import frames
 
 NAMES = ["food", "wifi", "staff"]
 #: The same sums in another order.
@@ -155,6 +156,15 @@ class TestComparableAnswers:
         found = comparable_answers(engine(data), "overall", NAMES, periods=["2025-Q3", "2025-Q4"])
         assert found.data is None
         assert found.note == "a period has fewer than 100 answers"
+
+    def test_more_rows_than_fit_are_left_out_and_it_is_said(self, monkeypatch):
+        monkeypatch.setattr(frames, "MOST_CELLS", 1000)
+        periods = ["2025-Q3", "2025-Q4"]
+        found = comparable_answers(duckdb.from_df(rated()), "overall", NAMES, periods=periods)
+        assert found.data is None
+        assert found.note == "1,000 rows are too many to be resampled one by one"
+        # a pandas frame is in memory already
+        assert comparable_answers(rated(), "overall", NAMES, periods=periods).note == ""
 
     def test_what_cannot_be_compared_is_said(self):
         one = comparable_answers(rated(), "overall", NAMES, periods=["2025-Q4", "2024-Q4"])

@@ -70,7 +70,7 @@ def choose_notebooks(names: Sequence[str]) -> dict[str, Path]:
             if other != Path(name):
                 raise ValueError(
                     f"`notebook` must be given once by each name; got {other} and {name}. "
-                    "Rename one: their reports would stand in one folder."
+                    "Rename one: their reports would be in the same folder."
                 )
         else:
             raise ValueError(unknown("notebook", name, there))

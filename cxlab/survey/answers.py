@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from cxlab.core.messages import got, nearest, one_of, unknown
 from cxlab.survey import cleaning
+from cxlab.survey.cells import distinct_texts
 from cxlab.survey.definition import RATING_ROLES, Column, Table, normal_header
-from cxlab.survey.files import distinct_texts
 
 #: More periods than this are no periods.
 MOST_PERIODS = 10_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxlab.survey.answers import Cleaner, Findings, check_wanted, repeated_ids
+from cxlab.survey.cells import as_text
 from cxlab.survey.definition import RATING_ROLES, Table
-from cxlab.survey.files import as_text
 from cxlab.survey.joining import common_zones, join_answers
-from cxlab.survey.sources import RawTable, check_same_headers
+from cxlab.survey.sources import (
+    RawTable,
+    check_same_headers,
+    engine_of,
+    given_tables,
+    raw_frame,
+)
 from cxlab.survey.store import CleanPart, Store, scan
 
 #: What clean answers can be read with, and how it is written.
@@ -37,58 +44,81 @@ GZIP_RATIO, CELL_BYTES = 6, 4
 RawTables = Mapping[str, Sequence[RawTable]]
 
 
-def read_in_memory(
-    table: Table,
-    raws: RawTables,
-    *,
-    wanted: Sequence[str] | None,
-    design: bool,
-    where: Mapping[str, Any] | None,
-) -> Any:
-    """Clean answers as a pandas frame; parameters as for `read_lazily`."""
+@dataclass(frozen=True)
+class Asked:
+    """What of a table is to be read.
+
+    Attributes
+    ----------
+    wanted : list of str or None
+        Periods; None: all.
+    where : mapping or None
+        As for `Study.read`.
+    design : bool
+        Whether to add ``stratum_clusters``.
+    engine : str or None
+        One of `ENGINES`; None: the size of the files, or a source's own engine, decides.
+    """
+
+    wanted: list[str] | None = None
+    where: Mapping[str, Any] | None = None
+    design: bool = False
+    engine: str | None = None
+
+
+def as_periods(period: str | Sequence[str] | None) -> list[str] | None:
+    """One period or several, as `Study.read` takes them, as a list of text."""
+    asked = [period] if isinstance(period, str | int) else period
+    return [str(one) for one in asked] if asked else None
+
+
+def read_files(table: Table, raws: RawTables, asked: Asked, store: Store) -> Any:
+    """Clean answers of declared files: a pandas frame, or a lazy one of the engine."""
+    engine = asked.engine or usual_engine(raws)
+    if engine == "pandas":
+        return _read_in_memory(table, raws, asked)
+    return _read_copies(table, raws, engine, asked, store)
+
+
+def read_source(table: Table, source: Any, asked: Asked, store: Store) -> Any:
+    """Clean answers of frames that stand in for the declared files; see `Study.read`."""
+    given = given_tables(table, source, asked.wanted)
+    own = engine_of(next(iter(given.values()), None))
+    if own == "pyspark":
+        if asked.engine not in (None, own):
+            raise ValueError(
+                "`engine` must be left out with a Spark frame, whose rows stay on the cluster; got "
+                f"'{asked.engine}'."
+            )
+        from cxlab.survey.spark import read_on_spark
+
+        return read_on_spark(table, given, asked)
+    raws = {period: [raw_frame(frame)] for period, frame in given.items()}
+    return read_files(table, raws, replace(asked, engine=asked.engine or own), store)
+
+
+def usual_engine(raws: RawTables) -> str:
+    """What reads files when nobody says it: by their size."""
+    size = sum(_text_bytes(raw.path) for files in raws.values() for raw in files)
+    return "duckdb" if size > MOST_BYTES else "pandas"
+
+
+def _read_in_memory(table: Table, raws: RawTables, asked: Asked) -> Any:
     found: dict[str, list[Findings]] = {}
     chunks: list[pa.Table] = []
     for period, files in raws.items():
         _check_headers(files, [None] * len(files))
-        cleaned = [_clean(table, period, raw, wanted) for raw in files]
+        cleaned = [_clean(table, period, raw, asked.wanted) for raw in files]
         found[period] = [findings for _, findings in cleaned]
         own = [chunk for part, _ in cleaned for chunk in part]
-        check_found(table, found[period], wanted)
+        check_found(table, found[period], asked.wanted)
         _check_ids(table, own, _name_of(files))
         chunks += own
     rows = nw.from_native(_as_pandas(table, chunks, common_zones(table, found))).lazy()
-    n = len(periods_of(found, wanted))
-    return join_answers(rows, table, periods=n, design=design, where=where).to_native()
+    return join(rows, table, found, asked)
 
 
-def read_lazily(
-    table: Table,
-    raws: RawTables,
-    engine: str,
-    store: Store,
-    *,
-    wanted: Sequence[str] | None,
-    design: bool,
-    where: Mapping[str, Any] | None,
-) -> Any:
-    """Clean answers as a lazy frame over their clean copies.
-
-    Parameters
-    ----------
-    table : Table
-        What the study declares.
-    raws : mapping of str to sequence of RawTable
-        Period to its files; ``""`` for a table of all periods.
-    engine : str
-        One of `ENGINES`.
-    store : Store
-    wanted : sequence of str, optional
-        Periods to keep of a table of all periods.
-    design : bool
-        Whether to add ``stratum_clusters``.
-    where : mapping, optional
-        As for `Study.read`.
-    """
+def _read_copies(table: Table, raws: RawTables, engine: str, asked: Asked, store: Store) -> Any:
     found: dict[str, list[Findings]] = {}
     parts: list[CleanPart] = []
     for period, files in raws.items():
@@ -96,18 +126,17 @@ def read_lazily(
         _check_headers(files, [copy.findings.headers if copy else None for copy in copies])
         own = [store.clean(table, period, raw) for raw in files]
         found[period] = [part.findings for part in own]
-        check_found(table, found[period], wanted)
-        store.check_ids(table, own, _name_of(files), wanted)
+        check_found(table, found[period], asked.wanted)
+        store.check_ids(table, own, _name_of(files), asked.wanted)
         parts += own
     common_zones(table, found)
     rows = scan(parts, table, engine)
-    if wanted is not None and "" in raws:
-        rows = rows.filter(nw.col("period").is_in(list(wanted)))
-    n = len(periods_of(found, wanted))
-    return join_answers(rows, table, periods=n, design=design, where=where).to_native()
+    if asked.wanted is not None and "" in raws:
+        rows = rows.filter(nw.col("period").is_in(asked.wanted))
+    return join(rows, table, found, asked)
 
 
-def read_raw_cells(
+def raw_cells(
     table: Table,
     raws: RawTables,
     wanted: Sequence[str] | None,
@@ -130,13 +159,11 @@ def read_raw_cells(
     return whole, pd.concat(periods, ignore_index=True)
 
 
-def periods_in(table: Table, files: Sequence[RawTable], store: Store, *, copied: bool) -> list[str]:
-    """Periods that the period column of files holds, in order.
-
-    ``copied``: from their clean copies, which are made where there are none.
-    """
-    whole = Findings(_name_of(files))
-    for raw in files:
+def periods_in(table: Table, raws: RawTables, engine: str | None, store: Store) -> list[str]:
+    """Periods that the period column of files holds, in order."""
+    copied = (engine or usual_engine(raws)) != "pandas"
+    whole = Findings(_name_of(raws[""]))
+    for raw in raws[""]:
         if copied:
             whole.add(store.clean(table, "", raw).findings)
             continue
@@ -146,11 +173,6 @@ def periods_in(table: Table, files: Sequence[RawTable], store: Store, *, copied:
         whole.add(cleaner.findings)
     whole.check_periods(table)
     return whole.there
-
-
-def is_large(raws: RawTables) -> bool:
-    """Whether raw files are too large to be cleaned in memory."""
-    return sum(_text_bytes(raw.path) for files in raws.values() for raw in files) > MOST_BYTES
 
 
 def _text_bytes(path: Path | None) -> int:
@@ -211,10 +233,16 @@ def _check_ids(table: Table, chunks: Sequence[pa.Table], name: str) -> None:
             raise repeated_ids(name, column.name, str(repeated.iloc[0]), len(repeated))
 
 
-def periods_of(found: Mapping[str, Sequence[Findings]], wanted: Sequence[str] | None) -> set[str]:
-    """Periods of the rows that are read."""
+def join(
+    rows: nw.LazyFrame, table: Table, found: Mapping[str, Sequence[Findings]], asked: Asked
+) -> Any:
+    """The answers that were asked for, from the clean rows of their periods."""
     there = {period for files in found.values() for one in files for period in one.rows} - {""}
-    return there if wanted is None or "" not in found else there & set(wanted)
+    if asked.wanted is not None and "" in found:
+        there &= set(asked.wanted)
+    return join_answers(
+        rows, table, periods=len(there), design=asked.design, where=asked.where
+    ).to_native()
 
 
 def _as_pandas(table: Table, chunks: Sequence[pa.Table], zones: Mapping[str, str]) -> pd.DataFrame:

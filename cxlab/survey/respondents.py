@@ -10,6 +10,7 @@ import pandas as pd
 from cxlab.core.characters import letters
 from cxlab.survey.dates import read_dates
 from cxlab.survey.definition import Table
+from cxlab.survey.reading import as_periods, raw_cells
 from cxlab.survey.scales import normal_code
 from cxlab.survey.study import Study
 
@@ -70,9 +71,9 @@ def check_respondents(
     0  answered more than once  426     0
     """
     definition = study.table(table or study.definition.main)
-    asked = [period] if isinstance(period, str | int) else period
-    wanted = [str(p) for p in asked] if asked else None
-    cells, periods = study.raw_cells(definition, wanted, lambda name: _tells(name, definition))
+    wanted = as_periods(period)
+    raws = study.raw_files(definition, wanted)
+    cells, periods = raw_cells(definition, raws, wanted, lambda name: _tells(name, definition))
     headers = {letters(name): name for name in cells}
     rows = [
         *_hasty(cells, headers, definition),

@@ -14,10 +14,11 @@ import pandas as pd
 import pyarrow as pa
 
 from cxlab.core.messages import unknown
+from cxlab.survey.cells import text_cells
 from cxlab.survey.definition import Table
 from cxlab.survey.exports import read_answers
 from cxlab.survey.exports.reading import is_plain
-from cxlab.survey.files import CHUNK_ROWS, READABLE, read_chunks, text_cells
+from cxlab.survey.files import CHUNK_ROWS, READABLE, read_chunks
 from cxlab.survey.places import MIRROR_VARIABLE, find_file
 
 
@@ -95,6 +96,31 @@ def _pattern(file: str) -> str:
     ranges = r"!?.-.[^]]*\]"
     is_pattern = re.search(rf"[*?]|\[{ranges}", file)
     return re.sub(rf"\[(?!{ranges})", "[[]", file) if is_pattern else ""
+
+
+def raw_files(
+    table: Table, folder: Path, wanted: Sequence[str] | None
+) -> dict[str, list[RawTable]]:
+    """Declared files that hold the wanted periods, by the period that each is of.
+
+    Raises
+    ------
+    ValueError
+        For a period that has no file.
+    FileNotFoundError
+        For a file that isn't there.
+    """
+    if "" in table.files:
+        periods = [""]
+    else:
+        for period in wanted or []:
+            if period not in table.files:
+                raise ValueError(unknown("period", period, table.files))
+        periods = list(wanted or table.files)
+    return {
+        period: [raw_file(path, table) for path in find_files(table.files[period], folder)]
+        for period in periods
+    }
 
 
 def raw_file(path: Path, table: Table) -> RawTable:

@@ -13,37 +13,36 @@ import pyarrow as pa
 from cxlab.core.engines import collect
 from cxlab.survey.answers import Cleaner, Findings, repeated_ids
 from cxlab.survey.definition import Table
-from cxlab.survey.joining import common_zones, join_answers
-from cxlab.survey.reading import check_found, periods_of
+from cxlab.survey.joining import common_zones
+from cxlab.survey.reading import Asked, check_found, join
 from cxlab.survey.store import answers_schema, as_schema
 
 
-def read_on_spark(
-    table: Table,
-    given: Mapping[str, Any],
-    *,
-    wanted: Sequence[str] | None,
-    design: bool,
-    where: Mapping[str, Any] | None,
-) -> Any:
-    """Clean answers of Spark frames as a Spark frame; parameters as for `read_lazily`.
+def read_on_spark(table: Table, given: Mapping[str, Any], asked: Asked) -> Any:
+    """Clean answers of Spark frames as a Spark frame.
 
     The rows stay on the cluster, which keeps the clean ones (``persist``). Its workers need
     cxlab.
+
+    Parameters
+    ----------
+    table : Table
+    given : mapping of str to pyspark DataFrame
+        Period to its raw rows.
+    asked : Asked
     """
     found: dict[str, list[Findings]] = {}
     frames = []
     for period, raw in given.items():
-        findings = _findings(table, period, raw, wanted)
-        check_found(table, [findings], wanted)
+        findings = _findings(table, period, raw, asked.wanted)
+        check_found(table, [findings], asked.wanted)
         found[period] = [findings]
-        clean = _clean(table, period, raw, wanted, findings)
+        clean = _clean(table, period, raw, asked.wanted, findings)
         _check_ids(table, clean)
         frames.append(clean)
     common_zones(table, found)
     rows = nw.concat(frames, how="vertical") if len(frames) > 1 else frames[0]
-    n = len(periods_of(found, wanted))
-    return join_answers(rows, table, periods=n, design=design, where=where).to_native()
+    return join(rows, table, found, asked)
 
 
 def _findings(table: Table, period: str, raw: Any, wanted: Sequence[str] | None) -> Findings:

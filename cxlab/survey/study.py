@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,13 @@ from cxlab.survey.definition import RATING_ROLES, Column, Definition, Table
 from cxlab.survey.joining import choices_of, without_hidden
 from cxlab.survey.reading import (
     ENGINES,
+    Asked,
     RawTables,
-    is_large,
+    as_periods,
     periods_in,
-    read_in_memory,
-    read_lazily,
-    read_raw_cells,
+    read_files,
+    read_source,
 )
-from cxlab.survey.sources import RawTable
-from cxlab.survey.spark import read_on_spark
 from cxlab.survey.store import Store
 from cxlab.survey.study_file import read_definition
 
@@ -91,20 +89,15 @@ class Study:
 
     @property
     def periods(self) -> list[str]:
-        """Periods of the main table, in order.
-
-        Declared by its files, or found in its period column.
-        """
+        """Periods of the main table, in order: of its files, or in its period column."""
         declared = [period for period in self.main.files if period]
         if declared:
             return declared
         column = self.main.only("period")
         if column is None:
             return []
-        raws = self._raw_files(self.main, None)
-        return periods_in(
-            self.main, raws[""], self._store, copied=self._engine_for(raws) != "pandas"
-        )
+        raws = self.raw_files(self.main, None)
+        return periods_in(self.main, raws, self.definition.engine, self._store)
 
     @property
     def touchpoints(self) -> list[str]:
@@ -316,7 +309,8 @@ class Study:
         paths = [self.path]
         for table in self.definition.tables.values():
             wanted = [p for p in table.files if period is None or p in ("", str(period))]
-            paths += [path for p in wanted for path in self._paths(table, p)]
+            for file in (table.files[p] for p in wanted):
+                paths += sources.find_files(file, self.path.parent)
         return paths
 
     def read(
@@ -391,64 +385,23 @@ class Study:
         if engine not in (None, *ENGINES):
             raise ValueError(unknown("engine", engine, ENGINES))
         definition = self.table(table or self.definition.main)
-        answers = self._read(definition, period, where, engine, source)
-        return without_hidden(answers, definition) if definition == self.main else answers
-
-    def _read(
-        self,
-        definition: Table,
-        period: str | Sequence[str] | None,
-        where: Where | None,
-        engine: str | None,
-        source: Any,
-    ) -> Any:
-        asked = [period] if isinstance(period, str | int) else period
-        wanted = [str(p) for p in asked] if asked else None
-        options: dict[str, Any] = {
-            "wanted": wanted, "where": where, "design": bool(self.table_design(definition.name).used())
-        }  # fmt: skip
+        design = bool(self.table_design(definition.name).used())
+        engine = engine or (self.definition.engine if source is None else None)
+        asked = Asked(as_periods(period), where, design, engine)
         if source is None:
-            raws = self._raw_files(definition, wanted)
-            engine = engine or self._engine_for(raws)
+            raws = self.raw_files(definition, asked.wanted)
+            answers = read_files(definition, raws, asked, self._store)
         else:
-            given = sources.given_tables(definition, source, wanted)
-            engine = engine or sources.engine_of(next(iter(given.values()), None))
-            if engine == "pyspark":
-                return read_on_spark(definition, given, **options)
-            raws = {period: [sources.raw_frame(frame)] for period, frame in given.items()}
-        if engine == "pandas":
-            return read_in_memory(definition, raws, **options)
-        return read_lazily(definition, raws, engine, self._store, **options)
+            answers = read_source(definition, source, asked, self._store)
+        return without_hidden(answers, definition) if definition == self.main else answers
 
     @property
     def _store(self) -> Store:
         return Store(self.path, self.name)
 
-    def _engine_for(self, raws: RawTables) -> str:
-        """What reads files when nobody says it."""
-        return self.definition.engine or ("duckdb" if is_large(raws) else "pandas")
-
-    def raw_cells(
-        self, table: Table, wanted: Sequence[str] | None, chosen: Callable[[str], bool]
-    ) -> tuple[pd.DataFrame, pd.Series]:
-        """Cells of declared files as they stand, and the period of each row.
-
-        Parameters
-        ----------
-        table : Table
-        wanted : sequence of str, optional
-            Periods; default: all.
-        chosen : callable
-            Whether a header's column is wanted.
-        """
-        return read_raw_cells(table, self._raw_files(table, wanted), wanted, chosen)
-
-    def _raw_files(self, table: Table, wanted: Sequence[str] | None) -> dict[str, list[RawTable]]:
-        """Declared files, by the period that each is of."""
-        return {
-            period: [sources.raw_file(path, table) for path in self._paths(table, period)]
-            for period in self._wanted(table, wanted)
-        }
+    def raw_files(self, table: Table, wanted: Sequence[str] | None) -> RawTables:
+        """Declared files as they stand, by the period that each is of."""
+        return sources.raw_files(table, self.path.parent, wanted)
 
     def _check_confirmed(self) -> None:
         questions = self.definition.open_questions
@@ -459,18 +412,6 @@ class Study:
                 f"{len(questions)} still to confirm, first {first.place}: {first.question} "
                 f"To see them all, run cxlab study check {_as_typed(self.path)}"
             )
-
-    def _wanted(self, table: Table, wanted: Sequence[str] | None) -> list[str]:
-        """Keys of the files that hold the wanted periods."""
-        if "" in table.files:
-            return [""]
-        for period in wanted or []:
-            if period not in table.files:
-                raise ValueError(unknown("period", period, table.files))
-        return list(wanted or table.files)
-
-    def _paths(self, table: Table, period: str) -> list[Path]:
-        return sources.find_files(table.files[period], self.path.parent)
 
 
 def load_study(name_or_path: str | Path) -> Study:

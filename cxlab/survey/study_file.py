@@ -123,6 +123,7 @@ def _table(name: str, given: TableKeys, scales: Mapping[str, Scale]) -> Table:
     place = given.place.format(name)
     columns = {column: _column(column, keys, scales) for column, keys in given.columns.items()}
     _check_look_alike("columns", place, columns)
+    _check_labels(place, columns.values())
     if (given.file is None) == (given.files is None):
         raise ValueError(
             f"{place} must have either `file` or `files` (period = file name); "
@@ -274,6 +275,18 @@ def _check_look_alike(key: str, place: str, texts: Iterable[str]) -> None:
             raise ValueError(
                 f"`{key}` of {place} must differ by what can be seen; got {other!a} and "
                 f"{text!a}, which look alike. Write them the same, or differently."
+            )
+
+
+def _check_labels(place: str, columns: Iterable[Column]) -> None:
+    """Refuse two columns under one label: a report could not tell them apart."""
+    seen: dict[str, str] = {}
+    for column in columns:
+        other = seen.setdefault(visible_text(column.label), column.name)
+        if other != column.name:
+            raise ValueError(
+                f"`label` of the columns of {place} must differ; got '{column.label}' for "
+                f"'{other}' and '{column.name}'. Give one of them another label."
             )
 
 

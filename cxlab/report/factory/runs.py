@@ -155,7 +155,7 @@ def _one_each(jobs: Sequence[Job]) -> list[Job]:
     Raises
     ------
     ValueError
-        When two different reports would stand in one folder: the first would be lost.
+        When two different reports would be in the same folder: the first would be lost.
     """
     chosen: dict[Path, Job] = {}
     for job in jobs:

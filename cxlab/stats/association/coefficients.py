@@ -22,6 +22,10 @@ FEWEST_PAIRS = 3
 CONSTANT = 1e-14
 
 
+#: The same of variances that are differences of sums.
+CONSTANT_SUMS = 1e-12
+
+
 @dataclass(frozen=True, eq=False)
 class Coefficient:
     """A coefficient and the influence of each pair of values on it.
@@ -175,6 +179,24 @@ def kendall_tau_b(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) 
     gradient = 2 * net / scale
     gradient += estimate * (row_share[row] / untied_x + column_share[column] / untied_y)
     return Coefficient(estimate, gradient - share @ gradient, scores=rank_scores(x, y, share))
+
+
+def correlation_of_sums(sums: Array) -> Array:
+    """Pearson's r from sums of 1, x, y, x², y² and xy along the first axis.
+
+    NaN where either side is constant. The squares keep their digits if x and y are near 0.
+
+    Examples
+    --------
+    >>> round(float(correlation_of_sums(np.array([3.0, 0, 0, 2, 2, 1]))), 3)
+    0.5
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_x, mean_y, xx, yy, xy = sums[1:] / sums[0]
+        spread_x, spread_y = xx - mean_x**2, yy - mean_y**2
+        constant = (spread_x <= CONSTANT_SUMS) | (spread_y <= CONSTANT_SUMS)
+        r = (xy - mean_x * mean_y) / np.sqrt(spread_x * spread_y)
+    return np.where(constant, np.nan, np.clip(r, -1, 1))
 
 
 def rank_scores(x: Array, y: Array, share: Array) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
+from cxlab.stats.association.coefficients import FEWEST_PAIRS, pearson
 from cxlab.stats.association.units import Units, covariance_of_totals, row_leverage
 from cxlab.stats.covariance.em import (
     fit_possible,
@@ -84,10 +84,6 @@ def pairwise_correlations(
     weight : array_like of float, shape (rows,)
         0 or more.
     units : Units
-
-    Returns
-    -------
-    PairwiseCorrelations
     """
     values = rows[list(columns)].to_numpy(float)
     weight = np.asarray(weight, dtype=float)
@@ -98,53 +94,31 @@ def pairwise_correlations(
     totals = np.zeros((units.n_units, len(upper[0])))
     for number, (a, b) in enumerate(zip(*upper, strict=True)):
         both = np.flatnonzero(held[:, a] & held[:, b])
-        r, influence = _pearson(values[both, a], values[both, b], weight[both])
-        matrix[a, b] = matrix[b, a] = r
-        unit = units.design.row_cluster[both]
-        totals[:, number] = np.bincount(unit, weights=influence, minlength=units.n_units)
+        fit = pearson(values[both, a], values[both, b], weight[both])
+        if len(both) < FEWEST_PAIRS or np.isnan(fit.estimate):
+            matrix[a, b] = matrix[b, a] = np.nan
+            continue
+        matrix[a, b] = matrix[b, a] = fit.estimate
+        unit, share = units.design.row_cluster[both], weight[both] / weight[both].sum()
+        totals[:, number] = np.bincount(unit, share * fit.influence, units.n_units)
     return PairwiseCorrelations(tuple(columns), matrix, counts, totals)
-
-
-def _pearson(x: Array, y: Array, weight: Array) -> tuple[float, Array]:
-    """R and w·IF/Σw of each row: lean, because it is called for every two columns."""
-    if len(x) < FEWEST_PAIRS:
-        return float("nan"), np.zeros(len(x))
-    share = weight / weight.sum()
-    x, y = x - share @ x, y - share @ y
-    spread_x, spread_y = share @ x**2, share @ y**2
-    if spread_x <= CONSTANT or spread_y <= CONSTANT:
-        return float("nan"), np.zeros(len(x))
-    x, y = x / np.sqrt(spread_x), y / np.sqrt(spread_y)
-    r = float(share @ (x * y))
-    return r, share * (x * y - r / 2 * (x**2 + y**2))
 
 
 def em_correlations(
     rows: pd.DataFrame, columns: Sequence[str], weight: ArrayLike, units: Units
 ) -> PairwiseCorrelations:
-    """Correlate columns by EM: right where answers are missing at random given the others.
+    """Correlate columns by EM, as if everyone had answered everything.
 
-    Parameters
-    ----------
-    rows, columns, weight, units
-        As for `pairwise_correlations`; the columns vary, every two of them are known
-        together on some rows, and none is a copy of others.
-
-    Returns
-    -------
-    PairwiseCorrelations
-        As if everyone had answered everything.
+    Right where answers are missing at random given the others, of a multivariate normal. The
+    arguments are those of `pairwise_correlations`; the columns vary, every two of them are
+    known together on some rows, and none is a copy of others. A unit's influence on the
+    parameters is the inverse observed information times the sum of its rows' scores, so
+    standard errors hold under clusters and for answers that are not normal.
 
     Raises
     ------
     RuntimeError
         If EM has not converged.
-
-    Notes
-    -----
-    Maximum likelihood under a multivariate normal. A unit's influence on the parameters is
-    the inverse observed information times the sum of its rows' scores, so standard errors
-    hold under clusters and for answers that are not normal.
 
     References
     ----------

@@ -13,7 +13,7 @@ from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.frames import as_list, check_choice
 from cxlab.stats.comparison.contract import SURVEY_TYPES, Columns, Rules
 from cxlab.stats.comparison.disclosure import (
-    Gate,
+    ComparisonGate,
     Tables,
     check_min_group_size,
     pool_small_groups,
@@ -60,7 +60,7 @@ from cxlab.stats.comparison.scores import (
     touchpoint_table,
 )
 from cxlab.stats.comparison.sentences import sentences_of
-from cxlab.stats.comparison.standardised.asked import check_periods, in_periods
+from cxlab.stats.comparison.standardised.asked import in_periods
 from cxlab.stats.comparison.standardised.decomposition import (
     ASSUMPTION,
     NOT_IDENTIFIED,
@@ -117,7 +117,7 @@ def compare_tnps_rnps(
     traits : str or sequence of str, optional
         Frame variables on which answering may depend: columns of ``customers``.
     segments : str or sequence of str, optional
-        Segments by which the gap is taken apart among those who answered: columns of both
+        Segments by which the gap is decomposed among those who answered: columns of both
         surveys' answers. Where a survey lacks one it is taken from the customers, or from
         the same customer's answers to the other survey if it doesn't change within customers.
     contact_rules : mapping of str to float or (float, float), optional
@@ -134,8 +134,8 @@ def compare_tnps_rnps(
     window_days : float
         How long before a relationship answer a transactional one may lie; days.
     weights : str or mapping of str to str, optional
-        The surveys' own weights: one column, or survey to column. Weighted scores stand
-        beside the unweighted ones; everything else counts answers alike.
+        The surveys' own weights: one column, or survey to column. Weighted scores are
+        shown beside the unweighted ones; everything else counts answers alike.
     columns : mapping of str to str, optional
         Other column names: name in the contract (`Columns`) to name in the files.
     level : float
@@ -215,6 +215,7 @@ def compare_tnps_rnps(
         segments=as_list(segments),
     )
     options = Options(
+        score=names.score,
         periods=as_list(periods) or None,
         pairing=pairing,
         window_days=float(window_days),
@@ -224,11 +225,7 @@ def compare_tnps_rnps(
         weighted=tuple(s for s in SURVEY_TYPES if names.weights_of(s)),
         min_group_size=check_min_group_size(min_group_size),
     )
-    check_periods(data, options.periods)
-    t = in_periods(data.transactional, options.periods)
-    r = in_periods(data.relationship, options.periods)
-    window = replace(data, transactional=t, relationship=r)
-    window = pool_small_groups(window, options.min_group_size)
+    window = pool_small_groups(in_periods(data, options.periods), options.min_group_size)
     return _compare(window, data.transactional, contact_rules, options)
 
 
@@ -236,6 +233,7 @@ def compare_tnps_rnps(
 class Options:
     """What the caller of `compare_tnps_rnps` chose."""
 
+    score: str
     periods: Sequence[str] | None
     pairing: str
     window_days: float
@@ -302,14 +300,14 @@ def _gate(
     behind: Mapping[str, np.ndarray],
     windows: Mapping[float, OnePerAnswer],
     options: Options,
-) -> Gate:
+) -> ComparisonGate:
     """The counts that the tables are hidden by."""
     t, cells = data.transactional, np.empty(0)
     if done.result is not None and done.collected is not None:
         rows, n_cells = done.collected.episodes, len(done.collected.cells)
         cells = customers_of(rows.cell[rows.answered], rows.customer[rows.answered], n_cells)
     lost = {"touchpoints": t.touchpoint.isna().to_numpy(), "delays": np.isnan(delay_of(t))}
-    return Gate(
+    return ComparisonGate(
         smallest=options.min_group_size,
         behind=behind,
         people=found.people,
@@ -326,7 +324,7 @@ def _result(
     data: ProgrammeData,
     done: Standardised,
     scores: OnePerAnswer,
-    gate: Gate,
+    gate: ComparisonGate,
     options: Options,
 ) -> NpsComparison:
     residual = tables["decomposition"].set_index("term")["estimate"].get("residual", np.nan)
@@ -348,7 +346,7 @@ def _result(
         sentences=tuple(sentences),
         n_missing=pd.DataFrame(
             {
-                "column": [f"score of the {survey} answers" for survey, _ in answers],
+                "column": [f"{options.score} of the {survey} answers" for survey, _ in answers],
                 "n_missing": [int((~one.valid).sum()) for _, one in answers],
             }
         ),
@@ -366,7 +364,7 @@ def _notes(done: Standardised) -> list[str]:
 
 
 def _estimands(
-    done: Standardised, gate: Gate, scores: OnePerAnswer, later: pd.DataFrame
+    done: Standardised, gate: ComparisonGate, scores: OnePerAnswer, later: pd.DataFrame
 ) -> pd.DataFrame:
     """What is estimated: ``estimand, what, status``."""
     known = done.known if done.result is not None else None

@@ -1,4 +1,4 @@
-"""What a comparison is told about its files: names and types of columns, contact rules."""
+"""The contract of the files: names and types of their columns, and contact rules."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def declared_rules(rules: Rules, found: Sequence[str]) -> dict[str, ContactRule]
 
 
 def rules_in_words(rules: Rules) -> str:
-    """Contact rules as a reader is told them; ``none`` without any.
+    """Contact rules in a reader's words; ``none`` without any.
 
     Examples
     --------
@@ -168,18 +168,18 @@ def rules_in_words(rules: Rules) -> str:
 
 
 def _declared(rules: Rules) -> dict[str, ContactRule]:
-    return {str(name): _rule(str(name), told) for name, told in (rules or {}).items()}
+    return {str(name): _rule(str(name), value) for name, value in (rules or {}).items()}
 
 
-def _rule(name: str, told: float | Sequence[float] | None) -> ContactRule:
-    if told is None or isinstance(told, int | float):
-        return ContactRule(name, told)
-    if isinstance(told, str) or len(told) != 2:
+def _rule(name: str, value: float | Sequence[float] | None) -> ContactRule:
+    if value is None or isinstance(value, int | float):
+        return ContactRule(name, value)
+    if isinstance(value, str) or len(value) != 2:
         raise TypeError(
-            f"`contact_rules` must give days, (days, exempt share) or None; got {told} for "
+            f"`contact_rules` must give days, (days, exempt share) or None; got {value} for "
             f"'{name}'. Write {{'{name}': 90}} or {{'{name}': (90, 0.1)}}."
         )
-    return ContactRule(name, told[0], float(told[1]))
+    return ContactRule(name, value[0], float(value[1]))
 
 
 def read_frame(

@@ -86,7 +86,7 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
 
 
 def _segments(relationship: Table, traits: Sequence[str]) -> list[str]:
-    """Segments by which the gap may be taken apart: not what belongs to an episode."""
+    """Segments by which the gap may be decomposed: not what belongs to an episode."""
     of_episodes = {Columns().touchpoint, Columns().contact_channel}
     own = [column.name for column in relationship.with_role("segment")]
     return [name for name in dict.fromkeys([*traits, *own]) if name not in of_episodes]
@@ -131,14 +131,12 @@ def _of_customers(
             "an id. Choose customers there, so that both surveys are of the same ones."
         )
     chosen = study.read("customers", where=where, engine="pandas")
-    return {
-        name: frame
-        if frame is None
-        else chosen
-        if name == "customers"
-        else frame[frame[key.name].isin(chosen[key.name])].reset_index(drop=True)
+    theirs = {
+        name: frame[frame[key.name].isin(chosen[key.name])].reset_index(drop=True)
         for name, frame in frames.items()
+        if frame is not None
     }
+    return {**frames, **theirs, "customers": chosen}
 
 
 def _rules_met(rules: Mapping[str, Any], everybody: Any, chosen: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What is hidden because it is about few customers: the one place of a comparison that decides.
 
 Estimates are made of everything, with their counts. Before, `pool_small_groups` takes small
-groups of a segment together; after, a `Gate` lets the tables through with rows about few
+groups of a segment together; after, a `ComparisonGate` lets the tables through with rows about few
 customers hidden, and rows that would give them back by adding and subtracting.
 """
 
@@ -26,7 +26,7 @@ from cxlab.stats.comparison.identity import (
     Respondents,
     customers_of,
 )
-from cxlab.stats.comparison.paired.pairs import OnePerAnswer, customers_apart
+from cxlab.stats.comparison.paired.pairs import OnePerAnswer, customers_that_differ
 from cxlab.stats.comparison.programme import OTHERS, Answers, ProgrammeData, known_groups
 from cxlab.stats.comparison.scores import ANSWERS, CUSTOMERS, SURVEYS, WEIGHTED
 from cxlab.stats.comparison.standardised.quantities import QUANTITY_COEFFICIENTS
@@ -155,7 +155,7 @@ def _with_others(answers: Answers, name: str, small: set[str | None]) -> Answers
 
 
 @dataclass(frozen=True, eq=False)
-class Gate:
+class ComparisonGate:
     """The counts behind a comparison's tables, and what may be shown of them.
 
     Attributes
@@ -215,7 +215,7 @@ class Gate:
         }
 
     def few(self, name: str) -> bool:
-        """Whether a quantity that this one is made of stands on too few customers.
+        """Whether a quantity that this one is made of rests on too few customers.
 
         A term is hidden with its quantity: the terms add up, so it would give it back.
         """
@@ -293,7 +293,7 @@ class Gate:
         return hide(table, why != "", list(why))
 
     def _identity(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The parts that may stand alone, and together those that may not."""
+        """The parts that may be shown alone, and together those that may not."""
         people = self.people
         surveys = [(people.times[k] > 0).sum() for k in SURVEYS]
         result = table.set_index("term").loc[[*self._parts(surveys), "gap"]].reset_index()
@@ -348,10 +348,10 @@ class Gate:
 
     def _sensitivity(self, table: pd.DataFrame) -> pd.DataFrame:
         """A rule that differs for few is hidden: less the chosen one it would be about them."""
-        near = too_few(table["apart"], self.smallest)
+        near = too_few(table["differ"], self.smallest)
         note = f"hidden: it differs from the chosen rule for fewer than {self.smallest} customers"
         few = too_few(table["customers"], self.smallest)
-        result = hide(table.drop(columns=["apart", "chosen"]), near, note)
+        result = hide(table.drop(columns=["differ", "chosen"]), near, note)
         result = hide(result, few & ~near, why_hidden(self.smallest))
         return result.assign(chosen=table["chosen"])
 
@@ -376,7 +376,7 @@ class Gate:
                 one = self.windows[days]
                 if self.any_few(len(np.unique(one.customer))):
                     continue
-                if last is not None and self.any_few(customers_apart(one, last)):
+                if last is not None and self.any_few(customers_that_differ(one, last)):
                     found.append(days)
                 else:
                     last = one

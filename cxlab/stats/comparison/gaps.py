@@ -286,8 +286,8 @@ def robustness_table(
         for name, gap in variants.items()
     ]
     for quantity in ("standardised gap", "residual"):
-        told = not done.known.reason(QUANTITY_COEFFICIENTS[quantity])
-        if done.result is not None and told and done.result.n > 1:
+        identified = not done.known.reason(QUANTITY_COEFFICIENTS[quantity])
+        if done.result is not None and identified and done.result.n > 1:
             rows += _standardised_rows(done.result, quantity, level)
     table = pd.DataFrame(rows)
     above, below = table["ci_low"] > 0, table["ci_high"] < 0

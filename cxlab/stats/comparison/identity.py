@@ -353,7 +353,7 @@ def segment_gaps(found: AmongAnswers, *, level: float) -> pd.DataFrame:
     DataFrame
         ``segment, part, estimate, se, ci_low, ci_high, note`` in points: composition,
         within groups and group not known add to the gap as collected; the gap at the
-        relationship survey's mix stands for itself.
+        relationship survey's mix is no part of it.
     """
     rows: list[tuple[object, ...]] = []
     for one, many in zip(found.segments, found.cells, strict=True):

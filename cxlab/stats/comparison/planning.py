@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from cxlab.stats.comparison.disclosure import check_min_group_size, too_few, why
 from cxlab.stats.comparison.programme import ProgrammeData, read_programme
 from cxlab.stats.comparison.sentences import FEW_PAIRS
 from cxlab.stats.comparison.standardised.asked import (
-    check_periods,
     collect_window,
     in_periods,
     in_window,
@@ -210,16 +208,11 @@ def plan_contact_rule(
         transactional, relationship, invitations, customers, columns=names, traits=as_list(traits)
     )
     window = as_list(periods) or None
-    check_periods(data, window)
+    reached = in_periods(data, window)
     if needed(data) or data.invitations is None:
         return _no_plan(days, NEEDS_FRAME)
     found = [str(name) for name in data.invitations["rule"].dropna().unique()]
     rules = declared_rules(contact_rules, found)
-    reached = replace(
-        data,
-        transactional=in_periods(data.transactional, window),
-        relationship=in_periods(data.relationship, window),
-    )
     weighting = build_weighting(
         collect_window(reached, rules, window), data.traits, data.n_customers
     )

@@ -202,7 +202,7 @@ def _read_answers(
     where = f"{survey} answers"
     if columns.survey_type in there:
         check_survey_type(answers["survey_type"], columns.survey_type, [survey], where)
-    # an answer without an id, or without a customer, stands for itself
+    # an answer without an id, or without a customer, counts on its own
     numbered = pd.Series([f"{survey} {k}" for k in range(len(answers))], answers.index, "str")
     if columns.response not in there:
         answers["response"] = numbered
@@ -372,7 +372,7 @@ def _check_status(asked: pd.DataFrame, columns: Columns) -> None:
         shown = [f"{c} in {p}" for c, p in zip(twice["customer"], twice["period"], strict=True)]
         raise ValueError(
             f"Relationship invitations must be one per `{columns.customer}` and "
-            f"`{columns.period}`; got {got(shown)} more than once. Name the waves apart."
+            f"`{columns.period}`; got {got(shown)} more than once. Give each wave a period of its own."
         )
 
 
@@ -417,8 +417,8 @@ def _source(
 
 def _of_customers(source: pd.DataFrame, column: str) -> pd.Series | None:
     """The one value of each customer; None where customers have more than one as a rule."""
-    told = source[["customer", column]].dropna().astype("str")
-    by_customer = told.groupby("customer")[column]
+    known = source[["customer", column]].dropna().astype("str")
+    by_customer = known.groupby("customer")[column]
     values, answers = by_customer.nunique(), by_customer.size()
     several = int((answers > 1).sum())
     if several and (values > 1).sum() > MOST_CHANGES * several:

@@ -114,5 +114,7 @@ class NpsComparison(Result):
         return self.table[[name for name in columns if name in self.table]].round(1)
 
     def _head(self) -> tuple[str, ...]:
-        told = [f"{row.estimand} {row.what}: {row.status}" for row in self.estimands.itertuples()]
-        return (*told, *self.sentences)
+        estimands = [
+            f"{row.estimand} {row.what}: {row.status}" for row in self.estimands.itertuples()
+        ]
+        return (*estimands, *self.sentences)

@@ -292,16 +292,16 @@ def touchpoint_table(t: Answers, *, level: float) -> pd.DataFrame:
         of the touchpoint counted once, ``note`` and ``repeated``, customers with more than one
         answer. Intervals are clustered by customer.
     """
-    told = t.take(t.valid & t.touchpoint.notna().to_numpy())
-    names = told.touchpoint.cat.categories
-    group = told.touchpoint.cat.codes.to_numpy().astype(int)
-    value = net(told.score) if len(told) else told.score
+    known = t.take(t.valid & t.touchpoint.notna().to_numpy())
+    names = known.touchpoint.cat.categories
+    group = known.touchpoint.cat.codes.to_numpy().astype(int)
+    value = net(known.score) if len(known) else known.score
     cells, at, times = np.unique(
-        np.column_stack([group, told.customer]), axis=0, return_inverse=True, return_counts=True
+        np.column_stack([group, known.customer]), axis=0, return_inverse=True, return_counts=True
     )
     of = {"group": group, "n_groups": len(names), "level": level}
-    each = clustered_scores(value, told.customer, **of)
-    once = clustered_scores(value, told.customer, weight=1.0 / times[at.ravel()], **of)
+    each = clustered_scores(value, known.customer, **of)
+    once = clustered_scores(value, known.customer, weight=1.0 / times[at.ravel()], **of)
     table = each.assign(
         touchpoint=names,
         customers=np.bincount(cells[:, 0], minlength=len(names)),

@@ -100,8 +100,8 @@ def gap_sentence(estimates: pd.DataFrame, level: float) -> str:
     raw = estimates[estimates["estimate_kind"] == "raw"].set_index("survey")
     t, r, gap = raw.loc["transactional"], raw.loc["relationship"], raw.loc["difference"]
     if gap["status"] == TOO_FEW:
-        told = "; ".join(_score(name, row) for name, row in (("tNPS", t), ("rNPS", r)))
-        return f"As collected, {told}. No gap is given."
+        scores = "; ".join(_score(name, row) for name, row in (("tNPS", t), ("rNPS", r)))
+        return f"As collected, {scores}. No gap is given."
     if not np.isfinite(gap["estimate"]):
         return "One of the surveys has no valid answer: there is no gap to explain."
     return (

@@ -20,7 +20,6 @@ from cxlab.stats.drivers.answers import (
     recode_outcome,
 )
 from cxlab.stats.drivers.comparisons import COMPARISONS, share_differences
-from cxlab.stats.drivers.covariances import Agreement
 from cxlab.stats.drivers.estimands import (
     Options,
     Users,
@@ -29,8 +28,8 @@ from cxlab.stats.drivers.estimands import (
     rating_shares,
     reach_adjusted,
 )
-from cxlab.stats.drivers.importance import METHODS, importance
-from cxlab.stats.drivers.replicates import Resample, make_resample, standard_errors
+from cxlab.stats.drivers.importance import METHODS
+from cxlab.stats.drivers.replicates import Resample, make_resample
 from cxlab.stats.drivers.result import (
     DriverAnalysis,
     Replicates,
@@ -39,6 +38,7 @@ from cxlab.stats.drivers.result import (
     fit_rows,
     reach_table,
     rows_used,
+    users_notes,
     users_table,
 )
 from cxlab.stats.resampling import check_level
@@ -48,10 +48,6 @@ Array = np.ndarray
 INTERVALS = ("bootstrap", "jackknife")
 #: Groups with fewer rows are set aside.
 FEWEST_ROWS = 30
-#: Degrees of freedom below which the notes say that clusters are few.
-FEW_DEGREES = 8
-#: Mean correlation between ratings above which one impression may colour them all.
-HALO = 0.6
 
 
 def drivers(
@@ -423,7 +419,9 @@ def _notes(
         found.append(f"{len(aside)} drivers or groups were set aside: see set_aside.")
     for value, part in parts.items():
         lead = "" if value is None else f"{value}: "
-        found += [lead + note for note in _part_notes(part, resample) if note]
+        found += [
+            lead + note for note in [*users_notes(part.users, resample), part.reach_note] if note
+        ]
     if options.latent:
         found.append(
             "R² is that of a latent normal outcome; shares are those of the linear outcome, "
@@ -432,43 +430,3 @@ def _notes(
     if options.adjusted:
         found.append("Importances are of adjusted R²; small ones may be negative.")
     return tuple(dict.fromkeys(note for note in found if note))
-
-
-def _part_notes(part: _Part, resample: Resample) -> list[str]:
-    users = part.users
-    notes = [*users.notes, *users.fit.notes, users.importance.note, part.reach_note]
-    if users.fit.repaired:
-        notes.append(
-            f"{users.fit.repaired} of {resample.replicates} replicates had an impossible "
-            "covariance matrix and were repaired."
-        )
-    if users.fit.agreement is not None:
-        notes.append(_agreement_note(users.fit.agreement))
-    if np.isnan(users.p_values).all() and resample.kind == "none":
-        notes.append("Without replicates there is no test of the coefficients here.")
-    if resample.kind != "none" and users.df < FEW_DEGREES:
-        notes.append(f"Few clusters: {users.df:g} degrees of freedom.")
-    if users.importance.r_squared > 1:
-        notes.append(f"R² is {users.importance.r_squared:.3f}, above 1: the latent model fails.")
-    if users.importance.r_squared <= 0:
-        notes.append("R² is not above 0, so shares are undefined.")
-    mean = collinearity(users)["mean_correlation"]
-    if mean > HALO:
-        notes.append(
-            f"Ratings correlate {mean:.2f} on average: one impression may colour them all (halo)."
-        )
-    return notes
-
-
-def _agreement_note(agreement: Agreement) -> str:
-    """How near one-step replicates come to full EM replicates, in importances."""
-    if len(agreement.full) == 0:
-        return "No full EM replicate could be made to check the one-step ones."
-    full = importance(agreement.full[0], agreement.full).replicates
-    quick = importance(agreement.one_step[0], agreement.one_step).replicates
-    text = f"One-step replicates against {len(full)} full EM replicates: "
-    if len(full) > 2:
-        ratio = standard_errors(quick) / standard_errors(full)
-        low, middle, high = np.quantile(ratio, [0.0, 0.5, 1.0])
-        text += f"standard errors of importances ×{middle:.3f} ({low:.3f} to {high:.3f}), "
-    return text + f"largest difference of an importance {np.abs(full - quick).max():.2g}."

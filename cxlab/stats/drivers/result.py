@@ -12,9 +12,16 @@ from cxlab.core.result import Result
 from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.answers import Answers, dead_drivers
 from cxlab.stats.drivers.coefficients import adjusted_r_squared
+from cxlab.stats.drivers.covariances import Agreement
 from cxlab.stats.drivers.estimands import RatingShares, Reach, Users
-from cxlab.stats.drivers.importance import ADDS_UP, Importance
-from cxlab.stats.drivers.replicates import Resample, ranks_within, spread, t_interval
+from cxlab.stats.drivers.importance import ADDS_UP, Importance, importance
+from cxlab.stats.drivers.replicates import (
+    Resample,
+    ranks_within,
+    spread,
+    standard_errors,
+    t_interval,
+)
 from cxlab.stats.inference import adjust_p_values
 from cxlab.stats.resampling import ranks
 
@@ -25,6 +32,10 @@ AMONG_USERS = "among users"
 REACH_ADJUSTED = "reach-adjusted"
 #: Importances must add up to R² within this: the sums run over the same numbers.
 ROUNDING = 1e-9
+#: Degrees of freedom below which the notes say that clusters are few.
+FEW_DEGREES = 8
+#: Mean correlation between ratings above which one impression may colour them all.
+HALO = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,15 +158,10 @@ class DriverAnalysis(Result):
             raise ValueError(unknown("group", group, groups))
         return group
 
-    def part(self, group: object = None, *, reach_adjusted: bool = False) -> pd.DataFrame:
-        """Rows of one group, in the order in which the drivers were given."""
-        table = self.reach_adjusted if reach_adjusted else self.table
-        if table.empty:
-            raise ValueError(
-                "`reach_adjusted` must be False where that could not be estimated. See notes."
-            )
+    def part(self, group: object = None) -> pd.DataFrame:
+        """Rows of one group among users, in the order in which the drivers were given."""
         found = self.group(group)
-        rows = table if found is None else table[table["group"] == found]
+        rows = self.table if found is None else self.table[self.table["group"] == found]
         order = list(self.covariances[found].columns[:-1])
         return rows.set_index("driver", drop=False).loc[order].reset_index(drop=True)
 
@@ -311,3 +317,43 @@ def covariance_table(users: Users) -> pd.DataFrame:
     """Covariance matrix of drivers and outcome, with its names."""
     names = [*users.answers.names, users.answers.outcome_name]
     return pd.DataFrame(users.fit.matrix, index=names, columns=names)
+
+
+def users_notes(users: Users, resample: Resample) -> list[str]:
+    """What to know about the estimates among users."""
+    notes = [*users.notes, *users.fit.notes, users.importance.note]
+    if users.fit.repaired:
+        notes.append(
+            f"{users.fit.repaired} of {resample.replicates} replicates had an impossible "
+            "covariance matrix and were repaired."
+        )
+    if users.fit.agreement is not None:
+        notes.append(_agreement_note(users.fit.agreement))
+    if np.isnan(users.p_values).all() and resample.kind == "none":
+        notes.append("Without replicates there is no test of the coefficients here.")
+    if resample.kind != "none" and users.df < FEW_DEGREES:
+        notes.append(f"Few clusters: {users.df:g} degrees of freedom.")
+    if users.importance.r_squared > 1:
+        notes.append(f"R² is {users.importance.r_squared:.3f}, above 1: the latent model fails.")
+    if users.importance.r_squared <= 0:
+        notes.append("R² is not above 0, so shares are undefined.")
+    mean = collinearity(users)["mean_correlation"]
+    if mean > HALO:
+        notes.append(
+            f"Ratings correlate {mean:.2f} on average: one impression may colour them all (halo)."
+        )
+    return notes
+
+
+def _agreement_note(agreement: Agreement) -> str:
+    """How near one-step replicates come to full EM replicates, in importances."""
+    if len(agreement.full) == 0:
+        return "No full EM replicate could be made to check the one-step ones."
+    full = importance(agreement.full[0], agreement.full).replicates
+    quick = importance(agreement.one_step[0], agreement.one_step).replicates
+    text = f"One-step replicates against {len(full)} full EM replicates: "
+    if len(full) > 2:
+        ratio = standard_errors(quick) / standard_errors(full)
+        low, middle, high = np.quantile(ratio, [0.0, 0.5, 1.0])
+        text += f"standard errors of importances ×{middle:.3f} ({low:.3f} to {high:.3f}), "
+    return text + f"largest difference of an importance {np.abs(full - quick).max():.2g}."

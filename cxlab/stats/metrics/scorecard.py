@@ -248,7 +248,7 @@ def study_retention(study: Study, *, level: float = 0.95) -> pd.DataFrame:
         active = table.with_role("active")
         if not active:
             continue
-        customers, design = study.read(name), study.table_design(name)
+        customers, design = study.read(name, engine="pandas"), study.table_design(name)
         whole = retention(customers, active[0].name, level=level, design=design)
         parts = [whole.assign(segment=EVERYONE, group=EVERYONE)]
         for column in table.with_role("segment"):

@@ -24,6 +24,7 @@ from cxlab.stats.association import (
     joint_counts,
     pair_estimates,
 )
+from cxlab.stats.association.coefficients import correlation_of_sums
 from cxlab.stats.inference import adjust_p_values, check_level, normal_quantile, t_quantile
 from cxlab.stats.resampling import bootstrap_multipliers, rank_intervals, ranks
 from cxlab.stats.touchpoints.halo import MISSING, correlate_together, halo_table
@@ -35,6 +36,13 @@ Array = NDArray[np.float64]
 
 #: Polychoric less Pearson above which the ends of the scale hide association.
 CEILING_GAP = 0.10
+
+#: Up to this many clusters (or rows) they are resampled; above, draws come from the
+#: normal limit of the estimates with their Taylor covariance.
+MOST_RESAMPLED = 20_000
+
+#: A touchpoint without a coefficient in more than this share of replicates has no place.
+MOST_LOST = 0.05
 
 
 def touchpoint_correlations(
@@ -235,17 +243,16 @@ def _model_row(
 def headline_table(long: pd.DataFrame, places: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
     """One row per touchpoint × outcome: Pearson's r, its place and the partial coefficients."""
     labels = ["touchpoint", "outcome"]
-    head = long[long["coefficient"] == "pearson"].drop(columns=["coefficient", "df"])
-    note = head.pop("note").tolist()
-    table = pd.concat([head.reset_index(drop=True), places], axis=1)
-    wide = long.pivot(index=labels, columns="coefficient", values="estimate").reset_index()
-    table = table.merge(wide, on=labels, how="left")
-    gap = table.pop("polychoric").abs() - table.pop("pearson").abs()
-    table = table.drop(columns=["spearman", "tau_b"])
-    used = used.loc[table["touchpoint"]]
-    table["n_used"] = used["n_used"].to_numpy()
-    table["ceiling_flag"] = (gap > CEILING_GAP).to_numpy(bool)
-    table["note"] = [_note(*row) for row in zip(note, table["rank"], used["n_rated"], strict=True)]
+    head = long[long["coefficient"] == "pearson"].reset_index(drop=True)
+    wide = long.pivot(index=labels, columns="coefficient", values="estimate")
+    wide = wide.loc[list(head[labels].itertuples(index=False, name=None))].reset_index(drop=True)
+    used = used.loc[head["touchpoint"]].reset_index(drop=True)
+    table = head.drop(columns=["coefficient", "df", "note"]).join(places)
+    table[["partial", "semi_partial"]] = wide[["partial", "semi_partial"]]
+    table["n_used"] = used["n_used"]
+    table["ceiling_flag"] = wide["polychoric"].abs() - wide["pearson"].abs() > CEILING_GAP
+    notes = zip(head["note"], table["rank"], used["n_rated"], strict=True)
+    table["note"] = [_note(*row) for row in notes]
     return table
 
 
@@ -255,14 +262,6 @@ def _note(note: str, rank: Any, n_rated: int) -> str:
     if pd.isna(rank) and not note:
         return "not placed: too few pairs in its bootstrap replicates"
     return note
-
-
-#: Up to this many clusters (or rows) they are resampled; above, draws come from the
-#: normal limit of the estimates with their Taylor covariance.
-MOST_RESAMPLED = 20_000
-
-#: A touchpoint without a coefficient in more than this share of replicates has no place.
-MOST_LOST = 0.05
 
 
 def replicate_coefficients(
@@ -277,9 +276,8 @@ def replicate_coefficients(
     if not units.lumped and 2 <= units.n_units <= MOST_RESAMPLED:
         unit = "clusters" if units.clustered else "rows"
         multipliers = bootstrap_multipliers(units.design, replicates, seed=seed)
-        return _pearson_replicates(counts, multipliers), (
-            f"bootstrap of {unit}, {replicates:,} times"
-        )
+        drawn = _pearson_replicates(counts, multipliers)
+        return drawn, f"bootstrap of {unit}, {replicates:,} times"
     drawn = _normal_draws(fit, replicates, seed)
     return drawn, f"{replicates:,} draws from the estimates' normal limit"
 
@@ -293,12 +291,7 @@ def _pearson_replicates(counts: JointCounts, multipliers: Array) -> Array:
     basis = sparse.hstack([sparse.coo_array((power, entries), shape=shape) for power in powers])
     moments = np.asarray((counts.by_unit @ basis.tocsr()).todense())
     sums = (multipliers.T @ moments).reshape(multipliers.shape[1], len(powers), pairs)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean_x, mean_y, xx, yy, xy = (sums[:, k] / sums[:, 0] for k in range(1, 6))
-        spread_x, spread_y = xx - mean_x**2, yy - mean_y**2
-        constant = (spread_x <= 1e-12) | (spread_y <= 1e-12)
-        r = (xy - mean_x * mean_y) / np.sqrt(spread_x * spread_y)
-    return np.where(constant, np.nan, np.clip(r, -1, 1))
+    return correlation_of_sums(sums.swapaxes(0, 1))
 
 
 def _centred(cells: pd.DataFrame, name: str) -> Array:

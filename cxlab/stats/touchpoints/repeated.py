@@ -24,7 +24,7 @@ from cxlab.stats.association import (
     row_leverage,
     units_of_rows,
 )
-from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
+from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS, correlation_of_sums
 from cxlab.stats.inference import check_level
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval
 from cxlab.stats.touchpoints.occasions import find_occasion
@@ -328,7 +328,9 @@ def _within_leverage(sums: pd.DataFrame, unit: NDArray[np.intp]) -> float:
 
 
 def _few(customers: int) -> str:
-    return "nobody rated it" if customers == 0 else f"too few pairs, of {customers} customers"
+    if customers == 0:
+        return "nobody rated it"
+    return f"too few pairs, of {customers} customer{'s' if customers > 1 else ''}"
 
 
 def _row(
@@ -399,11 +401,7 @@ def _between_replicates(sums: pd.DataFrame, times: Array) -> Array:
     x = (sums["mean_x"] - sums["mean_x"].mean()).to_numpy()
     y = (sums["mean_y"] - sums["mean_y"].mean()).to_numpy()
     powers = np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y]) * weight
-    with np.errstate(invalid="ignore", divide="ignore"):
-        moments = powers @ times
-        mean_x, mean_y, xx, yy, xy = (moments[k] / moments[0] for k in range(1, 6))
-    xx, yy, xy = xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y
-    return np.where((xx > 1e-12) & (yy > 1e-12), _ratio(xx, yy, xy), np.nan)
+    return correlation_of_sums(powers @ times)
 
 
 def _sign_changes(table: pd.DataFrame, grouped: bool) -> list[str]:

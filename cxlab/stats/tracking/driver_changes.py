@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from cxlab.core import frames
 from cxlab.core.frames import check_columns, collect, scan
 from cxlab.core.past import PastReports
 from cxlab.stats.inference import check_level
@@ -49,7 +50,7 @@ class Analysis(Protocol):
     outcome: str
     replicates: Mapping[Any, Any]
 
-    def part(self, group: object = None, *, reach_adjusted: bool = False) -> pd.DataFrame:
+    def part(self, group: object = None) -> pd.DataFrame:
         """One group's drivers, in the order given."""
 
 
@@ -111,12 +112,17 @@ def comparable_answers(
     check_columns(data, {"outcome": outcome, "column": column})
     chosen = of_periods(with_text_periods(data, column), column, periods)
     one = nw.when(nw.col(outcome).is_null()).then(nw.lit(0)).otherwise(nw.lit(1))
-    counts = scan(chosen, [column, outcome]).group_by(column).agg(one.sum().alias("n"))
-    sizes = collect(counts)["n"]
+    lazy = scan(chosen, [column, outcome])
+    counts = collect(lazy.group_by(column).agg(one.sum().alias("n"), nw.len().alias("rows")))
+    sizes, rows = counts["n"], int(counts["rows"].sum())
     if len(sizes) < 2:
         return ComparableAnswers(None, "there is one period only")
     if sizes.min() < FEWEST_ROWS:
         return ComparableAnswers(None, f"a period has fewer than {FEWEST_ROWS} answers")
+    # outcome, period, weights, stratum and its size, cluster beside the touchpoints
+    cells = rows * (len(touchpoints) + 6)
+    if not isinstance(data, pd.DataFrame) and cells > frames.MOST_CELLS:
+        return ComparableAnswers(None, f"{rows:,} rows are too many to be resampled one by one")
     return ComparableAnswers(of_periods(data, column, periods))
 
 

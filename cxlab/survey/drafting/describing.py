@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -12,22 +13,28 @@ from cxlab.core.messages import got
 from cxlab.survey.cleaning import ROUNDED, ROUNDED_BY_EXCEL
 from cxlab.survey.dates import is_date, possible_forms, read_dates
 from cxlab.survey.definition import normal_header
-from cxlab.survey.drafting.numeric import BEYOND, two_values
+from cxlab.survey.drafting.numeric import (
+    FEW_VALUES,
+    MOST_VALUES,
+    coded_segment,
+    measured,
+    written_numbers,
+)
 from cxlab.survey.drafting.profile import Guess, Profile, rows, some
-from cxlab.survey.drafting.words import hints, names_a_customer, names_people, words_of
+from cxlab.survey.drafting.words import LONG_HEADER, hints, names_a_customer, names_people, words_of
 from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
 
-#: Values that a segment may have to be declared one by one, and at all.
+#: Values that a segment may have to be declared one by one.
 DECLARED_VALUES = 20
-MOST_VALUES = 60
-FEW_VALUES = 12
 #: Different texts, those of missing answers included, beyond which a column is no segment.
 MOST_TEXTS = 500
-#: Words in a header beyond which it is a question, whose words hint at nothing.
-LONG_HEADER = 8
 #: Means of weights, up to its inverse, that are weights' own and not kilogrammes'.
 USUAL_WEIGHT = 0.4
-_WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
+_FOREIGN_DATE = re.compile(
+    r"\d{1,2}(?:er|\.)? (?:de )?(?:jan|ene|gen|f[ée]v|feb|mar|m[äa]r|mrt|avr|abr|apr|mai|mag|mei|"
+    r"may|juin|jun|giu|juil|jul|lug|ao[uû]|ago|aug|sep|set|okt|oct|ott|out|nov|d[ée]c|dez|dic)"
+    r"[^\W\d]*\.? (?:de )?\d{4}\b"
+)
 #: Two numbers apart from each other, or one beside a month's name.
 _DAY_OR_YEAR = re.compile(r"\d.*[-/., ].*\d")
 
@@ -45,7 +52,7 @@ def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
     """
     # a short name such as "weight" tells more than its label of two lines
     names = dict.fromkeys([item, profile.header] if profile.coded else [item])
-    for attempt in (_id, _weight, _design, _period, _date, _codes_as_text, _numbers, *_TEXTS):
+    for attempt in _ATTEMPTS:
         for name in names:
             guess = attempt(profile, name, taken)
             if guess is not None:
@@ -73,7 +80,7 @@ def _own_segment(profile: Profile) -> Guess:
     if len(profile.counts) == 1 and not profile.blank:
         return Guess(profile, "ignore", "one value only")
     if set(profile.whole) <= {0, 1} and not profile.words:
-        return _coded_segment(profile)
+        return coded_segment(profile)
     found = _segment(profile, profile.header, ())
     return found or Guess(
         profile, "segment", "The platform's own column, taken as a segment. Is it needed?"
@@ -239,6 +246,42 @@ def _are_iso(texts: pd.Series) -> bool:
         return False
 
 
+def _compact_date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises days written as 20251002."""
+    days = [code for code in profile.whole if code not in NUMBER_CODES]
+    if not days or profile.fractions or not all(_is_compact(str(code)) for code in days):
+        return None
+    missing = profile.missing(segment=False)
+    missing |= {str(code): NUMBER_CODES[code] for code in profile.whole if code in NUMBER_CODES}
+    if any(profile.spelling[code] not in missing for code in profile.words):
+        return None
+    question = f"Guessed: dates written as year, month and day, such as {days[0]}. Are they?"
+    return Guess(profile, "date", question, missing=missing, keys={"format": "%Y%m%d"})
+
+
+def _is_compact(text: str) -> bool:
+    if not re.fullmatch(r"(?:19|20)\d{6}", text):
+        return False
+    try:
+        datetime.datetime.strptime(text, "%Y%m%d")
+    except ValueError:
+        return False
+    return True
+
+
+def _foreign_date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises dates whose month has a name in another language; they are not read."""
+    dated = [code for code in profile.words if _FOREIGN_DATE.match(code)]
+    if not dated or sum(profile.words[code] for code in dated) < 0.9 * profile.filled:
+        return None
+    return Guess(
+        profile, "text",
+        f"Dates with names of months that are not English, such as "
+        f"{some([profile.spelling[dated[0]]])}, are not read as dates: kept as text. Write dates "
+        "such as 2025-10-02 into the file, if they are needed.",
+    )  # fmt: skip
+
+
 def _codes_as_text(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     """Recognises codes such as 01014F or 007, whose letters or zeros are part of them."""
     named = len(words_of(item).split()) <= 3 and hints(item, "id", "customer")
@@ -254,94 +297,6 @@ def _codes_as_text(profile: Profile, item: str, taken: Collection[str]) -> Guess
         profile, "text",
         f"Codes with letters or leading zeros, such as {some(examples, 2)}, are no numbers: kept as "
         "text, as they stand. Is it so?",
-    )  # fmt: skip
-
-
-def _numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
-    if not profile.numeric:
-        return None
-    missing = profile.missing(segment=False)
-    strange = [code for code in profile.words if profile.spelling[code] not in missing]
-    if sum(profile.words[code] for code in strange) > 0.05 * profile.numeric:
-        return None
-    short = len(words_of(item).split()) <= LONG_HEADER
-    distinct = len(profile.whole)
-    counted = short and hints(item, "number")
-    coded = (
-        short
-        and hints(item, "segment")
-        and not ("age" in item.casefold() and distinct > FEW_VALUES)
-    )
-    few = distinct <= FEW_VALUES and not counted and max(profile.whole, default=0) < 100
-    if not profile.fractions and not strange and (few or (coded and distinct <= MOST_VALUES)):
-        return _coded_segment(profile)
-    missing |= {profile.spelling[code]: "invalid" for code in strange}
-    missing |= _far_codes(profile)
-    return Guess(
-        profile, "number", "Guessed: a number, measured or counted. Is it, and no code?",
-        missing=missing,
-    )  # fmt: skip
-
-
-def _far_codes(profile: Profile) -> dict[str, str]:
-    """Codes like 99 and -1 that lie apart from the other numbers or come far too often."""
-    values = {float(code): count for code, count in (profile.whole | _floats(profile)).items()}
-    far = {}
-    for code in profile.whole:
-        if code not in NUMBER_CODES:
-            continue
-        others = [value for value in values if value != code and value not in NUMBER_CODES]
-        near = [values[v] for v in values if v != code and abs(v - code) <= 3]
-        negative = code < 0 and all(value >= 0 for value in others)
-        apart = code > 0 and bool(others) and code > 1.5 * max(others)
-        lump = code > 0 and values[code] >= 5 and values[code] > 5 * max(near, default=0)
-        if negative or apart or lump:
-            far[profile.spelling[str(code)]] = NUMBER_CODES[code]
-    return far
-
-
-def _floats(profile: Profile) -> dict[float, int]:
-    return {float(code): count for code, count in profile.fractions.items()}
-
-
-def _coded_segment(profile: Profile) -> Guess:
-    words = profile.missing(segment=False)
-    codes = [code for code in sorted(profile.whole) if code not in NUMBER_CODES]
-    far = {code: NUMBER_CODES[code] for code in profile.whole if code in NUMBER_CODES}
-    if not codes:
-        codes, far = sorted(profile.whole), {}
-    if two_values(profile.whole):
-        far |= {code: BEYOND[code] for code in codes if code in BEYOND}
-        codes = [code for code in codes if code not in far]
-    values = {str(code): profile.spelling[str(code)] for code in codes}
-    if codes == [0, 1]:
-        values = {"0": "No", "1": "Yes"}
-    question = f"Guessed: codes of a segment ({', '.join(values)}). What does each stand for?"
-    if codes == [0, 1]:
-        question = "Guessed: 0 = No and 1 = Yes. Is that so?"
-    doubtful = [
-        code for code in codes if code == 0 or (code >= 8 and code - 2 > _before(code, codes))
-    ]
-    if doubtful and codes != [0, 1]:
-        question += f" Is {doubtful[0]} a value, or a code for a missing answer?"
-    missing = words | {profile.spelling[str(code)]: reason for code, reason in far.items()}
-    return Guess(profile, "segment", question, values=values, missing=missing)
-
-
-def _before(code: int, codes: list[int]) -> int:
-    return max((other for other in codes if other < code), default=code)
-
-
-def _written_numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
-    written = [code for code in profile.words if _WRITTEN_NUMBER.fullmatch(code)]
-    filled = sum(profile.words[code] for code in written) + profile.numeric
-    if not written or filled < 0.9 * profile.filled:
-        return None
-    return Guess(
-        profile, "text",
-        f"Numbers with signs, such as {some([profile.spelling[written[0]]])}, are not read as "
-        "numbers, because a comma may stand for decimals or for thousands: kept as text. Write "
-        "plain numbers with a point into the file, if it is needed.",
     )  # fmt: skip
 
 
@@ -412,4 +367,8 @@ def _nearly_alike(profile: Profile, codes: list[str]) -> str:
     return ""
 
 
-_TEXTS = (_written_numbers, _choices_in_a_cell, _segment)
+#: In this order: the first that recognises a column says what it is.
+_ATTEMPTS = (
+    *(_id, _weight, _design, _period, _date, _compact_date, _foreign_date, _codes_as_text),
+    *(measured, written_numbers, _choices_in_a_cell, _segment),
+)

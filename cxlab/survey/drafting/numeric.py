@@ -1,12 +1,16 @@
-"""Columns of whole numbers: which rating scale, and which codes are none of its scores."""
+"""Columns of numbers: ratings and their scales, measurements, codes of segments."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from cxlab.survey.drafting.profile import WHOLE, Profile, ScaleGuess, rows, some
+import pandas as pd
+
+from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, rows, some
+from cxlab.survey.drafting.words import LONG_HEADER, hints, words_of
 from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
 
 #: Highest code that a usual scale may have: 0–10 stored as 1–11.
@@ -26,6 +30,9 @@ USUAL_TOPS = (3, 4, 5, 7)
 BEYOND = {6: "never used", 7: "don't know", 8: "don't know", 9: "no answer"}
 #: Codes above a usual top that come less often than this look like typing errors.
 TYPING_ERRORS = 0.005
+#: Values that a segment may have at all, and where nothing hints at one.
+MOST_VALUES, FEW_VALUES = 60, 12
+_WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,8 @@ def scale_of(ratings: Sequence[Rating], *, six_is_code: bool = False) -> ScaleGu
     if min(scores) < 0:
         guess = ScaleGuess(min(scores), -min(scores))
     elif errors:
-        guess = _without_errors(scores, errors)
+        high = max(code for code in scores if code < min(errors))
+        guess = _with_codes(scores, high, dict.fromkeys(errors, "invalid"))
     elif top > 7:
         guess = _long_scale(scores)
     elif top >= 3:
@@ -184,22 +192,40 @@ def _long_scale(scores: Mapping[int, int]) -> ScaleGuess:
 
 
 def _short_scale(scores: Mapping[int, int], six_is_code: bool) -> ScaleGuess:
-    beyond = _beyond_gap(scores)
+    top, beyond = max(scores), _beyond_gap(scores)
     if beyond:
         return _with_codes_beyond(scores, beyond)
-    top, zero = max(scores), 0 in scores
-    missing = {"0": "no answer"} if zero else {}
-    asks = [f"0 ({rows(scores[0])}) is read as no answer"] if zero else []
-    if top == 6 and (zero or six_is_code):
-        asks.append(f"6 ({rows(scores[6])}) is read as never used, above the best score of 5")
-        return ScaleGuess(1, 5, missing={**missing, "6": "never used"}, question=_codes(asks))
-    question = _codes(asks) if asks else ""
+    if top == 6 and (0 in scores or six_is_code):
+        return _with_codes(scores, 5, {6: "never used"})
     if top == 6:
-        question = (
-            f"6 ({rows(scores[6])}) is read as the best score: or is it the code for never used "
-            'above a scale of 1 to 5? Then set range = [1, 5] and missing = { 6 = "never used" }.'
-        )
-    return ScaleGuess(1, top, missing=missing, question=question)
+        return ScaleGuess(
+            1, 6,
+            question=f"6 ({rows(scores[6])}) is read as the best score: or is it the code for "
+            "never used above a scale of 1 to 5? Then set range = [1, 5] and "
+            'missing = { 6 = "never used" }.',
+        )  # fmt: skip
+    return _with_codes(scores, top, {})
+
+
+def _with_codes(scores: Mapping[int, int], high: int, codes: Mapping[int, str]) -> ScaleGuess:
+    """A scale from 1 with codes beside it, each asked about; 0 is one of them."""
+    missing = ({0: "no answer"} if 0 in scores else {}) | dict(codes)
+    asks = [
+        f"{code} ({rows(scores[code])}) is read as {why}"
+        + (f", above the best score of {high}" if code == high + 1 else "")
+        for code, why in missing.items()
+    ]
+    question = (
+        f"{' and '.join(asks)}. Is that so, or are these scores? Then put them into range and bins "
+        "instead of missing."
+    )
+    declared = {str(code): why for code, why in missing.items()}
+    return ScaleGuess(1, high, missing=declared, question=question if asks else "")
+
+
+def _with_codes_beyond(scores: Mapping[int, int], beyond: Sequence[int]) -> ScaleGuess:
+    high = max(code for code in scores if code < beyond[0])
+    return _with_codes(scores, high, {code: BEYOND[code] for code in beyond})
 
 
 def _typing_errors(scores: Mapping[int, int]) -> list[int]:
@@ -211,21 +237,6 @@ def _typing_errors(scores: Mapping[int, int]) -> list[int]:
         if full and above and sum(scores[code] for code in above) < TYPING_ERRORS * total:
             return sorted(above)
     return []
-
-
-def _without_errors(scores: Mapping[int, int], errors: Sequence[int]) -> ScaleGuess:
-    high = max(code for code in scores if code < min(errors))
-    missing = {"0": "no answer"} if 0 in scores else {}
-    missing |= {str(code): "invalid" for code in errors}
-    asks = [f"{code} ({rows(scores[int(code)])}) is read as {why}" for code, why in missing.items()]
-    return ScaleGuess(1, high, missing=missing, question=_codes(asks))
-
-
-def _codes(asks: Sequence[str]) -> str:
-    return (
-        " and ".join(asks)
-        + ". Is that so, or are these scores? Then put them into range and bins instead of missing."
-    )
 
 
 def heavy_codes(rating: Rating) -> set[str]:
@@ -275,9 +286,111 @@ def two_values(scores: Mapping[int, int]) -> bool:
     )
 
 
-def _with_codes_beyond(scores: Mapping[int, int], beyond: Sequence[int]) -> ScaleGuess:
-    high = max(code for code in scores if code < beyond[0])
-    missing = {"0": "no answer"} if 0 in scores else {}
-    missing |= {str(code): BEYOND[code] for code in beyond}
-    asks = [f"{code} ({rows(scores[int(code)])}) is read as {why}" for code, why in missing.items()]
-    return ScaleGuess(1, high, missing=missing, question=_codes(asks))
+def measured(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises numbers, measured or counted; few of them are codes of a segment."""
+    if not profile.numeric:
+        return None
+    missing = profile.missing(segment=False)
+    strange = [code for code in profile.words if profile.spelling[code] not in missing]
+    if sum(profile.words[code] for code in strange) > 0.05 * profile.numeric:
+        return None
+    short = len(words_of(item).split()) <= LONG_HEADER
+    distinct = len(profile.whole)
+    counted = short and hints(item, "number")
+    coded = (
+        short
+        and hints(item, "segment")
+        and not ("age" in item.casefold() and distinct > FEW_VALUES)
+    )
+    few = distinct <= FEW_VALUES and not counted and max(profile.whole, default=0) < 100
+    if not profile.fractions and not strange and (few or (coded and distinct <= MOST_VALUES)):
+        return coded_segment(profile)
+    missing |= {profile.spelling[code]: "invalid" for code in strange}
+    missing |= _far_codes(profile)
+    question = "Guessed: a number, measured or counted. Is it, and no code?"
+    return Guess(profile, "number", question + _counted_days(profile, item), missing=missing)
+
+
+def _counted_days(profile: Profile, item: str) -> str:
+    """A hint where a column named like a date holds days or seconds that a computer counts."""
+    numbers = sorted(profile.whole | {int(float(code)): 1 for code in profile.fractions})
+    middle = numbers[len(numbers) // 2]
+    if not hints(item, "date"):
+        return ""
+    for unit, origin, what in (
+        ("D", "1899-12-30", "days as Excel counts them"),
+        ("s", "1970-01-01", "seconds since 1970"),
+        ("ms", "1970-01-01", "milliseconds since 1970"),
+    ):
+        first, last = (
+            (pd.Timestamp(end) - pd.Timestamp(origin)) // pd.Timedelta(1, unit)
+            for end in ("2000-01-01", "2050-01-01")
+        )
+        if first <= middle <= last:
+            date = pd.Timestamp(origin) + pd.Timedelta(middle, unit)
+            return (
+                f" If these are dates, as {what} ({middle} is {date:%Y-%m-%d}), write them as "
+                "dates into the file: numbers are not read as dates."
+            )
+    return ""
+
+
+def _far_codes(profile: Profile) -> dict[str, str]:
+    """Codes like 99 and -1 that lie apart from the other numbers or come far too often."""
+    values = {float(code): count for code, count in profile.fractions.items()}
+    values |= {float(code): count for code, count in profile.whole.items()}
+    far = {}
+    for code in profile.whole:
+        if code not in NUMBER_CODES:
+            continue
+        others = [value for value in values if value != code and value not in NUMBER_CODES]
+        near = [values[v] for v in values if v != code and abs(v - code) <= 3]
+        negative = code < 0 and all(value >= 0 for value in others)
+        apart = code > 0 and bool(others) and code > 1.5 * max(others)
+        lump = code > 0 and values[code] >= 5 and values[code] > 5 * max(near, default=0)
+        if negative or apart or lump:
+            far[profile.spelling[str(code)]] = NUMBER_CODES[code]
+    return far
+
+
+def coded_segment(profile: Profile) -> Guess:
+    """A segment whose values are whole numbers, each to be named."""
+    words = profile.missing(segment=False)
+    codes = [code for code in sorted(profile.whole) if code not in NUMBER_CODES]
+    far = {code: NUMBER_CODES[code] for code in profile.whole if code in NUMBER_CODES}
+    if not codes:
+        codes, far = sorted(profile.whole), {}
+    if two_values(profile.whole):
+        far |= {code: BEYOND[code] for code in codes if code in BEYOND}
+        codes = [code for code in codes if code not in far]
+    values = {str(code): profile.spelling[str(code)] for code in codes}
+    if codes == [0, 1]:
+        values = {"0": "No", "1": "Yes"}
+    question = f"Guessed: codes of a segment ({', '.join(values)}). What does each stand for?"
+    if codes == [0, 1]:
+        question = "Guessed: 0 = No and 1 = Yes. Is that so?"
+    doubtful = [
+        code for code in codes if code == 0 or (code >= 8 and code - 2 > _before(code, codes))
+    ]
+    if doubtful and codes != [0, 1]:
+        question += f" Is {doubtful[0]} a value, or a code for a missing answer?"
+    missing = words | {profile.spelling[str(code)]: reason for code, reason in far.items()}
+    return Guess(profile, "segment", question, values=values, missing=missing)
+
+
+def _before(code: int, codes: list[int]) -> int:
+    return max((other for other in codes if other < code), default=code)
+
+
+def written_numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises numbers with signs, such as $1,200, which are kept as text."""
+    written = [code for code in profile.words if _WRITTEN_NUMBER.fullmatch(code)]
+    filled = sum(profile.words[code] for code in written) + profile.numeric
+    if not written or filled < 0.9 * profile.filled:
+        return None
+    return Guess(
+        profile, "text",
+        f"Numbers with signs, such as {some([profile.spelling[written[0]]])}, are not read as "
+        "numbers, because a comma may stand for decimals or for thousands: kept as text. Write "
+        "plain numbers with a point into the file, if it is needed.",
+    )  # fmt: skip

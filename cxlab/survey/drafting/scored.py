@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cxlab.survey.drafting.describing import LONG_HEADER
 from cxlab.survey.drafting.numeric import (
     HIGHEST,
     Rating,
@@ -19,6 +18,7 @@ from cxlab.survey.drafting.numeric import (
 from cxlab.survey.drafting.profile import Guess, Profile, ScaleGuess
 from cxlab.survey.drafting.together import rating_batteries
 from cxlab.survey.drafting.words import (
+    LONG_HEADER,
     Wording,
     hints,
     level_of,

@@ -136,8 +136,12 @@ _SURVEYS = re.compile(r"\b(?:survey|surveys|metric|measure|question|form|kind|ty
 _METRICS = re.compile(r"\b(?:nps|csat|ces|net promoter|satisfaction|effort)\b")
 
 
+_NOT_AVERAGED = (
+    "Scores from {} to {}, kept as text so that nothing is averaged over them. Only if all rows "
+    "answer one question, give the column the role outcome or touchpoint."
+)
 _APART = (
-    "One scale does not fit both: write a file for each survey and draft them apart. Or are they "
+    "One scale does not fit both: write a file for each survey and draft each. Or are they "
     "one question?"
 )
 
@@ -152,29 +156,39 @@ def note_surveys(
     texts : DataFrame
         The file, as text.
     ratings : sequence of Guess
-        Their ``doubt`` is set where another column tells surveys or questions apart.
+        Their ``doubt`` is set where another column tells surveys or questions apart; where that
+        column's header names surveys, the role becomes ``text``.
     profiles : sequence of Profile
         All columns of the file.
     """
-    kinds = [profile for profile in profiles if _may_be_kinds(profile)]
+    rated = {guess.profile.place for guess in ratings}
+    kinds = [p for p in profiles if p.place not in rated and _may_be_kinds(p)]
     repeated = [profile for profile in profiles if _may_be_respondents(profile)]
     for guess in ratings:
         scores = guess.scored(texts.iloc[:, guess.profile.place])
         for kind in kinds:
-            if kind.place == guess.profile.place:
-                continue
             kind_of_row = texts.iloc[:, kind.place].fillna("").map(normal_code)
-            doubt = _scales_differ(kind, kind_of_row, scores) or _one_row_an_answer(
+            one_each = _one_row_an_answer(
                 kind, kind_of_row, [texts.iloc[:, who.place] for who in repeated]
             )
-            if doubt:
-                guess.doubt = doubt
-                break
+            doubt = _scales_differ(kind, kind_of_row, scores) or one_each
+            if not doubt:
+                continue
+            guess.doubt = doubt
+            if guess.scale and (one_each or _names_surveys(kind)):
+                # a role that averages nothing: accepting it cannot mix two scales
+                guess.role = "text"
+                guess.question = _NOT_AVERAGED.format(guess.scale.low, guess.scale.high)
+            break
+
+
+def _names_surveys(profile: Profile) -> bool:
+    return bool(_SURVEYS.search(words_of(profile.header)))
 
 
 def _may_be_kinds(profile: Profile) -> bool:
     enough = profile.filled >= FEWEST_SCORES * len(profile.counts)
-    told = bool(profile.words) or bool(_SURVEYS.search(words_of(profile.header)))
+    told = bool(profile.words) or _names_surveys(profile)
     return told and 2 <= len(profile.counts) <= MOST_KINDS and enough
 
 
@@ -187,9 +201,9 @@ def _may_be_respondents(profile: Profile) -> bool:
 def _scales_differ(kind: Profile, kind_of_row: pd.Series, scores: pd.Series) -> str:
     """A question where surveys are named, or where one's scores stop at a shorter scale's top."""
     metrics = [code for code in kind.words if _METRICS.search(words_of(code))]
-    if len(metrics) > 1 and _SURVEYS.search(words_of(kind.header)):
+    if len(metrics) > 1 and _names_surveys(kind):
         return f"'{kind.header}' tells several surveys apart ({some(metrics)}). {_APART}"
-    likely = CHANCE if _SURVEYS.search(words_of(kind.header)) else CHANCE_ELSEWHERE
+    likely = CHANCE if _names_surveys(kind) else CHANCE_ELSEWHERE
     table = scores.groupby(kind_of_row).agg(["count", "min", "max"])
     table = table[(table["count"] >= FEWEST_SCORES) & (table.index != "")]
     highest = table["max"].max() if len(table) > 1 else 0

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cxlab.survey.drafting.profile import Profile
 
 LONGEST_NAME = 40
+#: Words in a header beyond which it is a question, whose words hint at nothing.
+LONG_HEADER = 8
 LONGEST_LABEL = 70
 #: Characters that two headers share only if they are one question, joint or not.
 LONG_BEGINNING = 20
@@ -46,6 +48,8 @@ HINTS: dict[str, str] = {
     r"generation|market|wording|version|arm|code|zip|postcode|sector|industry|role|"
     r"channel|store|branch|site|plan|department|product|device|platform|route|gate|team|agent|"
     r"location|area",
+    "date": r"dates?|day|time|timestamp|datetime|when|started|ended|completed|submitted|created|"
+    r"updated|responded|recorded|answered|visited",
     # these name touchpoints as often as they tell rows apart
     "either": r"channel|store|branch|site|plan|department|product|device|platform|route|gate|team|"
     r"agent|location|area|wait|waiting|price|cost|fee|size|progress",

@@ -153,7 +153,7 @@ def net_contrast(pairs: OnePerAnswer) -> Contrast:
     return contrast(difference, pairs.customer)
 
 
-def customers_apart(one: OnePerAnswer, other: OnePerAnswer) -> int:
+def customers_that_differ(one: OnePerAnswer, other: OnePerAnswer) -> int:
     """Customers whose pairs differ between two sets of pairs."""
     size = int(max(one.customer.max(initial=-1), other.customer.max(initial=-1))) + 1
     facts = [
@@ -274,14 +274,14 @@ def sensitivity_table(pairs: Pairs, *, chosen: str, level: float) -> pd.DataFram
     -------
     DataFrame
         ``rule, measure, n, customers, estimate, se, ci_low, ci_high, statistic, p_value,
-        chosen`` and ``apart``, customers for whom the rule differs from the chosen one. Net
+        chosen`` and ``differ``, customers for whom the rule differs from the chosen one. Net
         scores (points) only where the rule leaves whole scores; the mean difference (score
         points, 0–10) under every rule.
     """
     taken = {rule: apply_rule(pairs, rule) for rule in RULES}
     rows = []
     for rule, reduced in taken.items():
-        facts = {"chosen": rule == chosen, "apart": customers_apart(reduced, taken[chosen])}
+        facts = {"chosen": rule == chosen, "differ": customers_that_differ(reduced, taken[chosen])}
         for measure, found in _contrasts(reduced, net=rule in SCORE_RULES).items():
             rows.append({"rule": rule, "measure": measure, **found.row("wald", level), **facts})
     return pd.DataFrame(rows)

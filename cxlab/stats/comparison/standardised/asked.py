@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -158,10 +158,6 @@ def check_periods(data: ProgrammeData, periods: Sequence[str] | None) -> None:
 
     A period with answers to one survey only, or with invitations only, is one in which
     nobody answered: no mistake.
-
-    Raises
-    ------
-    ValueError
     """
     if periods is None:
         return
@@ -180,11 +176,13 @@ def check_periods(data: ProgrammeData, periods: Sequence[str] | None) -> None:
         raise ValueError(f"`periods` must be {known}; got {got(stray)}.")
 
 
-def in_periods(answers: Answers, periods: Sequence[str] | None) -> Answers:
-    """The answers of the window."""
+def in_periods(data: ProgrammeData, periods: Sequence[str] | None) -> ProgrammeData:
+    """The programme with the answers of the window; its invitations stay, for look-backs."""
+    check_periods(data, periods)
     if periods is None:
-        return answers
-    return answers.take(answers.period.isin(list(periods)).to_numpy())
+        return data
+    t, r = (one.take(one.period.isin(list(periods)).to_numpy()) for one in data.sides.values())
+    return replace(data, transactional=t, relationship=r)
 
 
 def _contact_rules(
@@ -294,7 +292,7 @@ def _linked(answers: Answers, at: np.ndarray, rows: pd.DataFrame, survey: str) -
         shown = [answers.response.iloc[row] for row in twice]
         raise ValueError(
             f"Every {survey} invitation must have one answer; got two for response {got(shown)}. "
-            "Remove one, or name the waves apart."
+            "Remove one, or give each wave a period of its own."
         )
     score = np.full(len(rows), -1, dtype=np.int64)
     valid = answers.valid

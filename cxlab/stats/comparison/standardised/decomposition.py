@@ -1,4 +1,4 @@
-"""tNPS − rNPS as collected taken apart: terms with intervals, status and bounds."""
+"""The terms of tNPS − rNPS as collected, with intervals, status and bounds."""
 
 from __future__ import annotations
 

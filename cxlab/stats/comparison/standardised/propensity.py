@@ -206,7 +206,7 @@ def silent_factors(design: np.ndarray, exposure: np.ndarray, missing: np.ndarray
 
     Examples
     --------
-    Seven silent stand for three who answered, all alike:
+    Three answers represent seven invitations without one, all alike:
 
     >>> silent_factors(np.ones((1, 1)), np.array([[3.0]]), np.array([[7.0]])).round(4).tolist()
     [[2.3333]]
