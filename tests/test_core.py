@@ -28,7 +28,8 @@ ANSWERS = pd.DataFrame({
 
 ENGINES = {
     "pandas": lambda frame: frame,
-    "polars": pl.from_pandas,
+    # the NaN of a Polars frame is no null of its own accord
+    "polars": lambda frame: pl.from_pandas(frame, nan_to_null=False),
     "duckdb": lambda frame: duckdb.connect().from_df(frame),
 }
 
