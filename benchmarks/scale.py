@@ -80,7 +80,9 @@ main(["report", folder, "--notebook", "{notebook}", "--output", folder + "/repor
 JOBS = {
     "clean": READ,
     "scorecard": READ + "cxlab.scorecard(answers, study.metrics(), design=study.design)",
-    "drivers": READ + "cxlab.moments(answers, ['overall', *study.touchpoints])",
+    "correlations": READ
+    + "cxlab.touchpoint_correlations(answers, study.leading_outcomes(), study.touchpoints, "
+    "occasion='A', replicates=40, design=study.design)",
     "report answers": REPORT.format(notebook="answers"),
     "report scorecard": REPORT.format(notebook="scorecard"),
     "report touchpoints": REPORT.format(notebook="touchpoints"),

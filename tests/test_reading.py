@@ -368,6 +368,29 @@ def test_periods_in_winter_and_summer_time_join(tmp_path):
         study.read()
 
 
+@EVERY
+def test_a_period_without_dates_joins_one_whose_dates_have_a_zone(tmp_path, engine):
+    (tmp_path / "w.csv").write_text("d,q\n2025-01-01 10:00+01:00,1\n")
+    (tmp_path / "n.csv").write_text("d,q\n,2\n")
+    write_study(tmp_path, "x", d='role = "date"', q=RATING)
+    text = (tmp_path / "study.toml").read_text()
+    text = text.replace('file = "x"', 'files = { "1" = "w.csv", "2" = "n.csv" }')
+    (tmp_path / "study.toml").write_text(text)
+    answers = in_memory(load_study(tmp_path).read(engine=engine)).sort_values("q")
+    assert answers["d"].iloc[0] == pd.Timestamp("2025-01-01 09:00", tz="UTC")
+    assert answers["d"].isna().tolist() == [False, True]
+
+
+@EVERY
+def test_a_part_may_be_asked_for_by_its_date(tmp_path, engine):
+    (tmp_path / "a.csv").write_text("d,q\n2025-01-01,1\n2025-01-02,2\n")
+    study = write_study(tmp_path, "a.csv", d='role = "date"', q=RATING)
+    part = in_memory(study.read(where={"d": "2025-01-02"}, engine=engine))
+    assert part["q"].tolist() == [2]
+    with pytest.raises(ValueError, match=r"`where` of 'd' must be '2025-01-01.*got '2025-01-03'"):
+        study.read(where={"d": "2025-01-03"}, engine=engine)
+
+
 # Arrow ------------------------------------------------------------------------------------
 
 

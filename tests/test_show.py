@@ -150,7 +150,7 @@ class TestPlots:
         axes = plt.subplots()[1]
         assert plot_ends(ends, ax=axes) is axes
         assert [line.get_xdata().tolist() for line in axes.get_lines()] == [[10], [40]]
-        runs = plot_runs(TABLE.iloc[:1].assign(period="2025"), target=0.5)
+        runs = plot_runs(TABLE.iloc[:1].assign(period="2025"))
         assert runs.get_lines()[0].get_ydata().tolist() == [1 / 3]
 
     def test_drawn_numbers_are_what_was_drawn(self):

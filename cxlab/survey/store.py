@@ -342,6 +342,7 @@ def scan(parts: Sequence[CleanPart], table: Table, engine: str) -> nw.LazyFrame:
     """
     if engine == "duckdb":
         database = connection()
+        database.execute("SET TimeZone = 'UTC'")  # whatever the machine's is
         if sum(sum(part.findings.rows.values()) for part in parts) < SINGLE_THREAD_ROWS:
             database.execute("SET threads = 1")
         opener: Callable[..., Any] = functools.partial(_duckdb_rows, database)

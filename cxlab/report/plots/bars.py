@@ -77,7 +77,6 @@ def plot_ends(
     table: pd.DataFrame,
     *,
     label: str = "label",
-    xlabel: str = "share of answers (%)",
     ax: Axes | None = None,
 ) -> Axes:
     """Floor and ceiling of each scale: the shares of answers at its two ends.
@@ -86,7 +85,7 @@ def plot_ends(
     ----------
     table : DataFrame, or result with one
         Columns ``floor`` and ``ceiling`` as fractions, as `cxlab.check_answers` gives them.
-    label, xlabel, ax
+    label, ax
         As for `plot_intervals`.
 
     Returns
@@ -101,7 +100,7 @@ def plot_ends(
     ax.plot(100 * table["ceiling"], places, "o", color=COLOURS[0], label="highest score")
     ax.set_xlim(0, None)
     legend_above(ax, columns=2)
-    return name_rows(ax, row_names(table, label), xlabel)
+    return name_rows(ax, row_names(table, label), "share of answers (%)")
 
 
 def plot_waterfall(
@@ -171,7 +170,6 @@ def plot_penalty_reward(
     table: pd.DataFrame,
     *,
     label: str = "label",
-    xlabel: str = "outcome per rating point (95 % CI)",
     ax: Axes | None = None,
 ) -> Axes:
     """Slope below and above the middle of each driver's scale.
@@ -180,7 +178,7 @@ def plot_penalty_reward(
     ----------
     table : DataFrame, or result with one
         As `cxlab.penalty_reward` gives it.
-    label, xlabel : str
+    label : str
     ax : Axes, optional
 
     Returns
@@ -199,4 +197,4 @@ def plot_penalty_reward(
         ax.plot(table[side], at, marker, color=colour, label=words)
     ax.axvline(0, color="0.4", linewidth=1)
     legend_above(ax, columns=2)
-    return name_rows(ax, row_names(table, label), xlabel)
+    return name_rows(ax, row_names(table, label), "outcome per rating point (95 % CI)")

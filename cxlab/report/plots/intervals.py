@@ -78,7 +78,6 @@ def plot_runs(
     *,
     period: str = "period",
     ylabel: str = "estimate (95 % CI)",
-    target: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """The run of periods: estimates joined by a line, each with its interval, a line for each group.
@@ -88,8 +87,6 @@ def plot_runs(
     table : DataFrame, or result with one
         Columns ``period`` (or as named), ``estimate``, ``ci_low``, ``ci_high``, in order.
     period, ylabel : str
-    target : float, optional
-        Where to draw a horizontal line.
     ax : Axes, optional
 
     Returns
@@ -110,8 +107,6 @@ def plot_runs(
         ax.plot(places, run["estimate"], f"{marker}-", color=colour, linewidth=1, label=name)
     if len(groups) > 1:
         legend_above(ax, columns=min(len(groups), 4))
-    if target is not None:
-        ax.axhline(target, color="0.4", linewidth=1, linestyle="--")
     ax.set_xticks(range(len(periods)), printable(periods), rotation=45, ha="right")
     ax.set_ylabel(ylabel)
     quiet(ax, grid="y")

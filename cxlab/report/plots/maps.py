@@ -38,8 +38,6 @@ def plot_driver_map(
     table: pd.DataFrame,
     *,
     label: str = "label",
-    xlabel: str = "performance (mean rating, 95 % CI)",
-    ylabel: str = "importance (share of R², 95 % CI)",
     ax: Axes | None = None,
 ) -> Axes:
     """Importance against performance, one named point per driver with both intervals.
@@ -49,7 +47,7 @@ def plot_driver_map(
     table : DataFrame, or result with one
         As `cxlab.driver_map` gives it. The dashed lines are its cuts; shape and colour
         tell the verdict.
-    label, xlabel, ylabel : str
+    label : str
     ax : Axes, optional
 
     Returns
@@ -63,15 +61,15 @@ def plot_driver_map(
     _draw_points(ax, table, performance, estimate, "verdict", VERDICTS, row_names(table, label))
     for line, cut in ((ax.axhline, "importance_cut"), (ax.axvline, "performance_cut")):
         line(table[cut].iloc[0], color="0.5", linewidth=1, linestyle="--")
-    return _finish(ax, xlabel, ylabel, columns=4)
+    ax.set_xlabel("performance (mean rating, 95 % CI)")
+    ax.set_ylabel("importance (share of R², 95 % CI)")
+    return _finish(ax, columns=4)
 
 
 def plot_operation_map(
     table: pd.DataFrame,
     *,
     label: str = "touchpoint",
-    xlabel: str = "operational figure ÷ its target (95 % CI)",
-    ylabel: str = "experience score (95 % CI)",
     ax: Axes | None = None,
 ) -> Axes:
     """Operational figure over its target against the experience score of each touchpoint.
@@ -81,7 +79,7 @@ def plot_operation_map(
     table : DataFrame, or result with one
         As `cxlab.operational_beside_experience` gives it; rows without a target are left
         out. Left of 1 is quicker than the target where lower is better.
-    label, xlabel, ylabel : str
+    label : str
     ax : Axes, optional
 
     Returns
@@ -99,7 +97,9 @@ def plot_operation_map(
     groups = sorted(drawn["quadrant"].dropna().unique())
     _draw_points(ax, drawn, ratios, scores, "quadrant", groups, row_names(drawn, label))
     ax.axvline(1, color="0.5", linewidth=1, linestyle="--")
-    return _finish(ax, xlabel, ylabel, columns=2)
+    ax.set_xlabel("operational figure ÷ its target (95 % CI)")
+    ax.set_ylabel("experience score (95 % CI)")
+    return _finish(ax, columns=2)
 
 
 def _draw_points(
@@ -124,9 +124,7 @@ def _draw_points(
         ax.annotate(name, (at_x, at_y), xytext=(4, 4), textcoords="offset points", fontsize=8)
 
 
-def _finish(ax: Axes, xlabel: str, ylabel: str, *, columns: int) -> Axes:
-    ax.set_xlabel(xlabel)
-    ax.set_ylabel(ylabel)
+def _finish(ax: Axes, *, columns: int) -> Axes:
     if ax.get_legend_handles_labels()[0]:
         legend_above(ax, columns=columns)
     quiet(ax, grid="y")
