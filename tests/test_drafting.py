@@ -400,7 +400,7 @@ def test_kilogrammes_are_no_weights_that_are_accepted_blindly(draft, name, size,
 def test_repeated_ids_are_not_taken_for_an_id(draft):
     made = draft({"id": [1, 1, *range(2, 40)], "quality": cycle(FIVE, 40)})
     assert made.columns["id"]["role"] == "text"
-    assert "1 stand more than once" in made.columns["id"]["confirm"]
+    assert "1 occurs more than once" in made.columns["id"]["confirm"]
     assert len(made.read()) == 40
 
 
@@ -705,7 +705,7 @@ def test_the_only_rating_is_asked_about_as_outcome_and_nps(blind):
 def test_several_surveys_in_one_score_column_are_asked_about(blind):
     made, still = blind("two_surveys.csv")
     asked = made.columns["score"]["confirm"]
-    assert "'Survey Type' tells several surveys apart" in asked
+    assert "'Survey Type' distinguishes several surveys" in asked
     assert "('csat' and 'nps')" in asked.replace(", ", " and ")
     assert "kept as text so that nothing is averaged" in asked
     assert still == [("score", "text")]

@@ -617,7 +617,7 @@ def test_an_nps_stored_one_higher_is_noticed_and_asked_about(spss):
 def test_a_scale_whose_first_code_is_the_best_is_turned_round_and_asked_about(spss):
     table, study = drafted(spss)
     assert table["columns"]["effort"]["reverse"] is True
-    assert "scores are turned round: 1 becomes 5" in table["columns"]["effort"]["confirm"]
+    assert "scores are reversed: 1 becomes 5" in table["columns"]["effort"]["confirm"]
     assert study.read()["effort"].tolist() == [6.0 - x for x in cycle(FIVE)]
     labels = study.definition.tables["answers"].columns["effort"].scale.labels
     assert (labels[1], labels[5]) == ("Very difficult", "Very easy")

@@ -17,7 +17,7 @@ from cxlab import (
     scorecard,
     suppress_small_groups,
 )
-from cxlab.core.disclosure.audit import Joint, given_back, hidden_in_cross, hidden_in_segments
+from cxlab.core.disclosure.audit import Joint, hidden_in_cross, hidden_in_segments
 from cxlab.core.disclosure.gate import hidden_groups
 from cxlab.core.metric import Metric
 from tests.runs import run_reports
@@ -26,6 +26,14 @@ NPS = Metric("s", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
 YEARS = ("2024", "2025")
 #: Random programmes whose tables are all printed; each takes a second.
 PROGRAMMES = 5
+
+
+def given_back(shown, hidden) -> np.ndarray:
+    """Which hidden figures are combinations of those shown; rows of ones and zeros over cells."""
+    rows, wanted = np.asarray(shown, dtype=float), np.asarray(hidden, dtype=float)
+    rank = np.linalg.matrix_rank(rows)
+    more = [np.linalg.matrix_rank(np.vstack([rows, one])) for one in wanted]
+    return np.array([rank == other for other in more]) & wanted.any(axis=1)
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=8), st.integers(1, 20), st.integers(0, 30))

@@ -21,9 +21,9 @@ from cxlab.core.labels import label, natural_order, row_labels
 from cxlab.core.messages import got, nearest, unknown
 
 __all__ = [
-    "SINGLE_THREAD_ROWS", "Opened", "as_list", "check_choice", "check_columns", "check_design",
+    "SINGLE_THREAD_ROWS", "Opened", "as_list", "check_choice", "check_columns",
     "check_names", "check_numeric", "collect", "collect_rows", "column_names", "declared_order",
-    "group_sums", "groups_in_order", "in_memory", "label", "label_text", "natural_order",
+    "group_sums", "groups_in_order", "label", "label_text", "natural_order",
     "open_frame", "scan", "with_wall_times",
 ]  # fmt: skip
 
@@ -120,12 +120,6 @@ def open_frame(
     floats += [name for name in weights.values() if name]
     cast = {name: nw.col(name).cast(nw.Float64) for name in floats}
     return Opened(data, lazy.with_columns(**cast) if cast else lazy, numeric | others, known)
-
-
-def check_design(data: Any, design: Design) -> None:
-    """Refuse design columns that are not there, bad weights, rows without a stratum."""
-    if design.used():
-        open_frame(data, design=design)
 
 
 def column_names(data: Any) -> list[str]:
@@ -316,13 +310,6 @@ def collect_rows(lazy: nw.LazyFrame, data: Any) -> pd.DataFrame:
             "take moments(), scorecard() or touchpoint_correlations(), which need sums only."
         )
     return collect(lazy)
-
-
-def in_memory(data: Any, columns: Iterable[str]) -> pd.DataFrame:
-    """The named columns as a pandas frame: the frame itself, or fetched by `collect_rows`."""
-    if isinstance(data, pd.DataFrame):
-        return data
-    return collect_rows(scan(data, columns), data)
 
 
 def with_wall_times(data: Any, columns: Iterable[str]) -> Any:

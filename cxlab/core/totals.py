@@ -52,7 +52,7 @@ class Totals:
     clusters : Series of int
         Clusters sampled per stratum, over the whole data.
     lone_rows : int
-        Rows without a cluster where a cluster column was given.
+        Rows without a cluster, where a cluster column was given; each is a cluster of its own.
     ungrouped : dict of str to int
         Per score: valid answers of rows that are in no group.
     weightless : int
@@ -257,8 +257,8 @@ def _sampled_clusters(wide: pd.DataFrame, design: Design) -> pd.Series:
     alone = wide[wide["cluster"].isna()].groupby("stratum")["all_rows"].sum()
     found = seen.add(alone, fill_value=0)
     if design.stratum_clusters:
-        told = wide.groupby("stratum")["sampled"].max()
-        found = found.combine(told, max, fill_value=0)
+        declared = wide.groupby("stratum")["sampled"].max()
+        found = found.combine(declared, max, fill_value=0)
     return found.astype(int)
 
 

@@ -63,7 +63,7 @@ def usage(
     Result
         ``n_missing`` per touchpoint (without ``by``), and the ``table``: one row per
         touchpoint × group with ``touchpoint``, ``group`` (with ``by``), ``n`` (who rated it or
-        said "never used"; a blank tells neither), ``estimate``, ``se``, ``ci_low``, ``ci_high`` in
+        said "never used"; a blank says neither), ``estimate``, ``se``, ``ci_low``, ``ci_high`` in
         per cent, ``users`` (answers), ``n_missing``, ``note`` and, with ``by``, ``suppressed``.
         Where nobody said "never used" the figures are null: it may not have been offered.
 
@@ -100,7 +100,7 @@ def usage(
 
 
 def _use(opened: Opened, touchpoints: Sequence[str]) -> tuple[Opened, dict[str, bool]]:
-    """Whether each touchpoint was used (1, 0, or not told) in place of its rating.
+    """Whether each touchpoint was used (1, 0, or null if unknown) in place of its rating.
 
     Also whether anybody said "never used" of it.
     """

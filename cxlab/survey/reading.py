@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cxlab.core.engines import collect
 from cxlab.survey.answers import Cleaner, Findings, check_wanted, repeated_ids
 from cxlab.survey.cells import as_text
 from cxlab.survey.definition import RATING_ROLES, Table
@@ -25,7 +27,7 @@ from cxlab.survey.sources import (
     given_tables,
     raw_frame,
 )
-from cxlab.survey.store import CleanPart, Store, scan
+from cxlab.survey.store import CleanPart, Store, answers_schema, as_schema, scan
 
 #: What clean answers can be read with, and how it is written.
 ENGINES = {
@@ -90,9 +92,7 @@ def read_source(table: Table, source: Any, asked: Asked, store: Store) -> Any:
                 "`engine` must be left out with a Spark frame, whose rows stay on the cluster; got "
                 f"'{asked.engine}'."
             )
-        from cxlab.survey.spark import read_on_spark
-
-        return read_on_spark(table, given, asked)
+        return _read_on_spark(table, given, asked)
     raws = {period: [raw_frame(frame)] for period, frame in given.items()}
     return read_files(table, raws, replace(asked, engine=asked.engine or own), store)
 
@@ -111,11 +111,11 @@ def _read_in_memory(table: Table, raws: RawTables, asked: Asked) -> Any:
         cleaned = [_clean(table, period, raw, asked.wanted) for raw in files]
         found[period] = [findings for _, findings in cleaned]
         own = [chunk for part, _ in cleaned for chunk in part]
-        check_found(table, found[period], asked.wanted)
+        _check_found(table, found[period], asked.wanted)
         _check_ids(table, own, _name_of(files))
         chunks += own
     rows = nw.from_native(_as_pandas(table, chunks, common_zones(table, found))).lazy()
-    return join(rows, table, found, asked)
+    return _joined(rows, table, found, asked)
 
 
 def _read_copies(table: Table, raws: RawTables, engine: str, asked: Asked, store: Store) -> Any:
@@ -126,14 +126,14 @@ def _read_copies(table: Table, raws: RawTables, engine: str, asked: Asked, store
         _check_headers(files, [copy.findings.headers if copy else None for copy in copies])
         own = [store.clean(table, period, raw) for raw in files]
         found[period] = [part.findings for part in own]
-        check_found(table, found[period], asked.wanted)
+        _check_found(table, found[period], asked.wanted)
         store.check_ids(table, own, _name_of(files), asked.wanted)
         parts += own
     common_zones(table, found)
     rows = scan(parts, table, engine)
     if asked.wanted is not None and "" in raws:
         rows = rows.filter(nw.col("period").is_in(asked.wanted))
-    return join(rows, table, found, asked)
+    return _joined(rows, table, found, asked)
 
 
 def raw_cells(
@@ -201,7 +201,7 @@ def _check_headers(files: Sequence[RawTable], known: Sequence[list[str] | None])
         check_same_headers(headers, [raw.name for raw in files])
 
 
-def check_found(table: Table, found: Sequence[Findings], wanted: Sequence[str] | None) -> None:
+def _check_found(table: Table, found: Sequence[Findings], wanted: Sequence[str] | None) -> None:
     """Refuse what was found in the files of one period, or that they lack a period that is wanted."""
     whole = Findings(found[0].name)
     for one in found:
@@ -233,7 +233,7 @@ def _check_ids(table: Table, chunks: Sequence[pa.Table], name: str) -> None:
             raise repeated_ids(name, column.name, str(repeated.iloc[0]), len(repeated))
 
 
-def join(
+def _joined(
     rows: nw.LazyFrame, table: Table, found: Mapping[str, Sequence[Findings]], asked: Asked
 ) -> Any:
     """The answers that were asked for, from the clean rows of their periods."""
@@ -255,3 +255,77 @@ def _as_pandas(table: Table, chunks: Sequence[pa.Table], zones: Mapping[str, str
         pa.table([c[n].cast(types[n], safe=False) for n in types], schema=schema) for c in chunks
     )
     return whole.to_pandas()
+
+
+# Spark ------------------------------------------------------------------------------------
+
+
+def _read_on_spark(table: Table, given: Mapping[str, Any], asked: Asked) -> Any:
+    """Clean answers of Spark frames as a Spark frame.
+
+    The rows stay on the cluster, which keeps the clean ones (``persist``). Its workers need
+    cxlab.
+
+    Parameters
+    ----------
+    table : Table
+    given : mapping of str to pyspark DataFrame
+        Period to its raw rows.
+    asked : Asked
+    """
+    found: dict[str, list[Findings]] = {}
+    frames = []
+    for period, raw in given.items():
+        findings = _found_on_spark(table, period, raw, asked.wanted)
+        _check_found(table, [findings], asked.wanted)
+        found[period] = [findings]
+        clean = _clean_on_spark(table, period, raw, asked.wanted, findings)
+        _check_ids_on_spark(table, clean)
+        frames.append(clean)
+    common_zones(table, found)
+    rows = nw.concat(frames, how="vertical") if len(frames) > 1 else frames[0]
+    return _joined(rows, table, found, asked)
+
+
+def _found_on_spark(table: Table, period: str, raw: Any, wanted: Sequence[str] | None) -> Findings:
+    """What is found in all partitions."""
+
+    def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        cleaner = Cleaner(table, period, "`source`")
+        for batch in batches:
+            cleaner.clean(pa.table(batch), wanted)
+        record = json.dumps(cleaner.findings.as_record())
+        yield pa.RecordBatch.from_pydict({"found": [record]})
+
+    whole = Findings("`source`")
+    for row in raw.mapInArrow(look, "found string").collect():
+        whole.add(Findings.of(json.loads(row["found"])))
+    return whole
+
+
+def _clean_on_spark(
+    table: Table, period: str, raw: Any, wanted: Sequence[str] | None, findings: Findings
+) -> nw.LazyFrame:
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    zoned = [name for name, zones in findings.zones.items() if zones != [""]]
+    schema = answers_schema(table, zoned)
+
+    def clean(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        cleaner = Cleaner(table, period, "`source`")
+        for batch in batches:
+            chunk = as_schema(cleaner.clean(pa.table(batch), wanted), schema)
+            yield from chunk.cast(schema).to_batches()
+
+    return nw.from_native(raw.mapInArrow(clean, from_arrow_schema(schema)).persist()).lazy()
+
+
+def _check_ids_on_spark(table: Table, rows: nw.LazyFrame) -> None:
+    column = table.only("id")
+    if column is None:
+        return
+    counted = rows.select(id=nw.col(column.name)).group_by("id").agg(nw.len().alias("n"))
+    again = counted.filter(nw.col("n") > 1)
+    found = collect(again.select(first=nw.col("id").min(), more=(nw.col("n") - 1).sum())).iloc[0]
+    if pd.notna(found["first"]):
+        raise repeated_ids("`source`", column.name, str(found["first"]), int(found["more"]))

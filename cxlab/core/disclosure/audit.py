@@ -14,7 +14,7 @@ from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
 
@@ -71,31 +71,6 @@ class _Equations:
     rows: Array
     sizes: Array
     lines: list[tuple[Rows, int | None]]
-
-
-def given_back(shown: ArrayLike, hidden: ArrayLike) -> NDArray[np.bool_]:
-    """Which hidden figures are combinations of those shown.
-
-    Parameters
-    ----------
-    shown, hidden : array_like, shape (figures, cells)
-        A row of ones and zeros per figure: the joint cells it sums over.
-
-    Returns
-    -------
-    ndarray of bool, shape (hidden,)
-
-    Examples
-    --------
-    Of a total and two groups shown, a third is what is left; of four, two are hidden:
-
-    >>> given_back([[1, 1, 1], [1, 0, 0], [0, 1, 0]], [[0, 0, 1]])
-    array([ True])
-    >>> given_back([[1, 1, 1, 1], [1, 0, 0, 0], [0, 1, 0, 0]], [[0, 0, 1, 0], [0, 0, 1, 1]])
-    array([False,  True])
-    """
-    columns = np.asarray(shown, dtype=float).T, np.asarray(hidden, dtype=float).T
-    return _combined(*columns)[0]
 
 
 def hidden_in_segments(

@@ -73,7 +73,7 @@ class Gate:
         table : DataFrame
             One row per metric, segment and group, each with its ``column`` of answers; ``segment``
             and ``group`` are ``everyone`` for the whole. ``n_missing`` is hidden of segments whose
-            rows, answered or not, would be told by it.
+            number of rows, answered or not, it would reveal.
 
         Returns
         -------
@@ -87,7 +87,7 @@ class Gate:
         return hide_rows(table, pd.Series(reasons, table.index, dtype=str), self.min_group_size)
 
     def _missing(self, table: pd.DataFrame) -> pd.Series:
-        """Rows without an answer, but not of segments where few rows would follow from them.
+        """Rows without an answer, but not of segments where they would reveal a group of few rows.
 
         Answered or not, the rows of a small group are few: everyone's less the other groups'.
         """

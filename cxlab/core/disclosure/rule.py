@@ -36,8 +36,8 @@ def hidden_groups(
     sizes : array_like of int, shape (groups,)
         Answers in each group; the groups make up a total that is shown.
     min_group_size : int
-        Groups of 1 to ``min_group_size − 1`` answers are small. An empty group tells
-        nothing of anybody and is not hidden.
+        Groups of 1 to ``min_group_size − 1`` answers are small. An empty group says
+        nothing about anybody and is not hidden.
     ungrouped : int
         Answers in the total that are in no group. They are a group like any other, which
         is hidden before any other.
@@ -69,7 +69,7 @@ def hidden_groups(
     >>> hidden_groups([120, 4, 7, 60])
     {1: 'small', 2: 'small'}
 
-    Thirty answers are in no group, and so need not be told apart from the four:
+    Thirty answers are in no group, so that the four cannot be separated from them:
 
     >>> hidden_groups([120, 4, 60], ungrouped=30)
     {1: 'small'}

@@ -41,8 +41,8 @@ LINEARISED = "linearised"
 ONE_DEGREE = 1 + 1e-6
 #: A variance this far below what independent answers would have is rounding of none.
 NO_SPREAD = 1e-14
-#: Answers that differ from the others, fewer than which tell no variance of a score: of
-#: sixty answers with five that differ, 8.6 % of true nulls were rejected.
+#: With fewer answers that differ from the rest the variance of a score is not known: of sixty
+#: answers with five that differ, 8.6 % of true nulls were rejected.
 FEWEST_DIFFERENT = 10
 DIFFERENT_SHARE = 0.1
 ALIKE, NEARLY = "every answer of a group is alike", "nearly every answer of a group is alike"
@@ -194,7 +194,7 @@ class SideFacts:
 
 
 def cells_of(totals: Totals) -> Cells:
-    """The clusters and rows without a cluster behind the cells of totals."""
+    """The sampling units behind the cells of totals: clusters, and rows without one."""
     cells = totals.cells
     stratum, strata = pd.factorize(cells["stratum"], use_na_sentinel=False)
     unit = cells.groupby(["stratum", "cluster"], dropna=False, sort=False).ngroup().to_numpy()
@@ -309,7 +309,7 @@ def judged(
 
     Notes
     -----
-    A side in one cluster tells nothing of how its clusters differ: no test. A side whose
+    A side in one cluster says nothing about how clusters differ: no test. A side whose
     answers are all alike has an unknown variance, not 0. Scores and shares then take the
     adjusted-Wald difference of the two effective sample sizes, also where all answers but a
     few are alike; a mean takes the variance of both sides' answers together.
@@ -352,7 +352,7 @@ def _smoothed(sides: Sequence[SideFacts], metric: Metric, level: float) -> dict[
     rows = []
     for side in sides:
         simple = (side.square - side.mean**2) / side.n
-        # alike answers tell nothing of clusters; their weights are known
+        # identical answers say nothing about clusters; their weights are known
         deff = (
             max(1.0, side.n * side.spread.trace)
             if side.alike or simple <= 0

@@ -117,12 +117,15 @@ def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     if len(profile.counts) < profile.rows / 2 or hints(item, "number", "segment"):
         return None
     repeated = [profile.spelling[code] for code, count in profile.counts.items() if count > 1]
-    trouble = f"{some(repeated)} stand more than once" if repeated else "some rows have none"
+    trouble = "some rows have none"
+    if repeated:
+        verb = "occurs" if len(repeated) == 1 else "occur"
+        trouble = f"{some(repeated)} {verb} more than once"
     if "id" in taken and profile.unique:
         trouble = "another column is the id already"
     return Guess(
         profile, "text",
-        f"Named like an id, but {trouble}, so it is kept as text. Are answers there twice? Then "
+        f"Named like an id, but {trouble}, so it is kept as text. Are some answers there twice? Then "
         'remove them from the file; role = "id" has that checked.',
     )  # fmt: skip
 
@@ -149,7 +152,9 @@ def _customer(profile: Profile, taken: Collection[str]) -> Guess | None:
         return Guess(profile, "ignore", "names of people")
     if {"customer", "cluster"} <= set(taken):
         return Guess(
-            profile, "text", "Named like a customer, as other columns are: kept as text. Is it so?"
+            profile,
+            "text",
+            "Named like a customer, as other columns are: kept as text. Is that right?",
         )
     if "customer" not in taken and (profile.unique or "cluster" in taken):
         return Guess(profile, "customer", "Guessed: tells customers apart. Is it?")
@@ -182,7 +187,7 @@ def _weight(profile: Profile, item: str, taken: Collection[str]) -> Guess | None
         profile, "weight",
         f"Guessed: survey weights, with a mean of {mean:.3g}. Are they weights to the population, "
         "and not a measurement?",
-        doubt="" if usual else "Weights mostly have a mean of 1, so that you decide.",
+        doubt="" if usual else "Weights usually have a mean of 1, so you decide.",
     )  # fmt: skip
 
 
@@ -296,7 +301,7 @@ def _codes_as_text(profile: Profile, item: str, taken: Collection[str]) -> Guess
     return Guess(
         profile, "text",
         f"Codes with letters or leading zeros, such as {some(examples, 2)}, are no numbers: kept as "
-        "text, as they stand. Is it so?",
+        "text, as they stand. Is that right?",
     )  # fmt: skip
 
 
@@ -314,7 +319,7 @@ def _choices_in_a_cell(profile: Profile, item: str, taken: Collection[str]) -> G
             return Guess(
                 profile, "text",
                 f"Guessed: several choices in one cell, separated by '{separator.strip()}' "
-                f"({some(sorted(times))}). Kept as text; nothing is computed from it. Is it so?",
+                f"({some(sorted(times))}). Kept as text; nothing is computed from it. Is that right?",
             )  # fmt: skip
     return None
 

@@ -263,14 +263,14 @@ def _belonging_together(answers: pd.DataFrame, profiles: Sequence[Profile]) -> d
         question = (
             f"Guessed: a rank from 1 to {len(run)} in a ranking of {len(run)} columns, because "
             "every row holds each rank once. Kept as a number and not as a rating: 1 is the first "
-            "choice, not the worst score. Is it so?"
+            "choice, not the worst score. Is that right?"
         )
         found |= {profiles[i].place: Guess(profiles[i], "number", question) for i in run}
     for run in find_choices(profiles):
         question = (
             f"Guessed: one of {len(run)} choices of a 'select all that apply' question. Filled "
-            "means chosen; blank, not chosen or not asked, which cannot be told apart. Kept as "
-            "text; nothing is computed from it. Is it so?"
+            "means chosen; blank, not chosen or not asked, which look the same. Kept as "
+            "text; nothing is computed from it. Is that right?"
         )
         found |= {profiles[i].place: Guess(profiles[i], "text", question) for i in run}
     return found

@@ -198,7 +198,7 @@ def _guess(
         best = "the best answer" if first == low else "a better answer than the others"
         question += (
             f" The {which}, {first}, is labelled '{codes[first]}', {best}, so that scores are "
-            f"turned round: {first} becomes {low + high - first}. Is that right?"
+            f"reversed: {first} becomes {low + high - first}. Is that right?"
         )
     scale = ScaleGuess(low, high, dict(sorted(labels.items())), family=family)
     return Guess(profile, "rating", question.strip(), scale, missing, keys=keys)
@@ -213,7 +213,7 @@ def _beyond(profile: Profile, codes: Mapping[int, str], low: int, high: int) -> 
     number = sum(profile.whole[code] for code in beyond)
     return (
         f" Without a label: {some([str(code) for code in beyond])} ({rows(number)}), taken as "
-        f"scores next to those with one, on a scale from {low} to {high}. Is it so?"
+        f"scores next to those with one, on a scale from {low} to {high}. Is that right?"
     )
 
 

@@ -202,7 +202,7 @@ def _scales_differ(kind: Profile, kind_of_row: pd.Series, scores: pd.Series) -> 
     """A question where surveys are named, or where one's scores stop at a shorter scale's top."""
     metrics = [code for code in kind.words if _METRICS.search(words_of(code))]
     if len(metrics) > 1 and _names_surveys(kind):
-        return f"'{kind.header}' tells several surveys apart ({some(metrics)}). {_APART}"
+        return f"'{kind.header}' distinguishes several surveys ({some(metrics)}). {_APART}"
     likely = CHANCE if _names_surveys(kind) else CHANCE_ELSEWHERE
     table = scores.groupby(kind_of_row).agg(["count", "min", "max"])
     table = table[(table["count"] >= FEWEST_SCORES) & (table.index != "")]
@@ -217,7 +217,7 @@ def _scales_differ(kind: Profile, kind_of_row: pd.Series, scores: pd.Series) -> 
         chance = float((others <= row["max"]).mean()) ** row["count"]
         if chance < likely:
             return (
-                f"'{kind.header}' tells several surveys apart: scores of "
+                f"'{kind.header}' distinguishes several surveys: scores of "
                 f"'{kind.spelling[str(name)]}' ({rows(int(row['count']))}) never pass "
                 f"{row['max']:.0f}, others reach {highest:.0f}. {_APART}"
             )
@@ -236,9 +236,9 @@ def _one_row_an_answer(
         pairs = pd.DataFrame({"who": who.to_numpy(), "kind": kind_of_row.to_numpy()})
         if not pairs.duplicated().any() and pairs["who"].duplicated().any():
             return (
-                f"'{kind.header}' names the question of each row and '{who.name}' stands in "
-                "several rows: one row an answer. cxlab reads one row a respondent with a column "
-                f"a question: pivot the file by '{kind.header}'. Or are they one question?"
+                f"'{kind.header}' names the question of each row and '{who.name}' has several "
+                "rows: each row is one answer. cxlab reads one row per respondent and one column "
+                f"per question: pivot the file by '{kind.header}'. Or are they one question?"
             )
     return ""
 

@@ -77,7 +77,7 @@ def read(grid: Grid, leave_out: tuple[str, ...]) -> Content:
     Raises
     ------
     ValueError
-        For header rows that the platform doesn't write, or that stand twice.
+        For header rows that the platform doesn't write, or repeats.
     """
     import_row = _import_row(grid)
     header_rows = _old_header_rows(grid) if import_row is None else import_row + 1

@@ -1,0 +1,208 @@
+"""What everybody stands on: opened frames, totals, the gate, results."""
+
+import json
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from cxlab.core import frames, totals
+from cxlab.core.design import Design, as_design
+from cxlab.core.disclosure.gate import ROWS, Gate, decide, joint_answers, table_joints
+from cxlab.core.disclosure.rule import HIDDEN_VARIABLE, HiddenFigure, as_record
+from cxlab.core.frames import open_frame
+from cxlab.core.labels import natural_order
+from cxlab.core.metric import metric_list, nps_metric
+from cxlab.core.result import Result
+from cxlab.core.totals import survey_totals
+
+ANSWERS = pd.DataFrame({
+    "score": [1.0, 5, np.nan, 3, 4, 2],
+    "kind": ["a", "a", "b", "b", None, "a"],
+    "w": [1, 2, 1, 1, 3, 0],
+    "h": ["x", "x", "x", "y", "y", "y"],
+    "c": ["1", "2", "2", "3", None, "4"],
+})  # fmt: skip
+
+ENGINES = {
+    "pandas": lambda frame: frame,
+    # the NaN of a Polars frame is no null of its own accord
+    "polars": lambda frame: pl.from_pandas(frame, nan_to_null=False),
+    "duckdb": lambda frame: duckdb.connect().from_df(frame),
+}
+
+
+class TestOpened:
+    @pytest.mark.parametrize("engine", ENGINES)
+    def test_numbers_are_floats_and_nan_is_null_in_every_engine(self, engine):
+        whole = ANSWERS.assign(whole=[1, 2, 3, 4, 5, 6])
+        opened = open_frame(ENGINES[engine](whole), numbers={"score": ["score", "whole"]})
+        kinds = opened.lazy.collect_schema()
+        assert [str(kinds[name]) for name in ("score", "whole")] == ["Float64", "Float64"]
+        nulls = frames.collect(opened.lazy.select(frames.nw.col("score").is_null().sum()))
+        assert (opened.n, int(nulls.iloc[0, 0])) == (6, 1)
+
+    def test_rows_are_those_of_the_columns_asked_for(self):
+        opened = open_frame(pl.from_pandas(ANSWERS), numbers={"score": "score"}, by="kind")
+        assert opened.rows(["score"])["score"].sum() == 15
+        assert opened.columns == {"score": ["score"], "by": ["kind"]}
+
+    def test_times_of_a_zone_are_those_of_its_clocks(self):
+        late = pd.Series(pd.to_datetime(["2025-01-02 00:30"])).dt.tz_localize("Europe/Berlin")
+        rows = open_frame(pd.DataFrame({"day": late}), by="day").rows()
+        assert rows["day"].dt.day.tolist() == [2]
+
+    def test_rows_are_counted_without_any_column(self):
+        assert open_frame(ANSWERS).n == open_frame(pl.from_pandas(ANSWERS)).n == 6
+
+    def test_too_many_rows_to_fetch_are_refused(self, monkeypatch):
+        monkeypatch.setattr(frames, "MOST_CELLS", 5)
+        with pytest.raises(ValueError, match="at most 5 rows here"):
+            open_frame(pl.from_pandas(ANSWERS), numbers={"score": "score"}).rows()
+
+    @pytest.mark.parametrize(
+        ("asked", "error", "message"),
+        [
+            ({"numbers": {"score": "scor"}}, ValueError, "`score` must be a column .* Did you mean"),
+            ({"by": "knid"}, ValueError, "`by` must be a column of the data; got 'knid'"),
+            ({"by": [3]}, TypeError, "`by` must be the name of a column; got 3"),
+            ({"numbers": {"score": "kind"}}, TypeError, "`score` must be a column of numbers"),
+            ({"design": {"weights": "kind"}}, TypeError, "`weights` must be a column of numbers"),
+            ({"design": {"weights": "score"}}, ValueError, "`weights` must be finite"),
+            ({"design": {"strata": "c"}}, ValueError, "`strata` must be given for every row"),
+            ({"design": {"cluster": "cc"}}, ValueError, "`cluster` must be a column"),
+            ({"design": {"weight": "w"}}, ValueError, "`design` must be .* Did you mean 'weights'"),
+        ],
+    )  # fmt: skip
+    def test_a_wrong_column_is_refused_by_its_argument(self, asked, error, message):
+        with pytest.raises(error, match=message):
+            open_frame(ANSWERS.assign(score=[1.0, -5, 1, 3, 4, 2]), **{"by": None, **asked})
+
+    def test_names_that_differ_in_case_are_refused(self):
+        with pytest.raises(ValueError, match="got 'score' and 'Score'"):
+            open_frame(ANSWERS.assign(Score=1), by="kind")
+
+    def test_a_design_is_taken_as_it_is(self):
+        design = Design(weights="w")
+        assert as_design(design) is design
+        assert not design.simple
+        assert as_design(None).simple
+
+
+DESIGN = {"weights": "w", "strata": "h", "cluster": "c"}
+
+
+class TestTotals:
+    def totals(self, by="kind", **design):
+        opened = open_frame(ANSWERS, numbers={"score": "score"}, by=by, design=design)
+        return survey_totals(opened, {"s": frames.nw.col("score")}, [by])[0]
+
+    def test_every_row_is_counted_where_it_belongs(self):
+        found = self.totals(**DESIGN)
+        # of weight 0: the last row; without a kind: the fifth, which is also without a cluster
+        assert found.rows.tolist() == [2, 2]
+        assert (found.weightless, found.lone_rows, found.ungrouped) == (1, 1, {"s": 1})
+        # two clusters and two, and the row without one
+        assert found.clusters.to_dict() == {"x": 2, "y": 3}
+        assert found.groups["kind"].tolist() == ["a", "b"]
+
+    def test_sums_by_hand(self):
+        sums = self.totals(**DESIGN).sums("s").groupby("group_code").sum(numeric_only=True)
+        assert sums[["n", "y", "yy", "w", "wy", "wyy", "ww"]].values.tolist() == [
+            [2, 6, 26, 3, 11, 51, 5], [1, 3, 9, 1, 3, 9, 1]]  # fmt: skip
+
+    def test_clusters_sampled_are_those_that_are_told(self):
+        known = ANSWERS.assign(known=[9, 9, 9, None, None, None])
+        opened = open_frame(known, numbers={"score": "score"},
+                            design={"strata": "h", "cluster": "c", "stratum_clusters": "known"})  # fmt: skip
+        (found,) = survey_totals(opened, {"s": frames.nw.col("score")}, [None])
+        assert found.clusters.to_dict() == {"x": 9, "y": 3}
+
+    def test_the_query_and_numpy_add_up_alike(self, monkeypatch):
+        wanted = self.totals(**DESIGN)
+        monkeypatch.setattr(totals, "NUMPY_VALUES", 0)
+        found = self.totals(**DESIGN)
+        pd.testing.assert_frame_equal(found.sums("s"), wanted.sums("s"), check_dtype=False)
+
+    def test_groups_stand_in_their_declared_order(self):
+        declared = ANSWERS.assign(kind=pd.Categorical(ANSWERS["kind"], ["b", "a"], ordered=True))
+        opened = open_frame(declared, numbers={"score": "score"}, by="kind")
+        (found,) = survey_totals(opened, {"s": frames.nw.col("score")}, ["kind"])
+        assert found.groups["kind"].astype(str).tolist() == ["b", "a"]
+
+
+def table(**sizes):
+    """Rows of everyone and of the groups of one segment, none missing."""
+    whole = {"segment": "everyone", "group": "everyone", "n": sum(sizes.values())}
+    rows = [whole, *({"segment": "kind", "group": name, "n": n} for name, n in sizes.items())]
+    return pd.DataFrame(rows).assign(column="s", metric="mean", n_missing=0, estimate=1.0)
+
+
+class TestGate:
+    def test_small_rows_and_their_complements_come_out_empty(self):
+        shown = decide(table_joints(table(a=120, b=4, c=60), ["kind"]), ["kind"], 10).hide(
+            table(a=120, b=4, c=60)
+        )
+        assert shown["suppressed"].tolist() == ["", "", "small", "complementary"]
+        assert shown["estimate"].isna().tolist() == [False, False, True, True]
+
+    def test_ten_answers_are_enough(self):
+        assert (
+            decide(table_joints(table(a=10, b=10), ["kind"]), ["kind"], 10).groups("s", "kind")
+            == {}
+        )
+        assert decide(table_joints(table(a=10), []), [], 10).groups("s", "everyone") == {}
+        assert decide(table_joints(table(a=9), []), [], 10).groups("s", "everyone")
+
+    def test_answers_without_a_segment_are_a_group(self):
+        few = table(a=40, b=50)
+        few.loc[0, "n"] += 4
+        gate = decide(table_joints(few, ["kind"]), ["kind"], 10)
+        assert gate.groups("s", "kind") == {None: "small", "a": "complementary"}
+
+    def test_missing_answers_are_hidden_where_they_tell_of_few_rows(self):
+        rows = table(a=40, b=50).assign(n_missing=[3, 0, 0])
+        gate = Gate({}, 10)
+        # 93 rows less 90 are three
+        assert gate.hide(rows)["n_missing"].isna().tolist() == [False, True, True]
+        assert gate.hide(rows.assign(n_missing=[20, 0, 0]))["n_missing"].notna().all()
+        other = Gate({(ROWS, "area"): {"n": "small"}}, 10)
+        assert other.hide(rows.assign(n_missing=[20, 0, 0]))["n_missing"].isna().tolist() == [
+            False, True, True]  # fmt: skip
+
+    def test_what_the_run_hides_is_hidden(self, monkeypatch):
+        record = as_record([HiddenFigure("2025", "s", "kind", "a"), HiddenFigure("2025", "away")])
+        monkeypatch.setenv(HIDDEN_VARIABLE, json.dumps(record))
+        gate = decide(table_joints(table(a=40, b=50), ["kind"]), ["kind"], 10)
+        assert gate.groups("s", "kind") == {"a": "complementary", "b": "complementary"}
+        empty = table(a=0, b=0).assign(column="away")
+        gate = decide(table_joints(empty, ["kind"]), ["kind"], 10)
+        assert gate.groups("away", "everyone") == {"everyone": "complementary"}
+
+    def test_rows_of_weight_nought_are_no_answers(self):
+        opened = open_frame(ANSWERS, numbers={"score": "score"}, by="kind", design={"weights": "w"})
+        (joint,) = joint_answers(opened, ["score"], ["kind"]).values()
+        # two of a (the third has weight 0), one of b, one without
+        assert (joint.names, joint.not_given) == ((("a", "b", ""),), (2,))
+        assert np.bincount(joint.codes[:, 0], joint.n).tolist() == [2, 1, 1]
+
+
+def test_numbers_in_names_are_sorted_by_size():
+    assert sorted(["w10", "w9", "2025-10", "2025-9"], key=natural_order) == [
+        "2025-9", "2025-10", "w9", "w10"]  # fmt: skip
+
+
+def test_the_net_promoter_score_is_stated_once():
+    metric = nps_metric("s")
+    assert (metric.top, metric.bottom, metric.scale) == ((9, 10), (0, 6), (0, 10))
+    assert (metric.unit, metric.factor) == ("points", 100)
+    assert metric_list("s") == [metric] == metric_list(metric) == metric_list([metric])
+
+
+def test_a_result_shows_its_table_and_its_notes():
+    result = Result(table=pd.DataFrame({"n": [3]}), notes=("One & only.",))
+    assert str(result).splitlines() == [" n", " 3", "One & only."]
+    assert "<li>One &amp; only.</li>" in result._repr_html_()
+    assert result.n_missing.columns.tolist() == ["column", "n_missing"]
