@@ -117,11 +117,10 @@ def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     if len(profile.counts) < profile.rows / 2 or hints(item, "number", "segment"):
         return None
     repeated = [profile.spelling[code] for code, count in profile.counts.items() if count > 1]
-    trouble = (
-        f"{some(repeated)} occur{'s' * (len(repeated) == 1)} more than once"
-        if repeated
-        else "some rows have none"
-    )
+    trouble = "some rows have none"
+    if repeated:
+        verb = "occurs" if len(repeated) == 1 else "occur"
+        trouble = f"{some(repeated)} {verb} more than once"
     if "id" in taken and profile.unique:
         trouble = "another column is the id already"
     return Guess(
