@@ -661,7 +661,7 @@ def test_visitors_without_recorded_use_say_so(data):
 def test_visitors_of_plain_rows_are_a_welch_difference():
     data = pd.DataFrame({"overall": [5, 4, 4, 2, 3, 2, 3.0], "shops": [4, 5, 3, None] + [None] * 3})
     data["shops_missing"] = np.where(data["shops"].isna(), "never used", None)
-    row = visitors(data, "overall", "shops").iloc[0]
+    row = visitors(data, "overall", "shops", min_group_size=1).iloc[0]
     used, never = data["overall"][:3], data["overall"][3:]
     assert row["estimate"] == pytest.approx(used.mean() - never.mean())
     assert (row["n"], row["n_never"], row["mean"], row["mean_never"]) == (3, 4, 13 / 3, 2.5)
@@ -675,7 +675,7 @@ def test_a_visitor_among_hundreds_is_no_evidence():
     data = pd.DataFrame({"overall": np.tile([2.0, 3, 4, 5], 75), "shops": 4.0})
     data["shops_missing"] = None
     data.loc[0, ["shops", "shops_missing"]] = [np.nan, "never used"]
-    row = visitors(data, "overall", "shops").iloc[0]
+    row = visitors(data, "overall", "shops", min_group_size=1).iloc[0]
     assert row["n_never"] == 1
     assert not row["p_value"] < 0.2
 
@@ -688,7 +688,7 @@ def test_masking_by_hand():
             "wifi": [9, 6, 7, 5, None, 1],
         }
     )
-    table = masking(data, "overall", ["shops", "wifi"]).set_index("touchpoint")
+    table = masking(data, "overall", ["shops", "wifi"], min_group_size=1).set_index("touchpoint")
     assert table.loc["any touchpoint", "n"] == 5
     # rows 1 and 2 have a touchpoint of 6 or less and an overall of 9 or more
     assert table.loc["any touchpoint", "estimate"] == pytest.approx(40)
@@ -701,11 +701,32 @@ def test_masking_by_hand():
     assert table.loc["shops", "ci_low"] < 25 < table.loc["shops", "ci_high"]
 
 
+def test_a_handful_of_users_or_others_is_hidden():
+    data = pd.DataFrame({"overall": np.tile([2.0, 3, 4, 5], 25), "shops": 4.0, "wifi": np.nan})
+    data["shops_missing"], data["wifi_missing"] = None, "never used"
+    data.loc[:8, ["shops", "shops_missing"]] = [np.nan, "never used"]
+    data.loc[:8, ["wifi", "wifi_missing"]] = [5.0, None]
+    for table in (visitors(data, "overall", ["shops", "wifi"]).set_index("touchpoint"),
+                  masking(data, "overall", ["wifi"], low=5, high=2).set_index("touchpoint")):  # fmt: skip
+        row = table.loc["wifi"]
+        assert row["note"] == "hidden: fewer than 10 answers"
+        assert row.drop(["note", "p_adjusted"], errors="ignore").isna().all()
+    data.loc[:9, ["shops", "shops_missing"]] = [np.nan, "never used"]
+    assert visitors(data, "overall", "shops").loc[0, "n_never"] == 10
+
+
+def test_masking_shows_no_share_of_a_handful_of_good_scores():
+    data = pd.DataFrame({"overall": [5.0] * 9 + [3.0] * 91, "shops": [1.0, 5] * 50})
+    row = masking(data, "overall", "shops", low=2, high=5).set_index("touchpoint").loc["shops"]
+    assert row["n"] == 100
+    assert row[["among_good", "among_good_low", "among_good_high"]].isna().all()
+
+
 def test_masking_limits_off_the_scale_are_refused():
     data = pd.DataFrame({"overall": [1, 5, 4], "shops": [5, 2, 3]})
     with pytest.raises(ValueError, match=r"`low` must lie on the scale; got 6.*low=2, high=5"):
         masking(data, "overall", "shops")
-    assert masking(data, "overall", "shops", low=2, high=5).loc[0, "n"] == 3
+    assert masking(data, "overall", "shops", low=2, high=5, min_group_size=1).loc[0, "n"] == 3
 
 
 # the airport survey

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, hide_rows
 from cxlab.core.frames import as_list, open_frame
 from cxlab.core.metric import Metric
 from cxlab.stats.metrics.estimates import estimate_each
@@ -31,6 +32,7 @@ def masking(
     high: float = 9,
     design: DesignLike = None,
     level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
     """Share of customers with a bad touchpoint behind a good overall score.
 
@@ -51,6 +53,9 @@ def masking(
     design : Design or mapping, optional
         The survey design.
     level : float
+    min_group_size : int
+        Touchpoints that fewer customers than this have rated are hidden, and the share among
+        those with a good overall score where these are fewer.
 
     Returns
     -------
@@ -79,7 +84,8 @@ def masking(
     --------
     >>> answers = pd.DataFrame({"overall": [10, 9, 4, 9], "shops": [3, 9, 2, 8],
     ...                         "wifi": [9, None, 5, 7]})
-    >>> masking(answers, "overall", ["shops", "wifi"])[["touchpoint", "n", "estimate"]].values
+    >>> table = masking(answers, "overall", ["shops", "wifi"], min_group_size=1)
+    >>> table[["touchpoint", "n", "estimate"]].values
     array([['any touchpoint', 4, 25.0],
            ['shops', 4, 25.0],
            ['wifi', 3, 0.0]], dtype=object)
@@ -94,7 +100,7 @@ def masking(
     ]
     metrics += [Metric(name, "mean") for name in names]
     found = estimate_each(prepared, metrics, groupings=[None], level=level)[0]
-    return _table(found, names, low, high)
+    return _without_few(_table(found, names, low, high), min_group_size)
 
 
 def _check_limits(
@@ -155,6 +161,15 @@ def _table(found: pd.DataFrame, names: list[str], low: float, high: float) -> pd
     table["note"] = [_note(*row) for row in zip(table["n"], good["n"], masked["note"], strict=True)]
     order = [size - 1, *table.index[:-1][np.argsort(-table["estimate"][:-1], kind="stable")]]
     return table.loc[order].reset_index(drop=True)
+
+
+def _without_few(table: pd.DataFrame, min_group_size: int) -> pd.DataFrame:
+    """The table without figures of few customers, or of few with a good overall score."""
+    few, few_good = (table[name].between(1, min_group_size - 1) for name in ("n", "n_good"))
+    for name in ("among_good", "among_good_low", "among_good_high"):
+        table[name] = table[name].mask(few_good)
+    shown = hide_rows(table, few.map({True: SMALL, False: ""}), min_group_size)
+    return shown.drop(columns="suppressed")
 
 
 def _note(n: int, n_good: int, design_note: str) -> str:

@@ -10,6 +10,7 @@ import narwhals as nw
 import pandas as pd
 
 from cxlab.core.design import DesignLike
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, hide_rows
 from cxlab.core.frames import Opened, as_list
 from cxlab.core.metric import Metric
 from cxlab.stats.inference import adjust_p_values, check_level
@@ -28,6 +29,7 @@ def visitors(
     *,
     design: DesignLike = None,
     level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
     """Mean outcome of a touchpoint's users against that of customers who never used it.
 
@@ -46,6 +48,8 @@ def visitors(
     design : Design or mapping, optional
         The survey design.
     level : float
+    min_group_size : int
+        Touchpoints with fewer users, or fewer who never used them, than this are hidden.
 
     Returns
     -------
@@ -71,7 +75,8 @@ def visitors(
     --------
     >>> answers = pd.DataFrame({"overall": [5, 4, 2, 3], "shops": [4, 5, None, None],
     ...                         "shops_missing": [None, None, "never used", "never used"]})
-    >>> visitors(answers, "overall", "shops")[["n", "n_never", "estimate"]].values.tolist()
+    >>> table = visitors(answers, "overall", "shops", min_group_size=1)
+    >>> table[["n", "n_never", "estimate"]].values.tolist()
     [[2.0, 2.0, 2.0]]
     """
     check_level(level)
@@ -95,7 +100,9 @@ def visitors(
     table = pd.DataFrame(rows)
     adjusted = adjust_p_values(table["p_value"].to_numpy(float))
     table.insert(table.columns.get_loc("p_value") + 1, "p_adjusted", adjusted)
-    return table
+    few = table[["n", "n_never"]].apply(lambda sizes: sizes.between(1, min_group_size - 1))
+    reason = few.any(axis=1).map({True: SMALL, False: ""})
+    return hide_rows(table, reason, min_group_size).drop(columns="suppressed")
 
 
 def _side(outcome: str, name: str) -> nw.Expr:
