@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import platformdirs
+
 #: Names a folder that holds data files which are not in the project.
 MIRROR_VARIABLE = "CXLAB_DATA"
 #: Names the folder into which public data is fetched, instead of the user's cache folder.
@@ -18,9 +20,8 @@ def cache_folder() -> Path:
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return Path(named)
-    import pooch  # here, because it costs a quarter of a second
-
-    return Path(pooch.os_cache("cxlab"))
+    # where pooch puts its files too, without the import of pooch: a quarter of a second
+    return platformdirs.user_cache_path("cxlab")
 
 
 def find_file(file: str, folder: Path) -> Path:
