@@ -156,6 +156,75 @@ def test_old_copies_of_a_file_go(study, tmp_path, monkeypatch):
     assert len(list(folder_of(study).glob("*.parquet"))) == 1
 
 
+def test_a_file_that_changes_while_it_is_cleaned_leaves_no_wrong_copy(study, tmp_path):
+    path, write = tmp_path / "many/a.csv", store._write
+    old = path.read_text()
+
+    def meanwhile(*given):
+        path.write_text("i,q\na,1\nb,1\n")
+        return write(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_write", meanwhile)
+        assert scores(study) == [1, 1]
+    path.write_text(old)
+    assert scores(study) == [4, 5]
+
+
+@pytest.mark.parametrize("left", [0, 20, -20])
+def test_half_a_copy_is_made_again(study, left):
+    scores(study)
+    (copy,) = folder_of(study).glob("*.parquet")
+    copy.write_bytes(copy.read_bytes()[:left])
+    assert scores(study) == [4, 5]
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "1", ""])
+def test_an_odd_note_of_a_digest_is_written_again(study, text):
+    scores(study)
+    for note in folder_of(study).glob("*.json"):
+        note.write_text(text)
+    assert scores(study) == [4, 5]
+
+
+def test_drafts_of_a_killed_process_go(study, tmp_path, monkeypatch):
+    scores(study)
+    draft = folder_of(study) / ".a-b.parquet.0123"
+    draft.touch()
+    (tmp_path / "many/a.csv").write_text("i,q\na,1\n")
+    scores(study)
+    assert draft.exists()  # somebody may be writing it
+    os.utime(draft, (1, 1))
+    (tmp_path / "many/a.csv").write_text("i,q\na,2\n")
+    scores(study)
+    assert not draft.exists()
+
+
+@pytest.mark.parametrize("name", ["../../out/x", "a/b", "..", "/x"])
+def test_no_name_of_a_study_leads_out_of_the_cache(study, tmp_path, name):
+    study.path.write_text(STUDY.replace('"copies"', f'"{name}"'))
+    other = load_study(study.path)
+    assert scores(other) == [4, 5]
+    assert folder_of(other).parent == tmp_path / "cache/clean"
+    assert stat.S_IMODE((tmp_path / "cache/clean").stat().st_mode) == 0o700
+    assert {path.name for path in tmp_path.iterdir()} == {"cache", "many", "study.toml"}
+
+
+def test_a_relative_cache_is_found_from_another_folder(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CXLAB_CACHE", "here")
+    answers = study.read(engine="duckdb")
+    monkeypatch.chdir(tmp_path.parent)
+    assert sorted(answers.df()["q"]) == [4, 5]
+
+
+def test_a_cache_that_cannot_be_written_is_named(study, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CXLAB_CACHE", str(tmp_path / "file"))
+    with pytest.raises(NotADirectoryError, match=r"`CXLAB_CACHE` must name a folder of your own"):
+        scores(study)
+
+
 GIVEN = """
 import sys, duckdb
 from cxlab import load_study

@@ -31,7 +31,7 @@ from cxlab.core.engines import SINGLE_THREAD_ROWS, connection
 from cxlab.survey.answers import Cleaner, Findings, repeated_ids
 from cxlab.survey.cleaning import VALUE_TYPES
 from cxlab.survey.definition import RATING_ROLES, Table
-from cxlab.survey.places import cache_folder
+from cxlab.survey.places import CACHE_VARIABLE, cache_folder
 from cxlab.survey.sources import RawTable
 
 #: Name of what was found while cleaning, in a clean copy's metadata.
@@ -70,10 +70,7 @@ class Store:
         """The clean copy of a file; None where there is none of its present state."""
         if raw.path is None:
             return None
-        try:
-            return _opened(self._target(table, period, raw.path))
-        except FileNotFoundError:
-            return None
+        return _opened(self._target(table, period, raw.path))
 
     def clean(self, table: Table, period: str, raw: RawTable) -> CleanPart:
         """The clean copy of a file or of a frame given, made where there is none."""
@@ -81,12 +78,17 @@ class Store:
         if raw.path is None:
             _remove_abandoned(self.folder)
             return _write(table, period, raw, _given_folder(self.folder) / f"{_random()}.parquet")
+        before = _state(raw.path)
         target = self._target(table, period, raw.path)
-        try:
-            return _opened(target)
-        except FileNotFoundError:
-            part = _write(table, period, raw, target)
-        self._remove_older(target)
+        part = _opened(target)
+        if part is None:
+            part = _write(
+                table, period, raw, target.with_name(f"{_place(target)}-{_random()}.parquet")
+            )
+            # a file that changed meanwhile is not what the name would say
+            if _state(raw.path) == before:
+                part = replace(part, path=part.path.replace(target))
+            self._remove_older(part.path)
         return part
 
     def _target(self, table: Table, period: str, path: Path) -> Path:
@@ -99,7 +101,7 @@ class Store:
         """SHA-256 of a file, which is read again only where it may have changed."""
         note = self.folder / f"{_short(str(path.resolve()))}.json"
         state = _state(path)
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             seen = json.loads(note.read_text(encoding="utf-8"))
             if seen["state"] == state and seen["sure"]:
                 return str(seen["sha256"])
@@ -114,9 +116,12 @@ class Store:
         return digest
 
     def _remove_older(self, target: Path) -> None:
-        """Copies of the same file's earlier states, unless somebody may be reading them."""
-        place = target.name.partition("-")[0]
-        for path in self.folder.glob(f"{place}-*.parquet"):
+        """Copies of the same file's earlier states, unless somebody may be reading them.
+
+        Drafts of a process that was killed go too; one that is being written is younger.
+        """
+        drafts = self.folder.glob(".*.parquet.*")
+        for path in [*self.folder.glob(f"{_place(target)}-*.parquet"), *drafts]:
             with contextlib.suppress(OSError):
                 if path != target and time.time() - path.stat().st_mtime > KEPT_SECONDS:
                     path.unlink()
@@ -150,7 +155,9 @@ class Store:
 
 def study_folder(study: Path, name: str) -> Path:
     """Where a study's clean copies are."""
-    return cache_folder() / "clean" / f"{name}-{_short(str(study.resolve()))}"
+    # a name may hold what means something in paths; lazy frames outlive a change of folder
+    plain = re.sub(r"[^\w.-]+", "-", name)
+    return cache_folder().absolute() / "clean" / f"{plain}-{_short(str(study.resolve()))}"
 
 
 def clear(study: Path, name: str) -> int:
@@ -162,11 +169,23 @@ def clear(study: Path, name: str) -> int:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner enters."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.parent.chmod(0o700)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    folder.chmod(0o700)
+    """Make a folder that only its owner enters.
+
+    Raises
+    ------
+    OSError
+        Of the kind that was met, naming the folder and the variable that says where it is.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.parent.chmod(0o700)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise type(error)(
+            f"`{CACHE_VARIABLE}` must name a folder of your own that can be written to; clean copies "
+            f"cannot be made in '{folder}' ({error.strerror}). Name another one."
+        ) from error
 
 
 def rules_of(table: Table, period: str) -> str:
@@ -199,6 +218,10 @@ def _state(path: Path) -> list[int]:
     return [told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino]
 
 
+def _place(target: Path) -> str:
+    return target.name.partition("-")[0]
+
+
 def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -216,9 +239,13 @@ def _write_text(path: Path, text: str) -> None:
 # one copy ---------------------------------------------------------------------------------
 
 
-def _opened(path: Path) -> CleanPart:
-    metadata = pq.read_metadata(path).metadata
-    return CleanPart(path, Findings.of(json.loads(metadata[FINDINGS])))
+def _opened(path: Path) -> CleanPart | None:
+    """A copy that is there; None where there is none, or a power cut left half of one."""
+    try:
+        metadata = pq.read_metadata(path).metadata
+        return CleanPart(path, Findings.of(json.loads(metadata[FINDINGS])))
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
 
 
 def _write(table: Table, period: str, raw: RawTable, target: Path) -> CleanPart:
@@ -385,7 +412,8 @@ def _polars_rows(parts: Sequence[CleanPart]) -> Any:
 def _ibis_rows(parts: Sequence[CleanPart]) -> Any:
     import ibis
 
-    return ibis.duckdb.connect().read_parquet([str(part.path) for part in parts])
+    paths = [str(part.path) for part in parts]
+    return ibis.duckdb.connect().read_parquet(paths, hive_partitioning=False)
 
 
 def _spark_rows(parts: Sequence[CleanPart]) -> Any:
