@@ -2,7 +2,10 @@
 
 import hashlib
 import http.server
+import os
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -233,3 +236,14 @@ def test_the_airport_catalogue_matches_its_files(sfo, monkeypatch):
     for one in dataset.files:
         assert datasets.find_file(one.file, dataset.folder).stat().st_size == one.size
         assert "8f50307b45911b26b01159d824bdbe13ac9be24c" in one.address
+
+
+def test_reading_answers_imports_no_package_for_downloads(tmp_path):
+    # pooch imports tqdm.auto, which warns in notebooks that widgets are missing
+    environment = {name: value for name, value in os.environ.items() if name != "CXLAB_CACHE"}
+    code = "import sys; from cxlab import load_study; load_study('demo').read(); print('pooch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**environment, "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "False\n"

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from cxlab import check_answers, load_study, nps, read_export
 from cxlab.cli import main
 from cxlab.report.factory.runs import Request, run_requests
+from cxlab.survey.definition import FORMATS
 from cxlab.survey.drafting import accept_guesses, draft_study
+from cxlab.survey.exports.reading import LAYOUTS, PACKAGES
 
 ROWS = 120
 FIVE = [1, 2, 3, 4, 5]
@@ -1173,3 +1175,21 @@ def test_a_real_surveymonkey_export_goes_from_file_to_report(real, tmp_path):
     made = run_requests([Request(study=str(drafted_study.path), notebooks=("scorecard",))],
                         output=str(tmp_path / "reports"))  # fmt: skip
     assert made.failures == []
+
+
+def test_study_files_may_name_every_format_that_can_be_read():
+    assert {*LAYOUTS, *PACKAGES.values()} == set(FORMATS)
+
+
+@pytest.mark.parametrize("first", ["#fb24;version=3", "Survey results"])
+def test_a_line_above_the_header_is_named(tmp_path, first):
+    path = tmp_path / "answers.csv"
+    path.write_text(f"{first}\na;b;c\n" + "1;2;3\n" * 5)
+    with pytest.raises(ValueError, match=r"answers\.csv must begin with its header; line 1 \('"):
+        read_export(path)
+
+
+def test_one_column_of_words_with_semicolons_is_read(tmp_path):
+    path = tmp_path / "comments.csv"
+    path.write_text("comment\nfine; thanks\nslow\nclean; quick; friendly\n")
+    assert read_export(path).answers.shape == (3, 1)

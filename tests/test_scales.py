@@ -1,6 +1,7 @@
 import pytest
 
-from cxlab.survey.scales import Scale, normal_code
+from cxlab.core.metric import Metric
+from cxlab.survey.scales import KIND_OF, METRICS, Scale, normal_code
 
 NPS_BINS = {"detractors": (0, 6), "passives": (7, 8), "promoters": (9, 10)}
 
@@ -53,3 +54,12 @@ def test_metrics_take_their_boxes_from_the_bins():
 )  # fmt: skip
 def test_codes_have_one_spelling(text, code):
     assert normal_code(text) == code
+
+
+def test_every_metric_of_a_scale_has_a_kind():
+    assert KIND_OF.keys() == METRICS.keys()
+
+
+def test_an_unknown_kind_of_metric_is_refused():
+    with pytest.raises(ValueError, match="`kind` must be 'net', 'box' or 'mean'; got 'spread'"):
+        Metric("score", "spread")

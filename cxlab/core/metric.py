@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cxlab.core.messages import unknown
+
+#: Kinds of metric, and the unit that each is in.
+KINDS = {"net": "points", "box": "%", "mean": "score"}
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -34,6 +39,10 @@ class Metric:
     name: str = ""
     target: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(unknown("kind", self.kind, KINDS))
+
     @property
     def factor(self) -> float:
         """100 for points and per cent, 1 for means."""
@@ -42,7 +51,7 @@ class Metric:
     @property
     def unit(self) -> str:
         """``points``, ``%`` or ``score``."""
-        return {"net": "points", "box": "%", "mean": "score"}[self.kind]
+        return KINDS[self.kind]
 
 
 def nps_metric(column: str) -> Metric:

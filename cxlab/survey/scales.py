@@ -26,6 +26,15 @@ METRICS: dict[str, tuple[str, ...]] = {
     "mean": (),
 }
 
+#: Their kinds: see `cxlab.core.metric.KINDS`.
+KIND_OF = {
+    "nps": "net",
+    "net": "net",
+    "top box": "box",
+    "bottom box": "box",
+    "mean": "mean",
+}
+
 #: Usual names of bins from the worst to the best.
 HEIGHTS = {
     **dict.fromkeys(("detractors", "bottom", "low"), 0),
@@ -122,7 +131,7 @@ class Scale:
     def metric(self, column: str, name: str, target: float | None = None) -> Metric:
         """The named metric of a column that is on this scale."""
         boxes = [self.bins[bin_name] for bin_name in METRICS[name]]
-        kind = {"mean": "mean", "top box": "box", "bottom box": "box"}.get(name, "net")
+        kind = KIND_OF[name]
         return Metric(
             column,
             kind,

@@ -253,6 +253,8 @@ def read_text_grid(path: Path, encoding: str | None = None, separator: str | Non
     encoding = _known(encoding, path.name) or _encoding(content, path.name)
     named = separator or named_separator(path, encoding)
     found = named or _separator(content, encoding, usual_separator(path))
+    if not named and not found:
+        _check_first_line(content, encoding, path)
     cells = read_cells(path, encoding, found or usual_separator(path))
     return Grid(path, cells, encoding, found)
 
@@ -333,3 +335,18 @@ def _separator(content: bytes, encoding: str, usual: str) -> str | None:
         if len(widths) == 1 and widths != {1}:
             return None if mark == usual else mark
     return None
+
+
+def _check_first_line(content: bytes, encoding: str, path: Path) -> None:
+    """Refuse a file that would be one column, though all lines but the first have several."""
+    usual = _first_records(content, encoding, usual_separator(path))
+    if any(len(cells) > 1 for cells in usual):
+        return
+    for mark in SEPARATORS:
+        first, *others = _first_records(content, encoding, mark) or [[]]
+        widths = {len(cells) for cells in others if cells}
+        if len(others) > 1 and len(widths) == 1 and widths not in ({1}, {len(first)}):
+            raise ValueError(
+                f"{path.name} must begin with its header; line 1 ('{mark.join(first)}') has "
+                f"{len(first)} columns, all others {widths.pop()}. Remove the line."
+            )
