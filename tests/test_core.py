@@ -74,6 +74,8 @@ class TestOpened:
             ({"design": {"strata": "c"}}, ValueError, "`strata` must be given for every row"),
             ({"design": {"cluster": "cc"}}, ValueError, "`cluster` must be a column"),
             ({"design": {"weight": "w"}}, ValueError, "`design` must be .* Did you mean 'weights'"),
+            ({"design": {"weights": 3}}, TypeError, "`weights` must be the name of a column; got int"),
+            ({"design": {"cluster": ["c"]}}, TypeError, "`cluster` must be the name .* got list"),
         ],
     )  # fmt: skip
     def test_a_wrong_column_is_refused_by_its_argument(self, asked, error, message):

@@ -719,7 +719,22 @@ def test_masking_shows_no_share_of_a_handful_of_good_scores():
     data = pd.DataFrame({"overall": [5.0] * 9 + [3.0] * 91, "shops": [1.0, 5] * 50})
     row = masking(data, "overall", "shops", low=2, high=5).set_index("touchpoint").loc["shops"]
     assert row["n"] == 100
-    assert row[["among_good", "among_good_low", "among_good_high"]].isna().all()
+    # with their number, n and estimate would give it back
+    hidden = ["among_good", "among_good_low", "among_good_high", "n_good"]
+    assert row[hidden].isna().all()
+    data["overall"] = [3.0] * 9 + [5.0] * 91  # what is left are the others
+    row = masking(data, "overall", "shops", low=2, high=5).set_index("touchpoint").loc["shops"]
+    assert row[hidden].isna().all()
+
+
+def test_masking_shows_no_lowest_of_a_handful_of_several_ratings():
+    data = pd.DataFrame({"overall": [5.0, 3] * 50, "shops": [1.0, 5] * 50, "wifi": np.nan})
+    data.loc[:8, "wifi"] = 3.0
+    table = masking(data, "overall", ["shops", "wifi"], low=2, high=5).set_index("touchpoint")
+    assert pd.isna(table.loc["shops", "worst"])
+    data.loc[9, "wifi"] = 3.0
+    table = masking(data, "overall", ["shops", "wifi"], low=2, high=5).set_index("touchpoint")
+    assert table.loc["shops", "worst"] == 50
 
 
 def test_masking_limits_off_the_scale_are_refused():

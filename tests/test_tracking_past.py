@@ -56,6 +56,36 @@ def test_a_change_by_hand(tmp_path):
     assert "independent samples" in changes.notes[0]
 
 
+def test_few_answers_of_an_earlier_report_are_hidden(tmp_path):
+    recorded(tmp_path, "2025-Q3", n=3)
+    recorded(tmp_path, "2025-Q4")
+    past = past_reports(tmp_path)
+    row = period_changes(past, NPS, labels=LABELS).since_last.iloc[0]
+    assert row[["n", "n_before", "estimate", "se"]].isna().all()
+    assert row["note"] == "hidden: fewer than 10 answers in 2025-Q3"
+    shown = period_changes(past, NPS, labels=LABELS, min_group_size=3).since_last.iloc[0]
+    assert shown["n_before"] == 3
+
+
+@pytest.mark.parametrize("text", ["[{", "[1, 2]", '{"a": 1}', "5"])
+def test_an_odd_table_is_refused_by_name(tmp_path, text):
+    recorded(tmp_path, "2025-Q3")
+    table = tmp_path / "2025-Q3/2-scorecard/tables/outcomes.json"
+    for wrong in (text, table.read_text().replace("20.0", '"x"')):
+        table.write_text(wrong)
+        with pytest.raises(ValueError, match=r"outcomes\.json' was changed or cut short"):
+            past_reports(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"parameters": [1]}, {"parameters": {"where": "g"}}, {"period": []}]
+)
+def test_an_odd_manifest_is_passed_over(tmp_path, odd):
+    recorded(tmp_path, "2025-Q3", manifest=odd)
+    recorded(tmp_path, "2025-Q4")
+    assert past_reports(tmp_path).periods == ["2025-Q4"]
+
+
 def test_what_a_report_hides_or_lacks_stays_so(tmp_path):
     recorded(tmp_path, "2025-Q3", n=None, estimate=None, se=None, deff=None, n_eff=None)
     recorded(tmp_path, "2025-Q4")

@@ -31,6 +31,13 @@ class Design:
     cluster: str | None = None
     stratum_clusters: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what is no name of a column."""
+        for part, name in self.columns().items():
+            if name is not None and not isinstance(name, str):
+                kind = type(name).__name__
+                raise TypeError(f"`{part}` must be the name of a column; got {kind}.")
+
     @property
     def simple(self) -> bool:
         """Whether the answers are taken as a simple random sample."""

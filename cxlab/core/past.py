@@ -15,6 +15,8 @@ from cxlab.core.metric import Metric
 
 #: What a recorded table of scores has, beside intervals and notes.
 SCORED = ("label", "metric", "unit", "n", "estimate", "se", "deff", "n_eff")
+#: Of these, the numbers; null where a report hides them.
+NUMBERS = ("n", "estimate", "se", "ci_low", "ci_high", "deff", "n_eff")
 #: A recorded table with one of these is about parts of the answers, or about differences.
 OF_PARTS = ("group", "before", "other")
 
@@ -78,8 +80,8 @@ def past_reports(
     FileNotFoundError
         When the folder is not there, or holds no report.
     ValueError
-        When no report is of the study and selection, or the folder holds statistics that an
-        earlier version of cxlab kept.
+        When no report is of the study and selection, a table of one is not as reports record
+        them, or the folder holds statistics that an earlier version of cxlab kept.
 
     Examples
     --------
@@ -104,7 +106,7 @@ def past_reports(
         raise _no_reports(folder)
     rows, files = [], []
     for path, manifest in manifests:
-        own = manifest.get("parameters") or {}
+        own = manifest["parameters"]
         if (study and manifest.get("study") != study) or not manifest.get("period"):
             continue
         if _selection(own.get("where")) != _selection(where):
@@ -126,8 +128,7 @@ def past_reports(
     table = pd.DataFrame(rows).sort_values("ended", kind="stable")
     table = table.drop_duplicates(["period", "label", "metric"], keep="last")
     table = table.reindex(columns=wanted).reset_index(drop=True)
-    numbers = ["n", "estimate", "se", "ci_low", "ci_high", "deff", "n_eff"]
-    return PastReports(table.astype(dict.fromkeys(numbers, float)), tuple(files))
+    return PastReports(table.astype(dict.fromkeys(NUMBERS, float)), tuple(files))
 
 
 def _manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -136,17 +137,41 @@ def _manifests(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             continue
-        if isinstance(found, dict):
-            yield path, found
+        own = (found.get("parameters") or {}) if isinstance(found, dict) else None
+        # what no report of this version writes is none
+        if not isinstance(own, dict) or not isinstance(own.get("where") or {}, dict):
+            continue
+        if isinstance(found.get("period") or "", str):
+            yield path, {**found, "parameters": own}
 
 
 def _scores(tables: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
     """Tables of a report that hold scores of everybody in it, with their rows."""
     for path in sorted(tables.glob("*.json")):
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        columns = set(rows[0]) if rows else set()
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            columns = set(rows[0]) if rows else set()
+        except (ValueError, TypeError, KeyError) as error:
+            raise _odd(path) from error
         if columns.issuperset(SCORED) and columns.isdisjoint(OF_PARTS):
+            if not all(map(_is_score, rows)):
+                raise _odd(path)
             yield path, rows
+
+
+def _is_score(row: Any) -> bool:
+    """Whether it has what a recorded score has, each of its kind."""
+    if not isinstance(row, dict) or not {*SCORED} <= {*row}:
+        return False
+    numbers = [row.get(name) for name in NUMBERS]
+    return all(one is None or isinstance(one, int | float) for one in numbers)
+
+
+def _odd(path: Path) -> ValueError:
+    return ValueError(
+        f"`past` must hold tables as reports record them; '{path}' was changed or cut short. Make "
+        "that report again."
+    )
 
 
 def _no_reports(folder: Path) -> Exception:

@@ -54,8 +54,9 @@ def masking(
         The survey design.
     level : float
     min_group_size : int
-        Touchpoints that fewer customers than this have rated are hidden, and the share among
-        those with a good overall score where these are fewer.
+        Touchpoints that fewer customers than this have rated are hidden; so are the share among
+        those with a good overall score and their number, where these or all others are fewer,
+        and ``worst`` where fewer rated two or more.
 
     Returns
     -------
@@ -153,9 +154,10 @@ def _table(found: pd.DataFrame, names: list[str], low: float, high: float) -> pd
     shown = ["n", "estimate", "se", "ci_low", "ci_high"]
     table[shown] = masked[shown]
     table["bad"] = parts["bad"]["estimate"]
-    table["among_good"], table["n_good"] = good["estimate"], good["n"]
+    table["among_good"], table["n_good"] = good["estimate"], good["n"].astype("Int64")
     table["among_good_low"], table["among_good_high"] = good["ci_low"], good["ci_high"]
     table["worst"] = parts["worst"]["estimate"].where(table["touchpoint"] != ANY)
+    table["several"] = parts["worst"]["n"]
     table["mean"] = [*found["estimate"].iloc[len(KINDS) * size :], np.nan]
     table["low"], table["high"] = low, high
     table["note"] = [_note(*row) for row in zip(table["n"], good["n"], masked["note"], strict=True)]
@@ -165,11 +167,17 @@ def _table(found: pd.DataFrame, names: list[str], low: float, high: float) -> pd
 
 def _without_few(table: pd.DataFrame, min_group_size: int) -> pd.DataFrame:
     """The table without figures of few customers, or of few with a good overall score."""
-    few, few_good = (table[name].between(1, min_group_size - 1) for name in ("n", "n_good"))
-    for name in ("among_good", "among_good_low", "among_good_high"):
-        table[name] = table[name].mask(few_good)
+    others = table["n"] - table["n_good"]
+    few, few_good, few_others, few_several = (
+        size.between(1, min_group_size - 1)
+        for size in (table["n"], table["n_good"], others, table["several"])
+    )
+    # estimate and n would give the share of few back as soon as n_good is known
+    for name in ("among_good", "among_good_low", "among_good_high", "n_good"):
+        table[name] = table[name].mask(few_good | few_others)
+    table["worst"] = table["worst"].mask(few_several)
     shown = hide_rows(table, few.map({True: SMALL, False: ""}), min_group_size)
-    return shown.drop(columns="suppressed")
+    return shown.drop(columns=["suppressed", "several"])
 
 
 def _note(n: int, n_good: int, design_note: str) -> str:

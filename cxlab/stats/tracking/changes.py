@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtr, stdtrit
 
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
@@ -166,7 +167,8 @@ def period_changes(
         if before not in there:
             found = _blank_rows(wanted, words)
         elif past:
-            found = _from_reports(data, wanted, words, (before, period), level)
+            least = options.get("min_group_size", MIN_GROUP_SIZE)
+            found = _from_reports(data, wanted, words, (before, period), level, least)
         else:
             found = compare_periods(
                 data, wanted, periods=(before, period), period=column, labels=labels,
@@ -223,10 +225,10 @@ def _blank_rows(metrics: Sequence[Metric], words: Sequence[str]) -> pd.DataFrame
 
 def _from_reports(
     past: PastReports, metrics: Sequence[Metric], words: Sequence[str], periods: tuple[str, str],
-    level: float,
+    level: float, least: int,
 ) -> pd.DataFrame:  # fmt: skip
     rows = [
-        _past_change(past, metric, label, periods, level)
+        _past_change(past, metric, label, periods, level, least)
         for metric, label in zip(metrics, words, strict=True)
     ]
     table, found = _blank_rows(metrics, words), pd.DataFrame(rows)
@@ -234,7 +236,12 @@ def _from_reports(
 
 
 def _past_change(
-    past: PastReports, metric: Metric, label: str, periods: tuple[str, str], level: float
+    past: PastReports,
+    metric: Metric,
+    label: str,
+    periods: tuple[str, str],
+    level: float,
+    least: int,
 ) -> dict[str, Any]:
     """Change of one metric from the first to the second period; why, where there is none."""
     sides = [past.score(period, label, metric) for period in periods]
@@ -243,6 +250,8 @@ def _past_change(
             return {"method": "", "note": f"not in the reports of {period}"}
         if not np.isfinite(side["estimate"]):
             return {"method": "", "note": f"hidden, or without answers, in {period}"}
+        if side["n"] < least:
+            return {"method": "", "note": f"hidden: fewer than {least} answers in {period}"}
     before, now = (side or {} for side in sides)
     row = {"n": now["n"], "n_before": before["n"], "estimate": now["estimate"] - before["estimate"]}
     tested = _independent(row["estimate"], before, now, level)
