@@ -102,6 +102,45 @@ def test_retention_of_the_demo_is_that_of_its_table():
     assert found["estimate"] == pytest.approx(100 * (customers["active_at_end"] == "yes").mean())
 
 
+CUSTOMERS = """
+[study]
+name = "kept"
+title = "Kept"
+main = "answers"
+[scales.rating]
+range = [0, 10]
+[tables.answers]
+file = "answers.csv"
+[tables.answers.columns.score]
+role = "outcome"
+scale = "rating"
+[tables.customers]
+file = "customers.csv"
+[tables.customers.columns.active]
+role = "active"
+[tables.customers.columns.region]
+role = "segment"
+[tables.customers.columns.country]
+role = "segment"
+"""
+
+
+def test_retention_of_one_segment_gives_no_small_group_of_another_back(tmp_path):
+    groups = {("A", "X"): 4, ("C", "X"): 60, ("B", "Y"): 50, ("D", "Y"): 90}
+    rows = [
+        f"{'no' if number % 3 else 'yes'},{region},{country}"
+        for (region, country), n in groups.items() for number in range(n)
+    ]  # fmt: skip
+    (tmp_path / "customers.csv").write_text("\n".join(["active,region,country", *rows, ""]))
+    (tmp_path / "answers.csv").write_text("score\n5\n")
+    (tmp_path / "study.toml").write_text(CUSTOMERS)
+    found = study_retention(load_study(tmp_path)).set_index(["segment", "group"])["n"]
+    # the 4 of region A are those of country X less region C
+    assert found["region"].isna()["A"]
+    assert found["region"].isna()["C"] or found["country"].isna()["X"]
+    assert found["region"]["D"] == 90
+
+
 def test_detectable_change_is_seen_in_four_of_five():
     # planted: two periods of 400, true change as large as the table says
     low, high = score_interval(160, 120, 400)

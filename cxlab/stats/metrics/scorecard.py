@@ -16,10 +16,9 @@ from cxlab.core.disclosure.gate import (
     ROWS,
     decide,
     joint_answers,
-    suppress_small_groups,
     table_joints,
 )
-from cxlab.core.frames import as_list
+from cxlab.core.frames import as_list, open_frame
 from cxlab.core.messages import got
 from cxlab.core.metric import Metric
 from cxlab.core.result import Result
@@ -249,20 +248,20 @@ def study_retention(study: Study, *, level: float = 0.95) -> pd.DataFrame:
         if not active:
             continue
         customers, design = study.read(name, engine="pandas"), study.table_design(name)
-        whole = retention(customers, active[0].name, level=level, design=design)
+        kept, segments = active[0].name, [column.name for column in table.with_role("segment")]
+        whole = retention(customers, kept, level=level, design=design)
         parts = [whole.assign(segment=EVERYONE, group=EVERYONE)]
-        for column in table.with_role("segment"):
-            part = retention(customers, active[0].name, by=column.name, level=level, design=design)
-            parts.append(part.assign(segment=column.label, group=part["group"].astype(str)))
-        together = pd.concat(parts, ignore_index=True)
-        together["ungrouped"] = whole["n"].item() - together.groupby("segment")["n"].transform(
-            "sum"
-        )
-        shown = suppress_small_groups(
-            together, within=["segment"], min_group_size=study.definition.min_group_size,
-            ungrouped="ungrouped",
-        )  # fmt: skip
-        return shown[list(RETENTION_COLUMNS)]
+        for segment in segments:
+            part = retention(customers, kept, by=segment, level=level, design=design)
+            parts.append(part.assign(segment=segment, group=part["group"].astype(str)))
+        together = pd.concat(parts, ignore_index=True).assign(column=kept, metric="retention")
+        if len(segments) > 1:
+            opened = open_frame(customers, by=[*segments, kept], design=design)
+            joints = joint_answers(opened, [kept], segments)
+        else:
+            joints = table_joints(together, segments)
+        shown = decide(joints, segments, study.definition.min_group_size).hide(together)
+        return shown.replace({"segment": table.labels})[list(RETENTION_COLUMNS)]
     return pd.DataFrame(columns=list(RETENTION_COLUMNS))
 
 
