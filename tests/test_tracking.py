@@ -681,7 +681,7 @@ class TestMixAndPerformance:
         row = (
             self.result(data, replicates=2000, design=design).table.set_index("part").loc["change"]
         )
-        options = {"design": design} if design else {"method": "wald"}
+        options = {"design": design}
         expected = compare_periods(data, "score", periods=("2024-Q4", "2025-Q4"), **options)
         assert row["estimate"] == pytest.approx(expected["estimate"][0])
         assert row["se"] == pytest.approx(expected["se"][0], rel=BOOTSTRAP)

@@ -105,9 +105,9 @@ def _use(opened: Opened, touchpoints: Sequence[str]) -> tuple[Opened, dict[str, 
     Also whether anybody said "never used" of it.
     """
     one, nought = nw.lit(1.0), nw.lit(0.0)
-    never = {
-        name: (nw.col(f"{name}_missing") == "never used").fill_null(False) for name in touchpoints
-    }
+    # a column of reasons without any is no text to pandas
+    reasons = {name: nw.col(f"{name}_missing").cast(nw.String) for name in touchpoints}
+    never = {name: (why == "never used").fill_null(False) for name, why in reasons.items()}
     sums = {name: nw.when(said).then(one).otherwise(nought).sum() for name, said in never.items()}
     counts = collect(opened.lazy.select(**sums)).iloc[0].fillna(0)
     used = {

@@ -77,7 +77,7 @@ def visitors(
     ...                         "shops_missing": [None, None, "never used", "never used"]})
     >>> table = visitors(answers, "overall", "shops", min_group_size=1)
     >>> table[["n", "n_never", "estimate"]].values.tolist()
-    [[2.0, 2.0, 2.0]]
+    [[2, 2, 2.0]]
     """
     check_level(level)
     names, mean = as_list(touchpoints), Metric(outcome, "mean")
