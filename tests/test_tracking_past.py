@@ -67,6 +67,12 @@ def test_few_answers_of_an_earlier_report_are_hidden(tmp_path):
     assert shown["n_before"] == 3
 
 
+def test_an_argument_that_is_none_is_refused(tmp_path):
+    recorded(tmp_path, "2025-Q3")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'min_group'"):
+        period_changes(past_reports(tmp_path), NPS, labels=LABELS, min_group=5)
+
+
 @pytest.mark.parametrize("text", ["[{", "[1, 2]", '{"a": 1}', "5"])
 def test_an_odd_table_is_refused_by_name(tmp_path, text):
     recorded(tmp_path, "2025-Q3")

@@ -25,6 +25,8 @@ from cxlab.stats.tracking.sentences import change_sentence, subjects
 POWER = 0.8
 LAST = "last period"
 A_YEAR_BEFORE = "a year before"
+#: Arguments that go on to `compare_periods`.
+OPTIONS = ("design", "min_group_size", "seed")
 COLUMNS = (
     "label", "metric", "period", "before", "against", "n", "n_before", "estimate", "se",
     "ci_low", "ci_high", "unit", "p_value", "p_adjusted", "smallest_seen", "sentence", "df",
@@ -159,6 +161,9 @@ def period_changes(
     wanted = metric_list(metrics)
     check_metrics(wanted)
     past = isinstance(data, PastReports)
+    odd = [name for name in options if name not in OPTIONS]
+    if odd:
+        raise TypeError(f"period_changes() got an unexpected keyword argument '{odd[0]}'")
     there = in_order(data.periods) if past else periods_of(data, column)
     period = chosen_period(period, there, column)
     words = [str((labels or {}).get(metric.column, metric.column)) for metric in wanted]
