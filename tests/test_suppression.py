@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxlab import (
+    compare_groups,
     compare_segments,
     mix_and_performance,
     scorecard,
@@ -389,3 +390,10 @@ def test_a_comparison_of_segments_hides_what_their_scorecard_hides():
     # T2 of `t` less B would be C
     assert set(card.loc[card["suppressed"] != "", "group"]) == {"B", "C"}
     assert set(compared.loc[compared["n"].isna(), "group"]) == {"B", "C"}
+
+
+def test_a_group_beside_hidden_ones_only_says_so():
+    data = pd.DataFrame({"t": ["a"] * 5 + ["b"] * 45 + ["c"] * 60, "s": [0.0, 5, 8, 9, 10] * 22})
+    found = compare_groups(data, [NPS], by="t").set_index("group")
+    assert found["n"].isna().to_dict() == {"a": True, "b": True, "c": False}
+    assert found.loc["c", "note"] == "no test: every other group is hidden"

@@ -34,6 +34,8 @@ from cxlab.stats.metrics.two_groups import (
 from cxlab.stats.metrics.values import all_alike, counted_from, metric_totals, metric_value
 
 REST = "the rest"
+#: Instead of why two samples have no test.
+NO_REST = "no test: every other group is hidden"
 #: Random relabellings of a permutation test.
 PERMUTATIONS = 9999
 
@@ -126,6 +128,7 @@ def _contrast(
     found = _difference(sides, both, groups, metric, lowest[0] - lowest[1])
     first, second = pair
     shown = [name for i, name in enumerate(groups.names) if i not in hidden]
+    alone = second < 0 and shown == [groups.names[first]]
     return {
         "metric": metric.name or metric.kind,
         "group": groups.names[first],
@@ -136,7 +139,7 @@ def _contrast(
         "unit": metric.unit,
         **{name: found[name] for name in ("statistic", "df", "p_value", "method")},
         "column": metric.column,
-        "note": found["note"],
+        "note": NO_REST if alone else found["note"],
         "permute": found["permute"],
         "others": shown if second < 0 else [groups.names[second]],
         "number": number,
