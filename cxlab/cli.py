@@ -120,7 +120,6 @@ def report(
     # before NumPy is loaded: what is hidden together takes many small matrices, on which
     # several threads wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from cxlab.core.messages import one_line
     from cxlab.report.execute import CELL_SECONDS
     from cxlab.report.factory.requests import read_plan
     from cxlab.report.factory.runs import Request, run_requests
@@ -130,15 +129,11 @@ def report(
     if all_periods and periods:
         raise ValueError("`--period` must be left out with `--all-periods`, which takes every one.")
     if plan is not None:
-        asked = {"--period": periods, "--all-periods": all_periods, "--each": each,
-                 "--notebook": notebooks, "--where": conditions, "--set": settings,
-                 "--to": formats, "--timeout": timeout}  # fmt: skip
-        given = [option for option, value in asked.items() if value]
-        if given:
-            raise ValueError(
-                f"`{given[0]}` must be left out with `--plan`, whose entries say it. "
-                "Write it into the plan."
-            )
+        _check_left_out(
+            {"--period": periods, "--all-periods": all_periods, "--each": each,
+             "--notebook": notebooks, "--where": conditions, "--set": settings,
+             "--to": formats, "--timeout": timeout}
+        )  # fmt: skip
         requests = read_plan(plan)
     else:
         requests = [
@@ -155,19 +150,33 @@ def report(
             )
         ]
     run = run_requests(requests, output=output, tell=_tell, **options)
-    for line in run.left_out:
-        click.echo(f"left out: {one_line(line)}")
-    for line in run.hidden:
-        click.echo(f"hidden: {one_line(line)}")
-    for line in run.drops:
-        click.echo(f"drop: {one_line(line)}")
-    click.echo(f"{run}\nindex:  {run.index}")
+    _print_run(run)
     if run.trouble:
         raise SystemExit(TROUBLE[run.trouble])
     if run.failures:
         raise SystemExit(min(len(run.failures), MOST_FAILURES))
     if fail_on_drop and run.drops:
         raise SystemExit(DROP)
+
+
+def _check_left_out(options: dict[str, Any]) -> None:
+    """Refuse options that a plan's entries say."""
+    given = [option for option, value in options.items() if value]
+    if given:
+        raise ValueError(
+            f"`{given[0]}` must be left out with `--plan`, whose entries say it. "
+            "Write it into the plan."
+        )
+
+
+def _print_run(run: Any) -> None:
+    """What a run left out, hid and found, and where its reports are."""
+    from cxlab.core.messages import one_line
+
+    for word, lines in (("left out", run.left_out), ("hidden", run.hidden), ("drop", run.drops)):
+        for line in lines:
+            click.echo(f"{word}: {one_line(line)}")
+    click.echo(f"{run}\nindex:  {run.index}")
 
 
 def _tell(outcome: Any) -> None:
