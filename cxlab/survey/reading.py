@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cxlab.core.engines import collect
+from cxlab.core.engines import SINGLE_THREAD_ROWS, collect, connection
 from cxlab.survey.answers import Cleaner, Findings, check_wanted, repeated_ids
 from cxlab.survey.cells import as_text
 from cxlab.survey.definition import RATING_ROLES, Table
@@ -27,7 +28,7 @@ from cxlab.survey.sources import (
     given_tables,
     raw_frame,
 )
-from cxlab.survey.store import CleanPart, Store, answers_schema, as_schema, scan
+from cxlab.survey.store import CleanPart, Store, answers_schema, as_schema, duckdb_rows
 
 #: What clean answers can be read with, and how it is written.
 ENGINES = {
@@ -329,3 +330,61 @@ def _check_ids_on_spark(table: Table, rows: nw.LazyFrame) -> None:
     found = collect(again.select(first=nw.col("id").min(), more=(nw.col("n") - 1).sum())).iloc[0]
     if pd.notna(found["first"]):
         raise repeated_ids("`source`", column.name, str(found["first"]), int(found["more"]))
+
+
+def scan(parts: Sequence[CleanPart], table: Table, engine: str) -> nw.LazyFrame:
+    """Clean copies as one lazy frame of an engine, in their order.
+
+    Parameters
+    ----------
+    parts : sequence of CleanPart
+    table : Table
+    engine : {"duckdb", "polars", "ibis", "pyspark"}
+    """
+    if engine == "duckdb":
+        database = connection()
+        database.execute("SET TimeZone = 'UTC'")  # whatever the machine's is
+        if sum(sum(part.findings.rows.values()) for part in parts) < SINGLE_THREAD_ROWS:
+            database.execute("SET threads = 1")
+        opener: Callable[..., Any] = functools.partial(duckdb_rows, database)
+    else:
+        opener = {"polars": _polars_rows, "ibis": _ibis_rows, "pyspark": _spark_rows}[engine]
+    zoned = {
+        date.name: {_is_zoned(part, date.name) for part in parts}
+        for date in table.with_role("date")
+    }
+    mixed = [name for name, kinds in zoned.items() if len(kinds) > 1]
+    if not mixed:
+        return nw.from_native(opener(parts)).lazy()
+    # a file whose every date is blank has no zone
+    stamp = nw.lit(None).cast(nw.Datetime("us", "UTC"))
+    frames = [
+        nw.from_native(opener([part])).lazy().with_columns(
+            stamp.alias(name) for name in mixed if not _is_zoned(part, name)
+        )
+        for part in parts
+    ]  # fmt: skip
+    return nw.concat(frames, how="vertical")
+
+
+def _is_zoned(part: CleanPart, date: str) -> bool:
+    return part.findings.zones.get(date, [""]) != [""]
+
+
+def _polars_rows(parts: Sequence[CleanPart]) -> Any:
+    import polars as pl
+
+    return pl.scan_parquet([part.path for part in parts], glob=False, hive_partitioning=False)
+
+
+def _ibis_rows(parts: Sequence[CleanPart]) -> Any:
+    import ibis
+
+    paths = [str(part.path) for part in parts]
+    return ibis.duckdb.connect().read_parquet(paths, hive_partitioning=False)
+
+
+def _spark_rows(parts: Sequence[CleanPart]) -> Any:
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.getOrCreate().read.parquet(*(str(part.path) for part in parts))

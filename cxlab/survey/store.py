@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxlab.core.engines import SINGLE_THREAD_ROWS, connection
+from cxlab.core.engines import connection
 from cxlab.survey.answers import Cleaner, Findings, repeated_ids
 from cxlab.survey.cleaning import VALUE_TYPES
 from cxlab.survey.definition import RATING_ROLES, Table
@@ -338,7 +338,7 @@ def repeated(
     Eight bytes a row are compared first: hundreds of millions of them fit into memory.
     """
     database = connection()
-    rows = nw.from_native(_duckdb_rows(database, parts))
+    rows = nw.from_native(duckdb_rows(database, parts))
     if wanted is not None:
         rows = rows.filter(nw.col("period").is_in(list(wanted)))
     rows = rows.to_native()
@@ -358,71 +358,14 @@ def repeated(
     return str(found["id"][0]), int((found["n"] - 1).sum())
 
 
-def scan(parts: Sequence[CleanPart], table: Table, engine: str) -> nw.LazyFrame:
-    """Clean copies as one lazy frame of an engine, in their order.
-
-    Parameters
-    ----------
-    parts : sequence of CleanPart
-    table : Table
-    engine : {"duckdb", "polars", "ibis", "pyspark"}
-    """
-    if engine == "duckdb":
-        database = connection()
-        database.execute("SET TimeZone = 'UTC'")  # whatever the machine's is
-        if sum(sum(part.findings.rows.values()) for part in parts) < SINGLE_THREAD_ROWS:
-            database.execute("SET threads = 1")
-        opener: Callable[..., Any] = functools.partial(_duckdb_rows, database)
-    else:
-        opener = {"polars": _polars_rows, "ibis": _ibis_rows, "pyspark": _spark_rows}[engine]
-    zoned = {
-        date.name: {_is_zoned(part, date.name) for part in parts}
-        for date in table.with_role("date")
-    }
-    mixed = [name for name, kinds in zoned.items() if len(kinds) > 1]
-    if not mixed:
-        return nw.from_native(opener(parts)).lazy()
-    # a file whose every date is blank has no zone
-    stamp = nw.lit(None).cast(nw.Datetime("us", "UTC"))
-    frames = [
-        nw.from_native(opener([part])).lazy().with_columns(
-            stamp.alias(name) for name in mixed if not _is_zoned(part, name)
-        )
-        for part in parts
-    ]  # fmt: skip
-    return nw.concat(frames, how="vertical")
+# copies of frames given -------------------------------------------------------------------
 
 
-def _is_zoned(part: CleanPart, date: str) -> bool:
-    return part.findings.zones.get(date, [""]) != [""]
-
-
-def _duckdb_rows(database: Any, parts: Sequence[CleanPart]) -> Any:
+def duckdb_rows(database: Any, parts: Sequence[CleanPart]) -> Any:
+    """Clean copies as rows of a DuckDB database."""
     # DuckDB would take * ? [ for a pattern
     paths = [re.sub(r"[*?[]", r"[\g<0>]", str(part.path)) for part in parts]
     return database.read_parquet(paths, hive_partitioning=False)
-
-
-def _polars_rows(parts: Sequence[CleanPart]) -> Any:
-    import polars as pl
-
-    return pl.scan_parquet([part.path for part in parts], glob=False, hive_partitioning=False)
-
-
-def _ibis_rows(parts: Sequence[CleanPart]) -> Any:
-    import ibis
-
-    paths = [str(part.path) for part in parts]
-    return ibis.duckdb.connect().read_parquet(paths, hive_partitioning=False)
-
-
-def _spark_rows(parts: Sequence[CleanPart]) -> Any:
-    from pyspark.sql import SparkSession
-
-    return SparkSession.builder.getOrCreate().read.parquet(*(str(part.path) for part in parts))
-
-
-# copies of frames given -------------------------------------------------------------------
 
 
 def _given_folder(folder: Path) -> Path:
