@@ -13,7 +13,14 @@ from nbformat.v4 import output_from_msg
 from cxlab import show, show_answer
 from cxlab.core.findings import HOW_SURE, Finding, Findings
 from cxlab.report import answer
-from cxlab.report.answer import TILE_COLUMNS, answer_html, each_tile, run_drawing
+from cxlab.report.answer import (
+    TILE_COLUMNS,
+    answer_html,
+    each_tile,
+    read_findings,
+    read_tiles,
+    run_drawing,
+)
 from cxlab.report.show import RECORD_VARIABLE, was_shown
 
 ANSWER = Finding(kind="answer", text="The target is missed", certainty="clear", direction="bad")
@@ -60,6 +67,28 @@ def test_findings_are_recorded_as_they_are_read_again(recorded, capsys):
     assert Findings.from_records(records).as_records() == TOLD.as_records()
     assert "The target is missed [clear]\n" in capsys.readouterr().out
     assert [path.name for path in recorded.iterdir()] == ["findings.json"]
+
+
+def test_what_was_recorded_is_read_for_page_and_index(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(RECORD_VARIABLE, str(tmp_path / "tables"))
+    show_answer(TOLD, tiles=tiles_of(target=math.nan))
+    assert read_findings(tmp_path).as_records() == TOLD.as_records()
+    pd.testing.assert_frame_equal(
+        read_tiles(tmp_path), tiles_of(target=math.nan), check_dtype=False
+    )
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    ["", "{", "[]", "7", '[{"text": 3}]', '[{"txet": "x"}]', '[{"text": "x", "cells": 1}]'],
+)
+def test_spoilt_findings_are_none(tmp_path, spoilt):
+    assert read_findings(tmp_path) is None
+    (tmp_path / "tables").mkdir()
+    for name in ("findings", "tiles"):
+        (tmp_path / "tables" / f"{name}.json").write_text(spoilt)
+    assert read_findings(tmp_path) is None
+    assert read_tiles(tmp_path) is None
 
 
 def test_tiles_are_recorded_as_a_table(recorded, capsys):

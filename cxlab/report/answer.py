@@ -238,6 +238,28 @@ def _in_words(run: pd.DataFrame, digits: int) -> str:
     return f"{run['title'].iloc[-1]} by period: {', '.join(told)}"
 
 
+def read_findings(folder: Path) -> Findings | None:
+    """What a report has recorded of its answer; None where there is nothing, or it is spoilt."""
+    try:
+        records = json.loads((folder / FINDINGS_FILE).read_text(encoding="utf-8"))
+        return Findings.from_records(records)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def read_tiles(folder: Path) -> pd.DataFrame | None:
+    """The headline numbers that a report has recorded; None without any."""
+    try:
+        text = (folder / "tables" / f"{TILES}.json").read_text(encoding="utf-8")
+        tiles = pd.DataFrame(json.loads(text))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    if tiles.empty or any(name not in tiles for name in TILE_COLUMNS):
+        return None
+    numbers = ["estimate", "ci_low", "ci_high", "n", "target"]
+    return tiles.assign(**tiles[numbers].apply(pd.to_numeric, errors="coerce"))
+
+
 def image(drawing: str) -> str:
     """Address of an embedded drawing, which JupyterLab and pages keep."""
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode("ascii")
