@@ -31,6 +31,8 @@ _P_VALUE = re.compile(r"p_adjusted|(\w+_)?p(_value)?")
 
 #: Class of the tables that `show` displays, and what stands in place of an empty one.
 MARK = "cxlab"
+#: Class of what `cxlab.show_answer` displays.
+ANSWER = "cxlab-answer"
 NO_ROWS = "<p>No rows.</p>"
 #: Columns of result tables whose cells are names of the answers' columns.
 NAMED = (
@@ -86,7 +88,7 @@ def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> 
     if isinstance(table, pd.DataFrame):
         _show_table(table, name, digits)
     elif hasattr(result, "get_figure") or hasattr(result, "savefig"):
-        _show_figure(result, name, alt)
+        show_figure(result, name, alt)
     else:
         raise TypeError(
             "`result` must be a table (DataFrame or a result with .table) or a figure; "
@@ -95,14 +97,15 @@ def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> 
 
 
 def was_shown(output: Mapping[str, Any]) -> bool:
-    """Whether `show` has made an output of an executed notebook."""
+    """Whether `show` or `show_answer` has made an output of an executed notebook."""
     html = output["data"].get("text/html", "")
     figure = output["metadata"].get("image/png", {})
-    return f'class="dataframe {MARK}"' in html or html.startswith(NO_ROWS) or "alt" in figure
+    marked = f'class="dataframe {MARK}"' in html or f'class="{ANSWER}"' in html
+    return marked or html.startswith(NO_ROWS) or "alt" in figure
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
     """A display with its plain text, which is also what a terminal prints."""
 
     text: str
@@ -129,7 +132,7 @@ def _show_table(table: pd.DataFrame, name: str, digits: int) -> None:
     if shared:
         html += f"<p>Note to every row: {escape(shared)}.</p>"
         text += f"\nNote to every row: {shared}."
-    display(_Shown(text, {"text/html": html}, {}))
+    display(Shown(text, {"text/html": html}, {}))
 
 
 def _split_notes(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -175,7 +178,8 @@ def _number(value: float, digits: int) -> str:
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text
 
 
-def _show_figure(result: Any, name: str, alt: str | None) -> None:
+def show_figure(result: Any, name: str, alt: str | None) -> None:
+    """Display a figure with its alt text and a digest of what is drawn; closes it."""
     if not alt or not alt.strip():
         raise ValueError(
             f"`alt` must say in words what the figure '{name}' shows; got none. "
@@ -199,7 +203,7 @@ def _show_figure(result: Any, name: str, alt: str | None) -> None:
     digest = hashlib.sha256("\n".join(numbers).encode()).hexdigest()[:16]
     text = f"Figure {name}: {alt}\nDrawn: {len(numbers)} numbers, digest {digest}"
     encoded = base64.b64encode(image.getvalue()).decode("ascii")
-    display(_Shown(text, {"image/png": encoded}, {"image/png": {"alt": alt}}))
+    display(Shown(text, {"image/png": encoded}, {"image/png": {"alt": alt}}))
     if lacking:
         characters = "".join(dict.fromkeys("".join(lacking.values())))
         print(
@@ -274,7 +278,8 @@ def record_table(table: pd.DataFrame, name: str) -> None:
     if not folder:
         return
     target = Path(folder) / f"{name}.csv"
-    if target.exists():
+    # the answer's findings are JSON only
+    if target.exists() or target.with_suffix(".json").exists():
         raise ValueError(
             f"`name` must be used once in a report; got '{name}' again. Give each table a name of its own."
         )
