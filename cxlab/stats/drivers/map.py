@@ -1,87 +1,183 @@
-"""The importance–performance map."""
+"""The importance–performance map: where to look first, what to keep up."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
+from cxlab.core.findings import Findings
+from cxlab.core.messages import unknown
+from cxlab.core.metric import Metric
 from cxlab.core.result import Result
-from cxlab.stats.drivers.replicates import normal_draws, spread
+from cxlab.stats.drivers.findings import map_findings
+from cxlab.stats.drivers.replicates import normal_draws, spread, t_test
 from cxlab.stats.drivers.result import DriverAnalysis, Replicates
+from cxlab.stats.inference import (
+    ALPHA,
+    LIKELY,
+    SURE,
+    adjust_p_values,
+    deciding_interval,
+    joint_places,
+)
 
 Array = np.ndarray
 
-#: Bootstrap share from which a place is clear, and up to which it is ruled out: at a tie a
-#: share of .8 would be a one-sided test at 20 %, however many answers there are.
-CLEAR, UNCLEAR = 0.95, 0.05
-#: Level of the adjusted test of an association of its own.
-LEVEL = 0.05
-
-#: Important and well rated, or not, to the quadrant.
-QUADRANTS = {
-    (True, False): "fix first",
-    (True, True): "keep up",
-    (False, False): "fix later",
-    (False, True): "leave",
-}
+#: Share of replicates up to which a driver is not the place to look first.
+RULED_OUT = 0.05
 
 
-@dataclass(frozen=True)
-class _Cuts:
-    """Declared dividing lines; None: the mean over the drivers."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DriverMap(Result):
+    """How much each driver counts, how it is rated, and where to look first.
 
-    importance: float | None
-    performance: float | None
+    Attributes
+    ----------
+    table : DataFrame
+        One row per driver, most important first: see `cxlab.driver_map`.
+    analysis : DriverAnalysis
+        What it was made from.
+    metrics : tuple of Metric
+        Of the drivers, for scales, targets and margins.
+    margin : float or None
+        As asked.
+    group : optional
+        Whose drivers they are.
+    top : float
+        Best rating of the scale; 100 where drivers are on different scales; NaN: not declared.
+    """
 
-    def of(self, importance: Array, performance: Array) -> tuple[Array, Array]:
-        """Dividing lines of each replicate, shape (replicates, 1)."""
-        return _line(importance, self.importance), _line(performance, self.performance)
+    analysis: DriverAnalysis = field(repr=False)
+    metrics: tuple[Metric, ...] = ()
+    margin: float | None = None
+    group: object = None
+    top: float = np.nan
 
+    def findings(
+        self,
+        *,
+        compared: pd.DataFrame | None = None,
+        shapes: Result | None = None,
+        more: pd.DataFrame | None = None,
+        card: Result | None = None,
+        part: str = "",
+        explored: bool = False,
+        margin: float | None = None,
+        family: Sequence[str] | None = None,
+    ) -> Findings:
+        """Where to look first, in sentences; decided again where margin or family differ.
 
-def _line(values: Array, cut: float | None) -> Array:
-    if cut is None:
-        return np.asarray(np.nanmean(values, axis=1, keepdims=True))
-    return np.full((len(values), 1), cut)
+        Parameters
+        ----------
+        compared : DataFrame, optional
+            From `cxlab.compare_outcomes`.
+        shapes : Result, optional
+            From `cxlab.penalty_reward`.
+        more : DataFrame, optional
+            From `cxlab.what_if`; quoted where ``card`` has a missed target.
+        card : Result, optional
+            From `cxlab.scorecard`, of the outcomes.
+        part : str
+            Whose answers they are, in words, named in the answer; "everyone" is not.
+        explored : bool
+            The part was not planned: nothing is more than likely.
+        margin : float, optional
+            As for `cxlab.driver_map`.
+        family : sequence of str, optional
+            The only drivers that were in question, named before looking. Default: all.
+
+        Returns
+        -------
+        Findings
+            The answer is the first that holds. A driver is the place to look first: important
+            and rated below its target, or at least the margin below average, in .95 of the
+            replicates, with an association beyond the other ratings; it may be, in .80;
+            drivers lie there, but without such an association; none is below its target; the
+            answers do not single one out.
+
+        Examples
+        --------
+        >>> from cxlab.stats.drivers import drivers
+        >>> rng = np.random.default_rng(1)
+        >>> answers = pd.DataFrame(rng.integers(1, 6, size=(300, 2)), columns=["food", "wifi"])
+        >>> answers["overall"] = 3 * answers["food"] + answers["wifi"] + rng.normal(size=300)
+        >>> answers["food"] -= 1
+        >>> places = driver_map(drivers(answers, "overall", ["food", "wifi"], replicates=200))
+        >>> print(places.findings().answer.text)
+        Look first at food: it counts more than the average touchpoint and is rated 0.5 below it
+        """
+        asked = self.margin if margin is None else margin
+        again = driver_map(
+            self.analysis, metrics=self.metrics, margin=asked, group=self.group, family=family
+        )
+        changed = {
+            label: (old, new)
+            for label, old, new in zip(
+                self.table["label"], self.table["verdict"], again.table["verdict"], strict=True
+            )
+            if old != new
+        }
+        return map_findings(
+            again,
+            compared=compared,
+            shapes=shapes,
+            more=more,
+            card=card,
+            part=part,
+            explored=explored,
+            changed=changed,
+        )
 
 
 def driver_map(
     analysis: DriverAnalysis,
     *,
-    importance_cut: float | None = None,
-    performance_cut: float | None = None,
-    performance_margin: float = 0.0,
+    metrics: Sequence[Metric] = (),
+    margin: float | None = None,
     group: object = None,
-) -> Result:
-    """Importance against performance, with how sure each quadrant is.
+    family: Sequence[str] | None = None,
+) -> DriverMap:
+    """Importance against performance, with how sure each place is.
 
     Parameters
     ----------
     analysis : DriverAnalysis
         From `cxlab.drivers`.
-    importance_cut, performance_cut : float, optional
-        Where to divide, in share of R² and in mean rating. Default: the means over
-        drivers, found again in every replicate.
-    performance_margin : float
-        How far below the performance cut a driver must be rated to be looked at first, in
-        rating points, declared beforehand.
+    metrics : sequence of Metric, optional
+        Of the drivers, as in ``study.metrics("touchpoint")``: their scales, and of their means
+        the targets and margins. Drivers on different scales are rated from 0 to 100.
+    margin : float, optional
+        How far below average a driver must be rated to be looked at first, in rating points,
+        declared beforehand. Default: that of each metric, otherwise 0.
     group : optional
         With ``by``: which group.
+    family : sequence of str, optional
+        The only drivers in question; the others have no adjusted p.
 
     Returns
     -------
-    Result
-        ``.table`` has one row per driver, most important first: ``driver, label, n, estimate, se,
-        ci_low, ci_high`` (importance as a share of R²), ``performance,
-        performance_low, performance_high, importance_cut, performance_cut, quadrant``
-        where the estimates lie ("fix first": important, low; "keep up": important, high;
-        "fix later": less important, low; "leave"), ``fix_first`` (share of replicates in
-        the first), ``verdict`` and ``p_adjusted`` (of the driver's association beyond the
-        other ratings). The verdict is "fix first" with .95 or more of the replicates,
-        ``p_adjusted`` below .05 (and no suppressor) and a performance at least the margin
-        below the cut; "association not shown" or "within the margin" where only that is
-        missing; "undecided" above .05 of the replicates, otherwise "not first". Without
-        replicates ``fix_first`` is blank and the verdict "no interval".
+    DriverMap
+        ``.table`` has one row per driver, most important first: ``driver, label, n, estimate,
+        se, ci_low, ci_high`` (share of R²), ``rank, rank_low, rank_high`` (places that hold
+        for all drivers at once), ``performance, performance_low, performance_high`` (mean
+        rating), ``importance_cut`` (the average driver), ``performance_cut`` (the driver's
+        target, or the average driver), the gaps to them with intervals that allow for the
+        number of drivers (``importance_gap, importance_gap_low, importance_gap_high`` and the
+        same of ``performance_gap``), ``margin``, ``fix_first`` (share of the replicates in
+        which it is important and below), ``association`` beyond the other ratings ("yes" or
+        "not shown"), ``p_adjusted`` (of it) and ``verdict``:
+
+        - "look first": .95 of the replicates, an association (``p_adjusted`` below .05, and no
+          suppressor) and a rating below the target, or at least the margin below average;
+        - "within the margin": the same, but not so far below average;
+        - "likely": .80 of the replicates and an association;
+        - "association not shown": .80 of the replicates without one;
+        - "not settled": more than .05 of the replicates;
+        - "keep up": both gaps are shown to be above 0;
+        - "not first": the others. "no interval": without replicates.
 
     Notes
     -----
@@ -90,68 +186,155 @@ def driver_map(
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from cxlab.stats.drivers import drivers
     >>> answers = pd.DataFrame({
     ...     "food": [1, 2, 3, 4, 5, 2, 4, 3], "wifi": [2, 1, 3, 5, 4, 4, 2, 5],
     ...     "overall": [1, 2, 3, 5, 5, 3, 4, 3]})
     >>> analysis = drivers(answers, "overall", ["food", "wifi"], replicates=200)
-    >>> driver_map(analysis).table[["driver", "performance", "quadrant", "verdict"]]
-      driver  performance   quadrant    verdict
-    0   food         3.00  fix first  undecided
-    1   wifi         3.25      leave  not first
+    >>> driver_map(analysis).table[["driver", "performance", "verdict"]]
+      driver  performance      verdict
+    0   food         3.00  not settled
+    1   wifi         3.25    not first
     """
-    if not performance_margin >= 0:
-        raise ValueError(f"`performance_margin` must be 0 or more; got {performance_margin}.")
+    if margin is not None and not margin >= 0:
+        raise ValueError(f"`margin` must be 0 or more; got {margin}.")
     rows = analysis.part(group)
     drawn = analysis.replicates[analysis.group(group)]
-    options = {"df": drawn.df, "level": analysis.level}
-    importance, performance = (rows[name].to_numpy(dtype=float) for name in ("share", "mean"))
-    shares = spread(importance, drawn.share, drawn.kind, **options)
-    around = spread(performance, drawn.mean, drawn.kind, **options)
-    cuts = _Cuts(importance_cut, performance_cut)
-    across, down = (float(cut[0, 0]) for cut in cuts.of(importance[None], performance[None]))
-    places = zip((importance > across).tolist(), (performance > down).tolist(), strict=True)
-    table = rows[["driver", "label", "n"]].assign(
-        estimate=importance,
-        **shares.columns(),
-        performance=performance,
-        **around.limits("performance"),
-        importance_cut=across,
-        performance_cut=down,
-        quadrant=[QUADRANTS[place] for place in places],
-        fix_first=_fix_first(importance, performance, drawn, cuts),
-    )
-    own = (rows["p_adjusted"] < LEVEL) & ~rows["suppressor"]
-    far = down - performance >= performance_margin
-    known = zip(table["fix_first"], own, far, strict=True)
+    for name in family or ():
+        if name not in set(rows["driver"]):
+            raise ValueError(unknown("family", name, rows["driver"]))
+    rated = _ratings(rows, drawn, metrics, margin)
+    table = _table(rows, drawn, rated, analysis.level)
+    tested = rows["p_value"].where(rows["driver"].isin(rows["driver"] if family is None else family))
+    table["p_adjusted"] = adjust_p_values(tested)
+    own = (table["p_adjusted"] < ALPHA) & ~rows["suppressor"]
+    table["association"] = np.where(own, "yes", "not shown")
+    far = np.isfinite(rated.target) | (-table["performance_gap"] >= table["margin"])
+    keep = (table["importance_gap_low"] > 0) & (table["performance_gap_low"] > 0)
+    known = zip(table["fix_first"], own, far, keep, strict=True)
     table["verdict"] = [_verdict(*driver) for driver in known]
-    table["p_adjusted"] = rows["p_adjusted"]
     table = table.sort_values("estimate", ascending=False, kind="stable").reset_index(drop=True)
-    return Result(table=table, n_missing=analysis.n_missing, notes=analysis.notes)
+    return DriverMap(
+        table=table, n_missing=analysis.n_missing, notes=analysis.notes, analysis=analysis,
+        metrics=tuple(metrics), margin=margin, group=group, top=rated.top,
+    )  # fmt: skip
 
 
-def _fix_first(importance: Array, performance: Array, drawn: Replicates, cuts: _Cuts) -> Array:
-    """Share of the replicates in which a driver is important and rated low."""
-    if drawn.kind == "none" or drawn.df < 1 or len(drawn.share) == 0:
-        return np.full(len(importance), np.nan)
-    importances, performances = drawn.share, drawn.mean
+@dataclass(frozen=True, eq=False)
+class _Rated:
+    """Mean ratings on one scale; arrays over drivers."""
+
+    mean: Array
+    replicates: Array  # (replicates, drivers)
+    target: Array  # NaN: none
+    margin: Array
+    top: float
+
+    def lines(self, means: Array) -> Array:
+        """What each driver is compared with, shape (rows, drivers), from means of that shape."""
+        average = np.nanmean(means, axis=1, keepdims=True)
+        return np.where(np.isfinite(self.target), self.target, average)
+
+
+def _ratings(
+    rows: pd.DataFrame, drawn: Replicates, metrics: Sequence[Metric], margin: float | None
+) -> _Rated:
+    """Ratings as they are; on 0 to 100 where the drivers are on different scales."""
+    names = rows["driver"]
+    ends = {metric.column: metric.scale for metric in metrics if metric.scale}
+    means = {metric.column: metric for metric in metrics if metric.kind == "mean"}
+    target = np.array([getattr(means.get(name), "target", None) or np.nan for name in names])
+    usual = np.array(
+        [
+            means[name].margin if name in means else Metric(name, "mean", scale=ends.get(name)).margin
+            for name in names
+        ]
+    )
+    least = np.where(np.isfinite(usual), usual, 0.0) if margin is None else np.full(len(names), margin)
+    mean, replicates = rows["mean"].to_numpy(dtype=float), drawn.mean
+    scales = [ends.get(name) for name in names]
+    if len(set(scales)) == 1:
+        return _Rated(mean, replicates, target, least, scales[0][1] if scales[0] else np.nan)
+    if None in scales:
+        raise ValueError("`metrics` must have a scale for every driver, or for none.")
+    low, high = np.array(scales, dtype=float).T
+    unit = 100 / (high - low)
+    return _Rated(
+        (mean - low) * unit, (replicates - low) * unit, (target - low) * unit, least * unit, 100.0
+    )
+
+
+def _table(rows: pd.DataFrame, drawn: Replicates, rated: _Rated, level: float) -> pd.DataFrame:
+    """Share and rating of each driver, beside the lines that divide the map."""
+    share = rows["share"].to_numpy(dtype=float)
+    options = {"df": drawn.df, "level": level}
+    shares = spread(share, drawn.share, drawn.kind, **options)
+    ratings = spread(rated.mean, rated.replicates, drawn.kind, **options)
+    across, down = np.nanmean(share), rated.lines(rated.mean[None])[0]
+    more = drawn.share - np.nanmean(drawn.share, axis=1, keepdims=True) if len(drawn.share) else drawn.share
+    better = rated.replicates - rated.lines(rated.replicates) if len(drawn.mean) else drawn.mean
+    gaps = _gaps(share - across, more, rated.mean - down, better, drawn, level)
+    places = _places(share, drawn, level)
+    table = rows[["driver", "label", "n"]].assign(
+        estimate=share, **shares.columns(), **places,
+        performance=rated.mean, **ratings.limits("performance"),
+        importance_cut=across, performance_cut=down, **gaps,
+        margin=rated.margin, fix_first=_fix_first(share - across, more, rated.mean - down, better, drawn),
+    )  # fmt: skip
+    return table
+
+
+def _gaps(
+    more: Array, more_drawn: Array, better: Array, better_drawn: Array, drawn: Replicates, level: float
+) -> dict[str, Array]:
+    """Both distances from the lines, with intervals that decide together what to keep up."""
+    pairs = {"importance_gap": (more, more_drawn), "performance_gap": (better, better_drawn)}
+    se = {
+        name: spread(gap, replicates, drawn.kind, df=drawn.df, level=level).se
+        for name, (gap, replicates) in pairs.items()
+    }
+    # both must be shown, so that the larger p decides
+    p = np.maximum(*(t_test(gap, se[name], drawn.df) for name, (gap, _) in pairs.items()))
+    adjusted = adjust_p_values(p)
+    found = {}
+    for name, (gap, _) in pairs.items():
+        low, high = deciding_interval(gap, se[name], drawn.df, p, adjusted)
+        found |= {name: gap, f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
+def _places(share: Array, drawn: Replicates, level: float) -> dict[str, Array]:
+    names = ("rank", "rank_low", "rank_high")
+    replicates = drawn.share
     if drawn.kind == "jackknife":
-        importances = normal_draws(importance, importances)
-        performances = normal_draws(performance, performances)
-    finite = np.isfinite(importances).all(axis=1) & np.isfinite(performances).all(axis=1)
-    importances, performances = importances[finite], performances[finite]
-    across, down = cuts.of(importances, performances)
-    return np.asarray(((importances > across) & (performances <= down)).mean(axis=0))
+        replicates = normal_draws(share, replicates)
+    if drawn.kind == "none" or drawn.df < 1 or len(replicates) < 2 or np.isnan(share).all():
+        return {name: pd.array([pd.NA] * len(share), dtype="Int64") for name in names}
+    found = joint_places(share, replicates, np.full(len(share), drawn.df), level=level)
+    return {name: found[name].array for name in names}
 
 
-def _verdict(share: float, own: bool, far_below: bool) -> str:
+def _fix_first(
+    more: Array, more_drawn: Array, better: Array, better_drawn: Array, drawn: Replicates
+) -> Array:
+    """Share of the replicates in which a driver is important and rated below its line."""
+    if drawn.kind == "none" or drawn.df < 1 or len(more_drawn) == 0:
+        return np.full(len(more), np.nan)
+    if drawn.kind == "jackknife":
+        more_drawn, better_drawn = normal_draws(more, more_drawn), normal_draws(better, better_drawn)
+    finite = np.isfinite(more_drawn).all(axis=1) & np.isfinite(better_drawn).all(axis=1)
+    return np.asarray(((more_drawn > 0) & (better_drawn <= 0))[finite].mean(axis=0))
+
+
+def _verdict(share: float, own: bool, far_below: bool, keep_up: bool) -> str:
     if np.isnan(share):
         return "no interval"
-    if share <= UNCLEAR:
-        return "not first"
-    if share < CLEAR:
-        return "undecided"
+    if share <= RULED_OUT:
+        return "keep up" if keep_up else "not first"
+    if share < LIKELY:
+        return "not settled"
     if not own:
         return "association not shown"
-    return "fix first" if far_below else "within the margin"
+    if share < SURE:
+        return "likely"
+    return "look first" if far_below else "within the margin"
