@@ -34,12 +34,15 @@ def table_html(table: pd.DataFrame, display: Display | None = None, *, name: str
     if not shown.columns:
         return NO_ROWS
     about = f'<br><span class="about">{escape(shown.about)}</span>' if shown.about else ""
-    caption = f"<caption><strong>{escape(shown.caption)}</strong>{about}</caption>"
-    open_part = _box(shown.caption, caption + _grid(shown.columns, shown.marked, shown.footnotes))
+    title = f"<strong>{escape(shown.caption)}</strong>{about}" if shown.caption else about[4:]
+    caption = f"<caption>{title}</caption>" if title else ""
+    open_part = _box(
+        shown.caption or "Table", caption + _grid(shown.columns, shown.marked, shown.footnotes)
+    )
     feet = "".join(f'<p class="foot">{foot}</p>' for foot in shown.feet)
     if not shown.folded:
         return open_part + feet
-    label = f"{shown.caption}, all numbers"
+    label = f"{shown.caption or 'Table'}, all numbers"
     rest = _box(label, _grid(shown.folded, [], []))
     return (
         f'{open_part}{feet}<details class="numbers"><summary>{escape(shown.summary)}</summary>'
@@ -52,7 +55,7 @@ def table_text(table: pd.DataFrame, display: Display | None = None, *, name: str
     shown = arrange(table, display or display_of(table), name)
     if shown.sentence or not shown.columns:
         return shown.sentence or "no rows"
-    lines = [shown.caption, *([shown.about] if shown.about else [])]
+    lines = [line for line in (shown.caption, shown.about) if line]
     texts = [
         _column_text(column, shown.footnotes if i == 0 else [])
         for i, column in enumerate(shown.columns)

@@ -83,7 +83,7 @@ class Shown:
 
 def arrange(table: pd.DataFrame, display: Display, name: str = "") -> Shown:
     """What of a table is open to view, in which order and words, and what is folded."""
-    caption = display.caption or name.replace("-", " ").capitalize() or "Table"
+    caption = display.caption or name.replace("-", " ").capitalize()
     empty = Shown(caption, "", [], [], [], [], [], "", "")
     if not len(table):
         return empty
@@ -91,7 +91,7 @@ def arrange(table: pd.DataFrame, display: Display, name: str = "") -> Shown:
     own, shared = _split_notes(whole)
     if _all_hidden(whole):
         reason = f" {shared[:1].upper()}{shared[1:]}." if shared else ""
-        sentence = f"{caption}: hidden in every row.{reason}"
+        sentence = f"{caption or 'Table'}: hidden in every row.{reason}"
         return Shown(caption, "", [], [], [], [], [], "", sentence)
     rows = own.iloc[_order(own, display)].reset_index(drop=True)
     chosen, constant = _chosen(rows, display)
@@ -311,7 +311,7 @@ def round_ends(low: float, high: float) -> tuple[float, float]:
     Examples
     --------
     >>> round_ends(5.6, 8.1), round_ends(-12.2, 3.3)
-    ((5.5, 8.5), (-15.0, 5.0))
+    ((5.5, 8.5), (-15, 5))
     """
     span = (high - low) or abs(high) or 1.0
     size = 10 ** math.floor(math.log10(span / 4))
