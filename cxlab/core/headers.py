@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from cxlab.core import phrases
 from cxlab.core.display import Display
+from cxlab.core.phrases import decimals_for
+from cxlab.core.phrases import signed as plus
 
 
 class Header(NamedTuple):
@@ -331,10 +334,7 @@ def decimals(half_width: float, kind: str = "number") -> int:
     >>> decimals(7.7), decimals(0.17), decimals(0.03, "r")
     (0, 1, 2)
     """
-    if not half_width > 0:
-        return DECIMALS.get(kind, (2, 3))[0]
-    needed = -math.floor(math.log10(half_width) + 1e-9)
-    return min(max(needed, LEAST.get(kind, 0)), MOST)
+    return max(decimals_for(half_width), LEAST.get(kind, 0))
 
 
 def plain_decimals(values: pd.Series, kind: str, *, detailed: bool) -> int:
@@ -362,11 +362,7 @@ def number(value: float, places: int, *, signed: bool = False) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    text = f"{abs(value):,.{places}f}"
-    if float(text.replace(",", "")) == 0:
-        # a rounded −0.00 would read as a sign
-        return text
-    return f"{'−' if value < 0 else '+' if signed else ''}{text}"
+    return (plus if signed else phrases.number)(value, places)
 
 
 def p_value(value: float) -> str:

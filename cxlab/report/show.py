@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+#: Class of what `cxlab.show_answer` displays.
+ANSWER = "cxlab-answer"
 #: Names a folder in which `cxlab.show` also writes every table at full precision.
 RECORD_VARIABLE = "CXLAB_RECORD"
 
@@ -111,7 +113,7 @@ def show(
         told |= {"caption": caption, "top": top, "labels": labels}
         _show_table(table, name, {key: value for key, value in told.items() if value is not None})
     elif hasattr(result, "get_figure") or hasattr(result, "savefig"):
-        _show_figure(result, name, alt)
+        show_figure(result, name, alt)
     else:
         raise TypeError(
             "`result` must be a table (DataFrame or a result with .table) or a figure; "
@@ -124,14 +126,15 @@ def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def was_shown(output: Mapping[str, Any]) -> bool:
-    """Whether `show` has made an output of an executed notebook."""
+    """Whether `show` or `show_answer` has made an output of an executed notebook."""
     html = output["data"].get("text/html", "")
     figure = output["metadata"].get("image/png", {})
-    return f'class="{MARK}"' in html or html.startswith(NO_ROWS) or "alt" in figure
+    marked = f'class="{MARK}"' in html or f'class="{ANSWER}"' in html
+    return marked or html.startswith(NO_ROWS) or "alt" in figure
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
     """A display with its plain text, which is also what a terminal prints."""
 
     text: str
@@ -158,10 +161,11 @@ def _show_table(table: pd.DataFrame, name: str, told: dict[str, Any]) -> None:
     display_as = replace(display_of(table), **told)
     record_table(table, name)
     html = table_html(table, display_as, name=name)
-    display(_Shown(table_text(table, display_as, name=name), {"text/html": html}, {}))
+    display(Shown(table_text(table, display_as, name=name), {"text/html": html}, {}))
 
 
-def _show_figure(result: Any, name: str, alt: str | None) -> None:
+def show_figure(result: Any, name: str, alt: str | None) -> None:
+    """Display a figure with its alt text and a digest of what is drawn; closes it."""
     if not alt or not alt.strip():
         raise ValueError(
             f"`alt` must say in words what the figure '{name}' shows; got none. "
@@ -185,7 +189,7 @@ def _show_figure(result: Any, name: str, alt: str | None) -> None:
     digest = hashlib.sha256("\n".join(numbers).encode()).hexdigest()[:16]
     text = f"Figure {name}: {alt}\nDrawn: {len(numbers)} numbers, digest {digest}"
     encoded = base64.b64encode(image.getvalue()).decode("ascii")
-    display(_Shown(text, {"image/png": encoded}, {"image/png": {"alt": alt}}))
+    display(Shown(text, {"image/png": encoded}, {"image/png": {"alt": alt}}))
     if lacking:
         characters = "".join(dict.fromkeys("".join(lacking.values())))
         print(
@@ -260,7 +264,8 @@ def record_table(table: pd.DataFrame, name: str) -> None:
     if not folder:
         return
     target = Path(folder) / f"{name}.csv"
-    if target.exists():
+    # the answer's findings are JSON only
+    if target.exists() or target.with_suffix(".json").exists():
         raise ValueError(
             f"`name` must be used once in a report; got '{name}' again. Give each table a name of its own."
         )
