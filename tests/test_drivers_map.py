@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxlab.core.metric import Metric
 from cxlab.stats.drivers import driver_map, drivers
 from cxlab.stats.drivers.map import _verdict
 from cxlab.stats.drivers.replicates import normal_draws
@@ -29,7 +30,7 @@ def survey(generator, n, effects, drop):
 
 
 def called(effects, drop):
-    """Share of studies of 400 answers in which the last driver is to be fixed first."""
+    """Share of studies of 400 answers in which the last driver is to be looked at first."""
     generator = np.random.default_rng(20240607)
     found = 0
     for study in range(STUDIES):
@@ -37,7 +38,7 @@ def called(effects, drop):
         # Johnson's weights: shares within a point of LMG's, and no second estimand to wait for
         analysis = drivers(frame, "overall", NAMES, method="johnson", replicates=150, seed=study)
         places = driver_map(analysis).table
-        found += places.set_index("driver").loc["shops", "verdict"] == "fix first"
+        found += places.set_index("driver").loc["shops", "verdict"] == "look first"
     return found / STUDIES
 
 
@@ -50,25 +51,24 @@ def analysis():
 
 
 class TestPlaces:
-    def test_quadrants_by_hand(self, analysis):
-        table = driver_map(analysis).table.set_index("driver")
-        important = table["estimate"] > table["estimate"].mean()
-        high = table["performance"] > table["performance"].mean()
-        words = {
-            (True, False): "fix first",
-            (True, True): "keep up",
-            (False, False): "fix later",
-            (False, True): "leave",
-        }
-        assert table["quadrant"].tolist() == [
-            words[key] for key in zip(important, high, strict=True)
-        ]
+    def test_gaps_by_hand(self, analysis):
+        table = driver_map(analysis).table
+        average = table["estimate"].mean(), table["performance"].mean()
+        gaps = table["importance_gap"], table["performance_gap"]
+        for gap, column, line in zip(gaps, ("estimate", "performance"), average, strict=True):
+            assert gap.to_numpy() == pytest.approx((table[column] - line).to_numpy())
         assert table["fix_first"].between(0, 1).all()
 
-    def test_declared_cuts_are_kept(self, analysis):
-        table = driver_map(analysis, importance_cut=0.0, performance_cut=5.0).table
-        assert (table["quadrant"] == "fix first").all()
-        assert (table["fix_first"] == 1).all()
+    def test_a_place_that_is_kept_up_clears_both_lines(self, analysis):
+        table = driver_map(analysis).table
+        clear = (table["importance_gap_low"] > 0) & (table["performance_gap_low"] > 0)
+        assert clear.tolist() == (table["verdict"] == "keep up").tolist()
+
+    def test_places_hold_for_all_drivers_at_once(self, analysis):
+        table = driver_map(analysis).table.set_index("driver")
+        alone = analysis.table.set_index("driver").loc[table.index]
+        assert (table["rank_low"] <= alone["rank_low"]).all()
+        assert (table["rank_high"] >= alone["rank_high"]).all()
 
     def test_a_group_must_be_named(self):
         frame = survey(np.random.default_rng(1), 500, [0.2] * 5, 0)
@@ -92,12 +92,15 @@ class TestPlaces:
 
 class TestVerdict:
     def test_the_call_by_hand(self):
-        assert _verdict(0.95, True, True) == "fix first"
-        assert _verdict(0.949, True, True) == "undecided"
-        assert _verdict(0.95, False, True) == "association not shown"
-        assert _verdict(0.95, True, False) == "within the margin"
-        assert _verdict(0.05, True, True) == "not first"
-        assert _verdict(np.nan, True, True) == "no interval"
+        assert _verdict(0.95, True, True, False) == "look first"
+        assert _verdict(0.949, True, True, False) == "likely"
+        assert _verdict(0.80, True, False, False) == "likely"
+        assert _verdict(0.80, False, True, False) == "association not shown"
+        assert _verdict(0.799, True, True, False) == "not settled"
+        assert _verdict(0.95, True, False, False) == "within the margin"
+        assert _verdict(0.05, True, True, False) == "not first"
+        assert _verdict(0.05, True, False, True) == "keep up"
+        assert _verdict(np.nan, True, True, True) == "no interval"
 
     def test_a_touchpoint_without_an_association_of_its_own_is_not_fixed_first(self):
         # halo only: dirt is rated low and goes with the outcome through the others alone
@@ -108,7 +111,7 @@ class TestVerdict:
         frame["overall"] = frame["a"] + 0.1 * frame["b"] + 0.3 * generator.normal(size=600)
         frame["dirt"] -= 1
         found = drivers(frame, "overall", ["a", "b", "dirt"], replicates=200)
-        row = driver_map(found, importance_cut=0.1).table.set_index("driver").loc["dirt"]
+        row = driver_map(found).table.set_index("driver").loc["dirt"]
         assert row["fix_first"] == 1
         assert row["p_adjusted"] > 0.05
         assert row["verdict"] == "association not shown"
@@ -120,10 +123,14 @@ class TestVerdict:
         frame["overall"] = frame["a"] - 0.3 * frame["b"] + 0.3 * generator.normal(size=600)
         found = drivers(frame, "overall", ["a", "b"], replicates=200)
         assert found.table.set_index("driver").loc["b", "p_value"] < 0.001
-        places = driver_map(found, importance_cut=0.0, performance_cut=9.0).table.set_index(
-            "driver"
+        # in .99 of the replicates b lies where it is, but with the sign of a suppressor
+        drawn = found.replicates[None]
+        low = replace(drawn, share=drawn.share[:, ::-1], mean=drawn.mean - [0, 9])
+        table = found.table.assign(
+            mean=found.table["mean"].where(found.table["driver"] == "a", -9.0)
         )
-        assert places["verdict"].to_dict() == {"a": "fix first", "b": "association not shown"}
+        places = driver_map(replace(found, table=table, replicates={None: low}))
+        assert places.table.set_index("driver").loc["b", "verdict"] == "association not shown"
 
     def test_the_association_is_tested_among_all_drivers(self, analysis):
         alone = analysis.table.assign(p_value=0.01, p_adjusted=0.06)
@@ -134,14 +141,23 @@ class TestVerdict:
     def test_a_declared_margin_must_be_kept(self, analysis):
         row = driver_map(analysis).table.set_index("driver").loc["shops"]
         gap = row["performance_cut"] - row["performance"]
-        assert row["verdict"] == "fix first"
-        for margin, verdict in ((gap - 0.01, "fix first"), (gap + 0.01, "within the margin")):
-            places = driver_map(analysis, performance_margin=margin).table.set_index("driver")
+        assert row["verdict"] == "look first"
+        for margin, verdict in ((gap - 0.01, "look first"), (gap + 0.01, "within the margin")):
+            places = driver_map(analysis, margin=margin).table.set_index("driver")
             assert places.loc["shops", "verdict"] == verdict
 
+    def test_a_declared_target_stands_in_place_of_the_average(self, analysis):
+        mean = analysis.table.set_index("driver").loc["shops", "mean"]
+        aims = {"shops": mean - 0.5, "food": 4.9}
+        metrics = [Metric(name, "mean", scale=(1, 5), target=aims.get(name)) for name in NAMES]
+        table = driver_map(analysis, metrics=metrics).table.set_index("driver")
+        assert table.loc["shops", "performance_cut"] == mean - 0.5
+        assert table.loc["shops", "verdict"] == "not first"
+        assert table.loc["wifi", "performance_cut"] == pytest.approx(table["performance"].mean())
+
     def test_a_negative_margin_is_refused(self, analysis):
-        with pytest.raises(ValueError, match="`performance_margin` must be 0 or more"):
-            driver_map(analysis, performance_margin=-1)
+        with pytest.raises(ValueError, match="`margin` must be 0 or more"):
+            driver_map(analysis, margin=-1)
 
     def test_without_replicates_there_is_no_call(self):
         frame = survey(np.random.default_rng(1), 200, [0.2] * 5, 0)
@@ -163,6 +179,6 @@ class TestVerdict:
             answers, "overall", sfo.touchpoints, method="johnson", replicates=200, design=sfo.design
         )
         places = driver_map(found).table
-        first = places[places["verdict"] == "fix first"]
+        first = places[places["verdict"] == "look first"]
         assert (first["p_adjusted"] < 0.05).all()
         assert (places["verdict"] == "association not shown").any()

@@ -120,9 +120,10 @@ def name_rows(ax: Axes, names: Any, xlabel: str) -> Axes:
     return ax
 
 
-def quiet(ax: Axes, *, grid: Literal["x", "y"]) -> None:
+def quiet(ax: Axes, *, grid: Literal["x", "y"] | None) -> None:
     """Light grid, no box; what is written on it as the data have it."""
-    ax.grid(axis=grid, color="0.92")
+    if grid:
+        ax.grid(axis=grid, color="0.92")
     ax.set_axisbelow(True)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ def drivers(
     outcome: str,
     drivers: Sequence[str] | Mapping[str, str],
     *,
+    advocacy: str | None = None,
     method: str = "lmg",
     missing: str = "em",
     design: DesignLike = None,
@@ -82,6 +84,9 @@ def drivers(
         Numeric column. Rows without an outcome are left out and counted.
     drivers : sequence of str, or mapping of str to str
         Numeric columns, or column to label.
+    advocacy : str, optional
+        Column of likelihood to recommend, 0 to 10: the same drivers of NPS, from the same
+        resampling, as ``.advocacy`` of the result.
     method : {"lmg", "johnson", "first", "last", "betasq", "pratt", "car"}
         How R² is shared. "lmg" is the mean gain of R² over all orders.
     missing : {"em", "pairwise", "complete"}
@@ -188,25 +193,36 @@ def drivers(
         full_replicates=full_replicates if by is None and interval else 0,
     )
     _check_choices(options, interval, compare, replicates)
-    answers = read_answers(
-        data,
-        outcome,
-        drivers,
-        design=design,
-        by=by,
-        segments=segments,
-        labels=labels,
+    read = partial(
+        read_answers, data, drivers=drivers, design=design, by=by, segments=segments, labels=labels
     )
-    answers = replace(answers, outcome=recode_outcome(answers.outcome, outcome_scale, outcome))
+    make = partial(make_resample, interval=interval, replicates=replicates, seed=seed)
+    found = _of_answers(read(outcome), options, make, top_box, compare)
+    if advocacy is None:
+        return found
+    nps = replace(options, outcome_scale="nps", full_replicates=0)
+    return replace(found, advocacy=_of_answers(read(advocacy), nps, make, top_box, compare))
+
+
+def _of_answers(
+    answers: Answers,
+    options: Options,
+    make: Callable[[Answers], tuple[Resample, Array]],
+    top_box: float | Mapping[str, float] | None,
+    compare: str,
+) -> DriverAnalysis:
+    """The analysis of one outcome."""
+    outcome = recode_outcome(answers.outcome, options.outcome_scale, answers.outcome_name)
+    answers = replace(answers, outcome=outcome)
     kept, aside = _varying(answers)
-    resample, unit = make_resample(answers, interval, replicates, seed)
+    resample, unit = make(answers)
     top_from = _top_from(answers, kept, top_box)
     parts: dict[object, _Part] = {}
     for value, rows in _groups(answers, len(kept), aside).items():
         parts[value] = _analyse(answers.rows(rows), kept, unit[rows], resample, options, top_from)
     analysed = answers.with_drivers(kept)
     differences = pd.DataFrame()
-    if by is not None:
+    if answers.group is not None:
         fits = {value: part.users for value, part in parts.items()}
         differences = share_differences(analysed, fits, unit, resample, options, compare)
     return _result(analysed, parts, aside, differences, resample, options)
@@ -366,6 +382,7 @@ def _result(
         df=users.df,
         family=_family(answers, parts, differences),
         covariances={value: covariance_table(part.users) for value, part in parts.items()},
+        labels=answers.labels,
         rating_ends={
             name: (float(np.nanmin(rating)), float(np.nanmax(rating)))
             for name, rating in zip(answers.names, answers.ratings.T, strict=True)

@@ -15,7 +15,7 @@ from cxlab.stats.drivers.estimands import Options, Users, among_users
 from cxlab.stats.drivers.replicates import Resample, replicate_test, spread
 from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.drivers.subsets import all_r_squared, subset_sums
-from cxlab.stats.inference import adjust_p_values
+from cxlab.stats.inference import adjust_p_values, deciding_interval, smallest_shown
 
 Array = np.ndarray
 
@@ -200,14 +200,15 @@ def _tested(estimate: Array, drawn: Array, kind: str, df: float, level: float) -
     }
 
 
-def compare_outcomes(first: DriverAnalysis, second: DriverAnalysis) -> pd.DataFrame:
+def compare_outcomes(first: DriverAnalysis, second: DriverAnalysis | None = None) -> pd.DataFrame:
     """Shares of the same drivers for two outcomes, and whether they differ.
 
     Parameters
     ----------
     first, second : DriverAnalysis
         Without groups, of the same answers, drivers, design, replicates and seed. A driver
-        that one of them set aside is null there.
+        that one of them set aside is null there. Default of the second: ``first.advocacy``;
+        no rows without one.
 
     Returns
     -------
@@ -216,7 +217,9 @@ def compare_outcomes(first: DriverAnalysis, second: DriverAnalysis) -> pd.DataFr
         ``OUTCOME_share``, ``OUTCOME_share_low``, ``OUTCOME_share_high``,
         ``OUTCOME_rank_low``, ``OUTCOME_rank_high``; ``apart``: whether ``p_adjusted`` is
         below .05; ``estimate, se, ci_low, ci_high`` of the difference of the shares (first
-        less second), ``p_value`` and ``p_adjusted`` (Benjamini–Hochberg over the drivers).
+        less second), ``p_value`` and ``p_adjusted`` (Benjamini–Hochberg over the drivers),
+        ``deciding_low, deciding_high`` (the interval at the level that decides among so many)
+        and ``smallest_seen`` (the true difference that would be shown four times in five).
         OUTCOME is the outcome's column; with its scale where both are of one column
         (``recommend_continuous``, ``recommend_nps``). Without replicates ``apart`` is null.
 
@@ -244,6 +247,9 @@ def compare_outcomes(first: DriverAnalysis, second: DriverAnalysis) -> pd.DataFr
     0   food           0.79         0.15      0.64
     1   wifi           0.21         0.85     -0.64
     """
+    second = second or first.advocacy
+    if second is None:
+        return pd.DataFrame(columns=["driver", "label", "apart", "estimate", "p_adjusted"])
     names = _outcome_names(first, second)
     _check_pair(first, second, names)
     left = first.part().set_index("driver")
@@ -297,4 +303,9 @@ def _outcome_differences(first: DriverAnalysis, second: DriverAnalysis) -> pd.Da
     tested = _tested(estimate, replicates, first.interval, df, first.level)
     table = pd.DataFrame(tested, index=pd.Index(both, name="driver"))
     table["p_adjusted"] = adjust_p_values(table["p_value"].to_numpy())
+    known = (table[name].to_numpy() for name in ("p_value", "p_adjusted"))
+    table["deciding_low"], table["deciding_high"] = deciding_interval(
+        estimate, table["se"], df, *known
+    )
+    table["smallest_seen"] = [smallest_shown(se, df, tests=len(table)) for se in table["se"]]
     return table

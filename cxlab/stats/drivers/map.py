@@ -205,7 +205,9 @@ def driver_map(
             raise ValueError(unknown("family", name, rows["driver"]))
     rated = _ratings(rows, drawn, metrics, margin)
     table = _table(rows, drawn, rated, analysis.level)
-    tested = rows["p_value"].where(rows["driver"].isin(rows["driver"] if family is None else family))
+    tested = rows["p_value"].where(
+        rows["driver"].isin(rows["driver"] if family is None else family)
+    )
     table["p_adjusted"] = adjust_p_values(tested)
     own = (table["p_adjusted"] < ALPHA) & ~rows["suppressor"]
     table["association"] = np.where(own, "yes", "not shown")
@@ -246,17 +248,19 @@ def _ratings(
     target = np.array([getattr(means.get(name), "target", None) or np.nan for name in names])
     usual = np.array(
         [
-            means[name].margin if name in means else Metric(name, "mean", scale=ends.get(name)).margin
+            means[name].margin
+            if name in means
+            else Metric(name, "mean", scale=ends.get(name)).margin
             for name in names
         ]
     )
-    least = np.where(np.isfinite(usual), usual, 0.0) if margin is None else np.full(len(names), margin)
+    least = (
+        np.where(np.isfinite(usual), usual, 0.0) if margin is None else np.full(len(names), margin)
+    )
     mean, replicates = rows["mean"].to_numpy(dtype=float), drawn.mean
-    scales = [ends.get(name) for name in names]
+    scales = [ends.get(name, (0.0, np.nan)) for name in names]
     if len(set(scales)) == 1:
-        return _Rated(mean, replicates, target, least, scales[0][1] if scales[0] else np.nan)
-    if None in scales:
-        raise ValueError("`metrics` must have a scale for every driver, or for none.")
+        return _Rated(mean, replicates, target, least, scales[0][1])
     low, high = np.array(scales, dtype=float).T
     unit = 100 / (high - low)
     return _Rated(
@@ -264,66 +268,67 @@ def _ratings(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Gap:
+    """Distance of each driver from its line, with replicates; arrays over drivers."""
+
+    value: Array
+    replicates: Array  # (replicates, drivers)
+
+    def drawn(self, kind: str) -> Array:
+        """Replicates; normal draws that stand in for a jackknife's."""
+        return normal_draws(self.value, self.replicates) if kind == "jackknife" else self.replicates
+
+
 def _table(rows: pd.DataFrame, drawn: Replicates, rated: _Rated, level: float) -> pd.DataFrame:
     """Share and rating of each driver, beside the lines that divide the map."""
     share = rows["share"].to_numpy(dtype=float)
-    options = {"df": drawn.df, "level": level}
-    shares = spread(share, drawn.share, drawn.kind, **options)
-    ratings = spread(rated.mean, rated.replicates, drawn.kind, **options)
-    across, down = np.nanmean(share), rated.lines(rated.mean[None])[0]
-    more = drawn.share - np.nanmean(drawn.share, axis=1, keepdims=True) if len(drawn.share) else drawn.share
-    better = rated.replicates - rated.lines(rated.replicates) if len(drawn.mean) else drawn.mean
-    gaps = _gaps(share - across, more, rated.mean - down, better, drawn, level)
-    places = _places(share, drawn, level)
-    table = rows[["driver", "label", "n"]].assign(
-        estimate=share, **shares.columns(), **places,
+    shares = spread(share, drawn.share, drawn.kind, df=drawn.df, level=level)
+    ratings = spread(rated.mean, rated.replicates, drawn.kind, df=drawn.df, level=level)
+    across, down = share.mean(), rated.lines(rated.mean[None])[0]
+    more = _Gap(share - across, drawn.share - drawn.share.mean(axis=1, keepdims=True))
+    better = _Gap(rated.mean - down, rated.replicates - rated.lines(rated.replicates))
+    return rows[["driver", "label", "n"]].assign(
+        estimate=share, **shares.columns(), **_places(share, drawn, level),
         performance=rated.mean, **ratings.limits("performance"),
-        importance_cut=across, performance_cut=down, **gaps,
-        margin=rated.margin, fix_first=_fix_first(share - across, more, rated.mean - down, better, drawn),
+        importance_cut=float(across), performance_cut=down, **_gaps(more, better, drawn, level),
+        margin=rated.margin, fix_first=_fix_first(more, better, drawn),
     )  # fmt: skip
-    return table
 
 
-def _gaps(
-    more: Array, more_drawn: Array, better: Array, better_drawn: Array, drawn: Replicates, level: float
-) -> dict[str, Array]:
-    """Both distances from the lines, with intervals that decide together what to keep up."""
-    pairs = {"importance_gap": (more, more_drawn), "performance_gap": (better, better_drawn)}
+def _gaps(more: _Gap, better: _Gap, drawn: Replicates, level: float) -> dict[str, Array]:
+    """Both distances, with intervals that decide together what to keep up."""
+    pairs = {"importance_gap": more, "performance_gap": better}
     se = {
-        name: spread(gap, replicates, drawn.kind, df=drawn.df, level=level).se
-        for name, (gap, replicates) in pairs.items()
+        name: spread(gap.value, gap.replicates, drawn.kind, df=drawn.df, level=level).se
+        for name, gap in pairs.items()
     }
     # both must be shown, so that the larger p decides
-    p = np.maximum(*(t_test(gap, se[name], drawn.df) for name, (gap, _) in pairs.items()))
-    adjusted = adjust_p_values(p)
-    found = {}
-    for name, (gap, _) in pairs.items():
-        low, high = deciding_interval(gap, se[name], drawn.df, p, adjusted)
-        found |= {name: gap, f"{name}_low": low, f"{name}_high": high}
+    p = np.maximum(*(t_test(gap.value, se[name], drawn.df) for name, gap in pairs.items()))
+    found: dict[str, Array] = {}
+    for name, gap in pairs.items():
+        low, high = deciding_interval(gap.value, se[name], drawn.df, p, adjust_p_values(p))
+        found |= {name: gap.value, f"{name}_low": low, f"{name}_high": high}
     return found
 
 
 def _places(share: Array, drawn: Replicates, level: float) -> dict[str, Array]:
+    """Places that hold for all drivers at once."""
     names = ("rank", "rank_low", "rank_high")
-    replicates = drawn.share
-    if drawn.kind == "jackknife":
-        replicates = normal_draws(share, replicates)
+    replicates = _Gap(share, drawn.share).drawn(drawn.kind)
     if drawn.kind == "none" or drawn.df < 1 or len(replicates) < 2 or np.isnan(share).all():
         return {name: pd.array([pd.NA] * len(share), dtype="Int64") for name in names}
     found = joint_places(share, replicates, np.full(len(share), drawn.df), level=level)
     return {name: found[name].array for name in names}
 
 
-def _fix_first(
-    more: Array, more_drawn: Array, better: Array, better_drawn: Array, drawn: Replicates
-) -> Array:
+def _fix_first(more: _Gap, better: _Gap, drawn: Replicates) -> Array:
     """Share of the replicates in which a driver is important and rated below its line."""
-    if drawn.kind == "none" or drawn.df < 1 or len(more_drawn) == 0:
-        return np.full(len(more), np.nan)
-    if drawn.kind == "jackknife":
-        more_drawn, better_drawn = normal_draws(more, more_drawn), normal_draws(better, better_drawn)
-    finite = np.isfinite(more_drawn).all(axis=1) & np.isfinite(better_drawn).all(axis=1)
-    return np.asarray(((more_drawn > 0) & (better_drawn <= 0))[finite].mean(axis=0))
+    if drawn.kind == "none" or drawn.df < 1 or len(more.replicates) == 0:
+        return np.full(len(more.value), np.nan)
+    importances, ratings = more.drawn(drawn.kind), better.drawn(drawn.kind)
+    finite = np.isfinite(importances).all(axis=1) & np.isfinite(ratings).all(axis=1)
+    return np.asarray(((importances > 0) & (ratings <= 0))[finite].mean(axis=0))
 
 
 def _verdict(share: float, own: bool, far_below: bool, keep_up: bool) -> str:

@@ -35,7 +35,15 @@ from cxlab.stats.drivers.answers import (
 from cxlab.stats.drivers.coefficients import coefficients
 from cxlab.stats.drivers.covariances import CovarianceFit, fit_covariance, latent_factor
 from cxlab.stats.drivers.importance import standardised_coefficients
-from cxlab.stats.drivers.replicates import DRAWS, Resample, make_resample, no_resample, spread
+from cxlab.stats.drivers.replicates import (
+    DRAWS,
+    Resample,
+    make_resample,
+    no_resample,
+    spread,
+    t_test,
+)
+from cxlab.stats.inference import adjust_p_values, deciding_interval
 from cxlab.stats.resampling import check_level
 
 Array = np.ndarray
@@ -100,8 +108,10 @@ def penalty_reward(
         ``basic`` (below minus the margin) and ``performance``, ``shape`` (the one with .8
         or more, else "undetermined", or "too few answers"; "excitement" and "basic" only
         where the interval of the contrast excludes 0, because with few answers a share of
-        .8 occurs by chance in up to two studies of five), ``other_shape`` (with the other
-        cuts) and ``note``.
+        .8 occurs by chance in up to two studies of five), ``bend`` (contrast less ceiling,
+        with ``bend_low, bend_high`` at the level that decides among so many drivers),
+        ``p_value, p_adjusted`` (of it, Benjamini–Hochberg over the drivers), ``other_shape``
+        (with the other cuts) and ``note``.
 
     Raises
     ------
@@ -148,9 +158,19 @@ def penalty_reward(
     table, other = (
         _table(model, pairs, width, level) for pairs in (first, _other_cuts(answers, first))
     )
+    table = _tested(table, answers.degrees_of_freedom())
     table["other_shape"] = other["shape"]
     table["note"] = [_note(a, b) for a, b in zip(table["shape"], table["other_shape"], strict=True)]
     return Result(table=table, n_missing=answers.n_missing, notes=_notes(answers, resample))
+
+
+def _tested(table: pd.DataFrame, df: float) -> pd.DataFrame:
+    """With the contrast beyond the ceiling, its interval and its p among so many drivers."""
+    bend, se = (table["estimate"] - table["ceiling"]).to_numpy(), table["se"].to_numpy()
+    p = t_test(bend, se, df)
+    adjusted = adjust_p_values(p)
+    low, high = deciding_interval(bend, se, df, p, adjusted)
+    return table.assign(bend=bend, bend_low=low, bend_high=high, p_value=p, p_adjusted=adjusted)
 
 
 def _usable(answers: Answers, outcome_scale: str) -> Answers:

@@ -97,6 +97,10 @@ class DriverAnalysis(Result):
     covariances : dict
         Group to the covariance matrix of drivers and outcome (last) among users; the key
         is None without ``by``.
+    labels : dict of str to str
+        Column to words, of drivers and outcome.
+    advocacy : DriverAnalysis or None
+        The same drivers of NPS, where it was asked for.
     rating_ends : dict of str to (float, float)
         Driver to its lowest and highest answer, of all groups.
     replicates : dict
@@ -122,7 +126,9 @@ class DriverAnalysis(Result):
     family: str
     covariances: dict[object, pd.DataFrame]
     rating_ends: dict[str, tuple[float, float]]
+    labels: dict[str, str]
     replicates: dict[object, Replicates] = field(repr=False, default_factory=dict)
+    advocacy: DriverAnalysis | None = field(repr=False, default=None)
 
     def __post_init__(self) -> None:
         for table in (self.table, self.reach_adjusted):

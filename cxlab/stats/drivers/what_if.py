@@ -42,7 +42,7 @@ def what_if(
     ----------
     *analyses : DriverAnalysis
         One per outcome: say satisfaction, and likelihood to recommend with
-        ``outcome_scale="nps"`` for points of NPS.
+        ``outcome_scale="nps"`` for points of NPS. Their ``.advocacy`` is added.
     change : float or mapping of str to float
         Change of each user's rating, up or down, as far as the scale goes; one driver at
         a time. A mapping changes only its drivers.
@@ -94,7 +94,8 @@ def what_if(
         raise ValueError("`analyses` must be 1 or more results of cxlab.drivers(); got none.")
     if step is not None:
         check_choice("step", step, STEPS)
-    parts = [_what_if(analysis, change, step, scales, group) for analysis in analyses]
+    every = [one for pair in analyses for one in (pair, pair.advocacy) if one is not None]
+    parts = [_what_if(analysis, change, step, scales, group) for analysis in every]
     return pd.concat(parts, ignore_index=True)
 
 
