@@ -152,7 +152,7 @@ class TestVerdict:
         metrics = [Metric(name, "mean", scale=(1, 5), target=aims.get(name)) for name in NAMES]
         table = driver_map(analysis, metrics=metrics).table.set_index("driver")
         assert table.loc["shops", "performance_cut"] == mean - 0.5
-        assert table.loc["shops", "verdict"] == "not first"
+        assert table.loc["shops", "verdict"] == "keep up"
         assert table.loc["wifi", "performance_cut"] == pytest.approx(table["performance"].mean())
 
     def test_a_negative_margin_is_refused(self, analysis):

@@ -219,15 +219,75 @@ class TestPlots:
         axes = plot_control_chart(table)
         assert axes.get_lines()[-1].get_ydata().tolist() == [9.0]
 
-    def test_driver_map_draws_both_intervals_and_the_cuts(self):
-        table = pd.DataFrame(
-            {"label": ["a"], "estimate": [0.4], "ci_low": [0.3], "ci_high": [0.5], "performance": [3.0],
-             "performance_low": [2.8], "performance_high": [3.2], "importance_cut": [0.2],
-             "performance_cut": [3.5], "verdict": ["fix first"]}
-        )  # fmt: skip
+    def test_driver_map_draws_the_points_the_cross_that_decides_and_the_cuts(self):
+        axes = plot_driver_map(map_table(["look first", "not first"]))
+        assert axes.collections[0].get_segments()[0].tolist() == [[2.8, 40.0], [3.2, 40.0]]
+        assert axes.collections[1].get_segments()[0].tolist() == [[3.0, 30.0], [3.0, 50.0]]
+        crosses = [
+            len(one.get_segments()) for one in axes.collections if hasattr(one, "get_segments")
+        ]
+        assert sum(crosses) == 2
+        lines = {line.get_label(): line.get_xydata().tolist() for line in axes.get_lines()}
+        assert lines["look first"] == [[3.0, 40.0]]
+        assert lines["not first"] == [[4.0, 20.0]]
+        assert [line.get_xdata()[0] for line in axes.get_lines()][-1] == 3.5
+
+    def test_driver_map_names_and_shades_where_to_look_first(self):
+        axes = plot_driver_map(map_table(["look first", "not first"]))
+        texts = [text.get_text() for text in axes.texts]
+        assert {"LOOK HERE FIRST", "KEEP UP", "LATER", "LEAVE", "t0", "t1"} <= set(texts)
+        (shade,) = [
+            one for one in axes.collections if one.get_facecolor().size and one.get_zorder() == 0
+        ]
+        corners = shade.get_paths()[0].vertices
+        assert corners[:, 0].max() == 3.5
+        assert corners[:, 1].min() == pytest.approx(30.0)
+
+    def test_among_many_only_what_decides_and_the_extremes_are_named(self):
+        verdicts = ["look first", "keep up", *["not first"] * 16]
+        axes = plot_driver_map(map_table(verdicts))
+        named = {text.get_text() for text in axes.texts if text.get_text().startswith("t")}
+        # the last one is both the best rated and the least important
+        assert named == {"t0", "t1", "t17"}
+
+    def test_names_on_the_driver_map_do_not_cover_one_another(self):
+        table = map_table(["look first", *["not settled"] * 13])
+        # six points in one place
+        table.loc[3:8, ["performance", "estimate"]] = [3.4, 0.3]
         axes = plot_driver_map(table)
-        assert axes.collections[0].get_segments()[0].tolist() == [[2.8, 0.4], [3.2, 0.4]]
-        assert axes.collections[1].get_segments()[0].tolist() == [[3.0, 0.3], [3.0, 0.5]]
+        figure = axes.get_figure()
+        figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in axes.texts if text.get_text().startswith("t")]
+        shared = [
+            one.intersection(one, other)
+            for i, one in enumerate(boxes)
+            for other in boxes[:i]
+            if one.overlaps(other)
+        ]
+        assert all(box.width * box.height < 8 for box in shared if box is not None)
+
+    def test_own_targets_are_drawn_as_distances_from_them(self):
+        table = map_table(["look first", "keep up"]).assign(performance_cut=[3.5, 3.0])
+        axes = plot_driver_map(table)
+        lines = {line.get_label(): line.get_xydata().tolist() for line in axes.get_lines()}
+        assert lines["look first"][0][0] == -0.5
+        assert lines["keep up"][0][0] == 1.0
+        assert "target" in axes.get_xlabel()
+
+
+def map_table(verdicts):
+    """A driver map: each driver is rated better and counts less than the one before."""
+    rows = np.arange(len(verdicts))
+    performance, estimate = (
+        3.0 + rows / max(len(rows) - 1, 1),
+        0.4 - 0.2 * rows / max(len(rows) - 1, 1),
+    )
+    return pd.DataFrame(
+        {"label": [f"t{row}" for row in rows], "estimate": estimate, "ci_low": estimate - 0.1,
+         "ci_high": estimate + 0.1, "performance": performance, "performance_low": performance - 0.2,
+         "performance_high": performance + 0.2, "importance_cut": 0.3, "performance_cut": 3.5,
+         "verdict": verdicts}
+    )  # fmt: skip
 
 
 def test_a_p_value_is_never_shown_as_zero(capsys):

@@ -23,7 +23,7 @@ from cxlab import plot_grid, plot_intervals, show
 from cxlab.core.characters import printable, quote_formula, unquote_formula
 from cxlab.report import exports
 from cxlab.report.plots import style
-from cxlab.report.plots.maps import VERDICTS
+from cxlab.report.plots.maps import MARKS
 from tests.runs import run_reports
 
 STUDY = """[study]
@@ -250,7 +250,7 @@ def charts():
     table = pd.DataFrame(ROW)
     mapped = table.assign(
         performance=3.0, performance_low=2.8, performance_high=3.2, importance_cut=0.2,
-        performance_cut=3.5, verdict=VERDICTS[:2],
+        performance_cut=3.5, verdict=list(MARKS)[:2],
     )  # fmt: skip
     beside = table.assign(
         touchpoint=table["label"], target=2.0, quadrant=[DOLLARS, SOFT], operational_mean=1.0,

@@ -233,6 +233,22 @@ class Study:
             for name, wanted in where.items()
         )
 
+    def explored(self, where: Where | None) -> bool:
+        """Whether a selection is a part that nobody planned to look at.
+
+        Planned are the groups of the declared segments, one at a time.
+
+        Examples
+        --------
+        >>> study = load_study("demo")
+        >>> study.explored({"segment": "Business"}), study.explored({"overall": [0, 1, 2]})
+        (False, True)
+        """
+        if not where:
+            return False
+        one = len(where) == 1 and all(isinstance(value, str) for value in where.values())
+        return not (one and set(where) <= set(self.segments))
+
     def describe(
         self, answers: Any, *, period: str | None = None, where: Where | None = None
     ) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
+from cxlab.core.display import with_display
 from cxlab.core.frames import check_choice
 from cxlab.stats.covariance import MISSING
 from cxlab.stats.drivers.answers import (
@@ -410,7 +411,19 @@ def _fits(parts: dict[object, _Part]) -> pd.DataFrame:
         for row in part.fits
     ]
     columns = ["group", "estimand", "n", "r_squared", "se", "ci_low", "ci_high"]
-    return pd.DataFrame(rows)[[*columns, "n_effective", "adjusted_r_squared"]]
+    table = pd.DataFrame(rows)[[*columns, "n_effective", "adjusted_r_squared"]]
+    return with_display(
+        table,
+        caption="How much the touchpoints explain together",
+        columns=("estimand", "n", "n_effective", "r_squared", "adjusted_r_squared"),
+        headers={
+            "r_squared": "R²",
+            "adjusted_r_squared": "Adjusted R²",
+            "n_effective": "Effective n",
+        },
+        units=dict.fromkeys(("r_squared", "adjusted_r_squared"), "share")
+        | {"n_effective": "count"},
+    )
 
 
 def _family(answers: Answers, parts: dict[object, _Part], differences: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from cxlab.core.display import with_display
 from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.estimands import Options, Users, among_users
@@ -261,7 +262,19 @@ def compare_outcomes(first: DriverAnalysis, second: DriverAnalysis | None = None
     differences = _outcome_differences(first, second)
     apart = (differences["p_adjusted"] < LEVEL).astype("boolean")
     table["apart"] = apart.where(differences["p_adjusted"].notna())
-    return table.join(differences).reset_index()
+    words = [one.labels.get(one.outcome, one.outcome) for one in (first, second)]
+    shares = [f"{name}_share" for name in names]
+    return with_display(
+        table.join(differences).reset_index(),
+        caption=f"Shares for {words[0]} and for {words[1]}",
+        about="Of what the touchpoints explain of each; difference: the first less the second",
+        columns=("label", *shares, "estimate", "apart"),
+        headers={"label": "Touchpoint", "estimate": "Difference"}
+        | dict(zip(shares, words, strict=True)),
+        units={"estimate": "+share"} | dict.fromkeys(shares, "share"),
+        bar=("estimate",),
+        level=first.level,
+    )
 
 
 def _outcome_names(first: DriverAnalysis, second: DriverAnalysis) -> list[str]:

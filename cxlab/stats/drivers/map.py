@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
@@ -28,6 +29,8 @@ Array = np.ndarray
 
 #: Share of replicates up to which a driver is not the place to look first.
 RULED_OUT = 0.05
+#: Drivers that the main table shows whole, and rows of it for more.
+MOST_SHOWN, DEFAULT_SHOWN = 15, 12
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -205,10 +208,10 @@ def driver_map(
             raise ValueError(unknown("family", name, rows["driver"]))
     rated = _ratings(rows, drawn, metrics, margin)
     table = _table(rows, drawn, rated, analysis.level)
-    tested = rows["p_value"].where(
-        rows["driver"].isin(rows["driver"] if family is None else family)
-    )
-    table["p_adjusted"] = adjust_p_values(tested)
+    table["p_adjusted"] = rows["p_adjusted"]
+    if family is not None:
+        chosen = rows["p_value"].where(rows["driver"].isin(family))
+        table["p_adjusted"] = adjust_p_values(chosen)
     own = (table["p_adjusted"] < ALPHA) & ~rows["suppressor"]
     table["association"] = np.where(own, "yes", "not shown")
     far = np.isfinite(rated.target) | (-table["performance_gap"] >= table["margin"])
@@ -217,8 +220,31 @@ def driver_map(
     table["verdict"] = [_verdict(*driver) for driver in known]
     table = table.sort_values("estimate", ascending=False, kind="stable").reset_index(drop=True)
     return DriverMap(
-        table=table, n_missing=analysis.n_missing, notes=analysis.notes, analysis=analysis,
+        table=_displayed(table, analysis, rated.top), n_missing=analysis.n_missing, notes=analysis.notes, analysis=analysis,
         metrics=tuple(metrics), margin=margin, group=group, top=rated.top,
+    )  # fmt: skip
+
+
+def _displayed(table: pd.DataFrame, analysis: DriverAnalysis, top: float) -> pd.DataFrame:
+    """The table as the report's main one."""
+    outcome = analysis.labels.get(analysis.outcome, analysis.outcome)
+    return with_display(
+        table,
+        caption=f"How much each touchpoint counts for {outcome}, and how it is rated",
+        about="Among those who used it; the line in each column is the average touchpoint. Counts "
+        "for: share of what the touchpoints explain together",
+        columns=("label", "estimate", "rank", "performance", "association", "verdict"),
+        bar=("estimate", "performance"),
+        reference={"estimate": "mean", "performance": "mean"},
+        headers={
+            "label": "Touchpoint", "estimate": "Counts for", "verdict": "Look first?",
+            "performance": f"Rated, of {top:g}" if np.isfinite(top) else "Rated",
+            "association": "Beyond the others?",
+        },
+        units={"estimate": "share", "importance_gap": "+share", "performance_gap": "+score"},
+        highlight=tuple(table.loc[table["verdict"].isin(["look first", "likely"]), "label"]),
+        top=len(table) if len(table) <= MOST_SHOWN else DEFAULT_SHOWN,
+        level=analysis.level,
     )  # fmt: skip
 
 

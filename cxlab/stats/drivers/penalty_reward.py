@@ -21,6 +21,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from cxlab.core.design import DesignLike
+from cxlab.core.display import with_display
 from cxlab.core.frames import check_choice
 from cxlab.core.result import Result
 from cxlab.stats.covariance import MISSING, to_correlation
@@ -161,7 +162,16 @@ def penalty_reward(
     table = _tested(table, answers.degrees_of_freedom())
     table["other_shape"] = other["shape"]
     table["note"] = [_note(a, b) for a, b in zip(table["shape"], table["other_shape"], strict=True)]
-    return Result(table=table, n_missing=answers.n_missing, notes=_notes(answers, resample))
+    shown = with_display(
+        table,
+        caption=f"Is {answers.labels[outcome]} steeper below the middle of a rating than above?",
+        about="Outcome points per rating point, other touchpoints equal; difference: above less below",
+        columns=("label", "penalty", "reward", "estimate", "shape", "other_shape"),
+        headers={"label": "Touchpoint", "penalty": "Below the middle", "reward": "Above the middle",
+                 "estimate": "Difference", "other_shape": "With other cuts"},
+        bar=("estimate",), reference={"estimate": 0.0}, level=level,
+    )  # fmt: skip
+    return Result(table=shown, n_missing=answers.n_missing, notes=_notes(answers, resample))
 
 
 def _tested(table: pd.DataFrame, df: float) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from cxlab.core.display import with_display
 from cxlab.core.messages import unknown
 from cxlab.core.result import Result
 from cxlab.stats.covariance import to_correlation
@@ -204,7 +205,14 @@ def users_table(users: Users, around: Performance, kind: str, level: float) -> p
     flags = zip(dead, np.isinf(users.inflation), untested, table["suppressor"], strict=True)
     table["note"] = [_driver_note(*flag) for flag in flags]
     table["coefficient_se"] = users.coefficient_se
-    return _most_important_first(table)
+    return with_display(
+        _most_important_first(table),
+        caption="What goes with the outcome beyond the other ratings",
+        about="Outcome points per rating point, other touchpoints equal, among users",
+        columns=("label", "coefficient", "correlation", "reach", "suppressor", "vif", "note"),
+        headers={"label": "Touchpoint", "coefficient": "Per rating point", "vif": "Variance inflation"},
+        units={"coefficient": "number"}, bar=("coefficient",), reference={"coefficient": 0.0}, level=level,
+    )  # fmt: skip
 
 
 def _driver_note(dead: bool, aliased: bool, untested: bool, suppressor: bool) -> str:
@@ -232,7 +240,14 @@ def reach_table(
         around_part = spread(part.values, part.replicates, kind, df=df, level=level)
         table = table.assign(**{name: part.values, **around_part.limits(name)})
     table["note"] = ["" if columns else "nobody who rated it used it" for columns in reach.columns]
-    return _most_important_first(table)
+    return with_display(
+        _most_important_first(table),
+        caption="Adjusted for reach: a touchpoint that few use can move few",
+        about="Share of what differs between all customers: by who used it, and by how good it was",
+        columns=("label", "reach", "share", "rank", "presence", "quality"),
+        headers={"label": "Touchpoint", "share": "Counts for"}, bar=("share",),
+        reference={"share": "mean"}, level=level,
+    )  # fmt: skip
 
 
 def _importance_columns(
@@ -291,7 +306,7 @@ def rows_used(answers: Answers) -> pd.DataFrame:
     pairs = (known.astype(int).T @ known).astype(int)
     complete = int(known.all(axis=1).sum())
     patterns = len(np.unique(known, axis=0))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "treatment": ["em", "pairwise", "complete"],
             "n": [answers.n, int(pairs.min()), complete],
@@ -303,6 +318,7 @@ def rows_used(answers: Answers) -> pd.DataFrame:
             ],
         }
     )
+    return with_display(table, caption="Rows that each treatment of missing answers would use")
 
 
 def collinearity(users: Users) -> dict[str, float]:

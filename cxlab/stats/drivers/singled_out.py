@@ -40,6 +40,7 @@ class Told:
 
     @property
     def outcome(self) -> str:
+        """Label of the outcome."""
         analysis = self.places.analysis
         return analysis.labels.get(analysis.outcome, analysis.outcome)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from cxlab.core.display import with_display
 from cxlab.core.frames import check_choice
 from cxlab.core.messages import unknown
 from cxlab.stats.drivers.replicates import spread
@@ -17,6 +18,8 @@ Ends = tuple[float, float]
 
 #: What `change` counts.
 STEPS = ("points", "scale", "sd")
+#: Rows that are shown.
+MOST_SHOWN = 24
 #: Without declared scales, drivers whose highest answers differ by more than this ratio are
 #: taken to be on different scales.
 ALIKE = 4 / 3
@@ -96,7 +99,17 @@ def what_if(
         check_choice("step", step, STEPS)
     every = [one for pair in analyses for one in (pair, pair.advocacy) if one is not None]
     parts = [_what_if(analysis, change, step, scales, group) for analysis in every]
-    return pd.concat(parts, ignore_index=True)
+    names = {one.outcome: one.labels.get(one.outcome, one.outcome) for one in every}
+    return with_display(
+        pd.concat(parts, ignore_index=True),
+        caption="What goes with a higher rating of one touchpoint, as far as its scale leaves room",
+        about="Other touchpoints equal; an association in these answers, not the effect of a change",
+        columns=("outcome", "label", "unit", "change", "moved", "estimate"),
+        headers={"label": "Touchpoint", "change": "Higher by", "moved": "Leaves room for",
+                 "estimate": "Outcome of all", "unit": "In"},
+        units={"change": "number", "moved": "number"}, sort=("outcome", "-estimate"),
+        labels=names, level=every[0].level, top=MOST_SHOWN,
+    )  # fmt: skip
 
 
 def _what_if(
