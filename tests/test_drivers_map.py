@@ -59,6 +59,11 @@ class TestPlaces:
             assert gap.to_numpy() == pytest.approx((table[column] - line).to_numpy())
         assert table["fix_first"].between(0, 1).all()
 
+    def test_declared_cuts_are_kept(self, analysis):
+        table = driver_map(analysis, importance_cut=0.0, performance_cut=5.0).table
+        assert (table["fix_first"] == 1).all()
+        assert (table["performance_gap"] == table["performance"] - 5).all()
+
     def test_a_place_that_is_kept_up_clears_both_lines(self, analysis):
         table = driver_map(analysis).table
         clear = (table["importance_gap_low"] > 0) & (table["performance_gap_low"] > 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -45,10 +45,9 @@ class DriverMap(Result):
         What it was made from.
     metrics : tuple of Metric
         Of the drivers, for scales, targets and margins.
-    margin : float or None
-        As asked.
+    margin, importance_cut, performance_cut : float or None
     group : optional
-        Whose drivers they are.
+        As asked.
     top : float
         Best rating of the scale; 100 where drivers are on different scales; NaN: not declared.
     """
@@ -56,6 +55,8 @@ class DriverMap(Result):
     analysis: DriverAnalysis = field(repr=False)
     metrics: tuple[Metric, ...] = ()
     margin: float | None = None
+    importance_cut: float | None = None
+    performance_cut: float | None = None
     group: object = None
     top: float = np.nan
 
@@ -114,8 +115,9 @@ class DriverMap(Result):
         """
         asked = self.margin if margin is None else margin
         again = driver_map(
-            self.analysis, metrics=self.metrics, margin=asked, group=self.group, family=family
-        )
+            self.analysis, metrics=self.metrics, margin=asked, importance_cut=self.importance_cut,
+            performance_cut=self.performance_cut, group=self.group, family=family,
+        )  # fmt: skip
         changed = {
             label: (old, new)
             for label, old, new in zip(
@@ -140,6 +142,8 @@ def driver_map(
     *,
     metrics: Sequence[Metric] = (),
     margin: float | None = None,
+    importance_cut: float | None = None,
+    performance_cut: float | None = None,
     group: object = None,
     family: Sequence[str] | None = None,
 ) -> DriverMap:
@@ -155,6 +159,9 @@ def driver_map(
     margin : float, optional
         How far below average a driver must be rated to be looked at first, in rating points,
         declared beforehand. Default: that of each metric, otherwise 0.
+    importance_cut, performance_cut : float, optional
+        Where to divide, in share of R² and, for drivers without a target, in mean rating.
+        Default: the average driver, found again in every replicate.
     group : optional
         With ``by``: which group.
     family : sequence of str, optional
@@ -207,7 +214,10 @@ def driver_map(
         if name not in set(rows["driver"]):
             raise ValueError(unknown("family", name, rows["driver"]))
     rated = _ratings(rows, drawn, metrics, margin)
-    table = _table(rows, drawn, rated, analysis.level)
+    if performance_cut is not None:
+        aim = np.where(np.isfinite(rated.target), rated.target, performance_cut)
+        rated = replace(rated, target=aim)
+    table = _table(rows, drawn, rated, importance_cut, analysis.level)
     table["p_adjusted"] = rows["p_adjusted"]
     if family is not None:
         chosen = rows["p_value"].where(rows["driver"].isin(family))
@@ -221,7 +231,8 @@ def driver_map(
     table = table.sort_values("estimate", ascending=False, kind="stable").reset_index(drop=True)
     return DriverMap(
         table=_displayed(table, analysis, rated.top), n_missing=analysis.n_missing, notes=analysis.notes, analysis=analysis,
-        metrics=tuple(metrics), margin=margin, group=group, top=rated.top,
+        metrics=tuple(metrics), margin=margin, importance_cut=importance_cut,
+        performance_cut=performance_cut, group=group, top=rated.top,
     )  # fmt: skip
 
 
@@ -231,8 +242,9 @@ def _displayed(table: pd.DataFrame, analysis: DriverAnalysis, top: float) -> pd.
     return with_display(
         table,
         caption=f"How much each touchpoint counts for {outcome}, and how it is rated",
-        about="Among those who used it; the line in each column is the average touchpoint. Counts "
-        "for: share of what the touchpoints explain together",
+        about="Counts for: share of what the touchpoints explain together. Rated: mean of those who "
+        "used it and answered the outcome, so that the scorecard, which counts every rating, may "
+        "differ a little. Lines: the average touchpoint",
         columns=("label", "estimate", "rank", "performance", "association", "verdict"),
         bar=("estimate", "performance"),
         reference={"estimate": "mean", "performance": "mean"},
@@ -306,13 +318,16 @@ class _Gap:
         return normal_draws(self.value, self.replicates) if kind == "jackknife" else self.replicates
 
 
-def _table(rows: pd.DataFrame, drawn: Replicates, rated: _Rated, level: float) -> pd.DataFrame:
+def _table(
+    rows: pd.DataFrame, drawn: Replicates, rated: _Rated, cut: float | None, level: float
+) -> pd.DataFrame:
     """Share and rating of each driver, beside the lines that divide the map."""
     share = rows["share"].to_numpy(dtype=float)
     shares = spread(share, drawn.share, drawn.kind, df=drawn.df, level=level)
     ratings = spread(rated.mean, rated.replicates, drawn.kind, df=drawn.df, level=level)
-    across, down = share.mean(), rated.lines(rated.mean[None])[0]
-    more = _Gap(share - across, drawn.share - drawn.share.mean(axis=1, keepdims=True))
+    across, down = share.mean() if cut is None else cut, rated.lines(rated.mean[None])[0]
+    drawn_across = drawn.share.mean(axis=1, keepdims=True) if cut is None else cut
+    more = _Gap(share - across, drawn.share - drawn_across)
     better = _Gap(rated.mean - down, rated.replicates - rated.lines(rated.replicates))
     return rows[["driver", "label", "n"]].assign(
         estimate=share, **shares.columns(), **_places(share, drawn, level),
