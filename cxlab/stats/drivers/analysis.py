@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.display import with_display
 from cxlab.core.frames import check_choice
 from cxlab.stats.covariance import MISSING
 from cxlab.stats.drivers.answers import (
@@ -38,8 +37,10 @@ from cxlab.stats.drivers.result import (
     collinearity,
     covariance_table,
     fit_rows,
+    fits_table,
     reach_table,
     rows_used,
+    stacked,
     users_notes,
     users_table,
 )
@@ -362,12 +363,12 @@ def _result(
     users = next(iter(parts.values())).users
     notes = _notes(answers, parts, aside, resample, options)
     return DriverAnalysis(
-        table=_stack({value: part.table for value, part in parts.items()}),
+        table=stacked({value: part.table for value, part in parts.items()}),
         n_missing=answers.n_missing,
         notes=notes,
-        reach_adjusted=_stack({value: part.reach_table for value, part in parts.items()}),
+        reach_adjusted=stacked({value: part.reach_table for value, part in parts.items()}),
         differences=differences,
-        fits=_fits(parts),
+        fits=fits_table({value: part.fits for value, part in parts.items()}),
         rows_used=rows_used(answers),
         set_aside=pd.DataFrame(aside, columns=["group", "driver", "reason"]),
         outcome=answers.outcome_name,
@@ -389,40 +390,6 @@ def _result(
             for name, rating in zip(answers.names, answers.ratings.T, strict=True)
         },
         replicates={value: part.replicates for value, part in parts.items()},
-    )
-
-
-def _stack(tables: dict[object, pd.DataFrame]) -> pd.DataFrame:
-    """Tables of the groups, one below the other, with their group first."""
-    if list(tables) == [None]:
-        return tables[None]
-    filled = {value: table for value, table in tables.items() if not table.empty} or tables
-    parts = [table.assign(group=value) for value, table in filled.items()]
-    stacked = pd.concat(parts, ignore_index=True)
-    stacked.insert(0, "group", stacked.pop("group"))
-    return stacked
-
-
-def _fits(parts: dict[object, _Part]) -> pd.DataFrame:
-    """One row per group and estimand."""
-    rows = [
-        {"group": "" if value is None else value, **row}
-        for value, part in parts.items()
-        for row in part.fits
-    ]
-    columns = ["group", "estimand", "n", "r_squared", "se", "ci_low", "ci_high"]
-    table = pd.DataFrame(rows)[[*columns, "n_effective", "adjusted_r_squared"]]
-    return with_display(
-        table,
-        caption="How much the touchpoints explain together",
-        columns=("estimand", "n", "n_effective", "r_squared", "adjusted_r_squared"),
-        headers={
-            "r_squared": "R²",
-            "adjusted_r_squared": "Adjusted R²",
-            "n_effective": "Effective n",
-        },
-        units=dict.fromkeys(("r_squared", "adjusted_r_squared"), "share")
-        | {"n_effective": "count"},
     )
 
 

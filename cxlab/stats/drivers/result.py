@@ -300,6 +300,40 @@ def fit_rows(
     return rows
 
 
+def stacked(tables: dict[object, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of the groups, one below the other, with their group first."""
+    if list(tables) == [None]:
+        return tables[None]
+    filled = {value: table for value, table in tables.items() if not table.empty} or tables
+    parts = [table.assign(group=value) for value, table in filled.items()]
+    table = pd.concat(parts, ignore_index=True)
+    table.insert(0, "group", table.pop("group"))
+    return table
+
+
+def fits_table(fits: dict[object, list[dict[str, object]]]) -> pd.DataFrame:
+    """One row per group and estimand."""
+    rows = [
+        {"group": "" if value is None else value, **row}
+        for value, part in fits.items()
+        for row in part
+    ]
+    columns = ["group", "estimand", "n", "r_squared", "se", "ci_low", "ci_high"]
+    table = pd.DataFrame(rows)[[*columns, "n_effective", "adjusted_r_squared"]]
+    return with_display(
+        table,
+        caption="How much the touchpoints explain together",
+        columns=("estimand", "n", "n_effective", "r_squared", "adjusted_r_squared"),
+        headers={
+            "r_squared": "R²",
+            "adjusted_r_squared": "Adjusted R²",
+            "n_effective": "Effective n",
+        },
+        units=dict.fromkeys(("r_squared", "adjusted_r_squared"), "share")
+        | {"n_effective": "count"},
+    )
+
+
 def rows_used(answers: Answers) -> pd.DataFrame:
     """Rows that each treatment of missing answers uses, fewest and most over pairs."""
     known = ~np.isnan(answers.ratings)
