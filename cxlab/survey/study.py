@@ -246,7 +246,9 @@ class Study:
         """
         if not where:
             return False
-        one = len(where) == 1 and all(isinstance(value, str) for value in where.values())
+        one = len(where) == 1 and all(
+            len(choices_of(name, wanted)) == 1 for name, wanted in where.items()
+        )
         return not (one and set(where) <= set(self.segments))
 
     def describe(

@@ -85,7 +85,9 @@ def plot_driver_map(
     many = len(table) > MOST_NAMED
     crossed = points["verdict"].isin(DECIDED if many else [*DECIDED, *OPEN])
     _draw_map(ax, points, crossed)
-    _quadrants(ax, across, down, "target" if own_lines else "average")
+    # without shares there is no line
+    if np.isfinite(across):
+        _quadrants(ax, across, down, "target" if own_lines else "average")
     of = f", of {top:g}" if np.isfinite(top) else ""
     rated = "Rated above or below its target" if own_lines else f"How it is rated (mean{of})"
     ax.set_xlabel(f"{rated}  →  better")

@@ -285,7 +285,8 @@ def _what_if(told: Told, row: pd.Series, target: pd.Series) -> Finding:
     missing = float(target["target"] - target["estimate"])
     step = "Half a point" if row["change"] == 0.5 else f"{row['change']:.2g} points"
     what = "points of NPS" if target["metric"] == "nps" else f"points of {target['label']}"
-    cells = Cells(MORE, {"outcome": row["outcome"], "driver": row["driver"]}, (*SHARE, "change"))
+    found = {name: row[name] for name in ("outcome", "driver", "unit")}
+    cells = Cells(MORE, found, (*SHARE, "change"))
     return Finding(
         kind="so what", rule="what if",
         text=f"{step} more on {row['label']} (capped at the scale's top) goes with "
