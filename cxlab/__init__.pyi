@@ -41,8 +41,10 @@ from .stats.metrics import nps as nps
 from .stats.metrics import retention as retention
 from .stats.metrics import scorecard as scorecard
 from .stats.metrics import study_retention as study_retention
+from .stats.metrics import study_scorecard as study_scorecard
 from .stats.metrics import suppress_small_groups as suppress_small_groups
 from .stats.metrics import top_box as top_box
+from .stats.metrics import usage as usage
 from .stats.planning import answers_for_difference as answers_for_difference
 from .stats.planning import answers_for_interval as answers_for_interval
 from .stats.planning import detectable_differences as detectable_differences
@@ -55,7 +57,6 @@ from .stats.planning import whole_score as whole_score
 from .stats.quality import completeness as completeness
 from .stats.quality import repeated_answers as repeated_answers
 from .stats.quality import straight_lining as straight_lining
-from .stats.quality import usage as usage
 from .stats.quality import weight_summary as weight_summary
 from .stats.touchpoints import OperationalMetric as OperationalMetric
 from .stats.touchpoints import TouchpointCorrelations as TouchpointCorrelations
