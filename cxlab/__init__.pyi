@@ -54,8 +54,11 @@ from .stats.planning import nonresponse_bounds as nonresponse_bounds
 from .stats.planning import nonresponse_table as nonresponse_table
 from .stats.planning import nps_posterior as nps_posterior
 from .stats.planning import whole_score as whole_score
+from .stats.quality import break_off as break_off
 from .stats.quality import completeness as completeness
+from .stats.quality import fit_for_use as fit_for_use
 from .stats.quality import repeated_answers as repeated_answers
+from .stats.quality import response_rates as response_rates
 from .stats.quality import straight_lining as straight_lining
 from .stats.quality import weight_summary as weight_summary
 from .stats.touchpoints import OperationalMetric as OperationalMetric

@@ -1,12 +1,11 @@
-"""Is this data fit to use: who used what, straight-lining, repeated answers, weights."""
+"""Patterns of answers: all alike, repeated, broken off, complete; and what weights cost."""
 
 from __future__ import annotations
 
 import functools
-import math
 import operator
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import narwhals as nw
 import numpy as np
@@ -223,30 +222,7 @@ def _distinct(rows: nw.LazyFrame, column: str) -> int:
     return len(collect(rows.select(column).unique()).dropna())
 
 
-class Completeness(NamedTuple):
-    """How many touchpoints respondents rated.
-
-    Attributes
-    ----------
-    n : int
-        Respondents.
-    complete : int
-        Those who rated every touchpoint.
-    median : float
-        Touchpoints that the median respondent rated.
-    """
-
-    n: int
-    complete: int
-    median: float
-
-    @property
-    def share(self) -> float:
-        """Share of respondents who rated every touchpoint, 0 to 1."""
-        return self.complete / self.n if self.n else math.nan
-
-
-def completeness(answers: Any, touchpoints: Sequence[str]) -> Completeness:
+def completeness(answers: Any, touchpoints: Sequence[str]) -> pd.DataFrame:
     """How many touchpoints respondents rated.
 
     Parameters
@@ -255,20 +231,90 @@ def completeness(answers: Any, touchpoints: Sequence[str]) -> Completeness:
         Frame of any engine.
     touchpoints : sequence of str
 
+    Returns
+    -------
+    DataFrame
+        One row: ``n`` (respondents), ``complete`` (who rated every touchpoint), ``share`` (of n, 0
+        to 1), ``touchpoints`` (how many there are), ``median`` (rated by the median respondent).
+
     Examples
     --------
     >>> answers = pd.DataFrame({"a": [3, 5, 1], "b": [3, None, None]})
     >>> completeness(answers, ["a", "b"])
-    Completeness(n=3, complete=1, median=1.0)
+       n  complete     share  touchpoints  median
+    0  3         1  0.333333            2     1.0
     """
+    names, size = ["n", "complete", "share", "touchpoints", "median"], len(touchpoints)
     if not touchpoints:
         n = row_count(answers)
-        return Completeness(n, n, 0.0)
+        return pd.DataFrame([[n, n, 1.0 if n else np.nan, 0, 0.0]], columns=names)
     opened = open_frame(answers, numbers={"touchpoints": touchpoints})
     rated = _ratings(opened.lazy, touchpoints, 0).select("rated")
     found = collect(rated.group_by("rated").agg(nw.len().alias("n"))).sort_values("rated")
     rows = found["n"].to_numpy(dtype="int64")
-    below = np.searchsorted(rows.cumsum(), [(rows.sum() - 1) // 2, rows.sum() // 2], side="right")
-    median = float(found["rated"].iloc[below].mean()) if rows.sum() else math.nan
-    complete = int(rows[found["rated"] == len(touchpoints)].sum())
-    return Completeness(int(rows.sum()), complete, median)
+    n, complete = int(rows.sum()), int(rows[found["rated"] == size].sum())
+    below = np.searchsorted(rows.cumsum(), [(n - 1) // 2, n // 2], side="right")
+    median = float(found["rated"].iloc[below].mean()) if n else np.nan
+    return pd.DataFrame([[n, complete, complete / n if n else np.nan, size, median]], columns=names)
+
+
+def break_off(
+    answers: Any, questions: Sequence[str], *, labels: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Where respondents stopped answering, by the order of the questions.
+
+    Parameters
+    ----------
+    answers
+        As ``study.read()`` gives them, of any engine: each rating ``x`` with ``x_missing``.
+    questions : sequence of str
+        In the order of the questionnaire.
+    labels : mapping of str to str, optional
+        Column to words: ``study.labels``.
+
+    Returns
+    -------
+    DataFrame
+        One row per question: ``label``, ``order``, ``reached`` (respondents who answered it or one
+        after it), ``stopped`` (whose last answer it was, although questions followed) and ``share``
+        (stopped of all respondents, 0 to 1), ``column``.
+
+    Notes
+    -----
+    "Never used" and "don't know" are answers here. A last question that was passed over looks like
+    a break-off before it.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"a": [3, 5, 1], "b": [3, None, 2], "c": [1, None, None]})
+    >>> answers = answers.assign(a_missing=None, b_missing=None, c_missing=None)
+    >>> break_off(answers, ["a", "b", "c"])[["order", "reached", "stopped"]].values.tolist()
+    [[1, 3, 1], [2, 2, 1], [3, 1, 0]]
+    """
+    columns = ["label", "order", "reached", "stopped", "share", "column"]
+    if not questions:
+        return pd.DataFrame(columns=columns)
+    reasons = [f"{name}_missing" for name in questions]
+    lazy = open_frame(answers, numbers={"questions": questions}, reasons=reasons).lazy
+    places = {
+        f"place {i}": nw.when(
+            ~nw.col(name).is_null() | nw.col(why).cast(nw.String).is_in(["never used", "don't know"])
+        ).then(nw.lit(i)).otherwise(nw.lit(0))
+        for i, (name, why) in enumerate(zip(questions, reasons, strict=True), 1)
+    }  # fmt: skip
+    last = lazy.select(**places).select(last=nw.max_horizontal(*places))
+    found = collect(last.group_by("last").agg(nw.len().alias("n")))
+    stopped = np.bincount(found["last"], found["n"], len(questions) + 1).astype(int)
+    reached = stopped[::-1].cumsum()[::-1]
+    rest = np.where(np.arange(1, len(questions) + 1) < len(questions), stopped[1:], 0)
+    words = labels or {}
+    return pd.DataFrame(
+        {
+            "label": [words.get(name, name) for name in questions],
+            "order": range(1, len(questions) + 1),
+            "reached": reached[1:],
+            "stopped": rest,
+            "share": rest / max(int(stopped.sum()), 1),
+            "column": list(questions),
+        }
+    )[columns]
