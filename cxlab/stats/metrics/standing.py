@@ -11,7 +11,7 @@ import pandas as pd
 
 from cxlab.core.design import Design
 from cxlab.core.disclosure.gate import EVERYONE
-from cxlab.core.display import with_display
+from cxlab.core.display import metric_titles, with_display
 from cxlab.core.findings import Findings
 from cxlab.core.metric import Metric
 from cxlab.core.periods import A_YEAR_BEFORE, of_periods, periods_of
@@ -44,7 +44,7 @@ MOST_TOUCHPOINTS, FEWER_TOUCHPOINTS = 15, 12
 DISPLAYS: dict[str, dict[str, Any]] = {
     "table": {
         "caption": "Outcomes", "about": "Weighted.",
-        "columns": ("label", "title", "estimate", "unweighted", "target", "attained", "n"),
+        "columns": ("label", "metric", "estimate", "unweighted", "target", "attained", "n"),
     },
     "touchpoints": {
         "caption": "Touchpoints, lowest first",
@@ -55,36 +55,36 @@ DISPLAYS: dict[str, dict[str, Any]] = {
     },
     "scores": {
         "caption": "Every measure of every touchpoint", "about": "Among those who used it, weighted.",
-        "columns": ("label", "title", "estimate", "unweighted", "n"), "bar": (),
+        "columns": ("label", "metric", "estimate", "unweighted", "n"), "bar": (),
     },
     "segments": {
         "caption": "Outcomes by segment", "about": "Weighted.",
-        "columns": ("label", "title", "segment", "group", "estimate", "n"), "bar": (),
+        "columns": ("label", "metric", "segment", "group", "estimate", "n"), "bar": (),
     },
     "differences": {
         "caption": "Each group against the rest, surest first",
         "about": "Weighted; intervals are of one difference each.",
-        "columns": ("label", "title", "segment", "group", "estimate", "n"),
+        "columns": ("label", "metric", "segment", "group", "estimate", "n"),
         "sort": ("p_value",), "bar": (),
     },
     "touchpoint_changes": {
         "caption": "Changes of the touchpoints", "about": "Weighted.",
-        "columns": ("label", "title", "before", "estimate", "smallest_shown", "n"),
+        "columns": ("label", "metric", "before", "estimate", "smallest_shown", "n"),
         "sort": ("p_adjusted",), "bar": (),
     },
     "tested": {"caption": "Headline measures: groups tested and found to differ"},
     "targets": {
         "caption": "Targets", "about": "Weighted; the intervals hold all targets at once.",
-        "columns": ("label", "title", "estimate", "target", "attained", "n"), "bar": (),
+        "columns": ("label", "metric", "estimate", "target", "attained", "n"), "bar": (),
     },
     "shares": {
         "caption": "How the scores are spread", "about": "Weighted.",
-        "columns": ("title", "estimate", "change", "n"),
+        "columns": ("metric", "estimate", "change", "n"),
         "units": {"estimate": "%", "change": "+%"},
     },
     "changes": {
         "caption": "Changes of the headline measures", "about": "Weighted.",
-        "columns": ("label", "title", "before", "estimate", "smallest_shown", "n"),
+        "columns": ("label", "metric", "before", "estimate", "smallest_shown", "n"),
         "bar": (),
     },
     "grid": {
@@ -215,7 +215,7 @@ def study_scorecard(
     aims = [metric for metric in outcomes if metric.target is not None]
     card = scorecard(answers, [*whole, *shares, *rated], **options)
     everyone = card.table.drop(columns=OF_GROUPS)
-    titles = {(one.column, one.name or one.kind): one.title for one in [*whole, *shares, *rated]}
+    titles = metric_titles([*whole, *shares, *rated], study.labels)
     history, there = _history(study, period, where)
     changes = period_differences(history, there, [*headline, *shares, *first], options)
     of_touchpoints = is_of(changes, first)
@@ -231,14 +231,14 @@ def study_scorecard(
         "differences": differences,
         "tested": tested_groups(differences, headline),
         "targets": scorecard(answers, aims, level=1 - ALPHA / max(len(aims), 1), **options).table,
-        "shares": _with_changes(everyone[is_of(everyone, shares)], changes),
+        "shares": _with_changes(everyone[is_of(everyone, shares)], shares, changes),
         "changes": decided(changes[is_of(changes, headline)], "holm"),
         "touchpoint_changes": touchpoint_changes,
         "runs": _runs(history, there, headline, study.design, least),
     }
     return Scorecard(
         **{
-            name: _displayed(name, _titled(table, titles), rated, touchpoint_changes)
+            name: with_display(_displayed(name, table, rated, touchpoint_changes), titles=titles)
             for name, table in tables.items()
         },
         n_missing=card.n_missing,
@@ -256,7 +256,7 @@ def _displayed(
     name: str, table: pd.DataFrame, rated: Sequence[Metric], changes: pd.DataFrame
 ) -> pd.DataFrame:
     """A table that knows its caption, columns and order."""
-    told = {"headers": {"title": "Measure"}, **DISPLAYS.get(name, {})}
+    told = dict(DISPLAYS.get(name, {}))
     if name == "touchpoints" and rated:
         first = first_metrics(rated)
         second = [*first_metrics([metric for metric in rated if metric not in first]), None][0]
@@ -275,16 +275,12 @@ def _displayed(
     return with_display(table.reset_index(drop=True), **told)
 
 
-def _titled(table: pd.DataFrame, titles: Mapping[tuple[str, str], str]) -> pd.DataFrame:
-    """The table with each measure's title in words."""
-    if "metric" not in table or "column" not in table:
-        return table
-    pairs = zip(table["column"], table["metric"], strict=True)
-    return table.assign(title=[titles.get(pair, pair[1]) for pair in pairs])
-
-
-def _with_changes(shares: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame:
-    """Shares with their changes, which are judged together with their score only."""
+def _with_changes(
+    shares: pd.DataFrame, metrics: Sequence[Metric], changes: pd.DataFrame
+) -> pd.DataFrame:
+    """Shares with their titles and changes, which are judged together with their score only."""
+    words = {metric.name: metric.title for metric in metrics}
+    shares = shares.assign(title=shares["metric"].map(words))
     latest = latest_changes(changes[changes["metric"].isin(shares["metric"])]).set_index("metric")
     for name, column in (("", "estimate"), ("_low", "ci_low"), ("_high", "ci_high")):
         shares = shares.assign(**{f"change{name}": shares["metric"].map(latest[column])})
@@ -374,7 +370,7 @@ def _tiles(card: Scorecard) -> pd.DataFrame:
                 attained=ATTAINED[target_verdict(card, metric, {})], note=_tile_note(card, metric),
             )
         )  # fmt: skip
-    names = ["label", "title", "period", "estimate", "ci_low", "ci_high", "n", "unit", "target",
+    names = ["label", "metric", "period", "estimate", "ci_low", "ci_high", "n", "unit", "target",
              "attained", "note"]  # fmt: skip
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 
