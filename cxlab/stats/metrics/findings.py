@@ -101,7 +101,8 @@ def _of_targets(card: Scorecard, aims: Sequence[Metric], margins: Mapping[str, f
         text = f"{who.get(size, f'All {in_words(size)} targets are')} {verdicts[0]}"
     else:
         met, undecided = verdicts.count(MET), verdicts.count(OPEN)
-        text = f"{in_words(met)} of {in_words(size)} targets {'is' if met == 1 else 'are'} met"
+        who = in_words(met).capitalize() if met else "None"
+        text = f"{who} of {in_words(size)} targets {'is' if met < 2 else 'are'} met"
         text += f", {in_words(undecided)} not settled" if undecided else ""
         items = [f"{item} ({verdict})" for item, verdict in zip(items, verdicts, strict=True)]
     low, high = float(lead["ci_low"]), float(lead["ci_high"])
@@ -180,7 +181,7 @@ def _is(card: Scorecard, metric: Metric, value: float, places: int) -> str:
     """A measure with its value, as a clause."""
     if metric.kind == "box":
         words, short = metric.words.lower(), card.names.get(metric.column, metric.column)
-        alone = sum(other.words == metric.words for other in card.headline) == 1
+        alone = sum(other.words == metric.words for other in card.headline) < 2
         if words.endswith("ed") and alone:
             return f"{amount(value, '%', places)} are {words}"
         low, high = metric.top or (math.nan, math.nan)

@@ -370,7 +370,7 @@ def _tiles(card: Scorecard) -> pd.DataFrame:
                 attained=ATTAINED[target_verdict(card, metric, {})], note=_tile_note(card, metric),
             )
         )  # fmt: skip
-    names = ["label", "metric", "period", "estimate", "ci_low", "ci_high", "n", "unit", "target",
+    names = ["label", "title", "period", "estimate", "ci_low", "ci_high", "n", "unit", "target",
              "attained", "note"]  # fmt: skip
     return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 
