@@ -73,8 +73,8 @@ def response_rates(
     --------
     >>> from cxlab.survey.study import load_study
     >>> response = response_rates(load_study("demo"), period="2025-Q4")
-    >>> response.table.loc[0, ["invited", "n", "estimate"]].round(1).tolist()
-    [1067, 426, 39.9]
+    >>> response.table[["segment", "invited", "n"]].head(1).values.tolist()
+    [['everyone', 1067, 426]]
     >>> response_rates(load_study("demo")).representativity["estimate"].round(3).tolist()
     [0.85]
     """
