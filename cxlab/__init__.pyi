@@ -45,15 +45,8 @@ from .stats.metrics import study_scorecard as study_scorecard
 from .stats.metrics import suppress_small_groups as suppress_small_groups
 from .stats.metrics import top_box as top_box
 from .stats.metrics import usage as usage
-from .stats.planning import answers_for_difference as answers_for_difference
-from .stats.planning import answers_for_interval as answers_for_interval
 from .stats.planning import detectable_differences as detectable_differences
-from .stats.planning import finite_population_factor as finite_population_factor
-from .stats.planning import net_variance as net_variance
-from .stats.planning import nonresponse_bounds as nonresponse_bounds
 from .stats.planning import nonresponse_table as nonresponse_table
-from .stats.planning import nps_posterior as nps_posterior
-from .stats.planning import whole_score as whole_score
 from .stats.quality import break_off as break_off
 from .stats.quality import completeness as completeness
 from .stats.quality import fit_for_use as fit_for_use

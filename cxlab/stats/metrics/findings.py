@@ -101,8 +101,8 @@ def _of_targets(card: Scorecard, aims: Sequence[Metric], margins: Mapping[str, f
         text = f"{who.get(size, f'All {in_words(size)} targets are')} {verdicts[0]}"
     else:
         met, undecided = verdicts.count(MET), verdicts.count(OPEN)
-        who = in_words(met).capitalize() if met else "None"
-        text = f"{who} of {in_words(size)} targets {'is' if met < 2 else 'are'} met"
+        some = in_words(met).capitalize() if met else "None"
+        text = f"{some} of {in_words(size)} targets {'is' if met < 2 else 'are'} met"
         text += f", {in_words(undecided)} not settled" if undecided else ""
         items = [f"{item} ({verdict})" for item, verdict in zip(items, verdicts, strict=True)]
     low, high = float(lead["ci_low"]), float(lead["ci_high"])
