@@ -221,8 +221,9 @@ class TestPlots:
 
     def test_driver_map_draws_the_points_the_cross_that_decides_and_the_cuts(self):
         axes = plot_driver_map(map_table(["look first", "not first"]))
-        assert axes.collections[0].get_segments()[0].tolist() == [[2.8, 40.0], [3.2, 40.0]]
-        assert axes.collections[1].get_segments()[0].tolist() == [[3.0, 30.0], [3.0, 50.0]]
+        across, down = (axes.collections[i].get_segments()[0] for i in (0, 1))
+        assert across == pytest.approx(np.array([[2.8, 40.0], [3.2, 40.0]]))
+        assert down == pytest.approx(np.array([[3.0, 30.0], [3.0, 50.0]]))
         crosses = [
             len(one.get_segments()) for one in axes.collections if hasattr(one, "get_segments")
         ]
@@ -230,7 +231,7 @@ class TestPlots:
         lines = {line.get_label(): line.get_xydata().tolist() for line in axes.get_lines()}
         assert lines["look first"] == [[3.0, 40.0]]
         assert lines["not first"] == [[4.0, 20.0]]
-        assert [line.get_xdata()[0] for line in axes.get_lines()][-1] == 3.5
+        assert axes.get_lines()[-1].get_xdata()[0] == 3.5
 
     def test_driver_map_names_and_shades_where_to_look_first(self):
         axes = plot_driver_map(map_table(["look first", "not first"]))

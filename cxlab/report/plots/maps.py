@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -121,6 +122,8 @@ def _map_points(table: pd.DataFrame, own_lines: bool) -> pd.DataFrame:
 def _draw_map(ax: Axes, points: pd.DataFrame, crossed: pd.Series) -> None:
     for verdict, (marker, filling, colour) in MARKS.items():
         part = points[points["verdict"] == verdict]
+        if part.empty:
+            continue
         cross = part[crossed.loc[part.index]]
         ax.hlines(
             cross["y"], cross["x_low"], cross["x_high"], color=colour, alpha=0.55, linewidth=1
@@ -189,12 +192,15 @@ def _name_points(ax: Axes, points: pd.DataFrame, names: Sequence[str], chosen: p
     if not texts:
         return
     x, y = _around(ax, points[["x", "y"]].dropna().to_numpy())
-    adjust_text(
-        texts, x, y, ax=ax, iter_lim=STEPS,
-        expand=(1.05, 1.25), force_text=(0.3, 0.5), force_static=(0.2, 0.4), max_move=8,
-        objects=[text for text in ax.texts if text.get_gid() == OBSTACLE],
-        target_x=[point["x"] for point in targets], target_y=[point["y"] for point in targets],
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        # `show` says in a sentence what no font can draw
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        adjust_text(
+            texts, x, y, ax=ax, iter_lim=STEPS,
+            expand=(1.05, 1.25), force_text=(0.3, 0.5), force_static=(0.2, 0.4), max_move=8,
+            objects=[text for text in ax.texts if text.get_gid() == OBSTACLE],
+            target_x=[point["x"] for point in targets], target_y=[point["y"] for point in targets],
+        )  # fmt: skip
     for text, point in zip(texts, targets, strict=True):
         _lead(ax, text, point)
 
