@@ -71,8 +71,8 @@ from .stats.touchpoints import touchpoint_scores as touchpoint_scores
 from .stats.touchpoints import visitors as visitors
 from .stats.tracking import Changes as Changes
 from .stats.tracking import ControlChart as ControlChart
+from .stats.tracking import DriverChanges as DriverChanges
 from .stats.tracking import MixAndPerformance as MixAndPerformance
-from .stats.tracking import comparable_answers as comparable_answers
 from .stats.tracking import control_chart as control_chart
 from .stats.tracking import driver_changes as driver_changes
 from .stats.tracking import mix_and_performance as mix_and_performance

@@ -14,7 +14,6 @@ from cxlab.core.frames import check_choice
 from cxlab.core.messages import unknown
 from cxlab.core.result import Result
 from cxlab.stats.tracking.run import Run, run_of_periods
-from cxlab.stats.tracking.sentences import signal_sentence
 
 Array = NDArray[np.float64]
 
@@ -78,17 +77,8 @@ class ControlChart(Result):
         """Rows of the table with a signal."""
         return self.table[self.table["signal"] != ""].reset_index(drop=True)
 
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """One line per signal."""
-        return tuple(
-            signal_sentence(row, what=self.what, unit=self.unit)
-            for _, row in self.signals.iterrows()
-        )
-
     def _head(self) -> tuple[str, ...]:
-        title = f"{self.kind} chart of {self.what}, {len(self.baseline)} baseline periods"
-        return title, *self.sentences
+        return (f"{self.kind} chart of {self.what}, {len(self.baseline)} baseline periods",)
 
     def _shown(self) -> pd.DataFrame:
         columns = ["period", "n", "estimate", "lower", "centre", "upper", "signal"]

@@ -31,7 +31,6 @@ from cxlab.stats.tracking.decomposition import (
     group_table,
     part_table,
 )
-from cxlab.stats.tracking.sentences import mix_sentence
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -77,16 +76,6 @@ class MixAndPerformance(Result):
                 raise ArithmeticError(
                     f"The {what} must make the change; they make {found} instead of {change}."
                 )
-
-    @property
-    def sentence(self) -> str:
-        """The change and its two parts in words; empty where it is hidden."""
-        if self.table["estimate"].isna().any():
-            return ""
-        return mix_sentence(self.table, periods=self.periods, level=self.level)
-
-    def _head(self) -> tuple[str, ...]:
-        return (self.sentence,) if self.sentence else ()
 
     def _shown(self) -> pd.DataFrame:
         return self.table[["part", "estimate", "ci_low", "ci_high"]].round(2)
