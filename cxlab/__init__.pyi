@@ -1,4 +1,5 @@
 from .core.past import PastReports as PastReports
+from .core.past import load_history as load_history
 from .core.past import past_reports as past_reports
 from .report.answer import show_answer as show_answer
 from .report.build import build_report as build_report

@@ -166,7 +166,8 @@ def places_of(names: Sequence[str]) -> NDArray[np.float64]:
     kinds = {period.kind if period else None for period in known}
     if len(kinds) != 1 or None in kinds:
         return np.arange(len(names), dtype=float)
-    return np.array([period.place - known[0].place for period in known], dtype=float)  # type: ignore[union-attr]
+    places = [period.place for period in known if period]
+    return np.array(places) - places[0]
 
 
 def with_text_periods(data: Any, column: str) -> Any:

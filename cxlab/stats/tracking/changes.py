@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import stdtr
 
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric, metric_list
@@ -59,13 +60,16 @@ class Changes(Result):
         Label and name of a metric to what it is.
     names : mapping of str to str
         Label to a short one.
+    earlier : Findings or None
+        What the same comparisons of the last period say; None where there is none before it.
     """
 
     runs: pd.DataFrame
     period: str
     before: str
-    metrics: Mapping[tuple[str, str], Metric] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[tuple[str, str], Metric]
+    names: Mapping[str, str]
+    earlier: Findings | None = None
 
     @property
     def periods(self) -> list[str]:
@@ -95,7 +99,8 @@ class Changes(Result):
         parts : MixAndPerformance, optional
             Of the first headline measure's change from the last period.
         earlier : Findings, optional
-            Of the last period: which of its changes still hold.
+            Of the last period's report, ``Findings.from_records`` of its ``findings.json``: which
+            of its changes still hold. Default: `earlier` of this result.
         group : str
             The part of the answers, in words; empty for everyone.
 
@@ -106,7 +111,11 @@ class Changes(Result):
             and ``mix-and-performance``, as notebook ``6-tracking`` records them.
         """
         told = Told(self.table, self.runs, self.period, self.before, self.metrics, self.names)
-        return tracking_findings(told, chart=chart, parts=parts, earlier=earlier, group=group)
+        known = self.earlier if earlier is None else earlier
+        return tracking_findings(told, chart=chart, parts=parts, earlier=known, group=group)
+
+    def _head(self) -> tuple[str, ...]:
+        return (self.findings().answer.text,)
 
 
 def period_changes(
@@ -202,76 +211,102 @@ def period_changes(
     check_level(level)
     wanted = metric_list(metrics)
     check_metrics(wanted)
-    past = isinstance(data, PastReports)
-    odd = [name for name in options if name not in OPTIONS]
-    if odd:
+    first = list(wanted[:1] if headline is None else headline)
+    if odd := [name for name in options if name not in OPTIONS]:
         raise TypeError(f"period_changes() got an unexpected keyword argument '{odd[0]}'")
+    past = isinstance(data, PastReports)
     there = in_order(data.periods) if past else periods_of(data, column)
     period = chosen_period(period, there, column)
-    first = list(headline) if headline is not None else wanted[:1]
-    words = {
-        metric.column: str((labels or {}).get(metric.column, metric.column))
-        for metric in [*wanted, *first]
-    }
-    tables = []
-    for against, before, note in comparisons(period, there):
-        found = _blank_rows(wanted, words)
-        if before in there and past:
-            least = options.get("min_group_size", MIN_GROUP_SIZE)
-            found = _from_reports(data, wanted, words, (before, period), level, least)
-        elif before in there:
-            found = compare_periods(
-                data, wanted, periods=(before, period), period=column, labels=labels,
-                level=level, **options,
-            ).rename(columns={"n_other": "n_before"})  # fmt: skip
-        tables.append(with_comparison(found.assign(period=period), before, against, note))
-    runs = _runs(data, first, words, column, period, options)
-    tables += trends(runs, period)
-    last = comparisons(period, there)[0][1]
-    known = {(words[metric.column], metric.name or metric.kind): metric for metric in wanted}
-    return Changes(
-        table=decide(pd.concat(tables, ignore_index=True), _families(wanted, first, words), known)[
-            list(COLUMNS)
-        ],
-        runs=runs,
-        period=period,
-        before=last if last in there else "",
-        metrics=known,
-        names={words[name]: str(text) for name, text in (short or {}).items() if name in words},
-        notes=(INDEPENDENT,) if past else (),
+    labels = labels or {}
+    words = {one.column: str(labels.get(one.column, one.column)) for one in [*wanted, *first]}
+    asked = _Asked(data, wanted, first, words, column, level, options)
+    made = asked.changes(
+        period, there, {words[name]: str(t) for name, t in (short or {}).items() if name in words}
     )
+    if not made.before or there.index(made.before) == 0:
+        return made
+    return replace(made, earlier=asked.changes(made.before, there, made.names).findings())
 
 
-def _runs(
-    data: Any,
-    headline: Sequence[Metric],
-    words: Mapping[str, str],
-    column: str,
-    period: str,
-    options: Mapping[str, Any],
-) -> pd.DataFrame:
-    """Scores of each headline measure up to a period, one below the other."""
-    own = {name: value for name, value in options.items() if name != "seed"}
-    runs = [
-        period_scores(data, metric, column=column, until=period, labels=words, **own).assign(
-            label=words[metric.column]
+@dataclass(frozen=True)
+class _Asked:
+    """What `period_changes` was asked, whatever the period."""
+
+    data: Any
+    metrics: Sequence[Metric]
+    headline: Sequence[Metric]
+    words: Mapping[str, str]
+    column: str
+    level: float
+    options: Mapping[str, Any]
+
+    def changes(self, period: str, there: list[str], names: Mapping[str, str]) -> Changes:
+        """Changes of one period from those before it."""
+        tables = [
+            with_comparison(self._compared((before, period), there), period, before, against, note)
+            for against, before, note in comparisons(period, there)
+        ]
+        runs = pd.concat([self._run(metric, period) for metric in self.headline], ignore_index=True)
+        table = pd.concat([*tables, *trends(runs, period)], ignore_index=True)
+        known = {self._key(metric): metric for metric in [*self.metrics, *self.headline]}
+        last = comparisons(period, there)[0][1]
+        past = isinstance(self.data, PastReports)
+        return Changes(
+            table=_displayed(decide(table, self._families(), known)[list(COLUMNS)], period),
+            runs=_runs_displayed(runs), period=period, before=last if last in there else "", metrics=known,
+            names=names, notes=(INDEPENDENT,) if past else (),
+        )  # fmt: skip
+
+    def _key(self, metric: Metric) -> tuple[str, str]:
+        return self.words[metric.column], metric.name or metric.kind
+
+    def _compared(self, periods: tuple[str, str], there: list[str]) -> pd.DataFrame:
+        """Differences of all metrics between two periods; without numbers where one is lacking."""
+        if periods[0] not in there:
+            return _blank_rows(self.metrics, self.words)
+        if isinstance(self.data, PastReports):
+            least = self.options.get("min_group_size", MIN_GROUP_SIZE)
+            return _from_reports(self.data, self.metrics, self.words, periods, self.level, least)
+        table = compare_periods(
+            self.data, self.metrics, periods=periods, period=self.column, labels=self.words,
+            level=self.level, **self.options,
+        )  # fmt: skip
+        return table.rename(columns={"n_other": "n_before"})
+
+    def _run(self, metric: Metric, period: str) -> pd.DataFrame:
+        """Scores of a headline measure up to a period."""
+        own = {name: value for name, value in self.options.items() if name != "seed"}
+        run = period_scores(
+            self.data, metric, column=self.column, until=period, labels=self.words, **own
         )
-        for metric in headline
-    ]
-    table = pd.concat(runs, ignore_index=True)
-    return table[["label", *(name for name in table if name != "label")]]
+        run.insert(0, "label", self.words[metric.column])
+        return run
+
+    def _families(self) -> dict[tuple[str, str], str]:
+        """The headline measures, and of every other column its first metric with a target or at all."""
+        families = {self._key(metric): HEADLINE for metric in self.headline}
+        taken = {metric.column for metric in self.headline}
+        for metric in sorted(self.metrics, key=lambda one: one.target is None):
+            if metric.column not in taken:
+                taken.add(metric.column)
+                families[self._key(metric)] = OTHERS
+        return families
 
 
-def _families(
-    wanted: Sequence[Metric], headline: Sequence[Metric], words: Mapping[str, str]
-) -> dict[tuple[str, str], str]:
-    """Label and name of each metric that is decided about, and its family."""
-    key = {metric: (words[metric.column], metric.name or metric.kind) for metric in wanted}
-    families = {key[metric]: HEADLINE for metric in headline if metric in key}
-    taken = {metric.column for metric in headline}
-    aimed = sorted(wanted, key=lambda metric: metric.target is None)
-    one_each = {metric.column: metric for metric in reversed(aimed) if metric.column not in taken}
-    return families | {key[metric]: OTHERS for metric in one_each.values()}
+def _runs_displayed(runs: pd.DataFrame) -> pd.DataFrame:
+    return with_display(
+        runs, caption="Headline measures by period", about="weighted; the interval of each alone",
+        columns=("label", "metric", "period", "estimate", "n"), top=24,
+    )  # fmt: skip
+
+
+def _displayed(table: pd.DataFrame, period: str) -> pd.DataFrame:
+    return with_display(
+        table, caption=f"Changes of {period}: what is clear, then by size",
+        about="weighted; intervals allow for how many were compared",
+        columns=("label", "metric", "against", "before", "estimate", "verdict", "n"), top=10,
+        headers={"label": "What", "before": "That is", "estimate": "Change"},
+    )  # fmt: skip
 
 
 def chosen_period(period: str | None, there: list[str], column: str = "period") -> str:
@@ -355,7 +390,9 @@ def _independent(
     }  # fmt: skip
 
 
-def with_comparison(table: pd.DataFrame, before: str, against: str, note: str) -> pd.DataFrame:
-    """A comparison's rows with what they are compared with."""
+def with_comparison(
+    table: pd.DataFrame, period: str, before: str, against: str, note: str
+) -> pd.DataFrame:
+    """A comparison's rows with what they compare."""
     notes = ["; ".join(part for part in (note, own) if part) for own in table["note"]]
-    return table.assign(before=before, against=against, note=notes)
+    return table.assign(period=period, before=before, against=against, note=notes)

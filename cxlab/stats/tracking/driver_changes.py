@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from cxlab.core import frames
+from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns, collect, scan
 from cxlab.core.past import PastReports
 from cxlab.core.periods import comparisons, in_order, of_periods, with_text_periods
@@ -154,7 +155,7 @@ def driver_changes(
     tables = []
     for against, before, note in comparisons(periods[0], there):
         found = _differences(shares[periods[0]], shares.get(before), before, level)
-        tables.append(with_comparison(found.assign(period=periods[0]), before, against, note))
+        tables.append(with_comparison(found, periods[0], before, against, note))
     return _finished(pd.concat(tables, ignore_index=True), level)
 
 
@@ -197,7 +198,13 @@ def _finished(table: pd.DataFrame, level: float) -> DriverChanges:
         f"{tests} comparisons of shares; shown to differ at a false-discovery rate of "
         f"{100 * (1 - level):g} %: {found}."
     )
-    return DriverChanges(table=table[list(COLUMNS)], sentence=sentence)
+    table = with_display(
+        table[list(COLUMNS)], caption="Changes of the drivers' shares of R²", top=10,
+        about="among users, weighted; the interval of each change alone",
+        columns=("label", "against", "before", "estimate", "n"), sort=("p_value",),
+        headers={"label": "Driver", "before": "That is", "estimate": "Change, percentage points"},
+    )  # fmt: skip
+    return DriverChanges(table=table, sentence=sentence)
 
 
 @dataclass(frozen=True, eq=False)

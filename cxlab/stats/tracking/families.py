@@ -114,13 +114,15 @@ class Told:
     names: Mapping[str, str]
 
     def subjects(self, family: str) -> list[Subject]:
-        """What a family compares, one by one: those with the largest clear change first."""
+        """What a family compares, one by one, in the order in which the metrics were given."""
         rows = self.table[self.table["family"] == family]
-        return [
+        order = list(self.metrics)
+        found = [
             Subject(self, self.metrics[label, metric], label, metric,
                     {row["against"]: row for row in own.to_dict("records")})
             for (label, metric), own in rows.groupby(["label", "metric"], sort=False)
         ]  # fmt: skip
+        return sorted(found, key=lambda one: order.index((one.label, one.metric)))
 
     def tests(self, family: str) -> int:
         """Comparisons of a family that were tested."""
@@ -173,6 +175,16 @@ class Subject:
         if self.taken_back:
             return self.rows[A_YEAR_BEFORE]
         return next(iter(self.of_verdict(CLEAR)), {})
+
+    @property
+    def size(self) -> float:
+        """Of the clear change, in margins or else in standard errors; 0 without one."""
+        row = self.moved
+        return (
+            abs(row["estimate"]) / (row["margin"] if row["margin"] > 0 else row["se"])
+            if row
+            else 0.0
+        )
 
     def cells(self, *rows: Row, more: tuple[str, ...] = ()) -> tuple[Cells, ...]:
         """Where the numbers of some comparisons stand."""

@@ -64,14 +64,19 @@ def _answer(
     """The first rule that holds."""
     if not any(one.known for one in [*headline, *others]):
         return _nothing_to_compare(told, headline)
-    if moved := [one for one in headline if one.moved]:
+    if moved := _by_size(headline):
         return _headline_moved(moved)
-    if changed := [one for one in others if one.moved]:
+    if changed := _by_size(others):
         new = [one for one in changed if one.is_last(CLEAR)]
         return _others_moved(told, new, headline) if new else _in_a_year(told, changed, earlier)
     if headline and all(one.is_last(SAME, SMALL) for one in headline):
         return _no_larger(told, headline)
     return _nothing_shown(told, headline)
+
+
+def _by_size(subjects: list[Subject]) -> list[Subject]:
+    """Those with a clear change, the largest first."""
+    return sorted((one for one in subjects if one.moved), key=lambda one: -one.size)
 
 
 def _nothing_to_compare(told: Told, headline: list[Subject]) -> Finding:
@@ -277,7 +282,7 @@ def _change(subject: Subject) -> Finding:
 
 def _others_lines(told: Told, others: list[Subject]) -> list[Finding]:
     """Clear changes by size; without any, one line that says so."""
-    lines = [_change(one) for one in others if one.moved]
+    lines = [_change(one) for one in _by_size(others)]
     small = [one.name for one in others if one.of_verdict(SMALL) and not one.moved]
     if small:
         text = f"{listed(small)}: shown to have changed, but by less than declared to matter"
