@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import stdtr
 
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
-from cxlab.core.display import with_display
+from cxlab.core.display import metric_titles, with_display
 from cxlab.core.findings import Findings
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric, metric_list
@@ -249,11 +249,12 @@ class _Asked:
         runs = pd.concat([self._run(metric, period) for metric in self.headline], ignore_index=True)
         table = pd.concat([*tables, *trends(runs, period)], ignore_index=True)
         known = {self._key(metric): metric for metric in [*self.metrics, *self.headline]}
+        titles = metric_titles([*self.metrics, *self.headline], self.words)
         last = comparisons(period, there)[0][1]
         past = isinstance(self.data, PastReports)
         return Changes(
-            table=_displayed(decide(table, self._families(), known)[list(COLUMNS)], period),
-            runs=_runs_displayed(runs), period=period, before=last if last in there else "", metrics=known,
+            table=_displayed(decide(table, self._families(), known)[list(COLUMNS)], period, titles),
+            runs=_runs_displayed(runs, titles), period=period, before=last if last in there else "", metrics=known,
             names=names, notes=(INDEPENDENT,) if past else (),
         )  # fmt: skip
 
@@ -293,18 +294,19 @@ class _Asked:
         return families
 
 
-def _runs_displayed(runs: pd.DataFrame) -> pd.DataFrame:
+def _runs_displayed(runs: pd.DataFrame, titles: Any) -> pd.DataFrame:
     return with_display(
         runs, caption="Headline measures by period", about="weighted; the interval of each alone",
-        columns=("label", "metric", "period", "estimate", "n"), top=24,
+        columns=("label", "metric", "period", "estimate", "n"), top=24, titles=titles,
     )  # fmt: skip
 
 
-def _displayed(table: pd.DataFrame, period: str) -> pd.DataFrame:
+def _displayed(table: pd.DataFrame, period: str, titles: Any) -> pd.DataFrame:
     return with_display(
         table, caption=f"Changes of {period}: what is clear, then by size",
         about="weighted; intervals allow for how many were compared",
         columns=("label", "metric", "against", "before", "estimate", "verdict", "n"), top=10,
+        titles=titles,
         headers={"label": "What", "before": "That is", "estimate": "Change"},
     )  # fmt: skip
 
