@@ -253,7 +253,7 @@ class _Asked:
         last = comparisons(period, there)[0][1]
         past = isinstance(self.data, PastReports)
         return Changes(
-            table=_displayed(decide(table, self._families(), known)[list(COLUMNS)], period, titles),
+            table=_displayed(decide(table, self._families(), known)[list(COLUMNS)], period, titles, past),
             runs=_runs_displayed(runs, titles), period=period, before=last if last in there else "", metrics=known,
             names=names, notes=(INDEPENDENT,) if past else (),
         )  # fmt: skip
@@ -297,14 +297,15 @@ class _Asked:
 def _runs_displayed(runs: pd.DataFrame, titles: Any) -> pd.DataFrame:
     return with_display(
         runs, caption="Headline measures by period", about="weighted; the interval of each alone",
-        columns=("label", "metric", "period", "estimate", "n"), top=24, titles=titles,
+        columns=("label", "metric", "period", "estimate", "n"), sort=("-period",), titles=titles,
     )  # fmt: skip
 
 
-def _displayed(table: pd.DataFrame, period: str, titles: Any) -> pd.DataFrame:
+def _displayed(table: pd.DataFrame, period: str, titles: Any, past: bool) -> pd.DataFrame:
+    about = "weighted; intervals allow for how many were compared"
     return with_display(
         table, caption=f"Changes of {period}: what is clear, then by size",
-        about="weighted; intervals allow for how many were compared",
+        about=f"{about}; periods are compared as independent samples" if past else about,
         columns=("label", "metric", "against", "before", "estimate", "verdict", "n"), top=10,
         titles=titles,
         headers={"label": "What", "before": "That is", "estimate": "Change"},

@@ -68,6 +68,12 @@ class MixAndPerformance(Result):
     level: float
     replicates: int
 
+    @property
+    def about(self) -> str:
+        """One line: between which periods, and what to know."""
+        between = () if self.table.empty else (f"From {self.periods[0]} to {self.periods[1]}.",)
+        return " ".join([*between, *self.notes])
+
     def __post_init__(self) -> None:
         if self.table.empty:
             return
