@@ -138,7 +138,7 @@ def _answer(
     said: Any = findings or ()
     tiles = read_tiles(folder) if findings else None
     return str(
-        _templates()
+        templates()
         .get_template("answer.html.j2")
         .render(
             question=manifest["title"],
@@ -181,7 +181,7 @@ def bar_html(manifest: Mapping[str, Any]) -> str:
     previous = beside.get("previous")
     rows = manifest.get("rows")
     return str(
-        _templates()
+        templates()
         .get_template("bar.html.j2")
         .render(
             study=manifest["study_title"] or manifest["study"] or "cxlab",
@@ -243,7 +243,8 @@ class PageExporter(HTMLExporter):
 
 
 @lru_cache(maxsize=1)
-def _templates() -> Environment:
+def templates() -> Environment:
+    """The templates of pages."""
     return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -23,9 +23,11 @@ WORDS = {
     "Not settled": "Not shown; it may still be there.",
     "Margin": "The smallest difference that matters. Unless the study file declares another: 3 "
     "points, 3 percentage points, or 2 % of the length of the scale.",
-    "n": "Valid answers: those that lack a missing code.",
+    "n": "Answers with a score; blanks and missing codes do not count.",
     "Effective n": "As many answers of a simple random sample would say as much.",
     "Never used": "The customer did not use the touchpoint: neither a score nor a blank.",
+    "tNPS and rNPS": "The NPS of answers given after an episode (transactional), and of those that the "
+    "whole customer base is asked for (relationship).",
     "Hidden": "A group of too few answers, or one that would give such a group back.",
 }
 
@@ -126,9 +128,8 @@ def _bins(scale: Scale) -> str:
 
 
 def _codes(columns: Iterable[Column]) -> str:
-    codes: Mapping[str, str] = {
-        code: reason for column in columns for code, reason in column.missing.items()
-    }
+    codes = {code: reason for column in columns for code, reason in column.missing.items()}
     each = [f"{code}: {reason}" for code, reason in codes.items()]
+    codes = {code: reason for code, reason in codes.items() if code.strip().lower() != "blank"}
     blanks = {column.blank for column in columns}
     return ", ".join([*each, f"blank: {listed(sorted(blanks), last='or')}"])
