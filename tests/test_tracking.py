@@ -201,7 +201,9 @@ class TestPeriodChanges:
         table = self.changes(
             data, [Metric(name, "net", (9, 10), (0, 6), name="nps") for name in columns]
         )
-        assert table["smallest_seen"].mean() == pytest.approx(100 * change, abs=0.4)
+        # the first is alone in its family
+        alone = table.loc[table["label"] == columns[0], "smallest_seen"]
+        assert alone.iloc[0] == pytest.approx(100 * change, abs=0.5)
         # four standard errors of 100 draws at 80 %
         assert (table["p_value"] < 0.05).mean() == pytest.approx(0.8, abs=0.16)
 
