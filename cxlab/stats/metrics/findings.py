@@ -112,7 +112,8 @@ def _of_targets(card: Scorecard, aims: Sequence[Metric], margins: Mapping[str, f
     ]
     return Finding(
         kind="answer", text=_headed(card, lead, f"{text}: {'; '.join(items[:MOST_NAMED])}"),
-        certainty="not settled" if OPEN in verdicts else "clear", detail="; ".join(told),
+        certainty="not settled" if OPEN in verdicts else "clear",
+        detail=f"{'95 % interval' if size == 1 else 'intervals that hold together'}: {'; '.join(told)}",
         subject=_name(card, aims[0]), estimate=float(lead["estimate"]), ci_low=low, ci_high=high,
         unit=lead["unit"], n=int(lead["n"]), rule=f"targets {verdicts[0] if alike else 'mixed'}",
         reference=float(lead["target"]), margin=_margin(aims[0], margins), family=SIMULTANEOUS,
