@@ -21,8 +21,8 @@ from cxlab.core.phrases import (
     number,
     signed,
 )
-from cxlab.stats.inference import ALPHA, within_margin
-from cxlab.stats.metrics.families import latest_changes
+from cxlab.stats.inference import within_margin
+from cxlab.stats.metrics.families import are_clear, latest_changes
 from cxlab.stats.metrics.touchpoints import MOST_NAMED
 
 if TYPE_CHECKING:
@@ -358,7 +358,7 @@ def _clear(
         ],
         tested.index, dtype=bool,
     )  # fmt: skip
-    return tested[(tested[p] < ALPHA) & ~inside].sort_values(p, kind="stable"), tested[inside]
+    return tested[are_clear(tested, p) & ~inside].sort_values(p, kind="stable"), tested[inside]
 
 
 def _compared(
