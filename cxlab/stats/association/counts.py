@@ -39,17 +39,11 @@ class JointCounts:
     cells : DataFrame
         One row per cell that is not empty: ``pair`` (number), ``x``, ``y`` (ratings),
         ``n`` (rows), ``weight`` (sum of weights). Sorted by pair, x, y.
-    by_unit : sparse array of shape (units, cells)
-        Sum of weights of each cell in each unit. A unit is a cluster; a row, where there
-        is none; a whole stratum, where rows were too many to read one by one.
-    squares : sparse array of shape (units, cells)
-        Sum of squared weights of each cell in each unit.
-    units : Units
-        Strata of the units and what was assumed.
+    by_unit, squares : sparse array of shape (units, cells)
+        Sum of weights, and of squared weights, of each cell in each unit. A unit is a cluster;
+        a row, where there is none; a whole stratum, where rows were too many to read.
     n_rows : int
         Rows of positive weight, answered or not.
-    opened : Opened
-        What was counted.
     rows : DataFrame or None
         The rows read, if they were: ratings and ``weight``.
     """
@@ -76,30 +70,8 @@ class JointCounts:
 def joint_counts(opened: Opened, x: str | Sequence[str], y: str | Sequence[str]) -> JointCounts:
     """Count x rating × y rating for every x and y, each pair on its own rows.
 
-    Parameters
-    ----------
-    opened : Opened
-        Answers, one row each. A row of weight 0 is counted nowhere, but its cluster is part
-        of the sample.
-    x, y : str or sequence of str
-        Columns of ratings. Null: not answered; the row is left out of that pair only.
-
-    Returns
-    -------
-    JointCounts
-
-    Raises
-    ------
-    ValueError
-        For ratings that are infinite, or in large data not whole numbers.
-
-    Examples
-    --------
-    >>> from cxlab.core.frames import open_frame
-    >>> answers = pd.DataFrame({"shops": [4, 5, 5, None], "overall": [4, 5, 4, 5]})
-    >>> opened = open_frame(answers, numbers={"scores": ["shops", "overall"]})
-    >>> joint_counts(opened, "shops", "overall").cells[["x", "y", "n"]].values.tolist()
-    [[4.0, 4.0, 1.0], [5.0, 4.0, 1.0], [5.0, 5.0, 1.0]]
+    A row of weight 0 is counted nowhere, but its cluster is part of the sample. Ratings that are
+    infinite, or in large data not whole numbers, are refused.
     """
     x, y = as_list(x), as_list(y)
     pairs = tuple((touchpoint, outcome) for outcome in y for touchpoint in x)

@@ -28,9 +28,8 @@ from cxlab.stats.association.coefficients import correlation_of_sums
 from cxlab.stats.inference import adjust_p_values, check_level, normal_quantile, t_quantile
 from cxlab.stats.resampling import bootstrap_multipliers, rank_intervals, ranks
 from cxlab.stats.touchpoints.halo import MISSING, correlate_together, halo_table
-from cxlab.stats.touchpoints.occasions import find_occasion
-from cxlab.stats.touchpoints.result import TouchpointCorrelations
-from cxlab.stats.touchpoints.scores import count_use, open_answers
+from cxlab.stats.touchpoints.result import TouchpointCorrelations, find_occasion
+from cxlab.stats.touchpoints.users import count_use, open_answers
 
 Array = NDArray[np.float64]
 
@@ -269,8 +268,7 @@ def replicate_coefficients(
 ) -> tuple[Array, str]:
     """Replicates of Pearson's r of every pair, shape (replicates, pairs), and their origin.
 
-    Clusters are resampled; in large data the replicates are draws from the estimates' normal
-    limit.
+    Clusters are resampled; in large data the replicates are draws from the normal limit.
     """
     units = counts.units
     if not units.lumped and 2 <= units.n_units <= MOST_RESAMPLED:
@@ -325,13 +323,6 @@ def place_touchpoints(
     ``level`` (see `cxlab.stats.resampling.rank_intervals`). Replicates are spread by the ratio
     of the t quantile to the normal one, so that few answers settle no place. A touchpoint
     without a coefficient, or without one in over 5 % of the replicates, has no place.
-
-    Examples
-    --------
-    >>> draws = np.array([[0.5, 0.2], [0.4, 0.1], [0.6, 0.4]])
-    >>> estimate, df = np.array([0.5, 0.2]), np.array([400.0, 400.0])
-    >>> place_touchpoints(estimate, draws, df, level=0.95).values.tolist()
-    [[1, 1, 1], [2, 2, 2]]
     """
     lost = (~np.isfinite(replicates)).mean(axis=0)
     placed = np.flatnonzero(np.isfinite(estimate) & (lost <= MOST_LOST))

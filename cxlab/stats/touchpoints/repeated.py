@@ -27,7 +27,7 @@ from cxlab.stats.association import (
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS, correlation_of_sums
 from cxlab.stats.inference import check_level
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval
-from cxlab.stats.touchpoints.occasions import find_occasion
+from cxlab.stats.touchpoints.result import find_occasion
 from cxlab.survey.definition import Table
 from cxlab.survey.study import Study
 

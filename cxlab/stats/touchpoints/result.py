@@ -1,8 +1,8 @@
-"""What `touchpoint_correlations` returns, and the comparisons that it answers."""
+"""What `touchpoint_correlations` returns: when both were measured, and comparisons."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from cxlab.core.messages import unknown
 from cxlab.core.result import Result
 from cxlab.stats.association import PairEstimates
 from cxlab.stats.inference import adjust_p_values, t_quantile
-from cxlab.stats.touchpoints.occasions import Occasion
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -28,6 +28,56 @@ SHOWN = [
     "touchpoint", "outcome", "occasion", "n", "estimate", "ci_low", "ci_high", "p_adjusted",
     "rank", "rank_low", "rank_high", "note",
 ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """How a touchpoint's score and the outcome were measured: code A to D, words, caution."""
+
+    code: str
+    name: str
+    caution: str
+
+    def __str__(self) -> str:
+        return f"{self.code} ({self.name})"
+
+
+OCCASIONS = {
+    "A": Occasion(
+        "A",
+        "same survey",
+        "Touchpoints and outcome were rated in one sitting, so mood and habits of answering "
+        "(halo) are part of every coefficient: a touchpoint that does nothing can still show "
+        "a clear one.",
+    ),
+    "B": Occasion(
+        "B",
+        "same survey, overall asked first",
+        "Outcome and touchpoints were rated in one sitting and the outcome first, so it may "
+        "have coloured the ratings that follow: halo is part of every coefficient.",
+    ),
+    "C": Occasion(
+        "C",
+        "separate occasions",
+        "Touchpoint and outcome were rated on separate occasions and linked by customer, so "
+        "the mood of one sitting is not shared; lasting differences between customers are.",
+    ),
+    "D": Occasion(
+        "D",
+        "operational figure against survey",
+        "The touchpoint's figure was recorded, not rated, so habits of answering are not "
+        "shared; who got which service was still not decided by lot.",
+    ),
+}
+
+
+def find_occasion(code: str) -> Occasion:
+    """The declared occasion; anything but A to D is refused, with their meanings."""
+    if code not in OCCASIONS:
+        meanings = ", ".join(str(occasion) for occasion in OCCASIONS.values())
+        message = unknown("occasion", code, OCCASIONS)
+        raise ValueError(f"{message} Declare when the two were measured: {meanings}.")
+    return OCCASIONS[code]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -133,41 +183,6 @@ class TouchpointCorrelations(Result):
             parts.append(self._differences(labels, first, first + number * size))
         return pd.concat(parts, ignore_index=True)
 
-    def words(self, labels: Mapping[str, str] | None = None) -> list[str]:
-        """The findings, one sentence each, in words that fit the occasion.
-
-        Parameters
-        ----------
-        labels : mapping of str to str, optional
-            Column to the name that the sentences use, such as ``survey.labels``.
-
-        Returns
-        -------
-        list of str
-            Occasion and caution; which touchpoints can hold the first and the last place for
-            each outcome; touchpoints that change place between outcomes.
-        """
-        names = labels or {}
-        sentences = [f"Measurement occasion {self.occasion}. {self.occasion.caution}"]
-        sentences += [self._places(outcome, names) for outcome in self.outcomes]
-        if len(self.outcomes) > 1:
-            nothing = ["No touchpoint is shown to change place between the outcomes."]
-            sentences += changes_of_place(self.table, self.outcomes, names) or nothing
-        return sentences
-
-    def _places(self, outcome: str, names: Mapping[str, str]) -> str:
-        part = self.table[(self.table["outcome"] == outcome) & self.table["rank"].notna()]
-        named = names.get(outcome, outcome)
-        if part.empty:
-            return f"No touchpoint could be placed for {named}."
-        first = part[part["rank_low"] == 1]
-        last = part[part["rank_high"] == len(part)]
-        return (
-            f"With {named}, of {len(part)} touchpoints {_settled(first, 'most', names)}; "
-            f"{_settled(last, 'least', names)} (pearson; places with intervals that hold for "
-            f"all touchpoints at once, {self.level:.0%}; {self.rank_method})."
-        )
-
     def _named(self, pairs: Integers) -> list[str]:
         return [self.touchpoints[number % len(self.touchpoints)] for number in pairs]
 
@@ -189,19 +204,6 @@ class TouchpointCorrelations(Result):
             f"Touchpoints against {' and '.join(self.outcomes)}, occasion {self.occasion}",
             self.family,
         )
-
-
-def _settled(part: pd.DataFrame, word: str, labels: Mapping[str, str]) -> str:
-    """Who goes most (or least) with the outcome, if one interval alone reaches that place."""
-    ordered = part.sort_values("rank", kind="stable", ascending=word == "most")
-    names = [
-        f"{labels.get(row.touchpoint, row.touchpoint)} ({row.rank}; {row.rank_low}–{row.rank_high})"
-        for row in ordered.itertuples(index=False)
-    ]
-    if len(names) == 1:
-        return f"{names[0]} goes {word}"
-    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-    return f"which goes {word} is not settled among {len(names)}: {shown}"
 
 
 def difference_table(
@@ -262,31 +264,3 @@ def _notes(
         else:
             notes.append("no test: one of the two has no interval")
     return notes
-
-
-def changes_of_place(
-    table: pd.DataFrame, outcomes: Sequence[str], labels: Mapping[str, str]
-) -> list[str]:
-    """A sentence for each touchpoint whose rank intervals for two outcomes do not overlap.
-
-    The first outcome is compared with each other; ``labels`` are names for the sentences.
-    """
-    places = ["rank", "rank_low", "rank_high"]
-    by_outcome = {
-        outcome: part.set_index("touchpoint")[places]
-        for outcome, part in table.groupby("outcome", sort=False)
-    }
-    first, *others = outcomes
-    placed, sentences = int(by_outcome[first]["rank"].notna().sum()), []
-    for other in others:
-        both = by_outcome[first].join(by_outcome[other].add_suffix("_there")).dropna()
-        below = both["rank_high"] < both["rank_low_there"]
-        above = both["rank_high_there"] < both["rank_low"]
-        for row in both[below | above].itertuples():
-            sentences.append(
-                f"{labels.get(row.Index, row.Index)} changes place: {row.rank} of {placed} "
-                f"({row.rank_low}–{row.rank_high}) for {labels.get(first, first)}, "
-                f"{row.rank_there} ({row.rank_low_there}–{row.rank_high_there}) for "
-                f"{labels.get(other, other)}; the intervals do not overlap."
-            )
-    return sentences
