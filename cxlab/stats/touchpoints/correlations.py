@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
 from cxlab.core.design import DesignLike
-from cxlab.core.frames import as_list, check_choice
+from cxlab.core.frames import Opened, as_list, check_choice
 from cxlab.stats.association import (
     COEFFICIENTS,
     FEW_DEGREES_OF_FREEDOM,
@@ -55,6 +57,7 @@ def touchpoint_correlations(
     level: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
+    min_group_size: int = 1,
 ) -> TouchpointCorrelations:
     """Correlate each touchpoint's score with one or more outcomes.
 
@@ -83,6 +86,9 @@ def touchpoint_correlations(
     replicates, seed : int
         Bootstrap replicates of clusters behind the rank intervals, which hold for all
         touchpoints at once.
+    min_group_size : int
+        Touchpoints that fewer customers than this have rated are left out and called hidden;
+        1 hides none.
 
     Returns
     -------
@@ -131,15 +137,17 @@ def touchpoint_correlations(
     check_choice("missing", missing, MISSING)
     _check_names(outcomes, names)
     opened = open_answers(data, {"outcome": outcomes, "touchpoints": names}, design)
+    opened, used, few = _without_few(opened, [*outcomes, *names], min_group_size)
     counts = joint_counts(opened, names, outcomes)
     fits = {kind: pair_estimates(counts, kind, level=level) for kind in COEFFICIENTS}
     together = correlate_together(counts, missing=missing)
-    used = count_use(opened, [*outcomes, *names])
     long = coefficient_table(fits, together.models, counts, declared.code, level)
     places, rank_method = _places(counts, fits["pearson"], replicates, seed, level)
     n_missing = (counts.n_rows - used["n_rated"]).rename("n_missing").rename_axis("column")
     return TouchpointCorrelations(
-        table=headline_table(long, places, used),
+        table=headline_table(
+            long, places, used, dict.fromkeys(few, f"hidden: fewer than {min_group_size} answers")
+        ),
         n_missing=n_missing.reset_index(),
         notes=tuple(filter(None, [counts.units.design.note])),
         coefficients=long,
@@ -152,6 +160,20 @@ def touchpoint_correlations(
         family=f"Benjamini–Hochberg over {len(names)} touchpoints × one outcome",
         fit=fits["pearson"],
     )
+
+
+def _without_few(
+    opened: Opened, names: list[str], least: int
+) -> tuple[Opened, pd.DataFrame, list[str]]:
+    """The answers without columns that few have rated, how the others were used, and those."""
+    used = count_use(opened, names)
+    few = used.index[used["n_rated"].between(1, least - 1)].tolist()
+    if not few:
+        return opened, used, few
+    used.loc[few] = 0
+    lazy = opened.lazy.with_columns(**{name: nw.lit(None, nw.Float64) for name in few})
+    # no rating of theirs is read again
+    return replace(opened, data=lazy, lazy=lazy), used, few
 
 
 def _check_names(outcomes: list[str], names: list[str]) -> None:
@@ -239,7 +261,9 @@ def _model_row(
     return int(row["n"]), float(row[kind]), se, df, note
 
 
-def headline_table(long: pd.DataFrame, places: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
+def headline_table(
+    long: pd.DataFrame, places: pd.DataFrame, used: pd.DataFrame, hidden: dict[str, str]
+) -> pd.DataFrame:
     """One row per touchpoint × outcome: Pearson's r, its place and the partial coefficients."""
     labels = ["touchpoint", "outcome"]
     head = long[long["coefficient"] == "pearson"].reset_index(drop=True)
@@ -250,8 +274,12 @@ def headline_table(long: pd.DataFrame, places: pd.DataFrame, used: pd.DataFrame)
     table[["partial", "semi_partial"]] = wide[["partial", "semi_partial"]]
     table["n_used"] = used["n_used"]
     table["ceiling_flag"] = wide["polychoric"].abs() - wide["pearson"].abs() > CEILING_GAP
-    notes = zip(head["note"], table["rank"], used["n_rated"], strict=True)
-    table["note"] = [_note(*row) for row in notes]
+    rows = zip(head["touchpoint"], head["outcome"], head["note"], table["rank"], strict=True)
+    rated = used["n_rated"].tolist()
+    table["note"] = [
+        hidden.get(name) or hidden.get(outcome) or _note(note, rank, rated[number])
+        for number, (name, outcome, note, rank) in enumerate(rows)
+    ]
     return table
 
 

@@ -196,11 +196,7 @@ def journey_table(
     if not names:
         raise ValueError("`stages` must hold one stage or more; got none. Name its touchpoints.")
     opened = open_frame(data, numbers={"outcome": outcome, "touchpoints": names}, design=design)
-    # a mean of several columns passes over missing ones
-    scores = {
-        f"stage_{i}": nw.mean_horizontal(*[nw.col(name).cast(nw.Float64) for name in ratings])
-        for i, ratings in enumerate(stages.values())
-    }
+    scores = {f"stage_{i}": _mean_rating(ratings) for i, ratings in enumerate(stages.values())}
     lazy = opened.lazy.with_columns(**scores)
     prepared = replace(opened, data=lazy, lazy=lazy)
     order = [(outcome, "whole", "", "")]
@@ -219,6 +215,15 @@ def journey_table(
     reason = table["n"].between(1, min_group_size - 1).map({True: SMALL, False: ""})
     hidden = hide_rows(table.astype({"n": int}), reason, min_group_size).drop(columns="suppressed")
     return hidden.assign(level=table["level"], stage=table["stage"])
+
+
+def _mean_rating(ratings: Sequence[str]) -> nw.Expr:
+    """Mean of the ratings that are there; null without any."""
+    values = [nw.col(name).cast(nw.Float64) for name in ratings]
+    rated = nw.sum_horizontal(
+        *(nw.when(~v.is_null()).then(nw.lit(1.0)).otherwise(nw.lit(0.0)) for v in values)
+    )
+    return nw.when(rated > 0).then(nw.sum_horizontal(*values) / rated)
 
 
 def _with_outcome(opened: Opened, outcome: str, columns: list[str], level: float) -> pd.DataFrame:

@@ -11,10 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from cxlab.core.findings import Findings
 from cxlab.core.messages import unknown
 from cxlab.core.result import Result
 from cxlab.stats.association import PairEstimates
 from cxlab.stats.inference import adjust_p_values, t_quantile
+from cxlab.stats.touchpoints.findings import MARGIN, places_table, touchpoint_findings
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -182,6 +184,53 @@ class TouchpointCorrelations(Result):
             labels = {"touchpoint": self._named(first), **outcomes}
             parts.append(self._differences(labels, first, first + number * size))
         return pd.concat(parts, ignore_index=True)
+
+    def places(self, *, margin: float = MARGIN) -> pd.DataFrame:
+        """How far the touchpoints can be ranked, per outcome.
+
+        Parameters
+        ----------
+        margin : float
+            The smallest difference of two correlations that matters.
+
+        Returns
+        -------
+        DataFrame
+            One row per outcome: ``outcome``; ``n_least, n_most`` (pairs); ``placed`` (touchpoints
+            with a place), ``may_be_first``, ``first_within_margin`` (these and those that
+            differ from the first by less than ``margin``), ``may_be_last``; ``pairs`` compared,
+            ``told_apart``, and of these ``told_within_margin``; ``margin``.
+        """
+        return places_table(self, margin)
+
+    def findings(
+        self,
+        masked: pd.DataFrame | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        margin: float = MARGIN,
+        group: str = "",
+    ) -> Findings:
+        """What the correlations say, the answer first.
+
+        Parameters
+        ----------
+        masked : DataFrame, optional
+            As `cxlab.masking` returns it, of the first outcome.
+        labels : mapping of str to str, optional
+            Column to the name that the sentences use, such as ``study.short_labels``.
+        margin : float
+            The smallest difference of two correlations that matters.
+        group : str
+            Whose answers they are; named in the answer.
+
+        Returns
+        -------
+        Findings
+            Which touchpoint goes most with the first outcome; the places for each outcome; how
+            many pairs are told apart; what good overall scores mask; what may be mood.
+        """
+        return touchpoint_findings(self, masked, labels=labels or {}, margin=margin, group=group)
 
     def _named(self, pairs: Integers) -> list[str]:
         return [self.touchpoints[number % len(self.touchpoints)] for number in pairs]
