@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +54,14 @@ CAUTIONS = {
 class Lead:
     """Which touchpoints may go most with one outcome, and by which rule.
 
-    ``placed``: those with a place, in order. ``unranked``: no two of the others are told apart.
+    ``placed``: those with a place, in order; ``pairs``: their differences. ``unranked``: no two
+    of the others are told apart.
     """
 
     outcome: str
     rule: str
     placed: pd.DataFrame
+    pairs: pd.DataFrame
     first: tuple[str, ...] = ()
     unranked: bool = False
 
@@ -78,7 +80,8 @@ def touchpoint_findings(
     group: str,
 ) -> Findings:
     """See `TouchpointCorrelations.findings`."""
-    leads, places = find_leads(result, margin), places_table(result, margin)
+    leads = find_leads(result, margin)
+    places = places_table(result, margin, leads)
     told = [lead for lead in leads[:MOST_OUTCOMES] if lead.rule != "not placed"]
     rows = [
         _answer(result, leads[0], places.iloc[0], labels, group),
@@ -92,18 +95,19 @@ def touchpoint_findings(
     return Findings(tuple(rows))
 
 
-def places_table(result: TouchpointCorrelations, margin: float) -> pd.DataFrame:
+def places_table(
+    result: TouchpointCorrelations, margin: float, leads: Sequence[Lead] = ()
+) -> pd.DataFrame:
     """See `TouchpointCorrelations.places`."""
-    pairs, rows = _pairs(result, margin), []
-    for lead in find_leads(result, margin):
-        own = pairs[pairs["outcome"] == lead.outcome]
-        told, placed = own[own["p_adjusted"] < ALPHA], lead.placed
+    rows = []
+    for lead in leads or find_leads(result, margin):
+        told, placed = lead.pairs[lead.pairs["p_adjusted"] < ALPHA], lead.placed
         n = result.table.loc[result.table["outcome"] == lead.outcome, "n"]
         row = {"outcome": lead.outcome, "n_least": n.min(), "n_most": n.max()}
         row |= {"placed": len(placed), "may_be_first": int((placed["rank_low"] == 1).sum())}
         row |= {"first_within_margin": len(lead.first)}
         row |= {"may_be_last": int((placed["rank_high"] == len(placed)).sum())}
-        row |= {"pairs": int(own["p_adjusted"].notna().sum()), "told_apart": len(told)}
+        row |= {"pairs": int(lead.pairs["p_adjusted"].notna().sum()), "told_apart": len(told)}
         row |= {"told_within_margin": int(told["within_margin"].sum()), "margin": margin}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -130,10 +134,10 @@ def find_leads(result: TouchpointCorrelations, margin: float) -> list[Lead]:
 
 def _lead(outcome: str, placed: pd.DataFrame, pairs: pd.DataFrame) -> Lead:
     if placed.empty:
-        return Lead(outcome, "not placed", placed)
+        return Lead(outcome, "not placed", placed, pairs)
     order = placed["touchpoint"].tolist()
     if not ((placed["p_adjusted"] < ALPHA) & (placed["estimate"] > 0)).any():
-        return Lead(outcome, "no association", placed)
+        return Lead(outcome, "no association", placed, pairs)
     may = placed.loc[placed["rank_low"] == 1, "touchpoint"].tolist()
     near = pairs[pairs["within_margin"]]
     alike = {*near.loc[near["touchpoint"] == order[0], "other"]}
@@ -151,7 +155,7 @@ def _lead(outcome: str, placed: pd.DataFrame, pairs: pd.DataFrame) -> Lead:
     rest = set(order) - set(first)
     among = pairs[pairs["touchpoint"].isin(rest) & pairs["other"].isin(rest)]
     unranked = len(rest) > 1 and not (among["p_adjusted"] < ALPHA).any()
-    return Lead(outcome, rule, placed, first, unranked)
+    return Lead(outcome, rule, placed, pairs, first, unranked)
 
 
 def _answer(
