@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import pandas as pd
+
+from cxlab.core.metric import Metric
 
 #: Where a table keeps its `Display`; pandas carries it through selections and copies.
 ATTRIBUTE = "display"
@@ -41,6 +43,8 @@ class Display:
         ``count``, ``number``; a plus sign before it: a difference, shown with its sign.
     labels : mapping of str to str
         Names of the answers' columns to the words that readers know.
+    titles : mapping of (str, str) to str
+        Label and name of a metric to its title: `metric_titles`.
     level : float
         Of the intervals.
     """
@@ -56,6 +60,7 @@ class Display:
     headers: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    titles: Mapping[tuple[str, str], str] = field(default_factory=dict)
     level: float = 0.95
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -89,3 +94,17 @@ def with_display(table: pd.DataFrame, **changes: Any) -> pd.DataFrame:
     known = table.copy(deep=False)
     known.attrs[ATTRIBUTE] = replace(display_of(table), **changes)
     return known
+
+
+def metric_titles(
+    metrics: Iterable[Metric], labels: Mapping[str, str] | None = None
+) -> dict[tuple[str, str], str]:
+    """What readers call each metric, by label and name as they stand in result tables.
+
+    Examples
+    --------
+    >>> metric_titles([Metric("overall", "box", top=(8, 10), name="top box", words="Satisfied")])
+    {('overall', 'top box'): 'Satisfied (8 to 10)'}
+    """
+    known = labels or {}
+    return {(known.get(one.column, one.column), one.name or one.kind): one.title for one in metrics}

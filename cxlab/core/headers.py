@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import pandas as pd
 
 from cxlab.core import phrases
 from cxlab.core.display import Display
-from cxlab.core.phrases import decimals_for
-from cxlab.core.phrases import signed as plus
 
 
 class Header(NamedTuple):
@@ -334,7 +332,7 @@ def decimals(half_width: float, kind: str = "number") -> int:
     >>> decimals(7.7), decimals(0.17), decimals(0.03, "r")
     (0, 1, 2)
     """
-    return max(decimals_for(half_width), LEAST.get(kind, 0))
+    return max(phrases.decimals_for(half_width), LEAST.get(kind, 0))
 
 
 def plain_decimals(values: pd.Series, kind: str, *, detailed: bool) -> int:
@@ -362,7 +360,7 @@ def number(value: float, places: int, *, signed: bool = False) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return (plus if signed else phrases.number)(value, places)
+    return (phrases.signed if signed else phrases.number)(value, places)
 
 
 def p_value(value: float) -> str:
@@ -370,17 +368,18 @@ def p_value(value: float) -> str:
     return "<0.001" if value < 0.001 else number(value, 3)
 
 
-def named(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+def named(table: pd.DataFrame, display: Display) -> pd.DataFrame:
     """A table in which touchpoints, outcomes and measures have the names that readers know."""
-    measures = MEASURES | dict(labels)
     words = {
-        column: (labels if column in NAMED else measures)
-        for column in (*NAMED, "metric", "measure")
+        column: [display.labels.get(name, name) for name in table[column]]
+        for column in NAMED
+        if column in table
     }
-    return table.assign(
-        **{
-            column: [known.get(name, name) for name in table[column]]
-            for column, known in words.items()
-            if column in table
-        }
-    )
+    if "metric" in table:
+        known = MEASURES | dict(display.labels)
+        of = table["label"] if "label" in table else [""] * len(table)
+        words["metric"] = [
+            display.titles.get((label, name)) or known.get(name, name)
+            for label, name in zip(of, table["metric"], strict=True)
+        ]
+    return table.assign(**words)

@@ -87,7 +87,7 @@ def arrange(table: pd.DataFrame, display: Display, name: str = "") -> Shown:
     empty = Shown(caption, "", [], [], [], [], [], "", "")
     if not len(table):
         return empty
-    whole = named(table.infer_objects(), display.labels)
+    whole = named(table.infer_objects(), display)
     own, shared = _split_notes(whole)
     if _all_hidden(whole):
         reason = f" {shared[:1].upper()}{shared[1:]}." if shared else ""
@@ -110,10 +110,15 @@ def arrange(table: pd.DataFrame, display: Display, name: str = "") -> Shown:
 
 def _all_hidden(table: pd.DataFrame) -> bool:
     """Whether no row has a number."""
-    if "suppressed" in table and table["suppressed"].fillna(False).astype(bool).all():
+    if "suppressed" in table and all(_hidden_rows(table)):
         return True
     numbers = table.select_dtypes("number")
     return numbers.shape[1] > 0 and bool(numbers.isna().all(axis=None))
+
+
+def _hidden_rows(table: pd.DataFrame) -> list[bool]:
+    """Of a reason per row, empty where nothing is hidden."""
+    return [bool(reason) and reason == reason for reason in table["suppressed"]]
 
 
 def _split_notes(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -237,7 +242,7 @@ def _numbers(
                 low, high = (number(value, own) for value in values[1:])
                 intervals[i] = f"({low}\u00a0to\u00a0{high})"
     if "suppressed" in table and column == "estimate":
-        hidden = table["suppressed"].fillna(False).astype(bool)
+        hidden = _hidden_rows(table)
         cells = [
             "hidden" if hide and cell == "–" else cell
             for cell, hide in zip(cells, hidden, strict=True)
