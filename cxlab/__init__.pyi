@@ -4,6 +4,7 @@ from .report.answer import show_answer as show_answer
 from .report.build import build_report as build_report
 from .report.manifest import version_line as version_line
 from .report.plots import plot_control_chart as plot_control_chart
+from .report.plots import plot_correlations as plot_correlations
 from .report.plots import plot_driver_map as plot_driver_map
 from .report.plots import plot_ends as plot_ends
 from .report.plots import plot_grid as plot_grid

@@ -59,8 +59,10 @@ def told(data, outcomes="overall", *, masked=None, occasion="A", group="", **opt
     """Findings of a study, each of whose numbers is a rounded cell."""
     names = [name for name in data if name.startswith("t")]
     given = {"replicates": 200, "missing": "pairwise"} | options
-    result = touchpoint_correlations(data, outcomes, names, occasion=occasion, **given)
-    found = result.findings(masked, labels=LABELS, group=group)
+    result = touchpoint_correlations(
+        data, outcomes, names, occasion=occasion, labels=LABELS, **given
+    )
+    found = result.findings(masked, group=group)
     tables = {"touchpoint-correlations": result.table, PLACES: result.places(), HALO: result.halo}
     tables |= {} if masked is None else {MASKING: masked}
     assert unfounded(found, tables, words=[*LABELS.values(), group]) == []

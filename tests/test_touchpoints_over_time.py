@@ -221,10 +221,15 @@ def test_journeys_refuse_what_they_cannot_compare():
     data["overall"] = data["t0"]
     with pytest.raises(ValueError, match="`half_life` must be over 0; got 0"):
         compare_journeys(data, names, "overall", half_life=0)
-    with pytest.raises(
-        ValueError, match="number of customers with ratings and outcome, 20; got 50"
-    ):
-        compare_journeys(data, names, "overall", folds=50)
+    with pytest.raises(ValueError, match="`folds` must be 2 or more; got 1"):
+        compare_journeys(data, names, "overall", folds=1)
+
+
+def test_fewer_customers_than_folds_are_not_compared():
+    data, names = journeys(9, 7, 3)
+    row = compare_journeys(data.assign(overall=data["t0"]), names, "overall").iloc[0]
+    assert row["n"] == 7
+    assert row["note"].startswith("not compared: fewer customers")
 
 
 def test_stages_by_hand():

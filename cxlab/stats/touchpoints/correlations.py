@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from cxlab.core.design import DesignLike
+from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, check_choice
 from cxlab.stats.association import (
     COEFFICIENTS,
@@ -55,6 +56,7 @@ def touchpoint_correlations(
     replicates: int = 1000,
     seed: int = 0,
     min_group_size: int = 1,
+    labels: Mapping[str, str] | None = None,
 ) -> TouchpointCorrelations:
     """Correlate each touchpoint's score with one or more outcomes.
 
@@ -86,6 +88,8 @@ def touchpoint_correlations(
     min_group_size : int
         Touchpoints that fewer customers than this have rated are left out and called hidden;
         1 hides none.
+    labels : mapping of str to str, optional
+        Column to the words that readers know, such as ``study.short_labels``.
 
     Returns
     -------
@@ -140,15 +144,34 @@ def touchpoint_correlations(
     together = correlate_together(counts, missing=missing)
     long = coefficient_table(fits, together.models, counts, declared.code, level)
     places, rank_method = _places(counts, fits["pearson"], replicates, seed, level)
+    known = {"labels": labels or {}, "level": level}
     n_missing = (counts.n_rows - used["n_rated"]).rename("n_missing").rename_axis("column")
     return TouchpointCorrelations(
-        table=headline_table(
-            long, places, used, dict.fromkeys(few, f"hidden: fewer than {min_group_size} answers")
+        table=with_display(
+            headline_table(
+                long, places, used, dict.fromkeys(few, f"hidden: fewer than {min_group_size} answers")
+            ),
+            caption="Each touchpoint’s correlation, alone and with the others held equal",
+            columns=("touchpoint", "outcome", "n", "estimate", "rank", "partial", "semi_partial"),
+            units={"estimate": "r"}, sort=("outcome", "-estimate"), **known,
         ),
         n_missing=n_missing.reset_index(),
         notes=tuple(filter(None, [counts.units.design.note])),
-        coefficients=long,
-        halo=halo_table(together, fits["pearson"], counts, missing=missing, level=level),
+        coefficients=with_display(
+            long, caption="Coefficients of each touchpoint’s score with the outcomes",
+            columns=("touchpoint", "outcome", "coefficient", "n", "estimate", "p_adjusted"),
+            units={"estimate": "r"}, **known,
+        ),
+        halo=with_display(
+            halo_table(together, fits["pearson"], counts, missing=missing, level=level),
+            caption="What all touchpoints have in common", units={"estimate": "share"},
+            headers={"estimate": "R² of all together"},
+            columns=(
+                "outcome", "n", "estimate", "unexplained", "sum_r_squared", "mean_touchpoint_r",
+                "first_component_share", "halo_alarm",
+            ),
+            **known,
+        ),
         outcomes=tuple(outcomes),
         touchpoints=tuple(names),
         occasion=declared,
@@ -156,7 +179,8 @@ def touchpoint_correlations(
         rank_method=rank_method,
         family=f"Benjamini–Hochberg over {len(names)} touchpoints × one outcome",
         fit=fits["pearson"],
-    )
+        labels=labels or {},
+    )  # fmt: skip
 
 
 def _without_few(

@@ -75,11 +75,11 @@ def touchpoint_findings(
     result: TouchpointCorrelations,
     masked: pd.DataFrame | None,
     *,
-    labels: Mapping[str, str],
     margin: float,
     group: str,
 ) -> Findings:
     """See `TouchpointCorrelations.findings`."""
+    labels, group = result.labels, "" if group == "everyone" else group
     leads = find_leads(result, margin)
     places = places_table(result, margin, leads)
     told = [lead for lead in leads[:MOST_OUTCOMES] if lead.rule != "not placed"]
@@ -308,8 +308,10 @@ def _masked(masked: pd.DataFrame | None, outcome: str) -> list[Finding]:
     if masked is None:
         return []
     row = masked.set_index("touchpoint").loc[ANY]
-    ends = [float(row[name]) for name in ("among_good", "among_good_low", "among_good_high")]
-    if not np.isfinite(ends).all():
+    share, low, high = (
+        float(row[name]) for name in ("among_good", "among_good_low", "among_good_high")
+    )
+    if not np.isfinite([share, low, high]).all():
         why = row["note"] or "too few answers, or all alike"
         text = "What share had a bad touchpoint behind a good overall score is not shown"
         return [Finding(text=text, detail=str(why), rule="masking hidden")]
@@ -317,11 +319,11 @@ def _masked(masked: pd.DataFrame | None, outcome: str) -> list[Finding]:
     finding = Finding(
         text=(
             f"Of those with {row['high']:g} or more for {_small(outcome)}, who rated "
-            f"{number(row['rated'], 1)} touchpoints on average, {with_interval(*ends, '%')} "
+            f"{number(row['rated'], 1)} touchpoints on average, {with_interval(share, low, high, '%')} "
             f"rated at least one {row['low']:g} or less"
         ),
         detail=f"n = {row['n_good']:,}", n=int(row["n_good"]), rule="masking", subject=outcome,
-        estimate=ends[0], ci_low=ends[1], ci_high=ends[2], unit="%",
+        estimate=share, ci_low=low, ci_high=high, unit="%",
         cells=(
             Cells(
                 MASKING, {"touchpoint": ANY},
@@ -334,7 +336,8 @@ def _masked(masked: pd.DataFrame | None, outcome: str) -> list[Finding]:
 
 def _halo(result: TouchpointCorrelations) -> Finding:
     row, code = result.halo.iloc[0], result.occasion.code
-    text, mean, cells = CAUTIONS[code], float(row["mean_touchpoint_r"]), ()
+    text, mean = CAUTIONS[code], float(row["mean_touchpoint_r"])
+    cells: tuple[Cells, ...] = ()
     if code in "AB" and np.isfinite(mean):
         text += f"; touchpoints go together by r = {number(mean, 2)} on average"
         cells = (Cells(HALO, {"outcome": row["outcome"]}, ("mean_touchpoint_r",)),)

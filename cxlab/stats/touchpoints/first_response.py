@@ -12,11 +12,13 @@ from statsmodels.duration.survfunc import SurvfuncRight
 
 from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
+from cxlab.core.display import with_display
 from cxlab.core.frames import collect_rows, open_frame
 from cxlab.core.labels import label
 from cxlab.core.messages import got
 from cxlab.stats.inference import check_level, normal_quantile
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval, sampling_design
+from cxlab.stats.touchpoints.operational import touchpoint_words
 from cxlab.survey.study import Study
 
 Array = NDArray[np.float64]
@@ -187,11 +189,16 @@ def first_response_table(
                 design=study.table_design(name), replicates=replicates, seed=seed,
                 min_group_size=study.definition.min_group_size,
             )  # fmt: skip
-            tables.append(found.assign(touchpoint=one.touchpoint, unit=one.unit))
+            tables.append(found.assign(touchpoint=one.touchpoint, unit=[one.unit, one.unit, "%"]))
     if not tables:
         return pd.DataFrame(columns=[*TABLE_COLUMNS])
     whole = pd.concat(tables, ignore_index=True)
-    return whole[["touchpoint", "unit", *whole.columns.drop(["touchpoint", "unit"])]]
+    return with_display(
+        whole[["touchpoint", "unit", *whole.columns.drop(["touchpoint", "unit"])]],
+        labels=touchpoint_words(study), level=level, top=15,
+        caption="First response: how long it takes, and how often within the target",
+        columns=("touchpoint", "measure", "n", "estimate", "target", "unit"), bar=(),
+    )  # fmt: skip
 
 
 def _opened_rows(data: Any, names: dict[str, str | None], design: Design) -> pd.DataFrame:

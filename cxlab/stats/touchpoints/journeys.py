@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, hide_rows
+from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, collect_rows, open_frame
 from cxlab.core.metric import Metric
 from cxlab.stats.association import (
@@ -77,7 +78,8 @@ def compare_journeys(
     Raises
     ------
     ValueError
-        For unknown columns, a half-life that is not over 0, or fewer customers than folds.
+        For unknown columns, or a half-life that is not over 0. Fewer customers than folds are
+        a note.
     TypeError
         For text scores or outcomes.
 
@@ -106,17 +108,23 @@ def compare_journeys(
     opened = open_frame(data, numbers={"touchpoints": names, "outcome": outcome})
     rows = collect_rows(opened.lazy.select([*names, outcome]), data).astype(float)
     rows = rows[rows[outcome].notna() & rows[names].notna().any(axis=1)]
-    if not 2 <= folds <= len(rows):
-        raise ValueError(
-            f"`folds` must be from 2 to the number of customers with ratings and outcome, "
-            f"{len(rows)}; got {folds}. Take fewer folds, or more customers."
-        )
+    if not folds >= 2:
+        raise ValueError(f"`folds` must be 2 or more; got {folds}. 10 is usual.")
+    if len(rows) < folds:
+        blank = dict.fromkeys(("estimate", "ci_low", "ci_high"), np.nan)
+        note = "not compared: fewer customers with ratings and outcome than folds"
+        return pd.DataFrame([{"composite": "any", "n": len(rows), **blank, "note": note}])
     made = composites(rows[names].to_numpy(), half_life=half_life, neutral=neutral)
     fold = np.random.default_rng(seed).permutation(np.arange(len(rows)) % folds)
     target = rows[outcome].to_numpy()
     base = _errors(np.zeros(len(rows)), target, fold)
     errors = {name: _errors(values, target, fold) for name, values in made.items()}
-    return _table(errors, base, level)
+    return with_display(
+        _table(errors, base, level), level=level, units={"estimate": "share", "behind": "share"},
+        headers={"composite": "Of a journey’s ratings", "estimate": "Predicts", "behind": "Behind"},
+        columns=("composite", "n", "estimate", "behind", "reading"),
+        caption="Which part of a journey predicts the overall score best",
+    )  # fmt: skip
 
 
 def composites(
@@ -153,6 +161,7 @@ def journey_table(
     design: DesignLike = None,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
+    labels: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """From the whole over its stages to the touchpoints: mean, and how it goes with the whole.
 
@@ -170,6 +179,8 @@ def journey_table(
     level : float
     min_group_size : int
         Rows of fewer customers are hidden.
+    labels : mapping of str to str, optional
+        Column to the words that readers know.
 
     Returns
     -------
@@ -214,7 +225,13 @@ def journey_table(
     table = table.join(fits.reindex(columns).reset_index(drop=True)).assign(note=means["note"])
     reason = table["n"].between(1, min_group_size - 1).map({True: SMALL, False: ""})
     hidden = hide_rows(table.astype({"n": int}), reason, min_group_size).drop(columns="suppressed")
-    return hidden.assign(level=table["level"], stage=table["stage"])
+    return with_display(
+        hidden.assign(level=table["level"], stage=table["stage"]), level=level,
+        labels=labels or {}, headers={"level": "Part", "estimate": "Mean", "r": "r with the whole"},
+        units={"estimate": "score", "r": "r"}, top=len(table),
+        columns=("level", "stage", "touchpoint", "n", "estimate", "r"),
+        caption="From the whole over the stages to the touchpoints",
+    )  # fmt: skip
 
 
 def _mean_rating(ratings: Sequence[str]) -> nw.Expr:

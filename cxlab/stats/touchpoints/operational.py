@@ -12,6 +12,7 @@ import pandas as pd
 
 from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.gate import SMALL, hide_rows
+from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, collect, open_frame
 from cxlab.core.metric import Metric
 from cxlab.stats.association import joint_counts, pair_estimates
@@ -93,7 +94,26 @@ def operational_table(
     whole, least = pd.concat(tables, ignore_index=True), study.definition.min_group_size
     few = whole[["operational_n", "experience_n"]].apply(lambda n: n.between(1, least - 1))
     reason = few.any(axis=1).map({True: SMALL, False: ""})
-    return hide_rows(whole, reason, least).drop(columns="suppressed")
+    shown = hide_rows(whole, reason, least).drop(columns="suppressed")
+    return with_display(
+        shown.assign(operational=whole["operational"], experience=whole["experience"]),
+        labels=touchpoint_words(study), level=level, units={"estimate": "r"},
+        caption="Operational figure and experience score",
+        headers={"estimate": "Go together, r", "operational_mean": "Figure", "target": "Its target"},
+        columns=(
+            "touchpoint", "operational", "operational_mean", "target", "experience_mean",
+            "estimate", "quadrant", "settled",
+        ),
+    )  # fmt: skip
+
+
+def touchpoint_words(study: Study) -> dict[str, str]:
+    """Labels of the main table, and words for touchpoints that are no column of it."""
+    named = [
+        one for table in study.definition.tables.values() for one in table.operational.values()
+    ]
+    words = {one.touchpoint: one.touchpoint.replace("_", " ").capitalize() for one in named}
+    return words | study.labels
 
 
 def beside_experience(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from cxlab.core.design import Design, DesignLike, as_design
+from cxlab.core.display import with_display
 from cxlab.core.frames import collect, collect_rows, open_frame
 from cxlab.core.result import Result
 from cxlab.stats.association import (
@@ -27,6 +28,7 @@ from cxlab.stats.association import (
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS, correlation_of_sums
 from cxlab.stats.inference import check_level
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval
+from cxlab.stats.touchpoints.operational import touchpoint_words
 from cxlab.stats.touchpoints.result import find_occasion
 from cxlab.survey.definition import Table
 from cxlab.survey.study import Study
@@ -59,9 +61,6 @@ class RepeatedRatings(Result):
         How the intervals were made; then a sentence for each group in which the two have
         opposite signs, each interval clear of 0.
     """
-
-    def _shown(self) -> pd.DataFrame:
-        return self.table.round(3)
 
 
 def repeated_ratings(
@@ -209,7 +208,12 @@ def repeated_table(
         tables.append(found)
     if not tables:
         return pd.DataFrame(columns=list(REPEATED_COLUMNS))
-    return pd.concat(tables, ignore_index=True)
+    return with_display(
+        pd.concat(tables, ignore_index=True), labels=touchpoint_words(study), level=level,
+        caption="The same customer’s ratings, and those of different customers",
+        columns=("table", "group", "part", "n", "n_customers", "estimate"),
+        headers={"group": "Touchpoint"}, units={"estimate": "r"},
+    )  # fmt: skip
 
 
 def customer_column(table: Table) -> str | None:

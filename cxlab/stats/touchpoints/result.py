@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.messages import unknown
 from cxlab.core.result import Result
@@ -24,12 +25,6 @@ Booleans = NDArray[np.bool_]
 
 #: A variance of a difference below this share of the two variances is rounding of 0.
 SAME_SCORES = 1e-10
-
-#: Columns of the table that are shown.
-SHOWN = [
-    "touchpoint", "outcome", "occasion", "n", "estimate", "ci_low", "ci_high", "p_adjusted",
-    "rank", "rank_low", "rank_high", "note",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,6 +105,8 @@ class TouchpointCorrelations(Result):
         Family of tests behind ``p_adjusted``.
     fit : PairEstimates
         Pearson's r of every touchpoint × outcome, with the covariance of the estimates.
+    labels : mapping of str to str
+        Column to the words that tables, sentences and figures use.
     """
 
     coefficients: pd.DataFrame
@@ -121,6 +118,7 @@ class TouchpointCorrelations(Result):
     rank_method: str
     family: str
     fit: PairEstimates = field(repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         expected = len(self.touchpoints) * len(self.outcomes)
@@ -155,7 +153,12 @@ class TouchpointCorrelations(Result):
             first, second = places.T + number * size
             labels = {"touchpoint": self._named(first), "other": self._named(second)}
             parts.append(self._differences({**labels, "outcome": outcome}, first, second))
-        return pd.concat(parts, ignore_index=True)
+        return with_display(
+            pd.concat(parts, ignore_index=True), labels=self.labels, units={"estimate": "+r"},
+            caption="Differences of two touchpoints’ correlations, the surest first",
+            columns=("touchpoint", "other", "outcome", "estimate", "p_adjusted", "reading"),
+            sort=("p_value",), level=self.level,
+        )  # fmt: skip
 
     def compare_outcomes(self) -> pd.DataFrame:
         """Test whether a touchpoint goes more with the first outcome than with another.
@@ -165,25 +168,76 @@ class TouchpointCorrelations(Result):
         DataFrame
             One row per touchpoint × other outcome: ``touchpoint, outcome, other_outcome,
             occasion, coefficient, n, n_other, estimate, se, ci_low, ci_high, p_value,
-            p_adjusted, df, reading, note``.
-
-        Raises
-        ------
-        ValueError
-            If there is one outcome only.
+            p_adjusted, df, reading, note``; empty for one outcome.
         """
-        if len(self.outcomes) < 2:
-            raise ValueError(
-                f"`outcome` must be two or more columns to compare outcomes; got "
-                f"'{self.outcomes[0]}'. Call touchpoint_correlations with both."
-            )
         size, parts = len(self.touchpoints), []
         first = np.arange(size)
         for number, other in enumerate(self.outcomes[1:], start=1):
             outcomes = {"outcome": self.outcomes[0], "other_outcome": other}
             labels = {"touchpoint": self._named(first), **outcomes}
             parts.append(self._differences(labels, first, first + number * size))
-        return pd.concat(parts, ignore_index=True)
+        return with_display(
+            pd.concat(parts, ignore_index=True) if parts else self.compare().head(0),
+            labels=self.labels, units={"estimate": "+r"}, level=self.level,
+            caption="Correlation with the first outcome less that with the other",
+            columns=("touchpoint", "other_outcome", "estimate", "p_adjusted", "reading"),
+            sort=("-estimate",),
+        )  # fmt: skip
+
+    def overview(self, masked: pd.DataFrame | None = None) -> pd.DataFrame:
+        """One row per touchpoint, the outcomes side by side, strongest first.
+
+        Parameters
+        ----------
+        masked : DataFrame, optional
+            As `cxlab.masking` returns it.
+
+        Returns
+        -------
+        DataFrame
+            ``touchpoint, n``; for each outcome ``OUTCOME_r`` and ``OUTCOME_place``, each with
+            ``_low`` and ``_high``; with ``masked``, its ``among_good`` with both ends.
+        """
+        found = pd.DataFrame({"touchpoint": list(self.touchpoints)})
+        names = {"estimate": "r", "ci_low": "r_low", "ci_high": "r_high", "rank": "place"}
+        names |= {"rank_low": "place_low", "rank_high": "place_high"}
+        headers: dict[str, str] = {}
+        units: dict[str, str] = {}
+        for outcome in self.outcomes:
+            own = self.table[self.table["outcome"] == outcome].reset_index(drop=True)
+            if "n" not in found:
+                found["n"] = own["n"]
+            renamed = own[list(names)].set_axis(
+                [f"{outcome}_{to}" for to in names.values()], axis=1
+            )
+            found, words = found.join(renamed), self.labels.get(outcome, outcome)
+            headers |= {f"{outcome}_r": f"{words}: r", f"{outcome}_place": f"{words}: place"}
+            units |= {f"{outcome}_r": "r", f"{outcome}_place": "count"}
+        if masked is not None:
+            shares = ["among_good", "among_good_low", "among_good_high"]
+            found = found.merge(masked[["touchpoint", *shares]], on="touchpoint", how="left")
+        found = found.sort_values(f"{self.outcomes[0]}_r", ascending=False, ignore_index=True)
+        return with_display(
+            found, labels=self.labels, headers=headers, units=units, level=self.level,
+            columns=("touchpoint", *headers, "among_good"), bar=(f"{self.outcomes[0]}_r",),
+            caption="How each touchpoint’s score goes with the outcomes, strongest first",
+            about="Correlation among those who rated both; places hold for all at once",
+        )  # fmt: skip
+
+    def grid(self) -> pd.DataFrame:
+        """The coefficients of the first outcome for `cxlab.plot_grid`, strongest first.
+
+        Returns
+        -------
+        DataFrame
+            One row per touchpoint × coefficient, in words: ``label, group, estimate``.
+        """
+        own = self.coefficients[self.coefficients["outcome"] == self.outcomes[0]]
+        order = self.overview()["touchpoint"].tolist()
+        own = own.sort_values("touchpoint", key=lambda one: one.map(order.index), kind="stable")
+        words = own["coefficient"].str.replace("_", "-").str.capitalize()
+        labels = own["touchpoint"].map(lambda name: self.labels.get(name, name))
+        return pd.DataFrame({"label": labels, "group": words, "estimate": own["estimate"]})
 
     def places(self, *, margin: float = MARGIN) -> pd.DataFrame:
         """How far the touchpoints can be ranked, per outcome.
@@ -201,13 +255,24 @@ class TouchpointCorrelations(Result):
             differ from the first by less than ``margin``), ``may_be_last``; ``pairs`` compared,
             ``told_apart``, and of these ``told_within_margin``; ``margin``.
         """
-        return places_table(self, margin)
+        return with_display(
+            places_table(self, margin), labels=self.labels, level=self.level,
+            caption="How far the touchpoints can be ranked",
+            headers={
+                "placed": "Touchpoints", "may_be_first": "May be first", "may_be_last": "May be last",
+                "pairs": "Pairs", "told_apart": "Told apart",
+                "told_within_margin": "Of these, too close to matter",
+            },
+            columns=(
+                "outcome", "placed", "may_be_first", "may_be_last", "pairs", "told_apart",
+                "told_within_margin",
+            ),
+        )  # fmt: skip
 
     def findings(
         self,
         masked: pd.DataFrame | None = None,
         *,
-        labels: Mapping[str, str] | None = None,
         margin: float = MARGIN,
         group: str = "",
     ) -> Findings:
@@ -217,12 +282,11 @@ class TouchpointCorrelations(Result):
         ----------
         masked : DataFrame, optional
             As `cxlab.masking` returns it, of the first outcome.
-        labels : mapping of str to str, optional
-            Column to the name that the sentences use, such as ``study.short_labels``.
         margin : float
             The smallest difference of two correlations that matters.
         group : str
-            Whose answers they are; named in the answer.
+            Whose answers they are, as ``study.selection`` says it; named in the answer unless
+            it is everyone.
 
         Returns
         -------
@@ -230,7 +294,7 @@ class TouchpointCorrelations(Result):
             Which touchpoint goes most with the first outcome; the places for each outcome; how
             many pairs are told apart; what good overall scores mask; what may be mood.
         """
-        return touchpoint_findings(self, masked, labels=labels or {}, margin=margin, group=group)
+        return touchpoint_findings(self, masked, margin=margin, group=group)
 
     def _named(self, pairs: Integers) -> list[str]:
         return [self.touchpoints[number % len(self.touchpoints)] for number in pairs]
@@ -244,9 +308,6 @@ class TouchpointCorrelations(Result):
         table.insert(table.columns.get_loc("note"), "reading", reading)
         constant = {"occasion": self.occasion.code, "coefficient": "pearson"}
         return pd.DataFrame({**labels, **constant}, index=table.index).join(table)
-
-    def _shown(self) -> pd.DataFrame:
-        return self.table[SHOWN].round(3)
 
     def _head(self) -> tuple[str, ...]:
         return (

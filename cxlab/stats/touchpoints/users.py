@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, hide_rows
+from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, collect, column_names, open_frame, scan
 from cxlab.core.metric import Metric
 from cxlab.stats.inference import adjust_p_values, check_level
@@ -37,6 +38,7 @@ def visitors(
     design: DesignLike = None,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
+    labels: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Mean outcome of a touchpoint's users against that of customers who never used it.
 
@@ -57,6 +59,8 @@ def visitors(
     level : float
     min_group_size : int
         Touchpoints with fewer users, or fewer who never used them, than this are hidden.
+    labels : mapping of str to str, optional
+        Column to the words that readers know.
 
     Returns
     -------
@@ -109,7 +113,13 @@ def visitors(
     table.insert(table.columns.get_loc("p_value") + 1, "p_adjusted", adjusted)
     few = table[["n", "n_never"]].apply(lambda sizes: sizes.between(1, min_group_size - 1))
     reason = few.any(axis=1).map({True: SMALL, False: ""})
-    return hide_rows(table, reason, min_group_size).drop(columns="suppressed")
+    shown = hide_rows(table, reason, min_group_size).drop(columns="suppressed")
+    return with_display(
+        shown, labels=labels or {}, level=level, units={"estimate": "+score"},
+        caption="Mean outcome of users less that of those who never used it",
+        columns=("touchpoint", "n", "n_never", "mean", "mean_never", "estimate", "p_adjusted"),
+        sort=("-estimate",),
+    )  # fmt: skip
 
 
 def _side(outcome: str, name: str) -> nw.Expr:
@@ -152,11 +162,13 @@ def masking(
     overall: str,
     touchpoints: str | Sequence[str],
     *,
-    low: float = 6,
-    high: float = 9,
+    low: float | None = None,
+    high: float | None = None,
+    cuts: Mapping[str, tuple[float, float]] | None = None,
     design: DesignLike = None,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
+    labels: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Share of customers with a bad touchpoint behind a good overall score.
 
@@ -168,12 +180,13 @@ def masking(
         Column of the overall score.
     touchpoints : str or sequence of str
         Rating columns; null or NaN: not rated.
-    low : float
-        A touchpoint rated this or less is bad; 6 of 10 by default. On a scale of 1 to 5
-        give 2.
-    high : float
-        An overall score of this or more is good; 9 of 10 by default. On a scale of 1 to 5
-        give 5.
+    low : float, optional
+        A touchpoint rated this or less is bad; default by ``cuts``, else 6.
+    high : float, optional
+        An overall score of this or more is good; default by ``cuts``, else 9.
+    cuts : mapping of str to (float, float), optional
+        Column to its highest bad and lowest good rating, such as ``study.cuts``; those of the
+        first touchpoint and of the overall score count.
     design : Design or mapping, optional
         The survey design.
     level : float
@@ -181,6 +194,8 @@ def masking(
         Touchpoints that fewer customers than this have rated are hidden; so are the share among
         those with a good overall score and their number, where these or all others are fewer,
         and ``worst`` where fewer rated two or more.
+    labels : mapping of str to str, optional
+        Column to the words that readers know.
 
     Returns
     -------
@@ -216,7 +231,9 @@ def masking(
            ['shops', 4, 25.0],
            ['wifi', 3, 0.0]], dtype=object)
     """
-    names = as_list(touchpoints)
+    names, known = as_list(touchpoints), cuts or {}
+    low = known.get(names[0], (6, 9))[0] if low is None else low
+    high = known.get(overall, (6, 9))[1] if high is None else high
     numbers = {"overall": overall, "touchpoints": names}
     opened = open_frame(data, numbers=numbers, design=design)
     _check_limits(opened.lazy, overall, names, low, high)
@@ -226,7 +243,14 @@ def masking(
     ]
     metrics += [Metric(name, "mean") for name in [*names, "rated_good"]]
     found = estimate_each(prepared, metrics, groupings=[None], level=level)[0]
-    return _without_few(_masked_table(found, names, low, high), min_group_size)
+    shown = _without_few(_masked_table(found, names, low, high), min_group_size)
+    return with_display(
+        shown, labels=labels or {}, level=level,
+        headers={"estimate": "Bad, and good overall", "bad": "Bad", "worst": "Lowest of several"},
+        units={"estimate": "%", "among_good": "%", "bad": "%", "worst": "%"},
+        caption=f"Bad ({low:g} or less) behind a good overall score ({high:g} or more)",
+        columns=("touchpoint", "n", "estimate", "bad", "among_good", "n_good", "worst", "mean"),
+    )  # fmt: skip
 
 
 def _check_limits(
