@@ -155,9 +155,9 @@ def test_composites_by_hand():
     a, b = ({name: values[i] for name, values in found.items()} for i in (0, 1))
     assert (a["first"], a["worst"], a["best"], a["end"], a["mean"]) == (6, 1, 10, 7, 6)
     # 10 is five from neutral, 1 is four
-    assert (a["peak"], a["peak_end"]) == (10, 8.5)
+    assert (a["peak"], a["peak and end"]) == (10, 8.5)
     # 3, 2, 1, 0 steps before the last: weights 1/8, 1/4, 1/2, 1
-    assert a["half_life"] == pytest.approx((6 / 8 + 1 / 4 + 10 / 2 + 7) / (15 / 8))
+    assert a["half-life"] == pytest.approx((6 / 8 + 1 / 4 + 10 / 2 + 7) / (15 / 8))
     assert set(b.values()) == {5}
 
 
@@ -165,7 +165,7 @@ def test_touchpoints_that_were_not_rated_are_passed_over():
     found = composites(np.array([[np.nan, 2, np.nan, 8, np.nan]]), half_life=1)
     assert (found["first"][0], found["end"][0], found["mean"][0]) == (2, 8, 5)
     # two steps before the last rating: weights 1/4 and 1
-    assert found["half_life"][0] == pytest.approx((2 / 4 + 8) / (5 / 4))
+    assert found["half-life"][0] == pytest.approx((2 / 4 + 8) / (5 / 4))
 
 
 def test_half_life_of_the_golden_pair(golden_scores):
@@ -176,7 +176,7 @@ def test_half_life_of_the_golden_pair(golden_scores):
         np.array([scores], float)[:, order], half_life=30, at=-np.array(ages, float)[order]
     )
     expected = case["expected"]["composite"]
-    assert found["half_life"][0] == pytest.approx(expected, abs=case["tolerance"])
+    assert found["half-life"][0] == pytest.approx(expected, abs=case["tolerance"])
 
 
 def test_of_two_equal_peaks_the_later_counts():
@@ -189,7 +189,7 @@ def journeys(seed: int, customers: int, visits: int) -> tuple[pd.DataFrame, list
     return pd.DataFrame(scores, columns=names), names
 
 
-@pytest.mark.parametrize("winner", ["mean", "end", "peak_end", "worst"])
+@pytest.mark.parametrize("winner", ["mean", "end", "peak and end", "worst"])
 def test_the_composite_that_was_planted_wins(winner):
     data, names = journeys(6, 500, 5)
     truth = composites(data.to_numpy(), half_life=1)[winner]

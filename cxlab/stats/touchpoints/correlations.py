@@ -153,7 +153,7 @@ def touchpoint_correlations(
             ),
             caption="Each touchpoint’s correlation, alone and with the others held equal",
             columns=("touchpoint", "outcome", "n", "estimate", "rank", "partial", "semi_partial"),
-            units={"estimate": "r"}, sort=("outcome", "-estimate"), **known,
+            units={"estimate": "r"}, sort=("-estimate",), **known,
         ),
         n_missing=n_missing.reset_index(),
         notes=tuple(filter(None, [counts.units.design.note])),

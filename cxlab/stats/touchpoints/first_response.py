@@ -195,7 +195,7 @@ def first_response_table(
     whole = pd.concat(tables, ignore_index=True)
     return with_display(
         whole[["touchpoint", "unit", *whole.columns.drop(["touchpoint", "unit"])]],
-        labels=touchpoint_words(study), level=level, top=15,
+        labels=touchpoint_words(study), level=level, top=15, units={"target": "number"},
         caption="First response: how long it takes, and how often within the target",
         columns=("touchpoint", "measure", "n", "estimate", "target", "unit"), bar=(),
     )  # fmt: skip

@@ -69,8 +69,8 @@ def compare_journeys(
     -------
     DataFrame
         One row per composite, the best first: ``composite`` ("first", "worst", "best", "peak":
-        farthest from neutral, the later of two, "end", "mean", "peak_end": mean of the two,
-        "half_life": mean weighted by 2^(−steps/half-life)); ``n`` (customers); ``estimate,
+        farthest from neutral, the later of two, "end", "mean", "peak and end": mean of the two,
+        "half-life": mean weighted by 2^(−steps/half-life)); ``n`` (customers); ``estimate,
         se, ci_low, ci_high``: share of the outcome's variance predicted out of fold (below
         0: worse than the mean of the others); ``rmse`` in units of the outcome; ``behind,
         behind_low, behind_high``: share by which it is behind the best; ``reading``; ``note``.
@@ -148,8 +148,8 @@ def composites(
         "end": ratings[rows, last],
         "mean": np.nanmean(ratings, axis=1),
     }
-    found["peak_end"] = (found["peak"] + found["end"]) / 2
-    found["half_life"] = (weight * np.where(known, ratings, 0)).sum(axis=1) / weight.sum(axis=1)
+    found["peak and end"] = (found["peak"] + found["end"]) / 2
+    found["half-life"] = (weight * np.where(known, ratings, 0)).sum(axis=1) / weight.sum(axis=1)
     return found
 
 

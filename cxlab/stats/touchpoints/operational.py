@@ -97,7 +97,7 @@ def operational_table(
     shown = hide_rows(whole, reason, least).drop(columns="suppressed")
     return with_display(
         shown.assign(operational=whole["operational"], experience=whole["experience"]),
-        labels=touchpoint_words(study), level=level, units={"estimate": "r"},
+        labels=touchpoint_words(study), level=level, units={"estimate": "r", "operational_mean": "score"},
         caption="Operational figure and experience score",
         headers={"estimate": "Go together, r", "operational_mean": "Figure", "target": "Its target"},
         columns=(
