@@ -65,7 +65,6 @@ from .stats.touchpoints import first_response_table as first_response_table
 from .stats.touchpoints import journey_table as journey_table
 from .stats.touchpoints import masking as masking
 from .stats.touchpoints import operational_table as operational_table
-from .stats.touchpoints import repeated_ratings as repeated_ratings
 from .stats.touchpoints import repeated_table as repeated_table
 from .stats.touchpoints import touchpoint_correlations as touchpoint_correlations
 from .stats.touchpoints import visitors as visitors

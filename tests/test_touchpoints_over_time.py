@@ -17,10 +17,10 @@ from cxlab.stats.touchpoints import (
     first_response_table,
     journey_table,
     operational_table,
-    repeated_ratings,
 )
 from cxlab.stats.touchpoints.journeys import composites
 from cxlab.stats.touchpoints.operational import beside_experience
+from cxlab.stats.touchpoints.repeated import repeated_ratings
 from cxlab.survey.definition import Operational
 from cxlab.survey.study import load_study
 
@@ -54,8 +54,6 @@ def waits(seed: int = 0, customers: int = 300, visits: int = 4) -> pd.DataFrame:
             "stage": np.tile(np.arange(visits), customers),
             "wait": 3 * person + moment,
             "happy": 2 * person - moment + noise,
-            "account": (np.arange(customers) // 3).repeat(visits),
-            "weight": generator.uniform(0.5, 2, customers).repeat(visits),
         }
     )
 
@@ -66,8 +64,8 @@ def waits(seed: int = 0, customers: int = 300, visits: int = 4) -> pd.DataFrame:
 def test_within_person_correlation_of_bland_and_altman(against_r):
     case = against_r["bland_altman"]
     data = pd.DataFrame({name: case[name] for name in ("subject", "ph", "paco2")})
-    found = repeated_ratings(data, "ph", "paco2", customer="subject", occasion="C")
-    within, between = found.table.to_dict("records")
+    found = repeated_ratings(data, "ph", "paco2", customer="subject")
+    within, between = found.to_dict("records")
     assert within["estimate"] == pytest.approx(case["r"], abs=R_DIGITS)
     assert within["df"] == case["df"]
     assert within["p_value"] == pytest.approx(case["p"], rel=1e-6)
@@ -78,72 +76,32 @@ def test_within_person_correlation_of_bland_and_altman(against_r):
 
 
 def test_a_change_of_sign_is_a_headline():
-    found = repeated_ratings(waits(), "wait", "happy", customer="customer", occasion="D")
-    within, between = found.table["estimate"]
+    found = repeated_ratings(waits(), "wait", "happy", customer="customer")
+    within, between = found["estimate"]
     # planted: −1/√(1.25) within; between means of four: 6/√((9 + .25)(4 + .3125))
     assert within == pytest.approx(-1 / np.sqrt(1.25), abs=PLANTED)
     assert between == pytest.approx((6 - 0.25) / np.sqrt(9.25 * 4.3125), abs=PLANTED)
-    made, changed = found.notes
-    assert (
-        made == "Occasion D (operational figure against survey); Student's t and Fisher's interval."
-    )
-    assert changed.startswith("the sign changes: -0.9")
-    assert changed in str(found)
+    assert set(found["reading"]) == {"the sign changes"}
 
 
 def test_no_headline_where_an_interval_holds_zero():
     data = waits(1, customers=12)
     data["happy"] = np.random.default_rng(3).normal(size=len(data))
-    found = repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
-    assert len(found.notes) == 1
-
-
-def test_accounts_and_weights_take_a_bootstrap_and_no_degrees_of_freedom():
-    data = waits(2)
-    found = repeated_ratings(
-        data,
-        "wait",
-        "happy",
-        customer="customer",
-        occasion="A",
-        design={"weights": "weight", "cluster": "account"},
-        replicates=300,
-    )
-    plain = repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
-    assert found.table["df"].isna().all()
-    assert (found.table["note"] == "bootstrap: no degrees of freedom").all()
-    assert "bootstrap of whole clusters, 300 times" in found.notes[0]
-    ratio = found.table["se"] / plain.table["se"]
-    assert ratio.between(0.7, 1.6).all()
-
-
-def test_the_customer_as_cluster_is_no_other_design():
-    data = waits(3, customers=40)
-    one = repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
-    two = repeated_ratings(
-        data, "wait", "happy", customer="customer", occasion="A", design={"cluster": "customer"}
-    )
-    pd.testing.assert_frame_equal(one.table, two.table)
+    found = repeated_ratings(data, "wait", "happy", customer="customer")
+    assert set(found["reading"]) == {""}
 
 
 def test_groups_stand_apart_and_small_ones_say_why():
     data = waits(4, customers=30)
     data["touchpoint"] = np.where(data["customer"] == 0, "chapel", "gate")
     data = data[(data["touchpoint"] == "gate") | (data["stage"] == 0)]
-    found = repeated_ratings(
-        data, "wait", "happy", customer="customer", occasion="A", by="touchpoint"
-    ).table.set_index(["group", "part"])
+    found = repeated_ratings(data, "wait", "happy", customer="customer", by="touchpoint").set_index(
+        ["group", "part"]
+    )
     assert found.loc[("gate", "within customers"), "n"] == 29 * 4
     chapel = found.loc["chapel"]
     assert chapel["estimate"].isna().all()
     assert (chapel["note"] != "").all()
-
-
-def test_a_row_without_a_customer_is_refused():
-    data = waits(5, customers=10).astype({"customer": float})
-    data.loc[0, "customer"] = np.nan
-    with pytest.raises(ValueError, match="`customer` must be known on every row; got 1 without"):
-        repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
 
 
 # journeys
@@ -473,7 +431,7 @@ def test_times_of_the_study_stand_against_their_own_targets(demo):
     assert table["measure"].tolist()[:3] == [
         "median time", "90th percentile of time", "replied within target",
     ]  # fmt: skip
-    assert set(table["unit"]) == {"minutes"}
+    assert set(table["unit"]) == {"minutes", "%"}
 
 
 def test_operational_figures_of_few_rows_are_hidden(demo, tmp_path):
@@ -505,25 +463,22 @@ def test_first_response_input_is_refused_by_name():
 
 
 def few_that_vary(seed, varying):
-    """200 customers in 50 clusters, each twice; only a few ever change their rating."""
+    """200 customers, each twice; only a few ever change their rating."""
     generator = np.random.default_rng(seed)
     data = pd.DataFrame({"customer": np.repeat(np.arange(200), 2), "score": 4.0})
-    data["flight"] = data["customer"] // 4
     data["overall"] = generator.integers(1, 6, 400).astype(float)
     chosen = generator.choice(200, varying, replace=False)
     data.loc[2 * chosen, "score"] = generator.choice([1.0, 2, 3, 5], varying)
     return data
 
 
-@pytest.mark.parametrize("cluster", [None, "flight"])
 @pytest.mark.parametrize("varying", [1, 2, 3])
-def test_few_customers_whose_ratings_vary_find_nothing(varying, cluster):
+def test_few_customers_whose_ratings_vary_find_nothing(varying):
     found = []
     for seed in range(60):
         table = repeated_ratings(
-            few_that_vary(seed, varying), "score", "overall", customer="customer", occasion="A",
-            design={"cluster": cluster}, replicates=100,
-        ).table  # fmt: skip
+            few_that_vary(seed, varying), "score", "overall", customer="customer"
+        )
         found.append(table["p_value"] < 0.05)
     # 60 studies at .07 (within) and .07 (between): three standard errors above
     assert (np.mean(found, axis=0) <= 0.07 + 3 * np.sqrt(0.07 * 0.93 / 60)).all()

@@ -20,8 +20,7 @@ from cxlab.stats.association.coefficients import (
     pearson,
     spearman,
 )
-from cxlab.stats.association.counts import JointCounts
-from cxlab.stats.association.large import pearson_covariance
+from cxlab.stats.association.counts import JointCounts, pearson_covariance
 from cxlab.stats.association.polychoric import polychoric
 from cxlab.stats.association.units import (
     Units,

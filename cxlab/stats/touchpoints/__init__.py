@@ -4,14 +4,13 @@ from cxlab.stats.touchpoints.correlations import touchpoint_correlations
 from cxlab.stats.touchpoints.first_response import first_response, first_response_table
 from cxlab.stats.touchpoints.journeys import compare_journeys, journey_table
 from cxlab.stats.touchpoints.operational import operational_table
-from cxlab.stats.touchpoints.repeated import RepeatedRatings, repeated_ratings, repeated_table
+from cxlab.stats.touchpoints.repeated import repeated_table
 from cxlab.stats.touchpoints.result import OCCASIONS, Occasion, TouchpointCorrelations
 from cxlab.stats.touchpoints.users import masking, visitors
 
 __all__ = [
     "OCCASIONS",
     "Occasion",
-    "RepeatedRatings",
     "TouchpointCorrelations",
     "compare_journeys",
     "first_response",
@@ -19,7 +18,6 @@ __all__ = [
     "journey_table",
     "masking",
     "operational_table",
-    "repeated_ratings",
     "repeated_table",
     "touchpoint_correlations",
     "visitors",
