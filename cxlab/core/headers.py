@@ -93,7 +93,6 @@ HEADERS: dict[str, Header] = {
     "family": Header("Family of tests", folded=_FOLD),
     "method": Header("Method", folded=_FOLD),
     "treatment": Header("Missing answers"),
-    "estimand_kind": Header("Kind"),
     # counts
     "n": Header("n", "count"),
     "n_other": Header("n compared with", "count", _FOLD),
@@ -135,7 +134,6 @@ HEADERS: dict[str, Header] = {
     "z": Header("Standard errors from the centre", folded=_FOLD),
     "p_value": Header("p", "p", _FOLD),
     "p_adjusted": Header("Adjusted p", "p", _FOLD),
-    "williams_p": Header("p (Williams)", "p", _FOLD),
     "unweighted": Header("Unweighted", folded=_FOLD),
     "deff": Header("Design effect", folded=_FOLD),
     "kish_deff": Header("Design effect of the weights"),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from tqdm import tqdm
@@ -14,7 +15,8 @@ from cxlab.report.build import Job, clean_up
 from cxlab.report.factory.requests import Request, plan_reports
 from cxlab.report.factory.together import hide_together
 from cxlab.report.factory.workers import Backend, Outcome, make_reports
-from cxlab.report.index import list_reports, write_index
+from cxlab.report.index import link_reports, list_reports, write_index
+from cxlab.report.notebooks import code_cells
 from cxlab.report.publish import Trouble, check_writable, output_error
 
 #: Odd records that a run names.
@@ -118,21 +120,36 @@ def run_requests(
     check_writable(reports)
     clean_up(reports)
     disable = None if progress else True
-    with tqdm(total=len(jobs), desc="reports", unit="report", disable=disable) as bar:
+    sizes = {notebook: code_cells(notebook) for notebook in {job.notebook for job in jobs}}
+    cells = {job.output: sizes[job.notebook] for job in jobs}
+    left, lock = dict(cells), Lock()
+    words = f"{len(jobs)} report{'s' if len(jobs) != 1 else ''}"
+    with tqdm(total=sum(cells.values()), desc=words, unit="cell", disable=disable) as bar:
+
+        def cell_done(job: Job) -> None:
+            with lock:
+                # a report whose worker was killed is made again
+                if left[job.output]:
+                    left[job.output] -= 1
+                    bar.update()
 
         def note(outcome: Outcome) -> None:
-            bar.update()
+            with lock:
+                bar.update(left[outcome.job.output])
+                left[outcome.job.output] = 0
             if tell is not None:
                 tell(outcome)
 
         outcomes = make_reports(
-            jobs, n_jobs=n_jobs, force=force, backend=backend, scheduler=scheduler, tell=note
-        )
+            jobs, n_jobs=n_jobs, force=force, backend=backend, scheduler=scheduler, tell=note,
+            cell_done=cell_done,
+        )  # fmt: skip
     # a worker that was killed cannot clean up after itself
     clean_up(reports)
     listing = list_reports(reports)
     try:
         index = write_index(reports, listing)
+        link_reports(reports)
     except OSError as error:
         raise output_error(reports, error) from error
     return Run(index, outcomes, [*left_out, *_first(listing.odd)], together.hidden)
