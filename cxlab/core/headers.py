@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -369,8 +370,8 @@ def p_value(value: float) -> str:
 def named(table: pd.DataFrame, display: Display) -> pd.DataFrame:
     """A table in which touchpoints, outcomes and measures have the names that readers know."""
     words = {
-        column: [display.labels.get(name, name) for name in table[column]]
-        for column in NAMED
+        column: [display.labels.get(name) or _in_words(name) for name in table[column]]
+        for column in (*NAMED, "segment", "group")
         if column in table
     }
     if "metric" in table:
@@ -381,3 +382,10 @@ def named(table: pd.DataFrame, display: Display) -> pd.DataFrame:
             for label, name in zip(of, table["metric"], strict=True)
         ]
     return table.assign(**words)
+
+
+def _in_words(name: object) -> object:
+    """A name of a column or code that has no label, without its underscores."""
+    if isinstance(name, str) and re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", name):
+        return name.replace("_", " ").capitalize()
+    return name
