@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,9 +34,6 @@ from cxlab.report.plots.style import (
     row_names,
     table_of,
 )
-
-if TYPE_CHECKING:
-    from cxlab.stats.touchpoints import TouchpointCorrelations
 
 #: Rows that a figure names all of; of more, how many of the first and of the last.
 MOST_NAMED, MOST_FIRST, MOST_LAST = 15, 8, 4
@@ -95,7 +92,7 @@ def plot_intervals(
     return name_rows(ax, row_names(table, label), xlabel)
 
 
-def plot_correlations(result: TouchpointCorrelations) -> Figure:
+def plot_correlations(result: Any) -> Figure:
     """Each touchpoint's correlation with the outcomes, side by side and in one order.
 
     Parameters
@@ -139,7 +136,7 @@ def plot_correlations(result: TouchpointCorrelations) -> Figure:
     return figure
 
 
-def _ordered(table: pd.DataFrame, result: TouchpointCorrelations) -> pd.DataFrame:
+def _ordered(table: pd.DataFrame, result: Any) -> pd.DataFrame:
     """Rows with a coefficient as ``name, panel, first``, strongest for the first outcome first."""
     known = table[table["estimate"].notna()]
     lead = known[known["outcome"] == result.outcomes[0]].sort_values("estimate", ascending=False)
