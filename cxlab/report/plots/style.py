@@ -36,10 +36,10 @@ THEME = {
     "font.size": SMALL, "axes.labelsize": SMALL, "axes.titlesize": SMALL,
     "xtick.labelsize": SMALL, "ytick.labelsize": SMALL, "axes.edgecolor": "0.6",
 }  # fmt: skip
-#: Behind letters, so that they can be read over lines.
-HALO = [withStroke(linewidth=2.5, foreground="white")]
 #: Text columns that do not distinguish rows.
 REMARKS = ("note", "why", "sentence", "unit", "column")
+#: Least distance of names at the right, as a part of the axes' height.
+APART = 0.07
 #: Inches that one row of a horizontal chart takes.
 ROW_HEIGHT = 0.3
 #: Fonts for what matplotlib's own lacks, the first that is installed: on Linux, macOS, Windows.
@@ -119,10 +119,11 @@ def distinguishing_columns(table: pd.DataFrame, label: str) -> list[str]:
 def at_end(ax: Axes, x: float, y: float, text: str) -> None:
     """Write a value where its interval ends."""
     if np.isfinite(x):
-        ax.annotate(
+        written = ax.annotate(
             text, (x, y), xytext=(4, 0), textcoords="offset points", va="center",
-            fontsize=SMALL, color="0.25", path_effects=HALO,
+            fontsize=SMALL, color="0.25",
         )  # fmt: skip
+        halo(written)
 
 
 def finish_panel(ax: Axes, rows: int) -> None:
@@ -169,6 +170,29 @@ def quiet(ax: Axes, *, grid: Literal["x", "y"]) -> None:
 def legend_above(ax: Axes, *, columns: int) -> None:
     """Legend over the axes, where it hides nothing."""
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False)
+
+
+def halo(text: Text) -> None:
+    """A white rim, so that text can be read on lines."""
+    text.set_path_effects([withStroke(linewidth=3, foreground="white")])
+
+
+def label_right(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
+    """Names at the right of the axes, level with their value, none on another.
+
+    Parameters
+    ----------
+    ax : Axes
+        Its limits are final.
+    labels : sequence of (value, words, colour)
+    """
+    low, high = ax.get_ylim()
+    known = sorted((value, words, colour) for value, words, colour in labels if np.isfinite(value))
+    place = -np.inf
+    for value, words, colour in known:
+        place = max((value - low) / (high - low), place + APART)
+        ax.text(1.02, place, printable(words), transform=ax.transAxes, va="center", color=colour)
+    as_written(ax)
 
 
 def as_written(artist: Any) -> None:
