@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
-from cxlab.core.frames import as_list, check_choice
-from cxlab.stats.comparison.contract import SURVEY_TYPES, Columns, Rules
+from cxlab.core.frames import as_list
+from cxlab.core.result import Result
+from cxlab.stats.comparison.asked import in_periods
+from cxlab.stats.comparison.contract import CUSTOMER, SCORE, SURVEY_TYPES, Rules
+from cxlab.stats.comparison.decomposition import (
+    ASSUMPTION,
+    NOT_IDENTIFIED,
+    Standardised,
+    no_decomposition,
+    standardise,
+)
 from cxlab.stats.comparison.disclosure import (
     ComparisonGate,
     Tables,
     check_min_group_size,
     pool_small_groups,
 )
-from cxlab.stats.comparison.gaps import raw_gap, robustness_table
 from cxlab.stats.comparison.identity import (
     AmongAnswers,
     among_answers,
@@ -27,68 +35,157 @@ from cxlab.stats.comparison.identity import (
     segment_gaps,
     segment_groups,
 )
-from cxlab.stats.comparison.paired.pairs import (
-    RULES,
-    SCORE_RULES,
-    WINDOWS,
-    OnePerAnswer,
-    apply_rule,
+from cxlab.stats.comparison.pairs import (
     categories_table,
     margin_tests,
     migration_table,
+    one_per_answer,
     pair_answers,
-    pair_variance,
     paired_table,
+)
+from cxlab.stats.comparison.programme import Answers, ProgrammeData, read_programme
+from cxlab.stats.comparison.quantities import SUM_TOLERANCE
+from cxlab.stats.comparison.scores import (
+    answers_behind,
+    delay_of,
+    delay_table,
+    estimates_table,
+    flow_table,
+    raw_gap,
+    robustness_table,
+    touchpoint_table,
+)
+from cxlab.stats.comparison.timing import (
+    WINDOWS,
+    later_table,
+    regression_table,
     sensitivity_table,
     window_table,
     windows_taken,
-)
-from cxlab.stats.comparison.paired.timing import (
-    delay_of,
-    delay_table,
-    later_table,
-    regression_table,
-)
-from cxlab.stats.comparison.programme import Answers, ProgrammeData, read_programme
-from cxlab.stats.comparison.result import NpsComparison
-from cxlab.stats.comparison.scores import (
-    answers_behind,
-    estimates_table,
-    flow_table,
-    scores_table,
-    shares_table,
-    touchpoint_table,
-)
-from cxlab.stats.comparison.sentences import sentences_of
-from cxlab.stats.comparison.standardised.asked import in_periods
-from cxlab.stats.comparison.standardised.decomposition import (
-    ASSUMPTION,
-    NOT_IDENTIFIED,
-    Standardised,
-    no_decomposition,
-    standardise,
 )
 from cxlab.stats.inference import check_level
 
 ONLY_ANSWERS = "estimated among those who answered only"
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NpsComparison(Result):
+    """tNPS against rNPS: what the gap is made of.
+
+    Rows about 1 to ``min_group_size − 1`` customers are hidden in every table, and rows
+    that would give them back by adding and subtracting: their numbers are null, and
+    ``note`` says so. The counts of the flow, which say who was asked and answered but not
+    what, are always there. ``table`` is the decomposition; without invitations or customers the
+    identity of the answers.
+
+    Attributes
+    ----------
+    estimands : DataFrame
+        ``estimand, what, status``: what is being estimated, before any number.
+    flow : DataFrame
+        From customers to paired answers: ``survey, stage, n`` (episodes, waves or answers),
+        ``customers, share`` of the eligible rows.
+    estimates : DataFrame
+        Both scores and their difference side by side: ``estimate_kind`` (raw, weighted as
+        declared, each customer once, standardised, paired), ``survey, population, n,
+        customers, estimate, se, ci_low, ci_high`` in points, ``deff, n_eff, response_rate,
+        status, note``.
+    touchpoints, delays : DataFrame
+        tNPS of each touchpoint (E2), per answer and per customer; by the time between
+        episode and answer.
+    identity : DataFrame
+        Among those who answered, parts of the gap that need no assumption: ``term, n,
+        customers, estimate, se, ci_low, ci_high, share`` of the gap, ``note``.
+    segment_gaps, segments : DataFrame
+        The gap by segments that both surveys have: its parts, and its groups.
+    decomposition : DataFrame
+        Six terms, their totals and the gap: ``term, about, kind`` (term or total),
+        ``estimate, se, ci_low, ci_high, share, bound_low, bound_high, status, note``. A term
+        that is not identified has no estimate; its interval is that of the bounds.
+    tilting : DataFrame
+        Response terms, residual and standardised gap if answering depends on the score:
+        ``answering, slope_transactional, slope_relationship`` (log odds per score point),
+        ``term, estimate, se, ci_low, ci_high, note``.
+    tipping : DataFrame
+        ``survey, needed``: by how many points those who did not answer would have to score
+        higher for the residual to vanish; infinite where no difference would do.
+    checks : DataFrame
+        Does response go with the other survey's score?
+    paired : DataFrame
+        Same-customer contrast: ``method, n, customers, estimate, se, ci_low, ci_high,
+        statistic, p_value, note`` in points, ``detectable`` (the smallest true gap that so
+        many pairs would show four times in five), ``pairs_needed`` (that 10 points take).
+    migration, categories, margins : DataFrame
+        The nine cells of both surveys' categories, all hidden where one is small; their
+        margins; tests of equal shares.
+    sensitivity, windows : DataFrame
+        The contrast under every rule for several transactional answers, and by window.
+    regression, later : DataFrame
+        Regression to the mean; correlation of earlier and later scores.
+    robustness : DataFrame
+        Every variant of the conclusion: ``quantity, variant, estimate, se, ci_low, ci_high,
+        conclusion, same``.
+    level : float
+    min_group_size : int
+        Fewer customers than this are never shown.
+    """
+
+    estimands: pd.DataFrame
+    flow: pd.DataFrame
+    estimates: pd.DataFrame
+    touchpoints: pd.DataFrame
+    delays: pd.DataFrame
+    identity: pd.DataFrame
+    segment_gaps: pd.DataFrame
+    segments: pd.DataFrame
+    decomposition: pd.DataFrame
+    tilting: pd.DataFrame
+    tipping: pd.DataFrame
+    checks: pd.DataFrame
+    paired: pd.DataFrame
+    migration: pd.DataFrame
+    categories: pd.DataFrame
+    margins: pd.DataFrame
+    sensitivity: pd.DataFrame
+    windows: pd.DataFrame
+    regression: pd.DataFrame
+    later: pd.DataFrame
+    robustness: pd.DataFrame
+    level: float
+    min_group_size: int
+
+    def __post_init__(self) -> None:
+        terms = self.decomposition[self.decomposition["kind"] == "term"]["estimate"].to_numpy()
+        gap = self.decomposition.set_index("term").loc["gap", "estimate"]
+        if len(terms) and not np.isnan(terms).any() and abs(terms.sum() - gap) > SUM_TOLERANCE:
+            raise ArithmeticError(
+                f"The terms must add to the gap; they add to {terms.sum()} instead of {gap}."
+            )
+
+    @property
+    def standardised(self) -> bool:
+        """Whether invitations and customers were there to standardise with."""
+        return bool((self.decomposition["kind"] == "term").any())
+
+    def _shown(self) -> pd.DataFrame:
+        columns = ["term", "estimate", "ci_low", "ci_high", "status", "note"]
+        return self.table[[name for name in columns if name in self.table]].round(1)
+
+
 def compare_tnps_rnps(
     transactional: Any,
     relationship: Any,
     *,
-    customer: str | None = "customer_id",
-    score: str = "recommend",
+    customer: str | None = CUSTOMER,
+    score: str = SCORE,
     invitations: Any = None,
     customers: Any = None,
     traits: str | Sequence[str] | None = None,
     segments: str | Sequence[str] | None = None,
     contact_rules: Rules = None,
     periods: str | Sequence[str] | None = None,
-    pairing: str = "last before",
     window_days: float = 90,
-    weights: str | Mapping[str, str] | None = None,
-    columns: Mapping[str, str] | None = None,
+    weights: Mapping[str, str] | None = None,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
     replicates: int = 1000,
@@ -127,17 +224,12 @@ def compare_tnps_rnps(
     periods : str or sequence of str, optional
         The window; default: everything. Earlier invitations still count in look-backs, and
         earlier transactional answers in pairs.
-    pairing : {"last before", "every answer", "mean", "half-life", "peak–end"}
-        Which transactional answer, or what of several, is set against a relationship
-        answer ("half-life": an answer counts half as much after 30 days). Choose it before
-        looking; all are shown as sensitivity.
     window_days : float
-        How long before a relationship answer a transactional one may lie; days.
-    weights : str or mapping of str to str, optional
-        The surveys' own weights: one column, or survey to column. Weighted scores are
-        shown beside the unweighted ones; everything else counts answers alike.
-    columns : mapping of str to str, optional
-        Other column names: name in the contract (`Columns`) to name in the files.
+        How long before a relationship answer a transactional one may lie; days. Of several
+        the last counts; other rules are shown as sensitivity.
+    weights : mapping of str to str, optional
+        Survey to the column of its own weights. Weighted scores are shown beside the
+        unweighted ones; everything else counts answers alike.
     level : float
     min_group_size : int
         Rows about fewer customers than this are hidden in every table, with those that
@@ -197,32 +289,30 @@ def compare_tnps_rnps(
     >>> bool(abs(terms.sum() - gap) < 1e-9)
     True
     """
-    check_choice("pairing", pairing, RULES)
     check_level(level)
     if not 0 < window_days < np.inf:
         raise ValueError(f"`window_days` must be a number of days above 0; got {window_days}.")
     if isinstance(replicates, bool) or int(replicates) != replicates or replicates < 0:
         raise ValueError(f"`replicates` must be a whole number of 0 or more; got {replicates}.")
-    names = replace(Columns(), customer=customer, score=score, weights=weights)
-    names = names.renamed(columns or {})
     data = read_programme(
         transactional,
         relationship,
         invitations,
         customers,
-        columns=names,
+        customer=customer,
+        score=score,
+        weights=weights or {},
         traits=as_list(traits),
         segments=as_list(segments),
     )
     options = Options(
-        score=names.score,
+        score=score,
         periods=as_list(periods) or None,
-        pairing=pairing,
         window_days=float(window_days),
         level=level,
         replicates=int(replicates),
         seed=seed,
-        weighted=tuple(s for s in SURVEY_TYPES if names.weights_of(s)),
+        weighted=bool(weights),
         min_group_size=check_min_group_size(min_group_size),
     )
     window = pool_small_groups(in_periods(data, options.periods), options.min_group_size)
@@ -235,62 +325,57 @@ class Options:
 
     score: str
     periods: Sequence[str] | None
-    pairing: str
     window_days: float
     level: float
     replicates: int
     seed: int
-    weighted: Sequence[str]
+    weighted: bool
     min_group_size: int
 
 
 def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options) -> NpsComparison:
     """Compare the window; ``ever`` are the transactional answers of any time, for pairing."""
-    level = options.level
-    done = standardise(
-        data,
-        rules,
-        options.periods,
-        level=level,
-        replicates=options.replicates,
-        seed=options.seed,
-        fewest=options.min_group_size,
-    )
-    found = among_answers(data, replicates=options.replicates, seed=options.seed)
+    level, weighted = options.level, options.weighted
+    t, r = data.transactional, data.relationship
+    drawn = {"replicates": options.replicates, "seed": options.seed}
+    done = standardise(data, rules, options.periods, level=level, **drawn, fewest=options.min_group_size)
+    found = among_answers(data, **drawn)
     behind = answers_behind(data, done)
-    rule = options.pairing if options.pairing in SCORE_RULES else "last before"
-    every = pair_answers(ever, data.relationship, longest=max(options.window_days, *WINDOWS))
-    pairs = every.within(options.window_days)
-    # a mean of several answers is no category: the net score takes the last
-    scores = apply_rule(pairs, rule)
-    windows = windows_taken(every, options.pairing, options.window_days)
-    weighted = bool(options.weighted)
-    t = data.transactional
-    gap = raw_gap(t, data.relationship)
+    every = pair_answers(ever, r, longest=max(options.window_days, *WINDOWS))
+    windows = windows_taken(every, options.window_days)
+    pairs, scores = every.within(options.window_days), windows[options.window_days]
+    gap = raw_gap(t, r)
     tables: Tables = {
         "decomposition": no_decomposition(gap.estimate, gap.se, *gap.limits(level)),
         **done.tables(level=level),
-        "scores": scores_table(data, found, weighted=weighted, level=level),
-        "shares": shares_table(data, weighted=weighted, level=level),
         "identity": identity_table(found, level=level),
         "segment_gaps": segment_gaps(found, level=level),
         "segments": segment_groups(found),
         "flow": flow_table(data, done, pairs),
-        "estimates": estimates_table(data, done, behind, scores, level=level),
+        "estimates": estimates_table(data, done, behind, scores, weighted=weighted, level=level),
         "touchpoints": touchpoint_table(t, level=level),
-        "paired": paired_table(scores, level=level),
+        "paired": paired_table(scores, level=level, why_none=_why_no_pairs(data)),
         "migration": migration_table(scores),
         "categories": categories_table(scores),
         "margins": margin_tests(scores),
-        "sensitivity": sensitivity_table(pairs, chosen=options.pairing, level=level),
-        "windows": window_table(windows, options.pairing, level=level),
+        "sensitivity": sensitivity_table(pairs, level=level),
+        "windows": window_table(windows, level=level),
         "delays": delay_table(t, level=level),
-        "regression": regression_table(windows[options.window_days], level=level),
-        "later": later_table(ever, data.relationship, every, level=level),
+        "regression": regression_table(scores, level=level),
+        "later": later_table(ever, r, every, level=level),
         "robustness": robustness_table(data, done, level=level, weighted=weighted),
     }
     gate = _gate(data, done, found, behind, windows, options)
-    return _result(gate.shown(tables), data, done, scores, gate, options)
+    return _result(gate.shown(tables), data, done, gate, options)
+
+
+def _why_no_pairs(data: ProgrammeData) -> str:
+    """Why answers cannot be paired at all; empty if they can."""
+    if not data.has_customers:
+        return "the answers don't name their customer"
+    if any(len(one) and np.isnan(one.responded).all() for one in data.surveys.values()):
+        return "the answers have no dates"
+    return ""
 
 
 def _gate(
@@ -323,27 +408,16 @@ def _result(
     tables: Tables,
     data: ProgrammeData,
     done: Standardised,
-    scores: OnePerAnswer,
     gate: ComparisonGate,
     options: Options,
 ) -> NpsComparison:
     residual = tables["decomposition"].set_index("term")["estimate"].get("residual", np.nan)
-    sentences = sentences_of(
-        tables,
-        data,
-        done,
-        tipping=done.tipping(residual),
-        n_pairs=len(scores.customer),
-        weighted=options.weighted,
-        level=options.level,
-    )
     answers = data.surveys.items()
     return NpsComparison(
         **tables,
         table=tables["decomposition" if done.result is not None else "identity"],
-        estimands=_estimands(done, gate, scores, tables["later"]),
-        pair_variance=np.nan if gate.few_pairs else pair_variance(scores),
-        sentences=tuple(sentences),
+        estimands=_estimands(done, gate, tables),
+        tipping=pd.DataFrame(done.tipping(residual), columns=["survey", "needed"]),
         n_missing=pd.DataFrame(
             {
                 "column": [f"{options.score} of the {survey} answers" for survey, _ in answers],
@@ -351,6 +425,7 @@ def _result(
             }
         ),
         notes=tuple(note for note in (*data.notes, *_notes(done)) if note),
+        level=options.level,
         min_group_size=options.min_group_size,
     )
 
@@ -363,9 +438,7 @@ def _notes(done: Standardised) -> list[str]:
     return notes
 
 
-def _estimands(
-    done: Standardised, gate: ComparisonGate, scores: OnePerAnswer, later: pd.DataFrame
-) -> pd.DataFrame:
+def _estimands(done: Standardised, gate: ComparisonGate, tables: Tables) -> pd.DataFrame:
     """What is estimated: ``estimand, what, status``."""
     known = done.known if done.result is not None else None
     relationship = known.relationship if known else NOT_IDENTIFIED
@@ -373,8 +446,8 @@ def _estimands(
     both = "; ".join(dict.fromkeys(part for part in (transactional, relationship) if part))
     words = f"fewer than {gate.smallest} customers: too few to say"
     few_of_gap = gate.few("gap") or gate.few("standardised gap")
-    n = len(scores.customer)
-    pairs = f"too few pairs ({n}) to say" if gate.few_pairs else "" if n else "no pairs"
+    n = tables["paired"]["n"].iloc[0]
+    pairs = "too few pairs to say" if gate.few_pairs else "" if n else "no pairs"
     rows = {
         "E1": (
             "rNPS of the customer base, each customer counted once",
@@ -391,7 +464,7 @@ def _estimands(
         ),
         "E5": (
             "does one score go with the other one later",
-            "" if later["estimate"].notna().any() else "too few pairs to say",
+            "" if tables["later"]["estimate"].notna().any() else "too few pairs to say",
         ),
     }
     assumed = f"estimated, {ASSUMPTION}"

@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from cxlab.core.disclosure.rule import hidden_groups
-from cxlab.stats.comparison.gaps import ONCE
 from cxlab.stats.comparison.identity import (
     DIFFERENT,
     R_ONLY,
@@ -26,10 +25,11 @@ from cxlab.stats.comparison.identity import (
     Respondents,
     customers_of,
 )
-from cxlab.stats.comparison.paired.pairs import OnePerAnswer, customers_that_differ
+from cxlab.stats.comparison.pairs import OnePerAnswer
 from cxlab.stats.comparison.programme import OTHERS, Answers, ProgrammeData, known_groups
-from cxlab.stats.comparison.scores import ANSWERS, CUSTOMERS, SURVEYS, WEIGHTED
-from cxlab.stats.comparison.standardised.quantities import QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.scores import CUSTOMERS, ONCE
+from cxlab.stats.comparison.timing import customers_that_differ
+from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS
 
 #: Status of an estimate that is hidden.
 TOO_FEW = "too few customers"
@@ -190,8 +190,6 @@ class ComparisonGate:
             "decomposition": self._decomposition,
             "tilting": lambda table: self._hide_few(table, "term"),
             "estimates": self._estimates,
-            "scores": self._scores,
-            "shares": lambda table: hide_groups(table, self.smallest, within="survey"),
             "identity": self._identity,
             "segments": self._segments,
             "touchpoints": self._touchpoints,
@@ -229,7 +227,7 @@ class ComparisonGate:
     @property
     def few_pairs(self) -> bool:
         """Whether too few customers answered both surveys within the window."""
-        return self.any_few(len(np.unique(self.windows[self.window_days].customer)))
+        return self.any_few(self.windows[self.window_days].customers)
 
     def _hide_rows(self, table: pd.DataFrame) -> pd.DataFrame:
         return hide(table, too_few(table["customers"], self.smallest), why_hidden(self.smallest))
@@ -270,32 +268,27 @@ class ComparisonGate:
         return found
 
     def _estimates(self, table: pd.DataFrame) -> pd.DataFrame:
-        """A difference goes with either of its sides: the other side would give it back."""
+        """A difference goes with either of its sides: the other side would give it back.
+
+        A survey's score less that of each customer once is about those who answered often.
+        """
         result = self._hide_few(table, "of").drop(columns="of")
         small = too_few(result["customers"].astype("float64"), self.smallest)
         result = hide(result, small, why_hidden(self.smallest))
-        return result.assign(status=result["status"].mask(small, TOO_FEW))
+        result = result.assign(status=result["status"].mask(small, TOO_FEW))
+        often = self._few_answered_often()
+        sides = {"transactional": often["t"], "relationship": often["r"]}
+        near = result["survey"].map(sides | {"difference": any(often.values())})
+        near &= (result["estimate_kind"] == CUSTOMERS) & result["n"].notna()
+        return hide(result, near, COMPLEMENT)
 
-    def _scores(self, table: pd.DataFrame) -> pd.DataFrame:
-        people = self.people
-        few = too_few(table["customers"].astype(float), self.smallest)
-        why = np.where(few, why_hidden(self.smallest), "").astype(object)
-        whole = {k: self.any_few((people.times[k] > 0).sum()) for k in SURVEYS}
-        # a survey's score less that of each customer once is about those who answered often
-        counted = {k: whole[k] or self.any_few(people.several(k)) for k in SURVEYS}
-        cells = {k: [people.both.sum(), people.only(k).sum()] for k in SURVEYS}
-        apart = {k: counted[k] or self.any_few(cells[k]) for k in SURVEYS}
-        rules = {CUSTOMERS: counted, ANSWERS: whole, WEIGHTED: whole}
-        for at, row in enumerate(table.itertuples()):
-            sides = [k for k, name in SURVEYS.items() if row.survey in (name, "difference")]
-            if not why[at] and any(rules.get(row.counted, apart)[k] for k in sides):
-                why[at] = COMPLEMENT
-        return hide(table, why != "", list(why))
+    def _few_answered_often(self) -> dict[str, bool]:
+        return {k: self.any_few(self.people.several(k)) for k in ("t", "r")}
 
     def _identity(self, table: pd.DataFrame) -> pd.DataFrame:
         """The parts that may be shown alone, and together those that may not."""
         people = self.people
-        surveys = [(people.times[k] > 0).sum() for k in SURVEYS]
+        surveys = [(people.times[k] > 0).sum() for k in ("t", "r")]
         result = table.set_index("term").loc[[*self._parts(surveys), "gap"]].reset_index()
         both = bool(people.both.any())
         why = f"together, because one of them is about fewer than {self.smallest} customers"
@@ -313,7 +306,7 @@ class ComparisonGate:
             return []
         cells = [people.both.sum(), people.only("t").sum(), people.only("r").sum()]
         apart = people.both.any() and not self.any_few(cells)
-        counted = not self.any_few([people.several(k) for k in SURVEYS])
+        counted = not any(self._few_answered_often().values())
         first, rest = TOGETHER
         if counted:
             return [UNIT, SAME, T_ONLY, R_ONLY] if apart else [UNIT, rest]
@@ -374,7 +367,7 @@ class ComparisonGate:
             last: OnePerAnswer | None = None
             for days in outwards:
                 one = self.windows[days]
-                if self.any_few(len(np.unique(one.customer))):
+                if self.any_few(one.customers):
                     continue
                 if last is not None and self.any_few(customers_that_differ(one, last)):
                     found.append(days)
@@ -386,6 +379,6 @@ class ComparisonGate:
         """Without quantities of few, and without one answer a customer where few have several."""
         names = {"raw gap": "gap", "standardised gap": "standardised gap", "residual": "residual"}
         kept = ~table["quantity"].map(lambda quantity: self.few(names[quantity]))
-        if self.any_few([self.people.several(k) for k in SURVEYS]):
+        if any(self._few_answered_often().values()):
             kept &= table["variant"] != ONCE
         return table[kept].reset_index(drop=True)

@@ -13,8 +13,8 @@ import pandas as pd
 from scipy import sparse
 
 from cxlab.stats.comparison.programme import Answers, ProgrammeData, known_groups
-from cxlab.stats.comparison.standardised.decomposition import resample, spread_of
-from cxlab.stats.comparison.standardised.quantities import NPS_VALUES, combine
+from cxlab.stats.comparison.decomposition import resample, spread_of
+from cxlab.stats.comparison.quantities import NPS_VALUES, combine
 
 UNIT = "answers counted, not people"
 SAME = "the same customers"
@@ -48,8 +48,6 @@ RATIOS = {
     "R": ("r means", "r customers"),
     "T both": ("t means, both", "both"),
     "R both": ("r means, both", "both"),
-    "T only": ("t means, only", "t only"),
-    "R only": ("r means, only", "r only"),
 }
 
 
@@ -93,10 +91,7 @@ class Respondents:
 
     def customers(self, score: str) -> np.ndarray:
         """Who is behind a mean score of `RATIOS`."""
-        survey = "t" if score[0] in "BT" else "r"
-        if score.endswith("both"):
-            return self.both
-        return self.only(survey) if score.endswith("only") else self.times[survey] > 0
+        return self.both if score.endswith("both") else self.times["t" if score[0] in "BT" else "r"] > 0
 
     def scores(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Mean scores of totals of the sums, (sums, replicates); NaN where nobody is left."""
@@ -125,10 +120,8 @@ def respondents(data: ProgrammeData) -> Respondents:
         some = times[short] > 0
         columns |= {
             f"{short} customers": some,
-            f"{short} only": some & ~both,
             f"{short} means": mean[short],
             f"{short} means, both": np.where(both, mean[short], 0.0),
-            f"{short} means, only": np.where(both, 0.0, mean[short]),
         }
     sums = sparse.csr_matrix(np.array(list(columns.values()), dtype=float))
     return Respondents(times, mean, sums, list(columns), data.has_customers)
@@ -183,12 +176,8 @@ def among_answers(data: ProgrammeData, *, replicates: int, seed: int) -> AmongAn
 def identity_table(found: AmongAnswers, *, level: float) -> pd.DataFrame:
     """The gap as collected in parts that need no assumption.
 
-    Returns
-    -------
-    DataFrame
-        ``term, n`` (answers), ``customers`` (whom it is about), ``estimate, se, ci_low,
-        ci_high`` in points, ``share`` of the gap, ``note``. The four parts of `IDENTITY` add to
-        the gap; after them come those of `TOGETHER`, which may be shown instead, and the gap.
+    The four parts of `IDENTITY` add to the gap; after them come those of `TOGETHER`, which may
+    be shown instead, and the gap.
 
     Notes
     -----
@@ -348,12 +337,8 @@ def segment_gap_parts(counts: np.ndarray) -> dict[str, np.ndarray]:
 def segment_gaps(found: AmongAnswers, *, level: float) -> pd.DataFrame:
     """The parts of the gap by every shared segment.
 
-    Returns
-    -------
-    DataFrame
-        ``segment, part, estimate, se, ci_low, ci_high, note`` in points: composition,
-        within groups and group not known add to the gap as collected; the gap at the
-        relationship survey's mix is no part of it.
+    Composition, within groups and group not known add to the gap as collected; the gap at the
+    relationship survey's mix is no part of it.
     """
     rows: list[tuple[object, ...]] = []
     for one, many in zip(found.segments, found.cells, strict=True):
@@ -377,14 +362,7 @@ def _known_note(counts: np.ndarray) -> str:
 
 
 def segment_groups(found: AmongAnswers) -> pd.DataFrame:
-    """The groups of every shared segment.
-
-    Returns
-    -------
-    DataFrame
-        ``segment, group, n, customers, share_transactional, share_relationship, tnps, rnps,
-        composition, within_groups, note``.
-    """
+    """The groups of every shared segment."""
     columns = ["segment", "group", "n", "customers", "share_transactional", "share_relationship",
                "tnps", "rnps", "composition", "within_groups", "note"]  # fmt: skip
     tables = [pd.DataFrame(columns=columns)]

@@ -1,39 +1,52 @@
-"""Both scores however they are counted: as collected, weighted, standardised, paired, by part."""
+"""Both scores however they are counted, their differences, and the same under other metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.gaps import NUMBERS, clustered_scores, raw_gap
-from cxlab.stats.comparison.identity import AmongAnswers, Respondents
-from cxlab.stats.comparison.paired.margins import CATEGORIES, category, contrast
-from cxlab.stats.comparison.paired.pairs import OnePerAnswer, Pairs, net_contrast
-from cxlab.stats.comparison.programme import Answers, ProgrammeData
-from cxlab.stats.comparison.standardised.asked import Asked
-from cxlab.stats.comparison.standardised.decomposition import (
+from cxlab.stats.comparison.asked import Asked
+from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
     NOT_IDENTIFIED,
+    Replicates,
     Standardised,
     combination,
     interval,
 )
-from cxlab.stats.comparison.standardised.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.pairs import OnePerAnswer, Pairs, contrast, net_contrast
+from cxlab.stats.comparison.programme import Answers, ProgrammeData
+from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.inference import (
+    Units,
+    contrast_spread,
+    normal_quantile,
+    t_quantile,
+)
+from cxlab.stats.metrics import nps
 
-ANSWERS = "each answer once"
+NUMBERS = ("estimate", "se", "ci_low", "ci_high")
+#: With as many customers in both surveys the normal distribution does as well as t.
+MANY_CLUSTERS = 200
+#: A variance below this is 0 but for rounding.
+ROUNDING = 1e-18
+#: Pseudo-answers of the adjusted Wald interval: detractor, passive, promoter.
+PSEUDO = (0.75, 1.5, 0.75)
+#: Kinds of estimate.
+RAW = "raw"
 WEIGHTED = "weighted as declared"
 CUSTOMERS = "each customer once"
-BOTH = "customers who answered both"
-ONLY = "customers who answered this survey only"
-LESS = "those who answered both less the others"
-SURVEYS = {"t": "transactional", "r": "relationship"}
 COLLECTED = "answers as collected"
+BOTH = "customers who answered both"
+BASE = "whole customer base (E1)"
 STANDARDISED_ROWS = (
     ("transactional", "B2", "all eligible episodes (E2)"),
     ("transactional", "B3", "users, each counted once (E2)"),
-    ("relationship", "C0", "whole customer base (E1)"),
+    ("relationship", "C0", BASE),
     ("relationship", "C1", "customers with an eligible episode"),
     ("difference", "standardised gap", "users, each counted once (B3 − C1)"),
 )
@@ -41,118 +54,15 @@ STAGES = (
     "customers", "eligible", "suppressed by contact rules", "not sampled", "invited",
     "delivered", "answered", "valid score", "paired",
 )  # fmt: skip
+DELAYS = (
+    (0.25, "under 6 hours"),
+    (1.0, "6 to 24 hours"),
+    (3.0, "1 to 3 days"),
+    (7.0, "3 to 7 days"),
+    (np.inf, "over 7 days"),
+)
 
 Row = dict[str, object]
-
-
-def net(score: np.ndarray) -> np.ndarray:
-    """−1, 0, 1 for detractor, passive, promoter; NaN without a score."""
-    return np.where(np.isnan(score), np.nan, category(score) - 1.0)
-
-
-def scores_table(
-    data: ProgrammeData, found: AmongAnswers, *, weighted: bool, level: float
-) -> pd.DataFrame:
-    """tNPS, rNPS and their difference: as collected, weighted as declared, by customer.
-
-    Returns
-    -------
-    DataFrame
-        ``counted, survey`` (transactional, relationship, difference), ``n`` (answers),
-        ``customers, estimate, se, ci_low, ci_high`` in points, ``note``.
-    """
-    people = found.people
-    ones = {k: np.ones(len(answers)) for k, answers in data.sides.items()}
-    rows = _counted_rows(ANSWERS, data, ones, level)
-    if weighted:
-        declared = {k: answers.weight for k, answers in data.sides.items()}
-        rows += _counted_rows(WEIGHTED, data, declared, level)
-    if data.has_customers:
-        once = {k: 1.0 / people.times[k].clip(1)[a.customer] for k, a in data.sides.items()}
-        rows += _counted_rows(CUSTOMERS, data, once, level)
-        rows += _overlap_rows(found, level)
-    return pd.DataFrame(rows, columns=["counted", "survey", "n", "customers", *NUMBERS, "note"])
-
-
-def _counted_rows(
-    counted: str, data: ProgrammeData, weights: Mapping[str, np.ndarray], level: float
-) -> list[Row]:
-    """Both scores and their difference under these weights of the answers."""
-    sides = {k: answers.weighted(weights[k]) for k, answers in data.sides.items()}
-    rows = [
-        {"counted": counted, "survey": SURVEYS[k], **_score(answers, level)}
-        for k, answers in sides.items()
-    ]
-    gap = raw_gap(sides["t"], sides["r"], weighted=True)
-    both = np.concatenate([answers.customer[answers.valid] for answers in sides.values()])
-    counts = {"n": gap.n, "customers": len(np.unique(both)) if gap.n else 0}
-    difference = {"counted": counted, "survey": "difference", **counts, **gap.numbers(level)}
-    return [*rows, {**difference, "note": ""}]
-
-
-def _score(answers: Answers, level: float) -> Row:
-    """NPS of the valid answers under the weights that they carry."""
-    valid = answers.take(answers.valid)
-    if not valid.weight.sum() > 0:
-        return {"n": 0, "customers": 0, "note": "no valid answer"}
-    table = clustered_scores(net(valid.score), valid.customer, weight=valid.weight, level=level)
-    row = table.iloc[0]
-    customers = len(np.unique(valid.customer))
-    return {name: row[name] for name in ("n", *NUMBERS, "note")} | {"customers": customers}
-
-
-def _overlap_rows(found: AmongAnswers, level: float) -> list[Row]:
-    """Customers who answered both surveys against those who answered one."""
-    people = found.people
-    both = people.both
-    rows: list[Row] = []
-    for counted, survey, here, of in (
-        (BOTH, "transactional", both, {"T both": 1.0}),
-        (BOTH, "relationship", both, {"R both": 1.0}),
-        (BOTH, "difference", both, {"T both": 1.0, "R both": -1.0}),
-        (ONLY, "transactional", people.only("t"), {"T only": 1.0}),
-        (ONLY, "relationship", people.only("r"), {"R only": 1.0}),
-        (LESS, "transactional", both | people.only("t"), {"T both": 1.0, "T only": -1.0}),
-        (LESS, "relationship", both | people.only("r"), {"R both": 1.0, "R only": -1.0}),
-    ):
-        numbers = found.spread(of, level)
-        note = "" if np.isfinite(numbers["estimate"]) else "no such customers"
-        counts = {"n": _answers(people, survey, here), "customers": int(here.sum())}
-        rows.append({"counted": counted, "survey": survey, **counts, **numbers, "note": note})
-    return rows
-
-
-def _answers(people: Respondents, survey: str, here: np.ndarray) -> int:
-    shorts = [k for k, name in SURVEYS.items() if survey in (name, "difference")]
-    return int(sum(people.times[k][here].sum() for k in shorts))
-
-
-def shares_table(data: ProgrammeData, *, weighted: bool, level: float) -> pd.DataFrame:
-    """Detractors, passives and promoters of both surveys.
-
-    Returns
-    -------
-    DataFrame
-        ``survey, group, n`` (answers), ``customers, estimate, se, ci_low, ci_high`` (per
-        cent of the answers), ``weighted`` (per cent, weighted as declared; where weights
-        are declared).
-    """
-    rows = []
-    for k, survey in SURVEYS.items():
-        answers = data.sides[k].take(data.sides[k].valid)
-        code = category(answers.score) if len(answers) else np.empty(0, dtype=int)
-        total = answers.weight.sum()
-        for group in range(3) if len(answers) else ():
-            here = code == group
-            one = clustered_scores(here.astype(float), answers.customer, box=True, level=level)
-            counts = {"n": int(here.sum()), "customers": len(np.unique(answers.customer[here]))}
-            row = {"survey": survey, "group": CATEGORIES[group], **counts}
-            row |= one.iloc[0][list(NUMBERS)].to_dict()
-            if weighted:
-                row["weighted"] = 100 * answers.weight[here].sum() / total if total else None
-            rows.append(row)
-    columns = ["survey", "group", "n", "customers", *NUMBERS, *(["weighted"] if weighted else [])]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def estimates_table(
@@ -161,20 +71,23 @@ def estimates_table(
     behind: Mapping[str, np.ndarray],
     pairs: OnePerAnswer,
     *,
+    weighted: bool,
     level: float,
 ) -> pd.DataFrame:
-    """Raw, standardised and paired estimates of each score side by side.
+    """Raw, weighted, standardised and paired estimates of each score side by side.
 
-    ``behind`` holds for each quantity the customers of its answers (`answers_behind`).
-
-    Returns
-    -------
-    DataFrame
-        ``estimate_kind, survey, population, n, customers, estimate, se, ci_low, ci_high, deff,
-        n_eff, response_rate, status, note``, and ``of``: the quantity, or difference of two,
-        that the row gives.
+    ``behind`` holds for each quantity the customers of its answers (`answers_behind`). A column
+    ``of`` names the quantity, or difference of two, that a row gives or could give back.
     """
-    rows = _raw_rows(data, level=level)
+    rows = _counted_rows(RAW, data.surveys, level=level)
+    sides = {survey: one.take(one.valid) for survey, one in data.surveys.items()}
+    if weighted:
+        rows += _counted_rows(
+            WEIGHTED, sides, {k: one.weight for k, one in sides.items()}, level=level
+        )
+    if data.has_customers:
+        once = {k: 1 / np.bincount(one.customer)[one.customer] for k, one in sides.items()}
+        rows += _counted_rows(CUSTOMERS, sides, once, level=level)
     if done.result is not None:
         rows += _standardised_rows(done, behind, level=level)
     rows += _paired_rows(pairs, level=level)
@@ -185,27 +98,47 @@ def estimates_table(
     return table.astype({"n": "Int64", "customers": "Int64"})
 
 
-def _raw_rows(data: ProgrammeData, *, level: float) -> list[Row]:
-    """NPS of each survey as collected, and their difference, clustered by customer."""
+def _counted_rows(
+    kind: str,
+    sides: Mapping[str, Answers],
+    weights: Mapping[str, np.ndarray] | None = None,
+    *,
+    level: float,
+) -> list[Row]:
+    """NPS of each survey under these weights of the answers, and their difference."""
+    sides = {k: one.weighted(weights[k]) if weights else one for k, one in sides.items()}
+    fixed: Row = {"estimate_kind": kind, "population": COLLECTED}
     rows: list[Row] = []
-    for survey, name, answers in (
-        ("transactional", "B0", data.transactional),
-        ("relationship", "A0", data.relationship),
-    ):
-        row: Row = {"estimate_kind": "raw", "survey": survey, "population": COLLECTED}
-        if not answers.valid.any():
+    for (survey, answers), name in zip(sides.items(), ("B0", "A0"), strict=True):
+        row = fixed | {"survey": survey}
+        if not answers.weight[answers.valid].sum() > 0:
             rows.append(row | {"n": 0, "customers": 0, "note": "no valid answer"})
             continue
-        found = clustered_scores(net(answers.score), answers.customer, level=level).iloc[0]
+        found = _nps(answers, level, weighted=weights is not None).iloc[0].to_dict()
         customers = len(np.unique(answers.customer[answers.valid]))
-        rows.append(row | found.to_dict() | {"customers": customers, "of": name})
-    t, r = data.transactional, data.relationship
-    gap = raw_gap(t, r)
+        rows.append(row | found | {"customers": customers, "of": name})
+    t, r = sides.values()
+    gap = raw_gap(t, r, weighted=weights is not None)
     customers = len(np.union1d(t.customer[t.valid], r.customer[r.valid])) if gap.n else 0
     note = "" if np.isfinite(gap.estimate) else "one survey has no valid answer"
-    difference: Row = {"estimate_kind": "raw", "survey": "difference", "population": COLLECTED}
-    counts = {"n": gap.n, "customers": customers, "of": "gap", "note": note}
-    return [*rows, difference | counts | gap.numbers(level)]
+    counts = {"survey": "difference", "n": gap.n, "customers": customers, "of": "gap", "note": note}
+    return [*rows, fixed | counts | gap.numbers(level)]
+
+
+def _nps(
+    answers: Answers,
+    level: float,
+    *,
+    weighted: bool = False,
+    groups: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """`cxlab.nps` of the answers, clustered by customer: of all, or of each of the groups."""
+    columns = {"score": answers.score, "customer": answers.customer, "weight": answers.weight}
+    frame = pd.DataFrame(columns if groups is None else columns | {"group": groups})
+    design = {"cluster": "customer"} | ({"weights": "weight"} if weighted else {})
+    by = None if groups is None else "group"
+    table = nps(frame, "score", by=by, design=design, level=level)
+    return table[[*(["group"] if by else []), "n", *NUMBERS, "deff", "n_eff", "note"]]
 
 
 def _standardised_rows(
@@ -213,8 +146,8 @@ def _standardised_rows(
 ) -> list[Row]:
     """Standardised scores, and of a survey that not all could be asked those of who could."""
     rows: list[Row] = []
-    for survey, name, population in STANDARDISED_ROWS:
-        numbers = _numbers(done, name, level)
+    for survey, name, population in STANDARDISED_ROWS if done.result else ():
+        numbers = _numbers(done.result, name, level)
         facts: Row = {"survey": survey, **_facts(done, behind, survey, name)}
         reason = done.known.reason(QUANTITY_COEFFICIENTS[name])
         row = {"estimate_kind": "standardised", "population": population, **facts, "note": reason}
@@ -228,8 +161,10 @@ def _standardised_rows(
     return rows
 
 
-def _numbers(done: Standardised, name: str, level: float) -> dict[str, float]:
-    estimate, replicates = combination(done.result, name)  # type: ignore[arg-type]
+def _numbers(
+    result: Replicates, name: str, level: float, values: np.ndarray = NPS_VALUES
+) -> dict[str, float]:
+    estimate, replicates = combination(result, name, values)
     return dict(zip(NUMBERS, (estimate, *interval(replicates, level)), strict=True))
 
 
@@ -284,45 +219,55 @@ def _paired_rows(pairs: OnePerAnswer, *, level: float) -> list[Row]:
 def touchpoint_table(t: Answers, *, level: float) -> pd.DataFrame:
     """TNPS of each touchpoint (E2): episode-weighted, and each customer counted once.
 
-    Returns
-    -------
-    DataFrame
-        ``touchpoint, n, customers, estimate, se, ci_low, ci_high`` of the answers as collected,
-        then ``per_customer, per_customer_ci_low, per_customer_ci_high`` with every customer
-        of the touchpoint counted once, ``note`` and ``repeated``, customers with more than one
-        answer. Intervals are clustered by customer.
+    ``repeated`` counts the customers with more than one answer.
     """
+    columns = ["touchpoint", "n", "customers", *NUMBERS, "per_customer", "per_customer_ci_low",
+               "per_customer_ci_high", "note", "repeated"]  # fmt: skip
     known = t.take(t.valid & t.touchpoint.notna().to_numpy())
-    names = known.touchpoint.cat.categories
-    group = known.touchpoint.cat.codes.to_numpy().astype(int)
-    value = net(known.score) if len(known) else known.score
-    cells, at, times = np.unique(
-        np.column_stack([group, known.customer]), axis=0, return_inverse=True, return_counts=True
-    )
-    of = {"group": group, "n_groups": len(names), "level": level}
-    each = clustered_scores(value, known.customer, **of)
-    once = clustered_scores(value, known.customer, weight=1.0 / times[at.ravel()], **of)
+    if not len(known):
+        return pd.DataFrame(columns=columns)
+    names = known.touchpoint.astype("str").to_numpy()
+    cells = pd.DataFrame({"group": names, "customer": known.customer})
+    times = cells.groupby(["group", "customer"])["customer"].transform("size").to_numpy()
+    each = _nps(known, level, groups=names).set_index("group")
+    once = _nps(known.weighted(1.0 / times), level, weighted=True, groups=names).set_index("group")
     table = each.assign(
-        touchpoint=names,
-        customers=np.bincount(cells[:, 0], minlength=len(names)),
         per_customer=once["estimate"],
         per_customer_ci_low=once["ci_low"],
         per_customer_ci_high=once["ci_high"],
-        repeated=np.bincount(cells[times > 1, 0], minlength=len(names)),
+        customers=cells.groupby("group")["customer"].nunique(),
+        repeated=cells[times > 1].groupby("group")["customer"].nunique(),
+    ).fillna({"repeated": 0})
+    return table.rename_axis("touchpoint").reset_index()[columns]
+
+
+def delay_of(t: Answers) -> np.ndarray:
+    """Days from the episode to each answer; NaN where one of the times is not known."""
+    return t.responded - t.triggered
+
+
+def delay_table(t: Answers, *, level: float) -> pd.DataFrame:
+    """Transactional NPS by how long after the episode the answer came."""
+    columns = ["delay", "median_days", "n", "customers", *NUMBERS, "note"]
+    known = t.take(t.valid & ~np.isnan(delay_of(t)))
+    if not len(known):
+        return pd.DataFrame(columns=columns)
+    ends = np.array([end for end, _ in DELAYS])
+    code = np.minimum(np.searchsorted(ends, delay_of(known), side="right"), len(ends) - 1)
+    cells = pd.DataFrame({"code": code, "delay": delay_of(known), "customer": known.customer})
+    by_code = cells.groupby("code")
+    table = _nps(known, level, groups=code).assign(
+        delay=[DELAYS[k][1] for k in np.unique(code)],
+        median_days=by_code["delay"].median().to_numpy(),
+        customers=by_code["customer"].nunique().to_numpy(),
     )
-    columns = ["touchpoint", "n", "customers", *NUMBERS, "per_customer", "per_customer_ci_low",
-               "per_customer_ci_high", "note", "repeated"]  # fmt: skip
-    return table.loc[table["n"] > 0, columns].reset_index(drop=True)
+    return table[columns]
 
 
 def flow_table(data: ProgrammeData, done: Standardised, pairs: Pairs) -> pd.DataFrame:
     """From customers to paired answers: rows and customers of each survey at each stage.
 
-    Returns
-    -------
-    DataFrame
-        ``survey, stage, n`` (episodes, waves or answers), ``customers, share`` of the
-        eligible rows. Stages that the files don't tell are missing, not zero.
+    Stages that the files don't tell are missing, not zero.
     """
     collected = done.collected
     sides = {
@@ -364,3 +309,171 @@ def _asked_stages(asked: Asked) -> dict[str, tuple[int, int]]:
 
 def _count(customer: np.ndarray) -> tuple[int, int]:
     return len(customer), int(np.count_nonzero(np.bincount(customer)))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A difference of two means of ``n`` answers; infinite ``df``: the normal distribution."""
+
+    estimate: float
+    se: float
+    df: float
+    n: int
+
+    def limits(self, level: float) -> tuple[float, float]:
+        """Ends of the interval."""
+        finite = np.isfinite(self.df) and self.df > 0
+        quantile = float(t_quantile(level, self.df)) if finite else normal_quantile(level)
+        half = quantile * self.se
+        return self.estimate - half, self.estimate + half
+
+    def numbers(self, level: float) -> dict[str, float]:
+        """Estimate, standard error and interval under the names of a table."""
+        return dict(zip(NUMBERS, (self.estimate, self.se, *self.limits(level)), strict=True))
+
+
+class Group(NamedTuple):
+    """Answers of one side of a difference."""
+
+    values: np.ndarray
+    weight: np.ndarray
+    customer: np.ndarray
+
+
+def raw_gap(
+    t: Answers, r: Answers, values: np.ndarray = NPS_VALUES, *, weighted: bool = False
+) -> Gap:
+    """Transactional less relationship score as collected.
+
+    The difference is linearised as one statistic and summed within customers: the surveys
+    share customers, so two standard errors would not add.
+    """
+    sides = []
+    for answers in (t, r):
+        valid = answers.valid
+        w = answers.weight[valid] if weighted else np.ones(int(valid.sum()))
+        sides.append(Group(values[answers.score[valid].astype(int)], w, answers.customer[valid]))
+    rest = (values[0], (values[7] + values[8]) / 2, values[10])
+    return two_means(sides[0], sides[1], pseudo=rest)
+
+
+def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
+    """Mean of the first group less that of the second; both may hold the same customers.
+
+    ``pseudo`` are values (low, middle, high) of the pseudo-answers that stand in for the unknown
+    variance of a group all of whose answers are alike.
+
+    Notes
+    -----
+    With fewer than 200 customers in a group: CR2 and the degrees of freedom of Bell &
+    McCaffrey (`cxlab.stats.inference.contrast_spread`). Else Taylor and the normal
+    distribution. A group of one customer has no standard error.
+    """
+    groups = (first, second)
+    if any(not one.weight.sum() > 0 for one in groups):
+        return Gap(np.nan, np.nan, np.inf, 0)
+    means = [float((one.weight * one.values).sum() / one.weight.sum()) for one in groups]
+    estimate, n = means[0] - means[1], sum(len(one.values) for one in groups)
+    codes, labels = pd.factorize(np.concatenate([one.customer for one in groups]))
+    cluster = np.split(codes, [len(first.values)])
+    sizes = [len(np.unique(c)) for c in cluster]
+    if min(sizes) < 2:
+        return Gap(estimate, np.nan, np.inf, n)
+    sides = [_sums(one, c, len(labels)) for one, c in zip(groups, cluster, strict=True)]
+    if min(sizes) >= MANY_CLUSTERS:
+        parts = [
+            (side["wy"] - mean * side["w"]) / side["w"].sum()
+            for side, mean in zip(sides, means, strict=True)
+        ]
+        variance = len(labels) / (len(labels) - 1) * ((parts[0] - parts[1]) ** 2).sum()
+        df = np.inf
+    else:
+        units = Units(np.zeros(len(labels), int), np.zeros(len(labels), bool), np.array([np.inf]))
+        spread, _ = contrast_spread(sides, units)
+        variance, df = spread.variance, spread.df
+    variance += sum(
+        _pseudo_variance(one.values, size, pseudo)
+        for one, size in zip(groups, sizes, strict=True)
+        if np.ptp(one.values) == 0
+    )
+    return Gap(estimate, float(variance**0.5) if variance > ROUNDING else np.nan, df, n)
+
+
+def _sums(one: Group, cluster: np.ndarray, n_clusters: int) -> dict[str, np.ndarray]:
+    """Sums of each cluster as `contrast_spread` takes them."""
+    w, y = one.weight, one.values
+    products = {"w": w, "wy": w * y, "ww": w**2, "wwy": w**2 * y, "wwyy": (w * y) ** 2}
+    products |= {"www": w**3, "wwww": w**4}
+    return {
+        name: np.bincount(cluster, values, minlength=n_clusters)
+        for name, values in products.items()
+    }
+
+
+def _pseudo_variance(y: np.ndarray, clusters: int, pseudo: tuple[float, ...]) -> float:
+    """Variance of the mean of answers that are all alike, as if a few others had come."""
+    values = np.array([y[0], *pseudo])
+    weight = np.array([clusters, *PSEUDO])
+    mean = (weight * values).sum() / weight.sum()
+    return float((weight * (values - mean) ** 2).sum() / weight.sum() ** 2)
+
+
+_S = np.arange(11.0)
+#: Points of each score 0 to 10. Bottom box counts against, so that up is better everywhere.
+METRICS: dict[str, np.ndarray] = {
+    "NPS (9–10 less 0–6)": 100.0 * ((_S >= 9).astype(float) - (_S <= 6)),
+    "mean score": _S,
+    "top two (9–10)": 100.0 * (_S >= 9),
+    "bottom box (0–6), reversed": -100.0 * (_S <= 6),
+    "10 less 0–6": 100.0 * ((_S >= 10).astype(float) - (_S <= 6)),
+    "9–10 less 0–5": 100.0 * ((_S >= 9).astype(float) - (_S <= 5)),
+    "8–10 less 0–5": 100.0 * ((_S >= 8).astype(float) - (_S <= 5)),
+    "promoter +1, detractor −2": 100.0 * ((_S >= 9).astype(float) - 2.0 * (_S <= 6)),
+    "promoter +2, detractor −1": 100.0 * (2.0 * (_S >= 9) - (_S <= 6)),
+}
+HEADLINE = "NPS (9–10 less 0–6)"
+ONCE = "NPS: one answer per customer, the last"
+CONCLUSIONS = ("tNPS higher", "rNPS higher", "undecided")
+
+
+def robustness_table(
+    data: ProgrammeData, done: Standardised, *, level: float, weighted: bool
+) -> pd.DataFrame:
+    """Raw gap, standardised gap and residual under other metrics, weights and counting.
+
+    ``same``: whether the conclusion is that of the headline variant; a quantity with any other
+    conclusion is not robust. A quantity that is not identified is left out.
+    """
+    t, r = data.transactional, data.relationship
+    variants = {ONCE: raw_gap(_last_of_each(t), _last_of_each(r))}
+    if weighted:
+        variants["NPS: with the surveys' own weights"] = raw_gap(t, r, weighted=True)
+    variants |= {name: raw_gap(t, r, values) for name, values in METRICS.items()}
+    rows = [
+        {"quantity": "raw gap", "variant": name, **gap.numbers(level)}
+        for name, gap in variants.items()
+    ]
+    for quantity in ("standardised gap", "residual"):
+        identified = not done.known.reason(QUANTITY_COEFFICIENTS[quantity])
+        if done.result is not None and identified and done.result.n > 1:
+            rows += [
+                {
+                    "quantity": quantity,
+                    "variant": name,
+                    **_numbers(done.result, quantity, level, values),
+                }
+                for name, values in METRICS.items()
+            ]
+    table = pd.DataFrame(rows)
+    above, below = table["ci_low"] > 0, table["ci_high"] < 0
+    table["conclusion"] = np.select([above, below], CONCLUSIONS[:2], CONCLUSIONS[2])
+    headline = table[table["variant"] == HEADLINE].set_index("quantity")["conclusion"]
+    return table.assign(same=table["conclusion"] == table["quantity"].map(headline))
+
+
+def _last_of_each(answers: Answers) -> Answers:
+    rows = np.flatnonzero(answers.valid)
+    order = rows[np.lexsort((answers.responded[rows], answers.customer[rows]))]
+    customer = answers.customer[order]
+    last = np.r_[customer[1:] != customer[:-1], True] if len(order) else np.empty(0, dtype=bool)
+    return answers.take(order[last])

@@ -11,14 +11,14 @@ from cxlab.stats.comparison.disclosure import TOO_FEW
 from cxlab.stats.comparison.identity import COMPOSITION, STANDARDISED
 from cxlab.stats.comparison.programme import ProgrammeData
 from cxlab.stats.comparison.scores import ANSWERS, BOTH, LESS, ONLY, WEIGHTED
-from cxlab.stats.comparison.standardised.decomposition import (
+from cxlab.stats.comparison.decomposition import (
     ASSUMED,
     Standardised,
     combination,
     interval,
 )
-from cxlab.stats.comparison.standardised.nonresponse import FOUND
-from cxlab.stats.comparison.standardised.quantities import GAP_LESS
+from cxlab.stats.comparison.nonresponse import FOUND
+from cxlab.stats.comparison.quantities import GAP_LESS
 
 FEW_PAIRS = 30
 #: The slope of answering on the score that is put in words.

@@ -18,7 +18,7 @@ from cxlab.stats.comparison.contract import (
     match_ids,
 )
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
-from cxlab.stats.comparison.standardised.propensity import LookBack, last_invitation, look_back
+from cxlab.stats.comparison.propensity import LookBack, last_invitation, look_back
 
 #: More suppressed rows than this, without an invitation that would explain them, and the
 #: declared rule is not the one that was followed.
@@ -130,7 +130,7 @@ def split_invitations(data: ProgrammeData) -> tuple[pd.DataFrame, pd.DataFrame, 
     kept = ["customer", "period", "time", "status", "rule", "probability"]
     rows = np.flatnonzero(asked["transactional"].to_numpy())
     order = np.lexsort((asked["time"].to_numpy()[rows], asked["customer"].to_numpy()[rows]))
-    of_episodes = [*kept, "episode", "touchpoint", "contact_channel"]
+    of_episodes = [*kept, "episode_id", "touchpoint", "contact_channel"]
     episodes = asked[of_episodes].iloc[rows[order]].reset_index(drop=True)
     code, cells = _cells(episodes.pop("touchpoint"), episodes.pop("contact_channel"))
     episodes["cell"] = code
@@ -261,7 +261,7 @@ def _check_rule_followed(
 
 def _scores_by_episode(answers: Answers, episodes: pd.DataFrame) -> np.ndarray:
     return _linked(
-        answers, match_ids(answers.episode, episodes["episode"]), episodes, "transactional"
+        answers, match_ids(answers.episode, episodes["episode_id"]), episodes, "transactional"
     )
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from cxlab.stats.comparison.standardised.asked import Asked, Collected
-from cxlab.stats.comparison.standardised.propensity import (
+from cxlab.stats.comparison.asked import Asked, Collected
+from cxlab.stats.comparison.propensity import (
     Fit,
     LookBack,
     Patterns,

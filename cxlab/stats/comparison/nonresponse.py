@@ -15,8 +15,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from cxlab.stats.comparison.contract import SURVEY_TYPES
-from cxlab.stats.comparison.standardised.propensity import fit_chances, silent_factors
-from cxlab.stats.comparison.standardised.quantities import (
+from cxlab.stats.comparison.propensity import fit_chances, silent_factors
+from cxlab.stats.comparison.quantities import (
     NPS_VALUES,
     QUANTITY_COEFFICIENTS,
     Chances,

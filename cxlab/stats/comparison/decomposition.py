@@ -13,8 +13,8 @@ from scipy.stats import norm
 
 from cxlab.stats.comparison.contract import Rules, declared_rules
 from cxlab.stats.comparison.programme import ProgrammeData
-from cxlab.stats.comparison.standardised.asked import Collected, collect_window
-from cxlab.stats.comparison.standardised.nonresponse import (
+from cxlab.stats.comparison.asked import Collected, collect_window
+from cxlab.stats.comparison.nonresponse import (
     Identification,
     Limits,
     Tilts,
@@ -27,7 +27,7 @@ from cxlab.stats.comparison.standardised.nonresponse import (
     tilted,
     tipping_points,
 )
-from cxlab.stats.comparison.standardised.quantities import (
+from cxlab.stats.comparison.quantities import (
     ABOUT,
     NPS_VALUES,
     QUANTITY_COEFFICIENTS,
@@ -356,7 +356,7 @@ class Standardised:
     def tables(self, *, level: float) -> dict[str, pd.DataFrame]:
         """Terms, tilting and response check; empty where nothing was standardised."""
         if self.result is None:
-            return {"tilting": pd.DataFrame(), "checks": pd.DataFrame()}
+            return {"tilting": pd.DataFrame(columns=TILTING), "checks": pd.DataFrame(columns=CHECKS)}
         return {
             "decomposition": decompose(self.result, self.known, level=level),
             "tilting": tilting_table(self.result, self.limits, self.known, level=level),

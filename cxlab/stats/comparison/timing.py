@@ -1,57 +1,70 @@
-"""When an answer came: delay, regression to the mean, what goes with what later."""
+"""When it was answered, and which answer counts: rules, windows, delay, what goes with what later."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.gaps import NUMBERS, clustered_scores
-from cxlab.stats.comparison.identity import customers_of
-from cxlab.stats.comparison.paired.margins import CATEGORIES, category
-from cxlab.stats.comparison.paired.pairs import OnePerAnswer, Pairs
+from cxlab.stats.comparison.pairs import (
+    CATEGORIES,
+    LAST,
+    RULES,
+    OnePerAnswer,
+    Pairs,
+    category,
+    contrast,
+    net_contrast,
+    one_per_answer,
+)
 from cxlab.stats.comparison.programme import Answers
 from cxlab.stats.inference import normal_quantile, t_quantile
 
-DELAYS = (
-    (0.25, "under 6 hours"),
-    (1.0, "6 to 24 hours"),
-    (3.0, "1 to 3 days"),
-    (7.0, "3 to 7 days"),
-    (np.inf, "over 7 days"),
-)
+NUMBERS = ["estimate", "se", "ci_low", "ci_high"]
+WINDOWS = (7, 30, 90, 180)
+#: Sums of scores that differ by less are the same but for rounding.
+SAME = 1e-9
 #: Fewer pairs than this and a correlation is not shown.
 MIN_PAIRS = 10
 
 
-def delay_of(t: Answers) -> np.ndarray:
-    """Days from the episode to each answer; NaN where one of the times is not known."""
-    return t.responded - t.triggered
+def customers_that_differ(one: OnePerAnswer, other: OnePerAnswer) -> int:
+    """Customers whose pairs differ between two sets of pairs."""
+    size = int(max(one.customer.max(initial=-1), other.customer.max(initial=-1))) + 1
+    facts = [
+        np.array([np.bincount(p.customer, w, minlength=size) for w in (None, p.t_value, p.r_score)])
+        for p in (one, other)
+    ]
+    return int((np.abs(facts[0] - facts[1]) > SAME).any(0).sum())
 
 
-def delay_table(t: Answers, *, level: float) -> pd.DataFrame:
-    """Transactional NPS by how long after the episode the answer came.
+def sensitivity_table(pairs: Pairs, *, level: float) -> pd.DataFrame:
+    """The contrast under every rule; ``differ``: customers for whom it is not the chosen one's.
 
-    Returns
-    -------
-    DataFrame
-        ``delay, median_days, n, customers, estimate, se, ci_low, ci_high, note``; empty
-        where episode times are not known.
+    The net score only of the last answer, which is whole; mean scores under every rule.
     """
-    columns = ["delay", "median_days", "n", "customers", *NUMBERS, "note"]
-    known = t.valid & ~np.isnan(delay_of(t))
-    if not known.any():
-        return pd.DataFrame(columns=columns)
-    delay, customer = delay_of(t)[known], t.customer[known]
-    ends = np.array([end for end, _ in DELAYS])
-    code = np.minimum(np.searchsorted(ends, delay, side="right"), len(ends) - 1)
-    value = category(t.score[known]) - 1.0
-    of = {"group": code, "n_groups": len(DELAYS), "level": level}
-    table = clustered_scores(value, customer, **of).assign(
-        delay=[name for _, name in DELAYS],
-        median_days=pd.Series(delay).groupby(code).median().reindex(range(len(DELAYS))),
-        customers=customers_of(code, customer, len(DELAYS)),
+    taken = {rule: one_per_answer(pairs, rule) for rule in RULES}
+    rows = []
+    for rule, one in taken.items():
+        facts = {"chosen": rule == LAST, "differ": customers_that_differ(one, taken[LAST])}
+        mean = contrast(one.t_value - one.r_score, one.customer)
+        found = {"NPS difference (points)": net_contrast(one)} if rule == LAST else {}
+        for measure, each in (found | {"mean difference (score)": mean}).items():
+            rows.append({"rule": rule, "measure": measure, **each.row("wald", level), **facts})
+    return pd.DataFrame(rows)
+
+
+def windows_taken(pairs: Pairs, chosen: float) -> dict[float, OnePerAnswer]:
+    """The pairs of every window, and of the chosen one, shortest first."""
+    return {days: one_per_answer(pairs.within(days)) for days in sorted({*WINDOWS, chosen})}
+
+
+def window_table(taken: Mapping[float, OnePerAnswer], *, level: float) -> pd.DataFrame:
+    """The contrast by how long before a transactional answer may lie."""
+    return pd.DataFrame(
+        [{"window_days": d, **net_contrast(taken[d]).row("wald", level)} for d in WINDOWS]
     )
-    return table.loc[table["n"] > 0, columns].reset_index(drop=True)
 
 
 def regression_table(pairs: OnePerAnswer, *, level: float) -> pd.DataFrame:
@@ -60,12 +73,6 @@ def regression_table(pairs: OnePerAnswer, *, level: float) -> pd.DataFrame:
     A customer picked for an extreme score in one survey is on average less extreme in the
     other, whichever comes first: the two directions together tell change from regression
     to the mean.
-
-    Returns
-    -------
-    DataFrame
-        ``given, group, n, customers, mean_given, mean_other, estimate`` (other less given),
-        ``se, ci_low, ci_high`` in score points.
     """
     sides = {
         "transactional answer": (pairs.t_value, pairs.r_score),
@@ -99,27 +106,12 @@ def _clustered_mean(
 def later_table(t: Answers, r: Answers, pairs: Pairs, *, level: float) -> pd.DataFrame:
     """Does one score go with the other one later? Both directions.
 
-    Returns
-    -------
-    DataFrame
-        ``direction, given, n, customers, estimate`` (Pearson, or partial given the earlier
-        score of the same survey), ``se, ci_low, ci_high, note``. Only strictly earlier
-        answers count; errors cluster by customer.
+    Pearson correlation, or partial given the earlier score of the same survey. Only strictly
+    earlier answers count; errors cluster by customer.
     """
-    forward = _last_before(pairs.relationship, pairs.transactional, pairs.age)
-    rows = _direction("tNPS before rNPS", t, r, *forward, level)
-    back = _earlier(t, r)
-    rows += _direction("rNPS before tNPS", r, t, *back, level)
-    return pd.DataFrame(rows)
-
-
-def _last_before(
-    later: np.ndarray, earlier: np.ndarray, age: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The latest earlier answer of each later one."""
-    order = np.lexsort((age, later))
-    first = np.r_[True, np.diff(later[order]) > 0] if len(order) else np.empty(0, dtype=bool)
-    return earlier[order[first]], later[order[first]]
+    earlier, later = pairs.transactional[pairs.last], pairs.relationship[pairs.last]
+    rows = _direction("tNPS before rNPS", t, r, earlier, later, level)
+    return pd.DataFrame(rows + _direction("rNPS before tNPS", r, t, *_earlier(t, r), level))
 
 
 def _earlier(later: Answers, earlier: Answers) -> tuple[np.ndarray, np.ndarray]:
