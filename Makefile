@@ -45,7 +45,7 @@ bench: $(READY)  ## Speed beside peers, coverage of the intervals: tables
 	$(BIN)/python -m benchmarks
 
 demo-data: $(READY)  ## Write data/demo again from its seed
-	$(BIN)/python -m cxlab.survey.simulate data/demo
+	$(BIN)/python -c "from cxlab.survey.simulate import write_demo; write_demo('data/demo')"
 
 lock: $(READY)  ## Resolve the dependencies again
 	$(BIN)/uv pip compile pyproject.toml --extra test $(LOCK_FLAGS) -o requirements.lock

@@ -6,7 +6,7 @@ from cxlab.stats.comparison.contract import INVITED, NOT_SAMPLED, SUPPRESSED, Co
 from cxlab.stats.comparison.standardised.propensity import last_invitation, look_back
 from cxlab.survey.simulate.mechanisms import Mechanisms
 from cxlab.survey.simulate.population import draw_customers, draw_episodes, invite_episodes
-from cxlab.survey.simulate.truth import chance_reached_wave
+from cxlab.survey.simulate.tables import chance_reached_wave
 
 OWN, RULE = ContactRule("own", 30.0), ContactRule("relationship", 60.0, exempt=0.1)
 RULES = {"own": OWN, "relationship": RULE}

@@ -61,6 +61,12 @@ def swapped(old, new):
           for value in ("nan", "inf", "-101", "100.5", '"x"', "true")),
         (STUDY.replace('"nps"', '"mean"') + "targets = { mean = 11 }",
          "`targets.mean` of column 'q' must be a number from 0 to 10; got 11"),
+        (STUDY + "margins = { net = 3 }", r"`margins` of 'q' must be a metric of it: 'nps'; got 'net'"),
+        (STUDY + "margins = { nps = 0 }", "`margins.nps` of column 'q' must be a number over 0; got 0"),
+        (STUDY + GROUP + "headline = true",
+         "`headline` of column 'g' must be left out: it is for outcomes, not segment"),
+        (STUDY.replace("metrics =", 'names = { net = "Liked" }\nmetrics ='),
+         "`names` must be a metric of scale 's': 'nps'; got 'net'"),
         (STUDY + 'targets = "x"', r"`targets` of column 'q' must be a table \{ metric = number \}; got 'x'"),
         (STUDY + "targets = { nps = [1] }", r"`targets.nps` of column 'q' must be a number; got \[1\]"),
         (STUDY + '\n[tables.main.operational.q]\ncolumn = "q"\nbetter = "lower"\ntarget = nan\n'

@@ -15,7 +15,7 @@ from cxlab.survey.simulate.population import (
     last_invitation_before,
 )
 from cxlab.survey.simulate.programme import DEMO_PERIODS, DEMO_SEED
-from cxlab.survey.simulate.truth import (
+from cxlab.survey.simulate.tables import (
     chance_reached_episode,
     chance_reached_wave,
     promoter_points,

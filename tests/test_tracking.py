@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from cxlab import compare_periods, nps, scorecard, top_box
 from cxlab.core.metric import Metric
+from cxlab.core.periods import calendar_period, in_order, periods_of
 from cxlab.stats.inference import adjust_p_values
 from cxlab.stats.planning import answers_for_difference, net_variance
 from cxlab.stats.tracking import control_chart, mix_and_performance, period_changes
 from cxlab.stats.tracking.charts import SIGMAS, individuals_limits, runs
 from cxlab.stats.tracking.decomposition import decompose
-from cxlab.stats.tracking.periods import calendar_period, in_order, periods_of
 
 GOLDEN = Path(__file__).parent / "golden"
 DESIGN = {"weights": "weight", "strata": "stratum", "cluster": "cluster"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ from cxlab.core.messages import unknown
 
 #: Kinds of metric, and the unit that each is in.
 KINDS = {"net": "points", "box": "%", "mean": "score"}
+#: The smallest difference that matters where none is declared: points and per cent, and the
+#: share of a scale's length.
+MARGIN, MARGIN_OF_SCALE = 3.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,11 @@ class Metric:
         Name in words, such as ``"nps"`` or ``"top box"``.
     target : float or None
         What the study wants, in the metric's unit.
+    margin : float
+        The smallest difference that matters, in the metric's unit. None becomes 3 points, 3
+        percentage points, or 2 % of the scale's length; infinite for a mean without a scale.
+    words : str
+        What the share is of: "Satisfied", "Easy less hard".
     """
 
     column: str
@@ -38,10 +47,19 @@ class Metric:
     scale: tuple[float, float] | None = None
     name: str = ""
     target: float | None = None
+    margin: float = None  # type: ignore[assignment]
+    words: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(unknown("kind", self.kind, KINDS))
+        if self.margin is None:
+            object.__setattr__(self, "margin", self._usual_margin())
+
+    def _usual_margin(self) -> float:
+        if self.kind != "mean":
+            return MARGIN
+        return MARGIN_OF_SCALE * (self.scale[1] - self.scale[0]) if self.scale else math.inf
 
     @property
     def factor(self) -> float:
@@ -52,6 +70,32 @@ class Metric:
     def unit(self) -> str:
         """``points``, ``%`` or ``score``."""
         return KINDS[self.kind]
+
+    @property
+    def title(self) -> str:
+        """What readers call it.
+
+        Examples
+        --------
+        >>> nps_metric("recommend").title
+        'NPS'
+        >>> Metric("overall", "box", top=(8, 10), words="Satisfied").title
+        'Satisfied (8 to 10)'
+        >>> Metric("overall", "mean", scale=(0, 10)).title
+        'Mean, of 10'
+        """
+        if self.kind == "box":
+            scores = _scores(self.top)
+            return f"{self.words} ({scores})" if self.words else f"Scores {scores}"
+        if self.kind == "net":
+            nps = "NPS" if self.name == "nps" else ""
+            return self.words or nps or f"{_scores(self.top)} less {_scores(self.bottom)}"
+        return self.words or (f"Mean, of {self.scale[1]:g}" if self.scale else "Mean")
+
+
+def _scores(bin_: tuple[float, float] | None) -> str:
+    low, high = bin_ or (math.nan, math.nan)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def nps_metric(column: str) -> Metric:

@@ -61,6 +61,12 @@ class Column:
         Metrics to report, the scale's unless the column declares its own.
     targets : mapping of str to float
         Metric to what the study wants.
+    margins : mapping of str to float
+        Metric to the smallest difference that matters.
+    headline : bool
+        Whether its first metric with a target, or else its first, is a headline measure.
+    short : str
+        Label where there is little room; the label itself unless declared.
     spans_periods : bool
         For clusters: the same id in two periods is the same cluster.
     shift : int
@@ -81,6 +87,9 @@ class Column:
     format: str | None = None
     metrics: tuple[str, ...] = ()
     targets: Mapping[str, float] = field(default_factory=dict)
+    margins: Mapping[str, float] = field(default_factory=dict)
+    headline: bool = False
+    short: str = ""
     spans_periods: bool = False
     shift: int = 0
     reverse: bool = False
@@ -95,7 +104,16 @@ class Column:
         """Metrics of this column, in declared order."""
         if self.scale is None:
             return []
-        return [self.scale.metric(self.name, m, self.targets.get(m)) for m in self.metrics]
+        return [
+            self.scale.metric(self.name, m, self.targets.get(m), self.margins.get(m))
+            for m in self.metrics
+        ]
+
+    def headline_metric(self) -> Metric | None:
+        """The first metric with a target, else the first."""
+        metrics = self.all_metrics()
+        aimed = [metric for metric in metrics if metric.target is not None]
+        return next(iter(aimed or metrics), None)
 
 
 @dataclass(frozen=True)
@@ -156,6 +174,11 @@ class Table:
     def labels(self) -> dict[str, str]:
         """Column name to words, for every column of this table."""
         return {column.name: column.label for column in self.columns.values()}
+
+    @property
+    def short_labels(self) -> dict[str, str]:
+        """As `labels`, short where a short label is declared."""
+        return {column.name: column.short or column.label for column in self.columns.values()}
 
     def with_role(self, *roles: str) -> list[Column]:
         """Columns that have one of the roles, in declared order."""

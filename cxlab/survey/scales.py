@@ -65,6 +65,8 @@ class Scale:
         Words of the questionnaire for a score.
     metrics : tuple of str
         Keys of `METRICS`.
+    names : mapping of str to str
+        Metric to what readers call it: ``{"top box": "Satisfied"}``.
 
     Raises
     ------
@@ -87,6 +89,7 @@ class Scale:
     missing: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[int, str] = field(default_factory=dict)
     metrics: tuple[str, ...] = ("mean",)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.low >= self.high:
@@ -128,7 +131,9 @@ class Scale:
         third = (self.high - self.low) // 3
         return float(self.low + third), float(self.high - third)
 
-    def metric(self, column: str, name: str, target: float | None = None) -> Metric:
+    def metric(
+        self, column: str, name: str, target: float | None = None, margin: float | None = None
+    ) -> Metric:
         """The named metric of a column that is on this scale."""
         boxes = [self.bins[bin_name] for bin_name in METRICS[name]]
         kind = KIND_OF[name]
@@ -140,6 +145,8 @@ class Scale:
             scale=self.range,
             name=name,
             target=target,
+            margin=margin,  # type: ignore[arg-type]
+            words=self.names.get(name, ""),
         )
 
     def _check_bins(self) -> None:

@@ -84,6 +84,7 @@ class ScaleKeys(Keys):
     missing: Reasons = {}
     labels: Words = {}
     metrics: Texts = ("mean",)
+    names: Words = {}
     confirm: Text = ""
 
 
@@ -107,6 +108,7 @@ class ColumnKeys(Keys):
     role: Role
     column: Visible | Headers | None = None
     label: Visible | None = None
+    short: Visible | None = None
     stage: Text = ""
     scale: Text | None = None
     values: Words = {}
@@ -117,6 +119,11 @@ class ColumnKeys(Keys):
     targets: Annotated[
         dict[str, Number], Meta(description="a table { metric = number }")
     ] = {}  # fmt: skip
+    margins: Annotated[
+        dict[str, Annotated[float, Meta(gt=0, description="a number over 0")]],
+        Meta(description="a table { metric = number over 0 }"),
+    ] = {}  # fmt: skip
+    headline: Flag = False
     spans_periods: Flag = False
     shift: Whole = 0
     reverse: Flag = False

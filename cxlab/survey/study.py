@@ -133,7 +133,7 @@ class Study:
 
     @property
     def headline(self) -> Metric:
-        """The one figure to follow: the first outcome's NPS, or else its first metric.
+        """The one figure to follow: the one declared, else the first NPS, else the first metric.
 
         Raises
         ------
@@ -144,10 +144,31 @@ class Study:
 
     def headline_of(self, period: str | None) -> Metric:
         """As `headline`, of the outcomes that were asked in a period."""
+        declared = [column for column in self._asked(period) if column.headline]
+        if declared and (chosen := declared[0].headline_metric()):
+            return chosen
         metrics = [metric for column in self._asked(period) for metric in column.all_metrics()]
         if not metrics:
             raise ValueError(f"study '{self.name}' must have an outcome; got none.")
         return next((metric for metric in metrics if metric.name == "nps"), metrics[0])
+
+    def headline_metrics(self, period: str | None = None) -> list[Metric]:
+        """One metric for each outcome that the study declares as headline, or else for each.
+
+        Parameters
+        ----------
+        period : str, optional
+            Only of outcomes that were asked in it.
+
+        Examples
+        --------
+        >>> [metric.title for metric in load_study("demo").headline_metrics()]
+        ['Satisfied (8 to 10)', 'NPS', 'Easy less hard']
+        """
+        asked = self._asked(period)
+        declared = [column for column in asked if column.headline] or asked
+        found = [column.headline_metric() for column in declared]
+        return [metric for metric in found if metric is not None]
 
     def leading_outcomes(self, period: str | None = None) -> list[str]:
         """Overall satisfaction, then likelihood to recommend, of those asked in a period.
@@ -263,6 +284,11 @@ class Study:
         Those of another table: ``study.table("transactional").labels``.
         """
         return self.main.labels
+
+    @property
+    def short_labels(self) -> dict[str, str]:
+        """As `labels`, short where the study declares a short label."""
+        return self.main.short_labels
 
     @property
     def design(self) -> Design:

@@ -101,7 +101,15 @@ def _scale(name: str, given: ScaleKeys) -> Scale:
         missing=_codes_by_spelling("missing", place, given.missing),
         labels=_labels(place, given),
         metrics=given.metrics,
+        names=_named_metrics(place, given),
     )
+
+
+def _named_metrics(place: str, given: ScaleKeys) -> dict[str, str]:
+    for name in given.names:
+        if name not in given.metrics:
+            raise ValueError(unknown("names", name, given.metrics, what=f"a metric of {place}: "))
+    return {name: str(words) for name, words in given.names.items()}
 
 
 def _labels(place: str, given: ScaleKeys) -> dict[int, str]:
@@ -178,6 +186,9 @@ def _column(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Column
         format=given.format,
         metrics=metrics,
         targets=given.targets,
+        margins=given.margins,
+        headline=given.headline,
+        short=given.short or "",
         spans_periods=given.spans_periods,
         shift=given.shift,
         reverse=given.reverse,
@@ -205,6 +216,10 @@ def _check_role_keys(place: str, given: ColumnKeys) -> None:
     for key in ("shift", "reverse"):
         if getattr(given, key) and given.scale is None:
             raise ValueError(f"`{key}` of {place} must be left out, because it has no `scale`.")
+    if given.headline and given.role != "outcome":
+        raise ValueError(
+            f"`headline` of {place} must be left out: it is for outcomes, not {given.role}."
+        )
     if given.spans_periods and given.role != "cluster":
         raise ValueError(
             f"`spans_periods` of {place} must be left out: it is for clusters, not {given.role}."
@@ -232,11 +247,12 @@ def _reads_dates(form: str) -> bool:
 
 def _check_targets(place: str, column: Column) -> None:
     """Refuse targets of other metrics, and those that a metric can never reach."""
-    for name in column.targets:
-        if name not in column.metrics:
-            raise ValueError(
-                unknown("targets", name, column.metrics, what="a metric of it: ", of=column.name)
-            )
+    for key, given in (("targets", column.targets), ("margins", column.margins)):
+        for name in given:
+            if name not in column.metrics:
+                raise ValueError(
+                    unknown(key, name, column.metrics, what="a metric of it: ", of=column.name)
+                )
     for metric in column.all_metrics():
         if metric.target is not None:
             ends = {"net": (-100.0, 100.0), "box": (0.0, 100.0)}.get(metric.kind, metric.scale)

@@ -1,5 +1,16 @@
 """Intervals, design-based variances and false-discovery control."""
 
+from cxlab.stats.inference.certainty import (
+    ALPHA,
+    LIKELY,
+    POWER,
+    SURE,
+    adjust_family,
+    certainty_of,
+    deciding_interval,
+    smallest_shown,
+    within_margin,
+)
 from cxlab.stats.inference.design import (
     Spread,
     Units,
@@ -20,11 +31,18 @@ from cxlab.stats.inference.intervals import (
 from cxlab.stats.inference.p_values import adjust_p_values, permutation_p_value
 
 __all__ = [
+    "ALPHA",
+    "LIKELY",
+    "POWER",
+    "SURE",
     "Spread",
     "Units",
+    "adjust_family",
     "adjust_p_values",
+    "certainty_of",
     "check_level",
     "contrast_spread",
+    "deciding_interval",
     "design_variance",
     "effective_sample_size",
     "mean_interval",
@@ -32,7 +50,9 @@ __all__ = [
     "permutation_p_value",
     "score_interval",
     "score_statistic",
+    "smallest_shown",
     "t_quantile",
     "wilson_interval",
     "wilson_statistic",
+    "within_margin",
 ]

@@ -14,17 +14,15 @@ from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
+from cxlab.core.periods import LAST, comparisons, in_order, periods_of
 from cxlab.core.result import Result
 from cxlab.stats.inference import adjust_p_values, check_level, t_quantile
 from cxlab.stats.metrics import compare_periods
 from cxlab.stats.metrics.values import check_metrics
-from cxlab.stats.tracking.periods import calendar_period, in_order, periods_of
 from cxlab.stats.tracking.sentences import change_sentence, subjects
 
 #: A true change of ``smallest_seen`` is shown this often.
 POWER = 0.8
-LAST = "last period"
-A_YEAR_BEFORE = "a year before"
 #: Arguments that go on to `compare_periods`.
 OPTIONS = ("design", "min_group_size", "seed")
 COLUMNS = (
@@ -197,25 +195,6 @@ def chosen_period(period: str | None, there: list[str], column: str = "period") 
     if str(period) not in there:
         raise ValueError(unknown("period", period, there))
     return str(period)
-
-
-def comparisons(period: str, there: list[str]) -> list[tuple[str, str, str]]:
-    """What to compare the period with: ``against``, its name, and what to note."""
-    earlier = there[: there.index(period)]
-    named = calendar_period(period)
-    last, note = (earlier[-1] if earlier else ""), ""
-    if named is None or (last and calendar_period(last) is None):
-        return [(LAST, last, "" if last else "there is no period before")]
-    expected = named.before.name
-    if not last:
-        last, note = expected, f"{expected} is not in the data"
-    elif last != expected:
-        note = f"{expected} is not in the data; {last} is the last period before"
-    rows = [(LAST, last, note)]
-    if named.year_before:
-        name = named.year_before.name
-        rows.append((A_YEAR_BEFORE, name, "" if name in there else f"{name} is not in the data"))
-    return rows
 
 
 def _blank_rows(metrics: Sequence[Metric], words: Sequence[str]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from cxlab.core import frames
 from cxlab.core.frames import check_columns, collect, scan
 from cxlab.core.past import PastReports
+from cxlab.core.periods import in_order, of_periods, with_text_periods
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.two_groups import few_clusters
 from cxlab.stats.tracking.changes import (
@@ -24,7 +25,6 @@ from cxlab.stats.tracking.changes import (
     finished,
     with_comparison,
 )
-from cxlab.stats.tracking.periods import in_order, of_periods, with_text_periods
 
 Array = NDArray[np.float64]
 

@@ -17,6 +17,7 @@ from cxlab.core.disclosure.rule import groups_hidden_by_run
 from cxlab.core.frames import Opened, as_list
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric, metric_list
+from cxlab.core.periods import of_periods, periods_of, with_text_periods
 from cxlab.core.result import Result
 from cxlab.stats.inference import check_level, contrast_spread
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
@@ -30,7 +31,6 @@ from cxlab.stats.tracking.decomposition import (
     group_table,
     part_table,
 )
-from cxlab.stats.tracking.periods import of_periods, periods_of, with_text_periods
 from cxlab.stats.tracking.sentences import mix_sentence
 
 

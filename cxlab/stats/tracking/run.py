@@ -15,9 +15,9 @@ from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.messages import got
 from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
+from cxlab.core.periods import in_order
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM, estimate_metrics
-from cxlab.stats.tracking.periods import in_order
 
 Array = NDArray[np.float64]
 

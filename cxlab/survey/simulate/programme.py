@@ -16,27 +16,23 @@ from cxlab.survey.simulate.mechanisms import EPISODE_CELLS, Mechanisms
 from cxlab.survey.simulate.population import (
     draw_customers,
     draw_episodes,
+    draw_never_used,
+    draw_wave,
     invite_episodes,
+    invite_wave,
+    raw_answers,
     response_probability,
 )
 from cxlab.survey.simulate.tables import (
     RELATIONSHIP_RULE,
     TRANSACTIONAL_RULE,
+    chance_reached_episode,
+    chance_reached_wave,
     customer_table,
     invitation_table,
     relationship_table,
     transactional_table,
-)
-from cxlab.survey.simulate.truth import (
-    chance_reached_episode,
-    chance_reached_wave,
     true_quantities,
-)
-from cxlab.survey.simulate.waves import (
-    draw_never_used,
-    draw_wave,
-    invite_wave,
-    raw_answers,
 )
 
 #: Relationship invitations go out in this many days at the end of a period.
@@ -58,7 +54,7 @@ class Programme:
     customers : DataFrame
         The frame: everybody who could have been asked.
     truth : DataFrame
-        ``quantity, value, meaning``: see `cxlab.survey.simulate.truth`.
+        ``quantity, value, meaning``: see `cxlab.survey.simulate.tables`.
     mechanisms : Mechanisms
         The sizes that were planted.
     """

@@ -25,6 +25,8 @@ _CALENDAR = re.compile(
     r"(?P<year>\d{4})(?:-(?:H(?P<half>[12])|Q(?P<quarter>[1-4])"
     r"|W(?P<week>0[1-9]|[1-4]\d|5[0-3])|(?P<month>0[1-9]|1[0-2])))?"
 )
+#: What a period is compared with.
+LAST, A_YEAR_BEFORE = "last period", "a year before"
 #: A name that ends in its only number.
 _NUMBERED = re.compile(r"(\D*)\d+")
 _FORMS = {"half": "H{}", "quarter": "Q{}", "month": "{:02d}", "week": "W{:02d}"}
@@ -122,6 +124,25 @@ def periods_of(data: Any, column: str) -> list[str]:
     """Periods that the data hold, in order: the calendar's, the declared one, or sorted."""
     check_columns(data, {"column": column})
     return in_order(list(groups_in_order(data, column)))
+
+
+def comparisons(period: str, there: list[str]) -> list[tuple[str, str, str]]:
+    """What to compare the period with: ``against``, its name, and what to note."""
+    earlier = there[: there.index(period)]
+    named = calendar_period(period)
+    last, note = (earlier[-1] if earlier else ""), ""
+    if named is None or (last and calendar_period(last) is None):
+        return [(LAST, last, "" if last else "there is no period before")]
+    expected = named.before.name
+    if not last:
+        last, note = expected, f"{expected} is not in the data"
+    elif last != expected:
+        note = f"{expected} is not in the data; {last} is the last period before"
+    rows = [(LAST, last, note)]
+    if named.year_before:
+        name = named.year_before.name
+        rows.append((A_YEAR_BEFORE, name, "" if name in there else f"{name} is not in the data"))
+    return rows
 
 
 def with_text_periods(data: Any, column: str) -> Any:

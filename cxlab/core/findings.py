@@ -1,0 +1,315 @@
+"""Findings: what a result says, in sentences whose every number is a recorded cell."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from cxlab.core.messages import unknown
+from cxlab.core.phrases import MINUS
+
+#: Kinds of finding, and how many of each a report may have; an answer is there once per
+#: headline outcome.
+MOST = {"answer": 3, "so what": 1, "finding": 5, "caution": 2}
+#: How sure a finding is. *Measured*: nothing is compared, so there is an interval and no word.
+CERTAINTIES = ("clear", "likely", "not settled", "measured")
+#: What a change or difference means for the firm.
+DIRECTIONS = ("", "good", "bad")
+#: Stands under every list of findings.
+HOW_SURE = (
+    "Clear: shown at the 95 % level, allowing for how many were compared. Likely: this way in "
+    "80–95 % of resamples, not enough to act on alone. Not settled: not shown; it may still be there."
+)
+_NUMBER = re.compile(rf"(?<![\w.,])[{MINUS}+-]?\d[\d,]*(?:\.\d+)?(?![\w]|\.\d)")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where numbers of a sentence stand: a recorded table, one of its rows, columns of it.
+
+    Attributes
+    ----------
+    table : str
+        Name that the table is recorded under.
+    row : mapping of str to str
+        Columns and the values that find the row.
+    columns : tuple of str
+        Columns whose cells the sentence rounds.
+    """
+
+    table: str
+    row: Mapping[str, Any]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that a result says.
+
+    Attributes
+    ----------
+    kind : {"answer", "so what", "finding", "caution"}
+    certainty : {"clear", "likely", "not settled", "measured"}
+    text : str
+        The sentence.
+    detail : str
+        A line in small print: n, what was compared.
+    subject : str
+        What it is about, in words.
+    estimate, ci_low, ci_high : float
+        The number and the interval that decides the certainty, in ``unit``.
+    unit : str
+    n : int or None
+        Answers behind it.
+    rule : str
+        Which rule of the report gave it, such as ``targets-missed``.
+    reference, margin : float
+        What it was compared with, and the smallest difference that matters.
+    p_adjusted : float
+        Adjusted in its family.
+    family : str
+        What was compared with it, in words; ``family_size`` how many.
+    family_size : int or None
+    share : float
+        Of resamples that agree.
+    direction : {"", "good", "bad"}
+    since : str
+        The period since which it holds.
+    cells : tuple of Cells
+        Every number of ``text`` is the rounding of one of them.
+    """
+
+    text: str
+    kind: str = "finding"
+    certainty: str = "measured"
+    detail: str = ""
+    subject: str = ""
+    estimate: float = math.nan
+    ci_low: float = math.nan
+    ci_high: float = math.nan
+    unit: str = ""
+    n: int | None = None
+    rule: str = ""
+    reference: float = math.nan
+    margin: float = math.nan
+    p_adjusted: float = math.nan
+    family: str = ""
+    family_size: int | None = None
+    share: float = math.nan
+    direction: str = ""
+    since: str = ""
+    cells: tuple[Cells, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("kind", MOST), ("certainty", CERTAINTIES), ("direction", DIRECTIONS),
+        ):  # fmt: skip
+            if getattr(self, name) not in allowed:
+                raise ValueError(unknown(name, getattr(self, name), allowed))
+        if not self.text.strip():
+            raise ValueError("`text` must be a sentence; got none.")
+
+    def explored(self) -> Finding:
+        """The same of a part that was not planned: at most likely."""
+        if self.certainty != "clear":
+            return self
+        detail = "; ".join(part for part in (self.detail, "explored, not planned") if part)
+        return replace(self, certainty="likely", detail=detail)
+
+
+#: Columns of a table of findings.
+COLUMNS = (
+    "order", *(field.name for field in fields(Finding) if field.name != "cells"),
+    "table", "row", "columns",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a report says, the answer first.
+
+    Attributes
+    ----------
+    rows : tuple of Finding
+        In the order in which they are read: answers, so what, findings, cautions.
+
+    Raises
+    ------
+    ValueError
+        Without an answer, or with more of a kind than a reader can take in.
+    """
+
+    rows: tuple[Finding, ...]
+
+    def __post_init__(self) -> None:
+        counts = {kind: sum(row.kind == kind for row in self.rows) for kind in MOST}
+        if not counts["answer"]:
+            raise ValueError("`rows` must hold an answer; got none.")
+        for kind, most in MOST.items():
+            if counts[kind] > most:
+                raise ValueError(
+                    f"`rows` must hold at most {most} of '{kind}'; got {counts[kind]}."
+                )
+        kinds = list(MOST)
+        object.__setattr__(
+            self, "rows", tuple(sorted(self.rows, key=lambda row: kinds.index(row.kind)))
+        )
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.rows)
+
+    def of_kind(self, kind: str) -> list[Finding]:
+        """Findings of one kind, in order."""
+        return [row for row in self.rows if row.kind == kind]
+
+    @property
+    def answer(self) -> Finding:
+        """The first answer."""
+        return self.rows[0]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per finding, with `COLUMNS`."""
+        rows = []
+        for order, finding in enumerate(self.rows, start=1):
+            row = {"order": order, **{name: getattr(finding, name) for name in COLUMNS[1:-3]}}
+            row["table"] = "; ".join(cells.table for cells in finding.cells)
+            row["row"] = "; ".join(
+                json.dumps(dict(cells.row), default=str) for cells in finding.cells
+            )
+            row["columns"] = "; ".join(", ".join(cells.columns) for cells in finding.cells)
+            rows.append(row)
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        return table.astype({"n": "Int64", "family_size": "Int64"})
+
+    def as_records(self) -> list[dict[str, Any]]:
+        """For JSON: a mapping per finding, without numbers that are not known."""
+        records = []
+        for finding in self.rows:
+            record = asdict(finding)
+            records.append({key: value for key, value in record.items() if _is_known(value)})
+        return json.loads(json.dumps(records, default=_plain))
+
+    @classmethod
+    def from_records(cls, records: Iterable[Mapping[str, Any]]) -> Findings:
+        """The findings that `as_records` wrote."""
+        return cls(
+            tuple(
+                Finding(**{**record, "cells": tuple(_cells(record.get("cells", ())))})
+                for record in records
+            )
+        )
+
+    def __str__(self) -> str:
+        return "\n".join(_line(finding) for finding in self.rows)
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<p>{escape(_line(finding))}</p>" for finding in self.rows)
+
+
+def _line(finding: Finding) -> str:
+    sure = "" if finding.certainty == "measured" else f" [{finding.certainty}]"
+    detail = f" ({finding.detail})" if finding.detail else ""
+    return f"{finding.text}{sure}{detail}"
+
+
+def _cells(records: Iterable[Mapping[str, Any]]) -> Iterator[Cells]:
+    for record in records:
+        yield Cells(record["table"], record["row"], tuple(record["columns"]))
+
+
+def _is_known(value: Any) -> bool:
+    return not (
+        value is None or value in ("", ()) or (isinstance(value, float) and math.isnan(value))
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def unfounded(
+    findings: Findings, tables: Mapping[str, pd.DataFrame], *, words: Sequence[str] = ()
+) -> list[str]:
+    """Numbers in texts that are the rounding of no cell which the finding names.
+
+    Parameters
+    ----------
+    findings : Findings
+    tables : mapping of str to DataFrame
+        Recorded tables by their names.
+    words : sequence of str
+        Names that hold digits: labels, periods, groups, scales such as "8 to 10".
+
+    Returns
+    -------
+    list of str
+        ``text: number`` of each. Of a finding's own fields, its reference, margin, share (as
+        per cent) and family's size need no cell; its estimate and interval do.
+
+    Raises
+    ------
+    ValueError
+        When a finding names a table, row or column that is not there.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"metric": ["nps"], "estimate": [-4.52]})
+    >>> cells = Cells("outcomes", {"metric": "nps"}, ("estimate",))
+    >>> told = Findings((Finding(kind="answer", text="NPS is −5, target 30", cells=(cells,)),))
+    >>> unfounded(told, {"outcomes": table})
+    ['NPS is −5, target 30: 30']
+    """
+    found = []
+    for finding in findings:
+        known = [finding.reference, finding.margin, 100 * finding.share]
+        known += [float(finding.family_size)] if finding.family_size is not None else []
+        known += [value for cells in finding.cells for value in _values(cells, tables)]
+        text = finding.text
+        for word in sorted(filter(None, words), key=len, reverse=True):
+            text = text.replace(word, " ")
+        found += [
+            f"{finding.text}: {token}"
+            for token in _NUMBER.findall(text)
+            if not any(_rounds_to(value, token) for value in known)
+        ]
+    return found
+
+
+def _values(cells: Cells, tables: Mapping[str, pd.DataFrame]) -> list[float]:
+    if cells.table not in tables:
+        raise ValueError(unknown("table", cells.table, tables))
+    table = tables[cells.table]
+    chosen = table
+    for column, value in cells.row.items():
+        if column not in table:
+            raise ValueError(unknown("row", column, table.columns, of=cells.table))
+        chosen = chosen[chosen[column].astype("str") == str(value)]
+    if len(chosen) != 1:
+        raise ValueError(
+            f"`row` must find one row of '{cells.table}'; got {len(chosen)} for {dict(cells.row)}."
+        )
+    odd = [column for column in cells.columns if column not in table]
+    if odd:
+        raise ValueError(unknown("columns", odd[0], table.columns, of=cells.table))
+    values = pd.to_numeric(chosen.iloc[0][list(cells.columns)], errors="coerce")
+    return [float(value) for value in values.dropna()]
+
+
+def _rounds_to(value: float, token: str) -> bool:
+    """Whether a number, its size, or as per cent, is what the token says at its decimals."""
+    plain = token.replace(MINUS, "-").replace(",", "").lstrip("+")
+    told, decimals = float(plain), len(plain.partition(".")[2])
+    # half a unit of the last place, and what is lost in binary
+    near = 0.5 * 10.0**-decimals + 1e-9
+    sizes = (value, 100 * value)
+    same = any(abs(size - told) <= near for size in sizes)
+    # "fell by 0.6" says the size of −0.6
+    return same or (told >= 0 and any(abs(abs(size) - told) <= near for size in sizes))

@@ -1,0 +1,148 @@
+"""How sure a comparison is, allowing for how many were made."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
+
+from cxlab.core.messages import unknown
+from cxlab.stats.inference.intervals import t_quantile
+from cxlab.stats.inference.p_values import adjust_p_values
+
+ALPHA = 0.05
+#: Share of resamples from which a verdict is likely, and from which it may be clear.
+LIKELY, SURE = 0.80, 0.95
+#: A true change of the smallest size shown is seen this often.
+POWER = 0.8
+
+
+def adjust_family(p_values: ArrayLike, *, method: str) -> NDArray[np.float64]:
+    """p-values adjusted in their family: Holm for headline measures, else false discoveries.
+
+    Parameters
+    ----------
+    p_values : array_like of float, shape (m,)
+        NaN stays NaN and does not count.
+    method : {"holm", "bh"}
+
+    References
+    ----------
+    Holm (1979), Scandinavian Journal of Statistics 6, 65–70.
+
+    Examples
+    --------
+    >>> adjust_family([0.01, 0.04, 0.03], method="holm").round(3).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    if method not in ("holm", "bh"):
+        raise ValueError(unknown("method", method, ("holm", "bh")))
+    if method == "bh":
+        return adjust_p_values(p_values)
+    from statsmodels.stats.multitest import multipletests  # slow to import
+
+    p = np.array(p_values, dtype=float)
+    tested = ~np.isnan(p)
+    if tested.any():
+        p[tested] = multipletests(p[tested], method="holm")[1]
+    return p
+
+
+def deciding_interval(
+    estimate: ArrayLike, se: ArrayLike, df: ArrayLike, p_values: ArrayLike, adjusted: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The t interval at the level at which a test of the family decides.
+
+    Parameters
+    ----------
+    estimate, se, df : array_like of float, shape (m,)
+    p_values, adjusted : array_like of float, shape (m,)
+        As tested, and as `adjust_family` adjusted them.
+
+    Returns
+    -------
+    low, high : ndarray of float, shape (m,)
+
+    Notes
+    -----
+    The level is 1 − α·p/p_adjusted: where p comes from the same t test, the interval excludes
+    zero just where p_adjusted < α. For Benjamini–Hochberg these are intervals of a
+    false-coverage rate of α or less (Benjamini & Yekutieli 2005).
+
+    References
+    ----------
+    Benjamini & Yekutieli (2005), JASA 100, 71–81.
+
+    Examples
+    --------
+    >>> low, high = deciding_interval([2.0], [1.0], [np.inf], [0.0455], [0.091])
+    >>> round(float(low[0]), 3), round(float(high[0]), 3)
+    (-0.241, 4.241)
+    """
+    p, raised = np.asarray(p_values, dtype=float), np.asarray(adjusted, dtype=float)
+    tests = max(int(np.isfinite(p).sum()), 1)
+    # a p of 0 says nothing about its place in the family
+    ratio = np.divide(p, raised, out=np.full(p.shape, 1 / tests), where=(p > 0) & (raised > 0))
+    degrees = np.broadcast_to(np.asarray(df, dtype=float), p.shape)
+    usable = np.isfinite(p) & (degrees >= 1)
+    quantile = stdtrit(np.where(usable, degrees, 1.0), 1 - ALPHA * np.where(usable, ratio, 1) / 2)
+    width = np.where(usable, quantile, np.nan) * np.asarray(se, dtype=float)
+    middle = np.asarray(estimate, dtype=float)
+    return middle - width, middle + width
+
+
+def certainty_of(p_adjusted: float, *, share: float | None = None) -> str:
+    """The word for how sure: of a test, or of a verdict that was resampled.
+
+    Parameters
+    ----------
+    p_adjusted : float
+        In its family.
+    share : float, optional
+        Of resamples that give the verdict. With it, *clear* needs both (a share of .95 and a
+        test), and .80 is *likely*; without it nothing is likely.
+
+    Examples
+    --------
+    >>> certainty_of(0.03), certainty_of(0.07), certainty_of(0.03, share=0.9)
+    ('clear', 'not settled', 'likely')
+    """
+    shown = p_adjusted < ALPHA
+    if share is None:
+        return "clear" if shown else "not settled"
+    if share >= SURE and shown:
+        return "clear"
+    return "likely" if share >= LIKELY else "not settled"
+
+
+def within_margin(low: float, high: float, margin: float) -> bool:
+    """Whether an interval lies inside ±margin: no difference that matters.
+
+    Examples
+    --------
+    >>> within_margin(-1.0, 2.0, 3.0), within_margin(-1.0, 4.0, 3.0)
+    (True, False)
+    """
+    return bool(-margin <= low and high <= margin)
+
+
+def smallest_shown(se: float, df: float, *, tests: int = 1) -> float:
+    """The true difference that would be shown four times in five, at the level of its family.
+
+    Parameters
+    ----------
+    se, df : float
+    tests : int
+        Size of the family; the level is .05 / tests.
+
+    References
+    ----------
+    Bloom (1995), Evaluation Review 19, 547–556.
+
+    Examples
+    --------
+    >>> round(smallest_shown(1.0, np.inf), 2)
+    2.8
+    """
+    quantiles = t_quantile(1 - ALPHA / tests, df) + t_quantile(2 * POWER - 1, df)
+    return float(quantiles * se)

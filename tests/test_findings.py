@@ -1,0 +1,164 @@
+"""Findings, the phrases they are made of, and how sure they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import t as student
+
+from cxlab.core.findings import COLUMNS, Cells, Finding, Findings, unfounded
+from cxlab.core.metric import Metric, nps_metric
+from cxlab.core.phrases import decimals_for, listed, number, signed, with_interval
+from cxlab.stats.inference import adjust_family, certainty_of, deciding_interval, smallest_shown
+
+ANSWER = Finding(kind="answer", text="NPS is −5 (−12 to 3)", certainty="measured")
+
+
+def test_an_answer_is_needed():
+    with pytest.raises(ValueError, match="must hold an answer; got none"):
+        Findings((Finding(text="NPS is −5"),))
+
+
+def test_a_reader_is_given_five_findings_at_most():
+    rows = (ANSWER, *(Finding(text=f"Finding {i}") for i in range(6)))
+    with pytest.raises(ValueError, match="at most 5 of 'finding'; got 6"):
+        Findings(rows)
+
+
+def test_the_answer_comes_first_and_cautions_last():
+    caution = Finding(kind="caution", text="May be halo")
+    told = Findings((caution, Finding(text="Staff counts most"), ANSWER))
+    assert [finding.kind for finding in told] == ["answer", "finding", "caution"]
+    assert told.answer is ANSWER
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("kind", "remark"), ("certainty", "sure"), ("direction", "up")]
+)
+def test_an_unknown_word_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*; got '{value}'"):
+        Finding(text="x", **{name: value})
+
+
+def test_findings_survive_their_json():
+    cells = (Cells("outcomes", {"metric": "nps"}, ("estimate", "ci_low")),)
+    told = Findings((Finding(kind="answer", text="x", n=420, p_adjusted=0.2, cells=cells),))
+    again = Findings.from_records(told.as_records())
+    pd.testing.assert_frame_equal(again.table, told.table)
+    assert again.answer.cells == cells
+    assert "share" not in told.as_records()[0]
+
+
+def test_the_table_has_the_columns_of_the_plan():
+    told = Findings((ANSWER,))
+    assert list(told.table) == list(COLUMNS)
+    assert COLUMNS[:3] == ("order", "text", "kind")
+
+
+def test_a_part_that_was_not_planned_is_at_most_likely():
+    assert Finding(text="x", certainty="clear").explored().certainty == "likely"
+    assert "explored" in Finding(text="x", certainty="clear").explored().detail
+    assert Finding(text="x", certainty="not settled").explored().certainty == "not settled"
+
+
+TABLE = pd.DataFrame({"metric": ["nps", "mean"], "estimate": [-4.52, 6.2], "share": [0.17, 0.5]})
+
+
+@pytest.mark.parametrize(
+    ("text", "lacking"),
+    [
+        ("NPS is −5", []),
+        ("NPS is −4.5", []),
+        ("it fell by 5", []),
+        ("17 % of it", []),
+        ("NPS is −4.6", ["−4.6"]),
+        ("NPS is +5", []),
+        ("NPS is −4", ["−4"]),
+        ("Satisfied (8 to 10): −5", []),
+        ("target 30", []),
+    ],
+)
+def test_every_number_is_the_rounding_of_a_named_cell(text, lacking):
+    cells = (Cells("outcomes", {"metric": "nps"}, ("estimate", "share")),)
+    told = Findings((Finding(kind="answer", text=text, reference=30.0, cells=cells),))
+    found = unfounded(told, {"outcomes": TABLE}, words=["Satisfied (8 to 10)"])
+    assert found == [f"{text}: {token}" for token in lacking]
+
+
+def test_a_row_that_is_not_there_is_refused():
+    cells = (Cells("outcomes", {"metric": "ces"}, ("estimate",)),)
+    told = Findings((Finding(kind="answer", text="x", cells=cells),))
+    with pytest.raises(ValueError, match="must find one row of 'outcomes'; got 0"):
+        unfounded(told, {"outcomes": TABLE})
+
+
+@pytest.mark.parametrize(
+    ("half", "decimals"),
+    [(7.8, 0), (1.0, 0), (0.99, 1), (0.1, 1), (0.04, 2), (0.0, 1), (np.nan, 1)],
+)
+def test_numbers_show_one_digit_of_the_half_width(half, decimals):
+    assert decimals_for(half) == decimals
+
+
+def test_a_value_is_told_from_what_it_is_compared_with():
+    assert with_interval(7.04, 6.0, 8.0) == "7 (6 to 8)"
+    assert with_interval(7.04, 6.0, 8.0, references=[7.1]) == "7.0 (6.0 to 8.0)"
+
+
+def test_a_rounded_zero_has_no_sign():
+    assert (number(-0.4), signed(0.4), signed(-0.6), signed(0.6)) == ("0", "0", "−1", "+1")
+
+
+def test_names_with_commas_are_parted_by_semicolons():
+    assert listed(["Escalators, walkways", "WiFi"]) == "Escalators, walkways; WiFi"
+    assert listed(["A", "B", "C"], last="or") == "A, B or C"
+    assert listed(list("ABCDE")) == "A, B, C and 2 more"
+
+
+def test_holm_is_that_of_the_definition():
+    p = np.array([0.04, 0.01, np.nan, 0.03])
+    # by hand: 3 × .01; max(.03, 2 × .03); max(.06, .04)
+    np.testing.assert_allclose(adjust_family(p, method="holm"), [0.06, 0.03, np.nan, 0.06])
+
+
+@given(st.lists(st.floats(0.0005, 0.999), min_size=1, max_size=8), st.sampled_from(["holm", "bh"]))
+def test_the_interval_shown_decides_the_word(p_values, method):
+    p = np.array(p_values)
+    estimate = student.isf(p / 2, 40)
+    adjusted = adjust_family(p, method=method)
+    low, _ = deciding_interval(estimate, np.ones(len(p)), np.full(len(p), 40.0), p, adjusted)
+    undecided = np.abs(adjusted - 0.05) < 1e-9
+    assert np.array_equal((low > 0) | undecided, (adjusted < 0.05) | undecided)
+
+
+def test_a_verdict_needs_resamples_and_a_test_to_be_clear():
+    assert certainty_of(0.01, share=0.95) == "clear"
+    assert certainty_of(0.06, share=0.99) == "likely"
+    assert certainty_of(0.01, share=0.79) == "not settled"
+    assert certainty_of(0.049) == "clear"
+    assert certainty_of(np.nan) == "not settled"
+
+
+def test_the_smallest_difference_shown_grows_with_the_family():
+    # z(.975) + z(.8) = 1.959964 + .841621
+    assert smallest_shown(2.0, np.inf) == pytest.approx(2 * 2.801585, rel=1e-6)
+    assert smallest_shown(2.0, np.inf, tests=4) > smallest_shown(2.0, np.inf)
+
+
+def test_margins_that_nobody_declared():
+    assert nps_metric("recommend").margin == 3
+    assert Metric("x", "box", top=(4, 5)).margin == 3
+    assert Metric("x", "mean", scale=(1, 5)).margin == pytest.approx(0.08)
+    assert Metric("x", "mean").margin == np.inf
+    assert Metric("x", "mean", scale=(1, 5), margin=0.5).margin == 0.5
+
+
+def test_metrics_are_called_what_readers_call_them():
+    assert Metric("x", "box", top=(5, 5)).title == "Scores 5"
+    assert Metric("x", "net", top=(6, 7), bottom=(1, 3)).title == "6 to 7 less 1 to 3"
+    assert Metric("x", "net", top=(6, 7), bottom=(1, 3), words="Easy less hard").title == (
+        "Easy less hard"
+    )
