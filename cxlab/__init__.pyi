@@ -15,12 +15,7 @@ from .report.plots import plot_waterfall as plot_waterfall
 from .report.show import show as show
 from .report.show import with_labels as with_labels
 from .stats.comparison import NpsComparison as NpsComparison
-from .stats.comparison import answers_needed as answers_needed
 from .stats.comparison import compare_tnps_rnps as compare_tnps_rnps
-from .stats.comparison import detectable_gap as detectable_gap
-from .stats.comparison import marginal_homogeneity as marginal_homogeneity
-from .stats.comparison import plan_contact_rule as plan_contact_rule
-from .stats.comparison import plan_pairs as plan_pairs
 from .stats.comparison import programme_tables as programme_tables
 from .stats.covariance import Moments as Moments
 from .stats.covariance import moments as moments

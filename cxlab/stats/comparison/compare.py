@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
+from cxlab.core.findings import Findings
 from cxlab.core.frames import as_list
+from cxlab.core.metric import MARGIN
 from cxlab.core.result import Result
 from cxlab.stats.comparison.asked import in_periods
-from cxlab.stats.comparison.contract import CUSTOMER, SCORE, SURVEY_TYPES, Rules
+from cxlab.stats.comparison.contract import CUSTOMER, SCORE, Rules
 from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
     NOT_IDENTIFIED,
@@ -27,10 +29,19 @@ from cxlab.stats.comparison.disclosure import (
     check_min_group_size,
     pool_small_groups,
 )
+from cxlab.stats.comparison.findings import findings_of
+from cxlab.stats.comparison.gaps import (
+    COLLECTED,
+    PAIRED,
+    beliefs_table,
+    gaps_table,
+    parts_table,
+    raw_gap,
+    robustness_table,
+    with_decisions,
+)
 from cxlab.stats.comparison.identity import (
-    AmongAnswers,
     among_answers,
-    customers_of,
     identity_table,
     segment_gaps,
     segment_groups,
@@ -39,27 +50,22 @@ from cxlab.stats.comparison.pairs import (
     categories_table,
     margin_tests,
     migration_table,
-    one_per_answer,
+    net_contrast,
     pair_answers,
     paired_table,
 )
 from cxlab.stats.comparison.programme import Answers, ProgrammeData, read_programme
 from cxlab.stats.comparison.quantities import SUM_TOLERANCE
 from cxlab.stats.comparison.scores import (
+    WINDOWS,
     answers_behind,
-    delay_of,
     delay_table,
     estimates_table,
     flow_table,
-    raw_gap,
-    robustness_table,
-    touchpoint_table,
-)
-from cxlab.stats.comparison.timing import (
-    WINDOWS,
     later_table,
     regression_table,
     sensitivity_table,
+    touchpoint_table,
     window_table,
     windows_taken,
 )
@@ -80,6 +86,12 @@ class NpsComparison(Result):
 
     Attributes
     ----------
+    gaps : DataFrame
+        The gap as collected, of customers weighted alike and of the same customers: ``gap, n,
+        customers, estimate, se, ci_low, ci_high, note, df``, ``p_value, p_adjusted`` (Holm),
+        ``deciding_low, deciding_high`` (the interval at the level that decides), ``shown`` (the
+        true gap that would be shown four times in five), ``pairs_needed`` (that a gap of 10
+        takes), ``bound_low, bound_high``.
     estimands : DataFrame
         ``estimand, what, status``: what is being estimated, before any number.
     flow : DataFrame
@@ -106,15 +118,11 @@ class NpsComparison(Result):
         Response terms, residual and standardised gap if answering depends on the score:
         ``answering, slope_transactional, slope_relationship`` (log odds per score point),
         ``term, estimate, se, ci_low, ci_high, note``.
-    tipping : DataFrame
-        ``survey, needed``: by how many points those who did not answer would have to score
-        higher for the residual to vanish; infinite where no difference would do.
     checks : DataFrame
         Does response go with the other survey's score?
     paired : DataFrame
         Same-customer contrast: ``method, n, customers, estimate, se, ci_low, ci_high,
-        statistic, p_value, note`` in points, ``detectable`` (the smallest true gap that so
-        many pairs would show four times in five), ``pairs_needed`` (that 10 points take).
+        statistic, p_value, note`` in points.
     migration, categories, margins : DataFrame
         The nine cells of both surveys' categories, all hidden where one is small; their
         margins; tests of equal shares.
@@ -125,11 +133,16 @@ class NpsComparison(Result):
     robustness : DataFrame
         Every variant of the conclusion: ``quantity, variant, estimate, se, ci_low, ci_high,
         conclusion, same``.
-    level : float
+    tipping : tuple of (str, float)
+        Survey, and by how many points those who did not answer would have to score higher for the
+        residual to vanish; infinite where no difference would do.
+    margin : float
+        The smallest gap that matters, in points.
     min_group_size : int
         Fewer customers than this are never shown.
     """
 
+    gaps: pd.DataFrame
     estimands: pd.DataFrame
     flow: pd.DataFrame
     estimates: pd.DataFrame
@@ -140,7 +153,6 @@ class NpsComparison(Result):
     segments: pd.DataFrame
     decomposition: pd.DataFrame
     tilting: pd.DataFrame
-    tipping: pd.DataFrame
     checks: pd.DataFrame
     paired: pd.DataFrame
     migration: pd.DataFrame
@@ -151,7 +163,8 @@ class NpsComparison(Result):
     regression: pd.DataFrame
     later: pd.DataFrame
     robustness: pd.DataFrame
-    level: float
+    tipping: tuple[tuple[str, float], ...]
+    margin: float
     min_group_size: int
 
     def __post_init__(self) -> None:
@@ -166,6 +179,26 @@ class NpsComparison(Result):
     def standardised(self) -> bool:
         """Whether invitations and customers were there to standardise with."""
         return bool((self.decomposition["kind"] == "term").any())
+
+    @property
+    def parts(self) -> pd.DataFrame:
+        """From rNPS to tNPS by the terms, as `cxlab.plot_waterfall` draws them."""
+        return parts_table(self)
+
+    @property
+    def beliefs(self) -> pd.DataFrame:
+        """What is left of the gap by what is believed of those who did not answer."""
+        return beliefs_table(self)
+
+    def findings(self, *, margin: float | None = None) -> Findings:
+        """What the comparison says.
+
+        Parameters
+        ----------
+        margin : float, optional
+            The smallest gap that matters, in points; default: as declared.
+        """
+        return findings_of(self, self.margin if margin is None else margin)
 
     def _shown(self) -> pd.DataFrame:
         columns = ["term", "estimate", "ci_low", "ci_high", "status", "note"]
@@ -186,6 +219,7 @@ def compare_tnps_rnps(
     periods: str | Sequence[str] | None = None,
     window_days: float = 90,
     weights: Mapping[str, str] | None = None,
+    margin: float = MARGIN,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
     replicates: int = 1000,
@@ -230,7 +264,10 @@ def compare_tnps_rnps(
     weights : mapping of str to str, optional
         Survey to the column of its own weights. Weighted scores are shown beside the
         unweighted ones; everything else counts answers alike.
+    margin : float
+        The smallest gap that matters, in points.
     level : float
+        Of the intervals in the tables; what is shown is decided at 95 %.
     min_group_size : int
         Rows about fewer customers than this are hidden in every table, with those that
         would give them back; 1 hides nothing.
@@ -312,6 +349,7 @@ def compare_tnps_rnps(
         level=level,
         replicates=int(replicates),
         seed=seed,
+        margin=float(margin),
         weighted=bool(weights),
         min_group_size=check_min_group_size(min_group_size),
     )
@@ -329,6 +367,7 @@ class Options:
     level: float
     replicates: int
     seed: int
+    margin: float
     weighted: bool
     min_group_size: int
 
@@ -338,7 +377,9 @@ def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options)
     level, weighted = options.level, options.weighted
     t, r = data.transactional, data.relationship
     drawn = {"replicates": options.replicates, "seed": options.seed}
-    done = standardise(data, rules, options.periods, level=level, **drawn, fewest=options.min_group_size)
+    done = standardise(
+        data, rules, options.periods, level=level, **drawn, fewest=options.min_group_size
+    )
     found = among_answers(data, **drawn)
     behind = answers_behind(data, done)
     every = pair_answers(ever, r, longest=max(options.window_days, *WINDOWS))
@@ -365,8 +406,15 @@ def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options)
         "later": later_table(ever, r, every, level=level),
         "robustness": robustness_table(data, done, level=level, weighted=weighted),
     }
-    gate = _gate(data, done, found, behind, windows, options)
-    return _result(gate.shown(tables), data, done, gate, options)
+    gate = ComparisonGate.of(
+        data, done, found, behind, windows, options.window_days, options.min_group_size
+    )
+    shown = gate.shown(tables)
+    shown["gaps"] = gaps_table(shown, {COLLECTED: gap.df, PAIRED: net_contrast(scores).test_df})
+    for name in ("decomposition", "identity"):
+        terms = shown[name]
+        shown[name] = with_decisions(terms, terms["kind"] == "term", "bh", terms.get("df", np.inf))
+    return _result(shown, data, done, gate, options)
 
 
 def _why_no_pairs(data: ProgrammeData) -> str:
@@ -376,32 +424,6 @@ def _why_no_pairs(data: ProgrammeData) -> str:
     if any(len(one) and np.isnan(one.responded).all() for one in data.surveys.values()):
         return "the answers have no dates"
     return ""
-
-
-def _gate(
-    data: ProgrammeData,
-    done: Standardised,
-    found: AmongAnswers,
-    behind: Mapping[str, np.ndarray],
-    windows: Mapping[float, OnePerAnswer],
-    options: Options,
-) -> ComparisonGate:
-    """The counts that the tables are hidden by."""
-    t, cells = data.transactional, np.empty(0)
-    if done.result is not None and done.collected is not None:
-        rows, n_cells = done.collected.episodes, len(done.collected.cells)
-        cells = customers_of(rows.cell[rows.answered], rows.customer[rows.answered], n_cells)
-    lost = {"touchpoints": t.touchpoint.isna().to_numpy(), "delays": np.isnan(delay_of(t))}
-    return ComparisonGate(
-        smallest=options.min_group_size,
-        behind=behind,
-        people=found.people,
-        cells=cells,
-        windows=windows,
-        window_days=options.window_days,
-        unplaced={k: len(np.unique(t.customer[t.valid & rows])) for k, rows in lost.items()},
-        pooled=data.pooled,
-    )
 
 
 def _result(
@@ -417,7 +439,7 @@ def _result(
         **tables,
         table=tables["decomposition" if done.result is not None else "identity"],
         estimands=_estimands(done, gate, tables),
-        tipping=pd.DataFrame(done.tipping(residual), columns=["survey", "needed"]),
+        tipping=tuple(done.tipping(residual)),
         n_missing=pd.DataFrame(
             {
                 "column": [f"{options.score} of the {survey} answers" for survey, _ in answers],
@@ -425,7 +447,7 @@ def _result(
             }
         ),
         notes=tuple(note for note in (*data.notes, *_notes(done)) if note),
-        level=options.level,
+        margin=options.margin,
         min_group_size=options.min_group_size,
     )
 

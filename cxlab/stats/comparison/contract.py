@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from cxlab.core.frames import column_names, scan
 from cxlab.core.messages import got, nearest, one_of
+from cxlab.core.metric import MARGIN
 from cxlab.survey.definition import Table
 from cxlab.survey.study import Study
 
@@ -128,9 +129,7 @@ def _rule(name: str, value: float | Sequence[float] | None) -> ContactRule:
     return ContactRule(name, value[0], float(value[1]))
 
 
-def read_frame(
-    data: Any, names: Mapping[str, str], optional: Sequence[str] = ()
-) -> pd.DataFrame:
+def read_frame(data: Any, names: Mapping[str, str], optional: Sequence[str] = ()) -> pd.DataFrame:
     """Columns of a file under their names in the contract: the one place that reads it.
 
     Labels (`LABELS`) become categorical, ids (`IDS`) text; ``optional`` columns that the file
@@ -288,7 +287,8 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
     dict
         ``transactional``, ``relationship``, ``invitations``, ``customers``, ``traits`` (the
         customers' segments), ``segments`` (those and the relationship survey's), ``weights``
-        (of each survey that declares them), ``contact_rules`` (as the study declares them;
+        (of each survey that declares them), ``margin`` (of the relationship survey's NPS),
+        ``contact_rules`` (as the study declares them;
         of chosen customers, those that stopped any of them) and ``customer`` (None where
         the answers to a survey don't name their customer; without it invitations and
         customers are no use, and left out).
@@ -337,8 +337,15 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
         "traits": traits,
         "segments": _segments(there["relationship"], traits or []),
         "weights": weights or None,
+        "margin": _margin(there["relationship"]),
         "contact_rules": rules if named and rules else None,
     }
+
+
+def _margin(relationship: Table) -> float:
+    """The smallest difference of the relationship survey's NPS that matters."""
+    metrics = [m for one in relationship.with_role("outcome") for m in one.all_metrics()]
+    return next((metric.margin for metric in metrics if metric.name == "nps"), MARGIN)
 
 
 def _segments(relationship: Table, traits: Sequence[str]) -> list[str]:

@@ -15,6 +15,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from cxlab.core.disclosure.rule import hidden_groups
+from cxlab.stats.comparison.decomposition import Standardised
+from cxlab.stats.comparison.gaps import ONCE
 from cxlab.stats.comparison.identity import (
     DIFFERENT,
     R_ONLY,
@@ -22,14 +24,14 @@ from cxlab.stats.comparison.identity import (
     T_ONLY,
     TOGETHER,
     UNIT,
+    AmongAnswers,
     Respondents,
     customers_of,
 )
 from cxlab.stats.comparison.pairs import OnePerAnswer
 from cxlab.stats.comparison.programme import OTHERS, Answers, ProgrammeData, known_groups
-from cxlab.stats.comparison.scores import CUSTOMERS, ONCE
-from cxlab.stats.comparison.timing import customers_that_differ
 from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.scores import CUSTOMERS, customers_that_differ, delay_of
 
 #: Status of an estimate that is hidden.
 TOO_FEW = "too few customers"
@@ -183,6 +185,28 @@ class ComparisonGate:
     window_days: float
     unplaced: Mapping[str, int]
     pooled: frozenset[str]
+
+    @classmethod
+    def of(
+        cls,
+        data: ProgrammeData,
+        done: Standardised,
+        found: AmongAnswers,
+        behind: Mapping[str, np.ndarray],
+        windows: Mapping[float, OnePerAnswer],
+        window_days: float,
+        smallest: int,
+    ) -> ComparisonGate:
+        """The counts behind everything that was estimated."""
+        t, cells = data.transactional, np.empty(0)
+        if done.result is not None and done.collected is not None:
+            rows, n_cells = done.collected.episodes, len(done.collected.cells)
+            cells = customers_of(rows.cell[rows.answered], rows.customer[rows.answered], n_cells)
+        lost = {"touchpoints": t.touchpoint.isna().to_numpy(), "delays": np.isnan(delay_of(t))}
+        unplaced = {k: len(np.unique(t.customer[t.valid & rows])) for k, rows in lost.items()}
+        return cls(
+            smallest, behind, found.people, cells, windows, window_days, unplaced, data.pooled
+        )
 
     def shown(self, tables: Tables) -> Tables:
         """The tables as they may be shown."""

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from cxlab.stats.comparison.programme import Answers, ProgrammeData, known_groups
 from cxlab.stats.comparison.decomposition import resample, spread_of
+from cxlab.stats.comparison.programme import Answers, ProgrammeData, known_groups
 from cxlab.stats.comparison.quantities import NPS_VALUES, combine
 
 UNIT = "answers counted, not people"
@@ -91,7 +91,11 @@ class Respondents:
 
     def customers(self, score: str) -> np.ndarray:
         """Who is behind a mean score of `RATIOS`."""
-        return self.both if score.endswith("both") else self.times["t" if score[0] in "BT" else "r"] > 0
+        return (
+            self.both
+            if score.endswith("both")
+            else self.times["t" if score[0] in "BT" else "r"] > 0
+        )
 
     def scores(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Mean scores of totals of the sums, (sums, replicates); NaN where nobody is left."""
@@ -147,10 +151,11 @@ class AmongAnswers:
     cells: list[np.ndarray]
 
     def spread(self, of: dict[str, float], level: float) -> dict[str, float]:
-        """Estimate, standard error and interval of a combination of mean scores."""
-        value = float(combine(self.estimate, of)[0])
-        spread = spread_of(combine(self.replicates, of), level, self.people.fewest(of))
-        return dict(zip(("estimate", "se", "ci_low", "ci_high"), (value, *spread), strict=True))
+        """Estimate, standard error, interval and degrees of freedom of a combination of scores."""
+        value, fewest = float(combine(self.estimate, of)[0]), self.people.fewest(of)
+        spread = spread_of(combine(self.replicates, of), level, fewest)
+        names = ("estimate", "se", "ci_low", "ci_high", "df")
+        return dict(zip(names, (value, *spread, fewest - 1), strict=True))
 
 
 def among_answers(data: ProgrammeData, *, replicates: int, seed: int) -> AmongAnswers:
@@ -192,7 +197,9 @@ def identity_table(found: AmongAnswers, *, level: float) -> pd.DataFrame:
     for term, of in {**IDENTITY, **TOGETHER, "gap": GAP}.items():
         numbers = found.spread(of, level)
         share = numbers["estimate"] / gap if abs(gap) > 1e-12 else np.nan
-        rows.append({"term": term, **_about(people, term), **numbers, "share": share, "note": ""})
+        kind = "total" if term == "gap" else "term"
+        about = {"term": term, "kind": kind, **_about(people, term)}
+        rows.append({**about, **numbers, "share": share, "note": ""})
     return pd.DataFrame(rows)
 
 

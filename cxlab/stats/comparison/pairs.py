@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 from scipy.stats import chi2, f, norm
 from scipy.stats import t as student
 
@@ -29,9 +28,6 @@ FEW_CHANGES = 10
 #: Differences that amount to fewer than this many equal ones have t instead of the normal
 #: distribution, with as many degrees of freedom less one.
 FEW_DIFFERENCES = 8.0
-#: Chance to show a gap that is there, and the gap in points for which pairs are counted.
-POWER = 0.8
-WANTED_GAP = 10.0
 
 
 def category(score: np.ndarray) -> np.ndarray:
@@ -250,28 +246,18 @@ def _effective(totals: np.ndarray) -> float:
     return float((totals**2).sum()) ** 2 / fourth if fourth > 0 else np.inf
 
 
-def _net_difference(pairs: OnePerAnswer) -> np.ndarray:
-    return 100.0 * (category(pairs.t_value) - category(pairs.r_score)).astype(float)
-
-
 def net_contrast(pairs: OnePerAnswer) -> Contrast:
     """Difference of net scores of paired answers, in points."""
-    return contrast(_net_difference(pairs), pairs.customer)
+    difference = 100.0 * (category(pairs.t_value) - category(pairs.r_score)).astype(float)
+    return contrast(difference, pairs.customer)
 
 
 def paired_table(pairs: OnePerAnswer, *, level: float, why_none: str) -> pd.DataFrame:
-    """Same-customer contrast tNPS − rNPS: ``method`` wald and score.
-
-    ``detectable`` is the smallest true gap that so many pairs would show four times in five, and
-    ``pairs_needed`` the pairs that a gap of 10 points takes.
-    """
+    """Same-customer contrast tNPS − rNPS: ``method`` wald and score."""
     found = net_contrast(pairs)
-    # without a spread among the pairs nothing can be planned
-    se = max(found.se, float(np.std(_net_difference(pairs)) / found.n**0.5)) if found.n else np.nan
-    detectable = (normal_quantile(level) + ndtri(POWER)) * se if se > 0 else np.nan
-    needed = np.ceil(found.n * (detectable / WANTED_GAP) ** 2)
-    facts = {"note": why_none or found.note, "detectable": detectable, "pairs_needed": needed}
-    return pd.DataFrame([{"method": m, **found.row(m, level), **facts} for m in ("wald", "score")])
+    note = why_none or found.note
+    rows = [{"method": m, **found.row(m, level), "note": note} for m in ("wald", "score")]
+    return pd.DataFrame(rows)
 
 
 def migration_table(pairs: OnePerAnswer) -> pd.DataFrame:

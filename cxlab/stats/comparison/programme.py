@@ -175,20 +175,20 @@ def read_programme(
     frame = _read_customers(customers, customer, traits, segments)
     _check_segments(segments, t, r, frame)
     ids = _customer_ids(frame, t, r)
-    asked, notes = None, ()
+    asked, notes = None, []
     if customer is not None:
-        notes = tuple(complete_segments(segments, t, r, frame))
+        notes = complete_segments(segments, t, r, frame)
         if invitations is not None:
             asked = read_invitations(invitations, ids, customer, framed=frame is not None)
-    sides = {survey: _answers(one, ids, customer, survey) for survey, one in read.items()}
     return ProgrammeData(
         customer_ids=ids,
         traits=_traits(frame, ids, traits),
-        **sides,
+        transactional=_answers(t, ids, customer, "transactional"),
+        relationship=_answers(r, ids, customer, "relationship"),
         invitations=asked,
         has_frame=frame is not None,
         has_customers=customer is not None,
-        notes=notes,
+        notes=tuple(notes),
     )
 
 

@@ -42,20 +42,20 @@ ABOUT = {
     "coverage": "who",
     "relationship response and contact rules": "who",
 }
+#: What of the raw gap is not in the standardised one.
+GAP_LESS = "gap less standardised gap"
 TOTALS: dict[str, dict[str, float]] = {
     "response selection": {"B1": 1, "B2": -1, "C0": 1, "A0": -1},
     "selection": {"B1": 1, "B2": -0.5, "B3": -0.5, "C2": 0.5, "C1": 0.5, "A0": -1},
     "gap": {"B0": 1, "A0": -1},
     "standardised gap": {"B3": 1, "C1": -1},
+    GAP_LESS: {"B0": 1, "A0": -1, "B3": -1, "C1": 1},
 }
 QUANTITIES = ("A0", "C0", "C1", "C2", "B0", "B1", "B2", "B3")
-#: What of the raw gap is not in the standardised one.
-GAP_LESS = "gap less standardised gap"
 QUANTITY_COEFFICIENTS: dict[str, dict[str, float]] = {
     **{name: {name: 1.0} for name in QUANTITIES},
     **TERMS,
     **TOTALS,
-    GAP_LESS: {"B0": 1, "A0": -1, "B3": -1, "C1": 1},
 }
 
 #: The terms must add to the gap this closely, whatever was estimated.

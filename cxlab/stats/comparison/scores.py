@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from cxlab.stats.comparison.asked import Asked
-from cxlab.stats.comparison.decomposition import (
-    ASSUMPTION,
-    NOT_IDENTIFIED,
-    Replicates,
-    Standardised,
-    combination,
-    interval,
+from cxlab.stats.comparison.decomposition import ASSUMPTION, NOT_IDENTIFIED, Standardised
+from cxlab.stats.comparison.gaps import NUMBERS, RAW, raw_gap, standardised_numbers
+from cxlab.stats.comparison.pairs import (
+    CATEGORIES,
+    LAST,
+    RULES,
+    OnePerAnswer,
+    Pairs,
+    category,
+    contrast,
+    net_contrast,
+    one_per_answer,
+    pair_answers,
 )
-from cxlab.stats.comparison.pairs import OnePerAnswer, Pairs, contrast, net_contrast
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
-from cxlab.stats.inference import (
-    Units,
-    contrast_spread,
-    normal_quantile,
-    t_quantile,
-)
+from cxlab.stats.inference import normal_quantile, t_quantile
 from cxlab.stats.metrics import nps
 
-NUMBERS = ("estimate", "se", "ci_low", "ci_high")
-#: With as many customers in both surveys the normal distribution does as well as t.
-MANY_CLUSTERS = 200
-#: A variance below this is 0 but for rounding.
-ROUNDING = 1e-18
-#: Pseudo-answers of the adjusted Wald interval: detractor, passive, promoter.
-PSEUDO = (0.75, 1.5, 0.75)
 #: Kinds of estimate.
-RAW = "raw"
 WEIGHTED = "weighted as declared"
 CUSTOMERS = "each customer once"
 COLLECTED = "answers as collected"
@@ -54,6 +44,13 @@ STAGES = (
     "customers", "eligible", "suppressed by contact rules", "not sampled", "invited",
     "delivered", "answered", "valid score", "paired",
 )  # fmt: skip
+WINDOWS = (7, 30, 90, 180)
+#: Sums of scores that differ by less are the same but for rounding.
+SAME_SUM = 1e-9
+#: Fewer pairs than this and a correlation is not shown.
+MIN_PAIRS = 10
+#: Days that are longer than any programme.
+ANY_TIME = 36_525.0
 DELAYS = (
     (0.25, "under 6 hours"),
     (1.0, "6 to 24 hours"),
@@ -88,8 +85,7 @@ def estimates_table(
     if data.has_customers:
         once = {k: 1 / np.bincount(one.customer)[one.customer] for k, one in sides.items()}
         rows += _counted_rows(CUSTOMERS, sides, once, level=level)
-    if done.result is not None:
-        rows += _standardised_rows(done, behind, level=level)
+    rows += _standardised_rows(done, behind, level=level)
     rows += _paired_rows(pairs, level=level)
     columns = ["estimate_kind", "survey", "population", "n", "customers", *NUMBERS, "deff",
                "n_eff", "response_rate", "status", "note", "of"]  # fmt: skip
@@ -146,8 +142,10 @@ def _standardised_rows(
 ) -> list[Row]:
     """Standardised scores, and of a survey that not all could be asked those of who could."""
     rows: list[Row] = []
-    for survey, name, population in STANDARDISED_ROWS if done.result else ():
-        numbers = _numbers(done.result, name, level)
+    if done.result is None:
+        return rows
+    for survey, name, population in STANDARDISED_ROWS:
+        numbers = standardised_numbers(done.result, name, level)
         facts: Row = {"survey": survey, **_facts(done, behind, survey, name)}
         reason = done.known.reason(QUANTITY_COEFFICIENTS[name])
         row = {"estimate_kind": "standardised", "population": population, **facts, "note": reason}
@@ -159,13 +157,6 @@ def _standardised_rows(
             restricted = {"population": f"{population}, of those who could be asked", "note": note}
             rows.append({"estimate_kind": "restricted", **facts, **restricted, **numbers})
     return rows
-
-
-def _numbers(
-    result: Replicates, name: str, level: float, values: np.ndarray = NPS_VALUES
-) -> dict[str, float]:
-    estimate, replicates = combination(result, name, values)
-    return dict(zip(NUMBERS, (estimate, *interval(replicates, level)), strict=True))
 
 
 def _facts(done: Standardised, behind: Mapping[str, np.ndarray], survey: str, name: str) -> Row:
@@ -311,169 +302,117 @@ def _count(customer: np.ndarray) -> tuple[int, int]:
     return len(customer), int(np.count_nonzero(np.bincount(customer)))
 
 
-@dataclass(frozen=True)
-class Gap:
-    """A difference of two means of ``n`` answers; infinite ``df``: the normal distribution."""
-
-    estimate: float
-    se: float
-    df: float
-    n: int
-
-    def limits(self, level: float) -> tuple[float, float]:
-        """Ends of the interval."""
-        finite = np.isfinite(self.df) and self.df > 0
-        quantile = float(t_quantile(level, self.df)) if finite else normal_quantile(level)
-        half = quantile * self.se
-        return self.estimate - half, self.estimate + half
-
-    def numbers(self, level: float) -> dict[str, float]:
-        """Estimate, standard error and interval under the names of a table."""
-        return dict(zip(NUMBERS, (self.estimate, self.se, *self.limits(level)), strict=True))
+def customers_that_differ(one: OnePerAnswer, other: OnePerAnswer) -> int:
+    """Customers whose pairs differ between two sets of pairs."""
+    size = int(max(one.customer.max(initial=-1), other.customer.max(initial=-1))) + 1
+    facts = [
+        np.array([np.bincount(p.customer, w, minlength=size) for w in (None, p.t_value, p.r_score)])
+        for p in (one, other)
+    ]
+    return int((np.abs(facts[0] - facts[1]) > SAME_SUM).any(0).sum())
 
 
-class Group(NamedTuple):
-    """Answers of one side of a difference."""
+def sensitivity_table(pairs: Pairs, *, level: float) -> pd.DataFrame:
+    """The contrast under every rule; ``differ``: customers for whom it is not the chosen one's.
 
-    values: np.ndarray
-    weight: np.ndarray
-    customer: np.ndarray
-
-
-def raw_gap(
-    t: Answers, r: Answers, values: np.ndarray = NPS_VALUES, *, weighted: bool = False
-) -> Gap:
-    """Transactional less relationship score as collected.
-
-    The difference is linearised as one statistic and summed within customers: the surveys
-    share customers, so two standard errors would not add.
+    The net score only of the last answer, which is whole; mean scores under every rule.
     """
-    sides = []
-    for answers in (t, r):
-        valid = answers.valid
-        w = answers.weight[valid] if weighted else np.ones(int(valid.sum()))
-        sides.append(Group(values[answers.score[valid].astype(int)], w, answers.customer[valid]))
-    rest = (values[0], (values[7] + values[8]) / 2, values[10])
-    return two_means(sides[0], sides[1], pseudo=rest)
+    taken = {rule: one_per_answer(pairs, rule) for rule in RULES}
+    rows = []
+    for rule, one in taken.items():
+        facts = {"chosen": rule == LAST, "differ": customers_that_differ(one, taken[LAST])}
+        mean = contrast(one.t_value - one.r_score, one.customer)
+        found = {"NPS difference (points)": net_contrast(one)} if rule == LAST else {}
+        for measure, each in (found | {"mean difference (score)": mean}).items():
+            rows.append({"rule": rule, "measure": measure, **each.row("wald", level), **facts})
+    return pd.DataFrame(rows)
 
 
-def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
-    """Mean of the first group less that of the second; both may hold the same customers.
+def windows_taken(pairs: Pairs, chosen: float) -> dict[float, OnePerAnswer]:
+    """The pairs of every window, and of the chosen one, shortest first."""
+    return {days: one_per_answer(pairs.within(days)) for days in sorted({*WINDOWS, chosen})}
 
-    ``pseudo`` are values (low, middle, high) of the pseudo-answers that stand in for the unknown
-    variance of a group all of whose answers are alike.
+
+def window_table(taken: Mapping[float, OnePerAnswer], *, level: float) -> pd.DataFrame:
+    """The contrast by how long before a transactional answer may lie."""
+    return pd.DataFrame(
+        [{"window_days": d, **net_contrast(taken[d]).row("wald", level)} for d in WINDOWS]
+    )
+
+
+def regression_table(pairs: OnePerAnswer, *, level: float) -> pd.DataFrame:
+    """Mean of each score given the category of the other, both ways.
+
+    A customer picked for an extreme score in one survey is on average less extreme in the
+    other, whichever comes first: the two directions together tell change from regression
+    to the mean.
+    """
+    sides = {
+        "transactional answer": (pairs.t_value, pairs.r_score),
+        "relationship answer": (pairs.r_score, pairs.t_value),
+    }
+    rows = []
+    for given, (known, other) in sides.items():
+        for code, name in enumerate(CATEGORIES):
+            here = category(known) == code
+            who = pairs.customer[here]
+            numbers = _clustered_mean((other - known)[here], who, level)
+            means = [float(x[here].mean()) if here.any() else np.nan for x in (known, other)]
+            rows.append((given, name, int(here.sum()), len(np.unique(who)), *means, *numbers))
+    columns = ["given", "group", "n", "customers", "mean_given", "mean_other", *NUMBERS]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _clustered_mean(
+    values: np.ndarray, cluster: np.ndarray, level: float
+) -> tuple[float, float, float, float]:
+    codes, labels = pd.factorize(cluster)
+    if len(labels) < 2:
+        return float(values.mean()) if len(values) else np.nan, np.nan, np.nan, np.nan
+    mean, groups = float(values.mean()), len(labels)
+    sums = np.bincount(codes, values - mean) / len(values)
+    se = float(np.sqrt(groups / (groups - 1) * (sums**2).sum()))
+    half = float(t_quantile(level, groups - 1)) * se
+    return mean, se, mean - half, mean + half
+
+
+def later_table(t: Answers, r: Answers, pairs: Pairs, *, level: float) -> pd.DataFrame:
+    """Does one score go with the other one later? Both directions.
+
+    Only strictly earlier answers count: the last of the same customer. Errors cluster by
+    customer.
+    """
+    back = pair_answers(r, t, longest=ANY_TIME)
+    directions = {"tNPS before rNPS": pairs, "rNPS before tNPS": back}
+    return pd.DataFrame(
+        [
+            {"direction": name, **correlation(one_per_answer(of), level)}
+            for name, of in directions.items()
+        ]
+    )
+
+
+def correlation(pairs: OnePerAnswer, level: float) -> dict[str, object]:
+    """Correlation of paired scores with a clustered standard error.
 
     Notes
     -----
-    With fewer than 200 customers in a group: CR2 and the degrees of freedom of Bell &
-    McCaffrey (`cxlab.stats.inference.contrast_spread`). Else Taylor and the normal
-    distribution. A group of one customer has no standard error.
+    Influence function z_x z_y − (r/2)(z_x² + z_y²) of standardised scores, summed within
+    clusters; the interval is made on Fisher's scale.
     """
-    groups = (first, second)
-    if any(not one.weight.sum() > 0 for one in groups):
-        return Gap(np.nan, np.nan, np.inf, 0)
-    means = [float((one.weight * one.values).sum() / one.weight.sum()) for one in groups]
-    estimate, n = means[0] - means[1], sum(len(one.values) for one in groups)
-    codes, labels = pd.factorize(np.concatenate([one.customer for one in groups]))
-    cluster = np.split(codes, [len(first.values)])
-    sizes = [len(np.unique(c)) for c in cluster]
-    if min(sizes) < 2:
-        return Gap(estimate, np.nan, np.inf, n)
-    sides = [_sums(one, c, len(labels)) for one, c in zip(groups, cluster, strict=True)]
-    if min(sizes) >= MANY_CLUSTERS:
-        parts = [
-            (side["wy"] - mean * side["w"]) / side["w"].sum()
-            for side, mean in zip(sides, means, strict=True)
-        ]
-        variance = len(labels) / (len(labels) - 1) * ((parts[0] - parts[1]) ** 2).sum()
-        df = np.inf
-    else:
-        units = Units(np.zeros(len(labels), int), np.zeros(len(labels), bool), np.array([np.inf]))
-        spread, _ = contrast_spread(sides, units)
-        variance, df = spread.variance, spread.df
-    variance += sum(
-        _pseudo_variance(one.values, size, pseudo)
-        for one, size in zip(groups, sizes, strict=True)
-        if np.ptp(one.values) == 0
-    )
-    return Gap(estimate, float(variance**0.5) if variance > ROUNDING else np.nan, df, n)
-
-
-def _sums(one: Group, cluster: np.ndarray, n_clusters: int) -> dict[str, np.ndarray]:
-    """Sums of each cluster as `contrast_spread` takes them."""
-    w, y = one.weight, one.values
-    products = {"w": w, "wy": w * y, "ww": w**2, "wwy": w**2 * y, "wwyy": (w * y) ** 2}
-    products |= {"www": w**3, "wwww": w**4}
-    return {
-        name: np.bincount(cluster, values, minlength=n_clusters)
-        for name, values in products.items()
-    }
-
-
-def _pseudo_variance(y: np.ndarray, clusters: int, pseudo: tuple[float, ...]) -> float:
-    """Variance of the mean of answers that are all alike, as if a few others had come."""
-    values = np.array([y[0], *pseudo])
-    weight = np.array([clusters, *PSEUDO])
-    mean = (weight * values).sum() / weight.sum()
-    return float((weight * (values - mean) ** 2).sum() / weight.sum() ** 2)
-
-
-_S = np.arange(11.0)
-#: Points of each score 0 to 10. Bottom box counts against, so that up is better everywhere.
-METRICS: dict[str, np.ndarray] = {
-    "NPS (9–10 less 0–6)": 100.0 * ((_S >= 9).astype(float) - (_S <= 6)),
-    "mean score": _S,
-    "top two (9–10)": 100.0 * (_S >= 9),
-    "bottom box (0–6), reversed": -100.0 * (_S <= 6),
-    "10 less 0–6": 100.0 * ((_S >= 10).astype(float) - (_S <= 6)),
-    "9–10 less 0–5": 100.0 * ((_S >= 9).astype(float) - (_S <= 5)),
-    "8–10 less 0–5": 100.0 * ((_S >= 8).astype(float) - (_S <= 5)),
-    "promoter +1, detractor −2": 100.0 * ((_S >= 9).astype(float) - 2.0 * (_S <= 6)),
-    "promoter +2, detractor −1": 100.0 * (2.0 * (_S >= 9) - (_S <= 6)),
-}
-HEADLINE = "NPS (9–10 less 0–6)"
-ONCE = "NPS: one answer per customer, the last"
-CONCLUSIONS = ("tNPS higher", "rNPS higher", "undecided")
-
-
-def robustness_table(
-    data: ProgrammeData, done: Standardised, *, level: float, weighted: bool
-) -> pd.DataFrame:
-    """Raw gap, standardised gap and residual under other metrics, weights and counting.
-
-    ``same``: whether the conclusion is that of the headline variant; a quantity with any other
-    conclusion is not robust. A quantity that is not identified is left out.
-    """
-    t, r = data.transactional, data.relationship
-    variants = {ONCE: raw_gap(_last_of_each(t), _last_of_each(r))}
-    if weighted:
-        variants["NPS: with the surveys' own weights"] = raw_gap(t, r, weighted=True)
-    variants |= {name: raw_gap(t, r, values) for name, values in METRICS.items()}
-    rows = [
-        {"quantity": "raw gap", "variant": name, **gap.numbers(level)}
-        for name, gap in variants.items()
-    ]
-    for quantity in ("standardised gap", "residual"):
-        identified = not done.known.reason(QUANTITY_COEFFICIENTS[quantity])
-        if done.result is not None and identified and done.result.n > 1:
-            rows += [
-                {
-                    "quantity": quantity,
-                    "variant": name,
-                    **_numbers(done.result, quantity, level, values),
-                }
-                for name, values in METRICS.items()
-            ]
-    table = pd.DataFrame(rows)
-    above, below = table["ci_low"] > 0, table["ci_high"] < 0
-    table["conclusion"] = np.select([above, below], CONCLUSIONS[:2], CONCLUSIONS[2])
-    headline = table[table["variant"] == HEADLINE].set_index("quantity")["conclusion"]
-    return table.assign(same=table["conclusion"] == table["quantity"].map(headline))
-
-
-def _last_of_each(answers: Answers) -> Answers:
-    rows = np.flatnonzero(answers.valid)
-    order = rows[np.lexsort((answers.responded[rows], answers.customer[rows]))]
-    customer = answers.customer[order]
-    last = np.r_[customer[1:] != customer[:-1], True] if len(order) else np.empty(0, dtype=bool)
-    return answers.take(order[last])
+    x, y, n, groups = pairs.t_value, pairs.r_score, len(pairs.customer), pairs.customers
+    base: dict[str, object] = {"n": n, "customers": groups}
+    nothing = dict.fromkeys(NUMBERS, np.nan)
+    if n < MIN_PAIRS or groups < MIN_PAIRS:
+        return {**base, **nothing, "note": f"fewer than {MIN_PAIRS} pairs of customers"}
+    if np.ptp(x) < 1e-12 or np.ptp(y) < 1e-12:
+        return {**base, **nothing, "note": "one of the scores does not vary"}
+    zx, zy = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
+    r = float((zx * zy).mean())
+    codes, _ = pd.factorize(pairs.customer)
+    influence = np.bincount(codes, zx * zy - r / 2 * (zx**2 + zy**2)) / n
+    se = float(np.sqrt(groups / (groups - 1) * (influence**2).sum()))
+    half = normal_quantile(level) * se / max(1 - r**2, 1e-12)
+    low, high = np.tanh(np.arctanh(np.clip(r, -0.999999, 0.999999)) + np.array([-half, half]))
+    limits = {"estimate": r, "se": se, "ci_low": float(low), "ci_high": float(high)}
+    return {**base, **limits, "note": "association, not cause"}

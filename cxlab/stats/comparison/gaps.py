@@ -1,0 +1,352 @@
+"""tNPS less rNPS: as collected, under other metrics and weights, and which gaps are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtr
+
+from cxlab.core.phrases import number
+from cxlab.stats.comparison.decomposition import Replicates, Standardised, combination, interval
+from cxlab.stats.comparison.identity import DIFFERENT, R_ONLY, SAME, T_ONLY, UNIT
+from cxlab.stats.comparison.nonresponse import AT_LIMIT
+from cxlab.stats.comparison.programme import Answers, ProgrammeData
+from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.inference import (
+    ALPHA,
+    Units,
+    adjust_family,
+    contrast_spread,
+    deciding_interval,
+    normal_quantile,
+    smallest_shown,
+    t_quantile,
+)
+
+if TYPE_CHECKING:
+    from cxlab.stats.comparison.compare import NpsComparison
+
+NUMBERS = ("estimate", "se", "ci_low", "ci_high")
+#: With as many customers in both surveys the normal distribution does as well as t.
+MANY_CLUSTERS = 200
+#: A variance below this is 0 but for rounding.
+ROUNDING = 1e-18
+#: Pseudo-answers of the adjusted Wald interval: detractor, passive, promoter.
+PSEUDO = (0.75, 1.5, 0.75)
+#: The kind of estimate that everything starts from.
+RAW = "raw"
+#: The gaps that are told from zero.
+COLLECTED, ALIKE, PAIRED = "as collected", "customers weighted alike", "the same customers"
+#: What a term is in a reader's words, from rNPS to tNPS.
+PARTS = {
+    "relationship response and contact rules": "who answers the relationship survey",
+    "coverage": "asking customers without a transaction",
+    "unit weighting": "how often frequent users are counted",
+    "residual": "context, wording and timing together",
+    "transactional response": "who answers after a transaction",
+    "mix": "which touchpoints were asked about",
+    R_ONLY: "those who answered the relationship survey only",
+    SAME: "those who answered both surveys",
+    T_ONLY: "those who answered after a transaction only",
+    UNIT: "counting answers instead of people",
+    DIFFERENT: "different people in the two surveys",
+}
+#: The gap in points for which pairs are counted.
+WANTED_GAP = 10.0
+#: The slope of answering on the score that is put in words.
+SHOWN_SLOPE = 0.1
+DECIDED = ("p_value", "p_adjusted", "deciding_low", "deciding_high")
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A difference of two means of ``n`` answers; infinite ``df``: the normal distribution."""
+
+    estimate: float
+    se: float
+    df: float
+    n: int
+
+    def limits(self, level: float) -> tuple[float, float]:
+        """Ends of the interval."""
+        finite = np.isfinite(self.df) and self.df > 0
+        quantile = float(t_quantile(level, self.df)) if finite else normal_quantile(level)
+        half = quantile * self.se
+        return self.estimate - half, self.estimate + half
+
+    def numbers(self, level: float) -> dict[str, float]:
+        """Estimate, standard error and interval under the names of a table."""
+        return dict(zip(NUMBERS, (self.estimate, self.se, *self.limits(level)), strict=True))
+
+
+class Group(NamedTuple):
+    """Answers of one side of a difference."""
+
+    values: np.ndarray
+    weight: np.ndarray
+    customer: np.ndarray
+
+
+def raw_gap(
+    t: Answers, r: Answers, values: np.ndarray = NPS_VALUES, *, weighted: bool = False
+) -> Gap:
+    """Transactional less relationship score as collected.
+
+    The difference is linearised as one statistic and summed within customers: the surveys
+    share customers, so two standard errors would not add.
+    """
+    sides = []
+    for answers in (t, r):
+        valid = answers.valid
+        w = answers.weight[valid] if weighted else np.ones(int(valid.sum()))
+        sides.append(Group(values[answers.score[valid].astype(int)], w, answers.customer[valid]))
+    rest = (values[0], (values[7] + values[8]) / 2, values[10])
+    return two_means(sides[0], sides[1], pseudo=rest)
+
+
+def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
+    """Mean of the first group less that of the second; both may hold the same customers.
+
+    ``pseudo`` are values (low, middle, high) of the pseudo-answers that stand in for the unknown
+    variance of a group all of whose answers are alike.
+
+    Notes
+    -----
+    With fewer than 200 customers in a group: CR2 and the degrees of freedom of Bell &
+    McCaffrey (`cxlab.stats.inference.contrast_spread`). Else Taylor and the normal
+    distribution. A group of one customer has no standard error.
+    """
+    groups = (first, second)
+    if any(not one.weight.sum() > 0 for one in groups):
+        return Gap(np.nan, np.nan, np.inf, 0)
+    means = [float((one.weight * one.values).sum() / one.weight.sum()) for one in groups]
+    estimate, n = means[0] - means[1], sum(len(one.values) for one in groups)
+    codes, labels = pd.factorize(np.concatenate([one.customer for one in groups]))
+    cluster = np.split(codes, [len(first.values)])
+    sizes = [len(np.unique(c)) for c in cluster]
+    if min(sizes) < 2:
+        return Gap(estimate, np.nan, np.inf, n)
+    sides = [_sums(one, c, len(labels)) for one, c in zip(groups, cluster, strict=True)]
+    if min(sizes) >= MANY_CLUSTERS:
+        parts = [
+            (side["wy"] - mean * side["w"]) / side["w"].sum()
+            for side, mean in zip(sides, means, strict=True)
+        ]
+        variance = len(labels) / (len(labels) - 1) * ((parts[0] - parts[1]) ** 2).sum()
+        df = np.inf
+    else:
+        units = Units(np.zeros(len(labels), int), np.zeros(len(labels), bool), np.array([np.inf]))
+        spread, _ = contrast_spread(sides, units)
+        variance, df = spread.variance, spread.df
+    variance += sum(
+        _pseudo_variance(one.values, size, pseudo)
+        for one, size in zip(groups, sizes, strict=True)
+        if np.ptp(one.values) == 0
+    )
+    return Gap(estimate, float(variance**0.5) if variance > ROUNDING else np.nan, df, n)
+
+
+def _sums(one: Group, cluster: np.ndarray, n_clusters: int) -> dict[str, np.ndarray]:
+    """Sums of each cluster as `contrast_spread` takes them."""
+    w, y = one.weight, one.values
+    products = {"w": w, "wy": w * y, "ww": w**2, "wwy": w**2 * y, "wwyy": (w * y) ** 2}
+    products |= {"www": w**3, "wwww": w**4}
+    return {
+        name: np.bincount(cluster, values, minlength=n_clusters)
+        for name, values in products.items()
+    }
+
+
+def _pseudo_variance(y: np.ndarray, clusters: int, pseudo: tuple[float, ...]) -> float:
+    """Variance of the mean of answers that are all alike, as if a few others had come."""
+    values = np.array([y[0], *pseudo])
+    weight = np.array([clusters, *PSEUDO])
+    mean = (weight * values).sum() / weight.sum()
+    return float((weight * (values - mean) ** 2).sum() / weight.sum() ** 2)
+
+
+_S = np.arange(11.0)
+#: Points of each score 0 to 10. Bottom box counts against, so that up is better everywhere.
+METRICS: dict[str, np.ndarray] = {
+    "NPS (9–10 less 0–6)": 100.0 * ((_S >= 9).astype(float) - (_S <= 6)),
+    "mean score": _S,
+    "top two (9–10)": 100.0 * (_S >= 9),
+    "bottom box (0–6), reversed": -100.0 * (_S <= 6),
+    "10 less 0–6": 100.0 * ((_S >= 10).astype(float) - (_S <= 6)),
+    "9–10 less 0–5": 100.0 * ((_S >= 9).astype(float) - (_S <= 5)),
+    "8–10 less 0–5": 100.0 * ((_S >= 8).astype(float) - (_S <= 5)),
+    "promoter +1, detractor −2": 100.0 * ((_S >= 9).astype(float) - 2.0 * (_S <= 6)),
+    "promoter +2, detractor −1": 100.0 * (2.0 * (_S >= 9) - (_S <= 6)),
+}
+HEADLINE = "NPS (9–10 less 0–6)"
+ONCE = "NPS: one answer per customer, the last"
+CONCLUSIONS = ("tNPS higher", "rNPS higher", "undecided")
+
+
+def robustness_table(
+    data: ProgrammeData, done: Standardised, *, level: float, weighted: bool
+) -> pd.DataFrame:
+    """Raw gap, standardised gap and residual under other metrics, weights and counting.
+
+    ``same``: whether the conclusion is that of the headline variant; a quantity with any other
+    conclusion is not robust. A quantity that is not identified is left out.
+    """
+    t, r = data.transactional, data.relationship
+    variants = {ONCE: raw_gap(_last_of_each(t), _last_of_each(r))}
+    if weighted:
+        variants["NPS: with the surveys' own weights"] = raw_gap(t, r, weighted=True)
+    variants |= {name: raw_gap(t, r, values) for name, values in METRICS.items()}
+    rows = [
+        {"quantity": "raw gap", "variant": name, **gap.numbers(level)}
+        for name, gap in variants.items()
+    ]
+    for quantity in ("standardised gap", "residual"):
+        identified = not done.known.reason(QUANTITY_COEFFICIENTS[quantity])
+        if done.result is not None and identified and done.result.n > 1:
+            rows += [
+                {
+                    "quantity": quantity,
+                    "variant": name,
+                    **standardised_numbers(done.result, quantity, level, values),
+                }
+                for name, values in METRICS.items()
+            ]
+    table = pd.DataFrame(rows)
+    above, below = table["ci_low"] > 0, table["ci_high"] < 0
+    table["conclusion"] = np.select([above, below], CONCLUSIONS[:2], CONCLUSIONS[2])
+    headline = table[table["variant"] == HEADLINE].set_index("quantity")["conclusion"]
+    return table.assign(same=table["conclusion"] == table["quantity"].map(headline))
+
+
+def _last_of_each(answers: Answers) -> Answers:
+    rows = np.flatnonzero(answers.valid)
+    order = rows[np.lexsort((answers.responded[rows], answers.customer[rows]))]
+    customer = answers.customer[order]
+    last = np.r_[customer[1:] != customer[:-1], True] if len(order) else np.empty(0, dtype=bool)
+    return answers.take(order[last])
+
+
+def standardised_numbers(
+    result: Replicates, name: str, level: float, values: np.ndarray = NPS_VALUES
+) -> dict[str, float]:
+    """Estimate, standard error and interval of a standardised quantity in some metric."""
+    estimate, replicates = combination(result, name, values)
+    return dict(zip(NUMBERS, (estimate, *interval(replicates, level)), strict=True))
+
+
+def with_decisions(
+    table: pd.DataFrame, rows: pd.Series, method: str, df: pd.Series | float = np.inf
+) -> pd.DataFrame:
+    """The table with a test of each of these rows in their family, and the interval that decides."""
+    estimate, se = (table[name].where(rows).to_numpy(float) for name in ("estimate", "se"))
+    degrees = np.broadcast_to(np.asarray(df, dtype=float), len(table))
+    usable = (se > 0) & (degrees >= 1)
+    statistic = np.abs(estimate) / np.where(usable, se, np.nan)
+    p = np.where(usable, 2 * stdtr(np.where(usable, degrees, 1.0), -statistic), np.nan)
+    adjusted = adjust_family(p, method=method)
+    limits = deciding_interval(estimate, se, degrees, p, adjusted)
+    return table.assign(**dict(zip(DECIDED, (p, adjusted, *limits), strict=True)))
+
+
+def gaps_table(tables: Mapping[str, pd.DataFrame], df: Mapping[str, float]) -> pd.DataFrame:
+    """The gap as collected, for customers weighted alike and of the same customers: one family.
+
+    ``shown`` is the true gap that would be shown four times in five, ``pairs_needed`` the pairs
+    that one of 10 points takes.
+    """
+    estimates, terms = tables["estimates"], tables["decomposition"].set_index("term")
+    kinds = {RAW: COLLECTED, "standardised": ALIKE, "paired": PAIRED}
+    rows = estimates[estimates["survey"] == "difference"].set_index("estimate_kind").reindex(kinds)
+    table = rows[["n", "customers", *NUMBERS, "note"]].set_index(
+        pd.Index(kinds.values(), name="gap")
+    )
+    table = table.astype({"note": "object"}).fillna({"note": ""}).assign(df=np.inf)
+    table["df"] = pd.Series(df).reindex(table.index).fillna(np.inf)
+    table = with_decisions(table, table["estimate"].notna(), "holm", table["df"])
+    tests = max(int(table["p_value"].notna().sum()), 1)
+    shown = [
+        smallest_shown(row.se, row.df, tests=tests) if np.isfinite(row.p_value) else np.nan
+        for row in table.itertuples()
+    ]
+    pairs = table.loc[PAIRED, ["n", "se"]].astype("float64")
+    needed = np.ceil(
+        pairs["n"] * (smallest_shown(pairs["se"], np.inf, tests=tests) / WANTED_GAP) ** 2
+    )
+    bounds = terms.reindex(["standardised gap"]).set_index(pd.Index([ALIKE]))
+    table = table.assign(shown=shown, pairs_needed=pd.Series({PAIRED: needed}))
+    return table.assign(**bounds[["bound_low", "bound_high"]]).reset_index()
+
+
+def parts_table(result: NpsComparison) -> pd.DataFrame:
+    """From rNPS to tNPS by the terms that have an estimate or bounds, as charts take them."""
+    table, order = result.table, list(PARTS)
+    names = table["term"].map(lambda name: order.index(name) if name in order else len(order))
+    terms = table.assign(order=names)[table["kind"] == "term"].sort_values("order", kind="stable")
+    parts = terms[["estimate"]].assign(
+        label=[sentence(part_in_words(name)) for name in terms["term"]],
+        kind="part",
+        ci_low=terms["deciding_low"],
+        ci_high=terms["deciding_high"],
+        clear=terms["p_adjusted"] < ALPHA,
+    )
+    raw = result.estimates[result.estimates["estimate_kind"] == RAW].set_index("survey")
+    scores = raw.loc[["relationship", "transactional"], ["estimate", "ci_low", "ci_high"]]
+    labels = ["rNPS, as collected", "tNPS, as collected"]
+    ends = scores.assign(label=labels, kind="score", clear=True)
+    found = pd.concat([ends.iloc[:1], parts, ends.iloc[1:]], ignore_index=True)
+    return found[["label", "kind", "estimate", "ci_low", "ci_high", "clear"]]
+
+
+def part_in_words(name: str) -> str:
+    """A term, or terms that are shown together, in a reader's words."""
+    return " and ".join(PARTS[one] for one in name.split(" + "))
+
+
+def sentence(words: str) -> str:
+    """The words with a capital letter."""
+    return words[:1].upper() + words[1:]
+
+
+def beliefs_table(result: NpsComparison) -> pd.DataFrame:
+    """What is left of the gap when all else is put right, by what is believed of the silent.
+
+    ``belief, estimate, ci_low, ci_high`` of the residual in points; ``needed``: by how much those
+    who did not answer would have to score higher for that.
+    """
+    terms = result.decomposition.set_index("term")
+    if "residual" not in terms.index:
+        words = "What those who were not asked or stayed silent would have said is not known"
+        return _beliefs([(words, *[np.nan] * 4)])
+    residual, rows = terms.loc["residual"], []
+    if np.isfinite(residual["estimate"]):
+        limits = residual[["estimate", "ci_low", "ci_high"]]
+        rows.append(("Answering depends only on what is known of the customers", *limits, np.nan))
+        rows += _tilted_beliefs(result.tilting)
+    bounds = residual[["bound_low", "bound_high"]]
+    rows.append(("Nothing is assumed of the silent", np.nan, *bounds, np.nan))
+    for survey, needed in result.tipping:
+        side = "above" if needed > 0 else "below"
+        words = f"The silent of the {survey} survey are {number(abs(needed))} {side} who answered"
+        if not np.isfinite(needed):
+            words = f"No difference of the silent of the {survey} survey alone does away with it"
+        rows.append((words, 0.0 if np.isfinite(needed) else np.nan, np.nan, np.nan, needed))
+    return _beliefs(rows)
+
+
+def _beliefs(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["belief", "estimate", "ci_low", "ci_high", "needed"])
+
+
+def _tilted_beliefs(tilting: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """The residual if better scores answer a little more readily."""
+    slopes = tilting[["slope_transactional", "slope_relationship"]].max(axis=1)
+    here = (tilting["term"] == "residual") & (tilting["note"] != AT_LIMIT) & (slopes == SHOWN_SLOPE)
+    start = f"Odds of answering rise {100 * np.expm1(SHOWN_SLOPE):.0f} % a point of the score"
+    return [
+        (f"{start}: {row.answering}", row.estimate, row.ci_low, row.ci_high, np.nan)
+        for row in tilting[here].itertuples()
+    ]
