@@ -32,9 +32,9 @@ from cxlab.stats.association import (
 )
 from cxlab.stats.association.partial import partial_correlations
 from cxlab.stats.association.polychoric import bivariate_normal_cdf, log_likelihood, thresholds
-from cxlab.stats.inference import adjust_p_values
+from cxlab.stats.inference import adjust_p_values, joint_places
 from cxlab.stats.resampling import rank_intervals
-from cxlab.stats.touchpoints.correlations import place_touchpoints, replicate_coefficients
+from cxlab.stats.touchpoints.correlations import replicate_coefficients
 from cxlab.stats.touchpoints.result import difference_table
 
 SEED = 20240607
@@ -237,7 +237,7 @@ def tied_ranks(studies: int, *, n: int = 300, touchpoints: int = 6) -> list[bool
         estimate = fit.table["estimate"].to_numpy()
         drawn, _ = replicate_coefficients(counts, fit, replicates=1000, seed=0)
         low, high = rank_intervals(estimate, drawn)
-        shown = place_touchpoints(estimate, drawn, fit.df, level=0.95)
+        shown = joint_places(estimate, drawn, fit.df, level=0.95)
         whole = (shown["rank_low"] == 1) & (shown["rank_high"] == touchpoints)
         found["each"].append((low == 1) & (high == touchpoints))
         found["each, shown"].append(whole.to_numpy(bool))

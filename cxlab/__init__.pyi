@@ -1,5 +1,6 @@
 from .core.past import PastReports as PastReports
 from .core.past import past_reports as past_reports
+from .report.answer import show_answer as show_answer
 from .report.build import build_report as build_report
 from .report.manifest import version_line as version_line
 from .report.plots import plot_control_chart as plot_control_chart

@@ -205,6 +205,6 @@ def test_the_net_promoter_score_is_stated_once():
 
 def test_a_result_shows_its_table_and_its_notes():
     result = Result(table=pd.DataFrame({"n": [3]}), notes=("One & only.",))
-    assert str(result).splitlines() == [" n", " 3", "One & only."]
+    assert str(result).splitlines() == ["n", "3", "One & only."]
     assert "<li>One &amp; only.</li>" in result._repr_html_()
     assert result.n_missing.columns.tolist() == ["column", "n_missing"]

@@ -38,7 +38,7 @@ def recorded(tmp_path, monkeypatch):
 
 def test_display_is_rounded_and_record_is_not(recorded, capsys):
     show(TABLE, name="scores")
-    assert "0.33" in capsys.readouterr().out
+    assert "0.3 (0.1 to 0.6)" in capsys.readouterr().out
     again = pd.read_csv(recorded / "scores.csv")
     assert again.loc[0, "estimate"] == 1 / 3
     assert json.loads((recorded / "scores.json").read_text())[0]["estimate"] == 1 / 3
@@ -72,7 +72,8 @@ def test_text_from_the_data_is_escaped(monkeypatch):
 
 def test_headers_have_a_scope(monkeypatch):
     data, _ = rich(TABLE, monkeypatch, name="scores")
-    assert data["text/html"].count('<th scope="col">') == TABLE.shape[1]
+    opened = data["text/html"].split("<details")[0]
+    assert [opened.count(f'scope="{kind}"') for kind in ("col", "row")] == [3, 2]
 
 
 def test_a_note_that_all_rows_share_stands_once(monkeypatch):
@@ -233,10 +234,10 @@ def test_a_p_value_is_never_shown_as_zero(capsys):
     table = pd.DataFrame(
         {"p_value": [0.0004, 0.0312], "williams_p": [1e-9, np.nan], "se": [0.0004, 1]}
     )
-    show(table, name="p-values")
+    show(table, name="p-values", columns=list(table))
     printed = capsys.readouterr().out
-    assert printed.splitlines()[1].split() == ["<0.001", "<0.001", "0.00"]
-    assert printed.splitlines()[2].split() == ["0.031", "–", "1.00"]
+    assert printed.splitlines()[2].split() == ["<0.001", "<0.001", "0.00"]
+    assert printed.splitlines()[3].split() == ["0.031", "–", "1.00"]
 
 
 def test_readers_names_stand_in_place_of_columns(capsys):

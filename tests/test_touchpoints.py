@@ -20,7 +20,7 @@ from cxlab.stats.association import (
     pearson,
 )
 from cxlab.stats.association import counts as counting
-from cxlab.stats.inference import adjust_p_values
+from cxlab.stats.inference import adjust_p_values, joint_places
 from cxlab.stats.touchpoints import (
     OCCASIONS,
     correlations,
@@ -31,7 +31,6 @@ from cxlab.stats.touchpoints import (
 )
 from cxlab.stats.touchpoints.correlations import (
     _pearson_replicates,
-    place_touchpoints,
     replicate_coefficients,
 )
 from cxlab.stats.touchpoints.result import changes_of_place
@@ -478,7 +477,7 @@ def test_rank_intervals_come_from_draws_as_wide_as_the_standard_errors(data, mon
 def test_a_touchpoint_lost_in_many_resamples_has_no_place():
     draws = np.array([[0.5, 0.2, np.nan], [0.4, 0.1, 0.3], [0.6, 0.3, np.nan]])
     estimate, df = np.array([0.5, 0.2, 0.3]), np.full(3, 400.0)
-    places = place_touchpoints(estimate, draws, df, level=0.95)
+    places = joint_places(estimate, draws, df, level=0.95)
     assert places["rank"].isna().tolist() == [False, False, True]
     assert places["rank_high"].dropna().tolist() == [2, 2]
 
@@ -487,8 +486,8 @@ def test_few_degrees_of_freedom_settle_no_place():
     estimate = np.array([0.6, 0.3])
     draws = np.random.default_rng(1).normal(estimate, 0.05, size=(500, 2))
     # .3 apart is 4.2 standard errors of the difference; t has 12.7 where the normal has 1.96
-    plenty = place_touchpoints(estimate, draws, np.array([400.0, 400.0]), level=0.95)
-    few = place_touchpoints(estimate, draws, np.array([1.0, 400.0]), level=0.95)
+    plenty = joint_places(estimate, draws, np.array([400.0, 400.0]), level=0.95)
+    few = joint_places(estimate, draws, np.array([1.0, 400.0]), level=0.95)
     assert plenty[["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 1], [2, 2]]
     assert few[["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 2], [1, 2]]
 
@@ -498,7 +497,7 @@ def test_places_hold_for_all_touchpoints_at_once():
     # test_resampling.py); all pairs at once need √2, which nothing reaches
     draws = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 0]], dtype=float)
     estimate = np.array([0.9, 0.0, 0.0])
-    places = place_touchpoints(estimate, estimate + draws, np.full(3, 1e12), level=0.6)
+    places = joint_places(estimate, estimate + draws, np.full(3, 1e12), level=0.6)
     assert places["rank_low"].tolist() == [1, 1, 1]
     assert places["rank_high"].tolist() == [3, 3, 3]
 

@@ -7,6 +7,8 @@ from html import escape
 
 import pandas as pd
 
+from cxlab.core.markup import table_html, table_text
+
 
 def no_missing() -> pd.DataFrame:
     """A table of missing answers without rows."""
@@ -20,7 +22,7 @@ class Result:
     Attributes
     ----------
     table : DataFrame
-        The numbers that answer the question, unrounded.
+        The numbers that answer the question, unrounded; `with_display` says how it is shown.
     n_missing : DataFrame
         One row per column of answers: ``column`` and ``n_missing``, rows without a valid
         answer there.
@@ -41,9 +43,9 @@ class Result:
         return ()
 
     def __str__(self) -> str:
-        return "\n".join([*self._head(), self._shown().to_string(index=False), *self.notes])
+        return "\n".join([*self._head(), table_text(self._shown()), *self.notes])
 
     def _repr_html_(self) -> str:
         head = "".join(f"<p>{escape(line)}</p>" for line in self._head())
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        return f"{head}{self._shown().to_html(index=False, border=0)}<ul>{notes}</ul>"
+        return f"{head}{table_html(self._shown())}<ul>{notes}</ul>"

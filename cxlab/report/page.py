@@ -207,9 +207,6 @@ def _with_contents(body: str, removed: str) -> str:
     for image in page.iter("img"):
         if image.get("alt") is None:
             image.set("alt", "No description has been provided for this image")
-    for table in page.find_class("cxlab"):
-        if table.tag == "table":
-            _mark_text_columns(table)
     headings = [heading for heading in page.iter("h2") if heading.get("id")]
     entries = [E.li(E.a(h.text_content(), href=f"#{h.get('id')}")) for h in headings]
     contents = lxml.html.tostring(E.nav({"aria-label": "Contents"}, E.ol(*entries)))
@@ -218,22 +215,6 @@ def _with_contents(body: str, removed: str) -> str:
     row = E.tr(E.th("Removed from displays", scope="row"), E.td(removed))
     words = lxml.html.tostring(row, encoding="unicode") if removed else ""
     return text.replace("<!--removed-->", words, 1)
-
-
-def _mark_text_columns(table: HtmlElement) -> None:
-    """Words align left, numbers right; notes may wrap."""
-    head = table.xpath("./thead/tr/th")
-    rows = [row.xpath("./td | ./th") for row in table.xpath("./tbody/tr")]
-    for i, name in enumerate(head):
-        cells = [row[i] for row in rows if len(row) > i]
-        if all(not _is_number(cell.text_content()) for cell in cells):
-            kind = "note" if name.text_content() in ("note", "why") else "text"
-            for cell in [*cells, name]:
-                cell.set("class", kind)
-
-
-def _is_number(text: str) -> bool:
-    return text.strip().replace(",", "").replace(".", "").lstrip("-<").isdigit() or text == "–"
 
 
 class Cleaner:

@@ -10,9 +10,8 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,61 +19,86 @@ import pandas as pd
 from IPython.display import display
 
 from cxlab.core.characters import quote_formula
-from cxlab.core.messages import got
+from cxlab.core.display import display_of
+from cxlab.core.headers import NAMED
+from cxlab.core.markup import MARK, NO_ROWS, table_html, table_text
+from cxlab.core.messages import got, unknown
+from cxlab.core.tables import MOST_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-#: Columns of probabilities, which take three decimals whatever the others have.
-_P_VALUE = re.compile(r"p_adjusted|(\w+_)?p(_value)?")
-
-#: Class of the tables that `show` displays, and what stands in place of an empty one.
-MARK = "cxlab"
-NO_ROWS = "<p>No rows.</p>"
-#: Columns of result tables whose cells are names of the answers' columns.
-NAMED = (
-    "touchpoint", "other", "driver", "outcome", "other_outcome", "operational", "experience"
-)  # fmt: skip
+#: Class of what `cxlab.show_answer` displays.
+ANSWER = "cxlab-answer"
 #: Names a folder in which `cxlab.show` also writes every table at full precision.
 RECORD_VARIABLE = "CXLAB_RECORD"
 
 
-def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> None:
-    """Display a table, rounded, or a figure, with its alt text.
+def show(
+    result: Any,
+    *,
+    name: str,
+    alt: str | None = None,
+    caption: str | None = None,
+    columns: Sequence[str] | None = None,
+    sort: str | Sequence[str] | None = None,
+    top: int | None = None,
+    highlight: str | Sequence[str] | None = None,
+    bar: str | Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    digits: int | None = None,
+) -> None:
+    """Display a table, in words and with all numbers folded below, or a figure with its alt text.
 
     Parameters
     ----------
     result : DataFrame, result with ``.table``, matplotlib Axes or Figure
-        What to display.
+        What to display. A table knows how it wants to be shown; what is given here comes
+        before that.
     name : str
         Lower-case words joined by hyphens; the file name where tables are recorded.
     alt : str, optional
         What the figure shows, for people who don't see it. Required for figures.
-    digits : int
-        Decimals of a displayed table; p values have three, or read <0.001. Recorded tables
-        keep full precision.
+    caption : str, optional
+        What the table shows, as a title.
+    columns : sequence of str, optional
+        Columns to show, at most eight. An estimate brings its interval along.
+    sort : str or sequence of str, optional
+        Columns to sort by; a hyphen before the name puts the largest first.
+    top : int, optional
+        Most rows to show; 12.
+    highlight : str or sequence of str, optional
+        Names of up to three rows to mark, or a column of yes and no.
+    bar : str or sequence of str, optional
+        Columns drawn as dots with their intervals; an empty sequence for none.
+    labels : mapping of str to str, optional
+        Names of the answers' columns to the words that readers know.
 
     Raises
     ------
     ValueError
-        For a name that cannot be a file name or was used already, or a figure
-        without ``alt``.
+        For a name that cannot be a file name or was used already, a figure without
+        ``alt``, columns that the table lacks, or more than eight.
     TypeError
         For a result that is neither table nor figure.
 
     Notes
     -----
     Where the environment variable ``CXLAB_RECORD`` names a folder, a table is also
-    written there as ``name.csv`` and ``name.json``, unrounded. What is displayed does
-    not depend on it, so JupyterLab, nbval and a report see the same outputs. A figure
-    is displayed with a digest of the numbers drawn, because tests pass over images.
+    written there as ``name.csv`` and ``name.json``: all rows and columns, unrounded. What
+    is displayed does not depend on it, so JupyterLab, nbval and a report see the same
+    outputs. A figure is displayed with a digest of the numbers drawn, because tests pass
+    over images.
 
     Examples
     --------
-    >>> show(pd.DataFrame({"group": ["a"], "estimate": [1 / 3]}), name="thirds")
-    group estimate
-        a     0.33
+    >>> table = pd.DataFrame({"group": ["a"], "estimate": [1 / 3], "ci_low": [0.2], "ci_high": [0.5]})
+    >>> show(table, name="thirds")
+    Thirds
+    95 % intervals in brackets.
+    Group          Estimate
+    a      0.3 (0.2 to 0.5)
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
@@ -84,9 +108,12 @@ def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> 
     # a frame may have a column called "table"
     table = result if isinstance(result, pd.DataFrame) else getattr(result, "table", result)
     if isinstance(table, pd.DataFrame):
-        _show_table(table, name, digits)
+        given = {"columns": columns, "sort": sort, "highlight": highlight, "bar": bar}
+        told: dict[str, Any] = {key: _listed(v) for key, v in given.items() if v is not None}
+        told |= {"caption": caption, "top": top, "labels": labels}
+        _show_table(table, name, {key: value for key, value in told.items() if value is not None})
     elif hasattr(result, "get_figure") or hasattr(result, "savefig"):
-        _show_figure(result, name, alt)
+        show_figure(result, name, alt)
     else:
         raise TypeError(
             "`result` must be a table (DataFrame or a result with .table) or a figure; "
@@ -94,15 +121,20 @@ def show(result: Any, *, name: str, alt: str | None = None, digits: int = 2) -> 
         )
 
 
+def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 def was_shown(output: Mapping[str, Any]) -> bool:
-    """Whether `show` has made an output of an executed notebook."""
+    """Whether `show` or `show_answer` has made an output of an executed notebook."""
     html = output["data"].get("text/html", "")
     figure = output["metadata"].get("image/png", {})
-    return f'class="dataframe {MARK}"' in html or html.startswith(NO_ROWS) or "alt" in figure
+    marked = f'class="{MARK}"' in html or f'class="{ANSWER}"' in html
+    return marked or html.startswith(NO_ROWS) or "alt" in figure
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
     """A display with its plain text, which is also what a terminal prints."""
 
     text: str
@@ -116,66 +148,24 @@ class _Shown:
         return {"text/plain": self.text, **self.rich}, self.metadata
 
 
-def _show_table(table: pd.DataFrame, name: str, digits: int) -> None:
+def _show_table(table: pd.DataFrame, name: str, told: dict[str, Any]) -> None:
+    for key in ("columns", "sort", "bar"):
+        wanted = [column.lstrip("-") if key == "sort" else column for column in told.get(key, ())]
+        if lacking := [column for column in wanted if column not in table]:
+            raise ValueError(unknown(key, lacking[0], [str(column) for column in table]))
+    if len(told.get("columns", ())) > MOST_COLUMNS:
+        raise ValueError(
+            f"`columns` must be at most {MOST_COLUMNS}; got {len(told['columns'])}. The others are "
+            "shown under “All numbers”."
+        )
+    display_as = replace(display_of(table), **told)
     record_table(table, name)
-    own, shared = _split_notes(table)
-    rounded = _rounded(own, digits)
-    html = rounded.to_html(index=False, border=0, escape=True, classes=MARK)
-    # columns of numbers are read out with their header, and aligned by the style sheet
-    html = html.replace("<th>", '<th scope="col">')
-    text = rounded.to_string(index=False) if len(rounded) else "no rows"
-    if not len(rounded):
-        html = NO_ROWS
-    if shared:
-        html += f"<p>Note to every row: {escape(shared)}.</p>"
-        text += f"\nNote to every row: {shared}."
-    display(_Shown(text, {"text/html": html}, {}))
+    html = table_html(table, display_as, name=name)
+    display(Shown(table_text(table, display_as, name=name), {"text/html": html}, {}))
 
 
-def _split_notes(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The table with each row's own notes, and the notes that all rows share."""
-    if "note" not in table or not len(table):
-        return table, ""
-    parts = [str(note).split("; ") if note else [] for note in table["note"].fillna("")]
-    shared = [part for part in parts[0] if all(part in other for other in parts)]
-    own = ["; ".join(part for part in row if part not in shared) for row in parts]
-    without = table.drop(columns="note")
-    return (table.assign(note=own) if any(own) else without), "; ".join(shared)
-
-
-def _rounded(table: pd.DataFrame, digits: int) -> pd.DataFrame:
-    shown = pd.DataFrame(index=table.index)
-    for column in table.columns:
-        values = table[column]
-        if pd.api.types.is_bool_dtype(values):
-            shown[column] = values.map({True: "yes", False: "no"})
-        elif pd.api.types.is_integer_dtype(values):
-            shown[column] = ["–" if value is pd.NA else f"{value:,}" for value in values]
-        elif _P_VALUE.fullmatch(str(column)):
-            shown[column] = [_p_value(value) for value in values.astype(float)]
-        elif pd.api.types.is_float_dtype(values):
-            shown[column] = [_number(value, digits) for value in values]
-        else:
-            shown[column] = [
-                "" if value is None or value != value else str(value) for value in values
-            ]
-    return shown
-
-
-def _p_value(value: float) -> str:
-    # 0.000 would read as impossible
-    return "<0.001" if value < 0.001 else _number(value, 3)
-
-
-def _number(value: float, digits: int) -> str:
-    if math.isnan(value):
-        return "–"
-    text = f"{value:,.{digits}f}"
-    # a rounded −0.00 would read as a sign
-    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text
-
-
-def _show_figure(result: Any, name: str, alt: str | None) -> None:
+def show_figure(result: Any, name: str, alt: str | None) -> None:
+    """Display a figure with its alt text and a digest of what is drawn; closes it."""
     if not alt or not alt.strip():
         raise ValueError(
             f"`alt` must say in words what the figure '{name}' shows; got none. "
@@ -199,7 +189,7 @@ def _show_figure(result: Any, name: str, alt: str | None) -> None:
     digest = hashlib.sha256("\n".join(numbers).encode()).hexdigest()[:16]
     text = f"Figure {name}: {alt}\nDrawn: {len(numbers)} numbers, digest {digest}"
     encoded = base64.b64encode(image.getvalue()).decode("ascii")
-    display(_Shown(text, {"image/png": encoded}, {"image/png": {"alt": alt}}))
+    display(Shown(text, {"image/png": encoded}, {"image/png": {"alt": alt}}))
     if lacking:
         characters = "".join(dict.fromkeys("".join(lacking.values())))
         print(
@@ -274,7 +264,8 @@ def record_table(table: pd.DataFrame, name: str) -> None:
     if not folder:
         return
     target = Path(folder) / f"{name}.csv"
-    if target.exists():
+    # the answer's findings are JSON only
+    if target.exists() or target.with_suffix(".json").exists():
         raise ValueError(
             f"`name` must be used once in a report; got '{name}' again. Give each table a name of its own."
         )

@@ -8,6 +8,7 @@ from cxlab.stats.inference.certainty import (
     adjust_family,
     certainty_of,
     deciding_interval,
+    joint_places,
     smallest_shown,
     within_margin,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "deciding_interval",
     "design_variance",
     "effective_sample_size",
+    "joint_places",
     "mean_interval",
     "normal_quantile",
     "permutation_p_value",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from cxlab.core.messages import unknown
-from cxlab.stats.inference.intervals import t_quantile
+from cxlab.stats.inference.intervals import normal_quantile, t_quantile
 from cxlab.stats.inference.p_values import adjust_p_values
+from cxlab.stats.resampling import rank_intervals, ranks
 
 ALPHA = 0.05
 #: Share of resamples from which a verdict is likely, and from which it may be clear.
 LIKELY, SURE = 0.80, 0.95
 #: A true change of the smallest size shown is seen this often.
 POWER = 0.8
+#: What has no estimate in more than this share of replicates has no place.
+MOST_LOST = 0.05
 
 
 def adjust_family(p_values: ArrayLike, *, method: str) -> NDArray[np.float64]:
@@ -146,3 +150,47 @@ def smallest_shown(se: float, df: float, *, tests: int = 1) -> float:
     """
     quantiles = t_quantile(1 - ALPHA / tests, df) + t_quantile(2 * POWER - 1, df)
     return float(quantiles * se)
+
+
+def joint_places(
+    estimate: ArrayLike, replicates: ArrayLike, df: ArrayLike, *, level: float = 0.95
+) -> pd.DataFrame:
+    """Place of each estimate, 1 for the largest, with intervals that hold all places at once.
+
+    Parameters
+    ----------
+    estimate : array_like of float, shape (k,)
+        NaN: no place.
+    replicates : array_like of float, shape (replicates, k)
+        Of the bootstrap, or draws from the estimates' normal limit.
+    df : array_like of float, shape (k,)
+        Replicates are spread by the ratio of the t quantile to the normal one, so that few
+        answers settle no place.
+    level : float
+
+    Returns
+    -------
+    DataFrame
+        One row per estimate: ``rank``, ``rank_low``, ``rank_high`` (see
+        `cxlab.stats.resampling.rank_intervals`); null without an estimate, or without one in
+        over 5 % of the replicates.
+
+    Examples
+    --------
+    >>> draws = np.array([[0.5, 0.2], [0.4, 0.1], [0.6, 0.4]])
+    >>> joint_places([0.5, 0.2], draws, [400, 400]).values.tolist()
+    [[1, 1, 1], [2, 2, 2]]
+    """
+    middle, drawn = np.asarray(estimate, dtype=float), np.asarray(replicates, dtype=float)
+    lost = (~np.isfinite(drawn)).mean(axis=0)
+    placed = np.flatnonzero(np.isfinite(middle) & (lost <= MOST_LOST))
+    names = ["rank", "rank_low", "rank_high"]
+    places = pd.DataFrame(pd.NA, index=range(len(middle)), columns=names).astype("Int64")
+    if len(placed):
+        degrees = np.asarray(df, dtype=float)[placed]
+        wider = t_quantile(level, degrees) / normal_quantile(level)
+        spread = middle[placed] + (drawn[:, placed] - middle[placed]) * wider
+        low, high = rank_intervals(middle[placed], spread, level, joint=True)
+        places.loc[placed, "rank"] = ranks(middle[placed])
+        places.loc[placed, "rank_low"], places.loc[placed, "rank_high"] = low, high
+    return places

@@ -16,6 +16,7 @@ import pandas as pd
 
 from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, decide, joint_answers
+from cxlab.core.display import metric_titles, with_display
 from cxlab.core.frames import (
     check_choice,
     check_columns,
@@ -134,7 +135,7 @@ def compare_groups(
         against, f"groups against {against}"
     )
     family = f"{tests} tests: {len(chosen)} metrics × {groups} {kind}"
-    return _in_family(table, family, labels, "by" if against == "pairs" else "bh")
+    return _in_family(table, family, chosen, labels, "by" if against == "pairs" else "bh")
 
 
 def compare_segments(
@@ -208,7 +209,7 @@ def compare_segments(
     together = pd.concat(tables, ignore_index=True)
     tests = int(together["p_value"].notna().sum())
     family = f"{tests} tests: all metrics × all groups of {len(tables)} segments"
-    return _in_family(together, family, labels)
+    return _in_family(together, family, chosen, labels)
 
 
 def compare_periods(
@@ -278,7 +279,7 @@ def compare_periods(
         tables.append(table)
     table = pd.concat(tables, ignore_index=True)
     family = f"{int(table['p_value'].notna().sum())} tests: changes between periods"
-    table = _in_family(table, family, labels)
+    table = _in_family(table, family, chosen, labels)
     return table.rename(columns={"group": "period", "other": "before"})
 
 
@@ -290,7 +291,11 @@ def _only(data: Any, column: str, values: dict[str, list[Any]]) -> Any:
 
 
 def _in_family(
-    table: pd.DataFrame, family: str, labels: Mapping[str, str] | None, method: str = "bh"
+    table: pd.DataFrame,
+    family: str,
+    metrics: Sequence[Metric],
+    labels: Mapping[str, str] | None,
+    method: str = "bh",
 ) -> pd.DataFrame:
     """The table's columns in order, its p-values adjusted together."""
     words = dict(labels or {})
@@ -298,4 +303,5 @@ def _in_family(
     table["p_adjusted"] = adjust_p_values(table["p_value"], method=method)
     table["family"] = family
     segment = ["segment"] if "segment" in table else []
-    return table[["label", "metric", *segment, *DIFFERENCE_COLUMNS]]
+    columns = ["label", "metric", *segment, *DIFFERENCE_COLUMNS]
+    return with_display(table[columns], labels=words, titles=metric_titles(metrics, words))

@@ -18,6 +18,7 @@ from cxlab.core.disclosure.gate import (
     joint_answers,
     table_joints,
 )
+from cxlab.core.display import metric_titles, with_display
 from cxlab.core.frames import as_list, open_frame
 from cxlab.core.messages import got
 from cxlab.core.metric import Metric
@@ -118,7 +119,9 @@ def scorecard(
     hidden = int((shown["suppressed"] != "").sum())
     note = f"Rows hidden: {hidden}, with fewer than {min_group_size} answers or giving such back."
     return Result(
-        table=shown[list(COLUMNS)],
+        table=with_display(
+            shown[list(COLUMNS)], labels=words, titles=metric_titles(metrics, words), level=level
+        ),
         n_missing=everyone.drop_duplicates("column").dropna().reset_index(drop=True),
         notes=(note,) if hidden else (),
     )

@@ -25,8 +25,8 @@ from cxlab.stats.association import (
     pair_estimates,
 )
 from cxlab.stats.association.coefficients import correlation_of_sums
-from cxlab.stats.inference import adjust_p_values, check_level, normal_quantile, t_quantile
-from cxlab.stats.resampling import bootstrap_multipliers, rank_intervals, ranks
+from cxlab.stats.inference import adjust_p_values, check_level, joint_places
+from cxlab.stats.resampling import bootstrap_multipliers
 from cxlab.stats.touchpoints.halo import MISSING, correlate_together, halo_table
 from cxlab.stats.touchpoints.occasions import find_occasion
 from cxlab.stats.touchpoints.result import TouchpointCorrelations
@@ -40,9 +40,6 @@ CEILING_GAP = 0.10
 #: Up to this many clusters (or rows) they are resampled; above, draws come from the
 #: normal limit of the estimates with their Taylor covariance.
 MOST_RESAMPLED = 20_000
-
-#: A touchpoint without a coefficient in more than this share of replicates has no place.
-MOST_LOST = 0.05
 
 
 def touchpoint_correlations(
@@ -181,7 +178,7 @@ def _places(
     outcomes, parts = np.array([y for _, y in counts.pairs]), []
     for outcome in dict.fromkeys(outcomes):
         of = outcomes == outcome
-        parts.append(place_touchpoints(estimate[of], drawn[:, of], fit.df[of], level=level))
+        parts.append(joint_places(estimate[of], drawn[:, of], fit.df[of], level=level))
     return pd.concat(parts, ignore_index=True), method
 
 
@@ -314,33 +311,3 @@ def _normal_draws(fit: PairEstimates, replicates: int, seed: int) -> Array:
     normal = np.random.default_rng(seed).standard_normal((replicates, int(known.sum())))
     drawn[:, known] = np.tanh(np.arctanh(estimate[known]) + normal @ root.T)
     return drawn
-
-
-def place_touchpoints(
-    estimate: Array, replicates: Array, df: Array, *, level: float
-) -> pd.DataFrame:
-    """Place of each touchpoint for one outcome, 1 for the largest coefficient.
-
-    The intervals ``rank_low`` to ``rank_high`` hold all places at once with probability
-    ``level`` (see `cxlab.stats.resampling.rank_intervals`). Replicates are spread by the ratio
-    of the t quantile to the normal one, so that few answers settle no place. A touchpoint
-    without a coefficient, or without one in over 5 % of the replicates, has no place.
-
-    Examples
-    --------
-    >>> draws = np.array([[0.5, 0.2], [0.4, 0.1], [0.6, 0.4]])
-    >>> estimate, df = np.array([0.5, 0.2]), np.array([400.0, 400.0])
-    >>> place_touchpoints(estimate, draws, df, level=0.95).values.tolist()
-    [[1, 1, 1], [2, 2, 2]]
-    """
-    lost = (~np.isfinite(replicates)).mean(axis=0)
-    placed = np.flatnonzero(np.isfinite(estimate) & (lost <= MOST_LOST))
-    names = ["rank", "rank_low", "rank_high"]
-    places = pd.DataFrame(pd.NA, index=range(len(estimate)), columns=names).astype("Int64")
-    if len(placed):
-        inner, wider = estimate[placed], t_quantile(level, df[placed]) / normal_quantile(level)
-        drawn = inner + (replicates[:, placed] - inner) * wider
-        low, high = rank_intervals(inner, drawn, level, joint=True)
-        places.loc[placed, "rank"] = ranks(inner)
-        places.loc[placed, "rank_low"], places.loc[placed, "rank_high"] = low, high
-    return places

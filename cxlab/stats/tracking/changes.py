@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import ndtri, stdtr, stdtrit
 
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.display import metric_titles, with_display
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
@@ -179,11 +180,14 @@ def period_changes(
             ).rename(columns={"n_other": "n_before"})  # fmt: skip
         tables.append(with_comparison(found.assign(period=period), before, against, note))
     last = comparisons(period, there)[0][1]
-    return finished(
+    changes = finished(
         tables, period=period, before=last if last in there else "",
         family=f"all metrics of {period} × the periods compared with", level=level,
         notes=(INDEPENDENT,) if past else (),
     )  # fmt: skip
+    titles = metric_titles(wanted, labels)
+    shown = with_display(changes.table, labels=dict(labels or {}), titles=titles, level=level)
+    return replace(changes, table=shown)
 
 
 def chosen_period(period: str | None, there: list[str], column: str = "period") -> str:

@@ -1,0 +1,410 @@
+"""A result table as a reader sees it: few columns in words, and all numbers folded below."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+import pandas as pd
+
+from cxlab.core.display import Display
+from cxlab.core.headers import (
+    REMARKS,
+    decimals,
+    ends,
+    header,
+    is_folded,
+    named,
+    number,
+    p_value,
+    plain_decimals,
+    unit,
+)
+
+#: Most columns that are open to view, most rows marked, and most cells of "All numbers".
+MOST_COLUMNS = 8
+MOST_MARKED = 3
+MOST_CELLS = 4_000
+#: Columns that are in the unit which a row's ``unit`` names.
+IN_UNIT = (
+    "estimate", "ci_low", "ci_high", "se", "unweighted", "target", "smallest_seen", "half_width",
+    "next_period", "fixed_value", "centre", "lower", "upper",
+)  # fmt: skip
+#: Columns that say that the estimate is a difference.
+COMPARED = ("other", "before", "against", "other_outcome")
+#: Pairs of columns that are one range.
+RANGES = {
+    "bound_low": ("bound_high", "Bounds"),
+    "low": ("high", "From, to"),
+    "lower": ("upper", "Limits"),
+}
+#: Fewest rows whose dots show more than their numbers.
+FEWEST_DOTS = 3
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Estimates with their intervals, to be drawn on one scale with one line."""
+
+    places: list[tuple[float, float, float]]
+    low: float
+    high: float
+    line: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: header, a text a row; for numbers an interval a row and dots, often none."""
+
+    header: str
+    cells: list[str]
+    intervals: list[str] = field(default_factory=list)
+    dots: Dots | None = None
+    is_text: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table that is ready to be written: what is open to view, and the rest."""
+
+    caption: str
+    about: str
+    columns: list[Column]
+    marked: list[bool]
+    footnotes: list[str]
+    feet: list[str]
+    folded: list[Column]
+    summary: str
+    sentence: str
+
+
+def arrange(table: pd.DataFrame, display: Display, name: str = "") -> Shown:
+    """What of a table is open to view, in which order and words, and what is folded."""
+    caption = display.caption or name.replace("-", " ").capitalize()
+    empty = Shown(caption, "", [], [], [], [], [], "", "")
+    if not len(table):
+        return empty
+    whole = named(table.infer_objects(), display)
+    own, shared = _split_notes(whole)
+    if _all_hidden(whole):
+        reason = f" {shared[:1].upper()}{shared[1:]}." if shared else ""
+        sentence = f"{caption or 'Table'}: hidden in every row.{reason}"
+        return Shown(caption, "", [], [], [], [], [], "", sentence)
+    rows = own.iloc[_order(own, display)].reset_index(drop=True)
+    chosen, constant = _chosen(rows, display)
+    top = rows.head(display.top)
+    marked = _marked(top, table, display, chosen)
+    columns = [_column(top, one, display, chosen) for one in chosen]
+    footnotes, feet = _footnotes(top)
+    if len(rows) > len(top):
+        feet.append(f"{len(top)} of {len(rows)} rows; the others are under “All numbers”.")
+    if shared:
+        feet.append(f"Note to every row: {escape(shared)}.")
+    about = _about(top, columns, chosen, constant, display)
+    folded, summary = _folded(rows, chosen, constant, display, whole=len(rows) == len(top))
+    return Shown(caption, about, columns, marked, footnotes, feet, folded, summary, "")
+
+
+def _all_hidden(table: pd.DataFrame) -> bool:
+    """Whether no row has a number."""
+    if "suppressed" in table and all(_hidden_rows(table)):
+        return True
+    numbers = table.select_dtypes("number")
+    return numbers.shape[1] > 0 and bool(numbers.isna().all(axis=None))
+
+
+def _hidden_rows(table: pd.DataFrame) -> list[bool]:
+    """Of a reason per row, empty where nothing is hidden."""
+    return [bool(reason) and reason == reason for reason in table["suppressed"]]
+
+
+def _split_notes(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The table with each row's own notes, and the notes that all rows share."""
+    if "note" not in table:
+        return table, ""
+    parts = [str(note).split("; ") if note else [] for note in table["note"].fillna("")]
+    shared = [part for part in parts[0] if all(part in other for other in parts)]
+    own = ["; ".join(part for part in row if part not in shared) for row in parts]
+    return table.assign(note=own), "; ".join(shared)
+
+
+def _order(table: pd.DataFrame, display: Display) -> list[int]:
+    """Positions of the rows in the order to show them."""
+    keys = [key for key in display.sort if key.lstrip("-") in table]
+    if not keys:
+        return list(range(len(table)))
+    columns = [key.lstrip("-") for key in keys]
+    plain = table[columns].reset_index(drop=True)
+    ordered = plain.sort_values(
+        columns, ascending=[not key.startswith("-") for key in keys], kind="stable"
+    )
+    return [int(place) for place in ordered.index]
+
+
+def _is_text(values: pd.Series) -> bool:
+    return not pd.api.types.is_numeric_dtype(values)
+
+
+def _chosen(table: pd.DataFrame, display: Display) -> tuple[list[str], list[str]]:
+    """Columns to show, and those whose one value goes to the caption."""
+    asked = [column for column in display.columns if column in table]
+    wanted = asked or [c for c in table.columns if not is_folded(c) and c not in REMARKS]
+    several = len(table) > 1
+    constant = [
+        column
+        for column in wanted
+        if several
+        and (_is_text(table[column]) or column == "n")
+        and table[column].nunique(dropna=False) == 1
+    ]
+    chosen = [column for column in wanted if column not in constant]
+    seconds = {second for first, (second, _) in RANGES.items() if first in chosen}
+    chosen = [column for column in chosen if column not in seconds]
+    if not asked:
+        chosen = [c for c in chosen if not table[c].isna().all()]
+        # words first: they name the row
+        chosen.sort(key=lambda column: not _is_text(table[column]))
+    return chosen[:MOST_COLUMNS], constant
+
+
+def _marked(
+    table: pd.DataFrame, codes: pd.DataFrame, display: Display, chosen: Sequence[str]
+) -> list[bool]:
+    """Rows to mark, three at most."""
+    wanted = display.highlight
+    if len(wanted) == 1 and wanted[0] in table and table[wanted[0]].dtype == bool:
+        hits = [bool(value) for value in table[wanted[0]]]
+    else:
+        words = {display.labels.get(word, word) for word in wanted} | set(wanted)
+        names = table[chosen[0]].astype(str) if chosen else []
+        hits = [name in words for name in names]
+    places = [i for i, hit in enumerate(hits) if hit][:MOST_MARKED]
+    return [i in places for i in range(len(table))]
+
+
+def _column(table: pd.DataFrame, column: str, display: Display, chosen: Sequence[str]) -> Column:
+    words = header(column, display)
+    if pd.api.types.is_bool_dtype(table[column]) or _is_text(table[column]):
+        return Column(words, _words(table[column]), is_text=True)
+    if column in RANGES and RANGES[column][0] in table:
+        return _range(table, column, display)
+    cells, intervals = _numbers(table, column, display)
+    drawn = column in _drawn(table, display, chosen)
+    return Column(words, cells, intervals, _dots(table, column, display) if drawn else None)
+
+
+def _words(values: pd.Series) -> list[str]:
+    if pd.api.types.is_bool_dtype(values):
+        return ["yes" if value else "no" for value in values]
+    known = {True: "yes", False: "no"}
+    return [
+        known[value] if isinstance(value, bool) else "" if pd.isna(value) else str(value)
+        for value in values
+    ]
+
+
+def kinds(table: pd.DataFrame, column: str, display: Display) -> tuple[list[str], bool]:
+    """Unit of each row of a column, and whether numbers have their sign."""
+    own = unit(column, display)
+    signed = own.startswith("+")
+    own = own.lstrip("+")
+    if column not in display.units and column in IN_UNIT and "unit" in table:
+        units = [
+            "score" if "points" in one and one != "points" else one
+            for one in table["unit"].astype(str)
+        ]
+        compared = column == "estimate" and any(other in table for other in COMPARED)
+        return units, compared
+    compared = column == "estimate" and column not in display.units
+    return [own] * len(table), signed or (compared and any(other in table for other in COMPARED))
+
+
+def _numbers(
+    table: pd.DataFrame, column: str, display: Display, *, detailed: bool = False
+) -> tuple[list[str], list[str]]:
+    """Numbers of a column as texts, and their intervals, rounded alike within a unit."""
+    units, signed = kinds(table, column, display)
+    pair = None if detailed else ends(column, table.columns)
+    cells, intervals = [""] * len(table), [""] * len(table)
+    for kind in dict.fromkeys(units):
+        rows = [i for i, one in enumerate(units) if one == kind]
+        factor = 100.0 if kind == "share" else 1.0
+        names = [column, *(pair or ())]
+        part = table.iloc[rows][names].astype(float) * factor
+        places = _places(part, kind, detailed=detailed)
+        for i, values in zip(rows, part.to_numpy(), strict=True):
+            own = places + _meets_zero(values, places) if signed else places
+            cells[i] = _number(values[0], kind, own, signed)
+            if pair and not any(math.isnan(value) for value in values):
+                low, high = (number(value, own) for value in values[1:])
+                intervals[i] = f"({low}\u00a0to\u00a0{high})"
+    if "suppressed" in table and column == "estimate":
+        hidden = _hidden_rows(table)
+        cells = [
+            "hidden" if hide and cell == "–" else cell
+            for cell, hide in zip(cells, hidden, strict=True)
+        ]
+    return cells, intervals
+
+
+def _number(value: float, kind: str, places: int, signed: bool) -> str:
+    if kind == "p":
+        return p_value(value)
+    text = number(value, places, signed=signed)
+    return f"{text}\u00a0%" if kind in ("%", "share") and text != "–" else text
+
+
+def _places(part: pd.DataFrame, kind: str, *, detailed: bool) -> int:
+    """Decimals for a column: one digit of the usual half-width."""
+    known = part.dropna()
+    if part.shape[1] < 3 or known.empty:
+        return plain_decimals(part.iloc[:, 0], kind, detailed=detailed)
+    half_width = float(((known.iloc[:, 2] - known.iloc[:, 1]) / 2).median())
+    return 0 if kind == "count" else decimals(half_width, kind)
+
+
+def _meets_zero(values: Sequence[float], places: int) -> bool:
+    """Whether an interval that excludes zero would seem to end there."""
+    return any(round(value, places) == 0 != value for value in values[1:]) and (
+        min(values[1:]) > 0 or max(values[1:]) < 0
+    )
+
+
+def _range(table: pd.DataFrame, column: str, display: Display) -> Column:
+    other, words = RANGES[column]
+    low, high = (_numbers(table, one, display)[0] for one in (column, other))
+    cells = [f"{a}\u00a0to\u00a0{b}" if a != "–" else a for a, b in zip(low, high, strict=True)]
+    return Column(display.headers.get(column, words), cells)
+
+
+def _drawn(table: pd.DataFrame, display: Display, chosen: Sequence[str]) -> tuple[str, ...]:
+    """Columns whose numbers have a picture beside them."""
+    if display.bar is not None:
+        return display.bar
+    if len(table) < FEWEST_DOTS:
+        return ()
+    with_interval = [c for c in chosen if unit(c, display) != "count" and ends(c, table.columns)]
+    if not with_interval or len(set(kinds(table, with_interval[0], display)[0])) > 1:
+        return ()
+    return (with_interval[0],)
+
+
+def _dots(table: pd.DataFrame, column: str, display: Display) -> Dots | None:
+    kind = kinds(table, column, display)[0][0]
+    factor = 100.0 if kind == "share" else 1.0
+    pair = ends(column, table.columns) or (column, column)
+    places = [tuple(row) for row in (table[[column, *pair]].astype(float) * factor).to_numpy()]
+    known = [value for row in places for value in row if not math.isnan(value)]
+    if not known:
+        return None
+    line = reference(table, column, display)
+    line = None if line is None else line * factor
+    low, high = (
+        round_ends(min(known), max(known))
+        if line is None
+        else round_ends(min(line, *known), max(line, *known))
+    )
+    return Dots(places, low, high, line, "%" if kind == "share" else kind)
+
+
+def round_ends(low: float, high: float) -> tuple[float, float]:
+    """Round numbers around a range.
+
+    Examples
+    --------
+    >>> round_ends(5.6, 8.1), round_ends(-12.2, 3.3)
+    ((5.5, 8.5), (-15, 5))
+    """
+    span = (high - low) or abs(high) or 1.0
+    size = 10 ** math.floor(math.log10(span / 4))
+    step = next(size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= 6)
+    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+
+
+def reference(table: pd.DataFrame, column: str, display: Display) -> float | None:
+    """Where a column's line stands: as said; or 0 for differences, the average otherwise."""
+    said = display.reference.get(column)
+    if isinstance(said, int | float):
+        return float(said)
+    if said is None and kinds(table, column, display)[1]:
+        return 0.0
+    return float(table[column].astype(float).mean()) if said == "mean" else None
+
+
+def _footnotes(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """A mark for each row that has a note of its own, and the notes."""
+    if "note" not in table or not (table["note"] != "").any():
+        return [], []
+    notes = list(dict.fromkeys(note for note in table["note"] if note))
+    marks = [str(notes.index(note) + 1) if note else "" for note in table["note"]]
+    return marks, [f"<sup>{i}</sup> {escape(note)}." for i, note in enumerate(notes, start=1)]
+
+
+def _about(
+    table: pd.DataFrame,
+    columns: Sequence[Column],
+    chosen: Sequence[str],
+    constant: Sequence[str],
+    display: Display,
+) -> str:
+    """The caption's second line: what was said, one value of all rows, level, line and n."""
+    parts = [display.about.rstrip(".")] if display.about else []
+    parts += [
+        f"n = {table['n'].iloc[0]:,}" if column == "n" else f"{header(column, display)}: {words}"
+        for column in constant
+        if (words := _words(table[column])[0]) or column == "n"
+    ]
+    if any(any(column.intervals) for column in columns):
+        parts.append(f"{display.level * 100:g}\u00a0% intervals in brackets")
+    for name, column in zip(chosen, columns, strict=True):
+        line = reference(table, name, display) if column.dots else None
+        if line is not None:
+            average = display.reference.get(name) == "mean"
+            parts.append(
+                f"grey line: {'the average' if average else number(line, 0 if line % 1 == 0 else 2)}"
+            )
+    if "n" in table and "n" not in [*chosen, *constant] and table["n"].notna().any():
+        low, high = int(table["n"].min()), int(table["n"].max())
+        parts.append(f"n = {low:,}" if low == high else f"n = {low:,} to {high:,}")
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _folded(
+    table: pd.DataFrame,
+    chosen: Sequence[str],
+    constant: Sequence[str],
+    display: Display,
+    *,
+    whole: bool,
+) -> tuple[list[Column], str]:
+    """Every column of a table at more digits, and how to name them; none if all is open."""
+    open_to_view = {*chosen, *constant, "note", "unit"}
+    for column in chosen:
+        open_to_view.update(ends(column, table.columns) or ())
+        open_to_view.update(RANGES.get(column, ())[:1])
+    rest = [c for c in table.columns if c not in open_to_view and not table[c].isna().all()]
+    if whole and not rest:
+        return [], ""
+    most = max(MOST_CELLS // table.shape[1], 1)
+    part = table.head(most)
+    kept = [c for c in table.columns if c != "note" or (table[c] != "").any()]
+    columns = [_detailed(part, column, display) for column in kept]
+    words = [_uncapitalised(header(column, display)) for column in rest]
+    more = f" and {len(words) - 4} more" if len(words) > 4 else ""
+    what = f": {', '.join(words[:4])}{more}" if words else ""
+    cut = f", the first {most:,} shown" if len(table) > most else ""
+    return columns, f"All numbers{what} ({len(table):,} rows × {len(kept)} columns{cut})"
+
+
+def _uncapitalised(words: str) -> str:
+    return words[:1].lower() + words[1:] if words[1:2].islower() else words
+
+
+def _detailed(table: pd.DataFrame, column: str, display: Display) -> Column:
+    words = header(column, display)
+    if pd.api.types.is_bool_dtype(table[column]) or _is_text(table[column]):
+        return Column(words, _words(table[column]), is_text=True)
+    return Column(words, _numbers(table, column, display, detailed=True)[0])
