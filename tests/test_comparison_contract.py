@@ -254,7 +254,6 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("option", "words"),
         [
-            ({"pairing": "first"}, "`pairing` must be"),
             ({"level": 95}, "`level` must be"),
             ({"window_days": 0}, "`window_days` must be"),
             ({"replicates": -1}, "`replicates` must be"),
@@ -277,7 +276,7 @@ class TestOptions:
         files = files_of(programme)
         files["relationship"].loc[0, "weight"] = -1.0
         with pytest.raises(ValueError, match="`weight` of the relationship answers must be finite"):
-            compare(files, programme, weights="weight")
+            compare(files, programme, weights={"transactional": "weight"})
 
 
 class TestDegenerate:

@@ -10,10 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
-from cxlab.core.findings import Findings
 from cxlab.core.frames import as_list
 from cxlab.core.metric import MARGIN
-from cxlab.core.result import Result
 from cxlab.stats.comparison.asked import in_periods
 from cxlab.stats.comparison.contract import CUSTOMER, SCORE, Rules
 from cxlab.stats.comparison.decomposition import (
@@ -29,13 +27,10 @@ from cxlab.stats.comparison.disclosure import (
     check_min_group_size,
     pool_small_groups,
 )
-from cxlab.stats.comparison.findings import findings_of
 from cxlab.stats.comparison.gaps import (
     COLLECTED,
     PAIRED,
-    beliefs_table,
     gaps_table,
-    parts_table,
     raw_gap,
     robustness_table,
     with_decisions,
@@ -55,7 +50,7 @@ from cxlab.stats.comparison.pairs import (
     paired_table,
 )
 from cxlab.stats.comparison.programme import Answers, ProgrammeData, read_programme
-from cxlab.stats.comparison.quantities import SUM_TOLERANCE
+from cxlab.stats.comparison.result import NpsComparison, displayed
 from cxlab.stats.comparison.scores import (
     WINDOWS,
     answers_behind,
@@ -72,137 +67,6 @@ from cxlab.stats.comparison.scores import (
 from cxlab.stats.inference import check_level
 
 ONLY_ANSWERS = "estimated among those who answered only"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class NpsComparison(Result):
-    """tNPS against rNPS: what the gap is made of.
-
-    Rows about 1 to ``min_group_size − 1`` customers are hidden in every table, and rows
-    that would give them back by adding and subtracting: their numbers are null, and
-    ``note`` says so. The counts of the flow, which say who was asked and answered but not
-    what, are always there. ``table`` is the decomposition; without invitations or customers the
-    identity of the answers.
-
-    Attributes
-    ----------
-    gaps : DataFrame
-        The gap as collected, of customers weighted alike and of the same customers: ``gap, n,
-        customers, estimate, se, ci_low, ci_high, note, df``, ``p_value, p_adjusted`` (Holm),
-        ``deciding_low, deciding_high`` (the interval at the level that decides), ``shown`` (the
-        true gap that would be shown four times in five), ``pairs_needed`` (that a gap of 10
-        takes), ``bound_low, bound_high``.
-    estimands : DataFrame
-        ``estimand, what, status``: what is being estimated, before any number.
-    flow : DataFrame
-        From customers to paired answers: ``survey, stage, n`` (episodes, waves or answers),
-        ``customers, share`` of the eligible rows.
-    estimates : DataFrame
-        Both scores and their difference side by side: ``estimate_kind`` (raw, weighted as
-        declared, each customer once, standardised, paired), ``survey, population, n,
-        customers, estimate, se, ci_low, ci_high`` in points, ``deff, n_eff, response_rate,
-        status, note``.
-    touchpoints, delays : DataFrame
-        tNPS of each touchpoint (E2), per answer and per customer; by the time between
-        episode and answer.
-    identity : DataFrame
-        Among those who answered, parts of the gap that need no assumption: ``term, n,
-        customers, estimate, se, ci_low, ci_high, share`` of the gap, ``note``.
-    segment_gaps, segments : DataFrame
-        The gap by segments that both surveys have: its parts, and its groups.
-    decomposition : DataFrame
-        Six terms, their totals and the gap: ``term, about, kind`` (term or total),
-        ``estimate, se, ci_low, ci_high, share, bound_low, bound_high, status, note``. A term
-        that is not identified has no estimate; its interval is that of the bounds.
-    tilting : DataFrame
-        Response terms, residual and standardised gap if answering depends on the score:
-        ``answering, slope_transactional, slope_relationship`` (log odds per score point),
-        ``term, estimate, se, ci_low, ci_high, note``.
-    checks : DataFrame
-        Does response go with the other survey's score?
-    paired : DataFrame
-        Same-customer contrast: ``method, n, customers, estimate, se, ci_low, ci_high,
-        statistic, p_value, note`` in points.
-    migration, categories, margins : DataFrame
-        The nine cells of both surveys' categories, all hidden where one is small; their
-        margins; tests of equal shares.
-    sensitivity, windows : DataFrame
-        The contrast under every rule for several transactional answers, and by window.
-    regression, later : DataFrame
-        Regression to the mean; correlation of earlier and later scores.
-    robustness : DataFrame
-        Every variant of the conclusion: ``quantity, variant, estimate, se, ci_low, ci_high,
-        conclusion, same``.
-    tipping : tuple of (str, float)
-        Survey, and by how many points those who did not answer would have to score higher for the
-        residual to vanish; infinite where no difference would do.
-    margin : float
-        The smallest gap that matters, in points.
-    min_group_size : int
-        Fewer customers than this are never shown.
-    """
-
-    gaps: pd.DataFrame
-    estimands: pd.DataFrame
-    flow: pd.DataFrame
-    estimates: pd.DataFrame
-    touchpoints: pd.DataFrame
-    delays: pd.DataFrame
-    identity: pd.DataFrame
-    segment_gaps: pd.DataFrame
-    segments: pd.DataFrame
-    decomposition: pd.DataFrame
-    tilting: pd.DataFrame
-    checks: pd.DataFrame
-    paired: pd.DataFrame
-    migration: pd.DataFrame
-    categories: pd.DataFrame
-    margins: pd.DataFrame
-    sensitivity: pd.DataFrame
-    windows: pd.DataFrame
-    regression: pd.DataFrame
-    later: pd.DataFrame
-    robustness: pd.DataFrame
-    tipping: tuple[tuple[str, float], ...]
-    margin: float
-    min_group_size: int
-
-    def __post_init__(self) -> None:
-        terms = self.decomposition[self.decomposition["kind"] == "term"]["estimate"].to_numpy()
-        gap = self.decomposition.set_index("term").loc["gap", "estimate"]
-        if len(terms) and not np.isnan(terms).any() and abs(terms.sum() - gap) > SUM_TOLERANCE:
-            raise ArithmeticError(
-                f"The terms must add to the gap; they add to {terms.sum()} instead of {gap}."
-            )
-
-    @property
-    def standardised(self) -> bool:
-        """Whether invitations and customers were there to standardise with."""
-        return bool((self.decomposition["kind"] == "term").any())
-
-    @property
-    def parts(self) -> pd.DataFrame:
-        """From rNPS to tNPS by the terms, as `cxlab.plot_waterfall` draws them."""
-        return parts_table(self)
-
-    @property
-    def beliefs(self) -> pd.DataFrame:
-        """What is left of the gap by what is believed of those who did not answer."""
-        return beliefs_table(self)
-
-    def findings(self, *, margin: float | None = None) -> Findings:
-        """What the comparison says.
-
-        Parameters
-        ----------
-        margin : float, optional
-            The smallest gap that matters, in points; default: as declared.
-        """
-        return findings_of(self, self.margin if margin is None else margin)
-
-    def _shown(self) -> pd.DataFrame:
-        columns = ["term", "estimate", "ci_low", "ci_high", "status", "note"]
-        return self.table[[name for name in columns if name in self.table]].round(1)
 
 
 def compare_tnps_rnps(
@@ -435,10 +299,11 @@ def _result(
 ) -> NpsComparison:
     residual = tables["decomposition"].set_index("term")["estimate"].get("residual", np.nan)
     answers = data.surveys.items()
+    tables["estimands"] = _estimands(done, gate, tables)
+    tables = displayed(tables, options.level)
     return NpsComparison(
         **tables,
         table=tables["decomposition" if done.result is not None else "identity"],
-        estimands=_estimands(done, gate, tables),
         tipping=tuple(done.tipping(residual)),
         n_missing=pd.DataFrame(
             {
@@ -447,14 +312,15 @@ def _result(
             }
         ),
         notes=tuple(note for note in (*data.notes, *_notes(done)) if note),
+        level=options.level,
         margin=options.margin,
         min_group_size=options.min_group_size,
     )
 
 
 def _notes(done: Standardised) -> list[str]:
-    """Notes of the files; what is lacking altogether is said in a sentence, once."""
-    notes = [*done.collected.notes, done.note] if done.collected else []
+    """Notes of the files, and what is lacking altogether."""
+    notes = [*(done.collected.notes if done.collected else []), done.note]
     if done.result is not None and done.result.n_not_converged:
         notes.append(f"{done.result.n_not_converged:,} fits of the bootstrap did not converge")
     return notes

@@ -27,7 +27,7 @@ from cxlab.stats.comparison.scores import BASE, WEIGHTED
 from cxlab.stats.inference import ALPHA, certainty_of, within_margin
 
 if TYPE_CHECKING:
-    from cxlab.stats.comparison.compare import NpsComparison
+    from cxlab.stats.comparison.result import NpsComparison
 
 #: Columns of `gaps_table` that a sentence may round.
 GAP_CELLS = ("estimate", "deciding_low", "deciding_high", "bound_low", "bound_high")

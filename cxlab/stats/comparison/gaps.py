@@ -28,7 +28,7 @@ from cxlab.stats.inference import (
 )
 
 if TYPE_CHECKING:
-    from cxlab.stats.comparison.compare import NpsComparison
+    from cxlab.stats.comparison.result import NpsComparison
 
 NUMBERS = ("estimate", "se", "ci_low", "ci_high")
 #: With as many customers in both surveys the normal distribution does as well as t.
@@ -265,7 +265,7 @@ def gaps_table(tables: Mapping[str, pd.DataFrame], df: Mapping[str, float]) -> p
         pd.Index(kinds.values(), name="gap")
     )
     table = table.astype({"note": "object"}).fillna({"note": ""}).assign(df=np.inf)
-    table["df"] = pd.Series(df).reindex(table.index).fillna(np.inf)
+    table["df"] = pd.Series(df).reindex(table.index).fillna(np.inf).where(table["se"].notna())
     table = with_decisions(table, table["estimate"].notna(), "holm", table["df"])
     tests = max(int(table["p_value"].notna().sum()), 1)
     shown = [
