@@ -77,8 +77,7 @@ def hostile_notebook():
     return new_notebook(cells=cells)
 
 
-REPORT = {"title": "t", "about": "a", "scope": [], "changes": [], "files": [],
-          "checks": [("Seed", "none used")], "style": ""}  # fmt: skip
+REPORT = {"title": "t", "bar": "", "answer": "", "checks": [("Seed", "none used")], "style": ""}
 
 
 @pytest.mark.skipif(not find_browser(), reason="Debian's chromium is not installed")

@@ -138,7 +138,7 @@ def test_recorded_tables_hold_quoted_text_and_bare_numbers(tmp_path, monkeypatch
 
 def test_a_workbook_has_the_text_as_written(study):
     folder, _ = report(study(label="=Boarding", south="@South"), "scorecard", "xlsx")
-    assert "'=Boarding" in (folder / "tables/touchpoint-means.csv").read_text()
+    assert "'=Boarding" in (folder / "tables/touchpoint-scores.csv").read_text()
     cells = [
         cell.value
         for sheet in openpyxl.load_workbook(folder / "2-scorecard.xlsx")

@@ -36,6 +36,10 @@ show(table, name="outcomes")""",
     """show(pd.DataFrame([{"label": "NPS", "period": "2025-Q4", "before": "2025-Q3", "estimate": -8.25,
     "ci_low": -12.0, "ci_high": -4.0, "p_adjusted": 0.001, "unit": "points",
     "sentence": "NPS fell by 8 points."}]), name="changes")""",
+    """from cxlab import show_answer
+from cxlab.core.findings import Finding, Findings
+told = [Finding(kind="answer", text="Half are satisfied", n=len(answers)), Finding(text="812 were asked")]
+show_answer(Findings(tuple(told)))""",
     "print('mean', answers['overall'].mean())",
 )
 #: Sums in linear algebra, whose last digits depend on threads and processor.
@@ -166,6 +170,8 @@ FORGED = {
     "twice in a row of json": (lambda f: edit(f / "tables/outcomes.json", '"ci_low": 1.0', '"ci_low": 9.0,\n  "ci_low": 1.0'),
                                "tables/outcomes.json"),
     "no table": (lambda f: (f / "tables/outcomes.csv").unlink(), "tables/outcomes.csv"),
+    "findings": (lambda f: edit(f / "tables/findings.json", "812 were", "9812 were"), "findings"),
+    "no findings": (lambda f: (f / "tables/findings.json").unlink(), "tables/findings.json"),
     "another table": (lambda f: (f / "tables/more.csv").write_text("n\n9\n"), "tables/more.csv"),
 }  # fmt: skip
 

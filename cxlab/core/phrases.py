@@ -139,3 +139,31 @@ def listed(names: Sequence[str], *, most: int = 3, last: str = "and") -> str:
     if mark == ";" or len(shown) < 2:
         return "; ".join(shown)
     return f"{', '.join(shown[:-1])} {last} {shown[-1]}"
+
+
+_WORDS = [
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
+
+
+def in_words(count: int) -> str:
+    """A small count as a word.
+
+    Examples
+    --------
+    >>> in_words(2), in_words(40)
+    ('two', '40')
+    """
+    return _WORDS[count] if count < len(_WORDS) else f"{count:,}"

@@ -6,11 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 import pandas as pd
 
 from cxlab.core.display import Display
 from cxlab.core.headers import (
+    NAMED,
     REMARKS,
     decimals,
     ends,
@@ -32,6 +34,8 @@ IN_UNIT = (
     "estimate", "ci_low", "ci_high", "se", "unweighted", "target", "smallest_seen", "half_width",
     "next_period", "fixed_value", "centre", "lower", "upper",
 )  # fmt: skip
+#: Units of result tables that are called otherwise in `Display`.
+KNOWN_UNITS = {"outcome points": "score", "NPS points": "points"}
 #: Columns that say that the estimate is a difference.
 COMPARED = ("other", "before", "against", "other_outcome")
 #: Pairs of columns that are one range.
@@ -108,6 +112,33 @@ def arrange(table: pd.DataFrame, display: Display, name: str = "") -> Shown:
     return Shown(caption, about, columns, marked, footnotes, feet, folded, summary, "")
 
 
+def described(table: pd.DataFrame, display: Display, name: str) -> dict[str, Any]:
+    """What workbook and slides need to know of a recorded table, for JSON.
+
+    ``table``; ``caption`` and ``about``; ``headers``; ``units`` (one of a column, or one a
+    row); ``words`` (of columns of code names, one a row); ``order`` of the rows; ``names``
+    and ``chart``: columns that name a row, and an estimate with the ends of its interval.
+    """
+    whole = named(table.infer_objects(), display)
+    own, _ = _split_notes(whole)
+    chosen, _ = _chosen(own, display) if len(own) else ([], [])
+    numbers = [c for c in table.columns if len(own) and not _is_text(own[c])]
+    units = {column: kinds(own, column, display)[0] for column in numbers}
+    charted = [c for c in chosen if c in units and units[c][0] != "count"]
+    pairs = [(c, *pair) for c in charted if (pair := ends(c, table.columns))]
+    return {
+        "table": name,
+        "caption": display.caption or name.replace("-", " ").capitalize(),
+        "about": display.about,
+        "headers": {str(column): header(column, display) for column in table.columns},
+        "units": {c: one[0] if len({*one}) == 1 else one for c, one in units.items()},
+        "words": {c: _words(whole[c]) for c in (*NAMED, "metric") if c in table},
+        "order": _order(own, display),
+        "names": [c for c in chosen if _is_text(own[c]) and c not in REMARKS],
+        "chart": list(pairs[0]) if pairs else [],
+    }
+
+
 def _all_hidden(table: pd.DataFrame) -> bool:
     """Whether no row has a number."""
     if "suppressed" in table and all(_hidden_rows(table)):
@@ -123,7 +154,7 @@ def _hidden_rows(table: pd.DataFrame) -> list[bool]:
 
 def _split_notes(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The table with each row's own notes, and the notes that all rows share."""
-    if "note" not in table:
+    if "note" not in table or not len(table):
         return table, ""
     parts = [str(note).split("; ") if note else [] for note in table["note"].fillna("")]
     shared = [part for part in parts[0] if all(part in other for other in parts)]
@@ -212,10 +243,7 @@ def kinds(table: pd.DataFrame, column: str, display: Display) -> tuple[list[str]
     signed = own.startswith("+")
     own = own.lstrip("+")
     if column not in display.units and column in IN_UNIT and "unit" in table:
-        units = [
-            "score" if "points" in one and one != "points" else one
-            for one in table["unit"].astype(str)
-        ]
+        units = [KNOWN_UNITS.get(one, one) for one in table["unit"].astype(str)]
         compared = column == "estimate" and any(other in table for other in COMPARED)
         return units, compared
     compared = column == "estimate" and column not in display.units

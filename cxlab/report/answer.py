@@ -168,14 +168,16 @@ def certainty_html(finding: Finding) -> str:
 
 
 def sentence_html(finding: Finding) -> str:
-    """A finding's sentence, intervals in grey and in one piece, and its detail line."""
-    told = _INTERVAL.sub(
-        lambda found: (
-            f'<span class="ci" style="color: {GREY}">{found[0].replace(" ", "&nbsp;")}</span>'
-        ),
-        escape(finding.text),
-    )
+    """A finding's sentence, its subject in bold, intervals in grey and in one piece; its detail line."""
+    told, subject = escape(finding.text), escape(finding.subject)
+    if subject:
+        told = told.replace(subject, f"<strong>{subject}</strong>", 1)
+    told = _INTERVAL.sub(_quiet, told)
     return told + _detail(finding)
+
+
+def _quiet(found: re.Match[str]) -> str:
+    return f'<span class="ci" style="color: {GREY}">{found[0].replace(" ", "&nbsp;")}</span>'
 
 
 def _detail(finding: Finding) -> str:

@@ -16,7 +16,7 @@ from cxlab.report.execute import CELL_SECONDS, NotebookError, check_timeout, exe
 from cxlab.report.exports import write_formats
 from cxlab.report.manifest import code_digest, fingerprint, make_manifest, now, warnings_of
 from cxlab.report.notebooks import report_name
-from cxlab.report.page import notebook_title
+from cxlab.report.page import notebook_title, tab_name
 from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
 from cxlab.report.publish import (
     FAILED,
@@ -284,6 +284,7 @@ def finish_report(folder: Path, executed: nbformat.NotebookNode, manifest: dict[
     tables = folder / "tables"
     stem = Path(manifest["notebook"]["name"]).stem
     manifest["title"] = notebook_title(executed, stem)
+    manifest["tab"] = tab_name(executed, stem)
     manifest["warnings"] = warnings_of(executed)
     manifest["tables"] = sorted(path.stem for path in tables.glob("*.csv"))
     manifest["headline"] = headline(tables)

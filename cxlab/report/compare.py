@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 
 from cxlab.core.messages import one_line
+from cxlab.report.answer import FINDINGS_FILE
 
 #: Relative difference of numbers that another processor or other versions may bring about.
 RELATIVE = 1e-9
@@ -63,7 +64,21 @@ def compare_made(
             found[f"tables/{table}.json"] = [f"table {table} is new"]
         else:
             found |= _compare_table(folder, again, table, exact)
-    return found
+    return found | _compare_findings(folder / FINDINGS_FILE, again / FINDINGS_FILE, exact)
+
+
+def _compare_findings(before: Path, after: Path, exact: bool) -> dict[str, list[str]]:
+    """Differences of what is said of the answer, if either of two makings has said anything."""
+    if not before.is_file() and not after.is_file():
+        return {}
+    if not after.is_file():
+        return {FINDINGS_FILE: ["findings are no longer made"]}
+    if not before.is_file():
+        return {FINDINGS_FILE: [f"{FINDINGS_FILE} is missing"]}
+    old, new = (path.read_bytes().decode("utf-8", "replace") for path in (before, after))
+    if same_text(old, new, exact):
+        return {FINDINGS_FILE: []}
+    return {FINDINGS_FILE: [f"findings: {_difference('', old, new)}"]}
 
 
 def _compare_table(folder: Path, again: Path, table: str, exact: bool) -> dict[str, list[str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import glob
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -13,15 +15,26 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from cxlab.core.characters import printable
+from cxlab.core.labels import natural_order
 from cxlab.report.manifest import made_earlier
-from cxlab.report.page import POLICY, TEMPLATES, report_files, style
+from cxlab.report.page import POLICY, TEMPLATES, bar_html, report_files, style, with_bar
 from cxlab.report.publish import BUILDING, FAILED, replace_text
-from cxlab.report.records import Failure, Manifest, RecordError, read_record
+from cxlab.report.records import (
+    Failure,
+    Manifest,
+    RecordError,
+    file_digest,
+    read_manifest,
+    read_record,
+    write_record,
+)
 
 INDEX = "index.html"
 EVERYTHING = "all periods"
 WIDTH, HEIGHT, MARGIN = 96, 24, 3
 Interval = tuple[float | None, float | None]
+#: What is known of the reports, by folder; None where there is no complete manifest.
+Manifests = dict[Path, dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,81 @@ def list_reports(reports: Path) -> Listing:
     for path in sorted(reports.glob(f"**/{FAILED}/*/failure.json")):
         _list(listing, path, reports)
     return listing
+
+
+def link_reports(reports: Path) -> None:
+    """Let every report lead to those that are beside it now; rewrites the pages that change.
+
+    A page that is not as it was written stays as it is: `cxlab verify` names it.
+    """
+    known: Manifests = {}
+    for path in sorted(reports.glob("**/manifest.json")):
+        folder = path.parent
+        manifest = None if BUILDING in path.parts else _read(folder, known)
+        if manifest is None or made_earlier(manifest):
+            continue
+        found = beside(folder, manifest, reports / INDEX, known)
+        page = folder / f"{Path(manifest['notebook']['name']).stem}.html"
+        written = manifest.get("digests", {}).get(page.name)
+        if found != manifest.get("beside") and page.is_file() and file_digest(page) == written:
+            manifest["beside"] = found
+            replace_text(page, with_bar(page.read_text(encoding="utf-8"), bar_html(manifest)))
+            manifest["digests"][page.name] = file_digest(page)
+            write_record(path, manifest)
+
+
+def beside(
+    folder: Path, manifest: Mapping[str, Any], index: Path, known: Manifests | None = None
+) -> dict[str, Any]:
+    """The reports that a report leads to: those of its set, and the same of the period before.
+
+    Addresses are relative, so that a set can be moved. ``known``: manifests by folder.
+    """
+    known = {} if known is None else known
+    tabs = []
+    for path in sorted(folder.parent.glob("*/manifest.json")):
+        other = _read(path.parent, known)
+        if other is not None and _scope(other) == _scope(manifest):
+            stem = Path(other["notebook"]["name"]).stem
+            href = f"../{path.parent.name}/{stem}.html"
+            tabs.append({"report": stem, "words": other.get("tab") or stem, "href": href})
+    found = {"tabs": tabs, "previous": _previous(folder, manifest, known)}
+    return found | ({"index": _way(index, folder)} if index.is_file() else {})
+
+
+def _previous(folder: Path, manifest: Mapping[str, Any], known: Manifests) -> dict[str, str] | None:
+    """The same report of the last period before that has one."""
+    period = folder.resolve().parents[1 if manifest["selection"] else 0]
+    place = folder.resolve().relative_to(period).as_posix()
+    earlier = {}
+    for path in period.parent.glob(f"*/{glob.escape(place)}/manifest.json"):
+        other = _read(path.parent, known)
+        if other is not None and other["period"] and manifest["period"]:
+            same = (other["study"], other["selection"]) == (
+                manifest["study"],
+                manifest["selection"],
+            )
+            if same and natural_order(other["period"]) < natural_order(manifest["period"]):
+                earlier[other["period"]] = path.parent
+    if not earlier:
+        return None
+    last = max(earlier, key=natural_order)
+    page = f"{Path(manifest['notebook']['name']).stem}.html"
+    return {"period": last, "href": _way(earlier[last] / page, folder.resolve())}
+
+
+def _way(target: Path, folder: Path) -> str:
+    return Path(os.path.relpath(target, folder)).as_posix()
+
+
+def _scope(manifest: Mapping[str, Any]) -> tuple[str, str, str]:
+    return manifest["study"], manifest["period"], manifest["selection"]
+
+
+def _read(folder: Path, known: Manifests) -> dict[str, Any] | None:
+    if folder not in known:
+        known[folder] = read_manifest(folder)
+    return known[folder]
 
 
 def _list(listing: Listing, path: Path, reports: Path) -> None:

@@ -9,18 +9,30 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import lxml.etree
 import lxml.html
 import nbformat
+from jinja2 import Environment, FileSystemLoader
 from lxml.builder import E
 from lxml.html import HtmlElement
+from markupsafe import Markup
 from nbconvert import HTMLExporter
 from nbconvert.exporters.templateexporter import TemplateExporter
 from nbconvert.filters import Highlight2HTML
 from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 
 from cxlab.core.characters import printable
+from cxlab.core.findings import HOW_SURE, Findings
+from cxlab.report.answer import (
+    certainty_html,
+    each_tile,
+    list_html,
+    read_findings,
+    read_tiles,
+    sentence_html,
+)
 from cxlab.report.manifest import checks, read_verification
 from cxlab.report.notebooks import was_injected
 from cxlab.report.publish import replace_text
@@ -33,6 +45,12 @@ POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'"
 )
+#: Tag of the cell that shows the answer.
+ANSWER_TAG = "answer"
+#: The bar above a report is put between them, again when other reports come and go.
+BAR_BEGINS, BAR_ENDS = "<!--bar-->", "<!--/bar-->"
+#: Further formats as readers call them.
+FORMAT_WORDS = {"pdf": "PDF", "pptx": "Slides", "xlsx": "Excel"}
 #: A drawing's own words, which hold nothing else.
 TEXTUAL = ("desc", "title")
 #: Where a link may lead; one without a scheme stays beside the page.
@@ -84,31 +102,115 @@ def style() -> str:
 
 
 def write_page(folder: Path, notebook: nbformat.NotebookNode, manifest: Mapping[str, Any]) -> Path:
-    """Write a report's page, whole: changes, contents, prose, figures with alt text, folded code.
+    """Write a report's page, whole: the answer, contents, prose, figures with alt text, folded code.
 
     Nothing in it is fetched from anywhere: images are embedded, and there are no scripts.
     """
-    scope = [("Period", manifest["period"]), ("Selection", manifest["selection"])]
+    findings = read_findings(folder)
+    figure = answer_figure(notebook) if findings else None
+    source = [("Source", manifest["about"])] if manifest["about"] else []
     report = {
-        "title": f"{manifest['title']} · {manifest['study_title'] or 'cxlab'}",
-        "about": manifest["about"],
-        "scope": [(name, value) for name, value in scope if value],
-        "changes": manifest["changes"],
-        "files": report_files(manifest),
-        "checks": [*checks(manifest, read_verification(folder)), *_page_only(notebook)],
+        "title": _window_title(manifest),
+        "bar": bar_html(manifest),
+        "answer": _answer(folder, findings, figure, manifest),
+        "checks": [*source, *checks(manifest, read_verification(folder)), *_page_only(notebook)],
         "style": style(),
     }
     path = folder / f"{Path(manifest['notebook']['name']).stem}.html"
-    replace_text(path, render_page(notebook, report))
+    replace_text(path, render_page(_visible(notebook, answered=findings is not None), report))
     return path
+
+
+def _window_title(manifest: Mapping[str, Any]) -> str:
+    """Of a browser's window: the report, its part of the answers, and the study."""
+    own = manifest.get("tab") or manifest["title"]
+    words = [own, manifest["period"], manifest["selection"], manifest["study_title"] or "cxlab"]
+    return " · ".join(word for word in words if word)
+
+
+def _answer(
+    folder: Path,
+    findings: Findings | None,
+    figure: Mapping[str, str] | None,
+    manifest: Mapping[str, Any],
+) -> str:
+    """The first screen: question, answer, findings and figure; the question alone without one."""
+    said: Any = findings or ()
+    tiles = read_tiles(folder) if findings else None
+    return str(
+        _templates()
+        .get_template("answer.html.j2")
+        .render(
+            question=manifest["title"],
+            answers=[
+                {"text": one.text, "sure": Markup(certainty_html(one)), "detail": one.detail}
+                for one in said
+                if one.kind == "answer"
+            ],
+            follows=[Markup(sentence_html(one)) for one in said if one.kind == "so what"],
+            tiles=[] if tiles is None else [Markup(tile) for tile in each_tile(tiles)],
+            list=Markup(list_html(findings)) if findings else "",
+            figure=figure,
+            key=HOW_SURE,
+            comment=str(manifest["parameters"].get("comment") or "").strip(),
+            changes=manifest["changes"],
+        )
+    )
+
+
+def answer_figure(notebook: nbformat.NotebookNode) -> dict[str, str] | None:
+    """The figure that shows the answer: its image and alt text; None without one."""
+    for cell in notebook.cells:
+        if ANSWER_TAG in cell.metadata.get("tags", []):
+            for output in cell.get("outputs", ()):
+                if image := output.get("data", {}).get("image/png"):
+                    alt = output.metadata.get("image/png", {}).get("alt", "")
+                    return {"alt": alt, "png": "".join(str(image).split())}
+    return None
+
+
+def bar_html(manifest: Mapping[str, Any]) -> str:
+    """What stands above every report of a set: study, part of the answers, files, other reports."""
+    beside, own = manifest.get("beside", {}), Path(manifest["notebook"]["name"]).stem
+    tabs = [
+        {"words": tab["words"], "href": "" if tab["report"] == own else quote(tab["href"])}
+        for tab in beside.get("tabs", ())
+    ]
+    if beside.get("index"):
+        tabs.insert(0, {"words": "Overview", "href": quote(beside["index"])})
+    previous = beside.get("previous")
+    rows = manifest.get("rows")
+    return str(
+        _templates()
+        .get_template("bar.html.j2")
+        .render(
+            study=manifest["study_title"] or manifest["study"] or "cxlab",
+            scope=f"{manifest['period'] or 'all periods'}, {manifest['selection'] or 'everyone'}",
+            rows="" if rows is None else f"{rows:,} answers",
+            simulated=manifest["simulated"],
+            files=[
+                {"words": FORMAT_WORDS.get(Path(name).suffix[1:], name), "href": quote(name)}
+                for name in report_files(manifest)
+            ],
+            previous=previous and {**previous, "href": quote(previous["href"])},
+            tabs=tabs,
+        )
+    )
+
+
+def with_bar(page: str, bar: str) -> str:
+    """The page with another bar: all else in it stays as it is."""
+    before, _, rest = page.partition(BAR_BEGINS)
+    _, ends, after = rest.partition(BAR_ENDS)
+    return f"{before}{BAR_BEGINS}{bar}{ends}{after}" if ends else page
 
 
 def render_page(notebook: nbformat.NotebookNode, report: Mapping[str, Any]) -> str:
     """HTML of an executed notebook; ``report`` holds what the page says besides."""
     clean = Cleaner()
     resources = {"report": {**report, "policy": POLICY}, "clean": clean}
-    body, _ = _exporter().from_notebook_node(_visible(notebook), resources=resources)
-    return _with_contents(printable(body), clean.sentence)
+    body, _ = _exporter().from_notebook_node(notebook, resources=resources)
+    return printable(with_bar(_with_contents(printable(body), clean.sentence), report["bar"]))
 
 
 def refresh_page(folder: Path, manifest: Mapping[str, Any]) -> Path:
@@ -141,6 +243,11 @@ class PageExporter(HTMLExporter):
 
 
 @lru_cache(maxsize=1)
+def _templates() -> Environment:
+    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+
+
+@lru_cache(maxsize=1)
 def _exporter() -> PageExporter:
     return PageExporter(
         template_name="page",
@@ -155,11 +262,24 @@ def _exporter() -> PageExporter:
 def notebook_title(notebook: nbformat.NotebookNode, fallback: str) -> str:
     """Words of the first top heading."""
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            for line in cell.source.splitlines():
-                if line.startswith("# "):
-                    return str(line[2:].strip())
+        if cell.cell_type == "markdown" and (title := _parted(cell.source)[1]):
+            return title
     return fallback
+
+
+def tab_name(notebook: nbformat.NotebookNode, stem: str) -> str:
+    """What other reports call it: the notebook's ``cxlab.tab``, or the words of its file's name.
+
+    Examples
+    --------
+    >>> from nbformat.v4 import new_notebook
+    >>> tab_name(new_notebook(), "9-lost-customers")
+    'Lost customers'
+    """
+    declared = notebook.metadata.get("cxlab", {}).get("tab")
+    number, _, rest = stem.partition("-")
+    words = (rest if number.isdigit() and rest else stem).replace("-", " ")
+    return str(declared or words[:1].upper() + words[1:])
 
 
 def _page_only(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
@@ -189,15 +309,33 @@ def _is_rich(output: nbformat.NotebookNode) -> bool:
     return any(kind == "text/html" or kind.startswith("image/") for kind in kinds)
 
 
-def _visible(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The declared defaults are hidden once papermill has injected the values used."""
-    if not any(map(was_injected, notebook.cells)):
-        return notebook
-    shown = nbformat.from_dict(notebook)
-    shown.cells = [
-        cell for cell in notebook.cells if "parameters" not in cell.metadata.get("tags", [])
-    ]
-    return shown
+def _visible(notebook: nbformat.NotebookNode, *, answered: bool) -> nbformat.NotebookNode:
+    """The notebook without what stands on the first screen, and without defaults that gave way.
+
+    These are the title, the displayed answer, and the parameters once papermill has injected
+    the values used. Cells are shared with the notebook, of which nothing is changed.
+    """
+    cells, injected, titled = [], any(map(was_injected, notebook.cells)), False
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if injected and "parameters" in tags:
+            continue
+        if cell.cell_type == "markdown" and not titled and (parts := _parted(cell.source))[1]:
+            cell, titled = nbformat.NotebookNode({**cell, "source": parts[0] + parts[2]}), True
+        elif answered and ANSWER_TAG in tags and "outputs" in cell:
+            kept = [one for one in cell.outputs if not (_is_rich(one) and was_shown(one))]
+            cell = nbformat.NotebookNode({**cell, "outputs": kept})
+        cells.append(cell)
+    return nbformat.NotebookNode({**notebook, "cells": cells})
+
+
+def _parted(source: str) -> tuple[str, str, str]:
+    """What stands before the first top heading of a text, its words, and what follows."""
+    lines = source.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        if line.startswith("# "):
+            return "".join(lines[:number]), line[2:].strip(), "".join(lines[number + 1 :])
+    return source, "", ""
 
 
 def _with_contents(body: str, removed: str) -> str:

@@ -69,6 +69,29 @@ class _Git(TypedDict):
     clean: bool | None
 
 
+class Tab(TypedDict):
+    """Another report of the set, from the report's folder on."""
+
+    report: str
+    words: str
+    href: str
+
+
+class Previous(TypedDict):
+    """The same report of the period before."""
+
+    period: str
+    href: str
+
+
+class Beside(TypedDict, total=False):
+    """Reports that a report leads to."""
+
+    tabs: list[Tab]
+    previous: Previous | None
+    index: str
+
+
 class Manifest(TypedDict, total=False):
     """What a report's manifest must hold, and of which kind what it may hold is."""
 
@@ -90,6 +113,8 @@ class Manifest(TypedDict, total=False):
     warnings: Required[list[str]]
     tables: Required[list[str]]
     formats: Required[list[str]]
+    tab: str
+    beside: Beside
     changes: list[str]
     headline: list[Headline]
     digests: dict[str, Any]

@@ -23,7 +23,7 @@ from cxlab.core.display import display_of
 from cxlab.core.headers import NAMED
 from cxlab.core.markup import MARK, NO_ROWS, table_html, table_text
 from cxlab.core.messages import got, unknown
-from cxlab.core.tables import MOST_COLUMNS
+from cxlab.core.tables import MOST_COLUMNS, described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,8 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 ANSWER = "cxlab-answer"
 #: Names a folder in which `cxlab.show` also writes every table at full precision.
 RECORD_VARIABLE = "CXLAB_RECORD"
+#: What the recorded tables are called, for workbook and slides, beside them.
+CAPTIONS = "captions.json"
 
 
 def show(
@@ -160,6 +162,7 @@ def _show_table(table: pd.DataFrame, name: str, told: dict[str, Any]) -> None:
         )
     display_as = replace(display_of(table), **told)
     record_table(table, name)
+    _record_caption(described(table, display_as, name))
     html = table_html(table, display_as, name=name)
     display(Shown(table_text(table, display_as, name=name), {"text/html": html}, {}))
 
@@ -278,6 +281,24 @@ def record_table(table: pd.DataFrame, name: str) -> None:
     ]
     text = json.dumps(records, ensure_ascii=False, indent=1, allow_nan=False)
     target.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+
+
+def _record_caption(caption: dict[str, Any]) -> None:
+    """Add what a table is called, and its columns, to `CAPTIONS` beside the recorded tables."""
+    folder = os.environ.get(RECORD_VARIABLE)
+    if not folder:
+        return
+    target = Path(folder) / CAPTIONS
+    known = [*read_captions(target.parent).values(), caption]
+    target.write_text(json.dumps(known, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def read_captions(tables: Path) -> dict[str, dict[str, Any]]:
+    """What each recorded table is called: as `described`; those of older reports are not known."""
+    target = tables / CAPTIONS
+    if not target.exists():
+        return {}
+    return {one["table"]: one for one in json.loads(target.read_text(encoding="utf-8"))}
 
 
 def _quoted(table: pd.DataFrame) -> pd.DataFrame:

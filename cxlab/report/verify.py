@@ -14,6 +14,7 @@ import nbformat
 
 from cxlab.core.engines import row_count
 from cxlab.core.past import past_reports
+from cxlab.report.answer import FINDINGS_FILE
 from cxlab.report.build import about_fields, finish_report
 from cxlab.report.compare import (
     compare_made,
@@ -26,6 +27,7 @@ from cxlab.report.execute import CELL_SECONDS, NotebookError, execute_notebook
 from cxlab.report.exports import WRITERS, write_exports
 from cxlab.report.exports.pdf import find_browser
 from cxlab.report.factory.requests import about_study
+from cxlab.report.index import beside
 from cxlab.report.manifest import (
     code_digest,
     input_names,
@@ -60,7 +62,7 @@ EXACT_ROWS = 5_000_000
 #: Packages whose versions may change the last digits.
 NUMERIC = ("numpy", "scipy", "pandas", "statsmodels", "duckdb")
 #: Lines of a manifest that a report made again says anew.
-SAID = ("title", "warnings", "tables", "headline", "changes", "formats", "seed")
+SAID = ("title", "tab", "warnings", "tables", "headline", "changes", "formats", "seed")
 #: Lines on what the report is about, which its study says anew.
 ABOUT = ("study", "study_title", "about", "simulated", "period", "selection")
 
@@ -295,6 +297,9 @@ def _record(folder: Path, manifest: dict[str, Any], found: Verification) -> None
     try:
         write_record(folder / VERIFICATION, record)
         if found.same:
+            if "beside" in manifest:
+                index = Path(os.path.normpath(folder / manifest["beside"].get("index", "")))
+                manifest["beside"] = beside(folder, manifest, index)
             refresh_page(folder, manifest)
             write_manifest(folder, manifest)
     except OSError as error:
@@ -354,6 +359,7 @@ def _compare_derived(
     refresh_page(again, made)
     known = {Path(manifest["notebook"]["name"]).name, *([f"{stem}.pdf"] if printed else [])}
     known |= {f"tables/{name}.{kind}" for name in manifest["tables"] for kind in ("csv", "json")}
+    known.add(FINDINGS_FILE)
     _compare_files(folder, again, known, found)
     return found
 

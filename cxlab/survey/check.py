@@ -34,7 +34,8 @@ def check_answers(answers: Any, study: Study, table: str | None = None) -> pd.Da
         ``answered``, ``never used``, ``no answer``, ``don't know``, ``not asked``,
         ``invalid`` (rows; they add up to ``n``), ``out_of_range`` (answers off the scale:
         0 unless the frame was changed after reading), ``mean``, ``floor`` and ``ceiling``
-        (share of answers at the lowest and highest score, 0 to 1). These three are NaN
+        (share of answers at the lowest and highest score, 0 to 1), ``missing`` (share of
+        those asked who gave neither a score nor "never used", 0 to 1). These four are NaN
         where fewer than the study's ``min_group_size`` have answered.
 
     Raises
@@ -67,13 +68,18 @@ def check_answers(answers: Any, study: Study, table: str | None = None) -> pd.Da
         shown = answered >= smallest
         share = {key: found.pop(key) / answered if shown else math.nan for key in SHARES}
         labels = {"column": column.name, "label": column.label, "role": column.role}
-        table_rows.append({**labels, **found, **share})
+        unknown = found["n"] - sum(found[key] for key in FOUND)
+        asked = found["n"] - found["not asked"]
+        missing = unknown / asked if asked and shown else math.nan
+        table_rows.append({**labels, **found, **share, "missing": missing})
     return pd.DataFrame(table_rows, columns=COLUMNS)
 
 
 #: Sums that are shown as means of the answers.
 SHARES = ("mean", "floor", "ceiling")
-COLUMNS = ["column", "label", "role", "n", "answered", *REASONS, "out_of_range", *SHARES]
+#: Rows that lack nothing: answered, not to be answered, or not asked.
+FOUND = ("answered", "never used", "not asked")
+COLUMNS = ["column", "label", "role", "n", "answered", *REASONS, "out_of_range", *SHARES, "missing"]
 
 
 def _opened(answers: Any) -> nw.LazyFrame:

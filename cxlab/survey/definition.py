@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from cxlab.core.characters import visible_text
 from cxlab.core.metric import Metric
+from cxlab.core.phrases import listed
 from cxlab.survey.scales import Scale
 
 #: What a column can be. Ratings are answers on a scale; the others describe the row.
@@ -195,6 +196,10 @@ class Table:
         return any(fnmatch.fnmatchcase(folded, normal_header(p, "")) for p in self.ignore)
 
 
+#: Outcomes of a study that are named where it shows itself.
+MOST_OUTCOMES = 6
+
+
 @dataclass(frozen=True)
 class OpenQuestion:
     """A guess that somebody has still to confirm.
@@ -242,6 +247,49 @@ class Definition:
     contact_rules: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     open_questions: tuple[OpenQuestion, ...] = ()
     engine: str | None = None
+
+    def in_words(self) -> dict[str, str]:
+        """What the study file says of the study, its main table and the others, a line each."""
+        main = self.tables[self.main]
+        said = {
+            "Study": f"{self.title} ({self.name})" + ("; SIMULATED" if self.simulated else ""),
+            "Source": ". ".join(part.rstrip(".") for part in (self.source, self.licence) if part),
+            "Answers": f"{main.label} ({main.name})",
+            "Periods": _periods_in_words(main),
+        }
+        outcomes = main.with_role("outcome")
+        for column in outcomes[:MOST_OUTCOMES]:
+            said[f"Outcome {column.name}"] = _outcome_in_words(column)
+        if len(outcomes) > MOST_OUTCOMES:
+            said["More outcomes"] = str(len(outcomes) - MOST_OUTCOMES)
+        for word, role in (("Touchpoints", "touchpoint"), ("Segments", "segment")):
+            names = [column.short or column.label for column in main.with_role(role)]
+            said[f"{word} ({len(names)})"] = listed(names, most=8) if names else "none"
+        roles = {role: main.only(role) for role in ("weight", "strata", "cluster")}
+        said["Design"] = ", ".join(f"{role} {c.name}" for role, c in roles.items() if c) or "none"
+        others = [name for name in self.tables if name != self.main]
+        said["Other tables"] = listed(others, most=6)
+        said["Contact rules"] = listed(list(self.contact_rules))
+        said["Smallest group shown"] = f"{self.min_group_size} answers"
+        said["Open questions"] = str(len(self.open_questions) or "")
+        return {name: words for name, words in said.items() if words}
+
+
+def _periods_in_words(table: Table) -> str:
+    named = [period for period in table.files if period]
+    column = table.only("period")
+    if not named:
+        return f"in column {column.name}" if column else "one"
+    return f"{len(named)}: " + (named[0] if len(named) == 1 else f"{named[0]} to {named[-1]}")
+
+
+def _outcome_in_words(column: Column) -> str:
+    told = [
+        metric.title + (f" (target {metric.target:g})" if metric.target is not None else "")
+        for metric in column.all_metrics()
+    ]
+    scale = f", {column.scale.range[0]:g} to {column.scale.range[1]:g}" if column.scale else ""
+    return f"{column.label}{scale}: {', '.join(told)}{'; headline' if column.headline else ''}"
 
 
 def normal_header(header: str, strip: str = "*") -> str:

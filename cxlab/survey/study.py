@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from cxlab.survey.study_file import read_definition
 Where = Mapping[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Study:
     """A survey whose columns are declared; made by `load_study`.
 
@@ -46,6 +47,13 @@ class Study:
 
     path: Path
     definition: Definition
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}: {words}" for name, words in self.definition.in_words().items())
+
+    def _repr_html_(self) -> str:
+        lines = self.definition.in_words().items()
+        return "<br>".join(f"<b>{escape(name)}</b>: {escape(words)}" for name, words in lines)
 
     @property
     def name(self) -> str:

@@ -85,8 +85,13 @@ def write_pdf(folder: Path, target: Path) -> None:
 
 
 def _without_places(page: str) -> str:
-    """The page without links to files beside it: print would hold where on this machine they are."""
+    """The page without links to files beside it: print would hold where on this machine they are.
+
+    Other reports come and go; what is printed does not depend on them.
+    """
     document = lxml.html.document_fromstring(page, parser=lxml.html.HTMLParser(huge_tree=True))
+    for element in [*document.find_class("tabs"), *document.find_class("files")]:
+        element.drop_tree()
     there = {*document.xpath("//@id"), *document.xpath("//a/@name")}
     for link in document.iter("a"):
         way = link.get("href", "").strip()

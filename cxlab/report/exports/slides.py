@@ -1,7 +1,8 @@
-"""The figures of a report as native, editable charts, one a slide."""
+"""A report as slides: the answer, its figure, then native, editable charts, one a slide."""
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -11,19 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from cxlab.core.characters import printable
+from cxlab.core.findings import HOW_SURE, Finding, Findings
+from cxlab.core.headers import DECIMALS
+from cxlab.report.answer import SHAPES, read_findings
 from cxlab.report.publish import replace_bytes
 from cxlab.report.records import HEADLINE_TABLES
+from cxlab.report.show import read_captions
 
-#: Columns that a table needs to be charted, and those that may name its rows.
-FIGURES = ("estimate", "ci_low", "ci_high")
-NAMES = ("label", "touchpoint", "driver", "coefficient", "segment", "group", "period")
 #: Most rows that a reader can distinguish on one slide, and most slides that anybody reads.
 MOST_ROWS = 30
 MOST_SLIDES = 40
-#: Layouts of the empty presentation that python-pptx brings.
-TITLE_LAYOUT, CHART_LAYOUT = 0, 5
+#: Layout of the empty presentation that python-pptx brings with a title and nothing else.
+LAYOUT = 5
+#: Inches: a wide slide, and its margin.
+WIDTH, HEIGHT, MARGIN = 13.333, 7.5, 0.6
+INK, QUIET, ACCENT = "1B1F24", "57606A", "0072B2"
+#: Name under which the answer's figure is shown.
+ANSWER = "Figure answer:"
 #: What a spreadsheet would take for a formula or a link.
 LIVE = re.compile(r"[=+@{-]|\w+:|https?:", re.I)
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class Figure:
     """One chart: rows of one table that have one metric and one unit."""
 
     title: str
+    about: str
+    measure: str
     unit: str
     names: list[str]
     estimates: list[float]
@@ -39,18 +49,24 @@ class Figure:
 
 
 def write_slides(folder: Path, target: Path) -> None:
-    """Write a presentation: what the report is about, then a bar chart per table and metric.
+    """Write a presentation: the answer with what was found, its figure, then a chart a table.
 
     Every table with an estimate and its interval is charted. The bars are native, and the
     spreadsheet behind each can be edited; the intervals are error bars. Hidden rows are left out.
     """
     from pptx import Presentation
+    from pptx.util import Inches
 
     manifest = printable(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     deck = Presentation()
-    _write_title(deck, manifest)
+    deck.slide_width, deck.slide_height = Inches(WIDTH), Inches(HEIGHT)
+    findings = read_findings(folder)
+    _write_first(deck, manifest, findings)
+    if findings and (image := _answer_image(folder / manifest["notebook"]["name"])):
+        _write_picture(deck, printable(findings.answer.text), *image)
+    captions = read_captions(folder / "tables")
     names = sorted(manifest["tables"], key=lambda name: name not in HEADLINE_TABLES)
-    figures = [one for name in names for one in _figures(folder / "tables", name)]
+    figures = [one for name in names for one in _figures(folder / "tables", captions.get(name))]
     for figure in figures[:MOST_SLIDES]:
         _write_chart(deck, figure)
     content = io.BytesIO()
@@ -58,31 +74,45 @@ def write_slides(folder: Path, target: Path) -> None:
     replace_bytes(target, content.getvalue())
 
 
-def _figures(tables: Path, name: str) -> Iterator[Figure]:
-    """Charts of one table, one per metric and unit."""
-    rows = printable(json.loads((tables / f"{name}.json").read_text(encoding="utf-8")))
-    if not rows or not all(column in rows[0] for column in FIGURES):
+def _figures(tables: Path, caption: Row | None) -> Iterator[Figure]:
+    """Charts of one table, one per metric and unit; none where nothing is known of it."""
+    if not caption or not caption["chart"]:
         return
-    known = [row for row in rows if None not in [row[column] for column in FIGURES]]
-    for kind in dict.fromkeys((row.get("metric"), row.get("unit")) for row in known):
-        part = [row for row in known if (row.get("metric"), row.get("unit")) == kind]
-        words = [str(word) for word in kind if word]
-        if 0 < len(part) <= MOST_ROWS:
-            yield Figure(
-                title=", ".join([name.replace("-", " ").capitalize(), *words[:1]]),
-                unit=words[-1] if kind[1] else "",
-                names=_row_names(part),
-                estimates=[row["estimate"] for row in part],
-                below=[row["estimate"] - row["ci_low"] for row in part],
-                above=[row["ci_high"] - row["estimate"] for row in part],
-            )
+    rows = json.loads((tables / f"{caption['table']}.json").read_text(encoding="utf-8"))
+    column, low, high = caption["chart"]
+    for j, words in caption["words"].items():
+        rows = [row | {j: word} for row, word in zip(rows, words, strict=True)]
+    units = caption["units"][column]
+    units = units if isinstance(units, list) else [units] * len(rows)
+    rows = [rows[i] | {"unit": units[i]} for i in caption["order"]]
+    known = [row for row in printable(rows) if None not in [row[c] for c in (column, low, high)]]
+    kinds = dict.fromkeys((row.get("metric"), row["unit"]) for row in known)
+    for metric, unit in kinds:
+        part = [row for row in known if (row.get("metric"), row["unit"]) == (metric, unit)]
+        if not 0 < len(part) <= MOST_ROWS:
+            continue
+        factor = 100 if unit == "share" else 1
+        header = metric if column == "estimate" and metric else caption["headers"][column]
+        yield Figure(
+            title=printable(caption["caption"]) + (f": {metric}" if len(kinds) > 1 else ""),
+            about=printable(caption["about"]),
+            measure=printable(header),
+            unit="%" if unit == "share" else unit,
+            names=_row_names(part, caption["names"]),
+            estimates=[row[column] * factor for row in part],
+            below=[(row[column] - row[low]) * factor for row in part],
+            above=[(row[high] - row[column]) * factor for row in part],
+        )
 
 
-def _row_names(rows: list[dict[str, Any]]) -> list[str]:
+def _row_names(rows: list[Row], columns: list[str]) -> list[str]:
     """What distinguishes the rows, and how many answers each has."""
-    telling = [c for c in NAMES if c in rows[0] and len({row[c] for row in rows}) > 1]
-    telling = telling or [c for c in NAMES if c in rows[0]][:1]
-    names = [" · ".join(str(row[column]) for column in telling) for row in rows]
+    telling = [c for c in columns if len({row[c] for row in rows}) > 1] or columns[:1]
+    names = [""] * len(rows)
+    for column in telling:
+        if len({*names}) < len(names):
+            names = [f"{name} · {row[column]}" for name, row in zip(names, rows, strict=True)]
+    names = [name.removeprefix(" · ") for name in names]
     sizes = [f" (n = {row['n']:,})" if row.get("n") is not None else "" for row in rows]
     return [plain_text(name) + size for name, size in zip(names, sizes, strict=True)]
 
@@ -98,49 +128,141 @@ def plain_text(text: str) -> str:
     return f" {text}" if LIVE.match(text) else text
 
 
-def _write_title(deck: Any, manifest: dict[str, Any]) -> None:
-    slide = deck.slides.add_slide(deck.slide_layouts[TITLE_LAYOUT])
-    slide.shapes.title.text = manifest["title"]
+def _write_first(deck: Any, manifest: Row, findings: Findings | None) -> None:
+    """The answer and what was found; the report's name where nothing was found."""
+    slide = deck.slides.add_slide(deck.slide_layouts[LAYOUT])
     scope = [manifest["period"] or "all periods", manifest["selection"] or "everyone"]
-    lines = [manifest["about"], ", ".join(scope), *manifest["changes"], f"made {manifest['ended']}"]
-    slide.placeholders[1].text = "\n".join(line for line in lines if line)
-    _shrink(slide.placeholders[1].text_frame)
+    told = [manifest["study_title"], *scope, *(["SIMULATED"] if manifest["simulated"] else [])]
+    _write_text(slide, 0.4, 0.4, " · ".join(part for part in told if part), 12, QUIET)
+    _write_text(slide, 0.75, 0.4, manifest["title"], 14, QUIET)
+    rows = list(findings or ())
+    answers = [row.text for row in rows if row.kind == "answer"] or [manifest["title"]]
+    _title(slide, "\n".join(map(printable, answers)), 1.15, 1.5, 28)
+    body = _text_box(slide, 2.8, 3.6)
+    for row in rows:
+        if row.kind != "answer":
+            _write_finding(body, row)
+    for line in manifest["changes"] if not findings else ():
+        _run(body.add_paragraph(), line, 14, INK)
+    if findings:
+        _write_text(slide, 6.45, 0.6, HOW_SURE, 10, QUIET)
+    _write_text(slide, 7.0, 0.3, f"{manifest['about']} Made {manifest['ended']}.", 9, QUIET)
 
 
-def _shrink(frame: Any) -> None:
+def _write_finding(body: Any, finding: Finding) -> None:
     from pptx.util import Pt
 
+    word = "caution" if finding.kind == "caution" else finding.certainty
+    paragraph = body.add_paragraph()
+    paragraph.space_after = Pt(6)
+    if word in SHAPES:
+        _run(paragraph, f"{SHAPES[word]} {word.capitalize()}  ", 14, ACCENT, bold=True)
+    _run(paragraph, printable(finding.text), 16, INK)
+    if finding.detail:
+        _run(paragraph, f"  {printable(finding.detail)}", 11, QUIET)
+
+
+def _answer_image(notebook: Path) -> tuple[bytes, str] | None:
+    """The answer's figure and its alt text, from the executed notebook."""
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if "image/png" in data and "".join(data.get("text/plain", "")).startswith(ANSWER):
+                alt = output["metadata"].get("image/png", {}).get("alt", "")
+                return base64.b64decode("".join(data["image/png"])), alt
+    return None
+
+
+def _write_picture(deck: Any, title: str, image: bytes, alt: str) -> None:
+    from pptx.util import Inches
+
+    slide = deck.slides.add_slide(deck.slide_layouts[LAYOUT])
+    _title(slide, title, 0.4, 1.1, 24)
+    top, room = 1.6, HEIGHT - 1.6 - 0.3
+    picture = slide.shapes.add_picture(io.BytesIO(image), Inches(MARGIN), Inches(top))
+    ratio = min(Inches(WIDTH - 2 * MARGIN) / picture.width, Inches(room) / picture.height)
+    picture.width, picture.height = int(picture.width * ratio), int(picture.height * ratio)
+    picture.left = int((Inches(WIDTH) - picture.width) / 2)
+    picture._element.nvPicPr.cNvPr.set("descr", printable(alt))
+
+
+def _title(slide: Any, text: str, top: float, height: float, size: int) -> None:
+    from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
+    from pptx.util import Inches, Pt
+
+    title = slide.shapes.title
+    title.left, title.top = Inches(MARGIN), Inches(top)
+    title.width, title.height = Inches(WIDTH - 2 * MARGIN), Inches(height)
+    frame = title.text_frame
+    frame.text, frame.word_wrap, frame.vertical_anchor = text, True, MSO_ANCHOR.TOP
     for paragraph in frame.paragraphs:
-        paragraph.font.size = Pt(14)
+        paragraph.alignment = PP_ALIGN.LEFT
+        paragraph.font.size, paragraph.font.bold = Pt(size), True
+
+
+def _text_box(slide: Any, top: float, height: float) -> Any:
+    from pptx.util import Inches
+
+    place = (Inches(MARGIN), Inches(top), Inches(WIDTH - 2 * MARGIN), Inches(height))
+    frame = slide.shapes.add_textbox(*place).text_frame
+    frame.word_wrap = True
+    return frame
+
+
+def _write_text(slide: Any, top: float, height: float, text: str, size: int, colour: str) -> None:
+    _run(_text_box(slide, top, height).paragraphs[0], text, size, colour)
+
+
+def _run(paragraph: Any, text: str, size: int, colour: str, *, bold: bool = False) -> None:
+    from pptx.dml.color import RGBColor
+    from pptx.util import Pt
+
+    run = paragraph.add_run()
+    run.text = text
+    run.font.size, run.font.bold = Pt(size), bold
+    run.font.color.rgb = RGBColor.from_string(colour)
 
 
 def _write_chart(deck: Any, figure: Figure) -> None:
     from pptx.chart.data import CategoryChartData
+    from pptx.dml.color import RGBColor
     from pptx.enum.chart import XL_CHART_TYPE, XL_TICK_LABEL_POSITION
     from pptx.util import Inches, Pt
 
-    slide = deck.slides.add_slide(deck.slide_layouts[CHART_LAYOUT])
-    slide.shapes.title.text = figure.title
-    slide.shapes.title.text_frame.paragraphs[0].font.size = Pt(24)
-    data = CategoryChartData(number_format="0.0")
+    slide = deck.slides.add_slide(deck.slide_layouts[LAYOUT])
+    _title(slide, figure.title, 0.4, 0.7, 24)
+    if figure.about:
+        _write_text(slide, 1.05, 0.4, figure.about, 12, QUIET)
+    places = DECIMALS.get(figure.unit, (2, 2))[0]
+    form = "0." + "0" * places if places else "0"
+    data = CategoryChartData(number_format=form)
     data.categories = figure.names
-    data.add_series(plain_text(f"{figure.unit or 'estimate'}, 95 % CI"), figure.estimates)
-    place = (Inches(0.5), Inches(1.3), Inches(9), Inches(5.9))
+    data.add_series(plain_text(f"{_measure(figure)}, 95 % intervals"), figure.estimates)
+    place = (Inches(MARGIN), Inches(1.4), Inches(WIDTH - 2 * MARGIN), Inches(5.8))
     shape = slide.shapes.add_chart(XL_CHART_TYPE.BAR_CLUSTERED, *place, data)
     shape._element.nvGraphicFramePr.cNvPr.set("descr", _alt_text(figure))
     chart = shape.chart
     chart.has_legend = False
     chart.has_title = True
-    chart.chart_title.text_frame.text = f"{figure.unit or 'estimate'}, with 95 % intervals"
+    chart.chart_title.text_frame.text = f"{_measure(figure)}, with 95 % intervals"
     chart.chart_title.text_frame.paragraphs[0].font.size = Pt(12)
-    chart.font.size = Pt(10)
+    chart.font.size = Pt(11)
     # first row on top; names stay left of bars that go below zero
     chart.category_axis.reverse_order = True
     chart.category_axis.tick_label_position = XL_TICK_LABEL_POSITION.LOW
     chart.value_axis.has_major_gridlines = True
+    chart.value_axis.major_gridlines.format.line.color.rgb = RGBColor.from_string("D0D7DE")
     chart.value_axis.minimum_scale, chart.value_axis.maximum_scale = _scale(figure)
     chart.plots[0].gap_width = 60
+    chart.plots[0].series[0].format.fill.solid()
+    chart.plots[0].series[0].format.fill.fore_color.rgb = RGBColor.from_string(ACCENT)
     _add_intervals(chart, figure)
+
+
+def _measure(figure: Figure) -> str:
+    """What the bars are, and in which unit."""
+    sign = {"%": " (%)", "points": " (points)"}.get(figure.unit, "")
+    return figure.measure + (sign if sign.strip(" ()") not in figure.measure else "")
 
 
 def _scale(figure: Figure) -> tuple[float, float]:
@@ -177,5 +299,5 @@ def _add_intervals(chart: Any, figure: Figure) -> None:
 
 def _alt_text(figure: Figure) -> str:
     rows = zip(figure.names, figure.estimates, strict=True)
-    values = "; ".join(f"{name.strip()}: {estimate:.1f}" for name, estimate in rows)
-    return f"Bar chart with 95 % intervals, {figure.unit or 'estimate'}. {values}."
+    values = "; ".join(f"{name.strip()}: {estimate:.3g}" for name, estimate in rows)
+    return f"Bar chart with 95 % intervals, {_measure(figure)}. {values}."

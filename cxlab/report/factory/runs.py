@@ -14,7 +14,7 @@ from cxlab.report.build import Job, clean_up
 from cxlab.report.factory.requests import Request, plan_reports
 from cxlab.report.factory.together import hide_together
 from cxlab.report.factory.workers import Backend, Outcome, make_reports
-from cxlab.report.index import list_reports, write_index
+from cxlab.report.index import link_reports, list_reports, write_index
 from cxlab.report.publish import Trouble, check_writable, output_error
 
 #: Odd records that a run names.
@@ -133,6 +133,7 @@ def run_requests(
     listing = list_reports(reports)
     try:
         index = write_index(reports, listing)
+        link_reports(reports)
     except OSError as error:
         raise output_error(reports, error) from error
     return Run(index, outcomes, [*left_out, *_first(listing.odd)], together.hidden)

@@ -3,10 +3,12 @@
 from cxlab.core.disclosure.gate import suppress_small_groups
 from cxlab.stats.metrics.differences import compare_groups, compare_periods, compare_segments
 from cxlab.stats.metrics.estimates import estimate_metrics
-from cxlab.stats.metrics.scorecard import retention, scorecard, study_retention
+from cxlab.stats.metrics.scorecard import retention, scorecard, study_retention, usage
 from cxlab.stats.metrics.scores import mean_score, net_score, nps, top_box
+from cxlab.stats.metrics.standing import Scorecard, study_scorecard
 
 __all__ = [
+    "Scorecard",
     "compare_groups",
     "compare_periods",
     "compare_segments",
@@ -17,6 +19,8 @@ __all__ = [
     "retention",
     "scorecard",
     "study_retention",
+    "study_scorecard",
     "suppress_small_groups",
     "top_box",
+    "usage",
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtr
@@ -16,10 +18,11 @@ from cxlab.core.disclosure.gate import (
     ROWS,
     decide,
     joint_answers,
+    suppress_small_groups,
     table_joints,
 )
 from cxlab.core.display import metric_titles, with_display
-from cxlab.core.frames import as_list, open_frame
+from cxlab.core.frames import Opened, as_list, collect, open_frame
 from cxlab.core.messages import got
 from cxlab.core.metric import Metric
 from cxlab.core.result import Result
@@ -160,6 +163,95 @@ def _confidence(table: pd.DataFrame, metrics: list[Metric], target: pd.Series) -
 def _size_note(n: int, note: str) -> str:
     few = f"fewer than {FEW_ANSWERS} answers" if 0 < n < FEW_ANSWERS else ""
     return "; ".join(part for part in (few, note) if part)
+
+
+USAGE_COLUMNS = ("n", "estimate", "se", "ci_low", "ci_high", "users", "n_missing", "note")
+
+
+def usage(
+    answers: Any,
+    touchpoints: Sequence[str],
+    *,
+    by: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    design: DesignLike = None,
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> Result:
+    """Per cent of respondents who used each touchpoint, of everyone or per group.
+
+    Parameters
+    ----------
+    answers
+        As ``study.read()`` gives them, of any engine: each touchpoint ``x`` with ``x_missing`` beside it.
+    touchpoints : sequence of str
+    by : str, optional
+        Column of the groups.
+    labels : mapping of str to str, optional
+        Column to words for the ``touchpoint`` column: ``study.labels``.
+    design, level
+        As for `cxlab.nps`.
+    min_group_size : int
+        Groups of fewer answers are hidden, and with them whatever would give them back.
+
+    Returns
+    -------
+    Result
+        ``n_missing`` per touchpoint (without ``by``), and the ``table``: one row per
+        touchpoint × group with ``touchpoint``, ``group`` (with ``by``), ``n`` (who rated it or
+        said "never used"; a blank says neither), ``estimate``, ``se``, ``ci_low``, ``ci_high`` in
+        per cent, ``users`` (answers), ``n_missing``, ``note`` and, with ``by``, ``suppressed``.
+        Where nobody said "never used" the figures are null: it may not have been offered.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"wifi": [4, None, None, 5],
+    ...                         "wifi_missing": [None, "never used", "no answer", None]})
+    >>> table = usage(answers, ["wifi"]).table
+    >>> table[["touchpoint", "n", "estimate", "n_missing"]].round(1)
+      touchpoint  n  estimate  n_missing
+    0       wifi  3      66.7          1
+    """
+    columns = ["touchpoint", *(["group"] if by else []), *USAGE_COLUMNS]
+    if not touchpoints:
+        return Result(table=pd.DataFrame(columns=columns))
+    needed = [*touchpoints, *(f"{name}_missing" for name in touchpoints)]
+    opened, never = _use(open_frame(answers, design=design, touchpoints=needed, by=by), touchpoints)
+    metrics = [Metric(name, "box", top=(1, 1)) for name in touchpoints]
+    (table,) = estimate_each(opened, metrics, [by], level=level)
+    table = table.rename(columns={"tops": "users", "column": "touchpoint"})
+    # nobody said "never used": it was not offered, or everybody used it
+    unknown = ~table["touchpoint"].map(never)
+    table.loc[unknown, ["estimate", "se", "ci_low", "ci_high"]] = np.nan
+    table.loc[unknown, "note"] = 'nobody said "never used": not offered, or used by all'
+    table = table[columns]
+    missing = table[["touchpoint", "n_missing"]].rename(columns={"touchpoint": "column"})
+    if by:
+        table = suppress_small_groups(
+            table, within=["touchpoint"], min_group_size=min_group_size, segment=by
+        )
+    words = dict(labels or {})
+    table["touchpoint"] = [words.get(name, name) for name in table["touchpoint"]]
+    return Result(table=table) if by else Result(table=table, n_missing=missing)
+
+
+def _use(opened: Opened, touchpoints: Sequence[str]) -> tuple[Opened, dict[str, bool]]:
+    """Whether each touchpoint was used (1, 0, or null if unknown) in place of its rating.
+
+    Also whether anybody said "never used" of it.
+    """
+    one, nought = nw.lit(1.0), nw.lit(0.0)
+    # a column of reasons without any is no text to pandas
+    reasons = {name: nw.col(f"{name}_missing").cast(nw.String) for name in touchpoints}
+    never = {name: (why == "never used").fill_null(False) for name, why in reasons.items()}
+    sums = {name: nw.when(said).then(one).otherwise(nought).sum() for name, said in never.items()}
+    counts = collect(opened.lazy.select(**sums)).iloc[0].fillna(0)
+    used = {
+        name: nw.when(~nw.col(name).is_null()).then(one).otherwise(nw.when(said).then(nought))
+        for name, said in never.items()
+    }
+    known = replace(opened, lazy=opened.lazy.with_columns(**used))
+    return known, {name: bool(counts[name] > 0) for name in touchpoints}
 
 
 RETENTION_COLUMNS = (

@@ -1,121 +1,27 @@
-"""Is this data fit to use: who used what, straight-lining, repeated answers, weights."""
+"""Patterns of answers: all alike, repeated, broken off, complete; and what weights cost."""
 
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
 from cxlab.core.engines import row_count
 from cxlab.core.frames import (
-    Opened,
     collect,
     column_names,
     open_frame,
 )
-from cxlab.core.metric import Metric
-from cxlab.core.result import Result
-from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.survey.scales import REASONS
 
-USAGE_COLUMNS = ("n", "estimate", "se", "ci_low", "ci_high", "users", "n_missing", "note")
 #: Fewer answered items than this and alike answers say nothing about care.
 MIN_ANSWERED = 5
-
-
-def usage(
-    answers: Any,
-    touchpoints: Sequence[str],
-    *,
-    by: str | None = None,
-    labels: Mapping[str, str] | None = None,
-    design: DesignLike = None,
-    level: float = 0.95,
-    min_group_size: int = MIN_GROUP_SIZE,
-) -> Result:
-    """Per cent of respondents who used each touchpoint, of everyone or per group.
-
-    Parameters
-    ----------
-    answers
-        As ``study.read()`` gives them, of any engine: each touchpoint ``x`` with ``x_missing`` beside it.
-    touchpoints : sequence of str
-    by : str, optional
-        Column of the groups.
-    labels : mapping of str to str, optional
-        Column to words for the ``touchpoint`` column: ``study.labels``.
-    design, level
-        As for `cxlab.nps`.
-    min_group_size : int
-        Groups of fewer answers are hidden, and with them whatever would give them back.
-
-    Returns
-    -------
-    Result
-        ``n_missing`` per touchpoint (without ``by``), and the ``table``: one row per
-        touchpoint × group with ``touchpoint``, ``group`` (with ``by``), ``n`` (who rated it or
-        said "never used"; a blank says neither), ``estimate``, ``se``, ``ci_low``, ``ci_high`` in
-        per cent, ``users`` (answers), ``n_missing``, ``note`` and, with ``by``, ``suppressed``.
-        Where nobody said "never used" the figures are null: it may not have been offered.
-
-    Examples
-    --------
-    >>> answers = pd.DataFrame({"wifi": [4, None, None, 5],
-    ...                         "wifi_missing": [None, "never used", "no answer", None]})
-    >>> table = usage(answers, ["wifi"]).table
-    >>> table[["touchpoint", "n", "estimate", "n_missing"]].round(1)
-      touchpoint  n  estimate  n_missing
-    0       wifi  3      66.7          1
-    """
-    columns = ["touchpoint", *(["group"] if by else []), *USAGE_COLUMNS]
-    if not touchpoints:
-        return Result(table=pd.DataFrame(columns=columns))
-    needed = [*touchpoints, *(f"{name}_missing" for name in touchpoints)]
-    opened, never = _use(open_frame(answers, design=design, touchpoints=needed, by=by), touchpoints)
-    metrics = [Metric(name, "box", top=(1, 1)) for name in touchpoints]
-    (table,) = estimate_each(opened, metrics, [by], level=level)
-    table = table.rename(columns={"tops": "users", "column": "touchpoint"})
-    # nobody said "never used": it was not offered, or everybody used it
-    unknown = ~table["touchpoint"].map(never)
-    table.loc[unknown, ["estimate", "se", "ci_low", "ci_high"]] = np.nan
-    table.loc[unknown, "note"] = 'nobody said "never used": not offered, or used by all'
-    table = table[columns]
-    missing = table[["touchpoint", "n_missing"]].rename(columns={"touchpoint": "column"})
-    if by:
-        table = suppress_small_groups(
-            table, within=["touchpoint"], min_group_size=min_group_size, segment=by
-        )
-    words = dict(labels or {})
-    table["touchpoint"] = [words.get(name, name) for name in table["touchpoint"]]
-    return Result(table=table) if by else Result(table=table, n_missing=missing)
-
-
-def _use(opened: Opened, touchpoints: Sequence[str]) -> tuple[Opened, dict[str, bool]]:
-    """Whether each touchpoint was used (1, 0, or null if unknown) in place of its rating.
-
-    Also whether anybody said "never used" of it.
-    """
-    one, nought = nw.lit(1.0), nw.lit(0.0)
-    # a column of reasons without any is no text to pandas
-    reasons = {name: nw.col(f"{name}_missing").cast(nw.String) for name in touchpoints}
-    never = {name: (why == "never used").fill_null(False) for name, why in reasons.items()}
-    sums = {name: nw.when(said).then(one).otherwise(nought).sum() for name, said in never.items()}
-    counts = collect(opened.lazy.select(**sums)).iloc[0].fillna(0)
-    used = {
-        name: nw.when(~nw.col(name).is_null()).then(one).otherwise(nw.when(said).then(nought))
-        for name, said in never.items()
-    }
-    known = replace(opened, lazy=opened.lazy.with_columns(**used))
-    return known, {name: bool(counts[name] > 0) for name in touchpoints}
 
 
 def straight_lining(
@@ -316,30 +222,7 @@ def _distinct(rows: nw.LazyFrame, column: str) -> int:
     return len(collect(rows.select(column).unique()).dropna())
 
 
-class Completeness(NamedTuple):
-    """How many touchpoints respondents rated.
-
-    Attributes
-    ----------
-    n : int
-        Respondents.
-    complete : int
-        Those who rated every touchpoint.
-    median : float
-        Touchpoints that the median respondent rated.
-    """
-
-    n: int
-    complete: int
-    median: float
-
-    @property
-    def share(self) -> float:
-        """Share of respondents who rated every touchpoint, 0 to 1."""
-        return self.complete / self.n if self.n else math.nan
-
-
-def completeness(answers: Any, touchpoints: Sequence[str]) -> Completeness:
+def completeness(answers: Any, touchpoints: Sequence[str]) -> pd.DataFrame:
     """How many touchpoints respondents rated.
 
     Parameters
@@ -348,20 +231,90 @@ def completeness(answers: Any, touchpoints: Sequence[str]) -> Completeness:
         Frame of any engine.
     touchpoints : sequence of str
 
+    Returns
+    -------
+    DataFrame
+        One row: ``n`` (respondents), ``complete`` (who rated every touchpoint), ``share`` (of n, 0
+        to 1), ``touchpoints`` (how many there are), ``median`` (rated by the median respondent).
+
     Examples
     --------
     >>> answers = pd.DataFrame({"a": [3, 5, 1], "b": [3, None, None]})
     >>> completeness(answers, ["a", "b"])
-    Completeness(n=3, complete=1, median=1.0)
+       n  complete     share  touchpoints  median
+    0  3         1  0.333333            2     1.0
     """
+    names, size = ["n", "complete", "share", "touchpoints", "median"], len(touchpoints)
     if not touchpoints:
         n = row_count(answers)
-        return Completeness(n, n, 0.0)
+        return pd.DataFrame([[n, n, 1.0 if n else np.nan, 0, 0.0]], columns=names)
     opened = open_frame(answers, numbers={"touchpoints": touchpoints})
     rated = _ratings(opened.lazy, touchpoints, 0).select("rated")
     found = collect(rated.group_by("rated").agg(nw.len().alias("n"))).sort_values("rated")
     rows = found["n"].to_numpy(dtype="int64")
-    below = np.searchsorted(rows.cumsum(), [(rows.sum() - 1) // 2, rows.sum() // 2], side="right")
-    median = float(found["rated"].iloc[below].mean()) if rows.sum() else math.nan
-    complete = int(rows[found["rated"] == len(touchpoints)].sum())
-    return Completeness(int(rows.sum()), complete, median)
+    n, complete = int(rows.sum()), int(rows[found["rated"] == size].sum())
+    below = np.searchsorted(rows.cumsum(), [(n - 1) // 2, n // 2], side="right")
+    median = float(found["rated"].iloc[below].mean()) if n else np.nan
+    return pd.DataFrame([[n, complete, complete / n if n else np.nan, size, median]], columns=names)
+
+
+def break_off(
+    answers: Any, questions: Sequence[str], *, labels: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Where respondents stopped answering, by the order of the questions.
+
+    Parameters
+    ----------
+    answers
+        As ``study.read()`` gives them, of any engine: each rating ``x`` with ``x_missing``.
+    questions : sequence of str
+        In the order of the questionnaire.
+    labels : mapping of str to str, optional
+        Column to words: ``study.labels``.
+
+    Returns
+    -------
+    DataFrame
+        One row per question: ``label``, ``order``, ``reached`` (respondents who answered it or one
+        after it), ``stopped`` (whose last answer it was, although questions followed) and ``share``
+        (stopped of all respondents, 0 to 1), ``column``.
+
+    Notes
+    -----
+    "Never used" and "don't know" are answers here. A last question that was passed over looks like
+    a break-off before it.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"a": [3, 5, 1], "b": [3, None, 2], "c": [1, None, None]})
+    >>> answers = answers.assign(a_missing=None, b_missing=None, c_missing=None)
+    >>> break_off(answers, ["a", "b", "c"])[["order", "reached", "stopped"]].values.tolist()
+    [[1, 3, 1], [2, 2, 1], [3, 1, 0]]
+    """
+    columns = ["label", "order", "reached", "stopped", "share", "column"]
+    if not questions:
+        return pd.DataFrame(columns=columns)
+    reasons = [f"{name}_missing" for name in questions]
+    lazy = open_frame(answers, numbers={"questions": questions}, reasons=reasons).lazy
+    places = {
+        f"place {i}": nw.when(
+            ~nw.col(name).is_null() | nw.col(why).cast(nw.String).is_in(["never used", "don't know"])
+        ).then(nw.lit(i)).otherwise(nw.lit(0))
+        for i, (name, why) in enumerate(zip(questions, reasons, strict=True), 1)
+    }  # fmt: skip
+    last = lazy.select(**places).select(last=nw.max_horizontal(*places))
+    found = collect(last.group_by("last").agg(nw.len().alias("n")))
+    stopped = np.bincount(found["last"], found["n"], len(questions) + 1).astype(int)
+    reached = stopped[::-1].cumsum()[::-1]
+    rest = np.where(np.arange(1, len(questions) + 1) < len(questions), stopped[1:], 0)
+    words = labels or {}
+    return pd.DataFrame(
+        {
+            "label": [words.get(name, name) for name in questions],
+            "order": range(1, len(questions) + 1),
+            "reached": reached[1:],
+            "stopped": rest,
+            "share": rest / max(int(stopped.sum()), 1),
+            "column": list(questions),
+        }
+    )[columns]
