@@ -84,6 +84,7 @@ def compare_tnps_rnps(
     window_days: float = 90,
     weights: Mapping[str, str] | None = None,
     margin: float = MARGIN,
+    labels: Mapping[str, str] | None = None,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
     replicates: int = 1000,
@@ -130,6 +131,8 @@ def compare_tnps_rnps(
         unweighted ones; everything else counts answers alike.
     margin : float
         The smallest gap that matters, in points.
+    labels : mapping of str to str, optional
+        Names of segments and touchpoints to the words that readers know.
     level : float
         Of the intervals in the tables; what is shown is decided at 95 %.
     min_group_size : int
@@ -214,6 +217,7 @@ def compare_tnps_rnps(
         replicates=int(replicates),
         seed=seed,
         margin=float(margin),
+        labels=dict(labels or {}),
         weighted=bool(weights),
         min_group_size=check_min_group_size(min_group_size),
     )
@@ -232,6 +236,7 @@ class Options:
     replicates: int
     seed: int
     margin: float
+    labels: Mapping[str, str]
     weighted: bool
     min_group_size: int
 
@@ -300,7 +305,9 @@ def _result(
     residual = tables["decomposition"].set_index("term")["estimate"].get("residual", np.nan)
     answers = data.surveys.items()
     tables["estimands"] = _estimands(done, gate, tables)
-    tables = displayed(tables, options.level)
+    names = tables["touchpoints"]["touchpoint"].astype("str")
+    words = {name: name.replace("_", " ").capitalize() for name in names}
+    tables = displayed(tables, options.level, {**words, **options.labels})
     return NpsComparison(
         **tables,
         table=tables["decomposition" if done.result is not None else "identity"],

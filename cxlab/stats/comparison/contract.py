@@ -288,6 +288,7 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
         ``transactional``, ``relationship``, ``invitations``, ``customers``, ``traits`` (the
         customers' segments), ``segments`` (those and the relationship survey's), ``weights``
         (of each survey that declares them), ``margin`` (of the relationship survey's NPS),
+        ``labels`` (of its columns),
         ``contact_rules`` (as the study declares them;
         of chosen customers, those that stopped any of them) and ``customer`` (None where
         the answers to a survey don't name their customer; without it invitations and
@@ -338,6 +339,7 @@ def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) ->
         "segments": _segments(there["relationship"], traits or []),
         "weights": weights or None,
         "margin": _margin(there["relationship"]),
+        "labels": {**there["transactional"].labels, **there["relationship"].labels},
         "contact_rules": rules if named and rules else None,
     }
 

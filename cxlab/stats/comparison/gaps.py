@@ -314,31 +314,35 @@ def sentence(words: str) -> str:
 def beliefs_table(result: NpsComparison) -> pd.DataFrame:
     """What is left of the gap when all else is put right, by what is believed of the silent.
 
-    ``belief, estimate, ci_low, ci_high`` of the residual in points; ``needed``: by how much those
-    who did not answer would have to score higher for that.
+    ``belief, estimate, ci_low, ci_high`` of the residual in points; ``bound_low, bound_high`` where
+    nothing is assumed; ``needed``: by how much those who did not answer would have to score higher.
     """
     terms = result.decomposition.set_index("term")
     if "residual" not in terms.index:
         words = "What those who were not asked or stayed silent would have said is not known"
-        return _beliefs([(words, *[np.nan] * 4)])
+        return _beliefs([(words,)])
     residual, rows = terms.loc["residual"], []
     if np.isfinite(residual["estimate"]):
         limits = residual[["estimate", "ci_low", "ci_high"]]
-        rows.append(("Answering depends only on what is known of the customers", *limits, np.nan))
+        rows.append(("Answering depends only on what is known of the customers", *limits))
         rows += _tilted_beliefs(result.tilting)
     bounds = residual[["bound_low", "bound_high"]]
-    rows.append(("Nothing is assumed of the silent", np.nan, *bounds, np.nan))
+    rows.append(("Nothing is assumed of the silent", *[np.nan] * 3, *bounds))
     for survey, needed in result.tipping:
         side = "above" if needed > 0 else "below"
-        words = f"The silent of the {survey} survey are {number(abs(needed))} {side} who answered"
+        words = (
+            f"The silent of the {survey} survey are {number(abs(needed))} {side} those who answered"
+        )
         if not np.isfinite(needed):
             words = f"No difference of the silent of the {survey} survey alone does away with it"
-        rows.append((words, 0.0 if np.isfinite(needed) else np.nan, np.nan, np.nan, needed))
+        rows.append((words, 0.0 if np.isfinite(needed) else np.nan, *[np.nan] * 4, needed))
     return _beliefs(rows)
 
 
 def _beliefs(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["belief", "estimate", "ci_low", "ci_high", "needed"])
+    columns = ["belief", "estimate", "ci_low", "ci_high", "bound_low", "bound_high", "needed"]
+    filled = [(*row, *[np.nan] * (len(columns) - len(row))) for row in rows]
+    return pd.DataFrame(filled, columns=columns)
 
 
 def _tilted_beliefs(tilting: pd.DataFrame) -> list[tuple[Any, ...]]:
@@ -347,6 +351,6 @@ def _tilted_beliefs(tilting: pd.DataFrame) -> list[tuple[Any, ...]]:
     here = (tilting["term"] == "residual") & (tilting["note"] != AT_LIMIT) & (slopes == SHOWN_SLOPE)
     start = f"Odds of answering rise {100 * np.expm1(SHOWN_SLOPE):.0f} % a point of the score"
     return [
-        (f"{start}: {row.answering}", row.estimate, row.ci_low, row.ci_high, np.nan)
+        (f"{start}: {row.answering}", row.estimate, row.ci_low, row.ci_high)
         for row in tilting[here].itertuples()
     ]

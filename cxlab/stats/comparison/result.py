@@ -22,6 +22,7 @@ ONE = "Each answer counted once, clustered by customer"
 DISPLAYS: dict[str, dict[str, Any]] = {
     "gaps": {
         "caption": "The gap between tNPS and rNPS, three ways",
+        "about": "Each interval on its own; those of the answer allow for three gaps",
         "columns": ("gap", "n", "customers", "estimate", "shown"),
         "headers": {"gap": "Gap", "shown": "Shown four times in five"},
         "units": {**SIGNED, "shown": "points", "gap": ""},
@@ -30,7 +31,7 @@ DISPLAYS: dict[str, dict[str, Any]] = {
     "beliefs": {
         "caption": "What is left of the gap, by what is believed of those who did not answer",
         "about": "Context, wording and timing together",
-        "columns": ("belief", "estimate", "ci_low", "ci_high"),
+        "columns": ("belief", "estimate", "bound_low", "bound_high"),
         "headers": {"belief": "If", "estimate": "What is left"},
         "units": {**SIGNED, "needed": "+points"},
         "reference": {"estimate": 0.0},
@@ -138,11 +139,13 @@ DISPLAYS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def displayed(tables: Mapping[str, pd.DataFrame], level: float) -> dict[str, pd.DataFrame]:
+def displayed(
+    tables: Mapping[str, pd.DataFrame], level: float, labels: Mapping[str, str]
+) -> dict[str, pd.DataFrame]:
     """The tables, each of which knows how it is shown."""
+    told = {"level": level, "labels": dict(labels)}
     return {
-        name: with_display(table, level=level, **DISPLAYS.get(name, {}))
-        for name, table in tables.items()
+        name: with_display(one, **told, **DISPLAYS.get(name, {})) for name, one in tables.items()
     }
 
 
@@ -262,7 +265,7 @@ class NpsComparison(Result):
     @property
     def beliefs(self) -> pd.DataFrame:
         """What is left of the gap by what is believed of those who did not answer."""
-        return displayed({"beliefs": beliefs_table(self)}, self.level)["beliefs"]
+        return displayed({"beliefs": beliefs_table(self)}, self.level, {})["beliefs"]
 
     def findings(self, *, margin: float | None = None) -> Findings:
         """What the comparison says.
