@@ -92,11 +92,6 @@ def collect_window(
 
     ``data`` has invitations and a frame, ``rules`` one for every rule of the invitations.
     Invitations before the window still count in a rule's look-back.
-
-    Raises
-    ------
-    ValueError
-        When answers and invitations contradict one another, or a rule was not followed.
     """
     episodes, waves, cells = split_invitations(data)
     notes: list[str] = []

@@ -36,17 +36,9 @@ _TEXT = pd.StringDtype(na_value=np.nan)
 
 @dataclass(frozen=True)
 class ContactRule:
-    """A contact rule: no invitation within some days after a transactional invitation.
+    """No invitation for ``days`` after a transactional one; None: how it works is not known.
 
-    Parameters
-    ----------
-    name : str
-        As it stands in the ``rule`` column of the invitations.
-    days : float or None
-        Days after a transactional invitation. None: how the rule works is not known, so
-        nothing can be corrected for it.
-    exempt : float
-        Share of customers, 0 to below 1, whom the rule passes over at random.
+    ``exempt`` is the share of customers whom the rule passes over at random.
     """
 
     name: str
@@ -72,26 +64,7 @@ Rules = Mapping[str, float | Sequence[float] | None] | None
 
 
 def declared_rules(rules: Rules, found: Sequence[str]) -> dict[str, ContactRule]:
-    """Declared rules by name, with an unknown rule for every name that was not declared.
-
-    Parameters
-    ----------
-    rules : mapping, optional
-        Name to days, to (days, exempt), or to None.
-    found : sequence of str
-        Names of the rules in the invitations.
-
-    Raises
-    ------
-    ValueError
-        For a rule that the invitations do not have.
-
-    Examples
-    --------
-    >>> rules = declared_rules({"quarantine": (90, 0.1)}, ["quarantine", "opted out"])
-    >>> rules["quarantine"].exempt, rules["opted out"].days
-    (0.1, None)
-    """
+    """Declared rules by name, with an unknown rule for every name that was not declared."""
     declared = _declared(rules)
     stray = [name for name in declared if name not in found]
     if stray:

@@ -243,11 +243,6 @@ def decompose(result: Replicates, known: Identification, *, level: float) -> pd.
     ``bound_low, bound_high`` are the worst case where the term is not identified, otherwise over
     what non-response could be. A term that is not identified has no estimate; its ``ci_low,
     ci_high`` are the bounds widened by their sampling error.
-
-    Raises
-    ------
-    ArithmeticError
-        When the terms of the data or of any replicate don't add to the gap.
     """
     check_sum({q: NPS_VALUES @ shares for q, shares in result.estimate.items()})
     check_sum({q: NPS_VALUES @ shares for q, shares in result.replicates.items()})

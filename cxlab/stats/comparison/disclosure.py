@@ -54,13 +54,7 @@ def check_min_group_size(value: object) -> int:
 
 
 def too_few(customers: ArrayLike, smallest: int) -> np.ndarray:
-    """Which counts are those of a small group; nobody is no group.
-
-    Examples
-    --------
-    >>> too_few([0, 9, 10], 10).tolist()
-    [False, True, False]
-    """
+    """Which counts are those of a small group; nobody is no group."""
     counts = np.asarray(customers, dtype=float)
     return (counts > 0) & (counts < smallest)
 
@@ -74,13 +68,6 @@ def hide(table: pd.DataFrame, rows: ArrayLike, note: str | Sequence[str]) -> pd.
     """The table with the numbers of some rows null, and a note in their place.
 
     Text, truth values and `LABELS` stay; whole numbers become ``Int64``, which holds nulls.
-
-    Examples
-    --------
-    >>> hide(pd.DataFrame({"group": ["a", "b"], "n": [40, 3]}), [False, True], "hidden")
-      group     n    note
-    0     a    40
-    1     b  <NA>  hidden
     """
     marked = pd.Series(np.asarray(rows, dtype=bool), index=table.index)
     result = table.copy()

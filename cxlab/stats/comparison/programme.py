@@ -159,12 +159,6 @@ def read_programme(
     """Open each file once, check it against the contract and turn it into arrays.
 
     Parameters are those of `compare_tnps_rnps`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For anything that the contract forbids; the message names the file, the column,
-        one value and how many more.
     """
     files = {"transactional": transactional, "relationship": relationship}
     read = {

@@ -344,23 +344,12 @@ def label_totals(label: np.ndarray, weight: np.ndarray, n: int) -> np.ndarray:
 
 
 def combine(values: dict[str, np.ndarray], coefficients: dict[str, float]) -> np.ndarray:
-    """Linear combination of the quantities.
-
-    Examples
-    --------
-    >>> combine({"B0": np.array([20.0]), "A0": np.array([5.0])}, TOTALS["gap"]).tolist()
-    [15.0]
-    """
+    """Linear combination of the quantities."""
     return sum((c * values[name] for name, c in coefficients.items()), start=np.zeros(1))
 
 
 def check_sum(values: dict[str, np.ndarray]) -> None:
-    """Refuse terms that do not add to the gap.
-
-    Raises
-    ------
-    ArithmeticError
-    """
+    """Refuse terms that do not add to the gap."""
     total = sum((combine(values, TERMS[name]) for name in TERMS), start=np.zeros(1))
     off = np.abs(total - combine(values, TOTALS["gap"]))
     if np.nanmax(off, initial=0.0) > SUM_TOLERANCE:
