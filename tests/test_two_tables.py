@@ -67,7 +67,7 @@ class TestTheReport:
         return pd.read_csv(report / "tables" / f"{name}.csv")
 
     def test_the_answer_speaks_of_those_who_answered(self, report):
-        told = json.loads((report / "findings.json").read_text())
+        told = json.loads((report / "tables" / "findings.json").read_text())
         told = told["findings"] if isinstance(told, dict) else told
         assert told[0]["text"].startswith("Among those who answered: tNPS is 27 above rNPS (")
         assert told[-1]["text"].endswith("stayed silent would have said is not known")
