@@ -188,9 +188,9 @@ class TestSegments:
         t = answers([("a", 10), ("b", 2), ("x", 10)])
         r = answers([("a", 9), ("b", 9), ("b", 8)], ["p", "q", "q"])
         result = compare(t, r, segments="segment")
-        assert result.notes == (
+        assert result.notes[0] == (
             "`segment` of the transactional answers is that of the same customer in the "
-            "relationship survey, of any period",
+            "relationship survey, of any period"
         )
         row = result.segment_gaps.set_index("part").loc[UNKNOWN]
         assert (

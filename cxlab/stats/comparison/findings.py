@@ -369,7 +369,7 @@ def _above(row: Mapping[str, Any]) -> str:
 def _limits(row: Mapping[str, Any], reference: float = 0.0) -> str:
     low, high = row["deciding_low"], row["deciding_high"]
     if not np.isfinite(low):
-        return number(row["estimate"], _decimals(row["estimate"]))
+        return f"{number(row['estimate'], _decimals(row['estimate']))}, without an interval"
     return with_interval(row["estimate"], low, high, references=(0.0, reference))
 
 

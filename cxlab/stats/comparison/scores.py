@@ -7,6 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from cxlab.core.design import Design
+from cxlab.core.metric import nps_metric
+from cxlab.core.totals import row_totals
 from cxlab.stats.comparison.asked import Asked
 from cxlab.stats.comparison.decomposition import ASSUMPTION, NOT_IDENTIFIED, Standardised
 from cxlab.stats.comparison.gaps import NUMBERS, RAW, raw_gap, standardised_numbers
@@ -25,8 +28,9 @@ from cxlab.stats.comparison.pairs import (
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import normal_quantile, t_quantile
-from cxlab.stats.metrics import nps
+from cxlab.stats.metrics import estimate_totals
 
+NPS = nps_metric("score")
 #: Kinds of estimate.
 WEIGHTED = "weighted as declared"
 CUSTOMERS = "each customer once"
@@ -128,13 +132,19 @@ def _nps(
     weighted: bool = False,
     groups: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """`cxlab.nps` of the answers, clustered by customer: of all, or of each of the groups."""
-    columns = {"score": answers.score, "customer": answers.customer, "weight": answers.weight}
-    frame = pd.DataFrame(columns if groups is None else columns | {"group": groups})
-    design = {"cluster": "customer"} | ({"weights": "weight"} if weighted else {})
+    """`cxlab.nps` of the answers, clustered by customer: of all, or of each of the groups.
+
+    The answers are arrays already: they are added up without a dataframe engine.
+    """
+    value = np.where(answers.valid, category(np.nan_to_num(answers.score)) - 1.0, np.nan)
+    rows = pd.DataFrame({"value_0": value, "cluster": answers.customer, "stratum": 0})
+    design = Design(weights="weight" if weighted else None, cluster="customer")
+    rows["weight"] = answers.weight if weighted else 1.0
     by = None if groups is None else "group"
-    table = nps(frame, "score", by=by, design=design, level=level)
-    return table[[*(["group"] if by else []), "n", *NUMBERS, "deff", "n_eff", "note"]]
+    if by:
+        rows["by_0"] = groups
+    table = estimate_totals(row_totals(rows, design, by=by), [NPS], design, level)
+    return table[[*([by] if by else []), "n", *NUMBERS, "deff", "n_eff", "note"]]
 
 
 def _standardised_rows(
