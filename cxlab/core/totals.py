@@ -138,7 +138,8 @@ def row_totals(rows: pd.DataFrame, design: Design, *, by: str | None = None) -> 
     """
     keys = {"by_0": by} if by else {}
     sums = _added_up(rows, [*keys, "stratum", "cluster"], 1, weighted=bool(design.weights))
-    return _totals(*sums, rows, ["score"], by=keys, design=design)
+    data = rows.rename(columns=keys)
+    return _totals(*sums, data, ["score"], by=keys, design=design)
 
 
 def _prepared(
