@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MOST_FAILURES = 100
 DROP = 120
 TROUBLE = {"unwritable": 121, "full": 122}
+#: Answers that a run prints.
+MOST_ANSWERS = 24
 
 
 def one_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,12 +48,13 @@ def main() -> None:
     """Open research tools for customer experience."""
 
 
-@main.command()
+@main.command(short_help="Make the reports of a study.")
 @click.argument("study", required=False)
 @click.option(
     "--period",
     "periods",
     multiple=True,
+    metavar="PERIOD",
     help="One of the study's periods, or latest; may be repeated. Default: all together.",
 )
 @click.option("--all-periods", is_flag=True, help="Every period on its own.")
@@ -90,10 +93,17 @@ def main() -> None:
     help="Longest that a cell may run; default: 1800. A report that takes longer fails.",
 )
 @click.option("--plan", metavar="FILE", help="A reports.toml that lists reports, instead of STUDY.")
-@click.option("--output", default="reports", show_default=True, help="Folder of all reports.")
-@click.option("--jobs", "n_jobs", type=click.IntRange(1), help="Processes; default: all cores.")
+@click.option(
+    "--output", default="reports", metavar="FOLDER", show_default=True, help="Of all reports."
+)
+@click.option(
+    "--jobs", "n_jobs", type=click.IntRange(1), metavar="N", help="Processes; default: all cores."
+)
 @click.option("--force", is_flag=True, help="Make also what is unchanged.")
-@click.option("--backend", type=click.Choice(["local", "dask"]), default="local", show_default=True)
+@click.option(
+    "--backend", type=click.Choice(["local", "dask"]), default="local", show_default=True,
+    help="This machine, or a Dask cluster.",
+)  # fmt: skip
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster, for --backend dask.")
 @click.option("--fail-on-drop", is_flag=True, help="Exit code 120 if a score fell significantly.")
 @one_sentence
@@ -170,10 +180,16 @@ def _check_left_out(options: dict[str, Any]) -> None:
 
 
 def _print_run(run: Any) -> None:
-    """What a run left out, hid and found, and where its reports are."""
+    """What a run left out and hid, what it found, and where its reports are."""
     from cxlab.core.messages import one_line
 
-    for word, lines in (("left out", run.left_out), ("hidden", run.hidden), ("drop", run.drops)):
+    answers = [outcome.answer for outcome in run.outcomes if outcome.answer]
+    if len(answers) > MOST_ANSWERS:
+        more = len(answers) - MOST_ANSWERS
+        answers = [*answers[:MOST_ANSWERS], f"{more} more: see the index"]
+    for word, lines in (
+        ("left out", run.left_out), ("hidden", run.hidden), ("answer", answers), ("drop", run.drops)
+    ):  # fmt: skip
         for line in lines:
             click.echo(f"{word}: {one_line(line)}")
     click.echo(f"{run}\nindex:  {run.index}")
@@ -187,7 +203,7 @@ def _tell(outcome: Any) -> None:
         click.echo(str(outcome), err=outcome.state == "failed")
 
 
-@main.command()
+@main.command(short_help="Make a report again and compare every file.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 @click.option(
     "--timeout", type=click.IntRange(1), default=1800, metavar="SECONDS", show_default=True,
@@ -215,7 +231,7 @@ def study() -> None:
     """Study files: what the columns of a survey mean."""
 
 
-@study.command("draft")
+@study.command("draft", short_help="Write a study file, with guesses to confirm.")
 @click.argument("files", metavar="FILE | PERIOD=FILE ...", nargs=-1, required=True)
 @click.option("--output", help="Study file to write; default: FILE.study.toml beside FILE.")
 @click.option("--force", is_flag=True, help="Replace a study file that is already there.")
@@ -265,7 +281,7 @@ def _waves(files: tuple[str, ...]) -> dict[str, Path]:
     return {period: Path(file) for period, _, file in given}
 
 
-@study.command("check")
+@study.command("check", short_help="Say what is to be confirmed, or what tables hold.")
 @click.argument("name_or_path")
 @click.option("--period", help="Only this period.")
 @click.option(
@@ -381,7 +397,7 @@ def data_clear(study: str) -> None:
     click.echo(f"removed: {folder}, {size / 1e6:,.1f} MB" if size else f"nothing in {folder}")
 
 
-@data.command("fetch")
+@data.command("fetch", short_help="Fetch public data, checked by SHA-256.")
 @click.argument("name")
 @one_sentence
 def data_fetch(name: str) -> None:

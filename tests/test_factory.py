@@ -16,11 +16,12 @@ from cxlab.cli import main
 from cxlab.report.build import About, Job, make_report, used_parameters
 from cxlab.report.compare import compare_tables
 from cxlab.report.exports.pdf import find_browser
+from cxlab.report.factory import runs
 from cxlab.report.factory.requests import Request, plan_reports, read_plan
 from cxlab.report.factory.runs import run_requests
 from cxlab.report.factory.workers import make_reports
 from cxlab.report.manifest import fingerprint
-from cxlab.report.notebooks import read_needs, safe_name, unmet
+from cxlab.report.notebooks import code_cells, read_needs, safe_name, unmet
 from cxlab.report.records import read_changes
 from cxlab.report.verify import verify_report
 from tests.runs import PARAMETERS, run_reports
@@ -89,12 +90,11 @@ class TestMatrix:
         assert "left out: 9-unmet: demo 2025-Q4 lacks periods>=99" in output
         assert "6 made, 0 unchanged, 6 failed, 2 left out" in output
 
-    def test_index_has_headlines_over_the_periods_and_failures(self, matrix):
+    def test_index_has_every_set_and_what_failed(self, matrix):
         index = (matrix[0] / "reports/index.html").read_text()
         soup = BeautifulSoup(index, "html.parser")
-        assert len(soup.find_all("svg", role="img")) == 3
-        assert "2025-Q3" in soup.svg["aria-label"]
-        assert len(soup.select("td .failed")) == 6
+        assert len(soup.select(".report p .failed")) == 6
+        assert len(soup.select("h2, .card > details")) == 6
         for link in soup.main.find_all("a"):
             assert (matrix[0] / "reports" / link["href"]).exists()
 
@@ -629,7 +629,8 @@ class TestSlides:
     def test_a_chart_for_each_metric_and_no_hidden_row(self, deck):
         assert "SIMULATED" in deck.slides[0].shapes[1].text_frame.text
         charts = self.charts(deck)
-        assert [len(chart.plots[0].categories) for chart in charts] == [len(EVIL), 1]
+        # one bar alone compares nothing
+        assert [len(chart.plots[0].categories) for chart in charts] == [len(EVIL)]
         assert list(charts[0].plots[0].series[0].values) == [5.0] * len(EVIL)
 
     def test_intervals_are_error_bars_within_the_scale(self, deck):
@@ -650,3 +651,51 @@ class TestSlides:
                     text = book.read(name).decode(errors="replace")
                     assert "<f>" not in text, name
                     assert "<hyperlink " not in text, name
+
+
+class TestProgress:
+    def test_the_bar_counts_cells_and_ends_full(self, tmp_path, monkeypatch):
+        counted = []
+
+        class Bar(runs.tqdm):
+            def update(self, n=1):
+                counted.append(n)
+                return super().update(n)
+
+        monkeypatch.setattr(runs, "tqdm", Bar)
+        good = write_notebook(tmp_path, COUNT, "1", name="7-good")
+        bad = write_notebook(tmp_path, "1 / 0", "2", "3", name="8-bad")
+        request = Request(study="demo", periods=["2025-Q4"], notebooks=[str(good), str(bad)])
+        run_requests([request], output=tmp_path / "out", n_jobs=2)
+        total = code_cells(good) + code_cells(bad)
+        # what a failed report did not run comes at once
+        assert sum(counted) == total
+        assert counted.count(1) >= code_cells(good)
+        run_requests([request], output=tmp_path / "out", n_jobs=1)
+        assert sum(counted) == 2 * total
+
+    def test_answers_and_drops_are_the_last_lines(self, tmp_path):
+        said = """from cxlab import show_answer
+from cxlab.core.findings import Finding, Findings
+show_answer(Findings((Finding(kind="answer", text="The target is missed", certainty="clear"),)))"""
+        path = write_notebook(tmp_path, said, changes(), name="7-good")
+        arguments = [
+            "demo",
+            "--period",
+            "2025-Q4",
+            "--notebook",
+            path,
+            "--output",
+            tmp_path / "out",
+        ]
+        lines = command(*arguments).output.splitlines()
+        assert lines[-4:-1] == [
+            "answer: 7-good (2025-Q4): The target is missed [clear]",
+            "drop: NPS fell by 8 points.",
+            "1 made, 0 unchanged, 0 failed, 0 left out",
+        ]
+
+    @pytest.mark.parametrize("words", [[], ["study"], ["data"], ["report"], ["study", "draft"]])
+    def test_help_is_whole(self, words):
+        help_text = CliRunner().invoke(main, [*words, "--help"]).output
+        assert "..." not in re.sub(r"Usage: .*|=FILE \.\.\.", "", help_text)

@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from cxlab.core.findings import HOW_SURE, Finding, Findings
 from cxlab.report.answer import answer_html
 from cxlab.report.build import finish_report
-from cxlab.report.index import link_reports, write_index
+from cxlab.report.index import link_reports, state_of, write_index
 from cxlab.report.page import refresh_page
 from cxlab.report.records import read_manifest, spoilt_files
 from tests.test_answer import TOLD, tiles_of
@@ -219,3 +219,85 @@ class TestBar:
         page = write_report(tmp_path, formats=["xlsx"], findings=None)
         assert [link.get_text() for link in read(page).select(".files a")] == ["Excel"]
         assert pd.ExcelFile(page.with_suffix(".xlsx"))
+
+
+def said(text, rule="", **fields):
+    """Findings of an answer, and of what follows it."""
+    more = [Finding(text=other, rule=name) for other, name in fields.pop("more", {}).items()]
+    return Findings((Finding(kind="answer", text=text, rule=rule, **fields), *more))
+
+
+MISSED = said("Both targets are missed: NPS is −5; ease is 3", "targets missed", family_size=2)
+MET = said("The target is met: NPS is 35 against 30", "targets met", family_size=1)
+LOOK = said("Look first at Staff: it counts more", "look first", more={"Half a point": "what if"})
+MAY = said("Staff may be the place to look first; not settled", "may be")
+FELL = said("NPS fell by 9 points in a year; more", "headline-changed", subject="NPS")
+
+
+class TestState:
+    @pytest.mark.parametrize(
+        ("reports", "state", "follows"),
+        [
+            ({"scorecard": MISSED}, "Both targets are missed", []),
+            ({"scorecard": MISSED, "drivers": LOOK}, "Both targets are missed. Look first at Staff", []),
+            # the driver is of another outcome than the one whose target is missed
+            ({"scorecard": MISSED, "drivers": MAY}, "Both targets are missed", [MAY.answer.text]),
+            ({"scorecard": MET, "drivers": MAY},
+             "The target is met: NPS is 35 against 30. Staff may be the place to look first; not settled", []),
+            ({"tracking": FELL, "scorecard": MISSED},
+             "NPS fell by 9 points in a year. Both targets are missed", []),
+            ({"tracking": said("Carried from Q3: WiFi fell; no more", "carried"), "scorecard": MISSED},
+             "Both targets are missed", ["Carried from Q3: WiFi fell"]),
+            ({"tracking": said("NPS fell by 9 points", "headline-changed", subject="NPS",
+                               more={"Of the changes shown in Q3: NPS still holds": "carried"}),
+              "scorecard": MET}, MET.answer.text, ["NPS fell by 9 points"]),
+            ({"tracking": said("Nothing is shown to have changed since Q3; a true change", "nothing-shown")},
+             "", ["Nothing is shown to have changed since Q3"]),
+            ({"touchpoints": MET}, "", []),
+            ({}, "", []),
+        ],
+    )  # fmt: skip
+    def test_new_changes_lead_then_targets_then_where_to_look(self, reports, state, follows):
+        assert state_of(reports) == (state, follows)
+
+
+class TestIndex:
+    def test_begins_with_the_state_and_has_each_answer_with_its_certainty(self, tmp_path):
+        write_report(tmp_path, "2-scorecard", findings=MISSED, tiles=tiles_of())
+        write_report(tmp_path, "3-drivers", findings=LOOK)
+        page = read(write_index(tmp_path))
+        assert page.h1.get_text() == "Both targets are missed. Look first at Staff"
+        assert page.find(["h1", "h2"]).name == "h1"
+        assert page.find(class_="tile").img["alt"].startswith("NPS by period")
+        answers = [one.get_text() for one in page.select(".report strong")]
+        assert answers == [MISSED.answer.text, LOOK.answer.text]
+        assert page.find(class_="top").get_text(" ", strip=True) == (
+            "Demo programme 2025-Q4, everyone 1,426 answers SIMULATED: no real customers"
+        )
+
+    def test_shows_the_newest_period_and_folds_the_others(self, tmp_path):
+        write_report(tmp_path, "2-scorecard", findings=MET, period="2025-Q10")
+        write_report(tmp_path, "2-scorecard", findings=MISSED, period="2025-Q9")
+        write_report(tmp_path, "2-scorecard", findings=MISSED, period="")
+        write_report(tmp_path, "2-scorecard", findings=MISSED, period="2025-Q10", selection="a = b")
+        page = read(write_index(tmp_path))
+        assert page.h1.get_text() == MET.answer.text
+        assert page.h2.get_text() == "2025-Q10, everyone"
+        folded = [one.get_text() for one in page.select(".card > details > summary")]
+        assert folded == ["2025-Q10, a = b, 1 report", "2025-Q9, everyone, 1 report",
+                          "all periods, everyone, 1 report"]  # fmt: skip
+
+    def test_lists_reports_without_findings_by_their_question(self, tmp_path):
+        write_report(tmp_path, findings=None, warnings=[])
+        page = read(write_index(tmp_path))
+        assert page.h1.get_text() == "Demo programme"
+        assert page.select_one(".report strong").get_text() == "What drives <it>?"
+
+    def test_every_link_leads_to_a_file(self, tmp_path):
+        write_report(
+            tmp_path, "9-what's & <new>", tiles=tiles_of(), formats=["xlsx"], findings=TOLD
+        )
+        (tmp_path / "demo/2025-Q4/9-what's & <new>/tables/tiles.csv").write_text("n\n")
+        links = read(write_index(tmp_path)).select("main a")
+        assert len(links) >= 2
+        assert all((tmp_path / unquote(link["href"])).is_file() for link in links)

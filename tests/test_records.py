@@ -45,8 +45,6 @@ def without(record, *names):
     return {name: value for name, value in record.items() if name not in names}
 
 
-HEADLINE = {"label": "NPS", "metric": "nps", "unit": "points", "n": 9, "estimate": 1.0,
-            "ci_low": None, "ci_high": None}  # fmt: skip
 ODD = {
     "of the case": lambda m: {"notebook": {"name": "a.ipynb"}},
     "of an app": lambda m: {"name": "app", "icons": []},
@@ -59,10 +57,6 @@ ODD = {
     "warnings is a number": lambda m: m | {"warnings": 7},
     "tables holds a number": lambda m: m | {"tables": [1]},
     "changes is text": lambda m: m | {"changes": "fell"},
-    "headline is empty rows": lambda m: m | {"headline": [{}]},
-    "headline without number": lambda m: m | {"headline": [HEADLINE | {"estimate": None}]},
-    "headline not finite": lambda m: m | {"headline": [HEADLINE | {"estimate": float("nan")}]},
-    "headline beyond numbers": lambda m: m | {"headline": [HEADLINE | {"ci_low": float("inf")}]},
     "a list": lambda m: [m],
     "null": lambda m: None,
 }

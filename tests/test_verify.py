@@ -162,7 +162,6 @@ FORGED = {
                  "9-trial.xlsx"),
     "chart of the slides": (lambda f: edit_part(f / "9-trial.pptx", r"ppt/charts/chart\d+\.xml", "<c:v>-8.25</c:v>", "<c:v>-9.25</c:v>"),
                             "9-trial.pptx"),
-    "headline": (lambda f: forge_record(f, headline=[]), "manifest.json"),
     "period": (lambda f: forge_record(f, period="2025-Q3"), "manifest.json"),
     "rows": (lambda f: forge_record(f, rows=9812), "manifest.json"),
     "what it is about": (lambda f: forge_record(f, about="12,345 real answers", simulated=False), "manifest.json"),
@@ -227,7 +226,6 @@ def test_all_that_follows_from_a_forged_table_is_found(report):
     assert "table outcomes, row 1 (Overall), column ci_low: was 1.5, is 1.0" in found
     assert any("9-trial.xlsx" in line for line in found)
     assert any("9-trial.pptx" in line for line in found)
-    assert any("manifest.json, headline" in line for line in found)
 
 
 def test_the_honest_report_is_the_same_also_when_verified_again(report):

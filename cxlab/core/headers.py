@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -41,6 +42,8 @@ ENDS = {
     "operational_mean": ("operational_low", "operational_high"),
     "experience_mean": ("experience_low", "experience_high"),
 }
+#: Ends of the interval that decides in a family of comparisons; an estimate's own where both are.
+DECIDED = ("decided_low", "decided_high")
 #: Columns whose cells are names of the answers' columns.
 NAMED = (
     "touchpoint", "other", "driver", "outcome", "other_outcome", "segment", "operational",
@@ -94,7 +97,6 @@ HEADERS: dict[str, Header] = {
     "family": Header("Family of tests", folded=_FOLD),
     "method": Header("Method", folded=_FOLD),
     "treatment": Header("Missing answers"),
-    "estimand_kind": Header("Kind"),
     # counts
     "n": Header("n", "count"),
     "n_other": Header("n compared with", "count", _FOLD),
@@ -131,12 +133,13 @@ HEADERS: dict[str, Header] = {
     "se": Header("Standard error", folded=_FOLD),
     "ci_low": Header("Interval from", folded=_FOLD),
     "ci_high": Header("Interval to", folded=_FOLD),
+    "decided_low": Header("Deciding interval from", folded=_FOLD),
+    "decided_high": Header("Deciding interval to", folded=_FOLD),
     "df": Header("Degrees of freedom", "count", _FOLD),
     "statistic": Header("Test statistic", folded=_FOLD),
     "z": Header("Standard errors from the centre", folded=_FOLD),
     "p_value": Header("p", "p", _FOLD),
     "p_adjusted": Header("Adjusted p", "p", _FOLD),
-    "williams_p": Header("p (Williams)", "p", _FOLD),
     "unweighted": Header("Unweighted", folded=_FOLD),
     "deff": Header("Design effect", folded=_FOLD),
     "kish_deff": Header("Design effect of the weights"),
@@ -308,7 +311,7 @@ def is_folded(column: str) -> bool:
 
 def base_of(column: str) -> str:
     """The estimate whose interval a column is an end of, or the column itself."""
-    for base, pair in ENDS.items():
+    for base, pair in (("estimate", DECIDED), *ENDS.items()):
         if column in pair:
             return base
     for ending in ("_ci_low", "_ci_high", "_low", "_high"):
@@ -320,7 +323,11 @@ def base_of(column: str) -> str:
 def ends(column: str, columns: Iterable[str]) -> tuple[str, str] | None:
     """The two columns of an estimate's interval, when a table has them."""
     there = set(columns)
-    pairs = [ENDS.get(column), (f"{column}_ci_low", f"{column}_ci_high")]
+    pairs = [
+        DECIDED if column == "estimate" else None,
+        ENDS.get(column),
+        (f"{column}_ci_low", f"{column}_ci_high"),
+    ]
     pairs.append((f"{column}_low", f"{column}_high"))
     return next((pair for pair in pairs if pair and there.issuperset(pair)), None)
 
@@ -372,8 +379,8 @@ def p_value(value: float) -> str:
 def named(table: pd.DataFrame, display: Display) -> pd.DataFrame:
     """A table in which touchpoints, outcomes and measures have the names that readers know."""
     words = {
-        column: [display.labels.get(name, name) for name in table[column]]
-        for column in NAMED
+        column: [display.labels.get(name) or _in_words(name) for name in table[column]]
+        for column in (*NAMED, "segment", "group")
         if column in table
     }
     if "metric" in table:
@@ -384,3 +391,10 @@ def named(table: pd.DataFrame, display: Display) -> pd.DataFrame:
             for label, name in zip(of, table["metric"], strict=True)
         ]
     return table.assign(**words)
+
+
+def _in_words(name: object) -> object:
+    """A name of a column or code that has no label, without its underscores."""
+    if isinstance(name, str) and re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", name):
+        return name.replace("_", " ").capitalize()
+    return name

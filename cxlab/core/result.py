@@ -39,8 +39,9 @@ class Result:
         return self.table
 
     def _head(self) -> tuple[str, ...]:
-        """Sentences above the table."""
-        return ()
+        """Sentences above the table: the answer, where the result has findings."""
+        findings = getattr(self, "findings", None)
+        return tuple(one.text for one in findings().of_kind("answer")) if findings else ()
 
     def __str__(self) -> str:
         return "\n".join([*self._head(), table_text(self._shown()), *self.notes])

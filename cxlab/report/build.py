@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from cxlab.report.publish import (
     publish,
     trouble_of,
 )
-from cxlab.report.records import headline, write_changes, write_manifest
+from cxlab.report.records import write_changes, write_manifest
 
 #: Why a report is never written into a folder of the user's own.
 FOREIGN = "its folder holds other files, which would be lost; name another one"
@@ -188,7 +188,12 @@ def used_parameters(notebook: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     return used
 
 
-def make_report(job: Job, *, progress: Mapping[str, Any] | bool = False) -> Path:
+def make_report(
+    job: Job,
+    *,
+    progress: Mapping[str, Any] | bool = False,
+    cell_done: Callable[[], None] | None = None,
+) -> Path:
     """Make a report whose parameters are checked already; otherwise as `build_report`."""
     started = now()
     try:
@@ -196,7 +201,7 @@ def make_report(job: Job, *, progress: Mapping[str, Any] | bool = False) -> Path
             raise _failure(job, 0, FOREIGN, started, "unwritable")
         with building_folder(job.output.parent) as folder:
             folder.mkdir()
-            executed = _execute(job, folder, started, progress)
+            executed = _execute(job, folder, started, progress, cell_done)
             _write_report(job, folder, executed, started)
             publish(folder, job.output)
     except OSError as error:
@@ -207,7 +212,11 @@ def make_report(job: Job, *, progress: Mapping[str, Any] | bool = False) -> Path
 
 
 def _execute(
-    job: Job, folder: Path, started: str, progress: Mapping[str, Any] | bool
+    job: Job,
+    folder: Path,
+    started: str,
+    progress: Mapping[str, Any] | bool,
+    cell_done: Callable[[], None] | None,
 ) -> nbformat.NotebookNode:
     target = folder / f"{report_name(job.notebook)}.ipynb"
     try:
@@ -218,6 +227,7 @@ def _execute(
             tables=folder / "tables",
             timeout=job.timeout,
             progress=progress,
+            cell_done=cell_done,
         )
     except NotebookError as error:
         raise _failure(job, error.cell, error.cause, started, error.trouble, target) from error
@@ -287,7 +297,6 @@ def finish_report(folder: Path, executed: nbformat.NotebookNode, manifest: dict[
     manifest["tab"] = tab_name(executed, stem)
     manifest["warnings"] = warnings_of(executed)
     manifest["tables"] = sorted(path.stem for path in tables.glob("*.csv"))
-    manifest["headline"] = headline(tables)
     manifest["changes"] = write_changes(folder)
     # the other formats are made from the files in the folder
     formats, manifest["formats"] = manifest["formats"], []

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ class ReportEngine(NBClientEngine):
             timeout=kwargs["execution_timeout"],
             startup_timeout=kwargs["start_timeout"],
             config=kwargs["config"],
+            cell_done=kwargs["cell_done"],
         )
         try:
             return client.execute()
@@ -122,6 +123,7 @@ def execute_notebook(
     timeout: int = CELL_SECONDS,
     cwd: Path | None = None,
     progress: Mapping[str, Any] | bool = False,
+    cell_done: Callable[[], None] | None = None,
 ) -> nbformat.NotebookNode:
     """Run a notebook and write the executed copy.
 
@@ -139,6 +141,8 @@ def execute_notebook(
         Working folder of the kernel; default: the caller's.
     progress : mapping or bool
         Keywords of papermill's progress bar; False: none.
+    cell_done : callable, optional
+        Called after each code cell of the source.
 
     Raises
     ------
@@ -165,6 +169,7 @@ def execute_notebook(
                 engine_name="cxlab",
                 config=report_kernel_config(own / "kernel.json"),
                 execution_timeout=timeout,
+                cell_done=cell_done,
                 cwd=cwd,
                 progress_bar=dict(progress) if isinstance(progress, Mapping) else progress,
             )
@@ -245,10 +250,14 @@ class LimitedClient(PapermillNotebookClient):
         Index of the cell that runs.
     """
 
-    def __init__(self, *args: Any, **keywords: Any) -> None:
+    def __init__(
+        self, *args: Any, cell_done: Callable[[], None] | None = None, **keywords: Any
+    ) -> None:
         super().__init__(*args, iopub_timeout=ARRIVAL_SECONDS, **keywords)
         self.running = -1
         self.on_cell_execute = self._begin
+        self.on_cell_executed = self._end
+        self._cell_done = cell_done
         self._text = 0
         self._bytes = 0
         self._said: set[str] = set()
@@ -256,6 +265,10 @@ class LimitedClient(PapermillNotebookClient):
     def _begin(self, cell: nbformat.NotebookNode, cell_index: int) -> None:
         self.running, self._text = cell_index, 0
         self._said.clear()
+
+    def _end(self, cell: nbformat.NotebookNode, **_: Any) -> None:
+        if self._cell_done is not None and not was_injected(cell):
+            self._cell_done()
 
     def process_message(
         self, msg: dict[str, Any], cell: nbformat.NotebookNode, cell_index: int

@@ -1,12 +1,11 @@
-"""``reports/index.html``: studies, periods, groups, headline numbers, and what failed."""
+"""``reports/index.html``: the state of each study, the answers of its reports, and what failed."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,9 +14,19 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from cxlab.core.characters import printable
+from cxlab.core.findings import Findings
 from cxlab.core.labels import natural_order
+from cxlab.report.answer import certainty_html, each_tile, read_findings, read_tiles
 from cxlab.report.manifest import made_earlier
-from cxlab.report.page import POLICY, TEMPLATES, bar_html, report_files, style, with_bar
+from cxlab.report.page import (
+    FORMAT_WORDS,
+    POLICY,
+    TEMPLATES,
+    bar_html,
+    report_files,
+    style,
+    with_bar,
+)
 from cxlab.report.publish import BUILDING, FAILED, replace_text
 from cxlab.report.records import (
     Failure,
@@ -30,9 +39,11 @@ from cxlab.report.records import (
 )
 
 INDEX = "index.html"
+#: Of a set of reports, beside their folders.
+GLOSSARY = "glossary.html"
 EVERYTHING = "all periods"
-WIDTH, HEIGHT, MARGIN = 96, 24, 3
-Interval = tuple[float | None, float | None]
+#: Rules of `6-tracking` by which something has changed that was not told the period before.
+NEW = ("headline-changed", "new-change", "change-in-a-year")
 #: What is known of the reports, by folder; None where there is no complete manifest.
 Manifests = dict[Path, dict[str, Any] | None]
 
@@ -100,6 +111,8 @@ def beside(
             stem = Path(other["notebook"]["name"]).stem
             href = f"../{path.parent.name}/{stem}.html"
             tabs.append({"report": stem, "words": other.get("tab") or stem, "href": href})
+    if tabs and (folder.parent / GLOSSARY).is_file():
+        tabs.append({"report": "glossary", "words": "Glossary", "href": f"../{GLOSSARY}"})
     found = {"tabs": tabs, "previous": _previous(folder, manifest, known)}
     return found | ({"index": _way(index, folder)} if index.is_file() else {})
 
@@ -169,72 +182,100 @@ def write_index(reports: Path, listing: Listing | None = None) -> Path:
 
 
 def _studies(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per study: headline numbers of the newest period, then periods, newest first."""
+    """Per study: its state, tiles, and sets of reports, the newest period first."""
     studies: dict[str, list[dict[str, Any]]] = {}
     for entry in sorted(entries, key=lambda e: (e["study"], e["selection"], e["report"])):
         studies.setdefault(entry["study"], []).append(entry)
-    return [
-        {
-            "title": next((e["study_title"] for e in found if e["study_title"]), name),
-            "simulated": any(entry["simulated"] for entry in found),
-            "headlines": _headlines(found),
-            "periods": _periods(found),
-        }
-        for name, found in studies.items()
-    ]
+    return [_study(name, found) for name, found in studies.items()]
 
 
-def _periods(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    names = sorted({entry["period"] for entry in entries}, reverse=True)
-    return [
-        {
-            "name": name,
-            "reports": [entry for entry in entries if entry["period"] == name],
-            "failed": sum(entry["failed"] for entry in entries if entry["period"] == name),
-        }
-        for name in names
-    ]
-
-
-def _headlines(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per headline number of each selection, with its run over the periods."""
-    series: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
+def _study(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    sets: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for entry in entries:
-        if entry["period"] != EVERYTHING:
-            for number in entry["headline"]:
-                key = (entry["selection"], number["label"], number["metric"] or "")
-                series.setdefault(key, {})[entry["period"]] = number
-    return [_headline(key, runs) for key, runs in series.items()]
-
-
-def _headline(key: tuple[str, str, str], runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    selection, label, metric = key
-    periods = sorted(runs)
-    last = runs[periods[-1]]
-    digits = 2 if last["unit"] == "score" else 1
-    values = [runs[period]["estimate"] for period in periods]
-    intervals = [(runs[period]["ci_low"], runs[period]["ci_high"]) for period in periods]
-    words = f"{label}, {metric}: " + ", ".join(
-        f"{period} {value:.{digits}f}" for period, value in zip(periods, values, strict=True)
+        sets.setdefault((entry["period"], entry["selection"]), []).append(entry)
+    # all periods together are no period of their own
+    periods = sorted(
+        {entry["period"] for entry in entries},
+        key=lambda one: (one != EVERYTHING, natural_order(one)),
+        reverse=True,
     )
-    low, high = intervals[-1]
+    order = sorted(sets, key=lambda one: (periods.index(one[0]), one[1]))
+    newest = sets[order[0]]
+    state, follows = state_of({one["topic"]: one["findings"] for one in newest if one["findings"]})
+    rows = next((one["rows"] for one in newest if one["rows"] is not None), None)
     return {
-        "selection": selection or "everyone",
-        "label": label,
-        "metric": metric,
-        "period": periods[-1],
-        "estimate": f"{last['estimate']:.{digits}f}",
-        "unit": last["unit"] or "",
-        "interval": "–" if low is None else f"{low:.{digits}f} to {high:.{digits}f}",
-        "n": "" if last["n"] is None else f"{last['n']:,.0f}",
-        "run": Markup(sparkline(values, intervals, words)) if len(values) > 1 else "",
+        "title": next((e["study_title"] for e in entries if e["study_title"]), name),
+        "simulated": any(entry["simulated"] for entry in entries),
+        "period": order[0][0],
+        "selection": order[0][1] or "everyone",
+        "rows": "" if rows is None else f"{rows:,} answers",
+        "state": state,
+        "follows": follows,
+        "tiles": next((one["tiles"] for one in newest if one["tiles"]), []),
+        "sets": [
+            {
+                "name": f"{period}, {selection or 'everyone'}",
+                "reports": sets[period, selection],
+                "failed": sum(entry["failed"] for entry in sets[period, selection]),
+            }
+            for period, selection in order
+        ],
     }
+
+
+def state_of(reports: Mapping[str, Findings]) -> tuple[str, list[str]]:
+    """What a manager has to know of a period, in a sentence or three, and what follows.
+
+    Parameters
+    ----------
+    reports : mapping of str to Findings
+        Of the reports of one period and group, by topic (``scorecard``).
+
+    Returns
+    -------
+    state : str
+        What is shown to have changed and was not told before, then the targets or the headline
+        number, then where to look first; empty where no report says anything of these.
+    follows : list of str
+        Changes that were told before, and the driver of an outcome whose target is not missed.
+
+    Examples
+    --------
+    >>> from cxlab.core.findings import Finding
+    >>> said = Finding(kind="answer", text="Both targets are missed: NPS is −5", rule="targets missed")
+    >>> state_of({"scorecard": Findings((said,))})
+    ('Both targets are missed', [])
+    """
+    leads: list[str] = []
+    follows: list[str] = []
+    if told := reports.get("tracking"):
+        change = told.answer.text.partition("; ")[0]
+        (leads if _is_new(told) else follows).append(change)
+    missed = False
+    if told := reports.get("scorecard"):
+        several = told.answer.rule.startswith("targets") and (told.answer.family_size or 0) > 1
+        leads.append(told.answer.text.rpartition(": ")[0] if several else told.answer.text)
+        missed = told.answer.rule in ("targets missed", "targets mixed")
+    if told := reports.get("drivers"):
+        # what half a point may bring is said where the outcome's own target is missed
+        others = missed and not any(one.rule == "what if" for one in told)
+        first = told.answer.text.partition(": it ")[0].partition(": they ")[0]
+        (follows if others else leads).append(first)
+    return ". ".join(one.rstrip(".") for one in leads if one), follows
+
+
+def _is_new(told: Findings) -> bool:
+    """Whether tracking leads with a change that the report of the period before did not tell."""
+    before = [one.text for one in told if one.rule == "carried"]
+    known = any(told.answer.subject and told.answer.subject in text for text in before)
+    return told.answer.rule in NEW and not known
 
 
 def _entry(manifest: dict[str, Any], folder: Path, reports: Path) -> dict[str, Any]:
     place = folder.relative_to(reports)
     stem = Path(manifest["notebook"]["name"]).stem
     made = manifest["ended"].replace("T", " ").removesuffix("Z")
+    findings, tiles = read_findings(folder), read_tiles(folder)
     return {
         "study": manifest["study"],
         "study_title": manifest["study_title"],
@@ -242,7 +283,14 @@ def _entry(manifest: dict[str, Any], folder: Path, reports: Path) -> dict[str, A
         "period": manifest["period"] or EVERYTHING,
         "selection": manifest["selection"],
         "report": stem,
+        "topic": stem.partition("-")[2] or stem,
+        "tab": manifest.get("tab") or stem,
         "title": manifest["title"],
+        "rows": manifest.get("rows"),
+        "findings": findings,
+        "answer": "; ".join(one.text for one in findings.of_kind("answer")) if findings else "",
+        "sure": Markup(certainty_html(findings.answer)) if findings else "",
+        "tiles": [] if tiles is None else [Markup(tile) for tile in each_tile(tiles)],
         "page": _link(place / f"{stem}.html"),
         "failed": False,
         "cause": "",
@@ -250,14 +298,15 @@ def _entry(manifest: dict[str, Any], folder: Path, reports: Path) -> dict[str, A
         "warnings": len(manifest["warnings"]),
         "made": f"{made} UTC",
         "changes": manifest.get("changes", []),
-        "headline": manifest.get("headline", []),
-        "files": _files(report_files(manifest), place),
-        "tables": _files((f"tables/{name}.csv" for name in manifest["tables"]), place),
+        "files": [
+            {"name": FORMAT_WORDS.get(Path(name).suffix[1:], name), "path": _link(place / name)}
+            for name in report_files(manifest)
+        ],
+        "tables": [
+            {"name": name, "path": _link(place / f"tables/{name}.csv")}
+            for name in manifest["tables"]
+        ],
     }
-
-
-def _files(names: Iterable[str], place: Path) -> list[dict[str, str]]:
-    return [{"name": Path(name).name, "path": _link(place / name)} for name in names]
 
 
 def _failure(record: dict[str, Any], folder: Path, reports: Path) -> dict[str, Any]:
@@ -271,14 +320,20 @@ def _failure(record: dict[str, Any], folder: Path, reports: Path) -> dict[str, A
         "period": record.get("period") or EVERYTHING,
         "selection": record.get("selection", ""),
         "report": record["notebook"],
+        "topic": "",
+        "tab": record["notebook"],
         "title": "as far as it got",
+        "rows": None,
+        "findings": None,
+        "answer": "",
+        "sure": "",
+        "tiles": [],
         "page": _link(place / partial.name),
         "failed": True,
         "cause": f"{where}{record['cause']}",
         "warnings": 0,
         "made": record["when"].replace("T", " ").removesuffix("Z") + " UTC",
         "changes": [],
-        "headline": [],
         "files": [],
         "tables": [],
     }
@@ -287,43 +342,3 @@ def _failure(record: dict[str, Any], folder: Path, reports: Path) -> dict[str, A
 def _link(path: Path) -> str:
     # a name on the disk may be no text at all
     return quote(path.as_posix(), errors="surrogatepass")
-
-
-def sparkline(values: Sequence[float], intervals: Sequence[Interval], words: str) -> str:
-    """An SVG element as high as a line of text; ``words`` are read out in its place.
-
-    The height spans the intervals and not the values alone, so that noise looks like noise.
-
-    Examples
-    --------
-    >>> drawn = sparkline([1, 3], [(0, 2), (2, 4)], "NPS <b>")
-    >>> drawn.startswith('<svg role="img" aria-label="NPS &lt;b&gt;"')
-    True
-    """
-    lows = [
-        value if low is None else low for value, (low, _) in zip(values, intervals, strict=True)
-    ]
-    highs = [value if up is None else up for value, (_, up) in zip(values, intervals, strict=True)]
-    bottom, span = min(lows), (max(highs) - min(lows)) or 1.0
-    line, low, high = (_points(numbers, bottom, span) for numbers in (values, lows, highs))
-    x, y = line[-1]
-    return (
-        f'<svg role="img" aria-label="{escape(words)}" class="run" width="{WIDTH}" '
-        f'height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}">'
-        f'<polygon points="{_path([*high, *reversed(low)])}" fill="currentColor" opacity="0.25"/>'
-        f'<polyline points="{_path(line)}" fill="none" stroke="currentColor" stroke-width="1.5"/>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="currentColor"/></svg>'
-    )
-
-
-def _points(numbers: Sequence[float], bottom: float, span: float) -> list[tuple[float, float]]:
-    step = (WIDTH - 2 * MARGIN) / (len(numbers) - 1)
-    room = HEIGHT - 2 * MARGIN
-    return [
-        (MARGIN + i * step, HEIGHT - MARGIN - (number - bottom) / span * room)
-        for i, number in enumerate(numbers)
-    ]
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

@@ -77,6 +77,12 @@ def choose_notebooks(names: Sequence[str]) -> dict[str, Path]:
     return chosen
 
 
+def code_cells(notebook: Path) -> int:
+    """How many cells of a notebook are run."""
+    cells = json.loads(notebook.read_text(encoding="utf-8")).get("cells", [])
+    return sum(cell.get("cell_type") == "code" and bool(cell.get("source")) for cell in cells)
+
+
 def was_injected(cell: Mapping[str, Any]) -> bool:
     """Whether papermill has put a cell into a notebook: its author does not count it."""
     return "injected-parameters" in cell["metadata"].get("tags", [])

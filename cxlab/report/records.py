@@ -1,4 +1,4 @@
-"""What is kept beside a report: records sealed with digests, headline numbers, what changed."""
+"""What is kept beside a report: records sealed with digests, and what changed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,6 @@ VERIFICATION = "verified.json"
 SEAL = "sha256"
 #: Tables that may hold headline numbers, the first that is there; the columns they need.
 HEADLINE_TABLES = ("headline", "outcomes")
-HEADLINE_COLUMNS = ("label", "estimate", "ci_low", "ci_high")
-#: As many rows as a reader takes in at a glance.
-HEADLINE_ROWS = 6
 #: Name under which a notebook shows its changes, and the file made from it.
 CHANGES = "changes"
 CHANGES_FILE = "changes.json"
@@ -45,18 +42,6 @@ RATE = 0.05
 
 class RecordError(ValueError):
     """A file in the place of a record that is not one."""
-
-
-class Headline(TypedDict, total=False):
-    """A headline number of a report."""
-
-    label: Required[str]
-    metric: str | None
-    unit: str | None
-    n: float | None
-    estimate: Required[float]
-    ci_low: float | None
-    ci_high: float | None
 
 
 class _File(TypedDict):
@@ -116,7 +101,6 @@ class Manifest(TypedDict, total=False):
     tab: str
     beside: Beside
     changes: list[str]
-    headline: list[Headline]
     digests: dict[str, Any]
     places: dict[str, Any]
     rows: int | None
@@ -228,25 +212,6 @@ def spoilt_files(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
         if not (folder / name).is_file() or file_digest(folder / name) != digest:
             yield name
     yield from (name for name in published_files(folder) if name not in digests)
-
-
-def headline(tables: Path) -> list[dict[str, Any]]:
-    """What the index shows of a report: rows of its recorded table ``headline`` or ``outcomes``.
-
-    Rows without an estimate (hidden, or nobody answered) are left out.
-    """
-    for name in HEADLINE_TABLES:
-        path = tables / f"{name}.json"
-        if path.exists():
-            rows = json.loads(path.read_text(encoding="utf-8"))
-            if rows and all(column in rows[0] for column in HEADLINE_COLUMNS):
-                return [_row(row) for row in rows if row["estimate"] is not None][:HEADLINE_ROWS]
-    return []
-
-
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    known = {name: row[name] for name in HEADLINE_COLUMNS}
-    return known | {name: row.get(name) for name in ("metric", "unit", "n")}
 
 
 def write_changes(folder: Path) -> list[str]:

@@ -62,7 +62,7 @@ EXACT_ROWS = 5_000_000
 #: Packages whose versions may change the last digits.
 NUMERIC = ("numpy", "scipy", "pandas", "statsmodels", "duckdb")
 #: Lines of a manifest that a report made again says anew.
-SAID = ("title", "tab", "warnings", "tables", "headline", "changes", "formats", "seed")
+SAID = ("title", "tab", "warnings", "tables", "changes", "formats", "seed")
 #: Lines on what the report is about, which its study says anew.
 ABOUT = ("study", "study_title", "about", "simulated", "period", "selection")
 

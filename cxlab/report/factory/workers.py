@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from typing import Any, Literal
 import nbformat
 
 from cxlab.core.messages import one_line
+from cxlab.report.answer import read_findings
 from cxlab.report.build import Job, ReportError, make_report, record_failure
 from cxlab.report.exports import write_formats
 from cxlab.report.publish import Trouble
@@ -31,6 +33,9 @@ from cxlab.report.warm import warm_kernels
 
 Backend = Literal["local", "dask"]
 Numbered = tuple[int, Job]
+CellDone = Callable[[Job], None] | None
+#: A worker's word that a cell is done.
+CELL = "cell"
 #: Seconds between two checks whether the parent process is alive.
 LOOK = 0.5
 
@@ -59,6 +64,17 @@ class Outcome:
     seconds: float = 0.0
     trouble: Trouble = ""
 
+    @property
+    def answer(self) -> str:
+        """The report in one line: what it is of, its answer, how sure that is; empty without one."""
+        findings = read_findings(self.job.output) if self.state != "failed" else None
+        if findings is None:
+            return ""
+        about, told = self.job.about, findings.answer
+        part = ", ".join(word for word in (about.period, about.selection) if word)
+        sure = "" if told.certainty == "measured" else f" [{told.certainty}]"
+        return f"{self.job.output.name}{f' ({part})' if part else ''}: {told.text}{sure}"
+
     def __str__(self) -> str:
         if self.state == "failed":
             return f"failed: {self.cause}"
@@ -74,6 +90,7 @@ def make_reports(
     backend: Backend = "local",
     scheduler: str | None = None,
     tell: Callable[[Outcome], Any] | None = None,
+    cell_done: CellDone = None,
 ) -> list[Outcome]:
     """Make every report, several at a time: outcomes in the order of ``jobs``.
 
@@ -90,9 +107,12 @@ def make_reports(
         Address of the Dask scheduler.
     tell : callable, optional
         Called with each outcome as soon as it is known.
+    cell_done : callable, optional
+        Called with the job after each cell of its notebook, in any thread; not on a cluster.
     """
     outcomes: dict[int, Outcome] = {}
-    for number, outcome in _outcomes(list(enumerate(jobs)), n_jobs, force, backend, scheduler):
+    numbered = list(enumerate(jobs))
+    for number, outcome in _outcomes(numbered, n_jobs, force, backend, scheduler, cell_done):
         outcomes[number] = outcome
         if tell is not None:
             tell(outcome)
@@ -100,7 +120,12 @@ def make_reports(
 
 
 def _outcomes(
-    jobs: list[Numbered], n_jobs: int | None, force: bool, backend: Backend, scheduler: str | None
+    jobs: list[Numbered],
+    n_jobs: int | None,
+    force: bool,
+    backend: Backend,
+    scheduler: str | None,
+    cell_done: CellDone,
 ) -> Iterator[tuple[int, Outcome]]:
     waiting = []
     for number, job in jobs:
@@ -111,17 +136,17 @@ def _outcomes(
     if backend == "dask" and waiting:
         yield from _on_cluster(waiting, scheduler)
     elif len(waiting) > 1:
-        yield from _on_cores(waiting, n_jobs or cores())
+        yield from _on_cores(waiting, n_jobs or cores(), cell_done)
     elif waiting:
         number, job = waiting[0]
-        yield number, attempt(job)
+        yield number, attempt(job, cell_done)
 
 
-def attempt(job: Job) -> Outcome:
+def attempt(job: Job, cell_done: CellDone = None) -> Outcome:
     """Make one report; a failure is an outcome, never an exception."""
     started = time.monotonic()
     try:
-        make_report(job)
+        make_report(job, cell_done=partial(cell_done, job) if cell_done else None)
         outcome = Outcome(job, "made", _unmade(job), _drops(job))
     except ReportError as error:
         outcome = Outcome(job, "failed", str(error), trouble=error.trouble)
@@ -185,22 +210,24 @@ def cores() -> int:
     return min(bound or 1, share)
 
 
-def _on_cores(waiting: list[Numbered], workers: int) -> Iterator[tuple[int, Outcome]]:
+def _on_cores(
+    waiting: list[Numbered], workers: int, cell_done: CellDone
+) -> Iterator[tuple[int, Outcome]]:
     """Outcomes as they come; where a worker was killed, its report is made again alone."""
     again: list[Numbered] = []
     with warm_kernels():
-        for number, job, outcome in _in_workers(waiting, workers):
+        for number, job, outcome in _in_workers(waiting, workers, cell_done):
             if outcome is None:
                 again.append((number, job))
             else:
                 yield number, outcome
         for one in again:
-            for number, job, outcome in _in_workers([one], 1):
+            for number, job, outcome in _in_workers([one], 1, cell_done):
                 yield number, outcome or _lost(job, "its worker was killed")
 
 
 def _in_workers(
-    waiting: Sequence[Numbered], workers: int
+    waiting: Sequence[Numbered], workers: int, cell_done: CellDone
 ) -> Iterator[tuple[int, Job, Outcome | None]]:
     """Outcomes as they come; None where the worker ended before the report was made."""
     jobs: SimpleQueue[Numbered] = SimpleQueue()
@@ -209,7 +236,8 @@ def _in_workers(
         jobs.put(one)
     pool = [_Worker() for _ in range(min(workers, len(waiting)))]
     for worker in pool:
-        threading.Thread(target=_keep_busy, args=(worker, jobs, done), daemon=True).start()
+        busy = (worker, jobs, done, cell_done)
+        threading.Thread(target=_keep_busy, args=busy, daemon=True).start()
     try:
         for _ in waiting:
             yield done.get()
@@ -218,13 +246,15 @@ def _in_workers(
             worker.end()
 
 
-def _keep_busy(worker: _Worker, jobs: SimpleQueue[Any], done: SimpleQueue[Any]) -> None:
+def _keep_busy(
+    worker: _Worker, jobs: SimpleQueue[Any], done: SimpleQueue[Any], cell_done: CellDone
+) -> None:
     while not worker.ended:
         try:
             number, job = jobs.get_nowait()
         except Empty:
             return
-        done.put((number, job, worker.make(job)))
+        done.put((number, job, worker.make(job, cell_done)))
 
 
 class _Worker:
@@ -241,7 +271,7 @@ class _Worker:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
 
-    def make(self, job: Job) -> Outcome | None:
+    def make(self, job: Job, cell_done: CellDone) -> Outcome | None:
         """What became of a report; None when the process ended before it was made."""
         if self.process.poll() is not None and not self.ended:
             self._close()
@@ -250,7 +280,10 @@ class _Worker:
             stdin, stdout = self.process.stdin, self.process.stdout
             pickle.dump(job, stdin)  # type: ignore[arg-type]
             stdin.flush()  # type: ignore[union-attr]
-            outcome: Outcome = pickle.load(stdout)  # type: ignore[arg-type]
+            while (message := pickle.load(stdout)) == CELL:  # type: ignore[arg-type]
+                if cell_done is not None:
+                    cell_done(job)
+            outcome: Outcome = message
             return outcome
         except (OSError, EOFError, ValueError, pickle.UnpicklingError):
             self.process.kill()
@@ -281,12 +314,17 @@ def main() -> None:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
+
+    def tell_cell(_: Job) -> None:
+        pickle.dump(CELL, outcomes)
+        outcomes.flush()
+
     while True:
         try:
             job = pickle.load(jobs)
         except EOFError:
             return
-        pickle.dump(workers.attempt(job), outcomes)
+        pickle.dump(workers.attempt(job, tell_cell), outcomes)
         outcomes.flush()
 
 
