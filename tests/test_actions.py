@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
+from cxlab.core.findings import unfounded
 from cxlab.stats.actions import (
     calibration,
     call_list,
@@ -125,7 +126,7 @@ def test_agresti_and_caffo_by_hand():
         {"arm": ["listed"] * 10 + ["held out"] * 8, "days_followed": 100.0,
          "left_after": [True] * 2 + [False] * 8 + [True] * 4 + [False] * 4}
     ).assign(days_followed=lambda r: np.where(r["left_after"], 10.0, 100.0))  # fmt: skip
-    row = loop_effect(rows).table.iloc[0]
+    row = loop_effect(rows, min_group_size=1).table.iloc[0]
     one, two = 9 / 12, 5 / 10
     width = 1.959963985 * np.sqrt(one * (1 - one) / 12 + two * (1 - two) / 10)
     assert row["estimate"] == pytest.approx(30)
@@ -282,3 +283,46 @@ def test_too_few_leavers_are_refused():
     rng = np.random.default_rng(24)
     with pytest.raises(ValueError, match="must have 10 leavers each, 20 in all; got"):
         leaving_risk(programme(rng, 60), ["recommend", "tenure"], split=DAY + pd.Timedelta(days=50))
+
+
+def test_a_handful_on_one_side_is_hidden():
+    table = loop_effect(followed(100, 9)).table
+    assert table["note"].iloc[0] == "hidden: fewer than 10 customers on one side"
+    assert table[["listed", "held_out", "estimate"]].isna().all(axis=None)
+
+
+def told(effect, **options):
+    calls = drawn(
+        answered(shop=np.where(np.arange(300) % 2, "East", "West")), owner="shop", **options
+    )
+    day = pd.Timestamp("2025-10-01")
+    cases = pd.DataFrame(
+        {"listed_at": [day] * 20, "closed_at": [day + pd.Timedelta(days=5)] * 20, "arm": "listed"}
+    )
+    status = loop_status(cases, until="2025-12-31")
+    findings = calls.findings(status, effect)
+    tables = {"call-list": calls.table, "loop-status": status, "loop-effect": effect.table}
+    count = calls.table.groupby("arm")["n"].sum()
+    words = ["0–6", "90 days", f"Call {count['listed']}", f"hold {count.get('held out', 0)} back"]
+    assert unfounded(findings, tables, words=[*words, "5 points"]) == []
+    return findings
+
+
+def test_no_effect_is_shown_and_what_would_show_one_is_said():
+    findings = told(loop_effect(followed(270, 60)))
+    assert "no effect of calling is shown" in findings.answer.text
+    assert findings.answer.certainty == "not settled"
+    assert any(finding.rule == "planning" for finding in findings)
+    assert any(finding.text.startswith("Calls by owner: ") for finding in findings)
+
+
+def test_an_effect_is_clear_against_the_held_out():
+    findings = told(loop_effect(followed(2_000, 2_000, stay=(0.8, 0.6))))
+    assert findings.answer.certainty == "clear"
+    assert "more of the listed stayed" in findings.answer.text
+
+
+def test_without_a_hold_out_the_answer_says_that_nothing_is_identified():
+    findings = told(loop_effect(followed(100, 0)), hold_out=0.0)
+    assert findings.answer.text.endswith("effect not identified: nobody was held out by chance")
+    assert "back by chance" not in findings.answer.text

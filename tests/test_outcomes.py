@@ -421,3 +421,10 @@ def test_the_demo_s_true_retention_is_inside_its_intervals():
     programme = simulate_programme(DEMO_CUSTOMERS, seed=DEMO_SEED, periods=DEMO_PERIODS)
     for score, value in programme.staying.set_index("score")["value"].items():
         assert table.loc[score, "ci_low"] <= value <= table.loc[score, "ci_high"]
+
+
+def test_everybody_gone_before_the_horizon_is_no_gap():
+    table = kaplan_meier(
+        pd.DataFrame({"days": [5.0] * 20, "left": 1}), time="days", left="left", horizon=14
+    )
+    assert table["estimate"].iloc[0] == 0

@@ -228,7 +228,7 @@ def loop_effect(
     if len(odd):
         raise ValueError(f"`arm` must be one of {', '.join(ARMS)}; got {got(list(odd))}.")
     sides = [follow_ups[follow_ups[arm] == name] for name in (LISTED, HELD_OUT)]
-    check_times(follow_ups[days], horizon, days)
+    check_times(follow_ups[days], follow_ups[left], horizon, days)
     found = [("stayed", *_staying(sides, days, left, horizon, level))]
     if next_score and all(len(side) for side in sides):
         found += _next_scores(sides, next_score, scale, level)

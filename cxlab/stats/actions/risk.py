@@ -14,7 +14,7 @@ from cxlab.core.messages import got, unknown
 from cxlab.core.result import Result
 from cxlab.stats.inference import normal_quantile
 from cxlab.stats.outcomes.differences import observed_outcomes
-from cxlab.stats.outcomes.follow_up import DAYS, FollowUp
+from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import check_times, cluster_sums
 
 #: Leavers that each column of the model needs.
@@ -92,7 +92,7 @@ def leaving_risk(
     Making 26, 565–574.
     """
     rows = _complete(followed.table, columns)
-    check_times(rows[DAYS], horizon, DAYS)
+    check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     late = (rows[followed.answered] >= pd.Timestamp(split)).to_numpy()
     if late.all() or not late.any():
         raise ValueError(

@@ -102,7 +102,7 @@ def retention_differences(
     1  promoters less detractors      20.0
     """
     rows, known = opened_follow_up(followed, score, design=design)
-    check_times(rows[DAYS], horizon, DAYS)
+    check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     _check_adjust(rows, adjust)
     weight = rows[known.weights].to_numpy(float) if known.weights else None
     gone = rows[LEFT].astype(float) > 0
@@ -291,7 +291,7 @@ def asymmetry(
     if len(categories) != 3:
         raise ValueError(f"`categories` must be three, the worst first; got {len(categories)}.")
     rows, known = opened_follow_up(followed, score, design=design)
-    check_times(rows[DAYS], horizon, DAYS)
+    check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     category = categories_of(rows[score], categories)
     names = list(categories)
     empty = [name for name in names if not (category == name).any()]
@@ -387,7 +387,7 @@ def compare_predictors(
     columns = {name: (one, None) if isinstance(one, str) else one for name, one in scores.items()}
     used = list(dict.fromkeys(column for column, _ in columns.values()))
     rows, known = opened_follow_up(followed, *used, design=design)
-    check_times(rows[DAYS], horizon, DAYS)
+    check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     late = (rows[followed.answered] >= pd.Timestamp(split)).to_numpy()
     if late.all() or not late.any():
         raise ValueError(

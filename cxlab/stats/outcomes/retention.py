@@ -139,7 +139,7 @@ def retention_by_score(
     3  category   promoters  20     100.0
     """
     rows, known = opened_follow_up(followed, score, by=by, design=design)
-    check_times(rows[DAYS], horizon, DAYS)
+    check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     rows = rows.assign(_category=categories_of(rows[score], categories))
     tables = []
     for label, part in parts(rows, by):
@@ -277,7 +277,7 @@ def value_at_stake(
         raise ValueError(
             "`followed` must be made with `value`; got none. Call follow_up(..., value=…)."
         )
-    check_times(rows[DAYS], horizon, DAYS)
+    check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     latest = rows.sort_values(followed.answered, kind="stable").drop_duplicates(
         followed.customer, keep="last"
     )

@@ -189,7 +189,7 @@ def kaplan_meier(
     """
     opened = open_frame(data, numbers={"time": time}, left=left, design=design, by=by)
     rows = opened.rows().dropna(subset=[time, left])
-    check_times(rows[time], horizon, time)
+    check_times(rows[time], rows[left], horizon, time)
     known = opened.design
     table = pd.DataFrame(
         [
@@ -211,13 +211,14 @@ def parts(rows: pd.DataFrame, by: str | None) -> list[tuple[str, pd.DataFrame]]:
     return sorted(groups, key=lambda group: natural_order(str(group[0])))
 
 
-def check_times(days: pd.Series, horizon: float, name: str) -> None:
-    """Refuse times below 0 and a horizon that nobody was followed for."""
+def check_times(days: pd.Series, left: pd.Series, horizon: float, name: str) -> None:
+    """Refuse times below 0 and a horizon that nobody was followed for, unless all had left."""
     below = days[days < 0]
     if len(below):
         raise ValueError(f"`time` must be 0 or more; got {got(list(below))} in '{name}'.")
     longest = float(days.max()) if len(days) else 0.0
-    if not 0 < horizon <= longest:
+    all_left = len(days) > 0 and bool((left.astype(float) > 0)[days == longest].all())
+    if not 0 < horizon <= (np.inf if all_left else longest):
         raise ValueError(
             f"`horizon` must be over 0 and at most {longest:g}, the longest that anybody was "
             f"followed; got {horizon:g}. Choose a shorter one, or wait."
