@@ -16,7 +16,6 @@ from .report.plots import plot_penalty_reward as plot_penalty_reward
 from .report.plots import plot_runs as plot_runs
 from .report.plots import plot_waterfall as plot_waterfall
 from .report.show import show as show
-from .report.show import with_labels as with_labels
 from .stats.comparison import NpsComparison as NpsComparison
 from .stats.comparison import answers_needed as answers_needed
 from .stats.comparison import compare_tnps_rnps as compare_tnps_rnps
