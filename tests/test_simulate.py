@@ -254,6 +254,7 @@ class TestDemo:
             "transactional.csv",
             "invitations.csv.gz",
             "customers.csv",
+            "follow_ups.csv",
         }
         for path in written:
             committed = (DEMO / path.name).read_bytes()
