@@ -25,12 +25,7 @@ from .stats.actions import loop_status as loop_status
 from .stats.actions import net_benefit as net_benefit
 from .stats.actions import study_follow_ups as study_follow_ups
 from .stats.comparison import NpsComparison as NpsComparison
-from .stats.comparison import answers_needed as answers_needed
 from .stats.comparison import compare_tnps_rnps as compare_tnps_rnps
-from .stats.comparison import detectable_gap as detectable_gap
-from .stats.comparison import marginal_homogeneity as marginal_homogeneity
-from .stats.comparison import plan_contact_rule as plan_contact_rule
-from .stats.comparison import plan_pairs as plan_pairs
 from .stats.comparison import programme_tables as programme_tables
 from .stats.covariance import Moments as Moments
 from .stats.covariance import moments as moments

@@ -89,26 +89,6 @@ class Programme:
         found = set(self.invitations["rule"].dropna())
         return {name: rule for name, rule in rules.items() if name in found}
 
-    def truth_in(self, periods: Sequence[str] | str) -> pd.DataFrame:
-        """The true quantities of one or several periods instead of all.
-
-        Raises
-        ------
-        ValueError
-            For a period that the programme does not have.
-        """
-        wanted = [periods] if isinstance(periods, str) else list(periods)
-        for name in wanted:
-            if name not in self.periods:
-                raise ValueError(f"`periods` must be {one_of(self.periods)}; got '{name}'.")
-        codes = [self.periods.index(name) for name in wanted]
-        return true_quantities(
-            self._episodes[self._episodes["period"].isin(codes)],
-            self._waves[self._waves["period"].isin(codes)],
-            len(self.customers),
-            self.mechanisms,
-        )
-
     def __str__(self) -> str:
         return (
             f"Simulated programme: {len(self.customers):,} customers, {len(self.periods)} "
