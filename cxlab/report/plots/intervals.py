@@ -252,6 +252,9 @@ def plot_control_chart(
     ax.plot(places[marked], table["estimate"][marked], "s", color=COLOURS[5], markersize=9)
     _name_periods(ax, [str(name) for name in table[period]])
     ax.set_ylabel(ylabel)
+    # without limits a small difference would fill the height
+    if table["lower"].isna().all():
+        ax.margins(y=1.0)
     quiet(ax, grid="y")
     for place in np.flatnonzero(marked | (places == len(table) - 1)):
         words = f"signal, {_value(table[: place + 1])}" if marked[place] else _value(table)
