@@ -69,7 +69,7 @@ def drivers(
     segments: Sequence[str] = (),
     top_box: float | Mapping[str, float] | None = None,
     labels: Mapping[str, str] | None = None,
-    full_replicates: int = 50,
+    full_replicates: int = 0,
 ) -> DriverAnalysis:
     """What goes with an outcome: importance of each driver, with its interval.
 
@@ -120,7 +120,8 @@ def drivers(
     labels : mapping of str to str, optional
         Column to words.
     full_replicates : int
-        For "em" without ``by``: how many replicates are checked by EM to convergence.
+        For "em" without ``by``: how many replicates to check by EM to convergence; the notes
+        then say how near one step comes.
 
     Returns
     -------

@@ -94,28 +94,36 @@ METHODS: dict[str, Callable[[Array], Array]] = {
 ADDS_UP = ("lmg", "johnson", "pratt", "car")
 
 
-def standardised_coefficients(correlations: Array) -> Array:
-    """Coefficients of standardised drivers; among exact duplicates the smallest ones."""
-    return _solve(correlations[:, :-1, :-1], correlations[:, :-1, -1])
+def standardised_coefficients(correlations: Array, outcomes: int = 1) -> Array:
+    """Coefficients of standardised drivers; among exact duplicates the smallest ones.
+
+    With several outcomes, which are the last columns, shape (replicates, drivers, outcomes).
+    """
+    found = _solve(correlations[:, :-outcomes, :-outcomes], correlations[:, :-outcomes, -outcomes:])
+    return found if outcomes > 1 else found[:, :, 0]
 
 
 def explained_variance(drivers: Array, outcome: Array) -> Array:
     """R² from correlations of the drivers and with the outcome, shape (replicates,)."""
-    return np.einsum("bi,bi->b", _solve(drivers, outcome), outcome)
+    return np.einsum("bi,bi->b", _solve(drivers, outcome[:, :, None])[:, :, 0], outcome)
 
 
-def _solve(drivers: Array, outcome: Array) -> Array:
-    """Solutions of drivers · β = outcome; the shortest where there are many."""
-    if outcome.shape[1] == 0:
-        return outcome
-    smallest = np.linalg.eigvalsh(drivers)[:, 0]
-    if smallest.min(initial=np.inf) > ALIASED:
-        return np.asarray(np.linalg.solve(drivers, outcome[..., None])[..., 0])
+def _solve(drivers: Array, outcomes: Array) -> Array:
+    """Solutions of drivers · β = outcomes; the shortest where there are many."""
+    if outcomes.shape[1] == 0:
+        return outcomes
+    try:
+        np.linalg.cholesky(drivers)
+        inverse = np.linalg.inv(drivers)
+        # no eigenvalue is below 1 ÷ the trace of the inverse
+        if np.einsum("bii->b", inverse).max(initial=0) < 1 / ALIASED:
+            return np.asarray(inverse @ outcomes)
+    except np.linalg.LinAlgError:
+        pass
     values, vectors = np.linalg.eigh(drivers)
     usable = values > ALIASED
     inverse = np.where(usable, 1 / np.where(usable, values, 1.0), 0.0)
-    turned = np.einsum("bji,bj->bi", vectors, outcome) * inverse
-    return np.einsum("bij,bj->bi", vectors, turned)
+    return vectors @ (inverse[:, :, None] * (np.swapaxes(vectors, 1, 2) @ outcomes))
 
 
 def _roots(drivers: Array) -> tuple[Array, Array]:
