@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.frames import as_list, check_choice
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.covariance import sums as summing
 from cxlab.stats.covariance.covariance import (
     Covariance,
@@ -234,6 +235,7 @@ class Moments:
         """Sums per pair of columns, about the origin."""
         return pair_sums(self.cells)
 
+    @one_blas_thread
     def covariance(self, missing: str = "em") -> Covariance:
         """Mean and covariance of all rows (`group` first for one group).
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cxlab.core.design import DesignLike
 from cxlab.core.frames import check_choice
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.covariance import MISSING
 from cxlab.stats.drivers.answers import (
     OUTCOME_SCALES,
@@ -50,6 +51,7 @@ INTERVALS = ("bootstrap", "jackknife")
 FEWEST_ROWS = 30
 
 
+@one_blas_thread
 def drivers(
     data: Any,
     outcome: str,

@@ -23,6 +23,7 @@ from scipy.special import ndtr, ndtri
 from cxlab.core.design import DesignLike
 from cxlab.core.frames import check_choice
 from cxlab.core.result import Result
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.covariance import MISSING, to_correlation
 from cxlab.stats.covariance.em import NoMaximumError
 from cxlab.stats.drivers.answers import (
@@ -55,6 +56,7 @@ MARGIN = 0.25
 MOST_EXPLAINED = 0.98
 
 
+@one_blas_thread
 def penalty_reward(
     data: Any,
     outcome: str,
@@ -87,10 +89,8 @@ def penalty_reward(
         Default: a quarter of the mean absolute slope of the drivers.
     outcome_scale : {"continuous", "nps"}
         "nps" makes the outcome −100, 0, 100.
-    interval : {"bootstrap", "jackknife"}
-        How the replicates are made.
-    replicates, seed, level
-        As in `cxlab.drivers`.
+    interval, replicates, seed, level
+        As in `cxlab.drivers`; there is always an interval.
     min_group_size : int
         With fewer low, middle or high answers a driver gets no class.
 

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from cxlab.core.design import DesignLike
 from cxlab.core.frames import as_list, check_choice
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.association import (
     COEFFICIENTS,
     FEW_DEGREES_OF_FREEDOM,
@@ -42,6 +43,7 @@ CEILING_GAP = 0.10
 MOST_RESAMPLED = 20_000
 
 
+@one_blas_thread
 def touchpoint_correlations(
     data: Any,
     outcome: str | Sequence[str],

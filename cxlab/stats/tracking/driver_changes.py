@@ -16,6 +16,7 @@ from cxlab.core import frames
 from cxlab.core.frames import check_columns, collect, scan
 from cxlab.core.past import PastReports
 from cxlab.core.periods import in_order, of_periods, with_text_periods
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.two_groups import few_clusters
 from cxlab.stats.tracking.changes import (
@@ -126,6 +127,7 @@ def comparable_answers(
     return ComparableAnswers(of_periods(data, column, periods))
 
 
+@one_blas_thread
 def driver_changes(
     analysis: Analysis | None,
     *,
