@@ -318,7 +318,7 @@ def _analyse(
         note = "Reach-adjusted importance is defined for method='lmg' only."
     else:
         try:
-            reach = reach_adjusted(answers, unit, resample, options)
+            reach = reach_adjusted(answers, unit, resample, options, users)
             second = reach_table(answers, reach, used, resample.kind, users.df, options.level)
         except ValueError as error:
             note = f"Reach-adjusted importance could not be estimated: {error}"

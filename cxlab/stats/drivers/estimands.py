@@ -207,8 +207,18 @@ class Reach:
     n_effective: float  # number of answers in the formula of adjusted R²
 
 
-def reach_adjusted(answers: Answers, unit: Array, resample: Resample, options: Options) -> Reach:
-    """Importance of the pairs {used, how good}, with presence and quality."""
+def reach_adjusted(
+    answers: Answers, unit: Array, resample: Resample, options: Options, users: Users
+) -> Reach:
+    """Importance of the pairs {used, how good}, with presence and quality.
+
+    Where everybody rated everything, use has no part in it: it is that among users.
+    """
+    if users.n == answers.n and users.answers.names == answers.names and (answers.used == 1).all():
+        whole = users.importance
+        nothing = Importance(np.zeros_like(whole.values), np.zeros_like(whole.replicates), 0.0)
+        columns = [[j] for j in range(len(answers.names))]
+        return Reach(whole, nothing, whole, users.fit, columns, users.n_effective)
     table, columns, is_use = use_and_quality(answers)
     missing = "em" if options.missing == "complete" else options.missing
     names = tuple(f"column {j}" for j in range(table.shape[1])) + (answers.outcome_name,)

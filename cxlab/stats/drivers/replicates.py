@@ -82,6 +82,8 @@ def unit_totals(values: Array, unit: Array, n_units: int) -> Array:
 def replicate_totals(values: Array, unit: Array, resample: Resample) -> Array:
     """Sums of the rows in each replicate, shape (replicates, k)."""
     n_units = len(resample.multipliers)
+    if not resample.replicates:
+        return np.empty((0, values.shape[1]))
     return np.asarray(resample.multipliers.T @ unit_totals(values, unit, n_units))
 
 
