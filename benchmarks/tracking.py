@@ -1,4 +1,4 @@
-"""False alarms of the control charts, and coverage of the intervals of mix and performance.
+"""False changes and alarms where nothing happens, and coverage of the intervals of mix and performance.
 
     python -m benchmarks tracking --studies 400
 
@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from cxlab.core.metric import Metric, nps_metric
 from cxlab.stats.inference import t_quantile
 from cxlab.stats.resampling import sampling_design
-from cxlab.stats.tracking import control_chart
+from cxlab.stats.tracking import control_chart, period_changes
 from cxlab.stats.tracking.cells import CellSums
 from cxlab.stats.tracking.charts import SIGMAS, individuals_limits
 from cxlab.stats.tracking.decomposition import decompose, estimates
+from cxlab.stats.tracking.families import CLEAR, HEADLINE, OTHERS, SMALL
 
 #: Fixed before the first run.
 SEED = 20261121
@@ -40,6 +42,8 @@ DRIFTS = {"stable": 0.0, "periods vary by 5 points": 0.05}
 CLUSTER_SIZE, CLUSTER_SPREAD = 8, 0.25
 #: Of each bootstrap.
 REPLICATES = 500
+#: Whole reports take half a second each.
+MOST_STUDIES = 200
 
 
 @dataclass(frozen=True)
@@ -284,9 +288,55 @@ def coverage_row(sample: Sample, number: int, studies: int) -> dict[str, object]
     return row | {f"bias of {name}": np.mean(error[name]) for name in ("mix", "performance")}
 
 
+def false_changes(studies: int) -> pd.DataFrame:
+    """Share of studies without any change in which 6-tracking calls something clear."""
+    rows = [
+        false_changes_row(label, panel, min(studies, MOST_STUDIES), [600, i])
+        for i, (label, panel) in enumerate({"new customers": False, "a panel": True}.items())
+    ]
+    return pd.DataFrame(rows)
+
+
+def false_changes_row(label: str, panel: bool, studies: int, seed: list[int]) -> dict[str, object]:
+    """One line: three headline measures and nine touchpoints in eight quarters, 250 answers each."""
+    headline = [nps_metric("recommend"), *(Metric(f"o{i}", "box", (8, 10)) for i in range(2))]
+    others = [Metric(f"t{i}", "mean", scale=(0, 10), name="mean") for i in range(9)]
+    false = {HEADLINE: 0, OTHERS: 0}
+    discovered = 0.0
+    for study in range(studies):
+        data = unchanged_study(panel, np.random.default_rng([SEED, *seed, study]))
+        design = {"cluster": "customer"} if panel else None
+        table = period_changes(data, [*headline, *others], headline=headline, design=design).table
+        called = table[table["verdict"].isin([CLEAR, SMALL])]
+        for family in false:
+            false[family] += bool((called["family"] == family).any())
+        # without any true change every discovery is false
+        discovered += bool((called["family"] == OTHERS).any())
+    return {
+        "answers": label, "studies": studies,
+        "nothing clear in (a)": 100 * (1 - false[HEADLINE] / studies),
+        "false discoveries in (b)": 100 * discovered / studies,
+        "MC se": 100 * np.sqrt(0.05 * 0.95 / studies),
+    }  # fmt: skip
+
+
+def unchanged_study(panel: bool, rng: np.random.Generator) -> pd.DataFrame:
+    """Eight quarters of 250 answers from one distribution; in a panel half of them come again."""
+    customers = np.concatenate([
+        rng.choice(500, 250, replace=False) if panel else np.arange(250) + 250 * i for i in range(8)
+    ])  # fmt: skip
+    own = rng.standard_normal(customers.max() + 1)[customers]
+    latent = own[:, None] + rng.standard_normal((len(customers), 12))
+    scores = np.clip(np.rint(7 + 1.5 * latent), 0, 10)
+    names = ["recommend", "o0", "o1", *(f"t{i}" for i in range(9))]
+    quarters = [f"{year}-Q{quarter}" for year in (2024, 2025) for quarter in (1, 2, 3, 4)]
+    data = pd.DataFrame(scores, columns=names)
+    return data.assign(period=np.repeat(quarters, 250), customer=customers.astype(str))
+
+
 def main(studies: int = 1000) -> None:
     """Print the tables."""
-    for make in (any_signal, false_alarms, short_baselines, mix_coverage):
+    for make in (false_changes, any_signal, false_alarms, short_baselines, mix_coverage):
         print(f"\n{make.__doc__} {studies:,} studies a line; per cent.")
         print(make(studies).to_string(index=False, float_format="%.2f"))
 

@@ -1,4 +1,5 @@
 from .core.past import PastReports as PastReports
+from .core.past import load_history as load_history
 from .core.past import past_reports as past_reports
 from .report.answer import show_answer as show_answer
 from .report.build import build_report as build_report
@@ -69,8 +70,8 @@ from .stats.touchpoints import touchpoint_scores as touchpoint_scores
 from .stats.touchpoints import visitors as visitors
 from .stats.tracking import Changes as Changes
 from .stats.tracking import ControlChart as ControlChart
+from .stats.tracking import DriverChanges as DriverChanges
 from .stats.tracking import MixAndPerformance as MixAndPerformance
-from .stats.tracking import comparable_answers as comparable_answers
 from .stats.tracking import control_chart as control_chart
 from .stats.tracking import driver_changes as driver_changes
 from .stats.tracking import mix_and_performance as mix_and_performance
@@ -80,6 +81,7 @@ from .survey.check import check_answers as check_answers
 from .survey.check import study_overview as study_overview
 from .survey.exports import Export as Export
 from .survey.exports import read_export as read_export
+from .survey.glossary import glossary as glossary
 from .survey.respondents import check_respondents as check_respondents
 from .survey.simulate import simulate_programme as simulate_programme
 from .survey.study import Study as Study

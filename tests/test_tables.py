@@ -50,6 +50,11 @@ def test_labels_stand_in_place_of_column_names():
     assert [row[0] for row in cells(MEANS, labels=LABELS)[1:]] == ["WiFi", "Staff", "Parking"]
 
 
+def test_code_names_without_a_label_lose_their_underscores():
+    table = pd.DataFrame({"touchpoint": ["check_in", "Wi-Fi"], "n": [1, 2]})
+    assert [row[0] for row in cells(table)[1:]] == ["Check in", "Wi-Fi"]
+
+
 def test_largest_first_where_the_order_asks_for_it():
     rows = cells(MEANS, sort=("-estimate",))
     assert [row[0] for row in rows[1:]] == ["staff", "wifi", "parking"]

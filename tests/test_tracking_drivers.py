@@ -10,7 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from cxlab import comparable_answers, driver_changes, drivers
+from cxlab import driver_changes, drivers
 from cxlab.core import frames
 
 NAMES = ["food", "wifi", "staff"]
@@ -55,21 +55,35 @@ def by_hand(df=199.0):
     )  # fmt: skip
 
 
+PERIODS = ("2025-Q4", "2025-Q3")
+
+
+def changes_of(data, analyse=drivers, *, periods=PERIODS, **options):
+    defaults = {"replicates": 400, "compare": "pairs"} if analyse is drivers else {}
+    return driver_changes(
+        data, "overall", NAMES, analyse=analyse, periods=periods, **(defaults | options)
+    )
+
+
+def made_by_hand(df=199.0):
+    return changes_of(rated(), lambda *_, **__: by_hand(df))
+
+
 def since_last(changes) -> pd.DataFrame:
-    return changes.since_last.set_index("label")
+    table = changes.table
+    return table[table["against"] == "last period"].set_index("label")
 
 
 @pytest.mark.parametrize(("df", "note"), [(0.0, "one cluster"), (5.0, "only 5.0 degrees")])
 def test_a_period_of_few_clusters_is_said(df, note):
-    row = since_last(driver_changes(by_hand(df))).loc["Food"]
+    row = since_last(made_by_hand(df)).loc["Food"]
     assert note in row["note"]
     assert np.isnan(row["p_value"]) == (df < 1)
     assert np.isnan(row["ci_low"]) == (df < 1)
 
 
 def test_a_difference_by_hand():
-    changes = driver_changes(by_hand())
-    row = since_last(changes).loc["Food"]
+    row = since_last(made_by_hand()).loc["Food"]
     assert row["estimate"] == pytest.approx(-20)
     assert row["se"] == pytest.approx(100 * np.hypot(0.03, 0.04) * np.sqrt(100 / 99))
     assert (row["n"], row["n_before"], row["df"]) == (300, 200, 199)
@@ -77,20 +91,18 @@ def test_a_difference_by_hand():
     # the difference of the draws is −.07, −.01, .01 or .07 away
     assert row["ci_low"] == pytest.approx(-27, abs=0.1)
     assert row["ci_high"] == pytest.approx(-13, abs=0.1)
-    assert changes.sentences[0].startswith(
-        "Share of R² of Food fell by 20.0 percentage points (95 %"
-    )
 
 
 def test_a_planted_change_is_found_and_none_where_there_is_none():
-    changes = driver_changes(analysis(rated(change=0.4)))
+    changes = changes_of(rated(change=0.4))
     found = since_last(changes)
     assert found.loc["wifi", "estimate"] > 30
     assert found.loc["food", "estimate"] < -30
-    assert any(line.startswith("Share of R² of wifi rose by") for line in changes.sentences)
-    assert driver_changes(analysis(rated())).sentences == (
-        "3 comparisons of shares; none is shown to differ at a false-discovery rate of 5 %.",
+    assert changes.sentence == (
+        "3 comparisons of shares; shown to differ at a false-discovery rate of 5 %: "
+        "food (last period) and wifi (last period)."
     )
+    assert changes_of(rated()).sentence.endswith("rate of 5 %: none.")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +110,7 @@ def test_a_planted_change_is_found_and_none_where_there_is_none():
 )
 def test_differences_agree_with_those_of_the_analysis(options):
     one = analysis(rated(), **options)
-    table = since_last(driver_changes(one))
+    table = since_last(changes_of(rated(), lambda *_, **__: one))
     known = one.differences.set_index("driver")
     np.testing.assert_allclose(table["estimate"], -100 * known["estimate"], rtol=ROUNDING)
     np.testing.assert_allclose(table["se"], 100 * known["se"], rtol=ROUNDING)
@@ -111,24 +123,20 @@ def test_differences_agree_with_those_of_the_analysis(options):
 
 def test_a_period_that_was_not_analysed_is_said():
     data = rated()
-    table = since_last(driver_changes(analysis(data[data["period"] == "2025-Q4"])))
+    one = analysis(data[data["period"] == "2025-Q4"])
+    table = since_last(changes_of(data, lambda *_, **__: one))
     assert table["estimate"].isna().all()
     assert table["note"].str.endswith("no drivers of 2025-Q3 are known").all()
-
-
-def test_without_an_analysis_the_reason_is_said():
-    changes = driver_changes(None, why="a period has fewer than 100 answers")
+    other = analysis(data[data["period"] == "2025-Q3"])
+    changes = changes_of(data, lambda *_, **__: other)
     assert changes.table.empty
-    assert changes.sentences == (
-        "0 comparisons of shares: the drivers are left out, because a period has fewer than "
-        "100 answers.",
-    )
-    assert list(changes.table) == list(driver_changes(by_hand()).table)
+    assert changes.sentence == "No drivers of 2025-Q4 are known."
 
 
 def test_an_analysis_of_all_answers_together_is_refused():
+    one = analysis(rated(), by=None, replicates=20)
     with pytest.raises(ValueError, match=r"`analysis` must be by period; got one of all answers"):
-        driver_changes(analysis(rated(), by=None, replicates=20))
+        changes_of(rated(), lambda *_, **__: one)
 
 
 class TestComparableAnswers:
@@ -138,14 +146,18 @@ class TestComparableAnswers:
     def test_periods_asked_for_are_taken_in_any_engine(self, engine):
         data = pd.concat([rated(), rated(1).assign(period="2025-Q2")], ignore_index=True)
         data.loc[data.index[:30], "overall"] = np.nan
-        periods = ["2025-Q4", "2025-Q3", "2024-Q4"]
-        found = comparable_answers(engine(data), "overall", NAMES, periods=periods)
-        assert found.note == ""
+        taken = []
+
+        def analyse(chosen, *_, **__):
+            taken.append(chosen)
+            return by_hand()
+
+        changes_of(engine(data), analyse, periods=["2025-Q4", "2025-Q3", "2024-Q4"])
         kept = {
             "DataFrame": lambda f: f if isinstance(f, pd.DataFrame) else f.to_pandas(),
             "LazyFrame": lambda f: f.collect().to_pandas(),
             "DuckDBPyRelation": lambda f: f.df(),
-        }[type(found.data).__name__](found.data)
+        }[type(taken[0]).__name__](taken[0])
         assert kept["period"].value_counts().to_dict() == {"2025-Q3": 500, "2025-Q4": 500}
 
     @pytest.mark.parametrize("engine", [lambda d: d, duckdb.from_df])
@@ -153,24 +165,24 @@ class TestComparableAnswers:
         data = rated()
         late = data.index[data["period"] == "2025-Q4"]
         data.loc[late[99:], "overall"] = np.nan
-        found = comparable_answers(engine(data), "overall", NAMES, periods=["2025-Q3", "2025-Q4"])
-        assert found.data is None
-        assert found.note == "a period has fewer than 100 answers"
+        changes = changes_of(engine(data))
+        assert changes.table.empty
+        assert changes.sentence == (
+            "The drivers are left out, because a period has fewer than 100 answers."
+        )
+        assert list(changes.table) == list(made_by_hand().table)
 
     def test_more_rows_than_fit_are_left_out_and_it_is_said(self, monkeypatch):
         monkeypatch.setattr(frames, "MOST_CELLS", 1000)
-        periods = ["2025-Q3", "2025-Q4"]
-        found = comparable_answers(duckdb.from_df(rated()), "overall", NAMES, periods=periods)
-        assert found.data is None
-        assert found.note == "1,000 rows are too many to be resampled one by one"
+        found = changes_of(duckdb.from_df(rated()), lambda *_, **__: by_hand())
+        assert "because 1,000 rows are too many to be resampled one by one" in found.sentence
         # a pandas frame is in memory already
-        assert comparable_answers(rated(), "overall", NAMES, periods=periods).note == ""
+        assert not made_by_hand().table.empty
 
     def test_what_cannot_be_compared_is_said(self):
-        one = comparable_answers(rated(), "overall", NAMES, periods=["2025-Q4", "2024-Q4"])
-        none = comparable_answers(rated(), "overall", [], periods=["2025-Q4", "2025-Q3"])
-        assert (one.note, none.note) == (
-            "there is one period only", "the study declares no touchpoints",
-        )  # fmt: skip
+        one = changes_of(rated(), periods=["2025-Q4", "2024-Q4"])
+        assert "because there is one period only" in one.sentence
+        none = driver_changes(rated(), "overall", [], analyse=drivers, periods=PERIODS)
+        assert "because the study declares no touchpoints" in none.sentence
         with pytest.raises(ValueError, match="`outcome` must be a column of the data"):
-            comparable_answers(rated(), "overal", NAMES, periods=["2025-Q4"])
+            driver_changes(rated(), "overal", NAMES, analyse=drivers, periods=PERIODS)

@@ -56,8 +56,10 @@ def test_tracking_gives_changes_and_chart_and_names_what_is_left_out(study, tmp_
     chart = json.loads((folder / "tables/control-chart.json").read_text())
     assert [row["estimate"] for row in chart] == pytest.approx([25, 25, 25, -30])
     page = run.pages[0].read_text()
-    assert "the drivers are left out, because the study declares no touchpoints" in page
+    assert "The drivers are left out, because the study declares no touchpoints" in page
     why = "the answers." if past else "a segment, and the study declares none."
     assert f"Left out: mix and performance, which need {why}" in page
     assert json.loads((folder / "tables/driver-changes.json").read_text()) == []
-    assert not (folder / "tables/mix-and-performance.json").exists()
+    assert json.loads((folder / "tables/mix-and-performance.json").read_text()) == []
+    findings = json.loads((folder / "tables/findings.json").read_text())
+    assert findings[0]["text"] == "NPS fell by 55 points since 2025-Q3"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -41,6 +42,8 @@ ENDS = {
     "operational_mean": ("operational_low", "operational_high"),
     "experience_mean": ("experience_low", "experience_high"),
 }
+#: Ends of the interval that decides in a family of comparisons; an estimate's own where both are.
+DECIDED = ("decided_low", "decided_high")
 #: Columns whose cells are names of the answers' columns.
 NAMED = (
     "touchpoint", "other", "driver", "outcome", "other_outcome", "operational", "experience"
@@ -129,6 +132,8 @@ HEADERS: dict[str, Header] = {
     "se": Header("Standard error", folded=_FOLD),
     "ci_low": Header("Interval from", folded=_FOLD),
     "ci_high": Header("Interval to", folded=_FOLD),
+    "decided_low": Header("Deciding interval from", folded=_FOLD),
+    "decided_high": Header("Deciding interval to", folded=_FOLD),
     "df": Header("Degrees of freedom", "count", _FOLD),
     "statistic": Header("Test statistic", folded=_FOLD),
     "z": Header("Standard errors from the centre", folded=_FOLD),
@@ -305,7 +310,7 @@ def is_folded(column: str) -> bool:
 
 def base_of(column: str) -> str:
     """The estimate whose interval a column is an end of, or the column itself."""
-    for base, pair in ENDS.items():
+    for base, pair in (("estimate", DECIDED), *ENDS.items()):
         if column in pair:
             return base
     for ending in ("_ci_low", "_ci_high", "_low", "_high"):
@@ -317,7 +322,11 @@ def base_of(column: str) -> str:
 def ends(column: str, columns: Iterable[str]) -> tuple[str, str] | None:
     """The two columns of an estimate's interval, when a table has them."""
     there = set(columns)
-    pairs = [ENDS.get(column), (f"{column}_ci_low", f"{column}_ci_high")]
+    pairs = [
+        DECIDED if column == "estimate" else None,
+        ENDS.get(column),
+        (f"{column}_ci_low", f"{column}_ci_high"),
+    ]
     pairs.append((f"{column}_low", f"{column}_high"))
     return next((pair for pair in pairs if pair and there.issuperset(pair)), None)
 
@@ -369,8 +378,8 @@ def p_value(value: float) -> str:
 def named(table: pd.DataFrame, display: Display) -> pd.DataFrame:
     """A table in which touchpoints, outcomes and measures have the names that readers know."""
     words = {
-        column: [display.labels.get(name, name) for name in table[column]]
-        for column in NAMED
+        column: [display.labels.get(name) or _in_words(name) for name in table[column]]
+        for column in (*NAMED, "segment", "group")
         if column in table
     }
     if "metric" in table:
@@ -381,3 +390,10 @@ def named(table: pd.DataFrame, display: Display) -> pd.DataFrame:
             for label, name in zip(of, table["metric"], strict=True)
         ]
     return table.assign(**words)
+
+
+def _in_words(name: object) -> object:
+    """A name of a column or code that has no label, without its underscores."""
+    if isinstance(name, str) and re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", name):
+        return name.replace("_", " ").capitalize()
+    return name

@@ -55,6 +55,61 @@ class PastReports:
         return found.iloc[0].to_dict() if len(found) else None
 
 
+@dataclass(frozen=True, eq=False)
+class History:
+    """A study's periods, one of which is new; made by `load_history`.
+
+    Attributes
+    ----------
+    data : DataFrame or PastReports
+        Answers of all periods, or the scores that earlier reports recorded.
+    period : str
+        The new one.
+    group : str
+        The selection in words; empty for everyone.
+    """
+
+    data: Any
+    period: str
+    group: str
+
+    @property
+    def about(self) -> str:
+        """One line: what is new, what it is compared from, of whom."""
+        source = "earlier reports" if isinstance(self.data, PastReports) else "answers"
+        return f"New: {self.period}, from {source}; selection: {self.group or 'everyone'}."
+
+
+def load_history(
+    study: Any,
+    *,
+    period: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    past: str | Path | None = None,
+) -> History:
+    """All periods of a study's answers, or of the reports that stand in for them.
+
+    Parameters
+    ----------
+    study : Study
+    period : str, optional
+        The one that is new; default: the last one.
+    where : mapping, optional
+        Only these answers, as for ``study.read``.
+    past : str or Path, optional
+        Folder of earlier reports, to be read instead of the answers: see `past_reports`.
+
+    Examples
+    --------
+    >>> from cxlab import load_study
+    >>> load_history(load_study("demo")).about
+    'New: 2025-Q4, from answers; selection: everyone.'
+    """
+    data = past_reports(past, study=study.name, where=where) if past else study.read(where=where)
+    there = data.periods if isinstance(data, PastReports) else study.periods
+    return History(data, str(period or there[-1]), study.selection(where) if where else "")
+
+
 def past_reports(
     folder: str | Path, *, study: str | None = None, where: Mapping[str, Any] | None = None
 ) -> PastReports:

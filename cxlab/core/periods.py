@@ -9,7 +9,9 @@ from datetime import date
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cxlab.core.frames import (
     check_columns,
@@ -26,7 +28,7 @@ _CALENDAR = re.compile(
     r"|W(?P<week>0[1-9]|[1-4]\d|5[0-3])|(?P<month>0[1-9]|1[0-2])))?"
 )
 #: What a period is compared with.
-LAST, A_YEAR_BEFORE = "last period", "a year before"
+LAST, A_YEAR_BEFORE, TREND = "last period", "a year before", "trend"
 #: A name that ends in its only number.
 _NUMBERED = re.compile(r"(\D*)\d+")
 _FORMS = {"half": "H{}", "quarter": "Q{}", "month": "{:02d}", "week": "W{:02d}"}
@@ -70,6 +72,13 @@ class CalendarPeriod:
             return CalendarPeriod(self.kind, self.year, self.number - 1)
         last = _A_YEAR_HAS.get(self.kind) or _weeks(self.year - 1)
         return CalendarPeriod(self.kind, self.year - 1, last)
+
+    @property
+    def place(self) -> float:
+        """Periods of this kind since the year 0."""
+        if self.kind == "week":
+            return date.fromisocalendar(self.year, 1, 1).toordinal() / 7 + self.number
+        return float(self.year * _A_YEAR_HAS.get(self.kind, 1) + self.number)
 
     @property
     def year_before(self) -> CalendarPeriod | None:
@@ -143,6 +152,22 @@ def comparisons(period: str, there: list[str]) -> list[tuple[str, str, str]]:
         name = named.year_before.name
         rows.append((A_YEAR_BEFORE, name, "" if name in there else f"{name} is not in the data"))
     return rows
+
+
+def places_of(names: Sequence[str]) -> NDArray[np.float64]:
+    """Where periods that are in order lie in time: of the calendar by its distances, others by one.
+
+    Examples
+    --------
+    >>> places_of(["2024-Q3", "2025-Q1"]).tolist(), places_of(["spring", "autumn"]).tolist()
+    ([0.0, 2.0], [0.0, 1.0])
+    """
+    known = [calendar_period(name) for name in names]
+    kinds = {period.kind if period else None for period in known}
+    if len(kinds) != 1 or None in kinds:
+        return np.arange(len(names), dtype=float)
+    places = [period.place for period in known if period]
+    return np.array(places) - places[0]
 
 
 def with_text_periods(data: Any, column: str) -> Any:

@@ -99,6 +99,9 @@ def arrange(table: pd.DataFrame, display: Display, name: str = "") -> Shown:
         return Shown(caption, "", [], [], [], [], [], "", sentence)
     rows = own.iloc[_order(own, display)].reset_index(drop=True)
     chosen, constant = _chosen(rows, display)
+    if not display.columns and _drawn(rows, display, chosen):
+        # the dots take a column too
+        chosen = chosen[: MOST_COLUMNS - 1]
     top = rows.head(display.top)
     marked = _marked(top, table, display, chosen)
     columns = [_column(top, one, display, chosen) for one in chosen]
@@ -124,6 +127,8 @@ def described(table: pd.DataFrame, display: Display, name: str) -> dict[str, Any
     chosen, _ = _chosen(own, display) if len(own) else ([], [])
     numbers = [c for c in table.columns if len(own) and not _is_text(own[c])]
     units = {column: kinds(own, column, display)[0] for column in numbers}
+    whole_numbers = [c for c in numbers if pd.api.types.is_integer_dtype(own[c])]
+    units |= {c: ["count"] * len(own) for c in whole_numbers if units[c][0] == "number"}
     charted = [c for c in chosen if c in units and units[c][0] != "count"]
     pairs = [(c, *pair) for c in charted if (pair := ends(c, table.columns))]
     return {
@@ -132,7 +137,9 @@ def described(table: pd.DataFrame, display: Display, name: str) -> dict[str, Any
         "about": display.about,
         "headers": {str(column): header(column, display) for column in table.columns},
         "units": {c: one[0] if len({*one}) == 1 else one for c, one in units.items()},
-        "words": {c: _words(whole[c]) for c in (*NAMED, "metric") if c in table},
+        "words": {
+            c: _words(whole[c]) for c in (*NAMED, "segment", "group", "metric") if c in table
+        },
         "order": _order(own, display),
         "names": [c for c in chosen if _is_text(own[c]) and c not in REMARKS],
         "chart": list(pairs[0]) if pairs else [],
@@ -181,7 +188,8 @@ def _is_text(values: pd.Series) -> bool:
 
 def _chosen(table: pd.DataFrame, display: Display) -> tuple[list[str], list[str]]:
     """Columns to show, and those whose one value goes to the caption."""
-    asked = [column for column in display.columns if column in table]
+    # notes are footnotes
+    asked = [column for column in display.columns if column in table and column != "note"]
     wanted = asked or [c for c in table.columns if not is_folded(c) and c not in REMARKS]
     several = len(table) > 1
     constant = [

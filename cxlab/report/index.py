@@ -39,6 +39,8 @@ from cxlab.report.records import (
 )
 
 INDEX = "index.html"
+#: Of a set of reports, beside their folders.
+GLOSSARY = "glossary.html"
 EVERYTHING = "all periods"
 #: Rules of `6-tracking` by which something has changed that was not told the period before.
 NEW = ("headline-changed", "new-change", "change-in-a-year")
@@ -109,6 +111,8 @@ def beside(
             stem = Path(other["notebook"]["name"]).stem
             href = f"../{path.parent.name}/{stem}.html"
             tabs.append({"report": stem, "words": other.get("tab") or stem, "href": href})
+    if tabs and (folder.parent / GLOSSARY).is_file():
+        tabs.append({"report": "glossary", "words": "Glossary", "href": f"../{GLOSSARY}"})
     found = {"tabs": tabs, "previous": _previous(folder, manifest, known)}
     return found | ({"index": _way(index, folder)} if index.is_file() else {})
 

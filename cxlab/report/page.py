@@ -47,6 +47,8 @@ POLICY = (
 )
 #: Tag of the cell that shows the answer.
 ANSWER_TAG = "answer"
+#: Of the cell that leads to the next notebook; a page has tabs for that.
+NEXT_TAG = "next"
 #: The bar above a report is put between them, again when other reports come and go.
 BAR_BEGINS, BAR_ENDS = "<!--bar-->", "<!--/bar-->"
 #: Further formats as readers call them.
@@ -138,7 +140,7 @@ def _answer(
     said: Any = findings or ()
     tiles = read_tiles(folder) if findings else None
     return str(
-        _templates()
+        templates()
         .get_template("answer.html.j2")
         .render(
             question=manifest["title"],
@@ -181,7 +183,7 @@ def bar_html(manifest: Mapping[str, Any]) -> str:
     previous = beside.get("previous")
     rows = manifest.get("rows")
     return str(
-        _templates()
+        templates()
         .get_template("bar.html.j2")
         .render(
             study=manifest["study_title"] or manifest["study"] or "cxlab",
@@ -243,7 +245,8 @@ class PageExporter(HTMLExporter):
 
 
 @lru_cache(maxsize=1)
-def _templates() -> Environment:
+def templates() -> Environment:
+    """The templates of pages."""
     return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
 
 
@@ -312,13 +315,13 @@ def _is_rich(output: nbformat.NotebookNode) -> bool:
 def _visible(notebook: nbformat.NotebookNode, *, answered: bool) -> nbformat.NotebookNode:
     """The notebook without what stands on the first screen, and without defaults that gave way.
 
-    These are the title, the displayed answer, and the parameters once papermill has injected
-    the values used. Cells are shared with the notebook, of which nothing is changed.
+    These are the title, the displayed answer, the way to the next notebook, and the parameters
+    once papermill has injected the values used. Cells are shared with the notebook, of which nothing is changed.
     """
     cells, injected, titled = [], any(map(was_injected, notebook.cells)), False
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
-        if injected and "parameters" in tags:
+        if (injected and "parameters" in tags) or NEXT_TAG in tags:
             continue
         if cell.cell_type == "markdown" and not titled and (parts := _parted(cell.source))[1]:
             cell, titled = nbformat.NotebookNode({**cell, "source": parts[0] + parts[2]}), True
@@ -342,6 +345,9 @@ def _with_contents(body: str, removed: str) -> str:
     page = lxml.html.document_fromstring(body, parser=lxml.html.HTMLParser(huge_tree=True))
     for link in page.find_class("anchor-link"):
         link.drop_tree()
+    for link in [one for one in page.iter("a") if one.get("href", "").endswith(".ipynb")]:
+        # notebooks are not beside their pages
+        link.drop_tag()
     for image in page.iter("img"):
         if image.get("alt") is None:
             image.set("alt", "No description has been provided for this image")

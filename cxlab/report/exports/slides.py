@@ -19,9 +19,11 @@ from cxlab.report.publish import replace_bytes
 from cxlab.report.records import HEADLINE_TABLES
 from cxlab.report.show import read_captions
 
-#: Most rows that a reader can distinguish on one slide, and most slides that anybody reads.
-MOST_ROWS = 30
+#: Rows that are worth a chart and that a reader can distinguish; slides that anybody reads.
+FEWEST_ROWS, MOST_ROWS = 2, 24
 MOST_SLIDES = 40
+#: Rows whose names have room at the usual size.
+FEW_ROWS = 16
 #: Layout of the empty presentation that python-pptx brings with a title and nothing else.
 LAYOUT = 5
 #: Inches: a wide slide, and its margin.
@@ -51,7 +53,7 @@ class Figure:
 def write_slides(folder: Path, target: Path) -> None:
     """Write a presentation: the answer with what was found, its figure, then a chart a table.
 
-    Every table with an estimate and its interval is charted. The bars are native, and the
+    Every table with two estimates and their intervals is charted. The bars are native, and the
     spreadsheet behind each can be edited; the intervals are error bars. Hidden rows are left out.
     """
     from pptx import Presentation
@@ -89,12 +91,12 @@ def _figures(tables: Path, caption: Row | None) -> Iterator[Figure]:
     kinds = dict.fromkeys((row.get("metric"), row["unit"]) for row in known)
     for metric, unit in kinds:
         part = [row for row in known if (row.get("metric"), row["unit"]) == (metric, unit)]
-        if not 0 < len(part) <= MOST_ROWS:
+        if not FEWEST_ROWS <= len(part) <= MOST_ROWS:
             continue
         factor = 100 if unit == "share" else 1
         header = metric if column == "estimate" and metric else caption["headers"][column]
         yield Figure(
-            title=printable(caption["caption"]) + (f": {metric}" if len(kinds) > 1 else ""),
+            title=printable(caption["caption"]) + (f": {metric or unit}" if len(kinds) > 1 else ""),
             about=printable(caption["about"]),
             measure=printable(header),
             unit="%" if unit == "share" else unit,
@@ -108,11 +110,10 @@ def _figures(tables: Path, caption: Row | None) -> Iterator[Figure]:
 def _row_names(rows: list[Row], columns: list[str]) -> list[str]:
     """What distinguishes the rows, and how many answers each has."""
     telling = [c for c in columns if len({row[c] for row in rows}) > 1] or columns[:1]
-    names = [""] * len(rows)
-    for column in telling:
+    names = [str(row[telling[0]]) if telling else "" for row in rows]
+    for column in telling[1:]:
         if len({*names}) < len(names):
             names = [f"{name} · {row[column]}" for name, row in zip(names, rows, strict=True)]
-    names = [name.removeprefix(" · ") for name in names]
     sizes = [f" (n = {row['n']:,})" if row.get("n") is not None else "" for row in rows]
     return [plain_text(name) + size for name, size in zip(names, sizes, strict=True)]
 
@@ -246,13 +247,15 @@ def _write_chart(deck: Any, figure: Figure) -> None:
     chart.has_title = True
     chart.chart_title.text_frame.text = f"{_measure(figure)}, with 95 % intervals"
     chart.chart_title.text_frame.paragraphs[0].font.size = Pt(12)
-    chart.font.size = Pt(11)
+    chart.font.size = Pt(11 if len(figure.names) <= FEW_ROWS else 9)
     # first row on top; names stay left of bars that go below zero
     chart.category_axis.reverse_order = True
     chart.category_axis.tick_label_position = XL_TICK_LABEL_POSITION.LOW
     chart.value_axis.has_major_gridlines = True
     chart.value_axis.major_gridlines.format.line.color.rgb = RGBColor.from_string("D0D7DE")
-    chart.value_axis.minimum_scale, chart.value_axis.maximum_scale = _scale(figure)
+    low, high, step = _scale(figure)
+    chart.value_axis.minimum_scale, chart.value_axis.maximum_scale = low, high
+    chart.value_axis.major_unit = step
     chart.plots[0].gap_width = 60
     chart.plots[0].series[0].format.fill.solid()
     chart.plots[0].series[0].format.fill.fore_color.rgb = RGBColor.from_string(ACCENT)
@@ -265,15 +268,15 @@ def _measure(figure: Figure) -> str:
     return figure.measure + (sign if sign.strip(" ()") not in figure.measure else "")
 
 
-def _scale(figure: Figure) -> tuple[float, float]:
-    """Round ends of a scale that holds zero and every interval."""
+def _scale(figure: Figure) -> tuple[float, float, float]:
+    """Round ends and step of a scale that holds zero and every interval."""
     from matplotlib.ticker import MaxNLocator
 
     estimates = list(zip(figure.estimates, figure.below, figure.above, strict=True))
     low = min(0.0, *(estimate - below for estimate, below, _ in estimates))
     high = max(0.0, *(estimate + above for estimate, _, above in estimates))
-    ticks = MaxNLocator(8).tick_values(low, high)
-    return float(ticks[0]), float(ticks[-1])
+    ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return float(ticks[0]), float(ticks[-1]), float(ticks[1] - ticks[0])
 
 
 def _add_intervals(chart: Any, figure: Figure) -> None:

@@ -24,6 +24,8 @@ MOST_ROWS = 1_048_574
 MOST_WHOLE = 2**53
 #: Widest column, in characters.
 WIDEST = 60
+#: Columns that can still be read where a sheet is printed on the width of one page.
+MOST_PRINTED = 16
 #: Characters of a number once it is rounded.
 NUMBER_WIDTH = 9
 #: Characters of a line of the answer.
@@ -105,7 +107,7 @@ class _Sheet:
 
     def __init__(self, book: Any, sheet: Any, caption: Row) -> None:
         self.sheet, self.caption = sheet, caption
-        self.bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
+        self.bold = book.add_format({"bold": True, "text_wrap": True, "valign": "bottom"})
         self.grey = book.add_format({"font_color": "#7f7f7f", "italic": True, "bottom": 1})
         self.formats = {
             unit: book.add_format({"num_format": form}) for unit, form in NUMBER_FORMATS.items()
@@ -132,8 +134,10 @@ class _Sheet:
         if self.caption:
             self.sheet.set_header(f"&L{self.caption['caption'].replace('&', '&&')}"[:200])
         self.sheet.freeze_panes(2, 1)
+        self.sheet.set_row(0, 45)
         self.sheet.set_landscape()
-        self.sheet.fit_to_pages(1, 0)
+        if len(columns) <= MOST_PRINTED:
+            self.sheet.fit_to_pages(1, 0)
 
     def _width(self, words: str, column: str, rows: list[Row]) -> int:
         """Characters: texts as they are, numbers as they are rounded; headers wrap."""

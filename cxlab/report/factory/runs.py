@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from urllib.parse import quote
 
+from markupsafe import Markup
 from tqdm import tqdm
 
+from cxlab.core.characters import printable
 from cxlab.report.build import Job, clean_up
 from cxlab.report.factory.requests import Request, plan_reports
 from cxlab.report.factory.together import hide_together
 from cxlab.report.factory.workers import Backend, Outcome, make_reports
-from cxlab.report.index import link_reports, list_reports, write_index
+from cxlab.report.index import GLOSSARY, INDEX, link_reports, list_reports, write_index
 from cxlab.report.notebooks import code_cells
-from cxlab.report.publish import Trouble, check_writable, output_error
+from cxlab.report.page import POLICY, style, templates
+from cxlab.report.publish import Trouble, check_writable, output_error, replace_text
+from cxlab.survey.glossary import glossary
+from cxlab.survey.study import load_study
 
 #: Odd records that a run names.
 NAMED = 3
@@ -149,10 +156,27 @@ def run_requests(
     listing = list_reports(reports)
     try:
         index = write_index(reports, listing)
+        write_glossaries(jobs, reports)
         link_reports(reports)
     except OSError as error:
         raise output_error(reports, error) from error
     return Run(index, outcomes, [*left_out, *_first(listing.odd)], together.hidden)
+
+
+def write_glossaries(jobs: Iterable[Job], reports: Path) -> None:
+    """Write the glossary of each set of reports beside them, from its study file."""
+    studies = {job.output.parent: job.parameters.get("study") for job in jobs}
+    for folder, name in studies.items():
+        if name is None or not any(folder.glob("*/manifest.json")):
+            continue
+        study = load_study(name)
+        back = Path(os.path.relpath(reports / INDEX, folder)).as_posix()
+        page = templates().get_template("glossary.html.j2").render(
+            title=study.title, simulated=study.simulated, style=Markup(style()), policy=POLICY,
+            tabs=[{"words": "Overview", "href": quote(back)}],
+            entries=glossary(study).to_dict("records"),
+        )  # fmt: skip
+        replace_text(folder / GLOSSARY, printable(page))
 
 
 def _first(odd: Sequence[str]) -> list[str]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from cxlab.core.characters import printable
 from cxlab.core.messages import got
+from cxlab.core.phrases import number
 from cxlab.report.plots.style import (
     COLOURS,
     MARKERS,
+    WIDTH,
     distinguishing_columns,
+    halo,
+    label_right,
     legend_above,
     name_rows,
     new_axes,
@@ -92,24 +98,26 @@ def plot_runs(
     Returns
     -------
     Axes
+        The last estimate stands at the right, after the name of its group where there are
+        several.
     """
     table = table_of(table, period, "estimate", "ci_low", "ci_high")
     periods = [str(name) for name in table[period].unique()]
-    ax = ax or new_axes(width=max(4.0, 0.8 * len(periods)), height=3.2)
+    ax = ax or new_axes(width=WIDTH, height=3.2)
     groups = _runs_by_group(table, period)
+    labels = []
     for i, (name, run) in enumerate(groups.items()):
         # side by side, so that no interval covers another
         places = np.array([periods.index(str(one)) for one in run[period]])
         places = places + 0.12 * (i - (len(groups) - 1) / 2)
         colour = COLOURS[i % len(COLOURS)]
-        ax.vlines(places, run["ci_low"], run["ci_high"], color=colour, linewidth=2)
-        marker = MARKERS[i % len(MARKERS)]
-        ax.plot(places, run["estimate"], f"{marker}-", color=colour, linewidth=1, label=name)
-    if len(groups) > 1:
-        legend_above(ax, columns=min(len(groups), 4))
-    ax.set_xticks(range(len(periods)), printable(periods), rotation=45, ha="right")
+        ax.vlines(places, run["ci_low"], run["ci_high"], color=colour, linewidth=2, alpha=0.5)
+        _line(ax, places, run["estimate"], colour=colour, marker=MARKERS[i % len(MARKERS)])
+        labels.append((run["estimate"].iloc[-1], f"{name} {_value(run)}".strip(), colour))
+    _name_periods(ax, periods)
     ax.set_ylabel(ylabel)
     quiet(ax, grid="y")
+    label_right(ax, labels)
     return ax
 
 
@@ -119,10 +127,7 @@ def _runs_by_group(table: pd.DataFrame, period: str) -> dict[str, pd.DataFrame]:
     if not distinguishing:
         return {"": table}
     groups = table.groupby(distinguishing, sort=False, observed=True, dropna=False)
-    names = [printable(" · ".join(map(str, key))) for key, _ in groups]
-    # a legend passes over names that begin with an underscore
-    names = [f" {name}" if name.startswith("_") else name for name in names]
-    return {name: run for name, (_, run) in zip(names, groups, strict=True)}
+    return {printable(" · ".join(map(str, key))): run for key, run in groups}
 
 
 def plot_control_chart(
@@ -145,6 +150,8 @@ def plot_control_chart(
     Returns
     -------
     Axes
+        Limits and centre of the last period are named at the right; the last estimate and
+        those with a signal have their number.
     """
     drawn = ("estimate", "centre", "lower", "upper", "signal")
     table = table_of(table, period, *drawn, source="cxlab.control_chart")
@@ -153,20 +160,56 @@ def plot_control_chart(
             f"`table` must have one row a period; got {got([*table[period][table[period].duplicated()]])} "
             "again. Draw the chart of one group at a time."
         )
-    ax = ax or new_axes(width=max(4.0, 0.8 * len(table)), height=3.4)
+    ax = ax or new_axes(width=WIDTH, height=3.4)
     places = np.arange(len(table))
-    ax.fill_between(
-        places, table["lower"], table["upper"], step="mid", color="0.92", label="limits"
-    )
-    ax.plot(places, table["centre"], color="0.4", linewidth=1, linestyle="--", label="centre")
-    ax.plot(places, table["estimate"], "o-", color=COLOURS[0], linewidth=1, label="period")
+    ax.fill_between(places, table["lower"], table["upper"], step="mid", color="0.93")
+    ax.plot(places, table["centre"], color="0.4", linewidth=1, linestyle="--")
+    _line(ax, places, table["estimate"], colour="0.35", marker="o")
     marked = (table["signal"].fillna("") != "").to_numpy()
-    if marked.any():
-        beyond = table["estimate"].to_numpy()[marked]
-        ax.plot(places[marked], beyond, "s", color=COLOURS[5], markersize=9, label="signal")
-    names = [printable(str(name)) for name in table[period]]
-    ax.set_xticks(places, names, rotation=45, ha="right")
+    ax.plot(places[-1:], table["estimate"][-1:], "o", color=COLOURS[0], markersize=9)
+    ax.plot(places[marked], table["estimate"][marked], "s", color=COLOURS[5], markersize=9)
+    _name_periods(ax, [str(name) for name in table[period]])
     ax.set_ylabel(ylabel)
-    legend_above(ax, columns=4)
     quiet(ax, grid="y")
+    for place in np.flatnonzero(marked | (places == len(table) - 1)):
+        words = f"signal, {_value(table[: place + 1])}" if marked[place] else _value(table)
+        colour = COLOURS[5] if marked[place] else COLOURS[0]
+        _above(ax, float(place), table["estimate"].iloc[place], words, colour)
+    named = {"upper": "upper limit", "centre": "centre", "lower": "lower limit"}
+    last = table[list(named)].iloc[-1]
+    label_right(
+        ax, [(last[one], f"{words} {number(last[one], 0)}", "0.3") for one, words in named.items()]
+    )
     return ax
+
+
+def _line(ax: Axes, places: Any, values: pd.Series, *, colour: str, marker: str) -> None:
+    import seaborn as sns  # slow to import
+
+    sns.lineplot(
+        x=places, y=values.to_numpy(float), color=colour, marker=marker, markeredgecolor=colour,
+        linewidth=1.2, errorbar=None, legend=False, ax=ax,
+    )  # fmt: skip
+
+
+def _name_periods(ax: Axes, periods: list[str]) -> None:
+    ax.set_xticks(
+        range(len(periods)), [printable(name) for name in periods], rotation=45, ha="right"
+    )
+    ax.set_xlim(-0.4, len(periods) - 0.6)
+
+
+def _value(run: pd.DataFrame) -> str:
+    """The last estimate, to as many digits as its size needs."""
+    value = float(run["estimate"].iloc[-1])
+    spread = float(run["estimate"].abs().max())
+    return number(value, 0 if spread >= 20 else 1) if np.isfinite(value) else ""
+
+
+def _above(ax: Axes, place: float, value: float, words: str, colour: str) -> None:
+    if np.isfinite(value):
+        text = ax.annotate(
+            words, (place, value), xytext=(0, 9), textcoords="offset points", ha="center",
+            color=colour, fontweight="bold",
+        )  # fmt: skip
+        halo(text)

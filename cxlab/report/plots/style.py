@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
 from cxlab.core.characters import printable
@@ -25,6 +26,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "--")
 #: Text columns that do not distinguish rows.
 REMARKS = ("note", "why", "sentence", "unit", "column")
+#: Inches: half a page.
+WIDTH = 5.7
+#: Least distance of names at the right, as a part of the axes' height.
+APART = 0.07
 #: Inches that one row of a horizontal chart takes.
 ROW_HEIGHT = 0.3
 #: Fonts for what matplotlib's own lacks, the first that is installed: on Linux, macOS, Windows.
@@ -132,6 +137,29 @@ def quiet(ax: Axes, *, grid: Literal["x", "y"]) -> None:
 def legend_above(ax: Axes, *, columns: int) -> None:
     """Legend over the axes, where it hides nothing."""
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False)
+
+
+def halo(text: Text) -> None:
+    """A white rim, so that text can be read on lines."""
+    text.set_path_effects([withStroke(linewidth=3, foreground="white")])
+
+
+def label_right(ax: Axes, labels: Sequence[tuple[float, str, str]]) -> None:
+    """Names at the right of the axes, level with their value, none on another.
+
+    Parameters
+    ----------
+    ax : Axes
+        Its limits are final.
+    labels : sequence of (value, words, colour)
+    """
+    low, high = ax.get_ylim()
+    known = sorted((value, words, colour) for value, words, colour in labels if np.isfinite(value))
+    place = -np.inf
+    for value, words, colour in known:
+        place = max((value - low) / (high - low), place + APART)
+        ax.text(1.02, place, printable(words), transform=ax.transAxes, va="center", color=colour)
+    as_written(ax)
 
 
 def as_written(artist: Any) -> None:

@@ -2,15 +2,15 @@
 
 from cxlab.stats.tracking.changes import Changes, period_changes
 from cxlab.stats.tracking.charts import ControlChart, control_chart
-from cxlab.stats.tracking.driver_changes import comparable_answers, driver_changes
+from cxlab.stats.tracking.driver_changes import DriverChanges, driver_changes
 from cxlab.stats.tracking.mix import MixAndPerformance, mix_and_performance
 from cxlab.stats.tracking.run import period_scores
 
 __all__ = [
     "Changes",
     "ControlChart",
+    "DriverChanges",
     "MixAndPerformance",
-    "comparable_answers",
     "control_chart",
     "driver_changes",
     "mix_and_performance",

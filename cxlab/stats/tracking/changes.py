@@ -1,4 +1,4 @@
-"""The named period against the one before and against the same one a year before."""
+"""The named period against the one before, a year before, and the run of periods up to it."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import stdtr
 
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.display import metric_titles, with_display
+from cxlab.core.findings import Findings
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
 from cxlab.core.periods import LAST, comparisons, in_order, periods_of
 from cxlab.core.result import Result
-from cxlab.stats.inference import adjust_p_values, check_level, t_quantile
+from cxlab.stats.inference import check_level, t_quantile
 from cxlab.stats.metrics import compare_periods
 from cxlab.stats.metrics.values import check_metrics
-from cxlab.stats.tracking.sentences import change_sentence, subjects
+from cxlab.stats.tracking.charts import ControlChart
+from cxlab.stats.tracking.families import HEADLINE, OTHERS, Told, decide
+from cxlab.stats.tracking.findings import tracking_findings
+from cxlab.stats.tracking.mix import MixAndPerformance
+from cxlab.stats.tracking.run import period_scores, trends
 
-#: A true change of ``smallest_seen`` is shown this often.
-POWER = 0.8
 #: Arguments that go on to `compare_periods`.
 OPTIONS = ("design", "min_group_size", "seed")
 COLUMNS = (
     "label", "metric", "period", "before", "against", "n", "n_before", "estimate", "se",
-    "ci_low", "ci_high", "unit", "p_value", "p_adjusted", "smallest_seen", "sentence", "df",
-    "method", "note",
+    "ci_low", "ci_high", "unit", "p_value", "p_adjusted", "decided_low", "decided_high",
+    "verdict", "margin", "family", "smallest_seen", "df", "method", "note",
 )  # fmt: skip
 #: What to know of every comparison that is made from reports.
 INDEPENDENT = (
     "From earlier reports: periods are compared as independent samples. The estimates are those "
     "of the answers; standard errors can differ where customers answer in several periods."
 )
-NOTHING = "No change is shown at a false-discovery rate of {rate}."
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,43 +48,85 @@ class Changes(Result):
     Attributes
     ----------
     table : DataFrame
-        One row per comparison, as the function that made it says.
-    sentences : tuple of str
-        One per change that is shown; otherwise one that says that none is.
+        One row per comparison, as `period_changes` says.
+    runs : DataFrame
+        Scores of the headline measures by period: ``label`` and the columns of
+        `cxlab.period_scores`.
     period : str
-        The period reported on; empty if there is nothing to compare.
+        The period reported on.
     before : str
         The last period before it; empty if there is none.
-    family : str
-        The tests among which false discoveries are controlled, and their number.
+    metrics : mapping of (str, str) to Metric
+        Label and name of a metric to what it is.
+    names : mapping of str to str
+        Label to a short one.
+    earlier : Findings or None
+        What the same comparisons of the last period say; None where there is none before it.
     """
 
-    sentences: tuple[str, ...]
+    runs: pd.DataFrame
     period: str
     before: str
-    family: str
+    metrics: Mapping[tuple[str, str], Metric]
+    names: Mapping[str, str]
+    earlier: Findings | None = None
 
     @property
     def periods(self) -> list[str]:
         """The period and those that it is compared with."""
-        return list(dict.fromkeys([self.period, *self.table["before"]]))
+        compared = self.table[self.table["against"] != "trend"]
+        return list(dict.fromkeys([self.period, *compared["before"]]))
 
     @property
     def since_last(self) -> pd.DataFrame:
         """Rows of the table that compare with the last period."""
         return self.table[self.table["against"] == LAST].reset_index(drop=True)
 
+    def findings(
+        self,
+        *,
+        chart: ControlChart | None = None,
+        parts: MixAndPerformance | None = None,
+        earlier: Findings | None = None,
+        group: str = "",
+    ) -> Findings:
+        """What changed, in sentences: headline measures first, then touchpoints by size.
+
+        Parameters
+        ----------
+        chart : ControlChart, optional
+            Of the first headline measure, for its signals.
+        parts : MixAndPerformance, optional
+            Of the first headline measure's change from the last period.
+        earlier : Findings, optional
+            Of the last period's report, ``Findings.from_records`` of its ``findings.json``: which
+            of its changes still hold. Default: `earlier` of this result.
+        group : str
+            The part of the answers, in words; empty for everyone.
+
+        Returns
+        -------
+        Findings
+            Numbers are those of the tables ``changes``, ``headline-runs``, ``control-chart``
+            and ``mix-and-performance``, as notebook ``6-tracking`` records them.
+        """
+        told = Told(self.table, self.runs, self.period, self.before, self.metrics, self.names)
+        known = self.earlier if earlier is None else earlier
+        return tracking_findings(told, chart=chart, parts=parts, earlier=known, group=group)
+
     def _head(self) -> tuple[str, ...]:
-        return self.sentences
+        return (self.findings().answer.text,)
 
 
 def period_changes(
     data: Any,
     metrics: Metric | Sequence[Metric] | str,
     *,
+    headline: Sequence[Metric] | None = None,
     period: str | None = None,
     column: str = "period",
     labels: Mapping[str, str] | None = None,
+    short: Mapping[str, str] | None = None,
     level: float = 0.95,
     **options: Any,
 ) -> Changes:
@@ -94,18 +138,21 @@ def period_changes(
         Dataframe of any engine, one row per answer, that holds the periods compared; or
         earlier reports, `cxlab.past_reports`.
     metrics : Metric, sequence of Metric, or str
-        What to follow: ``study.metrics("outcome")``; a text is a column of likelihood to
+        What to follow: ``study.metrics()``; a text is a column of likelihood to
         recommend, followed by its NPS.
+    headline : sequence of Metric, optional
+        The measures that count most: ``study.headline_metrics()``. Default: the first metric.
     period : str, optional
         The period to report on; default: the latest.
     column : str
         Column of the periods. Names such as ``2025``, ``2025-H1``, ``2025-Q4``,
         ``2025-12`` and ``2025-W07`` are read as calendar periods; other names are taken
         in declared or sorted order and have no year before.
-    labels : mapping of str to str, optional
-        Column to words: ``study.labels``. Earlier reports know a column by its words.
+    labels, short : mapping of str to str, optional
+        Column to words, and to few words: ``study.labels``, ``study.short_labels``. Earlier
+        reports know a column by its words.
     level : float
-        Of the intervals; a change is significant when ``p_adjusted`` is at most 1 − level.
+        Of ``ci_low`` and ``ci_high``.
     **options
         As for `cxlab.compare_groups`: design, min_group_size, seed.
         Earlier reports need none of them.
@@ -114,14 +161,17 @@ def period_changes(
     -------
     Changes
         With a table of one row per metric × comparison: ``label``, ``metric``, ``period``,
-        ``before`` (the period compared with), ``against`` (``last period`` or ``a year
-        before``); ``n``, ``n_before``, ``estimate`` (the period less the one before), ``se``,
-        ``ci_low``, ``ci_high`` in the metric's ``unit``; ``p_value``; ``p_adjusted``
-        (Benjamini–Hochberg over the whole call); ``smallest_seen`` (smallest true change
-        that such answers would show in four of five cases); ``sentence`` (empty where the
-        change is not significant); ``df``, ``method``, ``note``. A comparison with a period
-        that the data lack is a row without numbers, and ``note`` says so. Periods with too
-        few answers are hidden as in `compare_groups`; what a report hides stays hidden.
+        ``before`` (the period compared with), ``against`` (``last period``, ``a year before``
+        or ``trend``); ``n``, ``n_before``, ``estimate`` (the period less the one before), ``se``,
+        ``ci_low``, ``ci_high`` in the metric's ``unit``; ``p_value``; ``p_adjusted`` in its
+        ``family`` and the interval that decides there, ``decided_low`` to ``decided_high``;
+        ``verdict`` (``clear``, ``smaller than its margin``, ``no change that matters``, ``not
+        settled``; empty outside the families); ``margin`` (smallest change that matters);
+        ``smallest_seen`` (smallest true change that such answers would show in four of five
+        cases, at the level of the family); ``df``, ``method``, ``note``. Clear rows come first,
+        the others by their size in margins. A comparison with a period that the data lack is
+        a row without numbers, and ``note`` says so. Periods with too few answers are hidden
+        as in `compare_groups`; what a report hides stays hidden.
 
     Raises
     ------
@@ -130,18 +180,20 @@ def period_changes(
 
     Notes
     -----
+    Two families: the headline measures × comparisons, trend included (Holm); and the first
+    metric of every other column that is not an outcome of theirs × comparisons
+    (Benjamini–Hochberg). Other metrics have no verdict.
+
     Each difference is one linearised statistic, so customers who answered in both periods
     count once (see `cxlab.compare_groups`). Periods of earlier reports are compared as
     independent samples, from their recorded standard errors. ``smallest_seen =
-    (t_{1−α/2} + t_{.8})·se``, on the test's degrees of freedom and before adjustment for
-    several tests. When the calendar's last period is not in the data, the latest one before
-    is taken instead and ``note`` says so. Intervals are of one change each, not adjusted for
-    their number.
+    (t_{1−α/2m} + t_{.8})·se`` with m tests in the family. When the calendar's last period is
+    not in the data, the latest one before is taken instead and ``note`` says so.
 
     References
     ----------
-    Benjamini & Hochberg (1995), JRSS B 57, 289–300. Bloom (1995), Evaluation Review 19,
-    547–556.
+    Benjamini & Hochberg (1995), JRSS B 57, 289–300. Holm (1979), Scandinavian Journal of
+    Statistics 6, 65–70. Bloom (1995), Evaluation Review 19, 547–556.
 
     Examples
     --------
@@ -149,45 +201,115 @@ def period_changes(
     ...     "recommend": [10] * 60 + [3] * 40 + [10] * 30 + [3] * 70,
     ...     "period": ["2025-Q3"] * 100 + ["2025-Q4"] * 100})
     >>> changes = period_changes(answers, "recommend")
-    >>> changes.table[["period", "before", "against", "estimate"]]
-        period   before        against  estimate
-    0  2025-Q4  2025-Q3    last period     -60.0
+    >>> changes.table[["period", "before", "against", "estimate", "verdict"]]
+        period   before        against  estimate      verdict
+    0  2025-Q4  2025-Q3    last period     -60.0        clear
     1  2025-Q4  2024-Q4  a year before       NaN
-    >>> changes.sentences
-    ('NPS fell by 60.0 points (95 % CI −84.0 to −32.5) against 2025-Q3',)
+    >>> print(changes.findings().answer.text)
+    NPS fell by 60 points since 2025-Q3
     """
     check_level(level)
     wanted = metric_list(metrics)
     check_metrics(wanted)
-    past = isinstance(data, PastReports)
-    odd = [name for name in options if name not in OPTIONS]
-    if odd:
+    first = list(wanted[:1] if headline is None else headline)
+    if odd := [name for name in options if name not in OPTIONS]:
         raise TypeError(f"period_changes() got an unexpected keyword argument '{odd[0]}'")
+    past = isinstance(data, PastReports)
     there = in_order(data.periods) if past else periods_of(data, column)
     period = chosen_period(period, there, column)
-    words = [str((labels or {}).get(metric.column, metric.column)) for metric in wanted]
-    tables = []
-    for against, before, note in comparisons(period, there):
-        if before not in there:
-            found = _blank_rows(wanted, words)
-        elif past:
-            least = options.get("min_group_size", MIN_GROUP_SIZE)
-            found = _from_reports(data, wanted, words, (before, period), level, least)
-        else:
-            found = compare_periods(
-                data, wanted, periods=(before, period), period=column, labels=labels,
-                level=level, **options,
-            ).rename(columns={"n_other": "n_before"})  # fmt: skip
-        tables.append(with_comparison(found.assign(period=period), before, against, note))
-    last = comparisons(period, there)[0][1]
-    changes = finished(
-        tables, period=period, before=last if last in there else "",
-        family=f"all metrics of {period} × the periods compared with", level=level,
-        notes=(INDEPENDENT,) if past else (),
+    labels = labels or {}
+    words = {one.column: str(labels.get(one.column, one.column)) for one in [*wanted, *first]}
+    asked = _Asked(data, wanted, first, words, column, level, options)
+    made = asked.changes(
+        period, there, {words[name]: str(t) for name, t in (short or {}).items() if name in words}
+    )
+    if not made.before or there.index(made.before) == 0:
+        return made
+    return replace(made, earlier=asked.changes(made.before, there, made.names).findings())
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What `period_changes` was asked, whatever the period."""
+
+    data: Any
+    metrics: Sequence[Metric]
+    headline: Sequence[Metric]
+    words: Mapping[str, str]
+    column: str
+    level: float
+    options: Mapping[str, Any]
+
+    def changes(self, period: str, there: list[str], names: Mapping[str, str]) -> Changes:
+        """Changes of one period from those before it."""
+        tables = [
+            with_comparison(self._compared((before, period), there), period, before, against, note)
+            for against, before, note in comparisons(period, there)
+        ]
+        runs = pd.concat([self._run(metric, period) for metric in self.headline], ignore_index=True)
+        table = pd.concat([*tables, *trends(runs, period)], ignore_index=True)
+        known = {self._key(metric): metric for metric in [*self.metrics, *self.headline]}
+        titles = metric_titles([*self.metrics, *self.headline], self.words)
+        last = comparisons(period, there)[0][1]
+        past = isinstance(self.data, PastReports)
+        return Changes(
+            table=_displayed(decide(table, self._families(), known)[list(COLUMNS)], period, titles, past),
+            runs=_runs_displayed(runs, titles), period=period, before=last if last in there else "", metrics=known,
+            names=names, notes=(INDEPENDENT,) if past else (),
+        )  # fmt: skip
+
+    def _key(self, metric: Metric) -> tuple[str, str]:
+        return self.words[metric.column], metric.name or metric.kind
+
+    def _compared(self, periods: tuple[str, str], there: list[str]) -> pd.DataFrame:
+        """Differences of all metrics between two periods; without numbers where one is lacking."""
+        if periods[0] not in there:
+            return _blank_rows(self.metrics, self.words)
+        if isinstance(self.data, PastReports):
+            least = self.options.get("min_group_size", MIN_GROUP_SIZE)
+            return _from_reports(self.data, self.metrics, self.words, periods, self.level, least)
+        table = compare_periods(
+            self.data, self.metrics, periods=periods, period=self.column, labels=self.words,
+            level=self.level, **self.options,
+        )  # fmt: skip
+        return table.rename(columns={"n_other": "n_before"})
+
+    def _run(self, metric: Metric, period: str) -> pd.DataFrame:
+        """Scores of a headline measure up to a period."""
+        own = {name: value for name, value in self.options.items() if name != "seed"}
+        run = period_scores(
+            self.data, metric, column=self.column, until=period, labels=self.words, **own
+        )
+        run.insert(0, "label", self.words[metric.column])
+        return run
+
+    def _families(self) -> dict[tuple[str, str], str]:
+        """The headline measures, and of every other column its first metric with a target or at all."""
+        families = {self._key(metric): HEADLINE for metric in self.headline}
+        taken = {metric.column for metric in self.headline}
+        for metric in sorted(self.metrics, key=lambda one: one.target is None):
+            if metric.column not in taken:
+                taken.add(metric.column)
+                families[self._key(metric)] = OTHERS
+        return families
+
+
+def _runs_displayed(runs: pd.DataFrame, titles: Any) -> pd.DataFrame:
+    return with_display(
+        runs, caption="Headline measures by period", about="weighted; the interval of each alone",
+        columns=("label", "metric", "period", "estimate", "n"), sort=("-period",), titles=titles,
     )  # fmt: skip
-    titles = metric_titles(wanted, labels)
-    shown = with_display(changes.table, labels=dict(labels or {}), titles=titles, level=level)
-    return replace(changes, table=shown)
+
+
+def _displayed(table: pd.DataFrame, period: str, titles: Any, past: bool) -> pd.DataFrame:
+    about = "weighted; intervals allow for how many were compared"
+    return with_display(
+        table, caption=f"Changes of {period}: what is clear, then by size",
+        about=f"{about}; periods are compared as independent samples" if past else about,
+        columns=("label", "metric", "against", "before", "estimate", "verdict", "n"), top=10,
+        titles=titles,
+        headers={"label": "What", "before": "That is", "estimate": "Change"},
+    )  # fmt: skip
 
 
 def chosen_period(period: str | None, there: list[str], column: str = "period") -> str:
@@ -201,23 +323,23 @@ def chosen_period(period: str | None, there: list[str], column: str = "period") 
     return str(period)
 
 
-def _blank_rows(metrics: Sequence[Metric], words: Sequence[str]) -> pd.DataFrame:
+def _blank_rows(metrics: Sequence[Metric], words: Mapping[str, str]) -> pd.DataFrame:
     """Rows of a comparison that cannot be made: no numbers."""
     figures = ("n", "n_before", "estimate", "se", "ci_low", "ci_high", "p_value", "df")
     named = [
-        {"label": label, "metric": metric.name or metric.kind, "unit": metric.unit}
-        for metric, label in zip(metrics, words, strict=True)
+        {"label": words[metric.column], "metric": metric.name or metric.kind, "unit": metric.unit}
+        for metric in metrics
     ]
     return pd.DataFrame(named).assign(**dict.fromkeys(figures, np.nan), method="", note="")
 
 
 def _from_reports(
-    past: PastReports, metrics: Sequence[Metric], words: Sequence[str], periods: tuple[str, str],
+    past: PastReports, metrics: Sequence[Metric], words: Mapping[str, str], periods: tuple[str, str],
     level: float, least: int,
 ) -> pd.DataFrame:  # fmt: skip
     rows = [
-        _past_change(past, metric, label, periods, level, least)
-        for metric, label in zip(metrics, words, strict=True)
+        _past_change(past, metric, words[metric.column], periods, level, least)
+        for metric in metrics
     ]
     table, found = _blank_rows(metrics, words), pd.DataFrame(rows)
     return table.assign(**{name: found[name] for name in found})
@@ -271,47 +393,9 @@ def _independent(
     }  # fmt: skip
 
 
-def with_comparison(table: pd.DataFrame, before: str, against: str, note: str) -> pd.DataFrame:
-    """A comparison's rows with what they are compared with."""
+def with_comparison(
+    table: pd.DataFrame, period: str, before: str, against: str, note: str
+) -> pd.DataFrame:
+    """A comparison's rows with what they compare."""
     notes = ["; ".join(part for part in (note, own) if part) for own in table["note"]]
-    return table.assign(before=before, against=against, note=notes)
-
-
-def finished(
-    tables: Sequence[pd.DataFrame], *, period: str, before: str, family: str, level: float,
-    columns: Sequence[str] = COLUMNS, nothing: str = NOTHING,
-    notes: tuple[str, ...] = (),
-) -> Changes:  # fmt: skip
-    """All comparisons as one result: false discoveries controlled, sentences where significant.
-
-    ``nothing`` is said where no change is significant; ``{tests}`` and ``{rate}`` are filled in.
-    """
-    table = pd.concat(tables, ignore_index=True).astype({"n": "Int64", "n_before": "Int64"})
-    table["p_adjusted"] = adjust_p_values(table["p_value"])
-    tests = int(table["p_value"].notna().sum())
-    table["smallest_seen"] = _detection_factor(table["df"], level) * table["se"]
-    significant = (table["p_adjusted"] <= 1 - level + 1e-12) & table["ci_low"].notna()
-    table["sentence"] = [
-        change_sentence(row, subject=subject, level=level) if shown else ""
-        for (_, row), subject, shown in zip(
-            table.iterrows(), subjects(table), significant, strict=True
-        )
-    ]
-    found = tuple(sentence for sentence in table["sentence"] if sentence)
-    return Changes(
-        table=table[list(columns)],
-        sentences=found or (nothing.format(tests=tests, rate=f"{100 * (1 - level):g} %"),),
-        period=period,
-        before=before,
-        family=f"{tests} tests: {family}",
-        notes=notes,
-    )
-
-
-def _detection_factor(df: pd.Series, level: float) -> np.ndarray:
-    degrees = df.to_numpy(dtype=float, na_value=np.nan)
-    tails = (0.5 + level / 2, POWER)
-    usable = np.isfinite(degrees) & (degrees >= 1)
-    few = sum(stdtrit(np.where(usable, degrees, 1.0), tail) for tail in tails)
-    many = sum(float(ndtri(tail)) for tail in tails)
-    return np.where(usable, few, np.where(np.isposinf(degrees), many, np.nan))
+    return table.assign(period=period, before=before, against=against, note=notes)

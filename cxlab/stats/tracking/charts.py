@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.display import with_display
 from cxlab.core.frames import check_choice
 from cxlab.core.messages import unknown
 from cxlab.core.result import Result
 from cxlab.stats.tracking.run import Run, run_of_periods
-from cxlab.stats.tracking.sentences import signal_sentence
 
 Array = NDArray[np.float64]
 
@@ -33,6 +33,8 @@ RUN = 8
 BEYOND = "beyond the limits"
 RUN_OF_EIGHT = "run of eight"
 SCORES = ("estimate", "detractors")
+#: Columns in the unit of the score.
+LINES = ("estimate", "centre", "lower", "upper")
 BOUNDS = {"points": (-100.0, 100.0), "%": (0.0, 100.0)}
 
 
@@ -78,21 +80,8 @@ class ControlChart(Result):
         """Rows of the table with a signal."""
         return self.table[self.table["signal"] != ""].reset_index(drop=True)
 
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """One line per signal."""
-        return tuple(
-            signal_sentence(row, what=self.what, unit=self.unit)
-            for _, row in self.signals.iterrows()
-        )
-
     def _head(self) -> tuple[str, ...]:
-        title = f"{self.kind} chart of {self.what}, {len(self.baseline)} baseline periods"
-        return title, *self.sentences
-
-    def _shown(self) -> pd.DataFrame:
-        columns = ["period", "n", "estimate", "lower", "centre", "upper", "signal"]
-        return self.table[columns].round(1)
+        return (f"{self.kind} chart of {self.what}, {len(self.baseline)} baseline periods",)
 
 
 def control_chart(
@@ -223,7 +212,7 @@ def _chart_table(run: Run, inside: NDArray[np.bool_], limits: Limits) -> pd.Data
     low, high = BOUNDS.get(run.unit, (-np.inf, np.inf))
     sigma = np.where(run.shown & (limits.sigma > 0), limits.sigma, np.nan)
     z = (run.values - limits.centre) / sigma
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "period": run.periods,
             "n": pd.array(np.where(run.shown, run.n, np.nan), dtype="Int64"),
@@ -237,6 +226,12 @@ def _chart_table(run: Run, inside: NDArray[np.bool_], limits: Limits) -> pd.Data
             "note": run.notes,
         }
     )
+    return with_display(
+        table, caption=f"{run.what} by period, with control limits",
+        about="limits say how far periods stray when nothing new happens; they are no intervals",
+        columns=("period", "estimate", "lower", "centre", "upper", "signal", "n"), top=24,
+        headers={"estimate": run.what}, units=dict.fromkeys(LINES, run.unit),
+    )  # fmt: skip
 
 
 def _signals(run: Run, z: Array, limits: Limits) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,19 +13,16 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from cxlab.core import frames
+from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns, collect, scan
 from cxlab.core.past import PastReports
-from cxlab.core.periods import in_order, of_periods, with_text_periods
+from cxlab.core.periods import comparisons, in_order, of_periods, with_text_periods
+from cxlab.core.phrases import listed
+from cxlab.core.result import Result
 from cxlab.core.threads import one_blas_thread
-from cxlab.stats.inference import check_level
+from cxlab.stats.inference import adjust_p_values, check_level, smallest_shown
 from cxlab.stats.metrics.two_groups import few_clusters
-from cxlab.stats.tracking.changes import (
-    Changes,
-    chosen_period,
-    comparisons,
-    finished,
-    with_comparison,
-)
+from cxlab.stats.tracking.changes import with_comparison
 
 Array = NDArray[np.float64]
 
@@ -39,9 +36,6 @@ COLUMNS = (
     "label", "period", "before", "against", "n", "n_before", "estimate", "se", "ci_low", "ci_high",
     "unit", "p_value", "p_adjusted", "smallest_seen", "df", "note",
 )  # fmt: skip
-NOTHING = (
-    "{tests} comparisons of shares; none is shown to differ at a false-discovery rate of {rate}."
-)
 
 
 class Analysis(Protocol):
@@ -55,31 +49,37 @@ class Analysis(Protocol):
         """One group's drivers, in the order given."""
 
 
-@dataclass(frozen=True, eq=False)
-class ComparableAnswers:
-    """Answers whose drivers can be compared between periods.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DriverChanges(Result):
+    """Changes of drivers' shares of R² from earlier periods.
 
     Attributes
     ----------
-    data : dataframe or None
-        Answers of the periods compared, in the engine given; None where they cannot be.
-    note : str
-        Why not; empty if they can.
+    table : DataFrame
+        One row per driver × comparison, as `driver_changes` says.
+    sentence : str
+        How many comparisons there are, and which of them show a change.
     """
 
-    data: Any
-    note: str = ""
+    sentence: str
+
+    def _head(self) -> tuple[str, ...]:
+        return (self.sentence,)
 
 
-def comparable_answers(
+@one_blas_thread
+def driver_changes(
     data: Any,
     outcome: str,
     touchpoints: Sequence[str],
     *,
+    analyse: Callable[..., Analysis],
     periods: Sequence[str],
     column: str = "period",
-) -> ComparableAnswers:
-    """Answers of some periods, for `cxlab.drivers` by period, if there are enough of them.
+    level: float = 0.95,
+    **options: Any,
+) -> DriverChanges:
+    """Change of each driver's share of R² from the last period, and from a year before.
 
     Parameters
     ----------
@@ -90,77 +90,26 @@ def comparable_answers(
         Column that the drivers explain.
     touchpoints : sequence of str
         The drivers.
+    analyse : callable
+        `cxlab.drivers`.
     periods : sequence of str
-        Those to compare: ``changes.periods``. Periods that the data lack are passed over.
+        The period to report on, and those to compare it with: ``changes.periods``. Those that
+        the data lack are passed over.
     column : str
         Column of the periods.
-
-    Returns
-    -------
-    ComparableAnswers
-
-    Examples
-    --------
-    >>> answers = pd.DataFrame({"overall": [1.0, 2.0, 3.0] * 60, "food": [1.0, 2.0] * 90,
-    ...                         "period": ["2024", "2025", "2025"] * 60})
-    >>> comparable_answers(answers, "overall", ["food"], periods=["2024", "2025"]).note
-    'a period has fewer than 100 answers'
-    """
-    if not touchpoints:
-        return ComparableAnswers(None, "the study declares no touchpoints")
-    if isinstance(data, PastReports):
-        return ComparableAnswers(None, "reports record no standard errors of drivers' shares")
-    check_columns(data, {"outcome": outcome, "column": column})
-    chosen = of_periods(with_text_periods(data, column), column, periods)
-    one = nw.when(nw.col(outcome).is_null()).then(nw.lit(0)).otherwise(nw.lit(1))
-    lazy = scan(chosen, [column, outcome])
-    counts = collect(lazy.group_by(column).agg(one.sum().alias("n"), nw.len().alias("rows")))
-    sizes, rows = counts["n"], int(counts["rows"].sum())
-    if len(sizes) < 2:
-        return ComparableAnswers(None, "there is one period only")
-    if sizes.min() < FEWEST_ROWS:
-        return ComparableAnswers(None, f"a period has fewer than {FEWEST_ROWS} answers")
-    # outcome, period, weights, stratum and its size, cluster beside the touchpoints
-    cells = rows * (len(touchpoints) + 6)
-    if not isinstance(data, pd.DataFrame) and cells > frames.MOST_CELLS:
-        return ComparableAnswers(None, f"{rows:,} rows are too many to be resampled one by one")
-    return ComparableAnswers(of_periods(data, column, periods))
-
-
-@one_blas_thread
-def driver_changes(
-    analysis: Analysis | None,
-    *,
-    period: str | None = None,
-    why: str = "",
-    level: float = 0.95,
-) -> Changes:
-    """Change of each driver's share of R² from the last period, and from a year before.
-
-    Parameters
-    ----------
-    analysis : DriverAnalysis or None
-        ``drivers(..., by="period")``; None where the drivers cannot be compared.
-    period : str, optional
-        The period to report on; default: the latest.
-    why : str
-        Without an analysis, the reason, for the sentence.
     level : float
         Of the intervals.
+    **options
+        Of `cxlab.drivers`: design, labels, method, missing, compare, replicates, seed.
 
     Returns
     -------
-    Changes
+    DriverChanges
         With a table of one row per driver × comparison: ``label``, ``period``, ``before``,
         ``against``, ``n`` and ``n_before`` (rows analysed), ``estimate`` and its interval in
         percentage points of R²'s parts (``unit`` ``%``), ``p_value``, ``p_adjusted`` (over
-        this table), ``smallest_seen``, ``df``, ``note``. No row without an analysis, or
-        where it set the period aside.
-
-    Raises
-    ------
-    ValueError
-        When there is no such period.
+        this table), ``smallest_seen`` (before adjustment), ``df``, ``note``. No row where the
+        drivers cannot be compared, and a sentence says why.
 
     Notes
     -----
@@ -170,8 +119,8 @@ def driver_changes(
     limits are percentiles of the difference of two independent draws from the shares'
     replicates, scaled to that variance and widened for few degrees of freedom (Hesterberg);
     the p-value is the larger of theirs and of estimate ÷ se on t with the smaller of the
-    periods' degrees of freedom. A jackknife has t limits. Take ``adjusted=True`` (the default
-    with ``by``): raw shares of a small period are drawn towards equality.
+    periods' degrees of freedom. A jackknife has t limits. Take ``adjusted=True`` (the default):
+    raw shares of a small period are drawn towards equality.
 
     References
     ----------
@@ -186,34 +135,78 @@ def driver_changes(
     >>> answers["period"] = np.repeat(["2025-Q3", "2025-Q4"], 200)
     >>> later = answers["period"] == "2025-Q4"
     >>> answers["overall"] = np.where(later, answers["wifi"], answers["food"]) + rng.normal(size=400)
-    >>> analysis = drivers(answers, "overall", ["food", "wifi"], by="period", replicates=200)
-    >>> driver_changes(analysis).since_last[["label", "before", "estimate"]].round(0)
-      label   before  estimate
-    0  food  2025-Q3     -97.0
-    1  wifi  2025-Q3      97.0
+    >>> changes = driver_changes(answers, "overall", ["food", "wifi"], analyse=drivers,
+    ...                          periods=["2025-Q4", "2025-Q3"], replicates=200)
+    >>> changes.table.loc[changes.table["against"] == "last period", ["label", "estimate"]].round(0)
+      label  estimate
+    0  food     -97.0
+    1  wifi      97.0
     """
     check_level(level)
-    shares = {} if analysis is None else _shares_by_period(analysis)
+    why = _not_comparable(data, outcome, touchpoints, periods, column)
+    if why:
+        table = pd.DataFrame(columns=list(COLUMNS))
+        return DriverChanges(table=table, sentence=f"The drivers are left out, because {why}.")
+    chosen = of_periods(data, column, periods)
+    analysis = analyse(chosen, outcome, touchpoints, by=column, **options)
+    shares = _shares_by_period(analysis)
     there = in_order(list(shares))
-    if analysis is None or not there:
-        return _nothing(why or "no period was analysed")
-    period = chosen_period(period, there)
+    if periods[0] not in there:
+        table = pd.DataFrame(columns=list(COLUMNS))
+        return DriverChanges(table=table, sentence=f"No drivers of {periods[0]} are known.")
     tables = []
-    for against, before, note in comparisons(period, there):
-        found = _differences(shares[period], shares.get(before), before, level)
-        tables.append(with_comparison(found.assign(period=period), before, against, note))
-    last = comparisons(period, there)[0][1]
-    return finished(
-        tables, period=period, before=last if last in there else "",
-        family=f"all drivers of '{analysis.outcome}' in {period} × the periods compared with",
-        level=level, columns=COLUMNS, nothing=NOTHING,
+    for against, before, note in comparisons(periods[0], there):
+        found = _differences(shares[periods[0]], shares.get(before), before, level)
+        tables.append(with_comparison(found, periods[0], before, against, note))
+    return _finished(pd.concat(tables, ignore_index=True), level)
+
+
+def _not_comparable(
+    data: Any, outcome: str, touchpoints: Sequence[str], periods: Sequence[str], column: str
+) -> str:
+    """Why the drivers of some periods cannot be compared; empty where they can."""
+    if not touchpoints:
+        return "the study declares no touchpoints"
+    if isinstance(data, PastReports):
+        return "reports record no standard errors of drivers' shares"
+    check_columns(data, {"outcome": outcome, "column": column})
+    chosen = of_periods(with_text_periods(data, column), column, periods)
+    one = nw.when(nw.col(outcome).is_null()).then(nw.lit(0)).otherwise(nw.lit(1))
+    lazy = scan(chosen, [column, outcome])
+    counts = collect(lazy.group_by(column).agg(one.sum().alias("n"), nw.len().alias("rows")))
+    sizes, rows = counts["n"], int(counts["rows"].sum())
+    if len(sizes) < 2:
+        return "there is one period only"
+    if sizes.min() < FEWEST_ROWS:
+        return f"a period has fewer than {FEWEST_ROWS} answers"
+    # outcome, period, weights, stratum and its size, cluster beside the touchpoints
+    cells = rows * (len(touchpoints) + 6)
+    if not isinstance(data, pd.DataFrame) and cells > frames.MOST_CELLS:
+        return f"{rows:,} rows are too many to be resampled one by one"
+    return ""
+
+
+def _finished(table: pd.DataFrame, level: float) -> DriverChanges:
+    table = table.astype({"n": "Int64", "n_before": "Int64"})
+    table["p_adjusted"] = adjust_p_values(table["p_value"])
+    table["smallest_seen"] = [
+        smallest_shown(se, df) if se > 0 and df >= 1 else np.nan
+        for se, df in zip(table["se"], table["df"].astype(float), strict=True)
+    ]
+    shown = table[table["p_adjusted"] < 1 - level]
+    found = listed([f"{row.label} ({row.against})" for row in shown.itertuples()]) or "none"
+    tests = int(table["p_value"].notna().sum())
+    sentence = (
+        f"{tests} comparisons of shares; shown to differ at a false-discovery rate of "
+        f"{100 * (1 - level):g} %: {found}."
+    )
+    table = with_display(
+        table[list(COLUMNS)], caption="Changes of the drivers' shares of R²", top=10,
+        about="among users, weighted; the interval of each change alone",
+        columns=("label", "against", "before", "estimate", "n"), sort=("p_value",),
+        headers={"label": "Driver", "before": "That is", "estimate": "Change, percentage points"},
     )  # fmt: skip
-
-
-def _nothing(why: str) -> Changes:
-    sentence = f"0 comparisons of shares: the drivers are left out, because {why}."
-    table = pd.DataFrame(columns=list(COLUMNS))
-    return Changes(table=table, sentences=(sentence,), period="", before="", family="0 tests")
+    return DriverChanges(table=table, sentence=sentence)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,11 @@ from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.audit import Joint, hidden_in_cross, hidden_in_segments
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, joint_answers
 from cxlab.core.disclosure.rule import groups_hidden_by_run
+from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric, metric_list
+from cxlab.core.past import PastReports
 from cxlab.core.periods import of_periods, periods_of, with_text_periods
 from cxlab.core.result import Result
 from cxlab.stats.inference import check_level, contrast_spread
@@ -31,7 +33,6 @@ from cxlab.stats.tracking.decomposition import (
     group_table,
     part_table,
 )
-from cxlab.stats.tracking.sentences import mix_sentence
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,7 +68,15 @@ class MixAndPerformance(Result):
     level: float
     replicates: int
 
+    @property
+    def about(self) -> str:
+        """One line: between which periods, and what to know."""
+        between = () if self.table.empty else (f"From {self.periods[0]} to {self.periods[1]}.",)
+        return " ".join([*between, *self.notes])
+
     def __post_init__(self) -> None:
+        if self.table.empty:
+            return
         parts = self.table.loc[self.table["kind"] == "part", "estimate"].sum(skipna=False)
         change = self.table.loc[self.table["part"] == "change", "estimate"].iloc[0]
         scores = self.score - self.score_before
@@ -77,19 +86,6 @@ class MixAndPerformance(Result):
                 raise ArithmeticError(
                     f"The {what} must make the change; they make {found} instead of {change}."
                 )
-
-    @property
-    def sentence(self) -> str:
-        """The change and its two parts in words; empty where it is hidden."""
-        if self.table["estimate"].isna().any():
-            return ""
-        return mix_sentence(self.table, periods=self.periods, level=self.level)
-
-    def _head(self) -> tuple[str, ...]:
-        return (self.sentence,) if self.sentence else ()
-
-    def _shown(self) -> pd.DataFrame:
-        return self.table[["part", "estimate", "ci_low", "ci_high"]].round(2)
 
 
 def mix_and_performance(
@@ -112,7 +108,8 @@ def mix_and_performance(
     Parameters
     ----------
     data
-        Dataframe of any engine, one row per answer, that holds both periods.
+        Dataframe of any engine, one row per answer, that holds both periods. Earlier reports
+        cannot be split.
     metric : Metric or str
         What changed; a text is a column of likelihood to recommend, measured by its NPS.
     by : str or (str, str)
@@ -137,6 +134,7 @@ def mix_and_performance(
     Returns
     -------
     MixAndPerformance
+        Without rows for earlier reports, without a segment or an earlier period: a note says so.
 
     Raises
     ------
@@ -178,6 +176,8 @@ def mix_and_performance(
     check_level(level)
     _check_replicates(replicates)
     chosen = _one_metric(metric)
+    if why := _lacking(data, by, periods):
+        return _left_out(why, periods, level, replicates)
     crossed = _segments(by)
     names = _two_periods(periods, periods_of(data, column))
     both = of_periods(with_text_periods(data, column), column, names)
@@ -193,7 +193,7 @@ def mix_and_performance(
     words = [str((labels or {}).get(name, name)) for name in crossed]
     missing = {"column": [chosen.column], "n_missing": [sums.n_missing]}
     return MixAndPerformance(
-        table=part_table(found, sums, facts, words),
+        table=_displayed(part_table(found, sums, facts, words), labels or {}, chosen, words),
         groups=group_table(found, sums, facts, _hidden(opened, sums, facts, crossed)),
         score=float(after),
         score_before=float(before),
@@ -203,6 +203,36 @@ def mix_and_performance(
         n_missing=pd.DataFrame(missing),
         notes=_notes(sums, facts),
     )
+
+
+def _displayed(
+    table: pd.DataFrame, labels: Mapping[str, str], metric: Metric, by: Sequence[str]
+) -> pd.DataFrame:
+    what = labels.get(metric.column, metric.column)
+    return with_display(
+        table, caption=f"What the change of {what} is made of, by {' and '.join(by)}",
+        about=f"{metric.title}; weighted", columns=("part", "period", "before", "estimate", "n"),
+        headers={"estimate": "Change"}, units={"estimate": f"+{metric.unit}"},
+    )  # fmt: skip
+
+
+def _lacking(data: Any, by: str | Sequence[str], periods: tuple[str, str]) -> str:
+    """What a split needs and does not have; empty where it can be made."""
+    if isinstance(data, PastReports):
+        return "the answers"
+    if not as_list(by):
+        return "a segment, and the study declares none"
+    return "" if all(periods) else "a period before"
+
+
+def _left_out(
+    why: str, periods: tuple[str, str], level: float, replicates: int
+) -> MixAndPerformance:
+    none = pd.DataFrame()
+    return MixAndPerformance(
+        table=none, groups=none, score=np.nan, score_before=np.nan, periods=periods, level=level,
+        replicates=replicates, notes=(f"Left out: mix and performance, which need {why}.",),
+    )  # fmt: skip
 
 
 def _change_df(opened: Opened, metric: Metric, column: str) -> int:

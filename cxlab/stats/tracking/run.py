@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtr
 
 from cxlab.core.design import DesignLike, as_design
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.messages import got
 from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
-from cxlab.core.periods import in_order
-from cxlab.stats.inference import check_level
+from cxlab.core.periods import TREND, in_order, places_of
+from cxlab.stats.inference import check_level, t_quantile
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM, estimate_metrics
 
 Array = NDArray[np.float64]
 
+#: A line through fewer periods says nothing.
+FEWEST_FOR_TREND = 4
 SHARES = ("promoter_share", "detractor_share")
 #: The same shares as `net_score` and `estimate_metrics` name them.
 OTHER_SHARES = ("top_share", "bottom_share")
@@ -97,6 +100,66 @@ def period_scores(
         places = in_order(list(dict.fromkeys([*order, until])))
         order = [name for name in order if places.index(name) <= places.index(until)]
     return table.loc[order, list(columns)].astype({"n": "int64"}).reset_index(drop=True)
+
+
+def trends(runs: pd.DataFrame, period: str) -> list[pd.DataFrame]:
+    """Change of each score along a straight line through the periods up to one.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Of `period_scores`, with a ``label``; several metrics one below the other.
+    period : str
+        The last one; a score that is hidden there has no trend.
+
+    Returns
+    -------
+    list of DataFrame
+        A row each, as comparisons have them. A run of fewer than `FEWEST_FOR_TREND` has none.
+
+    Notes
+    -----
+    Weighted least squares, weights 1/se². Where the periods vary about the line by more than
+    sampling makes them (χ² above its degrees of freedom), the standard error grows by
+    √(χ²/(k − 2)), and t has k − 2 degrees of freedom. Periods are taken as independent samples:
+    with customers who answer in several, the test is conservative.
+    """
+    rows = []
+    for (label, metric), run in runs.groupby(["label", "metric"], sort=False):
+        known = run[np.isfinite(run["estimate"]) & (run["se"] > 0)]
+        if len(known) < FEWEST_FOR_TREND or known["period"].iloc[-1] != period:
+            continue
+        first, last = known.iloc[0], known.iloc[-1]
+        estimate, se, df = _line(places_of(known["period"].tolist()), known)
+        reach = float(t_quantile(0.95, df)) * se
+        row = {
+            "label": label, "metric": metric, "unit": last["unit"], "period": period,
+            "before": first["period"], "against": TREND, "n": last["n"], "n_before": first["n"],
+            "estimate": estimate, "se": se, "ci_low": estimate - reach, "ci_high": estimate + reach,
+            "p_value": float(2 * stdtr(df, -abs(estimate / se))), "df": df,
+            "method": f"straight line through {len(known)} periods", "note": "",
+        }  # fmt: skip
+        rows.append(pd.DataFrame([row]))
+    return rows
+
+
+def _line(places: Array, run: pd.DataFrame) -> tuple[float, float, float]:
+    """Change from the first place to the last, its standard error and degrees of freedom."""
+    values, variances = (run[name].to_numpy(float) for name in ("estimate", "se"))
+    variances = variances**2
+    centred = places - np.average(places, weights=1 / variances)
+    # what each period adds to the slope
+    parts = centred / variances / (centred**2 / variances).sum()
+    slope, length = float(parts @ values), places[-1] - places[0]
+    rest = values - np.average(values, weights=1 / variances) - slope * centred
+    excess = float((rest**2 / variances).sum()) / (len(values) - 2)
+    own = (run["df"] if "df" in run else run["n_eff"] - 1).to_numpy(float)
+    spread = parts**2 * variances
+    df = spread.sum() ** 2 / (spread**2 / np.where(own >= 1, own, 1.0)).sum()
+    if excess > 1:
+        df = min(df, len(values) - 2)
+    se = float(np.sqrt(spread.sum() * max(1.0, excess)))
+    return slope * length, se * length, float(df)
 
 
 @dataclass(frozen=True, eq=False)

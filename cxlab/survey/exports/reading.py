@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxlab.core.messages import one_of, unknown
 from cxlab.survey.definition import FORMATS, KINDS_OF_RESPONSE, LEFT_OUT
-from cxlab.survey.exports import limesurvey, plain, qualtrics, surveymonkey
+from cxlab.survey.exports import layouts, qualtrics
 from cxlab.survey.exports.excel import read_workbook_grid
 from cxlab.survey.exports.export import Export
 from cxlab.survey.exports.grid import Content, Grid, Layout
@@ -32,10 +32,10 @@ from cxlab.survey.files import named_separator, read_cells, text_lines, usual_se
 #: Platform to its layout; the first that recognises a file reads it, those of none last.
 LAYOUTS: dict[str, Layout] = {
     "qualtrics": qualtrics.LAYOUT,
-    "surveymonkey": surveymonkey.LAYOUT,
-    "limesurvey": limesurvey.LAYOUT,
-    "plain": plain.LAYOUT,
-    "excel": plain.SHEET_LAYOUT,
+    "surveymonkey": layouts.SURVEYMONKEY,
+    "limesurvey": layouts.LIMESURVEY,
+    "plain": layouts.PLAIN,
+    "excel": layouts.SHEET,
 }
 #: Formats that only a workbook, or only a text file, can have.
 _OF_WORKBOOKS, _OF_TEXTS = ("excel",), ("plain",)
@@ -120,7 +120,7 @@ def read_export(
         return _export(file, platform, reader(file, wanted, encoding))
     if ending == ".parquet":
         _check_format(file, format, ("plain",))
-        return _export(file, "plain", plain.read_frame(read_as_text(file), file.name))
+        return _export(file, "plain", layouts.read_frame(read_as_text(file), file.name))
     if ending in WORKBOOK_ENDINGS:
         _check_format(file, format, [name for name in LAYOUTS if name not in _OF_TEXTS])
         grid = read_workbook_grid(file, sheet)

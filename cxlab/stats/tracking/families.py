@@ -1,0 +1,258 @@
+"""Comparisons decided in their families, and each thing compared in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from cxlab.core.findings import Cells
+from cxlab.core.metric import Metric
+from cxlab.core.periods import A_YEAR_BEFORE, LAST, TREND
+from cxlab.core.phrases import decimals_for, interval, number, signed
+from cxlab.stats.inference import (
+    ALPHA,
+    adjust_family,
+    deciding_interval,
+    smallest_shown,
+    within_margin,
+)
+
+Row = Mapping[str, Any]
+
+#: Families of comparisons, and how each is adjusted.
+HEADLINE, OTHERS = "headline measures", "touchpoints"
+METHODS = {HEADLINE: "holm", OTHERS: "bh"}
+#: What a comparison says.
+CLEAR, SMALL = "clear", "smaller than its margin"
+SAME, OPEN = "no change that matters", "not settled"
+#: Name under which notebook 6-tracking records the comparisons.
+CHANGES = "changes"
+#: A p-value that is smaller has too few digits to give a standard error back.
+SMALLEST_P = 1e-8
+
+
+def decide(
+    table: pd.DataFrame,
+    families: Mapping[tuple[str, str], str],
+    metrics: Mapping[tuple[str, str], Metric],
+) -> pd.DataFrame:
+    """Comparisons with what their family says of them: clear ones first, then by size in margins.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``label``, ``metric``, ``estimate``, ``se``, ``df``, ``p_value`` of each comparison.
+    families, metrics : mapping of (str, str)
+        Label and name of a metric to its family, and to what it is.
+    """
+    keys = list(zip(table["label"], table["metric"], strict=True))
+    margins = pd.Series([metrics[key].margin for key in keys])
+    blank = dict.fromkeys(("p_adjusted", "decided_low", "decided_high"), np.nan)
+    table = table.assign(
+        family=[families.get(key, "") for key in keys],
+        margin=margins.where(np.isfinite(margins)),
+        **blank,
+    )
+    tests = dict.fromkeys(["", *METHODS], 1)
+    for name, method in METHODS.items():
+        rows = (table["family"] == name) & table["p_value"].notna()
+        tests[name] = int(rows.sum())
+        _decide_family(table, rows, method)
+    table["smallest_seen"] = [
+        smallest_shown(se, df, tests=tests[name]) if se > 0 and df >= 1 else math.nan
+        for se, df, name in zip(
+            table["se"], table["df"].astype(float), table["family"], strict=True
+        )
+    ]
+    table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
+    place = (table["verdict"] != CLEAR).astype(int) + 2 * (table["family"] == "")
+    size = table["estimate"].abs() / table["margin"].fillna(table["se"])
+    order = np.lexsort((-size.fillna(-1.0), place))
+    table = table.iloc[order].reset_index(drop=True)
+    return table.astype({"n": "Int64", "n_before": "Int64"})
+
+
+def _decide_family(table: pd.DataFrame, rows: pd.Series, method: str) -> None:
+    """Fill in adjusted p-values and the intervals that decide."""
+    found = table.loc[rows, ["estimate", "se", "df", "p_value"]].astype(float)
+    p = found["p_value"].to_numpy()
+    adjusted = adjust_family(p, method=method)
+    # a p-value of permutations is of no t test: the interval takes the error that it implies
+    quantile = stdtrit(found["df"].to_numpy(), 1 - np.maximum(p, SMALLEST_P) / 2)
+    implied = found["estimate"].abs() / np.where(quantile > 0, quantile, np.nan)
+    se = np.fmax(found["se"], np.where(p > SMALLEST_P, implied, np.nan))
+    low, high = deciding_interval(found["estimate"], se, found["df"], p, adjusted)
+    columns = ["p_adjusted", "decided_low", "decided_high"]
+    table.loc[rows, columns] = np.array([adjusted, low, high]).T
+
+
+def _verdict(row: Row) -> str:
+    low, high = row["decided_low"], row["decided_high"]
+    if not math.isfinite(low):
+        return ""
+    shown = row["p_adjusted"] < ALPHA and (low > 0 or high < 0)
+    if within_margin(low, high, row["margin"]):
+        return SMALL if shown else SAME
+    return CLEAR if shown else OPEN
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What sentences are made of; the attributes are those of `Changes`."""
+
+    table: pd.DataFrame
+    runs: pd.DataFrame
+    period: str
+    before: str
+    metrics: Mapping[tuple[str, str], Metric]
+    names: Mapping[str, str]
+
+    def subjects(self, family: str) -> list[Subject]:
+        """What a family compares, one by one, in the order in which the metrics were given."""
+        rows = self.table[self.table["family"] == family]
+        order = list(self.metrics)
+        found = [
+            Subject(self, self.metrics[label, metric], label, metric,
+                    {row["against"]: row for row in own.to_dict("records")})
+            for (label, metric), own in rows.groupby(["label", "metric"], sort=False)
+        ]  # fmt: skip
+        return sorted(found, key=lambda one: order.index((one.label, one.metric)))
+
+    def tests(self, family: str) -> int:
+        """Comparisons of a family that were tested."""
+        return int((self.table["family"].eq(family) & self.table["p_value"].notna()).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One metric of one column, and its comparisons by what they are with."""
+
+    told: Told
+    of: Metric
+    label: str
+    metric: str
+    rows: Mapping[str, Row]
+
+    @property
+    def name(self) -> str:
+        """In words: NPS, or the short label."""
+        alike = [key for key, of in self.told.metrics.items() if of.title == "NPS"]
+        if self.of.title == "NPS" and len(alike) == 1:
+            return "NPS"
+        return self.told.names.get(self.label, self.label)
+
+    @property
+    def known(self) -> list[Row]:
+        """Comparisons that could be made: last period, a year before, trend."""
+        return self.of_verdict(CLEAR, SMALL, SAME, OPEN)
+
+    def of_verdict(self, *verdicts: str) -> list[Row]:
+        """Comparisons that say one of these."""
+        there = [self.rows[name] for name in (LAST, A_YEAR_BEFORE, TREND) if name in self.rows]
+        return [row for row in there if row["verdict"] in verdicts]
+
+    def is_last(self, *verdicts: str) -> bool:
+        """Whether the comparison with the last period says one of these."""
+        return LAST in self.rows and self.rows[LAST]["verdict"] in verdicts
+
+    @property
+    def taken_back(self) -> bool:
+        """Whether a clear change in a year was turned round in part by one in the last period."""
+        year = self.rows.get(A_YEAR_BEFORE, {})
+        if not self.is_last(CLEAR) or year.get("verdict") != CLEAR:
+            return False
+        return bool(year["estimate"] * self.rows[LAST]["estimate"] < 0)
+
+    @property
+    def moved(self) -> Row:
+        """The clear change to speak of: the latest, or the larger that it turns round; else empty."""
+        if self.taken_back:
+            return self.rows[A_YEAR_BEFORE]
+        return next(iter(self.of_verdict(CLEAR)), {})
+
+    @property
+    def size(self) -> float:
+        """Of the clear change, in margins or else in standard errors; 0 without one."""
+        row = self.moved
+        return (
+            abs(row["estimate"]) / (row["margin"] if row["margin"] > 0 else row["se"])
+            if row
+            else 0.0
+        )
+
+    def cells(self, *rows: Row, more: tuple[str, ...] = ()) -> tuple[Cells, ...]:
+        """Where the numbers of some comparisons stand."""
+        place = {"label": self.label, "metric": self.metric}
+        columns = ("estimate", "decided_low", "decided_high", *more)
+        return tuple(Cells(CHANGES, {**place, "against": row["against"]}, columns) for row in rows)
+
+    def tested(self, row: Row) -> dict[str, Any]:
+        """What a finding repeats of the comparison that it rests on."""
+        return {
+            "estimate": row["estimate"], "ci_low": row["decided_low"],
+            "ci_high": row["decided_high"], "unit": row["unit"],
+            "n": None if pd.isna(row["n"]) else int(row["n"]), "reference": 0.0,
+            "margin": row["margin"], "p_adjusted": row["p_adjusted"], "family": row["family"],
+            "family_size": self.told.tests(row["family"]), "since": str(row["before"]),
+            "subject": self.name,
+        }  # fmt: skip
+
+    def measured(self, value: float, decimals: int, *, sign: bool = False) -> str:
+        """A change in the metric's unit: ``11 points``, ``0.6 of 10``."""
+        text = (signed if sign else number)(value, decimals)
+        if self.of.kind == "mean":
+            return f"{text} of {self.of.scale[1]:g}" if self.of.scale else text
+        noun = "point" if text.strip("+−") == "1" else "points"
+        return f"{text} {noun if self.of.kind == 'net' else f'percentage {noun}'}"
+
+    def margin(self, row: Row) -> str:
+        """The smallest change that matters, in words."""
+        return self.measured(row["margin"], len(f"{row['margin']:.4f}".rstrip("0").split(".")[1]))
+
+    def by(self, row: Row, *, whole: bool = False) -> str:
+        """Size of a change; in whole points where it is for an answer."""
+        whole = whole and self.of.kind != "mean" and abs(row["estimate"]) >= 1
+        return self.measured(abs(row["estimate"]), 0 if whole else decimals(row))
+
+    def said(self, row: Row, *, whole: bool = False) -> str:
+        """A clear change as a sentence, with its interval unless in whole points."""
+        verb = "rose" if row["estimate"] > 0 else "fell"
+        limits = "" if whole else f" {limits_of(row, size=True)}"
+        return f"{self.name} {verb} by {self.by(row, whole=whole)}{limits} {when(row)}"
+
+    def open(self, row: Row) -> str:
+        """A change that is not shown, with its interval."""
+        text = self.measured(row["estimate"], decimals(row), sign=True)
+        return f"{text} {when(row)} {limits_of(row)}"
+
+
+def decimals(row: Row) -> int:
+    """Of a change: one digit of its half-width, two where a limit would round to zero."""
+    half = (row["decided_high"] - row["decided_low"]) / 2
+    found = decimals_for(half, row["estimate"], [0.0])
+    limits = (row["decided_low"], row["decided_high"])
+    return found + (row["verdict"] in (CLEAR, SMALL) and any(round(x, found) == 0 for x in limits))
+
+
+def limits_of(row: Row, *, size: bool = False) -> str:
+    """The interval that decides; of the size of a fall where ``size``."""
+    low, high = row["decided_low"], row["decided_high"]
+    if size and row["estimate"] < 0:
+        low, high = -high, -low
+    return f"({interval(low, high, decimals(row))})"
+
+
+def when(row: Row) -> str:
+    """Which comparison, in words."""
+    words = {
+        LAST: f"since {row['before']}",
+        A_YEAR_BEFORE: f"against {row['before']}, a year before",
+        TREND: f"along a straight line since {row['before']}",
+    }
+    return words[row["against"]]

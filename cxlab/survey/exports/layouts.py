@@ -1,0 +1,297 @@
+"""How platforms lay out their files: plain tables, SurveyMonkey, LimeSurvey.
+
+SurveyMonkey has two header rows, the question above its choices. LimeSurvey has one of codes,
+texts or both; its unfinished responses have no date. Qualtrics is in a module of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from cxlab.core.characters import letters, visible_text
+from cxlab.core.messages import got, one_of
+from cxlab.survey.definition import normal_header
+from cxlab.survey.exports.export import Question
+from cxlab.survey.exports.grid import (
+    Content,
+    Grid,
+    Layout,
+    filled_columns,
+    rows_below,
+    unique_names,
+    without,
+)
+
+
+def read_plain(grid: Grid, leave_out: tuple[str, ...]) -> Content:
+    """The first row names the columns; what is below are answers, as `read_as_text` has it.
+
+    Raises
+    ------
+    ValueError
+        For headers that are missing or cannot be told apart, or a second header row.
+    """
+    return _plain(grid, range(grid.cells.shape[1]))
+
+
+def read_sheet(grid: Grid, leave_out: tuple[str, ...]) -> Content:
+    """The same for a sheet, whose blank columns are left-overs of the spreadsheet."""
+    return _plain(grid, filled_columns(grid, 1))
+
+
+def _plain(grid: Grid, places: Sequence[int]) -> Content:
+    headers = [grid.cells.iloc[0, place] for place in places]
+    check_headers(headers, grid.name)
+    names = dict(zip(places, headers, strict=True))
+    answers = rows_below(grid, 1, names)
+    check_one_header(answers, grid.name)
+    return Content(answers, [Question(header, header) for header in headers])
+
+
+def read_frame(texts: pd.DataFrame, file: str) -> Content:
+    """The same for a frame whose columns have names already."""
+    headers = [str(header) for header in texts.columns]
+    check_headers(headers, file)
+    check_one_header(texts, file)
+    return Content(texts, [Question(header, header) for header in headers])
+
+
+PLAIN = Layout(lambda grid: not grid.workbook, read_plain)
+SHEET = Layout(lambda grid: grid.workbook, read_sheet)
+
+
+def check_headers(headers: Sequence[str], file: str) -> None:
+    """Refuse headers that are missing, numbers, or alike."""
+    blank = [place for place, header in enumerate(headers, start=1) if not visible_text(header)]
+    if len(blank) > 1:
+        raise ValueError(
+            f"{file}: every column must have a header; column {got(blank)} has none. If a survey "
+            "platform wrote several header rows, join them into one and remove the others."
+        )
+    if headers and all(_is_number(header) for header in headers):
+        raise ValueError(
+            f"{file}: the first row must hold the headers; got numbers ({got(headers)}). Put a "
+            "row with the questions above the answers."
+        )
+    twice = sorted({header for header in headers if list(headers).count(header) > 1})
+    if twice:
+        raise ValueError(
+            f"{file}: headers must be unique; got '{twice[0]}' twice. Rename one in the file."
+        )
+    folded = [normal_header(header) for header in headers]
+    alike = [h for h, n in zip(headers, folded, strict=True) if folded.count(n) > 1]
+    if alike:
+        raise ValueError(
+            f"{file}: headers must differ by more than capitals, blanks and leading asterisks; "
+            f"got {one_of(alike[:3])}. Rename one in the file."
+        )
+
+
+def check_one_header(texts: pd.DataFrame, file: str) -> None:
+    """Refuse a row of question texts, or of a platform's keys, below the header."""
+    keys = texts.head(3).apply(lambda column: column.str.contains("ImportId", regex=False))
+    words = first_words(texts) if len(texts) > 1 else []
+    if bool(keys.to_numpy().any()) or len(words) >= 2:
+        raise ValueError(
+            f"{file}: there must be one header row; the row below it looks like another, as in a "
+            f"survey platform's export (got {got(words or list(texts.iloc[0]))}). "
+            "Join the header rows into one."
+        )
+
+
+def first_words(texts: pd.DataFrame) -> list[str]:
+    """Words in the first row above nothing but numbers."""
+    words = []
+    for place in range(texts.shape[1]):
+        first, below = texts.iloc[0, place], texts.iloc[1:, place]
+        below = below[below != ""]
+        if len(str(first)) > 3 and not _is_number(first) and len(below):
+            numbers = pd.to_numeric(below, errors="coerce").notna()
+            if numbers.all():
+                words.append(str(first))
+    return words
+
+
+def _is_number(text: object) -> bool:
+    try:
+        float(visible_text(str(text)))
+    except ValueError:
+        return False
+    return True
+
+
+#: Second headers that name no choice.
+RESPONSE = ("response", "open-ended response", "responses")
+#: Columns of the platform, by their header's letters.
+_SURVEYMONKEY = {
+    "respondentid": ("id", ""),
+    "collectorid": ("segment", ""),
+    "ipaddress": ("ignore", "personal or technical"),
+    "emailaddress": ("ignore", "personal or technical"),
+    "firstname": ("ignore", "personal or technical"),
+    "lastname": ("ignore", "personal or technical"),
+}
+_RESPONDENT = re.compile(r"\d{3,}")
+
+
+def is_surveymonkey(grid: Grid) -> bool:
+    """Two header rows: a second row of "Response" or choices, blank below "Respondent ID"."""
+    first, second = grid.row(0), grid.row(1)
+    if not second:
+        return False
+    below_own = [
+        part
+        for header, part in zip(first, second, strict=True)
+        if _role_in_surveymonkey(header) == "id"
+    ]
+    said = any(part.casefold() in RESPONSE for part in second)
+    choices = any(part and not header for header, part in zip(first, second, strict=True))
+    return (said and not second[0]) or (below_own == [""] and choices)
+
+
+def read_surveymonkey(grid: Grid, leave_out: tuple[str, ...]) -> Content:
+    """Join both header rows; a question stands above its first choice only.
+
+    Raises
+    ------
+    ValueError
+        For another number of header rows than two.
+    """
+    places = filled_columns(grid, 2)
+    first, second = grid.row(0), grid.row(1)
+    _check_second_row(grid, first, second)
+    questions = _surveymonkey_questions(
+        [first[place] for place in places], [second[place] for place in places]
+    )
+    names = {place: one.column for place, one in zip(places, questions, strict=True)}
+    answers = rows_below(grid, 2, names)
+    _check_first_answer(answers, questions, grid.name)
+    return Content(answers, questions)
+
+
+SURVEYMONKEY = Layout(is_surveymonkey, read_surveymonkey)
+
+
+def _role_in_surveymonkey(header: str) -> str:
+    return _SURVEYMONKEY.get(letters(header), ("", ""))[0]
+
+
+def _surveymonkey_questions(first: Sequence[str], second: Sequence[str]) -> list[Question]:
+    wordings, wording = [], ""
+    for header, part in zip(first, second, strict=True):
+        wording = header or (wording if part else "")
+        wordings.append(wording)
+    choices = ["" if part.casefold() in RESPONSE else part for part in second]
+    joined = [" - ".join(t for t in pair if t) for pair in zip(wordings, choices, strict=True)]
+    questions = []
+    for place, name in enumerate(unique_names(joined)):
+        role, note = (
+            ("", "") if second[place] else _SURVEYMONKEY.get(letters(first[place]), ("", ""))
+        )
+        questions.append(
+            Question(name, first[place], wordings[place], choices[place], role=role, note=note)
+        )
+    return questions
+
+
+def _check_second_row(grid: Grid, first: Sequence[str], second: Sequence[str]) -> None:
+    ids = [
+        part
+        for header, part in zip(first, second, strict=False)
+        if _role_in_surveymonkey(header) == "id"
+    ]
+    if not any(second) or any(_RESPONDENT.fullmatch(part) for part in ids):
+        raise ValueError(
+            f"{grid.name} must have SurveyMonkey's two header rows; its second row is already an "
+            'answer. If the header rows were joined, take format = "surveymonkey" out of the '
+            "study file."
+        )
+
+
+def _check_first_answer(answers: pd.DataFrame, questions: Sequence[Question], file: str) -> None:
+    own = [one.column for one in questions if one.role == "id"]
+    if not own:
+        return
+    ids = answers[own[0]].str.strip()
+    good = ids.map(lambda text: bool(_RESPONDENT.fullmatch(text)))
+    if good.iloc[0] or not good.any():
+        return
+    row = answers.index[0]
+    header_rows = int(answers.index[good.to_numpy().argmax()])
+    raise ValueError(
+        f"{file} must have SurveyMonkey's two header rows; row {row + 1} looks like another (its "
+        f"'{own[0]}' is '{ids.iloc[0]}'), {header_rows} header rows in all. Remove what was added "
+        "below the second."
+    )
+
+
+#: Columns of the platform, by code and by text.
+_LIMESURVEY: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("id", "responseid"), ("id", "")),
+    **dict.fromkeys(("submitdate", "datesubmitted"), ("date", "")),
+    **dict.fromkeys(("startdate", "datestarted", "datestamp", "datelastaction"), ("date", "")),
+    **dict.fromkeys(("startlanguage",), ("segment", "")),
+    **dict.fromkeys(("lastpage", "seed", "token", "accesscode"), ("ignore", "technical")),
+    **dict.fromkeys(("ipaddr", "ipaddress", "refurl", "referrerurl"), ("ignore", "technical")),
+}
+_SUBMITTED = ("submitdate", "datesubmitted")
+_CODE_AND_TEXT = re.compile(r"([A-Za-z]\w*(?:\[[^\]]*\]){0,2})\.\s+(.*)", re.DOTALL)
+_SUBQUESTION = re.compile(r"(.+?)\s*\[([^\]]+)\]\s*", re.DOTALL)
+#: What LimeSurvey writes for a question that its conditions did not show.
+NOT_SHOWN = "N/A"
+
+
+def is_limesurvey(grid: Grid) -> bool:
+    """The platform's own columns in the first row: submission date and two more."""
+    keys = {_key(header) for header in grid.row(0)}
+    return bool(keys & set(_SUBMITTED)) and len(keys & {"lastpage", "startlanguage", "seed"}) > 0
+
+
+def read_limesurvey(grid: Grid, leave_out: tuple[str, ...]) -> Content:
+    """Columns by their code, or by their text where the file has no codes."""
+    places = filled_columns(grid, 1)
+    headers = [grid.row(0)[place] for place in places]
+    codes = [_code_and_text(header)[0] for header in headers]
+    names = dict(zip(places, unique_names([c or h for c, h in zip(codes, headers, strict=True)]),
+                     strict=True))  # fmt: skip
+    answers = rows_below(grid, 1, names)
+    check_one_header(answers, grid.name)
+    questions = [
+        _limesurvey_question(name, header, answers[name])
+        for name, header in zip(names.values(), headers, strict=True)
+    ]
+    submitted = next((one.column for one in questions if _key(one.header) in _SUBMITTED), None)
+    kinds = {} if submitted is None else {"unfinished": answers[submitted].str.strip() == ""}
+    answers, left_out, notes = without(answers, kinds, leave_out, grid.name)
+    hidden = [one.column for one in questions if one.missing]
+    if hidden:
+        notes = [*notes, f"{NOT_SHOWN} stands for a question that was not shown."]
+    return Content(answers, questions, left_out, notes, leave_out)
+
+
+LIMESURVEY = Layout(is_limesurvey, read_limesurvey)
+
+
+def _code_and_text(header: str) -> tuple[str, str]:
+    """Code and text of a header such as ``Q1[SQ001]. How was it? [Food]``."""
+    both = _CODE_AND_TEXT.fullmatch(header)
+    return (both[1], both[2]) if both else ("", header)
+
+
+def _key(header: str) -> str:
+    code, text = _code_and_text(header)
+    return letters(code or text)
+
+
+def _limesurvey_question(name: str, header: str, raw: pd.Series) -> Question:
+    role, note = _LIMESURVEY.get(_key(header), ("", ""))
+    if role:
+        return Question(name, header, role=role, note=note)
+    code, text = _code_and_text(header)
+    part = _SUBQUESTION.fullmatch(text) if " " in text else None
+    wording, choice = (part[1], part[2]) if part else (text if code else "", "")
+    missing = {NOT_SHOWN: "not asked"} if (raw == NOT_SHOWN).any() else {}
+    return Question(name, header, wording, choice, missing=missing)
