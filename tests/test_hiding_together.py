@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from cxlab import load_study
+from cxlab.core.findings import unfounded
+from cxlab.report.answer import read_findings
 from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.factory.requests import Request, read_plan
 from cxlab.report.factory.runs import run_requests
@@ -81,6 +83,7 @@ def test_reports_that_are_made_keep_it_and_are_verified_and_left_as_they_are(stu
         tables.append(
             both[both["metric"] == "mean"].assign(period=PERIOD, column="overall", **where)
         )
+        check_sentences(page.parent, table_of_groups(page.parent))
     assert Reader(study, pd.concat(tables, ignore_index=True)).recovered() == []
     again = run_requests(requests, output=tmp_path / "out", n_jobs=2, progress=False)
     assert {outcome.state for outcome in again.outcomes} == {"unchanged"}
@@ -88,6 +91,26 @@ def test_reports_that_are_made_keep_it_and_are_verified_and_left_as_they_are(stu
     assert hiding
     assert run.hidden
     assert verify_report(hiding[0].job.output).same
+
+
+def table_of_groups(folder):
+    return pd.read_csv(folder / "tables" / "outcomes-by-segment.csv")
+
+
+def check_sentences(folder, groups):
+    """Findings say nothing that the tables of the report, which the run has gated, do not say."""
+    findings = read_findings(folder)
+    tables = {
+        path.stem: pd.DataFrame(json.loads(path.read_text()))
+        for path in (folder / "tables").glob("*.json")
+        if path.stem != "findings"
+    }
+    assert unfounded(findings, tables, words=[PERIOD, "of 10"]) == []
+    texts = " ".join(f"{one.text} {one.detail}" for one in findings)
+    hidden = set(groups.loc[groups["n"].isna(), "group"]) - set(
+        groups.loc[groups["n"].notna(), "group"]
+    )
+    assert not [group for group in hidden if group in texts]
 
 
 @pytest.mark.parametrize("periods", [[PERIOD], [PERIOD, "2025-Q2"], [PERIOD, "2025-Q2", None]])

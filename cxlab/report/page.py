@@ -259,6 +259,11 @@ def _exporter() -> PageExporter:
         exclude_input_prompt=True,
         # whatever cells display goes through the filter clean_html
         sanitize_html=True,
+        # the others do nothing here, and each copies and validates the notebook
+        default_preprocessors=[
+            "nbconvert.preprocessors.CoalesceStreamsPreprocessor",
+            "nbconvert.preprocessors.HighlightMagicsPreprocessor",
+        ],
     )
 
 
