@@ -123,9 +123,10 @@ def fit_covariance(
 
 def _means(rows: Array, weights: Array) -> Array:
     seen = ~np.isnan(rows)
-    total = weights @ np.where(seen, rows, 0.0)
     weight = weights @ seen
-    return np.asarray(total / np.where(weight > 0, weight, 1.0))
+    # column by column: a copy of all rows may be half of the memory
+    total = [weights[known] @ column[known] for known, column in zip(seen.T, rows.T, strict=True)]
+    return np.asarray(total) / np.where(weight > 0, weight, 1.0)
 
 
 def _from_sums(
