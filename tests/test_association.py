@@ -34,7 +34,7 @@ from cxlab.stats.association import (
 )
 from cxlab.stats.association import counts as counting
 from cxlab.stats.association import polychoric as polychoric_pairs
-from cxlab.stats.association.large import pearson_covariance
+from cxlab.stats.association.counts import pearson_covariance
 from cxlab.stats.association.partial import (
     multiple_r_squared,
     partial_correlations,

@@ -26,14 +26,12 @@ from cxlab.stats.touchpoints import (
     correlations,
     masking,
     touchpoint_correlations,
-    touchpoint_scores,
     visitors,
 )
 from cxlab.stats.touchpoints.correlations import (
     _pearson_replicates,
     replicate_coefficients,
 )
-from cxlab.stats.touchpoints.result import changes_of_place
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -156,23 +154,6 @@ def test_partial_coefficients_are_those_of_the_joint_model(data, result):
     assert result.halo.loc[0, "unexplained"] == pytest.approx(1 - model.r_squared)
 
 
-def test_worked_story_is_never_filled_with_zeros(golden_scores):
-    case = golden_scores["seed.electronics_outlet"]
-    scores = case["inputs"]["scores"]
-    data = pd.DataFrame({"score": list(scores.values())})
-    table = touchpoint_scores(data, "score")
-    assert table.loc[0, "estimate"] == pytest.approx(case["expected"]["mean"])
-    assert table.loc[0, "n"] == case["expected"]["n_scored"]
-
-
-def test_floor_and_ceiling_by_hand():
-    data = pd.DataFrame({"shops": [2, 5, 5, 4, None], "w": [1, 1, 1, 1, 9.0]})
-    row = touchpoint_scores(data, "shops", scale=(1, 5), design={"weights": "w"}).iloc[0]
-    assert (row["n"], row["n_used"], row["use_recorded"]) == (4, 4, False)
-    assert (row["floor"], row["ceiling"], row["estimate"]) == (0, 50, 4)
-    assert touchpoint_scores(data, "shops").loc[0, "floor"] == 25
-
-
 def test_swapping_the_order_of_columns_changes_no_number(data, result):
     other = touchpoint_correlations(
         data,
@@ -272,21 +253,14 @@ def test_the_occasion_must_be_declared():
 
 
 @pytest.mark.parametrize("code", OCCASIONS)
-def test_the_occasion_is_in_the_result_the_tables_and_the_words(code):
+def test_the_occasion_is_in_the_result_and_the_tables(code):
     found = touchpoint_correlations(
         programme(n=120), OUTCOMES, ["shops", "staff"], occasion=code, missing="pairwise"
     )
     assert found.occasion.code == code
     for table in (found.table, found.coefficients, found.compare(), found.compare_outcomes()):
         assert set(table["occasion"]) == {code}
-    assert found.words()[0].startswith(f"Measurement occasion {code}")
     assert f"occasion {code}" in str(found)
-
-
-def test_words_never_say_that_one_thing_leads_to_another(result):
-    text = " ".join(result.words()).casefold()
-    assert "goes" in text
-    assert not any(word in text for word in ("leads to", "drives", "causes", "impact"))
 
 
 # rows that can't have a coefficient
@@ -324,7 +298,6 @@ def test_a_constant_outcome_is_a_reason_not_a_crash():
     data = programme(2).assign(overall=9.0)
     found = touchpoint_correlations(data, "overall", ["shops", "staff"], occasion="B")
     assert set(found.table["note"]) == {"the outcome is the same for all of them"}
-    assert "No touchpoint could be placed" in found.words()[1]
 
 
 def test_an_exact_copy_of_the_outcome_has_no_spread():
@@ -423,29 +396,6 @@ def test_places_follow_the_estimates_and_their_intervals_hold_them(result):
         assert (part["rank"] <= part["rank_high"]).all()
 
 
-def test_outcomes_with_other_rankings_are_said_to_disagree(result):
-    rank = result.table.pivot(index="touchpoint", columns="outcome", values="rank")
-    # booking was planted to matter for advocacy, staff and shops for satisfaction
-    assert rank.loc["booking", "recommend"] < rank.loc["booking", "overall"]
-    assert rank.loc["shops", "recommend"] > rank.loc["shops", "overall"]
-    assert any("changes place" in sentence for sentence in result.words())
-
-
-def test_sentences_use_the_names_that_readers_know(result):
-    named = " ".join(result.words({"booking": "Booking online", "recommend": "Advocacy"}))
-    assert "Booking online changes place" in named
-    assert "for Advocacy" in named
-    assert "booking " not in named
-    assert "recommend" not in named
-
-
-def test_overlapping_intervals_claim_no_change():
-    data = programme(6, n=60)
-    found = touchpoint_correlations(data, OUTCOMES, ["wifi", "dead"], occasion="A")
-    assert changes_of_place(found.table, OUTCOMES, {}) == []
-    assert "No touchpoint is shown to change place between the outcomes." in found.words()
-
-
 def test_replicates_are_the_coefficients_of_the_resampled_rows(data):
     counts = counted(
         data, ["shops", "staff"], "overall", design={"weights": "weight", "cluster": "flight"}
@@ -502,15 +452,6 @@ def test_places_hold_for_all_touchpoints_at_once():
     assert places["rank_high"].tolist() == [3, 3, 3]
 
 
-def test_intervals_that_touch_are_no_change_of_place():
-    rows = [("a", "y", 1, 1, 3), ("a", "z", 4, 3, 4), ("b", "y", 2, 1, 2), ("b", "z", 3, 3, 4)]
-    table = pd.DataFrame(rows, columns=["touchpoint", "outcome", "rank", "rank_low", "rank_high"])
-    assert changes_of_place(table, ["y", "z"], {"b": "Boarding", "z": "advocacy"}) == [
-        "Boarding changes place: 2 of 2 (1–2) for y, 3 (3–4) for advocacy; the intervals do "
-        "not overlap."
-    ]
-
-
 def test_tied_touchpoints_are_all_first_and_all_last():
     # one study of the 500 in benchmarks/touchpoint_coverage.py
     generator = np.random.default_rng(4)
@@ -520,8 +461,6 @@ def test_tied_touchpoints_are_all_first_and_all_last():
     found = touchpoint_correlations(data, "y", list("abcdef"), occasion="A", missing="pairwise")
     assert set(found.table["rank_low"]) == {1}
     assert set(found.table["rank_high"]) == {6}
-    assert "not settled among 6" in found.words()[1]
-    assert "for all touchpoints at once, 95%" in found.words()[1]
 
 
 def test_draws_of_large_data_give_the_places_of_the_bootstrap(data, result, monkeypatch):
@@ -575,8 +514,7 @@ def test_comparing_outcomes_uses_their_shared_customers(data, result):
 def test_one_outcome_or_touchpoint_leaves_nothing_to_compare():
     one = touchpoint_correlations(programme(n=80), "overall", ["shops"], occasion="A")
     assert one.compare().empty
-    with pytest.raises(ValueError, match="two or more columns to compare outcomes"):
-        one.compare_outcomes()
+    assert one.compare_outcomes().empty
 
 
 # planted truth
@@ -804,7 +742,7 @@ def test_airport_security_is_not_shown_to_change_place(airport):
     assert security["rank"].tolist() == [21, 3]
     intervals = security[["rank_low", "rank_high"]].to_numpy(int).ravel()
     assert np.abs(intervals - [17, 23, 1, 21]).max() <= ONE_PLACE
-    assert not any("security_screening changes place" in said for said in airport.words())
+    assert not any(found.rule == "changes place" for found in airport.findings())
 
 
 def test_a_near_copy_leaves_partial_coefficients_on_few_answers():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,17 @@ import polars as pl
 import pytest
 
 from cxlab.stats.touchpoints import (
-    OperationalMetric,
     compare_journeys,
     first_response,
-    journey_composites,
-    operational_beside_experience,
-    repeated_ratings,
+    first_response_table,
+    journey_table,
+    operational_table,
 )
+from cxlab.stats.touchpoints.journeys import composites
+from cxlab.stats.touchpoints.operational import beside_experience
+from cxlab.stats.touchpoints.repeated import repeated_ratings
+from cxlab.survey.definition import Operational
+from cxlab.survey.study import load_study
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -32,6 +37,11 @@ def against_r() -> dict:
     return json.loads((GOLDEN / "association.json").read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="module")
+def demo():
+    return load_study("demo")
+
+
 def waits(seed: int = 0, customers: int = 300, visits: int = 4) -> pd.DataFrame:
     """P4: heavy users wait longer and are happier, yet each wait makes its customer less happy."""
     generator = np.random.default_rng(seed)
@@ -44,8 +54,6 @@ def waits(seed: int = 0, customers: int = 300, visits: int = 4) -> pd.DataFrame:
             "stage": np.tile(np.arange(visits), customers),
             "wait": 3 * person + moment,
             "happy": 2 * person - moment + noise,
-            "account": (np.arange(customers) // 3).repeat(visits),
-            "weight": generator.uniform(0.5, 2, customers).repeat(visits),
         }
     )
 
@@ -56,8 +64,8 @@ def waits(seed: int = 0, customers: int = 300, visits: int = 4) -> pd.DataFrame:
 def test_within_person_correlation_of_bland_and_altman(against_r):
     case = against_r["bland_altman"]
     data = pd.DataFrame({name: case[name] for name in ("subject", "ph", "paco2")})
-    found = repeated_ratings(data, "ph", "paco2", customer="subject", occasion="C")
-    within, between = found.table.to_dict("records")
+    found = repeated_ratings(data, "ph", "paco2", customer="subject")
+    within, between = found.to_dict("records")
     assert within["estimate"] == pytest.approx(case["r"], abs=R_DIGITS)
     assert within["df"] == case["df"]
     assert within["p_value"] == pytest.approx(case["p"], rel=1e-6)
@@ -68,163 +76,154 @@ def test_within_person_correlation_of_bland_and_altman(against_r):
 
 
 def test_a_change_of_sign_is_a_headline():
-    found = repeated_ratings(waits(), "wait", "happy", customer="customer", occasion="D")
-    within, between = found.table["estimate"]
+    found = repeated_ratings(waits(), "wait", "happy", customer="customer")
+    within, between = found["estimate"]
     # planted: −1/√(1.25) within; between means of four: 6/√((9 + .25)(4 + .3125))
     assert within == pytest.approx(-1 / np.sqrt(1.25), abs=PLANTED)
     assert between == pytest.approx((6 - 0.25) / np.sqrt(9.25 * 4.3125), abs=PLANTED)
-    made, changed = found.notes
-    assert (
-        made == "Occasion D (operational figure against survey); Student's t and Fisher's interval."
-    )
-    assert changed.startswith("the sign changes: -0.9")
-    assert changed in str(found)
+    assert set(found["reading"]) == {"the sign changes"}
 
 
 def test_no_headline_where_an_interval_holds_zero():
     data = waits(1, customers=12)
     data["happy"] = np.random.default_rng(3).normal(size=len(data))
-    found = repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
-    assert len(found.notes) == 1
-
-
-def test_accounts_and_weights_take_a_bootstrap_and_no_degrees_of_freedom():
-    data = waits(2)
-    found = repeated_ratings(
-        data,
-        "wait",
-        "happy",
-        customer="customer",
-        occasion="A",
-        design={"weights": "weight", "cluster": "account"},
-        replicates=300,
-    )
-    plain = repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
-    assert found.table["df"].isna().all()
-    assert (found.table["note"] == "bootstrap: no degrees of freedom").all()
-    assert "bootstrap of whole clusters, 300 times" in found.notes[0]
-    ratio = found.table["se"] / plain.table["se"]
-    assert ratio.between(0.7, 1.6).all()
-
-
-def test_the_customer_as_cluster_is_no_other_design():
-    data = waits(3, customers=40)
-    one = repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
-    two = repeated_ratings(
-        data, "wait", "happy", customer="customer", occasion="A", design={"cluster": "customer"}
-    )
-    pd.testing.assert_frame_equal(one.table, two.table)
+    found = repeated_ratings(data, "wait", "happy", customer="customer")
+    assert set(found["reading"]) == {""}
 
 
 def test_groups_stand_apart_and_small_ones_say_why():
     data = waits(4, customers=30)
     data["touchpoint"] = np.where(data["customer"] == 0, "chapel", "gate")
     data = data[(data["touchpoint"] == "gate") | (data["stage"] == 0)]
-    found = repeated_ratings(
-        data, "wait", "happy", customer="customer", occasion="A", by="touchpoint"
-    ).table.set_index(["group", "part"])
+    found = repeated_ratings(data, "wait", "happy", customer="customer", by="touchpoint").set_index(
+        ["group", "part"]
+    )
     assert found.loc[("gate", "within customers"), "n"] == 29 * 4
     chapel = found.loc["chapel"]
     assert chapel["estimate"].isna().all()
     assert (chapel["note"] != "").all()
 
 
-def test_a_row_without_a_customer_is_refused():
-    data = waits(5, customers=10).astype({"customer": float})
-    data.loc[0, "customer"] = np.nan
-    with pytest.raises(ValueError, match="`customer` must be known on every row; got 1 without"):
-        repeated_ratings(data, "wait", "happy", customer="customer", occasion="A")
-
-
 # journeys
 
 
 def test_composites_by_hand():
-    data = pd.DataFrame(
-        {
-            "who": ["a"] * 4 + ["b"],
-            "stage": [3, 1, 2, 4, 1],
-            "score": [10, 6, 1, 7, 5.0],
-        }
-    )
-    table = journey_composites(
-        data, "score", customer="who", order="stage", half_life=1, neutral=5
-    ).set_index("customer")
-    a = table.loc["a"]
+    ratings = np.array([[6, 1, 10, 7], [5, np.nan, np.nan, np.nan]])
+    found = composites(ratings, half_life=1, neutral=5)
+    a, b = ({name: values[i] for name, values in found.items()} for i in (0, 1))
     assert (a["first"], a["worst"], a["best"], a["end"], a["mean"]) == (6, 1, 10, 7, 6)
     # 10 is five from neutral, 1 is four
-    assert (a["peak"], a["peak_end"]) == (10, 8.5)
-    # ages 3, 2, 1, 0 stages: weights 1/8, 1/4, 1/2, 1
-    assert a["half_life"] == pytest.approx((6 / 8 + 1 / 4 + 10 / 2 + 7) / (15 / 8))
-    assert (table.loc["b", ["first", "peak", "end", "half_life"]] == 5).all()
+    assert (a["peak"], a["peak and end"]) == (10, 8.5)
+    # 3, 2, 1, 0 steps before the last: weights 1/8, 1/4, 1/2, 1
+    assert a["half-life"] == pytest.approx((6 / 8 + 1 / 4 + 10 / 2 + 7) / (15 / 8))
+    assert set(b.values()) == {5}
+
+
+def test_touchpoints_that_were_not_rated_are_passed_over():
+    found = composites(np.array([[np.nan, 2, np.nan, 8, np.nan]]), half_life=1)
+    assert (found["first"][0], found["end"][0], found["mean"][0]) == (2, 8, 5)
+    # two steps before the last rating: weights 1/4 and 1
+    assert found["half-life"][0] == pytest.approx((2 / 4 + 8) / (5 / 4))
 
 
 def test_half_life_of_the_golden_pair(golden_scores):
     case = golden_scores["recency.weighted"]
     ages, scores = case["inputs"]["age_days"], case["inputs"]["scores"]
-    now = pd.Timestamp("2024-06-01")
-    data = pd.DataFrame({"who": "a", "at": now - pd.to_timedelta(ages, "D"), "score": scores})
-    table = journey_composites(data, "score", customer="who", order="at", half_life=30)
+    order = np.argsort(ages)[::-1]
+    found = composites(
+        np.array([scores], float)[:, order], half_life=30, at=-np.array(ages, float)[order]
+    )
     expected = case["expected"]["composite"]
-    assert table.loc[0, "half_life"] == pytest.approx(expected, abs=case["tolerance"])
+    assert found["half-life"][0] == pytest.approx(expected, abs=case["tolerance"])
 
 
 def test_of_two_equal_peaks_the_later_counts():
-    data = pd.DataFrame({"who": "a", "stage": [1, 2, 3], "score": [0, 10, 5]})
-    table = journey_composites(data, "score", customer="who", order="stage")
-    assert table.loc[0, "peak"] == 10
+    assert composites(np.array([[0, 10, 5.0]]), half_life=1)["peak"][0] == 10
 
 
-@pytest.mark.parametrize("winner", ["mean", "end", "peak_end", "worst"])
+def journeys(seed: int, customers: int, visits: int) -> tuple[pd.DataFrame, list[str]]:
+    names = [f"t{i}" for i in range(visits)]
+    scores = np.random.default_rng(seed).integers(0, 11, (customers, visits)).astype(float)
+    return pd.DataFrame(scores, columns=names), names
+
+
+@pytest.mark.parametrize("winner", ["mean", "end", "peak and end", "worst"])
 def test_the_composite_that_was_planted_wins(winner):
-    generator = np.random.default_rng(6)
-    customers, visits = 500, 5
-    data = pd.DataFrame(
-        {
-            "who": np.arange(customers).repeat(visits),
-            "stage": np.tile(np.arange(visits), customers),
-            "score": generator.integers(0, 11, customers * visits).astype(float),
-        }
-    )
-    truth = journey_composites(data, "score", customer="who", order="stage").set_index("customer")
-    noise = pd.Series(generator.normal(size=customers))
-    data["overall"] = data["who"].map(truth[winner] + noise)
-    table = compare_journeys(data, "score", "overall", customer="who", order="stage")
+    data, names = journeys(6, 500, 5)
+    truth = composites(data.to_numpy(), half_life=1)[winner]
+    data["overall"] = truth + np.random.default_rng(7).normal(size=500)
+    table = compare_journeys(data, names, "overall")
     assert table.loc[0, "composite"] == winner
     assert table.loc[0, "reading"] == "best"
     assert (table["reading"] == "behind").sum() >= 5
-    expected = truth[winner].var() / (truth[winner].var() + 1)
+    expected = truth.var() / (truth.var() + 1)
     assert table.loc[0, "ci_low"] < expected < table.loc[0, "ci_high"]
 
 
 def test_composites_that_say_the_same_are_not_told_apart():
-    data = waits(7, customers=100, visits=1)
-    table = compare_journeys(data, "wait", "happy", customer="customer", order="stage")
+    data, names = journeys(7, 100, 1)
+    data["overall"] = data["t0"] + np.random.default_rng(7).normal(size=100)
+    table = compare_journeys(data, names, "overall")
     assert (table["behind"].abs() < 1e-12).sum() >= 7
     assert "behind" not in set(table["reading"])
 
 
 def test_pure_noise_predicts_nothing_out_of_fold():
-    generator = np.random.default_rng(8)
-    data = pd.DataFrame({"who": np.arange(200).repeat(2), "stage": [0, 1] * 200})
-    data["score"] = generator.normal(size=400)
-    data["overall"] = generator.normal(size=200).repeat(2)
-    table = compare_journeys(data, "score", "overall", customer="who", order="stage")
-    assert table["estimate"].max() < 0.05
+    data, names = journeys(8, 200, 2)
+    data["overall"] = np.random.default_rng(9).normal(size=200)
+    assert compare_journeys(data, names, "overall")["estimate"].max() < 0.05
 
 
-def test_journeys_refuse_what_they_cannot_order():
-    data = waits(9, customers=20)
-    with pytest.raises(TypeError, match="`order` must be numbers or times; got 'late'"):
-        journey_composites(data.assign(at="late"), "wait", customer="customer", order="at")
+def test_journeys_refuse_what_they_cannot_compare():
+    data, names = journeys(9, 20, 3)
+    data["overall"] = data["t0"]
     with pytest.raises(ValueError, match="`half_life` must be over 0; got 0"):
-        journey_composites(data, "wait", customer="customer", order="stage", half_life=0)
-    with pytest.raises(ValueError, match="`order` must be known for every rating; got 80"):
-        journey_composites(data.assign(at=np.nan), "wait", customer="customer", order="at")
-    with pytest.raises(
-        ValueError, match="number of customers with ratings and outcome, 20; got 50"
-    ):
-        compare_journeys(data, "wait", "happy", customer="customer", order="stage", folds=50)
+        compare_journeys(data, names, "overall", half_life=0)
+    with pytest.raises(ValueError, match="`folds` must be 2 or more; got 1"):
+        compare_journeys(data, names, "overall", folds=1)
+
+
+def test_fewer_customers_than_folds_are_not_compared():
+    data, names = journeys(9, 7, 3)
+    row = compare_journeys(data.assign(overall=data["t0"]), names, "overall").iloc[0]
+    assert row["n"] == 7
+    assert row["note"].startswith("not compared: fewer customers")
+
+
+def test_stages_by_hand():
+    data = pd.DataFrame(
+        {
+            "overall": [4, 2, 5, 3],
+            "shop": [4, 1, 5, 2],
+            "till": [2, 3, None, 4],
+            "door": [5, 5, 4, 4],
+        }
+    )
+    stages = {"Buying": ["shop", "till"], "Leaving": ["door"]}
+    table = journey_table(data, "overall", stages, min_group_size=1)
+    assert table["level"].tolist() == ["whole", "stage", *["touchpoint"] * 2, "stage", "touchpoint"]
+    assert table["touchpoint"].tolist() == ["", "", "shop", "till", "", "door"]
+    assert table["stage"].tolist() == ["", *["Buying"] * 3, *["Leaving"] * 2]
+    # buying: means 3, 2, 5, 3 of the ratings that each gave
+    assert table["estimate"].tolist() == pytest.approx([3.5, 3.25, 3, 3, 4.5, 4.5])
+    assert table["n"].tolist() == [4, 4, 4, 3, 4, 4]
+    expected = np.corrcoef([3, 2, 5, 3], data["overall"])[0, 1]
+    assert table.loc[1, "r"] == pytest.approx(expected)
+    assert table.loc[3, "r"] == pytest.approx(np.corrcoef([2, 3, 4], [4, 2, 3])[0, 1])
+    assert np.isnan(table.loc[0, "r"])
+
+
+def test_a_stage_of_few_is_hidden():
+    data, names = journeys(10, 60, 3)
+    data["overall"] = data["t0"]
+    data.loc[4:, "t2"] = np.nan
+    table = journey_table(data, "overall", {"First": names[:2], "Last": names[2:]})
+    hidden = table["stage"] == "Last"
+    assert table.loc[hidden, ["n", "estimate", "r"]].isna().all().all()
+    assert table.loc[hidden, "note"].tolist() == ["hidden: fewer than 10 answers"] * 2
+    assert table.loc[~hidden, "estimate"].notna().all()
+    with pytest.raises(ValueError, match="`stages` must hold one stage or more; got none"):
+        journey_table(data, "overall", {})
 
 
 # operational figures
@@ -248,26 +247,24 @@ def episodes() -> pd.DataFrame:
     )
 
 
-def wanted(name: str, **changes) -> OperationalMetric:
-    given = {"operational": "wait", "better": "lower", "target": 10, "unit": "minutes"}
+def wanted(name: str, **changes) -> Operational:
+    given = {"column": "wait", "better": "lower", "target": 10, "unit": "minutes"}
     given |= {"experience": "score", "experience_target": 3.5} | changes
-    return OperationalMetric(touchpoint=name, **given)
+    return Operational(touchpoint=name, **given)
 
 
 def test_quadrants_by_target_and_direction():
     data = episodes()
     metrics = [wanted("check-in"), wanted("security"), wanted("contact")]
-    table = operational_beside_experience(data, metrics, touchpoint="touchpoint")
+    table = beside_experience(data, metrics, touchpoint="touchpoint")
     assert table["quadrant"].tolist() == ["both good", "liked but slow", "efficient but disliked"]
-    both_bad = operational_beside_experience(
-        data, [wanted("contact", target=2)], touchpoint="touchpoint"
-    )
+    both_bad = beside_experience(data, [wanted("contact", target=2)], touchpoint="touchpoint")
     assert both_bad.loc[0, "quadrant"] == "both bad"
 
 
 def test_one_row_holds_the_figure_the_score_and_their_association():
     data = episodes()
-    row = operational_beside_experience(
+    row = beside_experience(
         data, [wanted("security")], touchpoint="touchpoint", design={"cluster": "customer"}
     ).iloc[0]
     part = data[data["touchpoint"] == "security"]
@@ -282,8 +279,8 @@ def test_one_row_holds_the_figure_the_score_and_their_association():
 
 
 def test_a_success_in_words_is_a_share():
-    metric = wanted("contact", operational="solved", better="higher", target=0.8, success="yes")
-    row = operational_beside_experience(episodes(), [metric], touchpoint="touchpoint").iloc[0]
+    metric = wanted("contact", column="solved", better="higher", target=0.8, success="yes")
+    row = beside_experience(episodes(), [metric], touchpoint="touchpoint").iloc[0]
     part = episodes().query("touchpoint == 'contact'")
     assert row["operational_mean"] == pytest.approx((part["solved"] == "yes").mean())
     assert "itself a share" in row["note"]
@@ -292,7 +289,7 @@ def test_a_success_in_words_is_a_share():
 def test_an_interval_over_its_target_leaves_the_quadrant_unsettled():
     data = episodes()
     mean = data.query("touchpoint == 'security'")["wait"].mean()
-    row = operational_beside_experience(
+    row = beside_experience(
         data, [wanted("security", target=mean + 0.01)], touchpoint="touchpoint"
     ).iloc[0]
     assert not row["settled"]
@@ -300,19 +297,13 @@ def test_an_interval_over_its_target_leaves_the_quadrant_unsettled():
 
 def test_operational_input_is_refused_by_name():
     data = episodes()
-    with pytest.raises(ValueError, match="`better` must be 'lower' or 'higher'; got 'less'"):
-        wanted("security", better="less")
-    with pytest.raises(ValueError, match="`target` must be a share from 0 to 1"):
-        wanted("contact", target=80, success="yes")
     with pytest.raises(TypeError, match="`operational` must be a column of numbers"):
-        operational_beside_experience(data, [wanted("contact", operational="solved")])
-    with pytest.raises(ValueError, match="got none"):
-        operational_beside_experience(data, [])
+        beside_experience(data, [wanted("contact", column="solved")])
 
 
 def test_a_touchpoint_or_success_that_does_not_occur_is_a_reason_not_a_crash():
-    metrics = [wanted("securty"), wanted("contact", operational="solved", target=1, success="ja")]
-    table = operational_beside_experience(episodes(), metrics, touchpoint="touchpoint")
+    metrics = [wanted("securty"), wanted("contact", column="solved", target=1, success="ja")]
+    table = beside_experience(episodes(), metrics, touchpoint="touchpoint")
     assert table.loc[0, "note"].startswith(
         "no 'securty'; there is 'check-in', 'contact', 'security'"
     )
@@ -327,7 +318,9 @@ def test_a_touchpoint_or_success_that_does_not_occur_is_a_reason_not_a_crash():
 def test_first_response_against_r_survival(against_r):
     case = against_r["reply"]
     data = pd.DataFrame({"hours": case["time"], "replied": case["replied"]})
-    table = first_response(data, "hours", replied="replied", target=5).set_index("measure")
+    table = first_response(data, "hours", replied="replied", target=5, min_group_size=1).set_index(
+        "measure"
+    )
     assert table.loc["median time", "estimate"] == case["median"]
     rate = table.loc["replied within target"]
     assert rate["estimate"] == pytest.approx(100 * case["within_5"], abs=1e-9)
@@ -342,8 +335,9 @@ def test_whole_weights_are_repeated_contacts(against_r):
     data["times"] = np.arange(10) % 3 + 1
     repeated = data.loc[data.index.repeat(data["times"])]
     weighted = first_response(
-        data, "hours", replied="replied", target=5, design={"weights": "times"}, replicates=50
-    )
+        data, "hours", replied="replied", target=5, design={"weights": "times"}, replicates=50,
+        min_group_size=1,
+    )  # fmt: skip
     plain = first_response(repeated, "hours", replied="replied", target=5)
     assert weighted["estimate"].tolist() == pytest.approx(plain["estimate"].tolist())
     assert weighted["note"].str.contains("bootstrap of rows, 50 times").all()
@@ -351,7 +345,9 @@ def test_whole_weights_are_repeated_contacts(against_r):
 
 def test_open_contacts_are_neither_dropped_nor_counted_as_replied():
     data = pd.DataFrame({"hours": [1, 2, 3, 48, 48, 48], "replied": [True] * 3 + [False] * 3})
-    table = first_response(data, "hours", replied="replied", target=4).set_index("measure")
+    table = first_response(data, "hours", replied="replied", target=4, min_group_size=1).set_index(
+        "measure"
+    )
     assert table.loc["replied within target", "estimate"] == pytest.approx(50)
     # dropping the open ones would have said 2 hours
     assert table.loc["median time", "estimate"] == 3
@@ -383,14 +379,73 @@ def test_first_response_by_group_in_polars():
     data = pd.DataFrame(
         {"hours": [1, 2, 3, 4.0, None], "replied": [1, 1, 1, 1, 0], "channel": [*"aabb", "b"]}
     )
-    table = first_response(pl.from_pandas(data), "hours", replied="replied", target=3, by="channel")
+    table = first_response(
+        pl.from_pandas(data), "hours", replied="replied", target=3, by="channel", min_group_size=1
+    )
     assert table["group"].tolist() == ["a"] * 3 + ["b"] * 3
     assert table["n_missing"].tolist() == [0, 0, 0, 1, 1, 1]
 
 
+def contacts(seed: int = 12) -> pd.DataFrame:
+    """200 contacts by phone, 30 by chat, 4 by letter; six are of no channel."""
+    generator = np.random.default_rng(seed)
+    data = pd.DataFrame({"hours": generator.exponential(5, 240)})
+    data["channel"] = ["phone"] * 200 + ["chat"] * 30 + ["letter"] * 4 + [None] * 6
+    return data
+
+
+def test_a_small_channel_is_hidden_with_what_would_give_it_back():
+    table = first_response(contacts(), "hours", target=4, by="channel")
+    shown = table["estimate"].notna()
+    # 4 letters and 6 of no channel are 10 together: no other channel has to cover them
+    assert set(table.loc[~shown, "group"]) == {"letter"}
+    assert table.loc[~shown, ["n", "n_replied", "n_open", "n_missing"]].isna().all().all()
+    assert set(table.loc[~shown, "note"]) == {"hidden: fewer than 10 answers"}
+    assert table["measure"].notna().all()
+    named = contacts().dropna()
+    table = first_response(named, "hours", target=4, by="channel").set_index("group")
+    assert set(table.index[table["estimate"].isna()]) == {"letter", "chat"}
+
+
+def test_few_contacts_in_all_are_hidden():
+    table = first_response(contacts().head(9), "hours", target=4)
+    assert table["estimate"].isna().all()
+    assert "group" not in table
+
+
+def test_without_replied_every_time_is_that_of_a_reply():
+    data = contacts()
+    table = first_response(data, "hours", target=4).set_index("measure")
+    assert table.loc["median time", "estimate"] == np.sort(data["hours"])[119]
+    rate = table.loc["replied within target", "estimate"]
+    assert rate == pytest.approx(100 * (data["hours"] <= 4).mean())
+    assert (table["n_open"] == 0).all()
+
+
+def test_times_of_the_study_stand_against_their_own_targets(demo):
+    table = first_response_table(demo, period="2025-Q4", replicates=20)
+    targets = table.drop_duplicates("touchpoint").set_index("touchpoint")["target"]
+    assert targets.to_dict() == {
+        "check_in": 8, "security_screening": 12, "boarding": 15, "baggage_claim": 15,
+    }  # fmt: skip
+    assert table["measure"].tolist()[:3] == [
+        "median time", "90th percentile of time", "replied within target",
+    ]  # fmt: skip
+    assert set(table["unit"]) == {"minutes", "%"}
+
+
+def test_operational_figures_of_few_rows_are_hidden(demo, tmp_path):
+    shown = operational_table(demo, period="2025-Q4")
+    assert shown["operational_mean"].notna().all()
+    strict = replace(demo, definition=replace(demo.definition, min_group_size=10_000))
+    hidden = operational_table(strict, period="2025-Q4")
+    assert hidden[["n", "estimate", "operational_mean", "experience_mean"]].isna().all().all()
+    assert hidden["touchpoint"].tolist() == shown["touchpoint"].tolist()
+
+
 def test_no_reply_to_anyone_is_a_reason_not_a_crash():
     data = pd.DataFrame({"hours": [5, 9.0], "replied": [0, 0]})
-    table = first_response(data, "hours", replied="replied", target=4)
+    table = first_response(data, "hours", replied="replied", target=4, min_group_size=1)
     assert table["estimate"].isna().all()
     assert set(table["note"]) == {"no reply to any contact"}
 
@@ -408,25 +463,22 @@ def test_first_response_input_is_refused_by_name():
 
 
 def few_that_vary(seed, varying):
-    """200 customers in 50 clusters, each twice; only a few ever change their rating."""
+    """200 customers, each twice; only a few ever change their rating."""
     generator = np.random.default_rng(seed)
     data = pd.DataFrame({"customer": np.repeat(np.arange(200), 2), "score": 4.0})
-    data["flight"] = data["customer"] // 4
     data["overall"] = generator.integers(1, 6, 400).astype(float)
     chosen = generator.choice(200, varying, replace=False)
     data.loc[2 * chosen, "score"] = generator.choice([1.0, 2, 3, 5], varying)
     return data
 
 
-@pytest.mark.parametrize("cluster", [None, "flight"])
 @pytest.mark.parametrize("varying", [1, 2, 3])
-def test_few_customers_whose_ratings_vary_find_nothing(varying, cluster):
+def test_few_customers_whose_ratings_vary_find_nothing(varying):
     found = []
     for seed in range(60):
         table = repeated_ratings(
-            few_that_vary(seed, varying), "score", "overall", customer="customer", occasion="A",
-            design={"cluster": cluster}, replicates=100,
-        ).table  # fmt: skip
+            few_that_vary(seed, varying), "score", "overall", customer="customer"
+        )
         found.append(table["p_value"] < 0.05)
     # 60 studies at .07 (within) and .07 (between): three standard errors above
     assert (np.mean(found, axis=0) <= 0.07 + 3 * np.sqrt(0.07 * 0.93 / 60)).all()
@@ -434,10 +486,9 @@ def test_few_customers_whose_ratings_vary_find_nothing(varying, cluster):
 
 
 def test_journeys_of_customers_who_all_agree_but_one_are_not_compared():
-    ratings = pd.DataFrame({"customer": np.repeat(range(60), 3), "stage": [1, 2, 3] * 60})
-    ratings["score"] = np.random.default_rng(2).integers(0, 11, 180).astype(float)
-    ratings["overall"] = np.where(ratings["customer"] == 0, 2.0, 9.0)
-    table = compare_journeys(ratings, "score", "overall", customer="customer", order="stage")
+    data, names = journeys(2, 60, 3)
+    data["overall"] = np.where(data.index == 0, 2.0, 9.0)
+    table = compare_journeys(data, names, "overall")
     assert set(table["reading"]) == {"not compared"}
     assert table[["se", "ci_low", "behind_high"]].isna().all().all()
     assert table["note"].str.contains("few customers").all()

@@ -128,8 +128,7 @@ def _bins(scale: Scale) -> str:
 
 
 def _codes(columns: Iterable[Column]) -> str:
-    codes = {code: reason for column in columns for code, reason in column.missing.items()}
-    each = [f"{code}: {reason}" for code, reason in codes.items()]
-    codes = {code: reason for code, reason in codes.items() if code.strip().lower() != "blank"}
+    codes = {code: why for column in columns for code, why in column.missing.items()}
+    each = [f"{code}: {why}" for code, why in codes.items() if code.casefold() != "blank"]
     blanks = {column.blank for column in columns}
     return ", ".join([*each, f"blank: {listed(sorted(blanks), last='or')}"])

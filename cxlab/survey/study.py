@@ -113,6 +113,14 @@ class Study:
         return [column.name for column in self.main.with_role("touchpoint")]
 
     @property
+    def stages(self) -> dict[str, list[str]]:
+        """Stage of the journey to its touchpoints; those without one are a stage of their own."""
+        found: dict[str, list[str]] = {}
+        for column in self.main.with_role("touchpoint"):
+            found.setdefault(column.stage or "No stage", []).append(column.name)
+        return found
+
+    @property
     def outcomes(self) -> list[str]:
         """Names of the main table's outcomes, in declared order."""
         return [column.name for column in self.main.with_role("outcome")]

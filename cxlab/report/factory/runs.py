@@ -165,9 +165,10 @@ def run_requests(
 
 def write_glossaries(jobs: Iterable[Job], reports: Path) -> None:
     """Write the glossary of each set of reports beside them, from its study file."""
-    studies = {job.output.parent: job.parameters.get("study") for job in jobs}
+    named = [(job.output.parent, job.parameters.get("study")) for job in jobs]
+    studies = {folder: name for folder, name in named if name}
     for folder, name in studies.items():
-        if name is None or not any(folder.glob("*/manifest.json")):
+        if not any(folder.glob("*/manifest.json")):
             continue
         study = load_study(name)
         back = Path(os.path.relpath(reports / INDEX, folder)).as_posix()

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from seaborn import objects
 
 from cxlab.core.characters import printable
 from cxlab.core.messages import got
 from cxlab.core.phrases import number
 from cxlab.report.plots.style import (
+    ACCENT,
     COLOURS,
+    GREY,
+    LINE,
     MARKERS,
+    SMALL,
+    THEME,
     WIDTH,
+    as_written,
+    at_end,
     distinguishing_columns,
+    finish_panel,
     halo,
     label_right,
     legend_above,
@@ -26,6 +37,11 @@ from cxlab.report.plots.style import (
     row_names,
     table_of,
 )
+
+#: Rows that a figure names all of; of more, how many of the first and of the last.
+MOST_NAMED, MOST_FIRST, MOST_LAST = 15, 8, 4
+#: Most rows in colour.
+MOST_MARKED = 3
 
 
 def plot_intervals(
@@ -77,6 +93,70 @@ def plot_intervals(
     if reference is not None:
         ax.axvline(reference, color="0.4", linewidth=1, linestyle="--")
     return name_rows(ax, row_names(table, label), xlabel)
+
+
+def plot_correlations(result: Any) -> Figure:
+    """Each touchpoint's correlation with the outcomes, side by side and in one order.
+
+    Parameters
+    ----------
+    result : TouchpointCorrelations
+        As `cxlab.touchpoint_correlations` returns it. Of more than 15 touchpoints the first
+        eight and the last four are drawn.
+
+    Returns
+    -------
+    Figure
+        One panel per outcome, sorted by the first; those that may go most are in colour where
+        they are three at most.
+    """
+    table = _ordered(table_of(result, "touchpoint", "outcome", "estimate", "rank_low"), result)
+    names = list(dict.fromkeys(table["name"]))
+    panels = list(dict.fromkeys(table["panel"]))
+    figure = plt.figure(figsize=(WIDTH, 0.9 + LINE * len(names)), layout="constrained")
+    (
+        objects.Plot(table, x="estimate", y="name", xmin="ci_low", xmax="ci_high", color="first")
+        .facet("panel", order=panels)
+        .add(objects.Range(linewidth=1.5), legend=False)
+        .add(objects.Dot(pointsize=6), legend=False)
+        .scale(color={True: ACCENT, False: GREY}, y=objects.Nominal(order=names))
+        .theme(THEME)
+        .label(x="", y="", title="{}".format)
+        .on(figure)
+        .plot()
+    )
+    for ax, panel in zip(figure.axes, panels, strict=True):
+        for row in table[table["panel"] == panel].itertuples(index=False):
+            at_end(ax, row.ci_high, names.index(row.name), f"{row.estimate:.2f}")
+        finish_panel(ax, len(names))
+    cut = (
+        ""
+        if len(names) == len(result.touchpoints)
+        else f"; {len(names)} of {len(result.touchpoints)} drawn"
+    )
+    figure.supxlabel(f"correlation, r ({result.level:.0%} CI){cut}", fontsize=SMALL)
+    as_written(figure)
+    return figure
+
+
+def _ordered(table: pd.DataFrame, result: Any) -> pd.DataFrame:
+    """Rows with a coefficient as ``name, panel, first``, strongest for the first outcome first."""
+    known = table[table["estimate"].notna()]
+    lead = known[known["outcome"] == result.outcomes[0]].sort_values("estimate", ascending=False)
+    order = lead["touchpoint"].tolist() or known["touchpoint"].unique().tolist()
+    if len(order) > MOST_NAMED:
+        order = [*order[:MOST_FIRST], *order[-MOST_LAST:]]
+    known = known[known["touchpoint"].isin(order)]
+    may = known["rank_low"].eq(1).fillna(False).astype(bool)
+    few = may.groupby(known["outcome"]).transform("sum") <= MOST_MARKED
+    named = known.assign(
+        name=[printable(str(result.labels.get(one, one))) for one in known["touchpoint"]],
+        panel=[printable(str(result.labels.get(one, one))) for one in known["outcome"]],
+        first=may & few,
+    )
+    return named.sort_values(
+        "touchpoint", key=lambda column: column.map(order.index), kind="stable"
+    )
 
 
 def plot_runs(

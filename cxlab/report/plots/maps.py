@@ -77,7 +77,7 @@ def plot_operation_map(
     Parameters
     ----------
     table : DataFrame, or result with one
-        As `cxlab.operational_beside_experience` gives it; rows without a target are left
+        As `cxlab.operational_table` gives it; rows without a target are left
         out. Left of 1 is quicker than the target where lower is better.
     label : str
     ax : Axes, optional
@@ -86,9 +86,7 @@ def plot_operation_map(
     -------
     Axes
     """
-    table = table_of(
-        table, label, "quadrant", "target", source="cxlab.operational_beside_experience"
-    )
+    table = table_of(table, label, "quadrant", "target", source="cxlab.operational_table")
     ax = ax or new_axes(width=7, height=4.5)
     drawn = table[table["target"].notna()]
     ratios = "operational_mean", "operational_low", "operational_high"

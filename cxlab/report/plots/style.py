@@ -11,6 +11,7 @@ from typing import Any, Literal
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
@@ -18,16 +19,25 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
 from cxlab.core.characters import printable
+from cxlab.core.display import display_of
 from cxlab.core.messages import got, one_of
 
 #: Okabe and Ito's palette: distinguishable with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "--")
+#: One colour for what decides, grey for the rest.
+ACCENT, GREY = COLOURS[0], "0.45"
+#: Half a page of A4 in inches, height of a row, and the smallest letters there.
+WIDTH, LINE, SMALL = 5.7, 0.26, 9
+#: What seaborn's figures share.
+THEME = {
+    **seaborn.axes_style("white"),
+    "font.size": SMALL, "axes.labelsize": SMALL, "axes.titlesize": SMALL,
+    "xtick.labelsize": SMALL, "ytick.labelsize": SMALL, "axes.edgecolor": "0.6",
+}  # fmt: skip
 #: Text columns that do not distinguish rows.
 REMARKS = ("note", "why", "sentence", "unit", "column")
-#: Inches: half a page.
-WIDTH = 5.7
 #: Least distance of names at the right, as a part of the axes' height.
 APART = 0.07
 #: Inches that one row of a horizontal chart takes.
@@ -47,6 +57,7 @@ FONTS = (
 # seaborn 0.13.2 warns about matplotlib's and pandas' coming changes at every call
 warnings.filterwarnings("ignore", message="vert: bool will be deprecated")
 warnings.filterwarnings("ignore", message="The default of observed=False is deprecated")
+warnings.filterwarnings("ignore", message="The copy keyword is deprecated")
 
 
 def table_of(given: Any, *columns: str, source: str = "") -> pd.DataFrame:
@@ -85,9 +96,9 @@ def row_names(table: pd.DataFrame, label: str) -> list[str]:
     >>> row_names(table, "label")
     ['Staff · Business', 'Staff · Leisure']
     """
-    distinguishing = distinguishing_columns(table, label)
+    distinguishing, words = distinguishing_columns(table, label), display_of(table).labels
     return [
-        printable(" · ".join(str(cell) for cell in row))
+        printable(" · ".join(words.get(str(cell), str(cell)) for cell in row))
         for row in table[[label, *distinguishing]].itertuples(index=False)
     ]
 
@@ -103,6 +114,28 @@ def distinguishing_columns(table: pd.DataFrame, label: str) -> list[str]:
         if words and len(table.drop_duplicates([label, *found, column])) > apart:
             found.append(column)
     return found
+
+
+def at_end(ax: Axes, x: float, y: float, text: str) -> None:
+    """Write a value where its interval ends."""
+    if np.isfinite(x):
+        written = ax.annotate(
+            text, (x, y), xytext=(4, 0), textcoords="offset points", va="center",
+            fontsize=SMALL, color="0.25",
+        )  # fmt: skip
+        halo(written)
+
+
+def finish_panel(ax: Axes, rows: int) -> None:
+    """Rows from the top, a light grid, no box."""
+    ax.set_ylim(max(rows, 1) - 0.5, -0.5)
+    ax.margins(x=0.12)
+    ax.grid(axis="x", color="0.92")
+    ax.grid(visible=False, axis="y")
+    ax.set_axisbelow(True)
+    ax.tick_params(axis="y", length=0)
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
 
 
 def row_axes(rows: int) -> Axes:

@@ -30,20 +30,10 @@ CONSTANT_SUMS = 1e-12
 class Coefficient:
     """A coefficient and the influence of each pair of values on it.
 
-    Attributes
-    ----------
-    estimate : float
-        From −1 to 1; NaN where there is none, and then ``note`` says why.
-    influence : ndarray of shape (cells,)
-        Influence function at each given pair, with weighted mean 0: the coefficient of a
-        sample is the population's plus the weighted mean of it, to first order.
-    note : str
-        Why there is no estimate, or what was done to get it; empty if nothing.
-    scores : (ndarray, ndarray) or None
-        Standardised scores of each given pair whose mean product tests independence:
-        values for Pearson, mid-ranks for the others. None where there is no estimate.
-    added_variance : float
-        Variance of what was added to the pairs to get an estimate.
+    ``influence`` is the influence function at each given pair, with weighted mean 0. ``note`` says
+    why there is no estimate (NaN), or what was done to get it. ``scores`` are standardised scores
+    of each pair whose mean product tests independence: values for Pearson, mid-ranks for the
+    others. ``added_variance`` is the variance of what was added to the pairs to get an estimate.
     """
 
     estimate: float
@@ -54,33 +44,10 @@ class Coefficient:
 
 
 def pearson(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Coefficient:
-    """Pearson's correlation of weighted pairs.
+    """Pearson's correlation of weighted pairs; NaN with the reason where a side is constant.
 
-    Parameters
-    ----------
-    x, y : array_like of float, shape (cells,)
-        Paired values without missing ones: rows, or cells of a count table.
-    weights : array_like of float, shape (cells,), optional
-        Weight or count of each pair, 0 or more; 1 if left out.
-
-    Returns
-    -------
-    Coefficient
-        NaN with the reason where either side is constant.
-
-    Notes
-    -----
     With z the standardised values, the influence function is
-    ``z_x z_y − (r/2)(z_x² + z_y²)``.
-
-    References
-    ----------
-    Devlin, Gnanadesikan & Kettenring (1975), Biometrika 62, 531–545.
-
-    Examples
-    --------
-    >>> round(pearson([1, 2, 3], [1, 3, 2]).estimate, 3)
-    0.5
+    ``z_x z_y − (r/2)(z_x² + z_y²)`` (Devlin, Gnanadesikan & Kettenring 1975, Biometrika 62).
     """
     x, y, share = as_shares(x, y, weights)
     reason = why_none(x, y, share)
@@ -95,29 +62,9 @@ def pearson(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Coe
 def spearman(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Coefficient:
     """Spearman's rank correlation of weighted pairs, ties at their mid-rank.
 
-    Parameters
-    ----------
-    x, y, weights
-        As for `pearson`.
-
-    Returns
-    -------
-    Coefficient
-
-    Notes
-    -----
-    Pearson's correlation of the mid-distribution values ``P(X < x) + P(X = x)/2``, which
-    for unweighted rows is that of the mid-ranks. The influence function carries the
-    sampling of the ranks themselves, not only of the pairs.
-
-    References
-    ----------
-    Croux & Dehon (2010), Statistical Methods & Applications 19, 497–515.
-
-    Examples
-    --------
-    >>> round(spearman([1, 2, 3, 4], [1, 2, 4, 3]).estimate, 3)
-    0.8
+    Pearson's correlation of the mid-distribution values ``P(X < x) + P(X = x)/2``. The influence
+    function carries the sampling of the ranks themselves, not only of the pairs (Croux & Dehon
+    2010, Statistical Methods & Applications 19).
     """
     x, y, share = as_shares(x, y, weights)
     reason = why_none(x, y, share)
@@ -139,30 +86,10 @@ def spearman(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Co
 
 
 def kendall_tau_b(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Coefficient:
-    """Kendall's tau-b of weighted pairs.
+    """Kendall's tau-b of weighted pairs; work grows with distinct x times distinct y.
 
-    Parameters
-    ----------
-    x, y, weights
-        As for `pearson`. Work grows with distinct x times distinct y.
-
-    Returns
-    -------
-    Coefficient
-
-    Notes
-    -----
-    ``Σ p_ij D_ij / √((1 − Σ p_i²)(1 − Σ p_j²))``, D the share of pairs concordant with the
-    cell less the share discordant.
-
-    References
-    ----------
-    Kendall (1945), Biometrika 33, 239–251. Goodman & Kruskal (1963), JASA 58, 310–364.
-
-    Examples
-    --------
-    >>> round(kendall_tau_b([1, 2, 3, 4], [1, 2, 4, 3]).estimate, 3)
-    0.667
+    ``Σ p_ij D_ij / √((1 − Σ p_i²)(1 − Σ p_j²))``, D the share of pairs concordant with the cell
+    less the share discordant (Goodman & Kruskal 1963, JASA 58).
     """
     x, y, share = as_shares(x, y, weights)
     reason = why_none(x, y, share)
@@ -185,11 +112,6 @@ def correlation_of_sums(sums: Array) -> Array:
     """Pearson's r from sums of 1, x, y, x², y² and xy along the first axis.
 
     NaN where either side is constant. The squares keep their digits if x and y are near 0.
-
-    Examples
-    --------
-    >>> round(float(correlation_of_sums(np.array([3.0, 0, 0, 2, 2, 1]))), 3)
-    0.5
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_x, mean_y, xx, yy, xy = sums[1:] / sums[0]
@@ -200,13 +122,7 @@ def correlation_of_sums(sums: Array) -> Array:
 
 
 def rank_scores(x: Array, y: Array, share: Array) -> tuple[Array, Array]:
-    """Standardised mid-ranks of both sides.
-
-    Examples
-    --------
-    >>> rank_scores(np.array([3.0, 7, 8]), np.ones(3), np.full(3, 1 / 3))[0].round(3).tolist()
-    [-1.225, 0.0, 1.225]
-    """
+    """Standardised mid-ranks of both sides."""
     found = []
     for values in (x, y):
         code, level_share = margin(values, share)

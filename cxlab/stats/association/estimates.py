@@ -20,8 +20,7 @@ from cxlab.stats.association.coefficients import (
     pearson,
     spearman,
 )
-from cxlab.stats.association.counts import JointCounts
-from cxlab.stats.association.large import pearson_covariance
+from cxlab.stats.association.counts import JointCounts, pearson_covariance
 from cxlab.stats.association.polychoric import polychoric
 from cxlab.stats.association.units import (
     Units,
@@ -62,16 +61,10 @@ MOST_CELLS = 5_000
 class PairEstimates:
     """One coefficient of every pair, with the covariance of the estimates.
 
-    Attributes
-    ----------
-    table : DataFrame
-        One row per pair: ``n, estimate, se, ci_low, ci_high, p_value, df, note``.
-    covariance : ndarray of shape (pairs, pairs)
-        Taylor covariance; 0 rows where there is no estimate; NaN off the diagonal where
-        the rows were too many to read one by one.
-    df : ndarray of shape (pairs,)
-        Degrees of freedom of each estimate: the design's, or fewer where its standard
-        error rests on few answers. A difference has the smaller of two.
+    ``table``: one row per pair: ``n, estimate, se, ci_low, ci_high, p_value, df, note``.
+    ``covariance``, shape (pairs, pairs): 0 rows where there is no estimate; NaN off the diagonal
+    where the rows were too many to read one by one. ``df``: the design's degrees of freedom, or
+    fewer where the standard error rests on few answers. A difference has the smaller of two.
     """
 
     table: pd.DataFrame
@@ -84,18 +77,6 @@ def pair_estimates(
 ) -> PairEstimates:
     """Estimate one coefficient of every pair, with its design-based interval.
 
-    Parameters
-    ----------
-    counts : JointCounts
-    coefficient : {"pearson", "spearman", "tau_b", "polychoric"}
-    level : float
-
-    Returns
-    -------
-    PairEstimates
-
-    Notes
-    -----
     The influence function is a value per cell of the table; its weighted total per cluster
     gives the Taylor variance. The thresholds of the polychoric and the ranks of Spearman
     are part of it. The interval is Student's t on atanh. Its degrees of freedom are the
@@ -104,16 +85,6 @@ def pair_estimates(
     answer (or cluster) holds all the leverage, or the coefficient is ±1, there is no interval.
     Then, and below 8 degrees of freedom, the p value of a simple sample comes from permuting
     the answers.
-
-    Examples
-    --------
-    >>> from cxlab.core.frames import open_frame
-    >>> from cxlab.stats.association import joint_counts
-    >>> answers = pd.DataFrame({"shops": [3, 4, 5, 5, 2], "overall": [3, 5, 4, 5, 2]})
-    >>> opened = open_frame(answers, numbers={"scores": ["shops", "overall"]})
-    >>> fit = pair_estimates(joint_counts(opened, "shops", "overall"))
-    >>> fit.table[["n", "estimate"]].round(3).values.tolist()
-    [[5.0, 0.853]]
     """
     fits = [_fit(counts.pair(number), coefficient) for number in range(len(counts.pairs))]
     estimate = np.array([fit.estimate for fit in fits])
@@ -236,25 +207,10 @@ def correlation_interval(
 ) -> tuple[Array, Array]:
     """Interval of any correlation from its standard error, never outside −1 to 1.
 
-    Parameters
-    ----------
-    estimate, se, df : array_like of float
-        Coefficient, its standard error, and the degrees of freedom; below 1 there is no
-        interval (NaN).
-    level : float
-        Between 0 and 1.
+    Student's t interval of atanh r, whose standard error is se/(1 − r²), taken back; NaN below 1
+    degree of freedom. A coefficient of ±1 has none: answers that all agree do not tell how far
+    others would stray.
 
-    Returns
-    -------
-    low, high : ndarray of float
-
-    Notes
-    -----
-    Student's t interval of atanh r, whose standard error is se/(1 − r²), taken back. A
-    coefficient of ±1 has none: answers that all agree do not tell how far others would stray.
-
-    Examples
-    --------
     >>> low, high = correlation_interval(0.5, 0.1, 100)
     >>> round(float(low), 3), round(float(high), 3)
     (0.277, 0.672)
@@ -267,13 +223,7 @@ def correlation_interval(
 
 
 def correlation_p_value(estimate: ArrayLike, se: ArrayLike, df: ArrayLike) -> Array:
-    """Two-sided p-value of no correlation, in agreement with `correlation_interval`.
-
-    Examples
-    --------
-    >>> round(float(correlation_p_value(0.5, 0.1, 100)), 5)
-    8e-05
-    """
+    """Two-sided p-value of no correlation, in agreement with `correlation_interval`."""
     estimate, se = np.asarray(estimate, dtype=float), np.asarray(se, dtype=float)
     df = np.asarray(df, dtype=float)
     perfect = np.abs(estimate) >= PERFECT
@@ -318,35 +268,10 @@ def _unit_sums(share: sparse.sparray, square: sparse.sparray, z: Array) -> Array
 def independence_p_value(x: Array, y: Array, times: NDArray[np.int64]) -> float:
     """Two-sided p value of independence of two scores, by permuting one of them.
 
-    Parameters
-    ----------
-    x, y : ndarray of shape (cells,)
-        Standardised scores of both sides.
-    times : ndarray of int, shape (cells,)
-        Answers in each cell.
-
-    Returns
-    -------
-    float
-        Share of relabellings with a mean product as far from 0 as observed; NaN where the
-        table of x by y is too large to draw.
-
-    Notes
-    -----
-    Tables with the margins observed are drawn instead of rows: the same distribution, and
-    the work does not grow with the answers.
-
-    References
-    ----------
-    Phipson & Smyth (2010), Statistical Applications in Genetics 9, 39.
-
-    Examples
-    --------
-    One of 5 differs, and with it go the best and the worst of the other side in 2 of 5:
-
-    >>> x, y = np.array([-0.5, -0.5, -0.5, -0.5, 2]), np.array([0, 0.5, -0.5, 1, -1])
-    >>> round(independence_p_value(x, y, np.ones(5, int)), 1)
-    0.4
+    Share of relabellings with a mean product as far from 0 as observed (Phipson & Smyth 2010,
+    Statistical Applications in Genetics 9, 39); NaN where the table of x by y is too large. Tables
+    with the margins observed are drawn instead of rows: the same distribution, and the work does
+    not grow with the answers.
     """
     x_levels, row = np.unique(x, return_inverse=True)
     y_levels, column = np.unique(y, return_inverse=True)

@@ -32,19 +32,9 @@ DIFFERENCE = 1e-5
 class PairwiseCorrelations:
     """Correlations of every two columns.
 
-    Attributes
-    ----------
-    columns : tuple of str
-    matrix : ndarray of shape (k, k)
-        Weighted Pearson correlations; NaN where fewer than 3 rows hold both or one of
-        them is constant there.
-    n : ndarray of int, shape (k, k)
-        Rows that hold both.
-    unit_totals : ndarray of shape (units, k(k − 1)/2) or None
-        Influence of each unit on each correlation, in the order of ``np.triu_indices``;
-        None in data too large to read row by row.
-    note : str
-        What was done to get the matrix, in words.
+    ``matrix``: weighted Pearson correlations; NaN where fewer than 3 rows hold both or one is
+    constant there. ``n``: rows that hold both. ``unit_totals``: influence of each unit on each
+    correlation, in the order of ``np.triu_indices``; None in data too large to read row by row.
     """
 
     columns: tuple[str, ...]
@@ -67,17 +57,7 @@ class PairwiseCorrelations:
 def pairwise_correlations(
     rows: pd.DataFrame, columns: Sequence[str], weight: ArrayLike, units: Units
 ) -> PairwiseCorrelations:
-    """Correlate every two columns on the rows that hold both.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        One row per answer; NaN: not answered.
-    columns : sequence of str
-    weight : array_like of float, shape (rows,)
-        0 or more.
-    units : Units
-    """
+    """Correlate every two columns on the rows that hold both; NaN: not answered."""
     values = rows[list(columns)].to_numpy(float)
     weight = np.asarray(weight, dtype=float)
     held = ~np.isnan(values) & (weight > 0)[:, None]
@@ -106,17 +86,8 @@ def em_correlations(
     arguments are those of `pairwise_correlations`; the columns vary, every two of them are
     known together on some rows, and none is a copy of others. A unit's influence on the
     parameters is the inverse observed information times the sum of its rows' scores, so
-    standard errors hold under clusters and for answers that are not normal.
-
-    Raises
-    ------
-    RuntimeError
-        If EM has not converged.
-
-    References
-    ----------
-    Dempster, Laird & Rubin (1977), JRSS B 39, 1–38. Binder (1983), Int. Stat. Rev. 51,
-    279–292.
+    standard errors hold under clusters and for answers that are not normal (Dempster, Laird &
+    Rubin 1977, JRSS B 39; Binder 1983, Int. Stat. Rev. 51).
     """
     weight = np.asarray(weight, dtype=float)
     values = rows[list(columns)].to_numpy(float)
@@ -158,11 +129,6 @@ def partial_correlations(correlation: ArrayLike) -> Array:
 
     ``−P_0j/√(P_00 P_jj)`` with P the inverse of the correlation matrix, shape (…, k, k)
     (Whittaker 1990, Graphical Models in Applied Multivariate Statistics, chapter 5).
-
-    Examples
-    --------
-    >>> partial_correlations([[1, 0.5, 0.5], [0.5, 1, 0.5], [0.5, 0.5, 1]]).round(3).tolist()
-    [0.333, 0.333]
     """
     inverse = np.linalg.inv(np.asarray(correlation, dtype=float))
     diagonal = np.diagonal(inverse, axis1=-2, axis2=-1)
@@ -174,11 +140,6 @@ def semi_partial_correlations(correlation: ArrayLike) -> Array:
 
     ``β_j/√(Q_jj)``, Q the inverse of the others' own correlation matrix; its square is what R²
     loses without the variable.
-
-    Examples
-    --------
-    >>> semi_partial_correlations([[1, 0.6, 0.2], [0.6, 1, 0], [0.2, 0, 1]]).tolist()
-    [0.6, 0.2]
     """
     matrix = np.asarray(correlation, dtype=float)
     inverse = np.linalg.inv(matrix[..., 1:, 1:])
@@ -187,13 +148,7 @@ def semi_partial_correlations(correlation: ArrayLike) -> Array:
 
 
 def multiple_r_squared(correlation: ArrayLike) -> Array:
-    """R² of the first variable on all the others.
-
-    Examples
-    --------
-    >>> round(float(multiple_r_squared([[1, 0.6, 0.2], [0.6, 1, 0], [0.2, 0, 1]])), 3)
-    0.4
-    """
+    """R² of the first variable on all the others."""
     matrix = np.asarray(correlation, dtype=float)
     inverse = np.linalg.inv(matrix[..., 1:, 1:])
     slopes = (inverse @ matrix[..., 1:, :1])[..., 0]
@@ -204,20 +159,11 @@ def multiple_r_squared(correlation: ArrayLike) -> Array:
 class JointModel:
     """All touchpoints together, against one outcome.
 
-    Attributes
-    ----------
-    set_aside : dict of str to str
-        Touchpoints that could not be in it, and why.
-    table : DataFrame
-        Per touchpoint in it, by name: ``n`` (pairs with the outcome), ``partial,
-        partial_se, semi_partial, semi_partial_se``, ``df`` (degrees of freedom that
-        `partial_leverage` leaves; infinite in data too large to read row by row). Empty
-        where there is no model.
-    r_squared, r_squared_se : float
-    smallest_n : int
-        Fewest rows behind any correlation of the matrix.
-    note : str
-        Why there is no model, or what was done to get it.
+    ``set_aside``: touchpoints that could not be in it, and why. ``table``, by touchpoint: ``n``
+    (pairs with the outcome), ``partial, partial_se, semi_partial, semi_partial_se``, ``df`` (what
+    `partial_leverage` leaves; infinite in data too large to read row by row); empty where there is
+    no model. ``smallest_n``: fewest rows behind any correlation of the matrix. ``note``: why there
+    is no model, or what was done to get it.
     """
 
     set_aside: dict[str, str]
@@ -237,24 +183,9 @@ def joint_model(
 ) -> JointModel:
     """Partial, semi-partial and R² of the first column, with standard errors.
 
-    Parameters
-    ----------
-    correlations : PairwiseCorrelations
-        Of the outcome, first, and of columns that `estimable_columns` kept.
-    units : Units
-    set_aside : dict of str to str, optional
-        Columns that were not kept, for the result.
-    rows : DataFrame, optional
-        The rows behind the correlations, with ``weight``, for the degrees of freedom.
-
-    Returns
-    -------
-    JointModel
-
-    Notes
-    -----
-    Every quantity is a smooth function of the correlations, so its influence function is
-    the gradient times theirs, each in its own domain.
+    The columns are those that `estimable_columns` kept, the outcome first; the ``rows`` behind the
+    correlations give the degrees of freedom. Every quantity is a smooth function of the
+    correlations, so its influence function is the gradient times theirs, each in its own domain.
     """
     names, aside, matrix = correlations.columns[1:], set_aside or {}, correlations.matrix
     if len(names) == 0:
@@ -331,15 +262,7 @@ def _places(size: int, kept: list[int], upper: tuple[Integers, Integers]) -> Int
 def estimable_columns(
     correlations: PairwiseCorrelations,
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Columns that can be in one model, the outcome first; the others with the reason.
-
-    Examples
-    --------
-    >>> copies = PairwiseCorrelations(("overall", "shops", "stores"),
-    ...     np.array([[1, 0.5, 0.5], [0.5, 1, 1], [0.5, 1, 1]]), np.full((3, 3), 50), None)
-    >>> estimable_columns(copies)
-    (('overall', 'shops'), {'stores': "the same scores as 'shops'"})
-    """
+    """Columns that can be in one model, the outcome first; the others with the reason."""
     kept, aside = list(range(len(correlations.columns))), {}
     for number in kept[1:]:
         if np.isnan(correlations.matrix[0, number]):

@@ -54,43 +54,17 @@ ROUNDING = 1e-12
 def polychoric(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Coefficient:
     """Correlation of the normal variables assumed behind two ordered ratings.
 
-    Parameters
-    ----------
-    x, y : array_like of float, shape (cells,)
-        Paired ratings without missing ones: rows, or cells of a count table.
-    weights : array_like of float, shape (cells,), optional
-        Weight or count of each pair, 0 or more, of mean 1; 1 if left out.
+    NaN with the reason for fewer than two or more than 21 categories on a side, for answers that
+    never disagree in order (their likelihood rises to ±1), or for a correlation beyond ±0.999.
+    Empty cells stay empty; in a 2 × 2 table with one, every cell gets one half, and the note says
+    so: the halves vary like answers of their own.
 
-    Returns
-    -------
-    Coefficient
-        NaN with the reason for fewer than two or more than 21 categories on a side, for
-        answers that never disagree in order (their likelihood rises to ±1), or for a
-        correlation beyond ±0.999. Empty cells stay empty; in a 2 × 2 table with one, every
-        cell gets one half, and the note says so: the halves vary like answers of their own.
-
-    Raises
-    ------
-    ValueError
-        For pairs that are not equally long or not finite, or weights below 0.
-
-    Notes
-    -----
-    Olsson's two-step estimate: thresholds from the margins, then the correlation of largest
-    likelihood, by a search over −1 to 1 and the root of the score in ρ,
-    ``Σ n_ij π′_ij/π_ij``. Cell probabilities are differences of Φ₂, here through Owen's T;
-    below 1e-5 they are integrated in logs, because such differences lose all their digits.
-    The influence function solves the first-order expansion of the estimating equations,
-    thresholds included.
-
-    References
-    ----------
-    Olsson (1979), Psychometrika 44, 443–460. Owen (1956), Ann. Math. Statist. 27, 1075–1090.
-
-    Examples
-    --------
-    >>> round(polychoric([0, 0, 1, 1], [0, 1, 0, 1], [40, 10, 20, 30]).estimate, 4)
-    0.6071
+    Olsson's two-step estimate (1979, Psychometrika 44): thresholds from the margins, then the
+    correlation of largest likelihood, by a search over −1 to 1 and the root of the score in ρ,
+    ``Σ n_ij π′_ij/π_ij``. Cell probabilities are differences of Φ₂, here through Owen's T (1956,
+    Ann. Math. Statist. 27); below 1e-5 they are integrated in logs, because such differences lose
+    all their digits. The influence function solves the first-order expansion of the estimating
+    equations, thresholds included.
     """
     x, y, share = as_shares(x, y, weights)
     reason = why_none(x, y, share)
@@ -215,11 +189,6 @@ def bivariate_normal_cdf(h: ArrayLike, k: ArrayLike, rho: float) -> Array:
     """P(X ≤ h, Y ≤ k) of standard normals with correlation ``rho``, −1 < rho < 1.
 
     SciPy's multivariate normal integrates numerically, one corner at a time, to about 1e-6.
-
-    Examples
-    --------
-    >>> round(float(bivariate_normal_cdf(0.0, 0.0, 0.5)), 6)  # 1/4 + asin(1/2)/2π
-    0.333333
     """
     h, k = np.broadcast_arrays(np.asarray(h, dtype=float), np.asarray(k, dtype=float))
     finite = np.isfinite(h) & np.isfinite(k)

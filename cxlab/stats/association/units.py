@@ -21,16 +21,9 @@ ALL_LEVERAGE = 1e-9
 class Units:
     """Sampled units: clusters, or rows where there is no cluster.
 
-    Attributes
-    ----------
-    design : SamplingDesign
-        One row per unit: its stratum, the sizes of the strata, what was assumed.
-    simple : bool
-        Whether the rows are a simple random sample of equal weights.
-    clustered : bool
-        Whether a cluster column was given.
-    lumped : bool
-        Whether a unit here is a whole stratum, because its rows were too many.
+    ``design``: one row per unit: its stratum, the sizes of the strata, what was assumed.
+    ``simple``: whether the rows are a simple random sample of equal weights. ``lumped``: whether a
+    unit is a whole stratum, because its rows were too many.
     """
 
     design: SamplingDesign
@@ -71,28 +64,8 @@ def units_of_rows(rows: pd.DataFrame, design: Design) -> tuple[Units, NDArray[np
 def covariance_of_totals(totals: Array, units: Units) -> Array:
     """Taylor covariance of estimates from each unit's total of their influence.
 
-    Parameters
-    ----------
-    totals : ndarray of shape (units, k)
-        Σ w·IF / Σ w over the unit's rows, 0 for a unit with none in the domain.
-    units : Units
-
-    Returns
-    -------
-    ndarray of shape (k, k)
-
-    Notes
-    -----
-    ``Σ_h n_h/(n_h − 1) · (Σ_c t_hc t_hcᵀ − s_h s_hᵀ/n_h)``, s_h the stratum's total.
-
-    Examples
-    --------
-    Means of 1, 2, 3 and 6 are 3 with variance s²/n = 14/3/4:
-
-    >>> units, _ = units_of_rows(pd.DataFrame(index=range(4)), Design())
-    >>> totals = (np.array([[1.0], [2.0], [3.0], [6.0]]) - 3) / 4
-    >>> round(float(covariance_of_totals(totals, units)[0, 0]), 4)
-    1.1667
+    ``totals``, shape (units, k): Σ w·IF / Σ w over the unit's rows, 0 for a unit with none in the
+    domain. ``Σ_h n_h/(n_h − 1) · (Σ_c t_hc t_hcᵀ − s_h s_hᵀ/n_h)``, s_h the stratum's total.
     """
     covariance = np.zeros((totals.shape[1], totals.shape[1]))
     for stratum, sampled in enumerate(units.sampled.tolist()):
@@ -107,26 +80,7 @@ def covariance_of_totals(totals: Array, units: Units) -> Array:
 
 
 def degrees_of_freedom(present: NDArray[np.bool_], units: Units) -> Array:
-    """Degrees of freedom that the design leaves each estimate.
-
-    Parameters
-    ----------
-    present : ndarray of bool, shape (units, k)
-        Whether the unit holds a valid pair.
-    units : Units
-
-    Returns
-    -------
-    ndarray of shape (k,)
-        Units that hold a pair, less strata that do.
-
-    Examples
-    --------
-    >>> units, _ = units_of_rows(pd.DataFrame(index=range(3)), Design())
-    >>> present = np.array([[True, False], [True, True], [True, False]])
-    >>> degrees_of_freedom(present, units).tolist()
-    [2.0, 0.0]
-    """
+    """Units that hold a valid pair (``present``, of shape (units, k)) less strata that do."""
     by_stratum = np.zeros((len(units.sampled), present.shape[1]))
     np.add.at(by_stratum, units.stratum, present.astype(float))
     return present.sum(axis=0) - (by_stratum > 0).sum(axis=0).astype(float)
@@ -135,40 +89,17 @@ def degrees_of_freedom(present: NDArray[np.bool_], units: Units) -> Array:
 def leverage_degrees_of_freedom(sums: Array, times: Array | None = None) -> float:
     """Bell–McCaffrey degrees of freedom of a slope on one standardised side.
 
-    Parameters
-    ----------
-    sums : ndarray of shape (units, 5)
-        Per unit (cluster or row) ``Σ sz, Σ sz², Σ s², Σ s²z, Σ s²z²`` over its pairs: z the
-        side's standardised scores, s the pairs' share of the weight.
-    times : ndarray of shape (units,), optional
-        How many units are like this one; 1 if left out.
+    ``sums``, shape (units, 5): per unit ``Σ sz, Σ sz², Σ s², Σ s²z, Σ s²z²`` over its pairs, z the
+    side's standardised scores, s the pairs' share of the weight; ``times``: how many units are like
+    this one. 0 where one unit holds all the leverage, so that nothing is known of the spread.
 
-    Returns
-    -------
-    float
-        0 where one unit holds all the leverage, so that nothing is known of the spread.
-
-    Notes
-    -----
     Were the other side independent with one spread, the units' totals of ``s z e`` (e the
     residual of the regression) would have the covariance Ω; with each total scaled to its
     spread without the regression, ``df = (tr Ω)²/tr Ω²`` (Satterthwaite). Ω is diagonal but
     for a matrix of rank 4, so the work grows with the units. Unweighted rows have
-    leverages ``h = (1 + z²)/n``: where 299 of 300 scores are alike, the other one's is 1.
-
-    References
-    ----------
-    Bell & McCaffrey (2002), Survey Methodology 28, 169–181. Imbens & Kolesár (2016), Review
-    of Economics and Statistics 98, 701–712.
-
-    Examples
-    --------
-    Ten rows of two balanced groups have the df of Welch's test, here 5 − 1 twice:
-
-    >>> z, s = np.repeat([-1.0, 1.0], 5), 0.1
-    >>> sums = np.column_stack([s * z, s * z**2, s**2 + 0 * z, s**2 * z, s**2 * z**2])
-    >>> round(leverage_degrees_of_freedom(sums), 9)
-    8.0
+    leverages ``h = (1 + z²)/n``: where 299 of 300 scores are alike, the other one's is 1
+    (Bell & McCaffrey 2002, Survey Methodology 28; Imbens & Kolesár 2016, Review of Economics
+    and Statistics 98).
     """
     times = np.ones(len(sums)) if times is None else times
     linear, own = sums[:, [0, 1, 3, 4]], sums[:, 4]
@@ -188,13 +119,7 @@ def leverage_degrees_of_freedom(sums: Array, times: Array | None = None) -> floa
 
 
 def row_leverage(score: Array, share: Array, unit: NDArray[np.intp], n_units: int) -> float:
-    """`leverage_degrees_of_freedom` of one side's scores in rows of units.
-
-    Examples
-    --------
-    >>> round(row_leverage(np.repeat([1.0, 4.0], 5), np.full(10, 0.1), np.arange(10), 10), 9)
-    8.0
-    """
+    """`leverage_degrees_of_freedom` of one side's scores in rows of units."""
     centred = score - share @ score
     z = centred / np.sqrt(share @ centred**2)
     terms = (share * z, share * z**2, share**2, share**2 * z, share**2 * z**2)

@@ -86,11 +86,21 @@ def with_headline_family(differences: pd.DataFrame, headline: Sequence[Metric]) 
     )
 
 
+def are_clear(
+    table: pd.DataFrame, p: str, low: str = "decided_low", high: str = "decided_high"
+) -> pd.Series:
+    """Whether both the test and the interval that decides leave out zero.
+
+    A p-value of permutations belongs to no interval: the two may differ.
+    """
+    return (table[p] < ALPHA) & ((table[low] > 0) | (table[high] < 0))
+
+
 def tested_groups(differences: pd.DataFrame, headline: Sequence[Metric]) -> pd.DataFrame:
     """How many headline comparisons of groups there are, and what became of them."""
     tested = differences[differences["p_headline"].notna()]
     margin = {(metric.column, metric.name or metric.kind): metric.margin for metric in headline}
-    clear = tested[tested["p_headline"] < ALPHA]
+    clear = tested[are_clear(tested, "p_headline")]
     small = [
         within_margin(row.decided_low, row.decided_high, margin[row.column, row.metric])
         for row in clear.itertuples()

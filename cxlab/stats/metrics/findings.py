@@ -21,8 +21,8 @@ from cxlab.core.phrases import (
     number,
     signed,
 )
-from cxlab.stats.inference import ALPHA, within_margin
-from cxlab.stats.metrics.families import latest_changes
+from cxlab.stats.inference import within_margin
+from cxlab.stats.metrics.families import are_clear, latest_changes
 from cxlab.stats.metrics.touchpoints import MOST_NAMED
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def _of_targets(card: Scorecard, aims: Sequence[Metric], margins: Mapping[str, f
     ]
     return Finding(
         kind="answer", text=_headed(card, lead, f"{text}: {'; '.join(items[:MOST_NAMED])}"),
-        certainty="not settled" if OPEN in verdicts else "clear", detail="; ".join(told),
+        certainty="not settled" if OPEN in verdicts else "clear",
+        detail=f"{'95 % interval' if size == 1 else 'intervals that hold together'}: {'; '.join(told)}",
         subject=_name(card, aims[0]), estimate=float(lead["estimate"]), ci_low=low, ci_high=high,
         unit=lead["unit"], n=int(lead["n"]), rule=f"targets {verdicts[0] if alike else 'mixed'}",
         reference=float(lead["target"]), margin=_margin(aims[0], margins), family=SIMULTANEOUS,
@@ -357,7 +358,7 @@ def _clear(
         ],
         tested.index, dtype=bool,
     )  # fmt: skip
-    return tested[(tested[p] < ALPHA) & ~inside].sort_values(p, kind="stable"), tested[inside]
+    return tested[are_clear(tested, p) & ~inside].sort_values(p, kind="stable"), tested[inside]
 
 
 def _compared(

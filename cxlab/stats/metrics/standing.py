@@ -23,6 +23,7 @@ from cxlab.stats.inference import (
 from cxlab.stats.metrics.differences import compare_segments
 from cxlab.stats.metrics.estimates import estimate_metrics
 from cxlab.stats.metrics.families import (
+    are_clear,
     decided,
     is_of,
     latest_changes,
@@ -385,6 +386,6 @@ def _tile_note(card: Scorecard, metric: Metric) -> str:
     row = known.iloc[0]
     low, high = row["decided_low"], row["decided_high"]
     places = decimals_for((high - low) / 2, row["estimate"], [0.0])
-    shown = "" if row["p_adjusted"] < ALPHA else ": not shown"
+    shown = "" if bool(are_clear(known.head(1), "p_adjusted").item()) else ": not shown"
     change = signed(row["estimate"], places)
     return f"Against {spoken_period(row)} {change} ({interval(low, high, places)}){shown}."

@@ -14,8 +14,8 @@ from scipy import sparse
 from cxlab.core.design import DesignLike
 from cxlab.core.frames import MOST_CELLS, Opened, collect
 from cxlab.core.metric import Metric
-from cxlab.stats.inference import ALPHA, joint_places
-from cxlab.stats.metrics.families import is_of, latest_changes
+from cxlab.stats.inference import joint_places
+from cxlab.stats.metrics.families import are_clear, is_of, latest_changes
 from cxlab.stats.metrics.scorecard import usage
 from cxlab.stats.metrics.values import metric_value, open_metrics
 from cxlab.stats.resampling import sampling_design
@@ -66,7 +66,7 @@ def touchpoint_table(
         ("change_p", "p_adjusted"),
     ):  # fmt: skip
         table[name] = table["column"].map(changed[column]).astype(float)
-    table["clear"] = table["change_p"] < ALPHA
+    table["clear"] = are_clear(table, "change_p", "change_low", "change_high")
     table = table.join(place_scores(answers, first, table, design=study.design)).sort_values(
         "estimate", kind="stable"
     )

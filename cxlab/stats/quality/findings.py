@@ -182,7 +182,8 @@ def _ends(fit: FitForUse) -> Finding | None:
     text = f"{name} has the highest score in {_percent(row['ceiling'])} of its answers, the most of all"
     cells = [Cells(COUNTS, {"column": row["column"]}, ("ceiling",))]
     if np.isfinite(all_alike["share"]):
-        text += f"; {_percent(all_alike['share'])} gave every touchpoint one score"
+        who = _percent(all_alike["share"]) if all_alike["share"] > 0 else "nobody"
+        text += f"; {who} gave every touchpoint one score"
         cells.append(Cells(ALIKE, {"score": "any"}, ("share",)))
     detail = (
         "little room to be seen to improve"

@@ -155,9 +155,10 @@ def fit_for_use(
     asked = {metric.column for metric in study.metrics(period=period)}
     ratings = [name for name in study.scales if name in asked or not asked]
     whole = usage(answers, touchpoints, **used)
+    least_first = whole.table.sort_values("estimate", kind="stable").reset_index(drop=True)
     tables = {
         "table": check_answers(answers, study),
-        "use": whole.table,
+        "use": least_first,
         "use_by_segment": usage(answers, touchpoints if first else [], by=first, **used).table,
         "rated": completeness(answers, touchpoints),
         "alike": straight_lining(answers, touchpoints),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
 from cxlab.core.design import DesignLike
-from cxlab.core.frames import as_list, check_choice
+from cxlab.core.display import with_display
+from cxlab.core.frames import Opened, as_list, check_choice
 from cxlab.core.threads import one_blas_thread
 from cxlab.stats.association import (
     COEFFICIENTS,
@@ -29,9 +32,8 @@ from cxlab.stats.association.coefficients import correlation_of_sums
 from cxlab.stats.inference import adjust_p_values, check_level, joint_places
 from cxlab.stats.resampling import bootstrap_multipliers
 from cxlab.stats.touchpoints.halo import MISSING, correlate_together, halo_table
-from cxlab.stats.touchpoints.occasions import find_occasion
-from cxlab.stats.touchpoints.result import TouchpointCorrelations
-from cxlab.stats.touchpoints.scores import count_use, open_answers
+from cxlab.stats.touchpoints.result import TouchpointCorrelations, find_occasion
+from cxlab.stats.touchpoints.users import count_use, open_answers
 
 Array = NDArray[np.float64]
 
@@ -55,6 +57,8 @@ def touchpoint_correlations(
     level: float = 0.95,
     replicates: int = 1000,
     seed: int = 0,
+    min_group_size: int = 1,
+    labels: Mapping[str, str] | None = None,
 ) -> TouchpointCorrelations:
     """Correlate each touchpoint's score with one or more outcomes.
 
@@ -83,6 +87,11 @@ def touchpoint_correlations(
     replicates, seed : int
         Bootstrap replicates of clusters behind the rank intervals, which hold for all
         touchpoints at once.
+    min_group_size : int
+        Touchpoints that fewer customers than this have rated are left out and called hidden;
+        1 hides none.
+    labels : mapping of str to str, optional
+        Column to the words that readers know, such as ``study.short_labels``.
 
     Returns
     -------
@@ -131,19 +140,40 @@ def touchpoint_correlations(
     check_choice("missing", missing, MISSING)
     _check_names(outcomes, names)
     opened = open_answers(data, {"outcome": outcomes, "touchpoints": names}, design)
+    opened, used, few = _without_few(opened, [*outcomes, *names], min_group_size)
     counts = joint_counts(opened, names, outcomes)
     fits = {kind: pair_estimates(counts, kind, level=level) for kind in COEFFICIENTS}
     together = correlate_together(counts, missing=missing)
-    used = count_use(opened, [*outcomes, *names])
     long = coefficient_table(fits, together.models, counts, declared.code, level)
     places, rank_method = _places(counts, fits["pearson"], replicates, seed, level)
+    known = {"labels": labels or {}, "level": level}
     n_missing = (counts.n_rows - used["n_rated"]).rename("n_missing").rename_axis("column")
     return TouchpointCorrelations(
-        table=headline_table(long, places, used),
+        table=with_display(
+            headline_table(
+                long, places, used, dict.fromkeys(few, f"hidden: fewer than {min_group_size} answers")
+            ),
+            caption="Each touchpoint’s correlation, alone and with the others held equal",
+            columns=("touchpoint", "outcome", "n", "estimate", "rank", "partial", "semi_partial"),
+            units={"estimate": "r"}, sort=("-estimate",), **known,
+        ),
         n_missing=n_missing.reset_index(),
         notes=tuple(filter(None, [counts.units.design.note])),
-        coefficients=long,
-        halo=halo_table(together, fits["pearson"], counts, missing=missing, level=level),
+        coefficients=with_display(
+            long, caption="Coefficients of each touchpoint’s score with the outcomes",
+            columns=("touchpoint", "outcome", "coefficient", "n", "estimate", "p_adjusted"),
+            units={"estimate": "r"}, **known,
+        ),
+        halo=with_display(
+            halo_table(together, fits["pearson"], counts, missing=missing, level=level),
+            caption="What all touchpoints have in common", units={"estimate": "share"},
+            headers={"estimate": "R² of all together"},
+            columns=(
+                "outcome", "n", "estimate", "unexplained", "sum_r_squared", "mean_touchpoint_r",
+                "first_component_share", "halo_alarm",
+            ),
+            **known,
+        ),
         outcomes=tuple(outcomes),
         touchpoints=tuple(names),
         occasion=declared,
@@ -151,7 +181,22 @@ def touchpoint_correlations(
         rank_method=rank_method,
         family=f"Benjamini–Hochberg over {len(names)} touchpoints × one outcome",
         fit=fits["pearson"],
-    )
+        labels=labels or {},
+    )  # fmt: skip
+
+
+def _without_few(
+    opened: Opened, names: list[str], least: int
+) -> tuple[Opened, pd.DataFrame, list[str]]:
+    """The answers without columns that few have rated, how the others were used, and those."""
+    used = count_use(opened, names)
+    few = used.index[used["n_rated"].between(1, least - 1)].tolist()
+    if not few:
+        return opened, used, few
+    used.loc[few] = 0
+    lazy = opened.lazy.with_columns(**{name: nw.lit(None, nw.Float64) for name in few})
+    # no rating of theirs is read again
+    return replace(opened, data=lazy, lazy=lazy), used, few
 
 
 def _check_names(outcomes: list[str], names: list[str]) -> None:
@@ -239,7 +284,9 @@ def _model_row(
     return int(row["n"]), float(row[kind]), se, df, note
 
 
-def headline_table(long: pd.DataFrame, places: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
+def headline_table(
+    long: pd.DataFrame, places: pd.DataFrame, used: pd.DataFrame, hidden: dict[str, str]
+) -> pd.DataFrame:
     """One row per touchpoint × outcome: Pearson's r, its place and the partial coefficients."""
     labels = ["touchpoint", "outcome"]
     head = long[long["coefficient"] == "pearson"].reset_index(drop=True)
@@ -250,8 +297,12 @@ def headline_table(long: pd.DataFrame, places: pd.DataFrame, used: pd.DataFrame)
     table[["partial", "semi_partial"]] = wide[["partial", "semi_partial"]]
     table["n_used"] = used["n_used"]
     table["ceiling_flag"] = wide["polychoric"].abs() - wide["pearson"].abs() > CEILING_GAP
-    notes = zip(head["note"], table["rank"], used["n_rated"], strict=True)
-    table["note"] = [_note(*row) for row in notes]
+    rows = zip(head["touchpoint"], head["outcome"], head["note"], table["rank"], strict=True)
+    rated = used["n_rated"].tolist()
+    table["note"] = [
+        hidden.get(name) or hidden.get(outcome) or _note(note, rank, rated[number])
+        for number, (name, outcome, note, rank) in enumerate(rows)
+    ]
     return table
 
 
@@ -268,8 +319,7 @@ def replicate_coefficients(
 ) -> tuple[Array, str]:
     """Replicates of Pearson's r of every pair, shape (replicates, pairs), and their origin.
 
-    Clusters are resampled; in large data the replicates are draws from the estimates' normal
-    limit.
+    Clusters are resampled; in large data the replicates are draws from the normal limit.
     """
     units = counts.units
     if not units.lumped and 2 <= units.n_units <= MOST_RESAMPLED:

@@ -11,10 +11,15 @@ from numpy.typing import NDArray
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from cxlab.core.design import Design, DesignLike, as_design
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
+from cxlab.core.display import with_display
 from cxlab.core.frames import collect_rows, open_frame
+from cxlab.core.labels import label
 from cxlab.core.messages import got
 from cxlab.stats.inference import check_level, normal_quantile
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval, sampling_design
+from cxlab.stats.touchpoints.operational import touchpoint_words
+from cxlab.survey.study import Study
 
 Array = NDArray[np.float64]
 
@@ -24,6 +29,9 @@ Found = tuple[float, float, float, float]
 MEASURES = ("median time", "90th percentile of time", "replied within target")
 PROBABILITIES = (0.5, 0.9)
 
+#: Columns of `first_response_table` where a study declares no time.
+TABLE_COLUMNS = ("touchpoint", "unit", "measure", "n", "estimate", "ci_low", "ci_high", "target")
+
 #: Rounding of a weighted share: it must not push 1 − 0.9 past 0.1.
 ROUNDING = 1e-9
 
@@ -32,13 +40,14 @@ def first_response(
     data: Any,
     time: str,
     *,
-    replied: str,
     target: float,
+    replied: str | None = None,
     by: str | None = None,
     design: DesignLike = None,
     level: float = 0.95,
     replicates: int = 500,
     seed: int = 0,
+    min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
     """Time to first response and rate within a target, with replies that never came.
 
@@ -49,10 +58,11 @@ def first_response(
     time : str
         Column of the time to the first reply; where none came, the time that was waited
         until the data were taken. 0 or more; rows without are left out and counted.
-    replied : str
-        Column that is true or 1 where the reply came, false or 0 where it had not yet.
     target : float
         Time within which a reply is wanted, in the unit of ``time``, over 0.
+    replied : str, optional
+        Column that is true or 1 where the reply came, false or 0 where it had not yet;
+        without, every time is that of a reply.
     by : str, optional
         Column whose values make groups; a row with a null there is in none.
     design : Design or mapping, optional
@@ -61,6 +71,8 @@ def first_response(
     level : float
     replicates, seed : int
         Of that bootstrap.
+    min_group_size : int
+        Groups of fewer contacts are hidden, and those that would give them back.
 
     Returns
     -------
@@ -97,7 +109,7 @@ def first_response(
     Examples
     --------
     >>> contacts = pd.DataFrame({"hours": [1, 2, 3, 4, 24], "replied": [1, 1, 1, 1, 0]})
-    >>> table = first_response(contacts, "hours", replied="replied", target=4)
+    >>> table = first_response(contacts, "hours", target=4, replied="replied", min_group_size=1)
     >>> table[["measure", "estimate"]].values.tolist()[0]
     ['median time', 3.0]
     """
@@ -119,21 +131,88 @@ def first_response(
             found, note = _resampled(valid, target, level, replicates, seed, unit)
         table = _table(valid, target, found, note)
         table.insert(len(table.columns) - 2, "n_missing", len(part) - len(valid))
-        if by is not None:
-            table.insert(0, "group", group)
+        table.insert(0, "group", label(group))
         parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+    outside = 0 if by is None else int(known[rows["group"].isna()].sum())
+    table = _without_few(pd.concat(parts, ignore_index=True), outside, min_group_size)
+    return table.drop(columns="group") if by is None else table
+
+
+def _without_few(table: pd.DataFrame, outside: int, least: int) -> pd.DataFrame:
+    hidden = suppress_small_groups(
+        table.assign(outside=outside), within=["measure"], ungrouped="outside", min_group_size=least
+    )
+    return hidden.assign(measure=table["measure"]).drop(columns="suppressed")
+
+
+def first_response_table(
+    study: Study,
+    *,
+    period: str | None = None,
+    level: float = 0.95,
+    replicates: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`first_response` of every time to be short that a study declares with its target.
+
+    Parameters
+    ----------
+    study : Study
+        Its tables may declare ``[tables.NAME.operational.TOUCHPOINT]`` with a time as
+        ``column``, ``better = "lower"`` and a ``target``.
+    period : str, optional
+        Default: all together.
+    level, replicates, seed
+        As for `first_response`.
+
+    Returns
+    -------
+    DataFrame
+        ``touchpoint``, ``unit``, then as `first_response`, three rows a touchpoint; empty where nothing is declared.
+
+    Examples
+    --------
+    >>> from cxlab.survey.study import load_study
+    >>> first_response_table(load_study("demo"), period="2025-Q4")["measure"].tolist()[:2]
+    ['median time', '90th percentile of time']
+    """
+    tables = []
+    for name, table in study.definition.tables.items():
+        times = [one for one in table.operational.values() if one.better == "lower"]
+        for one in (one for one in times if one.success is None):
+            rows = nw.from_native(study.read(name, period=period))
+            if table.touchpoint_column:
+                here = nw.col(table.touchpoint_column).cast(nw.String) == one.touchpoint
+                rows = rows.filter(here)
+            found = first_response(
+                rows.to_native(), one.column, target=one.target, level=level,
+                design=study.table_design(name), replicates=replicates, seed=seed,
+                min_group_size=study.definition.min_group_size,
+            )  # fmt: skip
+            tables.append(found.assign(touchpoint=one.touchpoint, unit=[one.unit, one.unit, "%"]))
+    if not tables:
+        return pd.DataFrame(columns=[*TABLE_COLUMNS])
+    whole = pd.concat(tables, ignore_index=True)
+    return with_display(
+        whole[["touchpoint", "unit", *whole.columns.drop(["touchpoint", "unit"])]],
+        labels=touchpoint_words(study), level=level, top=15, units={"target": "number"},
+        caption="First response: how long it takes, and how often within the target",
+        columns=("touchpoint", "measure", "n", "estimate", "target", "unit"), bar=(),
+    )  # fmt: skip
 
 
 def _opened_rows(data: Any, names: dict[str, str | None], design: Design) -> pd.DataFrame:
     """The contacts as ``time, replied, weight``, ``group`` and ``cluster`` if given."""
     named = {"time": names["time"], "replied": names["replied"], "group": names["by"]}
     named |= {"weight": design.weights, "cluster": design.cluster}
-    texts = {key: names[key] for key in ("replied", "by")}
+    texts = {key: names[key] for key in ("replied", "by") if names[key]}
     opened = open_frame(data, numbers={"time": names["time"]}, design=design, **texts)
     chosen = {key: nw.col(name) for key, name in named.items() if name}
     rows = collect_rows(opened.lazy.select(**chosen), data)
-    rows["replied"] = _true_or_false(rows["replied"], str(names["replied"]))
+    if names["replied"]:
+        rows["replied"] = _true_or_false(rows["replied"], names["replied"])
+    else:
+        rows["replied"] = rows["time"].notna().astype(float)
     rows = rows if "weight" in rows else rows.assign(weight=1.0)
     negative = rows.loc[rows["time"] < 0, "time"].tolist()
     if negative:

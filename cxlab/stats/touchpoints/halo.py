@@ -34,13 +34,9 @@ HALO_ALARM = 0.6
 
 @dataclass(frozen=True, eq=False)
 class Together:
-    """All touchpoints in one model per outcome.
+    """All touchpoints in one model per outcome, and the correlations between them.
 
-    Attributes
-    ----------
-    models : dict of outcome to JointModel
-    between : ndarray of shape (touchpoints, touchpoints)
-        Correlations between touchpoints, each on its own rows; NaN where not known.
+    ``between`` holds each correlation on its own rows; NaN where it is not known.
     """
 
     models: dict[str, JointModel]
@@ -50,16 +46,7 @@ class Together:
 def correlate_together(counts: JointCounts, *, missing: str) -> Together:
     """Correlate every two columns and model each outcome on all touchpoints.
 
-    Parameters
-    ----------
-    counts : JointCounts
-        Touchpoints against outcomes.
-    missing : {"em", "pairwise"}
-
-    Returns
-    -------
-    Together
-        Without standard errors in data too large to read row by row.
+    In data too large to read row by row there are no standard errors.
     """
     names = list(dict.fromkeys(x for x, _ in counts.pairs))
     outcomes = list(dict.fromkeys(y for _, y in counts.pairs))
@@ -110,32 +97,13 @@ def _model(
 def halo_table(
     together: Together, fit: PairEstimates, counts: JointCounts, *, missing: str, level: float
 ) -> pd.DataFrame:
-    """How much the touchpoints overlap, per outcome.
+    """How much the touchpoints overlap, one row per outcome.
 
-    Parameters
-    ----------
-    together : Together
-    fit : PairEstimates
-        Pearson's r of every touchpoint × outcome.
-    counts : JointCounts
-        The tables it came from.
-    missing : str
-    level : float
-
-    Returns
-    -------
-    DataFrame
-        One row per outcome: ``outcome``; ``n`` (fewest rows behind a correlation);
-        ``estimate, se, ci_low, ci_high`` of R² of the outcome on all touchpoints together;
-        ``unexplained`` (1 − R²); ``sum_r_squared`` (Σ r², each touchpoint alone: the more
-        it exceeds R², the more they say the same); ``mean_touchpoint_r`` and
-        ``first_component_share`` of the touchpoints' correlations; ``halo_alarm`` (mean
-        over 0.6); ``missing``; ``note``.
-
-    Notes
-    -----
-    R² is "as if everyone had used everything", not the R² of any group of customers. Its
-    interval is on the logit scale.
+    ``outcome``; ``n`` (fewest rows behind a correlation); ``estimate, se, ci_low, ci_high`` of R²
+    of the outcome on all touchpoints together, "as if everyone had used everything";
+    ``unexplained`` (1 − R²); ``sum_r_squared`` (Σ r², each touchpoint alone: the more it exceeds
+    R², the more they say the same); ``mean_touchpoint_r`` and ``first_component_share`` of the
+    touchpoints' correlations; ``halo_alarm`` (mean over 0.6); ``missing``; ``note``.
     """
     size, design_df = len(together.between), pair_degrees_of_freedom(counts)
     rows = []
@@ -193,14 +161,7 @@ def _common(matrix: Array) -> dict[str, object]:
 
 
 def share_interval(share: float, se: float, df: float, level: float) -> tuple[float, float]:
-    """Student's t interval of a share between 0 and 1, on the logit scale.
-
-    Examples
-    --------
-    >>> low, high = share_interval(0.5, 0.05, 100, 0.95)
-    >>> round(low, 3), round(high, 3)
-    (0.402, 0.598)
-    """
+    """Student's t interval of a share between 0 and 1, on the logit scale."""
     if not 0 < share < 1 or not np.isfinite(se):
         return float("nan"), float("nan")
     logit = np.log(share / (1 - share))

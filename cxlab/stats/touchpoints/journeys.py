@@ -1,7 +1,9 @@
-"""First, peak, end and mean of a customer's ratings, competing on held-out customers."""
+"""Journeys: from the whole over stages to touchpoints; composites of a customer's ratings."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
@@ -9,106 +11,34 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.core.design import Design
-from cxlab.core.frames import collect_rows, open_frame
-from cxlab.stats.association import covariance_of_totals, units_of_rows
+from cxlab.core.design import Design, DesignLike
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, hide_rows
+from cxlab.core.display import with_display
+from cxlab.core.frames import Opened, as_list, collect_rows, open_frame
+from cxlab.core.metric import Metric
+from cxlab.stats.association import (
+    covariance_of_totals,
+    joint_counts,
+    pair_estimates,
+    units_of_rows,
+)
+from cxlab.stats.association.counts import MOST_ROW_CELLS
 from cxlab.stats.inference import check_level, t_quantile
+from cxlab.stats.metrics.estimates import estimate_each
 
 Array = NDArray[np.float64]
-
-#: Ways to make one number of a journey, in the order of the table.
-COMPOSITES = ("first", "worst", "best", "peak", "end", "mean", "peak_end", "half_life")
-
-SECONDS_A_DAY = 86_400
 
 #: Customers to whose squared errors the outcome's variance comes down, below which no
 #: composite is called behind another.
 FEW_DIFFERENT = 8
 
 
-def journey_composites(
-    data: Any,
-    score: str,
-    *,
-    customer: str,
-    order: str,
-    half_life: float | None = None,
-    neutral: float | None = None,
-) -> pd.DataFrame:
-    """One row per customer: composites of the ratings along the journey.
-
-    Parameters
-    ----------
-    data
-        Dataframe of any engine, one row per rating.
-    score : str
-        Column of numbers; rows without are left out.
-    customer : str
-        Column that says whose journey it is.
-    order : str
-        Column that orders the ratings: a number (the stage) or a time.
-    half_life : float, optional
-        Age at which a rating counts half: in days where ``order`` is a time (default 30),
-        in its own unit otherwise (default 1).
-    neutral : float, optional
-        Score that is neither good nor bad; default the middle between the lowest and the
-        highest score seen.
-
-    Returns
-    -------
-    DataFrame
-        ``customer, n`` (ratings), then ``first, worst, best, peak`` (farthest from
-        neutral, the later of two), ``end, mean, peak_end`` (mean of the two) and
-        ``half_life`` (mean weighted by 2^(−age/half-life), age before the last rating).
-
-    Raises
-    ------
-    ValueError
-        For unknown columns, a row without customer or order, or a half-life that is not
-        over 0.
-    TypeError
-        For text scores or text order.
-
-    References
-    ----------
-    Kahneman, Fredrickson, Schreiber & Redelmeier (1993), Psychological Science 4, 401–405.
-
-    Examples
-    --------
-    >>> ratings = pd.DataFrame({"customer": "a", "stage": [1, 2, 3], "score": [8, 2, 10]})
-    >>> journey = journey_composites(ratings, "score", customer="customer", order="stage")
-    >>> journey[["first", "peak", "end", "peak_end"]].values.tolist()
-    [[8.0, 10.0, 10.0, 10.0]]
-    """
-    rows, span = _ordered(data, score, customer, order)
-    wait = (30.0 if span == "days" else 1.0) if half_life is None else half_life
-    if not wait > 0:
-        raise ValueError(f"`half_life` must be over 0; got {wait}. Give days, such as 30.")
-    if neutral is None:
-        neutral = (rows["score"].min() + rows["score"].max()) / 2
-    grouped = rows.groupby("customer", sort=True)
-    table = pd.DataFrame({"n": grouped.size()})
-    table["first"] = grouped["score"].first()
-    table["worst"], table["best"] = grouped["score"].min(), grouped["score"].max()
-    table["peak"] = _peaks(rows, neutral)
-    table["end"], table["mean"] = grouped["score"].last(), grouped["score"].mean()
-    table["peak_end"] = (table["peak"] + table["end"]) / 2
-    age = grouped["order"].transform("max") - rows["order"]
-    rows["weight"] = np.exp2(-age / wait)
-    rows["product"] = rows["weight"] * rows["score"]
-    sums = rows.groupby("customer")[["product", "weight"]].sum()
-    table["half_life"] = sums["product"] / sums["weight"]
-    return table.reset_index()
-
-
 def compare_journeys(
     data: Any,
-    score: str,
+    touchpoints: Sequence[str],
     outcome: str,
     *,
-    customer: str,
-    order: str,
-    half_life: float | None = None,
+    half_life: float = 1.0,
     neutral: float | None = None,
     folds: int = 10,
     level: float = 0.95,
@@ -118,11 +48,17 @@ def compare_journeys(
 
     Parameters
     ----------
-    data, score, customer, order, half_life, neutral
-        As for `journey_composites`.
+    data
+        Dataframe of any engine, one row per journey.
+    touchpoints : sequence of str
+        Rating columns in the order of the journey; missing ratings are passed over.
     outcome : str
-        Column of the customer's overall score, on any or all of the rows; the last one in
-        order counts.
+        Column of the overall score.
+    half_life : float
+        Steps before the last rating after which a rating counts half.
+    neutral : float, optional
+        Score that is neither good nor bad; default the middle between the lowest and the
+        highest score seen.
     folds : int
         Parts of the customers, each predicted from the others.
     level : float
@@ -132,16 +68,18 @@ def compare_journeys(
     Returns
     -------
     DataFrame
-        One row per composite, the best first: ``composite``; ``n`` (customers);
-        ``estimate, se, ci_low, ci_high``: share of the outcome's variance predicted out of
-        fold (below 0: worse than the mean of the others); ``rmse`` in units of the
-        outcome; ``behind, behind_low, behind_high``: share by which it is behind the best;
-        ``reading``; ``note``.
+        One row per composite, the best first: ``composite`` ("first", "worst", "best", "peak":
+        farthest from neutral, the later of two, "end", "mean", "peak and end": mean of the two,
+        "half-life": mean weighted by 2^(−steps/half-life)); ``n`` (customers); ``estimate,
+        se, ci_low, ci_high``: share of the outcome's variance predicted out of fold (below
+        0: worse than the mean of the others); ``rmse`` in units of the outcome; ``behind,
+        behind_low, behind_high``: share by which it is behind the best; ``reading``; ``note``.
 
     Raises
     ------
     ValueError
-        For unknown columns, or fewer customers than folds.
+        For unknown columns, or a half-life that is not over 0. Fewer customers than folds are
+        a note.
     TypeError
         For text scores or outcomes.
 
@@ -150,87 +88,168 @@ def compare_journeys(
     A straight line per composite, fitted without the fold's customers; R² = 1 − Σe²/Σb², b
     the error of predicting the other customers' mean. Its standard error linearises the
     ratio over customers, as does that of the difference from the best, so a composite is
-    behind only if its interval says so.
+    behind only if its interval says so. Weights are not used.
+
+    References
+    ----------
+    Kahneman, Fredrickson, Schreiber & Redelmeier (1993), Psychological Science 4, 401–405.
 
     Examples
     --------
     >>> rng = np.random.default_rng(1)
-    >>> ratings = pd.DataFrame({"customer": np.repeat(range(60), 3), "stage": [1, 2, 3] * 60})
-    >>> ratings["score"] = rng.integers(0, 11, 180)
-    >>> ratings["overall"] = ratings["score"].where(ratings["stage"] == 3)  # the end decides
-    >>> compare_journeys(ratings, "score", "overall", customer="customer", order="stage",
-    ...                  half_life=0.5).loc[0, "composite"]
+    >>> answers = pd.DataFrame(rng.integers(0, 11, (60, 3)), columns=["shop", "till", "door"])
+    >>> answers["overall"] = answers["door"]  # the end decides
+    >>> journey = ["shop", "till", "door"]
+    >>> compare_journeys(answers, journey, "overall", half_life=0.5).loc[0, "composite"]
     'end'
     """
     check_level(level)
-    journeys = journey_composites(
-        data, score, customer=customer, order=order, half_life=half_life, neutral=neutral
+    names = as_list(touchpoints)
+    opened = open_frame(data, numbers={"touchpoints": names, "outcome": outcome})
+    rows = collect_rows(opened.lazy.select([*names, outcome]), data).astype(float)
+    rows = rows[rows[outcome].notna() & rows[names].notna().any(axis=1)]
+    if not folds >= 2:
+        raise ValueError(f"`folds` must be 2 or more; got {folds}. 10 is usual.")
+    if len(rows) < folds:
+        blank = dict.fromkeys(("estimate", "ci_low", "ci_high"), np.nan)
+        note = "not compared: fewer customers with ratings and outcome than folds"
+        return pd.DataFrame([{"composite": "any", "n": len(rows), **blank, "note": note}])
+    made = composites(rows[names].to_numpy(), half_life=half_life, neutral=neutral)
+    fold = np.random.default_rng(seed).permutation(np.arange(len(rows)) % folds)
+    target = rows[outcome].to_numpy()
+    base = _errors(np.zeros(len(rows)), target, fold)
+    errors = {name: _errors(values, target, fold) for name, values in made.items()}
+    return with_display(
+        _table(errors, base, level), level=level, units={"estimate": "share", "behind": "share"},
+        headers={"composite": "Of a journey’s ratings", "estimate": "Predicts", "behind": "Behind"},
+        columns=("composite", "n", "estimate", "behind", "reading"),
+        caption="Which part of a journey predicts the overall score best",
+    )  # fmt: skip
+
+
+def composites(
+    ratings: Array, *, half_life: float, neutral: float | None = None, at: Array | None = None
+) -> dict[str, Array]:
+    """Each customer's composites of ratings in order (NaN: none), made ``at`` steps 0, 1, 2 …"""
+    if not half_life > 0:
+        raise ValueError(f"`half_life` must be over 0; got {half_life}. Give steps, such as 2.")
+    if neutral is None:
+        neutral = float(np.nanmin(ratings) + np.nanmax(ratings)) / 2
+    at = np.arange(ratings.shape[1], dtype=float) if at is None else at
+    known, rows = ~np.isnan(ratings), np.arange(len(ratings))
+    far = np.where(known, np.abs(ratings - neutral), -1.0)
+    last, peak = (part.shape[1] - 1 - part[:, ::-1].argmax(axis=1) for part in (known, far))
+    weight = known * np.exp2((at - at[last][:, None]) / half_life)
+    found = {
+        "first": ratings[rows, known.argmax(axis=1)],
+        "worst": np.nanmin(ratings, axis=1),
+        "best": np.nanmax(ratings, axis=1),
+        "peak": ratings[rows, peak],
+        "end": ratings[rows, last],
+        "mean": np.nanmean(ratings, axis=1),
+    }
+    found["peak and end"] = (found["peak"] + found["end"]) / 2
+    found["half-life"] = (weight * np.where(known, ratings, 0)).sum(axis=1) / weight.sum(axis=1)
+    return found
+
+
+def journey_table(
+    data: Any,
+    outcome: str,
+    stages: Mapping[str, Sequence[str]],
+    *,
+    design: DesignLike = None,
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+    labels: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """From the whole over its stages to the touchpoints: mean, and how it goes with the whole.
+
+    Parameters
+    ----------
+    data
+        Dataframe of any engine, one row per answer.
+    outcome : str
+        Column of the overall score.
+    stages : mapping of str to sequence of str
+        Stage to its rating columns, in the order of the journey, such as ``study.stages``. A
+        stage's score is the mean of the ratings that a customer gave in it.
+    design : Design or mapping, optional
+        The survey design.
+    level : float
+    min_group_size : int
+        Rows of fewer customers are hidden.
+    labels : mapping of str to str, optional
+        Column to the words that readers know.
+
+    Returns
+    -------
+    DataFrame
+        ``level`` ("whole", "stage", "touchpoint"), ``stage``, ``touchpoint`` (empty above
+        it), ``n`` (rated it), ``estimate, se, ci_low, ci_high`` of the mean score, ``r, r_low,
+        r_high`` (Pearson's correlation with the overall score; not in data too large to read
+        row by row, for stages), ``note``. Each stage is followed by its touchpoints.
+
+    Raises
+    ------
+    ValueError
+        For unknown columns, or no stage.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"overall": [4, 2, 5], "shop": [4, 1, 5], "till": [2, 3, None]})
+    >>> table = journey_table(answers, "overall", {"Buying": ["shop", "till"]}, min_group_size=1)
+    >>> table[["level", "estimate"]].round(2).values.tolist()[:2]
+    [['whole', 3.67], ['stage', 3.33]]
+    """
+    check_level(level)
+    names = [name for ratings in stages.values() for name in ratings]
+    if not names:
+        raise ValueError("`stages` must hold one stage or more; got none. Name its touchpoints.")
+    opened = open_frame(data, numbers={"outcome": outcome, "touchpoints": names}, design=design)
+    scores = {f"stage_{i}": _mean_rating(ratings) for i, ratings in enumerate(stages.values())}
+    lazy = opened.lazy.with_columns(**scores)
+    prepared = replace(opened, data=lazy, lazy=lazy)
+    order = [(outcome, "whole", "", "")]
+    for i, (stage, ratings) in enumerate(stages.items()):
+        order.append((f"stage_{i}", "stage", stage, ""))
+        order += [(name, "touchpoint", stage, name) for name in ratings]
+    columns = [column for column, *_ in order]
+    table = pd.DataFrame([row for _, *row in order], columns=["level", "stage", "touchpoint"])
+    means = estimate_each(
+        prepared, [Metric(column, "mean") for column in columns], groupings=[None], level=level
+    )[0]
+    shown = ["n", "estimate", "se", "ci_low", "ci_high"]
+    table[shown] = means[shown].to_numpy()
+    fits = _with_outcome(prepared, outcome, columns[1:], level)
+    table = table.join(fits.reindex(columns).reset_index(drop=True)).assign(note=means["note"])
+    reason = table["n"].between(1, min_group_size - 1).map({True: SMALL, False: ""})
+    hidden = hide_rows(table.astype({"n": int}), reason, min_group_size).drop(columns="suppressed")
+    return with_display(
+        hidden.assign(level=table["level"], stage=table["stage"]), level=level,
+        labels=labels or {}, headers={"level": "Part", "estimate": "Mean", "r": "r with the whole"},
+        units={"estimate": "score", "r": "r"}, top=len(table),
+        columns=("level", "stage", "touchpoint", "n", "estimate", "r"),
+        caption="From the whole over the stages to the touchpoints",
+    )  # fmt: skip
+
+
+def _mean_rating(ratings: Sequence[str]) -> nw.Expr:
+    """Mean of the ratings that are there; null without any."""
+    values = [nw.col(name).cast(nw.Float64) for name in ratings]
+    rated = nw.sum_horizontal(
+        *(nw.when(~v.is_null()).then(nw.lit(1.0)).otherwise(nw.lit(0.0)) for v in values)
     )
-    answers = _outcomes(data, outcome, customer, order)
-    whole = journeys.merge(answers, on="customer", how="inner")
-    if not 2 <= folds <= len(whole):
-        raise ValueError(
-            f"`folds` must be from 2 to the number of customers with ratings and outcome, "
-            f"{len(whole)}; got {folds}. Take fewer folds, or more customers."
-        )
-    fold = np.random.default_rng(seed).permutation(np.arange(len(whole)) % folds)
-    target = whole["outcome"].to_numpy(float)
-    base = _errors(np.zeros(len(whole)), target, fold)
-    errors = {name: _errors(whole[name].to_numpy(float), target, fold) for name in COMPOSITES}
-    return _table(errors, base, level)
+    return nw.when(rated > 0).then(nw.sum_horizontal(*values) / rated)
 
 
-def _opened_rows(data: Any, argument: str, column: str, customer: str, order: str) -> pd.DataFrame:
-    """A column of numbers, the customer and the order, named by their arguments."""
-    opened = open_frame(data, numbers={argument: column}, customer=customer, order=order)
-    named = {argument: column, "customer": customer, "order": order}
-    lazy = opened.lazy.select(**{key: nw.col(name) for key, name in named.items()})
-    return collect_rows(lazy, data)
-
-
-def _ordered(data: Any, score: str, customer: str, order: str) -> tuple[pd.DataFrame, str]:
-    """Ratings by customer in order, and the unit of the order."""
-    rows = _opened_rows(data, "score", score, customer, order)
-    rows = rows.dropna(subset="score")
-    for argument in ("customer", "order"):
-        without = int(rows[argument].isna().sum())
-        if without:
-            raise ValueError(
-                f"`{argument}` must be known for every rating; got {without:,} without. "
-                "Leave those ratings out and say so."
-            )
-    rows["order"], span = _numbers(rows["order"], order)
-    return rows.sort_values(["customer", "order"], kind="stable", ignore_index=True), span
-
-
-def _numbers(values: pd.Series, name: str) -> tuple[pd.Series, str]:
-    """The order as numbers, times in days, and the unit."""
-    if pd.api.types.is_numeric_dtype(values):
-        return values.astype(float), "steps"
-    try:
-        times = pd.to_datetime(values)
-    except (ValueError, TypeError) as error:
-        raise TypeError(
-            f"`order` must be numbers or times; got '{values.iloc[0]}' in '{name}'. Give the "
-            "stage's number or the time of the rating."
-        ) from error
-    seconds = (times - times.min()) / pd.Timedelta(seconds=1)
-    return seconds / SECONDS_A_DAY, "days"
-
-
-def _peaks(rows: pd.DataFrame, neutral: float) -> pd.Series:
-    """Score farthest from neutral, the later of two that are equally far."""
-    far = rows.assign(distance=(rows["score"] - neutral).abs())
-    ordered = far.sort_values(["customer", "distance", "order"], kind="stable")
-    return ordered.groupby("customer", sort=True)["score"].last()
-
-
-def _outcomes(data: Any, outcome: str, customer: str, order: str) -> pd.DataFrame:
-    """The last outcome of each customer."""
-    rows = _opened_rows(data, "outcome", outcome, customer, order)
-    answered = rows.dropna(subset=["outcome", "customer"])
-    ordered = answered.sort_values(["customer", "order"], kind="stable")
-    return ordered.groupby("customer", sort=True)["outcome"].last().reset_index()
+def _with_outcome(opened: Opened, outcome: str, columns: list[str], level: float) -> pd.DataFrame:
+    """Pearson's r of each column with the outcome, by column; of ratings only in large data."""
+    if opened.n * len(columns) > MOST_ROW_CELLS:
+        columns = [name for name in columns if name in opened.columns["touchpoints"]]
+    fit = pair_estimates(joint_counts(opened, columns, outcome), level=level).table
+    fit = fit[["estimate", "ci_low", "ci_high"]].set_axis(["r", "r_low", "r_high"], axis=1)
+    return fit.set_axis(columns)
 
 
 def _errors(values: Array, target: Array, fold: Array) -> Array:

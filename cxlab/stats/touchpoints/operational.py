@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
@@ -11,11 +11,14 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.frames import Opened, check_choice, collect, open_frame
+from cxlab.core.disclosure.gate import SMALL, hide_rows
+from cxlab.core.display import with_display
+from cxlab.core.frames import Opened, collect, open_frame
 from cxlab.core.metric import Metric
 from cxlab.stats.association import joint_counts, pair_estimates
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.estimates import estimate_each
+from cxlab.survey.definition import Operational
 from cxlab.survey.study import Study
 
 #: Columns of `operational_table` when a study declares nothing.
@@ -25,135 +28,12 @@ OPERATIONAL_COLUMNS = (
     "experience_high", "quadrant", "note",
 )  # fmt: skip
 
-BETTER = ("lower", "higher")
-
 QUADRANTS = {
     (True, True): "both good",
     (True, False): "efficient but disliked",
     (False, True): "liked but slow",
     (False, False): "both bad",
 }
-
-
-@dataclass(frozen=True)
-class OperationalMetric:
-    """What a touchpoint's operational figure is, and what is wanted of it.
-
-    Attributes
-    ----------
-    touchpoint : str
-        Name of the touchpoint.
-    operational : str
-        Column of the figure: minutes waited, resolved at first contact, converted …
-    better : {"lower", "higher"}
-        Which direction is good.
-    target : float
-        The mean figure wanted (a share from 0 to 1 where ``success`` is given).
-    experience : str
-        Column of the touchpoint's score.
-    experience_target : float
-        The mean score wanted.
-    success : str or None
-        Where the figure is text, the value that counts as 1; any other answer counts as 0.
-    unit : str
-        Unit in words, such as ``"minutes"``.
-
-    Raises
-    ------
-    ValueError
-        For another direction, or a target of a share outside 0 to 1.
-    """
-
-    touchpoint: str
-    operational: str
-    better: str
-    target: float
-    experience: str
-    experience_target: float
-    success: str | None = None
-    unit: str = ""
-
-    def __post_init__(self) -> None:
-        check_choice("better", self.better, BETTER)
-        if self.success is not None and not 0 <= self.target <= 1:
-            raise ValueError(
-                f"`target` must be a share from 0 to 1 for '{self.operational}'; "
-                f"got {self.target}. For 85 per cent write 0.85."
-            )
-
-
-def operational_beside_experience(
-    data: Any,
-    metrics: Sequence[OperationalMetric],
-    *,
-    touchpoint: str | None = None,
-    design: DesignLike = None,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Show each touchpoint's operational figure and experience score on one row.
-
-    Parameters
-    ----------
-    data
-        Dataframe of any engine, one row per answer or per episode.
-    metrics : sequence of OperationalMetric
-        One row of the result each.
-    touchpoint : str, optional
-        In long data, the column that names the touchpoint: a metric then counts the rows
-        of its own touchpoint only.
-    design : Design or mapping, optional
-        The survey design.
-    level : float
-
-    Returns
-    -------
-    DataFrame
-        One row per metric: ``touchpoint, operational, experience, unit``, ``occasion`` (D:
-        operational figure against survey); ``n``
-        (both known); ``estimate, se, ci_low, ci_high, p_value`` of Spearman's correlation
-        of good operation with good experience (its sign is turned where lower is better);
-        ``operational_n, operational_mean, operational_low, operational_high, better,
-        target``, ``within_target`` (per cent of single figures that meet it, low and
-        high; null for shares); ``experience_n, experience_mean, experience_low,
-        experience_high, experience_target``; ``quadrant`` ("both good", "efficient but
-        disliked", "liked but slow", "both bad") by the means, ``settled`` (whether neither
-        interval holds its target); ``note``.
-
-    Raises
-    ------
-    ValueError
-        For unknown columns. A touchpoint or a ``success`` that does not occur keeps its row,
-        and the note says what there is instead.
-    TypeError
-        For text without ``success``.
-
-    Notes
-    -----
-    Both means are of all rows that have the figure; the correlation is of rows with both.
-    It is an association: who got which service was not decided by lot.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"wait": [3, 5, 9, 20], "score": [5, 5, 4, 2]})
-    >>> wanted = OperationalMetric("check-in", "wait", "lower", 10, "score", 4)
-    >>> operational_beside_experience(rows, [wanted])[["estimate", "quadrant"]].values.tolist()
-    [[0.9486832980505138, 'both good']]
-    """
-    check_level(level)
-    metrics = list(metrics)
-    if not metrics:
-        raise ValueError("`metrics` must be one or more OperationalMetric; got none. Declare one.")
-    opened = _opened(data, metrics, touchpoint, design)
-    prepared = replace(opened, lazy=_prepared(opened, metrics, touchpoint))
-    figures, scores, met = _means(prepared, metrics, level)
-    known, rows = _values(opened, touchpoint) if touchpoint else None, []
-    for i, metric in enumerate(metrics):
-        pairs = joint_counts(prepared, f"figure_{i}", f"score_{i}")
-        fit = pair_estimates(pairs, "spearman", level=level).table.iloc[0]
-        row = _row(metric, fit, figures.iloc[i], scores.iloc[i], met.iloc[i])
-        absent = _absent(opened, metric, known)
-        rows.append({**row, "note": "; ".join(filter(None, [absent, row["note"]]))})
-    return pd.DataFrame(rows)
 
 
 def operational_table(
@@ -164,7 +44,8 @@ def operational_table(
     Parameters
     ----------
     study : Study
-        Its tables may declare ``[tables.NAME.operational.TOUCHPOINT]``.
+        Its tables may declare ``[tables.NAME.operational.TOUCHPOINT]``: a figure (minutes
+        waited, resolved at first contact …), its direction and target, and a score.
     period : str, optional
         Default: all together.
     level : float
@@ -172,8 +53,23 @@ def operational_table(
     Returns
     -------
     DataFrame
-        As `cxlab.operational_beside_experience`, with the labels of the table that declares
-        it in place of ``operational`` and ``experience``; empty where nothing is declared.
+        One row per figure, with the labels of its table: ``touchpoint, operational,
+        experience, unit``, ``occasion`` (D: operational figure against survey); ``n``
+        (both known); ``estimate, se, ci_low, ci_high, p_value`` of Spearman's correlation
+        of good operation with good experience (its sign is turned where lower is better);
+        ``operational_n, operational_mean, operational_low, operational_high, better,
+        target``, ``within_target`` (per cent of single figures that meet it, low and
+        high; null for shares); ``experience_n, experience_mean, experience_low,
+        experience_high, experience_target``; ``quadrant`` ("both good", "efficient but
+        disliked", "liked but slow", "both bad") by the means, ``settled`` (whether neither
+        interval holds its target); ``note``. A touchpoint or a success that does not occur
+        keeps its row, and the note says what there is instead; figures of fewer rows than
+        the study's smallest group are hidden. Empty where nothing is declared.
+
+    Notes
+    -----
+    Both means are of all rows that have the figure; the correlation is of rows with both.
+    It is an association: who got which service was not decided by lot.
 
     Examples
     --------
@@ -181,49 +77,86 @@ def operational_table(
     >>> operational_table(load_study("demo"), period="2025-Q4")["touchpoint"].tolist()[:2]
     ['check_in', 'security_screening']
     """
+    check_level(level)
     tables = []
     for name, table in study.definition.tables.items():
         if not table.operational:
             continue
-        metrics = [
-            OperationalMetric(
-                touchpoint=one.touchpoint, operational=one.column, better=one.better,
-                target=one.target, experience=one.experience,
-                experience_target=one.experience_target, success=one.success, unit=one.unit,
-            )
-            for one in table.operational.values()
-        ]  # fmt: skip
-        found = operational_beside_experience(
-            study.read(name, period=period), metrics, touchpoint=table.touchpoint_column,
-            level=level, design=study.table_design(name),
+        found = beside_experience(
+            study.read(name, period=period), [*table.operational.values()],
+            touchpoint=table.touchpoint_column, level=level, design=study.table_design(name),
         )  # fmt: skip
         # another table may have columns of the same names
         named = {c: found[c].replace(table.labels) for c in ("operational", "experience")}
         tables.append(found.assign(**named))
     if not tables:
         return pd.DataFrame(columns=list(OPERATIONAL_COLUMNS))
-    return pd.concat(tables, ignore_index=True)
+    whole, least = pd.concat(tables, ignore_index=True), study.definition.min_group_size
+    few = whole[["operational_n", "experience_n"]].apply(lambda n: n.between(1, least - 1))
+    reason = few.any(axis=1).map({True: SMALL, False: ""})
+    shown = hide_rows(whole, reason, least).drop(columns="suppressed")
+    return with_display(
+        shown.assign(operational=whole["operational"], experience=whole["experience"]),
+        labels=touchpoint_words(study), level=level, units={"estimate": "r", "operational_mean": "score"},
+        caption="Operational figure and experience score",
+        headers={"estimate": "Go together, r", "operational_mean": "Figure", "target": "Its target"},
+        columns=(
+            "touchpoint", "operational", "operational_mean", "target", "experience_mean",
+            "estimate", "quadrant", "settled",
+        ),
+    )  # fmt: skip
+
+
+def touchpoint_words(study: Study) -> dict[str, str]:
+    """Labels of the main table, and words for touchpoints that are no column of it."""
+    named = [
+        one for table in study.definition.tables.values() for one in table.operational.values()
+    ]
+    words = {one.touchpoint: one.touchpoint.replace("_", " ").capitalize() for one in named}
+    return words | study.labels
+
+
+def beside_experience(
+    data: Any,
+    figures: Sequence[Operational],
+    *,
+    touchpoint: str | None = None,
+    design: DesignLike = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """`operational_table` of one frame; in long data ``touchpoint`` names whose row it is."""
+    opened = _opened(data, figures, touchpoint, design)
+    prepared = replace(opened, lazy=_prepared(opened, figures, touchpoint))
+    operation, experience, met = _means(prepared, len(figures), level)
+    known, rows = _values(opened, touchpoint) if touchpoint else None, []
+    for i, figure in enumerate(figures):
+        pairs = joint_counts(prepared, f"figure_{i}", f"score_{i}")
+        fit = pair_estimates(pairs, "spearman", level=level).table.iloc[0]
+        row = _row(figure, fit, operation.iloc[i], experience.iloc[i], met.iloc[i])
+        absent = _absent(opened, figure, known)
+        rows.append({**row, "note": "; ".join(filter(None, [absent, row["note"]]))})
+    return pd.DataFrame(rows)
 
 
 def _opened(
-    data: Any, metrics: Sequence[OperationalMetric], touchpoint: str | None, design: DesignLike
+    data: Any, figures: Sequence[Operational], touchpoint: str | None, design: DesignLike
 ) -> Opened:
     numbers = {
-        "experience": [metric.experience for metric in metrics],
-        "operational": [metric.operational for metric in metrics if metric.success is None],
+        "experience": [one.experience for one in figures],
+        "operational": [one.column for one in figures if one.success is None],
     }
-    words = [metric.operational for metric in metrics if metric.success is not None]
+    words = [one.column for one in figures if one.success is not None]
     return open_frame(data, numbers=numbers, design=design, success=words, touchpoint=touchpoint)
 
 
-def _absent(opened: Opened, metric: OperationalMetric, known: list[str] | None) -> str:
+def _absent(opened: Opened, wanted: Operational, known: list[str] | None) -> str:
     """The touchpoint or the success that does not occur, in words."""
-    if known is not None and metric.touchpoint not in known:
-        return f"no '{metric.touchpoint}'; there is {_all(known)}"
-    if metric.success is None:
+    if known is not None and wanted.touchpoint not in known:
+        return f"no '{wanted.touchpoint}'; there is {_all(known)}"
+    if wanted.success is None:
         return ""
-    seen = _values(opened, metric.operational)
-    return "" if metric.success in seen else f"no '{metric.success}'; there is {_all(seen)}"
+    seen = _values(opened, wanted.column)
+    return "" if wanted.success in seen else f"no '{wanted.success}'; there is {_all(seen)}"
 
 
 def _all(values: list[str]) -> str:
@@ -236,32 +169,29 @@ def _values(opened: Opened, name: str) -> list[str]:
 
 
 def _prepared(
-    opened: Opened, metrics: Sequence[OperationalMetric], touchpoint: str | None
+    opened: Opened, figures: Sequence[Operational], touchpoint: str | None
 ) -> nw.LazyFrame:
-    """Figure, score and target met of every metric; null off its touchpoint."""
+    """Figure, score and target met of every figure; null off its touchpoint."""
     columns: dict[str, nw.Expr] = {}
-    for i, metric in enumerate(metrics):
-        figure = nw.col(metric.operational)
-        if metric.success is not None:
-            hit = nw.when(figure.cast(nw.String) == metric.success).then(nw.lit(1.0))
+    for i, wanted in enumerate(figures):
+        figure = nw.col(wanted.column)
+        if wanted.success is not None:
+            hit = nw.when(figure.cast(nw.String) == wanted.success).then(nw.lit(1.0))
             figure = nw.when(~figure.is_null()).then(hit.otherwise(nw.lit(0.0)))
-        score = nw.col(metric.experience)
-        met = figure <= metric.target if metric.better == "lower" else figure >= metric.target
+        score = nw.col(wanted.experience)
+        met = figure <= wanted.target if wanted.better == "lower" else figure >= wanted.target
         reached = nw.when(met).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
         inside = nw.lit(True)
         if touchpoint:
-            inside = nw.col(touchpoint).cast(nw.String) == metric.touchpoint
+            inside = nw.col(touchpoint).cast(nw.String) == wanted.touchpoint
         columns[f"figure_{i}"] = nw.when(inside).then(figure)
         columns[f"score_{i}"] = nw.when(inside).then(score)
         columns[f"met_{i}"] = nw.when(inside & ~figure.is_null()).then(reached)
     return opened.lazy.select(*dict.fromkeys(opened.design.used()), **columns)
 
 
-def _means(
-    prepared: Opened, metrics: Sequence[OperationalMetric], level: float
-) -> list[pd.DataFrame]:
+def _means(prepared: Opened, size: int, level: float) -> list[pd.DataFrame]:
     """Mean figures, mean scores and shares of figures that meet their target."""
-    size = len(metrics)
     asked = [Metric(f"{kind}_{i}", "mean") for kind in ("figure", "score") for i in range(size)]
     asked += [Metric(f"met_{i}", "box", top=(1, 1)) for i in range(size)]
     estimates = estimate_each(prepared, asked, groupings=[None], level=level)[0]
@@ -269,22 +199,22 @@ def _means(
 
 
 def _row(
-    metric: OperationalMetric, fit: pd.Series, figure: pd.Series, score: pd.Series, met: pd.Series
+    wanted: Operational, fit: pd.Series, figure: pd.Series, score: pd.Series, met: pd.Series
 ) -> dict[str, Any]:
-    turn, share = -1.0 if metric.better == "lower" else 1.0, metric.success is not None
+    turn, share = -1.0 if wanted.better == "lower" else 1.0, wanted.success is not None
     low, high = sorted([turn * fit["ci_low"], turn * fit["ci_high"]])
-    operational = _against(figure, metric.target, metric.better)
-    experience = _against(score, metric.experience_target, "higher")
+    operational = _against(figure, wanted.target, wanted.better)
+    experience = _against(score, wanted.experience_target, "higher")
     known = figure["n"] > 0 and score["n"] > 0
     within = {
         f"within_target{end}": np.nan if share else met[name]
         for end, name in {"": "estimate", "_low": "ci_low", "_high": "ci_high"}.items()
     }
     return {
-        "touchpoint": metric.touchpoint,
-        "operational": metric.operational,
-        "experience": metric.experience,
-        "unit": metric.unit,
+        "touchpoint": wanted.touchpoint,
+        "operational": wanted.column,
+        "experience": wanted.experience,
+        "unit": wanted.unit,
         "occasion": "D",
         "n": int(fit["n"]),
         "estimate": turn * fit["estimate"],
@@ -293,11 +223,11 @@ def _row(
         "ci_high": high,
         "p_value": fit["p_value"],
         **_side("operational", figure),
-        "better": metric.better,
-        "target": metric.target,
+        "better": wanted.better,
+        "target": wanted.target,
         **within,
         **_side("experience", score),
-        "experience_target": metric.experience_target,
+        "experience_target": wanted.experience_target,
         "quadrant": QUADRANTS[operational[0], experience[0]] if known else "not known",
         "settled": bool(operational[1] and experience[1]),
         "note": _note(figure, score, fit, share),

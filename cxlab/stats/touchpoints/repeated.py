@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from cxlab.core.design import Design, DesignLike, as_design
+from cxlab.core.design import Design
+from cxlab.core.display import with_display
 from cxlab.core.frames import collect, collect_rows, open_frame
-from cxlab.core.result import Result
 from cxlab.stats.association import (
     FEW_DEGREES_OF_FREEDOM,
     correlation_interval,
     correlation_p_value,
     covariance_of_totals,
-    drawn_from,
     pearson,
     row_leverage,
     units_of_rows,
 )
-from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS, correlation_of_sums
-from cxlab.stats.inference import check_level
-from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval
-from cxlab.stats.touchpoints.occasions import find_occasion
+from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
+from cxlab.stats.touchpoints.operational import touchpoint_words
 from cxlab.survey.definition import Table
 from cxlab.survey.study import Study
-
-Array = NDArray[np.float64]
 
 PARTS = ("within customers", "between customers")
 
@@ -41,74 +34,25 @@ REPEATED_COLUMNS = ("table", "group", "part", "n", "estimate", "ci_low", "ci_hig
 #: A spread that is not known.
 UNKNOWN = dict.fromkeys(("se", "ci_low", "ci_high", "p_value", "df"), float("nan"))
 
-#: What the columns of a design are called in the rows.
-NAMED = {"strata": "stratum", "cluster": "cluster", "stratum_clusters": "sampled"}
 
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RepeatedRatings(Result):
-    """Within-person and between-person correlations.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row per group × part: ``group`` (with ``by``), ``part`` ("within customers",
-        "between customers"), ``occasion``, ``n`` (pairs), ``estimate, se, ci_low, ci_high,
-        p_value``, ``df``, ``n_customers``, ``note``.
-    notes : tuple of str
-        How the intervals were made; then a sentence for each group in which the two have
-        opposite signs, each interval clear of 0.
-    """
-
-    def _shown(self) -> pd.DataFrame:
-        return self.table.round(3)
-
-
-def repeated_ratings(
-    data: Any,
-    score: str,
-    outcome: str,
-    *,
-    customer: str,
-    occasion: str,
-    by: str | None = None,
-    design: DesignLike = None,
-    level: float = 0.95,
-    replicates: int = 1000,
-    seed: int = 0,
-) -> RepeatedRatings:
-    """Correlate a score with an outcome within customers and between them.
+def repeated_table(study: Study, *, level: float = 0.95) -> pd.DataFrame:
+    """Within-customer and between-customer correlation of the first two outcomes, per table.
 
     Parameters
     ----------
-    data
-        Dataframe of any engine, one row per rating, several per customer.
-    score, outcome : str
-        Columns of numbers; a row without either is left out.
-    customer : str
-        Column that says whose rating it is; a row without one is refused.
-    occasion : {"A", "B", "C", "D"}
-        When score and outcome were measured (see `touchpoint_correlations`).
-    by : str, optional
-        Column whose values make groups, such as the touchpoint.
-    design : Design or mapping, optional
-        The survey design. With weights, strata or a cluster other than the customer,
-        intervals come from a bootstrap of whole clusters, and there are no degrees of
-        freedom.
+    study : Study
+        Tables with a customer column (role ``customer``, or a cluster that spans periods)
+        and two outcomes are used; the touchpoint column, if declared, makes groups.
     level : float
-    replicates, seed : int
-        Of that bootstrap.
 
     Returns
     -------
-    RepeatedRatings
-
-    Raises
-    ------
-    ValueError
-        For unknown columns, or rows without a customer.
-    TypeError
-        For text scores.
+    DataFrame
+        One row per table × group × part: ``table``, ``group`` (touchpoint, or "all"), ``part``
+        ("within customers", "between customers"), ``occasion`` (A), ``n`` (pairs), ``estimate,
+        se, ci_low, ci_high, p_value``, ``df``, ``n_customers``, ``note``, ``reading`` ("the sign
+        changes" where the two have opposite signs, each interval clear of 0). Empty where no
+        table will do.
 
     Notes
     -----
@@ -116,7 +60,7 @@ def repeated_ratings(
     more pairs; df = N − k − 1 for N pairs of k customers, the interval is Fisher's with
     that df. Between: correlation of the customers' means, each counted once. With few ratings
     a customer's mean still holds noise, which pulls the between part towards the within
-    part.
+    part. Weights are not used.
 
     References
     ----------
@@ -125,68 +69,8 @@ def repeated_ratings(
 
     Examples
     --------
-    The one who waits longest is happiest, yet each is happier after a shorter wait:
-
-    >>> ratings = pd.DataFrame({
-    ...     "customer": ["a"] * 3 + ["b"] * 3 + ["c"] * 3,
-    ...     "wait": [1, 2, 3, 4, 5, 6, 7, 8, 9], "happy": [3, 2, 1, 5, 4, 3, 7, 6, 5]})
-    >>> result = repeated_ratings(ratings, "wait", "happy", customer="customer", occasion="D")
-    >>> result.table["estimate"].round(2).tolist()
-    [-1.0, 1.0]
-    """
-    check_level(level)
-    declared, design = find_occasion(occasion), as_design(design)
-    names = {"score": score, "outcome": outcome, "customer": customer, "by": by}
-    rows = _opened_rows(data, names, design)
-    simple = design.weights is None and design.strata is None
-    simple = simple and design.cluster in (None, customer)
-    drawn = Design(**{key: NAMED[key] for key in NAMED if design.columns()[key]})
-    parts = []
-    for group, part in (
-        [("all", rows)] if by is None else rows.groupby("group", sort=True, observed=True)
-    ):
-        sums = _customer_sums(part)
-        fits = [_within(sums, level), _between(sums, level)]
-        if not simple:
-            customers = part.drop_duplicates("customer").set_index("customer").loc[sums.index]
-            fits = _bootstrapped(fits, sums, customers, drawn, level, replicates, seed)
-        labels = {"group": group, "part": PARTS, "occasion": declared.code}
-        parts.append(pd.DataFrame(labels, index=range(2)).join(pd.DataFrame(fits)))
-    table = pd.concat(parts, ignore_index=True)
-    made = "Student's t and Fisher's interval"
-    if not simple:
-        made = f"bootstrap of whole clusters, {replicates:,} times"
-    missing = {"column": [score, outcome], "n_missing": rows[["x", "y"]].isna().sum().tolist()}
-    return RepeatedRatings(
-        table=table.drop(columns="group") if by is None else table,
-        n_missing=pd.DataFrame(missing),
-        notes=(f"Occasion {declared}; {made}.", *_sign_changes(table, by is not None)),
-    )
-
-
-def repeated_table(
-    study: Study, *, replicates: int = 1000, seed: int = 0, level: float = 0.95
-) -> pd.DataFrame:
-    """Within-customer and between-customer correlation of the first two outcomes, per table.
-
-    Parameters
-    ----------
-    study : Study
-        Tables with a customer column (role ``customer``, or a cluster that spans periods)
-        and two outcomes are used; the touchpoint column, if declared, makes groups.
-    replicates, seed, level
-        As for `cxlab.repeated_ratings`.
-
-    Returns
-    -------
-    DataFrame
-        ``table``, then as `cxlab.repeated_ratings`; empty where no table will do.
-
-    Examples
-    --------
     >>> from cxlab.survey.study import load_study
-    >>> table = repeated_table(load_study("demo"), replicates=50)
-    >>> sorted(table["part"].unique())
+    >>> sorted(repeated_table(load_study("demo"))["part"].unique())
     ['between customers', 'within customers']
     """
     tables = []
@@ -200,16 +84,44 @@ def repeated_table(
         if not len(collect(counted.filter(nw.col("n") > 1).head(1))):
             continue
         found = repeated_ratings(
-            answers.to_native(), outcomes[0], outcomes[1], customer=customer, occasion="A",
-            by=table.touchpoint_column, replicates=replicates, seed=seed, level=level,
-        ).table  # fmt: skip
-        if "group" not in found:
-            found.insert(0, "group", "all")
+            answers.to_native(), *outcomes, customer=customer, by=table.touchpoint_column,
+            level=level,
+        )  # fmt: skip
         found.insert(0, "table", table.label)
         tables.append(found)
     if not tables:
         return pd.DataFrame(columns=list(REPEATED_COLUMNS))
-    return pd.concat(tables, ignore_index=True)
+    return with_display(
+        pd.concat(tables, ignore_index=True), labels=touchpoint_words(study), level=level,
+        caption="The same customer’s ratings, and those of different customers",
+        columns=("table", "group", "part", "n", "n_customers", "estimate", "reading"),
+        headers={"group": "Touchpoint"}, units={"estimate": "r"},
+    )  # fmt: skip
+
+
+def repeated_ratings(
+    data: Any,
+    score: str,
+    outcome: str,
+    *,
+    customer: str,
+    by: str | None = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """`repeated_table` of one frame with one row per rating, by group."""
+    rows = _opened_rows(data, score, outcome, customer, by)
+    parts = []
+    for group, part in rows.groupby("group", sort=True, observed=True):
+        sums = _customer_sums(part)
+        labels = {"group": group, "part": PARTS, "occasion": "A"}
+        fits = pd.DataFrame([_within(sums, level), _between(sums, level)])
+        parts.append(pd.DataFrame(labels, index=range(2)).join(fits).assign(reading=_sign(fits)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _sign(fits: pd.DataFrame) -> str:
+    clear = ((fits["ci_low"] > 0) | (fits["ci_high"] < 0)).all()
+    return "the sign changes" if clear and fits["estimate"].prod() < 0 else ""
 
 
 def customer_column(table: Table) -> str | None:
@@ -221,52 +133,30 @@ def customer_column(table: Table) -> str | None:
     return cluster.name if cluster and cluster.spans_periods else None
 
 
-def _opened_rows(data: Any, names: dict[str, str | None], design: Design) -> pd.DataFrame:
-    """The ratings as ``x, y, customer, weight, group`` and the design, a row each."""
-    numbers = {key: names[key] for key in ("score", "outcome")}
-    opened = open_frame(
-        data, numbers=numbers, design=design, customer=names["customer"], by=names["by"]
-    )
-    named = {"x": names["score"], "y": names["outcome"], "customer": names["customer"]}
-    named |= {"group": names["by"], "weight": design.weights}
-    named |= {NAMED[key]: design.columns()[key] for key in NAMED}
+def _opened_rows(
+    data: Any, score: str, outcome: str, customer: str, by: str | None
+) -> pd.DataFrame:
+    """The ratings as ``x, y, customer, group``, a row each."""
+    numbers = {"score": score, "outcome": outcome}
+    opened = open_frame(data, numbers=numbers, customer=customer, by=by)
+    named = {"x": score, "y": outcome, "customer": customer, "group": by}
     chosen = {key: nw.col(name) for key, name in named.items() if name}
     rows = collect_rows(opened.lazy.select(**chosen), data)
-    missing = int(rows["customer"].isna().sum())
-    if missing:
-        raise ValueError(
-            f"`customer` must be known on every row; got {missing:,} without in "
-            f"'{names['customer']}'. Leave those rows out and say so: this analysis needs to know "
-            "who gave each rating."
-        )
-    rows = rows if "weight" in rows else rows.assign(weight=1.0)
+    rows = rows if by else rows.assign(group="all")
     return rows.astype({"x": float, "y": float})
 
 
 def _customer_sums(rows: pd.DataFrame) -> pd.DataFrame:
-    """Per customer: pairs, weight, means, and squares and products about them."""
-    valid = rows["x"].notna() & rows["y"].notna() & (rows["weight"] > 0)
-    frame = rows.loc[valid, ["customer", "x", "y"]].assign(w=rows["weight"])
-    customer = frame["customer"]
-    mass = frame["w"].groupby(customer).transform("sum")
+    """Per customer: pairs, means, and squares and products about them."""
+    frame = rows.loc[rows["x"].notna() & rows["y"].notna(), ["customer", "x", "y"]].copy()
     for name in ("x", "y"):
-        total = (frame[name] * frame["w"]).groupby(customer).transform("sum")
-        frame[f"mean_{name}"] = total / mass
+        frame[f"mean_{name}"] = frame[name].groupby(frame["customer"]).transform("mean")
         frame[name] -= frame[f"mean_{name}"]
-    frame["xx"] = frame["w"] * frame["x"] ** 2
-    frame["yy"] = frame["w"] * frame["y"] ** 2
-    frame["xy"] = frame["w"] * (frame["x"] * frame["y"])
-    grouped = frame.groupby("customer", sort=True)
-    sums = grouped[["w", "xx", "yy", "xy"]].sum()
+    products = {"xx": frame["x"] ** 2, "yy": frame["y"] ** 2, "xy": frame["x"] * frame["y"]}
+    grouped = frame.assign(**products).groupby("customer", sort=True)
+    sums = grouped[["xx", "yy", "xy"]].sum()
     sums[["mean_x", "mean_y"]] = grouped[["mean_x", "mean_y"]].first()
-    sums["pairs"] = grouped.size()
-    # of a customer's mean, each customer counting once
-    return sums.assign(mean_weight=sums["w"] / sums["pairs"])
-
-
-def _ratio(xx: Any, yy: Any, xy: Any) -> Any:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.clip(xy / np.sqrt(xx * yy), -1, 1)
+    return sums.assign(pairs=grouped.size())
 
 
 def _within(sums: pd.DataFrame, level: float) -> dict[str, Any]:
@@ -279,7 +169,7 @@ def _within(sums: pd.DataFrame, level: float) -> dict[str, Any]:
     if df < 1 or constant:
         reason = "nothing varies within customers" if n and constant else _few(customers)
         return _row(n, customers, note=reason)
-    r = float(_ratio(xx, yy, xy))
+    r = float(np.clip(xy / np.sqrt(xx * yy), -1, 1))
     # Fisher's interval with df + 2 in the place of n; t test on df
     se = float((1 - r**2) / np.sqrt(df - 1)) if df > 1 else float("nan")
     t = r * np.sqrt(df / max(1 - r**2, 1e-300))
@@ -290,41 +180,22 @@ def _within(sums: pd.DataFrame, level: float) -> dict[str, Any]:
 def _between(sums: pd.DataFrame, level: float) -> dict[str, Any]:
     """Correlation of the customers' means, a row of the table."""
     n, customers = int(sums["pairs"].sum()), len(sums)
-    weight = sums["mean_weight"].to_numpy()
-    fit = pearson(sums["mean_x"], sums["mean_y"], weight)
+    fit = pearson(sums["mean_x"], sums["mean_y"])
     if customers < FEWEST_PAIRS or np.isnan(fit.estimate):
         reason = _few(customers) if customers < FEWEST_PAIRS else fit.note
         return _row(n, customers, note=reason)
     units, _ = units_of_rows(pd.DataFrame(index=range(customers)), Design())
-    share = weight / weight.sum()
-    se = float(np.sqrt(covariance_of_totals((fit.influence * share)[:, None], units)[0, 0]))
-    df = min(float(customers - 1), _between_leverage(sums, np.arange(customers)))
+    se = float(np.sqrt(covariance_of_totals(fit.influence[:, None] / customers, units)[0, 0]))
+    share, unit = np.full(customers, 1 / customers), np.arange(customers)
+    sides = (sums[name].to_numpy(float) for name in ("mean_x", "mean_y"))
+    leverage = min(row_leverage(side, share, unit, customers) for side in sides)
+    df = min(float(customers - 1), leverage)
     if df < 1:
         note = "no interval: it rests on one customer alone"
         return _row(n, customers, fit.estimate, note=note)
-    note = _few_words(df) if df < FEW_DEGREES_OF_FREEDOM else ""
+    few = f"it rests on few: {df:.1f} degrees of freedom".replace(".0 ", " ")
+    note = few if df < FEW_DEGREES_OF_FREEDOM else ""
     return _row(n, customers, fit.estimate, _interval(fit.estimate, se, df, level), note)
-
-
-def _few_words(df: float) -> str:
-    return f"it rests on few: {df:.1f} degrees of freedom".replace(".0 ", " ")
-
-
-def _between_leverage(sums: pd.DataFrame, unit: NDArray[np.intp]) -> float:
-    """Degrees of freedom that customers' means leave, by unit."""
-    weight = sums["mean_weight"].to_numpy()
-    share, units = weight / weight.sum(), int(unit.max()) + 1
-    sides = (sums[name].to_numpy(float) for name in ("mean_x", "mean_y"))
-    return min(row_leverage(side, share, unit, units) for side in sides)
-
-
-def _within_leverage(sums: pd.DataFrame, unit: NDArray[np.intp]) -> float:
-    """Effective number of units whose ratings vary within customers, less one."""
-    found = []
-    for name in ("xx", "yy"):
-        held = np.bincount(unit, weights=np.where(sums["pairs"] > 1, sums[name], 0.0))
-        found.append(held.sum() ** 2 / (held**2).sum() - 1 if held.any() else 0.0)
-    return float(min(found))
 
 
 def _few(customers: int) -> str:
@@ -348,72 +219,3 @@ def _interval(estimate: float, se: float, df: float, level: float) -> dict[str, 
     p_value = correlation_p_value(estimate, se, df)
     values = [float(value) for value in (se, low, high, p_value, df)]
     return dict(zip(UNKNOWN, values, strict=True))
-
-
-def _bootstrapped(
-    fits: list[dict[str, Any]],
-    sums: pd.DataFrame,
-    customers: pd.DataFrame,
-    design: Design,
-    level: float,
-    replicates: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """The same estimates with percentile intervals over whole clusters of customers."""
-    drawn = drawn_from(customers, design)
-    if drawn.n_clusters < 2:
-        return [{**fit, **UNKNOWN, "note": "no interval: fewer than two clusters"} for fit in fits]
-    unit = drawn.row_cluster
-    times = bootstrap_multipliers(drawn, replicates, seed=seed)[unit]
-    values = [_within_replicates(sums, times), _between_replicates(sums, times)]
-    leverages, found = [_within_leverage(sums, unit), _between_leverage(sums, unit)], []
-    for fit, part, leverage in zip(fits, values, leverages, strict=True):
-        if not np.isnan(fit["estimate"]):
-            df = min(float(drawn.degrees_of_freedom), leverage)
-            fit = {**fit, **_spread(fit["estimate"], part, df, level)}
-        found.append(fit)
-    return found
-
-
-def _spread(estimate: float, replicates: Array, df: float, level: float) -> dict[str, Any]:
-    """Interval from bootstrap replicates; of few, whose percentiles are too narrow, from t."""
-    kept = replicates[np.isfinite(replicates)]
-    if len(kept) < 2:
-        return {**UNKNOWN, "note": "no interval: the bootstrap produced no valid coefficient"}
-    if df < 1:
-        return {**UNKNOWN, "note": "no interval: it rests on one cluster alone"}
-    found = {**_interval(estimate, float(kept.std(ddof=1)), df, level), "df": float("nan")}
-    if df < FEW_DEGREES_OF_FREEDOM:
-        return {**found, "note": f"bootstrap; {_few_words(df)}"}
-    low, high = (float(end) for end in percentile_interval(kept, level))
-    note = "bootstrap: no degrees of freedom"
-    return {**found, "ci_low": low, "ci_high": high, "note": note}
-
-
-def _within_replicates(sums: pd.DataFrame, times: Array) -> Array:
-    several = (sums["pairs"] > 1).to_numpy()
-    parts = sums.loc[several, ["xx", "yy", "xy"]].to_numpy().T @ times[several]
-    return np.where((parts[0] > 0) & (parts[1] > 0), _ratio(*parts), np.nan)
-
-
-def _between_replicates(sums: pd.DataFrame, times: Array) -> Array:
-    weight = sums["mean_weight"].to_numpy()
-    x = (sums["mean_x"] - sums["mean_x"].mean()).to_numpy()
-    y = (sums["mean_y"] - sums["mean_y"].mean()).to_numpy()
-    powers = np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y]) * weight
-    return correlation_of_sums(powers @ times)
-
-
-def _sign_changes(table: pd.DataFrame, grouped: bool) -> list[str]:
-    sentences = []
-    for name, part in table.groupby("group", sort=False):
-        clear = ((part["ci_low"] > 0) | (part["ci_high"] < 0)).all()
-        within, between = part["estimate"]
-        if clear and within * between < 0:
-            subject = f"{name}: " if grouped else ""
-            sentences.append(
-                f"{subject}the sign changes: {within:.2f} within customers, {between:.2f} between "
-                "them. What goes with the outcome across customers goes the other way when one "
-                "customer's ratings change."
-            )
-    return sentences

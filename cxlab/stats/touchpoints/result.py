@@ -1,8 +1,8 @@
-"""What `touchpoint_correlations` returns, and the comparisons that it answers."""
+"""What `touchpoint_correlations` returns: when both were measured, and comparisons."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -11,10 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from cxlab.core.display import with_display
+from cxlab.core.findings import Findings
+from cxlab.core.messages import unknown
 from cxlab.core.result import Result
 from cxlab.stats.association import PairEstimates
 from cxlab.stats.inference import adjust_p_values, t_quantile
-from cxlab.stats.touchpoints.occasions import Occasion
+from cxlab.stats.touchpoints.findings import MARGIN, places_table, touchpoint_findings
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -23,11 +26,55 @@ Booleans = NDArray[np.bool_]
 #: A variance of a difference below this share of the two variances is rounding of 0.
 SAME_SCORES = 1e-10
 
-#: Columns of the table that are shown.
-SHOWN = [
-    "touchpoint", "outcome", "occasion", "n", "estimate", "ci_low", "ci_high", "p_adjusted",
-    "rank", "rank_low", "rank_high", "note",
-]  # fmt: skip
+
+@dataclass(frozen=True)
+class Occasion:
+    """How a touchpoint's score and the outcome were measured: code A to D, words, caution."""
+
+    code: str
+    name: str
+    caution: str
+
+    def __str__(self) -> str:
+        return f"{self.code} ({self.name})"
+
+
+OCCASIONS = {
+    "A": Occasion(
+        "A",
+        "same survey",
+        "Touchpoints and outcome were rated in one sitting, so mood and habits of answering "
+        "(halo) are part of every coefficient: a touchpoint that does nothing can still show "
+        "a clear one.",
+    ),
+    "B": Occasion(
+        "B",
+        "same survey, overall asked first",
+        "Outcome and touchpoints were rated in one sitting and the outcome first, so it may "
+        "have coloured the ratings that follow: halo is part of every coefficient.",
+    ),
+    "C": Occasion(
+        "C",
+        "separate occasions",
+        "Touchpoint and outcome were rated on separate occasions and linked by customer, so "
+        "the mood of one sitting is not shared; lasting differences between customers are.",
+    ),
+    "D": Occasion(
+        "D",
+        "operational figure against survey",
+        "The touchpoint's figure was recorded, not rated, so habits of answering are not "
+        "shared; who got which service was still not decided by lot.",
+    ),
+}
+
+
+def find_occasion(code: str) -> Occasion:
+    """The declared occasion; anything but A to D is refused, with their meanings."""
+    if code not in OCCASIONS:
+        meanings = ", ".join(str(occasion) for occasion in OCCASIONS.values())
+        message = unknown("occasion", code, OCCASIONS)
+        raise ValueError(f"{message} Declare when the two were measured: {meanings}.")
+    return OCCASIONS[code]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,6 +105,8 @@ class TouchpointCorrelations(Result):
         Family of tests behind ``p_adjusted``.
     fit : PairEstimates
         Pearson's r of every touchpoint × outcome, with the covariance of the estimates.
+    labels : mapping of str to str
+        Column to the words that tables, sentences and figures use.
     """
 
     coefficients: pd.DataFrame
@@ -69,6 +118,7 @@ class TouchpointCorrelations(Result):
     rank_method: str
     family: str
     fit: PairEstimates = field(repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         expected = len(self.touchpoints) * len(self.outcomes)
@@ -103,7 +153,12 @@ class TouchpointCorrelations(Result):
             first, second = places.T + number * size
             labels = {"touchpoint": self._named(first), "other": self._named(second)}
             parts.append(self._differences({**labels, "outcome": outcome}, first, second))
-        return pd.concat(parts, ignore_index=True)
+        return with_display(
+            pd.concat(parts, ignore_index=True), labels=self.labels, units={"estimate": "+r"},
+            caption="Differences of two touchpoints’ correlations, the surest first",
+            columns=("touchpoint", "other", "outcome", "estimate", "p_adjusted", "reading"),
+            sort=("p_value",), level=self.level,
+        )  # fmt: skip
 
     def compare_outcomes(self) -> pd.DataFrame:
         """Test whether a touchpoint goes more with the first outcome than with another.
@@ -113,60 +168,133 @@ class TouchpointCorrelations(Result):
         DataFrame
             One row per touchpoint × other outcome: ``touchpoint, outcome, other_outcome,
             occasion, coefficient, n, n_other, estimate, se, ci_low, ci_high, p_value,
-            p_adjusted, df, reading, note``.
-
-        Raises
-        ------
-        ValueError
-            If there is one outcome only.
+            p_adjusted, df, reading, note``; empty for one outcome.
         """
-        if len(self.outcomes) < 2:
-            raise ValueError(
-                f"`outcome` must be two or more columns to compare outcomes; got "
-                f"'{self.outcomes[0]}'. Call touchpoint_correlations with both."
-            )
         size, parts = len(self.touchpoints), []
         first = np.arange(size)
         for number, other in enumerate(self.outcomes[1:], start=1):
             outcomes = {"outcome": self.outcomes[0], "other_outcome": other}
             labels = {"touchpoint": self._named(first), **outcomes}
             parts.append(self._differences(labels, first, first + number * size))
-        return pd.concat(parts, ignore_index=True)
+        return with_display(
+            pd.concat(parts, ignore_index=True) if parts else self.compare().head(0),
+            labels=self.labels, units={"estimate": "+r"}, level=self.level,
+            caption="Correlation with the first outcome less that with the other",
+            columns=("touchpoint", "other_outcome", "estimate", "p_adjusted", "reading"),
+            sort=("-estimate",),
+        )  # fmt: skip
 
-    def words(self, labels: Mapping[str, str] | None = None) -> list[str]:
-        """The findings, one sentence each, in words that fit the occasion.
+    def overview(self, masked: pd.DataFrame | None = None) -> pd.DataFrame:
+        """One row per touchpoint, the outcomes side by side, strongest first.
 
         Parameters
         ----------
-        labels : mapping of str to str, optional
-            Column to the name that the sentences use, such as ``survey.labels``.
+        masked : DataFrame, optional
+            As `cxlab.masking` returns it.
 
         Returns
         -------
-        list of str
-            Occasion and caution; which touchpoints can hold the first and the last place for
-            each outcome; touchpoints that change place between outcomes.
+        DataFrame
+            ``touchpoint, n``; for each outcome ``OUTCOME_r`` and ``OUTCOME_place``, each with
+            ``_low`` and ``_high``; with ``masked``, its ``among_good`` with both ends.
         """
-        names = labels or {}
-        sentences = [f"Measurement occasion {self.occasion}. {self.occasion.caution}"]
-        sentences += [self._places(outcome, names) for outcome in self.outcomes]
-        if len(self.outcomes) > 1:
-            nothing = ["No touchpoint is shown to change place between the outcomes."]
-            sentences += changes_of_place(self.table, self.outcomes, names) or nothing
-        return sentences
+        found = pd.DataFrame({"touchpoint": list(self.touchpoints)})
+        names = {"estimate": "r", "ci_low": "r_low", "ci_high": "r_high", "rank": "place"}
+        names |= {"rank_low": "place_low", "rank_high": "place_high"}
+        headers: dict[str, str] = {}
+        units: dict[str, str] = {}
+        for outcome in self.outcomes:
+            own = self.table[self.table["outcome"] == outcome].reset_index(drop=True)
+            if "n" not in found:
+                found["n"] = own["n"]
+            renamed = own[list(names)].set_axis(
+                [f"{outcome}_{to}" for to in names.values()], axis=1
+            )
+            found, words = found.join(renamed), self.labels.get(outcome, outcome)
+            headers |= {f"{outcome}_r": f"{words}: r", f"{outcome}_place": f"{words}: place"}
+            units |= {f"{outcome}_r": "r", f"{outcome}_place": "count"}
+        if masked is not None:
+            shares = ["among_good", "among_good_low", "among_good_high"]
+            found = found.merge(masked[["touchpoint", *shares]], on="touchpoint", how="left")
+        found = found.sort_values(f"{self.outcomes[0]}_r", ascending=False, ignore_index=True)
+        return with_display(
+            found, labels=self.labels, headers=headers, units=units, level=self.level,
+            columns=("touchpoint", *headers, "among_good"), bar=(f"{self.outcomes[0]}_r",),
+            caption="How each touchpoint’s score goes with the outcomes, strongest first",
+            about="Correlation among those who rated both; places hold for all at once",
+        )  # fmt: skip
 
-    def _places(self, outcome: str, names: Mapping[str, str]) -> str:
-        part = self.table[(self.table["outcome"] == outcome) & self.table["rank"].notna()]
-        named = names.get(outcome, outcome)
-        if part.empty:
-            return f"No touchpoint could be placed for {named}."
-        first = part[part["rank_low"] == 1]
-        last = part[part["rank_high"] == len(part)]
-        return (
-            f"With {named}, of {len(part)} touchpoints {_settled(first, 'most', names)}; "
-            f"{_settled(last, 'least', names)} (pearson; places with intervals that hold for "
-            f"all touchpoints at once, {self.level:.0%}; {self.rank_method})."
-        )
+    def grid(self) -> pd.DataFrame:
+        """The coefficients of the first outcome for `cxlab.plot_grid`, strongest first.
+
+        Returns
+        -------
+        DataFrame
+            One row per touchpoint × coefficient, in words: ``label, group, estimate``.
+        """
+        own = self.coefficients[self.coefficients["outcome"] == self.outcomes[0]]
+        order = self.overview()["touchpoint"].tolist()
+        own = own.sort_values("touchpoint", key=lambda one: one.map(order.index), kind="stable")
+        words = own["coefficient"].str.replace("_", "-").str.capitalize()
+        labels = own["touchpoint"].map(lambda name: self.labels.get(name, name))
+        return pd.DataFrame({"label": labels, "group": words, "estimate": own["estimate"]})
+
+    def places(self, *, margin: float = MARGIN) -> pd.DataFrame:
+        """How far the touchpoints can be ranked, per outcome.
+
+        Parameters
+        ----------
+        margin : float
+            The smallest difference of two correlations that matters.
+
+        Returns
+        -------
+        DataFrame
+            One row per outcome: ``outcome``; ``n_least, n_most`` (pairs); ``placed`` (touchpoints
+            with a place), ``may_be_first``, ``first_within_margin`` (these and those that
+            differ from the first by less than ``margin``), ``may_be_last``; ``pairs`` compared,
+            ``told_apart``, and of these ``told_within_margin``; ``margin``.
+        """
+        return with_display(
+            places_table(self, margin), labels=self.labels, level=self.level,
+            caption="How far the touchpoints can be ranked",
+            headers={
+                "placed": "Touchpoints", "may_be_first": "May be first", "may_be_last": "May be last",
+                "pairs": "Pairs", "told_apart": "Told apart",
+                "told_within_margin": "Of these, too close to matter",
+            },
+            columns=(
+                "outcome", "placed", "may_be_first", "may_be_last", "pairs", "told_apart",
+                "told_within_margin",
+            ),
+        )  # fmt: skip
+
+    def findings(
+        self,
+        masked: pd.DataFrame | None = None,
+        *,
+        margin: float = MARGIN,
+        group: str = "",
+    ) -> Findings:
+        """What the correlations say, the answer first.
+
+        Parameters
+        ----------
+        masked : DataFrame, optional
+            As `cxlab.masking` returns it, of the first outcome.
+        margin : float
+            The smallest difference of two correlations that matters.
+        group : str
+            Whose answers they are, as ``study.selection`` says it; named in the answer unless
+            it is everyone.
+
+        Returns
+        -------
+        Findings
+            Which touchpoint goes most with the first outcome; the places for each outcome; how
+            many pairs are told apart; what good overall scores mask; what may be mood.
+        """
+        return touchpoint_findings(self, masked, margin=margin, group=group)
 
     def _named(self, pairs: Integers) -> list[str]:
         return [self.touchpoints[number % len(self.touchpoints)] for number in pairs]
@@ -181,27 +309,11 @@ class TouchpointCorrelations(Result):
         constant = {"occasion": self.occasion.code, "coefficient": "pearson"}
         return pd.DataFrame({**labels, **constant}, index=table.index).join(table)
 
-    def _shown(self) -> pd.DataFrame:
-        return self.table[SHOWN].round(3)
-
     def _head(self) -> tuple[str, ...]:
         return (
             f"Touchpoints against {' and '.join(self.outcomes)}, occasion {self.occasion}",
             self.family,
         )
-
-
-def _settled(part: pd.DataFrame, word: str, labels: Mapping[str, str]) -> str:
-    """Who goes most (or least) with the outcome, if one interval alone reaches that place."""
-    ordered = part.sort_values("rank", kind="stable", ascending=word == "most")
-    names = [
-        f"{labels.get(row.touchpoint, row.touchpoint)} ({row.rank}; {row.rank_low}–{row.rank_high})"
-        for row in ordered.itertuples(index=False)
-    ]
-    if len(names) == 1:
-        return f"{names[0]} goes {word}"
-    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-    return f"which goes {word} is not settled among {len(names)}: {shown}"
 
 
 def difference_table(
@@ -262,31 +374,3 @@ def _notes(
         else:
             notes.append("no test: one of the two has no interval")
     return notes
-
-
-def changes_of_place(
-    table: pd.DataFrame, outcomes: Sequence[str], labels: Mapping[str, str]
-) -> list[str]:
-    """A sentence for each touchpoint whose rank intervals for two outcomes do not overlap.
-
-    The first outcome is compared with each other; ``labels`` are names for the sentences.
-    """
-    places = ["rank", "rank_low", "rank_high"]
-    by_outcome = {
-        outcome: part.set_index("touchpoint")[places]
-        for outcome, part in table.groupby("outcome", sort=False)
-    }
-    first, *others = outcomes
-    placed, sentences = int(by_outcome[first]["rank"].notna().sum()), []
-    for other in others:
-        both = by_outcome[first].join(by_outcome[other].add_suffix("_there")).dropna()
-        below = both["rank_high"] < both["rank_low_there"]
-        above = both["rank_high_there"] < both["rank_low"]
-        for row in both[below | above].itertuples():
-            sentences.append(
-                f"{labels.get(row.Index, row.Index)} changes place: {row.rank} of {placed} "
-                f"({row.rank_low}–{row.rank_high}) for {labels.get(first, first)}, "
-                f"{row.rank_there} ({row.rank_low_there}–{row.rank_high_there}) for "
-                f"{labels.get(other, other)}; the intervals do not overlap."
-            )
-    return sentences
