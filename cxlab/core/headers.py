@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from cxlab.core import phrases
@@ -342,15 +343,14 @@ def decimals(half_width: float, kind: str = "number") -> int:
     return max(phrases.decimals_for(half_width), LEAST.get(kind, 0))
 
 
-def plain_decimals(values: pd.Series, kind: str, *, detailed: bool) -> int:
+def plain_decimals(values: np.ndarray, kind: str, *, detailed: bool) -> int:
     """Decimals of a column without an interval."""
     if kind in DECIMALS:
         return DECIMALS[kind][detailed]
-    sizes = values.abs()
-    sizes = sizes[sizes > 0]
-    if values.dropna().mod(1).eq(0).all():
+    known = values[np.isfinite(values)]
+    if not (known % 1).any():
         return 0
-    middle = float(sizes.median())
+    middle = float(np.median(np.abs(known[known != 0])))
     wanted = (4 if detailed else 2) - math.floor(math.log10(middle)) - 1
     return min(max(wanted, 0), MOST)
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cxlab.core.display import Display, display_of
 from cxlab.core.headers import number
-from cxlab.core.tables import Column, Dots, arrange
+from cxlab.core.tables import Column, Dots, Shown, arrange
 
 #: Class of the tables that are displayed, and what stands in place of an empty one.
 MARK = "cxlab"
@@ -28,7 +28,16 @@ MARKED = ' class="marked"'
 
 def table_html(table: pd.DataFrame, display: Display | None = None, *, name: str = "") -> str:
     """HTML of a table: caption, scopes, a box that scrolls, and all numbers folded below."""
-    shown = arrange(table, display or display_of(table), name)
+    return as_html(arrange(table, display or display_of(table), name))
+
+
+def table_text(table: pd.DataFrame, display: Display | None = None, *, name: str = "") -> str:
+    """Plain text of what is open to view."""
+    return as_text(arrange(table, display or display_of(table), name))
+
+
+def as_html(shown: Shown) -> str:
+    """As `table_html`, of a table that is arranged."""
     if shown.sentence:
         return f'<p class="{MARK}">{escape(shown.sentence)}</p>'
     if not shown.columns:
@@ -50,9 +59,8 @@ def table_html(table: pd.DataFrame, display: Display | None = None, *, name: str
     )
 
 
-def table_text(table: pd.DataFrame, display: Display | None = None, *, name: str = "") -> str:
-    """Plain text of what is open to view."""
-    shown = arrange(table, display or display_of(table), name)
+def as_text(shown: Shown) -> str:
+    """As `table_text`, of a table that is arranged."""
     if shown.sentence or not shown.columns:
         return shown.sentence or "no rows"
     lines = [line for line in (shown.caption, shown.about) if line]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cxlab.core.display import Display
@@ -265,13 +266,12 @@ def _numbers(
     units, signed = kinds(table, column, display)
     pair = None if detailed else ends(column, table.columns)
     cells, intervals = [""] * len(table), [""] * len(table)
+    known = _matrix(table, [column, *(pair or ())])
     for kind in dict.fromkeys(units):
         rows = [i for i, one in enumerate(units) if one == kind]
-        factor = 100.0 if kind == "share" else 1.0
-        names = [column, *(pair or ())]
-        part = table.iloc[rows][names].astype(float) * factor
+        part = known[rows] * (100.0 if kind == "share" else 1.0)
         places = _places(part, kind, detailed=detailed)
-        for i, values in zip(rows, part.to_numpy(), strict=True):
+        for i, values in zip(rows, part.tolist(), strict=True):
             own = places + _meets_zero(values, places) if signed else places
             cells[i] = _number(values[0], kind, own, signed)
             if pair and not any(math.isnan(value) for value in values):
@@ -293,12 +293,17 @@ def _number(value: float, kind: str, places: int, signed: bool) -> str:
     return f"{text}\u00a0%" if kind in ("%", "share") and text != "–" else text
 
 
-def _places(part: pd.DataFrame, kind: str, *, detailed: bool) -> int:
+def _matrix(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Columns of numbers side by side, missing ones as NaN; pandas would take ten times as long."""
+    return np.column_stack([table[c].to_numpy(dtype=float, na_value=np.nan) for c in columns])
+
+
+def _places(part: np.ndarray, kind: str, *, detailed: bool) -> int:
     """Decimals for a column: one digit of the usual half-width."""
-    known = part.dropna()
-    if part.shape[1] < 3 or known.empty:
-        return plain_decimals(part.iloc[:, 0], kind, detailed=detailed)
-    half_width = float(((known.iloc[:, 2] - known.iloc[:, 1]) / 2).median())
+    known = part[~np.isnan(part).any(axis=1)]
+    if part.shape[1] < 3 or not len(known):
+        return plain_decimals(part[:, 0], kind, detailed=detailed)
+    half_width = float(np.median((known[:, 2] - known[:, 1]) / 2))
     return 0 if kind == "count" else decimals(half_width, kind)
 
 
@@ -332,7 +337,7 @@ def _dots(table: pd.DataFrame, column: str, display: Display) -> Dots | None:
     kind = kinds(table, column, display)[0][0]
     factor = 100.0 if kind == "share" else 1.0
     pair = ends(column, table.columns) or (column, column)
-    places = [tuple(row) for row in (table[[column, *pair]].astype(float) * factor).to_numpy()]
+    places = [tuple(row) for row in (_matrix(table, [column, *pair]) * factor).tolist()]
     known = [value for row in places for value in row if not math.isnan(value)]
     if not known:
         return None

@@ -21,9 +21,9 @@ from IPython.display import display
 from cxlab.core.characters import quote_formula
 from cxlab.core.display import display_of
 from cxlab.core.headers import NAMED
-from cxlab.core.markup import MARK, NO_ROWS, table_html, table_text
+from cxlab.core.markup import MARK, NO_ROWS, as_html, as_text
 from cxlab.core.messages import got, unknown
-from cxlab.core.tables import MOST_COLUMNS, described
+from cxlab.core.tables import MOST_COLUMNS, arrange, described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,8 +163,8 @@ def _show_table(table: pd.DataFrame, name: str, told: dict[str, Any]) -> None:
     display_as = replace(display_of(table), **told)
     record_table(table, name)
     _record_caption(described(table, display_as, name))
-    html = table_html(table, display_as, name=name)
-    display(Shown(table_text(table, display_as, name=name), {"text/html": html}, {}))
+    arranged = arrange(table, display_as, name)
+    display(Shown(as_text(arranged), {"text/html": as_html(arranged)}, {}))
 
 
 def show_figure(result: Any, name: str, alt: str | None) -> None:
