@@ -31,7 +31,6 @@ import numpy as np
 import pandas as pd
 
 from cxlab.stats.comparison import compare_tnps_rnps
-from cxlab.stats.comparison.contract import Columns
 from cxlab.stats.comparison.identity import (
     R_ONLY,
     SAME,
@@ -39,10 +38,10 @@ from cxlab.stats.comparison.identity import (
     among_answers,
     identity_table,
 )
-from cxlab.stats.comparison.paired.margins import category, contrast
+from cxlab.stats.comparison.pairs import category, contrast
 from cxlab.stats.comparison.programme import read_programme
+from cxlab.stats.comparison.quantities import TERMS
 from cxlab.stats.comparison.scores import STANDARDISED_ROWS
-from cxlab.stats.comparison.standardised.quantities import TERMS
 from cxlab.survey.simulate import Programme, simulate_programme
 
 FIRST_SEED = 60_000
@@ -218,7 +217,7 @@ def identity(studies: int) -> pd.DataFrame:
         r_who = [f"c{k}" for k in (*range(both), *range(2000, 2200))]
         for _ in range(studies):
             t, r = (_answers(rng, who, p) for who, p in ((t_who, 0.5), (r_who, 0.3)))
-            data = read_programme(t, r, columns=Columns())
+            data = read_programme(t, r, customer="customer_id", score="recommend", weights={})
             found = among_answers(data, replicates=300, seed=int(rng.integers(2**31)))
             table = identity_table(found, level=0.95).set_index("term")
             low, high = table["ci_low"], table["ci_high"]
@@ -249,7 +248,7 @@ def bounds(name: str, studies: int, customers: int) -> pd.DataFrame:
             none = row["status"] == "not identified"
             low, high = min(row["ci_low"], row["bound_low"]), max(row["ci_high"], row["bound_high"])
             inside = low <= truth[term] <= high
-            said = any("not identified" in sentence.lower() for sentence in result.sentences)
+            said = bool(result.findings().of_kind("caution"))
             rows.append((term, none, said, inside, none and not np.isnan(row["estimate"])))
     columns = ["term", "no_number", "said_not_identified", "bounds_hold", "silent_number"]
     found = pd.DataFrame(rows, columns=columns)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlab.stats.comparison import compare_tnps_rnps, plan_contact_rule
-from cxlab.stats.comparison.contract import Columns
+from cxlab.stats.comparison import compare_tnps_rnps
+from cxlab.stats.comparison.decomposition import interval
 from cxlab.stats.comparison.identity import (
     COMPOSITION,
     DIFFERENT,
@@ -25,7 +25,6 @@ from cxlab.stats.comparison.identity import (
     identity_table,
 )
 from cxlab.stats.comparison.programme import read_programme
-from cxlab.stats.comparison.standardised.decomposition import interval
 from cxlab.survey.simulate import simulate_programme
 
 ROUNDING = 1e-9
@@ -125,7 +124,7 @@ class TestIdentity:
         for _ in range(STUDIES):
             # promoters .5 against .3, detractors .2: the same whoever answers both
             t, r = draw(rng, t_who, 0.5), draw(rng, r_who, 0.3)
-            data = read_programme(t, r, columns=Columns())
+            data = read_programme(t, r, customer="customer_id", score="recommend", weights={})
             found = among_answers(data, replicates=200, seed=int(rng.integers(2**31)))
             table = identity_table(found, level=0.95).set_index("term")
             for k, (name, truth) in enumerate({SAME: 20.0, T_ONLY: 0.0, R_ONLY: 0.0}.items()):
@@ -189,9 +188,9 @@ class TestSegments:
         t = answers([("a", 10), ("b", 2), ("x", 10)])
         r = answers([("a", 9), ("b", 9), ("b", 8)], ["p", "q", "q"])
         result = compare(t, r, segments="segment")
-        assert result.notes == (
+        assert result.notes[0] == (
             "`segment` of the transactional answers is that of the same customer in the "
-            "relationship survey, of any period",
+            "relationship survey, of any period"
         )
         row = result.segment_gaps.set_index("part").loc[UNKNOWN]
         assert (
@@ -253,40 +252,21 @@ class TestScores:
         t = answers([("a", 10), ("a", 10), ("b", 0)]).assign(weight=[1.0, 1.0, 6.0])
         r = answers([("a", 8), ("b", 9), ("c", 3)]).assign(size=[2.0, 1.0, 1.0])
         result = compare(t, r, weights={"transactional": "weight", "relationship": "size"})
-        found = result.scores.set_index(["counted", "survey"])["estimate"]
-        assert found["each answer once"].tolist() == pytest.approx([100 / 3, 0, 100 / 3])
+        found = result.estimates.set_index(["estimate_kind", "survey"])["estimate"]
+        assert found["raw"].tolist() == pytest.approx([100 / 3, 0, 100 / 3])
         assert found["weighted as declared"].tolist() == pytest.approx([-50, 0, -50])
         assert found["each customer once"].tolist() == pytest.approx([0, 0, 0])
-        both = found["customers who answered both"]
-        assert both.tolist() == pytest.approx([0, 50, -50])
-        counts = result.scores.set_index(["counted", "survey"])[["n", "customers"]]
-        assert counts.loc[("those who answered both less the others", "relationship")].tolist() == [
-            3,
-            3,
-        ]
-        assert counts.loc[
-            ("those who answered both less the others", "transactional")
-        ].tolist() == [3, 2]
-        assert found["those who answered both less the others", "relationship"] == pytest.approx(
-            150
-        )
+        counts = result.estimates.set_index(["estimate_kind", "survey"])[["n", "customers"]]
+        assert counts.loc[("each customer once", "transactional")].tolist() == [3, 2]
+        assert counts.loc[("each customer once", "difference")].tolist() == [6, 3]
 
     def test_only_the_survey_that_declares_weights_is_said_to_differ(self):
         t = answers([(f"t{k}", 9 + k % 2) for k in range(20)])
         r = answers([(f"r{k}", [3, 9][k % 2]) for k in range(20)]).assign(w=[1.0, 3.0] * 10)
-        said = compare(t, r, weights={"relationship": "w"}).sentences
-        one = [s for s in said if s.startswith("Weighted as declared, as in the scorecard")]
-        assert len(one) == 1
-        assert "rNPS is +50.0 instead of 0.0" in one[0]
-        assert "tNPS" not in one[0]
-        assert not any("Weighted as declared" in s for s in compare(t, r).sentences)
-
-    def test_shares_by_hand(self):
-        t = answers([("a", 10), ("b", 9), ("c", 7), ("d", 1)]).assign(weight=[1.0, 1.0, 1.0, 5.0])
-        table = compare(t, t, weights="weight").shares.query("survey == 'transactional'")
-        assert table["estimate"].tolist() == pytest.approx([25, 25, 50])
-        assert table["weighted"].tolist() == pytest.approx([62.5, 12.5, 25])
-        assert table["n"].tolist() == [1, 1, 2]
+        said = compare(t, r, weights={"relationship": "w"}).findings().answer.detail
+        words = "Weighted as declared, as in the scorecard, rNPS is 50.0 instead of 0.0"
+        assert said.endswith(words)
+        assert "Weighted as declared" not in compare(t, r).findings().answer.detail
 
 
 class TestFewCustomers:
@@ -316,10 +296,10 @@ class TestFewCustomers:
     def test_few_customers_with_several_answers_do_not_show(self):
         result = self.shown(20, 30, 40, several=3)
         assert result.identity["term"].tolist() == [f"{UNIT} + {SAME}", T_ONLY, R_ONLY, "gap"]
-        scores = result.scores.set_index(["counted", "survey"])["estimate"]
+        scores = result.estimates.set_index(["estimate_kind", "survey"])["estimate"]
         assert np.isnan(scores["each customer once", "transactional"])
-        assert np.isnan(scores["customers who answered both", "transactional"])
-        assert np.isfinite(scores["customers who answered both", "relationship"])
+        assert np.isnan(scores["each customer once", "difference"])
+        assert np.isfinite(scores["each customer once", "relationship"])
 
     def test_few_of_both_kinds_leave_the_gap_alone(self):
         assert self.shown(4, 60, 60, several=3).identity["term"].tolist() == ["gap"]
@@ -329,8 +309,7 @@ class TestFewCustomers:
         r = answers([(f"c{k}", 10) for k in range(60)])
         result = compare(t, r, replicates=50)
         assert result.identity["ci_low"].isna().all()
-        assert any("the same customers 0.0 (no interval)" in s for s in result.sentences)
-        row = result.scores.set_index(["counted", "survey"]).loc[("each answer once", "difference")]
+        row = result.estimates.set_index(["estimate_kind", "survey"]).loc[("raw", "difference")]
         assert row["ci_low"] < -5 < 5 < row["ci_high"]
 
     def test_the_same_answers_twice_have_no_certain_gap(self):
@@ -343,21 +322,9 @@ class TestFewCustomers:
         result = self.shown(2, 3, 60, several=0)
         assert result.identity["term"].tolist() == ["gap"]
         assert result.identity["estimate"].isna().all()
-        scores = result.scores.set_index(["counted", "survey"])["estimate"]
-        assert (
-            scores.xs("difference", level=1)[["each answer once", "each customer once"]]
-            .isna()
-            .all()
-        )
+        differences = result.estimates.query("survey == 'difference'")
+        assert differences["estimate"].isna().all()
         assert result.segment_gaps.empty
-
-    def test_small_cells_of_the_overlap_hide_that_surveys_rows(self):
-        scores = self.shown(40, 30, 4).scores.set_index(["counted", "survey"])["estimate"]
-        both, only = "customers who answered both", "customers who answered this survey only"
-        assert np.isnan(scores[both, "relationship"])
-        assert np.isnan(scores[both, "difference"])
-        assert np.isnan(scores[only, "relationship"])
-        assert np.isfinite(scores[both, "transactional"])
 
 
 @pytest.fixture(scope="module")
@@ -380,18 +347,21 @@ class TestWhatIsThere:
         ("more", "lacking"),
         [
             ((), "needs the frame of customers and the invitations with unsampled"),
-            (("invitations",), "needs the frame of customers)"),
-            (("customers",), "needs the invitations with unsampled and suppressed rows)"),
+            (("invitations",), "needs the frame of customers"),
+            (("customers",), "needs the invitations with unsampled and suppressed rows"),
         ],
     )
-    def test_one_sentence_says_what_is_lacking(self, programme, more, lacking):
+    def test_what_is_lacking_is_said_once(self, programme, more, lacking):
         files = files_of(programme, *ANSWERS, *more)
         segments = ["segment"] if more == ("customers",) else ["home_region"]
         result = compare_tnps_rnps(**files, segments=segments, replicates=20)
-        said = [s for s in result.sentences if "Not identified" in s]
-        assert len(said) == 1
-        assert lacking in said[0]
-        assert not any("needs the" in note for note in result.notes)
+        (caution,) = result.findings().of_kind("caution")
+        assert (
+            caution.text
+            == "What those who were not asked or stayed silent would have said is not known"
+        )
+        assert [note for note in result.notes if note.startswith(lacking)] == [result.notes[-1]]
+        assert len(result.beliefs) == 1
         assert result.decomposition["term"].tolist() == ["gap"]
         assert not result.standardised
         assert len(result.identity) == 5
@@ -405,12 +375,11 @@ class TestWhatIsThere:
         files["invitations"] = files["invitations"].query("survey_type == @survey")
         result = compare_tnps_rnps(**files, replicates=0)
         other = ANSWERS[survey == "transactional"]
-        assert any(f"needs the {other} survey's invitations" in s for s in result.sentences)
-        assert plan_contact_rule(**files, days=(0,))["note"].str.startswith("needs the").all()
+        assert any(f"needs the {other} survey's invitations" in note for note in result.notes)
 
     def test_never_the_words_of_what_is_not_identified(self, programme):
         result = compare_tnps_rnps(**files_of(programme, *ANSWERS), replicates=20)
-        text = str(result).lower()
+        text = f"{result} {result.findings()}".lower()
         assert "selection" not in text
         assert "coverage" not in text
 
@@ -418,15 +387,16 @@ class TestWhatIsThere:
         t, r = (getattr(programme, name).drop(columns="customer_id") for name in ANSWERS)
         result = compare_tnps_rnps(t, r, customer=None, segments="home_region", replicates=50)
         assert result.identity["term"].tolist() == ["gap"]
-        assert result.scores["counted"].unique().tolist() == ["each answer once"]
-        assert "The answers don't name their customer: there is no same-customer contrast." in (
-            result.sentences
+        assert result.estimates["estimate_kind"].unique().tolist() == ["raw", "paired"]
+        assert result.findings().of_kind("finding")[-1].text == (
+            "The same customers are not compared: the answers don't name their customer"
         )
         assert result.segment_gaps.empty
 
     def test_no_dates_means_no_pairs(self):
         t, r = answers([("a", 9), ("b", 3)]), answers([("a", 9), ("b", 3)])
-        assert any("have no dates" in s for s in compare(t, r).sentences)
+        said = compare(t, r).findings().of_kind("finding")[-1].text
+        assert said == "The same customers are not compared: the answers have no dates"
 
     def test_no_customer_in_both(self, programme):
         r = programme.relationship
@@ -434,7 +404,6 @@ class TestWhatIsThere:
         result = compare_tnps_rnps(programme.transactional, r[lonely], replicates=20)
         assert result.identity["term"].tolist() == [UNIT, DIFFERENT, "gap"]
         assert result.identity["note"].tolist()[1] == "no customer answered both surveys"
-        assert not any("also answered" in s for s in result.sentences)
 
     def test_a_survey_without_periods_is_refused(self, programme):
         t = programme.transactional.drop(columns="period")
@@ -447,12 +416,4 @@ class TestWhatIsThere:
         with pytest.raises(ValueError, match="`customer` must be a column"):
             compare_tnps_rnps(
                 programme.transactional, programme.relationship, customer="custmer_id"
-            )
-
-    def test_columns_named_for_the_comparison_must_be_there(self, programme):
-        with pytest.raises(ValueError, match="`responded_at` must be a column"):
-            compare_tnps_rnps(
-                programme.transactional,
-                programme.relationship,
-                columns={"responded_at": "anwered_at"},
             )

@@ -8,27 +8,23 @@ import pandas as pd
 import pytest
 
 from cxlab import load_study
-from cxlab.stats.comparison import (
-    compare_tnps_rnps,
-    plan_contact_rule,
-    plan_pairs,
-    programme_tables,
-    rules_in_words,
-)
+from cxlab.stats.comparison import compare_tnps_rnps, programme_tables, rules_in_words
 from cxlab.stats.comparison.disclosure import ComparisonGate
 from cxlab.stats.comparison.identity import Respondents
-from cxlab.stats.comparison.paired.pairs import (
+from cxlab.stats.comparison.pairs import (
     OnePerAnswer,
     Pairs,
     categories_table,
     migration_table,
     paired_table,
+)
+from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS, TERMS
+from cxlab.stats.comparison.scores import (
+    regression_table,
     sensitivity_table,
     window_table,
     windows_taken,
 )
-from cxlab.stats.comparison.paired.timing import regression_table
-from cxlab.stats.comparison.standardised.quantities import QUANTITY_COEFFICIENTS, TERMS
 
 SMALLEST = 10
 ROUNDING = 1e-9
@@ -107,8 +103,8 @@ def shown(pairs_of_windows=None, window_days=90, /, **tables):
 
 
 def windows_shown(pairs, window_days):
-    windows = windows_taken(pairs, "last before", window_days)
-    table = window_table(windows, "last before", level=0.95)
+    windows = windows_taken(pairs, window_days)
+    table = window_table(windows, level=0.95)
     return shown(windows, window_days, windows=table)["windows"]
 
 
@@ -227,7 +223,7 @@ class TestTerms:
             .all()
         )
         assert set(tiny.robustness["quantity"]) == {"raw gap"}
-        assert not any("The residual would vanish" in s for s in tiny.sentences)
+        assert tiny.tipping == ()
 
     def test_a_survey_of_few_gives_no_gap(self):
         tables = tables_where(())
@@ -241,10 +237,9 @@ class TestTerms:
         }
         gap = result.decomposition.set_index("term").loc["gap"]
         assert numbers_of(gap.to_frame().T.infer_objects()).isna().all(axis=None)
-        assert result.sentences[0] == (
-            "As collected, tNPS: too few customers to say; rNPS is +6.6 (n = 3,475). "
-            "No gap is given."
-        )
+        answer = result.findings().answer
+        assert answer.text == "Too few customers answered one of the surveys: no gap is given"
+        assert result.parts["estimate"].isna().tolist() == [False, True]
         assert result.robustness.empty
 
     def test_the_share_does_not_give_a_hidden_gap_back(self):
@@ -267,7 +262,8 @@ class TestTerms:
     def test_a_thin_part_of_a_term_is_said(self, tiny):
         note = tiny.decomposition.set_index("term").loc["mix", "note"]
         assert note == "7 of 7 cells have answers of fewer than 10 customers"
-        assert any(s.startswith("Few customers in a part of mix: 7 of 7") for s in tiny.sentences)
+        details = [one.detail for one in tiny.findings().of_kind("finding")]
+        assert f"which touchpoints were asked about: {note}" in "; ".join(details)
 
     def test_terms_are_all_named(self, tiny):
         assert tiny.decomposition["term"].tolist()[:6] == list(TERMS)
@@ -278,20 +274,22 @@ class TestSamePairs:
     FEW = pairs_of([3, 10, 10], [10, 2, 9])
 
     def test_three_pairs_give_no_number(self):
-        table = shown(paired=paired_table(self.FEW, level=0.95))["paired"]
+        table = shown(paired=paired_table(self.FEW, level=0.95, why_none=""))["paired"]
         assert numbers_of(table).isna().all(axis=None)
         assert table["note"].tolist() == ["hidden: fewer than 10 customers"] * 2
 
     def test_few_pairs_get_no_verdict(self, tiny):
-        assert "Same customers: too few pairs (2) to say." in tiny.sentences
-        assert np.isnan(tiny.pair_variance)
-        assert not any("their two scores" in sentence for sentence in tiny.sentences)
+        said = tiny.findings().of_kind("finding")[-1]
+        assert (
+            said.text == "Too few customers answered both surveys to compare them with themselves"
+        )
+        assert said.certainty == "not settled"
         status = tiny.estimands.set_index("estimand")["status"]
-        assert status["E3"] == "too few pairs (2) to say"
+        assert status["E3"] == "too few pairs to say"
         assert status["E4"] == "fewer than 10 customers: too few to say"
 
     def test_pairs_without_a_difference_are_told_so(self):
-        table = paired_table(pairs_of([9] * 12, [10] * 12), level=0.95)
+        table = paired_table(pairs_of([9] * 12, [10] * 12), level=0.95, why_none="")
         assert table["note"].tolist() == ["every pair has the same difference: no interval"] * 2
 
     def test_one_small_cell_hides_all_nine(self):
@@ -346,7 +344,7 @@ class TestWindowsAndRules:
         # customer 0 has two answers before its relationship answer: a rule is about that one
         customer = [0, *range(12)]
         pairs = every_pair([20.0, *[5.0] * 12], [2, *[9, 3, 7, 10] * 3], [7] * 13, customer)
-        alone = sensitivity_table(pairs, chosen="last before", level=0.95)
+        alone = sensitivity_table(pairs, level=0.95)
         table = shown(sensitivity=alone)["sensitivity"]
         assert table.query("chosen")["n"].tolist() == [12, 12]
         assert table.query("not chosen")["estimate"].isna().all()
@@ -364,50 +362,6 @@ class TestWindowsAndRules:
         assert not few["variant"].str.contains("one answer per customer").any()
 
 
-class TestPlans:
-    def test_hidden_pairs_give_rows_with_a_note(self, tiny):
-        plan = plan_pairs(tiny, gaps=(5, 10))
-        assert plan["gap"].isna().tolist() == [True, False, False]
-        assert plan["n"].isna().all()
-        assert plan["note"].eq("hidden: fewer than 10 customers").all()
-
-    def test_pairs_of_one_difference_give_rows_with_a_note(self):
-        day = pd.Timestamp("2025-01-10")
-        who = [f"c{k}" for k in range(12)]
-        t = pd.DataFrame({"response_id": [f"t{w}" for w in who], "customer_id": who,
-                          "recommend": 9, "responded_at": day})  # fmt: skip
-        r = t.assign(response_id=[f"r{w}" for w in who], responded_at=day + pd.Timedelta(days=9))
-        plan = plan_pairs(compare_tnps_rnps(t, r), gaps=(5,))
-        assert plan["n"].isna().all()
-        assert plan["note"].eq("every pair has the same difference: no interval").all()
-
-    def test_a_plan_from_few_pairs_is_called_rough(self):
-        plan = plan_pairs(compare("2024-Q1", None))
-        assert plan["n"].iloc[0] == 18
-        assert plan["note"].eq("the variance is that of 18 pairs: a rough plan").all()
-
-    def test_the_plan_is_of_the_window(self):
-        tables = tables_where(())
-        one = plan_contact_rule(**tables, periods="2024-Q2", days=(60,))
-        answered = tables["relationship"].query("period == '2024-Q2'")["recommend"].count()
-        # days 60 is the rule that was followed: as many answers are expected as came
-        assert one["answers"].item() == pytest.approx(answered, rel=0.05)
-        whole = plan_contact_rule(**tables, days=(60,))["answers"].item()
-        assert one["answers"].item() < whole / 5
-
-    def test_no_plan_of_few_answers(self):
-        plan = plan_contact_rule(
-            **tables_where(()), periods="2024-Q1", days=(0, 60), min_group_size=10_000
-        )
-        assert plan["estimate"].isna().all()
-        assert plan["note"].eq("hidden: fewer than 10000 customers").all()
-
-    def test_no_plan_without_invitations(self):
-        tables = tables_where(()) | {"invitations": None}
-        plan = plan_contact_rule(**tables, days=(0,))
-        assert plan["note"].str.startswith("needs the frame").all()
-
-
 class TestNothingFails:
     @pytest.mark.parametrize("answers", [{"transactional"}, {"relationship"}, set()])
     def test_a_period_without_answers_to_a_survey(self, answers):
@@ -422,9 +376,8 @@ class TestNothingFails:
             status = asked["status"].astype("str").mask(silent, "invited")
             tables["invitations"] = asked.assign(status=status)
         result = compare_tnps_rnps(**tables, periods="2024-Q1", replicates=0)
-        assert result.sentences[0].startswith("One of the surveys has no valid answer")
-        plan_pairs(result)
-        assert len(plan_contact_rule(**tables, periods="2024-Q1", days=(0,))) == 1
+        answer = result.findings().answer
+        assert answer.text == "One of the surveys has no valid answer: there is no gap to explain"
 
     def test_a_rule_that_stopped_none_of_the_chosen_is_left_out(self, study):
         asked = study.read("invitations")

@@ -184,11 +184,11 @@ def test_groups_that_one_chart_cannot_hold_are_refused_in_a_sentence():
 def test_a_plot_of_another_table_says_whose_it_draws(by_group):
     with pytest.raises(ValueError, match=r"Draw what cxlab.driver_map returns"):
         plot_driver_map(by_group)
-    with pytest.raises(ValueError, match=r"got one without 'term'.*it has 'label'"):
+    with pytest.raises(ValueError, match=r"got one without 'kind'.*it has 'label'"):
         plot_waterfall(pd.DataFrame({"label": [], "estimate": []}))
     tables = programme_tables(load_study("demo"))
     comparison = compare_tnps_rnps(**tables, periods="2025-Q4", replicates=20)
-    told = r"got one without 'survey'. Draw its table '.scores', '.shares' or '.estimates'"
+    told = r"got one without 'survey'. Draw its table '.estimates'"
     with pytest.raises(ValueError, match=told):
         plot_intervals(comparison, label="survey")
     with pytest.raises(TypeError, match=r"got list. Draw another table"):

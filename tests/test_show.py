@@ -15,7 +15,6 @@ from cxlab import (
     plot_runs,
     plot_waterfall,
     show,
-    with_labels,
 )
 from cxlab.report.show import drawn_numbers
 
@@ -159,46 +158,41 @@ class TestPlots:
         axes.plot([1, 2], [3, 4])
         assert drawn_numbers(axes.figure) == ["1", "3", "2", "4"]
 
-    def test_waterfall_starts_each_term_where_the_last_one_ended(self):
-        table = pd.DataFrame(
-            {
-                "term": ["a", "b"],
-                "estimate": [5.0, -2.0],
-                "ci_low": [4.0, -3.0],
-                "ci_high": [6.0, -1.0],
-            }
-        )
-        axes = plot_waterfall(table)
-        lefts = [patch.get_x() for patch in axes.patches]
-        widths = [patch.get_width() for patch in axes.patches]
-        assert lefts == [0, 5, 0]
-        assert widths == [5, -2, 3]
-        segments = axes.collections[0].get_segments()
-        assert [segment[:, 0].tolist() for segment in segments] == [[4, 6], [2, 4]]
+    def parts(self, start=10.0):
+        """From 10 by +5, shown, and −2, not shown, to 13."""
+        rows = [
+            ("rNPS", "score", start, 8.0, 12.0, True),
+            ("a", "part", 5.0, 4.0, 6.0, True),
+            ("b", "part", -2.0, -90.0, 1.0, False),
+            ("tNPS", "score", 13.0, 11.0, 15.0, True),
+        ]
+        columns = ["label", "kind", "estimate", "ci_low", "ci_high", "clear"]
+        return pd.DataFrame(rows, columns=columns)
 
-    def test_waterfall_from_one_score_to_the_other(self):
-        table = pd.DataFrame(
-            {
-                "term": ["a", "b"],
-                "estimate": [5.0, -2.0],
-                "ci_low": [4.0, -3.0],
-                "ci_high": [6.0, 1.0],
-            }
-        )
-        axes = plot_waterfall(table, start=10.0, ends=("rNPS", "tNPS"))
-        assert [patch.get_x() for patch in axes.patches] == [0, 10, 15, 0]
-        assert [patch.get_width() for patch in axes.patches] == [10, 5, -2, 13]
-        assert [label.get_text() for label in axes.get_yticklabels()] == ["rNPS", "a", "b", "tNPS"]
-        assert [text.get_text() for text in axes.texts] == ["+10.0", "+5.0", "−2.0", "+13.0"]
-        # b is not shown to differ from 0
-        assert [patch.get_alpha() for patch in axes.patches[1:3]] == [1.0, 0.45]
+    def test_waterfall_starts_each_part_where_the_last_one_ended(self):
+        axes = plot_waterfall(self.parts())
+        assert [patch.get_x() for patch in axes.patches] == [10, 15]
+        assert [patch.get_width() for patch in axes.patches] == [5, -2]
+        segments = [line.get_segments()[0][:, 0].tolist() for line in axes.collections]
+        assert segments == [[8, 12], [14, 16], [-75, 16], [11, 15]]
 
-    def test_waterfall_without_terms_or_with_a_hidden_start(self):
-        nothing = pd.DataFrame(
-            {"term": [], "estimate": [], "ci_low": [], "ci_high": []}, dtype=float
-        )
-        axes = plot_waterfall(nothing, start=float("nan"), ends=("rNPS", "tNPS"))
-        assert not axes.texts
+    def test_waterfall_is_strong_only_where_a_part_is_shown(self):
+        axes = plot_waterfall(self.parts())
+        assert [patch.get_facecolor()[3] for patch in axes.patches] == [1.0, 0.15]
+        weights = {text.get_text(): text.get_weight() for text in axes.texts}
+        assert (weights["+5.0"], weights["−2.0"], weights["13.0"]) == ("bold", "normal", "bold")
+        assert {"(4 to 6)", "(−90 to 1)", "rNPS", "a", "b", "tNPS"} <= set(weights)
+
+    def test_an_interval_that_leaves_the_waterfall_ends_in_an_arrow(self):
+        axes = plot_waterfall(self.parts())
+        (arrow,) = [line for line in axes.get_lines() if line.get_marker() == "<"]
+        assert arrow.get_xdata()[0] == axes.get_xlim()[0] > -75
+
+    def test_waterfall_without_parts_or_with_a_hidden_start(self):
+        hidden = self.parts(start=np.nan).iloc[[0, 2]].assign(estimate=np.nan)
+        axes = plot_waterfall(hidden)
+        assert [text.get_text() for text in axes.texts if text.get_text().startswith("+")] == []
+        assert len(plot_waterfall(self.parts().iloc[:0]).patches) == 0
 
     def test_grid_leaves_hidden_cells_empty(self):
         table = pd.DataFrame(
@@ -238,21 +232,3 @@ def test_a_p_value_is_never_shown_as_zero(capsys):
     printed = capsys.readouterr().out
     assert printed.splitlines()[2].split() == ["<0.001", "<0.001", "0.00"]
     assert printed.splitlines()[3].split() == ["0.031", "–", "1.00"]
-
-
-def test_readers_names_stand_in_place_of_columns(capsys):
-    table = pd.DataFrame(
-        {
-            "touchpoint": pd.Categorical(["check_in", "wifi"]),
-            "outcome": ["overall", None],
-            "group": ["wifi", "wifi"],
-            "n": [3, 2],
-        }
-    )
-    named = with_labels(table, {"check_in": "Check-in", "overall": "Overall", "wifi": "Wi-Fi"})
-    assert list(named["touchpoint"]) == ["Check-in", "Wi-Fi"]
-    assert named["outcome"].iloc[0] == "Overall"
-    assert pd.isna(named["outcome"].iloc[1])
-    # a group is a value of the data, whatever a column is called
-    assert list(named["group"]) == ["wifi", "wifi"]
-    assert list(table["touchpoint"]) == ["check_in", "wifi"]

@@ -90,12 +90,6 @@ class TestProgramme:
         stayed = scores.groupby(scores["active_at_end"])["recommend"].mean()
         assert stayed["yes"] - stayed["no"] > 0.5
 
-    def test_truth_in_one_period_differs_from_all(self, programme):
-        one = programme.truth_in("2024-Q1").set_index("quantity")["value"]
-        assert one["C0"] != truth_of(programme)["C0"]
-        both = programme.truth_in(["2024-Q1", "2024-Q2"]).set_index("quantity")["value"]
-        assert both["C0"] == truth_of(programme)["C0"]
-
 
 class TestMechanisms:
     def test_a_size_of_zero_switches_the_mechanism_off(self):
@@ -254,6 +248,7 @@ class TestDemo:
             "transactional.csv",
             "invitations.csv.gz",
             "customers.csv",
+            "follow_ups.csv",
         }
         for path in written:
             committed = (DEMO / path.name).read_bytes()
@@ -305,11 +300,6 @@ class TestRefusals:
     def test_periods_that_are_no_quarters_in_a_row(self, periods):
         with pytest.raises(ValueError, match="`periods` must be"):
             simulate_programme(10, seed=1, periods=periods)
-
-    def test_truth_of_an_unknown_period(self):
-        programme = simulate_programme(50, seed=1, periods=1)
-        with pytest.raises(ValueError, match="`periods` must be '2024-Q1'; got '2023-Q4'"):
-            programme.truth_in("2023-Q4")
 
     def test_one_customer_is_a_programme_too(self):
         programme = simulate_programme(1, seed=1, periods=1)

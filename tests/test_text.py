@@ -271,7 +271,7 @@ def charts():
     yield cxlab.plot_grid(table.assign(group=[SOFT, DOLLARS]), colour_label=DOLLARS)
     yield cxlab.plot_parts(parts, [DOLLARS, SOFT])
     yield cxlab.plot_ends(table.assign(floor=0.1, ceiling=0.2))
-    yield cxlab.plot_waterfall(table, label="label")
+    yield cxlab.plot_waterfall(table.assign(kind="part", clear=True))
     yield cxlab.plot_penalty_reward(slopes)
 
 

@@ -47,7 +47,8 @@ ENDS = {
 DECIDED = ("decided_low", "decided_high")
 #: Columns whose cells are names of the answers' columns.
 NAMED = (
-    "touchpoint", "other", "driver", "outcome", "other_outcome", "operational", "experience"
+    "touchpoint", "other", "driver", "outcome", "other_outcome", "segment", "operational",
+    "experience",
 )  # fmt: skip
 #: Columns of words beside a row's numbers: footnotes, or a sentence.
 REMARKS = ("note", "why", "sentence")

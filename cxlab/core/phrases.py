@@ -105,8 +105,12 @@ def with_interval(
     '−5 (−12 to 3)'
     >>> with_interval(6.24, 6.01, 6.47)
     '6.2 (6.0 to 6.5)'
+    >>> with_interval(2.1, 0.3, 3.9, references=[0.0])
+    '2.1 (0.3 to 3.9)'
     """
-    decimals = decimals_for((high - low) / 2, estimate, references)
+    compared = list(references)
+    # a limit that seems to touch the reference would contradict the word beside it
+    decimals = max(decimals_for((high - low) / 2, one, compared) for one in (estimate, low, high))
     return f"{amount(estimate, unit, decimals)} ({interval(low, high, decimals)})"
 
 

@@ -130,6 +130,18 @@ def survey_totals(
     return found
 
 
+def row_totals(rows: pd.DataFrame, design: Design, *, by: str | None = None) -> Totals:
+    """As `survey_totals`, of one score of rows in memory.
+
+    ``rows`` has ``value_0`` (NaN: no valid answer), ``weight``, ``stratum``, ``cluster``, and with
+    ``by`` the group in ``by_0``.
+    """
+    keys = {"by_0": by} if by else {}
+    sums = _added_up(rows, [*keys, "stratum", "cluster"], 1, weighted=bool(design.weights))
+    data = rows.rename(columns=keys)
+    return _totals(*sums, data, ["score"], by=keys, design=design)
+
+
 def _prepared(
     lazy: nw.LazyFrame, scores: Mapping[str, nw.Expr], *, by: list[str], design: Design
 ) -> nw.LazyFrame:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from cxlab.core.messages import got, nearest, one_of, unknown
 from cxlab.survey import cleaning
 from cxlab.survey.cells import distinct_texts
-from cxlab.survey.definition import RATING_ROLES, Column, Table, normal_header
+from cxlab.survey.definition import DATE_ROLES, RATING_ROLES, Column, Table, normal_header
 
 #: More periods than this are no periods.
 MOST_PERIODS = 10_000
@@ -267,7 +267,7 @@ class Cleaner:
             return _not_asked(column, len(chunk))
         if found.refused:
             self._refuse(found.refused, numbers, texts, periods, place)
-        if column.role == "date" and found.values.null_count < len(found.values):
+        if column.role in DATE_ROLES and found.values.null_count < len(found.values):
             zones = {*self.findings.zones.get(column.name, []), found.values.type.tz or ""}
             if pa.types.is_timestamp(chunk.schema.field(header).type) and zones != {""}:
                 zones = zones if len(zones) == 1 else {"UTC"}

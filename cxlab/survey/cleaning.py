@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from cxlab.core.characters import visible_text
 from cxlab.core.messages import nearest, one_of
 from cxlab.survey.dates import no_date, read_dates
-from cxlab.survey.definition import RATING_ROLES, Column
+from cxlab.survey.definition import DATE_ROLES, NUMBER_ROLES, RATING_ROLES, Column
 from cxlab.survey.scales import normal_code
 
 #: Roles whose values tell rows or people apart.
@@ -40,9 +40,9 @@ ALL_ZERO = "weights must not all be 0. Take the column out of the study, or get 
 VALUE_TYPES: dict[str, pa.DataType] = {
     # whole, with room for products of two
     **dict.fromkeys(RATING_ROLES, pa.int32()),
-    "number": pa.float64(),
+    **dict.fromkeys(NUMBER_ROLES, pa.float64()),
     "weight": pa.float64(),
-    "date": pa.timestamp("us"),
+    **dict.fromkeys(DATE_ROLES, pa.timestamp("us")),
 }
 #: Texts that mean what they say, whatever a study declares but missing codes.
 PLAIN_TEXT = "^([A-Za-z][A-Za-z0-9_.@-]*|[1-9][A-Za-z0-9_-]*)$"
@@ -103,7 +103,7 @@ def resolve_texts(texts: pa.Array, column: Column, known: dict[str, Any]) -> Res
     known : dict
         What was resolved of the same column before; is added to.
     """
-    if column.role == "date":
+    if column.role in DATE_ROLES:
         return _as_dates(_resolved(texts, column, pa.string(), known), column)
     return _resolved(texts, column, VALUE_TYPES.get(column.role, pa.string()), known)
 
@@ -159,7 +159,9 @@ def _plain_values(texts: pa.Array, column: Column, kind: pa.DataType) -> tuple[p
         if column.role == "weight":
             plain = pc.and_(plain, pc.fill_null(pc.greater_equal(values, 0.0), False))
     else:
-        plain = pc.match_substring_regex(texts, PLAIN_DATE if column.role == "date" else PLAIN_TEXT)
+        plain = pc.match_substring_regex(
+            texts, PLAIN_DATE if column.role in DATE_ROLES else PLAIN_TEXT
+        )
         values = texts
         if column.missing:
             codes = pa.array(list(column.missing))
@@ -334,7 +336,7 @@ def resolve_text(text: str, column: Column) -> Resolved:
 RESOLVERS = {
     **dict.fromkeys(RATING_ROLES, resolve_rating),
     "segment": resolve_segment,
-    "number": resolve_number,
+    **dict.fromkeys(NUMBER_ROLES, resolve_number),
     "weight": resolve_weight,
 }
 

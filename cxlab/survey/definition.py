@@ -15,12 +15,15 @@ from cxlab.survey.scales import Scale
 #: What a column can be. Ratings are answers on a scale; the others describe the row.
 Role = Literal[
     "outcome", "touchpoint", "rating", "segment", "number", "text", "date", "id", "customer",
-    "active", "period", "weight", "strata", "cluster",
+    "active", "left", "value", "period", "weight", "strata", "cluster",
 ]  # fmt: skip
 ROLES: tuple[str, ...] = get_args(Role)
 RATING_ROLES = ("outcome", "touchpoint", "rating")
+#: When something happened, a customer's leaving included; how much of something.
+DATE_ROLES = ("date", "left")
+NUMBER_ROLES = ("number", "value")
 #: Roles that one column of a table at most may have.
-SINGLE_ROLES = ("id", "customer", "period", "weight", "strata", "cluster")
+SINGLE_ROLES = ("id", "customer", "period", "weight", "strata", "cluster", "left", "value")
 #: Survey platforms and file formats that a table's ``format`` may name.
 Format = Literal["plain", "qualtrics", "surveymonkey", "limesurvey", "excel", "spss", "stata"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -232,7 +235,8 @@ class Definition:
 
     ``contact_rules`` holds each rule's days after a transactional invitation and the share
     of customers who are exempt from it at random. ``engine`` is what reads the answers
-    where nobody says it; None: their size decides.
+    where nobody says it; None: their size decides. ``observed_until`` is the last day on which
+    a customer's leaving would have been seen.
     """
 
     name: str
@@ -247,6 +251,7 @@ class Definition:
     contact_rules: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     open_questions: tuple[OpenQuestion, ...] = ()
     engine: str | None = None
+    observed_until: str | None = None
 
     def in_words(self) -> dict[str, str]:
         """What the study file says of the study, its main table and the others, a line each."""

@@ -15,7 +15,7 @@ from cxlab.core.engines import collect, fenced, has_ordered_text
 from cxlab.core.messages import unknown
 from cxlab.survey.answers import Findings
 from cxlab.survey.cleaning import natural_order
-from cxlab.survey.definition import RATING_ROLES, Table
+from cxlab.survey.definition import DATE_ROLES, RATING_ROLES, Table
 
 #: Up to so many strata their sizes are written into the query; more are joined to it.
 MOST_WRITTEN = 100
@@ -278,7 +278,9 @@ def common_zones(table: Table, found: Mapping[str, Sequence[Findings]]) -> dict[
     ValueError
         For times with and without a zone, or with several that no format allows for.
     """
-    return {column.name: _zone(table, column.name, found) for column in table.with_role("date")}
+    return {
+        column.name: _zone(table, column.name, found) for column in table.with_role(*DATE_ROLES)
+    }
 
 
 def _zone(table: Table, name: str, found: Mapping[str, Sequence[Findings]]) -> str:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from cxlab.core.engines import SINGLE_THREAD_ROWS, collect, connection
 from cxlab.survey.answers import Cleaner, Findings, check_wanted, repeated_ids
 from cxlab.survey.cells import as_text
-from cxlab.survey.definition import RATING_ROLES, Table
+from cxlab.survey.definition import DATE_ROLES, NUMBER_ROLES, RATING_ROLES, Table
 from cxlab.survey.joining import common_zones, join_answers
 from cxlab.survey.sources import (
     RawTable,
@@ -249,7 +249,7 @@ def _joined(
 def _as_pandas(table: Table, chunks: Sequence[pa.Table], zones: Mapping[str, str]) -> pd.DataFrame:
     """Clean answers as pandas has them: scores as floats, NaN unless answered."""
     types: dict[str, pa.DataType] = dict.fromkeys(chunks[0].column_names, pa.string())
-    types |= {c.name: pa.float64() for c in table.with_role(*RATING_ROLES, "number", "weight")}
+    types |= {c.name: pa.float64() for c in table.with_role(*RATING_ROLES, *NUMBER_ROLES, "weight")}
     types |= {date: pa.timestamp("us", zone or None) for date, zone in zones.items()}
     schema = pa.schema(types.items())
     whole = pa.concat_tables(
@@ -351,7 +351,7 @@ def scan(parts: Sequence[CleanPart], table: Table, engine: str) -> nw.LazyFrame:
         opener = {"polars": _polars_rows, "ibis": _ibis_rows, "pyspark": _spark_rows}[engine]
     zoned = {
         date.name: {_is_zoned(part, date.name) for part in parts}
-        for date in table.with_role("date")
+        for date in table.with_role(*DATE_ROLES)
     }
     mixed = [name for name, kinds in zoned.items() if len(kinds) > 1]
     if not mixed:

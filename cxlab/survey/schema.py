@@ -27,6 +27,10 @@ Character = Annotated[
 Flag = Annotated[bool, Meta(description="true or false")]
 Whole = Annotated[int, Meta(description="a whole number")]
 Number = Annotated[float, Meta(description="a number")]
+Day = Annotated[
+    str,
+    Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description='a date such as "2025-12-31"'),
+]
 Days = Annotated[
     float, Meta(gt=0, lt=1e6, description="a number of days over 0 and below a million")
 ]
@@ -65,6 +69,7 @@ class AboutKeys(Keys):
     main: Text | None = None
     min_group_size: GroupSize = MIN_GROUP_SIZE
     engine: Literal["pandas", "duckdb", "polars"] | None = None
+    observed_until: Day | None = None
 
 
 class ContactKeys(Keys):

@@ -17,6 +17,7 @@ from cxlab.core.characters import visible_text
 from cxlab.core.messages import got, one_of, unknown
 from cxlab.survey.dates import read_dates
 from cxlab.survey.definition import (
+    DATE_ROLES,
     RATING_ROLES,
     SINGLE_ROLES,
     Column,
@@ -84,6 +85,7 @@ def definition_of(content: Mapping[str, Any]) -> Definition:
         main=main,
         min_group_size=about.min_group_size,
         engine=about.engine,
+        observed_until=about.observed_until,
         scales=scales,
         tables=tables,
         open_questions=tuple(_open_questions(keys, content)),
@@ -226,7 +228,7 @@ def _check_role_keys(place: str, given: ColumnKeys) -> None:
         )
     if given.format is None:
         return
-    if given.role != "date":
+    if given.role not in DATE_ROLES:
         raise ValueError(
             f"`format` of {place} must be left out: it is for dates, not {given.role}."
         )

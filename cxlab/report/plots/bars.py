@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.patheffects import withStroke
 
+from cxlab.core import phrases
 from cxlab.report.plots.style import (
     COLOURS,
     HATCHES,
     legend_above,
     name_rows,
+    new_axes,
     row_axes,
     row_names,
     table_of,
 )
 
-#: Of a term that is not shown to differ from 0.
-PALE = 0.45
-#: Characters after which the name of a term is broken.
-LABEL_WIDTH = 42
+#: Of a part that is not shown.
+PALE = 0.15
+#: Inches that one row of a waterfall takes: its name stands above it.
+WATERFALL_ROW = 0.42
 
 
 def plot_parts(
@@ -106,64 +110,93 @@ def plot_ends(
 def plot_waterfall(
     table: pd.DataFrame,
     *,
-    label: str = "term",
-    start: float = 0.0,
-    ends: tuple[str, str] = ("", "sum"),
-    xlabel: str = "points (95 % CI)",
+    label: str = "label",
+    xlabel: str = "NPS, points",
     ax: Axes | None = None,
 ) -> Axes:
-    """Terms that add up, each starting where the last one ended, with its own interval.
+    """From one score to another by the parts of their difference, each with its own interval.
 
     Parameters
     ----------
     table : DataFrame, or result with one
-        Columns ``label`` (or as named), ``estimate``, ``ci_low``, ``ci_high``, in order. A
-        term that is not identified (null) is named and left empty.
+        Columns ``label`` (or as named), ``kind`` (``score`` or ``part``), ``estimate``, ``ci_low``,
+        ``ci_high``, ``clear`` (whether a part is shown), from the top. The parts start at the
+        score in the first row, each where the last one ended; one that is not known (null) is
+        named and left empty.
     label, xlabel : str
-    start : float
-        Where the first term starts: a score, drawn as a bar of its own if it has a name.
-    ends : (str, str)
-        Names of the start and of the sum.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        The last row is the start and all that is drawn. Terms whose interval holds 0 are
-        pale; each term's size stands at the right.
+        Scores are dots. Only parts that are shown have a strong colour; numbers stand at the
+        right. Intervals that leave the figure end in an arrow.
     """
-    table = table_of(table, label, "estimate", "ci_low", "ci_high")
-    first = int(bool(ends[0]))
-    ax = ax or row_axes(len(table) + first + 1)
-    sizes = table["estimate"].fillna(0).to_numpy(float)
-    stops = start + sizes.cumsum()
-    starts = stops - sizes
-    places = np.arange(len(table)) + first
-    if first:
-        ax.barh([0], [start], color="0.4", height=0.6)
-    bars = ax.barh(places, sizes, left=starts, edgecolor="white", height=0.6)
-    clear = ((table["ci_low"] > 0) | (table["ci_high"] < 0)).to_numpy()
-    for bar, size, strong in zip(bars, sizes, clear, strict=True):
-        bar.set_facecolor(COLOURS[0] if size >= 0 else COLOURS[5])
-        bar.set_hatch("" if size >= 0 else "///")
-        bar.set_alpha(1.0 if strong else PALE)
-    ax.hlines(places, starts + table["ci_low"], starts + table["ci_high"], color="0.2", linewidth=1)
-    total = stops[-1] if len(stops) else start
-    ax.barh([len(table) + first], [total], color="0.4", height=0.6)
-    ax.axvline(0, color="0.4", linewidth=1)
-    named = ([(0, start)] if first else []) + list(zip(places, table["estimate"], strict=True))
-    for place, value in [*named, (len(table) + first, total)]:
-        _size_at_right(ax, place, value)
-    terms = [fill(str(name), LABEL_WIDTH) for name in row_names(table, label)]
-    names = [*ends[:first], *terms, ends[1]]
-    return name_rows(ax, names, xlabel)
+    table = table_of(table, label, "kind", "estimate", "ci_low", "ci_high", "clear")
+    ax = ax or new_axes(width=5.7, height=max(1.2, WATERFALL_ROW * len(table) + 0.7))
+    score = (table["kind"] == "score").to_numpy()
+    sizes = table["estimate"].to_numpy(float)
+    start = sizes[0] if len(sizes) and score[0] and np.isfinite(sizes[0]) else 0.0
+    stops = start + np.where(score, 0.0, np.nan_to_num(sizes)).cumsum()
+    bases = np.where(score, 0.0, stops - np.nan_to_num(sizes))
+    limits = bases + table[["ci_low", "ci_high"]].to_numpy(float).T
+    ax.set_xlim(*_waterfall_range([*stops, *bases[~score], *limits[:, score].ravel()]))
+    for place, row in enumerate(table.itertuples(index=False)):
+        if score[place]:
+            ax.plot([row.estimate], [place], "o", color="0.1", markersize=7)
+        else:
+            _waterfall_bar(ax, place, bases[place], row.estimate, bool(row.clear))
+        _waterfall_interval(ax, place, *limits[:, place], width=2.5 if score[place] else 1.0)
+        strong = "bold" if score[place] or row.clear else "normal"
+        _at_right(ax, place, row.estimate, row.ci_low, row.ci_high, strong, signed=not score[place])
+    for part in np.flatnonzero(~score):
+        ax.plot([stops[part]] * 2, [part, part + 1], color="0.7", linewidth=0.7, zorder=0)
+    ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    # names above what they name take no width
+    for place, name in enumerate(row_names(table, label)):
+        weight = "bold" if score[place] else "normal"
+        at: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9}
+        halo = [withStroke(linewidth=3, foreground="white")]
+        ax.text(0.01, place - 0.42, name, weight=weight, path_effects=halo, **at)
+    name_rows(ax, [""] * len(table), xlabel)
+    ax.set_ylim(len(table) - 0.6, -0.75)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    return ax
 
 
-def _size_at_right(ax: Axes, place: float, value: float) -> None:
-    if np.isfinite(value):
-        text = f"{value:+.1f}".replace("-", "−")
-        at = ax.get_yaxis_transform()
-        ax.text(1.01, place, text, transform=at, va="center", ha="left", fontsize="small")
+def _waterfall_range(values: Sequence[float]) -> tuple[float, float]:
+    """What the figure shows: scores, bars and zero, with room to either side."""
+    known = [0.0, *(value for value in values if np.isfinite(value))]
+    low, high = min(known), max(known)
+    room = 0.12 * (high - low) or 1.0
+    return low - room, high + room
+
+
+def _waterfall_bar(ax: Axes, place: int, base: float, size: float, clear: bool) -> None:
+    colour = COLOURS[0] if size >= 0 else COLOURS[5]
+    face = colour if clear else to_rgba(colour, PALE)
+    ax.barh([place], [np.nan_to_num(size)], left=base, height=0.34, color=face, edgecolor=colour)
+
+
+def _waterfall_interval(ax: Axes, place: int, low: float, high: float, *, width: float) -> None:
+    ax.hlines(place, low, high, color="0.25", linewidth=width)
+    for side, end, marker in ((0, low, "<"), (1, high, ">")):
+        edge = ax.get_xlim()[side]
+        if np.isfinite(end) and not min(ax.get_xlim()) <= end <= max(ax.get_xlim()):
+            ax.plot([edge], [place], marker, color="0.25", markersize=4, clip_on=False)
+
+
+def _at_right(
+    ax: Axes, place: int, size: float, low: float, high: float, weight: str, *, signed: bool
+) -> None:
+    if not np.isfinite(size):
+        return
+    number = phrases.signed if signed else phrases.number
+    at: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9}
+    ax.text(1.1, place, number(size, 1), ha="right", weight=weight, **at)
+    if np.isfinite(low) and np.isfinite(high):
+        ax.text(1.13, place, f"({phrases.interval(low, high)})", color="0.4", ha="left", **at)
 
 
 def plot_penalty_reward(

@@ -3,70 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
-from cxlab.core.frames import as_list, check_choice
-from cxlab.stats.comparison.contract import SURVEY_TYPES, Columns, Rules
+from cxlab.core.frames import as_list
+from cxlab.core.metric import MARGIN
+from cxlab.stats.comparison.asked import in_periods
+from cxlab.stats.comparison.contract import CUSTOMER, SCORE, Rules
+from cxlab.stats.comparison.decomposition import (
+    ASSUMPTION,
+    NOT_IDENTIFIED,
+    Standardised,
+    no_decomposition,
+    standardise,
+)
 from cxlab.stats.comparison.disclosure import (
     ComparisonGate,
     Tables,
     check_min_group_size,
     pool_small_groups,
 )
-from cxlab.stats.comparison.gaps import raw_gap, robustness_table
+from cxlab.stats.comparison.gaps import (
+    COLLECTED,
+    PAIRED,
+    gaps_table,
+    raw_gap,
+    robustness_table,
+    with_decisions,
+)
 from cxlab.stats.comparison.identity import (
-    AmongAnswers,
     among_answers,
-    customers_of,
     identity_table,
     segment_gaps,
     segment_groups,
 )
-from cxlab.stats.comparison.paired.pairs import (
-    RULES,
-    SCORE_RULES,
-    WINDOWS,
-    OnePerAnswer,
-    apply_rule,
+from cxlab.stats.comparison.pairs import (
     categories_table,
     margin_tests,
     migration_table,
+    net_contrast,
     pair_answers,
-    pair_variance,
     paired_table,
-    sensitivity_table,
-    window_table,
-    windows_taken,
-)
-from cxlab.stats.comparison.paired.timing import (
-    delay_of,
-    delay_table,
-    later_table,
-    regression_table,
 )
 from cxlab.stats.comparison.programme import Answers, ProgrammeData, read_programme
-from cxlab.stats.comparison.result import NpsComparison
+from cxlab.stats.comparison.result import NpsComparison, displayed
 from cxlab.stats.comparison.scores import (
+    WINDOWS,
     answers_behind,
+    delay_table,
     estimates_table,
     flow_table,
-    scores_table,
-    shares_table,
+    later_table,
+    regression_table,
+    sensitivity_table,
     touchpoint_table,
-)
-from cxlab.stats.comparison.sentences import sentences_of
-from cxlab.stats.comparison.standardised.asked import in_periods
-from cxlab.stats.comparison.standardised.decomposition import (
-    ASSUMPTION,
-    NOT_IDENTIFIED,
-    Standardised,
-    no_decomposition,
-    standardise,
+    window_table,
+    windows_taken,
 )
 from cxlab.stats.inference import check_level
 
@@ -77,18 +73,18 @@ def compare_tnps_rnps(
     transactional: Any,
     relationship: Any,
     *,
-    customer: str | None = "customer_id",
-    score: str = "recommend",
+    customer: str | None = CUSTOMER,
+    score: str = SCORE,
     invitations: Any = None,
     customers: Any = None,
     traits: str | Sequence[str] | None = None,
     segments: str | Sequence[str] | None = None,
     contact_rules: Rules = None,
     periods: str | Sequence[str] | None = None,
-    pairing: str = "last before",
     window_days: float = 90,
-    weights: str | Mapping[str, str] | None = None,
-    columns: Mapping[str, str] | None = None,
+    weights: Mapping[str, str] | None = None,
+    margin: float = MARGIN,
+    labels: Mapping[str, str] | None = None,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
     replicates: int = 1000,
@@ -127,18 +123,18 @@ def compare_tnps_rnps(
     periods : str or sequence of str, optional
         The window; default: everything. Earlier invitations still count in look-backs, and
         earlier transactional answers in pairs.
-    pairing : {"last before", "every answer", "mean", "half-life", "peak–end"}
-        Which transactional answer, or what of several, is set against a relationship
-        answer ("half-life": an answer counts half as much after 30 days). Choose it before
-        looking; all are shown as sensitivity.
     window_days : float
-        How long before a relationship answer a transactional one may lie; days.
-    weights : str or mapping of str to str, optional
-        The surveys' own weights: one column, or survey to column. Weighted scores are
-        shown beside the unweighted ones; everything else counts answers alike.
-    columns : mapping of str to str, optional
-        Other column names: name in the contract (`Columns`) to name in the files.
+        How long before a relationship answer a transactional one may lie; days. Of several
+        the last counts; other rules are shown as sensitivity.
+    weights : mapping of str to str, optional
+        Survey to the column of its own weights. Weighted scores are shown beside the
+        unweighted ones; everything else counts answers alike.
+    margin : float
+        The smallest gap that matters, in points.
+    labels : mapping of str to str, optional
+        Names of segments and touchpoints to the words that readers know.
     level : float
+        Of the intervals in the tables; what is shown is decided at 95 %.
     min_group_size : int
         Rows about fewer customers than this are hidden in every table, with those that
         would give them back; 1 hides nothing.
@@ -197,32 +193,32 @@ def compare_tnps_rnps(
     >>> bool(abs(terms.sum() - gap) < 1e-9)
     True
     """
-    check_choice("pairing", pairing, RULES)
     check_level(level)
     if not 0 < window_days < np.inf:
         raise ValueError(f"`window_days` must be a number of days above 0; got {window_days}.")
     if isinstance(replicates, bool) or int(replicates) != replicates or replicates < 0:
         raise ValueError(f"`replicates` must be a whole number of 0 or more; got {replicates}.")
-    names = replace(Columns(), customer=customer, score=score, weights=weights)
-    names = names.renamed(columns or {})
     data = read_programme(
         transactional,
         relationship,
         invitations,
         customers,
-        columns=names,
+        customer=customer,
+        score=score,
+        weights=weights or {},
         traits=as_list(traits),
         segments=as_list(segments),
     )
     options = Options(
-        score=names.score,
+        score=score,
         periods=as_list(periods) or None,
-        pairing=pairing,
         window_days=float(window_days),
         level=level,
         replicates=int(replicates),
         seed=seed,
-        weighted=tuple(s for s in SURVEY_TYPES if names.weights_of(s)),
+        margin=float(margin),
+        labels=dict(labels or {}),
+        weighted=bool(weights),
         min_group_size=check_min_group_size(min_group_size),
     )
     window = pool_small_groups(in_periods(data, options.periods), options.min_group_size)
@@ -235,115 +231,87 @@ class Options:
 
     score: str
     periods: Sequence[str] | None
-    pairing: str
     window_days: float
     level: float
     replicates: int
     seed: int
-    weighted: Sequence[str]
+    margin: float
+    labels: Mapping[str, str]
+    weighted: bool
     min_group_size: int
 
 
 def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options) -> NpsComparison:
     """Compare the window; ``ever`` are the transactional answers of any time, for pairing."""
-    level = options.level
+    level, weighted = options.level, options.weighted
+    t, r = data.transactional, data.relationship
+    drawn = {"replicates": options.replicates, "seed": options.seed}
     done = standardise(
-        data,
-        rules,
-        options.periods,
-        level=level,
-        replicates=options.replicates,
-        seed=options.seed,
-        fewest=options.min_group_size,
+        data, rules, options.periods, level=level, **drawn, fewest=options.min_group_size
     )
-    found = among_answers(data, replicates=options.replicates, seed=options.seed)
+    found = among_answers(data, **drawn)
     behind = answers_behind(data, done)
-    rule = options.pairing if options.pairing in SCORE_RULES else "last before"
-    every = pair_answers(ever, data.relationship, longest=max(options.window_days, *WINDOWS))
-    pairs = every.within(options.window_days)
-    # a mean of several answers is no category: the net score takes the last
-    scores = apply_rule(pairs, rule)
-    windows = windows_taken(every, options.pairing, options.window_days)
-    weighted = bool(options.weighted)
-    t = data.transactional
-    gap = raw_gap(t, data.relationship)
+    every = pair_answers(ever, r, longest=max(options.window_days, *WINDOWS))
+    windows = windows_taken(every, options.window_days)
+    pairs, scores = every.within(options.window_days), windows[options.window_days]
+    gap = raw_gap(t, r)
     tables: Tables = {
         "decomposition": no_decomposition(gap.estimate, gap.se, *gap.limits(level)),
         **done.tables(level=level),
-        "scores": scores_table(data, found, weighted=weighted, level=level),
-        "shares": shares_table(data, weighted=weighted, level=level),
         "identity": identity_table(found, level=level),
         "segment_gaps": segment_gaps(found, level=level),
         "segments": segment_groups(found),
         "flow": flow_table(data, done, pairs),
-        "estimates": estimates_table(data, done, behind, scores, level=level),
+        "estimates": estimates_table(data, done, behind, scores, weighted=weighted, level=level),
         "touchpoints": touchpoint_table(t, level=level),
-        "paired": paired_table(scores, level=level),
+        "paired": paired_table(scores, level=level, why_none=_why_no_pairs(data)),
         "migration": migration_table(scores),
         "categories": categories_table(scores),
         "margins": margin_tests(scores),
-        "sensitivity": sensitivity_table(pairs, chosen=options.pairing, level=level),
-        "windows": window_table(windows, options.pairing, level=level),
+        "sensitivity": sensitivity_table(pairs, level=level),
+        "windows": window_table(windows, level=level),
         "delays": delay_table(t, level=level),
-        "regression": regression_table(windows[options.window_days], level=level),
-        "later": later_table(ever, data.relationship, every, level=level),
+        "regression": regression_table(scores, level=level),
+        "later": later_table(ever, r, every, level=level),
         "robustness": robustness_table(data, done, level=level, weighted=weighted),
     }
-    gate = _gate(data, done, found, behind, windows, options)
-    return _result(gate.shown(tables), data, done, scores, gate, options)
-
-
-def _gate(
-    data: ProgrammeData,
-    done: Standardised,
-    found: AmongAnswers,
-    behind: Mapping[str, np.ndarray],
-    windows: Mapping[float, OnePerAnswer],
-    options: Options,
-) -> ComparisonGate:
-    """The counts that the tables are hidden by."""
-    t, cells = data.transactional, np.empty(0)
-    if done.result is not None and done.collected is not None:
-        rows, n_cells = done.collected.episodes, len(done.collected.cells)
-        cells = customers_of(rows.cell[rows.answered], rows.customer[rows.answered], n_cells)
-    lost = {"touchpoints": t.touchpoint.isna().to_numpy(), "delays": np.isnan(delay_of(t))}
-    return ComparisonGate(
-        smallest=options.min_group_size,
-        behind=behind,
-        people=found.people,
-        cells=cells,
-        windows=windows,
-        window_days=options.window_days,
-        unplaced={k: len(np.unique(t.customer[t.valid & rows])) for k, rows in lost.items()},
-        pooled=data.pooled,
+    gate = ComparisonGate.of(
+        data, done, found, behind, windows, options.window_days, options.min_group_size
     )
+    shown = gate.shown(tables)
+    shown["gaps"] = gaps_table(shown, {COLLECTED: gap.df, PAIRED: net_contrast(scores).test_df})
+    for name in ("decomposition", "identity"):
+        terms = shown[name]
+        shown[name] = with_decisions(terms, terms["kind"] == "term", "bh", terms.get("df", np.inf))
+    return _result(shown, data, done, gate, options)
+
+
+def _why_no_pairs(data: ProgrammeData) -> str:
+    """Why answers cannot be paired at all; empty if they can."""
+    if not data.has_customers:
+        return "the answers don't name their customer"
+    if any(len(one) and np.isnan(one.responded).all() for one in data.surveys.values()):
+        return "the answers have no dates"
+    return ""
 
 
 def _result(
     tables: Tables,
     data: ProgrammeData,
     done: Standardised,
-    scores: OnePerAnswer,
     gate: ComparisonGate,
     options: Options,
 ) -> NpsComparison:
     residual = tables["decomposition"].set_index("term")["estimate"].get("residual", np.nan)
-    sentences = sentences_of(
-        tables,
-        data,
-        done,
-        tipping=done.tipping(residual),
-        n_pairs=len(scores.customer),
-        weighted=options.weighted,
-        level=options.level,
-    )
     answers = data.surveys.items()
+    tables["estimands"] = _estimands(done, gate, tables)
+    names = tables["touchpoints"]["touchpoint"].astype("str")
+    words = {name: name.replace("_", " ").capitalize() for name in names}
+    tables = displayed(tables, options.level, {**words, **options.labels})
     return NpsComparison(
         **tables,
         table=tables["decomposition" if done.result is not None else "identity"],
-        estimands=_estimands(done, gate, scores, tables["later"]),
-        pair_variance=np.nan if gate.few_pairs else pair_variance(scores),
-        sentences=tuple(sentences),
+        tipping=tuple(done.tipping(residual)),
         n_missing=pd.DataFrame(
             {
                 "column": [f"{options.score} of the {survey} answers" for survey, _ in answers],
@@ -351,21 +319,21 @@ def _result(
             }
         ),
         notes=tuple(note for note in (*data.notes, *_notes(done)) if note),
+        level=options.level,
+        margin=options.margin,
         min_group_size=options.min_group_size,
     )
 
 
 def _notes(done: Standardised) -> list[str]:
-    """Notes of the files; what is lacking altogether is said in a sentence, once."""
-    notes = [*done.collected.notes, done.note] if done.collected else []
+    """Notes of the files, and what is lacking altogether."""
+    notes = [*(done.collected.notes if done.collected else []), done.note]
     if done.result is not None and done.result.n_not_converged:
         notes.append(f"{done.result.n_not_converged:,} fits of the bootstrap did not converge")
     return notes
 
 
-def _estimands(
-    done: Standardised, gate: ComparisonGate, scores: OnePerAnswer, later: pd.DataFrame
-) -> pd.DataFrame:
+def _estimands(done: Standardised, gate: ComparisonGate, tables: Tables) -> pd.DataFrame:
     """What is estimated: ``estimand, what, status``."""
     known = done.known if done.result is not None else None
     relationship = known.relationship if known else NOT_IDENTIFIED
@@ -373,8 +341,8 @@ def _estimands(
     both = "; ".join(dict.fromkeys(part for part in (transactional, relationship) if part))
     words = f"fewer than {gate.smallest} customers: too few to say"
     few_of_gap = gate.few("gap") or gate.few("standardised gap")
-    n = len(scores.customer)
-    pairs = f"too few pairs ({n}) to say" if gate.few_pairs else "" if n else "no pairs"
+    n = tables["paired"]["n"].iloc[0]
+    pairs = "too few pairs to say" if gate.few_pairs else "" if n else "no pairs"
     rows = {
         "E1": (
             "rNPS of the customer base, each customer counted once",
@@ -391,7 +359,7 @@ def _estimands(
         ),
         "E5": (
             "does one score go with the other one later",
-            "" if later["estimate"].notna().any() else "too few pairs to say",
+            "" if tables["later"]["estimate"].notna().any() else "too few pairs to say",
         ),
     }
     assumed = f"estimated, {ASSUMPTION}"

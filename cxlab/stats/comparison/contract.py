@@ -1,9 +1,9 @@
-"""The contract of the files: names and types of their columns, and contact rules."""
+"""The contract of the files: a study's tables, their columns and types, contact rules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ import pyarrow.compute as pc
 
 from cxlab.core.frames import column_names, scan
 from cxlab.core.messages import got, nearest, one_of
+from cxlab.core.metric import MARGIN
+from cxlab.survey.definition import Table
+from cxlab.survey.study import Study
 
 SURVEY_TYPES = ("transactional", "relationship")
 #: In this order, so that a code of INVITED or more is an invitation that went out.
@@ -20,86 +23,22 @@ STATUSES = ("not_sampled", "suppressed", "invited", "bounced", "answered")
 NOT_SAMPLED, SUPPRESSED, INVITED, BOUNCED, ANSWERED = range(5)
 #: Text that repeats is held as codes: a tenth of the memory, and compared as numbers.
 LABELS = ("survey_type", "customer", "period", "touchpoint", "contact_channel", "status", "rule")
-IDS = ("response", "episode")
+IDS = ("response_id", "episode_id")
 #: Begins the names of columns by which the gap is standardised.
 SEGMENT = "segment "
+#: Names of a study's tables that make up the contract; the first two are needed.
+TABLES = (*SURVEY_TYPES, "invitations", "customers")
+#: What a customer is called, unless the caller says otherwise.
+CUSTOMER = "customer_id"
+SCORE = "recommend"
 _TEXT = pd.StringDtype(na_value=np.nan)
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What each column of the contract is called in the files.
-
-    Parameters
-    ----------
-    customer : str or None
-        Customer; None: the answers do not name one.
-    score : str
-        Likelihood to recommend, 0 to 10, in both surveys.
-    response, survey_type, period, episode, touchpoint, contact_channel : str
-        Identifiers and labels; a missing ``survey_type`` column is allowed, because the
-        argument that a file comes in declares it.
-    triggered_at, invited_at, responded_at : str
-        When the episode ended (in the invitations: when the customer became eligible),
-        when the invitation went out, when the answer came.
-    weights : str, mapping of str to str, or None
-        The surveys' own weights: one column, or survey to column.
-    status, rule, probability : str
-        Of the invitations.
-    """
-
-    customer: str | None = "customer_id"
-    score: str = "recommend"
-    weights: str | Mapping[str, str] | None = None
-    response: str = "response_id"
-    survey_type: str = "survey_type"
-    period: str = "period"
-    episode: str = "episode_id"
-    touchpoint: str = "touchpoint"
-    contact_channel: str = "contact_channel"
-    triggered_at: str = "triggered_at"
-    invited_at: str = "invited_at"
-    responded_at: str = "responded_at"
-    status: str = "status"
-    rule: str = "rule"
-    probability: str = "probability"
-
-    def weights_of(self, survey: str) -> str | None:
-        """Column of a survey's weights; None if it has none."""
-        if self.weights is None or isinstance(self.weights, str):
-            return self.weights
-        return self.weights.get(survey)
-
-    def renamed(self, names: Mapping[str, str]) -> Columns:
-        """The same with some names changed.
-
-        Raises
-        ------
-        ValueError
-            For a name that the contract does not have.
-        """
-        known = [field.name for field in fields(self)]
-        for name in names:
-            if name not in known:
-                near = nearest(name, known)
-                hint = f" Did you mean '{near}'?" if near else ""
-                raise ValueError(f"`columns` must name {one_of(known)}; got '{name}'.{hint}")
-        return replace(self, **names)
-
-
-@dataclass(frozen=True)
 class ContactRule:
-    """A contact rule: no invitation within some days after a transactional invitation.
+    """No invitation for ``days`` after a transactional one; None: how it works is not known.
 
-    Parameters
-    ----------
-    name : str
-        As it stands in the ``rule`` column of the invitations.
-    days : float or None
-        Days after a transactional invitation. None: how the rule works is not known, so
-        nothing can be corrected for it.
-    exempt : float
-        Share of customers, 0 to below 1, whom the rule passes over at random.
+    ``exempt`` is the share of customers whom the rule passes over at random.
     """
 
     name: str
@@ -125,26 +64,7 @@ Rules = Mapping[str, float | Sequence[float] | None] | None
 
 
 def declared_rules(rules: Rules, found: Sequence[str]) -> dict[str, ContactRule]:
-    """Declared rules by name, with an unknown rule for every name that was not declared.
-
-    Parameters
-    ----------
-    rules : mapping, optional
-        Name to days, to (days, exempt), or to None.
-    found : sequence of str
-        Names of the rules in the invitations.
-
-    Raises
-    ------
-    ValueError
-        For a rule that the invitations do not have.
-
-    Examples
-    --------
-    >>> rules = declared_rules({"quarantine": (90, 0.1)}, ["quarantine", "opted out"])
-    >>> rules["quarantine"].exempt, rules["opted out"].days
-    (0.1, None)
-    """
+    """Declared rules by name, with an unknown rule for every name that was not declared."""
     declared = _declared(rules)
     stray = [name for name in declared if name not in found]
     if stray:
@@ -182,9 +102,7 @@ def _rule(name: str, value: float | Sequence[float] | None) -> ContactRule:
     return ContactRule(name, value[0], float(value[1]))
 
 
-def read_frame(
-    data: Any, names: Mapping[str, str], optional: Mapping[str, str] | None = None
-) -> pd.DataFrame:
+def read_frame(data: Any, names: Mapping[str, str], optional: Sequence[str] = ()) -> pd.DataFrame:
     """Columns of a file under their names in the contract: the one place that reads it.
 
     Labels (`LABELS`) become categorical, ids (`IDS`) text; ``optional`` columns that the file
@@ -192,10 +110,10 @@ def read_frame(
     in every file.
     """
     there = column_names(data)
-    known = {name: column for name, column in (optional or {}).items() if column in there}
-    table = scan(data, [*names.values(), *known.values()]).collect("pyarrow").to_native()
+    wanted = {**names, **{name: name for name in optional if name in there}}
+    table = scan(data, list(wanted.values())).collect("pyarrow").to_native()
     read = {}
-    for name, column in {**names, **known}.items():
+    for name, column in wanted.items():
         values = table.column(column)
         if name in LABELS or name.startswith(SEGMENT):
             read[name] = _categorical(values)
@@ -204,7 +122,7 @@ def read_frame(
         else:
             read[name] = values.to_pandas()
     frame = pd.DataFrame(read)
-    for name in optional or {}:
+    for name in optional:
         if name not in frame:
             frame[name] = _absent(name, frame.index)
     return frame
@@ -244,14 +162,14 @@ def match_ids(values: pd.Series, among: pd.Series) -> np.ndarray:
     return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def check_survey_type(values: pd.Series, column: str, allowed: Sequence[str], where: str) -> None:
+def check_survey_type(values: pd.Series, allowed: Sequence[str], where: str) -> None:
     """Refuse answers whose survey is not declared."""
     bad = values[~values.isin(list(allowed))]
     if len(bad):
         first = "nothing" if pd.isna(bad.iloc[0]) else f"'{bad.iloc[0]}'"
         more = f" (and {len(bad) - 1:,} more)" if len(bad) > 1 else ""
         raise ValueError(
-            f"`{column}` of the {where} must be {one_of(allowed)} in every row; got {first}{more}. "
+            f"`survey_type` of the {where} must be {one_of(allowed)} in every row; got {first}{more}. "
             "Declare which survey each answer belongs to; it is never guessed."
         )
 
@@ -322,3 +240,150 @@ def positions(values: pd.Series, ids: pd.Index, column: str, where: str) -> np.n
             "Give the frame of all customers who could be asked."
         )
     return found
+
+
+def programme_tables(study: Study, *, where: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Arguments of `cxlab.compare_tnps_rnps` from a study's tables.
+
+    Parameters
+    ----------
+    study : Study
+        With tables named ``transactional`` and ``relationship``, and if there
+        ``invitations`` and ``customers``; all with the columns of the contract. Answers may
+        have other names where the study file tells by role which is which.
+    where : mapping, optional
+        Column of the customers table to the value(s) wanted: the comparison is then of
+        these customers, in all tables.
+
+    Returns
+    -------
+    dict
+        ``transactional``, ``relationship``, ``invitations``, ``customers``, ``traits`` (the
+        customers' segments), ``segments`` (those and the relationship survey's), ``weights``
+        (of each survey that declares them), ``margin`` (of the relationship survey's NPS),
+        ``labels`` (of its columns),
+        ``contact_rules`` (as the study declares them;
+        of chosen customers, those that stopped any of them) and ``customer`` (None where
+        the answers to a survey don't name their customer; without it invitations and
+        customers are no use, and left out).
+
+    Raises
+    ------
+    ValueError
+        When the study lacks one of the two surveys, or ``where`` is given without a table
+        of customers.
+
+    Examples
+    --------
+    >>> from cxlab.survey.study import load_study
+    >>> tables = programme_tables(load_study("demo"))
+    >>> tables["traits"], tables["contact_rules"]
+    (['segment', 'home_region'], {'relationship quarantine': (60.0, 0.1)})
+    >>> tables["weights"]
+    {'transactional': 'weight', 'relationship': 'weight'}
+    """
+    there = study.definition.tables
+    lacking = [name for name in TABLES[:2] if name not in there]
+    if lacking:
+        raise ValueError(
+            f"`study` must have tables named {one_of(TABLES[:2])}; got no '{lacking[0]}' in "
+            f"'{study.name}'. tNPS and rNPS are compared from both surveys."
+        )
+    frames: dict[str, Any] = {
+        name: study.read(name, engine="pandas") if name in there else None for name in TABLES
+    }
+    rules: dict[str, Any] | None = dict(study.definition.contact_rules)
+    if where:
+        everybody, frames = frames, _of_customers(study, frames, where)
+        rules = _rules_met(rules or {}, everybody["invitations"], frames["invitations"])
+    for name in TABLES[:2]:
+        frames[name] = frames[name].rename(columns=_contract_names(there[name], frames[name]))
+    named = all(CUSTOMER in frames[name] for name in TABLES[:2])
+    if not named:
+        frames |= dict.fromkeys(TABLES[2:])
+    customers = there.get("customers") if named else None
+    traits = [column.name for column in customers.with_role("segment")] if customers else None
+    declared = {name: there[name].only("weight") for name in TABLES[:2]}
+    weights = {name: column.name for name, column in declared.items() if column is not None}
+    return {
+        **frames,
+        "customer": CUSTOMER if named else None,
+        "traits": traits,
+        "segments": _segments(there["relationship"], traits or []),
+        "weights": weights or None,
+        "margin": _margin(there["relationship"]),
+        "labels": {**there["transactional"].labels, **there["relationship"].labels},
+        "contact_rules": rules if named and rules else None,
+    }
+
+
+def _margin(relationship: Table) -> float:
+    """The smallest difference of the relationship survey's NPS that matters."""
+    metrics = [m for one in relationship.with_role("outcome") for m in one.all_metrics()]
+    return next((metric.margin for metric in metrics if metric.name == "nps"), MARGIN)
+
+
+def _segments(relationship: Table, traits: Sequence[str]) -> list[str]:
+    """Segments by which the gap may be decomposed: not what belongs to an episode."""
+    of_episodes = {"touchpoint", "contact_channel"}
+    own = [column.name for column in relationship.with_role("segment")]
+    return [name for name in dict.fromkeys([*traits, *own]) if name not in of_episodes]
+
+
+def _contract_names(table: Table, frame: Any) -> dict[str, str]:
+    """Columns whose role says what they are, to their names in the contract."""
+    dates = table.with_role("date")
+    cluster = table.only("cluster")
+    customers = [*table.with_role("customer"), *([cluster] if cluster else [])]
+    advocacy = [
+        column
+        for column in table.with_role("outcome")
+        if any(metric.name == "nps" for metric in column.all_metrics())
+    ]
+    by_role = {
+        "response_id": [c for c in [table.only("id")] if c],
+        CUSTOMER: [c for c in customers if c.role == "customer" or c.spans_periods],
+        "period": [c for c in [table.only("period")] if c],
+        SCORE: advocacy,
+        "responded_at": dates if len(dates) == 1 else [],
+    }
+    found = {
+        columns[0].name: str(name)
+        for name, columns in by_role.items()
+        if columns and name not in frame and columns[0].name in frame
+    }
+    touchpoint = table.touchpoint_column
+    if touchpoint and "touchpoint" not in frame:
+        found[touchpoint] = "touchpoint"
+    return found
+
+
+def _of_customers(
+    study: Study, frames: Mapping[str, Any], where: Mapping[str, Any]
+) -> dict[str, Any]:
+    table = study.definition.tables.get("customers")
+    key = table.only("id") if table else None
+    if key is None:
+        raise ValueError(
+            f"`where` must be left out for '{study.name}', which has no table of customers with "
+            "an id. Choose customers there, so that both surveys are of the same ones."
+        )
+    chosen = study.read("customers", where=where, engine="pandas")
+    theirs = {
+        name: frame[frame[key.name].isin(chosen[key.name])].reset_index(drop=True)
+        for name, frame in frames.items()
+        if frame is not None
+    }
+    return {**frames, **theirs, "customers": chosen}
+
+
+def _rules_met(rules: Mapping[str, Any], everybody: Any, chosen: Any) -> dict[str, Any]:
+    """Rules without those that stopped somebody, but none of the chosen customers.
+
+    A rule that stopped nobody at all stays: its name may be misspelt, and the comparison
+    then says so.
+    """
+    if everybody is None or "rule" not in everybody:
+        return dict(rules)
+    of_all, of_chosen = (set(frame["rule"].dropna().astype("str")) for frame in (everybody, chosen))
+    return {name: rule for name, rule in rules.items() if name in of_chosen or name not in of_all}

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from cxlab.core.disclosure.rule import hidden_groups
+from cxlab.stats.comparison.decomposition import Standardised
 from cxlab.stats.comparison.gaps import ONCE
 from cxlab.stats.comparison.identity import (
     DIFFERENT,
@@ -23,13 +24,14 @@ from cxlab.stats.comparison.identity import (
     T_ONLY,
     TOGETHER,
     UNIT,
+    AmongAnswers,
     Respondents,
     customers_of,
 )
-from cxlab.stats.comparison.paired.pairs import OnePerAnswer, customers_that_differ
+from cxlab.stats.comparison.pairs import OnePerAnswer
 from cxlab.stats.comparison.programme import OTHERS, Answers, ProgrammeData, known_groups
-from cxlab.stats.comparison.scores import ANSWERS, CUSTOMERS, SURVEYS, WEIGHTED
-from cxlab.stats.comparison.standardised.quantities import QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.scores import CUSTOMERS, customers_that_differ, delay_of
 
 #: Status of an estimate that is hidden.
 TOO_FEW = "too few customers"
@@ -52,13 +54,7 @@ def check_min_group_size(value: object) -> int:
 
 
 def too_few(customers: ArrayLike, smallest: int) -> np.ndarray:
-    """Which counts are those of a small group; nobody is no group.
-
-    Examples
-    --------
-    >>> too_few([0, 9, 10], 10).tolist()
-    [False, True, False]
-    """
+    """Which counts are those of a small group; nobody is no group."""
     counts = np.asarray(customers, dtype=float)
     return (counts > 0) & (counts < smallest)
 
@@ -72,13 +68,6 @@ def hide(table: pd.DataFrame, rows: ArrayLike, note: str | Sequence[str]) -> pd.
     """The table with the numbers of some rows null, and a note in their place.
 
     Text, truth values and `LABELS` stay; whole numbers become ``Int64``, which holds nulls.
-
-    Examples
-    --------
-    >>> hide(pd.DataFrame({"group": ["a", "b"], "n": [40, 3]}), [False, True], "hidden")
-      group     n    note
-    0     a    40
-    1     b  <NA>  hidden
     """
     marked = pd.Series(np.asarray(rows, dtype=bool), index=table.index)
     result = table.copy()
@@ -184,14 +173,34 @@ class ComparisonGate:
     unplaced: Mapping[str, int]
     pooled: frozenset[str]
 
+    @classmethod
+    def of(
+        cls,
+        data: ProgrammeData,
+        done: Standardised,
+        found: AmongAnswers,
+        behind: Mapping[str, np.ndarray],
+        windows: Mapping[float, OnePerAnswer],
+        window_days: float,
+        smallest: int,
+    ) -> ComparisonGate:
+        """The counts behind everything that was estimated."""
+        t, cells = data.transactional, np.empty(0)
+        if done.result is not None and done.collected is not None:
+            rows, n_cells = done.collected.episodes, len(done.collected.cells)
+            cells = customers_of(rows.cell[rows.answered], rows.customer[rows.answered], n_cells)
+        lost = {"touchpoints": t.touchpoint.isna().to_numpy(), "delays": np.isnan(delay_of(t))}
+        unplaced = {k: len(np.unique(t.customer[t.valid & rows])) for k, rows in lost.items()}
+        return cls(
+            smallest, behind, found.people, cells, windows, window_days, unplaced, data.pooled
+        )
+
     def shown(self, tables: Tables) -> Tables:
         """The tables as they may be shown."""
         rules = {
             "decomposition": self._decomposition,
             "tilting": lambda table: self._hide_few(table, "term"),
             "estimates": self._estimates,
-            "scores": self._scores,
-            "shares": lambda table: hide_groups(table, self.smallest, within="survey"),
             "identity": self._identity,
             "segments": self._segments,
             "touchpoints": self._touchpoints,
@@ -229,7 +238,7 @@ class ComparisonGate:
     @property
     def few_pairs(self) -> bool:
         """Whether too few customers answered both surveys within the window."""
-        return self.any_few(len(np.unique(self.windows[self.window_days].customer)))
+        return self.any_few(self.windows[self.window_days].customers)
 
     def _hide_rows(self, table: pd.DataFrame) -> pd.DataFrame:
         return hide(table, too_few(table["customers"], self.smallest), why_hidden(self.smallest))
@@ -270,32 +279,27 @@ class ComparisonGate:
         return found
 
     def _estimates(self, table: pd.DataFrame) -> pd.DataFrame:
-        """A difference goes with either of its sides: the other side would give it back."""
+        """A difference goes with either of its sides: the other side would give it back.
+
+        A survey's score less that of each customer once is about those who answered often.
+        """
         result = self._hide_few(table, "of").drop(columns="of")
         small = too_few(result["customers"].astype("float64"), self.smallest)
         result = hide(result, small, why_hidden(self.smallest))
-        return result.assign(status=result["status"].mask(small, TOO_FEW))
+        result = result.assign(status=result["status"].mask(small, TOO_FEW))
+        often = self._few_answered_often()
+        sides = {"transactional": often["t"], "relationship": often["r"]}
+        near = result["survey"].map(sides | {"difference": any(often.values())})
+        near &= (result["estimate_kind"] == CUSTOMERS) & result["n"].notna()
+        return hide(result, near, COMPLEMENT)
 
-    def _scores(self, table: pd.DataFrame) -> pd.DataFrame:
-        people = self.people
-        few = too_few(table["customers"].astype(float), self.smallest)
-        why = np.where(few, why_hidden(self.smallest), "").astype(object)
-        whole = {k: self.any_few((people.times[k] > 0).sum()) for k in SURVEYS}
-        # a survey's score less that of each customer once is about those who answered often
-        counted = {k: whole[k] or self.any_few(people.several(k)) for k in SURVEYS}
-        cells = {k: [people.both.sum(), people.only(k).sum()] for k in SURVEYS}
-        apart = {k: counted[k] or self.any_few(cells[k]) for k in SURVEYS}
-        rules = {CUSTOMERS: counted, ANSWERS: whole, WEIGHTED: whole}
-        for at, row in enumerate(table.itertuples()):
-            sides = [k for k, name in SURVEYS.items() if row.survey in (name, "difference")]
-            if not why[at] and any(rules.get(row.counted, apart)[k] for k in sides):
-                why[at] = COMPLEMENT
-        return hide(table, why != "", list(why))
+    def _few_answered_often(self) -> dict[str, bool]:
+        return {k: self.any_few(self.people.several(k)) for k in ("t", "r")}
 
     def _identity(self, table: pd.DataFrame) -> pd.DataFrame:
         """The parts that may be shown alone, and together those that may not."""
         people = self.people
-        surveys = [(people.times[k] > 0).sum() for k in SURVEYS]
+        surveys = [(people.times[k] > 0).sum() for k in ("t", "r")]
         result = table.set_index("term").loc[[*self._parts(surveys), "gap"]].reset_index()
         both = bool(people.both.any())
         why = f"together, because one of them is about fewer than {self.smallest} customers"
@@ -313,7 +317,7 @@ class ComparisonGate:
             return []
         cells = [people.both.sum(), people.only("t").sum(), people.only("r").sum()]
         apart = people.both.any() and not self.any_few(cells)
-        counted = not self.any_few([people.several(k) for k in SURVEYS])
+        counted = not any(self._few_answered_often().values())
         first, rest = TOGETHER
         if counted:
             return [UNIT, SAME, T_ONLY, R_ONLY] if apart else [UNIT, rest]
@@ -374,7 +378,7 @@ class ComparisonGate:
             last: OnePerAnswer | None = None
             for days in outwards:
                 one = self.windows[days]
-                if self.any_few(len(np.unique(one.customer))):
+                if self.any_few(one.customers):
                     continue
                 if last is not None and self.any_few(customers_that_differ(one, last)):
                     found.append(days)
@@ -386,6 +390,6 @@ class ComparisonGate:
         """Without quantities of few, and without one answer a customer where few have several."""
         names = {"raw gap": "gap", "standardised gap": "standardised gap", "residual": "residual"}
         kept = ~table["quantity"].map(lambda quantity: self.few(names[quantity]))
-        if self.any_few([self.people.several(k) for k in SURVEYS]):
+        if any(self._few_answered_often().values()):
             kept &= table["variant"] != ONCE
         return table[kept].reset_index(drop=True)

@@ -1,141 +1,65 @@
-"""Scores of answers in memory and their differences, clustered by customer.
-
-The answers of a comparison are arrays already, and each table needs the score of many parts of
-them: `clustered_scores` is the estimator of `cxlab.nps` and `cxlab.top_box` on arrays, without
-sending every part through a dataframe engine.
-"""
+"""tNPS less rNPS: as collected, under other metrics and weights, and which gaps are shown."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtr
 
+from cxlab.core.phrases import number
+from cxlab.stats.comparison.decomposition import Replicates, Standardised, combination, interval
+from cxlab.stats.comparison.identity import DIFFERENT, R_ONLY, SAME, T_ONLY, UNIT
+from cxlab.stats.comparison.nonresponse import AT_LIMIT
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
-from cxlab.stats.comparison.standardised.decomposition import (
-    Replicates,
-    Standardised,
-    combination,
-    interval,
-)
-from cxlab.stats.comparison.standardised.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import (
+    ALPHA,
     Units,
+    adjust_family,
     contrast_spread,
-    effective_sample_size,
+    deciding_interval,
     normal_quantile,
-    score_interval,
+    smallest_shown,
     t_quantile,
-    wilson_interval,
 )
+
+if TYPE_CHECKING:
+    from cxlab.stats.comparison.result import NpsComparison
 
 NUMBERS = ("estimate", "se", "ci_low", "ci_high")
-#: Fewer degrees of freedom than this and the interval is flagged, as `cxlab.nps` does.
-FEW_DEGREES_OF_FREEDOM = 8
 #: With as many customers in both surveys the normal distribution does as well as t.
 MANY_CLUSTERS = 200
 #: A variance below this is 0 but for rounding.
 ROUNDING = 1e-18
 #: Pseudo-answers of the adjusted Wald interval: detractor, passive, promoter.
 PSEUDO = (0.75, 1.5, 0.75)
-
-
-def clustered_scores(
-    values: np.ndarray,
-    customer: np.ndarray,
-    *,
-    level: float,
-    weight: np.ndarray | None = None,
-    group: np.ndarray | None = None,
-    n_groups: int = 1,
-    box: bool = False,
-) -> pd.DataFrame:
-    """Net score, or share in a box, of each group of answers.
-
-    Parameters
-    ----------
-    values : ndarray of float, shape (answers,)
-        1, 0 or −1 (promoter, passive, detractor), or 1 and 0 with ``box``; NaN for an answer
-        without a score, whose customer still counts as sampled.
-    customer : ndarray of int
-    weight : ndarray of float, optional
-    group : ndarray of int, optional
-        Number of each answer's group; a group is a domain of the whole.
-
-    Returns
-    -------
-    DataFrame
-        One row per group: ``n, estimate, se, ci_low, ci_high`` (per cent or points), ``deff,
-        n_eff, note``.
-    """
-    w = np.ones(len(values)) if weight is None else weight
-    g = np.zeros(len(values), dtype=int) if group is None else group
-    valid = ~np.isnan(values) & (w > 0)
-    v, w, g = values[valid], w[valid], g[valid]
-    n, total, plain, square = (
-        np.bincount(g, of, minlength=n_groups).astype(float)
-        for of in (np.ones(len(v)), w, v, w * v * v)
-    )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean, square = np.bincount(g, w * v, minlength=n_groups) / total, square / total
-        kish = n * np.bincount(g, w * w, minlength=n_groups) / total**2
-        # equal numbers are those whose squares sum to as little as they can
-        alike = n * np.bincount(g, v * v, minlength=n_groups) == plain**2
-        simple = np.where(alike, 0.0, np.maximum(square - mean**2, 0)) / n
-        part = w * (v - mean[g]) / total[g]
-        clusters, variance = _clustered_variance(part, g, customer, valid, n_groups)
-        variance = np.where(clusters > 1, np.where(alike, 0.0, variance), np.nan)
-        none = ~((variance > 1e-14 * np.maximum(square, 1e-300)) & (simple > 0))
-        deff = np.where(none, np.maximum(1.0, kish), variance / simple)
-        deff = np.where(np.isnan(variance), np.nan, deff)
-        size = effective_sample_size(n, deff, clusters - 1, level=level)
-    top, bottom = (square + mean) / 2, np.maximum((square - mean) / 2, 0)
-    limits = wilson_interval(top, size, level=level)
-    if not box:
-        limits = score_interval(size * top, size * bottom, size, level=level)
-    numbers = (100 * one for one in (mean, np.sqrt(variance), *limits))
-    table = pd.DataFrame({"n": n.astype(int), **dict(zip(NUMBERS, numbers, strict=True))})
-    outside = 0 if weight is None else int((weight == 0).sum())
-    notes = [
-        _note(*facts, outside) for facts in zip(n, variance, clusters - 1, alike, none, strict=True)
-    ]
-    return table.assign(deff=deff, n_eff=size, note=pd.Series(notes, dtype="str"))
-
-
-def _clustered_variance(
-    part: np.ndarray, group: np.ndarray, customer: np.ndarray, valid: np.ndarray, n_groups: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Clusters that hold an answer, and Taylor variance, of each group's sum of ``part``."""
-    sampled = len(np.unique(customer))
-    width = int(customer.max(initial=0)) + 1
-    cells, at = np.unique(group * width + customer[valid], return_inverse=True)
-    total, owner = np.bincount(at, part), cells // width
-    clusters = np.bincount(owner, minlength=n_groups)
-    squares = np.bincount(owner, total**2, minlength=n_groups)
-    centred = squares - np.bincount(owner, total, minlength=n_groups) ** 2 / max(sampled, 1)
-    return clusters, np.maximum(centred, 0) * sampled / max(sampled - 1, 1)
-
-
-def _note(n: int, variance: float, df: float, alike: bool, none: bool, outside: int) -> str:
-    """What to know of one score."""
-    if not n:
-        return "no valid answer"
-    said = []
-    if np.isnan(variance):
-        said.append(
-            "no interval: fewer than two clusters hold an answer, so that the standard error is "
-            "unknown"
-        )
-    elif df < FEW_DEGREES_OF_FREEDOM:
-        said.append(f"only {df:.0f} degrees of freedom")
-    if not np.isnan(variance) and (alike or none):
-        who = "all answers alike" if alike else "all clusters alike"
-        said.append(f"{who}: design effect from the weights alone")
-    if outside:
-        said.append(f"{outside:,} rows of weight 0 are outside the population")
-    return "; ".join(said)
+#: The kind of estimate that everything starts from.
+RAW = "raw"
+#: The gaps that are told from zero.
+COLLECTED, ALIKE, PAIRED = "as collected", "customers weighted alike", "the same customers"
+#: What a term is in a reader's words, from rNPS to tNPS.
+PARTS = {
+    "relationship response and contact rules": "who answers the relationship survey",
+    "coverage": "asking customers without a transaction",
+    "unit weighting": "how often frequent users are counted",
+    "residual": "context, wording and timing together",
+    "transactional response": "who answers after a transaction",
+    "mix": "which touchpoints were asked about",
+    R_ONLY: "those who answered the relationship survey only",
+    SAME: "those who answered both surveys",
+    T_ONLY: "those who answered after a transaction only",
+    UNIT: "counting answers instead of people",
+    DIFFERENT: "different people in the two surveys",
+}
+#: The gap in points for which pairs are counted.
+WANTED_GAP = 10.0
+#: The slope of answering on the score that is put in words.
+SHOWN_SLOPE = 0.1
+DECIDED = ("p_value", "p_adjusted", "deciding_low", "deciding_high")
 
 
 @dataclass(frozen=True)
@@ -268,13 +192,8 @@ def robustness_table(
 ) -> pd.DataFrame:
     """Raw gap, standardised gap and residual under other metrics, weights and counting.
 
-    Returns
-    -------
-    DataFrame
-        ``quantity, variant, estimate, se, ci_low, ci_high, conclusion, same``: ``same`` is
-        whether the conclusion is that of the headline variant. A quantity with any other
-        conclusion is not robust. Units: points; score points for the mean. A quantity that
-        is not identified is left out.
+    ``same``: whether the conclusion is that of the headline variant; a quantity with any other
+    conclusion is not robust. A quantity that is not identified is left out.
     """
     t, r = data.transactional, data.relationship
     variants = {ONCE: raw_gap(_last_of_each(t), _last_of_each(r))}
@@ -288,21 +207,19 @@ def robustness_table(
     for quantity in ("standardised gap", "residual"):
         identified = not done.known.reason(QUANTITY_COEFFICIENTS[quantity])
         if done.result is not None and identified and done.result.n > 1:
-            rows += _standardised_rows(done.result, quantity, level)
+            rows += [
+                {
+                    "quantity": quantity,
+                    "variant": name,
+                    **standardised_numbers(done.result, quantity, level, values),
+                }
+                for name, values in METRICS.items()
+            ]
     table = pd.DataFrame(rows)
     above, below = table["ci_low"] > 0, table["ci_high"] < 0
     table["conclusion"] = np.select([above, below], CONCLUSIONS[:2], CONCLUSIONS[2])
     headline = table[table["variant"] == HEADLINE].set_index("quantity")["conclusion"]
     return table.assign(same=table["conclusion"] == table["quantity"].map(headline))
-
-
-def _standardised_rows(result: Replicates, quantity: str, level: float) -> list[dict[str, object]]:
-    rows = []
-    for variant, values in METRICS.items():
-        estimate, replicates = combination(result, quantity, values)
-        numbers = dict(zip(NUMBERS, (estimate, *interval(replicates, level)), strict=True))
-        rows.append({"quantity": quantity, "variant": variant, **numbers})
-    return rows
 
 
 def _last_of_each(answers: Answers) -> Answers:
@@ -311,3 +228,129 @@ def _last_of_each(answers: Answers) -> Answers:
     customer = answers.customer[order]
     last = np.r_[customer[1:] != customer[:-1], True] if len(order) else np.empty(0, dtype=bool)
     return answers.take(order[last])
+
+
+def standardised_numbers(
+    result: Replicates, name: str, level: float, values: np.ndarray = NPS_VALUES
+) -> dict[str, float]:
+    """Estimate, standard error and interval of a standardised quantity in some metric."""
+    estimate, replicates = combination(result, name, values)
+    return dict(zip(NUMBERS, (estimate, *interval(replicates, level)), strict=True))
+
+
+def with_decisions(
+    table: pd.DataFrame, rows: pd.Series, method: str, df: pd.Series | float = np.inf
+) -> pd.DataFrame:
+    """The table with a test of each of these rows in their family, and the interval that decides."""
+    estimate, se = (table[name].where(rows).to_numpy(float) for name in ("estimate", "se"))
+    degrees = np.broadcast_to(np.asarray(df, dtype=float), len(table))
+    usable = (se > 0) & (degrees >= 1)
+    statistic = np.abs(estimate) / np.where(usable, se, np.nan)
+    p = np.where(usable, 2 * stdtr(np.where(usable, degrees, 1.0), -statistic), np.nan)
+    adjusted = adjust_family(p, method=method)
+    limits = deciding_interval(estimate, se, degrees, p, adjusted)
+    return table.assign(**dict(zip(DECIDED, (p, adjusted, *limits), strict=True)))
+
+
+def gaps_table(tables: Mapping[str, pd.DataFrame], df: Mapping[str, float]) -> pd.DataFrame:
+    """The gap as collected, for customers weighted alike and of the same customers: one family.
+
+    ``shown`` is the true gap that would be shown four times in five, ``pairs_needed`` the pairs
+    that one of 10 points takes.
+    """
+    estimates, terms = tables["estimates"], tables["decomposition"].set_index("term")
+    kinds = {RAW: COLLECTED, "standardised": ALIKE, "paired": PAIRED}
+    rows = estimates[estimates["survey"] == "difference"].set_index("estimate_kind").reindex(kinds)
+    table = rows[["n", "customers", *NUMBERS, "note"]].set_index(
+        pd.Index(kinds.values(), name="gap")
+    )
+    table = table.astype({"note": "object"}).fillna({"note": ""}).assign(df=np.inf)
+    table["df"] = pd.Series(df).reindex(table.index).fillna(np.inf).where(table["se"].notna())
+    table = with_decisions(table, table["estimate"].notna(), "holm", table["df"])
+    tests = max(int(table["p_value"].notna().sum()), 1)
+    shown = [
+        smallest_shown(row.se, row.df, tests=tests) if np.isfinite(row.p_value) else np.nan
+        for row in table.itertuples()
+    ]
+    pairs = table.loc[PAIRED, ["n", "se"]].astype("float64")
+    needed = np.ceil(
+        pairs["n"] * (smallest_shown(pairs["se"], np.inf, tests=tests) / WANTED_GAP) ** 2
+    )
+    bounds = terms.reindex(["standardised gap"]).set_index(pd.Index([ALIKE]))
+    table = table.assign(shown=shown, pairs_needed=pd.Series({PAIRED: needed}))
+    return table.assign(**bounds[["bound_low", "bound_high"]]).reset_index()
+
+
+def parts_table(result: NpsComparison) -> pd.DataFrame:
+    """From rNPS to tNPS by the terms that have an estimate or bounds, as charts take them."""
+    table, order = result.table, list(PARTS)
+    names = table["term"].map(lambda name: order.index(name) if name in order else len(order))
+    terms = table.assign(order=names)[table["kind"] == "term"].sort_values("order", kind="stable")
+    parts = terms[["estimate"]].assign(
+        label=[sentence(part_in_words(name)) for name in terms["term"]],
+        kind="part",
+        ci_low=terms["deciding_low"],
+        ci_high=terms["deciding_high"],
+        clear=terms["p_adjusted"] < ALPHA,
+    )
+    raw = result.estimates[result.estimates["estimate_kind"] == RAW].set_index("survey")
+    scores = raw.loc[["relationship", "transactional"], ["estimate", "ci_low", "ci_high"]]
+    labels = ["rNPS, as collected", "tNPS, as collected"]
+    ends = scores.assign(label=labels, kind="score", clear=True)
+    found = pd.concat([ends.iloc[:1], parts, ends.iloc[1:]], ignore_index=True)
+    return found[["label", "kind", "estimate", "ci_low", "ci_high", "clear"]]
+
+
+def part_in_words(name: str) -> str:
+    """A term, or terms that are shown together, in a reader's words."""
+    return " and ".join(PARTS[one] for one in name.split(" + "))
+
+
+def sentence(words: str) -> str:
+    """The words with a capital letter."""
+    return words[:1].upper() + words[1:]
+
+
+def beliefs_table(result: NpsComparison) -> pd.DataFrame:
+    """What is left of the gap when all else is put right, by what is believed of the silent.
+
+    ``belief, estimate, ci_low, ci_high`` of the residual in points; ``bound_low, bound_high`` where
+    nothing is assumed; ``needed``: by how much those who did not answer would have to score higher.
+    """
+    terms = result.decomposition.set_index("term")
+    if "residual" not in terms.index:
+        words = "What those who were not asked or stayed silent would have said is not known"
+        return _beliefs([(words,)])
+    residual, rows = terms.loc["residual"], []
+    if np.isfinite(residual["estimate"]):
+        limits = residual[["estimate", "ci_low", "ci_high"]]
+        rows.append(("Answering depends only on what is known of the customers", *limits))
+        rows += _tilted_beliefs(result.tilting)
+    bounds = residual[["bound_low", "bound_high"]]
+    rows.append(("Nothing is assumed of the silent", *[np.nan] * 3, *bounds))
+    for survey, needed in result.tipping:
+        side = "above" if needed > 0 else "below"
+        words = (
+            f"The silent of the {survey} survey are {number(abs(needed))} {side} those who answered"
+        )
+        if not np.isfinite(needed):
+            words = f"No difference of the silent of the {survey} survey alone does away with it"
+        rows.append((words, 0.0 if np.isfinite(needed) else np.nan, *[np.nan] * 4, needed))
+    return _beliefs(rows)
+
+
+def _beliefs(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    columns = ["belief", "estimate", "ci_low", "ci_high", "bound_low", "bound_high", "needed"]
+    filled = [(*row, *[np.nan] * (len(columns) - len(row))) for row in rows]
+    return pd.DataFrame(filled, columns=columns)
+
+
+def _tilted_beliefs(tilting: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """The residual if better scores answer a little more readily."""
+    slopes = tilting[["slope_transactional", "slope_relationship"]].max(axis=1)
+    here = (tilting["term"] == "residual") & (tilting["note"] != AT_LIMIT) & (slopes == SHOWN_SLOPE)
+    start = f"Odds of answering rise {100 * np.expm1(SHOWN_SLOPE):.0f} % a point of the score"
+    return [
+        (f"{start}: {row.answering}", row.estimate, row.ci_low, row.ci_high)
+        for row in tilting[here].itertuples()
+    ]

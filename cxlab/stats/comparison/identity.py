@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from cxlab.stats.comparison.decomposition import resample, spread_of
 from cxlab.stats.comparison.programme import Answers, ProgrammeData, known_groups
-from cxlab.stats.comparison.standardised.decomposition import resample, spread_of
-from cxlab.stats.comparison.standardised.quantities import NPS_VALUES, combine
+from cxlab.stats.comparison.quantities import NPS_VALUES, combine
 
 UNIT = "answers counted, not people"
 SAME = "the same customers"
@@ -48,8 +48,6 @@ RATIOS = {
     "R": ("r means", "r customers"),
     "T both": ("t means, both", "both"),
     "R both": ("r means, both", "both"),
-    "T only": ("t means, only", "t only"),
-    "R only": ("r means, only", "r only"),
 }
 
 
@@ -93,10 +91,11 @@ class Respondents:
 
     def customers(self, score: str) -> np.ndarray:
         """Who is behind a mean score of `RATIOS`."""
-        survey = "t" if score[0] in "BT" else "r"
-        if score.endswith("both"):
-            return self.both
-        return self.only(survey) if score.endswith("only") else self.times[survey] > 0
+        return (
+            self.both
+            if score.endswith("both")
+            else self.times["t" if score[0] in "BT" else "r"] > 0
+        )
 
     def scores(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         """Mean scores of totals of the sums, (sums, replicates); NaN where nobody is left."""
@@ -125,10 +124,8 @@ def respondents(data: ProgrammeData) -> Respondents:
         some = times[short] > 0
         columns |= {
             f"{short} customers": some,
-            f"{short} only": some & ~both,
             f"{short} means": mean[short],
             f"{short} means, both": np.where(both, mean[short], 0.0),
-            f"{short} means, only": np.where(both, 0.0, mean[short]),
         }
     sums = sparse.csr_matrix(np.array(list(columns.values()), dtype=float))
     return Respondents(times, mean, sums, list(columns), data.has_customers)
@@ -154,10 +151,11 @@ class AmongAnswers:
     cells: list[np.ndarray]
 
     def spread(self, of: dict[str, float], level: float) -> dict[str, float]:
-        """Estimate, standard error and interval of a combination of mean scores."""
-        value = float(combine(self.estimate, of)[0])
-        spread = spread_of(combine(self.replicates, of), level, self.people.fewest(of))
-        return dict(zip(("estimate", "se", "ci_low", "ci_high"), (value, *spread), strict=True))
+        """Estimate, standard error, interval and degrees of freedom of a combination of scores."""
+        value, fewest = float(combine(self.estimate, of)[0]), self.people.fewest(of)
+        spread = spread_of(combine(self.replicates, of), level, fewest)
+        names = ("estimate", "se", "ci_low", "ci_high", "df")
+        return dict(zip(names, (value, *spread, fewest - 1), strict=True))
 
 
 def among_answers(data: ProgrammeData, *, replicates: int, seed: int) -> AmongAnswers:
@@ -183,12 +181,8 @@ def among_answers(data: ProgrammeData, *, replicates: int, seed: int) -> AmongAn
 def identity_table(found: AmongAnswers, *, level: float) -> pd.DataFrame:
     """The gap as collected in parts that need no assumption.
 
-    Returns
-    -------
-    DataFrame
-        ``term, n`` (answers), ``customers`` (whom it is about), ``estimate, se, ci_low,
-        ci_high`` in points, ``share`` of the gap, ``note``. The four parts of `IDENTITY` add to
-        the gap; after them come those of `TOGETHER`, which may be shown instead, and the gap.
+    The four parts of `IDENTITY` add to the gap; after them come those of `TOGETHER`, which may
+    be shown instead, and the gap.
 
     Notes
     -----
@@ -203,7 +197,9 @@ def identity_table(found: AmongAnswers, *, level: float) -> pd.DataFrame:
     for term, of in {**IDENTITY, **TOGETHER, "gap": GAP}.items():
         numbers = found.spread(of, level)
         share = numbers["estimate"] / gap if abs(gap) > 1e-12 else np.nan
-        rows.append({"term": term, **_about(people, term), **numbers, "share": share, "note": ""})
+        kind = "total" if term == "gap" else "term"
+        about = {"term": term, "kind": kind, **_about(people, term)}
+        rows.append({**about, **numbers, "share": share, "note": ""})
     return pd.DataFrame(rows)
 
 
@@ -348,12 +344,8 @@ def segment_gap_parts(counts: np.ndarray) -> dict[str, np.ndarray]:
 def segment_gaps(found: AmongAnswers, *, level: float) -> pd.DataFrame:
     """The parts of the gap by every shared segment.
 
-    Returns
-    -------
-    DataFrame
-        ``segment, part, estimate, se, ci_low, ci_high, note`` in points: composition,
-        within groups and group not known add to the gap as collected; the gap at the
-        relationship survey's mix is no part of it.
+    Composition, within groups and group not known add to the gap as collected; the gap at the
+    relationship survey's mix is no part of it.
     """
     rows: list[tuple[object, ...]] = []
     for one, many in zip(found.segments, found.cells, strict=True):
@@ -377,14 +369,7 @@ def _known_note(counts: np.ndarray) -> str:
 
 
 def segment_groups(found: AmongAnswers) -> pd.DataFrame:
-    """The groups of every shared segment.
-
-    Returns
-    -------
-    DataFrame
-        ``segment, group, n, customers, share_transactional, share_relationship, tnps, rnps,
-        composition, within_groups, note``.
-    """
+    """The groups of every shared segment."""
     columns = ["segment", "group", "n", "customers", "share_transactional", "share_relationship",
                "tnps", "rnps", "composition", "within_groups", "note"]  # fmt: skip
     tables = [pd.DataFrame(columns=columns)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from cxlab.stats.comparison.contract import (
     SEGMENT,
     STATUSES,
     SURVEY_TYPES,
-    Columns,
     check_survey_type,
     check_unique,
     days,
@@ -29,7 +28,7 @@ LOW, HIGH = 0, 10
 #: Small groups of a segment, taken together; the last of its groups.
 OTHERS = "others"
 #: Columns of the answers that tell more where they are there.
-OPTIONAL = ("response", "responded_at", "survey_type", "period", "episode", "touchpoint",
+OPTIONAL = ("response_id", "responded_at", "survey_type", "period", "episode_id", "touchpoint",
             "triggered_at", "invited_at")  # fmt: skip
 #: An answer may seem this much older than its invitation when files hold whole minutes.
 CLOCK_TOLERANCE_DAYS = 1.5 / (24 * 60)
@@ -108,7 +107,7 @@ class ProgrammeData:
         Frame variables, one row per customer, as text; no columns without a frame.
     transactional, relationship : Answers
     invitations : DataFrame or None
-        Columns ``transactional`` (bool), ``customer`` (position), ``period``, ``episode``,
+        Columns ``transactional`` (bool), ``customer`` (position), ``period``, ``episode_id``,
         ``touchpoint``, ``contact_channel``, ``time`` (days), ``status`` (code of `STATUSES`),
         ``rule``, ``probability``.
     has_frame, has_customers : bool
@@ -151,70 +150,70 @@ def read_programme(
     invitations: Any = None,
     customers: Any = None,
     *,
-    columns: Columns,
+    customer: str | None,
+    score: str,
+    weights: Mapping[str, str],
     traits: Sequence[str] = (),
     segments: Sequence[str] = (),
 ) -> ProgrammeData:
     """Open each file once, check it against the contract and turn it into arrays.
 
-    Parameters are those of `compare_tnps_rnps`; ``columns`` says what the columns are called.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For anything that the contract forbids; the message names the file, the column,
-        one value and how many more.
+    Parameters are those of `compare_tnps_rnps`.
     """
-    t = _read_answers(transactional, "transactional", columns, segments)
-    r = _read_answers(relationship, "relationship", columns, segments)
-    frame = _read_customers(customers, columns, traits, segments)
+    files = {"transactional": transactional, "relationship": relationship}
+    read = {
+        survey: _read_answers(data, survey, customer, score, weights.get(survey), segments)
+        for survey, data in files.items()
+    }
+    t, r = read.values()
+    frame = _read_customers(customers, customer, traits, segments)
     _check_segments(segments, t, r, frame)
     ids = _customer_ids(frame, t, r)
-    asked = None
-    if invitations is not None and columns.customer is not None:
-        asked = read_invitations(invitations, ids, columns, framed=frame is not None)
-    notes = complete_segments(segments, t, r, frame) if columns.customer else ()
+    asked, notes = None, []
+    if customer is not None:
+        notes = complete_segments(segments, t, r, frame)
+        if invitations is not None:
+            asked = read_invitations(invitations, ids, customer, framed=frame is not None)
     return ProgrammeData(
         customer_ids=ids,
         traits=_traits(frame, ids, traits),
-        transactional=_answers(t, ids, columns, "transactional"),
-        relationship=_answers(r, ids, columns, "relationship"),
+        transactional=_answers(t, ids, customer, "transactional"),
+        relationship=_answers(r, ids, customer, "relationship"),
         invitations=asked,
         has_frame=frame is not None,
-        has_customers=columns.customer is not None,
+        has_customers=customer is not None,
         notes=tuple(notes),
     )
 
 
 def _read_answers(
-    data: Any, survey: str, columns: Columns, segments: Sequence[str]
+    data: Any,
+    survey: str,
+    customer: str | None,
+    score: str,
+    weights: str | None,
+    segments: Sequence[str],
 ) -> pd.DataFrame:
-    there = column_names(data)
-    weights = {"weights": columns.weights_of(survey)}
-    needed = {"customer": columns.customer, "score": columns.score, **weights}
-    optional = {name: getattr(columns, name) for name in OPTIONAL}
-    # columns that were named for this comparison must be there; those of the contract may be
-    usual = Columns()
-    named = {name: column for name, column in optional.items() if column != getattr(usual, name)}
-    check_columns(data, needed | named)
+    there, where = column_names(data), f"{survey} answers"
+    needed = {"customer": customer, "score": score, "weights": weights}
+    check_columns(data, needed)
     needed |= {SEGMENT + name: name for name in segments if name in there}
-    answers = read_frame(data, {k: name for k, name in needed.items() if name}, optional)
-    where = f"{survey} answers"
-    if columns.survey_type in there:
-        check_survey_type(answers["survey_type"], columns.survey_type, [survey], where)
+    answers = read_frame(data, {k: name for k, name in needed.items() if name}, OPTIONAL)
+    if "survey_type" in there:
+        check_survey_type(answers["survey_type"], [survey], where)
     # an answer without an id, or without a customer, counts on its own
     numbered = pd.Series([f"{survey} {k}" for k in range(len(answers))], answers.index, "str")
-    if columns.response not in there:
-        answers["response"] = numbered
-    if columns.customer is None:
+    if "response_id" not in there:
+        answers["response_id"] = numbered
+    if customer is None:
         answers["customer"] = numbered.astype("category")
-    check_unique(answers["response"], columns.response, where)
-    answers["score"] = numbers(answers["score"], columns.score, where)
-    _check_scores(answers["score"].to_numpy(), columns.score, where)
+    check_unique(answers["response_id"], "response_id", where)
+    answers["score"] = numbers(answers["score"], score, where)
+    _check_scores(answers["score"].to_numpy(), score, where)
     for name in ("responded_at", "invited_at", "triggered_at"):
-        answers[name] = days(answers[name], getattr(columns, name), where)
-    answers["weights"] = _weights(answers, columns.weights_of(survey), where)
-    _check_order(answers, survey, columns)
+        answers[name] = days(answers[name], name, where)
+    answers["weights"] = _weights(answers, weights, where)
+    _check_order(answers, survey)
     return answers
 
 
@@ -243,7 +242,7 @@ def _check_scores(values: np.ndarray, column: str, where: str) -> None:
         )
 
 
-def _check_order(answers: pd.DataFrame, survey: str, columns: Columns) -> None:
+def _check_order(answers: pd.DataFrame, survey: str) -> None:
     responded = answers["responded_at"].to_numpy(dtype=float)
     for name, words in (("invited_at", "its invitation"), ("triggered_at", "its episode")):
         since = answers[name].to_numpy(dtype=float)
@@ -251,30 +250,29 @@ def _check_order(answers: pd.DataFrame, survey: str, columns: Columns) -> None:
             since = np.floor(since)  # a date has no hour to compare
         early = np.flatnonzero(responded < since - CLOCK_TOLERANCE_DAYS)
         if len(early):
-            shown = [str(value) for value in answers["response"].iloc[early]]
+            shown = [str(value) for value in answers["response_id"].iloc[early]]
             raise ValueError(
-                f"`{columns.responded_at}` of the {survey} answers must not be before {words} "
-                f"(`{getattr(columns, name)}`); got response {got(shown)}. Correct the dates."
+                f"`responded_at` of the {survey} answers must not be before {words} "
+                f"(`{name}`); got response {got(shown)}. Correct the dates."
             )
 
 
 def _read_customers(
-    customers: Any, columns: Columns, traits: Sequence[str], segments: Sequence[str]
+    customers: Any, customer: str | None, traits: Sequence[str], segments: Sequence[str]
 ) -> pd.DataFrame | None:
-    if customers is None or columns.customer is None:
+    if customers is None or customer is None:
         if traits:
             raise ValueError(
                 f"`traits` must be columns of `customers`; got {got(list(traits))} and no "
                 "customers. Give the frame, or leave `traits` out."
             )
         return None
-    needed = {"customer": columns.customer, "traits": list(traits)}
-    check_columns(customers, needed)
+    check_columns(customers, {"customer": customer, "traits": list(traits)})
     there = column_names(customers)
-    wanted = {"customer": columns.customer, **{f"trait {name}": name for name in traits}}
+    wanted = {"customer": customer, **{f"trait {name}": name for name in traits}}
     wanted |= {SEGMENT + name: name for name in segments if name in there}
     frame = read_frame(customers, wanted)
-    check_unique(frame["customer"], columns.customer, "customers")
+    check_unique(frame["customer"], customer, "customers")
     return frame
 
 
@@ -294,19 +292,19 @@ def _customer_ids(frame: pd.DataFrame | None, t: pd.DataFrame, r: pd.DataFrame) 
     return t["customer"].cat.categories.union(r["customer"].cat.categories)
 
 
-def _answers(frame: pd.DataFrame, ids: pd.Index, columns: Columns, survey: str) -> Answers:
+def _answers(frame: pd.DataFrame, ids: pd.Index, customer: str | None, survey: str) -> Answers:
     marked = [column for column in frame if str(column).startswith(SEGMENT)]
     named = {column: str(column).removeprefix(SEGMENT) for column in marked}
     return Answers(
-        customer=positions(frame["customer"], ids, str(columns.customer), f"{survey} answers"),
+        customer=positions(frame["customer"], ids, str(customer), f"{survey} answers"),
         score=frame["score"].to_numpy(dtype=float),
         responded=frame["responded_at"].to_numpy(dtype=float),
         triggered=frame["triggered_at"].to_numpy(dtype=float),
         period=frame["period"],
         touchpoint=frame["touchpoint"],
-        episode=frame["episode"],
+        episode=frame["episode_id"],
         weight=frame["weights"].to_numpy(dtype=float),
-        response=frame["response"],
+        response=frame["response_id"],
         segments=frame[marked].astype("str").rename(columns=named),
     )
 
@@ -319,60 +317,60 @@ def _traits(frame: pd.DataFrame | None, ids: pd.Index, traits: Sequence[str]) ->
 
 
 def read_invitations(
-    invitations: Any, ids: pd.Index, columns: Columns, *, framed: bool
+    invitations: Any, ids: pd.Index, customer: str, *, framed: bool
 ) -> pd.DataFrame:
     """Invitations as `ProgrammeData.invitations` describes them.
 
     Without a frame only customers who answered are kept.
     """
-    needed = ("survey_type", "customer", "status", "triggered_at")
-    optional = ("period", "episode", "touchpoint", "contact_channel", "rule", "probability")
-    names = {name: getattr(columns, name) for name in needed}
-    check_columns(invitations, names)
-    asked = read_frame(invitations, names, {name: getattr(columns, name) for name in optional})
+    needed = {name: name for name in ("survey_type", "status", "triggered_at")}
+    needed = {"customer": customer, **needed}
+    check_columns(invitations, needed)
+    optional = ("period", "episode_id", "touchpoint", "contact_channel", "rule", "probability")
+    asked = read_frame(invitations, needed, optional)
     where = "invitations"
-    check_survey_type(asked["survey_type"], columns.survey_type, SURVEY_TYPES, where)
-    asked["probability"] = numbers(asked["probability"], columns.probability, where)
-    _check_status(asked, columns)
-    asked["time"] = days(asked.pop("triggered_at"), columns.triggered_at, where)
+    check_survey_type(asked["survey_type"], SURVEY_TYPES, where)
+    asked["probability"] = numbers(asked["probability"], "probability", where)
+    _check_status(asked, customer)
+    asked["time"] = days(asked.pop("triggered_at"), "triggered_at", where)
     if not framed:
         asked = asked[asked["customer"].isin(ids)].reset_index(drop=True)
-    asked["customer"] = positions(asked["customer"], ids, str(columns.customer), where)
+    asked["customer"] = positions(asked["customer"], ids, customer, where)
     codes = {name: code for code, name in enumerate(STATUSES)}
     asked["status"] = labelled(asked["status"], codes, -1).astype(np.int8)
     asked["transactional"] = (asked.pop("survey_type") == "transactional").to_numpy(dtype=bool)
     return asked
 
 
-def _check_status(asked: pd.DataFrame, columns: Columns) -> None:
+def _check_status(asked: pd.DataFrame, customer: str) -> None:
     bad = asked.loc[~asked["status"].isin(STATUSES), "status"]
     if len(bad):
         raise ValueError(
-            f"`{columns.status}` of the invitations must be {one_of(STATUSES)}; "
+            f"`status` of the invitations must be {one_of(STATUSES)}; "
             f"got {got([str(v) for v in bad])}."
         )
     chance = asked["probability"].to_numpy()
     off = chance[~np.isnan(chance) & ~((chance > 0) & (chance <= 1))]
     if len(off):
         raise ValueError(
-            f"`{columns.probability}` of the invitations must be above 0 and at most 1; "
+            f"`probability` of the invitations must be above 0 and at most 1; "
             f"got {got([f'{v:g}' for v in off])}. Leave it empty where it is not known."
         )
     nameless = (asked["status"] == "suppressed") & asked["rule"].isna()
     if nameless.any():
         raise ValueError(
-            f"`{columns.rule}` of the invitations must name the rule of every suppressed row; "
+            f"`rule` of the invitations must name the rule of every suppressed row; "
             f"{int(nameless.sum()):,} have none."
         )
-    episodes = asked.loc[asked["survey_type"] == "transactional", "episode"]
-    check_unique(episodes, columns.episode, "transactional invitations")
+    episodes = asked.loc[asked["survey_type"] == "transactional", "episode_id"]
+    check_unique(episodes, "episode_id", "transactional invitations")
     waves = asked.loc[asked["survey_type"] == "relationship", ["customer", "period"]]
     twice = waves[waves.duplicated()]
     if len(twice):
         shown = [f"{c} in {p}" for c, p in zip(twice["customer"], twice["period"], strict=True)]
         raise ValueError(
-            f"Relationship invitations must be one per `{columns.customer}` and "
-            f"`{columns.period}`; got {got(shown)} more than once. Give each wave a period of its own."
+            f"Relationship invitations must be one per `{customer}` and "
+            f"`period`; got {got(shown)} more than once. Give each wave a period of its own."
         )
 
 

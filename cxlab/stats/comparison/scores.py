@@ -1,4 +1,4 @@
-"""Both scores however they are counted: as collected, weighted, standardised, paired, by part."""
+"""Both scores however they are counted, their differences, and the same under other metrics."""
 
 from __future__ import annotations
 
@@ -7,33 +7,40 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.comparison.gaps import NUMBERS, clustered_scores, raw_gap
-from cxlab.stats.comparison.identity import AmongAnswers, Respondents
-from cxlab.stats.comparison.paired.margins import CATEGORIES, category, contrast
-from cxlab.stats.comparison.paired.pairs import OnePerAnswer, Pairs, net_contrast
-from cxlab.stats.comparison.programme import Answers, ProgrammeData
-from cxlab.stats.comparison.standardised.asked import Asked
-from cxlab.stats.comparison.standardised.decomposition import (
-    ASSUMPTION,
-    NOT_IDENTIFIED,
-    Standardised,
-    combination,
-    interval,
+from cxlab.core.design import Design
+from cxlab.core.metric import nps_metric
+from cxlab.core.totals import row_totals
+from cxlab.stats.comparison.asked import Asked
+from cxlab.stats.comparison.decomposition import ASSUMPTION, NOT_IDENTIFIED, Standardised
+from cxlab.stats.comparison.gaps import NUMBERS, RAW, raw_gap, standardised_numbers
+from cxlab.stats.comparison.pairs import (
+    CATEGORIES,
+    LAST,
+    RULES,
+    OnePerAnswer,
+    Pairs,
+    category,
+    contrast,
+    net_contrast,
+    one_per_answer,
+    pair_answers,
 )
-from cxlab.stats.comparison.standardised.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.programme import Answers, ProgrammeData
+from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.inference import normal_quantile, t_quantile
+from cxlab.stats.metrics import estimate_totals
 
-ANSWERS = "each answer once"
+NPS = nps_metric("score")
+#: Kinds of estimate.
 WEIGHTED = "weighted as declared"
 CUSTOMERS = "each customer once"
-BOTH = "customers who answered both"
-ONLY = "customers who answered this survey only"
-LESS = "those who answered both less the others"
-SURVEYS = {"t": "transactional", "r": "relationship"}
 COLLECTED = "answers as collected"
+BOTH = "customers who answered both"
+BASE = "whole customer base (E1)"
 STANDARDISED_ROWS = (
     ("transactional", "B2", "all eligible episodes (E2)"),
     ("transactional", "B3", "users, each counted once (E2)"),
-    ("relationship", "C0", "whole customer base (E1)"),
+    ("relationship", "C0", BASE),
     ("relationship", "C1", "customers with an eligible episode"),
     ("difference", "standardised gap", "users, each counted once (B3 − C1)"),
 )
@@ -41,118 +48,22 @@ STAGES = (
     "customers", "eligible", "suppressed by contact rules", "not sampled", "invited",
     "delivered", "answered", "valid score", "paired",
 )  # fmt: skip
+WINDOWS = (7, 30, 90, 180)
+#: Sums of scores that differ by less are the same but for rounding.
+SAME_SUM = 1e-9
+#: Fewer pairs than this and a correlation is not shown.
+MIN_PAIRS = 10
+#: Days that are longer than any programme.
+ANY_TIME = 36_525.0
+DELAYS = (
+    (0.25, "under 6 hours"),
+    (1.0, "6 to 24 hours"),
+    (3.0, "1 to 3 days"),
+    (7.0, "3 to 7 days"),
+    (np.inf, "over 7 days"),
+)
 
 Row = dict[str, object]
-
-
-def net(score: np.ndarray) -> np.ndarray:
-    """−1, 0, 1 for detractor, passive, promoter; NaN without a score."""
-    return np.where(np.isnan(score), np.nan, category(score) - 1.0)
-
-
-def scores_table(
-    data: ProgrammeData, found: AmongAnswers, *, weighted: bool, level: float
-) -> pd.DataFrame:
-    """tNPS, rNPS and their difference: as collected, weighted as declared, by customer.
-
-    Returns
-    -------
-    DataFrame
-        ``counted, survey`` (transactional, relationship, difference), ``n`` (answers),
-        ``customers, estimate, se, ci_low, ci_high`` in points, ``note``.
-    """
-    people = found.people
-    ones = {k: np.ones(len(answers)) for k, answers in data.sides.items()}
-    rows = _counted_rows(ANSWERS, data, ones, level)
-    if weighted:
-        declared = {k: answers.weight for k, answers in data.sides.items()}
-        rows += _counted_rows(WEIGHTED, data, declared, level)
-    if data.has_customers:
-        once = {k: 1.0 / people.times[k].clip(1)[a.customer] for k, a in data.sides.items()}
-        rows += _counted_rows(CUSTOMERS, data, once, level)
-        rows += _overlap_rows(found, level)
-    return pd.DataFrame(rows, columns=["counted", "survey", "n", "customers", *NUMBERS, "note"])
-
-
-def _counted_rows(
-    counted: str, data: ProgrammeData, weights: Mapping[str, np.ndarray], level: float
-) -> list[Row]:
-    """Both scores and their difference under these weights of the answers."""
-    sides = {k: answers.weighted(weights[k]) for k, answers in data.sides.items()}
-    rows = [
-        {"counted": counted, "survey": SURVEYS[k], **_score(answers, level)}
-        for k, answers in sides.items()
-    ]
-    gap = raw_gap(sides["t"], sides["r"], weighted=True)
-    both = np.concatenate([answers.customer[answers.valid] for answers in sides.values()])
-    counts = {"n": gap.n, "customers": len(np.unique(both)) if gap.n else 0}
-    difference = {"counted": counted, "survey": "difference", **counts, **gap.numbers(level)}
-    return [*rows, {**difference, "note": ""}]
-
-
-def _score(answers: Answers, level: float) -> Row:
-    """NPS of the valid answers under the weights that they carry."""
-    valid = answers.take(answers.valid)
-    if not valid.weight.sum() > 0:
-        return {"n": 0, "customers": 0, "note": "no valid answer"}
-    table = clustered_scores(net(valid.score), valid.customer, weight=valid.weight, level=level)
-    row = table.iloc[0]
-    customers = len(np.unique(valid.customer))
-    return {name: row[name] for name in ("n", *NUMBERS, "note")} | {"customers": customers}
-
-
-def _overlap_rows(found: AmongAnswers, level: float) -> list[Row]:
-    """Customers who answered both surveys against those who answered one."""
-    people = found.people
-    both = people.both
-    rows: list[Row] = []
-    for counted, survey, here, of in (
-        (BOTH, "transactional", both, {"T both": 1.0}),
-        (BOTH, "relationship", both, {"R both": 1.0}),
-        (BOTH, "difference", both, {"T both": 1.0, "R both": -1.0}),
-        (ONLY, "transactional", people.only("t"), {"T only": 1.0}),
-        (ONLY, "relationship", people.only("r"), {"R only": 1.0}),
-        (LESS, "transactional", both | people.only("t"), {"T both": 1.0, "T only": -1.0}),
-        (LESS, "relationship", both | people.only("r"), {"R both": 1.0, "R only": -1.0}),
-    ):
-        numbers = found.spread(of, level)
-        note = "" if np.isfinite(numbers["estimate"]) else "no such customers"
-        counts = {"n": _answers(people, survey, here), "customers": int(here.sum())}
-        rows.append({"counted": counted, "survey": survey, **counts, **numbers, "note": note})
-    return rows
-
-
-def _answers(people: Respondents, survey: str, here: np.ndarray) -> int:
-    shorts = [k for k, name in SURVEYS.items() if survey in (name, "difference")]
-    return int(sum(people.times[k][here].sum() for k in shorts))
-
-
-def shares_table(data: ProgrammeData, *, weighted: bool, level: float) -> pd.DataFrame:
-    """Detractors, passives and promoters of both surveys.
-
-    Returns
-    -------
-    DataFrame
-        ``survey, group, n`` (answers), ``customers, estimate, se, ci_low, ci_high`` (per
-        cent of the answers), ``weighted`` (per cent, weighted as declared; where weights
-        are declared).
-    """
-    rows = []
-    for k, survey in SURVEYS.items():
-        answers = data.sides[k].take(data.sides[k].valid)
-        code = category(answers.score) if len(answers) else np.empty(0, dtype=int)
-        total = answers.weight.sum()
-        for group in range(3) if len(answers) else ():
-            here = code == group
-            one = clustered_scores(here.astype(float), answers.customer, box=True, level=level)
-            counts = {"n": int(here.sum()), "customers": len(np.unique(answers.customer[here]))}
-            row = {"survey": survey, "group": CATEGORIES[group], **counts}
-            row |= one.iloc[0][list(NUMBERS)].to_dict()
-            if weighted:
-                row["weighted"] = 100 * answers.weight[here].sum() / total if total else None
-            rows.append(row)
-    columns = ["survey", "group", "n", "customers", *NUMBERS, *(["weighted"] if weighted else [])]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def estimates_table(
@@ -161,22 +72,24 @@ def estimates_table(
     behind: Mapping[str, np.ndarray],
     pairs: OnePerAnswer,
     *,
+    weighted: bool,
     level: float,
 ) -> pd.DataFrame:
-    """Raw, standardised and paired estimates of each score side by side.
+    """Raw, weighted, standardised and paired estimates of each score side by side.
 
-    ``behind`` holds for each quantity the customers of its answers (`answers_behind`).
-
-    Returns
-    -------
-    DataFrame
-        ``estimate_kind, survey, population, n, customers, estimate, se, ci_low, ci_high, deff,
-        n_eff, response_rate, status, note``, and ``of``: the quantity, or difference of two,
-        that the row gives.
+    ``behind`` holds for each quantity the customers of its answers (`answers_behind`). A column
+    ``of`` names the quantity, or difference of two, that a row gives or could give back.
     """
-    rows = _raw_rows(data, level=level)
-    if done.result is not None:
-        rows += _standardised_rows(done, behind, level=level)
+    rows = _counted_rows(RAW, data.surveys, level=level)
+    sides = {survey: one.take(one.valid) for survey, one in data.surveys.items()}
+    if weighted:
+        rows += _counted_rows(
+            WEIGHTED, sides, {k: one.weight for k, one in sides.items()}, level=level
+        )
+    if data.has_customers:
+        once = {k: 1 / np.bincount(one.customer)[one.customer] for k, one in sides.items()}
+        rows += _counted_rows(CUSTOMERS, sides, once, level=level)
+    rows += _standardised_rows(done, behind, level=level)
     rows += _paired_rows(pairs, level=level)
     columns = ["estimate_kind", "survey", "population", "n", "customers", *NUMBERS, "deff",
                "n_eff", "response_rate", "status", "note", "of"]  # fmt: skip
@@ -185,27 +98,53 @@ def estimates_table(
     return table.astype({"n": "Int64", "customers": "Int64"})
 
 
-def _raw_rows(data: ProgrammeData, *, level: float) -> list[Row]:
-    """NPS of each survey as collected, and their difference, clustered by customer."""
+def _counted_rows(
+    kind: str,
+    sides: Mapping[str, Answers],
+    weights: Mapping[str, np.ndarray] | None = None,
+    *,
+    level: float,
+) -> list[Row]:
+    """NPS of each survey under these weights of the answers, and their difference."""
+    sides = {k: one.weighted(weights[k]) if weights else one for k, one in sides.items()}
+    fixed: Row = {"estimate_kind": kind, "population": COLLECTED}
     rows: list[Row] = []
-    for survey, name, answers in (
-        ("transactional", "B0", data.transactional),
-        ("relationship", "A0", data.relationship),
-    ):
-        row: Row = {"estimate_kind": "raw", "survey": survey, "population": COLLECTED}
-        if not answers.valid.any():
+    for (survey, answers), name in zip(sides.items(), ("B0", "A0"), strict=True):
+        row = fixed | {"survey": survey}
+        if not answers.weight[answers.valid].sum() > 0:
             rows.append(row | {"n": 0, "customers": 0, "note": "no valid answer"})
             continue
-        found = clustered_scores(net(answers.score), answers.customer, level=level).iloc[0]
+        found = _nps(answers, level, weighted=weights is not None).iloc[0].to_dict()
         customers = len(np.unique(answers.customer[answers.valid]))
-        rows.append(row | found.to_dict() | {"customers": customers, "of": name})
-    t, r = data.transactional, data.relationship
-    gap = raw_gap(t, r)
+        rows.append(row | found | {"customers": customers, "of": name})
+    t, r = sides.values()
+    gap = raw_gap(t, r, weighted=weights is not None)
     customers = len(np.union1d(t.customer[t.valid], r.customer[r.valid])) if gap.n else 0
     note = "" if np.isfinite(gap.estimate) else "one survey has no valid answer"
-    difference: Row = {"estimate_kind": "raw", "survey": "difference", "population": COLLECTED}
-    counts = {"n": gap.n, "customers": customers, "of": "gap", "note": note}
-    return [*rows, difference | counts | gap.numbers(level)]
+    counts = {"survey": "difference", "n": gap.n, "customers": customers, "of": "gap", "note": note}
+    return [*rows, fixed | counts | gap.numbers(level)]
+
+
+def _nps(
+    answers: Answers,
+    level: float,
+    *,
+    weighted: bool = False,
+    groups: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """`cxlab.nps` of the answers, clustered by customer: of all, or of each of the groups.
+
+    The answers are arrays already: they are added up without a dataframe engine.
+    """
+    value = np.where(answers.valid, category(np.nan_to_num(answers.score)) - 1.0, np.nan)
+    rows = pd.DataFrame({"value_0": value, "cluster": answers.customer, "stratum": 0})
+    design = Design(weights="weight" if weighted else None, cluster="customer")
+    rows["weight"] = answers.weight if weighted else 1.0
+    by = None if groups is None else "group"
+    if by:
+        rows["by_0"] = groups
+    table = estimate_totals(row_totals(rows, design, by=by), [NPS], design, level)
+    return table[[*([by] if by else []), "n", *NUMBERS, "deff", "n_eff", "note"]]
 
 
 def _standardised_rows(
@@ -213,8 +152,10 @@ def _standardised_rows(
 ) -> list[Row]:
     """Standardised scores, and of a survey that not all could be asked those of who could."""
     rows: list[Row] = []
+    if done.result is None:
+        return rows
     for survey, name, population in STANDARDISED_ROWS:
-        numbers = _numbers(done, name, level)
+        numbers = standardised_numbers(done.result, name, level)
         facts: Row = {"survey": survey, **_facts(done, behind, survey, name)}
         reason = done.known.reason(QUANTITY_COEFFICIENTS[name])
         row = {"estimate_kind": "standardised", "population": population, **facts, "note": reason}
@@ -226,11 +167,6 @@ def _standardised_rows(
             restricted = {"population": f"{population}, of those who could be asked", "note": note}
             rows.append({"estimate_kind": "restricted", **facts, **restricted, **numbers})
     return rows
-
-
-def _numbers(done: Standardised, name: str, level: float) -> dict[str, float]:
-    estimate, replicates = combination(done.result, name)  # type: ignore[arg-type]
-    return dict(zip(NUMBERS, (estimate, *interval(replicates, level)), strict=True))
 
 
 def _facts(done: Standardised, behind: Mapping[str, np.ndarray], survey: str, name: str) -> Row:
@@ -284,45 +220,55 @@ def _paired_rows(pairs: OnePerAnswer, *, level: float) -> list[Row]:
 def touchpoint_table(t: Answers, *, level: float) -> pd.DataFrame:
     """TNPS of each touchpoint (E2): episode-weighted, and each customer counted once.
 
-    Returns
-    -------
-    DataFrame
-        ``touchpoint, n, customers, estimate, se, ci_low, ci_high`` of the answers as collected,
-        then ``per_customer, per_customer_ci_low, per_customer_ci_high`` with every customer
-        of the touchpoint counted once, ``note`` and ``repeated``, customers with more than one
-        answer. Intervals are clustered by customer.
+    ``repeated`` counts the customers with more than one answer.
     """
+    columns = ["touchpoint", "n", "customers", *NUMBERS, "per_customer", "per_customer_ci_low",
+               "per_customer_ci_high", "note", "repeated"]  # fmt: skip
     known = t.take(t.valid & t.touchpoint.notna().to_numpy())
-    names = known.touchpoint.cat.categories
-    group = known.touchpoint.cat.codes.to_numpy().astype(int)
-    value = net(known.score) if len(known) else known.score
-    cells, at, times = np.unique(
-        np.column_stack([group, known.customer]), axis=0, return_inverse=True, return_counts=True
-    )
-    of = {"group": group, "n_groups": len(names), "level": level}
-    each = clustered_scores(value, known.customer, **of)
-    once = clustered_scores(value, known.customer, weight=1.0 / times[at.ravel()], **of)
+    if not len(known):
+        return pd.DataFrame(columns=columns)
+    names = known.touchpoint.astype("str").to_numpy()
+    cells = pd.DataFrame({"group": names, "customer": known.customer})
+    times = cells.groupby(["group", "customer"])["customer"].transform("size").to_numpy()
+    each = _nps(known, level, groups=names).set_index("group")
+    once = _nps(known.weighted(1.0 / times), level, weighted=True, groups=names).set_index("group")
     table = each.assign(
-        touchpoint=names,
-        customers=np.bincount(cells[:, 0], minlength=len(names)),
         per_customer=once["estimate"],
         per_customer_ci_low=once["ci_low"],
         per_customer_ci_high=once["ci_high"],
-        repeated=np.bincount(cells[times > 1, 0], minlength=len(names)),
+        customers=cells.groupby("group")["customer"].nunique(),
+        repeated=cells[times > 1].groupby("group")["customer"].nunique(),
+    ).fillna({"repeated": 0})
+    return table.rename_axis("touchpoint").reset_index()[columns]
+
+
+def delay_of(t: Answers) -> np.ndarray:
+    """Days from the episode to each answer; NaN where one of the times is not known."""
+    return t.responded - t.triggered
+
+
+def delay_table(t: Answers, *, level: float) -> pd.DataFrame:
+    """Transactional NPS by how long after the episode the answer came."""
+    columns = ["delay", "median_days", "n", "customers", *NUMBERS, "note"]
+    known = t.take(t.valid & ~np.isnan(delay_of(t)))
+    if not len(known):
+        return pd.DataFrame(columns=columns)
+    ends = np.array([end for end, _ in DELAYS])
+    code = np.minimum(np.searchsorted(ends, delay_of(known), side="right"), len(ends) - 1)
+    cells = pd.DataFrame({"code": code, "delay": delay_of(known), "customer": known.customer})
+    by_code = cells.groupby("code")
+    table = _nps(known, level, groups=code).assign(
+        delay=[DELAYS[k][1] for k in np.unique(code)],
+        median_days=by_code["delay"].median().to_numpy(),
+        customers=by_code["customer"].nunique().to_numpy(),
     )
-    columns = ["touchpoint", "n", "customers", *NUMBERS, "per_customer", "per_customer_ci_low",
-               "per_customer_ci_high", "note", "repeated"]  # fmt: skip
-    return table.loc[table["n"] > 0, columns].reset_index(drop=True)
+    return table[columns]
 
 
 def flow_table(data: ProgrammeData, done: Standardised, pairs: Pairs) -> pd.DataFrame:
     """From customers to paired answers: rows and customers of each survey at each stage.
 
-    Returns
-    -------
-    DataFrame
-        ``survey, stage, n`` (episodes, waves or answers), ``customers, share`` of the
-        eligible rows. Stages that the files don't tell are missing, not zero.
+    Stages that the files don't tell are missing, not zero.
     """
     collected = done.collected
     sides = {
@@ -364,3 +310,119 @@ def _asked_stages(asked: Asked) -> dict[str, tuple[int, int]]:
 
 def _count(customer: np.ndarray) -> tuple[int, int]:
     return len(customer), int(np.count_nonzero(np.bincount(customer)))
+
+
+def customers_that_differ(one: OnePerAnswer, other: OnePerAnswer) -> int:
+    """Customers whose pairs differ between two sets of pairs."""
+    size = int(max(one.customer.max(initial=-1), other.customer.max(initial=-1))) + 1
+    facts = [
+        np.array([np.bincount(p.customer, w, minlength=size) for w in (None, p.t_value, p.r_score)])
+        for p in (one, other)
+    ]
+    return int((np.abs(facts[0] - facts[1]) > SAME_SUM).any(0).sum())
+
+
+def sensitivity_table(pairs: Pairs, *, level: float) -> pd.DataFrame:
+    """The contrast under every rule; ``differ``: customers for whom it is not the chosen one's.
+
+    The net score only of the last answer, which is whole; mean scores under every rule.
+    """
+    taken = {rule: one_per_answer(pairs, rule) for rule in RULES}
+    rows = []
+    for rule, one in taken.items():
+        facts = {"chosen": rule == LAST, "differ": customers_that_differ(one, taken[LAST])}
+        mean = contrast(one.t_value - one.r_score, one.customer)
+        found = {"NPS difference (points)": net_contrast(one)} if rule == LAST else {}
+        for measure, each in (found | {"mean difference (score)": mean}).items():
+            rows.append({"rule": rule, "measure": measure, **each.row("wald", level), **facts})
+    return pd.DataFrame(rows)
+
+
+def windows_taken(pairs: Pairs, chosen: float) -> dict[float, OnePerAnswer]:
+    """The pairs of every window, and of the chosen one, shortest first."""
+    return {days: one_per_answer(pairs.within(days)) for days in sorted({*WINDOWS, chosen})}
+
+
+def window_table(taken: Mapping[float, OnePerAnswer], *, level: float) -> pd.DataFrame:
+    """The contrast by how long before a transactional answer may lie."""
+    return pd.DataFrame(
+        [{"window_days": d, **net_contrast(taken[d]).row("wald", level)} for d in WINDOWS]
+    )
+
+
+def regression_table(pairs: OnePerAnswer, *, level: float) -> pd.DataFrame:
+    """Mean of each score given the category of the other, both ways.
+
+    A customer picked for an extreme score in one survey is on average less extreme in the
+    other, whichever comes first: the two directions together tell change from regression
+    to the mean.
+    """
+    sides = {
+        "transactional answer": (pairs.t_value, pairs.r_score),
+        "relationship answer": (pairs.r_score, pairs.t_value),
+    }
+    rows = []
+    for given, (known, other) in sides.items():
+        for code, name in enumerate(CATEGORIES):
+            here = category(known) == code
+            who = pairs.customer[here]
+            numbers = _clustered_mean((other - known)[here], who, level)
+            means = [float(x[here].mean()) if here.any() else np.nan for x in (known, other)]
+            rows.append((given, name, int(here.sum()), len(np.unique(who)), *means, *numbers))
+    columns = ["given", "group", "n", "customers", "mean_given", "mean_other", *NUMBERS]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _clustered_mean(
+    values: np.ndarray, cluster: np.ndarray, level: float
+) -> tuple[float, float, float, float]:
+    codes, labels = pd.factorize(cluster)
+    if len(labels) < 2:
+        return float(values.mean()) if len(values) else np.nan, np.nan, np.nan, np.nan
+    mean, groups = float(values.mean()), len(labels)
+    sums = np.bincount(codes, values - mean) / len(values)
+    se = float(np.sqrt(groups / (groups - 1) * (sums**2).sum()))
+    half = float(t_quantile(level, groups - 1)) * se
+    return mean, se, mean - half, mean + half
+
+
+def later_table(t: Answers, r: Answers, pairs: Pairs, *, level: float) -> pd.DataFrame:
+    """Does one score go with the other one later? Both directions.
+
+    Only strictly earlier answers count: the last of the same customer. Errors cluster by
+    customer.
+    """
+    back = pair_answers(r, t, longest=ANY_TIME)
+    directions = {"tNPS before rNPS": pairs, "rNPS before tNPS": back}
+    return pd.DataFrame(
+        [
+            {"direction": name, **correlation(one_per_answer(of), level)}
+            for name, of in directions.items()
+        ]
+    )
+
+
+def correlation(pairs: OnePerAnswer, level: float) -> dict[str, object]:
+    """Correlation of paired scores with a clustered standard error.
+
+    Notes
+    -----
+    Influence function z_x z_y − (r/2)(z_x² + z_y²) of standardised scores, summed within
+    clusters; the interval is made on Fisher's scale.
+    """
+    x, y, n, groups = pairs.t_value, pairs.r_score, len(pairs.customer), pairs.customers
+    base: dict[str, object] = {"n": n, "customers": groups}
+    nothing = dict.fromkeys(NUMBERS, np.nan)
+    if n < MIN_PAIRS or groups < MIN_PAIRS:
+        return {**base, **nothing, "note": f"fewer than {MIN_PAIRS} pairs of customers"}
+    if np.ptp(x) < 1e-12 or np.ptp(y) < 1e-12:
+        return {**base, **nothing, "note": "one of the scores does not vary"}
+    zx, zy = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
+    r = float((zx * zy).mean())
+    codes, _ = pd.factorize(pairs.customer)
+    influence = np.bincount(codes, zx * zy - r / 2 * (zx**2 + zy**2)) / n
+    se = float(np.sqrt(groups / (groups - 1) * (influence**2).sum()))
+    half = normal_quantile(level) * se / max(1 - r**2, 1e-12)
+    low, high = np.tanh(np.arctanh(np.clip(r, -0.999999, 0.999999)) + np.array([-half, half]))
+    limits = {"estimate": r, "se": se, "ci_low": float(low), "ci_high": float(high)}
+    return {**base, **limits, "note": "association, not cause"}

@@ -66,13 +66,17 @@ def estimate_each(
     """As `estimate_metrics`, for several ways of grouping the same rows: one table each."""
     check_level(level)
     return [
-        _table(totals, metrics, origins, opened.design, level)
+        estimate_totals(totals, metrics, opened.design, level, origins)
         for totals, origins in metric_totals(opened, metrics, groupings)
     ]
 
 
-def _table(
-    totals: Totals, metrics: Sequence[Metric], origins: np.ndarray, design: Design, level: float
+def estimate_totals(
+    totals: Totals,
+    metrics: Sequence[Metric],
+    design: Design,
+    level: float,
+    origins: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """One row per metric × group, all of them worked out at once.
 
@@ -90,7 +94,8 @@ def _table(
         rows = kinds == kind
         interval[rows] = np.column_stack(_interval(facts[rows], spread[rows], kind, level))
     table = _result_table(totals, facts, spread, interval, metrics)
-    table[["estimate", "ci_low", "ci_high", "unweighted"]] += origins.reshape(-1, 1)
+    if origins is not None:
+        table[["estimate", "ci_low", "ci_high", "unweighted"]] += origins.reshape(-1, 1)
     return table
 
 

@@ -120,6 +120,10 @@ class Mechanisms:
     item_missing : float
         Share of blank cells among the ratings of the relationship survey; half as many are
         "don't know", and a third as many outcomes (overall, recommend, effort) are blank.
+    held_out : float
+        Share of customers who are never called, by chance.
+    call_effect : float
+        Share by which a call lowers the hazard of leaving.
     """
 
     loyalty_sd: float = 1.3
@@ -152,6 +156,8 @@ class Mechanisms:
     relationship_on_score: float = 0.0
     decline: float = 0.7
     item_missing: float = 0.03
+    held_out: float = 0.1
+    call_effect: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -166,6 +172,7 @@ class Mechanisms:
 _SHARES = {
     "wait_share", "trip_share", "transactional_sampling", "relationship_sampling", "exempt",
     "bounce", "transactional_response", "relationship_response", "item_missing",
+    "held_out", "call_effect",
 }  # fmt: skip
 _NOT_NEGATIVE = {
     "loyalty_sd", "episode_sd", "trips_per_period", "use_spread", "transactional_quarantine",

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.messages import did_you_mean, one_of
+from cxlab.survey.simulate.afterwards import draw_afterwards
 from cxlab.survey.simulate.mechanisms import EPISODE_CELLS, Mechanisms
 from cxlab.survey.simulate.population import (
     draw_customers,
@@ -52,7 +53,12 @@ class Programme:
         One row per eligible episode and per customer and relationship wave, with its status:
         not_sampled, suppressed (by which rule), invited, bounced or answered.
     customers : DataFrame
-        The frame: everybody who could have been asked.
+        The frame: everybody who could have been asked; ``left_on`` is observed in the year
+        after the last period.
+    follow_ups : DataFrame
+        Detractors who were listed to be called, or held out by chance.
+    staying : DataFrame
+        ``score, value``: per cent of all customers with that score who are there 180 days later.
     truth : DataFrame
         ``quantity, value, meaning``: see `cxlab.survey.simulate.tables`.
     mechanisms : Mechanisms
@@ -63,6 +69,8 @@ class Programme:
     relationship: pd.DataFrame
     invitations: pd.DataFrame
     customers: pd.DataFrame
+    follow_ups: pd.DataFrame
+    staying: pd.DataFrame
     truth: pd.DataFrame
     mechanisms: Mechanisms
     periods: tuple[str, ...]
@@ -80,26 +88,6 @@ class Programme:
         }
         found = set(self.invitations["rule"].dropna())
         return {name: rule for name, rule in rules.items() if name in found}
-
-    def truth_in(self, periods: Sequence[str] | str) -> pd.DataFrame:
-        """The true quantities of one or several periods instead of all.
-
-        Raises
-        ------
-        ValueError
-            For a period that the programme does not have.
-        """
-        wanted = [periods] if isinstance(periods, str) else list(periods)
-        for name in wanted:
-            if name not in self.periods:
-                raise ValueError(f"`periods` must be {one_of(self.periods)}; got '{name}'.")
-        codes = [self.periods.index(name) for name in wanted]
-        return true_quantities(
-            self._episodes[self._episodes["period"].isin(codes)],
-            self._waves[self._waves["period"].isin(codes)],
-            len(self.customers),
-            self.mechanisms,
-        )
 
     def __str__(self) -> str:
         return (
@@ -181,7 +169,7 @@ def simulate_programme(
     )
     episodes["reached"] = chance_reached_episode(episodes, size)
     waves["reached"] = chance_reached_wave(waves, episodes, size)
-    return _assemble(people, episodes, waves, ratings, quarters, size, seed, rng)
+    return _assemble(people, episodes, waves, ratings, quarters, ends, size, seed, rng)
 
 
 def _with_sizes(mechanisms: Mechanisms, sizes: dict[str, float]) -> Mechanisms:
@@ -255,16 +243,24 @@ def _relationship_waves(episodes, people, never_used, n_waves, starts, ends, siz
     return pd.concat(waves, ignore_index=True), pd.concat(ratings, ignore_index=True)
 
 
-def _assemble(people, episodes, waves, ratings, quarters, size, seed, rng):
+def _assemble(people, episodes, waves, ratings, quarters, ends, size, seed, rng):
     first_day = pd.PeriodIndex([quarters[0].replace("-Q", "Q")], freq="Q").start_time[0]
     customers = customer_table(people, episodes, first_day, size, rng)
+    afterwards = draw_afterwards(
+        people, waves, customers, first_day, int(ends[-1]), size, int(seed)
+    )
     transactional = transactional_table(episodes, customers, quarters, first_day)
     relationship = relationship_table(waves, ratings, customers, quarters, first_day)
     return Programme(
         transactional=transactional,
         relationship=relationship,
         invitations=invitation_table(episodes, waves, customers, quarters, first_day, size),
-        customers=customers,
+        customers=customers.assign(
+            active_at_end=afterwards.left_on.isna().map({True: "yes", False: "no"}).astype("str"),
+            left_on=afterwards.left_on,
+        ),
+        follow_ups=afterwards.follow_ups,
+        staying=afterwards.staying,
         truth=true_quantities(episodes, waves, len(people), size),
         mechanisms=size,
         periods=quarters,
@@ -280,7 +276,7 @@ DEMO_PERIODS = 8
 
 
 def write_demo(folder: str | Path) -> list[Path]:
-    """Write the demo programme's four files, the same bytes every time.
+    """Write the demo programme's five files, the same bytes every time.
 
     Parameters
     ----------
@@ -290,7 +286,7 @@ def write_demo(folder: str | Path) -> list[Path]:
     Returns
     -------
     list of Path
-        relationship.csv, transactional.csv, invitations.csv.gz, customers.csv.
+        relationship.csv, transactional.csv, invitations.csv.gz, customers.csv, follow_ups.csv.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -311,6 +307,7 @@ def _files(programme: Programme) -> dict[str, str]:
         "transactional.csv": _csv(programme.transactional, "%Y-%m-%dT%H:%M"),
         "invitations.csv.gz": _csv(programme.invitations, "%Y-%m-%dT%H:%M"),
         "customers.csv": _csv(programme.customers, "%Y-%m-%d"),
+        "follow_ups.csv": _csv(programme.follow_ups, "%Y-%m-%d"),
     }
 
 

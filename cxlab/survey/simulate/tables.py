@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from cxlab.survey.simulate.afterwards import staying_chance
 from cxlab.survey.simulate.mechanisms import (
     EPISODE_CELLS,
     REGIONS,
@@ -60,7 +61,7 @@ def customer_table(
     """The frame: segment, region, joined, still active at the end, spend in a year."""
     n = len(people)
     loyalty = people["loyalty"].to_numpy() if size.loyalty_sd else np.zeros(n)
-    stays = rng.random(n) < 1 / (1 + np.exp(-(1.6 + 0.9 * loyalty)))
+    stays = rng.random(n) < staying_chance(people, size)
     log_spend = 5.0 + 0.3 * loyalty + 0.5 * np.log(people["rate"]) + 0.5 * rng.standard_normal(n)
     joined = first_day - pd.to_timedelta(1 + rng.integers(0, 6 * 365, n), unit="D")
     return pd.DataFrame(

@@ -11,10 +11,10 @@ import pandas as pd
 from scipy import sparse
 from scipy.stats import norm
 
+from cxlab.stats.comparison.asked import Collected, collect_window
 from cxlab.stats.comparison.contract import Rules, declared_rules
-from cxlab.stats.comparison.programme import ProgrammeData
-from cxlab.stats.comparison.standardised.asked import Collected, collect_window
-from cxlab.stats.comparison.standardised.nonresponse import (
+from cxlab.stats.comparison.nonresponse import (
+    CHECKS,
     Identification,
     Limits,
     Tilts,
@@ -27,7 +27,8 @@ from cxlab.stats.comparison.standardised.nonresponse import (
     tilted,
     tipping_points,
 )
-from cxlab.stats.comparison.standardised.quantities import (
+from cxlab.stats.comparison.programme import ProgrammeData
+from cxlab.stats.comparison.quantities import (
     ABOUT,
     NPS_VALUES,
     QUANTITY_COEFFICIENTS,
@@ -52,6 +53,8 @@ COLLECTED = "identified"
 NOT_IDENTIFIED = "not identified"
 NEEDS_FRAME = "needs the frame of customers and the invitations with unsampled and suppressed rows"
 NOTHING_KNOWN = Identification(NEEDS_FRAME, NEEDS_FRAME)
+TILTING = ["answering", "slope_transactional", "slope_relationship", "term", "estimate", "se",
+           "ci_low", "ci_high", "note"]  # fmt: skip
 TILTED_TERMS = (
     "transactional response",
     "relationship response and contact rules",
@@ -237,19 +240,9 @@ def spread_of(
 def decompose(result: Replicates, known: Identification, *, level: float) -> pd.DataFrame:
     """Table of the six terms, their totals and the gap.
 
-    Returns
-    -------
-    DataFrame
-        ``term, about, kind`` (term or total), ``estimate, se, ci_low, ci_high`` in points,
-        ``share`` of the gap, ``bound_low, bound_high`` (worst case where the term is not
-        identified; otherwise over what non-response could be), ``status, note``. A term that is
-        not identified has no estimate; its ``ci_low, ci_high`` are the bounds widened by their
-        sampling error.
-
-    Raises
-    ------
-    ArithmeticError
-        When the terms of the data or of any replicate don't add to the gap.
+    ``bound_low, bound_high`` are the worst case where the term is not identified, otherwise over
+    what non-response could be. A term that is not identified has no estimate; its ``ci_low,
+    ci_high`` are the bounds widened by their sampling error.
     """
     check_sum({q: NPS_VALUES @ shares for q, shares in result.estimate.items()})
     check_sum({q: NPS_VALUES @ shares for q, shares in result.replicates.items()})
@@ -315,13 +308,6 @@ def tilting_table(
     """Both response terms, the residual and the standardised gap at each pair of slopes.
 
     Terms that are not identified for another reason are left out.
-
-    Returns
-    -------
-    DataFrame
-        ``answering`` (in which survey it depends on the score), ``slope_transactional,
-        slope_relationship`` (change of the log odds of answering per score point),
-        ``term, estimate, se, ci_low, ci_high`` in points, ``note``.
     """
     terms = [name for name in TILTED_TERMS if not known.reason(QUANTITY_COEFFICIENTS[name])]
     rows = []
@@ -331,9 +317,7 @@ def tilting_table(
             estimate, replicates = combination(there, name)
             numbers = (estimate, *interval(replicates, level))
             rows.append((answering, slope_t, slope_r, name, *numbers, note))
-    columns = ["answering", "slope_transactional", "slope_relationship", "term", "estimate", "se",
-               "ci_low", "ci_high", "note"]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=TILTING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -356,7 +340,10 @@ class Standardised:
     def tables(self, *, level: float) -> dict[str, pd.DataFrame]:
         """Terms, tilting and response check; empty where nothing was standardised."""
         if self.result is None:
-            return {"tilting": pd.DataFrame(), "checks": pd.DataFrame()}
+            return {
+                "tilting": pd.DataFrame(columns=TILTING),
+                "checks": pd.DataFrame(columns=CHECKS),
+            }
         return {
             "decomposition": decompose(self.result, self.known, level=level),
             "tilting": tilting_table(self.result, self.limits, self.known, level=level),

@@ -123,14 +123,6 @@ def fit_chances(
     -----
     Newton's method on the binomial log-likelihood with a ridge of 0.0001 on all
     coefficients but the first, which keeps a category without a success finite.
-
-    Examples
-    --------
-    With an intercept alone the chance is the share:
-
-    >>> fit = fit_chances(np.ones((2, 1)), np.array([[3.0], [1.0]]), np.array([[6.0], [2.0]]))
-    >>> float(fit.chance[0, 0].round(4))
-    0.5
     """
     k, replicates = design.shape[1], trials.shape[1]
     if k == 1:
@@ -203,13 +195,6 @@ def silent_factors(design: np.ndarray, exposure: np.ndarray, missing: np.ndarray
     These are the equations of a Poisson regression of the missing with the answers as
     exposure; the same ridge as for the propensities keeps a category in which everyone
     answered finite.
-
-    Examples
-    --------
-    Three answers represent seven invitations without one, all alike:
-
-    >>> silent_factors(np.ones((1, 1)), np.array([[3.0]]), np.array([[7.0]])).round(4).tolist()
-    [[2.3333]]
     """
     k, replicates = design.shape[1], exposure.shape[1]
     beta = np.zeros((k, replicates))

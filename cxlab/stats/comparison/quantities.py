@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from cxlab.stats.comparison.standardised.asked import Asked, Collected
-from cxlab.stats.comparison.standardised.propensity import (
+from cxlab.stats.comparison.asked import Asked, Collected
+from cxlab.stats.comparison.propensity import (
     Fit,
     LookBack,
     Patterns,
@@ -42,20 +42,20 @@ ABOUT = {
     "coverage": "who",
     "relationship response and contact rules": "who",
 }
+#: What of the raw gap is not in the standardised one.
+GAP_LESS = "gap less standardised gap"
 TOTALS: dict[str, dict[str, float]] = {
     "response selection": {"B1": 1, "B2": -1, "C0": 1, "A0": -1},
     "selection": {"B1": 1, "B2": -0.5, "B3": -0.5, "C2": 0.5, "C1": 0.5, "A0": -1},
     "gap": {"B0": 1, "A0": -1},
     "standardised gap": {"B3": 1, "C1": -1},
+    GAP_LESS: {"B0": 1, "A0": -1, "B3": -1, "C1": 1},
 }
 QUANTITIES = ("A0", "C0", "C1", "C2", "B0", "B1", "B2", "B3")
-#: What of the raw gap is not in the standardised one.
-GAP_LESS = "gap less standardised gap"
 QUANTITY_COEFFICIENTS: dict[str, dict[str, float]] = {
     **{name: {name: 1.0} for name in QUANTITIES},
     **TERMS,
     **TOTALS,
-    GAP_LESS: {"B0": 1, "A0": -1, "B3": -1, "C1": 1},
 }
 
 #: The terms must add to the gap this closely, whatever was estimated.
@@ -344,23 +344,12 @@ def label_totals(label: np.ndarray, weight: np.ndarray, n: int) -> np.ndarray:
 
 
 def combine(values: dict[str, np.ndarray], coefficients: dict[str, float]) -> np.ndarray:
-    """Linear combination of the quantities.
-
-    Examples
-    --------
-    >>> combine({"B0": np.array([20.0]), "A0": np.array([5.0])}, TOTALS["gap"]).tolist()
-    [15.0]
-    """
+    """Linear combination of the quantities."""
     return sum((c * values[name] for name, c in coefficients.items()), start=np.zeros(1))
 
 
 def check_sum(values: dict[str, np.ndarray]) -> None:
-    """Refuse terms that do not add to the gap.
-
-    Raises
-    ------
-    ArithmeticError
-    """
+    """Refuse terms that do not add to the gap."""
     total = sum((combine(values, TERMS[name]) for name in TERMS), start=np.zeros(1))
     off = np.abs(total - combine(values, TOTALS["gap"]))
     if np.nanmax(off, initial=0.0) > SUM_TOLERANCE:

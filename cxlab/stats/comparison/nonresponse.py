@@ -15,8 +15,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from cxlab.stats.comparison.contract import SURVEY_TYPES
-from cxlab.stats.comparison.standardised.propensity import fit_chances, silent_factors
-from cxlab.stats.comparison.standardised.quantities import (
+from cxlab.stats.comparison.propensity import fit_chances, silent_factors
+from cxlab.stats.comparison.quantities import (
     NPS_VALUES,
     QUANTITY_COEFFICIENTS,
     Chances,
@@ -46,6 +46,7 @@ AT_LIMIT = "slopes at the far end of the checks' intervals"
 #: Two checks at this level each: a programme whose response depends on the frame alone is
 #: called into question once in a hundred.
 CHECK_LEVEL = 0.005
+CHECKS = ["survey", "n", "customers", "estimate", "se", "statistic", "p_value", "note"]
 FOUND = "answering goes with the other survey's score"
 NOT_FOUND = "not shown, which proves little: the check has little power"
 MIN_CHECKED = 30
@@ -243,13 +244,9 @@ def tilted_weights(
 def response_check(weighting: Weighting, *, fewest: int) -> pd.DataFrame:
     """Does answering one survey go with the same customer's score in the other one?
 
-    Returns
-    -------
-    DataFrame
-        ``survey, n`` (invited rows whose customer's other score is known), ``customers,
-        estimate`` (log odds of answering per score point, given cell, frame variables and
-        episodes), ``se, statistic, p_value, note``. Fewer than ``fewest`` customers, or 30
-        rows, are not checked.
+    ``n`` counts invited rows whose customer's other score is known, ``estimate`` is the log odds
+    of answering per score point, given cell, frame variables and episodes. Fewer than ``fewest``
+    customers, or 30 rows, are not checked.
 
     Notes
     -----

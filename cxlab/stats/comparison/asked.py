@@ -18,7 +18,7 @@ from cxlab.stats.comparison.contract import (
     match_ids,
 )
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
-from cxlab.stats.comparison.standardised.propensity import LookBack, last_invitation, look_back
+from cxlab.stats.comparison.propensity import LookBack, last_invitation, look_back
 
 #: More suppressed rows than this, without an invitation that would explain them, and the
 #: declared rule is not the one that was followed.
@@ -92,11 +92,6 @@ def collect_window(
 
     ``data`` has invitations and a frame, ``rules`` one for every rule of the invitations.
     Invitations before the window still count in a rule's look-back.
-
-    Raises
-    ------
-    ValueError
-        When answers and invitations contradict one another, or a rule was not followed.
     """
     episodes, waves, cells = split_invitations(data)
     notes: list[str] = []
@@ -130,7 +125,7 @@ def split_invitations(data: ProgrammeData) -> tuple[pd.DataFrame, pd.DataFrame, 
     kept = ["customer", "period", "time", "status", "rule", "probability"]
     rows = np.flatnonzero(asked["transactional"].to_numpy())
     order = np.lexsort((asked["time"].to_numpy()[rows], asked["customer"].to_numpy()[rows]))
-    of_episodes = [*kept, "episode", "touchpoint", "contact_channel"]
+    of_episodes = [*kept, "episode_id", "touchpoint", "contact_channel"]
     episodes = asked[of_episodes].iloc[rows[order]].reset_index(drop=True)
     code, cells = _cells(episodes.pop("touchpoint"), episodes.pop("contact_channel"))
     episodes["cell"] = code
@@ -261,7 +256,7 @@ def _check_rule_followed(
 
 def _scores_by_episode(answers: Answers, episodes: pd.DataFrame) -> np.ndarray:
     return _linked(
-        answers, match_ids(answers.episode, episodes["episode"]), episodes, "transactional"
+        answers, match_ids(answers.episode, episodes["episode_id"]), episodes, "transactional"
     )
 
 

@@ -1,0 +1,25 @@
+"""Whom to call, and whether calling helped."""
+
+from cxlab.stats.actions.calls import CallList, call_list
+from cxlab.stats.actions.effect import (
+    LoopEffect,
+    hold_out_needed,
+    loop_effect,
+    loop_status,
+    study_follow_ups,
+)
+from cxlab.stats.actions.risk import LeavingRisk, calibration, leaving_risk, net_benefit
+
+__all__ = [
+    "CallList",
+    "LeavingRisk",
+    "LoopEffect",
+    "calibration",
+    "call_list",
+    "hold_out_needed",
+    "leaving_risk",
+    "loop_effect",
+    "loop_status",
+    "net_benefit",
+    "study_follow_ups",
+]

@@ -1,0 +1,223 @@
+"""Whom to call: a list with a random part held back, so that calling can be judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from cxlab.core.display import with_display
+from cxlab.core.findings import Findings
+from cxlab.core.frames import check_columns
+from cxlab.core.messages import got, unknown
+from cxlab.core.result import Result
+
+if TYPE_CHECKING:
+    from cxlab.stats.actions.effect import LoopEffect
+
+LISTED, HELD_OUT, MUST, WAITING = "listed", "held out", "must call", "waiting"
+ARMS = (LISTED, HELD_OUT, MUST, WAITING)
+#: How some are called later or not at all, by chance.
+DESIGNS = ("hold_out", "random_order", "random_delay", "staggered_units")
+CALL_COLUMNS = ("customer", "listed_at", "arm", "owner", "order")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CallList(Result):
+    """Whom to call: counts to show, ids only in a file that was asked for.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per owner and arm: ``owner``, ``arm``, ``n``.
+    calls : DataFrame
+        One row per customer, to be written to a file and never shown: ``customer``,
+        ``listed_at``, ``arm``, ``owner``, ``order``.
+    """
+
+    calls: pd.DataFrame
+    rule: tuple[float, float]
+
+    def findings(self, status: pd.DataFrame, effect: LoopEffect) -> Findings:
+        """Whom to call, how soon cases are closed, and whether calling helped.
+
+        Parameters
+        ----------
+        status : DataFrame
+            Of `loop_status`.
+        effect : LoopEffect
+            Of `loop_effect`.
+        """
+        from cxlab.stats.actions.findings import call_findings
+
+        return call_findings(self, status, effect)
+
+    def write(self, path: str | Path | None) -> None:
+        """Write the calls as CSV, readable by its owner only; nothing without a path."""
+        if path is None:
+            return
+        target = Path(path)
+        target.touch(mode=0o600)
+        self.calls.to_csv(target, index=False)
+
+
+def call_list(
+    answers: pd.DataFrame,
+    *,
+    customer: str,
+    score: str,
+    rule: tuple[float, float],
+    listed_at: str | pd.Timestamp,
+    owner: str | None = None,
+    capacity: int | None = None,
+    hold_out: float = 0.1,
+    exempt: str | None = None,
+    earlier: pd.DataFrame | None = None,
+    method: str = "hold_out",
+    seed: int = 0,
+) -> CallList:
+    """Draw whom to call, and hold a random part back within each score.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        One row per answer; a customer's lowest score counts.
+    customer, score : str
+        Columns.
+    rule : (low, high)
+        Scores that ask for a call.
+    listed_at : date
+        Day of the list.
+    owner : str, optional
+        Column of who calls.
+    capacity : int, optional
+        Calls that each owner can make; the others wait, in random order.
+    hold_out : float
+        Share held back, 0 to below 1. 0: the effect of calling is not identified.
+    exempt : str, optional
+        Column that is true where a call must be made (complaint, safety, contract): they are
+        listed and taken no part in the draw.
+    earlier : DataFrame, optional
+        Earlier lists, with ``customer`` and ``arm``: who was held out stays held out.
+    method : {"hold_out", "random_order", "random_delay", "staggered_units"}
+        Hold a share back for good; call everybody in random order until capacity ends; call a
+        random half a period later; or begin with a random half of the owners.
+    seed : int
+
+    Returns
+    -------
+    CallList
+
+    Raises
+    ------
+    ValueError
+        For a share outside 0 to 1, or an unknown method.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"id": range(20), "recommend": [2] * 10 + [9] * 10})
+    >>> drawn = call_list(answers, customer="id", score="recommend", rule=(0, 6),
+    ...                   listed_at="2025-10-01", hold_out=0.2)
+    >>> drawn.table
+          owner       arm  n
+    0  everyone    listed  8
+    1  everyone  held out  2
+    """
+    _check(hold_out, capacity, method)
+    check_columns(answers, {"customer": customer, "score": score, "owner": owner, "exempt": exempt})
+    if method == "staggered_units" and owner is None:
+        raise ValueError('`owner` must name who calls for "staggered_units"; got none.')
+    asked = answers[answers[score].between(*rule) & answers[customer].notna()]
+    asked = asked.sort_values([customer, score], kind="stable").drop_duplicates(customer)
+    calls = pd.DataFrame(
+        {
+            "customer": asked[customer].to_numpy(),
+            "listed_at": pd.Timestamp(listed_at).date(),
+            "arm": LISTED,
+            "owner": asked[owner].astype("str").to_numpy() if owner else "everyone",
+        }
+    )
+    rng = np.random.default_rng(seed)
+    # every customer keeps a place in the draw, so that a longer list draws the same
+    calls["_draw"] = rng.permutation(len(calls))
+    must = asked[exempt].astype(bool).to_numpy() if exempt else np.zeros(len(calls), dtype=bool)
+    calls.loc[must, "arm"] = MUST
+    before = _held_before(calls["customer"], earlier) & ~must
+    free = ~must & ~before
+    calls.loc[before, "arm"] = HELD_OUT
+    held = _drawn(calls, asked[score].to_numpy(), free, hold_out, method, rng)
+    calls.loc[held, "arm"] = WAITING if method in ("random_delay", "staggered_units") else HELD_OUT
+    calls["order"] = calls.groupby("owner")["_draw"].rank().astype(int)
+    if capacity is not None:
+        place = calls[calls["arm"] == LISTED].groupby("owner")["_draw"].rank()
+        calls.loc[place.index[place > capacity], "arm"] = WAITING
+    counts = calls.groupby(["owner", "arm"]).size().rename("n").reset_index()
+    counts["_order"] = counts["arm"].map({arm: i for i, arm in enumerate(ARMS)})
+    table = counts.sort_values(["owner", "_order"]).drop(columns="_order").reset_index(drop=True)
+    return CallList(
+        table=with_display(
+            table,
+            caption="Whom to call, and who is held back by chance",
+            headers={"owner": "Owner", "arm": "Arm", "n": "Customers"},
+            top=len(table),
+        ),
+        calls=calls.sort_values(["owner", "order"])[list(CALL_COLUMNS)].reset_index(drop=True),
+        notes=_notes(hold_out, method, calls),
+        rule=rule,
+    )
+
+
+def _check(hold_out: float, capacity: int | None, method: str) -> None:
+    if not 0 <= hold_out < 1:
+        raise ValueError(f"`hold_out` must be a share from 0 to below 1; got {hold_out}.")
+    if capacity is not None and capacity < 1:
+        raise ValueError(f"`capacity` must be 1 or more; got {capacity}.")
+    if method not in DESIGNS:
+        raise ValueError(unknown("method", method, DESIGNS))
+
+
+def _held_before(customers: pd.Series, earlier: pd.DataFrame | None) -> np.ndarray:
+    if earlier is None:
+        return np.zeros(len(customers), dtype=bool)
+    check_columns(earlier, {"earlier": ["customer", "arm"]})
+    odd = earlier.loc[~earlier["arm"].isin(ARMS), "arm"]
+    if len(odd):
+        raise ValueError(
+            f"`arm` of earlier lists must be one of {', '.join(ARMS)}; got {got(list(odd))}."
+        )
+    held = earlier.loc[earlier["arm"] == HELD_OUT, "customer"]
+    return customers.isin(held).to_numpy()
+
+
+def _drawn(
+    calls: pd.DataFrame,
+    scores: np.ndarray,
+    free: np.ndarray,
+    hold_out: float,
+    method: str,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Who is held back or waits by chance, before capacity."""
+    held = np.zeros(len(calls), dtype=bool)
+    if method == "staggered_units":
+        first = calls.loc[free].groupby("owner")["_draw"].min().rank(method="first")
+        late = first.index[first > len(first) / 2]
+        return free & calls["owner"].isin(late).to_numpy()
+    share = {"hold_out": hold_out, "random_delay": 0.5, "random_order": 0.0}[method]
+    draw = calls["_draw"].to_numpy()
+    for score in np.unique(scores[free]):
+        places = np.flatnonzero(free & (scores == score))
+        # rounded at random, so that the share holds however few have the score
+        number = int(share * len(places) + rng.random())
+        held[places[np.argsort(draw[places])[:number]]] = True
+    return held
+
+
+def _notes(hold_out: float, method: str, calls: pd.DataFrame) -> tuple[str, ...]:
+    held = int((calls["arm"] == HELD_OUT).sum())
+    if method == "hold_out" and not held:
+        return ("Nobody is held out: the effect of calling will not be identified.",)
+    return (f"{held:,} of {len(calls):,} customers are held out by chance.",) if held else ()

@@ -1,0 +1,399 @@
+"""The same customers in both surveys: pairs, their contrast, what came when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2, f, norm
+from scipy.stats import t as student
+
+from cxlab.stats.comparison.identity import customers_of
+from cxlab.stats.comparison.programme import Answers
+from cxlab.stats.inference import normal_quantile, t_quantile
+
+CATEGORIES = ("detractor", "passive", "promoter")
+#: The rule that is set beforehand, and how the others make one of several answers.
+LAST = "last before"
+#: Days after which an answer counts half as much under the rule "half-life".
+HALF_LIFE = 30.0
+NO_PAIRS = "no customer answered both surveys in the window"
+SAME_DIFFERENCE = "every pair has the same difference: no interval"
+#: Eigenvalues below this share of the largest are rounding: the margin has no freedom there.
+RANK_TOLERANCE = 1e-10
+#: Fewer customers than this who changed category: chi-square is a rough guide.
+FEW_CHANGES = 10
+#: Differences that amount to fewer than this many equal ones have t instead of the normal
+#: distribution, with as many degrees of freedom less one.
+FEW_DIFFERENCES = 8.0
+
+
+def category(score: np.ndarray) -> np.ndarray:
+    """0, 1, 2 for detractor (0–6), passive (7–8), promoter (9–10)."""
+    return (np.asarray(score) >= 7).astype(int) + (np.asarray(score) >= 9)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Every transactional answer with every relationship answer that came after it.
+
+    Attributes
+    ----------
+    relationship, transactional : ndarray of int, shape (pairs,)
+        Positions of the answers, in order of relationship answer, then time.
+    age : ndarray of float
+        Days from the transactional answer to the relationship answer.
+    t_score, r_score : ndarray of float
+    customer : ndarray of int
+    """
+
+    relationship: np.ndarray
+    transactional: np.ndarray
+    age: np.ndarray
+    t_score: np.ndarray
+    r_score: np.ndarray
+    customer: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.age)
+
+    def within(self, days: float) -> Pairs:
+        """Pairs at most so many days apart."""
+        keep = self.age <= days
+        return Pairs(**{name: getattr(self, name)[keep] for name in self.__dataclass_fields__})
+
+    @property
+    def last(self) -> np.ndarray:
+        """The latest pair of each relationship answer."""
+        return np.flatnonzero(np.r_[np.diff(self.relationship) != 0, np.full(min(len(self), 1), 1)])
+
+
+def pair_answers(t: Answers, r: Answers, *, longest: float) -> Pairs:
+    """Pair valid answers of a customer, transactional before relationship by ``longest`` days."""
+    t_rows = np.flatnonzero(t.valid & ~np.isnan(t.responded))
+    t_rows = t_rows[np.lexsort((t.responded[t_rows], t.customer[t_rows]))]
+    r_rows = np.flatnonzero(r.valid & ~np.isnan(r.responded))
+    low = min(t.responded[t_rows].min(initial=np.inf), r.responded[r_rows].min(initial=np.inf))
+    high = max(t.responded[t_rows].max(initial=-np.inf), r.responded[r_rows].max(initial=-np.inf))
+    span = (high - low if len(t_rows) and len(r_rows) else 0.0) + 2 * longest + 10.0
+    low = low if np.isfinite(low) else 0.0
+    keys = t.customer[t_rows] * span + (t.responded[t_rows] - low + longest + 1)
+    at = r.customer[r_rows] * span + (r.responded[r_rows] - low + longest + 1)
+    start, end = np.searchsorted(keys, at - longest, "left"), np.searchsorted(keys, at, "left")
+    counts = np.maximum(end - start, 0)
+    which = np.repeat(np.arange(len(r_rows)), counts)
+    offset = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+    tt, rr = t_rows[start[which] + offset], r_rows[which]
+    return Pairs(
+        relationship=rr,
+        transactional=tt,
+        age=r.responded[rr] - t.responded[tt],
+        t_score=t.score[tt],
+        r_score=r.score[rr],
+        customer=r.customer[rr],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class OnePerAnswer:
+    """One transactional value against each relationship answer."""
+
+    t_value: np.ndarray
+    r_score: np.ndarray
+    customer: np.ndarray
+
+    @property
+    def customers(self) -> int:
+        """Customers in these pairs."""
+        return len(np.unique(self.customer))
+
+
+def one_per_answer(pairs: Pairs, rule: str = LAST) -> OnePerAnswer:
+    """Reduce the pairs of each relationship answer to one by a rule of `RULES`."""
+    group = np.cumsum(np.r_[0, np.diff(pairs.relationship) != 0])[: len(pairs)]
+    value = RULES[rule](pairs, group) if len(pairs) else pairs.t_score
+    return OnePerAnswer(value, pairs.r_score[pairs.last], pairs.customer[pairs.last])
+
+
+def _last(pairs: Pairs, _: np.ndarray) -> np.ndarray:
+    return pairs.t_score[pairs.last]
+
+
+def _mean(pairs: Pairs, group: np.ndarray) -> np.ndarray:
+    return np.bincount(group, pairs.t_score) / np.bincount(group)
+
+
+def _half_life(pairs: Pairs, group: np.ndarray) -> np.ndarray:
+    # ages counted from the youngest: the same weights up to a factor, and no underflow to 0/0
+    youngest = pairs.age[pairs.last]
+    weight = 2.0 ** (-(pairs.age - youngest[group]) / HALF_LIFE)
+    return np.bincount(group, weight * pairs.t_score) / np.bincount(group, weight)
+
+
+def _peak_end(pairs: Pairs, group: np.ndarray) -> np.ndarray:
+    """Mean of the last score and the one furthest from the customer's mean (ties: the lower)."""
+    mean = np.bincount(group, pairs.t_score) / np.bincount(group)
+    distance = np.abs(pairs.t_score - mean[group])
+    order = np.lexsort((pairs.t_score, -np.round(distance, 9), group))
+    peak = pairs.t_score[order[np.r_[True, np.diff(group[order]) > 0]]]
+    return (peak + pairs.t_score[pairs.last]) / 2
+
+
+#: How several transactional answers before one relationship answer become one. A mean of
+#: several is no category: the net score takes the last.
+RULES: dict[str, Callable[[Pairs, np.ndarray], np.ndarray]] = {
+    LAST: _last,
+    "mean": _mean,
+    "half-life": _half_life,
+    "peak–end": _peak_end,
+}
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Mean of paired differences with its standard error.
+
+    ``se_null`` is the standard error under no difference; ``df`` is infinite where every customer
+    has one pair; ``effective`` customers differ at all, in effect.
+    """
+
+    n: int
+    clusters: int
+    estimate: float
+    se: float
+    se_null: float
+    df: float
+    effective: float = np.inf
+
+    @property
+    def test_df(self) -> float:
+        """Degrees of freedom of interval and test: fewer where few clusters differ at all."""
+        few = self.effective < FEW_DIFFERENCES
+        return min(self.df, max(self.effective - 1.0, 1.0)) if few else self.df
+
+    def row(self, method: str, level: float) -> dict[str, object]:
+        """Interval and test: ``method`` is wald or score."""
+        se = self.se if method == "wald" else self.se_null
+        quantile, df = normal_quantile(level), self.test_df
+        if np.isfinite(df):
+            quantile = float(t_quantile(level, df)) if df > 0 else np.nan
+        usable = se > 0 and np.isfinite(quantile)
+        statistic = self.estimate / se if usable else np.nan
+        p = 2 * norm.sf(abs(statistic)) if usable else np.nan
+        if usable and np.isfinite(df):
+            p = 2 * student.sf(abs(statistic), df)
+        return {
+            "n": self.n,
+            "customers": self.clusters,
+            "estimate": self.estimate,
+            "se": se if usable else np.nan,
+            "ci_low": self.estimate - quantile * se if usable else np.nan,
+            "ci_high": self.estimate + quantile * se if usable else np.nan,
+            "statistic": statistic,
+            "p_value": p,
+        }
+
+    @property
+    def note(self) -> str:
+        """What to know of the interval."""
+        if self.n == 0:
+            return NO_PAIRS
+        if self.clusters < 2:
+            return "one customer only: no interval"
+        if not self.se > 0:
+            return SAME_DIFFERENCE
+        if self.test_df < self.df:
+            return f"few pairs differ at all: t on {self.test_df:.1f} df"
+        if np.isfinite(self.df):
+            return f"{self.n:,} pairs of {self.clusters:,} clusters; t on {self.df:.0f} df"
+        return "one pair a customer"
+
+
+def contrast(difference: np.ndarray, cluster: np.ndarray) -> Contrast:
+    """Mean of paired differences, by customer.
+
+    Notes
+    -----
+    One pair a customer: Var = (E d² − D²)/N. Else Taylor: G/(G − 1)·Σ_g u_g², u_g the
+    customer's sum of (d − D)/N, with t on G − 1 degrees of freedom. Where a handful of customers
+    differ at all, (Σ_g (Σ_g d)²)²/Σ_g (Σ_g d)⁴ < 8, t on that less 1.
+    """
+    n = len(difference)
+    if n == 0:
+        return Contrast(0, 0, np.nan, np.nan, np.nan, np.inf)
+    estimate = float(difference.sum() / n)
+    codes, labels = pd.factorize(cluster)
+    groups = len(labels)
+    if groups == n:
+        square = float((difference**2).mean())
+        variance = max(square - estimate**2, 0.0) / n
+        few = _effective(difference)
+        return Contrast(n, n, estimate, variance**0.5, (square / n) ** 0.5, np.inf, few)
+    if groups < 2:
+        return Contrast(n, groups, estimate, np.nan, np.nan, 0.0)
+    around = np.bincount(codes, difference - estimate)
+    null = np.bincount(codes, difference)
+    se = float(np.sqrt(groups / (groups - 1) * (around**2).sum()) / n)
+    se_null = float(np.sqrt((null**2).sum()) / n)
+    return Contrast(n, groups, estimate, se, se_null, groups - 1.0, _effective(null))
+
+
+def _effective(totals: np.ndarray) -> float:
+    """How many equal clusters would make as uneven a sum of squares."""
+    fourth = float((totals**4).sum())
+    return float((totals**2).sum()) ** 2 / fourth if fourth > 0 else np.inf
+
+
+def net_contrast(pairs: OnePerAnswer) -> Contrast:
+    """Difference of net scores of paired answers, in points."""
+    difference = 100.0 * (category(pairs.t_value) - category(pairs.r_score)).astype(float)
+    return contrast(difference, pairs.customer)
+
+
+def paired_table(pairs: OnePerAnswer, *, level: float, why_none: str) -> pd.DataFrame:
+    """Same-customer contrast tNPS − rNPS: ``method`` wald and score."""
+    found = net_contrast(pairs)
+    note = why_none or found.note
+    rows = [{"method": m, **found.row(m, level), "note": note} for m in ("wald", "score")]
+    return pd.DataFrame(rows)
+
+
+def migration_table(pairs: OnePerAnswer) -> pd.DataFrame:
+    """Where customers move: nine rows, those of the 3 × 3 matrix in order."""
+    n = migration_counts(pairs).ravel()
+    total, rows = n.sum(), np.repeat(n.reshape(3, 3).sum(1), 3)
+    return pd.DataFrame(
+        {
+            "transactional": np.repeat(CATEGORIES, 3),
+            "relationship": np.tile(CATEGORIES, 3),
+            "n": n.astype(int),
+            "customers": customers_of(_label(pairs), pairs.customer, 9),
+            "share": n / total if total else np.nan,
+            "share_of_row": n / np.where(rows > 0, rows, np.nan),
+        }
+    )
+
+
+def categories_table(pairs: OnePerAnswer) -> pd.DataFrame:
+    """The two margins of the migration: how the same customers answered each survey."""
+    rows = []
+    for survey, score in (("transactional", pairs.t_value), ("relationship", pairs.r_score)):
+        code = category(score)
+        counts = np.bincount(code, minlength=3)
+        customers = customers_of(code, pairs.customer, 3)
+        share = counts / len(code) if len(code) else [np.nan] * 3
+        rows += [
+            (survey, name, *facts)
+            for name, *facts in zip(CATEGORIES, counts, customers, share, strict=True)
+        ]
+    return pd.DataFrame(rows, columns=["survey", "group", "n", "customers", "share"])
+
+
+def migration_counts(pairs: OnePerAnswer) -> np.ndarray:
+    """3 × 3 counts: rows the transactional category, columns the relationship category."""
+    return np.bincount(_label(pairs), minlength=9).reshape(3, 3).astype(float)
+
+
+def _label(pairs: OnePerAnswer) -> np.ndarray:
+    """Cell of the migration, 0 to 8, of each pair."""
+    return 3 * category(pairs.t_value) + category(pairs.r_score)
+
+
+def margin_tests(pairs: OnePerAnswer) -> pd.DataFrame:
+    """Tests of equal category shares: of the table, or design-based where pairs cluster."""
+    if not len(pairs.customer):
+        return pd.DataFrame(columns=["test", "statistic", "df", "p_value", "note"])
+    if pairs.customers == len(pairs.customer):
+        return marginal_homogeneity(migration_counts(pairs))
+    t, r = category(pairs.t_value), category(pairs.r_score)
+    return pd.DataFrame([design_based_margins(t, r, pairs.customer)])
+
+
+def marginal_homogeneity(counts: np.ndarray) -> pd.DataFrame:
+    """Stuart–Maxwell, Bhapkar and Bowker on a square table of pairs.
+
+    Notes
+    -----
+    With d the differences of the margins and S₀ their covariance under no difference, the
+    statistic is d'S₀⁻d, with a generalised inverse over all categories and the rank as
+    degrees of freedom. Bhapkar's statistic is W/(1 − W/N). Bowker's ``df`` counts only pairs
+    of categories between which somebody moved. statsmodels' ``SquareTable`` leaves out the last
+    category and has no test where a category is empty; the tests compare the two elsewhere.
+
+    References
+    ----------
+    Stuart (1955); Maxwell (1970); Bhapkar (1966); Bowker (1948); Fleiss, Levin & Paik
+    (2003), table 13.6.
+    """
+    n = counts.sum()
+    d = counts.sum(1) - counts.sum(0)
+    spread = np.diag(counts.sum(1) + counts.sum(0)) - counts - counts.T
+    stuart, df = quadratic_form(d, spread)
+    # W/(1 − W/N) equals the form in the unrestricted covariance; W = N cannot be told apart
+    bhapkar = stuart / (1 - stuart / n) if stuart < n * (1 - 1e-12) else np.inf
+    upper = np.triu_indices(len(counts), 1)
+    changed = counts[upper] + counts.T[upper]
+    moved = (counts[upper] - counts.T[upper]) ** 2
+    some = changed > 0
+    bowker, pairs = float((moved[some] / changed[some]).sum()), int(some.sum())
+    counted = f"df counts the {pairs} of {len(some)} pairs of categories between which any moved"
+    rough = int(changed.sum())
+    few = f"{rough} changed category: the test is rough" if 0 < rough < FEW_CHANGES else ""
+    tests = [
+        _test("Stuart–Maxwell", stuart, df),
+        _test("Bhapkar", bhapkar, df),
+        _test("Bowker", bowker, pairs, "" if some.all() else counted),
+    ]
+    for test in tests:
+        test["note"] = "; ".join(part for part in (str(test["note"]), few) if part)
+    return pd.DataFrame(tests)
+
+
+def _test(name: str, statistic: float, df: int, note: str = "") -> dict[str, object]:
+    if df == 0:
+        note = "nobody changed category: there is nothing to test"
+        return {"test": name, "statistic": 0.0, "df": 0, "p_value": 1.0, "note": note}
+    p = float(chi2.sf(statistic, df)) if np.isfinite(statistic) else 0.0
+    return {"test": name, "statistic": statistic, "df": df, "p_value": p, "note": note}
+
+
+def quadratic_form(d: np.ndarray, spread: np.ndarray) -> tuple[float, int]:
+    """d'S⁻d with a generalised inverse, and the rank of S."""
+    values, vectors = np.linalg.eigh(spread)
+    kept = values > RANK_TOLERANCE * max(float(values.max(initial=0.0)), 1e-300)
+    if not kept.any():
+        return 0.0, 0
+    rotated = vectors[:, kept].T @ d
+    return float((rotated**2 / values[kept]).sum()), int(kept.sum())
+
+
+def design_based_margins(
+    first: np.ndarray, second: np.ndarray, cluster: np.ndarray
+) -> dict[str, object]:
+    """Wald test of equal margins when some customers have several pairs.
+
+    ``first`` and ``second`` are categories 0 to 2. F = W·(df − k + 1)/(df·k).
+    """
+    indicators = np.column_stack([(first == k).astype(float) - (second == k) for k in (0, 2)])
+    d = indicators.mean(0)
+    codes, labels = pd.factorize(cluster)
+    groups = len(labels)
+    name = "Marginal Wald test (clustered)"
+    if groups < 4:
+        note = "fewer than four clusters: no test"
+        return {"test": name, "statistic": np.nan, "df": 0, "p_value": np.nan, "note": note}
+    scores = (indicators - d) / len(first)
+    sums = np.column_stack([np.bincount(codes, scores[:, k]) for k in (0, 1)])
+    wald, rank = quadratic_form(d, groups / (groups - 1) * sums.T @ sums)
+    df = groups - 1
+    if rank == 0:
+        return _test(name, 0.0, 0)
+    statistic = wald * (df - rank + 1) / (df * rank)
+    note = (
+        f"F on {rank} and {df - rank + 1} degrees of freedom; Bowker's test needs one pair a "
+        "customer"
+    )
+    p = float(f.sf(statistic, rank, df - rank + 1))
+    return {"test": name, "statistic": statistic, "df": rank, "p_value": p, "note": note}

@@ -1,1 +1,0 @@
-"""What customers and invitations add: who was asked, weights, terms of the gap, their bounds."""

@@ -1,0 +1,29 @@
+"""What customers did after they answered."""
+
+from cxlab.stats.outcomes.differences import (
+    asymmetry,
+    compare_predictors,
+    retention_differences,
+)
+from cxlab.stats.outcomes.follow_up import FollowUp, follow_up, study_follow_up
+from cxlab.stats.outcomes.retention import (
+    Retention,
+    respondents_and_others,
+    retention_by_score,
+    value_at_stake,
+)
+from cxlab.stats.outcomes.survival import kaplan_meier
+
+__all__ = [
+    "FollowUp",
+    "Retention",
+    "asymmetry",
+    "compare_predictors",
+    "follow_up",
+    "kaplan_meier",
+    "respondents_and_others",
+    "retention_by_score",
+    "retention_differences",
+    "study_follow_up",
+    "value_at_stake",
+]

@@ -1,0 +1,328 @@
+"""Whom to call, and whether calling helped: by chance, against the held out, on later answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from cxlab.core.findings import unfounded
+from cxlab.stats.actions import (
+    calibration,
+    call_list,
+    hold_out_needed,
+    leaving_risk,
+    loop_effect,
+    loop_status,
+    net_benefit,
+)
+from cxlab.stats.outcomes import follow_up
+
+GOLDEN = Path(__file__).parent / "golden" / "outcomes"
+DIGITS = 1e-10
+DAY = pd.Timestamp("2025-01-01")
+
+
+def answered(n=300, **columns):
+    rng = np.random.default_rng(1)
+    return pd.DataFrame({"id": range(n), "recommend": rng.integers(0, 11, n), **columns})
+
+
+def drawn(answers, **options):
+    given = {"customer": "id", "score": "recommend", "rule": (0, 6), "listed_at": DAY}
+    return call_list(answers, **(given | options))
+
+
+def test_a_share_of_each_score_is_held_out():
+    answers = pd.DataFrame({"id": range(700), "recommend": np.repeat(range(7), 100)})
+    calls = drawn(answers, hold_out=0.1).calls.set_index("customer")
+    held = calls["arm"].eq("held out").groupby(answers.set_index("id")["recommend"]).sum()
+    assert held.between(10, 11).all()
+
+
+def test_who_was_held_out_stays_held_out_and_a_seed_draws_the_same():
+    first = drawn(answered())
+    again = drawn(answered())
+    pd.testing.assert_frame_equal(first.calls, again.calls)
+    held = set(first.calls.loc[first.calls["arm"] == "held out", "customer"])
+    later = drawn(answered(), earlier=first.calls, seed=99)
+    assert held <= set(later.calls.loc[later.calls["arm"] == "held out", "customer"])
+
+
+def test_must_calls_have_no_part_in_the_draw():
+    answers = answered(complaint=np.arange(300) % 3 == 0)
+    calls = drawn(answers, exempt="complaint", hold_out=0.9).calls
+    must = calls[calls["customer"] % 3 == 0]
+    assert len(must) > 20
+    assert (must["arm"] == "must call").all()
+
+
+def test_capacity_lets_the_others_wait_in_random_order():
+    answers = answered(shop=np.where(np.arange(300) % 2, "East", "West"))
+    calls = drawn(answers, owner="shop", capacity=5, method="random_order").calls
+    listed = calls[calls["arm"] == "listed"]
+    assert (listed.groupby("owner").size() == 5).all()
+    assert not (calls["arm"] == "held out").any()
+
+
+@pytest.mark.parametrize("method", ["random_delay", "staggered_units"])
+def test_half_wait_where_a_hold_out_is_refused(method):
+    answers = answered(shop=(np.arange(300) % 10).astype(str))
+    calls = drawn(answers, owner="shop", method=method).calls
+    assert 0.35 < (calls["arm"] == "waiting").mean() < 0.65
+    if method == "staggered_units":
+        assert (calls.groupby("owner")["arm"].nunique() == 1).all()
+
+
+def test_ids_leave_only_in_a_file_that_was_asked_for(tmp_path):
+    result = drawn(answered())
+    assert "customer" not in result.table
+    result.write(None)
+    assert not list(tmp_path.iterdir())
+    result.write(tmp_path / "calls.csv")
+    assert (tmp_path / "calls.csv").stat().st_mode & 0o077 == 0
+    assert list(pd.read_csv(tmp_path / "calls.csv")) == [
+        "customer",
+        "listed_at",
+        "arm",
+        "owner",
+        "order",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hold_out": 1.0}, "`hold_out` must be a share from 0 to below 1; got 1.0"),
+        ({"capacity": 0}, "`capacity` must be 1 or more; got 0"),
+        ({"method": "holdout"}, "`method` must be .* got 'holdout'. Did you mean 'hold_out'"),
+        ({"method": "staggered_units"}, "`owner` must name who calls"),
+        ({"earlier": pd.DataFrame({"customer": [1], "arm": ["called"]})}, "got 'called'"),
+    ],
+)
+def test_a_list_that_cannot_be_drawn_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        drawn(answered(), **options)
+
+
+def test_no_hold_out_is_said():
+    assert drawn(answered(), hold_out=0.0).notes == (
+        "Nobody is held out: the effect of calling will not be identified.",
+    )
+
+
+def followed(listed, held, stay=(0.8, 0.8), rng=None, days=200.0):
+    rng = rng or np.random.default_rng(0)
+    arm = ["listed"] * listed + ["held out"] * held
+    gone = rng.random(listed + held) > np.repeat(stay, [listed, held])
+    return pd.DataFrame({"arm": arm, "days_followed": np.where(gone, 30, days), "left_after": gone})
+
+
+def test_agresti_and_caffo_by_hand():
+    rows = pd.DataFrame(
+        {"arm": ["listed"] * 10 + ["held out"] * 8, "days_followed": 100.0,
+         "left_after": [True] * 2 + [False] * 8 + [True] * 4 + [False] * 4}
+    ).assign(days_followed=lambda r: np.where(r["left_after"], 10.0, 100.0))  # fmt: skip
+    row = loop_effect(rows, min_group_size=1).table.iloc[0]
+    one, two = 9 / 12, 5 / 10
+    width = 1.959963985 * np.sqrt(one * (1 - one) / 12 + two * (1 - two) / 10)
+    assert row["estimate"] == pytest.approx(30)
+    assert row["ci_low"] == pytest.approx(100 * (one - two - width))
+    assert row["ci_high"] == pytest.approx(100 * (one - two + width))
+
+
+def test_no_effect_is_found_one_time_in_twenty_against_the_held_out():
+    rng = np.random.default_rng(6)
+    rejected = []
+    for _ in range(1_000):
+        row = loop_effect(followed(270, 30, rng=rng)).table.iloc[0]
+        rejected.append(not row["ci_low"] <= 0 <= row["ci_high"])
+    assert 0.03 < np.mean(rejected) < 0.07
+
+
+def test_before_and_after_mistakes_chance_for_recovery():
+    """What loop_effect refuses to print: detractors score higher next time, called or not."""
+    rng = np.random.default_rng(12)
+    loyalty = rng.normal(7, 1.5, 5_000)
+    first, second = (
+        np.clip(np.round(loyalty + rng.normal(0, 1.5, 5_000)), 0, 10) for _ in range(2)
+    )
+    low = first <= 6
+    assert (second - first)[low].mean() > 0.8
+    assert (second[low] >= 7).mean() > 0.3
+    half = rng.random(5_000) < 0.5
+    assert abs(second[low & half].mean() - second[low & ~half].mean()) < 0.2
+
+
+def test_without_a_hold_out_nothing_is_identified():
+    table = loop_effect(followed(100, 0)).table
+    assert np.isnan(table["estimate"].iloc[0])
+    assert table["note"].iloc[0] == "effect not identified: nobody was held out by chance"
+    assert table["listed"].iloc[0] > 70
+
+
+def test_the_silent_are_bounded():
+    rows = followed(40, 20).assign(again=[8.0] * 30 + [np.nan] * 10 + [6.0] * 10 + [np.nan] * 10)
+    table = loop_effect(rows, next_score="again").table
+    assert table["estimate"].tolist()[1] == pytest.approx(2)
+    # 30·8/40 − (10·6 + 10·10)/20, and (30·8 + 10·10)/40 − 10·6/20
+    assert (table["ci_low"].iloc[2], table["ci_high"].iloc[2]) == pytest.approx((-2, 5.5))
+
+
+def test_open_cases_are_not_forgotten():
+    day = pd.Timestamp("2025-10-01")
+    closed = [day + pd.Timedelta(days=d) for d in [2] * 10] + [pd.NaT] * 10
+    rows = pd.DataFrame({"listed_at": [day] * 20, "closed_at": closed, "arm": "listed"})
+    status = loop_status(rows, until="2025-12-31")
+    assert status["estimate"].iloc[0] == pytest.approx(50)
+    assert status["median_days"].iloc[0] == 2
+    with pytest.raises(
+        ValueError, match="`closed_at` must not be before `listed_at`; got '2025-09-01'"
+    ):
+        loop_status(rows.assign(closed_at=pd.Timestamp("2025-09-01")), until="2025-12-31")
+
+
+def test_planning_as_in_the_plan():
+    # 5 points from 70 %: 1,248 an arm
+    assert hold_out_needed(0.70, 0.05, held=0.5) == 2 * 1_248
+    with pytest.raises(ValueError, match="must be shares above 0"):
+        hold_out_needed(0.98, 0.05)
+
+
+@pytest.fixture(scope="module")
+def recalibration():
+    golden = pd.read_csv(GOLDEN / "golden.csv").set_index("name")["value"]
+    return pd.read_csv(GOLDEN / "recalibration.csv"), golden
+
+
+def test_calibration_is_that_of_r(recalibration):
+    rows, golden = recalibration
+    found = calibration(rows["p"].to_numpy(), rows["y"].to_numpy(float)).set_index("measure")
+    assert found.loc["slope", "estimate"] == pytest.approx(golden["recal.slope"], rel=DIGITS)
+    assert found.loc["slope", "se"] == pytest.approx(golden["recal.slope.se"], rel=1e-7)
+    intercept = golden["recal.intercept_given_slope1"]
+    assert found.loc["intercept", "estimate"] == pytest.approx(intercept, rel=DIGITS)
+    assert found.loc["intercept", "se"] == pytest.approx(golden["recal.intercept.se"], rel=1e-7)
+    assert found.loc["Brier score", "estimate"] == pytest.approx(golden["brier"], rel=DIGITS)
+
+
+def test_net_benefit_is_that_of_r(recalibration):
+    rows, golden = recalibration
+    found = net_benefit(rows["p"].to_numpy(), rows["y"].to_numpy(float), [0.2]).iloc[0]
+    assert found["model"] == pytest.approx(golden["net_benefit.20"], rel=DIGITS)
+    assert found["call_all"] == pytest.approx(golden["net_benefit.all.20"], rel=DIGITS)
+
+
+def programme(rng, n=4_000, strength=1.0):
+    """Customers who answer once, early or late, and leave with odds that fall with the score."""
+    score = rng.integers(0, 11, n).astype(float)
+    tenure = rng.normal(0, 1, n)
+    gone = rng.random(n) < expit(0.6 - strength * 0.35 * score - 0.4 * tenure)
+    day = np.where(np.arange(n) < n // 2, DAY, DAY + pd.Timedelta(days=100))
+    answers = pd.DataFrame({"id": range(n), "day": day, "recommend": score, "tenure": tenure})
+    left = pd.Series(day).where(~gone, pd.Series(day) + pd.Timedelta(days=40)).where(gone)
+    people = pd.DataFrame({"id": range(n), "gone": left})
+    return follow_up(
+        answers,
+        people,
+        customer="id",
+        answered="day",
+        left="gone",
+        until=DAY + pd.Timedelta(days=400),
+    )
+
+
+def test_the_slope_of_true_probabilities_is_one():
+    rng = np.random.default_rng(21)
+    inside = []
+    for _ in range(300):
+        true = expit(rng.normal(-1, 1, 400))
+        happened = (rng.random(400) < true).astype(float)
+        # two rows a customer, so that errors must be clustered
+        twice, who = np.repeat(true, 2), pd.Series(np.repeat(np.arange(400), 2))
+        found = calibration(twice, np.repeat(happened, 2), clusters=who).set_index("measure")
+        inside.append(found.loc["slope", "ci_low"] <= 1 <= found.loc["slope", "ci_high"])
+    assert 0.91 < np.mean(inside) < 0.985
+
+
+def test_probabilities_are_shown_once_they_have_been_right():
+    rng = np.random.default_rng(20)
+    found = leaving_risk(
+        programme(rng, 8_000), ["recommend", "tenure"], split=DAY + pd.Timedelta(days=50)
+    )
+    assert found.shown
+    assert "probability" in found.ranks
+
+
+def test_probabilities_are_withheld_until_they_have_been_right():
+    rng = np.random.default_rng(22)
+    found = leaving_risk(
+        programme(rng, 240), ["recommend", "tenure"], split=DAY + pd.Timedelta(days=50)
+    )
+    assert not found.shown
+    assert "probability" not in found.ranks
+    assert "Ranks are" in found.notes[0]
+
+
+def test_what_separates_leavers_perfectly_is_refused():
+    rng = np.random.default_rng(23)
+    good = programme(rng, 1_000)
+    told = good.table.assign(satisfaction=np.where(good.table["left_after"], 1.0, 5.0))
+    from dataclasses import replace
+
+    with pytest.raises(
+        ValueError, match="'satisfaction': it separates who left perfectly. Was it recorded"
+    ):
+        leaving_risk(replace(good, table=told), ["satisfaction"], split=DAY + pd.Timedelta(days=50))
+
+
+def test_too_few_leavers_are_refused():
+    rng = np.random.default_rng(24)
+    with pytest.raises(ValueError, match="must have 10 leavers each, 20 in all; got"):
+        leaving_risk(programme(rng, 60), ["recommend", "tenure"], split=DAY + pd.Timedelta(days=50))
+
+
+def test_a_handful_on_one_side_is_hidden():
+    table = loop_effect(followed(100, 9)).table
+    assert table["note"].iloc[0] == "hidden: fewer than 10 customers on one side"
+    assert table[["listed", "held_out", "estimate"]].isna().all(axis=None)
+
+
+def told(effect, **options):
+    calls = drawn(
+        answered(shop=np.where(np.arange(300) % 2, "East", "West")), owner="shop", **options
+    )
+    day = pd.Timestamp("2025-10-01")
+    cases = pd.DataFrame(
+        {"listed_at": [day] * 20, "closed_at": [day + pd.Timedelta(days=5)] * 20, "arm": "listed"}
+    )
+    status = loop_status(cases, until="2025-12-31")
+    findings = calls.findings(status, effect)
+    tables = {"call-list": calls.table, "loop-status": status, "loop-effect": effect.table}
+    count = calls.table.groupby("arm")["n"].sum()
+    words = ["0–6", "90 days", f"Call {count['listed']}", f"hold {count.get('held out', 0)} back"]
+    assert unfounded(findings, tables, words=[*words, "5 points"]) == []
+    return findings
+
+
+def test_no_effect_is_shown_and_what_would_show_one_is_said():
+    findings = told(loop_effect(followed(270, 60)))
+    assert "no effect of calling is shown" in findings.answer.text
+    assert findings.answer.certainty == "not settled"
+    assert any(finding.rule == "planning" for finding in findings)
+    assert any(finding.text.startswith("Calls by owner: ") for finding in findings)
+
+
+def test_an_effect_is_clear_against_the_held_out():
+    findings = told(loop_effect(followed(2_000, 2_000, stay=(0.8, 0.6))))
+    assert findings.answer.certainty == "clear"
+    assert "more of the listed stayed" in findings.answer.text
+
+
+def test_without_a_hold_out_the_answer_says_that_nothing_is_identified():
+    findings = told(loop_effect(followed(100, 0)), hold_out=0.0)
+    assert findings.answer.text.endswith("effect not identified: nobody was held out by chance")
+    assert "back by chance" not in findings.answer.text

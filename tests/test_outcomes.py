@@ -1,0 +1,430 @@
+"""What customers did after they answered: equal to R, right where it is planted, else refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxlab.core.findings import unfounded
+from cxlab.stats.outcomes import (
+    asymmetry,
+    compare_predictors,
+    follow_up,
+    kaplan_meier,
+    respondents_and_others,
+    retention_by_score,
+    retention_differences,
+    study_follow_up,
+    value_at_stake,
+)
+from cxlab.stats.outcomes.differences import _fit, _row
+from cxlab.stats.outcomes.survival import pseudo_values, survival
+
+GOLDEN = Path(__file__).parent / "golden" / "outcomes"
+#: R prints twelve digits.
+DIGITS = 1e-11
+DAY = pd.Timestamp("2025-01-01")
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, float]:
+    table = pd.read_csv(GOLDEN / "golden.csv")
+    return dict(zip(table["name"], table["value"], strict=True))
+
+
+@pytest.fixture(scope="module")
+def lung() -> pd.DataFrame:
+    return pd.read_csv(GOLDEN / "lung.csv")
+
+
+@pytest.mark.parametrize("sex", [1, 2])
+@pytest.mark.parametrize("days", [180, 365])
+def test_kaplan_meier_and_greenwood_are_those_of_r(lung, golden, sex, days):
+    part = lung[lung["sex"] == sex]
+    found, key = survival(part["time"], part["d"], days), f"lung.km.sex={sex}.{days}"
+    assert found.estimate == pytest.approx(golden[f"{key}.surv"], rel=DIGITS)
+    assert np.sqrt(found.variance()) == pytest.approx(golden[f"{key}.se"], rel=DIGITS)
+    assert found.at_risk == golden[f"{key}.nrisk"]
+
+
+def test_weighted_and_clustered_errors_are_those_of_r(lung, golden):
+    part = lung[lung["inst"].notna()].reset_index(drop=True)
+    weights = 0.5 + (np.arange(1, len(part) + 1) % 4) / 2
+    found = survival(part["time"], part["d"], 365, weights=weights)
+    assert found.estimate == pytest.approx(golden["lungw.km.365.surv"], rel=DIGITS)
+    by_cluster = np.sqrt(found.variance(part["inst"]))
+    assert by_cluster == pytest.approx(golden["lungw.km.365.se_cluster"], rel=DIGITS)
+    assert np.sqrt(found.variance()) == pytest.approx(golden["lungw.km.365.se_row"], rel=DIGITS)
+
+
+def test_pseudo_values_are_those_of_r(lung, golden):
+    values = pseudo_values(survival(lung["time"], lung["d"], 365))
+    found = {"mean": values.mean(), "sd": values.std(ddof=1), "first": values[0], "n2": values[1]}
+    for name, value in found.items():
+        assert value == pytest.approx(golden[f"lung.pseudo.365.{name}"], rel=DIGITS)
+
+
+def test_regression_of_pseudo_values_is_that_of_r(lung, golden):
+    from cxlab.core.design import Design
+
+    part = lung.dropna(subset=["inst", "ph.ecog"]).reset_index(drop=True)
+    values = pseudo_values(survival(part["time"], part["d"], 365))
+    columns = part[["sex", "ph.ecog", "age"]].astype(float)
+    fit = _fit(values, columns, part, Design(cluster="inst"), None)
+    for name in columns:
+        _, estimate, se, *_ = _row(fit, [name], [1.0], 0.95)
+        assert estimate == pytest.approx(golden[f"lung.pseudo_lm.{name}"], rel=DIGITS)
+        assert se == pytest.approx(golden[f"lung.pseudo_lm.{name}.se_cl"], rel=DIGITS)
+
+
+def test_a_difference_of_independent_groups_is_that_of_r(lung, golden):
+    part = lung.dropna(subset=["inst", "ph.ecog"])
+    one, two = (survival(p["time"], p["d"], 365) for _, p in part.groupby("sex"))
+    assert two.estimate - one.estimate == pytest.approx(golden["lung.diff365"], rel=DIGITS)
+    se = np.sqrt(one.variance() + two.variance())
+    assert se == pytest.approx(golden["lung.diff365.se"], rel=DIGITS)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), st.booleans(), st.floats(0.1, 3)), min_size=2, max_size=30
+    ),
+    st.integers(1, 9),
+)
+def test_influence_adds_up_to_nothing(rows, horizon):
+    time, left, weight = (np.array(column) for column in zip(*rows, strict=True))
+    found = survival(time, left, horizon, weights=weight)
+    if np.isnan(found.estimate):
+        return
+    assert abs(found.influence.sum()) < 1e-9
+    # without censoring the estimate is the share
+    if left.all() and (time >= horizon).any():
+        there = weight[time > horizon].sum() / weight.sum()
+        assert found.estimate == pytest.approx(there, abs=1e-12)
+
+
+def linked(scores, days, gone, *, customers=None, until=400, **columns):
+    """Answers on one day, and how long after it each customer left or was observed."""
+    ids = np.arange(len(scores)) if customers is None else np.asarray(customers)
+    left = [DAY + pd.Timedelta(days=int(d)) if g else None for d, g in zip(days, gone, strict=True)]
+    people = pd.DataFrame({"id": ids, "gone": pd.to_datetime(left), **columns})
+    people = people.drop_duplicates("id")
+    answers = pd.DataFrame({"id": ids, "day": DAY, "recommend": scores})
+    end = DAY + pd.Timedelta(days=until)
+    value = "value" if "value" in columns else None
+    return follow_up(
+        answers, people, customer="id", answered="day", left="gone", until=end, value=value
+    )
+
+
+def planted(rng, n=1_000, slope=-0.12, base=0.35, **columns):
+    """Scores whose customers leave at a constant rate that falls with the score."""
+    scores = rng.choice(11, n, p=[0.05] * 7 + [0.15, 0.2, 0.15, 0.15])
+    rate = base * np.exp(slope * scores) / 180
+    days = np.ceil(rng.exponential(1 / rate))
+    days = np.minimum(days, 10_000)
+    return scores, days, days <= 400, rate
+
+
+def test_retention_covers_what_was_planted():
+    rng = np.random.default_rng(7)
+    inside, cells = 0, 0
+    for _ in range(60):
+        scores, days, gone, rate = planted(rng, 400)
+        table = retention_by_score(
+            linked(scores, days, gone), "recommend", min_group_size=1
+        ).table.query("kind == 'score'")
+        for _, row in table.iterrows():
+            truth = 100 * np.exp(-180 * rate[scores == float(row["score"])][0])
+            inside += row["ci_low"] <= truth <= row["ci_high"]
+            cells += 1
+    # 95 % ± 3 Monte-Carlo standard errors of about 660 intervals, a little wide at small n
+    assert 0.925 < inside / cells < 0.99
+
+
+def test_a_null_slope_is_rejected_one_time_in_twenty():
+    rng = np.random.default_rng(11)
+    rejected = []
+    for _ in range(200):
+        scores, days, gone, _ = planted(rng, 200, slope=0.0)
+        table = retention_differences(linked(scores, days, gone), "recommend")
+        rejected.append(table["p_value"].iloc[0] < 0.05)
+    assert 0.01 < np.mean(rejected) < 0.10
+
+
+def test_adjusting_removes_what_is_due_to_tenure():
+    rng = np.random.default_rng(5)
+    tenure = rng.normal(0, 1, 6_000)
+    scores = np.clip(np.round(7 + 1.5 * tenure + rng.normal(0, 1.5, 6_000)), 0, 10)
+    days = np.ceil(rng.exponential(180 / (0.3 * np.exp(-0.5 * tenure))))
+    followed = linked(scores, days, days <= 400, tenure=tenure)
+    table = retention_differences(followed, "recommend", adjust=["tenure"])
+    per_point = table[table["contrast"] == "per score point"].set_index("adjusted")
+    assert per_point.loc["unadjusted", "p_value"] < 1e-6
+    # linear in tenure leaves a little of a curved effect
+    assert abs(per_point.loc["adjusted", "estimate"]) < 0.6
+
+
+def test_latest_score_against_active_invents_a_slope():
+    """Scores rise over time and leaving has nothing to do with them (METHODS 7.1)."""
+    rng = np.random.default_rng(3)
+    n = 4_000
+    leaving = np.ceil(rng.exponential(365, n))
+    rows = []
+    for time in range(0, 730, 90):
+        there = np.flatnonzero(leaving > time)
+        score = np.clip(np.round(rng.normal(6.5 + time / 300, 2, len(there))), 0, 10)
+        rows.append(pd.DataFrame({"id": there, "time": time, "recommend": score}))
+    answers = pd.concat(rows, ignore_index=True)
+    answers["day"] = DAY + pd.to_timedelta(answers["time"], unit="D")
+    gone = [DAY + pd.Timedelta(days=int(d)) if d <= 910 else None for d in leaving]
+    people = pd.DataFrame({"id": range(n), "gone": pd.to_datetime(gone)})
+    latest = answers.drop_duplicates("id", keep="last")
+    active = latest.assign(
+        active=people.set_index("id")["gone"].isna().loc[latest["id"]].to_numpy()
+    )
+    naive = active.groupby(active["recommend"] >= 9)["active"].mean()
+    assert naive.loc[True] - naive.loc[False] > 0.03
+    followed = follow_up(
+        answers,
+        people,
+        customer="id",
+        answered="day",
+        left="gone",
+        until=DAY + pd.Timedelta(days=910),
+    )
+    table = retention_differences(followed, "recommend")
+    row = table.set_index("contrast").loc["per score point"]
+    assert row["ci_low"] < 0 < row["ci_high"]
+
+
+def test_respondents_over_a_year_look_loyal_and_from_the_wave_on_they_do_not():
+    rng = np.random.default_rng(9)
+    leaving = np.ceil(rng.exponential(400, 3_000))
+    # answers come at a random day of the year, from those still there
+    day = rng.integers(0, 365, 3_000)
+    answered = (day < leaving) & (rng.random(3_000) < 0.7)
+    over_the_year = [(leaving[who] > 365).mean() for who in (answered, ~answered)]
+    assert over_the_year[0] - over_the_year[1] > 0.2
+    gone = [DAY + pd.Timedelta(days=int(d)) if d <= 700 else None for d in leaving]
+    people = pd.DataFrame({"id": range(3_000), "gone": pd.to_datetime(gone)})
+    wave = (day < 30) & answered
+    answers = pd.DataFrame({"id": np.flatnonzero(wave), "day": DAY + pd.Timedelta(days=30)})
+    table = respondents_and_others(
+        answers[leaving[answers["id"]] > 30], people, customer="id", answered="day", left="gone",
+        until=DAY + pd.Timedelta(days=700),
+    ).set_index("group")  # fmt: skip
+    assert table.loc["answered", "ci_low"] < table.loc["did not answer", "ci_high"]
+    assert table.loc["did not answer", "ci_low"] < table.loc["answered", "ci_high"]
+
+
+def test_customers_are_the_units_not_their_answers():
+    rng = np.random.default_rng(2)
+    scores, days, gone, _ = planted(rng, 200)
+    once = retention_by_score(linked(scores, days, gone), "recommend", min_group_size=1).table
+    again = linked(
+        np.tile(scores, 3), np.tile(days, 3), np.tile(gone, 3), customers=np.tile(np.arange(200), 3)
+    )
+    thrice = retention_by_score(again, "recommend", min_group_size=1).table
+    pd.testing.assert_series_equal(once["n"], thrice["n"])
+    pd.testing.assert_series_equal(once["se"], thrice["se"])
+    assert (thrice["ci_high"] - thrice["ci_low"] > 0.98 * (once["ci_high"] - once["ci_low"])).all()
+
+
+def test_small_groups_are_hidden_with_what_would_give_them_back():
+    scores = [3] * 30 + [5] * 4 + [6] * 20 + [9] * 40
+    table = retention_by_score(linked(scores, [300] * 94, [False] * 94), "recommend").table
+    shown = table.set_index("score")["suppressed"]
+    assert shown["5"] == "small"
+    # detractors are shown: less one other score they would give the four
+    assert shown["6"] == "complementary"
+    assert shown["3"] == ""
+    assert shown["detractors"] == ""
+
+
+def test_everybody_there_leaves_an_interval():
+    table = retention_by_score(linked([9] * 50, [300] * 50, [False] * 50), "recommend").table
+    row = table.iloc[0]
+    # Wilson at 50 of 50
+    assert (row["estimate"], row["ci_high"]) == (100, 100)
+    assert row["ci_low"] == pytest.approx(100 * 50 / (50 + 1.959963985**2), rel=1e-6)
+
+
+def test_value_at_stake_by_hand():
+    followed = linked(
+        [3] * 12 + [9] * 12, [100] * 3 + [300] * 21, [True] * 3 + [False] * 21, value=[10.0] * 24
+    )
+    table = value_at_stake(followed, "recommend").set_index("score")
+    assert table.loc["detractors", "value"] == 120
+    assert table.loc["detractors", "estimate"] == pytest.approx(30)
+    assert table.loc["promoters", "estimate"] == pytest.approx(0)
+
+
+def test_the_better_predictor_is_found_out_of_time():
+    rng = np.random.default_rng(4)
+    n = 3_000
+    scores, days, gone, _ = planted(rng, n, slope=-0.4, base=2.0)
+    noise = rng.integers(0, 11, n)
+    followed = linked(scores, days, gone, ces=noise)
+    table = followed.table.copy()
+    table.loc[: n // 2, "day"] = DAY - pd.Timedelta(days=1)
+    from dataclasses import replace
+
+    early = replace(followed, table=table)
+    found = compare_predictors(
+        early, {"NPS": "recommend", "ease": "ces"}, split=DAY, horizon=180
+    ).set_index("predictor")
+    assert found.loc["NPS", "ci_low"] > 0
+    assert found.loc["ease", "difference_high"] < 0
+    assert np.isnan(found.loc["NPS", "difference"])
+
+
+def test_asymmetry_is_not_identified_where_promoters_stay_like_passives():
+    rng = np.random.default_rng(8)
+    scores = np.repeat([3, 7, 9], 100)
+    days = np.ceil(rng.exponential(np.where(scores == 3, 200, 2_000)))
+    table = asymmetry(linked(scores, days, days <= 400), "recommend")
+    assert table["note"].iloc[0].startswith("not identified")
+    assert np.isnan(table["estimate"].iloc[0])
+    clear = np.ceil(rng.exponential(np.where(scores == 3, 80, np.where(scores == 7, 300, 9_000))))
+    table = asymmetry(linked(scores, clear, clear <= 400), "recommend")
+    assert table["ci_low"].iloc[0] < table["estimate"].iloc[0] < table["ci_high"].iloc[0]
+
+
+def test_e_value_by_hand():
+    # leaving 20 of 100 against 10 of 100: a risk ratio of 2, 2 + √2
+    scores = [3] * 100 + [9] * 100
+    gone = [True] * 20 + [False] * 80 + [True] * 10 + [False] * 90
+    table = retention_differences(linked(scores, np.where(gone, 50, 300), gone), "recommend")
+    row = table.set_index("contrast").loc["promoters less detractors"]
+    assert row["estimate"] == pytest.approx(10)
+    assert row["e_value"] == pytest.approx(2 + np.sqrt(2))
+    # ln 2 ± 1.972 · √((.8/20 + .9/10) · 200/199) includes 0
+    assert row["e_value_low"] == 1
+
+
+ANSWERS = pd.DataFrame({"id": [1, 2], "day": [DAY, DAY], "recommend": [3, 9]})
+PEOPLE = pd.DataFrame(
+    {"id": [1, 2], "gone": pd.to_datetime([None, "2025-03-01"]), "worth": [1.0, 2.0]}
+)
+
+
+@pytest.mark.parametrize(
+    ("answers", "people", "until", "message"),
+    [
+        (ANSWERS, pd.concat([PEOPLE, PEOPLE[:1]]), "2025-12-31", "each customer once; got 1 more than once"),
+        (ANSWERS.assign(day=pd.Timestamp("2025-04-01")), PEOPLE, "2025-12-31",
+         "`answered` must not be after the customer left; got '2025-04-01'. Was it recorded after"),
+        (ANSWERS, PEOPLE, "2025-02-01", "`left` must be dates up to 2025-02-01"),
+        (ANSWERS.assign(day=pd.Timestamp("2026-01-01")), PEOPLE[:1], "2025-12-31",
+         "`answered` must be up to 2025-12-31"),
+        (ANSWERS, PEOPLE.assign(worth=-1.0), "2025-12-31", r"`value` must be 0 or more; got -1.0 \(and 1 more\)"),
+    ],
+)  # fmt: skip
+def test_impossible_dates_are_refused_in_a_sentence(answers, people, until, message):
+    with pytest.raises(ValueError, match=message):
+        follow_up(
+            answers, people, customer="id", answered="day", left="gone", until=until, value="worth"
+        )
+
+
+def test_answers_of_unknown_customers_are_counted():
+    linked_rows = follow_up(
+        ANSWERS, PEOPLE[:1], customer="id", answered="day", left="gone", until="2025-12-31"
+    )
+    assert linked_rows.n_missing["n_missing"].iloc[0] == 1
+    assert "1 of 2 answers has no customer" in linked_rows.notes[0]
+
+
+def test_a_horizon_beyond_any_follow_up_is_refused():
+    followed = linked([3, 9], [300, 300], [False, False], until=300)
+    with pytest.raises(ValueError, match="`horizon` must be over 0 and at most 300, the longest"):
+        retention_by_score(followed, "recommend", horizon=365)
+
+
+def test_a_group_that_nobody_followed_so_long_is_blank():
+    rows = pd.DataFrame({"days": [10, 400.0], "left": [0, 0], "group": ["a", "b"]})
+    table = kaplan_meier(rows, time="days", left="left", horizon=180, by="group")
+    assert table["note"].iloc[0] == "nobody was followed for 180 days"
+    assert np.isnan(table["estimate"].iloc[0])
+
+
+def test_scores_without_a_category_are_refused():
+    followed = linked([3, 11], [300, 300], [False, False])
+    with pytest.raises(ValueError, match="`categories` must hold every score; got none for 11"):
+        retention_by_score(followed, "recommend")
+
+
+WORDS = ("0–6", "7–8", "9–10", "180 days", "90 days")
+
+
+def told(scores, days, gone, **columns):
+    followed = linked(scores, days, gone, **columns)
+    table = retention_by_score(followed, "recommend")
+    differences = retention_differences(followed, "recommend")
+    stake = value_at_stake(followed, "recommend") if "value" in columns else None
+    findings = table.findings(differences, stake=stake)
+    tables = {"retention-by-score": table.table, "retention-differences": differences}
+    tables |= {"value-at-stake": stake} if stake is not None else {}
+    assert unfounded(findings, tables, words=WORDS) == []
+    return findings
+
+
+def test_the_answer_names_who_was_there_later_and_what_is_clear():
+    rng = np.random.default_rng(14)
+    scores, days, gone, _ = planted(rng, 900, slope=-0.4, base=2.0)
+    findings = told(scores, days, gone, value=np.full(900, 10.0))
+    assert findings.answer.text.startswith("Of customers who answered 0–6, ")
+    assert " were there 180 days later; of 9–10, " in findings.answer.text
+    certain = {finding.rule: finding.certainty for finding in findings}
+    assert certain["per-point"] == "clear"
+    assert any("promoters stay" in f.text.lower() and f.certainty == "clear" for f in findings)
+    assert certain["value"] == "measured"
+    assert findings.of_kind("caution")[0].text.startswith("Staying goes with the score")
+
+
+def test_nothing_is_clear_where_leaving_has_nothing_to_do_with_scores():
+    rng = np.random.default_rng(15)
+    clear = []
+    for _ in range(40):
+        scores, days, gone, _ = planted(rng, 300, slope=0.0)
+        clear.append(any(f.certainty == "clear" for f in told(scores, days, gone)))
+    assert np.mean(clear) < 0.2
+    assert any("is not shown" in f.text for f in told(scores, days, gone)) or clear[-1]
+
+
+def test_one_category_and_none_still_give_an_answer():
+    only = told([9] * 50, [300] * 50, [False] * 50)
+    assert (
+        only.answer.text
+        == "Of customers who answered 9–10, 100 % (93 to 100) were there 180 days later"
+    )
+    hidden = told([3] * 4 + [9] * 5, [300] * 9, [False] * 9)
+    assert (
+        hidden.answer.text == "Nobody is shown 180 days after an answer: every group is too small"
+    )
+
+
+def test_the_demo_s_true_retention_is_inside_its_intervals():
+    from cxlab.survey.simulate import simulate_programme
+    from cxlab.survey.simulate.programme import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
+    from cxlab.survey.study import load_study
+
+    study = load_study("demo")
+    followed = study_follow_up(study, period="2025-Q4")
+    table = retention_by_score(followed, "recommend", design=study.design).table.set_index("score")
+    programme = simulate_programme(DEMO_CUSTOMERS, seed=DEMO_SEED, periods=DEMO_PERIODS)
+    for score, value in programme.staying.set_index("score")["value"].items():
+        assert table.loc[score, "ci_low"] <= value <= table.loc[score, "ci_high"]
+
+
+def test_everybody_gone_before_the_horizon_is_no_gap():
+    table = kaplan_meier(
+        pd.DataFrame({"days": [5.0] * 20, "left": 1}), time="days", left="left", horizon=14
+    )
+    assert table["estimate"].iloc[0] == 0
