@@ -202,7 +202,7 @@ def _em(
     rows: WeightedRows,
     resample: Resample,
     full_replicates: int,
-    start: tuple[Array, Array] | None,
+    start: tuple[Array, Array] | None = None,
 ) -> CovarianceFit:
     q, n = len(columns), rows.n
     fit = estimate_covariance(columns, "em", rows.pair_sums(), lambda: rows, total=n, start=start)
