@@ -111,7 +111,7 @@ class DriverMap(Result):
         >>> answers["food"] -= 1
         >>> places = driver_map(drivers(answers, "overall", ["food", "wifi"], replicates=200))
         >>> print(places.findings().answer.text)
-        Look first at food: it counts more than the average touchpoint and is rated 0.5 below it
+        Look first at food: it counts more than the average touchpoint and is rated 0.4 below it
         """
         asked = self.margin if margin is None else margin
         again = driver_map(
