@@ -16,7 +16,6 @@ from .report.plots import plot_penalty_reward as plot_penalty_reward
 from .report.plots import plot_runs as plot_runs
 from .report.plots import plot_waterfall as plot_waterfall
 from .report.show import show as show
-from .report.show import with_labels as with_labels
 from .stats.actions import calibration as calibration
 from .stats.actions import call_list as call_list
 from .stats.actions import hold_out_needed as hold_out_needed

@@ -52,6 +52,12 @@ def test_findings_survive_their_json():
     assert "share" not in told.as_records()[0]
 
 
+def test_numbers_of_tables_are_written_too():
+    finding = Finding(kind="answer", text="x", estimate=np.float64(1.5), n=np.int64(3))
+    record = Findings((finding,)).as_records()[0]
+    assert (record["estimate"], record["n"]) == (1.5, 3)
+
+
 def test_the_table_has_the_columns_of_the_plan():
     told = Findings((ANSWER,))
     assert list(told.table) == list(COLUMNS)

@@ -15,7 +15,6 @@ from cxlab import (
     plot_runs,
     plot_waterfall,
     show,
-    with_labels,
 )
 from cxlab.report.show import drawn_numbers
 
@@ -233,21 +232,3 @@ def test_a_p_value_is_never_shown_as_zero(capsys):
     printed = capsys.readouterr().out
     assert printed.splitlines()[2].split() == ["<0.001", "<0.001", "0.00"]
     assert printed.splitlines()[3].split() == ["0.031", "–", "1.00"]
-
-
-def test_readers_names_stand_in_place_of_columns(capsys):
-    table = pd.DataFrame(
-        {
-            "touchpoint": pd.Categorical(["check_in", "wifi"]),
-            "outcome": ["overall", None],
-            "group": ["wifi", "wifi"],
-            "n": [3, 2],
-        }
-    )
-    named = with_labels(table, {"check_in": "Check-in", "overall": "Overall", "wifi": "Wi-Fi"})
-    assert list(named["touchpoint"]) == ["Check-in", "Wi-Fi"]
-    assert named["outcome"].iloc[0] == "Overall"
-    assert pd.isna(named["outcome"].iloc[1])
-    # a group is a value of the data, whatever a column is called
-    assert list(named["group"]) == ["wifi", "wifi"]
-    assert list(table["touchpoint"]) == ["check_in", "wifi"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 
 from cxlab import (
     control_chart,
+    load_history,
     load_study,
     past_reports,
     period_changes,
@@ -101,7 +103,28 @@ def test_what_a_report_hides_or_lacks_stays_so(tmp_path):
     assert row["note"] == "hidden, or without answers, in 2025-Q3"
     assert period_scores(past, NPS, labels=LABELS)["period"].tolist() == ["2025-Q4"]
     other = period_changes(past, Metric("other", "mean")).since_last.iloc[0]
-    assert other["note"] == "not in the reports of 2025-Q3"
+    assert other["note"] == "not in the reports of 2025-Q3, in score"
+
+
+def test_periods_in_another_unit_are_not_compared(tmp_path):
+    recorded(tmp_path, "2025-Q3", unit="%")
+    recorded(tmp_path, "2025-Q4")
+    past = past_reports(tmp_path)
+    row = period_changes(past, NPS, labels=LABELS).since_last.iloc[0]
+    assert np.isnan(row["estimate"])
+    assert row["note"] == "not in the reports of 2025-Q3, in points"
+    assert period_scores(past, NPS, labels=LABELS)["period"].tolist() == ["2025-Q4"]
+
+
+def test_a_history_is_of_answers_or_of_earlier_reports(tmp_path):
+    recorded(tmp_path, "2025-Q3")
+    survey = SimpleNamespace(name="s", selection=lambda where: "Trip = work")
+    history = load_history(survey, past=tmp_path)
+    assert (history.period, history.group) == ("2025-Q3", "")
+    assert history.about == "New: 2025-Q3, from earlier reports; selection: everyone."
+    demo = load_history(load_study("demo"), period="2025-Q1", where={"segment": "Business"})
+    assert demo.about == "New: 2025-Q1, from answers; selection: Segment = Business."
+    assert set(demo.data["segment"]) == {"Business"}
 
 
 def test_a_score_without_a_standard_error_is_not_tested(tmp_path):

@@ -226,9 +226,10 @@ def _cells(records: Iterable[Mapping[str, Any]]) -> Iterator[Cells]:
 
 
 def _is_known(value: Any) -> bool:
-    return not (
-        value is None or value in ("", ()) or (isinstance(value, float) and math.isnan(value))
-    )
+    if isinstance(value, str | tuple):
+        return len(value) > 0
+    # numbers of tables are NumPy's, whose comparison with a tuple has no truth
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
 
 
 def _plain(value: Any) -> Any:

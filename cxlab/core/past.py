@@ -44,9 +44,11 @@ class PastReports:
         return sorted(self.table["period"].unique(), key=natural_order)
 
     def scores(self, label: str, metric: Metric) -> pd.DataFrame:
-        """What the reports recorded of one metric: a row per period."""
+        """What the reports recorded of one metric in its unit: a row per period."""
         chosen = self.table["label"] == label
-        return self.table[chosen & (self.table["metric"] == (metric.name or metric.kind))]
+        chosen &= self.table["metric"] == (metric.name or metric.kind)
+        # a metric is known by its words: its definition may have changed
+        return self.table[chosen & (self.table["unit"] == metric.unit)]
 
     def score(self, period: str, label: str, metric: Metric) -> dict[str, Any] | None:
         """What the reports of a period recorded of one metric; None: nothing."""

@@ -172,9 +172,6 @@ class DriverAnalysis(Result):
             f"adjusted {self.fits['adjusted_r_squared'].iloc[0]:.3f})",
         )
 
-    def _shown(self) -> pd.DataFrame:
-        return self.table.drop(columns="estimand").round(3)
-
 
 def users_table(users: Users, around: Performance, kind: str, level: float) -> pd.DataFrame:
     """One row per driver among users, most important first."""

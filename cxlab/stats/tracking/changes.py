@@ -357,7 +357,7 @@ def _past_change(
     sides = [past.score(period, label, metric) for period in periods]
     for side, period in zip(sides, periods, strict=True):
         if side is None:
-            return {"method": "", "note": f"not in the reports of {period}"}
+            return {"method": "", "note": f"not in the reports of {period}, in {metric.unit}"}
         if not np.isfinite(side["estimate"]):
             return {"method": "", "note": f"hidden, or without answers, in {period}"}
         if side["n"] < least:
