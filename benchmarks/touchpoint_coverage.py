@@ -9,6 +9,7 @@ Each line gives the rate, its Monte-Carlo standard error and the limit it must m
     python benchmarks/touchpoint_coverage.py --part near-constant --studies 5000
     python benchmarks/touchpoint_coverage.py --part ranks --studies 1000
     python benchmarks/touchpoint_coverage.py --part tables --studies 2000
+    python benchmarks/touchpoint_coverage.py --part findings --studies 200
 """
 
 from __future__ import annotations
@@ -35,7 +36,12 @@ from cxlab.stats.association.polychoric import bivariate_normal_cdf, log_likelih
 from cxlab.stats.inference import adjust_p_values, joint_places
 from cxlab.stats.resampling import rank_intervals
 from cxlab.stats.touchpoints.correlations import replicate_coefficients
-from cxlab.stats.touchpoints.result import difference_table
+from cxlab.stats.touchpoints.findings import find_leads
+from cxlab.stats.touchpoints.result import (
+    OCCASIONS,
+    TouchpointCorrelations,
+    difference_table,
+)
 
 SEED = 20240607
 #: Cut points of 0–10 touchpoints (a ceiling: a quarter give 10) and of a 0–10 outcome.
@@ -288,6 +294,36 @@ def polychoric_tables(studies: int) -> list[bool]:
     return kept
 
 
+def one_study(frame: pd.DataFrame, seed: int) -> TouchpointCorrelations:
+    """What findings are made of: Pearson's r alone, so that studies are quick."""
+    names = [name for name in frame if name.startswith("t")]
+    counts = counted(frame, names, "overall")
+    fit = pair_estimates(counts)
+    drawn, method = replicate_coefficients(counts, fit, replicates=200, seed=seed)
+    table = pd.DataFrame({"touchpoint": names, "outcome": "overall"}).join(fit.table)
+    table = table.join(joint_places(fit.table["estimate"], drawn, fit.df))
+    table["p_adjusted"] = adjust_p_values(table["p_value"].to_numpy())
+    return TouchpointCorrelations(
+        table=table.assign(n_used=table["n"]), coefficients=pd.DataFrame(), halo=pd.DataFrame(),
+        outcomes=("overall",), touchpoints=tuple(names), occasion=OCCASIONS["A"], level=0.95,
+        rank_method=method, family="", fit=fit,
+    )  # fmt: skip
+
+
+def findings(studies: int) -> list[bool]:
+    """Six touchpoints that go alike: how often an answer or a pair is called clear."""
+    rng, clear, pairs = np.random.default_rng([SEED, 9]), [], []
+    root = np.linalg.cholesky(correlation_matrix(6, RHO))
+    for study in range(studies):
+        result = one_study(draw(rng, Design("simple", 300, 1, 0.0), root), study)
+        clear.append(find_leads(result, 0.05)[0].certainty == "clear")
+        pairs.append(result.places()["told_apart"].iloc[0] > 0)
+    return [
+        report("no true difference: an answer called clear", np.array(clear), "≤ .06", 0.0, 0.06),
+        report("no true difference: any pair told apart", np.array(pairs), "≤ .05", 0.0, 0.05),
+    ]
+
+
 def intervals(studies: int) -> list[bool]:
     """Coverage, discoveries where nothing is planted, and equal coefficients told apart."""
     kept = []
@@ -308,6 +344,7 @@ PARTS = {
     "small-samples": small_samples,
     "ranks": tied_ranks,
     "tables": polychoric_tables,
+    "findings": findings,
 }
 
 

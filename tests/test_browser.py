@@ -8,7 +8,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cxlab.report.exports.pdf import QUIET, find_browser
+from cxlab.report.index import link_reports, write_index
 from tests.runs import run_reports
+from tests.test_answer import tiles_of
+from tests.test_first_screen import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")
 axe = pytest.importorskip(
@@ -45,6 +48,10 @@ def reports(tmp_path_factory):
     run = run_reports("demo", period=["2025-Q3", "2025-Q4"], notebooks=notebooks, formats=["xlsx"],
                       output=folder / "reports")  # fmt: skip
     assert len(run.failures) == 2
+    # a first screen with all that one can hold
+    write_report(folder / "reports", "7-all", tiles=tiles_of(), parameters={"comment": "Strikes"})
+    write_index(folder / "reports")
+    link_reports(folder / "reports")
     return folder / "reports"
 
 
@@ -61,6 +68,7 @@ PAGES = [
     "index.html",
     "demo/2025-Q4/1-answers/1-answers.html",
     "demo/2025-Q4/8-changes/8-changes.html",
+    "demo/2025-Q4/7-all/7-all.html",
 ]
 
 
@@ -94,9 +102,11 @@ def test_page_asks_for_nothing_and_reports_no_error(name, open_page, reports):
 
 
 @pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", "dark", "print"])
 def test_accessibility_rules_pass(name, scheme, open_page):
-    page = open_page(name, color_scheme=scheme)
+    page = open_page(name, color_scheme="dark" if scheme == "dark" else "light")
+    if scheme == "print":
+        page.emulate_media(media="print")
     # axe measures what is folded away once it is open
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     response = axe.Axe().run(page, options=RULES).response
@@ -110,6 +120,33 @@ def test_accessibility_rules_pass(name, scheme, open_page):
 def test_phone_scrolls_tables_not_the_page(name, open_page):
     page = open_page(name, viewport={"width": 375, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_cut_on_a_desk(name, open_page):
+    page = open_page(name, viewport={"width": 1200, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+    boxes = "[...document.querySelectorAll('.wide, .output_html')]"
+    assert (
+        page.evaluate(
+            f"{boxes}.filter(e => !e.closest('details:not([open])') && e.scrollWidth > e.clientWidth).length"
+        )
+        == 0
+    )
+
+
+@pytest.mark.parametrize(("width", "height"), [(1200, 900), (390, 844)])
+def test_answer_and_figure_are_on_the_first_screen(width, height, open_page):
+    page = open_page(PAGES[3], viewport={"width": width, "height": height})
+    for seen in ("h1", "h1 + .so .sure", ".tile .run"):
+        assert page.locator(seen).first.bounding_box()["y"] < height - 60, seen
+
+
+def test_a_reader_of_the_screen_hears_the_answer_before_anything_else(open_page):
+    page = open_page(PAGES[3])
+    order = "[...document.querySelectorAll('main h1, main .tiles, main figure, main .findings, main nav, main h2')]"
+    found = page.evaluate(f"{order}.map(e => e.tagName + (e.className && '.' + e.className))")
+    assert found == ["H1", "DIV.tiles", "FIGURE", "UL.findings", "NAV", "H2"]
 
 
 def test_every_link_of_the_index_opens(open_page, reports):
@@ -156,7 +193,8 @@ def test_print_cuts_no_table(open_page):
     )
     page.emulate_media(media="print")
     wide = page.evaluate(
-        "[...document.querySelectorAll('main table')].map(t => t.getBoundingClientRect().right)"
+        "[...document.querySelectorAll('main table')].filter(t => !t.closest('details:not([open])'))"
+        ".map(t => t.getBoundingClientRect().right)"
     )
     assert len(wide) > 4
     assert max(wide) <= 688

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import string
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from cxlab.core.findings import Findings, unfounded
+from cxlab.core.markup import table_text
+from cxlab.report.plots import plot_correlations
 from cxlab.stats.association import JointModel
 from cxlab.stats.touchpoints import correlations, masking, touchpoint_correlations
 from cxlab.stats.touchpoints.findings import HALO, MASKING, PLACES
@@ -347,3 +350,77 @@ def test_places_table_counts_what_the_sentences_say():
     assert row["may_be_first"] == (result.table["rank_low"] == 1).sum()
     assert row["may_be_last"] == (result.table["rank_high"] == 4).sum()
     assert (row["n_least"], row["n_most"]) == (400, 400)
+
+
+# tables and figure
+
+
+def result_of(data, outcomes="overall", labels=LABELS):
+    names = [name for name in data if name.startswith("t")]
+    return touchpoint_correlations(
+        data, outcomes, names, occasion="A", replicates=100, missing="pairwise", labels=labels
+    )
+
+
+def rows_drawn(figure) -> list[str]:
+    return [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+
+
+def test_the_figure_has_a_panel_per_outcome_and_one_order():
+    data = ratings([0.3, 0.8, 0.3, 0.3], second=[0.2, 0.1, 0.2, 0.9])
+    result = result_of(data, ["overall", "recommend"])
+    figure = plot_correlations(result)
+    assert [ax.get_title() for ax in figure.axes] == ["Overall satisfaction", "Recommending"]
+    order = result.overview()["touchpoint"].map(LABELS).tolist()
+    assert order[0] == "Touchpoint B"
+    assert rows_drawn(figure) == order
+    own = result.table[result.table["outcome"] == "recommend"].set_index("touchpoint")["estimate"]
+    values = [text.get_text() for text in figure.axes[1].texts]
+    assert values == [f"{own[name]:.2f}" for name in result.overview()["touchpoint"]]
+    plt.close(figure)
+
+
+def test_of_many_touchpoints_the_first_and_the_last_are_drawn():
+    labels = {f"t{i}": f"Costs ${i} $" for i in range(40)}
+    result = result_of(ratings(np.linspace(0.8, 0.1, 40), n=600), labels=labels)
+    figure = plot_correlations(result)
+    order = result.overview()["touchpoint"].map(labels).tolist()
+    assert rows_drawn(figure) == [*order[:8], *order[-4:]]
+    assert "12 of 40 drawn" in figure.get_supxlabel()
+    # a dollar is a letter, not the start of a formula
+    assert not any(tick.get_parse_math() for tick in figure.axes[0].get_yticklabels())
+    plt.close(figure)
+
+
+def test_the_overview_has_the_outcomes_side_by_side():
+    data = ratings([0.3, 0.8, 0.3], second=[0.2, 0.1, 0.9])
+    result = result_of(data, ["overall", "recommend"])
+    masked = masking(data, "overall", ["t0", "t1", "t2"], low=3, high=8)
+    table = result.overview(masked)
+    assert table["touchpoint"].iloc[0] == "t1"
+    shares = masked.set_index("touchpoint")["among_good"]
+    assert table["among_good"].tolist() == shares[table["touchpoint"]].tolist()
+    wide = table.set_index("touchpoint")
+    for row in result.table.itertuples():
+        assert wide.loc[row.touchpoint, f"{row.outcome}_r"] == row.estimate
+        assert wide.loc[row.touchpoint, f"{row.outcome}_place_high"] == row.rank_high
+    shown = table_text(table)
+    assert "Overall satisfaction: r" in shown
+    assert "Recommending: place" in shown
+
+
+def test_the_grid_names_coefficients_and_touchpoints_in_words():
+    result = result_of(ratings([0.3, 0.8]))
+    grid = result.grid()
+    assert grid["label"].iloc[0] == "Touchpoint B"
+    assert {"Pearson", "Tau-b", "Semi-partial"} <= set(grid["group"])
+
+
+def test_masking_takes_its_limits_from_the_study():
+    data = ratings([0.5, 0.5])
+    cuts = {"t0": (3.0, 7.0), "overall": (2.0, 8.0)}
+    by_study = masking(data, "overall", ["t0", "t1"], cuts=cuts)
+    asked = masking(data, "overall", ["t0", "t1"], low=3.0, high=8.0)
+    pd.testing.assert_frame_equal(by_study, asked)
+    own = masking(data, "overall", ["t0", "t1"], cuts=cuts, low=4)
+    assert set(own["low"]) == {4}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from cxlab import (
     period_changes,
     period_scores,
 )
-from cxlab.core.findings import Findings, unfounded
+from cxlab.core.findings import Finding, Findings, unfounded
 from cxlab.core.metric import Metric, nps_metric
 from cxlab.stats.tracking.families import HEADLINE, OTHERS
 from tests.test_tracking_past import recorded
@@ -132,12 +133,20 @@ class TestAnswers:
         assert found.answer.text.startswith("food fell by ")
         assert "against 2024-Q4, a year before; no further change" in found.answer.text
 
-    def test_a_change_that_is_gone_is_said(self):
-        shifts = {("food", "2025-Q3"): -1.5}
+    def test_a_change_that_was_turned_round_is_said(self):
+        shifts = {("food", "2025-Q3"): -1.5, ("wifi", "2025-Q3"): -0.7, ("wifi", "2025-Q4"): -0.4}
         found = told(study(shifts=shifts))
-        # it came back, which is a change of its own
         assert found.answer.rule == "new-change"
         (carried,) = [one for one in found if one.rule == "carried"]
+        assert carried.text == (
+            "Of the changes shown in 2025-Q3: wifi still holds; food went the other way since"
+        )
+
+    def test_a_change_that_is_gone_is_said(self):
+        changes = period_changes(study(), [NPS, rating("food")])
+        known = Finding(text="food fell", subject="food", rule="changed-new", estimate=-1.0)
+        found = changes.findings(earlier=Findings((replace(known, kind="answer"), known)))
+        carried = found.of_kind("finding")[-1]
         assert carried.text == "Of the changes shown in 2025-Q3: food is no longer shown"
 
     def test_what_the_last_report_found_is_read_from_its_findings(self):

@@ -145,7 +145,12 @@ def _answer(
         .render(
             question=manifest["title"],
             answers=[
-                {"text": one.text, "sure": Markup(certainty_html(one)), "detail": one.detail}
+                {
+                    "text": one.text,
+                    "sure": Markup(certainty_html(one)),
+                    "detail": one.detail,
+                    "told": one.certainty != "measured" or one.direction,
+                }
                 for one in said
                 if one.kind == "answer"
             ],

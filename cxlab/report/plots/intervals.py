@@ -26,6 +26,7 @@ from cxlab.report.plots.style import (
     as_written,
     at_end,
     distinguishing_columns,
+    draw_on,
     finish_panel,
     halo,
     label_right,
@@ -114,7 +115,7 @@ def plot_correlations(result: Any) -> Figure:
     names = list(dict.fromkeys(table["name"]))
     panels = list(dict.fromkeys(table["panel"]))
     figure = plt.figure(figsize=(WIDTH, 0.9 + LINE * len(names)), layout="constrained")
-    (
+    plot = (
         objects.Plot(table, x="estimate", y="name", xmin="ci_low", xmax="ci_high", color="first")
         .facet("panel", order=panels)
         .add(objects.Range(linewidth=1.5), legend=False)
@@ -122,9 +123,10 @@ def plot_correlations(result: Any) -> Figure:
         .scale(color={True: ACCENT, False: GREY}, y=objects.Nominal(order=names))
         .theme(THEME)
         .label(x="", y="", title="{}".format)
-        .on(figure)
-        .plot()
     )
+    draw_on(figure, plot)
+    # names as they are: what seaborn's scale writes would be made again, as formulas
+    figure.axes[0].set_yticks(range(len(names)), names)
     for ax, panel in zip(figure.axes, panels, strict=True):
         for row in table[table["panel"] == panel].itertuples(index=False):
             at_end(ax, row.ci_high, names.index(row.name), f"{row.estimate:.2f}")
@@ -250,6 +252,9 @@ def plot_control_chart(
     ax.plot(places[marked], table["estimate"][marked], "s", color=COLOURS[5], markersize=9)
     _name_periods(ax, [str(name) for name in table[period]])
     ax.set_ylabel(ylabel)
+    # without limits a small difference would fill the height
+    if table["lower"].isna().all():
+        ax.margins(y=1.0)
     quiet(ax, grid="y")
     for place in np.flatnonzero(marked | (places == len(table) - 1)):
         words = f"signal, {_value(table[: place + 1])}" if marked[place] else _value(table)

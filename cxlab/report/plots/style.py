@@ -14,6 +14,7 @@ import pandas as pd
 import seaborn
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
@@ -57,7 +58,6 @@ FONTS = (
 # seaborn 0.13.2 warns about matplotlib's and pandas' coming changes at every call
 warnings.filterwarnings("ignore", message="vert: bool will be deprecated")
 warnings.filterwarnings("ignore", message="The default of observed=False is deprecated")
-warnings.filterwarnings("ignore", message="The copy keyword is deprecated")
 
 
 def table_of(given: Any, *columns: str, source: str = "") -> pd.DataFrame:
@@ -114,6 +114,13 @@ def distinguishing_columns(table: pd.DataFrame, label: str) -> list[str]:
         if words and len(table.drop_duplicates([label, *found, column])) > apart:
             found.append(column)
     return found
+
+
+def draw_on(figure: Figure, plot: Any) -> None:
+    """Draw a plot of `seaborn.objects`; 0.13.2 uses a keyword that pandas will take out."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The copy keyword is deprecated")
+        plot.on(figure).plot()
 
 
 def at_end(ax: Axes, x: float, y: float, text: str) -> None:

@@ -315,12 +315,15 @@ def _carried(told: Told, subjects: list[Subject], earlier: Findings | None) -> l
     if not known:
         return []
     now = {one.name: one.moved["estimate"] for one in subjects if one.moved}
-    held = [one.subject for one in known if now.get(one.subject, 0.0) * one.estimate > 0]
-    gone = [one.subject for one in known if one.subject not in held]
+    agreed = {one.subject: now.get(one.subject, 0.0) * one.estimate for one in known}
+    held = [name for name, sign in agreed.items() if sign > 0]
+    turned = [name for name, sign in agreed.items() if sign < 0]
+    gone = [name for name, sign in agreed.items() if not sign]
     parts = [f"{listed(held)} still hold{'s' if len(held) == 1 else ''}"] if held else []
+    parts += [f"{listed(turned)} went the other way since"] if turned else []
     parts += [f"{listed(gone)} {'is' if len(gone) == 1 else 'are'} no longer shown"] if gone else []
     text = f"Of the changes shown in {told.before}: {'; '.join(parts)}"
-    subject = listed([*held, *gone])
+    subject = listed([*held, *turned, *gone])
     return [Finding(text=text, subject=subject, rule="carried", since=told.before)]
 
 
