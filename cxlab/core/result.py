@@ -34,19 +34,15 @@ class Result:
     n_missing: pd.DataFrame = field(default_factory=no_missing)
     notes: tuple[str, ...] = ()
 
-    def _shown(self) -> pd.DataFrame:
-        """What a notebook or terminal shows of the table."""
-        return self.table
-
     def _head(self) -> tuple[str, ...]:
         """Sentences above the table: the answer, where the result has findings."""
         findings = getattr(self, "findings", None)
         return tuple(one.text for one in findings().of_kind("answer")) if findings else ()
 
     def __str__(self) -> str:
-        return "\n".join([*self._head(), table_text(self._shown()), *self.notes])
+        return "\n".join([*self._head(), table_text(self.table), *self.notes])
 
     def _repr_html_(self) -> str:
         head = "".join(f"<p>{escape(line)}</p>" for line in self._head())
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        return f"{head}{table_html(self._shown())}<ul>{notes}</ul>"
+        return f"{head}{table_html(self.table)}<ul>{notes}</ul>"

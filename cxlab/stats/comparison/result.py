@@ -279,7 +279,3 @@ class NpsComparison(Result):
 
     def _head(self) -> tuple[str, ...]:
         return (self.findings().answer.text,)
-
-    def _shown(self) -> pd.DataFrame:
-        columns = ["term", "estimate", "ci_low", "ci_high", "status", "note"]
-        return self.table[[name for name in columns if name in self.table]].round(1)
