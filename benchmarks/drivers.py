@@ -1,8 +1,8 @@
 """How fast is exact LMG, and what does it take?
 
-Exact LMG for 5 to 25 drivers beside pingouin (where it is installed, up to 12 drivers:
-its time doubles with every driver), bootstrap replicates, and the airport survey whole,
-where its files are to be found (CXLAB_DATA).
+Exact LMG for 5 to 25 drivers (``--most 30``: up to 30) beside pingouin (where it is installed,
+up to 12 drivers: its time doubles with every driver), bootstrap replicates, EM where ratings are
+missing, and the airport survey, where its files are to be found (CXLAB_DATA).
 
     python benchmarks/drivers.py
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxlab.stats.drivers import drivers
+from cxlab.stats.drivers import drivers, penalty_reward
 from cxlab.stats.drivers.subsets import subset_sums
 
 SEED = 20240607
@@ -45,7 +45,7 @@ def exact(most: int, repeats: int) -> None:
     generator = np.random.default_rng(SEED)
     print("Exact LMG of one correlation matrix")
     print("  drivers     seconds  ns/subset  peak MB   pingouin (s)   ratio   relaimpo (s, quoted)")
-    for players in (5, 10, 15, 20, 25):
+    for players in (5, 10, 15, 20, 25, 30):
         if players > most:
             continue
         table = correlated(players, 500, generator)
@@ -73,8 +73,21 @@ def replicates() -> None:
     print(f"drivers() on 2,000 rows × 10 drivers, 1,000 bootstrap replicates: {whole:.2f} s")
 
 
+def missing() -> None:
+    """A fifth of the ratings missing, or none; no intervals."""
+    generator = np.random.default_rng(SEED)
+    names = [f"x{j}" for j in range(20)]
+    frame = pd.DataFrame(correlated(20, 2000, generator), columns=[*names, "y"])
+    holes = frame.copy()
+    holes[names] = frame[names].mask(generator.random((2000, 20)) < 0.2)
+    print("\ndrivers() on 2,000 rows × 20 drivers, no intervals")
+    for words, data in (("complete", frame), ("20 % missing", holes)):
+        took = min(_time(lambda d=data: drivers(d, "y", names, interval=None)) for _ in range(3))
+        print(f"  {words:12s} {took:.3f} s")
+
+
 def airport() -> None:
-    """The airport survey of 2017, 23 touchpoints, weights, strata, clusters, EM."""
+    """The airport survey of 2018: 23 touchpoints, weights, strata, clusters, EM."""
     mirror = os.environ.get("CXLAB_DATA")
     if not mirror or not (Path(mirror) / "sfo").is_dir():
         print("\nAirport survey: skipped, CXLAB_DATA names no folder that has it.")
@@ -82,16 +95,25 @@ def airport() -> None:
     from cxlab import load_study
 
     study = load_study("sfo")
-    answers = study.read(period="2017")
-    start, cpu = time.perf_counter(), time.process_time()
-    analysis = drivers(answers, "overall", study.touchpoints, design=study.design)
-    took, spent = time.perf_counter() - start, time.process_time() - cpu
-    print(f"\nAirport survey 2017, whole: {took:.1f} s ({spent:.1f} s of processor time)")
-    print(
-        f"  {analysis.n:,} of {analysis.n_total:,} rows, {len(analysis.table)} touchpoints, {analysis.df:g} df"
-    )
-    for note in analysis.notes:
-        print(f"  {note}")
+    answers = study.read(period="2018")
+    asked = {"design": study.design, "replicates": 300, "segments": study.segments}
+    shape = {"cuts": study.cuts, "design": study.design, "replicates": 300}
+    calls = {
+        "drivers": lambda: drivers(answers, "overall", study.touchpoints, **asked),
+        "drivers, 50 replicates checked": lambda: drivers(
+            answers, "overall", study.touchpoints, **asked, full_replicates=50
+        ),
+        "penalty_reward": lambda: penalty_reward(answers, "overall", study.touchpoints, **shape),
+    }
+    print("\nAirport survey 2018, 300 replicates: seconds, of processor time")
+    for words, call in calls.items():
+        start, cpu = time.perf_counter(), time.process_time()
+        result = call()
+        took, spent = time.perf_counter() - start, time.process_time() - cpu
+        print(f"  {words:32s} {took:6.1f} {spent:6.1f}")
+        for note in result.notes:
+            if note.startswith("One-step"):
+                print(f"    {note}")
     print(f"  peak {peak_megabytes():.0f} MB")
 
 
@@ -118,6 +140,7 @@ def main() -> None:
     asked = parser.parse_args()
     exact(asked.most, asked.repeats)
     replicates()
+    missing()
     if not asked.no_airport:
         airport()
 

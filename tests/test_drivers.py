@@ -12,11 +12,12 @@ from scipy.optimize import minimize_scalar
 from scipy.special import ndtr, ndtri
 
 from cxlab.core.design import Design
+from cxlab.stats.covariance import patterns as sorting
+from cxlab.stats.covariance.rows import WeightedRows
 from cxlab.stats.drivers import covariances as fitting
 from cxlab.stats.drivers import drivers, penalty_reward
 from cxlab.stats.drivers import importance as sharing
 from cxlab.stats.drivers import replicates as uncertain
-from cxlab.stats.drivers import rows as sourcing
 from cxlab.stats.drivers.answers import read_answers
 from cxlab.stats.drivers.estimands import use_and_quality
 from cxlab.stats.drivers.penalty_reward import Slopes, _classes
@@ -334,7 +335,7 @@ class TestUncertainty:
         answers = read_answers(frame, "overall", NAMES, design=Design())
         resample, unit = uncertain.make_resample(answers, "bootstrap", 30, 0)
         rows = np.column_stack([answers.ratings, answers.outcome])
-        source = sourcing.RowSource(rows - rows.mean(axis=0), answers.weights, unit)
+        source = WeightedRows.of(rows - rows.mean(axis=0), answers.weights, unit)
         fit = fitting._em((*NAMES, "overall"), source, resample, 0)
         for number in (0, 11, 29):
             draws = resample.multipliers[:, number].astype(int)
@@ -343,7 +344,9 @@ class TestUncertainty:
             assert fit.matrices[number] == pytest.approx(about.T @ about / len(again), abs=1e-8)
 
     def test_one_step_replicates_agree_with_full_em(self):
-        analysis = drivers(ratings(n=600, holes=0.3), "overall", NAMES, replicates=60)
+        analysis = drivers(
+            ratings(n=600, holes=0.3), "overall", NAMES, replicates=60, full_replicates=50
+        )
         (note,) = [note for note in analysis.notes if note.startswith("One-step")]
         assert "against 50 full EM replicates" in note
         middle = float(note.split("×")[1].split()[0])
@@ -368,7 +371,8 @@ class TestUncertainty:
     def test_rows_in_parts_give_the_same(self, monkeypatch, missing):
         frame = ratings(holes=0.2)
         whole = drivers(frame, "overall", NAMES, missing=missing, replicates=40)
-        monkeypatch.setattr(sourcing, "CHUNK", 0.01)
+        monkeypatch.setattr(fitting, "TABLE", 200)
+        monkeypatch.setattr(sorting, "BLOCK", 200)
         parts = drivers(frame, "overall", NAMES, missing=missing, replicates=40)
         for column in ("estimate", "se", "ci_low", "p_value"):
             assert parts.table[column].tolist() == pytest.approx(

@@ -291,7 +291,7 @@ TABLES = {
         a, "recommend", periods=tuple(s.periods[-2:]), design=s.design),
     "moments": lambda a, s: moments(a, ["overall", *touchpoints(s)], weights="weight").table,
     "drivers": lambda a, s: cxlab.drivers(
-        a, "overall", touchpoints(s), replicates=40, full_replicates=0, design=s.design).table,
+        a, "overall", touchpoints(s), replicates=40, design=s.design).table,
     "drivers by segment": lambda a, s: cxlab.drivers(
         a, "overall", touchpoints(s), by="segment", replicates=20, design=s.design).table,
     "touchpoint_correlations": lambda a, s: cxlab.touchpoint_correlations(

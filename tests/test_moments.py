@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cxlab.stats.covariance import moments, to_correlation
 from cxlab.stats.covariance import sums as summing
-from cxlab.stats.covariance.em import NoMaximumError, fit_normal, score, with_prior
-from cxlab.stats.covariance.sums import cells_of_rows, merge_cells
+from cxlab.stats.covariance.em import NoMaximumError, fit_normal, with_prior
+from cxlab.stats.covariance.rows import WeightedRows, rows_of_cells
 
 #: Sums of a few hundred numbers of size 1 to 10.
 ROUNDING = 1e-10
@@ -252,15 +252,15 @@ class TestEm:
 
     def test_the_score_is_the_slope_of_the_likelihood_and_information_its_bend(self):
         rows = ratings(60)[COLUMNS].to_numpy()
-        cells = merge_cells(cells_of_rows(rows, np.ones(60), np.zeros(60, int)), [])
-        fit = fit_normal(cells)
+        source = WeightedRows.of(rows, np.ones(60))
+        fit = fit_normal(source)
         q, step = 4, 1e-4
         first, second = np.triu_indices(q)
 
         def likelihood(parameters):
             covariance = np.zeros((q, q))
             covariance[first, second] = covariance[second, first] = parameters[q:]
-            return score(cells, parameters[:q], covariance).log_likelihood
+            return source.patterns.expect(parameters[:q], covariance).log_likelihood
 
         at = np.concatenate([fit.mean, fit.covariance[first, second]])
         unit = np.eye(len(at)) * step
@@ -276,11 +276,10 @@ class TestEm:
                 for one in unit
             ]
         ) / (4 * step**2)
-        found = score(cells, fit.mean, fit.covariance, information=True)
+        place = fit.mean, fit.covariance
         # differences of a likelihood of about 100 over 1e-8: six digits
-        assert found.information == pytest.approx(-bend, rel=1e-4, abs=1e-2)
-        assert abs(found.mean).max() < 1e-6
-        assert abs(found.covariance).max() < 1e-6
+        assert source.patterns.information(*place) == pytest.approx(-bend, rel=1e-4, abs=1e-2)
+        assert abs(source.patterns.unit_scores(*place, np.zeros(60, int), 1)).max() < 1e-6
 
     def test_answers_missing_at_random_lose_their_bias(self):
         generator = np.random.default_rng(5)
@@ -295,9 +294,8 @@ class TestEm:
 
     def test_a_prior_is_so_many_rows_in_which_columns_are_independent(self):
         frame = pd.DataFrame({"a": [1.0, 2.0, 3.0, 6.0], "b": [2.0, 1.0, 5.0, 4.0]})
-        cells = moments(frame, ["a", "b"]).cells
-        joined = with_prior(cells, 1.0)
-        assert joined.n.sum() == 4
+        joined = with_prior(rows_of_cells(moments(frame, ["a", "b"]).cells), 1.0)
+        assert joined.weight @ joined.located == 5
         mean, covariance = frame.mean().to_numpy(), frame.cov().to_numpy()
         expected = (3 * covariance + np.diag(np.diag(covariance))) / 5
         fit = fit_normal(joined)
@@ -310,7 +308,7 @@ class TestEm:
         frame = frame.mask(generator.random(frame.shape) < 0.4)
         summary = moments(frame, list(frame))
         with pytest.raises(NoMaximumError):
-            fit_normal(merge_cells(summary.cells, []))
+            fit_normal(rows_of_cells(summary.cells))
         result = summary.covariance("em")
         assert result.prior == pytest.approx(0.3)
         assert "a prior of the weight of 0.3 rows (1%)" in result.note
@@ -377,6 +375,5 @@ class TestConstants:
 
     def test_maximum_likelihood_alone_says_what_it_lacks(self):
         rows = np.array([[1.0, 2], [1, 3], [1, np.nan], [np.nan, 1]])
-        cells = merge_cells(cells_of_rows(rows, np.ones(4), np.zeros(4)), [])
         with pytest.raises(NoMaximumError, match="`columns` must vary for missing='em'"):
-            fit_normal(cells)
+            fit_normal(WeightedRows.of(rows, np.ones(4)))

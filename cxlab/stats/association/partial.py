@@ -15,15 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from cxlab.stats.association.coefficients import FEWEST_PAIRS, pearson
 from cxlab.stats.association.units import Units, covariance_of_totals, row_leverage
-from cxlab.stats.covariance.em import (
-    fit_possible,
-    prior_note,
-    score,
-    unit_scores,
-    unpack_parameters,
-    with_prior,
-)
-from cxlab.stats.covariance.sums import cells_of_rows, merge_cells
+from cxlab.stats.covariance.em import fit_possible, prior_note, unpack_parameters, with_prior
+from cxlab.stats.covariance.rows import WeightedRows
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -102,20 +95,20 @@ def em_correlations(
     unit = units.design.row_cluster[used]
     known = ~np.isnan(values[used])
     values = (values[used] - np.nanmean(values[used], axis=0)) / np.nanstd(values[used], axis=0)
-    cells = cells_of_rows(values, weight[used], unit)
-    sums = merge_cells(cells, [])
-    fit, prior = fit_possible(sums)
+    answered = WeightedRows.of(values, weight[used], unit)
+    fit = fit_possible(answered)
     if not fit.converged:
         raise RuntimeError(
             f"`touchpoints` must let EM converge; it had not after {fit.steps} steps. Take fewer "
             "touchpoints, or missing='pairwise'."
         )
-    totals = unit_scores(cells, fit.mean, fit.covariance, unit, units.n_units)
-    reached = score(with_prior(sums, prior), fit.mean, fit.covariance, information=True)
-    changes = np.linalg.solve(np.asarray(reached.information), totals.T).T
+    place = fit.mean, fit.covariance
+    totals = answered.patterns.unit_scores(*place, unit, units.n_units)
+    information = with_prior(answered, fit.prior).patterns.information(*place)
+    changes = np.linalg.solve(information, totals.T).T
     matrix, influence = _correlation_influence(fit.covariance, changes)
     counts = known.T.astype(int) @ known.astype(int)
-    return PairwiseCorrelations(tuple(columns), matrix, counts, influence, prior_note(prior))
+    return PairwiseCorrelations(tuple(columns), matrix, counts, influence, prior_note(fit.prior))
 
 
 def _correlation_influence(covariance: Array, changes: Array) -> tuple[Array, Array]:

@@ -77,20 +77,6 @@ def to_correlation(matrix: Array) -> Array:
     return correlation
 
 
-def complete_covariance(cells: Cells) -> tuple[Array, Array, int]:
-    """Mean, covariance and number of the rows that answered everything."""
-    whole = cells.take(np.asarray(cells.observed.all(axis=1)))
-    n, weight = int(whole.n.sum()), whole.weight.sum()
-    if n < 2:
-        raise ValueError(
-            f"`missing='complete'` must find 2 or more complete rows; got {n}. Use missing='em'."
-        )
-    q = cells.observed.shape[1]
-    mean = whole.sums.sum(axis=0) / weight
-    second = unpack(whole.products.sum(axis=0), q) / weight
-    return mean, (second - np.outer(mean, mean)) * (n / (n - 1)), n
-
-
 @dataclass(frozen=True, eq=False)
 class PairSums:
     """Sums over the rows in which both columns are known; arrays of shape (…, q, q).

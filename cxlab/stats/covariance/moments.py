@@ -1,8 +1,8 @@
-"""TODO."""
+"""Moments: counts, sums and sums of products, and the covariance matrices made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.frames import as_list, check_choice
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.covariance import sums as summing
 from cxlab.stats.covariance.covariance import (
     Covariance,
     PairSums,
-    complete_covariance,
     pair_sums,
     pairwise_covariance,
     repair,
 )
 from cxlab.stats.covariance.em import NoMaximumError, fit_possible, prior_note
+from cxlab.stats.covariance.rows import WeightedRows, rows_of_cells
 from cxlab.stats.covariance.sums import Cells, Query
 
 Array = np.ndarray
@@ -234,6 +235,7 @@ class Moments:
         """Sums per pair of columns, about the origin."""
         return pair_sums(self.cells)
 
+    @one_blas_thread
     def covariance(self, missing: str = "em") -> Covariance:
         """Mean and covariance of all rows (`group` first for one group).
 
@@ -256,54 +258,85 @@ class Moments:
             together. A column that does not vary has covariances of 0.
         """
         check_choice("missing", missing, MISSING)
-        sums = pair_sums(self.cells)
-        self._check_answered(sums, missing)
-        n, change, prior, notes = self.n, 0.0, 0.0, [self.note]
+        cells = self.cells
         if missing == "complete":
-            mean, matrix, n = complete_covariance(self.cells)
-        elif missing == "pairwise":
-            mean, matrix = pairwise_covariance(sums)
-            matrix, change = repair(matrix)
-            if change:
-                notes.append(
-                    "Pairwise correlations were impossible together and were changed by up to "
-                    f"{change:.2g}."
-                )
-        elif self.cells.observed.all():
-            mean, matrix = pairwise_covariance(sums)
-        else:
-            fit, prior = fit_possible(summing.merge_cells(self.cells, []))
-            mean, matrix = fit.mean, fit.covariance * (self.n / (self.n - 1))
-            if not fit.converged:
-                notes.append(f"EM had not settled after {fit.steps} steps.")
-            notes.append(prior_note(prior))
-        return Covariance(
-            columns=self.columns,
-            mean=mean + self.origin,
-            matrix=matrix,
-            n=n,
-            n_total=self.n,
-            n_pairs=sums.n,
-            missing=missing,
-            repaired=change,
-            note=" ".join(note for note in notes if note),
-            prior=prior,
+            cells = cells.take(np.asarray(cells.observed.all(axis=1)))
+        found = estimate_covariance(
+            self.columns,
+            missing,
+            pair_sums(cells),
+            lambda: rows_of_cells(summing.merge_cells(cells, [])),
+            total=self.n,
         )
+        note = " ".join(note for note in (self.note, found.note) if note)
+        pairs = pair_sums(self.cells).n
+        return replace(found, mean=found.mean + self.origin, n_pairs=pairs, note=note)
 
-    def _check_answered(self, sums: PairSums, missing: str) -> None:
-        for position, name in enumerate(self.columns):
-            if sums.n[position, position] < 2:
-                raise ValueError(
-                    f"`columns` must have 2 or more answers each; got "
-                    f"{sums.n[position, position]} in '{name}'. Leave it out."
-                )
-        if missing != "em":
-            return
-        never = np.argwhere(np.triu(sums.n < 2, 1))
-        if len(never):
-            first, second = (self.columns[position] for position in never[0])
-            raise NoMaximumError(
-                f"`columns` must be answered together by 2 or more rows for missing='em'; "
-                f"got '{first}' and '{second}' (and {len(never) - 1} more pairs). "
-                "Leave one of them out."
+
+def estimate_covariance(
+    columns: tuple[str, ...],
+    missing: str,
+    sums: PairSums,
+    rows: Callable[[], WeightedRows],
+    *,
+    total: int,
+    start: tuple[Array, Array] | None = None,
+) -> Covariance:
+    """Mean and covariance from the sums of each pair (for "complete", of the complete rows).
+
+    ``rows`` gives the rows, for "em", and ``start`` may be near the maximum; ``total`` is how
+    many rows there were.
+    """
+    _check_answered(columns, sums, missing)
+    mean, matrix = pairwise_covariance(sums)
+    n, change, prior, notes = total, 0.0, 0.0, []
+    if missing == "complete":
+        n = int(sums.n[0, 0])
+    elif missing == "pairwise":
+        matrix, change = repair(matrix)
+        if change:
+            notes.append(
+                f"Pairwise correlations were impossible together and were changed by up to {change:.2g}."
             )
+    elif (sums.n < total).any():
+        fit = fit_possible(rows(), start)
+        mean, matrix, prior = fit.mean, fit.covariance * (total / (total - 1)), fit.prior
+        if not fit.converged:
+            notes.append(f"EM had not settled after {fit.steps} steps.")
+        notes.append(prior_note(prior))
+    return Covariance(
+        columns=columns,
+        mean=mean,
+        matrix=matrix,
+        n=n,
+        n_total=total,
+        n_pairs=sums.n,
+        missing=missing,
+        repaired=change,
+        note=" ".join(note for note in notes if note),
+        prior=prior,
+    )
+
+
+def _check_answered(columns: tuple[str, ...], sums: PairSums, missing: str) -> None:
+    if missing == "complete" and sums.n[0, 0] < 2:
+        raise ValueError(
+            f"`missing='complete'` must find 2 or more complete rows; got {sums.n[0, 0]}. "
+            "Use missing='em'."
+        )
+    for position, name in enumerate(columns):
+        if sums.n[position, position] < 2:
+            raise ValueError(
+                f"`columns` must have 2 or more answers each; got "
+                f"{sums.n[position, position]} in '{name}'. Leave it out."
+            )
+    if missing != "em":
+        return
+    never = np.argwhere(np.triu(sums.n < 2, 1))
+    if len(never):
+        first, second = (columns[position] for position in never[0])
+        raise NoMaximumError(
+            f"`columns` must be answered together by 2 or more rows for missing='em'; "
+            f"got '{first}' and '{second}' (and {len(never) - 1} more pairs). "
+            "Leave one of them out."
+        )

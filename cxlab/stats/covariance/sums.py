@@ -7,7 +7,7 @@ the cell, in which the column is either always known or never.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,13 +69,6 @@ class Cells:
         """The chosen cells (a boolean mask or positions)."""
         keys = self.keys[chosen] if chosen.dtype == bool else self.keys.iloc[chosen]
         return Cells(keys, **{name: getattr(self, name)[chosen] for name in ARRAYS})
-
-    def chunks(self, megabytes: float = 32) -> Iterator[Cells]:
-        """The cells in runs whose square product matrices fit the given memory."""
-        q = self.observed.shape[1]
-        size = max(1, int(megabytes * 1e6 / (8 * max(q, 1) ** 2)))
-        for start in range(0, len(self), size):
-            yield self.take(np.arange(start, min(start + size, len(self))))
 
 
 def triangle(q: int) -> tuple[Array, Array]:
@@ -333,28 +326,3 @@ def _stack(arrays: Sequence[Array], on_disk: bool) -> Array:
         stacked[start : start + len(array)] = array
         start += len(array)
     return stacked
-
-
-def cells_of_rows(rows: Array, weights: Array, unit: Array) -> Cells:
-    """One cell per row, from an array in memory.
-
-    Parameters
-    ----------
-    rows : ndarray, shape (n, q)
-        NaN where not known.
-    weights : ndarray, shape (n,)
-    unit : ndarray of int, shape (n,)
-        Kept as the key ``unit``.
-    """
-    observed = ~np.isnan(rows)
-    filled = np.where(observed, rows, 0.0)
-    first, second = triangle(rows.shape[1])
-    return Cells(
-        keys=pd.DataFrame({"unit": unit}),
-        observed=observed,
-        n=np.ones(len(rows), dtype=np.int64),
-        weight=weights.astype(float),
-        weight_squares=weights.astype(float) ** 2,
-        sums=filled * weights[:, None],
-        products=filled[:, first] * filled[:, second] * weights[:, None],
-    )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cxlab.core.design import DesignLike
 from cxlab.core.frames import check_choice
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.covariance import MISSING
 from cxlab.stats.drivers.answers import (
     OUTCOME_SCALES,
@@ -50,6 +51,7 @@ INTERVALS = ("bootstrap", "jackknife")
 FEWEST_ROWS = 30
 
 
+@one_blas_thread
 def drivers(
     data: Any,
     outcome: str,
@@ -69,7 +71,7 @@ def drivers(
     segments: Sequence[str] = (),
     top_box: float | Mapping[str, float] | None = None,
     labels: Mapping[str, str] | None = None,
-    full_replicates: int = 50,
+    full_replicates: int = 0,
 ) -> DriverAnalysis:
     """What goes with an outcome: importance of each driver, with its interval.
 
@@ -120,7 +122,8 @@ def drivers(
     labels : mapping of str to str, optional
         Column to words.
     full_replicates : int
-        For "em" without ``by``: how many replicates are checked by EM to convergence.
+        For "em" without ``by``: how many replicates to check by EM to convergence; the notes
+        then say how near one step comes.
 
     Returns
     -------
@@ -315,7 +318,7 @@ def _analyse(
         note = "Reach-adjusted importance is defined for method='lmg' only."
     else:
         try:
-            reach = reach_adjusted(answers, unit, resample, options)
+            reach = reach_adjusted(answers, unit, resample, options, users)
             second = reach_table(answers, reach, used, resample.kind, users.df, options.level)
         except ValueError as error:
             note = f"Reach-adjusted importance could not be estimated: {error}"

@@ -56,8 +56,10 @@ class Answers:
         alike = self.weights.min(initial=np.inf) == self.weights.max(initial=-np.inf)
         return bool(alike and not self.design.stratified and len(np.unique(self.unit)) == self.n)
 
-    def rows(self, chosen: Array) -> Answers:
+    def rows(self, chosen: Array | slice) -> Answers:
         """The chosen rows; the design stays whole, so that a part is a domain."""
+        if not isinstance(chosen, slice) and chosen.dtype == bool and chosen.all():
+            return self
         return replace(
             self,
             ratings=self.ratings[chosen],

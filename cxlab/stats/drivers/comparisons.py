@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.estimands import Options, Users, among_users
@@ -53,6 +54,7 @@ class Dominance:
         return self.conditional.round(3).to_html(index=False)
 
 
+@one_blas_thread
 def dominance(analysis: DriverAnalysis, *, group: object = None) -> Dominance:
     """Conditional and complete dominance: which driver adds more, whatever else is in the model.
 

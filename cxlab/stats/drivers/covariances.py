@@ -13,25 +13,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtri
 
-from cxlab.stats.covariance import Moments, to_correlation
+from cxlab.stats.covariance import to_correlation
 from cxlab.stats.covariance.covariance import PairSums, pairwise_covariance, repair
-from cxlab.stats.covariance.em import (
-    fit_normal,
-    score,
-    unit_scores,
-    unpack_parameters,
-    with_prior,
-)
-from cxlab.stats.covariance.sums import Cells, merge_cells, unpack
+from cxlab.stats.covariance.em import climb, is_positive, unpack_parameters, with_prior
+from cxlab.stats.covariance.moments import estimate_covariance
+from cxlab.stats.covariance.rows import WeightedRows
+from cxlab.stats.covariance.sums import unpack
 from cxlab.stats.drivers.replicates import Resample, replicate_totals, unit_totals
-from cxlab.stats.drivers.rows import Relations, RowSource, exact_relations
 
 Array = np.ndarray
 
-#: Full EM replicates stop when no standardised parameter moves by more.
+#: Replicates in full stop when no standardised parameter moves by more.
 FULL_TOLERANCE = 1e-5
 #: A replicate that has not converged after so many steps is left out of the check.
 FULL_STEPS = 20
+#: Numbers in a table of sums at a time (32 MB).
+TABLE = 1 << 22
+#: A residual variance below this part of the whole means an exact combination.
+EXACT = 1e-9
+#: Rows per sampling unit from which rows of one pattern are put together.
+MANY_ROWS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,30 @@ class CovarianceFit:
     factor: float = 1.0  # of covariances with the outcome; 1 unless it is latent
 
 
+@dataclass(frozen=True, eq=False)
+class Completed:
+    """Rows with what a fit expects where an answer is missing."""
+
+    rows: Array  # (n, q)
+    left: Array  # (q, q), sum of the covariances that are left
+
+    def place(self, weights: Array, origin: Array, kept: list[int]) -> tuple[Array, Array]:
+        """Mean and covariance of some of the columns."""
+        rows = (self.rows - origin)[:, kept]
+        mean = weights @ rows / weights.sum()
+        about = rows - mean
+        left = self.left[np.ix_(kept, kept)]
+        return mean, ((about.T * weights) @ about + left) / weights.sum()
+
+
+def completed(fit: CovarianceFit, rows: Array, weights: Array) -> Completed | None:
+    """The rows of a fit's columns, completed; None if the fit's matrix is singular."""
+    if not is_positive(fit.matrix):
+        return None
+    patterns = WeightedRows.of(rows, weights).patterns
+    return Completed(*patterns.completed(fit.mean, fit.matrix, len(rows)))
+
+
 def fit_covariance(
     columns: tuple[str, ...],
     rows: Array,
@@ -64,165 +89,168 @@ def fit_covariance(
     *,
     missing: str,
     full_replicates: int = 0,
+    start: Completed | None = None,
 ) -> CovarianceFit:
     """Covariance matrix of rows with missing answers (NaN), with its replicates.
 
     ``columns`` names them in messages; ``unit`` is the sampling unit of each row, whose
-    multipliers ``resample`` has; ``full_replicates`` are checked by full EM.
+    multipliers ``resample`` has; ``full_replicates`` are checked by EM to the end; ``start``
+    is what a similar fit expects of the rows.
     """
+    known = ~np.isnan(rows)
+    if missing == "em" and known.all():
+        missing = "complete"
+    if missing == "complete":
+        whole = known.all(axis=1)
+        rows, weights, unit = rows[whole], weights[whole], unit[whole]
+        if not whole.any():
+            raise ValueError("`missing='complete'` must find rows without a blank; got none.")
     origin = np.round(_means(rows, weights))
-    source = RowSource(rows - origin, weights, unit)
-    if missing == "complete" or (missing == "em" and not np.isnan(rows).any()):
-        fit = _complete(columns, source, resample)
-    elif missing == "pairwise":
-        fit = _pairwise(columns, source, resample)
+    source = WeightedRows.of(rows - origin, weights, unit)
+    if len(rows) > MANY_ROWS * len(resample.multipliers):
+        source = source.compressed(within_units=True)
+    if missing != "em":
+        fit = _from_sums(columns, source, resample, missing)
     else:
-        relation = exact_relations(source.patterns())
-        if relation.note(columns):
-            source = RowSource(source.rows[:, relation.kept], weights, unit)
+        relation = exact_relations(source)
         names = tuple(columns[j] for j in relation.kept)
-        fit = _expand(_em(names, source, resample, full_replicates), relation, columns)
+        near = start.place(weights, origin, relation.kept) if start else None
+        source = source.columns(relation.kept)
+        fit = _em(names, source, resample, full_replicates, near)
+        fit = _expand(fit, relation, columns)
     return replace(fit, mean=fit.mean + origin)
 
 
 def _means(rows: Array, weights: Array) -> Array:
     seen = ~np.isnan(rows)
-    total = (np.where(seen, rows, 0.0) * weights[:, None]).sum(axis=0)
-    weight = (seen * weights[:, None]).sum(axis=0)
-    return np.asarray(total / np.where(weight > 0, weight, 1.0))
+    weight = weights @ seen
+    # column by column: a copy of all rows may be half of the memory
+    total = [weights[known] @ column[known] for known, column in zip(seen.T, rows.T, strict=True)]
+    return np.asarray(total) / np.where(weight > 0, weight, 1.0)
 
 
-def _summed(source: RowSource, resample: Resample, table: Callable[[Cells], Array]) -> Array:
-    """Replicate totals of a table made of every chunk."""
-    n_units = len(resample.multipliers)
-    totals = sum(
-        unit_totals(table(chunk), chunk.keys["unit"].to_numpy(), n_units)
-        for chunk in source.chunks()
-    )
-    return np.asarray(resample.multipliers.T @ totals)
-
-
-def _about_origin(columns: tuple[str, ...], cells: Cells) -> Moments:
-    """Moments of cells whose rows are already deviations from an origin."""
-    return Moments(columns, (), np.zeros(len(columns)), cells)
-
-
-def _complete(columns: tuple[str, ...], source: RowSource, resample: Resample) -> CovarianceFit:
-    whole = ~np.isnan(source.rows).any(axis=1)
-    if not whole.any():
-        raise ValueError("`missing='complete'` must find rows without a blank; got none.")
-    part = RowSource(source.rows[whole], source.weights[whole], source.unit[whole])
-    fit = _about_origin(columns, part.patterns()).covariance("complete")
+def _from_sums(
+    columns: tuple[str, ...], rows: WeightedRows, resample: Resample, missing: str
+) -> CovarianceFit:
+    """Sums over complete rows, or over the rows that know both columns of a pair."""
     q = len(columns)
-    totals = _summed(
-        part, resample, lambda cells: np.hstack([cells.weight[:, None], cells.sums, cells.products])
-    )
-    weight = np.where(totals[:, :1] > 0, totals[:, :1], 1.0)
-    means = totals[:, 1 : q + 1] / weight
-    second = unpack(totals[:, q + 1 :] / weight, q)
-    matrices = second - means[:, :, None] * means[:, None, :]
-    return CovarianceFit(fit.mean, fit.matrix, matrices)
-
-
-def _pairwise(columns: tuple[str, ...], source: RowSource, resample: Resample) -> CovarianceFit:
-    fit = _about_origin(columns, source.patterns()).covariance("pairwise")
-    q = len(columns)
-    totals = _summed(source, resample, _pair_table)
-    n, weight, sums, squares = (
-        totals[:, k * q * q : (k + 1) * q * q].reshape(-1, q, q) for k in range(4)
-    )
-    products = unpack(totals[:, 4 * q * q :], q)
-    _, matrices = pairwise_covariance(PairSums(n, weight, sums, squares, products))
-    matrices, repaired = _possible(matrices)
+    fit = estimate_covariance(columns, missing, rows.pair_sums(), lambda: rows, total=rows.n)
+    if not resample.replicates:
+        return CovarianceFit(fit.mean, fit.matrix, np.empty((0, q, q)), notes=(fit.note,))
+    if missing == "complete":
+        totals = _summed(rows, resample, _complete_table)
+        means = totals[:, 1 : q + 1] / np.where(totals[:, :1] > 0, totals[:, :1], 1.0)
+        second = unpack(totals[:, q + 1 :] / np.where(totals[:, :1] > 0, totals[:, :1], 1.0), q)
+        return CovarianceFit(fit.mean, fit.matrix, second - means[:, :, None] * means[:, None, :])
+    sums = _unpacked_pairs(_summed(rows, resample, _pair_table), q)
+    matrices, repaired = _possible(pairwise_covariance(sums)[1])
     return CovarianceFit(fit.mean, fit.matrix, matrices, repaired, (fit.note,))
 
 
-def _pair_table(cells: Cells) -> Array:
-    """Per cell, what `PairSums` adds up."""
-    q = cells.observed.shape[1]
-    seen = cells.observed.astype(float)
-    diagonal = np.flatnonzero(np.equal(*np.triu_indices(q)))
-    both = seen[:, :, None] * seen[:, None, :]
-    parts = [
-        both,
-        cells.weight[:, None, None] * both,
-        cells.sums[:, :, None] * seen[:, None, :],
-        cells.products[:, diagonal][:, :, None] * seen[:, None, :],
-    ]
-    return np.hstack([part.reshape(len(cells), -1) for part in parts] + [cells.products])
+def _summed(
+    rows: WeightedRows, resample: Resample, table: Callable[[WeightedRows], Array]
+) -> Array:
+    """Replicate totals of a table with 2q² columns or so, made of some rows at a time."""
+    n_units, q = len(resample.multipliers), rows.values.shape[1]
+    size = max(1, TABLE // (4 * q * q))
+    totals = np.zeros(())
+    for start in range(0, len(rows.weight), size):
+        part = rows.take(np.arange(start, min(start + size, len(rows.weight))))
+        totals = totals + unit_totals(table(part), part.unit, n_units)
+    return np.asarray(resample.multipliers.T @ totals)
+
+
+def _complete_table(rows: WeightedRows) -> Array:
+    """Per row weight, sums and packed products."""
+    first, second = np.triu_indices(rows.values.shape[1])
+    weighted = rows.values * rows.weight[:, None]
+    placed = rows.located[:, None]
+    weight = placed * rows.weight[:, None]
+    return np.hstack([weight, placed * weighted, weighted[:, first] * rows.values[:, second]])
+
+
+def _pair_table(rows: WeightedRows) -> Array:
+    """Per row, what `PairSums` adds up; counts, weights and products packed."""
+    first, second = np.triu_indices(rows.values.shape[1])
+    known = ~np.isnan(rows.values)
+    seen, filled = known.astype(float), np.where(known, rows.values, 0.0)
+    both = seen[:, first] * seen[:, second]
+    weighted, placed = filled * rows.weight[:, None], (rows.weight * rows.located)[:, None]
+    squares = filled * weighted
+    parts = [rows.count[:, None] * both, placed * both, weighted[:, first] * filled[:, second]]
+    for sums in (placed * filled, squares):
+        parts.append((sums[:, :, None] * seen[:, None, :]).reshape(len(seen), -1))
+    return np.hstack(parts)
+
+
+def _unpacked_pairs(totals: Array, q: int) -> PairSums:
+    packed = q * (q + 1) // 2
+    ends = np.cumsum([packed, packed, packed, q * q])
+    n, weight, products, sums, squares = np.split(totals, ends, axis=1)
+    square = (-1, q, q)
+    return PairSums(
+        unpack(n, q),
+        unpack(weight, q),
+        sums.reshape(square),
+        squares.reshape(square),
+        unpack(products, q),
+    )
 
 
 def _em(
-    columns: tuple[str, ...], source: RowSource, resample: Resample, full_replicates: int
+    columns: tuple[str, ...],
+    rows: WeightedRows,
+    resample: Resample,
+    full_replicates: int,
+    start: tuple[Array, Array] | None = None,
 ) -> CovarianceFit:
-    q, n = len(columns), len(source.rows)
-    patterns = source.patterns()
-    fit = _about_origin(columns, patterns).covariance("em")
-    likely = fit.matrix * ((n - 1) / n)
-    if resample.replicates == 0:
+    q, n = len(columns), rows.n
+    fit = estimate_covariance(columns, "em", rows.pair_sums(), lambda: rows, total=n, start=start)
+    place = fit.mean, fit.matrix * ((n - 1) / n)
+    if not resample.replicates:
         return CovarianceFit(fit.mean, fit.matrix, np.empty((0, q, q)), notes=(fit.note,))
-    inverse = _inverse_information(with_prior(patterns, fit.prior), fit.mean, likely)
-    shifts, changes = _one_step(source, fit.mean, likely, inverse, resample)
-    matrices, repaired = _possible(likely + changes)
+    shifts, changes = _one_step(rows, place, fit.prior, resample)
+    matrices, repaired = _possible(place[1] + changes)
     agreement = None
     # with a prior most replicates have no maximum of their own, and each takes long to find out
-    if full_replicates and source.small and not fit.prior:
-        agreement = _full_em(source, resample, full_replicates, fit.mean + shifts, matrices)
+    if full_replicates and not fit.prior:
+        agreement = _full_em(rows, resample, full_replicates, fit.mean + shifts, matrices)
     return CovarianceFit(fit.mean, fit.matrix, matrices, repaired, (fit.note,), agreement)
 
 
-def _inverse_information(patterns: Cells, mean: Array, likely: Array) -> Array:
-    information = score(patterns, mean, likely, information=True).information
-    if information is None:
-        raise ValueError(
-            f"`drivers` must number fewer for replicates under missing='em'; got {len(mean)} "
-            "columns. Use missing='pairwise' or interval=None."
-        )
+def _one_step(
+    rows: WeightedRows, place: tuple[Array, Array], prior: float, resample: Resample
+) -> tuple[Array, Array]:
+    """Changes of mean and covariance in each replicate."""
+    scores = rows.patterns.unit_scores(*place, rows.unit, len(resample.multipliers))
+    # less the sum: at the maximum the scores add up to 0, or to minus the prior's score
+    drawn = scores.T @ resample.multipliers - scores.sum(axis=0)[:, None]
     try:
-        return np.linalg.inv(information)
+        moved = np.linalg.solve(with_prior(rows, prior).patterns.information(*place), drawn)
     except np.linalg.LinAlgError as error:
         raise ValueError(
             "`missing='em'` must find every pair of drivers answered together by enough "
             "people for an interval; got too few. Use missing='pairwise', or leave out the "
             "rarely used."
         ) from error
-
-
-def _one_step(
-    source: RowSource, mean: Array, likely: Array, inverse: Array, resample: Resample
-) -> tuple[Array, Array]:
-    """Changes of mean and covariance in each replicate."""
-    n_units = len(resample.multipliers)
-    scores = sum(
-        unit_scores(chunk, mean, likely, chunk.keys["unit"].to_numpy(), n_units)
-        for chunk in source.chunks()
-    )
-    influence = inverse @ np.asarray(scores).T
-    # less 1: at the maximum the scores add up to 0, or to minus the prior's score
-    return unpack_parameters((influence @ (resample.multipliers - 1)).T, len(mean))
+    return unpack_parameters(moved.T, len(place[0]))
 
 
 def _full_em(
-    source: RowSource, resample: Resample, replicates: int, means: Array, matrices: Array
+    rows: WeightedRows, resample: Resample, replicates: int, means: Array, matrices: Array
 ) -> Agreement:
-    """The first replicates by EM to convergence, beside those made by one step."""
-    (cells,) = source.chunks()
-    unit = cells.keys["unit"].to_numpy()
+    """The first replicates by EM to the end, beside those made by one step."""
     fitted, numbers = [], []
     for number in range(min(replicates, resample.replicates)):
-        factor = resample.multipliers[unit, number]
-        drawn = factor > 0
-        part = cells.take(drawn)
-        weighted = replace(
-            part,
-            weight=part.weight * factor[drawn],
-            sums=part.sums * factor[drawn, None],
-            products=part.products * factor[drawn, None],
-        )
-        patterns = merge_cells(weighted, [])
+        drawn = rows.patterns.reweighted(resample.multipliers[rows.unit, number])
         try:
-            start = (means[number], matrices[number])
-            fit = fit_normal(patterns, start=start, tolerance=FULL_TOLERANCE, most_steps=FULL_STEPS)
+            fit = climb(
+                drawn,
+                (means[number], matrices[number]),
+                near=True,
+                tolerance=FULL_TOLERANCE,
+                most_steps=FULL_STEPS,
+            )
         except (ValueError, np.linalg.LinAlgError):
             # a replicate of few rows may have no maximum; the count says how many had one
             continue
@@ -320,3 +348,78 @@ def _latent(matrices: Array, factors: Array) -> Array:
     latent[:, -1, :-1] *= factors[:, None]
     latent[:, -1, -1] = 1.0
     return latent
+
+
+@dataclass(frozen=True, eq=False)
+class Relations:
+    """Columns that are exact combinations of others."""
+
+    kept: list[int]  # columns that are not
+    slopes: Array  # (q, kept), every column from the kept ones
+    constants: Array  # (q,)
+
+    def note(self, columns: tuple[str, ...]) -> str:
+        """Which columns follow from the others, in words; empty if none does."""
+        dropped = [columns[j] for j in range(len(columns)) if j not in self.kept]
+        if not dropped:
+            return ""
+        names = ", ".join(f"'{name}'" for name in dropped)
+        return f"Exact combinations of other columns: {names}."
+
+
+def exact_relations(rows: WeightedRows) -> Relations:
+    """Find columns that never vary, or always equal a combination of earlier ones.
+
+    Candidates come from the rows without a missing answer, or (for copies) from pairwise
+    correlations; one is kept only if it holds in every row that has all of its columns.
+    """
+    q = rows.values.shape[1]
+    whole = ~np.isnan(rows.values).any(axis=1)
+    searched = rows.take(whole) if rows.count[whole].sum() > 2 * q else rows
+    mean, matrix = pairwise_covariance(searched.pair_sums())
+    correlation = to_correlation(matrix)
+    varying = np.flatnonzero(np.diagonal(matrix) > 0).tolist()
+    kept: list[int] = []
+    slopes, constants = np.zeros((q, q)), mean.copy()
+    # what the others leave of a column is at least the smallest eigenvalue
+    free = np.linalg.eigvalsh(correlation[np.ix_(varying, varying)]).min(initial=1) > 2 * EXACT
+    for column in varying:
+        slope = None if free else _combination(correlation, matrix, kept, column)
+        if slope is not None and _holds(rows, slope, column):
+            slopes[column] = slope
+            constants[column] = mean[column] - slope @ mean
+            continue
+        kept.append(column)
+        slopes[column, column] = 1.0
+        constants[column] = 0.0
+    return Relations(kept, slopes[:, kept], constants)
+
+
+def _combination(correlation: Array, matrix: Array, kept: list[int], column: int) -> Array | None:
+    if not kept:
+        return None
+    block = correlation[np.ix_(kept, kept)]
+    target = correlation[kept, column]
+    weights, *_ = np.linalg.lstsq(block, target, rcond=None)
+    if not abs(1 - weights @ target) < EXACT:
+        return None
+    weights = np.where(np.abs(weights) < 1e-6, 0.0, weights)
+    slope = np.zeros(len(matrix))
+    scale = np.sqrt(np.diagonal(matrix))
+    slope[kept] = weights * scale[column] / scale[kept]
+    return slope
+
+
+def _holds(rows: WeightedRows, slope: Array, column: int) -> bool:
+    """Whether the combination leaves no residual wherever all of its columns are known."""
+    involved = np.append(np.flatnonzero(slope), column)
+    part = rows.columns(involved).take(~np.isnan(rows.values[:, involved]).any(axis=1))
+    if part.n < 2:
+        return False
+    contrast = np.append(-slope[involved[:-1]], 1.0)
+    placed = part.weight * part.located
+    left = part.values @ contrast
+    about = left - part.located * (placed @ left / placed.sum())
+    own = part.values[:, -1]
+    spread = own - part.located * (placed @ own / placed.sum())
+    return bool(part.weight @ about**2 <= EXACT * max(part.weight @ spread**2, 1e-300))

@@ -19,7 +19,7 @@ from cxlab.stats.drivers.answers import Answers, dead_drivers
 from cxlab.stats.drivers.coefficients import coefficient_errors, coefficients, variance_inflation
 from cxlab.stats.drivers.covariances import CovarianceFit, fit_covariance, latent_fit
 from cxlab.stats.drivers.importance import Importance, importance
-from cxlab.stats.drivers.replicates import Resample, replicate_totals, t_test
+from cxlab.stats.drivers.replicates import ROWS, Resample, t_test, totals_in_parts
 from cxlab.stats.drivers.subsets import partial_out
 from cxlab.stats.inference import wilson_interval
 
@@ -85,7 +85,8 @@ def among_users(answers: Answers, unit: Array, resample: Resample, options: Opti
     able, notes = those_who_can(answers, max(FEWEST_ABLE, len(answers.names) + 2))
     answers, unit = answers.rows(able), unit[able]
     # a driver without two different answers becomes a constant: importance 0, nothing missing
-    ratings = np.where(dead_drivers(answers.ratings), 0.0, answers.ratings)
+    dead = dead_drivers(answers.ratings)
+    ratings = np.where(dead, 0.0, answers.ratings) if dead.any() else answers.ratings
     fitted = np.ones(answers.n, dtype=bool)
     if options.missing == "complete":
         fitted = np.asarray(~np.isnan(ratings).any(axis=1))
@@ -207,8 +208,18 @@ class Reach:
     n_effective: float  # number of answers in the formula of adjusted R²
 
 
-def reach_adjusted(answers: Answers, unit: Array, resample: Resample, options: Options) -> Reach:
-    """Importance of the pairs {used, how good}, with presence and quality."""
+def reach_adjusted(
+    answers: Answers, unit: Array, resample: Resample, options: Options, users: Users
+) -> Reach:
+    """Importance of the pairs {used, how good}, with presence and quality.
+
+    Where everybody rated everything, use has no part in it: it is that among users.
+    """
+    if users.n == answers.n and users.answers.names == answers.names and (answers.used == 1).all():
+        whole = users.importance
+        nothing = Importance(np.zeros_like(whole.values), np.zeros_like(whole.replicates), 0.0)
+        columns = [[j] for j in range(len(answers.names))]
+        return Reach(whole, nothing, whole, users.fit, columns, users.n_effective)
     table, columns, is_use = use_and_quality(answers)
     missing = "em" if options.missing == "complete" else options.missing
     names = tuple(f"column {j}" for j in range(table.shape[1])) + (answers.outcome_name,)
@@ -280,6 +291,15 @@ def _positions(columns: list[list[int]], chosen: Array) -> list[list[int]]:
     return [[place[column] for column in group if column in place] for group in columns]
 
 
+def _performance_table(answers: Answers, top_from: Array) -> Array:
+    """Per row and driver: rated, rating, in the top box, asked, used, each times the weight."""
+    known, asked = ~np.isnan(answers.ratings), ~np.isnan(answers.used)
+    ratings = np.where(known, answers.ratings, 0.0)
+    used = np.where(asked, answers.used, 0.0)
+    table = np.hstack([known, ratings, known & (ratings >= top_from), asked, used])
+    return table * answers.weights[:, None]
+
+
 def performance(
     answers: Answers, unit: Array, resample: Resample, top_from: Array
 ) -> dict[str, tuple[Array, Array]]:
@@ -288,15 +308,12 @@ def performance(
     ``mean`` and ``top_box`` are among those who rated it, ``reach`` among those whose use is
     known; the last two are shares.
     """
-    known = ~np.isnan(answers.ratings)
-    ratings = np.where(known, answers.ratings, 0.0)
-    asked = ~np.isnan(answers.used)
-    weight = answers.weights[:, None]
-    columns = [known * weight, ratings * weight, (known & (ratings >= top_from)) * weight]
-    columns += [asked * weight, np.where(asked, answers.used, 0.0) * weight]
-    table = np.hstack(columns)
-    drawn = replicate_totals(table, unit, resample)
-    pieces = np.vstack([table.sum(axis=0), drawn]).reshape(len(drawn) + 1, 5, -1)
+    n_units = len(resample.multipliers)
+    totals = totals_in_parts(
+        lambda part: _performance_table(answers.rows(part), top_from), unit, n_units
+    )
+    drawn = resample.multipliers.T @ totals
+    pieces = np.vstack([totals.sum(axis=0), drawn]).reshape(len(drawn) + 1, 5, -1)
     rated, total, top, all_asked, users = (pieces[:, k] for k in range(5))
     ratios = {"mean": (total, rated), "top_box": (top, rated), "reach": (users, all_asked)}
     result = {}
@@ -343,6 +360,22 @@ def rating_shares(answers: Answers, unit: Array, resample: Resample) -> RatingSh
     levels = [_levels(column[~np.isnan(column)]) for column in answers.ratings.T]
     k = max(len(level) for level in levels)
     table = np.array([np.pad(level, (0, k - len(level)), mode="edge") for level in levels])
+    shape = len(resample.multipliers), len(levels) * k
+    counts = sparse.csr_array(shape)
+    for start in range(0, answers.n, ROWS):
+        part = slice(start, start + ROWS)
+        counts = counts + _level_counts(answers.rows(part), unit[part], levels, k, shape)
+    drawn = np.vstack([counts.sum(axis=0), (counts.T @ resample.multipliers).T])
+    drawn = drawn.reshape(-1, len(levels), k)
+    total = drawn.sum(axis=2, keepdims=True)
+    shares = np.divide(drawn, total, out=np.full_like(drawn, np.nan), where=total > 0)
+    return RatingShares(table, shares)
+
+
+def _level_counts(
+    answers: Answers, unit: Array, levels: list[Array], k: int, shape: tuple[int, int]
+) -> sparse.csr_array:
+    """Weight of each unit's ratings at each level of each driver."""
     rows, columns, weights = [], [], []
     for position, (rating, level) in enumerate(zip(answers.ratings.T, levels, strict=True)):
         known = np.flatnonzero(~np.isnan(rating))
@@ -356,12 +389,7 @@ def rating_shares(answers: Answers, unit: Array, resample: Resample) -> RatingSh
             columns.append(position * k + place)
             weights.append(answers.weights[known] * share)
     where = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
-    counts = sparse.csr_array(where, shape=(len(resample.multipliers), len(levels) * k))
-    drawn = np.vstack([counts.sum(axis=0), (counts.T @ resample.multipliers).T])
-    drawn = drawn.reshape(-1, len(levels), k)
-    total = drawn.sum(axis=2, keepdims=True)
-    shares = np.divide(drawn, total, out=np.full_like(drawn, np.nan), where=total > 0)
-    return RatingShares(table, shares)
+    return sparse.csr_array(where, shape=shape)
 
 
 def _levels(ratings: Array) -> Array:

@@ -28,7 +28,7 @@ ESTIMATE_CYCLES = 200
 #: Seed of the sampled orders.
 ORDERS_SEED = 0
 #: Matrices factored at a time (megabytes).
-CHUNK = 32
+CHUNK = 4
 #: Smallest eigenvalue of the drivers' correlations for which Cholesky factors are accurate.
 SOUND = 1e-8
 #: Replicates above which a second thread pays.
@@ -94,28 +94,36 @@ METHODS: dict[str, Callable[[Array], Array]] = {
 ADDS_UP = ("lmg", "johnson", "pratt", "car")
 
 
-def standardised_coefficients(correlations: Array) -> Array:
-    """Coefficients of standardised drivers; among exact duplicates the smallest ones."""
-    return _solve(correlations[:, :-1, :-1], correlations[:, :-1, -1])
+def standardised_coefficients(correlations: Array, outcomes: int = 1) -> Array:
+    """Coefficients of standardised drivers; among exact duplicates the smallest ones.
+
+    With several outcomes, which are the last columns, shape (replicates, drivers, outcomes).
+    """
+    found = _solve(correlations[:, :-outcomes, :-outcomes], correlations[:, :-outcomes, -outcomes:])
+    return found if outcomes > 1 else found[:, :, 0]
 
 
 def explained_variance(drivers: Array, outcome: Array) -> Array:
     """R² from correlations of the drivers and with the outcome, shape (replicates,)."""
-    return np.einsum("bi,bi->b", _solve(drivers, outcome), outcome)
+    return np.einsum("bi,bi->b", _solve(drivers, outcome[:, :, None])[:, :, 0], outcome)
 
 
-def _solve(drivers: Array, outcome: Array) -> Array:
-    """Solutions of drivers · β = outcome; the shortest where there are many."""
-    if outcome.shape[1] == 0:
-        return outcome
-    smallest = np.linalg.eigvalsh(drivers)[:, 0]
-    if smallest.min(initial=np.inf) > ALIASED:
-        return np.asarray(np.linalg.solve(drivers, outcome[..., None])[..., 0])
+def _solve(drivers: Array, outcomes: Array) -> Array:
+    """Solutions of drivers · β = outcomes; the shortest where there are many."""
+    if outcomes.shape[1] == 0:
+        return outcomes
+    try:
+        np.linalg.cholesky(drivers)
+        inverse = np.linalg.inv(drivers)
+        # no eigenvalue is below 1 ÷ the trace of the inverse
+        if np.einsum("bii->b", inverse).max(initial=0) < 1 / ALIASED:
+            return np.asarray(inverse @ outcomes)
+    except np.linalg.LinAlgError:
+        pass
     values, vectors = np.linalg.eigh(drivers)
     usable = values > ALIASED
     inverse = np.where(usable, 1 / np.where(usable, values, 1.0), 0.0)
-    turned = np.einsum("bji,bj->bi", vectors, outcome) * inverse
-    return np.einsum("bij,bj->bi", vectors, turned)
+    return vectors @ (inverse[:, :, None] * (np.swapaxes(vectors, 1, 2) @ outcomes))
 
 
 def _roots(drivers: Array) -> tuple[Array, Array]:
@@ -273,37 +281,50 @@ def sampled_orders(
 def _cycle_gains(
     stack: Array, groups: Sequence[Sequence[int]], order: Array, n: float | None, columns_in: int
 ) -> Array:
-    """Mean gain of each player over one cycle of orders."""
-    players = len(groups)
-    gains = np.zeros((len(stack), players))
-    rotations = [np.roll(order, shift) for shift in range(players)]
-    orders = [one for rotation in rotations for one in (rotation, rotation[::-1])]
-    threads = THREADS if len(stack) > THREADED else 1
-    with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(
-            lambda one: _gains(stack, [groups[player] for player in one], n, columns_in), orders
+    """Mean gain of each player over one cycle of orders.
+
+    Rotations and their reverses pass through the same sets, each a stretch of the order: the
+    reverses cost nothing more.
+    """
+    gains = np.zeros((len(stack), len(groups)))
+    columns = [column for player in order for column in groups[player]]
+    widths = np.array([len(groups[player]) for player in order])
+    # each stretch is a slice of the matrix with every driver twice
+    turned = [*columns, *columns, stack.shape[-1] - 1]
+    chunk = max(1, int(CHUNK * 1e6 / (8 * len(turned) ** 2)))
+    starts = range(0, len(stack), chunk)
+    with ThreadPoolExecutor(THREADS if len(stack) > THREADED else 1) as pool:
+        parts = (stack[start : start + chunk][:, turned][:, :, turned] for start in starts)
+        left = np.concatenate(
+            list(pool.map(lambda part: _stretches(part, widths, n, columns_in), parts))
         )
-        for one, gain in zip(orders, found, strict=True):
-            gains[:, one] += gain
-    return gains / (2 * players)
+    for shift in range(len(order)):
+        gains[:, np.roll(order, -shift)] += left[:, shift, :-1] - left[:, shift, 1:]
+        gains[:, order[shift - 1]] += (left[:, shift, :-1] - left[:, shift - 1, 1:]).sum(axis=1)
+    return gains / (2 * len(order))
 
 
-def _gains(
-    stack: Array, groups: Sequence[Sequence[int]], n: float | None, columns_in: int
-) -> Array:
-    """Gain of (adjusted) R² at each place of one order, shape (replicates, players)."""
-    order = [column for group in groups for column in group] + [stack.shape[-1] - 1]
-    ends = np.cumsum([0] + [len(group) for group in groups])
-    chunk = max(1, int(CHUNK * 1e6 / (8 * len(order) ** 2)))
-    residual = np.empty((len(stack), len(ends)))
-    for start in range(0, len(stack), chunk):
-        part = stack[start : start + chunk][:, order][:, :, order]
+def _stretches(twice: Array, widths: Array, n: float | None, columns_in: int) -> Array:
+    """(Adjusted) residual variance after the first 0, 1, … players from each start.
+
+    Shape (replicates, players, players + 1).
+    """
+    size, players = int(widths.sum()), len(widths)
+    left = np.empty((len(twice), players, players + 1))
+    part = np.empty((len(twice), size + 1, size + 1))
+    part[:, -1, -1] = twice[:, -1, -1]
+    for shift in range(players):
+        start = int(widths[:shift].sum())
+        inside = slice(start, start + size)
+        part[:, :-1, :-1] = twice[:, inside, inside]
+        part[:, -1, :-1] = part[:, :-1, -1] = twice[:, -1, inside]
+        ends = np.cumsum([0, *np.roll(widths, -shift)])
         risen = np.cumsum(_column_gains(part), axis=1)
         reached = np.hstack([np.zeros((len(part), 1)), risen])[:, ends]
-        residual[start : start + chunk] = part[:, -1, -1][:, None] - reached
-    if n is not None:
-        residual = residual * ((n - 1) / (n - columns_in - ends - 1))
-    return -np.diff(residual, axis=1)
+        left[:, shift] = part[:, -1, -1][:, None] - reached
+        if n is not None:
+            left[:, shift] *= (n - 1) / (n - columns_in - ends - 1)
+    return left
 
 
 def _column_gains(stack: Array) -> Array:

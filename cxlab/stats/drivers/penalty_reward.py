@@ -23,8 +23,9 @@ from scipy.special import ndtr, ndtri
 from cxlab.core.design import DesignLike
 from cxlab.core.frames import check_choice
 from cxlab.core.result import Result
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.covariance import MISSING, to_correlation
-from cxlab.stats.covariance.em import NoMaximumError, packed_inverse
+from cxlab.stats.covariance.em import NoMaximumError
 from cxlab.stats.drivers.answers import (
     MOST_STEPS,
     Answers,
@@ -33,7 +34,13 @@ from cxlab.stats.drivers.answers import (
     recode_outcome,
 )
 from cxlab.stats.drivers.coefficients import coefficients
-from cxlab.stats.drivers.covariances import CovarianceFit, fit_covariance, latent_factor
+from cxlab.stats.drivers.covariances import (
+    Completed,
+    CovarianceFit,
+    completed,
+    fit_covariance,
+    latent_factor,
+)
 from cxlab.stats.drivers.importance import standardised_coefficients
 from cxlab.stats.drivers.replicates import DRAWS, Resample, make_resample, no_resample, spread
 from cxlab.stats.resampling import check_level
@@ -49,6 +56,7 @@ MARGIN = 0.25
 MOST_EXPLAINED = 0.98
 
 
+@one_blas_thread
 def penalty_reward(
     data: Any,
     outcome: str,
@@ -81,10 +89,8 @@ def penalty_reward(
         Default: a quarter of the mean absolute slope of the drivers.
     outcome_scale : {"continuous", "nps"}
         "nps" makes the outcome −100, 0, 100.
-    interval : {"bootstrap", "jackknife"}
-        How the replicates are made.
-    replicates, seed, level
-        As in `cxlab.drivers`.
+    interval, replicates, seed, level
+        As in `cxlab.drivers`; there is always an interval.
     min_group_size : int
         With fewer low, middle or high answers a driver gets no class.
 
@@ -118,8 +124,7 @@ def penalty_reward(
 
     References
     ----------
-    Brandt (1987); Mikulić & Prebežac (2011), Managing Service Quality 21, 46–66, on what
-    plain dummies do.
+    Brandt (1987). Mikulić & Prebežac (2011), Managing Service Quality 21, 46–66 (dummies).
 
     Examples
     --------
@@ -140,13 +145,26 @@ def penalty_reward(
     answers = _usable(answers, outcome_scale)
     resample, unit = make_resample(answers, interval, replicates, seed)
     first = _cuts_of(answers, cuts)
-    plain = _plain_fit(answers, missing)
+    plain = _plain_fit(answers, answers.outcome, missing)
     width = _margin(margin, plain)
-    model = _Model(
-        answers, unit, resample, missing, min_group_size, _linear_outcome(answers, plain)
-    )
+    outcomes = [(answers.outcome, plain, resample)]
+    linear = _linear_outcome(answers, plain)
+    if linear is not None:
+        nothing = no_resample(len(resample.multipliers))
+        outcomes.append((linear, _plain_fit(answers, linear, missing), nothing))
+    model = _Model(answers, unit, missing, min_group_size, outcomes)
+    pairs = list(zip(first, _other_cuts(answers, first), strict=True))
+    slopes = [model.slopes(position, pair) for position, pair in enumerate(pairs)]
     table, other = (
-        _table(model, pairs, width, level) for pairs in (first, _other_cuts(answers, first))
+        _table(
+            answers,
+            resample.kind,
+            [pair[k] for pair in pairs],
+            [both[k] for both in slopes],
+            width,
+            level,
+        )
+        for k in (0, 1)
     )
     table["other_shape"] = other["shape"]
     table["note"] = [_note(a, b) for a, b in zip(table["shape"], table["other_shape"], strict=True)]
@@ -188,10 +206,10 @@ def _other_cuts(answers: Answers, first: list[Cuts]) -> list[Cuts]:
     return pairs
 
 
-def _plain_fit(answers: Answers, missing: str) -> CovarianceFit:
+def _plain_fit(answers: Answers, outcome: Array, missing: str) -> CovarianceFit:
     return fit_covariance(
         (*answers.names, answers.outcome_name),
-        np.column_stack([answers.ratings, answers.outcome]),
+        np.column_stack([answers.ratings, outcome]),
         answers.weights,
         answers.unit,
         no_resample(answers.design.n_clusters),
@@ -209,7 +227,7 @@ def _margin(margin: float | None, plain: CovarianceFit) -> float:
 
 def _notes(answers: Answers, resample: Resample) -> tuple[str, ...]:
     left = answers.n_total - answers.n
-    lost = f"{left:,} rows without an outcome were left out." if left else ""
+    lost = f"{left:,} rows without an outcome were left out." * (left > 0)
     return tuple(note for note in (answers.design.note, resample.note, lost) if note)
 
 
@@ -233,78 +251,105 @@ class Slopes:
 class _Model:
     """The regression on one driver's cells and the other drivers, among its raters.
 
-    ``linear`` is the outcome expected of each row if all effects were linear, shape (n,);
-    None for an outcome without ends.
+    ``outcomes`` has the outcome, its fit on the ratings as they are and its resample; for an
+    outcome with ends also what linear effects would make of each row.
     """
 
     answers: Answers
     unit: Array
-    resample: Resample
     missing: str
     min_group_size: int
-    linear: Array | None
+    outcomes: list[tuple[Array, CovarianceFit, Resample]]
 
-    def slopes(self, position: int, cuts: Cuts) -> Slopes:
-        """Penalty and reward of one driver."""
+    def slopes(self, position: int, pairs: Sequence[Cuts]) -> list[Slopes]:
+        """Penalty and reward of one driver under each pair of cuts."""
         rating = self.answers.ratings[:, position]
-        low, high = rating <= cuts[0], rating >= cuts[1]
-        cells = (low, ~np.isnan(rating) & ~low & ~high, high)
-        low_n, middle_n, high_n = (int(cell.sum()) for cell in cells)
-        counts = (low_n, middle_n, high_n)
-        if min(counts) < max(self.min_group_size, 1):
-            return Slopes(counts)
-        try:
-            found = self._fitted(position, low, high, self.answers.outcome, self.resample)
-            if self.linear is None:
-                return Slopes(counts, found[0], found[1:])
-            nothing = no_resample(len(self.resample.multipliers))
-            (expected,) = self._fitted(position, low, high, self.linear, nothing)
-        except NoMaximumError:
-            # too few rated this driver to separate the others among them
-            return Slopes(counts)
-        return Slopes(counts, found[0], found[1:], float(expected[1] - expected[0]))
+        near: dict[int, Completed | None] = {}
+        found, numbers = [], range(len(self.outcomes))
+        for cuts in pairs:
+            low, high = rating <= cuts[0], rating >= cuts[1]
+            middle = ~np.isnan(rating) & ~low & ~high
+            counts = int(low.sum()), int(middle.sum()), int(high.sum())
+            if min(counts) < max(self.min_group_size, 1):
+                found.append(Slopes(counts))
+                continue
+            try:
+                made = [self._fitted(position, low, high, number, near) for number in numbers]
+            except NoMaximumError:  # too few rated this driver to separate the others
+                found.append(Slopes(counts))
+                continue
+            ceiling = float(made[1][0, 1] - made[1][0, 0]) if len(made) > 1 else 0.0
+            found.append(Slopes(counts, made[0][0], made[0][1:], ceiling))
+        return found
 
     def _fitted(
-        self, position: int, low: Array, high: Array, outcome: Array, resample: Resample
+        self, position: int, low: Array, high: Array, number: int, near: dict[int, Completed | None]
     ) -> Array:
-        """Both slopes of the estimate and of each replicate, shape (1 + replicates, 2)."""
-        answers, missing = self.answers, self.missing
-        rating = answers.ratings[:, position]
-        users = ~np.isnan(rating)
-        others = np.delete(answers.ratings, position, axis=1)[users]
-        others = np.where(dead_drivers(others), 0.0, others)
-        names = np.delete(np.array(answers.names, dtype=object), position)
-        rows = np.column_stack([low[users], high[users], others, rating[users], outcome[users]])
+        """Both slopes of the estimate and of each replicate, shape (1 + replicates, 2).
+
+        ``near`` keeps each outcome's rows as they were completed: the next fit starts there.
+        """
+        answers, (outcome, plain, resample) = self.answers, self.outcomes[number]
+        users = ~np.isnan(answers.ratings[:, position])
+        weights = answers.weights[users]
+        order = [*np.delete(np.arange(len(answers.names)), position), position]
+        ratings = answers.ratings[users][:, order]
+        ratings = np.where(dead_drivers(ratings), 0.0, ratings)
+        rows = np.column_stack([low[users], high[users], ratings, outcome[users]]).astype(float)
+        incomplete = self.missing == "em" and bool(np.isnan(rows).any())
+        if incomplete and number not in near:
+            near[number] = _without_cells(plain, [*order, -1], rows, weights)
+        start = near.get(number)
+        if start is not None:
+            start = replace(start, rows=np.where(np.isnan(rows), start.rows, rows))
         fit = fit_covariance(
-            ("low", "high", *names, answers.names[position], answers.outcome_name),
-            rows.astype(float),
-            answers.weights[users],
+            ("low", "high", *(answers.names[j] for j in order), answers.outcome_name),
+            rows,
+            weights,
             self.unit[users],
             resample,
-            missing=missing,
+            missing=self.missing,
+            start=start,
         )
-        matrices = np.concatenate([fit.matrix[None], fit.matrices])
-        of_rating = _cell_gaps(np.delete(np.delete(matrices, -1, axis=1), -1, axis=2))
-        of_outcome = _cell_gaps(np.delete(np.delete(matrices, -2, axis=1), -2, axis=2))
-        return of_outcome / of_rating
+        if incomplete:
+            near[number] = completed(fit, rows, weights)
+        return _slopes_of(np.concatenate([fit.matrix[None], fit.matrices]))
 
 
-def _cell_gaps(matrices: Array) -> Array:
-    """Adjusted low − middle and high − middle of the last column."""
-    spread = np.sqrt(np.maximum(np.einsum("bii->bi", matrices), 0.0))
-    standardised = standardised_coefficients(to_correlation(matrices))[:, :2]
-    own = spread[:, :2]
-    return np.divide(
-        standardised * spread[:, -1:], own, out=np.full_like(own, np.nan), where=own > 0
+def _without_cells(
+    plain: CovarianceFit, columns: list[int], rows: Array, weights: Array
+) -> Completed | None:
+    """Rows as the fit without the cells completes them."""
+    square = np.ix_(columns, columns)
+    fit = replace(plain, mean=plain.mean[columns], matrix=plain.matrix[square])
+    found = completed(fit, rows[:, 2:], weights)
+    return found and Completed(
+        np.column_stack([rows[:, :2], found.rows]), np.pad(found.left, (2, 0))
     )
 
 
-def _table(model: _Model, cuts: list[Cuts], margin: float, level: float) -> pd.DataFrame:
-    answers, kind = model.answers, model.resample.kind
+def _slopes_of(matrices: Array) -> Array:
+    """Penalty and reward: gaps between cells of the outcome (last) over those of the rating.
+
+    The gaps, low − middle and high − middle, are coefficients of the cells, the first columns.
+    """
+    spread = np.sqrt(np.maximum(np.einsum("bii->bi", matrices), 0.0))
+    gaps = standardised_coefficients(to_correlation(matrices), outcomes=2)[:, :2]
+    gaps = np.where(spread[:, :2, None] > 0, gaps * spread[:, None, -2:], np.nan)
+    return np.asarray(gaps[:, :, 1] / gaps[:, :, 0])
+
+
+def _table(
+    answers: Answers,
+    kind: str,
+    cuts: list[Cuts],
+    found: list[Slopes],
+    margin: float,
+    level: float,
+) -> pd.DataFrame:
     df = answers.degrees_of_freedom()
     rows = []
-    for position, (name, pair) in enumerate(zip(answers.names, cuts, strict=True)):
-        slopes = model.slopes(position, pair)
+    for name, pair, slopes in zip(answers.names, cuts, found, strict=True):
         row: dict[str, object] = {
             "driver": name,
             "label": answers.labels[name],
@@ -356,7 +401,7 @@ def _classes(
         "basic": float((contrast < -margin).mean()),
     }
     shares["performance"] = 1.0 - shares["excitement"] - shares["basic"]
-    best = max(shares, key=lambda name: shares[name])
+    best = max(shares, key=shares.__getitem__)
     linear = around.low[0] <= 0 <= around.high[0]
     sure = shares[best] >= CLEAR and not (linear and best != "performance")
     return {**shares, "shape": best if sure else "undetermined"}
@@ -388,7 +433,7 @@ def _index(ratings: Array, mean: Array, drivers: Array, slopes: Array) -> tuple[
     """Mean and variance of slopes · (x − mean) given each row's known ratings."""
     known = ~np.isnan(ratings)
     patterns, number = np.unique(known, axis=0, return_inverse=True)
-    inverse = np.asarray([_inverse(drivers, pattern) for pattern in patterns])[number.ravel()]
+    inverse = _inverses(drivers, patterns)[number.ravel()]
     deviation = np.where(known, ratings - mean, 0.0)
     reach = drivers @ slopes
     pulled = np.einsum("nij,j->ni", inverse, reach)
@@ -396,10 +441,10 @@ def _index(ratings: Array, mean: Array, drivers: Array, slopes: Array) -> tuple[
     return np.einsum("ni,ni->n", pulled, deviation), np.maximum(variance, 0.0)
 
 
-def _inverse(drivers: Array, pattern: Array) -> Array:
-    """Inverse of the known drivers' covariances, 0 beside the others."""
-    both = pattern[:, None] & pattern[None, :]
+def _inverses(drivers: Array, patterns: Array) -> Array:
+    """Inverse of the known drivers' covariances in each pattern, 0 beside the others."""
+    both = patterns[:, :, None] & patterns[:, None, :]
     try:
-        return packed_inverse(drivers, pattern[None, :])[0][0]
+        return np.where(both, np.linalg.inv(np.where(both, drivers, np.eye(len(drivers)))), 0.0)
     except np.linalg.LinAlgError:
         return np.asarray(np.linalg.pinv(np.where(both, drivers, 0.0), hermitian=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,8 @@ Array = np.ndarray
 MULTIPLIER_LIMIT = 40_000_000
 #: Blocks of the delete-a-group jackknife.
 BLOCKS = 100
+#: Rows of which tables are made at a time.
+ROWS = 65_536
 #: Normal draws that stand in for replicates after a jackknife.
 DRAWS = 4000
 
@@ -79,9 +82,20 @@ def unit_totals(values: Array, unit: Array, n_units: int) -> Array:
     return np.asarray(sparse.csr_array(where, shape=(n_units, len(unit))) @ values)
 
 
+def totals_in_parts(table: Callable[[slice], Array], unit: Array, n_units: int) -> Array:
+    """As `unit_totals`, of a table made for some rows at a time: of all it may fill the memory."""
+    totals = unit_totals(table(slice(0, ROWS)), unit[:ROWS], n_units)
+    for start in range(ROWS, len(unit), ROWS):
+        part = slice(start, start + ROWS)
+        totals += unit_totals(table(part), unit[part], n_units)
+    return totals
+
+
 def replicate_totals(values: Array, unit: Array, resample: Resample) -> Array:
     """Sums of the rows in each replicate, shape (replicates, k)."""
     n_units = len(resample.multipliers)
+    if not resample.replicates:
+        return np.empty((0, values.shape[1]))
     return np.asarray(resample.multipliers.T @ unit_totals(values, unit, n_units))
 
 

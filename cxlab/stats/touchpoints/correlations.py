@@ -15,6 +15,7 @@ from scipy import sparse
 from cxlab.core.design import DesignLike
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, check_choice
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.association import (
     COEFFICIENTS,
     FEW_DEGREES_OF_FREEDOM,
@@ -44,6 +45,7 @@ CEILING_GAP = 0.10
 MOST_RESAMPLED = 20_000
 
 
+@one_blas_thread
 def touchpoint_correlations(
     data: Any,
     outcome: str | Sequence[str],

@@ -19,6 +19,7 @@ from cxlab.core.past import PastReports
 from cxlab.core.periods import comparisons, in_order, of_periods, with_text_periods
 from cxlab.core.phrases import listed
 from cxlab.core.result import Result
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.inference import adjust_p_values, check_level, smallest_shown
 from cxlab.stats.metrics.two_groups import few_clusters
 from cxlab.stats.tracking.changes import with_comparison
@@ -66,6 +67,7 @@ class DriverChanges(Result):
         return (self.sentence,)
 
 
+@one_blas_thread
 def driver_changes(
     data: Any,
     outcome: str,

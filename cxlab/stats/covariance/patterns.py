@@ -1,0 +1,258 @@
+"""What EM needs of incomplete normal rows, from the missing columns of each pattern.
+
+With K the inverse covariance and M the columns that a row misses, P = K_MM⁻¹ is their
+covariance given the known ones, and −P (K r)_M what is expected of them, where r is the row's
+deviation from the mean, 0 where missing. The inverse of the known columns' covariance is
+A = K − K_·M P K_M·, and the log-determinant of that covariance log|Σ| + log|K_MM|. So few
+missing columns make little work, and the rows share one product with K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg.blas import dgemm
+
+Array = np.ndarray
+
+#: Numbers in a block's rows, as packed products, at most: 2 MB stay in cache.
+BLOCK = 1 << 18
+#: Columns whose missingness fits one whole number.
+BITS = 62
+
+
+def pattern_numbers(known: Array) -> Array:
+    """Number of each row's pattern, shape (n,)."""
+    number = np.zeros(len(known), dtype=np.int64)
+    for start in range(0, known.shape[1], BITS):
+        part = known[:, start : start + BITS]
+        word = part @ (np.int64(1) << np.arange(part.shape[1], dtype=np.int64))
+        pair = word if start == 0 else np.column_stack([number, word])
+        number = np.unique(pair, axis=0, return_inverse=True)[1].ravel()
+    return number
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Rows that miss the same number of columns; k patterns, h missing columns in each."""
+
+    values: Array  # (r, q); 0 where missing
+    weight: Array  # (r,)
+    located: Array  # (r,); 0 for rows that are deviations already
+    place: Array  # (r,), where the row came from
+    missing: Array  # (k, h)
+    pattern: Array  # (r,)
+
+    @cached_property
+    def holes(self) -> Array:
+        """Places of the missing answers in the flat rows, shape (r, h)."""
+        q = self.values.shape[1]
+        return np.arange(len(self.values))[:, None] * q + self.missing[self.pattern]
+
+    @cached_property
+    def pattern_weight(self) -> Array:
+        """Weight of each pattern's located rows, shape (k,)."""
+        return np.bincount(self.pattern, self.weight * self.located, len(self.missing))
+
+    @cached_property
+    def squares(self) -> Array:
+        """Places of each pattern's missing pairs in a flat matrix, shape (k, h, h)."""
+        q = self.values.shape[1]
+        return self.missing[:, :, None] * q + self.missing[:, None, :]
+
+    def by_pattern(self, rows: Array) -> Array:
+        """Sums of the rows of each pattern, which stand together."""
+        starts = np.searchsorted(self.pattern, np.arange(len(self.missing)))
+        return rows if len(starts) == len(rows) else np.add.reduceat(rows, starts, axis=0)
+
+    def fill(self, mean: Array, precision: Array, inner: Array) -> tuple[Array, float]:
+        """Deviations with what is expected where missing; Σ w r'A r.
+
+        ``inner`` has each pattern's P, shape (k, h, h).
+        """
+        filled = self.values - (mean if self.located.all() else np.outer(self.located, mean))
+        filled.ravel()[self.holes] = 0.0
+        pulled = filled @ precision
+        if inner.size:
+            at = np.einsum("rij,rj->ri", inner[self.pattern], pulled.ravel()[self.holes])
+            filled.ravel()[self.holes] = -at
+        return filled, float(self.weight @ np.einsum("rj,rj->r", pulled, filled))
+
+    def inner(self, precision: Array) -> Array:
+        """Covariance of each pattern's missing columns given the others."""
+        return np.linalg.inv(precision.ravel()[self.squares])
+
+    def known_inverse(self, precision: Array, inner: Array) -> Array:
+        """Inverse covariance of the known columns, 0 elsewhere, packed, shape (k, q(q + 1)/2)."""
+        if not inner.size:
+            return np.repeat(_packed(precision[None]), len(self.missing), axis=0)
+        reach = precision[self.missing]
+        return _packed(precision - np.swapaxes(reach, 1, 2) @ (inner @ reach))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Log-likelihood (without its constant), and where one EM step leads."""
+
+    log_likelihood: float
+    mean: Array
+    covariance: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Patterns:
+    """Rows sorted by what they miss."""
+
+    blocks: tuple[Block, ...]
+    weight: float  # of the located rows
+    n_columns: int
+
+    @staticmethod
+    def of(values: Array, weight: Array, located: Array) -> Patterns:
+        """From rows with NaN where missing; ``located`` is 0 for rows that are deviations."""
+        missing = np.isnan(values)
+        number, misses = pattern_numbers(~missing), missing.sum(axis=1)
+        order = np.lexsort((number, misses))
+        filled = np.where(missing, 0.0, values)
+        blocks = []
+        for run in _runs(order, misses, values.shape[1]):
+            _, first, pattern = np.unique(number[run], return_index=True, return_inverse=True)
+            holes = np.nonzero(missing[run[first]])[1].reshape(len(first), misses[run[0]])
+            blocks.append(
+                Block(filled[run], weight[run], located[run], run, holes, pattern.ravel())
+            )
+        return Patterns(tuple(blocks), float(weight @ located), values.shape[1])
+
+    def reweighted(self, factor: Array) -> Patterns:
+        """With the weight of each row that they were made of multiplied."""
+        blocks = [replace(one, weight=one.weight * factor[one.place]) for one in self.blocks]
+        weight = sum(float(one.weight @ one.located) for one in blocks)
+        return replace(self, blocks=tuple(blocks), weight=weight)
+
+    def expect(self, mean: Array, covariance: Array) -> Expected:
+        """One EM step, and the log-likelihood where it starts."""
+        q = self.n_columns
+        precision = np.linalg.inv(covariance)
+        likelihood = -0.5 * self.weight * np.linalg.slogdet(covariance)[1]
+        shift, second, left = np.zeros(q), np.zeros((q, q)), np.zeros(q * q)
+        for block in self.blocks:
+            square = precision.ravel()[block.squares]
+            inner = np.linalg.inv(square)
+            filled, fit = block.fill(mean, precision, inner)
+            weight, weighted = block.pattern_weight, filled * block.weight[:, None]
+            diagonal = np.einsum("kii->ki", np.linalg.cholesky(square))
+            likelihood -= 0.5 * fit + weight @ np.log(diagonal).sum(axis=1)
+            shift += block.located @ weighted
+            second += filled.T @ weighted
+            spread = weight[:, None, None] * inner
+            left += np.bincount(block.squares.ravel(), spread.ravel(), q * q)
+        shift /= self.weight
+        second = (second + left.reshape(q, q)) / self.weight - np.outer(shift, shift)
+        return Expected(likelihood, mean + shift, (second + second.T) / 2)
+
+    def completed(self, mean: Array, covariance: Array, n: int) -> tuple[Array, Array]:
+        """The first n rows with what is expected where missing; Σ w P, shape (q, q)."""
+        q = self.n_columns
+        precision = np.linalg.inv(covariance)
+        rows, left = np.empty((n, q)), np.zeros(q * q)
+        for block in self.blocks:
+            inner = block.inner(precision)
+            filled, _ = block.fill(mean, precision, inner)
+            kept = block.place < n
+            rows[block.place[kept]] = (filled + np.outer(block.located, mean))[kept]
+            spread = block.pattern_weight[:, None, None] * inner
+            left += np.bincount(block.squares.ravel(), spread.ravel(), q * q)
+        return rows, left.reshape(q, q)
+
+    def information(self, mean: Array, covariance: Array, *, expected: bool = False) -> Array:
+        """Observed (or expected) information of means and packed covariances.
+
+        With v = A r, that of the means is Σ A, that of dΣ is ½ Σ tr(A dΣ G dΣ) twice, with
+        G = v vᵀ − ½ A; expected, G is ½ A.
+        """
+        q = self.n_columns
+        packed = q * (q + 1) // 2
+        means, mixed = np.zeros(packed), np.zeros((packed, q))
+        square = np.zeros((packed, packed), order="F")
+        for block, inverse, pulls in self._pulls(mean, covariance):
+            weight = block.pattern_weight[:, None]
+            means += weight[:, 0] @ inverse
+            half = 0.5 * weight * inverse
+            if not expected:
+                half = block.by_pattern(_products(pulls, block.weight)) - half
+                weighted = (block.weight * block.located)[:, None] * pulls
+                mixed += inverse.T @ block.by_pattern(weighted)
+            # square += inverse.T @ half, without a second square for each block
+            dgemm(1.0, inverse.T, half.T, trans_b=True, beta=1.0, c=square, overwrite_c=True)
+        return _information(means, mixed, square, q)
+
+    def unit_scores(self, mean: Array, covariance: Array, unit: Array, n_units: int) -> Array:
+        """Score of each sampling unit: of the means, then of the packed covariances.
+
+        ``unit`` has the unit of each row that the patterns were made of. At the maximum the
+        scores add up to 0, or to minus that of a prior, whose rows belong to no unit.
+        """
+        first, second = np.triu_indices(self.n_columns)
+        factor = np.where(first == second, 0.5, 1.0)
+        scores = np.zeros((n_units, self.n_columns + len(first)))
+        for block, inverse, pulls in self._pulls(mean, covariance):
+            placed = (block.weight * block.located)[:, None]
+            slopes = _products(pulls, block.weight) - placed * inverse[block.pattern]
+            table = np.hstack([placed * pulls, slopes * factor])
+            kept = np.flatnonzero(block.place < len(unit))
+            where = (np.ones(len(kept)), (unit[block.place[kept]], kept))
+            scores += sparse.csr_array(where, shape=(n_units, len(table))) @ table
+        return scores
+
+    def _pulls(self, mean: Array, covariance: Array) -> Iterator[tuple[Block, Array, Array]]:
+        """Each block with A of its patterns, packed, and v of its rows."""
+        precision = np.linalg.inv(covariance)
+        for block in self.blocks:
+            inner = block.inner(precision)
+            filled, _ = block.fill(mean, precision, inner)
+            yield block, block.known_inverse(precision, inner), filled @ precision
+
+
+def _runs(order: Array, misses: Array, q: int) -> Iterator[Array]:
+    """Rows that miss the same number of columns, not too many at a time."""
+    size = max(1, BLOCK // (q * (q + 1) // 2))
+    for run in np.split(order, np.flatnonzero(np.diff(misses[order])) + 1):
+        for start in range(0, len(run), size):
+            yield run[start : start + size]
+
+
+def _products(pulls: Array, weight: Array) -> Array:
+    """Packed w v vᵀ of each row."""
+    whole = (pulls * weight[:, None])[:, :, None] * pulls[:, None, :]
+    return _packed(whole)
+
+
+def _packed(matrices: Array) -> Array:
+    """Upper triangles of matrices, shape (k, q(q + 1)/2)."""
+    q = matrices.shape[1]
+    first, second = np.triu_indices(q)
+    return matrices.reshape(len(matrices), q * q).take(first * q + second, axis=1)
+
+
+def _information(means: Array, mixed: Array, square: Array, q: int) -> Array:
+    """From Σ A, Σ A_ik v_l and Σ A_jk G_li, over packed pairs."""
+    first, second = np.triu_indices(q)
+    place = np.empty((q, q), dtype=np.intp)
+    place[first, second] = place[second, first] = np.arange(len(first))
+    # a packed covariance stands for both of its places, a variance for one
+    once = np.where(first == second, 0.5, 1.0)
+    both_ways = np.ascontiguousarray(square + square.T)
+    covariances = np.zeros(both_ways.shape)
+    for one, two in ((first, second), (second, first)):
+        for three, four in ((first, second), (second, first)):
+            flat = place[two][:, three] * len(first) + place[one][:, four]
+            covariances += both_ways.take(flat)
+    covariances *= np.outer(once, once) / 2
+    rows = np.arange(q)[:, None]
+    both = mixed[place[rows, first], second] + mixed[place[rows, second], first]
+    both *= once
+    return np.block([[means[place], both], [both.T, covariances]])
