@@ -60,6 +60,16 @@ MEASURES = {
     "net": "Highest less lowest scores",
 }
 
+#: Columns that are in the unit which a row's ``unit`` names.
+IN_UNIT = (
+    "estimate", "ci_low", "ci_high", "se", "unweighted", "target", "smallest_seen", "half_width",
+    "next_period", "fixed_value", "centre", "lower", "upper",
+)  # fmt: skip
+#: Units of result tables that are called otherwise in `Display`.
+KNOWN_UNITS = {"outcome points": "score", "NPS points": "points"}
+#: Columns that say that the estimate is a difference.
+COMPARED = ("other", "before", "against", "other_outcome")
+
 _FOLD = True
 HEADERS: dict[str, Header] = {
     # what a row is about
@@ -302,6 +312,19 @@ def unit(column: str, display: Display) -> str:
         if column.endswith(ending):
             return one
     return "number"
+
+
+def kinds(table: pd.DataFrame, column: str, display: Display) -> tuple[list[str], bool]:
+    """Unit of each row of a column, and whether numbers have their sign."""
+    own = unit(column, display)
+    signed = own.startswith("+")
+    own = own.lstrip("+")
+    if column not in display.units and column in IN_UNIT and "unit" in table:
+        units = [KNOWN_UNITS.get(one, one) for one in table["unit"].astype(str)]
+        compared = column == "estimate" and any(other in table for other in COMPARED)
+        return units, compared
+    compared = column == "estimate" and column not in display.units
+    return [own] * len(table), signed or (compared and any(other in table for other in COMPARED))
 
 
 def is_folded(column: str) -> bool:

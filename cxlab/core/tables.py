@@ -19,6 +19,7 @@ from cxlab.core.headers import (
     ends,
     header,
     is_folded,
+    kinds,
     named,
     number,
     p_value,
@@ -30,15 +31,6 @@ from cxlab.core.headers import (
 MOST_COLUMNS = 8
 MOST_MARKED = 3
 MOST_CELLS = 4_000
-#: Columns that are in the unit which a row's ``unit`` names.
-IN_UNIT = (
-    "estimate", "ci_low", "ci_high", "se", "unweighted", "target", "smallest_seen", "half_width",
-    "next_period", "fixed_value", "centre", "lower", "upper",
-)  # fmt: skip
-#: Units of result tables that are called otherwise in `Display`.
-KNOWN_UNITS = {"outcome points": "score", "NPS points": "points"}
-#: Columns that say that the estimate is a difference.
-COMPARED = ("other", "before", "against", "other_outcome")
 #: Pairs of columns that are one range.
 RANGES = {
     "bound_low": ("bound_high", "Bounds"),
@@ -244,19 +236,6 @@ def _words(values: pd.Series) -> list[str]:
         known[value] if isinstance(value, bool) else "" if pd.isna(value) else str(value)
         for value in values
     ]
-
-
-def kinds(table: pd.DataFrame, column: str, display: Display) -> tuple[list[str], bool]:
-    """Unit of each row of a column, and whether numbers have their sign."""
-    own = unit(column, display)
-    signed = own.startswith("+")
-    own = own.lstrip("+")
-    if column not in display.units and column in IN_UNIT and "unit" in table:
-        units = [KNOWN_UNITS.get(one, one) for one in table["unit"].astype(str)]
-        compared = column == "estimate" and any(other in table for other in COMPARED)
-        return units, compared
-    compared = column == "estimate" and column not in display.units
-    return [own] * len(table), signed or (compared and any(other in table for other in COMPARED))
 
 
 def _numbers(

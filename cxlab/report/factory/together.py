@@ -101,7 +101,8 @@ def _shown_by(job: Job, study: Study) -> list[Part]:
         return [own]
     until = there.index(period) + 1 if period in there else len(there)
     earlier = [Part.of(one, where) for one in there[:until]]
-    return list(dict.fromkeys([own if period else Part.of(there[-1], where), *earlier]))
+    # of all periods together, a scorecard shows the whole too
+    return list(dict.fromkeys([own, *earlier]))
 
 
 def _published(
