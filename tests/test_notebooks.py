@@ -58,7 +58,15 @@ def test_opens_with_question_and_parameters(notebook):
 
 def test_ends_with_limits_and_versions(notebook):
     assert any(cell.source.startswith("## Limits") for cell in notebook.cells)
-    assert "version_line(" in notebook.cells[-1].source
+    assert "version_line(" in code_cells(notebook)[-1].source
+
+
+def test_leads_on_to_notebooks_that_are_there(notebook):
+    last = notebook.cells[-1]
+    assert last.metadata["tags"] == ["next"]
+    names = re.findall(r"\]\(([^)]+)\)", last.source)
+    assert names
+    assert set(names) <= {path.name for path in NOTEBOOKS}
 
 
 def test_cells_are_calls(notebook):
