@@ -43,6 +43,13 @@ def test_a_share_of_each_score_is_held_out():
     assert held.between(10, 11).all()
 
 
+def test_repeat_detractors_are_held_out_no_more_often_than_others():
+    calls = drawn(answered(3_000), hold_out=0.1).calls
+    for seed in range(1, 6):
+        calls = drawn(answered(3_000), hold_out=0.1, earlier=calls, seed=seed).calls
+    assert 0.08 < (calls["arm"] == "held out").mean() < 0.12
+
+
 def test_who_was_held_out_stays_held_out_and_a_seed_draws_the_same():
     first = drawn(answered())
     again = drawn(answered())
@@ -132,6 +139,21 @@ def test_agresti_and_caffo_by_hand():
     assert row["estimate"] == pytest.approx(30)
     assert row["ci_low"] == pytest.approx(100 * (one - two - width))
     assert row["ci_high"] == pytest.approx(100 * (one - two + width))
+
+
+def test_a_held_out_group_that_all_stayed_is_no_proof():
+    rows = pd.DataFrame(
+        {"arm": ["listed"] * 135 + ["held out"] * 15, "left_after": [True] * 15 + [False] * 135,
+         "days_followed": [30.0] * 15 + [10.0] + [200.0] * 134}
+    )  # fmt: skip
+    row = loop_effect(rows).table.iloc[0]
+    assert row["ci_low"] < 0 < row["ci_high"]
+
+
+def test_a_customer_who_is_listed_twice_counts_once():
+    rows = followed(100, 50).assign(customer=range(150))
+    twice = pd.concat([rows, rows[:40].assign(left_after=True, days_followed=5.0)])
+    pd.testing.assert_frame_equal(loop_effect(twice).table, loop_effect(rows).table)
 
 
 def test_no_effect_is_found_one_time_in_twenty_against_the_held_out():

@@ -111,6 +111,14 @@ class TestTheAnswer:
         assert answer.detail.startswith("A gap is shown, but smaller than declared to matter")
         assert answer_of(small, margin=1.0).rule == "a-gap-remains"
 
+    def test_a_gap_of_customers_alike_only_may_be_smaller_than_declared_to_matter(self):
+        answer = answer_of(with_gaps(demo(), raw=(1.0, 4.0), alike=(1.5, 0.2)))
+        assert (answer.rule, answer.certainty) == ("small-gap-of-customers-alike", "clear")
+        assert answer.text == (
+            "As collected no gap is shown, it is 1 (−7 to 9); a gap is shown for customers weighted "
+            "alike, but smaller than declared to matter: 1.5 (1.0 to 2.0)"
+        )
+
     def test_a_small_gap_remains_of_a_large_one(self):
         answer = answer_of(with_gaps(demo(), alike=(1.0, 0.2)))
         assert answer.text.endswith("the gap is 1.0 (0.5 to 1.5): smaller than declared to matter")
@@ -167,9 +175,18 @@ class TestTwoFilesOnly:
         answer = answer_of(with_gaps(two_files(), raw=(4.0, 6.0)))
         assert answer.text == "Among those who answered: no gap is shown, it is 4 (−9 to 17)"
 
+    @pytest.mark.parametrize(("gap", "side"), [(3.1, "above"), (-3.1, "below")])
+    def test_limits_of_a_gap_that_is_shown_do_not_touch_zero(self, gap, side):
+        # the smaller of two p-values counts twice: z(1 − .05/4) = 2.2414
+        answer = answer_of(with_gaps(two_files(), raw=(gap, 2.9 / 2.2414)))
+        assert answer.certainty == "clear"
+        assert answer.text == (f"Among those who answered: tNPS is 3.1 {side} rNPS (0.2 to 6.0)")
+
     def test_no_gap_that_matters(self):
-        answer = answer_of(with_gaps(two_files(), raw=(0.4, 0.5)))
-        assert answer.text == "tNPS and rNPS differ by no more than 3 points"
+        same = with_gaps(two_files(), raw=(0.4, 0.5))
+        start = "Among those who answered, tNPS and rNPS differ by no more than"
+        assert answer_of(same).text == f"{start} 3 points"
+        assert answer_of(same, margin=2.5).text == f"{start} 2.5 points"
 
     def test_the_parts_are_those_of_the_answers(self):
         said = two_files().findings().of_kind("finding")[1]

@@ -12,7 +12,13 @@ from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.result import Result
 from cxlab.stats.drivers import compare_outcomes, driver_map, drivers, penalty_reward, what_if
 from cxlab.stats.drivers.findings import COMPARED, MORE, SHAPES
-from cxlab.stats.drivers.singled_out import FITS, MAP
+from cxlab.stats.drivers.findings import _keep_up as keep_up
+from cxlab.stats.drivers.findings import _undecided as undecided
+from cxlab.stats.drivers.findings import _within_margin as within_margin
+from cxlab.stats.drivers.findings import _without_association as without_association
+from cxlab.stats.drivers.singled_out import FITS, MAP, Told
+from cxlab.stats.drivers.singled_out import _may_be as may_be
+from cxlab.stats.drivers.singled_out import _only_without_association as only_without_association
 from cxlab.stats.metrics import scorecard
 
 NAMES = ("food", "wifi", "signs", "staff", "shops")
@@ -220,8 +226,8 @@ class TestDecidingAgain:
         assert "Decided again: Shops “within the margin”, was “look first”" in found.answer.detail
         again = driver_map(places.analysis, metrics=places.metrics, margin=1.0)
         assert said(founded(again.findings(), again), "within margin").text == (
-            "Shops counts more than the average touchpoint and is rated below it, but by less than the "
-            "margin of 1"
+            "Shops counts more than the average touchpoint and is rated below average, but by less than "
+            "the margin of 1"
         )
 
     def test_a_named_family_is_adjusted_on_its_own(self):
@@ -254,7 +260,8 @@ class TestFindings:
     def test_several_to_keep_up_are_named_together(self):
         places = study(effects=(0.1, 0.1, 0.1, 0.6, 0.6), drop=(0, 0, 0, -0.6, -0.5))
         assert said(founded(places.findings(), places), "keep up").text == (
-            "Keep up Staff and Shops: they count more than the average touchpoint and are rated above"
+            "Keep up Staff and Shops: they count more than the average touchpoint and are rated above "
+            "average"
         )
 
     def test_what_half_of_the_resamples_say_is_named_with_its_share(self):
@@ -349,6 +356,95 @@ class TestFindings:
         places = mapped(frame)
         (caution,) = places.findings().of_kind("caution")
         assert "one impression may colour them all" in caution.text
+
+
+class TestMargin:
+    """A gap of −0.15, its interval from −0.30 to −0.01, beside margins of 0.2 and 0.3."""
+
+    def margins(self, **margins):
+        places = study()
+        table = places.table.set_index("driver", drop=False)
+        columns = ["performance_gap", "performance_gap_low", "performance_gap_high", "margin"]
+        for name, margin in margins.items():
+            table.loc[name, columns] = (-0.15, -0.30, -0.01, margin)
+            table.loc[name, "verdict"] = "within the margin"
+        places = replace(places, table=table.reset_index(drop=True))
+        return within_margin(Told(places, places.table))
+
+    def test_an_interval_beyond_the_margin_does_not_settle_that_it_is_less(self):
+        (told,) = self.margins(shops=0.2)
+        assert told.text == (
+            "Shops counts more than the average touchpoint and is rated below average, but not shown "
+            "to be below by as much as the margin of 0.2"
+        )
+        assert told.certainty == "not settled"
+        assert "smaller than declared" not in told.detail
+
+    def test_an_interval_that_ends_at_the_margin_is_less(self):
+        (told,) = self.margins(shops=0.3)
+        assert told.text.endswith("rated below average, but by less than the margin of 0.3")
+        assert told.certainty == "clear"
+
+    def test_each_is_told_with_what_is_shown_of_it(self):
+        less, still_open = self.margins(shops=0.3, food=0.2)
+        assert (less.subject, less.certainty) == ("Shops", "clear")
+        assert (still_open.subject, still_open.certainty) == ("Food", "not settled")
+
+
+class TestTargetsInWords:
+    """Ratings compared with a declared target are never said to be above or below average."""
+
+    def told(self, targets, rule, verdicts, fix_first=0.9):
+        places = study()
+        metrics = tuple(replace(one, target=targets.get(one.column)) for one in places.metrics)
+        table = places.table.assign(
+            verdict=places.table["driver"].map(verdicts).fillna("not first")
+        )
+        places = replace(places, metrics=metrics, table=table.assign(fix_first=fix_first))
+        return rule(Told(places, places.table))
+
+    @pytest.mark.parametrize(
+        ("targets", "end"),
+        [({}, "above average"), ({"staff": 2, "shops": 2}, "above their targets"),
+         ({"shops": 2}, "above its target (Shops) and above average (Staff)")],
+    )  # fmt: skip
+    def test_to_keep_up(self, targets, end):
+        verdicts = dict.fromkeys(["staff", "shops"], "keep up")
+        (finding,) = self.told(targets, keep_up, verdicts)
+        assert finding.text.endswith(f"the average touchpoint and are rated {end}")
+
+    @pytest.mark.parametrize(
+        ("targets", "words"),
+        [({}, "below average"), ({"wifi": 5}, "below its target"),
+         ({"food": 5}, "below average")],
+    )  # fmt: skip
+    def test_important_and_low(self, targets, words):
+        without = {"wifi": "association not shown"}
+        (beside,) = self.told(targets, without_association, without)
+        assert beside.text.startswith(f"Wifi is important and rated {words}, but is not shown")
+        alone = self.told(targets, only_without_association, without)
+        assert f"Wifi is important and rated {words}, but is not shown to go" in alone.text
+        (part,) = self.told(targets, undecided, {"wifi": "not settled"})
+        assert (
+            part.text == f"Important and rated {words} in only part of the resamples: Wifi (90 %)"
+        )
+        likely = self.told(targets, may_be, {"wifi": "likely"})
+        assert f"and is rated {words} is likely" in likely.detail
+
+    def test_what_is_likely_of_two_is_said_of_each(self):
+        verdicts = dict.fromkeys(["wifi", "shops"], "likely")
+        detail = self.told({"shops": 5}, may_be, verdicts).detail
+        assert "are rated below its target (Shops) and below average (Wifi) is likely" in detail
+
+    def test_a_target_of_0_is_a_target(self):
+        frame = answers() - 3
+        metrics = [Metric("shops", "mean", scale=(-2, 2), target=0)]
+        metrics += [Metric(name, "mean", scale=(-2, 2)) for name in NAMES[:4]]
+        analysis = drivers(
+            frame, "overall", NAMES, method="johnson", missing="pairwise", replicates=50
+        )
+        table = driver_map(analysis, metrics=metrics).table.set_index("driver")
+        assert table.loc["shops", "performance_cut"] == 0
 
 
 class TestWhatFollows:

@@ -12,7 +12,13 @@ from scipy.stats import t as student
 from cxlab.core.findings import COLUMNS, Cells, Finding, Findings, unfounded
 from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.phrases import decimals_for, listed, number, signed, with_interval
-from cxlab.stats.inference import adjust_family, certainty_of, deciding_interval, smallest_shown
+from cxlab.stats.inference import (
+    adjust_family,
+    certainty_of,
+    deciding_interval,
+    smallest_shown,
+    within_margin,
+)
 
 ANSWER = Finding(kind="answer", text="NPS is −5 (−12 to 3)", certainty="measured")
 
@@ -112,6 +118,25 @@ def test_numbers_show_one_digit_of_the_half_width(half, decimals):
 def test_a_value_is_told_from_what_it_is_compared_with():
     assert with_interval(7.04, 6.0, 8.0) == "7 (6 to 8)"
     assert with_interval(7.04, 6.0, 8.0, references=[7.1]) == "7.0 (6.0 to 8.0)"
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        ((4.0, 0.03, 8.0), "4.00 (0.03 to 8.00)"),
+        ((-4.0, -8.0, -0.004), "−4.000 (−8.000 to −0.004)"),
+        ((0.000001, -4.0, 4.0), "0.0000 (−4.0000 to 4.0000)"),
+        ((4.0, 1e-12, 8.0), "4 (0 to 8)"),
+    ],
+)
+def test_limits_have_as_many_decimals_as_tell_them_from_zero(limits, text):
+    assert with_interval(*limits, references=[0.0]) == text
+
+
+def test_nothing_is_inside_a_margin_that_is_not_finite():
+    assert within_margin(-1.0, 2.0, 3.0)
+    assert not within_margin(-1.0, 2.0, np.inf)
+    assert not within_margin(-1.0, 2.0, np.nan)
 
 
 def test_a_rounded_zero_has_no_sign():

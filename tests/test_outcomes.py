@@ -360,6 +360,32 @@ def test_scores_without_a_category_are_refused():
         retention_by_score(followed, "recommend")
 
 
+def test_ten_who_all_stayed_are_no_proof():
+    scores = [3] * 990 + [9] * 10
+    gone = [True] * 50 + [False] * 950
+    table = retention_differences(linked(scores, np.where(gone, 50, 300), gone), "recommend")
+    row = table.set_index("contrast").loc["promoters less detractors"]
+    assert row["estimate"] == pytest.approx(100 * 50 / 990)
+    assert row["df"] == 9
+    assert row["p_value"] > 0.05
+
+
+def test_a_hidden_category_is_not_given_back_by_differences():
+    scores = [3] * 6 + [7] * 40 + [9] * 120
+    followed = linked(scores, [300] * 166, [False] * 166)
+    table = retention_differences(followed, "recommend")
+    assert table["contrast"].tolist() == ["per score point"]
+    assert asymmetry(followed, "recommend")["note"].iloc[0].startswith("hidden: fewer than 10")
+
+
+def test_customers_who_stay_less_often_at_higher_scores_are_said_to():
+    rng = np.random.default_rng(16)
+    scores, days, gone, _ = planted(rng, 900, slope=0.4, base=0.05)
+    text = next(f.text for f in told(scores, days, gone) if f.rule == "per-point")
+    assert "less often per score point" in text
+    assert "−" not in text
+
+
 WORDS = ("0–6", "7–8", "9–10", "180 days", "90 days")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from cxlab import load_study, study_scorecard
 from cxlab.core.findings import unfounded
+from cxlab.stats.metrics.standing import _tile_note
 
 SCALES = {
     10: 'range = [0, 10]\nbins = { low = [0, 5], middle = [6, 7], top = [8, 10] }',
@@ -243,9 +244,9 @@ def test_a_change_within_the_margin_is_not_told(tmp_path):
 
 @pytest.mark.parametrize(
     ("interval", "p", "rule", "start"),
-    [((-12.0, -4.0), 0.001, "headline changed", "NPS fell by 8 points since 2025 (−12 to −4)"),
-     ((-0.9, 1.5), 0.9, "headline steady", "No headline measure has changed by as much as matters since 2025"),
-     ((-2.9, -0.1), 0.03, "headline steady", "No headline measure has changed by as much as matters"),
+    [((-12.0, -4.0), 0.001, "headline changed", "NPS fell by 8 points since 2025 (4 to 12)"),
+     ((-0.9, 1.5), 0.9, "headline steady", "NPS has not changed by as much as matters since 2025"),
+     ((-2.9, -0.1), 0.03, "headline steady", "NPS has not changed by as much as matters since 2025"),
      ((-12.0, 4.0), 0.3, "no change shown", "No headline measure is shown to have changed since 2025; a true")],
 )  # fmt: skip
 def test_headline_changes_are_clear_small_or_not_shown(base, interval, p, rule, start):
@@ -256,6 +257,82 @@ def test_headline_changes_are_clear_small_or_not_shown(base, interval, p, rule, 
     found, _ = told(replace(base, changes=one))
     assert found[rule].text.startswith(start)
     assert found[rule].certainty == ("not settled" if rule == "no change shown" else "clear")
+
+
+def moved(table, *rows, p="p_adjusted"):
+    """The table with (low, high, p) of its first tested rows, and the estimate between them."""
+    table = table.copy()
+    for place, (low, high, value) in zip(table.index[table[p].notna()], rows, strict=False):
+        table.loc[place, ["decided_low", "decided_high", p]] = low, high, value
+        table.loc[place, "estimate"] = (low + high) / 2
+    return table
+
+
+SMALL, STEADY, OPEN = (-2.9, -0.1, 0.03), (-0.9, 1.5, 0.9), (-12.0, 4.0, 0.3)
+
+
+def test_a_shown_change_inside_its_margin_is_not_called_not_shown(base):
+    found, _ = told(replace(base, changes=moved(base.changes, SMALL, OPEN)))
+    said = found["no larger change shown"]
+    assert said.text.startswith(
+        "No change as large as its margin is shown since 2025; a true change of "
+    )
+    assert said.certainty == "not settled"
+
+
+def test_a_shown_difference_inside_its_margin_is_not_called_not_shown(base):
+    table = moved(base.differences, SMALL, OPEN, OPEN, OPEN, p="p_headline")
+    found, _ = told(replace(base, differences=table))
+    assert found["no larger difference shown"].text == (
+        "No difference of a customer group as large as its margin is shown: of 4 comparisons over "
+        "the 2 groups large enough, none is clear"
+    )
+
+
+def test_only_measures_that_were_tested_are_said_to_be_steady(base):
+    found, _ = told(replace(base, changes=moved(base.changes, STEADY, STEADY)))
+    assert found["headline steady"].text == (
+        "No headline measure has changed by as much as matters since 2025"
+    )
+    one = moved(base.changes, STEADY, (np.nan, np.nan, np.nan))
+    found, _ = told(replace(base, changes=one))
+    assert found["headline steady"].text == "NPS has not changed by as much as matters since 2025"
+
+
+def test_changes_that_go_both_ways_are_neither_good_nor_bad(base):
+    table = moved(base.changes, (-12.0, -4.0, 0.001), (4.0, 12.0, 0.002))
+    found, _ = told(replace(base, changes=table))
+    assert found["headline changed"].direction == ""
+    points = base.touchpoints.assign(
+        clear=True, change_p=[0.001, 0.002, 0.003, 0.004], change=[-1.0, -1.0, -1.0, 1.0],
+        change_low=[-1.5, -1.5, -1.5, 0.5], change_high=[-0.5, -0.5, -0.5, 1.5],
+    )  # fmt: skip
+    said = told(replace(base, touchpoints=points))[0]["touchpoints changed"]
+    assert said.text.endswith("; one more changed")
+    assert said.direction == ""
+    assert said.text.startswith("Point A fell by 1.0 since 2025 (0.5 to 1.5); ")
+
+
+def test_the_limits_of_a_tile_that_is_shown_do_not_touch_zero(base):
+    card = replace(base, changes=moved(base.changes, (-22.0, -0.04, 0.04)))
+    assert _tile_note(card, card.headline[0]) == "Against 2025 −11.02 (−22.00 to −0.04)."
+
+
+def test_the_limits_of_a_missed_target_do_not_touch_it(base):
+    _, answer = told(aimed(base, nps=(20.3, 29.7, 30), top_box=(50, 60, 75)))
+    assert "NPS 20.3 to 29.7, n" in answer.detail
+
+
+def test_without_a_score_nothing_is_rated_lowest(base):
+    hidden = base.touchpoints.assign(estimate=np.nan, rank=pd.NA)
+    assert "reach" not in told(replace(base, touchpoints=hidden))[0]
+
+
+def test_without_a_finite_margin_nothing_is_too_small_to_matter(base):
+    assert "ends" in told(base, margins={"mean": np.inf})[0]
+    table = moved(base.changes, STEADY, STEADY)
+    found, _ = told(replace(base, changes=table), margins={"nps": np.inf, "top box": np.inf})
+    assert "no change shown" in found
 
 
 def test_groups_that_differ_are_counted_and_the_surest_named(tmp_path):

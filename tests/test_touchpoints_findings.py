@@ -238,6 +238,18 @@ def test_places_that_overlap_are_no_change():
     assert "changes place" not in {finding.rule for finding in found}
 
 
+def test_places_among_different_touchpoints_are_not_compared():
+    same = [0.2, 0.4, 0.7, 0.7, 0.7]
+    data = ratings(same, second=same, n=1200)
+    # three that come first for satisfaction have too few answers for recommending
+    data.loc[data.index >= 600, ["t2", "t3", "t4"]] = np.nan
+    data.loc[data.index < 600, "recommend"] = np.nan
+    found = told(data, ["overall", "recommend"], min_group_size=10)
+    places = [finding.text for finding in found.of_kind("finding")]
+    assert "of 2 touchpoints: Touchpoint B, place 1 (1 to 1)" in places[1]
+    assert "changes place" not in {finding.rule for finding in found}
+
+
 def test_advocacy_alone_is_an_outcome_like_any_other():
     data = ratings([0.9, 0.3, 0.3]).rename(columns={"overall": "recommend"})
     assert told(data, "recommend").answer.text.startswith(

@@ -19,7 +19,8 @@ from cxlab import (
 )
 from cxlab.core.findings import Finding, Findings, unfounded
 from cxlab.core.metric import Metric, nps_metric
-from cxlab.stats.tracking.families import HEADLINE, OTHERS
+from cxlab.core.periods import A_YEAR_BEFORE, LAST
+from cxlab.stats.tracking.families import HEADLINE, OTHERS, _verdict
 from tests.test_tracking_past import recorded
 
 NPS = nps_metric("recommend")
@@ -228,6 +229,82 @@ class TestAnswers:
         data.loc[data["period"] != "2025-Q4", "recommend"] = np.nan
         found = told(data, with_chart=False)
         assert found.answer.text == "Nothing is shown to have changed since 2025-Q3"
+
+
+def put(data, *rows, metrics=(NPS, rating("food"), rating("wifi"), rating("staff"))):
+    """Changes with the interval and p-value of some comparisons, all others open."""
+    changes = period_changes(data, list(metrics))
+    table = changes.table.assign(estimate=0.0, decided_low=-20.0, decided_high=20.0, p_adjusted=0.5)
+    for label, against, low, high in rows:
+        row = (table["label"] == label) & (table["against"] == against)
+        assert row.sum() == 1
+        shown = 0.01 if low * high > 0 else 0.5
+        table.loc[row, ["decided_low", "decided_high", "p_adjusted"]] = low, high, shown
+        table.loc[row, "estimate"] = (low + high) / 2
+    table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
+    return replace(changes, table=table)
+
+
+def founded(changes, **options):
+    found = changes.findings(**options)
+    tables = {"changes": changes.table, "headline-runs": changes.runs}
+    assert unfounded(found, tables, words=WORDS) == []
+    return found
+
+
+class TestWhatIsShown:
+    small_nps = ("recommend", LAST, 0.5, 2.5)
+    small_food = ("food", LAST, 0.05, 0.15)
+
+    @pytest.mark.parametrize("small", [("recommend", A_YEAR_BEFORE, 0.5, 2.5), small_food])
+    def test_a_small_change_is_not_called_not_shown(self, small):
+        answer = founded(put(study(), small)).answer
+        assert answer.rule == "nothing-shown"
+        assert answer.text.startswith("No change as large as its margin is shown since 2025-Q3; a ")
+
+    def test_nor_beside_a_change_of_a_touchpoint(self):
+        year = ("recommend", A_YEAR_BEFORE, 0.5, 2.5)
+        answer = founded(put(study(), year, ("wifi", LAST, -1.5, -0.5))).answer
+        assert answer.text == (
+            "wifi fell by 1.0 of 10 since 2025-Q3; no change of a headline measure as large as its "
+            "margin is shown"
+        )
+
+    def test_nor_after_a_change_in_a_year(self):
+        year = ("wifi", A_YEAR_BEFORE, -1.5, -0.5)
+        answer = founded(put(study(), self.small_nps, year)).answer
+        assert answer.text.endswith(
+            "; no further change as large as its margin is shown since 2025-Q3"
+        )
+
+    def test_each_change_has_its_own_comparison(self):
+        year = [(name, A_YEAR_BEFORE, -1.5, -0.5) for name in ("food", "staff")]
+        back = ("food", LAST, 0.5, 1.2)
+        new = [("wifi", LAST, -2.9, -0.5), ("staff", LAST, 0.5, 0.9)]
+        answer = founded(put(study(), *year, back, *new)).answer
+        assert answer.text.startswith(
+            "wifi fell by 1.7 of 10 since 2025-Q3; food (−1.0 of 10) and staff (−1.0 of 10) changed "
+            "against 2024-Q4, a year before; "
+        )
+
+    def test_a_change_that_turned_round_is_not_carried(self):
+        changes = put(study(), ("food", A_YEAR_BEFORE, -1.5, -0.5))
+        known = Finding(text="food", subject="food", rule="changed-new", estimate=-1.0)
+        fell, rose = (
+            Findings((replace(known, kind="answer", rule="x"), replace(known, estimate=estimate)))
+            for estimate in (-1.0, 1.0)
+        )
+        assert founded(changes, earlier=fell).answer.rule == "carried"
+        answer = founded(changes, earlier=rose).answer
+        assert answer.rule == "change-in-a-year"
+        assert answer.text == (
+            "food fell by 1.0 of 10 against 2024-Q4, a year before; in 2025-Q3 food had gone the "
+            "other way"
+        )
+
+    def test_limits_that_are_shown_do_not_touch_zero(self):
+        found = founded(put(study(), ("recommend", LAST, 0.03, 8.0)))
+        assert found.of_kind("finding")[0].text.startswith("NPS rose by 4.02 points (0.03 to 8.00)")
 
 
 class TestFindings:

@@ -13,18 +13,19 @@ MOST_DECIMALS = 4
 
 
 def decimals_for(
-    half_width: float, value: float = math.nan, references: Iterable[float] = ()
+    half_width: float, value: float | Iterable[float] = (), references: Iterable[float] = ()
 ) -> int:
-    """Decimals at which a half-width has one significant digit, two where values coincide.
+    """Decimals at which a half-width has one significant digit, more where values coincide.
 
     Parameters
     ----------
     half_width : float
         Half the width of the interval, in the unit of the number; NaN or 0: one decimal.
-    value : float
+    value : float or iterable of float
+        The estimate, or the estimate and its limits.
     references : iterable of float
-        What the sentence compares ``value`` with. If it rounds to the same as one of them and
-        isn't the same, one decimal more is shown.
+        What the sentence compares them with. While a value rounds to the same as one of them and
+        isn't the same, one decimal more is shown, up to `MOST_DECIMALS`.
 
     Examples
     --------
@@ -32,17 +33,26 @@ def decimals_for(
     (0, 1, 0)
     >>> decimals_for(7.8, value=-0.2, references=[0.1])
     1
+    >>> decimals_for(4.0, (4.1, 0.03, 8.1), [0.0])
+    2
     """
     if not math.isfinite(half_width) or half_width <= 0:
         decimals = 1
     else:
         decimals = max(0, -math.floor(math.log10(half_width) + 1e-12))
-    decimals = min(decimals, MOST_DECIMALS)
-    same = any(
-        math.isfinite(other) and other != value and round(other, decimals) == round(value, decimals)
-        for other in references
-    )
-    return min(decimals + 1, MOST_DECIMALS) if same and math.isfinite(value) else decimals
+    decimals, others = min(decimals, MOST_DECIMALS), list(references)
+    pairs = [
+        (one, other)
+        for one in (value if isinstance(value, Iterable) else [value])
+        for other in others
+        # what is lost in binary is no difference
+        if math.isfinite(one - other) and not math.isclose(one, other, abs_tol=1e-9)
+    ]
+    while decimals < MOST_DECIMALS and any(
+        round(one, decimals) == round(other, decimals) for one, other in pairs
+    ):
+        decimals += 1
+    return decimals
 
 
 def number(value: float, decimals: int = 0) -> str:
@@ -108,9 +118,8 @@ def with_interval(
     >>> with_interval(2.1, 0.3, 3.9, references=[0.0])
     '2.1 (0.3 to 3.9)'
     """
-    compared = list(references)
     # a limit that seems to touch the reference would contradict the word beside it
-    decimals = max(decimals_for((high - low) / 2, one, compared) for one in (estimate, low, high))
+    decimals = decimals_for((high - low) / 2, (estimate, low, high), references)
     return f"{amount(estimate, unit, decimals)} ({interval(low, high, decimals)})"
 
 

@@ -101,7 +101,7 @@ def call_list(
         Column that is true where a call must be made (complaint, safety, contract): they are
         listed and taken no part in the draw.
     earlier : DataFrame, optional
-        Earlier lists, with ``customer`` and ``arm``: who was held out stays held out.
+        Earlier lists, with ``customer`` and ``arm``: who was drawn before keeps the arm.
     method : {"hold_out", "random_order", "random_delay", "staggered_units"}
         Hold a share back for good; call everybody in random order until capacity ends; call a
         random half a period later; or begin with a random half of the owners.
@@ -145,9 +145,10 @@ def call_list(
     calls["_draw"] = rng.permutation(len(calls))
     must = asked[exempt].astype(bool).to_numpy() if exempt else np.zeros(len(calls), dtype=bool)
     calls.loc[must, "arm"] = MUST
-    before = _held_before(calls["customer"], earlier) & ~must
-    free = ~must & ~before
-    calls.loc[before, "arm"] = HELD_OUT
+    known = _earlier_arm(calls["customer"], earlier)
+    free = ~must & known.isna().to_numpy()
+    # who was drawn once keeps the arm, or repeat detractors would be held out more often
+    calls["arm"] = calls["arm"].mask(~must & known.notna(), known)
     held = _drawn(calls, asked[score].to_numpy(), free, hold_out, method, rng)
     calls.loc[held, "arm"] = WAITING if method in ("random_delay", "staggered_units") else HELD_OUT
     calls["order"] = calls.groupby("owner")["_draw"].rank().astype(int)
@@ -179,17 +180,18 @@ def _check(hold_out: float, capacity: int | None, method: str) -> None:
         raise ValueError(unknown("method", method, DESIGNS))
 
 
-def _held_before(customers: pd.Series, earlier: pd.DataFrame | None) -> np.ndarray:
+def _earlier_arm(customers: pd.Series, earlier: pd.DataFrame | None) -> pd.Series:
+    """Arm of the first list that drew each customer; null for who was never drawn."""
     if earlier is None:
-        return np.zeros(len(customers), dtype=bool)
+        return pd.Series(None, index=customers.index, dtype=object)
     check_columns(earlier, {"earlier": ["customer", "arm"]})
     odd = earlier.loc[~earlier["arm"].isin(ARMS), "arm"]
     if len(odd):
         raise ValueError(
             f"`arm` of earlier lists must be one of {', '.join(ARMS)}; got {got(list(odd))}."
         )
-    held = earlier.loc[earlier["arm"] == HELD_OUT, "customer"]
-    return customers.isin(held).to_numpy()
+    drawn = earlier[earlier["arm"].isin([LISTED, HELD_OUT])].drop_duplicates("customer")
+    return customers.map(drawn.set_index("customer")["arm"]).astype(object)
 
 
 def _drawn(

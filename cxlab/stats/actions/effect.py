@@ -13,10 +13,10 @@ from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got
 from cxlab.core.result import Result
-from cxlab.stats.actions.calls import ARMS, HELD_OUT, LISTED
+from cxlab.stats.actions.calls import ARMS, HELD_OUT, LISTED, MUST
 from cxlab.stats.inference import POWER, normal_quantile
 from cxlab.stats.outcomes.follow_up import follow_up, leavers_of
-from cxlab.stats.outcomes.survival import check_times, kaplan_meier, survival
+from cxlab.stats.outcomes.survival import Survival, check_times, kaplan_meier, parts, survival
 from cxlab.survey.study import Study
 
 NOT_IDENTIFIED = "effect not identified: nobody was held out by chance"
@@ -132,7 +132,7 @@ def loop_status(
         follow_ups, {"listed_at": listed_at, "closed_at": closed_at, "arm": arm, "by": by}
     )
     end = pd.Timestamp(until)
-    rows = follow_ups[~follow_ups[arm].isin([HELD_OUT])]
+    rows = follow_ups[follow_ups[arm].isin([LISTED, MUST])]
     start, stop = pd.to_datetime(rows[listed_at]), pd.to_datetime(rows[closed_at])
     early = stop[stop < start]
     if len(early):
@@ -144,8 +144,8 @@ def loop_status(
     table = kaplan_meier(rows, time="_days", left="_closed", horizon=within, by=by)
     open_, low, high = (table[name] for name in ("estimate", "ci_low", "ci_high"))
     table = table.assign(estimate=100 - open_, ci_low=100 - high, ci_high=100 - low)
-    groups = [part for _, part in rows.groupby(by)] if by else [rows]
-    table["median_days"] = [_median(part) for part in groups]
+    known = rows.dropna(subset=["_days"])
+    table["median_days"] = [_median(part) for _, part in parts(known, by)]
     return with_display(
         suppress_small_groups(table, within=[], min_group_size=min_group_size),
         caption=f"Cases closed within {within:g} days, open cases counted",
@@ -197,8 +197,8 @@ def loop_effect(
     Returns
     -------
     LoopEffect
-        Its table: one row for ``stayed`` (per cent; Agresti and Caffo's interval where everybody was
-        followed to the horizon, else of two Kaplan–Meier estimates) and, with ``next_score``,
+        Its table: one row for ``stayed`` (per cent; Agresti and Caffo's interval, on the
+        size of a sample without censoring) and, with ``next_score``,
         one for those who answered and one for its bounds: ``outcome``, ``n_listed``,
         ``n_held_out``, ``listed``, ``held_out``, ``estimate`` (the first less the second),
         ``se``, ``ci_low``, ``ci_high``, ``note``. Without a hold-out the difference is blank and
@@ -206,7 +206,8 @@ def loop_effect(
 
     Notes
     -----
-    Everybody on the list counts as listed, reached or not. Comparing those who were called with
+    Everybody on the list counts as listed, reached or not; with a column ``customer``, at the
+    first listing only. Comparing those who were called with
     those who were not, or with their own earlier score, mistakes chance and choice for effect.
     Bounds of the next score give the silent of one arm the lowest and of the other the highest.
 
@@ -227,14 +228,19 @@ def loop_effect(
     odd = follow_ups.loc[~follow_ups[arm].isin(ARMS), arm]
     if len(odd):
         raise ValueError(f"`arm` must be one of {', '.join(ARMS)}; got {got(list(odd))}.")
+    if "customer" in follow_ups:
+        # who is listed again was treated before: the first listing counts
+        follow_ups = follow_ups.drop_duplicates("customer")
     sides = [follow_ups[follow_ups[arm] == name] for name in (LISTED, HELD_OUT)]
     check_times(follow_ups[days], follow_ups[left], horizon, days)
     found = [("stayed", *_staying(sides, days, left, horizon, level))]
     if next_score and all(len(side) for side in sides):
         found += _next_scores(sides, next_score, scale, level)
     table = pd.DataFrame(found, columns=list(EFFECT_COLUMNS))
+    table = table.astype({"n_listed": "Int64", "n_held_out": "Int64"})
     if any(0 < len(side) < min_group_size for side in sides):
         table[["listed", "held_out", "estimate", "se", "ci_low", "ci_high"]] = np.nan
+        table[["n_listed", "n_held_out"]] = pd.NA
         table["note"] = f"hidden: fewer than {min_group_size} customers on one side"
     table = with_display(
         table, caption="Listed less held out by chance",
@@ -262,17 +268,26 @@ def _staying(
     estimate = shares[0] - shares[1]
     if np.isnan(estimate):
         return (*sizes, *(100 * s for s in shares), *blank, f"not followed for {horizon:g} days")
-    whole = all(((side[days] >= horizon) | (side[left].astype(float) > 0)).all() for side in sides)
-    if whole:
-        # one who stayed and one who left more on either side
-        padded = [(share * n + 1) / (n + 2) for share, n in zip(shares, sizes, strict=True)]
-        middle = padded[0] - padded[1]
-        se = np.sqrt(sum(p * (1 - p) / (n + 2) for p, n in zip(padded, sizes, strict=True)))
-    else:
-        middle, se = estimate, np.sqrt(sum(stay.variance() for stay in stays if stay))
+    known = [
+        _known_size(stay, side[days] >= horizon) for stay, side in zip(stays, sides, strict=True)
+    ]
+    # one who stayed and one who left more on either side
+    padded = [(share * m + 1) / (m + 2) for share, m in zip(shares, known, strict=True)]
+    middle = padded[0] - padded[1]
+    se = np.sqrt(sum(p * (1 - p) / (m + 2) for p, m in zip(padded, known, strict=True)))
     width = normal_quantile(level) * se
     figures = (*shares, estimate, se, middle - width, middle + width)
     return (*sizes, *(100 * figure for figure in figures), "")
+
+
+def _known_size(stay: Survival | None, observed: pd.Series) -> float:
+    """Size of the sample without censoring that would know as much; all of it without any."""
+    if stay is None:
+        return 0.0
+    variance = stay.variance()
+    if variance > 1e-14:
+        return stay.estimate * (1 - stay.estimate) / variance
+    return float(max(int(observed.sum()), 1))
 
 
 def _next_scores(

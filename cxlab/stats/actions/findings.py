@@ -34,19 +34,22 @@ def call_findings(calls: CallList, status: pd.DataFrame, effect: LoopEffect) -> 
 def _answer(calls: CallList, effect: LoopEffect) -> Finding:
     low, high = calls.rule
     counts = calls.table.groupby("arm")["n"].sum()
-    listed_, held = int(counts.get("listed", 0)), int(counts.get("held out", 0))
+    listed_ = int(counts.get("listed", 0)) + int(counts.get("must call", 0))
+    held = int(counts.get("held out", 0))
     text = f"Call {listed_:,} customers who answered {low:g}–{high:g}"
     text += f" and hold {held:,} back by chance" if held else ""
     row = effect.table.iloc[0]
     told, certainty = _effect(row, effect.horizon)
+    detail = ""
+    if pd.notna(row["n_listed"]):
+        detail = f"{int(row['n_listed']):,} listed and {int(row['n_held_out']):,} held out before"
     return Finding(
         kind="answer", text=f"{text}. {told}", certainty=certainty, subject="calls",
-        detail=f"{int(row['n_listed']):,} listed and {int(row['n_held_out']):,} held out before",
+        detail=detail,
         estimate=row["estimate"], ci_low=row["ci_low"], ci_high=row["ci_high"], unit="points",
         n=listed_ + held, reference=0.0, rule="calls", family="effect", family_size=1,
         cells=(
-            Cells(EFFECT, {"outcome": row["outcome"], "n_listed": row["n_listed"]},
-                  ("listed", "held_out", *FIGURES)),
+            Cells(EFFECT, {"outcome": "stayed"}, ("listed", "held_out", *FIGURES)),
         ),
     )  # fmt: skip
 
@@ -56,7 +59,8 @@ def _effect(row: pd.Series, horizon: float) -> tuple[str, str]:
     if pd.isna(row["estimate"]):
         reason = row["note"] or "not known"
         return f"Whether calling keeps customers: {reason}", "not settled"
-    decimals = decimals_for((row["ci_high"] - row["ci_low"]) / 2, row["estimate"], [0.0])
+    half = (row["ci_high"] - row["ci_low"]) / 2
+    decimals = max(decimals_for(half, row[name], [0.0]) for name in FIGURES)
     between = interval(row["ci_low"], row["ci_high"], decimals)
     shares = (
         f"Of those listed before, {number(row['listed'])} % were there {horizon:g} days later, "
@@ -66,6 +70,8 @@ def _effect(row: pd.Series, horizon: float) -> tuple[str, str]:
         return f"{shares}: no effect of calling is shown ({between} points)", "not settled"
     size = number(abs(row["estimate"]), decimals)
     more = "more" if row["estimate"] > 0 else "fewer"
+    nearer, farther = sorted((abs(row["ci_low"]), abs(row["ci_high"])))
+    between = interval(nearer, farther, decimals)
     return f"{shares}: {size} ({between}) in a hundred {more} of the listed stayed", "clear"
 
 
@@ -98,7 +104,12 @@ def _needed(effect: LoopEffect) -> list[Finding]:
     """How many customers would show a difference worth seeing."""
     row = effect.table.iloc[0]
     share, total = row["held_out"] / 100, row["n_listed"] + row["n_held_out"]
-    if pd.isna(share) or not 0 < share < 1 - WORTH_SEEING / 100 or not row["n_held_out"]:
+    if (
+        pd.isna(share)
+        or pd.isna(total)
+        or not 0 < share < 1 - WORTH_SEEING / 100
+        or not row["n_held_out"]
+    ):
         return []
     held = row["n_held_out"] / total
     needed = hold_out_needed(share, WORTH_SEEING / 100, held=held)

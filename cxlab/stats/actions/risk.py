@@ -102,6 +102,7 @@ def leaving_risk(
     early = _fit(rows[~late], matrix[~late], horizon)
     score = np.asarray(matrix[late] @ early.params[matrix.columns] + early.params["const"])
     later = rows[late]
+    check_times(later[DAYS], later[LEFT], horizon, DAYS)
     stayed, weight = observed_outcomes(later, horizon)
     measures = calibration(
         expit(score), 1 - stayed, weights=weight, clusters=later[followed.customer], level=level
@@ -151,13 +152,15 @@ def _fit(rows: pd.DataFrame, matrix: pd.DataFrame, horizon: float) -> Any:
         )
     _check_separation(matrix[weight > 0], stayed[weight > 0] == 0)
     options = {"family": sm.families.Binomial(), "var_weights": weight}
-    return sm.GLM(1 - stayed, sm.add_constant(matrix), **options).fit()
+    return sm.GLM(1 - stayed, sm.add_constant(matrix, has_constant="add"), **options).fit()
 
 
 def _check_separation(matrix: pd.DataFrame, gone: np.ndarray) -> None:
     """Refuse a column of which some cut parts leavers from others without an error."""
     for name in matrix:
         values = matrix[name].to_numpy(float)
+        if values.min() == values.max():
+            raise ValueError(f"`columns` must vary before the split; got one value of '{name}'.")
         ends = [(values[side].min(), values[side].max()) for side in (gone, ~gone)]
         if ends[0][0] > ends[1][1] or ends[0][1] < ends[1][0]:
             raise ValueError(
@@ -212,7 +215,10 @@ def calibration(
     }
     observed, expected = own @ happened, own @ predicted
     ratio = observed / expected if expected > 0 else np.nan
-    spread = np.sqrt((own**2 * (happened - predicted) ** 2).sum()) / max(observed, 1e-12)
+    who = np.arange(len(own)) if clusters is None else clusters
+    sums = cluster_sums(own * (happened - predicted), who)
+    units = len(sums)
+    spread = np.sqrt(units / max(units - 1, 1) * sums @ sums) / max(observed, 1e-12)
     width = normal_quantile(level)
     rows = []
     for name, (fit, columns) in fits.items():

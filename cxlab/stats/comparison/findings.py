@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import ndtr
 
 from cxlab.core.findings import Cells, Finding, Findings
-from cxlab.core.phrases import interval, number, with_interval
+from cxlab.core.phrases import decimals_for, interval, number, with_interval
 from cxlab.stats.comparison.decomposition import NOT_IDENTIFIED
 from cxlab.stats.comparison.gaps import (
     ALIKE,
@@ -77,7 +77,9 @@ class _Said:
             return self._among_answers()
         if _clear(self.alike) and not self.small(self.alike):
             return self._a_gap_remains()
-        return self._no_gap_remains() if _clear(self.raw) else self._nothing_shown()
+        if _clear(self.raw):
+            return self._no_gap_remains()
+        return self._a_small_gap() if _clear(self.alike) else self._nothing_shown()
 
     def _no_gap(self) -> Finding:
         hidden = self.scores["note"].str.startswith("hidden").any()
@@ -89,8 +91,11 @@ class _Said:
         return Finding(kind="answer", text=text, certainty="not settled", rule="no-gap")
 
     def _small(self, judged: bool) -> Finding:
-        who = ", as collected and for customers weighted alike" if judged else ""
-        text = f"tNPS and rNPS differ by no more than {number(self.margin)} points{who}"
+        text = f"tNPS and rNPS differ by no more than {self.margin:g} points"
+        if judged:
+            text += ", as collected and for customers weighted alike"
+        else:
+            text = f"Among those who answered, {text}"
         rows = (self.raw, self.alike) if judged else (self.raw,)
         shown = any(_clear(row) for row in rows)
         detail = "A gap is shown, but smaller than declared to matter" if shown else ""
@@ -112,7 +117,7 @@ class _Said:
     def _among_answers(self) -> Finding:
         raw = self.raw
         if _clear(raw):
-            text = f"Among those who answered: {_above(raw)} ({_size_range(raw)})"
+            text = f"Among those who answered: {_above(raw, limits=True)}"
             return self._answer("among-those-who-answered", text, raw, detail=SILENT)
         text = f"Among those who answered: no gap is shown, it is {_limits(raw)}"
         return self._answer("no-gap-among-those-who-answered", text, raw, detail=_shown(raw))
@@ -147,6 +152,13 @@ class _Said:
         gap = _limits(alike, raw["estimate"])
         text = f"{_above(raw)}. For customers weighted alike the gap is {gap}: {verdict}"
         return self._answer("no-gap-of-customers-alike", text, alike)
+
+    def _a_small_gap(self) -> Finding:
+        text = (
+            f"As collected no gap is shown, it is {_limits(self.raw)}; a gap is shown for customers "
+            f"weighted alike, but smaller than declared to matter: {_limits(self.alike)}"
+        )
+        return self._answer("small-gap-of-customers-alike", text, self.alike)
 
     def _nothing_shown(self) -> Finding:
         text = (
@@ -357,13 +369,19 @@ def _score_cells() -> tuple[Cells, ...]:
 
 def _decimals(*values: float) -> int:
     """Whole points, unless two values, or one and zero, would then be the same."""
-    rounded = [round(value) for value in (0.0, *values)]
-    return int(len(set(rounded)) < len(rounded))
+    return decimals_for(1.0, values, (0.0, *values))
 
 
-def _above(row: Mapping[str, Any]) -> str:
-    side = "above" if row["estimate"] > 0 else "below"
-    return f"tNPS is {number(abs(row['estimate']), _decimals(row['estimate']))} {side} rNPS"
+def _above(row: Mapping[str, Any], *, limits: bool = False) -> str:
+    """Which score is above; with the interval of the gap's size where ``limits``."""
+    sign, side = (1, "above") if row["estimate"] > 0 else (-1, "below")
+    value = sign * row["estimate"]
+    low, high = sorted(sign * row[end] for end in ("deciding_low", "deciding_high"))
+    places = _decimals(value)
+    if limits:
+        places = decimals_for((high - low) / 2, (value, low, high), [0.0])
+    text = f"tNPS is {number(value, places)} {side} rNPS"
+    return f"{text} ({interval(low, high, places)})" if limits else text
 
 
 def _limits(row: Mapping[str, Any], reference: float = 0.0) -> str:
@@ -371,12 +389,6 @@ def _limits(row: Mapping[str, Any], reference: float = 0.0) -> str:
     if not np.isfinite(low):
         return f"{number(row['estimate'], _decimals(row['estimate']))}, without an interval"
     return with_interval(row["estimate"], low, high, references=(0.0, reference))
-
-
-def _size_range(row: Mapping[str, Any]) -> str:
-    """The interval of a gap's size."""
-    limits = (row["deciding_low"], row["deciding_high"])
-    return interval(*sorted(abs(limit) for limit in limits))
 
 
 def _shown(row: Mapping[str, Any]) -> str:

@@ -115,7 +115,10 @@ def _keep_up(told: Told) -> list[Finding]:
     shared = {"certainty": "clear", "rule": "keep up", "direction": "good", **told.family}
     detail = f"Both intervals allow for {len(told.table)} touchpoints"
     if len(rows) > 1:
-        text = f"Keep up {names(rows)}: they count more than the average touchpoint and are rated above"
+        text = (
+            f"Keep up {names(rows)}: they count more than the average touchpoint and are rated "
+            f"{told.against('above', rows)}"
+        )
         return [Finding(text=text, detail=detail, **shared, **about_rows(rows))]
     row = rows[0]
     counts, than = "it counts", "more than the average touchpoint"
@@ -139,8 +142,8 @@ def _without_association(told: Told) -> list[Finding]:
     are, none = ("is", "is") if len(rows) == 1 else ("are", "are")
     return [
         Finding(
-            text=f"{names(rows)} {are} important and rated below average, but {none} not shown to go "
-            "with the outcome beyond the other ratings",
+            text=f"{names(rows)} {are} important and rated {told.against('below', rows)}, but {none} "
+            "not shown to go with the outcome beyond the other ratings",
             certainty="not settled", rule="no association", **about_rows(rows), **told.family,
         )
     ]  # fmt: skip
@@ -153,7 +156,8 @@ def _undecided(told: Told) -> list[Finding]:
     shares = listed([f"{row['label']} ({100 * row['fix_first']:.0f} %)" for row in rows])
     return [
         Finding(
-            text=f"Important and rated below average in only part of the resamples: {shares}",
+            text=f"Important and rated {told.against('below', rows)} in only part of the resamples: "
+            f"{shares}",
             certainty="not settled", rule="undecided", **about_rows(rows, "fix_first"), **told.family,
         )
     ]  # fmt: skip
@@ -240,19 +244,30 @@ def _steeper(told: Told, shapes: Result | None) -> list[Finding]:
 
 
 def _within_margin(told: Told) -> list[Finding]:
-    rows = told.rows("within the margin")
-    if not rows:
-        return []
-    it = f"{names(rows)} {_count(rows)} more than the average touchpoint and {'is' if len(rows) == 1 else 'are'} rated below it"
+    """Those below by less than the margin, and those whose interval goes beyond it."""
+    less: list[pd.Series] = []
+    open_still: list[pd.Series] = []
+    for row in told.rows("within the margin"):
+        shown = row["performance_gap_low"] >= -row["margin"]
+        (less if shown else open_still).append(row)
+    found = [_below_margin(told, less, "clear")] if less else []
+    return [*found, _below_margin(told, open_still, "not settled")] if open_still else found
+
+
+def _below_margin(told: Told, rows: list[pd.Series], certainty: str) -> Finding:
     margins = sorted({float(row["margin"]) for row in rows})
     margin = f"the margin of {margins[0]:.2g}" if len(margins) == 1 else "their margins"
-    return [
-        Finding(
-            text=f"{it}, but by less than {margin}", certainty="clear", rule="within margin",
-            detail="Shown, but smaller than declared to matter",
-            **about_rows(rows, "margin"), **told.family,
-        )
-    ]  # fmt: skip
+    but, detail = f"by less than {margin}", "Shown, but smaller than declared to matter"
+    if certainty != "clear":
+        but = f"not shown to be below by as much as {margin}"
+        detail = "That it is below is shown; the interval goes beyond the margin"
+    are = "is" if len(rows) == 1 else "are"
+    return Finding(
+        text=f"{names(rows)} {_count(rows)} more than the average touchpoint and {are} rated "
+        f"{told.against('below', rows)}, but {but}",
+        certainty=certainty, rule="within margin", detail=detail,
+        **about_rows(rows, "margin", "performance_gap_low"), **told.family,
+    )  # fmt: skip
 
 
 # what follows, and cautions

@@ -182,7 +182,8 @@ def driver_map(
 
         - "look first": .95 of the replicates, an association (``p_adjusted`` below .05, and no
           suppressor) and a rating below the target, or at least the margin below average;
-        - "within the margin": the same, but not so far below average;
+        - "within the margin": the same, but in these answers not so far below average, which is
+          shown only where ``performance_gap_low`` is at least -``margin``;
         - "likely": .80 of the replicates and an association;
         - "association not shown": .80 of the replicates without one;
         - "not settled": more than .05 of the replicates;
@@ -283,7 +284,8 @@ def _ratings(
     names = rows["driver"]
     ends = {metric.column: metric.scale for metric in metrics if metric.scale}
     means = {metric.column: metric for metric in metrics if metric.kind == "mean"}
-    target = np.array([getattr(means.get(name), "target", None) or np.nan for name in names])
+    # none is NaN; a target of 0 is one
+    target = np.array([getattr(means.get(name), "target", None) for name in names], dtype=float)
     usual = np.array(
         [
             means[name].margin

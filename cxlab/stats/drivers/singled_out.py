@@ -66,6 +66,17 @@ class Told:
         """What a driver's rating is compared with."""
         return "target" if self.has_target(row) else "average"
 
+    def against(self, side: str, rows: list[pd.Series]) -> str:
+        """``below average``, ``above their targets``; where both occur, which is which."""
+        own = [row for row in rows if self.has_target(row)]
+        others = [row for row in rows if not self.has_target(row)]
+        if not own:
+            return f"{side} average"
+        target = f"{side} {'its target' if len(own) == 1 else 'their targets'}"
+        if not others:
+            return target
+        return f"{target} ({names(own)}) and {side} average ({names(others)})"
+
     @property
     def family(self) -> dict[str, Any]:
         """What was compared together."""
@@ -163,13 +174,13 @@ def _may_be(told: Told) -> Finding | None:
     if not likely:
         return None
     place = "may be the place" if len(likely) == 1 else "may be places"
-    each = "it counts" if len(likely) == 1 else "each counts"
+    they, are = ("it counts", "is") if len(likely) == 1 else ("they count", "are")
     return told.answer(
         "may be",
         f"{names(likely)} {place} to look first; these answers do not settle it",
         certainty="likely", direction="bad",
-        detail=f"That {each} more than the average touchpoint and is rated below "
-        f"{told.line(likely[0])} is likely, not settled",
+        detail=f"That {they} more than the average touchpoint and {are} rated "
+        f"{told.against('below', likely)} is likely, not settled",
         **about_rows(likely),
     )  # fmt: skip
 
@@ -182,8 +193,8 @@ def _only_without_association(told: Told) -> Finding | None:
     none = "is not" if len(found) == 1 else "none is"
     return told.answer(
         "no association",
-        f"No single touchpoint stands out: {names(found)} {are} important and rated below average, "
-        f"but {none} shown to go with the outcome beyond the other ratings",
+        f"No single touchpoint stands out: {names(found)} {are} important and rated "
+        f"{told.against('below', found)}, but {none} shown to go with the outcome beyond the other ratings",
         certainty="not settled", detail=_explained(told), **about_rows(found),
     )  # fmt: skip
 

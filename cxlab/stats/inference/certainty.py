@@ -120,12 +120,16 @@ def certainty_of(p_adjusted: float, *, share: float | None = None) -> str:
 def within_margin(low: float, high: float, margin: float) -> bool:
     """Whether an interval lies inside ±margin: no difference that matters.
 
+    Nothing lies inside a margin that is not finite: what matters is not known then.
+
     Examples
     --------
     >>> within_margin(-1.0, 2.0, 3.0), within_margin(-1.0, 4.0, 3.0)
     (True, False)
+    >>> within_margin(-1.0, 2.0, np.inf)
+    False
     """
-    return bool(-margin <= low and high <= margin)
+    return bool(np.isfinite(margin) and -margin <= low and high <= margin)
 
 
 def smallest_shown(se: float, df: float, *, tests: int = 1) -> float:

@@ -11,17 +11,8 @@ import pandas as pd
 from cxlab.core.findings import Cells, Finding, Findings
 from cxlab.core.metric import Metric
 from cxlab.core.periods import A_YEAR_BEFORE
-from cxlab.core.phrases import (
-    MOST_DECIMALS,
-    amount,
-    decimals_for,
-    in_words,
-    interval,
-    listed,
-    number,
-    signed,
-)
-from cxlab.stats.inference import within_margin
+from cxlab.core.phrases import amount, decimals_for, in_words, interval, listed, number, signed
+from cxlab.stats.inference import ALPHA, within_margin
 from cxlab.stats.metrics.families import are_clear, latest_changes
 from cxlab.stats.metrics.touchpoints import MOST_NAMED
 
@@ -105,17 +96,16 @@ def _of_targets(card: Scorecard, aims: Sequence[Metric], margins: Mapping[str, f
         text = f"{some} of {in_words(size)} targets {'is' if met < 2 else 'are'} met"
         text += f", {in_words(undecided)} not settled" if undecided else ""
         items = [f"{item} ({verdict})" for item, verdict in zip(items, verdicts, strict=True)]
-    low, high = float(lead["ci_low"]), float(lead["ci_high"])
     told = [
-        f"{_name(card, metric)} {_interval(metric, row['ci_low'], row['ci_high'])}, n = {row['n']:,}"
+        f"{_name(card, metric)} {_interval(row)}, n = {row['n']:,}"
         for metric, row in zip(aims, rows, strict=True)
     ]
     return Finding(
         kind="answer", text=_headed(card, lead, f"{text}: {'; '.join(items[:MOST_NAMED])}"),
         certainty="not settled" if OPEN in verdicts else "clear",
         detail=f"{'95 % interval' if size == 1 else 'intervals that hold together'}: {'; '.join(told)}",
-        subject=_name(card, aims[0]), estimate=float(lead["estimate"]), ci_low=low, ci_high=high,
-        unit=lead["unit"], n=int(lead["n"]), rule=f"targets {verdicts[0] if alike else 'mixed'}",
+        subject=_name(card, aims[0]), estimate=float(lead["estimate"]), unit=lead["unit"], n=int(lead["n"]),
+        ci_low=float(lead["ci_low"]), ci_high=float(lead["ci_high"]), rule=f"targets {verdicts[0] if alike else 'mixed'}",
         reference=float(lead["target"]), margin=_margin(aims[0], margins), family=SIMULTANEOUS,
         family_size=size, direction={MET: "good", MISSED: "bad"}.get(verdicts[0], "") if alike else "",
         cells=tuple(_cells(TARGETS, row, "estimate", "target", "n") for row in rows),
@@ -164,8 +154,11 @@ def _whole(metric: Metric, half_width: float) -> float:
     return half_width if metric.kind == "mean" else max(half_width, 1.0)
 
 
-def _interval(metric: Metric, low: float, high: float) -> str:
-    return interval(low, high, decimals_for((high - low) / 2))
+def _interval(row: Any) -> str:
+    """Limits that are told from the target."""
+    low, high = row["ci_low"], row["ci_high"]
+    places = decimals_for((high - low) / 2, (row["estimate"], low, high), [float(row["target"])])
+    return interval(low, high, places)
 
 
 def _name(card: Scorecard, metric: Metric) -> str:
@@ -214,7 +207,7 @@ def _ends(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
     text = "; ".join(told)
     text = f"{text[:1].upper()}{text[1:]}, of {metric.scale[1]:g}" if metric.scale else text
     lowest, margin = weakest.iloc[0], _margin(metric, margins)
-    near = "weakest" in text and average - lowest["estimate"] < margin
+    near = "weakest" in text and average - lowest["estimate"] < margin < math.inf
     if near:
         text += "; the weakest is less below the average touchpoint than is declared to matter"
     return Finding(
@@ -273,11 +266,9 @@ def _bin(row: Any) -> str:
 def _reach(card: Scorecard) -> Finding | None:
     """Who used the touchpoint that is rated lowest."""
     table = card.touchpoints[card.touchpoints["reach"].notna()]
-    if table.empty:
+    if not table["estimate"].notna().any():
         return None
-    row = (
-        table.loc[table["estimate"].idxmin()] if table["estimate"].notna().any() else table.iloc[0]
-    )
+    row = table.loc[table["estimate"].idxmin()]
     used = f"{amount(row['reach'], '%')} ({interval(row['reach_low'], row['reach_high'])})"
     name = card.names[row["column"]]
     least = card.names[table.loc[table["reach"].idxmin(), "column"]]
@@ -296,14 +287,10 @@ def spoken_period(row: Any) -> str:
 
 
 def _size(metric: Metric, row: Any) -> tuple[str, str]:
-    """A difference in its unit without a sign, and the interval that decides."""
-    low, high = row["decided_low"], row["decided_high"]
-    places = decimals_for((high - low) / 2, row["estimate"], [0.0])
-    # an interval that leaves out zero must not seem to end there
-    while (
-        low * high > 0 and places < MOST_DECIMALS and 0 in (round(low, places), round(high, places))
-    ):
-        places += 1
+    """A difference without a sign, and the limits of its size, not zero where they leave it out."""
+    sign = -1 if row["estimate"] < 0 else 1
+    low, high = sorted(sign * row[end] for end in ("decided_low", "decided_high"))
+    places = decimals_for((high - low) / 2, (row["estimate"], low, high), [0.0])
     unit = {"points": " points", "%": " percentage points"}.get(metric.unit, "")
     return f"{number(abs(row['estimate']), places)}{unit}", f"({interval(low, high, places)})"
 
@@ -331,12 +318,18 @@ def _changes(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
         return _compared(card, clear, tested, margins, text=text, rule="headline changed", **told)
     rows = latest_changes(tested)
     if len(small) == len(tested):
-        text = f"No headline measure has changed by as much as matters since {_spoken(rows)}"
+        names = list(dict.fromkeys(_named(card, row) for _, row in rows.iterrows()))
+        who = "No headline measure has"
+        if len(names) < len(card.headline):
+            who = f"{listed(names, most=len(names))} {'has' if len(names) == 1 else 'have'} not"
+        text = f"{who} changed by as much as matters since {_spoken(rows)}"
         return _compared(card, rows, tested, margins, text=text, rule="headline steady", **told)
-    text = f"No headline measure is shown to have changed since {_spoken(rows)}; a true change of "
-    text += f"{_shown(card, rows.iloc[0])} would be shown four times in five"
-    told["certainty"] = "not settled"
-    return _compared(card, rows, tested, margins, text=text, rule="no change shown", **told)
+    text, rule = "No headline measure is shown to have changed", "no change shown"
+    if (small["p_adjusted"] < ALPHA).any():
+        text, rule = "No change as large as its margin is shown", "no larger change shown"
+    text += f" since {_spoken(rows)}; a true change of {_shown(card, rows.iloc[0])} would be shown"
+    told |= {"text": f"{text} four times in five", "certainty": "not settled", "rule": rule}
+    return _compared(card, rows, tested, margins, **told)
 
 
 def _spoken(rows: pd.DataFrame) -> str:
@@ -373,15 +366,20 @@ def _compared(
     metric, cells = _metric_of(card, row), told.pop("cells", ())
     columns = ("estimate", "decided_low", "decided_high", "smallest_shown")
     cited = [_cells(table, one, *columns, **one[keys].to_dict()) for _, one in rows.iterrows()]
-    side = "good" if row["estimate"] > 0 else "bad"
     return Finding(
         subject=_name(card, metric), unit=metric.unit, n=int(row["n"]), reference=0.0,
         estimate=float(row["estimate"]), ci_low=float(row["decided_low"]),
         ci_high=float(row["decided_high"]), margin=_margin(metric, margins),
         p_adjusted=float(row[p]), family="headline measures × comparisons",
-        family_size=len(tested), direction=side if told["rule"].endswith("changed") else "",
+        family_size=len(tested), direction=_direction(rows) if told["rule"].endswith("changed") else "",
         cells=(*cited, *cells), **told,
     )  # fmt: skip
+
+
+def _direction(rows: pd.DataFrame) -> str:
+    """What differences mean where all go one way."""
+    rose = rows["estimate"] > 0
+    return "good" if rose.all() else "" if rose.any() else "bad"
 
 
 def _groups(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
@@ -405,12 +403,15 @@ def _groups(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
     if len(small) == len(tested):
         text = f"No customer group differs by as much as matters: {of}, none"
         return _compared(card, best, tested, margins, text=text, rule="groups alike", **told)
-    seen = _shown(card, best.iloc[0])
     told |= {"certainty": "not settled",
-             "detail": f"{told['detail']}; at best a true difference of {seen} would be shown "
-                       "four times in five"}  # fmt: skip
-    text = f"No customer group is shown to differ from the rest: {of}, none is clear"
-    return _compared(card, best, tested, margins, text=text, rule="no group shown", **told)
+             "detail": f"{told['detail']}; at best a true difference of "
+                       f"{_shown(card, best.iloc[0])} would be shown four times in five"}  # fmt: skip
+    text, rule = "No customer group is shown to differ from the rest", "no group shown"
+    if (small["p_headline"] < ALPHA).any():
+        text = "No difference of a customer group as large as its margin is shown"
+        rule = "no larger difference shown"
+    text = f"{text}: {of}, none is clear"
+    return _compared(card, best, tested, margins, text=text, rule=rule, **told)
 
 
 def _shown(card: Scorecard, row: Any) -> str:
@@ -437,13 +438,13 @@ def _touchpoint_changes(card: Scorecard, margins: Mapping[str, float]) -> Findin
     more = len(clear) - len(told)
     tests = int(card.touchpoint_changes["tests"].iloc[0])
     return Finding(
-        kind="so what", text="; ".join(told) + (f"; so did {in_words(more)} more" if more else ""),
+        kind="so what", text="; ".join(told) + (f"; {in_words(more)} more changed" if more else ""),
         certainty="clear", detail=f"false discoveries controlled over {tests} comparisons",
         subject=card.names[lead["column"]], estimate=float(lead["estimate"]), unit=lead["unit"],
         ci_low=float(lead["decided_low"]), ci_high=float(lead["decided_high"]), n=int(lead["n"]),
         p_adjusted=float(lead["p_adjusted"]), family="touchpoints × comparisons", family_size=tests,
         rule="touchpoints changed", reference=0.0, margin=_margin(_metric_of(card, lead), margins),
-        direction="good" if lead["estimate"] > 0 else "bad",
+        direction=_direction(clear),
         cells=tuple(_cells(TOUCHPOINTS, row, "change", "change_low", "change_high")
                     for _, row in clear.iloc[:MOST_NAMED].iterrows()),
     )  # fmt: skip

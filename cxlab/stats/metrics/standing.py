@@ -385,7 +385,7 @@ def _tile_note(card: Scorecard, metric: Metric) -> str:
         return ""
     row = known.iloc[0]
     low, high = row["decided_low"], row["decided_high"]
-    places = decimals_for((high - low) / 2, row["estimate"], [0.0])
+    places = decimals_for((high - low) / 2, (row["estimate"], low, high), [0.0])
     shown = "" if bool(are_clear(known.head(1), "p_adjusted").item()) else ": not shown"
     change = signed(row["estimate"], places)
     return f"Against {spoken_period(row)} {change} ({interval(low, high, places)}){shown}."

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import stdtr
 
 from cxlab.core.design import Design, DesignLike
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.messages import got, unknown
 from cxlab.stats.inference import adjust_family, deciding_interval, t_quantile
@@ -56,7 +57,8 @@ def retention_differences(
         they are, texts as groups.
     level : float
     min_group_size : int
-        Contrasts of a category of fewer customers are left out.
+        Contrasts of a category of fewer customers are left out, and of one that would give it
+        back.
 
     Returns
     -------
@@ -78,7 +80,9 @@ def retention_differences(
     -----
     Weighted least squares of pseudo-values (Andersen et al. 2003) with a variance robust to
     clusters, G/(G − 1)·(n − 1)/(n − k), and Student's t with G − 1 degrees of freedom: see
-    statsmodels' ``cov_type="cluster"``. The E-value is how strongly, as a risk ratio, something
+    statsmodels' ``cov_type="cluster"``. Of two categories the degrees of freedom are those of
+    the smaller one; a category in which all stayed, or all left, takes the variance of one
+    customer more on either side instead of none. The E-value is how strongly, as a risk ratio, something
     that was not adjusted for would have to go with both the score and leaving to make all of the
     difference (``e_value_low``: of the interval's nearer limit).
 
@@ -110,7 +114,8 @@ def retention_differences(
     category = categories_of(rows[score], categories)
     sizes = rows.groupby(category)[known.cluster].nunique()
     names = [name for name in categories if sizes.get(name, 0)]
-    shown = [name for name in names if sizes[name] >= min_group_size]
+    gone_too = hidden_groups(sizes[names].to_numpy(float), min_group_size)
+    shown = {name for i, name in enumerate(names) if i not in gone_too}
     pairs = [(high, low) for i, low in enumerate(names) for high in names[i + 1 :]]
     cells = _category_cells(rows, category, names, known, horizon)
     found = []
@@ -120,7 +125,9 @@ def retention_differences(
         beside = _columns(rows, others)
         line = pd.concat([rows[[score]].astype(float), beside], axis=1)
         fit = _fit(values, line, rows, known, weight)
-        found.append((PER_POINT, words, *_row(fit, [score], [1.0], level), np.nan, np.nan))
+        units = rows[known.cluster].nunique()
+        slope = _row(fit, [score], [1.0], level, units)
+        found.append((PER_POINT, words, *slope, np.nan, np.nan))
         steps = pd.get_dummies(category, dtype=float)[names[1:]]
         fit = _fit(values, pd.concat([steps, beside], axis=1), rows, known, weight)
         for high, low in pairs:
@@ -128,14 +135,15 @@ def retention_differences(
             doubt = (
                 e_values(cells[low], cells[high], level) if words == UNADJUSTED else (np.nan,) * 2
             )
-            row = _row(fit, chosen, signs, level)
+            few, lacking = min(sizes[high], sizes[low]), _lacking_spread(cells, sizes, high, low)
+            row = _row(fit, chosen, signs, level, units, df=few - 1, lacking=lacking)
             found.append((f"{high} less {low}", words, *row, *doubt))
     columns = [
         "contrast", "adjusted", "n", "estimate", "se", "ci_low", "ci_high", "df", "p_value",
         "e_value", "e_value_low",
     ]  # fmt: skip
     table = pd.DataFrame(found, columns=columns)
-    hidden = [f"{high} less {low}" for high, low in pairs if not {high, low} <= set(shown)]
+    hidden = [f"{high} less {low}" for high, low in pairs if not {high, low} <= shown]
     return with_display(
         _with_decisions(table[~table["contrast"].isin(hidden)].reset_index(drop=True)),
         caption=f"Differences in staying {horizon:g} days",
@@ -191,15 +199,38 @@ def _fit(
     return model.fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
 
 
-def _row(fit: Any, names: list[str], signs: list[float], level: float) -> tuple[float, ...]:
-    from scipy.special import stdtr
-
+def _row(
+    fit: Any,
+    names: list[str],
+    signs: list[float],
+    level: float,
+    units: int,
+    *,
+    df: float | None = None,
+    lacking: float = 0.0,
+) -> tuple[float, ...]:
+    """Contrast of coefficients, with ``lacking`` variance added."""
     estimate = float(fit.params[names] @ signs)
     variance = float(np.asarray(signs) @ fit.cov_params().loc[names, names].to_numpy() @ signs)
-    se, df = np.sqrt(variance), float(fit.df_resid_inference)
+    se = np.sqrt(variance + lacking)
+    df = float(fit.df_resid_inference if df is None else df)
     width = float(t_quantile(level, df)) * se
-    p_value = 2 * float(stdtr(df, -abs(estimate / se))) if se > 0 else np.nan
-    return (int(df) + 1, estimate, se, estimate - width, estimate + width, df, p_value)
+    known = se > 0 and df >= 1
+    p_value = 2 * float(stdtr(df, -abs(estimate / se))) if known else np.nan
+    return (units, estimate, se, estimate - width, estimate + width, df, p_value)
+
+
+def _lacking_spread(
+    cells: Mapping[str, tuple[float, Array]], sizes: pd.Series, *names: str
+) -> float:
+    """Variance of categories in which all stayed or all left, which show none of their own."""
+    total = 0.0
+    for name in names:
+        stay, influence = cells[name]
+        if influence @ influence < 1e-14:
+            share = (stay * sizes[name] + 1) / (sizes[name] + 2)
+            total += 1e4 * share * (1 - share) / (sizes[name] + 2)
+    return total
 
 
 def _category_cells(
@@ -262,6 +293,7 @@ def asymmetry(
     design: DesignLike = None,
     categories: Mapping[str, Range] = NPS_CATEGORIES,
     level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
     """Whether the lowest category stays less often by more than the highest stays more often.
 
@@ -271,6 +303,8 @@ def asymmetry(
         As for `cxlab.retention_by_score`.
     categories : mapping of str to (low, high)
         Three of them, the worst first.
+    min_group_size : int
+        With a category of fewer customers nothing is shown.
 
     Returns
     -------
@@ -297,6 +331,11 @@ def asymmetry(
     empty = [name for name in names if not (category == name).any()]
     if empty:
         raise ValueError(f"`score` must have answers in every category; got none in {got(empty)}.")
+    columns = ["n", "below", "above", "estimate", "ci_low", "ci_high", "note"]
+    sizes = rows.groupby(category)[known.cluster].nunique()
+    if sizes.min() < min_group_size:
+        note = f"hidden: fewer than {min_group_size} customers in a category"
+        return pd.DataFrame([[pd.NA, *[np.nan] * 5, note]], columns=columns)
     cells = _category_cells(rows, category, names, known, horizon)
     (low, ifs_low), (middle, ifs_middle), (high, ifs_high) = (cells[name] for name in names)
     below, above = middle - low, high - middle
@@ -308,7 +347,7 @@ def asymmetry(
     ratio = below / above if limits else np.nan
     return pd.DataFrame(
         [[units, 100 * below, 100 * above, ratio, *(limits or (np.nan, np.nan)), note]],
-        columns=["n", "below", "above", "estimate", "ci_low", "ci_high", "note"],
+        columns=columns,
     )
 
 
@@ -394,6 +433,7 @@ def compare_predictors(
             f"`split` must have answers before it and after it; got {pd.Timestamp(split).date()}."
         )
     early, later = rows[~late], rows[late]
+    check_times(later[DAYS], later[LEFT], horizon, DAYS)
     own = later[known.weights].to_numpy(float) if known.weights else None
     stayed, weight = observed_outcomes(later, horizon, own)
     common = _stay(early, known, horizon).estimate

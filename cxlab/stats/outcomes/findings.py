@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: Names that the tables are recorded under.
 BY_SCORE, DIFFERENCES, STAKE = "retention-by-score", "retention-differences", "value-at-stake"
 PER_POINT = "per score point"
+MOST_PAIRS = 3
 FIGURES = ("estimate", "ci_low", "ci_high")
 DECIDING = ("estimate", "deciding_low", "deciding_high")
 NO_CAUSE = (
@@ -80,8 +81,12 @@ def _per_point(differences: pd.DataFrame) -> list[Finding]:
     adjusted = row["adjusted"] == "adjusted"
     clear = row["p_value"] < ALPHA
     size = with_interval(row["estimate"], row["ci_low"], row["ci_high"], references=[0.0])
+    more = "more"
+    if clear and row["estimate"] < 0:
+        more = "less"
+        size = with_interval(-row["estimate"], -row["ci_high"], -row["ci_low"], references=[0.0])
     words = "Customers alike in what was adjusted for" if adjusted else "Customers"
-    text = f"{words} stay {size} percentage points more often per score point"
+    text = f"{words} stay {size} percentage points {more} often per score point"
     if not clear:
         text = f"That customers with higher scores stay more often is not shown: {size} percentage points per score point"
     return [
@@ -101,7 +106,8 @@ def _categories(differences: pd.DataFrame) -> list[Finding]:
     if pairs.empty:
         return []
     pairs = pairs[pairs["adjusted"] == pairs["adjusted"].iloc[-1]]
-    return [_category(row, len(pairs)) for _, row in pairs.sort_values("p_adjusted").iterrows()]
+    surest = pairs.sort_values("p_adjusted").head(MOST_PAIRS)
+    return [_category(row, len(pairs)) for _, row in surest.iterrows()]
 
 
 def _category(row: pd.Series, compared: int) -> Finding:
@@ -115,6 +121,8 @@ def _category(row: pd.Series, compared: int) -> Finding:
     if clear:
         size = number(abs(row["estimate"]), decimals)
         than = "more" if row["estimate"] > 0 else "less"
+        nearer, farther = sorted((abs(low), abs(high)))
+        between = f"({interval(nearer, farther, decimals)})"
         text = f"{upper.capitalize()} stay {size} {between} percentage points {than} often than {lower}"
     return Finding(
         certainty="clear" if clear else "not settled", text=text, subject=row["contrast"],

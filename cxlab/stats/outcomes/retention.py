@@ -70,6 +70,8 @@ class Retention(Result):
         """
         from cxlab.stats.outcomes.findings import retention_findings
 
+        if "group" in self.table:
+            raise ValueError("`by` must be none for findings; make one report a group instead.")
         return retention_findings(self, differences, stake, unit)
 
 

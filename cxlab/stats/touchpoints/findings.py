@@ -245,8 +245,11 @@ def _place(row: pd.Series) -> str:
 
 
 def _changes(leads: list[Lead], labels: Mapping[str, str]) -> list[Finding]:
-    """Touchpoints whose places for the first outcome and the second do not overlap."""
-    if len(leads) < 2:
+    """Touchpoints whose places for the first outcome and the second do not overlap.
+
+    Places of 12 are not compared with places of 8: both outcomes must place the same.
+    """
+    if len(leads) < 2 or len({frozenset(lead.placed["touchpoint"]) for lead in leads[:2]}) > 1:
         return []
     here, there = (
         lead.placed.set_index("touchpoint")[["rank", "rank_low", "rank_high"]] for lead in leads[:2]

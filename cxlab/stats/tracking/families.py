@@ -233,11 +233,9 @@ class Subject:
 
 
 def decimals(row: Row) -> int:
-    """Of a change: one digit of its half-width, two where a limit would round to zero."""
-    half = (row["decided_high"] - row["decided_low"]) / 2
-    found = decimals_for(half, row["estimate"], [0.0])
-    limits = (row["decided_low"], row["decided_high"])
-    return found + (row["verdict"] in (CLEAR, SMALL) and any(round(x, found) == 0 for x in limits))
+    """Of a change: one digit of its half-width, more where it or a limit would round to zero."""
+    low, high = row["decided_low"], row["decided_high"]
+    return decimals_for((high - low) / 2, (row["estimate"], low, high), [0.0])
 
 
 def limits_of(row: Row, *, size: bool = False) -> str:

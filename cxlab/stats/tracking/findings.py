@@ -68,10 +68,17 @@ def _answer(
         return _headline_moved(moved)
     if changed := _by_size(others):
         new = [one for one in changed if one.is_last(CLEAR)]
-        return _others_moved(told, new, headline) if new else _in_a_year(told, changed, earlier)
+        if new:
+            return _others_moved(new, headline)
+        return _in_a_year(told, changed, earlier, _small([*headline, *others]))
     if headline and all(one.is_last(SAME, SMALL) for one in headline):
         return _no_larger(told, headline)
-    return _nothing_shown(told, headline)
+    return _nothing_shown(told, headline, _small([*headline, *others]))
+
+
+def _small(subjects: list[Subject]) -> bool:
+    """Whether a change is shown that is smaller than its margin."""
+    return any(one.of_verdict(SMALL) for one in subjects)
 
 
 def _by_size(subjects: list[Subject]) -> list[Subject]:
@@ -102,35 +109,53 @@ def _headline_moved(moved: list[Subject]) -> Finding:
     )  # fmt: skip
 
 
-def _others_moved(told: Told, new: list[Subject], headline: list[Subject]) -> Finding:
+def _others_moved(new: list[Subject], headline: list[Subject]) -> Finding:
     tail = "no headline measure is shown to have changed"
+    if _small(headline):
+        tail = "no change of a headline measure as large as its margin is shown"
     if headline and all(one.is_last(SAME, SMALL) for one in headline):
         tail = "no headline measure changed by more than its margin"
     return _changes_answer(new, f"{_in_one(new)}; {tail}", "new-change")
 
 
-def _in_a_year(told: Told, changed: list[Subject], earlier: Findings | None) -> Finding:
+def _in_a_year(
+    told: Told, changed: list[Subject], earlier: Findings | None, small: bool
+) -> Finding:
     """Clear changes in a year to which the last period has added nothing that is shown."""
-    known = {one.subject for one in _changes_of(earlier)}
-    carried = all(one.name in known for one in changed)
-    text = f"{_in_one(changed)}; no further change is shown since {told.before}"
-    if carried:
+    known = {one.subject: one.estimate for one in _changes_of(earlier)}
+    agreed = {one.name: known.get(one.name, 0.0) * one.moved["estimate"] for one in changed}
+    size = " as large as its margin" if small else ""
+    text = f"{_in_one(changed)}; no further change{size} is shown since {told.before}"
+    if all(sign > 0 for sign in agreed.values()):
         return _changes_answer(changed, f"Carried from {told.before}: {text}", "carried")
+    if turned := [name for name, sign in agreed.items() if sign < 0]:
+        text = f"{_in_one(changed)}; in {told.before} {listed(turned)} had gone the other way"
     return _changes_answer(changed, text, "change-in-a-year")
 
 
+def _by_time(changed: list[Subject]) -> dict[str, list[Subject]]:
+    """Changes by what they are compared with, in words."""
+    groups: dict[str, list[Subject]] = {}
+    for one in changed:
+        groups.setdefault(when(one.moved), []).append(one)
+    return groups
+
+
 def _in_one(changed: list[Subject]) -> str:
-    if len(changed) == 1:
-        return changed[0].said(changed[0].moved, whole=True)
-    sizes = [
-        f"{one.name} ({one.measured(one.moved['estimate'], decimals(one.moved), sign=True)})"
-        for one in changed
-    ]
-    return f"{listed(sizes)} changed {when(changed[0].moved)}"
+    parts = []
+    for compared, group in _by_time(changed).items():
+        sizes = [
+            f"{one.name} ({one.measured(one.moved['estimate'], decimals(one.moved), sign=True)})"
+            for one in group
+        ]
+        alone = group[0].said(group[0].moved, whole=True)
+        parts.append(alone if len(group) == 1 else f"{listed(sizes)} changed {compared}")
+    return "; ".join(parts)
 
 
 def _changes_answer(changed: list[Subject], text: str, rule: str) -> Finding:
-    cells = tuple(cell for one in changed[:3] for cell in one.cells(one.moved))
+    named = [one for group in _by_time(changed).values() for one in group[:3]]
+    cells = tuple(cell for one in named for cell in one.cells(one.moved))
     return Finding(
         kind="answer", certainty="clear", text=text, rule=rule, direction=_direction(changed),
         cells=cells, **changed[0].tested(changed[0].moved),
@@ -150,8 +175,10 @@ def _no_larger(told: Told, headline: list[Subject]) -> Finding:
     )  # fmt: skip
 
 
-def _nothing_shown(told: Told, headline: list[Subject]) -> Finding:
+def _nothing_shown(told: Told, headline: list[Subject], small: bool) -> Finding:
     text = f"Nothing is shown to have changed since {told.before}"
+    if small:
+        text = f"No change as large as its margin is shown since {told.before}"
     first = next((one for one in headline if one.is_last(OPEN, SAME, SMALL)), None)
     if first is None:
         return Finding(
