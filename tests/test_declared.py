@@ -16,6 +16,7 @@ STUDY = """
 [study]
 name = "small"
 title = "Small"
+min_group_size = 1
 [contact_rules."quiet"]
 days = 30
 exempt = 0.1

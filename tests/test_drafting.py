@@ -608,7 +608,8 @@ def test_three_commands_from_a_strangers_file_to_a_report(tmp_path):
     made = run("report", study, "--output", tmp_path / "reports", "--notebook", "scorecard")
     assert made.exit_code == 0, made.output
     pages = list((tmp_path / "reports").rglob("*.html"))
-    assert {"2-scorecard.html", "index.html"} == {page.name for page in pages}
+    names = {page.name for page in pages}
+    assert names == {"2-scorecard.html", "glossary.html", "index.html"}
 
 
 # ---------------------------------------------------------------- guesses confirmed blindly

@@ -112,7 +112,10 @@ def nonresponse_table(
     rates = pd.DataFrame({"response_rate": [float(rate) for rate in response_rates]})
     rows = known.astype({"target": float}).merge(rates, how="cross")
     rate, answered = rows["response_rate"], rows["response_rate"] * rows["estimate"]
-    low, high = (rows["unit"].map({unit: pair[i] for unit, pair in ENDS.items()}) for i in (0, 1))
+    low, high = (
+        rows["unit"].map({unit: pair[i] for unit, pair in ENDS.items()}).astype(float)
+        for i in (0, 1)
+    )
     silent = (1 - rate).where(rate < 1)
     tipping = (rows["target"] - answered) / silent
     found = rows.assign(

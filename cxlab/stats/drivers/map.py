@@ -273,7 +273,12 @@ class _Rated:
 
     def lines(self, means: Array) -> Array:
         """What each driver is compared with, shape (rows, drivers), from means of that shape."""
-        average = np.nanmean(means, axis=1, keepdims=True)
+        known = np.isfinite(means)
+        number = known.sum(axis=1, keepdims=True)
+        # without a rating there is no average
+        average = np.where(known, means, 0.0).sum(axis=1, keepdims=True) / np.where(
+            number > 0, number, np.nan
+        )
         return np.where(np.isfinite(self.target), self.target, average)
 
 
