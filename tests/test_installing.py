@@ -166,7 +166,7 @@ def test_a_notebook_whose_name_windows_refuses_makes_a_report_under_another(stem
     assert not run.failures
     below = [entry.name for entry in (tmp_path / "out").rglob("*")]
     assert not [name for name in below if FORBIDDEN.search(name)]
-    assert len([name for name in below if name.endswith((".html", ".ipynb", ".xlsx"))]) == 4
+    assert len([name for name in below if name.endswith((".html", ".ipynb", ".xlsx"))]) == 5
     assert verify_report(run.pages[0].parent).same
 
 
