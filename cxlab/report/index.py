@@ -242,7 +242,8 @@ def state_of(reports: Mapping[str, Findings]) -> tuple[str, list[str]]:
     Examples
     --------
     >>> from cxlab.core.findings import Finding
-    >>> said = Finding(kind="answer", text="Both targets are missed: NPS is −5", rule="targets missed")
+    >>> text = "Both targets are missed: NPS is −5"
+    >>> said = Finding(kind="answer", text=text, rule="targets missed", family_size=2)
     >>> state_of({"scorecard": Findings((said,))})
     ('Both targets are missed', [])
     """

@@ -141,7 +141,7 @@ def study_overview(study: Study) -> pd.DataFrame:
     --------
     >>> from cxlab.survey.study import load_study
     >>> study_overview(load_study("demo"))["table"].tolist()
-    ['relationship', 'transactional', 'invitations', 'customers']
+    ['relationship', 'transactional', 'invitations', 'customers', 'follow_ups']
     """
     rows = []
     for name, table in study.definition.tables.items():

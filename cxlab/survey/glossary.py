@@ -50,7 +50,7 @@ def glossary(study: Study) -> pd.DataFrame:
     --------
     >>> from cxlab import load_study
     >>> table = glossary(load_study("demo")).set_index("term")
-    >>> print(table.loc["NPS", "formula"])
+    >>> print(table.loc["NPS", "formula"].iloc[0])
     100 × (answers from 9 to 10 − answers from 0 to 6) / valid answers
     >>> print(table.loc["NPS", "bins"])
     0 to 6 detractors, 7 to 8 passives, 9 to 10 promoters

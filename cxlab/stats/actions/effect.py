@@ -66,7 +66,7 @@ def study_follow_ups(
     >>> from cxlab.survey.study import load_study
     >>> listed = study_follow_ups(load_study("demo"), since="2025-12-01")
     >>> listed["arm"].value_counts().to_dict()
-    {'listed': 126, 'held out': 13}
+    {'listed': 128, 'held out': 13}
     """
     rows = study.read(table, engine="pandas")
     if since is not None:
