@@ -52,7 +52,7 @@ def glossary(study: Study) -> pd.DataFrame:
     >>> table = glossary(load_study("demo")).set_index("term")
     >>> print(table.loc["NPS", "formula"].iloc[0])
     100 × (answers from 9 to 10 − answers from 0 to 6) / valid answers
-    >>> print(table.loc["NPS", "bins"])
+    >>> print(table.loc["NPS", "bins"].iloc[0])
     0 to 6 detractors, 7 to 8 passives, 9 to 10 promoters
     """
     rows = [row for table in study.definition.tables.values() for row in _measures(table, study)]
