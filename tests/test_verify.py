@@ -35,7 +35,9 @@ show(table, name="outcomes")""",
     'show(plot_intervals(table), name="chart", alt="One dot and its line.")',
     """show(pd.DataFrame([{"label": "NPS", "period": "2025-Q4", "before": "2025-Q3", "estimate": -8.25,
     "ci_low": -12.0, "ci_high": -4.0, "p_adjusted": 0.001, "unit": "points",
-    "sentence": "NPS fell by 8 points."}]), name="changes")""",
+    "sentence": "NPS fell by 8 points."},
+    {"label": "CSAT", "period": "2025-Q4", "before": "2025-Q3", "estimate": -1.5, "ci_low": -3.0,
+    "ci_high": 1.0, "p_adjusted": 0.2, "unit": "points", "sentence": ""}]), name="changes")""",
     """from cxlab import show_answer
 from cxlab.core.findings import Finding, Findings
 told = [Finding(kind="answer", text="Half are satisfied", n=len(answers)), Finding(text="812 were asked")]
@@ -117,7 +119,7 @@ def forge_output(folder):
     book = nbformat.read(path, as_version=4)
     (output,) = [one for cell in book.cells for one in cell.get("outputs", ())
                  if "outcomes" not in str(one) and "Overall" in str(one) and "text/html" in one.get("data", {})]  # fmt: skip
-    output.data = {kind: re.sub(r"\d\.\d\d", "8.88", text) for kind, text in output.data.items()}
+    output.data = {kind: re.sub(r"\d\.\d+", "8.88", text) for kind, text in output.data.items()}
     nbformat.write(book, path)
 
 
@@ -225,7 +227,6 @@ def test_all_that_follows_from_a_forged_table_is_found(report):
     found = verify_report(report).differences
     assert "table outcomes, row 1 (Overall), column ci_low: was 1.5, is 1.0" in found
     assert any("9-trial.xlsx" in line for line in found)
-    assert any("9-trial.pptx" in line for line in found)
 
 
 def test_the_honest_report_is_the_same_also_when_verified_again(report):
