@@ -77,7 +77,7 @@ def test_regression_of_pseudo_values_is_that_of_r(lung, golden):
     columns = part[["sex", "ph.ecog", "age"]].astype(float)
     fit = _fit(values, columns, part, Design(cluster="inst"), None)
     for name in columns:
-        _, estimate, se, *_ = _row(fit, [name], [1.0], 0.95)
+        _, estimate, se, *_ = _row(fit, [name], [1.0], 0.95, units=len(part))
         assert estimate == pytest.approx(golden[f"lung.pseudo_lm.{name}"], rel=DIGITS)
         assert se == pytest.approx(golden[f"lung.pseudo_lm.{name}.se_cl"], rel=DIGITS)
 
