@@ -46,14 +46,14 @@ def refresh_notebook(path: Path) -> None:
 def normalised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook with only the metadata that matters.
 
-    Kept: the kernel's name, what the notebook needs (``cxlab.needs``), cell tags and the alt
+    Kept: the kernel's name, what the notebook needs and its tab (``cxlab``), cell tags and the alt
     text of figures. Cells are numbered
     from 1 in order.
     """
     metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
-    needs = notebook.metadata.get("cxlab", {}).get("needs")
-    if needs is not None:
-        metadata["cxlab"] = {"needs": needs}
+    declared = notebook.metadata.get("cxlab", {})
+    if kept := {key: declared[key] for key in ("needs", "tab") if key in declared}:
+        metadata["cxlab"] = kept
     notebook.metadata = nbformat.from_dict(metadata)
     for number, cell in enumerate(notebook.cells):
         tags = cell.metadata.get("tags", [])
