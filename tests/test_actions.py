@@ -207,6 +207,30 @@ def test_open_cases_are_not_forgotten():
         loop_status(rows.assign(closed_at=pd.Timestamp("2025-09-01")), until="2025-12-31")
 
 
+def test_medians_stand_beside_their_owner_and_waiting_is_no_open_case():
+    day = pd.Timestamp("2025-10-01")
+    needed = {"Owner 2": 3, "Owner 10": 9}
+    rows = pd.DataFrame(
+        [(owner, day, day + pd.Timedelta(days=days), "listed") for owner, days in needed.items()]
+        * 12
+        + [("Owner 2", day, pd.NaT, "waiting")] * 12,
+        columns=["owner", "listed_at", "closed_at", "arm"],
+    )
+    status = loop_status(rows, until="2025-12-31", by="owner").set_index("group")
+    assert status["median_days"].to_dict() == needed
+    assert status["n"].tolist() == [12, 12]
+
+
+def test_a_customer_s_rows_are_one_for_observed_over_expected():
+    rng = np.random.default_rng(30)
+    true = expit(rng.normal(-1, 1, 300))
+    happened = (rng.random(300) < true).astype(float)
+    once = calibration(true, happened, clusters=pd.Series(range(300)))
+    who = pd.Series(np.repeat(np.arange(300), 2))
+    twice = calibration(np.repeat(true, 2), np.repeat(happened, 2), clusters=who)
+    pd.testing.assert_frame_equal(once, twice)
+
+
 def test_planning_as_in_the_plan():
     # 5 points from 70 %: 1,248 an arm
     assert hold_out_needed(0.70, 0.05, held=0.5) == 2 * 1_248

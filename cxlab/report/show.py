@@ -48,7 +48,6 @@ def show(
     highlight: str | Sequence[str] | None = None,
     bar: str | Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
-    digits: int | None = None,
 ) -> None:
     """Display a table, in words and with all numbers folded below, or a figure with its alt text.
 
