@@ -188,7 +188,11 @@ class TestTiles:
         ("last", "told"),
         [
             ({"attained": "yes"}, "Target 30: met."),
-            ({"attained": "undecided"}, "Target 30: not settled."),
+            ({"attained": "undecided", "target": 2.0}, "Target 2: not settled."),
+            (
+                {"attained": "undecided"},
+                "Target 30: not settled by intervals that hold all targets at once.",
+            ),
             ({"target": math.nan, "attained": ""}, "No target set."),
             ({"unit": "%", "target": 62.5}, "Target 62.5 %: missed."),
         ],
