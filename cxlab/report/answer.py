@@ -49,6 +49,7 @@ def show_answer(
     *,
     alt: str | None = None,
     tiles: pd.DataFrame | None = None,
+    explored: bool = False,
 ) -> None:
     """Display the answer of a notebook, what follows, what was found and how sure it is.
 
@@ -70,6 +71,9 @@ def show_answer(
         from a tile's last row: ``target`` (NaN: none), ``attained`` (``yes``, ``no``,
         ``undecided``; empty without a target), ``note`` (a sentence that follows; may be
         empty). Hidden estimates are NaN.
+    explored : bool
+        Whether the answers are a part that nobody planned to look at (`Study.explored`):
+        nothing is more than likely then.
 
     Raises
     ------
@@ -108,6 +112,7 @@ def show_answer(
             "`alt` must say in words what the answer's figure shows; got none. "
             "Name the kind of chart and what is compared."
         )
+    findings = findings.explored() if explored else findings
     _record(findings, tiles)
     html = answer_html(findings, tiles)
     display(Shown(str(findings), {"text/html": html}, {}))
