@@ -13,12 +13,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtri
 
-from cxlab.stats.covariance import to_correlation
-from cxlab.stats.covariance.covariance import PairSums, pairwise_covariance, repair
-from cxlab.stats.covariance.em import climb, is_positive, unpack_parameters, with_prior
-from cxlab.stats.covariance.moments import estimate_covariance
+from cxlab.stats.covariance.covariance import (
+    PairSums,
+    pairwise_covariance,
+    repair,
+    to_correlation,
+    unpack,
+)
+from cxlab.stats.covariance.em import (
+    climb,
+    estimate_covariance,
+    is_positive,
+    unpack_parameters,
+    with_prior,
+)
 from cxlab.stats.covariance.rows import WeightedRows
-from cxlab.stats.covariance.sums import unpack
 from cxlab.stats.drivers.replicates import Resample, replicate_totals, unit_totals
 
 Array = np.ndarray
@@ -134,7 +143,7 @@ def _from_sums(
 ) -> CovarianceFit:
     """Sums over complete rows, or over the rows that know both columns of a pair."""
     q = len(columns)
-    fit = estimate_covariance(columns, missing, rows.pair_sums(), lambda: rows, total=rows.n)
+    fit = estimate_covariance(columns, missing, rows)
     if not resample.replicates:
         return CovarianceFit(fit.mean, fit.matrix, np.empty((0, q, q)), notes=(fit.note,))
     if missing == "complete":
@@ -205,7 +214,7 @@ def _em(
     start: tuple[Array, Array] | None = None,
 ) -> CovarianceFit:
     q, n = len(columns), rows.n
-    fit = estimate_covariance(columns, "em", rows.pair_sums(), lambda: rows, total=n, start=start)
+    fit = estimate_covariance(columns, "em", rows, start=start)
     place = fit.mean, fit.matrix * ((n - 1) / n)
     if not resample.replicates:
         return CovarianceFit(fit.mean, fit.matrix, np.empty((0, q, q)), notes=(fit.note,))
