@@ -37,6 +37,7 @@ class Prepared:
         cls, data: pd.DataFrame, themes: CodedComments, hand: pd.DataFrame | None, row: str | None,
         design: Design,
     ) -> Prepared:  # fmt: skip
+        """Arrays of answers, their codes, hand codes and design."""
         machine = themes.values.to_numpy(float)
         by_people = themes.by == PEOPLE
         coded, drawn, agreement = np.full(machine.shape, np.nan), np.ones(len(data)), None
