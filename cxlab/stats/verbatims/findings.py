@@ -16,6 +16,7 @@ from cxlab.core.metric import Metric
 from cxlab.core.phrases import decimals_for, in_words, interval, listed, number, with_interval
 from cxlab.stats.inference import ALPHA
 from cxlab.stats.metrics import compare_groups, scorecard
+from cxlab.stats.verbatims.agreement import LEAST_ALPHA
 from cxlab.stats.verbatims.codes import CodedComments
 from cxlab.stats.verbatims.scores import GAP, NOT_CORRECTED, SHARE, ThemeScores
 from cxlab.survey.study import Study
@@ -89,6 +90,7 @@ def commenters(
     }
     columns = ["group", "n", "estimate", "se", "ci_low", "ci_high"]
     each = scorecard(rows, [score], **options).table[columns]
+    each = each[each["group"].isin([COMMENTED, SILENT])]
     both = each.set_index("group")["n"].reindex([COMMENTED, SILENT]).notna().all()
     parts = [each]
     if both:
@@ -158,23 +160,25 @@ def _answer(scores: ThemeScores, table: pd.DataFrame, gaps: pd.DataFrame) -> Fin
         )
     sure = gaps[gaps["p_adjusted"] < ALPHA].sort_values("estimate")
     lower, higher = sure[sure["estimate"] < 0], sure[sure["estimate"] > 0].iloc[::-1]
-    parts = [
-        _named(part, f"{way} {name}")
-        for part, way in ((lower, "a lower"), (higher, "a higher"))
-        if len(part)
-    ]
-    text = "; ".join(parts) if parts else f"No theme is shown to go with a lower or higher {name}"
-    certainty = "clear" if parts else "not settled"
+    certainty = "clear" if len(sure) else "not settled"
     return Finding(
-        text=f"{text[0].upper()}{text[1:]}{_machine(scores, gaps, sure)}", certainty=certainty,
+        text=f"{_named(lower, higher, name)}{_machine(scores, gaps, sure)}", certainty=certainty,
         detail=_detail(scores, gaps), family_size=len(gaps), n=int(gaps["n"].iloc[0]), **common,
     )  # fmt: skip
 
 
-def _named(rows: pd.DataFrame, goes_with: str) -> str:
-    many = len(rows) > 1
-    count = f"{in_words(len(rows))} theme{'s' if many else ''}"
-    return f"{count} {'go' if many else 'goes'} with {goes_with} beyond chance: {listed(list(rows['label']))}"
+def _named(lower: pd.DataFrame, higher: pd.DataFrame, score: str) -> str:
+    parts: list[str] = []
+    for rows, way in ((lower, "a lower"), (higher, "a higher")):
+        if len(rows):
+            many = len(rows) > 1
+            goes = f" theme{'s' if many else ''} {'go' if many else 'goes'}" if not parts else ""
+            to = f"{score} beyond chance" if not parts else "one"
+            parts.append(
+                f"{in_words(len(rows))}{goes} with {way} {to}: {listed(list(rows['label']))}"
+            )
+    text = "; ".join(parts) or f"No theme is shown to go with a lower or higher {score}"
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _machine(scores: ThemeScores, gaps: pd.DataFrame, sure: pd.DataFrame) -> str:
@@ -282,9 +286,11 @@ def _cautions(scores: ThemeScores, table: pd.DataFrame, who: pd.DataFrame) -> li
     told = []
     if scores.badge == "not corrected":
         told.append(
-            "Machine codes, not corrected: code about 300 comments by hand for gaps, intervals and an answer"
+            "Machine codes, not corrected: code some three hundred comments by hand for gaps, intervals and an answer"
         )
-    told += [note for note in scores.notes if note.startswith("Coders agree too little")]
+    told += [
+        note.rstrip(".") for note in scores.notes if note.startswith("Coders agree too little")
+    ]
     told += [note.rstrip(".") for note in scores.notes if note.startswith("The machine's errors")]
     shares = table[(table["quantity"] == SHARE)].set_index("theme")
     praise = shares.loc[shares["tone"] == "praise"]
@@ -296,7 +302,9 @@ def _cautions(scores: ThemeScores, table: pd.DataFrame, who: pd.DataFrame) -> li
     told.append(
         "Comments are of those who commented; a gap is association, not what would be gained"
     )
-    return [Finding(kind="caution", text=one, rule="caution") for one in told[:2]]
+    return [
+        Finding(kind="caution", text=one, rule="caution", reference=LEAST_ALPHA) for one in told[:2]
+    ]
 
 
 def doubtful_comments(data: pd.DataFrame, text: str) -> tuple[str, ...]:

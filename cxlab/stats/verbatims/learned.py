@@ -115,12 +115,15 @@ def find_themes(
         "init": "nndsvd",
         "max_iter": 300,
         "tol": 1e-3,
+        "random_state": seed,
     }
     whole = NMF(**options)
     rng, again = np.random.default_rng(seed), []
     with warnings.catch_warnings():
         # whether a theme is there again in half of the comments says more than a tolerance
         warnings.filterwarnings("ignore", message="Maximum number of iterations")
+        # what is left of an exact fit may be just below 0
+        warnings.filterwarnings("ignore", message="invalid value encountered in sqrt")
         parts = whole.fit_transform(weights)
         for _ in range(resamples):
             half = rng.choice(len(said), min(len(said), MOST_HALVED) // 2, replace=False)

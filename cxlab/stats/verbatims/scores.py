@@ -230,14 +230,22 @@ def theme_scores(
     wanted = [one for one in there if groups is None or one in groups]
     rows: list[dict[str, Any]] = []
     influences: dict[tuple[str, str, str], Array] = {}
+    drifted: list[str] = []
     for group in wanted:
         own = themes.commented.to_numpy() & (True if by is None else (data[by] == group).to_numpy())
+        # the latest period is the one that is read
+        drifted = sheet.drifted(own) if pool and by and sheet.agreement is not None else []
         for one, influence in _group(sheet, values, own, pool, check_level(level)):
             label = "" if group is None else str(group)
             rows.append({"period": label, **one})
             influences[label, one["theme"], one["quantity"]] = influence
     table = _finished(pd.DataFrame(rows), themes, metric, min_group_size)
-    badge, notes = _badge(sheet, hand)
+    badge, notes = _badge(sheet, hand, themes.labels)
+    if drifted:
+        names = ", ".join(themes.labels[name] for name in drifted)
+        notes.append(
+            f"The machine's errors differ from those of earlier periods on: {names}. Code more comments of this one."
+        )
     return ThemeScores(
         table=_displayed(table if by else table.drop(columns="period"), metric, level, badge),
         badge=badge, metric=metric, by=by, level=level, influences=influences, units=sheet.units,
@@ -391,7 +399,9 @@ def _finished(
     return hidden.assign(**{name: names[name] for name in names})
 
 
-def _badge(sheet: Prepared, hand: pd.DataFrame | None) -> tuple[str, list[str]]:
+def _badge(
+    sheet: Prepared, hand: pd.DataFrame | None, labels: dict[str, str]
+) -> tuple[str, list[str]]:
     if sheet.by_people:
         return "coded by people", []
     if hand is None or sheet.agreement is None:
@@ -400,7 +410,7 @@ def _badge(sheet: Prepared, hand: pd.DataFrame | None) -> tuple[str, list[str]]:
     told = f"corrected with {hand['row'].nunique():,} hand-coded comments"
     if known.empty:
         return f"{told}, {UNKNOWN}", []
-    low = known.loc[known["estimate"] < LEAST_ALPHA, "theme"]
+    low = known.loc[known["estimate"] < LEAST_ALPHA, "theme"].map(labels)
     notes = (
         [f"Coders agree too little (α below {LEAST_ALPHA}) on: {', '.join(low)}."]
         if len(low)

@@ -23,7 +23,8 @@ from cxlab.survey.study import Study, Where
 ENOUGH = 100
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+# not shown as text: comments would stand in it
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Verbatims:
     """Comments of a period; made by `study_verbatims`.
 
@@ -65,8 +66,9 @@ class Verbatims:
 
     @property
     def gaps(self) -> pd.DataFrame:
-        """The themes' gaps, the lowest first."""
-        return self.scores.gaps(self.period)
+        """The themes' gaps, the lowest first, with the intervals that decide."""
+        found = self.scores.gaps(self.period)
+        return found.assign(ci_low=found["decided_low"], ci_high=found["decided_high"])
 
     def next_sheet(
         self, *, size: int, path: str | Path | None = None, seed: int = 0
@@ -119,7 +121,7 @@ def study_verbatims(
     >>> from cxlab.survey.study import load_study
     >>> told = study_verbatims(load_study("demo"), period="2025-Q4")
     >>> told.scores.badge
-    'corrected with 580 hand-coded comments, α 1.00'
+    'corrected with 580 hand-coded comments, α .97'
     """
     until = study.periods[: study.periods.index(period) + 1] if period else study.periods
     answers = study.read(period=_coded(study, until), where=where, engine="pandas")
