@@ -29,8 +29,8 @@ _REFUSED = re.compile(
 )
 #: Characters of a folder's name, so that paths stay within every file system's limits.
 LONGEST = 80
-#: Roles of columns that stand in the table of customers.
-CUSTOMER_ROLES = ("left", "value")
+#: Roles of columns that stand in the table of customers, or wherever there are units.
+CUSTOMER_ROLES = ("left", "value", "unit")
 SCORES = "scores"
 _PERIODS = re.compile(r"periods>=(\d+)")
 
@@ -216,7 +216,7 @@ def read_needs(notebook: Path) -> list[str] | None:
 
     - a role (``outcome``, ``touchpoint``, ``segment``, …; also ``role:outcome``): the main
       table has such a column, and it was asked in the period;
-    - ``left``, ``value``: any table has such a column;
+    - ``left``, ``value``, ``unit``: any table has such a column;
     - ``scores``: the main table has an outcome, a touchpoint or another rating;
     - ``metric:nps`` (or another metric; also ``role:nps``): an outcome has it;
     - ``table:NAME``: the study declares that table;

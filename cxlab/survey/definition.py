@@ -15,7 +15,7 @@ from cxlab.survey.scales import Scale
 #: What a column can be. Ratings are answers on a scale; the others describe the row.
 Role = Literal[
     "outcome", "touchpoint", "rating", "segment", "number", "text", "date", "id", "customer",
-    "active", "left", "value", "period", "weight", "strata", "cluster",
+    "active", "left", "value", "period", "weight", "strata", "cluster", "unit",
 ]  # fmt: skip
 ROLES: tuple[str, ...] = get_args(Role)
 RATING_ROLES = ("outcome", "touchpoint", "rating")
@@ -73,6 +73,8 @@ class Column:
         Label where there is little room; the label itself unless declared.
     spans_periods : bool
         For clusters: the same id in two periods is the same cluster.
+    persons : bool
+        For units (stores, teams, agents): each is one person, and is in no report.
     shift : int
         For ratings: stored code + shift = score. Missing codes are as stored.
     reverse : bool
@@ -95,6 +97,7 @@ class Column:
     headline: bool = False
     short: str = ""
     spans_periods: bool = False
+    persons: bool = False
     shift: int = 0
     reverse: bool = False
 

@@ -130,6 +130,7 @@ class ColumnKeys(Keys):
     ] = {}  # fmt: skip
     headline: Flag = False
     spans_periods: Flag = False
+    persons: Flag = False
     shift: Whole = 0
     reverse: Flag = False
     confirm: Text = ""
