@@ -27,11 +27,8 @@ from .stats.actions import study_follow_ups as study_follow_ups
 from .stats.comparison import NpsComparison as NpsComparison
 from .stats.comparison import compare_tnps_rnps as compare_tnps_rnps
 from .stats.comparison import programme_tables as programme_tables
-from .stats.covariance import Moments as Moments
-from .stats.covariance import moments as moments
 from .stats.drivers import DriverAnalysis as DriverAnalysis
 from .stats.drivers import compare_outcomes as compare_outcomes
-from .stats.drivers import dominance as dominance
 from .stats.drivers import driver_map as driver_map
 from .stats.drivers import drivers as drivers
 from .stats.drivers import penalty_reward as penalty_reward
