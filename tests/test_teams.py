@@ -108,7 +108,7 @@ class TestSlopes:
         for _ in range(100):
             found = linked(*drawn(rng, 30, slope=0.8, staff=10)).table.set_index("slope")
             if not found["note"][CORRECTED]:
-                held.append((found["ci_low"] <= 0.8) & (0.8 <= found["ci_high"]))
+                held.append((found["ci_low"] <= 0.8) & (found["ci_high"] >= 0.8))
         share = pd.DataFrame(held).mean()
         assert share[CORRECTED] > 0.88
         assert share[BETWEEN] < 0.8
