@@ -87,6 +87,14 @@ from .stats.tracking import driver_changes as driver_changes
 from .stats.tracking import mix_and_performance as mix_and_performance
 from .stats.tracking import period_changes as period_changes
 from .stats.tracking import period_scores as period_scores
+from .stats.verbatims import code_comments as code_comments
+from .stats.verbatims import coding_agreement as coding_agreement
+from .stats.verbatims import coding_sample as coding_sample
+from .stats.verbatims import people_codes as people_codes
+from .stats.verbatims import read_coding as read_coding
+from .stats.verbatims import study_coding as study_coding
+from .stats.verbatims import study_themes as study_themes
+from .stats.verbatims import theme_scores as theme_scores
 from .survey.check import check_answers as check_answers
 from .survey.check import study_overview as study_overview
 from .survey.exports import Export as Export

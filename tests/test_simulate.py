@@ -250,6 +250,7 @@ class TestDemo:
             "customers.csv",
             "follow_ups.csv",
             "employees.csv",
+            "coding.csv",
         }
         for path in written:
             committed = (DEMO / path.name).read_bytes()

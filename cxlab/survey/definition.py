@@ -15,7 +15,7 @@ from cxlab.survey.scales import Scale
 #: What a column can be. Ratings are answers on a scale; the others describe the row.
 Role = Literal[
     "outcome", "touchpoint", "rating", "segment", "number", "text", "date", "id", "customer",
-    "active", "left", "value", "period", "weight", "strata", "cluster", "unit",
+    "active", "left", "value", "period", "weight", "strata", "cluster", "unit", "comment", "codes",
 ]  # fmt: skip
 ROLES: tuple[str, ...] = get_args(Role)
 RATING_ROLES = ("outcome", "touchpoint", "rating")
@@ -23,7 +23,11 @@ RATING_ROLES = ("outcome", "touchpoint", "rating")
 DATE_ROLES = ("date", "left")
 NUMBER_ROLES = ("number", "value")
 #: Roles that one column of a table at most may have.
-SINGLE_ROLES = ("id", "customer", "period", "weight", "strata", "cluster", "left", "value")
+SINGLE_ROLES = (
+    "id", "customer", "period", "weight", "strata", "cluster", "left", "value", "comment",
+)  # fmt: skip
+#: What a theme's comments mean for the firm.
+Tone = Literal["praise", "complaint", "neutral"]
 #: Survey platforms and file formats that a table's ``format`` may name.
 Format = Literal["plain", "qualtrics", "surveymonkey", "limesurvey", "excel", "spss", "stata"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -121,6 +125,30 @@ class Column:
         metrics = self.all_metrics()
         aimed = [metric for metric in metrics if metric.target is not None]
         return next(iter(aimed or metrics), None)
+
+
+@dataclass(frozen=True)
+class Theme:
+    """What comments may be about, in the analyst's codebook.
+
+    Attributes
+    ----------
+    name : str
+    label : str
+        In words.
+    words : tuple of str
+        Words and phrases that give it away, case aside; an asterisk stands for any ending.
+    tone : {"praise", "complaint", "neutral"}
+    codes : mapping of str to tuple of str
+        Period to the codes that people gave such comments in it. Codes change their meaning
+        between waves: a period that is not named has none.
+    """
+
+    name: str
+    label: str
+    words: tuple[str, ...] = ()
+    tone: str = "neutral"
+    codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -239,7 +267,7 @@ class Definition:
     ``contact_rules`` holds each rule's days after a transactional invitation and the share
     of customers who are exempt from it at random. ``engine`` is what reads the answers
     where nobody says it; None: their size decides. ``observed_until`` is the last day on which
-    a customer's leaving would have been seen.
+    a customer's leaving would have been seen. ``codebook`` is what comments are about.
     """
 
     name: str
@@ -255,6 +283,7 @@ class Definition:
     open_questions: tuple[OpenQuestion, ...] = ()
     engine: str | None = None
     observed_until: str | None = None
+    codebook: Mapping[str, Theme] = field(default_factory=dict)
 
     def in_words(self) -> dict[str, str]:
         """What the study file says of the study, its main table and the others, a line each."""

@@ -13,6 +13,7 @@ import pandas as pd
 
 from cxlab.core.messages import did_you_mean, one_of
 from cxlab.survey.simulate.afterwards import draw_afterwards
+from cxlab.survey.simulate.comments import draw_comments
 from cxlab.survey.simulate.mechanisms import EPISODE_CELLS, Mechanisms
 from cxlab.survey.simulate.population import (
     draw_customers,
@@ -58,6 +59,8 @@ class Programme:
         after the last period.
     follow_ups : DataFrame
         Detractors who were listed to be called, or held out by chance.
+    coding : DataFrame
+        Hand codes of some of the comments on the relationship survey.
     staying : DataFrame
         ``score, value``: per cent of all customers with that score who are there 180 days later.
     employees : DataFrame
@@ -77,6 +80,7 @@ class Programme:
     invitations: pd.DataFrame
     customers: pd.DataFrame
     follow_ups: pd.DataFrame
+    coding: pd.DataFrame
     staying: pd.DataFrame
     employees: pd.DataFrame
     teams: pd.DataFrame
@@ -263,15 +267,17 @@ def _assemble(people, episodes, waves, ratings, quarters, ends, size, seed, rng)
     served = episodes.assign(team=teams.team, agent=teams.agent)
     transactional = transactional_table(served, customers, quarters, first_day)
     relationship = relationship_table(waves, ratings, customers, quarters, first_day)
+    comments = draw_comments(relationship, int(seed))
     return Programme(
         transactional=transactional,
-        relationship=relationship,
+        relationship=relationship.assign(comment=comments.text),
         invitations=invitation_table(served, waves, customers, quarters, first_day, size),
         customers=customers.assign(
             active_at_end=afterwards.left_on.isna().map({True: "yes", False: "no"}).astype("str"),
             left_on=afterwards.left_on,
         ),
         follow_ups=afterwards.follow_ups,
+        coding=comments.coding,
         staying=afterwards.staying,
         employees=teams.employees,
         teams=teams.truth,
@@ -291,7 +297,7 @@ DEMO_PERIODS = 8
 
 
 def write_demo(folder: str | Path) -> list[Path]:
-    """Write the demo programme's six files, the same bytes every time.
+    """Write the demo programme's files, the same bytes every time.
 
     Parameters
     ----------
@@ -302,7 +308,7 @@ def write_demo(folder: str | Path) -> list[Path]:
     -------
     list of Path
         relationship.csv, transactional.csv, invitations.csv.gz, customers.csv, follow_ups.csv,
-        employees.csv.
+        employees.csv, coding.csv.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -325,6 +331,7 @@ def _files(programme: Programme) -> dict[str, str]:
         "customers.csv": _csv(programme.customers, "%Y-%m-%d"),
         "follow_ups.csv": _csv(programme.follow_ups, "%Y-%m-%d"),
         "employees.csv": _csv(programme.employees, "%Y-%m-%d"),
+        "coding.csv": _csv(programme.coding, "%Y-%m-%d"),
     }
 
 
