@@ -29,11 +29,8 @@ from .stats.actions import where_to_act as where_to_act
 from .stats.comparison import NpsComparison as NpsComparison
 from .stats.comparison import compare_tnps_rnps as compare_tnps_rnps
 from .stats.comparison import programme_tables as programme_tables
-from .stats.covariance import Moments as Moments
-from .stats.covariance import moments as moments
 from .stats.drivers import DriverAnalysis as DriverAnalysis
 from .stats.drivers import compare_outcomes as compare_outcomes
-from .stats.drivers import dominance as dominance
 from .stats.drivers import driver_map as driver_map
 from .stats.drivers import drivers as drivers
 from .stats.drivers import penalty_reward as penalty_reward
@@ -89,6 +86,14 @@ from .stats.tracking import driver_changes as driver_changes
 from .stats.tracking import mix_and_performance as mix_and_performance
 from .stats.tracking import period_changes as period_changes
 from .stats.tracking import period_scores as period_scores
+from .stats.verbatims import code_comments as code_comments
+from .stats.verbatims import coding_agreement as coding_agreement
+from .stats.verbatims import coding_sample as coding_sample
+from .stats.verbatims import people_codes as people_codes
+from .stats.verbatims import read_coding as read_coding
+from .stats.verbatims import study_coding as study_coding
+from .stats.verbatims import study_themes as study_themes
+from .stats.verbatims import theme_scores as theme_scores
 from .survey.check import check_answers as check_answers
 from .survey.check import study_overview as study_overview
 from .survey.exports import Export as Export

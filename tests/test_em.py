@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,8 +6,7 @@ from hypothesis import strategies as st
 from cxlab.stats.covariance import em as fitting
 from cxlab.stats.covariance import patterns as sorting
 from cxlab.stats.covariance.em import NoMaximumError, climb, fit_normal, fit_possible, with_prior
-from cxlab.stats.covariance.rows import WeightedRows, rows_of_cells
-from cxlab.stats.covariance.sums import Query, open_rows, sum_cells
+from cxlab.stats.covariance.rows import WeightedRows
 from tests import em_oracle as oracle
 
 #: Sums of a few hundred products in another order.
@@ -113,18 +111,6 @@ class TestRows:
     def test_few_rows_a_pattern_stay_as_they_are(self):
         source = WeightedRows.of(*answers(n=40, q=8))
         assert source.compressed(within_units=False) is source
-
-    def test_cells_give_the_likelihood_of_their_rows(self):
-        rows, weight = answers(n=300, q=3, steps=2)
-        frame = pd.DataFrame(rows, columns=list("abc")).assign(w=weight)
-        query = Query(("a", "b", "c"), weights="w")
-        found = rows_of_cells(sum_cells(open_rows(frame, query), query, np.zeros(3)))
-        wanted = WeightedRows.of(rows, weight)
-        place = somewhere(3)
-        one, two = (part.patterns.expect(*place) for part in (found, wanted))
-        assert found.n == 300
-        assert one.log_likelihood == pytest.approx(two.log_likelihood)
-        np.testing.assert_allclose(one.covariance, two.covariance)
 
 
 class TestFit:

@@ -173,6 +173,15 @@ class Findings:
         """Findings of one kind, in order."""
         return [row for row in self.rows if row.kind == kind]
 
+    def about(self, group: str) -> Findings:
+        """The same with the answer after the name of the group that it is about."""
+        answer = replace(self.answer, text=f"{group}: {self.answer.text}")
+        return Findings((answer, *self.rows[1:]))
+
+    def explored(self) -> Findings:
+        """The same of a part that was not planned: nothing is more than likely."""
+        return Findings(tuple(row.explored() for row in self.rows))
+
     @property
     def answer(self) -> Finding:
         """The first answer."""

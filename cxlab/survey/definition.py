@@ -16,6 +16,7 @@ from cxlab.survey.scales import Scale
 Role = Literal[
     "outcome", "touchpoint", "rating", "segment", "number", "text", "date", "id", "customer",
     "account", "active", "left", "purchase", "value", "period", "weight", "strata", "cluster",
+    "comment", "codes",
 ]  # fmt: skip
 ROLES: tuple[str, ...] = get_args(Role)
 RATING_ROLES = ("outcome", "touchpoint", "rating")
@@ -24,8 +25,11 @@ DATE_ROLES = ("date", "left", "purchase")
 NUMBER_ROLES = ("number", "value")
 #: Roles that one column of a table at most may have.
 SINGLE_ROLES = (
-    "id", "customer", "account", "period", "weight", "strata", "cluster", "left", "purchase", "value",
+    "id", "customer", "account", "period", "weight", "strata", "cluster", "left", "purchase",
+    "value", "comment",
 )  # fmt: skip
+#: What a theme's comments mean for the firm.
+Tone = Literal["praise", "complaint", "neutral"]
 #: Survey platforms and file formats that a table's ``format`` may name.
 Format = Literal["plain", "qualtrics", "surveymonkey", "limesurvey", "excel", "spss", "stata"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -123,6 +127,30 @@ class Column:
         metrics = self.all_metrics()
         aimed = [metric for metric in metrics if metric.target is not None]
         return next(iter(aimed or metrics), None)
+
+
+@dataclass(frozen=True)
+class Theme:
+    """What comments may be about, in the analyst's codebook.
+
+    Attributes
+    ----------
+    name : str
+    label : str
+        In words.
+    words : tuple of str
+        Words and phrases that give it away, case aside; an asterisk stands for any ending.
+    tone : {"praise", "complaint", "neutral"}
+    codes : mapping of str to tuple of str
+        Period to the codes that people gave such comments in it. Codes change their meaning
+        between waves: a period that is not named has none.
+    """
+
+    name: str
+    label: str
+    words: tuple[str, ...] = ()
+    tone: str = "neutral"
+    codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -248,7 +276,7 @@ class Definition:
     where nobody says it; None: their size decides. ``observed_until`` is the last day on which
     a customer's leaving would have been seen; who has not bought for ``inactive_after`` days
     counts as having left, where leaving has no date. ``confidential``: answers may not be linked
-    to what customers did, nor customers be listed.
+    to what customers did, nor customers be listed. ``codebook`` is what comments are about.
     """
 
     name: str
@@ -266,6 +294,7 @@ class Definition:
     observed_until: str | None = None
     inactive_after: int | None = None
     confidential: bool = False
+    codebook: Mapping[str, Theme] = field(default_factory=dict)
 
     def in_words(self) -> dict[str, str]:
         """What the study file says of the study, its main table and the others, a line each."""

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from cxlab.core.characters import INVISIBLE, JOINERS, SPACE
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.messages import did_you_mean, one_of
-from cxlab.survey.definition import Format, KindOfResponse, Role
+from cxlab.survey.definition import Format, KindOfResponse, Role, Tone
 from cxlab.survey.scales import Reason
 
 # the descriptions are the words of the errors
@@ -97,6 +97,19 @@ class ScaleKeys(Keys):
     confirm: Text = ""
 
 
+class ThemeKeys(Keys):
+    """``[codebook.THEME]``."""
+
+    place = "codebook.{}"
+    label: Visible | None = None
+    words: Texts = ()
+    tone: Tone = "neutral"
+    codes: Annotated[
+        dict[str, tuple[str | int, ...]],
+        Meta(description="a table { period = [codes] }"),
+    ] = {}  # fmt: skip
+
+
 class OperationalKeys(Keys):
     """``[tables.NAME.operational.TOUCHPOINT]``."""
 
@@ -172,6 +185,7 @@ class StudyKeys(Keys):
     ]
     contact_rules: dict[str, ContactKeys] = {}
     scales: dict[str, ScaleKeys] = {}
+    codebook: dict[str, ThemeKeys] = {}
 
 
 def checked_keys(content: Mapping[str, Any]) -> StudyKeys:

@@ -25,6 +25,7 @@ from cxlab.survey.definition import (
     OpenQuestion,
     Operational,
     Table,
+    Theme,
 )
 from cxlab.survey.scales import Scale, check_metrics, check_off_scale, normal_code
 from cxlab.survey.schema import (
@@ -33,6 +34,7 @@ from cxlab.survey.schema import (
     ScaleKeys,
     StudyKeys,
     TableKeys,
+    ThemeKeys,
     checked_keys,
 )
 
@@ -90,6 +92,7 @@ def definition_of(content: Mapping[str, Any]) -> Definition:
         confidential=about.answers_are == "confidential",
         scales=scales,
         tables=tables,
+        codebook=_codebook(keys.codebook),
         open_questions=tuple(_open_questions(keys, content)),
         contact_rules={name: (one.days, one.exempt) for name, one in keys.contact_rules.items()},
     )
@@ -129,6 +132,30 @@ def _labels(place: str, given: ScaleKeys) -> dict[int, str]:
             raise ValueError(f"`labels` of {place} must differ; got '{text}' twice.")
         labels[int(code)] = str(text)
     return labels
+
+
+def _codebook(given: Mapping[str, ThemeKeys]) -> dict[str, Theme]:
+    """Themes by name; a code of a period means one theme."""
+    themes: dict[str, Theme] = {}
+    owners: dict[tuple[str, str], str] = {}
+    for name, keys in given.items():
+        codes = {
+            period: tuple(normal_code(code) for code in several)
+            for period, several in keys.codes.items()
+        }
+        for period, several in codes.items():
+            for code in several:
+                other = owners.setdefault((period, code), name)
+                if other != name:
+                    raise ValueError(
+                        f"`codes` of codebook.{name} must be of one theme; got {code} of {period}, "
+                        f"which is '{other}' too."
+                    )
+        themes[name] = Theme(
+            name, keys.label or name.replace("_", " ").capitalize(), keys.words, keys.tone, codes
+        )
+    _check_look_alike("label", "[codebook]", [theme.label for theme in themes.values()])
+    return themes
 
 
 def _table(name: str, given: TableKeys, scales: Mapping[str, Scale]) -> Table:

@@ -267,15 +267,18 @@ class NpsComparison(Result):
         """What is left of the gap by what is believed of those who did not answer."""
         return displayed({"beliefs": beliefs_table(self)}, self.level, {})["beliefs"]
 
-    def findings(self, *, margin: float | None = None) -> Findings:
+    def findings(self, *, margin: float | None = None, group: str = "everyone") -> Findings:
         """What the comparison says.
 
         Parameters
         ----------
         margin : float, optional
             The smallest gap that matters, in points; default: as declared.
+        group : str
+            The customers compared, in words: `Study.selection`.
         """
-        return findings_of(self, self.margin if margin is None else margin)
+        found = findings_of(self, self.margin if margin is None else margin)
+        return found if group == "everyone" else found.about(group)
 
     def _head(self) -> tuple[str, ...]:
         return (self.findings().answer.text,)

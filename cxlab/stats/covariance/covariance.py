@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-
-from cxlab.stats.covariance.sums import Cells, unpack
 
 Array = np.ndarray
 
@@ -15,55 +12,6 @@ Array = np.ndarray
 REPAIRED_EIGENVALUE = 1e-6
 #: A negative eigenvalue above this is rounding, not a reason to repair.
 ROUNDING_EIGENVALUE = -1e-10
-
-
-@dataclass(frozen=True, eq=False)
-class Covariance:
-    """A mean vector and covariance matrix, and how they came about.
-
-    Attributes
-    ----------
-    columns : tuple of str
-        Names, in the order of the matrix.
-    mean : ndarray, shape (q,)
-        Means.
-    matrix : ndarray, shape (q, q)
-        Covariances with divisor n − 1 (maximum-likelihood times n / (n − 1)).
-    n : int
-        Rows used.
-    n_total : int
-        Rows there were.
-    n_pairs : ndarray of int, shape (q, q)
-        Rows in which both columns are known.
-    missing : str
-        "em", "pairwise" or "complete".
-    repaired : float
-        Largest change of a correlation made to get a positive-definite matrix; 0 if none.
-    note : str
-        What was done to the data, in words.
-    prior : float
-        Weight of the empirical prior that EM needed; 0 if none.
-    """
-
-    columns: tuple[str, ...]
-    mean: Array
-    matrix: Array
-    n: int
-    n_total: int
-    n_pairs: Array
-    missing: str
-    repaired: float = 0.0
-    note: str = ""
-    prior: float = 0.0
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The matrix with its names."""
-        return pd.DataFrame(self.matrix, index=self.columns, columns=self.columns)
-
-    def __str__(self) -> str:
-        head = f"{self.missing} covariance of {self.n:,} of {self.n_total:,} rows"
-        return f"{head}. {self.note}\n{self.table}".replace(". \n", "\n")
 
 
 def to_correlation(matrix: Array) -> Array:
@@ -75,6 +23,15 @@ def to_correlation(matrix: Array) -> Array:
     diagonal = np.einsum("...ii->...i", correlation)
     diagonal[...] = np.where(positive, 1.0, 0.0)
     return correlation
+
+
+def unpack(packed: Array, q: int) -> Array:
+    """Packed upper triangles, shape (…, q(q + 1)/2), as symmetric matrices, shape (…, q, q)."""
+    rows, columns = np.triu_indices(q)
+    full = np.empty((*packed.shape[:-1], q, q))
+    full[..., rows, columns] = packed
+    full[..., columns, rows] = packed
+    return full
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,21 +55,6 @@ class PairSums:
     sums: Array
     squares: Array
     products: Array
-
-
-def pair_sums(cells: Cells) -> PairSums:
-    """Pairwise sums of all cells."""
-    q = cells.observed.shape[1]
-    seen = cells.observed.astype(float)
-    rows, columns = np.triu_indices(q)
-    squares = cells.products[:, rows == columns]
-    return PairSums(
-        n=((seen * cells.n[:, None]).T @ seen).round().astype(np.int64),
-        weight=(seen * cells.weight[:, None]).T @ seen,
-        sums=cells.sums.T @ seen,
-        squares=squares.T @ seen,
-        products=unpack(cells.products.sum(axis=0), q),
-    )
 
 
 def pairwise_covariance(sums: PairSums) -> tuple[Array, Array]:

@@ -6,16 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import narwhals as nw
 import numpy as np
+import pandas as pd
 
-from cxlab.stats.covariance.covariance import PairSums
+from cxlab.core.frames import collect
+from cxlab.stats.covariance.covariance import PairSums, unpack
 from cxlab.stats.covariance.patterns import Patterns, pattern_numbers
-from cxlab.stats.covariance.sums import Cells, unpack
 
 Array = np.ndarray
 
 #: A direction with less than this part of the largest spread is rounding.
 NO_SPREAD = 1e-15
+#: Columns whose missingness fits one 64-bit key of a query.
+KEY_BITS = 60
+#: Patterns of missing answers that are summed at most: 2 GB of sums of 20 columns.
+MOST_PATTERNS = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,15 +143,77 @@ def _spread(scatter: Array) -> Array:
     return (vectors[:, kept] * np.sqrt(values[kept])).T
 
 
-def rows_of_cells(cells: Cells) -> WeightedRows:
-    """Rows with the sums of each cell."""
-    mean = np.where(cells.observed, cells.sums / cells.weight[:, None], np.nan)
-    ones = WeightedRows(mean, cells.weight, cells.n, np.zeros(len(cells), dtype=np.int64))
-    parts = [ones]
-    for place in np.flatnonzero(cells.n > 1):
-        scatter = unpack(cells.products[place], mean.shape[1])
+def summed_rows(lazy: nw.LazyFrame, columns: Sequence[str], weights: str | None) -> WeightedRows:
+    """Rows that say of each missingness pattern what all of its rows say, in one GROUP BY.
+
+    Parameters
+    ----------
+    lazy : narwhals.LazyFrame
+        Opened (`cxlab.core.frames.open_frame`): blanks are null, weights 0 or more.
+    columns : sequence of str
+        Columns of finite numbers of ordinary size.
+    weights : str, optional
+        Rows of weight 0 are left out.
+
+    Raises
+    ------
+    ValueError
+        For more than `MOST_PATTERNS` patterns.
+    """
+    q, keys = len(columns), [f"_pattern{k}" for k in range(-(-len(columns) // KEY_BITS))]
+    lazy = _with_patterns(lazy, columns, keys, weights)
+    if 2**q > MOST_PATTERNS:
+        patterns = int(collect(lazy.select(keys).unique().select(n=nw.len())).iloc[0, 0])
+        if patterns > MOST_PATTERNS:
+            raise ValueError(
+                f"`data` must leave out at most {MOST_PATTERNS:,} different sets of answers here; "
+                f"got {patterns:,}. Take fewer columns, or a part with where= or period=."
+            )
+    first, second = np.triu_indices(q)
+    weighted = [nw.col(f"_x{j}") * nw.col("_w") for j in range(q)]
+    sums = [one.sum().alias(f"_s{j}") for j, one in enumerate(weighted)]
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    sums += [(weighted[i] * nw.col(f"_x{j}")).sum().alias(f"_p{i}_{j}") for i, j in pairs]
+    totals = [nw.len().alias("_n"), nw.col("_w").sum().alias("_sw")]
+    return _of_sums(collect(lazy.group_by(keys).agg(*totals, *sums).sort(keys)), q, keys)
+
+
+def _with_patterns(
+    lazy: nw.LazyFrame, columns: Sequence[str], keys: Sequence[str], weights: str | None
+) -> nw.LazyFrame:
+    """Keys in which bit j is set where column j is known; blanks are 0, without weights each 1.
+
+    Columns become Float64 *before* the products: small integers would wrap in silence, and a
+    product of blanks is three times slower.
+    """
+    made = []
+    for number, key in enumerate(keys):
+        names = columns[number * KEY_BITS : (number + 1) * KEY_BITS]
+        bits = [
+            nw.when(nw.col(name).is_null()).then(nw.lit(0)).otherwise(nw.lit(1 << bit))
+            for bit, name in enumerate(names)
+        ]
+        made.append(nw.sum_horizontal(*bits).cast(nw.Int64).alias(key))
+    weight = nw.col(weights).cast(nw.Float64) if weights else nw.lit(1.0)
+    filled = [
+        nw.col(name).cast(nw.Float64).fill_null(0.0).alias(f"_x{j}")
+        for j, name in enumerate(columns)
+    ]
+    return lazy.with_columns(*made, *filled, weight.alias("_w")).filter(nw.col("_w") > 0)
+
+
+def _of_sums(table: pd.DataFrame, q: int, keys: Sequence[str]) -> WeightedRows:
+    """Of each row of sums a mean, and as many rows as its spread needs."""
+    words = table[list(keys)].to_numpy(dtype=np.int64)
+    known = np.column_stack([words[:, j // KEY_BITS] >> (j % KEY_BITS) & 1 for j in range(q)])
+    weight, n = table["_sw"].to_numpy(dtype=float), table["_n"].to_numpy(dtype=np.int64)
+    sums = table[[f"_s{j}" for j in range(q)]].to_numpy(dtype=float)
+    products = table.filter(regex="^_p[0-9]+_").to_numpy(dtype=float)
+    mean = np.where(known == 1, sums / weight[:, None], np.nan)
+    parts = [WeightedRows(mean, weight, n, np.zeros_like(n))]
+    for place in np.flatnonzero(n > 1):
         centre = np.nan_to_num(mean[place])
-        spread = _spread(scatter - cells.weight[place] * np.outer(centre, centre))
+        spread = _spread(unpack(products[place], q) - weight[place] * np.outer(centre, centre))
         nothing = np.zeros(len(spread), dtype=np.int64)
         spread = np.where(np.isnan(mean[place]), np.nan, spread)
         parts.append(WeightedRows(spread, np.ones(len(spread)), nothing, nothing))

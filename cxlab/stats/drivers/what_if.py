@@ -8,16 +8,12 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.display import with_display
-from cxlab.core.frames import check_choice
-from cxlab.core.messages import unknown
 from cxlab.stats.drivers.replicates import spread
 from cxlab.stats.drivers.result import DriverAnalysis
 
 Array = np.ndarray
 Ends = tuple[float, float]
 
-#: What `change` counts.
-STEPS = ("points", "scale", "sd")
 #: Rows that are shown.
 MOST_SHOWN = 24
 #: Without declared scales, drivers whose highest answers differ by more than this ratio are
@@ -27,38 +23,25 @@ ALIKE = 4 / 3
 UNITS = {
     "continuous": "outcome points",
     "nps": "NPS points",
-    "ordinal": "latent standard deviations",
-    "binary": "latent standard deviations",
 }
 
 
 def what_if(
-    *analyses: DriverAnalysis,
-    change: float | Mapping[str, float] = 1.0,
-    step: str | None = None,
-    scales: Ends | Mapping[str, Ends] | None = None,
-    group: object = None,
+    analysis: DriverAnalysis, *, change: float = 1.0, scales: Mapping[str, Ends] | None = None
 ) -> pd.DataFrame:
     """What difference of the outcome goes with a change of one touchpoint's ratings.
 
     Parameters
     ----------
-    *analyses : DriverAnalysis
-        One per outcome: say satisfaction, and likelihood to recommend with
-        ``outcome_scale="nps"`` for points of NPS. Their ``.advocacy`` is added.
-    change : float or mapping of str to float
-        Change of each user's rating, up or down, as far as the scale goes; one driver at
-        a time. A mapping changes only its drivers.
-    step : {"points", "scale", "sd"}, optional
-        What ``change`` counts: rating points, the length of the driver's scale (.1 is a
-        tenth of it), or standard deviations of the driver's ratings. Default: points,
-        but for one change of drivers on different scales standard deviations (half a
-        point on a scale of 1 to 100 says nothing).
-    scales : (lowest, highest) or mapping of driver to (lowest, highest), optional
+    analysis : DriverAnalysis
+        From `cxlab.drivers`, without groups; NPS is added where it has ``advocacy``.
+    change : float
+        Change of each user's rating, up or down, as far as the scale goes; one driver at a
+        time. In rating points; for drivers on different scales in standard deviations of their
+        ratings (half a point on a scale of 1 to 100 says nothing).
+    scales : mapping of driver to (lowest, highest), optional
         Ends of the scales, as in ``study.scales``. Default: the lowest and highest
         answers to each driver.
-    group : optional
-        With ``by``: which group.
 
     Returns
     -------
@@ -72,7 +55,7 @@ def what_if(
     Raises
     ------
     ValueError
-        For a driver, step or scale that is not among those there are.
+        For a scale whose lowest answer is not below its highest.
 
     Notes
     -----
@@ -93,12 +76,8 @@ def what_if(
       driver  change  moved  estimate
     0   food     0.5    0.2       0.4
     """
-    if not analyses:
-        raise ValueError("`analyses` must be 1 or more results of cxlab.drivers(); got none.")
-    if step is not None:
-        check_choice("step", step, STEPS)
-    every = [one for pair in analyses for one in (pair, pair.advocacy) if one is not None]
-    parts = [_what_if(analysis, change, step, scales, group) for analysis in every]
+    every = [one for one in (analysis, analysis.advocacy) if one is not None]
+    parts = [_what_if(one, change, scales or {}) for one in every]
     names = {one.outcome: one.labels.get(one.outcome, one.outcome) for one in every}
     return with_display(
         pd.concat(parts, ignore_index=True),
@@ -112,22 +91,14 @@ def what_if(
     )  # fmt: skip
 
 
-def _what_if(
-    analysis: DriverAnalysis,
-    change: float | Mapping[str, float],
-    step: str | None,
-    scales: Ends | Mapping[str, Ends] | None,
-    group: object,
-) -> pd.DataFrame:
-    rows = analysis.part(group)
-    drawn = analysis.replicates[analysis.group(group)]
+def _what_if(analysis: DriverAnalysis, change: float, scales: Mapping[str, Ends]) -> pd.DataFrame:
+    rows = analysis.part()
+    drawn = analysis.replicates[analysis.group()]
     names = list(rows["driver"])
     low, high = _ends(names, scales, analysis.rating_ends)
-    if step is None:
-        mixed = not isinstance(change, Mapping) and _differ(low, high, scales is not None)
-        step = "sd" if mixed else "points"
-    sizes = {"points": 1.0, "scale": high - low, "sd": drawn.ratings.standard_deviations}
-    steps = _steps(names, change) * sizes[step]
+    mixed = _differ(low, high, bool(scales))
+    sizes = drawn.ratings.standard_deviations if mixed else np.ones(len(names))
+    steps = change * sizes
     moved = drawn.ratings.moved(steps, low, high)
     users = rows["coefficient"].to_numpy(dtype=float) * moved[0]
     everyone = users * rows["reach"].to_numpy(dtype=float)
@@ -159,13 +130,12 @@ def _note(step: float, moved: float) -> str:
 
 def _ends(
     names: list[str],
-    scales: Ends | Mapping[str, Ends] | None,
+    scales: Mapping[str, Ends],
     observed: dict[str, Ends],
 ) -> tuple[Array, Array]:
     found = []
     for name in names:
-        pair = scales.get(name, observed[name]) if isinstance(scales, Mapping) else scales
-        low, high = pair or observed[name]
+        low, high = scales.get(name) or observed[name]
         if not low < high:
             raise ValueError(
                 f"`scales` must be (lowest, highest) with lowest below highest; got ({low}, "
@@ -182,12 +152,3 @@ def _differ(low: Array, high: Array, declared: bool) -> bool:
         return len(np.unique(np.column_stack([low, high]), axis=0)) > 1
     top = high if high.min() > 0 else high - low
     return bool(top.max() > ALIKE * top.min())
-
-
-def _steps(names: list[str], change: float | Mapping[str, float]) -> Array:
-    if not isinstance(change, Mapping):
-        return np.full(len(names), float(change))
-    for name in change:
-        if name not in names:
-            raise ValueError(unknown("change", name, names))
-    return np.array([float(change.get(name, 0.0)) for name in names])

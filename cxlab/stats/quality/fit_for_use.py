@@ -167,8 +167,11 @@ def fit_for_use(
         "weights": weight_summary(answers, design=study.design),
         "breaks": break_off(answers, ratings, labels=study.labels),
     }
+    shown = {name: with_display(table, **DISPLAYS[name]) for name, table in tables.items()}
+    short = {study.labels[name]: word for name, word in study.short_labels.items()}
+    shown["use"] = with_display(shown["use"], labels=short)
     return FitForUse(
-        **{name: with_display(table, **DISPLAYS[name]) for name, table in tables.items()},
+        **shown,
         n_missing=whole.n_missing,
         response=response_rates(study, period=period, where=where),
         n=row_count(answers),
