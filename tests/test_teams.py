@@ -217,7 +217,6 @@ class TestScores:
         # variance of means 4, sampling variance (4/3)/4: τ² = 11/3, drawn in by a twelfth
         found = unit_scores(self.rows(), unit="shop", score="c", min_group_size=1)
         assert list(found.units["shrunken"]) == pytest.approx([4 - 11 / 6, 4, 4 + 11 / 6], rel=1e-6)
-        assert found.table["between_units"].iloc[0] == pytest.approx(np.sqrt(11 / 3), rel=1e-6)
 
     def test_equals_share_all_places(self):
         rng = np.random.default_rng(1)
@@ -293,9 +292,11 @@ class TestSigns:
         assert not first["top scores"]
         assert first["invited who answered"]
 
-    def test_few_units_are_refused(self):
-        with pytest.raises(ValueError, match="5 units or more with 10 answers to judge top scores"):
-            signs_of(agents(np.random.default_rng(1), [0.4] * 4))
+    def test_few_units_are_not_judged(self):
+        signs = signs_of(agents(np.random.default_rng(1), [0.4] * 4))
+        assert signs.table["centre"].isna().all()
+        link = linked(*drawn(np.random.default_rng(1)))
+        assert "to look at" not in link.findings(signs=signs).answer.text
 
 
 @pytest.fixture(scope="module")
@@ -322,7 +323,7 @@ class TestStudy:
             "team-signs": signs.table,
         }
         for given in (link, no_slope(link), turned(link), unsure(link)):
-            findings = given.findings(scores, signs, noun="team", looked="agent")
+            findings = given.findings(signs, **demo.words)
             tables["team-slopes"] = given.table
             assert not unfounded(findings, tables)
             assert not any(word in str(findings).lower() for word in ("cheat", "drive", "cause"))
