@@ -23,7 +23,9 @@ from .stats.actions import leaving_risk as leaving_risk
 from .stats.actions import loop_effect as loop_effect
 from .stats.actions import loop_status as loop_status
 from .stats.actions import net_benefit as net_benefit
+from .stats.actions import next_scores as next_scores
 from .stats.actions import study_follow_ups as study_follow_ups
+from .stats.actions import where_to_act as where_to_act
 from .stats.comparison import NpsComparison as NpsComparison
 from .stats.comparison import compare_tnps_rnps as compare_tnps_rnps
 from .stats.comparison import programme_tables as programme_tables
@@ -49,6 +51,7 @@ from .stats.metrics import usage as usage
 from .stats.outcomes import asymmetry as asymmetry
 from .stats.outcomes import compare_predictors as compare_predictors
 from .stats.outcomes import follow_up as follow_up
+from .stats.outcomes import follow_up_purchases as follow_up_purchases
 from .stats.outcomes import kaplan_meier as kaplan_meier
 from .stats.outcomes import respondents_and_others as respondents_and_others
 from .stats.outcomes import retention_by_score as retention_by_score
@@ -83,6 +86,14 @@ from .stats.tracking import driver_changes as driver_changes
 from .stats.tracking import mix_and_performance as mix_and_performance
 from .stats.tracking import period_changes as period_changes
 from .stats.tracking import period_scores as period_scores
+from .stats.verbatims import code_comments as code_comments
+from .stats.verbatims import coding_agreement as coding_agreement
+from .stats.verbatims import coding_sample as coding_sample
+from .stats.verbatims import people_codes as people_codes
+from .stats.verbatims import read_coding as read_coding
+from .stats.verbatims import study_coding as study_coding
+from .stats.verbatims import study_themes as study_themes
+from .stats.verbatims import theme_scores as theme_scores
 from .survey.check import check_answers as check_answers
 from .survey.check import study_overview as study_overview
 from .survey.exports import Export as Export

@@ -249,6 +249,7 @@ class TestDemo:
             "invitations.csv.gz",
             "customers.csv",
             "follow_ups.csv",
+            "coding.csv",
         }
         for path in written:
             committed = (DEMO / path.name).read_bytes()

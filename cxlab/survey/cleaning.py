@@ -26,7 +26,7 @@ from cxlab.survey.definition import DATE_ROLES, NUMBER_ROLES, RATING_ROLES, Colu
 from cxlab.survey.scales import normal_code
 
 #: Roles whose values tell rows or people apart.
-TELLING_APART = ("id", "customer", "cluster")
+TELLING_APART = ("id", "customer", "account", "cluster")
 #: What a spreadsheet makes of a long number: 1.18E+11.
 ROUNDED = "[0-9]([.,][0-9]+)?[eE][+][0-9]{2,3}"
 ROUNDED_BY_EXCEL = (

@@ -193,7 +193,7 @@ def rules_of(table: Table, period: str) -> str:
     columns = {
         name: replace(
             column, source=column.header(period) or "", label="", stage="", metrics=(), targets={},
-            spans_periods=False,
+            owner="", spans_periods=False,
         )
         for name, column in table.columns.items()
     }  # fmt: skip

@@ -13,6 +13,7 @@ import pandas as pd
 
 from cxlab.core.messages import did_you_mean, one_of
 from cxlab.survey.simulate.afterwards import draw_afterwards
+from cxlab.survey.simulate.comments import draw_comments
 from cxlab.survey.simulate.mechanisms import EPISODE_CELLS, Mechanisms
 from cxlab.survey.simulate.population import (
     draw_customers,
@@ -57,6 +58,8 @@ class Programme:
         after the last period.
     follow_ups : DataFrame
         Detractors who were listed to be called, or held out by chance.
+    coding : DataFrame
+        Hand codes of some of the comments on the relationship survey.
     staying : DataFrame
         ``score, value``: per cent of all customers with that score who are there 180 days later.
     truth : DataFrame
@@ -70,6 +73,7 @@ class Programme:
     invitations: pd.DataFrame
     customers: pd.DataFrame
     follow_ups: pd.DataFrame
+    coding: pd.DataFrame
     staying: pd.DataFrame
     truth: pd.DataFrame
     mechanisms: Mechanisms
@@ -251,15 +255,17 @@ def _assemble(people, episodes, waves, ratings, quarters, ends, size, seed, rng)
     )
     transactional = transactional_table(episodes, customers, quarters, first_day)
     relationship = relationship_table(waves, ratings, customers, quarters, first_day)
+    comments = draw_comments(relationship, int(seed))
     return Programme(
         transactional=transactional,
-        relationship=relationship,
+        relationship=relationship.assign(comment=comments.text),
         invitations=invitation_table(episodes, waves, customers, quarters, first_day, size),
         customers=customers.assign(
             active_at_end=afterwards.left_on.isna().map({True: "yes", False: "no"}).astype("str"),
             left_on=afterwards.left_on,
         ),
         follow_ups=afterwards.follow_ups,
+        coding=comments.coding,
         staying=afterwards.staying,
         truth=true_quantities(episodes, waves, len(people), size),
         mechanisms=size,
@@ -276,7 +282,7 @@ DEMO_PERIODS = 8
 
 
 def write_demo(folder: str | Path) -> list[Path]:
-    """Write the demo programme's five files, the same bytes every time.
+    """Write the demo programme's six files, the same bytes every time.
 
     Parameters
     ----------
@@ -286,7 +292,7 @@ def write_demo(folder: str | Path) -> list[Path]:
     Returns
     -------
     list of Path
-        relationship.csv, transactional.csv, invitations.csv.gz, customers.csv, follow_ups.csv.
+        relationship.csv, transactional.csv, invitations.csv.gz, customers.csv, follow_ups.csv, coding.csv.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -308,6 +314,7 @@ def _files(programme: Programme) -> dict[str, str]:
         "invitations.csv.gz": _csv(programme.invitations, "%Y-%m-%dT%H:%M"),
         "customers.csv": _csv(programme.customers, "%Y-%m-%d"),
         "follow_ups.csv": _csv(programme.follow_ups, "%Y-%m-%d"),
+        "coding.csv": _csv(programme.coding, "%Y-%m-%d"),
     }
 
 
