@@ -67,6 +67,10 @@ from .stats.quality import repeated_answers as repeated_answers
 from .stats.quality import response_rates as response_rates
 from .stats.quality import straight_lining as straight_lining
 from .stats.quality import weight_summary as weight_summary
+from .stats.teams import link_teams as link_teams
+from .stats.teams import study_teams as study_teams
+from .stats.teams import unit_scores as unit_scores
+from .stats.teams import unit_signs as unit_signs
 from .stats.touchpoints import TouchpointCorrelations as TouchpointCorrelations
 from .stats.touchpoints import compare_journeys as compare_journeys
 from .stats.touchpoints import first_response as first_response
