@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -20,6 +23,7 @@ def study_follow_ups(
     *,
     period: str | None = None,
     lists: int | None = None,
+    where: Mapping[str, Any] | None = None,
     table: str = "follow_ups",
 ) -> FollowUp:
     """Lists of a study, each customer with how long they stayed after being listed.
@@ -33,6 +37,8 @@ def study_follow_ups(
         The last period whose answers were listed; default: all.
     lists : int, optional
         How many periods of lists, up to that one; default: all.
+    where : mapping, optional
+        As for `Study.read`: customers with such an answer only.
     table : str
         Name of the table of lists.
 
@@ -53,12 +59,13 @@ def study_follow_ups(
     own = study.table(table).with_role("customer", "cluster", "id")[0].name
     rows = study.read(table, engine="pandas").drop(columns="period", errors="ignore")
     rows = rows.rename(columns={own: "customer"}).sort_values("listed_at", kind="stable")
-    asked, who, score = study.read(engine="pandas"), study.main, study.advocacy
+    asked, who, score = study.read(where=where, engine="pandas"), study.main, study.advocacy
     dates = [column.name for column in who.with_role("date")]
     asked = asked.assign(_day=asked[dates].max(axis=1)).sort_values("_day")
     asked["customer"] = asked[who.with_role("customer", "cluster")[0].name]
     starts = asked.groupby("period", observed=True)["_day"].min().sort_values().reset_index()
     starts = starts.rename(columns={"period": "list"}).astype({"list": "str"})
+    rows = rows[rows["customer"].isin(asked["customer"])]
     rows = pd.merge_asof(rows, starts, left_on="listed_at", right_on="_day").drop(columns="_day")
     known = asked[["customer", "_day", score]].dropna().rename(columns={score: "next_score"})
     rows = pd.merge_asof(
