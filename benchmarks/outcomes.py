@@ -139,6 +139,7 @@ LINES: dict[str, tuple[Study, float]] = {
     "adjusted difference": (adjusted, 0.5),
     "asymmetry, 100 a group": (asymmetric(100), 0.5),
     "asymmetry, 150 a group": (asymmetric(150), 0.5),
+    "asymmetry, 400 a group": (asymmetric(400), 0.5),
     "no effect, 270 and 30": (no_effect(270, 30), 1.0),
     "no effect, 135 and 15": (no_effect(135, 15), 1.0),
     "no effect, 8 lists of 135 and 15": (no_effect(135, 15, 8), 0.25),
