@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from cxlab.stats.covariance import em as fitting
 from cxlab.stats.covariance import patterns as sorting
+from cxlab.stats.covariance.covariance import WeightedRows
 from cxlab.stats.covariance.em import NoMaximumError, climb, fit_normal, fit_possible, with_prior
-from cxlab.stats.covariance.rows import WeightedRows
 from tests import em_oracle as oracle
 
 #: Sums of a few hundred products in another order.
