@@ -67,6 +67,10 @@ from .stats.quality import repeated_answers as repeated_answers
 from .stats.quality import response_rates as response_rates
 from .stats.quality import straight_lining as straight_lining
 from .stats.quality import weight_summary as weight_summary
+from .stats.teams import link_teams as link_teams
+from .stats.teams import study_teams as study_teams
+from .stats.teams import unit_scores as unit_scores
+from .stats.teams import unit_signs as unit_signs
 from .stats.touchpoints import TouchpointCorrelations as TouchpointCorrelations
 from .stats.touchpoints import compare_journeys as compare_journeys
 from .stats.touchpoints import first_response as first_response
@@ -95,10 +99,10 @@ from .stats.verbatims import study_coding as study_coding
 from .stats.verbatims import study_themes as study_themes
 from .stats.verbatims import theme_scores as theme_scores
 from .survey.check import check_answers as check_answers
+from .survey.check import glossary as glossary
 from .survey.check import study_overview as study_overview
 from .survey.exports import Export as Export
 from .survey.exports import read_export as read_export
-from .survey.glossary import glossary as glossary
 from .survey.respondents import check_respondents as check_respondents
 from .survey.simulate import simulate_programme as simulate_programme
 from .survey.study import Study as Study

@@ -16,7 +16,7 @@ from cxlab.survey.scales import Scale
 Role = Literal[
     "outcome", "touchpoint", "rating", "segment", "number", "text", "date", "id", "customer",
     "account", "active", "left", "purchase", "value", "period", "weight", "strata", "cluster",
-    "comment", "codes",
+    "unit", "comment", "codes",
 ]  # fmt: skip
 ROLES: tuple[str, ...] = get_args(Role)
 RATING_ROLES = ("outcome", "touchpoint", "rating")
@@ -81,6 +81,8 @@ class Column:
         Who acts on a touchpoint.
     spans_periods : bool
         For clusters: the same id in two periods is the same cluster; of accounts always.
+    persons : bool
+        For units (stores, teams, agents): each is one person, and is in no report.
     shift : int
         For ratings: stored code + shift = score. Missing codes are as stored.
     reverse : bool
@@ -104,6 +106,7 @@ class Column:
     short: str = ""
     owner: str = ""
     spans_periods: bool = False
+    persons: bool = False
     shift: int = 0
     reverse: bool = False
 

@@ -148,6 +148,7 @@ class ColumnKeys(Keys):
     headline: Flag = False
     owner: Text = ""
     spans_periods: Flag = False
+    persons: Flag = False
     shift: Whole = 0
     reverse: Flag = False
     confirm: Text = ""

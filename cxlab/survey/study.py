@@ -452,6 +452,12 @@ class Study:
         definition = self.table(table or self.definition.main)
         design = bool(self.table_design(definition.name).used())
         engine = engine or (self.definition.engine if source is None else None)
+        for column in definition.with_role("unit"):
+            if column.persons and column.name in (where or {}):
+                raise ValueError(
+                    f"`where` must not choose by '{column.name}', whose units are one person each. "
+                    "Leave it out: persons leave only in a file that is asked for."
+                )
         asked = Asked(as_periods(period), where, design, engine)
         if source is None:
             raws = self.raw_files(definition, asked.wanted)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from cxlab.core.characters import visible_text
 from cxlab.core.messages import got, one_of, unknown
-from cxlab.survey.dates import read_dates
+from cxlab.survey.cells import read_dates
 from cxlab.survey.definition import (
     DATE_ROLES,
     RATING_ROLES,
@@ -222,6 +222,7 @@ def _column(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Column
         short=given.short or "",
         owner=given.owner,
         spans_periods=given.spans_periods or given.role == "account",
+        persons=given.persons,
         shift=given.shift,
         reverse=given.reverse,
     )
@@ -259,6 +260,10 @@ def _check_role_keys(place: str, given: ColumnKeys) -> None:
     if given.spans_periods and given.role != "cluster":
         raise ValueError(
             f"`spans_periods` of {place} must be left out: it is for clusters, not {given.role}."
+        )
+    if given.persons and given.role != "unit":
+        raise ValueError(
+            f"`persons` of {place} must be left out: it is for units, not {given.role}."
         )
     if given.format is None:
         return
