@@ -99,10 +99,10 @@ from .stats.verbatims import study_coding as study_coding
 from .stats.verbatims import study_themes as study_themes
 from .stats.verbatims import theme_scores as theme_scores
 from .survey.check import check_answers as check_answers
+from .survey.check import glossary as glossary
 from .survey.check import study_overview as study_overview
 from .survey.exports import Export as Export
 from .survey.exports import read_export as read_export
-from .survey.glossary import glossary as glossary
 from .survey.respondents import check_respondents as check_respondents
 from .survey.simulate import simulate_programme as simulate_programme
 from .survey.study import Study as Study
