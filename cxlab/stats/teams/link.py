@@ -156,7 +156,7 @@ def link_teams(
         ),
         units=shown_units(
             every, every[["n_employees", "n"]].min(axis=1), persons, min_group_size,
-            caption="Both scores of each unit", sort=("-employee_mean",), top=len(every),
+            caption="Both scores of each unit", sort=("-employee_mean",),
             columns=("unit", "employee_mean", "customer_mean", "n_employees", "n"),
             headers={"n_employees": "Employees", "n": "Answers"},
             units={"employee_mean": "score", "customer_mean": "score", "n_employees": "count"},

@@ -14,6 +14,8 @@ from cxlab.stats.teams.units import UnitResult, shown_units, unit_means
 
 #: Draws from the means' normal limit, for places.
 DRAWS = 2_000
+#: Units whose table is shown whole.
+MOST_SHOWN = 30
 
 
 def unit_scores(
@@ -92,7 +94,7 @@ def unit_scores(
     every = every.join(places.set_axis(np.flatnonzero(enough)))
     table = shown_units(
         every, every["n"], persons, min_group_size, level=level, caption="Scores of units",
-        sort=("-shrunken",), reference={"estimate": centre}, top=len(every),
+        sort=("-shrunken",), reference={"estimate": centre}, top=MOST_SHOWN,
         columns=("unit", "estimate", "shrunken", "rank_low", "rank_high", "n"),
         units={"estimate": "score", "shrunken": "score"},
     )  # fmt: skip
