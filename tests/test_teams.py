@@ -339,6 +339,15 @@ class TestStudy:
         with pytest.raises(ValueError, match="`where` must not choose by 'agent'"):
             load_study("demo").read("transactional", where={"agent": "Agent 01"})
 
+    def test_a_part_is_of_customers_and_shows_no_single_unit(self):
+        part = study_teams(load_study("demo"), where={"segment": "Business"})
+        assert 100 < len(part.link["answers"]) < 2_000
+        assert link_teams(**part.link).units.empty
+        assert unit_scores(**part.scores).units.empty
+        assert "invited" not in part.signs
+        own = study_teams(load_study("demo"), where={"touchpoint": "check_in"})
+        assert set(own.link["answers"]["touchpoint"]) == {"check_in"}
+
     def test_earlier_periods_only(self):
         early = study_teams(load_study("demo"), period="2024-Q3")
         assert early.link["answers"]["period"].max() == "2024-Q3"
