@@ -23,7 +23,9 @@ from .stats.actions import leaving_risk as leaving_risk
 from .stats.actions import loop_effect as loop_effect
 from .stats.actions import loop_status as loop_status
 from .stats.actions import net_benefit as net_benefit
+from .stats.actions import next_scores as next_scores
 from .stats.actions import study_follow_ups as study_follow_ups
+from .stats.actions import where_to_act as where_to_act
 from .stats.comparison import NpsComparison as NpsComparison
 from .stats.comparison import compare_tnps_rnps as compare_tnps_rnps
 from .stats.comparison import programme_tables as programme_tables
@@ -49,6 +51,7 @@ from .stats.metrics import usage as usage
 from .stats.outcomes import asymmetry as asymmetry
 from .stats.outcomes import compare_predictors as compare_predictors
 from .stats.outcomes import follow_up as follow_up
+from .stats.outcomes import follow_up_purchases as follow_up_purchases
 from .stats.outcomes import kaplan_meier as kaplan_meier
 from .stats.outcomes import respondents_and_others as respondents_and_others
 from .stats.outcomes import retention_by_score as retention_by_score
@@ -64,6 +67,10 @@ from .stats.quality import repeated_answers as repeated_answers
 from .stats.quality import response_rates as response_rates
 from .stats.quality import straight_lining as straight_lining
 from .stats.quality import weight_summary as weight_summary
+from .stats.teams import link_teams as link_teams
+from .stats.teams import study_teams as study_teams
+from .stats.teams import unit_scores as unit_scores
+from .stats.teams import unit_signs as unit_signs
 from .stats.touchpoints import TouchpointCorrelations as TouchpointCorrelations
 from .stats.touchpoints import compare_journeys as compare_journeys
 from .stats.touchpoints import first_response as first_response
@@ -98,10 +105,10 @@ from .stats.verbatims import theme_scores as theme_scores
 from .stats.verbatims import theme_sentiment as theme_sentiment
 from .stats.verbatims import typical_quotes as typical_quotes
 from .survey.check import check_answers as check_answers
+from .survey.check import glossary as glossary
 from .survey.check import study_overview as study_overview
 from .survey.exports import Export as Export
 from .survey.exports import read_export as read_export
-from .survey.glossary import glossary as glossary
 from .survey.respondents import check_respondents as check_respondents
 from .survey.simulate import simulate_programme as simulate_programme
 from .survey.study import Study as Study

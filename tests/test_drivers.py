@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from cxlab.core.design import Design
 from cxlab.stats.covariance import patterns as sorting
+from cxlab.stats.covariance.covariance import WeightedRows
 from cxlab.stats.covariance.em import fit_possible
-from cxlab.stats.covariance.rows import WeightedRows
 from cxlab.stats.drivers import covariances as fitting
 from cxlab.stats.drivers import drivers, penalty_reward
 from cxlab.stats.drivers import importance as sharing

@@ -249,6 +249,7 @@ class TestDemo:
             "invitations.csv.gz",
             "customers.csv",
             "follow_ups.csv",
+            "employees.csv",
             "coding.csv",
         }
         for path in written:

@@ -116,6 +116,10 @@ class Finding:
         if not self.text.strip():
             raise ValueError("`text` must be a sentence; got none.")
 
+    def meaning(self, words: str) -> Finding:
+        """The same, saying what one of its words means."""
+        return replace(self, text=f"{self.text} ({words})") if words else self
+
     def explored(self) -> Finding:
         """The same of a part that was not planned: at most likely."""
         if self.certainty != "clear":

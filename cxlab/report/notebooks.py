@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cxlab.core.labels import natural_order
 from cxlab.core.messages import unknown
 from cxlab.report.parameters import check_parameters, read_parameters
 from cxlab.survey.definition import RATING_ROLES, ROLES
@@ -30,8 +31,6 @@ _REFUSED = re.compile(
 )
 #: Characters of a folder's name, so that paths stay within every file system's limits.
 LONGEST = 80
-#: Roles of columns that stand in the table of customers.
-CUSTOMER_ROLES = ("left", "value")
 SCORES = "scores"
 #: Comments, as text or as codes of people.
 COMMENTS, COMMENT_ROLES = "comments", ("comment", "codes")
@@ -50,7 +49,7 @@ def notebooks_folder() -> Path:
 def report_notebooks() -> dict[str, Path]:
     """Notebooks that make reports: those whose parameters name study, period and where."""
     found = {}
-    for path in sorted(notebooks_folder().glob("*.ipynb")):
+    for path in sorted(notebooks_folder().glob("*.ipynb"), key=lambda one: natural_order(one.stem)):
         if all(name in read_parameters(path) for name in RUN_PARAMETERS):
             found[path.stem] = path
     return found
@@ -221,7 +220,8 @@ def read_needs(notebook: Path) -> list[str] | None:
 
     - a role (``outcome``, ``touchpoint``, ``segment``, …; also ``role:outcome``): the main
       table has such a column, and it was asked in the period;
-    - ``left``, ``value``: any table has such a column;
+    - ``left``: a table says who left, by a date or by purchases, and answers may be linked to it;
+    - ``value``, ``unit``: any table has such a column;
     - ``scores``: the main table has an outcome, a touchpoint or another rating;
     - ``comments``: it has comments, or codes of them, and the study a codebook;
     - ``extra:verbatims``: that extra of the package is installed;
@@ -289,12 +289,21 @@ def _meets(need: str, study: Study, period: str | None, past: int) -> bool:
     ]
     if name in METRICS and kind in ("metric", "role"):
         return any(column.role == "outcome" and name in column.metrics for column in asked)
-    if name in CUSTOMER_ROLES:
+    if name == "left" and not kind:
+        return _says_who_left(study)
+    if name in ("value", "unit"):
         return any(table.with_role(name) for table in study.definition.tables.values())
     if name == COMMENTS and not study.definition.codebook:
         return False
     wanted = {SCORES: RATING_ROLES, COMMENTS: COMMENT_ROLES}.get(name, (name,))
     return any(column.role in wanted for column in asked)
+
+
+def _says_who_left(study: Study) -> bool:
+    told = study.definition
+    bought = told.inactive_after and any(one.with_role("purchase") for one in told.tables.values())
+    dated = any(one.with_role("left") for one in told.tables.values())
+    return not told.confidential and bool(dated or bought)
 
 
 def _periods_until(study: Study, period: str | None) -> int:

@@ -70,6 +70,10 @@ class AboutKeys(Keys):
     min_group_size: GroupSize = MIN_GROUP_SIZE
     engine: Literal["pandas", "duckdb", "polars"] | None = None
     observed_until: Day | None = None
+    inactive_after: (
+        Annotated[int, Meta(ge=1, description="a whole number of days, 1 or more")] | None
+    ) = None
+    answers_are: Literal["identified", "confidential"] = "identified"
 
 
 class ContactKeys(Keys):
@@ -142,7 +146,9 @@ class ColumnKeys(Keys):
         Meta(description="a table { metric = number over 0 }"),
     ] = {}  # fmt: skip
     headline: Flag = False
+    owner: Text = ""
     spans_periods: Flag = False
+    persons: Flag = False
     shift: Whole = 0
     reverse: Flag = False
     confirm: Text = ""

@@ -15,7 +15,7 @@ import pandas as pd
 
 from cxlab.core.characters import visible_text
 from cxlab.core.messages import got, one_of, unknown
-from cxlab.survey.dates import read_dates
+from cxlab.survey.cells import read_dates
 from cxlab.survey.definition import (
     DATE_ROLES,
     RATING_ROLES,
@@ -88,6 +88,8 @@ def definition_of(content: Mapping[str, Any]) -> Definition:
         min_group_size=about.min_group_size,
         engine=about.engine,
         observed_until=about.observed_until,
+        inactive_after=about.inactive_after,
+        confidential=about.answers_are == "confidential",
         scales=scales,
         tables=tables,
         codebook=_codebook(keys.codebook),
@@ -218,7 +220,9 @@ def _column(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Column
         margins=given.margins,
         headline=given.headline,
         short=given.short or "",
-        spans_periods=given.spans_periods,
+        owner=given.owner,
+        spans_periods=given.spans_periods or given.role == "account",
+        persons=given.persons,
         shift=given.shift,
         reverse=given.reverse,
     )
@@ -249,9 +253,17 @@ def _check_role_keys(place: str, given: ColumnKeys) -> None:
         raise ValueError(
             f"`headline` of {place} must be left out: it is for outcomes, not {given.role}."
         )
+    if given.owner and given.role != "touchpoint":
+        raise ValueError(
+            f"`owner` of {place} must be left out: it is for touchpoints, not {given.role}."
+        )
     if given.spans_periods and given.role != "cluster":
         raise ValueError(
             f"`spans_periods` of {place} must be left out: it is for clusters, not {given.role}."
+        )
+    if given.persons and given.role != "unit":
+        raise ValueError(
+            f"`persons` of {place} must be left out: it is for units, not {given.role}."
         )
     if given.format is None:
         return

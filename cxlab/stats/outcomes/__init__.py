@@ -1,11 +1,13 @@
 """What customers did after they answered."""
 
-from cxlab.stats.outcomes.differences import (
-    asymmetry,
-    compare_predictors,
-    retention_differences,
+from cxlab.stats.outcomes.differences import asymmetry, retention_differences
+from cxlab.stats.outcomes.follow_up import (
+    FollowUp,
+    follow_up,
+    follow_up_purchases,
+    study_follow_up,
 )
-from cxlab.stats.outcomes.follow_up import FollowUp, follow_up, study_follow_up
+from cxlab.stats.outcomes.predictors import compare_predictors
 from cxlab.stats.outcomes.retention import (
     Retention,
     respondents_and_others,
@@ -20,6 +22,7 @@ __all__ = [
     "asymmetry",
     "compare_predictors",
     "follow_up",
+    "follow_up_purchases",
     "kaplan_meier",
     "respondents_and_others",
     "retention_by_score",
