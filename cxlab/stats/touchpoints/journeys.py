@@ -23,7 +23,7 @@ from cxlab.stats.association import (
     units_of_rows,
 )
 from cxlab.stats.association.counts import MOST_ROW_CELLS
-from cxlab.stats.inference import check_level, t_quantile
+from cxlab.stats.inference import LEVEL, check_level, t_quantile
 from cxlab.stats.metrics.estimates import estimate_each
 
 Array = NDArray[np.float64]
@@ -33,7 +33,6 @@ Array = NDArray[np.float64]
 FEW_DIFFERENT = 8
 #: Parts of the customers, each predicted from the others.
 FOLDS = 10
-LEVEL = 0.95
 
 
 def compare_journeys(
