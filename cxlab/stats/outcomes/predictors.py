@@ -122,7 +122,7 @@ def _still_followed(days: Array, gone: NDArray[np.bool_], own: Array, times: Arr
 def _skills(
     losses: Mapping[str, Array], reference: Array, clusters: pd.Series, level: float
 ) -> pd.DataFrame:
-    total = reference.sum()
+    total = reference.sum() or np.nan
     skill = {name: 1 - loss.sum() / total for name, loss in losses.items()}
     influence = {
         name: -(loss - (1 - skill[name]) * reference) / total for name, loss in losses.items()
