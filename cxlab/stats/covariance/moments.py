@@ -237,7 +237,7 @@ class Moments:
 
     @one_blas_thread
     def covariance(self, missing: str = "em") -> Covariance:
-        """Mean and covariance of all rows (`group` first for one group).
+        """Mean and covariance of all rows (`Moments.group` first for one group).
 
         Parameters
         ----------
