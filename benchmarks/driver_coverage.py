@@ -132,7 +132,7 @@ def estimate(plan: Plan, generator: np.random.Generator) -> tuple[Users, Resampl
     """One study with its estimates."""
     answers = plan.draw(generator)
     seed = int(generator.integers(2**31))
-    resample, unit = make_resample(answers, "bootstrap", REPLICATES, seed)
+    resample, unit = make_resample(answers, REPLICATES, seed)
     return among_users(answers, unit, resample, Options()), resample
 
 
@@ -235,8 +235,8 @@ def null_drivers(plan: Nulls, studies: int) -> list[str]:
     for _ in range(studies):
         answers = plan.draw(generator)
         seed = int(generator.integers(2**31))
-        resample, unit = make_resample(answers, None if simple else "bootstrap", 300, seed)
-        users = among_users(answers, unit, resample, Options(method="first"))
+        resample, unit = make_resample(answers, 0 if simple else 300, seed)
+        users = among_users(answers, unit, resample, Options(method="johnson"))
         rates.append(float((users.p_values[nulls] < 0.05).mean()))
     rate, error = float(np.mean(rates)), float(np.std(rates) / np.sqrt(studies))
     verdict = "kept" if rate <= 0.065 else "MISSED"
@@ -265,8 +265,8 @@ def r_squared_interval(truth: float, plan: Plan, studies: int) -> list[str]:
     for _ in range(studies):
         answers = scaled.draw(generator)
         seed = int(generator.integers(2**31))
-        resample, unit = make_resample(answers, "bootstrap", 200, seed)
-        users = among_users(answers, unit, resample, Options(method="first"))
+        resample, unit = make_resample(answers, 200, seed)
+        users = among_users(answers, unit, resample, Options(method="johnson"))
         found = adjusted_r_squared(
             users.fit, resample, n=users.n_effective, df=users.df, stratified=False, level=0.95
         )
@@ -345,8 +345,11 @@ def equal_outcomes(n: int, studies: int) -> list[str]:
         common = x @ np.array([0.5, 0.3, 0.2, 0.1]) + generator.normal(size=n)
         frame["y"], frame["z"] = (common + generator.normal(size=n) for _ in range(2))
         seed = int(generator.integers(2**31))
-        both = [drivers(frame, name, list("abcd"), replicates=200, seed=seed) for name in "yz"]
-        called.append(float((compare_outcomes(*both)["p_value"] < 0.05).mean()))
+        first, second = (
+            drivers(frame, name, list("abcd"), replicates=200, seed=seed) for name in "yz"
+        )
+        both = replace(first, advocacy=second)
+        called.append(float((compare_outcomes(both)["p_value"] < 0.05).mean()))
     return _rate_line(f"n = {n}", float(np.mean(called)), studies, 0.05, 0.02)
 
 
@@ -357,9 +360,7 @@ def equal_segments(first: int, second: int, studies: int) -> list[str]:
     called = np.zeros(len(plan.effects))
     for _ in range(studies):
         answers = plan.draw(generator)
-        resample, unit = make_resample(
-            answers, "bootstrap", REPLICATES, int(generator.integers(2**31))
-        )
+        resample, unit = make_resample(answers, REPLICATES, int(generator.integers(2**31)))
         small = np.arange(plan.n) < first
         one, two = (
             among_users(answers.rows(rows), unit[rows], resample, Options(adjusted=True))

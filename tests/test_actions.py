@@ -18,6 +18,7 @@ from cxlab.stats.actions import (
     loop_effect,
     loop_status,
     net_benefit,
+    next_scores,
 )
 from cxlab.stats.outcomes import follow_up
 
@@ -159,10 +160,10 @@ def test_a_customer_who_is_listed_twice_counts_once():
 def test_no_effect_is_found_one_time_in_twenty_against_the_held_out():
     rng = np.random.default_rng(6)
     rejected = []
-    for _ in range(1_000):
+    for _ in range(500):
         row = loop_effect(followed(270, 30, rng=rng)).table.iloc[0]
         rejected.append(not row["ci_low"] <= 0 <= row["ci_high"])
-    assert 0.03 < np.mean(rejected) < 0.07
+    assert 0.02 < np.mean(rejected) < 0.08
 
 
 def test_before_and_after_mistakes_chance_for_recovery():
@@ -187,11 +188,17 @@ def test_without_a_hold_out_nothing_is_identified():
 
 
 def test_the_silent_are_bounded():
-    rows = followed(40, 20).assign(again=[8.0] * 30 + [np.nan] * 10 + [6.0] * 10 + [np.nan] * 10)
-    table = loop_effect(rows, next_score="again").table
-    assert table["estimate"].tolist()[1] == pytest.approx(2)
+    rows = followed(40, 20).assign(
+        next_score=[8.0] * 30 + [np.nan] * 10 + [6.0] * 10 + [np.nan] * 10
+    )
+    table = next_scores(rows)
+    assert table["estimate"].iloc[0] == pytest.approx(2)
+    # 8 is a score of 7 or more, 6 is not
+    assert table["listed"].iloc[1] == 100
+    assert table["held_out"].iloc[1] == 0
     # 30·8/40 − (10·6 + 10·10)/20, and (30·8 + 10·10)/40 − 10·6/20
-    assert (table["ci_low"].iloc[2], table["ci_high"].iloc[2]) == pytest.approx((-2, 5.5))
+    assert (table["ci_low"].iloc[-1], table["ci_high"].iloc[-1]) == pytest.approx((-2, 5.5))
+    assert table["note"].iloc[-1] == "from −2.0 to +5.5, whatever the silent would have said"
 
 
 def test_open_cases_are_not_forgotten():
@@ -348,9 +355,10 @@ def told(effect, **options):
     status = loop_status(cases, until="2025-12-31")
     findings = calls.findings(status, effect)
     tables = {"call-list": calls.table, "loop-status": status, "loop-effect": effect.table}
+    tables["effect-in-sight"] = effect.plan
     count = calls.table.groupby("arm")["n"].sum()
     words = ["0–6", "90 days", f"Call {count['listed']}", f"hold {count.get('held out', 0)} back"]
-    assert unfounded(findings, tables, words=[*words, "5 points"]) == []
+    assert unfounded(findings, tables, words=words) == []
     return findings
 
 
@@ -372,3 +380,158 @@ def test_without_a_hold_out_the_answer_says_that_nothing_is_identified():
     findings = told(loop_effect(followed(100, 0)), hold_out=0.0)
     assert findings.answer.text.endswith("effect not identified: nobody was held out by chance")
     assert "back by chance" not in findings.answer.text
+
+
+def test_lists_are_compared_within_themselves_and_pooled():
+    """A year in which more are held out and fewer leave must not look like an effect."""
+    rng = np.random.default_rng(40)
+    easy = followed(900, 900, stay=(0.95, 0.95), rng=rng).assign(list="2024")
+    hard = followed(2_700, 300, stay=(0.6, 0.6), rng=rng).assign(list="2025")
+    both = pd.concat([easy, hard], ignore_index=True)
+    raw = loop_effect(both).table.iloc[0]
+    pooled = loop_effect(both, by="list").table
+    assert raw["ci_high"] < 0
+    assert pooled["ci_low"].iloc[0] < 0 < pooled["ci_high"].iloc[0]
+    weights = np.array([450.0, 270.0])
+    by_hand = weights @ pooled["estimate"].iloc[1:] / weights.sum()
+    assert pooled["estimate"].iloc[0] == pytest.approx(by_hand)
+
+
+def test_one_list_alone_is_as_without_lists():
+    rows = followed(270, 60).assign(list="2025")
+    one = loop_effect(rows, by="list").table
+    pd.testing.assert_series_equal(
+        one.iloc[0].drop("list"), one.iloc[1].drop("list"), check_names=False
+    )
+    whole = loop_effect(rows.drop(columns="list")).table.iloc[0]
+    pd.testing.assert_series_equal(one.iloc[0], whole, check_names=False)
+
+
+def test_a_hidden_list_is_not_given_back_by_the_others():
+    rows = [followed(90, 30).assign(list="a"), followed(90, 5).assign(list="b")]
+    table = loop_effect(pd.concat([*rows, followed(90, 20).assign(list="c")]), by="list").table
+    assert table["note"].str.startswith("hidden").tolist() == [False, False, True, True]
+
+
+def assigned(rng, method, *, lift=0.0, n=400, owners=10, spread=0.0):
+    """A list drawn by a design, and who stayed: owners differ in how many of theirs do."""
+    shop = rng.integers(0, owners, n)
+    answers = pd.DataFrame({"id": range(n), "recommend": 3, "shop": shop.astype(str)})
+    calls = drawn(answers, owner="shop", capacity=12 if method == "random_order" else None,
+                  method=method, seed=int(rng.integers(1 << 30))).calls  # fmt: skip
+    base = np.clip(0.7 + spread * rng.normal(size=owners), 0.05, 0.95)
+    chance = base[calls["owner"].astype(int)] + lift * (calls["arm"] == "listed")
+    gone = rng.random(n) > chance
+    return calls.assign(days_followed=np.where(gone, 20.0, 200.0), left_after=gone)
+
+
+METHODS = ["hold_out", "random_order", "random_delay", "staggered_units"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_design_finds_no_effect_one_time_in_twenty(method):
+    rng = np.random.default_rng(50)
+    spread = 0.15 if method in ("random_order", "staggered_units") else 0.0
+    rejected, found = [], []
+    for _ in range(40):
+        row = loop_effect(assigned(rng, method, spread=spread), method=method).table.iloc[0]
+        rejected.append(not row["ci_low"] <= 0 <= row["ci_high"])
+        found.append(row["estimate"])
+    # 2,000 studies a design: benchmarks/outcomes.py
+    assert np.mean(rejected) < 0.17
+    assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(len(found))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_design_finds_an_effect(method):
+    rng = np.random.default_rng(51)
+    rows = [loop_effect(assigned(rng, method, lift=0.2, n=2_000), method=method).table.iloc[0]
+            for _ in range(6)]  # fmt: skip
+    assert np.mean([row["estimate"] for row in rows]) == pytest.approx(20, abs=3)
+    assert np.mean([row["ci_low"] <= 20 <= row["ci_high"] for row in rows]) >= 0.6
+
+
+def test_owners_as_units_not_their_customers():
+    rng = np.random.default_rng(52)
+    wrong = []
+    for _ in range(25):
+        rows = assigned(rng, "staggered_units", spread=0.2)
+        one = loop_effect(rows, method="random_delay").table.iloc[0]
+        wrong.append(not one["ci_low"] <= 0 <= one["ci_high"])
+    assert np.mean(wrong) > 0.2
+    few = rows[rows["owner"].isin(["0", "1"])]
+    assert (
+        "fewer than two owners" in loop_effect(few, method="staggered_units").table["note"].iloc[0]
+    )
+
+
+def test_large_owners_begin_no_sooner_than_small_ones():
+    sizes = [200, 5, 5, 5]
+    shop = np.repeat([str(i) for i in range(4)], sizes)
+    answers = pd.DataFrame({"id": range(len(shop)), "recommend": 3, "shop": shop})
+    begun = [
+        "listed" in set(calls.loc[calls["owner"] == "0", "arm"])
+        for calls in (drawn(answers, owner="shop", method="staggered_units", seed=s).calls
+                      for s in range(80))
+    ]  # fmt: skip
+    assert 0.3 < np.mean(begun) < 0.7
+
+
+def test_owners_who_began_stay_begun():
+    answers = answered(shop=(np.arange(300) % 10).astype(str))
+    first = drawn(answers, owner="shop", method="staggered_units").calls
+    later = answers.assign(id=answers["id"] + 1_000)
+    second = drawn(later, owner="shop", method="staggered_units", earlier=first, seed=9).calls
+    began = set(first.loc[first["arm"] == "listed", "owner"])
+    assert began <= set(second.loc[second["arm"] == "listed", "owner"])
+
+
+def test_the_month_in_which_five_points_could_be_seen():
+    """150 detractors a quarter hold out 15: 5 points from 70 % take years."""
+    days = pd.to_datetime(["2025-01-15", "2025-04-15", "2025-07-15", "2025-10-15"])
+    rows = followed(135, 15)
+    rows["left_after"] = np.repeat([True, False, True, False], [27, 108, 4, 11])
+    rows["days_followed"] = np.where(rows["left_after"], 20.0, 200.0)
+    year = pd.concat([rows.assign(listed_at=day, list=str(day)) for day in days])
+    effect = loop_effect(year, by="list")
+    row = effect.plan.iloc[0]
+    assert (row["n"], row["a_month"], row["held_out"]) == (600, 50, 10)
+    assert row["needed"] == hold_out_needed(11 / 15, 0.05, held=0.1)
+    months = int(np.ceil((row["needed"] - 600) / 50))
+    assert row["month"] == f"{days[-1] + pd.DateOffset(months=months):%B %Y}"
+    assert effect.planning.endswith(f"it could be seen in {row['month']}.")
+    few = loop_effect(year[year["listed_at"] == days[0]], by="list")
+    assert few.planning.endswith("so far there are 150.")
+    assert "ever" in loop_effect(year[year["arm"] == "listed"]).planning
+
+
+def test_the_programme_at_a_glance_and_who_acts():
+    calls = drawn(answered(), hold_out=0.0)
+    day = pd.Timestamp("2025-10-01")
+    cases = pd.DataFrame(
+        {"listed_at": [day] * 20, "closed_at": [day + pd.Timedelta(days=5)] * 20, "arm": "listed"}
+    )
+    response = pd.DataFrame({"estimate": [40.0], "ci_low": [37.0], "ci_high": [43.0]})
+    aims = pd.DataFrame(
+        {"label": ["Advocacy", "Ease"], "metric": ["nps", "net"], "estimate": [-4.0, 1.0],
+         "ci_low": -12.0, "ci_high": 3.0, "unit": "points", "target": [30.0, np.nan],
+         "attained": ["no", ""], "note": ""}
+    )  # fmt: skip
+    table = calls.at_a_glance(
+        loop_status(cases, until="2025-12-31"), loop_effect(followed(100, 0)), response=response,
+        targets=aims,
+    ).set_index("measure")  # fmt: skip
+    assert list(table.index) == [
+        "Response", "Coverage", "Closed in time", "Advocacy: nps", "Effect of calling",
+    ]  # fmt: skip
+    assert table.loc["Coverage", "estimate"] == 100
+    assert table.loc["Advocacy: nps", "note"] == "missed"
+    assert table.loc["Effect of calling", "note"].startswith("effect not identified")
+
+
+def test_who_cannot_be_judged_makes_an_empty_result_where_asked():
+    rng = np.random.default_rng(24)
+    options = {"split": DAY + pd.Timedelta(days=50), "refuse": False}
+    found = leaving_risk(programme(rng, 60), ["recommend", "tenure"], **options)
+    assert found.table.empty
+    assert "must have 10 leavers each" in found.notes[0]

@@ -139,6 +139,13 @@ def test_tiles_without_a_column_are_refused():
         show_answer(TOLD, tiles=tiles_of().drop(columns="target"))
 
 
+def test_a_part_that_nobody_planned_is_at_most_likely(recorded, displayed):
+    show_answer(TOLD, explored=True)
+    records = json.loads((recorded / "findings.json").read_text())
+    assert [one["certainty"] for one in records if one["text"] == ANSWER.text] == ["likely"]
+    assert "explored, not planned" in str(displayed[0])
+
+
 class TestHtml:
     def test_nothing_is_in_it_that_jupyterlab_strips(self):
         soup = BeautifulSoup(answer_html(TOLD, tiles_of()), "html.parser")
@@ -188,7 +195,11 @@ class TestTiles:
         ("last", "told"),
         [
             ({"attained": "yes"}, "Target 30: met."),
-            ({"attained": "undecided"}, "Target 30: not settled."),
+            ({"attained": "undecided", "target": 2.0}, "Target 2: not settled."),
+            (
+                {"attained": "undecided"},
+                "Target 30: not settled by intervals that hold all targets at once.",
+            ),
             ({"target": math.nan, "attained": ""}, "No target set."),
             ({"unit": "%", "target": 62.5}, "Target 62.5 %: missed."),
         ],

@@ -20,7 +20,6 @@ from cxlab.stats.comparison.pairs import (
 )
 from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS, TERMS
 from cxlab.stats.comparison.scores import (
-    regression_table,
     sensitivity_table,
     window_table,
     windows_taken,
@@ -312,16 +311,6 @@ class TestSamePairs:
     def test_of_few_pairs_not_even_an_empty_category_is_shown(self):
         table = shown(categories=categories_table(self.FEW))["categories"]
         assert table["n"].isna().all()
-
-    def test_means_of_a_small_category_are_hidden_with_another(self):
-        pairs = pairs_of([3] * 2 + [7] * 20 + [9] * 30, [9] * 52)
-        table = shown(regression=regression_table(pairs, level=0.95))["regression"]
-        table = table.query("given == 'transactional answer'").set_index("group")
-        assert table["mean_other"].isna().to_dict() == {
-            "detractor": True,
-            "passive": True,
-            "promoter": False,
-        }
 
 
 class TestWindowsAndRules:

@@ -31,18 +31,18 @@ def survey(n=10_000, seed=0, slips=0.0):
 class TestThoseWhoCan:
     def test_the_planted_shares_of_those_who_can_use_it(self):
         truth = subset_sums(np.array([[1, 0, 0.5], [0, 1, 0.5], [0.5, 0.5, 1.5]])).general[0]
-        found = drivers(survey(), "overall", NAMES, segments=["trip"], interval=None)
+        found = drivers(survey(), "overall", NAMES, segments=["trip"], replicates=0)
         assert found.part()["share"].tolist() == pytest.approx(
             (truth / truth.sum()).tolist(), abs=BY_CHANCE
         )
-        everyone = drivers(survey(), "overall", NAMES, interval=None).part()
+        everyone = drivers(survey(), "overall", NAMES, replicates=0).part()
         assert everyone["share"][1] < 0.35
 
     def test_segment_touchpoint_and_estimand_are_named(self):
         frame = survey(1000)
         n = (frame["trip"] == "connecting").sum()
         found = drivers(
-            frame, "overall", NAMES, segments=["trip"], interval=None,
+            frame, "overall", NAMES, segments=["trip"], replicates=0,
             labels={"parking": "Car park", "trip": "Trip"},
         )  # fmt: skip
         (note,) = (note for note in found.notes if "Car park" in note)
@@ -54,14 +54,14 @@ class TestThoseWhoCan:
 
     def test_reach_and_reach_adjusted_importance_stay_those_of_all(self):
         frame = survey(2000)
-        one = drivers(frame, "overall", NAMES, segments=["trip"], interval=None)
-        two = drivers(frame, "overall", NAMES, interval=None)
+        one = drivers(frame, "overall", NAMES, segments=["trip"], replicates=0)
+        two = drivers(frame, "overall", NAMES, replicates=0)
         pd.testing.assert_frame_equal(one.reach_adjusted, two.reach_adjusted)
         assert one.part()["reach"].tolist() == two.part()["reach"].tolist()
         assert one.part()["mean"].tolist() == two.part()["mean"].tolist()
 
     def test_a_slip_of_the_pen_is_no_use(self):
-        found = drivers(survey(slips=0.01), "overall", NAMES, segments=["trip"], interval=None)
+        found = drivers(survey(slips=0.01), "overall", NAMES, segments=["trip"], replicates=0)
         assert any("those who can use everything" in note for note in found.notes)
 
     @pytest.mark.parametrize("case", ["rare", "few", "blank"])
@@ -78,7 +78,7 @@ class TestThoseWhoCan:
             frame["parking_missing"] = np.where(frame["parking"].isna(), "never used", None)
         else:
             frame["parking_missing"] = np.where(frame["parking"].isna(), "no answer", None)
-        found = drivers(frame, "overall", NAMES, segments=["trip"], interval=None)
+        found = drivers(frame, "overall", NAMES, segments=["trip"], replicates=0)
         assert not any("is used by" in note for note in found.notes)
 
     def test_where_nobody_can_use_everything_it_is_said(self):
@@ -93,7 +93,7 @@ class TestThoseWhoCan:
             [*NAMES, "staff"],
             segments=["trip"],
             missing="pairwise",
-            interval=None,
+            replicates=0,
         )
         (note,) = (note for note in found.notes if note.startswith("Not identified"))
         assert "'food' is used by 0%" in note
@@ -104,7 +104,7 @@ class TestThoseWhoCan:
         frame = survey(2000).assign(wave=lambda d: d.index % 2)
         found = drivers(frame, "overall", NAMES, by="wave", segments=["trip"], replicates=50)
         departing = frame[frame["trip"] == "departing"]
-        alone = drivers(departing, "overall", NAMES, by="wave", interval=None)
+        alone = drivers(departing, "overall", NAMES, by="wave", replicates=0)
         assert found.differences["estimate"].tolist() == pytest.approx(
             alone.differences["estimate"].tolist(), abs=1e-9
         )

@@ -152,7 +152,7 @@ class TestAnswer:
         assert found.answer.certainty == "not settled"
 
     def test_without_resamples_nothing_is_decided(self):
-        places = mapped(answers(), interval=None)
+        places = mapped(answers(), replicates=0)
         found = founded(places.findings(), places)
         assert (found.answer.rule, rules(found)) == ("none", [])
         assert found.answer.detail == "Without resamples nothing is decided"
@@ -451,7 +451,7 @@ class TestWhatFollows:
     def test_half_a_point_where_a_target_is_missed(self):
         frame = answers()
         places = mapped(frame, advocacy="again")
-        more = what_if(places.analysis, change=0.5, scales=(1, 5))
+        more = what_if(places.analysis, change=0.5, scales=dict.fromkeys(NAMES, (1, 5)))
         card = scorecard(frame, [replace(nps_metric("again"), target=60)], labels=LABELS)
         assert card.table["attained"].tolist() == ["no"]
         found = founded(places.findings(more=more, card=card), places, **{MORE: more})
@@ -467,14 +467,14 @@ class TestWhatFollows:
     def test_nothing_follows_from_a_target_that_is_met_or_not_set(self, target):
         frame = answers()
         places = mapped(frame, advocacy="again")
-        more = what_if(places.analysis, change=0.5, scales=(1, 5))
+        more = what_if(places.analysis, change=0.5, scales=dict.fromkeys(NAMES, (1, 5)))
         card = scorecard(frame, [replace(nps_metric("again"), target=target)])
         assert places.findings(more=more, card=card).of_kind("so what") == []
 
     def test_nothing_follows_from_what_is_only_likely(self):
         frame = answers()
         places = mapped(frame, advocacy="again")
-        more = what_if(places.analysis, change=0.5, scales=(1, 5))
+        more = what_if(places.analysis, change=0.5, scales=dict.fromkeys(NAMES, (1, 5)))
         card = scorecard(frame, [replace(nps_metric("again"), target=60)])
         found = places.findings(more=more, card=card, explored=True)
         assert found.of_kind("so what") == []

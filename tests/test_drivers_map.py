@@ -78,7 +78,7 @@ class TestPlaces:
     def test_a_group_must_be_named(self):
         frame = survey(np.random.default_rng(1), 500, [0.2] * 5, 0)
         frame["terminal"] = np.where(frame.index % 3, "T1", "T2")
-        grouped = drivers(frame, "overall", NAMES, by="terminal", interval=None)
+        grouped = drivers(frame, "overall", NAMES, by="terminal", replicates=0)
         with pytest.raises(ValueError, match="`group` must be"):
             driver_map(grouped)
         assert len(driver_map(grouped, group="T2").table) == 5
@@ -166,7 +166,7 @@ class TestVerdict:
 
     def test_without_replicates_there_is_no_call(self):
         frame = survey(np.random.default_rng(1), 200, [0.2] * 5, 0)
-        places = driver_map(drivers(frame, "overall", NAMES, interval=None)).table
+        places = driver_map(drivers(frame, "overall", NAMES, replicates=0)).table
         assert set(places["verdict"]) == {"no interval"}
 
     @pytest.mark.parametrize(

@@ -1,14 +1,12 @@
 import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxlab.stats.covariance import em as fitting
 from cxlab.stats.covariance import patterns as sorting
+from cxlab.stats.covariance.covariance import WeightedRows
 from cxlab.stats.covariance.em import NoMaximumError, climb, fit_normal, fit_possible, with_prior
-from cxlab.stats.covariance.rows import WeightedRows, rows_of_cells
-from cxlab.stats.covariance.sums import Query, open_rows, sum_cells
 from tests import em_oracle as oracle
 
 #: Sums of a few hundred products in another order.
@@ -114,22 +112,11 @@ class TestRows:
         source = WeightedRows.of(*answers(n=40, q=8))
         assert source.compressed(within_units=False) is source
 
-    def test_cells_give_the_likelihood_of_their_rows(self):
-        rows, weight = answers(n=300, q=3, steps=2)
-        frame = pd.DataFrame(rows, columns=list("abc")).assign(w=weight)
-        query = Query(("a", "b", "c"), weights="w")
-        found = rows_of_cells(sum_cells(open_rows(frame, query), query, np.zeros(3)))
-        wanted = WeightedRows.of(rows, weight)
-        place = somewhere(3)
-        one, two = (part.patterns.expect(*place) for part in (found, wanted))
-        assert found.n == 300
-        assert one.log_likelihood == pytest.approx(two.log_likelihood)
-        np.testing.assert_allclose(one.covariance, two.covariance)
-
 
 class TestFit:
     @settings(deadline=None, max_examples=8)
-    @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.3, 0.5]))
+    @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.3, 0.45]))
+    @example(21, 0.45)
     def test_the_maximum_is_that_of_em_by_rows(self, seed, holes):
         rows, weight = answers(n=80, q=4, holes=holes, seed=seed)
         found = fit_normal(WeightedRows.of(rows, weight))

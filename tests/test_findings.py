@@ -74,6 +74,14 @@ def test_a_part_that_was_not_planned_is_at_most_likely():
     assert Finding(text="x", certainty="clear").explored().certainty == "likely"
     assert "explored" in Finding(text="x", certainty="clear").explored().detail
     assert Finding(text="x", certainty="not settled").explored().certainty == "not settled"
+    all_of_it = Findings((ANSWER, Finding(text="x", certainty="clear"))).explored()
+    assert [row.certainty for row in all_of_it] != ["clear", "clear"]
+    assert "clear" not in [row.certainty for row in all_of_it]
+
+
+def test_a_group_stands_before_the_answer():
+    told = Findings((ANSWER, Finding(text="x"))).about("Business")
+    assert [row.text for row in told] == [f"Business: {ANSWER.text}", "x"]
 
 
 TABLE = pd.DataFrame({"metric": ["nps", "mean"], "estimate": [-4.52, 6.2], "share": [0.17, 0.5]})

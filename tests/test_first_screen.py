@@ -222,8 +222,12 @@ class TestBar:
 
 
 def said(text, rule="", **fields):
-    """Findings of an answer, and of what follows it."""
-    more = [Finding(text=other, rule=name) for other, name in fields.pop("more", {}).items()]
+    """Findings of an answer, and of what follows it, which is about the same."""
+    about = fields.get("subject", "")
+    more = [
+        Finding(text=other, rule=name, subject=about if "still hold" in other else "")
+        for other, name in fields.pop("more", {}).items()
+    ]
     return Findings((Finding(kind="answer", text=text, rule=rule, **fields), *more))
 
 
@@ -251,6 +255,9 @@ class TestState:
             ({"tracking": said("NPS fell by 9 points", "headline-changed", subject="NPS",
                                more={"Of the changes shown in Q3: NPS still holds": "carried"}),
               "scorecard": MET}, MET.answer.text, ["NPS fell by 9 points"]),
+            ({"tracking": said("NPS fell by 9 points", "change-in-a-year", subject="NPS",
+                               more={"Of the changes shown in Q3: NPS went the other way since": "carried"}),
+              "scorecard": MET}, f"NPS fell by 9 points. {MET.answer.text}", []),
             ({"tracking": said("Nothing is shown to have changed since Q3; a true change", "nothing-shown")},
              "", ["Nothing is shown to have changed since Q3"]),
             ({"touchpoints": MET}, "", []),

@@ -249,6 +249,8 @@ class TestDemo:
             "invitations.csv.gz",
             "customers.csv",
             "follow_ups.csv",
+            "employees.csv",
+            "coding.csv",
         }
         for path in written:
             committed = (DEMO / path.name).read_bytes()

@@ -71,7 +71,7 @@ class TestOneThread:
         monkeypatch.setattr(analysis, "_varying", watched)
         generator = np.random.default_rng(0)
         frame = pd.DataFrame(generator.normal(size=(50, 3)), columns=["a", "b", "y"])
-        drivers(frame, "y", ["a", "b"], interval=None)
+        drivers(frame, "y", ["a", "b"], replicates=0)
         assert set(seen) == {1}
 
     def test_a_decorated_function_keeps_its_name_and_words(self):

@@ -12,6 +12,7 @@ import pytest
 
 from cxlab import driver_changes, drivers
 from cxlab.core import frames
+from cxlab.stats.drivers import replicates as uncertain
 
 NAMES = ["food", "wifi", "staff"]
 #: The same sums in another order.
@@ -31,7 +32,7 @@ def rated(seed=0, rows=1000, change=0.0) -> pd.DataFrame:
 
 
 def analysis(data, **options):
-    defaults = {"by": "period", "replicates": 400, "compare": "pairs"}
+    defaults = {"by": "period", "replicates": 400}
     return drivers(data, "overall", NAMES, **(defaults | options))
 
 
@@ -59,7 +60,7 @@ PERIODS = ("2025-Q4", "2025-Q3")
 
 
 def changes_of(data, analyse=drivers, *, periods=PERIODS, **options):
-    defaults = {"replicates": 400, "compare": "pairs"} if analyse is drivers else {}
+    defaults = {"replicates": 400} if analyse is drivers else {}
     return driver_changes(
         data, "overall", NAMES, analyse=analyse, periods=periods, **(defaults | options)
     )
@@ -106,9 +107,15 @@ def test_a_planted_change_is_found_and_none_where_there_is_none():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"design": {"cluster": "customer"}}, {"interval": "jackknife"}], ids=str
+    ("options", "most"),
+    [
+        ({}, uncertain.MULTIPLIER_LIMIT),
+        ({"design": {"cluster": "customer"}}, uncertain.MULTIPLIER_LIMIT),
+        ({}, 0),
+    ],
 )
-def test_differences_agree_with_those_of_the_analysis(options):
+def test_differences_agree_with_those_of_the_analysis(options, most, monkeypatch):
+    monkeypatch.setattr(uncertain, "MULTIPLIER_LIMIT", most)
     one = analysis(rated(), **options)
     table = since_last(changes_of(rated(), lambda *_, **__: one))
     known = one.differences.set_index("driver")

@@ -283,7 +283,7 @@ class TestWhatIsShown:
         new = [("wifi", LAST, -2.9, -0.5), ("staff", LAST, 0.5, 0.9)]
         answer = founded(put(study(), *year, back, *new)).answer
         assert answer.text.startswith(
-            "wifi fell by 1.7 of 10 since 2025-Q3; food (−1.0 of 10) and staff (−1.0 of 10) changed "
+            "wifi fell by 1.7 of 10 since 2025-Q3; food (−1.0 of 10) and staff (−1.0 of 10) fell "
             "against 2024-Q4, a year before; "
         )
 
@@ -391,7 +391,7 @@ class TestFindings:
         names = tuple(f"t{i}x" for i in range(40))
         shifts = {(name, "2025-Q4"): -1.5 for name in names[:20]}
         found = told(study(touchpoints=names, shifts=shifts), touchpoints=names)
-        assert "and 17 more changed since 2025-Q3" in found.answer.text
+        assert "and 17 more fell since 2025-Q3" in found.answer.text
         assert len(found.of_kind("finding")) <= 5
 
     def test_short_names_are_taken(self):

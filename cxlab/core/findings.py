@@ -116,6 +116,10 @@ class Finding:
         if not self.text.strip():
             raise ValueError("`text` must be a sentence; got none.")
 
+    def meaning(self, words: str) -> Finding:
+        """The same, saying what one of its words means."""
+        return replace(self, text=f"{self.text} ({words})") if words else self
+
     def explored(self) -> Finding:
         """The same of a part that was not planned: at most likely."""
         if self.certainty != "clear":
@@ -168,6 +172,15 @@ class Findings:
     def of_kind(self, kind: str) -> list[Finding]:
         """Findings of one kind, in order."""
         return [row for row in self.rows if row.kind == kind]
+
+    def about(self, group: str) -> Findings:
+        """The same with the answer after the name of the group that it is about."""
+        answer = replace(self.answer, text=f"{group}: {self.answer.text}")
+        return Findings((answer, *self.rows[1:]))
+
+    def explored(self) -> Findings:
+        """The same of a part that was not planned: nothing is more than likely."""
+        return Findings(tuple(row.explored() for row in self.rows))
 
     @property
     def answer(self) -> Finding:

@@ -307,7 +307,7 @@ def collect_rows(lazy: nw.LazyFrame, data: Any) -> pd.DataFrame:
         raise ValueError(
             f"`data` must have at most {MOST_CELLS // width:,} rows here, because rows are "
             f"resampled or compared one by one; got {n:,}. Read a part with where= or period=, or "
-            "take moments(), scorecard() or touchpoint_correlations(), which need sums only."
+            "take scorecard() or touchpoint_correlations(), which need sums only."
         )
     return collect(lazy)
 

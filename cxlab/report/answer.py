@@ -39,6 +39,8 @@ GREY, LINE, AIM = "#757575", "#2a7fc9", "#c4581a"
 #: Size of the run of a tile.
 WIDTH, HEIGHT, EDGE = 300, 58, 6
 _INTERVAL = re.compile(r"\([^()]*\d[^()]* to [^()]*\d[^()]*\)")
+#: What stays on one line: 88 %, 9–10, 2025-Q4.
+_IN_ONE_PIECE = re.compile(r"(?<![\w&#])[−\d][\d.,]*(?: %|[–-]\w+)(?!\w)")
 
 
 def show_answer(
@@ -47,6 +49,7 @@ def show_answer(
     *,
     alt: str | None = None,
     tiles: pd.DataFrame | None = None,
+    explored: bool = False,
 ) -> None:
     """Display the answer of a notebook, what follows, what was found and how sure it is.
 
@@ -68,6 +71,9 @@ def show_answer(
         from a tile's last row: ``target`` (NaN: none), ``attained`` (``yes``, ``no``,
         ``undecided``; empty without a target), ``note`` (a sentence that follows; may be
         empty). Hidden estimates are NaN.
+    explored : bool
+        Whether the answers are a part that nobody planned to look at (`Study.explored`):
+        nothing is more than likely then.
 
     Raises
     ------
@@ -106,6 +112,7 @@ def show_answer(
             "`alt` must say in words what the answer's figure shows; got none. "
             "Name the kind of chart and what is compared."
         )
+    findings = findings.explored() if explored else findings
     _record(findings, tiles)
     html = answer_html(findings, tiles)
     display(Shown(str(findings), {"text/html": html}, {}))
@@ -135,7 +142,7 @@ def _record(findings: Findings, tiles: pd.DataFrame | None) -> None:
 def answer_html(findings: Findings, tiles: pd.DataFrame | None = None) -> str:
     """The answer as JupyterLab shows it: it keeps plain colours and embedded images only."""
     answers = "".join(
-        f'<p><strong style="font-size: 1.4em">{escape(one.text)}</strong> {certainty_html(one)}'
+        f'<p><strong style="font-size: 1.4em">{unbroken(one.text)}</strong> {certainty_html(one)}'
         f"{_detail(one)}</p>"
         for one in findings.of_kind("answer")
     )
@@ -169,11 +176,22 @@ def certainty_html(finding: Finding) -> str:
 
 def sentence_html(finding: Finding) -> str:
     """A finding's sentence, its subject in bold, intervals in grey and in one piece; its detail line."""
-    told, subject = escape(finding.text), escape(finding.subject)
+    told, subject = unbroken(finding.text), unbroken(finding.subject)
     if subject:
         told = told.replace(subject, f"<strong>{subject}</strong>", 1)
     told = _INTERVAL.sub(_quiet, told)
     return told + _detail(finding)
+
+
+def unbroken(text: str) -> str:
+    """Text as HTML in which no line ends between a number and its sign, or within a period.
+
+    Examples
+    --------
+    >>> print(unbroken("In 2025-Q4 & before, 88 %"))
+    In <span class="nb">2025-Q4</span> &amp; before, <span class="nb">88 %</span>
+    """
+    return _IN_ONE_PIECE.sub(r'<span class="nb">\g<0></span>', escape(text))
 
 
 def _quiet(found: re.Match[str]) -> str:
@@ -213,6 +231,8 @@ def _tile(run: pd.DataFrame) -> str:
     n = "" if pd.isna(last["n"]) else f" · n = {int(last['n']):,}"
     known = "" if math.isnan(low) else f"95 % interval {interval(low, high, digits)}"
     word, direction = ATTAINED.get(str(last["attained"]), ("", ""))
+    if last["attained"] == "undecided" and not low <= aim <= high:
+        word += " by intervals that hold all targets at once"
     target = (
         "No target set."
         if math.isnan(aim)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from cxlab.core.characters import printable
@@ -21,10 +20,10 @@ from cxlab.report.manifest import made_earlier
 from cxlab.report.page import (
     FORMAT_WORDS,
     POLICY,
-    TEMPLATES,
     bar_html,
     report_files,
     style,
+    templates,
     with_bar,
 )
 from cxlab.report.publish import BUILDING, FAILED, replace_text
@@ -169,12 +168,15 @@ def write_index(reports: Path, listing: Listing | None = None) -> Path:
     """Write the list of every report under a folder, at any depth, and of what failed."""
     reports.mkdir(parents=True, exist_ok=True)
     listing = listing or list_reports(reports)
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
-    page = environment.get_template("reports.html.j2").render(
-        studies=_studies(listing.entries),
-        odd=listing.odd,
-        style=Markup(style()),
-        policy=POLICY,
+    page = (
+        templates()
+        .get_template("reports.html.j2")
+        .render(
+            studies=_studies(listing.entries),
+            odd=listing.odd,
+            style=Markup(style()),
+            policy=POLICY,
+        )
     )
     target = reports / INDEX
     replace_text(target, printable(page))
@@ -267,8 +269,8 @@ def state_of(reports: Mapping[str, Findings]) -> tuple[str, list[str]]:
 
 def _is_new(told: Findings) -> bool:
     """Whether tracking leads with a change that the report of the period before did not tell."""
-    before = [one.text for one in told if one.rule == "carried"]
-    known = any(told.answer.subject and told.answer.subject in text for text in before)
+    before = [one.subject for one in told if one.rule == "carried"]
+    known = any(told.answer.subject and told.answer.subject in names for names in before)
     return told.answer.rule in NEW and not known
 
 

@@ -29,8 +29,6 @@ _REFUSED = re.compile(
 )
 #: Characters of a folder's name, so that paths stay within every file system's limits.
 LONGEST = 80
-#: Roles of columns that stand in the table of customers.
-CUSTOMER_ROLES = ("left", "value")
 SCORES = "scores"
 _PERIODS = re.compile(r"periods>=(\d+)")
 
@@ -216,7 +214,8 @@ def read_needs(notebook: Path) -> list[str] | None:
 
     - a role (``outcome``, ``touchpoint``, ``segment``, …; also ``role:outcome``): the main
       table has such a column, and it was asked in the period;
-    - ``left``, ``value``: any table has such a column;
+    - ``left``: a table says who left, by a date or by purchases, and answers may be linked to it;
+    - ``value``, ``unit``: any table has such a column;
     - ``scores``: the main table has an outcome, a touchpoint or another rating;
     - ``metric:nps`` (or another metric; also ``role:nps``): an outcome has it;
     - ``table:NAME``: the study declares that table;
@@ -279,10 +278,19 @@ def _meets(need: str, study: Study, period: str | None, past: int) -> bool:
     ]
     if name in METRICS and kind in ("metric", "role"):
         return any(column.role == "outcome" and name in column.metrics for column in asked)
-    if name in CUSTOMER_ROLES:
+    if name == "left" and not kind:
+        return _says_who_left(study)
+    if name in ("value", "unit"):
         return any(table.with_role(name) for table in study.definition.tables.values())
     wanted = RATING_ROLES if name == SCORES else (name,)
     return any(column.role in wanted for column in asked)
+
+
+def _says_who_left(study: Study) -> bool:
+    told = study.definition
+    bought = told.inactive_after and any(one.with_role("purchase") for one in told.tables.values())
+    dated = any(one.with_role("left") for one in told.tables.values())
+    return not told.confidential and bool(dated or bought)
 
 
 def _periods_until(study: Study, period: str | None) -> int:

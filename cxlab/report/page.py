@@ -32,6 +32,7 @@ from cxlab.report.answer import (
     read_findings,
     read_tiles,
     sentence_html,
+    unbroken,
 )
 from cxlab.report.manifest import checks, read_verification
 from cxlab.report.notebooks import was_injected
@@ -252,7 +253,9 @@ class PageExporter(HTMLExporter):
 @lru_cache(maxsize=1)
 def templates() -> Environment:
     """The templates of pages."""
-    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
+    environment.filters["unbroken"] = lambda text: Markup(unbroken(text))
+    return environment
 
 
 @lru_cache(maxsize=1)

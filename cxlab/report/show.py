@@ -20,8 +20,8 @@ from IPython.display import display
 
 from cxlab.core.characters import quote_formula
 from cxlab.core.display import display_of
-from cxlab.core.markup import MARK, NO_ROWS, as_html, as_text
 from cxlab.core.messages import got, unknown
+from cxlab.core.result import MARK, NO_ROWS, as_html, as_text
 from cxlab.core.tables import MOST_COLUMNS, arrange, described
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def show(
     written there as ``name.csv`` and ``name.json``: all rows and columns, unrounded. What
     is displayed does not depend on it, so JupyterLab, nbval and a report see the same
     outputs. A figure is displayed with a digest of the numbers drawn, because tests pass
-    over images.
+    over images. A table without columns, of what a study does not declare, shows nothing.
 
     Examples
     --------
@@ -149,6 +149,8 @@ class Shown:
 
 
 def _show_table(table: pd.DataFrame, name: str, told: dict[str, Any]) -> None:
+    if not len(table.columns):
+        return
     for key in ("columns", "sort", "bar"):
         wanted = [column.lstrip("-") if key == "sort" else column for column in told.get(key, ())]
         if lacking := [column for column in wanted if column not in table]:

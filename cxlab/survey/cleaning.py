@@ -21,12 +21,12 @@ import pyarrow.compute as pc
 
 from cxlab.core.characters import visible_text
 from cxlab.core.messages import nearest, one_of
-from cxlab.survey.dates import no_date, read_dates
+from cxlab.survey.cells import no_date, read_dates
 from cxlab.survey.definition import DATE_ROLES, NUMBER_ROLES, RATING_ROLES, Column
 from cxlab.survey.scales import normal_code
 
 #: Roles whose values tell rows or people apart.
-TELLING_APART = ("id", "customer", "cluster")
+TELLING_APART = ("id", "customer", "account", "cluster")
 #: What a spreadsheet makes of a long number: 1.18E+11.
 ROUNDED = "[0-9]([.,][0-9]+)?[eE][+][0-9]{2,3}"
 ROUNDED_BY_EXCEL = (

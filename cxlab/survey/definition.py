@@ -15,7 +15,8 @@ from cxlab.survey.scales import Scale
 #: What a column can be. Ratings are answers on a scale; the others describe the row.
 Role = Literal[
     "outcome", "touchpoint", "rating", "segment", "number", "text", "date", "id", "customer",
-    "active", "left", "value", "period", "weight", "strata", "cluster",
+    "account", "active", "left", "purchase", "value", "period", "weight", "strata", "cluster",
+    "unit", "comment", "codes",
 ]  # fmt: skip
 #: What they mean.
 ROLES: dict[str, str] = {
@@ -37,11 +38,16 @@ ROLES: dict[str, str] = {
     "cluster": "answers that belong together, such as those of one customer or one flight",
 }
 RATING_ROLES = ("outcome", "touchpoint", "rating")
-#: When something happened, a customer's leaving included; how much of something.
-DATE_ROLES = ("date", "left")
+#: When something happened, a customer's leaving or purchase included; how much of something.
+DATE_ROLES = ("date", "left", "purchase")
 NUMBER_ROLES = ("number", "value")
 #: Roles that one column of a table at most may have.
-SINGLE_ROLES = ("id", "customer", "period", "weight", "strata", "cluster", "left", "value")
+SINGLE_ROLES = (
+    "id", "customer", "account", "period", "weight", "strata", "cluster", "left", "purchase",
+    "value", "comment",
+)  # fmt: skip
+#: What a theme's comments mean for the firm.
+Tone = Literal["praise", "complaint", "neutral"]
 #: Survey platforms and file formats that a table's ``format`` may name.
 Format = Literal["plain", "qualtrics", "surveymonkey", "limesurvey", "excel", "spss", "stata"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -89,8 +95,12 @@ class Column:
         Whether its first metric with a target, or else its first, is a headline measure.
     short : str
         Label where there is little room; the label itself unless declared.
+    owner : str
+        Who acts on a touchpoint.
     spans_periods : bool
-        For clusters: the same id in two periods is the same cluster.
+        For clusters: the same id in two periods is the same cluster; of accounts always.
+    persons : bool
+        For units (stores, teams, agents): each is one person, and is in no report.
     shift : int
         For ratings: stored code + shift = score. Missing codes are as stored.
     reverse : bool
@@ -112,7 +122,9 @@ class Column:
     margins: Mapping[str, float] = field(default_factory=dict)
     headline: bool = False
     short: str = ""
+    owner: str = ""
     spans_periods: bool = False
+    persons: bool = False
     shift: int = 0
     reverse: bool = False
 
@@ -136,6 +148,30 @@ class Column:
         metrics = self.all_metrics()
         aimed = [metric for metric in metrics if metric.target is not None]
         return next(iter(aimed or metrics), None)
+
+
+@dataclass(frozen=True)
+class Theme:
+    """What comments may be about, in the analyst's codebook.
+
+    Attributes
+    ----------
+    name : str
+    label : str
+        In words.
+    words : tuple of str
+        Words and phrases that give it away, case aside; an asterisk stands for any ending.
+    tone : {"praise", "complaint", "neutral"}
+    codes : mapping of str to tuple of str
+        Period to the codes that people gave such comments in it. Codes change their meaning
+        between waves: a period that is not named has none.
+    """
+
+    name: str
+    label: str
+    words: tuple[str, ...] = ()
+    tone: str = "neutral"
+    codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -211,6 +247,11 @@ class Table:
         found = self.with_role(role)
         return found[0] if found else None
 
+    @property
+    def cluster(self) -> Column | None:
+        """Column of the rows that belong together: of the account if declared, else the cluster."""
+        return self.only("account") or self.only("cluster")
+
     def ignores(self, header: str) -> bool:
         """Whether the study says to pass over a header of the file."""
         folded = normal_header(header)
@@ -254,7 +295,9 @@ class Definition:
     ``contact_rules`` holds each rule's days after a transactional invitation and the share
     of customers who are exempt from it at random. ``engine`` is what reads the answers
     where nobody says it; None: their size decides. ``observed_until`` is the last day on which
-    a customer's leaving would have been seen.
+    a customer's leaving would have been seen; who has not bought for ``inactive_after`` days
+    counts as having left, where leaving has no date. ``confidential``: answers may not be linked
+    to what customers did, nor customers be listed. ``codebook`` is what comments are about.
     """
 
     name: str
@@ -270,6 +313,9 @@ class Definition:
     open_questions: tuple[OpenQuestion, ...] = ()
     engine: str | None = None
     observed_until: str | None = None
+    inactive_after: int | None = None
+    confidential: bool = False
+    codebook: Mapping[str, Theme] = field(default_factory=dict)
 
     def in_words(self) -> dict[str, str]:
         """What the study file says of the study, its main table and the others, a line each."""
@@ -288,8 +334,9 @@ class Definition:
         for word, role in (("Touchpoints", "touchpoint"), ("Segments", "segment")):
             names = [column.short or column.label for column in main.with_role(role)]
             said[f"{word} ({len(names)})"] = listed(names, most=8) if names else "none"
-        roles = {role: main.only(role) for role in ("weight", "strata", "cluster")}
+        roles = {role: main.only(role) for role in ("weight", "strata", "cluster", "account")}
         said["Design"] = ", ".join(f"{role} {c.name}" for role, c in roles.items() if c) or "none"
+        said["Confidential"] = "answers are linked to nothing else" if self.confidential else ""
         others = [name for name in self.tables if name != self.main]
         said["Other tables"] = listed(others, most=6)
         said["Contact rules"] = listed(list(self.contact_rules))

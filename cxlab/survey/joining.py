@@ -61,7 +61,7 @@ def join_answers(
 
 def _tell_periods_apart(rows: nw.LazyFrame, table: Table) -> nw.LazyFrame:
     """Strata of two periods are two strata; so are clusters, unless declared to span them."""
-    strata, cluster = table.only("strata"), table.only("cluster")
+    strata, cluster = table.only("strata"), table.cluster
     own = strata or (cluster if cluster and not cluster.spans_periods else None)
     if own is None:
         return rows
@@ -74,7 +74,7 @@ def _tell_periods_apart(rows: nw.LazyFrame, table: Table) -> nw.LazyFrame:
 
 def _stratum_clusters(rows: nw.LazyFrame, table: Table) -> nw.LazyFrame:
     """Add the number of clusters (rows, where there are none) sampled in the row's stratum."""
-    strata, cluster = table.only("strata"), table.only("cluster")
+    strata, cluster = table.only("strata"), table.cluster
     if strata is None:
         if cluster is None:
             total = int(collect(rows.select(n=nw.len()))["n"].iloc[0])

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from cxlab.core.characters import INVISIBLE, JOINERS, SPACE
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.messages import did_you_mean, one_of
-from cxlab.survey.definition import Format, KindOfResponse, Role
+from cxlab.survey.definition import Format, KindOfResponse, Role, Tone
 from cxlab.survey.scales import Reason
 
 # the descriptions are the words of the errors
@@ -92,6 +92,10 @@ class AboutKeys(Keys):
     min_group_size: GroupSize = MIN_GROUP_SIZE
     engine: Literal["pandas", "duckdb", "polars"] | None = None
     observed_until: Day | None = None
+    inactive_after: (
+        Annotated[int, Meta(ge=1, description="a whole number of days, 1 or more")] | None
+    ) = None
+    answers_are: Literal["identified", "confidential"] = "identified"
 
 
 class ContactKeys(Keys):
@@ -141,6 +145,19 @@ class ScaleKeys(Keys):
     metrics: Texts = ("mean",)
     names: Words = {}
     confirm: Text = ""
+
+
+class ThemeKeys(Keys):
+    """``[codebook.THEME]``."""
+
+    place = "codebook.{}"
+    label: Visible | None = None
+    words: Texts = ()
+    tone: Tone = "neutral"
+    codes: Annotated[
+        dict[str, tuple[str | int, ...]],
+        Meta(description="a table { period = [codes] }"),
+    ] = {}  # fmt: skip
 
 
 class OperationalKeys(Keys):
@@ -242,7 +259,9 @@ class ColumnKeys(Keys):
         Meta(description="a table { metric = number over 0 }"),
     ] = {}  # fmt: skip
     headline: Flag = False
+    owner: Text = ""
     spans_periods: Flag = False
+    persons: Flag = False
     shift: Whole = 0
     reverse: Flag = False
     confirm: Text = ""
@@ -322,6 +341,7 @@ class StudyKeys(Keys):
     ]
     contact_rules: dict[str, ContactKeys] = {}
     scales: dict[str, ScaleKeys] = {}
+    codebook: dict[str, ThemeKeys] = {}
 
 
 def checked_keys(content: Mapping[str, Any]) -> StudyKeys:

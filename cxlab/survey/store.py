@@ -30,8 +30,8 @@ import pyarrow.parquet as pq
 from cxlab.core.engines import connection
 from cxlab.survey.answers import Cleaner, Findings, repeated_ids
 from cxlab.survey.cleaning import VALUE_TYPES
+from cxlab.survey.datasets import CACHE_VARIABLE, cache_folder
 from cxlab.survey.definition import RATING_ROLES, Table
-from cxlab.survey.places import CACHE_VARIABLE, cache_folder
 from cxlab.survey.sources import RawTable
 
 #: Name of what was found while cleaning, in a clean copy's metadata.
@@ -193,7 +193,7 @@ def rules_of(table: Table, period: str) -> str:
     columns = {
         name: replace(
             column, source=column.header(period) or "", label="", stage="", metrics=(), targets={},
-            spans_periods=False,
+            owner="", spans_periods=False,
         )
         for name, column in table.columns.items()
     }  # fmt: skip

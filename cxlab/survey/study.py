@@ -121,6 +121,11 @@ class Study:
         return found
 
     @property
+    def owners(self) -> dict[str, str]:
+        """Touchpoint to who acts on it, where the study declares an owner."""
+        return {c.name: c.owner for c in self.main.with_role("touchpoint") if c.owner}
+
+    @property
     def outcomes(self) -> list[str]:
         """Names of the main table's outcomes, in declared order."""
         return [column.name for column in self.main.with_role("outcome")]
@@ -331,8 +336,8 @@ class Study:
 
     def table_design(self, table: str) -> Design:
         """As `design`, for any table."""
-        roles = {"weights": "weight", "strata": "strata", "cluster": "cluster"}
-        found = {key: self.table(table).only(role) for key, role in roles.items()}
+        of = self.table(table)
+        found = {"weights": of.only("weight"), "strata": of.only("strata"), "cluster": of.cluster}
         names: dict[str, str | None] = {k: c.name if c else None for k, c in found.items()}
         declared = any(names.values())
         return Design(**names, stratum_clusters="stratum_clusters" if declared else None)
@@ -447,6 +452,12 @@ class Study:
         definition = self.table(table or self.definition.main)
         design = bool(self.table_design(definition.name).used())
         engine = engine or (self.definition.engine if source is None else None)
+        for column in definition.with_role("unit"):
+            if column.persons and column.name in (where or {}):
+                raise ValueError(
+                    f"`where` must not choose by '{column.name}', whose units are one person each. "
+                    "Leave it out: persons leave only in a file that is asked for."
+                )
         asked = Asked(as_periods(period), where, design, engine)
         if source is None:
             raws = self.raw_files(definition, asked.wanted)

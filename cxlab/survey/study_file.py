@@ -15,7 +15,7 @@ import pandas as pd
 
 from cxlab.core.characters import visible_text
 from cxlab.core.messages import got, one_of, unknown
-from cxlab.survey.dates import read_dates
+from cxlab.survey.cells import read_dates
 from cxlab.survey.definition import (
     DATE_ROLES,
     RATING_ROLES,
@@ -25,6 +25,7 @@ from cxlab.survey.definition import (
     OpenQuestion,
     Operational,
     Table,
+    Theme,
 )
 from cxlab.survey.scales import Scale, check_metrics, check_off_scale, normal_code
 from cxlab.survey.schema import (
@@ -33,6 +34,7 @@ from cxlab.survey.schema import (
     ScaleKeys,
     StudyKeys,
     TableKeys,
+    ThemeKeys,
     checked_keys,
 )
 
@@ -86,8 +88,11 @@ def definition_of(content: Mapping[str, Any]) -> Definition:
         min_group_size=about.min_group_size,
         engine=about.engine,
         observed_until=about.observed_until,
+        inactive_after=about.inactive_after,
+        confidential=about.answers_are == "confidential",
         scales=scales,
         tables=tables,
+        codebook=_codebook(keys.codebook),
         open_questions=tuple(_open_questions(keys, content)),
         contact_rules={name: (one.days, one.exempt) for name, one in keys.contact_rules.items()},
     )
@@ -127,6 +132,30 @@ def _labels(place: str, given: ScaleKeys) -> dict[int, str]:
             raise ValueError(f"`labels` of {place} must differ; got '{text}' twice.")
         labels[int(code)] = str(text)
     return labels
+
+
+def _codebook(given: Mapping[str, ThemeKeys]) -> dict[str, Theme]:
+    """Themes by name; a code of a period means one theme."""
+    themes: dict[str, Theme] = {}
+    owners: dict[tuple[str, str], str] = {}
+    for name, keys in given.items():
+        codes = {
+            period: tuple(normal_code(code) for code in several)
+            for period, several in keys.codes.items()
+        }
+        for period, several in codes.items():
+            for code in several:
+                other = owners.setdefault((period, code), name)
+                if other != name:
+                    raise ValueError(
+                        f"`codes` of codebook.{name} must be of one theme; got {code} of {period}, "
+                        f"which is '{other}' too."
+                    )
+        themes[name] = Theme(
+            name, keys.label or name.replace("_", " ").capitalize(), keys.words, keys.tone, codes
+        )
+    _check_look_alike("label", "[codebook]", [theme.label for theme in themes.values()])
+    return themes
 
 
 def _table(name: str, given: TableKeys, scales: Mapping[str, Scale]) -> Table:
@@ -191,7 +220,9 @@ def _column(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Column
         margins=given.margins,
         headline=given.headline,
         short=given.short or "",
-        spans_periods=given.spans_periods,
+        owner=given.owner,
+        spans_periods=given.spans_periods or given.role == "account",
+        persons=given.persons,
         shift=given.shift,
         reverse=given.reverse,
     )
@@ -222,9 +253,17 @@ def _check_role_keys(place: str, given: ColumnKeys) -> None:
         raise ValueError(
             f"`headline` of {place} must be left out: it is for outcomes, not {given.role}."
         )
+    if given.owner and given.role != "touchpoint":
+        raise ValueError(
+            f"`owner` of {place} must be left out: it is for touchpoints, not {given.role}."
+        )
     if given.spans_periods and given.role != "cluster":
         raise ValueError(
             f"`spans_periods` of {place} must be left out: it is for clusters, not {given.role}."
+        )
+    if given.persons and given.role != "unit":
+        raise ValueError(
+            f"`persons` of {place} must be left out: it is for units, not {given.role}."
         )
     if given.format is None:
         return

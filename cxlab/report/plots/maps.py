@@ -18,8 +18,8 @@ from cxlab.core.characters import printable
 from cxlab.core.messages import got
 from cxlab.report.plots.style import (
     COLOURS,
+    LINE,
     MARKERS,
-    ROW_HEIGHT,
     as_written,
     legend_above,
     new_axes,
@@ -331,7 +331,7 @@ def plot_grid(
     grid = table.pivot(index=rows, columns=columns, values=values)
     grid = grid.loc[table[rows].unique(), table[columns].unique()].astype(float)
     grid = grid.rename(index=_name, columns=_name)
-    ax = ax or new_axes(width=3.2 + 0.85 * grid.shape[1], height=1.6 + ROW_HEIGHT * len(grid))
+    ax = ax or new_axes(width=3.2 + 0.85 * grid.shape[1], height=1.6 + LINE * len(grid))
     if grid.notna().any(axis=None):
         # it draws its tick labels to see whether they overlap, and takes "$" for a formula then
         seaborn.heatmap(

@@ -41,8 +41,6 @@ THEME = {
 REMARKS = ("note", "why", "sentence", "unit", "column")
 #: Least distance of names at the right, as a part of the axes' height.
 APART = 0.07
-#: Inches that one row of a horizontal chart takes.
-ROW_HEIGHT = 0.3
 #: Fonts for what matplotlib's own lacks, the first that is installed: on Linux, macOS, Windows.
 FONTS = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR",
@@ -147,7 +145,7 @@ def finish_panel(ax: Axes, rows: int) -> None:
 
 def row_axes(rows: int) -> Axes:
     """Axes high enough for so many rows."""
-    return new_axes(width=7.5, height=max(1.2, ROW_HEIGHT * rows + 0.8))
+    return new_axes(width=6.0, height=max(1.2, LINE * rows + 0.8))
 
 
 def new_axes(*, width: float, height: float) -> Axes:

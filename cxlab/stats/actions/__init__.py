@@ -6,8 +6,10 @@ from cxlab.stats.actions.effect import (
     hold_out_needed,
     loop_effect,
     loop_status,
+    next_scores,
     study_follow_ups,
 )
+from cxlab.stats.actions.findings import where_to_act
 from cxlab.stats.actions.risk import LeavingRisk, calibration, leaving_risk, net_benefit
 
 __all__ = [
@@ -21,5 +23,7 @@ __all__ = [
     "loop_effect",
     "loop_status",
     "net_benefit",
+    "next_scores",
     "study_follow_ups",
+    "where_to_act",
 ]

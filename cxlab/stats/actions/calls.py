@@ -55,6 +55,34 @@ class CallList(Result):
 
         return call_findings(self, status, effect)
 
+    def at_a_glance(
+        self,
+        status: pd.DataFrame,
+        effect: LoopEffect,
+        *,
+        response: pd.DataFrame,
+        targets: pd.DataFrame,
+    ) -> pd.DataFrame:
+        """The programme in one table: response, coverage, closing, targets, effect.
+
+        Parameters
+        ----------
+        status, effect
+            As for `findings`.
+        response : DataFrame
+            Response rates, everyone first, of `response_rates`.
+        targets : DataFrame
+            Outcomes, of `scorecard`; those with a target count.
+
+        Returns
+        -------
+        DataFrame
+            ``measure``, ``estimate``, ``ci_low``, ``ci_high``, ``unit``, ``target``, ``note``.
+        """
+        from cxlab.stats.actions.findings import at_a_glance
+
+        return at_a_glance(self, status, effect, response, targets)
+
     def write(self, path: str | Path | None) -> None:
         """Write the calls as CSV, readable by its owner only; nothing without a path."""
         if path is None:
@@ -149,7 +177,11 @@ def call_list(
     free = ~must & known.isna().to_numpy()
     # who was drawn once keeps the arm, or repeat detractors would be held out more often
     calls["arm"] = calls["arm"].mask(~must & known.notna(), known)
-    held = _drawn(calls, asked[score].to_numpy(), free, hold_out, method, rng)
+    if method == "staggered_units":
+        held = free & ~calls["owner"].isin(_begun(calls["owner"], earlier, rng)).to_numpy()
+    else:
+        share = {"hold_out": hold_out, "random_delay": 0.5, "random_order": 0.0}[method]
+        held = _drawn(calls, asked[score].to_numpy(), free, share, rng)
     calls.loc[held, "arm"] = WAITING if method in ("random_delay", "staggered_units") else HELD_OUT
     calls["order"] = calls.groupby("owner")["_draw"].rank().astype(int)
     if capacity is not None:
@@ -198,17 +230,11 @@ def _drawn(
     calls: pd.DataFrame,
     scores: np.ndarray,
     free: np.ndarray,
-    hold_out: float,
-    method: str,
+    share: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Who is held back or waits by chance, before capacity."""
     held = np.zeros(len(calls), dtype=bool)
-    if method == "staggered_units":
-        first = calls.loc[free].groupby("owner")["_draw"].min().rank(method="first")
-        late = first.index[first > len(first) / 2]
-        return free & calls["owner"].isin(late).to_numpy()
-    share = {"hold_out": hold_out, "random_delay": 0.5, "random_order": 0.0}[method]
     draw = calls["_draw"].to_numpy()
     for score in np.unique(scores[free]):
         places = np.flatnonzero(free & (scores == score))
@@ -216,6 +242,15 @@ def _drawn(
         number = int(share * len(places) + rng.random())
         held[places[np.argsort(draw[places])[:number]]] = True
     return held
+
+
+def _begun(owners: pd.Series, earlier: pd.DataFrame | None, rng: np.random.Generator) -> set[str]:
+    """Owners that call: who began stays begun, and half of the others, large or small, begin."""
+    begun: set[str] = set()
+    if earlier is not None and "owner" in earlier:
+        begun = set(earlier.loc[earlier["arm"] == LISTED, "owner"].astype(str))
+    waiting = sorted(set(owners) - begun)
+    return begun | set(rng.permutation(waiting)[: (len(waiting) + 1) // 2])
 
 
 def _notes(hold_out: float, method: str, calls: pd.DataFrame) -> tuple[str, ...]:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups, suppress_small_groups
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
-from cxlab.core.messages import got
+from cxlab.core.messages import got, unknown
+from cxlab.core.phrases import signed
 from cxlab.core.result import Result
-from cxlab.stats.actions.calls import ARMS, HELD_OUT, LISTED, MUST
-from cxlab.stats.inference import POWER, normal_quantile
-from cxlab.stats.outcomes.follow_up import follow_up, leavers_of
+from cxlab.stats.actions.calls import ARMS, DESIGNS, HELD_OUT, LISTED, MUST, WAITING
+from cxlab.stats.inference import POWER, normal_quantile, t_quantile
+from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp, linked_to_leaving
 from cxlab.stats.outcomes.survival import Survival, check_times, kaplan_meier, parts, survival
 from cxlab.survey.study import Study
 
-NOT_IDENTIFIED = "effect not identified: nobody was held out by chance"
+TOGETHER = "together"
+#: Percentage points that a hold-out should be able to show.
+WORTH_SEEING = 5.0
 EFFECT_COLUMNS = (
-    "outcome", "n_listed", "n_held_out", "listed", "held_out", "estimate", "se", "ci_low",
+    "list", "outcome", "n_listed", "n_held_out", "listed", "held_out", "estimate", "se", "ci_low",
     "ci_high", "note",
 )  # fmt: skip
+FIGURES = ["listed", "held_out", "estimate", "se", "ci_low", "ci_high"]
+SIDES = ("listed", "held_out", "estimate", "n_listed", "n_held_out")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,50 +41,94 @@ class LoopEffect(Result):
     ----------
     table : DataFrame
         See `loop_effect`.
+    plan : DataFrame
+        When a difference of 5 points could be seen: ``n`` (customers so far), ``a_month`` (new
+        ones), ``held_out`` (per cent of them), ``stay`` (per cent of the held out), ``difference``,
+        ``needed`` (customers), ``month`` (such as May 2027; empty where it is not known).
     horizon : float
         Days after listing.
+    meaning : str
+        What counts as having left, where it has no date.
     """
 
+    plan: pd.DataFrame
     horizon: float
+    meaning: str = ""
+
+    @property
+    def planning(self) -> str:
+        """The plan in one sentence."""
+        if self.plan.empty:
+            return "Nobody is held out by chance: no effect of calling can be seen, ever."
+        row = self.plan.iloc[0]
+        points = f"An effect of {row['difference']:g} points"
+        if pd.isna(row["needed"]):
+            return f"{points} cannot be seen: {row['stay']:.0f} % of those held out stay anyway."
+        told = (
+            f"needs {int(row['needed']):,} customers on lists; so far there are {int(row['n']):,}"
+        )
+        rate = (
+            f"At {row['a_month']:.0f} new ones a month, {row['held_out']:.0f} % of them held out, "
+        )
+        seen = f"{rate}it could be seen in {row['month']}." if row["month"] else ""
+        return f"{points} {told}. {seen}".strip()
 
 
 def study_follow_ups(
-    study: Study, *, since: str | pd.Timestamp | None = None, table: str = "follow_ups"
-) -> pd.DataFrame:
+    study: Study,
+    *,
+    period: str | None = None,
+    lists: int | None = None,
+    table: str = "follow_ups",
+) -> FollowUp:
     """Lists of a study, each customer with how long they stayed after being listed.
 
     Parameters
     ----------
     study : Study
         Declares a table with the columns ``listed_at``, ``closed_at``, ``arm``, ``owner`` and a
-        customer, and a table of customers with a date of leaving.
-    since : date, optional
-        Only of customers listed on that day or later.
+        customer, and who left (see `study_follow_up`).
+    period : str, optional
+        The last period whose answers were listed; default: all.
+    lists : int, optional
+        How many periods of lists, up to that one; default: all.
     table : str
         Name of the table of lists.
 
     Returns
     -------
-    DataFrame
-        One row per listing: ``customer``, the table's other columns, ``days_followed`` and ``left_after``.
+    FollowUp
+        Its table: one row per listing, in order: ``customer``, the table's other columns,
+        ``list`` (the period whose answers were listed), ``days_followed``, ``left_after`` and
+        ``next_score`` (likelihood to recommend at the next answer after it; blank: none).
 
     Examples
     --------
     >>> from cxlab.survey.study import load_study
-    >>> listed = study_follow_ups(load_study("demo"), since="2025-12-01")
-    >>> listed["arm"].value_counts().to_dict()
+    >>> listed = study_follow_ups(load_study("demo"), lists=1)
+    >>> listed.table["arm"].value_counts().to_dict()
     {'listed': 128, 'held out': 13}
     """
-    rows = study.read(table, engine="pandas")
-    if since is not None:
-        rows = rows[rows["listed_at"] >= pd.Timestamp(since)]
     own = study.table(table).with_role("customer", "cluster", "id")[0].name
-    people, ids, left, until = leavers_of(study)
-    return follow_up(
-        rows.rename(columns={own: "customer"}),
-        people[[ids, left]].rename(columns={ids: "customer"}),
-        customer="customer", answered="listed_at", left=left, until=until,
-    ).table  # fmt: skip
+    rows = study.read(table, engine="pandas").drop(columns="period", errors="ignore")
+    rows = rows.rename(columns={own: "customer"}).sort_values("listed_at", kind="stable")
+    asked, who, score = study.read(engine="pandas"), study.main, study.advocacy
+    dates = [column.name for column in who.with_role("date")]
+    asked = asked.assign(_day=asked[dates].max(axis=1)).sort_values("_day")
+    asked["customer"] = asked[who.with_role("customer", "cluster")[0].name]
+    starts = asked.groupby("period", observed=True)["_day"].min().sort_values().reset_index()
+    starts = starts.rename(columns={"period": "list"}).astype({"list": "str"})
+    rows = pd.merge_asof(rows, starts, left_on="listed_at", right_on="_day").drop(columns="_day")
+    known = asked[["customer", "_day", score]].dropna().rename(columns={score: "next_score"})
+    rows = pd.merge_asof(
+        rows, known, left_on="listed_at", right_on="_day", by="customer", direction="forward",
+        allow_exact_matches=False,
+    ).drop(columns="_day")  # fmt: skip
+    names = list(starts["list"])
+    last = names.index(period) + 1 if period in names else len(names)
+    chosen = names[max(last - (lists or last), 0) : last]
+    rows = rows[rows["list"].isin(chosen)]
+    return linked_to_leaving(study, rows, customer="customer", answered="listed_at")
 
 
 def loop_status(
@@ -162,14 +213,11 @@ def _median(rows: pd.DataFrame) -> float:
 
 
 def loop_effect(
-    follow_ups: pd.DataFrame,
+    follow_ups: FollowUp | pd.DataFrame,
     *,
-    arm: str = "arm",
-    days: str = "days_followed",
-    left: str = "left_after",
+    method: str = "hold_out",
+    by: str | None = None,
     horizon: float = 90,
-    next_score: str | None = None,
-    scale: tuple[float, float] = (0, 10),
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
 ) -> LoopEffect:
@@ -177,19 +225,17 @@ def loop_effect(
 
     Parameters
     ----------
-    follow_ups : DataFrame
-        One row per customer on a list, with what came after. Earlier periods' lists may stand
-        below one another: effects pool.
-    arm : str
-        Column of ``listed`` and ``held out``; others have no part in the comparison.
-    days, left : str
-        Columns: days followed since listing, and whether the customer left then.
+    follow_ups : FollowUp or DataFrame
+        One row per customer on a list, with what came after, as of `study_follow_ups`: ``arm``,
+        ``days_followed``, ``left_after`` and, where there, ``customer`` and ``listed_at``.
+    method : {"hold_out", "random_order", "random_delay", "staggered_units"}
+        As of `call_list`. Those who wait take the place of the held out, so that ``horizon`` must
+        end before they are called. In random order owners are compared within themselves (column
+        ``owner``); of staggered units, owners are the units.
+    by : str, optional
+        Column of lists: they are compared within themselves, then pooled.
     horizon : float
         Days after listing.
-    next_score : str, optional
-        Column of the next answer, blank where there is none.
-    scale : (low, high)
-        Of ``next_score``, for its bounds.
     level : float
     min_group_size : int
         With fewer customers on either side nothing is shown.
@@ -197,23 +243,23 @@ def loop_effect(
     Returns
     -------
     LoopEffect
-        Its table: one row for ``stayed`` (per cent; Agresti and Caffo's interval, on the
-        size of a sample without censoring) and, with ``next_score``,
-        one for those who answered and one for its bounds: ``outcome``, ``n_listed``,
-        ``n_held_out``, ``listed``, ``held_out``, ``estimate`` (the first less the second),
-        ``se``, ``ci_low``, ``ci_high``, ``note``. Without a hold-out the difference is blank and
-        says that it is not identified.
+        Its table: a row for all lists together and, with ``by``, one for each: ``list``,
+        ``outcome``, ``n_listed``, ``n_held_out``, ``listed`` and ``held_out`` (per cent who
+        stayed), ``estimate`` (the first less the second), ``se``, ``ci_low``, ``ci_high``,
+        ``note``. Without a hold-out the difference is blank and says that it is not identified.
 
     Notes
     -----
-    Everybody on the list counts as listed, reached or not; with a column ``customer``, at the
-    first listing only. Comparing those who were called with
-    those who were not, or with their own earlier score, mistakes chance and choice for effect.
-    Bounds of the next score give the silent of one arm the lowest and of the other the highest.
+    Everybody on the list counts as listed, reached or not; of a customer the first listing.
+    Comparing those who were called with those who were not, or with their own earlier score,
+    mistakes chance and choice for effect. Differences within lists are weighted by
+    n₁n₀/(n₁ + n₀); the interval is Agresti and Caffo's on the size of a sample without censoring;
+    of staggered units Student's t on the owners' shares.
 
     References
     ----------
-    Agresti & Caffo (2000), American Statistician 54, 280–288.
+    Agresti & Caffo (2000), American Statistician 54, 280–288. Mantel & Haenszel (1959), JNCI 22,
+    719–748.
 
     Examples
     --------
@@ -224,92 +270,228 @@ def loop_effect(
        listed  held_out  estimate
     0    80.0      70.0      10.0
     """
-    check_columns(follow_ups, {"arm": arm, "days": days, "left": left, "next_score": next_score})
-    odd = follow_ups.loc[~follow_ups[arm].isin(ARMS), arm]
-    if len(odd):
-        raise ValueError(f"`arm` must be one of {', '.join(ARMS)}; got {got(list(odd))}.")
-    if "customer" in follow_ups:
-        # who is listed again was treated before: the first listing counts
-        follow_ups = follow_ups.drop_duplicates("customer")
-    sides = [follow_ups[follow_ups[arm] == name] for name in (LISTED, HELD_OUT)]
-    check_times(follow_ups[days], follow_ups[left], horizon, days)
-    found = [("stayed", *_staying(sides, days, left, horizon, level))]
-    if next_score and all(len(side) for side in sides):
-        found += _next_scores(sides, next_score, scale, level)
-    table = pd.DataFrame(found, columns=list(EFFECT_COLUMNS))
-    table = table.astype({"n_listed": "Int64", "n_held_out": "Int64"})
-    if any(0 < len(side) < min_group_size for side in sides):
-        table[["listed", "held_out", "estimate", "se", "ci_low", "ci_high"]] = np.nan
-        table[["n_listed", "n_held_out"]] = pd.NA
-        table["note"] = f"hidden: fewer than {min_group_size} customers on one side"
+    if method not in DESIGNS:
+        raise ValueError(unknown("method", method, DESIGNS))
+    control = HELD_OUT if method == "hold_out" else WAITING
+    within = [one for one in (by, "owner" if method == "random_order" else None) if one]
+    units = "owner" if method == "staggered_units" else None
+    rows = _sides(follow_ups, control, {"days": DAYS, "left": LEFT, "by": within, "units": units})
+    check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
+
+    def staying(part: pd.DataFrame) -> tuple[object, ...]:
+        if units:
+            return _of_units(part, units, horizon, level)
+        return _pooled(part, within, horizon, level)
+
+    found = [(TOGETHER, "stayed", *staying(rows))]
+    if by:
+        found += [(label, "stayed", *staying(part)) for label, part in parts(rows, by)]
+    table = _effect_table(found, control, min_group_size, level)
     table = with_display(
-        table, caption="Listed less held out by chance",
-        columns=("outcome", "listed", "held_out", "estimate", "n_listed", "n_held_out"),
-        headers={"outcome": "Afterwards", "listed": "Listed", "held_out": "Held out",
-                 "estimate": "Difference", "n_listed": "n listed", "n_held_out": "n held out"},
-        units={"estimate": "+points"}, level=level,
+        table, caption=f"Stayed {horizon:g} days: listed less {control} by chance",
+        columns=("list", *SIDES),
     )  # fmt: skip
     notes = tuple(dict.fromkeys(note for note in table["note"] if note))
-    return LoopEffect(table=table, notes=notes, horizon=horizon)
+    return LoopEffect(
+        table=table, notes=notes, horizon=horizon, plan=_plan(rows, table.iloc[0], level),
+        meaning=follow_ups.meaning if isinstance(follow_ups, FollowUp) else "",
+    )  # fmt: skip
 
 
-def _staying(
-    sides: list[pd.DataFrame], days: str, left: str, horizon: float, level: float
+def _sides(
+    follow_ups: FollowUp | pd.DataFrame, control: str, columns: Mapping[str, Any]
+) -> pd.DataFrame:
+    """First listings of those listed and of those held out, or waiting, by chance."""
+    rows = follow_ups.table if isinstance(follow_ups, FollowUp) else follow_ups
+    check_columns(rows, {"arm": "arm", **columns})
+    odd = rows.loc[~rows["arm"].isin(ARMS), "arm"]
+    if len(odd):
+        raise ValueError(f"`arm` must be one of {', '.join(ARMS)}; got {got(list(odd))}.")
+    if "customer" in rows:
+        # who is listed again was treated before: the first listing counts
+        rows = rows.drop_duplicates("customer")
+    rows = rows[rows["arm"].isin([LISTED, control])]
+    return rows.assign(_called=rows["arm"] == LISTED)
+
+
+def _effect_table(
+    found: list[tuple[object, ...]], control: str, least: int, level: float
+) -> pd.DataFrame:
+    """Differences as a table, those of few customers on one side hidden."""
+    table = pd.DataFrame(found, columns=list(EFFECT_COLUMNS))
+    table = _hide_sides(table.astype({"n_listed": "Int64", "n_held_out": "Int64"}), least)
+    return with_display(
+        table, level=level, units={"estimate": "+points"},
+        headers={"list": "List", "outcome": "Afterwards", "listed": "Listed",
+                 "held_out": control.capitalize(), "estimate": "Difference",
+                 "n_listed": "n listed", "n_held_out": f"n {control}"},
+    )  # fmt: skip
+
+
+def _not_identified(rows: pd.DataFrame) -> str:
+    why = "nobody was held out by chance" if rows["_called"].any() else "nobody was listed"
+    return f"effect not identified: {why}"
+
+
+def _pooled(
+    rows: pd.DataFrame, within: list[str], horizon: float, level: float
 ) -> tuple[object, ...]:
+    """Shares who stayed and their difference, within lists and pooled."""
+    sides = [rows[rows["_called"]], rows[~rows["_called"]]]
     sizes = [len(side) for side in sides]
-    stays = [
-        survival(side[days], side[left].astype(float) > 0, horizon) if len(side) else None
-        for side in sides
-    ]
-    shares = [stay.estimate if stay else np.nan for stay in stays]
-    blank = [np.nan] * 4
-    if not all(sizes):
-        return (*sizes, *(100 * share for share in shares), *blank, NOT_IDENTIFIED)
-    estimate = shares[0] - shares[1]
-    if np.isnan(estimate):
-        return (*sizes, *(100 * s for s in shares), *blank, f"not followed for {horizon:g} days")
-    known = [
-        _known_size(stay, side[days] >= horizon) for stay, side in zip(stays, sides, strict=True)
-    ]
+    cells = list(_strata(rows, within, horizon))
+    if not cells:
+        alone = [100 * _stay(side, horizon).estimate if len(side) else np.nan for side in sides]
+        short = f"not followed for {horizon:g} days"
+        note = short if all(sizes) else _not_identified(rows)
+        return (*sizes, *alone, *[np.nan] * 4, note)
+    weight, *rest = (np.array(column) for column in zip(*cells, strict=True))
+    shares, variances, observed = (np.column_stack(rest[i : i + 2]) for i in (0, 2, 4))
+    part = weight / weight.sum()
+    share, variance = part @ shares, part**2 @ variances
+    spread = share * (1 - share)
+    size = np.divide(spread, variance, out=observed.sum(axis=0), where=variance > 1e-14)
+    size = np.maximum(np.minimum(size, sizes), 1)
     # one who stayed and one who left more on either side
-    padded = [(share * m + 1) / (m + 2) for share, m in zip(shares, known, strict=True)]
-    middle = padded[0] - padded[1]
-    se = np.sqrt(sum(p * (1 - p) / (m + 2) for p, m in zip(padded, known, strict=True)))
-    width = normal_quantile(level) * se
-    figures = (*shares, estimate, se, middle - width, middle + width)
+    padded = (share * size + 1) / (size + 2)
+    se = np.sqrt((padded * (1 - padded) / (size + 2)).sum())
+    width, middle = normal_quantile(level) * se, padded[0] - padded[1]
+    figures = (*share, share[0] - share[1], se, middle - width, middle + width)
+    return (*sizes, *(100 * float(figure) for figure in figures), "")
+
+
+def _strata(rows: pd.DataFrame, within: list[str], horizon: float) -> Iterator[tuple[float, ...]]:
+    """Of each list with both sides: weight, shares, variances, and how many were followed."""
+    for _, part in rows.groupby(within) if within else [("", rows)]:
+        sides = [part[part["_called"]], part[~part["_called"]]]
+        if not all(len(side) for side in sides):
+            continue
+        stays = [_stay(side, horizon) for side in sides]
+        if any(np.isnan(stay.estimate) for stay in stays):
+            continue
+        one, two = (len(side) for side in sides)
+        followed = [float((side[DAYS] >= horizon).sum()) for side in sides]
+        shares, variances = [s.estimate for s in stays], [s.variance() for s in stays]
+        yield (one * two / (one + two), *shares, *variances, *followed)
+
+
+def _stay(rows: pd.DataFrame, horizon: float) -> Survival:
+    return survival(rows[DAYS], rows[LEFT].astype(float) > 0, horizon)
+
+
+def _of_units(rows: pd.DataFrame, units: str, horizon: float, level: float) -> tuple[object, ...]:
+    """Difference of owners that began and owners that waited, each owner one observation."""
+    sizes = [int(rows["_called"].sum()), int((~rows["_called"]).sum())]
+    shares = [
+        np.array([_stay(one, horizon).estimate for _, one in rows[side].groupby(units)])
+        for side in (rows["_called"], ~rows["_called"])
+    ]
+    means = [float(np.mean(side)) if len(side) else np.nan for side in shares]
+    if min(len(side) for side in shares) < 2:
+        note = "effect not identified: fewer than two owners on one side"
+        return (*sizes, *(100 * mean for mean in means), *[np.nan] * 4, note)
+    df = sum(len(side) for side in shares) - 2
+    pooled = sum(((side - side.mean()) ** 2).sum() for side in shares) / df
+    se = float(np.sqrt(pooled * sum(1 / len(side) for side in shares)))
+    width, gap = float(t_quantile(level, df)) * se, means[0] - means[1]
+    figures = (*means, gap, se, gap - width, gap + width)
     return (*sizes, *(100 * figure for figure in figures), "")
 
 
-def _known_size(stay: Survival | None, observed: pd.Series) -> float:
-    """Size of the sample without censoring that would know as much; all of it without any."""
-    if stay is None:
-        return 0.0
-    variance = stay.variance()
-    if variance > 1e-14:
-        return stay.estimate * (1 - stay.estimate) / variance
-    return float(max(int(observed.sum()), 1))
+def next_scores(
+    follow_ups: FollowUp | pd.DataFrame,
+    *,
+    scale: tuple[float, float] = (0, 10),
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> pd.DataFrame:
+    """What listed and held-out customers answered next, and what the silent could make of it.
 
+    Parameters
+    ----------
+    follow_ups : FollowUp or DataFrame
+        As for `loop_effect`, with ``next_score``, blank where there is none.
+    scale : (low, high)
+        Of the score.
+    level, min_group_size
+        As for `loop_effect`.
 
-def _next_scores(
-    sides: list[pd.DataFrame], score: str, scale: tuple[float, float], level: float
-) -> list[tuple[object, ...]]:
-    answered = [side[score].dropna().to_numpy(float) for side in sides]
+    Returns
+    -------
+    DataFrame
+        As of `loop_effect`: the mean of those who answered again, the per cent of them who
+        answered 7 or more (of the held out nobody was called: what chance alone does), and the
+        bounds of the mean's difference if the silent of one side had given the lowest score and
+        those of the other the highest.
+    """
+    rows = _sides(follow_ups, HELD_OUT, {"next_score": "next_score"})
+    sides = [rows.loc[rows["_called"] == side, "next_score"] for side in (True, False)]
+    answered = [side.dropna().to_numpy(float) for side in sides]
     sizes = [len(values) for values in answered]
-    rows: list[tuple[object, ...]] = []
-    if min(sizes) > 1:
-        means = [float(values.mean()) for values in answered]
-        se = float(np.sqrt(sum(values.var(ddof=1) / len(values) for values in answered)))
-        width, gap = normal_quantile(level) * se, means[0] - means[1]
-        note = "of those who answered again, which calling may change"
-        rows.append(("next score", *sizes, *means, gap, se, gap - width, gap + width, note))
-    ends = [
-        [(values.sum() + (len(side) - len(values)) * end) / len(side) for end in scale]
-        for values, side in zip(answered, sides, strict=True)
-    ]
-    low, high = ends[0][0] - ends[1][1], ends[0][1] - ends[1][0]
-    note = "bounds: whatever the silent would have said"
-    everyone = [len(side) for side in sides]
-    return [*rows, ("next score", *everyone, *[np.nan] * 4, low, high, note)]
+    found: list[tuple[object, ...]] = []
+    for name, values in (
+        ("next score", answered),
+        ("7 or more (%)", [100.0 * (side >= 7) for side in answered]),
+    ):
+        means = [float(side.mean()) if len(side) else np.nan for side in values]
+        figures = [np.nan] * 4
+        if min(sizes) > 1:
+            se = float(np.sqrt(sum(side.var(ddof=1) / len(side) for side in values)))
+            width, gap = normal_quantile(level) * se, means[0] - means[1]
+            figures = [gap, se, gap - width, gap + width]
+        found.append((TOGETHER, name, *sizes, *means, *figures, "of those who answered again"))
+    if all(len(side) for side in sides):
+        ends = [[side.fillna(end).mean() for end in scale] for side in sides]
+        low, high = ends[0][0] - ends[1][1], ends[0][1] - ends[1][0]
+        note = f"from {signed(low, 1)} to {signed(high, 1)}, whatever the silent would have said"
+        everyone = [len(side) for side in sides]
+        found.append((TOGETHER, "bounds", *everyone, *[np.nan] * 4, low, high, note))
+    return with_display(
+        _effect_table(found, HELD_OUT, min_group_size, level),
+        caption="The next answer of listed and held out", columns=("outcome", *SIDES), bar=(),
+    )  # fmt: skip
+
+
+def _hide_sides(table: pd.DataFrame, least: int) -> pd.DataFrame:
+    """Rows with few customers on one side are hidden, and lists that would give them back."""
+    few = pd.Series(False, table.index)
+    lists = table.index[table["list"] != TOGETHER]
+    for side in ("n_listed", "n_held_out"):
+        few |= table[side].between(1, least - 1)
+        few[lists[list(hidden_groups(table.loc[lists, side].to_numpy(float), least))]] = True
+    table = table.copy()
+    table.loc[few, FIGURES] = np.nan
+    table.loc[few, ["n_listed", "n_held_out"]] = pd.NA
+    table.loc[few, "note"] = f"hidden: fewer than {least} customers on one side"
+    return table
+
+
+def _plan(rows: pd.DataFrame, row: pd.Series, level: float) -> pd.DataFrame:
+    """When a difference worth seeing could be seen, at the pace of the last year."""
+    stay, total = row["held_out"] / 100, len(rows)
+    if pd.isna(stay) or not rows["_called"].nunique() > 1:
+        return pd.DataFrame()
+    held, gain = float((~rows["_called"]).mean()), WORTH_SEEING / 100
+    needed = hold_out_needed(stay, gain, held=held, level=level) if 0 < stay <= 1 - gain else np.nan
+    pace, month = np.nan, ""
+    if "listed_at" in rows:
+        days = pd.to_datetime(rows["listed_at"]).dt.normalize()
+        # lists come by quarters: what is less than nine months of them has no pace
+        if days.max() - days.min() > pd.Timedelta(days=270):
+            pace = float((days > days.max() - pd.Timedelta(days=365)).sum()) / 12
+    if pace > 0 and np.isfinite(needed):
+        ahead = int(np.ceil(max(needed - total, 0) / pace))
+        month = f"{days.max() + pd.DateOffset(months=ahead):%B %Y}"
+    return with_display(
+        pd.DataFrame(
+            {"n": [total], "a_month": [pace], "held_out": [100 * held], "stay": [100 * stay],
+             "difference": [WORTH_SEEING], "needed": [needed], "month": [month]}
+        ),
+        caption="When an effect of calling could be seen",
+        headers={"n": "Customers so far", "a_month": "New a month", "held_out": "Held out, %",
+                 "stay": "Stay without a call, %", "difference": "Effect, points",
+                 "needed": "Customers needed", "month": "Month"},
+    )  # fmt: skip
 
 
 def hold_out_needed(

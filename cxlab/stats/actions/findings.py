@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from cxlab.core.display import display_of, with_display
 from cxlab.core.findings import Cells, Finding, Findings
 from cxlab.core.phrases import decimals_for, interval, listed, number, with_interval
-from cxlab.stats.actions.effect import hold_out_needed
+from cxlab.stats.actions.effect import WORTH_SEEING
 
 if TYPE_CHECKING:
     from cxlab.stats.actions.calls import CallList
     from cxlab.stats.actions.effect import LoopEffect
 
 #: Names that the tables are recorded under.
-CALLS, STATUS, EFFECT = "call-list", "loop-status", "loop-effect"
+CALLS, STATUS, EFFECT, PLAN = "call-list", "loop-status", "loop-effect", "effect-in-sight"
+PLANNED = ("n", "a_month", "held_out", "stay", "difference", "needed")
 FIGURES = ("estimate", "ci_low", "ci_high")
-#: Percentage points that a hold-out should be able to show.
-WORTH_SEEING = 5.0
 CHANCE = (
     "Detractors score higher at their next answer whether they are called or not: only listed "
     "less held out says what calling did"
@@ -27,8 +29,9 @@ CHANCE = (
 
 def call_findings(calls: CallList, status: pd.DataFrame, effect: LoopEffect) -> Findings:
     """Answer, effect, closing, owners, how large a hold-out is needed."""
-    rows = [_answer(calls, effect), *_closing(status), *_owners(calls), *_needed(effect)]
-    return Findings((*rows, Finding(kind="caution", text=CHANCE, rule="chance")))
+    rows = [_answer(calls, effect), *_closing(status), *_owners(calls), _plan(effect)]
+    rows.append(Finding(kind="caution", text=CHANCE, rule="chance"))
+    return Findings(tuple(row.meaning(effect.meaning) for row in rows))
 
 
 def _answer(calls: CallList, effect: LoopEffect) -> Finding:
@@ -49,7 +52,7 @@ def _answer(calls: CallList, effect: LoopEffect) -> Finding:
         estimate=row["estimate"], ci_low=row["ci_low"], ci_high=row["ci_high"], unit="points",
         n=listed_ + held, reference=0.0, rule="calls", family="effect", family_size=1,
         cells=(
-            Cells(EFFECT, {"outcome": "stayed"}, ("listed", "held_out", *FIGURES)),
+            Cells(EFFECT, {"list": "together", "outcome": "stayed"}, ("listed", "held_out", *FIGURES)),
         ),
     )  # fmt: skip
 
@@ -100,24 +103,85 @@ def _owners(calls: CallList) -> list[Finding]:
     return [Finding(text=f"Calls by owner: {named}", subject="owners", rule="owners", cells=cells)]
 
 
-def _needed(effect: LoopEffect) -> list[Finding]:
-    """How many customers would show a difference worth seeing."""
-    row = effect.table.iloc[0]
-    share, total = row["held_out"] / 100, row["n_listed"] + row["n_held_out"]
-    if (
-        pd.isna(share)
-        or pd.isna(total)
-        or not 0 < share < 1 - WORTH_SEEING / 100
-        or not row["n_held_out"]
-    ):
-        return []
-    held = row["n_held_out"] / total
-    needed = hold_out_needed(share, WORTH_SEEING / 100, held=held)
-    text = f"An effect of {WORTH_SEEING:g} points would be shown four times in five with {needed:,} customers listed or held out"
-    return [
-        Finding(
-            certainty="measured", text=text, subject="planning",
-            detail=f"{100 * held:.0f} % held out; {int(total):,} so far", margin=WORTH_SEEING,
-            reference=float(needed), rule="planning",
-        )
+def _plan(effect: LoopEffect) -> Finding:
+    """When an effect worth seeing could be seen."""
+    known = len(effect.plan) > 0
+    return Finding(
+        text=effect.planning.removesuffix("."), subject="planning", rule="planning",
+        margin=WORTH_SEEING,
+        cells=(Cells(PLAN, {}, PLANNED),) if known else (),
+    )  # fmt: skip
+
+
+def at_a_glance(
+    calls: CallList,
+    status: pd.DataFrame,
+    effect: LoopEffect,
+    response: pd.DataFrame,
+    targets: pd.DataFrame,
+) -> pd.DataFrame:
+    """See `CallList.at_a_glance`."""
+    figures = ["estimate", "ci_low", "ci_high", "note"]
+    counts = calls.table.groupby("arm")["n"].sum()
+    covered = int(counts.reindex(["listed", "must call"]).sum())
+    share = 100 * covered / counts.sum() if counts.sum() else np.nan
+    titles = display_of(targets).titles
+    aims = targets.dropna(subset=["target"]).assign(
+        measure=lambda t: [
+            f"{label}: {titles.get((label, metric), metric)}"
+            for label, metric in zip(t["label"], t["metric"], strict=True)
+        ],
+        note=lambda t: t["attained"].map({"yes": "met", "no": "missed"}).fillna("not settled"),
+    )
+    found = [
+        response.head(1).assign(measure="Response", unit="%"),
+        pd.DataFrame({"measure": ["Coverage"], "estimate": [share], "unit": ["%"],
+                      "note": [f"{covered:,} of {counts.sum():,} to be called"]}),
+        status.head(1).assign(measure="Closed in time", unit="%"),
+        aims[["measure", "unit", "target", *figures]],
+        effect.table.head(1).assign(measure="Effect of calling", unit="points"),
     ]  # fmt: skip
+    names = ["measure", *figures[:3], "unit", "target", "note"]
+    table = pd.concat([one.reindex(columns=names) for one in found if len(one)], ignore_index=True)
+    return with_display(
+        table.assign(note=table["note"].fillna("")), caption="The programme at a glance",
+        columns=("measure", "estimate", "unit", "target", "note"), bar=(),
+        headers={"measure": "Measure", "estimate": "Now", "note": "Note"},
+    )  # fmt: skip
+
+
+def where_to_act(places: pd.DataFrame, owners: Mapping[str, str]) -> pd.DataFrame:
+    """Where to look first, and who acts on it.
+
+    Parameters
+    ----------
+    places : DataFrame
+        Of `driver_map`.
+    owners : mapping of str to str
+        Touchpoint to who acts on it: ``study.owners``.
+
+    Returns
+    -------
+    DataFrame
+        The touchpoints to look at first, sure or likely: ``label``, ``verdict``, ``owner``
+        (``nobody declared`` without one), ``estimate`` (share of importance) and ``performance``
+        with their intervals, ``fix_first`` (share of resamples); none where none is singled out.
+
+    Examples
+    --------
+    >>> places = pd.DataFrame({"driver": ["wifi", "staff"], "label": ["WiFi", "Staff"],
+    ...     "verdict": ["look first", "keep up"], "estimate": [0.3, 0.2]})
+    >>> where_to_act(places, {"wifi": "Network team"})[["label", "owner"]].values.tolist()
+    [['WiFi', 'Network team']]
+    """
+    first = places[places["verdict"].isin(["look first", "likely"])]
+    owner = first["driver"].map(owners).fillna("nobody declared")
+    columns = [
+        "label", "verdict", "owner", "estimate", "ci_low", "ci_high", "performance",
+        "performance_low", "performance_high", "fix_first",
+    ]  # fmt: skip
+    return with_display(
+        first.assign(owner=owner).reindex(columns=columns).reset_index(drop=True),
+        caption="Where to look first, and who acts", about="", columns=("label", "verdict", "owner"),
+        headers={"label": "Touchpoint", "verdict": "How sure", "owner": "Owner"}, bar=(),
+    )  # fmt: skip

@@ -53,6 +53,7 @@ def leaving_risk(
     horizon: float = 180,
     thresholds: Sequence[float] = (0.05, 0.1, 0.2, 0.3),
     level: float = 0.95,
+    refuse: bool = True,
 ) -> LeavingRisk:
     """Fit who left on earlier answers, and judge it on later ones only.
 
@@ -68,6 +69,8 @@ def leaving_risk(
     thresholds : sequence of float
         Probabilities from which one would call, for the net benefit.
     level : float
+    refuse : bool
+        False: answers that cannot say who may leave make an empty result, whose note is the reason.
 
     Returns
     -------
@@ -91,13 +94,32 @@ def leaving_risk(
     Van Calster et al. (2019), BMC Medicine 17, 230. Vickers & Elkin (2006), Medical Decision
     Making 26, 565–574.
     """
+    try:
+        return _judged(followed, columns, pd.Timestamp(split), horizon, thresholds, level)
+    except ValueError as error:
+        if refuse:
+            raise
+        names = ["measure", "estimate", "ci_low", "ci_high"]
+        return LeavingRisk(
+            table=pd.DataFrame(columns=names), net_benefit=pd.DataFrame(), ranks=pd.DataFrame(),
+            shown=False, notes=(str(error),),
+        )  # fmt: skip
+
+
+def _judged(
+    followed: FollowUp,
+    columns: Sequence[str],
+    split: pd.Timestamp,
+    horizon: float,
+    thresholds: Sequence[float],
+    level: float,
+) -> LeavingRisk:
+    """Fitted before the split, judged from it on."""
     rows = _complete(followed.table, columns)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
-    late = (rows[followed.answered] >= pd.Timestamp(split)).to_numpy()
+    late = (rows[followed.answered] >= split).to_numpy()
     if late.all() or not late.any():
-        raise ValueError(
-            f"`split` must have answers before it and after it; got {pd.Timestamp(split).date()}."
-        )
+        raise ValueError(f"`split` must have answers before it and after it; got {split.date()}.")
     matrix = pd.get_dummies(rows[list(columns)], drop_first=True, dtype=float)
     early = _fit(rows[~late], matrix[~late], horizon)
     score = np.asarray(matrix[late] @ early.params[matrix.columns] + early.params["const"])

@@ -54,11 +54,8 @@ from cxlab.stats.comparison.result import NpsComparison, displayed
 from cxlab.stats.comparison.scores import (
     WINDOWS,
     answers_behind,
-    delay_table,
     estimates_table,
     flow_table,
-    later_table,
-    regression_table,
     sensitivity_table,
     touchpoint_table,
     window_table,
@@ -270,9 +267,6 @@ def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options)
         "margins": margin_tests(scores),
         "sensitivity": sensitivity_table(pairs, level=level),
         "windows": window_table(windows, level=level),
-        "delays": delay_table(t, level=level),
-        "regression": regression_table(scores, level=level),
-        "later": later_table(ever, r, every, level=level),
         "robustness": robustness_table(data, done, level=level, weighted=weighted),
     }
     gate = ComparisonGate.of(
@@ -356,10 +350,6 @@ def _estimands(done: Standardised, gate: ComparisonGate, tables: Tables) -> pd.D
         "E4": (
             "what tNPS − rNPS as collected is made of",
             words if few_of_gap else both if known else ONLY_ANSWERS,
-        ),
-        "E5": (
-            "does one score go with the other one later",
-            "" if tables["later"]["estimate"].notna().any() else "too few pairs to say",
         ),
     }
     assumed = f"estimated, {ASSUMPTION}"

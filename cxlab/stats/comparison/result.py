@@ -53,12 +53,6 @@ DISPLAYS: dict[str, dict[str, Any]] = {
         "units": {"estimate": "points"},
         "reference": {"estimate": "mean"},
     },
-    "delays": {
-        "caption": "tNPS by the time between episode and answer",
-        "about": ONE,
-        "headers": {"estimate": "tNPS"},
-        "units": {"estimate": "points"},
-    },
     "identity": {
         "caption": "What the gap is made of, among those who answered",
         "columns": ("term", "n", "customers", "estimate", "share"),
@@ -119,17 +113,6 @@ DISPLAYS: dict[str, dict[str, Any]] = {
         "units": SIGNED,
         "reference": {"estimate": 0.0},
     },
-    "regression": {
-        "caption": "The other survey's mean score, given the category in one",
-        "columns": ("given", "group", "n", "mean_given", "mean_other", "estimate"),
-        "headers": {"estimate": "Difference"},
-        "units": {"estimate": "+score"},
-    },
-    "later": {
-        "caption": "Does one score go with the other one later?",
-        "headers": {"estimate": "Correlation"},
-        "units": {"estimate": "r"},
-    },
     "robustness": {
         "caption": "The gap under other ways of scoring",
         "columns": ("quantity", "variant", "estimate", "conclusion", "same"),
@@ -177,9 +160,8 @@ class NpsComparison(Result):
         declared, each customer once, standardised, paired), ``survey, population, n,
         customers, estimate, se, ci_low, ci_high`` in points, ``deff, n_eff, response_rate,
         status, note``.
-    touchpoints, delays : DataFrame
-        tNPS of each touchpoint (E2), per answer and per customer; by the time between
-        episode and answer.
+    touchpoints : DataFrame
+        tNPS of each touchpoint (E2), per answer and per customer.
     identity : DataFrame
         Among those who answered, parts of the gap that need no assumption: ``term, n,
         customers, estimate, se, ci_low, ci_high, share`` of the gap, ``note``.
@@ -203,8 +185,6 @@ class NpsComparison(Result):
         margins; tests of equal shares.
     sensitivity, windows : DataFrame
         The contrast under every rule for several transactional answers, and by window.
-    regression, later : DataFrame
-        Regression to the mean; correlation of earlier and later scores.
     robustness : DataFrame
         Every variant of the conclusion: ``quantity, variant, estimate, se, ci_low, ci_high,
         conclusion, same``.
@@ -223,7 +203,6 @@ class NpsComparison(Result):
     flow: pd.DataFrame
     estimates: pd.DataFrame
     touchpoints: pd.DataFrame
-    delays: pd.DataFrame
     identity: pd.DataFrame
     segment_gaps: pd.DataFrame
     segments: pd.DataFrame
@@ -236,8 +215,6 @@ class NpsComparison(Result):
     margins: pd.DataFrame
     sensitivity: pd.DataFrame
     windows: pd.DataFrame
-    regression: pd.DataFrame
-    later: pd.DataFrame
     robustness: pd.DataFrame
     tipping: tuple[tuple[str, float], ...]
     level: float
@@ -267,15 +244,18 @@ class NpsComparison(Result):
         """What is left of the gap by what is believed of those who did not answer."""
         return displayed({"beliefs": beliefs_table(self)}, self.level, {})["beliefs"]
 
-    def findings(self, *, margin: float | None = None) -> Findings:
+    def findings(self, *, margin: float | None = None, group: str = "everyone") -> Findings:
         """What the comparison says.
 
         Parameters
         ----------
         margin : float, optional
             The smallest gap that matters, in points; default: as declared.
+        group : str
+            The customers compared, in words: `Study.selection`.
         """
-        return findings_of(self, self.margin if margin is None else margin)
+        found = findings_of(self, self.margin if margin is None else margin)
+        return found if group == "everyone" else found.about(group)
 
     def _head(self) -> tuple[str, ...]:
         return (self.findings().answer.text,)

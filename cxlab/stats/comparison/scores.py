@@ -14,7 +14,6 @@ from cxlab.stats.comparison.asked import Asked
 from cxlab.stats.comparison.decomposition import ASSUMPTION, NOT_IDENTIFIED, Standardised
 from cxlab.stats.comparison.gaps import NUMBERS, RAW, raw_gap, standardised_numbers
 from cxlab.stats.comparison.pairs import (
-    CATEGORIES,
     LAST,
     RULES,
     OnePerAnswer,
@@ -23,11 +22,9 @@ from cxlab.stats.comparison.pairs import (
     contrast,
     net_contrast,
     one_per_answer,
-    pair_answers,
 )
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
-from cxlab.stats.inference import normal_quantile, t_quantile
 from cxlab.stats.metrics import estimate_totals
 
 NPS = nps_metric("score")
@@ -51,17 +48,6 @@ STAGES = (
 WINDOWS = (7, 30, 90, 180)
 #: Sums of scores that differ by less are the same but for rounding.
 SAME_SUM = 1e-9
-#: Fewer pairs than this and a correlation is not shown.
-MIN_PAIRS = 10
-#: Days that are longer than any programme.
-ANY_TIME = 36_525.0
-DELAYS = (
-    (0.25, "under 6 hours"),
-    (1.0, "6 to 24 hours"),
-    (3.0, "1 to 3 days"),
-    (7.0, "3 to 7 days"),
-    (np.inf, "over 7 days"),
-)
 
 Row = dict[str, object]
 
@@ -242,29 +228,6 @@ def touchpoint_table(t: Answers, *, level: float) -> pd.DataFrame:
     return table.rename_axis("touchpoint").reset_index()[columns]
 
 
-def delay_of(t: Answers) -> np.ndarray:
-    """Days from the episode to each answer; NaN where one of the times is not known."""
-    return t.responded - t.triggered
-
-
-def delay_table(t: Answers, *, level: float) -> pd.DataFrame:
-    """Transactional NPS by how long after the episode the answer came."""
-    columns = ["delay", "median_days", "n", "customers", *NUMBERS, "note"]
-    known = t.take(t.valid & ~np.isnan(delay_of(t)))
-    if not len(known):
-        return pd.DataFrame(columns=columns)
-    ends = np.array([end for end, _ in DELAYS])
-    code = np.minimum(np.searchsorted(ends, delay_of(known), side="right"), len(ends) - 1)
-    cells = pd.DataFrame({"code": code, "delay": delay_of(known), "customer": known.customer})
-    by_code = cells.groupby("code")
-    table = _nps(known, level, groups=code).assign(
-        delay=[DELAYS[k][1] for k in np.unique(code)],
-        median_days=by_code["delay"].median().to_numpy(),
-        customers=by_code["customer"].nunique().to_numpy(),
-    )
-    return table[columns]
-
-
 def flow_table(data: ProgrammeData, done: Standardised, pairs: Pairs) -> pd.DataFrame:
     """From customers to paired answers: rows and customers of each survey at each stage.
 
@@ -348,81 +311,3 @@ def window_table(taken: Mapping[float, OnePerAnswer], *, level: float) -> pd.Dat
     return pd.DataFrame(
         [{"window_days": d, **net_contrast(taken[d]).row("wald", level)} for d in WINDOWS]
     )
-
-
-def regression_table(pairs: OnePerAnswer, *, level: float) -> pd.DataFrame:
-    """Mean of each score given the category of the other, both ways.
-
-    A customer picked for an extreme score in one survey is on average less extreme in the
-    other, whichever comes first: the two directions together tell change from regression
-    to the mean.
-    """
-    sides = {
-        "transactional answer": (pairs.t_value, pairs.r_score),
-        "relationship answer": (pairs.r_score, pairs.t_value),
-    }
-    rows = []
-    for given, (known, other) in sides.items():
-        for code, name in enumerate(CATEGORIES):
-            here = category(known) == code
-            who = pairs.customer[here]
-            numbers = _clustered_mean((other - known)[here], who, level)
-            means = [float(x[here].mean()) if here.any() else np.nan for x in (known, other)]
-            rows.append((given, name, int(here.sum()), len(np.unique(who)), *means, *numbers))
-    columns = ["given", "group", "n", "customers", "mean_given", "mean_other", *NUMBERS]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _clustered_mean(
-    values: np.ndarray, cluster: np.ndarray, level: float
-) -> tuple[float, float, float, float]:
-    codes, labels = pd.factorize(cluster)
-    if len(labels) < 2:
-        return float(values.mean()) if len(values) else np.nan, np.nan, np.nan, np.nan
-    mean, groups = float(values.mean()), len(labels)
-    sums = np.bincount(codes, values - mean) / len(values)
-    se = float(np.sqrt(groups / (groups - 1) * (sums**2).sum()))
-    half = float(t_quantile(level, groups - 1)) * se
-    return mean, se, mean - half, mean + half
-
-
-def later_table(t: Answers, r: Answers, pairs: Pairs, *, level: float) -> pd.DataFrame:
-    """Does one score go with the other one later? Both directions.
-
-    Only strictly earlier answers count: the last of the same customer. Errors cluster by
-    customer.
-    """
-    back = pair_answers(r, t, longest=ANY_TIME)
-    directions = {"tNPS before rNPS": pairs, "rNPS before tNPS": back}
-    return pd.DataFrame(
-        [
-            {"direction": name, **correlation(one_per_answer(of), level)}
-            for name, of in directions.items()
-        ]
-    )
-
-
-def correlation(pairs: OnePerAnswer, level: float) -> dict[str, object]:
-    """Correlation of paired scores with a clustered standard error.
-
-    Notes
-    -----
-    Influence function z_x z_y − (r/2)(z_x² + z_y²) of standardised scores, summed within
-    clusters; the interval is made on Fisher's scale.
-    """
-    x, y, n, groups = pairs.t_value, pairs.r_score, len(pairs.customer), pairs.customers
-    base: dict[str, object] = {"n": n, "customers": groups}
-    nothing = dict.fromkeys(NUMBERS, np.nan)
-    if n < MIN_PAIRS or groups < MIN_PAIRS:
-        return {**base, **nothing, "note": f"fewer than {MIN_PAIRS} pairs of customers"}
-    if np.ptp(x) < 1e-12 or np.ptp(y) < 1e-12:
-        return {**base, **nothing, "note": "one of the scores does not vary"}
-    zx, zy = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
-    r = float((zx * zy).mean())
-    codes, _ = pd.factorize(pairs.customer)
-    influence = np.bincount(codes, zx * zy - r / 2 * (zx**2 + zy**2)) / n
-    se = float(np.sqrt(groups / (groups - 1) * (influence**2).sum()))
-    half = normal_quantile(level) * se / max(1 - r**2, 1e-12)
-    low, high = np.tanh(np.arctanh(np.clip(r, -0.999999, 0.999999)) + np.array([-half, half]))
-    limits = {"estimate": r, "se": se, "ci_low": float(low), "ci_high": float(high)}
-    return {**base, **limits, "note": "association, not cause"}

@@ -1,10 +1,10 @@
-"""Answers in any dataframe engine, reduced once to sums.
+"""Incomplete answers → covariance matrices.
 
-`sums` asks the engine one GROUP BY over missingness patterns; `covariance` and `em` turn
-the sums into covariance matrices; `moments` makes the sums and holds them.
+`covariance` holds answers as weighted rows, or asks an engine for their sums by missingness
+pattern in one GROUP BY; `em` fits what is missing.
 """
 
-from cxlab.stats.covariance.covariance import Covariance, to_correlation
-from cxlab.stats.covariance.moments import MISSING, Moments, moments
+from cxlab.stats.covariance.covariance import to_correlation
+from cxlab.stats.covariance.em import MISSING
 
-__all__ = ["MISSING", "Covariance", "Moments", "moments", "to_correlation"]
+__all__ = ["MISSING", "to_correlation"]

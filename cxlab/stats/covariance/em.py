@@ -13,13 +13,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from cxlab.stats.covariance.covariance import pairwise_covariance, repair
+from cxlab.stats.covariance.covariance import (
+    PairSums,
+    WeightedRows,
+    join_rows,
+    pairwise_covariance,
+    repair,
+    unpack,
+)
 from cxlab.stats.covariance.patterns import Patterns
-from cxlab.stats.covariance.rows import WeightedRows, join_rows
-from cxlab.stats.covariance.sums import unpack
 
 Array = np.ndarray
 Place = tuple[Array, Array]
+
+#: Treatments of missing answers.
+MISSING = ("em", "pairwise", "complete")
 
 #: Part of the way from pairwise correlations to none at which EM starts.
 START_SHRINKAGE = 0.1
@@ -299,3 +307,65 @@ def is_positive(covariance: Array, smallest_allowed: float = SMALLEST_EIGENVALUE
     scale = 1 / np.sqrt(variance)
     smallest = np.linalg.eigvalsh(covariance * np.outer(scale, scale))[0]
     return bool(smallest > smallest_allowed)
+
+
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """Mean and covariance (divisor n − 1), and what was done to get them."""
+
+    mean: Array  # (q,)
+    matrix: Array  # (q, q)
+    note: str = ""
+    prior: float = 0.0  # weight of the prior that EM needed
+
+
+def estimate_covariance(
+    columns: tuple[str, ...], missing: str, rows: WeightedRows, *, start: Place | None = None
+) -> Covariance:
+    """Mean and covariance of rows with missing answers (for "complete", without).
+
+    "em" is maximum likelihood under a normal distribution, right when answers are missing at
+    random given the others; "pairwise" takes each correlation from the rows that know both
+    columns, repaired if the matrix is impossible. ``start`` may be near EM's maximum.
+    """
+    sums, total = rows.pair_sums(), rows.n
+    _check_answered(columns, sums, missing)
+    mean, matrix = pairwise_covariance(sums)
+    prior, notes = 0.0, []
+    if missing == "pairwise":
+        matrix, change = repair(matrix)
+        if change:
+            notes.append(
+                f"Pairwise correlations were impossible together and were changed by up to {change:.2g}."
+            )
+    elif missing == "em" and (sums.n < total).any():
+        fit = fit_possible(rows, start)
+        mean, matrix, prior = fit.mean, fit.covariance * (total / (total - 1)), fit.prior
+        if not fit.converged:
+            notes.append(f"EM had not settled after {fit.steps} steps.")
+        notes.append(prior_note(prior))
+    return Covariance(mean, matrix, " ".join(note for note in notes if note), prior)
+
+
+def _check_answered(columns: tuple[str, ...], sums: PairSums, missing: str) -> None:
+    if missing == "complete" and sums.n[0, 0] < 2:
+        raise ValueError(
+            f"`missing='complete'` must find 2 or more complete rows; got {sums.n[0, 0]}. "
+            "Use missing='em'."
+        )
+    for position, name in enumerate(columns):
+        if sums.n[position, position] < 2:
+            raise ValueError(
+                f"`columns` must have 2 or more answers each; got "
+                f"{sums.n[position, position]} in '{name}'. Leave it out."
+            )
+    if missing != "em":
+        return
+    never = np.argwhere(np.triu(sums.n < 2, 1))
+    if len(never):
+        first, second = (columns[position] for position in never[0])
+        raise NoMaximumError(
+            f"`columns` must be answered together by 2 or more rows for missing='em'; "
+            f"got '{first}' and '{second}' (and {len(never) - 1} more pairs). "
+            "Leave one of them out."
+        )

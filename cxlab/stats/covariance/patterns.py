@@ -10,7 +10,7 @@ missing columns make little work, and the rows share one product with K.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -126,12 +126,6 @@ class Patterns:
                 Block(filled[run], weight[run], located[run], run, holes, pattern.ravel())
             )
         return Patterns(tuple(blocks), float(weight @ located), values.shape[1])
-
-    def reweighted(self, factor: Array) -> Patterns:
-        """With the weight of each row that they were made of multiplied."""
-        blocks = [replace(one, weight=one.weight * factor[one.place]) for one in self.blocks]
-        weight = sum(float(one.weight @ one.located) for one in blocks)
-        return replace(self, blocks=tuple(blocks), weight=weight)
 
     def expect(self, mean: Array, covariance: Array) -> Expected:
         """One EM step, and the log-likelihood where it starts."""

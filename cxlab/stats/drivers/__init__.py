@@ -7,17 +7,14 @@ importance among users and adjusted for reach, `subsets` and `importance` share 
 """
 
 from cxlab.stats.drivers.analysis import drivers
-from cxlab.stats.drivers.comparisons import Dominance, compare_outcomes, dominance
+from cxlab.stats.drivers.comparisons import compare_outcomes, what_if
 from cxlab.stats.drivers.map import driver_map
 from cxlab.stats.drivers.penalty_reward import penalty_reward
 from cxlab.stats.drivers.result import DriverAnalysis
-from cxlab.stats.drivers.what_if import what_if
 
 __all__ = [
-    "Dominance",
     "DriverAnalysis",
     "compare_outcomes",
-    "dominance",
     "driver_map",
     "drivers",
     "penalty_reward",

@@ -21,7 +21,7 @@ from cxlab.stats.drivers.answers import (
     read_answers,
     recode_outcome,
 )
-from cxlab.stats.drivers.comparisons import COMPARISONS, share_differences
+from cxlab.stats.drivers.comparisons import share_differences
 from cxlab.stats.drivers.estimands import (
     Options,
     Users,
@@ -49,7 +49,6 @@ from cxlab.stats.resampling import check_level
 
 Array = np.ndarray
 
-INTERVALS = ("bootstrap", "jackknife")
 #: Groups with fewer rows are set aside.
 FEWEST_ROWS = 30
 
@@ -65,17 +64,13 @@ def drivers(
     missing: str = "em",
     design: DesignLike = None,
     by: str | None = None,
-    compare: str = "complement",
-    interval: str | None = "bootstrap",
     replicates: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-    adjusted: bool | None = None,
     outcome_scale: str = "continuous",
     segments: Sequence[str] = (),
     top_box: float | Mapping[str, float] | None = None,
     labels: Mapping[str, str] | None = None,
-    full_replicates: int = 0,
 ) -> DriverAnalysis:
     """What goes with an outcome: importance of each driver, with its interval.
 
@@ -91,8 +86,8 @@ def drivers(
     advocacy : str, optional
         Column of likelihood to recommend, 0 to 10: the same drivers of NPS, from the same
         resampling, as ``.advocacy`` of the result.
-    method : {"lmg", "johnson", "first", "last", "betasq", "pratt", "car"}
-        How R² is shared. "lmg" is the mean gain of R² over all orders.
+    method : {"lmg", "johnson"}
+        How R² is shared: the mean gain over all orders; relative weights, which are faster.
     missing : {"em", "pairwise", "complete"}
         Treatment of blanks: see `cxlab.Moments.covariance`.
     design : Design or mapping, optional
@@ -100,23 +95,18 @@ def drivers(
         strata; a row without a cluster is its own; ``stratum_clusters`` is the number of
         clusters drawn in the row's stratum before any filter.
     by : str, optional
-        Column of segments or waves: each group's drivers, and tests of differences.
-    compare : {"complement", "pairs"}
-        Test each group against all others, or every pair of groups.
-    interval : {"bootstrap", "jackknife"} or None
-        Percentile intervals of a row, cluster or stratified (Rao–Wu) bootstrap; or t
-        intervals of a delete-a-group jackknife.
+        Column of segments or waves: each group's drivers, and tests of each two groups'
+        differences; importances by "lmg" are then of adjusted R², without the upward bias of
+        small samples (small ones may be negative).
     replicates : int
-        Bootstrap replicates.
+        Of a row, cluster or stratified (Rao–Wu) bootstrap, whose percentiles are the
+        intervals; a delete-a-group jackknife where they would be too many. 0: no intervals.
     seed : int
         Seed of the replicates; the same seed gives the same digits.
     level : float
         Confidence level, between 0 and 1.
-    adjusted : bool, optional
-        For "lmg": importances of adjusted R², which removes the upward bias of small
-        samples (small ones may be negative). Default: only with ``by``.
-    outcome_scale : {"continuous", "ordinal", "binary", "nps"}
-        "ordinal", "binary": R² of a latent normal outcome. "nps": −100, 0, 100.
+    outcome_scale : {"continuous", "nps"}
+        "nps": −100, 0, 100.
     segments : sequence of str
         Columns of segments, as in ``study.segments``, that may be unable to use a
         touchpoint (passengers in transit park no car). Where a segment's reach of one is
@@ -128,9 +118,6 @@ def drivers(
         Smallest rating that counts as top box; default one below the highest answer.
     labels : mapping of str to str, optional
         Column to words.
-    full_replicates : int
-        For "em" without ``by``: how many replicates to check by EM to convergence; the notes
-        then say how near one step comes.
 
     Returns
     -------
@@ -193,20 +180,19 @@ def drivers(
         method=method,
         missing=missing,
         outcome_scale=outcome_scale,
-        adjusted=(by is not None and method == "lmg") if adjusted is None else adjusted,
+        adjusted=by is not None and method == "lmg",
         level=level,
-        full_replicates=full_replicates if by is None and interval else 0,
     )
-    _check_choices(options, interval, compare, replicates)
+    _check_choices(options, replicates)
     read = partial(
         read_answers, data, drivers=drivers, design=design, by=by, segments=segments, labels=labels
     )
-    make = partial(make_resample, interval=interval, replicates=replicates, seed=seed)
-    found = _of_answers(read(outcome), options, make, top_box, compare)
+    make = partial(make_resample, replicates=replicates, seed=seed)
+    found = _of_answers(read(outcome), options, make, top_box)
     if advocacy is None:
         return found
-    nps = replace(options, outcome_scale="nps", full_replicates=0)
-    return replace(found, advocacy=_of_answers(read(advocacy), nps, make, top_box, compare))
+    nps = replace(options, outcome_scale="nps")
+    return replace(found, advocacy=_of_answers(read(advocacy), nps, make, top_box))
 
 
 def _of_answers(
@@ -214,7 +200,6 @@ def _of_answers(
     options: Options,
     make: Callable[[Answers], tuple[Resample, Array]],
     top_box: float | Mapping[str, float] | None,
-    compare: str,
 ) -> DriverAnalysis:
     """The analysis of one outcome."""
     outcome = recode_outcome(answers.outcome, options.outcome_scale, answers.outcome_name)
@@ -229,26 +214,17 @@ def _of_answers(
     differences = pd.DataFrame()
     if answers.group is not None:
         fits = {value: part.users for value, part in parts.items()}
-        differences = share_differences(analysed, fits, unit, resample, options, compare)
+        differences = share_differences(fits, resample, options)
     return _result(analysed, parts, aside, differences, resample, options)
 
 
-def _check_choices(options: Options, interval: str | None, compare: str, replicates: int) -> None:
+def _check_choices(options: Options, replicates: int) -> None:
     check_choice("method", options.method, METHODS)
     check_choice("missing", options.missing, MISSING)
     check_choice("outcome_scale", options.outcome_scale, OUTCOME_SCALES)
-    check_choice("compare", compare, COMPARISONS)
     check_level(options.level)
-    if interval is not None:
-        check_choice("interval", interval, INTERVALS)
-    if options.adjusted and options.method != "lmg":
-        raise ValueError(
-            f"`adjusted` must be False unless method='lmg'; got method='{options.method}'."
-        )
-    if replicates < 2:
-        raise ValueError(
-            f"`replicates` must be 2 or more; got {replicates}. For none, interval=None."
-        )
+    if replicates < 0 or replicates == 1:
+        raise ValueError(f"`replicates` must be 2 or more, or 0 for none; got {replicates}.")
 
 
 def _varying(answers: Answers) -> tuple[list[int], list[dict[str, object]]]:
@@ -348,7 +324,6 @@ def _analyse(
         coefficient=users.coefficient_replicates,
         ratings=rating_shares(rated, unit, resample),
         df=users.df,
-        source=resample.source,
     )
     table = users_table(users, around, resample.kind, options.level)
     fits = fit_rows(users, reach, answers.n, resample, options.level)
@@ -422,11 +397,6 @@ def _notes(
         found += [
             lead + note for note in [*users_notes(part.users, resample), part.reach_note] if note
         ]
-    if options.latent:
-        found.append(
-            "R² is that of a latent normal outcome; shares are those of the linear outcome, "
-            "and R² of other kinds are not comparable."
-        )
     if options.adjusted:
         found.append("Importances are of adjusted R²; small ones may be negative.")
     return tuple(dict.fromkeys(note for note in found if note))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,8 @@ Array = np.ndarray
 
 NEVER_USED = "never used"
 
-OUTCOME_SCALES = ("continuous", "ordinal", "binary", "nps")
-#: More different answers than this are not an ordered scale.
+OUTCOME_SCALES = ("continuous", "nps")
+#: More different answers than this are no scale with ends to speak of.
 MOST_STEPS = 30
 
 
@@ -42,7 +41,6 @@ class Answers:
     n_total: int  # rows of positive weight
     #: Of these, rows without outcome, group or rating.
     n_missing: pd.DataFrame = field(default_factory=no_missing)
-    respondents: str = ""  # digest of all ratings, weights and clusters, whatever the outcome
     segments: pd.DataFrame | None = None  # that may be unable to use a touchpoint
 
     @property
@@ -144,7 +142,6 @@ def read_answers(
         n_total=len(frame),
         n_missing=_missing(frame[[outcome, *as_list(by), *names]]),
         segments=rows[kinds].reset_index(drop=True) if kinds else None,
-        respondents=_digest(frame[sorted(names)], _column(frame, design.weights), sample),
     )
 
 
@@ -217,16 +214,6 @@ def recode_outcome(outcome: Array, scale: str, name: str) -> Array:
             )
         points = np.where(outcome >= 9, 100.0, np.where(outcome >= 7, 0.0, -100.0))
         return recode_outcome(points, "continuous", name)
-    if scale == "binary" and len(values) > 2:
-        raise ValueError(
-            f"`outcome` must have 2 different answers for outcome_scale='binary'; got "
-            f"{len(values)} in '{name}'."
-        )
-    if scale == "ordinal" and len(values) > MOST_STEPS:
-        raise ValueError(
-            f"`outcome` must have at most {MOST_STEPS} different answers for "
-            f"outcome_scale='ordinal'; got {len(values)} in '{name}'. Use 'continuous'."
-        )
     return outcome
 
 
@@ -236,15 +223,6 @@ def dead_drivers(ratings: Array) -> Array:
     low = np.where(np.isnan(ratings), np.inf, ratings).min(axis=0, initial=np.inf)
     high = np.where(np.isnan(ratings), -np.inf, ratings).max(axis=0, initial=-np.inf)
     return np.asarray((seen < 2) | (low >= high))
-
-
-def _digest(ratings: pd.DataFrame, weights: Any, sample: SamplingDesign) -> str:
-    parts = [ratings.to_numpy(dtype=float), sample.row_cluster, sample.cluster_stratum]
-    parts += [] if weights is None else [weights.to_numpy(dtype=float)]
-    digest = blake2b(" ".join(ratings.columns).encode(), digest_size=16)
-    for part in parts:
-        digest.update(np.ascontiguousarray(part).tobytes())
-    return digest.hexdigest()
 
 
 def _column(frame: pd.DataFrame, name: str | None) -> Any:

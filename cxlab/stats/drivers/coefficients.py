@@ -96,7 +96,7 @@ def coefficient_errors(
     known = ~np.isnan(ratings)
     if answers.simple and known.all():
         pull, leverage = _least_squares(ratings)
-        se = _hc3(pull, leverage, ratings, fit.factor * answers.outcome)
+        se = _hc3(pull, leverage, ratings, answers.outcome)
         design_df, few = float(answers.n - round(leverage.sum())), FEW_CARRIERS[0]
     else:
         pull = np.where(known, ratings - fit.mean[:-1], 0.0) @ _precision(fit.matrix) * known

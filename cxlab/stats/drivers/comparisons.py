@@ -1,157 +1,45 @@
-"""Which driver counts more: than another driver, in another group, for another outcome."""
+"""What goes on from an analysis: other groups, NPS, and a change of one touchpoint's ratings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from cxlab.core.display import with_display
-from cxlab.core.threads import one_blas_thread
-from cxlab.stats.covariance import to_correlation
-from cxlab.stats.drivers.answers import Answers
-from cxlab.stats.drivers.estimands import Options, Users, among_users
+from cxlab.stats.drivers.estimands import Options, Users
 from cxlab.stats.drivers.replicates import Resample, replicate_test, spread
 from cxlab.stats.drivers.result import DriverAnalysis
-from cxlab.stats.drivers.subsets import all_r_squared, subset_sums
 from cxlab.stats.inference import adjust_p_values, deciding_interval, smallest_shown
 
 Array = np.ndarray
 
-COMPLEMENT = "all others"
-COMPARISONS = ("complement", "pairs")
 SHARES = ("share", "share_low", "share_high")
 #: Adjusted p below which two shares are shown to differ.
 LEVEL = 0.05
-#: Most drivers for complete dominance, which compares every pair in every subset.
-MOST_COMPLETE = 16
-
-
-@dataclass(frozen=True, eq=False)
-class Dominance:
-    """Conditional and complete dominance.
-
-    Attributes
-    ----------
-    conditional : DataFrame
-        ``driver, label`` and one column per number of other drivers in the model
-        (0, 1, …): the mean gain of R². Its row mean is LMG.
-    complete : DataFrame
-        One row per ordered pair: ``driver, against, share`` (of the subsets of the other
-        drivers, those to which the driver adds more), ``dominance`` ("complete",
-        "conditional", "general" or "").
-    """
-
-    conditional: pd.DataFrame
-    complete: pd.DataFrame
-
-    def __str__(self) -> str:
-        return f"{self.conditional.round(3)}\n{self.complete.round(3)}"
-
-    def _repr_html_(self) -> str:
-        return self.conditional.round(3).to_html(index=False)
-
-
-@one_blas_thread
-def dominance(analysis: DriverAnalysis, *, group: object = None) -> Dominance:
-    """Conditional and complete dominance: which driver adds more, whatever else is in the model.
-
-    Parameters
-    ----------
-    analysis : DriverAnalysis
-        From `cxlab.drivers`.
-    group : optional
-        With ``by``: which group.
-
-    Returns
-    -------
-    Dominance
-        ``complete`` is empty above 16 drivers.
-
-    References
-    ----------
-    Azen & Budescu (2003), Psychological Methods 8, 129–148.
-
-    Examples
-    --------
-    >>> from cxlab.stats.drivers import drivers
-    >>> answers = pd.DataFrame({
-    ...     "food": [1, 2, 3, 4, 5, 2, 4, 3], "wifi": [2, 1, 3, 5, 4, 4, 2, 3],
-    ...     "overall": [1, 2, 3, 5, 5, 3, 4, 3]})
-    >>> found = dominance(drivers(answers, "overall", ["food", "wifi"], interval=None))
-    >>> found.complete[["driver", "against", "share", "dominance"]]
-      driver against  share dominance
-    0   food    wifi    1.0  complete
-    1   wifi    food    0.0
-    """
-    table = analysis.part(group)
-    covariance = analysis.covariances[analysis.group(group)]
-    correlation = to_correlation(covariance.to_numpy())
-    conditional = subset_sums(correlation).conditional[0]
-    names, labels = table["driver"], table["label"]
-    sizes = pd.DataFrame(conditional, columns=range(len(names)))
-    left = pd.DataFrame({"driver": names, "label": labels})
-    complete = _dominating_pairs(correlation, conditional, list(names))
-    return Dominance(pd.concat([left, sizes], axis=1), complete)
-
-
-def _dominating_pairs(correlation: Array, conditional: Array, names: list[str]) -> pd.DataFrame:
-    columns = ["driver", "against", "share", "dominance"]
-    if len(names) > MOST_COMPLETE:
-        return pd.DataFrame(columns=columns)
-    share = complete_dominance(correlation)
-    rows = [
-        (one, two, share[i, j], _kind(share[i, j], conditional[i], conditional[j]))
-        for i, one in enumerate(names)
-        for j, two in enumerate(names)
-        if i != j
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def complete_dominance(correlation: Array) -> Array:
-    """Share of subsets of the others to which driver i adds more than driver j, at [i, j].
-
-    1: i dominates j completely. 0 on the diagonal.
-    """
-    r2 = all_r_squared(correlation)
-    count = len(correlation) - 1
-    subsets = np.arange(len(r2))
-    share = np.zeros((count, count))
-    for i in range(count):
-        for j in range(i):
-            without = subsets[(subsets >> i & 1 == 0) & (subsets >> j & 1 == 0)]
-            difference = r2[without | 1 << i] - r2[without | 1 << j]
-            share[i, j] = (difference > 0).mean()
-            share[j, i] = (difference < 0).mean()
-    return share
-
-
-def _kind(share: float, one: Array, two: Array) -> str:
-    if share == 1:
-        return "complete"
-    if (one > two).all():
-        return "conditional"
-    return "general" if one.mean() > two.mean() else ""
+Ends = tuple[float, float]
+#: Rows that are shown.
+MOST_SHOWN = 24
+#: Without declared scales, drivers whose highest answers differ by more than this ratio are
+#: taken to be on different scales.
+ALIKE = 4 / 3
+UNITS = {
+    "continuous": "outcome points",
+    "nps": "NPS points",
+}
 
 
 def share_differences(
-    answers: Answers,
-    fits: dict[object, Users],
-    unit: Array,
-    resample: Resample,
-    options: Options,
-    compare: str,
+    fits: dict[object, Users], resample: Resample, options: Options
 ) -> pd.DataFrame:
-    """Difference of each driver's share between two groups, with its test.
+    """Difference of each driver's share between every two groups, with its test.
 
     Replicates are common to both groups, so clusters that they share are counted once.
     """
     parts = []
-    for group, other, one, two in _group_pairs(answers, fits, unit, resample, options, compare):
+    for (group, one), (other, two) in combinations(fits.items(), 2):
         names = one.answers.names
         facts = {
             "group": group,
@@ -169,28 +57,9 @@ def share_differences(
     if not parts:
         return pd.DataFrame()
     table = pd.concat(parts, ignore_index=True)
-    table["p_adjusted"] = adjust_p_values(
-        table["p_value"].to_numpy(), method="bh" if compare == "complement" else "by"
-    )
-    return table
-
-
-def _group_pairs(
-    answers: Answers,
-    fits: dict[object, Users],
-    unit: Array,
-    resample: Resample,
-    options: Options,
-    compare: str,
-) -> Iterator[tuple[object, object, Users, Users]]:
-    if compare == "pairs" or len(fits) == 2:
-        for one, two in combinations(fits, 2):
-            yield one, two, fits[one], fits[two]
-        return
-    for value, users in fits.items():
-        rest = ~answers.in_group(value)
-        others = among_users(answers.rows(rest), unit[rest], resample, options)
-        yield value, COMPLEMENT, users, others
+    several = len(parts) > 1
+    method = "by" if several else "bh"
+    return table.assign(p_adjusted=adjust_p_values(table["p_value"].to_numpy(), method=method))
 
 
 def _tested(estimate: Array, drawn: Array, kind: str, df: float, level: float) -> dict[str, Array]:
@@ -203,15 +72,14 @@ def _tested(estimate: Array, drawn: Array, kind: str, df: float, level: float) -
     }
 
 
-def compare_outcomes(first: DriverAnalysis, second: DriverAnalysis | None = None) -> pd.DataFrame:
-    """Shares of the same drivers for two outcomes, and whether they differ.
+def compare_outcomes(analysis: DriverAnalysis) -> pd.DataFrame:
+    """Shares of the same drivers for an outcome and for NPS, and whether they differ.
 
     Parameters
     ----------
-    first, second : DriverAnalysis
-        Without groups, of the same answers, drivers, design, replicates and seed. A driver
-        that one of them set aside is null there. Default of the second: ``first.advocacy``;
-        no rows without one.
+    analysis : DriverAnalysis
+        From `cxlab.drivers` with ``advocacy``, without groups; no rows without either. A
+        driver that one of them set aside is null there.
 
     Returns
     -------
@@ -226,12 +94,6 @@ def compare_outcomes(first: DriverAnalysis, second: DriverAnalysis | None = None
         OUTCOME is the outcome's column; with its scale where both are of one column
         (``recommend_continuous``, ``recommend_nps``). Without replicates ``apart`` is null.
 
-    Raises
-    ------
-    ValueError
-        When both are of the same outcome on the same scale, one has groups, shares are of
-        different kinds, or the replicates are not of one resampling.
-
     Notes
     -----
     The same people gave both outcomes, so the difference is taken in every replicate.
@@ -243,18 +105,17 @@ def compare_outcomes(first: DriverAnalysis, second: DriverAnalysis | None = None
     >>> from cxlab.stats.drivers import drivers
     >>> answers = pd.DataFrame({
     ...     "food": [1, 2, 3, 4, 5, 2, 4, 3], "wifi": [2, 1, 3, 5, 4, 4, 2, 5],
-    ...     "overall": [1, 2, 3, 5, 5, 3, 4, 3], "again": [2, 2, 1, 5, 4, 4, 3, 5]})
-    >>> two = [drivers(answers, y, ["food", "wifi"], interval=None) for y in ("overall", "again")]
-    >>> compare_outcomes(*two)[["driver", "overall_share", "again_share", "estimate"]].round(2)
+    ...     "overall": [1, 2, 3, 5, 5, 3, 4, 3], "again": [2, 2, 1, 9, 7, 8, 3, 10]})
+    >>> both = drivers(answers, "overall", ["food", "wifi"], advocacy="again", replicates=0)
+    >>> compare_outcomes(both)[["driver", "overall_share", "again_share", "estimate"]].round(2)
       driver  overall_share  again_share  estimate
-    0   food           0.79         0.15      0.64
-    1   wifi           0.21         0.85     -0.64
+    0   food           0.79         0.08      0.71
+    1   wifi           0.21         0.92     -0.71
     """
-    second = second or first.advocacy
+    first, second = analysis, analysis.advocacy
     if second is None:
         return pd.DataFrame(columns=["driver", "label", "apart", "estimate", "p_adjusted"])
     names = _outcome_names(first, second)
-    _check_pair(first, second, names)
     left = first.part().set_index("driver")
     right = second.part().set_index("driver")
     table = left[["label"]].copy()
@@ -285,25 +146,6 @@ def _outcome_names(first: DriverAnalysis, second: DriverAnalysis) -> list[str]:
     return [first.outcome, second.outcome]
 
 
-def _check_pair(first: DriverAnalysis, second: DriverAnalysis, names: list[str]) -> None:
-    if names[0] == names[1]:
-        raise ValueError(
-            f"`second` must be of another outcome than `first`; got '{first.outcome}' twice."
-        )
-    kinds = [(one.method, "adjusted" if one.adjusted else "raw") for one in (first, second)]
-    if kinds[0] != kinds[1]:
-        raise ValueError(
-            f"`second` must share R² like `first`; got {' '.join(kinds[1])} beside "
-            f"{' '.join(kinds[0])}. Take one method and one `adjusted`."
-        )
-    one, two = (analysis.replicates[analysis.group()] for analysis in (first, second))
-    if one.source != two.source:
-        raise ValueError(
-            "`second` must come from the same answers and resampling as `first`; got another. "
-            "Give both the same data, drivers, design, interval, replicates and seed."
-        )
-
-
 def _outcome_differences(first: DriverAnalysis, second: DriverAnalysis) -> pd.DataFrame:
     """Difference of the shares of the drivers that both have, in the first one's order."""
     both = [name for name in first.part()["driver"] if name in set(second.table["driver"])]
@@ -324,3 +166,131 @@ def _outcome_differences(first: DriverAnalysis, second: DriverAnalysis) -> pd.Da
     )
     table["smallest_seen"] = [smallest_shown(se, df, tests=len(table)) for se in table["se"]]
     return table
+
+
+def what_if(
+    analysis: DriverAnalysis, *, change: float = 1.0, scales: Mapping[str, Ends] | None = None
+) -> pd.DataFrame:
+    """What difference of the outcome goes with a change of one touchpoint's ratings.
+
+    Parameters
+    ----------
+    analysis : DriverAnalysis
+        From `cxlab.drivers`, without groups; NPS is added where it has ``advocacy``.
+    change : float
+        Change of each user's rating, up or down, as far as the scale goes; one driver at a
+        time. In rating points; for drivers on different scales in standard deviations of their
+        ratings (half a point on a scale of 1 to 100 says nothing).
+    scales : mapping of driver to (lowest, highest), optional
+        Ends of the scales, as in ``study.scales``. Default: the lowest and highest
+        answers to each driver.
+
+    Returns
+    -------
+    DataFrame
+        One row per outcome × driver: ``outcome, driver, label, unit, change`` (rating
+        points), ``n, estimate, se, ci_low, ci_high`` (difference of the mean of all, =
+        reach × coefficient × ``moved``), ``estimate_users, users_low, users_high`` (of
+        the mean of users), ``note, moved`` (by how much the users' mean rating moves
+        when nobody passes the end of the scale).
+
+    Raises
+    ------
+    ValueError
+        For a scale whose lowest answer is not below its highest.
+
+    Notes
+    -----
+    moved = E[min(x + δ, highest)] − E[x]; for a negative δ, E[max(x + δ, lowest)] − E[x].
+    Where 60 % rate 5 of 5, half a point more for everyone can move the mean by .2 at most.
+
+    An association in these answers, other drivers held equal: people who rate the driver so
+    much higher also rate the outcome so much higher. Whether raising the rating would raise
+    the outcome cannot be known from a survey.
+
+    Examples
+    --------
+    >>> from cxlab.stats.drivers import drivers
+    >>> answers = pd.DataFrame({"food": [3, 4, 5, 5, 5] * 8})
+    >>> answers["overall"] = 2 * answers["food"] + np.arange(40) % 2
+    >>> table = what_if(drivers(answers, "overall", ["food"], replicates=100), change=0.5)
+    >>> table[["driver", "change", "moved", "estimate"]].round(2)
+      driver  change  moved  estimate
+    0   food     0.5    0.2       0.4
+    """
+    every = [one for one in (analysis, analysis.advocacy) if one is not None]
+    parts = [_what_if(one, change, scales or {}) for one in every]
+    names = {one.outcome: one.labels.get(one.outcome, one.outcome) for one in every}
+    return with_display(
+        pd.concat(parts, ignore_index=True),
+        caption="What goes with a higher rating of one touchpoint, as far as its scale leaves room",
+        about="Other touchpoints equal; an association in these answers, not the effect of a change",
+        columns=("outcome", "label", "unit", "change", "moved", "estimate"),
+        headers={"label": "Touchpoint", "change": "Higher by", "moved": "Leaves room for",
+                 "estimate": "Outcome of all", "unit": "In"},
+        units={"change": "number", "moved": "number"}, sort=("outcome", "-estimate"),
+        labels=names, level=every[0].level, top=MOST_SHOWN,
+    )  # fmt: skip
+
+
+def _what_if(analysis: DriverAnalysis, change: float, scales: Mapping[str, Ends]) -> pd.DataFrame:
+    rows = analysis.part()
+    drawn = analysis.replicates[analysis.group()]
+    names = list(rows["driver"])
+    low, high = _ends(names, scales, analysis.rating_ends)
+    mixed = _differ(low, high, bool(scales))
+    sizes = drawn.ratings.standard_deviations if mixed else np.ones(len(names))
+    steps = change * sizes
+    moved = drawn.ratings.moved(steps, low, high)
+    users = rows["coefficient"].to_numpy(dtype=float) * moved[0]
+    everyone = users * rows["reach"].to_numpy(dtype=float)
+    of_users = drawn.coefficient * moved[1:]
+    options = {"df": drawn.df, "level": analysis.level}
+    around = spread(everyone, of_users * drawn.reach, drawn.kind, **options)
+    around_users = spread(users, of_users, drawn.kind, **options)
+    table = rows[["driver", "label"]].assign(
+        unit=UNITS[analysis.outcome_scale],
+        change=steps,
+        n=rows["n"],
+        estimate=everyone,
+        **around.columns(),
+        estimate_users=users,
+        **around_users.limits("users"),
+        note=[_note(*pair) for pair in zip(steps, moved[0], strict=True)],
+        moved=moved[0],
+    )
+    table.insert(0, "outcome", analysis.outcome)
+    return table[steps != 0].reset_index(drop=True)
+
+
+def _note(step: float, moved: float) -> str:
+    text = "goes with, other drivers equal; not the effect of a change"
+    if abs(moved) < abs(step) * (1 - 1e-9):
+        text += f"; the scale leaves room for {moved:.2g} of {step:.2g} points"
+    return text
+
+
+def _ends(
+    names: list[str],
+    scales: Mapping[str, Ends],
+    observed: dict[str, Ends],
+) -> tuple[Array, Array]:
+    found = []
+    for name in names:
+        low, high = scales.get(name) or observed[name]
+        if not low < high:
+            raise ValueError(
+                f"`scales` must be (lowest, highest) with lowest below highest; got ({low}, "
+                f"{high}) for '{name}'."
+            )
+        found.append((float(low), float(high)))
+    ends = np.array(found).reshape(-1, 2)
+    return ends[:, 0], ends[:, 1]
+
+
+def _differ(low: Array, high: Array, declared: bool) -> bool:
+    """Whether drivers are rated on different scales; by their highest answers if undeclared."""
+    if declared:
+        return len(np.unique(np.column_stack([low, high]), axis=0)) > 1
+    top = high if high.min() > 0 else high - low
+    return bool(top.max() > ALIKE * top.min())

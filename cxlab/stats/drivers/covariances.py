@@ -11,36 +11,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtri
 
-from cxlab.stats.covariance import to_correlation
-from cxlab.stats.covariance.covariance import PairSums, pairwise_covariance, repair
-from cxlab.stats.covariance.em import climb, is_positive, unpack_parameters, with_prior
-from cxlab.stats.covariance.moments import estimate_covariance
-from cxlab.stats.covariance.rows import WeightedRows
-from cxlab.stats.covariance.sums import unpack
-from cxlab.stats.drivers.replicates import Resample, replicate_totals, unit_totals
+from cxlab.stats.covariance.covariance import (
+    PairSums,
+    WeightedRows,
+    pairwise_covariance,
+    repair,
+    to_correlation,
+    unpack,
+)
+from cxlab.stats.covariance.em import (
+    estimate_covariance,
+    is_positive,
+    unpack_parameters,
+    with_prior,
+)
+from cxlab.stats.drivers.replicates import Resample, unit_totals
 
 Array = np.ndarray
 
-#: Replicates in full stop when no standardised parameter moves by more.
-FULL_TOLERANCE = 1e-5
-#: A replicate that has not converged after so many steps is left out of the check.
-FULL_STEPS = 20
 #: Numbers in a table of sums at a time (32 MB).
 TABLE = 1 << 22
 #: A residual variance below this part of the whole means an exact combination.
 EXACT = 1e-9
 #: Rows per sampling unit from which rows of one pattern are put together.
 MANY_ROWS = 20
-
-
-@dataclass(frozen=True, eq=False)
-class Agreement:
-    """Full EM replicates and the one-step replicates of the same draws."""
-
-    full: Array  # (replicates, q, q)
-    one_step: Array  # (replicates, q, q)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +47,6 @@ class CovarianceFit:
     matrices: Array  # (replicates, q, q)
     repaired: int = 0  # replicates that were no covariance matrix and were repaired
     notes: tuple[str, ...] = ()  # what was done
-    agreement: Agreement | None = None  # the check of the one-step replicates
-    factor: float = 1.0  # of covariances with the outcome; 1 unless it is latent
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +81,12 @@ def fit_covariance(
     resample: Resample,
     *,
     missing: str,
-    full_replicates: int = 0,
     start: Completed | None = None,
 ) -> CovarianceFit:
     """Covariance matrix of rows with missing answers (NaN), with its replicates.
 
     ``columns`` names them in messages; ``unit`` is the sampling unit of each row, whose
-    multipliers ``resample`` has; ``full_replicates`` are checked by EM to the end; ``start``
-    is what a similar fit expects of the rows.
+    multipliers ``resample`` has; ``start`` is what a similar fit expects of the rows.
     """
     known = ~np.isnan(rows)
     if missing == "em" and known.all():
@@ -116,7 +107,7 @@ def fit_covariance(
         names = tuple(columns[j] for j in relation.kept)
         near = start.place(weights, origin, relation.kept) if start else None
         source = source.columns(relation.kept)
-        fit = _em(names, source, resample, full_replicates, near)
+        fit = _em(names, source, resample, near)
         fit = _expand(fit, relation, columns)
     return replace(fit, mean=fit.mean + origin)
 
@@ -134,7 +125,7 @@ def _from_sums(
 ) -> CovarianceFit:
     """Sums over complete rows, or over the rows that know both columns of a pair."""
     q = len(columns)
-    fit = estimate_covariance(columns, missing, rows.pair_sums(), lambda: rows, total=rows.n)
+    fit = estimate_covariance(columns, missing, rows)
     if not resample.replicates:
         return CovarianceFit(fit.mean, fit.matrix, np.empty((0, q, q)), notes=(fit.note,))
     if missing == "complete":
@@ -201,27 +192,22 @@ def _em(
     columns: tuple[str, ...],
     rows: WeightedRows,
     resample: Resample,
-    full_replicates: int,
     start: tuple[Array, Array] | None = None,
 ) -> CovarianceFit:
     q, n = len(columns), rows.n
-    fit = estimate_covariance(columns, "em", rows.pair_sums(), lambda: rows, total=n, start=start)
+    fit = estimate_covariance(columns, "em", rows, start=start)
     place = fit.mean, fit.matrix * ((n - 1) / n)
     if not resample.replicates:
         return CovarianceFit(fit.mean, fit.matrix, np.empty((0, q, q)), notes=(fit.note,))
-    shifts, changes = _one_step(rows, place, fit.prior, resample)
+    changes = _one_step(rows, place, fit.prior, resample)
     matrices, repaired = _possible(place[1] + changes)
-    agreement = None
-    # with a prior most replicates have no maximum of their own, and each takes long to find out
-    if full_replicates and not fit.prior:
-        agreement = _full_em(rows, resample, full_replicates, fit.mean + shifts, matrices)
-    return CovarianceFit(fit.mean, fit.matrix, matrices, repaired, (fit.note,), agreement)
+    return CovarianceFit(fit.mean, fit.matrix, matrices, repaired, (fit.note,))
 
 
 def _one_step(
     rows: WeightedRows, place: tuple[Array, Array], prior: float, resample: Resample
-) -> tuple[Array, Array]:
-    """Changes of mean and covariance in each replicate."""
+) -> Array:
+    """Change of the covariance in each replicate."""
     scores = rows.patterns.unit_scores(*place, rows.unit, len(resample.multipliers))
     # less the sum: at the maximum the scores add up to 0, or to minus the prior's score
     drawn = scores.T @ resample.multipliers - scores.sum(axis=0)[:, None]
@@ -233,32 +219,7 @@ def _one_step(
             "people for an interval; got too few. Use missing='pairwise', or leave out the "
             "rarely used."
         ) from error
-    return unpack_parameters(moved.T, len(place[0]))
-
-
-def _full_em(
-    rows: WeightedRows, resample: Resample, replicates: int, means: Array, matrices: Array
-) -> Agreement:
-    """The first replicates by EM to the end, beside those made by one step."""
-    fitted, numbers = [], []
-    for number in range(min(replicates, resample.replicates)):
-        drawn = rows.patterns.reweighted(resample.multipliers[rows.unit, number])
-        try:
-            fit = climb(
-                drawn,
-                (means[number], matrices[number]),
-                near=True,
-                tolerance=FULL_TOLERANCE,
-                most_steps=FULL_STEPS,
-            )
-        except (ValueError, np.linalg.LinAlgError):
-            # a replicate of few rows may have no maximum; the count says how many had one
-            continue
-        if fit.converged:
-            fitted.append(fit.covariance)
-            numbers.append(number)
-    q = matrices.shape[-1]
-    return Agreement(np.array(fitted).reshape(-1, q, q), matrices[numbers])
+    return unpack_parameters(moved.T, len(place[0]))[1]
 
 
 def _possible(matrices: Array) -> tuple[Array, int]:
@@ -286,68 +247,13 @@ def _expand(fit: CovarianceFit, relation: Relations, columns: tuple[str, ...]) -
     def spread(matrices: Array) -> Array:
         return np.asarray(slopes @ matrices @ slopes.T)
 
-    agreement = fit.agreement
-    if agreement is not None:
-        agreement = Agreement(spread(agreement.full), spread(agreement.one_step))
     return replace(
         fit,
         mean=slopes @ fit.mean + relation.constants,
         matrix=spread(fit.matrix),
         matrices=spread(fit.matrices),
         notes=(*fit.notes, note),
-        agreement=agreement,
     )
-
-
-def latent_fit(
-    fit: CovarianceFit, outcome: Array, weights: Array, unit: Array, resample: Resample
-) -> CovarianceFit:
-    """The same fit with a latent normal outcome (the last column) of variance 1.
-
-    Drivers stay as scored. Covariances with the outcome are multiplied by
-    1 / Σ φ(τ_k)(y_{k+1} − y_k), where τ_k are the normal quantiles of the outcome's margin,
-    in the sample and in each replicate (Olsson, Drasgow & Dorans 1982).
-    """
-    values, counts = _counts_by_answer(outcome, weights)
-    factor = _factors(values, counts.sum(axis=0)[None])
-    factors = _factors(values, replicate_totals(counts, unit, resample))
-    return replace(
-        fit,
-        matrix=_latent(fit.matrix[None], factor)[0],
-        matrices=_latent(fit.matrices, factors),
-        factor=float(factor[0]),
-    )
-
-
-def latent_factor(outcome: Array, weights: Array) -> float:
-    """What covariances with the scored outcome are multiplied by for the latent one."""
-    values, counts = _counts_by_answer(outcome, weights)
-    return float(_factors(values, counts.sum(axis=0)[None])[0])
-
-
-def _counts_by_answer(outcome: Array, weights: Array) -> tuple[Array, Array]:
-    """Different answers, and each row's weight in the column of its answer."""
-    values, step = np.unique(outcome, return_inverse=True)
-    counts = np.zeros((len(outcome), len(values)))
-    counts[np.arange(len(outcome)), step.ravel()] = weights
-    return values, counts
-
-
-def _factors(values: Array, margins: Array) -> Array:
-    total = margins.sum(axis=1, keepdims=True)
-    below = np.cumsum(margins, axis=1)[:, :-1] / np.where(total > 0, total, 1.0)
-    cuts = ndtri(np.clip(below, 0.0, 1.0))
-    heights = np.exp(-(cuts**2) / 2) / np.sqrt(2 * np.pi)
-    height = heights @ np.diff(values)
-    return np.where(height > 0, 1.0 / np.where(height > 0, height, 1.0), 0.0)
-
-
-def _latent(matrices: Array, factors: Array) -> Array:
-    latent = matrices.copy()
-    latent[:, :-1, -1] *= factors[:, None]
-    latent[:, -1, :-1] *= factors[:, None]
-    latent[:, -1, -1] = 1.0
-    return latent
 
 
 @dataclass(frozen=True, eq=False)

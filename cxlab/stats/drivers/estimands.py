@@ -17,7 +17,7 @@ from scipy import sparse
 from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.answers import Answers, dead_drivers
 from cxlab.stats.drivers.coefficients import coefficient_errors, coefficients, variance_inflation
-from cxlab.stats.drivers.covariances import CovarianceFit, fit_covariance, latent_fit
+from cxlab.stats.drivers.covariances import CovarianceFit, fit_covariance
 from cxlab.stats.drivers.importance import Importance, importance
 from cxlab.stats.drivers.replicates import ROWS, Resample, t_test, totals_in_parts
 from cxlab.stats.drivers.subsets import partial_out
@@ -44,12 +44,6 @@ class Options:
     outcome_scale: str = "continuous"
     adjusted: bool = False
     level: float = 0.95
-    full_replicates: int = 0
-
-    @property
-    def latent(self) -> bool:
-        """Whether the outcome is latent."""
-        return self.outcome_scale in ("ordinal", "binary")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +92,7 @@ def among_users(answers: Answers, unit: Array, resample: Resample, options: Opti
         unit,
         resample,
         missing=options.missing,
-        full_replicates=options.full_replicates,
     )
-    if options.latent:
-        fit = latent_fit(fit, answers.outcome, answers.weights, unit, resample)
     n_effective = effective_answers(answers.weights, ratings, options.missing)
     n = n_effective if options.adjusted else None
     shared = importance(fit.matrix, fit.matrices, method=options.method, n=n)
@@ -225,8 +216,6 @@ def reach_adjusted(
     names = tuple(f"column {j}" for j in range(table.shape[1])) + (answers.outcome_name,)
     rows = np.column_stack([table, answers.outcome])
     fit = fit_covariance(names, rows, answers.weights, unit, resample, missing=missing)
-    if options.latent:
-        fit = latent_fit(fit, answers.outcome, answers.weights, unit, resample)
     effective = effective_answers(answers.weights, table, missing)
     n = effective if options.adjusted else None
     whole = importance(fit.matrix, fit.matrices, players=columns, n=n)

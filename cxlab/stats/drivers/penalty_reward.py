@@ -40,7 +40,6 @@ from cxlab.stats.drivers.covariances import (
     CovarianceFit,
     completed,
     fit_covariance,
-    latent_factor,
 )
 from cxlab.stats.drivers.importance import standardised_coefficients
 from cxlab.stats.drivers.replicates import (
@@ -52,15 +51,17 @@ from cxlab.stats.drivers.replicates import (
     t_test,
 )
 from cxlab.stats.inference import adjust_p_values, deciding_interval
-from cxlab.stats.resampling import check_level
 
 Array = np.ndarray
 Cuts = tuple[float, float]
 
 #: Share of replicates from which a class is given.
 CLEAR = 0.8
-#: Margin as a part of the mean slope.
+#: Difference of slopes that counts, as a part of the drivers' mean absolute slope.
 MARGIN = 0.25
+#: With fewer low, middle or high answers a driver gets no class.
+FEWEST_ANSWERS = 10
+LEVEL = 0.95
 #: Latent R² taken at most: noise must be left.
 MOST_EXPLAINED = 0.98
 
@@ -72,16 +73,11 @@ def penalty_reward(
     drivers: Sequence[str] | Mapping[str, str],
     *,
     cuts: Cuts | Mapping[str, Cuts],
-    margin: float | None = None,
     missing: str = "em",
     design: DesignLike = None,
-    outcome_scale: str = "continuous",
     labels: Mapping[str, str] | None = None,
-    interval: str = "bootstrap",
     replicates: int = 500,
     seed: int = 0,
-    level: float = 0.95,
-    min_group_size: int = 10,
 ) -> Result:
     """Slopes below and above the middle of each driver, and the class they give it.
 
@@ -93,15 +89,8 @@ def penalty_reward(
         Ratings up to ``low`` are low, from ``high`` on high; declared with the scale. As
         sensitivity, ``other_shape`` has the cuts one point higher where there are such
         answers, otherwise one point lower.
-    margin : float, optional
-        Difference of slopes that counts, in outcome per rating point, set beforehand.
-        Default: a quarter of the mean absolute slope of the drivers.
-    outcome_scale : {"continuous", "nps"}
-        "nps" makes the outcome −100, 0, 100.
-    interval, replicates, seed, level
-        As in `cxlab.drivers`; there is always an interval.
-    min_group_size : int
-        With fewer low, middle or high answers a driver gets no class.
+    replicates, seed
+        As in `cxlab.drivers`; there is always an interval, at 95 %.
 
     Returns
     -------
@@ -143,27 +132,26 @@ def penalty_reward(
     >>> y = [min(value, 3) + place % 7 / 100 for place, value in enumerate(x)]
     >>> answers = pd.DataFrame({"food": x, "overall": y, "row": range(100)})
     >>> answers["overall"] += answers["row"] / 1e6
-    >>> found = penalty_reward(answers, "overall", ["food"], cuts=(2, 4), min_group_size=5)
+    >>> found = penalty_reward(answers, "overall", ["food"], cuts=(2, 4))
     >>> found.table[["driver", "penalty", "estimate", "shape"]].round(2)
       driver  penalty  estimate  shape
     0   food      1.0      -1.0  basic
     """
     check_choice("missing", missing, MISSING)
-    check_choice("outcome_scale", outcome_scale, ("continuous", "nps"))
-    check_choice("interval", interval, ("bootstrap", "jackknife"))
-    check_level(level)
+    if replicates < 2:
+        raise ValueError(f"`replicates` must be 2 or more; got {replicates}.")
     answers = read_answers(data, outcome, drivers, design=design, labels=labels)
-    answers = _usable(answers, outcome_scale)
-    resample, unit = make_resample(answers, interval, replicates, seed)
+    _check_usable(answers)
+    resample, unit = make_resample(answers, replicates, seed)
     first = _cuts_of(answers, cuts)
     plain = _plain_fit(answers, answers.outcome, missing)
-    width = _margin(margin, plain)
+    width = float(MARGIN * np.abs(coefficients(plain.matrix[None])[0]).mean())
     outcomes = [(answers.outcome, plain, resample)]
     linear = _linear_outcome(answers, plain)
     if linear is not None:
         nothing = no_resample(len(resample.multipliers))
         outcomes.append((linear, _plain_fit(answers, linear, missing), nothing))
-    model = _Model(answers, unit, missing, min_group_size, outcomes)
+    model = _Model(answers, unit, missing, outcomes)
     pairs = list(zip(first, _other_cuts(answers, first), strict=True))
     slopes = [model.slopes(position, pair) for position, pair in enumerate(pairs)]
     table, other = (
@@ -173,7 +161,6 @@ def penalty_reward(
             [pair[k] for pair in pairs],
             [both[k] for both in slopes],
             width,
-            level,
         )
         for k in (0, 1)
     )
@@ -187,7 +174,7 @@ def penalty_reward(
         columns=("label", "penalty", "reward", "estimate", "shape", "other_shape"),
         headers={"label": "Touchpoint", "penalty": "Below the middle", "reward": "Above the middle",
                  "estimate": "Difference", "other_shape": "With other cuts"},
-        bar=("estimate",), reference={"estimate": 0.0}, level=level,
+        bar=("estimate",), reference={"estimate": 0.0}, level=LEVEL,
     )  # fmt: skip
     return Result(table=shown, n_missing=answers.n_missing, notes=_notes(answers, resample))
 
@@ -201,8 +188,8 @@ def _tested(table: pd.DataFrame, df: float) -> pd.DataFrame:
     return table.assign(bend=bend, bend_low=low, bend_high=high, p_value=p, p_adjusted=adjusted)
 
 
-def _usable(answers: Answers, outcome_scale: str) -> Answers:
-    recoded = recode_outcome(answers.outcome, outcome_scale, answers.outcome_name)
+def _check_usable(answers: Answers) -> None:
+    recode_outcome(answers.outcome, "continuous", answers.outcome_name)
     dead = dead_drivers(answers.ratings)
     if dead.any():
         name = answers.names[int(np.flatnonzero(dead)[0])]
@@ -210,7 +197,6 @@ def _usable(answers: Answers, outcome_scale: str) -> Answers:
             f"`drivers` must each have 2 or more different answers; got fewer in '{name}'. "
             "Leave it out."
         )
-    return replace(answers, outcome=recoded)
 
 
 def _cuts_of(answers: Answers, cuts: Cuts | Mapping[str, Cuts]) -> list[Cuts]:
@@ -247,14 +233,6 @@ def _plain_fit(answers: Answers, outcome: Array, missing: str) -> CovarianceFit:
     )
 
 
-def _margin(margin: float | None, plain: CovarianceFit) -> float:
-    if margin is None:
-        return float(MARGIN * np.abs(coefficients(plain.matrix[None])[0]).mean())
-    if margin < 0:
-        raise ValueError(f"`margin` must be 0 or more; got {margin}.")
-    return float(margin)
-
-
 def _notes(answers: Answers, resample: Resample) -> tuple[str, ...]:
     left = answers.n_total - answers.n
     lost = f"{left:,} rows without an outcome were left out." * (left > 0)
@@ -288,7 +266,6 @@ class _Model:
     answers: Answers
     unit: Array
     missing: str
-    min_group_size: int
     outcomes: list[tuple[Array, CovarianceFit, Resample]]
 
     def slopes(self, position: int, pairs: Sequence[Cuts]) -> list[Slopes]:
@@ -300,7 +277,7 @@ class _Model:
             low, high = rating <= cuts[0], rating >= cuts[1]
             middle = ~np.isnan(rating) & ~low & ~high
             counts = int(low.sum()), int(middle.sum()), int(high.sum())
-            if min(counts) < max(self.min_group_size, 1):
+            if min(counts) < FEWEST_ANSWERS:
                 found.append(Slopes(counts))
                 continue
             try:
@@ -375,7 +352,6 @@ def _table(
     cuts: list[Cuts],
     found: list[Slopes],
     margin: float,
-    level: float,
 ) -> pd.DataFrame:
     df = answers.degrees_of_freedom()
     rows = []
@@ -384,7 +360,7 @@ def _table(
             "driver": name,
             "label": answers.labels[name],
             "n": sum(slopes.counts),
-            **_measures(slopes, kind, df, level),
+            **_measures(slopes, kind, df),
             "low_to": pair[0],
             "high_from": pair[1],
             "n_low": slopes.counts[0],
@@ -392,13 +368,13 @@ def _table(
             "n_high": slopes.counts[2],
             "ceiling": slopes.ceiling,
             "margin": margin,
-            **_classes(slopes, kind, margin, df, level),
+            **_classes(slopes, kind, margin, df),
         }
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _measures(slopes: Slopes, kind: str, df: float, level: float) -> dict[str, float]:
+def _measures(slopes: Slopes, kind: str, df: float) -> dict[str, float]:
     """Contrast, penalty and reward with their intervals."""
     names = ["estimate", "se", "ci_low", "ci_high"]
     names += [f"{name}{end}" for name in ("penalty", "reward") for end in ("", "_low", "_high")]
@@ -406,23 +382,21 @@ def _measures(slopes: Slopes, kind: str, df: float, level: float) -> dict[str, f
         return dict.fromkeys(names, np.nan)
     values = np.append(slopes.slopes, slopes.slopes[1] - slopes.slopes[0])
     drawn = np.column_stack([slopes.replicates, slopes.replicates[:, 1] - slopes.replicates[:, 0]])
-    around = spread(values, drawn, kind, df=df, level=level)
+    around = spread(values, drawn, kind, df=df, level=LEVEL)
     found = [values[2], around.se[2], around.low[2], around.high[2]]
     for place in (0, 1):
         found += [values[place], around.low[place], around.high[place]]
     return {name: float(value) for name, value in zip(names, found, strict=True)}
 
 
-def _classes(
-    slopes: Slopes, kind: str, margin: float, df: float, level: float
-) -> dict[str, object]:
+def _classes(slopes: Slopes, kind: str, margin: float, df: float) -> dict[str, object]:
     """Share of replicates for each class, and the class."""
     if slopes.slopes is None or slopes.replicates is None:
         blank = dict.fromkeys(("excitement", "basic", "performance"), np.nan)
         return {**blank, "shape": "too few answers"}
     centre = slopes.slopes[1] - slopes.slopes[0] - slopes.ceiling
     contrast = slopes.replicates[:, 1] - slopes.replicates[:, 0] - slopes.ceiling
-    around = spread(np.array([centre]), contrast[:, None], kind, df=df, level=level)
+    around = spread(np.array([centre]), contrast[:, None], kind, df=df, level=LEVEL)
     if kind == "jackknife":
         contrast = centre + around.se[0] * np.random.default_rng(0).normal(size=DRAWS)
     contrast = contrast[np.isfinite(contrast)]
@@ -445,15 +419,16 @@ def _linear_outcome(answers: Answers, fit: CovarianceFit) -> Array | None:
     values, step = np.unique(answers.outcome, return_inverse=True)
     if len(values) > MOST_STEPS:
         return None
-    factor = latent_factor(answers.outcome, answers.weights)
-    slopes = coefficients(fit.matrix[None])[0] * factor
+    margin = np.bincount(step.ravel(), weights=answers.weights)
+    cuts = ndtri(np.cumsum(margin)[:-1] / margin.sum())
+    # what makes covariances with the scored outcome those with the latent one, of variance 1
+    height = np.exp(-(cuts**2) / 2) @ np.diff(values) / np.sqrt(2 * np.pi)
+    slopes = coefficients(fit.matrix[None])[0] / height
     drivers = fit.matrix[:-1, :-1]
     explained = float(slopes @ drivers @ slopes)
     if explained > MOST_EXPLAINED:
         slopes, explained = slopes * np.sqrt(MOST_EXPLAINED / explained), MOST_EXPLAINED
     centre, spread = _index(answers.ratings, fit.mean[:-1], drivers, slopes)
-    margin = np.bincount(step.ravel(), weights=answers.weights)
-    cuts = ndtri(np.cumsum(margin)[:-1] / margin.sum())
     noise = np.sqrt(np.maximum(1 - explained + spread, 1 - MOST_EXPLAINED))
     passed = ndtr((centre[:, None] - cuts) / noise[:, None])
     return np.asarray(values[0] + passed @ np.diff(values))

@@ -37,7 +37,6 @@ class Resample:
     kind: str  # "bootstrap", "jackknife" or "none"
     multipliers: Array  # (units, replicates); no column for "none"
     note: str = ""  # what was assumed
-    source: str = ""  # equal for replicates of the same respondents drawn in the same way
 
     @property
     def replicates(self) -> int:
@@ -50,19 +49,18 @@ def no_resample(units: int, note: str = "") -> Resample:
     return Resample("none", np.empty((units, 0)), note)
 
 
-def make_resample(
-    answers: Answers, interval: str | None, replicates: int, seed: int
-) -> tuple[Resample, Array]:
-    """Multipliers for the replicates, and the unit of each row, shape (rows,)."""
+def make_resample(answers: Answers, replicates: int, seed: int) -> tuple[Resample, Array]:
+    """Multipliers for the replicates, and the unit of each row, shape (rows,).
+
+    Of the bootstrap; of a delete-a-group jackknife where its multipliers would be too many.
+    """
     units = answers.design.n_clusters
-    if interval is None or units < 2:
-        note = "" if interval is None else "One cluster only: no interval."
+    if not replicates or units < 2:
+        note = "One cluster only: no interval." if replicates else ""
         return no_resample(units, note), answers.unit
-    source = f"{answers.respondents} {seed}"
-    too_many = units * replicates > MULTIPLIER_LIMIT
-    if interval == "bootstrap" and not too_many:
+    if units * replicates <= MULTIPLIER_LIMIT:
         multipliers = bootstrap_multipliers(answers.design, replicates, seed=seed)
-        return Resample("bootstrap", multipliers, source=f"{source} {replicates}"), answers.unit
+        return Resample("bootstrap", multipliers), answers.unit
     blocks = jackknife_blocks(answers.design, BLOCKS, seed=seed)
     cluster_block = np.zeros(units, dtype=np.intp)
     cluster_block[answers.design.row_cluster] = blocks.row_block
@@ -70,10 +68,8 @@ def make_resample(
     note = (
         f"{units:,} sampling units are too many for {replicates:,} bootstrap replicates: "
         f"the jackknife left out {blocks.n_blocks} blocks of them in turn."
-        if interval == "bootstrap"
-        else ""
     )
-    return Resample("jackknife", left_out, note, source), cluster_block[answers.unit]
+    return Resample("jackknife", left_out, note), cluster_block[answers.unit]
 
 
 def unit_totals(values: Array, unit: Array, n_units: int) -> Array:

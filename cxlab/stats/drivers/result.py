@@ -13,14 +13,12 @@ from cxlab.core.result import Result
 from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.answers import Answers, dead_drivers
 from cxlab.stats.drivers.coefficients import adjusted_r_squared
-from cxlab.stats.drivers.covariances import Agreement
 from cxlab.stats.drivers.estimands import RatingShares, Reach, Users
-from cxlab.stats.drivers.importance import ADDS_UP, Importance, importance
+from cxlab.stats.drivers.importance import Importance
 from cxlab.stats.drivers.replicates import (
     Resample,
     ranks_within,
     spread,
-    standard_errors,
     t_interval,
 )
 from cxlab.stats.inference import adjust_p_values
@@ -50,7 +48,6 @@ class Replicates:
     coefficient: Array
     ratings: RatingShares  # how the ratings are distributed on their scales
     df: float  # degrees of freedom of the design
-    source: str = ""  # equal for analyses of the same respondents with the same resampling
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -133,7 +130,7 @@ class DriverAnalysis(Result):
 
     def __post_init__(self) -> None:
         for table in (self.table, self.reach_adjusted):
-            if table.empty or self.method not in ADDS_UP:
+            if table.empty:
                 continue
             keys = ["group", "estimand"] if "group" in table else ["estimand"]
             totals = table.groupby(keys, observed=True)["estimate"].sum()
@@ -380,14 +377,10 @@ def users_notes(users: Users, resample: Resample) -> list[str]:
             f"{users.fit.repaired} of {resample.replicates} replicates had an impossible "
             "covariance matrix and were repaired."
         )
-    if users.fit.agreement is not None:
-        notes.append(_agreement_note(users.fit.agreement))
     if np.isnan(users.p_values).all() and resample.kind == "none":
         notes.append("Without replicates there is no test of the coefficients here.")
     if resample.kind != "none" and users.df < FEW_DEGREES:
         notes.append(f"Few clusters: {users.df:g} degrees of freedom.")
-    if users.importance.r_squared > 1:
-        notes.append(f"R² is {users.importance.r_squared:.3f}, above 1: the latent model fails.")
     if users.importance.r_squared <= 0:
         notes.append("R² is not above 0, so shares are undefined.")
     mean = collinearity(users)["mean_correlation"]
@@ -396,17 +389,3 @@ def users_notes(users: Users, resample: Resample) -> list[str]:
             f"Ratings correlate {mean:.2f} on average: one impression may colour them all (halo)."
         )
     return notes
-
-
-def _agreement_note(agreement: Agreement) -> str:
-    """How near one-step replicates come to full EM replicates, in importances."""
-    if len(agreement.full) == 0:
-        return "No full EM replicate could be made to check the one-step ones."
-    full = importance(agreement.full[0], agreement.full).replicates
-    quick = importance(agreement.one_step[0], agreement.one_step).replicates
-    text = f"One-step replicates against {len(full)} full EM replicates: "
-    if len(full) > 2:
-        ratio = standard_errors(quick) / standard_errors(full)
-        low, middle, high = np.quantile(ratio, [0.0, 0.5, 1.0])
-        text += f"standard errors of importances ×{middle:.3f} ({low:.3f} to {high:.3f}), "
-    return text + f"largest difference of an importance {np.abs(full - quick).max():.2g}."

@@ -6,9 +6,11 @@ from cxlab.stats.inference.certainty import (
     POWER,
     SURE,
     adjust_family,
+    adjust_p_values,
     certainty_of,
     deciding_interval,
     joint_places,
+    permutation_p_value,
     smallest_shown,
     within_margin,
 )
@@ -29,7 +31,6 @@ from cxlab.stats.inference.intervals import (
     wilson_interval,
     wilson_statistic,
 )
-from cxlab.stats.inference.p_values import adjust_p_values, permutation_p_value
 
 __all__ = [
     "ALPHA",

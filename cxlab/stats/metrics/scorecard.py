@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtr
 
-from cxlab.core.design import DesignLike
+from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.gate import (
     EVERYONE,
     MIN_GROUP_SIZE,
@@ -27,9 +27,10 @@ from cxlab.core.messages import got
 from cxlab.core.metric import Metric
 from cxlab.core.result import Result
 from cxlab.stats.inference import score_statistic, wilson_statistic
-from cxlab.stats.metrics.estimates import By, estimate_each
+from cxlab.stats.metrics.estimates import By, estimate_each, estimate_metrics
 from cxlab.stats.metrics.scores import top_box
 from cxlab.stats.metrics.values import open_metrics
+from cxlab.survey.definition import Column
 from cxlab.survey.study import Study
 
 #: Fewer answers than this and a figure is shown with a warning.
@@ -163,6 +164,88 @@ def _confidence(table: pd.DataFrame, metrics: list[Metric], target: pd.Series) -
 def _size_note(n: int, note: str) -> str:
     few = f"fewer than {FEW_ANSWERS} answers" if 0 < n < FEW_ANSWERS else ""
     return "; ".join(part for part in (few, note) if part)
+
+
+CONTACT, ACCOUNT, VALUE = "each contact", "each account", "by value"
+ACCOUNT_COLUMNS = (
+    "label", "metric", "counted", "accounts", "n", "estimate", "se", "ci_low", "ci_high", "unit",
+    "n_eff", "note",
+)  # fmt: skip
+
+
+def account_scores(answers: Any, study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
+    """Scores of accounts beside those of their contacts, where a study declares accounts.
+
+    Parameters
+    ----------
+    answers
+        As ``study.read()`` gives them.
+    study : Study
+        Its main table may declare a column with ``role = "account"``, and one with ``role =
+        "value"``: what the account is worth, the same for all its contacts.
+    metrics : sequence of Metric
+
+    Returns
+    -------
+    DataFrame
+        Per metric, one row for each way to count: ``each contact``, ``each account`` (an account
+        counts once, its contacts share it) and, with a value, ``by value`` (accounts without one
+        are left out): ``label``, ``metric``, ``counted``, ``accounts``, ``n`` (answers),
+        ``estimate``, ``se``, ``ci_low``, ``ci_high``, ``unit``, ``n_eff``, ``note``. Accounts are
+        the clusters; with fewer of them than the study shows, figures are empty. Without columns
+        where no account is declared.
+
+    Raises
+    ------
+    ValueError
+        For an account with two values, or one below 0.
+    """
+    account, value = study.main.only("account"), study.main.only("value")
+    if account is None or not metrics:
+        return pd.DataFrame()
+    names = [*(metric.column for metric in metrics), account.name, *study.design.used()]
+    opened = open_frame(answers, rows=[*names, *([value.name] if value else [])])
+    rows = opened.rows().dropna(subset=[account.name])
+    if value:
+        _check_values(rows, account.name, value.name)
+    found = []
+    for metric in metrics:
+        known = rows.dropna(subset=[metric.column])
+        for counted, weights in _account_weights(known, study, account.name, value):
+            part = known.assign(_weight=weights)[weights.notna()]
+            design = Design(weights="_weight", cluster=account.name)
+            table = estimate_metrics(part, [metric], design=design)
+            table = table.assign(counted=counted, accounts=part[account.name].nunique())
+            found.append(table.assign(label=study.labels[metric.column]))
+    table = pd.concat(found, ignore_index=True)
+    least = study.definition.min_group_size
+    few = table["accounts"] < least
+    table.loc[few, ["estimate", "se", "ci_low", "ci_high", "n_eff"]] = np.nan
+    table["note"] = table["note"].mask(few, f"hidden: fewer than {least} accounts")
+    return table[list(ACCOUNT_COLUMNS)]
+
+
+def _check_values(rows: pd.DataFrame, account: str, value: str) -> None:
+    each = rows.groupby(account)[value].nunique()
+    if (each > 1).any():
+        raise ValueError(
+            f"`value` must be the account's, the same for all its contacts; got several in "
+            f"'{value}' for {got(list(each.index[each > 1]))}. Add up what its contacts are worth."
+        )
+    below = rows.loc[rows[value] < 0, value]
+    if len(below):
+        raise ValueError(f"`value` must be 0 or more; got {got(list(below))} in '{value}'.")
+
+
+def _account_weights(
+    rows: pd.DataFrame, study: Study, account: str, value: Column | None
+) -> list[tuple[str, pd.Series]]:
+    """Ways to count contacts, and what each contact counts for."""
+    own = study.design.weights
+    weight = rows[own] if own else pd.Series(1.0, index=rows.index)
+    share = weight / weight.groupby(rows[account]).transform("sum")
+    ways = [(CONTACT, weight), (ACCOUNT, share)]
+    return [*ways, (VALUE, share * rows[value.name])] if value else ways
 
 
 USAGE_COLUMNS = ("n", "estimate", "se", "ci_low", "ci_high", "users", "n_missing", "note")

@@ -22,18 +22,19 @@ from cxlab.stats.inference import (
 )
 from cxlab.stats.metrics.differences import compare_segments
 from cxlab.stats.metrics.estimates import estimate_metrics
-from cxlab.stats.metrics.families import (
+from cxlab.stats.metrics.findings import ATTAINED, scorecard_findings, spoken_period, target_verdict
+from cxlab.stats.metrics.scorecard import account_scores, scorecard
+from cxlab.stats.metrics.touchpoints import (
     are_clear,
     decided,
+    first_metrics,
     is_of,
     latest_changes,
     period_differences,
     tested_groups,
+    touchpoint_table,
     with_headline_family,
 )
-from cxlab.stats.metrics.findings import ATTAINED, scorecard_findings, spoken_period, target_verdict
-from cxlab.stats.metrics.scorecard import scorecard
-from cxlab.stats.metrics.touchpoints import first_metrics, touchpoint_table
 from cxlab.survey.study import Study, Where
 
 #: Columns of a scorecard that say nothing of everyone's outcomes.
@@ -88,6 +89,10 @@ DISPLAYS: dict[str, dict[str, Any]] = {
         "columns": ("label", "metric", "before", "estimate", "smallest_shown", "n"),
         "bar": (),
     },
+    "accounts": {
+        "caption": "Accounts", "about": "Accounts are the units of the intervals.",
+        "columns": ("label", "metric", "counted", "estimate", "accounts", "n"), "bar": (),
+    },
     "grid": {
         "caption": "Touchpoints by segment", "about": "Among those who used it, weighted.",
         "columns": ("label", "segment", "group", "estimate", "n"), "bar": (),
@@ -125,6 +130,8 @@ class Scorecard(Result):
         measures, and controls false discoveries over touchpoints; ``decided_low`` and
         ``decided_high`` are the interval at the level at which the family decides;
         ``smallest_shown`` is the true change that would be shown four times in five.
+    accounts : DataFrame
+        Headline measures of contacts, accounts and by value: see `account_scores`.
     runs : DataFrame
         Headline measures of each period up to this one.
     headline : tuple of Metric
@@ -146,6 +153,7 @@ class Scorecard(Result):
     shares: pd.DataFrame
     changes: pd.DataFrame
     touchpoint_changes: pd.DataFrame
+    accounts: pd.DataFrame
     runs: pd.DataFrame
     headline: tuple[Metric, ...]
     metrics: tuple[Metric, ...]
@@ -235,6 +243,7 @@ def study_scorecard(
         "shares": _with_changes(everyone[is_of(everyone, shares)], shares, changes),
         "changes": decided(changes[is_of(changes, headline)], "holm"),
         "touchpoint_changes": touchpoint_changes,
+        "accounts": account_scores(answers, study, headline),
         "runs": _runs(history, there, headline, study.design, least),
     }
     return Scorecard(

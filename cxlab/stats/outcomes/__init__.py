@@ -5,7 +5,12 @@ from cxlab.stats.outcomes.differences import (
     compare_predictors,
     retention_differences,
 )
-from cxlab.stats.outcomes.follow_up import FollowUp, follow_up, study_follow_up
+from cxlab.stats.outcomes.follow_up import (
+    FollowUp,
+    follow_up,
+    follow_up_purchases,
+    study_follow_up,
+)
 from cxlab.stats.outcomes.retention import (
     Retention,
     respondents_and_others,
@@ -20,6 +25,7 @@ __all__ = [
     "asymmetry",
     "compare_predictors",
     "follow_up",
+    "follow_up_purchases",
     "kaplan_meier",
     "respondents_and_others",
     "retention_by_score",

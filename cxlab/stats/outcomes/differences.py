@@ -508,9 +508,12 @@ def _skills(
         own = [skill[name], se, skill[name] - width * se, skill[name] + width * se]
         found.append([name, units, *(100 * figure for figure in [*own, *limits])])
     columns = ["predictor", "n", "estimate", "se", "ci_low", "ci_high"]
-    return pd.DataFrame(
-        found, columns=[*columns, "difference", "difference_low", "difference_high"]
-    )
+    columns += ["difference", "difference_low", "difference_high"]
+    return with_display(
+        pd.DataFrame(found, columns=columns), caption="What each question tells of who stayed later",
+        headers={"predictor": "Question", "estimate": "Skill", "difference": "Less the first"},
+        units={"estimate": "%", "difference": "+%"}, level=level,
+    )  # fmt: skip
 
 
 def _cluster_error(influence: Array, clusters: pd.Series) -> tuple[float, int]:

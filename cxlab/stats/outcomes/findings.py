@@ -35,7 +35,7 @@ def retention_findings(
         rows += _categories(differences)
         rows += _stake(stake, retention, unit)
         rows.append(Finding(kind="caution", text=NO_CAUSE, rule="no-cause"))
-    return Findings(tuple(rows))
+    return Findings(tuple(row.meaning(retention.meaning) for row in rows))
 
 
 def _answer(retention: Retention, shown: pd.DataFrame) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -34,12 +34,27 @@ class FollowUp(Result):
         The last day observed.
     value : str or None
         Column of what a customer is worth.
+    inactive_after : int
+        Days without a purchase that count as having left; 0: leaving has a date.
+    customers : DataFrame or None
+        All customers, whether they answered or not, where leaving has a date.
+    left : str
+        Column of that date.
     """
 
     customer: str
     answered: str
     until: pd.Timestamp
     value: str | None = None
+    inactive_after: int = 0
+    customers: pd.DataFrame | None = field(default=None, repr=False)
+    left: str = ""
+
+    @property
+    def meaning(self) -> str:
+        """What counts as having left, where it has no date; else empty."""
+        days = self.inactive_after
+        return f"left means {days} days without a purchase" if days else ""
 
 
 def follow_up(
@@ -114,35 +129,107 @@ def follow_up(
     stop = table[left].fillna(end)
     days = (stop.dt.normalize() - table[answered].dt.normalize()).dt.days
     table = table.assign(**{DAYS: days.astype(float), LEFT: table[left].notna()})
-    lacking = int((~found).sum())
-    verb = "has" if lacking == 1 else "have"
-    note = (
-        f"{lacking:,} of {len(rows):,} answers {verb} no customer who is in the table of customers."
+    return _followed(
+        table, len(rows), "who is in the table of customers", customer=customer,
+        answered=answered, until=end, value=value, customers=customers, left=left,
+    )  # fmt: skip
+
+
+def follow_up_purchases(
+    answers: Any,
+    purchases: pd.DataFrame,
+    *,
+    customer: str,
+    answered: str,
+    purchased: str,
+    inactive_after: int,
+    until: str | pd.Timestamp,
+) -> FollowUp:
+    """As `follow_up`, where leaving has no date: who stops buying counts as having left.
+
+    Parameters
+    ----------
+    answers, customer, answered, until
+        As for `follow_up`.
+    purchases : DataFrame
+        One row per purchase, with the customer's id.
+    purchased : str
+        Column of ``purchases``: its date.
+    inactive_after : int
+        Days without a purchase after which a customer counts as having left, on the last of them.
+
+    Returns
+    -------
+    FollowUp
+        Answers of customers who had not bought for so long are left out and counted.
+
+    Notes
+    -----
+    Only what was known on a day decides about it: a customer who comes back later had left.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"id": [1, 2], "day": pd.to_datetime(["2025-01-10"] * 2)})
+    >>> bought = pd.DataFrame({"id": [1, 1, 2], "on": pd.to_datetime(
+    ...     ["2025-01-01", "2025-01-20", "2024-06-01"])})
+    >>> linked = follow_up_purchases(answers, bought, customer="id", answered="day",
+    ...     purchased="on", inactive_after=30, until="2025-12-31")
+    >>> linked.table[["id", "days_followed", "left_after"]]
+       id  days_followed  left_after
+    0   1           40.0        True
+    >>> linked.notes
+    ('1 of 2 answers has no customer who had bought in the 30 days before.',)
+    """
+    check_columns(answers, {"customer": customer, "answered": answered})
+    check_columns(purchases, {"customer": customer, "purchased": purchased})
+    end, patience = pd.Timestamp(until), pd.Timedelta(days=inactive_after)
+    bought = purchases[[customer, purchased]].dropna().sort_values([customer, purchased])
+    _check_until("purchased", bought[purchased], end)
+    day, who = bought[purchased].dt.normalize(), bought[customer]
+    first = ((who != who.shift()) | (day - day.shift() > patience)).cumsum()
+    spells = pd.DataFrame(
+        {customer: who.groupby(first).first(), "_from": day.groupby(first).min(),
+         "_gone": day.groupby(first).max() + patience}
+    )  # fmt: skip
+    asked = answers.dropna(subset=[customer, answered])
+    _check_until("answered", asked[answered], end)
+    asked = asked.assign(_day=asked[answered].dt.normalize()).sort_values("_day", kind="stable")
+    linked = pd.merge_asof(
+        asked, spells.sort_values("_from"), left_on="_day", right_on="_from", by=customer
     )
+    table = linked[linked["_day"] < linked["_gone"]]
+    days = (table["_gone"].clip(upper=end) - table["_day"]).dt.days.astype(float)
+    table = table.assign(**{DAYS: days, LEFT: table["_gone"] <= end})
+    return _followed(
+        table.drop(columns=["_day", "_from", "_gone"]).reset_index(drop=True), len(answers),
+        f"who had bought in the {inactive_after} days before", customer=customer,
+        answered=answered, until=end, inactive_after=inactive_after,
+    )  # fmt: skip
+
+
+def _followed(table: pd.DataFrame, asked: int, lacking: str, **known: Any) -> FollowUp:
+    """The answers that were linked, and how many were not."""
+    n = asked - len(table)
+    note = f"{n:,} of {asked:,} answers {'has' if n == 1 else 'have'} no customer {lacking}."
     return FollowUp(
         table=table,
-        n_missing=pd.DataFrame({"column": [customer], "n_missing": [lacking]}),
-        notes=(note,) if lacking else (),
-        customer=customer,
-        answered=answered,
-        until=end,
-        value=value,
+        n_missing=pd.DataFrame({"column": [known["customer"]], "n_missing": [n]}),
+        notes=(note,) if n else (),
+        **known,
     )
 
 
 def study_follow_up(
-    study: Study,
-    *,
-    period: str | None = None,
-    where: Mapping[str, Any] | None = None,
+    study: Study, *, period: str | None = None, where: Mapping[str, Any] | None = None
 ) -> FollowUp:
     """Answers of a study's main table, linked to what its customers did afterwards.
 
     Parameters
     ----------
     study : Study
-        A table of customers declares a column with ``role = "left"`` and the customer's id, the
-        study ``observed_until``; the main table declares the customer and a date.
+        Its main table declares the customer and a date, ``[study]`` says ``observed_until``, and
+        a table of customers has a column with ``role = "left"``; without one, a table has
+        ``role = "purchase"`` and ``[study]`` says ``inactive_after``.
     period, where
         As for `Study.read`.
 
@@ -154,7 +241,7 @@ def study_follow_up(
     Raises
     ------
     ValueError
-        For a study that declares none of it.
+        For a study that declares none of it, or that its answers are confidential.
 
     Examples
     --------
@@ -163,7 +250,6 @@ def study_follow_up(
     >>> len(linked.table), int(linked.table["left_after"].sum())
     (426, 84)
     """
-    customers, ids, left, until = leavers_of(study)
     own = study.main.with_role("customer", "cluster")
     dates = [column.name for column in study.main.with_role("date")]
     if not own or not dates:
@@ -171,35 +257,58 @@ def study_follow_up(
             f"table '{study.main.name}' of study '{study.name}' must declare a customer and a date; "
             f"got {'no customer' if not own else 'no date'}."
         )
+    _check_linking(study)
     answers = study.read(period=period, where=where, engine="pandas")
     answers = answers.assign(answered_on=answers[dates].max(axis=1))
-    value = next(
-        (c.name for t in study.definition.tables.values() for c in t.with_role("value")), None
-    )
-    return follow_up(
-        answers, customers.rename(columns={ids: own[0].name}), customer=own[0].name,
-        answered="answered_on", left=left, until=until, value=value,
-    )  # fmt: skip
+    return linked_to_leaving(study, answers, customer=own[0].name, answered="answered_on")
 
 
-def leavers_of(study: Study) -> tuple[pd.DataFrame, str, str, str]:
-    """Customers of a study, the columns of their id and date of leaving, the last day observed.
-
-    Raises
-    ------
-    ValueError
-        For a study that does not declare them.
-    """
-    found = [table for table in study.definition.tables.values() if table.with_role("left")]
-    until = study.definition.observed_until
-    if not found or until is None:
-        lacking = "a column with the role left" if not found else "observed_until in [study]"
-        raise ValueError(f"study '{study.name}' must declare {lacking}; got none.")
-    ids = found[0].with_role("customer", "id", "cluster")
+def linked_to_leaving(
+    study: Study, rows: pd.DataFrame, *, customer: str, answered: str
+) -> FollowUp:
+    """Rows of customers, linked to when they left as the study declares it."""
+    _check_linking(study)
+    tables = study.definition.tables.values()
+    until, patience = study.definition.observed_until, study.definition.inactive_after
+    dated = next((one for one in tables if one.with_role("left")), None)
+    bought = next((one for one in tables if one.with_role("purchase")), None)
+    found = dated or (bought if patience else None)
+    if found is None or until is None:
+        lacking = "observed_until in [study]" if found else "a column with the role left"
+        raise ValueError(
+            f"study '{study.name}' must declare {lacking}; got none. Without dates of leaving, "
+            "declare a column with the role purchase and inactive_after in [study]."
+        )
+    ids = found.with_role("customer") or found.with_role("cluster", "id")
     if not ids:
-        raise ValueError(f"table '{found[0].name}' must declare the customer's id; got none.")
-    customers = study.read(found[0].name, engine="pandas")
-    return customers, ids[0].name, found[0].with_role("left")[0].name, until
+        raise ValueError(f"table '{found.name}' must declare the customer's id; got none.")
+    people = study.read(found.name, engine="pandas").rename(columns={ids[0].name: customer})
+    given: dict[str, Any] = {"customer": customer, "answered": answered, "until": until}
+    if dated is None:
+        purchased = found.with_role("purchase")[0].name
+        return follow_up_purchases(
+            rows, people, purchased=purchased, inactive_after=int(patience or 0), **given
+        )
+    worth = found.only("value")
+    left = found.with_role("left")[0].name
+    return follow_up(rows, people, left=left, value=worth.name if worth else None, **given)
+
+
+def _check_linking(study: Study) -> None:
+    if study.definition.confidential:
+        raise ValueError(
+            f"study '{study.name}' must not be linked to what customers did, nor its customers be "
+            'listed to be called: it declares answers_are = "confidential".'
+        )
+
+
+def _check_until(name: str, days: pd.Series, until: pd.Timestamp) -> None:
+    later = days[days.dt.normalize() > until]
+    if len(later):
+        raise ValueError(
+            f"`{name}` must be up to {until.date()}, the last day observed; got "
+            f"{got([str(day.date()) for day in later])}. Set `observed_until` later."
+        )
 
 
 def _check_customers(
@@ -231,9 +340,4 @@ def _check_order(table: pd.DataFrame, answered: str, left: str, until: pd.Timest
             f"`answered` must not be after the customer left; got {got([str(d.date()) for d in after])}. "
             "Was it recorded after the event? Correct the dates, or leave those answers out."
         )
-    beyond = table.loc[day > until, answered]
-    if len(beyond):
-        raise ValueError(
-            f"`answered` must be up to {until.date()}, the last day observed; got "
-            f"{got([str(day.date()) for day in beyond])}. Set `observed_until` later."
-        )
+    _check_until("answered", table[answered], until)

@@ -15,7 +15,7 @@ from cxlab.core.findings import Findings
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got
 from cxlab.core.result import Result
-from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp, follow_up
+from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import (
     KAPLAN_MEIER,
     check_times,
@@ -47,12 +47,15 @@ class Retention(Result):
     categories : mapping of str to (low, high)
     first, last : Timestamp
         Days of the first and last answer.
+    meaning : str
+        What counts as having left, where it has no date.
     """
 
     horizon: float
     categories: Mapping[str, Range]
     first: pd.Timestamp
     last: pd.Timestamp
+    meaning: str = ""
 
     def findings(
         self, differences: pd.DataFrame, *, stake: pd.DataFrame | None = None, unit: str = ""
@@ -127,6 +130,7 @@ def retention_by_score(
 
     Examples
     --------
+    >>> from cxlab.stats.outcomes import follow_up
     >>> answers = pd.DataFrame({"id": range(40), "day": pd.Timestamp("2025-01-01"),
     ...                         "recommend": [3] * 20 + [9] * 20})
     >>> gone = [pd.Timestamp("2025-02-01")] * 5 + [None] * 35
@@ -176,6 +180,7 @@ def retention_by_score(
         categories=categories,
         first=rows[followed.answered].min(),
         last=rows[followed.answered].max(),
+        meaning=followed.meaning,
     )
 
 
@@ -306,13 +311,8 @@ def value_at_stake(
 
 
 def respondents_and_others(
-    answers: pd.DataFrame,
-    customers: pd.DataFrame,
+    followed: FollowUp,
     *,
-    customer: str,
-    answered: str,
-    left: str,
-    until: str | pd.Timestamp,
     joined: str | None = None,
     horizon: float = 180,
     level: float = 0.95,
@@ -322,14 +322,10 @@ def respondents_and_others(
 
     Parameters
     ----------
-    answers : DataFrame
-        Answers of one wave.
-    customers : DataFrame
-        All customers, whether they answered or not.
-    customer, answered, left, until
-        As for `follow_up`.
+    followed : FollowUp
+        Answers of one wave, linked to dates of leaving.
     joined : str, optional
-        Column of ``customers``: since when they are customers.
+        Column of the customers: since when they are customers.
     horizon : float
         Days after the end of the wave.
     level : float
@@ -338,7 +334,8 @@ def respondents_and_others(
     Returns
     -------
     DataFrame
-        One row for each group, ``answered`` and ``did not answer``, as of `kaplan_meier`.
+        One row for each group, ``answered`` and ``did not answer``, as of `kaplan_meier`; without
+        columns where leaving has no date.
 
     Notes
     -----
@@ -348,26 +345,30 @@ def respondents_and_others(
 
     Examples
     --------
+    >>> from cxlab.stats.outcomes import follow_up
     >>> day = pd.Timestamp
     >>> customers = pd.DataFrame({"id": range(40), "gone": [day("2025-03-01")] * 10 + [None] * 30})
+    >>> customers["gone"] = pd.to_datetime(customers["gone"])
     >>> answers = pd.DataFrame({"id": range(5, 25), "day": day("2025-01-31")})
-    >>> respondents_and_others(answers, customers.assign(gone=pd.to_datetime(customers["gone"])),
-    ...     customer="id", answered="day", left="gone", until="2025-12-31")[["group", "estimate"]]
+    >>> linked = follow_up(
+    ...     answers, customers, customer="id", answered="day", left="gone", until="2025-12-31")
+    >>> respondents_and_others(linked)[["group", "estimate"]]
                 group  estimate
     0        answered      75.0
     1  did not answer      75.0
     """
-    linked = follow_up(
-        answers, customers, customer=customer, answered=answered, left=left, until=until
-    )
-    start = linked.table[answered].max()
+    customers, left = followed.customers, followed.left
+    if customers is None or followed.table.empty:
+        return pd.DataFrame()
+    start = followed.table[followed.answered].max().normalize()
     there = customers[customers[left].isna() | (customers[left] > start)]
     if joined:
         there = there[there[joined] <= start]
-    stop = there[left].fillna(linked.until)
+    stop = there[left].fillna(followed.until)
+    own = there[followed.customer].isin(followed.table[followed.customer])
     rows = there.assign(
         **{DAYS: (stop - start).dt.days.astype(float), LEFT: there[left].notna()},
-        _answered=np.where(there[customer].isin(answers[customer]), "answered", "did not answer"),
+        _answered=np.where(own, "answered", "did not answer"),
     )
     table = kaplan_meier(rows, time=DAYS, left=LEFT, horizon=horizon, by="_answered", level=level)
     return with_display(

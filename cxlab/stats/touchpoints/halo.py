@@ -20,8 +20,8 @@ from cxlab.stats.association import (
     pairwise_correlations,
 )
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
-from cxlab.stats.covariance import moments, to_correlation
-from cxlab.stats.covariance.covariance import PairSums
+from cxlab.stats.covariance.covariance import PairSums, WeightedRows, summed_rows, to_correlation
+from cxlab.stats.covariance.em import estimate_covariance
 from cxlab.stats.inference import t_quantile
 
 Array = NDArray[np.float64]
@@ -48,20 +48,30 @@ def correlate_together(counts: JointCounts, *, missing: str) -> Together:
 
     In data too large to read row by row there are no standard errors.
     """
-    names = list(dict.fromkeys(x for x, _ in counts.pairs))
     outcomes = list(dict.fromkeys(y for _, y in counts.pairs))
-    own, models = _own_rows(counts, [*outcomes, *names]), {}
+    columns, source, models = _columns(counts), _source(counts), {}
+    names = columns[len(outcomes) :]
+    if isinstance(source, WeightedRows):
+        sums = source.pair_sums()
+        own = PairwiseCorrelations(tuple(columns), _known_correlations(sums), sums.n, None)
+    else:
+        own = pairwise_correlations(source, columns, source["weight"], counts.units)
     for outcome in outcomes:
         kept, aside = estimable_columns(own.take([outcome, *names]))
-        models[outcome] = _model(counts, own.take(kept), aside, missing)
+        models[outcome] = _model(counts, source, own.take(kept), aside, missing)
     return Together(models, own.take(names).matrix)
 
 
-def _own_rows(counts: JointCounts, columns: list[str]) -> PairwiseCorrelations:
+def _columns(counts: JointCounts) -> list[str]:
+    """Outcomes, then touchpoints."""
+    return list(dict.fromkeys([y for _, y in counts.pairs] + [x for x, _ in counts.pairs]))
+
+
+def _source(counts: JointCounts) -> pd.DataFrame | WeightedRows:
+    """The rows; of data too large to read them, their sums."""
     if counts.rows is not None:
-        return pairwise_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
-    sums = moments(counts.opened.lazy, columns, weights=counts.opened.design.weights).pair_sums()
-    return PairwiseCorrelations(tuple(columns), _known_correlations(sums), sums.n.astype(int), None)
+        return counts.rows
+    return summed_rows(counts.opened.lazy, _columns(counts), counts.opened.design.weights)
 
 
 def _known_correlations(sums: PairSums) -> Array:
@@ -77,17 +87,21 @@ def _known_correlations(sums: PairSums) -> Array:
 
 
 def _model(
-    counts: JointCounts, own: PairwiseCorrelations, aside: dict[str, str], missing: str
+    counts: JointCounts,
+    source: pd.DataFrame | WeightedRows,
+    own: PairwiseCorrelations,
+    aside: dict[str, str],
+    missing: str,
 ) -> JointModel:
     if missing == "pairwise" or len(own.columns) < 2:
         return joint_model(own, counts.units, aside, rows=counts.rows)
-    if counts.rows is None:
-        reduced = moments(counts.opened.lazy, own.columns, weights=counts.opened.design.weights)
-        matrix = to_correlation(reduced.covariance("em").matrix)
+    if isinstance(source, WeightedRows):
+        part = source.columns([_columns(counts).index(name) for name in own.columns])
+        matrix = to_correlation(estimate_covariance(own.columns, "em", part).matrix)
         fitted = PairwiseCorrelations(own.columns, matrix, own.n, None)
         return joint_model(fitted, counts.units, aside)
     try:
-        fitted = em_correlations(counts.rows, own.columns, counts.rows["weight"], counts.units)
+        fitted = em_correlations(source, own.columns, source["weight"], counts.units)
     except (RuntimeError, ValueError, np.linalg.LinAlgError):
         reason = "too few answers for EM to separate the touchpoints; missing='pairwise' may"
         return JointModel(aside, note=reason)

@@ -100,7 +100,7 @@ def driver_changes(
     level : float
         Of the intervals.
     **options
-        Of `cxlab.drivers`: design, labels, method, missing, compare, replicates, seed.
+        Of `cxlab.drivers`: design, labels, method, missing, replicates, seed.
 
     Returns
     -------
@@ -119,8 +119,8 @@ def driver_changes(
     limits are percentiles of the difference of two independent draws from the shares'
     replicates, scaled to that variance and widened for few degrees of freedom (Hesterberg);
     the p-value is the larger of theirs and of estimate ÷ se on t with the smaller of the
-    periods' degrees of freedom. A jackknife has t limits. Take ``adjusted=True`` (the default):
-    raw shares of a small period are drawn towards equality.
+    periods' degrees of freedom. A jackknife has t limits. Raw shares (method "johnson") of a
+    small period are drawn towards equality.
 
     References
     ----------

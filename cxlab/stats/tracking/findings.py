@@ -149,7 +149,8 @@ def _in_one(changed: list[Subject]) -> str:
             for one in group
         ]
         alone = group[0].said(group[0].moved, whole=True)
-        parts.append(alone if len(group) == 1 else f"{listed(sizes)} changed {compared}")
+        verb = {"good": "rose", "bad": "fell"}.get(_direction(group), "changed")
+        parts.append(alone if len(group) == 1 else f"{listed(sizes)} {verb} {compared}")
     return "; ".join(parts)
 
 
@@ -350,8 +351,10 @@ def _carried(told: Told, subjects: list[Subject], earlier: Findings | None) -> l
     parts += [f"{listed(turned)} went the other way since"] if turned else []
     parts += [f"{listed(gone)} {'is' if len(gone) == 1 else 'are'} no longer shown"] if gone else []
     text = f"Of the changes shown in {told.before}: {'; '.join(parts)}"
-    subject = listed([*held, *turned, *gone])
-    return [Finding(text=text, subject=subject, rule="carried", since=told.before)]
+    # the index takes those named here as known
+    return [
+        Finding(text=text, subject=listed(held, most=len(held)), rule="carried", since=told.before)
+    ]
 
 
 def _mix(told: Told, headline: list[Subject], parts: MixAndPerformance | None) -> list[Finding]:

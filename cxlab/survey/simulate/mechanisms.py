@@ -124,6 +124,12 @@ class Mechanisms:
         Share of customers who are never called, by chance.
     call_effect : float
         Share by which a call lowers the hazard of leaving.
+    team_effect : float
+        Correlation of an episode's score with the quality of the team that served it.
+    engagement_effect : float
+        Correlation between teams of that quality with the engagement of employees.
+    steering : float
+        How much larger the share of top scores of an agent is who steers.
     """
 
     loyalty_sd: float = 1.3
@@ -158,6 +164,9 @@ class Mechanisms:
     item_missing: float = 0.03
     held_out: float = 0.1
     call_effect: float = 0.0
+    team_effect: float = 0.25
+    engagement_effect: float = 0.8
+    steering: float = 0.45
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -172,7 +181,7 @@ class Mechanisms:
 _SHARES = {
     "wait_share", "trip_share", "transactional_sampling", "relationship_sampling", "exempt",
     "bounce", "transactional_response", "relationship_response", "item_missing",
-    "held_out", "call_effect",
+    "held_out", "call_effect", "team_effect", "engagement_effect", "steering",
 }  # fmt: skip
 _NOT_NEGATIVE = {
     "loyalty_sd", "episode_sd", "trips_per_period", "use_spread", "transactional_quarantine",

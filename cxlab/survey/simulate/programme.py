@@ -13,6 +13,7 @@ import pandas as pd
 
 from cxlab.core.messages import did_you_mean, one_of
 from cxlab.survey.simulate.afterwards import draw_afterwards
+from cxlab.survey.simulate.comments import draw_comments
 from cxlab.survey.simulate.mechanisms import EPISODE_CELLS, Mechanisms
 from cxlab.survey.simulate.population import (
     draw_customers,
@@ -35,6 +36,7 @@ from cxlab.survey.simulate.tables import (
     transactional_table,
     true_quantities,
 )
+from cxlab.survey.simulate.teams import draw_teams
 
 #: Relationship invitations go out in this many days at the end of a period.
 WAVE_DAYS = 14
@@ -57,8 +59,16 @@ class Programme:
         after the last period.
     follow_ups : DataFrame
         Detractors who were listed to be called, or held out by chance.
+    coding : DataFrame
+        Hand codes of some of the comments on the relationship survey.
     staying : DataFrame
         ``score, value``: per cent of all customers with that score who are there 180 days later.
+    employees : DataFrame
+        Engagement of the teams' employees, one row per answer.
+    teams : DataFrame
+        ``team, engagement, score``: true means of employees and of all episodes.
+    steering : tuple of str
+        Agents who see to it that the satisfied answer.
     truth : DataFrame
         ``quantity, value, meaning``: see `cxlab.survey.simulate.tables`.
     mechanisms : Mechanisms
@@ -70,7 +80,11 @@ class Programme:
     invitations: pd.DataFrame
     customers: pd.DataFrame
     follow_ups: pd.DataFrame
+    coding: pd.DataFrame
     staying: pd.DataFrame
+    employees: pd.DataFrame
+    teams: pd.DataFrame
+    steering: tuple[str, ...]
     truth: pd.DataFrame
     mechanisms: Mechanisms
     periods: tuple[str, ...]
@@ -247,18 +261,25 @@ def _assemble(people, episodes, waves, ratings, quarters, ends, size, seed, rng)
     afterwards = draw_afterwards(
         people, waves, customers, first_day, int(ends[-1]), size, int(seed)
     )
-    transactional = transactional_table(episodes, customers, quarters, first_day)
+    teams = draw_teams(episodes, quarters, size, int(seed))
+    served = episodes.assign(team=teams.team, agent=teams.agent)
+    transactional = transactional_table(served, customers, quarters, first_day)
     relationship = relationship_table(waves, ratings, customers, quarters, first_day)
+    comments = draw_comments(relationship, int(seed))
     return Programme(
         transactional=transactional,
-        relationship=relationship,
-        invitations=invitation_table(episodes, waves, customers, quarters, first_day, size),
+        relationship=relationship.assign(comment=comments.text),
+        invitations=invitation_table(served, waves, customers, quarters, first_day, size),
         customers=customers.assign(
             active_at_end=afterwards.left_on.isna().map({True: "yes", False: "no"}).astype("str"),
             left_on=afterwards.left_on,
         ),
         follow_ups=afterwards.follow_ups,
+        coding=comments.coding,
         staying=afterwards.staying,
+        employees=teams.employees,
+        teams=teams.truth,
+        steering=teams.steering,
         truth=true_quantities(episodes, waves, len(people), size),
         mechanisms=size,
         periods=quarters,
@@ -274,7 +295,7 @@ DEMO_PERIODS = 8
 
 
 def write_demo(folder: str | Path) -> list[Path]:
-    """Write the demo programme's five files, the same bytes every time.
+    """Write the demo programme's files, the same bytes every time.
 
     Parameters
     ----------
@@ -284,7 +305,8 @@ def write_demo(folder: str | Path) -> list[Path]:
     Returns
     -------
     list of Path
-        relationship.csv, transactional.csv, invitations.csv.gz, customers.csv, follow_ups.csv.
+        relationship.csv, transactional.csv, invitations.csv.gz, customers.csv, follow_ups.csv,
+        employees.csv, coding.csv.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -306,6 +328,8 @@ def _files(programme: Programme) -> dict[str, str]:
         "invitations.csv.gz": _csv(programme.invitations, "%Y-%m-%dT%H:%M"),
         "customers.csv": _csv(programme.customers, "%Y-%m-%d"),
         "follow_ups.csv": _csv(programme.follow_ups, "%Y-%m-%d"),
+        "employees.csv": _csv(programme.employees, "%Y-%m-%d"),
+        "coding.csv": _csv(programme.coding, "%Y-%m-%d"),
     }
 
 

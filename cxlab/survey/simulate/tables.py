@@ -109,13 +109,15 @@ def transactional_table(
             "satisfaction": rows["satisfaction"],
             "recommend": rows["score"],
             "weight": _weights(episodes["cell"].to_numpy(), cell),
+            "team": rows["team"],
+            "agent": rows["agent"],
         }
     ).astype(dict.fromkeys(_TEXT_TRANSACTIONAL, "str"))
 
 
 _TEXT_TRANSACTIONAL = (
     "period", "customer_id", "episode_id", "touchpoint", "contact_channel",
-    "resolved_first_contact", "survey_channel", "wording_id",
+    "resolved_first_contact", "survey_channel", "wording_id", "team", "agent",
 )  # fmt: skip
 
 
@@ -174,6 +176,7 @@ def invitation_table(
             "status": _status(episodes),
             "rule": np.where(episodes["suppressed"], TRANSACTIONAL_RULE, np.array(None)),
             "probability": episodes["probability"],
+            "agent": episodes["agent"],
         }
     )
     relationship = pd.DataFrame(
@@ -188,11 +191,12 @@ def invitation_table(
             "status": _status(waves),
             "rule": np.where(waves["suppressed"], RELATIONSHIP_RULE, np.array(None)),
             "probability": size.relationship_sampling,
+            "agent": None,
         }
     )
     text = dict.fromkeys(
         ("survey_type", "period", "customer_id", "episode_id", "touchpoint", "contact_channel",
-         "status", "rule"), "str",
+         "status", "rule", "agent"), "str",
     )  # fmt: skip
     both = pd.concat([transactional.astype(text), relationship.astype(text)], ignore_index=True)
     both.insert(0, "invitation_id", identifiers("I", len(both)))

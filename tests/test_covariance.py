@@ -3,13 +3,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from cxlab.stats.covariance import moments, to_correlation
-from cxlab.stats.covariance import sums as summing
-from cxlab.stats.covariance.em import NoMaximumError, fit_normal, with_prior
-from cxlab.stats.covariance.rows import WeightedRows, rows_of_cells
+from cxlab.core.frames import open_frame
+from cxlab.stats.covariance import rows, to_correlation
+from cxlab.stats.covariance.covariance import WeightedRows, summed_rows
+from cxlab.stats.covariance.em import NoMaximumError, estimate_covariance, fit_normal, with_prior
 
 #: Sums of a few hundred numbers of size 1 to 10.
 ROUNDING = 1e-10
@@ -55,152 +53,93 @@ def em_by_rows(rows, steps=5000):
     return new, changed
 
 
+def rows_of(frame, names, weights=None):
+    weight = frame[weights].to_numpy() if weights else np.ones(len(frame))
+    return WeightedRows.of(frame[list(names)].to_numpy(dtype=float), weight)
+
+
+def fitted(frame, names, missing="em", weights=None):
+    if missing == "complete":
+        frame = frame.dropna(subset=list(names))
+    return estimate_covariance(tuple(names), missing, rows_of(frame, names, weights))
+
+
+def summed(data, names, weights=None):
+    """The same rows, from one GROUP BY."""
+    opened = open_frame(data, numbers={"columns": names}, design={"weights": weights})
+    return summed_rows(opened.lazy, names, weights)
+
+
 class TestSums:
     def test_by_hand(self):
-        frame = pd.DataFrame({"a": [1.0, 2.0, None], "b": [3.0, None, 5.0]})
-        summary = moments(frame, ["a", "b"])
-        assert (summary.n, summary.n_patterns) == (3, 3)
-        assert summary.table["n"].tolist() == [2, 2]
-        assert summary.table["mean"].tolist() == [1.5, 4.0]
-        assert summary.cells.sums.sum(axis=0).tolist() == [3.0, 8.0]
-        assert summary.cells.products.sum(axis=0).tolist() == [5.0, 3.0, 34.0]
+        found = summed(pd.DataFrame({"a": [1.0, 2.0, None], "b": [3.0, None, 5.0]}), ["a", "b"])
+        sums = found.pair_sums()
+        assert found.n == 3
+        assert sums.n.tolist() == [[2, 1], [1, 2]]
+        assert np.diag(sums.sums).tolist() == [3.0, 8.0]
+        assert np.diag(sums.squares).tolist() == [5.0, 34.0]
+        assert sums.products[0, 1] == 3.0
 
-    def test_every_row_is_counted_once(self):
+    @pytest.mark.parametrize("engine", ["pandas", "polars", "lazy polars", "duckdb"])
+    @pytest.mark.parametrize("weights", [None, "w"])
+    def test_every_engine_sums_what_the_rows_say(self, engine, weights):
         frame = ratings()
-        summary = moments(frame, COLUMNS, by="g", weights="w")
-        assert summary.n == len(frame)
-        assert summary.weight == pytest.approx(frame["w"].sum(), rel=ENGINES)
-        assert summary.total().cells.n.sum() == len(frame)
-
-    @pytest.mark.parametrize("engine", ["polars", "lazy polars", "duckdb"])
-    def test_engines_agree(self, engine):
-        frame = ratings()
+        frame.loc[:50, "w"] = 0.0
         other = {
+            "pandas": lambda: frame,
             "polars": lambda: pl.from_pandas(frame),
             "lazy polars": lambda: pl.from_pandas(frame).lazy(),
             "duckdb": lambda: duckdb.from_df(frame),
         }[engine]()
-        one = moments(frame, COLUMNS, weights="w").covariance("em")
-        two = moments(other, COLUMNS, weights="w").covariance("em")
+        one = rows_of(frame[51:] if weights else frame, COLUMNS, weights)
+        two = summed(other, COLUMNS, weights)
+        assert one.n == two.n
+        for name in ("n", "weight", "sums", "squares", "products"):
+            sums = (getattr(rows.pair_sums(), name) for rows in (one, two))
+            assert next(sums) == pytest.approx(next(sums), rel=ENGINES), name
+        one, two = (estimate_covariance(tuple(COLUMNS), "em", rows) for rows in (one, two))
         assert np.allclose(one.matrix, two.matrix, rtol=ENGINES, atol=0)
 
     def test_small_integers_do_not_wrap(self):
         frame = pd.DataFrame({"a": np.array([100, 101], "int8"), "b": np.array([99, 120], "int8")})
-        product = moments(frame, ["a", "b"]).cells.products.sum(axis=0)[1]
-        assert product == 100 * 99 + 101 * 120
-
-    def test_columns_far_from_zero_keep_their_digits(self):
-        small = np.array([0.1, 0.2, 0.4, 0.7, 0.3])
-        frame = pd.DataFrame({"t": 1.7e9 + small, "u": [1.0, 2, 3, 4, 5]})
-        summary = moments(frame, ["t", "u"])
-        expected = np.cov(np.array(frame.T - frame.T.mean(axis=1).to_numpy()[:, None]))
-        # 1.7e9 itself is only stored to 2e-7
-        assert summary.covariance("complete").matrix == pytest.approx(expected, abs=1e-6)
-        assert summary.origin[0] == pytest.approx(1.7e9)
-
-    def test_zero_weight_leaves_a_row_out(self):
-        frame = ratings()
-        frame.loc[:50, "w"] = 0.0
-        one = moments(frame, COLUMNS, weights="w")
-        two = moments(frame[51:], COLUMNS, weights="w")
-        assert one.n == two.n
-        assert np.allclose(one.cells.products, two.cells.products, rtol=ENGINES)
-
-    def test_booleans_are_numbers(self):
-        frame = pd.DataFrame({"used": [True, False, True], "y": [1.0, 2, 3]})
-        assert moments(frame, ["used", "y"]).table["mean"][0] == pytest.approx(2 / 3)
-
-    def test_very_many_patterns_go_to_a_file_and_give_the_same(self, monkeypatch):
-        frame = ratings(400)
-        inside = moments(frame, COLUMNS)
-        outside = moments(frame, COLUMNS, memory_limit=0.0008)
-        assert "kept in a temporary file" in outside.note
-        assert isinstance(outside.cells.products, np.memmap)
-        assert outside.n == inside.n
-        one, two = inside.covariance("em"), outside.covariance("em")
-        assert np.allclose(one.matrix, two.matrix, rtol=ENGINES)
-
-    def test_more_patterns_than_a_file_may_hold_are_refused(self):
-        with pytest.raises(ValueError, match="`memory_limit` must allow"):
-            moments(ratings(), COLUMNS, memory_limit=0.00001)
+        product = summed(frame, ["a", "b"]).pair_sums().products[0, 1]
+        assert product == pytest.approx(100 * 99 + 101 * 120)
 
     def test_more_columns_than_one_key_holds(self, monkeypatch):
         frame = ratings()
-        whole = moments(frame, COLUMNS)
-        monkeypatch.setattr(summing, "BITS", 3)
-        in_two_keys = moments(frame, COLUMNS)
-        assert len(in_two_keys.cells) == len(whole.cells)
-        assert np.array_equal(in_two_keys.pair_sums().n, whole.pair_sums().n)
+        whole = summed(frame, COLUMNS).pair_sums()
+        monkeypatch.setattr(rows, "KEY_BITS", 3)
+        parts = summed(frame, COLUMNS).pair_sums()
+        assert parts.n.tolist() == whole.n.tolist()
+        assert parts.products == pytest.approx(whole.products, rel=ENGINES)
 
-
-class TestAdding:
-    def test_parts_add_to_the_whole(self):
-        frame = ratings()
-        whole = moments(frame, COLUMNS, by="g")
-        added = moments(frame[:70], COLUMNS, by="g") + moments(frame[70:], COLUMNS, by="g")
-        for missing in ("em", "pairwise"):
-            one, two = added.covariance(missing).matrix, whole.covariance(missing).matrix
-            assert np.allclose(one, two, rtol=ENGINES)
-        assert len(added.cells) == len(whole.cells)
-        # unweighted sums of whole numbers are exact, in any order
-        assert added.total().cells.products.sum() == whole.total().cells.products.sum()
-
-    @given(cut=st.integers(1, 199))
-    @settings(max_examples=10, deadline=None)
-    def test_any_cut_adds_up(self, cut):
-        frame = ratings()
-        added = moments(frame[:cut], COLUMNS) + moments(frame[cut:], COLUMNS)
-        assert added.n == 200
-        assert np.array_equal(
-            added.pair_sums().products, moments(frame, COLUMNS).pair_sums().products
-        )
-
-    def test_different_origins_add(self):
-        frame = pd.DataFrame({"t": 1e7 + np.arange(20.0) / 7, "u": np.arange(20.0) ** 2 / 50})
-        near = moments(frame.assign(t=frame["t"] - 1e7), ["t", "u"])
-        added = moments(frame[:9], ["t", "u"]) + moments(frame[9:], ["t", "u"])
-        assert added.covariance("complete").matrix == pytest.approx(
-            near.covariance("complete").matrix, rel=1e-6
-        )
-
-    def test_other_columns_are_refused(self):
-        frame = ratings()
-        with pytest.raises(ValueError, match=r"`\+` must join moments of the same columns"):
-            moments(frame, ["a", "b"]) + moments(frame, ["a", "c"])
-
-    def test_a_group_is_its_rows(self):
-        frame = ratings()
-        part = moments(frame, COLUMNS, by="g").group("x").covariance("em").matrix
-        alone = moments(frame[frame["g"] == "x"], COLUMNS).covariance("em").matrix
-        assert np.allclose(part, alone, rtol=ENGINES)
-
-    def test_an_unknown_group_is_refused(self):
-        with pytest.raises(ValueError, match="must be a group of the data"):
-            moments(ratings(), COLUMNS, by="g").group("z")
+    def test_too_many_patterns_are_refused(self, monkeypatch):
+        monkeypatch.setattr(rows, "MOST_PATTERNS", 3)
+        with pytest.raises(ValueError, match="at most 3 different sets of answers here; got 1"):
+            summed(ratings(), COLUMNS)
 
 
 class TestCovariance:
     def test_complete_is_dropping_rows_first(self):
         frame = ratings()
-        found = moments(frame, COLUMNS).covariance("complete")
+        found = fitted(frame, COLUMNS, "complete")
         assert found.matrix == pytest.approx(frame[COLUMNS].dropna().cov().to_numpy(), abs=ROUNDING)
-        assert found.n == len(frame[COLUMNS].dropna())
 
     def test_pairwise_correlations_are_those_of_pandas(self):
         frame = ratings()
-        found = moments(frame, COLUMNS).covariance("pairwise")
+        found = fitted(frame, COLUMNS, "pairwise")
         assert to_correlation(found.matrix) == pytest.approx(
             frame[COLUMNS].corr().to_numpy(), abs=ROUNDING
         )
-        assert found.repaired == 0
+        assert found.note == ""
 
     def test_weights_repeat_rows(self):
         frame = ratings()
         frame["w"] = np.random.default_rng(1).integers(1, 4, len(frame))
         repeated = frame.loc[frame.index.repeat(frame["w"].astype(int))]
         for missing in ("em", "pairwise", "complete"):
-            one = to_correlation(moments(frame, COLUMNS, weights="w").covariance(missing).matrix)
-            two = to_correlation(moments(repeated, COLUMNS).covariance(missing).matrix)
+            one = to_correlation(fitted(frame, COLUMNS, missing, weights="w").matrix)
+            two = to_correlation(fitted(repeated, COLUMNS, missing).matrix)
             assert one == pytest.approx(two, abs=1e-7), missing
 
     def test_impossible_pairwise_correlations_are_repaired_and_said(self):
@@ -214,15 +153,14 @@ class TestCovariance:
                 "c": np.concatenate([gap, x, -x]),
             }
         )
-        found = moments(frame, ["a", "b", "c"]).covariance("pairwise")
-        assert found.repaired > 0.1
+        found = fitted(frame, ["a", "b", "c"], "pairwise")
         assert "impossible together" in found.note
         assert np.linalg.eigvalsh(found.matrix).min() > 0
 
     @pytest.mark.parametrize("missing", ["em", "pairwise", "complete"])
     def test_without_holes_all_treatments_agree(self, missing):
         frame = ratings(holes=0)
-        found = moments(frame, COLUMNS).covariance(missing)
+        found = fitted(frame, COLUMNS, missing)
         assert found.matrix == pytest.approx(frame[COLUMNS].cov().to_numpy(), abs=ROUNDING)
 
     def test_columns_never_known_together_are_refused_by_em(self):
@@ -230,22 +168,18 @@ class TestCovariance:
             {"a": [1.0, 2, 3, None, None, None], "b": [None, None, None, 1.0, 2, 3]}
         )
         with pytest.raises(ValueError, match="answered together by 2 or more rows"):
-            moments(frame, ["a", "b"]).covariance("em")
+            fitted(frame, ["a", "b"], "em")
 
     def test_an_empty_column_is_refused(self):
         frame = pd.DataFrame({"a": [1.0, 2, 3], "b": [np.nan] * 3})
         with pytest.raises(ValueError, match="2 or more answers each; got 0 in 'b'"):
-            moments(frame, ["a", "b"]).covariance("em")
-
-    def test_a_misspelt_treatment_is_refused(self):
-        with pytest.raises(ValueError, match="Did you mean 'pairwise'"):
-            moments(ratings(), COLUMNS).covariance("pairwse")
+            fitted(frame, ["a", "b"], "em")
 
 
 class TestEm:
     def test_equals_an_independent_em_by_rows(self):
         frame = ratings(120)
-        found = moments(frame, COLUMNS).covariance("em")
+        found = fitted(frame, COLUMNS, "em")
         mean, covariance = em_by_rows(frame[COLUMNS].to_numpy())
         assert found.mean == pytest.approx(mean, abs=INDEPENDENT_EM)
         assert found.matrix * 119 / 120 == pytest.approx(covariance, abs=INDEPENDENT_EM)
@@ -286,15 +220,15 @@ class TestEm:
         x = generator.normal(size=20_000)
         y = x + generator.normal(size=20_000)
         frame = pd.DataFrame({"x": x, "y": np.where(x > 0.3, np.nan, y)})
-        found = moments(frame, ["x", "y"]).covariance("em")
-        listwise = moments(frame, ["x", "y"]).covariance("complete")
+        found = fitted(frame, ["x", "y"], "em")
+        listwise = fitted(frame, ["x", "y"], "complete")
         assert found.mean[1] == pytest.approx(0.0, abs=0.05)
         assert found.matrix[1, 1] == pytest.approx(2.0, abs=0.12)
         assert listwise.matrix[1, 1] < 1.7
 
     def test_a_prior_is_so_many_rows_in_which_columns_are_independent(self):
         frame = pd.DataFrame({"a": [1.0, 2.0, 3.0, 6.0], "b": [2.0, 1.0, 5.0, 4.0]})
-        joined = with_prior(rows_of_cells(moments(frame, ["a", "b"]).cells), 1.0)
+        joined = with_prior(rows_of(frame, ["a", "b"]), 1.0)
         assert joined.weight @ joined.located == 5
         mean, covariance = frame.mean().to_numpy(), frame.cov().to_numpy()
         expected = (3 * covariance + np.diag(np.diag(covariance))) / 5
@@ -306,14 +240,11 @@ class TestEm:
         generator = np.random.default_rng(0)
         frame = pd.DataFrame(generator.normal(size=(30, 8)), columns=list("abcdefgh"))
         frame = frame.mask(generator.random(frame.shape) < 0.4)
-        summary = moments(frame, list(frame))
         with pytest.raises(NoMaximumError):
-            fit_normal(rows_of_cells(summary.cells))
-        result = summary.covariance("em")
+            fit_normal(rows_of(frame, list(frame)))
+        result = fitted(frame, list(frame))
         assert result.prior == pytest.approx(0.3)
         assert "a prior of the weight of 0.3 rows (1%)" in result.note
-        known = frame.notna().to_numpy().astype(int)
-        assert np.array_equal(result.n_pairs, known.T @ known)
         deviation = np.sqrt(np.diag(result.matrix))
         correlation = result.matrix / np.outer(deviation, deviation)
         assert np.linalg.eigvalsh(correlation)[0] > 0.01
@@ -323,35 +254,7 @@ class TestEm:
         frame = pd.DataFrame(generator.normal(size=(8, 6)), columns=list("abcdef"))
         frame = frame.mask(generator.random((8, 6)) < 0.25)
         with pytest.raises(ValueError, match=r"`missing='em'` must|answered together"):
-            moments(frame, list("abcdef")).covariance("em")
-
-
-class TestRefusals:
-    def test_text_is_refused_by_name(self):
-        with pytest.raises(TypeError, match="'Blank'"):
-            moments(pd.DataFrame({"a": ["Blank", "4"]}), ["a"])
-
-    @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
-    def test_bad_weights_are_refused(self, bad):
-        frame = pd.DataFrame({"a": [1.0, 2.0], "w": [1.0, bad]})
-        with pytest.raises(ValueError, match="`weights` must be 0 or more on every row"):
-            moments(frame, ["a"], weights="w")
-
-    def test_infinite_answers_are_refused(self):
-        with pytest.raises(ValueError, match="infinite or huge value in 'b'"):
-            moments(pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, np.inf]}), ["a", "b"])
-
-    def test_a_misspelt_column_is_refused(self):
-        with pytest.raises(ValueError, match="Did you mean 'food'"):
-            moments(pd.DataFrame({"food": [1.0]}), ["fod"])
-
-    def test_no_rows_are_refused(self):
-        with pytest.raises(ValueError, match="`data` must have a row"):
-            moments(pd.DataFrame({"a": pd.Series([], dtype=float)}), ["a"])
-
-    def test_a_column_named_twice_is_refused(self):
-        with pytest.raises(ValueError, match="got 'a' twice"):
-            moments(pd.DataFrame({"a": [1.0]}), ["a", "a"])
+            fitted(frame, list("abcdef"), "em")
 
 
 class TestConstants:
@@ -361,7 +264,7 @@ class TestConstants:
     def test_it_is_set_aside_and_the_others_are_as_without_it(self, value):
         frame = ratings()
         frame["a"] = frame["a"].where(frame["a"].isna(), value)
-        found, others = (moments(frame, names).covariance("em") for names in (COLUMNS, COLUMNS[1:]))
+        found, others = (fitted(frame, names, "em") for names in (COLUMNS, COLUMNS[1:]))
         assert found.mean[0] == pytest.approx(value)
         assert not found.matrix[0].any()
         np.testing.assert_allclose(found.matrix[1:, 1:], others.matrix, rtol=1e-7)
@@ -369,7 +272,7 @@ class TestConstants:
 
     def test_nothing_but_constants_is_no_spread(self):
         frame = pd.DataFrame({"a": [1.0, 1, None, 1], "b": [None, 2.0, 2, 2]})
-        found = moments(frame, ["a", "b"]).covariance("em")
+        found = fitted(frame, ["a", "b"], "em")
         assert found.mean.tolist() == [1.0, 2.0]
         assert not found.matrix.any()
 

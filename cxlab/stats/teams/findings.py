@@ -1,0 +1,111 @@
+"""What a link of employees and customers says: between units, within them, how many to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from cxlab.core.findings import Cells, Finding, Findings
+from cxlab.core.phrases import in_words, with_interval
+from cxlab.stats.inference import ALPHA
+from cxlab.stats.teams.link import BETWEEN, CORRECTED, FEWEST_UNITS, WITHIN
+
+if TYPE_CHECKING:
+    from cxlab.stats.teams.link import TeamLink
+    from cxlab.stats.teams.scores import UnitScores
+    from cxlab.stats.teams.signs import UnitSigns
+
+#: Names that the tables are recorded under.
+SLOPES, TOGETHER, SIGNS = "team-slopes", "teams-together", "team-signs"
+FIGURES = ("estimate", "ci_low", "ci_high")
+NO_CAUSE = "Units differ in more than their employees: no slope says what engaging them would do"
+NO_BLAME = "A sign says where to look; there may be good reasons for what is found"
+
+
+def team_findings(
+    link: TeamLink, scores: UnitScores | None, signs: UnitSigns | None, noun: str, looked: str
+) -> Findings:
+    """Answer, corrected slope, places."""
+    rows = [_answer(link, signs, noun, looked), *_corrected(link)]
+    if scores is not None:
+        rows.append(_places(scores, noun))
+    cautions = {"no-cause": NO_CAUSE, **({"no-blame": NO_BLAME} if signs is not None else {})}
+    rows += [Finding(kind="caution", text=text, rule=rule) for rule, text in cautions.items()]
+    return Findings(tuple(rows))
+
+
+def _slope(link: TeamLink, name: str) -> pd.Series | None:
+    """Row of a slope; None where there is none."""
+    rows = link.table[(link.table["slope"] == name) & link.table["estimate"].notna()]
+    return rows.iloc[0] if len(rows) else None
+
+
+def _size(row: pd.Series) -> str:
+    return with_interval(row["estimate"], row["ci_low"], row["ci_high"], references=[0.0])
+
+
+def _answer(link: TeamLink, signs: UnitSigns | None, noun: str, looked: str) -> Finding:
+    row, within = _slope(link, BETWEEN), _slope(link, WITHIN)
+    cells = [Cells(SLOPES, {"slope": BETWEEN}, (*FIGURES, "n"))]
+    text = _between(link, row, noun)
+    if within is not None:
+        shown = "" if within["p_value"] < ALPHA else "no change is shown, "
+        text += f"; within a {noun} {shown}{_size(within)}"
+        cells.append(Cells(SLOPES, {"slope": WITHIN}, FIGURES))
+    if signs is not None:
+        number = int(signs.table["with_any_sign"].iloc[0])
+        text += f"; {in_words(number)} {looked}{'' if number == 1 else 's'} to look at"
+        cells += [Cells(SIGNS, {"sign": sign}, ("with_any_sign",)) for sign in signs.table["sign"]]
+    if row is None:
+        return Finding(kind="answer", text=text, rule="few-units", cells=tuple(cells))
+    return Finding(
+        kind="answer", text=text, subject=BETWEEN, detail=f"{int(row['n'])} {noun}s are the sample",
+        certainty="clear" if row["p_value"] < ALPHA else "not settled", estimate=row["estimate"],
+        ci_low=row["ci_low"], ci_high=row["ci_high"], unit="points per point", n=int(row["n"]),
+        reference=0.0, p_adjusted=row["p_value"], family="slopes", family_size=1, rule="between",
+        cells=tuple(cells),
+    )  # fmt: skip
+
+
+def _between(link: TeamLink, row: pd.Series | None, noun: str) -> str:
+    if row is None:
+        units = in_words(int(link.table["n"].iloc[0]))
+        return f"Both scores of {units} {noun}s stand side by side; a slope needs {in_words(FEWEST_UNITS)}"
+    if row["p_value"] >= ALPHA:
+        told = f"That {noun}s whose employees score higher have customers who do is not shown"
+        return f"{told}: {_size(row)} points per point"
+    turned = dict(zip(FIGURES, -row[["estimate", "ci_high", "ci_low"]].to_numpy(), strict=True))
+    higher = row["estimate"] > 0
+    size = _size(row if higher else pd.Series(turned))
+    told = f"{noun.capitalize()}s whose employees score a point higher have customers who score"
+    return f"{told} {size} {'higher' if higher else 'lower'}"
+
+
+def _corrected(link: TeamLink) -> list[Finding]:
+    """The slope if all employees had answered, or why it is not given."""
+    rows = link.table[link.table["slope"] == CORRECTED]
+    if rows.empty:
+        return []
+    row = rows.iloc[0]
+    if row["note"]:
+        note = row["note"][0].upper() + row["note"][1:]
+        return [Finding(text=note, subject=CORRECTED, reference=0.5, rule="not-corrected")]
+    return [
+        Finding(
+            text=f"Had all employees answered, the slope between would be about {_size(row)}",
+            subject=CORRECTED, detail=f"reliability of their means {row['reliability']:.2f}",
+            estimate=row["estimate"], ci_low=row["ci_low"], ci_high=row["ci_high"],
+            unit="points per point", n=int(row["n"]), rule="corrected",
+            cells=(Cells(SLOPES, {"slope": CORRECTED}, FIGURES),),
+        )
+    ]  # fmt: skip
+
+
+def _places(scores: UnitScores, noun: str) -> Finding:
+    units, first, last = (int(scores.table[one].iloc[0]) for one in ("n", "may_lead", "may_trail"))
+    return Finding(
+        text=f"Of {units} {noun}s, {in_words(first)} may be first and {in_words(last)} last",
+        subject="places", detail="95 %, all places at once", rule="places",
+        cells=(Cells(TOGETHER, {}, ("n", "may_lead", "may_trail")),),
+    )  # fmt: skip

@@ -1,0 +1,288 @@
+"""Machine codes of all comments, corrected by hand codes of some: moments and their variance.
+
+With ``x = (1, themes, score)`` of a comment, the corrected moments are
+``λ·M(machine, all) + Σ W_s·mean_s[M(hand) − λ·M(machine)]``: whatever the machine gets wrong, a
+sample of known probabilities says how much. Everything reported is a function of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+#: Moments (replicates, q, q) → quantity (replicates,).
+Quantity = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Comments:
+    """Comments of one group, and the hand codes that correct them.
+
+    Attributes
+    ----------
+    machine : ndarray, shape (n, themes)
+        0 or 1.
+    hand : ndarray, shape (n, themes)
+        Hand codes; NaN where nobody coded by hand.
+    score : ndarray, shape (n,)
+        Zeros where only shares are asked for.
+    own : ndarray of bool, shape (n,)
+        Comments that the group is made of; the others lend their hand codes.
+    weight : ndarray, shape (n,)
+        Survey weights.
+    drawn : ndarray, shape (n,)
+        Relative drawing weights within a stratum.
+    stratum : ndarray of int, shape (n,)
+        Stratum of the draw.
+    """
+
+    machine: Array
+    hand: Array
+    score: Array
+    own: NDArray[np.bool_]
+    weight: Array
+    drawn: Array
+    stratum: NDArray[np.int64]
+
+    @property
+    def coded(self) -> NDArray[np.bool_]:
+        """Comments with hand codes."""
+        return np.asarray(~np.isnan(self.hand).any(axis=1))
+
+    def rows(self, codes: Array) -> Array:
+        """``(1, themes, score)`` of each comment."""
+        return np.column_stack([np.ones(len(codes)), codes, self.score])
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """One quantity of one theme.
+
+    Attributes
+    ----------
+    estimate, tuning : float
+        The corrected figure, and λ.
+    machine : float
+        What the machine's codes alone say.
+    influence : ndarray, shape (n,)
+        What each comment adds to the error; its variance over clusters is the estimate's.
+    information : ndarray, shape (n,)
+        Its expected square if all answers were alike, for the degrees of freedom.
+    """
+
+    estimate: float
+    tuning: float
+    machine: float
+    influence: Array
+    information: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """The hand sample within strata of the draw, weights normalised to the group."""
+
+    index: NDArray[np.int64]  # hand-coded comments
+    place: NDArray[np.int64]  # their stratum
+    part: Array  # weight within the stratum, adding to 1
+    share: Array  # (strata,) of the group's weight
+    inflation: Array  # of a comment's deviation, for the sample's own spread
+
+
+class Correction:
+    """Moments of one group and what follows from them.
+
+    Parameters
+    ----------
+    comments : Comments
+
+    Raises
+    ------
+    ValueError
+        Where a stratum of the draw has comments of the group and fewer than two hand codes.
+    """
+
+    def __init__(self, comments: Comments) -> None:
+        self.comments = comments
+        self.mass = np.where(comments.own, comments.weight, 0.0)
+        self.mass = self.mass / self.mass.sum()
+        self.census = bool(comments.coded[comments.own].all())
+        self.by_machine = comments.rows(comments.machine)
+        self.all = np.einsum("n,ni,nj->ij", self.mass, self.by_machine, self.by_machine)
+        self.drawn = _drawn(comments, self.mass, self.census)
+        index = self.drawn.index
+        self.by_hand = comments.rows(np.nan_to_num(comments.hand))[index]
+        self.hand_pairs = self.by_hand[:, :, None] * self.by_hand[:, None, :]
+        machine = self.by_machine[index]
+        self.machine_pairs = machine[:, :, None] * machine[:, None, :]
+        self.scale = self.drawn.part * self.drawn.share[self.drawn.place]
+
+    def moments(self, tuning: float) -> Array:
+        """Corrected moments, shape (themes + 2, themes + 2)."""
+        differences = self.hand_pairs - tuning * self.machine_pairs
+        return tuning * self.all + np.einsum("n,nij->ij", self.scale, differences)
+
+    def estimate(self, quantity: Quantity, *, tuning: float | None = None) -> Corrected:
+        """A quantity of the corrected moments.
+
+        Parameters
+        ----------
+        quantity : callable
+            Of moments, shape (replicates, q, q).
+        tuning : float, optional
+            λ; by default the one of least variance, from 0 to 1.
+        """
+        gradient = self._gradient(quantity)
+        hand, machine = self._linear(gradient)
+        if tuning is None:
+            tuning = 1.0 if self.census else _tuned(hand, machine[self.drawn.index], self.drawn)
+        moments = self.moments(tuning)
+        return Corrected(
+            float(quantity(moments[None])[0]), tuning, float(quantity(self.all[None])[0]),
+            self._influence(quantity, moments, tuning, hand, machine),
+            self._information(gradient, tuning),
+        )  # fmt: skip
+
+    def _gradient(self, quantity: Quantity) -> Array:
+        """Derivative of a quantity by each moment, at the hand-coded moments."""
+        centre, size = self.moments(0.0), len(self.all)
+        first, second = np.triu_indices(size)
+        step = np.zeros((len(first), size, size))
+        width = 1e-5 * np.sqrt(np.maximum(centre[first, first] * centre[second, second], 1e-12))
+        at = np.arange(len(first))
+        step[at, first, second] = step[at, second, first] = width
+        slope = (quantity(centre + step) - quantity(centre - step)) / (2 * width)
+        found = np.zeros((size, size))
+        found[first, second] = slope
+        return found
+
+    def _linear(self, gradient: Array) -> tuple[Array, Array]:
+        """Linear influence of each hand-coded comment, and of all by their machine codes."""
+        by_hand, machine = (
+            np.einsum("ni,ij,nj->n", rows, gradient, rows)
+            for rows in (self.by_hand, self.by_machine)
+        )
+        centre = float((gradient * self.moments(0.0)).sum())
+        return by_hand - centre, machine - centre
+
+    def _influence(
+        self, quantity: Quantity, moments: Array, tuning: float, hand: Array, machine: Array
+    ) -> Array:
+        """First phase linearised; the hand sample by its jackknife within strata."""
+        drawn, index = self.drawn, self.drawn.index
+        if self.census:
+            total = np.zeros(len(machine))
+            total[index] = self.mass[index] * (hand - self.scale @ hand)
+            return total
+        middle = _stratum_sums(drawn, drawn.part * (hand - tuning * machine[index]))
+        total = self.mass * (tuning * machine + middle[self.comments.stratum])
+        total -= self.mass * total.sum()
+        total[index] += drawn.inflation * self._jackknife(quantity, moments, tuning)
+        return total
+
+    def _information(self, gradient: Array, tuning: float) -> Array:
+        """Square of each comment's pull, by its score or, where scores don't count, by its weight."""
+        # moments are linear in the score: its column is the derivative by it
+        pull_all, pull_hand = (rows @ gradient[:, -1] for rows in (self.by_machine, self.by_hand))
+        index = self.drawn.index
+        if not np.abs(gradient[:, -1]).any():
+            pull_all, pull_hand = np.ones(len(pull_all)), np.ones(len(pull_hand))
+            tuning = 0.0
+        found = (self.mass * pull_all) ** 2
+        if self.census:
+            found[index] = (self.mass[index] * pull_hand) ** 2
+            return found
+        found[index] += (
+            self.drawn.inflation * self.scale * (pull_hand - tuning * pull_all[index])
+        ) ** 2
+        return found
+
+    def _jackknife(self, quantity: Quantity, moments: Array, tuning: float) -> Array:
+        """Each hand-coded comment's part, from leaving it out of its stratum."""
+        drawn = self.drawn
+        pairs = self.hand_pairs - tuning * self.machine_pairs
+        weighted = drawn.part[:, None, None] * pairs
+        middle = np.zeros((len(drawn.share), *pairs.shape[1:]))
+        np.add.at(middle, drawn.place, weighted)
+        rest = drawn.part / (1 - drawn.part)
+        moved = (drawn.share[drawn.place] * rest)[:, None, None] * (pairs - middle[drawn.place])
+        change = quantity(moments[None])[0] - quantity(moments - moved)
+        found = change * (1 - drawn.part)
+        return found - drawn.part * _stratum_sums(drawn, found)[drawn.place]
+
+
+def _drawn(comments: Comments, mass: Array, census: bool) -> _Drawn:
+    stratum, coded = comments.stratum, comments.coded
+    strata = int(stratum.max()) + 1
+    weight = np.where(coded, comments.weight * comments.drawn, 0.0)
+    if census:
+        weight = np.where(comments.own, comments.weight, 0.0)
+    # a stratum of which every comment is coded needs nobody else's codes
+    there = np.bincount(stratum, mass, strata)
+    known = np.bincount(stratum, np.where(coded, mass, 0.0), strata)
+    whole = (there > 0) & (known >= there * (1 - 1e-12))
+    weight[whole[stratum]] = np.where(comments.own & coded, comments.weight, 0.0)[whole[stratum]]
+    weight[there[stratum] == 0] = 0.0
+    index = np.flatnonzero(weight > 0)
+    place, number = stratum[index], np.bincount(stratum[index], minlength=strata)
+    if ((there > 0) & ~whole & (number < 2)).any():
+        raise ValueError(
+            "`hand` must hold two comments or more of every stratum of the draw; got fewer. Code "
+            "more comments of the sheet, or draw another one."
+        )
+    part = weight[index] / np.bincount(place, weight[index], strata)[place]
+    times = np.where(
+        mass[index] > 0, part * there[place] / np.where(mass[index] > 0, mass[index], 1), np.inf
+    )
+    sampled = 1 / np.maximum(times, 1.0)
+    few = number[place] / np.maximum(number[place] - 1, 1)
+    inflation = np.sqrt(sampled + (1 - sampled) * few)
+    return _Drawn(index, place, part, there.astype(float), inflation)
+
+
+def _tuned(hand: Array, machine: Array, drawn: _Drawn) -> float:
+    """λ of least variance: of the hand codes on the machine's, within strata of the draw."""
+    scale = (drawn.part * drawn.share[drawn.place] * drawn.inflation) ** 2
+    x, y = (one - _stratum_sums(drawn, drawn.part * one)[drawn.place] for one in (machine, hand))
+    spread = scale @ x**2
+    return float(np.clip(scale @ (x * y) / spread, 0.0, 1.0)) if spread > 0 else 1.0
+
+
+def _stratum_sums(drawn: _Drawn, values: Array) -> Array:
+    return np.bincount(drawn.place, values, len(drawn.share)).astype(float)
+
+
+def share(theme: int) -> Quantity:
+    """Share of comments with a theme."""
+    return lambda moments: moments[:, 0, 1 + theme] / moments[:, 0, 0]
+
+
+def gap(theme: int) -> Quantity:
+    """Mean score of comments with a theme less that of comments without it."""
+
+    def between(moments: Array) -> Array:
+        one, score, both = moments[:, 0, 0], moments[:, 0, -1], moments[:, 1 + theme, -1]
+        there = moments[:, 0, 1 + theme]
+        return both / there - (score - both) / (one - there)
+
+    return between
+
+
+def impact(theme: int) -> Quantity:
+    """Mean score less that of comments without the theme: share × gap."""
+    part, difference = share(theme), gap(theme)
+    return lambda moments: part(moments) * difference(moments)
+
+
+def adjusted_gap(theme: int, themes: int) -> Quantity:
+    """Coefficient of a theme in the regression of the score on all themes."""
+
+    def coefficient(moments: Array) -> Array:
+        design, outcome = moments[:, : themes + 1, : themes + 1], moments[:, : themes + 1, -1]
+        # a theme that nobody of a replicate has leaves no coefficient of its own
+        return (np.linalg.pinv(design, hermitian=True) @ outcome[:, :, None])[:, theme + 1, 0]
+
+    return coefficient

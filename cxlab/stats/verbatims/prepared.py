@@ -1,0 +1,106 @@
+"""Codes, hand codes and design of all answers as arrays, and the variance over clusters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cxlab.core.design import Design
+from cxlab.core.messages import got
+from cxlab.stats.verbatims import correction
+from cxlab.stats.verbatims.agreement import coding_agreement
+from cxlab.stats.verbatims.codes import PEOPLE, CodedComments
+from cxlab.stats.verbatims.coding import STRATA, strata_of
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Codes, hand codes and design as arrays over all answers."""
+
+    names: list[str]
+    machine: Array
+    hand: Array
+    by_people: bool
+    drawn: Array
+    stratum: NDArray[np.int64]
+    weight: Array
+    units: NDArray[np.int64]
+    agreement: pd.DataFrame | None
+
+    @classmethod
+    def of(
+        cls, data: pd.DataFrame, themes: CodedComments, hand: pd.DataFrame | None, row: str | None,
+        design: Design,
+    ) -> Prepared:  # fmt: skip
+        """Arrays of answers, their codes, hand codes and design."""
+        machine = themes.values.to_numpy(float)
+        by_people = themes.by == PEOPLE
+        coded, drawn, agreement = np.full(machine.shape, np.nan), np.ones(len(data)), None
+        if hand is not None and not by_people:
+            ids = pd.Index(data[row] if row else data.index)
+            place = ids.get_indexer(hand["row"])
+            silent = (place < 0) | ~themes.commented.to_numpy()[place]
+            if silent.any():
+                raise ValueError(
+                    f"`hand` must be of comments in the data; got {got(list(hand.loc[silent, 'row']))} "
+                    "without one. Give the answers of all periods that were coded."
+                )
+            first = ~hand["row"].duplicated().to_numpy()
+            coded[place[first]] = hand.loc[first, list(themes.themes)].to_numpy(float)
+            drawn[place] = 1 / hand["probability"].to_numpy(float)
+            agreement = coding_agreement(hand, themes=list(themes.themes))
+        stratum = strata_of(themes).map({name: i for i, name in enumerate(STRATA)}).fillna(0)
+        weight = data[design.weights].to_numpy(float) if design.weights else np.ones(len(data))
+        return cls(
+            list(themes.themes), machine, machine if by_people else coded, by_people, drawn,
+            stratum.to_numpy(int), weight, units_of(data, design), agreement,
+        )  # fmt: skip
+
+    def comments(
+        self, own: NDArray[np.bool_], score: Array, themes: list[int], pool: bool
+    ) -> correction.Comments:
+        """Those of a group that have a score, and others whose hand codes it may use."""
+        lend = ~np.isnan(self.hand[:, themes]).any(axis=1) & ~np.isnan(score)
+        use = (own & ~np.isnan(score)) | (lend & pool)
+        codes = np.where(use[:, None], self.hand[:, themes], np.nan)
+        drawn = self.drawn.copy()
+        for part in (own, ~own):
+            for stratum in range(len(STRATA)):
+                here = part & lend & (self.stratum == stratum)
+                drawn[here] /= drawn[here].mean() if here.any() else 1.0
+        return correction.Comments(
+            np.nan_to_num(self.machine[:, themes]), codes, np.nan_to_num(score), own & ~np.isnan(score),
+            self.weight, drawn, self.stratum,
+        )  # fmt: skip
+
+
+def units_of(data: pd.DataFrame, design: Design) -> NDArray[np.int64]:
+    """Stratum and cluster of each answer; one without a cluster is its own."""
+    strata = pd.factorize(data[design.strata])[0] if design.strata else np.zeros(len(data), int)
+    if not design.cluster:
+        return np.column_stack([strata, np.arange(len(data))])
+    cluster = pd.factorize(data[design.cluster])[0]
+    alone = cluster < 0
+    cluster[alone] = cluster.max() + 1 + np.arange(alone.sum())
+    # clusters are nested in strata
+    pair = pd.factorize(strata.astype(np.int64) * (cluster.max() + 1) + cluster)[0]
+    return np.column_stack([strata, pair])
+
+
+def spread(influence: Array, information: Array, units: NDArray[np.int64]) -> tuple[float, float]:
+    """Variance of an estimate over clusters within strata, and its degrees of freedom."""
+    clusters = int(units[:, 1].max()) + 1
+    total = np.bincount(units[:, 1], influence, clusters)
+    stratum = np.zeros(clusters, dtype=int)
+    stratum[units[:, 1]] = units[:, 0]
+    n = np.bincount(stratum)
+    centred = total - (np.bincount(stratum, total) / n)[stratum]
+    variance = float((np.where(n > 1, n / np.maximum(n - 1, 1), 1.0)[stratum] * centred**2).sum())
+    pull = np.bincount(units[:, 1], information, clusters)
+    few = float(pull.sum() ** 2 / (pull**2).sum()) if pull.any() else 0.0
+    return variance, min(few - 1, float((pull > 0).sum() - len(n)))

@@ -1,0 +1,369 @@
+"""How often a theme is commented on and how scores go with it, corrected by hand codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtr
+
+from cxlab.core.design import DesignLike, as_design
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hide_rows
+from cxlab.core.display import with_display
+from cxlab.core.findings import Findings
+from cxlab.core.frames import check_columns
+from cxlab.core.metric import Metric
+from cxlab.core.result import Result
+from cxlab.stats.inference import (
+    adjust_family,
+    check_level,
+    deciding_interval,
+    t_quantile,
+    wilson_interval,
+)
+from cxlab.stats.verbatims import correction
+from cxlab.stats.verbatims.agreement import LEAST_ALPHA, UNKNOWN
+from cxlab.stats.verbatims.codes import CodedComments
+from cxlab.stats.verbatims.prepared import Prepared, spread
+
+Array = NDArray[np.float64]
+SHARE, GAP, ADJUSTED, IMPACT = "share", "gap", "adjusted gap", "impact"
+#: Fewer hand-coded comments with a theme (or without it): only its share.
+FEWEST = 10
+NOT_CORRECTED = "machine codes, not corrected: counts only"
+TOO_FEW = f"fewer than {FEWEST} hand-coded comments with the theme, or without: share only"
+COLUMNS = (
+    "period", "theme", "label", "tone", "quantity", "unit", "n", "n_theme", "n_hand", "estimate", "se", "ci_low",
+    "ci_high", "df", "p_value", "p_adjusted", "decided_low", "decided_high", "machine", "machine_p",
+    "tuning", "note",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ThemeScores(Result):
+    """Shares and score gaps of themes; see `theme_scores`.
+
+    Attributes
+    ----------
+    table : DataFrame
+    badge : str
+        "corrected with 300 hand-coded comments, α .78", "coded by people" or "not corrected".
+    metric : Metric
+        The score.
+    by : str or None
+        Column of the groups that ``period`` names.
+    influences : mapping
+        (group, theme, quantity) to what each answer adds to the error.
+    units : ndarray of int, shape (answers, 2)
+        Stratum and cluster of each answer.
+    """
+
+    badge: str
+    metric: Metric
+    by: str | None = None
+    level: float = 0.95
+    influences: dict[tuple[str, str, str], Array] = field(repr=False, default_factory=dict)
+    units: NDArray[np.int64] = field(repr=False, default_factory=lambda: np.empty((0, 2), int))
+
+    def findings(self, **others: Any) -> Findings:
+        """Answer, themes, quotes, what is new, what to be careful with."""
+        from cxlab.stats.verbatims.findings import theme_findings
+
+        return theme_findings(self, **others)
+
+
+def score_values(data: pd.DataFrame, score: Metric | str) -> Array:
+    """Each answer's part of a metric's mean: 100, 0, −100 for a net score, the score of a mean."""
+    metric = score_metric(score)
+    values = data[metric.column].to_numpy(float)
+    if metric.kind == "mean" or metric.top is None:
+        return values
+    found = ((values >= metric.top[0]) & (values <= metric.top[1])).astype(float)
+    if metric.kind == "net" and metric.bottom is not None:
+        found -= (values >= metric.bottom[0]) & (values <= metric.bottom[1])
+    return np.where(np.isnan(values), np.nan, 100 * found)
+
+
+def score_metric(score: Metric | str) -> Metric:
+    """A metric as it is; a column's mean."""
+    return Metric(score, "mean", name="mean") if isinstance(score, str) else score
+
+
+def theme_scores(
+    data: pd.DataFrame,
+    themes: CodedComments,
+    *,
+    score: Metric | str,
+    hand: pd.DataFrame | None = None,
+    row: str | None = None,
+    by: str | None = None,
+    pool: bool = True,
+    design: DesignLike = None,
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> ThemeScores:
+    """Share of each theme among comments and the score that goes with it.
+
+    Parameters
+    ----------
+    data : DataFrame
+        All answers, those without a comment too (clusters stay whole).
+    themes : CodedComments
+        Of `code_comments` or `people_codes`.
+    score : Metric or str
+        ``study.headline``, or a column whose mean counts.
+    hand : DataFrame, optional
+        Of `read_coding`. Without it, codes by words are counts only.
+    row : str, optional
+        Column that ``hand["row"]`` names; default: the index.
+    by : str, optional
+        Column of periods (or other groups), each estimated on its own.
+    pool : bool
+        Whether hand codes of other periods correct a period too, within strata of the draw.
+    design : Design or mapping, optional
+    level : float
+    min_group_size : int
+        Themes of fewer comments, or of all but so few, are hidden.
+
+    Returns
+    -------
+    ThemeScores
+        Per theme and quantity (``share`` of comments, in %; ``gap``: mean score of comments
+        with the theme less those without; ``adjusted gap``: with the other themes held;
+        ``impact``: share × gap, what the mean would be higher without the theme's comments):
+        ``n`` (comments), ``n_theme``, ``n_hand``, ``estimate``, ``se``, ``ci_low``, ``ci_high``,
+        ``df``, ``p_value``, ``p_adjusted`` (false discoveries, over the themes' gaps of one
+        kind), ``machine`` (the figure without correction), ``machine_p``, ``tuning`` (λ).
+
+    Raises
+    ------
+    TypeError
+        For codes of another kind: a classifier taught by the hand codes cannot be corrected
+        by them.
+    ValueError
+        For hand codes of comments that are not there.
+
+    Notes
+    -----
+    Corrected moments are λ·M(machine, all) + Σ W_s·mean_s[M(hand) − λ·M(machine)] over the
+    strata of the draw. λ, from 0 to 1, has the least variance. The variance adds the first
+    phase (clusters and weights inside) to a jackknife of the hand sample; degrees of freedom
+    are Satterthwaite's. Shares have Wilson's interval on their effective size.
+
+    References
+    ----------
+    Angelopoulos et al. (2023), Science 382, 669–674. Egami et al. (2024), Sociological Methods &
+    Research.
+
+    Examples
+    --------
+    >>> from cxlab.survey.definition import Theme
+    >>> from cxlab.stats.verbatims.codes import people_codes
+    >>> rows = pd.DataFrame({"period": "1", "code": ["a", "b"] * 20, "score": [2, 8, 4, 6] * 10})
+    >>> coded = people_codes(rows, ["code"], {"a": Theme("a", "A", codes={"1": ("a",)})})
+    >>> theme_scores(rows, coded, score="score").table[["quantity", "n_theme", "estimate"]]
+           quantity  n_theme  estimate
+    0         share       20      50.0
+    1           gap       20      -4.0
+    2  adjusted gap       20      -4.0
+    3        impact       20      -2.0
+    """
+    if not isinstance(themes, CodedComments):
+        raise TypeError(
+            f"`themes` must come from code_comments or people_codes; got {type(themes).__name__}. Codes "
+            "of a classifier that was taught by the hand codes cannot be corrected by them."
+        )
+    metric, known = score_metric(score), as_design(design)
+    check_columns(data, {"score": metric.column, "row": row, "by": by, "design": known.used()})
+    sheet = Prepared.of(data, themes, hand, row, known)
+    values = score_values(data, metric)
+    groups = [None] if by is None else list(dict.fromkeys(data.loc[themes.commented, by]))
+    rows: list[dict[str, Any]] = []
+    influences: dict[tuple[str, str, str], Array] = {}
+    for group in groups:
+        own = themes.commented.to_numpy() & (True if by is None else (data[by] == group).to_numpy())
+        for one, influence in _group(sheet, values, own, pool, check_level(level)):
+            label = "" if group is None else str(group)
+            rows.append({"period": label, **one})
+            influences[label, one["theme"], one["quantity"]] = influence
+    table = _finished(pd.DataFrame(rows), themes, metric, min_group_size)
+    badge, notes = _badge(sheet, hand)
+    return ThemeScores(
+        table=_displayed(table if by else table.drop(columns="period"), metric, level, badge),
+        badge=badge, metric=metric, by=by, level=level, influences=influences, units=sheet.units,
+        notes=(*themes.notes, *notes),
+        n_missing=pd.DataFrame({"column": [metric.column], "n_missing": [
+            int((themes.commented.to_numpy() & np.isnan(values)).sum())]}),
+    )  # fmt: skip
+
+
+def _group(
+    sheet: Prepared, values: Array, own: NDArray[np.bool_], pool: bool, level: float
+) -> Iterator[tuple[dict[str, Any], Array]]:
+    """Rows of one group: share, then gaps where enough comments carry them."""
+    there = [i for i in range(len(sheet.names)) if not np.isnan(sheet.machine[own, i]).any()]
+    corrected = bool((~np.isnan(sheet.hand[:, there]).any(axis=1) & (own | pool)).any())
+    if not corrected:
+        for i in there:
+            yield _counted(sheet, own, i), np.empty(0)
+        return
+    shares = correction.Correction(sheet.comments(own, np.zeros(len(own)), there, pool))
+    scored = sheet.comments(own, values, there, pool)
+    gaps = correction.Correction(scored)
+    naive = correction.Correction(_by_machine(scored))
+    for place, i in enumerate(there):
+        yield _row(sheet, shares, None, SHARE, correction.share(place), i, place, level)
+        marks = gaps.by_hand[:, 1 + place]
+        if min(marks.sum(), len(marks) - marks.sum()) < FEWEST:
+            yield {**_head(sheet, gaps, i, place), "quantity": GAP, "note": TOO_FEW}, np.empty(0)
+            continue
+        for name, quantity in (
+            (GAP, correction.gap(place)),
+            (ADJUSTED, correction.adjusted_gap(place, len(there))),
+            (IMPACT, correction.impact(place)),
+        ):
+            yield _row(sheet, gaps, naive, name, quantity, i, place, level)
+
+
+def _by_machine(comments: correction.Comments) -> correction.Comments:
+    """As if the machine's codes were true."""
+    codes = np.where(comments.own[:, None], comments.machine, np.nan)
+    return correction.Comments(
+        comments.machine,
+        codes,
+        comments.score,
+        comments.own,
+        comments.weight,
+        comments.drawn,
+        comments.stratum,
+    )
+
+
+def _counted(sheet: Prepared, own: NDArray[np.bool_], i: int) -> dict[str, Any]:
+    codes = sheet.machine[own, i]
+    return {
+        "theme": sheet.names[i], "quantity": SHARE, "n": int(own.sum()), "n_theme": int(codes.sum()),
+        "n_hand": 0, "machine": 100 * float(np.average(codes, weights=sheet.weight[own])),
+        "note": NOT_CORRECTED,
+    }  # fmt: skip
+
+
+def _head(sheet: Prepared, made: correction.Correction, i: int, place: int) -> dict[str, Any]:
+    n = int(made.comments.own.sum())
+    if sheet.by_people:
+        there = int(made.comments.machine[made.comments.own, place].sum())
+    else:
+        there = round(n * float(np.clip(made.moments(1.0)[0, 1 + place], 0, 1)))
+    return {"theme": sheet.names[i], "n": n, "n_theme": there, "n_hand": len(made.drawn.index)}
+
+
+def _row(
+    sheet: Prepared, made: correction.Correction, naive: correction.Correction | None, name: str,
+    quantity: correction.Quantity, i: int, place: int, level: float,
+) -> tuple[dict[str, Any], Array]:  # fmt: skip
+    found = made.estimate(quantity)
+    variance, df = spread(found.influence, found.information, sheet.units)
+    row = {
+        **_head(sheet, made, i, place), "quantity": name, "estimate": found.estimate, "se": np.sqrt(variance),
+        "df": df, "machine": found.machine, "tuning": np.nan if sheet.by_people else found.tuning, "note": "",
+    }  # fmt: skip
+    if name == SHARE:
+        row |= _share_interval(row, level)
+        return row, 100 * found.influence
+    width = float(t_quantile(level, df)) * row["se"]
+    row |= {"ci_low": found.estimate - width, "ci_high": found.estimate + width}
+    row["p_value"] = _p_value(found.estimate, row["se"], df)
+    if naive is not None and not sheet.by_people:
+        plain = naive.estimate(quantity)
+        own, own_df = spread(plain.influence, plain.information, sheet.units)
+        row["machine_p"] = _p_value(plain.estimate, float(np.sqrt(own)), own_df)
+    return row, found.influence
+
+
+def _p_value(estimate: float, se: float, df: float) -> float:
+    if not se > 0 or df < 1:
+        return np.nan
+    return float(2 * stdtr(df, -abs(estimate) / se))
+
+
+def _share_interval(row: dict[str, Any], level: float) -> dict[str, float]:
+    """Wilson's interval on the size of the simple sample that would know as much; in %."""
+    share, n = float(np.clip(row["estimate"], 0, 1)), row["n_hand"]
+    inside = float(np.clip(share, 0.5 / n, 1 - 0.5 / n))
+    size = inside * (1 - inside) / row["se"] ** 2 if row["se"] > 0 else float(n)
+    ratio = float(t_quantile(level, 1e9) / t_quantile(level, max(row["df"], 1)))
+    low, high = (float(end) for end in wilson_interval(share, size * ratio**2, level=level))
+    scaled = {
+        "estimate": share,
+        "se": row["se"],
+        "ci_low": low,
+        "ci_high": high,
+        "machine": row["machine"],
+    }
+    return {name: 100 * value for name, value in scaled.items()}
+
+
+def _finished(
+    table: pd.DataFrame, themes: CodedComments, metric: Metric, fewest: int
+) -> pd.DataFrame:
+    """Labels, adjusted p per kind of gap, small themes hidden."""
+    table = table.reindex(columns=list(COLUMNS)).assign(
+        label=table["theme"].map(themes.labels),
+        tone=table["theme"].map({name: theme.tone for name, theme in themes.themes.items()}),
+        unit=np.where(table["quantity"] == SHARE, "%", metric.unit),
+        note=table["note"].fillna(""),
+    )
+    table = table.astype(
+        {"n": "Int64", "n_theme": "Int64", "n_hand": "Int64", "p_value": float, "machine_p": float}
+    )
+    for column in ("estimate", "se", "ci_low", "ci_high", "df", "machine", "tuning"):
+        table[column] = table[column].astype(float)
+    for _, places in table.groupby(["period", "quantity"], sort=False).indices.items():
+        rows = table.index[places]
+        adjusted = adjust_family(table.loc[rows, "p_value"], method="bh")
+        low, high = deciding_interval(
+            table.loc[rows, "estimate"], table.loc[rows, "se"], table.loc[rows, "df"],
+            table.loc[rows, "p_value"], adjusted,
+        )  # fmt: skip
+        table.loc[rows, "p_adjusted"] = adjusted
+        table.loc[rows, "decided_low"], table.loc[rows, "decided_high"] = low, high
+        table.loc[rows, "machine_p"] = adjust_family(table.loc[rows, "machine_p"], method="bh")
+    for column in ("p_adjusted", "decided_low", "decided_high"):
+        table[column] = table[column].astype(float)
+    small = (table["n_theme"] < fewest) | (table["n"] - table["n_theme"] < fewest)
+    names = table[["theme", "quantity", "tone"]]
+    hidden = hide_rows(table, small.map({True: "small", False: ""}), fewest)
+    return hidden.assign(**{name: names[name] for name in names})
+
+
+def _badge(sheet: Prepared, hand: pd.DataFrame | None) -> tuple[str, list[str]]:
+    if sheet.by_people:
+        return "coded by people", []
+    if hand is None or sheet.agreement is None:
+        return "not corrected", ["Machine codes, not corrected: counts only."]
+    known = sheet.agreement.dropna(subset=["estimate"])
+    told = f"corrected with {hand['row'].nunique():,} hand-coded comments"
+    if known.empty:
+        return f"{told}, {UNKNOWN}", []
+    low = known.loc[known["estimate"] < LEAST_ALPHA, "theme"]
+    notes = (
+        [f"Coders agree too little (α below {LEAST_ALPHA}) on: {', '.join(low)}."]
+        if len(low)
+        else []
+    )
+    middle = f"{known['estimate'].median():.2f}".lstrip("0")
+    return f"{told}, α {middle}", notes
+
+
+def _displayed(table: pd.DataFrame, metric: Metric, level: float, badge: str) -> pd.DataFrame:
+    return with_display(
+        table, caption="Themes: share of comments, and the score that goes with them", about=badge,
+        columns=("label", "quantity", "estimate", "machine", "n_theme", "n_hand"), level=level,
+        headers={"label": "Theme", "machine": "Machine alone", "n_theme": "Comments", "n_hand": "Hand-coded",
+                 "tuning": "Weight of the machine", "machine_p": "Adjusted p, machine alone", "tone": "Tone"},
+        labels={metric.column: metric.title}, top=48,
+    )  # fmt: skip

@@ -1,0 +1,418 @@
+"""Comments in numbers: machine codes corrected by hand codes, agreement, sheets to code."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxlab.core.metric import nps_metric
+from cxlab.stats.verbatims import (
+    code_comments,
+    coding_agreement,
+    coding_sample,
+    krippendorff_alpha,
+    people_codes,
+    read_coding,
+    study_coding,
+    study_themes,
+    theme_scores,
+)
+from cxlab.stats.verbatims.codes import WORDS, CodedComments
+from cxlab.stats.verbatims.coding import STRATA, strata_of
+from cxlab.stats.verbatims.correction import (
+    Comments,
+    Correction,
+    adjusted_gap,
+    gap,
+    impact,
+    share,
+)
+from cxlab.survey.definition import Theme
+from cxlab.survey.simulate.comments import draw_comments
+from cxlab.survey.study import load_study
+from cxlab.survey.study_file import definition_of
+
+EXACT = 1e-12
+NAN = np.nan
+
+
+def comments(machine, hand, score, stratum, **changes):
+    n = len(machine)
+    parts = {
+        "own": np.ones(n, dtype=bool), "weight": np.ones(n), "drawn": np.ones(n), **changes,
+    }  # fmt: skip
+    return Comments(
+        np.asarray(machine, float), np.asarray(hand, float), np.asarray(score, float),
+        stratum=np.asarray(stratum), **parts,
+    )  # fmt: skip
+
+
+def planted(seed, n=400, coded=60, accuracy=0.9):
+    rng = np.random.default_rng(seed)
+    truth = (rng.random((n, 2)) < [0.3, 0.2]).astype(float)
+    score = 7 + truth @ [-2.0, 1.0] + rng.normal(0, 1.5, n)
+    machine = np.where(rng.random((n, 2)) < accuracy, truth, 1 - truth)
+    stratum = machine.any(axis=1).astype(int)
+    hand = np.full((n, 2), NAN)
+    for place in (0, 1):
+        chosen = rng.choice(np.flatnonzero(stratum == place), coded // 2, replace=False)
+        hand[chosen] = truth[chosen]
+    return truth, machine, hand, score, stratum
+
+
+def test_a_share_corrected_by_hand():
+    # ten comments: the machine finds the theme in four; of two of these that were coded one has
+    # it not, of two of the other six one has it: .4 + .4·(−1/2) + .6·(1/2) = .5
+    machine = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0.0])[:, None]
+    hand = np.array([1, 0, NAN, NAN, 0, 1, NAN, NAN, NAN, NAN])[:, None]
+    made = Correction(comments(machine, hand, np.zeros(10), machine[:, 0].astype(int)))
+    assert made.estimate(share(0), tuning=1.0).estimate == pytest.approx(0.5, abs=EXACT)
+    assert made.estimate(share(0)).machine == pytest.approx(0.4, abs=EXACT)
+    # hand codes alone: .4·(1/2) + .6·(1/2)
+    assert made.estimate(share(0), tuning=0.0).estimate == pytest.approx(0.5, abs=EXACT)
+
+
+def test_the_second_phase_of_a_share_has_its_textbook_variance():
+    # a machine that says nothing, one stratum: f·s²/n of a sample of n of N, and p(1 − p)/N
+    hand = np.full((1000, 1), NAN)
+    hand[:100, 0] = np.arange(100) < 30
+    made = Correction(comments(np.zeros((1000, 1)), hand, np.zeros(1000), np.zeros(1000, int)))
+    variance = (made.estimate(share(0), tuning=0.0).influence ** 2).sum()
+    expected = 0.9 * 0.21 / 99 + 0.21 / 1000
+    assert variance == pytest.approx(expected, rel=1e-9)
+
+
+def test_all_hand_coded_is_the_census():
+    truth, machine, _, score, stratum = planted(1)
+    made = Correction(comments(machine, truth, score, stratum))
+    difference = score[truth[:, 0] == 1].mean() - score[truth[:, 0] == 0].mean()
+    assert made.estimate(gap(0)).estimate == pytest.approx(difference, abs=EXACT)
+    design = np.column_stack([np.ones(len(score)), truth])
+    expected = np.linalg.lstsq(design, score, rcond=None)[0][2]
+    assert made.estimate(adjusted_gap(1, 2)).estimate == pytest.approx(expected, abs=1e-10)
+
+
+def test_a_perfect_machine_is_believed_and_noise_is_not():
+    truth, _, hand, score, stratum = planted(2)
+    perfect = Correction(comments(truth, hand, score, stratum))
+    for quantity in (share(0), gap(0), adjusted_gap(1, 2)):
+        found = perfect.estimate(quantity)
+        assert found.tuning == pytest.approx(1.0, abs=1e-9)
+        assert found.estimate == pytest.approx(found.machine, abs=1e-9)
+    rng = np.random.default_rng(3)
+    noise = (rng.random(truth.shape) < 0.5).astype(float)
+    tunings = [
+        Correction(comments(noise, hand, score, np.zeros(len(score), int))).estimate(one).tuning
+        for one in (share(0), gap(0))
+    ]
+    assert max(tunings) < 0.2
+
+
+@given(st.integers(0, 50), st.floats(0, 1))
+@settings(max_examples=25, deadline=None)
+def test_impact_is_share_times_gap_and_what_leaving_out_adds(seed, tuning):
+    truth, machine, hand, score, stratum = planted(seed)
+    made = Correction(comments(machine, hand, score, stratum))
+    figures = [made.estimate(one(0), tuning=tuning).estimate for one in (impact, share, gap)]
+    assert figures[0] == pytest.approx(figures[1] * figures[2], abs=1e-10)
+    whole = Correction(comments(truth, truth, score, stratum)).estimate(impact(0)).estimate
+    assert whole == pytest.approx(score.mean() - score[truth[:, 0] == 0].mean(), abs=1e-10)
+
+
+def test_corrected_figures_cover_the_truth_where_the_machine_alone_does_not():
+    # a hundred studies; benchmarks/verbatims.py has a thousand
+    inside, plain = [], []
+    for seed in range(100):
+        _, machine, hand, score, stratum = planted(seed, n=1500, coded=200)
+        found = Correction(comments(machine, hand, score, stratum)).estimate(gap(0))
+        se = np.sqrt((found.influence**2).sum())
+        inside.append(abs(found.estimate + 2) < 2 * se)
+        plain.append(abs(found.machine + 2) < 2 * se)
+    assert np.mean(inside) >= 0.88
+    assert np.mean(plain) < 0.7
+
+
+def book(*names, **codes):
+    return {name: Theme(name, name.capitalize(), (name,), codes=codes) for name in names}
+
+
+def answers(n=200, seed=0):
+    truth, machine, hand, score, _ = planted(seed, n=n)
+    data = pd.DataFrame({"score": score, "id": [f"R{i}" for i in range(n)]})
+    values = pd.DataFrame(machine, columns=["rude", "slow"])
+    coded = CodedComments(table=values, values=values, themes=book("rude", "slow"), by=WORDS)
+    done = ~np.isnan(hand).any(axis=1)
+    sheet = pd.DataFrame(hand[done], columns=["rude", "slow"]).assign(
+        row=data["id"][done].to_numpy(), coder=1, stratum=strata_of(coded)[done].to_numpy(),
+        probability=0.5,
+    )  # fmt: skip
+    return data, coded, sheet
+
+
+def test_without_hand_codes_there_are_counts_only():
+    data, coded, _ = answers()
+    found = theme_scores(data, coded, score="score")
+    assert found.badge == "not corrected"
+    assert set(found.table["quantity"]) == {"share"}
+    assert found.table["estimate"].isna().all()
+    assert found.table["machine"].notna().all()
+    assert found.table["note"].str.startswith("machine codes, not corrected").all()
+
+
+def test_few_positives_give_a_share_only():
+    data, coded, sheet = answers()
+    sheet["rude"] = (np.arange(len(sheet)) < 9).astype(float)
+    table = theme_scores(data, coded, score="score", hand=sheet, row="id", min_group_size=1).table
+    rude = table[table["theme"] == "rude"].set_index("quantity")
+    assert np.isfinite(rude.loc["share", "estimate"])
+    assert np.isnan(rude.loc["gap", "estimate"])
+    assert "share only" in rude.loc["gap", "note"]
+
+
+def test_columns_of_a_classifier_are_refused():
+    data, coded, sheet = answers()
+    with pytest.raises(TypeError, match="must come from code_comments or people_codes"):
+        theme_scores(data, coded.values, score="score", hand=sheet, row="id")
+
+
+def test_hand_codes_of_comments_that_are_not_there_are_refused():
+    data, coded, sheet = answers()
+    sheet.loc[0, "row"] = "R999"
+    with pytest.raises(ValueError, match="must be of comments in the data; got 'R999'"):
+        theme_scores(data, coded, score="score", hand=sheet, row="id")
+
+
+def test_weights_of_one_and_clusters_of_one_change_nothing():
+    data, coded, sheet = answers()
+    plain = theme_scores(data, coded, score="score", hand=sheet, row="id")
+    data = data.assign(w=1.0, flight=range(len(data)))
+    design = {"weights": "w", "cluster": "flight"}
+    same = theme_scores(data, coded, score="score", hand=sheet, row="id", design=design)
+    pd.testing.assert_frame_equal(plain.table, same.table)
+    assert "one coder" in plain.badge
+
+
+def test_small_themes_are_hidden():
+    data, coded, sheet = answers()
+    table = theme_scores(data, coded, score="score", hand=sheet, row="id", min_group_size=150).table
+    assert table["estimate"].isna().all()
+    assert table["n_theme"].isna().all()
+
+
+#: Krippendorff (2011): four coders, twelve units. His .849 is 951/1120 exactly (counted pair by pair).
+CODERS = [
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, NAN, NAN, NAN],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, NAN, 3],
+    [NAN, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, NAN],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, NAN],
+]
+
+
+@pytest.mark.parametrize(
+    ("scale", "alpha"), [("nominal", 904 / 1216), ("ordinal", 0.815388), ("interval", 951 / 1120)]
+)
+def test_alpha_of_krippendorffs_example(scale, alpha):
+    assert krippendorff_alpha(CODERS, scale=scale)[0] == pytest.approx(alpha, abs=1e-6)
+
+
+def test_agreement_of_one_coder_is_unknown_and_poor_agreement_warns():
+    rng = np.random.default_rng(0)
+    sheet = pd.DataFrame({"row": range(40), "coder": 1, "rude": rng.integers(0, 2, 40)})
+    assert coding_agreement(sheet, themes=["rude"])["note"][0] == "agreement unknown: one coder"
+    both = pd.concat([sheet, sheet.assign(coder=2, rude=rng.integers(0, 2, 40))])
+    table = coding_agreement(both, themes=["rude"])
+    assert table["estimate"][0] < 0.5
+    assert "below 0.667" in table["note"][0]
+    with pytest.raises(ValueError, match="each comment once per coder; got 0"):
+        coding_agreement(pd.concat([sheet, sheet]), themes=["rude"])
+
+
+def test_words_stand_whole_and_case_does_not_matter():
+    data = pd.DataFrame({"said": ["RUDE!", "an intruder", "queuing  up", None, "  ", "(queue)"]})
+    coded = code_comments(
+        data, "said", {"r": Theme("r", "Rude", ("rude",)), "q": Theme("q", "Queue", ("queu*",))}
+    )
+    assert coded.values["r"].tolist()[:3] == [1, 0, 0]
+    assert coded.values["q"].tolist()[2] == 1
+    assert coded.values["q"].tolist()[5] == 1
+    assert coded.commented.tolist() == [True, True, True, False, False, True]
+    with pytest.raises(ValueError, match="must have words for every theme; got none for Rude"):
+        code_comments(data, "said", {"r": Theme("r", "Rude")})
+
+
+def test_the_sheet_is_half_without_a_theme_and_known_by_its_chances():
+    study = load_study("demo")
+    data = study.read()
+    coded = study_themes(study, data)
+    drawn = coding_sample(data, coded, text="comment", row="response_id", size=100, overlap=20)
+    assert drawn.table["drawn"].tolist() == [50, 50]
+    assert drawn.rows["coder"].value_counts().to_dict() == {1: 60, 2: 60}
+    assert (drawn.rows.groupby("row")["coder"].nunique() == 2).sum() == 20
+    again = coding_sample(data, coded, text="comment", row="response_id", size=100, overlap=20)
+    pd.testing.assert_frame_equal(drawn.rows, again.rows)
+    assert "about 0.5 hours for each of 2 coder(s)" in drawn.notes[0]
+    later = coding_sample(
+        data, coded, text="comment", row="response_id", size=40, earlier=drawn.rows, coders=1
+    )
+    assert not set(later.rows["row"]) & set(drawn.rows["row"])
+    everything = coding_sample(data.head(80), people_like(coded, 80), text="comment", size=300)
+    assert everything.table["drawn"].tolist() == everything.table["n"].tolist()
+
+
+def people_like(coded, n):
+    return CodedComments(
+        table=coded.table, values=coded.values.head(n), themes=coded.themes, by=coded.by
+    )
+
+
+@pytest.mark.parametrize("name", ["sheet.xlsx", "sheet.csv"])
+def test_a_sheet_is_written_filled_and_read_back(tmp_path, name):
+    said = ["=1+1 rude", "fine", "slow and rude", "good"] * 5
+    data = pd.DataFrame({"said": said})
+    coded = code_comments(data, "said", book("rude", "slow"))
+    drawn = coding_sample(data, coded, text="said", size=20, coders=1)
+    drawn.write(tmp_path / name)
+    read = pd.read_excel if name.endswith("xlsx") else pd.read_csv
+    sheet = read(tmp_path / name)
+    assert sheet["comment"].str.startswith("=1+1").sum() == 5
+    sheet["rude"] = sheet["comment"].str.contains("rude").astype(int)
+    sheet["slow"], sheet["none"] = NAN, NAN
+    sheet.loc[3, "rude"] = NAN
+    sheet.to_csv(tmp_path / "filled.csv", index=False)
+    hand = read_coding(tmp_path / "filled.csv", coded)
+    assert len(hand) == 19
+    assert hand.attrs["not_coded"] == 1
+    assert hand["slow"].eq(0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rude": 2}, "must hold 1, 0 or blanks; got 2"),
+        ({"rude": 1, "none": 1}, "must not mark a theme and `none`"),
+        ({"probability": 0}, "probabilities over 0 and up to 1"),
+        ({"row": 1}, "each comment once per coder; got 1"),
+    ],
+)
+def test_a_wrong_sheet_is_refused(change, message):
+    coded = code_comments(pd.DataFrame({"said": ["rude", "fine"]}), "said", book("rude"))
+    sheet = pd.DataFrame(
+        {
+            "row": [0, 1],
+            "coder": 1,
+            "stratum": STRATA,
+            "probability": 1.0,
+            "rude": [1, 0],
+            "none": 0,
+        }
+    )
+    with pytest.raises(ValueError, match=message):
+        read_coding(sheet.assign(**change), coded)
+    with pytest.raises(ValueError, match="must have the columns row, coder"):
+        read_coding(sheet.drop(columns="coder"), coded)
+
+
+def test_the_demo_coded_its_own_draw_and_words_are_as_planted():
+    study = load_study("demo")
+    data = study.read()
+    coded = study_themes(study, data)
+    hand = study_coding(study, coded)
+    strata = strata_of(coded).set_axis(data["response_id"])
+    assert (strata[hand["row"]].to_numpy() == hand["stratum"].to_numpy()).all()
+    assert "comment" not in coded.table
+    planted_truth = draw_comments(
+        pd.read_csv(study.path.parent / "relationship.csv"), 20240101
+    ).truth
+    there = data["comment"].notna().to_numpy()
+    wrong = (planted_truth.to_numpy() != coded.values.fillna(0).to_numpy())[there]
+    assert 0.02 < wrong.mean() < 0.05  # misses and misleading sentences
+
+
+def test_the_corrected_shares_of_the_demo_hold_what_was_planted():
+    study = load_study("demo")
+    data = study.read()
+    coded = study_themes(study, data)
+    truth = draw_comments(pd.read_csv(study.path.parent / "relationship.csv"), 20240101).truth
+    found = theme_scores(
+        data, coded, score=nps_metric("recommend"), hand=study_coding(study, coded),
+        row="response_id", design=study.design,
+    ).table  # fmt: skip
+    shares = found[found["quantity"] == "share"].set_index("theme")
+    there = data["comment"].notna().to_numpy()
+    for theme, row in shares.iterrows():
+        true = 100 * np.average(truth.loc[there, theme], weights=data.loc[there, "weight"])
+        assert row["ci_low"] - 0.5 < true < row["ci_high"] + 0.5, theme
+
+
+def test_codes_mean_what_the_crosswalk_says_of_their_wave():
+    rows = pd.DataFrame(
+        {"period": ["2016", "2017", "2017", "2015"], "code": ["102", "102", "206", None]}
+    )
+    rude = book("rude", **{"2016": ("102",), "2017": ("206",)})
+    assert people_codes(rows, ["code"], rude).values["rude"].tolist()[:3] == [1, 0, 1]
+    only = book("rude", **{"2016": ("102",)})
+    with pytest.raises(ValueError, match="must say which codes of 2017 mean which theme"):
+        people_codes(rows, ["code"], only)
+
+
+def test_a_code_of_two_themes_is_refused():
+    content = {
+        "study": {"name": "x", "title": "X"},
+        "tables": {"a": {"file": "a.csv", "columns": {"code": {"role": "codes"}}}},
+        "codebook": {"one": {"codes": {"2017": [5]}}, "two": {"codes": {"2017": ["5.0"]}}},
+    }
+    with pytest.raises(
+        ValueError, match=r"`codes` of codebook.two must be of one theme; got 5 of 2017"
+    ):
+        definition_of(content)
+    with pytest.raises(
+        ValueError, match=r"codebook.one may have .*; got 'word'. Did you mean 'words'"
+    ):
+        definition_of({**content, "codebook": {"one": {"word": ["a"]}}})
+
+
+def test_the_airports_comments_of_2017(sfo):
+    data = sfo.read(period="2017")
+    coded = study_themes(sfo, data)
+    found = theme_scores(
+        data, coded, score=nps_metric("recommend"), design={"cluster": "flight_run"}
+    )
+    praise = found.table[found.table["theme"] == "praise"].set_index("quantity")
+    assert praise.loc["gap", "n"] == 1395
+    assert praise.loc["gap", "n_theme"] == 262
+    assert praise.loc["gap", "estimate"] == pytest.approx(32.815669, abs=1e-6)
+    score = data.loc[coded.commented, "recommend"].dropna()
+    assert 100 * ((score >= 9).mean() - (score <= 6).mean()) == pytest.approx(39.0, abs=0.05)
+
+
+def test_adjusted_gaps_of_the_airports_twelve_most_frequent_codes(sfo):
+    data = sfo.read(period="2017")
+    columns = [f"comment_code_{i}" for i in range(1, 6)]
+    scored = data[data["recommend"].notna()]
+    respondents = (
+        scored[columns].stack().dropna().groupby(level=0).unique().explode().value_counts()
+    )
+    often = respondents[respondents >= 40].index
+    themes = {f"c{code}": Theme(f"c{code}", code, codes={"2017": (code,)}) for code in often}
+    assert len(themes) == 12
+    table = theme_scores(
+        data, people_codes(data, columns, themes), score=nps_metric("recommend"),
+        design={"cluster": "flight_run"},
+    ).table  # fmt: skip
+    rows = table[table["quantity"] == "adjusted gap"].set_index("theme")
+    # Satterthwaite's degrees of freedom widen the planned intervals by up to half a point
+    for code, middle, low, high in (
+        ("c1", 28.8, 19.0, 38.6), ("c32", -21.0, -38.2, -3.7), ("c105", -17.7, -34.5, -1.0),
+    ):  # fmt: skip
+        assert rows.loc[code, "estimate"] == pytest.approx(middle, abs=0.05)
+        assert rows.loc[code, ["ci_low", "ci_high"]].tolist() == pytest.approx([low, high], abs=0.5)
+
+
+def test_rude_security_staff_are_followed_and_not_confused_with_restaurants(sfo):
+    data = sfo.read(period=["2015", "2016", "2017"])
+    counts = study_themes(sfo, data).values.groupby(data["period"]).sum()
+    assert counts["security_rude"].tolist() == [25, 28, 17]
+    assert counts.loc["2017", "restaurants"] >= 150  # code 102 of 2017
