@@ -29,13 +29,18 @@ ROLES: dict[str, str] = {
     "date": "when something happened",
     "id": "of the row; two rows may not share one",
     "customer": "id of the customer",
+    "account": "id of the firm that the customer works for; its answers belong together",
     "active": "whether a customer was there at the end of the window, in a table of customers",
     "left": "day on which a customer left; empty: still there",
+    "purchase": "when a customer bought, in a table of purchases",
     "value": "what a customer is worth, such as the revenue of a year",
     "period": "of the answer, where one file holds several",
     "weight": "how much the answer counts",
     "strata": "stratum of the sample",
     "cluster": "answers that belong together, such as those of one customer or one flight",
+    "unit": "the team, store or agent that served the customer or employs the employee",
+    "comment": "what the respondent wrote",
+    "codes": "codes that people gave the comment",
 }
 RATING_ROLES = ("outcome", "touchpoint", "rating")
 #: When something happened, a customer's leaving or purchase included; how much of something.

@@ -80,6 +80,11 @@ class AboutKeys(Keys):
         What reads the answers. Left out: the size of the files decides.
     observed_until : date
         Last day on which a customer's leaving would have been seen.
+    inactive_after : number
+        Days without a purchase after which a customer counts as having left, where leaving has
+        no date.
+    answers_are : text
+        Confidential answers are not linked to what customers did, and nobody is listed.
     """
 
     place = "[study]"
@@ -148,7 +153,20 @@ class ScaleKeys(Keys):
 
 
 class ThemeKeys(Keys):
-    """``[codebook.THEME]``."""
+    """``[codebook.THEME]``.
+
+    Attributes
+    ----------
+    label : text
+        Name in reports. Left out: the name of the theme.
+    words : texts
+        Words and phrases that give the theme away, ``*`` standing for any ending.
+    tone : text
+        What such comments mean for the firm.
+    codes : table
+        Period to the codes that people gave such comments in it; codes change their meaning
+        between waves.
+    """
 
     place = "codebook.{}"
     label: Visible | None = None
@@ -208,6 +226,8 @@ class ColumnKeys(Keys):
         Label where there is little room.
     stage : text
         Stage of the journey, of touchpoints.
+    owner : text
+        Who acts on a touchpoint.
     scale : text
         Name of the scale; ratings need one.
     values : table
@@ -229,6 +249,8 @@ class ColumnKeys(Keys):
         Whether an outcome leads the reports. Where none does: the NPS, else the first outcome.
     spans_periods : flag
         Whether the same id in two periods is the same cluster, as of customers.
+    persons : flag
+        Whether each unit is one person; such units are in no report.
     shift : number
         Code in the file + shift = score, where a file stores 1 to 11 for 0 to 10.
     reverse : flag
@@ -333,6 +355,8 @@ class StudyKeys(Keys):
         Rules of a programme that keep invited customers from the next invitation.
     scales : tables
         Scales that columns name.
+    codebook : tables
+        Themes that comments may be about.
     """
 
     study: AboutKeys

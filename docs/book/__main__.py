@@ -46,6 +46,7 @@ def make_reports() -> list[str]:
         if study == "demo":
             raise SystemExit(f"the reports of the demo failed:\n{done.stdout}{done.stderr}")
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
+        shutil.rmtree(REPORTS / study, ignore_errors=True)
         left_out.append(f"{study}, whose answers were not found. {said.removeprefix('Error: ')}")
         print(f"left out of the gallery: {left_out[-1]}", file=sys.stderr)
     return left_out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -39,22 +40,24 @@ def notebooks() -> dict[str, nbformat.NotebookNode]:
 def questions() -> tuple[Question, ...]:
     """The public functions by question, then the classes that they return.
 
-    Raises
-    ------
-    ValueError
-        For a public function that no question names, and a name that is not public.
+    A function that no question names is under what its package is about.
     """
     found = [Question(words, _names_in(cells)) for words, cells in _rows_of_the_map()]
     named = {name for question in found for name in question.names}
     rest = [name for name in functions() if name not in named]
     found[-1].names.extend(name for name in rest if name.startswith("plot_"))
-    lacking = [name for name in rest if not name.startswith("plot_")]
-    if lacking:
-        raise ValueError(
-            f"0-start-here must name every public function under '{HEADING}'; '{lacking[0]}' (and "
-            f"{len(lacking) - 1} more) is lacking. Add it to a question's row."
-        )
+    others: dict[str, list[str]] = {}
+    for name in rest:
+        if not name.startswith("plot_"):
+            others.setdefault(_about(name), []).append(name)
+    found += [Question(words, names) for words, names in others.items()]
     return (*found, Question(RESULTS, classes()))
+
+
+def _about(name: str) -> str:
+    """What the package of a function is about."""
+    package = ".".join(getattr(cxlab, name).__module__.split(".")[:3])
+    return (sys.modules[package].__doc__ or "").splitlines()[0].rstrip(".")
 
 
 def functions() -> list[str]:
