@@ -13,8 +13,8 @@ from scipy.special import expit, logit
 from cxlab.core.messages import got, unknown
 from cxlab.core.result import Result
 from cxlab.stats.inference import normal_quantile
-from cxlab.stats.outcomes.differences import observed_outcomes
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
+from cxlab.stats.outcomes.predictors import observed_outcomes
 from cxlab.stats.outcomes.survival import check_times, cluster_sums
 
 #: Leavers that each column of the model needs.
