@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cxlab.core.labels import natural_order
 from cxlab.core.messages import unknown
 from cxlab.report.parameters import check_parameters, read_parameters
 from cxlab.survey.definition import RATING_ROLES, ROLES
@@ -43,7 +44,7 @@ def notebooks_folder() -> Path:
 def report_notebooks() -> dict[str, Path]:
     """Notebooks that make reports: those whose parameters name study, period and where."""
     found = {}
-    for path in sorted(notebooks_folder().glob("*.ipynb")):
+    for path in sorted(notebooks_folder().glob("*.ipynb"), key=lambda one: natural_order(one.stem)):
         if all(name in read_parameters(path) for name in RUN_PARAMETERS):
             found[path.stem] = path
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,6 @@ from cxlab.core.labels import row_labels
 from cxlab.stats.inference import t_quantile
 from cxlab.stats.teams.regression import Array, meta_regression, reliability
 from cxlab.stats.teams.units import UnitMeans, UnitResult, shown_units, unit_means
-
-if TYPE_CHECKING:
-    from cxlab.stats.teams.scores import UnitScores
-    from cxlab.stats.teams.signs import UnitSigns
 
 BETWEEN, CORRECTED, WITHIN = "between units", "between units, corrected", "within units"
 #: Units that a slope needs, and the reliability that a corrected one needs.
@@ -45,27 +41,20 @@ class TeamLink(UnitResult):
     """
 
     def findings(
-        self,
-        scores: UnitScores | None = None,
-        signs: UnitSigns | None = None,
-        *,
-        noun: str = "unit",
-        looked: str = "",
+        self, signs: UnitResult | None = None, *, noun: str = "unit", looked: str = ""
     ) -> Findings:
         """The slope between units, the one within beside it, and how many to look at.
 
         Parameters
         ----------
-        scores : UnitScores, optional
-            Of `unit_scores`.
-        signs : UnitSigns, optional
+        signs : UnitResult, optional
             Of `unit_signs`.
         noun, looked : str
             What a unit is called, and a unit of the signs where it is another.
         """
         from cxlab.stats.teams.findings import team_findings
 
-        return team_findings(self, scores, signs, noun, looked or noun)
+        return team_findings(self, signs, noun, looked or noun)
 
 
 def link_teams(
@@ -167,8 +156,9 @@ def link_teams(
         ),
         units=shown_units(
             every, every[["n_employees", "n"]].min(axis=1), persons, min_group_size,
-            caption="Both scores of each unit", sort=("-employee_mean",), top=len(every),
+            caption="Both scores of each unit", sort=("-employee_mean",),
             columns=("unit", "employee_mean", "customer_mean", "n_employees", "n"),
+            headers={"n_employees": "Employees", "n": "Answers"},
             units={"employee_mean": "score", "customer_mean": "score", "n_employees": "count"},
         ),
         every=every,
