@@ -10,9 +10,10 @@ import pytest
 from scipy.special import stdtr
 
 from cxlab.core.findings import unfounded
-from cxlab.stats.teams import funnel, link_teams, study_teams, unit_scores, unit_signs
+from cxlab.stats.teams import link_teams, study_teams, unit_scores, unit_signs
 from cxlab.stats.teams.link import BETWEEN, CORRECTED, WITHIN
 from cxlab.stats.teams.regression import meta_regression, reliability
+from cxlab.stats.teams.signs import funnel
 from cxlab.survey.simulate import simulate_programme
 from cxlab.survey.study import load_study
 
@@ -151,6 +152,22 @@ class TestRefusals:
         assert link.findings(noun="shop").answer.text == (
             "Both scores of nine shops stand side by side; a slope needs ten"
         )
+
+    def test_units_that_only_one_side_has_are_counted(self):
+        e, c = drawn(np.random.default_rng(1))
+        link = linked(e[e["shop"] > 1], c[c["shop"] < 19])
+        assert link.table["n"].iloc[0] == 17
+        assert link.notes == (
+            "Units with employees only, left out: 1.",
+            "Units with customers only, left out: 2.",
+        )
+
+    def test_employees_who_are_all_alike_give_no_slope(self):
+        e, c = drawn(np.random.default_rng(1))
+        link = linked(e.assign(e=7.0, wave=e.index % 2), c.assign(wave=c.index % 2), within="wave")
+        assert link.table["estimate"].isna().all()
+        assert (link.table["note"] == "employees' means are all alike: no slope").all()
+        assert link.findings(noun="shop").answer.text.endswith("needs employees who differ")
 
     def test_a_reliability_under_a_half_gives_no_corrected_slope(self):
         link = linked(*drawn(np.random.default_rng(1), staff=3, noise=4))
@@ -338,6 +355,15 @@ class TestStudy:
     def test_persons_are_no_selection(self):
         with pytest.raises(ValueError, match="`where` must not choose by 'agent'"):
             load_study("demo").read("transactional", where={"agent": "Agent 01"})
+
+    def test_a_part_is_of_customers_and_shows_no_single_unit(self):
+        part = study_teams(load_study("demo"), where={"segment": "Business"})
+        assert 100 < len(part.link["answers"]) < 2_000
+        assert link_teams(**part.link).units.empty
+        assert unit_scores(**part.scores).units.empty
+        assert "invited" not in part.signs
+        own = study_teams(load_study("demo"), where={"touchpoint": "check_in"})
+        assert set(own.link["answers"]["touchpoint"]) == {"check_in"}
 
     def test_earlier_periods_only(self):
         early = study_teams(load_study("demo"), period="2024-Q3")

@@ -67,8 +67,11 @@ def _answer(link: TeamLink, signs: UnitResult | None, noun: str, looked: str) ->
 
 def _between(link: TeamLink, row: pd.Series | None, noun: str) -> str:
     if row is None:
-        units = in_words(int(link.table["n"].iloc[0]))
-        return f"Both scores of {units} {noun}s stand side by side; a slope needs {in_words(FEWEST_UNITS)}"
+        units = int(link.table["n"].iloc[0])
+        told = f"Both scores of {in_words(units)} {noun}s stand side by side; a slope needs"
+        return (
+            f"{told} {in_words(FEWEST_UNITS) if units < FEWEST_UNITS else 'employees who differ'}"
+        )
     if row["p_value"] >= ALPHA:
         told = f"That {noun}s whose employees score higher have customers who do is not shown"
         return f"{told}: {_size(row)} points per point"

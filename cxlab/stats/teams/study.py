@@ -50,7 +50,7 @@ def study_teams(
     period : str, optional
         The last; default: all.
     where : mapping, optional
-        Of answers, as for `Study.read`.
+        Of answers or of their customers, as for `Study.read`. No single unit is shown then.
 
     Raises
     ------
@@ -73,14 +73,15 @@ def study_teams(
     table = next((t for t in study.definition.tables.values() if _asks_about(unit, t)), staff)
     first, named = _named(table, "outcome"), study.metrics("outcome", table=table.name)
     score = next((metric.column for metric in named if metric.name == "nps"), first)
-    answers = _up_to(study.read(table.name, where=where, engine="pandas"), period)
+    answers = _up_to(_chosen(study, table, where or {}), period)
     employees = _up_to(study.read(EMPLOYEES, engine="pandas"), period)
     _add_waves(answers, employees)
     own = table.columns[unit]
     looked = next((one for one in table.with_role("unit") if one.persons), own)
     words = {"noun": own.label.lower(), "looked": looked.label.lower()}
     given = {"answers": answers, "min_group_size": study.definition.min_group_size}
-    units = {"unit": unit, "persons": own.persons, **given}
+    # units of a part, beside those of everyone, would give small parts back
+    units = {"unit": unit, "persons": own.persons or bool(where), **given}
     top = {one.name: one.scale.top_box for one in table.with_role("outcome") if one.scale}[score]
     return StudyTeams(
         link={"employees": employees, "employee_score": rating, "customer_score": score,
@@ -93,6 +94,17 @@ def study_teams(
         f"{employees[unit].nunique()} {words['noun']}s; "
         f"{answers[looked.name].nunique()} {words['looked']}s.",
     )  # fmt: skip
+
+
+def _chosen(study: Study, table: Table, where: Mapping[str, Any]) -> pd.DataFrame:
+    """Answers of a part: by their own columns, or by those of their customers."""
+    customers = study.definition.tables.get("customers")
+    key = customers.only("id") if customers else None
+    if set(where) <= set(table.columns) or key is None or key.name not in table.columns:
+        return study.read(table.name, where=where or None, engine="pandas")
+    answers = study.read(table.name, engine="pandas")
+    people = study.read("customers", where=where, engine="pandas")
+    return answers[answers[key.name].isin(people[key.name])]
 
 
 def _asks_about(unit: str, table: Table) -> bool:
