@@ -93,11 +93,17 @@ from .stats.tracking import period_scores as period_scores
 from .stats.verbatims import code_comments as code_comments
 from .stats.verbatims import coding_agreement as coding_agreement
 from .stats.verbatims import coding_sample as coding_sample
+from .stats.verbatims import commenters as commenters
+from .stats.verbatims import find_themes as find_themes
 from .stats.verbatims import people_codes as people_codes
 from .stats.verbatims import read_coding as read_coding
 from .stats.verbatims import study_coding as study_coding
 from .stats.verbatims import study_themes as study_themes
+from .stats.verbatims import study_verbatims as study_verbatims
+from .stats.verbatims import theme_changes as theme_changes
 from .stats.verbatims import theme_scores as theme_scores
+from .stats.verbatims import theme_sentiment as theme_sentiment
+from .stats.verbatims import typical_quotes as typical_quotes
 from .survey.check import check_answers as check_answers
 from .survey.check import glossary as glossary
 from .survey.check import study_overview as study_overview
