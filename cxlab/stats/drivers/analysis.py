@@ -88,7 +88,8 @@ def drivers(
     method : {"lmg", "johnson"}
         How R² is shared: the mean gain over all orders; relative weights, which are faster.
     missing : {"em", "pairwise", "complete"}
-        Treatment of blanks: see `cxlab.Moments.covariance`.
+        Treatment of blanks: maximum likelihood under a multivariate normal from all rows,
+        missing at random; each pair from the rows that have both; rows with every value only.
     design : Design or mapping, optional
         Columns of the survey design. Weights are 0 or more; clusters are nested in
         strata; a row without a cluster is its own; ``stratum_clusters`` is the number of
