@@ -24,6 +24,7 @@ from .stats.actions import loop_effect as loop_effect
 from .stats.actions import loop_status as loop_status
 from .stats.actions import net_benefit as net_benefit
 from .stats.actions import next_scores as next_scores
+from .stats.actions import programme_at_a_glance as programme_at_a_glance
 from .stats.actions import study_follow_ups as study_follow_ups
 from .stats.actions import where_to_act as where_to_act
 from .stats.comparison import NpsComparison as NpsComparison
@@ -38,8 +39,6 @@ from .stats.drivers import what_if as what_if
 from .stats.metrics import compare_groups as compare_groups
 from .stats.metrics import compare_periods as compare_periods
 from .stats.metrics import compare_segments as compare_segments
-from .stats.metrics import mean_score as mean_score
-from .stats.metrics import net_score as net_score
 from .stats.metrics import nps as nps
 from .stats.metrics import retention as retention
 from .stats.metrics import scorecard as scorecard

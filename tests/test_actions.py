@@ -19,6 +19,7 @@ from cxlab.stats.actions import (
     loop_status,
     net_benefit,
     next_scores,
+    programme_at_a_glance,
     study_follow_ups,
 )
 from cxlab.stats.outcomes import follow_up
@@ -520,8 +521,8 @@ def test_the_programme_at_a_glance_and_who_acts():
          "ci_low": -12.0, "ci_high": 3.0, "unit": "points", "target": [30.0, np.nan],
          "attained": ["no", ""], "note": ""}
     )  # fmt: skip
-    table = calls.at_a_glance(
-        loop_status(cases, until="2025-12-31"), loop_effect(followed(100, 0)), response=response,
+    table = programme_at_a_glance(
+        calls, loop_status(cases, until="2025-12-31"), loop_effect(followed(100, 0)), response=response,
         targets=aims,
     ).set_index("measure")  # fmt: skip
     assert list(table.index) == [

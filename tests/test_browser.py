@@ -69,6 +69,7 @@ PAGES = [
     "demo/2025-Q4/1-answers/1-answers.html",
     "demo/2025-Q4/8-changes/8-changes.html",
     "demo/2025-Q4/7-all/7-all.html",
+    "demo/2025-Q4/glossary.html",
     "demo/2025-Q4/7-outcomes/7-outcomes.html",
     "demo/2025-Q4/8-actions/8-actions.html",
 ]

@@ -10,7 +10,13 @@ import pandas as pd
 
 from cxlab.core.display import display_of, with_display
 from cxlab.core.findings import Cells, Finding, Findings
-from cxlab.core.phrases import decimals_for, interval, listed, number, with_interval
+from cxlab.core.phrases import (
+    interval_beside_zero,
+    listed,
+    number,
+    size_with_interval,
+    with_interval,
+)
 from cxlab.stats.actions.effect import WORTH_SEEING
 
 if TYPE_CHECKING:
@@ -62,17 +68,16 @@ def _effect(row: pd.Series) -> tuple[str, str]:
     """Whether calling helped, in words, and how sure that is."""
     if pd.isna(row["estimate"]):
         return f"Whether calling keeps customers: {row['note'] or 'not known'}", "not settled"
-    half = (row["ci_high"] - row["ci_low"]) / 2
-    decimals = max(decimals_for(half, row[name], [0.0]) for name in FIGURES)
+    figures = [float(row[name]) for name in FIGURES]
     stayed = f"{number(row['listed'])} % of the listed stayed, {number(row['held_out'])} % of the held out"
-    between = interval(row["ci_low"], row["ci_high"], decimals)
     if row["ci_low"] <= 0 <= row["ci_high"]:
-        return f"{stayed}: no effect is shown ({between} points)", "not settled"
-    size = number(abs(row["estimate"]), decimals)
+        return (
+            f"{stayed}: no effect is shown ({interval_beside_zero(*figures)} points)",
+            "not settled",
+        )
     more = "more" if row["estimate"] > 0 else "fewer"
-    nearer, farther = sorted((abs(row["ci_low"]), abs(row["ci_high"])))
-    between = interval(nearer, farther, decimals)
-    return f"{stayed}: {size} ({between}) in a hundred {more} of the listed", "clear"
+    size = size_with_interval(*figures)
+    return f"{stayed}: {size} in a hundred {more} of the listed", "clear"
 
 
 def _closing(status: pd.DataFrame) -> list[Finding]:
@@ -110,14 +115,30 @@ def _plan(effect: LoopEffect) -> Finding:
     )  # fmt: skip
 
 
-def at_a_glance(
+def programme_at_a_glance(
     calls: CallList,
     status: pd.DataFrame,
     effect: LoopEffect,
+    *,
     response: pd.DataFrame,
     targets: pd.DataFrame,
 ) -> pd.DataFrame:
-    """See `CallList.at_a_glance`."""
+    """The programme in one table: response, coverage, closing, targets, effect.
+
+    Parameters
+    ----------
+    calls, status, effect
+        Of `call_list`, `loop_status` and `loop_effect`.
+    response : DataFrame
+        Response rates, everyone first, of `response_rates`.
+    targets : DataFrame
+        Outcomes, of `scorecard`; those with a target count.
+
+    Returns
+    -------
+    DataFrame
+        ``measure``, ``estimate``, ``ci_low``, ``ci_high``, ``unit``, ``target``, ``note``.
+    """
     figures = ["estimate", "ci_low", "ci_high", "note"]
     counts = calls.table.groupby("arm")["n"].sum()
     covered = int(counts.reindex(["listed", "must call"]).sum())

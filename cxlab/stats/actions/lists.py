@@ -147,7 +147,8 @@ def loop_status(
     table["median_days"] = [_median(part) for _, part in parts(known, by)]
     return with_display(
         suppress_small_groups(table, within=[], min_group_size=min_group_size),
-        caption=f"Cases closed within {within:g} days, open cases counted",
+        caption=f"Cases closed within {within:g} days" + (f", by {by}" if by else ""),
+        about="Open cases counted.",
         columns=(*(["group"] if by else []), "estimate", "median_days", "n"),
         headers={"estimate": "Closed in time"}, units={"estimate": "%"},
     )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 from scipy.special import stdtr
 
 from cxlab.core.design import Design, DesignLike
@@ -49,7 +50,7 @@ def retention_differences(
         As for `cxlab.retention_by_score`.
     adjust : sequence of str
         Columns that are known before the answer, such as tenure, value or segment: numbers as
-        they are, texts as groups.
+        they are, texts as groups, blank being one of them.
     level : float
     min_group_size : int
         Contrasts of a category of fewer customers are left out, and of one that would give it
@@ -69,7 +70,7 @@ def retention_differences(
     Raises
     ------
     ValueError
-        For an unknown column, or missing values of what is adjusted for.
+        For an unknown column, or missing values of a number that is adjusted for.
 
     Notes
     -----
@@ -167,19 +168,20 @@ def _check_adjust(rows: pd.DataFrame, adjust: Sequence[str]) -> None:
     for name in adjust:
         if name not in rows:
             raise ValueError(unknown("adjust", name, rows.columns))
-        lacking = int(rows[name].isna().sum())
+        lacking = int(rows[name].isna().sum()) if is_numeric_dtype(rows[name]) else 0
         if lacking:
             raise ValueError(
-                f"`adjust` must be columns without missing values; got {lacking:,} in '{name}'. Leave it "
+                f"`adjust` must be numbers without missing values; got {lacking:,} in '{name}'. Leave it "
                 "out, or fill it before."
             )
 
 
 def _columns(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Numbers as they are, texts as indicators of all groups but the first."""
+    """Numbers as they are, texts as indicators of all groups but the first; blank is a group."""
     if not names:
         return pd.DataFrame(index=rows.index)
-    return pd.get_dummies(rows[list(names)], drop_first=True, dtype=float)
+    found = pd.get_dummies(rows[list(names)], drop_first=True, dummy_na=True, dtype=float)
+    return found.loc[:, found.any() | found.columns.isin(names)]
 
 
 def _fit(

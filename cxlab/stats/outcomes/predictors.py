@@ -14,7 +14,7 @@ from cxlab.core.display import with_display
 from cxlab.stats.inference import t_quantile
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.retention import Range, categories_of, opened_follow_up, stay
-from cxlab.stats.outcomes.survival import check_times, cluster_sums
+from cxlab.stats.outcomes.survival import check_times, cluster_error
 
 Array = NDArray[np.float64]
 
@@ -122,7 +122,7 @@ def _still_followed(days: Array, gone: NDArray[np.bool_], own: Array, times: Arr
 def _skills(
     losses: Mapping[str, Array], reference: Array, clusters: pd.Series, level: float
 ) -> pd.DataFrame:
-    total = reference.sum()
+    total = reference.sum() or np.nan
     skill = {name: 1 - loss.sum() / total for name, loss in losses.items()}
     influence = {
         name: -(loss - (1 - skill[name]) * reference) / total for name, loss in losses.items()
@@ -130,8 +130,8 @@ def _skills(
     first = next(iter(losses))
     found = []
     for name in losses:
-        se, units = _cluster_error(influence[name], clusters)
-        apart, _ = _cluster_error(influence[name] - influence[first], clusters)
+        se, units = cluster_error(influence[name], clusters)
+        apart, _ = cluster_error(influence[name] - influence[first], clusters)
         width = float(t_quantile(level, units - 1))
         gap = skill[name] - skill[first]
         limits = [np.nan] * 3 if name == first else [gap, gap - width * apart, gap + width * apart]
@@ -144,9 +144,3 @@ def _skills(
         headers={"predictor": "Question", "estimate": "Skill", "difference": "Less the first"},
         units={"estimate": "%", "difference": "+%"}, level=level,
     )  # fmt: skip
-
-
-def _cluster_error(influence: Array, clusters: pd.Series) -> tuple[float, int]:
-    sums = cluster_sums(influence, clusters)
-    units = len(sums)
-    return float(np.sqrt(units / (units - 1) * sums @ sums)), units
