@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 #: Moments (replicates, q, q) → quantity (replicates,).
 Quantity = Callable[[Array], Array]
+#: Errors of the machine added in each stratum, beside those that the hand codes show.
+UNSEEN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +75,8 @@ class Corrected:
     information : ndarray, shape (n,)
         Its expected square if all answers were alike, for the degrees of freedom.
     unseen : float
-        Variance of one error more in each stratum than the sample shows: no error among 150
-        comments does not mean that there is none.
+        Variance of half an error more in each stratum than the sample shows (Jeffreys): no error
+        among 150 comments does not mean that there is none.
     """
 
     estimate: float
@@ -192,7 +194,7 @@ class Correction:
         return total
 
     def _unseen(self, gradient: Array, theme: int) -> float:
-        """Variance of one more comment in each stratum whose code a person would change."""
+        """Variance of what the sample may have missed: codes that a person would change."""
         if self.census:
             return 0.0
         changed = self.by_machine.copy()
@@ -208,8 +210,8 @@ class Correction:
         open_ = np.ones(len(mass)) if not len(drawn.place) else 1 - _seen(drawn)
         usable = (mass > 0) & (number > 0)
         size = np.where(usable, number, 1)
-        # of `number` comments one more, n + 1 in all: δ²/n·1/(n + 1)
-        each = mass * square * open_ / (size * (size + 1))
+        # half an error more among n + 1 comments: δ²/n·½/(n + 1)
+        each = UNSEEN * mass * square * open_ / (size * (size + 1))
         return float(each[usable].sum())
 
     def _information(self, gradient: Array, tuning: float) -> Array:
