@@ -39,8 +39,6 @@ from .stats.drivers import what_if as what_if
 from .stats.metrics import compare_groups as compare_groups
 from .stats.metrics import compare_periods as compare_periods
 from .stats.metrics import compare_segments as compare_segments
-from .stats.metrics import mean_score as mean_score
-from .stats.metrics import net_score as net_score
 from .stats.metrics import nps as nps
 from .stats.metrics import retention as retention
 from .stats.metrics import scorecard as scorecard

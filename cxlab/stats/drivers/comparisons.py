@@ -1,16 +1,14 @@
-"""What goes on from an analysis: other groups, NPS, and a change of one touchpoint's ratings."""
+"""What goes on from an analysis: NPS, and a change of one touchpoint's ratings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from cxlab.core.display import with_display
-from cxlab.stats.drivers.estimands import Options, Users
-from cxlab.stats.drivers.replicates import Resample, replicate_test, spread
+from cxlab.stats.drivers.replicates import replicate_test, spread
 from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.inference import adjust_p_values, deciding_interval, smallest_shown
 
@@ -29,37 +27,6 @@ UNITS = {
     "continuous": "outcome points",
     "nps": "NPS points",
 }
-
-
-def share_differences(
-    fits: dict[object, Users], resample: Resample, options: Options
-) -> pd.DataFrame:
-    """Difference of each driver's share between every two groups, with its test.
-
-    Replicates are common to both groups, so clusters that they share are counted once.
-    """
-    parts = []
-    for (group, one), (other, two) in combinations(fits.items(), 2):
-        names = one.answers.names
-        facts = {
-            "group": group,
-            "against": other,
-            "driver": names,
-            "label": [one.answers.labels[name] for name in names],
-            "n": one.answers.n,
-            "n_against": two.answers.n,
-        }
-        estimate = one.importance.shares - two.importance.shares
-        drawn = one.importance.share_replicates - two.importance.share_replicates
-        df = min(one.df, two.df)
-        tested = _tested(estimate, drawn, resample.kind, df, options.level)
-        parts.append(pd.DataFrame({**facts, **tested}))
-    if not parts:
-        return pd.DataFrame()
-    table = pd.concat(parts, ignore_index=True)
-    several = len(parts) > 1
-    method = "by" if several else "bh"
-    return table.assign(p_adjusted=adjust_p_values(table["p_value"].to_numpy(), method=method))
 
 
 def _tested(estimate: Array, drawn: Array, kind: str, df: float, level: float) -> dict[str, Array]:

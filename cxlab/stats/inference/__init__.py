@@ -2,6 +2,7 @@
 
 from cxlab.stats.inference.certainty import (
     ALPHA,
+    LEVEL,
     LIKELY,
     POWER,
     SURE,
@@ -34,6 +35,7 @@ from cxlab.stats.inference.intervals import (
 
 __all__ = [
     "ALPHA",
+    "LEVEL",
     "LIKELY",
     "POWER",
     "SURE",

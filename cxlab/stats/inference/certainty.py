@@ -16,6 +16,8 @@ METHODS = ("bh", "by")
 #: Numbers drawn at a time.
 BLOCK = 5_000_000
 ALPHA = 0.05
+#: Of intervals that nobody asked to be others.
+LEVEL = 0.95
 #: Share of resamples from which a verdict is likely, and from which it may be clear.
 LIKELY, SURE = 0.80, 0.95
 #: A true change of the smallest size shown is seen this often.
