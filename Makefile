@@ -5,7 +5,7 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 READY = $(VENV)/.ready$(if $(FULL),-full)
-# FULL=1: also Spark, Ibis, Dask and the browser driver, whose tests are skipped without
+# FULL=1: also Spark, Ibis, Dask, the browser driver and Sphinx, whose tests are skipped without
 LOCK := $(if $(FULL),requirements-full.lock,requirements.lock)
 DEMO_PERIOD := 2025-Q4
 LOCK_FLAGS := --universal --generate-hashes --python-version 3.11 --no-emit-index-url --quiet \
@@ -17,7 +17,7 @@ VENV_CHECK := import importlib.util as u, sys; sys.exit(0 if u.find_spec("venv")
 	"cxlab needs the venv module of Python, which this Python lacks. On Debian: apt install python3-venv")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test lab check notebooks bench lock demo-data clean
+.PHONY: help setup report test docs lab check notebooks bench lock demo-data clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -28,6 +28,10 @@ report: $(READY)  ## Set up, run the main job on the demo study, print the index
 test: $(READY)  ## Set up and run everything: unit tests, doctests, notebooks
 	$(BIN)/python -m pytest -p no:nbval -n auto --doctest-modules cxlab tests
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -n auto --dist loadfile notebooks
+
+docs:  ## Build the book, a site that needs no network, under build/book/site
+	$(MAKE) --no-print-directory setup FULL=1
+	$(BIN)/python -m docs.book
 
 lab: $(READY)  ## Open JupyterLab on the first notebook
 	$(BIN)/jupyter lab notebooks/0-start-here.ipynb
@@ -51,10 +55,10 @@ lock: $(READY)  ## Resolve the dependencies again
 	$(BIN)/uv pip compile pyproject.toml --extra test $(LOCK_FLAGS) -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --all-extras $(LOCK_FLAGS) -c requirements.lock -o requirements-full.lock
 
-setup: $(READY)  ## Set up .venv only (FULL=1: with Spark, databases, Dask, browser)
+setup: $(READY)  ## Set up .venv only (FULL=1: with Spark, databases, Dask, browser, Sphinx)
 
 clean:  ## Remove .venv and all reports but the sample
-	rm -rf $(VENV) reports/demo reports/sfo reports/index.html
+	rm -rf $(VENV) build reports/demo reports/sfo reports/index.html
 
 # `uv` always with --python: without it an active environment is changed instead
 $(READY): $(LOCK) pyproject.toml

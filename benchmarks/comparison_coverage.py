@@ -219,7 +219,7 @@ def identity(studies: int) -> pd.DataFrame:
             t, r = (_answers(rng, who, p) for who, p in ((t_who, 0.5), (r_who, 0.3)))
             data = read_programme(t, r, customer="customer_id", score="recommend", weights={})
             found = among_answers(data, replicates=300, seed=int(rng.integers(2**31)))
-            table = identity_table(found, level=0.95).set_index("term")
+            table = identity_table(found).set_index("term")
             low, high = table["ci_low"], table["ci_high"]
             rows += [(both, name, low[name] <= v <= high[name]) for name, v in truth.items()]
     every = pd.DataFrame(rows, columns=["in_both", "part", "coverage"])
@@ -275,7 +275,7 @@ def paired_null(studies: int, customers: int = 300) -> pd.DataFrame:
             contrast(difference[last], who[last]),
             contrast(difference, np.arange(len(who))),
         )
-        rejected[study] = [one.row("wald", 0.95)["p_value"] < 0.05 for one in tests]
+        rejected[study] = [one.row("wald")["p_value"] < 0.05 for one in tests]
     names = ["every answer, by customer", "last before", "every answer, by row (wrong)"]
     table = pd.DataFrame({"test": names, "rejected": rejected.mean(0)})
     table["mc_se"] = np.sqrt(table["rejected"] * (1 - table["rejected"]) / studies)

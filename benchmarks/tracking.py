@@ -145,15 +145,11 @@ def clustered_counts(
 def alarms(table: pd.DataFrame, baseline: int) -> dict[str, np.ndarray]:
     """Per method: which new periods lie beyond the limits."""
     chart = control_chart(table, baseline=baseline)
-    detractors = control_chart(table, of="detractors", baseline=baseline)
     values, inside = table["estimate"].to_numpy(), np.arange(len(table)) < baseline
     xmr = individuals_limits(values, inside)
-    p_chart = np.abs(detractors.table["z"]) * detractors.sigma_z
     return {
         "chart": (np.abs(chart.table["z"]) > SIGMAS).to_numpy()[baseline:],
         "XmR": (np.abs(values - xmr.centre) > SIGMAS * xmr.sigma)[baseline:],
-        "% detractors": (np.abs(detractors.table["z"]) > SIGMAS).to_numpy()[baseline:],
-        "plain p": (p_chart > SIGMAS).to_numpy()[baseline:],
         "run of eight": chart.table["signal"].str.contains("run").to_numpy()[baseline:],
     }
 

@@ -16,11 +16,22 @@ if TYPE_CHECKING:
     from cxlab.survey.study import Study
 
 
-#: Exit codes of `cxlab report`: 1 to 100 reports failed; 120: a score fell significantly;
-#: of the folder of the reports: it cannot be written to, or its disk is full.
+#: Exit codes of `cxlab report`.
 MOST_FAILURES = 100
 DROP = 120
 TROUBLE = {"unwritable": 121, "full": 122}
+#: What they mean, for `--help` and the book.
+EXIT_CODES = {
+    "0": "Every report is there. A format that could not be made (--to) counts as no failure: the "
+    "run says `without pdf: …`, the page's checks name it, and the next run tries again.",
+    f"1 to {MOST_FAILURES}": f"So many reports failed ({MOST_FAILURES}: or more); the others are there.",
+    "2": "The command itself is wrong, and nothing has run, where the last line starts with `Error:`.",
+    f"{DROP}": "With --fail-on-drop: no report failed, and a score fell significantly; `changes.json` "
+    "beside the report says which.",
+    f"{TROUBLE['unwritable']}": "The folder of the reports, or a part of it, cannot be written to; "
+    "reports may be missing.",
+    f"{TROUBLE['full']}": "The disk is full; reports may be missing. Earlier reports are still whole.",
+}
 #: Answers that a run prints.
 MOST_ANSWERS = 24
 
@@ -48,7 +59,10 @@ def main() -> None:
     """Open research tools for customer experience."""
 
 
-@main.command(short_help="Make the reports of a study.")
+@main.command(
+    short_help="Make the reports of a study.",
+    epilog="\n\n".join(f"Exit code {code}: {means}" for code, means in EXIT_CODES.items()),
+)
 @click.argument("study", required=False)
 @click.option(
     "--period",
@@ -122,11 +136,7 @@ def report(
     fail_on_drop: bool,
     **options: Any,
 ) -> None:
-    """Make the reports of STUDY, a name (demo, sfo) or the path of a study file.
-
-    The exit code is the number of reports that failed (at most 100); 121: the folder of the
-    reports cannot be written to; 122: its disk is full.
-    """
+    """Make the reports of STUDY, a name (demo, sfo) or the path of a study file."""
     # before NumPy is loaded: what is hidden together takes many small matrices, on which
     # several threads wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

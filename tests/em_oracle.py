@@ -30,7 +30,7 @@ def em_step(rows, weight, mean, covariance):
     return mean + shift, (moved + moved.T) / 2
 
 
-def em(rows, weight, steps=1000):
+def em(rows, weight, steps=20_000):
     """EM to the end."""
     mean, covariance = np.nanmean(rows, axis=0), np.diag(np.nanvar(rows, axis=0))
     for _ in range(steps):

@@ -17,7 +17,7 @@ from cxlab.core.disclosure.rule import HIDDEN_VARIABLE
 from cxlab.core.frames import open_frame
 from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.factory.requests import Request, plan_reports
-from cxlab.report.factory.together import hide_together
+from cxlab.report.factory.runs import hide_together
 
 LEAST = 10
 SEGMENTS = ["region", "tier"]

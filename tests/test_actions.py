@@ -19,8 +19,12 @@ from cxlab.stats.actions import (
     loop_status,
     net_benefit,
     next_scores,
+    programme_at_a_glance,
+    study_follow_ups,
 )
 from cxlab.stats.outcomes import follow_up
+from cxlab.survey.simulate import simulate_programme
+from cxlab.survey.study import load_study
 
 GOLDEN = Path(__file__).parent / "golden" / "outcomes"
 DIGITS = 1e-10
@@ -364,7 +368,7 @@ def told(effect, **options):
 
 def test_no_effect_is_shown_and_what_would_show_one_is_said():
     findings = told(loop_effect(followed(270, 60)))
-    assert "no effect of calling is shown" in findings.answer.text
+    assert "no effect is shown" in findings.answer.text
     assert findings.answer.certainty == "not settled"
     assert any(finding.rule == "planning" for finding in findings)
     assert any(finding.text.startswith("Calls by owner: ") for finding in findings)
@@ -373,7 +377,7 @@ def test_no_effect_is_shown_and_what_would_show_one_is_said():
 def test_an_effect_is_clear_against_the_held_out():
     findings = told(loop_effect(followed(2_000, 2_000, stay=(0.8, 0.6))))
     assert findings.answer.certainty == "clear"
-    assert "more of the listed stayed" in findings.answer.text
+    assert "more of the listed" in findings.answer.text
 
 
 def test_without_a_hold_out_the_answer_says_that_nothing_is_identified():
@@ -517,8 +521,8 @@ def test_the_programme_at_a_glance_and_who_acts():
          "ci_low": -12.0, "ci_high": 3.0, "unit": "points", "target": [30.0, np.nan],
          "attained": ["no", ""], "note": ""}
     )  # fmt: skip
-    table = calls.at_a_glance(
-        loop_status(cases, until="2025-12-31"), loop_effect(followed(100, 0)), response=response,
+    table = programme_at_a_glance(
+        calls, loop_status(cases, until="2025-12-31"), loop_effect(followed(100, 0)), response=response,
         targets=aims,
     ).set_index("measure")  # fmt: skip
     assert list(table.index) == [
@@ -535,3 +539,68 @@ def test_who_cannot_be_judged_makes_an_empty_result_where_asked():
     found = leaving_risk(programme(rng, 60), ["recommend", "tenure"], **options)
     assert found.table.empty
     assert "must have 10 leavers each" in found.notes[0]
+
+
+def test_half_of_the_detractors_score_higher_next_time_without_a_call():
+    """METHODS 8.1: 50.4 %, in the demo's programme without leaving and without calls."""
+    programme = simulate_programme(2_500, seed=20240101, periods=8, held_out=0.0, call_effect=0.0)
+    answers = programme.relationship.dropna(subset=["recommend"])
+    answers = answers.sort_values(["customer_id", "responded_at"])
+    later = answers.groupby("customer_id")["recommend"].shift(-1)
+    again = later[(answers["recommend"] <= 6) & later.notna()]
+    assert len(again) > 400
+    assert 100 * (again >= 7).mean() == pytest.approx(50.4, abs=0.1)
+    # the notebook has it as the column of those held out, beside the listed
+    study = load_study("demo")
+    rows = next_scores(study_follow_ups(study)).set_index("outcome").loc["7 or more (%)"]
+    assert rows["held_out"] == pytest.approx(53.3, abs=0.1)
+    assert rows["ci_low"] < 0 < rows["ci_high"]
+
+
+def rejects(one, two):
+    spread = np.sqrt(one.var(ddof=1) / len(one) + two.var(ddof=1) / len(two))
+    return abs(one.mean() - two.mean()) > 1.96 * spread
+
+
+def test_naive_figures_of_calling_and_the_one_that_is_shown():
+    """METHODS 8.1, calling does nothing: only listed less held out finds nothing."""
+    rng = np.random.default_rng(60)
+    wrong = dict.fromkeys(["before and after", "less the passives", "owners choose", "hold-out"], 0)
+    gains = []
+    for _ in range(60):
+        loyalty = rng.normal(7, 1.5, 1_500)
+        first, second = (
+            np.clip(np.round(loyalty + rng.normal(0, 2.0, 1_500)), 0, 10) for _ in range(2)
+        )
+        low, passive = first <= 6, (first >= 7) & (first <= 8)
+        gain = second - first
+        gains.append(gain[low].mean())
+        wrong["before and after"] += gains[-1] > 1.96 * gain[low].std() / np.sqrt(low.sum())
+        wrong["less the passives"] += rejects(gain[low], gain[passive])
+        # owners call whom they take to be the unhappiest
+        chosen = rng.random(1_500) < expit(-0.5 * (loyalty - 6))
+        wrong["owners choose"] += rejects(second[low & chosen], second[low & ~chosen])
+        arm = np.where(rng.random(1_500) < 0.5, "listed", "held out")
+        row = next_scores(pd.DataFrame({"arm": arm[low], "next_score": second[low]})).iloc[0]
+        wrong["hold-out"] += not row["ci_low"] <= 0 <= row["ci_high"]
+    assert 1.2 < np.mean(gains) < 2.2
+    assert wrong["before and after"] == wrong["less the passives"] == 60
+    assert wrong["owners choose"] > 12
+    assert wrong["hold-out"] <= 9
+
+
+def test_those_who_were_reached_stay_longer_because_they_were_there_to_be_reached():
+    rng = np.random.default_rng(61)
+    leaving = np.ceil(rng.exponential(120, 4_000))
+    reached_on = rng.integers(1, 60, 4_000)
+    reached = reached_on < leaving
+    stay = leaving > 90
+    assert stay[reached].mean() - stay[~reached].mean() > 0.4
+    rows = pd.DataFrame(
+        {"arm": np.where(rng.random(4_000) < 0.9, "listed", "held out"), "called": reached,
+         "days_followed": np.minimum(leaving, 200), "left_after": leaving <= 200}
+    )  # fmt: skip
+    row = loop_effect(rows).table.iloc[0]
+    assert row["ci_low"] < 0 < row["ci_high"]
+    with pytest.raises(ValueError, match="`arm` must be one of .*; got 'called'"):
+        loop_effect(rows.assign(arm=np.where(reached, "called", "held out")))

@@ -39,7 +39,7 @@ def reports(tmp_path_factory):
     """Two periods of one real notebook, one with changes, one that failed."""
     folder = tmp_path_factory.mktemp("browser")
     parameters = 'study: str = "demo"\nperiod: str | None = None\nwhere: dict | None = None'
-    notebooks = ["answers"]
+    notebooks = ["answers", "outcomes", "actions"]
     for name, source in (("8-changes", CHANGES), ("9-bad", "1 / 0")):
         cells = [new_markdown_cell(f"# {name}\n\nTwo sentences."),
                  new_code_cell(parameters, metadata={"tags": ["parameters"]}), new_code_cell(source)]  # fmt: skip
@@ -69,6 +69,9 @@ PAGES = [
     "demo/2025-Q4/1-answers/1-answers.html",
     "demo/2025-Q4/8-changes/8-changes.html",
     "demo/2025-Q4/7-all/7-all.html",
+    "demo/2025-Q4/glossary.html",
+    "demo/2025-Q4/7-outcomes/7-outcomes.html",
+    "demo/2025-Q4/8-actions/8-actions.html",
 ]
 
 

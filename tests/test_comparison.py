@@ -92,7 +92,7 @@ def standardised(programme, *, traits=("segment", "home_region"), replicates=20)
     named = {"customer": "customer_id", "score": "recommend", "weights": {}, "traits": traits}
     data = read_programme(*(files[name] for name in names), **named)
     rules = files.get("contact_rules")
-    options = {"level": 0.95, "replicates": replicates, "seed": 0, "fewest": 1}
+    options = {"replicates": replicates, "seed": 0, "fewest": 1}
     return standardise(data, rules, None, **options)
 
 
@@ -273,7 +273,7 @@ class TestTerms:
             response_on_score=on_score,
         )
         done = standardised(programme, traits=["segment"])
-        table = decompose(done.result, done.known, level=0.95).set_index("term")
+        table = decompose(done.result, done.known).set_index("term")
         for shares in (done.result.estimate, done.result.replicates):
             values = {name: NPS_VALUES @ share for name, share in shares.items()}
             total = sum(combine(values, TERMS[name]) for name in TERMS)
@@ -313,7 +313,7 @@ class TestPlantedTruth:
     def test_suppression_is_corrected_where_the_raw_score_fails(self):
         programme = simulate_programme(15_000, seed=42, **SUPPRESSED)
         done, truth = standardised(programme, replicates=100), truth_of(programme)["C0"]
-        limits = {q: interval(combination(done.result, q)[1], 0.95)[1:] for q in ("A0", "C0")}
+        limits = {q: interval(combination(done.result, q)[1])[1:] for q in ("A0", "C0")}
         assert limits["A0"][1] < truth
         assert limits["C0"][0] < truth < limits["C0"][1]
 

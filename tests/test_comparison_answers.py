@@ -126,7 +126,7 @@ class TestIdentity:
             t, r = draw(rng, t_who, 0.5), draw(rng, r_who, 0.3)
             data = read_programme(t, r, customer="customer_id", score="recommend", weights={})
             found = among_answers(data, replicates=200, seed=int(rng.integers(2**31)))
-            table = identity_table(found, level=0.95).set_index("term")
+            table = identity_table(found).set_index("term")
             for k, (name, truth) in enumerate({SAME: 20.0, T_ONLY: 0.0, R_ONLY: 0.0}.items()):
                 held[k] += table.loc[name, "ci_low"] <= truth <= table.loc[name, "ci_high"]
         # a bootstrap of a dozen customers still covers a little too rarely
@@ -136,12 +136,12 @@ class TestIdentity:
 
 def test_interval_widens_with_few_customers():
     replicates = np.linspace(-1, 1, 2001)
-    _, low, high = interval(replicates, 0.95)
+    _, low, high = interval(replicates)
     assert (low, high) == pytest.approx((-0.95, 0.95))
     # a dozen: Φ(−√(12/11)·2.20099) = .01076 in each tail
-    _, low, high = interval(replicates, 0.95, 12)
+    _, low, high = interval(replicates, 12)
     assert (low, high) == pytest.approx((-1 + 2 * 0.01076, 1 - 2 * 0.01076), abs=1e-4)
-    assert interval(replicates, 0.95, 10_000)[1] == pytest.approx(-0.95, abs=1e-4)
+    assert interval(replicates, 10_000)[1] == pytest.approx(-0.95, abs=1e-4)
 
 
 def draw(rng, who, promoters):

@@ -254,7 +254,6 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("option", "words"),
         [
-            ({"level": 95}, "`level` must be"),
             ({"window_days": 0}, "`window_days` must be"),
             ({"replicates": -1}, "`replicates` must be"),
             ({"min_group_size": 0}, "`min_group_size` must be a whole number of 1 or more; got 0"),

@@ -36,7 +36,7 @@ def pairs_of_table(table):
 def paired_difference(table, method="wald"):
     """Difference of net scores, as fractions, of one pair a customer."""
     first, second = pairs_of_table(table)
-    return contrast((first - second).astype(float), np.arange(len(first))).row(method, 0.95)
+    return contrast((first - second).astype(float), np.arange(len(first))).row(method)
 
 
 tables = hnp.arrays(np.int64, (3, 3), elements=st.integers(0, 40)).filter(lambda t: t.sum() > 0)
@@ -173,7 +173,7 @@ class TestContrast:
         # 296 of 300 customers give both surveys the same answer; four promoters fell: the
         # chance of four signs alike is 1 in 8, and the normal distribution says p = .045
         found = contrast(np.r_[np.full(4, 100.0), np.zeros(296)], np.arange(300))
-        row = found.row("wald", 0.95)
+        row = found.row("wald")
         assert found.estimate / found.se == pytest.approx(2.01, abs=0.01)
         assert found.test_df == pytest.approx(3)
         assert row["p_value"] > 0.125
@@ -187,7 +187,7 @@ class TestContrast:
             d = np.zeros(300)
             some = rng.random(300) < changing / 300
             d[some] = rng.choice([-100.0, 100.0], some.sum())
-            rejected += contrast(d, np.arange(300)).row("wald", 0.95)["p_value"] < 0.05
+            rejected += contrast(d, np.arange(300)).row("wald")["p_value"] < 0.05
         assert rejected / 600 <= 0.07 + 3 * (0.07 * 0.93 / 600) ** 0.5
 
     def test_repeating_every_pair_does_not_add_information(self):
@@ -197,7 +197,7 @@ class TestContrast:
         assert once.se == pytest.approx(contrast(d, who).se * np.sqrt(50 / 49))
 
     def test_one_customer_has_no_interval(self):
-        row = contrast(np.array([1.0, 2.0]), np.array([7, 7])).row("wald", 0.95)
+        row = contrast(np.array([1.0, 2.0]), np.array([7, 7])).row("wald")
         assert row["estimate"] == 1.5
         assert np.isnan(row["ci_low"])
         assert np.isnan(row["p_value"])
@@ -214,8 +214,8 @@ class TestContrast:
             t = np.clip(np.rint(base[who] + 1.5 * rng.standard_normal(len(who))), 0, 10)
             r = np.clip(np.rint(base + 1.5 * rng.standard_normal(120)), 0, 10)[who]
             d = 100.0 * (category(t) - category(r))
-            rejected += contrast(d, who).row("wald", 0.95)["p_value"] < 0.05
-            by_row += contrast(d, np.arange(len(d))).row("wald", 0.95)["p_value"] < 0.05
+            rejected += contrast(d, who).row("wald")["p_value"] < 0.05
+            by_row += contrast(d, np.arange(len(d))).row("wald")["p_value"] < 0.05
         assert REJECTIONS[0] <= rejected / 1000 <= REJECTIONS[1]
         assert by_row / 1000 > 0.15  # what the clusters are for
 
@@ -257,7 +257,7 @@ class TestTwoMeans:
     def test_one_cluster_on_a_side_has_no_standard_error(self):
         found = two_means(group([[100, 0, 0]]), group([[0]] * 40, first=1), pseudo=self.PSEUDO)
         assert np.isnan(found.se)
-        assert np.isnan(found.limits(0.95)).all()
+        assert np.isnan(found.limits()).all()
 
     def test_many_clusters_are_as_they_were(self):
         rng = np.random.default_rng(1)
@@ -289,7 +289,7 @@ class TestTwoMeans:
             t, r = (rng.choice([100.0, 0, -100], k, p=[0.93, 0.05, 0.02]) for k in (n, 300))
             first = Group(t, np.ones(n), np.arange(n))
             second = Group(r, np.ones(300), np.arange(n, n + 300))
-            low, high = two_means(first, second, pseudo=self.PSEUDO).limits(0.95)
+            low, high = two_means(first, second, pseudo=self.PSEUDO).limits()
             rejected += not low <= 0 <= high
             alike += np.ptp(t) == 0
         assert alike > 50
@@ -304,7 +304,7 @@ class TestTwoMeans:
             clusters = [list(v + 60 * rng.standard_normal(10)) for v in level]
             low, high = two_means(
                 group(clusters[:few]), group(clusters[few:], first=few), pseudo=self.PSEUDO
-            ).limits(0.95)
+            ).limits()
             rejected += not low <= 0 <= high
         assert rejected / 600 <= 0.065 + 3 * (0.065 * 0.935 / 600) ** 0.5
 

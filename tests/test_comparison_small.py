@@ -103,7 +103,7 @@ def shown(pairs_of_windows=None, window_days=90, /, **tables):
 
 def windows_shown(pairs, window_days):
     windows = windows_taken(pairs, window_days)
-    table = window_table(windows, level=0.95)
+    table = window_table(windows)
     return shown(windows, window_days, windows=table)["windows"]
 
 
@@ -273,7 +273,7 @@ class TestSamePairs:
     FEW = pairs_of([3, 10, 10], [10, 2, 9])
 
     def test_three_pairs_give_no_number(self):
-        table = shown(paired=paired_table(self.FEW, level=0.95, why_none=""))["paired"]
+        table = shown(paired=paired_table(self.FEW, why_none=""))["paired"]
         assert numbers_of(table).isna().all(axis=None)
         assert table["note"].tolist() == ["hidden: fewer than 10 customers"] * 2
 
@@ -288,7 +288,7 @@ class TestSamePairs:
         assert status["E4"] == "fewer than 10 customers: too few to say"
 
     def test_pairs_without_a_difference_are_told_so(self):
-        table = paired_table(pairs_of([9] * 12, [10] * 12), level=0.95, why_none="")
+        table = paired_table(pairs_of([9] * 12, [10] * 12), why_none="")
         assert table["note"].tolist() == ["every pair has the same difference: no interval"] * 2
 
     def test_one_small_cell_hides_all_nine(self):
@@ -333,7 +333,7 @@ class TestWindowsAndRules:
         # customer 0 has two answers before its relationship answer: a rule is about that one
         customer = [0, *range(12)]
         pairs = every_pair([20.0, *[5.0] * 12], [2, *[9, 3, 7, 10] * 3], [7] * 13, customer)
-        alone = sensitivity_table(pairs, level=0.95)
+        alone = sensitivity_table(pairs)
         table = shown(sensitivity=alone)["sensitivity"]
         assert table.query("chosen")["n"].tolist() == [12, 12]
         assert table.query("not chosen")["estimate"].isna().all()

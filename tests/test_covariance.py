@@ -6,8 +6,8 @@ import pytest
 
 from cxlab.core.frames import open_frame
 from cxlab.stats.covariance import rows, to_correlation
+from cxlab.stats.covariance.covariance import WeightedRows, summed_rows
 from cxlab.stats.covariance.em import NoMaximumError, estimate_covariance, fit_normal, with_prior
-from cxlab.stats.covariance.rows import WeightedRows, summed_rows
 
 #: Sums of a few hundred numbers of size 1 to 10.
 ROUNDING = 1e-10

@@ -17,7 +17,7 @@ from cxlab import check_answers, load_study, nps
 from cxlab.cli import main
 from cxlab.survey.drafting import accept_guesses, draft_study
 from cxlab.survey.drafting.words import level_of, wording_of
-from cxlab.survey.exports.missing import missing_reason
+from cxlab.survey.exports.export import missing_reason
 from tests.runs import run_reports
 
 ROWS = 240

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from cxlab.core.design import Design
 from cxlab.stats.covariance import patterns as sorting
+from cxlab.stats.covariance.covariance import WeightedRows
 from cxlab.stats.covariance.em import fit_possible
-from cxlab.stats.covariance.rows import WeightedRows
 from cxlab.stats.drivers import covariances as fitting
 from cxlab.stats.drivers import drivers, penalty_reward
 from cxlab.stats.drivers import importance as sharing
@@ -481,38 +481,12 @@ class TestGroups:
             alone.part()["estimate"].tolist(), abs=FIT_DIGITS
         )
 
-    def test_two_groups_are_compared_once_with_adjusted_shares(self):
-        analysis = drivers(ratings(n=500), "overall", NAMES, by="terminal", replicates=100)
-        assert analysis.adjusted
-        assert analysis.differences[["group", "against"]].drop_duplicates().values.tolist() == [
-            ["T1", "T2"]
-        ]
-        expected = analysis.part("T1")["share"] - analysis.part("T2")["share"]
-        assert analysis.differences["estimate"].tolist() == pytest.approx(expected.tolist())
-        assert (analysis.differences["p_adjusted"] >= analysis.differences["p_value"]).all()
-
-    def test_three_groups_are_compared_in_pairs(self):
-        frame = ratings(n=600)
-        frame["region"] = np.arange(600) % 3
-        pairs = drivers(frame, "overall", NAMES, by="region", replicates=30)
-        assert len(pairs.differences) == 9
-        assert pairs.differences["against"].nunique() == 2
-
     def test_a_small_group_is_set_aside(self):
         frame = ratings(n=300)
         frame.loc[:7, "terminal"] = "T9"
         analysis = drivers(frame, "overall", NAMES, by="terminal", replicates=30)
         assert "T9" not in set(analysis.table["group"])
         assert "8 rows, fewer than 30" in analysis.set_aside["reason"].tolist()
-
-    def test_a_planted_difference_is_found(self):
-        frame = ratings(n=1500)
-        extra = np.where(frame["terminal"] == "T1", 1.2, 0.0) * frame["signs"]
-        frame["overall"] += extra
-        analysis = drivers(frame, "overall", NAMES, by="terminal", replicates=200)
-        row = analysis.differences.set_index("driver").loc["signs"]
-        assert row["estimate"] > 0.2
-        assert row["p_adjusted"] < 0.001
 
 
 class TestShape:

@@ -9,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 
 from benchmarks.driver_coverage import as_answers
-from cxlab.stats.drivers import driver_map, drivers
+from cxlab.stats.drivers import drivers
 from cxlab.stats.drivers import replicates as uncertain
 from cxlab.stats.drivers.estimands import Options, among_users
 from cxlab.stats.drivers.replicates import make_resample
@@ -173,9 +173,7 @@ class TestFewClustersInAGroup:
         columns = ["se", "ci_low", "ci_high", "share_low", "share_high", "rank_low", "p_value"]
         assert found.part("few")[columns].isna().all(axis=None)
         assert found.part("many")[columns].notna().all(axis=None)
-        assert found.differences[["se", "ci_low", "ci_high", "p_value"]].isna().all(axis=None)
         assert found.fits.iloc[0][["ci_low", "ci_high"]].isna().all()
-        assert set(driver_map(found, group="few").table["verdict"]) == {"no interval"}
 
     def test_of_two_the_limits_lie_as_far_out_as_t_on_one_degree(self):
         found = self.of(2)
@@ -183,4 +181,3 @@ class TestFewClustersInAGroup:
         # t on one degree of freedom times √(n/(n − 1)) of n = 2 clusters
         assert row["ci_high"] - row["estimate"] == pytest.approx(12.7062 * 2**0.5 * row["se"], 1e-4)
         assert (found.part("few")[["rank_low", "rank_high"]] == [1, 2]).all(axis=None)
-        assert (found.differences["p_value"] > 0.05).all()

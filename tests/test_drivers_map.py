@@ -59,11 +59,6 @@ class TestPlaces:
             assert gap.to_numpy() == pytest.approx((table[column] - line).to_numpy())
         assert table["fix_first"].between(0, 1).all()
 
-    def test_declared_cuts_are_kept(self, analysis):
-        table = driver_map(analysis, importance_cut=0.0, performance_cut=5.0).table
-        assert (table["fix_first"] == 1).all()
-        assert (table["performance_gap"] == table["performance"] - 5).all()
-
     def test_a_place_that_is_kept_up_clears_both_lines(self, analysis):
         table = driver_map(analysis).table
         clear = (table["importance_gap_low"] > 0) & (table["performance_gap_low"] > 0)
@@ -74,14 +69,6 @@ class TestPlaces:
         alone = analysis.table.set_index("driver").loc[table.index]
         assert (table["rank_low"] <= alone["rank_low"]).all()
         assert (table["rank_high"] >= alone["rank_high"]).all()
-
-    def test_a_group_must_be_named(self):
-        frame = survey(np.random.default_rng(1), 500, [0.2] * 5, 0)
-        frame["terminal"] = np.where(frame.index % 3, "T1", "T2")
-        grouped = drivers(frame, "overall", NAMES, by="terminal", replicates=0)
-        with pytest.raises(ValueError, match="`group` must be"):
-            driver_map(grouped)
-        assert len(driver_map(grouped, group="T2").table) == 5
 
     def test_spread_after_a_jackknife_is_the_jackknife_covariance(self):
         # (G − 1)/G Σ (left out − estimate)²: here 3/4 · (1 + 1 + 4 + 4) = 7.5 and half that

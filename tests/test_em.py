@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxlab.stats.covariance import em as fitting
 from cxlab.stats.covariance import patterns as sorting
-from cxlab.stats.covariance.covariance import to_correlation
+from cxlab.stats.covariance.covariance import WeightedRows
 from cxlab.stats.covariance.em import NoMaximumError, climb, fit_normal, fit_possible, with_prior
-from cxlab.stats.covariance.rows import WeightedRows
 from tests import em_oracle as oracle
 
 #: Sums of a few hundred products in another order.
@@ -116,13 +115,12 @@ class TestRows:
 
 class TestFit:
     @settings(deadline=None, max_examples=8)
-    @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.3, 0.5]))
+    @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.3, 0.45]))
+    @example(21, 0.45)
     def test_the_maximum_is_that_of_em_by_rows(self, seed, holes):
         rows, weight = answers(n=80, q=4, holes=holes, seed=seed)
-        mean, covariance = oracle.em(rows, weight)
-        # a maximum that is nearly singular is refused by one and crept up to by the other
-        assume(np.linalg.eigvalsh(to_correlation(covariance))[0] > 1e-3)
         found = fit_normal(WeightedRows.of(rows, weight))
+        mean, covariance = oracle.em(rows, weight)
         assert found.converged
         np.testing.assert_allclose(found.mean, mean, atol=CONVERGED)
         np.testing.assert_allclose(found.covariance, covariance, atol=CONVERGED)

@@ -282,8 +282,6 @@ TABLES = {
     "weight_summary": lambda a, s: cxlab.weight_summary(a, design=s.design),
     "nps": lambda a, s: cxlab.nps(a, "recommend", by=["segment", "period"], design=s.design),
     "top_box": lambda a, s: cxlab.top_box(a, "overall", top=(8, 10), by="home_region"),
-    "mean_score": lambda a, s: cxlab.mean_score(a, "booking", design=s.design),
-    "net_score": lambda a, s: cxlab.net_score(a, "effort", top=(6, 7), bottom=(1, 3), by="period"),
     "scorecard": lambda a, s: cxlab.scorecard(a, s.metrics("outcome"), by=s.segments, design=s.design).table,
     "compare_groups": lambda a, s: cxlab.compare_groups(
         a, "recommend", by="segment", against="pairs", design=s.design),

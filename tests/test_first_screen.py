@@ -13,6 +13,7 @@ from cxlab.core.findings import HOW_SURE, Finding, Findings
 from cxlab.report.answer import answer_html
 from cxlab.report.build import finish_report
 from cxlab.report.index import link_reports, state_of, write_index
+from cxlab.report.notebooks import report_notebooks
 from cxlab.report.page import refresh_page
 from cxlab.report.records import read_manifest, spoilt_files
 from tests.test_answer import TOLD, tiles_of
@@ -147,6 +148,21 @@ class TestBar:
         assert tabs_of(page) == {"Overview": "index.html", "Scorecard": "2-scorecard.html"}
         assert read(page).find(attrs={"aria-current": "page"}).get_text() == "Drivers"
         assert tabs_of(other) == {"Overview": "index.html", "Drivers": "3-drivers.html"}
+
+    def test_the_tenth_notebook_follows_the_ninth(self, tmp_path):
+        page = write_report(tmp_path)
+        for name in ("10-teams", "9-verbatims", "2-scorecard"):
+            write_report(tmp_path, name)
+        index = write_index(tmp_path)
+        link_reports(tmp_path)
+        assert list(tabs_of(page))[1:] == ["Scorecard", "Verbatims", "Teams"]
+        listed = [
+            unquote(link["href"]).split("/")[-1].removesuffix(".html")
+            for link in read(index).select("main a")
+        ]
+        order = ["2-scorecard", "3-drivers", "9-verbatims", "10-teams"]
+        assert [name for name in dict.fromkeys(listed) if name in order] == order
+        assert list(report_notebooks())[-1] == "10-teams"
 
     def test_is_true_again_when_reports_have_come_and_gone(self, tmp_path):
         page, other = write_report(tmp_path), write_report(tmp_path, "2-scorecard")

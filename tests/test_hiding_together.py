@@ -11,8 +11,7 @@ from cxlab.core.findings import unfounded
 from cxlab.report.answer import read_findings
 from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.factory.requests import Request, read_plan
-from cxlab.report.factory.runs import run_requests
-from cxlab.report.factory.together import hide_together
+from cxlab.report.factory.runs import hide_together, run_requests
 from cxlab.report.verify import verify_report
 from tests.hostile_reader import (
     Reader,

@@ -17,8 +17,8 @@ from cxlab.report.verify import verify_report
 from tests.runs import run_reports
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/scheduling.md", "docs/small-groups.md", "data/sfo/README.md",
-         "data/demo/README.md"]  # fmt: skip
+PAGES = ["README.md", "CONTRIBUTING.md", "data/sfo/README.md", "data/demo/README.md",
+         *(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]  # fmt: skip
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 

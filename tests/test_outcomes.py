@@ -24,7 +24,7 @@ from cxlab.stats.outcomes import (
     study_follow_up,
     value_at_stake,
 )
-from cxlab.stats.outcomes.differences import _fit, _row
+from cxlab.stats.outcomes.differences import _fit, _row, fieller
 from cxlab.stats.outcomes.survival import pseudo_values, survival
 from cxlab.survey.study import load_study
 
@@ -576,3 +576,34 @@ def test_a_study_says_who_left_or_leaves_the_notebook_out_by_name(tmp_path, abou
     else:
         with pytest.raises(ValueError, match="must declare a column with the role left; got none"):
             study_follow_up(study)
+
+
+def test_a_blank_segment_is_a_group_and_a_blank_number_refused():
+    rng = np.random.default_rng(12)
+    scores, days, gone, _ = planted(rng, 300)
+    where = np.array(["North", "South", None], dtype=object)[rng.integers(0, 3, 300)]
+    followed = linked(scores, days, gone, where=where, size=np.where(where == None, np.nan, 1.0))  # noqa: E711
+    named = linked(scores, days, gone, where=np.where(where == None, "none", where))  # noqa: E711
+    blank, full = (
+        retention_differences(f, "recommend", adjust=["where"]) for f in (followed, named)
+    )
+    np.testing.assert_allclose(blank["estimate"], full["estimate"])
+    with pytest.raises(ValueError, match="`adjust` must be numbers without missing values"):
+        retention_differences(followed, "recommend", adjust=["size"])
+
+
+def test_each_question_refuses_a_horizon_beyond_any_follow_up():
+    followed = linked([3, 9] * 20, [100] * 40, [False] * 40, until=100)
+    calls = (retention_by_score, retention_differences, asymmetry)
+    for refused in calls:
+        with pytest.raises(
+            ValueError, match="`horizon` must be over 0 and at most 100, the longest"
+        ):
+            refused(followed, "recommend", horizon=180)
+
+
+def test_fieller_by_hand():
+    # 6 ÷ 3, variances 1, at 1: 8r² − 36r + 35 = 0
+    low, high = fieller(6.0, 3.0, np.eye(2), 1.0)
+    assert (low, high) == pytest.approx(((9 - np.sqrt(11)) / 4, (9 + np.sqrt(11)) / 4))
+    assert fieller(6.0, 0.5, np.eye(2), 1.0) is None

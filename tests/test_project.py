@@ -119,5 +119,5 @@ def test_no_large_file_is_tracked():
 def test_makefile_help_lists_every_documented_target():
     done = subprocess.run(["make", "-C", str(ROOT), "--no-print-directory", "help"],
                           capture_output=True, text=True, check=True)  # fmt: skip
-    for target in ("report", "test", "lab", "check", "notebooks", "bench", "lock"):
+    for target in ("report", "test", "lab", "check", "notebooks", "bench", "lock", "docs"):
         assert re.search(rf"^{target}\s", done.stdout, re.M)

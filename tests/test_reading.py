@@ -526,7 +526,7 @@ def test_a_wave_without_weight_and_cluster_counts_rows(tmp_path, engine):
     both = in_memory(answers)
     assert both["stratum_clusters"].tolist() == [5] * 6
     assert both["c"].dropna().tolist() == ["2014 k", "2014 k", "2014 m"]
-    from cxlab import mean_score
+    from tests.scores import mean_score
 
     # by hand: three rows, each its own cluster, are a simple random sample
     alone = mean_score(study.read(period="2013", engine=engine), "q", design=study.design)

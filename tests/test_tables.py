@@ -10,8 +10,8 @@ import pytest
 from cxlab import load_study, show
 from cxlab.core.display import display_of, metric_titles, with_display
 from cxlab.core.headers import HEADERS, header
-from cxlab.core.markup import table_html, table_text
 from cxlab.core.metric import Metric
+from cxlab.core.result import table_html, table_text
 from cxlab.core.tables import described
 
 MEANS = pd.DataFrame(

@@ -10,9 +10,10 @@ import pytest
 from scipy.special import stdtr
 
 from cxlab.core.findings import unfounded
-from cxlab.stats.teams import funnel, link_teams, study_teams, unit_scores, unit_signs
+from cxlab.stats.teams import link_teams, study_teams, unit_scores, unit_signs
 from cxlab.stats.teams.link import BETWEEN, CORRECTED, WITHIN
 from cxlab.stats.teams.regression import meta_regression, reliability
+from cxlab.stats.teams.signs import funnel
 from cxlab.survey.simulate import simulate_programme
 from cxlab.survey.study import load_study
 
@@ -105,12 +106,12 @@ class TestSlopes:
     def test_corrected_interval_holds_the_truth_where_the_other_does_not(self):
         rng = np.random.default_rng(4)
         held = []
-        for _ in range(100):
+        for _ in range(60):
             found = linked(*drawn(rng, 30, slope=0.8, staff=10)).table.set_index("slope")
             if not found["note"][CORRECTED]:
                 held.append((found["ci_low"] <= 0.8) & (found["ci_high"] >= 0.8))
         share = pd.DataFrame(held).mean()
-        assert share[CORRECTED] > 0.88
+        assert share[CORRECTED] > 0.85
         assert share[BETWEEN] < 0.8
 
     def test_opposite_slopes_are_both_shown(self):
@@ -151,6 +152,22 @@ class TestRefusals:
         assert link.findings(noun="shop").answer.text == (
             "Both scores of nine shops stand side by side; a slope needs ten"
         )
+
+    def test_units_that_only_one_side_has_are_counted(self):
+        e, c = drawn(np.random.default_rng(1))
+        link = linked(e[e["shop"] > 1], c[c["shop"] < 19])
+        assert link.table["n"].iloc[0] == 17
+        assert link.notes == (
+            "Units with employees only, left out: 1.",
+            "Units with customers only, left out: 2.",
+        )
+
+    def test_employees_who_are_all_alike_give_no_slope(self):
+        e, c = drawn(np.random.default_rng(1))
+        link = linked(e.assign(e=7.0, wave=e.index % 2), c.assign(wave=c.index % 2), within="wave")
+        assert link.table["estimate"].isna().all()
+        assert (link.table["note"] == "employees' means are all alike: no slope").all()
+        assert link.findings(noun="shop").answer.text.endswith("needs employees who differ")
 
     def test_a_reliability_under_a_half_gives_no_corrected_slope(self):
         link = linked(*drawn(np.random.default_rng(1), staff=3, noise=4))
@@ -217,7 +234,6 @@ class TestScores:
         # variance of means 4, sampling variance (4/3)/4: τ² = 11/3, drawn in by a twelfth
         found = unit_scores(self.rows(), unit="shop", score="c", min_group_size=1)
         assert list(found.units["shrunken"]) == pytest.approx([4 - 11 / 6, 4, 4 + 11 / 6], rel=1e-6)
-        assert found.table["between_units"].iloc[0] == pytest.approx(np.sqrt(11 / 3), rel=1e-6)
 
     def test_equals_share_all_places(self):
         rng = np.random.default_rng(1)
@@ -293,9 +309,11 @@ class TestSigns:
         assert not first["top scores"]
         assert first["invited who answered"]
 
-    def test_few_units_are_refused(self):
-        with pytest.raises(ValueError, match="5 units or more with 10 answers to judge top scores"):
-            signs_of(agents(np.random.default_rng(1), [0.4] * 4))
+    def test_few_units_are_not_judged(self):
+        signs = signs_of(agents(np.random.default_rng(1), [0.4] * 4))
+        assert signs.table["centre"].isna().all()
+        link = linked(*drawn(np.random.default_rng(1)))
+        assert "to look at" not in link.findings(signs=signs).answer.text
 
 
 @pytest.fixture(scope="module")
@@ -322,14 +340,30 @@ class TestStudy:
             "team-signs": signs.table,
         }
         for given in (link, no_slope(link), turned(link), unsure(link)):
-            findings = given.findings(scores, signs, noun="team", looked="agent")
+            findings = given.findings(signs, **demo.words)
             tables["team-slopes"] = given.table
             assert not unfounded(findings, tables)
             assert not any(word in str(findings).lower() for word in ("cheat", "drive", "cause"))
 
+    def test_a_slope_down_is_told_by_its_size(self):
+        link = turned(None)
+        found = row(link, BETWEEN)
+        assert found["ci_high"] < 0
+        low, high = (f"{-found[end]:.1f}" for end in ("ci_high", "ci_low"))
+        assert f"({low} to {high}) lower" in link.findings().answer.text
+
     def test_persons_are_no_selection(self):
         with pytest.raises(ValueError, match="`where` must not choose by 'agent'"):
             load_study("demo").read("transactional", where={"agent": "Agent 01"})
+
+    def test_a_part_is_of_customers_and_shows_no_single_unit(self):
+        part = study_teams(load_study("demo"), where={"segment": "Business"})
+        assert 100 < len(part.link["answers"]) < 2_000
+        assert link_teams(**part.link).units.empty
+        assert unit_scores(**part.scores).units.empty
+        assert "invited" not in part.signs
+        own = study_teams(load_study("demo"), where={"touchpoint": "check_in"})
+        assert set(own.link["answers"]["touchpoint"]) == {"check_in"}
 
     def test_earlier_periods_only(self):
         early = study_teams(load_study("demo"), period="2024-Q3")
@@ -362,6 +396,13 @@ def unsure(link):
 
 
 class TestSimulator:
+    def test_agents_who_steer_have_more_top_scores(self):
+        programme = simulate_programme(20_000, seed=1, periods=1, steering=0.3)
+        rows = programme.transactional.dropna(subset=["agent"])
+        top = (rows["recommend"] >= 9).groupby(rows["agent"]).mean()
+        steering = list(programme.steering)
+        assert top[steering].mean() - top.drop(steering).mean() == pytest.approx(0.3, abs=0.1)
+
     def test_teams_change_no_score_and_sizes_may_be_zero(self):
         planted = simulate_programme(300, seed=1, periods=2)
         none = simulate_programme(300, seed=1, periods=2, team_effect=0, steering=0)

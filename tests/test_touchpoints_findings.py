@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from cxlab.core.findings import Findings, unfounded
-from cxlab.core.markup import table_text
+from cxlab.core.result import table_text
 from cxlab.report.plots import plot_correlations
 from cxlab.stats.association import JointModel
 from cxlab.stats.touchpoints import correlations, masking, touchpoint_correlations

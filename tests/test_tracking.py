@@ -256,21 +256,6 @@ class TestControlChart:
         assert moving_range == pytest.approx(expected["mrbar"], abs=NIST_DIGITS)
         assert (chart.table["signal"] == "").all()
 
-    def test_chart_of_detractors_is_the_p_chart_of_nist_times_sigma_z(self, golden_scores):
-        entry = golden_scores["spc.p.nist"]
-        share = np.array(entry["inputs"]["defectives"]) / entry["inputs"]["n"]
-        table = run_table(100 * (0.5 - share), n=50, detractor_share=share, promoter_share=0.5)
-        chart = control_chart(table, of="detractors")
-        expected = entry["expected"]
-        assert (chart.kind, chart.what, chart.unit) == ("Laney", "% detractors", "%")
-        assert chart.centre / 100 == pytest.approx(expected["pbar"], abs=NIST_DIGITS)
-        above = (chart.table["upper"] - chart.centre) / chart.sigma_z
-        assert (chart.centre + above[0]) / 100 == pytest.approx(expected["ucl"], abs=NIST_DIGITS)
-        assert (chart.centre - above[0]) / 100 == pytest.approx(expected["lcl"], abs=NIST_DIGITS)
-        moves = np.abs(np.diff(share)).mean() / 1.128
-        single = np.sqrt(share.mean() * (1 - share.mean()) / 50)
-        assert chart.sigma_z == pytest.approx(moves / single)
-
     def test_laney_limits_by_hand(self):
         # shares pooled by answers: p = (40 + 160 + 45 + 200 + 50)/1000, d = 200/1000
         n = np.array([100, 400, 100, 300, 100])
@@ -404,10 +389,7 @@ class TestControlChart:
     def test_periods_that_always_vary_are_no_signals(self):
         rng = np.random.default_rng(12)
         sizes = np.where(np.arange(36) % 2, 300, 3000)
-        charts = [
-            control_chart(stable_run(sizes, rng, 0.05), of="detractors", baseline=24)
-            for _ in range(100)
-        ]
+        charts = [control_chart(stable_run(sizes, rng, 0.05), baseline=24) for _ in range(100)]
         z = np.array([np.abs(chart.table["z"])[24:] for chart in charts])
         plain = z * np.array([[chart.sigma_z] for chart in charts])
         assert np.median([chart.sigma_z for chart in charts]) > 1.5
@@ -451,15 +433,11 @@ class TestControlChart:
             control_chart(pd.concat([table, table.iloc[:1]]))
         with pytest.raises(ValueError, match=r"one row per period; got 'no row'"):
             control_chart(table.iloc[:0])
-        with pytest.raises(ValueError, match=r"`of` must be 'estimate' or 'detractors'"):
-            control_chart(table, of="detractor")
         with pytest.raises(ValueError, match=r"`baseline` must be '2024-01'.*got '2024-13'"):
             control_chart(table, baseline=["2024-13"])
         with pytest.raises(ValueError, match=r"`baseline` must be 1 period or more; got 0"):
             control_chart(table, baseline=0)
-        with pytest.raises(ValueError, match=r"must have a column `detractor_share`"):
-            control_chart(table.drop(columns="detractor_share"), of="detractors")
-        with pytest.raises(ValueError, match=r"`table` must have a column `estimate`"):
+        with pytest.raises(ValueError, match=r"`group`, `n` and `estimate`"):
             control_chart(table.drop(columns="estimate"))
         bare = table[["group", "n", "estimate"]].assign(n=[10, 100] * 7)
         with pytest.raises(ValueError, match=r"`table` must have `se`, or the shares"):

@@ -12,7 +12,6 @@ import pytest
 
 from cxlab import driver_changes, drivers
 from cxlab.core import frames
-from cxlab.stats.drivers import replicates as uncertain
 
 NAMES = ["food", "wifi", "staff"]
 #: The same sums in another order.
@@ -104,28 +103,6 @@ def test_a_planted_change_is_found_and_none_where_there_is_none():
         "food (last period) and wifi (last period)."
     )
     assert changes_of(rated()).sentence.endswith("rate of 5 %: none.")
-
-
-@pytest.mark.parametrize(
-    ("options", "most"),
-    [
-        ({}, uncertain.MULTIPLIER_LIMIT),
-        ({"design": {"cluster": "customer"}}, uncertain.MULTIPLIER_LIMIT),
-        ({}, 0),
-    ],
-)
-def test_differences_agree_with_those_of_the_analysis(options, most, monkeypatch):
-    monkeypatch.setattr(uncertain, "MULTIPLIER_LIMIT", most)
-    one = analysis(rated(), **options)
-    table = since_last(changes_of(rated(), lambda *_, **__: one))
-    known = one.differences.set_index("driver")
-    np.testing.assert_allclose(table["estimate"], -100 * known["estimate"], rtol=ROUNDING)
-    np.testing.assert_allclose(table["se"], 100 * known["se"], rtol=ROUNDING)
-    # other replicates of the same difference: its tails are known to about a tenth of an se
-    np.testing.assert_allclose(
-        table["ci_low"], -100 * known["ci_high"], atol=0.5 * table["se"].max()
-    )
-    np.testing.assert_allclose(table["p_value"], known["p_value"], atol=0.06)
 
 
 def test_a_period_that_was_not_analysed_is_said():

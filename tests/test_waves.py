@@ -9,9 +9,10 @@ import pyreadstat
 import pytest
 from click.testing import CliRunner
 
-from cxlab import load_study, mean_score, nps
+from cxlab import load_study, nps
 from cxlab.cli import main
 from cxlab.survey.drafting import accept_guesses, draft_waves
+from tests.scores import mean_score
 
 ROWS = 60
 FIVE = [1 + i % 5 for i in range(ROWS)]

@@ -222,7 +222,6 @@ HEADERS: dict[str, Header] = {
     "same": Header("Same conclusion"),
     "chosen": Header("Used here"),
     "days": Header("Days", "count"),
-    "share_never": Header("Never asked", "share"),
     "bias": Header("Bias"),
     "power": Header("Power", "share"),
     "question": Header("Question"),

@@ -123,6 +123,29 @@ def with_interval(
     return f"{amount(estimate, unit, decimals)} ({interval(low, high, decimals)})"
 
 
+def size_with_interval(estimate: float, low: float, high: float) -> str:
+    """How large a difference is whose interval leaves out 0, without its sign.
+
+    Examples
+    --------
+    >>> size_with_interval(-4.1, -7.9, -0.3)
+    '4.1 (0.3 to 7.9)'
+    """
+    nearer, farther = sorted((abs(low), abs(high)))
+    return with_interval(abs(estimate), nearer, farther, references=[0.0])
+
+
+def interval_beside_zero(estimate: float, low: float, high: float) -> str:
+    """The interval of a difference, at decimals that tell its limits from 0.
+
+    Examples
+    --------
+    >>> interval_beside_zero(8.1, -0.04, 16.2)
+    '−0.04 to 16.20'
+    """
+    return interval(low, high, decimals_for((high - low) / 2, (estimate, low, high), [0.0]))
+
+
 def listed(names: Sequence[str], *, most: int = 3, last: str = "and") -> str:
     """Names in a row; what is beyond ``most`` is counted.
 

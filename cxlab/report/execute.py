@@ -26,9 +26,9 @@ from cxlab.report.publish import Trouble, disk_cause, temporary_folder, trouble_
 from cxlab.report.show import RECORD_VARIABLE
 from cxlab.report.warm import warm_launch
 from cxlab.report.warm.service import ONE_THREAD, report_kernel_config
-from cxlab.survey.places import CACHE_VARIABLE, MIRROR_VARIABLE
+from cxlab.survey.datasets import CACHE_VARIABLE, MIRROR_VARIABLE
 
-#: Parameter with what a run hides in this report (`cxlab.report.factory.together`): it is
+#: Parameter with what a run hides in this report (`cxlab.report.factory.runs`): it is
 #: recorded, so that the same is hidden when the report is made again; no notebook can declare it.
 HIDDEN_PARAMETER = "hidden by the run"
 

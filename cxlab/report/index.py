@@ -104,7 +104,8 @@ def beside(
     """
     known = {} if known is None else known
     tabs = []
-    for path in sorted(folder.parent.glob("*/manifest.json")):
+    others = folder.parent.glob("*/manifest.json")
+    for path in sorted(others, key=lambda one: natural_order(one.parent.name)):
         other = _read(path.parent, known)
         if other is not None and _scope(other) == _scope(manifest):
             stem = Path(other["notebook"]["name"]).stem
@@ -186,9 +187,14 @@ def write_index(reports: Path, listing: Listing | None = None) -> Path:
 def _studies(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Per study: its state, tiles, and sets of reports, the newest period first."""
     studies: dict[str, list[dict[str, Any]]] = {}
-    for entry in sorted(entries, key=lambda e: (e["study"], e["selection"], e["report"])):
+    for entry in sorted(entries, key=_place):
         studies.setdefault(entry["study"], []).append(entry)
     return [_study(name, found) for name, found in studies.items()]
+
+
+def _place(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Order of reports: the tenth notebook follows the ninth."""
+    return entry["study"], entry["selection"], natural_order(entry["report"])
 
 
 def _study(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cxlab.core.labels import natural_order
 from cxlab.core.messages import unknown
 from cxlab.report.parameters import check_parameters, read_parameters
 from cxlab.survey.definition import RATING_ROLES, ROLES
@@ -30,6 +32,10 @@ _REFUSED = re.compile(
 #: Characters of a folder's name, so that paths stay within every file system's limits.
 LONGEST = 80
 SCORES = "scores"
+#: Comments, as text or as codes of people.
+COMMENTS, COMMENT_ROLES = "comments", ("comment", "codes")
+#: Extras of the package, and the module that each brings.
+EXTRAS = {"verbatims": "sklearn"}
 _PERIODS = re.compile(r"periods>=(\d+)")
 
 
@@ -43,7 +49,7 @@ def notebooks_folder() -> Path:
 def report_notebooks() -> dict[str, Path]:
     """Notebooks that make reports: those whose parameters name study, period and where."""
     found = {}
-    for path in sorted(notebooks_folder().glob("*.ipynb")):
+    for path in sorted(notebooks_folder().glob("*.ipynb"), key=lambda one: natural_order(one.stem)):
         if all(name in read_parameters(path) for name in RUN_PARAMETERS):
             found[path.stem] = path
     return found
@@ -217,6 +223,8 @@ def read_needs(notebook: Path) -> list[str] | None:
     - ``left``: a table says who left, by a date or by purchases, and answers may be linked to it;
     - ``value``, ``unit``: any table has such a column;
     - ``scores``: the main table has an outcome, a touchpoint or another rating;
+    - ``comments``: it has comments, or codes of them, and the study a codebook;
+    - ``extra:verbatims``: that extra of the package is installed;
     - ``metric:nps`` (or another metric; also ``role:nps``): an outcome has it;
     - ``table:NAME``: the study declares that table;
     - ``periods>=N``: the study has that many periods, up to the report's own.
@@ -251,14 +259,15 @@ def reads_earlier_periods(needs: Sequence[str] | None) -> bool:
 def _check(need: str, notebook: str) -> None:
     kind, _, name = need.rpartition(":")
     known = {
-        "": [*ROLES, SCORES, "periods>=2"],
+        "": [*ROLES, SCORES, COMMENTS, "periods>=2"],
+        "extra": list(EXTRAS),
         "role": [*ROLES, *METRICS],
         "metric": list(METRICS),
     }
     if kind == "table" or _PERIODS.fullmatch(need):
         return
     if kind not in known:
-        raise ValueError(unknown("needs", kind, ["role", "metric", "table"], of=notebook))
+        raise ValueError(unknown("needs", kind, ["role", "metric", "table", "extra"], of=notebook))
     if name not in known[kind]:
         raise ValueError(unknown("needs", name, known[kind], of=notebook))
 
@@ -271,6 +280,8 @@ def _meets(need: str, study: Study, period: str | None, past: int) -> bool:
     kind, _, name = need.rpartition(":")
     if kind == "table":
         return name in study.definition.tables
+    if kind == "extra":
+        return importlib.util.find_spec(EXTRAS[name]) is not None
     asked = [
         column
         for column in study.main.columns.values()
@@ -282,7 +293,9 @@ def _meets(need: str, study: Study, period: str | None, past: int) -> bool:
         return _says_who_left(study)
     if name in ("value", "unit"):
         return any(table.with_role(name) for table in study.definition.tables.values())
-    wanted = RATING_ROLES if name == SCORES else (name,)
+    if name == COMMENTS and not study.definition.codebook:
+        return False
+    wanted = {SCORES: RATING_ROLES, COMMENTS: COMMENT_ROLES}.get(name, (name,))
     return any(column.role in wanted for column in asked)
 
 

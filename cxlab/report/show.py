@@ -20,8 +20,8 @@ from IPython.display import display
 
 from cxlab.core.characters import quote_formula
 from cxlab.core.display import display_of
-from cxlab.core.markup import MARK, NO_ROWS, as_html, as_text
 from cxlab.core.messages import got, unknown
+from cxlab.core.result import MARK, NO_ROWS, as_html, as_text
 from cxlab.core.tables import MOST_COLUMNS, arrange, described
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from cxlab.core.characters import visible_text
 from cxlab.core.messages import nearest, one_of
-from cxlab.survey.dates import no_date, read_dates
+from cxlab.survey.cells import no_date, read_dates
 from cxlab.survey.definition import DATE_ROLES, NUMBER_ROLES, RATING_ROLES, Column
 from cxlab.survey.scales import normal_code
 

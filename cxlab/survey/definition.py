@@ -18,7 +18,30 @@ Role = Literal[
     "account", "active", "left", "purchase", "value", "period", "weight", "strata", "cluster",
     "unit", "comment", "codes",
 ]  # fmt: skip
-ROLES: tuple[str, ...] = get_args(Role)
+#: What they mean.
+ROLES: dict[str, str] = {
+    "outcome": "a rating of the whole, such as overall satisfaction or likelihood to recommend",
+    "touchpoint": "a rating of one part of the journey",
+    "rating": "any other rating; reported, and neither an outcome nor a driver",
+    "segment": "which group the customer or the episode belongs to",
+    "number": "a figure, such as minutes waited",
+    "text": "kept as it is",
+    "date": "when something happened",
+    "id": "of the row; two rows may not share one",
+    "customer": "id of the customer",
+    "account": "id of the firm that the customer works for; its answers belong together",
+    "active": "whether a customer was there at the end of the window, in a table of customers",
+    "left": "day on which a customer left; empty: still there",
+    "purchase": "when a customer bought, in a table of purchases",
+    "value": "what a customer is worth, such as the revenue of a year",
+    "period": "of the answer, where one file holds several",
+    "weight": "how much the answer counts",
+    "strata": "stratum of the sample",
+    "cluster": "answers that belong together, such as those of one customer or one flight",
+    "unit": "the team, store or agent that served the customer or employs the employee",
+    "comment": "what the respondent wrote",
+    "codes": "codes that people gave the comment",
+}
 RATING_ROLES = ("outcome", "touchpoint", "rating")
 #: When something happened, a customer's leaving or purchase included; how much of something.
 DATE_ROLES = ("date", "left", "purchase")

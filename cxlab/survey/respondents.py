@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cxlab.core.characters import letters
-from cxlab.survey.dates import read_dates
+from cxlab.survey.cells import read_dates
 from cxlab.survey.definition import Table
 from cxlab.survey.reading import as_periods, raw_cells
 from cxlab.survey.scales import normal_code

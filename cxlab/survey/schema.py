@@ -58,7 +58,34 @@ class Keys(Struct, forbid_unknown_fields=True):
 
 
 class AboutKeys(Keys):
-    """``[study]``."""
+    """``[study]``.
+
+    Attributes
+    ----------
+    name : text
+        Short name, used for the folders of reports.
+    title : text
+        Name in reports.
+    source : text
+        Who collected the answers, and how; stands in every report.
+    licence : text
+        Under which the answers may be used; stands in every report.
+    simulated : flag
+        Whether no real customers stand behind the answers; every report then says so.
+    main : text
+        The table that notebooks read. Left out: the first.
+    min_group_size : number
+        Figures about fewer people are hidden; 1 hides nothing.
+    engine : text
+        What reads the answers. Left out: the size of the files decides.
+    observed_until : date
+        Last day on which a customer's leaving would have been seen.
+    inactive_after : number
+        Days without a purchase after which a customer counts as having left, where leaving has
+        no date.
+    answers_are : text
+        Confidential answers are not linked to what customers did, and nobody is listed.
+    """
 
     place = "[study]"
     name: Visible
@@ -77,7 +104,15 @@ class AboutKeys(Keys):
 
 
 class ContactKeys(Keys):
-    """``[contact_rules.NAME]``."""
+    """``[contact_rules.NAME]``.
+
+    Attributes
+    ----------
+    days : number
+        How long after a transactional invitation a customer is not asked the relationship survey.
+    exempt : share
+        Of customers, drawn at random, to whom the rule does not apply.
+    """
 
     place = "contact_rules.{}"
     days: Days
@@ -85,7 +120,27 @@ class ContactKeys(Keys):
 
 
 class ScaleKeys(Keys):
-    """``[scales.NAME]``."""
+    """``[scales.NAME]``.
+
+    Attributes
+    ----------
+    range : bounds
+        Lowest and highest score.
+    bins : table
+        Names of ranges of scores, which together hold every score once. ``nps`` needs
+        ``promoters``, ``passives`` and ``detractors``; ``top box`` and ``net`` need ``top``;
+        ``bottom box`` and ``net`` need ``bottom``.
+    missing : table
+        Codes that are no scores, each with its reason.
+    labels : table
+        The questionnaire's words for a score, and how files write it in words.
+    metrics : texts
+        Metrics to report.
+    names : table
+        What readers call a metric: ``"top box" = "Satisfied"``.
+    confirm : text
+        What is to be checked about a guess; nothing is read while one is left.
+    """
 
     place = "scale '{}'"
     range: Bounds
@@ -98,7 +153,20 @@ class ScaleKeys(Keys):
 
 
 class ThemeKeys(Keys):
-    """``[codebook.THEME]``."""
+    """``[codebook.THEME]``.
+
+    Attributes
+    ----------
+    label : text
+        Name in reports. Left out: the name of the theme.
+    words : texts
+        Words and phrases that give the theme away, ``*`` standing for any ending.
+    tone : text
+        What such comments mean for the firm.
+    codes : table
+        Period to the codes that people gave such comments in it; codes change their meaning
+        between waves.
+    """
 
     place = "codebook.{}"
     label: Visible | None = None
@@ -111,7 +179,25 @@ class ThemeKeys(Keys):
 
 
 class OperationalKeys(Keys):
-    """``[tables.NAME.operational.TOUCHPOINT]``."""
+    """``[tables.NAME.operational.TOUCHPOINT]``.
+
+    Attributes
+    ----------
+    column : text
+        Column of the figure, such as minutes waited.
+    better : text
+        Which figures are better.
+    target : number
+        The mean figure wanted; a share from 0 to 1 where ``success`` is given.
+    experience : text
+        Rating that stands beside it.
+    experience_target : number
+        The mean rating wanted.
+    success : text
+        Where the figure is text: the value that counts as 1.
+    unit : text
+        Of the figure.
+    """
 
     place = "operational.{}"
     column: Text
@@ -124,7 +210,56 @@ class OperationalKeys(Keys):
 
 
 class ColumnKeys(Keys):
-    """``[tables.NAME.columns.COLUMN]``."""
+    """``[tables.NAME.columns.COLUMN]``.
+
+    Attributes
+    ----------
+    role : text
+        What the column is.
+    column : text
+        Header in the file, or a header per period where it changed; a period without one did
+        not ask. Left out: the name of the column. Case, blanks at the ends and leading
+        asterisks of headers do not matter.
+    label : text
+        Name in reports. Left out: the name of the column, in words.
+    short : text
+        Label where there is little room.
+    stage : text
+        Stage of the journey, of touchpoints.
+    owner : text
+        Who acts on a touchpoint.
+    scale : text
+        Name of the scale; ratings need one.
+    values : table
+        Code to label, of segments; a value that is not here is refused. Left out: as in the file.
+    missing : table
+        Codes that are no answers, each with its reason, besides those of the scale.
+    blank : text
+        Why an empty cell has no answer.
+    format : text
+        Of dates: strftime, such as ``%d/%m/%Y %H:%M``. Left out: ISO.
+    metrics : texts
+        Metrics to report. Left out: those of the scale.
+    targets : table
+        Metric to the value wanted.
+    margins : table
+        Metric to the smallest difference that matters. Left out: 3 points, 3 percentage points,
+        2 % of the length of the scale.
+    headline : flag
+        Whether an outcome leads the reports. Where none does: the NPS, else the first outcome.
+    spans_periods : flag
+        Whether the same id in two periods is the same cluster, as of customers.
+    persons : flag
+        Whether each unit is one person; such units are in no report.
+    shift : number
+        Code in the file + shift = score, where a file stores 1 to 11 for 0 to 10.
+    reverse : flag
+        Whether the lowest code is the best answer; scores are then turned round.
+    confirm : text
+        What is to be checked about a guess; nothing is read while one is left.
+    by_hand : flag
+        Whether ``--confirm-all`` leaves the guess alone, because the file gives no evidence.
+    """
 
     place = "column '{}'"
     role: Role
@@ -156,7 +291,37 @@ class ColumnKeys(Keys):
 
 
 class TableKeys(Keys):
-    """``[tables.NAME]``."""
+    """``[tables.NAME]``.
+
+    Attributes
+    ----------
+    columns : tables
+        What each column means; a header that is neither here nor under ``ignore`` is refused.
+    file : text
+        File of answers, seen from the study file; a folder or a name with ``*``: all such files.
+    files : table
+        Period to file, where each period has its own; instead of ``file``.
+    ignore : texts
+        Headers to pass over, ``*`` standing for any characters.
+    encoding : text
+        Of text files.
+    separator : text
+        Of text files. Left out: it is found.
+    format : text
+        Platform or program that wrote the file. Left out: one header row.
+    leave_out : texts
+        Responses to leave out. Left out: previews.
+    sheet : text
+        Of a workbook.
+    label : text
+        Name in reports.
+    operational : tables
+        Figures of the operation, beside the ratings of the same touchpoint.
+    touchpoint_column : text
+        Column that says which touchpoint a row is about.
+    confirm : text
+        What is to be checked about a guess; nothing is read while one is left.
+    """
 
     place = "table '{}'"
     columns: Annotated[
@@ -178,7 +343,21 @@ class TableKeys(Keys):
 
 
 class StudyKeys(Keys):
-    """The whole file."""
+    """The whole file.
+
+    Attributes
+    ----------
+    study : table
+        About the study as a whole.
+    tables : tables
+        Tables of answers, invitations, customers, follow-ups.
+    contact_rules : tables
+        Rules of a programme that keep invited customers from the next invitation.
+    scales : tables
+        Scales that columns name.
+    codebook : tables
+        Themes that comments may be about.
+    """
 
     study: AboutKeys
     tables: Annotated[

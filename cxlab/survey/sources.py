@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from cxlab.core.messages import unknown
 from cxlab.survey.cells import text_cells
+from cxlab.survey.datasets import MIRROR_VARIABLE, find_file
 from cxlab.survey.definition import Table
 from cxlab.survey.exports import read_answers
 from cxlab.survey.exports.reading import is_plain
 from cxlab.survey.files import CHUNK_ROWS, READABLE, read_chunks
-from cxlab.survey.places import MIRROR_VARIABLE, find_file
 
 
 @dataclass(frozen=True)

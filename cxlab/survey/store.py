@@ -30,8 +30,8 @@ import pyarrow.parquet as pq
 from cxlab.core.engines import connection
 from cxlab.survey.answers import Cleaner, Findings, repeated_ids
 from cxlab.survey.cleaning import VALUE_TYPES
+from cxlab.survey.datasets import CACHE_VARIABLE, cache_folder
 from cxlab.survey.definition import RATING_ROLES, Table
-from cxlab.survey.places import CACHE_VARIABLE, cache_folder
 from cxlab.survey.sources import RawTable
 
 #: Name of what was found while cleaning, in a clean copy's metadata.

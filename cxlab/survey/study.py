@@ -164,7 +164,7 @@ class Study:
         return self.headline_of(None)
 
     def headline_of(self, period: str | None) -> Metric:
-        """As `headline`, of the outcomes that were asked in a period."""
+        """As `Study.headline`, of the outcomes that were asked in a period."""
         declared = [column for column in self._asked(period) if column.headline]
         if declared and (chosen := declared[0].headline_metric()):
             return chosen
@@ -216,7 +216,7 @@ class Study:
         return others[:1] + advocacy[:1]
 
     def advocacy_of(self, period: str | None = None) -> str | None:
-        """As `advocacy`, if such an outcome was asked in a period; else None."""
+        """As `Study.advocacy`, if such an outcome was asked in a period; else None."""
         leading = self.leading_outcomes(period)
         reported = {metric.column for metric in self.metrics("outcome") if metric.name == "nps"}
         return next((name for name in leading if name in reported), None)

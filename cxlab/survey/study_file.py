@@ -15,7 +15,7 @@ import pandas as pd
 
 from cxlab.core.characters import visible_text
 from cxlab.core.messages import got, one_of, unknown
-from cxlab.survey.dates import read_dates
+from cxlab.survey.cells import read_dates
 from cxlab.survey.definition import (
     DATE_ROLES,
     RATING_ROLES,

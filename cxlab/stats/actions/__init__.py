@@ -5,11 +5,10 @@ from cxlab.stats.actions.effect import (
     LoopEffect,
     hold_out_needed,
     loop_effect,
-    loop_status,
     next_scores,
-    study_follow_ups,
 )
-from cxlab.stats.actions.findings import where_to_act
+from cxlab.stats.actions.findings import programme_at_a_glance, where_to_act
+from cxlab.stats.actions.lists import loop_status, study_follow_ups
 from cxlab.stats.actions.risk import LeavingRisk, calibration, leaving_risk, net_benefit
 
 __all__ = [
@@ -24,6 +23,7 @@ __all__ = [
     "loop_status",
     "net_benefit",
     "next_scores",
+    "programme_at_a_glance",
     "study_follow_ups",
     "where_to_act",
 ]

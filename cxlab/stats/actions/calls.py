@@ -55,34 +55,6 @@ class CallList(Result):
 
         return call_findings(self, status, effect)
 
-    def at_a_glance(
-        self,
-        status: pd.DataFrame,
-        effect: LoopEffect,
-        *,
-        response: pd.DataFrame,
-        targets: pd.DataFrame,
-    ) -> pd.DataFrame:
-        """The programme in one table: response, coverage, closing, targets, effect.
-
-        Parameters
-        ----------
-        status, effect
-            As for `findings`.
-        response : DataFrame
-            Response rates, everyone first, of `response_rates`.
-        targets : DataFrame
-            Outcomes, of `scorecard`; those with a target count.
-
-        Returns
-        -------
-        DataFrame
-            ``measure``, ``estimate``, ``ci_low``, ``ci_high``, ``unit``, ``target``, ``note``.
-        """
-        from cxlab.stats.actions.findings import at_a_glance
-
-        return at_a_glance(self, status, effect, response, targets)
-
     def write(self, path: str | Path | None) -> None:
         """Write the calls as CSV, readable by its owner only; nothing without a path."""
         if path is None:

@@ -10,17 +10,16 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups, suppress_small_groups
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got, unknown
 from cxlab.core.phrases import signed
 from cxlab.core.result import Result
-from cxlab.stats.actions.calls import ARMS, DESIGNS, HELD_OUT, LISTED, MUST, WAITING
+from cxlab.stats.actions.calls import ARMS, DESIGNS, HELD_OUT, LISTED, WAITING
 from cxlab.stats.inference import POWER, normal_quantile, t_quantile
-from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp, linked_to_leaving
-from cxlab.stats.outcomes.survival import Survival, check_times, kaplan_meier, parts, survival
-from cxlab.survey.study import Study
+from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
+from cxlab.stats.outcomes.survival import Survival, check_times, parts, survival
 
 TOGETHER = "together"
 #: Percentage points that a hold-out should be able to show.
@@ -72,144 +71,6 @@ class LoopEffect(Result):
         )
         seen = f"{rate}it could be seen in {row['month']}." if row["month"] else ""
         return f"{points} {told}. {seen}".strip()
-
-
-def study_follow_ups(
-    study: Study,
-    *,
-    period: str | None = None,
-    lists: int | None = None,
-    table: str = "follow_ups",
-) -> FollowUp:
-    """Lists of a study, each customer with how long they stayed after being listed.
-
-    Parameters
-    ----------
-    study : Study
-        Declares a table with the columns ``listed_at``, ``closed_at``, ``arm``, ``owner`` and a
-        customer, and who left (see `study_follow_up`).
-    period : str, optional
-        The last period whose answers were listed; default: all.
-    lists : int, optional
-        How many periods of lists, up to that one; default: all.
-    table : str
-        Name of the table of lists.
-
-    Returns
-    -------
-    FollowUp
-        Its table: one row per listing, in order: ``customer``, the table's other columns,
-        ``list`` (the period whose answers were listed), ``days_followed``, ``left_after`` and
-        ``next_score`` (likelihood to recommend at the next answer after it; blank: none).
-
-    Examples
-    --------
-    >>> from cxlab.survey.study import load_study
-    >>> listed = study_follow_ups(load_study("demo"), lists=1)
-    >>> listed.table["arm"].value_counts().to_dict()
-    {'listed': 128, 'held out': 13}
-    """
-    own = study.table(table).with_role("customer", "cluster", "id")[0].name
-    rows = study.read(table, engine="pandas").drop(columns="period", errors="ignore")
-    rows = rows.rename(columns={own: "customer"}).sort_values("listed_at", kind="stable")
-    asked, who, score = study.read(engine="pandas"), study.main, study.advocacy
-    dates = [column.name for column in who.with_role("date")]
-    asked = asked.assign(_day=asked[dates].max(axis=1)).sort_values("_day")
-    asked["customer"] = asked[who.with_role("customer", "cluster")[0].name]
-    starts = asked.groupby("period", observed=True)["_day"].min().sort_values().reset_index()
-    starts = starts.rename(columns={"period": "list"}).astype({"list": "str"})
-    rows = pd.merge_asof(rows, starts, left_on="listed_at", right_on="_day").drop(columns="_day")
-    known = asked[["customer", "_day", score]].dropna().rename(columns={score: "next_score"})
-    rows = pd.merge_asof(
-        rows, known, left_on="listed_at", right_on="_day", by="customer", direction="forward",
-        allow_exact_matches=False,
-    ).drop(columns="_day")  # fmt: skip
-    names = list(starts["list"])
-    last = names.index(period) + 1 if period in names else len(names)
-    chosen = names[max(last - (lists or last), 0) : last]
-    rows = rows[rows["list"].isin(chosen)]
-    return linked_to_leaving(study, rows, customer="customer", answered="listed_at")
-
-
-def loop_status(
-    follow_ups: pd.DataFrame,
-    *,
-    listed_at: str = "listed_at",
-    closed_at: str = "closed_at",
-    arm: str = "arm",
-    until: str | pd.Timestamp,
-    within: float = 14,
-    by: str | None = None,
-    min_group_size: int = MIN_GROUP_SIZE,
-) -> pd.DataFrame:
-    """How many listed customers were followed up, and how soon.
-
-    Parameters
-    ----------
-    follow_ups : DataFrame
-        One row per customer on a list.
-    listed_at, closed_at, arm : str
-        Columns: dates of listing and of closing (blank: still open), and the arm.
-    until : date
-        Last day on which closing would have been seen.
-    within : float
-        Days after listing in which a case should be closed.
-    by : str, optional
-        Column of groups, such as the owner.
-    min_group_size : int
-
-    Returns
-    -------
-    DataFrame
-        Per group: ``group`` (with ``by``), ``n`` (listed), ``at_risk``, ``estimate`` (per cent
-        closed within the days), ``se``, ``ci_low``, ``ci_high``, ``median_days`` (blank where
-        fewer than half are closed), ``note``.
-
-    Notes
-    -----
-    Kaplan–Meier, with open cases censored: the mean of the closed cases alone is too short,
-    because long cases are still open.
-
-    Examples
-    --------
-    >>> day = pd.Timestamp("2025-10-01")
-    >>> rows = pd.DataFrame({"listed_at": [day] * 20, "arm": "listed",
-    ...     "closed_at": [day + pd.Timedelta(days=5)] * 15 + [pd.NaT] * 5})
-    >>> loop_status(rows, until="2025-12-31")[["n", "estimate", "median_days"]]
-        n  estimate  median_days
-    0  20      75.0          5.0
-    """
-    check_columns(
-        follow_ups, {"listed_at": listed_at, "closed_at": closed_at, "arm": arm, "by": by}
-    )
-    end = pd.Timestamp(until)
-    rows = follow_ups[follow_ups[arm].isin([LISTED, MUST])]
-    start, stop = pd.to_datetime(rows[listed_at]), pd.to_datetime(rows[closed_at])
-    early = stop[stop < start]
-    if len(early):
-        raise ValueError(
-            f"`closed_at` must not be before `listed_at`; got {got([str(d.date()) for d in early])}."
-        )
-    days = (stop.fillna(end) - start).dt.days.astype(float)
-    rows = rows.assign(_days=days, _closed=stop.notna() & (stop <= end))
-    table = kaplan_meier(rows, time="_days", left="_closed", horizon=within, by=by)
-    open_, low, high = (table[name] for name in ("estimate", "ci_low", "ci_high"))
-    table = table.assign(estimate=100 - open_, ci_low=100 - high, ci_high=100 - low)
-    known = rows.dropna(subset=["_days"])
-    table["median_days"] = [_median(part) for _, part in parts(known, by)]
-    return with_display(
-        suppress_small_groups(table, within=[], min_group_size=min_group_size),
-        caption=f"Cases closed within {within:g} days, open cases counted",
-        columns=(*(["group"] if by else []), "estimate", "median_days", "n"),
-        headers={"estimate": "Closed in time"}, units={"estimate": "%"},
-    )  # fmt: skip
-
-
-def _median(rows: pd.DataFrame) -> float:
-    for day in np.unique(rows.loc[rows["_closed"], "_days"]):
-        if survival(rows["_days"], rows["_closed"], float(day)).estimate <= 0.5:
-            return float(day)
-    return np.nan
 
 
 def loop_effect(

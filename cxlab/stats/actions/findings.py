@@ -10,7 +10,13 @@ import pandas as pd
 
 from cxlab.core.display import display_of, with_display
 from cxlab.core.findings import Cells, Finding, Findings
-from cxlab.core.phrases import decimals_for, interval, listed, number, with_interval
+from cxlab.core.phrases import (
+    interval_beside_zero,
+    listed,
+    number,
+    size_with_interval,
+    with_interval,
+)
 from cxlab.stats.actions.effect import WORTH_SEEING
 
 if TYPE_CHECKING:
@@ -37,15 +43,16 @@ def call_findings(calls: CallList, status: pd.DataFrame, effect: LoopEffect) -> 
 def _answer(calls: CallList, effect: LoopEffect) -> Finding:
     low, high = calls.rule
     counts = calls.table.groupby("arm")["n"].sum()
-    listed_ = int(counts.get("listed", 0)) + int(counts.get("must call", 0))
+    listed_ = int(counts.reindex(["listed", "must call"]).sum())
     held = int(counts.get("held out", 0))
     text = f"Call {listed_:,} customers who answered {low:g}–{high:g}"
-    text += f" and hold {held:,} back by chance" if held else ""
+    text += f", hold {held:,} back by chance" if held else ""
     row = effect.table.iloc[0]
-    told, certainty = _effect(row, effect.horizon)
+    told, certainty = _effect(row)
     detail = ""
     if pd.notna(row["n_listed"]):
-        detail = f"{int(row['n_listed']):,} listed and {int(row['n_held_out']):,} held out before"
+        detail = f"{effect.horizon:g} days after listing; {int(row['n_listed']):,} listed and "
+        detail += f"{int(row['n_held_out']):,} held out before"
     return Finding(
         kind="answer", text=f"{text}. {told}", certainty=certainty, subject="calls",
         detail=detail,
@@ -57,25 +64,20 @@ def _answer(calls: CallList, effect: LoopEffect) -> Finding:
     )  # fmt: skip
 
 
-def _effect(row: pd.Series, horizon: float) -> tuple[str, str]:
+def _effect(row: pd.Series) -> tuple[str, str]:
     """Whether calling helped, in words, and how sure that is."""
     if pd.isna(row["estimate"]):
-        reason = row["note"] or "not known"
-        return f"Whether calling keeps customers: {reason}", "not settled"
-    half = (row["ci_high"] - row["ci_low"]) / 2
-    decimals = max(decimals_for(half, row[name], [0.0]) for name in FIGURES)
-    between = interval(row["ci_low"], row["ci_high"], decimals)
-    shares = (
-        f"Of those listed before, {number(row['listed'])} % were there {horizon:g} days later, "
-    )
-    shares += f"of those held out {number(row['held_out'])} %"
+        return f"Whether calling keeps customers: {row['note'] or 'not known'}", "not settled"
+    figures = [float(row[name]) for name in FIGURES]
+    stayed = f"{number(row['listed'])} % of the listed stayed, {number(row['held_out'])} % of the held out"
     if row["ci_low"] <= 0 <= row["ci_high"]:
-        return f"{shares}: no effect of calling is shown ({between} points)", "not settled"
-    size = number(abs(row["estimate"]), decimals)
+        return (
+            f"{stayed}: no effect is shown ({interval_beside_zero(*figures)} points)",
+            "not settled",
+        )
     more = "more" if row["estimate"] > 0 else "fewer"
-    nearer, farther = sorted((abs(row["ci_low"]), abs(row["ci_high"])))
-    between = interval(nearer, farther, decimals)
-    return f"{shares}: {size} ({between}) in a hundred {more} of the listed stayed", "clear"
+    size = size_with_interval(*figures)
+    return f"{stayed}: {size} in a hundred {more} of the listed", "clear"
 
 
 def _closing(status: pd.DataFrame) -> list[Finding]:
@@ -113,14 +115,30 @@ def _plan(effect: LoopEffect) -> Finding:
     )  # fmt: skip
 
 
-def at_a_glance(
+def programme_at_a_glance(
     calls: CallList,
     status: pd.DataFrame,
     effect: LoopEffect,
+    *,
     response: pd.DataFrame,
     targets: pd.DataFrame,
 ) -> pd.DataFrame:
-    """See `CallList.at_a_glance`."""
+    """The programme in one table: response, coverage, closing, targets, effect.
+
+    Parameters
+    ----------
+    calls, status, effect
+        Of `call_list`, `loop_status` and `loop_effect`.
+    response : DataFrame
+        Response rates, everyone first, of `response_rates`.
+    targets : DataFrame
+        Outcomes, of `scorecard`; those with a target count.
+
+    Returns
+    -------
+    DataFrame
+        ``measure``, ``estimate``, ``ci_low``, ``ci_high``, ``unit``, ``target``, ``note``.
+    """
     figures = ["estimate", "ci_low", "ci_high", "note"]
     counts = calls.table.groupby("arm")["n"].sum()
     covered = int(counts.reindex(["listed", "must call"]).sum())

@@ -13,9 +13,9 @@ from scipy.special import expit, logit
 from cxlab.core.messages import got, unknown
 from cxlab.core.result import Result
 from cxlab.stats.inference import normal_quantile
-from cxlab.stats.outcomes.differences import observed_outcomes
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
-from cxlab.stats.outcomes.survival import check_times, cluster_sums
+from cxlab.stats.outcomes.predictors import observed_outcomes
+from cxlab.stats.outcomes.survival import check_times, cluster_error
 
 #: Leavers that each column of the model needs.
 LEAVERS_A_COLUMN = 10
@@ -238,9 +238,7 @@ def calibration(
     observed, expected = own @ happened, own @ predicted
     ratio = observed / expected if expected > 0 else np.nan
     who = np.arange(len(own)) if clusters is None else clusters
-    sums = cluster_sums(own * (happened - predicted), who)
-    units = len(sums)
-    spread = np.sqrt(units / max(units - 1, 1) * sums @ sums) / max(observed, 1e-12)
+    spread = cluster_error(own * (happened - predicted), who)[0] / max(observed, 1e-12)
     width = normal_quantile(level)
     rows = []
     for name, (fit, columns) in fits.items():
@@ -267,8 +265,7 @@ def _robust_error(
     """Clustered standard error of the last coefficient; statsmodels has none under weights."""
     bread = np.linalg.inv(columns.T @ (columns * (weights * fitted * (1 - fitted))[:, None]))
     influence = columns @ bread[-1] * weights * residuals
-    sums = cluster_sums(influence, clusters)
-    return float(np.sqrt(len(sums) / (len(sums) - 1) * sums @ sums))
+    return cluster_error(influence, clusters)[0]
 
 
 def net_benefit(

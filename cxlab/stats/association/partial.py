@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from cxlab.stats.association.coefficients import FEWEST_PAIRS, pearson
 from cxlab.stats.association.units import Units, covariance_of_totals, row_leverage
+from cxlab.stats.covariance.covariance import WeightedRows
 from cxlab.stats.covariance.em import fit_possible, prior_note, unpack_parameters, with_prior
-from cxlab.stats.covariance.rows import WeightedRows
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]

@@ -61,7 +61,6 @@ from cxlab.stats.comparison.scores import (
     window_table,
     windows_taken,
 )
-from cxlab.stats.inference import check_level
 
 ONLY_ANSWERS = "estimated among those who answered only"
 
@@ -82,7 +81,6 @@ def compare_tnps_rnps(
     weights: Mapping[str, str] | None = None,
     margin: float = MARGIN,
     labels: Mapping[str, str] | None = None,
-    level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
     replicates: int = 1000,
     seed: int = 0,
@@ -130,8 +128,6 @@ def compare_tnps_rnps(
         The smallest gap that matters, in points.
     labels : mapping of str to str, optional
         Names of segments and touchpoints to the words that readers know.
-    level : float
-        Of the intervals in the tables; what is shown is decided at 95 %.
     min_group_size : int
         Rows about fewer customers than this are hidden in every table, with those that
         would give them back; 1 hides nothing.
@@ -190,7 +186,6 @@ def compare_tnps_rnps(
     >>> bool(abs(terms.sum() - gap) < 1e-9)
     True
     """
-    check_level(level)
     if not 0 < window_days < np.inf:
         raise ValueError(f"`window_days` must be a number of days above 0; got {window_days}.")
     if isinstance(replicates, bool) or int(replicates) != replicates or replicates < 0:
@@ -210,7 +205,6 @@ def compare_tnps_rnps(
         score=score,
         periods=as_list(periods) or None,
         window_days=float(window_days),
-        level=level,
         replicates=int(replicates),
         seed=seed,
         margin=float(margin),
@@ -229,7 +223,6 @@ class Options:
     score: str
     periods: Sequence[str] | None
     window_days: float
-    level: float
     replicates: int
     seed: int
     margin: float
@@ -240,12 +233,10 @@ class Options:
 
 def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options) -> NpsComparison:
     """Compare the window; ``ever`` are the transactional answers of any time, for pairing."""
-    level, weighted = options.level, options.weighted
+    weighted = options.weighted
     t, r = data.transactional, data.relationship
     drawn = {"replicates": options.replicates, "seed": options.seed}
-    done = standardise(
-        data, rules, options.periods, level=level, **drawn, fewest=options.min_group_size
-    )
+    done = standardise(data, rules, options.periods, **drawn, fewest=options.min_group_size)
     found = among_answers(data, **drawn)
     behind = answers_behind(data, done)
     every = pair_answers(ever, r, longest=max(options.window_days, *WINDOWS))
@@ -253,21 +244,21 @@ def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options)
     pairs, scores = every.within(options.window_days), windows[options.window_days]
     gap = raw_gap(t, r)
     tables: Tables = {
-        "decomposition": no_decomposition(gap.estimate, gap.se, *gap.limits(level)),
-        **done.tables(level=level),
-        "identity": identity_table(found, level=level),
-        "segment_gaps": segment_gaps(found, level=level),
+        "decomposition": no_decomposition(gap.estimate, gap.se, *gap.limits()),
+        **done.tables(),
+        "identity": identity_table(found),
+        "segment_gaps": segment_gaps(found),
         "segments": segment_groups(found),
         "flow": flow_table(data, done, pairs),
-        "estimates": estimates_table(data, done, behind, scores, weighted=weighted, level=level),
-        "touchpoints": touchpoint_table(t, level=level),
-        "paired": paired_table(scores, level=level, why_none=_why_no_pairs(data)),
+        "estimates": estimates_table(data, done, behind, scores, weighted=weighted),
+        "touchpoints": touchpoint_table(t),
+        "paired": paired_table(scores, why_none=_why_no_pairs(data)),
         "migration": migration_table(scores),
         "categories": categories_table(scores),
         "margins": margin_tests(scores),
-        "sensitivity": sensitivity_table(pairs, level=level),
-        "windows": window_table(windows, level=level),
-        "robustness": robustness_table(data, done, level=level, weighted=weighted),
+        "sensitivity": sensitivity_table(pairs),
+        "windows": window_table(windows),
+        "robustness": robustness_table(data, done, weighted=weighted),
     }
     gate = ComparisonGate.of(
         data, done, found, behind, windows, options.window_days, options.min_group_size
@@ -301,7 +292,7 @@ def _result(
     tables["estimands"] = _estimands(done, gate, tables)
     names = tables["touchpoints"]["touchpoint"].astype("str")
     words = {name: name.replace("_", " ").capitalize() for name in names}
-    tables = displayed(tables, options.level, {**words, **options.labels})
+    tables = displayed(tables, {**words, **options.labels})
     return NpsComparison(
         **tables,
         table=tables["decomposition" if done.result is not None else "identity"],
@@ -313,7 +304,6 @@ def _result(
             }
         ),
         notes=tuple(note for note in (*data.notes, *_notes(done)) if note),
-        level=options.level,
         margin=options.margin,
         min_group_size=options.min_group_size,
     )

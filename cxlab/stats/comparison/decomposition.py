@@ -44,7 +44,7 @@ from cxlab.stats.comparison.quantities import (
     fit_all,
     quantities,
 )
-from cxlab.stats.inference import t_quantile
+from cxlab.stats.inference import LEVEL, t_quantile
 
 #: Of everything that stands for those who did not answer too.
 ASSUMPTION = "if answering depends on the frame variables only"
@@ -208,9 +208,7 @@ def combination(
     return float(combine(one, coefficients)[0]), combine(many, coefficients)[: result.n]
 
 
-def interval(
-    replicates: np.ndarray, level: float, customers: float = np.inf
-) -> tuple[float, float, float]:
+def interval(replicates: np.ndarray, customers: float = np.inf) -> tuple[float, float, float]:
     """Standard error and percentile limits; NaN with fewer than two finite replicates.
 
     With few ``customers`` the percentile interval is too short: its level is raised by as
@@ -219,25 +217,23 @@ def interval(
     finite = replicates[np.isfinite(replicates)]
     if len(finite) < 2:
         return np.nan, np.nan, np.nan
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     if 1 < customers < np.inf:
         wider = np.sqrt(customers / (customers - 1))
-        tail = float(norm.cdf(-wider * t_quantile(level, customers - 1)))
+        tail = float(norm.cdf(-wider * t_quantile(LEVEL, customers - 1)))
     low, high = np.quantile(finite, [tail, 1 - tail])
     return float(finite.std(ddof=1)), float(low), float(high)
 
 
-def spread_of(
-    replicates: np.ndarray, level: float, customers: float = np.inf
-) -> tuple[float, float, float]:
+def spread_of(replicates: np.ndarray, customers: float = np.inf) -> tuple[float, float, float]:
     """As `interval`; unknown, not 0, where all replicates agree: no variance is no certainty."""
     finite = replicates[np.isfinite(replicates)]
     if len(finite) and np.ptp(finite) < SAME_VALUE:
         return np.nan, np.nan, np.nan
-    return interval(replicates, level, customers)
+    return interval(replicates, customers)
 
 
-def decompose(result: Replicates, known: Identification, *, level: float) -> pd.DataFrame:
+def decompose(result: Replicates, known: Identification) -> pd.DataFrame:
     """Table of the six terms, their totals and the gap.
 
     ``bound_low, bound_high`` are the worst case where the term is not identified, otherwise over
@@ -247,15 +243,15 @@ def decompose(result: Replicates, known: Identification, *, level: float) -> pd.
     check_sum({q: NPS_VALUES @ shares for q, shares in result.estimate.items()})
     check_sum({q: NPS_VALUES @ shares for q, shares in result.replicates.items()})
     gap, _ = combination(result, "gap")
-    rows = [_term_row(result, name, known, level=level, gap=gap) for name in (*TERMS, *TOTALS)]
+    rows = [_term_row(result, name, known, gap=gap) for name in (*TERMS, *TOTALS)]
     return pd.DataFrame(rows)
 
 
 def _term_row(
-    result: Replicates, name: str, known: Identification, *, level: float, gap: float
+    result: Replicates, name: str, known: Identification, *, gap: float
 ) -> dict[str, object]:
     estimate, replicates = combination(result, name)
-    se, low, high = interval(replicates, level)
+    se, low, high = interval(replicates)
     reason = known.reason(QUANTITY_COEFFICIENTS[name])
     needs_frame = any(q not in ("A0", "B0", "B1") for q in QUANTITY_COEFFICIENTS[name])
     status = ASSUMED if needs_frame else COLLECTED
@@ -265,7 +261,7 @@ def _term_row(
         sides = (result.unreached if reason else result.silent)[name]
         bound = (float(sides[0][0]), float(sides[1][0]))
     if reason:
-        low, high = _outer(result.unreached_replicates, name, level, *bound)
+        low, high = _outer(result.unreached_replicates, name, *bound)
         estimate, se, status = np.nan, np.nan, NOT_IDENTIFIED
     return {
         "term": name,
@@ -283,14 +279,12 @@ def _term_row(
     }
 
 
-def _outer(
-    replicates: Limits, name: str, level: float, low: float, high: float
-) -> tuple[float, float]:
+def _outer(replicates: Limits, name: str, low: float, high: float) -> tuple[float, float]:
     """Bounds widened by their sampling error."""
     if name not in replicates:
         return np.nan, np.nan
-    _, below, _ = interval(replicates[name][0], level)
-    _, _, above = interval(replicates[name][1], level)
+    _, below, _ = interval(replicates[name][0])
+    _, _, above = interval(replicates[name][1])
     return min(below, low), max(above, high)
 
 
@@ -303,7 +297,7 @@ def no_decomposition(gap: float, se: float, low: float, high: float) -> pd.DataF
 
 
 def tilting_table(
-    result: Replicates, limits: Mapping[str, float], known: Identification, *, level: float
+    result: Replicates, limits: Mapping[str, float], known: Identification
 ) -> pd.DataFrame:
     """Both response terms, the residual and the standardised gap at each pair of slopes.
 
@@ -315,7 +309,7 @@ def tilting_table(
         there = result.at(slope_t, slope_r)
         for name in terms:
             estimate, replicates = combination(there, name)
-            numbers = (estimate, *interval(replicates, level))
+            numbers = (estimate, *interval(replicates))
             rows.append((answering, slope_t, slope_r, name, *numbers, note))
     return pd.DataFrame(rows, columns=TILTING)
 
@@ -337,7 +331,7 @@ class Standardised:
         """Why nothing was standardised."""
         return self.note or NEEDS_FRAME
 
-    def tables(self, *, level: float) -> dict[str, pd.DataFrame]:
+    def tables(self) -> dict[str, pd.DataFrame]:
         """Terms, tilting and response check; empty where nothing was standardised."""
         if self.result is None:
             return {
@@ -345,8 +339,8 @@ class Standardised:
                 "checks": pd.DataFrame(columns=CHECKS),
             }
         return {
-            "decomposition": decompose(self.result, self.known, level=level),
-            "tilting": tilting_table(self.result, self.limits, self.known, level=level),
+            "decomposition": decompose(self.result, self.known),
+            "tilting": tilting_table(self.result, self.limits, self.known),
             "checks": self.checks,
         }
 
@@ -381,7 +375,6 @@ def standardise(
     rules: Rules,
     periods: Sequence[str] | None,
     *,
-    level: float,
     replicates: int,
     seed: int,
     fewest: int,
@@ -403,7 +396,7 @@ def standardise(
         note = "nobody who answered the relationship survey had a known chance to be asked"
         return Standardised(collected, known=Identification(note, note), note=note)
     checks = response_check(weighting, fewest=fewest)
-    limits = check_limits(checks, level)
+    limits = check_limits(checks)
     n = replicates if data.n_customers > 1 else 0
     return Standardised(
         collected=collected,

@@ -18,6 +18,7 @@ from cxlab.stats.comparison.programme import Answers, ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import (
     ALPHA,
+    LEVEL,
     Units,
     adjust_family,
     contrast_spread,
@@ -71,16 +72,16 @@ class Gap:
     df: float
     n: int
 
-    def limits(self, level: float) -> tuple[float, float]:
+    def limits(self) -> tuple[float, float]:
         """Ends of the interval."""
         finite = np.isfinite(self.df) and self.df > 0
-        quantile = float(t_quantile(level, self.df)) if finite else normal_quantile(level)
+        quantile = float(t_quantile(LEVEL, self.df)) if finite else normal_quantile(LEVEL)
         half = quantile * self.se
         return self.estimate - half, self.estimate + half
 
-    def numbers(self, level: float) -> dict[str, float]:
+    def numbers(self) -> dict[str, float]:
         """Estimate, standard error and interval under the names of a table."""
-        return dict(zip(NUMBERS, (self.estimate, self.se, *self.limits(level)), strict=True))
+        return dict(zip(NUMBERS, (self.estimate, self.se, *self.limits()), strict=True))
 
 
 class Group(NamedTuple):
@@ -187,9 +188,7 @@ ONCE = "NPS: one answer per customer, the last"
 CONCLUSIONS = ("tNPS higher", "rNPS higher", "undecided")
 
 
-def robustness_table(
-    data: ProgrammeData, done: Standardised, *, level: float, weighted: bool
-) -> pd.DataFrame:
+def robustness_table(data: ProgrammeData, done: Standardised, *, weighted: bool) -> pd.DataFrame:
     """Raw gap, standardised gap and residual under other metrics, weights and counting.
 
     ``same``: whether the conclusion is that of the headline variant; a quantity with any other
@@ -201,8 +200,7 @@ def robustness_table(
         variants["NPS: with the surveys' own weights"] = raw_gap(t, r, weighted=True)
     variants |= {name: raw_gap(t, r, values) for name, values in METRICS.items()}
     rows = [
-        {"quantity": "raw gap", "variant": name, **gap.numbers(level)}
-        for name, gap in variants.items()
+        {"quantity": "raw gap", "variant": name, **gap.numbers()} for name, gap in variants.items()
     ]
     for quantity in ("standardised gap", "residual"):
         identified = not done.known.reason(QUANTITY_COEFFICIENTS[quantity])
@@ -211,7 +209,7 @@ def robustness_table(
                 {
                     "quantity": quantity,
                     "variant": name,
-                    **standardised_numbers(done.result, quantity, level, values),
+                    **standardised_numbers(done.result, quantity, values),
                 }
                 for name, values in METRICS.items()
             ]
@@ -231,11 +229,11 @@ def _last_of_each(answers: Answers) -> Answers:
 
 
 def standardised_numbers(
-    result: Replicates, name: str, level: float, values: np.ndarray = NPS_VALUES
+    result: Replicates, name: str, values: np.ndarray = NPS_VALUES
 ) -> dict[str, float]:
     """Estimate, standard error and interval of a standardised quantity in some metric."""
     estimate, replicates = combination(result, name, values)
-    return dict(zip(NUMBERS, (estimate, *interval(replicates, level)), strict=True))
+    return dict(zip(NUMBERS, (estimate, *interval(replicates)), strict=True))
 
 
 def with_decisions(

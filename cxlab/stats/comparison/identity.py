@@ -150,10 +150,10 @@ class AmongAnswers:
     replicates: dict[str, np.ndarray]
     cells: list[np.ndarray]
 
-    def spread(self, of: dict[str, float], level: float) -> dict[str, float]:
+    def spread(self, of: dict[str, float]) -> dict[str, float]:
         """Estimate, standard error, interval and degrees of freedom of a combination of scores."""
         value, fewest = float(combine(self.estimate, of)[0]), self.people.fewest(of)
-        spread = spread_of(combine(self.replicates, of), level, fewest)
+        spread = spread_of(combine(self.replicates, of), fewest)
         names = ("estimate", "se", "ci_low", "ci_high", "df")
         return dict(zip(names, (value, *spread, fewest - 1), strict=True))
 
@@ -178,7 +178,7 @@ def among_answers(data: ProgrammeData, *, replicates: int, seed: int) -> AmongAn
     )
 
 
-def identity_table(found: AmongAnswers, *, level: float) -> pd.DataFrame:
+def identity_table(found: AmongAnswers) -> pd.DataFrame:
     """The gap as collected in parts that need no assumption.
 
     The four parts of `IDENTITY` add to the gap; after them come those of `TOGETHER`, which may
@@ -195,7 +195,7 @@ def identity_table(found: AmongAnswers, *, level: float) -> pd.DataFrame:
     gap = float(combine(found.estimate, GAP)[0])
     rows = []
     for term, of in {**IDENTITY, **TOGETHER, "gap": GAP}.items():
-        numbers = found.spread(of, level)
+        numbers = found.spread(of)
         share = numbers["estimate"] / gap if abs(gap) > 1e-12 else np.nan
         kind = "total" if term == "gap" else "term"
         about = {"term": term, "kind": kind, **_about(people, term)}
@@ -341,7 +341,7 @@ def segment_gap_parts(counts: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def segment_gaps(found: AmongAnswers, *, level: float) -> pd.DataFrame:
+def segment_gaps(found: AmongAnswers) -> pd.DataFrame:
     """The parts of the gap by every shared segment.
 
     Composition, within groups and group not known add to the gap as collected; the gap at the
@@ -354,7 +354,7 @@ def segment_gaps(found: AmongAnswers, *, level: float) -> pd.DataFrame:
             if name == UNKNOWN and np.array_equal(counts[:-1].sum(0), counts[-1]):
                 continue
             note = "" if name != UNKNOWN else _known_note(counts)
-            rows.append((one.name, name, float(value[0]), *spread_of(spread[name], level), note))
+            rows.append((one.name, name, float(value[0]), *spread_of(spread[name]), note))
     columns = ["segment", "part", "estimate", "se", "ci_low", "ci_high", "note"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -29,7 +29,7 @@ from cxlab.stats.comparison.quantities import (
     reach_weights,
     weighted_quantities,
 )
-from cxlab.stats.inference import normal_quantile
+from cxlab.stats.inference import LEVEL, normal_quantile
 
 BEST = float(NPS_VALUES.max())
 #: Lowest and highest value of quantities and terms: arrays of shape (2, replicates).
@@ -170,9 +170,9 @@ def tipping_points(
     return found
 
 
-def check_limits(checks: pd.DataFrame, level: float) -> dict[str, float]:
+def check_limits(checks: pd.DataFrame) -> dict[str, float]:
     """The end of each check's interval that lies further from 0; absent without a check."""
-    half = normal_quantile(level) * checks["se"]
+    half = normal_quantile(LEVEL) * checks["se"]
     limits = checks["estimate"] + np.where(checks["estimate"] < 0, -half, half)
     return {
         str(survey): float(limit)

@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from cxlab.stats.comparison.identity import customers_of
 from cxlab.stats.comparison.programme import Answers
-from cxlab.stats.inference import normal_quantile, t_quantile
+from cxlab.stats.inference import LEVEL, normal_quantile, t_quantile
 
 CATEGORIES = ("detractor", "passive", "promoter")
 #: The rule that is set beforehand, and how the others make one of several answers.
@@ -173,12 +173,12 @@ class Contrast:
         few = self.effective < FEW_DIFFERENCES
         return min(self.df, max(self.effective - 1.0, 1.0)) if few else self.df
 
-    def row(self, method: str, level: float) -> dict[str, object]:
+    def row(self, method: str) -> dict[str, object]:
         """Interval and test: ``method`` is wald or score."""
         se = self.se if method == "wald" else self.se_null
-        quantile, df = normal_quantile(level), self.test_df
+        quantile, df = normal_quantile(LEVEL), self.test_df
         if np.isfinite(df):
-            quantile = float(t_quantile(level, df)) if df > 0 else np.nan
+            quantile = float(t_quantile(LEVEL, df)) if df > 0 else np.nan
         usable = se > 0 and np.isfinite(quantile)
         statistic = self.estimate / se if usable else np.nan
         p = 2 * norm.sf(abs(statistic)) if usable else np.nan
@@ -252,11 +252,11 @@ def net_contrast(pairs: OnePerAnswer) -> Contrast:
     return contrast(difference, pairs.customer)
 
 
-def paired_table(pairs: OnePerAnswer, *, level: float, why_none: str) -> pd.DataFrame:
+def paired_table(pairs: OnePerAnswer, *, why_none: str) -> pd.DataFrame:
     """Same-customer contrast tNPS − rNPS: ``method`` wald and score."""
     found = net_contrast(pairs)
     note = why_none or found.note
-    rows = [{"method": m, **found.row(m, level), "note": note} for m in ("wald", "score")]
+    rows = [{"method": m, **found.row(m), "note": note} for m in ("wald", "score")]
     return pd.DataFrame(rows)
 
 

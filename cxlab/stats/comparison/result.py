@@ -15,6 +15,7 @@ from cxlab.core.result import Result
 from cxlab.stats.comparison.findings import findings_of
 from cxlab.stats.comparison.gaps import beliefs_table, parts_table
 from cxlab.stats.comparison.quantities import SUM_TOLERANCE
+from cxlab.stats.inference import LEVEL
 
 SIGNED = {"estimate": "+points"}
 ONE = "Each answer counted once, clustered by customer"
@@ -123,10 +124,10 @@ DISPLAYS: dict[str, dict[str, Any]] = {
 
 
 def displayed(
-    tables: Mapping[str, pd.DataFrame], level: float, labels: Mapping[str, str]
+    tables: Mapping[str, pd.DataFrame], labels: Mapping[str, str]
 ) -> dict[str, pd.DataFrame]:
     """The tables, each of which knows how it is shown."""
-    told = {"level": level, "labels": dict(labels)}
+    told = {"level": LEVEL, "labels": dict(labels)}
     return {
         name: with_display(one, **told, **DISPLAYS.get(name, {})) for name, one in tables.items()
     }
@@ -191,7 +192,6 @@ class NpsComparison(Result):
     tipping : tuple of (str, float)
         Survey, and by how many points those who did not answer would have to score higher for the
         residual to vanish; infinite where no difference would do.
-    level : float
     margin : float
         The smallest gap that matters, in points.
     min_group_size : int
@@ -217,7 +217,6 @@ class NpsComparison(Result):
     windows: pd.DataFrame
     robustness: pd.DataFrame
     tipping: tuple[tuple[str, float], ...]
-    level: float
     margin: float
     min_group_size: int
 
@@ -242,7 +241,7 @@ class NpsComparison(Result):
     @property
     def beliefs(self) -> pd.DataFrame:
         """What is left of the gap by what is believed of those who did not answer."""
-        return displayed({"beliefs": beliefs_table(self)}, self.level, {})["beliefs"]
+        return displayed({"beliefs": beliefs_table(self)}, {})["beliefs"]
 
     def findings(self, *, margin: float | None = None, group: str = "everyone") -> Findings:
         """What the comparison says.

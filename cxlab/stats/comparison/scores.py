@@ -25,6 +25,7 @@ from cxlab.stats.comparison.pairs import (
 )
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.inference import LEVEL
 from cxlab.stats.metrics import estimate_totals
 
 NPS = nps_metric("score")
@@ -59,24 +60,21 @@ def estimates_table(
     pairs: OnePerAnswer,
     *,
     weighted: bool,
-    level: float,
 ) -> pd.DataFrame:
     """Raw, weighted, standardised and paired estimates of each score side by side.
 
     ``behind`` holds for each quantity the customers of its answers (`answers_behind`). A column
     ``of`` names the quantity, or difference of two, that a row gives or could give back.
     """
-    rows = _counted_rows(RAW, data.surveys, level=level)
+    rows = _counted_rows(RAW, data.surveys)
     sides = {survey: one.take(one.valid) for survey, one in data.surveys.items()}
     if weighted:
-        rows += _counted_rows(
-            WEIGHTED, sides, {k: one.weight for k, one in sides.items()}, level=level
-        )
+        rows += _counted_rows(WEIGHTED, sides, {k: one.weight for k, one in sides.items()})
     if data.has_customers:
         once = {k: 1 / np.bincount(one.customer)[one.customer] for k, one in sides.items()}
-        rows += _counted_rows(CUSTOMERS, sides, once, level=level)
-    rows += _standardised_rows(done, behind, level=level)
-    rows += _paired_rows(pairs, level=level)
+        rows += _counted_rows(CUSTOMERS, sides, once)
+    rows += _standardised_rows(done, behind)
+    rows += _paired_rows(pairs)
     columns = ["estimate_kind", "survey", "population", "n", "customers", *NUMBERS, "deff",
                "n_eff", "response_rate", "status", "note", "of"]  # fmt: skip
     words = dict.fromkeys(("status", "note", "of"), "")
@@ -88,8 +86,6 @@ def _counted_rows(
     kind: str,
     sides: Mapping[str, Answers],
     weights: Mapping[str, np.ndarray] | None = None,
-    *,
-    level: float,
 ) -> list[Row]:
     """NPS of each survey under these weights of the answers, and their difference."""
     sides = {k: one.weighted(weights[k]) if weights else one for k, one in sides.items()}
@@ -100,7 +96,7 @@ def _counted_rows(
         if not answers.weight[answers.valid].sum() > 0:
             rows.append(row | {"n": 0, "customers": 0, "note": "no valid answer"})
             continue
-        found = _nps(answers, level, weighted=weights is not None).iloc[0].to_dict()
+        found = _nps(answers, weighted=weights is not None).iloc[0].to_dict()
         customers = len(np.unique(answers.customer[answers.valid]))
         rows.append(row | found | {"customers": customers, "of": name})
     t, r = sides.values()
@@ -108,12 +104,11 @@ def _counted_rows(
     customers = len(np.union1d(t.customer[t.valid], r.customer[r.valid])) if gap.n else 0
     note = "" if np.isfinite(gap.estimate) else "one survey has no valid answer"
     counts = {"survey": "difference", "n": gap.n, "customers": customers, "of": "gap", "note": note}
-    return [*rows, fixed | counts | gap.numbers(level)]
+    return [*rows, fixed | counts | gap.numbers()]
 
 
 def _nps(
     answers: Answers,
-    level: float,
     *,
     weighted: bool = False,
     groups: np.ndarray | None = None,
@@ -129,19 +124,17 @@ def _nps(
     by = None if groups is None else "group"
     if by:
         rows["by_0"] = groups
-    table = estimate_totals(row_totals(rows, design, by=by), [NPS], design, level)
+    table = estimate_totals(row_totals(rows, design, by=by), [NPS], design, LEVEL)
     return table[[*([by] if by else []), "n", *NUMBERS, "deff", "n_eff", "note"]]
 
 
-def _standardised_rows(
-    done: Standardised, behind: Mapping[str, np.ndarray], *, level: float
-) -> list[Row]:
+def _standardised_rows(done: Standardised, behind: Mapping[str, np.ndarray]) -> list[Row]:
     """Standardised scores, and of a survey that not all could be asked those of who could."""
     rows: list[Row] = []
     if done.result is None:
         return rows
     for survey, name, population in STANDARDISED_ROWS:
-        numbers = standardised_numbers(done.result, name, level)
+        numbers = standardised_numbers(done.result, name)
         facts: Row = {"survey": survey, **_facts(done, behind, survey, name)}
         reason = done.known.reason(QUANTITY_COEFFICIENTS[name])
         row = {"estimate_kind": "standardised", "population": population, **facts, "note": reason}
@@ -184,7 +177,7 @@ def answers_behind(data: ProgrammeData, done: Standardised) -> dict[str, np.ndar
     return behind
 
 
-def _paired_rows(pairs: OnePerAnswer, *, level: float) -> list[Row]:
+def _paired_rows(pairs: OnePerAnswer) -> list[Row]:
     """Both scores of the customers who answered both, and their difference."""
     found = net_contrast(pairs)
     sides = [("difference", f"{BOTH} (E3)", found)]
@@ -196,14 +189,14 @@ def _paired_rows(pairs: OnePerAnswer, *, level: float) -> list[Row]:
         ] + sides
     rows: list[Row] = []
     for survey, population, one in sides:
-        row = one.row("wald", level)
+        row = one.row("wald")
         kept = {name: row[name] for name in ("n", "customers", *NUMBERS)}
         rows.append({"estimate_kind": "paired", "survey": survey, "population": population, **kept})
     rows[-1]["note"] = "" if found.n else "no customer answered both surveys in the window"
     return rows
 
 
-def touchpoint_table(t: Answers, *, level: float) -> pd.DataFrame:
+def touchpoint_table(t: Answers) -> pd.DataFrame:
     """TNPS of each touchpoint (E2): episode-weighted, and each customer counted once.
 
     ``repeated`` counts the customers with more than one answer.
@@ -216,8 +209,8 @@ def touchpoint_table(t: Answers, *, level: float) -> pd.DataFrame:
     names = known.touchpoint.astype("str").to_numpy()
     cells = pd.DataFrame({"group": names, "customer": known.customer})
     times = cells.groupby(["group", "customer"])["customer"].transform("size").to_numpy()
-    each = _nps(known, level, groups=names).set_index("group")
-    once = _nps(known.weighted(1.0 / times), level, weighted=True, groups=names).set_index("group")
+    each = _nps(known, groups=names).set_index("group")
+    once = _nps(known.weighted(1.0 / times), weighted=True, groups=names).set_index("group")
     table = each.assign(
         per_customer=once["estimate"],
         per_customer_ci_low=once["ci_low"],
@@ -285,7 +278,7 @@ def customers_that_differ(one: OnePerAnswer, other: OnePerAnswer) -> int:
     return int((np.abs(facts[0] - facts[1]) > SAME_SUM).any(0).sum())
 
 
-def sensitivity_table(pairs: Pairs, *, level: float) -> pd.DataFrame:
+def sensitivity_table(pairs: Pairs) -> pd.DataFrame:
     """The contrast under every rule; ``differ``: customers for whom it is not the chosen one's.
 
     The net score only of the last answer, which is whole; mean scores under every rule.
@@ -297,7 +290,7 @@ def sensitivity_table(pairs: Pairs, *, level: float) -> pd.DataFrame:
         mean = contrast(one.t_value - one.r_score, one.customer)
         found = {"NPS difference (points)": net_contrast(one)} if rule == LAST else {}
         for measure, each in (found | {"mean difference (score)": mean}).items():
-            rows.append({"rule": rule, "measure": measure, **each.row("wald", level), **facts})
+            rows.append({"rule": rule, "measure": measure, **each.row("wald"), **facts})
     return pd.DataFrame(rows)
 
 
@@ -306,8 +299,6 @@ def windows_taken(pairs: Pairs, chosen: float) -> dict[float, OnePerAnswer]:
     return {days: one_per_answer(pairs.within(days)) for days in sorted({*WINDOWS, chosen})}
 
 
-def window_table(taken: Mapping[float, OnePerAnswer], *, level: float) -> pd.DataFrame:
+def window_table(taken: Mapping[float, OnePerAnswer]) -> pd.DataFrame:
     """The contrast by how long before a transactional answer may lie."""
-    return pd.DataFrame(
-        [{"window_days": d, **net_contrast(taken[d]).row("wald", level)} for d in WINDOWS]
-    )
+    return pd.DataFrame([{"window_days": d, **net_contrast(taken[d]).row("wald")} for d in WINDOWS])

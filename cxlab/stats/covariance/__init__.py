@@ -1,7 +1,7 @@
 """Incomplete answers → covariance matrices.
 
-`rows` holds answers as weighted rows, or asks an engine for their sums by missingness pattern
-in one GROUP BY; `covariance` and `em` turn either into covariance matrices.
+`covariance` holds answers as weighted rows, or asks an engine for their sums by missingness
+pattern in one GROUP BY; `em` fits what is missing.
 """
 
 from cxlab.stats.covariance.covariance import to_correlation

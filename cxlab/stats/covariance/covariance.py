@@ -1,10 +1,17 @@
-"""Covariance matrices from sums, for complete and incomplete answers."""
+"""Weighted rows with missing answers, and covariances from the sums of each pair of columns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+import narwhals as nw
 import numpy as np
+import pandas as pd
+
+from cxlab.core.frames import collect
+from cxlab.stats.covariance.patterns import Patterns, pattern_numbers
 
 Array = np.ndarray
 
@@ -12,6 +19,14 @@ Array = np.ndarray
 REPAIRED_EIGENVALUE = 1e-6
 #: A negative eigenvalue above this is rounding, not a reason to repair.
 ROUNDING_EIGENVALUE = -1e-10
+#: A direction with less than this part of the largest spread is rounding.
+NO_SPREAD = 1e-15
+#: Matrices that are split into directions together.
+AT_ONCE = 4096
+#: Columns whose missingness fits one 64-bit key of a query.
+KEY_BITS = 60
+#: Patterns of missing answers that are summed at most: 2 GB of sums of 20 columns.
+MOST_PATTERNS = 1_000_000
 
 
 def to_correlation(matrix: Array) -> Array:
@@ -97,3 +112,215 @@ def repair(matrix: Array) -> tuple[Array, float]:
     usable = to_correlation((vectors * raised) @ vectors.T)
     scale = np.sqrt(np.diagonal(matrix))
     return usable * np.outer(scale, scale), float(np.abs(usable - correlation).max())
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedRows:
+    """Rows with weights; one may stand for many, others for their spread about it.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n, q)
+        NaN where missing.
+    weight : ndarray, shape (n,)
+    count : ndarray of int, shape (n,)
+        Rows that it stands for; 0 where it adds to the sums of products only.
+    unit : ndarray of int, shape (n,)
+        Sampling unit.
+    """
+
+    values: Array
+    weight: Array
+    count: Array
+    unit: Array
+
+    @staticmethod
+    def of(values: Array, weight: Array, unit: Array | None = None) -> WeightedRows:
+        """Each row for itself."""
+        alike = np.broadcast_to(np.arange(2), (len(values), 2)).T  # no memory for millions
+        return WeightedRows(values, weight, alike[1], alike[0] if unit is None else unit)
+
+    @property
+    def n(self) -> int:
+        """Rows stood for."""
+        return int(self.count.sum())
+
+    @cached_property
+    def located(self) -> Array:
+        """1 for rows with a place, 0 for those that are spread, shape (n,)."""
+        return (self.count > 0).astype(float)
+
+    @cached_property
+    def patterns(self) -> Patterns:
+        """The rows by what they miss."""
+        return Patterns.of(self.values, self.weight, self.located)
+
+    def take(self, chosen: Array) -> WeightedRows:
+        """The chosen rows (a boolean mask or positions)."""
+        return WeightedRows(
+            self.values[chosen], self.weight[chosen], self.count[chosen], self.unit[chosen]
+        )
+
+    def columns(self, kept: Array | Sequence[int]) -> WeightedRows:
+        """The same rows, of some columns."""
+        return replace(self, values=self.values[:, kept])
+
+    def pair_sums(self) -> PairSums:
+        """Sums over the rows in which both columns are known."""
+        known = ~np.isnan(self.values)
+        seen, filled = known.astype(float), np.where(known, self.values, 0.0)
+        weight, placed = self.weight[:, None], (self.weight * self.located)[:, None]
+        weighted = filled * weight
+        return PairSums(
+            n=((seen * self.count[:, None]).T @ seen).round().astype(np.int64),
+            weight=(seen * placed).T @ seen,
+            sums=(filled * placed).T @ seen,
+            squares=(filled * weighted).T @ seen,
+            products=weighted.T @ filled,
+        )
+
+    def compressed(self, *, within_units: bool) -> WeightedRows:
+        """Rows of one pattern as their mean and spread, where that is at most half as many."""
+        joined = join_rows([_compressed(part) for part in self._units(within_units)])
+        return joined if 2 * len(joined.weight) <= len(self.weight) else self
+
+    def about(self, origin: Array) -> WeightedRows:
+        """The same rows, whose places are deviations from ``origin``."""
+        return replace(self, values=self.values - self.located[:, None] * origin)
+
+    def less(self, multiples: Sequence[tuple[int, int, float]]) -> WeightedRows:
+        """The same rows with column i less c times column j, for each (i, j, c)."""
+        values = self.values.astype(float)
+        for column, other, factor in multiples:
+            values[:, column] -= factor * values[:, other]
+        return replace(self, values=values)
+
+    def _units(self, apart: bool) -> Iterator[WeightedRows]:
+        if not apart:
+            yield self
+            return
+        order = np.argsort(self.unit, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(self.unit[order])) + 1):
+            yield self.take(part)
+
+
+def join_rows(parts: Sequence[WeightedRows]) -> WeightedRows:
+    """Rows of several parts, one after the other."""
+    names = ("values", "weight", "count", "unit")
+    return WeightedRows(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    )
+
+
+def _compressed(rows: WeightedRows) -> WeightedRows:
+    """Mean and spread of the rows of each pattern that has more rows than columns."""
+    number = pattern_numbers(~np.isnan(rows.values))
+    many = np.bincount(number)[number] > rows.values.shape[1] + 1
+    if not many.any():
+        return rows
+    return join_rows([rows.take(~many), _means_and_spreads(rows.take(many), number[many])])
+
+
+def _means_and_spreads(rows: WeightedRows, number: Array) -> WeightedRows:
+    """Rows of one number as one for their mean, and as many as needed for their spread."""
+    order = np.argsort(number, kind="stable")
+    starts = np.flatnonzero(np.diff(number[order], prepend=-1))
+    rows = rows.take(order)
+    values, size = rows.values.astype(float), np.diff(starts, append=len(order))
+    placed = (rows.weight * rows.located)[:, None]
+    weight, sums = (np.add.reduceat(part, starts) for part in (placed, placed * values))
+    mean = sums / weight
+    about = np.nan_to_num(values - rows.located[:, None] * np.repeat(mean, size, axis=0))
+    weighted = about * rows.weight[:, None]
+    runs = [slice(*ends) for ends in zip(starts, starts + size, strict=True)]
+    scatter = np.stack([weighted[run].T @ about[run] for run in runs])
+    count = np.add.reduceat(rows.count, starts)
+    return _with_spreads(WeightedRows(mean, weight[:, 0], count, rows.unit[starts]), scatter)
+
+
+def _with_spreads(means: WeightedRows, scatters: Array) -> WeightedRows:
+    """Means, and rows whose sums of products are the given ones, shape (k, q, q)."""
+    values, vectors = np.linalg.eigh(scatters)
+    kept = values > NO_SPREAD * np.maximum(values[:, -1:], 0.0)
+    long = vectors * np.sqrt(np.where(kept, values, 0.0))[:, None, :]
+    spread = np.swapaxes(long, 1, 2)[kept]
+    of = np.nonzero(kept)[0]
+    spread = np.where(np.isnan(means.values[of]), np.nan, spread)
+    nothing = np.zeros(len(of), dtype=np.int64)
+    return join_rows([means, WeightedRows(spread, np.ones(len(of)), nothing, means.unit[of])])
+
+
+def summed_rows(lazy: nw.LazyFrame, columns: Sequence[str], weights: str | None) -> WeightedRows:
+    """Rows that say of each missingness pattern what all of its rows say, in one GROUP BY.
+
+    Parameters
+    ----------
+    lazy : narwhals.LazyFrame
+        Opened (`cxlab.core.frames.open_frame`): blanks are null, weights 0 or more.
+    columns : sequence of str
+        Columns of finite numbers of ordinary size.
+    weights : str, optional
+        Rows of weight 0 are left out.
+
+    Raises
+    ------
+    ValueError
+        For more than `MOST_PATTERNS` patterns.
+    """
+    q, keys = len(columns), [f"_pattern{k}" for k in range(-(-len(columns) // KEY_BITS))]
+    lazy = _with_patterns(lazy, columns, keys, weights)
+    if 2**q > MOST_PATTERNS:
+        patterns = int(collect(lazy.select(keys).unique().select(n=nw.len())).iloc[0, 0])
+        if patterns > MOST_PATTERNS:
+            raise ValueError(
+                f"`data` must leave out at most {MOST_PATTERNS:,} different sets of answers here; "
+                f"got {patterns:,}. Take fewer columns, or a part with where= or period=."
+            )
+    first, second = np.triu_indices(q)
+    weighted = [nw.col(f"_x{j}") * nw.col("_w") for j in range(q)]
+    sums = [one.sum().alias(f"_s{j}") for j, one in enumerate(weighted)]
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    sums += [(weighted[i] * nw.col(f"_x{j}")).sum().alias(f"_p{i}_{j}") for i, j in pairs]
+    totals = [nw.len().alias("_n"), nw.col("_w").sum().alias("_sw")]
+    return _of_sums(collect(lazy.group_by(keys).agg(*totals, *sums).sort(keys)), q, keys)
+
+
+def _with_patterns(
+    lazy: nw.LazyFrame, columns: Sequence[str], keys: Sequence[str], weights: str | None
+) -> nw.LazyFrame:
+    """Keys in which bit j is set where column j is known; blanks are 0, without weights each 1.
+
+    Columns become Float64 *before* the products: small integers would wrap in silence, and a
+    product of blanks is three times slower.
+    """
+    made = []
+    for number, key in enumerate(keys):
+        names = columns[number * KEY_BITS : (number + 1) * KEY_BITS]
+        bits = [
+            nw.when(nw.col(name).is_null()).then(nw.lit(0)).otherwise(nw.lit(1 << bit))
+            for bit, name in enumerate(names)
+        ]
+        made.append(nw.sum_horizontal(*bits).cast(nw.Int64).alias(key))
+    weight = nw.col(weights).cast(nw.Float64) if weights else nw.lit(1.0)
+    filled = [
+        nw.col(name).cast(nw.Float64).fill_null(0.0).alias(f"_x{j}")
+        for j, name in enumerate(columns)
+    ]
+    return lazy.with_columns(*made, *filled, weight.alias("_w")).filter(nw.col("_w") > 0)
+
+
+def _of_sums(table: pd.DataFrame, q: int, keys: Sequence[str]) -> WeightedRows:
+    """Of each row of sums a mean, and as many rows as its spread needs."""
+    words = table[list(keys)].to_numpy(dtype=np.int64)
+    known = np.column_stack([words[:, j // KEY_BITS] >> (j % KEY_BITS) & 1 for j in range(q)])
+    weight, n = table["_sw"].to_numpy(dtype=float), table["_n"].to_numpy(dtype=np.int64)
+    sums = table[[f"_s{j}" for j in range(q)]].to_numpy(dtype=float)
+    products = table.filter(regex="^_p[0-9]+_").to_numpy(dtype=float)
+    mean = np.where(known == 1, sums / weight[:, None], np.nan)
+    means = WeightedRows(mean, weight, n, np.zeros_like(n))
+    parts = [means.take(n == 1)]
+    for place in np.array_split(np.flatnonzero(n > 1), len(n) // AT_ONCE + 1):
+        centre = np.nan_to_num(mean[place])
+        about = weight[place, None, None] * (centre[:, :, None] * centre[:, None, :])
+        parts.append(_with_spreads(means.take(place), unpack(products[place], q) - about))
+    return join_rows(parts)

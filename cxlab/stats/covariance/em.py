@@ -13,9 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from cxlab.stats.covariance.covariance import PairSums, pairwise_covariance, repair, unpack
+from cxlab.stats.covariance.covariance import (
+    PairSums,
+    WeightedRows,
+    join_rows,
+    pairwise_covariance,
+    repair,
+    unpack,
+)
 from cxlab.stats.covariance.patterns import Patterns
-from cxlab.stats.covariance.rows import WeightedRows, join_rows
 
 Array = np.ndarray
 Place = tuple[Array, Array]

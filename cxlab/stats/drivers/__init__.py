@@ -7,11 +7,10 @@ importance among users and adjusted for reach, `subsets` and `importance` share 
 """
 
 from cxlab.stats.drivers.analysis import drivers
-from cxlab.stats.drivers.comparisons import compare_outcomes
+from cxlab.stats.drivers.comparisons import compare_outcomes, what_if
 from cxlab.stats.drivers.map import driver_map
 from cxlab.stats.drivers.penalty_reward import penalty_reward
 from cxlab.stats.drivers.result import DriverAnalysis
-from cxlab.stats.drivers.what_if import what_if
 
 __all__ = [
     "DriverAnalysis",

@@ -20,7 +20,6 @@ from cxlab.stats.drivers.answers import (
     read_answers,
     recode_outcome,
 )
-from cxlab.stats.drivers.comparisons import share_differences
 from cxlab.stats.drivers.estimands import (
     Options,
     Users,
@@ -88,14 +87,14 @@ def drivers(
     method : {"lmg", "johnson"}
         How R² is shared: the mean gain over all orders; relative weights, which are faster.
     missing : {"em", "pairwise", "complete"}
-        Treatment of blanks: see `cxlab.Moments.covariance`.
+        Treatment of blanks: maximum likelihood under a multivariate normal from all rows,
+        missing at random; each pair from the rows that have both; rows with every value only.
     design : Design or mapping, optional
         Columns of the survey design. Weights are 0 or more; clusters are nested in
         strata; a row without a cluster is its own; ``stratum_clusters`` is the number of
         clusters drawn in the row's stratum before any filter.
     by : str, optional
-        Column of segments or waves: each group's drivers, and tests of each two groups'
-        differences; importances by "lmg" are then of adjusted R², without the upward bias of
+        Column of segments or waves: each group's drivers; importances by "lmg" are then of adjusted R², without the upward bias of
         small samples (small ones may be negative).
     replicates : int
         Of a row, cluster or stratified (Rao–Wu) bootstrap, whose percentiles are the
@@ -129,8 +128,7 @@ def drivers(
         ``correlation``, ``coefficient`` (of the full model, per rating point, with
         ``coefficient_low, coefficient_high``), ``p_value`` (of that coefficient),
         ``p_adjusted`` (Benjamini–Hochberg over the drivers), ``suppressor``, ``vif``,
-        ``note, coefficient_se``. ``.reach_adjusted`` has the second estimand,
-        ``.differences`` those between groups.
+        ``note, coefficient_se``. ``.reach_adjusted`` has the second estimand.
 
     Raises
     ------
@@ -210,11 +208,7 @@ def _of_answers(
     for value, rows in _groups(answers, len(kept), aside).items():
         parts[value] = _analyse(answers.rows(rows), kept, unit[rows], resample, options, top_from)
     analysed = answers.with_drivers(kept)
-    differences = pd.DataFrame()
-    if answers.group is not None:
-        fits = {value: part.users for value, part in parts.items()}
-        differences = share_differences(fits, resample, options)
-    return _result(analysed, parts, aside, differences, resample, options)
+    return _result(analysed, parts, aside, resample, options)
 
 
 def _check_choices(options: Options, replicates: int) -> None:
@@ -332,7 +326,6 @@ def _result(
     answers: Answers,
     parts: dict[object, _Part],
     aside: list[dict[str, object]],
-    differences: pd.DataFrame,
     resample: Resample,
     options: Options,
 ) -> DriverAnalysis:
@@ -343,7 +336,6 @@ def _result(
         n_missing=answers.n_missing,
         notes=notes,
         reach_adjusted=stacked({value: part.reach_table for value, part in parts.items()}),
-        differences=differences,
         fits=fits_table({value: part.fits for value, part in parts.items()}),
         rows_used=rows_used(answers),
         set_aside=pd.DataFrame(aside, columns=["group", "driver", "reason"]),
@@ -358,7 +350,7 @@ def _result(
         n_total=answers.n_total,
         collinearity=collinearity(users),
         df=users.df,
-        family=_family(answers, parts, differences),
+        family=_family(answers, parts),
         covariances={value: covariance_table(part.users) for value, part in parts.items()},
         labels=answers.labels,
         rating_ends={
@@ -369,11 +361,10 @@ def _result(
     )
 
 
-def _family(answers: Answers, parts: dict[object, _Part], differences: pd.DataFrame) -> str:
+def _family(answers: Answers, parts: dict[object, _Part]) -> str:
     """The tests among which false discoveries are controlled, in words."""
     text = f"{len(answers.names)} coefficients with '{answers.outcome_name}'"
-    text += ", per group" if len(parts) > 1 else ""
-    return text + (f"; {len(differences)} differences of shares" if len(differences) else "")
+    return text + (", per group" if len(parts) > 1 else "")
 
 
 def _notes(

@@ -14,6 +14,7 @@ import numpy as np
 
 from cxlab.stats.covariance.covariance import (
     PairSums,
+    WeightedRows,
     pairwise_covariance,
     repair,
     to_correlation,
@@ -25,7 +26,6 @@ from cxlab.stats.covariance.em import (
     unpack_parameters,
     with_prior,
 )
-from cxlab.stats.covariance.rows import WeightedRows
 from cxlab.stats.drivers.replicates import Resample, unit_totals
 
 Array = np.ndarray

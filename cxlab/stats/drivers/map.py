@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -45,8 +45,7 @@ class DriverMap(Result):
         What it was made from.
     metrics : tuple of Metric
         Of the drivers, for scales, targets and margins.
-    margin, importance_cut, performance_cut : float or None
-    group : optional
+    margin : float or None
         As asked.
     top : float
         Best rating of the scale; 100 where drivers are on different scales; NaN: not declared.
@@ -55,9 +54,6 @@ class DriverMap(Result):
     analysis: DriverAnalysis = field(repr=False)
     metrics: tuple[Metric, ...] = ()
     margin: float | None = None
-    importance_cut: float | None = None
-    performance_cut: float | None = None
-    group: object = None
     top: float = np.nan
 
     def findings(
@@ -114,10 +110,7 @@ class DriverMap(Result):
         Look first at food: it counts more than the average touchpoint and is rated 0.4 below it
         """
         asked = self.margin if margin is None else margin
-        again = driver_map(
-            self.analysis, metrics=self.metrics, margin=asked, importance_cut=self.importance_cut,
-            performance_cut=self.performance_cut, group=self.group, family=family,
-        )  # fmt: skip
+        again = driver_map(self.analysis, metrics=self.metrics, margin=asked, family=family)
         changed = {
             label: (old, new)
             for label, old, new in zip(
@@ -142,9 +135,6 @@ def driver_map(
     *,
     metrics: Sequence[Metric] = (),
     margin: float | None = None,
-    importance_cut: float | None = None,
-    performance_cut: float | None = None,
-    group: object = None,
     family: Sequence[str] | None = None,
 ) -> DriverMap:
     """Importance against performance, with how sure each place is.
@@ -152,18 +142,13 @@ def driver_map(
     Parameters
     ----------
     analysis : DriverAnalysis
-        From `cxlab.drivers`.
+        From `cxlab.drivers`, without groups.
     metrics : sequence of Metric, optional
         Of the drivers, as in ``study.metrics("touchpoint")``: their scales, and of their means
         the targets and margins. Drivers on different scales are rated from 0 to 100.
     margin : float, optional
         How far below average a driver must be rated to be looked at first, in rating points,
         declared beforehand. Default: that of each metric, otherwise 0.
-    importance_cut, performance_cut : float, optional
-        Where to divide, in share of R² and, for drivers without a target, in mean rating.
-        Default: the average driver, found again in every replicate.
-    group : optional
-        With ``by``: which group.
     family : sequence of str, optional
         The only drivers in question; the others have no adjusted p.
 
@@ -209,16 +194,13 @@ def driver_map(
     """
     if margin is not None and not margin >= 0:
         raise ValueError(f"`margin` must be 0 or more; got {margin}.")
-    rows = analysis.part(group)
-    drawn = analysis.replicates[analysis.group(group)]
+    rows = analysis.part()
+    drawn = analysis.replicates[analysis.group()]
     for name in family or ():
         if name not in set(rows["driver"]):
             raise ValueError(unknown("family", name, rows["driver"]))
     rated = _ratings(rows, drawn, metrics, margin)
-    if performance_cut is not None:
-        aim = np.where(np.isfinite(rated.target), rated.target, performance_cut)
-        rated = replace(rated, target=aim)
-    table = _table(rows, drawn, rated, importance_cut, analysis.level)
+    table = _table(rows, drawn, rated, analysis.level)
     table["p_adjusted"] = rows["p_adjusted"]
     if family is not None:
         chosen = rows["p_value"].where(rows["driver"].isin(family))
@@ -232,8 +214,7 @@ def driver_map(
     table = table.sort_values("estimate", ascending=False, kind="stable").reset_index(drop=True)
     return DriverMap(
         table=_displayed(table, analysis, rated.top), n_missing=analysis.n_missing, notes=analysis.notes, analysis=analysis,
-        metrics=tuple(metrics), margin=margin, importance_cut=importance_cut,
-        performance_cut=performance_cut, group=group, top=rated.top,
+        metrics=tuple(metrics), margin=margin, top=rated.top,
     )  # fmt: skip
 
 
@@ -325,15 +306,13 @@ class _Gap:
         return normal_draws(self.value, self.replicates) if kind == "jackknife" else self.replicates
 
 
-def _table(
-    rows: pd.DataFrame, drawn: Replicates, rated: _Rated, cut: float | None, level: float
-) -> pd.DataFrame:
+def _table(rows: pd.DataFrame, drawn: Replicates, rated: _Rated, level: float) -> pd.DataFrame:
     """Share and rating of each driver, beside the lines that divide the map."""
     share = rows["share"].to_numpy(dtype=float)
     shares = spread(share, drawn.share, drawn.kind, df=drawn.df, level=level)
     ratings = spread(rated.mean, rated.replicates, drawn.kind, df=drawn.df, level=level)
-    across, down = share.mean() if cut is None else cut, rated.lines(rated.mean[None])[0]
-    drawn_across = drawn.share.mean(axis=1, keepdims=True) if cut is None else cut
+    across, down = share.mean(), rated.lines(rated.mean[None])[0]
+    drawn_across = drawn.share.mean(axis=1, keepdims=True)
     more = _Gap(share - across, drawn.share - drawn_across)
     better = _Gap(rated.mean - down, rated.replicates - rated.lines(rated.replicates))
     return rows[["driver", "label", "n"]].assign(

@@ -50,7 +50,7 @@ from cxlab.stats.drivers.replicates import (
     spread,
     t_test,
 )
-from cxlab.stats.inference import adjust_p_values, deciding_interval
+from cxlab.stats.inference import LEVEL, adjust_p_values, deciding_interval
 
 Array = np.ndarray
 Cuts = tuple[float, float]
@@ -61,7 +61,6 @@ CLEAR = 0.8
 MARGIN = 0.25
 #: With fewer low, middle or high answers a driver gets no class.
 FEWEST_ANSWERS = 10
-LEVEL = 0.95
 #: Latent R² taken at most: noise must be left.
 MOST_EXPLAINED = 0.98
 

@@ -67,8 +67,6 @@ class DriverAnalysis(Result):
         What was done and assumed, in words.
     reach_adjusted : DataFrame
         Reach-adjusted, one row per driver.
-    differences : DataFrame
-        With ``by``: differences of shares between groups; empty otherwise.
     fits : DataFrame
         One row per group and estimand: ``group, estimand, n, r_squared, se, ci_low,
         ci_high, n_effective, adjusted_r_squared``. R² among users is that "as if everyone
@@ -108,7 +106,6 @@ class DriverAnalysis(Result):
     """
 
     reach_adjusted: pd.DataFrame
-    differences: pd.DataFrame
     fits: pd.DataFrame
     rows_used: pd.DataFrame
     set_aside: pd.DataFrame

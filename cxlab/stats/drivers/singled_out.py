@@ -47,7 +47,7 @@ class Told:
     @property
     def fit(self) -> pd.Series:
         """What all drivers together explain."""
-        fits, group = self.places.analysis.fits, self.places.analysis.group(self.places.group)
+        fits, group = self.places.analysis.fits, self.places.analysis.group()
         return fits[fits["group"] == ("" if group is None else group)].iloc[0]
 
     @property

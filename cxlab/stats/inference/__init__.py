@@ -2,13 +2,16 @@
 
 from cxlab.stats.inference.certainty import (
     ALPHA,
+    LEVEL,
     LIKELY,
     POWER,
     SURE,
     adjust_family,
+    adjust_p_values,
     certainty_of,
     deciding_interval,
     joint_places,
+    permutation_p_value,
     smallest_shown,
     within_margin,
 )
@@ -29,10 +32,10 @@ from cxlab.stats.inference.intervals import (
     wilson_interval,
     wilson_statistic,
 )
-from cxlab.stats.inference.p_values import adjust_p_values, permutation_p_value
 
 __all__ = [
     "ALPHA",
+    "LEVEL",
     "LIKELY",
     "POWER",
     "SURE",

@@ -4,7 +4,7 @@ from cxlab.core.disclosure.gate import suppress_small_groups
 from cxlab.stats.metrics.differences import compare_groups, compare_periods, compare_segments
 from cxlab.stats.metrics.estimates import estimate_metrics, estimate_totals
 from cxlab.stats.metrics.scorecard import retention, scorecard, study_retention, usage
-from cxlab.stats.metrics.scores import mean_score, net_score, nps, top_box
+from cxlab.stats.metrics.scores import nps, top_box
 from cxlab.stats.metrics.standing import Scorecard, study_scorecard
 
 __all__ = [
@@ -14,8 +14,6 @@ __all__ = [
     "compare_segments",
     "estimate_metrics",
     "estimate_totals",
-    "mean_score",
-    "net_score",
     "nps",
     "retention",
     "scorecard",

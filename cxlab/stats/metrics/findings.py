@@ -13,8 +13,7 @@ from cxlab.core.metric import Metric
 from cxlab.core.periods import A_YEAR_BEFORE
 from cxlab.core.phrases import amount, decimals_for, in_words, interval, listed, number, signed
 from cxlab.stats.inference import ALPHA, within_margin
-from cxlab.stats.metrics.families import are_clear, latest_changes
-from cxlab.stats.metrics.touchpoints import MOST_NAMED
+from cxlab.stats.metrics.touchpoints import MOST_NAMED, are_clear, latest_changes
 
 if TYPE_CHECKING:
     from cxlab.stats.metrics.standing import Scorecard

@@ -1,4 +1,4 @@
-"""NPS, net scores, top box and means: one row per group, with its interval."""
+"""NPS and top box of one column: one row per group, with its interval."""
 
 from __future__ import annotations
 
@@ -91,45 +91,8 @@ def nps(
        n  promoters  detractors  estimate
     0  6          3           1     33.33
     """
-    return _estimated(data, nps_metric(score), by, design, level).rename(columns=NPS_NAMES)
-
-
-def net_score(
-    data: Any,
-    score: str,
-    *,
-    top: Range,
-    bottom: Range,
-    scale: Range | None = None,
-    by: By = None,
-    design: DesignLike = None,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Share of the top scores less share of the bottom ones, such as a net CES.
-
-    Parameters
-    ----------
-    data, score, by, design, level
-        As for `nps`.
-    top, bottom : (low, high)
-        Closed ranges of scores; they may not overlap.
-    scale : (low, high), optional
-        Whole numbers that a score may be; anything else is refused.
-
-    Returns
-    -------
-    DataFrame
-        As for `nps`, with ``tops``, ``middles``, ``bottoms`` and their shares.
-
-    Examples
-    --------
-    >>> answers = pd.DataFrame({"effort": [7, 6, 6, 4, 1]})
-    >>> net_score(answers, "effort", top=(6, 7), bottom=(1, 3))["estimate"].item()
-    40.0
-    """
-    check_ranges({"top": top, "bottom": bottom}, scale)
-    metric = Metric(score, "net", top=top, bottom=bottom, scale=scale)
-    return _estimated(data, metric, by, design, level)
+    table = estimate_metrics(data, [nps_metric(score)], by=by, design=design, level=level)
+    return table.drop(columns=[*NAMES]).rename(columns=NPS_NAMES)
 
 
 def top_box(
@@ -166,76 +129,13 @@ def top_box(
     >>> top_box(answers, "overall", top=(4, 5))["estimate"].item()
     75.0
     """
-    check_ranges({"top": top}, scale)
-    metric = Metric(score, "box", top=top, scale=scale)
-    return _estimated(data, metric, by, design, level, without=MIDDLES)
-
-
-def mean_score(
-    data: Any,
-    score: str,
-    *,
-    by: By = None,
-    design: DesignLike = None,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Mean score of each group with Student's t interval.
-
-    Parameters
-    ----------
-    data, score, by, design, level
-        As for `nps`; scores may be any numbers.
-
-    Returns
-    -------
-    DataFrame
-        One row per group: ``group`` (with ``by``), ``n``, ``estimate``, ``se``,
-        ``ci_low``, ``ci_high`` in units of the scale; then ``deff``, ``n_eff``, ``df``,
-        ``n_missing``, ``note``.
-
-    Notes
-    -----
-    Degrees of freedom are n − 1, or the design's.
-
-    Examples
-    --------
-    A touchpoint that was not scored is missing, not zero:
-
-    >>> answers = pd.DataFrame({"score": [None, 3, 10, 10, 1]})
-    >>> mean_score(answers, "score")[["n", "estimate", "n_missing"]]
-       n  estimate  n_missing
-    0  4       6.0          1
-    """
-    return _estimated(data, Metric(score, "mean"), by, design, level, without=("tops", *MIDDLES))
-
-
-def _estimated(
-    data: Any,
-    metric: Metric,
-    by: By,
-    design: DesignLike,
-    level: float,
-    without: tuple[str, ...] = (),
-) -> pd.DataFrame:
-    """One metric's table, without the columns that name it and some others."""
-    table = estimate_metrics(data, [metric], by=by, design=design, level=level)
-    return table.drop(columns=[*NAMES, *without])
-
-
-def check_ranges(ranges: dict[str, Range], scale: Range | None) -> None:
-    """Refuse boxes that are upside down, off the scale, or overlap."""
-    for name, bounds in ranges.items():
-        pair = isinstance(bounds, tuple | list) and len(bounds) == 2 and bounds[0] <= bounds[1]
-        if not pair or (scale and not (scale[0] <= bounds[0] and bounds[1] <= scale[1])):
-            within = f" within the scale {scale[0]} to {scale[1]}" if scale else ""
-            raise ValueError(
-                f"`{name}` must be a range (low, high){within}; got {bounds}. "
-                f"For the best two of five write {name}=(4, 5)."
-            )
-    if len(ranges) == 2 and max(r[0] for r in ranges.values()) <= min(
-        r[1] for r in ranges.values()
-    ):
+    pair = isinstance(top, tuple | list) and len(top) == 2 and top[0] <= top[1]
+    if not pair or (scale and not (scale[0] <= top[0] and top[1] <= scale[1])):
+        within = f" within the scale {scale[0]} to {scale[1]}" if scale else ""
         raise ValueError(
-            f"`top` and `bottom` must not overlap; got {ranges['top']} and {ranges['bottom']}. "
-            "Give each score to one box at most."
+            f"`top` must be a range (low, high){within}; got {top}. "
+            "For the best two of five write top=(4, 5)."
         )
+    metric = Metric(score, "box", top=top, scale=scale)
+    table = estimate_metrics(data, [metric], by=by, design=design, level=level)
+    return table.drop(columns=[*NAMES, *MIDDLES])

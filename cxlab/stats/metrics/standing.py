@@ -22,18 +22,19 @@ from cxlab.stats.inference import (
 )
 from cxlab.stats.metrics.differences import compare_segments
 from cxlab.stats.metrics.estimates import estimate_metrics
-from cxlab.stats.metrics.families import (
+from cxlab.stats.metrics.findings import ATTAINED, scorecard_findings, spoken_period, target_verdict
+from cxlab.stats.metrics.scorecard import account_scores, scorecard
+from cxlab.stats.metrics.touchpoints import (
     are_clear,
     decided,
+    first_metrics,
     is_of,
     latest_changes,
     period_differences,
     tested_groups,
+    touchpoint_table,
     with_headline_family,
 )
-from cxlab.stats.metrics.findings import ATTAINED, scorecard_findings, spoken_period, target_verdict
-from cxlab.stats.metrics.scorecard import account_scores, scorecard
-from cxlab.stats.metrics.touchpoints import first_metrics, touchpoint_table
 from cxlab.survey.study import Study, Where
 
 #: Columns of a scorecard that say nothing of everyone's outcomes.

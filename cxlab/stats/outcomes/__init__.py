@@ -1,16 +1,13 @@
 """What customers did after they answered."""
 
-from cxlab.stats.outcomes.differences import (
-    asymmetry,
-    compare_predictors,
-    retention_differences,
-)
+from cxlab.stats.outcomes.differences import asymmetry, retention_differences
 from cxlab.stats.outcomes.follow_up import (
     FollowUp,
     follow_up,
     follow_up_purchases,
     study_follow_up,
 )
+from cxlab.stats.outcomes.predictors import compare_predictors
 from cxlab.stats.outcomes.retention import (
     Retention,
     respondents_and_others,

@@ -1,4 +1,4 @@
-"""Differences in staying between scores: unadjusted beside adjusted, asymmetry, predictors."""
+"""Differences in staying between scores: unadjusted beside adjusted, and their asymmetry."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 from scipy.special import stdtr
 
 from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
-from cxlab.core.messages import got, unknown
+from cxlab.core.messages import unknown
 from cxlab.stats.inference import adjust_family, deciding_interval, t_quantile
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.retention import (
@@ -21,14 +22,9 @@ from cxlab.stats.outcomes.retention import (
     Range,
     categories_of,
     opened_follow_up,
+    stay,
 )
-from cxlab.stats.outcomes.survival import (
-    Survival,
-    check_times,
-    cluster_sums,
-    pseudo_values,
-    survival,
-)
+from cxlab.stats.outcomes.survival import check_times, cluster_sums, pseudo_values
 
 Array = NDArray[np.float64]
 PER_POINT = "per score point"
@@ -54,7 +50,7 @@ def retention_differences(
         As for `cxlab.retention_by_score`.
     adjust : sequence of str
         Columns that are known before the answer, such as tenure, value or segment: numbers as
-        they are, texts as groups.
+        they are, texts as groups, blank being one of them.
     level : float
     min_group_size : int
         Contrasts of a category of fewer customers are left out, and of one that would give it
@@ -74,7 +70,7 @@ def retention_differences(
     Raises
     ------
     ValueError
-        For an unknown column, or missing values of what is adjusted for.
+        For an unknown column, or missing values of a number that is adjusted for.
 
     Notes
     -----
@@ -109,8 +105,7 @@ def retention_differences(
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     _check_adjust(rows, adjust)
     weight = rows[known.weights].to_numpy(float) if known.weights else None
-    gone = rows[LEFT].astype(float) > 0
-    values = 100 * pseudo_values(survival(rows[DAYS], gone, horizon, weights=weight), weight)
+    values = 100 * pseudo_values(stay(rows, known, horizon), weight)
     category = categories_of(rows[score], categories)
     sizes = rows.groupby(category)[known.cluster].nunique()
     names = [name for name in categories if sizes.get(name, 0)]
@@ -173,19 +168,20 @@ def _check_adjust(rows: pd.DataFrame, adjust: Sequence[str]) -> None:
     for name in adjust:
         if name not in rows:
             raise ValueError(unknown("adjust", name, rows.columns))
-        lacking = int(rows[name].isna().sum())
+        lacking = int(rows[name].isna().sum()) if is_numeric_dtype(rows[name]) else 0
         if lacking:
             raise ValueError(
-                f"`adjust` must be columns without missing values; got {lacking:,} in '{name}'. Leave it "
+                f"`adjust` must be numbers without missing values; got {lacking:,} in '{name}'. Leave it "
                 "out, or fill it before."
             )
 
 
 def _columns(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Numbers as they are, texts as indicators of all groups but the first."""
+    """Numbers as they are, texts as indicators of all groups but the first; blank is a group."""
     if not names:
         return pd.DataFrame(index=rows.index)
-    return pd.get_dummies(rows[list(names)], drop_first=True, dtype=float)
+    found = pd.get_dummies(rows[list(names)], drop_first=True, dummy_na=True, dtype=float)
+    return found.loc[:, found.any() | found.columns.isin(names)]
 
 
 def _fit(
@@ -241,9 +237,7 @@ def _category_cells(
     found = {}
     for name in names:
         inside = (category == name).to_numpy()
-        part = rows[inside]
-        weight = part[known.weights].to_numpy(float) if known.weights else None
-        one = survival(part[DAYS], part[LEFT].astype(float) > 0, horizon, weights=weight)
+        one = stay(rows[inside], known, horizon)
         spread = np.zeros(len(rows))
         spread[inside] = one.influence
         found[name] = (one.estimate, cluster_sums(spread, clusters))
@@ -328,12 +322,9 @@ def asymmetry(
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     category = categories_of(rows[score], categories)
     names = list(categories)
-    empty = [name for name in names if not (category == name).any()]
-    if empty:
-        raise ValueError(f"`score` must have answers in every category; got none in {got(empty)}.")
     columns = ["n", "below", "above", "estimate", "ci_low", "ci_high", "note"]
-    sizes = rows.groupby(category)[known.cluster].nunique()
-    if sizes.min() < min_group_size:
+    sizes = rows.groupby(category)[known.cluster].nunique().reindex(names, fill_value=0)
+    if sizes.min() < max(min_group_size, 1):
         note = f"hidden: fewer than {min_group_size} customers in a category"
         return pd.DataFrame([[pd.NA, *[np.nan] * 5, note]], columns=columns)
     cells = _category_cells(rows, category, names, known, horizon)
@@ -382,141 +373,3 @@ def fieller(
     if a <= 0 or root < 0:
         return None
     return (float((b - np.sqrt(root)) / a), float((b + np.sqrt(root)) / a))
-
-
-def compare_predictors(
-    followed: FollowUp,
-    scores: Mapping[str, str | tuple[str, Mapping[str, Range]]],
-    *,
-    split: str | pd.Timestamp,
-    horizon: float = 180,
-    design: DesignLike = None,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Which score told most about who stayed, in later answers than those it was fitted on.
-
-    Parameters
-    ----------
-    followed : FollowUp
-    scores : mapping of str to str or (str, categories)
-        Name of each predictor to its column, by value, or to a column and its categories.
-    split : date
-        Answers before it give the shares that are predicted; answers from it on are predicted.
-    horizon, design, level
-        As for `cxlab.retention_by_score`.
-
-    Returns
-    -------
-    DataFrame
-        One row per predictor, the first beside which the others are compared: ``predictor``, ``n``
-        (customers), ``estimate`` (skill: per cent of the Brier score of predicting everyone alike
-        that it saves), ``se``, ``ci_low``, ``ci_high``, ``difference`` (skill less the first's),
-        ``difference_low``, ``difference_high``.
-
-    Notes
-    -----
-    Only answers that have every score. A value's prediction is the share of the earlier answers
-    with it that stayed. Later answers that were not followed to the horizon are represented by
-    others (inverse probability of censoring weights); differences are paired, by cluster.
-
-    References
-    ----------
-    Graf, Schmoor, Sauerbrei & Schumacher (1999), Statistics in Medicine 18, 2529–2545.
-    """
-    columns = {name: (one, None) if isinstance(one, str) else one for name, one in scores.items()}
-    used = list(dict.fromkeys(column for column, _ in columns.values()))
-    rows, known = opened_follow_up(followed, *used, design=design)
-    check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
-    late = (rows[followed.answered] >= pd.Timestamp(split)).to_numpy()
-    if late.all() or not late.any():
-        raise ValueError(
-            f"`split` must have answers before it and after it; got {pd.Timestamp(split).date()}."
-        )
-    early, later = rows[~late], rows[late]
-    check_times(later[DAYS], later[LEFT], horizon, DAYS)
-    own = later[known.weights].to_numpy(float) if known.weights else None
-    stayed, weight = observed_outcomes(later, horizon, own)
-    common = _stay(early, known, horizon).estimate
-    reference = weight * (stayed - common) ** 2
-    losses = {}
-    for name, (column, categories) in columns.items():
-        keys = [categories_of(part[column], categories) if categories else part[column]
-                for part in (early, later)]  # fmt: skip
-        predicted = _predicted(early, keys[0], known, horizon, common)
-        losses[name] = (
-            weight * (stayed - keys[1].map(predicted).fillna(common).to_numpy(float)) ** 2
-        )
-    return _skills(losses, reference, later[known.cluster], level)
-
-
-def _stay(rows: pd.DataFrame, known: Design, horizon: float) -> Survival:
-    weight = rows[known.weights].to_numpy(float) if known.weights else None
-    return survival(rows[DAYS], rows[LEFT].astype(float) > 0, horizon, weights=weight)
-
-
-def _predicted(
-    rows: pd.DataFrame, keys: pd.Series, known: Design, horizon: float, common: float
-) -> dict[Any, float]:
-    found = {key: _stay(part, known, horizon).estimate for key, part in rows.groupby(keys)}
-    # a value that nobody was followed with says nothing
-    return {key: common if np.isnan(share) else share for key, share in found.items()}
-
-
-def observed_outcomes(
-    rows: pd.DataFrame, horizon: float, weights: Array | None = None
-) -> tuple[Array, Array]:
-    """Whether each row stayed, and its weight: 0 where it was not followed to the horizon.
-
-    Rows that were followed stand for those that were not: inverse probability of censoring.
-    """
-    own = np.ones(len(rows)) if weights is None else weights
-    days, gone = rows[DAYS].to_numpy(float), rows[LEFT].to_numpy(bool)
-    stayed = (days >= horizon) & ~(gone & (days <= horizon))
-    known = (days >= horizon) | gone
-    observed = _still_followed(days, gone, own, np.minimum(days, horizon))
-    weight = np.divide(own, observed, out=np.zeros(len(own)), where=known & (observed > 0))
-    return stayed.astype(float), weight
-
-
-def _still_followed(days: Array, gone: NDArray[np.bool_], own: Array, times: Array) -> Array:
-    """Kaplan–Meier share that is not censored before each time; who leaves on a day does so first."""
-    known, place = np.unique(days, return_inverse=True)
-    ended = np.bincount(place, weights=own * ~gone, minlength=len(known))
-    leaving = np.bincount(place, weights=own * gone, minlength=len(known))
-    there = np.bincount(place, weights=own, minlength=len(known))[::-1].cumsum()[::-1] - leaving
-    hazard = np.divide(ended, there, out=np.zeros(len(known)), where=there > 0)
-    before = np.concatenate([[1.0], np.cumprod(1 - hazard)])
-    return before[np.searchsorted(known, times)]
-
-
-def _skills(
-    losses: Mapping[str, Array], reference: Array, clusters: pd.Series, level: float
-) -> pd.DataFrame:
-    total = reference.sum()
-    skill = {name: 1 - loss.sum() / total for name, loss in losses.items()}
-    influence = {
-        name: -(loss - (1 - skill[name]) * reference) / total for name, loss in losses.items()
-    }
-    first = next(iter(losses))
-    found = []
-    for name in losses:
-        se, units = _cluster_error(influence[name], clusters)
-        apart, _ = _cluster_error(influence[name] - influence[first], clusters)
-        width = float(t_quantile(level, units - 1))
-        gap = skill[name] - skill[first]
-        limits = [np.nan] * 3 if name == first else [gap, gap - width * apart, gap + width * apart]
-        own = [skill[name], se, skill[name] - width * se, skill[name] + width * se]
-        found.append([name, units, *(100 * figure for figure in [*own, *limits])])
-    columns = ["predictor", "n", "estimate", "se", "ci_low", "ci_high"]
-    columns += ["difference", "difference_low", "difference_high"]
-    return with_display(
-        pd.DataFrame(found, columns=columns), caption="What each question tells of who stayed later",
-        headers={"predictor": "Question", "estimate": "Skill", "difference": "Less the first"},
-        units={"estimate": "%", "difference": "+%"}, level=level,
-    )  # fmt: skip
-
-
-def _cluster_error(influence: Array, clusters: pd.Series) -> tuple[float, int]:
-    sums = cluster_sums(influence, clusters)
-    units = len(sums)
-    return float(np.sqrt(units / (units - 1) * sums @ sums)), units

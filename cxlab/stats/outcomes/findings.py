@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from cxlab.core.findings import Cells, Finding, Findings
-from cxlab.core.phrases import decimals_for, interval, number, with_interval
+from cxlab.core.phrases import interval_beside_zero, size_with_interval, with_interval
 from cxlab.stats.inference import ALPHA
 
 if TYPE_CHECKING:
@@ -80,15 +80,14 @@ def _per_point(differences: pd.DataFrame) -> list[Finding]:
     row = rows.iloc[-1]
     adjusted = row["adjusted"] == "adjusted"
     clear = row["p_value"] < ALPHA
-    size = with_interval(row["estimate"], row["ci_low"], row["ci_high"], references=[0.0])
-    more = "more"
-    if clear and row["estimate"] < 0:
-        more = "less"
-        size = with_interval(-row["estimate"], -row["ci_high"], -row["ci_low"], references=[0.0])
-    words = "Customers alike in what was adjusted for" if adjusted else "Customers"
-    text = f"{words} stay {size} percentage points {more} often per score point"
-    if not clear:
-        text = f"That customers with higher scores stay more often is not shown: {size} percentage points per score point"
+    estimate, low, high = (float(row[name]) for name in FIGURES)
+    if clear:
+        words = "Customers alike in what was adjusted for" if adjusted else "Customers"
+        often = f"percentage points {'more' if estimate > 0 else 'less'} often per score point"
+        text = f"{words} stay {size_with_interval(estimate, low, high)} {often}"
+    else:
+        text = "That customers with higher scores stay more often is not shown: "
+        text += f"{with_interval(estimate, low, high, references=[0.0])} percentage points per score point"
     return [
         Finding(
             certainty="clear" if clear else "not settled", text=text, subject=PER_POINT,
@@ -112,22 +111,18 @@ def _categories(differences: pd.DataFrame) -> list[Finding]:
 
 def _category(row: pd.Series, compared: int) -> Finding:
     clear = bool(row["p_adjusted"] < ALPHA)
-    low, high = row["deciding_low"], row["deciding_high"]
+    figures = [float(row[name]) for name in DECIDING]
     upper, lower = row["contrast"].split(" less ")
-    half = (high - low) / 2
-    decimals = max(decimals_for(half, one, [0.0]) for one in (row["estimate"], low, high))
-    between = f"({interval(low, high, decimals)})"
-    text = f"{upper.capitalize()} and {lower}: no difference in staying is shown {between}"
+    between = interval_beside_zero(*figures)
+    text = f"{upper.capitalize()} and {lower}: no difference in staying is shown ({between})"
     if clear:
-        size = number(abs(row["estimate"]), decimals)
         than = "more" if row["estimate"] > 0 else "less"
-        nearer, farther = sorted((abs(low), abs(high)))
-        between = f"({interval(nearer, farther, decimals)})"
-        text = f"{upper.capitalize()} stay {size} {between} percentage points {than} often than {lower}"
+        text = f"{upper.capitalize()} stay {size_with_interval(*figures)} percentage points {than} "
+        text += f"often than {lower}"
     return Finding(
         certainty="clear" if clear else "not settled", text=text, subject=row["contrast"],
         detail=f"{compared} compared, {row['adjusted']}", estimate=row["estimate"],
-        ci_low=low, ci_high=high, unit="points", n=int(row["n"]), reference=0.0,
+        ci_low=figures[1], ci_high=figures[2], unit="points", n=int(row["n"]), reference=0.0,
         p_adjusted=row["p_adjusted"], family="categories", family_size=compared,
         rule="categories", cells=(Cells(DIFFERENCES, _key(row), DECIDING),),
     )  # fmt: skip

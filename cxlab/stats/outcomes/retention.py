@@ -18,10 +18,12 @@ from cxlab.core.result import Result
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import (
     KAPLAN_MEIER,
+    Survival,
     check_times,
     kaplan_meier,
     one_estimate,
     parts,
+    survival,
 )
 
 Range = tuple[float, float]
@@ -227,6 +229,12 @@ def opened_follow_up(
         known = Design(weights=known.weights, cluster=followed.customer)
     rows = followed.table.dropna(subset=list(scores))
     return (rows.dropna(subset=[by]) if by else rows), known
+
+
+def stay(rows: pd.DataFrame, known: Design, horizon: float) -> Survival:
+    """Share of some rows that is still there at a horizon."""
+    weight = rows[known.weights].to_numpy(float) if known.weights else None
+    return survival(rows[DAYS], rows[LEFT].astype(float) > 0, horizon, weights=weight)
 
 
 def categories_of(scores: pd.Series, categories: Mapping[str, Range]) -> pd.Series:

@@ -59,6 +59,13 @@ def cluster_sums(values: Array, clusters: ArrayLike) -> Array:
     return np.bincount(code, values, len(known) + int(alone.sum())).astype(float)
 
 
+def cluster_error(influence: Array, clusters: ArrayLike) -> tuple[float, int]:
+    """Standard error by the influence of each cluster, times G/(G − 1), and G; NaN for one."""
+    sums = cluster_sums(influence, clusters)
+    units = len(sums)
+    return float(np.sqrt(units / (units - 1) * sums @ sums)) if units > 1 else np.nan, units
+
+
 def survival(
     time: ArrayLike, left: ArrayLike, horizon: float, *, weights: ArrayLike | None = None
 ) -> Survival:
@@ -238,26 +245,18 @@ def one_estimate(
     weight = rows[weights].to_numpy(float) if weights else None
     found = survival(rows[time], rows[left].astype(float) > 0, horizon, weights=weight)
     clusters = rows[cluster].to_numpy() if cluster else np.arange(len(rows))
-    units = len(cluster_sums(found.influence, clusters))
+    se, units = cluster_error(found.influence, clusters)
     if np.isnan(found.estimate):
         return (units, 0, *[np.nan] * 5, f"nobody was followed for {horizon:g} days")
     if units < 2:
         return (units, found.at_risk, 100 * found.estimate, *[np.nan] * 4, ONE_CLUSTER)
-    variance = found.variance(clusters) * units / (units - 1)
-    size = _effective(found, variance, rows[time].to_numpy(float) >= horizon, clusters, level)
+    simple = found.estimate * (1 - found.estimate) / len(rows)
+    if se**2 > 1e-14 and simple > 0:
+        size = float(effective_sample_size(len(rows), se**2 / simple, units - 1, level=level))
+    else:
+        # rounding leaves a variance just above 0
+        observed = clusters[rows[time].to_numpy(float) >= horizon]
+        size = float(max(len(pd.unique(observed)), 1))
     low, high = wilson_interval(found.estimate, size, level=level)
-    figures = (found.estimate, np.sqrt(variance), float(low), float(high))
+    figures = (found.estimate, se, float(low), float(high))
     return (units, found.at_risk, *(100 * figure for figure in figures), size, "")
-
-
-def _effective(
-    found: Survival, variance: float, observed: Array, clusters: Any, level: float
-) -> float:
-    """Size of the simple sample that would know as much."""
-    units = len(cluster_sums(found.influence, clusters))
-    simple = found.estimate * (1 - found.estimate) / len(found.influence)
-    # rounding leaves a variance just above 0
-    if variance <= 1e-14 or simple <= 0:
-        return float(max(len(pd.unique(np.asarray(clusters)[observed])), 1))
-    size = effective_sample_size(len(found.influence), variance / simple, units - 1, level=level)
-    return float(size)

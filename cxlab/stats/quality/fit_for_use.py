@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cxlab.core.display import with_display
 from cxlab.core.engines import row_count
-from cxlab.core.findings import Findings
+from cxlab.core.findings import Cells, Finding, Findings
+from cxlab.core.phrases import interval, number
 from cxlab.core.result import Result
 from cxlab.stats.metrics import usage
-from cxlab.stats.quality.findings import quality_findings
 from cxlab.stats.quality.patterns import (
     break_off,
     completeness,
@@ -25,6 +28,17 @@ from cxlab.survey.check import check_answers
 from cxlab.survey.respondents import check_respondents
 from cxlab.survey.study import Study, Where
 
+#: From here on answers are used with care: share of an outcome that is missing, effective answers,
+#: representativity, share of quick or repeated respondents.
+MISSING, FEWEST, LEAST_R, QUICK = 0.05, 100, 0.8, 0.05
+#: Names that the notebook records the tables under.
+COUNTS, USE, ALIKE, WEIGHTS = (
+    "answers-and-missing-reasons",
+    "use-of-touchpoints",
+    "straight-lining",
+    "weights-and-clusters",
+)
+HASTE, RATES, R = "haste-and-repeated-respondents", "response-rates", "representativity"
 #: What the tables show of themselves; everything else is under "All numbers".
 DISPLAYS: dict[str, dict[str, Any]] = {
     "table": {
@@ -70,6 +84,179 @@ DISPLAYS: dict[str, dict[str, Any]] = {
         "bar": (),
     },
 }  # fmt: skip
+
+
+def quality_findings(fit: FitForUse) -> Findings:
+    """The findings of `FitForUse`."""
+    if not fit.n:
+        text = "There are no answers to use"
+        return Findings(
+            (
+                Finding(
+                    kind="answer",
+                    text=f"{fit.selection}: {text.lower()}" if fit.selection else text,
+                    rule="none",
+                ),
+            )
+        )
+    against = sorted(_against(fit), key=lambda pair: -pair[0])
+    worst = [finding for _, finding in against]
+    cautions = [_caution(finding) for finding in worst[1:3]]
+    found = [_missing(fit), _least_used(fit), _size(fit), _ends(fit), _benchmark()]
+    return Findings((_answer(fit, worst), *(one for one in found if one), *cautions))
+
+
+def _caution(finding: Finding) -> Finding:
+    text = finding.text[:1].upper() + finding.text[1:]
+    return Finding(kind="caution", text=text, rule=finding.rule, cells=finding.cells,
+                   reference=finding.reference, n=finding.n, detail=finding.detail)  # fmt: skip
+
+
+def _answer(fit: FitForUse, worst: list[Finding]) -> Finding:
+    rate = fit.response.rate
+    cells = [Cells(WEIGHTS, {}, ("n",)), *(worst[0].cells if worst else ())]
+    if worst:
+        text, rule = f"Use with care: {worst[0].text}", worst[0].rule
+    else:
+        text, rule = "nothing in the file speaks against using them", "nothing against"
+    if rate is None:
+        silent = "The response rate is not declared"
+    else:
+        answered = number(float(rate["estimate"]), 0)
+        silent = f"{answered} % of the invited answered; whether the silent differ is not known"
+        cells.append(Cells(RATES, {"segment": "everyone"}, ("estimate",)))
+    head = f"{fit.n:,} answers"
+    if fit.selection:
+        head = f"{fit.selection}: {head}"
+    text = (
+        f"{text}. {head}; {silent[:1].lower()}{silent[1:]}"
+        if worst
+        else f"{head}; {text}. {silent}"
+    )
+    return Finding(
+        kind="answer", text=text, detail=_alike(fit) or (worst[0].detail if worst else ""), n=fit.n,
+        rule=rule, direction="bad" if worst else "", cells=tuple(cells),
+        reference=worst[0].reference if worst else float(fit.n),
+        subject=worst[0].subject if worst else "",
+    )  # fmt: skip
+
+
+def _alike(fit: FitForUse) -> str:
+    found = fit.response.representativity
+    if found.empty:
+        return ""
+    row = found.iloc[0]
+    return f"R = {row['adjusted']:.2f} of 1 over {row['segments']}: how alike the groups answer"
+
+
+def _against(fit: FitForUse) -> Iterator[tuple[float, Finding]]:
+    """What speaks against the answers, with how many times its limit it is."""
+    row = _most_missing(fit)
+    if row is not None and row["missing"] >= MISSING:
+        name = fit.names.get(row["column"], row["column"])
+        yield row["missing"] / MISSING, Finding(
+            text=f"{_percent(row['missing'])} have no score of {name}", rule="missing outcome",
+            cells=(Cells(COUNTS, {"column": row["column"]}, ("missing",)),), subject=name,
+        )  # fmt: skip
+    size = float(fit.weights["n_eff"].iloc[0])
+    if size < FEWEST:
+        yield FEWEST / max(size, 1.0), Finding(
+            text=f"the answers know as much as {number(size)} unweighted ones", rule="few answers",
+            cells=(Cells(WEIGHTS, {}, ("n_eff",)),),
+        )  # fmt: skip
+    for _, one in fit.response.representativity.iterrows():
+        if one["adjusted"] < LEAST_R:
+            yield (1 - one["adjusted"]) / (1 - LEAST_R), Finding(
+                text=f"groups of the invited answered unlike one another, R = {one['adjusted']:.2f}",
+                rule="unlike groups", cells=(Cells(R, {}, ("adjusted",)),),
+                detail=f"{one['segments']}; 1: all alike",
+            )  # fmt: skip
+    if len(fit.haste) and (share := float(fit.haste["share"].max())) > QUICK:
+        check = fit.haste.loc[fit.haste["share"].idxmax()]
+        place = {"check": check["check"], "column": check["column"]}
+        yield share / QUICK, Finding(
+            text=f"{_percent(share)} {check['check'].replace('by the platform', '').strip()}",
+            rule="quick or repeated", cells=(Cells(HASTE, place, ("share",)),),
+        )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    return f"{number(100 * share, 1 if share < 0.1 else 0)} %"
+
+
+def _most_missing(fit: FitForUse) -> Any:
+    rows = fit.table[fit.table["column"].isin(fit.outcomes) & fit.table["missing"].notna()]
+    return rows.loc[rows["missing"].idxmax()] if len(rows) else None
+
+
+def _missing(fit: FitForUse) -> Finding | None:
+    row = _most_missing(fit)
+    if row is None:
+        return None
+    name = fit.names.get(row["column"], row["column"])
+    return Finding(
+        text=f"{name} has no score in {_percent(row['missing'])} of the answers"
+             + (", the most of the headline outcomes" if len(fit.outcomes) > 1 else ""),
+        detail=f"{row['answered']:,} of {row['n']:,} answered", subject=name, unit="%",
+        estimate=100 * float(row["missing"]), n=int(row["n"]), rule="outcome missing",
+        cells=(Cells(COUNTS, {"column": row["column"]}, ("missing",)),),
+    )  # fmt: skip
+
+
+def _least_used(fit: FitForUse) -> Finding | None:
+    known = fit.use[fit.use["estimate"].notna()] if len(fit.use) else fit.use
+    if known.empty:
+        return None
+    row = known.loc[known["estimate"].astype(float).idxmin()]
+    share = f"{number(row['estimate'])} % ({interval(row['ci_low'], row['ci_high'])})"
+    return Finding(
+        text=f"{row['touchpoint']} is used least, by {share}: its score is that of its users",
+        detail=f"n = {row['n']:,}; {len(known)} touchpoints can be left out", unit="%",
+        subject=str(row["touchpoint"]), estimate=float(row["estimate"]), ci_low=float(row["ci_low"]),
+        ci_high=float(row["ci_high"]), n=int(row["n"]), rule="least used",
+        cells=(Cells(USE, {"touchpoint": row["touchpoint"]}, ("estimate", "ci_low", "ci_high")),),
+    )  # fmt: skip
+
+
+def _size(fit: FitForUse) -> Finding:
+    row = fit.weights.iloc[0]
+    n, known = int(row["n"]), float(row["n_eff"])
+    cells = (Cells(WEIGHTS, {}, ("n", "n_eff")),)
+    if math.isclose(n, known):
+        text = f"All {n:,} answers weigh the same"
+    else:
+        text = f"Weighted, {n:,} answers know as much as {number(known)} unweighted ones"
+    clusters = f"{int(row['clusters']):,} clusters, the largest of {int(row['largest_cluster']):,}"
+    detail = clusters if row["largest_cluster"] > 1 else "every answer is its own cluster"
+    return Finding(text=text, detail=detail, estimate=known, n=n, rule="size", cells=cells)
+
+
+def _ends(fit: FitForUse) -> Finding | None:
+    """Scores at the top of the scale, and one score throughout."""
+    known = fit.table[fit.table["ceiling"].notna()]
+    if known.empty:
+        return None
+    row, all_alike = known.loc[known["ceiling"].idxmax()], fit.alike.iloc[-1]
+    name, over = fit.names.get(row["column"], row["column"]), known["ceiling"] > 0.5
+    text = f"{name} has the highest score in {_percent(row['ceiling'])} of its answers, the most of all"
+    cells = [Cells(COUNTS, {"column": row["column"]}, ("ceiling",))]
+    if np.isfinite(all_alike["share"]):
+        who = _percent(all_alike["share"]) if all_alike["share"] > 0 else "nobody"
+        text += f"; {who} gave every touchpoint one score"
+        cells.append(Cells(ALIKE, {"score": "any"}, ("share",)))
+    detail = (
+        "little room to be seen to improve"
+        if over.any()
+        else "no question has more than half there"
+    )
+    return Finding(text=text, detail=detail, rule="ends", subject=name, cells=tuple(cells))
+
+
+def _benchmark() -> Finding:
+    return Finding(
+        text="No benchmark in this study: scores can be held against its own periods and groups only",
+        rule="no benchmark",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

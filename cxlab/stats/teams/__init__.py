@@ -1,18 +1,8 @@
 """Teams: employees beside customers, scores of units, and signs that a score is being managed."""
 
-from cxlab.stats.teams.link import TeamLink, link_teams
-from cxlab.stats.teams.scores import UnitScores, unit_scores
-from cxlab.stats.teams.signs import UnitSigns, funnel, unit_signs
-from cxlab.stats.teams.study import StudyTeams, study_teams
+from cxlab.stats.teams.link import link_teams
+from cxlab.stats.teams.scores import unit_scores
+from cxlab.stats.teams.signs import unit_signs
+from cxlab.stats.teams.study import study_teams
 
-__all__ = [
-    "StudyTeams",
-    "TeamLink",
-    "UnitScores",
-    "UnitSigns",
-    "funnel",
-    "link_teams",
-    "study_teams",
-    "unit_scores",
-    "unit_signs",
-]
+__all__ = ["link_teams", "study_teams", "unit_scores", "unit_signs"]

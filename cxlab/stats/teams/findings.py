@@ -13,23 +13,18 @@ from cxlab.stats.teams.link import BETWEEN, CORRECTED, FEWEST_UNITS, WITHIN
 
 if TYPE_CHECKING:
     from cxlab.stats.teams.link import TeamLink
-    from cxlab.stats.teams.scores import UnitScores
-    from cxlab.stats.teams.signs import UnitSigns
+    from cxlab.stats.teams.units import UnitResult
 
 #: Names that the tables are recorded under.
-SLOPES, TOGETHER, SIGNS = "team-slopes", "teams-together", "team-signs"
+SLOPES, SIGNS = "team-slopes", "team-signs"
 FIGURES = ("estimate", "ci_low", "ci_high")
 NO_CAUSE = "Units differ in more than their employees: no slope says what engaging them would do"
 NO_BLAME = "A sign says where to look; there may be good reasons for what is found"
 
 
-def team_findings(
-    link: TeamLink, scores: UnitScores | None, signs: UnitSigns | None, noun: str, looked: str
-) -> Findings:
-    """Answer, corrected slope, places."""
+def team_findings(link: TeamLink, signs: UnitResult | None, noun: str, looked: str) -> Findings:
+    """Answer and corrected slope."""
     rows = [_answer(link, signs, noun, looked), *_corrected(link)]
-    if scores is not None:
-        rows.append(_places(scores, noun))
     cautions = {"no-cause": NO_CAUSE, **({"no-blame": NO_BLAME} if signs is not None else {})}
     rows += [Finding(kind="caution", text=text, rule=rule) for rule, text in cautions.items()]
     return Findings(tuple(rows))
@@ -45,15 +40,17 @@ def _size(row: pd.Series) -> str:
     return with_interval(row["estimate"], row["ci_low"], row["ci_high"], references=[0.0])
 
 
-def _answer(link: TeamLink, signs: UnitSigns | None, noun: str, looked: str) -> Finding:
+def _answer(link: TeamLink, signs: UnitResult | None, noun: str, looked: str) -> Finding:
     row, within = _slope(link, BETWEEN), _slope(link, WITHIN)
     cells = [Cells(SLOPES, {"slope": BETWEEN}, (*FIGURES, "n"))]
     text = _between(link, row, noun)
     if within is not None:
-        shown = "" if within["p_value"] < ALPHA else "no change is shown, "
-        text += f"; within a {noun} {shown}{_size(within)}"
+        size = _size(within)
+        if within["p_value"] >= ALPHA:
+            size = f"no change is shown {size[size.index('(') :]}"
+        text += f"; within a {noun} {size}"
         cells.append(Cells(SLOPES, {"slope": WITHIN}, FIGURES))
-    if signs is not None:
+    if signs is not None and signs.table["centre"].notna().any():
         number = int(signs.table["with_any_sign"].iloc[0])
         text += f"; {in_words(number)} {looked}{'' if number == 1 else 's'} to look at"
         cells += [Cells(SIGNS, {"sign": sign}, ("with_any_sign",)) for sign in signs.table["sign"]]
@@ -70,8 +67,11 @@ def _answer(link: TeamLink, signs: UnitSigns | None, noun: str, looked: str) -> 
 
 def _between(link: TeamLink, row: pd.Series | None, noun: str) -> str:
     if row is None:
-        units = in_words(int(link.table["n"].iloc[0]))
-        return f"Both scores of {units} {noun}s stand side by side; a slope needs {in_words(FEWEST_UNITS)}"
+        units = int(link.table["n"].iloc[0])
+        told = f"Both scores of {in_words(units)} {noun}s stand side by side; a slope needs"
+        return (
+            f"{told} {in_words(FEWEST_UNITS) if units < FEWEST_UNITS else 'employees who differ'}"
+        )
     if row["p_value"] >= ALPHA:
         told = f"That {noun}s whose employees score higher have customers who do is not shown"
         return f"{told}: {_size(row)} points per point"
@@ -100,12 +100,3 @@ def _corrected(link: TeamLink) -> list[Finding]:
             cells=(Cells(SLOPES, {"slope": CORRECTED}, FIGURES),),
         )
     ]  # fmt: skip
-
-
-def _places(scores: UnitScores, noun: str) -> Finding:
-    units, first, last = (int(scores.table[one].iloc[0]) for one in ("n", "may_lead", "may_trail"))
-    return Finding(
-        text=f"Of {units} {noun}s, {in_words(first)} may be first and {in_words(last)} last",
-        subject="places", detail="95 %, all places at once", rule="places",
-        cells=(Cells(TOGETHER, {}, ("n", "may_lead", "may_trail")),),
-    )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,10 @@ from cxlab.stats.inference import t_quantile
 from cxlab.stats.teams.regression import Array, meta_regression, reliability
 from cxlab.stats.teams.units import UnitMeans, UnitResult, shown_units, unit_means
 
-if TYPE_CHECKING:
-    from cxlab.stats.teams.scores import UnitScores
-    from cxlab.stats.teams.signs import UnitSigns
-
 BETWEEN, CORRECTED, WITHIN = "between units", "between units, corrected", "within units"
 #: Units that a slope needs, and the reliability that a corrected one needs.
 FEWEST_UNITS, LEAST_RELIABILITY = 10, 0.5
+ALIKE = "employees' means are all alike: no slope"
 TOO_FEW = f"fewer than {FEWEST_UNITS} units: no slope"
 SLOPE_COLUMNS = (
     "slope", "n", "estimate", "se", "ci_low", "ci_high", "df", "p_value", "r_squared",
@@ -45,27 +42,20 @@ class TeamLink(UnitResult):
     """
 
     def findings(
-        self,
-        scores: UnitScores | None = None,
-        signs: UnitSigns | None = None,
-        *,
-        noun: str = "unit",
-        looked: str = "",
+        self, signs: UnitResult | None = None, *, noun: str = "unit", looked: str = ""
     ) -> Findings:
         """The slope between units, the one within beside it, and how many to look at.
 
         Parameters
         ----------
-        scores : UnitScores, optional
-            Of `unit_scores`.
-        signs : UnitSigns, optional
+        signs : UnitResult, optional
             Of `unit_signs`.
         noun, looked : str
             What a unit is called, and a unit of the signs where it is another.
         """
         from cxlab.stats.teams.findings import team_findings
 
-        return team_findings(self, scores, signs, noun, looked or noun)
+        return team_findings(self, signs, noun, looked or noun)
 
 
 def link_teams(
@@ -122,7 +112,8 @@ def link_teams(
     than all employees answered; its interval is a jackknife of units, and it is given where
     λ ≥ .5. Sampling variances rest on one variance within units. The slope within compares a
     unit with itself, and its interval is a jackknife of units too, with (Σs)²/Σs² degrees of
-    freedom, s being a unit's sum of squares; it is not corrected. A customer or employee who answered twice counts twice.
+    freedom, s being a unit's sum of squares; it is not corrected. A customer or employee who
+    answered twice counts twice.
 
     References
     ----------
@@ -149,10 +140,8 @@ def link_teams(
     both = both.rename(columns={"mean": "customer_mean"})
     slopes = _slopes(both, staff.variance, buyers.variance, level)
     if within is not None and len(both) >= FEWEST_UNITS:
-        x, y = (
-            _cells(employees, unit, within, employee_score),
-            _cells(answers, unit, within, customer_score),
-        )
+        sides = ((employees, employee_score), (answers, customer_score))
+        x, y = (_cells(data, unit, within, score) for data, score in sides)
         slopes.append(_within(x.join(y, how="inner", suffixes=("_x", "_y")), staff.variance, level))
     every = both.reset_index()
     missing = {employee_score: staff.n_missing, customer_score: buyers.n_missing}
@@ -167,8 +156,9 @@ def link_teams(
         ),
         units=shown_units(
             every, every[["n_employees", "n"]].min(axis=1), persons, min_group_size,
-            caption="Both scores of each unit", sort=("-employee_mean",), top=len(every),
+            caption="Both scores of each unit", sort=("-employee_mean",),
             columns=("unit", "employee_mean", "customer_mean", "n_employees", "n"),
+            headers={"n_employees": "Employees", "n": "Answers"},
             units={"employee_mean": "score", "customer_mean": "score", "n_employees": "count"},
         ),
         every=every,
@@ -192,12 +182,8 @@ def _check(staff: UnitMeans, buyers: UnitMeans, persons: bool) -> None:
 
 
 def _notes(staff: UnitMeans, buyers: UnitMeans, both: int) -> tuple[str, ...]:
-    lacking = {
-        "employees only": len(staff.table) - both,
-        "customers only": len(buyers.table) - both,
-    }
-    told = [f"{n:,} units have {whose} and are left out." for whose, n in lacking.items() if n]
-    return tuple(told)
+    alone = {"employees": len(staff.table) - both, "customers": len(buyers.table) - both}
+    return tuple(f"Units with {who} only, left out: {n:,}." for who, n in alone.items() if n)
 
 
 def _slopes(
@@ -205,9 +191,10 @@ def _slopes(
 ) -> list[tuple[Any, ...]]:
     """Rows of the slope between units and of the corrected one."""
     units = len(both)
-    if units < FEWEST_UNITS:
-        return [(BETWEEN, units, *[np.nan] * 8, TOO_FEW)]
     x, y = both["employee_mean"].to_numpy(), both["customer_mean"].to_numpy()
+    if units < FEWEST_UNITS or not x.std() > 0:
+        note = TOO_FEW if units < FEWEST_UNITS else ALIKE
+        return [(BETWEEN, units, *[np.nan] * 8, note)]
     noise, spread = staff_variance / both["n_employees"].to_numpy(), variance / both["n"].to_numpy()
     columns = np.column_stack([np.ones(units), x])
     fit, alone = (meta_regression(y, spread, columns[:, :p]) for p in (2, 1))
@@ -269,6 +256,8 @@ def _within(cells: pd.DataFrame, variance: float, level: float) -> tuple[Any, ..
     x = weight * centred["mean_x"]
     squares, products = (x.mul(centred[side]).groupby(unit).sum() for side in centred)
     noise = (weight * (1 - weight / total) * variance / cells["size_x"]).sum()
+    if not squares.sum() > 0:
+        return (WITHIN, units, *[np.nan] * 8, ALIKE)
     known = max(1 - noise / squares.sum(), 0.0)
     slope = float(products.sum() / squares.sum())
     each = (products.sum() - products) / (squares.sum() - squares)

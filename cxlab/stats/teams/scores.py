@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
-from cxlab.core.display import with_display
 from cxlab.stats.inference import joint_places, mean_interval
 from cxlab.stats.teams.regression import meta_regression
 from cxlab.stats.teams.units import UnitResult, shown_units, unit_means
 
 #: Draws from the means' normal limit, for places.
 DRAWS = 2_000
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class UnitScores(UnitResult):
-    """Scores of units.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row: ``n`` (units), ``mean`` (of units), ``between_units`` (standard deviation
-        without sampling error), ``may_lead`` and ``may_trail`` (units whose place may be the
-        first, the last).
-    units : DataFrame
-        See `unit_scores`.
-    """
+#: Units whose table is shown whole.
+MOST_SHOWN = 30
 
 
 def unit_scores(
@@ -42,7 +27,7 @@ def unit_scores(
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
     seed: int = 0,
-) -> UnitScores:
+) -> UnitResult:
     """Mean score of each unit, drawn to the middle by how little is known of it, and its place.
 
     Parameters
@@ -61,9 +46,9 @@ def unit_scores(
 
     Returns
     -------
-    UnitScores
-        Its ``units``: ``unit``, ``n``, ``estimate``, ``se``, ``ci_low``, ``ci_high``, ``shrunken``,
-        ``rank``, ``rank_low``, ``rank_high`` (all places at once), ``note``.
+    UnitResult
+        Its ``table`` and ``units``: ``unit``, ``n``, ``estimate``, ``se``, ``ci_low``, ``ci_high``,
+        ``shrunken``, ``rank``, ``rank_low``, ``rank_high`` (all places at once).
 
     Notes
     -----
@@ -107,23 +92,11 @@ def unit_scores(
     draws = rng.normal(mean[enough], np.sqrt(variance[enough]), (DRAWS, judged))
     places = joint_places(mean[enough], draws, df[enough], level=level)
     every = every.join(places.set_axis(np.flatnonzero(enough)))
-    first, last = (every["rank_low"] == 1).sum(), (every["rank_high"] == judged).sum()
-    table = pd.DataFrame(
-        {"n": [judged], "mean": centre, "between_units": np.sqrt(between), "may_lead": first,
-         "may_trail": last}
+    table = shown_units(
+        every, every["n"], persons, min_group_size, level=level, caption="Scores of units",
+        sort=("-shrunken",), reference={"estimate": centre}, top=MOST_SHOWN,
+        columns=("unit", "estimate", "shrunken", "rank_low", "rank_high", "n"),
+        units={"estimate": "score", "shrunken": "score"},
     )  # fmt: skip
-    return UnitScores(
-        table=with_display(
-            table, caption="Units together",
-            headers={"n": "Units", "between_units": "Standard deviation between units",
-                     "may_lead": "May be first", "may_trail": "May be last"},
-        ),
-        units=shown_units(
-            every, every["n"], persons, min_group_size, level=level, caption="Scores of units",
-            sort=("-shrunken",), reference={"estimate": centre}, top=len(every),
-            columns=("unit", "estimate", "shrunken", "rank_low", "rank_high", "n"),
-            units={"estimate": "score", "shrunken": "score"},
-        ),
-        every=every,
-        n_missing=pd.DataFrame({"column": [score], "n_missing": [means.n_missing]}),
-    )  # fmt: skip
+    missing = pd.DataFrame({"column": [score], "n_missing": [means.n_missing]})
+    return UnitResult(table=table, units=table, every=every, n_missing=missing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import open_frame
-from cxlab.core.messages import got
+from cxlab.core.phrases import listed
 from cxlab.stats.inference import normal_quantile
 from cxlab.stats.teams.regression import Array
 from cxlab.stats.teams.units import UnitResult, shown_units, unit_means
@@ -21,20 +20,6 @@ TOP, RESPONSE, QUICK = "top scores", "invited who answered", "answered at once"
 WINSORISED, EXPECTED = 0.1, 0.6786
 #: Fewer units have no spread to allow for.
 FEWEST_UNITS = 5
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class UnitSigns(UnitResult):
-    """Units to look at.
-
-    Attributes
-    ----------
-    table : DataFrame
-        Per sign: ``sign``, ``n`` (units), ``centre`` (share of all), ``phi`` (spread over
-        that of chance), ``look_at`` (units to look at), ``with_any_sign`` (units with one or more).
-    units : DataFrame
-        Per unit and sign: ``unit``, ``sign``, ``n``, ``share``, ``lower``, ``upper``, ``z``, ``look_at``.
-    """
 
 
 def funnel(share: Array, n: Array, *, level: float = 0.998) -> pd.DataFrame:
@@ -68,13 +53,15 @@ def funnel(share: Array, n: Array, *, level: float = 0.998) -> pd.DataFrame:
     >>> found["z"].round(1).tolist()
     [-0.5, -0.5, -0.5, -0.5, 2.4]
     """
+    columns, units = ["centre", "phi", "lower", "upper", "z"], len(n)
+    if units < FEWEST_UNITS:
+        return pd.DataFrame(np.nan, index=range(units), columns=columns)
     weight = 4 * n + 2
     value = np.arcsin(np.sqrt((share * n + 0.375) / (n + 0.75)))
     middle = (share * n).sum() / n.sum()
     centre = np.arcsin(np.sqrt(middle))
     alone = (value - centre) * np.sqrt(weight)
     outer = np.quantile(alone, [WINSORISED, 1 - WINSORISED])
-    units = len(n)
     phi = float((np.clip(alone, *outer) ** 2).mean() / EXPECTED)
     beyond = units * phi - (units - 1)
     between = max(beyond / (weight.sum() - (weight**2).sum() / weight.sum()), 0.0)
@@ -82,12 +69,8 @@ def funnel(share: Array, n: Array, *, level: float = 0.998) -> pd.DataFrame:
     width = normal_quantile(level) * spread
     ends = (np.sin(np.clip(end, 0, np.pi / 2)) ** 2 for end in (centre - width, centre + width))
     lower, upper = (np.clip((end * (n + 0.75) - 0.375) / n, 0, 1) for end in ends)
-    return pd.DataFrame(
-        {
-            "centre": middle, "phi": phi, "lower": lower, "upper": upper,
-            "z": (value - centre) / spread,
-        }
-    )  # fmt: skip
+    found = (middle, phi, lower, upper, (value - centre) / spread)
+    return pd.DataFrame(dict(zip(columns, found, strict=True)))
 
 
 def unit_signs(
@@ -103,7 +86,7 @@ def unit_signs(
     persons: bool = False,
     level: float = 0.998,
     min_group_size: int = MIN_GROUP_SIZE,
-) -> UnitSigns:
+) -> UnitResult:
     """Units whose answers look managed, to be looked at.
 
     Parameters
@@ -127,8 +110,12 @@ def unit_signs(
 
     Returns
     -------
-    UnitSigns
-        ``look_at`` is true above the limit; of response, below it too.
+    UnitResult
+        Its ``table``, per sign: ``sign``, ``n`` (units), ``centre`` (share of all), ``phi`` (spread
+        over that of chance), ``look_at`` (units), ``with_any_sign`` (units with one or more),
+        ``which`` (names of those to look at, empty where they are persons).
+        Its ``units``: ``unit``, ``sign``, ``n``, ``share``, ``lower``, ``upper``, ``z``, ``look_at``: above
+        the limit; of response, below it too. Fewer than five units are not judged.
 
     Notes
     -----
@@ -157,11 +144,15 @@ def unit_signs(
     signs = every.groupby("sign", sort=False)
     table = signs.agg(n=("unit", "size"), centre=("centre", "first"), phi=("phi", "first"),
                       look_at=("look_at", "sum")).reset_index()  # fmt: skip
-    table["with_any_sign"] = every.loc[every["look_at"], "unit"].nunique()
+    looked = every[every["look_at"]]
+    table["with_any_sign"] = looked["unit"].nunique()
+    named = {sign: listed([*names], most=8) for sign, names in looked.groupby("sign")["unit"]}
+    table["which"] = "" if persons else table["sign"].map(named).fillna("")
     shown = every.drop(columns=["centre", "phi"])
-    return UnitSigns(
+    return UnitResult(
         table=with_display(
-            table, caption="Units to look at, by sign", columns=("sign", "centre", "look_at", "n"),
+            table, caption="Units to look at, by sign",
+            columns=("sign", "centre", "look_at", *([] if persons else ["which"]), "n"),
             headers={"centre": "All together", "n": "Units"},
             units={"centre": "share", "look_at": "count"},
             about=f"limits that hold {100 * level:g} % of honest units, all signs together",
@@ -181,15 +172,8 @@ def _flagged(rows: pd.DataFrame, unit: str, column: str, flag: pd.Series) -> pd.
 
 
 def _judged(sign: str, units: pd.DataFrame, level: float, least: int) -> pd.DataFrame:
-    table = units[units["n"] >= least]
-    if len(table) < FEWEST_UNITS:
-        raise ValueError(
-            f"`unit` must have {FEWEST_UNITS} units or more with {least} answers to judge {sign}; "
-            f"got {got([len(table)])}. Take more periods together."
-        )
-    found = funnel(table["mean"].to_numpy(), table["n"].to_numpy(), level=level)
+    table = units[units["n"] >= least].rename(columns={"mean": "share"}).reset_index()
+    found = funnel(table["share"].to_numpy(), table["n"].to_numpy(), level=level)
     beyond = normal_quantile(level)
-    look = found["z"] > beyond
-    look |= (found["z"] < -beyond) & (sign == RESPONSE)
-    named = table.rename(columns={"mean": "share"}).reset_index().assign(sign=sign)
-    return named[["unit", "sign", "n", "share"]].join(found).assign(look_at=look)
+    look = (found["z"] > beyond) | ((found["z"] < -beyond) & (sign == RESPONSE))
+    return table.join(found).assign(sign=sign, look_at=look)

@@ -9,23 +9,23 @@ from typing import Any
 import pandas as pd
 
 from cxlab.core.labels import natural_order
-from cxlab.core.messages import one_of, unknown
-from cxlab.survey.definition import RATING_ROLES, Column, Table
+from cxlab.core.messages import one_of
+from cxlab.survey.definition import RATING_ROLES, Table
 from cxlab.survey.study import Study
 
-WAVE = "wave"
+EMPLOYEES, WAVE = "employees", "wave"
 
 
 @dataclass(frozen=True, eq=False)
 class StudyTeams:
-    """What `link_teams`, `unit_scores` and `unit_signs` take of a study.
+    """What a study has of units.
 
     Attributes
     ----------
     link, scores, signs : dict
-        Arguments of the three.
-    noun, looked : str
-        What units are called: of the link, and of the signs.
+        Arguments of `link_teams`, `unit_scores` and `unit_signs`.
+    words : dict
+        What units are called: ``noun`` of the link, ``looked`` of the signs.
     about : str
         How many rows of what.
     """
@@ -33,8 +33,7 @@ class StudyTeams:
     link: dict[str, Any]
     scores: dict[str, Any]
     signs: dict[str, Any]
-    noun: str
-    looked: str
+    words: dict[str, str]
     about: str
 
 
@@ -51,7 +50,12 @@ def study_teams(
     period : str, optional
         The last; default: all.
     where : mapping, optional
-        Of answers, as for `Study.read`.
+        Of answers or of their customers, as for `Study.read`. No single unit is shown then.
+
+    Raises
+    ------
+    ValueError
+        For a study that declares none of it.
 
     Notes
     -----
@@ -62,39 +66,49 @@ def study_teams(
     --------
     >>> from cxlab.survey.study import load_study
     >>> study_teams(load_study("demo")).about
-    '2,318 answers and 720 employees of 24 teams; 30 agents.'
+    '2,318 answers and 681 employees of 24 teams; 30 agents.'
     """
-    declared = study.definition.tables
-    if "employees" not in declared:
-        raise ValueError(unknown("table", "employees", declared, what="one of "))
-    staff = declared["employees"]
-    unit, rating = (_named(staff, *roles) for roles in (("unit",), RATING_ROLES))
-    with_unit = [t for t in declared.values() if unit in t.columns and t.with_role("outcome")]
-    if not with_unit:
-        raise ValueError(f"a table of answers must have an outcome and '{unit}'; got none.")
-    table = with_unit[0]
-    outcomes = table.with_role("outcome")
-    outcome = next((one for one in outcomes if "nps" in one.metrics), outcomes[0])
-    answers = _up_to(study.read(table.name, where=where, engine="pandas"), period)
-    employees = _up_to(study.read("employees", engine="pandas"), period)
+    staff = study.table(EMPLOYEES)
+    unit, rating = _named(staff, "unit"), _named(staff, *RATING_ROLES)
+    table = next((t for t in study.definition.tables.values() if _asks_about(unit, t)), staff)
+    first, named = _named(table, "outcome"), study.metrics("outcome", table=table.name)
+    score = next((metric.column for metric in named if metric.name == "nps"), first)
+    answers = _up_to(_chosen(study, table, where or {}), period)
+    employees = _up_to(study.read(EMPLOYEES, engine="pandas"), period)
     _add_waves(answers, employees)
-    looked = next((one for one in table.with_role("unit") if one.persons), table.columns[unit])
-    own, size = table.columns[unit], {"min_group_size": study.definition.min_group_size}
-    noun, other = own.label.lower(), looked.label.lower()
-    units = {"answers": answers, "unit": unit, "persons": own.persons, **size}
-    told = (
-        f"{len(answers):,} answers and {len(employees):,} employees of "
-        f"{employees[unit].nunique()} {noun}s; {answers[looked.name].nunique()} {other}s."
-    )
+    own = table.columns[unit]
+    looked = next((one for one in table.with_role("unit") if one.persons), own)
+    words = {"noun": own.label.lower(), "looked": looked.label.lower()}
+    given = {"answers": answers, "min_group_size": study.definition.min_group_size}
+    # units of a part, beside those of everyone, would give small parts back
+    units = {"unit": unit, "persons": own.persons or bool(where), **given}
+    top = {one.name: one.scale.top_box for one in table.with_role("outcome") if one.scale}[score]
     return StudyTeams(
-        link={"employees": employees, "employee_score": rating, "customer_score": outcome.name,
+        link={"employees": employees, "employee_score": rating, "customer_score": score,
               "within": WAVE if employees[WAVE].nunique() > 1 else None, **units},
-        scores={"score": outcome.name, **units},
-        signs={"answers": answers, "unit": looked.name, "persons": looked.persons,
-               "score": outcome.name, "top": _top(outcome), **size,
-               **_invited(study, looked.name, period), **_hours(answers)},
-        noun=noun, looked=other, about=told,
+        scores={"score": score, **units},
+        signs={"unit": looked.name, "persons": looked.persons, "score": score, "top": top, **given,
+               **({} if where else _invited(study, looked.name, period)), **_hours(answers)},
+        words=words,
+        about=f"{len(answers):,} answers and {len(employees):,} employees of "
+        f"{employees[unit].nunique()} {words['noun']}s; "
+        f"{answers[looked.name].nunique()} {words['looked']}s.",
     )  # fmt: skip
+
+
+def _chosen(study: Study, table: Table, where: Mapping[str, Any]) -> pd.DataFrame:
+    """Answers of a part: by their own columns, or by those of their customers."""
+    customers = study.definition.tables.get("customers")
+    key = customers.only("id") if customers else None
+    if set(where) <= set(table.columns) or key is None or key.name not in table.columns:
+        return study.read(table.name, where=where or None, engine="pandas")
+    answers = study.read(table.name, engine="pandas")
+    people = study.read("customers", where=where, engine="pandas")
+    return answers[answers[key.name].isin(people[key.name])]
+
+
+def _asks_about(unit: str, table: Table) -> bool:
+    return unit in table.columns and bool(table.with_role("outcome"))
 
 
 def _named(table: Table, *roles: str) -> str:
@@ -106,12 +120,6 @@ def _named(table: Table, *roles: str) -> str:
     return found[0].name
 
 
-def _top(outcome: Column) -> tuple[float, float]:
-    if outcome.scale is None:
-        raise ValueError(f"`scale` of '{outcome.name}' must be declared; got none.")
-    return outcome.scale.top_box or (outcome.scale.high, outcome.scale.high)
-
-
 def _up_to(rows: pd.DataFrame, period: str | None) -> pd.DataFrame:
     if period is None or "period" not in rows:
         return rows.copy()
@@ -120,21 +128,19 @@ def _up_to(rows: pd.DataFrame, period: str | None) -> pd.DataFrame:
 
 def _add_waves(answers: pd.DataFrame, employees: pd.DataFrame) -> None:
     """Mark each answer with the last survey of employees up to its period."""
-    employees[WAVE] = employees.get("period", "")
-    waves = sorted(employees[WAVE].unique(), key=natural_order)
+    employees[WAVE], answers[WAVE] = employees.get("period", ""), None
     asked = answers["period"].map(natural_order) if "period" in answers else []
-    answers[WAVE] = None
-    for wave in waves:
+    for wave in sorted(employees[WAVE].unique(), key=natural_order):
         answers.loc[[one >= natural_order(wave) for one in asked], WAVE] = wave
 
 
 def _invited(study: Study, unit: str, period: str | None) -> dict[str, Any]:
     """Invitations with the unit that arrived, where a study has them."""
-    declared = study.definition.tables.get("invitations")
-    if declared is None or not {unit, "status"} <= set(declared.columns):
+    table = study.definition.tables.get("invitations")
+    if table is None or not {unit, "status"} <= set(table.columns):
         return {}
-    rows = _up_to(study.read("invitations", engine="pandas"), period)
-    rows = rows[rows["status"].isin(["invited", "answered"])].dropna(subset=[unit])
+    rows = _up_to(study.read(table.name, engine="pandas"), period).dropna(subset=[unit])
+    rows = rows[rows["status"].isin(["invited", "answered"])]
     return {"invited": rows.assign(answered=rows["status"] == "answered"), "answered": "answered"}
 
 

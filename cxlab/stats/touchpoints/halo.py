@@ -20,9 +20,8 @@ from cxlab.stats.association import (
     pairwise_correlations,
 )
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
-from cxlab.stats.covariance.covariance import PairSums, to_correlation
+from cxlab.stats.covariance.covariance import PairSums, WeightedRows, summed_rows, to_correlation
 from cxlab.stats.covariance.em import estimate_covariance
-from cxlab.stats.covariance.rows import WeightedRows, summed_rows
 from cxlab.stats.inference import t_quantile
 
 Array = NDArray[np.float64]

@@ -23,7 +23,7 @@ from cxlab.stats.association import (
     units_of_rows,
 )
 from cxlab.stats.association.counts import MOST_ROW_CELLS
-from cxlab.stats.inference import check_level, t_quantile
+from cxlab.stats.inference import LEVEL, check_level, t_quantile
 from cxlab.stats.metrics.estimates import estimate_each
 
 Array = NDArray[np.float64]
@@ -31,6 +31,8 @@ Array = NDArray[np.float64]
 #: Customers to whose squared errors the outcome's variance comes down, below which no
 #: composite is called behind another.
 FEW_DIFFERENT = 8
+#: Parts of the customers, each predicted from the others.
+FOLDS = 10
 
 
 def compare_journeys(
@@ -38,10 +40,6 @@ def compare_journeys(
     touchpoints: Sequence[str],
     outcome: str,
     *,
-    half_life: float = 1.0,
-    neutral: float | None = None,
-    folds: int = 10,
-    level: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Let composites of a journey predict the overall score of held-out customers.
@@ -54,23 +52,15 @@ def compare_journeys(
         Rating columns in the order of the journey; missing ratings are passed over.
     outcome : str
         Column of the overall score.
-    half_life : float
-        Steps before the last rating after which a rating counts half.
-    neutral : float, optional
-        Score that is neither good nor bad; default the middle between the lowest and the
-        highest score seen.
-    folds : int
-        Parts of the customers, each predicted from the others.
-    level : float
     seed : int
-        Which customer is in which fold.
+        Which customer is in which of ten parts, each predicted from the others.
 
     Returns
     -------
     DataFrame
         One row per composite, the best first: ``composite`` ("first", "worst", "best", "peak":
-        farthest from neutral, the later of two, "end", "mean", "peak and end": mean of the two,
-        "half-life": mean weighted by 2^(−steps/half-life)); ``n`` (customers); ``estimate,
+        farthest from the middle of the scores seen, the later of two, "end", "mean", "peak and
+        end": mean of the two, "half-life": each step before the last counts half); ``n`` (customers); ``estimate,
         se, ci_low, ci_high``: share of the outcome's variance predicted out of fold (below
         0: worse than the mean of the others); ``rmse`` in units of the outcome; ``behind,
         behind_low, behind_high``: share by which it is behind the best; ``reading``; ``note``.
@@ -78,8 +68,7 @@ def compare_journeys(
     Raises
     ------
     ValueError
-        For unknown columns, or a half-life that is not over 0. Fewer customers than folds are
-        a note.
+        For unknown columns. Fewer customers than parts are a note.
     TypeError
         For text scores or outcomes.
 
@@ -100,46 +89,38 @@ def compare_journeys(
     >>> answers = pd.DataFrame(rng.integers(0, 11, (60, 3)), columns=["shop", "till", "door"])
     >>> answers["overall"] = answers["door"]  # the end decides
     >>> journey = ["shop", "till", "door"]
-    >>> compare_journeys(answers, journey, "overall", half_life=0.5).loc[0, "composite"]
+    >>> compare_journeys(answers, journey, "overall").loc[0, "composite"]
     'end'
     """
-    check_level(level)
     names = as_list(touchpoints)
     opened = open_frame(data, numbers={"touchpoints": names, "outcome": outcome})
     rows = collect_rows(opened.lazy.select([*names, outcome]), data).astype(float)
     rows = rows[rows[outcome].notna() & rows[names].notna().any(axis=1)]
-    if not folds >= 2:
-        raise ValueError(f"`folds` must be 2 or more; got {folds}. 10 is usual.")
-    if len(rows) < folds:
+    if len(rows) < FOLDS:
         blank = dict.fromkeys(("estimate", "ci_low", "ci_high"), np.nan)
         note = "not compared: fewer customers with ratings and outcome than folds"
         return pd.DataFrame([{"composite": "any", "n": len(rows), **blank, "note": note}])
-    made = composites(rows[names].to_numpy(), half_life=half_life, neutral=neutral)
-    fold = np.random.default_rng(seed).permutation(np.arange(len(rows)) % folds)
+    made = composites(rows[names].to_numpy())
+    fold = np.random.default_rng(seed).permutation(np.arange(len(rows)) % FOLDS)
     target = rows[outcome].to_numpy()
     base = _errors(np.zeros(len(rows)), target, fold)
     errors = {name: _errors(values, target, fold) for name, values in made.items()}
     return with_display(
-        _table(errors, base, level), level=level, units={"estimate": "share", "behind": "share"},
+        _table(errors, base, LEVEL), level=LEVEL, units={"estimate": "share", "behind": "share"},
         headers={"composite": "Of a journey’s ratings", "estimate": "Predicts", "behind": "Behind"},
         columns=("composite", "n", "estimate", "behind", "reading"),
         caption="Which part of a journey predicts the overall score best",
     )  # fmt: skip
 
 
-def composites(
-    ratings: Array, *, half_life: float, neutral: float | None = None, at: Array | None = None
-) -> dict[str, Array]:
-    """Each customer's composites of ratings in order (NaN: none), made ``at`` steps 0, 1, 2 …"""
-    if not half_life > 0:
-        raise ValueError(f"`half_life` must be over 0; got {half_life}. Give steps, such as 2.")
-    if neutral is None:
-        neutral = float(np.nanmin(ratings) + np.nanmax(ratings)) / 2
-    at = np.arange(ratings.shape[1], dtype=float) if at is None else at
+def composites(ratings: Array) -> dict[str, Array]:
+    """Each customer's composites of ratings in order (NaN: none)."""
+    neutral = float(np.nanmin(ratings) + np.nanmax(ratings)) / 2
+    at = np.arange(ratings.shape[1], dtype=float)
     known, rows = ~np.isnan(ratings), np.arange(len(ratings))
     far = np.where(known, np.abs(ratings - neutral), -1.0)
     last, peak = (part.shape[1] - 1 - part[:, ::-1].argmax(axis=1) for part in (known, far))
-    weight = known * np.exp2((at - at[last][:, None]) / half_life)
+    weight = known * np.exp2(at - last[:, None])
     found = {
         "first": ratings[rows, known.argmax(axis=1)],
         "worst": np.nanmin(ratings, axis=1),

@@ -100,7 +100,7 @@ class Changes(Result):
             Of the first headline measure's change from the last period.
         earlier : Findings, optional
             Of the last period's report, ``Findings.from_records`` of its ``findings.json``: which
-            of its changes still hold. Default: `earlier` of this result.
+            of its changes still hold. Default: ``earlier`` of this result.
         group : str
             The part of the answers, in words; empty for everyone.
 

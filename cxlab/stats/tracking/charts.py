@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
-from cxlab.core.frames import check_choice
 from cxlab.core.messages import unknown
 from cxlab.core.result import Result
 from cxlab.stats.tracking.run import Run, run_of_periods
@@ -32,7 +31,6 @@ SIGMAS = 3.0
 RUN = 8
 BEYOND = "beyond the limits"
 RUN_OF_EIGHT = "run of eight"
-SCORES = ("estimate", "detractors")
 #: Columns in the unit of the score.
 LINES = ("estimate", "centre", "lower", "upper")
 BOUNDS = {"points": (-100.0, 100.0), "%": (0.0, 100.0)}
@@ -87,7 +85,6 @@ class ControlChart(Result):
 def control_chart(
     table: pd.DataFrame,
     *,
-    of: str = "estimate",
     baseline: int | Sequence[str] | None = None,
     min_group_size: int = MIN_GROUP_SIZE,
 ) -> ControlChart:
@@ -101,8 +98,6 @@ def control_chart(
         ``detractor_share``, or ``se``, for the sampling error; ``deff`` if there is a
         design. Rows whose names are calendar periods are put in order; others are taken
         as they come.
-    of : {"estimate", "detractors"}
-        The table's estimate, or the share of detractors in per cent (Laney p′).
     baseline : int or sequence of str, optional
         Periods that the limits come from: the first so many, or those named. Default:
         all. Choose those before a known change, or signals hide in their own limits.
@@ -127,8 +122,7 @@ def control_chart(
     N̄²)·deff_t/n_t)``, ``z_t = (N_t − N̄)/SE_t``, ``σ_z = mean |Δz| / 1.128``, limits
     ``N̄ ± 3·σ_z·SE_t``, cut at the ends of the scale. Without shares the variance of one
     answer is pooled from the periods' standard errors. When the largest ``n/deff`` is less
-    than 1.5 times the smallest, XmR: mean ± 3·mean moving range/1.128. Of detractors,
-    ``deff`` is the table's, that of the estimate. A period with fewer than 8 degrees of
+    than 1.5 times the smallest, XmR: mean ± 3·mean moving range/1.128. A period with fewer than 8 degrees of
     freedom takes the other periods' mean ``deff``, and ``note`` says so. A run is eight
     periods or more on one side of the centre.
 
@@ -159,10 +153,9 @@ def control_chart(
     >>> chart.notes
     ('10 of 12 baseline periods: limits are provisional until 2 more have come',)
     """
-    check_choice("of", of, SCORES)
-    run = run_of_periods(table, of, min_group_size)
+    run = run_of_periods(table, min_group_size)
     inside = _baseline(run, baseline)
-    kind, limits = _limits(run, inside, of)
+    kind, limits = _limits(run, inside)
     return ControlChart(
         table=_chart_table(run, inside, limits),
         kind=kind,
@@ -189,7 +182,7 @@ def _baseline(run: Run, wanted: int | Sequence[str] | None) -> NDArray[np.bool_]
     return run.shown & np.isin(run.periods, names)
 
 
-def _limits(run: Run, inside: NDArray[np.bool_], of: str) -> tuple[str, Limits]:
+def _limits(run: Run, inside: NDArray[np.bool_]) -> tuple[str, Limits]:
     """Kind of chart, and its limits: none while the baseline is too short."""
     sizes = run.sizes[run.shown]
     even = bool(len(sizes)) and sizes.max() < EVEN_SIZES * sizes.min()
@@ -199,7 +192,7 @@ def _limits(run: Run, inside: NDArray[np.bool_], of: str) -> tuple[str, Limits]:
             "`table` must have `se`, or the shares that nps() returns, because its sizes differ "
             f"by more than {EVEN_SIZES} times; got neither. XmR would raise false alarms."
         )
-    kind = "XmR" if even and of == "estimate" else "Laney"
+    kind = "XmR" if even else "Laney"
     if inside.sum() < FEWEST_PERIODS:
         centre = run.centre(inside) if inside.any() else np.nan
         return kind, Limits(centre, np.full(len(run.periods), np.nan), np.nan)

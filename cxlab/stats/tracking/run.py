@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 #: A line through fewer periods says nothing.
 FEWEST_FOR_TREND = 4
 SHARES = ("promoter_share", "detractor_share")
-#: The same shares as `net_score` and `estimate_metrics` name them.
+#: The same shares as `estimate_metrics` names them.
 OTHER_SHARES = ("top_share", "bottom_share")
 #: What reports record of each period; answers also give the shares and degrees of freedom.
 RECORDED: tuple[str, ...] = (
@@ -226,7 +226,7 @@ class Run:
         return np.sqrt(one_answer / self.sizes)
 
 
-def run_of_periods(table: pd.DataFrame, of: str, min_group_size: int) -> Run:
+def run_of_periods(table: pd.DataFrame, min_group_size: int) -> Run:
     """Check a table by period, and split it into arrays.
 
     Raises
@@ -237,22 +237,16 @@ def run_of_periods(table: pd.DataFrame, of: str, min_group_size: int) -> Run:
     rows, periods = _rows_in_order(table)
     n = _numbers(rows, "n")
     deff, remarks = _design_effects(rows, n)
-    top = bottom = variance = None
-    if of == "detractors":
-        _need(rows, [SHARES[1]], "A chart of detractors needs the table that nps() returns.")
-        top = _numbers(rows, SHARES[1])
-        bottom, values = np.zeros(len(rows)), 100 * top
-    else:
-        _need(rows, ["estimate"], "Give the table that nps(..., by='period') returns.")
-        values = _numbers(rows, "estimate")
-        top, bottom = _shares(rows, values)
-        if top is None and "se" in rows:
-            variance = _numbers(rows, "se") ** 2 * n / deff
+    variance = None
+    values = _numbers(rows, "estimate")
+    top, bottom = _shares(rows, values)
+    if top is None and "se" in rows:
+        variance = _numbers(rows, "se") ** 2 * n / deff
     known = [part for part in (values, n, top, bottom, variance) if part is not None]
     hidden = _hidden(n, np.isfinite(np.sum(known, axis=0)), min_group_size)
     aside = np.array([bool(why) for why in hidden])
     n, deff, values = (np.where(aside, np.nan, part) for part in (n, deff, values))
-    what, unit = ("% detractors", "%") if of == "detractors" else _what(rows, top is not None)
+    what, unit = _what(rows, top is not None)
     return Run(periods, n, deff, values, top, bottom, variance, hidden, remarks, what, unit)
 
 
@@ -263,9 +257,9 @@ def _rows_in_order(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             "Give what nps(..., by='period') returns."
         )
     column = next((name for name in ("period", "group") if name in table), None)
-    if column is None or "n" not in table:
+    if column is None or not {"n", "estimate"} <= set(table):
         raise ValueError(
-            "`table` must have a column `period` or `group`, and `n`; got "
+            "`table` must have a column `period` or `group`, `n` and `estimate`; got "
             f"{got(list(map(str, table.columns)) or ['nothing'])}. "
             "Give what nps(..., by='period') returns."
         )
@@ -278,12 +272,6 @@ def _rows_in_order(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         )
     ordered = in_order(names)
     return table.iloc[[names.index(name) for name in ordered]].reset_index(drop=True), ordered
-
-
-def _need(rows: pd.DataFrame, columns: list[str], advice: str) -> None:
-    lacking = [name for name in columns if name not in rows]
-    if lacking:
-        raise ValueError(f"`table` must have a column `{lacking[0]}`; it has none. {advice}")
 
 
 def _numbers(rows: pd.DataFrame, column: str) -> Array:

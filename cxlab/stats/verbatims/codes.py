@@ -208,7 +208,7 @@ def study_themes(study: Study, answers: pd.DataFrame) -> CodedComments:
     >>> study = load_study("demo")
     >>> coded = study_themes(study, study.read(period="2025-Q4"))
     >>> coded.by, int(coded.commented.sum())
-    ('words', 215)
+    ('words', 308)
     """
     columns = [column.name for column in study.main.with_role("codes")]
     comment, book = study.main.only("comment"), study.definition.codebook

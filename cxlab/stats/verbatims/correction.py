@@ -111,19 +111,19 @@ class Correction:
         self.mass = self.mass / self.mass.sum()
         self.census = bool(comments.coded[comments.own].all())
         self.by_machine = comments.rows(comments.machine)
-        self.all = np.einsum("n,ni,nj->ij", self.mass, self.by_machine, self.by_machine)
+        self.all = _products(self.by_machine, self.mass)
         self.drawn = _drawn(comments, self.mass, self.census)
         index = self.drawn.index
         self.by_hand = comments.rows(np.nan_to_num(comments.hand))[index]
-        self.hand_pairs = self.by_hand[:, :, None] * self.by_hand[:, None, :]
-        machine = self.by_machine[index]
-        self.machine_pairs = machine[:, :, None] * machine[:, None, :]
         self.scale = self.drawn.part * self.drawn.share[self.drawn.place]
+        self.sampled = [
+            _products(one, self.scale) for one in (self.by_hand, self.by_machine[index])
+        ]
 
     def moments(self, tuning: float) -> Array:
         """Corrected moments, shape (themes + 2, themes + 2)."""
-        differences = self.hand_pairs - tuning * self.machine_pairs
-        return tuning * self.all + np.einsum("n,nij->ij", self.scale, differences)
+        by_hand, by_machine = self.sampled
+        return by_hand + tuning * (self.all - by_machine)
 
     def estimate(self, quantity: Quantity, *, tuning: float | None = None) -> Corrected:
         """A quantity of the corrected moments.
@@ -162,8 +162,7 @@ class Correction:
     def _linear(self, gradient: Array) -> tuple[Array, Array]:
         """Linear influence of each hand-coded comment, and of all by their machine codes."""
         by_hand, machine = (
-            np.einsum("ni,ij,nj->n", rows, gradient, rows)
-            for rows in (self.by_hand, self.by_machine)
+            ((rows @ gradient) * rows).sum(axis=1) for rows in (self.by_hand, self.by_machine)
         )
         centre = float((gradient * self.moments(0.0)).sum())
         return by_hand - centre, machine - centre
@@ -203,7 +202,9 @@ class Correction:
     def _jackknife(self, quantity: Quantity, moments: Array, tuning: float) -> Array:
         """Each hand-coded comment's part, from leaving it out of its stratum."""
         drawn = self.drawn
-        pairs = self.hand_pairs - tuning * self.machine_pairs
+        machine = self.by_machine[drawn.index]
+        pairs = self.by_hand[:, :, None] * self.by_hand[:, None, :]
+        pairs -= tuning * machine[:, :, None] * machine[:, None, :]
         weighted = drawn.part[:, None, None] * pairs
         middle = np.zeros((len(drawn.share), *pairs.shape[1:]))
         np.add.at(middle, drawn.place, weighted)
@@ -212,6 +213,10 @@ class Correction:
         change = quantity(moments[None])[0] - quantity(moments - moved)
         found = change * (1 - drawn.part)
         return found - drawn.part * _stratum_sums(drawn, found)[drawn.place]
+
+
+def _products(rows: Array, weight: Array) -> Array:
+    return np.asarray((rows * weight[:, None]).T @ rows)
 
 
 def _drawn(comments: Comments, mass: Array, census: bool) -> _Drawn:

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from cxlab.core.design import Design
 from cxlab.core.messages import got
+from cxlab.stats.inference import ALPHA, adjust_family
 from cxlab.stats.verbatims import correction
 from cxlab.stats.verbatims.agreement import coding_agreement
 from cxlab.stats.verbatims.codes import PEOPLE, CodedComments
 from cxlab.stats.verbatims.coding import STRATA, strata_of
 
 Array = NDArray[np.float64]
+#: Fewer hand codes of a stratum on either side say nothing about drift.
+FEWEST_EACH = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +81,25 @@ class Prepared:
             np.nan_to_num(self.machine[:, themes]), codes, np.nan_to_num(score), own & ~np.isnan(score),
             self.weight, drawn, self.stratum,
         )  # fmt: skip
+
+    def drifted(self, own: NDArray[np.bool_]) -> list[str]:
+        """Themes on which the machine errs otherwise in a group than in the rest, beyond chance."""
+        coded = ~np.isnan(self.hand).any(axis=1)
+        p_values = []
+        for i in range(len(self.names)):
+            wrong = self.hand[:, i] - self.machine[:, i]
+            total, variance = 0.0, 0.0
+            for stratum in range(len(STRATA)):
+                sides = [wrong[coded & side & (self.stratum == stratum)] for side in (own, ~own)]
+                if min(len(side) for side in sides) < FEWEST_EACH:
+                    continue
+                share = (own & (self.stratum == stratum)).sum() / own.sum()
+                both = np.concatenate(sides)
+                total += share * (sides[0].mean() - sides[1].mean())
+                variance += share**2 * both.var(ddof=1) * sum(1 / len(side) for side in sides)
+            p_values.append(2 * ndtr(-abs(total) / np.sqrt(variance)) if variance > 0 else np.nan)
+        adjusted = adjust_family(p_values, method="bh")
+        return [name for name, p in zip(self.names, adjusted, strict=True) if p < ALPHA]
 
 
 def units_of(data: pd.DataFrame, design: Design) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,48 @@ class ThemeScores(Result):
     influences: dict[tuple[str, str, str], Array] = field(repr=False, default_factory=dict)
     units: NDArray[np.int64] = field(repr=False, default_factory=lambda: np.empty((0, 2), int))
 
+    def of(self, period: str | None) -> pd.DataFrame:
+        """Rows of a period; all where there is one."""
+        if "period" not in self.table or period is None:
+            return self.table
+        return self.table[self.table["period"] == period]
+
+    @property
+    def compared(self) -> str | None:
+        """Column of the machine's figure beside; None where people coded, or nothing is corrected."""
+        return "machine" if self.badge.startswith("corrected") else None
+
+    def gaps(self, period: str | None = None) -> pd.DataFrame:
+        """The themes' gaps, the lowest first."""
+        table = self.of(period)
+        return table[(table["quantity"] == GAP) & table["estimate"].notna()].sort_values("estimate")
+
+    def wide(self, period: str | None = None) -> pd.DataFrame:
+        """One row per theme: its comments, share, gap and adjusted gap; the machine's gap beside."""
+        rows = {name: part.set_index("theme") for name, part in self.of(period).groupby("quantity")}
+        shares = rows[SHARE]
+        table = shares[["label", "tone", "n_theme", "n_hand"]].copy()
+        ends = {SHARE: ("ci_low", "ci_high"), GAP: ("decided_low", "decided_high"),
+                ADJUSTED: ("decided_low", "decided_high")}  # fmt: skip
+        for name, (low, high) in ends.items():
+            part = rows[name].reindex(table.index) if name in rows else shares.assign(**dict.fromkeys(("estimate", low, high), np.nan))  # fmt: skip
+            table[[name, f"{name}_low", f"{name}_high"]] = part[["estimate", low, high]].to_numpy(
+                float
+            )
+        machine = rows[GAP]["machine"] if GAP in rows else pd.Series(dtype=float)
+        table["machine"] = machine.reindex(table.index).astype(float)
+        table["note"] = rows.get(GAP, shares)["note"].reindex(table.index).fillna("")
+        title = self.metric.title
+        unit = f"+{self.metric.unit}"
+        return with_display(
+            table.reset_index(), caption=f"Themes, and {title} where they are commented on less where not",
+            about=self.badge, columns=("label", SHARE, GAP, ADJUSTED, *([self.compared] if self.compared else []), "n_theme"), level=self.level,
+            headers={"label": "Theme", SHARE: "Of comments", GAP: "Gap", ADJUSTED: "Others held", "n_theme": "Comments",
+                     "machine": "Gap by machine alone", "n_hand": "Hand-coded"},
+            units={SHARE: "%", GAP: unit, ADJUSTED: unit, "machine": unit}, sort=(GAP,), top=20, bar=(GAP,),
+            reference={GAP: 0.0},
+        )  # fmt: skip
+
     def findings(self, **others: Any) -> Findings:
         """Answer, themes, quotes, what is new, what to be careful with."""
         from cxlab.stats.verbatims.findings import theme_findings
@@ -101,6 +143,7 @@ def theme_scores(
     hand: pd.DataFrame | None = None,
     row: str | None = None,
     by: str | None = None,
+    groups: Sequence[str] | None = None,
     pool: bool = True,
     design: DesignLike = None,
     level: float = 0.95,
@@ -122,6 +165,8 @@ def theme_scores(
         Column that ``hand["row"]`` names; default: the index.
     by : str, optional
         Column of periods (or other groups), each estimated on its own.
+    groups : sequence of str, optional
+        Of ``by``: only these; default all.
     pool : bool
         Whether hand codes of other periods correct a period too, within strata of the draw.
     design : Design or mapping, optional
@@ -181,17 +226,26 @@ def theme_scores(
     check_columns(data, {"score": metric.column, "row": row, "by": by, "design": known.used()})
     sheet = Prepared.of(data, themes, hand, row, known)
     values = score_values(data, metric)
-    groups = [None] if by is None else list(dict.fromkeys(data.loc[themes.commented, by]))
+    there = list(dict.fromkeys(data.loc[themes.commented, by])) if by else [None]
+    wanted = [one for one in there if groups is None or one in groups]
     rows: list[dict[str, Any]] = []
     influences: dict[tuple[str, str, str], Array] = {}
-    for group in groups:
+    drifted: list[str] = []
+    for group in wanted:
         own = themes.commented.to_numpy() & (True if by is None else (data[by] == group).to_numpy())
+        # the latest period is the one that is read
+        drifted = sheet.drifted(own) if pool and by and sheet.agreement is not None else []
         for one, influence in _group(sheet, values, own, pool, check_level(level)):
             label = "" if group is None else str(group)
             rows.append({"period": label, **one})
             influences[label, one["theme"], one["quantity"]] = influence
     table = _finished(pd.DataFrame(rows), themes, metric, min_group_size)
-    badge, notes = _badge(sheet, hand)
+    badge, notes = _badge(sheet, hand, themes.labels)
+    if drifted:
+        names = ", ".join(themes.labels[name] for name in drifted)
+        notes.append(
+            f"The machine's errors differ from those of earlier periods on: {names}. Code more comments of this one."
+        )
     return ThemeScores(
         table=_displayed(table if by else table.drop(columns="period"), metric, level, badge),
         badge=badge, metric=metric, by=by, level=level, influences=influences, units=sheet.units,
@@ -213,10 +267,14 @@ def _group(
         return
     shares = correction.Correction(sheet.comments(own, np.zeros(len(own)), there, pool))
     scored = sheet.comments(own, values, there, pool)
-    gaps = correction.Correction(scored)
-    naive = correction.Correction(_by_machine(scored))
+    rated = bool(scored.own.any())
+    if rated:
+        gaps = correction.Correction(scored)
+        naive = correction.Correction(_by_machine(scored))
     for place, i in enumerate(there):
         yield _row(sheet, shares, None, SHARE, correction.share(place), i, place, level)
+        if not rated:
+            continue
         marks = gaps.by_hand[:, 1 + place]
         if min(marks.sum(), len(marks) - marks.sum()) < FEWEST:
             yield {**_head(sheet, gaps, i, place), "quantity": GAP, "note": TOO_FEW}, np.empty(0)
@@ -276,15 +334,16 @@ def _row(
         return row, 100 * found.influence
     width = float(t_quantile(level, df)) * row["se"]
     row |= {"ci_low": found.estimate - width, "ci_high": found.estimate + width}
-    row["p_value"] = _p_value(found.estimate, row["se"], df)
+    row["p_value"] = p_value(found.estimate, row["se"], df)
     if naive is not None and not sheet.by_people:
         plain = naive.estimate(quantity)
         own, own_df = spread(plain.influence, plain.information, sheet.units)
-        row["machine_p"] = _p_value(plain.estimate, float(np.sqrt(own)), own_df)
+        row["machine_p"] = p_value(plain.estimate, float(np.sqrt(own)), own_df)
     return row, found.influence
 
 
-def _p_value(estimate: float, se: float, df: float) -> float:
+def p_value(estimate: float, se: float, df: float) -> float:
+    """Two-sided p of a t test; NaN without a standard error."""
     if not se > 0 or df < 1:
         return np.nan
     return float(2 * stdtr(df, -abs(estimate) / se))
@@ -340,7 +399,9 @@ def _finished(
     return hidden.assign(**{name: names[name] for name in names})
 
 
-def _badge(sheet: Prepared, hand: pd.DataFrame | None) -> tuple[str, list[str]]:
+def _badge(
+    sheet: Prepared, hand: pd.DataFrame | None, labels: dict[str, str]
+) -> tuple[str, list[str]]:
     if sheet.by_people:
         return "coded by people", []
     if hand is None or sheet.agreement is None:
@@ -349,7 +410,7 @@ def _badge(sheet: Prepared, hand: pd.DataFrame | None) -> tuple[str, list[str]]:
     told = f"corrected with {hand['row'].nunique():,} hand-coded comments"
     if known.empty:
         return f"{told}, {UNKNOWN}", []
-    low = known.loc[known["estimate"] < LEAST_ALPHA, "theme"]
+    low = known.loc[known["estimate"] < LEAST_ALPHA, "theme"].map(labels)
     notes = (
         [f"Coders agree too little (α below {LEAST_ALPHA}) on: {', '.join(low)}."]
         if len(low)

@@ -10,8 +10,8 @@ from collections.abc import Collection
 import pandas as pd
 
 from cxlab.core.messages import got
+from cxlab.survey.cells import is_date, possible_forms, read_dates
 from cxlab.survey.cleaning import ROUNDED, ROUNDED_BY_EXCEL
-from cxlab.survey.dates import is_date, possible_forms, read_dates
 from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.numeric import (
     FEW_VALUES,
@@ -22,7 +22,7 @@ from cxlab.survey.drafting.numeric import (
 )
 from cxlab.survey.drafting.profile import Guess, Profile, rows, some
 from cxlab.survey.drafting.words import LONG_HEADER, hints, names_a_customer, names_people, words_of
-from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
+from cxlab.survey.exports.export import NUMBER_CODES, missing_reason
 
 #: Values that a segment may have to be declared one by one.
 DECLARED_VALUES = 20

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, rows, some
 from cxlab.survey.drafting.together import rating_batteries
 from cxlab.survey.drafting.words import hints, level_of, wording_of
-from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
+from cxlab.survey.exports.export import NUMBER_CODES, missing_reason
 from cxlab.survey.scales import normal_code
 
 #: Steps from the lowest to the highest code of a rating.

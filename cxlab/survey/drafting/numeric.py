@@ -11,7 +11,7 @@ import pandas as pd
 
 from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, rows, some
 from cxlab.survey.drafting.words import LONG_HEADER, hints, words_of
-from cxlab.survey.exports.missing import NUMBER_CODES, missing_reason
+from cxlab.survey.exports.export import NUMBER_CODES, missing_reason
 
 #: Highest code that a usual scale may have: 0–10 stored as 1–11.
 HIGHEST = 11

@@ -12,8 +12,7 @@ from functools import cached_property
 import pandas as pd
 
 from cxlab.core.characters import visible_text
-from cxlab.survey.exports.export import Question
-from cxlab.survey.exports.missing import missing_reason
+from cxlab.survey.exports.export import Question, missing_reason
 from cxlab.survey.scales import normal_code
 
 #: Digits of other scripts stay words; `normal_code` has one spelling for a whole number.

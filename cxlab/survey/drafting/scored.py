@@ -27,7 +27,7 @@ from cxlab.survey.drafting.words import (
     wording_of,
     words_of,
 )
-from cxlab.survey.exports.missing import missing_reason
+from cxlab.survey.exports.export import missing_reason
 
 #: Share of answers that may be off a worded scale before it is none.
 ODD_WORDS = 0.02

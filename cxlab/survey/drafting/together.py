@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxlab.survey.drafting.profile import Guess, Profile, rows, some
 from cxlab.survey.drafting.words import hints, shared_beginning, words_of
-from cxlab.survey.exports.missing import missing_reason
+from cxlab.survey.exports.export import missing_reason
 from cxlab.survey.scales import normal_code
 
 #: Share of rows that must be ranks for the columns to be a ranking.

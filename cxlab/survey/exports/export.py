@@ -1,7 +1,9 @@
-"""What came out of an export file: answers, and what the platform says of each column."""
+"""What came out of an export file: answers, what the platform says of them, missing codes."""
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +14,66 @@ import pandas as pd
 if TYPE_CHECKING:
     from cxlab.survey.drafting.draft import Draft
 
-
 #: Characters of a cell that the codebook shows.
 WIDEST = 50
+#: Far off every usual scale. Conventions differ, so each is asked about.
+NUMBER_CODES: dict[int, str] = {
+    **dict.fromkeys((99, 999, 9999, -1, -9, -99, -999, -9999), "no answer"),
+    **dict.fromkeys((97, 997, 77, 777, -7, -77, -97), "no answer"),
+    **dict.fromkeys((98, 998, 88, 888, -8, -88, -98), "don't know"),
+    **dict.fromkeys((66, 96, 666, 996, -6, -66, -96), "never used"),
+}
+_NO_ANSWER = """
+blank; (blank); no answer; no response; not answered; no reply; missing; system missing; null;
+nan; none; na; #n/a; #na; #null!; refused; refuse; refusal; declined; declined to answer;
+decline to answer; decline to state; prefer not to say; prefer not to answer;
+prefer not to disclose; prefer not to state; i prefer not to say; i'd rather not say;
+rather not say; don't want to answer; skip; skipped; omitted; unanswered; empty; not stated;
+not given; not provided; not available; unavailable; don't know or refused; <na>; nat
+"""
+_NEVER_USED = """
+n/a; n.a.; n.a; not applicable; does not apply; doesn't apply; not relevant;
+irrelevant; never used; never used it; never; not used; did not use; did not use it; didn't use;
+didn't use it; haven't used; haven't used it; have not used; have not used it; don't use;
+do not use; never tried; never visited; did not visit; not visited; didn't visit; not experienced;
+did not experience; no experience; unfamiliar; not familiar; never heard of it; never heard of;
+not at this visit; not this time; did not purchase; not purchased
+"""
+_DONT_KNOW = """
+don't know; dont know; do not know; i don't know; i do not know; dk; d/k; don't know/not sure;
+unsure; not sure; i'm not sure; no opinion; can't say; cannot say; can't tell; can't rate;
+cannot rate; unable to rate; unable to say; unable to answer; can't remember; don't remember;
+do not remember; can't recall; don't recall; dk/na; don't know/refused;
+i don't understand this question; don't understand the question
+"""
+_NOT_ASKED = """
+not asked; not shown; not displayed; question not asked; not seen; logic skip; inapplicable;
+inapplicable question; not in universe; valid skip; legitimate skip
+"""
+_INVALID = "#value!; #ref!; #div/0!; #name?; #num!; error; inf; -inf; infinity"
+#: Characters of the longest text that can be a reason.
+LONGEST = 60
+_SIGNS = {".", "..", "...", "-", "--", "---", "–", "—", "_", "?", "??", "*", "/"}
+#: Words that are answers of their own among the values of a segment.
+_VALUES_OF_SEGMENTS = {
+    *("none", "never", "*", "/", "error", "unfamiliar", "not familiar", "not available"),
+    *("not relevant", "irrelevant", "unsure", "not sure", "no opinion", "not used", "don't use"),
+    *("i don't understand this question", "don't understand the question", "no experience"),
+    *("never used", "never visited", "never tried", "not visited", "do not use", "not seen"),
+}
+#: Words that tell the reason of a code that is certainly missing.
+_TOLD = (
+    ("not asked", r"not asked|not shown|not displayed|skip pattern|routed|routing|filter\w*|"
+                  r"inapplicable|logic|not in (?:this )?wave|split"),
+    ("never used", r"not applicable|n/?a\b|never|(?:not|n't) (?:use|visit|experience|apply)\w*|"
+                   r"no experience|does not apply"),
+    ("don't know", r"know|unsure|not sure|can(?:'t|not| not) (?:say|rate|tell|choose)|no opinion|"
+                   r"undecided|remember"),
+    ("invalid", r"invalid|out of range|error|multiple|uncodeable|implausible"),
+    ("no answer", r"refus\w*|no answer|answer|missing|blank|declin\w*|prefer not|skip\w*|"
+                  r"no response|unanswered"),
+)  # fmt: skip
+_TOLD_BY = [(reason, re.compile(rf"\b(?:{words})", re.IGNORECASE)) for reason, words in _TOLD]
 
 
 @dataclass(frozen=True)
@@ -162,3 +221,76 @@ class Export:
 
 def _in_words(codes: Mapping[str, str]) -> str:
     return "; ".join(f"{code} = {label}" for code, label in codes.items())
+
+
+def _words(listed: str, reason: str) -> dict[str, str]:
+    return {" ".join(word.split()): reason for word in listed.split(";")}
+
+
+_REASONS = {
+    **_words(_NO_ANSWER, "no answer"),
+    **_words(_NEVER_USED, "never used"),
+    **_words(_DONT_KNOW, "don't know"),
+    **_words(_NOT_ASKED, "not asked"),
+    **_words(_INVALID, "invalid"),
+    **dict.fromkeys(_SIGNS, "no answer"),
+}
+
+
+# a draft asks about every text of a column again and again
+@functools.lru_cache(maxsize=200_000)
+def missing_reason(text: str, *, segment: bool = False) -> str | None:
+    """Why an answer that reads like this is missing; None when it reads like an answer.
+
+    Parameters
+    ----------
+    text : str
+    segment : bool
+        Among the values of a segment, ``none`` or ``never`` is an answer.
+
+    Examples
+    --------
+    >>> missing_reason("N/A"), missing_reason("Unfamiliar (N/A)"), missing_reason("DON’T KNOW")
+    ('never used', 'never used', "don't know")
+    >>> missing_reason("None"), missing_reason("None", segment=True), missing_reason("Neutral")
+    ('no answer', None, None)
+    """
+    if len(text) > LONGEST:
+        return None
+    folded = " ".join(text.casefold().replace("’", "'").replace("`", "'").split())
+    for form in _forms(folded):
+        if form in _REASONS and not (segment and form in _VALUES_OF_SEGMENTS):
+            return _REASONS[form]
+    return None
+
+
+def _forms(folded: str) -> list[str]:
+    """As written; without its code; without a note in brackets; the note; parts of "a or b"."""
+    within = re.search(r"[(\[](.+)[)\]]", folded)
+    outside = re.sub(r"\s*[(\[].*[)\]]", "", folded).strip()
+    parts = re.split(r"\s+[-–—/|]\s+|\s+or\s+", outside)
+    uncoded = re.sub(r"^-?\d{1,4}\s*[-–—:.=)]\s*(?=[a-z])", "", folded)
+    plain = [folded, folded.strip(" .!:;,*'\"()[]"), uncoded, outside, within[1] if within else ""]
+    every_part = parts[:1] if all(part in _REASONS for part in parts) else []
+    return [form for form in [*plain, *every_part] if form]
+
+
+def declared_reason(code: str, label: str) -> str:
+    """Reason of a declared missing code: told by its label, else by convention.
+
+    Examples
+    --------
+    >>> declared_reason("8", "Did not fly with us / not applicable"), declared_reason("9", "DK")
+    ('never used', "don't know")
+    >>> declared_reason("98", ""), declared_reason("7", "Item nonresponse")
+    ("don't know", 'no answer')
+    """
+    known = missing_reason(label) if label else None
+    if known:
+        return known
+    plain = label.replace("’", "'")
+    for reason, words in _TOLD_BY:
+        if words.search(plain):
+            return reason
+    whole = re.fullmatch(r"-?\d{1,6}", code)
+    return NUMBER_CODES.get(int(code), "no answer") if whole and not label else "no answer"

@@ -12,9 +12,8 @@ import pandas as pd
 
 from cxlab.core.characters import letters
 from cxlab.survey.exports.excel import cell_text
-from cxlab.survey.exports.export import Question
+from cxlab.survey.exports.export import Question, declared_reason
 from cxlab.survey.exports.grid import Content, kinds_of_responses, without
-from cxlab.survey.exports.missing import declared_reason
 from cxlab.survey.exports.qualtrics import OWN
 
 Codes = Callable[[str, set[str]], Iterable[str]]

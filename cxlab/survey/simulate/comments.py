@@ -16,7 +16,7 @@ STREAM = 18
 #: Comments coded by hand in each of the first two periods, and as a top-up in each later one.
 FIRST_CODED, TOP_UP = 140, 50
 #: Comments of a period that a second coder codes too; how often a coder overlooks a theme.
-SHARED, OVERLOOKED = 12, 0.03
+SHARED, OVERLOOKED = 12, 0.05
 #: Share of sentences on a theme that say it in other words, and of comments with misleading ones.
 OTHERWISE, MISLEADING = 0.2, 0.02
 
@@ -38,21 +38,21 @@ class Planted:
 
 THEMES: dict[str, Planted] = {
     "waiting": Planted(
-        -1.6, 0.28,
+        -1.9, 0.50,
         ("The queue at security took forty minutes.", "Long lines in front of the scanners.",
          "We queued for an hour with two small children."),
         ("Security was painfully slow.", "Only one scanner was open at seven in the morning."),
         "No queue anywhere, straight through.",
     ),
     "rude_staff": Planted(
-        -3.4, 0.40,
+        -3.2, 0.55,
         ("The officer at the checkpoint was rude.", "Unfriendly people at the desk.",
          "An impolite agent shouted at my mother."),
         ("I was treated like a criminal.", "Nobody at the desk even looked up when I asked."),
         "I would be rude not to thank the crew.",
     ),
     "restrooms": Planted(
-        -2.3, 0.18,
+        -2.4, 0.38,
         ("The restrooms were dirty.", "No soap in the toilets.", "The restroom by the gate smelled."),
         ("The washroom floor was wet and nobody came to clean it.",),
         "Found the restrooms at once.",
@@ -133,7 +133,7 @@ def draw_comments(relationship: pd.DataFrame, seed: int) -> Comments:
     n = len(relationship)
     score = relationship["recommend"].astype(float).fillna(7.5).to_numpy()
     # those who are unhappy, or delighted, have more to say
-    commented = rng.random(n) < 0.45 + 0.05 * np.maximum(6 - score, 0) + 0.1 * (score >= 9)
+    commented = rng.random(n) < 0.65 + 0.05 * np.maximum(6 - score, 0) + 0.1 * (score >= 9)
     periods = list(dict.fromkeys(relationship["period"]))
     late = relationship["period"].isin(periods[-2:]).to_numpy() & (len(periods) > 2)
     truth, found = {}, np.zeros(n, dtype=bool)

@@ -146,18 +146,16 @@ def simulate_programme(
 
     Notes
     -----
-    Customer *i* has a segment, a region and loyalty :math:`L_i \sim N(0, 1)`, a latent score
-    :math:`b_i = \mu + \text{segment} + \text{region} + \sigma_L L_i` and a log trip rate
-    that depends on segment and loyalty with a normal spread (heavy and light users). Trips
-    are Poisson per period; on a trip each touchpoint × contact channel is met with its own
-    chance: that is an eligible episode. A transactional score is
-    :math:`b_i + \text{cell} + \sigma_w e + \text{context} + \text{wording} +
-    \text{channel} - \text{delay}`, where *e* is part waiting time, part trip, part own; a
-    relationship score is :math:`b_i + \sigma_w e'` with the same spread, *e'* being part the
-    touchpoints' experiences. Both are rounded and cut to 0–10. Contact rules act first, then
-    sampling, bounces and a logistic response. The rating of a touchpoint shares a halo with
-    all others; the weights in ``TOUCHPOINTS`` say which of them count. Retention and spend
-    depend on loyalty.
+    Customer i has a segment, a region and loyalty ``L ~ N(0, 1)``, a latent score
+    ``b = μ + segment + region + σ_L·L`` and a log trip rate that depends on segment and loyalty
+    with a normal spread (heavy and light users). Trips are Poisson per period; on a trip each
+    touchpoint × contact channel is met with its own chance: that is an eligible episode. A
+    transactional score is ``b + cell + σ_w·e + context + wording + channel − delay``, where e
+    is part waiting time, part trip, part own; a relationship score is ``b + σ_w·e′`` with the
+    same spread, e′ being part the touchpoints' experiences. Both are rounded and cut to 0–10.
+    Contact rules act first, then sampling, bounces and a logistic response. The rating of a
+    touchpoint shares a halo with all others; the weights in ``TOUCHPOINTS`` say which of them
+    count. Retention and spend depend on loyalty.
 
     Examples
     --------

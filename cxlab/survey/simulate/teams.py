@@ -25,7 +25,7 @@ EMPLOYEES_EVERY, EMPLOYEES = 4, (8, 20)
 ENGAGEMENT = (6.8, 0.8, 0.6, 1.8)
 TOP_SCORE = 9
 #: Number of the stream beside the seed.
-STREAM = 29
+STREAM = 23
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,9 @@ def draw_teams(
     quality = ndtri((np.arange(TEAMS) + 0.5) / TEAMS)
     latent = _correlated(quality, size.engagement_effect, rng)
     score = episodes["score"].to_numpy(float)
-    place = _places(_correlated(_normal_ranks(score, rng), size.team_effect, rng), TEAMS)
-    team = ranked[place]
+    # a part of a point, drawn, puts equal scores in order
+    normal = ndtri(_order(score + rng.random(len(score))))
+    team = ranked[(_order(_correlated(normal, size.team_effect, rng)) * TEAMS).astype(int)]
     mean, between, change, within = ENGAGEMENT
     surveys = quarters[::EMPLOYEES_EVERY]
     true = mean + between * latent + change * rng.standard_normal((len(surveys), TEAMS))
@@ -83,15 +84,9 @@ def _correlated(values: np.ndarray, correlation: float, rng: np.random.Generator
     return correlation * values + np.sqrt(1 - correlation**2) * noise
 
 
-def _normal_ranks(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    order = np.lexsort((rng.random(len(values)), values))
-    ranks = np.empty(len(values))
-    ranks[order] = (np.arange(len(values)) + 0.5) / max(len(values), 1)
-    return ndtri(ranks)
-
-
-def _places(values: np.ndarray, slices: int) -> np.ndarray:
-    return values.argsort().argsort() * slices // max(len(values), 1)
+def _order(values: np.ndarray) -> np.ndarray:
+    """Middle of each value's place among all, 0 to 1."""
+    return (values.argsort().argsort() + 0.5) / max(len(values), 1)
 
 
 def _employees(
