@@ -116,8 +116,8 @@ class TestSlopes:
 
     def test_opposite_slopes_are_both_shown(self):
         rng = np.random.default_rng(5)
-        true, change = rng.normal(7, 0.7, 24), rng.normal(0, 0.7, (24, 2))
-        keys = pd.DataFrame({"shop": np.repeat(range(24), 2), "wave": [1, 2] * 24})
+        true, change = rng.normal(7, 0.9, 40), rng.normal(0, 0.4, (40, 2))
+        keys = pd.DataFrame({"shop": np.repeat(range(40), 2), "wave": [1, 2] * 40})
         x = (true[:, None] + change).ravel()
         y = (0.8 * true[:, None] - 0.5 * change).ravel()
         e = keys.loc[keys.index.repeat(40)].assign(e=rng.normal(x.repeat(40), 1))
@@ -127,25 +127,45 @@ class TestSlopes:
         assert row(link, WITHIN)["ci_high"] < 0
         text = link.findings(noun="shop").answer.text
         assert "higher" in text
-        assert "within a shop −" in text
+        assert "within a shop it is −" in text
 
     def test_within_by_hand(self):
         # each shop's customers move by −2 per point of employees, whatever its level
         keys = pd.DataFrame({"shop": np.repeat(range(10), 2), "wave": [1, 2] * 10})
-        move = np.tile([0.0, 1.0], 10) * (1 + np.arange(20) // 2)
+        step = np.array([-5.0, -4, -3, -2, -1, 1, 2, 3, 4, 5])
+        move = (step[:, None] * [-0.5, 0.5]).ravel()
         both = [
             pd.concat([keys.assign(**{side: values - 1}), keys.assign(**{side: values + 1})])
             for side, values in (("e", move), ("c", 5 - 2 * move))
         ]
         found = row(linked(*both, within="wave"), WITHIN)
         assert found["estimate"] == pytest.approx(-2, rel=EXACT)
-        # Σ(k²)² over k = 1 … 10: 385² / 25,333
-        assert found["df"] == pytest.approx(385**2 / 25_333, rel=EXACT)
+        # the steps add up to 0; Σk² twice over k = 1 … 5 is 110, Σk⁴ is 1,958
+        assert found["df"] == pytest.approx(110**2 / 1_958, rel=EXACT)
+
+    def test_employees_who_answer_in_every_survey_are_counted_once(self):
+        e, c = drawn(np.random.default_rng(1), staff=6)
+        waves = [(e.assign(wave=w), c.assign(wave=w, c=c["c"] + w)) for w in range(4)]
+        both = [pd.concat(side) for side in zip(*waves, strict=True)]
+        link, once = linked(*both, within="wave", min_group_size=10), linked(e, c)
+        assert link.units["n_employees"].isna().all()
+        assert row(link, BETWEEN)["reliability"] == pytest.approx(row(once, BETWEEN)["reliability"])
+
+    def test_a_common_trend_is_no_link_within(self):
+        rng, found = np.random.default_rng(1), []
+        for _ in range(60):
+            sides = []
+            for name, n in (("e", 12), ("c", 40)):
+                keys = pd.DataFrame({"shop": np.repeat(range(20), 3), "wave": [1, 2, 3] * 20})
+                rows = keys.loc[keys.index.repeat(n)]
+                sides.append(rows.assign(**{name: rows["wave"] + rng.normal(0, 1, len(rows))}))
+            found.append(row(linked(*sides, within="wave"), WITHIN)["p_value"] < 0.05)
+        assert np.mean(found) < 0.15
 
 
 class TestRefusals:
     def test_under_ten_units_both_scores_and_no_slope(self):
-        link = linked(*drawn(np.random.default_rng(1), 9), within="shop")
+        link = linked(*drawn(np.random.default_rng(1), 9))
         assert list(link.table["slope"]) == [BETWEEN]
         assert link.table["estimate"].isna().all()
         assert link.units[["employee_mean", "customer_mean"]].notna().all(axis=None)
@@ -235,6 +255,14 @@ class TestScores:
         found = unit_scores(self.rows(), unit="shop", score="c", min_group_size=1)
         assert list(found.units["shrunken"]) == pytest.approx([4 - 11 / 6, 4, 4 + 11 / 6], rel=1e-6)
 
+    def test_a_unit_that_varies_more_has_a_wider_interval(self):
+        rng = np.random.default_rng(1)
+        spread = np.repeat([4.0, 1, 1, 1, 1], 30)
+        rows = pd.DataFrame({"shop": np.repeat(range(5), 30), "c": rng.normal(0, spread)})
+        se = unit_scores(rows, unit="shop", score="c").units["se"]
+        assert se[0] == pytest.approx(4 / np.sqrt(30), rel=0.3)
+        assert se[1] == pytest.approx(1 / np.sqrt(30), rel=0.4)
+
     def test_equals_share_all_places(self):
         rng = np.random.default_rng(1)
         rows = pd.DataFrame({"shop": np.repeat(range(6), 60), "c": rng.normal(size=360)})
@@ -310,7 +338,7 @@ class TestSigns:
         assert first["invited who answered"]
 
     def test_few_units_are_not_judged(self):
-        signs = signs_of(agents(np.random.default_rng(1), [0.4] * 4))
+        signs = signs_of(agents(np.random.default_rng(1), [0.4] * 9))
         assert signs.table["centre"].isna().all()
         link = linked(*drawn(np.random.default_rng(1)))
         assert "to look at" not in link.findings(signs=signs).answer.text

@@ -45,10 +45,8 @@ def _answer(link: TeamLink, signs: UnitResult | None, noun: str, looked: str) ->
     cells = [Cells(SLOPES, {"slope": BETWEEN}, (*FIGURES, "n"))]
     text = _between(link, row, noun)
     if within is not None:
-        size = _size(within)
-        if within["p_value"] >= ALPHA:
-            size = f"no change is shown {size[size.index('(') :]}"
-        text += f"; within a {noun} {size}"
+        # beside it and not tested: one test, one family
+        text += f"; within a {noun} it is {_size(within)}"
         cells.append(Cells(SLOPES, {"slope": WITHIN}, FIGURES))
     if signs is not None and signs.table["centre"].notna().any():
         number = int(signs.table["with_any_sign"].iloc[0])

@@ -13,7 +13,7 @@ from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.frames import open_frame
-from cxlab.core.labels import row_labels
+from cxlab.core.labels import natural_order, row_labels
 from cxlab.stats.inference import t_quantile
 from cxlab.stats.teams.regression import Array, meta_regression, reliability
 from cxlab.stats.teams.units import UnitMeans, UnitResult, shown_units, unit_means
@@ -83,7 +83,8 @@ def link_teams(
     employee_score, customer_score : str
         Columns of numbers; rows without are counted in ``n_missing``.
     within : str, optional
-        Column in both of what differs within a unit: the period, the shift.
+        Column in both of the survey of employees that a row belongs to. The slope between is
+        then of the last, as an employee may have answered in several.
     persons : bool
         Whether a unit is one person; none is shown then.
     level : float
@@ -107,13 +108,13 @@ def link_teams(
     Notes
     -----
     Units are the sample: rows of customers with their unit's employee score beside them reject
-    a true null in a third of all studies. Random-effects regression by REML; the test is Knapp and
-    Hartung's, of the slope as it is. The corrected slope is that over λ, for fewer
+    a true null in a quarter to a third of all studies. Random-effects regression by REML; the
+    test is Knapp and Hartung's, of the slope as it is. The corrected slope is that over λ, for fewer
     than all employees answered; its interval is a jackknife of units, and it is given where
-    λ ≥ .5. Sampling variances rest on one variance within units. The slope within compares a
-    unit with itself, and its interval is a jackknife of units too, with (Σs)²/Σs² degrees of
-    freedom, s being a unit's sum of squares; it is not corrected. A customer or employee who
-    answered twice counts twice.
+    λ ≥ .5. Sampling variances rest on one variance within units; weights are not used. The slope
+    within compares a unit with itself, less what all share, and its interval is a jackknife of units too, with (Σs)²/Σs² degrees of
+    freedom, s being a unit's sum of squares; it is not corrected. A customer who answered
+    twice counts twice.
 
     References
     ----------
@@ -132,17 +133,23 @@ def link_teams(
     0             between units  12      0.97         0.92
     1  between units, corrected  12      1.05         0.92
     """
+    sides = ((employees, employee_score), (answers, customer_score))
+    every_wave = [_cells(data, unit, within, score) for data, score in sides if within]
+    if within:
+        # who answers in several surveys is one person: the slope between is of the last
+        last = max(row_labels(employees[within].dropna()), key=natural_order)
+        employees, answers = (data[row_labels(data[within]) == last] for data, _ in sides)
     staff = unit_means(employees, unit=unit, score=employee_score, argument="employee_score")
     buyers = unit_means(answers, unit=unit, score=customer_score, argument="customer_score")
     _check(staff, buyers, persons)
     columns = {"n": "n_employees", "mean": "employee_mean"}
-    both = staff.table.rename(columns=columns).join(buyers.table, how="inner")
+    both = staff.table.drop(columns="variance").rename(columns=columns)
+    both = both.join(buyers.table.drop(columns="variance"), how="inner")
     both = both.rename(columns={"mean": "customer_mean"})
     slopes = _slopes(both, staff.variance, buyers.variance, level)
-    if within is not None and len(both) >= FEWEST_UNITS:
-        sides = ((employees, employee_score), (answers, customer_score))
-        x, y = (_cells(data, unit, within, score) for data, score in sides)
-        slopes.append(_within(x.join(y, how="inner", suffixes=("_x", "_y")), staff.variance, level))
+    if every_wave and len(both) >= FEWEST_UNITS:
+        cells = every_wave[0].join(every_wave[1], how="inner", suffixes=("_x", "_y"))
+        slopes.append(_within(cells, staff.variance, level))
     every = both.reset_index()
     missing = {employee_score: staff.n_missing, customer_score: buyers.n_missing}
     return TeamLink(
@@ -243,20 +250,22 @@ def _cells(data: Any, unit: str, within: str, score: str) -> pd.DataFrame:
 
 
 def _within(cells: pd.DataFrame, variance: float, level: float) -> tuple[Any, ...]:
-    """A unit against itself: means about the unit's own, weighted by answers of customers."""
+    """A unit against itself: means about the unit's and the survey's, weighted by answers."""
     unit = cells.index.get_level_values(0)
     cells = cells[cells.groupby(unit)["size_y"].transform("size") > 1]
     unit = cells.index.get_level_values(0)
     units, weight = unit.nunique(), cells["size_y"]
     if units < FEWEST_UNITS:
         return (WITHIN, units, *[np.nan] * 8, TOO_FEW)
-    total = weight.groupby(unit).transform("sum")
-    means = cells[["mean_x", "mean_y"]]
-    centred = means - means.mul(weight, axis=0).groupby(unit).transform("sum").div(total, axis=0)
+    total, means = weight.groupby(unit).transform("sum"), cells[["mean_x", "mean_y"]]
+    # what all units share from survey to survey is no link of a unit's own
+    dummies = [pd.get_dummies(cells.index.get_level_values(i), dtype=float) for i in (0, 1)]
+    both, root = np.column_stack(dummies), np.sqrt(weight.to_numpy())[:, None]
+    centred = means - both @ np.linalg.lstsq(root * both, root * means.to_numpy(), rcond=None)[0]
     x = weight * centred["mean_x"]
     squares, products = (x.mul(centred[side]).groupby(unit).sum() for side in centred)
     noise = (weight * (1 - weight / total) * variance / cells["size_x"]).sum()
-    if not squares.sum() > 0:
+    if not squares.sum() > 1e-12:
         return (WITHIN, units, *[np.nan] * 8, ALIKE)
     known = max(1 - noise / squares.sum(), 0.0)
     slope = float(products.sum() / squares.sum())

@@ -14,6 +14,8 @@ from cxlab.stats.teams.units import UnitResult, shown_units, unit_means
 
 #: Draws from the means' normal limit, for places.
 DRAWS = 2_000
+#: Degrees of freedom that all units' spread lends to each one's.
+PRIOR = 2
 #: Units whose table is shown whole.
 MOST_SHOWN = 30
 
@@ -52,8 +54,8 @@ def unit_scores(
 
     Notes
     -----
-    Shrunken mean: μ + τ²/(τ² + s²/n)·(mean − μ), with μ and τ² by REML and s² pooled within
-    units. Of all units' places, those are left that simultaneous comparisons of pairs allow: a
+    Shrunken mean: μ + τ²/(τ² + s²/n)·(mean − μ), with μ and τ² by REML and s² the unit's own
+    with a little of all units'. Of all units' places, those are left that simultaneous comparisons of pairs allow: a
     rank alone would put one of equals first.
 
     References
@@ -74,7 +76,10 @@ def unit_scores(
     """
     means = unit_means(answers, unit=unit, score=score)
     mean, n = means.table["mean"].to_numpy(), means.table["n"].to_numpy()
-    variance, enough = means.variance / n, n >= min_group_size
+    own = means.table["variance"].fillna(means.variance).to_numpy()
+    # a unit's own spread, and a little of all: one whose answers are alike is not known exactly
+    variance = (PRIOR * means.variance + (n - 1) * own) / (PRIOR + n - 1) / n
+    enough = n >= min_group_size
     judged = int(enough.sum())
     if judged < 2 or not means.variance > 0:
         raise ValueError(
@@ -83,7 +88,7 @@ def unit_scores(
         )
     fit = meta_regression(mean[enough], variance[enough], np.ones((judged, 1)))
     centre, between = float(fit.beta[0]), float(fit.tau2)
-    df = np.full(len(n), n.sum() - len(n))
+    df = n - 1
     low, high = mean_interval(mean, np.sqrt(variance), df, level=level)
     shrunken = centre + between / (between + variance) * (mean - centre)
     limits = {"estimate": mean, "se": np.sqrt(variance), "ci_low": low, "ci_high": high}

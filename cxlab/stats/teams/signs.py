@@ -18,8 +18,8 @@ from cxlab.stats.teams.units import UnitResult, shown_units, unit_means
 TOP, RESPONSE, QUICK = "top scores", "invited who answered", "answered at once"
 #: Share of units at either end that are drawn in, and what a normal z² then averages.
 WINSORISED, EXPECTED = 0.1, 0.6786
-#: Fewer units have no spread to allow for.
-FEWEST_UNITS = 5
+#: Of fewer units one that stands out makes most of the spread that is allowed for.
+FEWEST_UNITS = 10
 
 
 def funnel(share: Array, n: Array, *, level: float = 0.998) -> pd.DataFrame:
@@ -54,7 +54,7 @@ def funnel(share: Array, n: Array, *, level: float = 0.998) -> pd.DataFrame:
     [-0.5, -0.5, -0.5, -0.5, 2.4]
     """
     columns, units = ["centre", "phi", "lower", "upper", "z"], len(n)
-    if units < FEWEST_UNITS:
+    if units < 2:
         return pd.DataFrame(np.nan, index=range(units), columns=columns)
     weight = 4 * n + 2
     value = np.arcsin(np.sqrt((share * n + 0.375) / (n + 0.75)))
@@ -115,7 +115,7 @@ def unit_signs(
         over that of chance), ``look_at`` (units), ``with_any_sign`` (units with one or more),
         ``which`` (names of those to look at, empty where they are persons).
         Its ``units``: ``unit``, ``sign``, ``n``, ``share``, ``lower``, ``upper``, ``z``, ``look_at``: above
-        the limit; of response, below it too. Fewer than five units are not judged.
+        the limit; of response, below it too. Fewer than ten units are not judged.
 
     Notes
     -----
@@ -174,6 +174,8 @@ def _flagged(rows: pd.DataFrame, unit: str, column: str, flag: pd.Series) -> pd.
 def _judged(sign: str, units: pd.DataFrame, level: float, least: int) -> pd.DataFrame:
     table = units[units["n"] >= least].rename(columns={"mean": "share"}).reset_index()
     found = funnel(table["share"].to_numpy(), table["n"].to_numpy(), level=level)
+    if len(table) < FEWEST_UNITS:
+        found = found * np.nan
     beyond = normal_quantile(level)
     look = (found["z"] > beyond) | ((found["z"] < -beyond) & (sign == RESPONSE))
     return table.join(found).assign(sign=sign, look_at=look)

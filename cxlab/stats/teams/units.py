@@ -24,7 +24,7 @@ class UnitMeans:
     Attributes
     ----------
     table : DataFrame
-        Indexed by unit: ``mean`` and ``n``.
+        Indexed by unit: ``mean``, ``n``, and ``variance`` of the answers, NaN where not known.
     variance : float
         Within units, pooled: Σ(n − 1)s² / Σ(n − 1); NaN where it is not known.
     n_missing : int
@@ -56,7 +56,8 @@ def unit_means(data: Any, *, unit: str, score: str, argument: str = "score") -> 
         return _given_means(data, unit)
     known = rows.dropna(subset=[unit, score])
     groups = known[score].groupby(row_labels(known[unit]))
-    table = pd.DataFrame({"mean": groups.mean(), "n": groups.size().astype(float)})
+    columns = {"mean": groups.mean(), "n": groups.size().astype(float), "variance": groups.var()}
+    table = pd.DataFrame(columns)
     squares = ((known[score] - groups.transform("mean")) ** 2).sum()
     df = (table["n"] - 1).sum()
     variance = float(squares / df) if df else np.nan
@@ -80,7 +81,8 @@ def _given_means(data: Any, unit: str) -> UnitMeans:
     known = table.dropna(subset=[unit, "mean", "n"])
     df = (known["n"] - 1)[known["sd"].notna()]
     variance = float((df * known["sd"] ** 2).sum() / df.sum()) if df.sum() else np.nan
-    means = known.set_index(row_labels(known[unit]))[["mean", "n"]]
+    means = known.assign(variance=known["sd"] ** 2).set_index(row_labels(known[unit]))
+    means = means[["mean", "n", "variance"]]
     return UnitMeans(_in_order(means), variance, len(table) - len(known))
 
 

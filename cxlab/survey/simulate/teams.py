@@ -39,7 +39,8 @@ class Teams:
     employees : DataFrame
         One row per employee who answered: ``period, team, engagement``.
     truth : DataFrame
-        Per team ``team, engagement, score``: true means of employees and of all episodes.
+        Per team ``team, engagement, score``: true means of employees in their last survey, and
+        of all episodes.
     steering : tuple of str
         Agents who see to it that the satisfied answer.
     """
@@ -69,7 +70,7 @@ def draw_teams(
     true = mean + between * latent + change * rng.standard_normal((len(surveys), TEAMS))
     # of the rounded answers, cut to the scale
     expected = ndtr((true[..., None] - np.arange(0.5, 10)) / within).sum(axis=-1)
-    truth = pd.DataFrame({"team": ranked, "engagement": expected.mean(axis=0)})
+    truth = pd.DataFrame({"team": ranked, "engagement": expected[-1]})
     truth["score"] = truth["team"].map(pd.Series(score).groupby(team).mean())
     agent, steering = _agents(episodes, size, rng)
     return Teams(
