@@ -604,3 +604,79 @@ def test_those_who_were_reached_stay_longer_because_they_were_there_to_be_reache
     assert row["ci_low"] < 0 < row["ci_high"]
     with pytest.raises(ValueError, match="`arm` must be one of .*; got 'called'"):
         loop_effect(rows.assign(arm=np.where(reached, "called", "held out")))
+
+
+def test_capacity_of_an_owner_is_no_effect_of_calling():
+    """A large owner whose customers stay can call few of them: only within owners is it fair."""
+    rng = np.random.default_rng(70)
+    shop = np.repeat(["A", "B"], [2_000, 110])
+    answers = pd.DataFrame({"id": range(2_110), "recommend": 3, "shop": shop})
+    calls = drawn(answers, owner="shop", capacity=100).calls
+    gone = rng.random(len(calls)) > calls["owner"].map({"A": 0.95, "B": 0.5})
+    row = loop_effect(
+        calls.assign(days_followed=np.where(gone, 20.0, 200.0), left_after=gone)
+    ).table.iloc[0]
+    assert row["ci_low"] < 0 < row["ci_high"]
+
+
+def staggered(rng, sides):
+    """Two lists of four owners: 90 % stay in the first, 50 % in the second, called or not."""
+    rows = []
+    for number, (stay, arms) in enumerate(zip((0.9, 0.5), sides, strict=True)):
+        for owner, arm in zip("abcd", arms, strict=True):
+            gone = rng.random(100) > stay
+            rows.append(pd.DataFrame(
+                {"arm": arm, "owner": owner, "list": str(number), "left_after": gone,
+                 "days_followed": np.where(gone, 20.0, 200.0)}
+            ))  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+def test_owners_are_compared_within_lists():
+    listed, waiting = "listed", "waiting"
+    sides = ([listed, listed, waiting, waiting], [listed, listed, listed, waiting])
+    rng, gaps = np.random.default_rng(71), []
+    for _ in range(10):
+        table = loop_effect(staggered(rng, sides), by="list", method="staggered_units").table
+        gaps.append(table["estimate"].iloc[0])
+    # raw, the second list's bad quarter falls on those who are called
+    assert abs(np.mean(gaps)) < 4
+
+
+def test_owners_all_alike_have_no_interval():
+    left = [False] * 40 + ([True] * 2 + [False] * 18) * 2
+    rows = pd.DataFrame(
+        {"owner": np.repeat(list("abcd"), 20), "arm": np.repeat(["listed", "waiting"], 40),
+         "left_after": left, "days_followed": np.where(left, 20.0, 200.0)}
+    )  # fmt: skip
+    row = loop_effect(rows, method="staggered_units").table.iloc[0]
+    assert row["estimate"] == pytest.approx(10)
+    assert np.isnan(row["ci_low"])
+    assert row["note"] == "no interval: owners of a side are all alike"
+
+
+def test_the_first_listing_counts_whatever_the_order_of_rows():
+    rows = followed(100, 50).assign(customer=range(150), listed_at=DAY)
+    later = rows[:40].assign(
+        left_after=True, days_followed=5.0, listed_at=DAY + pd.Timedelta(days=90)
+    )
+    table = loop_effect(pd.concat([later, rows])).table
+    pd.testing.assert_frame_equal(table, loop_effect(rows).table)
+
+
+def test_a_complaint_in_any_answer_must_be_called_and_a_blank_need_not():
+    answers = pd.DataFrame(
+        {"id": [*range(60), 0], "recommend": [3] * 60 + [5],
+         "complaint": pd.Series([False] * 30 + [np.nan] * 30 + [True], dtype=object)}
+    )  # fmt: skip
+    calls = drawn(answers, exempt="complaint").calls.set_index("customer")["arm"]
+    assert calls[calls == "must call"].index.tolist() == [0]
+    coded = answers.assign(complaint=answers["complaint"].astype(float))
+    assert (drawn(coded, exempt="complaint").calls["arm"] == "must call").sum() == 1
+
+
+def test_who_was_on_a_list_before_those_that_are_pooled_has_no_part():
+    listed = study_follow_ups(load_study("demo"), lists=2)
+    first = listed.table[~listed.table["listed_before"]]
+    row = loop_effect(listed, horizon=200).table.iloc[0]
+    assert row["n_listed"] + row["n_held_out"] == len(first) < listed.table["customer"].nunique()

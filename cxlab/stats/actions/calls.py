@@ -143,7 +143,7 @@ def call_list(
     rng = np.random.default_rng(seed)
     # every customer keeps a place in the draw, so that a longer list draws the same
     calls["_draw"] = rng.permutation(len(calls))
-    must = asked[exempt].astype(bool).to_numpy() if exempt else np.zeros(len(calls), dtype=bool)
+    must = calls["customer"].isin(_exempt(answers, customer, exempt)).to_numpy()
     calls.loc[must, "arm"] = MUST
     known = _earlier_arm(calls["customer"], earlier)
     free = ~must & known.isna().to_numpy()
@@ -214,6 +214,14 @@ def _drawn(
         number = int(share * len(places) + rng.random())
         held[places[np.argsort(draw[places])[:number]]] = True
     return held
+
+
+def _exempt(answers: pd.DataFrame, customer: str, exempt: str | None) -> pd.Series:
+    """Customers any of whose answers asks for a call; a blank does not."""
+    if exempt is None:
+        return pd.Series(dtype=object)
+    asks = answers[exempt].notna() & answers[exempt].eq(True)
+    return answers.loc[asks, customer].dropna()
 
 
 def _begun(owners: pd.Series, earlier: pd.DataFrame | None, rng: np.random.Generator) -> set[str]:

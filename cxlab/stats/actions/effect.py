@@ -91,8 +91,9 @@ def loop_effect(
         ``days_followed``, ``left_after`` and, where there, ``customer`` and ``listed_at``.
     method : {"hold_out", "random_order", "random_delay", "staggered_units"}
         As of `call_list`. Those who wait take the place of the held out, so that ``horizon`` must
-        end before they are called. In random order owners are compared within themselves (column
-        ``owner``); of staggered units, owners are the units.
+        end before they are called. In random order, and where some wait for want of capacity,
+        owners are compared within themselves (column ``owner``); of staggered units, owners are
+        the units.
     by : str, optional
         Column of lists: they are compared within themselves, then pooled.
     horizon : float
@@ -115,7 +116,7 @@ def loop_effect(
     Comparing those who were called with those who were not, or with their own earlier score,
     mistakes chance and choice for effect. Differences within lists are weighted by
     n₁n₀/(n₁ + n₀); the interval is Agresti and Caffo's on the size of a sample without censoring;
-    of staggered units Student's t on the owners' shares.
+    of staggered units Student's t on the owners' shares within lists.
 
     References
     ----------
@@ -134,14 +135,17 @@ def loop_effect(
     if method not in DESIGNS:
         raise ValueError(unknown("method", method, DESIGNS))
     control = HELD_OUT if method == "hold_out" else WAITING
-    within = [one for one in (by, "owner" if method == "random_order" else None) if one]
+    within = [by] if by else []
+    if method == "random_order" or (method == "hold_out" and _has_waiting(follow_ups)):
+        # what an owner can do decides how many of theirs are listed
+        within.append("owner")
     units = "owner" if method == "staggered_units" else None
     rows = _sides(follow_ups, control, {"days": DAYS, "left": LEFT, "by": within, "units": units})
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
 
     def staying(part: pd.DataFrame) -> tuple[object, ...]:
         if units:
-            return _of_units(part, units, horizon, level)
+            return _of_units(part, by, horizon, level)
         return _pooled(part, within, horizon, level)
 
     found = [(TOGETHER, "stayed", *staying(rows))]
@@ -159,6 +163,12 @@ def loop_effect(
     )  # fmt: skip
 
 
+def _has_waiting(follow_ups: FollowUp | pd.DataFrame) -> bool:
+    """Whether owners could not call all that were listed."""
+    rows = follow_ups.table if isinstance(follow_ups, FollowUp) else follow_ups
+    return {"owner", "arm"} <= set(rows) and bool((rows["arm"] == WAITING).any())
+
+
 def _sides(
     follow_ups: FollowUp | pd.DataFrame, control: str, columns: Mapping[str, Any]
 ) -> pd.DataFrame:
@@ -170,7 +180,11 @@ def _sides(
         raise ValueError(f"`arm` must be one of {', '.join(ARMS)}; got {got(list(odd))}.")
     if "customer" in rows:
         # who is listed again was treated before: the first listing counts
-        rows = rows.drop_duplicates("customer")
+        if "listed_at" in rows:
+            rows = rows.sort_values("listed_at", kind="stable")
+        rows = rows[rows["customer"].isna() | ~rows["customer"].duplicated()]
+    if "listed_before" in rows:
+        rows = rows[~rows["listed_before"]]
     rows = rows[rows["arm"].isin([LISTED, control])]
     return rows.assign(_called=rows["arm"] == LISTED)
 
@@ -240,21 +254,37 @@ def _stay(rows: pd.DataFrame, horizon: float) -> Survival:
     return survival(rows[DAYS], rows[LEFT].astype(float) > 0, horizon)
 
 
-def _of_units(rows: pd.DataFrame, units: str, horizon: float, level: float) -> tuple[object, ...]:
-    """Difference of owners that began and owners that waited, each owner one observation."""
+def _of_units(
+    rows: pd.DataFrame, by: str | None, horizon: float, level: float
+) -> tuple[object, ...]:
+    """Difference of owners that began and owners that waited, within lists; owners are the units."""
+    lists = rows[by].astype("str") if by else pd.Series("", rows.index)
+    keys = [lists.rename("list"), rows["owner"], rows["_called"]]
+    shares = {key: _stay(part, horizon).estimate for key, part in rows.groupby(keys)}
+    cells = pd.Series(shares, dtype=float).dropna().rename_axis(["list", "owner", "called"])
+    table = cells.rename("share").reset_index()
+    # an owner who begins later has no part in the comparison from then on
+    table = table[table["called"] == table.groupby("owner")["called"].transform("first")]
+    table = table[table.groupby("list")["called"].transform("nunique") == 2]
+    units = table.groupby("called")["owner"].nunique().reindex([True, False], fill_value=0)
     sizes = [int(rows["_called"].sum()), int((~rows["_called"]).sum())]
-    shares = [
-        np.array([_stay(one, horizon).estimate for _, one in rows[side].groupby(units)])
-        for side in (rows["_called"], ~rows["_called"])
-    ]
-    means = [float(np.mean(side)) if len(side) else np.nan for side in shares]
-    if min(len(side) for side in shares) < 2:
+    means = [float(table.loc[table["called"] == side, "share"].mean()) for side in (True, False)]
+    if units.min() < 2:
         note = "effect not identified: fewer than two owners on one side"
         return (*sizes, *(100 * mean for mean in means), *[np.nan] * 4, note)
-    df = sum(len(side) for side in shares) - 2
-    pooled = sum(((side - side.mean()) ** 2).sum() for side in shares) / df
-    se = float(np.sqrt(pooled * sum(1 / len(side) for side in shares)))
-    width, gap = float(t_quantile(level, df)) * se, means[0] - means[1]
+    counts = table.groupby(["list", "called"])["share"].agg(["mean", "size"]).unstack("called")
+    weight = 1 / (1 / counts["size"]).sum(axis=1)
+    weight = weight / weight.sum()
+    gap = float(weight @ (counts["mean"][True] - counts["mean"][False]))
+    side = table.groupby(["list", "called"])["share"]
+    part = (table["share"] - side.transform("mean")) / side.transform("size")
+    moved = (part * table["list"].map(weight)).groupby([table["owner"], table["called"]]).sum()
+    squares = (moved**2).groupby("called").sum()
+    se = float(np.sqrt((squares * units / (units - 1)).sum()))
+    if se < 1e-7:
+        note = "no interval: owners of a side are all alike"
+        return (*sizes, *(100 * mean for mean in means), 100 * gap, *[np.nan] * 3, note)
+    width = float(t_quantile(level, int(units.sum()) - 2)) * se
     figures = (*means, gap, se, gap - width, gap + width)
     return (*sizes, *(100 * figure for figure in figures), "")
 

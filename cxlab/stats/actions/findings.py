@@ -66,7 +66,7 @@ def _answer(calls: CallList, effect: LoopEffect) -> Finding:
 
 def _effect(row: pd.Series) -> tuple[str, str]:
     """Whether calling helped, in words, and how sure that is."""
-    if pd.isna(row["estimate"]):
+    if pd.isna(row["ci_low"]):
         return f"Whether calling keeps customers: {row['note'] or 'not known'}", "not settled"
     figures = [float(row[name]) for name in FIGURES]
     stayed = f"{number(row['listed'])} % of the listed stayed, {number(row['held_out'])} % of the held out"
@@ -82,7 +82,7 @@ def _effect(row: pd.Series) -> tuple[str, str]:
 
 def _closing(status: pd.DataFrame) -> list[Finding]:
     row = status.iloc[0]
-    if pd.isna(row["estimate"]):
+    if pd.isna(row["ci_low"]):
         return []
     text = f"{with_interval(row['estimate'], row['ci_low'], row['ci_high'], '%')} of cases are closed in time"
     if pd.notna(row["median_days"]):

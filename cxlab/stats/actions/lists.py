@@ -46,7 +46,8 @@ def study_follow_ups(
     -------
     FollowUp
         Its table: one row per listing, in order: ``customer``, the table's other columns,
-        ``list`` (the period whose answers were listed), ``days_followed``, ``left_after`` and
+        ``list`` (the period whose answers were listed), ``listed_before`` (whether the customer
+        was on an earlier list, of all there are), ``days_followed``, ``left_after`` and
         ``next_score`` (likelihood to recommend at the next answer after it; blank: none).
 
     Examples
@@ -65,6 +66,7 @@ def study_follow_ups(
     asked["customer"] = asked[who.with_role("customer", "cluster")[0].name]
     starts = asked.groupby("period", observed=True)["_day"].min().sort_values().reset_index()
     starts = starts.rename(columns={"period": "list"}).astype({"list": "str"})
+    rows = rows.assign(listed_before=rows["customer"].duplicated() & rows["customer"].notna())
     rows = rows[rows["customer"].isin(asked["customer"])]
     rows = pd.merge_asof(rows, starts, left_on="listed_at", right_on="_day").drop(columns="_day")
     known = asked[["customer", "_day", score]].dropna().rename(columns={score: "next_score"})

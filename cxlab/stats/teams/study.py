@@ -66,7 +66,7 @@ def study_teams(
     --------
     >>> from cxlab.survey.study import load_study
     >>> study_teams(load_study("demo")).about
-    '2,318 answers and 681 employees of 24 teams; 30 agents.'
+    '2,318 answers of customers and 681 of employees of 24 teams; 30 agents.'
     """
     staff = study.table(EMPLOYEES)
     unit, rating = _named(staff, "unit"), _named(staff, *RATING_ROLES)
@@ -90,7 +90,7 @@ def study_teams(
         signs={"unit": looked.name, "persons": looked.persons, "score": score, "top": top, **given,
                **({} if where else _invited(study, looked.name, period)), **_hours(answers)},
         words=words,
-        about=f"{len(answers):,} answers and {len(employees):,} employees of "
+        about=f"{len(answers):,} answers of customers and {len(employees):,} of employees of "
         f"{employees[unit].nunique()} {words['noun']}s; "
         f"{answers[looked.name].nunique()} {words['looked']}s.",
     )  # fmt: skip
