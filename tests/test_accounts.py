@@ -75,7 +75,8 @@ def test_account_means_and_value_weighted_scores_by_hand(tmp_path):
     table = scores_of(firm(tmp_path, answers, text))
     # 3 promoters and 3 detractors; accounts 0, 100, −33.3; by value (4·0 + 1·100)/5
     assert table["estimate"].tolist() == pytest.approx([0, 200 / 9, 20])
-    assert table["accounts"].tolist() == [3, 3, 3]
+    # an account of no value has no part in what is by value
+    assert table["accounts"].tolist() == [3, 3, 2]
 
 
 def test_the_account_is_the_cluster_in_every_period(tmp_path):
@@ -126,3 +127,12 @@ def test_few_accounts_are_hidden_and_two_values_refused(tmp_path):
         account_scores(two, study, study.metrics("outcome"))
     with pytest.raises(ValueError, match="`value` must be 0 or more; got -1.0"):
         account_scores(study.read().assign(contract=-1.0), study, study.metrics("outcome"))
+
+
+def test_accounts_worth_nothing_do_not_count_for_what_is_shown_by_value(tmp_path):
+    answers = contacts(np.random.default_rng(5), accounts=12)
+    last = answers["account"].isin(["A0", "A1"])
+    table = scores_of(firm(tmp_path, answers.assign(contract=np.where(last, 5.0, 0.0))))
+    assert table.loc["by value", "accounts"] == 2
+    assert np.isnan(table.loc["by value", "estimate"])
+    assert table.loc["each account", "accounts"] == 12

@@ -607,3 +607,43 @@ def test_fieller_by_hand():
     low, high = fieller(6.0, 3.0, np.eye(2), 1.0)
     assert (low, high) == pytest.approx(((9 - np.sqrt(11)) / 4, (9 + np.sqrt(11)) / 4))
     assert fieller(6.0, 0.5, np.eye(2), 1.0) is None
+
+
+def test_who_was_not_followed_proves_nothing_about_staying():
+    """200 promoters of whom 3 were followed to the horizon: three customers, not 200."""
+    scores = [3] * 200 + [9] * 200
+    days = [50] * 60 + [300] * 140 + [300] * 3 + [100] * 197
+    gone = [True] * 60 + [False] * 340
+    followed = linked([3, 9], [1, 1], [False, False])
+    table = pd.DataFrame(
+        {"id": range(400), "day": DAY, "recommend": scores, "days_followed": np.array(days, float),
+         "left_after": gone}
+    )  # fmt: skip
+    from dataclasses import replace
+
+    found = retention_differences(replace(followed, table=table), "recommend")
+    row = found.set_index("contrast").loc["promoters less detractors"]
+    assert row["df"] == 2
+    assert row["ci_low"] < 0
+
+
+def test_a_category_in_which_all_stayed_is_not_without_variance():
+    scores = np.repeat([3, 7, 9], [400, 400, 12])
+    gone = np.concatenate([np.arange(400) < 120, np.arange(400) < 40, np.zeros(12, bool)])
+    table = asymmetry(linked(scores, np.where(gone, 50, 300), gone), "recommend")
+    assert table["note"].iloc[0].startswith("not identified")
+
+
+def test_nobody_is_judged_by_what_was_fitted():
+    rng = np.random.default_rng(14)
+    scores, days, gone, _ = planted(rng, 200)
+    one = linked(scores, days, gone)
+    from dataclasses import replace
+
+    later = one.table.assign(day=DAY + pd.Timedelta(days=1))
+    # the same customers answer again, and fifty others
+    both = pd.concat([one.table[:150], later], ignore_index=True)
+    found = compare_predictors(
+        replace(one, table=both), {"NPS": "recommend"}, split=DAY + pd.Timedelta(days=1)
+    )
+    assert found["n"].iloc[0] == 50

@@ -416,3 +416,111 @@ def test_rude_security_staff_are_followed_and_not_confused_with_restaurants(sfo)
     counts = study_themes(sfo, data).values.groupby(data["period"]).sum()
     assert counts["security_rude"].tolist() == [25, 28, 17]
     assert counts.loc["2017", "restaurants"] >= 150  # code 102 of 2017
+
+
+def two_periods(found, coded_later=0, seed=0):
+    """A machine that finds some of the theme in each of two periods; the first is hand-coded."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random(2000) < 0.2
+    period = np.repeat(["1", "2"], 1000)
+    machine = truth & (rng.random(2000) < np.where(period == "1", *found))
+    values = pd.DataFrame({"rude": machine.astype(float), "slow": 0.0})
+    coded = CodedComments(table=values, values=values, themes=book("rude", "slow"), by=WORDS)
+    data = pd.DataFrame({"period": period, "score": rng.normal(size=2000)})
+    drawn = []
+    for one, size in (("1", 300), ("2", coded_later)):
+        for stratum in STRATA:
+            pool = np.flatnonzero((period == one) & (strata_of(coded) == stratum).to_numpy())
+            chosen = rng.choice(pool, size // 2, replace=False)
+            drawn.append(
+                pd.DataFrame(
+                    {"row": chosen, "coder": 1, "stratum": stratum, "probability": len(chosen) / len(pool),
+                     "rude": truth[chosen].astype(float), "slow": 0.0}
+                )
+            )  # fmt: skip
+    return data, coded, pd.concat(drawn, ignore_index=True)
+
+
+def test_a_period_without_hand_codes_of_its_own_is_counted_only():
+    data, coded, hand = two_periods((0.95, 0.4))
+    found = theme_scores(data, coded, score="score", hand=hand, by="period")
+    row = found.of("2").set_index(["theme", "quantity"]).loc[("rude", "share")]
+    assert np.isnan(row["estimate"])
+    assert row["note"].startswith("machine codes, not corrected")
+    assert found.gaps("2").empty
+
+
+def test_lent_hand_codes_are_counted_named_and_tested_for_drift():
+    data, coded, hand = two_periods((0.95, 0.4), coded_later=60)
+    found = theme_scores(data, coded, score="score", hand=hand, by="period", groups=["2"])
+    row = found.of("2").set_index(["theme", "quantity"]).loc[("rude", "share")]
+    assert (row["n_hand"], row["n_lent"]) == (60, 300)
+    assert any("300 hand codes of other periods" in note for note in found.notes)
+    assert any(
+        "errors differ from those of earlier periods on: Rude" in note for note in found.notes
+    )
+
+
+def test_a_share_covers_the_truth_where_the_sample_shows_no_error():
+    rng, inside = np.random.default_rng(0), []
+    for _ in range(150):
+        n = 20_000
+        truth = rng.random(n) < 0.1
+        machine = truth & (rng.random(n) >= 0.06)
+        stratum, hand = machine.astype(int), np.full((n, 1), NAN)
+        for place in (0, 1):
+            chosen = rng.choice(np.flatnonzero(stratum == place), 150, replace=False)
+            hand[chosen, 0] = truth[chosen]
+        made = Correction(comments(machine[:, None], hand, np.zeros(n), stratum)).estimate(share(0))
+        inside.append(
+            abs(made.estimate - 0.1) < 1.98 * np.sqrt((made.influence**2).sum() + made.unseen)
+        )
+    assert np.mean(inside) >= 0.92
+
+
+def test_a_machine_that_never_varies_has_no_weight():
+    _, machine, hand, score, _ = planted(1)
+    made = Correction(comments(0 * machine, hand, score, np.zeros(len(score), int)))
+    assert made.estimate(share(0)).tuning == 0.0
+
+
+def test_a_fully_coded_stratum_of_one_comment_is_no_division_by_zero():
+    _, machine, hand, score, stratum = planted(4)
+    alone = np.flatnonzero(np.isnan(hand[:, 0]))[0]
+    hand[alone], stratum[alone] = machine[alone], 2
+    found = Correction(comments(machine, hand, score, stratum)).estimate(gap(0))
+    assert np.isfinite(found.influence).all()
+
+
+def test_hiding_counts_people_not_weights():
+    data, coded, sheet = answers()
+    few = coded.values.copy()
+    few["rude"] = 0.0
+    few.loc[:2, "rude"] = 1.0
+    coded = CodedComments(table=few, values=few, themes=coded.themes, by=WORDS)
+    sheet["rude"] = few["rude"].to_numpy()[[int(one[1:]) for one in sheet["row"]]]
+    data["w"] = np.where(data.index < 3, 30.0, 1.0)
+    found = theme_scores(data, coded, score="score", hand=sheet, row="id", design={"weights": "w"})
+    assert found.table.loc[found.table["theme"] == "rude", "estimate"].isna().all()
+
+
+def test_answers_without_a_period_are_left_out_and_counted():
+    data, coded, hand = two_periods((0.95, 0.9), coded_later=60)
+    data.loc[[0, 1, 1999], "period"] = None
+    hand = hand[~hand["row"].isin([0, 1, 1999])]
+    found = theme_scores(data, coded, score="score", hand=hand, by="period")
+    assert list(dict.fromkeys(found.table["period"])) == ["1", "2"]
+    assert any("3 comments have no period" in note for note in found.notes)
+
+
+def test_a_top_up_of_the_same_period_weighs_as_the_first_sample():
+    data, coded, hand = two_periods((0.95, 0.9))
+    free = np.flatnonzero((data["period"] == "1").to_numpy() & ~data.index.isin(hand["row"]))
+    free = free[strata_of(coded).to_numpy(object)[free] == STRATA[1]][:20]
+    more = pd.DataFrame({"row": free, "coder": 1, "stratum": STRATA[1], "probability": 20 / 650})
+    more = more.assign(rude=0.0, slow=0.0)
+    first, both = (
+        theme_scores(data, coded, score="score", hand=one, by="period", groups=["1"]).table
+        for one in (hand, pd.concat([hand, more], ignore_index=True))
+    )
+    assert both["df"][0] >= 0.9 * first["df"][0]

@@ -84,7 +84,9 @@ def leaving_risk(
 
     Notes
     -----
-    Censored answers are represented by others (inverse probability of censoring weights); errors
+    Customers who answered before the split are not judged. Both parts are followed over the same
+    time: unless the earlier part was fully followed before the split, this is a check on other
+    customers, not on a later time. Censored answers are represented by others (inverse probability of censoring weights); errors
     are robust to customers. In the sample that fitted it the slope is always 1, so that nothing
     is judged there. Probabilities are shown only where the intervals of the calibration slope and
     of observed over expected lie within 0.7–1.3 and 0.8–1.25; otherwise ranks.
@@ -118,6 +120,10 @@ def _judged(
     rows = _complete(followed.table, columns)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     late = (rows[followed.answered] >= split).to_numpy()
+    before = rows.loc[~late, followed.customer]
+    # nobody is judged by what fitted
+    kept = ~late | ~rows[followed.customer].isin(before).to_numpy()
+    rows, late = rows[kept], late[kept]
     if late.all() or not late.any():
         raise ValueError(f"`split` must have answers before it and after it; got {split.date()}.")
     matrix = pd.get_dummies(rows[list(columns)], drop_first=True, dtype=float)

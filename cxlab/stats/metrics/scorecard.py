@@ -215,7 +215,9 @@ def account_scores(answers: Any, study: Study, metrics: Sequence[Metric]) -> pd.
             part = known.assign(_weight=weights)[weights.notna()]
             design = Design(weights="_weight", cluster=account.name)
             table = estimate_metrics(part, [metric], design=design)
-            table = table.assign(counted=counted, accounts=part[account.name].nunique())
+            table = table.assign(
+                counted=counted, accounts=part.loc[part["_weight"] > 0, account.name].nunique()
+            )
             found.append(table.assign(label=study.labels[metric.column]))
     table = pd.concat(found, ignore_index=True)
     least = study.definition.min_group_size

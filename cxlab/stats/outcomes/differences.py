@@ -113,6 +113,7 @@ def retention_differences(
     shown = {name for i, name in enumerate(names) if i not in gone_too}
     pairs = [(high, low) for i, low in enumerate(names) for high in names[i + 1 :]]
     cells = _category_cells(rows, category, names, known, horizon)
+    sizes = _known_sizes(rows, category, sizes, cells, known, horizon)
     found = []
     for words, others in ((UNADJUSTED, []), (ADJUSTED, list(adjust))):
         if words == ADJUSTED and not others:
@@ -214,6 +215,23 @@ def _row(
     known = se > 0 and df >= 1
     p_value = 2 * float(stdtr(df, -abs(estimate / se))) if known else np.nan
     return (units, estimate, se, estimate - width, estimate + width, df, p_value)
+
+
+def _known_sizes(
+    rows: pd.DataFrame,
+    category: pd.Series,
+    sizes: pd.Series,
+    cells: Mapping[str, tuple[float, Array]],
+    known: Design,
+    horizon: float,
+) -> pd.Series:
+    """Customers of each category; of those without variance only who was followed so long."""
+    told = (rows[DAYS] >= horizon) | (rows[LEFT].astype(float) > 0)
+    followed = rows[told].groupby(category[told])[known.cluster].nunique()
+    alike = [name for name, (_, influence) in cells.items() if influence @ influence < 1e-14]
+    found = sizes.copy()
+    found[alike] = followed.reindex(alike, fill_value=0)
+    return found
 
 
 def _lacking_spread(
@@ -333,7 +351,10 @@ def asymmetry(
     spread = np.column_stack([ifs_middle - ifs_low, ifs_high - ifs_middle])
     units = len(spread)
     covariance = spread.T @ spread * units / (units - 1)
-    limits = fieller(below, above, covariance, float(t_quantile(level, units - 1)))
+    sizes = _known_sizes(rows, category, sizes, cells, known, horizon)
+    least, centre, most = (_lacking_spread(cells, sizes, name) / 1e4 for name in names)
+    covariance += [[least + centre, -centre], [-centre, centre + most]]
+    limits = fieller(below, above, covariance, float(t_quantile(level, sizes.min() - 1)))
     note = "" if limits else "not identified: what the highest category adds could be nothing"
     ratio = below / above if limits else np.nan
     return pd.DataFrame(

@@ -50,7 +50,9 @@ def compare_predictors(
 
     Notes
     -----
-    Only answers that have every score. A value's prediction is the share of the earlier answers
+    Only answers that have every score; customers who answered before the split are not judged.
+    Both parts are followed over the same time, so that this is skill for other customers, and for
+    a later time only where the earlier part was fully followed before the split. A value's prediction is the share of the earlier answers
     with it that stayed. Later answers that were not followed to the horizon are represented by
     others (inverse probability of censoring weights); differences are paired, by cluster.
 
@@ -67,7 +69,9 @@ def compare_predictors(
         raise ValueError(
             f"`split` must have answers before it and after it; got {pd.Timestamp(split).date()}."
         )
-    early, later = rows[~late], rows[late]
+    early = rows[~late]
+    # nobody is judged by what fitted
+    later = rows[late & ~rows[followed.customer].isin(early[followed.customer]).to_numpy()]
     check_times(later[DAYS], later[LEFT], horizon, DAYS)
     own = later[known.weights].to_numpy(float) if known.weights else None
     stayed, weight = observed_outcomes(later, horizon, own)

@@ -91,7 +91,8 @@ def coding_sample(
         Coders, and comments that all of them code; the rest is divided. One coder is allowed:
         agreement is then not known.
     earlier : DataFrame, optional
-        Hand codes that are there already: these comments are not drawn again.
+        Hand codes that are there already: these comments are not drawn again, and the
+        probability is that among the others (`theme_scores` puts both draws together).
     seed : int
 
     Returns

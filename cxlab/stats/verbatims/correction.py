@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 #: Moments (replicates, q, q) → quantity (replicates,).
 Quantity = Callable[[Array], Array]
+#: Errors of the machine added in each stratum, beside those that the hand codes show.
+UNSEEN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,9 @@ class Corrected:
         What each comment adds to the error; its variance over clusters is the estimate's.
     information : ndarray, shape (n,)
         Its expected square if all answers were alike, for the degrees of freedom.
+    unseen : float
+        Variance of half an error more in each stratum than the sample shows (Jeffreys): no error
+        among 150 comments does not mean that there is none.
     """
 
     estimate: float
@@ -79,6 +84,7 @@ class Corrected:
     machine: float
     influence: Array
     information: Array
+    unseen: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +95,7 @@ class _Drawn:
     place: NDArray[np.int64]  # their stratum
     part: Array  # weight within the stratum, adding to 1
     share: Array  # (strata,) of the group's weight
+    sampled: Array  # share of what each hand-coded comment stands for that it is itself
     inflation: Array  # of a comment's deviation, for the sample's own spread
 
 
@@ -125,13 +132,17 @@ class Correction:
         by_hand, by_machine = self.sampled
         return by_hand + tuning * (self.all - by_machine)
 
-    def estimate(self, quantity: Quantity, *, tuning: float | None = None) -> Corrected:
+    def estimate(
+        self, quantity: Quantity, *, theme: int = 0, tuning: float | None = None
+    ) -> Corrected:
         """A quantity of the corrected moments.
 
         Parameters
         ----------
         quantity : callable
             Of moments, shape (replicates, q, q).
+        theme : int
+            Whose codes it is of.
         tuning : float, optional
             λ; by default the one of least variance, from 0 to 1.
         """
@@ -143,7 +154,7 @@ class Correction:
         return Corrected(
             float(quantity(moments[None])[0]), tuning, float(quantity(self.all[None])[0]),
             self._influence(quantity, moments, tuning, hand, machine),
-            self._information(gradient, tuning),
+            self._information(gradient, tuning), self._unseen(gradient, theme),
         )  # fmt: skip
 
     def _gradient(self, quantity: Quantity) -> Array:
@@ -182,6 +193,27 @@ class Correction:
         total[index] += drawn.inflation * self._jackknife(quantity, moments, tuning)
         return total
 
+    def _unseen(self, gradient: Array, theme: int) -> float:
+        """Variance of what the sample may have missed: codes that a person would change."""
+        if self.census:
+            return 0.0
+        changed = self.by_machine.copy()
+        changed[:, 1 + theme] = 1 - changed[:, 1 + theme]
+        before, after = (
+            ((rows @ gradient) * rows).sum(axis=1) for rows in (self.by_machine, changed)
+        )
+        drawn = self.drawn
+        strata = self.comments.stratum
+        mass = np.bincount(strata, self.mass, len(drawn.share))
+        square = np.bincount(strata, self.mass * (after - before) ** 2, len(drawn.share))
+        number = np.bincount(drawn.place, minlength=len(drawn.share))
+        open_ = np.ones(len(mass)) if not len(drawn.place) else 1 - _seen(drawn)
+        usable = (mass > 0) & (number > 0)
+        size = np.where(usable, number, 1)
+        # half an error more among n + 1 comments: δ²/n·½/(n + 1)
+        each = UNSEEN * mass * square * open_ / (size * (size + 1))
+        return float(each[usable].sum())
+
     def _information(self, gradient: Array, tuning: float) -> Array:
         """Square of each comment's pull, by its score or, where scores don't count, by its weight."""
         # moments are linear in the score: its column is the derivative by it
@@ -208,7 +240,10 @@ class Correction:
         weighted = drawn.part[:, None, None] * pairs
         middle = np.zeros((len(drawn.share), *pairs.shape[1:]))
         np.add.at(middle, drawn.place, weighted)
-        rest = drawn.part / (1 - drawn.part)
+        # who is alone in a fully coded stratum has nobody to differ from
+        rest = np.divide(
+            drawn.part, 1 - drawn.part, out=np.zeros(len(drawn.part)), where=drawn.part < 1
+        )
         moved = (drawn.share[drawn.place] * rest)[:, None, None] * (pairs - middle[drawn.place])
         change = quantity(moments[None])[0] - quantity(moments - moved)
         found = change * (1 - drawn.part)
@@ -245,7 +280,7 @@ def _drawn(comments: Comments, mass: Array, census: bool) -> _Drawn:
     sampled = 1 / np.maximum(times, 1.0)
     few = number[place] / np.maximum(number[place] - 1, 1)
     inflation = np.sqrt(sampled + (1 - sampled) * few)
-    return _Drawn(index, place, part, there.astype(float), inflation)
+    return _Drawn(index, place, part, there.astype(float), sampled, inflation)
 
 
 def _tuned(hand: Array, machine: Array, drawn: _Drawn) -> float:
@@ -253,7 +288,20 @@ def _tuned(hand: Array, machine: Array, drawn: _Drawn) -> float:
     scale = (drawn.part * drawn.share[drawn.place] * drawn.inflation) ** 2
     x, y = (one - _stratum_sums(drawn, drawn.part * one)[drawn.place] for one in (machine, hand))
     spread = scale @ x**2
-    return float(np.clip(scale @ (x * y) / spread, 0.0, 1.0)) if spread > 0 else 1.0
+    # a machine that says the same of all comments says nothing
+    if spread <= 1e-24 * max(float(scale @ (hand**2)), 1e-300):
+        return (
+            0.0
+            if np.ptp(machine) <= 1e-12 * max(float(np.abs(hand).max(initial=0.0)), 1e-300)
+            else 1.0
+        )
+    return float(np.clip(scale @ (x * y) / spread, 0.0, 1.0))
+
+
+def _seen(drawn: _Drawn) -> Array:
+    """Share of each stratum that was coded."""
+    number = np.bincount(drawn.place, minlength=len(drawn.share))
+    return _stratum_sums(drawn, drawn.sampled) / np.maximum(number, 1)
 
 
 def _stratum_sums(drawn: _Drawn, values: Array) -> Array:

@@ -32,6 +32,8 @@ SAME = 0.7
 SHOWN, MOST_WORDS = 6, 2_000
 #: Comments of which half-samples are taken at most.
 MOST_HALVED = 4_000
+#: Steps of a factorisation.
+MOST_STEPS = 100
 #: Places for words and pairs of words of sentences.
 PLACES = 1 << 17
 #: Comments from which on a word counts, and their share up to which it does.
@@ -113,7 +115,7 @@ def find_themes(
     options: dict[str, Any] = {
         "n_components": min(themes, *weights.shape),
         "init": "nndsvd",
-        "max_iter": 300,
+        "max_iter": MOST_STEPS,
         "tol": 1e-3,
         "random_state": seed,
     }

@@ -33,16 +33,18 @@ class Prepared:
     drawn: Array
     stratum: NDArray[np.int64]
     weight: Array
+    label: NDArray[np.int64]
     units: NDArray[np.int64]
     agreement: pd.DataFrame | None
 
     @classmethod
     def of(
         cls, data: pd.DataFrame, themes: CodedComments, hand: pd.DataFrame | None, row: str | None,
-        design: Design,
+        by: str | None, design: Design,
     ) -> Prepared:  # fmt: skip
         """Arrays of answers, their codes, hand codes and design."""
         machine = themes.values.to_numpy(float)
+        labels = pd.factorize(data[by])[0] if by else np.zeros(len(data), dtype=int)
         by_people = themes.by == PEOPLE
         coded, drawn, agreement = np.full(machine.shape, np.nan), np.ones(len(data)), None
         if hand is not None and not by_people:
@@ -56,13 +58,13 @@ class Prepared:
                 )
             first = ~hand["row"].duplicated().to_numpy()
             coded[place[first]] = hand.loc[first, list(themes.themes)].to_numpy(float)
-            drawn[place] = 1 / hand["probability"].to_numpy(float)
+            drawn = _chances(hand, place, labels, len(data))
             agreement = coding_agreement(hand, themes=list(themes.themes))
         stratum = strata_of(themes).map({name: i for i, name in enumerate(STRATA)}).fillna(0)
         weight = data[design.weights].to_numpy(float) if design.weights else np.ones(len(data))
         return cls(
             list(themes.themes), machine, machine if by_people else coded, by_people, drawn,
-            stratum.to_numpy(int), weight, units_of(data, design), agreement,
+            stratum.to_numpy(int), weight, labels, units_of(data, design), agreement,
         )  # fmt: skip
 
     def comments(
@@ -73,10 +75,9 @@ class Prepared:
         use = (own & ~np.isnan(score)) | (lend & pool)
         codes = np.where(use[:, None], self.hand[:, themes], np.nan)
         drawn = self.drawn.copy()
-        for part in (own, ~own):
-            for stratum in range(len(STRATA)):
-                here = part & lend & (self.stratum == stratum)
-                drawn[here] /= drawn[here].mean() if here.any() else 1.0
+        # within a stratum each period counts by how many were coded
+        place = pd.Series(drawn[lend]).groupby([self.label[lend], self.stratum[lend]])
+        drawn[lend] = drawn[lend] / place.transform("mean").to_numpy()
         return correction.Comments(
             np.nan_to_num(self.machine[:, themes]), codes, np.nan_to_num(score), own & ~np.isnan(score),
             self.weight, drawn, self.stratum,
@@ -100,6 +101,24 @@ class Prepared:
             p_values.append(2 * ndtr(-abs(total) / np.sqrt(variance)) if variance > 0 else np.nan)
         adjusted = adjust_family(p_values, method="bh")
         return [name for name, p in zip(self.names, adjusted, strict=True) if p < ALPHA]
+
+
+def _chances(
+    hand: pd.DataFrame, place: NDArray[np.int64], label: NDArray[np.int64], n: int
+) -> Array:
+    """One over the chance of each comment to be drawn at all, in the first sample or in a top-up.
+
+    A top-up's probability is that among comments not drawn before; those of one stratum and
+    period have the same chance, whichever sample drew them.
+    """
+    table = pd.DataFrame({"label": label[place], "stratum": hand["stratum"].to_numpy(object),
+                          "missed": 1 - hand["probability"].to_numpy(float)})  # fmt: skip
+    never = table.drop_duplicates().groupby(["label", "stratum"])["missed"].prod()
+    drawn = np.ones(n)
+    drawn[place] = 1 / (
+        1 - never.loc[pd.MultiIndex.from_frame(table[["label", "stratum"]])].to_numpy()
+    )
+    return drawn
 
 
 def units_of(data: pd.DataFrame, design: Design) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ LENGTH = (3, 30)
 #: Share of words inside sentences that are capitalised, above which capitals mark no names.
 CAPITALS = 0.15
 #: Comments of which words in use are counted, and a theme's comments that are read for quotes.
-MOST_READ, MOST_OWN = 20_000, 2_000
+MOST_READ, MOST_OWN = 20_000, 1_000
 #: Two quotes that share more of their words say the same.
 ALIKE = 0.6
 _SENTENCES = re.compile(r"(?<=[.!?…。！？])\s+|\n+|[。！？]")
@@ -214,11 +214,12 @@ def _best(
     total: Counter[str] = Counter()
     for sentence, times in counts.items():
         total.update(dict.fromkeys(_words(sentence), times))
-    clean = [one for one in counts if one not in wrong and known.passes(one)]
-    ranked = sorted(clean, key=lambda one: (one not in sure, -_typical(one, total), one))
+    fresh = [one for one in counts if one not in wrong]
     chosen: list[str] = []
-    for sentence in ranked:
-        if len(chosen) < n and not any(_alike(sentence, other) for other in chosen):
+    for sentence in sorted(fresh, key=lambda one: (one not in sure, -_typical(one, total), one)):
+        if len(chosen) == n:
+            break
+        if known.passes(sentence) and not any(_alike(sentence, other) for other in chosen):
             chosen.append(sentence)
     return chosen
 

@@ -37,7 +37,7 @@ FEWEST = 10
 NOT_CORRECTED = "machine codes, not corrected: counts only"
 TOO_FEW = f"fewer than {FEWEST} hand-coded comments with the theme, or without: share only"
 COLUMNS = (
-    "period", "theme", "label", "tone", "quantity", "unit", "n", "n_theme", "n_hand", "estimate", "se", "ci_low",
+    "period", "theme", "label", "tone", "quantity", "unit", "n", "n_theme", "n_hand", "n_lent", "estimate", "se", "ci_low",
     "ci_high", "df", "p_value", "p_adjusted", "decided_low", "decided_high", "machine", "machine_p",
     "tuning", "note",
 )  # fmt: skip
@@ -168,7 +168,8 @@ def theme_scores(
     groups : sequence of str, optional
         Of ``by``: only these; default all.
     pool : bool
-        Whether hand codes of other periods correct a period too, within strata of the draw.
+        Whether hand codes of other periods correct a period too, within strata of the draw; a
+        period without any of its own is counted only, and drift of the machine is tested.
     design : Design or mapping, optional
     level : float
     min_group_size : int
@@ -180,7 +181,8 @@ def theme_scores(
         Per theme and quantity (``share`` of comments, in %; ``gap``: mean score of comments
         with the theme less those without; ``adjusted gap``: with the other themes held;
         ``impact``: share × gap, what the mean would be higher without the theme's comments):
-        ``n`` (comments), ``n_theme``, ``n_hand``, ``estimate``, ``se``, ``ci_low``, ``ci_high``,
+        ``n`` (comments), ``n_theme`` (of those known or found to be on it),
+        ``n_hand`` and ``n_lent`` (hand codes of its own and of other periods), ``estimate``, ``se``, ``ci_low``, ``ci_high``,
         ``df``, ``p_value``, ``p_adjusted`` (false discoveries, over the themes' gaps of one
         kind), ``machine`` (the figure without correction), ``machine_p``, ``tuning`` (λ).
 
@@ -224,9 +226,9 @@ def theme_scores(
         )
     metric, known = score_metric(score), as_design(design)
     check_columns(data, {"score": metric.column, "row": row, "by": by, "design": known.used()})
-    sheet = Prepared.of(data, themes, hand, row, known)
+    sheet = Prepared.of(data, themes, hand, row, by, known)
     values = score_values(data, metric)
-    there = list(dict.fromkeys(data.loc[themes.commented, by])) if by else [None]
+    there = list(dict.fromkeys(data.loc[themes.commented, by].dropna())) if by else [None]
     wanted = [one for one in there if groups is None or one in groups]
     rows: list[dict[str, Any]] = []
     influences: dict[tuple[str, str, str], Array] = {}
@@ -240,7 +242,10 @@ def theme_scores(
             rows.append({"period": label, **one})
             influences[label, one["theme"], one["quantity"]] = influence
     table = _finished(pd.DataFrame(rows), themes, metric, min_group_size)
-    badge, notes = _badge(sheet, hand, themes.labels)
+    badge, notes = _badge(sheet, table, themes.labels)
+    without = int(data.loc[themes.commented, by].isna().sum()) if by else 0
+    if without:
+        notes.append(f"{without:,} comments have no {by}: left out.")
     if drifted:
         names = ", ".join(themes.labels[name] for name in drifted)
         notes.append(
@@ -260,8 +265,8 @@ def _group(
 ) -> Iterator[tuple[dict[str, Any], Array]]:
     """Rows of one group: share, then gaps where enough comments carry them."""
     there = [i for i in range(len(sheet.names)) if not np.isnan(sheet.machine[own, i]).any()]
-    corrected = bool((~np.isnan(sheet.hand[:, there]).any(axis=1) & (own | pool)).any())
-    if not corrected:
+    # codes of others are lent to those who can be compared with them
+    if not (~np.isnan(sheet.hand[:, there]).any(axis=1) & own).any():
         for i in there:
             yield _counted(sheet, own, i), np.empty(0)
         return
@@ -305,26 +310,29 @@ def _counted(sheet: Prepared, own: NDArray[np.bool_], i: int) -> dict[str, Any]:
     codes = sheet.machine[own, i]
     return {
         "theme": sheet.names[i], "quantity": SHARE, "n": int(own.sum()), "n_theme": int(codes.sum()),
-        "n_hand": 0, "machine": 100 * float(np.average(codes, weights=sheet.weight[own])),
+        "n_hand": 0, "n_lent": 0, "machine": 100 * float(np.average(codes, weights=sheet.weight[own])),
         "note": NOT_CORRECTED,
     }  # fmt: skip
 
 
 def _head(sheet: Prepared, made: correction.Correction, i: int, place: int) -> dict[str, Any]:
-    n = int(made.comments.own.sum())
-    if sheet.by_people:
-        there = int(made.comments.machine[made.comments.own, place].sum())
-    else:
-        there = round(n * float(np.clip(made.moments(1.0)[0, 1 + place], 0, 1)))
-    return {"theme": sheet.names[i], "n": n, "n_theme": there, "n_hand": len(made.drawn.index)}
+    """Counts of people, whatever their weights: they decide what is hidden."""
+    own = made.comments.own & (sheet.weight > 0)
+    known = np.where(np.isnan(sheet.hand[:, i]), sheet.machine[:, i], sheet.hand[:, i])
+    coded = made.comments.own[made.drawn.index]
+    return {
+        "theme": sheet.names[i], "n": int(own.sum()), "n_theme": int((known[own] == 1).sum()),
+        "n_hand": int(coded.sum()), "n_lent": int((~coded).sum()),
+    }  # fmt: skip
 
 
 def _row(
     sheet: Prepared, made: correction.Correction, naive: correction.Correction | None, name: str,
     quantity: correction.Quantity, i: int, place: int, level: float,
 ) -> tuple[dict[str, Any], Array]:  # fmt: skip
-    found = made.estimate(quantity)
+    found = made.estimate(quantity, theme=place)
     variance, df = spread(found.influence, found.information, sheet.units)
+    variance += found.unseen
     row = {
         **_head(sheet, made, i, place), "quantity": name, "estimate": found.estimate, "se": np.sqrt(variance),
         "df": df, "machine": found.machine, "tuning": np.nan if sheet.by_people else found.tuning, "note": "",
@@ -351,7 +359,7 @@ def p_value(estimate: float, se: float, df: float) -> float:
 
 def _share_interval(row: dict[str, Any], level: float) -> dict[str, float]:
     """Wilson's interval on the size of the simple sample that would know as much; in %."""
-    share, n = float(np.clip(row["estimate"], 0, 1)), row["n_hand"]
+    share, n = float(np.clip(row["estimate"], 0, 1)), row["n_hand"] + row["n_lent"]
     inside = float(np.clip(share, 0.5 / n, 1 - 0.5 / n))
     size = inside * (1 - inside) / row["se"] ** 2 if row["se"] > 0 else float(n)
     ratio = float(t_quantile(level, 1e9) / t_quantile(level, max(row["df"], 1)))
@@ -377,7 +385,14 @@ def _finished(
         note=table["note"].fillna(""),
     )
     table = table.astype(
-        {"n": "Int64", "n_theme": "Int64", "n_hand": "Int64", "p_value": float, "machine_p": float}
+        {
+            "n": "Int64",
+            "n_theme": "Int64",
+            "n_hand": "Int64",
+            "n_lent": "Int64",
+            "p_value": float,
+            "machine_p": float,
+        }
     )
     for column in ("estimate", "se", "ci_low", "ci_high", "df", "machine", "tuning"):
         table[column] = table[column].astype(float)
@@ -399,23 +414,29 @@ def _finished(
     return hidden.assign(**{name: names[name] for name in names})
 
 
-def _badge(
-    sheet: Prepared, hand: pd.DataFrame | None, labels: dict[str, str]
-) -> tuple[str, list[str]]:
+def _badge(sheet: Prepared, table: pd.DataFrame, labels: dict[str, str]) -> tuple[str, list[str]]:
+    """What corrected the latest group, and how well coders agree."""
     if sheet.by_people:
         return "coded by people", []
-    if hand is None or sheet.agreement is None:
+    last = table[(table["period"] == table["period"].iloc[-1]) & (table["n_hand"] > 0)]
+    if sheet.agreement is None or last.empty:
         return "not corrected", ["Machine codes, not corrected: counts only."]
-    known = sheet.agreement.dropna(subset=["estimate"])
-    told = f"corrected with {hand['row'].nunique():,} hand-coded comments"
-    if known.empty:
-        return f"{told}, {UNKNOWN}", []
-    low = known.loc[known["estimate"] < LEAST_ALPHA, "theme"].map(labels)
-    notes = (
-        [f"Coders agree too little (α below {LEAST_ALPHA}) on: {', '.join(low)}."]
-        if len(low)
-        else []
+    own, lent = int(last["n_hand"].max()), int(last["n_lent"].max())
+    notes = []
+    if lent:
+        notes.append(
+            f"{lent:,} hand codes of other periods are lent to this one, which has {own:,} of its own: taken to be "
+            "right as long as the machine errs alike."
+        )
+    told = f"corrected with {own + lent:,} hand-coded comments" + (
+        f", {lent:,} of them lent" if lent else ""
     )
+    known = sheet.agreement.dropna(subset=["estimate"])
+    if known.empty:
+        return f"{told}, {UNKNOWN}", notes
+    low = known.loc[known["estimate"] < LEAST_ALPHA, "theme"].map(labels)
+    if len(low):
+        notes.append(f"Coders agree too little (α below {LEAST_ALPHA}) on: {', '.join(low)}.")
     middle = f"{known['estimate'].median():.2f}".lstrip("0")
     return f"{told}, α {middle}", notes
 
@@ -424,7 +445,7 @@ def _displayed(table: pd.DataFrame, metric: Metric, level: float, badge: str) ->
     return with_display(
         table, caption="Themes: share of comments, and the score that goes with them", about=badge,
         columns=("label", "quantity", "estimate", "machine", "n_theme", "n_hand"), level=level,
-        headers={"label": "Theme", "machine": "Machine alone", "n_theme": "Comments", "n_hand": "Hand-coded",
+        headers={"label": "Theme", "machine": "Machine alone", "n_theme": "Comments", "n_hand": "Hand-coded", "n_lent": "Lent by other periods",
                  "tuning": "Weight of the machine", "machine_p": "Adjusted p, machine alone", "tone": "Tone"},
         labels={metric.column: metric.title}, top=48,
     )  # fmt: skip

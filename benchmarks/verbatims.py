@@ -1,0 +1,180 @@
+"""Coverage of corrected themes in planted studies, beside machine alone and hand codes alone; speed.
+
+``python -m benchmarks verbatims --studies 1000``.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from cxlab.core.threads import one_blas_thread
+from cxlab.stats.inference import wilson_interval
+from cxlab.stats.verbatims import (
+    code_comments,
+    find_themes,
+    theme_sentiment,
+    typical_quotes,
+)
+from cxlab.stats.verbatims.agreement import cohen_kappa
+from cxlab.stats.verbatims.correction import Comments, Correction, adjusted_gap, gap, share
+from cxlab.stats.verbatims.prepared import spread
+from cxlab.survey.definition import Theme
+
+SHARES, EFFECTS = np.array([0.25, 0.12, 0.05]), np.array([-20.0, 10.0, 25.0])
+COMMENTS, CODED, ACCURACY = 3000, 300, 0.94
+LEVEL = 0.95
+
+
+def study(
+    rng: np.random.Generator, design: str, accuracy: float
+) -> tuple[Comments, np.ndarray, float]:
+    """Comments of three themes; of the third the machine errs where scores are low."""
+    n, flights = COMMENTS, 150
+    flight = rng.integers(0, flights, n)
+    mood = rng.normal(0, 15, flights)[flight] if design != "simple" else 0.0
+    weight = rng.lognormal(0, 0.5, n) if design == "weighted" else np.ones(n)
+    shift = 0.5 * np.sign(rng.normal(size=flights))[flight] if design != "simple" else np.zeros(n)
+    odds = np.log(SHARES / (1 - SHARES))[None, :] + shift[:, None]
+    truth = (rng.random((n, 3)) < 1 / (1 + np.exp(-odds))).astype(float)
+    score = 40 + truth @ EFFECTS + mood + rng.normal(0, 70, n)
+    machine = np.where(rng.random((n, 3)) < accuracy, truth, 1 - truth)
+    machine[:, 2] = np.where((score < -20) & (rng.random(n) < 0.2), 1, machine[:, 2])
+    stratum, hand, drawn = machine.any(axis=1).astype(int), np.full((n, 3), np.nan), np.ones(n)
+    for place in (0, 1):
+        pool = np.flatnonzero(stratum == place)
+        hand[rng.choice(pool, min(CODED // 2, len(pool)), replace=False)] = 0
+    coded = ~np.isnan(hand[:, 0])
+    hand[coded] = truth[coded]
+    kappa = cohen_kappa(machine[:, 0], truth[:, 0])
+    units = np.column_stack([np.zeros(n, int), flight if design != "simple" else np.arange(n)])
+    comments = Comments(machine, hand, score, np.ones(n, bool), weight, drawn, stratum)
+    return comments, units, kappa
+
+
+def truths(design: str) -> dict[tuple[str, int], float]:
+    """Planted values; shares of clustered studies are means over flights."""
+    odds = np.log(SHARES / (1 - SHARES))
+    mixed = np.mean([1 / (1 + np.exp(-(odds + s))) for s in (-0.5, 0.5)], axis=0)
+    shares = mixed if design != "simple" else SHARES
+    found = {("share", t): float(shares[t]) for t in range(3)}
+    found |= {("adjusted gap", t): float(EFFECTS[t]) for t in range(3)}
+    # themes go together by their flights: gaps hold a part of the other themes' effects
+    low, high = (1 / (1 + np.exp(-(odds + s))) for s in (-0.5, 0.5))
+    between = (np.outer(low, low) + np.outer(high, high)) / 2 - np.outer(shares, shares)
+    for t in range(3):
+        spill = between[t] / (shares[t] * (1 - shares[t]))
+        spill[t] = 0.0
+        found["gap", t] = float(EFFECTS[t] + (spill @ EFFECTS if design != "simple" else 0.0))
+    return found
+
+
+def inside(estimate: float, se: float, df: float, kind: str, true: float, n: int) -> bool:
+    """Whether the interval holds the truth."""
+    if kind != "share":
+        return abs(estimate - true) < stdtrit(df, 0.5 + LEVEL / 2) * se
+    ratio = stdtrit(1e9, 0.5 + LEVEL / 2) / stdtrit(df, 0.5 + LEVEL / 2)
+    size = estimate * (1 - estimate) / se**2 * ratio**2
+    low, high = wilson_interval(estimate, size, level=LEVEL)
+    return bool(low <= true <= high)
+
+
+@one_blas_thread
+def coverage(studies: int, design: str, accuracy: float = ACCURACY) -> pd.DataFrame:
+    """Coverage, mean standard error against hand codes alone, and the machine's mean figure."""
+    rng, true, rows = np.random.default_rng(7), truths(design), []
+    for _ in range(studies):
+        comments, units, kappa = study(rng, design, accuracy)
+        made = Correction(comments)
+        whole = np.where(comments.own[:, None], comments.machine, np.nan)
+        plain = Correction(
+            Comments(
+                comments.machine,
+                whole,
+                comments.score,
+                comments.own,
+                comments.weight,
+                comments.drawn,
+                comments.stratum,
+            )
+        )
+        for t in range(3):
+            for kind, quantity in (
+                ("share", share(t)),
+                ("gap", gap(t)),
+                ("adjusted gap", adjusted_gap(t, 3)),
+            ):
+                row = {"quantity": kind, "theme": t, "kappa": kappa}
+                for name, source, tuning in (
+                    ("corrected", made, None),
+                    ("hand", made, 0.0),
+                    ("machine", plain, None),
+                ):
+                    found = source.estimate(quantity, theme=t, tuning=tuning)
+                    variance, df = spread(found.influence, found.information, units)
+                    se = float(np.sqrt(variance + found.unseen))
+                    row[f"{name}_covers"] = inside(
+                        found.estimate, se, df, kind, true[kind, t], CODED
+                    )
+                    row[f"{name}_se"], row[name] = se, found.estimate
+                rows.append(row)
+    table = pd.DataFrame(rows).groupby(["quantity", "theme"]).mean()
+    table["se_ratio"] = table["corrected_se"] / table["hand_se"]
+    table["truth"] = [true[key] for key in table.index]
+    columns = [
+        "truth",
+        "corrected",
+        "corrected_covers",
+        "hand_covers",
+        "machine",
+        "machine_covers",
+        "se_ratio",
+        "kappa",
+    ]
+    return table[columns]
+
+
+def speed(rows: int) -> None:
+    """Processor time and peak memory of all steps on comments of about 25 words."""
+    rng = np.random.default_rng(0)
+    words = np.array([f"word{''.join(chr(97 + int(d)) for d in str(i))}" for i in range(3000)])
+    chance = 1 / np.arange(1, 3001)
+    drawn = rng.choice(3000, (rows, 25), p=chance / chance.sum())
+    data = pd.DataFrame(
+        {
+            "said": [" ".join(words[line]) + "." for line in drawn],
+            "score": rng.integers(0, 11, rows) * 1.0,
+        }
+    )
+    del drawn
+    codebook = {
+        f"t{i}": Theme(f"t{i}", f"T{i}", tuple(words[20 + 3 * i : 23 + 3 * i])) for i in range(12)
+    }
+    started, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    coded = code_comments(data, "said", codebook)
+    steps = {"code": time.process_time() - started}
+    for name, step in (
+        ("quotes", lambda: typical_quotes(data, "said", coded)),
+        ("tone", lambda: theme_sentiment(data, "said", coded, score="score")),
+        ("found", lambda: find_themes(data, "said")),
+    ):
+        at = time.process_time()
+        step()
+        steps[name] = time.process_time() - at
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in steps.items())
+    print(
+        f"{rows:,} comments: {sum(steps.values()):.1f} s ({told}); peak {peak / 1024:.0f} MB, {(peak - before) / 1024:.0f} MB more"
+    )
+
+
+def main(studies: int = 200) -> None:
+    """Print coverage under three designs, then speed."""
+    for design in ("simple", "clustered", "weighted"):
+        print(f"{design}, {studies} studies, {COMMENTS:,} comments, {CODED} coded by hand")
+        print(coverage(studies, design).round(3).to_string())
+    speed(10_000)
