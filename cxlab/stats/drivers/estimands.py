@@ -311,9 +311,10 @@ def _positions(columns: list[list[int]], chosen: Array) -> list[list[int]]:
 
 def _performance_table(answers: Answers, top_from: Array) -> Array:
     """Per row and driver: rated, rating, in the top box, use known, each times the weight."""
-    known = answers.rated
-    ratings = np.where(known, answers.ratings.astype(float), 0.0)
-    table = np.hstack([known, ratings, known & (ratings >= top_from), answers.asked])
+    ratings = answers.ratings.astype(float)
+    known = ~np.isnan(ratings)
+    filled = np.where(known, ratings, 0.0)
+    table = np.hstack([known, filled, ratings >= top_from, known | answers.never])
     return table * answers.weights[:, None]
 
 
@@ -397,14 +398,15 @@ def _level_counts(
     for start in range(0, answers.n, size):
         part = answers.ratings[start : start + size, position].astype(float)
         known = np.flatnonzero(~np.isnan(part))
-        upper = np.clip(np.searchsorted(level, part[known]), 1, max(len(level) - 1, 1))
-        lower, upper = upper - 1, np.minimum(upper, len(level) - 1)
+        lower = np.searchsorted(level, part[known], side="right") - 1
+        upper = np.minimum(lower + 1, len(level) - 1)
         gap = level[upper] - level[lower]
         share = np.divide(part[known] - level[lower], gap, out=np.zeros_like(gap), where=gap > 0)
         first = unit[start + known].astype(np.intp) * len(level)
-        for place, weight in ((lower, 1 - share), (upper, share)):
-            weight = weight * answers.weights[start + known]
-            counts += np.bincount(first + place, weight, len(counts))
+        weight = answers.weights[start + known]
+        counts += np.bincount(first + lower, weight * (1 - share), len(counts))
+        if share.any():
+            counts += np.bincount(first + upper, weight * share, len(counts))
     return counts.reshape(n_units, len(level))
 
 

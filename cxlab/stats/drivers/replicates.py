@@ -73,8 +73,9 @@ def make_resample(answers: Answers, replicates: int, seed: int) -> tuple[Resampl
 
 def unit_totals(values: Array, unit: Array, n_units: int) -> Array:
     """Sums of the rows of each unit, shape (units, k)."""
-    where = (np.ones(len(unit)), (unit, np.arange(len(unit))))
-    return np.asarray(sparse.csr_array(where, shape=(n_units, len(unit))) @ values)
+    # a column for each row, with a one where its unit is
+    ones = np.ones(len(unit)), unit, np.arange(len(unit) + 1)
+    return np.asarray(sparse.csc_array(ones, shape=(n_units, len(unit))) @ values)
 
 
 def totals_in_parts(table: Callable[[slice], Array], unit: Array, n_units: int) -> Array:
