@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 #: One page of each kind.
 PAGES = [
-    "index.html", "gallery.html", "how-to/small-groups.html", "reference/functions/drivers.html",
+    "index.html", "gallery.html", "tutorial/demo.html", "how-to/small-groups.html", "reference/functions/drivers.html",
     "reference/study-file.html", "notebooks/2-scorecard.html",
 ]  # fmt: skip
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}

@@ -25,7 +25,8 @@ def measured_page() -> str:
         "Speed beside other packages, and whether intervals and tests keep what they promise in "
         "simulated studies whose truth is known. Each figure stands below the command that prints it, "
         "from the root of the clone; seeds are fixed, so that the same studies are drawn again. "
-        "`make bench` runs all of them, with more studies than here."
+        "`make bench` runs all of them, with more studies than here. Speeds are those of two cores that "
+        "other work shared: your own are better."
     ]
     for name in names():
         kept = KEPT / f"{name}.txt"
