@@ -32,6 +32,8 @@ SAME = 0.7
 SHOWN, MOST_WORDS = 6, 2_000
 #: Comments of which half-samples are taken at most.
 MOST_HALVED = 4_000
+#: Most comments that are read.
+MOST_LEARNED = 20_000
 #: Steps of a factorisation.
 MOST_STEPS = 100
 #: Places for words and pairs of words of sentences.
@@ -106,7 +108,7 @@ def find_themes(
     from sklearn.decomposition import NMF
 
     check_columns(data, {"text": text})
-    said = data[text].dropna().astype("str")
+    said, notes = _some(data[text].dropna().astype("str"))
     if len(said) < 2 * themes:
         raise ValueError(
             f"`data` must have {2 * themes:,} comments or more for {themes} themes; got {len(said):,}."
@@ -141,17 +143,28 @@ def find_themes(
         "recurrence": np.mean(again, axis=0) if again else np.nan,
     })  # fmt: skip
     few = int((table["recurrence"] < RECURS).sum())
-    notes = (
-        f"{few} of {len(table)} themes recur in fewer than {RECURS:.0%} of half-samples: they may be chance.",
-    )
+    if few:
+        notes.append(
+            f"{few} of {len(table)} themes recur in fewer than {RECURS:.0%} of half-samples: they may be chance."
+        )
     order = np.argsort(-table["n"].to_numpy(), kind="stable")
     return FoundThemes(
         table=with_display(table.iloc[order].reset_index(drop=True).assign(theme=table["theme"]),
                            caption="Words that go together", columns=("theme", "words", "n", "recurrence"),
                            headers={"theme": "Found", "words": "Words", "n": "Comments", "recurrence": "Found again"},
                            units={"recurrence": "share"}),
-        words=tuple(top[i] for i in order), notes=notes if few else (),
+        words=tuple(top[i] for i in order), notes=tuple(notes),
     )  # fmt: skip
+
+
+def _some(said: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Comments that are read: all, or evenly spaced ones of very many."""
+    step = -(-len(said) // MOST_LEARNED) if len(said) else 1
+    if step == 1:
+        return said, []
+    return said[::step], [
+        f"Every {step}th of {len(said):,} comments was read: more would tell the same."
+    ]
 
 
 def _weighted_words(said: pd.Series) -> tuple[list[str], Any]:
@@ -220,7 +233,8 @@ def theme_sentiment(
     check_columns(data, {"text": text})
     values = score_values(data, score)
     known = data[text].notna().to_numpy() & ~np.isnan(values)
-    said, given = data.loc[known, text].astype("str"), values[known]
+    said, notes = _some(data.loc[known, text].astype("str"))
+    given = pd.Series(values, index=data.index)[said.index].to_numpy()
     if len(said) < 10 * folds:
         raise ValueError(
             f"`data` must have {10 * folds} comments with a score or more; got {len(said)}."
@@ -236,9 +250,9 @@ def theme_sentiment(
         own = tone[series.str.contains(pattern_of(theme.words)).to_numpy(bool)]
         mean = float(own.mean()) if len(own) else np.nan
         rows.append((name, len(own), mean, float((own < 0).mean()) if len(own) else np.nan))
-    notes = [
+    notes.append(
         f"Words tell scores above the mean from those below with an AUC of {auc:.2f} (out of fold)."
-    ]
+    )
     if not r >= SAYS_NOTHING:
         notes.append(
             f"Words do not predict the score (r = {r:.2f}): is the score another respondent's?"
