@@ -178,3 +178,4 @@ def main(studies: int = 200) -> None:
         print(f"{design}, {studies} studies, {COMMENTS:,} comments, {CODED} coded by hand")
         print(coverage(studies, design).round(3).to_string())
     speed(10_000)
+    speed(100_000)

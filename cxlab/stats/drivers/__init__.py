@@ -2,8 +2,8 @@
 
 `answers` reads, `covariances` fits (with `rows` and `replicates`), `estimands` estimates
 importance among users and adjusted for reach, `subsets` and `importance` share out R²,
-`coefficients` tests, `analysis` puts them together in a `result`. `map`, `what_if`,
-`penalty_reward` and `comparisons` go on from there.
+`coefficients` tests, `analysis` puts them together in a `result`. `map`,
+`penalty_reward` and `comparisons` (with what-if) go on from there.
 """
 
 from cxlab.stats.drivers.analysis import drivers

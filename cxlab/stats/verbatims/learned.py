@@ -32,6 +32,8 @@ SAME = 0.7
 SHOWN, MOST_WORDS = 6, 2_000
 #: Comments of which half-samples are taken at most.
 MOST_HALVED = 4_000
+#: Most comments that are read.
+MOST_LEARNED = 20_000
 #: Steps of a factorisation.
 MOST_STEPS = 100
 #: Places for words and pairs of words of sentences.
@@ -103,10 +105,8 @@ def find_themes(
     >>> find_themes(rows, "said", themes=2, resamples=4).table["recurrence"].tolist()
     [1.0, 1.0]
     """
-    from sklearn.decomposition import NMF
-
     check_columns(data, {"text": text})
-    said = data[text].dropna().astype("str")
+    said, notes = _some(data[text].dropna().astype("str"))
     if len(said) < 2 * themes:
         raise ValueError(
             f"`data` must have {2 * themes:,} comments or more for {themes} themes; got {len(said):,}."
@@ -119,7 +119,35 @@ def find_themes(
         "tol": 1e-3,
         "random_state": seed,
     }
-    whole = NMF(**options)
+    parts, components, again = _factors(weights, options, resamples, seed)
+    top = [tuple(names[i] for i in np.argsort(-row, kind="stable")[:SHOWN]) for row in components]
+    largest = np.bincount(parts.argmax(axis=1)[parts.max(axis=1) > 0], minlength=len(top))
+    table = pd.DataFrame({
+        "theme": np.arange(1, len(top) + 1), "words": [", ".join(words) for words in top], "n": largest,
+        "recurrence": np.mean(again, axis=0) if again else np.nan,
+    })  # fmt: skip
+    few = int((table["recurrence"] < RECURS).sum())
+    if few:
+        notes.append(
+            f"{few} of {len(table)} themes recur in fewer than {RECURS:.0%} of half-samples: they may be chance."
+        )
+    order = np.argsort(-table["n"].to_numpy(), kind="stable")
+    return FoundThemes(
+        table=with_display(table.iloc[order].reset_index(drop=True).assign(theme=table["theme"]),
+                           caption="Words that go together", columns=("theme", "words", "n", "recurrence"),
+                           headers={"theme": "Found", "words": "Words", "n": "Comments", "recurrence": "Found again"},
+                           units={"recurrence": "share"}),
+        words=tuple(top[i] for i in order), notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _factors(
+    weights: Any, options: dict[str, Any], resamples: int, seed: int
+) -> tuple[Array, Array, list[NDArray[np.bool_]]]:
+    """Parts of comments, components, and which of these each half-sample finds again."""
+    from sklearn.decomposition import NMF
+
+    whole, n = NMF(**options), weights.shape[0]
     rng, again = np.random.default_rng(seed), []
     with warnings.catch_warnings():
         # whether a theme is there again in half of the comments says more than a tolerance
@@ -128,30 +156,20 @@ def find_themes(
         warnings.filterwarnings("ignore", message="invalid value encountered in sqrt")
         parts = whole.fit_transform(weights)
         for _ in range(resamples):
-            half = rng.choice(len(said), min(len(said), MOST_HALVED) // 2, replace=False)
+            half = rng.choice(n, min(n, MOST_HALVED) // 2, replace=False)
             found = NMF(**options).fit(weights[half]).components_
             again.append((_unit(whole.components_) @ _unit(found).T).max(axis=1) >= SAME)
-    top = [
-        tuple(names[i] for i in np.argsort(-row, kind="stable")[:SHOWN])
-        for row in whole.components_
+    return parts, whole.components_, again
+
+
+def _some(said: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Comments that are read: all, or evenly spaced ones of very many."""
+    step = -(-len(said) // MOST_LEARNED) if len(said) else 1
+    if step == 1:
+        return said, []
+    return said[::step], [
+        f"Every {step}th of {len(said):,} comments was read: more would tell the same."
     ]
-    largest = np.bincount(parts.argmax(axis=1)[parts.max(axis=1) > 0], minlength=len(top))
-    table = pd.DataFrame({
-        "theme": np.arange(1, len(top) + 1), "words": [", ".join(words) for words in top], "n": largest,
-        "recurrence": np.mean(again, axis=0) if again else np.nan,
-    })  # fmt: skip
-    few = int((table["recurrence"] < RECURS).sum())
-    notes = (
-        f"{few} of {len(table)} themes recur in fewer than {RECURS:.0%} of half-samples: they may be chance.",
-    )
-    order = np.argsort(-table["n"].to_numpy(), kind="stable")
-    return FoundThemes(
-        table=with_display(table.iloc[order].reset_index(drop=True).assign(theme=table["theme"]),
-                           caption="Words that go together", columns=("theme", "words", "n", "recurrence"),
-                           headers={"theme": "Found", "words": "Words", "n": "Comments", "recurrence": "Found again"},
-                           units={"recurrence": "share"}),
-        words=tuple(top[i] for i in order), notes=notes if few else (),
-    )  # fmt: skip
 
 
 def _weighted_words(said: pd.Series) -> tuple[list[str], Any]:
@@ -220,7 +238,8 @@ def theme_sentiment(
     check_columns(data, {"text": text})
     values = score_values(data, score)
     known = data[text].notna().to_numpy() & ~np.isnan(values)
-    said, given = data.loc[known, text].astype("str"), values[known]
+    said, notes = _some(data.loc[known, text].astype("str"))
+    given = pd.Series(values, index=data.index)[said.index].to_numpy()
     if len(said) < 10 * folds:
         raise ValueError(
             f"`data` must have {10 * folds} comments with a score or more; got {len(said)}."
@@ -236,9 +255,9 @@ def theme_sentiment(
         own = tone[series.str.contains(pattern_of(theme.words)).to_numpy(bool)]
         mean = float(own.mean()) if len(own) else np.nan
         rows.append((name, len(own), mean, float((own < 0).mean()) if len(own) else np.nan))
-    notes = [
+    notes.append(
         f"Words tell scores above the mean from those below with an AUC of {auc:.2f} (out of fold)."
-    ]
+    )
     if not r >= SAYS_NOTHING:
         notes.append(
             f"Words do not predict the score (r = {r:.2f}): is the score another respondent's?"
