@@ -89,7 +89,7 @@ def as_answers(rows: Array, cluster: Array | None = None) -> Answers:
         names=names,
         labels={name: name for name in [*names, "y"]},
         ratings=rows[:, :-1],
-        used=np.where(np.isnan(rows[:, :-1]), np.nan, 1.0),
+        never=np.zeros((len(rows), len(names)), dtype=bool),
         outcome=rows[:, -1],
         weights=np.ones(len(rows)),
         group=None,

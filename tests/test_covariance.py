@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from cxlab.core.frames import open_frame
-from cxlab.stats.covariance import rows, to_correlation
+from cxlab.stats.covariance import covariance, to_correlation
 from cxlab.stats.covariance.covariance import WeightedRows, summed_rows
 from cxlab.stats.covariance.em import NoMaximumError, estimate_covariance, fit_normal, with_prior
 
@@ -108,13 +108,13 @@ class TestSums:
     def test_more_columns_than_one_key_holds(self, monkeypatch):
         frame = ratings()
         whole = summed(frame, COLUMNS).pair_sums()
-        monkeypatch.setattr(rows, "KEY_BITS", 3)
+        monkeypatch.setattr(covariance, "KEY_BITS", 3)
         parts = summed(frame, COLUMNS).pair_sums()
         assert parts.n.tolist() == whole.n.tolist()
         assert parts.products == pytest.approx(whole.products, rel=ENGINES)
 
     def test_too_many_patterns_are_refused(self, monkeypatch):
-        monkeypatch.setattr(rows, "MOST_PATTERNS", 3)
+        monkeypatch.setattr(covariance, "MOST_PATTERNS", 3)
         with pytest.raises(ValueError, match="at most 3 different sets of answers here; got 1"):
             summed(ratings(), COLUMNS)
 

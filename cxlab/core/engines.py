@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from cxlab.core.labels import label
 #: Below this many rows DuckDB sums on one thread: the order of a threaded floating-point
 #: sum changes from run to run, and its last digits with it.
 SINGLE_THREAD_ROWS = 5_000_000
+#: Rows of which tables are made at a time.
+PART_ROWS = 65_536
 #: More rows than any table has.
 NO_LIMIT = 2**62
 #: Whole numbers up to this one are themselves as floating-point numbers.
@@ -42,6 +45,45 @@ def collect(lazy: nw.LazyFrame) -> pd.DataFrame:
             warnings.filterwarnings("ignore", "The inplace keyword in DataFrame.drop")
             frame = lazy.collect("pandas").to_native()
     return frame.reset_index(drop=True)
+
+
+def collect_narrow(lazy: nw.LazyFrame, numbers: Collection[str]) -> pd.DataFrame:
+    """As `collect`, of millions of rows: ``numbers`` as the narrowest floats that hold them.
+
+    DuckDB hands over some rows at a time, so that they are never all there as wide numbers.
+    """
+    if not lazy.implementation.is_duckdb():
+        frame = collect(lazy)
+        return frame.assign(**{name: narrow(frame[name].to_numpy()) for name in numbers})
+    reader = lazy.to_native().to_arrow_reader(PART_ROWS)
+    parts: dict[str, list[Any]] = {name: [] for name in reader.schema.names}
+    for batch in reader:
+        for name, column in zip(parts, batch.columns, strict=True):
+            known = name in numbers
+            parts[name].append(narrow(column.to_numpy(zero_copy_only=False)) if known else column)
+    return pd.DataFrame({name: _joined(parts.pop(name)) for name in list(parts)})
+
+
+def _joined(parts: list[Any]) -> Any:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    return pa.chunked_array(parts).to_pandas(date_as_object=False)
+
+
+def narrow(values: np.ndarray) -> np.ndarray:
+    """The same numbers in the narrowest float that holds every one of them exactly.
+
+    Examples
+    --------
+    >>> narrow(np.array([7.0, np.nan])).dtype, narrow(np.array([7.1])).dtype
+    (dtype('float16'), dtype('float64'))
+    """
+    for kind in (np.float16, np.float32):
+        with np.errstate(over="ignore"):
+            narrower = values.astype(kind)
+        if values.dtype.kind == "f" and np.array_equal(narrower, values, equal_nan=True):
+            return narrower
+    return values
 
 
 def row_count(frame: Any) -> int:

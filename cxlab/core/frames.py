@@ -16,7 +16,15 @@ import narwhals as nw
 import pandas as pd
 
 from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.engines import SINGLE_THREAD_ROWS, collect, fenced, from_pandas, without_nan
+from cxlab.core.engines import (
+    PART_ROWS,
+    SINGLE_THREAD_ROWS,
+    collect,
+    collect_narrow,
+    fenced,
+    from_pandas,
+    without_nan,
+)
 from cxlab.core.labels import label, natural_order, row_labels
 from cxlab.core.messages import got, nearest, unknown
 
@@ -30,6 +38,8 @@ __all__ = [
 #: Cells (rows × columns) that are fetched where the rows themselves are needed, at most:
 #: about a gigabyte.
 MOST_CELLS = 100_000_000
+#: The same of narrow numbers.
+MOST_NARROW_CELLS = 4 * MOST_CELLS
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +74,13 @@ class Opened:
         """The rows themselves, of some columns or all: see `collect_rows`."""
         lazy = self.lazy if columns is None else self.lazy.select(list(dict.fromkeys(columns)))
         return collect_rows(lazy, self.data)
+
+    def narrow_rows(self, numbers: Iterable[str]) -> pd.DataFrame:
+        """As `rows`; beyond 65,536 rows ``numbers`` are the narrowest floats that hold them."""
+        if self.n <= PART_ROWS:
+            return self.rows()
+        check_cells(self.lazy, self.n, MOST_NARROW_CELLS)
+        return collect_narrow(self.lazy, set(numbers))
 
 
 def open_frame(
@@ -301,15 +318,20 @@ def collect_rows(lazy: nw.LazyFrame, data: Any) -> pd.DataFrame:
     """
     if isinstance(data, pd.DataFrame):
         return collect(lazy)
-    width = len(lazy.collect_schema())
     n = int(collect(lazy.select(n=nw.len()))["n"].iloc[0])
-    if n * width > MOST_CELLS:
+    check_cells(lazy, n, MOST_CELLS)
+    return collect(lazy)
+
+
+def check_cells(lazy: nw.LazyFrame, n: int, most: int) -> None:
+    """Refuse to fetch ``n`` rows of more cells than ``most``."""
+    width = len(lazy.collect_schema())
+    if n * width > most:
         raise ValueError(
-            f"`data` must have at most {MOST_CELLS // width:,} rows here, because rows are "
+            f"`data` must have at most {most // width:,} rows here, because rows are "
             f"resampled or compared one by one; got {n:,}. Read a part with where= or period=, or "
             "take scorecard() or touchpoint_correlations(), which need sums only."
         )
-    return collect(lazy)
 
 
 def with_wall_times(data: Any, columns: Iterable[str]) -> Any:

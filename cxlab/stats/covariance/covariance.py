@@ -21,6 +21,8 @@ REPAIRED_EIGENVALUE = 1e-6
 ROUNDING_EIGENVALUE = -1e-10
 #: A direction with less than this part of the largest spread is rounding.
 NO_SPREAD = 1e-15
+#: Matrices that are split into directions together.
+AT_ONCE = 4096
 #: Columns whose missingness fits one 64-bit key of a query.
 KEY_BITS = 60
 #: Patterns of missing answers that are summed at most: 2 GB of sums of 20 columns.
@@ -135,8 +137,8 @@ class WeightedRows:
     @staticmethod
     def of(values: Array, weight: Array, unit: Array | None = None) -> WeightedRows:
         """Each row for itself."""
-        ones = np.ones(len(values), dtype=np.int64)
-        return WeightedRows(values, weight, ones, np.zeros_like(ones) if unit is None else unit)
+        alike = np.broadcast_to(np.arange(2), (len(values), 2)).T  # no memory for millions
+        return WeightedRows(values, weight, alike[1], alike[0] if unit is None else unit)
 
     @property
     def n(self) -> int:
@@ -153,7 +155,7 @@ class WeightedRows:
         """The rows by what they miss."""
         return Patterns.of(self.values, self.weight, self.located)
 
-    def take(self, chosen: Array) -> WeightedRows:
+    def take(self, chosen: Array | slice) -> WeightedRows:
         """The chosen rows (a boolean mask or positions)."""
         return WeightedRows(
             self.values[chosen], self.weight[chosen], self.count[chosen], self.unit[chosen]
@@ -179,13 +181,24 @@ class WeightedRows:
 
     def compressed(self, *, within_units: bool) -> WeightedRows:
         """Rows of one pattern as their mean and spread, where that is at most half as many."""
-        parts = (
-            [_compressed(part) for part in self._units()] if within_units else [_compressed(self)]
-        )
-        joined = join_rows(parts)
+        joined = join_rows([_compressed(part) for part in self._units(within_units)])
         return joined if 2 * len(joined.weight) <= len(self.weight) else self
 
-    def _units(self) -> Iterator[WeightedRows]:
+    def about(self, origin: Array) -> WeightedRows:
+        """The same rows, whose places are deviations from ``origin``."""
+        return replace(self, values=self.values - self.located[:, None] * origin)
+
+    def less(self, multiples: Sequence[tuple[int, int, float]]) -> WeightedRows:
+        """The same rows with column i less c times column j, for each (i, j, c)."""
+        values = self.values.astype(float)
+        for column, other, factor in multiples:
+            values[:, column] -= factor * values[:, other]
+        return replace(self, values=values)
+
+    def _units(self, apart: bool) -> Iterator[WeightedRows]:
+        if not apart:
+            yield self
+            return
         order = np.argsort(self.unit, kind="stable")
         for part in np.split(order, np.flatnonzero(np.diff(self.unit[order])) + 1):
             yield self.take(part)
@@ -202,33 +215,39 @@ def join_rows(parts: Sequence[WeightedRows]) -> WeightedRows:
 def _compressed(rows: WeightedRows) -> WeightedRows:
     """Mean and spread of the rows of each pattern that has more rows than columns."""
     number = pattern_numbers(~np.isnan(rows.values))
+    many = np.bincount(number)[number] > rows.values.shape[1] + 1
+    if not many.any():
+        return rows
+    return join_rows([rows.take(~many), _means_and_spreads(rows.take(many), number[many])])
+
+
+def _means_and_spreads(rows: WeightedRows, number: Array) -> WeightedRows:
+    """Rows of one number as one for their mean, and as many as needed for their spread."""
     order = np.argsort(number, kind="stable")
-    runs = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
-    few = rows.values.shape[1] + 1
-    parts = [rows.take(np.concatenate([run[:0] if len(run) > few else run for run in runs]))]
-    return join_rows(parts + [_mean_and_spread(rows.take(run)) for run in runs if len(run) > few])
+    starts = np.flatnonzero(np.diff(number[order], prepend=-1))
+    rows = rows.take(order)
+    values, size = rows.values.astype(float), np.diff(starts, append=len(order))
+    placed = (rows.weight * rows.located)[:, None]
+    weight, sums = (np.add.reduceat(part, starts) for part in (placed, placed * values))
+    mean = sums / weight
+    about = np.nan_to_num(values - rows.located[:, None] * np.repeat(mean, size, axis=0))
+    weighted = about * rows.weight[:, None]
+    runs = [slice(*ends) for ends in zip(starts, starts + size, strict=True)]
+    scatter = np.stack([weighted[run].T @ about[run] for run in runs])
+    count = np.add.reduceat(rows.count, starts)
+    return _with_spreads(WeightedRows(mean, weight[:, 0], count, rows.unit[starts]), scatter)
 
 
-def _mean_and_spread(rows: WeightedRows) -> WeightedRows:
-    """One row for the mean of rows of one pattern, and as many as needed for their spread."""
-    placed = rows.weight * rows.located
-    mean = placed @ rows.values / placed.sum()
-    about = np.nan_to_num(rows.values - rows.located[:, None] * mean)
-    spread = _spread((about * rows.weight[:, None]).T @ about)
-    spread = np.where(np.isnan(mean), np.nan, spread)
-    return WeightedRows(
-        values=np.vstack([mean, spread]),
-        weight=np.append(placed.sum(), np.ones(len(spread))),
-        count=np.append(rows.n, np.zeros(len(spread), dtype=np.int64)),
-        unit=np.full(len(spread) + 1, rows.unit[0]),
-    )
-
-
-def _spread(scatter: Array) -> Array:
-    """Rows whose sums of products are the given ones."""
-    values, vectors = np.linalg.eigh(scatter)
-    kept = values > NO_SPREAD * max(values[-1], 0.0)
-    return (vectors[:, kept] * np.sqrt(values[kept])).T
+def _with_spreads(means: WeightedRows, scatters: Array) -> WeightedRows:
+    """Means, and rows whose sums of products are the given ones, shape (k, q, q)."""
+    values, vectors = np.linalg.eigh(scatters)
+    kept = values > NO_SPREAD * np.maximum(values[:, -1:], 0.0)
+    long = vectors * np.sqrt(np.where(kept, values, 0.0))[:, None, :]
+    spread = np.swapaxes(long, 1, 2)[kept]
+    of = np.nonzero(kept)[0]
+    spread = np.where(np.isnan(means.values[of]), np.nan, spread)
+    nothing = np.zeros(len(of), dtype=np.int64)
+    return join_rows([means, WeightedRows(spread, np.ones(len(of)), nothing, means.unit[of])])
 
 
 def summed_rows(lazy: nw.LazyFrame, columns: Sequence[str], weights: str | None) -> WeightedRows:
@@ -298,11 +317,10 @@ def _of_sums(table: pd.DataFrame, q: int, keys: Sequence[str]) -> WeightedRows:
     sums = table[[f"_s{j}" for j in range(q)]].to_numpy(dtype=float)
     products = table.filter(regex="^_p[0-9]+_").to_numpy(dtype=float)
     mean = np.where(known == 1, sums / weight[:, None], np.nan)
-    parts = [WeightedRows(mean, weight, n, np.zeros_like(n))]
-    for place in np.flatnonzero(n > 1):
+    means = WeightedRows(mean, weight, n, np.zeros_like(n))
+    parts = [means.take(n == 1)]
+    for place in np.array_split(np.flatnonzero(n > 1), len(n) // AT_ONCE + 1):
         centre = np.nan_to_num(mean[place])
-        spread = _spread(unpack(products[place], q) - weight[place] * np.outer(centre, centre))
-        nothing = np.zeros(len(spread), dtype=np.int64)
-        spread = np.where(np.isnan(mean[place]), np.nan, spread)
-        parts.append(WeightedRows(spread, np.ones(len(spread)), nothing, nothing))
+        about = weight[place, None, None] * (centre[:, :, None] * centre[:, None, :])
+        parts.append(_with_spreads(means.take(place), unpack(products[place], q) - about))
     return join_rows(parts)

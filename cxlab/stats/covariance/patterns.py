@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from scipy.linalg.blas import dgemm
 
@@ -29,10 +30,11 @@ def pattern_numbers(known: Array) -> Array:
     """Number of each row's pattern, shape (n,)."""
     number = np.zeros(len(known), dtype=np.int64)
     for start in range(0, known.shape[1], BITS):
-        part = known[:, start : start + BITS]
-        word = part @ (np.int64(1) << np.arange(part.shape[1], dtype=np.int64))
-        pair = word if start == 0 else np.column_stack([number, word])
-        number = np.unique(pair, axis=0, return_inverse=True)[1].ravel()
+        word = np.zeros(len(known), dtype=np.int64)
+        for bit, column in enumerate(known.T[start : start + BITS]):
+            word |= column.astype(np.int64) << bit
+        codes, words = pd.factorize(word, sort=True)
+        number = pd.factorize(number * len(words) + codes, sort=True)[0]
     return number
 
 

@@ -17,7 +17,6 @@ from cxlab.stats.covariance import MISSING
 from cxlab.stats.drivers.answers import (
     OUTCOME_SCALES,
     Answers,
-    dead_drivers,
     read_answers,
     recode_outcome,
 )
@@ -223,8 +222,7 @@ def _check_choices(options: Options, replicates: int) -> None:
 
 def _varying(answers: Answers) -> tuple[list[int], list[dict[str, object]]]:
     """Positions of the drivers whose ratings differ, and why the others are set aside."""
-    seen = (~np.isnan(answers.ratings)).sum(axis=0)
-    dead = dead_drivers(answers.ratings)
+    seen, dead = answers.ends[0], answers.dead
     aside: list[dict[str, object]] = []
     for position in np.flatnonzero(dead):
         count = int(seen[position])
@@ -242,7 +240,7 @@ def _top_from(
     answers: Answers, kept: list[int], top_box: float | Mapping[str, float] | None
 ) -> Array:
     """Smallest rating in the top box of each driver."""
-    top = float(np.nanmax(answers.ratings[:, kept])) - 1
+    top = float(answers.ends[2][kept].max()) - 1
     if isinstance(top_box, Mapping):
         return np.array([float(top_box.get(name, top)) for name in answers.names])
     return np.full(len(answers.names), top if top_box is None else float(top_box))
@@ -356,8 +354,8 @@ def _result(
         covariances={value: covariance_table(part.users) for value, part in parts.items()},
         labels=answers.labels,
         rating_ends={
-            name: (float(np.nanmin(rating)), float(np.nanmax(rating)))
-            for name, rating in zip(answers.names, answers.ratings.T, strict=True)
+            name: (float(low), float(high))
+            for name, _, low, high in zip(answers.names, *answers.ends, strict=True)
         },
         replicates={value: part.replicates for value, part in parts.items()},
     )

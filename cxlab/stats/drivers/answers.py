@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
+from cxlab.core.engines import PART_ROWS, narrow
 from cxlab.core.frames import as_list, column_names, open_frame
 from cxlab.core.messages import got
 from cxlab.core.result import no_missing
@@ -32,7 +35,7 @@ class Answers:
     names: list[str]  # columns of the drivers
     labels: dict[str, str]  # column to words
     ratings: Array  # (n, p); NaN where not rated
-    used: Array  # (n, p); 1 used, 0 never used, NaN unknown
+    never: Array  # (n, p) of bool; never used, so that it has no rating
     outcome: Array  # (n,), as it is analysed
     weights: Array  # (n,); 1 without
     group: pd.Series | None  # segment or wave of each row
@@ -49,10 +52,41 @@ class Answers:
         return len(self.outcome)
 
     @property
+    def rated(self) -> Array:
+        """Where there is a rating, shape (n, p)."""
+        return ~np.isnan(self.ratings)
+
+    @cached_property
+    def ends(self) -> tuple[Array, Array, Array]:
+        """See `rating_ends`."""
+        return rating_ends(self.ratings)
+
+    @property
+    def dead(self) -> Array:
+        """See `dead_drivers`."""
+        seen, low, high = self.ends
+        return np.asarray((seen < 2) | (low >= high))
+
+    @property
+    def asked(self) -> Array:
+        """Where use is known, shape (n, p)."""
+        return self.rated | self.never
+
+    @property
+    def clusters(self) -> Array:
+        """Clusters that hold a row, in order."""
+        return np.flatnonzero(np.bincount(self.unit))
+
+    @property
     def simple(self) -> bool:
         """Whether rows are drawn one by one with equal weights and no strata."""
         alike = self.weights.min(initial=np.inf) == self.weights.max(initial=-np.inf)
-        return bool(alike and not self.design.stratified and len(np.unique(self.unit)) == self.n)
+        return bool(alike and not self.design.stratified and len(self.clusters) == self.n)
+
+    def with_outcome(self, ratings: Array) -> Array:
+        """Columns with the outcome as the last, no wider than both need."""
+        wide = ratings.dtype == self.outcome.dtype
+        return np.column_stack([ratings, self.outcome if wide else narrow(self.outcome)])
 
     def rows(self, chosen: Array | slice) -> Answers:
         """The chosen rows; the design stays whole, so that a part is a domain."""
@@ -61,7 +95,7 @@ class Answers:
         return replace(
             self,
             ratings=self.ratings[chosen],
-            used=self.used[chosen],
+            never=self.never[chosen],
             outcome=self.outcome[chosen],
             weights=self.weights[chosen],
             group=None if self.group is None else self.group[chosen],
@@ -77,17 +111,19 @@ class Answers:
 
     def with_drivers(self, kept: Sequence[int]) -> Answers:
         """Some of the drivers."""
+        if list(kept) == list(range(len(self.names))):
+            return self
         return replace(
             self,
             names=[self.names[j] for j in kept],
             ratings=self.ratings[:, kept],
-            used=self.used[:, kept],
+            never=self.never[:, kept],
         )
 
     def degrees_of_freedom(self) -> int:
         """Clusters that hold a row less strata that do."""
-        units = np.unique(self.unit)
-        return len(units) - len(np.unique(self.design.cluster_stratum[units]))
+        strata = np.bincount(self.design.cluster_stratum[self.clusters])
+        return len(self.clusters) - int((strata > 0).sum())
 
 
 def read_answers(
@@ -102,7 +138,9 @@ def read_answers(
 ) -> Answers:
     """Read and check, once, the columns of a driver analysis from a frame of any engine.
 
-    Parameters are those of `cxlab.drivers`. Everything below works on the arrays.
+    Parameters are those of `cxlab.drivers`. Everything below works on the arrays; of more
+    than 65,536 rows the ratings are the narrowest floats that hold them, and arithmetic takes
+    some rows at a time.
     """
     names = _driver_names(drivers, outcome)
     words = {**(labels or {}), **(drivers if isinstance(drivers, Mapping) else {})}
@@ -112,7 +150,14 @@ def read_answers(
     opened = open_frame(
         data, numbers=numbers, design=design, by=by, segments=segments, reasons=reasons
     )
-    frame, design, kinds = opened.rows(), opened.design, opened.columns["segments"]
+    # words are long: of each reason only whether it says "never used" is fetched
+    never = {
+        name: (nw.col(name).cast(nw.String) == NEVER_USED).fill_null(False) for name in reasons
+    }
+    opened = replace(opened, lazy=opened.lazy.with_columns(**never)) if never else opened
+    labelled = {*as_list(by), *segments, *opened.design.used()}
+    frame = opened.narrow_rows([name for name in [outcome, *names] if name not in labelled])
+    design, kinds = opened.design, opened.columns["segments"]
     if by and isinstance(data, pd.DataFrame) and isinstance(data[by].dtype, pd.CategoricalDtype):
         frame[by] = pd.Categorical(frame[by], categories=data[by].cat.categories, ordered=True)
     if design.weights:
@@ -124,46 +169,48 @@ def read_answers(
         stratum_clusters=_column(frame, design.stratum_clusters),
     )
     kept = frame[[outcome, *as_list(by)]].notna().all(axis=1).to_numpy()
-    rows = frame[kept]
-    ratings = rows[names].to_numpy(dtype=float)
+    rows = frame if kept.all() else frame[kept]
+    ratings = np.column_stack([rows[name].to_numpy() for name in names])
     _check_finite(ratings, rows[outcome].to_numpy(dtype=float), names, outcome)
-    weights = rows[design.weights] if design.weights else pd.Series(1.0, index=rows.index)
+    weights = np.broadcast_to(1.0, len(rows))
+    if design.weights:
+        weights = rows[design.weights].to_numpy(dtype=float)
     return Answers(
         outcome_name=outcome,
         names=names,
         labels={name: words.get(name, name) for name in [*names, outcome, *kinds]},
         ratings=ratings,
-        used=_used(rows, names, ratings),
+        never=_never(rows, names, ratings),
         outcome=rows[outcome].to_numpy(dtype=float),
-        weights=weights.to_numpy(dtype=float),
+        weights=weights,
         group=None if by is None else rows[by].reset_index(drop=True),
-        unit=sample.row_cluster[kept],
+        unit=sample.row_cluster if kept.all() else sample.row_cluster[kept],
         design=sample,
         n_total=len(frame),
-        n_missing=_missing(frame[[outcome, *as_list(by), *names]]),
+        n_missing=_missing(frame, [outcome, *as_list(by), *names]),
         segments=rows[kinds].reset_index(drop=True) if kinds else None,
     )
 
 
-def _missing(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.isna().sum().rename_axis("column").reset_index(name="n_missing")
+def _missing(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    counts = [int(frame[name].isna().sum()) for name in names]
+    return pd.DataFrame({"column": names, "n_missing": counts})
 
 
-def _used(rows: pd.DataFrame, names: list[str], ratings: Array) -> Array:
-    used = np.where(np.isnan(ratings), np.nan, 1.0)
-    for position, name in enumerate(names):
-        if f"{name}_missing" in rows:
-            never = rows[f"{name}_missing"].eq(NEVER_USED).fillna(False).to_numpy(dtype=bool)
-            contradicting = never & ~np.isnan(ratings[:, position])
-            if contradicting.any():
-                value = float(ratings[contradicting, position][0])
-                raise ValueError(
-                    f"`drivers` must be blank where never used; got "
-                    f"{got([value], int(contradicting.sum()))} in '{name}' beside "
-                    f"'{NEVER_USED}' in '{name}_missing'."
-                )
-            used[never, position] = 0.0
-    return used
+def _never(rows: pd.DataFrame, names: list[str], ratings: Array) -> Array:
+    reasons = [f"{name}_missing" for name in names]
+    if not any(reason in rows for reason in reasons):
+        return np.broadcast_to(False, ratings.shape)
+    nowhere = np.broadcast_to(False, len(rows))
+    never = np.column_stack([rows.get(reason, nowhere) for reason in reasons]).astype(bool)
+    for name, both, rating in zip(names, (never & ~np.isnan(ratings)).T, ratings.T, strict=True):
+        if both.any():
+            raise ValueError(
+                f"`drivers` must be blank where never used; got "
+                f"{got([float(rating[both][0])], int(both.sum()))} in '{name}' beside "
+                f"'{NEVER_USED}' in '{name}_missing'."
+            )
+    return never
 
 
 def _driver_names(drivers: Sequence[str] | Mapping[str, str], outcome: str) -> list[str]:
@@ -219,10 +266,20 @@ def recode_outcome(outcome: Array, scale: str, name: str) -> Array:
 
 def dead_drivers(ratings: Array) -> Array:
     """Drivers with fewer than two answers, or one answer always, shape (drivers,)."""
-    seen = (~np.isnan(ratings)).sum(axis=0)
-    low = np.where(np.isnan(ratings), np.inf, ratings).min(axis=0, initial=np.inf)
-    high = np.where(np.isnan(ratings), -np.inf, ratings).max(axis=0, initial=-np.inf)
+    seen, low, high = rating_ends(ratings)
     return np.asarray((seen < 2) | (low >= high))
+
+
+def rating_ends(ratings: Array) -> tuple[Array, Array, Array]:
+    """How many ratings each driver has, the lowest and the highest; ±inf without any."""
+    seen = np.zeros(ratings.shape[1], dtype=np.int64)
+    low, high = np.full(len(seen), np.inf), np.full(len(seen), -np.inf)
+    for start in range(0, len(ratings), PART_ROWS):
+        part = ratings[start : start + PART_ROWS].astype(float)
+        seen += (~np.isnan(part)).sum(axis=0)
+        low = np.fmin(low, np.fmin.reduce(part, axis=0))
+        high = np.fmax(high, np.fmax.reduce(part, axis=0))
+    return seen, low, high
 
 
 def _column(frame: pd.DataFrame, name: str | None) -> Any:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from scipy.special import stdtrit
 
+from cxlab.core.engines import PART_ROWS
 from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.covariances import CovarianceFit
 from cxlab.stats.drivers.importance import explained_variance, standardised_coefficients
-from cxlab.stats.drivers.replicates import Resample, design_errors, unit_totals
+from cxlab.stats.drivers.replicates import Resample, design_errors, totals_in_parts
 from cxlab.stats.drivers.subsets import ALIASED
 
 Array = np.ndarray
@@ -93,16 +96,18 @@ def coefficient_errors(
     The American Statistician 54, 217–224.
     """
     aliased = ~np.isfinite(variance_inflation(to_correlation(fit.matrix)))
-    known = ~np.isnan(ratings)
-    if answers.simple and known.all():
+    if answers.simple and not np.isnan(ratings).any():
+        ratings = ratings.astype(float)
         pull, leverage = _least_squares(ratings)
         se = _hc3(pull, leverage, ratings, answers.outcome)
         design_df, few = float(answers.n - round(leverage.sum())), FEW_CARRIERS[0]
+        pull /= np.maximum(np.abs(pull).max(axis=0), np.finfo(float).tiny)
+        carried = _carriers(lambda part: pull[part], answers)
     else:
-        pull = np.where(known, ratings - fit.mean[:-1], 0.0) @ _precision(fit.matrix) * known
+        precision = _precision(fit.matrix) * np.sqrt(np.diagonal(fit.matrix)[:-1])
         se, design_df = _replicated_errors(answers, fit, replicates, resample)
         few = FEW_CARRIERS[1]
-    carried = _carriers(pull, answers)
+        carried = _carriers(lambda part: _pull(ratings[part], fit, precision), answers)
     df = np.where(carried < few, np.minimum(carried, design_df), design_df)
     testable = ~aliased & ~(carried < 1)
     return np.where(testable, se, np.nan), np.where(testable, df, np.nan), design_df
@@ -152,16 +157,31 @@ def _replicated_errors(
     return se, min(df, len(replicates) - 1.0) if resample.kind == "jackknife" else df
 
 
-def _carriers(pull: Array, answers: Answers) -> Array:
+def _pull(ratings: Array, fit: CovarianceFit, precision: Array) -> Array:
+    known = ~np.isnan(ratings)
+    return np.asarray(np.where(known, ratings - fit.mean[:-1], 0.0) @ precision * known)
+
+
+def _carriers(pull: Callable[[slice], Array], answers: Answers) -> Array:
     """Effective number of sampling units behind each coefficient, less one.
 
     (Σ q)² ÷ Σ q² − 1 with q = Σ pull². Where 3 of 300 answers differ from the rest, about 2:
     the variance is known as badly as from 3 answers.
     """
-    squares = (pull * answers.weights[:, None]) ** 2
-    held = unit_totals(squares, answers.unit, answers.design.n_clusters)
-    held = held / np.maximum(held.max(axis=0), np.finfo(float).tiny)
-    return np.asarray(held.sum(axis=0) ** 2 / np.maximum((held**2).sum(axis=0), 1.0) - 1)
+    weights = answers.weights
+    first, second = np.zeros(()), np.zeros(())
+    for held in _by_cluster(lambda part: (pull(part) * weights[part, None]) ** 2, answers):
+        first, second = first + held.sum(axis=0), second + (held**2).sum(axis=0)
+    return np.asarray(first**2 / np.maximum(second, np.finfo(float).tiny) - 1)
+
+
+def _by_cluster(table: Callable[[slice], Array], answers: Answers) -> Iterator[Array]:
+    """Sums of whole clusters, some at a time where each row is one."""
+    if len(answers.clusters) < answers.n:
+        yield totals_in_parts(table, answers.unit, answers.design.n_clusters)
+        return
+    for start in range(0, answers.n, PART_ROWS):
+        yield table(slice(start, start + PART_ROWS))
 
 
 def adjusted_r_squared(

@@ -7,7 +7,7 @@ information times its score, and a replicate adds the influences with its multip
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +26,7 @@ from cxlab.stats.covariance.em import (
     unpack_parameters,
     with_prior,
 )
-from cxlab.stats.drivers.replicates import Resample, unit_totals
+from cxlab.stats.drivers.replicates import Resample, drawn_totals
 
 Array = np.ndarray
 
@@ -82,24 +82,27 @@ def fit_covariance(
     *,
     missing: str,
     start: Completed | None = None,
+    less: Sequence[tuple[int, int, float]] = (),
 ) -> CovarianceFit:
     """Covariance matrix of rows with missing answers (NaN), with its replicates.
 
     ``columns`` names them in messages; ``unit`` is the sampling unit of each row, whose
-    multipliers ``resample`` has; ``start`` is what a similar fit expects of the rows.
+    multipliers ``resample`` has; ``start`` is what a similar fit expects of the rows;
+    ``less`` has columns, of which a multiple of other columns is taken away.
     """
-    known = ~np.isnan(rows)
-    if missing == "em" and known.all():
+    whole = ~np.isnan(rows).any(axis=1)
+    if missing == "em" and whole.all():
         missing = "complete"
-    if missing == "complete":
-        whole = known.all(axis=1)
+    if missing == "complete" and not whole.all():
         rows, weights, unit = rows[whole], weights[whole], unit[whole]
         if not whole.any():
             raise ValueError("`missing='complete'` must find rows without a blank; got none.")
-    origin = np.round(_means(rows, weights))
-    source = WeightedRows.of(rows - origin, weights, unit)
+    source = WeightedRows.of(rows, weights, unit)
     if len(rows) > MANY_ROWS * len(resample.multipliers):
         source = source.compressed(within_units=True)
+    source = source.less(less)
+    origin = np.round(_means(source))
+    source = source.about(origin)
     if missing != "em":
         fit = _from_sums(columns, source, resample, missing)
     else:
@@ -112,12 +115,10 @@ def fit_covariance(
     return replace(fit, mean=fit.mean + origin)
 
 
-def _means(rows: Array, weights: Array) -> Array:
-    seen = ~np.isnan(rows)
-    weight = weights @ seen
-    # column by column: a copy of all rows may be half of the memory
-    total = [weights[known] @ column[known] for known, column in zip(seen.T, rows.T, strict=True)]
-    return np.asarray(total) / np.where(weight > 0, weight, 1.0)
+def _means(rows: WeightedRows) -> Array:
+    known, placed = ~np.isnan(rows.values), rows.weight * rows.located
+    weight = placed @ known
+    return placed @ np.where(known, rows.values, 0.0) / np.where(weight > 0, weight, 1.0)
 
 
 def _from_sums(
@@ -142,13 +143,8 @@ def _summed(
     rows: WeightedRows, resample: Resample, table: Callable[[WeightedRows], Array]
 ) -> Array:
     """Replicate totals of a table with 2q² columns or so, made of some rows at a time."""
-    n_units, q = len(resample.multipliers), rows.values.shape[1]
-    size = max(1, TABLE // (4 * q * q))
-    totals = np.zeros(())
-    for start in range(0, len(rows.weight), size):
-        part = rows.take(np.arange(start, min(start + size, len(rows.weight))))
-        totals = totals + unit_totals(table(part), part.unit, n_units)
-    return np.asarray(resample.multipliers.T @ totals)
+    size = max(1, TABLE // (4 * rows.values.shape[1] ** 2))
+    return drawn_totals(lambda part: table(rows.take(part)), rows.unit, resample, size)[1:]
 
 
 def _complete_table(rows: WeightedRows) -> Array:

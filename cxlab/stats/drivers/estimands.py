@@ -12,14 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
+import pandas as pd
 
+from cxlab.core.engines import PART_ROWS
 from cxlab.stats.covariance import to_correlation
-from cxlab.stats.drivers.answers import Answers, dead_drivers
+from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.coefficients import coefficient_errors, coefficients, variance_inflation
 from cxlab.stats.drivers.covariances import CovarianceFit, fit_covariance
 from cxlab.stats.drivers.importance import Importance, importance
-from cxlab.stats.drivers.replicates import ROWS, Resample, t_test, totals_in_parts
+from cxlab.stats.drivers.replicates import Resample, drawn_totals, t_test
 from cxlab.stats.drivers.subsets import partial_out
 from cxlab.stats.inference import wilson_interval
 
@@ -79,15 +80,17 @@ def among_users(answers: Answers, unit: Array, resample: Resample, options: Opti
     able, notes = those_who_can(answers, max(FEWEST_ABLE, len(answers.names) + 2))
     answers, unit = answers.rows(able), unit[able]
     # a driver without two different answers becomes a constant: importance 0, nothing missing
-    dead = dead_drivers(answers.ratings)
+    dead = answers.dead
     ratings = np.where(dead, 0.0, answers.ratings) if dead.any() else answers.ratings
-    fitted = np.ones(answers.n, dtype=bool)
+    fitted: Array | slice = slice(None)
+    n_fitted = answers.n
     if options.missing == "complete":
         fitted = np.asarray(~np.isnan(ratings).any(axis=1))
-    _check_rows(int(fitted.sum()), ratings.shape[1], options.missing)
+        n_fitted = int(fitted.sum())
+    _check_rows(n_fitted, ratings.shape[1], options.missing)
     fit = fit_covariance(
         (*answers.names, answers.outcome_name),
-        np.column_stack([ratings, answers.outcome]),
+        answers.with_outcome(ratings),
         answers.weights,
         unit,
         resample,
@@ -109,7 +112,7 @@ def among_users(answers: Answers, unit: Array, resample: Resample, options: Opti
         coefficient_df=dfs,
         p_values=t_test(slopes, se, dfs),
         df=df,
-        n=int(fitted.sum()),
+        n=n_fitted,
         n_effective=n_effective,
         notes=notes,
     )
@@ -166,8 +169,7 @@ def _never_users(answers: Answers) -> list[tuple[Array, str]]:
     """Rows, segment and touchpoint wherever a segment's reach is near 0 and others' is not."""
     if answers.segments is None:
         return []
-    known = ~np.isnan(answers.used)
-    used = np.where(known, answers.used, 0.0)
+    known, used = answers.asked, answers.rated
     found = []
     for segment, column in answers.segments.items():
         for value in column.dropna().unique():
@@ -204,9 +206,9 @@ def reach_adjusted(
 ) -> Reach:
     """Importance of the pairs {used, how good}, with presence and quality.
 
-    Where everybody rated everything, use has no part in it: it is that among users.
+    Where nobody says that he never used one, use has no part in it: it is that among users.
     """
-    if users.n == answers.n and users.answers.names == answers.names and (answers.used == 1).all():
+    if _all_use(answers, options, users):
         whole = users.importance
         nothing = Importance(np.zeros_like(whole.values), np.zeros_like(whole.replicates), 0.0)
         columns = [[j] for j in range(len(answers.names))]
@@ -214,8 +216,16 @@ def reach_adjusted(
     table, columns, is_use = use_and_quality(answers)
     missing = "em" if options.missing == "complete" else options.missing
     names = tuple(f"column {j}" for j in range(table.shape[1])) + (answers.outcome_name,)
-    rows = np.column_stack([table, answers.outcome])
-    fit = fit_covariance(names, rows, answers.weights, unit, resample, missing=missing)
+    rows = answers.with_outcome(table)
+    fit = fit_covariance(
+        names,
+        rows,
+        answers.weights,
+        unit,
+        resample,
+        missing=missing,
+        less=_centring(answers, columns),
+    )
     effective = effective_answers(answers.weights, table, missing)
     n = effective if options.adjusted else None
     whole = importance(fit.matrix, fit.matrices, players=columns, n=n)
@@ -223,17 +233,25 @@ def reach_adjusted(
     return Reach(whole, presence, quality, fit, columns, effective)
 
 
-def use_and_quality(answers: Answers) -> tuple[Array, list[list[int]], Array]:
-    """The columns V and Z of all drivers, those of each driver, and which of them are V.
+def _all_use(answers: Answers, options: Options, users: Users) -> bool:
+    """Whether the pairs are the ratings, fitted as those among users were."""
+    alike = users.n == answers.n and users.answers.names == answers.names
+    if not alike or answers.never.any() or answers.dead.any():
+        return False
+    return options.missing != "complete" or bool(answers.rated.all())
 
-    NaN where neither use nor rating is known. A V or Z that does not vary has no column.
+
+def use_and_quality(answers: Answers) -> tuple[Array, list[list[int]], Array]:
+    """The columns V and VX of all drivers, those of each driver, and which of them are V.
+
+    NaN where neither use nor rating is known. One that does not vary has no column.
     """
     parts: list[Array] = []
     columns: list[list[int]] = []
     is_use: list[bool] = []
-    for rating, used in zip(answers.ratings.T, answers.used.T, strict=True):
+    for rating, never in zip(answers.ratings.T, answers.never.T, strict=True):
         mine: list[int] = []
-        for part, flag in _pair(rating, used, answers.weights):
+        for part, flag in _pair(rating, never):
             mine.append(len(parts))
             parts.append(part)
             is_use.append(flag)
@@ -241,15 +259,26 @@ def use_and_quality(answers: Answers) -> tuple[Array, list[list[int]], Array]:
     return np.column_stack(parts), columns, np.array(is_use)
 
 
-def _pair(rating: Array, used: Array, weights: Array) -> list[tuple[Array, bool]]:
-    rated = ~np.isnan(rating)
+def _pair(rating: Array, never: Array) -> list[tuple[Array, bool]]:
+    rated, number = ~np.isnan(rating), rating.dtype.type
     if not rated.any():
         # used by nobody who rated it: without a rating there is nothing to be important
         return []
-    centre = np.average(rating[rated], weights=weights[rated])
-    quality = np.where(rated, rating - centre, np.where(used == 0, 0.0, np.nan))
-    pair = [(used, True), (quality, False)]
-    return [(part, flag) for part, flag in pair if np.nanmax(part) > np.nanmin(part)]
+    used = np.where(rated, number(1), np.where(never, number(0), number(np.nan)))
+    quality = np.where(never, number(0), rating)
+    varies = np.fmin.reduce(rating) < np.fmax.reduce(rating)
+    return [(used, True)] * int(never.any()) + [(quality, False)] * int(varies)
+
+
+def _centring(answers: Answers, columns: list[list[int]]) -> list[tuple[int, int, float]]:
+    """What makes Z = VX − cV, with c the mean rating, of the columns of `use_and_quality`."""
+    found = []
+    for pair, rating in zip(columns, answers.ratings.T, strict=True):
+        if len(pair) == 2:
+            rated = ~np.isnan(rating)
+            centre = np.average(rating[rated].astype(float), weights=answers.weights[rated])
+            found.append((pair[1], pair[0], float(centre)))
+    return found
 
 
 def _parts(
@@ -281,11 +310,11 @@ def _positions(columns: list[list[int]], chosen: Array) -> list[list[int]]:
 
 
 def _performance_table(answers: Answers, top_from: Array) -> Array:
-    """Per row and driver: rated, rating, in the top box, asked, used, each times the weight."""
-    known, asked = ~np.isnan(answers.ratings), ~np.isnan(answers.used)
-    ratings = np.where(known, answers.ratings, 0.0)
-    used = np.where(asked, answers.used, 0.0)
-    table = np.hstack([known, ratings, known & (ratings >= top_from), asked, used])
+    """Per row and driver: rated, rating, in the top box, use known, each times the weight."""
+    ratings = answers.ratings.astype(float)
+    known = ~np.isnan(ratings)
+    filled = np.where(known, ratings, 0.0)
+    table = np.hstack([known, filled, ratings >= top_from, known | answers.never])
     return table * answers.weights[:, None]
 
 
@@ -297,14 +326,12 @@ def performance(
     ``mean`` and ``top_box`` are among those who rated it, ``reach`` among those whose use is
     known; the last two are shares.
     """
-    n_units = len(resample.multipliers)
-    totals = totals_in_parts(
-        lambda part: _performance_table(answers.rows(part), top_from), unit, n_units
+    totals = drawn_totals(
+        lambda part: _performance_table(answers.rows(part), top_from), unit, resample
     )
-    drawn = resample.multipliers.T @ totals
-    pieces = np.vstack([totals.sum(axis=0), drawn]).reshape(len(drawn) + 1, 5, -1)
-    rated, total, top, all_asked, users = (pieces[:, k] for k in range(5))
-    ratios = {"mean": (total, rated), "top_box": (top, rated), "reach": (users, all_asked)}
+    pieces = totals.reshape(len(totals), 4, -1)
+    rated, total, top, asked = (pieces[:, k] for k in range(4))
+    ratios = {"mean": (total, rated), "top_box": (top, rated), "reach": (rated, asked)}
     result = {}
     for name, (part, whole) in ratios.items():
         ratio = np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
@@ -346,45 +373,46 @@ def rating_shares(answers: Answers, unit: Array, resample: Resample) -> RatingSh
 
     Ratings between two levels of a grid are divided between them so that the mean is kept.
     """
-    levels = [_levels(column[~np.isnan(column)]) for column in answers.ratings.T]
+    levels = [_levels(column) for column in answers.ratings.T]
     k = max(len(level) for level in levels)
     table = np.array([np.pad(level, (0, k - len(level)), mode="edge") for level in levels])
-    shape = len(resample.multipliers), len(levels) * k
-    counts = sparse.csr_array(shape)
-    for start in range(0, answers.n, ROWS):
-        part = slice(start, start + ROWS)
-        counts = counts + _level_counts(answers.rows(part), unit[part], levels, k, shape)
-    drawn = np.vstack([counts.sum(axis=0), (counts.T @ resample.multipliers).T])
-    drawn = drawn.reshape(-1, len(levels), k)
+    n_units = len(resample.multipliers)
+    drawn = np.empty((1 + resample.replicates, len(levels), k))
+    for position, level in enumerate(levels):
+        counts = _level_counts(answers, position, level, unit, n_units)
+        drawn[0, position, : len(level)] = counts.sum(axis=0)
+        drawn[1:, position, : len(level)] = resample.multipliers.T @ counts
+        drawn[:, position, len(level) :] = 0.0
     total = drawn.sum(axis=2, keepdims=True)
     shares = np.divide(drawn, total, out=np.full_like(drawn, np.nan), where=total > 0)
     return RatingShares(table, shares)
 
 
 def _level_counts(
-    answers: Answers, unit: Array, levels: list[Array], k: int, shape: tuple[int, int]
-) -> sparse.csr_array:
-    """Weight of each unit's ratings at each level of each driver."""
-    rows, columns, weights = [], [], []
-    for position, (rating, level) in enumerate(zip(answers.ratings.T, levels, strict=True)):
-        known = np.flatnonzero(~np.isnan(rating))
-        upper = np.clip(np.searchsorted(level, rating[known]), 1, max(len(level) - 1, 1))
-        lower = upper - 1
-        upper = np.minimum(upper, len(level) - 1)
+    answers: Answers, position: int, level: Array, unit: Array, n_units: int
+) -> Array:
+    """Weight of each unit's ratings of a driver at each level, shape (units, levels)."""
+    counts, size = np.zeros(n_units * len(level)), max(PART_ROWS, n_units)
+    for start in range(0, answers.n, size):
+        part = answers.ratings[start : start + size, position].astype(float)
+        known = np.flatnonzero(~np.isnan(part))
+        lower = np.searchsorted(level, part[known], side="right") - 1
+        upper = np.minimum(lower + 1, len(level) - 1)
         gap = level[upper] - level[lower]
-        part = np.divide(rating[known] - level[lower], gap, out=np.zeros_like(gap), where=gap > 0)
-        for place, share in ((lower, 1 - part), (upper, part)):
-            rows.append(unit[known])
-            columns.append(position * k + place)
-            weights.append(answers.weights[known] * share)
-    where = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
-    return sparse.csr_array(where, shape=shape)
+        share = np.divide(part[known] - level[lower], gap, out=np.zeros_like(gap), where=gap > 0)
+        first = unit[start + known].astype(np.intp) * len(level)
+        weight = answers.weights[start + known]
+        counts += np.bincount(first + lower, weight * (1 - share), len(counts))
+        if share.any():
+            counts += np.bincount(first + upper, weight * share, len(counts))
+    return counts.reshape(n_units, len(level))
 
 
 def _levels(ratings: Array) -> Array:
-    if len(ratings) == 0:
+    different = np.unique(pd.unique(ratings.astype(float)))
+    different = different[~np.isnan(different)]
+    if len(different) == 0:
         return np.zeros(1)
-    different = np.unique(ratings)
     if len(different) <= MOST_LEVELS:
         return different
     return np.linspace(different[0], different[-1], MOST_LEVELS)

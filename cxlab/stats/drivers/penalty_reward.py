@@ -140,6 +140,7 @@ def penalty_reward(
     if replicates < 2:
         raise ValueError(f"`replicates` must be 2 or more; got {replicates}.")
     answers = read_answers(data, outcome, drivers, design=design, labels=labels)
+    answers = replace(answers, ratings=answers.ratings.astype(float))
     _check_usable(answers)
     resample, unit = make_resample(answers, replicates, seed)
     first = _cuts_of(answers, cuts)

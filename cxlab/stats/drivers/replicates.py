@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from cxlab.core.engines import PART_ROWS
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.resampling import (
     bootstrap_multipliers,
@@ -24,8 +25,6 @@ Array = np.ndarray
 MULTIPLIER_LIMIT = 40_000_000
 #: Blocks of the delete-a-group jackknife.
 BLOCKS = 100
-#: Rows of which tables are made at a time.
-ROWS = 65_536
 #: Normal draws that stand in for replicates after a jackknife.
 DRAWS = 4000
 
@@ -62,7 +61,7 @@ def make_resample(answers: Answers, replicates: int, seed: int) -> tuple[Resampl
         multipliers = bootstrap_multipliers(answers.design, replicates, seed=seed)
         return Resample("bootstrap", multipliers), answers.unit
     blocks = jackknife_blocks(answers.design, BLOCKS, seed=seed)
-    cluster_block = np.zeros(units, dtype=np.intp)
+    cluster_block = np.zeros(units, dtype=blocks.row_block.dtype)
     cluster_block[answers.design.row_cluster] = blocks.row_block
     left_out = 1.0 - np.eye(blocks.n_blocks)
     note = (
@@ -74,17 +73,37 @@ def make_resample(answers: Answers, replicates: int, seed: int) -> tuple[Resampl
 
 def unit_totals(values: Array, unit: Array, n_units: int) -> Array:
     """Sums of the rows of each unit, shape (units, k)."""
-    where = (np.ones(len(unit)), (unit, np.arange(len(unit))))
-    return np.asarray(sparse.csr_array(where, shape=(n_units, len(unit))) @ values)
+    # a column for each row, with a one where its unit is
+    ones = np.ones(len(unit)), unit, np.arange(len(unit) + 1)
+    return np.asarray(sparse.csc_array(ones, shape=(n_units, len(unit))) @ values)
 
 
 def totals_in_parts(table: Callable[[slice], Array], unit: Array, n_units: int) -> Array:
     """As `unit_totals`, of a table made for some rows at a time: of all it may fill the memory."""
-    totals = unit_totals(table(slice(0, ROWS)), unit[:ROWS], n_units)
-    for start in range(ROWS, len(unit), ROWS):
-        part = slice(start, start + ROWS)
+    size = max(PART_ROWS, n_units)
+    totals = unit_totals(table(slice(0, size)), unit[:size], n_units)
+    for start in range(size, len(unit), size):
+        part = slice(start, start + size)
         totals += unit_totals(table(part), unit[part], n_units)
     return totals
+
+
+def drawn_totals(
+    table: Callable[[slice], Array], unit: Array, resample: Resample, size: int = PART_ROWS
+) -> Array:
+    """Sums of all rows, then of each replicate, of a table made for some rows at a time.
+
+    Shape (1 + replicates, k). Only the units of those rows are told apart, so that a table of
+    all units, which may be as many as rows, is never there.
+    """
+    totals = np.zeros(())
+    for start in range(0, len(unit), size):
+        part = slice(start, start + size)
+        present, place = np.unique(unit[part], return_inverse=True)
+        sums = unit_totals(table(part), place, len(present))
+        drawn = resample.multipliers[present].T @ sums
+        totals = totals + np.vstack([sums.sum(axis=0), drawn])
+    return np.asarray(totals)
 
 
 def replicate_totals(values: Array, unit: Array, resample: Resample) -> Array:

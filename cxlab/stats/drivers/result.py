@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.display import with_display
+from cxlab.core.engines import PART_ROWS
 from cxlab.core.messages import unknown
 from cxlab.core.result import Result
 from cxlab.stats.covariance import to_correlation
-from cxlab.stats.drivers.answers import Answers, dead_drivers
+from cxlab.stats.covariance.patterns import pattern_numbers
+from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.coefficients import adjusted_r_squared
 from cxlab.stats.drivers.estimands import RatingShares, Reach, Users
 from cxlab.stats.drivers.importance import Importance
@@ -177,7 +179,7 @@ class DriverAnalysis(Result):
 def users_table(users: Users, around: Performance, kind: str, level: float) -> pd.DataFrame:
     """One row per driver among users, most important first."""
     answers = users.answers
-    n = (~np.isnan(answers.ratings)).sum(axis=0)
+    n = answers.rated.sum(axis=0)
     table = _importance_columns(answers, users.importance, n, kind, users.df, level)
     table.insert(0, "estimand", AMONG_USERS)
     for name in ("reach", "mean", "top_box"):
@@ -192,7 +194,7 @@ def users_table(users: Users, around: Performance, kind: str, level: float) -> p
     table["p_adjusted"] = adjust_p_values(users.p_values)
     table["suppressor"] = np.sign(users.coefficients) * np.sign(users.correlations) < 0
     table["vif"] = users.inflation
-    dead, untested = dead_drivers(answers.ratings), np.isnan(users.coefficient_df)
+    dead, untested = answers.dead, np.isnan(users.coefficient_df)
     flags = zip(dead, np.isinf(users.inflation), untested, table["suppressor"], strict=True)
     table["note"] = [_driver_note(*flag) for flag in flags]
     table["coefficient_se"] = users.coefficient_se
@@ -223,7 +225,7 @@ def reach_table(
     answers: Answers, reach: Reach, around: Performance, kind: str, df: float, level: float
 ) -> pd.DataFrame:
     """One row per driver with presence and quality, most important first."""
-    known = (~np.isnan(answers.used)).sum(axis=0)
+    known = answers.asked.sum(axis=0)
     table = _importance_columns(answers, reach.importance, known, kind, df, level)
     table.insert(0, "estimand", REACH_ADJUSTED)
     table["reach"] = around["reach"][0]
@@ -327,15 +329,20 @@ def fits_table(fits: dict[object, list[dict[str, object]]]) -> pd.DataFrame:
 
 def rows_used(answers: Answers) -> pd.DataFrame:
     """Rows that each treatment of missing answers uses, fewest and most over pairs."""
-    known = ~np.isnan(answers.ratings)
-    pairs = (known.astype(int).T @ known).astype(int)
-    complete = int(known.all(axis=1).sum())
-    patterns = len(np.unique(known, axis=0))
+    q, complete = len(answers.names), 0
+    pairs, different = np.zeros((q, q)), np.empty((0, q), dtype=bool)
+    for start in range(0, answers.n, PART_ROWS):
+        known = answers.rows(slice(start, start + PART_ROWS)).rated
+        pairs += known.T.astype(float) @ known.astype(float)
+        complete += int(known.all(axis=1).sum())
+        first = np.unique(pattern_numbers(known), return_index=True)[1]
+        different = np.concatenate([different, known[first]])
+    patterns = int(pattern_numbers(different).max()) + 1
     table = pd.DataFrame(
         {
             "treatment": ["em", "pairwise", "complete"],
             "n": [answers.n, int(pairs.min()), complete],
-            "n_most": [answers.n, int(known.sum(axis=0).max()), complete],
+            "n_most": [answers.n, int(pairs.max()), complete],
             "note": [
                 f"every row, in {patterns:,} patterns of missing answers",
                 "rows of each pair of columns: fewest and most",

@@ -96,18 +96,20 @@ def sampling_design(
     """
     stratum, names = _strata_codes(strata, n_rows)
     labels, n_missing = _cluster_codes(cluster, n_rows)
-    pairs = stratum.astype(np.int64) * (int(labels.max(initial=0)) + 1) + labels
-    row_cluster, first_pairs = pd.factorize(pairs)
-    first_row = np.full(len(first_pairs), n_rows, dtype=np.int64)
-    np.minimum.at(first_row, row_cluster, np.arange(n_rows))
-    cluster_stratum = stratum[first_row]
+    row_cluster, cluster_stratum = labels, stratum
+    if cluster is not None:
+        pairs = stratum.astype(np.int64) * (int(labels.max(initial=0)) + 1) + labels
+        row_cluster, first_pairs = pd.factorize(pairs)
+        first_row = np.full(len(first_pairs), n_rows, dtype=np.int64)
+        np.minimum.at(first_row, row_cluster, np.arange(n_rows))
+        cluster_stratum = stratum[first_row]
     sizes = np.bincount(cluster_stratum, minlength=len(names))
     if stratum_clusters is not None:
         sizes = np.maximum(sizes, _declared_sizes(stratum_clusters, stratum, len(names)))
     merged, sizes, merge_note = _merge_single(cluster_stratum, sizes, names)
     notes = [_missing_note(n_missing), merge_note]
     return SamplingDesign(
-        row_cluster=row_cluster.astype(np.intp),
+        row_cluster=row_cluster.astype(np.intp, copy=False),
         cluster_stratum=merged,
         stratum_sizes=sizes,
         stratified=strata is not None,
@@ -313,8 +315,9 @@ def jackknife_blocks(
     generator = np.random.default_rng(seed)
     order = np.lexsort((generator.random(design.n_clusters), design.cluster_stratum))
     n_blocks = min(blocks, design.n_clusters)
-    cluster_block = np.empty(design.n_clusters, dtype=np.intp)
-    cluster_block[order] = np.arange(design.n_clusters) % n_blocks
+    kind = np.min_scalar_type(n_blocks)  # a byte a row where rows are clusters
+    cluster_block = np.empty(design.n_clusters, dtype=kind)
+    cluster_block[order] = np.resize(np.arange(n_blocks, dtype=kind), design.n_clusters)
     return JackknifeBlocks(row_block=cluster_block[design.row_cluster], n_blocks=n_blocks)
 
 

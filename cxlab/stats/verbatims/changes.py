@@ -8,8 +8,8 @@ import pandas as pd
 from cxlab.core.display import with_display
 from cxlab.core.messages import unknown
 from cxlab.stats.inference import adjust_family, deciding_interval, t_quantile
-from cxlab.stats.verbatims.prepared import spread
-from cxlab.stats.verbatims.scores import GAP, SHARE, ThemeScores, p_value
+from cxlab.stats.verbatims.prepared import p_value, spread
+from cxlab.stats.verbatims.scores import GAP, SHARE, ThemeScores
 
 COLUMNS = [
     "theme", "label", "quantity", "unit", "before", "period", "n", "estimate", "se", "ci_low", "ci_high", "df",

@@ -145,17 +145,21 @@ def coding_sample(
             **dict.fromkeys([*themes.themes, NONE], ""),
         }
     ).sort_values(["coder", "row"], kind="stable", ignore_index=True)  # fmt: skip
-    hours = len(rows) * SECONDS / 3600 / coders
-    notes = (
-        f"{len(rows):,} comments to code: about {hours:.1f} hours for each of {coders} coder(s), at "
-        f"{SECONDS} seconds a comment. 1: the comment is about it; `none`: about none of the themes.",
-    )
+    notes = (_hours(len(rows), coders),)
     return CodingSheet(
         table=with_display(table, caption="Comments drawn for coding by hand",
                            columns=("stratum", "n", "drawn", "probability"),
                            units={"drawn": "count", "probability": "share"}),
         rows=rows, notes=notes,
     )  # fmt: skip
+
+
+def _hours(rows: int, coders: int) -> str:
+    hours = rows * SECONDS / 3600 / coders
+    return (
+        f"{rows:,} comments to code: about {hours:.1f} hours for each of {coders} coder(s), at "
+        f"{SECONDS} seconds a comment. 1: the comment is about it; `none`: about none of the themes."
+    )
 
 
 def _sizes(there: Sequence[int], size: int) -> list[int]:

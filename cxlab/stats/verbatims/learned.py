@@ -105,8 +105,6 @@ def find_themes(
     >>> find_themes(rows, "said", themes=2, resamples=4).table["recurrence"].tolist()
     [1.0, 1.0]
     """
-    from sklearn.decomposition import NMF
-
     check_columns(data, {"text": text})
     said, notes = _some(data[text].dropna().astype("str"))
     if len(said) < 2 * themes:
@@ -121,22 +119,8 @@ def find_themes(
         "tol": 1e-3,
         "random_state": seed,
     }
-    whole = NMF(**options)
-    rng, again = np.random.default_rng(seed), []
-    with warnings.catch_warnings():
-        # whether a theme is there again in half of the comments says more than a tolerance
-        warnings.filterwarnings("ignore", message="Maximum number of iterations")
-        # what is left of an exact fit may be just below 0
-        warnings.filterwarnings("ignore", message="invalid value encountered in sqrt")
-        parts = whole.fit_transform(weights)
-        for _ in range(resamples):
-            half = rng.choice(len(said), min(len(said), MOST_HALVED) // 2, replace=False)
-            found = NMF(**options).fit(weights[half]).components_
-            again.append((_unit(whole.components_) @ _unit(found).T).max(axis=1) >= SAME)
-    top = [
-        tuple(names[i] for i in np.argsort(-row, kind="stable")[:SHOWN])
-        for row in whole.components_
-    ]
+    parts, components, again = _factors(weights, options, resamples, seed)
+    top = [tuple(names[i] for i in np.argsort(-row, kind="stable")[:SHOWN]) for row in components]
     largest = np.bincount(parts.argmax(axis=1)[parts.max(axis=1) > 0], minlength=len(top))
     table = pd.DataFrame({
         "theme": np.arange(1, len(top) + 1), "words": [", ".join(words) for words in top], "n": largest,
@@ -155,6 +139,27 @@ def find_themes(
                            units={"recurrence": "share"}),
         words=tuple(top[i] for i in order), notes=tuple(notes),
     )  # fmt: skip
+
+
+def _factors(
+    weights: Any, options: dict[str, Any], resamples: int, seed: int
+) -> tuple[Array, Array, list[NDArray[np.bool_]]]:
+    """Parts of comments, components, and which of these each half-sample finds again."""
+    from sklearn.decomposition import NMF
+
+    whole, n = NMF(**options), weights.shape[0]
+    rng, again = np.random.default_rng(seed), []
+    with warnings.catch_warnings():
+        # whether a theme is there again in half of the comments says more than a tolerance
+        warnings.filterwarnings("ignore", message="Maximum number of iterations")
+        # what is left of an exact fit may be just below 0
+        warnings.filterwarnings("ignore", message="invalid value encountered in sqrt")
+        parts = whole.fit_transform(weights)
+        for _ in range(resamples):
+            half = rng.choice(n, min(n, MOST_HALVED) // 2, replace=False)
+            found = NMF(**options).fit(weights[half]).components_
+            again.append((_unit(whole.components_) @ _unit(found).T).max(axis=1) >= SAME)
+    return parts, whole.components_, again
 
 
 def _some(said: pd.Series) -> tuple[pd.Series, list[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtr
 
 from cxlab.core.design import Design
 from cxlab.core.messages import got
@@ -146,3 +146,10 @@ def spread(influence: Array, information: Array, units: NDArray[np.int64]) -> tu
     pull = np.bincount(units[:, 1], information, clusters)
     few = float(pull.sum() ** 2 / (pull**2).sum()) if pull.any() else 0.0
     return variance, min(few - 1, float((pull > 0).sum() - len(n)))
+
+
+def p_value(estimate: float, se: float, df: float) -> float:
+    """Two-sided p of a t test; NaN without a standard error."""
+    if not se > 0 or df < 1:
+        return np.nan
+    return float(2 * stdtr(df, -abs(estimate) / se))

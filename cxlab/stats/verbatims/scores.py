@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtr
 
 from cxlab.core.design import DesignLike, as_design
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hide_rows
@@ -28,7 +27,7 @@ from cxlab.stats.inference import (
 from cxlab.stats.verbatims import correction
 from cxlab.stats.verbatims.agreement import LEAST_ALPHA, UNKNOWN
 from cxlab.stats.verbatims.codes import CodedComments
-from cxlab.stats.verbatims.prepared import Prepared, spread
+from cxlab.stats.verbatims.prepared import Prepared, p_value, spread
 
 Array = NDArray[np.float64]
 SHARE, GAP, ADJUSTED, IMPACT = "share", "gap", "adjusted gap", "impact"
@@ -348,13 +347,6 @@ def _row(
         own, own_df = spread(plain.influence, plain.information, sheet.units)
         row["machine_p"] = p_value(plain.estimate, float(np.sqrt(own)), own_df)
     return row, found.influence
-
-
-def p_value(estimate: float, se: float, df: float) -> float:
-    """Two-sided p of a t test; NaN without a standard error."""
-    if not se > 0 or df < 1:
-        return np.nan
-    return float(2 * stdtr(df, -abs(estimate) / se))
 
 
 def _share_interval(row: dict[str, Any], level: float) -> dict[str, float]:

@@ -1,0 +1,100 @@
+"""Drivers of millions of rows: narrow numbers, some rows at a time, give the same digits."""
+
+import sys
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxlab import drivers
+from cxlab.core.engines import narrow
+
+NAMES = ["food", "wifi", "seat", "crew"]
+#: Sums of some thousand numbers in another order.
+ROUNDING = 1e-9
+
+
+def survey(n: int) -> pd.DataFrame:
+    """Ratings with blanks and touchpoints never used, weights, strata and clusters."""
+    generator = np.random.default_rng(4)
+    shared = generator.normal(size=n)
+    frame = pd.DataFrame({"stratum": np.arange(n) % 3, "flight": np.arange(n) // 8 * 3})
+    frame["flight"] += frame["stratum"]
+    frame["weight"] = generator.uniform(0.5, 2.0, n)
+    for name in NAMES:
+        rating = np.clip(np.round(7 + 1.5 * shared + 1.5 * generator.normal(size=n)), 0, 10)
+        told = generator.random(n)
+        never = (told < 0.15) & (name in ("food", "wifi"))
+        frame[name] = np.where(told < 0.3, np.nan, rating)
+        frame[f"{name}_missing"] = np.where(never, "never used", None)
+        frame.loc[(told >= 0.15) & (told < 0.3), f"{name}_missing"] = "no answer"
+    frame["overall"] = np.clip(np.round(7 + shared + generator.normal(size=n)), 0, 10)
+    frame.loc[frame.index % 50 == 0, "overall"] = np.nan
+    return frame
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """As if 300 rows were a great many."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("cxlab.") and "PART_ROWS" in vars(module):
+            monkeypatch.setattr(module, "PART_ROWS", 300)
+
+
+WEIGHTED = {"weights": "weight"}
+CLUSTERS = {"weights": "weight", "strata": "stratum", "cluster": "flight"}
+CASES = [
+    ("duckdb", "em", None),
+    ("duckdb", "em", CLUSTERS),
+    ("duckdb", "pairwise", WEIGHTED),
+    ("duckdb", "pairwise", CLUSTERS),
+    ("duckdb", "complete", None),
+    ("pandas", "pairwise", None),
+    ("polars", "pairwise", CLUSTERS),
+]
+
+
+@pytest.mark.parametrize(("engine", "missing", "design"), CASES)
+def test_some_rows_at_a_time_give_the_same_tables(engine, missing, design, request):
+    given = {"missing": missing, "replicates": 40, "design": design}
+    data = survey(2_400)
+    wide = drivers(data, "overall", NAMES, **given)
+    request.getfixturevalue("small_parts")
+    if engine == "duckdb":
+        data = duckdb.from_df(data)
+    if engine == "polars":
+        data = pytest.importorskip("polars").from_pandas(data)
+    found = drivers(data, "overall", NAMES, **given)
+    for table in ("table", "reach_adjusted", "fits", "rows_used", "n_missing"):
+        pd.testing.assert_frame_equal(
+            getattr(found, table), getattr(wide, table), rtol=ROUNDING, atol=ROUNDING
+        )
+
+
+def test_jackknife_of_whole_clusters_agrees_with_the_bootstrap(monkeypatch):
+    given = {"missing": "pairwise", "design": CLUSTERS}
+    wide = drivers(survey(4_000), "overall", NAMES, replicates=2_000, **given)
+    monkeypatch.setattr("cxlab.stats.drivers.replicates.MULTIPLIER_LIMIT", 0)
+    found = drivers(survey(4_000), "overall", NAMES, replicates=2_000, **given)
+    assert (wide.interval, found.interval) == ("bootstrap", "jackknife")
+    ratio = (found.part()["se"] / wide.part()["se"]).to_numpy()
+    # 99 degrees of freedom: each ratio is known to ± 7 %, the mean of four to half of that
+    assert ratio.mean() == pytest.approx(1, abs=0.08)
+    np.testing.assert_allclose(found.part()["estimate"], wide.part()["estimate"], rtol=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([0, 10, np.nan], np.float16),
+        ([2049, 1], np.float32),
+        ([70_000, -np.inf], np.float32),
+        ([7.1], np.float64),
+        ([1e300], np.float64),
+    ],
+)
+def test_narrow_numbers_are_the_same_numbers(values, kind):
+    found = narrow(np.array(values, dtype=float))
+    assert found.dtype == kind
+    np.testing.assert_array_equal(found.astype(float), values)
