@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit
+from scipy.special import expit, stdtrit
 
 from cxlab.core.findings import unfounded
 from cxlab.stats.actions import (
@@ -170,10 +170,11 @@ def test_a_customer_who_is_listed_twice_counts_once():
 def test_no_effect_is_found_one_time_in_twenty_against_the_held_out():
     rng = np.random.default_rng(6)
     rejected = []
-    for _ in range(500):
+    for _ in range(150):
         row = loop_effect(followed(270, 30, rng=rng)).table.iloc[0]
         rejected.append(not row["ci_low"] <= 0 <= row["ci_high"])
-    assert 0.02 < np.mean(rejected) < 0.08
+    # 1,000 studies: benchmarks/outcomes.py
+    assert 0.01 < np.mean(rejected) < 0.1
 
 
 def test_before_and_after_mistakes_chance_for_recovery():
@@ -203,7 +204,7 @@ def test_the_silent_are_bounded():
     )
     table = next_scores(rows)
     assert table["estimate"].iloc[0] == pytest.approx(2)
-    # 8 is a score of 7 or more, 6 is not
+    # 8 is above 6, 6 is not
     assert table["listed"].iloc[1] == 100
     assert table["held_out"].iloc[1] == 0
     # 30·8/40 − (10·6 + 10·10)/20, and (30·8 + 10·10)/40 − 10·6/20
@@ -503,11 +504,19 @@ def test_the_month_in_which_five_points_could_be_seen():
     year = pd.concat([rows.assign(listed_at=day, list=str(day)) for day in days])
     effect = loop_effect(year, by="list")
     row = effect.plan.iloc[0]
-    assert (row["n"], row["a_month"], row["held_out"]) == (600, 50, 10)
+    assert (row["n"], row["held_out"]) == (600, 10)
+    # 450 after the first list, in 273 days
+    assert row["a_month"] == pytest.approx(450 / 273 * 365.25 / 12)
     assert row["needed"] == hold_out_needed(11 / 15, 0.05, held=0.1)
-    months = int(np.ceil((row["needed"] - 600) / 50))
-    assert row["month"] == f"{days[-1] + pd.DateOffset(months=months):%B %Y}"
+    months = int(np.ceil((row["needed"] - 600) / row["a_month"]))
+    # the last of them is listed then, and known 90 days later
+    known = days[-1] + pd.DateOffset(months=months) + pd.Timedelta(days=90)
+    assert row["month"] == f"{known:%B %Y}"
     assert effect.planning.endswith(f"it could be seen in {row['month']}.")
+    # fifty days after the last list its 150 are not known yet, whoever of them has left
+    span = (days[-1] + pd.Timedelta(days=50) - year["listed_at"]).dt.days
+    late = year.assign(days_followed=year["days_followed"].clip(upper=span))
+    assert loop_effect(late, by="list").plan["n"].iloc[0] == 450
     few = loop_effect(year[year["listed_at"] == days[0]], by="list")
     assert few.planning.endswith("so far there are 150.")
     assert "ever" in loop_effect(year[year["arm"] == "listed"]).planning
@@ -555,7 +564,7 @@ def test_half_of_the_detractors_score_higher_next_time_without_a_call(demo):
     assert len(again) > 400
     assert 100 * (again >= 7).mean() == pytest.approx(50.4, abs=0.1)
     # the notebook has it as the column of those held out, beside the listed
-    rows = next_scores(study_follow_ups(demo)).set_index("outcome").loc["7 or more (%)"]
+    rows = next_scores(study_follow_ups(demo)).set_index("outcome").loc["above 6 (%)"]
     assert rows["held_out"] == pytest.approx(53.3, abs=0.1)
     assert rows["ci_low"] < 0 < rows["ci_high"]
 
@@ -746,3 +755,103 @@ def test_only_answers_up_to_the_listing_decide_who_is_kept(demo):
     same = whole.loc[pd.MultiIndex.from_frame(promoters[["customer", "listed_at"]])].reset_index()
     for name in ("list", "next_score"):
         assert same[name].equals(promoters[name].reset_index(drop=True))
+
+
+def test_sizes_are_of_those_who_are_compared():
+    """A list without a hold-out, and one that is not followed, are in no difference."""
+    used = followed(270, 60).assign(list="2025")
+    alone = followed(80, 0).assign(list="2024")
+    recent = followed(40, 20, days=50.0).assign(list="2026", left_after=False, days_followed=50.0)
+    effect = loop_effect(pd.concat([alone, used, recent]), by="list")
+    row, one = effect.table.iloc[0], loop_effect(used).table.iloc[0]
+    assert (row["n_listed"], row["n_held_out"]) == (270, 60)
+    pd.testing.assert_series_equal(row[3:-1], one[3:-1], check_names=False)
+    assert row["note"].startswith("140 customers have no part: their list has one side only")
+
+
+def test_sizes_of_owners_are_of_those_who_are_compared():
+    listed, waiting = "listed", "waiting"
+    sides = ([listed, listed, waiting, waiting], [listed] * 4)
+    rows = staggered(np.random.default_rng(71), sides)
+    row = loop_effect(rows, by="list", method="staggered_units").table.iloc[0]
+    assert (row["n_listed"], row["n_held_out"]) == (200, 200)
+    assert row["note"].startswith("400 customers have no part")
+
+
+def test_those_who_wait_are_followed_until_they_are_called():
+    """Calling keeps everybody; those who waited are called after 60 days, too late for a third."""
+    n, day = 200, pd.Timedelta(days=1)
+    first = pd.DataFrame({"customer": range(2 * n), "listed_at": DAY})
+    first["arm"] = np.repeat(["listed", "waiting"], n)
+    gone = (first["arm"] == "waiting") & (first["customer"] % 3 == 0)
+    first = first.assign(left_after=gone, days_followed=np.where(gone, 30.0, 300.0))
+    again = first[~gone & (first["arm"] == "waiting")].assign(
+        arm="listed", listed_at=DAY + 60 * day, days_followed=240.0
+    )
+    rows = pd.concat([first, again])
+    short = loop_effect(rows, method="random_delay", horizon=50).table.iloc[0]
+    assert short["held_out"] == pytest.approx(100 * (1 - gone.sum() / n))
+    long = loop_effect(rows, method="random_delay", horizon=90)
+    assert np.isnan(long.table["estimate"].iloc[0])
+    assert long.notes[0].startswith(f"{n - gone.sum()} of those waiting were called within 90 days")
+    # also where the later list is not among those that are pooled
+    known = first.assign(
+        called_later=again.set_index("customer")["listed_at"].reindex(range(2 * n))
+    )
+    alone = loop_effect(known, method="random_delay", horizon=90)
+    pd.testing.assert_frame_equal(alone.table, long.table)
+
+
+def test_a_delay_ends_with_the_next_list_whether_they_answer_again_or_not():
+    first = drawn(answered(), method="random_delay").calls
+    waited = first.loc[first["arm"] == "waiting", "customer"]
+    some = (
+        answered()
+        .query("id < 150")
+        .assign(id=lambda t: t["id"].where(t["id"] < 100, t["id"] + 500))
+    )
+    second = drawn(some, method="random_delay", earlier=first, seed=3).calls.set_index("customer")
+    assert (second.loc[waited, "arm"] == "listed").all()
+    assert (second["arm"] == "waiting").any()
+    third = drawn(some, method="random_delay", earlier=pd.concat([first, second.reset_index()]))
+    assert set(third.calls["customer"]) & set(waited) == set(waited) & set(some["id"])
+
+
+def test_a_hold_out_that_answers_alike_is_no_proof():
+    """Ten held out at 3, thirty listed at 2 and 6: taken as without variance it was +1.0 (.4 to 1.6)."""
+    listed = np.repeat([2.0, 6.0], [15, 15])
+    rows = pd.DataFrame(
+        {"arm": ["listed"] * 30 + ["held out"] * 10, "next_score": [*listed, *[3.0] * 10]}
+    )
+    row = next_scores(rows).iloc[0]
+    one, both = listed.var(ddof=1) / 30, rows["next_score"].var(ddof=1) / 10
+    df = (one + both) ** 2 / (one**2 / 29 + both**2 / 9)
+    width = stdtrit(df, 0.975) * np.sqrt(one + both)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((1 - width, 1 + width))
+    assert row["ci_low"] < 0
+    alike = next_scores(rows.assign(next_score=np.repeat([4.0, 3.0], [30, 10]))).iloc[0]
+    assert alike["estimate"] == 1
+    assert np.isnan(alike["ci_low"])
+
+
+def test_next_scores_of_another_scale():
+    rows = followed(40, 20).assign(next_score=[4.0] * 30 + [2] * 10 + [2] * 20)
+    table = next_scores(rows, scale=(1, 5), rule=(1, 2)).set_index("outcome")
+    row = table.loc["above 2 (%)"]
+    assert (row["listed"], row["held_out"]) == (75, 0)
+    one, two = 31 / 42, 1 / 22
+    width = 1.959963985 * np.sqrt(one * (1 - one) / 42 + two * (1 - two) / 22)
+    assert row["ci_low"] == pytest.approx(100 * (one - two - width))
+    with pytest.raises(
+        ValueError, match="`scale` must hold every score and `rule`; got 0 .and 1 more. outside 1"
+    ):
+        next_scores(rows, scale=(1, 5))
+
+
+def test_a_level_below_95_makes_nothing_clear():
+    rows = followed(2_000, 2_000, stay=(0.8, 0.6))
+    assert told(loop_effect(rows, level=0.8)).answer.certainty == "likely"
+    sides = loop_effect(rows).sides
+    assert sides["label"].tolist() == ["Listed", "Held out"]
+    assert (sides["ci_low"] < sides["estimate"]).all()
+    assert (sides["estimate"] < sides["ci_high"]).all()

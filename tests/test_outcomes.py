@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -277,8 +278,6 @@ def test_the_better_predictor_is_found_out_of_time():
     followed = linked(scores, days, gone, ces=noise)
     table = followed.table.copy()
     table.loc[: n // 2, "day"] = DAY - pd.Timedelta(days=1)
-    from dataclasses import replace
-
     early = replace(followed, table=table)
     found = compare_predictors(
         early, {"NPS": "recommend", "ease": "ces"}, split=DAY, horizon=180
@@ -619,8 +618,6 @@ def test_who_was_not_followed_proves_nothing_about_staying():
         {"id": range(400), "day": DAY, "recommend": scores, "days_followed": np.array(days, float),
          "left_after": gone}
     )  # fmt: skip
-    from dataclasses import replace
-
     found = retention_differences(replace(followed, table=table), "recommend")
     row = found.set_index("contrast").loc["promoters less detractors"]
     assert row["df"] == 2
@@ -638,8 +635,6 @@ def test_nobody_is_judged_by_what_was_fitted():
     rng = np.random.default_rng(14)
     scores, days, gone, _ = planted(rng, 200)
     one = linked(scores, days, gone)
-    from dataclasses import replace
-
     later = one.table.assign(day=DAY + pd.Timedelta(days=1))
     # the same customers answer again, and fifty others
     both = pd.concat([one.table[:150], later], ignore_index=True)
@@ -666,3 +661,36 @@ def test_a_row_without_a_cluster_is_one_of_its_own():
     pd.testing.assert_frame_equal(found[1], found[4])
     pd.testing.assert_frame_equal(found[2], found[5])
     assert found[1]["n"].iloc[0] == 60 + 80
+
+
+def test_an_account_s_value_counts_once_however_many_contacts_answered():
+    scores, gone = [3] * 24, [True] * 3 + [False] * 21
+    days = np.where(gone, 100, 300)
+    once = value_at_stake(linked(scores, days, gone, value=[10.0] * 24), "recommend")
+    account = np.tile([f"A{i}" for i in range(24)], 3)
+    thrice = linked(
+        np.tile(scores, 3), np.tile(days, 3), np.tile(gone, 3), value=[10.0] * 72, account=account
+    )
+    found = value_at_stake(replace(thrice, account="account"), "recommend")
+    # three contacts of an account are one: 240 in all, 30 of them left
+    assert found.iloc[0][["n", "value"]].tolist() == pytest.approx([24, 240])
+    for name in ("estimate", "se", "share"):
+        assert found[name].iloc[0] == pytest.approx(once[name].iloc[0])
+    table = thrice.table.assign(value=np.arange(72.0))
+    with pytest.raises(
+        ValueError, match="`value` must be the account's, the same for all its cont"
+    ):
+        value_at_stake(replace(thrice, table=table, account="account"), "recommend")
+
+
+def test_what_is_said_is_what_decided_whatever_the_level_of_the_table():
+    scores = np.repeat([3, 9], 100)
+    gone = np.concatenate([np.arange(100) < 20, np.arange(100) < 9])
+    followed = linked(scores, np.where(gone, 50, 300), gone)
+    said = []
+    for level in (0.8, 0.95, 0.99):
+        differences = retention_differences(followed, "recommend", level=level)
+        findings = retention_by_score(followed, "recommend", level=level).findings(differences)
+        said.append([f for f in findings if f.rule == "per-point"][0])
+    assert {one.text for one in said} == {said[0].text}
+    assert [one.certainty for one in said] == ["clear"] * 3

@@ -5,10 +5,9 @@ from cxlab.stats.actions.effect import (
     LoopEffect,
     hold_out_needed,
     loop_effect,
-    next_scores,
 )
 from cxlab.stats.actions.findings import programme_at_a_glance, where_to_act
-from cxlab.stats.actions.lists import loop_status, study_follow_ups
+from cxlab.stats.actions.lists import loop_status, next_scores, study_follow_ups
 from cxlab.stats.actions.risk import LeavingRisk, calibration, leaving_risk, net_benefit
 
 __all__ = [

@@ -101,7 +101,8 @@ def call_list(
         Column that is true where a call must be made (complaint, safety, contract): they are
         listed and taken no part in the draw.
     earlier : DataFrame, optional
-        Earlier lists, with ``customer`` and ``arm``: who was drawn before keeps the arm.
+        Earlier lists, with ``customer`` and ``arm``: who was drawn before keeps the arm. After a
+        random delay, those who waited are listed, whether they answered again or not.
     method : {"hold_out", "random_order", "random_delay", "staggered_units"}
         Hold a share back for good; call everybody in random order until capacity ends; call a
         random half a period later; or begin with a random half of the owners.
@@ -130,22 +131,16 @@ def call_list(
     check_columns(answers, {"customer": customer, "score": score, "owner": owner, "exempt": exempt})
     if method == "staggered_units" and owner is None:
         raise ValueError('`owner` must name who calls for "staggered_units"; got none.')
-    asked = answers[answers[score].between(*rule) & answers[customer].notna()]
-    asked = asked.sort_values([customer, score], kind="stable").drop_duplicates(customer)
-    calls = pd.DataFrame(
-        {
-            "customer": asked[customer].to_numpy(),
-            "listed_at": pd.Timestamp(listed_at).date(),
-            "arm": LISTED,
-            "owner": asked[owner].astype("str").to_numpy() if owner else "everyone",
-        }
-    )
+    calls = _to_call(answers, customer, score, rule, owner)
+    if method == "random_delay" and earlier is not None:
+        calls = pd.concat([calls, _waited(calls, earlier)], ignore_index=True)
+    calls = calls.assign(listed_at=pd.Timestamp(listed_at).date(), arm=LISTED)
     rng = np.random.default_rng(seed)
     # every customer keeps a place in the draw, so that a longer list draws the same
     calls["_draw"] = rng.permutation(len(calls))
     must = calls["customer"].isin(_exempt(answers, customer, exempt)).to_numpy()
     calls.loc[must, "arm"] = MUST
-    known = _earlier_arm(calls["customer"], earlier)
+    known = _earlier_arm(calls["customer"], earlier, method)
     free = ~must & known.isna().to_numpy()
     # who was drawn once keeps the arm, or repeat detractors would be held out more often
     calls["arm"] = calls["arm"].mask(~must & known.notna(), known)
@@ -153,7 +148,7 @@ def call_list(
         held = free & ~calls["owner"].isin(_begun(calls["owner"], earlier, rng)).to_numpy()
     else:
         share = {"hold_out": hold_out, "random_delay": 0.5, "random_order": 0.0}[method]
-        held = _drawn(calls, asked[score].to_numpy(), free, share, rng)
+        held = _drawn(calls, free, share, rng)
     calls.loc[held, "arm"] = WAITING if method in ("random_delay", "staggered_units") else HELD_OUT
     calls["order"] = calls.groupby("owner")["_draw"].rank().astype(int)
     if capacity is not None:
@@ -184,7 +179,28 @@ def _check(hold_out: float, capacity: int | None, method: str) -> None:
         raise ValueError(unknown("method", method, DESIGNS))
 
 
-def _earlier_arm(customers: pd.Series, earlier: pd.DataFrame | None) -> pd.Series:
+def _to_call(
+    answers: pd.DataFrame, customer: str, score: str, rule: tuple[float, float], owner: str | None
+) -> pd.DataFrame:
+    """Customers who ask for a call, by their lowest score."""
+    asked = answers[answers[score].between(*rule) & answers[customer].notna()]
+    asked = asked.sort_values([customer, score], kind="stable").drop_duplicates(customer)
+    whose = asked[owner].astype("str").to_numpy() if owner else "everyone"
+    found = {"customer": asked[customer].to_numpy(), "_score": asked[score].to_numpy(float)}
+    return pd.DataFrame({**found, "owner": whose})
+
+
+def _waited(calls: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
+    """Customers of earlier lists who only ever waited, and are on no list of today."""
+    check_columns(earlier, {"earlier": ["customer", "arm"]})
+    others = earlier.loc[earlier["arm"] != WAITING, "customer"]
+    known = earlier["customer"].isin([*others, *calls["customer"]]) | earlier["customer"].isna()
+    rows = earlier[~known].drop_duplicates("customer", keep="last")
+    whose = rows["owner"].astype("str") if "owner" in rows else "everyone"
+    return rows[["customer"]].assign(_score=np.nan, owner=whose)
+
+
+def _earlier_arm(customers: pd.Series, earlier: pd.DataFrame | None, method: str) -> pd.Series:
     """Arm of the first list that drew each customer; null for who was never drawn."""
     if earlier is None:
         return pd.Series(None, index=customers.index, dtype=object)
@@ -194,20 +210,18 @@ def _earlier_arm(customers: pd.Series, earlier: pd.DataFrame | None) -> pd.Serie
         raise ValueError(
             f"`arm` of earlier lists must be one of {', '.join(ARMS)}; got {got(list(odd))}."
         )
-    drawn = earlier[earlier["arm"].isin([LISTED, HELD_OUT])].drop_duplicates("customer")
-    return customers.map(drawn.set_index("customer")["arm"]).astype(object)
+    counted = [LISTED, HELD_OUT, *([WAITING] if method == "random_delay" else [])]
+    drawn = earlier[earlier["arm"].isin(counted)].drop_duplicates("customer")
+    # a delay ends with the next list
+    return customers.map(drawn.set_index("customer")["arm"].replace(WAITING, LISTED)).astype(object)
 
 
 def _drawn(
-    calls: pd.DataFrame,
-    scores: np.ndarray,
-    free: np.ndarray,
-    share: float,
-    rng: np.random.Generator,
+    calls: pd.DataFrame, free: np.ndarray, share: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Who is held back or waits by chance, before capacity."""
     held = np.zeros(len(calls), dtype=bool)
-    draw = calls["_draw"].to_numpy()
+    draw, scores = calls["_draw"].to_numpy(), calls["_score"].to_numpy()
     for score in np.unique(scores[free]):
         places = np.flatnonzero(free & (scores == score))
         # rounded at random, so that the share holds however few have the score
@@ -231,6 +245,15 @@ def _begun(owners: pd.Series, earlier: pd.DataFrame | None, rng: np.random.Gener
         begun = set(earlier.loc[earlier["arm"] == LISTED, "owner"].astype(str))
     waiting = sorted(set(owners) - begun)
     return begun | set(rng.permutation(waiting)[: (len(waiting) + 1) // 2])
+
+
+def called_later(rows: pd.DataFrame) -> pd.Series:
+    """Day after its own listing on which a customer was first listed to be called; blank: never."""
+    day = pd.to_datetime(rows["listed_at"])
+    calls = day.where(rows["arm"].isin([LISTED, MUST]))
+    first = calls.groupby(rows["customer"].to_numpy()).min()
+    called = pd.to_datetime(rows["customer"].map(first))
+    return called.where(called > day)
 
 
 def _notes(hold_out: float, method: str, calls: pd.DataFrame) -> tuple[str, ...]:

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups
-from cxlab.core.display import with_display
+from cxlab.core.display import display_of, with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got, unknown
-from cxlab.core.phrases import signed
 from cxlab.core.result import Result
-from cxlab.stats.actions.calls import ARMS, DESIGNS, HELD_OUT, LISTED, WAITING
-from cxlab.stats.inference import POWER, normal_quantile, t_quantile
+from cxlab.stats.actions.calls import ARMS, DESIGNS, HELD_OUT, LISTED, WAITING, called_later
+from cxlab.stats.inference import POWER, normal_quantile, t_quantile, wilson_interval
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import Survival, check_times, parts, survival
 
+Array = NDArray[np.float64]
 TOGETHER = "together"
 #: Percentage points that a hold-out should be able to show.
 WORTH_SEEING = 5.0
+#: Days in one.
+MONTH = 365.25 / 12
 EFFECT_COLUMNS = (
     "list", "outcome", "n_listed", "n_held_out", "listed", "held_out", "estimate", "se", "ci_low",
-    "ci_high", "note",
+    "ci_high", "listed_low", "listed_high", "held_out_low", "held_out_high", "note",
 )  # fmt: skip
-FIGURES = ["listed", "held_out", "estimate", "se", "ci_low", "ci_high"]
+FIGURES = list(EFFECT_COLUMNS[4:-1])
+UNKNOWN = (np.nan,) * 4
 SIDES = ("listed", "held_out", "estimate", "n_listed", "n_held_out")
 
 
@@ -41,18 +45,32 @@ class LoopEffect(Result):
     table : DataFrame
         See `loop_effect`.
     plan : DataFrame
-        When a difference of 5 points could be seen: ``n`` (customers so far), ``a_month`` (new
-        ones), ``held_out`` (per cent of them), ``stay`` (per cent of the held out), ``difference``,
-        ``needed`` (customers), ``month`` (such as May 2027; empty where it is not known).
+        When a difference of 5 points could be seen: ``n`` (customers followed for the horizon so
+        far), ``a_month`` (new ones), ``held_out`` (per cent of them), ``stay`` (per cent of the
+        held out), ``difference``, ``needed`` (customers), ``month`` (such as May 2027: when the
+        last of them will have been followed; empty where it is not known).
     horizon : float
         Days after listing.
+    level : float
+        Of the intervals.
     meaning : str
         What counts as having left, where it has no date.
     """
 
     plan: pd.DataFrame
     horizon: float
+    level: float = 0.95
     meaning: str = ""
+
+    @property
+    def sides(self) -> pd.DataFrame:
+        """Per cent who stayed of either side, to be drawn: ``label`` and an interval."""
+        row, headers = self.table.iloc[0], display_of(self.table).headers
+        found = [
+            (headers[side], row[side], row[f"{side}_low"], row[f"{side}_high"])
+            for side in ("listed", "held_out")
+        ]
+        return pd.DataFrame(found, columns=["label", "estimate", "ci_low", "ci_high"])
 
     @property
     def planning(self) -> str:
@@ -63,9 +81,8 @@ class LoopEffect(Result):
         points = f"An effect of {row['difference']:g} points"
         if pd.isna(row["needed"]):
             return f"{points} cannot be seen: {row['stay']:.0f} % of those held out stay anyway."
-        told = (
-            f"needs {int(row['needed']):,} customers on lists; so far there are {int(row['n']):,}"
-        )
+        told = f"needs {int(row['needed']):,} customers followed for {self.horizon:g} days"
+        told += f"; so far there are {int(row['n']):,}"
         rate = (
             f"At {row['a_month']:.0f} new ones a month, {row['held_out']:.0f} % of them held out, "
         )
@@ -90,8 +107,8 @@ def loop_effect(
         One row per customer on a list, with what came after, as of `study_follow_ups`: ``arm``,
         ``days_followed``, ``left_after`` and, where there, ``customer`` and ``listed_at``.
     method : {"hold_out", "random_order", "random_delay", "staggered_units"}
-        As of `call_list`. Those who wait take the place of the held out, so that ``horizon`` must
-        end before they are called. In random order, and where some wait for want of capacity,
+        As of `call_list`. Those who wait take the place of the held out until they are called
+        themselves, so that ``horizon`` must end before most are. In random order, and where some wait for want of capacity,
         owners are compared within themselves (column ``owner``); of staggered units, owners are
         the units.
     by : str, optional
@@ -106,9 +123,10 @@ def loop_effect(
     -------
     LoopEffect
         Its table: a row for all lists together and, with ``by``, one for each: ``list``,
-        ``outcome``, ``n_listed``, ``n_held_out``, ``listed`` and ``held_out`` (per cent who
-        stayed), ``estimate`` (the first less the second), ``se``, ``ci_low``, ``ci_high``,
-        ``note``. Without a hold-out the difference is blank and says that it is not identified.
+        ``outcome``, ``n_listed``, ``n_held_out`` (customers of lists with both sides, followed for
+        so long; the note counts the others), ``listed`` and ``held_out`` (per cent who stayed),
+        ``estimate`` (the first less the second), ``se``, ``ci_low``, ``ci_high``,
+        ``listed_low`` … ``held_out_high`` (Wilson's interval of either side), ``note``. Without a hold-out the difference is blank and says that it is not identified.
 
     Notes
     -----
@@ -140,7 +158,8 @@ def loop_effect(
         # what an owner can do decides how many of theirs are listed
         within.append("owner")
     units = "owner" if method == "staggered_units" else None
-    rows = _sides(follow_ups, control, {"days": DAYS, "left": LEFT, "by": within, "units": units})
+    columns = {"days": DAYS, "left": LEFT, "by": within, "units": units}
+    rows, cut = _until_called(first_listings(follow_ups, control, columns), control, horizon)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
 
     def staying(part: pd.DataFrame) -> tuple[object, ...]:
@@ -151,14 +170,15 @@ def loop_effect(
     found = [(TOGETHER, "stayed", *staying(rows))]
     if by:
         found += [(label, "stayed", *staying(part)) for label, part in parts(rows, by)]
-    table = _effect_table(found, control, min_group_size, level)
+    table = effect_table(found, control, min_group_size, level)
     table = with_display(
-        table, caption=f"Stayed {horizon:g} days: listed less {control} by chance",
+        table, caption=f"Stayed {horizon:g} days: listed less {control} by chance", bar=("estimate",),
         columns=("list", *SIDES),
     )  # fmt: skip
-    notes = tuple(dict.fromkeys(note for note in table["note"] if note))
+    notes = tuple(dict.fromkeys(note for note in [cut, *table["note"]] if note))
+    plan = _plan(rows, table.iloc[0], horizon, level)
     return LoopEffect(
-        table=table, notes=notes, horizon=horizon, plan=_plan(rows, table.iloc[0], level),
+        table=table, notes=notes, horizon=horizon, level=level, plan=plan,
         meaning=follow_ups.meaning if isinstance(follow_ups, FollowUp) else "",
     )  # fmt: skip
 
@@ -169,7 +189,7 @@ def _has_waiting(follow_ups: FollowUp | pd.DataFrame) -> bool:
     return {"owner", "arm"} <= set(rows) and bool((rows["arm"] == WAITING).any())
 
 
-def _sides(
+def first_listings(
     follow_ups: FollowUp | pd.DataFrame, control: str, columns: Mapping[str, Any]
 ) -> pd.DataFrame:
     """First listings of those listed and of those held out, or waiting, by chance."""
@@ -178,6 +198,8 @@ def _sides(
     odd = rows.loc[~rows["arm"].isin(ARMS), "arm"]
     if len(odd):
         raise ValueError(f"`arm` must be one of {', '.join(ARMS)}; got {got(list(odd))}.")
+    if "called_later" not in rows and {"customer", "listed_at"} <= set(rows):
+        rows = rows.assign(called_later=called_later(rows))
     if "customer" in rows:
         # who is listed again was treated before: the first listing counts
         if "listed_at" in rows:
@@ -189,7 +211,19 @@ def _sides(
     return rows.assign(_called=rows["arm"] == LISTED)
 
 
-def _effect_table(
+def _until_called(rows: pd.DataFrame, control: str, horizon: float) -> tuple[pd.DataFrame, str]:
+    """Those who wait followed until they are called themselves, and a note of how many were."""
+    if control != WAITING or not {"called_later", "listed_at"} <= set(rows):
+        return rows, ""
+    days = (rows["called_later"] - pd.to_datetime(rows["listed_at"])).dt.days
+    cut = ~rows["_called"] & (days < rows[DAYS])
+    early = int((cut & (days < horizon)).sum())
+    followed = {DAYS: rows[DAYS].mask(cut, days), LEFT: rows[LEFT].astype(bool) & ~cut}
+    note = f"{early:,} of those waiting were called within {horizon:g} days and are followed until then"
+    return rows.assign(**followed), note if early else ""
+
+
+def effect_table(
     found: list[tuple[object, ...]], control: str, least: int, level: float
 ) -> pd.DataFrame:
     """Differences as a table, those of few customers on one side hidden."""
@@ -208,35 +242,59 @@ def _not_identified(rows: pd.DataFrame) -> str:
     return f"effect not identified: {why}"
 
 
+def _row(
+    sizes: Sequence[float], shares: Iterable[float], difference: Iterable[float] = UNKNOWN,
+    sides: Iterable[float] = UNKNOWN, note: str = "",
+) -> tuple[object, ...]:  # fmt: skip
+    """Row of the table, in per cent."""
+    return (*sizes, *(100 * float(figure) for figure in (*shares, *difference, *sides)), note)
+
+
 def _pooled(
     rows: pd.DataFrame, within: list[str], horizon: float, level: float
 ) -> tuple[object, ...]:
     """Shares who stayed and their difference, within lists and pooled."""
     sides = [rows[rows["_called"]], rows[~rows["_called"]]]
-    sizes = [len(side) for side in sides]
     cells = list(_strata(rows, within, horizon))
     if not cells:
-        alone = [100 * _stay(side, horizon).estimate if len(side) else np.nan for side in sides]
+        sizes = [len(side) for side in sides]
+        known = [_stay(side, horizon).estimate if len(side) else np.nan for side in sides]
         short = f"not followed for {horizon:g} days"
-        note = short if all(sizes) else _not_identified(rows)
-        return (*sizes, *alone, *[np.nan] * 4, note)
-    weight, *rest = (np.array(column) for column in zip(*cells, strict=True))
-    shares, variances, observed = (np.column_stack(rest[i : i + 2]) for i in (0, 2, 4))
+        return _row(sizes, known, note=short if all(sizes) else _not_identified(rows))
+    shares, variances, observed, counts = (np.array(column) for column in zip(*cells, strict=True))
+    weight = 1 / (1 / counts).sum(axis=1)
     part = weight / weight.sum()
     share, variance = part @ shares, part**2 @ variances
     spread = share * (1 - share)
     size = np.divide(spread, variance, out=observed.sum(axis=0), where=variance > 1e-14)
-    size = np.maximum(np.minimum(size, sizes), 1)
-    # one who stayed and one who left more on either side
+    size = np.maximum(np.minimum(size, counts.sum(axis=0)), 1)
+    alone = np.column_stack(wilson_interval(share, size, level=level)).ravel()
+    used = counts.sum(axis=0).astype(int)
+    note = _without_part(len(rows) - int(used.sum()), horizon)
+    return _row(used, share, agresti_caffo(share, size, level), alone, note)
+
+
+def agresti_caffo(share: Array, size: Array, level: float) -> tuple[float, float, float, float]:
+    """Difference of two shares, its standard error and limits: one more of each on either side."""
     padded = (share * size + 1) / (size + 2)
     se = np.sqrt((padded * (1 - padded) / (size + 2)).sum())
     width, middle = normal_quantile(level) * se, padded[0] - padded[1]
-    figures = (*share, share[0] - share[1], se, middle - width, middle + width)
-    return (*sizes, *(100 * float(figure) for figure in figures), "")
+    return (float(share[0] - share[1]), float(se), float(middle - width), float(middle + width))
 
 
-def _strata(rows: pd.DataFrame, within: list[str], horizon: float) -> Iterator[tuple[float, ...]]:
-    """Of each list with both sides: weight, shares, variances, and how many were followed."""
+def _without_part(number: int, horizon: float) -> str:
+    """Note of customers who are in no comparison."""
+    if not number:
+        return ""
+    have = "customer has" if number == 1 else "customers have"
+    return (
+        f"{number:,} {have} no part: their list has one side only, or was not followed for "
+        f"{horizon:g} days"
+    )
+
+
+def _strata(rows: pd.DataFrame, within: list[str], horizon: float) -> Iterator[tuple[Any, ...]]:
+    """Of each list with both sides: shares, variances, how many were followed, how many there are."""
     for _, part in rows.groupby(within) if within else [("", rows)]:
         sides = [part[part["_called"]], part[~part["_called"]]]
         if not all(len(side) for side in sides):
@@ -244,10 +302,9 @@ def _strata(rows: pd.DataFrame, within: list[str], horizon: float) -> Iterator[t
         stays = [_stay(side, horizon) for side in sides]
         if any(np.isnan(stay.estimate) for stay in stays):
             continue
-        one, two = (len(side) for side in sides)
         followed = [float((side[DAYS] >= horizon).sum()) for side in sides]
         shares, variances = [s.estimate for s in stays], [s.variance() for s in stays]
-        yield (one * two / (one + two), *shares, *variances, *followed)
+        yield (shares, variances, followed, [float(len(side)) for side in sides])
 
 
 def _stay(rows: pd.DataFrame, horizon: float) -> Survival:
@@ -260,18 +317,18 @@ def _of_units(
     """Difference of owners that began and owners that waited, within lists; owners are the units."""
     lists = rows[by].astype("str") if by else pd.Series("", rows.index)
     keys = [lists.rename("list"), rows["owner"], rows["_called"]]
-    shares = {key: _stay(part, horizon).estimate for key, part in rows.groupby(keys)}
-    cells = pd.Series(shares, dtype=float).dropna().rename_axis(["list", "owner", "called"])
-    table = cells.rename("share").reset_index()
+    cells = [(*key, _stay(part, horizon).estimate, len(part)) for key, part in rows.groupby(keys)]
+    table = pd.DataFrame(cells, columns=["list", "owner", "called", "share", "n"]).dropna()
     # an owner who begins later has no part in the comparison from then on
     table = table[table["called"] == table.groupby("owner")["called"].transform("first")]
     table = table[table.groupby("list")["called"].transform("nunique") == 2]
     units = table.groupby("called")["owner"].nunique().reindex([True, False], fill_value=0)
-    sizes = [int(rows["_called"].sum()), int((~rows["_called"]).sum())]
+    used = [int(table.loc[table["called"] == side, "n"].sum()) for side in (True, False)]
     means = [float(table.loc[table["called"] == side, "share"].mean()) for side in (True, False)]
     if units.min() < 2:
         note = "effect not identified: fewer than two owners on one side"
-        return (*sizes, *(100 * mean for mean in means), *[np.nan] * 4, note)
+        sizes = [int(rows["_called"].sum()), int((~rows["_called"]).sum())]
+        return _row(sizes, means, note=note)
     counts = table.groupby(["list", "called"])["share"].agg(["mean", "size"]).unstack("called")
     weight = 1 / (1 / counts["size"]).sum(axis=1)
     weight = weight / weight.sum()
@@ -283,64 +340,10 @@ def _of_units(
     se = float(np.sqrt((squares * units / (units - 1)).sum()))
     if se < 1e-7:
         note = "no interval: owners of a side are all alike"
-        return (*sizes, *(100 * mean for mean in means), 100 * gap, *[np.nan] * 3, note)
+        return _row(used, means, (gap, *UNKNOWN[1:]), note=note)
     width = float(t_quantile(level, int(units.sum()) - 2)) * se
-    figures = (*means, gap, se, gap - width, gap + width)
-    return (*sizes, *(100 * figure for figure in figures), "")
-
-
-def next_scores(
-    follow_ups: FollowUp | pd.DataFrame,
-    *,
-    scale: tuple[float, float] = (0, 10),
-    level: float = 0.95,
-    min_group_size: int = MIN_GROUP_SIZE,
-) -> pd.DataFrame:
-    """What listed and held-out customers answered next, and what the silent could make of it.
-
-    Parameters
-    ----------
-    follow_ups : FollowUp or DataFrame
-        As for `loop_effect`, with ``next_score``, blank where there is none.
-    scale : (low, high)
-        Of the score.
-    level, min_group_size
-        As for `loop_effect`.
-
-    Returns
-    -------
-    DataFrame
-        As of `loop_effect`: the mean of those who answered again, the per cent of them who
-        answered 7 or more (of the held out nobody was called: what chance alone does), and the
-        bounds of the mean's difference if the silent of one side had given the lowest score and
-        those of the other the highest.
-    """
-    rows = _sides(follow_ups, HELD_OUT, {"next_score": "next_score"})
-    sides = [rows.loc[rows["_called"] == side, "next_score"] for side in (True, False)]
-    answered = [side.dropna().to_numpy(float) for side in sides]
-    sizes = [len(values) for values in answered]
-    found: list[tuple[object, ...]] = []
-    for name, values in (
-        ("next score", answered),
-        ("7 or more (%)", [100.0 * (side >= 7) for side in answered]),
-    ):
-        means = [float(side.mean()) if len(side) else np.nan for side in values]
-        figures = [np.nan] * 4
-        if min(sizes) > 1:
-            se = float(np.sqrt(sum(side.var(ddof=1) / len(side) for side in values)))
-            width, gap = normal_quantile(level) * se, means[0] - means[1]
-            figures = [gap, se, gap - width, gap + width]
-        found.append((TOGETHER, name, *sizes, *means, *figures, "of those who answered again"))
-    if all(len(side) for side in sides):
-        ends = [[side.fillna(end).mean() for end in scale] for side in sides]
-        low, high = ends[0][0] - ends[1][1], ends[0][1] - ends[1][0]
-        note = f"from {signed(low, 1)} to {signed(high, 1)}, whatever the silent would have said"
-        everyone = [len(side) for side in sides]
-        found.append((TOGETHER, "bounds", *everyone, *[np.nan] * 4, low, high, note))
-    return with_display(
-        _effect_table(found, HELD_OUT, min_group_size, level),
-        caption="The next answer of listed and held out", columns=("outcome", *SIDES), bar=(),
-    )  # fmt: skip
+    note = _without_part(len(rows) - sum(used), horizon)
+    return _row(used, means, (gap, se, gap - width, gap + width), note=note)
 
 
 def _hide_sides(table: pd.DataFrame, least: int) -> pd.DataFrame:
@@ -357,32 +360,52 @@ def _hide_sides(table: pd.DataFrame, least: int) -> pd.DataFrame:
     return table
 
 
-def _plan(rows: pd.DataFrame, row: pd.Series, level: float) -> pd.DataFrame:
+def _plan(rows: pd.DataFrame, row: pd.Series, horizon: float, level: float) -> pd.DataFrame:
     """When a difference worth seeing could be seen, at the pace of the last year."""
-    stay, total = row["held_out"] / 100, len(rows)
+    stay = row["held_out"] / 100
     if pd.isna(stay) or not rows["_called"].nunique() > 1:
         return pd.DataFrame()
     held, gain = float((~rows["_called"]).mean()), WORTH_SEEING / 100
     needed = hold_out_needed(stay, gain, held=held, level=level) if 0 < stay <= 1 - gain else np.nan
-    pace, month = np.nan, ""
+    pace, month, followed = np.nan, "", (rows[DAYS] >= horizon) | rows[LEFT].astype(bool)
     if "listed_at" in rows:
         days = pd.to_datetime(rows["listed_at"]).dt.normalize()
-        # lists come by quarters: what is less than nine months of them has no pace
-        if days.max() - days.min() > pd.Timedelta(days=270):
-            pace = float((days > days.max() - pd.Timedelta(days=365)).sum()) / 12
-    if pace > 0 and np.isfinite(needed):
-        ahead = int(np.ceil(max(needed - total, 0) / pace))
-        month = f"{days.max() + pd.DateOffset(months=ahead):%B %Y}"
+        # who left early of a list that is not followed so long says nothing alone
+        end = (days + pd.to_timedelta(rows[DAYS], unit="D")).max()
+        followed, days = days + pd.Timedelta(days=horizon) <= end, days.sort_values()
+        pace = _pace(days)
+        if np.isfinite(needed):
+            month = _known_on(days, int(needed), pace, horizon)
     return with_display(
         pd.DataFrame(
-            {"n": [total], "a_month": [pace], "held_out": [100 * held], "stay": [100 * stay],
+            {"n": [int(followed.sum())], "a_month": [pace], "held_out": [100 * held], "stay": [100 * stay],
              "difference": [WORTH_SEEING], "needed": [needed], "month": [month]}
         ),
         caption="When an effect of calling could be seen",
-        headers={"n": "Customers so far", "a_month": "New a month", "held_out": "Held out, %",
+        headers={"n": "Followed so far", "a_month": "New a month", "held_out": "Held out, %",
                  "stay": "Stay without a call, %", "difference": "Effect, points",
                  "needed": "Customers needed", "month": "Month"},
     )  # fmt: skip
+
+
+def _pace(days: pd.Series) -> float:
+    """New customers a month: those after the first list of a year, over the months since it."""
+    last_year = days[days >= days.max() - pd.DateOffset(years=1)]
+    span = (days.max() - last_year.min()).days
+    # lists come by quarters: what is less than nine months of them has no pace
+    return float((last_year > last_year.min()).sum() / span * MONTH) if span > 270 else np.nan
+
+
+def _known_on(days: pd.Series, needed: int, pace: float, horizon: float) -> str:
+    """Month in which the last customer that is needed will have been followed; empty: not known."""
+    ahead = (needed - len(days)) / pace
+    if needed <= len(days):
+        day = days.iloc[needed - 1]
+    elif pace > 0:
+        day = days.iloc[-1] + pd.DateOffset(months=int(np.ceil(ahead)))
+    else:
+        return ""
+    return f"{day + pd.DateOffset(days=int(np.ceil(horizon))):%B %Y}"
 
 
 def hold_out_needed(

@@ -18,6 +18,7 @@ from cxlab.core.phrases import (
     with_interval,
 )
 from cxlab.stats.actions.effect import WORTH_SEEING
+from cxlab.stats.inference import ALPHA
 
 if TYPE_CHECKING:
     from cxlab.stats.actions.calls import CallList
@@ -48,7 +49,7 @@ def _answer(calls: CallList, effect: LoopEffect) -> Finding:
     text = f"Call {listed_:,} customers who answered {low:g}–{high:g}"
     text += f", hold {held:,} back by chance" if held else ""
     row = effect.table.iloc[0]
-    told, certainty = _effect(row)
+    told, certainty = _effect(row, effect.level)
     detail = ""
     if pd.notna(row["n_listed"]):
         detail = f"{effect.horizon:g} days after listing; {int(row['n_listed']):,} listed and "
@@ -64,7 +65,7 @@ def _answer(calls: CallList, effect: LoopEffect) -> Finding:
     )  # fmt: skip
 
 
-def _effect(row: pd.Series) -> tuple[str, str]:
+def _effect(row: pd.Series, level: float) -> tuple[str, str]:
     """Whether calling helped, in words, and how sure that is."""
     if pd.isna(row["ci_low"]):
         return f"Whether calling keeps customers: {row['note'] or 'not known'}", "not settled"
@@ -77,7 +78,8 @@ def _effect(row: pd.Series) -> tuple[str, str]:
         )
     more = "more" if row["estimate"] > 0 else "fewer"
     size = size_with_interval(*figures)
-    return f"{stayed}: {size} in a hundred {more} of the listed", "clear"
+    sure = "clear" if level >= 1 - ALPHA else "likely"
+    return f"{stayed}: {size} in a hundred {more} of the listed", sure
 
 
 def _closing(status: pd.DataFrame) -> list[Finding]:

@@ -12,7 +12,17 @@ from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got
-from cxlab.stats.actions.calls import LISTED, MUST
+from cxlab.core.phrases import signed
+from cxlab.stats.actions.calls import HELD_OUT, LISTED, MUST, called_later
+from cxlab.stats.actions.effect import (
+    SIDES,
+    TOGETHER,
+    UNKNOWN,
+    agresti_caffo,
+    effect_table,
+    first_listings,
+)
+from cxlab.stats.inference import t_quantile
 from cxlab.stats.outcomes.follow_up import FollowUp, linked_to_leaving
 from cxlab.stats.outcomes.survival import kaplan_meier, parts, survival
 from cxlab.survey.study import Study
@@ -48,7 +58,8 @@ def study_follow_ups(
     FollowUp
         Its table: one row per listing, in order: ``customer``, the table's other columns,
         ``list`` (the period whose answers were listed), ``listed_before`` (whether the customer
-        was on an earlier list, of all there are), ``days_followed``, ``left_after`` and
+        was on an earlier list, of all there are), ``called_later`` (day on which the customer was
+        first listed to be called after it; blank: never), ``days_followed``, ``left_after`` and
         ``next_score`` (likelihood to recommend at the next answer after it; blank: none).
 
     Examples
@@ -65,7 +76,8 @@ def study_follow_ups(
     such = _dated_answers(study, where) if where else asked
     starts = asked.groupby("period", observed=True)["_day"].min().sort_values().reset_index()
     starts = starts.rename(columns={"period": "list"}).astype({"list": "str"})
-    rows = rows.assign(listed_before=rows["customer"].duplicated() & rows["customer"].notna())
+    again = rows["customer"].duplicated() & rows["customer"].notna()
+    rows = rows.assign(listed_before=again, called_later=called_later(rows))
     rows = rows[rows["customer"].map(such.groupby("customer")["_day"].min()) <= rows["listed_at"]]
     rows = pd.merge_asof(rows, starts, left_on="listed_at", right_on="_day").drop(columns="_day")
     known = asked[["customer", "_day", score]].dropna().rename(columns={score: "next_score"})
@@ -168,3 +180,92 @@ def _median(rows: pd.DataFrame) -> float:
         if survival(rows["_days"], rows["_closed"], float(day)).estimate <= 0.5:
             return float(day)
     return np.nan
+
+
+def next_scores(
+    follow_ups: FollowUp | pd.DataFrame,
+    *,
+    rule: tuple[float, float] = (0, 6),
+    scale: tuple[float, float] = (0, 10),
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> pd.DataFrame:
+    """What listed and held-out customers answered next, and what the silent could make of it.
+
+    Parameters
+    ----------
+    follow_ups : FollowUp or DataFrame
+        As for `loop_effect`, with ``next_score``, blank where there is none.
+    rule : (low, high)
+        Scores that ask for a call, as of `call_list`.
+    scale : (low, high)
+        Of the score.
+    level, min_group_size
+        As for `loop_effect`.
+
+    Returns
+    -------
+    DataFrame
+        As of `loop_effect`: the mean of those who answered again, the per cent of them who
+        answered above ``rule`` (of the held out nobody was called: what chance alone does), and
+        the bounds of the mean's difference if the silent of one side had given the lowest score
+        and those of the other the highest.
+
+    Raises
+    ------
+    ValueError
+        For a score, or a rule, outside the scale.
+
+    Notes
+    -----
+    Means: Welch's interval. A side whose answers are all alike has an unknown variance, not 0,
+    and takes that of both sides together; where both are, there is no interval. Shares: Agresti
+    and Caffo's.
+    """
+    rows = first_listings(follow_ups, HELD_OUT, {"next_score": "next_score"})
+    odd = rows.loc[~rows["next_score"].between(*scale) & rows["next_score"].notna(), "next_score"]
+    outside = [*odd, *(end for end in rule if not scale[0] <= end <= scale[1])]
+    if outside:
+        raise ValueError(
+            f"`scale` must hold every score and `rule`; got {got(outside)} outside {scale[0]:g} to {scale[1]:g}."
+        )
+    sides = [rows.loc[rows["_called"] == side, "next_score"] for side in (True, False)]
+    answered = [side.dropna().to_numpy(float) for side in sides]
+    sizes = [len(values) for values in answered]
+    means = [float(values.mean()) if len(values) else np.nan for values in answered]
+    above = np.array([(v > rule[1]).mean() if len(v) else np.nan for v in answered])
+    known, note = min(sizes) > 1, "of those who answered again"
+    gap = agresti_caffo(above, np.array(sizes, float), level) if known else UNKNOWN
+    figures = _mean_gap(answered, level) if known else UNKNOWN
+    found: list[tuple[object, ...]] = [
+        (TOGETHER, "next score", *sizes, *means, *figures, *UNKNOWN, note),
+        (TOGETHER, f"above {rule[1]:g} (%)", *sizes, *(100 * above),
+         *(100 * figure for figure in gap), *UNKNOWN, note),
+    ]  # fmt: skip
+    if all(len(side) for side in sides):
+        ends = [[side.fillna(end).mean() for end in scale] for side in sides]
+        low, high = ends[0][0] - ends[1][1], ends[0][1] - ends[1][0]
+        note = f"from {signed(low, 1)} to {signed(high, 1)}, whatever the silent would have said"
+        everyone = [len(side) for side in sides]
+        found.append((TOGETHER, "bounds", *everyone, *UNKNOWN, low, high, *UNKNOWN, note))
+    return with_display(
+        effect_table(found, HELD_OUT, min_group_size, level),
+        caption="The next answer of listed and held out", columns=("outcome", *SIDES), bar=(),
+    )  # fmt: skip
+
+
+def _mean_gap(sides: list[np.ndarray], level: float) -> tuple[float, float, float, float]:
+    """Difference of two means, its standard error and limits."""
+    gap = float(sides[0].mean() - sides[1].mean())
+    alike = [values.min() == values.max() for values in sides]
+    if all(alike):
+        return (gap, *UNKNOWN[1:])
+    total = np.concatenate(sides).var(ddof=1)
+    variances = [
+        (total if flat else values.var(ddof=1)) / len(values)
+        for values, flat in zip(sides, alike, strict=True)
+    ]
+    parts = [one**2 / (len(values) - 1) for one, values in zip(variances, sides, strict=True)]
+    se, df = float(np.sqrt(sum(variances))), sum(variances) ** 2 / sum(parts)
+    width = float(t_quantile(level, df)) * se
+    return (gap, se, gap - width, gap + width)

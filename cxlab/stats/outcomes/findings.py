@@ -80,7 +80,8 @@ def _per_point(differences: pd.DataFrame) -> list[Finding]:
     row = rows.iloc[-1]
     adjusted = row["adjusted"] == "adjusted"
     clear = row["p_value"] < ALPHA
-    estimate, low, high = (float(row[name]) for name in FIGURES)
+    # what decides is shown, whatever the level of the table
+    estimate, low, high = (float(row[name]) for name in DECIDING)
     if clear:
         words = "Customers alike in what was adjusted for" if adjusted else "Customers"
         often = f"percentage points {'more' if estimate > 0 else 'less'} often per score point"
@@ -92,9 +93,9 @@ def _per_point(differences: pd.DataFrame) -> list[Finding]:
         Finding(
             certainty="clear" if clear else "not settled", text=text, subject=PER_POINT,
             detail=f"{'adjusted' if adjusted else 'not adjusted'}; n = {int(row['n']):,}",
-            estimate=row["estimate"], ci_low=row["ci_low"], ci_high=row["ci_high"], unit="points",
+            estimate=estimate, ci_low=low, ci_high=high, unit="points",
             n=int(row["n"]), p_adjusted=row["p_value"], family_size=1, reference=0.0,
-            rule="per-point", cells=(Cells(DIFFERENCES, _key(row), FIGURES),),
+            rule="per-point", cells=(Cells(DIFFERENCES, _key(row), DECIDING),),
         )
     ]  # fmt: skip
 

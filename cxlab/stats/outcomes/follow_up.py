@@ -34,6 +34,8 @@ class FollowUp(Result):
         The last day observed.
     value : str or None
         Column of what a customer is worth.
+    account : str or None
+        Column of the account, whose contacts all carry its value.
     inactive_after : int
         Days without a purchase that count as having left; 0: leaving has a date.
     customers : DataFrame or None
@@ -46,6 +48,7 @@ class FollowUp(Result):
     answered: str
     until: pd.Timestamp
     value: str | None = None
+    account: str | None = None
     inactive_after: int = 0
     customers: pd.DataFrame | None = field(default=None, repr=False)
     left: str = ""
@@ -66,6 +69,7 @@ def follow_up(
     left: str,
     until: str | pd.Timestamp,
     value: str | None = None,
+    account: str | None = None,
 ) -> FollowUp:
     """Link each answer to what its customer did afterwards.
 
@@ -85,6 +89,8 @@ def follow_up(
         Last day on which leaving would have been seen (``observed_until`` of the study file).
     value : str, optional
         Column of ``customers``: what a customer is worth, 0 or more.
+    account : str, optional
+        Column of the account that customers are contacts of: the value is the account's then.
 
     Returns
     -------
@@ -131,7 +137,7 @@ def follow_up(
     table = table.assign(**{DAYS: days.astype(float), LEFT: table[left].notna()})
     return _followed(
         table, len(rows), "who is in the table of customers", customer=customer,
-        answered=answered, until=end, value=value, customers=customers, left=left,
+        answered=answered, until=end, value=value, account=account, customers=customers, left=left,
     )  # fmt: skip
 
 
@@ -291,7 +297,10 @@ def linked_to_leaving(
         )
     worth = found.only("value")
     left = found.with_role("left")[0].name
-    return follow_up(rows, people, left=left, value=worth.name if worth else None, **given)
+    account = study.main.only("account")
+    named = account.name if account and account.name in (*rows, *people) else None
+    value = worth.name if worth else None
+    return follow_up(rows, people, left=left, value=value, account=named, **given)
 
 
 def _check_linking(study: Study) -> None:

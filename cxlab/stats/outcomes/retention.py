@@ -282,14 +282,15 @@ def value_at_stake(
     Returns
     -------
     DataFrame
-        One row per category: ``score``, ``n`` (customers), ``value`` (their sum), ``estimate``
+        One row per category: ``score``, ``n`` (customers, or accounts), ``value`` (their sum), ``estimate``
         (value that left, in its own unit), ``se``, ``ci_low``, ``ci_high``, ``share`` (per cent of
         the value), ``note``, ``suppressed``.
 
     Notes
     -----
-    Σ value · (1 − S), with S weighted by value; each customer's latest answer counts. Where few
-    customers hold most of the value, 95 % intervals hold the truth in about 93 % of studies.
+    Σ value · (1 − S), with S weighted by value; each customer's latest answer counts. An
+    account's value counts once: the contacts who answered share it alike, and the account is the
+    cluster. Where few customers hold most of the value, 95 % intervals hold the truth in about 93 % of studies.
     """
     rows, _ = opened_follow_up(followed, score)
     if followed.value is None:
@@ -301,12 +302,14 @@ def value_at_stake(
         followed.customer, keep="last"
     )
     latest = latest.dropna(subset=[followed.value])
-    latest = latest.assign(_category=categories_of(latest[score], categories))
+    latest = latest.assign(
+        _category=categories_of(latest[score], categories), _value=_own_value(latest, followed)
+    )
     found, names = [], []
     for name, part in _in_order(latest, "_category", categories):
         names.append(name)
-        worth = float(part[followed.value].sum())
-        row = one_estimate(part, DAYS, LEFT, horizon, followed.value, None, level)
+        worth = float(part["_value"].sum())
+        row = one_estimate(part, DAYS, LEFT, horizon, "_value", followed.account, level)
         n, _, stay, se, low, high, _, note = row
         amounts = [worth * (100 - stay), worth * se, worth * (100 - high), worth * (100 - low)]
         found.append((name, n, worth, *(amount / 100 for amount in amounts), 100 - stay, note))
@@ -320,6 +323,21 @@ def value_at_stake(
         headers={"score": "Category", "estimate": "Left", "share": "Of their value", "value": "Value"},
         units={"share": "%"}, level=level,
     )  # fmt: skip
+
+
+def _own_value(latest: pd.DataFrame, followed: FollowUp) -> pd.Series:
+    """What each customer is worth; of contacts, their share of the account's value."""
+    value: pd.Series = latest[followed.value]
+    if followed.account is None:
+        return value
+    accounts = value.groupby(cluster_codes(latest[followed.account]))
+    several = latest.loc[accounts.transform("nunique") > 1, followed.account].unique()
+    if len(several):
+        raise ValueError(
+            f"`value` must be the account's, the same for all its contacts; got several in "
+            f"'{followed.value}' for {got(list(several))}. Add up what its contacts are worth."
+        )
+    return value / accounts.transform("size")
 
 
 def respondents_and_others(
