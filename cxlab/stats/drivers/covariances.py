@@ -26,7 +26,7 @@ from cxlab.stats.covariance.em import (
     unpack_parameters,
     with_prior,
 )
-from cxlab.stats.drivers.replicates import Resample, unit_totals
+from cxlab.stats.drivers.replicates import Resample, drawn_totals
 
 Array = np.ndarray
 
@@ -143,13 +143,8 @@ def _summed(
     rows: WeightedRows, resample: Resample, table: Callable[[WeightedRows], Array]
 ) -> Array:
     """Replicate totals of a table with 2q² columns or so, made of some rows at a time."""
-    n_units, q = len(resample.multipliers), rows.values.shape[1]
-    size = max(1, TABLE // (4 * q * q))
-    totals = np.zeros(())
-    for start in range(0, len(rows.weight), size):
-        part = rows.take(np.arange(start, min(start + size, len(rows.weight))))
-        totals = totals + unit_totals(table(part), part.unit, n_units)
-    return np.asarray(resample.multipliers.T @ totals)
+    size = max(1, TABLE // (4 * rows.values.shape[1] ** 2))
+    return drawn_totals(lambda part: table(rows.take(part)), rows.unit, resample, size)[1:]
 
 
 def _complete_table(rows: WeightedRows) -> Array:
