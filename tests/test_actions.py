@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,11 @@ from cxlab.survey.study import load_study
 GOLDEN = Path(__file__).parent / "golden" / "outcomes"
 DIGITS = 1e-10
 DAY = pd.Timestamp("2025-01-01")
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return load_study("demo")
 
 
 def answered(n=300, **columns):
@@ -328,8 +334,6 @@ def test_what_separates_leavers_perfectly_is_refused():
     rng = np.random.default_rng(23)
     good = programme(rng, 1_000)
     told = good.table.assign(satisfaction=np.where(good.table["left_after"], 1.0, 5.0))
-    from dataclasses import replace
-
     with pytest.raises(
         ValueError, match="'satisfaction': it separates who left perfectly. Was it recorded"
     ):
@@ -541,7 +545,7 @@ def test_who_cannot_be_judged_makes_an_empty_result_where_asked():
     assert "must have 10 leavers each" in found.notes[0]
 
 
-def test_half_of_the_detractors_score_higher_next_time_without_a_call():
+def test_half_of_the_detractors_score_higher_next_time_without_a_call(demo):
     """METHODS 8.1: 50.4 %, in the demo's programme without leaving and without calls."""
     programme = simulate_programme(2_500, seed=20240101, periods=8, held_out=0.0, call_effect=0.0)
     answers = programme.relationship.dropna(subset=["recommend"])
@@ -551,8 +555,7 @@ def test_half_of_the_detractors_score_higher_next_time_without_a_call():
     assert len(again) > 400
     assert 100 * (again >= 7).mean() == pytest.approx(50.4, abs=0.1)
     # the notebook has it as the column of those held out, beside the listed
-    study = load_study("demo")
-    rows = next_scores(study_follow_ups(study)).set_index("outcome").loc["7 or more (%)"]
+    rows = next_scores(study_follow_ups(demo)).set_index("outcome").loc["7 or more (%)"]
     assert rows["held_out"] == pytest.approx(53.3, abs=0.1)
     assert rows["ci_low"] < 0 < rows["ci_high"]
 
@@ -675,8 +678,71 @@ def test_a_complaint_in_any_answer_must_be_called_and_a_blank_need_not():
     assert (drawn(coded, exempt="complaint").calls["arm"] == "must call").sum() == 1
 
 
-def test_who_was_on_a_list_before_those_that_are_pooled_has_no_part():
-    listed = study_follow_ups(load_study("demo"), lists=2)
+def test_who_was_on_a_list_before_those_that_are_pooled_has_no_part(demo):
+    listed = study_follow_ups(demo, lists=2)
     first = listed.table[~listed.table["listed_before"]]
     row = loop_effect(listed, horizon=200).table.iloc[0]
     assert row["n_listed"] + row["n_held_out"] == len(first) < listed.table["customer"].nunique()
+
+
+def scored(scores, gone):
+    """Customers who answered before the split, and as many after it, and who of them left."""
+    n = len(scores)
+    day = np.repeat([DAY, DAY + pd.Timedelta(days=100)], n)
+    answers = pd.DataFrame({"id": range(2 * n), "day": day, "recommend": np.tile(scores, 2)})
+    left = pd.Series(day) + pd.Timedelta(days=40)
+    people = pd.DataFrame({"id": range(2 * n), "gone": left.where(np.tile(gone, 2))})
+    return follow_up(
+        answers, people, customer="id", answered="day", left="gone",
+        until=DAY + pd.Timedelta(days=400),
+    )  # fmt: skip
+
+
+LATER = DAY + pd.Timedelta(days=50)
+
+
+@pytest.mark.parametrize("kind", ["number", "text"])
+def test_a_score_that_separates_leavers_but_for_one_value_is_refused(kind):
+    """All at 1 and 2 left, some at 3, none above, as in IBM's Telco answers (METHODS 8.3)."""
+    scores = np.repeat([1, 2, 3, 4, 5], [10, 10, 40, 100, 100])
+    gone = (scores < 3) | ((scores == 3) & (np.arange(260) % 7 == 0))
+    rows, named = scored(scores, gone), "'recommend'"
+    if kind == "text":
+        groups = pd.Series(scores).map({1: "a", 2: "b", 3: "c", 4: "b", 5: "c"})
+        rows, named = scored(groups.to_numpy(), gone), "'recommend_a'"
+    with pytest.raises(ValueError, match=f"{named}: it separates who left perfectly but for those"):
+        leaving_risk(rows, ["recommend"], split=LATER)
+
+
+def test_leavers_are_customers_not_their_answers():
+    good = programme(np.random.default_rng(23), 60)
+    twice = replace(good, table=pd.concat([good.table] * 9, ignore_index=True))
+    with pytest.raises(ValueError, match="must have 10 leavers each, 20 in all; got"):
+        leaving_risk(twice, ["recommend", "tenure"], split=LATER)
+
+
+def test_who_is_still_there_is_ranked_by_the_latest_answer():
+    good = programme(np.random.default_rng(20), 2_000)
+    who = good.table.loc[~good.table["left_after"] & (good.table["day"] > LATER), "id"].iloc[0]
+    last = good.table[good.table["id"] == who]
+    # the latest answer, a 0, stands before an earlier 10
+    again = [last.assign(day=last["day"] + pd.Timedelta(days=1), recommend=0.0),
+             last.assign(recommend=10.0)]  # fmt: skip
+    table = pd.concat([good.table[good.table["id"] != who], *again], ignore_index=True)
+    ranks = leaving_risk(replace(good, table=table), ["recommend"], split=LATER).ranks
+    assert ranks.set_index("customer").loc[who, "rank"] < len(ranks) / 5
+    assert set(ranks["customer"]).isdisjoint(table.loc[table["left_after"], "id"])
+
+
+def test_only_answers_up_to_the_listing_decide_who_is_kept(demo):
+    kept = study_follow_ups(demo, where={"segment": "Business"}).table
+    assert len(kept) > 100
+    promoters = study_follow_ups(demo, where={"recommend": [9, 10]}).table
+    answers = demo.read(where={"recommend": [9, 10]}, engine="pandas")
+    first = answers.groupby("customer_id")["responded_at"].min()
+    assert (promoters["customer"].map(first) <= promoters["listed_at"]).all()
+    # what follows, and the names of the lists, are those of all answers
+    whole = study_follow_ups(demo).table.set_index(["customer", "listed_at"])
+    same = whole.loc[pd.MultiIndex.from_frame(promoters[["customer", "listed_at"]])].reset_index()
+    for name in ("list", "next_score"):
+        assert same[name].equals(promoters[name].reset_index(drop=True))

@@ -1,5 +1,7 @@
 """The book's generated pages hold everything; nothing is said in two places by hand."""
 
+import ast
+import inspect
 import json
 import re
 from pathlib import Path
@@ -131,6 +133,19 @@ def test_every_notebook_is_in_the_book():
     page = names.notebooks_page()
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"| [{path.stem}](/notebooks/{path.stem}) |" in page
+
+
+def test_calls_in_the_pages_have_arguments_that_functions_take():
+    seen = 0
+    for page in PAGES:
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+            for call in ast.walk(ast.parse(block)):
+                name = getattr(getattr(call, "func", None), "id", None)
+                if isinstance(call, ast.Call) and name in cxlab.__all__:
+                    seen += 1
+                    words = {one.arg: None for one in call.keywords}
+                    inspect.signature(getattr(cxlab, name)).bind(*call.args, **words)
+    assert seen > 8
 
 
 # ---------------------------------------------------------------- said once

@@ -647,3 +647,22 @@ def test_nobody_is_judged_by_what_was_fitted():
         replace(one, table=both), {"NPS": "recommend"}, split=DAY + pd.Timedelta(days=1)
     )
     assert found["n"].iloc[0] == 50
+
+
+def test_a_row_without_a_cluster_is_one_of_its_own():
+    rng = np.random.default_rng(17)
+    scores, days, gone, _ = planted(rng, 300)
+    account = pd.Series(np.arange(300) // 3).astype("str")
+    blank = account.where(np.arange(300) >= 60)
+    alone = account.where(blank.notna(), [f"one of {i}" for i in range(300)])
+    found = [
+        function(
+            linked(scores, days, gone, account=units), "recommend", design={"cluster": "account"}
+        )
+        for units in (blank, alone)
+        for function in (retention_by_score, retention_differences, asymmetry)
+    ]
+    pd.testing.assert_frame_equal(found[0].table, found[3].table)
+    pd.testing.assert_frame_equal(found[1], found[4])
+    pd.testing.assert_frame_equal(found[2], found[5])
+    assert found[1]["n"].iloc[0] == 60 + 80

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 from dataclasses import replace
 
 import nbformat
@@ -26,6 +27,7 @@ from cxlab.stats.verbatims import (
 )
 from cxlab.stats.verbatims.findings import doubtful_comments
 from cxlab.stats.verbatims.quotes import NO_QUOTE, _Words, sentences_of
+from cxlab.survey.datasets import data_folder
 from cxlab.survey.definition import Theme
 from cxlab.survey.study import load_study
 
@@ -71,6 +73,17 @@ def test_nothing_shown_is_said(demo):
     assert findings.answer.text.startswith("No theme is shown to go with a lower or higher NPS")
     assert findings.answer.text.endswith("would have named the same")
     assert findings.answer.certainty == "not settled"
+
+
+def test_contacts_of_accounts_are_quoted_only_if_asked(demo, tmp_path):
+    shutil.copytree(data_folder() / "demo", tmp_path / "firms")
+    path = tmp_path / "firms" / "study.toml"
+    named = 'role = "cluster"\nlabel = "Customer"\nspans_periods = true\n'
+    path.write_text(path.read_text().replace(named, 'role = "account"\n', 1))
+    firms = load_study(path)
+    assert len(demo.quotes)
+    assert study_verbatims(firms, period="2025-Q4").quotes.empty
+    assert len(study_verbatims(firms, period="2025-Q4", quotes=True).quotes)
 
 
 def test_all_periods_together_and_a_part_have_their_answer():

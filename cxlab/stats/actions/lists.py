@@ -38,7 +38,8 @@ def study_follow_ups(
     lists : int, optional
         How many periods of lists, up to that one; default: all.
     where : mapping, optional
-        As for `Study.read`: customers with such an answer only.
+        As for `Study.read`: listings of customers who had given such an answer by then. What
+        somebody answers after a listing may be due to it, and decides nothing.
     table : str
         Name of the table of lists.
 
@@ -60,14 +61,12 @@ def study_follow_ups(
     own = study.table(table).with_role("customer", "cluster", "id")[0].name
     rows = study.read(table, engine="pandas").drop(columns="period", errors="ignore")
     rows = rows.rename(columns={own: "customer"}).sort_values("listed_at", kind="stable")
-    asked, who, score = study.read(where=where, engine="pandas"), study.main, study.advocacy
-    dates = [column.name for column in who.with_role("date")]
-    asked = asked.assign(_day=asked[dates].max(axis=1)).sort_values("_day")
-    asked["customer"] = asked[who.with_role("customer", "cluster")[0].name]
+    asked, score = _dated_answers(study), study.advocacy
+    such = _dated_answers(study, where) if where else asked
     starts = asked.groupby("period", observed=True)["_day"].min().sort_values().reset_index()
     starts = starts.rename(columns={"period": "list"}).astype({"list": "str"})
     rows = rows.assign(listed_before=rows["customer"].duplicated() & rows["customer"].notna())
-    rows = rows[rows["customer"].isin(asked["customer"])]
+    rows = rows[rows["customer"].map(such.groupby("customer")["_day"].min()) <= rows["listed_at"]]
     rows = pd.merge_asof(rows, starts, left_on="listed_at", right_on="_day").drop(columns="_day")
     known = asked[["customer", "_day", score]].dropna().rename(columns={score: "next_score"})
     rows = pd.merge_asof(
@@ -79,6 +78,14 @@ def study_follow_ups(
     chosen = names[max(last - (lists or last), 0) : last]
     rows = rows[rows["list"].isin(chosen)]
     return linked_to_leaving(study, rows, customer="customer", answered="listed_at")
+
+
+def _dated_answers(study: Study, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Answers of the main table with ``customer`` and ``_day``, in order of time."""
+    answers, main = study.read(where=where, engine="pandas"), study.main
+    days = answers[[column.name for column in main.with_role("date")]].max(axis=1).dt.normalize()
+    whose = answers[main.with_role("customer", "cluster")[0].name]
+    return answers.assign(_day=days, customer=whose).sort_values("_day", kind="stable")
 
 
 def loop_status(

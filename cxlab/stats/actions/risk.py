@@ -34,8 +34,9 @@ class LeavingRisk(Result):
     net_benefit : DataFrame
         ``threshold``, ``model``, ``call_all``, ``call_none``.
     ranks : DataFrame
-        Of the later answers' customers: ``customer``, ``rank`` (1: most likely to leave) and, where
-        the gate is passed, ``probability``. To be written to a file only.
+        Of the later answers' customers who are still there, by their latest answer: ``customer``,
+        ``rank`` (1: most likely to leave) and, where the gate is passed, ``probability``. To be
+        written to a file only.
     shown : bool
         Whether probabilities may be shown.
     """
@@ -79,8 +80,8 @@ def leaving_risk(
     Raises
     ------
     ValueError
-        For fewer than 10 leavers a column, a column that separates leavers perfectly, or no
-        answers on one side of ``split``.
+        For fewer than 10 customers a column who left, a column (or a group of a text) that
+        separates leavers, but for one value at most, or no answers on one side of ``split``.
 
     Notes
     -----
@@ -126,8 +127,11 @@ def _judged(
     rows, late = rows[kept], late[kept]
     if late.all() or not late.any():
         raise ValueError(f"`split` must have answers before it and after it; got {split.date()}.")
-    matrix = pd.get_dummies(rows[list(columns)], drop_first=True, dtype=float)
-    early = _fit(rows[~late], matrix[~late], horizon)
+    levels, matrix = (
+        pd.get_dummies(rows[list(columns)], drop_first=first, dtype=float)
+        for first in (False, True)
+    )
+    early = _fit(rows[~late], matrix[~late], levels[~late], followed.customer, horizon)
     score = np.asarray(matrix[late] @ early.params[matrix.columns] + early.params["const"])
     later = rows[late]
     check_times(later[DAYS], later[LEFT], horizon, DAYS)
@@ -137,13 +141,7 @@ def _judged(
     )
     shown = _passes(measures)
     benefit = net_benefit(expit(score), 1 - stayed, thresholds, weights=weight)
-    ranks = pd.DataFrame(
-        {"customer": later[followed.customer].to_numpy(), "probability": expit(score)}
-    )
-    ranks = ranks.drop_duplicates("customer", keep="last").sort_values(
-        "probability", ascending=False
-    )
-    ranks.insert(1, "rank", np.arange(1, len(ranks) + 1))
+    ranks = _ranks(later.assign(probability=expit(score)), followed)
     note = (
         "Probabilities may be shown: they agreed with what happened later."
         if shown
@@ -158,6 +156,17 @@ def _judged(
     )
 
 
+def _ranks(later: pd.DataFrame, followed: FollowUp) -> pd.DataFrame:
+    """Customers who are still there, by their latest answer, the most likely to leave first."""
+    latest = later.sort_values(followed.answered, kind="stable")
+    latest = latest.drop_duplicates(followed.customer, keep="last")
+    there = latest[~latest[LEFT].astype(bool)].sort_values("probability", ascending=False)
+    return pd.DataFrame(
+        {"customer": there[followed.customer].to_numpy(), "rank": np.arange(1, len(there) + 1),
+         "probability": there["probability"].to_numpy()}
+    )  # fmt: skip
+
+
 def _complete(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     if not columns:
         raise ValueError("`columns` must name one column or more; got none.")
@@ -167,33 +176,42 @@ def _complete(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return table.dropna(subset=list(columns))
 
 
-def _fit(rows: pd.DataFrame, matrix: pd.DataFrame, horizon: float) -> Any:
+def _fit(
+    rows: pd.DataFrame, matrix: pd.DataFrame, levels: pd.DataFrame, customer: str, horizon: float
+) -> Any:
     import statsmodels.api as sm  # slow to import
 
     stayed, weight = observed_outcomes(rows, horizon)
-    leavers = int(((weight > 0) & (stayed == 0)).sum())
+    leavers = rows.loc[(weight > 0) & (stayed == 0), customer].nunique()
     needed = LEAVERS_A_COLUMN * matrix.shape[1]
     if leavers < needed:
         raise ValueError(
             f"`columns` must have {LEAVERS_A_COLUMN} leavers each, {needed} in all; got {leavers}. Use fewer "
             "columns, or a longer horizon."
         )
-    _check_separation(matrix[weight > 0], stayed[weight > 0] == 0)
+    _check_separation(levels[weight > 0], stayed[weight > 0] == 0)
     options = {"family": sm.families.Binomial(), "var_weights": weight}
     return sm.GLM(1 - stayed, sm.add_constant(matrix, has_constant="add"), **options).fit()
 
 
-def _check_separation(matrix: pd.DataFrame, gone: np.ndarray) -> None:
-    """Refuse a column of which some cut parts leavers from others without an error."""
-    for name in matrix:
-        values = matrix[name].to_numpy(float)
+def _check_separation(levels: pd.DataFrame, gone: np.ndarray) -> None:
+    """Refuse a column of which some cut parts leavers from others, but for one value at most.
+
+    There the likelihood has no maximum. Of texts, each group is a column.
+    """
+    for name in levels:
+        values = levels[name].to_numpy(float)
         if values.min() == values.max():
             raise ValueError(f"`columns` must vary before the split; got one value of '{name}'.")
-        ends = [(values[side].min(), values[side].max()) for side in (gone, ~gone)]
-        if ends[0][0] > ends[1][1] or ends[0][1] < ends[1][0]:
+        (low, high), (least, most) = (
+            (values[side].min(), values[side].max()) for side in (gone, ~gone)
+        )
+        if low >= most or high <= least:
+            both = low if low == most else high
+            but = f" but for those at {both:g}" if low == most or high == least else ""
             raise ValueError(
-                f"`columns` must not hold '{name}': it separates who left perfectly. Was it recorded after "
-                "the event? Leave it out."
+                f"`columns` must not hold '{name}': it separates who left perfectly{but}. Was it recorded "
+                "after the event? Leave it out, or join its small groups."
             )
 
 

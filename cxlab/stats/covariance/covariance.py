@@ -155,7 +155,7 @@ class WeightedRows:
         """The rows by what they miss."""
         return Patterns.of(self.values, self.weight, self.located)
 
-    def take(self, chosen: Array) -> WeightedRows:
+    def take(self, chosen: Array | slice) -> WeightedRows:
         """The chosen rows (a boolean mask or positions)."""
         return WeightedRows(
             self.values[chosen], self.weight[chosen], self.count[chosen], self.unit[chosen]

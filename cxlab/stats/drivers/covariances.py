@@ -27,7 +27,7 @@ from cxlab.stats.covariance.em import (
     unpack_parameters,
     with_prior,
 )
-from cxlab.stats.drivers.replicates import Resample, totals_in_parts, unit_totals
+from cxlab.stats.drivers.replicates import Resample, drawn_totals
 
 Array = np.ndarray
 
@@ -145,13 +145,8 @@ def _summed(
     rows: WeightedRows, resample: Resample, table: Callable[[WeightedRows], Array]
 ) -> Array:
     """Replicate totals of a table with 2q² columns or so, made of some rows at a time."""
-    n_units, q = len(resample.multipliers), rows.values.shape[1]
-    size = max(1, TABLE // (4 * q * q))
-    totals = np.zeros(())
-    for start in range(0, len(rows.weight), size):
-        part = rows.take(np.arange(start, min(start + size, len(rows.weight))))
-        totals = totals + unit_totals(table(part), part.unit, n_units)
-    return np.asarray(resample.multipliers.T @ totals)
+    size = max(1, TABLE // (4 * rows.values.shape[1] ** 2))
+    return drawn_totals(lambda part: table(rows.take(part)), rows.unit, resample, size)[1:]
 
 
 def _complete_table(rows: WeightedRows) -> Array:
@@ -274,14 +269,12 @@ def latent_fit(
     def by_answer(part: slice) -> Array:
         return np.asarray((step[part, None] == steps) * weights[part, None])
 
-    counts = totals_in_parts(by_answer, unit, len(resample.multipliers))
-    factor = latent_factors(values, counts.sum(axis=0)[None])
-    factors = latent_factors(values, resample.multipliers.T @ counts)
+    factors = latent_factors(values, drawn_totals(by_answer, unit, resample))
     return replace(
         fit,
-        matrix=_latent(fit.matrix[None], factor)[0],
-        matrices=_latent(fit.matrices, factors),
-        factor=float(factor[0]),
+        matrix=_latent(fit.matrix[None], factors[:1])[0],
+        matrices=_latent(fit.matrices, factors[1:]),
+        factor=float(factors[0]),
     )
 
 

@@ -20,7 +20,7 @@ from cxlab.stats.drivers.answers import LATENT, Answers
 from cxlab.stats.drivers.coefficients import coefficient_errors, coefficients, variance_inflation
 from cxlab.stats.drivers.covariances import CovarianceFit, fit_covariance, latent_fit
 from cxlab.stats.drivers.importance import Importance, importance
-from cxlab.stats.drivers.replicates import Resample, t_test, totals_in_parts
+from cxlab.stats.drivers.replicates import Resample, drawn_totals, t_test
 from cxlab.stats.drivers.subsets import partial_out
 from cxlab.stats.inference import wilson_interval
 
@@ -336,12 +336,10 @@ def performance(
     ``mean`` and ``top_box`` are among those who rated it, ``reach`` among those whose use is
     known; the last two are shares.
     """
-    n_units = len(resample.multipliers)
-    totals = totals_in_parts(
-        lambda part: _performance_table(answers.rows(part), top_from), unit, n_units
+    totals = drawn_totals(
+        lambda part: _performance_table(answers.rows(part), top_from), unit, resample
     )
-    drawn = resample.multipliers.T @ totals
-    pieces = np.vstack([totals.sum(axis=0), drawn]).reshape(len(drawn) + 1, 4, -1)
+    pieces = totals.reshape(len(totals), 4, -1)
     rated, total, top, asked = (pieces[:, k] for k in range(4))
     ratios = {"mean": (total, rated), "top_box": (top, rated), "reach": (rated, asked)}
     result = {}

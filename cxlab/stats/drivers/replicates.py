@@ -88,6 +88,24 @@ def totals_in_parts(table: Callable[[slice], Array], unit: Array, n_units: int) 
     return totals
 
 
+def drawn_totals(
+    table: Callable[[slice], Array], unit: Array, resample: Resample, size: int = PART_ROWS
+) -> Array:
+    """Sums of all rows, then of each replicate, of a table made for some rows at a time.
+
+    Shape (1 + replicates, k). Only the units of those rows are told apart, so that a table of
+    all units, which may be as many as rows, is never there.
+    """
+    totals = np.zeros(())
+    for start in range(0, len(unit), size):
+        part = slice(start, start + size)
+        present, place = np.unique(unit[part], return_inverse=True)
+        sums = unit_totals(table(part), place, len(present))
+        drawn = resample.multipliers[present].T @ sums
+        totals = totals + np.vstack([sums.sum(axis=0), drawn])
+    return np.asarray(totals)
+
+
 @dataclass(frozen=True, eq=False)
 class Spread:
     """Standard errors and intervals of k estimates; NaN without replicates."""

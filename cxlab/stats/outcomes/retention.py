@@ -20,6 +20,7 @@ from cxlab.stats.outcomes.survival import (
     KAPLAN_MEIER,
     Survival,
     check_times,
+    cluster_codes,
     kaplan_meier,
     one_estimate,
     parts,
@@ -105,7 +106,8 @@ def retention_by_score(
         Column of groups.
     design : Design or mapping, optional
         Weights and clusters; without clusters, the customer is the cluster. Accounts with
-        several contacts: their column. Strata are left aside.
+        several contacts: their column, of which a blank is a cluster of its own. Strata are left
+        aside.
     categories : mapping of str to (low, high)
         Closed ranges of scores, the worst first.
     level : float
@@ -217,7 +219,10 @@ def _hide(table: pd.DataFrame, by: str | None, least: int) -> pd.DataFrame:
 def opened_follow_up(
     followed: FollowUp, *scores: str, by: str | None = None, design: DesignLike = None
 ) -> tuple[pd.DataFrame, Design]:
-    """Rows with all scores, and the design; the customer is the cluster where none is named."""
+    """Rows with all scores, and the design; the customer is the cluster where none is named.
+
+    A row without a cluster is one of its own: the design names a column of numbers.
+    """
     if not isinstance(followed, FollowUp):
         raise TypeError(
             f"`followed` must be what follow_up() returned; got {type(followed).__name__}."
@@ -225,10 +230,9 @@ def opened_follow_up(
     known = as_design(design)
     columns = {"score": list(scores), "by": by, **known.columns()}
     check_columns(followed.table, columns)
-    if known.cluster is None:
-        known = Design(weights=known.weights, cluster=followed.customer)
-    rows = followed.table.dropna(subset=list(scores))
-    return (rows.dropna(subset=[by]) if by else rows), known
+    rows = followed.table.dropna(subset=[*scores, *([by] if by else [])])
+    units = cluster_codes(rows[known.cluster or followed.customer])
+    return rows.assign(_unit=units), Design(weights=known.weights, cluster="_unit")
 
 
 def stay(rows: pd.DataFrame, known: Design, horizon: float) -> Survival:

@@ -51,12 +51,17 @@ class Survival:
         return float(sums @ sums)
 
 
-def cluster_sums(values: Array, clusters: ArrayLike) -> Array:
-    """Sums of each cluster, in order of appearance; a row without a cluster is one of its own."""
+def cluster_codes(clusters: ArrayLike) -> NDArray[np.intp]:
+    """Number of each row's cluster, in order of appearance; a row without one is one of its own."""
     code, known = pd.factorize(np.asarray(clusters))
     alone = code < 0
     code[alone] = len(known) + np.arange(alone.sum())
-    return np.bincount(code, values, len(known) + int(alone.sum())).astype(float)
+    return code
+
+
+def cluster_sums(values: Array, clusters: ArrayLike) -> Array:
+    """Sums of each cluster, as `cluster_codes` numbers them."""
+    return np.bincount(cluster_codes(clusters), values).astype(float)
 
 
 def cluster_error(influence: Array, clusters: ArrayLike) -> tuple[float, int]:
@@ -244,7 +249,7 @@ def one_estimate(
     """One row of `kaplan_meier`, in per cent."""
     weight = rows[weights].to_numpy(float) if weights else None
     found = survival(rows[time], rows[left].astype(float) > 0, horizon, weights=weight)
-    clusters = rows[cluster].to_numpy() if cluster else np.arange(len(rows))
+    clusters = cluster_codes(rows[cluster]) if cluster else np.arange(len(rows))
     se, units = cluster_error(found.influence, clusters)
     if np.isnan(found.estimate):
         return (units, 0, *[np.nan] * 5, f"nobody was followed for {horizon:g} days")

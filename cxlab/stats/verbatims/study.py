@@ -98,7 +98,7 @@ def study_verbatims(
     period: str | None = None,
     where: Where | None = None,
     coding: str | Path | None = None,
-    quotes: bool = True,
+    quotes: bool | None = None,
 ) -> Verbatims:
     """The comments of a period: themes, scores, changes, quotes, what a machine finds.
 
@@ -113,8 +113,9 @@ def study_verbatims(
     coding : path, optional
         Sheet of hand codes of this period and earlier ones; default: the study's table
         ``coding``.
-    quotes : bool
-        Whether sentences may be shown; not where respondents are a firm's business accounts.
+    quotes : bool, optional
+        Whether sentences may be shown; default: unless the study declares accounts, whose few
+        contacts know each other's words.
 
     Examples
     --------
@@ -145,13 +146,14 @@ def study_verbatims(
     compared = bool(groups and len(groups) > 1)
     comment = study.main.only("comment")
     text = comment.name if comment and themes.by == "words" else None
+    quoted = study.main.only("account") is None if quotes is None else quotes
     return Verbatims(
         answers=answers, themes=themes, hand=hand, scores=scores, period=period, text=text,
         row=ids.name if ids else None,
         who=commenters(now, themes, score=score, design=study.design, min_group_size=size),
         changes=theme_changes(scores, period=str(period)) if compared else _none("Changes of themes"),
         quotes=typical_quotes(
-            answers, text, themes, n=2, among=pd.Series(answers.index.isin(now.index), answers.index), hand=hand, row=row) if text and quotes else _none("In customers' words"),
+            answers, text, themes, n=2, among=pd.Series(answers.index.isin(now.index), answers.index), hand=hand, row=row) if text and quoted else _none("In customers' words"),
         agreement=coding_agreement(hand, themes=list(themes.themes)) if hand is not None else _none("Agreement of coders"),
         found=find_themes(now, text).table if text and enough else _none("Words that go together"),
         tone=theme_sentiment(now, text, themes, score=score).table if text and enough else _none("Tone"),
