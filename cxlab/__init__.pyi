@@ -32,6 +32,7 @@ from .stats.comparison import compare_tnps_rnps as compare_tnps_rnps
 from .stats.comparison import programme_tables as programme_tables
 from .stats.drivers import DriverAnalysis as DriverAnalysis
 from .stats.drivers import compare_outcomes as compare_outcomes
+from .stats.drivers import dominance as dominance
 from .stats.drivers import driver_map as driver_map
 from .stats.drivers import drivers as drivers
 from .stats.drivers import penalty_reward as penalty_reward

@@ -634,6 +634,23 @@ class TestResult:
         at_90 = result.windows.set_index("window_days").loc[90]
         assert at_90["estimate"] == result.paired["estimate"].iloc[0]
 
+    def test_delays_partition_the_answers(self, result, demo):
+        assert result.delays["n"].sum() == demo["transactional"]["recommend"].notna().sum()
+        assert result.delays["median_days"].is_monotonic_increasing
+
+    def test_regression_to_the_mean_is_shown_both_ways(self, result):
+        table = result.regression.set_index(["given", "group"])["estimate"]
+        for known in ("transactional answer", "relationship answer"):
+            assert table[known, "detractor"] > 0 > table[known, "promoter"]
+
+    def test_later_association_both_ways(self, result):
+        assert result.later["direction"].unique().tolist() == [
+            "tNPS before rNPS",
+            "rNPS before tNPS",
+        ]
+        assert result.later["estimate"].between(0.2, 0.8).all()
+        assert (result.later["ci_low"] < result.later["estimate"]).all()
+
     def test_touchpoints_have_an_interval_and_a_twin(self, result, demo):
         table = result.touchpoints
         assert set(table["touchpoint"]) == set(demo["transactional"]["touchpoint"].astype(str))

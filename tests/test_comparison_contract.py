@@ -114,7 +114,7 @@ class TestResponses:
         files["transactional"] = files["transactional"].astype(text)
         expected = compare(files_of(programme), programme)
         found = compare(files, programme)
-        pd.testing.assert_frame_equal(found.paired, expected.paired)
+        pd.testing.assert_frame_equal(found.delays, expected.delays)
 
     def test_a_customer_outside_the_frame(self, programme):
         files = files_of(programme)

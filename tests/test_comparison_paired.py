@@ -361,11 +361,12 @@ class TestRules:
 
 def answers_of(customer, day, score):
     n = len(customer)
-    labels = pd.Series(pd.Categorical([None] * n))
+    nothing, labels = np.full(n, np.nan), pd.Series(pd.Categorical([None] * n))
     return Answers(
         customer=np.array(customer, dtype=int),
         score=np.array(score, dtype=float),
         responded=np.array(day, dtype=float),
+        triggered=nothing,
         period=labels,
         touchpoint=labels,
         episode=pd.Series([None] * n),

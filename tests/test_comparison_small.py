@@ -1,11 +1,12 @@
 """Few customers: what is hidden, what is said instead, and that nothing fails."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import pearsonr
 
 from cxlab import load_study
 from cxlab.stats.comparison import compare_tnps_rnps, programme_tables, rules_in_words
@@ -20,12 +21,16 @@ from cxlab.stats.comparison.pairs import (
 )
 from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS, TERMS
 from cxlab.stats.comparison.scores import (
+    later_table,
+    regression_table,
     sensitivity_table,
     window_table,
     windows_taken,
 )
 
 SMALLEST = 10
+#: Customers whose time to the answer is not known.
+UNPLACED = 3
 ROUNDING = 1e-9
 #: What reviewers called out: a quarter, a group of it, and groups with a pair or three.
 SELECTIONS = [
@@ -81,8 +86,9 @@ def numbers_of(table):
     return table[columns]
 
 
-def pairs_of(t_value, r_score):
-    return OnePerAnswer(np.array(t_value, float), np.array(r_score, float), np.arange(len(t_value)))
+def pairs_of(t_value, r_score, customer=None):
+    customer = np.arange(len(t_value)) if customer is None else np.array(customer)
+    return OnePerAnswer(np.array(t_value, float), np.array(r_score, float), customer)
 
 
 def shown(pairs_of_windows=None, window_days=90, /, **tables):
@@ -95,7 +101,7 @@ def shown(pairs_of_windows=None, window_days=90, /, **tables):
         cells=np.empty(0),
         windows=pairs_of_windows or {},
         window_days=window_days,
-        unplaced={},
+        unplaced={"delays": UNPLACED},
         pooled=frozenset(),
     )
     return gate.shown(tables)
@@ -311,6 +317,57 @@ class TestSamePairs:
     def test_of_few_pairs_not_even_an_empty_category_is_shown(self):
         table = shown(categories=categories_table(self.FEW))["categories"]
         assert table["n"].isna().all()
+
+    def test_means_of_a_small_category_are_hidden_with_another(self):
+        pairs = pairs_of([3] * 2 + [7] * 20 + [9] * 30, [9] * 52)
+        table = shown(regression=regression_table(pairs))["regression"]
+        table = table.query("given == 'transactional answer'").set_index("group")
+        assert table["mean_other"].isna().to_dict() == {
+            "detractor": True,
+            "passive": True,
+            "promoter": False,
+        }
+
+    def test_regression_to_the_mean_by_hand(self):
+        # two detractors of one customer: 4 → 9 and 2 → 3, other − known is 5 and 1
+        pairs = pairs_of([4, 2, 7, 10], [9, 3, 7, 8], [0, 0, 1, 2])
+        table = regression_table(pairs).set_index(["given", "group"])
+        row = table.loc[("transactional answer", "detractor")]
+        assert row[["n", "customers", "mean_given", "mean_other", "estimate"]].tolist() == [
+            2, 1, 3, 6, 3,
+        ]  # fmt: skip
+        assert np.isnan(row["se"])
+        assert table.loc[("relationship answer", "promoter"), "estimate"] == -5
+
+    def test_later_scores_correlate_as_by_hand_and_by_scipy(self):
+        rng = np.random.default_rng(0)
+        who = np.sort(rng.integers(0, 90, 200))
+        t = np.clip(rng.integers(0, 11, 90)[who] + rng.integers(-2, 3, 200), 0, 10)
+        r = np.clip(t + rng.integers(-3, 4, 200), 0, 10)
+        pairs = replace(every_pair(np.full(200, 5.0), t, r, who), relationship=np.arange(200))
+        row = later_table(pairs, every_pair([], [], [])).iloc[0]
+        found, n = pearsonr(t, r).statistic, len(who)
+        zt, zr = ((x - x.mean()) / x.std() for x in (t, r))
+        # each customer's sum of the influence, over the number of pairs
+        sums = np.bincount(who, zt * zr - found / 2 * (zt**2 + zr**2)) / n
+        groups = len(np.unique(who))
+        assert row["estimate"] == pytest.approx(found)
+        assert row["se"] == pytest.approx((groups / (groups - 1) * (sums**2).sum()) ** 0.5)
+        assert row["customers"] == groups
+
+    def test_a_correlation_of_one_customer_has_no_interval(self):
+        t, r = [*[5] * 12, 9], [*[7, 8, 9] * 4, 2]
+        many, few = every_pair([5] * 13, t, r), every_pair([5] * 9, t[4:], r[4:])
+        table = later_table(many, few)
+        assert table["estimate"].notna().all()
+        assert table[["se", "ci_low", "ci_high"]].isna().all(axis=None)
+        assert table["note"].tolist() == ["it rests on one customer: no interval"] * 2
+        assert shown(later=table)["later"]["estimate"].notna().tolist() == [True, False]
+
+    def test_a_delay_is_hidden_that_would_give_back_few_of_unknown_time(self):
+        table = pd.DataFrame({"delay": list("abc"), "customers": [20, 30, 40], "estimate": 1.0})
+        found = shown(delays=table)["delays"]
+        assert found["estimate"].notna().tolist() == [False, True, True]
 
 
 class TestWindowsAndRules:

@@ -123,15 +123,10 @@ def test_a_bad_declaration_gets_one_sentence(make, replacement, message):
         make(replacement)
 
 
-def test_two_analyses_of_one_outcome_are_refused():
-    study = load_study("demo")
-    answers = study.read(period="2025-Q4")
-    first = drivers(answers, "overall", ["staff", "check_in"], replicates=0)
-    with pytest.raises(ValueError, match="must be of another outcome than `first`; got 'overall'"):
-        compare_outcomes(first, first)
-    second = drivers(answers, "recommend", ["staff", "check_in"], replicates=0)
-    table = compare_outcomes(first, second)
-    shares = table[["overall_share", "recommend_share"]]
+def test_two_outcomes_of_a_declared_study_are_compared():
+    answers = load_study("demo").read(period="2025-Q4")
+    both = drivers(answers, "overall", ["staff", "check_in"], advocacy="recommend", replicates=0)
+    shares = compare_outcomes(both)[["overall_share", "recommend_share"]]
     assert shares.sum().tolist() == pytest.approx([1, 1])
 
 

@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.special import ndtr, ndtri
 
 from cxlab.core.design import Design
 from cxlab.stats.covariance import patterns as sorting
@@ -293,7 +295,8 @@ class TestAwkwardData:
             ({"missing": "listwise"}, "`missing` must be"),
             ({"level": 95}, "`level` must be between 0 and 1"),
             ({"replicates": 1}, "`replicates` must be 2 or more, or 0"),
-            ({"outcome_scale": "ordinal"}, "`outcome_scale` must be"),
+            ({"outcome_scale": "binary"}, "2 different answers"),
+            ({"outcome_scale": "ordinal"}, "at most 30 different answers"),
             ({"design": {"weights": "wieght"}}, "Did you mean 'weight'"),
         ],
     )
@@ -459,12 +462,69 @@ class TestOutcomes:
         with pytest.raises(ValueError, match="whole numbers from 0 to 10"):
             drivers(frame, "recommend", NAMES, outcome_scale="nps")
 
+    def test_latent_shares_are_those_of_the_linear_outcome(self):
+        frame = ratings()
+        frame["overall"] = np.clip(np.round(frame["overall"]), 1, 5)
+        linear = drivers(frame, "overall", NAMES, replicates=0)
+        latent = drivers(frame, "overall", NAMES, outcome_scale="ordinal", replicates=0)
+        assert latent.table["share"].tolist() == pytest.approx(
+            linear.table["share"].tolist(), abs=ROUNDING
+        )
+        assert latent.table["p_value"].tolist() == pytest.approx(linear.table["p_value"].tolist())
+        assert latent.r_squared > linear.r_squared
+        assert any("latent" in note for note in latent.notes)
+
+    def test_a_binary_outcome_recovers_the_latent_r_squared(self):
+        generator = np.random.default_rng(1)
+        x = generator.normal(size=40_000)
+        latent = 0.6 * x + 0.8 * generator.normal(size=40_000)
+        frame = pd.DataFrame({"x": x, "yes": (latent > 0.5).astype(float)})
+        analysis = drivers(frame, "yes", ["x"], outcome_scale="binary", replicates=0)
+        assert analysis.r_squared == pytest.approx(0.36, abs=0.01)
+
+    def test_replicates_of_a_latent_outcome_are_those_of_its_rows(self):
+        answers = read_answers(ratings(), "overall", NAMES, design=Design())
+        outcome = np.digitize(answers.outcome, [2.5, 3.5, 4.5]).astype(float)
+        resample, _ = uncertain.make_resample(answers, 20, 0)
+        rows = np.column_stack([answers.ratings, outcome])
+
+        def latent(rows, resample):
+            units = np.arange(len(rows))
+            fit = fitting.fit_covariance(
+                (*NAMES, "y"), rows, np.ones(len(rows)), units, resample, missing="complete"
+            )
+            return fitting.latent_fit(fit, rows[:, -1], np.ones(len(rows)), units, resample)
+
+        found = latent(rows, resample)
+        drawn = np.repeat(rows, resample.multipliers[:, 7].astype(int), axis=0)
+        alone = latent(drawn, uncertain.no_resample(len(drawn)))
+        n = len(drawn)
+        assert found.matrices[7][-1, :-1] * n / (n - 1) == pytest.approx(alone.matrix[-1, :-1])
+        assert found.matrices[7][-1, -1] == alone.matrix[-1, -1] == 1
+
+    def test_latent_correlation_is_the_polyserial_one_by_maximum_likelihood(self):
+        frame = ratings(n=2000)
+        outcome = np.digitize(frame["overall"], [2.5, 3.5, 4.5])
+        moments = drivers(
+            frame.assign(overall=outcome), "overall", ["food"], outcome_scale="ordinal"
+        )
+        z = ((frame["food"] - frame["food"].mean()) / frame["food"].std(ddof=0)).to_numpy()
+        below = ndtri(np.bincount(outcome).cumsum()[:-1] / len(outcome))
+        cuts = np.concatenate([[-np.inf], below, [np.inf]])
+
+        def loss(r):
+            upper, lower = ((cuts[outcome + k] - r * z) / np.sqrt(1 - r**2) for k in (1, 0))
+            return -np.log(ndtr(upper) - ndtr(lower)).sum()
+
+        likely = minimize_scalar(loss, bounds=(-0.99, 0.99), method="bounded").x
+        assert moments.part()["correlation"][0] == pytest.approx(likely, abs=0.03)
+
     @pytest.mark.parametrize("engine", ["pandas", "polars", "duckdb"])
     def test_true_and_false_are_1_and_0(self, engine):
         frame = ratings()
         frame["yes"] = frame["overall"] > 3
         given = {"pandas": lambda f: f, "polars": pl.from_pandas, "duckdb": duckdb.from_df}
-        options = {"replicates": 0}
+        options = {"outcome_scale": "binary", "replicates": 0}
         one = drivers(given[engine](frame), "yes", NAMES, **options).table
         two = drivers(frame.assign(yes=frame["yes"].astype(float)), "yes", NAMES, **options).table
         assert one["estimate"].tolist() == pytest.approx(two["estimate"].tolist(), rel=ENGINES)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlab.stats.drivers import drivers
+from cxlab.stats.drivers import dominance, drivers
 from cxlab.stats.drivers.coefficients import variance_inflation
+from cxlab.stats.drivers.comparisons import complete_dominance
 from cxlab.stats.drivers.importance import METHODS, sampled_orders
-from cxlab.stats.drivers.subsets import partial_out, subset_sums
+from cxlab.stats.drivers.subsets import all_r_squared, partial_out, subset_sums
 
 GOLDEN = Path(__file__).parent / "golden"
 #: The golden values carry 15 digits.
@@ -106,6 +107,19 @@ class TestAgainstR:
             from_r["lm"]["adjr2"], abs=GOLDEN_DIGITS
         )
 
+    def test_swiss_dominance_against_domir(self, swiss, from_r):
+        names = from_r["predictors"]
+        found = dominance(drivers(swiss, "Fertility", names, replicates=0))
+        expected = [from_r["domir"]["conditional"][name] for name in names]
+        table = found.conditional.set_index("driver").loc[names, list(range(5))]
+        assert table.to_numpy() == pytest.approx(np.array(expected), abs=GOLDEN_DIGITS)
+        shares = found.table.set_index(["driver", "against"])["share"]
+        for one, row in from_r["domir"]["complete_proportion"].items():
+            for two, value in row.items():
+                if value is not None:
+                    pair = (one.removesuffix("_>"), two.removeprefix(">_"))
+                    assert shares[pair] == pytest.approx(value, abs=GOLDEN_DIGITS)
+
     @pytest.mark.parametrize(
         ("missing", "golden"), [("complete", "complete_case"), ("pairwise", "pairwise_cor")]
     )
@@ -134,6 +148,24 @@ class TestAgainstR:
         assert distance("em") == pytest.approx(1.69, abs=0.01)
         assert distance("complete") == pytest.approx(5.12, abs=0.01)
 
+    @pytest.mark.parametrize(
+        ("scale", "outcome", "golden"),
+        [
+            ("binary", "y_bin", "binary_mcfadden_domir"),
+            ("ordinal", "y_ord", "ordinal_polr_logit_mcfadden_domir"),
+        ],
+    )
+    def test_latent_shares_stand_near_refitted_pseudo_r_squared_of_domir(
+        self, scale, outcome, golden
+    ):
+        answers = pd.read_csv(GOLDEN / "synthetic_binary_ordinal.csv", skipinitialspace=True)
+        expected = json.loads((GOLDEN / "synthetic_binary_ordinal_golden.json").read_text())[golden]
+        names = [f"x{number}" for number in range(1, 6)]
+        latent = drivers(answers, outcome, names, outcome_scale=scale, replicates=0).part()
+        refitted = np.array([expected["general"][name] for name in names]) / expected["value"]
+        # two kinds of R²: their shares agree, not their sizes
+        assert abs(latent["share"] - refitted).max() < 0.02
+
 
 class TestSubsets:
     @pytest.mark.parametrize("groups", [[[0], [1], [2], [3], [4]], [[0, 3], [1], [2, 4]]])
@@ -161,6 +193,26 @@ class TestSubsets:
         assert subset_sums(moved).general[0] == pytest.approx(
             subset_sums(matrix).general[0][order], abs=ROUNDING
         )
+
+    def test_every_subset_against_solving(self):
+        matrix = correlations(6, seed=3)
+        found = all_r_squared(matrix)
+        for subset in range(64):
+            columns = [column for column in range(6) if subset >> column & 1]
+            assert found[subset] == pytest.approx(r_squared(matrix, columns), abs=ROUNDING)
+
+    def test_conditional_dominance_of_many_drivers_against_every_subset(self):
+        # 16 drivers pass the width of one vector: the later ones are walked depth first
+        matrix = correlations(16, seed=4)
+        values = all_r_squared(matrix)
+        subsets = np.arange(len(values))
+        size = ((subsets[:, None] >> np.arange(16)) & 1).sum(axis=1)
+        found = subset_sums(matrix).conditional[0]
+        for player in (0, 13, 14, 15):
+            without = subsets[(subsets >> player) & 1 == 0]
+            gain = values[without | 1 << player] - values[without]
+            means = [gain[size[without] == count].mean() for count in range(16)]
+            assert found[player] == pytest.approx(means, abs=ROUNDING)
 
     def test_replicates_ride_along(self):
         stack = np.stack([correlations(7, seed) for seed in range(40)])
@@ -222,6 +274,7 @@ class TestSubsets:
         found = subset_sums(matrix).general[0]
         assert found.sum() == pytest.approx(r_squared(matrix, [0, 1, 2, 4]), abs=1e-9)
         assert (found > 0).all()
+        assert all_r_squared(matrix).max() == pytest.approx(found.sum(), abs=1e-9)
 
 
 class TestSampledOrders:
@@ -261,16 +314,31 @@ class TestSampledOrders:
 class TestMethods:
     @given(players=st.integers(1, 7), seed=st.integers(0, 10**6))
     @settings(max_examples=20, deadline=None)
-    def test_johnson_adds_up_to_r_squared(self, players, seed):
+    def test_johnson_pratt_and_car_add_up_to_r_squared(self, players, seed):
         matrix = correlations(players, seed)
         whole = r_squared(matrix, range(players))
-        assert METHODS["johnson"](matrix[None]).sum() == pytest.approx(whole, abs=1e-11)
+        for method in ("johnson", "pratt", "car"):
+            total = METHODS[method](matrix[None]).sum()
+            assert total == pytest.approx(whole, abs=1e-11), method
+
+    def test_last_is_the_fall_of_r_squared(self):
+        matrix = correlations(4, seed=12)
+        found = METHODS["last"](matrix[None])[0]
+        for column in range(4):
+            others = [other for other in range(4) if other != column]
+            expected = r_squared(matrix, range(4)) - r_squared(matrix, others)
+            assert found[column] == pytest.approx(expected, abs=ROUNDING)
 
     def test_uncorrelated_drivers_have_one_importance_by_every_way(self):
         matrix = np.eye(4)
         matrix[:3, 3] = matrix[3, :3] = [0.5, 0.3, -0.4]
         for method, share in METHODS.items():
             assert share(matrix[None])[0] == pytest.approx([0.25, 0.09, 0.16], abs=ROUNDING), method
+
+    def test_complete_dominance_by_hand(self):
+        # driver 0 adds more than driver 1 alone (.36 > .09) and after the other (.27 > 0)
+        matrix = np.array([[1, 0.5, 0.6], [0.5, 1, 0.3], [0.6, 0.3, 1]])
+        assert complete_dominance(matrix).tolist() == [[0.0, 1.0], [0.0, 0.0]]
 
     def test_variance_inflation_by_hand(self):
         matrix = np.array([[1, 0.6, 0.1], [0.6, 1, 0.2], [0.1, 0.2, 1]])

@@ -54,8 +54,11 @@ from cxlab.stats.comparison.result import NpsComparison, displayed
 from cxlab.stats.comparison.scores import (
     WINDOWS,
     answers_behind,
+    delay_table,
     estimates_table,
     flow_table,
+    later_table,
+    regression_table,
     sensitivity_table,
     touchpoint_table,
     window_table,
@@ -239,7 +242,8 @@ def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options)
     done = standardise(data, rules, options.periods, **drawn, fewest=options.min_group_size)
     found = among_answers(data, **drawn)
     behind = answers_behind(data, done)
-    every = pair_answers(ever, r, longest=max(options.window_days, *WINDOWS))
+    longest = max(options.window_days, *WINDOWS)
+    every = pair_answers(ever, r, longest=longest)
     windows = windows_taken(every, options.window_days)
     pairs, scores = every.within(options.window_days), windows[options.window_days]
     gap = raw_gap(t, r)
@@ -258,6 +262,9 @@ def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options)
         "margins": margin_tests(scores),
         "sensitivity": sensitivity_table(pairs),
         "windows": window_table(windows),
+        "delays": delay_table(t),
+        "regression": regression_table(scores),
+        "later": later_table(every, pair_answers(r, ever, longest=longest)),
         "robustness": robustness_table(data, done, weighted=weighted),
     }
     gate = ComparisonGate.of(
@@ -340,6 +347,10 @@ def _estimands(done: Standardised, gate: ComparisonGate, tables: Tables) -> pd.D
         "E4": (
             "what tNPS − rNPS as collected is made of",
             words if few_of_gap else both if known else ONLY_ANSWERS,
+        ),
+        "E5": (
+            "does one score go with the other one later",
+            "" if tables["later"]["estimate"].notna().any() else "too few pairs to say",
         ),
     }
     assumed = f"estimated, {ASSUMPTION}"

@@ -31,7 +31,7 @@ from cxlab.stats.comparison.identity import (
 from cxlab.stats.comparison.pairs import OnePerAnswer
 from cxlab.stats.comparison.programme import OTHERS, Answers, ProgrammeData, known_groups
 from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS
-from cxlab.stats.comparison.scores import CUSTOMERS, customers_that_differ
+from cxlab.stats.comparison.scores import CUSTOMERS, customers_that_differ, delay_of
 
 #: Status of an estimate that is hidden.
 TOO_FEW = "too few customers"
@@ -158,8 +158,8 @@ class ComparisonGate:
         Customers who answered in each cell of touchpoint and contact channel.
     windows : mapping of float to OnePerAnswer
         The pairs of each window; ``window_days`` is the chosen one.
-    unplaced : int
-        Customers who answered about no known touchpoint.
+    unplaced : mapping of str to int
+        Table to the customers of its whole who are in none of its groups.
     pooled : frozenset of str
         Segments of which groups were taken together.
     """
@@ -170,7 +170,7 @@ class ComparisonGate:
     cells: np.ndarray
     windows: Mapping[float, OnePerAnswer]
     window_days: float
-    unplaced: int
+    unplaced: Mapping[str, int]
     pooled: frozenset[str]
 
     @classmethod
@@ -189,7 +189,8 @@ class ComparisonGate:
         if done.result is not None and done.collected is not None:
             rows, n_cells = done.collected.episodes, len(done.collected.cells)
             cells = customers_of(rows.cell[rows.answered], rows.customer[rows.answered], n_cells)
-        unplaced = len(np.unique(t.customer[t.valid & t.touchpoint.isna().to_numpy()]))
+        lost = {"touchpoints": t.touchpoint.isna().to_numpy(), "delays": np.isnan(delay_of(t))}
+        unplaced = {k: len(np.unique(t.customer[t.valid & rows])) for k, rows in lost.items()}
         return cls(
             smallest, behind, found.people, cells, windows, window_days, unplaced, data.pooled
         )
@@ -208,8 +209,13 @@ class ComparisonGate:
             "margins": self._margins,
             "sensitivity": self._sensitivity,
             "windows": self._windows,
+            "delays": lambda table: hide_groups(
+                table, self.smallest, outside=self.unplaced["delays"]
+            ),
+            "regression": lambda table: hide_groups(table, self.smallest, within="given"),
             "robustness": self._robustness,
             "paired": self._hide_rows,
+            "later": self._hide_rows,
             "checks": self._hide_rows,
         }
         return {
@@ -333,7 +339,7 @@ class ComparisonGate:
         joined = (notes + "; " + words).where(notes != "", words)
         result = table.drop(columns="repeated").assign(note=notes.mask(few, joined))
         result[once] = result[once].mask(np.repeat(few[:, None], len(once), axis=1))
-        return hide_groups(result, self.smallest, outside=self.unplaced)
+        return hide_groups(result, self.smallest, outside=self.unplaced["touchpoints"])
 
     def _migration(self, table: pd.DataFrame) -> pd.DataFrame:
         """All nine cells or none: totals give one back, and where four are hidden the se does."""

@@ -47,8 +47,8 @@ class Answers:
         Position of the customer in `ProgrammeData.customer_ids`.
     score : ndarray of float
         0 to 10, NaN where there is none.
-    responded : ndarray of float
-        When the answer came: days since 1970, NaN where unknown.
+    responded, triggered : ndarray of float
+        When the answer came and the episode ended: days since 1970, NaN where unknown.
     period, touchpoint : Series of category
         Missing where the file has no such column.
     episode, response : Series of str
@@ -61,6 +61,7 @@ class Answers:
     customer: np.ndarray
     score: np.ndarray
     responded: np.ndarray
+    triggered: np.ndarray
     period: pd.Series
     touchpoint: pd.Series
     episode: pd.Series
@@ -298,6 +299,7 @@ def _answers(frame: pd.DataFrame, ids: pd.Index, customer: str | None, survey: s
         customer=positions(frame["customer"], ids, str(customer), f"{survey} answers"),
         score=frame["score"].to_numpy(dtype=float),
         responded=frame["responded_at"].to_numpy(dtype=float),
+        triggered=frame["triggered_at"].to_numpy(dtype=float),
         period=frame["period"],
         touchpoint=frame["touchpoint"],
         episode=frame["episode_id"],

@@ -54,6 +54,12 @@ DISPLAYS: dict[str, dict[str, Any]] = {
         "units": {"estimate": "points"},
         "reference": {"estimate": "mean"},
     },
+    "delays": {
+        "caption": "tNPS by the time between episode and answer",
+        "about": ONE,
+        "headers": {"estimate": "tNPS"},
+        "units": {"estimate": "points"},
+    },
     "identity": {
         "caption": "What the gap is made of, among those who answered",
         "columns": ("term", "n", "customers", "estimate", "share"),
@@ -114,6 +120,18 @@ DISPLAYS: dict[str, dict[str, Any]] = {
         "units": SIGNED,
         "reference": {"estimate": 0.0},
     },
+    "regression": {
+        "caption": "The other survey's mean score, given the category in one",
+        "columns": ("given", "group", "n", "mean_given", "mean_other", "estimate"),
+        "headers": {"estimate": "Difference"},
+        "units": {"estimate": "+score"},
+    },
+    "later": {
+        "caption": "Does one score go with the other one later?",
+        "about": "The last earlier answer of the same customer within the longest window",
+        "headers": {"estimate": "Correlation"},
+        "units": {"estimate": "r"},
+    },
     "robustness": {
         "caption": "The gap under other ways of scoring",
         "columns": ("quantity", "variant", "estimate", "conclusion", "same"),
@@ -161,8 +179,9 @@ class NpsComparison(Result):
         declared, each customer once, standardised, paired), ``survey, population, n,
         customers, estimate, se, ci_low, ci_high`` in points, ``deff, n_eff, response_rate,
         status, note``.
-    touchpoints : DataFrame
-        tNPS of each touchpoint (E2), per answer and per customer.
+    touchpoints, delays : DataFrame
+        tNPS of each touchpoint (E2), per answer and per customer; by the time between
+        episode and answer.
     identity : DataFrame
         Among those who answered, parts of the gap that need no assumption: ``term, n,
         customers, estimate, se, ci_low, ci_high, share`` of the gap, ``note``.
@@ -186,6 +205,9 @@ class NpsComparison(Result):
         margins; tests of equal shares.
     sensitivity, windows : DataFrame
         The contrast under every rule for several transactional answers, and by window.
+    regression, later : DataFrame
+        Regression to the mean; correlation of earlier and later scores, over the longest
+        window (180 days, or ``window_days``) in both directions.
     robustness : DataFrame
         Every variant of the conclusion: ``quantity, variant, estimate, se, ci_low, ci_high,
         conclusion, same``.
@@ -203,6 +225,7 @@ class NpsComparison(Result):
     flow: pd.DataFrame
     estimates: pd.DataFrame
     touchpoints: pd.DataFrame
+    delays: pd.DataFrame
     identity: pd.DataFrame
     segment_gaps: pd.DataFrame
     segments: pd.DataFrame
@@ -215,6 +238,8 @@ class NpsComparison(Result):
     margins: pd.DataFrame
     sensitivity: pd.DataFrame
     windows: pd.DataFrame
+    regression: pd.DataFrame
+    later: pd.DataFrame
     robustness: pd.DataFrame
     tipping: tuple[tuple[str, float], ...]
     margin: float

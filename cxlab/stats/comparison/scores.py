@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import Design
-from cxlab.core.metric import nps_metric
+from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.totals import row_totals
+from cxlab.stats.association import correlation_interval, pearson, row_leverage
 from cxlab.stats.comparison.asked import Asked
 from cxlab.stats.comparison.decomposition import ASSUMPTION, NOT_IDENTIFIED, Standardised
 from cxlab.stats.comparison.gaps import NUMBERS, RAW, raw_gap, standardised_numbers
 from cxlab.stats.comparison.pairs import (
+    CATEGORIES,
     LAST,
     RULES,
     OnePerAnswer,
@@ -29,6 +31,7 @@ from cxlab.stats.inference import LEVEL
 from cxlab.stats.metrics import estimate_totals
 
 NPS = nps_metric("score")
+DIFFERENCE = Metric("other less given", "mean")
 #: Kinds of estimate.
 WEIGHTED = "weighted as declared"
 CUSTOMERS = "each customer once"
@@ -49,6 +52,14 @@ STAGES = (
 WINDOWS = (7, 30, 90, 180)
 #: Sums of scores that differ by less are the same but for rounding.
 SAME_SUM = 1e-9
+#: Ends of the classes of time to the answer, in days.
+DELAYS = (
+    (0.25, "under 6 hours"),
+    (1.0, "6 to 24 hours"),
+    (3.0, "1 to 3 days"),
+    (7.0, "3 to 7 days"),
+    (np.inf, "over 7 days"),
+)
 
 Row = dict[str, object]
 
@@ -113,18 +124,31 @@ def _nps(
     weighted: bool = False,
     groups: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """`cxlab.nps` of the answers, clustered by customer: of all, or of each of the groups.
-
-    The answers are arrays already: they are added up without a dataframe engine.
-    """
+    """`cxlab.nps` of the answers, clustered by customer: of all, or of each of the groups."""
     value = np.where(answers.valid, category(np.nan_to_num(answers.score)) - 1.0, np.nan)
-    rows = pd.DataFrame({"value_0": value, "cluster": answers.customer, "stratum": 0})
-    design = Design(weights="weight" if weighted else None, cluster="customer")
-    rows["weight"] = answers.weight if weighted else 1.0
+    weight = answers.weight if weighted else None
+    return _clustered(NPS, value, answers.customer, weight=weight, groups=groups)
+
+
+def _clustered(
+    metric: Metric,
+    value: np.ndarray,
+    customer: np.ndarray,
+    *,
+    weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """A metric of values that are clustered by customer: of all, or of each of the groups.
+
+    Answers are arrays already: they are added up without a dataframe engine.
+    """
+    rows = pd.DataFrame({"value_0": value, "cluster": customer, "stratum": 0})
+    design = Design(weights=None if weight is None else "weight", cluster="customer")
+    rows["weight"] = 1.0 if weight is None else weight
     by = None if groups is None else "group"
     if by:
         rows["by_0"] = groups
-    table = estimate_totals(row_totals(rows, design, by=by), [NPS], design, LEVEL)
+    table = estimate_totals(row_totals(rows, design, by=by), [metric], design, LEVEL)
     return table[[*([by] if by else []), "n", *NUMBERS, "deff", "n_eff", "note"]]
 
 
@@ -221,6 +245,29 @@ def touchpoint_table(t: Answers) -> pd.DataFrame:
     return table.rename_axis("touchpoint").reset_index()[columns]
 
 
+def delay_of(t: Answers) -> np.ndarray:
+    """Days from the episode to each answer; NaN where one of the times is not known."""
+    return t.responded - t.triggered
+
+
+def delay_table(t: Answers) -> pd.DataFrame:
+    """Transactional NPS by how long after the episode the answer came."""
+    columns = ["delay", "median_days", "n", "customers", *NUMBERS, "note"]
+    known = t.take(t.valid & ~np.isnan(delay_of(t)))
+    if not len(known):
+        return pd.DataFrame(columns=columns)
+    ends = np.array([end for end, _ in DELAYS])
+    code = np.minimum(np.searchsorted(ends, delay_of(known), side="right"), len(ends) - 1)
+    cells = pd.DataFrame({"code": code, "delay": delay_of(known), "customer": known.customer})
+    by_code = cells.groupby("code")
+    table = _nps(known, groups=code).assign(
+        delay=[DELAYS[k][1] for k in np.unique(code)],
+        median_days=by_code["delay"].median().to_numpy(),
+        customers=by_code["customer"].nunique().to_numpy(),
+    )
+    return table[columns]
+
+
 def flow_table(data: ProgrammeData, done: Standardised, pairs: Pairs) -> pd.DataFrame:
     """From customers to paired answers: rows and customers of each survey at each stage.
 
@@ -302,3 +349,56 @@ def windows_taken(pairs: Pairs, chosen: float) -> dict[float, OnePerAnswer]:
 def window_table(taken: Mapping[float, OnePerAnswer]) -> pd.DataFrame:
     """The contrast by how long before a transactional answer may lie."""
     return pd.DataFrame([{"window_days": d, **net_contrast(taken[d]).row("wald")} for d in WINDOWS])
+
+
+def regression_table(pairs: OnePerAnswer) -> pd.DataFrame:
+    """Mean of each score given the category of the other, both ways.
+
+    A customer picked for an extreme score in one survey is on average less extreme in the
+    other, whichever comes first: the two directions together tell change from regression
+    to the mean.
+    """
+    scores = {"transactional answer": pairs.t_value, "relationship answer": pairs.r_score}
+    parts = []
+    for given, known in scores.items():
+        other = scores[next(name for name in scores if name != given)]
+        groups = category(known)
+        cells = pd.DataFrame({"k": groups, "c": pairs.customer, "known": known, "other": other})
+        means = cells.groupby("k").agg(
+            customers=("c", "nunique"), mean_given=("known", "mean"), mean_other=("other", "mean")
+        )
+        found = _clustered(DIFFERENCE, other - known, pairs.customer, groups=groups)
+        table = means.join(found.set_index("group")).reindex(range(len(CATEGORIES)))
+        parts.append(table.assign(given=given, group=CATEGORIES).fillna({"n": 0, "customers": 0}))
+    columns = ["given", "group", "n", "customers", "mean_given", "mean_other", *NUMBERS]
+    return pd.concat(parts, ignore_index=True)[columns].astype({"n": int, "customers": int})
+
+
+def later_table(t_first: Pairs, r_first: Pairs) -> pd.DataFrame:
+    """Does one score go with the other one later? Both directions, over the same time.
+
+    Only strictly earlier answers count: the last of the same customer.
+    """
+    directions = {"tNPS before rNPS": t_first, "rNPS before tNPS": r_first}
+    return pd.DataFrame(
+        [{"direction": name, **_correlation(one_per_answer(of))} for name, of in directions.items()]
+    )
+
+
+def _correlation(pairs: OnePerAnswer) -> Row:
+    """Pearson's correlation of paired scores, clustered by customer, as touchpoints have it."""
+    codes, labels = pd.factorize(pairs.customer)
+    n, groups = len(codes), len(labels)
+    found = pearson(pairs.t_value, pairs.r_score)
+    leverage = [row_leverage(z, np.full(n, 1 / n), codes, groups) for z in found.scores or ()]
+    df = min([groups - 1.0, *leverage])
+    se = contrast(found.influence, pairs.customer).se if leverage and df >= 1 else np.nan
+    limits = correlation_interval(found.estimate, se, df, level=LEVEL)
+    numbers = (found.estimate, se, *map(float, limits))
+    rests = "it rests on one customer: no interval" if np.isnan(se) else "association, not cause"
+    return {
+        "n": n,
+        "customers": groups,
+        **dict(zip(NUMBERS, numbers, strict=True)),
+        "note": found.note or rests,
+    }

@@ -84,8 +84,10 @@ def drivers(
     advocacy : str, optional
         Column of likelihood to recommend, 0 to 10: the same drivers of NPS, from the same
         resampling, as ``.advocacy`` of the result.
-    method : {"lmg", "johnson"}
-        How R² is shared: the mean gain over all orders; relative weights, which are faster.
+    method : {"lmg", "johnson", "first", "last", "betasq", "pratt", "car"}
+        How R² is shared. "lmg" is the mean gain of R² over all orders; "johnson" (relative
+        weights) is near it and faster. Others, to compare: R² alone, fall of R² when taken
+        out, squared standardised coefficient, that times the correlation, CAR scores.
     missing : {"em", "pairwise", "complete"}
         Treatment of blanks: maximum likelihood under a multivariate normal from all rows,
         missing at random; each pair from the rows that have both; rows with every value only.
@@ -94,8 +96,8 @@ def drivers(
         strata; a row without a cluster is its own; ``stratum_clusters`` is the number of
         clusters drawn in the row's stratum before any filter.
     by : str, optional
-        Column of segments or waves: each group's drivers; importances by "lmg" are then of adjusted R², without the upward bias of
-        small samples (small ones may be negative).
+        Column of segments or waves: each group's drivers; importances by "lmg" are then of
+        adjusted R², without the upward bias of small samples (small ones may be negative).
     replicates : int
         Of a row, cluster or stratified (Rao–Wu) bootstrap, whose percentiles are the
         intervals; a delete-a-group jackknife where they would be too many. 0: no intervals.
@@ -103,8 +105,8 @@ def drivers(
         Seed of the replicates; the same seed gives the same digits.
     level : float
         Confidence level, between 0 and 1.
-    outcome_scale : {"continuous", "nps"}
-        "nps": −100, 0, 100.
+    outcome_scale : {"continuous", "nps", "ordinal", "binary"}
+        "nps": −100, 0, 100. "ordinal", "binary": R² of a latent normal outcome.
     segments : sequence of str
         Columns of segments, as in ``study.segments``, that may be unable to use a
         touchpoint (passengers in transit park no car). Where a segment's reach of one is
@@ -159,8 +161,10 @@ def drivers(
     ----------
     Lindeman, Merenda & Gold (1980). Grömping (2007), The American Statistician 61,
     139–147. Johnson (2000), Multivariate Behavioral Research 35, 1–19. MacKinnon & White
-    (1985), Journal of Econometrics 29, 305–325 (HC3). Westfall & Yarkoni (2016), PLoS ONE
-    11, e0152719.
+    (1985), Journal of Econometrics 29, 305–325 (HC3). Olsson, Drasgow & Dorans (1982),
+    Psychometrika 47, 337–347 (latent outcomes). Westfall & Yarkoni (2016), PLoS ONE 11,
+    e0152719. Zuber & Strimmer (2011), Statistical Applications in Genetics and Molecular
+    Biology 10, 34 (CAR).
 
     Examples
     --------
@@ -386,6 +390,12 @@ def _notes(
         found += [
             lead + note for note in [*users_notes(part.users, resample), part.reach_note] if note
         ]
+    if options.latent:
+        found.append(
+            "R² is that of a latent normal outcome, not comparable with other kinds of R²."
+        )
+        if not options.adjusted:
+            found.append("Shares are those of the outcome as scored.")
     if options.adjusted:
         found.append("Importances are of adjusted R²; small ones may be negative.")
     return tuple(dict.fromkeys(note for note in found if note))

@@ -22,8 +22,10 @@ Array = np.ndarray
 
 NEVER_USED = "never used"
 
-OUTCOME_SCALES = ("continuous", "nps")
-#: More different answers than this are no scale with ends to speak of.
+#: Scales of which the outcome is a latent normal one, seen in steps.
+LATENT = ("ordinal", "binary")
+OUTCOME_SCALES = ("continuous", "nps", *LATENT)
+#: More different answers than this are no ordered scale with ends to speak of.
 MOST_STEPS = 30
 
 
@@ -261,6 +263,16 @@ def recode_outcome(outcome: Array, scale: str, name: str) -> Array:
             )
         points = np.where(outcome >= 9, 100.0, np.where(outcome >= 7, 0.0, -100.0))
         return recode_outcome(points, "continuous", name)
+    if scale == "binary" and len(values) > 2:
+        raise ValueError(
+            f"`outcome` must have 2 different answers for outcome_scale='binary'; got "
+            f"{len(values)} in '{name}'."
+        )
+    if scale == "ordinal" and len(values) > MOST_STEPS:
+        raise ValueError(
+            f"`outcome` must have at most {MOST_STEPS} different answers for "
+            f"outcome_scale='ordinal'; got {len(values)} in '{name}'. Use 'continuous'."
+        )
     return outcome
 
 

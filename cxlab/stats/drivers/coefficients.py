@@ -99,7 +99,7 @@ def coefficient_errors(
     if answers.simple and not np.isnan(ratings).any():
         ratings = ratings.astype(float)
         pull, leverage = _least_squares(ratings)
-        se = _hc3(pull, leverage, ratings, answers.outcome)
+        se = _hc3(pull, leverage, ratings, fit.factor * answers.outcome)
         design_df, few = float(answers.n - round(leverage.sum())), FEW_CARRIERS[0]
         pull /= np.maximum(np.abs(pull).max(axis=0), np.finfo(float).tiny)
         carried = _carriers(lambda part: pull[part], answers)

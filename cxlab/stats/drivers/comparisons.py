@@ -1,15 +1,20 @@
-"""What goes on from an analysis: NPS, and a change of one touchpoint's ratings."""
+"""What goes on from an analysis: dominance, NPS, and a change of one touchpoint's ratings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from cxlab.core.display import with_display
+from cxlab.core.result import Result
+from cxlab.core.threads import one_blas_thread
+from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.replicates import replicate_test, spread
 from cxlab.stats.drivers.result import DriverAnalysis
+from cxlab.stats.drivers.subsets import all_r_squared, subset_sums
 from cxlab.stats.inference import adjust_p_values, deciding_interval, smallest_shown
 
 Array = np.ndarray
@@ -26,7 +31,116 @@ ALIKE = 4 / 3
 UNITS = {
     "continuous": "outcome points",
     "nps": "NPS points",
+    "ordinal": "latent standard deviations",
+    "binary": "latent standard deviations",
 }
+#: Most drivers for complete dominance, which compares every pair in every subset.
+MOST_COMPLETE = 16
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dominance(Result):
+    """Which driver adds more to R², whatever else is in the model.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per ordered pair: ``driver, against, share`` (of the subsets of the other
+        drivers, those to which the driver adds more), ``dominance`` ("complete",
+        "conditional", "general" or "").
+    conditional : DataFrame
+        ``driver, label`` and one column per number of other drivers in the model
+        (0, 1, …): the mean gain of R². Its row mean is LMG (general dominance).
+    """
+
+    conditional: pd.DataFrame
+
+
+@one_blas_thread
+def dominance(analysis: DriverAnalysis, *, group: object = None) -> Dominance:
+    """Complete, conditional and general dominance of each driver over each other.
+
+    Parameters
+    ----------
+    analysis : DriverAnalysis
+        From `cxlab.drivers`; its raw R² is shared, also with ``by``.
+    group : optional
+        With ``by``: which group.
+
+    Returns
+    -------
+    Dominance
+        ``table`` is empty above 16 drivers.
+
+    References
+    ----------
+    Azen & Budescu (2003), Psychological Methods 8, 129–148.
+
+    Examples
+    --------
+    >>> from cxlab.stats.drivers import drivers
+    >>> answers = pd.DataFrame({
+    ...     "food": [1, 2, 3, 4, 5, 2, 4, 3], "wifi": [2, 1, 3, 5, 4, 4, 2, 3],
+    ...     "overall": [1, 2, 3, 5, 5, 3, 4, 3]})
+    >>> found = dominance(drivers(answers, "overall", ["food", "wifi"], replicates=0))
+    >>> found.table[["driver", "against", "share", "dominance"]]
+      driver against  share dominance
+    0   food    wifi    1.0  complete
+    1   wifi    food    0.0
+    """
+    part = analysis.part(group)
+    correlation = to_correlation(analysis.covariances[analysis.group(group)].to_numpy())
+    conditional = subset_sums(correlation).conditional[0]
+    pairs = with_display(
+        _dominating_pairs(correlation, conditional, list(part["driver"])),
+        caption="Which touchpoint adds more than which, whatever else is in the model",
+        columns=("driver", "against", "share", "dominance"),
+        headers={"driver": "Touchpoint", "against": "Than", "share": "Adds more to",
+                 "dominance": "Dominance"},
+        labels=analysis.labels,
+    )  # fmt: skip
+    sizes = pd.DataFrame(conditional, columns=range(len(part)))
+    return Dominance(table=pairs, conditional=part[["driver", "label"]].join(sizes))
+
+
+def _dominating_pairs(correlation: Array, conditional: Array, names: list[str]) -> pd.DataFrame:
+    columns = ["driver", "against", "share", "dominance"]
+    if len(names) > MOST_COMPLETE:
+        return pd.DataFrame(columns=columns)
+    share = complete_dominance(correlation)
+    rows = [
+        (one, two, share[i, j], _kind(share[i, j], conditional[i], conditional[j]))
+        for i, one in enumerate(names)
+        for j, two in enumerate(names)
+        if i != j
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def complete_dominance(correlation: Array) -> Array:
+    """Share of subsets of the others to which driver i adds more than driver j, at [i, j].
+
+    1: i dominates j completely. 0 on the diagonal.
+    """
+    r2 = all_r_squared(correlation)
+    count = len(correlation) - 1
+    subsets = np.arange(len(r2))
+    share = np.zeros((count, count))
+    for i in range(count):
+        for j in range(i):
+            without = subsets[(subsets >> i & 1 == 0) & (subsets >> j & 1 == 0)]
+            difference = r2[without | 1 << i] - r2[without | 1 << j]
+            share[i, j] = (difference > 0).mean()
+            share[j, i] = (difference < 0).mean()
+    return share
+
+
+def _kind(share: float, one: Array, two: Array) -> str:
+    if share == 1:
+        return "complete"
+    if (one > two).all():
+        return "conditional"
+    return "general" if one.mean() > two.mean() else ""
 
 
 def _tested(estimate: Array, drawn: Array, kind: str, df: float, level: float) -> dict[str, Array]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import ndtri
 
 from cxlab.stats.covariance.covariance import (
     PairSums,
@@ -47,6 +48,7 @@ class CovarianceFit:
     matrices: Array  # (replicates, q, q)
     repaired: int = 0  # replicates that were no covariance matrix and were repaired
     notes: tuple[str, ...] = ()  # what was done
+    factor: float = 1.0  # of covariances with the outcome; 1 unless it is latent
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,6 +252,47 @@ def _expand(fit: CovarianceFit, relation: Relations, columns: tuple[str, ...]) -
         matrices=spread(fit.matrices),
         notes=(*fit.notes, note),
     )
+
+
+def latent_fit(
+    fit: CovarianceFit, outcome: Array, weights: Array, unit: Array, resample: Resample
+) -> CovarianceFit:
+    """The same fit with a latent normal outcome (the last column) of variance 1.
+
+    Drivers stay as scored. Covariances with the outcome are multiplied by
+    1 / Σ φ(τ_k)(y_{k+1} − y_k), where τ_k are the normal quantiles of the outcome's margin,
+    in the sample and in each replicate (Olsson, Drasgow & Dorans 1982).
+    """
+    values, step = np.unique(outcome, return_inverse=True)
+    steps = np.arange(len(values))
+
+    def by_answer(part: slice) -> Array:
+        return np.asarray((step[part, None] == steps) * weights[part, None])
+
+    factors = latent_factors(values, drawn_totals(by_answer, unit, resample))
+    return replace(
+        fit,
+        matrix=_latent(fit.matrix[None], factors[:1])[0],
+        matrices=_latent(fit.matrices, factors[1:]),
+        factor=float(factors[0]),
+    )
+
+
+def latent_factors(values: Array, margins: Array) -> Array:
+    """What covariances are multiplied by for each margin; 0 where only one answer is left."""
+    total = margins.sum(axis=1, keepdims=True)
+    below = np.cumsum(margins, axis=1)[:, :-1] / np.where(total > 0, total, 1.0)
+    cuts = ndtri(np.clip(below, 0.0, 1.0))
+    height = np.exp(-(cuts**2) / 2) @ np.diff(values) / np.sqrt(2 * np.pi)
+    return np.where(height > 0, 1.0 / np.where(height > 0, height, 1.0), 0.0)
+
+
+def _latent(matrices: Array, factors: Array) -> Array:
+    latent = matrices.copy()
+    latent[:, :-1, -1] *= factors[:, None]
+    latent[:, -1, :-1] *= factors[:, None]
+    latent[:, -1, -1] = 1.0
+    return latent
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,9 +16,9 @@ import pandas as pd
 
 from cxlab.core.engines import PART_ROWS
 from cxlab.stats.covariance import to_correlation
-from cxlab.stats.drivers.answers import Answers
+from cxlab.stats.drivers.answers import LATENT, Answers
 from cxlab.stats.drivers.coefficients import coefficient_errors, coefficients, variance_inflation
-from cxlab.stats.drivers.covariances import CovarianceFit, fit_covariance
+from cxlab.stats.drivers.covariances import CovarianceFit, fit_covariance, latent_fit
 from cxlab.stats.drivers.importance import Importance, importance
 from cxlab.stats.drivers.replicates import Resample, drawn_totals, t_test
 from cxlab.stats.drivers.subsets import partial_out
@@ -45,6 +45,11 @@ class Options:
     outcome_scale: str = "continuous"
     adjusted: bool = False
     level: float = 0.95
+
+    @property
+    def latent(self) -> bool:
+        """Whether the outcome is latent."""
+        return self.outcome_scale in LATENT
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +101,9 @@ def among_users(answers: Answers, unit: Array, resample: Resample, options: Opti
         resample,
         missing=options.missing,
     )
+    if options.latent:
+        kept = answers.outcome[fitted], answers.weights[fitted], unit[fitted]
+        fit = latent_fit(fit, *kept, resample)
     n_effective = effective_answers(answers.weights, ratings, options.missing)
     n = n_effective if options.adjusted else None
     shared = importance(fit.matrix, fit.matrices, method=options.method, n=n)
@@ -226,6 +234,8 @@ def reach_adjusted(
         missing=missing,
         less=_centring(answers, columns),
     )
+    if options.latent:
+        fit = latent_fit(fit, answers.outcome, answers.weights, unit, resample)
     effective = effective_answers(answers.weights, table, missing)
     n = effective if options.adjusted else None
     whole = importance(fit.matrix, fit.matrices, players=columns, n=n)

@@ -40,6 +40,33 @@ def lmg(correlations: Array) -> Array:
     return subset_sums(correlations).general
 
 
+def first(correlations: Array) -> Array:
+    """R² of the driver alone: its squared correlation."""
+    return np.asarray(correlations[:, :-1, -1] ** 2)
+
+
+def last(correlations: Array) -> Array:
+    """Fall of R² when the driver is taken out of the full model."""
+    drivers, outcome = correlations[:, :-1, :-1], correlations[:, :-1, -1]
+    whole = explained_variance(drivers, outcome)
+    falls = np.empty_like(outcome)
+    for column in range(outcome.shape[1]):
+        others = np.delete(np.arange(outcome.shape[1]), column)
+        part = explained_variance(drivers[:, others][:, :, others], outcome[:, others])
+        falls[:, column] = whole - part
+    return np.maximum(falls, 0.0)
+
+
+def betasq(correlations: Array) -> Array:
+    """Squared standardised coefficient."""
+    return np.asarray(standardised_coefficients(correlations) ** 2)
+
+
+def pratt(correlations: Array) -> Array:
+    """Standardised coefficient × correlation; may be negative."""
+    return standardised_coefficients(correlations) * correlations[:, :-1, -1]
+
+
 def johnson(correlations: Array) -> Array:
     """Relative weights (Johnson 2000), the same numbers as Genizi (1993)."""
     root, inverse_root = _roots(correlations[:, :-1, :-1])
@@ -47,7 +74,24 @@ def johnson(correlations: Array) -> Array:
     return np.einsum("bij,bj->bi", root**2, uncorrelated**2)
 
 
-METHODS: dict[str, Callable[[Array], Array]] = {"lmg": lmg, "johnson": johnson}
+def car(correlations: Array) -> Array:
+    """Squared correlations with the decorrelated drivers (Zuber & Strimmer 2011)."""
+    _, inverse_root = _roots(correlations[:, :-1, :-1])
+    return np.asarray(np.einsum("bij,bj->bi", inverse_root, correlations[:, :-1, -1]) ** 2)
+
+
+METHODS: dict[str, Callable[[Array], Array]] = {
+    "lmg": lmg,
+    "johnson": johnson,
+    "first": first,
+    "last": last,
+    "betasq": betasq,
+    "pratt": pratt,
+    "car": car,
+}
+
+#: Methods whose importances add up to R².
+ADDS_UP = ("lmg", "johnson", "pratt", "car")
 
 
 def standardised_coefficients(correlations: Array, outcomes: int = 1) -> Array:

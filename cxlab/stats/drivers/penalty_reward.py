@@ -40,6 +40,7 @@ from cxlab.stats.drivers.covariances import (
     CovarianceFit,
     completed,
     fit_covariance,
+    latent_factors,
 )
 from cxlab.stats.drivers.importance import standardised_coefficients
 from cxlab.stats.drivers.replicates import (
@@ -421,9 +422,7 @@ def _linear_outcome(answers: Answers, fit: CovarianceFit) -> Array | None:
         return None
     margin = np.bincount(step.ravel(), weights=answers.weights)
     cuts = ndtri(np.cumsum(margin)[:-1] / margin.sum())
-    # what makes covariances with the scored outcome those with the latent one, of variance 1
-    height = np.exp(-(cuts**2) / 2) @ np.diff(values) / np.sqrt(2 * np.pi)
-    slopes = coefficients(fit.matrix[None])[0] / height
+    slopes = coefficients(fit.matrix[None])[0] * latent_factors(values, margin[None])[0]
     drivers = fit.matrix[:-1, :-1]
     explained = float(slopes @ drivers @ slopes)
     if explained > MOST_EXPLAINED:

@@ -106,14 +106,6 @@ def drawn_totals(
     return np.asarray(totals)
 
 
-def replicate_totals(values: Array, unit: Array, resample: Resample) -> Array:
-    """Sums of the rows in each replicate, shape (replicates, k)."""
-    n_units = len(resample.multipliers)
-    if not resample.replicates:
-        return np.empty((0, values.shape[1]))
-    return np.asarray(resample.multipliers.T @ unit_totals(values, unit, n_units))
-
-
 @dataclass(frozen=True, eq=False)
 class Spread:
     """Standard errors and intervals of k estimates; NaN without replicates."""

@@ -16,7 +16,7 @@ from cxlab.stats.covariance.patterns import pattern_numbers
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.drivers.coefficients import adjusted_r_squared
 from cxlab.stats.drivers.estimands import RatingShares, Reach, Users
-from cxlab.stats.drivers.importance import Importance
+from cxlab.stats.drivers.importance import ADDS_UP, Importance
 from cxlab.stats.drivers.replicates import (
     Resample,
     ranks_within,
@@ -129,7 +129,7 @@ class DriverAnalysis(Result):
 
     def __post_init__(self) -> None:
         for table in (self.table, self.reach_adjusted):
-            if table.empty:
+            if table.empty or self.method not in ADDS_UP:
                 continue
             keys = ["group", "estimand"] if "group" in table else ["estimand"]
             totals = table.groupby(keys, observed=True)["estimate"].sum()
@@ -385,6 +385,8 @@ def users_notes(users: Users, resample: Resample) -> list[str]:
         notes.append("Without replicates there is no test of the coefficients here.")
     if resample.kind != "none" and users.df < FEW_DEGREES:
         notes.append(f"Few clusters: {users.df:g} degrees of freedom.")
+    if users.importance.r_squared > 1:
+        notes.append(f"R² is {users.importance.r_squared:.3f}, above 1: the latent model fails.")
     if users.importance.r_squared <= 0:
         notes.append("R² is not above 0, so shares are undefined.")
     mean = collinearity(users)["mean_correlation"]

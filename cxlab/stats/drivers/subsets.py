@@ -111,6 +111,21 @@ def subset_sums(
     return _Walk(stack, groups, columns_in, n).run()
 
 
+def all_r_squared(correlation: Array) -> Array:
+    """R² of every subset of the drivers, shape (2^drivers,); bit j of the index is driver j.
+
+    Examples
+    --------
+    >>> correlations = np.array([[1, 0.5, 0.6], [0.5, 1, 0.3], [0.6, 0.3, 1]])
+    >>> all_r_squared(correlations).round(2)
+    array([0.  , 0.36, 0.09, 0.36])
+    """
+    state = _pack(np.asarray(correlation, dtype=float)[None])
+    for size in range(len(correlation), 1, -1):
+        state = _both(state, size, 1)
+    return 1.0 - state[0]
+
+
 def partial_out(correlations: Array, columns: Sequence[int]) -> Array:
     """What some columns leave of the others: Schur complements, shape (replicates, rest, rest).
 
