@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from cxlab.stats.actions import calibration, call_list, loop_effect
+from cxlab.stats.actions import calibration, call_list, loop_effect, next_scores
 from cxlab.stats.outcomes import asymmetry, follow_up, retention_by_score, retention_differences
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import one_estimate
@@ -74,6 +74,14 @@ def adjusted(rng: np.random.Generator) -> bool:
     return bool((row["ci_low"].item() <= 2) & (row["ci_high"].item() >= 2))
 
 
+def null_slope(rng: np.random.Generator) -> bool:
+    """Leaving has nothing to do with scores."""
+    scores = rng.choice(11, 200, p=[0.05] * 7 + [0.15, 0.2, 0.15, 0.15])
+    days, gone = leaving(rng, np.full(200, 0.75))
+    row = retention_differences(linked(scores, days, gone), "recommend").iloc[0]
+    return bool(row["ci_low"] <= 0 <= row["ci_high"])
+
+
 def asymmetric(size: int) -> Study:
     """Detractors lose 20 points on passives, promoters gain 15: a ratio of 4/3."""
     scores = np.repeat([3.0, 7.0, 9.0], size)
@@ -124,6 +132,19 @@ def design(method: str, spread: float) -> Study:
     return one
 
 
+def next_score(listed: int, held: int, high: float) -> Study:
+    """Next scores of 3, and of 8 by a share of both sides: few held out are often all alike."""
+    arms = np.repeat(["listed", "held out"], [listed, held])
+
+    def one(rng: np.random.Generator) -> bool:
+        scores = np.where(rng.random(len(arms)) < high, 8.0, 3.0)
+        row = next_scores(pd.DataFrame({"arm": arms, "next_score": scores})).iloc[0]
+        # without an interval nothing is claimed
+        return np.isnan(row["ci_low"]) or bool(row["ci_low"] <= 0 <= row["ci_high"])
+
+    return one
+
+
 def slope(rng: np.random.Generator) -> bool:
     """True probabilities have slope 1; customers answer once or twice."""
     true = expit(rng.normal(-1.5, 1, 400))
@@ -137,6 +158,7 @@ LINES: dict[str, tuple[Study, float]] = {
     **{f"retention, {n} customers, {stay:.0%} stay": (km(n, stay, 3), 1.0)
        for n in (10, 20, 50, 200) for stay in (0.6, 0.9)},
     "adjusted difference": (adjusted, 0.5),
+    "null slope": (null_slope, 0.5),
     "asymmetry, 100 a group": (asymmetric(100), 0.5),
     "asymmetry, 150 a group": (asymmetric(150), 0.5),
     "asymmetry, 400 a group": (asymmetric(400), 0.5),
@@ -146,6 +168,8 @@ LINES: dict[str, tuple[Study, float]] = {
     "random order under capacity": (design("random_order", 0.15), 0.25),
     "random delay": (design("random_delay", 0.0), 0.25),
     "staggered units": (design("staggered_units", 0.15), 0.25),
+    "next score, 60 and 10, 15 % high": (next_score(60, 10, 0.15), 0.5),
+    "next score, 270 and 30, 50 % high": (next_score(270, 30, 0.5), 0.5),
     "calibration slope": (slope, 1.0),
 }  # fmt: skip
 

@@ -302,14 +302,15 @@ def programme(rng, n=4_000, strength=1.0):
 def test_the_slope_of_true_probabilities_is_one():
     rng = np.random.default_rng(21)
     inside = []
-    for _ in range(300):
+    for _ in range(150):
         true = expit(rng.normal(-1, 1, 400))
         happened = (rng.random(400) < true).astype(float)
         # two rows a customer, so that errors must be clustered
         twice, who = np.repeat(true, 2), pd.Series(np.repeat(np.arange(400), 2))
         found = calibration(twice, np.repeat(happened, 2), clusters=who).set_index("measure")
         inside.append(found.loc["slope", "ci_low"] <= 1 <= found.loc["slope", "ci_high"])
-    assert 0.91 < np.mean(inside) < 0.985
+    # 2,000 studies: benchmarks/outcomes.py
+    assert 0.9 < np.mean(inside) < 0.99
 
 
 def test_probabilities_are_shown_once_they_have_been_right():
@@ -481,7 +482,7 @@ def test_large_owners_begin_no_sooner_than_small_ones():
     begun = [
         "listed" in set(calls.loc[calls["owner"] == "0", "arm"])
         for calls in (drawn(answers, owner="shop", method="staggered_units", seed=s).calls
-                      for s in range(80))
+                      for s in range(60))
     ]  # fmt: skip
     assert 0.3 < np.mean(begun) < 0.7
 
@@ -850,7 +851,8 @@ def test_next_scores_of_another_scale():
 
 def test_a_level_below_95_makes_nothing_clear():
     rows = followed(2_000, 2_000, stay=(0.8, 0.6))
-    assert told(loop_effect(rows, level=0.8)).answer.certainty == "likely"
+    said = [told(loop_effect(rows, level=level)).answer.certainty for level in (0.5, 0.8, 0.95)]
+    assert said == ["not settled", "likely", "clear"]
     sides = loop_effect(rows).sides
     assert sides["label"].tolist() == ["Listed", "Held out"]
     assert (sides["ci_low"] < sides["estimate"]).all()

@@ -138,7 +138,7 @@ def planted(rng, n=1_000, slope=-0.12, base=0.35, **columns):
 def test_retention_covers_what_was_planted():
     rng = np.random.default_rng(7)
     inside, cells = 0, 0
-    for _ in range(60):
+    for _ in range(25):
         scores, days, gone, rate = planted(rng, 400)
         table = retention_by_score(
             linked(scores, days, gone), "recommend", min_group_size=1
@@ -147,18 +147,20 @@ def test_retention_covers_what_was_planted():
             truth = 100 * np.exp(-180 * rate[scores == float(row["score"])][0])
             inside += row["ci_low"] <= truth <= row["ci_high"]
             cells += 1
-    # 95 % ± 3 Monte-Carlo standard errors of about 660 intervals, a little wide at small n
-    assert 0.925 < inside / cells < 0.99
+    # 95 % ± 3 Monte-Carlo standard errors of about 275 intervals, a little wide at small n;
+    # 2,000 studies: benchmarks/outcomes.py
+    assert 0.91 < inside / cells < 0.995
 
 
 def test_a_null_slope_is_rejected_one_time_in_twenty():
     rng = np.random.default_rng(11)
     rejected = []
-    for _ in range(80):
+    # 1,000 studies: benchmarks/outcomes.py
+    for _ in range(40):
         scores, days, gone, _ = planted(rng, 200, slope=0.0)
         table = retention_differences(linked(scores, days, gone), "recommend")
         rejected.append(table["p_value"].iloc[0] < 0.05)
-    assert np.mean(rejected) < 0.13
+    assert np.mean(rejected) < 0.15
 
 
 def test_adjusting_removes_what_is_due_to_tenure():
@@ -420,10 +422,10 @@ def test_the_answer_names_who_was_there_later_and_what_is_clear():
 def test_nothing_is_clear_where_leaving_has_nothing_to_do_with_scores():
     rng = np.random.default_rng(15)
     clear = []
-    for _ in range(40):
+    for _ in range(20):
         scores, days, gone, _ = planted(rng, 300, slope=0.0)
         clear.append(any(f.certainty == "clear" for f in told(scores, days, gone)))
-    assert np.mean(clear) < 0.2
+    assert np.mean(clear) < 0.25
     assert any("is not shown" in f.text for f in told(scores, days, gone)) or clear[-1]
 
 
@@ -694,3 +696,50 @@ def test_what_is_said_is_what_decided_whatever_the_level_of_the_table():
         said.append([f for f in findings if f.rule == "per-point"][0])
     assert {one.text for one in said} == {said[0].text}
     assert [one.certainty for one in said] == ["clear"] * 3
+
+
+FIRM = """
+[study]
+name = "firm"
+title = "Firm"
+observed_until = "2026-12-31"
+
+[scales.ltr]
+range = [0, 10]
+bins = { detractors = [0, 6], passives = [7, 8], promoters = [9, 10] }
+metrics = ["nps"]
+
+[tables.answers]
+file = "answers.csv"
+[tables.answers.columns.id]
+role = "customer"
+[tables.answers.columns.firm]
+role = "account"
+[tables.answers.columns.day]
+role = "date"
+[tables.answers.columns.recommend]
+role = "outcome"
+scale = "ltr"
+
+[tables.people]
+file = "people.csv"
+[tables.people.columns.id]
+role = "customer"
+[tables.people.columns.gone]
+role = "left"
+[tables.people.columns.worth]
+role = "value"
+"""
+
+
+def test_a_study_of_accounts_counts_each_account_s_value_once(tmp_path):
+    ids = np.arange(60)
+    pd.DataFrame({"id": ids, "firm": [f"F{i // 3}" for i in ids], "day": "2025-04-01",
+                  "recommend": 3}).to_csv(tmp_path / "answers.csv", index=False)  # fmt: skip
+    gone = np.where(ids < 6, "2025-05-01", "")
+    people = pd.DataFrame({"id": ids, "gone": gone, "worth": 10.0})
+    people.to_csv(tmp_path / "people.csv", index=False)
+    (tmp_path / "study.toml").write_text(FIRM)
+    row = value_at_stake(study_follow_up(load_study(tmp_path / "study.toml")), "recommend").iloc[0]
+    # twenty firms of 10, two of which left
+    assert row[["n", "value", "estimate"]].tolist() == pytest.approx([20, 200, 20])

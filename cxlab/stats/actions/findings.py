@@ -18,7 +18,7 @@ from cxlab.core.phrases import (
     with_interval,
 )
 from cxlab.stats.actions.effect import WORTH_SEEING
-from cxlab.stats.inference import ALPHA
+from cxlab.stats.inference import ALPHA, LIKELY
 
 if TYPE_CHECKING:
     from cxlab.stats.actions.calls import CallList
@@ -78,7 +78,7 @@ def _effect(row: pd.Series, level: float) -> tuple[str, str]:
         )
     more = "more" if row["estimate"] > 0 else "fewer"
     size = size_with_interval(*figures)
-    sure = "clear" if level >= 1 - ALPHA else "likely"
+    sure = "clear" if level >= 1 - ALPHA else "likely" if level >= LIKELY else "not settled"
     return f"{stayed}: {size} in a hundred {more} of the listed", sure
 
 
