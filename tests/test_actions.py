@@ -814,6 +814,9 @@ def test_a_delay_ends_with_the_next_list_whether_they_answer_again_or_not():
     second = drawn(some, method="random_delay", earlier=first, seed=3).calls.set_index("customer")
     assert (second.loc[waited, "arm"] == "listed").all()
     assert (second["arm"] == "waiting").any()
+    gone = first.assign(left_after=first["customer"] % 2 == 0)
+    there = drawn(some, method="random_delay", earlier=gone).calls["customer"]
+    assert set(there) & set(waited) == {one for one in waited if one % 2 or one in set(some["id"])}
     third = drawn(some, method="random_delay", earlier=pd.concat([first, second.reset_index()]))
     assert set(third.calls["customer"]) & set(waited) == set(waited) & set(some["id"])
 

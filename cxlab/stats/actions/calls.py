@@ -14,6 +14,7 @@ from cxlab.core.findings import Findings
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got, unknown
 from cxlab.core.result import Result
+from cxlab.stats.outcomes.follow_up import LEFT
 
 if TYPE_CHECKING:
     from cxlab.stats.actions.effect import LoopEffect
@@ -102,7 +103,8 @@ def call_list(
         listed and taken no part in the draw.
     earlier : DataFrame, optional
         Earlier lists, with ``customer`` and ``arm``: who was drawn before keeps the arm. After a
-        random delay, those who waited are listed, whether they answered again or not.
+        random delay, those who waited are listed, whether they answered again or not, unless
+        they left since (``left_after``, where it is a column).
     method : {"hold_out", "random_order", "random_delay", "staggered_units"}
         Hold a share back for good; call everybody in random order until capacity ends; call a
         random half a period later; or begin with a random half of the owners.
@@ -191,11 +193,13 @@ def _to_call(
 
 
 def _waited(calls: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
-    """Customers of earlier lists who only ever waited, and are on no list of today."""
+    """Customers of earlier lists who only ever waited, are still there and on no list of today."""
     check_columns(earlier, {"earlier": ["customer", "arm"]})
     others = earlier.loc[earlier["arm"] != WAITING, "customer"]
     known = earlier["customer"].isin([*others, *calls["customer"]]) | earlier["customer"].isna()
     rows = earlier[~known].drop_duplicates("customer", keep="last")
+    if LEFT in rows:
+        rows = rows[~rows[LEFT].astype(bool)]
     whose = rows["owner"].astype("str") if "owner" in rows else "everyone"
     return rows[["customer"]].assign(_score=np.nan, owner=whose)
 
