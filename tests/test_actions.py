@@ -856,6 +856,7 @@ def test_a_level_below_95_makes_nothing_clear():
     rows = followed(2_000, 2_000, stay=(0.8, 0.6))
     said = [told(loop_effect(rows, level=level)).answer.certainty for level in (0.5, 0.8, 0.95)]
     assert said == ["not settled", "likely", "clear"]
+    assert loop_effect(followed(100, 4)).sides.empty
     sides = loop_effect(rows).sides
     assert sides["label"].tolist() == ["Listed", "Held out"]
     assert (sides["ci_low"] < sides["estimate"]).all()

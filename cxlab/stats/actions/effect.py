@@ -64,13 +64,14 @@ class LoopEffect(Result):
 
     @property
     def sides(self) -> pd.DataFrame:
-        """Per cent who stayed of either side, to be drawn: ``label`` and an interval."""
+        """Per cent who stayed of each side that is shown, to be drawn: ``label`` and an interval."""
         row, headers = self.table.iloc[0], display_of(self.table).headers
         found = [
             (headers[side], row[side], row[f"{side}_low"], row[f"{side}_high"])
             for side in ("listed", "held_out")
         ]
-        return pd.DataFrame(found, columns=["label", "estimate", "ci_low", "ci_high"])
+        table = pd.DataFrame(found, columns=["label", "estimate", "ci_low", "ci_high"])
+        return table.dropna(subset="estimate")
 
     @property
     def planning(self) -> str:
