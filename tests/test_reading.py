@@ -558,3 +558,48 @@ def test_a_column_of_dates_without_a_date_has_no_zone(tmp_path):
     dates = write_study(tmp_path, "a.csv", d='role = "date"', q=RATING).read()["d"]
     assert dates.isna().all()
     assert dates.dt.tz is None
+
+
+class TestBeside:
+    """Columns of the same rows that another system keeps."""
+
+    @pytest.fixture
+    def make(self, tmp_path):
+        def write(beside, role="id"):
+            (tmp_path / "a.csv").write_text("id,score\n3,5\n1,6\n2,7\n")
+            (tmp_path / "b.csv").write_text(beside)
+            columns = {"id": f'role = "{role}"', "score": RATING, "note": 'role = "text"'}
+            return write_study(tmp_path, "a.csv", 'beside = "b.csv"\n', **columns)
+
+        return write
+
+    @EVERY
+    def test_rows_are_matched_by_id_and_what_lacks_is_blank(self, make, engine):
+        study = make("id,note\n1,first\n9,nobody's\n3,third\n")
+        rows = in_memory(study.read(engine=engine)).sort_values("score")
+        assert rows["note"].fillna("").tolist() == ["third", "first", ""]
+
+    def test_a_change_of_the_file_is_read_and_is_an_input(self, make, tmp_path):
+        for word in ("old", "new"):
+            rows = in_memory(make(f"id,note\n1,{word}\n").read(engine="duckdb"))
+            assert rows["note"].dropna().tolist() == [word]
+        assert tmp_path / "b.csv" in make("id,note\n").files()
+
+    @pytest.mark.parametrize(
+        ("beside", "message"),
+        [
+            ("id,note\n1,a\n1,b\n", "b.csv must hold each id once; got '1' again"),
+            ("who,note\n1,a\n", "b.csv must have the column 'id'.*got 'who'"),
+            ("id,score,note\n1,5,b\n", "other columns than a.csv; got 'score' in both"),
+            ("id,note,more\n1,a,b\n", "'more'"),
+        ],
+    )
+    def test_another_file_is_refused_in_one_sentence(self, make, beside, message):
+        with pytest.raises(ValueError, match=message):
+            make(beside).read()
+
+    def test_rows_need_an_id(self, make):
+        with pytest.raises(
+            ValueError, match="`beside` of table 'main' must go with a column of role 'id'"
+        ):
+            make("id,note\n", role="text")

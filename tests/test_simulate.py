@@ -245,7 +245,9 @@ class TestDemo:
         written = write_demo(tmp_path)
         assert {path.name for path in written} == {
             "relationship.csv",
+            "comments.csv",
             "transactional.csv",
+            "served.csv",
             "invitations.csv.gz",
             "customers.csv",
             "follow_ups.csv",

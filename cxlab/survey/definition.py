@@ -217,13 +217,15 @@ class Table:
     """One table of a study: its files and columns.
 
     ``format`` names the survey platform whose export the files are (see `read_export`);
-    None: one header row. ``leave_out`` and ``sheet`` are as in `read_export`.
+    None: one header row. ``leave_out`` and ``sheet`` are as in `read_export`. ``beside``: a file
+    with more columns of the same rows.
     """
 
     name: str
     label: str
     files: Mapping[str, str]
     columns: Mapping[str, Column]
+    beside: str | None = None
     ignore: tuple[str, ...] = ()
     encoding: str = "utf-8"
     separator: str | None = None

@@ -301,6 +301,9 @@ class TableKeys(Keys):
         File of answers, seen from the study file; a folder or a name with ``*``: all such files.
     files : table
         Period to file, where each period has its own; instead of ``file``.
+    beside : text
+        File with more columns of the same rows, matched by the column of role ``id``: comments
+        or who served a customer, as another system keeps them. What it lacks is blank.
     ignore : texts
         Headers to pass over, ``*`` standing for any characters.
     encoding : text
@@ -330,6 +333,7 @@ class TableKeys(Keys):
     ]
     file: Visible | None = None
     files: Files | None = None
+    beside: Visible | None = None
     ignore: Texts = ()
     encoding: Text = "utf-8"
     separator: Character | None = None

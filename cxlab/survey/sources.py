@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from cxlab.core.messages import unknown
-from cxlab.survey.cells import text_cells
+from cxlab.core.messages import got, unknown
+from cxlab.survey.cells import as_text, text_cells
 from cxlab.survey.datasets import MIRROR_VARIABLE, find_file
 from cxlab.survey.definition import Table
 from cxlab.survey.exports import read_answers
@@ -35,11 +36,19 @@ class RawTable:
         no rows, but it has the headers.
     path : Path, optional
         Of a file.
+    beside : Path, optional
+        Of the file with more columns of the same rows.
     """
 
     name: str
     chunks: Callable[[], Iterator[pa.Table]]
     path: Path | None = None
+    beside: Path | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that its cells come from."""
+        return [path for path in (self.path, self.beside) if path]
 
     @property
     def headers(self) -> list[str]:
@@ -118,9 +127,57 @@ def raw_files(
                 raise ValueError(unknown("period", period, table.files))
         periods = list(wanted or table.files)
     return {
-        period: [raw_file(path, table) for path in find_files(table.files[period], folder)]
+        period: [
+            _with_more(raw_file(path, table), table, period, folder)
+            for path in find_files(table.files[period], folder)
+        ]
         for period in periods
     }
+
+
+def _with_more(raw: RawTable, table: Table, period: str, folder: Path) -> RawTable:
+    """A raw table with the columns of the file beside it, matched by id."""
+    named = table.only("id")
+    if table.beside is None or named is None:
+        return raw
+    path = find_file(table.beside, folder)
+
+    def chunks() -> Iterator[pa.Table]:
+        key = str(named.header(period or None))
+        more = pa.concat_tables(raw_file(path, table).chunks())
+        _check_more(more, key, path.name)
+        for chunk in raw.chunks():
+            if both := sorted(set(chunk.column_names) & set(more.column_names) - {key}):
+                raise ValueError(
+                    f"{path.name} must hold other columns than {raw.name}; got '{both[0]}' in "
+                    "both. Take it out of one."
+                )
+            at = pc.index_in(_texts(chunk, key), _texts(more, key))
+            for name in more.column_names:
+                if name != key:
+                    cells = pc.fill_null(_texts(more, name).take(at), "")
+                    chunk = chunk.append_column(name, cells)
+            yield chunk
+
+    return replace(raw, chunks=chunks, beside=path)
+
+
+def _check_more(more: pa.Table, key: str, name: str) -> None:
+    if key not in more.column_names:
+        raise ValueError(
+            f"{name} must have the column '{key}', which says whose rows they are; got "
+            f"{got(more.column_names)}."
+        )
+    ids = _texts(more, key).to_pandas()
+    if ids.duplicated().any():
+        raise ValueError(
+            f"{name} must hold each {key} once; got {got([*ids[ids.duplicated()]])} again."
+        )
+
+
+def _texts(cells: pa.Table, name: str) -> pa.Array:
+    """A column as the text of a file."""
+    return as_text(cells.select([name])).column(0).combine_chunks()
 
 
 def raw_file(path: Path, table: Table) -> RawTable:

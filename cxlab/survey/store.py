@@ -70,7 +70,7 @@ class Store:
         """The clean copy of a file; None where there is none of its present state."""
         if raw.path is None:
             return None
-        return _opened(self._target(table, period, raw.path))
+        return _opened(self._target(table, period, raw))
 
     def clean(self, table: Table, period: str, raw: RawTable) -> CleanPart:
         """The clean copy of a file or of a frame given, made where there is none."""
@@ -78,23 +78,26 @@ class Store:
         if raw.path is None:
             _remove_abandoned(self.folder)
             return _write(table, period, raw, _given_folder(self.folder) / f"{_random()}.parquet")
-        before = _state(raw.path)
-        target = self._target(table, period, raw.path)
+        before = [_state(path) for path in raw.paths]
+        target = self._target(table, period, raw)
         part = _opened(target)
         if part is None:
             part = _write(
                 table, period, raw, target.with_name(f"{_place(target)}-{_random()}.parquet")
             )
             # a file that changed meanwhile is not what the name would say
-            if _state(raw.path) == before:
+            if [_state(path) for path in raw.paths] == before:
                 part = replace(part, path=part.path.replace(target))
             self._remove_older(part.path)
         return part
 
-    def _target(self, table: Table, period: str, path: Path) -> Path:
+    def _target(self, table: Table, period: str, raw: RawTable) -> Path:
         """Path of a file's clean copy: by its place, then by its bytes and what they mean."""
-        place = _short(f"{table.name} {period} {path.resolve()}")
-        state = _short(f"{self._digest(path)} {rules_of(table, period)} {_code()}")
+        place = _short(
+            f"{table.name} {period} {' '.join(str(path.resolve()) for path in raw.paths)}"
+        )
+        digests = " ".join(map(self._digest, raw.paths))
+        state = _short(f"{digests} {rules_of(table, period)} {_code()}")
         return self.folder / f"{place}-{state}.parquet"
 
     def _digest(self, path: Path) -> str:

@@ -376,6 +376,7 @@ class Study:
             wanted = [p for p in table.files if period is None or p in ("", str(period))]
             for file in (table.files[p] for p in wanted):
                 paths += sources.find_files(file, self.path.parent)
+            paths += sources.find_files(table.beside, self.path.parent) if table.beside else []
         return paths
 
     def read(

@@ -173,6 +173,7 @@ def _table(name: str, given: TableKeys, scales: Mapping[str, Scale]) -> Table:
         label=given.label or name.replace("_", " "),
         files=given.files or {"": str(given.file)},
         columns=columns,
+        beside=given.beside,
         ignore=given.ignore,
         encoding=given.encoding,
         separator=given.separator,
@@ -186,6 +187,11 @@ def _table(name: str, given: TableKeys, scales: Mapping[str, Scale]) -> Table:
         },
     )
     _check_periods(table)
+    if table.beside and not table.only("id"):
+        raise ValueError(
+            f"`beside` of {place} must go with a column of role 'id'; got none. Declare the column "
+            "that both files share."
+        )
     if table.touchpoint_column not in (None, *columns):
         raise ValueError(unknown("touchpoint_column", table.touchpoint_column, columns, of=name))
     _check_single_roles(table)

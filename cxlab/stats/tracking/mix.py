@@ -228,7 +228,7 @@ def _lacking(data: Any, by: str | Sequence[str], periods: tuple[str, str]) -> st
 def _left_out(
     why: str, periods: tuple[str, str], level: float, replicates: int
 ) -> MixAndPerformance:
-    none = pd.DataFrame()
+    none = pd.DataFrame(columns=["part", "estimate", "ci_low", "ci_high"])
     return MixAndPerformance(
         table=none, groups=none, score=np.nan, score_before=np.nan, periods=periods, level=level,
         replicates=replicates, notes=(f"Left out: mix and performance, which need {why}.",),

@@ -305,8 +305,8 @@ def write_demo(folder: str | Path) -> list[Path]:
     Returns
     -------
     list of Path
-        relationship.csv, transactional.csv, invitations.csv.gz, customers.csv, follow_ups.csv,
-        employees.csv, coding.csv.
+        relationship.csv, comments.csv, transactional.csv, served.csv, invitations.csv.gz,
+        customers.csv, follow_ups.csv, employees.csv, coding.csv.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -323,14 +323,30 @@ def write_demo(folder: str | Path) -> list[Path]:
 
 def _files(programme: Programme) -> dict[str, str]:
     return {
-        "relationship.csv": _csv(programme.relationship, "%Y-%m-%d"),
-        "transactional.csv": _csv(programme.transactional, "%Y-%m-%dT%H:%M"),
+        **_beside(
+            "relationship.csv", "comments.csv", programme.relationship, ["comment"], "%Y-%m-%d"
+        ),
+        **_beside(
+            "transactional.csv",
+            "served.csv",
+            programme.transactional,
+            ["team", "agent"],
+            "%Y-%m-%dT%H:%M",
+        ),
         "invitations.csv.gz": _csv(programme.invitations, "%Y-%m-%dT%H:%M"),
         "customers.csv": _csv(programme.customers, "%Y-%m-%d"),
         "follow_ups.csv": _csv(programme.follow_ups, "%Y-%m-%d"),
         "employees.csv": _csv(programme.employees, "%Y-%m-%d"),
         "coding.csv": _csv(programme.coding, "%Y-%m-%d"),
     }
+
+
+def _beside(
+    name: str, beside: str, frame: pd.DataFrame, more: list[str], dates: str
+) -> dict[str, str]:
+    """A survey's answers, and what another system knows of the same rows in a file of its own."""
+    known = frame.loc[frame[more].notna().any(axis=1), ["response_id", *more]]
+    return {name: _csv(frame.drop(columns=more), dates), beside: _csv(known, dates)}
 
 
 def _csv(frame: pd.DataFrame, dates: str) -> str:
