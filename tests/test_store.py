@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxlab import load_study
@@ -284,6 +284,8 @@ CELL = st.one_of(
     end=st.sampled_from(["\n", "\r\n", "\r", "\n\n"]),
     last=st.booleans(),
 )
+@example(rows=[['a"b', '"']], end="\n", last=False)
+@example(rows=[['ab"', '"c']], end="\n", last=True)
 def test_arrow_reads_what_pandas_reads(tmp_path_factory, rows, end, last):
     """Whatever is in a file: the same cells, or the same refusal."""
     path = tmp_path_factory.mktemp("csv") / "a.csv"

@@ -324,7 +324,8 @@ def _is_plain(path: Path, encoding: str, separator: str) -> bool:
     """
     if encoding.lower().replace("-", "").replace("_", "") not in ("utf8", "ascii"):
         return False
-    quotes, before = 0, b""
+    quotes, before, closed = 0, b"\n", True
+    opening = (f'{separator}"'.encode(), b'\n"')
     with _in_one_sentence(path, encoding):
         if _one_column(path, encoding, separator):
             return False
@@ -337,8 +338,12 @@ def _is_plain(path: Path, encoding: str, separator: str) -> bool:
                 quotes += block.count(b'"')
                 if b' "' in block or (before == b" " and block[:1] == b'"'):
                     return False
+                # a quote within a word makes the count even where the last one stays open
+                whole = before + block
+                last = max(map(whole.rfind, opening))
+                closed = b'"' in whole[last + 2 :] if last >= 0 else closed or b'"' in block
                 before = block[-1:]
-    return quotes % 2 == 0
+    return closed and quotes % 2 == 0
 
 
 def _parquet_chunks(path: Path) -> Iterator[pa.Table]:
