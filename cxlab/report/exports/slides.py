@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ LAYOUT = 5
 #: Inches: a wide slide, and its margin.
 WIDTH, HEIGHT, MARGIN = 13.333, 7.5, 0.6
 INK, QUIET, ACCENT = "1B1F24", "57606A", "0072B2"
+#: Width of a bold letter and height of a line, as parts of the size; points.
+LETTER, LINE, SMALLEST_TITLE = 0.68, 1.2, 12
 #: Name under which the answer's figure is shown.
 ANSWER = "Figure answer:"
 #: What a spreadsheet would take for a formula or a link.
@@ -198,7 +201,24 @@ def _title(slide: Any, text: str, top: float, height: float, size: int) -> None:
     frame.text, frame.word_wrap, frame.vertical_anchor = text, True, MSO_ANCHOR.TOP
     for paragraph in frame.paragraphs:
         paragraph.alignment = PP_ALIGN.LEFT
-        paragraph.font.size, paragraph.font.bold = Pt(size), True
+        paragraph.font.size, paragraph.font.bold = Pt(fitting_size(text, height, size)), True
+
+
+def fitting_size(text: str, height: float, size: int) -> int:
+    """The largest size in points, up to ``size``, at which a title stays in its box.
+
+    Examples
+    --------
+    >>> fitting_size("NPS is 35", 0.7, 24), fitting_size("How much each touchpoint counts " * 3, 0.7, 24)
+    (24, 18)
+    """
+    while size > SMALLEST_TITLE:
+        across = 72 * (WIDTH - 2 * MARGIN) / (LETTER * size)
+        lines = sum(math.ceil(max(len(part), 1) / across) for part in text.split("\n"))
+        if LINE * lines * size <= 72 * (height - 0.1):
+            break
+        size -= 1
+    return size
 
 
 def _text_box(slide: Any, top: float, height: float) -> Any:
@@ -239,7 +259,7 @@ def _write_chart(deck: Any, figure: Figure) -> None:
     data = CategoryChartData(number_format=form)
     data.categories = figure.names
     data.add_series(plain_text(f"{_measure(figure)}, 95 % intervals"), figure.estimates)
-    place = (Inches(MARGIN), Inches(1.4), Inches(WIDTH - 2 * MARGIN), Inches(5.8))
+    place = (Inches(MARGIN), Inches(1.55), Inches(WIDTH - 2 * MARGIN), Inches(5.65))
     shape = slide.shapes.add_chart(XL_CHART_TYPE.BAR_CLUSTERED, *place, data)
     shape._element.nvGraphicFramePr.cNvPr.set("descr", _alt_text(figure))
     chart = shape.chart
