@@ -598,6 +598,13 @@ class TestBeside:
         with pytest.raises(ValueError, match=message):
             make(beside).read()
 
+    def test_a_frame_that_stands_in_for_the_file_is_joined_too(self, make):
+        study = make("id,note\n1,beside\n2,beside\n")
+        given = pd.DataFrame({"id": ["1", "3"], "score": ["5", "6"]})
+        assert study.read(source=given)["note"].fillna("").tolist() == ["beside", ""]
+        own = study.read(source=given.assign(note="own"))
+        assert own["note"].tolist() == ["own", "own"]
+
     def test_rows_need_an_id(self, make):
         with pytest.raises(
             ValueError, match="`beside` of table 'main' must go with a column of role 'id'"

@@ -22,7 +22,9 @@ from cxlab.survey.cells import as_text
 from cxlab.survey.definition import DATE_ROLES, NUMBER_ROLES, RATING_ROLES, Table
 from cxlab.survey.joining import common_zones, join_answers
 from cxlab.survey.sources import (
+    Beside,
     RawTable,
+    beside_source,
     check_same_headers,
     engine_of,
     given_tables,
@@ -83,9 +85,10 @@ def read_files(table: Table, raws: RawTables, asked: Asked, store: Store) -> Any
     return _read_copies(table, raws, engine, asked, store)
 
 
-def read_source(table: Table, source: Any, asked: Asked, store: Store) -> Any:
+def read_source(table: Table, source: Any, asked: Asked, store: Store, folder: Path) -> Any:
     """Clean answers of frames that stand in for the declared files; see `Study.read`."""
     given = given_tables(table, source, asked.wanted)
+    beside = {period: beside_source(table, period, folder) for period in given}
     own = engine_of(next(iter(given.values()), None))
     if own == "pyspark":
         if asked.engine not in (None, own):
@@ -93,8 +96,8 @@ def read_source(table: Table, source: Any, asked: Asked, store: Store) -> Any:
                 "`engine` must be left out with a Spark frame, whose rows stay on the cluster; got "
                 f"'{asked.engine}'."
             )
-        return _read_on_spark(table, given, asked)
-    raws = {period: [raw_frame(frame)] for period, frame in given.items()}
+        return _read_on_spark(table, given, asked, beside)
+    raws = {period: [raw_frame(frame, beside[period])] for period, frame in given.items()}
     return read_files(table, raws, replace(asked, engine=asked.engine or own), store)
 
 
@@ -261,7 +264,9 @@ def _as_pandas(table: Table, chunks: Sequence[pa.Table], zones: Mapping[str, str
 # Spark ------------------------------------------------------------------------------------
 
 
-def _read_on_spark(table: Table, given: Mapping[str, Any], asked: Asked) -> Any:
+def _read_on_spark(
+    table: Table, given: Mapping[str, Any], asked: Asked, beside: Mapping[str, Beside | None]
+) -> Any:
     """Clean answers of Spark frames as a Spark frame.
 
     The rows stay on the cluster, which keeps the clean ones (``persist``). Its workers need
@@ -273,10 +278,13 @@ def _read_on_spark(table: Table, given: Mapping[str, Any], asked: Asked) -> Any:
     given : mapping of str to pyspark DataFrame
         Period to its raw rows.
     asked : Asked
+    beside : mapping of str to Beside or None
+        Period to the columns that every worker joins.
     """
     found: dict[str, list[Findings]] = {}
     frames = []
     for period, raw in given.items():
+        raw = _joined_on_spark(raw, beside[period])
         findings = _found_on_spark(table, period, raw, asked.wanted)
         _check_found(table, [findings], asked.wanted)
         found[period] = [findings]
@@ -286,6 +294,15 @@ def _read_on_spark(table: Table, given: Mapping[str, Any], asked: Asked) -> Any:
     common_zones(table, found)
     rows = nw.concat(frames, how="vertical") if len(frames) > 1 else frames[0]
     return _joined(rows, table, found, asked)
+
+
+def _joined_on_spark(raw: Any, beside: Beside | None) -> Any:
+    """Raw rows with what stands beside them, as text."""
+    lacking = [name for name in beside.names if name not in raw.columns] if beside else []
+    if beside is None or not lacking:
+        return raw
+    more = beside.rows.select([beside.key, *lacking]).to_pandas().astype(str)
+    return raw.join(raw.sparkSession.createDataFrame(more), on=beside.key, how="left")
 
 
 def _found_on_spark(table: Table, period: str, raw: Any, wanted: Sequence[str] | None) -> Findings:

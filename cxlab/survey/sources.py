@@ -136,43 +136,79 @@ def raw_files(
 
 
 def _with_more(raw: RawTable, table: Table, period: str, folder: Path) -> RawTable:
-    """A raw table with the columns of the file beside it, matched by id."""
-    named = table.only("id")
-    if table.beside is None or named is None:
+    """A declared file with the columns of the file beside it."""
+    if table.beside is None:
         return raw
     path = find_file(table.beside, folder)
 
     def chunks() -> Iterator[pa.Table]:
-        key = str(named.header(period or None))
-        more = pa.concat_tables(raw_file(path, table).chunks())
-        _check_more(more, key, path.name)
+        beside = read_beside(table, period, path)
         for chunk in raw.chunks():
-            if both := sorted(set(chunk.column_names) & set(more.column_names) - {key}):
+            if both := sorted(set(chunk.column_names) & set(beside.names)):
                 raise ValueError(
                     f"{path.name} must hold other columns than {raw.name}; got '{both[0]}' in "
                     "both. Take it out of one."
                 )
-            at = pc.index_in(_texts(chunk, key), _texts(more, key))
-            for name in more.column_names:
-                if name != key:
-                    cells = pc.fill_null(_texts(more, name).take(at), "")
-                    chunk = chunk.append_column(name, cells)
-            yield chunk
+            yield beside.joined(chunk)
 
     return replace(raw, chunks=chunks, beside=path)
 
 
-def _check_more(more: pa.Table, key: str, name: str) -> None:
-    if key not in more.column_names:
+@dataclass(frozen=True)
+class Beside:
+    """More columns of a table's rows, by the id of the row."""
+
+    key: str
+    rows: pa.Table
+
+    @property
+    def names(self) -> list[str]:
+        """The columns but for the id."""
+        return [name for name in self.rows.column_names if name != self.key]
+
+    def joined(self, chunk: pa.Table) -> pa.Table:
+        """Raw rows with these columns; one that they have already stays theirs."""
+        lacking = [name for name in self.names if name not in chunk.column_names]
+        if not lacking or self.key not in chunk.column_names:
+            return chunk
+        at = pc.index_in(_texts(chunk, self.key), _texts(self.rows, self.key))
+        for name in lacking:
+            cells = pc.fill_null(_texts(self.rows, name).take(at), "")
+            chunk = chunk.append_column(name, cells)
+        return chunk
+
+
+def read_beside(table: Table, period: str, path: Path) -> Beside:
+    """The file beside a table, checked.
+
+    Raises
+    ------
+    ValueError
+        Without the column of the id, or with an id twice.
+    """
+    (named,) = table.with_role("id")
+    key = str(named.header(period or None))
+    rows = pa.concat_tables(raw_file(path, table).chunks())
+    if key not in rows.column_names:
         raise ValueError(
-            f"{name} must have the column '{key}', which says whose rows they are; got "
-            f"{got(more.column_names)}."
+            f"{path.name} must have the column '{key}', which says whose rows they are; got "
+            f"{got(rows.column_names)}."
         )
-    ids = _texts(more, key).to_pandas()
+    ids = _texts(rows, key).to_pandas()
     if ids.duplicated().any():
-        raise ValueError(
-            f"{name} must hold each {key} once; got {got([*ids[ids.duplicated()]])} again."
-        )
+        again = got([*ids[ids.duplicated()]])
+        raise ValueError(f"{path.name} must hold each {key} once; got {again} again.")
+    return Beside(key, rows)
+
+
+def beside_source(table: Table, period: str, folder: Path) -> Beside | None:
+    """What joins a frame that stands in for the declared file; None where there is nothing."""
+    if table.beside is None:
+        return None
+    try:
+        return read_beside(table, period, find_file(table.beside, folder))
+    except FileNotFoundError:
+        return None
 
 
 def _texts(cells: pa.Table, name: str) -> pa.Array:
@@ -229,15 +265,19 @@ def given_tables(table: Table, source: Any, wanted: Sequence[str] | None) -> dic
     return {wanted[0]: source}
 
 
-def raw_frame(frame: Any) -> RawTable:
-    """A frame of any engine but Spark.
+def raw_frame(frame: Any, beside: Beside | None = None) -> RawTable:
+    """A frame of any engine but Spark, with what stands beside it.
 
     Raises
     ------
     TypeError
         For anything else.
     """
-    return RawTable("`source`", lambda: _batches(frame))
+    return RawTable("`source`", lambda: _joined_batches(frame, beside))
+
+
+def _joined_batches(frame: Any, beside: Beside | None) -> Iterator[pa.Table]:
+    return (beside.joined(chunk) if beside else chunk for chunk in _batches(frame))
 
 
 def _batches(frame: Any) -> Iterator[pa.Table]:

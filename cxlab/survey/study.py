@@ -464,7 +464,7 @@ class Study:
             raws = self.raw_files(definition, asked.wanted)
             answers = read_files(definition, raws, asked, self._store)
         else:
-            answers = read_source(definition, source, asked, self._store)
+            answers = read_source(definition, source, asked, self._store, self.path.parent)
         return without_hidden(answers, definition) if definition == self.main else answers
 
     @property
