@@ -206,6 +206,11 @@ def test_tables_can_be_read_in_order_by_keyboard_and_screen_reader():
         assert [row.xpath("./*")[0].get("scope") for row in grid.xpath("./tbody/tr")] == ["row"] * 3
 
 
+def test_a_blank_name_is_no_header():
+    told = html(pd.DataFrame({"label": ["", "b"], "estimate": [1.0, 2.0]}))
+    assert [one.text_content() for one in told.xpath("./div[1]//tbody//th")] == ["b"]
+
+
 def test_what_a_table_says_of_itself_survives_selection_and_can_be_overruled(capsys):
     known = with_display(MEANS, caption="Ratings", labels=LABELS)
     show(known[known["n"] > 200].sort_values("n"), name="a")

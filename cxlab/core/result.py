@@ -104,6 +104,8 @@ def _row_header(column: Column, i: int, hit: bool, footnote: str) -> str:
     mark = f"<sup>{footnote}</sup>" if footnote else ""
     words = escape(column.cells[i])
     words = f"<strong>{words}</strong>" if hit else words
+    if not words and not mark:
+        return "<td></td>"  # a header without words is none
     return f'<th scope="row"{LEFT}>{words}{mark}</th>'
 
 
