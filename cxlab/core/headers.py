@@ -402,7 +402,7 @@ def named(table: pd.DataFrame, display: Display) -> pd.DataFrame:
     """A table in which touchpoints, outcomes and measures have the names that readers know."""
     words = {
         column: [display.labels.get(name) or _in_words(name) for name in table[column]]
-        for column in (*NAMED, "segment", "group")
+        for column in (*NAMED, "segment", "group", "theme")
         if column in table
     }
     if "metric" in table:

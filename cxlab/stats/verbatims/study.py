@@ -154,9 +154,9 @@ def study_verbatims(
         changes=theme_changes(scores, period=str(period)) if compared else _none("Changes of themes"),
         quotes=typical_quotes(
             answers, text, themes, n=2, among=pd.Series(answers.index.isin(now.index), answers.index), hand=hand, row=row) if text and quoted else _none("In customers' words"),
-        agreement=coding_agreement(hand, themes=list(themes.themes)) if hand is not None else _none("Agreement of coders"),
+        agreement=_named(coding_agreement(hand, themes=list(themes.themes)), themes) if hand is not None else _none("Agreement of coders"),
         found=find_themes(now, text).table if text and enough else _none("Words that go together"),
-        tone=theme_sentiment(now, text, themes, score=score).table if text and enough else _none("Tone"),
+        tone=_named(theme_sentiment(now, text, themes, score=score).table, themes) if text and enough else _none("Tone"),
         notes=(*scores.notes, *(doubtful_comments(now, text) if text else ())),
     )  # fmt: skip
 
@@ -166,6 +166,11 @@ def _coded(study: Study, periods: list[str]) -> list[str] | None:
     columns = study.main.with_role("codes") or study.main.with_role("comment")
     found = [one for one in periods if any(column.header(one) is not None for column in columns)]
     return found or None
+
+
+def _named(table: pd.DataFrame, themes: CodedComments) -> pd.DataFrame:
+    """A table that shows its themes by their labels."""
+    return with_display(table, labels=themes.labels)
 
 
 def _none(caption: str) -> pd.DataFrame:
