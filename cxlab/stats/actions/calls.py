@@ -13,6 +13,7 @@ from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got, unknown
+from cxlab.core.private import private_file
 from cxlab.core.result import Result
 from cxlab.stats.outcomes.follow_up import LEFT
 
@@ -58,11 +59,8 @@ class CallList(Result):
 
     def write(self, path: str | Path | None) -> None:
         """Write the calls as CSV, readable by its owner only; nothing without a path."""
-        if path is None:
-            return
-        target = Path(path)
-        target.touch(mode=0o600)
-        self.calls.to_csv(target, index=False)
+        if path is not None:
+            self.calls.to_csv(private_file(path), index=False)
 
 
 def call_list(

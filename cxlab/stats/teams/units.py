@@ -14,6 +14,7 @@ from cxlab.core.display import with_display
 from cxlab.core.frames import open_frame
 from cxlab.core.labels import natural_order, row_labels
 from cxlab.core.messages import got
+from cxlab.core.private import private_file
 from cxlab.core.result import Result
 
 
@@ -107,11 +108,8 @@ class UnitResult(Result):
 
     def write(self, path: str | Path | None) -> None:
         """Write each unit as CSV, readable by its owner only; nothing without a path."""
-        if path is None:
-            return
-        target = Path(path)
-        target.touch(mode=0o600)
-        self.every.to_csv(target, index=False)
+        if path is not None:
+            self.every.to_csv(private_file(path), index=False)
 
 
 def shown_units(

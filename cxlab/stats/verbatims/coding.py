@@ -12,6 +12,7 @@ import pandas as pd
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got, unknown
+from cxlab.core.private import private_file
 from cxlab.core.result import Result
 from cxlab.stats.verbatims.codes import CodedComments
 from cxlab.survey.study import Study
@@ -42,10 +43,11 @@ class CodingSheet(Result):
     rows: pd.DataFrame
 
     def write(self, path: str | Path | None) -> None:
-        """Write the sheet as ``.xlsx`` or ``.csv``; None: nowhere."""
+        """Write the sheet as ``.xlsx`` or ``.csv``, readable by its owner only; None: nowhere."""
         if path is None:
             return
-        if Path(path).suffix == ".xlsx":
+        path = private_file(path)
+        if path.suffix == ".xlsx":
             # text that looks like a formula stays text
             options = {"options": {"strings_to_formulas": False, "strings_to_urls": False}}
             with pd.ExcelWriter(path, engine="xlsxwriter", engine_kwargs=options) as book:
