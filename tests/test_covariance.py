@@ -8,6 +8,7 @@ from cxlab.core.frames import open_frame
 from cxlab.stats.covariance import covariance, to_correlation
 from cxlab.stats.covariance.covariance import WeightedRows, summed_rows
 from cxlab.stats.covariance.em import NoMaximumError, estimate_covariance, fit_normal, with_prior
+from cxlab.stats.covariance.patterns import UnitScores
 
 #: Sums of a few hundred numbers of size 1 to 10.
 ROUNDING = 1e-10
@@ -212,8 +213,10 @@ class TestEm:
         ) / (4 * step**2)
         place = fit.mean, fit.covariance
         # differences of a likelihood of about 100 over 1e-8: six digits
-        assert source.patterns.information(*place) == pytest.approx(-bend, rel=1e-4, abs=1e-2)
-        assert abs(source.patterns.unit_scores(*place, np.zeros(60, int), 1)).max() < 1e-6
+        scores = UnitScores.of(np.zeros(60, int), 1, len(fit.mean))
+        information = source.patterns.information(*place, scores=scores)
+        assert information == pytest.approx(-bend, rel=1e-4, abs=1e-2)
+        assert abs(scores.total).max() < 1e-6
 
     def test_answers_missing_at_random_lose_their_bias(self):
         generator = np.random.default_rng(5)

@@ -17,6 +17,7 @@ from cxlab.stats.association.coefficients import FEWEST_PAIRS, pearson
 from cxlab.stats.association.units import Units, covariance_of_totals, row_leverage
 from cxlab.stats.covariance.covariance import WeightedRows
 from cxlab.stats.covariance.em import fit_possible, prior_note, unpack_parameters, with_prior
+from cxlab.stats.covariance.patterns import UnitScores
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -103,9 +104,10 @@ def em_correlations(
             "touchpoints, or missing='pairwise'."
         )
     place = fit.mean, fit.covariance
-    totals = answered.patterns.unit_scores(*place, unit, units.n_units)
-    information = with_prior(answered, fit.prior).patterns.information(*place)
-    changes = np.linalg.solve(information, totals.T).T
+    scores = UnitScores.of(unit, units.n_units, len(columns))
+    patterns = with_prior(answered, fit.prior).patterns
+    information = patterns.information(*place, scores=scores)
+    changes = np.linalg.solve(information, scores.total.T).T
     matrix, influence = _correlation_influence(fit.covariance, changes)
     counts = known.T.astype(int) @ known.astype(int)
     return PairwiseCorrelations(tuple(columns), matrix, counts, influence, prior_note(fit.prior))

@@ -114,7 +114,7 @@ def climb(
     """
     way = _Climb(patterns, start, near=near)
     for step in range(1, most_steps + 1):
-        if way.step() < tolerance:
+        if way.step(tolerance):
             return Fit(*way.place, way.reached.log_likelihood, step, True)
     return Fit(*way.place, way.reached.log_likelihood, most_steps, False)
 
@@ -215,8 +215,8 @@ class _Climb:
         self.wait = 1 if near else FIRST_STEPS
         self.last = np.inf
 
-    def step(self) -> float:
-        """Go one step; its length."""
+    def step(self, tolerance: float) -> bool:
+        """Go one step; whether it was shorter than that, so that none is left."""
         here, leads = (
             self._pack(self.place),
             self._pack((self.reached.mean, self.reached.covariance)),
@@ -230,6 +230,9 @@ class _Climb:
         move = leads - here
         if self.curvature is not None:
             move = np.asarray(cho_solve(self.curvature, self.scale * self._slope()))
+        if np.abs(move).max() < tolerance:
+            self.place = self._unpack(here + move)
+            return True
         if not self._go(self._combined(here, move)):
             self.places, self.moves, self.curvature, self.wait = [], [], None, 2 * FIRST_STEPS
             if not self._go(leads):
@@ -238,7 +241,7 @@ class _Climb:
                     "that are combinations of others wherever they are known together. Use "
                     "missing='pairwise', or leave out a column."
                 )
-        return float(np.abs(move).max())
+        return False
 
     def _go(self, parameters: Array) -> bool:
         """Take the place, if it is possible and no worse."""
@@ -305,8 +308,13 @@ def is_positive(covariance: Array, smallest_allowed: float = SMALLEST_EIGENVALUE
     if not np.isfinite(covariance).all() or (variance <= 0).any():
         return False
     scale = 1 / np.sqrt(variance)
-    smallest = np.linalg.eigvalsh(covariance * np.outer(scale, scale))[0]
-    return bool(smallest > smallest_allowed)
+    less = covariance * np.outer(scale, scale)
+    np.fill_diagonal(less, 1 - smallest_allowed)
+    try:
+        np.linalg.cholesky(less)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,10 +66,10 @@ class Block:
         q = self.values.shape[1]
         return self.missing[:, :, None] * q + self.missing[:, None, :]
 
-    def by_pattern(self, rows: Array) -> Array:
-        """Sums of the rows of each pattern, which stand together."""
-        starts = np.searchsorted(self.pattern, np.arange(len(self.missing)))
-        return rows if len(starts) == len(rows) else np.add.reduceat(rows, starts, axis=0)
+    @cached_property
+    def ends(self) -> Array:
+        """Where each pattern's rows, which stand together, begin, and the end, shape (k + 1,)."""
+        return np.searchsorted(self.pattern, np.arange(len(self.missing) + 1))
 
     def fill(self, mean: Array, precision: Array, inner: Array) -> tuple[Array, float]:
         """Deviations with what is expected where missing; Σ w r'A r.
@@ -164,53 +164,72 @@ class Patterns:
             left += np.bincount(block.squares.ravel(), spread.ravel(), q * q)
         return rows, left.reshape(q, q)
 
-    def information(self, mean: Array, covariance: Array, *, expected: bool = False) -> Array:
+    def information(
+        self,
+        mean: Array,
+        covariance: Array,
+        *,
+        expected: bool = False,
+        scores: UnitScores | None = None,
+    ) -> Array:
         """Observed (or expected) information of means and packed covariances.
 
         With v = A r, that of the means is Σ A, that of dΣ is ½ Σ tr(A dΣ G dΣ) twice, with
-        G = v vᵀ − ½ A; expected, G is ½ A.
+        G = v vᵀ − ½ A; expected, G is ½ A. ``scores`` are added up on the way to the observed one.
         """
         q = self.n_columns
         packed = q * (q + 1) // 2
+        precision = np.linalg.inv(covariance)
         means, mixed = np.zeros(packed), np.zeros((packed, q))
         square = np.zeros((packed, packed), order="F")
-        for block, inverse, pulls in self._pulls(mean, covariance):
+        for block in self.blocks:
+            inner = block.inner(precision)
+            inverse = block.known_inverse(precision, inner)
             weight = block.pattern_weight[:, None]
             means += weight[:, 0] @ inverse
             half = 0.5 * weight * inverse
             if not expected:
-                half = block.by_pattern(_products(pulls, block.weight)) - half
-                weighted = (block.weight * block.located)[:, None] * pulls
-                mixed += inverse.T @ block.by_pattern(weighted)
+                pulls = block.fill(mean, precision, inner)[0] @ precision
+                products = _products(pulls)
+                places, placed = np.arange(len(pulls)), block.weight * block.located
+                half = _sums(block.weight, places, block.ends, products) - half
+                mixed += inverse.T @ _sums(placed, places, block.ends, pulls)
+                if scores:
+                    scores.add(block, inverse, pulls, products)
             # square += inverse.T @ half, without a second square for each block
             dgemm(1.0, inverse.T, half.T, trans_b=True, beta=1.0, c=square, overwrite_c=True)
         return _information(means, mixed, square, q)
 
-    def unit_scores(self, mean: Array, covariance: Array, unit: Array, n_units: int) -> Array:
-        """Score of each sampling unit: of the means, then of the packed covariances.
 
-        ``unit`` has the unit of each row that the patterns were made of. At the maximum the
-        scores add up to 0, or to minus that of a prior, whose rows belong to no unit.
-        """
-        first, second = np.triu_indices(self.n_columns)
-        factor = np.where(first == second, 0.5, 1.0)
-        scores = np.zeros((n_units, self.n_columns + len(first)))
-        for block, inverse, pulls in self._pulls(mean, covariance):
-            placed = (block.weight * block.located)[:, None]
-            slopes = _products(pulls, block.weight) - placed * inverse[block.pattern]
-            table = np.hstack([placed * pulls, slopes * factor])
-            kept = np.flatnonzero(block.place < len(unit))
-            where = (np.ones(len(kept)), (unit[block.place[kept]], kept))
-            scores += sparse.csr_array(where, shape=(n_units, len(table))) @ table
-        return scores
+@dataclass(frozen=True, eq=False)
+class UnitScores:
+    """Score of each sampling unit: of the means, then of the packed covariances.
 
-    def _pulls(self, mean: Array, covariance: Array) -> Iterator[tuple[Block, Array, Array]]:
-        """Each block with A of its patterns, packed, and v of its rows."""
-        precision = np.linalg.inv(covariance)
-        for block in self.blocks:
-            inner = block.inner(precision)
-            filled, _ = block.fill(mean, precision, inner)
-            yield block, block.known_inverse(precision, inner), filled @ precision
+    ``unit`` has the unit of each row that the patterns were made of. At the maximum the
+    scores add up to 0, or to minus that of a prior, whose rows belong to no unit.
+    """
+
+    unit: Array
+    total: Array  # (units, q(q + 3)/2)
+
+    @staticmethod
+    def of(unit: Array, n_units: int, q: int) -> UnitScores:
+        """Of so many units and columns, before any row is added."""
+        return UnitScores(unit, np.zeros((n_units, q * (q + 3) // 2)))
+
+    def add(self, block: Block, inverse: Array, pulls: Array, products: Array) -> None:
+        """Add a block's rows: A of its patterns, v and v vᵀ of its rows, both packed."""
+        kept = np.flatnonzero(block.place < len(self.unit))
+        order = kept[np.argsort(self.unit[block.place[kept]], kind="stable")]
+        present, starts = np.unique(self.unit[block.place[order]], return_index=True)
+        ends = np.append(starts, len(order))
+        weight = block.weight[order]
+        placed = weight * block.located[order]
+        slopes = _sums(weight, order, ends, products)
+        slopes -= _sums(placed, block.pattern[order], ends, inverse)
+        first, second = np.triu_indices(pulls.shape[1])
+        slopes[:, first == second] /= 2
+        self.total[present] += np.hstack([_sums(placed, order, ends, pulls), slopes])
 
 
 def _runs(order: Array, misses: Array, q: int) -> Iterator[Array]:
@@ -221,10 +240,17 @@ def _runs(order: Array, misses: Array, q: int) -> Iterator[Array]:
             yield run[start : start + size]
 
 
-def _products(pulls: Array, weight: Array) -> Array:
-    """Packed w v vᵀ of each row."""
-    whole = (pulls * weight[:, None])[:, :, None] * pulls[:, None, :]
-    return _packed(whole)
+def _products(pulls: Array) -> Array:
+    """Packed v vᵀ of each row."""
+    first, second = np.triu_indices(pulls.shape[1])
+    made = pulls.take(first, axis=1)
+    made *= pulls.take(second, axis=1)
+    return made
+
+
+def _sums(weight: Array, places: Array, ends: Array, table: Array) -> Array:
+    """Weighted sums of a table's rows at so many places, one from each end to the next."""
+    return np.asarray(sparse.csr_array((weight, places, ends), (len(ends) - 1, len(table))) @ table)
 
 
 def _packed(matrices: Array) -> Array:
@@ -241,14 +267,15 @@ def _information(means: Array, mixed: Array, square: Array, q: int) -> Array:
     place[first, second] = place[second, first] = np.arange(len(first))
     # a packed covariance stands for both of its places, a variance for one
     once = np.where(first == second, 0.5, 1.0)
-    both_ways = np.ascontiguousarray(square + square.T)
-    covariances = np.zeros(both_ways.shape)
-    for one, two in ((first, second), (second, first)):
-        for three, four in ((first, second), (second, first)):
-            flat = place[two][:, three] * len(first) + place[one][:, four]
-            covariances += both_ways.take(flat)
-    covariances *= np.outer(once, once) / 2
+    both_ways = square + square.T
     rows = np.arange(q)[:, None]
     both = mixed[place[rows, first], second] + mixed[place[rows, second], first]
     both *= once
+    covariances, flat = np.empty(both_ways.shape), place * len(first)
+    for row in range(q):  # few pairs at a time, whose numbers stay in cache
+        pairs = slice(place[row, row], place[row, -1] + 1)
+        covariances[pairs] = both_ways.take(flat[row:, first] + place[row, second])
+        covariances[pairs] += both_ways.take(flat[row:, second] + place[row, first])
+    covariances *= once
+    covariances *= once[:, None]
     return np.block([[means[place], both], [both.T, covariances]])

@@ -27,6 +27,7 @@ from cxlab.stats.covariance.em import (
     unpack_parameters,
     with_prior,
 )
+from cxlab.stats.covariance.patterns import UnitScores
 from cxlab.stats.drivers.replicates import Resample, drawn_totals
 
 Array = np.ndarray
@@ -206,11 +207,12 @@ def _one_step(
     rows: WeightedRows, place: tuple[Array, Array], prior: float, resample: Resample
 ) -> Array:
     """Change of the covariance in each replicate."""
-    scores = rows.patterns.unit_scores(*place, rows.unit, len(resample.multipliers))
+    scores = UnitScores.of(rows.unit, len(resample.multipliers), len(place[0]))
+    information = with_prior(rows, prior).patterns.information(*place, scores=scores)
     # less the sum: at the maximum the scores add up to 0, or to minus the prior's score
-    drawn = scores.T @ resample.multipliers - scores.sum(axis=0)[:, None]
+    drawn = scores.total.T @ resample.multipliers - scores.total.sum(axis=0)[:, None]
     try:
-        moved = np.linalg.solve(with_prior(rows, prior).patterns.information(*place), drawn)
+        moved = np.linalg.solve(information, drawn)
     except np.linalg.LinAlgError as error:
         raise ValueError(
             "`missing='em'` must find every pair of drivers answered together by enough "

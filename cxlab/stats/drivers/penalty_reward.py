@@ -55,6 +55,7 @@ from cxlab.stats.inference import LEVEL, adjust_p_values, deciding_interval
 
 Array = np.ndarray
 Cuts = tuple[float, float]
+Near = dict[int, tuple[CovarianceFit, Array]]
 
 #: Share of replicates from which a class is given.
 CLEAR = 0.8
@@ -272,7 +273,7 @@ class _Model:
     def slopes(self, position: int, pairs: Sequence[Cuts]) -> list[Slopes]:
         """Penalty and reward of one driver under each pair of cuts."""
         rating = self.answers.ratings[:, position]
-        near: dict[int, Completed | None] = {}
+        near: Near = {}
         found, numbers = [], range(len(self.outcomes))
         for cuts in pairs:
             low, high = rating <= cuts[0], rating >= cuts[1]
@@ -290,12 +291,10 @@ class _Model:
             found.append(Slopes(counts, made[0][0], made[0][1:], ceiling))
         return found
 
-    def _fitted(
-        self, position: int, low: Array, high: Array, number: int, near: dict[int, Completed | None]
-    ) -> Array:
+    def _fitted(self, position: int, low: Array, high: Array, number: int, near: Near) -> Array:
         """Both slopes of the estimate and of each replicate, shape (1 + replicates, 2).
 
-        ``near`` keeps each outcome's rows as they were completed: the next fit starts there.
+        ``near`` keeps each outcome's fit: the next one starts from the rows as it completes them.
         """
         answers, (outcome, plain, resample) = self.answers, self.outcomes[number]
         users = ~np.isnan(answers.ratings[:, position])
@@ -305,10 +304,12 @@ class _Model:
         ratings = np.where(dead_drivers(ratings), 0.0, ratings)
         rows = np.column_stack([low[users], high[users], ratings, outcome[users]]).astype(float)
         incomplete = self.missing == "em" and bool(np.isnan(rows).any())
-        if incomplete and number not in near:
-            near[number] = _without_cells(plain, [*order, -1], rows, weights)
-        start = near.get(number)
-        if start is not None:
+        start = None
+        if incomplete and number in near:
+            start = completed(*near[number], weights)
+        elif incomplete:
+            start = _without_cells(plain, [*order, -1], rows, weights)
+        if start:
             start = replace(start, rows=np.where(np.isnan(rows), start.rows, rows))
         fit = fit_covariance(
             ("low", "high", *(answers.names[j] for j in order), answers.outcome_name),
@@ -319,8 +320,7 @@ class _Model:
             missing=self.missing,
             start=start,
         )
-        if incomplete:
-            near[number] = completed(fit, rows, weights)
+        near[number] = fit, rows
         return _slopes_of(np.concatenate([fit.matrix[None], fit.matrices]))
 
 
