@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from scipy.special import expit, stdtrit
 
-from cxlab.core.findings import unfounded
 from cxlab.stats.actions import (
     calibration,
     call_list,
@@ -27,6 +26,7 @@ from cxlab.stats.actions.risk import separates
 from cxlab.stats.outcomes import follow_up
 from cxlab.survey.simulate import simulate_programme
 from cxlab.survey.study import load_study
+from tests.unfounded import unfounded
 
 GOLDEN = Path(__file__).parent / "golden" / "outcomes"
 DIGITS = 1e-10

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from cxlab.core.findings import unfounded
 from cxlab.report.notebooks import choose_notebooks, read_needs, unmet
 from cxlab.stats.outcomes import (
     asymmetry,
@@ -29,6 +28,7 @@ from cxlab.stats.outcomes import (
 from cxlab.stats.outcomes.differences import _fit, _row, fieller
 from cxlab.stats.outcomes.survival import pseudo_values, survival
 from cxlab.survey.study import load_study
+from tests.unfounded import unfounded
 
 GOLDEN = Path(__file__).parent / "golden" / "outcomes"
 #: R prints twelve digits.
