@@ -89,7 +89,9 @@ def arrange(table: pd.DataFrame, display: Display, name: str = "") -> Shown:
     own, shared = _split_notes(whole)
     if _all_hidden(whole):
         reason = f" {capital(shared)}." if shared else ""
-        sentence = f"{caption or 'Table'}: hidden in every row.{reason}"
+        hidden = "suppressed" in whole or not shared or shared.startswith("hidden")
+        words = "hidden in every row" if hidden else "no figures"
+        sentence = f"{caption or 'Table'}: {words}.{reason}"
         return Shown(caption, "", [], [], [], [], [], "", sentence)
     rows = own.iloc[_order(own, display)].reset_index(drop=True)
     chosen, constant = _chosen(rows, display)
