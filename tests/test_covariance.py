@@ -6,7 +6,7 @@ import pytest
 
 from cxlab.core.frames import open_frame
 from cxlab.stats.covariance import covariance, to_correlation
-from cxlab.stats.covariance.covariance import WeightedRows, summed_rows
+from cxlab.stats.covariance.covariance import WeightedRows, summed_pairs, summed_rows
 from cxlab.stats.covariance.em import NoMaximumError, estimate_covariance, fit_normal, with_prior
 from cxlab.stats.covariance.patterns import UnitScores
 
@@ -100,6 +100,20 @@ class TestSums:
             assert next(sums) == pytest.approx(next(sums), rel=ENGINES), name
         one, two = (estimate_covariance(tuple(COLUMNS), "em", rows) for rows in (one, two))
         assert np.allclose(one.matrix, two.matrix, rtol=ENGINES, atol=0)
+
+    @pytest.mark.parametrize("engine", [duckdb.from_df, pl.from_pandas])
+    @pytest.mark.parametrize("weights", [None, "w"])
+    def test_pairs_alone_are_summed_to_the_same(self, engine, weights, monkeypatch):
+        monkeypatch.setattr(covariance, "CHUNK_ROWS", 100)
+        frame = ratings()
+        frame.loc[:50, "w"] = 0.0
+        one = rows_of(frame[51:] if weights else frame, COLUMNS, weights).pair_sums()
+        opened = open_frame(
+            engine(frame), numbers={"columns": COLUMNS}, design={"weights": weights}
+        )
+        two = summed_pairs(opened.lazy, COLUMNS, weights)
+        for name in ("n", "weight", "sums", "squares", "products"):
+            assert getattr(one, name) == pytest.approx(getattr(two, name), rel=ENGINES), name
 
     def test_small_integers_do_not_wrap(self):
         frame = pd.DataFrame({"a": np.array([100, 101], "int8"), "b": np.array([99, 120], "int8")})

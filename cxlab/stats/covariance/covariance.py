@@ -23,6 +23,8 @@ ROUNDING_EIGENVALUE = -1e-10
 NO_SPREAD = 1e-15
 #: Matrices that are split into directions together.
 AT_ONCE = 4096
+#: Rows that are multiplied together: their numbers stay in cache.
+CHUNK_ROWS = 8192
 #: Columns whose missingness fits one 64-bit key of a query.
 KEY_BITS = 60
 #: Patterns of missing answers that are summed at most: 2 GB of sums of 20 columns.
@@ -283,6 +285,41 @@ def summed_rows(lazy: nw.LazyFrame, columns: Sequence[str], weights: str | None)
     sums += [(weighted[i] * nw.col(f"_x{j}")).sum().alias(f"_p{i}_{j}") for i, j in pairs]
     totals = [nw.len().alias("_n"), nw.col("_w").sum().alias("_sw")]
     return _of_sums(collect(lazy.group_by(keys).agg(*totals, *sums).sort(keys)), q, keys)
+
+
+def summed_pairs(lazy: nw.LazyFrame, columns: Sequence[str], weights: str | None) -> PairSums:
+    """As the `WeightedRows.pair_sums` of `summed_rows`, where no pattern is asked for.
+
+    DuckDB hands over some rows at a time: one product of their values, what is known and the
+    squares gives all sums, in half the time of a query that tells the patterns apart.
+    """
+    if not lazy.implementation.is_duckdb():
+        return summed_rows(lazy, columns, weights).pair_sums()
+    lazy = lazy.filter(nw.col(weights) > 0) if weights else lazy
+    used = [*columns, *([weights] if weights else [])]
+    blank = [
+        nw.col(name).cast(nw.Float64).fill_null(float("nan")).alias(f"_{place}")
+        for place, name in enumerate(used)
+    ]
+    q = len(columns)
+    count, total = np.zeros((q, q)), np.zeros((3 * q, 3 * q))
+    for batch in lazy.select(*blank).to_native().to_arrow_reader(CHUNK_ROWS):
+        numbers = [column.to_numpy() for column in batch.columns]
+        table = np.stack([*numbers[:q], *numbers[:q], *numbers[:q]])
+        values, known, squares = np.split(table, 3)
+        np.equal(values, values, out=known)
+        np.copyto(values, 0.0, where=known == 0)
+        np.multiply(values, values, out=squares)
+        count += known @ known.T
+        total += (table * numbers[q] if weights else table) @ table.T
+    by_values, by_known = total[:, :q], total[:, q : 2 * q]
+    return PairSums(
+        n=count.round().astype(np.int64),
+        weight=by_known[q : 2 * q],
+        sums=by_known[:q],
+        squares=by_known[2 * q :],
+        products=by_values[:q],
+    )
 
 
 def _with_patterns(

@@ -20,7 +20,13 @@ from cxlab.stats.association import (
     pairwise_correlations,
 )
 from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
-from cxlab.stats.covariance.covariance import PairSums, WeightedRows, summed_rows, to_correlation
+from cxlab.stats.covariance.covariance import (
+    PairSums,
+    WeightedRows,
+    summed_pairs,
+    summed_rows,
+    to_correlation,
+)
 from cxlab.stats.covariance.em import estimate_covariance
 from cxlab.stats.inference import t_quantile
 
@@ -49,13 +55,13 @@ def correlate_together(counts: JointCounts, *, missing: str) -> Together:
     In data too large to read row by row there are no standard errors.
     """
     outcomes = list(dict.fromkeys(y for _, y in counts.pairs))
-    columns, source, models = _columns(counts), _source(counts), {}
+    columns, source, models = _columns(counts), _source(counts, missing), {}
     names = columns[len(outcomes) :]
-    if isinstance(source, WeightedRows):
-        sums = source.pair_sums()
-        own = PairwiseCorrelations(tuple(columns), _known_correlations(sums), sums.n, None)
-    else:
+    if isinstance(source, pd.DataFrame):
         own = pairwise_correlations(source, columns, source["weight"], counts.units)
+    else:
+        sums = source if isinstance(source, PairSums) else source.pair_sums()
+        own = PairwiseCorrelations(tuple(columns), _known_correlations(sums), sums.n, None)
     for outcome in outcomes:
         kept, aside = estimable_columns(own.take([outcome, *names]))
         models[outcome] = _model(counts, source, own.take(kept), aside, missing)
@@ -67,11 +73,12 @@ def _columns(counts: JointCounts) -> list[str]:
     return list(dict.fromkeys([y for _, y in counts.pairs] + [x for x, _ in counts.pairs]))
 
 
-def _source(counts: JointCounts) -> pd.DataFrame | WeightedRows:
-    """The rows; of data too large to read them, their sums."""
+def _source(counts: JointCounts, missing: str) -> pd.DataFrame | WeightedRows | PairSums:
+    """The rows; of data too large to read them, their sums, for EM by what is missing."""
     if counts.rows is not None:
         return counts.rows
-    return summed_rows(counts.opened.lazy, _columns(counts), counts.opened.design.weights)
+    sums = summed_rows if missing == "em" else summed_pairs
+    return sums(counts.opened.lazy, _columns(counts), counts.opened.design.weights)
 
 
 def _known_correlations(sums: PairSums) -> Array:
@@ -88,12 +95,12 @@ def _known_correlations(sums: PairSums) -> Array:
 
 def _model(
     counts: JointCounts,
-    source: pd.DataFrame | WeightedRows,
+    source: pd.DataFrame | WeightedRows | PairSums,
     own: PairwiseCorrelations,
     aside: dict[str, str],
     missing: str,
 ) -> JointModel:
-    if missing == "pairwise" or len(own.columns) < 2:
+    if isinstance(source, PairSums) or missing == "pairwise" or len(own.columns) < 2:
         return joint_model(own, counts.units, aside, rows=counts.rows)
     if isinstance(source, WeightedRows):
         part = source.columns([_columns(counts).index(name) for name in own.columns])
