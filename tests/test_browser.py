@@ -123,6 +123,8 @@ def test_accessibility_rules_pass(name, scheme, open_page):
 def test_phone_scrolls_tables_not_the_page(name, open_page):
     page = open_page(name, viewport={"width": 375, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    lines = "new Set([...document.querySelectorAll('.tabs li')].map(e => e.offsetTop)).size"
+    assert page.evaluate(lines) <= 1, "tabs take several lines"
 
 
 @pytest.mark.parametrize("name", PAGES)
