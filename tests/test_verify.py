@@ -18,13 +18,14 @@ from cxlab import build_report, load_study
 from cxlab.report import verify
 from cxlab.report.build import finish_report
 from cxlab.report.compare import compare_tables, same_text
-from cxlab.report.exports import write_exports
-from cxlab.report.exports.pdf import find_browser
+from cxlab.report.exports import find_browser, write_exports
 from cxlab.report.page import refresh_page
 from cxlab.report.records import read_manifest, write_manifest
 from cxlab.report.verify import verify_report
 from tests.runs import run_reports
 from tests.runs import write_notebook as write_cells
+
+pytestmark = pytest.mark.usefixtures("warm_reports")
 
 CELLS = (
     "import pandas as pd\nfrom cxlab import load_study, plot_intervals, show\n"

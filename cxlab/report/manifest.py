@@ -28,21 +28,9 @@ from cxlab.report.records import (
 
 #: Packages whose version can change a figure or a page.
 PACKAGES = (
-    "cxlab",
-    "numpy",
-    "scipy",
-    "pandas",
-    "statsmodels",
-    "duckdb",
-    "narwhals",
-    "matplotlib",
-    "seaborn",
-    "papermill",
-    "nbconvert",
-    "ipykernel",
-    "xlsxwriter",
-    "python-pptx",
-)
+    "cxlab", "numpy", "scipy", "pandas", "statsmodels", "duckdb", "narwhals", "matplotlib",
+    "seaborn", "papermill", "nbconvert", "ipykernel", "xlsxwriter", "python-pptx",
+)  # fmt: skip
 #: Of the manifest; 4 since cxlab 0.2.
 SCHEMA = 4
 #: A change in one of these can change a figure.
@@ -152,14 +140,9 @@ def git_state() -> dict[str, Any]:
 
 
 def _git(folder: Path, *words: str) -> str | None:
+    command = ["git", "-C", str(folder), *words]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
@@ -248,13 +231,7 @@ def _short(full: str) -> str:
 
 @lru_cache(maxsize=1)
 def processor() -> str:
-    """Machine, and the processor types that OpenBLAS and NumPy compute for.
-
-    Examples
-    --------
-    >>> processor()
-    '...'
-    """
+    """Machine, and the processor types that OpenBLAS and NumPy compute for."""
     import numpy
 
     found = numpy.show_config(mode="dicts")["SIMD Extensions"].get("found", [])

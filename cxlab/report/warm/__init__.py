@@ -5,6 +5,6 @@ process imports them once per run; each kernel is a fork of it. It is a real ipy
 notebooks keep kernelspec ``python3`` and see no difference.
 """
 
-from cxlab.report.warm.service import SERVER_VARIABLE, warm_kernels, warm_launch
+from cxlab.report.warm.provisioner import SERVER_VARIABLE, warm_kernels, warm_launch
 
 __all__ = ["SERVER_VARIABLE", "warm_kernels", "warm_launch"]
