@@ -23,7 +23,7 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def kernel_server():
     """Socket of the server from which the kernels of all tests are forked, where one can be."""
-    from cxlab.report.warm import SERVER_VARIABLE, warm_kernels
+    from cxlab.report.warm.provisioner import SERVER_VARIABLE, warm_kernels
 
     with warm_kernels():
         yield os.environ.pop(SERVER_VARIABLE, None)
@@ -32,7 +32,7 @@ def kernel_server():
 @pytest.fixture(scope="module")
 def warm_reports(kernel_server):
     """Reports of this file start in a tenth of a second, as those of a run of several do."""
-    from cxlab.report.warm import SERVER_VARIABLE
+    from cxlab.report.warm.provisioner import SERVER_VARIABLE
 
     with pytest.MonkeyPatch.context() as patch:
         if kernel_server:

@@ -111,6 +111,16 @@ def broken_rules(page, rules, **options):
     return [(rule["id"], len(rule["nodes"]), rule["nodes"][0]["html"][:150]) for rule in found]
 
 
+def test_a_broken_page_is_found(open_page):
+    page = open_page("demo/2025-Q4/glossary.html")
+    broken = '<img src="data:,"><p style="color: #ccc">pale</p>'
+    page.evaluate(
+        "words => document.querySelector('main').insertAdjacentHTML('beforeend', words)", broken
+    )
+    assert {rule for rule, *_ in broken_rules(page, COLOURS)} == {"color-contrast"}
+    assert {rule for rule, *_ in broken_rules(page, RULES)} == {"color-contrast", "image-alt"}
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_accessibility_rules_pass(name, open_page):
     page = open_page(name)

@@ -17,8 +17,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from cxlab.report.execute import execute_notebook
-from cxlab.report.warm import SERVER_VARIABLE, provisioner, warm_launch
-from cxlab.report.warm.provisioner import can_fork, report_kernel_config
+from cxlab.report.warm import provisioner
+from cxlab.report.warm.provisioner import (
+    SERVER_VARIABLE,
+    can_fork,
+    report_kernel_config,
+    warm_launch,
+)
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 #: Seconds in which a process that should end has ended, on a busy machine.
@@ -152,7 +157,7 @@ def test_kernel_and_what_it_started_end_with_its_client(server, tmp_path):
     code = """
 import asyncio, sys
 from jupyter_client import AsyncKernelManager
-from cxlab.report.warm import warm_launch
+from cxlab.report.warm.provisioner import warm_launch
 async def main():
     with warm_launch():
         manager = AsyncKernelManager()
@@ -180,7 +185,7 @@ asyncio.run(main())
 def test_server_ends_with_its_run_and_removes_its_folder():
     code = """
 import os, sys, time
-from cxlab.report.warm import warm_kernels
+from cxlab.report.warm.provisioner import warm_kernels
 os.environ.pop("CXLAB_KERNEL_SERVER", None)
 with warm_kernels():
     print(os.environ["CXLAB_KERNEL_SERVER"], flush=True)

@@ -23,8 +23,7 @@ from cxlab.core.messages import one_line
 from cxlab.report.notebooks import was_injected
 from cxlab.report.publish import Trouble, disk_cause, temporary_folder, trouble_of
 from cxlab.report.show import RECORD_VARIABLE
-from cxlab.report.warm import warm_launch
-from cxlab.report.warm.provisioner import ONE_THREAD, report_kernel_config
+from cxlab.report.warm.provisioner import ONE_THREAD, report_kernel_config, warm_launch
 from cxlab.survey.datasets import CACHE_VARIABLE, MIRROR_VARIABLE
 
 #: Parameter with what a run hides in this report (`cxlab.report.factory.runs`): it is

@@ -29,7 +29,7 @@ from cxlab.report.answer import read_findings
 from cxlab.report.build import Job, ReportError, make_report, record_failure
 from cxlab.report.exports import write_formats
 from cxlab.report.publish import Trouble
-from cxlab.report.warm import warm_kernels
+from cxlab.report.warm.provisioner import warm_kernels
 
 Backend = Literal["local", "dask"]
 CellDone = Callable[[Job], None] | None
