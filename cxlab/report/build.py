@@ -12,23 +12,13 @@ from typing import Any
 
 import nbformat
 
+from cxlab.report import publish
 from cxlab.report.execute import CELL_SECONDS, NotebookError, check_timeout, execute_notebook
 from cxlab.report.exports import write_formats
 from cxlab.report.manifest import code_digest, fingerprint, make_manifest, now, warnings_of
 from cxlab.report.notebooks import report_name
 from cxlab.report.page import notebook_title, tab_name
 from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
-from cxlab.report.publish import (
-    FAILED,
-    Trouble,
-    building_folder,
-    disk_cause,
-    forget_failure,
-    is_foreign,
-    keep_failure,
-    publish,
-    trouble_of,
-)
 from cxlab.report.records import stem_of, write_changes, write_manifest
 
 #: Why a report is never written into a folder of the user's own.
@@ -78,7 +68,7 @@ class Job:
     @property
     def failed(self) -> Path:
         """Folder of the record, should it fail."""
-        return self.output.parent / FAILED / self.output.name
+        return self.output.parent / publish.FAILED / self.output.name
 
 
 class ReportError(RuntimeError):
@@ -88,7 +78,7 @@ class ReportError(RuntimeError):
     """
 
     def __init__(
-        self, notebook: str, cell: int, cause: str, folder: Path, trouble: Trouble = ""
+        self, notebook: str, cell: int, cause: str, folder: Path, trouble: publish.Trouble = ""
     ) -> None:
         where = f" in cell {cell}" if cell else "" if trouble else " in the kernel"
         super().__init__(f"{notebook} failed{where}: {cause} (see {folder})")
@@ -166,17 +156,17 @@ def make_report(
     """Make a report whose parameters are checked already; otherwise as `build_report`."""
     started = now()
     try:
-        if is_foreign(job.output):
+        if publish.is_foreign(job.output):
             raise _failure(job, 0, FOREIGN, started, "unwritable")
-        with building_folder(job.output.parent) as folder:
+        with publish.building_folder(job.output.parent) as folder:
             folder.mkdir()
             executed = _execute(job, folder, started, progress, cell_done)
             _write_report(job, folder, executed, started)
-            publish(folder, job.output)
+            publish.publish(folder, job.output)
     except OSError as error:
-        trouble = trouble_of(error, job.output.parent)
-        raise _failure(job, 0, disk_cause(error), started, trouble) from error
-    forget_failure(job.output)
+        trouble = publish.trouble_of(error, job.output.parent)
+        raise _failure(job, 0, publish.disk_cause(error), started, trouble) from error
+    publish.forget_failure(job.output)
     return job.page
 
 
@@ -203,7 +193,12 @@ def _execute(
 
 
 def _failure(
-    job: Job, cell: int, cause: str, started: str, trouble: Trouble, partial: Path | None = None
+    job: Job,
+    cell: int,
+    cause: str,
+    started: str,
+    trouble: publish.Trouble,
+    partial: Path | None = None,
 ) -> ReportError:
     """Leave a record and say what happened."""
     record_failure(job, cause, cell=cell, started=started, partial=partial)
@@ -224,7 +219,7 @@ def record_failure(
         "period": job.about.period,
         "selection": job.about.selection,
     }
-    keep_failure(partial or job.output / "nothing", job.failed, record)
+    publish.keep_failure(partial or job.output / "nothing", job.failed, record)
 
 
 def _write_report(job: Job, folder: Path, executed: nbformat.NotebookNode, started: str) -> None:

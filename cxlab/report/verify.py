@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,9 @@ def _findings(
     near = bool(reasons) and any(made.values())
     if near:
         made = compare.compare_made(folder, again, manifest, exact=False)
-    _take_over(folder, again, [name for name, lines in made.items() if not lines])
+    for name, lines in made.items():
+        if not lines and (folder / name).is_file():
+            shutil.copyfile(folder / name, again / name)
     derived = _compare_derived(folder, again, manifest, study)
     # a page that is what its notebook gives needs no digest: a killed verification leaves an old one
     spoilt = [name for name in spoilt if name not in derived.confirmed]
@@ -254,13 +256,6 @@ def _record(folder: Path, manifest: dict[str, Any], found: Verification) -> None
             records.write_manifest(folder, manifest)
     except OSError as error:
         found.notes.append(f"this could not be written into the report: {disk_cause(error)}")
-
-
-def _take_over(folder: Path, again: Path, names: Sequence[str]) -> None:
-    """Put published files in the place of those made again, where both are the same."""
-    for name in names:
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, again / name)
 
 
 def _compare_derived(
