@@ -198,7 +198,9 @@ def _at_right(
     digits = phrases.decimals_for((high - low) / 2)
     ax.text(1.1, place, number(size, digits), ha="right", weight=weight, **at)
     if np.isfinite(low) and np.isfinite(high):
-        ax.text(1.13, place, f"({phrases.interval(low, high, digits)})", color="0.4", ha="left", **at)
+        ax.text(
+            1.13, place, f"({phrases.interval(low, high, digits)})", color="0.4", ha="left", **at
+        )
 
 
 def plot_penalty_reward(
