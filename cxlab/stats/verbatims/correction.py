@@ -126,7 +126,7 @@ class Correction:
         self.mass = self.mass / self.mass.sum()
         self.census = bool(comments.coded[comments.own].all())
         self.kinds, self.kind = comments.kinds()
-        self.all = _products(self.kinds, np.bincount(self.kind, self.mass))
+        self.all = _products(self.kinds, np.bincount(self.kind, self.mass).astype(float))
         self.drawn = _drawn(comments, self.mass, self.census)
         index = self.drawn.index
         self.by_hand = _rows(np.nan_to_num(comments.hand[index]), comments.score[index])
