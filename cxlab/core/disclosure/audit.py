@@ -36,7 +36,6 @@ class Joint:
     codes : ndarray of int, shape (cells, segments)
         Number of the cell's group in each segment.
     n : ndarray of int, shape (cells,)
-        Answers.
     names : tuple of tuple of str
         Each segment's groups, in order.
     not_given : tuple of int or None
@@ -56,16 +55,11 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class _Equations:
-    """Figures over joint cells: row 0 is everyone.
+    """Figures over joint cells, row 0 everyone.
 
-    Attributes
-    ----------
-    rows : ndarray, shape (dimensions, figures)
-        One column per figure, its joint cells rotated into few dimensions: combinations
-        and lengths are the same.
-    sizes : ndarray, shape (figures,)
-    lines : list of (ndarray of int, int or None)
-        Figures that make up one that may be shown, and the place of the first to hide.
+    ``rows``: one column per figure, its joint cells rotated into few dimensions, where combinations and
+    lengths are the same; ``lines``: figures that make up one that may be shown, and the place of the
+    first to hide.
     """
 
     rows: Array
@@ -76,31 +70,14 @@ class _Equations:
 def hidden_in_segments(
     joint: Joint, min_group_size: int, hidden: Sequence[Mapping[int, str]] | None = None
 ) -> list[dict[int, str]]:
-    """Groups to hide when everyone and several segments of the same answers are shown.
-
-    Parameters
-    ----------
-    joint : Joint
-    min_group_size : int
-    hidden : sequence of mapping of int to str, optional
-        Groups of each segment that are hidden anyway, and why.
-
-    Returns
-    -------
-    list of dict of int to str
-        Per segment: number of each hidden group to the reason.
+    """Groups to hide per segment, and why, when everyone and several segments are shown.
 
     Notes
     -----
-    Each segment alone first, by `cxlab.core.disclosure.rule.hidden_groups`. While a small group
-    (or several that are small together) is a combination of the figures shown, the smallest
-    group without which it is none is hidden too, and likewise for small groups of two segments
-    at once (`cxlab.core.disclosure.audit`). A group that was to cover another and is given back
-    all the same covers nothing, and is shown again.
-
-    References
-    ----------
-    Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
+    Each segment alone first, by `cxlab.core.disclosure.rule.hidden_groups`. While a small group (or
+    several that are small together) is a combination of the figures shown, the smallest group without
+    which it is none is hidden too, and likewise for small groups of two segments at once. A group that
+    was to cover another and is given back all the same covers nothing, and is shown again.
 
     Examples
     --------
@@ -135,31 +112,12 @@ def hidden_in_cross(
     axes: tuple[int, int] = (0, 1),
     hidden: Sequence[Mapping[int, str]] | None = None,
 ) -> dict[int, str]:
-    """Cells to hide of two segments crossed, whose margins may be shown too.
+    """Cells to hide of two segments crossed, whose margins may be shown too, and why.
 
-    Parameters
-    ----------
-    joint : Joint
-        Of two segments or more; what `hidden_in_segments` shows of them is shown.
-    min_group_size : int
-    axes : (int, int)
-        Numbers of the two segments.
-    hidden : sequence of mapping of int to str, optional
-        Groups of each segment that are hidden anyway, and why.
+    A cell's number is group of the first · groups of the second + group of the second. As
+    `hidden_in_segments`: every row and column by itself, then the cells and all margins together. Cells
+    that the margins give by themselves are no secret of this table.
 
-    Returns
-    -------
-    dict of int to str
-        Number of each hidden cell (group of the first · groups of the second + group of
-        the second) to the reason.
-
-    Notes
-    -----
-    As `hidden_in_segments`: every row and column by itself, then the cells and all margins
-    together. Cells that the margins give by themselves are no secret of this table.
-
-    Examples
-    --------
     >>> codes = np.array([[i, j] for i in range(2) for j in range(3)])
     >>> joint = Joint(codes, np.array([4, 30, 50, 40, 20, 60]), (("a", "b"), ("x", "y", "z")),
     ...               (None, None))
@@ -325,30 +283,10 @@ def crossed_groups(codes: Rows, n: NDArray[np.int64], groups: list[int], rows: A
                    least: int) -> Array:  # fmt: skip
     """Small groups of two segments that everyone and all groups of each segment would give.
 
-    Where every combination has answers, they give none: it takes combinations that are known to
-    have none.
+    Where every combination has answers, they give none: it takes combinations that are known to have
+    none. ``rows``: joint cells of everyone and of each segment's groups, perhaps rotated; the groups'
+    joint cells come rotated alike, several of one line that are small together as one.
 
-    Parameters
-    ----------
-    codes : ndarray of int, shape (cells, segments)
-        Number of each joint cell's group in each segment.
-    n : ndarray of int, shape (cells,)
-        Answers.
-    groups : list of int
-        Number of groups of each segment.
-    rows : ndarray, shape (dimensions, figures)
-        Joint cells of everyone and of each segment's groups, perhaps rotated.
-    least : int
-        Smallest size that is not small.
-
-    Returns
-    -------
-    ndarray, shape (dimensions, groups)
-        Joint cells of those groups, rotated alike; several of one line that are small together
-        count as one.
-
-    Examples
-    --------
     Three of the four combinations have answers, so 24 less 20 is the first:
 
     >>> codes, n = np.array([[0, 0], [0, 1], [1, 0]]), np.array([4, 20, 30])

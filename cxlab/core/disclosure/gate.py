@@ -68,17 +68,9 @@ class Gate:
     def hide(self, table: pd.DataFrame) -> pd.DataFrame:
         """A table of everyone and of the groups of segments with the figures of hidden rows empty.
 
-        Parameters
-        ----------
-        table : DataFrame
-            One row per metric, segment and group, each with its ``column`` of answers; ``segment``
-            and ``group`` are ``everyone`` for the whole. ``n_missing`` is hidden of segments whose
-            number of rows, answered or not, it would reveal.
-
-        Returns
-        -------
-        DataFrame
-            As of `hide_rows`.
+        One row per metric, segment and group, each with its ``column`` of answers; ``segment`` and
+        ``group`` are ``everyone`` for the whole. ``n_missing`` is hidden of segments whose number of rows,
+        answered or not, it would reveal.
         """
         places = zip(table["column"], table["segment"], table["group"], strict=True)
         reasons = [self.groups(column, segment).get(group, "") for column, segment, group in places]
@@ -114,33 +106,13 @@ def decide(
 ) -> Gate:
     """Which groups to hide, of each column of answers in each segment.
 
-    Every table of the same answers starts from what this says, so that no two of them
-    give back together what each of them hides.
+    Every table of the same answers starts from what this says, so that no two of them give back
+    together what each of them hides. ``joints``: of each column of answers, as `joint_answers` and
+    `table_joints` count them; ``hidden``: what is hidden anyway, beside what the run hides. The
+    answers without a segment are a group like any other: hidden where they are few, and before any
+    other group where a group needs cover. Several segments: see
+    `cxlab.core.disclosure.audit.hidden_in_segments`.
 
-    Parameters
-    ----------
-    joints : mapping of str to Joint
-        Of each column of answers: how many there are in the joint cells of the segments, as
-        `joint_answers` and `table_joints` count them.
-    segments : sequence of str
-        Columns; everyone, and the groups of each of them, are shown.
-    min_group_size : int
-        Smaller groups are hidden, and with them whatever would give them back.
-    hidden : dict, optional
-        What is hidden anyway, beside what the run hides.
-
-    Returns
-    -------
-    Gate
-
-    Notes
-    -----
-    The answers without a segment are a group like any other: hidden where they are few,
-    and before any other group where a group needs cover. See
-    `cxlab.core.disclosure.audit.hidden_in_segments` for several segments.
-
-    Examples
-    --------
     >>> table = pd.DataFrame({"column": "s", "metric": "mean", "group": ["all", *"abc"],
     ...                       "segment": ["everyone"] + ["kind"] * 3, "n": [184, 120, 4, 60]})
     >>> decide(table_joints(table, ["kind"]), ["kind"]).groups("s", "kind")
@@ -183,21 +155,7 @@ def _of_one_segment(
 
 
 def table_joints(table: pd.DataFrame, segments: Sequence[str]) -> dict[str, Joint]:
-    """Answers per group, of a table that counts everyone and the groups of one segment at most.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row per column of answers, metric, segment and group: ``column``, ``metric``,
-        ``segment`` (``everyone`` for the whole), ``group``, ``n``.
-    segments : sequence of str
-        One, or none.
-
-    Returns
-    -------
-    dict of str to Joint
-        As of `joint_answers`.
-    """
+    """As `joint_answers`, of a table that counts everyone and the groups of one segment at most."""
     found = {}
     for column, part in table.groupby("column", sort=False):
         one = part[part["metric"] == part["metric"].iloc[0]]
@@ -217,18 +175,9 @@ def joint_answers(
 ) -> dict[str, Joint]:
     """Answers to each column in the joint cells of several segments, in one pass.
 
-    Parameters
-    ----------
-    opened : Opened
-        Rows of weight 0 are outside the population.
-    columns, segments : sequence of str
-        An empty column counts rows, answered or not. Segments in one order wherever answers
-        are counted, so that no table chooses otherwise between groups alike in size.
-
-    Returns
-    -------
-    dict of str to Joint
-        The last group of a segment holds the answers without one, if there are any.
+    An empty column counts rows, answered or not; rows of weight 0 are outside the population. Give
+    segments in one order wherever answers are counted, so that no table chooses otherwise between
+    groups alike in size. The last group of a segment holds the answers without one, if there are any.
     """
     some = nw.col(segments[0]).is_null()
     answered = {
@@ -338,16 +287,7 @@ def _hidden_rows(table: pd.DataFrame, segment: str) -> dict[int, str]:
 
 
 def hide_rows(table: pd.DataFrame, reason: pd.Series, min_group_size: int) -> pd.DataFrame:
-    """The table with the figures of some rows hidden, and why.
-
-    Parameters
-    ----------
-    table : DataFrame
-    reason : Series of str
-        Of each row: ``"small"``, ``"complementary"``, or empty where it is shown.
-    min_group_size : int
-        For the note.
-    """
+    """The table with the figures of rows hidden for which there is a reason, and a note that says it."""
     result, rows = table.copy(), reason != ""
     words = {
         SMALL: f"hidden: fewer than {min_group_size} answers",

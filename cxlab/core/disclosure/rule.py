@@ -29,52 +29,36 @@ def hidden_groups(
     first: int | None = None,
     hidden: Mapping[int, str] | None = None,
 ) -> dict[int, str]:
-    """Which groups of a whole to hide: the small ones, and those that would give them back.
+    """Number of each group of a whole to hide, and why: small ones, and those that would give them back.
 
     Parameters
     ----------
     sizes : array_like of int, shape (groups,)
-        Answers in each group; the groups make up a total that is shown.
+        Answers in each group; the groups make up a total that is shown. An empty group says nothing
+        about anybody and is not hidden.
     min_group_size : int
-        Groups of 1 to ``min_group_size − 1`` answers are small. An empty group says
-        nothing about anybody and is not hidden.
     ungrouped : int
-        Answers in the total that are in no group. They are a group like any other, which
-        is hidden before any other.
+        Answers in the total that are in no group: a group like any other, hidden before any other.
     first : int, optional
-        Number of the group to hide before any other: that of the answers in none, where
-        it is among ``sizes``.
+        Number of the group to hide before any other: that of the answers in none, among ``sizes``.
     hidden : mapping of int to str, optional
         Groups that are hidden anyway, and why.
 
-    Returns
-    -------
-    dict of int to str
-        Number of each hidden group to the reason, ``"small"`` or ``"complementary"``.
-
     Notes
     -----
-    The total less the groups shown gives the hidden ones together, so these must be two
-    at least and hold ``min_group_size`` answers at least; the next smallest groups (of
-    groups alike in size the first) join them until they do.
-
-    References
-    ----------
-    Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
+    The total less the groups shown gives the hidden ones together, so these must be two at least and
+    hold ``min_group_size`` answers at least; the next smallest groups (of groups alike in size the
+    first) join them until they do. Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
 
     Examples
     --------
-    >>> hidden_groups([120, 4, 60])
-    {1: 'small', 2: 'complementary'}
-    >>> hidden_groups([120, 4, 7, 60])
-    {1: 'small', 2: 'small'}
+    >>> hidden_groups([120, 4, 60]), hidden_groups([120, 4, 7, 60])
+    ({1: 'small', 2: 'complementary'}, {1: 'small', 2: 'small'})
 
     Thirty answers are in no group, so that the four cannot be separated from them:
 
     >>> hidden_groups([120, 4, 60], ungrouped=30)
     {1: 'small'}
-    >>> hidden_groups([120, 4, 60, 30], first=3)
-    {1: 'small', 3: 'complementary'}
     """
     n = np.append(np.asarray(sizes, dtype=float), float(ungrouped))
     small = np.flatnonzero((n > 0) & (n < min_group_size)).tolist()
@@ -89,22 +73,9 @@ def hidden_groups(
 def covered(
     sizes: ArrayLike, hidden: Mapping[int, str], least: int, order: ArrayLike
 ) -> dict[int, str]:
-    """Groups that are hidden, and as many others as it takes to cover them.
+    """Groups that are hidden (``least`` answers and two groups at least), and others that cover them.
 
-    Parameters
-    ----------
-    sizes : array_like of int, shape (groups,)
-    hidden : mapping of int to str
-        Groups that must be hidden, and why.
-    least : int
-        Answers that the hidden groups must hold together; two groups they must be.
-    order : array_like of int
-        Groups in the order in which they are taken to cover others.
-
-    Examples
-    --------
-    >>> covered([120, 4, 60], {1: "small"}, 10, [2, 0, 1])
-    {1: 'small', 2: 'complementary'}
+    ``order``: in which groups are taken to cover others.
     """
     n, found = np.asarray(sizes, dtype=float), dict(hidden)
     for i in np.asarray(order, dtype=int).tolist():
@@ -125,16 +96,7 @@ Record = Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]]
 
 
 class HiddenFigure(NamedTuple):
-    """What a run of reports hides in one of them; an empty text stands for all.
-
-    Attributes
-    ----------
-    period : str
-    column : str
-        Of answers.
-    segment, group : str
-        Without them: all figures of the column.
-    """
+    """What a run of reports hides in one of them; an empty text stands for all."""
 
     period: str = ""
     column: str = ""
@@ -145,8 +107,6 @@ class HiddenFigure(NamedTuple):
 def as_record(figures: Iterable[HiddenFigure]) -> Record:
     """Hidden figures as a report's parameters hold them.
 
-    Examples
-    --------
     >>> as_record([HiddenFigure("2025", "", "region", "South"), HiddenFigure("2025", "lounge")])
     {'2025': {'': {'region': ['South']}, 'lounge': {}}}
     """
@@ -178,13 +138,7 @@ def hidden_by_run() -> list[HiddenFigure]:
 
 
 def groups_hidden_by_run(column: str, segment: str) -> dict[str | None, str]:
-    """Groups of a segment whose answers to a column the run hides, and why.
-
-    Examples
-    --------
-    >>> groups_hidden_by_run("recommend", "region")
-    {}
-    """
+    """Groups of a segment whose answers to a column the run hides, and why."""
     return {
         one.group: COMPLEMENTARY
         for one in hidden_by_run()

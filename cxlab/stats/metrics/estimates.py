@@ -31,24 +31,12 @@ def estimate_metrics(
     design: DesignLike = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Estimate several metrics per group in one pass over the rows.
+    """Several metrics per group in one pass over the rows: one row per metric × group.
 
-    Parameters
-    ----------
-    data
-        Dataframe of any engine.
-    metrics : sequence of Metric
-    by, design, level
-        As for `nps`.
-
-    Returns
-    -------
-    DataFrame
-        One row per metric × group: ``column``, ``metric``, ``unit``, ``group`` (with ``by``), ``n``,
-        ``tops``, ``middles``, ``bottoms``, ``estimate``, ``se``, ``ci_low``, ``ci_high``,
-        then ``top_share``, ``middle_share``, ``bottom_share``, ``deff``, ``n_eff``, ``df``,
-        ``unweighted`` (the estimate without weights), ``n_missing``, ``note``. Intervals are
-        Tango's of net scores, Wilson's of shares, Student's t of means.
+    ``column``, ``metric``, ``unit``, ``group`` (with ``by``), ``n``, ``tops``, ``middles``, ``bottoms``,
+    ``estimate``, ``se``, ``ci_low``, ``ci_high``, then ``top_share``, ``middle_share``, ``bottom_share``,
+    ``deff``, ``n_eff``, ``df``, ``unweighted``, ``n_missing``, ``note``. Intervals are Tango's of net
+    scores, Wilson's of shares, Student's t of means.
     """
     opened = open_metrics(data, metrics, design=design, by=by)
     return estimate_each(opened, metrics, [by], level=level)[0]
@@ -72,11 +60,7 @@ def estimate_totals(
     level: float,
     origins: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """One row per metric × group, all of them worked out at once.
-
-    A metric's group is a domain of the design like any other, so that the metrics' cells
-    stand below one another and share every step.
-    """
+    """As `estimate_metrics`, all metric × groups at once: each is a domain of the design like any other."""
     kinds = np.repeat([metric.kind for metric in metrics], len(totals.groups))
     facts = _facts(_per_group(totals), kinds)
     if design.simple:

@@ -176,29 +176,10 @@ ACCOUNT_COLUMNS = (
 def account_scores(answers: Any, study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
     """Scores of accounts beside those of their contacts, where a study declares accounts.
 
-    Parameters
-    ----------
-    answers
-        As ``study.read()`` gives them.
-    study : Study
-        Its main table may declare a column with ``role = "account"``, and one with ``role =
-        "value"``: what the account is worth, the same for all its contacts.
-    metrics : sequence of Metric
-
-    Returns
-    -------
-    DataFrame
-        Per metric, one row for each way to count: ``each contact``, ``each account`` (an account
-        counts once, its contacts share it) and, with a value, ``by value`` (accounts without one
-        are left out): ``label``, ``metric``, ``counted``, ``accounts``, ``n`` (answers),
-        ``estimate``, ``se``, ``ci_low``, ``ci_high``, ``unit``, ``n_eff``, ``note``. Accounts are
-        the clusters; with fewer of them than the study shows, figures are empty. Without columns
-        where no account is declared.
-
-    Raises
-    ------
-    ValueError
-        For an account with two values, or one below 0.
+    Per metric one row for each way to count: ``each contact``, ``each account`` (an account counts once,
+    its contacts share it) and, with a column of ``role = "value"``, ``by value``. Accounts are the
+    clusters; with fewer of them than the study shows, figures are empty. Refused is an account with two
+    values, or one below 0.
     """
     account, value = study.main.only("account"), study.main.only("value")
     if account is None or not metrics:

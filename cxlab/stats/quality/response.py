@@ -35,7 +35,8 @@ class Response(Result):
         arrived), ``n`` (answered), ``estimate`` (per cent), ``se``, ``ci_low``, ``ci_high``,
         ``suppressed``, ``note``. Empty where the study does not declare invitations.
     representativity : DataFrame
-        As of `representativity`, with ``segments`` in words.
+        One row: ``n`` (invitations), ``segments`` (that were crossed), ``cells``, ``estimate`` (R, 0 to
+        1), ``adjusted`` (for what chance puts between cells).
     """
 
     representativity: pd.DataFrame
@@ -160,32 +161,13 @@ def _rates(
 def representativity(frame: pd.DataFrame, segments: Sequence[str]) -> pd.DataFrame:
     """How alike groups of the frame answer: R = 1 − 2·SD of their response propensities.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per invitation that arrived; ``answered`` is 1 or 0.
-    segments : sequence of str
-        Columns that are crossed, in this order, as long as the average cell has 20 invitations.
+    ``frame`` has one row per invitation that arrived, ``answered`` 1 or 0; ``segments`` are crossed, in
+    this order, as long as the average cell has 20 invitations. The propensity of an invitation is its
+    cell's share of answers. By chance their variance is too large by
+    Σ(n_c/n)·p_c(1 − p_c)·(1/(n_c − 1) − 1/n), which ``adjusted`` takes away. R says nothing about what
+    the frame does not hold. Schouten, Cobben & Bethlehem (2009), Survey Methodology 35, 101–113; Shlomo,
+    Skinner & Schouten (2012), Journal of Statistical Planning and Inference 142, 201–211.
 
-    Returns
-    -------
-    DataFrame
-        One row: ``n`` (invitations), ``segments`` (that were crossed), ``cells``, ``estimate`` (R, 0
-        to 1), ``adjusted`` (for what chance puts between cells).
-
-    Notes
-    -----
-    The propensity of an invitation is its cell's share of answers. By chance their variance is too
-    large by Σ(n_c/n)·p_c(1 − p_c)·(1/(n_c − 1) − 1/n), which ``adjusted`` takes away. R says nothing
-    about what the frame does not hold.
-
-    References
-    ----------
-    Schouten, Cobben & Bethlehem (2009), Survey Methodology 35, 101–113. Shlomo, Skinner & Schouten
-    (2012), Journal of Statistical Planning and Inference 142, 201–211.
-
-    Examples
-    --------
     Half of one group and all of the other answered: SD .25.
 
     >>> frame = pd.DataFrame({"answered": [1.0, 0.0, 1.0, 1.0] * 10, "kind": list("aabb") * 10})
