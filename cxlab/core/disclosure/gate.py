@@ -7,31 +7,27 @@ persons, whatever would give them back, and what the run that makes a report hid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.disclosure.audit import Joint, hidden_in_segments
 from cxlab.core.disclosure.rule import (
     COMPLEMENTARY,
     MIN_GROUP_SIZE,
     SMALL,
-    column_hidden_by_run,
-    groups_hidden_by_run,
+    Joint,
     hidden_groups,
+    hidden_in_segments,
 )
 from cxlab.core.frames import Opened, collect, group_sums
 from cxlab.core.labels import row_labels
 from cxlab.core.totals import in_declared_order
-
-__all__ = [
-    "COMPLEMENTARY", "EVERYONE", "LABELS", "MIN_GROUP_SIZE", "ROWS", "SMALL", "Gate", "Hidden",
-    "decide", "hidden_groups", "hide_rows", "joint_answers", "suppress_small_groups", "table_joints",
-]  # fmt: skip
 
 EVERYONE = "everyone"
 #: Instead of a column: all rows, answered or not.
@@ -42,6 +38,13 @@ LABELS = ("label", "metric", "segment", "group", "touchpoint", "unit", "column",
 #: (column of answers, segment) to each hidden group and the reason; None is the group of
 #: the answers without a segment.
 Hidden = dict[tuple[str, str], dict[str | None, str]]
+
+#: Holds, in the kernel of a report, what the run that makes it hides: `as_record` in JSON.
+HIDDEN_VARIABLE = "CXLAB_HIDDEN"
+
+#: Period, column of answers and segment to hidden groups; without segments the column's answers
+#: are not read at all, without columns the period's.
+Record = Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +114,7 @@ def decide(
     `table_joints` count them; ``hidden``: what is hidden anyway, beside what the run hides. The
     answers without a segment are a group like any other: hidden where they are few, and before any
     other group where a group needs cover. Several segments: see
-    `cxlab.core.disclosure.audit.hidden_in_segments`.
+    `cxlab.core.disclosure.rule.hidden_in_segments`.
 
     >>> table = pd.DataFrame({"column": "s", "metric": "mean", "group": ["all", *"abc"],
     ...                       "segment": ["everyone"] + ["kind"] * 3, "n": [184, 120, 4, 60]})
@@ -305,3 +308,59 @@ def hide_rows(table: pd.DataFrame, reason: pd.Series, min_group_size: int) -> pd
         result["note"] = reason.map(words).fillna("")
     result["suppressed"] = reason
     return result
+
+
+class HiddenFigure(NamedTuple):
+    """What a run of reports hides in one of them; an empty text stands for all."""
+
+    period: str = ""
+    column: str = ""
+    segment: str = ""
+    group: str = ""
+
+
+def as_record(figures: Iterable[HiddenFigure]) -> Record:
+    """Hidden figures as a report's parameters hold them.
+
+    >>> as_record([HiddenFigure("2025", "", "region", "South"), HiddenFigure("2025", "lounge")])
+    {'2025': {'': {'region': ['South']}, 'lounge': {}}}
+    """
+    record: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for one in sorted(set(figures)):
+        columns = record.setdefault(one.period, {})
+        if one.column or one.segment:
+            segments = columns.setdefault(one.column, {})
+            if one.segment:
+                segments.setdefault(one.segment, []).append(one.group)
+    return record
+
+
+def read_record(record: Record) -> Iterator[HiddenFigure]:
+    """The figures of a record that `as_record` made."""
+    for period, columns in record.items():
+        if not columns:
+            yield HiddenFigure(period)
+        for column, segments in columns.items():
+            if not segments:
+                yield HiddenFigure(period, column)
+            for segment, groups in segments.items():
+                yield from (HiddenFigure(period, column, segment, group) for group in groups)
+
+
+def hidden_by_run() -> list[HiddenFigure]:
+    """What the run that makes this report hides in it; nothing outside of a run."""
+    return list(read_record(json.loads(os.environ.get(HIDDEN_VARIABLE) or "{}")))
+
+
+def groups_hidden_by_run(column: str, segment: str) -> dict[str | None, str]:
+    """Groups of a segment whose answers to a column the run hides, and why."""
+    return {
+        one.group: COMPLEMENTARY
+        for one in hidden_by_run()
+        if one.segment == segment and one.column in ("", column)
+    }
+
+
+def column_hidden_by_run(column: str) -> bool:
+    """Whether a report must not show any figure of a column of answers."""
+    return any(one.column == column and not one.segment for one in hidden_by_run())

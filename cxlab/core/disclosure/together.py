@@ -1,7 +1,7 @@
 """What several reports give back together, and what to hide so that they don't.
 
-As in one scorecard (`cxlab.core.disclosure.audit`), every figure is a sum over joint cells and what is shown is a
-system of equations; here the figures are those of all reports that can be laid side by side.
+As in one scorecard (`cxlab.core.disclosure.rule`), every figure is a sum over joint cells and what
+is shown is a system of equations; here the figures are those of all reports that can be laid side by side.
 """
 
 from __future__ import annotations

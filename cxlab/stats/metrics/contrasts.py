@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import Design
-from cxlab.core.disclosure.audit import Joint
 from cxlab.core.disclosure.gate import Gate, decide
+from cxlab.core.disclosure.rule import Joint
 from cxlab.core.frames import Opened, collect
 from cxlab.core.labels import group_labels, row_labels
 from cxlab.core.messages import unknown

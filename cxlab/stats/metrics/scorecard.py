@@ -14,13 +14,13 @@ from scipy.special import ndtr, stdtr
 from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.gate import (
     EVERYONE,
-    MIN_GROUP_SIZE,
     ROWS,
     decide,
     joint_answers,
     suppress_small_groups,
     table_joints,
 )
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import metric_titles, with_display
 from cxlab.core.frames import Opened, as_list, collect, open_frame
 from cxlab.core.messages import got
@@ -28,8 +28,7 @@ from cxlab.core.metric import Metric
 from cxlab.core.phrases import joined
 from cxlab.core.result import Result
 from cxlab.stats.inference import score_statistic, wilson_statistic
-from cxlab.stats.metrics.estimates import By, estimate_each, estimate_metrics
-from cxlab.stats.metrics.scores import top_box
+from cxlab.stats.metrics.estimates import By, estimate_each, estimate_metrics, top_box
 from cxlab.stats.metrics.values import open_metrics
 from cxlab.survey.definition import Column
 from cxlab.survey.study import Study
