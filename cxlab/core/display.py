@@ -93,4 +93,4 @@ def metric_titles(
 ) -> dict[tuple[str, str], str]:
     """What readers call each metric, by label and name as they stand in result tables."""
     known = labels or {}
-    return {(known.get(one.column, one.column), one.name or one.kind): one.title for one in metrics}
+    return {(known.get(one.column, one.column), one.name): one.title for one in metrics}

@@ -30,7 +30,7 @@ class Metric:
     scale : (low, high) or None
         Whole numbers that a score may be; None: any number.
     name : str
-        Name in words, such as ``"nps"`` or ``"top box"``.
+        Name in words, such as ``"nps"`` or ``"top box"``; its kind where none is given.
     target : float or None
         What the study wants, in the metric's unit.
     margin : float
@@ -53,6 +53,7 @@ class Metric:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(unknown("kind", self.kind, KINDS))
+        object.__setattr__(self, "name", self.name or self.kind)
         if self.margin is None:
             object.__setattr__(self, "margin", self._usual_margin())
 

@@ -45,7 +45,7 @@ class PastReports:
     def scores(self, label: str, metric: Metric) -> pd.DataFrame:
         """What the reports recorded of one metric in its unit: a row per period."""
         chosen = self.table["label"] == label
-        chosen &= self.table["metric"] == (metric.name or metric.kind)
+        chosen &= self.table["metric"] == metric.name
         # a metric is known by its words: its definition may have changed
         return self.table[chosen & (self.table["unit"] == metric.unit)]
 

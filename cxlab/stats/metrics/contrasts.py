@@ -130,7 +130,7 @@ def _contrast(
     shown = [name for i, name in enumerate(groups.names) if i not in hidden]
     alone = second < 0 and shown == [groups.names[first]]
     return {
-        "metric": metric.name or metric.kind,
+        "metric": metric.name,
         "group": groups.names[first],
         "other": REST if second < 0 else groups.names[second],
         "n": int(both.loc[0, "n"]),

@@ -393,7 +393,7 @@ def _result_table(
     factor = np.repeat([metric.factor for metric in metrics], groups)
     labels = {
         "column": [metric.column for metric in metrics],
-        "metric": [metric.name or metric.kind for metric in metrics],
+        "metric": [metric.name for metric in metrics],
         "unit": [metric.unit for metric in metrics],
     }
     table = pd.DataFrame({name: np.repeat(words, groups) for name, words in labels.items()})

@@ -132,7 +132,7 @@ def scorecard(
 
 
 def _with_targets(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
-    named = {(m.column, m.name or m.kind): m for m in metrics}
+    named = {(m.column, m.name): m for m in metrics}
     chosen = [named[pair] for pair in zip(table["column"], table["metric"], strict=True)]
     target = pd.Series([metric.target for metric in chosen], dtype=float)
     low, high = table["ci_low"], table["ci_high"]

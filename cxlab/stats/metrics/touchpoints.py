@@ -48,7 +48,7 @@ TOUCHPOINTS = [
 
 def is_of(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.Series:
     """Whether each row is of one of the metrics."""
-    named = {(metric.column, metric.name or metric.kind) for metric in metrics}
+    named = {(metric.column, metric.name) for metric in metrics}
     pairs = zip(table["column"], table["metric"], strict=True)
     return pd.Series([pair in named for pair in pairs], table.index, dtype=bool)
 
@@ -119,7 +119,7 @@ def are_clear(
 def tested_groups(differences: pd.DataFrame, headline: Sequence[Metric]) -> pd.DataFrame:
     """How many headline comparisons of groups there are, and what became of them."""
     tested = differences[differences["p_headline"].notna()]
-    margin = {(metric.column, metric.name or metric.kind): metric.margin for metric in headline}
+    margin = {(metric.column, metric.name): metric.margin for metric in headline}
     clear = tested[are_clear(tested, "p_headline")]
     small = [
         within_margin(row.decided_low, row.decided_high, margin[row.column, row.metric])

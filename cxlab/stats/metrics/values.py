@@ -55,7 +55,7 @@ def check_metrics(metrics: Sequence[Metric]) -> None:
             "`metrics` must be one metric or more; got none. Give study.metrics(), or the name of "
             "a column of likelihood to recommend."
         )
-    names = [(metric.column, metric.name or metric.kind) for metric in metrics]
+    names = [(metric.column, metric.name) for metric in metrics]
     for column, name in names:
         if names.count((column, name)) > 1:
             raise ValueError(
