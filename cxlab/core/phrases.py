@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 MINUS = "−"
 #: How a unit follows its number: per cent has a blank, points and scores are named elsewhere.
 AFTER = {"%": " %", "points": "", "score": ""}
 #: Most decimals that a sentence may show.
 MOST_DECIMALS = 4
+ROUNDING = Context(prec=400, rounding=ROUND_HALF_UP)
 
 
 def decimals_for(
@@ -38,7 +40,7 @@ def decimals_for(
         if math.isfinite(one - other) and not math.isclose(one, other, abs_tol=1e-9)
     ]
     while decimals < MOST_DECIMALS and any(
-        round(one, decimals) == round(other, decimals) for one, other in pairs
+        number(one, decimals) == number(other, decimals) for one, other in pairs
     ):
         decimals += 1
     return decimals
@@ -47,10 +49,18 @@ def decimals_for(
 def number(value: float, decimals: int = 0) -> str:
     """A number with a true minus and commas between thousands; no sign on a rounded zero.
 
-    >>> number(-4.52, 1), number(-0.01, 1), number(12345.0)
-    ('−4.5', '0.0', '12,345')
+    A half is rounded away from zero, as spreadsheets do, and as its digits are written.
+
+    >>> number(-4.52, 1), number(-0.01, 1), number(12345.0), number(-4.5), number(0.15, 1)
+    ('−4.5', '0.0', '12,345', '−5', '0.2')
     """
-    text = f"{abs(value):,.{decimals}f}"
+    rounded = abs(float(value))
+    if math.isfinite(rounded):
+        text = (
+            f"{Decimal(repr(rounded)).quantize(Decimal(1).scaleb(-decimals), context=ROUNDING):,f}"
+        )
+    else:
+        text = f"{rounded}"
     zero = not text.strip("0.,")
     return MINUS + text if value < 0 and not zero else text
 
@@ -90,9 +100,16 @@ def size_with_interval(estimate: float, low: float, high: float) -> str:
     return with_interval(abs(estimate), nearer, farther, references=[0.0])
 
 
-def interval_beside_zero(estimate: float, low: float, high: float) -> str:
-    """The interval of a difference, at decimals that tell its limits from 0: ``−0.04 to 16.20``."""
-    return interval(low, high, decimals_for((high - low) / 2, (estimate, low, high), [0.0]))
+def interval_beside_zero(low: float, high: float) -> str:
+    """The interval of a difference; a limit near 0 has the decimals that tell it from 0.
+
+    >>> interval_beside_zero(-0.04, 16.2)
+    '−0.04 to 16'
+    """
+    half_width = (high - low) / 2
+    return " to ".join(
+        number(limit, decimals_for(half_width, limit, [0.0])) for limit in (low, high)
+    )
 
 
 def listed(names: Sequence[str], *, most: int = 3, last: str = "and") -> str:
