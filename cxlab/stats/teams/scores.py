@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.stats.inference import joint_places, mean_interval
 from cxlab.stats.teams.regression import meta_regression
 from cxlab.stats.teams.units import UnitResult, shown_units, unit_means

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.disclosure.gate import hidden_groups, hide_rows
+from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.disclosure.rule import hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.frames import open_frame
 from cxlab.core.labels import natural_order, row_labels
