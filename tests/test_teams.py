@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from scipy.special import stdtr
 
-from cxlab.core.findings import unfounded
 from cxlab.stats.teams import link_teams, study_teams, unit_scores, unit_signs
 from cxlab.stats.teams.link import BETWEEN, CORRECTED, WITHIN, reliability
 from cxlab.stats.teams.scores import funnel
 from cxlab.stats.teams.units import meta_regression, unit_means
 from cxlab.survey.simulate import simulate_programme
 from cxlab.survey.study import load_study
+from tests.unfounded import unfounded
 
 GOLDEN = Path(__file__).parent / "golden" / "outcomes"
 #: R's metafor ends its steps of τ² at 1e-5 of its own, and prints ten digits.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 MINUS = "−"
 #: How a unit follows its number: per cent has a blank, points and scores are named elsewhere.
 AFTER = {"%": " %", "points": "", "score": ""}
 #: Most decimals that a sentence may show.
 MOST_DECIMALS = 4
+ROUNDING = Context(prec=400, rounding=ROUND_HALF_UP)
 
 
 def decimals_for(
@@ -49,7 +51,7 @@ def decimals_for(
         if math.isfinite(one - other) and not math.isclose(one, other, abs_tol=1e-9)
     ]
     while decimals < MOST_DECIMALS and any(
-        round(one, decimals) == round(other, decimals) for one, other in pairs
+        number(one, decimals) == number(other, decimals) for one, other in pairs
     ):
         decimals += 1
     return decimals
@@ -58,12 +60,20 @@ def decimals_for(
 def number(value: float, decimals: int = 0) -> str:
     """A number with a true minus and commas between thousands; no sign on a rounded zero.
 
+    A half is rounded away from zero, as spreadsheets do, and as its digits are written.
+
     Examples
     --------
-    >>> number(-4.52, 1), number(-0.01, 1), number(12345.0)
-    ('−4.5', '0.0', '12,345')
+    >>> number(-4.52, 1), number(-0.01, 1), number(12345.0), number(-4.5), number(0.15, 1)
+    ('−4.5', '0.0', '12,345', '−5', '0.2')
     """
-    text = f"{abs(value):,.{decimals}f}"
+    rounded = abs(float(value))
+    if math.isfinite(rounded):
+        text = (
+            f"{Decimal(repr(rounded)).quantize(Decimal(1).scaleb(-decimals), context=ROUNDING):,f}"
+        )
+    else:
+        text = f"{rounded}"
     zero = not text.strip("0.,")
     return MINUS + text if value < 0 and not zero else text
 
@@ -135,15 +145,18 @@ def size_with_interval(estimate: float, low: float, high: float) -> str:
     return with_interval(abs(estimate), nearer, farther, references=[0.0])
 
 
-def interval_beside_zero(estimate: float, low: float, high: float) -> str:
-    """The interval of a difference, at decimals that tell its limits from 0.
+def interval_beside_zero(low: float, high: float) -> str:
+    """The interval of a difference; a limit near 0 has the decimals that tell it from 0.
 
     Examples
     --------
-    >>> interval_beside_zero(8.1, -0.04, 16.2)
-    '−0.04 to 16.20'
+    >>> interval_beside_zero(-0.04, 16.2)
+    '−0.04 to 16'
     """
-    return interval(low, high, decimals_for((high - low) / 2, (estimate, low, high), [0.0]))
+    half_width = (high - low) / 2
+    return " to ".join(
+        number(limit, decimals_for(half_width, limit, [0.0])) for limit in (low, high)
+    )
 
 
 def listed(names: Sequence[str], *, most: int = 3, last: str = "and") -> str:
@@ -175,6 +188,29 @@ def listed(names: Sequence[str], *, most: int = 3, last: str = "and") -> str:
     if mark == ";" or len(shown) < 2:
         return "; ".join(shown)
     return f"{', '.join(shown[:-1])} {last} {shown[-1]}"
+
+
+def joined(*parts: str) -> str:
+    """The parts that say something, a semicolon between them.
+
+    >>> joined("n = 40", "", "explored"), joined("", "")
+    ('n = 40; explored', '')
+    """
+    return "; ".join(part for part in parts if part)
+
+
+def capital(text: str) -> str:
+    """As a sentence begins: "NPS" and what follows the first letter stay as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def small(text: str) -> str:
+    """As within a sentence; abbreviations stay.
+
+    >>> small("No change"), small("NPS is 4")
+    ('no change', 'NPS is 4')
+    """
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 _WORDS = [

@@ -97,7 +97,7 @@ def compare_groups(
     Under a design the difference is linearised as one statistic, summed within clusters: two
     standard errors squared and added ignore that groups share clusters. Variance (CR2) and
     degrees of freedom (Bell and McCaffrey) are those of the difference, so that a group of
-    few clusters has few; see `cxlab.stats.inference.contrast_spread`. A group whose answers
+    few clusters has few; see `cxlab.stats.variance.contrast_spread`. A group whose answers
     lie in one cluster has no test, one of two clusters hardly any power. Clusters of one
     answer each change nothing. Without clusters, weighted answers are permuted over rows,
     weights left in place, where a group has fewer than 30 effective answers or no spread. With

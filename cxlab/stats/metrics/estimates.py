@@ -13,15 +13,9 @@ from cxlab.core.frames import Opened
 from cxlab.core.labels import group_labels
 from cxlab.core.metric import Metric
 from cxlab.core.totals import Totals
-from cxlab.stats.inference import (
-    check_level,
-    design_variance,
-    effective_sample_size,
-    mean_interval,
-    score_interval,
-    wilson_interval,
-)
+from cxlab.stats.inference import check_level, mean_interval, score_interval, wilson_interval
 from cxlab.stats.metrics.values import By, all_alike, metric_totals, open_metrics
+from cxlab.stats.variance import design_variance, effective_sample_size
 
 ALL_ALIKE = "all answers alike"
 
@@ -190,7 +184,7 @@ def _design_spread(
 
 
 def linearised(sums: pd.DataFrame, estimate: pd.Series) -> pd.DataFrame:
-    """Linearised totals of a ratio mean, as `cxlab.stats.inference.design_variance` takes them."""
+    """Linearised totals of a ratio mean, as `cxlab.stats.variance.design_variance` takes them."""
     mean = estimate.to_numpy()[sums["group_code"]]
     weight = sums.groupby("group_code")["w"].transform("sum").to_numpy()
     total = (sums["wy"] - mean * sums["w"]) / np.where(weight > 0, weight, np.nan)

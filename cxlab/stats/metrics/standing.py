@@ -17,9 +17,7 @@ from cxlab.core.metric import Metric
 from cxlab.core.periods import A_YEAR_BEFORE, of_periods, periods_of
 from cxlab.core.phrases import decimals_for, interval, signed
 from cxlab.core.result import Result
-from cxlab.stats.inference import (
-    ALPHA,
-)
+from cxlab.stats.inference import ALPHA
 from cxlab.stats.metrics.differences import compare_segments
 from cxlab.stats.metrics.estimates import estimate_metrics
 from cxlab.stats.metrics.findings import ATTAINED, scorecard_findings, spoken_period, target_verdict

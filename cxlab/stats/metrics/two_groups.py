@@ -16,18 +16,12 @@ from scipy.special import ndtr, stdtr
 
 from cxlab.core.design import Design
 from cxlab.core.metric import Metric
+from cxlab.core.phrases import joined
 from cxlab.core.totals import Totals
-from cxlab.stats.inference import (
-    Spread,
-    Units,
-    contrast_spread,
-    effective_sample_size,
-    normal_quantile,
-    t_quantile,
-)
-from cxlab.stats.inference.intervals import PSEUDO_EXTREME, PSEUDO_TOTAL
+from cxlab.stats.inference import PSEUDO_EXTREME, PSEUDO_TOTAL, normal_quantile, t_quantile
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.metrics.values import all_alike
+from cxlab.stats.variance import Spread, Units, contrast_spread, effective_sample_size
 
 #: Facts of a difference that are in the metric's unit.
 IN_UNITS = ("estimate", "se", "ci_low", "ci_high")
@@ -332,7 +326,7 @@ def judged(
         same = variance == 0 and not any(alike)
         note = "no test: the same difference in every cluster" if same else found["note"]
     df = min(found["df"], own if any(alike) else np.inf)
-    return found | {"note": "; ".join(part for part in (note, few_clusters(own, df)) if part)}
+    return found | {"note": joined(note, few_clusters(own, df))}
 
 
 def few_clusters(own: float, df: float) -> str:

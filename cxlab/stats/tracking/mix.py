@@ -21,7 +21,7 @@ from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
 from cxlab.core.periods import of_periods, periods_of, with_text_periods
 from cxlab.core.result import Result
-from cxlab.stats.inference import check_level, contrast_spread
+from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.metrics.two_groups import cells_of, side_sums
 from cxlab.stats.metrics.values import metric_totals, open_metrics
@@ -33,6 +33,7 @@ from cxlab.stats.tracking.decomposition import (
     group_table,
     part_table,
 )
+from cxlab.stats.variance import contrast_spread
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
