@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import stdtr
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.findings import Cells, Finding, Findings
 from cxlab.core.labels import natural_order

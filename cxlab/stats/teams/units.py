@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import hidden_groups, hide_rows
+from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.disclosure.rule import hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.frames import column_names, open_frame
 from cxlab.core.labels import natural_order, row_labels
