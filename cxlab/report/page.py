@@ -18,10 +18,6 @@ from jinja2 import Environment, FileSystemLoader
 from lxml.builder import E
 from lxml.html import HtmlElement
 from markupsafe import Markup
-from nbconvert import HTMLExporter
-from nbconvert.exporters.templateexporter import TemplateExporter
-from nbconvert.filters import Highlight2HTML
-from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
 
 from cxlab.core.characters import printable
 from cxlab.core.findings import HOW_SURE, Findings
@@ -230,23 +226,6 @@ def report_files(manifest: Mapping[str, Any]) -> list[str]:
     return [f"{stem}.{kind}" for kind in manifest["formats"]]
 
 
-class PageExporter(HTMLExporter):
-    """nbconvert's page, not parsed and written a second time for what `render_page` does."""
-
-    def from_notebook_node(  # type: ignore[override]
-        self, nb: nbformat.NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
-    ) -> tuple[str, dict[str, Any]]:
-        """As of `HTMLExporter`, but for its passes over the finished page."""
-        resources = self._init_resources(resources)
-        self.register_filter("clean_html", resources["clean"])
-        self.register_filter("highlight_code", Highlight2HTML("ipython3", parent=self))
-        widgets = WidgetsDataTypeFilter(
-            notebook_metadata=nb.metadata, parent=self, resources=resources
-        )
-        self.register_filter("filter_data_type", widgets)
-        return TemplateExporter.from_notebook_node(self, nb, resources, **kw)
-
-
 def rendered(template: str, **values: Any) -> str:
     """One of the templates of pages, filled."""
     return _templates().get_template(template).render(**values)
@@ -260,7 +239,29 @@ def _templates() -> Environment:
 
 
 @lru_cache(maxsize=1)
-def _exporter() -> PageExporter:
+def _exporter() -> Any:
+    """nbconvert, which takes a fifth of a second to import: unchanged reports need none."""
+    from nbconvert import HTMLExporter
+    from nbconvert.exporters.templateexporter import TemplateExporter
+    from nbconvert.filters import Highlight2HTML
+    from nbconvert.filters.widgetsdatatypefilter import WidgetsDataTypeFilter
+
+    class PageExporter(HTMLExporter):
+        """nbconvert's page, not parsed and written a second time for what `render_page` does."""
+
+        def from_notebook_node(  # type: ignore[override]
+            self, nb: nbformat.NotebookNode, resources: dict[str, Any] | None = None, **kw: Any
+        ) -> tuple[str, dict[str, Any]]:
+            """As of `HTMLExporter`, but for its passes over the finished page."""
+            resources = self._init_resources(resources)
+            self.register_filter("clean_html", resources["clean"])
+            self.register_filter("highlight_code", Highlight2HTML("ipython3", parent=self))
+            widgets = WidgetsDataTypeFilter(
+                notebook_metadata=nb.metadata, parent=self, resources=resources
+            )
+            self.register_filter("filter_data_type", widgets)
+            return TemplateExporter.from_notebook_node(self, nb, resources, **kw)
+
     return PageExporter(
         template_name="page",
         extra_template_basedirs=[str(TEMPLATES)],

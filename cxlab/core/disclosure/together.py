@@ -12,8 +12,8 @@ from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are loaded where they are used
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, vstack
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -176,7 +176,9 @@ def _protected(groups: Groups, n: Array, least: int) -> Any:
     rows = np.repeat(np.arange(len(together)), [len(one) for one in together])
     columns = np.array([i for one in together for i in one], dtype=int)
     shape = (len(together), len(few))
-    return vstack([alone, csr_array((np.ones(len(rows)), (rows, columns)), shape=shape) @ alone])
+    return scipy.sparse.vstack(
+        [alone, scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape) @ alone]
+    )
 
 
 def _with_rows(figures: Figures, hidden: set[int]) -> set[int]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import narwhals as nw
 import numpy as np
 import pandas as pd
-from scipy.sparse import block_diag, coo_array, csgraph, csr_array, hstack, vstack
+import scipy  # its parts are loaded where they are used
 
 from cxlab.core.disclosure.gate import HiddenFigure
 from cxlab.core.disclosure.together import Figures, Groups, hidden_together
@@ -163,8 +163,8 @@ def _overlapping(inside: Mapping[Part, np.ndarray]) -> list[list[Part]]:
     """Parts that have cells in common, directly or through others."""
     rows = np.repeat(np.arange(len(inside)), [len(one) for one in inside.values()])
     columns = np.concatenate(list(inside.values()))
-    masks = csr_array((np.ones(len(rows)), (rows, columns)))
-    _, label = csgraph.connected_components(masks @ masks.T, directed=False)
+    masks = scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)))
+    _, label = scipy.sparse.csgraph.connected_components(masks @ masks.T, directed=False)
     parts = list(inside)
     return [[parts[i] for i in np.flatnonzero(label == one)] for one in np.unique(label)]
 
@@ -200,7 +200,7 @@ class _Shown:
                     members.append(rows[number])
         figure = np.repeat(np.arange(len(members)), [len(own) for own in members])
         ones, shape = np.ones(len(figure)), (len(members), len(cells))
-        self.matrix = csr_array((ones, (figure, np.concatenate(members))), shape=shape)
+        self.matrix = scipy.sparse.csr_array((ones, (figure, np.concatenate(members))), shape=shape)
         parts = np.array([list(inside).index(part) for part, _, _ in self.names])
         self.places = {part: np.flatnonzero(parts == i) for i, part in enumerate(inside)}
         self.report = np.array([self.places[part][0] for part, _, _ in self.names])
@@ -323,8 +323,11 @@ def _groups(study: Study, cells: pd.DataFrame, parts: Sequence[Part]) -> Groups:
         first = np.unique(code, return_index=True)[1]
         larger = [_codes(cells, [one for one in columns if one != name]) for name in columns]
         tables.append(_indicators(code))
-        lines.append(hstack([_indicators(one[first]).T for one in larger]))
-    return Groups(csr_array(vstack(tables)), csr_array(block_diag(lines)))
+        lines.append(scipy.sparse.hstack([_indicators(one[first]).T for one in larger]))
+    return Groups(
+        scipy.sparse.csr_array(scipy.sparse.vstack(tables)),
+        scipy.sparse.csr_array(scipy.sparse.block_diag(lines)),
+    )
 
 
 def _codes(cells: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
@@ -336,4 +339,4 @@ def _codes(cells: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
 
 def _indicators(code: np.ndarray) -> Any:
     shape = (int(code.max()) + 1, len(code))
-    return coo_array((np.ones(len(code)), (code, np.arange(len(code)))), shape=shape)
+    return scipy.sparse.coo_array((np.ones(len(code)), (code, np.arange(len(code)))), shape=shape)
