@@ -78,26 +78,18 @@ def hidden_groups(
     small = np.flatnonzero((n > 0) & (n < min_group_size)).tolist()
     found = dict(hidden or {}) | dict.fromkeys(small, SMALL)
     nowhere = len(n) - 1
-    order = [nowhere, *([first] if first is not None else []), *np.argsort(n[:-1], kind="stable")]
-    found = covered(n, found, min_group_size, order)
-    found.pop(nowhere, None)
-    return found
-
-
-def covered(
-    sizes: ArrayLike, hidden: Mapping[int, str], least: int, order: ArrayLike
-) -> dict[int, str]:
-    """Groups that are hidden (``least`` answers and two groups at least), and others that cover them.
-
-    ``order``: in which groups are taken to cover others.
-    """
-    n, found = np.asarray(sizes, dtype=float), dict(hidden)
-    for i in np.asarray(order, dtype=int).tolist():
+    order = [
+        nowhere,
+        *([first] if first is not None else []),
+        *np.argsort(n[:-1], kind="stable").tolist(),
+    ]
+    for i in order:
         there = [j for j in found if n[j] > 0]
-        if not there or (len(there) >= 2 and n[there].sum() >= least):
+        if not there or (len(there) >= 2 and n[there].sum() >= min_group_size):
             break
         if i not in found and n[i] > 0:
             found[i] = COMPLEMENTARY
+    found.pop(nowhere, None)
     return found
 
 
