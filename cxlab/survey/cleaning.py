@@ -76,33 +76,16 @@ NOTHING = Resolved(None, "invalid")
 
 @dataclass(frozen=True, eq=False)
 class ResolvedTexts:
-    """What the distinct texts of one column mean.
+    """What the distinct texts of one column mean."""
 
-    Attributes
-    ----------
-    values : pyarrow.Array
-        Of the column's type; null where there is none.
-    reasons : list of str or None, optional
-        Of a rating: why there is no score.
-    refused : dict of int to str
-        Number of a text that cannot be, and why: what is allowed, ``|``, and what to do.
-    """
-
-    values: pa.Array
-    reasons: list[str | None] | None
+    values: pa.Array  # of the column's type; null where there is none
+    reasons: list[str | None] | None  # of a rating: why there is no score
+    #: Number of a text that cannot be, and why: what is allowed, ``|``, and what to do.
     refused: dict[int, str]
 
 
 def resolve_texts(texts: pa.Array, column: Column, known: dict[str, Any]) -> ResolvedTexts:
-    """Resolve the distinct texts of a column, each once.
-
-    Parameters
-    ----------
-    texts : pyarrow.Array of str
-    column : Column
-    known : dict
-        What was resolved of the same column before; is added to.
-    """
+    """Resolve the distinct texts of a column, each once."""
     if column.role in DATE_ROLES:
         return _as_dates(_resolved(texts, column, pa.string(), known), column)
     return _resolved(texts, column, VALUE_TYPES.get(column.role, pa.string()), known)
@@ -170,13 +153,7 @@ def _plain_values(texts: pa.Array, column: Column, kind: pa.DataType) -> tuple[p
 
 
 def _as_dates(spoken: ResolvedTexts, column: Column) -> ResolvedTexts:
-    """Dates and times to the microsecond, of one time zone or without.
-
-    Raises
-    ------
-    MixedZonesError
-        For times of several zones.
-    """
+    """Dates and times to the microsecond, of one time zone or without."""
     words = pd.Series(spoken.values.to_pylist(), dtype="str")
     try:
         dates = read_dates(words, column.format)

@@ -29,27 +29,8 @@ BLOCK_BYTES = 16_000_000
 def read_as_text(path: Path, encoding: str = "utf-8", separator: str | None = None) -> pd.DataFrame:
     """A CSV, TSV or Parquet file with every cell as text and the headers as they stand.
 
-    Parameters
-    ----------
-    path : Path
-        ``.csv``, ``.tsv`` (either may end in ``.gz``) or ``.parquet``.
-    encoding : str
-        Of the text file. A byte-order mark is dropped.
-    separator : str, optional
-        One character between cells; default: the one that a first line such as ``sep=;``
-        names, else a comma, in ``.tsv`` a tab.
-
-    Returns
-    -------
-    DataFrame
-        Text; a blank cell is ``""``. Rows of a text file all of whose cells are blank are
-        left out, but for those of a file with one column.
-
-    Raises
-    ------
-    ValueError
-        For an empty file, a wrong encoding, a line with too many cells, or a header that
-        stands twice.
+    A blank cell is ``""``; wholly blank rows are left out, but for those of a file of one column.
+    Without a separator, the one that a first line such as ``sep=;`` names, else the usual one.
     """
     chunks = [as_text(chunk) for chunk in read_chunks(path, encoding, separator)]
     return pa.concat_tables(chunks).to_pandas()
@@ -160,13 +141,7 @@ def _filled(texts: Any) -> Any:
 
 
 def read_cells(path: Path, encoding: str, separator: str) -> pd.DataFrame:
-    """Every cell of a text file, header rows and all; blank lines at the end are dropped.
-
-    Raises
-    ------
-    ValueError
-        For an empty file, a wrong encoding, or lines of different lengths.
-    """
+    """Every cell of a text file, header rows and all; blank lines at the end are dropped."""
     whole = pd.concat(_cell_chunks(path, encoding, separator), ignore_index=True)
     filled = (whole != "").any(axis=1)
     last = int(filled.to_numpy().nonzero()[0].max(initial=-1))

@@ -35,20 +35,7 @@ def join_answers(
     design: bool,
     where: Mapping[str, Any] | None,
 ) -> nw.LazyFrame:
-    """What `Study.read` gives, from the clean rows of some periods.
-
-    Parameters
-    ----------
-    rows : narwhals.LazyFrame
-        Of any engine.
-    table : Table
-    periods : int
-        How many they are of.
-    design : bool
-        Whether to add ``stratum_clusters``.
-    where : mapping, optional
-        As for `Study.read`.
-    """
+    """What `Study.read` gives, from the clean rows of some periods."""
     if periods > 1:
         rows = _tell_periods_apart(rows, table)
     if design:
@@ -175,13 +162,7 @@ def _words(rows: nw.LazyFrame, name: str) -> list[str] | None:
 
 
 def choices_of(name: str, wanted: Any) -> list[Any]:
-    """One value of a column or several, as a list.
-
-    Raises
-    ------
-    ValueError
-        For an empty list.
-    """
+    """One value of a column or several, as a list."""
     one = isinstance(wanted, str) or not isinstance(wanted, Iterable)
     choices = [wanted] if one else list(wanted)
     if not choices:
@@ -193,13 +174,7 @@ def choices_of(name: str, wanted: Any) -> list[Any]:
 
 
 def _selected(rows: nw.LazyFrame, where: Mapping[str, Any]) -> nw.Expr:
-    """Whether a row is in a selection, as `Study.read` takes it.
-
-    Raises
-    ------
-    ValueError
-        For a column or a value that is not there.
-    """
+    """Whether a row is in a selection, as `Study.read` takes it."""
     schema = rows.collect_schema()
     kept = []
     for name, wanted in where.items():
@@ -265,19 +240,7 @@ def _there(rows: nw.LazyFrame, name: str, dtype: nw.dtypes.DType) -> list[str]:
 
 
 def common_zones(table: Table, found: Mapping[str, Sequence[Findings]]) -> dict[str, str]:
-    """The time zone of each date column over all periods; ``""`` for none.
-
-    Parameters
-    ----------
-    table : Table
-    found : mapping of str to sequence of Findings
-        Period to what was found in its files.
-
-    Raises
-    ------
-    ValueError
-        For times with and without a zone, or with several that no format allows for.
-    """
+    """The time zone of each date column over all periods; ``""`` for none."""
     return {
         column.name: _zone(table, column.name, found) for column in table.with_role(*DATE_ROLES)
     }
@@ -314,17 +277,7 @@ def _zone(table: Table, name: str, found: Mapping[str, Sequence[Findings]]) -> s
 def without_hidden(answers: Any, table: Table) -> Any:
     """The main table's answers without what the run of reports hides altogether.
 
-    Parameters
-    ----------
-    answers
-        Clean answers, frame of any engine.
-    table : Table
-
-    Returns
-    -------
-    frame of the same engine
-        Without the rows of hidden periods; hidden scores are missing, for the reason
-        ``hidden``. The same frame outside of a run of reports.
+    Rows of hidden periods are gone; hidden scores are missing, for the reason ``hidden``.
     """
     wholes = [one for one in hidden_by_run() if not one.segment]
     if not wholes:

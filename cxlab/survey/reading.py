@@ -51,23 +51,12 @@ RawTables = Mapping[str, Sequence[RawTable]]
 
 @dataclass(frozen=True)
 class Asked:
-    """What of a table is to be read.
+    """What of a table is to be read."""
 
-    Attributes
-    ----------
-    wanted : list of str or None
-        Periods; None: all.
-    where : mapping or None
-        As for `Study.read`.
-    design : bool
-        Whether to add ``stratum_clusters``.
-    engine : str or None
-        One of `ENGINES`; None: the size of the files, or a source's own engine, decides.
-    """
-
-    wanted: list[str] | None = None
-    where: Mapping[str, Any] | None = None
-    design: bool = False
+    wanted: list[str] | None = None  # periods; None: all
+    where: Mapping[str, Any] | None = None  # as for `Study.read`
+    design: bool = False  # whether to add ``stratum_clusters``
+    #: One of `ENGINES`; None: the size of the files, or a source's own engine, decides.
     engine: str | None = None
 
 
@@ -271,15 +260,6 @@ def _read_on_spark(
 
     The rows stay on the cluster, which keeps the clean ones (``persist``). Its workers need
     cxlab.
-
-    Parameters
-    ----------
-    table : Table
-    given : mapping of str to pyspark DataFrame
-        Period to its raw rows.
-    asked : Asked
-    beside : mapping of str to Beside or None
-        Period to the columns that every worker joins.
     """
     found: dict[str, list[Findings]] = {}
     frames = []
@@ -350,14 +330,7 @@ def _check_ids_on_spark(table: Table, rows: nw.LazyFrame) -> None:
 
 
 def scan(parts: Sequence[CleanPart], table: Table, engine: str) -> nw.LazyFrame:
-    """Clean copies as one lazy frame of an engine, in their order.
-
-    Parameters
-    ----------
-    parts : sequence of CleanPart
-    table : Table
-    engine : {"duckdb", "polars", "ibis", "pyspark"}
-    """
+    """Clean copies as one lazy frame of an engine, in their order."""
     if engine == "duckdb":
         database = connection()
         database.execute("SET TimeZone = 'UTC'")  # whatever the machine's is

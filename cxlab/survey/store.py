@@ -53,15 +53,7 @@ class CleanPart:
 
 
 class Store:
-    """The clean copies of one study.
-
-    Parameters
-    ----------
-    study : Path
-        The study file.
-    name : str
-        The study's name.
-    """
+    """The clean copies of one study."""
 
     def __init__(self, study: Path, name: str) -> None:
         self.folder = study_folder(study, name)
@@ -132,13 +124,7 @@ class Store:
     def check_ids(
         self, table: Table, parts: Sequence[CleanPart], name: str, wanted: Sequence[str] | None
     ) -> None:
-        """Refuse ids that stand more than once in the files of a period.
-
-        Raises
-        ------
-        ValueError
-            Naming one and how many more rows repeat one.
-        """
+        """Refuse ids that stand more than once in the files of a period."""
         column = table.only("id")
         if column is None:
             return
@@ -172,13 +158,7 @@ def clear(study: Path, name: str) -> int:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner enters.
-
-    Raises
-    ------
-    OSError
-        Of the kind that was met, naming the folder and the variable that says where it is.
-    """
+    """Make a folder that only its owner enters."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o700)

@@ -46,13 +46,7 @@ GUESSED = (
 
 
 def read_definition(path: Path) -> Definition:
-    """Read and check a study file.
-
-    Raises
-    ------
-    ValueError
-        Naming the file, the place and what to do.
-    """
+    """Read and check a study file."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -64,13 +58,7 @@ def read_definition(path: Path) -> Definition:
 
 
 def definition_of(content: Mapping[str, Any]) -> Definition:
-    """The definition that the content of a study file makes.
-
-    Raises
-    ------
-    ValueError
-        One sentence, naming the place and what to do.
-    """
+    """The definition that the content of a study file makes."""
     keys = checked_keys(content)
     scales = {name: _scale(name, given) for name, given in keys.scales.items()}
     tables = {name: _table(name, given, scales) for name, given in keys.tables.items()}

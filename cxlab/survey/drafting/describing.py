@@ -40,16 +40,7 @@ _DAY_OR_YEAR = re.compile(r"\d.*[-/., ].*\d")
 
 
 def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
-    """What a column that is no rating seems to be.
-
-    Parameters
-    ----------
-    profile : Profile
-    item : str
-        Its header without the question it shares with neighbours.
-    taken : collection of str
-        Roles that only one column may have and another has already.
-    """
+    """What a column that is no rating seems to be."""
     # a short name such as "weight" tells more than its label of two lines
     names = dict.fromkeys([item, profile.header] if profile.coded else [item])
     for attempt in _ATTEMPTS:

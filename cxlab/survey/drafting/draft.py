@@ -298,13 +298,7 @@ FEWEST_ANSWERS = 3
 
 
 def check_answers_not_results(profiles: Sequence[Profile], file: str) -> None:
-    """Refuse a table of counts, shares or means, in which no row is a respondent.
-
-    Raises
-    ------
-    ValueError
-        Naming the columns that say so.
-    """
+    """Refuse a table of counts, shares or means, in which no row is a respondent."""
     numbers = [profile for profile in profiles if _is_numeric(profile)]
     names = {profile.header: words_of(profile.header) for profile in numbers}
     sizes = [

@@ -37,37 +37,19 @@ _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
 
 @dataclass(frozen=True)
 class Rating:
-    """A column whose answers may be scores.
-
-    Attributes
-    ----------
-    profile : Profile
-    scores : dict of int to int
-        Codes from 0 to 11, with their rows.
-    missing : dict of str to str
-        Text as written to reason: far codes, words, and what cannot be a score.
-    notes : list of str
-        What to ask about them.
-    labels : dict of int to str
-        Texts that hold their score, such as ``10 - Extremely likely``.
-    """
+    """A column whose answers may be scores."""
 
     profile: Profile
-    scores: dict[int, int]
+    scores: dict[int, int]  # codes from 0 to 11, with their rows
+    #: Text as written to reason: far codes, words, and what cannot be a score.
     missing: dict[str, str]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what to ask about them
+    #: Texts that hold their score, such as ``10 - Extremely likely``.
     labels: Mapping[int, str] | None = None
 
 
 def rating_of(profile: Profile, labels: Mapping[str, int] | None = None) -> Rating | None:
-    """The column as a rating, or None when most of it cannot be scores.
-
-    Parameters
-    ----------
-    profile : Profile
-    labels : mapping of str to int, optional
-        Codes whose text holds a score.
-    """
+    """The column as a rating, or None when most of it cannot be scores."""
     labels = labels or {}
     words = sum(profile.words[code] for code in profile.words if code not in labels)
     if len(profile.words) > MOST_WORDS and words > profile.rows / 2:
@@ -133,13 +115,6 @@ def scale_of(ratings: Sequence[Rating], *, six_is_code: bool = False) -> ScaleGu
 
     Codes that may be "blank" or "never used" (0 below 1–5, 6 above it, 9 beyond a gap, 11
     above 0–10) are guessed by how often they come, and always asked about.
-
-    Parameters
-    ----------
-    ratings : sequence of Rating
-    six_is_code : bool
-        Whether 6 looks like "never used" elsewhere in the file: a questionnaire has one
-        convention.
     """
     scores: Counter[int] = Counter()
     labels: dict[int, str] = {}

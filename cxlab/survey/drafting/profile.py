@@ -31,36 +31,19 @@ _NUMBERS = (
 
 @dataclass(frozen=True)
 class Profile:
-    """Counts of one column.
-
-    Attributes
-    ----------
-    header : str
-    place : int
-        Position in the file, from 0.
-    rows, blank : int
-        Rows of the file, and how many are blank here.
-    counts : dict of str to int
-        Code (see `normal_code`) to rows, blanks apart, in order of appearance.
-    spelling : dict of str to str
-        Code to its most frequent text; whole numbers without decimals.
-    question : Question or None
-        What the export file says of it.
-    repeated : bool
-        Whether a value occurs in several rows (of one wave) or a row is blank.
-    padded : int
-        Rows of whole numbers that begin with a 0, as in 007.
-    """
+    """Counts of one column."""
 
     header: str
-    place: int
+    place: int  # position in the file, from 0
     rows: int
     blank: int
+    #: Code (see `normal_code`) to rows, blanks apart, in order of appearance.
     counts: dict[str, int]
-    spelling: dict[str, str]
-    question: Question | None = None
+    spelling: dict[str, str]  # code to its most frequent text; whole numbers without decimals
+    question: Question | None = None  # what the export file says of it
+    #: Whether a value occurs in several rows (of one wave) or a row is blank.
     repeated: bool = True
-    padded: int = 0
+    padded: int = 0  # rows of whole numbers that begin with a 0, as in 007
 
     @cached_property
     def declared(self) -> dict[str, str]:
@@ -206,26 +189,15 @@ def _repeated(raw: pd.Series, in_all: bool, waves: Sequence[object] | None) -> b
 
 @dataclass(frozen=True)
 class ScaleGuess:
-    """A scale that ratings were found on.
-
-    Attributes
-    ----------
-    low, high : int
-    labels : mapping of int to str
-    missing : mapping of str to str
-        Codes next to the scale, asked about once for all its columns.
-    question : str
-        What only the columns of this scale raise.
-    family : str
-        What is rated, for scales in words.
-    """
+    """A scale that ratings were found on."""
 
     low: int
     high: int
     labels: Mapping[int, str] = field(default_factory=dict)
+    #: Codes next to the scale, asked about once for all its columns.
     missing: Mapping[str, str] = field(default_factory=dict)
-    question: str = ""
-    family: str = ""
+    question: str = ""  # what only the columns of this scale raise
+    family: str = ""  # what is rated, for scales in words
 
     @property
     def name(self) -> str:
@@ -253,40 +225,19 @@ class ScaleGuess:
 
 @dataclass
 class Guess:
-    """What one column seems to be.
-
-    Attributes
-    ----------
-    profile : Profile
-    role : str
-        A role of the study file, or ``"ignore"``.
-    question : str
-        What was guessed and what to check; without the missing codes.
-    scale : ScaleGuess or None
-    missing : dict of str to str
-        Text as written to reason.
-    values : dict of str to str
-        Code to label, for segments.
-    keys : dict
-        Further keys of the study file.
-    doubt : str
-        Why somebody has to decide by hand, where the file itself gives no evidence.
-    headers : dict of str to str
-        Period to header, where several waves differ in it.
-    moved : str
-        How the column was matched over the waves, and where it is missing.
-    """
+    """What one column seems to be."""
 
     profile: Profile
-    role: str
-    question: str = ""
+    role: str  # A role of the study file, or ``"ignore"``
+    question: str = ""  # what was guessed and what to check; without the missing codes
     scale: ScaleGuess | None = None
-    missing: dict[str, str] = field(default_factory=dict)
-    values: dict[str, str] = field(default_factory=dict)
-    keys: dict[str, object] = field(default_factory=dict)
-    doubt: str = ""
+    missing: dict[str, str] = field(default_factory=dict)  # text as written to reason
+    values: dict[str, str] = field(default_factory=dict)  # code to label, for segments
+    keys: dict[str, object] = field(default_factory=dict)  # further keys of the study file
+    doubt: str = ""  # why somebody has to decide by hand, where the file itself gives no evidence
+    #: Period to header, where several waves differ in it.
     headers: dict[str, str] = field(default_factory=dict)
-    moved: str = ""
+    moved: str = ""  # how the column was matched over the waves, and where it is missing
 
     @property
     def by_hand(self) -> bool:

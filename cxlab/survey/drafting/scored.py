@@ -40,15 +40,7 @@ _NUMBER_LAST = re.compile(r"([a-z].*?)\s*[-–—:=(\[]\s*(\d{1,2})\s*[)\]]?")
 
 
 def scored(profiles: Sequence[Profile], items: Mapping[int, str]) -> list[Guess]:
-    """Guesses for all columns that are ratings; roles are settled later.
-
-    Parameters
-    ----------
-    profiles : sequence of Profile
-        Columns that nothing else has claimed.
-    items : mapping of int to str
-        Position to the header without the question it shares with neighbours.
-    """
+    """Guesses for all columns that are ratings; roles are settled later."""
     worded = [(profile, *found) for profile in profiles if (found := _worded(profile))]
     guesses = _worded_guesses(worded)
     rest = [profile for profile in profiles if profile not in [one[0] for one in worded]]

@@ -151,15 +151,7 @@ def note_surveys(
 ) -> None:
     """Doubt ratings whose scores belong to several surveys, or to several questions.
 
-    Parameters
-    ----------
-    texts : DataFrame
-        The file, as text.
-    ratings : sequence of Guess
-        Their ``doubt`` is set where another column tells surveys or questions apart; where that
-        column's header names surveys, the role becomes ``text``.
-    profiles : sequence of Profile
-        All columns of the file.
+    Where the column that tells them apart names surveys, the rating's role becomes ``text``.
     """
     rated = {guess.profile.place for guess in ratings}
     kinds = [p for p in profiles if p.place not in rated and _may_be_kinds(p)]

@@ -27,35 +27,18 @@ _QUESTION_NUMBER = re.compile(r"^q? ?\d+(?: [a-z])?(?= |$)")
 
 @dataclass(frozen=True)
 class WaveColumn:
-    """One column over the waves.
+    """One column over the waves."""
 
-    Attributes
-    ----------
-    name : str
-        Its name in the joined answers: that of the latest wave that has it.
-    headers : dict of str to str
-        Period to the column of that wave's answers, the latest first.
-    reasons : tuple of str
-        Why headers that differ were taken for one column.
-    """
-
-    name: str
-    headers: dict[str, str]
-    reasons: tuple[str, ...] = ()
+    name: str  # its name in the joined answers: that of the latest wave that has it
+    headers: dict[str, str]  # period to the column of that wave's answers, the latest first
+    reasons: tuple[str, ...] = ()  # why headers that differ were taken for one column
 
 
 @dataclass(frozen=True, eq=False)
 class Waves:
-    """Files of one survey, matched.
+    """Files of one survey, matched."""
 
-    Attributes
-    ----------
-    exports : mapping of str to Export
-        Period to its file, in order of time.
-    columns : list of WaveColumn
-    """
-
-    exports: Mapping[str, Export]
+    exports: Mapping[str, Export]  # period to its file, in order of time
     columns: list[WaveColumn] = field(default_factory=list)
 
     @property
@@ -127,16 +110,6 @@ class Waves:
 
 def match_waves(exports: Mapping[str, Export]) -> Waves:
     """Match the columns of several files by header, by question and by values.
-
-    Parameters
-    ----------
-    exports : mapping of str to Export
-        Period to its file, in order of time.
-
-    Raises
-    ------
-    ValueError
-        Where the files are not of one platform, so that one table cannot read them alike.
 
     Examples
     --------

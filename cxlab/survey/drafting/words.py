@@ -293,39 +293,21 @@ _QUALITY: dict[str, float] = {
 
 @dataclass(frozen=True)
 class Level:
-    """Where one wording stands.
+    """Where one wording stands."""
 
-    Attributes
-    ----------
-    family : str
-        What is rated, or ``""`` for a neutral word that fits any.
-    height : float
-        Greater is better; only the order counts.
-    mirrored : bool
-        Whether the other side of the scale is worded alike ("satisfied", "dissatisfied").
-    """
-
-    family: str
-    height: float
+    family: str  # what is rated, or ``""`` for a neutral word that fits any
+    height: float  # greater is better; only the order counts
+    #: Whether the other side of the scale is worded alike ("satisfied", "dissatisfied").
     mirrored: bool = False
 
 
 @dataclass(frozen=True)
 class Wording:
-    """The wordings of one column or battery, in order from worst to best.
-
-    Attributes
-    ----------
-    family : str
-    heights : dict of str to float
-        Wording to height.
-    steps : tuple of float
-        Every height of the scale, those that nobody chose included.
-    """
+    """The wordings of one column or battery, in order from worst to best."""
 
     family: str
-    heights: dict[str, float]
-    steps: tuple[float, ...]
+    heights: dict[str, float]  # wording to height
+    steps: tuple[float, ...]  # every height of the scale, those that nobody chose included
 
     @property
     def labels(self) -> dict[int, str]:

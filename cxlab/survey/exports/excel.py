@@ -21,14 +21,7 @@ from cxlab.survey.exports.grid import Grid
 
 
 def read_workbook_grid(path: Path, sheet: str | None = None) -> Grid:
-    """Cells of a workbook's sheet: the one named, or the only one that holds something.
-
-    Raises
-    ------
-    ValueError
-        For a workbook that cannot be read, a sheet that isn't there, several sheets and none
-        named, or a formula whose result was not stored.
-    """
+    """Cells of a workbook's sheet: the one named, or the only one that holds something."""
     sheets = _sheets(path)
     filled = {name: rows for name, rows in sheets.items() if rows}
     if sheet is not None and sheet not in sheets:
@@ -158,18 +151,10 @@ _AT_A_TIME = 1 << 20
 
 @dataclass(frozen=True)
 class Beside:
-    """Places of a sheet whose values are not in its cells.
+    """Places of a sheet whose values are not in its cells."""
 
-    Attributes
-    ----------
-    formulas : tuple of str
-        Cells with a formula whose result was not stored, as ``B2``.
-    merged : tuple of str
-        Ranges of merged cells, as ``E2:E4``.
-    """
-
-    formulas: tuple[str, ...] = ()
-    merged: tuple[str, ...] = ()
+    formulas: tuple[str, ...] = ()  # cells with a formula whose result was not stored, as ``B2``
+    merged: tuple[str, ...] = ()  # ranges of merged cells, as ``E2:E4``
 
 
 def beside_values(path: Path, sheet: str) -> Beside:

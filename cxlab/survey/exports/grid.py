@@ -18,31 +18,18 @@ from cxlab.survey.files import without_blank_rows
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Cells of a text file or of a sheet.
-
-    Attributes
-    ----------
-    path : Path
-    cells : DataFrame
-        Text, columns 0, 1, …; ``""`` where blank; no wholly blank rows at the end.
-    encoding : str
-    separator : str or None
-    sheet : str or None
-    workbook : bool
-        Whether it is a sheet of a workbook.
-    dates : mapping of int to sequence of int
-        Column to the rows that hold an Excel date.
-    merged : mapping of str to int
-        Merged cells that hold something, as ``Answers!E2:E4``, each with its last row, from 1.
-    """
+    """Cells of a text file or of a sheet."""
 
     path: Path
+    #: Text, columns 0, 1, …; ``""`` where blank; no wholly blank rows at the end.
     cells: pd.DataFrame
     encoding: str = "utf-8"
     separator: str | None = None
     sheet: str | None = None
-    workbook: bool = False
+    workbook: bool = False  # whether it is a sheet of a workbook
+    #: Column to the rows that hold an Excel date.
     dates: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    #: Merged cells that hold something, as ``Answers!E2:E4``, each with its last row, from 1.
     merged: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -59,20 +46,10 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What a platform's layout makes of a grid.
-
-    Attributes
-    ----------
-    answers : DataFrame
-    questions : sequence of Question
-        One per column.
-    left_out : mapping of str to int
-    notes : sequence of str
-    leave_out : tuple of str or None
-    """
+    """What a platform's layout makes of a grid."""
 
     answers: pd.DataFrame
-    questions: Sequence[Question]
+    questions: Sequence[Question]  # one per column
     left_out: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
     leave_out: tuple[str, ...] | None = None
@@ -80,41 +57,15 @@ class Content:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a platform lays out its rows and columns.
+    """How a platform lays out its rows and columns."""
 
-    Attributes
-    ----------
-    recognise : callable
-        Whether a grid is the platform's.
-    read : callable
-        The grid and the kinds of responses to leave out → `Content`.
-    """
-
-    recognise: Callable[[Grid], bool]
+    recognise: Callable[[Grid], bool]  # whether a grid is the platform's
+    #: The grid and the kinds of responses to leave out → `Content`.
     read: Callable[[Grid, tuple[str, ...]], Content]
 
 
 def rows_below(grid: Grid, header_rows: int, names: Mapping[int, str]) -> pd.DataFrame:
-    """Answers below the header rows, wholly blank ones dropped.
-
-    Parameters
-    ----------
-    grid : Grid
-    header_rows : int
-    names : mapping of int to str
-        Position of each column that is wanted to its name.
-
-    Returns
-    -------
-    DataFrame
-        The index is the row in the grid.
-
-    Raises
-    ------
-    ValueError
-        When there are none, when they stand in merged cells, or Excel has made dates of
-        scores.
-    """
+    """Answers below the header rows, wholly blank ones dropped."""
     check_merged([cells for cells, last in grid.merged.items() if last > header_rows], grid.name)
     answers = grid.cells.iloc[header_rows:, list(names)]
     answers.columns = pd.Index(list(names.values()))
@@ -176,23 +127,7 @@ def check_merged(ranges: Sequence[str], file: str) -> None:
 
 
 def check_dates(texts: pd.Series, dates: set[int], file: str, header: str) -> None:
-    """Refuse dates that Excel has made of something else.
-
-    Parameters
-    ----------
-    texts : Series
-        Cells of one column; the index is the row in the file, from 0.
-    dates : set of int
-        Rows whose cell is an Excel date.
-    file, header : str
-        For the message.
-
-    Raises
-    ------
-    ValueError
-        For a date among scores or groups (Excel reads 3-5 as 5 March), and for dates of
-        which Excel has read only those whose day may be a month.
-    """
+    """Refuse dates that Excel has made of scores or groups (3-5 as 5 March), or read only in part."""
     texts = texts.str.strip()
     dated = pd.Series(texts.index.isin(list(dates)), index=texts.index)
     dated |= texts.isin([text for text in texts.unique() if EXCEL_DATE.fullmatch(text)])
@@ -241,14 +176,7 @@ _KEPT = {
 
 
 def kinds_of_responses(answers: pd.DataFrame, columns: Mapping[str, str]) -> dict[str, pd.Series]:
-    """Kind to the rows of that kind, as far as the platform's own columns tell.
-
-    Parameters
-    ----------
-    answers : DataFrame
-    columns : mapping of str to str
-        ``status``, ``finished``, ``progress`` to the column that holds it.
-    """
+    """Kind to the rows of that kind, as far as the platform's own columns tell."""
     kinds = {}
     if "status" in columns:
         status = answers[columns["status"]].str.strip().str.casefold()
@@ -280,13 +208,7 @@ def without(
     leave_out: Sequence[str],
     file: str,
 ) -> tuple[pd.DataFrame, dict[str, int], list[str]]:
-    """Answers without the kinds to leave out; how many of each; what was done, in sentences.
-
-    Raises
-    ------
-    ValueError
-        When nothing is left.
-    """
+    """Answers without the kinds to leave out; how many of each; what was done, in sentences."""
     left_out, notes = {}, []
     keep = pd.Series(True, index=answers.index)
     for kind, rows in kinds.items():

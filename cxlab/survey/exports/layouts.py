@@ -27,13 +27,7 @@ from cxlab.survey.exports.grid import (
 
 
 def read_plain(grid: Grid, leave_out: tuple[str, ...]) -> Content:
-    """The first row names the columns; what is below are answers, as `read_as_text` has it.
-
-    Raises
-    ------
-    ValueError
-        For headers that are missing or cannot be told apart, or a second header row.
-    """
+    """The first row names the columns; what is below are answers, as `read_as_text` has it."""
     return _plain(grid, range(grid.cells.shape[1]))
 
 
@@ -153,13 +147,7 @@ def is_surveymonkey(grid: Grid) -> bool:
 
 
 def read_surveymonkey(grid: Grid, leave_out: tuple[str, ...]) -> Content:
-    """Join both header rows; a question stands above its first choice only.
-
-    Raises
-    ------
-    ValueError
-        For another number of header rows than two.
-    """
+    """Join both header rows; a question stands above its first choice only."""
     places = filled_columns(grid, 2)
     first, second = grid.row(0), grid.row(1)
     _check_second_row(grid, first, second)

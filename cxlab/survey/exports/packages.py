@@ -20,13 +20,7 @@ Codes = Callable[[str, set[str]], Iterable[str]]
 
 
 def read_spss(path: Path, leave_out: tuple[str, ...], encoding: str | None = None) -> Content:
-    """An SPSS file (``.sav``, ``.zsav``), declared missing codes as they stand.
-
-    Raises
-    ------
-    ValueError
-        For a file that is cut or of another kind, or holds no answers.
-    """
+    """An SPSS file (``.sav``, ``.zsav``), declared missing codes as they stand."""
     import pyreadstat
 
     frame, about = _read(pyreadstat.read_sav, path, "SPSS", encoding)
@@ -43,13 +37,7 @@ def read_spss(path: Path, leave_out: tuple[str, ...], encoding: str | None = Non
 
 
 def read_stata(path: Path, leave_out: tuple[str, ...], encoding: str | None = None) -> Content:
-    """A Stata file (``.dta``), extended missing values (``.a`` to ``.z``) as they stand.
-
-    Raises
-    ------
-    ValueError
-        For a file that is cut or of another kind, or holds no answers.
-    """
+    """A Stata file (``.dta``), extended missing values (``.a`` to ``.z``) as they stand."""
     import pyreadstat
 
     _check_whole_stata(path)

@@ -72,13 +72,7 @@ def recognise(grid: Grid) -> bool:
 
 
 def read(grid: Grid, leave_out: tuple[str, ...]) -> Content:
-    """Columns by their names in the first row; question texts and import ids beside them.
-
-    Raises
-    ------
-    ValueError
-        For header rows that the platform doesn't write, or repeats.
-    """
+    """Columns by their names in the first row; question texts and import ids beside them."""
     import_row = _import_row(grid)
     header_rows = _old_header_rows(grid) if import_row is None else import_row + 1
     if import_row is not None and import_row > 2:

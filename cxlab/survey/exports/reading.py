@@ -137,15 +137,7 @@ def recognise(grid: Grid) -> str:
 
 
 def read_answers(path: Path, table: Table) -> pd.DataFrame:
-    """Answers of a study's file as text, read as the study declares.
-
-    Parameters
-    ----------
-    path : Path
-    table : Table
-        Its ``format``, ``encoding``, ``separator``, ``leave_out`` and ``sheet``. Without a
-        format the file's ending says what it is: nothing is guessed on reading.
-    """
+    """Answers of a study's file as text, read as the study declares: nothing is guessed."""
     ending = _ending(path)
     declared = table.format or PACKAGES.get(ending)
     if declared is None and ending in WORKBOOK_ENDINGS:
@@ -239,13 +231,7 @@ _OTHER_KINDS = {
 
 
 def read_text_grid(path: Path, encoding: str | None = None, separator: str | None = None) -> Grid:
-    """Cells of a CSV or TSV file; encoding and separator are found unless they are given.
-
-    Raises
-    ------
-    ValueError
-        For a file that is no text, is cut, or has lines of different lengths.
-    """
+    """Cells of a CSV or TSV file; encoding and separator are found unless they are given."""
     content = _bytes(path)
     _check_kind(content, path.name)
     if not content.strip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"):

@@ -295,19 +295,7 @@ DEMO_PERIODS = 8
 
 
 def write_demo(folder: str | Path) -> list[Path]:
-    """Write the demo programme's files, the same bytes every time.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Made if missing; files of the same names are replaced.
-
-    Returns
-    -------
-    list of Path
-        relationship.csv, comments.csv, transactional.csv, served.csv, invitations.csv.gz,
-        customers.csv, follow_ups.csv, employees.csv, coding.csv.
-    """
+    """Write the demo programme's files, the same bytes every time."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     programme = simulate_programme(DEMO_CUSTOMERS, seed=DEMO_SEED, periods=DEMO_PERIODS)
