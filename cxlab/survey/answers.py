@@ -345,7 +345,7 @@ def check_not_asked(column: Column, file: str) -> None:
     """Refuse a table that lacks its strata or ids.
 
     A wave without weights counts every row once, one without clusters every row as its own
-    (see `Study.design_notes`); but nothing says which stratum a row without one is of.
+    (see `Table.design_notes`); but nothing says which stratum a row without one is of.
     """
     if column.role in ("strata", "id"):
         raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 from cxlab.core.characters import visible_text
@@ -195,6 +196,18 @@ class Table:
         """Column of the rows that belong together: of the account if declared, else the cluster."""
         return self.only("account") or self.only("cluster")
 
+    @property
+    def design_notes(self) -> str:
+        """Sentences about periods that lack the weight or the cluster; often empty."""
+        told = {"weight": "every answer has the weight 1", "cluster": "every answer is its own"}
+        notes = []
+        for role, instead in told.items():
+            column = self.only(role)
+            without = [p for p in self.files if p and column and column.header(p) is None]
+            if without:
+                notes.append(f"No {role} in {', '.join(without)}: {instead} there.")
+        return " ".join(notes)
+
     def ignores(self, header: str) -> bool:
         """Whether the study says to pass over a header of the file."""
         folded = normal_header(header)
@@ -246,6 +259,19 @@ class Definition:
     inactive_after: int | None = None
     confidential: bool = False
     codebook: Mapping[str, Theme] = field(default_factory=dict)
+
+    def check_confirmed(self, path: Path) -> None:
+        """Refuse a study file that still holds guesses."""
+        questions = self.open_questions
+        if not questions:
+            return
+        here = Path.cwd()
+        typed = path.relative_to(here) if path.is_relative_to(here) else path
+        raise ValueError(
+            f"{path.name}: every guess must be confirmed before answers are read; "
+            f"{len(questions)} still to confirm, first {questions[0].place}: "
+            f"{questions[0].question} To see them all, run cxlab study check {typed}"
+        )
 
     def in_words(self) -> dict[str, str]:
         """What the study file says of the study, its main table and the others, a line each."""

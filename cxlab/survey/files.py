@@ -152,7 +152,7 @@ def read_cells(path: Path, encoding: str, separator: str) -> pd.DataFrame:
 
 def _cell_chunks(path: Path, encoding: str, separator: str) -> Iterator[pd.DataFrame]:
     """Cells of a text file as pandas reads them, which stumbles over no usual file."""
-    with _in_one_sentence(path, encoding):
+    with in_one_sentence(path, encoding):
         # in a file of one column a blank line is somebody who did not answer
         one_column = _one_column(path, encoding, separator)
         # header=None: pandas would rename a repeated header without a word
@@ -178,7 +178,7 @@ def _cell_chunks(path: Path, encoding: str, separator: str) -> Iterator[pd.DataF
 
 
 @contextlib.contextmanager
-def _in_one_sentence(path: Path, encoding: str) -> Iterator[None]:
+def in_one_sentence(path: Path, encoding: str) -> Iterator[None]:
     """What pandas complains of, as people say it."""
     try:
         yield
@@ -267,12 +267,12 @@ def _without_blank_end(chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]
 def _arrow_chunks(path: Path, separator: str, named: str | None) -> Iterator[Any]:
     import pyarrow.csv as arrow_csv  # here, because it costs a tenth of a second
 
-    with _open_bytes(path) as stream:
+    with open_bytes(path) as stream:
         lines = [stream.readline() for _ in range(2 if named else 1)]
     header = lines[-1].decode("utf-8-sig").strip("\r\n")
     width = len(next(text_lines([header], separator), []))
     with (
-        _open_bytes(path) as stream,
+        open_bytes(path) as stream,
         arrow_csv.open_csv(
             stream,
             read_options=arrow_csv.ReadOptions(
@@ -301,10 +301,10 @@ def _is_plain(path: Path, encoding: str, separator: str) -> bool:
         return False
     quotes, before, closed = 0, b"\n", True
     opening = (f'{separator}"'.encode(), b'\n"')
-    with _in_one_sentence(path, encoding):
+    with in_one_sentence(path, encoding):
         if _one_column(path, encoding, separator):
             return False
-        with _open_bytes(path) as stream:
+        with open_bytes(path) as stream:
             while block := stream.read(BLOCK_BYTES):
                 if block.endswith(b"\r"):
                     block += stream.read(1)
@@ -340,7 +340,8 @@ def _answers_of(schema: pa.Schema) -> list[str]:
     return [name for name in schema.names if name not in index]
 
 
-def _open_bytes(path: Path) -> Any:
+def open_bytes(path: Path) -> Any:
+    """A file that may be packed, as bytes."""
     return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
 
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxlab.core.engines import SINGLE_THREAD_ROWS, collect, connection
+from cxlab.core.messages import unknown
 from cxlab.survey.answers import Cleaner, Findings, check_wanted, repeated_ids
 from cxlab.survey.cells import as_text
 from cxlab.survey.definition import DATE_ROLES, NUMBER_ROLES, RATING_ROLES, Table
@@ -58,6 +59,30 @@ class Asked:
     design: bool = False  # whether to add ``stratum_clusters``
     #: One of `ENGINES`; None: the size of the files, or a source's own engine, decides.
     engine: str | None = None
+
+
+def asked_of(
+    table: Table,
+    period: str | Sequence[str] | None,
+    where: Mapping[str, Any] | None,
+    design: bool,
+    engine: str | None,
+) -> Asked:
+    """What `Study.read` was asked for, checked."""
+    if where is not None and not isinstance(where, Mapping):
+        raise TypeError(
+            f"`where` must be a mapping of column to value(s), such as {{'gender': 'Female'}}; "
+            f"got {type(where).__name__}."
+        )
+    if engine not in (None, *ENGINES):
+        raise ValueError(unknown("engine", engine, ENGINES))
+    for column in table.with_role("unit"):
+        if column.persons and column.name in (where or {}):
+            raise ValueError(
+                f"`where` must not choose by '{column.name}', whose units are one person each. "
+                "Leave it out: persons leave only in a file that is asked for."
+            )
+    return Asked(as_periods(period), where, design, engine)
 
 
 def as_periods(period: str | Sequence[str] | None) -> list[str] | None:

@@ -45,6 +45,16 @@ GUESSED = (
 )
 
 
+#: Keys that mean something for some roles only, and what columns of those are called.
+_OF_ROLES = {
+    "headline": (("outcome",), "outcomes"),
+    "owner": (("touchpoint",), "touchpoints"),
+    "spans_periods": (("cluster",), "clusters"),
+    "persons": (("unit",), "units"),
+    "format": (DATE_ROLES, "dates"),
+}
+
+
 def read_definition(path: Path) -> Definition:
     """Read and check a study file."""
     try:
@@ -243,29 +253,12 @@ def _check_role_keys(place: str, given: ColumnKeys) -> None:
     for key in ("shift", "reverse"):
         if getattr(given, key) and given.scale is None:
             raise ValueError(f"`{key}` of {place} must be left out, because it has no `scale`.")
-    if given.headline and given.role != "outcome":
-        raise ValueError(
-            f"`headline` of {place} must be left out: it is for outcomes, not {given.role}."
-        )
-    if given.owner and given.role != "touchpoint":
-        raise ValueError(
-            f"`owner` of {place} must be left out: it is for touchpoints, not {given.role}."
-        )
-    if given.spans_periods and given.role != "cluster":
-        raise ValueError(
-            f"`spans_periods` of {place} must be left out: it is for clusters, not {given.role}."
-        )
-    if given.persons and given.role != "unit":
-        raise ValueError(
-            f"`persons` of {place} must be left out: it is for units, not {given.role}."
-        )
-    if given.format is None:
-        return
-    if given.role not in DATE_ROLES:
-        raise ValueError(
-            f"`format` of {place} must be left out: it is for dates, not {given.role}."
-        )
-    if not _reads_dates(given.format):
+    for key, (roles, words) in _OF_ROLES.items():
+        if getattr(given, key) and given.role not in roles:
+            raise ValueError(
+                f"`{key}` of {place} must be left out: it is for {words}, not {given.role}."
+            )
+    if given.format is not None and not _reads_dates(given.format):
         raise ValueError(
             f'`format` of {place} must be a strftime format, such as "%d/%m/%Y %H:%M"; '
             f"got '{given.format}'."

@@ -53,9 +53,9 @@ def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
 
 def known(profile: Profile, taken: Collection[str]) -> Guess | None:
     """What the platform's own columns are; None for a question, or one that isn't as usual."""
-    role = profile.question.role if profile.question else ""
+    role = profile.question.role
     if role == "ignore":
-        return Guess(profile, "ignore", profile.question.note if profile.question else "")
+        return Guess(profile, "ignore", profile.question.note)
     if role == "id" and profile.unique and "id" not in taken:
         return Guess(profile, "id", "The platform's id of the response. Is it to be kept?")
     if role == "date":

@@ -225,9 +225,9 @@ def _as_declared(guess: Guess) -> None:
         written = profile.written(code)
         if written not in in_scale and not (scale and _is_score(code, guess, scale)):
             guess.missing.setdefault(written, reason)
-    if scale and profile.blank_reason != "no answer":
-        guess.keys["blank"] = profile.blank_reason
-    if scale and profile.question and profile.question.note:
+    if scale and profile.question.blank != "no answer":
+        guess.keys["blank"] = profile.question.blank
+    if scale and profile.question.note:
         guess.question += f" {profile.question.note}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, rows, some
 from cxlab.survey.drafting.together import rating_batteries
@@ -267,8 +268,7 @@ def _share_codes(guesses: Sequence[Guess]) -> None:
     }
     for guess in guesses:
         if guess.scale is not None and common and not guess.keys.get("shift"):
-            one = guess.scale
-            guess.scale = ScaleGuess(one.low, one.high, one.labels, common, family=one.family)
+            guess.scale = replace(guess.scale, missing=common)
             guess.missing = {t: r for t, r in guess.missing.items() if t not in common}
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -62,7 +63,7 @@ def rating_of(profile: Profile, labels: Mapping[str, int] | None = None) -> Rati
         if code in profile.declared:
             missing[profile.spelling[code]] = profile.declared[code]
             continue
-        number = labels.get(code, _number(code))
+        number = labels.get(code, int(code) if WHOLE.fullmatch(code) else None)
         reason = missing_reason(code) if number is None else NUMBER_CODES.get(number)
         if number is not None and lowest <= number <= HIGHEST:
             scores[number] += count
@@ -90,10 +91,6 @@ def _lowest(profile: Profile) -> int:
     mirrored = set(negative) == set(range(bottom, 0)) and top in (-bottom, -bottom - 1)
     often = sum(negative.values()) > STRAY_SHARE * profile.filled
     return bottom if bottom < -1 and mirrored and often else 0
-
-
-def _number(code: str) -> int | None:
-    return int(code) if WHOLE.fullmatch(code) else None
 
 
 def _notes(profile: Profile, strange: Mapping[str, int]) -> tuple[str, ...]:
@@ -136,7 +133,7 @@ def scale_of(ratings: Sequence[Rating], *, six_is_code: bool = False) -> ScaleGu
     known = {
         score: text for score, text in sorted(labels.items()) if str(score) not in guess.missing
     }
-    return ScaleGuess(guess.low, guess.high, known, guess.missing, guess.question)
+    return replace(guess, labels=known)
 
 
 def _long_scale(scores: Mapping[int, int]) -> ScaleGuess:
@@ -344,17 +341,14 @@ def coded_segment(profile: Profile) -> Guess:
     question = f"Guessed: codes of a segment ({', '.join(values)}). What does each stand for?"
     if codes == [0, 1]:
         question = "Guessed: 0 = No and 1 = Yes. Is that so?"
-    doubtful = [
-        code for code in codes if code == 0 or (code >= 8 and code - 2 > _before(code, codes))
+    after_gap = [
+        code for before, code in itertools.pairwise(codes) if code >= 8 and code - 2 > before
     ]
+    doubtful = [0] * (0 in codes) + after_gap
     if doubtful and codes != [0, 1]:
         question += f" Is {doubtful[0]} a value, or a code for a missing answer?"
     missing = words | {profile.spelling[str(code)]: reason for code, reason in far.items()}
     return Guess(profile, "segment", question, values=values, missing=missing)
-
-
-def _before(code: int, codes: list[int]) -> int:
-    return max((other for other in codes if other < code), default=code)
 
 
 def written_numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:

@@ -40,22 +40,20 @@ class Profile:
     #: Code (see `normal_code`) to rows, blanks apart, in order of appearance.
     counts: dict[str, int]
     spelling: dict[str, str]  # code to its most frequent text; whole numbers without decimals
-    question: Question | None = None  # what the export file says of it
-    #: Whether a value occurs in several rows (of one wave) or a row is blank.
-    repeated: bool = True
-    padded: int = 0  # rows of whole numbers that begin with a 0, as in 007
+    question: Question  # what the export file says of it
+    unique: bool  # whether every row (of a wave) holds something else
+    padded: int  # rows of whole numbers that begin with a 0, as in 007
 
     @cached_property
     def declared(self) -> dict[str, str]:
         """Codes that the file declares to be missing, with their reasons."""
-        missing = self.question.missing if self.question else {}
-        return {normal_code(code): reason for code, reason in missing.items()}
+        return {normal_code(code): reason for code, reason in self.question.missing.items()}
 
     @cached_property
     def labels(self) -> dict[str, str]:
         """Codes with a label in the file."""
-        values = self.question.values if self.question else {}
-        labels = {normal_code(code): " ".join(label.split()) for code, label in values.items()}
+        values = self.question.values.items()
+        labels = {normal_code(code): " ".join(label.split()) for code, label in values}
         return {code: label for code, label in labels.items() if label}
 
     @cached_property
@@ -88,7 +86,7 @@ class Profile:
     @property
     def asked(self) -> str:
         """The question in words; the header where the file doesn't say."""
-        return self.question.asked if self.question else self.header
+        return self.question.asked
 
     @property
     def coded(self) -> bool:
@@ -101,11 +99,6 @@ class Profile:
         return f"{self.header} {self.asked}" if self.coded else self.header
 
     @property
-    def blank_reason(self) -> str:
-        """Why a cell is blank, as far as the platform says."""
-        return self.question.blank if self.question else "no answer"
-
-    @property
     def filled(self) -> int:
         """Rows that hold something."""
         return self.rows - self.blank
@@ -115,17 +108,11 @@ class Profile:
         """Rows that hold a number."""
         return sum(self.whole.values()) + sum(self.fractions.values())
 
-    @property
-    def unique(self) -> bool:
-        """Whether every row (of a wave) holds something else."""
-        return not self.repeated
-
     def written(self, code: str) -> str:
         """A code as it stands in the file."""
-        if code in self.spelling or self.question is None:
-            return self.spelling.get(code, code)
-        codes = [*self.question.missing, *self.question.values]
-        return next((text for text in codes if normal_code(text) == code), code)
+        codes = reversed([*self.question.missing, *self.question.values])
+        told = {normal_code(text): text for text in codes}
+        return self.spelling.get(code, told.get(code, code))
 
     def missing(self, *, segment: bool) -> dict[str, str]:
         """Texts that are declared to be missing or read like a missing answer, with reasons."""
@@ -172,8 +159,8 @@ def profile_column(
             for code, (_, text) in spelling.items()
             if code
         },
-        question=question,
-        repeated=bool(blank) or _repeated(raw, len(counts) < rows_asked, waves),
+        question=question or Question(str(raw.name), str(raw.name)),
+        unique=not blank and not _repeated(raw, len(counts) < rows_asked, waves),
         padded=padded,
     )
 
@@ -246,8 +233,7 @@ class Guess:
         Labels, or what the platform says, are evidence of an outcome. No file says who is a
         customer, or which sampled unit is a cluster.
         """
-        question = self.profile.question
-        told = bool(self.profile.labels) or bool(question and question.note)
+        told = bool(self.profile.labels) or bool(self.profile.question.note)
         named = self.role == "outcome" and not told
         return bool(self.doubt) or named or self.role in ("customer", "cluster")
 
@@ -272,12 +258,14 @@ class Guess:
             asked += ' If it was not put to them, set blank = "not asked".'
         return " ".join(part for part in (asked, self.moved, self.doubt) if part)
 
-    @property
-    def scores(self) -> dict[str, float]:
-        """Code to score, for the answers of a rating."""
-        scale = self.scale
-        if scale is None:
-            return {}
+    def scored(self, raw: pd.Series) -> pd.Series:
+        """The scores of raw answers; NaN where there is none."""
+        by_code = self._scores(self.scale) if self.scale else {}
+        by_text = {text: by_code.get(normal_code(text)) for text in raw.dropna().unique()}
+        return raw.map(by_text).astype("float64")
+
+    def _scores(self, scale: ScaleGuess) -> dict[str, float]:
+        """Code to score."""
         by_word = {text.casefold(): float(score) for score, text in scale.labels.items()}
         found: dict[str, float] = {}
         for code, text in self.profile.spelling.items():
@@ -289,12 +277,6 @@ class Guess:
                 score = float(code) + int(str(self.keys.get("shift", 0)))
                 found[code] = scale.low + scale.high - score if self.keys.get("reverse") else score
         return found
-
-    def scored(self, raw: pd.Series) -> pd.Series:
-        """The scores of raw answers; NaN where there is none."""
-        by_code = self.scores
-        by_text = {text: by_code.get(normal_code(text)) for text in raw.dropna().unique()}
-        return raw.map(by_text).astype("float64")
 
 
 def _number_in_words(number: int) -> str:

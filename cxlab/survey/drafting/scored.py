@@ -41,9 +41,9 @@ _NUMBER_LAST = re.compile(r"([a-z].*?)\s*[-–—:=(\[]\s*(\d{1,2})\s*[)\]]?")
 
 def scored(profiles: Sequence[Profile], items: Mapping[int, str]) -> list[Guess]:
     """Guesses for all columns that are ratings; roles are settled later."""
-    worded = [(profile, *found) for profile in profiles if (found := _worded(profile))]
-    guesses = _worded_guesses(worded)
-    rest = [profile for profile in profiles if profile not in [one[0] for one in worded]]
+    worded = {profile.place: found for profile in profiles if (found := _worded(profile))}
+    guesses = _worded_guesses([one for one in profiles if one.place in worded], worded)
+    rest = [profile for profile in profiles if profile.place not in worded]
     ratings = {
         profile.place: rating
         for profile in rest
@@ -74,32 +74,21 @@ def _worded(profile: Profile) -> tuple[Wording, dict[str, str]] | None:
     return wording, missing | dict.fromkeys(odd, "invalid")
 
 
-def _worded_guesses(worded: Sequence[tuple[Profile, Wording, dict[str, str]]]) -> list[Guess]:
-    wordings = {profile.place: wording for profile, wording, _ in worded}
-    missing = {profile.place: reasons for profile, _, reasons in worded}
+def _worded_guesses(
+    profiles: Sequence[Profile], worded: Mapping[int, tuple[Wording, dict[str, str]]]
+) -> list[Guess]:
+    """The columns of a battery have one scale, if their wordings make one."""
     guesses = []
-    for battery in rating_batteries([profile for profile, _, _ in worded]):
-        for group in _of_one_family(battery, wordings):
-            scale = _worded_scale(group)
-            guesses += [
-                Guess(profile, "rating", scale=scale, missing=missing[profile.place])
-                for profile, _ in group
-            ]
+    for battery in rating_batteries(profiles):
+        shared = together([worded[profile.place][0] for profile in battery])
+        for profile in battery:
+            wording, missing = worded[profile.place]
+            scale = _worded_scale(shared or wording)
+            guesses.append(Guess(profile, "rating", scale=scale, missing=missing))
     return guesses
 
 
-def _of_one_family(
-    battery: Sequence[Profile], wordings: Mapping[int, Wording]
-) -> list[list[tuple[Profile, Wording]]]:
-    """Columns of a battery whose wordings make one scale; alone where they don't."""
-    pairs = [(profile, wordings[profile.place]) for profile in battery]
-    if together([wording for _, wording in pairs]) is not None:
-        return [pairs]
-    return [[pair] for pair in pairs]
-
-
-def _worded_scale(group: Sequence[tuple[Profile, Wording]]) -> ScaleGuess:
-    wording = together([wording for _, wording in group]) or group[0][1]
+def _worded_scale(wording: Wording) -> ScaleGuess:
     question = ""
     if wording.unseen:
         unseen = ", ".join(str(score) for score in wording.unseen)
@@ -236,13 +225,7 @@ def _numbered_guess(rating: Rating, scale: ScaleGuess, never_used: set[str]) -> 
         near = rating.profile.spelling
         missing |= {near[code]: why for code, why in scale.missing.items() if code in near}
         scale = replace(scale, missing={})
-    return Guess(
-        rating.profile,
-        "rating",
-        question=" ".join(rating.notes),
-        scale=scale,
-        missing=missing,
-    )
+    return Guess(rating.profile, "rating", " ".join(rating.notes), scale, missing)
 
 
 _ONLY_RATING = (
@@ -293,7 +276,8 @@ def _role_question(guess: Guess, recommend: bool) -> str:
         for code, text in guess.profile.spelling.items()
         if text in guess.missing or code in scale.missing
     )
-    in_words = any(text not in guess.missing for text in _words(guess))
+    words = [guess.profile.spelling[code] for code in guess.profile.words]
+    in_words = any(text not in guess.missing for text in words)
     what = f"Guessed: {'an outcome' if guess.role == 'outcome' else 'a touchpoint'}"
     told = [f"{what}, {answers:,} answers from {scale.low} to {scale.high}. Is it?"]
     if (scale.low, scale.high) == (0, 10):
@@ -308,7 +292,3 @@ def _role_question(guess: Guess, recommend: bool) -> str:
     elif scale.high > 7:
         told.append(scale.question)
     return " ".join(part for part in [*told, guess.question] if part)
-
-
-def _words(guess: Guess) -> list[str]:
-    return [guess.profile.spelling[code] for code in guess.profile.words]

@@ -91,8 +91,7 @@ def _one_choice(profile: Profile) -> bool:
     if len(chosen) != 1 or not profile.blank + len(profile.counts) - len(chosen):
         return False
     if profile.coded and chosen == ["1"] and "0" not in profile.labels:
-        choice = profile.question is not None and bool(profile.question.choice)
-        return choice or set(profile.labels) == {"1"}
+        return bool(profile.question.choice) or set(profile.labels) == {"1"}
     return chosen[0] in profile.words and missing_reason(chosen[0]) is None
 
 

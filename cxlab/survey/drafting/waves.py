@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pandas as pd
 
@@ -44,18 +45,22 @@ class Waves:
     @property
     def joined(self) -> Export:
         """All answers under the latest names; NaN where a wave doesn't have the column."""
-        answers = pd.concat(
-            [self._renamed(period) for period in self.exports], ignore_index=True
-        ).reindex(columns=[column.name for column in self.columns])
+        parts = []
+        for period, export in self.exports.items():
+            own = [column for column in self.columns if period in column.headers]
+            names = {column.headers[period]: column.name for column in own}
+            parts.append(export.answers[list(names)].rename(columns=names))
+        names_of_all = [column.name for column in self.columns]
+        answers = pd.concat(parts, ignore_index=True).reindex(columns=names_of_all)
         latest = list(self.exports.values())[-1]
         return replace(latest, answers=answers, questions=dict(self._questions()))
 
     def told(self, column: WaveColumn) -> str:
         """What moved, and where it is missing, in sentences; "" where nothing did."""
         parts = []
-        originals = {p: self._header(p, column) for p in self.exports if p in column.headers}
         if column.reasons:
-            where = "; ".join(f"'{header}' in {period}" for period, header in originals.items())
+            headers = self._original(column).items()
+            where = "; ".join(f"'{header}' in {period}" for period, header in headers)
             parts.append(f"Matched over waves: {where}, because {' and '.join(column.reasons)}.")
         lacking = [period for period in self.exports if period not in column.headers]
         if lacking:
@@ -86,19 +91,17 @@ class Waves:
 
     def headers(self, column: WaveColumn) -> dict[str, str]:
         """Header per period; empty where every wave has the same."""
-        found = {p: self._header(p, column) for p in self.exports if p in column.headers}
+        found = self._original(column)
         same = len({normal_header(header) for header in found.values()}) == 1
         return {} if same and len(found) == len(self.exports) else found
 
-    def _header(self, period: str, column: WaveColumn) -> str:
-        return self.exports[period].questions[column.headers[period]].header
-
-    def _renamed(self, period: str) -> pd.DataFrame:
-        names = {column.headers[period]: column.name for column in self._of(period)}
-        return self.exports[period].answers[list(names)].rename(columns=names)
-
-    def _of(self, period: str) -> Iterator[WaveColumn]:
-        return (column for column in self.columns if period in column.headers)
+    def _original(self, column: WaveColumn) -> dict[str, str]:
+        """Period to the header as it stands in its file, in order of time."""
+        return {
+            period: export.questions[column.headers[period]].header
+            for period, export in self.exports.items()
+            if period in column.headers
+        }
 
     def _questions(self) -> Iterator[tuple[str, Question]]:
         for column in self.columns:
@@ -179,47 +182,33 @@ def _question(place: _Place) -> Question:
     return place[0].questions[place[1]]
 
 
-def _worded(place: _Place) -> str:
-    question = _question(place)
-    return words_of(question.asked) if question.wording or question.choice else ""
+def _worded(question: Question) -> str | None:
+    return words_of(question.asked) or None if question.wording or question.choice else None
 
 
 def _asks_another(first: _Place, second: _Place) -> bool:
     """Whether two wordings have so little in common that they are two questions."""
-    one, other = set(_worded(first).split()), set(_worded(second).split())
+    one, other = (set((_worded(_question(place)) or "").split()) for place in (first, second))
     return bool(one and other) and len(one & other) < REWORDED * len(one | other)
 
 
-def _same_header(first: _Place, second: _Place) -> bool:
-    one, other = (normal_header(_question(place).header) for place in (first, second))
-    return one == other
+def _after_number(question: Question) -> str | None:
+    """What follows a header's number: ``age`` in ``Q18AGE`` and in ``Q19AGE``."""
+    words = words_of(question.header)
+    rest = _QUESTION_NUMBER.sub("", words).strip()
+    return rest if rest != words and any(char.isalpha() for char in rest) else None
 
 
-def _same_question(first: _Place, second: _Place) -> bool:
-    return bool(_worded(first)) and _worded(first) == _worded(second)
-
-
-def _same_letters(first: _Place, second: _Place) -> bool:
-    one, other = (letters(_question(place).header) for place in (first, second))
-    return one == other != ""
-
-
-def _same_after_number(first: _Place, second: _Place) -> bool:
-    """``Q18AGE`` and ``Q19AGE``: the question's number moved."""
-    one, other = (words_of(_question(place).header) for place in (first, second))
-    rest = [_QUESTION_NUMBER.sub("", words).strip() for words in (one, other)]
-    numbered = rest[0] != one and rest[1] != other
-    return numbered and rest[0] == rest[1] and any(char.isalpha() for char in rest[0])
+def _same(key: Callable[[Question], str | None], first: _Place, second: _Place) -> bool:
+    one, other = (key(_question(place)) for place in (first, second))
+    return one is not None and one == other
 
 
 def _same_but_for_spelling(first: _Place, second: _Place) -> bool:
-    one, other = (_after_number(_question(place).header) for place in (first, second))
+    headers = (words_of(_question(place).header) for place in (first, second))
+    one, other = (_QUESTION_NUMBER.sub("", header).strip() for header in headers)
     alike = difflib.SequenceMatcher(None, one, other).ratio() >= ALIKE
     return alike and len(one) >= 4 and _common_values(first, second) >= COMMON
-
-
-def _after_number(header: str) -> str:
-    return _QUESTION_NUMBER.sub("", words_of(header)).strip()
 
 
 def _common_values(first: _Place, second: _Place) -> float:
@@ -227,10 +216,14 @@ def _common_values(first: _Place, second: _Place) -> float:
     return len(one & other) / max(len(one | other), 1)
 
 
+#: What two columns of different waves must have alike to be one, and how that is told.
 _RULES: tuple[tuple[Callable[[_Place, _Place], bool], str], ...] = (
-    (_same_header, ""),
-    (_same_question, "the question is worded alike"),
-    (_same_letters, "the headers differ in blanks or marks only"),
-    (_same_after_number, "the headers differ in the number of the question only"),
+    (partial(_same, lambda one: normal_header(one.header)), ""),
+    (partial(_same, _worded), "the question is worded alike"),
+    (
+        partial(_same, lambda one: letters(one.header) or None),
+        "the headers differ in blanks or marks only",
+    ),
+    (partial(_same, _after_number), "the headers differ in the number of the question only"),
     (_same_but_for_spelling, "the headers are spelt almost alike and hold the same values"),
 )

@@ -164,8 +164,7 @@ def labels_with_choices(profiles: Sequence[Profile]) -> list[str]:
     """Each column's own part of its question: its choice, or what `items` leaves."""
     shortened = items([profile.asked for profile in profiles])
     return [
-        profile.question.choice if profile.question and profile.question.choice else item
-        for profile, item in zip(profiles, shortened, strict=True)
+        profile.question.choice or item for profile, item in zip(profiles, shortened, strict=True)
     ]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -161,17 +161,11 @@ class Export:
             hold something), ``values`` and ``missing`` (codes in words).
         """
         filled = (self.answers != "").sum()
+        told = ("column", "header", "wording", "choice", "import_id")
         rows = [
-            {
-                "column": one.column,
-                "header": one.header,
-                "wording": one.wording,
-                "choice": one.choice,
-                "import_id": one.import_id,
-                "n": int(filled[one.column]),
-                "values": _in_words(one.values),
-                "missing": _in_words(one.missing),
-            }
+            {name: getattr(one, name) for name in told}
+            | {"n": int(filled[one.column])}
+            | {"values": _in_words(one.values), "missing": _in_words(one.missing)}
             for one in self.questions.values()
         ]
         return pd.DataFrame(rows)
@@ -196,6 +190,14 @@ class Export:
         told = "<br>".join(escape(line) for line in str(self).split("\n\n")[0].splitlines())
         with pd.option_context("display.max_colwidth", WIDEST):
             return f"<p>{told}</p>{self.codebook.to_html(index=False)}"
+
+
+def export_of(
+    path: Path, platform: str, answers: pd.DataFrame, questions: Sequence[Question], **found: Any
+) -> Export:
+    """An export, of the questions in the order of its columns."""
+    by_column = {one.column: one for one in questions}
+    return Export(path, platform, answers.reset_index(drop=True), by_column, **found)
 
 
 def _in_words(codes: Mapping[str, str]) -> str:

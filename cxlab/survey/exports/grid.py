@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from cxlab.core.characters import visible_text
 from cxlab.core.messages import got, one_of
 from cxlab.survey.definition import normal_header
-from cxlab.survey.exports.export import Question
+from cxlab.survey.exports.export import Export, Question, export_of
 from cxlab.survey.files import without_blank_rows
 
 
@@ -43,16 +44,12 @@ class Grid:
             return []
         return [visible_text(text) for text in self.cells.iloc[number]]
 
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """What a platform's layout makes of a grid."""
-
-    answers: pd.DataFrame
-    questions: Sequence[Question]  # one per column
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    leave_out: tuple[str, ...] | None = None
+    def export(
+        self, platform: str, answers: pd.DataFrame, questions: Sequence[Question], **found: Any
+    ) -> Export:
+        """What a platform's layout makes of the grid."""
+        about = {"encoding": self.encoding, "separator": self.separator, "sheet": self.sheet}
+        return export_of(self.path, platform, answers, questions, **about, **found)
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,7 @@ class Layout:
     """How a platform lays out its rows and columns."""
 
     recognise: Callable[[Grid], bool]  # whether a grid is the platform's
-    #: The grid and the kinds of responses to leave out → `Content`.
-    read: Callable[[Grid, tuple[str, ...]], Content]
+    read: Callable[[Grid, tuple[str, ...]], Export]  # the grid, kinds of responses to leave out
 
 
 def rows_below(grid: Grid, header_rows: int, names: Mapping[int, str]) -> pd.DataFrame:
@@ -106,6 +102,15 @@ def unique_names(names: Sequence[str]) -> list[str]:
         taken.add(normal_header(chosen))
         unique.append(chosen)
     return unique
+
+
+def is_number(text: object) -> bool:
+    """Whether a text is a number."""
+    try:
+        float(visible_text(str(text)))
+    except ValueError:
+        return False
+    return True
 
 
 #: What Excel's dates look like once they are text again: 3-May, Mar-05, 03. Mai.
@@ -207,9 +212,10 @@ def without(
     kinds: Mapping[str, pd.Series],
     leave_out: Sequence[str],
     file: str,
-) -> tuple[pd.DataFrame, dict[str, int], list[str]]:
-    """Answers without the kinds to leave out; how many of each; what was done, in sentences."""
-    left_out, notes = {}, []
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Answers without the kinds to leave out; what an `Export` tells of them."""
+    left_out: dict[str, int] = {}
+    notes = []
     keep = pd.Series(True, index=answers.index)
     for kind, rows in kinds.items():
         dropped = kind in leave_out
@@ -228,4 +234,4 @@ def without(
             f"{file} must hold at least one answer; all {len(answers):,} are left out as "
             f"{one_of(leave_out)}. Change `leave_out`, or collect answers first."
         )
-    return answers[keep], left_out, notes
+    return answers[keep], {"left_out": left_out, "notes": tuple(notes), "leave_out": leave_out}

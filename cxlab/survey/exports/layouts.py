@@ -7,50 +7,51 @@ texts or both; its unfinished responses have no date. Qualtrics is in a module o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from cxlab.core.characters import letters, visible_text
 from cxlab.core.messages import got, one_of
 from cxlab.survey.definition import normal_header
-from cxlab.survey.exports.export import Question
+from cxlab.survey.exports.export import Export, Question, export_of
 from cxlab.survey.exports.grid import (
-    Content,
     Grid,
     Layout,
     filled_columns,
+    is_number,
     rows_below,
     unique_names,
     without,
 )
+from cxlab.survey.files import check_headers_once
 
 
-def read_plain(grid: Grid, leave_out: tuple[str, ...]) -> Content:
+def read_plain(grid: Grid, leave_out: tuple[str, ...]) -> Export:
     """The first row names the columns; what is below are answers, as `read_as_text` has it."""
-    return _plain(grid, range(grid.cells.shape[1]))
+    return _plain(grid, "plain", range(grid.cells.shape[1]))
 
 
-def read_sheet(grid: Grid, leave_out: tuple[str, ...]) -> Content:
+def read_sheet(grid: Grid, leave_out: tuple[str, ...]) -> Export:
     """The same for a sheet, whose blank columns are left-overs of the spreadsheet."""
-    return _plain(grid, filled_columns(grid, 1))
+    return _plain(grid, "excel", filled_columns(grid, 1))
 
 
-def _plain(grid: Grid, places: Sequence[int]) -> Content:
+def _plain(grid: Grid, platform: str, places: Sequence[int]) -> Export:
     headers = [grid.cells.iloc[0, place] for place in places]
     check_headers(headers, grid.name)
-    names = dict(zip(places, headers, strict=True))
-    answers = rows_below(grid, 1, names)
+    answers = rows_below(grid, 1, dict(zip(places, headers, strict=True)))
     check_one_header(answers, grid.name)
-    return Content(answers, [Question(header, header) for header in headers])
+    return grid.export(platform, answers, [Question(header, header) for header in headers])
 
 
-def read_frame(texts: pd.DataFrame, file: str) -> Content:
+def read_frame(path: Path, texts: pd.DataFrame) -> Export:
     """The same for a frame whose columns have names already."""
     headers = [str(header) for header in texts.columns]
-    check_headers(headers, file)
-    check_one_header(texts, file)
-    return Content(texts, [Question(header, header) for header in headers])
+    check_headers(headers, path.name)
+    check_one_header(texts, path.name)
+    return export_of(path, "plain", texts, [Question(header, header) for header in headers])
 
 
 PLAIN = Layout(lambda grid: not grid.workbook, read_plain)
@@ -65,16 +66,12 @@ def check_headers(headers: Sequence[str], file: str) -> None:
             f"{file}: every column must have a header; column {got(blank)} has none. If a survey "
             "platform wrote several header rows, join them into one and remove the others."
         )
-    if headers and all(_is_number(header) for header in headers):
+    if headers and all(is_number(header) for header in headers):
         raise ValueError(
             f"{file}: the first row must hold the headers; got numbers ({got(headers)}). Put a "
             "row with the questions above the answers."
         )
-    twice = sorted({header for header in headers if list(headers).count(header) > 1})
-    if twice:
-        raise ValueError(
-            f"{file}: headers must be unique; got '{twice[0]}' twice. Rename one in the file."
-        )
+    check_headers_once(headers, file)
     folded = [normal_header(header) for header in headers]
     alike = [h for h, n in zip(headers, folded, strict=True) if folded.count(n) > 1]
     if alike:
@@ -102,19 +99,11 @@ def first_words(texts: pd.DataFrame) -> list[str]:
     for place in range(texts.shape[1]):
         first, below = texts.iloc[0, place], texts.iloc[1:, place]
         below = below[below != ""]
-        if len(str(first)) > 3 and not _is_number(first) and len(below):
+        if len(str(first)) > 3 and not is_number(first) and len(below):
             numbers = pd.to_numeric(below, errors="coerce").notna()
             if numbers.all():
                 words.append(str(first))
     return words
-
-
-def _is_number(text: object) -> bool:
-    try:
-        float(visible_text(str(text)))
-    except ValueError:
-        return False
-    return True
 
 
 #: Second headers that name no choice.
@@ -136,35 +125,42 @@ def is_surveymonkey(grid: Grid) -> bool:
     first, second = grid.row(0), grid.row(1)
     if not second:
         return False
-    below_own = [
-        part
-        for header, part in zip(first, second, strict=True)
-        if _role_in_surveymonkey(header) == "id"
-    ]
     said = any(part.casefold() in RESPONSE for part in second)
     choices = any(part and not header for header, part in zip(first, second, strict=True))
-    return (said and not second[0]) or (below_own == [""] and choices)
+    return (said and not second[0]) or (_below_id(grid) == [""] and choices)
 
 
-def read_surveymonkey(grid: Grid, leave_out: tuple[str, ...]) -> Content:
+def read_surveymonkey(grid: Grid, leave_out: tuple[str, ...]) -> Export:
     """Join both header rows; a question stands above its first choice only."""
     places = filled_columns(grid, 2)
     first, second = grid.row(0), grid.row(1)
-    _check_second_row(grid, first, second)
+    if not any(second) or any(_RESPONDENT.fullmatch(part) for part in _below_id(grid)):
+        raise ValueError(
+            f"{grid.name} must have SurveyMonkey's two header rows; its second row is already an "
+            'answer. If the header rows were joined, take format = "surveymonkey" out of the '
+            "study file."
+        )
     questions = _surveymonkey_questions(
         [first[place] for place in places], [second[place] for place in places]
     )
     names = {place: one.column for place, one in zip(places, questions, strict=True)}
     answers = rows_below(grid, 2, names)
     _check_first_answer(answers, questions, grid.name)
-    return Content(answers, questions)
+    return grid.export("surveymonkey", answers, questions)
 
 
 SURVEYMONKEY = Layout(is_surveymonkey, read_surveymonkey)
 
 
-def _role_in_surveymonkey(header: str) -> str:
-    return _SURVEYMONKEY.get(letters(header), ("", ""))[0]
+def _below_id(grid: Grid) -> list[str]:
+    """What the second row has below the platform's column of ids."""
+    pairs = zip(grid.row(0), grid.row(1), strict=False)
+    return [part for header, part in pairs if _own(_SURVEYMONKEY, header)[0] == "id"]
+
+
+def _own(known: Mapping[str, tuple[str, str]], header: str) -> tuple[str, str]:
+    """Role and note of a platform's own column; nothing for a question."""
+    return known.get(letters(header), ("", ""))
 
 
 def _surveymonkey_questions(first: Sequence[str], second: Sequence[str]) -> list[Question]:
@@ -176,27 +172,11 @@ def _surveymonkey_questions(first: Sequence[str], second: Sequence[str]) -> list
     joined = [" - ".join(t for t in pair if t) for pair in zip(wordings, choices, strict=True)]
     questions = []
     for place, name in enumerate(unique_names(joined)):
-        role, note = (
-            ("", "") if second[place] else _SURVEYMONKEY.get(letters(first[place]), ("", ""))
-        )
+        role, note = ("", "") if second[place] else _own(_SURVEYMONKEY, first[place])
         questions.append(
             Question(name, first[place], wordings[place], choices[place], role=role, note=note)
         )
     return questions
-
-
-def _check_second_row(grid: Grid, first: Sequence[str], second: Sequence[str]) -> None:
-    ids = [
-        part
-        for header, part in zip(first, second, strict=False)
-        if _role_in_surveymonkey(header) == "id"
-    ]
-    if not any(second) or any(_RESPONDENT.fullmatch(part) for part in ids):
-        raise ValueError(
-            f"{grid.name} must have SurveyMonkey's two header rows; its second row is already an "
-            'answer. If the header rows were joined, take format = "surveymonkey" out of the '
-            "study file."
-        )
 
 
 def _check_first_answer(answers: pd.DataFrame, questions: Sequence[Question], file: str) -> None:
@@ -238,13 +218,13 @@ def is_limesurvey(grid: Grid) -> bool:
     return bool(keys & set(_SUBMITTED)) and len(keys & {"lastpage", "startlanguage", "seed"}) > 0
 
 
-def read_limesurvey(grid: Grid, leave_out: tuple[str, ...]) -> Content:
+def read_limesurvey(grid: Grid, leave_out: tuple[str, ...]) -> Export:
     """Columns by their code, or by their text where the file has no codes."""
     places = filled_columns(grid, 1)
     headers = [grid.row(0)[place] for place in places]
     codes = [_code_and_text(header)[0] for header in headers]
-    names = dict(zip(places, unique_names([c or h for c, h in zip(codes, headers, strict=True)]),
-                     strict=True))  # fmt: skip
+    unique = unique_names([code or header for code, header in zip(codes, headers, strict=True)])
+    names = dict(zip(places, unique, strict=True))
     answers = rows_below(grid, 1, names)
     check_one_header(answers, grid.name)
     questions = [
@@ -253,11 +233,10 @@ def read_limesurvey(grid: Grid, leave_out: tuple[str, ...]) -> Content:
     ]
     submitted = next((one.column for one in questions if _key(one.header) in _SUBMITTED), None)
     kinds = {} if submitted is None else {"unfinished": answers[submitted].str.strip() == ""}
-    answers, left_out, notes = without(answers, kinds, leave_out, grid.name)
-    hidden = [one.column for one in questions if one.missing]
-    if hidden:
-        notes = [*notes, f"{NOT_SHOWN} stands for a question that was not shown."]
-    return Content(answers, questions, left_out, notes, leave_out)
+    answers, found = without(answers, kinds, leave_out, grid.name)
+    if any(one.missing for one in questions):
+        found["notes"] += (f"{NOT_SHOWN} stands for a question that was not shown.",)
+    return grid.export("limesurvey", answers, questions, **found)
 
 
 LIMESURVEY = Layout(is_limesurvey, read_limesurvey)
@@ -275,7 +254,7 @@ def _key(header: str) -> str:
 
 
 def _limesurvey_question(name: str, header: str, raw: pd.Series) -> Question:
-    role, note = _LIMESURVEY.get(_key(header), ("", ""))
+    role, note = _own(_LIMESURVEY, _key(header))
     if role:
         return Question(name, header, role=role, note=note)
     code, text = _code_and_text(header)

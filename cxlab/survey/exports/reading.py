@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import codecs
+import csv
+import io
+import itertools
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,23 +16,22 @@ import pandas as pd
 from cxlab.core.messages import one_of, unknown
 from cxlab.survey.definition import FORMATS, KINDS_OF_RESPONSE, LEFT_OUT
 from cxlab.survey.exports import layouts, qualtrics
-from cxlab.survey.exports.excel import read_workbook_grid
 from cxlab.survey.exports.export import Export
-from cxlab.survey.exports.grid import Content, Grid, Layout
-from cxlab.survey.exports.packages import read_spss, read_stata
-from cxlab.survey.files import read_as_text
+from cxlab.survey.exports.grid import Grid, Layout
+from cxlab.survey.exports.programs import read_spss, read_stata, read_workbook_grid
+from cxlab.survey.files import (
+    in_one_sentence,
+    named_separator,
+    open_bytes,
+    read_as_text,
+    read_cells,
+    text_lines,
+    usual_separator,
+)
 
 if TYPE_CHECKING:
     from cxlab.survey.definition import Table
-import codecs
-import csv
-import gzip
-import io
-import itertools
-import re
-import zlib
 
-from cxlab.survey.files import named_separator, read_cells, text_lines, usual_separator
 
 #: Platform to its layout; the first that recognises a file reads it, those of none last.
 LAYOUTS: dict[str, Layout] = {
@@ -37,8 +41,6 @@ LAYOUTS: dict[str, Layout] = {
     "plain": layouts.PLAIN,
     "excel": layouts.SHEET,
 }
-#: Formats that only a workbook, or only a text file, can have.
-_OF_WORKBOOKS, _OF_TEXTS = ("excel",), ("plain",)
 TEXT_ENDINGS = (".csv", ".tsv", ".txt")
 WORKBOOK_ENDINGS = (".xlsx", ".xlsm")
 #: Ending to the file format that has its own reader.
@@ -113,27 +115,33 @@ def read_export(
     file = Path(path)
     ending = _checked_ending(file)
     _check_options(format, leave_out)
+    fitting = _formats_of(ending)
+    if format is not None and format not in fitting:
+        raise ValueError(
+            f"`format` of {file.name} must be {one_of(fitting)}, by its ending; got '{format}'."
+        )
     wanted = tuple(leave_out)
     if ending in PACKAGES:
-        platform = _package(file, ending, format)
-        reader = read_spss if platform == "spss" else read_stata
-        return _export(file, platform, reader(file, wanted, encoding))
+        reader = read_spss if PACKAGES[ending] == "spss" else read_stata
+        return reader(file, wanted, encoding)
     if ending == ".parquet":
-        _check_format(file, format, ("plain",))
-        return _export(file, "plain", layouts.read_frame(read_as_text(file), file.name))
+        return layouts.read_frame(file, read_as_text(file))
     if ending in WORKBOOK_ENDINGS:
-        _check_format(file, format, [name for name in LAYOUTS if name not in _OF_TEXTS])
         grid = read_workbook_grid(file, sheet)
     else:
-        _check_format(file, format, [name for name in LAYOUTS if name not in _OF_WORKBOOKS])
         grid = read_text_grid(file, encoding, separator)
-    platform = format or recognise(grid)
-    return _export(file, platform, LAYOUTS[platform].read(grid, wanted), grid)
+    found = format or next(name for name, layout in LAYOUTS.items() if layout.recognise(grid))
+    return LAYOUTS[found].read(grid, wanted)
 
 
-def recognise(grid: Grid) -> str:
-    """Platform whose layout a grid has; ``plain`` or ``excel`` where it has none."""
-    return next(name for name, layout in LAYOUTS.items() if layout.recognise(grid))
+def _formats_of(ending: str) -> list[str]:
+    """Formats that a file of an ending may have."""
+    if ending in PACKAGES:
+        return [PACKAGES[ending]]
+    if ending == ".parquet":
+        return ["plain"]
+    other = "plain" if ending in WORKBOOK_ENDINGS else "excel"
+    return [name for name in LAYOUTS if name != other]
 
 
 def read_answers(path: Path, table: Table) -> pd.DataFrame:
@@ -159,22 +167,6 @@ def read_answers(path: Path, table: Table) -> pd.DataFrame:
 def is_plain(path: Path, table: Table) -> bool:
     """Whether a study's file is one plain table that any engine can read by itself."""
     return table.format in (None, "plain") and _ending(path) not in (*PACKAGES, *WORKBOOK_ENDINGS)
-
-
-def _export(file: Path, platform: str, content: Content, grid: Grid | None = None) -> Export:
-    answers = content.answers.reset_index(drop=True)
-    return Export(
-        path=file,
-        platform=platform,
-        answers=answers,
-        questions={one.column: one for one in content.questions},
-        left_out=content.left_out,
-        notes=tuple(content.notes),
-        encoding=grid.encoding if grid else "utf-8",
-        separator=grid.separator if grid else None,
-        sheet=grid.sheet if grid else None,
-        leave_out=content.leave_out,
-    )
 
 
 def _ending(path: Path) -> str:
@@ -205,18 +197,6 @@ def _check_options(format: str | None, leave_out: Sequence[str]) -> None:
             raise ValueError(unknown("leave_out", kind, KINDS_OF_RESPONSE))
 
 
-def _package(path: Path, ending: str, format: str | None) -> str:
-    _check_format(path, format, (PACKAGES[ending],))
-    return PACKAGES[ending]
-
-
-def _check_format(path: Path, format: str | None, fitting: Iterable[str]) -> None:
-    if format is not None and format not in fitting:
-        raise ValueError(
-            f"`format` of {path.name} must be {one_of(fitting)}, by its ending; got '{format}'."
-        )
-
-
 ENCODINGS = ("utf-8", "cp1252", "latin-1")
 SEPARATORS = (",", ";", "\t", "|")
 #: Bytes looked at to find the separator.
@@ -232,29 +212,21 @@ _OTHER_KINDS = {
 
 def read_text_grid(path: Path, encoding: str | None = None, separator: str | None = None) -> Grid:
     """Cells of a CSV or TSV file; encoding and separator are found unless they are given."""
-    content = _bytes(path)
+    with in_one_sentence(path, encoding or ""), open_bytes(path) as stream:
+        content = stream.read()
     _check_kind(content, path.name)
     if not content.strip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"):
         raise ValueError(f"{path.name} must hold a header and answers; it is empty.")
-    encoding = _known(encoding, path.name) or _encoding(content, path.name)
+    if encoding is None:
+        encoding = _encoding(content, path.name)
+    with in_one_sentence(path, encoding):
+        codecs.lookup(encoding)
     named = separator or named_separator(path, encoding)
     found = named or _separator(content, encoding, usual_separator(path))
     if not named and not found:
         _check_first_line(content, encoding, path)
     cells = read_cells(path, encoding, found or usual_separator(path))
     return Grid(path, cells, encoding, found)
-
-
-def _bytes(path: Path) -> bytes:
-    if path.suffix.lower() != ".gz":
-        return path.read_bytes()
-    try:
-        with gzip.open(path) as stream:
-            return stream.read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path.name} must be a whole gzip file; it is cut or of another kind. Get it again."
-        ) from error
 
 
 def _check_kind(content: bytes, file: str) -> None:
@@ -271,17 +243,6 @@ def _check_kind(content: bytes, file: str) -> None:
             f"{file} must be a text file of answers; it is a web page, such as a sign-in page "
             "saved in its place. Download it again while signed in."
         )
-
-
-def _known(encoding: str | None, file: str) -> str | None:
-    try:
-        codecs.lookup(encoding or "utf-8")
-    except LookupError as error:
-        raise ValueError(
-            f"`encoding` of {file} must be the name of an encoding, such as 'utf-8' or 'cp1252'; "
-            f"got '{encoding}'."
-        ) from error
-    return encoding
 
 
 def _encoding(content: bytes, file: str) -> str:
