@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -50,14 +51,13 @@ class Findings:
     without_period: int = 0
 
     @classmethod
-    def of(cls, record: dict[str, Any]) -> Findings:
+    def of(cls, record: str | bytes) -> Findings:
         """As `as_record` gave them."""
-        problems = [Problem(**one) for one in record["problems"]]
-        return cls(**{**record, "problems": problems})
+        return msgspec.json.decode(record, type=cls)
 
-    def as_record(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+    def as_record(self) -> bytes:
+        """As JSON."""
+        return msgspec.json.encode(self)
 
     def add(self, other: Findings) -> None:
         """What was found in other rows of the same table."""

@@ -157,28 +157,7 @@ def file_state(dataset: Dataset, one: DataFile) -> str:
 
 
 def fetch(name: str, *, progress: bool | None = None) -> list[Path]:
-    """Public data by name: downloaded once into the cache folder, checked by SHA-256.
-
-    Parameters
-    ----------
-    name : str
-        As in `datasets`.
-    progress : bool, optional
-        Whether to draw progress bars on standard error; default: where that is a terminal.
-
-    Returns
-    -------
-    list of Path
-        One per file of the catalogue. A file that is already there, with the right digest
-        and in whatever place reading looks at, is not fetched again.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
-    FetchError
-        When a download fails, is cut short or has another digest. Nothing of it stays.
-    """
+    """Public data by name: downloaded once into the cache folder, checked by SHA-256."""
     dataset = find_dataset(name)
     bars = sys.stderr.isatty() if progress is None else progress
     return [_fetch_file(dataset, one, bars) for one in dataset.files]

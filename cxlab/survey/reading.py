@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -317,12 +316,12 @@ def _found_on_spark(table: Table, period: str, raw: Any, wanted: Sequence[str] |
         cleaner = Cleaner(table, period, "`source`")
         for batch in batches:
             cleaner.clean(pa.table(batch), wanted)
-        record = json.dumps(cleaner.findings.as_record())
+        record = cleaner.findings.as_record().decode()
         yield pa.RecordBatch.from_pydict({"found": [record]})
 
     whole = Findings("`source`")
     for row in raw.mapInArrow(look, "found string").collect():
-        whole.add(Findings.of(json.loads(row["found"])))
+        whole.add(Findings.of(row["found"]))
     return whole
 
 

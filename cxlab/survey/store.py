@@ -226,7 +226,7 @@ def _opened(path: Path) -> CleanPart | None:
     """A copy that is there; None where there is none, or a power cut left half of one."""
     try:
         metadata = pq.read_metadata(path).metadata
-        return CleanPart(path, Findings.of(json.loads(metadata[FINDINGS])))
+        return CleanPart(path, Findings.of(metadata[FINDINGS]))
     except (FileNotFoundError, pa.ArrowInvalid):
         return None
 
@@ -264,7 +264,7 @@ def _write_once(
     with pq.ParquetWriter(draft, schema, store_schema=False, compression="zstd") as writer:
         for chunk in begun:
             writer.write_table(as_schema(chunk, schema))
-        writer.add_key_value_metadata({FINDINGS: json.dumps(cleaner.findings.as_record())})
+        writer.add_key_value_metadata({FINDINGS: cleaner.findings.as_record()})
     if not sum(cleaner.findings.rows.values()) and not cleaner.findings.without_period:
         raise ValueError(f"{raw.name} must hold at least one answer below its header; got none.")
     return cleaner.findings

@@ -45,6 +45,17 @@ GUESSED = (
 )
 
 
+#: Keys that a definition takes as they are.
+_AS_GIVEN = {
+    TableKeys: (
+        *("beside", "ignore", "encoding", "separator", "touchpoint_column", "format"),
+        *("leave_out", "sheet"),
+    ),
+    ColumnKeys: (
+        *("role", "stage", "blank", "format", "targets", "margins", "headline", "owner"),
+        *("persons", "shift", "reverse"),
+    ),
+}
 #: Keys that mean something for some roles only, and what columns of those are called.
 _OF_ROLES = {
     "headline": (("outcome",), "outcomes"),
@@ -72,22 +83,14 @@ def definition_of(content: Mapping[str, Any]) -> Definition:
     keys = checked_keys(content)
     scales = {name: _scale(name, given) for name, given in keys.scales.items()}
     tables = {name: _table(name, given, scales) for name, given in keys.tables.items()}
-    about = keys.study
-    main = next(iter(tables)) if about.main is None else about.main
+    about = msgspec.structs.asdict(keys.study)
+    main = next(iter(tables)) if keys.study.main is None else keys.study.main
     if main not in tables:
         raise ValueError(unknown("main", main, tables))
+    confidential = about.pop("answers_are") == "confidential"
     return Definition(
-        name=about.name,
-        title=about.title,
-        source=about.source,
-        licence=about.licence,
-        simulated=about.simulated,
-        main=main,
-        min_group_size=about.min_group_size,
-        engine=about.engine,
-        observed_until=about.observed_until,
-        inactive_after=about.inactive_after,
-        confidential=about.answers_are == "confidential",
+        **{**about, "main": main},
+        confidential=confidential,
         scales=scales,
         tables=tables,
         codebook=_codebook(keys.codebook),
@@ -171,14 +174,7 @@ def _table(name: str, given: TableKeys, scales: Mapping[str, Scale]) -> Table:
         label=given.label or name.replace("_", " "),
         files=given.files or {"": str(given.file)},
         columns=columns,
-        beside=given.beside,
-        ignore=given.ignore,
-        encoding=given.encoding,
-        separator=given.separator,
-        touchpoint_column=given.touchpoint_column,
-        format=given.format,
-        leave_out=given.leave_out,
-        sheet=given.sheet,
+        **{key: getattr(given, key) for key in _AS_GIVEN[TableKeys]},
         operational={
             touchpoint: _operational(touchpoint, keys, columns)
             for touchpoint, keys in given.operational.items()
@@ -210,25 +206,15 @@ def _column(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Column
     check_metrics(metrics, scale, place)
     column = Column(
         name=name,
-        role=given.role,
         source=given.column or name,
         label=given.label or name.replace("_", " "),
-        stage=given.stage,
+        short=given.short or "",
         scale=scale,
         values=_codes_by_spelling("values", place, given.values),
         missing=missing,
-        blank=given.blank,
-        format=given.format,
         metrics=metrics,
-        targets=given.targets,
-        margins=given.margins,
-        headline=given.headline,
-        short=given.short or "",
-        owner=given.owner,
         spans_periods=given.spans_periods or given.role == "account",
-        persons=given.persons,
-        shift=given.shift,
-        reverse=given.reverse,
+        **{key: getattr(given, key) for key in _AS_GIVEN[ColumnKeys]},
     )
     _check_look_alike("values", place, column.values.values())
     _check_targets(place, column)

@@ -54,24 +54,6 @@ def draft_waves(
 
     Columns are matched by header, by question and by values; what moved, and what a wave
     lacks, is said in the `confirm` of each column.
-
-    Parameters
-    ----------
-    files : mapping of str to path
-        Period to file.
-    output : path, optional
-        The study file; default: ``waves.study.toml`` beside the latest file.
-    force, progress, **options
-        As for `draft_study`.
-
-    Returns
-    -------
-    Draft
-
-    Raises
-    ------
-    ValueError
-        For files of different platforms, and as `draft_study`.
     """
     paths = {str(period): Path(file) for period, file in files.items()}
     target = Path(output) if output is not None else list(paths.values())[-1].parent / WAVES
@@ -97,36 +79,8 @@ def draft_study(
 ) -> Draft:
     """Write a study file for a file of answers, every guess marked to be confirmed.
 
-    Parameters
-    ----------
-    file : path
-        Any file that `read_export` reads.
-    output : path, optional
-        The study file; default: ``<stem>.study.toml`` beside ``file``.
-    force : bool
-        Replace a study file that is already there.
-    progress : callable, optional
-        Is given a line after every hundred columns of a wide file, such as ``print``.
-    **options
-        As for `read_export`: ``format``, ``leave_out``, ``encoding``, ``separator``, ``sheet``.
-
-    Returns
-    -------
-    Draft
-
-    Raises
-    ------
-    FileNotFoundError
-        When ``file`` isn't there.
-    FileExistsError
-        When the study file is, and ``force`` is False.
-    ValueError
-        For a file that cannot be read as answers.
-
-    Notes
-    -----
-    Nothing is read as an answer before every ``confirm`` is gone: `Study.read` refuses. A
-    0–10 question is never assumed to be an NPS; codes that look missing are listed with a
+    Further options are those of `read_export`; ``progress`` is told after every hundred columns.
+    Nothing is read as an answer before every ``confirm`` is gone: `Study.read` refuses. A 0–10 question is never assumed to be an NPS; codes that look missing are listed with a
     reason; values between two scores are asked about, never rounded.
 
     Examples

@@ -44,49 +44,28 @@ WAVE_DAYS = 14
 
 @dataclass(frozen=True, eq=False)
 class Programme:
-    """Files of a simulated programme, and what is true of it.
+    """Files of a simulated programme, and what is true of it."""
 
-    Attributes
-    ----------
-    transactional, relationship : DataFrame
-        Answers to the two surveys, one row per answer. Relationship ratings hold the raw
-        codes 98 (never used), 99 (don't know) and NaN (left blank).
-    invitations : DataFrame
-        One row per eligible episode and per customer and relationship wave, with its status:
-        not_sampled, suppressed (by which rule), invited, bounced or answered.
-    customers : DataFrame
-        The frame: everybody who could have been asked; ``left_on`` is observed in the year
-        after the last period.
-    follow_ups : DataFrame
-        Detractors who were listed to be called, or held out by chance.
-    coding : DataFrame
-        Hand codes of some of the comments on the relationship survey.
-    staying : DataFrame
-        ``score, value``: per cent of all customers with that score who are there 180 days later.
-    employees : DataFrame
-        Engagement of the teams' employees, one row per answer.
-    teams : DataFrame
-        ``team, engagement, score``: true means of employees and of all episodes.
-    steering : tuple of str
-        Agents who see to it that the satisfied answer.
-    truth : DataFrame
-        ``quantity, value, meaning``: see `cxlab.survey.simulate.tables`.
-    mechanisms : Mechanisms
-        The sizes that were planted.
-    """
-
+    #: Answers to the two surveys, one row per answer. Relationship ratings hold the raw codes 98
+    #: (never used), 99 (don't know) and NaN (left blank).
     transactional: pd.DataFrame
     relationship: pd.DataFrame
+    #: One row per eligible episode and per customer and relationship wave, with its status:
+    #: not_sampled, suppressed (by which rule), invited, bounced or answered.
     invitations: pd.DataFrame
+    #: The frame: everybody who could have been asked; ``left_on`` is observed in the year after
+    #: the last period.
     customers: pd.DataFrame
-    follow_ups: pd.DataFrame
-    coding: pd.DataFrame
+    follow_ups: pd.DataFrame  # detractors who were listed to be called, or held out by chance
+    coding: pd.DataFrame  # hand codes of some of the comments on the relationship survey
+    #: ``score, value``: per cent of all customers with that score who are there 180 days later.
     staying: pd.DataFrame
-    employees: pd.DataFrame
+    employees: pd.DataFrame  # engagement of the teams' employees, one row per answer
+    #: ``team, engagement, score``: true means of employees and of all episodes.
     teams: pd.DataFrame
-    steering: tuple[str, ...]
-    truth: pd.DataFrame
-    mechanisms: Mechanisms
+    steering: tuple[str, ...]  # agents who see to it that the satisfied answer
+    truth: pd.DataFrame  # ``quantity, value, meaning``: see `cxlab.survey.simulate.tables`
+    mechanisms: Mechanisms  # the sizes that were planted
     periods: tuple[str, ...]
     seed: int
     _episodes: pd.DataFrame = field(repr=False)
