@@ -80,8 +80,9 @@ def draft_study(
     """Write a study file for a file of answers, every guess marked to be confirmed.
 
     Further options are those of `read_export`; ``progress`` is told after every hundred columns.
-    Nothing is read as an answer before every ``confirm`` is gone: `Study.read` refuses. A 0–10 question is never assumed to be an NPS; codes that look missing are listed with a
-    reason; values between two scores are asked about, never rounded.
+    Nothing is read as an answer before every ``confirm`` is gone: `Study.read` refuses. A 0–10
+    question is never assumed to be an NPS; codes that look missing are listed with a reason;
+    values between two scores are asked about, never rounded.
 
     Examples
     --------
