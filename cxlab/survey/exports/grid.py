@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
+import io
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +18,15 @@ from cxlab.core.characters import visible_text
 from cxlab.core.messages import got, one_of
 from cxlab.survey.definition import normal_header
 from cxlab.survey.exports.export import Export, Question, export_of
-from cxlab.survey.files import without_blank_rows
+from cxlab.survey.files import (
+    in_one_sentence,
+    named_separator,
+    open_bytes,
+    read_cells,
+    text_lines,
+    usual_separator,
+    without_blank_rows,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,3 +247,107 @@ def without(
             f"{one_of(leave_out)}. Change `leave_out`, or collect answers first."
         )
     return answers[keep], {"left_out": left_out, "notes": tuple(notes), "leave_out": leave_out}
+
+
+# text files -------------------------------------------------------------------------------
+
+ENCODINGS = ("utf-8", "cp1252", "latin-1")
+SEPARATORS = (",", ";", "\t", "|")
+#: Bytes looked at to find the separator.
+SNIFFED = 200_000
+#: Beginnings of files that are no text, whatever their name says.
+_OTHER_KINDS = {
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls). Save it as .xlsx",
+    b"$FL": "an SPSS file. Name it .sav",
+    b"<stata_dta>": "a Stata file. Name it .dta",
+    b"PAR1": "a Parquet file. Name it .parquet",
+}
+
+
+def read_text_grid(path: Path, encoding: str | None = None, separator: str | None = None) -> Grid:
+    """Cells of a CSV or TSV file; encoding and separator are found unless they are given."""
+    with in_one_sentence(path, encoding or ""), open_bytes(path) as stream:
+        content = stream.read()
+    _check_kind(content, path.name)
+    if not content.strip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"):
+        raise ValueError(f"{path.name} must hold a header and answers; it is empty.")
+    if encoding is None:
+        encoding = _encoding(content, path.name)
+    with in_one_sentence(path, encoding):
+        codecs.lookup(encoding)
+    named = separator or named_separator(path, encoding)
+    found = named or _separator(content, encoding, usual_separator(path))
+    if not named and not found:
+        _check_first_line(content, encoding, path)
+    cells = read_cells(path, encoding, found or usual_separator(path))
+    return Grid(path, cells, encoding, found)
+
+
+def _check_kind(content: bytes, file: str) -> None:
+    if content.startswith(b"PK\x03\x04"):
+        what = "an Excel workbook. Name it .xlsx" if b"xl/" in content[:4000] else (
+            "a zip archive. Unpack it and name the file in it"
+        )  # fmt: skip
+        raise ValueError(f"{file} must be a text file; it is {what}.")
+    for beginning, what in _OTHER_KINDS.items():
+        if content.startswith(beginning):
+            raise ValueError(f"{file} must be a text file; it is {what}.")
+    if re.match(rb"\s*<(!doctype\s+)?html", content[:200], re.IGNORECASE):
+        raise ValueError(
+            f"{file} must be a text file of answers; it is a web page, such as a sign-in page "
+            "saved in its place. Download it again while signed in."
+        )
+
+
+def _encoding(content: bytes, file: str) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if b"\x00" in content[:SNIFFED]:
+        marks = content[:SNIFFED]
+        if marks[1::2].count(0) > 0.4 * len(marks[1::2]):
+            return "utf-16-le"
+        raise ValueError(
+            f"{file} must be text; it holds zero bytes, as in a damaged file or one of another "
+            "kind. Export it again as CSV in UTF-8."
+        )
+    for encoding in ENCODINGS:
+        try:
+            content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return ENCODINGS[-1]
+
+
+def _first_records(content: bytes, encoding: str, separator: str) -> list[list[str]]:
+    text = content[:SNIFFED].decode(encoding, errors="ignore").lstrip("\ufeff")
+    records = text_lines(io.StringIO(text, newline=""), separator)
+    try:
+        found = list(itertools.islice(records, 20))
+    except csv.Error:  # an open quote; reading says where
+        return []
+    return found[:-1] if len(found) > 2 and len(content) > SNIFFED else found
+
+
+def _separator(content: bytes, encoding: str, usual: str) -> str | None:
+    """Another separator than the usual, where only the other finds a table; None: the usual."""
+    for mark in (usual, *SEPARATORS):
+        widths = {len(cells) for cells in _first_records(content, encoding, mark) if cells}
+        if len(widths) == 1 and widths != {1}:
+            return None if mark == usual else mark
+    return None
+
+
+def _check_first_line(content: bytes, encoding: str, path: Path) -> None:
+    """Refuse a file that would be one column, though all lines but the first have several."""
+    usual = _first_records(content, encoding, usual_separator(path))
+    if any(len(cells) > 1 for cells in usual):
+        return
+    for mark in SEPARATORS:
+        first, *others = _first_records(content, encoding, mark) or [[]]
+        widths = {len(cells) for cells in others if cells}
+        if len(others) > 1 and len(widths) == 1 and widths not in ({1}, {len(first)}):
+            raise ValueError(
+                f"{path.name} must begin with its header; line 1 ('{mark.join(first)}') has "
+                f"{len(first)} columns, all others {widths.pop()}. Remove the line."
+            )
