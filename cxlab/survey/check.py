@@ -81,7 +81,7 @@ def check_answers(answers: Any, study: Study, table: str | None = None) -> pd.Da
     True
     """
     columns = study.table(table or study.definition.main).with_role(*RATING_ROLES)
-    rows = _opened(answers)
+    rows = scan(answers, column_names(answers))
     names = rows.collect_schema().names()
     for column in columns:
         for name in (column.name, f"{column.name}_missing"):
@@ -102,10 +102,6 @@ def check_answers(answers: Any, study: Study, table: str | None = None) -> pd.Da
         missing = unknown / asked if asked and shown else math.nan
         table_rows.append({**labels, **found, **share, "missing": missing})
     return pd.DataFrame(table_rows, columns=COLUMNS)
-
-
-def _opened(answers: Any) -> nw.LazyFrame:
-    return scan(answers, column_names(answers))
 
 
 def _counts(rows: nw.LazyFrame, columns: Sequence[Column]) -> list[dict[str, Any]]:

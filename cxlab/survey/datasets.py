@@ -177,7 +177,8 @@ def _fetch_file(dataset: Dataset, one: DataFile, progress: bool) -> Path:
     try:
         _download(one, target, progress)
     except FetchError:
-        _remove_empty(target.parent)
+        with contextlib.suppress(OSError):  # a folder that holds something stays
+            target.parent.rmdir()
         raise
     return target
 
@@ -219,11 +220,6 @@ def _download(one: DataFile, target: Path, progress: bool) -> None:
             f"{target.name} could not be written to {target.parent}: {error.strerror or error}. "
             f"Name another folder in {CACHE_VARIABLE}, {instead}"
         ) from error
-
-
-def _remove_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 def _digest(path: Path) -> str:

@@ -43,7 +43,7 @@ def read_chunks(
 
     Parameters, rows and errors are as for `read_as_text`.
     """
-    kind = next((suffix.lower() for suffix in reversed(path.suffixes) if suffix != ".gz"), "")
+    kind = ending_of(path)
     if kind not in READABLE:
         raise ValueError(
             f"{path.name} must be one of {', '.join(READABLE)}, or .gz of a text file; "
@@ -78,6 +78,12 @@ def check_headers_once(headers: Iterable[str], name: str) -> None:
 LONGEST_HINT = 500
 #: Endings that `read_as_text` knows.
 READABLE = (".csv", ".tsv", ".txt", ".parquet")
+
+
+def ending_of(path: Path) -> str:
+    """The ending that says what a file is: what stands before ``.gz`` where that is there."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
 
 
 def usual_separator(path: Path) -> str:

@@ -97,17 +97,13 @@ def _sizes(rows: nw.LazyFrame, strata: str, cluster: str | None) -> nw.LazyFrame
 
 
 def _check_strata(rows: nw.LazyFrame, strata: str, table: Table) -> None:
-    without = _count(rows, nw.col(strata).is_null())
+    counted = rows.filter(nw.col(strata).is_null()).select(n=nw.len())
+    without = int(collect(counted)["n"].iloc[0])
     if without:
         raise ValueError(
             f"table '{table.name}': every row must have a stratum in '{strata}'; {without:,} have "
             "none. Fill them in, or declare the column as text."
         )
-
-
-def _count(rows: nw.LazyFrame, condition: nw.Expr) -> int:
-    """Rows that meet a condition."""
-    return int(collect(rows.filter(condition).select(n=nw.len()))["n"].iloc[0])
 
 
 # segments ---------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from cxlab.survey.datasets import MIRROR_VARIABLE, find_file
 from cxlab.survey.definition import Table
 from cxlab.survey.exports import read_answers
 from cxlab.survey.exports.reading import is_plain
-from cxlab.survey.files import CHUNK_ROWS, READABLE, read_chunks
+from cxlab.survey.files import CHUNK_ROWS, READABLE, ending_of, read_chunks
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def find_files(file: str, folder: Path) -> list[Path]:
 
 
 def _files_in(folder: Path, file: str) -> list[Path]:
-    found = [path for path in folder.iterdir() if _answers(path)]
+    found = [path for path in folder.iterdir() if _wanted(path) and ending_of(path) in READABLE]
     if not found:
         raise FileNotFoundError(
             f"{file} must hold files of answers ({', '.join(READABLE)}); got none."
@@ -230,11 +230,11 @@ def given_tables(table: Table, source: Any, wanted: Sequence[str] | None) -> dic
 
 def raw_frame(frame: Any, beside: Beside | None = None) -> RawTable:
     """A frame of any engine but Spark, with what stands beside it."""
-    return RawTable("`source`", lambda: _joined_batches(frame, beside))
 
+    def chunks() -> Iterator[pa.Table]:
+        return (beside.joined(chunk) if beside else chunk for chunk in _batches(frame))
 
-def _joined_batches(frame: Any, beside: Beside | None) -> Iterator[pa.Table]:
-    return (beside.joined(chunk) if beside else chunk for chunk in _batches(frame))
+    return RawTable("`source`", chunks)
 
 
 def _batches(frame: Any) -> Iterator[pa.Table]:
@@ -282,11 +282,6 @@ def engine_of(frame: Any) -> str:
     except TypeError:
         return "duckdb"  # Arrow's batches
     return "duckdb" if kind.is_pyarrow() else str(kind.value)
-
-
-def _answers(path: Path) -> bool:
-    kinds = [suffix.lower() for suffix in path.suffixes if suffix != ".gz"]
-    return _wanted(path) and bool(kinds) and kinds[-1] in READABLE
 
 
 def _wanted(path: Path, pattern: str = "") -> bool:

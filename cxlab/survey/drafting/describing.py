@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -35,6 +34,7 @@ _FOREIGN_DATE = re.compile(
     r"may|juin|jun|giu|juil|jul|lug|ao[uû]|ago|aug|sep|set|okt|oct|ott|out|nov|d[ée]c|dez|dic)"
     r"[^\W\d]*\.? (?:de )?\d{4}\b"
 )
+_COMPACT_DAY = r"(?:19|20)\d{6}"
 #: Two numbers apart from each other, or one beside a month's name.
 _DAY_OR_YEAR = re.compile(r"\d.*[-/., ].*\d")
 
@@ -244,8 +244,10 @@ def _are_iso(texts: pd.Series) -> bool:
 
 def _compact_date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     """Recognises days written as 20251002."""
-    days = [code for code in profile.whole if code not in NUMBER_CODES]
-    if not days or profile.fractions or not all(_is_compact(str(code)) for code in days):
+    days = [str(code) for code in profile.whole if code not in NUMBER_CODES]
+    if not days or profile.fractions or not all(re.fullmatch(_COMPACT_DAY, day) for day in days):
+        return None
+    if read_dates(pd.Series(days), "%Y%m%d").isna().any():
         return None
     missing = profile.missing(segment=False)
     missing |= {str(code): NUMBER_CODES[code] for code in profile.whole if code in NUMBER_CODES}
@@ -253,16 +255,6 @@ def _compact_date(profile: Profile, item: str, taken: Collection[str]) -> Guess 
         return None
     question = f"Guessed: dates written as year, month and day, such as {days[0]}. Are they?"
     return Guess(profile, "date", question, missing=missing, keys={"format": "%Y%m%d"})
-
-
-def _is_compact(text: str) -> bool:
-    if not re.fullmatch(r"(?:19|20)\d{6}", text):
-        return False
-    try:
-        datetime.datetime.strptime(text, "%Y%m%d")
-    except ValueError:
-        return False
-    return True
 
 
 def _foreign_date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:

@@ -40,18 +40,14 @@ def _seen(profiles: Sequence[Profile]) -> dict[int, set[int]]:
     """Whole codes that are no known missing ones, seen in any column with the same labels."""
     together: dict[tuple[tuple[str, str], ...], set[int]] = {}
     for profile in profiles:
-        codes = {code for code in profile.whole if str(code) not in _told(profile)}
+        told = {*profile.declared, *profile.labels} - set(_rest(profile, segment=False))
+        codes = {code for code in profile.whole if str(code) not in told}
         together.setdefault(_key(profile), set()).update(codes - set(NUMBER_CODES))
     return {profile.place: together[_key(profile)] for profile in profiles}
 
 
 def _key(profile: Profile) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(profile.labels.items()))
-
-
-def _told(profile: Profile) -> set[str]:
-    """Codes that a label or the file says to be missing."""
-    return {*profile.declared, *profile.labels} - set(_rest(profile, segment=False))
 
 
 def _labelled(profile: Profile, seen: Collection[int]) -> Guess | None:

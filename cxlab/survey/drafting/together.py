@@ -27,7 +27,7 @@ def find_rankings(raw: pd.DataFrame, profiles: Sequence[Profile]) -> list[list[i
     Rows with every column filled decide; where there are none, rows with three ranks or
     more whose ranks are 1..m do ("rank your top three").
     """
-    whole = [_could_be_ranks(profile) for profile in profiles]
+    whole = [bool(p.whole) and not p.fractions and not p.words for p in profiles]
     ranks = np.full(raw.shape, np.nan)
     for place in np.flatnonzero(whole):
         ranks[:, place] = pd.to_numeric(raw.iloc[:, place], errors="coerce")
@@ -38,10 +38,6 @@ def find_rankings(raw: pd.DataFrame, profiles: Sequence[Profile]) -> list[list[i
             runs.append(run)
         start += len(run) or 1
     return runs
-
-
-def _could_be_ranks(profile: Profile) -> bool:
-    return bool(profile.whole) and not profile.fractions and not profile.words
 
 
 def _ranking_from(

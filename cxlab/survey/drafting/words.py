@@ -143,29 +143,17 @@ def shared_beginning(headers: Sequence[str]) -> str:
     return shared[: joints[-1]] if joints else ""
 
 
-def items(headers: Sequence[str]) -> list[str]:
-    """Each header without the question it shares with a neighbour; whole where it shares none.
-
-    Examples
-    --------
-    >>> items(["ID", "How was it? - Food", "How was it? - Fun", "Why?"])
-    ['ID', 'Food', 'Fun', 'Why?']
-    """
-    shortened = []
-    for place, header in enumerate(headers):
-        neighbours = [headers[i] for i in (place - 1, place + 1) if 0 <= i < len(headers)]
-        beginnings = [shared_beginning([header, other]) for other in neighbours]
-        item = header[len(max(beginnings, key=len, default="")) :]
-        shortened.append(item.strip(" ]") if words_of(item) else header)
-    return shortened
-
-
 def labels_with_choices(profiles: Sequence[Profile]) -> list[str]:
-    """Each column's own part of its question: its choice, or what `items` leaves."""
-    shortened = items([profile.asked for profile in profiles])
-    return [
-        profile.question.choice or item for profile, item in zip(profiles, shortened, strict=True)
-    ]
+    """Each column's choice, or its question without what it shares with a neighbour's."""
+    asked = [profile.asked for profile in profiles]
+    found = []
+    for place, profile in enumerate(profiles):
+        neighbours = [asked[i] for i in (place - 1, place + 1) if 0 <= i < len(asked)]
+        beginnings = [shared_beginning([profile.asked, other]) for other in neighbours]
+        item = profile.asked[len(max(beginnings, key=len, default="")) :]
+        own = item.strip(" ]") if words_of(item) else profile.asked
+        found.append(profile.question.choice or own)
+    return found
 
 
 def label_of(item: str) -> str:
@@ -311,15 +299,13 @@ class Wording:
     @property
     def labels(self) -> dict[int, str]:
         """Score, from 1, to wording; without those that nobody chose."""
-        return {self.steps.index(height) + 1: word for word, height in self._sorted()}
+        ordered = sorted(self.heights.items(), key=lambda pair: pair[1])
+        return {self.steps.index(height) + 1: word for word, height in ordered}
 
     @property
     def unseen(self) -> list[int]:
         """Scores that nobody chose."""
         return [score for score in range(1, len(self.steps) + 1) if score not in self.labels]
-
-    def _sorted(self) -> list[tuple[str, float]]:
-        return sorted(self.heights.items(), key=lambda pair: pair[1])
 
 
 def level_of(text: str) -> Level | None:

@@ -94,7 +94,8 @@ def _rows(sheet: Any) -> list[tuple[Any, ...]]:
 
 
 def _grid(path: Path, rows: list[tuple[Any, ...]], sheet: str | None) -> Grid:
-    width = max(_filled_width(row) for row in rows)
+    filled = ([p for p, value in enumerate(row, 1) if value not in (None, "")] for row in rows)
+    width = max(max(places, default=0) for places in filled)
     dates: dict[int, list[int]] = {}
     texts = []
     for number, row in enumerate(rows):
@@ -121,10 +122,6 @@ def _merged(ranges: Iterable[str], rows: list[tuple[Any, ...]]) -> dict[str, int
 
 def _and_more(cells: Sequence[str]) -> str:
     return f"{cells[0]} (and {len(cells) - 1:,} more)" if len(cells) > 1 else cells[0]
-
-
-def _filled_width(row: Iterable[Any]) -> int:
-    return max((place for place, value in enumerate(row, 1) if value not in (None, "")), default=0)
 
 
 def cell_text(value: Any) -> str:

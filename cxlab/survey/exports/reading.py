@@ -29,7 +29,7 @@ from cxlab.survey.exports.grid import (
     without,
 )
 from cxlab.survey.exports.programs import read_spss, read_stata, read_workbook_grid
-from cxlab.survey.files import check_headers_once, read_as_text
+from cxlab.survey.files import check_headers_once, ending_of, read_as_text
 
 if TYPE_CHECKING:
     from cxlab.survey.definition import Table
@@ -139,7 +139,7 @@ def _formats_of(ending: str) -> list[str]:
 
 def read_answers(path: Path, table: Table) -> pd.DataFrame:
     """Answers of a study's file as text, read as the study declares: nothing is guessed."""
-    ending = _ending(path)
+    ending = ending_of(path)
     declared = table.format or PACKAGES.get(ending)
     if declared is None and ending in WORKBOOK_ENDINGS:
         declared = "excel"
@@ -159,18 +159,13 @@ def read_answers(path: Path, table: Table) -> pd.DataFrame:
 
 def is_plain(path: Path, table: Table) -> bool:
     """Whether a study's file is one plain table that any engine can read by itself."""
-    return table.format in (None, "plain") and _ending(path) not in (*PACKAGES, *WORKBOOK_ENDINGS)
-
-
-def _ending(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    return next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+    return table.format in (None, "plain") and ending_of(path) not in (*PACKAGES, *WORKBOOK_ENDINGS)
 
 
 def _checked_ending(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"FILE must be a file of answers; there is no '{path}'.")
-    ending = _ending(path)
+    ending = ending_of(path)
     whole = path.suffix.lower() != ".gz" or ending in TEXT_ENDINGS
     if ending not in (*TEXT_ENDINGS, *WORKBOOK_ENDINGS, *PACKAGES, ".parquet") or not whole:
         unpack = "Unpack it and name the file in it." if ending == ".zip" else (

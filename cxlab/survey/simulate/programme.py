@@ -179,7 +179,7 @@ def _quarters(periods: Sequence[str] | int) -> tuple[str, ...]:
         return tuple(f"{2024 + k // 4}-Q{k % 4 + 1}" for k in range(int(periods)))
     names = (periods,) if isinstance(periods, str) else tuple(periods)
     try:
-        parsed = pd.PeriodIndex([name.replace("-Q", "Q") for name in names], freq="Q")
+        parsed = _parsed(names)
     except (ValueError, AttributeError) as error:
         raise ValueError(
             f"`periods` must be quarters such as '2024-Q1'; got {list(names)}."
@@ -189,9 +189,13 @@ def _quarters(periods: Sequence[str] | int) -> tuple[str, ...]:
     return names
 
 
+def _parsed(quarters: Sequence[str]) -> pd.PeriodIndex:
+    return pd.PeriodIndex([name.replace("-Q", "Q") for name in quarters], freq="Q")
+
+
 def _days(quarters: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """First day, and day after the last, of each quarter, counted from the first quarter."""
-    parsed = pd.PeriodIndex([name.replace("-Q", "Q") for name in quarters], freq="Q")
+    parsed = _parsed(quarters)
     first = parsed.start_time
     return (first - first[0]).days.to_numpy(), ((parsed + 1).start_time - first[0]).days.to_numpy()
 
@@ -235,7 +239,7 @@ def _relationship_waves(episodes, people, never_used, n_waves, starts, ends, siz
 
 
 def _assemble(people, episodes, waves, ratings, quarters, ends, size, seed, rng):
-    first_day = pd.PeriodIndex([quarters[0].replace("-Q", "Q")], freq="Q").start_time[0]
+    first_day = _parsed(quarters).start_time[0]
     customers = customer_table(people, episodes, first_day, size, rng)
     afterwards = draw_afterwards(
         people, waves, customers, first_day, int(ends[-1]), size, int(seed)
