@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from cxlab import load_study
-from cxlab.core.findings import unfounded
 from cxlab.stats.comparison import compare_tnps_rnps, programme_tables
 from cxlab.stats.comparison.findings import GAP_CELLS
 from cxlab.stats.comparison.gaps import ALIKE, COLLECTED, PAIRED, gaps_table, with_decisions
 from cxlab.stats.comparison.quantities import GAP_LESS
 from cxlab.survey.simulate import simulate_programme
+from tests.unfounded import unfounded
 
 #: Scores of the mechanisms that make a gap, all off.
 NO_GAP = {

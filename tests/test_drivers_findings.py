@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxlab.core.findings import unfounded
 from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.result import Result
 from cxlab.stats.drivers import compare_outcomes, driver_map, drivers, penalty_reward, what_if
@@ -20,6 +19,7 @@ from cxlab.stats.drivers.singled_out import FITS, MAP, Told
 from cxlab.stats.drivers.singled_out import _may_be as may_be
 from cxlab.stats.drivers.singled_out import _only_without_association as only_without_association
 from cxlab.stats.metrics import scorecard
+from tests.unfounded import unfounded
 
 NAMES = ("food", "wifi", "signs", "staff", "shops")
 LABELS = {name: name.capitalize() for name in NAMES} | {

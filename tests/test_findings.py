@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from cxlab.core.findings import COLUMNS, Cells, Finding, Findings, unfounded
+from cxlab.core.findings import COLUMNS, Cells, Finding, Findings
 from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.phrases import decimals_for, listed, number, signed, with_interval
 from cxlab.stats.inference import (
@@ -19,6 +19,7 @@ from cxlab.stats.inference import (
     smallest_shown,
     within_margin,
 )
+from tests.unfounded import unfounded
 
 ANSWER = Finding(kind="answer", text="NPS is −5 (−12 to 3)", certainty="measured")
 

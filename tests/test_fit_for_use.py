@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxlab import break_off, completeness, fit_for_use, load_study, response_rates
-from cxlab.core.findings import unfounded
 from cxlab.stats.quality.response import representativity
+from tests.unfounded import unfounded
 
 
 def answered(**groups):

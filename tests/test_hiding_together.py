@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from cxlab import load_study
-from cxlab.core.findings import unfounded
 from cxlab.report.answer import read_findings
 from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.factory.requests import Request, read_plan
@@ -22,6 +21,7 @@ from tests.hostile_reader import (
     tables_of,
     write_programme,
 )
+from tests.unfounded import unfounded
 
 SIZES = {("North", "Gold"): 60, ("North", "Basic"): 70, ("South", "Gold"): 55,
          ("South", "Basic"): 4, ("East", "Gold"): 3, ("East", "Basic"): 48}  # fmt: skip

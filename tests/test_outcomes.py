@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 
-from cxlab.core.findings import unfounded
 from cxlab.report.notebooks import choose_notebooks, read_needs, unmet
 from cxlab.stats.outcomes import (
     asymmetry,
@@ -28,6 +28,7 @@ from cxlab.stats.outcomes import (
 from cxlab.stats.outcomes.differences import _fit, _row, fieller
 from cxlab.stats.outcomes.survival import pseudo_values, survival
 from cxlab.survey.study import load_study
+from tests.unfounded import unfounded
 
 GOLDEN = Path(__file__).parent / "golden" / "outcomes"
 #: R prints twelve digits.
@@ -272,21 +273,30 @@ def test_value_at_stake_by_hand():
     assert table.loc["promoters", "estimate"] == pytest.approx(0)
 
 
+def two_periods(rng, n=3_000, *, halves=False, horizon=180, strength=0.4):
+    """As many customers answer on a first day as 200 days later; the score tells of leaving.
+
+    ``halves``: its effect is half as large in the second period.
+    """
+    scores = rng.integers(0, 11, n)
+    late = np.arange(n) >= n // 2
+    slope = np.where(late & halves, strength / 2, strength)
+    gone = rng.random(n) < expit(0.5 - slope * scores)
+    day = pd.Series(np.where(late, DAY + pd.Timedelta(days=200), DAY))
+    left = (day + pd.to_timedelta(rng.integers(1, horizon, n), unit="D")).where(gone)
+    people = pd.DataFrame({"id": range(n), "gone": left, "ces": rng.integers(0, 11, n)})
+    answers = pd.DataFrame({"id": range(n), "day": day, "recommend": scores})
+    until = DAY + pd.Timedelta(days=400)
+    return follow_up(answers, people, customer="id", answered="day", left="gone", until=until)
+
+
 def test_the_better_predictor_is_found_out_of_time():
-    rng = np.random.default_rng(4)
-    n = 3_000
-    scores, days, gone, _ = planted(rng, n, slope=-0.4, base=2.0)
-    noise = rng.integers(0, 11, n)
-    followed = linked(scores, days, gone, ces=noise)
-    table = followed.table.copy()
-    table.loc[: n // 2, "day"] = DAY - pd.Timedelta(days=1)
-    early = replace(followed, table=table)
-    found = compare_predictors(
-        early, {"NPS": "recommend", "ease": "ces"}, split=DAY, horizon=180
-    ).set_index("predictor")
+    followed = two_periods(np.random.default_rng(4))
+    found = compare_predictors(followed, {"NPS": "recommend", "ease": "ces"}).set_index("predictor")
     assert found.loc["NPS", "ci_low"] > 0
     assert found.loc["ease", "difference_high"] < 0
     assert np.isnan(found.loc["NPS", "difference"])
+    assert found["n"].tolist() == [1_500, 1_500]
 
 
 def test_asymmetry_is_not_identified_where_promoters_stay_like_passives():
@@ -633,17 +643,68 @@ def test_a_category_in_which_all_stayed_is_not_without_variance():
     assert table["note"].iloc[0].startswith("not identified")
 
 
-def test_nobody_is_judged_by_what_was_fitted():
-    rng = np.random.default_rng(14)
-    scores, days, gone, _ = planted(rng, 200)
-    one = linked(scores, days, gone)
-    later = one.table.assign(day=DAY + pd.Timedelta(days=1))
-    # the same customers answer again, and fifty others
-    both = pd.concat([one.table[:150], later], ignore_index=True)
-    found = compare_predictors(
-        replace(one, table=both), {"NPS": "recommend"}, split=DAY + pd.Timedelta(days=1)
+def test_what_happened_after_the_split_has_no_part_in_what_is_fitted():
+    """Customers who answered shortly before the split, and only then: whether they leave after it."""
+    followed = two_periods(np.random.default_rng(14))
+    table = followed.table
+    recent = (table["day"] == DAY) & ~table["left_after"] & (table["id"] % 2 == 0)
+    day = table["day"].mask(recent, DAY + pd.Timedelta(days=150))
+    stay, leave = (
+        table.assign(
+            day=day, days_followed=table["days_followed"].mask(recent, days),
+            left_after=table["left_after"] | (recent & left),
+        )
+        for days, left in ((250.0, False), (60.0, True))
+    )  # fmt: skip
+    split = DAY + pd.Timedelta(days=200)
+    for columns in ({"NPS": "recommend"}, {"NPS": ("recommend", {"low": (0, 6), "high": (7, 10)})}):
+        one, other = (
+            compare_predictors(replace(followed, table=rows), columns, split=split)
+            for rows in (stay, leave)
+        )
+        pd.testing.assert_frame_equal(one, other)
+
+
+def test_who_answers_again_is_judged_by_what_happened_then():
+    followed = two_periods(np.random.default_rng(14), 400)
+    first = followed.table[followed.table["day"] == DAY]
+    again = first[~first["left_after"]].assign(
+        day=DAY + pd.Timedelta(days=200), days_followed=200.0
     )
-    assert found["n"].iloc[0] == 50
+    both = replace(followed, table=pd.concat([followed.table, again], ignore_index=True))
+    assert compare_predictors(both, {"NPS": "recommend"})["n"].iloc[0] == 200 + len(again)
+
+
+@pytest.mark.parametrize(
+    ("split", "until", "words"),
+    [
+        (0, 400, "0 of 0 who answered before it had left by then"),
+        (60, 400, "0 of 200 who answered before it had left by then"),
+        (200, 250, "of 200 who answered from it on left"),
+        (300, 400, "0 of 0 who answered from it on left"),
+    ],
+)
+def test_without_a_later_period_nothing_is_judged(split, until, words):
+    followed = two_periods(np.random.default_rng(14), 400)
+    end = DAY + pd.Timedelta(days=until)
+    table = followed.table
+    reach = (end - table["day"]).dt.days
+    if split == 60:
+        # they leave within the horizon, after the split
+        table = table.assign(days_followed=table["days_followed"].clip(lower=70))
+    table = table.assign(
+        days_followed=np.minimum(table["days_followed"], reach),
+        left_after=table["left_after"] & (table["days_followed"] <= reach),
+    )
+    known = replace(followed, table=table, until=end)
+    options = {"split": DAY + pd.Timedelta(days=split), "horizon": 90}
+    with pytest.raises(
+        ValueError, match=f"`split` must have 10 customers or more .* {words}. Later"
+    ):
+        compare_predictors(known, {"NPS": "recommend"}, **options)
+    found = compare_predictors(known, {"NPS": "recommend"}, refuse=False, **options)
+    assert words in found["note"].iloc[0]
+    assert np.isnan(found["estimate"].iloc[0])
 
 
 def test_a_row_without_a_cluster_is_one_of_its_own():

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from cxlab import load_study, study_scorecard
-from cxlab.core.findings import unfounded
 from cxlab.stats.metrics.standing import _tile_note
+from tests.unfounded import unfounded
 
 SCALES = {
     10: 'range = [0, 10]\nbins = { low = [0, 5], middle = [6, 7], top = [8, 10] }',

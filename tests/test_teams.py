@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from scipy.special import stdtr
 
-from cxlab.core.findings import unfounded
 from cxlab.stats.teams import link_teams, study_teams, unit_scores, unit_signs
 from cxlab.stats.teams.link import BETWEEN, CORRECTED, WITHIN
 from cxlab.stats.teams.regression import meta_regression, reliability
 from cxlab.stats.teams.signs import funnel
 from cxlab.survey.simulate import simulate_programme
 from cxlab.survey.study import load_study
+from tests.unfounded import unfounded
 
 GOLDEN = Path(__file__).parent / "golden" / "outcomes"
 #: R's metafor ends its steps of τ² at 1e-5 of its own, and prints ten digits.

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxlab.core.findings import Findings, unfounded
+from cxlab.core.findings import Findings
 from cxlab.core.result import table_text
 from cxlab.report.plots import plot_correlations
 from cxlab.stats.association import JointModel
 from cxlab.stats.touchpoints import correlations, masking, touchpoint_correlations
 from cxlab.stats.touchpoints.findings import HALO, MASKING, PLACES
 from cxlab.stats.touchpoints.halo import Together
+from tests.unfounded import unfounded
 
 #: Names of touchpoints as readers know them.
 NAMES = {f"t{i}": f"Touchpoint {letter}" for i, letter in enumerate(string.ascii_uppercase)}

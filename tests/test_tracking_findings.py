@@ -17,11 +17,12 @@ from cxlab import (
     period_changes,
     period_scores,
 )
-from cxlab.core.findings import Finding, Findings, unfounded
+from cxlab.core.findings import Finding, Findings
 from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.periods import A_YEAR_BEFORE, LAST
 from cxlab.stats.tracking.families import HEADLINE, OTHERS, _verdict
 from tests.test_tracking_past import recorded
+from tests.unfounded import unfounded
 
 NPS = nps_metric("recommend")
 PERIODS = ("2024-Q4", "2025-Q1", "2025-Q2", "2025-Q3", "2025-Q4")

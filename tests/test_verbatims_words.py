@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxlab.core.findings import unfounded
 from cxlab.core.metric import nps_metric
 from cxlab.report.notebooks import notebooks_folder, read_needs, unmet
 from cxlab.stats.verbatims import (
@@ -30,6 +29,7 @@ from cxlab.stats.verbatims.quotes import NO_QUOTE, _Words, sentences_of
 from cxlab.survey.datasets import data_folder
 from cxlab.survey.definition import Theme
 from cxlab.survey.study import load_study
+from tests.unfounded import unfounded
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from html import escape
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from cxlab.core.messages import unknown
-from cxlab.core.phrases import MINUS
+from cxlab.core.phrases import joined
 
 #: Kinds of finding, and how many of each a report may have; an answer is there once per
 #: headline outcome.
@@ -27,7 +26,6 @@ HOW_SURE = (
     "Clear: shown at the 95 % level, allowing for how many were compared. Likely: this way in "
     "80–95 % of resamples, not enough to act on alone. Not settled: not shown; it may still be there."
 )
-_NUMBER = re.compile(rf"(?<![\w.,])[{MINUS}+-]?\d[\d,]*(?:\.\d+)?(?![\w]|\.\d)")
 
 
 @dataclass(frozen=True)
@@ -124,8 +122,40 @@ class Finding:
         """The same of a part that was not planned: at most likely."""
         if self.certainty != "clear":
             return self
-        detail = "; ".join(part for part in (self.detail, "explored, not planned") if part)
+        detail = joined(self.detail, "explored, not planned")
         return replace(self, certainty="likely", detail=detail)
+
+
+def figures(
+    row: Mapping[str, Any], columns: tuple[str, str, str] = ("estimate", "ci_low", "ci_high")
+) -> dict[str, Any]:
+    """Fields of a `Finding` that a table's row has: its number with the interval, n, unit, p.
+
+    >>> row = {"estimate": 4.0, "decided_low": 1.0, "decided_high": 7.0, "n": 80, "unit": "%"}
+    >>> figures(row, ("estimate", "decided_low", "decided_high"))
+    {'estimate': 4.0, 'ci_low': 1.0, 'ci_high': 7.0, 'n': 80, 'unit': '%'}
+    """
+    names = zip(("estimate", "ci_low", "ci_high"), columns, strict=True)
+    found: dict[str, Any] = {name: float(row[column]) for name, column in names}
+    if "n" in row and not pd.isna(row["n"]):
+        found["n"] = int(row["n"])
+    if "unit" in row:
+        found["unit"] = row["unit"]
+    if "p_adjusted" in row:
+        found["p_adjusted"] = float(row["p_adjusted"])
+    return found
+
+
+def direction_of(changes: Iterable[float]) -> str:
+    """What changes mean where all go one way; "" where they don't.
+
+    >>> direction_of([3.0, 0.4]), direction_of([-3.0]), direction_of([3.0, -0.4])
+    ('good', 'bad', '')
+    """
+    rose = {change > 0 for change in changes}
+    if len(rose) != 1:
+        return ""
+    return "good" if rose.pop() else "bad"
 
 
 #: Columns of a table of findings.
@@ -247,83 +277,3 @@ def _is_known(value: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
-
-
-def unfounded(
-    findings: Findings, tables: Mapping[str, pd.DataFrame], *, words: Sequence[str] = ()
-) -> list[str]:
-    """Numbers in texts that are the rounding of no cell which the finding names.
-
-    Parameters
-    ----------
-    findings : Findings
-    tables : mapping of str to DataFrame
-        Recorded tables by their names.
-    words : sequence of str
-        Names that hold digits: labels, periods, groups, scales such as "8 to 10".
-
-    Returns
-    -------
-    list of str
-        ``text: number`` of each. Of a finding's own fields, its reference, margin, share (as
-        per cent) and family's size need no cell; its estimate and interval do.
-
-    Raises
-    ------
-    ValueError
-        When a finding names a table, row or column that is not there.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"metric": ["nps"], "estimate": [-4.52]})
-    >>> cells = Cells("outcomes", {"metric": "nps"}, ("estimate",))
-    >>> told = Findings((Finding(kind="answer", text="NPS is −5, target 30", cells=(cells,)),))
-    >>> unfounded(told, {"outcomes": table})
-    ['NPS is −5, target 30: 30']
-    """
-    found = []
-    for finding in findings:
-        known = [finding.reference, finding.margin, 100 * finding.share]
-        known += [float(finding.family_size)] if finding.family_size is not None else []
-        known += [value for cells in finding.cells for value in _values(cells, tables)]
-        text = finding.text
-        for word in sorted(filter(None, words), key=len, reverse=True):
-            text = text.replace(word, " ")
-        found += [
-            f"{finding.text}: {token}"
-            for token in _NUMBER.findall(text)
-            if not any(_rounds_to(value, token) for value in known)
-        ]
-    return found
-
-
-def _values(cells: Cells, tables: Mapping[str, pd.DataFrame]) -> list[float]:
-    if cells.table not in tables:
-        raise ValueError(unknown("table", cells.table, tables))
-    table = tables[cells.table]
-    chosen = table
-    for column, value in cells.row.items():
-        if column not in table:
-            raise ValueError(unknown("row", column, table.columns, of=cells.table))
-        chosen = chosen[chosen[column].astype("str") == str(value)]
-    if len(chosen) != 1:
-        raise ValueError(
-            f"`row` must find one row of '{cells.table}'; got {len(chosen)} for {dict(cells.row)}."
-        )
-    odd = [column for column in cells.columns if column not in table]
-    if odd:
-        raise ValueError(unknown("columns", odd[0], table.columns, of=cells.table))
-    values = pd.to_numeric(chosen.iloc[0][list(cells.columns)], errors="coerce")
-    return [float(value) for value in values.dropna()]
-
-
-def _rounds_to(value: float, token: str) -> bool:
-    """Whether a number, its size, or as per cent, is what the token says at its decimals."""
-    plain = token.replace(MINUS, "-").replace(",", "").lstrip("+")
-    told, decimals = float(plain), len(plain.partition(".")[2])
-    # half a unit of the last place, and what is lost in binary
-    near = 0.5 * 10.0**-decimals + 1e-9
-    sizes = (value, 100 * value)
-    same = any(abs(size - told) <= near for size in sizes)
-    # "fell by 0.6" says the size of −0.6
-    return same or (told >= 0 and any(abs(abs(size) - told) <= near for size in sizes))

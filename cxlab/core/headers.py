@@ -295,7 +295,7 @@ def header(column: str, display: Display) -> str:
         if column.startswith(f"{name}_"):
             return f"{display.labels[name]}: {column[len(name) + 1 :].replace('_', ' ')}"
     words = column.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
+    return phrases.capital(words)
 
 
 def unit(column: str, display: Display) -> str:

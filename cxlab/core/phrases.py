@@ -177,6 +177,29 @@ def listed(names: Sequence[str], *, most: int = 3, last: str = "and") -> str:
     return f"{', '.join(shown[:-1])} {last} {shown[-1]}"
 
 
+def joined(*parts: str) -> str:
+    """The parts that say something, a semicolon between them.
+
+    >>> joined("n = 40", "", "explored"), joined("", "")
+    ('n = 40; explored', '')
+    """
+    return "; ".join(part for part in parts if part)
+
+
+def capital(text: str) -> str:
+    """As a sentence begins: "NPS" and what follows the first letter stay as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def small(text: str) -> str:
+    """As within a sentence; abbreviations stay.
+
+    >>> small("No change"), small("NPS is 4")
+    ('no change', 'NPS is 4')
+    """
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
 _WORDS = [
     "no",
     "one",

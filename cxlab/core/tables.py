@@ -26,6 +26,7 @@ from cxlab.core.headers import (
     plain_decimals,
     unit,
 )
+from cxlab.core.phrases import capital, small
 
 #: Most columns that are open to view, most rows marked, and most cells of "All numbers".
 MOST_COLUMNS = 8
@@ -87,8 +88,10 @@ def arrange(table: pd.DataFrame, display: Display, name: str = "") -> Shown:
     whole = named(table.infer_objects(), display)
     own, shared = _split_notes(whole)
     if _all_hidden(whole):
-        reason = f" {shared[:1].upper()}{shared[1:]}." if shared else ""
-        sentence = f"{caption or 'Table'}: hidden in every row.{reason}"
+        reason = f" {capital(shared)}." if shared else ""
+        hidden = "suppressed" in whole or not shared or shared.startswith("hidden")
+        words = "hidden in every row" if hidden else "no figures"
+        sentence = f"{caption or 'Table'}: {words}.{reason}"
         return Shown(caption, "", [], [], [], [], [], "", sentence)
     rows = own.iloc[_order(own, display)].reset_index(drop=True)
     chosen, constant = _chosen(rows, display)
@@ -412,15 +415,11 @@ def _folded(
     part = table.head(most)
     kept = [c for c in table.columns if c != "note" or (table[c] != "").any()]
     columns = [_detailed(part, column, display) for column in kept]
-    words = [_uncapitalised(header(column, display)) for column in rest]
+    words = [small(header(column, display)) for column in rest]
     more = f" and {len(words) - 4} more" if len(words) > 4 else ""
     what = f": {', '.join(words[:4])}{more}" if words else ""
     cut = f", the first {most:,} shown" if len(table) > most else ""
     return columns, f"All numbers{what} ({len(table):,} rows × {len(kept)} columns{cut})"
-
-
-def _uncapitalised(words: str) -> str:
-    return words[:1].lower() + words[1:] if words[1:2].islower() else words
 
 
 def _detailed(table: pd.DataFrame, column: str, display: Display) -> Column:

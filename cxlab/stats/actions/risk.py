@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import linprog
 from scipy.special import expit, logit
 
-from cxlab.core.messages import got, unknown
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.display import with_display
+from cxlab.core.frames import check_columns
+from cxlab.core.messages import got
+from cxlab.core.phrases import listed
 from cxlab.core.result import Result
 from cxlab.stats.inference import normal_quantile
-from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
-from cxlab.stats.outcomes.predictors import observed_outcomes
-from cxlab.stats.outcomes.survival import check_times, cluster_error
+from cxlab.stats.outcomes.follow_up import LEFT, FollowUp
+from cxlab.stats.outcomes.later import FEWEST_LEAVERS, Parts, observed_outcomes, parts_at
+from cxlab.stats.outcomes.survival import cluster_error
 
-#: Leavers that each column of the model needs.
-LEAVERS_A_COLUMN = 10
+Array = NDArray[np.float64]
 #: What the intervals of slope, and of observed over expected, must lie in.
-SLOPE_LIMITS, RATIO_LIMITS = (0.7, 1.3), (0.8, 1.25)
+LIMITS = {"slope": (0.7, 1.3), "observed over expected": (0.8, 1.25)}
+COLUMNS = ("measure", "estimate", "se", "ci_low", "ci_high")
+MEASURES = ("slope", "intercept", "observed over expected", "Brier score")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,7 +36,7 @@ class LeavingRisk(Result):
     Attributes
     ----------
     table : DataFrame
-        One row per measure: ``measure``, ``estimate``, ``se``, ``ci_low``, ``ci_high``, ``note``.
+        As of `calibration`.
     net_benefit : DataFrame
         ``threshold``, ``model``, ``call_all``, ``call_none``.
     ranks : DataFrame
@@ -50,28 +56,33 @@ def leaving_risk(
     followed: FollowUp,
     columns: Sequence[str],
     *,
-    split: str | pd.Timestamp,
+    split: str | pd.Timestamp | None = None,
     horizon: float = 180,
     thresholds: Sequence[float] = (0.05, 0.1, 0.2, 0.3),
     level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
     refuse: bool = True,
 ) -> LeavingRisk:
-    """Fit who left on earlier answers, and judge it on later ones only.
+    """Fit who left on what was known at a date, and judge it on later answers only.
 
     Parameters
     ----------
     followed : FollowUp
+        Of several periods.
     columns : sequence of str
         What is known at the answer: numbers as they are, texts as groups.
-    split : date
-        Answers before it fit the model; those from it on judge it.
+    split : date, optional
+        Answers before it, followed up to it, fit the model; those from it on judge it. Default:
+        the middle between the first answer and the last day observed.
     horizon : float
         Days.
     thresholds : sequence of float
         Probabilities from which one would call, for the net benefit.
     level : float
+    min_group_size : int
+        With fewer customers on either side of the split nothing is judged.
     refuse : bool
-        False: answers that cannot say who may leave make an empty result, whose note is the reason.
+        False: answers that cannot say who may leave make blank figures and a note that says why.
 
     Returns
     -------
@@ -80,80 +91,55 @@ def leaving_risk(
     Raises
     ------
     ValueError
-        For fewer than 10 customers a column who left, a column (or a group of a text) that
-        separates leavers, but for one value at most, or no answers on one side of ``split``.
+        For fewer than 10 customers on either side, or a column, who left within the horizon;
+        for columns that separate leavers, alone or together, but for ties.
 
     Notes
     -----
-    Customers who answered before the split are not judged. Both parts are followed over the same
-    time: unless the earlier part was fully followed before the split, this is a check on other
-    customers, not on a later time. Censored answers are represented by others (inverse probability of censoring weights); errors
-    are robust to customers. In the sample that fitted it the slope is always 1, so that nothing
-    is judged there. Probabilities are shown only where the intervals of the calibration slope and
-    of observed over expected lie within 0.7–1.3 and 0.8–1.25; otherwise ranks.
+    What happened from the split on has no part in the fit, so that a customer who answers again
+    is judged by something new. Censored answers are represented by others (inverse probability
+    of censoring); errors are robust to customers. In the sample that fitted it the slope is
+    always 1, so that nothing is judged there. Probabilities are shown only where the intervals of
+    the calibration slope and of observed over expected lie within 0.7–1.3 and 0.8–1.25; otherwise
+    ranks.
 
     References
     ----------
     Van Calster et al. (2019), BMC Medicine 17, 230. Vickers & Elkin (2006), Medical Decision
-    Making 26, 565–574.
+    Making 26, 565–574. Konis (2007), DPhil thesis, University of Oxford (separation).
     """
+    if not columns:
+        raise ValueError("`columns` must name one column or more; got none.")
+    check_columns(followed.table, {"columns": list(columns)})
+    rows = followed.table.dropna(subset=list(columns))
+    caption = f"Who left within {horizon:g} days, in later periods"
     try:
-        return _judged(followed, columns, pd.Timestamp(split), horizon, thresholds, level)
+        parts = parts_at(rows, followed, split, horizon, min_group_size=min_group_size)
+        predicted = _fitted(rows, parts, columns, followed.customer, horizon)
     except ValueError as error:
         if refuse:
             raise
-        names = ["measure", "estimate", "ci_low", "ci_high"]
+        unknown = pd.DataFrame({"measure": MEASURES, "note": str(error).rstrip(".")})
+        table = with_display(unknown.reindex(columns=[*COLUMNS, "note"]), caption=caption)
         return LeavingRisk(
-            table=pd.DataFrame(columns=names), net_benefit=pd.DataFrame(), ranks=pd.DataFrame(),
-            shown=False, notes=(str(error),),
+            table=table, net_benefit=pd.DataFrame(), ranks=pd.DataFrame(), shown=False,
+            notes=(str(error),),
         )  # fmt: skip
-
-
-def _judged(
-    followed: FollowUp,
-    columns: Sequence[str],
-    split: pd.Timestamp,
-    horizon: float,
-    thresholds: Sequence[float],
-    level: float,
-) -> LeavingRisk:
-    """Fitted before the split, judged from it on."""
-    rows = _complete(followed.table, columns)
-    check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
-    late = (rows[followed.answered] >= split).to_numpy()
-    before = rows.loc[~late, followed.customer]
-    # nobody is judged by what fitted
-    kept = ~late | ~rows[followed.customer].isin(before).to_numpy()
-    rows, late = rows[kept], late[kept]
-    if late.all() or not late.any():
-        raise ValueError(f"`split` must have answers before it and after it; got {split.date()}.")
-    levels, matrix = (
-        pd.get_dummies(rows[list(columns)], drop_first=first, dtype=float)
-        for first in (False, True)
-    )
-    early = _fit(rows[~late], matrix[~late], levels[~late], followed.customer, horizon)
-    score = np.asarray(matrix[late] @ early.params[matrix.columns] + early.params["const"])
-    later = rows[late]
-    check_times(later[DAYS], later[LEFT], horizon, DAYS)
-    stayed, weight = observed_outcomes(later, horizon)
-    measures = calibration(
-        expit(score), 1 - stayed, weights=weight, clusters=later[followed.customer], level=level
-    )
+    gone, weight = 1 - parts.stayed, parts.weight
+    who = parts.later[followed.customer]
+    measures = calibration(predicted, gone, weights=weight, clusters=who, level=level)
     shown = _passes(measures)
-    benefit = net_benefit(expit(score), 1 - stayed, thresholds, weights=weight)
-    ranks = _ranks(later.assign(probability=expit(score)), followed)
-    note = (
-        "Probabilities may be shown: they agreed with what happened later."
-        if shown
-        else "Probabilities are not shown: they are not sure to agree with what happened later. Ranks are."
-    )
+    ranks = _ranks(parts.later.assign(probability=predicted), followed)
+    if shown:
+        note = "Probabilities agreed with what happened later, and may be used."
+    else:
+        ranks = ranks.drop(columns="probability")
+        note = "Not sure to agree with what happened later: who is likelier is known at most, not how likely."
     return LeavingRisk(
-        table=measures,
-        net_benefit=benefit,
-        ranks=ranks if shown else ranks.drop(columns="probability"),
-        shown=shown,
-        notes=(note,),
-    )
+        table=with_display(measures, caption=caption, about=f"{parts.about} {note}", level=level),
+        net_benefit=net_benefit(predicted, gone, thresholds, weights=weight),
+        ranks=ranks, shown=shown, notes=(note,),
+    )  # fmt: skip
 
 
 def _ranks(later: pd.DataFrame, followed: FollowUp) -> pd.DataFrame:
@@ -167,52 +153,73 @@ def _ranks(later: pd.DataFrame, followed: FollowUp) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _complete(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    if not columns:
-        raise ValueError("`columns` must name one column or more; got none.")
-    for name in columns:
-        if name not in table:
-            raise ValueError(unknown("columns", name, table.columns))
-    return table.dropna(subset=list(columns))
-
-
-def _fit(
-    rows: pd.DataFrame, matrix: pd.DataFrame, levels: pd.DataFrame, customer: str, horizon: float
-) -> Any:
+def _fitted(
+    rows: pd.DataFrame, parts: Parts, columns: Sequence[str], customer: str, horizon: float
+) -> Array:
+    """Probability of leaving of each later answer, by the earlier ones."""
     import statsmodels.api as sm  # slow to import
 
-    stayed, weight = observed_outcomes(rows, horizon)
-    leavers = rows.loc[(weight > 0) & (stayed == 0), customer].nunique()
-    needed = LEAVERS_A_COLUMN * matrix.shape[1]
+    stayed, weight = observed_outcomes(parts.early, horizon)
+    known, gone = weight > 0, stayed == 0
+    groups = pd.get_dummies(rows[list(columns)], dtype=float)
+    alike = [name for name in groups if groups.loc[parts.early.index[known], name].nunique() < 2]
+    if alike:
+        raise ValueError(f"`columns` must vary before the split; got one value of {got(alike)}.")
+    matrix = pd.get_dummies(rows[list(columns)], drop_first=True, dtype=float)
+    leavers = parts.early.loc[known & gone, customer].nunique()
+    needed = FEWEST_LEAVERS * matrix.shape[1]
     if leavers < needed:
         raise ValueError(
-            f"`columns` must have {LEAVERS_A_COLUMN} leavers each, {needed} in all; got {leavers}. Use fewer "
-            "columns, or a longer horizon."
+            f"`columns` must have {FEWEST_LEAVERS} leavers each, {needed} in all; got {leavers}. Use "
+            "fewer columns, or a longer horizon."
         )
-    _check_separation(levels[weight > 0], stayed[weight > 0] == 0)
+    early = matrix.loc[parts.early.index]
+    _check_separation(parts.early[known], early[known], gone[known], columns)
     options = {"family": sm.families.Binomial(), "var_weights": weight}
-    return sm.GLM(1 - stayed, sm.add_constant(matrix, has_constant="add"), **options).fit()
+    fit = sm.GLM(1 - stayed, sm.add_constant(early, has_constant="add"), **options).fit()
+    later = matrix.loc[parts.later.index]
+    return expit(later.to_numpy() @ fit.params[matrix.columns].to_numpy() + fit.params["const"])
 
 
-def _check_separation(levels: pd.DataFrame, gone: np.ndarray) -> None:
-    """Refuse a column of which some cut parts leavers from others, but for one value at most.
+def _check_separation(
+    rows: pd.DataFrame, matrix: pd.DataFrame, gone: NDArray[np.bool_], columns: Sequence[str]
+) -> None:
+    """Refuse columns of which some sum parts leavers from others, but for ties: no maximum exists."""
+    if not separates(matrix.to_numpy(), gone):
+        return
+    alone = [
+        name for name in columns
+        if separates(pd.get_dummies(rows[[name]], drop_first=True, dtype=float).to_numpy(), gone)
+    ]  # fmt: skip
+    names = listed([f"'{name}'" for name in (alone or columns)], most=len(columns))
+    what = f"{names}: it separates" if len(alone) == 1 else f"{names} together: they separate"
+    raise ValueError(
+        f"`columns` must not hold {what} who left perfectly, or but for ties. Was it recorded after "
+        "the event? Leave it out, or join small groups."
+    )
 
-    There the likelihood has no maximum. Of texts, each group is a column.
+
+def separates(matrix: Array, gone: NDArray[np.bool_]) -> bool:
+    """Whether some linear predictor has all leavers at or above all others, and is not constant.
+
+    The linear programme of Konis (2007): the largest sum of signed predictors, none below 0.
+
+    Examples
+    --------
+    No column alone, but their sum.
+
+    >>> rows = np.array([[0.0, 3.0], [3.0, 0.0], [1.0, 1.0], [0.0, 2.0], [2.0, 0.0]])
+    >>> separates(rows, np.array([True, True, False, False, False]))
+    True
+    >>> separates(rows[:, :1], np.array([True, True, False, False, False]))
+    False
     """
-    for name in levels:
-        values = levels[name].to_numpy(float)
-        if values.min() == values.max():
-            raise ValueError(f"`columns` must vary before the split; got one value of '{name}'.")
-        (low, high), (least, most) = (
-            (values[side].min(), values[side].max()) for side in (gone, ~gone)
-        )
-        if low >= most or high <= least:
-            both = low if low == most else high
-            but = f" but for those at {both:g}" if low == most or high == least else ""
-            raise ValueError(
-                f"`columns` must not hold '{name}': it separates who left perfectly{but}. Was it recorded "
-                "after the event? Leave it out, or join its small groups."
-            )
+    scaled = (matrix - matrix.mean(axis=0)) / (matrix.std(axis=0) + (matrix.std(axis=0) == 0))
+    signed = np.where(gone, 1.0, -1.0)[:, None] * np.column_stack([np.ones(len(scaled)), scaled])
+    cases = np.unique(signed, axis=0)
+    best = linprog(-cases.sum(axis=0), A_ub=-cases, b_ub=np.zeros(len(cases)), bounds=(-1, 1))
+    # what the solver's tolerance leaves of 0
+    return bool((cases @ best.x).max() > 1e-5)
 
 
 def calibration(
@@ -259,36 +266,30 @@ def calibration(
         "slope": (sm.GLM(happened, line, **options).fit(), line),
         "intercept": (sm.GLM(happened, one, offset=score, **options).fit(), one),
     }
-    observed, expected = own @ happened, own @ predicted
-    ratio = observed / expected if expected > 0 else np.nan
-    who = np.arange(len(own)) if clusters is None else clusters
-    spread = cluster_error(own * (happened - predicted), who)[0] / max(observed, 1e-12)
     width = normal_quantile(level)
     rows = []
     for name, (fit, columns) in fits.items():
         value, se = fit.params[-1], fit.bse[-1]
         if clusters is not None:
-            se = _robust_error(
-                columns, own, happened - fit.fittedvalues, fit.fittedvalues, clusters
-            )
+            se = _robust_error(columns, own, happened, fit.fittedvalues, clusters)
         rows.append((name, value, se, value - width * se, value + width * se))
+    observed, expected = own @ happened, own @ predicted
+    ratio = observed / expected if expected > 0 else np.nan
+    who = np.arange(len(own)) if clusters is None else clusters
+    spread = cluster_error(own * (happened - predicted), who)[0] / max(observed, 1e-12)
     limits = [ratio * np.exp(sign * width * spread) for sign in (-1, 1)]
     rows.append(("observed over expected", ratio, ratio * spread, *limits))
     brier = own @ (happened - predicted) ** 2 / own.sum()
     rows.append(("Brier score", brier, *[np.nan] * 3))
-    return pd.DataFrame(rows, columns=["measure", "estimate", "se", "ci_low", "ci_high"])
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _robust_error(
-    columns: np.ndarray,
-    weights: np.ndarray,
-    residuals: np.ndarray,
-    fitted: np.ndarray,
-    clusters: pd.Series,
+    columns: Array, weights: Array, happened: Array, fitted: Array, clusters: pd.Series
 ) -> float:
     """Clustered standard error of the last coefficient; statsmodels has none under weights."""
     bread = np.linalg.inv(columns.T @ (columns * (weights * fitted * (1 - fitted))[:, None]))
-    influence = columns @ bread[-1] * weights * residuals
+    influence = columns @ bread[-1] * weights * (happened - fitted)
     return cluster_error(influence, clusters)[0]
 
 
@@ -321,10 +322,8 @@ def net_benefit(
 
 
 def _passes(measures: pd.DataFrame) -> bool:
-    limits = measures.set_index("measure")[["ci_low", "ci_high"]]
+    found = measures.set_index("measure")
     return all(
-        low <= limits.loc[name, "ci_low"] and limits.loc[name, "ci_high"] <= high
-        for name, (low, high) in {
-            "slope": SLOPE_LIMITS, "observed over expected": RATIO_LIMITS,
-        }.items()
-    )  # fmt: skip
+        low <= found.loc[name, "ci_low"] and found.loc[name, "ci_high"] <= high
+        for name, (low, high) in LIMITS.items()
+    )

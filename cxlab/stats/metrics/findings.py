@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cxlab.core.findings import Cells, Finding, Findings
+from cxlab.core.findings import Cells, Finding, Findings, direction_of, figures
 from cxlab.core.metric import Metric
 from cxlab.core.periods import A_YEAR_BEFORE
-from cxlab.core.phrases import amount, decimals_for, in_words, interval, listed, number, signed
+from cxlab.core.phrases import (
+    amount,
+    capital,
+    decimals_for,
+    in_words,
+    interval,
+    listed,
+    number,
+    signed,
+)
 from cxlab.stats.inference import ALPHA, within_margin
 from cxlab.stats.metrics.touchpoints import MOST_NAMED, are_clear, latest_changes
 
@@ -26,6 +35,7 @@ ATTAINED = {MET: "yes", MISSED: "no", NEAR: "no", OPEN: "undecided", "": ""}
 #: Names that the notebook records the tables under.
 OUTCOMES, TARGETS, SHARES, TOUCHPOINTS = "outcomes", "targets", "headline-shares", "touchpoints"
 CHANGES, GROUPS, TESTED = "headline-changes", "differences-between-segments", "groups-tested"
+DECIDED = ("estimate", "decided_low", "decided_high")
 SIMULTANEOUS = "targets; intervals that hold all of them at once"
 
 
@@ -103,8 +113,7 @@ def _of_targets(card: Scorecard, aims: Sequence[Metric], margins: Mapping[str, f
         kind="answer", text=_headed(card, lead, f"{text}: {'; '.join(items[:MOST_NAMED])}"),
         certainty="not settled" if OPEN in verdicts else "clear",
         detail=f"{'95 % interval' if size == 1 else 'intervals that hold together'}: {'; '.join(told)}",
-        subject=_name(card, aims[0]), estimate=float(lead["estimate"]), unit=lead["unit"], n=int(lead["n"]),
-        ci_low=float(lead["ci_low"]), ci_high=float(lead["ci_high"]), rule=f"targets {verdicts[0] if alike else 'mixed'}",
+        subject=_name(card, aims[0]), rule=f"targets {verdicts[0] if alike else 'mixed'}", **figures(lead),
         reference=float(lead["target"]), margin=_margin(aims[0], margins), family=SIMULTANEOUS,
         family_size=size, direction={MET: "good", MISSED: "bad"}.get(verdicts[0], "") if alike else "",
         cells=tuple(_cells(TARGETS, row, "estimate", "target", "n") for row in rows),
@@ -135,8 +144,7 @@ def _of_headline(card: Scorecard) -> Finding:
     within = f" ({interval(low, high, places)})" if math.isfinite(low) else ""
     return Finding(
         kind="answer", text=_headed(card, row, _is(card, lead, row["estimate"], places) + within),
-        detail=f"no target is set; n = {row['n']:,}", subject=name, estimate=float(row["estimate"]),
-        ci_low=low, ci_high=high, unit=lead.unit, n=int(row["n"]), rule="no target",
+        detail=f"no target is set; n = {row['n']:,}", subject=name, rule="no target", **figures(row),
         cells=(_cells(OUTCOMES, row, "estimate", "ci_low", "ci_high", "n"),),
     )  # fmt: skip
 
@@ -204,15 +212,14 @@ def _ends(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
         text = "No touchpoint is shown to be the weakest or the strongest"
         return Finding(text=text, certainty="not settled", detail=detail, rule="no ends")
     text = "; ".join(told)
-    text = f"{text[:1].upper()}{text[1:]}, of {metric.scale[1]:g}" if metric.scale else text
+    text = f"{capital(text)}, of {metric.scale[1]:g}" if metric.scale else text
     lowest, margin = weakest.iloc[0], _margin(metric, margins)
     near = "weakest" in text and average - lowest["estimate"] < margin < math.inf
     if near:
         text += "; the weakest is less below the average touchpoint than is declared to matter"
     return Finding(
         text=text, certainty="clear", detail=detail, subject=card.names[lowest["column"]],
-        estimate=float(lowest["estimate"]), ci_low=float(lowest["ci_low"]),
-        ci_high=float(lowest["ci_high"]), unit=metric.unit, n=int(lowest["n"]), margin=margin,
+        margin=margin, **figures(lowest),
         rule="ends within margin" if near else "ends", family="places of touchpoints",
         family_size=size, reference=metric.scale[1] if metric.scale else math.nan, cells=cells,
     )  # fmt: skip
@@ -250,7 +257,7 @@ def _shares(card: Scorecard) -> Finding | None:
     detail = f"n = {rows['n'].iloc[0]:,}"
     detail += f"; against {when}, in percentage points: {', '.join(against)}" if against else ""
     return Finding(
-        text=text[:1].upper() + text[1:], detail=detail, unit="%",
+        text=capital(text), detail=detail, unit="%",
         subject=_name(card, card.headline[0]),
         n=int(rows["n"].iloc[0]), rule="shares",
         cells=tuple(_cells(SHARES, row, "estimate", "ci_low", "ci_high") for _, row in rows.iterrows()),
@@ -363,22 +370,14 @@ def _compared(
     if "segment" in rows:
         table, p, keys = GROUPS, "p_headline", ["segment", "group"]
     metric, cells = _metric_of(card, row), told.pop("cells", ())
-    columns = ("estimate", "decided_low", "decided_high", "smallest_shown")
+    columns = (*DECIDED, "smallest_shown")
     cited = [_cells(table, one, *columns, **one[keys].to_dict()) for _, one in rows.iterrows()]
     return Finding(
-        subject=_name(card, metric), unit=metric.unit, n=int(row["n"]), reference=0.0,
-        estimate=float(row["estimate"]), ci_low=float(row["decided_low"]),
-        ci_high=float(row["decided_high"]), margin=_margin(metric, margins),
-        p_adjusted=float(row[p]), family="headline measures × comparisons",
-        family_size=len(tested), direction=_direction(rows) if told["rule"].endswith("changed") else "",
-        cells=(*cited, *cells), **told,
+        subject=_name(card, metric), reference=0.0, margin=_margin(metric, margins),
+        family="headline measures × comparisons", family_size=len(tested),
+        direction=direction_of(rows["estimate"]) if told["rule"].endswith("changed") else "",
+        cells=(*cited, *cells), **figures(row, DECIDED) | {"p_adjusted": float(row[p])}, **told,
     )  # fmt: skip
-
-
-def _direction(rows: pd.DataFrame) -> str:
-    """What differences mean where all go one way."""
-    rose = rows["estimate"] > 0
-    return "good" if rose.all() else "" if rose.any() else "bad"
 
 
 def _groups(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
@@ -439,11 +438,9 @@ def _touchpoint_changes(card: Scorecard, margins: Mapping[str, float]) -> Findin
     return Finding(
         kind="so what", text="; ".join(told) + (f"; {in_words(more)} more changed" if more else ""),
         certainty="clear", detail=f"false discoveries controlled over {tests} comparisons",
-        subject=card.names[lead["column"]], estimate=float(lead["estimate"]), unit=lead["unit"],
-        ci_low=float(lead["decided_low"]), ci_high=float(lead["decided_high"]), n=int(lead["n"]),
-        p_adjusted=float(lead["p_adjusted"]), family="touchpoints × comparisons", family_size=tests,
+        subject=card.names[lead["column"]], family="touchpoints × comparisons", family_size=tests,
         rule="touchpoints changed", reference=0.0, margin=_margin(_metric_of(card, lead), margins),
-        direction=_direction(clear),
+        direction=direction_of(clear["estimate"]), **figures(lead, DECIDED),
         cells=tuple(_cells(TOUCHPOINTS, row, "change", "change_low", "change_high")
                     for _, row in clear.iloc[:MOST_NAMED].iterrows()),
     )  # fmt: skip

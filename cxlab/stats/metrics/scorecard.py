@@ -25,6 +25,7 @@ from cxlab.core.display import metric_titles, with_display
 from cxlab.core.frames import Opened, as_list, collect, open_frame
 from cxlab.core.messages import got
 from cxlab.core.metric import Metric
+from cxlab.core.phrases import joined
 from cxlab.core.result import Result
 from cxlab.stats.inference import score_statistic, wilson_statistic
 from cxlab.stats.metrics.estimates import By, estimate_each, estimate_metrics
@@ -162,8 +163,7 @@ def _confidence(table: pd.DataFrame, metrics: list[Metric], target: pd.Series) -
 
 
 def _size_note(n: int, note: str) -> str:
-    few = f"fewer than {FEW_ANSWERS} answers" if 0 < n < FEW_ANSWERS else ""
-    return "; ".join(part for part in (few, note) if part)
+    return joined(f"fewer than {FEW_ANSWERS} answers" if 0 < n < FEW_ANSWERS else "", note)
 
 
 CONTACT, ACCOUNT, VALUE = "each contact", "each account", "by value"

@@ -16,6 +16,7 @@ from scipy.special import ndtr, stdtr
 
 from cxlab.core.design import Design
 from cxlab.core.metric import Metric
+from cxlab.core.phrases import joined
 from cxlab.core.totals import Totals
 from cxlab.stats.inference import (
     Spread,
@@ -332,7 +333,7 @@ def judged(
         same = variance == 0 and not any(alike)
         note = "no test: the same difference in every cluster" if same else found["note"]
     df = min(found["df"], own if any(alike) else np.inf)
-    return found | {"note": "; ".join(part for part in (note, few_clusters(own, df)) if part)}
+    return found | {"note": joined(note, few_clusters(own, df))}
 
 
 def few_clusters(own: float, df: float) -> str:

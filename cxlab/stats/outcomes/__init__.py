@@ -7,7 +7,7 @@ from cxlab.stats.outcomes.follow_up import (
     follow_up_purchases,
     study_follow_up,
 )
-from cxlab.stats.outcomes.predictors import compare_predictors
+from cxlab.stats.outcomes.later import compare_predictors
 from cxlab.stats.outcomes.retention import (
     Retention,
     respondents_and_others,

@@ -26,22 +26,15 @@ class FollowUp(Result):
         The answers of known customers with the customers' columns, ``days_followed`` (from
         the answer to leaving, or to the end of observation) and ``left_after`` (whether the
         customer left then).
-    n_missing : DataFrame
-        Answers without a customer who is in the customers' table.
-    customer, answered : str
-        Columns of the customer and of the answer's date.
+    customer, answered, value, account, left : str
+        Columns: the customer, the answer's date, what a customer (or the account, of all its
+        contacts) is worth, and when a customer left; empty or None where there is none.
     until : Timestamp
         The last day observed.
-    value : str or None
-        Column of what a customer is worth.
-    account : str or None
-        Column of the account, whose contacts all carry its value.
     inactive_after : int
         Days without a purchase that count as having left; 0: leaving has a date.
     customers : DataFrame or None
         All customers, whether they answered or not, where leaving has a date.
-    left : str
-        Column of that date.
     """
 
     customer: str
@@ -226,7 +219,11 @@ def _followed(table: pd.DataFrame, asked: int, lacking: str, **known: Any) -> Fo
 
 
 def study_follow_up(
-    study: Study, *, period: str | None = None, where: Mapping[str, Any] | None = None
+    study: Study,
+    *,
+    period: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    earlier: bool = False,
 ) -> FollowUp:
     """Answers of a study's main table, linked to what its customers did afterwards.
 
@@ -238,6 +235,8 @@ def study_follow_up(
         ``role = "purchase"`` and ``[study]`` says ``inactive_after``.
     period, where
         As for `Study.read`.
+    earlier : bool
+        Take the answers of all periods before it too, as `leaving_risk` needs them.
 
     Returns
     -------
@@ -264,7 +263,9 @@ def study_follow_up(
             f"got {'no customer' if not own else 'no date'}."
         )
     _check_linking(study)
-    answers = study.read(period=period, where=where, engine="pandas")
+    there = study.periods
+    chosen = there[: there.index(period) + 1] if earlier and period in there else period
+    answers = study.read(period=chosen, where=where, engine="pandas")
     answers = answers.assign(answered_on=answers[dates].max(axis=1))
     return linked_to_leaving(study, answers, customer=own[0].name, answered="answered_on")
 

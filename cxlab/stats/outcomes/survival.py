@@ -22,21 +22,15 @@ from cxlab.stats.inference import effective_sample_size, wilson_interval
 Array = NDArray[np.float64]
 
 KAPLAN_MEIER = ("n", "at_risk", "estimate", "se", "ci_low", "ci_high", "n_eff", "note")
-ONE_CLUSTER = "no interval: one cluster only"
+#: What rounding leaves of a variance of 0.
+NO_VARIANCE = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
 class Survival:
-    """Share that is still there at a horizon, and what each row moves it by.
+    """Share, from 0 to 1, that is still there at a horizon, and how far each row moves it.
 
-    Attributes
-    ----------
-    estimate : float
-        From 0 to 1; NaN where nobody was followed for so long.
-    influence : ndarray of float, shape (n,)
-        How far each row, with its weight, moves the estimate; they add up to 0.
-    at_risk : int
-        Rows still observed at the horizon.
+    ``at_risk`` counts rows still observed at the horizon; the share is NaN where nobody is.
     """
 
     estimate: float
@@ -45,10 +39,8 @@ class Survival:
 
     def variance(self, clusters: ArrayLike | None = None) -> float:
         """Sum of squares of the influence of each cluster; of each row without clusters."""
-        if clusters is None:
-            return float(self.influence @ self.influence)
-        sums = cluster_sums(self.influence, clusters)
-        return float(sums @ sums)
+        moved = self.influence if clusters is None else cluster_sums(self.influence, clusters)
+        return float(moved @ moved)
 
 
 def cluster_codes(clusters: ArrayLike) -> NDArray[np.intp]:
@@ -76,24 +68,10 @@ def survival(
 ) -> Survival:
     """Kaplan–Meier estimate at a horizon and its influence function.
 
-    Parameters
-    ----------
-    time : array_like of float, shape (n,)
-        How long each row was followed, 0 or more.
-    left : array_like of bool, shape (n,)
-        Whether it left at the end of that time; otherwise it was still there (censored).
-    horizon : float
-    weights : array_like of float, shape (n,), optional
-
-    Notes
-    -----
     With d leavers among Y at a time, h = d/Y and S = Π(1 − h) over the times up to the horizon.
     Row i moves S by −S·w·(left/(Y(1 − h)) at its time − Σ h/(Y(1 − h)) up to its time); the sum
-    of squares is Greenwood's variance, and over clusters R's robust one.
-
-    References
-    ----------
-    Reid (1981), Annals of Statistics 9, 78–92.
+    of squares is Greenwood's variance, and over clusters R's robust one (Reid 1981, Annals of
+    Statistics 9, 78–92).
 
     Examples
     --------
@@ -124,8 +102,6 @@ def survival(
 def pseudo_values(found: Survival, weights: ArrayLike | None = None) -> Array:
     """What each row says of the share that is still there; their (weighted) mean is the estimate.
 
-    References
-    ----------
     Andersen, Klein & Rosthøj (2003), Biometrika 90, 15–27.
 
     Examples
@@ -202,16 +178,14 @@ def kaplan_meier(
     opened = open_frame(data, numbers={"time": time}, left=left, design=design, by=by)
     rows = opened.rows().dropna(subset=[time, left])
     check_times(rows[time], rows[left], horizon, time)
-    known = opened.design
-    table = pd.DataFrame(
-        [
-            one_estimate(part, time, left, horizon, known.weights, known.cluster, level)
-            for _, part in parts(rows, by)
-        ],
-        columns=list(KAPLAN_MEIER),
-    )
+    known, groups = opened.design, parts(rows, by)
+    found = [
+        one_estimate(part, time, left, horizon, known.weights, known.cluster, level)
+        for _, part in groups
+    ]
+    table = pd.DataFrame(found, columns=list(KAPLAN_MEIER))
     if by:
-        table.insert(0, "group", [label for label, _ in parts(rows, by)])
+        table.insert(0, "group", [label for label, _ in groups])
     return table
 
 
@@ -254,12 +228,12 @@ def one_estimate(
     if np.isnan(found.estimate):
         return (units, 0, *[np.nan] * 5, f"nobody was followed for {horizon:g} days")
     if units < 2:
-        return (units, found.at_risk, 100 * found.estimate, *[np.nan] * 4, ONE_CLUSTER)
+        one = "no interval: one cluster only"
+        return (units, found.at_risk, 100 * found.estimate, *[np.nan] * 4, one)
     simple = found.estimate * (1 - found.estimate) / len(rows)
-    if se**2 > 1e-14 and simple > 0:
+    if se**2 > NO_VARIANCE and simple > 0:
         size = float(effective_sample_size(len(rows), se**2 / simple, units - 1, level=level))
     else:
-        # rounding leaves a variance just above 0
         observed = clusters[rows[time].to_numpy(float) >= horizon]
         size = float(max(len(pd.unique(observed)), 1))
     low, high = wilson_interval(found.estimate, size, level=level)

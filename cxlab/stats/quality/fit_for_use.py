@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ import pandas as pd
 
 from cxlab.core.display import with_display
 from cxlab.core.engines import row_count
-from cxlab.core.findings import Cells, Finding, Findings
-from cxlab.core.phrases import interval, number
+from cxlab.core.findings import Cells, Finding, Findings, figures
+from cxlab.core.phrases import capital, interval, number, small
 from cxlab.core.result import Result
 from cxlab.stats.metrics import usage
 from cxlab.stats.quality.patterns import (
@@ -106,9 +106,7 @@ def quality_findings(fit: FitForUse) -> Findings:
 
 
 def _caution(finding: Finding) -> Finding:
-    text = finding.text[:1].upper() + finding.text[1:]
-    return Finding(kind="caution", text=text, rule=finding.rule, cells=finding.cells,
-                   reference=finding.reference, n=finding.n, detail=finding.detail)  # fmt: skip
+    return replace(finding, kind="caution", text=capital(finding.text), subject="")
 
 
 def _answer(fit: FitForUse, worst: list[Finding]) -> Finding:
@@ -127,11 +125,7 @@ def _answer(fit: FitForUse, worst: list[Finding]) -> Finding:
     head = f"{fit.n:,} answers"
     if fit.selection:
         head = f"{fit.selection}: {head}"
-    text = (
-        f"{text}. {head}; {silent[:1].lower()}{silent[1:]}"
-        if worst
-        else f"{head}; {text}. {silent}"
-    )
+    text = f"{text}. {head}; {small(silent)}" if worst else f"{head}; {text}. {silent}"
     return Finding(
         kind="answer", text=text, detail=_alike(fit) or (worst[0].detail if worst else ""), n=fit.n,
         rule=rule, direction="bad" if worst else "", cells=tuple(cells),
@@ -211,8 +205,7 @@ def _least_used(fit: FitForUse) -> Finding | None:
     return Finding(
         text=f"{row['touchpoint']} is used least, by {share}: its score is that of its users",
         detail=f"n = {row['n']:,}; {len(known)} touchpoints can be left out", unit="%",
-        subject=str(row["touchpoint"]), estimate=float(row["estimate"]), ci_low=float(row["ci_low"]),
-        ci_high=float(row["ci_high"]), n=int(row["n"]), rule="least used",
+        subject=str(row["touchpoint"]), rule="least used", **figures(row),
         cells=(Cells(USE, {"touchpoint": row["touchpoint"]}, ("estimate", "ci_low", "ci_high")),),
     )  # fmt: skip
 
