@@ -153,7 +153,7 @@ def file_state(dataset: Dataset, one: DataFile) -> str:
     mirror = os.environ.get(MIRROR_VARIABLE)
     mirrored = mirror and path.resolve().is_relative_to(Path(mirror).resolve())
     place = "in the mirror" if mirrored else "here"
-    return place if _digest(path) == one.sha256 else f"{place} (wrong digest)"
+    return place if file_digest(path) == one.sha256 else f"{place} (wrong digest)"
 
 
 def fetch(name: str, *, progress: bool | None = None) -> list[Path]:
@@ -167,7 +167,7 @@ def _fetch_file(dataset: Dataset, one: DataFile, progress: bool) -> Path:
     target = cache_folder() / one.file
     with contextlib.suppress(FileNotFoundError):
         found = find_file(one.file, dataset.folder)
-        if _digest(found) == one.sha256:
+        if file_digest(found) == one.sha256:
             return found
         if found != target:
             raise FetchError(
@@ -222,7 +222,8 @@ def _download(one: DataFile, target: Path, progress: bool) -> None:
         ) from error
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import gzip
 import itertools
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -344,6 +345,16 @@ def _answers_of(schema: pa.Schema) -> list[str]:
     """A Parquet file's columns, but for row numbers that pandas has put beside them."""
     index = (schema.pandas_metadata or {}).get("index_columns", [])
     return [name for name in schema.names if name not in index]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file at one stroke, so that a failure leaves the earlier one."""
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    try:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def open_bytes(path: Path) -> Any:

@@ -30,8 +30,9 @@ import pyarrow.parquet as pq
 from cxlab.core.engines import connection
 from cxlab.survey.answers import Cleaner, Findings, repeated_ids
 from cxlab.survey.cleaning import VALUE_TYPES
-from cxlab.survey.datasets import CACHE_VARIABLE, cache_folder
+from cxlab.survey.datasets import CACHE_VARIABLE, cache_folder, file_digest
 from cxlab.survey.definition import RATING_ROLES, Table
+from cxlab.survey.files import write_whole
 from cxlab.survey.sources import RawTable
 
 #: Name of what was found while cleaning, in a clean copy's metadata.
@@ -101,13 +102,12 @@ class Store:
             if seen["state"] == state and seen["sure"]:
                 return str(seen["sha256"])
         looked = time.time()
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = file_digest(path)
         changed = max(path.stat().st_mtime, path.stat().st_ctime)
         # Windows keeps no time of the last change that a program cannot set
         sure = _state(path) == state and looked - changed > RACY_SECONDS and os.name != "nt"
         make_private(self.folder)
-        _write_text(note, json.dumps({"state": state, "sha256": digest, "sure": sure}))
+        write_whole(note, json.dumps({"state": state, "sha256": digest, "sure": sure}))
         return digest
 
     def _remove_older(self, target: Path) -> None:
@@ -211,12 +211,6 @@ def _short(text: str) -> str:
 
 def _random() -> str:
     return os.urandom(8).hex()
-
-
-def _write_text(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{_random()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 # one copy ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -200,15 +200,27 @@ def _with_codes_beyond(scores: Mapping[int, int], beyond: Sequence[int]) -> Scal
     return _with_codes(scores, high, {code: BEYOND[code] for code in beyond})
 
 
-def _typing_errors(scores: Mapping[int, int]) -> list[int]:
-    """Codes above a usual top, full below, that hardly ever come."""
-    total = sum(scores.values())
+def _above_full(scores: Mapping[int, int]) -> Iterator[tuple[int, list[int]]]:
+    """Usual tops below which every code comes, each with the codes above it."""
     for top in USUAL_TOPS:
-        above = [code for code in scores if code > top]
-        full = all(code in scores for code in range(1, top + 1))
-        if full and above and sum(scores[code] for code in above) < TYPING_ERRORS * total:
-            return sorted(above)
-    return []
+        above = sorted(code for code in scores if code > top)
+        if above and all(code in scores for code in range(1, top + 1)):
+            yield top, above
+
+
+def _typing_errors(scores: Mapping[int, int]) -> list[int]:
+    """Codes above a full scale that hardly ever come."""
+    few = TYPING_ERRORS * sum(scores.values())
+    found = (above for _, above in _above_full(scores) if sum(scores[one] for one in above) < few)
+    return next(found, [])
+
+
+def _beyond_gap(scores: Mapping[int, int]) -> list[int]:
+    """Codes above a full scale that is followed by a gap."""
+    if sum(scores.values()) < ENOUGH:
+        return []
+    found = (codes for top, codes in _above_full(scores) if codes[0] > top + 1 and codes[-1] < 10)
+    return next(found, [])
 
 
 def heavy_codes(rating: Rating) -> set[str]:
@@ -228,18 +240,6 @@ def lump_at_six(rating: Rating) -> bool:
     six, five, four = (rating.scores.get(code, 0) for code in (6, 5, 4))
     lump = six > LUMP * max(five, 1) or (six > five and five < four)
     return max(rating.scores) == 6 and lump
-
-
-def _beyond_gap(scores: Mapping[int, int]) -> list[int]:
-    """Codes above a usual top that is full below and followed by a gap."""
-    if sum(scores.values()) < ENOUGH:
-        return []
-    for top in USUAL_TOPS:
-        full = all(code in scores for code in range(1, top + 1))
-        above = sorted(code for code in scores if code > top)
-        if full and above and above[0] > top + 1 and max(above) < 10:
-            return above
-    return []
 
 
 def two_values(scores: Mapping[int, int]) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +23,7 @@ from cxlab.survey.drafting.words import (
     labels_with_choices,
 )
 from cxlab.survey.exports import Export
-from cxlab.survey.files import usual_separator
+from cxlab.survey.files import usual_separator, write_whole
 from cxlab.survey.study_file import read_definition
 
 NPS_SCALE = "likelihood_to_recommend"
@@ -119,20 +117,6 @@ def check_output(path: Path, *, force: bool) -> None:
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"`output` must be in a folder that exists; got '{path}'.")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file at one stroke, so that a failure leaves the earlier one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def _about(name: str) -> Any:
