@@ -18,13 +18,14 @@ from cxlab.survey.definition import RATING_ROLES, SINGLE_ROLES, normal_header
 from cxlab.survey.drafting.describing import describing, known, leave_out
 from cxlab.survey.drafting.labelled import labelled
 from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, profile_column
-from cxlab.survey.drafting.scored import scored, settle_roles
+from cxlab.survey.drafting.scored import scored
 from cxlab.survey.drafting.together import (
     check_answers_not_results,
     find_choices,
     find_rankings,
     note_directions,
     note_surveys,
+    settle_roles,
     without_strangers,
 )
 from cxlab.survey.drafting.words import labels_with_choices, words_of

@@ -355,3 +355,71 @@ def _named_like_answers(numbers: Sequence[Profile]) -> list[str]:
     named = [header for header in counted if level_of(header) is not None]
     wording = wording_of(named) if len(named) >= FEWEST_ANSWERS else None
     return list(wording.heights) if wording is not None else []
+
+
+# roles ------------------------------------------------------------------------------------
+
+_ONLY_RATING = (
+    "It is the only {} of the file, so it is taken as the outcome. If it is the likelihood to "
+    'recommend, set scale = "likelihood_to_recommend"; if it rates one touchpoint only, set '
+    'role = "touchpoint".'
+)
+
+
+def settle_roles(guesses: Sequence[Guess], items: Mapping[int, str]) -> None:
+    """Outcomes by their names, the other ratings as touchpoints; says so in the question."""
+    ordered = sorted(guesses, key=lambda guess: guess.profile.place)
+    overall = _overall(ordered, items)
+    if overall is None and not any(hints(g.profile.hinted, "recommend") for g in ordered):
+        overall = _lone(ordered)
+    for guess in ordered:
+        recommend = hints(guess.profile.hinted, "recommend")
+        guess.role = "outcome" if recommend or guess is overall else "touchpoint"
+        guess.question = _role_question(guess, recommend)
+
+
+def _overall(guesses: Sequence[Guess], items: Mapping[int, str]) -> Guess | None:
+    """The first rating named overall or the like, else the first named satisfaction."""
+    for hint in ("outcome", "satisfaction"):
+        for guess in guesses:
+            item = items[guess.profile.place]
+            if hints(item, hint) and not hints(guess.profile.hinted, "recommend"):
+                return guess
+    return None
+
+
+def _lone(guesses: Sequence[Guess]) -> Guess | None:
+    """The only rating, or the only one from 0 to 10, doubted as the outcome."""
+    long = [one for one in guesses if one.scale and (one.scale.low, one.scale.high) == (0, 10)]
+    for only, kind in ((guesses, "rating"), (long, "rating from 0 to 10")):
+        if len(only) == 1:
+            only[0].doubt = _ONLY_RATING.format(kind)
+            return only[0]
+    return None
+
+
+def _role_question(guess: Guess, recommend: bool) -> str:
+    scale = guess.scale
+    if scale is None:
+        return guess.question
+    answers = guess.profile.filled - sum(
+        guess.profile.counts[code]
+        for code, text in guess.profile.spelling.items()
+        if text in guess.missing or code in scale.missing
+    )
+    words = [guess.profile.spelling[code] for code in guess.profile.words]
+    in_words = any(text not in guess.missing for text in words)
+    what = f"Guessed: {'an outcome' if guess.role == 'outcome' else 'a touchpoint'}"
+    told = [f"{what}, {answers:,} answers from {scale.low} to {scale.high}. Is it?"]
+    if (scale.low, scale.high) == (0, 10):
+        why = "Named like an NPS question, but that" if recommend else "An NPS"
+        change = (
+            "its scale has the bins and metrics of likelihood_to_recommend."
+            if scale.labels and in_words
+            else 'you set scale = "likelihood_to_recommend".'
+        )
+        told.append(f"{why} is never assumed: it is reported as a mean until {change}")
+        told.append(scale.question)
+    elif scale.high > 7:
+        told.append(scale.question)
+    return " ".join(part for part in [*told, guess.question] if part)
