@@ -156,6 +156,15 @@ def test_zero_width_characters_are_no_part_of_a_number(tmp_path, marks):
     assert list(answers)[-2:] == ["overall", "overall_missing"]
 
 
+def test_a_cell_that_tells_a_spreadsheet_to_show_text_is_what_it_shows(tmp_path):
+    lines = "".join(f'="{i:03}","=""{SCORES[i % 11]}""",{i % 5 + 1}\n' for i in range(60))
+    draft, study = drafted(tmp_path, f"id,recommend,overall\n{lines}")
+    assert [guess.role for guess in draft.guesses] == ["id", "outcome", "outcome"]
+    answers = study.read()
+    assert answers["id"].tolist()[:2] == ["000", "001"]
+    assert answers["recommend"].tolist()[:11] == SCORES
+
+
 @EVERY
 def test_every_role_reads_through_invisible_characters(tmp_path, engine):
     def marked(values):
@@ -267,6 +276,23 @@ def test_times_of_google_forms_with_their_zone_are_dates(tmp_path, zone):
     ahead = {"GMT+1": 1, "EST": -5, "GMT-3": -3, "GMT+5:30": 5.5, "UTC+01:00": 1, "+0200": 2,
              "(PDT)": -7}.get(zone, 0)  # fmt: skip
     assert read[0].utcoffset() == pd.Timedelta(hours=ahead)
+
+
+@pytest.mark.parametrize(("morning", "afternoon", "zone", "hours"),
+                         [("vorm.", "nachm.", "MESZ", 2), ("오전", "오후", "GMT+9", 9),
+                          ("午前", "午後", "JST", 9), ("上午", "下午", "GMT+8", 8)])  # fmt: skip
+def test_times_of_google_forms_in_other_languages_are_dates(
+    tmp_path, morning, afternoon, zone, hours
+):
+    stamps = pd.date_range("2025-10-01 13:00:05", periods=60, freq="13h")
+    halves = [afternoon if t.hour >= 12 else morning for t in stamps]
+    texts = [
+        f"{t:%Y/%m/%d} {t.hour % 12 or 12}:{t:%M:%S} {half} {zone}"
+        for t, half in zip(stamps, halves, strict=True)
+    ]
+    _, read = read_drafted_dates(tmp_path, texts)
+    assert read.dt.tz_localize(None).tolist() == stamps.tolist()
+    assert read[0].utcoffset() == pd.Timedelta(hours=hours)
 
 
 def test_the_first_time_of_google_forms_is_as_written(tmp_path):

@@ -17,6 +17,8 @@ _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 #: How spreadsheets recognise a formula, full-width forms too, and a cell quoted for it before.
 _FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*[\t\r\n]")
+#: How a CSV file tells a spreadsheet that a cell is text: ``="0712"`` is seen as 0712.
+_TEXT_FORMULA = re.compile(r'="([^"]*)"')
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I)
 
 
@@ -25,9 +27,12 @@ def visible_text(text: str) -> str:
 
     Examples
     --------
-    >>> visible_text(" \\ufeff8\\u200b "), visible_text("two \\xa0 words")
-    ('8', 'two words')
+    >>> visible_text(" \\ufeff8\\u200b "), visible_text("two \\xa0 words"), visible_text('="007"')
+    ('8', 'two words', '007')
     """
+    as_text = _TEXT_FORMULA.fullmatch(text)
+    if as_text:
+        text = as_text[1]
     if text.isascii():
         return " ".join(text.split())
     return " ".join(_INVISIBLE.sub("", text).split()).strip(f"{JOINERS} ")

@@ -30,14 +30,18 @@ _CLOCK = re.compile(r"(?P<joint>,? at |, | |T)(?P<time>\d{1,2}:\d\d\b.*)$")
 #: Hours ahead of UTC of zones that are known by one meaning (those of the United States as in
 #: RFC 2822); IST, say, may be India, Israel or Ireland.
 _ZONES = {
-    **dict.fromkeys(("Z", "UTC", "GMT", "WET"), 0), "BST": 1, "WEST": 1, "CET": 1, "CEST": 2,
-    "EET": 2, "EEST": 3, "MSK": 3, "SGT": 8, "HKT": 8, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11,
-    "NZST": 12, "NZDT": 13, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6,
-    "PST": -8, "PDT": -7, "AKST": -9, "AKDT": -8, "HST": -10,
+    **dict.fromkeys(("Z", "UTC", "GMT", "WET", "WEZ"), 0), "BST": 1, "WEST": 1, "CET": 1, "MEZ": 1,
+    "CEST": 2, "MESZ": 2, "EET": 2, "OEZ": 2, "EEST": 3, "OESZ": 3, "MSK": 3, "SGT": 8, "HKT": 8,
+    "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13, "EST": -5, "EDT": -4,
+    "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "AKST": -9, "AKDT": -8,
+    "HST": -10,
 }  # fmt: skip
 _OFFSET = r"(?:UTC|GMT)?\s?(?P<sign>[+-])(?P<hours>\d{1,2}):?(?P<minutes>\d\d)?"
-#: AM and PM, also written a.m. and p. m.
-_HALF_OF_DAY = re.compile(r"\b([ap])\.?\s?m\b\.?", re.IGNORECASE)
+#: AM and PM, also written a.m. and p. m., and as forms in German, Korean, Japanese and Chinese do.
+_HALF_OF_DAY = re.compile(
+    r"\b(?:(?P<am>a\.?\s?m|vorm|오전|午前|上午)|(?:p\.?\s?m|nachm|오후|午後|下午))\b\.?",
+    re.IGNORECASE,
+)
 _ZONE = re.compile(
     rf"(?<=[\d\smM.])\(?(?:{_OFFSET}|(?P<name>{'|'.join(_ZONES)}))\)?(?: \([\w ]+\))?$"
 )
@@ -137,11 +141,15 @@ def read_dates(texts: pd.Series, form: str | None = None) -> pd.Series:
 
 def _read_plain(texts: pd.Series, form: str) -> pd.Series:
     if "%p" in form:
-        texts = texts.str.replace(_HALF_OF_DAY, r"\1m", regex=True)
+        texts = texts.str.replace(_HALF_OF_DAY, _am_or_pm, regex=True)
     dates = pd.to_datetime(texts, format=form, errors="coerce")
     if "%y" not in form:
         return dates
     return dates.fillna(pd.to_datetime(texts, format=form.replace("%y", "%Y"), errors="coerce"))
+
+
+def _am_or_pm(half: re.Match[str]) -> str:
+    return "AM" if half["am"] else "PM"
 
 
 def _read_zoned(texts: pd.Series, form: str) -> pd.Series:
@@ -217,7 +225,7 @@ def _forms_of(text: str) -> Iterator[str]:
 def _fits(text: str, form: str) -> bool:
     """Whether one text is of a form."""
     try:
-        datetime.datetime.strptime(_HALF_OF_DAY.sub(r"\1m", text), form)
+        datetime.datetime.strptime(_HALF_OF_DAY.sub(_am_or_pm, text), form)
     except ValueError:
         return "%y" in form and _fits(text, form.replace("%y", "%Y"))
     return True

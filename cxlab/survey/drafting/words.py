@@ -76,10 +76,11 @@ def words_of(header: str) -> str:
 
     Examples
     --------
-    >>> words_of("*RespondentID"), words_of("Q7_overallSat"), words_of("Q7ALL")
-    ('respondent id', 'q 7 overall sat', 'q 7 all')
+    >>> words_of("*RespondentID"), words_of("Q7_overallSat"), words_of("over\\xadall")
+    ('respondent id', 'q 7 overall sat', 'overall')
     """
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", " ", header)
+    seen = visible_text(header)
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", " ", seen)
     return " ".join(re.sub(r"[\W_]+", " ", spaced).casefold().split())
 
 
