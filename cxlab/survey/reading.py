@@ -125,9 +125,12 @@ def _read_in_memory(table: Table, raws: RawTables, asked: Asked) -> Any:
     chunks: list[pa.Table] = []
     for period, files in raws.items():
         _check_headers(files, [None] * len(files))
-        cleaned = [_clean(table, period, raw, asked.wanted) for raw in files]
-        found[period] = [findings for _, findings in cleaned]
-        own = [chunk for part, _ in cleaned for chunk in part]
+        found[period] = []
+        own: list[pa.Table] = []
+        for raw in files:
+            cleaner = Cleaner(table, period, raw.name)
+            own += [cleaner.clean(chunk, asked.wanted) for chunk in raw.chunks()]
+            found[period].append(cleaner.findings)
         _check_found(table, found[period], asked.wanted)
         _check_ids(table, own, _name_of(files))
         chunks += own
@@ -201,14 +204,6 @@ def _text_bytes(path: Path | None) -> int:
             told = pq.read_metadata(path)
             return int(told.num_rows * told.num_columns * CELL_BYTES)
     return path.stat().st_size * (GZIP_RATIO if path.suffix.lower() == ".gz" else 1)
-
-
-def _clean(
-    table: Table, period: str, raw: RawTable, wanted: Sequence[str] | None
-) -> tuple[list[pa.Table], Findings]:
-    cleaner = Cleaner(table, period, raw.name)
-    chunks = [cleaner.clean(chunk, wanted) for chunk in raw.chunks()]
-    return chunks, cleaner.findings
 
 
 def _check_headers(files: Sequence[RawTable], known: Sequence[list[str] | None]) -> None:
