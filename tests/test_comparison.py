@@ -12,24 +12,17 @@ from hypothesis import strategies as st
 from cxlab import load_study
 from cxlab.core.phrases import interval as in_words
 from cxlab.stats.comparison import compare_tnps_rnps
-from cxlab.stats.comparison.decomposition import (
-    combination,
-    decompose,
-    interval,
-    standardise,
-)
-from cxlab.stats.comparison.nonresponse import mixture, tilted_weights
+from cxlab.stats.comparison.chances import fit_all, fit_chances, reach_weights, tilted_weights
+from cxlab.stats.comparison.decomposition import combination, interval, standardise
 from cxlab.stats.comparison.programme import read_programme
-from cxlab.stats.comparison.propensity import fit_chances
 from cxlab.stats.comparison.quantities import (
     NPS_VALUES,
     QUANTITIES,
     TERMS,
     TOTALS,
+    Mixture,
     check_sum,
     combine,
-    fit_all,
-    reach_weights,
 )
 from cxlab.survey.simulate import simulate_programme
 from cxlab.survey.simulate.programme import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
@@ -102,7 +95,7 @@ def files_of(programme):
 
 
 def quantities_of(done):
-    return pd.Series({name: combination(done.result, name)[0] for name in QUANTITIES})
+    return pd.Series({name: combination(done.result.shares, name)[0] for name in QUANTITIES})
 
 
 def small_programme(rows, waves, *, trait=None):
@@ -273,11 +266,10 @@ class TestTerms:
             response_on_score=on_score,
         )
         done = standardised(programme, traits=["segment"])
-        table = decompose(done.result, done.known).set_index("term")
-        for shares in (done.result.estimate, done.result.replicates):
-            values = {name: NPS_VALUES @ share for name, share in shares.items()}
-            total = sum(combine(values, TERMS[name]) for name in TERMS)
-            assert total == pytest.approx(values["B0"] - values["A0"], abs=ROUNDING, nan_ok=True)
+        table = done.tables()["decomposition"].set_index("term")
+        values = {name: NPS_VALUES @ share for name, share in done.result.shares.items()}
+        total = sum(combine(values, TERMS[name]) for name in TERMS)
+        assert total == pytest.approx(values["B0"] - values["A0"], abs=ROUNDING, nan_ok=True)
         total = table.loc[list(TERMS), "estimate"].sum()
         assert total == pytest.approx(table.loc["gap", "estimate"], abs=ROUNDING)
 
@@ -313,7 +305,7 @@ class TestPlantedTruth:
     def test_suppression_is_corrected_where_the_raw_score_fails(self):
         programme = simulate_programme(15_000, seed=42, **SUPPRESSED)
         done, truth = standardised(programme, replicates=100), truth_of(programme)["C0"]
-        limits = {q: interval(combination(done.result, q)[1])[1:] for q in ("A0", "C0")}
+        limits = {q: interval(combination(done.result.shares, q)[1:])[1:] for q in ("A0", "C0")}
         assert limits["A0"][1] < truth
         assert limits["C0"][0] < truth < limits["C0"][1]
 
@@ -406,8 +398,8 @@ class TestTippingPoints:
         assert terms_of(result).loc["residual", "estimate"] == pytest.approx(100, abs=1e-6)
         # half are silent: they would have to score 200 points less, 0.5·100 + 0.5·(−100) = 0
         done = standardised(small_files(rows, waves), traits=(), replicates=0)
-        silent = mixture(done.weighting, done.result.chances, "transactional",
-                         np.ones((done.weighting.n_customers, 1)), response=True)  # fmt: skip
+        side, ones = done.sides["transactional"], np.ones((len(customers), 1))
+        silent = Mixture(side, done.result.chances, ones, response=True)
         assert silent.silent_share() == pytest.approx(0.5)
         assert done.tipping(100.0) == [
             ("transactional", pytest.approx(-200)),
@@ -487,15 +479,13 @@ class TestTilting:
 
     def test_weights_of_the_answers_sum_to_the_invited_in_every_category(self):
         programme = simulate_programme(3000, seed=4, **SUPPRESSED)
-        weighting = standardised(programme, replicates=0).weighting
-        ones = np.ones((weighting.n_customers, 1))
-        chances = fit_all(weighting, ones)
-        for survey in ("transactional", "relationship"):
-            side = weighting.side(survey)
-            weight = tilted_weights(weighting, chances, survey, 0.25, ones)[:, 0]
-            asked = np.flatnonzero(side.asked.invited & side.reachable)
-            reach = reach_weights(weighting, chances, survey, asked)[:, 0]
-            x = side.patterns.design[side.patterns.row]
+        sides, ones = standardised(programme, replicates=0).sides, np.ones((3000, 1))
+        chances = fit_all(sides, ones)
+        for side in sides.values():
+            weight = tilted_weights(side, chances, 0.25, ones)[:, 0]
+            asked = np.flatnonzero(side.asked.invited & side.asked.reachable)
+            reach = reach_weights(side, chances, asked)[:, 0]
+            x = side.design[side.pattern]
             assert x[side.answered].T @ weight == pytest.approx(x[asked].T @ reach, rel=1e-4)
 
     def test_no_slope_is_the_propensity_where_that_is_saturated(self):

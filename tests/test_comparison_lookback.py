@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxlab.stats.comparison.asked import last_invitation, look_back
 from cxlab.stats.comparison.contract import INVITED, NOT_SAMPLED, SUPPRESSED, ContactRule
-from cxlab.stats.comparison.propensity import last_invitation, look_back
 from cxlab.survey.simulate.mechanisms import Mechanisms
 from cxlab.survey.simulate.population import draw_customers, draw_episodes, invite_episodes
 from cxlab.survey.simulate.tables import chance_reached_wave

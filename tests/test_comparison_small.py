@@ -93,7 +93,7 @@ def pairs_of(t_value, r_score, customer=None):
 
 def shown(pairs_of_windows=None, window_days=90, /, **tables):
     """What the gate makes of tables of pairs."""
-    nobody = Respondents({"t": np.zeros(0), "r": np.zeros(0)}, {}, None, [], named=True)
+    nobody = Respondents({"t answers": np.zeros(0), "r answers": np.zeros(0)}, named=True)
     gate = ComparisonGate(
         smallest=SMALLEST,
         behind={},
@@ -101,7 +101,6 @@ def shown(pairs_of_windows=None, window_days=90, /, **tables):
         cells=np.empty(0),
         windows=pairs_of_windows or {},
         window_days=window_days,
-        unplaced={"delays": UNPLACED},
         pooled=frozenset(),
     )
     return gate.shown(tables)
@@ -365,7 +364,9 @@ class TestSamePairs:
         assert shown(later=table)["later"]["estimate"].notna().tolist() == [True, False]
 
     def test_a_delay_is_hidden_that_would_give_back_few_of_unknown_time(self):
-        table = pd.DataFrame({"delay": list("abc"), "customers": [20, 30, 40], "estimate": 1.0})
+        table = pd.DataFrame(
+            {"delay": list("abc"), "customers": [20, 30, 40], "estimate": 1.0, "outside": UNPLACED}
+        )
         found = shown(delays=table)["delays"]
         assert found["estimate"].notna().tolist() == [False, True, True]
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
-from cxlab.core.messages import got, one_of
+from cxlab.core.messages import got
 from cxlab.stats.comparison.contract import (
     ANSWERED,
     BOUNCED,
     INVITED,
     SUPPRESSED,
     ContactRule,
+    labelled,
     match_ids,
 )
-from cxlab.stats.comparison.programme import Answers, ProgrammeData
-from cxlab.stats.comparison.propensity import LookBack, last_invitation, look_back
+from cxlab.stats.comparison.programme import Answers, CustomerTimes, ProgrammeData
 
 #: More suppressed rows than this, without an invitation that would explain them, and the
 #: declared rule is not the one that was followed.
@@ -31,21 +32,10 @@ ROUNDING_DAYS = 1.5 / (24 * 60)
 class Asked:
     """Rows of one survey's invitations in the window: episodes, or customer-waves.
 
-    Attributes
-    ----------
-    customer : ndarray of int
-    cell : ndarray of int
-        Touchpoint × contact channel of an episode; 0 for waves.
-    episodes : ndarray of int
-        Eligible episodes of the row's customer in the window.
-    chance_sampled : ndarray of float
-        Designed sampling probability; NaN where it is to be estimated.
-    free : ndarray of bool
-        Not suppressed by a contact rule.
-    invited, delivered, answered : ndarray of bool
-        ``answered``: a valid score came back.
-    score : ndarray of int
-        0 to 10, −1 without an answer.
+    ``cell`` is touchpoint × contact channel of an episode, 0 of waves; ``episodes`` how many the
+    row's customer had in the window; ``chance_sampled`` the designed sampling probability, NaN
+    where it is to be estimated. A row is ``free`` unless a contact rule stopped it, ``reachable``
+    if it had a chance of passing; ``answered``: a valid score came back (−1 without).
     """
 
     customer: np.ndarray
@@ -53,6 +43,7 @@ class Asked:
     episodes: np.ndarray
     chance_sampled: np.ndarray
     free: np.ndarray
+    reachable: np.ndarray
     invited: np.ndarray
     delivered: np.ndarray
     answered: np.ndarray
@@ -61,45 +52,29 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Collected:
-    """Everything the decomposition needs from the invitations.
-
-    Attributes
-    ----------
-    episodes, waves : Asked
-    cells : list of str
-        Names of the cells.
-    look_back : LookBack
-        Of the waves: what their chance of passing the contact rule is made of.
-    unreachable : ndarray of bool, shape (waves,)
-        No chance of passing, or stopped by a rule of which nothing is known.
-    notes : list of str
-    """
+    """What the decomposition needs of the invitations; ``cells`` are the names of the cells."""
 
     episodes: Asked
     waves: Asked
     cells: list[str]
     look_back: LookBack
-    unreachable: np.ndarray
     notes: list[str]
 
 
 def collect_window(
-    data: ProgrammeData,
-    rules: dict[str, ContactRule],
-    periods: Sequence[str] | None,
+    data: ProgrammeData, rules: Mapping[str, ContactRule], periods: Sequence[str] | None
 ) -> Collected:
     """Link answers to invitations and count the eligible episodes of the window.
 
-    ``data`` has invitations and a frame, ``rules`` one for every rule of the invitations.
-    Invitations before the window still count in a rule's look-back.
+    ``rules`` hold one for every rule of the invitations. Invitations before the window still
+    count in a rule's look-back.
     """
-    episodes, waves, cells = split_invitations(data)
+    episodes, waves, cells = _split(data)
     notes: list[str] = []
-    passed, unknown = _contact_rules(episodes, waves, rules, len(cells), notes)
-    inside_e = in_window(episodes, periods)
-    inside_w = in_window(waves, periods)
-    episodes = episodes[inside_e].reset_index(drop=True)
-    waves = waves[inside_w].reset_index(drop=True)
+    passed, reachable = _contact_rules(episodes, waves, rules, len(cells), notes)
+    inside = _in_window(waves, periods)
+    episodes = episodes[_in_window(episodes, periods)].reset_index(drop=True)
+    waves = waves[inside].reset_index(drop=True)
     counts = np.bincount(episodes["customer"], minlength=data.n_customers)
     covered = np.count_nonzero(np.bincount(waves["customer"]))
     if covered < data.n_customers:
@@ -107,124 +82,80 @@ def collect_window(
             f"{data.n_customers - covered:,} customers of the frame have no row among the "
             "relationship invitations: they are outside the relationship estimands"
         )
+    t, r = data.transactional, data.relationship
+    at = match_ids(t.episode, episodes["episode_id"])
+    every = np.ones(len(episodes), dtype=bool)
     return Collected(
-        episodes=_asked(episodes, data, counts, _scores_by_episode(data.transactional, episodes)),
-        waves=_asked(waves, data, counts, _scores_by_wave(data.relationship, waves)),
+        episodes=_asked(episodes, counts, every, _linked(t, at, episodes, "transactional")),
+        waves=_asked(waves, counts, reachable[inside], _scores_by_wave(r, waves)),
         cells=cells,
-        look_back=passed.take(inside_w),
-        unreachable=unknown[inside_w],
+        look_back=passed.take(inside),
         notes=notes,
     )
 
 
-def split_invitations(data: ProgrammeData) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+def _split(data: ProgrammeData) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Eligible episodes in order of customer and time (with their cell), waves, cell names."""
     asked = data.invitations
     if asked is None:
         raise ValueError("`invitations` must be given; got None.")
-    kept = ["customer", "period", "time", "status", "rule", "probability"]
-    rows = np.flatnonzero(asked["transactional"].to_numpy())
-    order = np.lexsort((asked["time"].to_numpy()[rows], asked["customer"].to_numpy()[rows]))
-    of_episodes = [*kept, "episode_id", "touchpoint", "contact_channel"]
-    episodes = asked[of_episodes].iloc[rows[order]].reset_index(drop=True)
-    code, cells = _cells(episodes.pop("touchpoint"), episodes.pop("contact_channel"))
-    episodes["cell"] = code
-    waves = asked.loc[~asked["transactional"].to_numpy(), kept].reset_index(drop=True)
-    return episodes, waves, cells
-
-
-def _cells(touchpoint: pd.Series, channel: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Code of each episode's cell, and the names of the cells that occur."""
-    of = touchpoint.astype("str").fillna("any touchpoint")
+    of_episodes = asked["transactional"].to_numpy()
+    episodes = asked[of_episodes].sort_values(["customer", "time"], kind="stable")
+    waves = asked[~of_episodes].drop(columns=["episode_id", "touchpoint", "contact_channel"])
+    of = episodes["touchpoint"].astype("str").fillna("any touchpoint")
+    channel = episodes["contact_channel"]
     named = of.where(channel.isna(), of + " · " + channel.astype("str").fillna(""))
     code, cells = pd.factorize(named, sort=True)
-    return code, list(cells)
+    return (
+        episodes.assign(cell=code).reset_index(drop=True),
+        waves.assign(cell=0).reset_index(drop=True),
+        list(cells),
+    )
 
 
-def in_window(rows: pd.DataFrame, periods: Sequence[str] | None) -> np.ndarray:
-    """Which rows of the invitations are in the window."""
+def _in_window(rows: pd.DataFrame, periods: Sequence[str] | None) -> np.ndarray:
     if periods is None:
         return np.ones(len(rows), dtype=bool)
     return rows["period"].isin(list(periods)).to_numpy()
 
 
-def check_periods(data: ProgrammeData, periods: Sequence[str] | None) -> None:
-    """Refuse periods that no file has.
-
-    A period with answers to one survey only, or with invitations only, is one in which
-    nobody answered: no mistake.
-    """
-    if periods is None:
-        return
-    columns = [data.transactional.period, data.relationship.period]
-    for survey, column in zip(("transactional", "relationship"), columns, strict=True):
-        if len(column) and column.isna().all():
-            raise ValueError(
-                f"`periods` must be left out: the {survey} answers have no period. Give them one, "
-                "or compare everything."
-            )
-    columns += [] if data.invitations is None else [data.invitations["period"]]
-    there = sorted({str(period) for column in columns for period in column.dropna().unique()})
-    stray = [period for period in periods if period not in there]
-    if stray:
-        known = f"periods of the answers, {one_of(there)}" if there else "left out: there are none"
-        raise ValueError(f"`periods` must be {known}; got {got(stray)}.")
-
-
-def in_periods(data: ProgrammeData, periods: Sequence[str] | None) -> ProgrammeData:
-    """The programme with the answers of the window; its invitations stay, for look-backs."""
-    check_periods(data, periods)
-    if periods is None:
-        return data
-    t, r = (one.take(one.period.isin(list(periods)).to_numpy()) for one in data.sides.values())
-    return replace(data, transactional=t, relationship=r)
-
-
 def _contact_rules(
     episodes: pd.DataFrame,
     waves: pd.DataFrame,
-    rules: dict[str, ContactRule],
+    rules: Mapping[str, ContactRule],
     n_cells: int,
     notes: list[str],
 ) -> tuple[LookBack, np.ndarray]:
-    """What the chance of a wave is made of, and which waves no rule we know can release."""
+    """What the chance of a wave is made of, and which waves a rule we know can release."""
     suppressed = waves["status"].to_numpy() == SUPPRESSED
-    unknown = np.zeros(len(waves), dtype=bool)
-    for name in waves.loc[suppressed, "rule"].unique():
-        if rules[name].days is None:
-            unknown |= suppressed & (waves["rule"] == name).to_numpy()
-            notes.append(
-                f"how the rule '{name}' works was not declared: the customers that it stops are "
-                "outside what can be identified"
-            )
-    dated = _dated_rule(waves, rules)
-    if dated is None:
-        return LookBack.open_to_all(len(waves)), unknown
-    passed = look_back(episodes, waves, dated, rules, n_cells)
-    _check_rule_followed(episodes, waves, dated, notes)
-    chance = passed.chance(sampling_shares(episodes, n_cells)[:, None])[:, 0]
-    return passed, unknown | (chance <= 0)
-
-
-def _dated_rule(waves: pd.DataFrame, rules: dict[str, ContactRule]) -> ContactRule | None:
-    named = waves.loc[waves["status"] == SUPPRESSED, "rule"].unique()
-    dated = [rules[name] for name in named if rules[name].days is not None]
+    named = [rules[name] for name in waves.loc[suppressed, "rule"].unique()]
+    reachable = np.ones(len(waves), dtype=bool)
+    for rule in [rule for rule in named if rule.days is None]:
+        reachable &= ~(suppressed & (waves["rule"] == rule.name).to_numpy())
+        notes.append(
+            f"how the rule '{rule.name}' works was not declared: the customers that it stops are "
+            "outside what can be identified"
+        )
+    dated = [rule for rule in named if rule.days is not None]
     if len(dated) > 1:
         raise ValueError(
             "`contact_rules` must give the days of one rule for the relationship survey; got "
             f"{got([rule.name for rule in dated])}. Give the other None, and its customers are "
             "set outside."
         )
-    return dated[0] if dated else None
+    if not dated:
+        return open_to_all(len(waves), n_cells), reachable
+    passed = look_back(episodes, waves, dated[0], rules, n_cells)
+    _check_rule_followed(episodes, waves, dated[0], notes)
+    chance = passed.chance(_sampling_shares(episodes, n_cells)[:, None])[:, 0]
+    return passed, reachable & (chance > 0)
 
 
-def sampling_shares(episodes: pd.DataFrame, n_cells: int) -> np.ndarray:
+def _sampling_shares(episodes: pd.DataFrame, n_cells: int) -> np.ndarray:
     """Share drawn among the episodes of each cell that no rule stopped."""
-    free = episodes["status"].to_numpy() != SUPPRESSED
-    drawn = episodes["status"].to_numpy() >= INVITED
-    cell = episodes["cell"].to_numpy()
-    among = np.bincount(cell, free, minlength=n_cells)
-    return np.bincount(cell, drawn, minlength=n_cells) / np.where(among > 0, among, 1.0)
+    status, cell = episodes["status"].to_numpy(), episodes["cell"].to_numpy()
+    among = np.bincount(cell, status != SUPPRESSED, minlength=n_cells)
+    return np.bincount(cell, status >= INVITED, minlength=n_cells) / np.where(among > 0, among, 1.0)
 
 
 def _check_rule_followed(
@@ -254,12 +185,6 @@ def _check_rule_followed(
         notes.append(words)
 
 
-def _scores_by_episode(answers: Answers, episodes: pd.DataFrame) -> np.ndarray:
-    return _linked(
-        answers, match_ids(answers.episode, episodes["episode_id"]), episodes, "transactional"
-    )
-
-
 def _scores_by_wave(answers: Answers, waves: pd.DataFrame) -> np.ndarray:
     """Relationship answers belong to the customer's wave of the same period."""
     given, asked = (
@@ -277,17 +202,17 @@ def _linked(answers: Answers, at: np.ndarray, rows: pd.DataFrame, survey: str) -
     status = rows["status"].to_numpy()
     lost = at < 0 if not len(rows) else (at < 0) | (status[at] != ANSWERED)
     if lost.any():
-        shown = [answers.response.iloc[row] for row in np.flatnonzero(lost)]
         raise ValueError(
-            f"Every {survey} answer must have an invitation with status 'answered'; got "
-            f"response {got(shown)} without one. Read answers and invitations of the same periods."
+            f"Every {survey} answer must have an invitation with status 'answered'; got response "
+            f"{got(answers.response[lost].tolist())} without one. Read answers and invitations of "
+            "the same periods."
         )
-    twice = np.flatnonzero(pd.Series(at).duplicated().to_numpy())
-    if len(twice):
-        shown = [answers.response.iloc[row] for row in twice]
+    twice = pd.Series(at).duplicated().to_numpy()
+    if twice.any():
         raise ValueError(
-            f"Every {survey} invitation must have one answer; got two for response {got(shown)}. "
-            "Remove one, or give each wave a period of its own."
+            f"Every {survey} invitation must have one answer; got two for response "
+            f"{got(answers.response[twice].tolist())}. Remove one, or give each wave a period of "
+            "its own."
         )
     score = np.full(len(rows), -1, dtype=np.int64)
     valid = answers.valid
@@ -295,17 +220,133 @@ def _linked(answers: Answers, at: np.ndarray, rows: pd.DataFrame, survey: str) -
     return score
 
 
-def _asked(rows: pd.DataFrame, data: ProgrammeData, counts: np.ndarray, score: np.ndarray) -> Asked:
-    customer = rows["customer"].to_numpy()
-    status = rows["status"].to_numpy()
+def _asked(
+    rows: pd.DataFrame, counts: np.ndarray, reachable: np.ndarray, score: np.ndarray
+) -> Asked:
+    customer, status = rows["customer"].to_numpy(), rows["status"].to_numpy()
     return Asked(
         customer=customer,
-        cell=rows["cell"].to_numpy() if "cell" in rows else np.zeros(len(rows), dtype=np.int64),
+        cell=rows["cell"].to_numpy(),
         episodes=counts[customer],
         chance_sampled=rows["probability"].to_numpy(dtype=float),
         free=status != SUPPRESSED,
+        reachable=reachable,
         invited=status >= INVITED,
         delivered=(status >= INVITED) & (status != BOUNCED),
         answered=score >= 0,
         score=score,
     )
+
+
+def last_invitation(episodes: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
+    """Time of the last transactional invitation before each row's time; −inf without one.
+
+    ``episodes`` is in order of customer and time.
+    """
+    sent = episodes[episodes["status"] >= INVITED]
+    if sent.empty:
+        return np.full(len(rows), -np.inf)
+    customer, time = sent["customer"].to_numpy(), sent["time"].to_numpy()
+    key = CustomerTimes(time, rows["time"].to_numpy())
+    at = np.searchsorted(key(customer, time), key(rows["customer"], rows["time"])) - 1
+    found = np.maximum(at, 0)
+    same = (at >= 0) & (customer[found] == rows["customer"].to_numpy())
+    return np.where(same, time[found], -np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class LookBack:
+    """What a wave's chance of passing its contact rule is made of.
+
+    Attributes
+    ----------
+    exempt : float
+        Share that the rule passes over at random.
+    fixed : ndarray of float, shape (waves,)
+        Σ log(1 − q) over at-risk episodes whose q was designed.
+    certain : ndarray of bool, shape (waves,)
+        An at-risk episode was certain to be drawn.
+    counts : sparse array, shape (waves, cells)
+        At-risk episodes per cell whose q is the cell's estimated share.
+    """
+
+    exempt: float
+    fixed: np.ndarray
+    certain: np.ndarray
+    counts: sparse.csr_array
+
+    def take(self, rows: np.ndarray) -> LookBack:
+        """The waves at these positions or under this mask."""
+        return LookBack(self.exempt, self.fixed[rows], self.certain[rows], self.counts[rows])
+
+    def chance(self, shares: np.ndarray) -> np.ndarray:
+        """E + (1 − e)·Π(1 − q): shape (waves, replicates) from shares (cells, replicates)."""
+        sure = shares >= 1
+        logs = np.log1p(-np.where(sure, 0.0, shares))
+        stopped = self.certain[:, None] | (self.counts @ sure.astype(float) > 0)
+        product = np.where(stopped, 0.0, np.exp(self.fixed[:, None] + self.counts @ logs))
+        return self.exempt + (1 - self.exempt) * product
+
+
+def open_to_all(waves: int, n_cells: int) -> LookBack:
+    """No rule: everybody passes."""
+    none = sparse.csr_array((waves, max(n_cells, 1)))
+    return LookBack(0.0, np.zeros(waves), np.zeros(waves, dtype=bool), none)
+
+
+def look_back(
+    episodes: pd.DataFrame,
+    waves: pd.DataFrame,
+    rule: ContactRule,
+    rules: Mapping[str, ContactRule],
+    n_cells: int,
+) -> LookBack:
+    """At-risk episodes in each wave's look-back.
+
+    ``episodes`` are all eligible episodes in order of customer and time; ``rule`` is the
+    relationship survey's, with its days and its random exemption e.
+
+    The chance of passing is e + (1 − e)·Π(1 − q) over the episodes of the look-back that
+    were at risk of an invitation if none before them in the look-back was drawn. An episode
+    stopped by the transactional survey's own quarantine was not at risk when the invitation
+    behind it lies before the look-back; it was when that invitation lies within (without it,
+    nothing would have stopped the episode). The chance is thus conditional on the
+    invitations before the look-back, and its inverse is a valid weight.
+    """
+    start, first, end = _positions(episodes, waves, float(rule.days or 0))
+    stopped = episodes["status"].to_numpy() == SUPPRESSED
+    dated = {name: one.days is not None for name, one in rules.items()}
+    releasable = ~stopped | labelled(episodes["rule"], dated, False).astype(bool)
+    q = episodes["probability"].to_numpy(dtype=float)
+
+    def total(values: np.ndarray) -> np.ndarray:
+        """Sum over the at-risk episodes of each wave's look-back."""
+        before = np.r_[0.0, np.cumsum(np.where(~stopped, values, 0.0))]
+        after = np.r_[0.0, np.cumsum(np.where(releasable, values, 0.0))]
+        return before[first] - before[start] + after[end] - after[first]
+
+    cell, designed = episodes["cell"].to_numpy(), ~np.isnan(q)
+    known = np.where(designed & (q < 1), q, 0.0)
+    counts = [total((~designed & (cell == c)).astype(float)) for c in range(max(n_cells, 1))]
+    return LookBack(
+        exempt=rule.exempt,
+        fixed=total(np.log1p(-known)),
+        certain=total((designed & (q >= 1)).astype(float)) > 0,
+        counts=sparse.csr_array(np.column_stack(counts)),
+    )
+
+
+def _positions(
+    episodes: pd.DataFrame, waves: pd.DataFrame, days: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First episode of each look-back, the first invited one in it, and one past the last."""
+    customer, time = episodes["customer"].to_numpy(), episodes["time"].to_numpy()
+    who, when = waves["customer"].to_numpy(), waves["time"].to_numpy()
+    key = CustomerTimes(time, when)
+    keys = key(customer, time)
+    end = np.searchsorted(keys, key(who, when), side="left")
+    start = np.minimum(np.searchsorted(keys, key(who, when - days), side="right"), end)
+    # position of the first invitation at or after each episode, one more than there are
+    sent = np.where(episodes["status"].to_numpy() >= INVITED, np.arange(len(keys)), len(keys))
+    first = np.r_[np.minimum.accumulate(sent[::-1])[::-1], len(keys)][start]
+    return start, np.minimum(first, end), end

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.frames import as_list
 from cxlab.core.metric import MARGIN
-from cxlab.stats.comparison.asked import in_periods
 from cxlab.stats.comparison.contract import CUSTOMER, SCORE, Rules
 from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
@@ -36,7 +34,9 @@ from cxlab.stats.comparison.gaps import (
     with_decisions,
 )
 from cxlab.stats.comparison.identity import (
+    AmongAnswers,
     among_answers,
+    answers_by_cell,
     identity_table,
     segment_gaps,
     segment_groups,
@@ -49,7 +49,7 @@ from cxlab.stats.comparison.pairs import (
     pair_answers,
     paired_table,
 )
-from cxlab.stats.comparison.programme import Answers, ProgrammeData, read_programme
+from cxlab.stats.comparison.programme import Answers, ProgrammeData, in_periods, read_programme
 from cxlab.stats.comparison.result import NpsComparison, displayed
 from cxlab.stats.comparison.scores import (
     WINDOWS,
@@ -193,6 +193,7 @@ def compare_tnps_rnps(
         raise ValueError(f"`window_days` must be a number of days above 0; got {window_days}.")
     if isinstance(replicates, bool) or int(replicates) != replicates or replicates < 0:
         raise ValueError(f"`replicates` must be a whole number of 0 or more; got {replicates}.")
+    least = check_min_group_size(min_group_size)
     data = read_programme(
         transactional,
         relationship,
@@ -204,78 +205,69 @@ def compare_tnps_rnps(
         traits=as_list(traits),
         segments=as_list(segments),
     )
-    options = Options(
-        score=score,
-        periods=as_list(periods) or None,
-        window_days=float(window_days),
-        replicates=int(replicates),
-        seed=seed,
-        margin=float(margin),
-        labels=dict(labels or {}),
-        weighted=bool(weights),
-        min_group_size=check_min_group_size(min_group_size),
+    # earlier transactional answers count in pairs, earlier invitations in look-backs
+    ever, chosen = data.transactional, as_list(periods) or None
+    data = pool_small_groups(in_periods(data, chosen), least)
+    drawn = {"replicates": int(replicates), "seed": seed}
+    done = standardise(data, contact_rules, chosen, **drawn, fewest=least)
+    tables = _tables(
+        data, ever, done, among_answers(data, **drawn), float(window_days), bool(weights), least
     )
-    window = pool_small_groups(in_periods(data, options.periods), options.min_group_size)
-    return _compare(window, data.transactional, contact_rules, options)
+    return _result(tables, data, done, labels or {}, score=score, margin=float(margin), least=least)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the caller of `compare_tnps_rnps` chose."""
-
-    score: str
-    periods: Sequence[str] | None
-    window_days: float
-    replicates: int
-    seed: int
-    margin: float
-    labels: Mapping[str, str]
-    weighted: bool
-    min_group_size: int
-
-
-def _compare(data: ProgrammeData, ever: Answers, rules: Rules, options: Options) -> NpsComparison:
-    """Compare the window; ``ever`` are the transactional answers of any time, for pairing."""
-    weighted = options.weighted
-    t, r = data.transactional, data.relationship
-    drawn = {"replicates": options.replicates, "seed": options.seed}
-    done = standardise(data, rules, options.periods, **drawn, fewest=options.min_group_size)
-    found = among_answers(data, **drawn)
+def _tables(
+    data: ProgrammeData,
+    ever: Answers,
+    done: Standardised,
+    found: AmongAnswers,
+    window_days: float,
+    weighted: bool,
+    least: int,
+) -> Tables:
+    """Every table as it may be shown; ``ever`` are the transactional answers of any time."""
     behind = answers_behind(data, done)
-    longest = max(options.window_days, *WINDOWS)
-    every = pair_answers(ever, r, longest=longest)
-    windows = windows_taken(every, options.window_days)
-    pairs, scores = every.within(options.window_days), windows[options.window_days]
-    gap = raw_gap(t, r)
+    longest = max(window_days, *WINDOWS)
+    every = pair_answers(ever, data.relationship, longest=longest)
+    windows = windows_taken(every, window_days)
+    scores = windows[window_days]
+    gap = raw_gap(data.transactional, data.relationship)
     tables: Tables = {
         "decomposition": no_decomposition(gap.estimate, gap.se, *gap.limits()),
         **done.tables(),
         "identity": identity_table(found),
         "segment_gaps": segment_gaps(found),
         "segments": segment_groups(found),
-        "flow": flow_table(data, done, pairs),
+        "flow": flow_table(data, done, every.within(window_days)),
         "estimates": estimates_table(data, done, behind, scores, weighted=weighted),
-        "touchpoints": touchpoint_table(t),
+        "touchpoints": touchpoint_table(data.transactional),
         "paired": paired_table(scores, why_none=_why_no_pairs(data)),
         "migration": migration_table(scores),
         "categories": categories_table(scores),
         "margins": margin_tests(scores),
-        "sensitivity": sensitivity_table(pairs),
+        "sensitivity": sensitivity_table(every.within(window_days)),
         "windows": window_table(windows),
-        "delays": delay_table(t),
+        "delays": delay_table(data.transactional),
         "regression": regression_table(scores),
-        "later": later_table(every, pair_answers(r, ever, longest=longest)),
+        "later": later_table(every, pair_answers(data.relationship, ever, longest=longest)),
         "robustness": robustness_table(data, done, weighted=weighted),
     }
-    gate = ComparisonGate.of(
-        data, done, found, behind, windows, options.window_days, options.min_group_size
+    gate = ComparisonGate(
+        smallest=least,
+        behind=behind,
+        people=found.people,
+        cells=answers_by_cell(done),
+        windows=windows,
+        window_days=window_days,
+        pooled=data.pooled,
     )
     shown = gate.shown(tables)
+    shown["estimands"] = _estimands(done, gate, shown)
     shown["gaps"] = gaps_table(shown, {COLLECTED: gap.df, PAIRED: net_contrast(scores).test_df})
     for name in ("decomposition", "identity"):
         terms = shown[name]
         shown[name] = with_decisions(terms, terms["kind"] == "term", "bh", terms.get("df", np.inf))
-    return _result(shown, data, done, gate, options)
+    return shown
 
 
 def _why_no_pairs(data: ProgrammeData) -> str:
@@ -291,28 +283,28 @@ def _result(
     tables: Tables,
     data: ProgrammeData,
     done: Standardised,
-    gate: ComparisonGate,
-    options: Options,
+    labels: Mapping[str, str],
+    *,
+    score: str,
+    margin: float,
+    least: int,
 ) -> NpsComparison:
     residual = tables["decomposition"].set_index("term")["estimate"].get("residual", np.nan)
-    answers = data.surveys.items()
-    tables["estimands"] = _estimands(done, gate, tables)
     names = tables["touchpoints"]["touchpoint"].astype("str")
     words = {name: name.replace("_", " ").capitalize() for name in names}
-    tables = displayed(tables, {**words, **options.labels})
+    tables = displayed(tables, {**words, **labels})
+    missing = {
+        f"{score} of the {survey} answers": int((~one.valid).sum())
+        for survey, one in data.surveys.items()
+    }
     return NpsComparison(
         **tables,
         table=tables["decomposition" if done.result is not None else "identity"],
         tipping=tuple(done.tipping(residual)),
-        n_missing=pd.DataFrame(
-            {
-                "column": [f"{options.score} of the {survey} answers" for survey, _ in answers],
-                "n_missing": [int((~one.valid).sum()) for _, one in answers],
-            }
-        ),
+        n_missing=pd.DataFrame(missing.items(), columns=["column", "n_missing"]),
         notes=tuple(note for note in (*data.notes, *_notes(done)) if note),
-        margin=options.margin,
-        min_group_size=options.min_group_size,
+        margin=margin,
+        min_group_size=least,
     )
 
 
@@ -326,10 +318,9 @@ def _notes(done: Standardised) -> list[str]:
 
 def _estimands(done: Standardised, gate: ComparisonGate, tables: Tables) -> pd.DataFrame:
     """What is estimated: ``estimand, what, status``."""
-    known = done.known if done.result is not None else None
-    relationship = known.relationship if known else NOT_IDENTIFIED
-    transactional = known.transactional if known else NOT_IDENTIFIED
-    both = "; ".join(dict.fromkeys(part for part in (transactional, relationship) if part))
+    transactional, relationship, both = NOT_IDENTIFIED, NOT_IDENTIFIED, ONLY_ANSWERS
+    if done.result is not None:
+        transactional, relationship, both = "", done.lost, done.lost
     words = f"fewer than {gate.smallest} customers: too few to say"
     few_of_gap = gate.few("gap") or gate.few("standardised gap")
     n = tables["paired"]["n"].iloc[0]
@@ -346,7 +337,7 @@ def _estimands(done: Standardised, gate: ComparisonGate, tables: Tables) -> pd.D
         "E3": ("same customers, both surveys, within the window", pairs),
         "E4": (
             "what tNPS − rNPS as collected is made of",
-            words if few_of_gap else both if known else ONLY_ANSWERS,
+            words if few_of_gap else both,
         ),
         "E5": (
             "does one score go with the other one later",

@@ -2,65 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 from scipy.stats import norm
 
 from cxlab.stats.comparison.asked import Collected, collect_window
-from cxlab.stats.comparison.contract import Rules, declared_rules
-from cxlab.stats.comparison.nonresponse import (
-    CHECKS,
-    Identification,
-    Limits,
-    Tilts,
-    bounds,
-    check_limits,
-    identification,
-    pairs_of_slopes,
-    response_check,
-    slopes_of,
-    tilted,
-    tipping_points,
-)
+from cxlab.stats.comparison.chances import Chances, Sides, answer_weights, fit_all, sides_of
+from cxlab.stats.comparison.contract import SURVEY_TYPES, Rules, declared_rules
 from cxlab.stats.comparison.programme import ProgrammeData
 from cxlab.stats.comparison.quantities import (
     ABOUT,
+    CHECKS,
     NPS_VALUES,
     QUANTITY_COEFFICIENTS,
     TERMS,
     TOTALS,
-    Chances,
+    Limits,
     Shares,
-    Weighting,
-    answer_weights,
-    build_weighting,
+    Tilts,
+    bounds,
     check_sum,
     combine,
-    fit_all,
     quantities,
+    response_check,
+    tilted,
+    tipping_points,
 )
-from cxlab.stats.inference import LEVEL, t_quantile
+from cxlab.stats.inference import LEVEL, normal_quantile, t_quantile
 
+NUMBERS = ("estimate", "se", "ci_low", "ci_high")
 #: Of everything that stands for those who did not answer too.
 ASSUMPTION = "if answering depends on the frame variables only"
 ASSUMED = f"{ASSUMPTION}; else the bounds"
 COLLECTED = "identified"
 NOT_IDENTIFIED = "not identified"
-NEEDS_FRAME = "needs the frame of customers and the invitations with unsampled and suppressed rows"
-NOTHING_KNOWN = Identification(NEEDS_FRAME, NEEDS_FRAME)
-TILTING = ["answering", "slope_transactional", "slope_relationship", "term", "estimate", "se",
-           "ci_low", "ci_high", "note"]  # fmt: skip
+TILTING = ["answering", "slope_transactional", "slope_relationship", "term", *NUMBERS, "note"]
 TILTED_TERMS = (
     "transactional response",
     "relationship response and contact rules",
     "residual",
     "standardised gap",
 )
+#: Change of the log odds of answering per point of the score that is always tried.
+SLOPES = (-0.25, -0.1, 0.0, 0.1, 0.25)
+AT_LIMIT = "slopes at the far end of the checks' intervals"
 #: Bounds are wide; their own sampling error needs fewer replicates than the estimates.
 BOUND_REPLICATES = 100
 #: Every slope is fitted again in each of these: enough for an interval of a sensitivity row.
@@ -73,120 +62,79 @@ SAME_VALUE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Replicates:
-    """Quantities and bounds of the data and of each bootstrap replicate.
+    """Quantities of the data, in the first column, and of each bootstrap replicate.
 
-    Attributes
-    ----------
-    chances : Chances
-        Fitted to the whole data.
-    estimate, replicates : dict of str to ndarray, shape (11, 1) and (11, replicates)
-        Shares of the scores.
-    silent, unreached : dict of str to ndarray, shape (2, 1)
-        Bounds if nothing is known of those who did not answer; if that holds only of those who
-        could not be asked (empty where everybody could).
-    unreached_replicates : dict of str to ndarray, shape (2, replicates)
-    tilts, tilt_replicates : dict of (str, float) to dict
-        Standardised quantities if answering a survey depends on the score by some slope.
-    n, n_not_converged : int
-        Replicates; fits that did not converge in them.
+    ``silent`` are bounds of the data if nothing is known of those who did not answer,
+    ``unreached`` if that holds only of those who could not be asked (empty where everybody
+    could); ``tilts`` the standardised quantities if answering a survey depends on the score.
     """
 
     chances: Chances
-    estimate: Shares
-    replicates: Shares
+    shares: Shares
     silent: Limits
     unreached: Limits
-    unreached_replicates: Limits
     tilts: Tilts
-    tilt_replicates: Tilts
-    n: int
     n_not_converged: int
 
-    def at(self, transactional: float, relationship: float) -> Replicates:
-        """The same if answering depends on the score with these slopes."""
-        keys = (("transactional", transactional), ("relationship", relationship))
-        estimate, many = dict(self.estimate), dict(self.replicates)
-        for key in keys:
-            estimate |= self.tilts[key]
-            many |= self.tilt_replicates.get(key, {name: _none() for name in self.tilts[key]})
-        n = many["B2"].shape[1]
-        return replace(
-            self, estimate=estimate, replicates={q: m[:, :n] for q, m in many.items()}, n=n
-        )
+    def at(self, transactional: float, relationship: float) -> Shares:
+        """The quantities if answering depends on the score with these slopes."""
+        there = self.tilts["transactional", transactional]
+        there = there | self.tilts["relationship", relationship]
+        n = there["B2"].shape[1]
+        return {name: shares[:, :n] for name, shares in self.shares.items()} | there
 
 
 def replicate(
-    weighting: Weighting, n: int, rng: np.random.Generator, slopes: Mapping[str, Sequence[float]]
+    sides: Sides, n: int, rng: np.random.Generator, slopes: Mapping[str, Sequence[float]]
 ) -> Replicates:
     """Estimate, and bootstrap customers with all their rows ``n`` times; refit everything."""
-    ones = np.ones((weighting.n_customers, 1))
-    chances = fit_all(weighting, ones)
-    starts = {name: fit.coefficients[:, 0] for name, fit in chances.fits.items()}
-    estimate = quantities(weighting, chances, ones)
-    unreachable = len(weighting.unreachable) > 0
+    t, r = sides.values()
+    n_customers, unreachable = t.cells["free"].shape[1], not r.asked.reachable.all()
+    rows = max(n_customers, len(r.asked.customer), len(t.answered), len(t.design) * 8)
+    starts: dict[str, np.ndarray] = {}
     parts: list[Shares] = []
     limits: list[Limits] = []
     tilts: list[Tilts] = []
     failed = done = 0
-    for size in _blocks(weighting, n):
-        times = draw_customers(weighting.n_customers, size, rng)
-        fitted = fit_all(weighting, times, starts)
-        failed += int(sum((~fit.converged).sum() for fit in fitted.fits.values()))
-        parts.append(quantities(weighting, fitted, times))
-        few = times[:, : max(0, BOUND_REPLICATES - done)]
-        if unreachable and few.shape[1]:
-            shares = {q: part[:, : few.shape[1]] for q, part in parts[-1].items()}
-            narrow = fitted.first(few.shape[1])
-            limits.append(bounds(weighting, narrow, few, shares, response=False))
-        some = times[:, : max(0, TILT_REPLICATES - done)]
-        if some.shape[1]:
-            tilts.append(tilted(weighting, fitted.first(some.shape[1]), some, slopes))
-        done += size
+    for times in multipliers(n_customers, n, rng, rows=rows):
+        chances = fit_all(sides, times, starts)
+        parts.append(quantities(sides, chances, times))
+        if not done:
+            data = chances
+            starts = {name: fit.coefficients[:, 0] for name, fit in chances.fits.items()}
+        else:
+            failed += int(sum((~fit.converged).sum() for fit in chances.fits.values()))
+        if unreachable and (few := max(0, 1 + BOUND_REPLICATES - done)):
+            shares = {q: part[:, :few] for q, part in parts[-1].items()}
+            limits.append(bounds(sides, chances.first(few), times[:, :few], shares, response=False))
+        if some := max(0, 1 + TILT_REPLICATES - done):
+            tilts.append(tilted(sides, chances.first(some), times[:, :some], slopes))
+        done += times.shape[1]
     return Replicates(
-        chances=chances,
-        estimate=estimate,
-        replicates={q: np.hstack([_none(), *(part[q] for part in parts)]) for q in estimate},
-        silent=bounds(weighting, chances, ones, estimate, response=True),
-        unreached=bounds(weighting, chances, ones, estimate, response=False) if unreachable else {},
-        unreached_replicates=_joined(limits),
-        tilts=tilted(weighting, chances, ones, slopes),
-        tilt_replicates=_joined(tilts),
-        n=n,
+        chances=data,
+        shares=_joined(parts),
+        silent=bounds(sides, data, np.ones((n_customers, 1)), parts[0], response=True),
+        unreached=_joined(limits),
+        tilts=_joined(tilts),
         n_not_converged=failed,
     )
 
 
-def draw_customers(n_customers: int, replicates: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each customer is drawn in each replicate: shape (customers, replicates)."""
-    picks = rng.integers(0, n_customers, size=(replicates, n_customers))
-    picks += n_customers * np.arange(replicates)[:, None]
-    counts = np.bincount(picks.ravel(), minlength=n_customers * replicates)
-    return np.ascontiguousarray(counts.reshape(replicates, n_customers).T.astype(float))
+def multipliers(
+    n_customers: int, n: int, rng: np.random.Generator, *, rows: int
+) -> Iterator[np.ndarray]:
+    """How often each customer counts: once in the data, then as drawn in replicates.
 
-
-def resample(sums: sparse.csr_matrix, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Totals of (sums, customers) in each replicate: shape (sums, replicates)."""
-    size = max(1, BLOCK_NUMBERS // sums.shape[1])
-    blocks = [min(size, n - done) for done in range(0, n, size)]
-    parts = [sums @ draw_customers(sums.shape[1], block, rng) for block in blocks]
-    return np.hstack([np.empty((sums.shape[0], 0)), *parts])
-
-
-def _blocks(weighting: Weighting, n: int) -> list[int]:
-    """Sizes of the blocks in which the replicates fit into memory."""
-    rows = max(
-        weighting.n_customers,
-        len(weighting.relationship.asked.customer),
-        len(weighting.transactional.answered),
-        weighting.transactional.patterns.n * 8,
-    )
-    size = int(max(1, min(n, BLOCK_NUMBERS // max(rows, 1))))
-    whole, rest = divmod(n, size) if n else (0, 0)
-    return [size] * whole + ([rest] if rest else [])
-
-
-def _none() -> np.ndarray:
-    return np.empty((11, 0))
+    Blocks of shape (customers, replicates), as many as fit into memory with so many rows.
+    """
+    yield np.ones((n_customers, 1))
+    most = max(1, BLOCK_NUMBERS // max(rows, 1))
+    for start in range(0, n, most):
+        size = min(most, n - start)
+        picks = rng.integers(0, n_customers, size=(size, n_customers))
+        picks += n_customers * np.arange(size)[:, None]
+        counts = np.bincount(picks.ravel(), minlength=n_customers * size)
+        yield np.ascontiguousarray(counts.reshape(size, n_customers).T.astype(float))
 
 
 def _joined(found: Sequence[Any]) -> Any:
@@ -198,14 +146,18 @@ def _joined(found: Sequence[Any]) -> Any:
     return {name: _joined([block[name] for block in found]) for name in found[0]}
 
 
-def combination(
-    result: Replicates, name: str, values: np.ndarray = NPS_VALUES
-) -> tuple[float, np.ndarray]:
-    """A quantity, term or total, and its replicates, in any metric."""
+def combination(shares: Shares, name: str, values: np.ndarray = NPS_VALUES) -> np.ndarray:
+    """A quantity, term or total of the data and of its replicates, in any metric."""
     coefficients = QUANTITY_COEFFICIENTS[name]
-    one = {q: values @ result.estimate[q] for q in coefficients}
-    many = {q: values @ result.replicates[q] for q in coefficients}
-    return float(combine(one, coefficients)[0]), combine(many, coefficients)[: result.n]
+    return combine({q: values @ shares[q] for q in coefficients}, coefficients)
+
+
+def standardised_numbers(
+    shares: Shares, name: str, values: np.ndarray = NPS_VALUES
+) -> dict[str, float]:
+    """Estimate, standard error and interval of a quantity, term or total."""
+    found = combination(shares, name, values)
+    return dict(zip(NUMBERS, (float(found[0]), *interval(found[1:])), strict=True))
 
 
 def interval(replicates: np.ndarray, customers: float = np.inf) -> tuple[float, float, float]:
@@ -233,128 +185,43 @@ def spread_of(replicates: np.ndarray, customers: float = np.inf) -> tuple[float,
     return interval(replicates, customers)
 
 
-def decompose(result: Replicates, known: Identification) -> pd.DataFrame:
-    """Table of the six terms, their totals and the gap.
-
-    ``bound_low, bound_high`` are the worst case where the term is not identified, otherwise over
-    what non-response could be. A term that is not identified has no estimate; its ``ci_low,
-    ci_high`` are the bounds widened by their sampling error.
-    """
-    check_sum({q: NPS_VALUES @ shares for q, shares in result.estimate.items()})
-    check_sum({q: NPS_VALUES @ shares for q, shares in result.replicates.items()})
-    gap, _ = combination(result, "gap")
-    rows = [_term_row(result, name, known, gap=gap) for name in (*TERMS, *TOTALS)]
-    return pd.DataFrame(rows)
-
-
-def _term_row(
-    result: Replicates, name: str, known: Identification, *, gap: float
-) -> dict[str, object]:
-    estimate, replicates = combination(result, name)
-    se, low, high = interval(replicates)
-    reason = known.reason(QUANTITY_COEFFICIENTS[name])
-    needs_frame = any(q not in ("A0", "B0", "B1") for q in QUANTITY_COEFFICIENTS[name])
-    status = ASSUMED if needs_frame else COLLECTED
-    bound = (estimate, estimate)
-    if needs_frame:
-        # without a reason the bounds answer "what if those who were silent differ?"
-        sides = (result.unreached if reason else result.silent)[name]
-        bound = (float(sides[0][0]), float(sides[1][0]))
-    if reason:
-        low, high = _outer(result.unreached_replicates, name, *bound)
-        estimate, se, status = np.nan, np.nan, NOT_IDENTIFIED
-    return {
-        "term": name,
-        "about": ABOUT.get(name, ""),
-        "kind": "term" if name in TERMS else "total",
-        "estimate": estimate,
-        "se": se,
-        "ci_low": low,
-        "ci_high": high,
-        "share": estimate / gap if abs(gap) > 1e-12 else np.nan,
-        "bound_low": bound[0],
-        "bound_high": bound[1],
-        "status": status,
-        "note": reason,
-    }
-
-
-def _outer(replicates: Limits, name: str, low: float, high: float) -> tuple[float, float]:
-    """Bounds widened by their sampling error."""
-    if name not in replicates:
-        return np.nan, np.nan
-    _, below, _ = interval(replicates[name][0])
-    _, _, above = interval(replicates[name][1])
-    return min(below, low), max(above, high)
-
-
-def no_decomposition(gap: float, se: float, low: float, high: float) -> pd.DataFrame:
-    """The same table where nothing can be standardised: the gap alone."""
-    row = {"term": "gap", "about": "", "kind": "total", "estimate": gap, "se": se, "ci_low": low,
-           "ci_high": high, "share": 1.0, "bound_low": gap, "bound_high": gap,
-           "status": COLLECTED, "note": ""}  # fmt: skip
-    return pd.DataFrame([row])
-
-
-def tilting_table(
-    result: Replicates, limits: Mapping[str, float], known: Identification
-) -> pd.DataFrame:
-    """Both response terms, the residual and the standardised gap at each pair of slopes.
-
-    Terms that are not identified for another reason are left out.
-    """
-    terms = [name for name in TILTED_TERMS if not known.reason(QUANTITY_COEFFICIENTS[name])]
-    rows = []
-    for answering, slope_t, slope_r, note in pairs_of_slopes(limits):
-        there = result.at(slope_t, slope_r)
-        for name in terms:
-            estimate, replicates = combination(there, name)
-            numbers = (estimate, *interval(replicates))
-            rows.append((answering, slope_t, slope_r, name, *numbers, note))
-    return pd.DataFrame(rows, columns=TILTING)
-
-
 @dataclass(frozen=True, eq=False)
 class Standardised:
-    """What needs the frame and the invitations; None all through without them."""
+    """What needs the frame and the invitations; None all through without them.
+
+    ``lost`` says why the standardised quantities of the relationship survey are not identified;
+    empty where they are. ``note`` says why nothing is standardised.
+    """
 
     collected: Collected | None = None
-    weighting: Weighting | None = None
+    sides: Sides | None = None
     result: Replicates | None = None
-    checks: pd.DataFrame = field(default_factory=pd.DataFrame)
+    checks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CHECKS))
     limits: Mapping[str, float] = field(default_factory=dict)
-    known: Identification = NOTHING_KNOWN
+    lost: str = ""
     note: str = ""
 
-    @property
-    def reason(self) -> str:
-        """Why nothing was standardised."""
-        return self.note or NEEDS_FRAME
+    def reason(self, name: str) -> str:
+        """Why a quantity, term or total is not identified; empty if it is."""
+        return self.lost if {"C0", "C1", "C2"} & set(QUANTITY_COEFFICIENTS[name]) else ""
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Terms, tilting and response check; empty where nothing was standardised."""
         if self.result is None:
-            return {
-                "tilting": pd.DataFrame(columns=TILTING),
-                "checks": pd.DataFrame(columns=CHECKS),
-            }
+            return {"tilting": pd.DataFrame(columns=TILTING), "checks": self.checks}
         return {
-            "decomposition": decompose(self.result, self.known),
-            "tilting": tilting_table(self.result, self.limits, self.known),
+            "decomposition": decomposition_table(self),
+            "tilting": tilting_table(self),
             "checks": self.checks,
         }
 
     def effective_answers(self, survey: str) -> dict[str, float]:
         """(Σ w)²/Σ w² of each standardised quantity of a survey."""
-        weighting, chances = self._fitted()
-        side = weighting.side(survey)
+        sides, result = self._fitted()
+        side = sides[survey]
         rows = side.answered
-        weight = answer_weights(weighting, chances, survey, rows)[:, 0]
-        m = side.asked.episodes[rows].astype(float)
-        weights = {
-            "transactional": {"B2": weight, "B3": weight / np.maximum(m, 1)},
-            "relationship": {"C0": weight, "C1": weight * (m > 0), "C2": weight * m},
-        }[survey]
+        weight = answer_weights(side, result.chances, rows)[:, 0]
+        weights = {name: weight * factor[rows] for name, factor in side.factors.items()}
         return {
             name: float(w.sum() ** 2 / (w**2).sum()) if w.sum() > 0 else 0.0
             for name, w in weights.items()
@@ -362,12 +229,15 @@ class Standardised:
 
     def tipping(self, residual: float) -> list[tuple[str, float]]:
         """As `tipping_points`; nothing where the residual is not shown."""
-        return tipping_points(*self._fitted(), residual) if np.isfinite(residual) else []
+        if not np.isfinite(residual):
+            return []
+        sides, result = self._fitted()
+        return tipping_points(sides, result.chances, residual)
 
-    def _fitted(self) -> tuple[Weighting, Chances]:
-        if self.weighting is None or self.result is None:
-            raise ValueError(f"Nothing is standardised: {self.reason}.")
-        return self.weighting, self.result.chances
+    def _fitted(self) -> tuple[Sides, Replicates]:
+        if self.sides is None or self.result is None:
+            raise ValueError(f"Nothing is standardised: {self.note}.")
+        return self.sides, self.result
 
 
 def standardise(
@@ -380,35 +250,41 @@ def standardise(
     fewest: int,
 ) -> Standardised:
     """Fit, bootstrap and judge what is identified; empty with a reason where that can't be."""
-    lacking = needed(data)
+    lacking = _lacking(data)
     asked = data.invitations
     if lacking or asked is None:
         return Standardised(note=f"needs {' and '.join(lacking)}")
     found = [str(name) for name in asked["rule"].dropna().unique()]
     collected = collect_window(data, declared_rules(rules, found), periods)
-    sides = {"transactional": collected.episodes, "relationship": collected.waves}
-    empty = [survey for survey, rows in sides.items() if not rows.answered.any()]
+    both = {"transactional": collected.episodes, "relationship": collected.waves}
+    empty = [survey for survey, rows in both.items() if not rows.answered.any()]
     if empty:
         note = f"no valid {' and no valid '.join(empty)} answer in the window"
-        return Standardised(collected, known=Identification(note, note), note=note)
-    weighting = build_weighting(collected, data.traits, data.n_customers)
-    if not len(weighting.relationship.answered):
+        return Standardised(collected, note=note)
+    sides = sides_of(collected, data.traits, data.n_customers)
+    if not len(sides["relationship"].answered):
         note = "nobody who answered the relationship survey had a known chance to be asked"
-        return Standardised(collected, known=Identification(note, note), note=note)
-    checks = response_check(weighting, fewest=fewest)
-    limits = check_limits(checks)
+        return Standardised(collected, note=note)
+    checks = response_check(sides, fewest=fewest)
+    limits = _check_limits(checks)
+    slopes = {s: (*SLOPES, *([limits[s]] if s in limits else [])) for s in SURVEY_TYPES}
     n = replicates if data.n_customers > 1 else 0
+    # the check decides nothing here: it would pass most programmes that answer by the score
+    reachable = collected.waves.reachable
+    lost = (
+        f"{(~reachable).mean():.1%} of the customer base could not be asked the relationship survey"
+    )
     return Standardised(
         collected=collected,
-        weighting=weighting,
-        result=replicate(weighting, n, np.random.default_rng(seed), slopes_of(limits)),
+        sides=sides,
+        result=replicate(sides, n, np.random.default_rng(seed), slopes),
         checks=checks,
         limits=limits,
-        known=identification(weighting),
+        lost="" if reachable.all() else lost,
     )
 
 
-def needed(data: ProgrammeData) -> list[str]:
+def _lacking(data: ProgrammeData) -> list[str]:
     """What is not there and would be needed to standardise."""
     found = [] if data.has_frame else ["the frame of customers"]
     asked, rows = data.invitations, "with unsampled and suppressed rows"
@@ -419,3 +295,92 @@ def needed(data: ProgrammeData) -> list[str]:
         if not some:
             found.append(f"the {survey} survey's invitations {rows}")
     return found
+
+
+def _check_limits(checks: pd.DataFrame) -> dict[str, float]:
+    """The end of each check's interval that lies further from 0; absent without a check."""
+    half = normal_quantile(LEVEL) * checks["se"]
+    limits = checks["estimate"] + np.where(checks["estimate"] < 0, -half, half)
+    return {
+        str(survey): float(limit)
+        for survey, limit in zip(checks["survey"], limits, strict=True)
+        if np.isfinite(limit)
+    }
+
+
+def decomposition_table(done: Standardised) -> pd.DataFrame:
+    """The six terms, their totals and the gap.
+
+    ``bound_low, bound_high`` are the worst case where the term is not identified, otherwise over
+    what non-response could be. A term that is not identified has no estimate; its ``ci_low,
+    ci_high`` are the bounds widened by their sampling error.
+    """
+    _, result = done._fitted()
+    check_sum({q: NPS_VALUES @ shares for q, shares in result.shares.items()})
+    gap = combination(result.shares, "gap")[0]
+    rows = [
+        {
+            "term": name,
+            "about": ABOUT.get(name, ""),
+            "kind": "term" if name in TERMS else "total",
+            **_term(result, name, done.reason(name)),
+        }
+        for name in (*TERMS, *TOTALS)
+    ]
+    table = pd.DataFrame(rows)
+    share = table["estimate"] / gap if abs(gap) > 1e-12 else np.nan
+    table.insert(table.columns.get_loc("bound_low"), "share", share)
+    return table
+
+
+def _term(result: Replicates, name: str, reason: str) -> dict[str, object]:
+    row: dict[str, object] = dict(standardised_numbers(result.shares, name))
+    row |= {"bound_low": row["estimate"], "bound_high": row["estimate"], "status": COLLECTED}
+    if not set(QUANTITY_COEFFICIENTS[name]) <= {"A0", "B0", "B1"}:
+        # without a reason the bounds answer "what if those who were silent differ?"
+        low, high = (result.unreached if reason else result.silent)[name]
+        row |= {"bound_low": float(low[0]), "bound_high": float(high[0]), "status": ASSUMED}
+    if reason:
+        _, below, _ = interval(low[1:])
+        _, _, above = interval(high[1:])
+        limits = {"ci_low": min(below, float(low[0])), "ci_high": max(above, float(high[0]))}
+        row |= {"estimate": np.nan, "se": np.nan, **limits, "status": NOT_IDENTIFIED}
+    return row | {"note": reason}
+
+
+def no_decomposition(gap: float, se: float, low: float, high: float) -> pd.DataFrame:
+    """The same table where nothing can be standardised: the gap alone."""
+    row = {"term": "gap", "about": "", "kind": "total", "estimate": gap, "se": se, "ci_low": low,
+           "ci_high": high, "share": 1.0, "bound_low": gap, "bound_high": gap,
+           "status": COLLECTED, "note": ""}  # fmt: skip
+    return pd.DataFrame([row])
+
+
+def tilting_table(done: Standardised) -> pd.DataFrame:
+    """Both response terms, the residual and the standardised gap at each pair of slopes.
+
+    Terms that are not identified for another reason are left out.
+    """
+    _, result = done._fitted()
+    terms = [name for name in TILTED_TERMS if not done.reason(name)]
+    rows = []
+    for answering, slope_t, slope_r, note in _pairs_of_slopes(done.limits):
+        there = result.at(slope_t, slope_r)
+        rows += [
+            (answering, slope_t, slope_r, name, *standardised_numbers(there, name).values(), note)
+            for name in terms
+        ]
+    return pd.DataFrame(rows, columns=TILTING)
+
+
+def _pairs_of_slopes(limits: Mapping[str, float]) -> list[tuple[str, float, float, str]]:
+    """In which survey answering depends on the score, both slopes, and where they come from."""
+    tried = [(slope, slope, "") for slope in SLOPES if slope]
+    if limits:
+        at_limit = [limits.get(survey, 0.0) for survey in SURVEY_TYPES]
+        tried.append((at_limit[0], at_limit[1], AT_LIMIT))
+    rows = [("neither survey", 0.0, 0.0, "")]
+    rows += [("both surveys", t, r, note) for t, r, note in tried]
+    rows += [("transactional only", t, 0.0, note) for t, _, note in tried if t]
+    rows += [("relationship only", 0.0, r, note) for _, r, note in tried if r]
+    return rows

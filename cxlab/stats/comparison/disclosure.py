@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from cxlab.core.disclosure.rule import hidden_groups
-from cxlab.stats.comparison.decomposition import Standardised
+from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
 from cxlab.stats.comparison.gaps import ONCE
 from cxlab.stats.comparison.identity import (
     DIFFERENT,
@@ -24,14 +23,13 @@ from cxlab.stats.comparison.identity import (
     T_ONLY,
     TOGETHER,
     UNIT,
-    AmongAnswers,
     Respondents,
     customers_of,
 )
 from cxlab.stats.comparison.pairs import OnePerAnswer
 from cxlab.stats.comparison.programme import OTHERS, Answers, ProgrammeData, known_groups
 from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS
-from cxlab.stats.comparison.scores import CUSTOMERS, customers_that_differ, delay_of
+from cxlab.stats.comparison.scores import CUSTOMERS, customers_that_differ
 
 #: Status of an estimate that is hidden.
 TOO_FEW = "too few customers"
@@ -83,18 +81,17 @@ def hide(table: pd.DataFrame, rows: ArrayLike, note: str | Sequence[str]) -> pd.
     return result
 
 
-def hide_groups(
-    table: pd.DataFrame, smallest: int, *, within: str | None = None, outside: int = 0
-) -> pd.DataFrame:
+def hide_groups(table: pd.DataFrame, smallest: int, *, within: str | None = None) -> pd.DataFrame:
     """Hide small groups of a whole, and those whose absence would give them back.
 
-    ``within`` names the column of each group's whole (default: one whole), ``outside`` are
-    customers of the whole who are in no group.
+    ``within`` names the column of each group's whole (default: one whole). A column ``outside``
+    counts the customers of the whole who are in no group.
     """
     reason = np.full(len(table), "", dtype=object)
-    words = {"small": why_hidden(smallest), "complementary": COMPLEMENT}
+    words = {SMALL: why_hidden(smallest), COMPLEMENTARY: COMPLEMENT}
     whole = table[within].to_numpy() if within else np.zeros(len(table))
     customers = table["customers"].to_numpy(dtype=float)
+    outside = int(table["outside"].max()) if "outside" in table and len(table) else 0
     for name in pd.unique(whole):
         places = np.flatnonzero(whole == name)
         found = hidden_groups(customers[places], smallest, ungrouped=outside)
@@ -103,7 +100,7 @@ def hide_groups(
         if too_few(customers[places].sum() + outside, smallest):
             # that a category of so few is empty tells what they did not answer
             reason[places] = why_hidden(smallest)
-    return hide(table, reason != "", list(reason))
+    return hide(table.drop(columns="outside", errors="ignore"), reason != "", list(reason))
 
 
 def pool_small_groups(data: ProgrammeData, smallest: int) -> ProgrammeData:
@@ -115,8 +112,7 @@ def pool_small_groups(data: ProgrammeData, smallest: int) -> ProgrammeData:
     t, r = data.transactional, data.relationship
     pooled = set()
     for name in [name for name in t.segments if name in r.segments]:
-        small = _small_groups(name, (t, r), smallest)
-        if small:
+        if small := _small_groups(name, (t, r), smallest):
             t, r = (_with_others(answers, name, small) for answers in (t, r))
             pooled.add(name)
     return replace(data, transactional=t, relationship=r, pooled=frozenset(pooled))
@@ -158,8 +154,6 @@ class ComparisonGate:
         Customers who answered in each cell of touchpoint and contact channel.
     windows : mapping of float to OnePerAnswer
         The pairs of each window; ``window_days`` is the chosen one.
-    unplaced : mapping of str to int
-        Table to the customers of its whole who are in none of its groups.
     pooled : frozenset of str
         Segments of which groups were taken together.
     """
@@ -170,53 +164,26 @@ class ComparisonGate:
     cells: np.ndarray
     windows: Mapping[float, OnePerAnswer]
     window_days: float
-    unplaced: Mapping[str, int]
     pooled: frozenset[str]
-
-    @classmethod
-    def of(
-        cls,
-        data: ProgrammeData,
-        done: Standardised,
-        found: AmongAnswers,
-        behind: Mapping[str, np.ndarray],
-        windows: Mapping[float, OnePerAnswer],
-        window_days: float,
-        smallest: int,
-    ) -> ComparisonGate:
-        """The counts behind everything that was estimated."""
-        t, cells = data.transactional, np.empty(0)
-        if done.result is not None and done.collected is not None:
-            rows, n_cells = done.collected.episodes, len(done.collected.cells)
-            cells = customers_of(rows.cell[rows.answered], rows.customer[rows.answered], n_cells)
-        lost = {"touchpoints": t.touchpoint.isna().to_numpy(), "delays": np.isnan(delay_of(t))}
-        unplaced = {k: len(np.unique(t.customer[t.valid & rows])) for k, rows in lost.items()}
-        return cls(
-            smallest, behind, found.people, cells, windows, window_days, unplaced, data.pooled
-        )
 
     def shown(self, tables: Tables) -> Tables:
         """The tables as they may be shown."""
         rules = {
             "decomposition": self._decomposition,
-            "tilting": lambda table: self._hide_few(table, "term"),
+            "tilting": self._hide_few,
             "estimates": self._estimates,
             "identity": self._identity,
             "segments": self._segments,
             "touchpoints": self._touchpoints,
             "migration": self._migration,
             "categories": lambda table: hide_groups(table, self.smallest, within="survey"),
-            "margins": self._margins,
+            "margins": lambda table: self._hide(table, [self.few_pairs] * len(table)),
             "sensitivity": self._sensitivity,
             "windows": self._windows,
-            "delays": lambda table: hide_groups(
-                table, self.smallest, outside=self.unplaced["delays"]
-            ),
+            "delays": lambda table: hide_groups(table, self.smallest),
             "regression": lambda table: hide_groups(table, self.smallest, within="given"),
             "robustness": self._robustness,
-            "paired": self._hide_rows,
-            "later": self._hide_rows,
-            "checks": self._hide_rows,
+            **dict.fromkeys(("paired", "later", "checks"), self._hide_rows),
         }
         return {
             name: rules[name](table) if name in rules and table.shape[1] else table
@@ -240,43 +207,36 @@ class ComparisonGate:
         """Whether too few customers answered both surveys within the window."""
         return self.any_few(self.windows[self.window_days].customers)
 
-    def _hide_rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        return hide(table, too_few(table["customers"], self.smallest), why_hidden(self.smallest))
+    def _hide(self, table: pd.DataFrame, rows: ArrayLike) -> pd.DataFrame:
+        return hide(table, rows, why_hidden(self.smallest))
 
-    def _hide_few(self, table: pd.DataFrame, column: str) -> pd.DataFrame:
+    def _hide_rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        return self._hide(table, too_few(table["customers"], self.smallest))
+
+    def _hide_few(self, table: pd.DataFrame, column: str = "term") -> pd.DataFrame:
         """Hide the rows whose quantity or term, named in ``column``, is `few`."""
         rows = np.array([bool(name) and self.few(name) for name in table[column]], dtype=bool)
-        result = hide(table, rows, why_hidden(self.smallest))
+        result = self._hide(table, rows)
         if "status" in result:
             result["status"] = result["status"].mask(rows, TOO_FEW)
         return result
 
     def _decomposition(self, table: pd.DataFrame) -> pd.DataFrame:
         """Terms of few hidden, and terms of which a part is about few named."""
-        result = self._hide_few(table, "term")
+        result = self._hide_few(table)
         if self.few("gap"):
             # the estimate divided by its share is the gap
             result["share"] = np.nan
-        for term, words in self._thin_parts().items():
+        few, thin = f"fewer than {self.smallest} customers", {}
+        if small := int(too_few(self.cells, self.smallest).sum()):
+            thin["mix"] = f"{small} of {len(self.cells)} cells have answers of {few}"
+        base, used = (self.behind.get(name, np.empty(0)) for name in ("C0", "C1"))
+        if self.any_few(len(np.setdiff1d(base, used))):
+            thin["coverage"] = f"{few} who answered had no eligible episode"
+        for term, words in thin.items():
             rows = (result["term"] == term) & result["estimate"].notna()
             result["note"] = result["note"].mask(rows, words)
         return result
-
-    def _thin_parts(self) -> dict[str, str]:
-        found = {}
-        thin = int(too_few(self.cells, self.smallest).sum())
-        if thin:
-            found["mix"] = (
-                f"{thin} of {len(self.cells)} cells have answers of fewer than {self.smallest} "
-                "customers"
-            )
-        if "C0" in self.behind:
-            base, used = self.behind["C0"], self.behind["C1"]
-            if self.any_few(len(np.setdiff1d(base, used))):
-                found["coverage"] = (
-                    f"fewer than {self.smallest} customers who answered had no eligible episode"
-                )
-        return found
 
     def _estimates(self, table: pd.DataFrame) -> pd.DataFrame:
         """A difference goes with either of its sides: the other side would give it back.
@@ -285,31 +245,28 @@ class ComparisonGate:
         """
         result = self._hide_few(table, "of").drop(columns="of")
         small = too_few(result["customers"].astype("float64"), self.smallest)
-        result = hide(result, small, why_hidden(self.smallest))
+        result = self._hide(result, small)
         result = result.assign(status=result["status"].mask(small, TOO_FEW))
-        often = self._few_answered_often()
-        sides = {"transactional": often["t"], "relationship": often["r"]}
-        near = result["survey"].map(sides | {"difference": any(often.values())})
+        t, r = self._few_answered_often()
+        near = result["survey"].map({"transactional": t, "relationship": r, "difference": t or r})
         near &= (result["estimate_kind"] == CUSTOMERS) & result["n"].notna()
         return hide(result, near, COMPLEMENT)
 
-    def _few_answered_often(self) -> dict[str, bool]:
-        return {k: self.any_few(self.people.several(k)) for k in ("t", "r")}
+    def _few_answered_often(self) -> tuple[bool, bool]:
+        return self.any_few(self.people.several("t")), self.any_few(self.people.several("r"))
 
     def _identity(self, table: pd.DataFrame) -> pd.DataFrame:
         """The parts that may be shown alone, and together those that may not."""
         people = self.people
-        surveys = [(people.times[k] > 0).sum() for k in ("t", "r")]
+        surveys = [(people.times(k) > 0).sum() for k in ("t", "r")]
         result = table.set_index("term").loc[[*self._parts(surveys), "gap"]].reset_index()
-        both = bool(people.both.any())
-        why = f"together, because one of them is about fewer than {self.smallest} customers"
         together = result["term"].isin(list(TOGETHER))
-        result["note"] = result["note"].mask(
-            together, why if both else "no customer answered both surveys"
-        )
-        if not both:
+        why = f"together, because one of them is about fewer than {self.smallest} customers"
+        if not people.both.any():
+            why = "no customer answered both surveys"
             result["term"] = result["term"].mask(together, DIFFERENT)
-        return hide(result, [self.any_few(surveys)] * len(result), why_hidden(self.smallest))
+        result["note"] = result["note"].mask(together, why)
+        return self._hide(result, [self.any_few(surveys)] * len(result))
 
     def _parts(self, surveys: Sequence[int]) -> list[str]:
         people = self.people
@@ -317,9 +274,8 @@ class ComparisonGate:
             return []
         cells = [people.both.sum(), people.only("t").sum(), people.only("r").sum()]
         apart = people.both.any() and not self.any_few(cells)
-        counted = not any(self._few_answered_often().values())
         first, rest = TOGETHER
-        if counted:
+        if not any(self._few_answered_often()):
             return [UNIT, SAME, T_ONLY, R_ONLY] if apart else [UNIT, rest]
         return [first, T_ONLY, R_ONLY] if apart else []
 
@@ -338,8 +294,8 @@ class ComparisonGate:
         notes = table["note"].astype("str")
         joined = (notes + "; " + words).where(notes != "", words)
         result = table.drop(columns="repeated").assign(note=notes.mask(few, joined))
-        result[once] = result[once].mask(np.repeat(few[:, None], len(once), axis=1))
-        return hide_groups(result, self.smallest, outside=self.unplaced["touchpoints"])
+        result.loc[few, once] = np.nan
+        return hide_groups(result, self.smallest)
 
     def _migration(self, table: pd.DataFrame) -> pd.DataFrame:
         """All nine cells or none: totals give one back, and where four are hidden the se does."""
@@ -347,23 +303,16 @@ class ComparisonGate:
         note = f"hidden: one of the nine cells has fewer than {self.smallest} customers"
         return hide(table.drop(columns="customers"), [small] * len(table), note)
 
-    def _margins(self, table: pd.DataFrame) -> pd.DataFrame:
-        return hide(table, [self.few_pairs] * len(table), why_hidden(self.smallest))
-
     def _sensitivity(self, table: pd.DataFrame) -> pd.DataFrame:
         """A rule that differs for few is hidden: less the chosen one it would be about them."""
         near = too_few(table["differ"], self.smallest)
         note = f"hidden: it differs from the chosen rule for fewer than {self.smallest} customers"
-        few = too_few(table["customers"], self.smallest)
-        result = hide(table.drop(columns=["differ", "chosen"]), near, note)
-        result = hide(result, few & ~near, why_hidden(self.smallest))
+        result = hide(self._hide_rows(table.drop(columns=["differ", "chosen"])), near, note)
         return result.assign(chosen=table["chosen"])
 
     def _windows(self, table: pd.DataFrame) -> pd.DataFrame:
         near = table["window_days"].isin(self._given_back()).to_numpy()
-        few = too_few(table["customers"], self.smallest)
-        result = hide(table, few, why_hidden(self.smallest))
-        return hide(result, near & ~few, COMPLEMENT)
+        return hide(self._hide_rows(table), near, COMPLEMENT)
 
     def _given_back(self) -> list[float]:
         """Windows that less the next one shown would be about too few customers.
@@ -388,8 +337,8 @@ class ComparisonGate:
 
     def _robustness(self, table: pd.DataFrame) -> pd.DataFrame:
         """Without quantities of few, and without one answer a customer where few have several."""
-        names = {"raw gap": "gap", "standardised gap": "standardised gap", "residual": "residual"}
-        kept = ~table["quantity"].map(lambda quantity: self.few(names[quantity]))
-        if any(self._few_answered_often().values()):
+        names = table["quantity"].replace("raw gap", "gap")
+        kept = ~names.map(self.few)
+        if any(self._few_answered_often()):
             kept &= table["variant"] != ONCE
         return table[kept].reset_index(drop=True)

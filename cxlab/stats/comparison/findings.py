@@ -21,8 +21,7 @@ from cxlab.stats.comparison.gaps import (
     part_in_words,
     sentence,
 )
-from cxlab.stats.comparison.nonresponse import FOUND
-from cxlab.stats.comparison.quantities import GAP_LESS
+from cxlab.stats.comparison.quantities import FOUND, GAP_LESS
 from cxlab.stats.comparison.scores import BASE, WEIGHTED
 from cxlab.stats.inference import ALPHA, certainty_of, within_margin
 

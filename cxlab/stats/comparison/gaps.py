@@ -11,27 +11,29 @@ import pandas as pd
 from scipy.special import stdtr
 
 from cxlab.core.phrases import number
-from cxlab.stats.comparison.decomposition import Replicates, Standardised, combination, interval
+from cxlab.stats.comparison.decomposition import (
+    AT_LIMIT,
+    NUMBERS,
+    Standardised,
+    standardised_numbers,
+)
 from cxlab.stats.comparison.identity import DIFFERENT, R_ONLY, SAME, T_ONLY, UNIT
-from cxlab.stats.comparison.nonresponse import AT_LIMIT
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
-from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
+from cxlab.stats.comparison.quantities import NPS_VALUES
 from cxlab.stats.inference import (
     ALPHA,
     LEVEL,
-    Units,
     adjust_family,
-    contrast_spread,
     deciding_interval,
     normal_quantile,
     smallest_shown,
     t_quantile,
 )
+from cxlab.stats.variance import Units, contrast_spread
 
 if TYPE_CHECKING:
     from cxlab.stats.comparison.result import NpsComparison
 
-NUMBERS = ("estimate", "se", "ci_low", "ci_high")
 #: With as many customers in both surveys the normal distribution does as well as t.
 MANY_CLUSTERS = 200
 #: A variance below this is 0 but for rounding.
@@ -118,7 +120,7 @@ def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
     Notes
     -----
     With fewer than 200 customers in a group: CR2 and the degrees of freedom of Bell &
-    McCaffrey (`cxlab.stats.inference.contrast_spread`). Else Taylor and the normal
+    McCaffrey (`cxlab.stats.variance.contrast_spread`). Else Taylor and the normal
     distribution. A group of one customer has no standard error.
     """
     groups = (first, second)
@@ -199,21 +201,17 @@ def robustness_table(data: ProgrammeData, done: Standardised, *, weighted: bool)
     if weighted:
         variants["NPS: with the surveys' own weights"] = raw_gap(t, r, weighted=True)
     variants |= {name: raw_gap(t, r, values) for name, values in METRICS.items()}
-    rows = [
-        {"quantity": "raw gap", "variant": name, **gap.numbers()} for name, gap in variants.items()
-    ]
+    found = {("raw gap", name): gap.numbers() for name, gap in variants.items()}
     for quantity in ("standardised gap", "residual"):
-        identified = not done.known.reason(QUANTITY_COEFFICIENTS[quantity])
-        if done.result is not None and identified and done.result.n > 1:
-            rows += [
-                {
-                    "quantity": quantity,
-                    "variant": name,
-                    **standardised_numbers(done.result, quantity, values),
-                }
+        shares = {} if done.result is None or done.reason(quantity) else done.result.shares
+        # the data and two replicates at least
+        if shares and shares["B3"].shape[1] > 2:
+            found |= {
+                (quantity, name): standardised_numbers(shares, quantity, values)
                 for name, values in METRICS.items()
-            ]
-    table = pd.DataFrame(rows)
+            }
+    table = pd.DataFrame.from_dict(found, orient="index")
+    table = table.rename_axis(["quantity", "variant"]).reset_index()
     above, below = table["ci_low"] > 0, table["ci_high"] < 0
     table["conclusion"] = np.select([above, below], CONCLUSIONS[:2], CONCLUSIONS[2])
     headline = table[table["variant"] == HEADLINE].set_index("quantity")["conclusion"]
@@ -226,14 +224,6 @@ def _last_of_each(answers: Answers) -> Answers:
     customer = answers.customer[order]
     last = np.r_[customer[1:] != customer[:-1], True] if len(order) else np.empty(0, dtype=bool)
     return answers.take(order[last])
-
-
-def standardised_numbers(
-    result: Replicates, name: str, values: np.ndarray = NPS_VALUES
-) -> dict[str, float]:
-    """Estimate, standard error and interval of a standardised quantity in some metric."""
-    estimate, replicates = combination(result, name, values)
-    return dict(zip(NUMBERS, (estimate, *interval(replicates)), strict=True))
 
 
 def with_decisions(

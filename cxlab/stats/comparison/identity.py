@@ -5,14 +5,18 @@ An identity of the answers of each customer, and composition by a segment that b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from cxlab.stats.comparison.decomposition import resample, spread_of
+from cxlab.stats.comparison.decomposition import (
+    NUMBERS,
+    Standardised,
+    multipliers,
+    spread_of,
+)
 from cxlab.stats.comparison.programme import Answers, ProgrammeData, known_groups
 from cxlab.stats.comparison.quantities import NPS_VALUES, combine
 
@@ -53,82 +57,53 @@ RATIOS = {
 
 @dataclass(frozen=True, eq=False)
 class Respondents:
-    """Every customer who answered: how often, and what on average.
+    """Every customer's valid answers ("t" and "r"), in NPS points.
 
-    Attributes
-    ----------
-    times, mean : dict of str to ndarray, shape (customers,)
-        Per survey ("t", "r"): valid answers of each customer, and their mean in NPS points
-        (0 without an answer).
-    sums : sparse matrix, shape (sums, customers)
-        What each customer adds to each sum of ``names``.
-    named : bool
-        Answers name their customer; else each answer counts as one.
+    ``columns`` hold what each customer adds to the sums of `RATIOS`; ``named``: answers name
+    their customer, else each answer counts as one.
     """
 
-    times: dict[str, np.ndarray]
-    mean: dict[str, np.ndarray]
-    sums: sparse.csr_matrix
-    names: list[str]
+    columns: dict[str, np.ndarray]
     named: bool
+
+    def times(self, survey: str) -> np.ndarray:
+        """How often each customer answered a survey."""
+        return self.columns[f"{survey} answers"]
 
     @property
     def both(self) -> np.ndarray:
         """Customers who answered both surveys."""
-        return (self.times["t"] > 0) & (self.times["r"] > 0)
+        return (self.times("t") > 0) & (self.times("r") > 0)
 
     def only(self, survey: str) -> np.ndarray:
         """Customers who answered this survey only."""
-        return (self.times[survey] > 0) & ~self.both
+        return (self.times(survey) > 0) & ~self.both
 
     def several(self, survey: str) -> int:
         """How many customers answered a survey more than once."""
-        return int((self.times[survey] > 1).sum())
+        return int((self.times(survey) > 1).sum())
 
-    def fewest(self, scores: Iterable[str]) -> int:
-        """Customers behind the one of these mean scores that has fewest."""
-        return min(int(self.customers(name).sum()) for name in scores)
-
-    def customers(self, score: str) -> np.ndarray:
-        """Who is behind a mean score of `RATIOS`."""
-        return (
-            self.both
-            if score.endswith("both")
-            else self.times["t" if score[0] in "BT" else "r"] > 0
-        )
-
-    def scores(self, sums: np.ndarray) -> dict[str, np.ndarray]:
-        """Mean scores of totals of the sums, (sums, replicates); NaN where nobody is left."""
-        total = dict(zip(self.names, sums, strict=True))
-        return {
-            name: total[above] / np.where(total[below] > 0, total[below], np.nan)
-            for name, (above, below) in RATIOS.items()
-        }
+    def behind(self, score: str) -> np.ndarray:
+        """Customers behind a mean score of `RATIOS`."""
+        if score.endswith("both"):
+            return self.both
+        return self.times("t" if score[0] in "BT" else "r") > 0
 
 
 def respondents(data: ProgrammeData) -> Respondents:
     """Sum up every customer's valid answers."""
-    times: dict[str, np.ndarray] = {}
-    mean: dict[str, np.ndarray] = {}
     columns: dict[str, np.ndarray] = {}
-    n = data.n_customers
     for short, answers in (("t", data.transactional), ("r", data.relationship)):
-        who, points = answers.customer[answers.valid], points_of(answers)
-        times[short] = np.bincount(who, minlength=n)
-        total = np.bincount(who, points, minlength=n)
-        mean[short] = total / np.maximum(times[short], 1)
-        columns |= {f"{short} points": total, f"{short} answers": times[short]}
-    both = (times["t"] > 0) & (times["r"] > 0)
-    columns["both"] = both
-    for short in ("t", "r"):
-        some = times[short] > 0
-        columns |= {
-            f"{short} customers": some,
-            f"{short} means": mean[short],
-            f"{short} means, both": np.where(both, mean[short], 0.0),
-        }
-    sums = sparse.csr_matrix(np.array(list(columns.values()), dtype=float))
-    return Respondents(times, mean, sums, list(columns), data.has_customers)
+        who = answers.customer[answers.valid]
+        times = np.bincount(who, minlength=data.n_customers)
+        total = np.bincount(who, points_of(answers), minlength=data.n_customers)
+        means = total / np.maximum(times, 1)
+        columns |= {f"{short} points": total, f"{short} answers": times}
+        columns |= {f"{short} customers": times > 0, f"{short} means": means}
+    people = Respondents(columns, data.has_customers)
+    columns["both"] = people.both
+    columns |= {f"{k} means, both": np.where(people.both, columns[f"{k} means"], 0) for k in "tr"}
+    return people
 
 
 def points_of(answers: Answers) -> np.ndarray:
@@ -138,39 +113,44 @@ def points_of(answers: Answers) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class AmongAnswers:
-    """Estimates and replicates of everything that the answers alone support.
+    """Everything that the answers alone support: of the data, in the first column, and replicates.
 
-    ``estimate`` and ``replicates`` are mean scores (`Respondents.scores`); ``cells`` holds for
-    each segment the replicates of `Segment.counts`.
+    ``scores`` are those of `RATIOS`, NaN where nobody is left; ``cells``, of each segment, have
+    shape (groups + 1, 4, replicates): answers and points of either survey, of every group and
+    last of all answers.
     """
 
     people: Respondents
     segments: list[Segment]
-    estimate: dict[str, np.ndarray]
-    replicates: dict[str, np.ndarray]
+    scores: dict[str, np.ndarray]
     cells: list[np.ndarray]
 
     def spread(self, of: dict[str, float]) -> dict[str, float]:
         """Estimate, standard error, interval and degrees of freedom of a combination of scores."""
-        value, fewest = float(combine(self.estimate, of)[0]), self.people.fewest(of)
-        spread = spread_of(combine(self.replicates, of), fewest)
-        names = ("estimate", "se", "ci_low", "ci_high", "df")
-        return dict(zip(names, (value, *spread, fewest - 1), strict=True))
+        values = combine(self.scores, of)
+        fewest = min(int(self.people.behind(name).sum()) for name in of)
+        numbers = (float(values[0]), *spread_of(values[1:], fewest))
+        return {**dict(zip(NUMBERS, numbers, strict=True)), "df": fewest - 1}
 
 
 def among_answers(data: ProgrammeData, *, replicates: int, seed: int) -> AmongAnswers:
     """Sum up customers and segments, and resample customers whole."""
     people, segments = respondents(data), segments_of(data)
     n = replicates if data.n_customers > 1 else 0
-    sums = sparse.vstack([people.sums, *(one.cells for one in segments)]).tocsr()
-    many = resample(sums, n, np.random.default_rng(seed))
-    ends = np.cumsum([len(people.names), *(one.cells.shape[0] for one in segments)])
+    own = sparse.csr_matrix(np.array(list(people.columns.values()), dtype=float))
+    sums = sparse.vstack([own, *(one.cells for one in segments)]).tocsr()
+    drawn = multipliers(data.n_customers, n, np.random.default_rng(seed), rows=data.n_customers)
+    many = np.hstack([sums @ times for times in drawn])
+    ends = np.cumsum([len(people.columns), *(one.cells.shape[0] for one in segments)])
     pieces = np.split(many, ends[:-1])
+    total = dict(zip(people.columns, pieces[0], strict=True))
     return AmongAnswers(
         people=people,
         segments=segments,
-        estimate=people.scores(people.sums @ np.ones((data.n_customers, 1))),
-        replicates=people.scores(pieces[0]),
+        scores={
+            name: total[above] / np.where(total[below] > 0, total[below], np.nan)
+            for name, (above, below) in RATIOS.items()
+        },
         cells=[
             piece.reshape(len(one.groups) + 1, 4, -1)
             for one, piece in zip(segments, pieces[1:], strict=True)
@@ -191,24 +171,23 @@ def identity_table(found: AmongAnswers) -> pd.DataFrame:
     only − T̄ of both) − (1 − π_R)(the same of R̄), with π the share of a survey's
     customers who answered both.
     """
-    people = found.people
-    gap = float(combine(found.estimate, GAP)[0])
+    gap = float(combine(found.scores, GAP)[0])
     rows = []
     for term, of in {**IDENTITY, **TOGETHER, "gap": GAP}.items():
         numbers = found.spread(of)
-        share = numbers["estimate"] / gap if abs(gap) > 1e-12 else np.nan
         kind = "total" if term == "gap" else "term"
-        about = {"term": term, "kind": kind, **_about(people, term)}
+        share = numbers["estimate"] / gap if abs(gap) > 1e-12 else np.nan
+        about = {"term": term, "kind": kind, **_about(found.people, term)}
         rows.append({**about, **numbers, "share": share, "note": ""})
     return pd.DataFrame(rows)
 
 
 def _about(people: Respondents, term: str) -> dict[str, int]:
     """Answers and customers that a part is about."""
+    t, r = people.times("t"), people.times("r")
     who = {SAME: people.both, T_ONLY: people.only("t"), R_ONLY: people.only("r")}
-    here = who.get(term, (people.times["t"] > 0) | (people.times["r"] > 0))
-    answers = (people.times["t"] + people.times["r"])[here].sum()
-    return {"n": int(answers), "customers": int(here.sum())}
+    here = who.get(term, (t > 0) | (r > 0))
+    return {"n": int((t + r)[here].sum()), "customers": int(here.sum())}
 
 
 COMPOSITION = "composition"
@@ -219,17 +198,9 @@ STANDARDISED = "gap at the relationship survey's mix"
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Answers of both surveys by one segment.
+    """A segment's groups with their ``customers`` of either survey.
 
-    Attributes
-    ----------
-    name : str
-    groups : list of str
-    customers : ndarray of int, shape (groups,)
-        Of either survey.
-    cells : sparse matrix, shape (4 × groups + 4, customers)
-        What each customer adds to answers and points of either survey, of every group and
-        then of all answers.
+    ``cells``, (4 × groups + 4, customers), are what each customer adds to `AmongAnswers.cells`.
     """
 
     name: str
@@ -237,35 +208,34 @@ class Segment:
     customers: np.ndarray
     cells: sparse.csr_matrix
 
-    @property
-    def counts(self) -> np.ndarray:
-        """Answers and points of every group, and last of all: shape (groups + 1, 4, 1)."""
-        return np.asarray(self.cells.sum(1)).reshape(len(self.groups) + 1, 4, 1)
-
 
 def segments_of(data: ProgrammeData) -> list[Segment]:
     """Segments that the answers of both surveys have, with two groups or more to compare."""
-    t, r = data.transactional, data.relationship
-    shared = [name for name in t.segments if name in r.segments]
-    found = [_segment(name, data) for name in shared]
+    sides = [one.take(one.valid) for one in data.surveys.values()]
+    shared = [name for name in sides[0].segments if name in sides[1].segments]
+    found = [_segment(name, sides, data.n_customers) for name in shared]
     return [one for one in found if one is not None]
 
 
-def _segment(name: str, data: ProgrammeData) -> Segment | None:
-    answers = (data.transactional, data.relationship)
-    rows = [np.flatnonzero(one.valid) for one in answers]
-    *codes, groups = known_groups(
-        *(one.segments[name].iloc[at] for one, at in zip(answers, rows, strict=True))
-    )
+def _segment(name: str, sides: list[Answers], n_customers: int) -> Segment | None:
+    *codes, groups = known_groups(*(one.segments[name] for one in sides))
     if len(groups) < 2 or not all((code >= 0).any() for code in codes):
         return None
-    who = [one.customer[at] for one, at in zip(answers, rows, strict=True)]
-    code, customer = np.concatenate(codes), np.concatenate(who)
+    values, places, customers = [], [], []
+    for k, (code, answers) in enumerate(zip(codes, sides, strict=True)):
+        for group in (code, np.full(len(code), len(groups))):
+            here = group >= 0
+            for j, value in enumerate((np.ones(len(code)), points_of(answers))):
+                values.append(value[here])
+                places.append(4 * group[here] + 2 * k + j)
+                customers.append(answers.customer[here])
+    cells = (np.concatenate(values), (np.concatenate(places), np.concatenate(customers)))
+    every = np.concatenate([one.customer for one in sides])
     return Segment(
         name=name,
         groups=groups,
-        customers=customers_of(code, customer, len(groups)),
-        cells=_cells(codes, who, [points_of(one) for one in answers], data, len(groups)),
+        customers=customers_of(np.concatenate(codes), every, len(groups)),
+        cells=sparse.csr_matrix(cells, shape=(4 * (len(groups) + 1), n_customers)),
     )
 
 
@@ -275,25 +245,13 @@ def customers_of(code: np.ndarray, customer: np.ndarray, n_codes: int) -> np.nda
     return np.bincount(pairs[:, 0], minlength=n_codes)
 
 
-def _cells(
-    codes: list[np.ndarray],
-    who: list[np.ndarray],
-    points: list[np.ndarray],
-    data: ProgrammeData,
-    n_groups: int,
-) -> sparse.csr_matrix:
-    values, places, customers = [], [], []
-    for k, (code, customer, value) in enumerate(zip(codes, who, points, strict=True)):
-        everything = np.full(len(code), n_groups)
-        for group in (code, everything):
-            for j, one in enumerate((np.ones(len(code)), value)):
-                here = group >= 0
-                values.append(one[here])
-                places.append(4 * group[here] + 2 * k + j)
-                customers.append(customer[here])
-    cells = (np.concatenate(places), np.concatenate(customers))
-    shape = (4 * (n_groups + 1), data.n_customers)
-    return sparse.csr_matrix((np.concatenate(values), cells), shape=shape)
+def answers_by_cell(done: Standardised) -> np.ndarray:
+    """Customers who answered in each cell of touchpoint and contact channel."""
+    if done.result is None or done.collected is None:
+        return np.empty(0)
+    rows = done.collected.episodes
+    n_cells = len(done.collected.cells)
+    return customers_of(rows.cell[rows.answered], rows.customer[rows.answered], n_cells)
 
 
 def kitagawa_parts(counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -348,19 +306,17 @@ def segment_gaps(found: AmongAnswers) -> pd.DataFrame:
     relationship survey's mix is no part of it.
     """
     rows: list[tuple[object, ...]] = []
-    for one, many in zip(found.segments, found.cells, strict=True):
-        counts, spread = one.counts, segment_gap_parts(many)
-        for name, value in segment_gap_parts(counts).items():
-            if name == UNKNOWN and np.array_equal(counts[:-1].sum(0), counts[-1]):
+    for one, cells in zip(found.segments, found.cells, strict=True):
+        known, everything = cells[:-1, :, 0].sum(0), cells[-1, :, 0]
+        for name, values in segment_gap_parts(cells).items():
+            if name == UNKNOWN and np.array_equal(known, everything):
                 continue
-            note = "" if name != UNKNOWN else _known_note(counts)
-            rows.append((one.name, name, float(value[0]), *spread_of(spread[name]), note))
-    columns = ["segment", "part", "estimate", "se", "ci_low", "ci_high", "note"]
-    return pd.DataFrame(rows, columns=columns)
+            note = "" if name != UNKNOWN else _known_note(known, everything)
+            rows.append((one.name, name, float(values[0]), *spread_of(values[1:]), note))
+    return pd.DataFrame(rows, columns=["segment", "part", *NUMBERS, "note"])
 
 
-def _known_note(counts: np.ndarray) -> str:
-    known, everything = counts[:-1, :, 0].sum(0), counts[-1, :, 0]
+def _known_note(known: np.ndarray, everything: np.ndarray) -> str:
     words = [
         f"{int(known[k]):,} of {int(everything[k]):,} {survey} answers"
         for k, survey in ((0, "transactional"), (2, "relationship"))
@@ -373,8 +329,8 @@ def segment_groups(found: AmongAnswers) -> pd.DataFrame:
     columns = ["segment", "group", "n", "customers", "share_transactional", "share_relationship",
                "tnps", "rnps", "composition", "within_groups", "note"]  # fmt: skip
     tables = [pd.DataFrame(columns=columns)]
-    for one in found.segments:
-        counts = one.counts
+    for one, cells in zip(found.segments, found.cells, strict=True):
+        counts = cells[..., :1]
         parts = {name: values[:, 0] for name, values in kitagawa_parts(counts).items()}
         lacking = np.isnan(parts["tnps"]) | np.isnan(parts["rnps"])
         table = pd.DataFrame(parts).rename(columns={WITHIN: "within_groups"})

@@ -11,7 +11,7 @@ from scipy.stats import chi2, f, norm
 from scipy.stats import t as student
 
 from cxlab.stats.comparison.identity import customers_of
-from cxlab.stats.comparison.programme import Answers
+from cxlab.stats.comparison.programme import Answers, CustomerTimes
 from cxlab.stats.inference import LEVEL, normal_quantile, t_quantile
 
 CATEGORIES = ("detractor", "passive", "promoter")
@@ -75,13 +75,14 @@ def pair_answers(t: Answers, r: Answers, *, longest: float) -> Pairs:
     t_rows = np.flatnonzero(t.valid & ~np.isnan(t.responded))
     t_rows = t_rows[np.lexsort((t.responded[t_rows], t.customer[t_rows]))]
     r_rows = np.flatnonzero(r.valid & ~np.isnan(r.responded))
-    low = min(t.responded[t_rows].min(initial=np.inf), r.responded[r_rows].min(initial=np.inf))
-    high = max(t.responded[t_rows].max(initial=-np.inf), r.responded[r_rows].max(initial=-np.inf))
-    span = (high - low if len(t_rows) and len(r_rows) else 0.0) + 2 * longest + 10.0
-    low = low if np.isfinite(low) else 0.0
-    keys = t.customer[t_rows] * span + (t.responded[t_rows] - low + longest + 1)
-    at = r.customer[r_rows] * span + (r.responded[r_rows] - low + longest + 1)
-    start, end = np.searchsorted(keys, at - longest, "left"), np.searchsorted(keys, at, "left")
+    key = CustomerTimes(t.responded[t_rows], r.responded[r_rows])
+    keys, who, when = (
+        key(t.customer[t_rows], t.responded[t_rows]),
+        r.customer[r_rows],
+        r.responded[r_rows],
+    )
+    start = np.searchsorted(keys, key(who, when - longest), "left")
+    end = np.searchsorted(keys, key(who, when), "left")
     counts = np.maximum(end - start, 0)
     which = np.repeat(np.arange(len(r_rows)), counts)
     offset = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)

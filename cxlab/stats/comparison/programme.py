@@ -41,21 +41,9 @@ MOST_CHANGES = 0.05
 class Answers:
     """Answers to one survey, in the order of the file.
 
-    Attributes
-    ----------
-    customer : ndarray of int
-        Position of the customer in `ProgrammeData.customer_ids`.
-    score : ndarray of float
-        0 to 10, NaN where there is none.
-    responded, triggered : ndarray of float
-        When the answer came and the episode ended: days since 1970, NaN where unknown.
-    period, touchpoint : Series of category
-        Missing where the file has no such column.
-    episode, response : Series of str
-        Ids.
-    weight : ndarray of float
-    segments : DataFrame
-        Segments that the comparison was asked to look at, as text; missing where not known.
+    ``customer`` is a position in `ProgrammeData.customer_ids`; ``responded`` and ``triggered``,
+    when the answer came and the episode ended, are days since 1970; ``segments`` are those that
+    the comparison was asked to look at, as text. What is not known is NaN or missing.
     """
 
     customer: np.ndarray
@@ -76,10 +64,6 @@ class Answers:
     def valid(self) -> np.ndarray:
         """Which answers hold a score."""
         return ~np.isnan(self.score)
-
-    def weighted(self, weight: np.ndarray) -> Answers:
-        """The same answers with other weights."""
-        return replace(self, weight=weight)
 
     def take(self, rows: np.ndarray) -> Answers:
         """The answers at these positions or under this mask."""
@@ -105,13 +89,12 @@ class ProgrammeData:
         The frame, or everybody who answered where there is no frame.
     traits : DataFrame
         Frame variables, one row per customer, as text; no columns without a frame.
-    transactional, relationship : Answers
     invitations : DataFrame or None
         Columns ``transactional`` (bool), ``customer`` (position), ``period``, ``episode_id``,
         ``touchpoint``, ``contact_channel``, ``time`` (days), ``status`` (code of `STATUSES`),
         ``rule``, ``probability``.
-    has_frame, has_customers : bool
-        ``has_customers``: answers name their customer.
+    has_customers : bool
+        Answers name their customer.
     notes : tuple of str
         Where a segment was taken from, or why it is left out.
     pooled : frozenset of str
@@ -132,11 +115,6 @@ class ProgrammeData:
     def n_customers(self) -> int:
         """Customers of the frame, or who answered."""
         return len(self.customer_ids)
-
-    @property
-    def sides(self) -> dict[str, Answers]:
-        """The answers by the first letter of their survey."""
-        return {"t": self.transactional, "r": self.relationship}
 
     @property
     def surveys(self) -> dict[str, Answers]:
@@ -429,3 +407,43 @@ def known_groups(t: pd.Series, r: pd.Series) -> tuple[np.ndarray, np.ndarray, li
     names = sorted({*t.dropna(), *r.dropna()}, key=lambda name: (name == OTHERS, name))
     index = pd.Index(names, dtype="str")
     return index.get_indexer(t), index.get_indexer(r), names
+
+
+class CustomerTimes:
+    """Customer and time as one sortable number."""
+
+    def __init__(self, *times: np.ndarray) -> None:
+        every = np.concatenate([np.asarray(t, dtype=float) for t in times])
+        self.start = float(np.nanmin(every)) - 1.0 if len(every) else 0.0
+        self.span = (float(np.nanmax(every)) if len(every) else 0.0) - self.start + 2.0
+
+    def __call__(self, customer: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """The numbers of these rows, in order of customer and time."""
+        within = np.clip(np.asarray(time, dtype=float) - self.start, 0.0, self.span - 1.0)
+        return np.asarray(customer, dtype=float) * self.span + within
+
+
+def in_periods(data: ProgrammeData, periods: Sequence[str] | None) -> ProgrammeData:
+    """The programme with the answers of the window; its invitations stay, for look-backs.
+
+    Periods that no file has are refused. One with answers to one survey only, or with invitations
+    only, is one in which nobody answered: no mistake.
+    """
+    if periods is None:
+        return data
+    columns = []
+    for survey, answers in data.surveys.items():
+        if len(answers) and answers.period.isna().all():
+            raise ValueError(
+                f"`periods` must be left out: the {survey} answers have no period. Give them one, "
+                "or compare everything."
+            )
+        columns.append(answers.period)
+    columns += [] if data.invitations is None else [data.invitations["period"]]
+    there = sorted({str(period) for column in columns for period in column.dropna().unique()})
+    stray = [period for period in periods if period not in there]
+    if stray:
+        known = f"periods of the answers, {one_of(there)}" if there else "left out: there are none"
+        raise ValueError(f"`periods` must be {known}; got {got(stray)}.")
+    t, r = (one.take(one.period.isin(list(periods)).to_numpy()) for one in data.surveys.values())
+    return replace(data, transactional=t, relationship=r)

@@ -1,26 +1,28 @@
-"""Terms of the gap, and the quantities A0 to C2 and B0 to B3 of which they are made.
+"""The quantities A0 to C2 and B0 to B3, the terms of the gap made of them, and their bounds.
 
 Every quantity is a weighted distribution over the scores 0 to 10, so that every metric (NPS,
 mean, top box) is a linear function of it, and every one is computed for any multipliers of
 the customers: ones give the estimate, a bootstrap's counts give a replicate in which every
-propensity and every cell share is fitted again.
+propensity and every cell share is fitted again. Arrays of replicates have them in the last axis.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
+from scipy.stats import norm
 
-from cxlab.stats.comparison.asked import Asked, Collected
-from cxlab.stats.comparison.propensity import (
-    Fit,
-    LookBack,
-    Patterns,
+from cxlab.stats.comparison.chances import (
+    Chances,
+    Side,
+    Sides,
+    answer_weights,
     fit_chances,
-    patterns,
+    label_totals,
+    reach_weights,
+    tilted_weights,
 )
 
 N_SCORES = 11
@@ -62,237 +64,41 @@ QUANTITY_COEFFICIENTS: dict[str, dict[str, float]] = {
 SUM_TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True, eq=False)
-class Side:
-    """One survey's invitation rows, ready to be weighted.
-
-    Attributes
-    ----------
-    asked : Asked
-    patterns : Patterns
-    reachable : ndarray of bool, shape (rows,)
-        Rows that had some chance of an answer.
-    counts : dict of str to sparse matrix, shape (patterns, customers)
-        Reachable rows that are eligible, free, invited, answered.
-    cells : dict of str to sparse matrix, shape (cells, customers)
-        The same per cell, for eligible, free and invited.
-    """
-
-    asked: Asked
-    patterns: Patterns
-    reachable: np.ndarray
-    counts: dict[str, sparse.csr_matrix]
-    cells: dict[str, sparse.csr_matrix]
-
-    @property
-    def answered(self) -> np.ndarray:
-        """Positions of the rows with a valid answer."""
-        return np.flatnonzero(self.asked.answered & self.reachable)
-
-    @property
-    def unanswered(self) -> np.ndarray:
-        """Positions of the rows that were invited and gave no valid answer."""
-        return np.flatnonzero(self.asked.invited & ~self.asked.answered & self.reachable)
-
-
-@dataclass(frozen=True, eq=False)
-class Weighting:
-    """Both surveys and the look-backs."""
-
-    transactional: Side
-    relationship: Side
-    look_back: LookBack
-    n_cells: int
-    n_customers: int
-
-    def side(self, survey: str) -> Side:
-        """The rows of one survey."""
-        return self.transactional if survey == "transactional" else self.relationship
-
-    @property
-    def unreachable(self) -> np.ndarray:
-        """Positions of the waves without a chance."""
-        return np.flatnonzero(~self.relationship.reachable)
-
-
-def build_weighting(collected: Collected, traits: pd.DataFrame, n_customers: int) -> Weighting:
-    """Count the rows of every pattern of frame variables, per customer."""
-    everyone = np.ones(len(collected.episodes.customer), dtype=bool)
-    n_cells = max(len(collected.cells), 1)
-    return Weighting(
-        transactional=_side(
-            collected.episodes, traits, n_cells, n_customers, everyone, by_cell=True
-        ),
-        relationship=_side(
-            collected.waves, traits, 1, n_customers, ~collected.unreachable, by_cell=False
-        ),
-        look_back=collected.look_back,
-        n_cells=n_cells,
-        n_customers=n_customers,
-    )
-
-
-def _side(
-    asked: Asked,
-    traits: pd.DataFrame,
-    n_cells: int,
-    n_customers: int,
-    reachable: np.ndarray,
-    *,
-    by_cell: bool,
-) -> Side:
-    frame = {name: traits[name].to_numpy()[asked.customer] for name in traits}
-    if by_cell:
-        frame["cell"] = asked.cell
-    made = patterns(frame, asked.episodes, asked.invited & reachable)
-    kept = {
-        "eligible": reachable,
-        "free": reachable & asked.free,
-        "invited": reachable & asked.invited,
-        "answered": reachable & asked.answered,
-    }
-
-    def counts(label: np.ndarray, n: int) -> dict[str, sparse.csr_matrix]:
-        return {
-            name: incidence(label, asked.customer, rows, n, n_customers)
-            for name, rows in kept.items()
-        }
-
-    return Side(
-        asked=asked,
-        patterns=made,
-        reachable=reachable,
-        counts=counts(made.row, made.n),
-        cells=counts(asked.cell, n_cells),
-    )
-
-
-def incidence(
-    label: np.ndarray, customer: np.ndarray, rows: np.ndarray, n_labels: int, n_customers: int
-) -> sparse.csr_matrix:
-    """How many marked rows each customer has under each label: shape (labels, customers)."""
-    at = np.flatnonzero(rows)
-    cells = (np.ones(len(at)), (label[at], customer[at]))
-    return sparse.csr_matrix(cells, shape=(n_labels, n_customers))
-
-
-@dataclass(frozen=True, eq=False)
-class Chances:
-    """Fitted chances in all replicates.
-
-    Attributes
-    ----------
-    free : ndarray of float, shape (transactional patterns, replicates)
-        An episode is not suppressed.
-    answer_t, answer_r : ndarray of float, shape (patterns, replicates)
-        An invited row is answered.
-    drawn_t : ndarray of float, shape (cells, replicates)
-    drawn_r : ndarray of float, shape (1, replicates)
-        Share drawn among the rows not suppressed.
-    fits : dict of str to Fit
-    """
-
-    free: np.ndarray
-    answer_t: np.ndarray
-    answer_r: np.ndarray
-    drawn_t: np.ndarray
-    drawn_r: np.ndarray
-    fits: dict[str, Fit]
-
-    def first(self, n: int) -> Chances:
-        """The first ``n`` replicates."""
-        parts = ("free", "answer_t", "answer_r", "drawn_t", "drawn_r")
-        return Chances(**{name: getattr(self, name)[:, :n] for name in parts}, fits=self.fits)
-
-
-def fit_all(
-    weighting: Weighting, multipliers: np.ndarray, starts: dict[str, np.ndarray] | None = None
-) -> Chances:
-    """Fit every propensity anew for each replicate.
-
-    ``multipliers`` have shape (customers, replicates); ``starts`` are the coefficients of the fit
-    to the whole data.
-    """
-    starts = starts or {}
-    t, r = weighting.transactional, weighting.relationship
-    count_t = {name: table @ multipliers for name, table in t.counts.items()}
-    count_r = {name: r.counts[name] @ multipliers for name in ("invited", "answered")}
-    fits = {
-        "answer_t": _fit(t, count_t["answered"], count_t["invited"], starts.get("answer_t")),
-        "answer_r": _fit(r, count_r["answered"], count_r["invited"], starts.get("answer_r")),
-    }
-    if not t.asked.free.all():
-        fits["free"] = _fit(t, count_t["free"], count_t["eligible"], starts.get("free"))
-    return Chances(
-        free=fits["free"].chance if "free" in fits else np.ones_like(count_t["eligible"]),
-        answer_t=fits["answer_t"].chance,
-        answer_r=fits["answer_r"].chance,
-        drawn_t=_shares(t, multipliers),
-        drawn_r=_shares(r, multipliers),
-        fits=fits,
-    )
-
-
-def _fit(side: Side, successes: np.ndarray, trials: np.ndarray, start: np.ndarray | None) -> Fit:
-    return fit_chances(side.patterns.design, successes, trials, start=start)
-
-
-def _shares(side: Side, multipliers: np.ndarray) -> np.ndarray:
-    drawn, among = side.cells["invited"] @ multipliers, side.cells["free"] @ multipliers
-    return drawn / np.where(among > 0, among, 1.0)
-
-
-def reach_weights(
-    weighting: Weighting, chances: Chances, survey: str, rows: np.ndarray
-) -> np.ndarray:
-    """1 / chance of an invitation: shape (rows, replicates)."""
-    if survey == "transactional":
-        side = weighting.transactional
-        released = chances.free[side.patterns.row[rows]]
-        drawn = chances.drawn_t[side.asked.cell[rows]]
-    else:
-        side = weighting.relationship
-        released = weighting.look_back.take(rows).chance(chances.drawn_t)
-        drawn = np.repeat(chances.drawn_r, len(rows), 0)
-    designed = side.asked.chance_sampled[rows, None]
-    return 1.0 / (released * np.where(np.isnan(designed), drawn, designed))
-
-
-def answer_weights(
-    weighting: Weighting, chances: Chances, survey: str, rows: np.ndarray
-) -> np.ndarray:
-    """1 / chance of an answer: shape (rows, replicates)."""
-    side = weighting.side(survey)
-    answer = chances.answer_t if survey == "transactional" else chances.answer_r
-    return reach_weights(weighting, chances, survey, rows) / answer[side.patterns.row[rows]]
-
-
+#: By quantity, each of shape (11, replicates).
 Shares = dict[str, np.ndarray]
+#: Lowest and highest value of quantities and terms: arrays of shape (2, replicates).
+Limits = dict[str, np.ndarray]
+#: Survey and slope to the survey's standardised quantities.
+Tilts = dict[tuple[str, float], Shares]
+
+BEST = float(NPS_VALUES.max())
+#: Two checks at this level each: a programme whose response depends on the frame alone is
+#: called into question once in a hundred.
+CHECK_LEVEL = 0.005
+CHECKS = ["survey", "n", "customers", "estimate", "se", "statistic", "p_value", "note"]
+FOUND = "answering goes with the other survey's score"
+NOT_FOUND = "not shown, which proves little: the check has little power"
+MIN_CHECKED = 30
 
 
-def quantities(weighting: Weighting, chances: Chances, multipliers: np.ndarray) -> Shares:
-    """All eight quantities as shares of the scores: each of shape (11, replicates).
-
-    A quantity without an answer is NaN.
-    """
-    found = collected_quantities(weighting, multipliers)
-    for survey in ("transactional", "relationship"):
-        rows = weighting.side(survey).answered
-        weight = answer_weights(weighting, chances, survey, rows)
-        found |= weighted_quantities(weighting, survey, weight, multipliers)
+def quantities(sides: Sides, chances: Chances, multipliers: np.ndarray) -> Shares:
+    """All eight quantities as shares of the scores; one without an answer is NaN."""
+    found = collected_quantities(sides, multipliers)
+    for side in sides.values():
+        weight = answer_weights(side, chances, side.answered)
+        found |= weighted_quantities(side, weight, multipliers)
     return found
 
 
-def collected_quantities(weighting: Weighting, multipliers: np.ndarray) -> Shares:
+def collected_quantities(sides: Sides, multipliers: np.ndarray) -> Shares:
     """A0, B0 and B1, which nothing is assumed for."""
-    side = weighting.transactional
+    side, asked = sides["transactional"], sides["relationship"].asked
     rows = side.answered
     score, cell = side.asked.score[rows], side.asked.cell[rows]
     times = multipliers[side.asked.customer[rows]]
-    per_cell = label_totals(cell * N_SCORES + score, times, weighting.n_cells * N_SCORES)
-    per_cell = per_cell.reshape(weighting.n_cells, N_SCORES, -1)
     eligible = side.cells["eligible"] @ multipliers
-    asked = weighting.relationship.asked
+    per_cell = label_totals(cell * N_SCORES + score, times, len(eligible) * N_SCORES)
+    per_cell = per_cell.reshape(len(eligible), N_SCORES, -1)
     collected = np.flatnonzero(asked.answered)
     return {
         "A0": share_of_scores(asked.score[collected], multipliers[asked.customer[collected]]),
@@ -301,20 +107,13 @@ def collected_quantities(weighting: Weighting, multipliers: np.ndarray) -> Share
     }
 
 
-def weighted_quantities(
-    weighting: Weighting, survey: str, weight: np.ndarray, multipliers: np.ndarray
-) -> Shares:
+def weighted_quantities(side: Side, weight: np.ndarray, multipliers: np.ndarray) -> Shares:
     """B2 and B3, or C0 to C2, for any weights of the answers: shape (answers, replicates)."""
-    side = weighting.side(survey)
     rows = side.answered
-    score, m = side.asked.score[rows], side.asked.episodes[rows, None].astype(float)
     weight = weight * multipliers[side.asked.customer[rows]]
-    if survey == "transactional":
-        return {"B2": share_of_scores(score, weight), "B3": share_of_scores(score, weight / m)}
     return {
-        "C0": share_of_scores(score, weight),
-        "C1": share_of_scores(score, weight * (m > 0)),
-        "C2": share_of_scores(score, weight * m),
+        name: share_of_scores(side.asked.score[rows], weight * factor[rows, None])
+        for name, factor in side.factors.items()
     }
 
 
@@ -334,21 +133,12 @@ def share_of_scores(score: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return total / np.where(everything > 0, everything, np.nan)
 
 
-def label_totals(label: np.ndarray, weight: np.ndarray, n: int) -> np.ndarray:
-    """Sum of the weights under each label: shape (n, replicates)."""
-    if weight.shape[1] == 1:
-        return np.bincount(label, weight[:, 0], minlength=n)[:, None].astype(float)
-    ones = np.ones(len(label))
-    table = sparse.csr_matrix((ones, (label, np.arange(len(label)))), shape=(n, len(label)))
-    return table @ weight
-
-
-def combine(values: dict[str, np.ndarray], coefficients: dict[str, float]) -> np.ndarray:
+def combine(values: Mapping[str, np.ndarray], coefficients: Mapping[str, float]) -> np.ndarray:
     """Linear combination of the quantities."""
     return sum((c * values[name] for name, c in coefficients.items()), start=np.zeros(1))
 
 
-def check_sum(values: dict[str, np.ndarray]) -> None:
+def check_sum(values: Mapping[str, np.ndarray]) -> None:
     """Refuse terms that do not add to the gap."""
     total = sum((combine(values, TERMS[name]) for name in TERMS), start=np.zeros(1))
     off = np.abs(total - combine(values, TOTALS["gap"]))
@@ -356,3 +146,175 @@ def check_sum(values: dict[str, np.ndarray]) -> None:
         raise ArithmeticError(
             f"The terms must add to the gap; they miss it by {np.nanmax(off):.3g} points."
         )
+
+
+class Mixture:
+    """Known and unknown answers of one survey, weighted as its quantities are.
+
+    With ``response`` those who were asked and did not answer are unknown too, else only those
+    who could not be asked. ``known`` and ``unknown`` are, per quantity, shares of its weight.
+    """
+
+    def __init__(
+        self, side: Side, chances: Chances, multipliers: np.ndarray, *, response: bool
+    ) -> None:
+        weigh = reach_weights if response else answer_weights
+        rows, silent = side.answered, side.unanswered if response else side.unanswered[:0]
+        never, customer = np.flatnonzero(~side.asked.reachable), side.asked.customer
+        known = weigh(side, chances, rows) * multipliers[customer[rows]]
+        silent_weight = reach_weights(side, chances, silent) * multipliers[customer[silent]]
+        unknown = np.vstack([silent_weight, multipliers[customer[never]]])
+        self.values = NPS_VALUES[side.asked.score[rows]]
+        self.known: dict[str, np.ndarray] = {}
+        self.unknown: dict[str, np.ndarray] = {}
+        for name, factor in side.factors.items():
+            a, b = known * factor[rows, None], unknown * factor[np.r_[silent, never], None]
+            total = a.sum(0) + b.sum(0)
+            total = np.where(total > 0, total, np.nan)
+            self.known[name], self.unknown[name] = a / total, b / total
+
+    def spread(self, coefficients: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
+        """Middle and half-width of a linear combination of the survey's quantities."""
+        mine = {name: c for name, c in coefficients.items() if name in self.known}
+        if not mine:
+            return np.zeros(1), np.zeros(1)
+        known = sum(c * self.known[name] for name, c in mine.items())
+        unknown = sum(c * self.unknown[name] for name, c in mine.items())
+        return self.values @ known, BEST * np.abs(unknown).sum(0)
+
+    def silent_share(self) -> float:
+        """Weighted share of the unknown, over the quantities by use."""
+        used = [name for name in self.unknown if name != "C0"]
+        return float(sum(self.unknown[name].sum() for name in used) / len(used))
+
+
+def bounds(
+    sides: Sides, chances: Chances, multipliers: np.ndarray, shares: Shares, *, response: bool
+) -> Limits:
+    """Lowest and highest value of every quantity and term, in NPS points; see `Mixture`.
+
+    Notes
+    -----
+    Every term is linear in the scores. An unknown score lies between −100 and 100, so the
+    term lies within 100·Σ|coefficient| of its known part: one unknown score is the same in
+    all the quantities that a term combines.
+
+    References
+    ----------
+    Manski (2003), Partial Identification of Probability Distributions.
+    """
+    mixtures = [Mixture(side, chances, multipliers, response=response) for side in sides.values()]
+    fixed = {name: NPS_VALUES @ shares[name] for name in ("A0", "B0", "B1")}
+    found = {}
+    for name, coefficients in QUANTITY_COEFFICIENTS.items():
+        middle = sum(c * fixed[q] for q, c in coefficients.items() if q in fixed)
+        half = np.zeros(multipliers.shape[1])
+        for one in mixtures:
+            centre, width = one.spread(coefficients)
+            middle, half = middle + centre, half + width
+        found[name] = np.stack([middle - half, middle + half])
+    return found
+
+
+def tipping_points(sides: Sides, chances: Chances, residual: float) -> list[tuple[str, float]]:
+    """How different the silent would have to be for the residual to vanish.
+
+    Per survey: NPS of those who did not answer less that of those who did, in points, at which
+    the residual is 0; infinite where no difference of at most 200 points would do.
+    """
+    found = []
+    for (survey, side), sign in zip(sides.items(), (-1.0, 1.0), strict=True):
+        ones = np.ones((side.cells["free"].shape[1], 1))
+        share = Mixture(side, chances, ones, response=True).silent_share()
+        needed = sign * residual / share if share > 0 else np.inf
+        found.append((survey, needed if abs(needed) <= 2 * BEST else np.inf))
+    return found
+
+
+def tilted(
+    sides: Sides,
+    chances: Chances,
+    multipliers: np.ndarray,
+    slopes: Mapping[str, Sequence[float]],
+) -> Tilts:
+    """Standardised quantities of both surveys under each slope, for every replicate."""
+    return {
+        (survey, slope): weighted_quantities(
+            side, tilted_weights(side, chances, slope, multipliers), multipliers
+        )
+        for survey, side in sides.items()
+        for slope in slopes[survey]
+    }
+
+
+def response_check(sides: Sides, *, fewest: int) -> pd.DataFrame:
+    """Does answering one survey go with the same customer's score in the other one?
+
+    ``n`` counts invited rows whose customer's other score is known, ``estimate`` is the log odds
+    of answering per score point, given cell, frame variables and episodes. Fewer than ``fewest``
+    customers, or 30 rows, are not checked.
+
+    Notes
+    -----
+    If response depends on the frame variables only, it cannot go with the other survey's
+    score given them. A score test of a logistic model, clustered by customer. It finds
+    dependence only so far as the two scores of a customer go together, and that is rarely:
+    it decides nothing, and the far end of its interval is a slope that `tilting_table` tries.
+    """
+    t, r = sides.values()
+    rows = [
+        {"survey": survey, **_check(side, other, fewest)}
+        for survey, side, other in (("transactional", t, r), ("relationship", r, t))
+    ]
+    return pd.DataFrame(rows)
+
+
+def _check(side: Side, other: Side, fewest: int) -> dict[str, object]:
+    partner = _customer_means(other)
+    rows = np.flatnonzero(side.asked.invited & side.asked.reachable)
+    rows = rows[~np.isnan(partner[side.asked.customer[rows]])]
+    y, z = side.asked.answered[rows].astype(float), partner[side.asked.customer[rows]]
+    customers = len(np.unique(side.asked.customer[rows]))
+    row: dict[str, object] = {"n": len(rows), "customers": customers}
+    row |= dict.fromkeys(("estimate", "se", "statistic", "p_value"), np.nan)
+    if len(rows) < MIN_CHECKED or customers < fewest or np.ptp(y) == 0 or np.ptp(z) == 0:
+        return row | {"note": "too few customers in both surveys to check"}
+    information, score, variance = _score_test(side, rows, y, z)
+    if not information > 0 or not variance > 0:
+        return row | {"note": "the other score does not vary given the frame"}
+    statistic = score / variance**0.5
+    p = float(2 * norm.sf(abs(statistic)))
+    return row | {
+        "estimate": score / information,
+        "se": variance**0.5 / information,
+        "statistic": statistic,
+        "p_value": p,
+        "note": FOUND if p < CHECK_LEVEL else NOT_FOUND,
+    }
+
+
+def _customer_means(side: Side) -> np.ndarray:
+    """Mean valid score of each customer; NaN without one."""
+    rows, n = np.flatnonzero(side.asked.answered), side.cells["free"].shape[1]
+    customer = side.asked.customer[rows]
+    counts = np.bincount(customer, minlength=n)
+    sums = np.bincount(customer, side.asked.score[rows], minlength=n)
+    return sums / np.where(counts > 0, counts, np.nan)
+
+
+def _score_test(
+    side: Side, rows: np.ndarray, y: np.ndarray, z: np.ndarray
+) -> tuple[float, float, float]:
+    """Information, score and its variance of the other score's coefficient."""
+    pattern, customer = side.pattern[rows], side.asked.customer[rows]
+    trials, successes = (
+        np.bincount(pattern, weight, minlength=len(side.design))[:, None]
+        for weight in (np.ones(len(y)), y)
+    )
+    chance = fit_chances(side.design, successes, trials).chance[pattern, 0]
+    x, weight = side.design[pattern], chance * (1 - chance)
+    gram = x.T @ (weight[:, None] * x) + 1e-9 * np.eye(x.shape[1])
+    rest = z - x @ np.linalg.solve(gram, x.T @ (weight * z))
+    score = rest * (y - chance)
+    per_customer = np.bincount(customer, score)
+    return float((weight * rest**2).sum()), float(score.sum()), float((per_customer**2).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,14 @@ from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.totals import row_totals
 from cxlab.stats.association import correlation_interval, pearson, row_leverage
 from cxlab.stats.comparison.asked import Asked
-from cxlab.stats.comparison.decomposition import ASSUMPTION, NOT_IDENTIFIED, Standardised
-from cxlab.stats.comparison.gaps import NUMBERS, RAW, raw_gap, standardised_numbers
+from cxlab.stats.comparison.decomposition import (
+    ASSUMPTION,
+    NOT_IDENTIFIED,
+    NUMBERS,
+    Standardised,
+    standardised_numbers,
+)
+from cxlab.stats.comparison.gaps import RAW, raw_gap
 from cxlab.stats.comparison.pairs import (
     CATEGORIES,
     LAST,
@@ -45,6 +52,8 @@ STANDARDISED_ROWS = (
     ("relationship", "C1", "customers with an eligible episode"),
     ("difference", "standardised gap", "users, each counted once (B3 − C1)"),
 )
+#: Numbers of a touchpoint with each customer counted once.
+PER_CUSTOMER = {"estimate": "", "ci_low": "_ci_low", "ci_high": "_ci_high"}
 STAGES = (
     "customers", "eligible", "suppressed by contact rules", "not sampled", "invited",
     "delivered", "answered", "valid score", "paired",
@@ -99,7 +108,8 @@ def _counted_rows(
     weights: Mapping[str, np.ndarray] | None = None,
 ) -> list[Row]:
     """NPS of each survey under these weights of the answers, and their difference."""
-    sides = {k: one.weighted(weights[k]) if weights else one for k, one in sides.items()}
+    if weights:
+        sides = {k: replace(one, weight=weights[k]) for k, one in sides.items()}
     fixed: Row = {"estimate_kind": kind, "population": COLLECTED}
     rows: list[Row] = []
     for (survey, answers), name in zip(sides.items(), ("B0", "A0"), strict=True):
@@ -158,9 +168,9 @@ def _standardised_rows(done: Standardised, behind: Mapping[str, np.ndarray]) -> 
     if done.result is None:
         return rows
     for survey, name, population in STANDARDISED_ROWS:
-        numbers = standardised_numbers(done.result, name)
+        numbers = standardised_numbers(done.result.shares, name)
         facts: Row = {"survey": survey, **_facts(done, behind, survey, name)}
-        reason = done.known.reason(QUANTITY_COEFFICIENTS[name])
+        reason = done.reason(name)
         row = {"estimate_kind": "standardised", "population": population, **facts, "note": reason}
         rows.append(
             row | {"status": NOT_IDENTIFIED} if reason else row | numbers | {"status": ASSUMPTION}
@@ -176,11 +186,11 @@ def _facts(done: Standardised, behind: Mapping[str, np.ndarray], survey: str, na
     """Answers, customers, effective answers and response rate behind a standardised score."""
     who = np.concatenate([behind[quantity] for quantity in QUANTITY_COEFFICIENTS[name]])
     counts: Row = {"of": name, "n": len(who), "customers": len(np.unique(who))}
-    if survey == "difference" or done.weighting is None:
+    if survey == "difference" or done.sides is None:
         return counts
-    side = done.weighting.side(survey)
+    side = done.sides[survey]
     n_eff = done.effective_answers(survey)[name]
-    invited = int((side.asked.invited & side.reachable).sum())
+    invited = int((side.asked.invited & side.asked.reachable).sum())
     return counts | {
         "deff": len(who) / n_eff if n_eff > 0 else np.nan,
         "n_eff": n_eff,
@@ -192,8 +202,8 @@ def answers_behind(data: ProgrammeData, done: Standardised) -> dict[str, np.ndar
     """Customer of each answer that a quantity is made of; without a frame of A0 and B0 only."""
     t, r = data.transactional, data.relationship
     behind = {"B0": t.customer[t.valid], "A0": r.customer[r.valid]}
-    if done.weighting is not None:
-        episodes, waves = done.weighting.transactional, done.weighting.relationship
+    if done.sides is not None:
+        episodes, waves = done.sides.values()
         reached = episodes.asked.customer[episodes.answered]
         behind |= {"B1": behind["B0"], "B2": reached, "B3": reached}
         base, used = waves.asked.customer[waves.answered], waves.asked.episodes[waves.answered] > 0
@@ -223,47 +233,49 @@ def _paired_rows(pairs: OnePerAnswer) -> list[Row]:
 def touchpoint_table(t: Answers) -> pd.DataFrame:
     """TNPS of each touchpoint (E2): episode-weighted, and each customer counted once.
 
-    ``repeated`` counts the customers with more than one answer.
+    ``repeated`` counts the customers with more than one answer, ``outside`` those of whom no
+    touchpoint is known.
     """
     columns = ["touchpoint", "n", "customers", *NUMBERS, "per_customer", "per_customer_ci_low",
-               "per_customer_ci_high", "note", "repeated"]  # fmt: skip
-    known = t.take(t.valid & t.touchpoint.notna().to_numpy())
+               "per_customer_ci_high", "note", "repeated", "outside"]  # fmt: skip
+    there = t.touchpoint.notna().to_numpy()
+    known = t.take(t.valid & there)
     if not len(known):
         return pd.DataFrame(columns=columns)
     names = known.touchpoint.astype("str").to_numpy()
     cells = pd.DataFrame({"group": names, "customer": known.customer})
     times = cells.groupby(["group", "customer"])["customer"].transform("size").to_numpy()
     each = _nps(known, groups=names).set_index("group")
-    once = _nps(known.weighted(1.0 / times), weighted=True, groups=names).set_index("group")
+    once = _nps(replace(known, weight=1.0 / times), weighted=True, groups=names)
     table = each.assign(
-        per_customer=once["estimate"],
-        per_customer_ci_low=once["ci_low"],
-        per_customer_ci_high=once["ci_high"],
+        **{f"per_customer{end}": once[name].to_numpy() for name, end in PER_CUSTOMER.items()},
         customers=cells.groupby("group")["customer"].nunique(),
         repeated=cells[times > 1].groupby("group")["customer"].nunique(),
+        outside=len(np.unique(t.customer[t.valid & ~there])),
     ).fillna({"repeated": 0})
     return table.rename_axis("touchpoint").reset_index()[columns]
 
 
-def delay_of(t: Answers) -> np.ndarray:
-    """Days from the episode to each answer; NaN where one of the times is not known."""
-    return t.responded - t.triggered
-
-
 def delay_table(t: Answers) -> pd.DataFrame:
-    """Transactional NPS by how long after the episode the answer came."""
-    columns = ["delay", "median_days", "n", "customers", *NUMBERS, "note"]
-    known = t.take(t.valid & ~np.isnan(delay_of(t)))
+    """Transactional NPS by how long after the episode the answer came.
+
+    ``outside`` counts the customers of whom that is not known.
+    """
+    columns = ["delay", "median_days", "n", "customers", *NUMBERS, "note", "outside"]
+    days = t.responded - t.triggered
+    there = ~np.isnan(days)
+    known, days = t.take(t.valid & there), days[t.valid & there]
     if not len(known):
         return pd.DataFrame(columns=columns)
     ends = np.array([end for end, _ in DELAYS])
-    code = np.minimum(np.searchsorted(ends, delay_of(known), side="right"), len(ends) - 1)
-    cells = pd.DataFrame({"code": code, "delay": delay_of(known), "customer": known.customer})
+    code = np.minimum(np.searchsorted(ends, days, side="right"), len(ends) - 1)
+    cells = pd.DataFrame({"code": code, "delay": days, "customer": known.customer})
     by_code = cells.groupby("code")
     table = _nps(known, groups=code).assign(
         delay=[DELAYS[k][1] for k in np.unique(code)],
         median_days=by_code["delay"].median().to_numpy(),
         customers=by_code["customer"].nunique().to_numpy(),
+        outside=len(np.unique(t.customer[t.valid & ~there])),
     )
     return table[columns]
 

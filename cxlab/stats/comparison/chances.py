@@ -1,0 +1,353 @@
+"""Chances of being let through, drawn and answering, and the weights that are their inverse.
+
+statsmodels fits the same logistic models one at a time; a bootstrap needs a thousand of each, so
+all replicates are fitted together here. The tests compare one with ``statsmodels.GLM``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from cxlab.stats.comparison.asked import Asked, Collected, LookBack
+
+#: Upper ends of the classes of eligible episodes; the last class is open.
+EPISODE_CLASSES = (0, 1, 2, 4, 8, 16)
+#: A class of episodes with fewer rows at risk than this joins the class below.
+MIN_CLASS_ROWS = 50
+#: Keeps a category that always or never answers finite; far below one answer's information.
+RIDGE = 1e-4
+#: Keeps the information of a model invertible.
+LEAST_INFORMATION = 1e-10
+MAX_STEPS = 25
+#: Newton's error is squared at every step: once no chance moves by more, none is off by 1e-12.
+CHANCE_TOLERANCE = 1e-6
+#: A pattern of customers of whom fewer than one in 150,000 answers is a pattern without answers.
+LARGEST_LOG_ODDS = 12.0
+#: Scores are counted from here, so that exp(slope × score) neither over- nor underflows.
+MIDDLE = 7.0
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One survey's invitation rows, ready to be weighted.
+
+    Rows with the same frame variables share one chance: ``pattern`` is that of each row, and
+    ``design``, (patterns, k), holds an intercept, indicators of the categories and the episodes.
+    ``counts``, (patterns, customers), and ``cells``, (cells, customers), hold the reachable rows
+    that are eligible, free, invited and answered. ``look_back`` is that of the waves.
+    """
+
+    asked: Asked
+    pattern: np.ndarray
+    design: np.ndarray
+    counts: dict[str, sparse.csr_matrix]
+    cells: dict[str, sparse.csr_matrix]
+    look_back: LookBack | None = None
+
+    @property
+    def answered(self) -> np.ndarray:
+        """Positions of the rows with a valid answer."""
+        return np.flatnonzero(self.asked.answered & self.asked.reachable)
+
+    @property
+    def unanswered(self) -> np.ndarray:
+        """Positions of the rows that were invited and gave no valid answer."""
+        return np.flatnonzero(self.asked.invited & ~self.asked.answered & self.asked.reachable)
+
+    @property
+    def factors(self) -> dict[str, np.ndarray]:
+        """What each row's weight is multiplied by in the survey's standardised quantities."""
+        m = self.asked.episodes.astype(float)
+        if self.look_back is None:
+            return {"B2": np.ones(len(m)), "B3": 1.0 / np.maximum(m, 1.0)}
+        return {"C0": np.ones(len(m)), "C1": (m > 0).astype(float), "C2": m}
+
+
+#: By survey, transactional first.
+Sides = Mapping[str, Side]
+
+
+def sides_of(collected: Collected, traits: pd.DataFrame, n_customers: int) -> Sides:
+    """Count the rows of every pattern of frame variables, per customer."""
+    episodes, waves = collected.episodes, collected.waves
+    t = _side(episodes, traits, max(len(collected.cells), 1), n_customers)
+    r = replace(_side(waves, traits, 1, n_customers), look_back=collected.look_back)
+    return {"transactional": t, "relationship": r}
+
+
+def _side(asked: Asked, traits: pd.DataFrame, n_cells: int, n_customers: int) -> Side:
+    frame = {name: traits[name].to_numpy()[asked.customer] for name in traits}
+    frame["cell"] = asked.cell
+    pattern, design = patterns(frame, asked.episodes, asked.invited & asked.reachable)
+    kept = {
+        "eligible": asked.reachable,
+        "free": asked.reachable & asked.free,
+        "invited": asked.reachable & asked.invited,
+        "answered": asked.reachable & asked.answered,
+    }
+    counts, cells = (
+        {
+            name: incidence(label, asked.customer, rows, n, n_customers)
+            for name, rows in kept.items()
+        }
+        for label, n in ((pattern, len(design)), (asked.cell, n_cells))
+    )
+    return Side(asked, pattern, design, counts, cells)
+
+
+def incidence(
+    label: np.ndarray, customer: np.ndarray, rows: np.ndarray, n_labels: int, n_customers: int
+) -> sparse.csr_matrix:
+    """How many marked rows each customer has under each label: shape (labels, customers)."""
+    at = np.flatnonzero(rows)
+    cells = (np.ones(len(at)), (label[at], customer[at]))
+    return sparse.csr_matrix(cells, shape=(n_labels, n_customers))
+
+
+def patterns(
+    traits: Mapping[str, np.ndarray], episodes: np.ndarray, at_risk: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number the distinct combinations of traits and episodes, and code them for a model.
+
+    Classes of episodes with few rows ``at_risk`` of an answer are merged.
+    """
+    codes = [pd.factorize(values, sort=True) for values in traits.values()]
+    key = np.asarray(episodes, dtype=np.int64)
+    for code, labels in codes:
+        key = key * max(len(labels), 1) + code
+    distinct, first, row = np.unique(key, return_index=True, return_inverse=True)
+    columns = [np.ones(len(distinct))]
+    for code, labels in codes:
+        columns += [(code[first] == value).astype(float) for value in range(1, len(labels))]
+    m = episodes[first]
+    columns += _episode_classes(m, episodes[at_risk])
+    if len(np.unique(m)) > 1:
+        columns.append(np.log1p(m))
+    return row, np.column_stack(columns)
+
+
+def _episode_classes(m: np.ndarray, at_risk: np.ndarray) -> list[np.ndarray]:
+    """Indicator of each class of episodes but the lowest; thin classes join the one below."""
+    floors = [0, *(end + 1 for end in EPISODE_CLASSES), np.inf]
+    kept = [
+        floor
+        for floor, after in pairwise(floors)
+        if np.count_nonzero((at_risk >= floor) & (at_risk < after)) >= MIN_CLASS_ROWS
+    ]
+    return [
+        ((m >= floor) & (m < after)).astype(float) for floor, after in pairwise([*kept[1:], np.inf])
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Chances, (patterns, replicates), their coefficients, (k, replicates), and convergence."""
+
+    chance: np.ndarray
+    coefficients: np.ndarray
+    converged: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Chances:
+    """Fitted chances in all replicates.
+
+    ``fits`` of an answer, by survey, and of an episode not to be suppressed ("free", where any
+    is); ``drawn``, (cells, replicates), the share drawn among the rows not suppressed.
+    """
+
+    fits: dict[str, Fit]
+    drawn: dict[str, np.ndarray]
+
+    def first(self, n: int) -> Chances:
+        """The first ``n`` replicates."""
+        fits = {name: replace(fit, chance=fit.chance[:, :n]) for name, fit in self.fits.items()}
+        return Chances(fits, {name: shares[:, :n] for name, shares in self.drawn.items()})
+
+
+def fit_all(
+    sides: Sides, multipliers: np.ndarray, starts: Mapping[str, np.ndarray] | None = None
+) -> Chances:
+    """Fit every propensity anew for each replicate.
+
+    ``multipliers`` have shape (customers, replicates); ``starts`` are the coefficients of the fit
+    to the whole data.
+    """
+    starts = starts or {}
+    fits, drawn = {}, {}
+    for survey, side in sides.items():
+        count = {name: table @ multipliers for name, table in side.counts.items()}
+        wanted = {survey: ("answered", "invited")}
+        if side.look_back is None and not side.asked.free.all():
+            wanted["free"] = ("free", "eligible")
+        for name, (successes, trials) in wanted.items():
+            fits[name] = fit_chances(
+                side.design, count[successes], count[trials], start=starts.get(name)
+            )
+        invited, free = (side.cells[name] @ multipliers for name in ("invited", "free"))
+        drawn[survey] = invited / np.where(free > 0, free, 1.0)
+    return Chances(fits, drawn)
+
+
+def reach_weights(side: Side, chances: Chances, rows: np.ndarray) -> np.ndarray:
+    """1 / chance of an invitation: shape (rows, replicates)."""
+    survey, released = "transactional", np.ones(1)
+    if side.look_back is not None:
+        survey = "relationship"
+        released = side.look_back.take(rows).chance(chances.drawn["transactional"])
+    elif "free" in chances.fits:
+        released = chances.fits["free"].chance[side.pattern[rows]]
+    drawn = chances.drawn[survey][side.asked.cell[rows]]
+    designed = side.asked.chance_sampled[rows, None]
+    return 1.0 / (released * np.where(np.isnan(designed), drawn, designed))
+
+
+def answer_weights(side: Side, chances: Chances, rows: np.ndarray) -> np.ndarray:
+    """1 / chance of an answer: shape (rows, replicates)."""
+    answer = chances.fits["transactional" if side.look_back is None else "relationship"].chance
+    return reach_weights(side, chances, rows) / answer[side.pattern[rows]]
+
+
+def tilted_weights(
+    side: Side, chances: Chances, slope: float, multipliers: np.ndarray
+) -> np.ndarray:
+    """1 / chance of an answer if its log odds are α(x) + slope × score: (answers, replicates).
+
+    Notes
+    -----
+    v = 1 + exp(−(α + γ(s − 7))), α = x'β with the terms x of the propensity, and β such that
+    the answers, weighted by v, count as many as were invited: Σ_answered w·v·x =
+    Σ_invited w·x, with w the inverse chance of an invitation.
+
+    References
+    ----------
+    Scharfstein, Rotnitzky & Robins (1999), JASA 94, 1096–1120.
+    """
+    rows, silent = side.answered, side.unanswered
+    pattern, n, customer = side.pattern, len(side.design), side.asked.customer
+    reach = reach_weights(side, chances, rows)
+    odds = np.exp(-slope * (side.asked.score[rows] - MIDDLE))[:, None]
+    lost = reach_weights(side, chances, silent) * multipliers[customer[silent]]
+    exposure = label_totals(pattern[rows], reach * odds * multipliers[customer[rows]], n)
+    factor = silent_factors(side.design, exposure, label_totals(pattern[silent], lost, n))
+    return reach * (1.0 + odds * factor[pattern[rows]])
+
+
+def label_totals(label: np.ndarray, weight: np.ndarray, n: int) -> np.ndarray:
+    """Sum of the weights under each label: shape (n, replicates)."""
+    ones = np.ones(len(label))
+    return sparse.csr_matrix((ones, (label, np.arange(len(label)))), (n, len(label))) @ weight
+
+
+def fit_chances(
+    design: np.ndarray,
+    successes: np.ndarray,
+    trials: np.ndarray,
+    *,
+    start: np.ndarray | None = None,
+) -> Fit:
+    """Logistic regression of grouped counts, one for each replicate.
+
+    ``design`` has shape (patterns, k); ``successes`` and ``trials``, whole or weighted counts,
+    (patterns, replicates); ``start`` are coefficients to begin from.
+
+    Notes
+    -----
+    Newton's method on the binomial log-likelihood with a ridge of 0.0001 on all
+    coefficients but the first, which keeps a category without a success finite.
+    """
+    k, replicates = design.shape[1], trials.shape[1]
+    if k == 1:
+        return _same_chance(design, successes, trials)
+    beta = np.zeros((k, replicates)) if start is None else np.repeat(start[:, None], replicates, 1)
+    if start is None:
+        total = np.maximum(trials.sum(0), 1e-12)
+        share = np.clip(successes.sum(0) / total, 1e-6, 1 - 1e-6)
+        beta[0] = np.log(share / (1 - share))
+    newton, asked = _Newton(design, sparse=False), trials > 0
+    chance, moved = _logistic(design @ beta), np.full(replicates, np.inf)
+    for _ in range(MAX_STEPS):
+        beta = newton.step(beta, successes - trials * chance, trials * chance * (1 - chance))
+        before, chance = chance, _logistic(design @ beta)
+        moved = np.max(np.abs(chance - before), axis=0, where=asked, initial=0.0)
+        if (moved < CHANCE_TOLERANCE).all():
+            break
+    return Fit(chance, beta, moved < 1e-4)
+
+
+def _same_chance(design: np.ndarray, successes: np.ndarray, trials: np.ndarray) -> Fit:
+    total = trials.sum(0)
+    share = successes.sum(0) / np.where(total > 0, total, np.nan)
+    with np.errstate(divide="ignore"):
+        logit = np.log(share) - np.log1p(-share)
+    chance = np.repeat(share[None, :], len(design), 0)
+    return Fit(chance, logit[None, :], np.isfinite(share))
+
+
+class _Newton:
+    """Newton's steps of many replicates, with a ridge on all coefficients but the intercept.
+
+    ``sparse``: a pattern may be without information of its own, so that a little of the trace
+    is added to the diagonal.
+    """
+
+    def __init__(self, design: np.ndarray, *, sparse: bool) -> None:
+        self.design, self.sparse, k = design, sparse, design.shape[1]
+        self.ridge = np.full(k, RIDGE)
+        self.ridge[0] = 0.0
+        self.products = (design[:, :, None] * design[:, None, :]).reshape(len(design), k * k)
+
+    def step(self, beta: np.ndarray, residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """The next coefficients, shape (k, replicates), from (patterns, replicates)."""
+        k, replicates = beta.shape
+        gradient = self.design.T @ residual - self.ridge[:, None] * beta
+        information = (self.products.T @ weight).T.reshape(replicates, k, k)
+        if self.sparse:
+            floor = RIDGE**2 * (1.0 + np.einsum("rkk->r", information))
+            information = information + np.diag(self.ridge) + floor[:, None, None] * np.eye(k)
+        else:
+            information = information + np.diag(self.ridge + LEAST_INFORMATION)
+        step = np.linalg.solve(information, gradient.T[:, :, None])[:, :, 0].T
+        # a step this long means that a category is being pushed to 0 or 1
+        return beta + np.clip(step, -3.0, 3.0)
+
+
+def _logistic(linear: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-np.clip(linear, -30.0, 30.0)))
+
+
+def silent_factors(design: np.ndarray, exposure: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """exp(−x'β) of every pattern at which Σ x·exposure·exp(−x'β) = Σ x·missing.
+
+    ``exposure`` is Σ w·exp(−γ(s − 7)) over the answers of a pattern and ``missing`` Σ w over its
+    invitations without an answer; both have shape (patterns, replicates).
+
+    Notes
+    -----
+    These are the equations of a Poisson regression of the missing with the answers as
+    exposure; the same ridge as for the propensities keeps a category in which everyone
+    answered finite.
+    """
+    beta = np.zeros((design.shape[1], exposure.shape[1]))
+    with np.errstate(divide="ignore"):
+        beta[0] = np.log(missing.sum(0)) - np.log(np.maximum(exposure.sum(0), 1e-12))
+    beta = np.maximum(beta, -LARGEST_LOG_ODDS)
+    newton, factor = _Newton(design, sparse=True), _exp(design @ beta)
+    for _ in range(2 * MAX_STEPS):
+        expected = exposure * factor
+        beta = newton.step(beta, missing - expected, expected)
+        before, factor = factor, _exp(design @ beta)
+        moved = np.abs(factor - before) / (1.0 + before)
+        if np.max(moved, where=exposure > 0, initial=0.0) < CHANCE_TOLERANCE:
+            break
+    return factor
+
+
+def _exp(linear: np.ndarray) -> np.ndarray:
+    return np.exp(np.clip(linear, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS))
