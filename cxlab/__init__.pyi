@@ -40,6 +40,7 @@ from .stats.drivers import what_if as what_if
 from .stats.metrics import compare_groups as compare_groups
 from .stats.metrics import compare_periods as compare_periods
 from .stats.metrics import compare_segments as compare_segments
+from .stats.metrics import detectable_differences as detectable_differences
 from .stats.metrics import nps as nps
 from .stats.metrics import retention as retention
 from .stats.metrics import scorecard as scorecard
@@ -58,11 +59,10 @@ from .stats.outcomes import retention_by_score as retention_by_score
 from .stats.outcomes import retention_differences as retention_differences
 from .stats.outcomes import study_follow_up as study_follow_up
 from .stats.outcomes import value_at_stake as value_at_stake
-from .stats.planning import detectable_differences as detectable_differences
-from .stats.planning import nonresponse_table as nonresponse_table
 from .stats.quality import break_off as break_off
 from .stats.quality import completeness as completeness
 from .stats.quality import fit_for_use as fit_for_use
+from .stats.quality import nonresponse_table as nonresponse_table
 from .stats.quality import repeated_answers as repeated_answers
 from .stats.quality import response_rates as response_rates
 from .stats.quality import straight_lining as straight_lining

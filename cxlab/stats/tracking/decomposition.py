@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.core.disclosure.gate import COMPLEMENTARY, SMALL
+from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL
 from cxlab.stats.inference import t_quantile
 from cxlab.stats.tracking.cells import CellSums, bootstrap_blocks
 

@@ -11,9 +11,14 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.audit import Joint, hidden_in_cross, hidden_in_segments
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, joint_answers
-from cxlab.core.disclosure.rule import groups_hidden_by_run
+from cxlab.core.disclosure.gate import groups_hidden_by_run, joint_answers
+from cxlab.core.disclosure.rule import (
+    MIN_GROUP_SIZE,
+    SMALL,
+    Joint,
+    hidden_in_cross,
+    hidden_in_segments,
+)
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list
 from cxlab.core.messages import unknown

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from cxlab.core.design import DesignLike, as_design
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.messages import got
 from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
