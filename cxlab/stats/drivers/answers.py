@@ -11,7 +11,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.design import DesignLike
+from cxlab.core.design import Design, DesignLike
 from cxlab.core.engines import PART_ROWS, narrow
 from cxlab.core.frames import as_list, column_names, open_frame
 from cxlab.core.messages import got
@@ -164,12 +164,7 @@ def read_answers(
         frame[by] = pd.Categorical(frame[by], categories=data[by].cat.categories, ordered=True)
     if design.weights:
         frame = frame[frame[design.weights] > 0].reset_index(drop=True)
-    sample = sampling_design(
-        len(frame),
-        strata=_column(frame, design.strata),
-        cluster=_column(frame, design.cluster),
-        stratum_clusters=_column(frame, design.stratum_clusters),
-    )
+    sample = _sampled(frame, design)
     kept = frame[[outcome, *as_list(by)]].notna().all(axis=1).to_numpy()
     rows = frame if kept.all() else frame[kept]
     ratings = np.column_stack([rows[name].to_numpy() for name in names])
@@ -192,6 +187,12 @@ def read_answers(
         n_missing=_missing(frame, [outcome, *as_list(by), *names]),
         segments=rows[kinds].reset_index(drop=True) if kinds else None,
     )
+
+
+def _sampled(frame: pd.DataFrame, design: Design) -> SamplingDesign:
+    names = ("strata", "cluster", "stratum_clusters")
+    columns = {name: column for name in names if (column := getattr(design, name))}
+    return sampling_design(len(frame), **{name: frame[own] for name, own in columns.items()})
 
 
 def _missing(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
@@ -292,7 +293,3 @@ def rating_ends(ratings: Array) -> tuple[Array, Array, Array]:
         low = np.fmin(low, np.fmin.reduce(part, axis=0))
         high = np.fmax(high, np.fmax.reduce(part, axis=0))
     return seen, low, high
-
-
-def _column(frame: pd.DataFrame, name: str | None) -> Any:
-    return None if name is None else frame[name]

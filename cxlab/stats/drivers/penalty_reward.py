@@ -272,24 +272,23 @@ class _Model:
 
     def slopes(self, position: int, pairs: Sequence[Cuts]) -> list[Slopes]:
         """Penalty and reward of one driver under each pair of cuts."""
-        rating = self.answers.ratings[:, position]
         near: Near = {}
-        found, numbers = [], range(len(self.outcomes))
-        for cuts in pairs:
-            low, high = rating <= cuts[0], rating >= cuts[1]
-            middle = ~np.isnan(rating) & ~low & ~high
-            counts = int(low.sum()), int(middle.sum()), int(high.sum())
-            if min(counts) < FEWEST_ANSWERS:
-                found.append(Slopes(counts))
-                continue
-            try:
-                made = [self._fitted(position, low, high, number, near) for number in numbers]
-            except NoMaximumError:  # too few rated this driver to separate the others
-                found.append(Slopes(counts))
-                continue
-            ceiling = float(made[1][0, 1] - made[1][0, 0]) if len(made) > 1 else 0.0
-            found.append(Slopes(counts, made[0][0], made[0][1:], ceiling))
-        return found
+        return [self._under(position, cuts, near) for cuts in pairs]
+
+    def _under(self, position: int, cuts: Cuts, near: Near) -> Slopes:
+        rating = self.answers.ratings[:, position]
+        low, high = rating <= cuts[0], rating >= cuts[1]
+        middle = ~np.isnan(rating) & ~low & ~high
+        counts = int(low.sum()), int(middle.sum()), int(high.sum())
+        if min(counts) < FEWEST_ANSWERS:
+            return Slopes(counts)
+        numbers = range(len(self.outcomes))
+        try:
+            made = [self._fitted(position, low, high, number, near) for number in numbers]
+        except NoMaximumError:  # too few rated this driver to separate the others
+            return Slopes(counts)
+        ceiling = float(made[1][0, 1] - made[1][0, 0]) if len(made) > 1 else 0.0
+        return Slopes(counts, made[0][0], made[0][1:], ceiling)
 
     def _fitted(self, position: int, low: Array, high: Array, number: int, near: Near) -> Array:
         """Both slopes of the estimate and of each replicate, shape (1 + replicates, 2).
@@ -348,11 +347,7 @@ def _slopes_of(matrices: Array) -> Array:
 
 
 def _table(
-    answers: Answers,
-    kind: str,
-    cuts: list[Cuts],
-    found: list[Slopes],
-    margin: float,
+    answers: Answers, kind: str, cuts: list[Cuts], found: list[Slopes], margin: float
 ) -> pd.DataFrame:
     df = answers.degrees_of_freedom()
     rows = []

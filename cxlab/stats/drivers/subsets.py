@@ -198,18 +198,26 @@ class _Walk:
         part: int,
         parts: int,
     ) -> None:
-        if depth == len(self.groups):
-            leaf.add(state[0], chosen)
-            return
-        width = len(self.groups[depth])
-        split = depth == leaf.head and parts > 1
-        if not split or part == 0:
-            left = state[_offset(size, width) :]
-            self._descend(left, size - width, depth + 1, leaf, chosen, part, parts)
-        if not split or part == 1:
+        while depth < len(self.groups):
+            width = len(self.groups[depth])
+            split = depth == leaf.head and parts > 1
+            if not split or part == 0:
+                # no name for what is left: it would keep the whole from being freed below
+                self._descend(
+                    state[_offset(size, width) :],
+                    size - width,
+                    depth + 1,
+                    leaf,
+                    chosen,
+                    part,
+                    parts,
+                )
+            if split and part == 0:
+                return
             for _ in range(width):
                 state, size = _include(state, size), size - 1
-            self._descend(state, size, depth + 1, leaf, (*chosen, depth), part, parts)
+            depth, chosen = depth + 1, (*chosen, depth)
+        leaf.add(state[0], chosen)
 
 
 class _Leaf:
