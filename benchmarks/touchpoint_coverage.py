@@ -38,7 +38,6 @@ from cxlab.stats.resampling import rank_intervals
 from cxlab.stats.touchpoints.correlations import replicate_coefficients
 from cxlab.stats.touchpoints.findings import find_leads
 from cxlab.stats.touchpoints.result import (
-    OCCASIONS,
     TouchpointCorrelations,
     difference_table,
 )
@@ -305,8 +304,8 @@ def one_study(frame: pd.DataFrame, seed: int) -> TouchpointCorrelations:
     table["p_adjusted"] = adjust_p_values(table["p_value"].to_numpy())
     return TouchpointCorrelations(
         table=table.assign(n_used=table["n"]), coefficients=pd.DataFrame(), halo=pd.DataFrame(),
-        outcomes=("overall",), touchpoints=tuple(names), occasion=OCCASIONS["A"], level=0.95,
-        rank_method=method, family="", fit=fit,
+        outcomes=("overall",), touchpoints=tuple(names), occasion="A", level=0.95,
+        rank_method=method, fit=fit,
     )  # fmt: skip
 
 

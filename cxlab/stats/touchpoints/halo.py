@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.core.display import with_display
 from cxlab.stats.association import (
     JointCounts,
     JointModel,
@@ -109,7 +111,13 @@ def _model(
 
 
 def halo_table(
-    together: Together, fit: PairEstimates, counts: JointCounts, *, missing: str, level: float
+    together: Together,
+    fit: PairEstimates,
+    counts: JointCounts,
+    *,
+    missing: str,
+    labels: Mapping[str, str],
+    level: float,
 ) -> pd.DataFrame:
     """How much the touchpoints overlap, one row per outcome.
 
@@ -143,7 +151,14 @@ def halo_table(
                 "note": _note(model, df),
             }
         )
-    return pd.DataFrame(rows)
+    return with_display(
+        pd.DataFrame(rows), labels=labels, level=level, units={"estimate": "share"},
+        caption="What all touchpoints have in common", headers={"estimate": "R² of all together"},
+        columns=(
+            "outcome", "n", "estimate", "unexplained", "sum_r_squared", "mean_touchpoint_r",
+            "first_component_share", "halo_alarm",
+        ),
+    )  # fmt: skip
 
 
 def _note(model: JointModel, df: float) -> str:
