@@ -22,17 +22,15 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.frames import open_frame
-from cxlab.stats.association import (
-    COEFFICIENTS,
-    correlation_interval,
-    em_correlations,
-    joint_counts,
-    joint_model,
-    pair_estimates,
+from cxlab.stats.association.counts import joint_counts
+from cxlab.stats.association.estimates import COEFFICIENTS, correlation_interval, pair_estimates
+from cxlab.stats.association.partial import em_correlations, joint_model, partial_correlations
+from cxlab.stats.association.polychoric import (
+    bivariate_normal_cdf,
+    log_likelihood,
     polychoric,
+    thresholds,
 )
-from cxlab.stats.association.partial import partial_correlations
-from cxlab.stats.association.polychoric import bivariate_normal_cdf, log_likelihood, thresholds
 from cxlab.stats.inference import adjust_p_values, joint_places
 from cxlab.stats.resampling import rank_intervals
 from cxlab.stats.touchpoints.correlations import replicate_coefficients

@@ -11,15 +11,11 @@ import polars as pl
 import pytest
 
 from cxlab.core.frames import open_frame
-from cxlab.stats.association import (
-    COEFFICIENTS,
-    em_correlations,
-    joint_counts,
-    joint_model,
-    pair_estimates,
-    pearson,
-)
 from cxlab.stats.association import counts as counting
+from cxlab.stats.association.coefficients import pearson
+from cxlab.stats.association.counts import joint_counts
+from cxlab.stats.association.estimates import COEFFICIENTS, pair_estimates
+from cxlab.stats.association.partial import em_correlations, joint_model
 from cxlab.stats.inference import adjust_p_values, joint_places
 from cxlab.stats.touchpoints import (
     OCCASIONS,

@@ -16,19 +16,18 @@ from cxlab.core.design import DesignLike
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, check_choice
 from cxlab.core.threads import one_blas_thread
-from cxlab.stats.association import (
+from cxlab.stats.association.coefficients import correlation_of_sums
+from cxlab.stats.association.counts import JointCounts, joint_counts
+from cxlab.stats.association.estimates import (
     COEFFICIENTS,
     FEW_DEGREES_OF_FREEDOM,
     PERFECT,
-    JointCounts,
-    JointModel,
     PairEstimates,
     correlation_interval,
     correlation_p_value,
-    joint_counts,
     pair_estimates,
 )
-from cxlab.stats.association.coefficients import correlation_of_sums
+from cxlab.stats.association.partial import JointModel
 from cxlab.stats.inference import adjust_p_values, check_level, joint_places
 from cxlab.stats.resampling import bootstrap_multipliers
 from cxlab.stats.touchpoints.halo import MISSING, correlate_together, halo_table

@@ -10,18 +10,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.display import with_display
-from cxlab.stats.association import (
-    JointCounts,
+from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
+from cxlab.stats.association.counts import JointCounts
+from cxlab.stats.association.estimates import PairEstimates, pair_degrees_of_freedom
+from cxlab.stats.association.partial import (
     JointModel,
-    PairEstimates,
     PairwiseCorrelations,
     em_correlations,
     estimable_columns,
     joint_model,
-    pair_degrees_of_freedom,
     pairwise_correlations,
 )
-from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
 from cxlab.stats.covariance.covariance import PairSums, WeightedRows, summed_rows, to_correlation
 from cxlab.stats.covariance.em import estimate_covariance
 from cxlab.stats.inference import t_quantile

@@ -15,7 +15,7 @@ from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.messages import unknown
 from cxlab.core.result import Result
-from cxlab.stats.association import PairEstimates
+from cxlab.stats.association.estimates import PairEstimates
 from cxlab.stats.inference import adjust_p_values, t_quantile
 from cxlab.stats.touchpoints.findings import MARGIN, places_table, touchpoint_findings
 
