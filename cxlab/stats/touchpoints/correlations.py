@@ -143,7 +143,7 @@ def touchpoint_correlations(
     counts = joint_counts(opened, names, outcomes)
     fits = {kind: pair_estimates(counts, kind, level=level) for kind in COEFFICIENTS}
     together = correlate_together(counts, missing=missing)
-    known = {"labels": labels or {}, "level": level}
+    known: dict[str, Any] = {"labels": labels or {}, "level": level}
     long = coefficient_table(fits, together.models, counts, occasion, **known)
     places, rank_method = _places(counts, fits["pearson"], replicates, seed, level)
     n_missing = (counts.n_rows - used["n_rated"]).rename("n_missing").rename_axis("column")
