@@ -107,7 +107,7 @@ class ProgrammeData:
     relationship: Answers
     invitations: pd.DataFrame | None
     has_frame: bool
-    has_customers: bool = True
+    has_customers: bool
     notes: tuple[str, ...] = ()
     pooled: frozenset[str] = frozenset()
 
@@ -138,23 +138,26 @@ def read_programme(
 
     Parameters are those of `compare_tnps_rnps`.
     """
-    files = {"transactional": transactional, "relationship": relationship}
-    read = {
-        survey: _read_answers(data, survey, customer, score, weights.get(survey), segments)
-        for survey, data in files.items()
-    }
-    t, r = read.values()
+    t, r = (
+        _read_answers(data, survey, customer, score, weights.get(survey), segments)
+        for survey, data in (("transactional", transactional), ("relationship", relationship))
+    )
     frame = _read_customers(customers, customer, traits, segments)
     _check_segments(segments, t, r, frame)
-    ids = _customer_ids(frame, t, r)
     asked, notes = None, []
+    if frame is not None:
+        ids = pd.Index(frame["customer"].astype("str"))
+    else:
+        ids = t["customer"].cat.categories.union(r["customer"].cat.categories)
     if customer is not None:
-        notes = complete_segments(segments, t, r, frame)
+        notes = _complete_segments(segments, t, r, frame)
         if invitations is not None:
-            asked = read_invitations(invitations, ids, customer, framed=frame is not None)
+            asked = _read_invitations(invitations, ids, customer, framed=frame is not None)
+    of_frame = {} if frame is None else {name: frame[f"trait {name}"] for name in traits}
+    text = {name: values.astype("str").fillna("unknown") for name, values in of_frame.items()}
     return ProgrammeData(
         customer_ids=ids,
-        traits=_traits(frame, ids, traits),
+        traits=pd.DataFrame(text, index=range(len(ids))),
         transactional=_answers(t, ids, customer, "transactional"),
         relationship=_answers(r, ids, customer, "relationship"),
         invitations=asked,
@@ -190,32 +193,25 @@ def _read_answers(
     _check_scores(answers["score"].to_numpy(), score, where)
     for name in ("responded_at", "invited_at", "triggered_at"):
         answers[name] = days(answers[name], name, where)
-    answers["weights"] = _weights(answers, weights, where)
+    answers["weights"] = numbers(answers["weights"], weights, where) if weights else 1.0
+    bad = answers.loc[~(np.isfinite(answers["weights"]) & (answers["weights"] >= 0)), "weights"]
+    if len(bad):
+        raise ValueError(
+            f"`{weights}` of the {where} must be finite numbers of 0 or more; "
+            f"got {got([str(v) for v in bad])}."
+        )
     _check_order(answers, survey)
     return answers
-
-
-def _weights(answers: pd.DataFrame, column: str | None, where: str) -> np.ndarray:
-    if column is None:
-        return np.ones(len(answers))
-    weight = numbers(answers["weights"], column, where)
-    bad = ~(np.isfinite(weight) & (weight >= 0))
-    if bad.any():
-        raise ValueError(
-            f"`{column}` of the {where} must be finite numbers of 0 or more; "
-            f"got {got([str(v) for v in weight[bad]])}."
-        )
-    return weight
 
 
 def _check_scores(values: np.ndarray, column: str, where: str) -> None:
     with np.errstate(invalid="ignore"):
         off = ~np.isnan(values) & ((values < LOW) | (values > HIGH) | (values != np.rint(values)))
     if off.any():
-        shown = [f"{value:g}" for value in values[off]]
+        first, more = values[off][0], int(off.sum()) - 1
+        shown = f"{first:g}" + (f" (and {more:,} more)" if more else "")
         raise ValueError(
-            f"`{column}` of the {where} must be whole numbers from {LOW} to {HIGH}; got "
-            f"{shown[0]}" + (f" (and {len(shown) - 1:,} more)" if len(shown) > 1 else "") + ". "
+            f"`{column}` of the {where} must be whole numbers from {LOW} to {HIGH}; got {shown}. "
             "Declare codes such as 99 as missing in the study file."
         )
 
@@ -264,12 +260,6 @@ def _check_segments(segments: Sequence[str], *files: pd.DataFrame | None) -> Non
         )
 
 
-def _customer_ids(frame: pd.DataFrame | None, t: pd.DataFrame, r: pd.DataFrame) -> pd.Index:
-    if frame is not None:
-        return pd.Index(frame["customer"].astype("str"))
-    return t["customer"].cat.categories.union(r["customer"].cat.categories)
-
-
 def _answers(frame: pd.DataFrame, ids: pd.Index, customer: str | None, survey: str) -> Answers:
     marked = [column for column in frame if str(column).startswith(SEGMENT)]
     named = {column: str(column).removeprefix(SEGMENT) for column in marked}
@@ -287,14 +277,7 @@ def _answers(frame: pd.DataFrame, ids: pd.Index, customer: str | None, survey: s
     )
 
 
-def _traits(frame: pd.DataFrame | None, ids: pd.Index, traits: Sequence[str]) -> pd.DataFrame:
-    if frame is None:
-        return pd.DataFrame(index=range(len(ids)))
-    text = {name: frame[f"trait {name}"].astype("str").fillna("unknown") for name in traits}
-    return pd.DataFrame(text, index=range(len(ids)))
-
-
-def read_invitations(
+def _read_invitations(
     invitations: Any, ids: pd.Index, customer: str, *, framed: bool
 ) -> pd.DataFrame:
     """Invitations as `ProgrammeData.invitations` describes them.
@@ -352,7 +335,7 @@ def _check_status(asked: pd.DataFrame, customer: str) -> None:
         )
 
 
-def complete_segments(
+def _complete_segments(
     names: Sequence[str], t: pd.DataFrame, r: pd.DataFrame, frame: pd.DataFrame | None
 ) -> list[str]:
     """Give the answers of both surveys each segment that only one of the files has.
@@ -367,7 +350,11 @@ def complete_segments(
         lacking = [survey for survey, file in files.items() if column not in file]
         if not lacking:
             continue
-        source, of = _source(column, files, frame)
+        if frame is not None and column in frame:
+            source, of = frame, "the customers' file"
+        else:
+            there = next(survey for survey in files if survey not in lacking)
+            source, of = files[there], f"the {there} survey, of any period"
         known = _of_customers(source, column)
         if known is None:
             notes.append(
@@ -380,15 +367,6 @@ def complete_segments(
         words = " and ".join(lacking)
         notes.append(f"`{name}` of the {words} answers is that of the same customer in {of}")
     return notes
-
-
-def _source(
-    column: str, files: dict[str, pd.DataFrame], frame: pd.DataFrame | None
-) -> tuple[pd.DataFrame, str]:
-    if frame is not None and column in frame:
-        return frame, "the customers' file"
-    survey = next(name for name, file in files.items() if column in file)
-    return files[survey], f"the {survey} survey, of any period"
 
 
 def _of_customers(source: pd.DataFrame, column: str) -> pd.Series | None:
