@@ -17,8 +17,9 @@ from scipy.special import stdtr
 
 from cxlab import compare_groups
 from cxlab.core.metric import Metric
-from cxlab.stats.inference import Units, contrast_spread, permutation_p_value
+from cxlab.stats.inference import permutation_p_value
 from cxlab.stats.metrics.two_groups import SMALL_GROUP, design_difference, simple_difference
+from cxlab.stats.variance import Units, contrast_spread
 
 LEVEL = 0.05
 #: Fixed before the first run.

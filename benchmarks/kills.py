@@ -25,7 +25,7 @@ import nbformat
 import pandas as pd
 import psutil
 
-from cxlab.report.exports.pdf import find_browser
+from cxlab.report.exports import find_browser
 from cxlab.report.records import MANIFEST, read_manifest, spoilt_files
 
 TARGETS = ("run", "worker", "server", "kernel", "everything")

@@ -158,7 +158,7 @@ def partial_coverage(design: Design, studies: int) -> list[bool]:
         counts = counted(draw(rng, design, root), columns[1:], "overall", design=keywords(design))
         fitted = em_correlations(counts.rows, columns, counts.rows["weight"], counts.units)
         model = joint_model(fitted, counts.units)
-        df = counts.units.design.degrees_of_freedom
+        df = counts.units.design.n_clusters - len(np.unique(counts.units.design.cluster_stratum))
         partial, se = (model.table[name].to_numpy() for name in ("partial", "partial_se"))
         low, high = correlation_interval(partial, se, df)
         hits.append((low <= truth) & (truth <= high))

@@ -15,8 +15,12 @@ from scipy.special import stdtrit
 from cxlab.core.threads import one_blas_thread
 from cxlab.stats.inference import wilson_interval
 from cxlab.stats.verbatims import (
+    CodedComments,
     code_comments,
+    coding_sample,
     find_themes,
+    read_coding,
+    theme_scores,
     theme_sentiment,
     typical_quotes,
 )
@@ -32,7 +36,7 @@ LEVEL = 0.95
 
 def study(
     rng: np.random.Generator, design: str, accuracy: float
-) -> tuple[Comments, np.ndarray, float]:
+) -> tuple[Comments, np.ndarray, np.ndarray]:
     """Comments of three themes; of the third the machine errs where scores are low."""
     n, flights = COMMENTS, 150
     flight = rng.integers(0, flights, n)
@@ -50,7 +54,7 @@ def study(
         hand[rng.choice(pool, min(CODED // 2, len(pool)), replace=False)] = 0
     coded = ~np.isnan(hand[:, 0])
     hand[coded] = truth[coded]
-    kappa = cohen_kappa(machine[:, 0], truth[:, 0])
+    kappa = np.array([cohen_kappa(machine[:, t], truth[:, t]) for t in range(3)])
     units = np.column_stack([np.zeros(n, int), flight if design != "simple" else np.arange(n)])
     comments = Comments(machine, hand, score, np.ones(n, bool), weight, drawn, stratum)
     return comments, units, kappa
@@ -90,31 +94,18 @@ def coverage(studies: int, design: str, accuracy: float = ACCURACY) -> pd.DataFr
     for _ in range(studies):
         comments, units, kappa = study(rng, design, accuracy)
         made = Correction(comments)
-        whole = np.where(comments.own[:, None], comments.machine, np.nan)
-        plain = Correction(
-            Comments(
-                comments.machine,
-                whole,
-                comments.score,
-                comments.own,
-                comments.weight,
-                comments.drawn,
-                comments.stratum,
-            )
-        )
         for t in range(3):
             for kind, quantity in (
                 ("share", share(t)),
                 ("gap", gap(t)),
                 ("adjusted gap", adjusted_gap(t, 3)),
             ):
-                row = {"quantity": kind, "theme": t, "kappa": kappa}
-                for name, source, tuning in (
-                    ("corrected", made, None),
-                    ("hand", made, 0.0),
-                    ("machine", plain, None),
+                row = {"quantity": kind, "theme": t, "kappa": kappa[t]}
+                for name, found in (
+                    ("corrected", made.estimate(quantity, theme=t)),
+                    ("hand", made.estimate(quantity, theme=t, tuning=0.0)),
+                    ("machine", made.machine_alone(quantity)),
                 ):
-                    found = source.estimate(quantity, theme=t, tuning=tuning)
                     variance, df = spread(found.influence, found.information, units)
                     se = float(np.sqrt(variance + found.unseen))
                     row[f"{name}_covers"] = inside(
@@ -154,10 +145,12 @@ def speed(rows: int) -> None:
     codebook = {
         f"t{i}": Theme(f"t{i}", f"T{i}", tuple(words[20 + 3 * i : 23 + 3 * i])) for i in range(12)
     }
-    started, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before, started = peak(), time.process_time()
     coded = code_comments(data, "said", codebook)
     steps = {"code": time.process_time() - started}
+    hand = coded_sheet(data, coded, rng)
     for name, step in (
+        ("scores", lambda: theme_scores(data, coded, score="score", hand=hand)),
         ("quotes", lambda: typical_quotes(data, "said", coded)),
         ("tone", lambda: theme_sentiment(data, "said", coded, score="score")),
         ("found", lambda: find_themes(data, "said")),
@@ -165,17 +158,38 @@ def speed(rows: int) -> None:
         at = time.process_time()
         step()
         steps[name] = time.process_time() - at
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in steps.items())
     print(
-        f"{rows:,} comments: {sum(steps.values()):.1f} s ({told}); peak {peak / 1024:.0f} MB, {(peak - before) / 1024:.0f} MB more"
+        f"{rows:,} comments: {sum(steps.values()):.1f} s ({told}); peak {peak():.0f} MB, "
+        f"{before:.0f} MB of it the packages and the comments",
+        flush=True,
     )
 
 
+def peak() -> float:
+    """Most memory so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def coded_sheet(data: pd.DataFrame, coded: CodedComments, rng: np.random.Generator) -> pd.DataFrame:
+    """A sheet of 300 comments whose coder disagrees with the words in one of twenty marks."""
+    sheet = coding_sample(data, coded, text="said", coders=1).rows.drop(columns="comment")
+    marks = coded.values.loc[sheet["row"]].to_numpy()
+    marks = np.where(rng.random(marks.shape) < 0.05, 1 - marks, marks)
+    sheet[list(coded.themes)], sheet["none"] = marks, (marks.sum(axis=1) == 0) * 1
+    return read_coding(sheet, coded)
+
+
 def main(studies: int = 200) -> None:
-    """Print coverage under three designs, then speed."""
-    for design in ("simple", "clustered", "weighted"):
-        print(f"{design}, {studies} studies, {COMMENTS:,} comments, {CODED} coded by hand")
-        print(coverage(studies, design).round(3).to_string())
+    """Print speed, then coverage under three designs."""
+    started = time.process_time()
+    import sklearn.decomposition
+    import sklearn.feature_extraction.text
+    import sklearn.linear_model  # noqa: F401
+
+    print(f"scikit-learn imported: {time.process_time() - started:.1f} s; {peak():.0f} MB")
     speed(10_000)
     speed(100_000)
+    for design in ("simple", "clustered", "weighted"):
+        print(f"{design}, {studies} studies, {COMMENTS:,} comments, {CODED} coded by hand")
+        print(coverage(studies, design).round(3).to_string(), flush=True)

@@ -141,8 +141,8 @@ def report(
     # several threads wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from cxlab.report.execute import CELL_SECONDS
-    from cxlab.report.factory.requests import read_plan
-    from cxlab.report.factory.runs import Request, run_requests
+    from cxlab.report.factory.requests import Request, read_plan
+    from cxlab.report.factory.runs import run_requests
 
     if (study is None) == (plan is None):
         raise ValueError("`STUDY` or `--plan` must be given, and only one of them.")

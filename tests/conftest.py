@@ -21,6 +21,26 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def kernel_server():
+    """Socket of the server from which the kernels of all tests are forked, where one can be."""
+    from cxlab.report.warm.provisioner import SERVER_VARIABLE, warm_kernels
+
+    with warm_kernels():
+        yield os.environ.pop(SERVER_VARIABLE, None)
+
+
+@pytest.fixture(scope="module")
+def warm_reports(kernel_server):
+    """Reports of this file start in a tenth of a second, as those of a run of several do."""
+    from cxlab.report.warm.provisioner import SERVER_VARIABLE
+
+    with pytest.MonkeyPatch.context() as patch:
+        if kernel_server:
+            patch.setenv(SERVER_VARIABLE, kernel_server)
+        yield kernel_server
+
+
+@pytest.fixture(scope="session")
 def golden_scores() -> dict[str, dict]:
     """Worked examples by id."""
     entries = json.loads((GOLDEN / "scores.json").read_text(encoding="utf-8"))

@@ -47,9 +47,9 @@ from cxlab.stats.association.polychoric import (
     thresholds,
 )
 from cxlab.stats.association.units import leverage_degrees_of_freedom
-from cxlab.stats.inference import design_variance
 from cxlab.stats.resampling import jackknife_covariance
 from cxlab.stats.touchpoints.result import difference_table
+from cxlab.stats.variance import design_variance
 
 GOLDEN = Path(__file__).parent / "golden"
 

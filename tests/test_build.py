@@ -18,11 +18,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cxlab import build_report
 from cxlab.cli import main
-from cxlab.report.build import ReportError, clean_up
+from cxlab.report.build import ReportError
 from cxlab.report.index import write_index
 from cxlab.report.notebooks import report_folder
-from cxlab.report.publish import building_folder
+from cxlab.report.publish import building_folder, clean_up
 from tests.runs import run_reports
+
+pytestmark = pytest.mark.usefixtures("warm_reports")
 
 SETUP = """import pandas as pd
 from cxlab import show, plot_intervals

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxlab.stats.inference import Units, contrast_spread
+from cxlab.stats.variance import Units, contrast_spread
 
 #: Of arithmetic in another order.
 EXACT = 1e-9

@@ -10,8 +10,16 @@ import pytest
 
 from cxlab.core import frames, totals
 from cxlab.core.design import Design, as_design
-from cxlab.core.disclosure.gate import ROWS, Gate, decide, joint_answers, table_joints
-from cxlab.core.disclosure.rule import HIDDEN_VARIABLE, HiddenFigure, as_record
+from cxlab.core.disclosure.gate import (
+    HIDDEN_VARIABLE,
+    ROWS,
+    Gate,
+    HiddenFigure,
+    as_record,
+    decide,
+    joint_answers,
+    table_joints,
+)
 from cxlab.core.frames import open_frame
 from cxlab.core.labels import natural_order
 from cxlab.core.metric import metric_list, nps_metric

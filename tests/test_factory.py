@@ -15,7 +15,7 @@ from cxlab import load_study
 from cxlab.cli import main
 from cxlab.report.build import About, Job, make_report, used_parameters
 from cxlab.report.compare import compare_tables
-from cxlab.report.exports.pdf import find_browser
+from cxlab.report.exports import find_browser
 from cxlab.report.factory import runs
 from cxlab.report.factory.requests import Request, plan_reports, read_plan
 from cxlab.report.factory.runs import run_requests
@@ -26,6 +26,8 @@ from cxlab.report.records import read_changes
 from cxlab.report.verify import verify_report
 from tests.runs import PARAMETERS, run_reports
 from tests.runs import write_notebook as write_cells
+
+pytestmark = pytest.mark.usefixtures("warm_reports")
 
 READ = """from cxlab import load_study, show
 import pandas as pd
@@ -457,7 +459,7 @@ def workbook(tmp_path_factory):
     evil = f'show(pd.DataFrame({{"group": {EVIL!r}, "estimate": [1.5, None, 3, 4, 5, 6, 7]}}), name="evil")'
     empty = 'show(pd.DataFrame({"group": [], "n": []}), name="no-rows")'
     path = write_notebook(folder, evil, empty)
-    about = About(title="=1+1", line="@evil", selection="=cmd()")
+    about = About(study_title="=1+1", about="@evil", selection="=cmd()")
     job = Job(path, folder / "out", used_parameters(path, {"study": "demo"}), about, ("xlsx",))
     make_report(job)
     with zipfile.ZipFile(folder / "out" / "9-trial.xlsx") as book:

@@ -20,7 +20,7 @@ from cxlab.cli import main
 from cxlab.report.build import About, Job, ReportError, build_report
 from cxlab.report.factory.workers import make_reports
 from cxlab.report.publish import building_folder, clean_up, publish
-from cxlab.report.warm.service import can_fork
+from cxlab.report.warm.provisioner import can_fork
 from tests.runs import PARAMETERS, write_notebook
 
 TABLE = """import pandas as pd

@@ -23,6 +23,8 @@ from tests.hostile_reader import (
 )
 from tests.unfounded import unfounded
 
+pytestmark = pytest.mark.usefixtures("warm_reports")
+
 SIZES = {("North", "Gold"): 60, ("North", "Basic"): 70, ("South", "Gold"): 55,
          ("South", "Basic"): 4, ("East", "Gold"): 3, ("East", "Basic"): 48}  # fmt: skip
 BOTH = ["region", "tier"]

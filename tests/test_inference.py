@@ -11,8 +11,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 from cxlab.stats.inference import (
     adjust_p_values,
-    design_variance,
-    effective_sample_size,
     mean_interval,
     score_interval,
     score_statistic,
@@ -20,6 +18,7 @@ from cxlab.stats.inference import (
     wilson_interval,
     wilson_statistic,
 )
+from cxlab.stats.variance import design_variance, effective_sample_size
 
 #: Bisection stops at 2e-18 of the range; what is left is rounding.
 EXACT = 1e-9

@@ -14,6 +14,8 @@ from cxlab.report.execute import OUTPUT_LIMIT, TEXT_LIMIT
 from cxlab.report.factory.requests import read_plan
 from tests.runs import PARAMETERS, write_notebook
 
+pytestmark = pytest.mark.usefixtures("warm_reports")
+
 GOOD = "print('here')"
 ENDLESS = "import time\nwhile True: time.sleep(1)"
 BUSY = "while True: pass"

@@ -25,6 +25,8 @@ from cxlab.report.factory.requests import Request, plan_reports
 from cxlab.report.verify import verify_report
 from tests.runs import run_reports
 
+pytestmark = pytest.mark.usefixtures("warm_reports")
+
 ANALYSIS = """import cxlab as cx
 import pandas as pd
 survey = cx.load_study(study)

@@ -8,7 +8,7 @@ import re
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
 
-from cxlab.report.exports.pdf import QUIET, find_browser
+from cxlab.report.exports import QUIET, find_browser
 from cxlab.report.index import write_index
 from cxlab.report.page import DEPTH, DRAWN, POLICY, SHOWN, Cleaner, _refusal, render_page
 

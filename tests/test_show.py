@@ -180,7 +180,7 @@ class TestPlots:
         axes = plot_waterfall(self.parts())
         assert [patch.get_facecolor()[3] for patch in axes.patches] == [1.0, 0.15]
         weights = {text.get_text(): text.get_weight() for text in axes.texts}
-        assert (weights["+5.0"], weights["−2.0"], weights["13.0"]) == ("bold", "normal", "bold")
+        assert (weights["+5"], weights["−2"], weights["13"]) == ("bold", "normal", "bold")
         assert {"(4 to 6)", "(−90 to 1)", "rNPS", "a", "b", "tNPS"} <= set(weights)
 
     def test_an_interval_that_leaves_the_waterfall_ends_in_an_arrow(self):

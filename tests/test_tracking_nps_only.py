@@ -6,6 +6,8 @@ import pytest
 
 from tests.runs import run_reports
 
+pytestmark = pytest.mark.usefixtures("warm_reports")
+
 STUDY = """[study]
 name = "nps"
 title = "Only an NPS"

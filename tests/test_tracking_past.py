@@ -22,6 +22,8 @@ from cxlab.core.metric import Metric
 from cxlab.report.factory.requests import Request, plan_reports
 from tests.runs import run_reports
 
+pytestmark = pytest.mark.usefixtures("warm_reports")
+
 NPS = Metric("score", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
 LABELS = {"score": "Would recommend"}
 #: JSON keeps every digit; sums differ in order.

@@ -18,13 +18,15 @@ from cxlab import build_report, load_study
 from cxlab.report import verify
 from cxlab.report.build import finish_report
 from cxlab.report.compare import compare_tables, same_text
-from cxlab.report.exports import write_exports
-from cxlab.report.exports.pdf import find_browser
+from cxlab.report.exports import find_browser, write_exports
 from cxlab.report.page import refresh_page
 from cxlab.report.records import read_manifest, write_manifest
 from cxlab.report.verify import verify_report
+from cxlab.report.warm.provisioner import SERVER_VARIABLE
 from tests.runs import run_reports
 from tests.runs import write_notebook as write_cells
+
+pytestmark = pytest.mark.usefixtures("warm_reports")
 
 CELLS = (
     "import pandas as pd\nfrom cxlab import load_study, plot_intervals, show\n"
@@ -274,7 +276,9 @@ def sums(tmp_path_factory):
 def cxlab(folder, *words, **environment):
     command = [sys.executable, "-m", "cxlab.cli", *map(str, words)]
     command[1:3] = ["-c", "from cxlab.cli import main; main()"]
-    return subprocess.run(command, cwd=folder, env={**os.environ, **environment},
+    # kernels of the tests' own server would compute in its environment
+    mine = {name: value for name, value in os.environ.items() if name != SERVER_VARIABLE}
+    return subprocess.run(command, cwd=folder, env={**mine, **environment},
                           capture_output=True, text=True, check=False)  # fmt: skip
 
 

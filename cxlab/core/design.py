@@ -62,26 +62,7 @@ DesignLike = Design | Mapping[str, str | None] | None
 
 
 def as_design(design: DesignLike) -> Design:
-    """The design that was given: as it is, by names in a mapping, or simple.
-
-    Parameters
-    ----------
-    design : Design, mapping or None
-        Such as a study's ``design`` or ``{"weights": "weight", "cluster": "flight"}``; None:
-        a simple random sample.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-    ValueError
-        For a key that is no part of a design.
-
-    Examples
-    --------
-    >>> as_design({"weights": "weight"}).used()
-    ['weight']
-    """
+    """The design that was given: as it is, by names in a mapping, or simple for None."""
     if isinstance(design, Design):
         return design
     if design is None:

@@ -334,13 +334,7 @@ def _dots(table: pd.DataFrame, column: str, display: Display) -> Dots | None:
 
 
 def round_ends(low: float, high: float) -> tuple[float, float]:
-    """Round numbers around a range.
-
-    Examples
-    --------
-    >>> round_ends(5.6, 8.1), round_ends(-12.2, 3.3)
-    ((5.5, 8.5), (-15, 5))
-    """
+    """Round numbers around a range: of −12.2 to 3.3, −15 and 5."""
     span = (high - low) or abs(high) or 1.0
     size = 10 ** math.floor(math.log10(span / 4))
     step = next(size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= 6)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
 import re
 from collections.abc import Sequence
 from html import escape
@@ -17,7 +16,7 @@ from IPython.display import display
 
 from cxlab.core.findings import HOW_SURE, Finding, Findings
 from cxlab.core.phrases import amount, decimals_for, interval, number
-from cxlab.report.show import ANSWER, RECORD_VARIABLE, Shown, record_table, show_figure
+from cxlab.report.show import ANSWER, Shown, record_table, recorded_in, show_figure
 
 #: Where a report keeps its findings, from its folder on; name of the recorded table of tiles.
 FINDINGS_FILE = "tables/findings.json"
@@ -122,17 +121,15 @@ def show_answer(
 
 
 def _record(findings: Findings, tiles: pd.DataFrame | None) -> None:
-    """Write findings and tiles, where `RECORD_VARIABLE` names a folder; once in a report."""
-    folder = os.environ.get(RECORD_VARIABLE)
-    if not folder:
+    """Write findings and tiles, where tables are recorded; once in a report."""
+    if (folder := recorded_in()) is None:
         return
-    target = Path(folder) / Path(FINDINGS_FILE).name
+    target = folder / Path(FINDINGS_FILE).name
     if target.exists():
         raise ValueError(
             "`show_answer` must be called once in a report; got a second answer. Show the other "
             "results with show()."
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(findings.as_records(), ensure_ascii=False, indent=1, allow_nan=False)
     target.write_text(text + "\n", encoding="utf-8")
     if tiles is not None:

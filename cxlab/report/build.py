@@ -12,84 +12,52 @@ from typing import Any
 
 import nbformat
 
+from cxlab.report import publish
 from cxlab.report.execute import CELL_SECONDS, NotebookError, check_timeout, execute_notebook
 from cxlab.report.exports import write_formats
 from cxlab.report.manifest import code_digest, fingerprint, make_manifest, now, warnings_of
 from cxlab.report.notebooks import report_name
 from cxlab.report.page import notebook_title, tab_name
 from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
-from cxlab.report.publish import (
-    FAILED,
-    Trouble,
-    building_folder,
-    clean_up,
-    disk_cause,
-    forget_failure,
-    is_foreign,
-    keep_failure,
-    publish,
-    trouble_of,
-)
-from cxlab.report.records import write_changes, write_manifest
+from cxlab.report.records import stem_of, write_changes, write_manifest
 
 #: Why a report is never written into a folder of the user's own.
 FOREIGN = "its folder holds other files, which would be lost; name another one"
 
-__all__ = ["About", "Job", "ReportError", "build_report", "clean_up", "make_report"]
-
 
 @dataclass(frozen=True)
 class About:
-    """What a report is about, for its head, its manifest and the index.
-
-    Attributes
-    ----------
-    study, title, line : str
-        Short name, words, and one line on the source.
-    simulated : bool
-    period, selection : str
-        In words; empty if there is none.
-    inputs : sequence of Path
-        Files whose digests are recorded.
-    rows : int or None
-        Answers that the report is made from, where known.
-    """
+    """What a report is about, for its head, its manifest and the index."""
 
     study: str = ""
-    title: str = ""
-    line: str = ""
+    #: In words, and a line on its source.
+    study_title: str = ""
+    about: str = ""
     simulated: bool = False
+    #: In words; empty if there is none.
     period: str = ""
     selection: str = ""
-    inputs: Sequence[Path] = field(default_factory=tuple)
+    #: Answers that the report is made from, where known.
     rows: int | None = None
+    #: Files whose digests are recorded.
+    inputs: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
 class Job:
-    """One report to make: everything that a worker needs to know.
-
-    Attributes
-    ----------
-    notebook, output : Path
-        Source, and folder of the report.
-    parameters : mapping
-        Checked values, defaults included.
-    about : About
-    formats : tuple of str
-        Further formats, such as ``xlsx``.
-    fingerprint : str
-        Of all that the report is made from; empty: to be computed.
-    timeout : int
-        Seconds that each cell may run.
-    """
+    """One report to make: everything that a worker needs to know."""
 
     notebook: Path
+    #: Folder of the report.
     output: Path
+    #: Checked values, defaults included.
     parameters: Mapping[str, Any]
     about: About = field(default_factory=About)
+    #: Further formats, such as ``xlsx``.
     formats: tuple[str, ...] = ()
+    #: Of all that the report is made from; empty: to be computed.
     fingerprint: str = ""
+    #: Seconds that each cell may run.
     timeout: int = CELL_SECONDS
 
     @property
@@ -100,26 +68,17 @@ class Job:
     @property
     def failed(self) -> Path:
         """Folder of the record, should it fail."""
-        return self.output.parent / FAILED / self.output.name
+        return self.output.parent / publish.FAILED / self.output.name
 
 
 class ReportError(RuntimeError):
-    """A notebook stopped before its end.
+    """A notebook stopped before its end, in a code cell of the source; 0: in none.
 
-    Attributes
-    ----------
-    notebook : str
-    cell : int
-        Number of the source's code cell, from 1; 0 if the kernel died or the disk was full.
-    cause : str
-    folder : Path
-        Where the partial notebook is.
-    trouble : {"", "full", "unwritable"}
-        Of the disk or the folder, if that is why.
+    The partial notebook is in ``folder``; ``trouble`` is of the disk, if that is why.
     """
 
     def __init__(
-        self, notebook: str, cell: int, cause: str, folder: Path, trouble: Trouble = ""
+        self, notebook: str, cell: int, cause: str, folder: Path, trouble: publish.Trouble = ""
     ) -> None:
         where = f" in cell {cell}" if cell else "" if trouble else " in the kernel"
         super().__init__(f"{notebook} failed{where}: {cause} (see {folder})")
@@ -197,17 +156,17 @@ def make_report(
     """Make a report whose parameters are checked already; otherwise as `build_report`."""
     started = now()
     try:
-        if is_foreign(job.output):
+        if publish.is_foreign(job.output):
             raise _failure(job, 0, FOREIGN, started, "unwritable")
-        with building_folder(job.output.parent) as folder:
+        with publish.building_folder(job.output.parent) as folder:
             folder.mkdir()
             executed = _execute(job, folder, started, progress, cell_done)
             _write_report(job, folder, executed, started)
-            publish(folder, job.output)
+            publish.publish(folder, job.output)
     except OSError as error:
-        trouble = trouble_of(error, job.output.parent)
-        raise _failure(job, 0, disk_cause(error), started, trouble) from error
-    forget_failure(job.output)
+        trouble = publish.trouble_of(error, job.output.parent)
+        raise _failure(job, 0, publish.disk_cause(error), started, trouble) from error
+    publish.forget_failure(job.output)
     return job.page
 
 
@@ -234,7 +193,12 @@ def _execute(
 
 
 def _failure(
-    job: Job, cell: int, cause: str, started: str, trouble: Trouble, partial: Path | None = None
+    job: Job,
+    cell: int,
+    cause: str,
+    started: str,
+    trouble: publish.Trouble,
+    partial: Path | None = None,
 ) -> ReportError:
     """Leave a record and say what happened."""
     record_failure(job, cause, cell=cell, started=started, partial=partial)
@@ -255,7 +219,7 @@ def record_failure(
         "period": job.about.period,
         "selection": job.about.selection,
     }
-    keep_failure(partial or job.output / "nothing", job.failed, record)
+    publish.keep_failure(partial or job.output / "nothing", job.failed, record)
 
 
 def _write_report(job: Job, folder: Path, executed: nbformat.NotebookNode, started: str) -> None:
@@ -278,21 +242,13 @@ def _write_report(job: Job, folder: Path, executed: nbformat.NotebookNode, start
 
 def about_fields(about: About) -> dict[str, Any]:
     """The lines of a manifest that say what the report is about."""
-    return {
-        "study": about.study,
-        "study_title": about.title,
-        "about": about.line,
-        "simulated": about.simulated,
-        "period": about.period,
-        "selection": about.selection,
-        "rows": about.rows,
-    }
+    return {name: value for name, value in vars(about).items() if name != "inputs"}
 
 
 def finish_report(folder: Path, executed: nbformat.NotebookNode, manifest: dict[str, Any]) -> None:
     """Write all that follows from the executed notebook and its tables; completes the manifest."""
     tables = folder / "tables"
-    stem = Path(manifest["notebook"]["name"]).stem
+    stem = stem_of(manifest)
     manifest["title"] = notebook_title(executed, stem)
     manifest["tab"] = tab_name(executed, stem)
     manifest["warnings"] = warnings_of(executed)

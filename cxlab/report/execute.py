@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,12 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from cxlab.core.disclosure.rule import HIDDEN_VARIABLE
+from cxlab.core.disclosure.gate import HIDDEN_VARIABLE
 from cxlab.core.messages import one_line
 from cxlab.report.notebooks import was_injected
 from cxlab.report.publish import Trouble, disk_cause, temporary_folder, trouble_of
 from cxlab.report.show import RECORD_VARIABLE
-from cxlab.report.warm import warm_launch
-from cxlab.report.warm.service import ONE_THREAD, report_kernel_config
+from cxlab.report.warm.provisioner import ONE_THREAD, report_kernel_config, warm_launch
 from cxlab.survey.datasets import CACHE_VARIABLE, MIRROR_VARIABLE
 
 #: Parameter with what a run hides in this report (`cxlab.report.factory.runs`): it is
@@ -72,6 +70,9 @@ class ReportEngine(NBClientEngine):
         recorded = nb_man.nb.metadata.papermill
         for name in ("input_path", "output_path"):
             recorded[name] = Path(str(recorded.get(name))).name
+        # papermill's own cell has another name in each run, and pages hold the names
+        for number, cell in enumerate(nb_man.nb.cells):
+            cell["id"] = f"cell-{number:02d}"
         client = LimitedClient(
             nb_man,
             kernel_name=kernel_name,
@@ -82,7 +83,7 @@ class ReportEngine(NBClientEngine):
             cell_done=kwargs["cell_done"],
         )
         try:
-            return client.execute()
+            return client.execute(env=kwargs["env"])
         except CellTimeoutError as error:
             number = source_cell(nb_man.nb.cells, client.running)
             cause = timeout_cause(error, kwargs["execution_timeout"])
@@ -95,18 +96,7 @@ papermill_engines.register("cxlab", ReportEngine)
 
 
 class NotebookError(RuntimeError):
-    """A notebook stopped before its end.
-
-    Attributes
-    ----------
-    cell : int
-        Number of the source's code cell, from 1; 0 if the kernel died or nothing could be
-        written.
-    cause : str
-        In one line.
-    trouble : {"", "full", "unwritable"}
-        Of the disk or the folder, if that is why.
-    """
+    """A notebook stopped before its end: in a code cell of the source, or, with 0, in none."""
 
     def __init__(self, cell: int, cause: str, trouble: Trouble = "") -> None:
         cause = one_line(cause)
@@ -125,39 +115,16 @@ def execute_notebook(
     progress: Mapping[str, Any] | bool = False,
     cell_done: Callable[[], None] | None = None,
 ) -> nbformat.NotebookNode:
-    """Run a notebook and write the executed copy.
+    """Run a notebook and write the executed copy, as far as it got also after a failure.
 
-    Parameters
-    ----------
-    notebook, target : Path
-        Source and executed copy; the copy is there, as far as it got, also after a failure.
-    parameters : mapping
-        For the notebook; what the run hides is for the package in its kernel.
-    tables : Path
-        Folder in which `show` records tables.
-    timeout : int
-        Seconds that each cell may run.
-    cwd : Path, optional
-        Working folder of the kernel; default: the caller's.
-    progress : mapping or bool
-        Keywords of papermill's progress bar; False: none.
-    cell_done : callable, optional
-        Called after each code cell of the source.
-
-    Raises
-    ------
-    NotebookError
-        When a cell fails or runs too long, the kernel dies, or the disk is full.
+    `show` records tables in the folder ``tables``; ``timeout`` is of each cell, in seconds;
+    ``progress`` holds keywords of papermill's bar; ``cell_done`` is called after each code cell
+    of the source. A `NotebookError` says why a notebook stopped.
     """
     given = dict(parameters)
     hidden = given.pop(HIDDEN_PARAMETER, None)
     try:
-        with (
-            temporary_folder() as own,
-            _environment(_kernel_environment(tables, own, hidden)),
-            warm_launch(),
-            warnings.catch_warnings(),
-        ):
+        with temporary_folder() as own, warm_launch(), warnings.catch_warnings():
             # it takes a path for an address, and what follows a question mark for a query
             warnings.filterwarnings("ignore", message="the file is not specified with any ext")
             return papermill.execute_notebook(
@@ -168,6 +135,7 @@ def execute_notebook(
                 language="python",
                 engine_name="cxlab",
                 config=report_kernel_config(own / "kernel.json"),
+                env=_kernel_environment(tables, own, hidden),
                 execution_timeout=timeout,
                 cell_done=cell_done,
                 cwd=cwd,
@@ -191,27 +159,13 @@ def _literal(path: Path) -> str:
 
 def _kernel_environment(tables: Path, own: Path, hidden: Any) -> dict[str, str]:
     """What a kernel finds: paths that hold in any folder, and its own for temporary files."""
-    environment = {RECORD_VARIABLE: str(tables.resolve()), "TMPDIR": str(own), **ONE_THREAD}
+    environment = {**os.environ, **ONE_THREAD, "TMPDIR": str(own)}
+    environment[RECORD_VARIABLE] = str(tables.resolve())
     environment[HIDDEN_VARIABLE] = json.dumps(hidden or {})
     for name in (MIRROR_VARIABLE, CACHE_VARIABLE):
-        if os.environ.get(name):
-            environment[name] = str(Path(os.environ[name]).resolve())
+        if environment.get(name):
+            environment[name] = str(Path(environment[name]).resolve())
     return environment
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Variables for the kernel, which inherits them; taken back afterwards."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _failing_cell(partial: Path) -> int:
@@ -242,13 +196,7 @@ def check_timeout(seconds: Any, place: str = "") -> int:
 
 
 class LimitedClient(PapermillNotebookClient):
-    """papermill's client, which keeps what cells show within the limits and says so.
-
-    Attributes
-    ----------
-    running : int
-        Index of the cell that runs.
-    """
+    """papermill's client, which keeps what cells show within the limits and says so."""
 
     def __init__(
         self, *args: Any, cell_done: Callable[[], None] | None = None, **keywords: Any

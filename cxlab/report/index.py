@@ -15,27 +15,19 @@ from markupsafe import Markup
 from cxlab.core.characters import printable
 from cxlab.core.findings import Findings
 from cxlab.core.labels import natural_order
+from cxlab.report import records
 from cxlab.report.answer import certainty_html, each_tile, read_findings, read_tiles
 from cxlab.report.manifest import made_earlier
 from cxlab.report.page import (
     FORMAT_WORDS,
     POLICY,
     bar_html,
+    rendered,
     report_files,
     style,
-    templates,
     with_bar,
 )
 from cxlab.report.publish import BUILDING, FAILED, replace_text
-from cxlab.report.records import (
-    Failure,
-    Manifest,
-    RecordError,
-    file_digest,
-    read_manifest,
-    read_record,
-    write_record,
-)
 
 INDEX = "index.html"
 #: Of a set of reports, beside their folders.
@@ -49,17 +41,10 @@ Manifests = dict[Path, dict[str, Any] | None]
 
 @dataclass(frozen=True)
 class Listing:
-    """The reports under a folder.
-
-    Attributes
-    ----------
-    entries : list of dict
-        One for each report, and for each that failed.
-    odd : list of str
-        Files in the place of records that are not, and why, in one line each.
-    """
+    """The reports under a folder: one entry for each, and for each that failed."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
+    #: Files in the place of records that are not, and why, in one line each.
     odd: list[str] = field(default_factory=list)
 
 
@@ -86,13 +71,17 @@ def link_reports(reports: Path) -> None:
         if manifest is None or made_earlier(manifest):
             continue
         found = beside(folder, manifest, reports / INDEX, known)
-        page = folder / f"{Path(manifest['notebook']['name']).stem}.html"
+        page = folder / f"{records.stem_of(manifest)}.html"
         written = manifest.get("digests", {}).get(page.name)
-        if found != manifest.get("beside") and page.is_file() and file_digest(page) == written:
+        if (
+            found != manifest.get("beside")
+            and page.is_file()
+            and records.file_digest(page) == written
+        ):
             manifest["beside"] = found
             replace_text(page, with_bar(page.read_text(encoding="utf-8"), bar_html(manifest)))
-            manifest["digests"][page.name] = file_digest(page)
-            write_record(path, manifest)
+            manifest["digests"][page.name] = records.file_digest(page)
+            records.write_record(path, manifest)
 
 
 def beside(
@@ -108,7 +97,7 @@ def beside(
     for path in sorted(others, key=lambda one: natural_order(one.parent.name)):
         other = _read(path.parent, known)
         if other is not None and _scope(other) == _scope(manifest):
-            stem = Path(other["notebook"]["name"]).stem
+            stem = records.stem_of(other)
             href = f"../{path.parent.name}/{stem}.html"
             tabs.append({"report": stem, "words": other.get("tab") or stem, "href": href})
     if tabs and (folder.parent / GLOSSARY).is_file():
@@ -125,16 +114,13 @@ def _previous(folder: Path, manifest: Mapping[str, Any], known: Manifests) -> di
     for path in period.parent.glob(f"*/{glob.escape(place)}/manifest.json"):
         other = _read(path.parent, known)
         if other is not None and other["period"] and manifest["period"]:
-            same = (other["study"], other["selection"]) == (
-                manifest["study"],
-                manifest["selection"],
-            )
+            same = all(other[name] == manifest[name] for name in ("study", "selection"))
             if same and natural_order(other["period"]) < natural_order(manifest["period"]):
                 earlier[other["period"]] = path.parent
     if not earlier:
         return None
     last = max(earlier, key=natural_order)
-    page = f"{Path(manifest['notebook']['name']).stem}.html"
+    page = f"{records.stem_of(manifest)}.html"
     return {"period": last, "href": _way(earlier[last] / page, folder.resolve())}
 
 
@@ -148,17 +134,17 @@ def _scope(manifest: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _read(folder: Path, known: Manifests) -> dict[str, Any] | None:
     if folder not in known:
-        known[folder] = read_manifest(folder)
+        known[folder] = records.read_manifest(folder)
     return known[folder]
 
 
 def _list(listing: Listing, path: Path, reports: Path) -> None:
     try:
         if path.name == "failure.json":
-            entry = _failure(read_record(path, Failure), path.parent, reports)
+            entry = _failure(records.read_record(path, records.Failure), path.parent, reports)
         else:
-            entry = _entry(read_record(path, Manifest), path.parent, reports)
-    except RecordError as odd:
+            entry = _entry(records.read_record(path, records.Manifest), path.parent, reports)
+    except records.RecordError as odd:
         place = path.relative_to(reports).as_posix()
         listing.odd.append(f"{place} is not a complete record of a report: {odd}")
     else:
@@ -169,16 +155,10 @@ def write_index(reports: Path, listing: Listing | None = None) -> Path:
     """Write the list of every report under a folder, at any depth, and of what failed."""
     reports.mkdir(parents=True, exist_ok=True)
     listing = listing or list_reports(reports)
-    page = (
-        templates()
-        .get_template("reports.html.j2")
-        .render(
-            studies=_studies(listing.entries),
-            odd=listing.odd,
-            style=Markup(style()),
-            policy=POLICY,
-        )
-    )
+    page = rendered(
+        "reports.html.j2", studies=_studies(listing.entries), odd=listing.odd, policy=POLICY,
+        style=Markup(style()),
+    )  # fmt: skip
     target = reports / INDEX
     replace_text(target, printable(page))
     return target
@@ -209,17 +189,18 @@ def _study(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
     )
     order = sorted(sets, key=lambda one: (periods.index(one[0]), one[1]))
     newest = sets[order[0]]
-    state, follows = state_of({one["topic"]: one["findings"] for one in newest if one["findings"]})
-    rows = next((one["rows"] for one in newest if one["rows"] is not None), None)
+    told = {one["topic"]: one["findings"] for one in newest if one.get("findings")}
+    state, follows = state_of(told)
+    rows = next((one["rows"] for one in newest if one.get("rows") is not None), None)
     return {
-        "title": next((e["study_title"] for e in entries if e["study_title"]), name),
-        "simulated": any(entry["simulated"] for entry in entries),
+        "title": next((e["study_title"] for e in entries if e.get("study_title")), name),
+        "simulated": any(entry.get("simulated") for entry in entries),
         "period": order[0][0],
         "selection": order[0][1] or "everyone",
         "rows": "" if rows is None else f"{rows:,} answers",
         "state": state,
         "follows": follows,
-        "tiles": next((one["tiles"] for one in newest if one["tiles"]), []),
+        "tiles": next((one["tiles"] for one in newest if one.get("tiles")), []),
         "sets": [
             {
                 "name": f"{period}, {selection or 'everyone'}",
@@ -234,26 +215,9 @@ def _study(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
 def state_of(reports: Mapping[str, Findings]) -> tuple[str, list[str]]:
     """What a manager has to know of a period, in a sentence or three, and what follows.
 
-    Parameters
-    ----------
-    reports : mapping of str to Findings
-        Of the reports of one period and group, by topic (``scorecard``).
-
-    Returns
-    -------
-    state : str
-        What is shown to have changed and was not told before, then the targets or the headline
-        number, then where to look first; empty where no report says anything of these.
-    follows : list of str
-        Changes that were told before, and the driver of an outcome whose target is not missed.
-
-    Examples
-    --------
-    >>> from cxlab.core.findings import Finding
-    >>> text = "Both targets are missed: NPS is −5"
-    >>> said = Finding(kind="answer", text=text, rule="targets missed", family_size=2)
-    >>> state_of({"scorecard": Findings((said,))})
-    ('Both targets are missed', [])
+    From the findings of its reports by topic: what is shown to have changed and was not told
+    before, then the targets or the headline number, then where to look first. What follows are
+    changes that were told before, and the driver of an outcome whose target is not missed.
     """
     leads: list[str] = []
     follows: list[str] = []
@@ -282,8 +246,7 @@ def _is_new(told: Findings) -> bool:
 
 def _entry(manifest: dict[str, Any], folder: Path, reports: Path) -> dict[str, Any]:
     place = folder.relative_to(reports)
-    stem = Path(manifest["notebook"]["name"]).stem
-    made = manifest["ended"].replace("T", " ").removesuffix("Z")
+    stem = records.stem_of(manifest)
     findings, tiles = read_findings(folder), read_tiles(folder)
     return {
         "study": manifest["study"],
@@ -302,10 +265,9 @@ def _entry(manifest: dict[str, Any], folder: Path, reports: Path) -> dict[str, A
         "tiles": [] if tiles is None else [Markup(tile) for tile in each_tile(tiles)],
         "page": _link(place / f"{stem}.html"),
         "failed": False,
-        "cause": "",
         "earlier": made_earlier(manifest),
         "warnings": len(manifest["warnings"]),
-        "made": f"{made} UTC",
+        "made": _moment(manifest["ended"]),
         "changes": manifest.get("changes", []),
         "files": [
             {"name": FORMAT_WORDS.get(Path(name).suffix[1:], name), "path": _link(place / name)}
@@ -324,28 +286,19 @@ def _failure(record: dict[str, Any], folder: Path, reports: Path) -> dict[str, A
     partial = next(iter(sorted(folder.glob("*.ipynb"))), folder / "failure.json")
     return {
         "study": record.get("study") or place.parts[0],
-        "study_title": "",
-        "simulated": False,
         "period": record.get("period") or EVERYTHING,
         "selection": record.get("selection", ""),
         "report": record["notebook"],
-        "topic": "",
         "tab": record["notebook"],
-        "title": "as far as it got",
-        "rows": None,
-        "findings": None,
-        "answer": "",
-        "sure": "",
-        "tiles": [],
         "page": _link(place / partial.name),
         "failed": True,
         "cause": f"{where}{record['cause']}",
-        "warnings": 0,
-        "made": record["when"].replace("T", " ").removesuffix("Z") + " UTC",
-        "changes": [],
-        "files": [],
-        "tables": [],
+        "made": _moment(record["when"]),
     }
+
+
+def _moment(when: str) -> str:
+    return f"{when.replace('T', ' ').removesuffix('Z')} UTC"
 
 
 def _link(path: Path) -> str:

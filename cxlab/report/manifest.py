@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
@@ -28,27 +27,13 @@ from cxlab.report.records import (
 
 #: Packages whose version can change a figure or a page.
 PACKAGES = (
-    "cxlab",
-    "numpy",
-    "scipy",
-    "pandas",
-    "statsmodels",
-    "duckdb",
-    "narwhals",
-    "matplotlib",
-    "seaborn",
-    "papermill",
-    "nbconvert",
-    "ipykernel",
-    "xlsxwriter",
-    "python-pptx",
-)
+    "cxlab", "numpy", "scipy", "pandas", "statsmodels", "duckdb", "narwhals", "matplotlib",
+    "seaborn", "papermill", "nbconvert", "ipykernel", "xlsxwriter", "python-pptx",
+)  # fmt: skip
 #: Of the manifest; 4 since cxlab 0.2.
 SCHEMA = 4
 #: A change in one of these can change a figure.
 NAMED = ("cxlab", "numpy", "scipy", "pandas", "duckdb")
-#: The name under which OpenBLAS says what processor it computes for, in its builds.
-_NAMES = ("scipy_openblas_get_corename64_", "openblas_get_corename64_", "openblas_get_corename")
 #: Parts of the package that can change a report.
 CODE = (".py", ".pyi", ".j2", ".css", ".json", ".toml")
 
@@ -152,14 +137,9 @@ def git_state() -> dict[str, Any]:
 
 
 def _git(folder: Path, *words: str) -> str | None:
+    command = ["git", "-C", str(folder), *words]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
@@ -248,31 +228,16 @@ def _short(full: str) -> str:
 
 @lru_cache(maxsize=1)
 def processor() -> str:
-    """Machine, and the processor types that OpenBLAS and NumPy compute for.
-
-    Examples
-    --------
-    >>> processor()
-    '...'
-    """
+    """Machine, and the processor types that OpenBLAS and NumPy compute for."""
     import numpy
+    from threadpoolctl import threadpool_info
 
     found = numpy.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
-    core = _openblas_core(Path(numpy.__file__).parent.parent / "numpy.libs")
-    parts = [platform.machine(), core and f"OpenBLAS {core}", found and f"NumPy {found[-1]}"]
+    cores = [one["architecture"] for one in threadpool_info() if one["internal_api"] == "openblas"]
+    parts = [
+        platform.machine(), cores and f"OpenBLAS {cores[0]}", found and f"NumPy {found[-1]}"
+    ]  # fmt: skip
     return ", ".join(part for part in parts if part)
-
-
-def _openblas_core(libraries: Path) -> str:
-    """What the wheel's OpenBLAS says; empty where NumPy has another library."""
-    for path in sorted(libraries.glob("*openblas*")):
-        library = ctypes.CDLL(str(path))
-        for name in _NAMES:
-            if hasattr(library, name):
-                function = getattr(library, name)
-                function.restype = ctypes.c_char_p
-                return str(function().decode())
-    return ""
 
 
 def fingerprint(notebook: Path, parameters: Mapping[str, Any], inputs: Sequence[Path]) -> str:

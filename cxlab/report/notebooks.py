@@ -56,13 +56,7 @@ def report_notebooks() -> dict[str, Path]:
 
 
 def choose_notebooks(names: Sequence[str]) -> dict[str, Path]:
-    """The named notebooks, by name (``2-scorecard``), by topic (``scorecard``) or path.
-
-    Raises
-    ------
-    ValueError
-        For a name that is none of them, with the nearest spelling.
-    """
+    """The named notebooks, by name (``2-scorecard``), by topic (``scorecard``) or path."""
     there = report_notebooks()
     if not names:
         return there
@@ -129,13 +123,7 @@ def safe_name(text: str) -> str:
 
 
 def check_declared(chosen: Mapping[str, Path], asked: Mapping[str, object]) -> None:
-    """Refuse to set what a notebook would pass over.
-
-    Raises
-    ------
-    ValueError
-        For a parameter of the run that the user has set and a notebook does not declare.
-    """
+    """Refuse what the user has set and a notebook would pass over."""
     for name, path in chosen.items():
         for key, value in asked.items():
             if key not in read_parameters(path):
@@ -175,13 +163,7 @@ def report_name(notebook: Path) -> str:
 def read_settings(
     chosen: Mapping[str, Path], settings: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    """Further parameters per notebook, from text; each must be declared by one at least.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For a name that none declares, or a text of another type.
-    """
+    """Further parameters per notebook, from text; each must be declared by one at least."""
     declared = {name: read_parameters(path) for name, path in chosen.items()}
     every = {key for parameters in declared.values() for key in parameters}
     for key in settings:
@@ -192,30 +174,17 @@ def read_settings(
             )
         if key not in every:
             raise ValueError(unknown("parameter", key, sorted(every)))
-    return {
-        name: check_parameters(
-            parameters,
-            {
-                key: parameters[key].from_text(text)
-                for key, text in settings.items()
-                if key in parameters
-            },
-            name,
-        )
-        for name, parameters in declared.items()
-    }
+    found = {}
+    for name, parameters in declared.items():
+        own = {key: text for key, text in settings.items() if key in parameters}
+        values = {key: parameters[key].from_text(text) for key, text in own.items()}
+        found[name] = check_parameters(parameters, values, name)
+    return found
 
 
 def read_needs(notebook: Path) -> list[str] | None:
     """Needs that a notebook declares in its metadata, ``cxlab.needs``; None: it declares none.
 
-    Raises
-    ------
-    ValueError
-        For a need that means nothing.
-
-    Notes
-    -----
     A need is one of
 
     - a role (``outcome``, ``touchpoint``, ``segment``, …; also ``role:outcome``): the main

@@ -37,6 +37,7 @@ from cxlab.report.answer import (
 from cxlab.report.manifest import checks, read_verification
 from cxlab.report.notebooks import was_injected
 from cxlab.report.publish import replace_text
+from cxlab.report.records import stem_of
 from cxlab.report.show import was_shown
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -119,7 +120,7 @@ def write_page(folder: Path, notebook: nbformat.NotebookNode, manifest: Mapping[
         "checks": [*source, *checks(manifest, read_verification(folder)), *_page_only(notebook)],
         "style": style(),
     }
-    path = folder / f"{Path(manifest['notebook']['name']).stem}.html"
+    path = folder / f"{stem_of(manifest)}.html"
     replace_text(path, render_page(_visible(notebook, answered=findings is not None), report))
     return path
 
@@ -140,29 +141,27 @@ def _answer(
     """The first screen: question, answer, findings and figure; the question alone without one."""
     said: Any = findings or ()
     tiles = read_tiles(folder) if findings else None
-    return str(
-        templates()
-        .get_template("answer.html.j2")
-        .render(
-            question=manifest["title"],
-            answers=[
-                {
-                    "text": one.text,
-                    "sure": Markup(certainty_html(one)),
-                    "detail": one.detail,
-                    "told": one.certainty != "measured" or one.direction,
-                }
-                for one in said
-                if one.kind == "answer"
-            ],
-            follows=[Markup(sentence_html(one)) for one in said if one.kind == "so what"],
-            tiles=[] if tiles is None else [Markup(tile) for tile in each_tile(tiles)],
-            list=Markup(list_html(findings)) if findings else "",
-            figure=figure,
-            key=HOW_SURE,
-            comment=str(manifest["parameters"].get("comment") or "").strip(),
-            changes=manifest["changes"],
-        )
+    answers = [
+        {
+            "text": one.text,
+            "sure": Markup(certainty_html(one)),
+            "detail": one.detail,
+            "told": one.certainty != "measured" or one.direction,
+        }
+        for one in said
+        if one.kind == "answer"
+    ]
+    return rendered(
+        "answer.html.j2",
+        question=manifest["title"],
+        answers=answers,
+        follows=[Markup(sentence_html(one)) for one in said if one.kind == "so what"],
+        tiles=[] if tiles is None else [Markup(tile) for tile in each_tile(tiles)],
+        list=Markup(list_html(findings)) if findings else "",
+        figure=figure,
+        key=HOW_SURE,
+        comment=str(manifest["parameters"].get("comment") or "").strip(),
+        changes=manifest["changes"],
     )
 
 
@@ -179,7 +178,7 @@ def answer_figure(notebook: nbformat.NotebookNode) -> dict[str, str] | None:
 
 def bar_html(manifest: Mapping[str, Any]) -> str:
     """What stands above every report of a set: study, part of the answers, files, other reports."""
-    beside, own = manifest.get("beside", {}), Path(manifest["notebook"]["name"]).stem
+    beside, own = manifest.get("beside", {}), stem_of(manifest)
     tabs = [
         {"words": tab["words"], "href": "" if tab["report"] == own else quote(tab["href"])}
         for tab in beside.get("tabs", ())
@@ -188,21 +187,19 @@ def bar_html(manifest: Mapping[str, Any]) -> str:
         tabs.insert(0, {"words": "Overview", "href": quote(beside["index"])})
     previous = beside.get("previous")
     rows = manifest.get("rows")
-    return str(
-        templates()
-        .get_template("bar.html.j2")
-        .render(
-            study=manifest["study_title"] or manifest["study"] or "cxlab",
-            scope=f"{manifest['period'] or 'all periods'}, {manifest['selection'] or 'everyone'}",
-            rows="" if rows is None else f"{rows:,} answers",
-            simulated=manifest["simulated"],
-            files=[
-                {"words": FORMAT_WORDS.get(Path(name).suffix[1:], name), "href": quote(name)}
-                for name in report_files(manifest)
-            ],
-            previous=previous and {**previous, "href": quote(previous["href"])},
-            tabs=tabs,
-        )
+    files = [
+        {"words": FORMAT_WORDS.get(Path(name).suffix[1:], name), "href": quote(name)}
+        for name in report_files(manifest)
+    ]
+    return rendered(
+        "bar.html.j2",
+        study=manifest["study_title"] or manifest["study"] or "cxlab",
+        scope=f"{manifest['period'] or 'all periods'}, {manifest['selection'] or 'everyone'}",
+        rows="" if rows is None else f"{rows:,} answers",
+        simulated=manifest["simulated"],
+        files=files,
+        previous=previous and {**previous, "href": quote(previous["href"])},
+        tabs=tabs,
     )
 
 
@@ -229,7 +226,7 @@ def refresh_page(folder: Path, manifest: Mapping[str, Any]) -> Path:
 
 def report_files(manifest: Mapping[str, Any]) -> list[str]:
     """Names of the report in further formats."""
-    stem = Path(manifest["notebook"]["name"]).stem
+    stem = stem_of(manifest)
     return [f"{stem}.{kind}" for kind in manifest["formats"]]
 
 
@@ -250,9 +247,13 @@ class PageExporter(HTMLExporter):
         return TemplateExporter.from_notebook_node(self, nb, resources, **kw)
 
 
+def rendered(template: str, **values: Any) -> str:
+    """One of the templates of pages, filled."""
+    return _templates().get_template(template).render(**values)
+
+
 @lru_cache(maxsize=1)
-def templates() -> Environment:
-    """The templates of pages."""
+def _templates() -> Environment:
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     environment.filters["unbroken"] = lambda text: Markup(unbroken(text))
     return environment

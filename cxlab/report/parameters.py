@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Optional
 
+import msgspec
 import nbformat
 
 from cxlab.core.messages import one_of, unknown
 
-_PLAIN = {
-    "str": str,
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "list": list,
-    "dict": dict,
-    "Any": object,
-}
+#: What a parameter's type may be made of, besides None, and how that is written.
+TYPES: dict[str, Any] = {
+    "str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "Any": Any,
+    "Literal": Literal, "Optional": Optional,
+}  # fmt: skip
+_PIECES = (
+    ast.Expression, ast.Name, ast.Load, ast.Constant, ast.Subscript, ast.Tuple, ast.BinOp, ast.BitOr
+)  # fmt: skip
 #: Words in the name of a parameter that holds a secret; the short ones only as whole words.
 _SECRET = re.compile(
     r"secret|passw(or)?d|passphrase|token|credential|api_?key|(private|access)_?key"
@@ -34,18 +35,10 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a notebook's parameters cell: ``name: type = default  # help``.
-
-    Attributes
-    ----------
-    name : str
-    annotation : str
-        The declared type as written, such as ``str | None``; of a line without one, its
-        default's type, and ``Any`` where that is None.
-    default : object
-    """
+    """One line of a notebook's parameters cell: ``name: type = default  # help``."""
 
     name: str
+    #: As written, such as ``str | None``; without one, the default's, and ``Any`` for None.
     annotation: str
     default: Any
 
@@ -70,15 +63,15 @@ class Parameter:
         >>> Parameter("replicates", "int", 100).accepts(True)
         False
         """
-        return _accepts(value, ast.parse(self.annotation, mode="eval").body)
+        try:
+            taken = msgspec.convert(value, _type(self.annotation))
+            # it takes a tuple or a set for a list
+            return taken is value or bool(taken == value)
+        except msgspec.ValidationError:
+            return False
 
     def from_text(self, text: str) -> Any:
-        """The value that a text on the command line stands for, by the declared type only.
-
-        Raises
-        ------
-        ValueError
-            When the text is not of the declared type: nothing is guessed.
+        """The value that a text stands for, by the declared type only: nothing is guessed.
 
         Examples
         --------
@@ -110,13 +103,7 @@ class Parameter:
 
 
 def read_parameters(notebook: Path) -> dict[str, Parameter]:
-    """Parameters that a notebook declares in its cell tagged ``parameters``; none without one.
-
-    Raises
-    ------
-    ValueError
-        When there are several such cells, or a line has another form.
-    """
+    """Parameters that a notebook declares in its cell tagged ``parameters``; none without one."""
     state = notebook.stat()
     return dict(_read(notebook, state.st_mtime_ns, state.st_size))
 
@@ -171,23 +158,7 @@ def _form(notebook: str, line: str) -> str:
 def check_parameters(
     declared: Mapping[str, Parameter], given: Mapping[str, Any], notebook: str
 ) -> dict[str, Any]:
-    """Every given value, when all are declared and of the declared type.
-
-    Raises
-    ------
-    ValueError
-        For a name that is not declared, or a secret that does not name an environment variable.
-    TypeError
-        For a value of another type.
-
-    Examples
-    --------
-    >>> declared = {"period": Parameter("period", "str | None", None)}
-    >>> check_parameters(declared, {"perod": "2017"}, "2-scorecard")
-    Traceback (most recent call last):
-    ...
-    ValueError: `parameters` of '2-scorecard' must be 'period'; got 'perod'. Did you mean 'period'?
-    """
+    """Every given value, when all are declared and of the declared type; else refused."""
     for name, value in given.items():
         if name not in declared:
             raise ValueError(unknown("parameters", name, declared, of=notebook))
@@ -198,12 +169,9 @@ def check_parameters(
 
 
 def check_secrets(declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
-    """Parameters are written into the notebook, so a secret must not be among them.
+    """Refuse a secret, given or a default, that does not name an environment variable.
 
-    Raises
-    ------
-    ValueError
-        For a secret, given or a default, that does not name an environment variable.
+    Parameters are written into the notebook.
     """
     for name, value in values.items():
         if not declared[name].secret or value is None or value == "":
@@ -224,7 +192,7 @@ def _parameter(statement: ast.stmt, lines: list[str], notebook: str) -> Paramete
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(_form(notebook, line)) from error
     inferred = "Any" if default is None else type(default).__name__
-    if target is None or not (annotation or inferred in _PLAIN):
+    if target is None or not (annotation or inferred in TYPES):
         raise ValueError(_form(notebook, line))
     return Parameter(target, annotation or inferred, default)
 
@@ -238,35 +206,16 @@ def _declared(statement: ast.stmt) -> tuple[str | None, str]:
     return (names[0] if len(names) == len(targets) == 1 else None), ""
 
 
-def _accepts(value: Any, annotation: ast.expr) -> bool:
-    if isinstance(annotation, ast.BinOp):
-        return _accepts(value, annotation.left) or _accepts(value, annotation.right)
-    if isinstance(annotation, ast.Constant):
-        return annotation.value is None and value is None
-    if isinstance(annotation, ast.Subscript):
-        return _accepts_members(value, annotation)
-    kind = _PLAIN.get(annotation.id) if isinstance(annotation, ast.Name) else None
-    if kind is None:
-        raise ValueError(
-            f"a parameter's type must be made of {one_of([*_PLAIN, 'None', 'Literal'])}; "
-            f"got {ast.unparse(annotation)}."
-        )
-    if isinstance(value, bool):
-        return kind in (bool, object)
-    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
-
-
-def _accepts_members(value: Any, annotation: ast.Subscript) -> bool:
-    outer = ast.unparse(annotation.value)
-    inner = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
-    if outer == "Literal":
-        return value in [ast.literal_eval(choice) for choice in inner]
-    if outer.removeprefix("typing.") == "Optional":
-        return value is None or _accepts(value, inner[0])
-    if outer == "list":
-        return isinstance(value, list) and all(_accepts(item, inner[0]) for item in value)
-    if outer == "dict":
-        return isinstance(value, dict) and all(
-            _accepts(key, inner[0]) and _accepts(item, inner[1]) for key, item in value.items()
-        )
-    return _accepts(value, annotation.value)
+@cache
+def _type(annotation: str) -> Any:
+    """The type of an annotation, made of `TYPES` and nothing else."""
+    tree = ast.parse(annotation.replace("typing.", ""), mode="eval")
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    if names <= set(TYPES) and all(isinstance(node, _PIECES) for node in ast.walk(tree)):
+        with contextlib.suppress(TypeError):
+            kind = eval(compile(tree, "<annotation>", "eval"), {"__builtins__": {}}, TYPES)
+            msgspec.json.Decoder(kind)
+            return kind
+    raise ValueError(
+        f"a parameter's type must be made of {one_of([*TYPES, 'None'])}; got {annotation}."
+    )

@@ -36,12 +36,7 @@ _NAME = re.compile(r"(\d+)@([\w.]*)-[a-z0-9_]{8}")
 
 
 class OutputError(OSError):
-    """Nothing can be written where reports should be.
-
-    Attributes
-    ----------
-    trouble : {"full", "unwritable"}
-    """
+    """Nothing can be written where reports should be."""
 
     def __init__(self, message: str, trouble: Trouble) -> None:
         super().__init__(message)
@@ -165,13 +160,7 @@ def clean_up(reports: Path) -> None:
 
 
 def check_writable(reports: Path) -> None:
-    """Refuse a folder that reports cannot be written to, before anything runs.
-
-    Raises
-    ------
-    OutputError
-        Naming the folder and why.
-    """
+    """Refuse a folder that reports cannot be written to, before anything runs."""
     try:
         reports.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=reports) as probe:

@@ -26,16 +26,8 @@ CHANGES = "changes"
 CHANGES_FILE = "changes.json"
 #: Columns that the table of changes must have.
 CHANGE_COLUMNS = (
-    "label",
-    "period",
-    "before",
-    "estimate",
-    "ci_low",
-    "ci_high",
-    "p_adjusted",
-    "unit",
-    "sentence",
-)
+    "label", "period", "before", "estimate", "ci_low", "ci_high", "p_adjusted", "unit", "sentence",
+)  # fmt: skip
 #: False-discovery rate at which a change is reported as significant.
 RATE = 0.05
 
@@ -140,13 +132,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def read_record(path: Path, kind: Any) -> dict[str, Any]:
-    """A record of JSON, as it is written, that holds what its kind must.
-
-    Raises
-    ------
-    RecordError
-        Saying what it lacks.
-    """
+    """A record of JSON, as it is written, that holds what its kind must; else a `RecordError`."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
         msgspec.convert(record, kind)
@@ -162,6 +148,11 @@ def read_record(path: Path, kind: Any) -> dict[str, Any]:
 
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is not JSON")
+
+
+def stem_of(manifest: Mapping[str, Any]) -> str:
+    """Name of a report's own files."""
+    return Path(manifest["notebook"]["name"]).stem
 
 
 def file_digest(path: Path) -> str:

@@ -13,7 +13,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from cxlab.report.show import RECORD_VARIABLE
-from cxlab.report.warm.service import ONE_THREAD, kernel_config
+from cxlab.report.warm.provisioner import ONE_THREAD, kernel_config
 
 KERNEL = {
     "display_name": "Python 3 (ipykernel)",

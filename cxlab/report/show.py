@@ -227,18 +227,24 @@ def _flat(values: Any) -> list[float]:
     return [float(number) for number in np.ravel(numbers)]
 
 
+def recorded_in() -> Path | None:
+    """The folder that `RECORD_VARIABLE` names, made where it lacks; None: nothing is recorded."""
+    if not (name := os.environ.get(RECORD_VARIABLE)):
+        return None
+    Path(name).mkdir(parents=True, exist_ok=True)
+    return Path(name)
+
+
 def record_table(table: pd.DataFrame, name: str) -> None:
-    """Write a table at full precision, where `RECORD_VARIABLE` names a folder; a name only once."""
-    folder = os.environ.get(RECORD_VARIABLE)
-    if not folder:
+    """Write a table at full precision, where tables are recorded; a name only once."""
+    if (folder := recorded_in()) is None:
         return
-    target = Path(folder) / f"{name}.csv"
+    target = folder / f"{name}.csv"
     # the answer's findings are JSON only
     if target.exists() or target.with_suffix(".json").exists():
         raise ValueError(
             f"`name` must be used once in a report; got '{name}' again. Give each table a name of its own."
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
     _quoted(table).to_csv(target, index=False)
     known = table.astype(object).where(table.notna(), None)
     records = [
@@ -251,12 +257,11 @@ def record_table(table: pd.DataFrame, name: str) -> None:
 
 def _record_caption(caption: dict[str, Any]) -> None:
     """Add what a table is called, and its columns, to `CAPTIONS` beside the recorded tables."""
-    folder = os.environ.get(RECORD_VARIABLE)
-    if not folder:
+    if (folder := recorded_in()) is None:
         return
-    target = Path(folder) / CAPTIONS
-    known = [*read_captions(target.parent).values(), caption]
-    target.write_text(json.dumps(known, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    known = [*read_captions(folder).values(), caption]
+    text = json.dumps(known, ensure_ascii=False, indent=1)
+    (folder / CAPTIONS).write_text(text + "\n", encoding="utf-8")
 
 
 def read_captions(tables: Path) -> dict[str, dict[str, Any]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,11 @@ import nbformat
 
 from cxlab.core.engines import row_count
 from cxlab.core.past import past_reports
+from cxlab.report import compare, records
 from cxlab.report.answer import FINDINGS_FILE
 from cxlab.report.build import about_fields, finish_report
-from cxlab.report.compare import (
-    compare_made,
-    compare_text,
-    differing_part,
-    pdf_producer,
-    same_pdf,
-)
 from cxlab.report.execute import CELL_SECONDS, NotebookError, execute_notebook
-from cxlab.report.exports import WRITERS, write_exports
-from cxlab.report.exports.pdf import find_browser
+from cxlab.report.exports import WRITERS, find_browser, write_exports
 from cxlab.report.factory.requests import about_study
 from cxlab.report.index import beside
 from cxlab.report.manifest import (
@@ -41,19 +33,6 @@ from cxlab.report.manifest import (
 from cxlab.report.notebooks import report_notebooks, was_injected
 from cxlab.report.page import refresh_page
 from cxlab.report.publish import clean_temporary, disk_cause, temporary_folder
-from cxlab.report.records import (
-    SEAL,
-    VERIFICATION,
-    RecordError,
-    file_digest,
-    published_files,
-    read_manifest,
-    read_record,
-    seal,
-    spoilt_files,
-    write_manifest,
-    write_record,
-)
 from cxlab.survey.datasets import study_names
 from cxlab.survey.study import Study, load_study
 
@@ -69,27 +48,17 @@ ABOUT = ("study", "study_title", "about", "simulated", "period", "selection")
 
 @dataclass(frozen=True)
 class Verification:
-    """What making a report again has shown.
-
-    Attributes
-    ----------
-    folder : Path
-    tables : int
-        Tables compared.
-    differences : list of str
-        One line for each file, table or cell that differs; empty: all is the same.
-    notes : list of str
-        What has changed since the report was made: inputs, notebook, versions.
-    when : str
-    near : str
-        Why numbers may differ by 1e-9, if some do; empty: all are the same to the last digit.
-    """
+    """What making a report again has shown."""
 
     folder: Path
+    #: How many were compared.
     tables: int
+    #: One line for each file, table or cell that differs; empty: all is the same.
     differences: list[str]
+    #: What has changed since the report was made: inputs, notebook, versions.
     notes: list[str]
     when: str
+    #: Why numbers may differ by 1e-9, if some do; empty: all are the same to the last digit.
     near: str = ""
 
     @property
@@ -107,36 +76,17 @@ class Verification:
 def verify_report(folder: str | Path, *, timeout: int = CELL_SECONDS) -> Verification:
     """Make a report again with its own parameters and compare every file of it.
 
-    Parameters
-    ----------
-    folder : path
-        A report's folder, with ``manifest.json``.
-    timeout : int
-        Seconds that each cell may run.
+    Tables and the notebook must come out the same to the last digit; to 1e-9 relative on another
+    processor, with other versions, or from five million answers or more. All other files must be
+    what these two give. As who changes a file may change its digest in the manifest too, all is
+    compared with what the study's answers give now. What was found is written to
+    ``verified.json``; the page shows it if all is the same, and stays as it is if not.
 
-    Returns
-    -------
-    Verification
-        Tables and the notebook must come out the same to the last digit; to 1e-9 relative
-        on another processor, with other versions, or from five million answers or more. All
-        other files must be what these two give. What was found is written to
-        ``verified.json``; the page shows it if all is the same, and stays as it is if not.
-
-    Raises
-    ------
-    ValueError
-        When the folder holds no report or one of another version of cxlab, or when the
-        notebook can no longer be run.
-
-    Notes
-    -----
     Study and data are found from the report's folder on, whatever the working folder is. A
-    digest kept in the manifest tells a file that was changed; as who changes a file may
-    change its digest too, all is compared with what the study's answers give now. A notebook
-    that is not where it was, or has changed, is run from the report's own copy.
+    notebook that is not where it was, or has changed, is run from the report's own copy.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
+    manifest = records.read_manifest(folder)
     if manifest is None:
         raise ValueError(
             f"`folder` must hold a report with its complete manifest.json; got '{folder}'. "
@@ -176,18 +126,20 @@ def _findings(
 ) -> tuple[_Findings, str]:
     """What differs between two folders of one report, and why numbers may by rounding."""
     reasons = _reasons(manifest)
-    spoilt = list(spoilt_files(folder, manifest))
-    made = compare_made(folder, again, manifest, exact=True)
+    spoilt = list(records.spoilt_files(folder, manifest))
+    made = compare.compare_made(folder, again, manifest, exact=True)
     near = bool(reasons) and any(made.values())
     if near:
-        made = compare_made(folder, again, manifest, exact=False)
-    _take_over(folder, again, [name for name, lines in made.items() if not lines])
+        made = compare.compare_made(folder, again, manifest, exact=False)
+    for name, lines in made.items():
+        if not lines and (folder / name).is_file():
+            shutil.copyfile(folder / name, again / name)
     derived = _compare_derived(folder, again, manifest, study)
     # a page that is what its notebook gives needs no digest: a killed verification leaves an old one
     spoilt = [name for name in spoilt if name not in derived.confirmed]
     lines = [f"{name} is not what the report wrote" for name in spoilt]
     if _spoilt_verification(folder):
-        lines.append(f"{VERIFICATION} is not what cxlab verify wrote")
+        lines.append(f"{records.VERIFICATION} is not what cxlab verify wrote")
     lines += [line for found in made.values() for line in found] + derived.differences
     differences = list(dict.fromkeys(lines))
     return _Findings(differences, derived.notes), ", ".join(reasons) if near and not lines else ""
@@ -217,7 +169,7 @@ def _source(folder: Path, manifest: Mapping[str, Any], own: Path) -> tuple[Path,
     known = [report_notebooks().get(Path(name).stem), way and folder.resolve() / str(way)]
     there = [Path(path) for path in known if path and Path(path).is_file()]
     for path in there:
-        if file_digest(path) == manifest["notebook"]["sha256"]:
+        if records.file_digest(path) == manifest["notebook"]["sha256"]:
             return path, []
     notebook = nbformat.read(folder / Path(name).name, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if not was_injected(cell)]
@@ -253,12 +205,12 @@ def _reasons(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _spoilt_verification(folder: Path) -> bool:
-    path = folder / VERIFICATION
+    path = folder / records.VERIFICATION
     try:
-        record = read_record(path, dict[str, Any])
-    except RecordError:
+        record = records.read_record(path, dict[str, Any])
+    except records.RecordError:
         return path.exists()
-    return bool(record.get(SEAL) != seal(record))
+    return bool(record.get(records.SEAL) != records.seal(record))
 
 
 def _changed_inputs(manifest: Mapping[str, Any], study: Study | None, place: Path) -> Iterator[str]:
@@ -274,7 +226,7 @@ def _changed_inputs(manifest: Mapping[str, Any], study: Study | None, place: Pat
     for name, digest in recorded.items():
         if name not in files:
             yield f"input {name} is no longer there"
-        elif file_digest(files[name]) != digest:
+        elif records.file_digest(files[name]) != digest:
             yield f"input {name} has changed"
 
 
@@ -295,35 +247,15 @@ def _record(folder: Path, manifest: dict[str, Any], found: Verification) -> None
     if not found.same:
         record["shown"] = read_verification(folder)
     try:
-        write_record(folder / VERIFICATION, record)
+        records.write_record(folder / records.VERIFICATION, record)
         if found.same:
             if "beside" in manifest:
                 index = Path(os.path.normpath(folder / manifest["beside"].get("index", "")))
                 manifest["beside"] = beside(folder, manifest, index)
             refresh_page(folder, manifest)
-            write_manifest(folder, manifest)
+            records.write_manifest(folder, manifest)
     except OSError as error:
         found.notes.append(f"this could not be written into the report: {disk_cause(error)}")
-
-
-def _take_over(folder: Path, again: Path, names: Sequence[str]) -> None:
-    """Put published files in the place of those made again, where both are the same."""
-    for name in names:
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, again / name)
-
-
-def _take_ids(before: Path, after: Path) -> None:
-    """Name cells as in the published notebook: a page holds the names, and they are random."""
-    try:
-        published = nbformat.read(before, as_version=4)
-    except (OSError, ValueError, AttributeError):
-        return
-    made = nbformat.read(after, as_version=4)
-    for one, other in zip(published.cells, made.cells, strict=False):
-        if re.fullmatch(r"[\w-]{1,64}", str(one.get("id", ""))):
-            other["id"] = one["id"]
-    nbformat.write(made, after)
 
 
 def _compare_derived(
@@ -335,13 +267,12 @@ def _compare_derived(
     rounding on another processor is reported once and a changed file by its own name.
     """
     found = _Findings()
-    stem = Path(manifest["notebook"]["name"]).stem
+    stem = records.stem_of(manifest)
     made = {**manifest, **_about(manifest, study), "seed": manifest["parameters"].get("seed")}
     tried = {*manifest["formats"], *manifest.get("failed_formats", {})}
     made["formats"] = sorted(one for one in tried if one in WRITERS)
     printed = "pdf" in made["formats"]
     can_print = printed and find_browser() is not None
-    _take_ids(folder / f"{stem}.ipynb", again / f"{stem}.ipynb")
     notebook = nbformat.read(again / f"{stem}.ipynb", as_version=4)
     if printed and not can_print:
         made["formats"].remove("pdf")
@@ -354,8 +285,8 @@ def _compare_derived(
             found.differences.append(line)
     if can_print:
         _compare_pdf(folder, again, stem, made, found)
-    if (folder / VERIFICATION).is_file():
-        shutil.copyfile(folder / VERIFICATION, again / VERIFICATION)
+    if (folder / records.VERIFICATION).is_file():
+        shutil.copyfile(folder / records.VERIFICATION, again / records.VERIFICATION)
     refresh_page(again, made)
     known = {Path(manifest["notebook"]["name"]).name, *([f"{stem}.pdf"] if printed else [])}
     known |= {f"tables/{name}.{kind}" for name in manifest["tables"] for kind in ("csv", "json")}
@@ -386,22 +317,22 @@ def _compare_pdf(
         found.differences.append(f"{name} is missing")
         return
     new = (again / name).read_bytes()
-    if pdf_producer(old) != pdf_producer(new):
-        reason = f"it was printed by {pdf_producer(old)}, and here is {pdf_producer(new)}"
+    if compare.pdf_producer(old) != compare.pdf_producer(new):
+        reason = f"it was printed by {compare.pdf_producer(old)}, and here is {compare.pdf_producer(new)}"
         found.notes.append(f"{name} was compared by its digest only: {reason}")
         return
-    if not same_pdf(old, new) and (folder / VERIFICATION).is_file():
-        shutil.copyfile(folder / VERIFICATION, again / VERIFICATION)
+    if not compare.same_pdf(old, new) and (folder / records.VERIFICATION).is_file():
+        shutil.copyfile(folder / records.VERIFICATION, again / records.VERIFICATION)
         refresh_page(again, made)
         write_exports(again, stem, ["pdf"])
         new = (again / name).read_bytes()
-    if not same_pdf(old, new):
+    if not compare.same_pdf(old, new):
         found.differences.append(f"{name} is not what its page gives")
 
 
 def _compare_files(folder: Path, again: Path, known: set[str], found: _Findings) -> None:
     """Pages, workbooks, slides and all else but what is ``known`` from other comparisons."""
-    before, after = published_files(folder), published_files(again)
+    before, after = records.published_files(folder), records.published_files(again)
     missing = known & set(after) - set(before)
     for name in sorted({*before, *after} - known | missing):
         if name not in before:
@@ -418,8 +349,8 @@ def _compare_files(folder: Path, again: Path, known: set[str], found: _Findings)
 def _compare_file(before: Path, after: Path, name: str) -> Iterator[str]:
     old, new = before.read_bytes(), after.read_bytes()
     if name.endswith((".xlsx", ".pptx")):
-        part = differing_part(old, new)
+        part = compare.differing_part(old, new)
         if part is not None:
             yield f"{name} is not what its tables give ({part})"
     else:
-        yield from compare_text(old.decode("utf-8", "replace"), new.decode("utf-8"), name)
+        yield from compare.compare_text(old.decode("utf-8", "replace"), new.decode("utf-8"), name)

@@ -10,7 +10,7 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.disclosure.rule import HiddenFigure, hidden_by_run
+from cxlab.core.disclosure.gate import HiddenFigure, hidden_by_run
 from cxlab.core.engines import collect, fenced, has_ordered_text
 from cxlab.core.messages import unknown
 from cxlab.survey.answers import Findings

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from cxlab.report.exports.pdf import PATIENCE, QUIET, find_browser
+from cxlab.report.exports import PATIENCE, QUIET, find_browser
 from docs.book.markdown import page
 
 #: Width and height of a desk's first screen.

@@ -1,7 +1,7 @@
 """What several reports give back together, and what to hide so that they don't.
 
-As in one scorecard (`cxlab.core.disclosure.audit`), every figure is a sum over joint cells and what is shown is a
-system of equations; here the figures are those of all reports that can be laid side by side.
+As in one scorecard (`cxlab.core.disclosure.rule`), every figure is a sum over joint cells and what
+is shown is a system of equations; here the figures are those of all reports that can be laid side by side.
 """
 
 from __future__ import annotations
@@ -70,19 +70,9 @@ class Groups:
 class _System:
     """Figures as vectors of cells: figures that sum over the same cells are one vector.
 
-    Attributes
-    ----------
-    figures : Figures
-    sizes : ndarray, shape (figures,)
-        Answers.
-    vector : ndarray of int, shape (figures,)
-        The first figure that is alike.
-    common : ndarray, shape (figures, figures)
-        Cells that two figures have in common.
-    group_common : ndarray, shape (figures, groups)
-    group_cells : ndarray, shape (groups,)
-        Cells of each group to protect.
-    least : int
+    ``sizes``: answers of each figure; ``vector``: the first figure that is alike; ``common`` and
+    ``group_common``: cells that two figures, a figure and a group to protect, have in common;
+    ``group_cells``: cells of each such group.
     """
 
     figures: Figures
@@ -103,32 +93,16 @@ def hidden_together(
 ) -> set[int]:
     """Figures to hide so that all that is shown gives no small group back.
 
-    Parameters
-    ----------
-    figures : Figures
-    n : array_like of int, shape (cells,)
-        Answers in each joint cell.
-    groups : Groups
-    min_group_size : int
-    hidden : iterable of int
-        Figures that are hidden anyway.
-
-    Returns
-    -------
-    set of int
-        Numbers of the figures to hide. Where a whole report is among them, all its figures are.
+    ``n``: answers in each joint cell; ``hidden``: figures that are hidden anyway. Where a whole report
+    is hidden, all its figures are.
 
     Notes
     -----
-    Small figures first. Protected are the small groups, several of one line that are small
-    together, and what is left of a figure less the
-    figures of one family within it, where that is small. While one of these is a combination
-    of the figures shown, the smallest figure without which it is none is hidden, rows of
-    tables before whole reports; at the end everything that turns out not to be needed is shown
-    again. What reports that are published already give back by themselves is past protecting.
-
-    References
-    ----------
+    Small figures first. Protected are the small groups, several of one line that are small together,
+    and what is left of a figure less the figures of one family within it, where that is small. While
+    one of these is a combination of the figures shown, the smallest figure without which it is none is
+    hidden, rows of tables before whole reports; at the end everything that turns out not to be needed
+    is shown again. What reports that are published already give back by themselves is past protecting.
     Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
 
     Examples

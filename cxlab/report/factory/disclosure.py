@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import block_diag, coo_array, csgraph, csr_array, hstack, vstack
 
-from cxlab.core.disclosure.rule import HiddenFigure
+from cxlab.core.disclosure.gate import HiddenFigure
 from cxlab.core.disclosure.together import Figures, Groups, hidden_together
 from cxlab.survey.definition import RATING_ROLES
 from cxlab.survey.joining import choices_of, selected_rows
@@ -25,17 +25,11 @@ PERIOD = "period"
 
 
 class Part(NamedTuple):
-    """A part of a study's answers, of which there is a report or a figure in one.
+    """A part of a study's answers, of which there is a report or a figure in one."""
 
-    Attributes
-    ----------
-    period : str
-        Empty: all periods together.
-    where : tuple of (str, tuple of str)
-        Column to the values wanted.
-    """
-
+    #: Empty: all periods together.
     period: str
+    #: Column to the values wanted.
     where: tuple[tuple[str, tuple[str, ...]], ...]
 
     @classmethod
@@ -64,18 +58,11 @@ class Part(NamedTuple):
 
 @dataclass
 class Hidden:
-    """What is hidden of a part.
+    """What is hidden of a part."""
 
-    Attributes
-    ----------
-    whole : str
-        Why there is no report of it; empty if there may be one.
-    rows : list of (str, str, str)
-        Column of answers (empty: all), segment and group. Without segment: all figures of
-        the column.
-    """
-
+    #: Why there is no report of it; empty if there may be one.
     whole: str = ""
+    #: Column of answers (empty: all), segment and group; without segment: the column's figures.
     rows: list[tuple[str, str, str]] = field(default_factory=list)
 
     def figures(self, part: Part) -> Iterator[HiddenFigure]:
@@ -185,16 +172,9 @@ def _overlapping(inside: Mapping[Part, np.ndarray]) -> list[list[Part]]:
 class _Shown:
     """The figures of parts that have answers in common: of each its total, then its groups.
 
-    Attributes
-    ----------
-    names : list of (Part, str, str)
-        Of each figure: part, segment and group; without segment it is the part's total.
-    matrix : sparse array of 0 and 1, shape (figures, cells)
-        Joint cells that each figure sums over.
-    places : dict of Part to ndarray of int
-        Numbers of the part's figures, its total first.
-    family : ndarray of int, shape (figures,)
-        Figures of one family have no answer in common.
+    ``names`` are part, segment and group of each figure, without segment a total; ``matrix`` has
+    a 1 for each joint cell that a figure sums over; ``places`` are the numbers of each part's
+    figures, its total first; figures of one ``family`` have no answer in common.
     """
 
     def __init__(

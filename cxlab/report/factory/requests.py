@@ -39,47 +39,36 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Request:
-    """A set of reports of one study.
+    """A set of reports of one study."""
 
-    Attributes
-    ----------
-    study : str
-        A study's name or path.
-    periods : sequence of str or None
-        Each makes reports of its own; ``latest`` is the study's last; None: all together.
-    all_periods : bool
-        Every period of the study, each on its own.
-    each : sequence of str
-        Segments; every group (of several: every combination) makes reports of its own.
-    where : mapping of str to str
-        Column to value: a part of the answers.
-    notebooks : sequence of str
-        Names, topics or paths; empty: every notebook whose needs are met.
-    settings : mapping of str to str
-        Further parameters, as text; read by the type that each notebook declares.
-    formats : sequence of str
-        Further formats of each report.
-    timeout : int
-        Seconds that each cell may run.
-    """
-
+    #: A study's name or path.
     study: str
+    #: Each makes reports of its own; ``latest`` is the study's last; None: all together.
     periods: Sequence[str | None] = (None,)
+    #: Every period of the study, each on its own.
     all_periods: bool = False
+    #: Segments; every group (of several: every combination) makes reports of its own.
     each: Sequence[str] = ()
+    #: Column to value: a part of the answers.
     where: Mapping[str, str] = field(default_factory=dict)
+    #: Names, topics or paths; empty: every notebook whose needs are met.
     notebooks: Sequence[str] = ()
+    #: Further parameters, as text; read by the type that each notebook declares.
     settings: Mapping[str, str] = field(default_factory=dict)
+    #: Further formats of each report.
     formats: Sequence[str] = ()
+    #: Seconds that each cell may run.
     timeout: int = CELL_SECONDS
 
 
 @dataclass
-class Matrix:
-    """The reports to make, and in one line each what was left out and why."""
+class Plan:
+    """The reports to make, and in one line each what is left out or hidden, and why."""
 
     jobs: list[Job] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    #: What a report hides because of others.
+    hidden: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -93,36 +82,30 @@ class _Chosen:
     past: PastReports | None
 
 
-def plan_reports(request: Request, reports: Path) -> Matrix:
+def plan_reports(request: Request, reports: Path) -> Plan:
     """Every report of a request, for the folder of all reports; checked before anything runs.
 
     Left out are notebooks whose needs a period does not meet, and groups smaller than the
-    study's ``min_group_size``.
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        For a study, period, segment, selection, notebook, format or parameter that isn't
-        there, and when nothing is left to make.
+    study's ``min_group_size``; refused is what isn't there, and a request that leaves nothing.
     """
     study = load_study(request.study)
     formats, timeout = check_formats(request.formats), check_timeout(request.timeout)
     chosen = _chosen(request, study)
-    matrix = Matrix()
+    plan = Plan()
     for period in _periods(request, study):
-        met = [one for one in chosen if _is_met(one, study, period, matrix)]
+        met = [one for one in chosen if _is_met(one, study, period, plan)]
         # answers of which there are earlier reports may have been deleted
         if met and all(one.past for one in met):
             parts: Iterable[Selection] = [(dict(request.where), None)]
         else:
-            parts = _parts(request, study, period, matrix)
+            parts = _parts(request, study, period, plan)
         for where, rows in parts:
             for one in met:
                 job = _job(one, request.study, study, period, where, rows, reports)
-                matrix.jobs.append(replace(job, formats=formats, timeout=timeout))
-    if not matrix.jobs:
-        raise ValueError("there must be at least one report to make; " + "; ".join(matrix.left_out))
-    return matrix
+                plan.jobs.append(replace(job, formats=formats, timeout=timeout))
+    if not plan.jobs:
+        raise ValueError("there must be at least one report to make; " + "; ".join(plan.left_out))
+    return plan
 
 
 def _chosen(request: Request, study: Study) -> list[_Chosen]:
@@ -196,19 +179,17 @@ def _latest(study: Study) -> str:
     return study.periods[-1]
 
 
-def _is_met(one: _Chosen, study: Study, period: str | None, matrix: Matrix) -> bool:
+def _is_met(one: _Chosen, study: Study, period: str | None, plan: Plan) -> bool:
     """Whether a period has what a notebook needs; what it lacks is noted."""
     periods = len(one.past.periods) if one.past else 0
     lacking = unmet(one.needs or (), study, period, past=periods)
     if lacking:
         when = f" {period}" if period else ""
-        matrix.left_out.append(f"{one.name}: {study.name}{when} lacks {', '.join(lacking)}")
+        plan.left_out.append(f"{one.name}: {study.name}{when} lacks {', '.join(lacking)}")
     return not lacking
 
 
-def _parts(
-    request: Request, study: Study, period: str | None, matrix: Matrix
-) -> Iterator[Selection]:
+def _parts(request: Request, study: Study, period: str | None, plan: Plan) -> Iterator[Selection]:
     """Selections with their numbers of answers; small groups are left out and noted."""
     for column in request.each:
         if column not in study.segments:
@@ -232,7 +213,7 @@ def _parts(
             yield {**request.where, **group}, int(row["n"])
             continue
         words = ", ".join(f"{column} = {value}" for column, value in group.items())
-        matrix.left_out.append(f"{words}{f' in {period}' if period else ''}: {hidden[number]}")
+        plan.left_out.append(f"{words}{f' in {period}' if period else ''}: {hidden[number]}")
 
 
 def _hidden(sizes: list[int], total: int, smallest: int) -> dict[int, str]:
@@ -259,8 +240,8 @@ def about_study(
     """What a report of a study, or of a part of it, is about."""
     return About(
         study=study.name,
-        title=study.title,
-        line=study.about,
+        study_title=study.title,
+        about=study.about,
         simulated=study.simulated,
         period=period or "",
         selection=", ".join(f"{column} = {value}" for column, value in where.items()),
@@ -270,25 +251,11 @@ def about_study(
 
 
 def read_plan(path: str | Path) -> list[Request]:
-    """The requests that a plan lists.
+    """The requests that a plan lists: a TOML file of ``[[reports]]`` entries.
 
-    Parameters
-    ----------
-    path : path
-        A TOML file of ``[[reports]]`` entries: ``study`` (a name, or a path from the
-        plan's folder), ``periods`` (a list; ``"latest"``; ``"all"``), ``each``, ``where``,
-        ``notebooks``, ``set``, ``to`` and ``timeout`` (seconds a cell). All but ``study`` may be left out.
-
-    Returns
-    -------
-    list of Request
-
-    Raises
-    ------
-    ValueError
-        For a key or a value of another kind, naming the entry.
-    FileNotFoundError
-        When there is no such file.
+    Their keys: ``study`` (a name, or a path from the plan's folder), ``periods`` (a list;
+    ``"latest"``; ``"all"``), ``each``, ``where``, ``notebooks``, ``set``, ``to`` and ``timeout``
+    (seconds a cell). All but ``study`` may be left out.
     """
     path = Path(path)
     if not path.is_file():

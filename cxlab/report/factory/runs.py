@@ -16,51 +16,35 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from cxlab.core.characters import printable
-from cxlab.core.disclosure.rule import HiddenFigure, as_record, read_record
-from cxlab.report.build import Job, clean_up
+from cxlab.core.disclosure.gate import HiddenFigure, as_record, read_record
+from cxlab.report.build import Job
 from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.factory.disclosure import Part, hidden_of_parts
-from cxlab.report.factory.requests import Request, plan_reports
-from cxlab.report.factory.workers import Backend, Outcome, make_reports, read_manifest
+from cxlab.report.factory.requests import Plan, Request, plan_reports
+from cxlab.report.factory.workers import Backend, Outcome, make_reports
 from cxlab.report.index import GLOSSARY, INDEX, link_reports, list_reports, write_index
 from cxlab.report.manifest import fingerprint
 from cxlab.report.notebooks import code_cells, read_needs, reads_earlier_periods, safe_name
-from cxlab.report.page import POLICY, style, templates
-from cxlab.report.publish import Trouble, check_writable, output_error, replace_text
+from cxlab.report.page import POLICY, rendered, style
+from cxlab.report.publish import Trouble, check_writable, clean_up, output_error, replace_text
+from cxlab.report.records import read_manifest
 from cxlab.survey.check import glossary
 from cxlab.survey.study import Study, load_study
 
 #: Odd records that a run names.
 NAMED = 3
-__all__ = ["Request", "Run", "run_requests"]
 
 
-@dataclass
-class Together:
-    """Reports that can be laid side by side.
-
-    Attributes
-    ----------
-    jobs : list of Job
-        Each with what it hides among its parameters.
-    left_out, hidden : list of str
-        In one line each: reports that are not made, and what others hide.
-    """
-
-    jobs: list[Job] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    hidden: list[str] = field(default_factory=list)
-
-
-def hide_together(jobs: Sequence[Job], reports: Path) -> Together:
+def hide_together(jobs: Sequence[Job], reports: Path) -> Plan:
     """Decide what all reports of a run hide, and which of them are not made.
 
+    What a report hides is among its parameters, so that it can be laid beside the others.
     Reports of the same studies that are in the folder ``reports`` and that the run doesn't
     replace count as published. The jobs are returned as they are where no two reports have
     answers in common, and so are those made from earlier reports (``past``): their answers may
     be gone, and what those reports hide stays hidden.
     """
-    done = Together()
+    done = Plan()
     named: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         name = "" if job.parameters.get("past") else job.parameters.get("study", "")
@@ -73,7 +57,7 @@ def hide_together(jobs: Sequence[Job], reports: Path) -> Together:
     return done
 
 
-def _decide(study: Study, jobs: list[Job], reports: Path, done: Together) -> None:
+def _decide(study: Study, jobs: list[Job], reports: Path, done: Plan) -> None:
     shown = {job.output: _shown_by(job, study) for job in jobs}
     own = {part for parts in shown.values() for part in parts}
     published = dict(_published(study, reports, set(shown)))
@@ -159,23 +143,15 @@ def _overlap(own: set[Part], every: Sequence[Part]) -> bool:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run made.
+    """What one run made."""
 
-    Attributes
-    ----------
-    index : Path
-        Page that lists all reports.
-    outcomes : list of Outcome
-        Of every report, in order.
-    left_out : list of str
-        In one line each what was not made or not listed, and why.
-    hidden : list of str
-        In one line each what reports hide because of other reports.
-    """
-
+    #: Page that lists all reports.
     index: Path
+    #: Of every report, in order.
     outcomes: list[Outcome] = field(default_factory=list)
+    #: In one line each what was not made or not listed, and why.
     left_out: list[str] = field(default_factory=list)
+    #: In one line each what reports hide because of other reports.
     hidden: list[str] = field(default_factory=list)
 
     @property
@@ -216,33 +192,10 @@ def run_requests(
     progress: bool = True,
     tell: Any = None,
 ) -> Run:
-    """Make every report of several requests, and the index.
+    """Make every report of several requests, and the index; options as of `make_reports`.
 
-    Parameters
-    ----------
-    requests : sequence of Request
-    output : path
-        Folder of all reports.
-    n_jobs : int, optional
-        Processes; default: the machine's cores.
-    force : bool
-        Make also what is unchanged.
-    backend : {"local", "dask"}
-    scheduler : str, optional
-        Address of a Dask scheduler.
-    progress : bool
-        Draw a bar on standard error, where that is a terminal.
-    tell : callable, optional
-        Called with each `Outcome` as soon as it is known.
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    OutputError
-        When the folder cannot be written to, or the disk is full.
+    A bar is drawn on standard error, where that is a terminal and ``progress``. An `OutputError`
+    says that the folder cannot be written to, or that the disk is full.
     """
     reports = Path(output)
     plans = [plan_reports(request, reports) for request in requests]
@@ -297,8 +250,8 @@ def write_glossaries(jobs: Iterable[Job], reports: Path) -> None:
             continue
         study = load_study(name)
         back = Path(os.path.relpath(reports / INDEX, folder)).as_posix()
-        page = templates().get_template("glossary.html.j2").render(
-            title=study.title, simulated=study.simulated, style=Markup(style()), policy=POLICY,
+        page = rendered(
+            "glossary.html.j2", title=study.title, simulated=study.simulated, style=Markup(style()), policy=POLICY,
             tabs=[{"words": "Overview", "href": quote(back)}],
             entries=glossary(study).to_dict("records"),
         )  # fmt: skip

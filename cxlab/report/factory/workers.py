@@ -24,15 +24,14 @@ from typing import Any, Literal
 import nbformat
 
 from cxlab.core.messages import one_line
+from cxlab.report import records
 from cxlab.report.answer import read_findings
 from cxlab.report.build import Job, ReportError, make_report, record_failure
 from cxlab.report.exports import write_formats
 from cxlab.report.publish import Trouble
-from cxlab.report.records import drops, read_changes, read_manifest, spoilt_files, write_manifest
-from cxlab.report.warm import warm_kernels
+from cxlab.report.warm.provisioner import warm_kernels
 
 Backend = Literal["local", "dask"]
-Numbered = tuple[int, Job]
 CellDone = Callable[[Job], None] | None
 #: A worker's word that a cell is done.
 CELL = "cell"
@@ -42,26 +41,16 @@ LOOK = 0.5
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one report.
-
-    Attributes
-    ----------
-    job : Job
-    state : {"made", "unchanged", "failed"}
-    cause : str
-        Why it failed, in one line; or which of its formats could not be made, and why.
-    drops : tuple of str
-        Sentences of its significant drops.
-    seconds : float
-    trouble : {"", "full", "unwritable"}
-        Of the disk or the folder, if that is why it failed.
-    """
+    """What became of one report."""
 
     job: Job
     state: Literal["made", "unchanged", "failed"]
+    #: Why it failed, in one line; or which of its formats could not be made, and why.
     cause: str = ""
+    #: Sentences of its significant drops.
     drops: tuple[str, ...] = ()
     seconds: float = 0.0
+    #: Of the disk or the folder, if that is why it failed.
     trouble: Trouble = ""
 
     @property
@@ -94,52 +83,32 @@ def make_reports(
 ) -> list[Outcome]:
     """Make every report, several at a time: outcomes in the order of ``jobs``.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-    n_jobs : int, optional
-        Processes; default: the machine's cores.
-    force : bool
-        Make also what is unchanged.
-    backend : {"local", "dask"}
-        This machine, or a cluster whose machines share the folders.
-    scheduler : str, optional
-        Address of the Dask scheduler.
-    tell : callable, optional
-        Called with each outcome as soon as it is known.
-    cell_done : callable, optional
-        Called with the job after each cell of its notebook, in any thread; not on a cluster.
+    ``n_jobs``: processes, by default as many as cores; ``backend``: this machine, or a Dask
+    cluster whose machines share the folders; ``tell`` is called with each outcome as soon as it
+    is known, ``cell_done`` with the job after each cell, in any thread and not on a cluster.
     """
-    outcomes: dict[int, Outcome] = {}
-    numbered = list(enumerate(jobs))
-    for number, outcome in _outcomes(numbered, n_jobs, force, backend, scheduler, cell_done):
-        outcomes[number] = outcome
+    outcomes: dict[Path, Outcome] = {}
+
+    def note(outcome: Outcome) -> None:
+        outcomes[outcome.job.output] = outcome
         if tell is not None:
             tell(outcome)
-    return [outcomes[number] for number in range(len(jobs))]
 
-
-def _outcomes(
-    jobs: list[Numbered],
-    n_jobs: int | None,
-    force: bool,
-    backend: Backend,
-    scheduler: str | None,
-    cell_done: CellDone,
-) -> Iterator[tuple[int, Outcome]]:
     waiting = []
-    for number, job in jobs:
+    for job in jobs:
         if not force and bring_up_to_date(job):
-            yield number, Outcome(job, "unchanged", _unmade(job), _drops(job))
+            note(Outcome(job, "unchanged", _unmade(job), _drops(job)))
         else:
-            waiting.append((number, job))
+            waiting.append(job)
     if backend == "dask" and waiting:
-        yield from _on_cluster(waiting, scheduler)
+        made = _on_cluster(waiting, scheduler)
     elif len(waiting) > 1:
-        yield from _on_cores(waiting, n_jobs or cores(), cell_done)
-    elif waiting:
-        number, job = waiting[0]
-        yield number, attempt(job, cell_done)
+        made = _on_cores(waiting, n_jobs or cores(), cell_done)
+    else:
+        made = (attempt(job, cell_done) for job in waiting)
+    for outcome in made:
+        note(outcome)
+    return [outcomes[job.output] for job in jobs]
 
 
 def attempt(job: Job, cell_done: CellDone = None) -> Outcome:
@@ -162,12 +131,12 @@ def _lost(job: Job, cause: str) -> Outcome:
 
 
 def _drops(job: Job) -> tuple[str, ...]:
-    return tuple(drops(read_changes(job.output) or ()))
+    return tuple(records.drops(records.read_changes(job.output) or ()))
 
 
 def _unmade(job: Job) -> str:
     """Formats that could not be made, and why."""
-    failed = (read_manifest(job.output) or {}).get("failed_formats", {})
+    failed = (records.read_manifest(job.output) or {}).get("failed_formats", {})
     return "; ".join(f"without {one}: {why}" for one, why in failed.items())
 
 
@@ -176,7 +145,7 @@ def bring_up_to_date(job: Job) -> bool:
 
     After a failure the report is made again, and so is one whose files were changed.
     """
-    manifest = read_manifest(job.output)
+    manifest = records.read_manifest(job.output)
     if manifest is None or not job.fingerprint or manifest.get("fingerprint") != job.fingerprint:
         return False
     if job.failed.exists() or not job.page.exists() or not _as_written(job, manifest):
@@ -186,14 +155,14 @@ def bring_up_to_date(job: Job) -> bool:
         notebook = nbformat.read(job.output / manifest["notebook"]["name"], as_version=4)
         write_formats(job.output, notebook, manifest, lacking)
         # last, so that a run that is killed before tries again
-        write_manifest(job.output, manifest)
+        records.write_manifest(job.output, manifest)
     return True
 
 
 def _as_written(job: Job, manifest: dict[str, Any]) -> bool:
     """Whether nobody has changed the report's files: nothing is made from others' files."""
     try:
-        return next(spoilt_files(job.output, manifest), None) is None
+        return next(records.spoilt_files(job.output, manifest), None) is None
     except OSError:
         return False
 
@@ -210,28 +179,26 @@ def cores() -> int:
     return min(bound or 1, share)
 
 
-def _on_cores(
-    waiting: list[Numbered], workers: int, cell_done: CellDone
-) -> Iterator[tuple[int, Outcome]]:
+def _on_cores(waiting: list[Job], workers: int, cell_done: CellDone) -> Iterator[Outcome]:
     """Outcomes as they come; where a worker was killed, its report is made again alone."""
-    again: list[Numbered] = []
+    again = []
     with warm_kernels():
-        for number, job, outcome in _in_workers(waiting, workers, cell_done):
+        for job, outcome in _in_workers(waiting, workers, cell_done):
             if outcome is None:
-                again.append((number, job))
+                again.append(job)
             else:
-                yield number, outcome
+                yield outcome
         for one in again:
-            for number, job, outcome in _in_workers([one], 1, cell_done):
-                yield number, outcome or _lost(job, "its worker was killed")
+            for job, outcome in _in_workers([one], 1, cell_done):
+                yield outcome or _lost(job, "its worker was killed")
 
 
 def _in_workers(
-    waiting: Sequence[Numbered], workers: int, cell_done: CellDone
-) -> Iterator[tuple[int, Job, Outcome | None]]:
+    waiting: Sequence[Job], workers: int, cell_done: CellDone
+) -> Iterator[tuple[Job, Outcome | None]]:
     """Outcomes as they come; None where the worker ended before the report was made."""
-    jobs: SimpleQueue[Numbered] = SimpleQueue()
-    done: SimpleQueue[tuple[int, Job, Outcome | None]] = SimpleQueue()
+    jobs: SimpleQueue[Job] = SimpleQueue()
+    done: SimpleQueue[tuple[Job, Outcome | None]] = SimpleQueue()
     for one in waiting:
         jobs.put(one)
     pool = [_Worker() for _ in range(min(workers, len(waiting)))]
@@ -251,10 +218,10 @@ def _keep_busy(
 ) -> None:
     while not worker.ended:
         try:
-            number, job = jobs.get_nowait()
+            job = jobs.get_nowait()
         except Empty:
             return
-        done.put((number, job, worker.make(job, cell_done)))
+        done.put((job, worker.make(job, cell_done)))
 
 
 class _Worker:
@@ -335,17 +302,16 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _on_cluster(waiting: list[Numbered], scheduler: str | None) -> Iterator[tuple[int, Outcome]]:
+def _on_cluster(waiting: list[Job], scheduler: str | None) -> Iterator[Outcome]:
     """As many at once as the cluster has workers."""
     with _client(scheduler) as client:
         from distributed import as_completed
 
-        futures = {client.submit(attempt, job, pure=False): (n, job) for n, job in waiting}
+        futures = {client.submit(attempt, job, pure=False): job for job in waiting}
         for future in as_completed(futures):
-            number, job = futures[future]
             error = future.exception()
             cause = one_line(f"its worker was lost ({type(error).__name__})")
-            yield number, future.result() if error is None else _lost(job, cause)
+            yield future.result() if error is None else _lost(futures[future], cause)
 
 
 @contextlib.contextmanager

@@ -194,9 +194,13 @@ def _at_right(
         return
     number = phrases.signed if signed else phrases.number
     at: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9}
-    ax.text(1.1, place, number(size, 1), ha="right", weight=weight, **at)
+    # as the table rounds them
+    digits = phrases.decimals_for((high - low) / 2)
+    ax.text(1.1, place, number(size, digits), ha="right", weight=weight, **at)
     if np.isfinite(low) and np.isfinite(high):
-        ax.text(1.13, place, f"({phrases.interval(low, high)})", color="0.4", ha="left", **at)
+        ax.text(
+            1.13, place, f"({phrases.interval(low, high, digits)})", color="0.4", ha="left", **at
+        )
 
 
 def plot_penalty_reward(

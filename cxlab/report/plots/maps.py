@@ -106,16 +106,12 @@ def plot_driver_map(
 def _map_points(table: pd.DataFrame, own_lines: bool) -> pd.DataFrame:
     """What is drawn of each driver: shares in per cent, ratings or their distance from a target."""
     line = table["performance_cut"] if own_lines else 0.0
+    x = {"x": "performance", "x_low": "performance_low", "x_high": "performance_high"}
+    y = {"y": "estimate", "y_low": "ci_low", "y_high": "ci_high"}
     return pd.DataFrame(
-        {
-            "x": table["performance"] - line,
-            "x_low": table["performance_low"] - line,
-            "x_high": table["performance_high"] - line,
-            "y": 100 * table["estimate"],
-            "y_low": 100 * table["ci_low"],
-            "y_high": 100 * table["ci_high"],
-            "verdict": table["verdict"],
-        }
+        {name: table[column] - line for name, column in x.items()}
+        | {name: 100 * table[column] for name, column in y.items()}
+        | {"verdict": table["verdict"]}
     )
 
 
@@ -125,12 +121,9 @@ def _draw_map(ax: Axes, points: pd.DataFrame, crossed: pd.Series) -> None:
         if part.empty:
             continue
         cross = part[crossed.loc[part.index]]
-        ax.hlines(
-            cross["y"], cross["x_low"], cross["x_high"], color=colour, alpha=0.55, linewidth=1
-        )
-        ax.vlines(
-            cross["x"], cross["y_low"], cross["y_high"], color=colour, alpha=0.55, linewidth=1
-        )
+        thin: dict[str, Any] = {"color": colour, "alpha": 0.55, "linewidth": 1}
+        ax.hlines(cross["y"], cross["x_low"], cross["x_high"], **thin)
+        ax.vlines(cross["x"], cross["y_low"], cross["y_high"], **thin)
         ax.plot(
             part["x"], part["y"], marker, color=colour, fillstyle=filling, label=verdict,
             markersize=8 if verdict in DECIDED[:2] else 6, markerfacecoloralt="white",
@@ -252,39 +245,19 @@ def plot_operation_map(
     ratios = "operational_mean", "operational_low", "operational_high"
     scores = "experience_mean", "experience_low", "experience_high"
     drawn = drawn.assign(**{ratio: drawn[ratio] / drawn["target"] for ratio in ratios})
-    groups = sorted(drawn["quadrant"].dropna().unique())
-    _draw_points(ax, drawn, ratios, scores, "quadrant", groups, row_names(drawn, label))
+    (x, *x_ends), (y, *y_ends) = ratios, scores
+    for i, (group, part) in enumerate(drawn.groupby("quadrant")):
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        ax.hlines(part[y], *(part[end] for end in x_ends), color=colour, alpha=0.5)
+        ax.vlines(part[x], *(part[end] for end in y_ends), color=colour, alpha=0.5)
+        ax.plot(part[x], part[y], marker, color=colour, label=group)
+    for name, place in zip(row_names(drawn, label), drawn[[x, y]].to_numpy(), strict=True):
+        ax.annotate(name, place, xytext=(4, 4), textcoords="offset points", fontsize=8)
     ax.axvline(1, color="0.5", linewidth=1, linestyle="--")
     ax.set_xlabel("operational figure ÷ its target (95 % CI)")
     ax.set_ylabel("experience score (95 % CI)")
-    return _finish(ax, columns=2)
-
-
-def _draw_points(
-    ax: Axes,
-    table: pd.DataFrame,
-    x: Sequence[str],
-    y: Sequence[str],
-    column: str,
-    groups: Sequence[str],
-    names: Sequence[str],
-) -> None:
-    """Named points; ``x`` and ``y`` are the columns of estimate and interval, groups have colours."""
-    for i, group in enumerate(groups):
-        part = table[table[column] == group]
-        if part.empty:
-            continue
-        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
-        ax.hlines(part[y[0]], part[x[1]], part[x[2]], color=colour, alpha=0.5)
-        ax.vlines(part[x[0]], part[y[1]], part[y[2]], color=colour, alpha=0.5)
-        ax.plot(part[x[0]], part[y[0]], marker, color=colour, label=group)
-    for name, at_x, at_y in zip(names, table[x[0]], table[y[0]], strict=True):
-        ax.annotate(name, (at_x, at_y), xytext=(4, 4), textcoords="offset points", fontsize=8)
-
-
-def _finish(ax: Axes, *, columns: int) -> Axes:
-    if ax.get_legend_handles_labels()[0]:
-        legend_above(ax, columns=columns)
+    if drawn["quadrant"].notna().any():
+        legend_above(ax, columns=2)
     quiet(ax, grid="y")
     return ax
 

@@ -4,7 +4,3 @@ A report's time is mostly start-up: Python, ipykernel, pandas, matplotlib. Here 
 process imports them once per run; each kernel is a fork of it. It is a real ipykernel:
 notebooks keep kernelspec ``python3`` and see no difference.
 """
-
-from cxlab.report.warm.service import SERVER_VARIABLE, warm_kernels, warm_launch
-
-__all__ = ["SERVER_VARIABLE", "warm_kernels", "warm_launch"]

@@ -1,10 +1,11 @@
-"""Launches a kernel by asking the server for a fork, or as usual where it doesn't answer."""
+"""How kernels of reports are started: configured, and forked by a server where it answers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import math
 import os
 import select
 import shutil
@@ -14,31 +15,159 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
+from queue import Empty
 from typing import Any, cast
 
+from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
+from traitlets.config import Config
 
-from cxlab.report.warm.service import SERVER_VARIABLE
+from cxlab.report.publish import temporary_folder
 
-#: Seconds to wait for the server's imports, and then for a fork.
-SERVER_SECONDS = 30.0
-ANSWER_SECONDS = 10.0
-#: Seconds between a socket and its listener, at the most.
-REFUSED_SECONDS = 1.0
+#: Names the socket of the server, for the processes of a run.
+SERVER_VARIABLE = "CXLAB_KERNEL_SERVER"
+PROVISIONER = "cxlab-warm"
+#: As the kernelspec of ipykernel has them: its debugger warns of frozen modules.
+_OPTIONS = ("-Xfrozen_modules=off",)
+_PROVISIONER_VARIABLE = "JUPYTER_DEFAULT_PROVISIONER_NAME"
+#: One thread a kernel, whatever the user's environment says: kernels run side by side, and
+#: sums come in one order.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "BLIS_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+}
+#: Seconds to wait for a fork; the first waits for the server's imports too.
+ANSWER_SECONDS = 40.0
 
 _refused: set[str] = set()
+
+
+@contextlib.contextmanager
+def warm_kernels() -> Iterator[None]:
+    """A server for the duration of a run; nothing where there is one, or no process can fork.
+
+    Requests wait in its socket until its imports are done.
+    """
+    if SERVER_VARIABLE in os.environ or not can_fork():
+        yield
+        return
+    with temporary_folder() as folder:
+        place = str(folder / "s")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(place)
+            listener.listen(64)
+            number = listener.fileno()
+            words = ["-m", "cxlab.report.warm.server", str(number), str(folder)]
+            process = subprocess.Popen(
+                [sys.executable, *_OPTIONS, *words], stdin=subprocess.PIPE, pass_fds=[number],
+                env={**os.environ, **ONE_THREAD}, start_new_session=True,
+            )  # fmt: skip
+        os.environ[SERVER_VARIABLE] = place
+        try:
+            yield
+        finally:
+            os.environ.pop(SERVER_VARIABLE, None)
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """The server ends when its standard input closes."""
+    if process.stdin is not None:
+        process.stdin.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=10)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def warm_launch() -> Iterator[None]:
+    """Within it, Jupyter launches kernels from the server, if this run has one."""
+    if SERVER_VARIABLE not in os.environ:
+        yield
+        return
+    from jupyter_client.provisioning import KernelProvisionerFactory
+
+    factory = KernelProvisionerFactory.instance()
+    before = factory.default_provisioner_name
+    os.environ[_PROVISIONER_VARIABLE] = factory.default_provisioner_name = PROVISIONER
+    try:
+        yield
+    finally:
+        factory.default_provisioner_name = before
+        os.environ.pop(_PROVISIONER_VARIABLE, None)
+
+
+def can_fork() -> bool:
+    """Whether kernels can be forked here, and the provisioner is installed."""
+    if not hasattr(os, "fork") or sys.platform == "darwin":
+        # macOS has fork, but its system libraries don't survive one
+        return False
+    found = entry_points(group="jupyter_client.kernel_provisioners")
+    return PROVISIONER in {entry.name for entry in found}
+
+
+def kernel_config() -> Config:
+    """Encrypt what passes between a report and its kernel, where the kernel can.
+
+    Answers of customers pass there, and other users of a machine can listen on loopback.
+    """
+    config = Config()
+    config.KernelManager.transport_encryption = "auto"
+    return config
+
+
+class ReportKernelClient(AsyncKernelClient):
+    """A client that is ready when the kernel says so, not after a fifth of a second's silence."""
+
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
+        """Wait until the kernel has answered on both channels; else a `RuntimeError`."""
+        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
+        while time.monotonic() < deadline:
+            self.kernel_info()
+            try:
+                reply = await self.shell_channel.get_msg(timeout=1)
+                await self._idle_after(reply["parent_header"].get("msg_id"))
+            except Empty:
+                if not await self.is_alive():
+                    raise RuntimeError("Kernel died before replying to kernel_info") from None
+                continue
+            if reply["msg_type"] == "kernel_info_reply":
+                self._handle_kernel_info_reply(reply)
+                return
+        raise RuntimeError(f"Kernel didn't respond in {timeout} seconds")
+
+    async def _idle_after(self, request: str) -> None:
+        """Pass over what the kernel published until it says that a request is done."""
+        while True:
+            message = await self.iopub_channel.get_msg(timeout=0.2)
+            done = message["content"].get("execution_state") == "idle"
+            if done and message["parent_header"].get("msg_id") == request:
+                return
+
+
+def report_kernel_config(connection: Path) -> Config:
+    """As `kernel_config`; a report's kernel has nothing to do after its last cell."""
+    config = kernel_config()
+    # Jupyter would leave its own file behind when we are killed
+    config.KernelManager.connection_file = str(connection)
+    config.KernelManager.client_class = "cxlab.report.warm.provisioner.ReportKernelClient"
+    config.NotebookClient.shutdown_kernel = "immediate"
+    return config
 
 
 class ForkedProcess:
     """A kernel that is not our child, with as much of `subprocess.Popen` as is used.
 
-    Parameters
-    ----------
-    connection : socket
-        Open as long as the kernel lives; the kernel ends when it closes.
-    pid : int
+    The kernel ends when its connection closes, and the other way round.
     """
 
     stdin = stdout = stderr = None
@@ -141,21 +270,16 @@ class WarmProvisioner(LocalProvisioner):
 
 
 def ask_for_kernel(server: str, cmd: list[str], options: dict[str, Any]) -> ForkedProcess:
-    """A kernel forked by the server.
-
-    Raises
-    ------
-    OSError, ValueError
-        When there is no server, or it doesn't answer, or says why it could not.
-    """
+    """A kernel forked by the server; an `OSError` or `ValueError` says why there is none."""
     request = {
         "argv": [str(word) for word in cmd],
         "cwd": str(options.get("cwd") or Path.cwd()),
         "env": {str(k): str(v) for k, v in (options.get("env") or os.environ).items()},
     }
-    connection = _connect(server)
+    connection = socket.socket(socket.AF_UNIX)
     try:
         connection.settimeout(ANSWER_SECONDS)
+        connection.connect(server)
         connection.sendall(json.dumps(request).encode() + b"\n")
         answer = json.loads(connection.recv(4096) or b"{}")
         if "pid" not in answer:
@@ -165,26 +289,6 @@ def ask_for_kernel(server: str, cmd: list[str], options: dict[str, Any]) -> Fork
         raise
     connection.settimeout(None)
     return ForkedProcess(connection, answer["pid"])
-
-
-def _connect(server: str) -> socket.socket:
-    """A connection, once the server has done its imports."""
-    deadline = time.monotonic() + SERVER_SECONDS
-    while True:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.connect(server)
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            connection.close()
-            if isinstance(error, ConnectionRefusedError):
-                # its socket is there and nobody listens: it was killed, or it is about to
-                deadline = min(deadline, time.monotonic() + REFUSED_SECONDS)
-            # its folder goes when the server does
-            if not Path(server).parent.is_dir() or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return connection
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,6 @@
-"""The process that kernels are forked from: ``python -m cxlab.report.warm.server SOCKET``.
+"""The process that kernels are forked from: ``python -m cxlab.report.warm.server SOCKET FOLDER``.
 
-It only accepts connections and forks. Whatever a request holds is read by the child, so
+The socket, of which it gets the number, is there before it is. It only accepts connections and forks. Whatever a request holds is read by the child, so
 no request can end the server. It ends, and removes its folder, when its standard input
 closes: that is when the run that started it has ended, however it did.
 """
@@ -29,42 +29,24 @@ REQUEST_SECONDS = 10.0
 LAUNCHER = "ipykernel_launcher"
 #: What every kernel needs sooner or later.
 MODULES = (
-    "ipykernel.ipkernel",
-    "ipykernel.kernelapp",
-    "ipykernel.debugger",
-    "IPython.core.completerlib",
-    "IPython.core.oinspect",
-    "IPython.extensions.storemagic",
-    "matplotlib_inline.backend_inline",
-    "matplotlib.pyplot",
-    "seaborn",
-    "numpy",
-    "scipy.stats",
-    "pandas",
-    "pandas.io.formats.csvs",
-    "pandas.io.formats.html",
-    "pandas.io.formats.string",
-    "PIL.PngImagePlugin",
-    "pyarrow",
-    "duckdb",
-    "narwhals",
-    "jinja2",
-)
+    "ipykernel.ipkernel", "ipykernel.kernelapp", "ipykernel.debugger", "IPython.core.completerlib",
+    "IPython.core.oinspect", "IPython.extensions.storemagic", "matplotlib_inline.backend_inline",
+    "matplotlib.pyplot", "seaborn", "numpy", "scipy.stats", "pandas", "pandas.io.formats.csvs",
+    "pandas.io.formats.html", "pandas.io.formats.string", "PIL.PngImagePlugin", "pyarrow",
+    "duckdb", "narwhals", "jinja2",
+)  # fmt: skip
 
 
 def main() -> None:
     """Import what reports need, then fork a kernel for each connection."""
-    place = Path(sys.argv[1])
+    listener, place = socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2])
     try:
         if sys.path and sys.path[0] in ("", str(Path.cwd())):
             del sys.path[0]
         import_what_reports_need()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(place))
-        listener.listen(64)
         serve(listener)
     finally:
-        shutil.rmtree(place.parent, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
     # the imported libraries are not taken apart: some complain of it at length
     os._exit(0)
 
@@ -131,13 +113,7 @@ def _become_kernel(connection: socket.socket) -> None:
 
 
 def read_request(connection: socket.socket) -> dict[str, Any]:
-    """One line of JSON: ``argv``, ``cwd`` and ``env``.
-
-    Raises
-    ------
-    ValueError
-        When it is something else.
-    """
+    """One line of JSON: ``argv``, ``cwd`` and ``env``; a `ValueError` for anything else."""
     connection.settimeout(REQUEST_SECONDS)
     data = b""
     while not data.endswith(b"\n"):

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import display_of, with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got, unknown

@@ -73,7 +73,7 @@ def _effect(row: pd.Series, level: float) -> tuple[str, str]:
     stayed = f"{number(row['listed'])} % of the listed stayed, {number(row['held_out'])} % of the held out"
     if row["ci_low"] <= 0 <= row["ci_high"]:
         return (
-            f"{stayed}: no effect is shown ({interval_beside_zero(*figures)} points)",
+            f"{stayed}: no effect is shown ({interval_beside_zero(*figures[1:])} points)",
             "not settled",
         )
     more = "more" if row["estimate"] > 0 else "fewer"

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
+from cxlab.core.disclosure.gate import suppress_small_groups
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got

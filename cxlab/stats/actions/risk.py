@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.special import expit, logit
 
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got

@@ -23,14 +23,13 @@ from cxlab.stats.comparison.quantities import NPS_VALUES
 from cxlab.stats.inference import (
     ALPHA,
     LEVEL,
-    Units,
     adjust_family,
-    contrast_spread,
     deciding_interval,
     normal_quantile,
     smallest_shown,
     t_quantile,
 )
+from cxlab.stats.variance import Units, contrast_spread
 
 if TYPE_CHECKING:
     from cxlab.stats.comparison.result import NpsComparison
@@ -122,7 +121,7 @@ def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
     Notes
     -----
     With fewer than 200 customers in a group: CR2 and the degrees of freedom of Bell &
-    McCaffrey (`cxlab.stats.inference.contrast_spread`). Else Taylor and the normal
+    McCaffrey (`cxlab.stats.variance.contrast_spread`). Else Taylor and the normal
     distribution. A group of one customer has no standard error.
     """
     groups = (first, second)

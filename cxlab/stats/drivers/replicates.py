@@ -60,13 +60,12 @@ def make_resample(answers: Answers, replicates: int, seed: int) -> tuple[Resampl
     if units * replicates <= MULTIPLIER_LIMIT:
         multipliers = bootstrap_multipliers(answers.design, replicates, seed=seed)
         return Resample("bootstrap", multipliers), answers.unit
-    blocks = jackknife_blocks(answers.design, BLOCKS, seed=seed)
-    cluster_block = np.zeros(units, dtype=blocks.row_block.dtype)
-    cluster_block[answers.design.row_cluster] = blocks.row_block
-    left_out = 1.0 - np.eye(blocks.n_blocks)
+    cluster_block = jackknife_blocks(answers.design, BLOCKS, seed=seed)
+    blocks = int(cluster_block.max()) + 1
+    left_out = 1.0 - np.eye(blocks)
     note = (
         f"{units:,} sampling units are too many for {replicates:,} bootstrap replicates: "
-        f"the jackknife left out {blocks.n_blocks} blocks of them in turn."
+        f"the jackknife left out {blocks} blocks of them in turn."
     )
     return Resample("jackknife", left_out, note), cluster_block[answers.unit]
 

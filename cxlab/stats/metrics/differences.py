@@ -1,4 +1,4 @@
-"""Differences between groups, segments and periods, each with interval, test and family.
+"""Differences between groups, segments and periods, each with interval, test and family; what could be shown.
 
 A simple random sample: adjusted-Wald for net scores and shares, Welch's t for means, a
 permutation test where a group is small. Under a design the difference is linearised as one
@@ -12,10 +12,13 @@ from itertools import pairwise
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, decide, joint_answers
+from cxlab.core.disclosure.gate import LABELS, decide, joint_answers
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import metric_titles, with_display
 from cxlab.core.frames import (
     check_choice,
@@ -25,7 +28,7 @@ from cxlab.core.frames import (
     label_text,
 )
 from cxlab.core.metric import Metric, metric_list
-from cxlab.stats.inference import adjust_p_values
+from cxlab.stats.inference import adjust_p_values, check_level, normal_quantile
 from cxlab.stats.metrics.contrasts import contrasts_of_groups
 from cxlab.stats.metrics.values import (
     open_metrics,
@@ -97,7 +100,7 @@ def compare_groups(
     Under a design the difference is linearised as one statistic, summed within clusters: two
     standard errors squared and added ignore that groups share clusters. Variance (CR2) and
     degrees of freedom (Bell and McCaffrey) are those of the difference, so that a group of
-    few clusters has few; see `cxlab.stats.inference.contrast_spread`. A group whose answers
+    few clusters has few; see `cxlab.stats.variance.contrast_spread`. A group whose answers
     lie in one cluster has no test, one of two clusters hardly any power. Clusters of one
     answer each change nothing. Without clusters, weighted answers are permuted over rows,
     weights left in place, where a group has fewer than 30 effective answers or no spread. With
@@ -281,6 +284,57 @@ def compare_periods(
     family = f"{int(table['p_value'].notna().sum())} tests: changes between periods"
     table = _in_family(table, family, chosen, labels)
     return table.rename(columns={"group": "period", "other": "before"})
+
+
+def detectable_differences(
+    table: pd.DataFrame, *, level: float = 0.95, power: float = 0.8
+) -> pd.DataFrame:
+    """What the answers at hand can and cannot show.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A scorecard, or any table with ``n``, ``se`` and label columns.
+    level : float
+        1 less the two-sided error rate of the test.
+    power : float
+        Chance that it is shown, between 0 and 1.
+
+    Returns
+    -------
+    DataFrame
+        The table's label columns, ``n``, ``half_width`` (of the interval),
+        ``next_period`` (smallest change to another period of the same size and design that
+        would be detected with the power given) and ``fixed_value`` (smallest distance from a
+        fixed value, such as a target), all in the metric's unit.
+
+    Notes
+    -----
+    ``(z_α/2 + z_β)·se·√2`` and the same without √2. Periods that share customers show more.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"label": ["NPS"], "n": [400], "se": [4.0]})
+    >>> detectable_differences(table).round(1)
+      label    n  half_width  next_period  fixed_value
+    0   NPS  400         7.8         15.8         11.2
+    """
+    names = [name for name in LABELS if name in table and name not in ("column", "target")]
+    check_level(level)
+    if not 0 < power < 1:
+        raise ValueError(f"`power` must be between 0 and 1, such as 0.8; got {power}.")
+    factor = normal_quantile(level) + float(ndtri(power))
+    # where all answers are alike, the standard error is unknown, not 0
+    se = table["se"].where(table["se"] > 0)
+    found = table[[*names, "n"]].assign(
+        half_width=normal_quantile(level) * se,
+        next_period=factor * np.sqrt(2) * se,
+        fixed_value=factor * se,
+    )
+    return with_display(
+        found, caption="What would be shown four times in five",
+        columns=("label", "metric", "half_width", "next_period", "fixed_value", "n"), bar=(),
+    )  # fmt: skip
 
 
 def _only(data: Any, column: str, values: dict[str, list[Any]]) -> Any:

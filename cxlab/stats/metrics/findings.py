@@ -22,7 +22,7 @@ from cxlab.core.phrases import (
     signed,
 )
 from cxlab.stats.inference import ALPHA, within_margin
-from cxlab.stats.metrics.touchpoints import MOST_NAMED, are_clear, latest_changes
+from cxlab.stats.metrics.touchpoints import MOST_NAMED, are_clear, is_of, latest_changes
 
 if TYPE_CHECKING:
     from cxlab.stats.metrics.standing import Scorecard
@@ -57,8 +57,7 @@ def _margin(metric: Metric, margins: Mapping[str, float]) -> float:
 
 def _row(table: pd.DataFrame, metric: Metric) -> Any:
     """A metric's row; None where there is none, or its figures are hidden."""
-    named = (table["column"] == metric.column) & (table["metric"] == (metric.name or metric.kind))
-    found = table[named & table["estimate"].notna()]
+    found = table[is_of(table, [metric]) & table["estimate"].notna()]
     return found.iloc[0] if len(found) else None
 
 
@@ -235,7 +234,7 @@ def _scored(card: Scorecard, metric: Metric, rows: pd.DataFrame) -> list[str]:
 
 def _metric_of(card: Scorecard, row: Any) -> Metric:
     pair = row["column"], row["metric"]
-    return next(one for one in card.metrics if (one.column, one.name or one.kind) == pair)
+    return next(one for one in card.metrics if (one.column, one.name) == pair)
 
 
 def _shares(card: Scorecard) -> Finding | None:

@@ -12,7 +12,7 @@ from pandas.api.types import is_numeric_dtype
 from scipy.special import stdtr
 
 from cxlab.core.design import Design, DesignLike
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.messages import unknown
 from cxlab.stats.inference import adjust_family, deciding_interval, t_quantile

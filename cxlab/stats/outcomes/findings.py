@@ -114,7 +114,7 @@ def _category(row: pd.Series, compared: int) -> Finding:
     clear = bool(row["p_adjusted"] < ALPHA)
     figures = [float(row[name]) for name in DECIDING]
     upper, lower = row["contrast"].split(" less ")
-    between = interval_beside_zero(*figures)
+    between = interval_beside_zero(*figures[1:])
     text = f"{upper.capitalize()} and {lower}: no difference in staying is shown ({between})"
     if clear:
         than = "more" if row["estimate"] > 0 else "less"

@@ -17,7 +17,8 @@ from cxlab.core.design import DesignLike
 from cxlab.core.frames import open_frame
 from cxlab.core.labels import natural_order, row_labels
 from cxlab.core.messages import got
-from cxlab.stats.inference import effective_sample_size, wilson_interval
+from cxlab.stats.inference import wilson_interval
+from cxlab.stats.variance import effective_sample_size
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from cxlab.stats.quality.patterns import (
     straight_lining,
     weight_summary,
 )
-from cxlab.stats.quality.response import Response, response_rates
+from cxlab.stats.quality.response import Response, nonresponse_table, response_rates
 
 __all__ = [
     "FitForUse",
@@ -16,6 +16,7 @@ __all__ = [
     "break_off",
     "completeness",
     "fit_for_use",
+    "nonresponse_table",
     "repeated_answers",
     "response_rates",
     "straight_lining",

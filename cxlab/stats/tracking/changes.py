@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import stdtr
 
 from cxlab.core.design import DesignLike, as_design
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import metric_titles, with_display
 from cxlab.core.findings import Findings
 from cxlab.core.messages import unknown
@@ -337,7 +337,7 @@ class _Asked:
         )  # fmt: skip
 
     def _key(self, metric: Metric) -> tuple[str, str]:
-        return self.words[metric.column], metric.name or metric.kind
+        return self.words[metric.column], metric.name
 
     def _compared(self, periods: tuple[str, str], there: list[str]) -> pd.DataFrame:
         """Differences of all metrics between two periods; without numbers where one is lacking."""
@@ -393,7 +393,7 @@ def _blank_rows(metrics: Sequence[Metric], words: Mapping[str, str]) -> pd.DataF
     """Rows of a comparison that cannot be made: no numbers."""
     figures = ("n", "n_before", "estimate", "se", "ci_low", "ci_high", "p_value", "df")
     named = [
-        {"label": words[metric.column], "metric": metric.name or metric.kind, "unit": metric.unit}
+        {"label": words[metric.column], "metric": metric.name, "unit": metric.unit}
         for metric in metrics
     ]
     return pd.DataFrame(named).assign(**dict.fromkeys(figures, np.nan), method="", note="")

@@ -11,9 +11,15 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.audit import Joint, hidden_in_cross, hidden_in_segments
-from cxlab.core.disclosure.gate import COMPLEMENTARY, MIN_GROUP_SIZE, SMALL, joint_answers
-from cxlab.core.disclosure.rule import groups_hidden_by_run
+from cxlab.core.disclosure.gate import groups_hidden_by_run, joint_answers
+from cxlab.core.disclosure.rule import (
+    COMPLEMENTARY,
+    MIN_GROUP_SIZE,
+    SMALL,
+    Joint,
+    hidden_in_cross,
+    hidden_in_segments,
+)
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list
 from cxlab.core.messages import unknown
@@ -21,7 +27,7 @@ from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
 from cxlab.core.periods import of_periods, periods_of, with_text_periods
 from cxlab.core.result import Result
-from cxlab.stats.inference import check_level, contrast_spread, t_quantile
+from cxlab.stats.inference import check_level, t_quantile
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.metrics.two_groups import cells_of, side_sums
 from cxlab.stats.metrics.values import metric_totals, open_metrics
@@ -33,6 +39,7 @@ from cxlab.stats.tracking.decomposition import (
     cell_sums,
     estimates,
 )
+from cxlab.stats.variance import contrast_spread
 
 #: A change smaller than this has no parts in per cent.
 NO_CHANGE = 1e-9

@@ -55,7 +55,7 @@ def theme_changes(scores: ThemeScores, *, period: str, before: str | None = None
     ...                      "code": ["a", "b"] * 20 + ["a", "b", "b", "b"] * 10})
     >>> coded = people_codes(rows, ["code"], {"a": Theme("a", "A", codes={"1": ("a",), "2": ("a",)})})
     >>> changes = theme_changes(theme_scores(rows, coded, score="score", by="period"), period="2")
-    >>> changes.loc[changes["quantity"] == "share", "estimate"].tolist()
+    >>> changes.loc[changes["quantity"] == "share", "estimate"].round(6).tolist()
     [-25.0]
     """
     table = scores.table

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
@@ -109,29 +110,36 @@ def code_comments(
         notes.append(f"{int(other.sum()):,} comments are not in {wanted}: not coded.")
         read &= ~other
     number, distinct = pd.factorize(said[read])
-    found = {
-        name: pd.Series(distinct.str.contains(pattern_of(theme.words), regex=True), dtype=float)
-        for name, theme in codebook.items()
-    }
     values = pd.DataFrame(np.nan, index=data.index, columns=list(codebook))
-    for name, one in found.items():
-        values.loc[read, name] = one.to_numpy()[number]
+    folded = [one.casefold() for one in distinct]
+    for name, theme in codebook.items():
+        values.loc[read, name] = holding(folded, theme.words)[number]
     return _coded(values, codebook, WORDS, notes)
 
 
+def holding(folded: Sequence[str], words: Sequence[str]) -> NDArray[np.float64]:
+    """1 where a casefolded text holds any of the words, else 0."""
+    found = pattern_of(words).search
+    return np.array([found(one) is not None for one in folded], dtype=float)
+
+
 def pattern_of(words: Sequence[str]) -> re.Pattern[str]:
-    """A pattern that finds any of the words whole, case aside.
+    """A pattern that finds any of the words whole in casefolded text.
 
     Examples
     --------
-    >>> pattern_of(["long line*"]).findall("Long  lines, longer line")
-    ['Long  lines']
+    >>> pattern_of(["Long line*"]).findall("a long  lines, longer line")
+    ['long  lines']
     """
-    parts = [
-        r"\s+".join(re.escape(part).replace(r"\*", r"\w*") for part in word.split())
-        for word in words
-    ]
-    return re.compile(rf"(?<!\w)(?:{'|'.join(parts)})(?!\w)", re.IGNORECASE)
+    return re.compile("|".join(_whole(word.casefold()) for word in words))
+
+
+def _whole(word: str) -> str:
+    stem, star, rest = word.split()[0].partition("*")
+    # what is before a word is looked at once its letters are found: ten times as fast
+    start = rf"{re.escape(stem)}(?<!\w{re.escape(stem)})" if stem else r"(?<!\w)"
+    parts = [re.escape(part).replace(r"\*", r"\w*") for part in (star + rest, *word.split()[1:])]
+    return start + r"\s+".join(parts) + r"(?!\w)"
 
 
 def people_codes(

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cxlab.stats.covariance.patterns import pattern_numbers
+
 Array = NDArray[np.float64]
 #: Moments (replicates, q, q) → quantity (replicates,).
 Quantity = Callable[[Array], Array]
@@ -55,9 +57,15 @@ class Comments:
         """Comments with hand codes."""
         return np.asarray(~np.isnan(self.hand).any(axis=1))
 
-    def rows(self, codes: Array) -> Array:
-        """``(1, themes, score)`` of each comment."""
-        return np.column_stack([np.ones(len(codes)), codes, self.score])
+    def kinds(self) -> tuple[Array, NDArray[np.int64]]:
+        """Rows ``(1, machine codes, score)`` that differ, and which of them each comment is.
+
+        Codes are few and so are scores: what is computed for kinds needs no table of all comments.
+        """
+        scores, score = np.unique(self.score, return_inverse=True)
+        number = pattern_numbers(self.machine == 1) * len(scores) + score
+        _, first, kind = np.unique(number, return_index=True, return_inverse=True)
+        return _rows(self.machine[first], self.score[first]), kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,15 +125,14 @@ class Correction:
         self.mass = np.where(comments.own, comments.weight, 0.0)
         self.mass = self.mass / self.mass.sum()
         self.census = bool(comments.coded[comments.own].all())
-        self.by_machine = comments.rows(comments.machine)
-        self.all = _products(self.by_machine, self.mass)
+        self.kinds, self.kind = comments.kinds()
+        self.all = _products(self.kinds, np.bincount(self.kind, self.mass).astype(float))
         self.drawn = _drawn(comments, self.mass, self.census)
         index = self.drawn.index
-        self.by_hand = comments.rows(np.nan_to_num(comments.hand))[index]
+        self.by_hand = _rows(np.nan_to_num(comments.hand[index]), comments.score[index])
+        self.by_machine = self.kinds[self.kind[index]]
         self.scale = self.drawn.part * self.drawn.share[self.drawn.place]
-        self.sampled = [
-            _products(one, self.scale) for one in (self.by_hand, self.by_machine[index])
-        ]
+        self.sampled = [_products(one, self.scale) for one in (self.by_hand, self.by_machine)]
 
     def moments(self, tuning: float) -> Array:
         """Corrected moments, shape (themes + 2, themes + 2)."""
@@ -146,8 +153,10 @@ class Correction:
         tuning : float, optional
             λ; by default the one of least variance, from 0 to 1.
         """
-        gradient = self._gradient(quantity)
-        hand, machine = self._linear(gradient)
+        gradient = _gradient(quantity, self.moments(0.0))
+        centre = float((gradient * self.moments(0.0)).sum())
+        hand, machine = (_linear(one, gradient) - centre for one in (self.by_hand, self.kinds))
+        machine = machine[self.kind]
         if tuning is None:
             tuning = 1.0 if self.census else _tuned(hand, machine[self.drawn.index], self.drawn)
         moments = self.moments(tuning)
@@ -157,26 +166,14 @@ class Correction:
             self._information(gradient, tuning), self._unseen(gradient, theme),
         )  # fmt: skip
 
-    def _gradient(self, quantity: Quantity) -> Array:
-        """Derivative of a quantity by each moment, at the hand-coded moments."""
-        centre, size = self.moments(0.0), len(self.all)
-        first, second = np.triu_indices(size)
-        step = np.zeros((len(first), size, size))
-        width = 1e-5 * np.sqrt(np.maximum(centre[first, first] * centre[second, second], 1e-12))
-        at = np.arange(len(first))
-        step[at, first, second] = step[at, second, first] = width
-        slope = (quantity(centre + step) - quantity(centre - step)) / (2 * width)
-        found = np.zeros((size, size))
-        found[first, second] = slope
-        return found
-
-    def _linear(self, gradient: Array) -> tuple[Array, Array]:
-        """Linear influence of each hand-coded comment, and of all by their machine codes."""
-        by_hand, machine = (
-            ((rows @ gradient) * rows).sum(axis=1) for rows in (self.by_hand, self.by_machine)
+    def machine_alone(self, quantity: Quantity) -> Corrected:
+        """The plug-in: as if the machine's codes were true."""
+        gradient = _gradient(quantity, self.all)
+        linear, found = _linear(self.kinds, gradient)[self.kind], float(quantity(self.all[None])[0])
+        pull = (self.kinds @ gradient[:, -1])[self.kind]
+        return Corrected(
+            found, 1.0, found, self.mass * (linear - self.mass @ linear), (self.mass * pull) ** 2
         )
-        centre = float((gradient * self.moments(0.0)).sum())
-        return by_hand - centre, machine - centre
 
     def _influence(
         self, quantity: Quantity, moments: Array, tuning: float, hand: Array, machine: Array
@@ -197,15 +194,14 @@ class Correction:
         """Variance of what the sample may have missed: codes that a person would change."""
         if self.census:
             return 0.0
-        changed = self.by_machine.copy()
-        changed[:, 1 + theme] = 1 - changed[:, 1 + theme]
-        before, after = (
-            ((rows @ gradient) * rows).sum(axis=1) for rows in (self.by_machine, changed)
-        )
+        place = 1 + theme
+        change = 1 - 2 * self.kinds[:, place]
+        pull = self.kinds @ (gradient[place] + gradient[:, place])
+        after = change * pull + gradient[place, place]
         drawn = self.drawn
         strata = self.comments.stratum
         mass = np.bincount(strata, self.mass, len(drawn.share))
-        square = np.bincount(strata, self.mass * (after - before) ** 2, len(drawn.share))
+        square = np.bincount(strata, self.mass * after[self.kind] ** 2, len(drawn.share))
         number = np.bincount(drawn.place, minlength=len(drawn.share))
         open_ = np.ones(len(mass)) if not len(drawn.place) else 1 - _seen(drawn)
         usable = (mass > 0) & (number > 0)
@@ -217,8 +213,8 @@ class Correction:
     def _information(self, gradient: Array, tuning: float) -> Array:
         """Square of each comment's pull, by its score or, where scores don't count, by its weight."""
         # moments are linear in the score: its column is the derivative by it
-        pull_all, pull_hand = (rows @ gradient[:, -1] for rows in (self.by_machine, self.by_hand))
-        index = self.drawn.index
+        pull_all = (self.kinds @ gradient[:, -1])[self.kind]
+        pull_hand, index = self.by_hand @ gradient[:, -1], self.drawn.index
         if not np.abs(gradient[:, -1]).any():
             pull_all, pull_hand = np.ones(len(pull_all)), np.ones(len(pull_hand))
             tuning = 0.0
@@ -234,9 +230,8 @@ class Correction:
     def _jackknife(self, quantity: Quantity, moments: Array, tuning: float) -> Array:
         """Each hand-coded comment's part, from leaving it out of its stratum."""
         drawn = self.drawn
-        machine = self.by_machine[drawn.index]
         pairs = self.by_hand[:, :, None] * self.by_hand[:, None, :]
-        pairs -= tuning * machine[:, :, None] * machine[:, None, :]
+        pairs -= tuning * self.by_machine[:, :, None] * self.by_machine[:, None, :]
         weighted = drawn.part[:, None, None] * pairs
         middle = np.zeros((len(drawn.share), *pairs.shape[1:]))
         np.add.at(middle, drawn.place, weighted)
@@ -248,6 +243,31 @@ class Correction:
         change = quantity(moments[None])[0] - quantity(moments - moved)
         found = change * (1 - drawn.part)
         return found - drawn.part * _stratum_sums(drawn, found)[drawn.place]
+
+
+def _rows(codes: Array, score: Array) -> Array:
+    """``(1, themes, score)`` of each comment."""
+    return np.column_stack([np.ones(len(codes)), codes, score])
+
+
+def _linear(rows: Array, gradient: Array) -> Array:
+    """Sum of the gradient times the products of each row; most gradients are of few columns."""
+    used = np.flatnonzero(gradient.any(axis=0) | gradient.any(axis=1))
+    part = rows[:, used]
+    return np.asarray(((part @ gradient[np.ix_(used, used)]) * part).sum(axis=1))
+
+
+def _gradient(quantity: Quantity, centre: Array) -> Array:
+    """Derivative of a quantity by each moment."""
+    size = len(centre)
+    first, second = np.triu_indices(size)
+    step = np.zeros((len(first), size, size))
+    width = 1e-5 * np.sqrt(np.maximum(centre[first, first] * centre[second, second], 1e-12))
+    at = np.arange(len(first))
+    step[at, first, second] = step[at, second, first] = width
+    found = np.zeros((size, size))
+    found[first, second] = (quantity(centre + step) - quantity(centre - step)) / (2 * width)
+    return found
 
 
 def _products(rows: Array, weight: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.findings import Cells, Finding, Findings
 from cxlab.core.metric import Metric

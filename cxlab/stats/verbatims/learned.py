@@ -17,7 +17,7 @@ from cxlab.core.frames import check_columns
 from cxlab.core.metric import Metric
 from cxlab.core.result import Result
 from cxlab.core.threads import one_blas_thread
-from cxlab.stats.verbatims.codes import CodedComments, pattern_of
+from cxlab.stats.verbatims.codes import CodedComments, holding
 from cxlab.stats.verbatims.quotes import sentences_of
 from cxlab.stats.verbatims.scores import score_values
 
@@ -34,8 +34,8 @@ SHOWN, MOST_WORDS = 6, 2_000
 MOST_HALVED = 4_000
 #: Most comments that are read.
 MOST_LEARNED = 20_000
-#: Steps of a factorisation.
-MOST_STEPS = 100
+#: Steps of a factorisation, and of one of a half-sample.
+MOST_STEPS, HALF_STEPS = 100, 50
 #: Places for words and pairs of words of sentences.
 PLACES = 1 << 17
 #: Comments from which on a word counts, and their share up to which it does.
@@ -157,7 +157,7 @@ def _factors(
         parts = whole.fit_transform(weights)
         for _ in range(resamples):
             half = rng.choice(n, min(n, MOST_HALVED) // 2, replace=False)
-            found = NMF(**options).fit(weights[half]).components_
+            found = NMF(**options | {"max_iter": HALF_STEPS}).fit(weights[half]).components_
             again.append((_unit(whole.components_) @ _unit(found).T).max(axis=1) >= SAME)
     return parts, whole.components_, again
 
@@ -249,10 +249,10 @@ def theme_sentiment(
     flat = [p for several in pieces for p in several]
     whole, tone = _out_of_fold(given, flat, owner, folds, seed)
     auc, r = _auc(whole, given > given.mean()), float(np.corrcoef(whole, given)[0, 1])
-    series = pd.Series(flat, dtype="str")
+    folded = [one.casefold() for one in flat]
     rows = []
     for name, theme in themes.themes.items():
-        own = tone[series.str.contains(pattern_of(theme.words)).to_numpy(bool)]
+        own = tone[holding(folded, theme.words) == 1]
         mean = float(own.mean()) if len(own) else np.nan
         rows.append((name, len(own), mean, float((own < 0).mean()) if len(own) else np.nan))
     notes.append(
@@ -286,9 +286,9 @@ def _out_of_fold(
     together = sparse.csr_array(
         (np.ones(len(owner)), (owner, np.arange(len(owner)))), shape=(n, len(owner))
     )
-    weigh = TfidfTransformer(sublinear_tf=True)
-    comments = sparse.csr_array(weigh.fit_transform(together @ counts))
-    sentences = sparse.csr_array(weigh.transform(counts))
+    weigh, comments = TfidfTransformer(sublinear_tf=True), together @ counts
+    comments = sparse.csr_array(weigh.fit(comments).transform(comments, copy=False))
+    sentences = sparse.csr_array(weigh.transform(counts, copy=False))
     fold = np.random.default_rng(seed).permutation(n) % folds
     whole, tone = np.zeros(n), np.zeros(len(pieces))
     for number in range(folds):

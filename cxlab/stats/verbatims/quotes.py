@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from math import log1p, sqrt
 
-import numpy as np
 import pandas as pd
 
 from cxlab.core.display import with_display
@@ -203,7 +203,7 @@ def _checked(data: pd.DataFrame, hand: pd.DataFrame | None, row: str | None) -> 
 
 
 def _sentences_with(pattern: re.Pattern[str], texts: pd.Series) -> list[str]:
-    return [one for text in texts for one in sentences_of(text) if pattern.search(one)]
+    return [one for text in texts for one in sentences_of(text) if pattern.search(one.casefold())]
 
 
 def _best(
@@ -211,29 +211,27 @@ def _best(
 ) -> list[str]:
     """Those that pass, checked by people first, of the most usual words, no two alike."""
     counts = Counter(sentences)
+    words = {one: {word.casefold() for word in _WORD.findall(one)} for one in counts}
     total: Counter[str] = Counter()
     for sentence, times in counts.items():
-        total.update(dict.fromkeys(_words(sentence), times))
+        total.update(dict.fromkeys(words[sentence], times))
+    usual = {word: log1p(times) for word, times in total.items()}
+
+    def typical(sentence: str) -> float:
+        # long sentences say more, of words that others use too
+        own = words[sentence]
+        return sum(usual[word] for word in sorted(own)) / sqrt(len(own) + 3)
+
     fresh = [one for one in counts if one not in wrong]
     chosen: list[str] = []
-    for sentence in sorted(fresh, key=lambda one: (one not in sure, -_typical(one, total), one)):
+    for sentence in sorted(fresh, key=lambda one: (one not in sure, -typical(one), one)):
         if len(chosen) == n:
             break
-        if known.passes(sentence) and not any(_alike(sentence, other) for other in chosen):
+        alike = any(_alike(words[sentence], words[other]) for other in chosen)
+        if not alike and known.passes(sentence):
             chosen.append(sentence)
     return chosen
 
 
-def _words(sentence: str) -> Iterator[str]:
-    return (word.casefold() for word in _WORD.findall(sentence))
-
-
-def _typical(sentence: str, total: Counter[str]) -> float:
-    words = set(_words(sentence))
-    # long sentences say more, of words that others use too
-    return sum(np.log1p(total[word]) for word in words) / np.sqrt(len(words) + 3)
-
-
-def _alike(one: str, other: str) -> bool:
-    first, second = set(_words(one)), set(_words(other))
+def _alike(first: set[str], second: set[str]) -> bool:
     return len(first & second) > ALIKE * min(len(first), len(second))

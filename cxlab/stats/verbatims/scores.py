@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.design import DesignLike, as_design
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hide_rows
+from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.frames import check_columns
@@ -271,38 +272,21 @@ def _group(
         return
     shares = correction.Correction(sheet.comments(own, np.zeros(len(own)), there, pool))
     scored = sheet.comments(own, values, there, pool)
-    rated = bool(scored.own.any())
-    if rated:
-        gaps = correction.Correction(scored)
-        naive = correction.Correction(_by_machine(scored))
+    gaps = correction.Correction(scored) if scored.own.any() else None
     for place, i in enumerate(there):
-        yield _row(sheet, shares, None, SHARE, correction.share(place), i, place, level)
-        if not rated:
+        yield _row(sheet, shares, SHARE, correction.share(place), i, place, level)
+        if gaps is None:
             continue
         marks = gaps.by_hand[:, 1 + place]
         if min(marks.sum(), len(marks) - marks.sum()) < FEWEST:
-            yield {**_head(sheet, gaps, i, place), "quantity": GAP, "note": TOO_FEW}, np.empty(0)
+            yield {**_head(sheet, gaps, i), "quantity": GAP, "note": TOO_FEW}, np.empty(0)
             continue
         for name, quantity in (
             (GAP, correction.gap(place)),
             (ADJUSTED, correction.adjusted_gap(place, len(there))),
             (IMPACT, correction.impact(place)),
         ):
-            yield _row(sheet, gaps, naive, name, quantity, i, place, level)
-
-
-def _by_machine(comments: correction.Comments) -> correction.Comments:
-    """As if the machine's codes were true."""
-    codes = np.where(comments.own[:, None], comments.machine, np.nan)
-    return correction.Comments(
-        comments.machine,
-        codes,
-        comments.score,
-        comments.own,
-        comments.weight,
-        comments.drawn,
-        comments.stratum,
-    )
+            yield _row(sheet, gaps, name, quantity, i, place, level)
 
 
 def _counted(sheet: Prepared, own: NDArray[np.bool_], i: int) -> dict[str, Any]:
@@ -314,7 +298,7 @@ def _counted(sheet: Prepared, own: NDArray[np.bool_], i: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _head(sheet: Prepared, made: correction.Correction, i: int, place: int) -> dict[str, Any]:
+def _head(sheet: Prepared, made: correction.Correction, i: int) -> dict[str, Any]:
     """Counts of people, whatever their weights: they decide what is hidden."""
     own = made.comments.own & (sheet.weight > 0)
     known = np.where(np.isnan(sheet.hand[:, i]), sheet.machine[:, i], sheet.hand[:, i])
@@ -326,14 +310,14 @@ def _head(sheet: Prepared, made: correction.Correction, i: int, place: int) -> d
 
 
 def _row(
-    sheet: Prepared, made: correction.Correction, naive: correction.Correction | None, name: str,
-    quantity: correction.Quantity, i: int, place: int, level: float,
+    sheet: Prepared, made: correction.Correction, name: str, quantity: correction.Quantity, i: int,
+    place: int, level: float,
 ) -> tuple[dict[str, Any], Array]:  # fmt: skip
     found = made.estimate(quantity, theme=place)
     variance, df = spread(found.influence, found.information, sheet.units)
     variance += found.unseen
     row = {
-        **_head(sheet, made, i, place), "quantity": name, "estimate": found.estimate, "se": np.sqrt(variance),
+        **_head(sheet, made, i), "quantity": name, "estimate": found.estimate, "se": np.sqrt(variance),
         "df": df, "machine": found.machine, "tuning": np.nan if sheet.by_people else found.tuning, "note": "",
     }  # fmt: skip
     if name == SHARE:
@@ -342,8 +326,8 @@ def _row(
     width = float(t_quantile(level, df)) * row["se"]
     row |= {"ci_low": found.estimate - width, "ci_high": found.estimate + width}
     row["p_value"] = p_value(found.estimate, row["se"], df)
-    if naive is not None and not sheet.by_people:
-        plain = naive.estimate(quantity)
+    if name == GAP and not sheet.by_people:
+        plain = made.machine_alone(quantity)
         own, own_df = spread(plain.influence, plain.information, sheet.units)
         row["machine_p"] = p_value(plain.estimate, float(np.sqrt(own)), own_df)
     return row, found.influence

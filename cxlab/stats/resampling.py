@@ -1,15 +1,22 @@
-"""TODO."""
+"""Replicates of a sample: which rows come again or are left out, and intervals of what they give.
+
+A replicate is a set of multipliers, one per cluster, that an estimator puts on its weights.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 Array = np.ndarray
+
+#: A difference that varies less than this share of its two sides does not vary.
+NO_SPREAD = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +33,6 @@ class SamplingDesign:
         Clusters drawn in the stratum: those seen, or more where a filter took some away.
     stratified : bool
         Whether strata were given.
-    n_missing_clusters : int
-        Rows without a cluster id; each is a cluster of its own.
     note : str
         What was assumed, in words; empty if nothing was.
     """
@@ -36,23 +41,12 @@ class SamplingDesign:
     cluster_stratum: Array
     stratum_sizes: Array
     stratified: bool
-    n_missing_clusters: int = 0
     note: str = ""
 
     @property
     def n_clusters(self) -> int:
         """Clusters that have a row."""
         return len(self.cluster_stratum)
-
-    @property
-    def n_strata(self) -> int:
-        """Strata after merging."""
-        return len(self.stratum_sizes)
-
-    @property
-    def degrees_of_freedom(self) -> int:
-        """Clusters that have a row less strata that have one."""
-        return self.n_clusters - len(np.unique(self.cluster_stratum))
 
 
 def sampling_design(
@@ -62,35 +56,15 @@ def sampling_design(
     cluster: Any = None,
     stratum_clusters: Any = None,
 ) -> SamplingDesign:
-    """Number the clusters and strata of a sample.
+    """Number the clusters and strata of a sample of ``n_rows`` rows; each array has one value a row.
 
-    Parameters
-    ----------
-    n_rows : int
-        Rows of the sample.
-    strata, cluster : array-like of shape (n_rows,), optional
-        Labels of any kind. Clusters are nested in strata: one label in two strata is two
-        clusters. A missing cluster label makes the row its own cluster.
-    stratum_clusters : array-like of shape (n_rows,), optional
-        Clusters (rows, where there is no cluster) drawn in the row's stratum before any
-        filter. A smaller number than is seen, or a missing one, is replaced by the number
-        seen.
+    Clusters are nested in strata: one label in two strata is two clusters. A row without one is its
+    own. ``stratum_clusters``: how many were drawn in the row's stratum before any filter; fewer than
+    are seen, or none, become those seen. Strata with a single cluster are merged, and ``note`` says so.
 
-    Returns
-    -------
-    SamplingDesign
-        Strata with a single cluster are merged, and ``note`` says so.
-
-    Raises
-    ------
-    ValueError
-        If an array has another length or a stratum label is missing.
-
-    Examples
-    --------
     >>> design = sampling_design(4, strata=["a", "a", "b", "b"], cluster=[1, 2, 1, 1])
-    >>> design.row_cluster.tolist(), design.n_strata
-    ([0, 1, 2, 2], 1)
+    >>> design.row_cluster.tolist(), design.stratum_sizes.tolist()
+    ([0, 1, 2, 2], [3])
     >>> design.note
     "Strata with a single cluster were merged: 'b'."
     """
@@ -113,7 +87,6 @@ def sampling_design(
         cluster_stratum=merged,
         stratum_sizes=sizes,
         stratified=strata is not None,
-        n_missing_clusters=n_missing,
         note=" ".join(note for note in notes if note),
     )
 
@@ -186,40 +159,12 @@ def check_length(argument: str, values: Any, n_rows: int) -> None:
 
 
 def bootstrap_multipliers(design: SamplingDesign, replicates: int, *, seed: int = 0) -> Array:
-    """How often each cluster comes in each bootstrap replicate.
+    """How often each cluster comes in each bootstrap replicate, shape (clusters, replicates).
 
-    Parameters
-    ----------
-    design : SamplingDesign
-        From `sampling_design`. With no cluster column a cluster is a row.
-    replicates : int
-        Number of replicates, at least 1.
-    seed : int
-        Seed of ``numpy.random.default_rng``; the same seed gives the same digits.
-
-    Returns
-    -------
-    ndarray of float, shape (clusters, replicates)
-        Multipliers of the weights; ``multipliers[design.row_cluster]`` spreads them over
-        rows. Without strata they are counts that add to the number of clusters drawn. With
-        strata they are the rescaled counts of Rao and Wu: n_h − 1 of the n_h clusters are
-        drawn with replacement and multiplied by n_h / (n_h − 1).
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two clusters to draw from.
-
-    References
-    ----------
-    Rao & Wu (1988), JASA 83, 231–241; Rao, Wu & Yue (1992), Survey Methodology 18, 209–217.
-
-    Examples
-    --------
-    >>> from cxlab.stats.resampling import sampling_design
-    >>> design = sampling_design(5)
-    >>> bootstrap_multipliers(design, 3, seed=1).sum(axis=0)
-    array([5., 5., 5.])
+    ``multipliers[design.row_cluster]`` spreads them over rows. Without strata they are counts that
+    add to the number of clusters drawn. With strata they are the rescaled counts of Rao and Wu: n_h − 1
+    of the n_h clusters are drawn with replacement and multiplied by n_h / (n_h − 1). Rao & Wu (1988),
+    JASA 83, 231–241; Rao, Wu & Yue (1992), Survey Methodology 18, 209–217.
     """
     _check_replicates(replicates)
     if int(design.stratum_sizes.max(initial=0)) < 2:
@@ -250,94 +195,26 @@ def _draw_counts(generator: np.random.Generator, size: int, drawn: int, replicat
     return counts.reshape(replicates, size).T
 
 
-@dataclass(frozen=True, eq=False)
-class JackknifeBlocks:
-    """Groups of whole clusters, to be left out one at a time.
+def jackknife_blocks(design: SamplingDesign, blocks: int = 100, *, seed: int = 0) -> Array:
+    """Block of each cluster for the delete-a-group jackknife, from 0; at most one a cluster.
 
-    Attributes
-    ----------
-    row_block : ndarray of int, shape (rows,)
-        Number of the row's block, from 0.
-    n_blocks : int
-        Blocks G.
+    Clusters are ordered by stratum, by chance within, and dealt round, so that every block takes
+    its part of every stratum. Where a stratum has fewer clusters than there are blocks, part of
+    the variance between strata remains and the jackknife errs on the wide side: Kott (2001),
+    Journal of Official Statistics 17, 521–526.
     """
-
-    row_block: Array
-    n_blocks: int
-
-
-def jackknife_blocks(
-    design: SamplingDesign, blocks: int = 100, *, seed: int = 0
-) -> JackknifeBlocks:
-    """Deal whole clusters into blocks for the delete-a-group jackknife.
-
-    Parameters
-    ----------
-    design : SamplingDesign
-        From `sampling_design`.
-    blocks : int
-        Blocks wanted, at least 2; never more than there are clusters.
-    seed : int
-        Order within strata is shuffled with ``numpy.random.default_rng(seed)``.
-
-    Returns
-    -------
-    JackknifeBlocks
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two clusters or blocks.
-
-    Notes
-    -----
-    Clusters are ordered by stratum and dealt round, so that every block takes its part of
-    every stratum. Where a stratum has fewer clusters than there are blocks, part of the
-    variance between strata remains and the jackknife errs on the wide side.
-
-    References
-    ----------
-    Kott (2001), Journal of Official Statistics 17, 521–526.
-
-    Examples
-    --------
-    >>> from cxlab.stats.resampling import sampling_design
-    >>> blocks = jackknife_blocks(sampling_design(6, cluster=[1, 1, 2, 2, 3, 3]), blocks=3)
-    >>> blocks.n_blocks, len(set(blocks.row_block.tolist()))
-    (3, 3)
-    """
-    if blocks < 2:
-        raise ValueError(f"`blocks` must be 2 or more; got {blocks}.")
-    if design.n_clusters < 2:
-        raise ValueError(
-            f"`cluster` must have at least 2 clusters to jackknife; got {design.n_clusters}."
-        )
     generator = np.random.default_rng(seed)
     order = np.lexsort((generator.random(design.n_clusters), design.cluster_stratum))
     n_blocks = min(blocks, design.n_clusters)
     kind = np.min_scalar_type(n_blocks)  # a byte a row where rows are clusters
     cluster_block = np.empty(design.n_clusters, dtype=kind)
     cluster_block[order] = np.resize(np.arange(n_blocks, dtype=kind), design.n_clusters)
-    return JackknifeBlocks(row_block=cluster_block[design.row_cluster], n_blocks=n_blocks)
+    return cluster_block
 
 
 def jackknife_covariance(left_out: Array, estimate: Array) -> Array:
-    """Covariance of an estimate from its values with one block left out.
+    """(G − 1)/G · Σ (θ_(g) − θ)(θ_(g) − θ)ᵀ of ``left_out``, shape (G, k), and ``estimate``, shape (k,).
 
-    Parameters
-    ----------
-    left_out : ndarray of shape (blocks, k)
-        The estimate without each block.
-    estimate : ndarray of shape (k,)
-        The estimate on all rows.
-
-    Returns
-    -------
-    ndarray of shape (k, k)
-        (G − 1) / G · Σ (θ_(g) − θ)(θ_(g) − θ)ᵀ.
-
-    Examples
-    --------
     >>> left_out = np.array([[2.5], [2.0], [1.5]])  # means of 1, 2, 3 without one of them
     >>> jackknife_covariance(left_out, np.array([2.0]))  # = variance 1 / 3
     array([[0.33333333]])
@@ -345,3 +222,123 @@ def jackknife_covariance(left_out: Array, estimate: Array) -> Array:
     deviations = np.asarray(left_out, dtype=float) - np.asarray(estimate, dtype=float)
     blocks = len(deviations)
     return (blocks - 1) / blocks * deviations.T @ deviations
+
+
+def check_level(level: float) -> float:
+    """The level itself, when it is a probability strictly between 0 and 1."""
+    number = isinstance(level, Real) and not isinstance(level, bool)
+    if not number or not 0 < level < 1:
+        raise ValueError(f"`level` must be between 0 and 1, such as 0.95; got {level}.")
+    return float(level)
+
+
+def percentile_interval(
+    values: Array, level: float = 0.95, *, axis: int = 0
+) -> tuple[Array, Array]:
+    """Quantiles (1 − level)/2 and (1 + level)/2 of the finite replicates along an axis; NaN of none."""
+    check_level(level)
+    values = np.asarray(values, dtype=float)
+    probabilities = [(1 - level) / 2, (1 + level) / 2]
+    finite = np.isfinite(values)
+    if finite.all() and values.size:
+        low, high = np.quantile(values, probabilities, axis=axis)
+        return low, high
+    masked = np.where(finite, values, np.nan)
+    nothing = ~finite.any(axis=axis, keepdims=True)
+    low, high = np.nanquantile(np.where(nothing, 0.0, masked), probabilities, axis=axis)
+    blank = nothing.squeeze(axis)
+    return np.where(blank, np.nan, low), np.where(blank, np.nan, high)
+
+
+def ranks(values: Array) -> Array:
+    """Ranks along the last axis, 1 for the largest; ties share the best rank."""
+    values = np.asarray(values, dtype=float)
+    larger = values[..., None, :] > values[..., :, None]
+    return 1 + larger.sum(axis=-1)
+
+
+def rank_intervals(
+    estimates: Array, replicates: Array, level: float = 0.95, *, joint: bool = False
+) -> tuple[Array, Array]:
+    """Best and worst rank, 1 for the largest, that simultaneous tests of differences allow each estimate.
+
+    Parameters
+    ----------
+    estimates : ndarray of shape (k,)
+    replicates : ndarray of shape (replicates, k)
+        Those with a value that is not finite are set aside.
+    level : float
+    joint : bool
+        False: each interval holds its true rank with that probability, one item read on its own.
+        True: all hold theirs at once, for statements about the whole list ("the best three are …").
+
+    Notes
+    -----
+    Differences Δ are studentised by the spread of their replicates. The critical value is the
+    quantile of max |Δ* − Δ|/se over the item's comparisons with all others (joint: over all pairs).
+    Pairs beyond it are distinguished, and the quantile is taken again over the rest until none is
+    added. The best rank is 1 + the number surely larger, the worst k − the number surely smaller.
+    Quantiles of replicated ranks are no such interval: where all are tied, a replicate still puts one
+    of them first. A difference that is the same in every replicate distinguishes nothing.
+
+    References
+    ----------
+    Mogstad, Romano, Shaikh & Wilhelm (2024), Review of Economic Studies 91, 476–518. Romano & Wolf
+    (2005), JASA 100, 94–108.
+    """
+    check_level(level)
+    estimates, replicates = _checked_replicates(estimates, replicates)
+    ratio, deviation = _studentised(estimates, replicates)
+    if joint:
+        distinct = _distinguished(ratio.ravel(), deviation.reshape(len(deviation), -1), level)
+        distinct = distinct.reshape(ratio.shape)
+    else:
+        each = range(len(estimates))
+        distinct = np.array(
+            [_distinguished(ratio[item], deviation[:, item], level) for item in each]
+        )
+    surely_larger = (distinct & (ratio < 0)).sum(axis=1)
+    surely_smaller = (distinct & (ratio > 0)).sum(axis=1)
+    return 1 + surely_larger, len(estimates) - surely_smaller
+
+
+def _checked_replicates(estimates: Array, replicates: Array) -> tuple[Array, Array]:
+    estimates = np.asarray(estimates, dtype=float)
+    replicates = np.asarray(replicates, dtype=float)
+    if estimates.ndim != 1 or replicates.shape[1:] != estimates.shape:
+        raise ValueError(
+            "`replicates` must have one column an estimate; "
+            f"got shape {replicates.shape} for {estimates.size} estimates."
+        )
+    finite = replicates[np.isfinite(replicates).all(axis=1)]
+    if len(finite) < 2 or not np.isfinite(estimates).all():
+        raise ValueError(
+            "`estimates` and at least 2 `replicates` must be finite; "
+            f"got {len(finite)} finite replicates. Leave out estimates that are not known."
+        )
+    return estimates, finite
+
+
+def _studentised(estimates: Array, replicates: Array) -> tuple[Array, Array]:
+    """Each difference over its spread, (k, k), and its replicates' deviations, (B, k, k)."""
+    difference = estimates[:, None] - estimates
+    replicated = replicates[:, :, None] - replicates[:, None, :]
+    se = replicated.std(axis=0, ddof=1)
+    spread = replicates.std(axis=0, ddof=1)
+    varies = se > NO_SPREAD * np.maximum(spread[:, None], spread)
+    # an unknown spread must neither distinguish a pair nor widen the others' critical value
+    se = np.where(varies, se, np.inf)
+    return difference / se, np.abs(replicated - difference) / se
+
+
+def _distinguished(ratio: Array, deviation: Array, level: float) -> Array:
+    """Which differences the step-down maximum test rejects, of one family."""
+    distinct = np.zeros(len(ratio), dtype=bool)
+    while not distinct.all():
+        largest = deviation[:, ~distinct].max(axis=1)
+        critical = np.quantile(largest, level, method="inverted_cdf")
+        more = ~distinct & (np.abs(ratio) > critical)
+        if not more.any():
+            break
+        distinct |= more
+    return distinct

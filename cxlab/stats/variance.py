@@ -14,41 +14,30 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.linalg import block_diag
 
-from cxlab.stats.inference.intervals import t_quantile
+from cxlab.stats.inference import t_quantile
 
 
 def design_variance(
     totals: pd.DataFrame, clusters: pd.Series, *, domains: int
 ) -> NDArray[np.float64]:
-    """Taylor variance of each domain's estimate from its linearised totals.
+    """Taylor variance of each domain's estimate from its linearised totals, shape (domains,).
 
     Parameters
     ----------
     totals : DataFrame
-        One row per domain × stratum × cluster, and one per domain × stratum for the rows
-        that are clusters of their own: ``domain`` (0 to ``domains`` − 1), ``stratum``,
-        ``total`` (sum of the linearised scores) and ``squares`` (its square, or the sum of
-        the squares of the rows that are clusters of their own).
+        One row per domain × stratum × cluster, and one per domain × stratum for the rows that are
+        clusters of their own: ``domain`` (from 0), ``stratum``, ``total`` (sum of the linearised
+        scores) and ``squares`` (its square, or the sum of the squares of the rows).
     clusters : Series of int
-        Clusters sampled per stratum, indexed by stratum: the whole design, with the
-        clusters that hold nobody of the domain.
+        Clusters sampled per stratum, by stratum: the whole design's.
     domains : int
-        Number of domains.
-
-    Returns
-    -------
-    ndarray of float, shape (domains,)
 
     Notes
     -----
-    ``V = Σ_h n_h/(n_h − 1) · (Σ_c t_hc² − (Σ_c t_hc)²/n_h)``. A domain keeps the design's
-    strata and clusters whole: a cluster outside it counts in ``n_h`` with a total of
-    zero. A stratum with one cluster has no spread of its own; its total is centred on the
-    whole sample, that is, its square is taken as is.
-
-    References
-    ----------
-    Lumley (2010), Complex Surveys, chapters 2 and 3.
+    ``V = Σ_h n_h/(n_h − 1) · (Σ_c t_hc² − (Σ_c t_hc)²/n_h)``. A domain keeps the design's strata and
+    clusters whole: a cluster outside it counts in ``n_h`` with a total of zero. A stratum with one
+    cluster has no spread of its own; its total is centred on the whole sample, that is, its square is
+    taken as is. Lumley (2010), Complex Surveys, chapters 2 and 3.
 
     Examples
     --------
@@ -74,30 +63,11 @@ def design_variance(
 def effective_sample_size(
     n: ArrayLike, deff: ArrayLike, df: ArrayLike, *, level: float = 0.95
 ) -> NDArray[np.float64]:
-    """Size of the simple sample that would know as much, at most ``n``.
+    """Size of the simple sample that would know as much, ``min(n, (n/deff)·(t_{n−1}/t_df)²)``.
 
-    Parameters
-    ----------
-    n : array_like of float
-        Valid answers.
-    deff : array_like of float
-        Design effect, over 0.
-    df : array_like of float
-        Design degrees of freedom. Below 1 the result is NaN.
-    level : float
-        Level of the interval that it will serve.
+    The ratio of the t quantiles carries the few clusters into intervals that use the normal quantile;
+    NaN below one degree of freedom. Korn & Graubard (1998), Survey Methodology 24, 193–201.
 
-    Notes
-    -----
-    ``min(n, (n/deff)·(t_{n−1}/t_df)²)``: the ratio of the t quantiles carries the few
-    clusters into intervals that use the normal quantile.
-
-    References
-    ----------
-    Korn & Graubard (1998), Survey Methodology 24, 193–201.
-
-    Examples
-    --------
     >>> effective_sample_size([100], [2.0], [1000]).round(1).tolist()
     [51.1]
     """
