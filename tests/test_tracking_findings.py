@@ -284,7 +284,7 @@ class TestWhatIsShown:
         new = [("wifi", LAST, -2.9, -0.5), ("staff", LAST, 0.5, 0.9)]
         answer = founded(put(study(), *year, back, *new)).answer
         assert answer.text.startswith(
-            "wifi fell by 1.7 of 10 since 2025-Q3; food (−1.0 of 10) and staff (−1.0 of 10) fell "
+            "wifi fell by 2 of 10 since 2025-Q3; food (−1.0 of 10) and staff (−1.0 of 10) fell "
             "against 2024-Q4, a year before; "
         )
 

@@ -22,6 +22,7 @@ from cxlab.stats.comparison.contract import (
     numbers,
     positions,
     read_frame,
+    refuse,
 )
 
 LOW, HIGH = 0, 10
@@ -83,22 +84,12 @@ def _take(part: Any, rows: np.ndarray) -> Any:
 class ProgrammeData:
     """Checked files of a programme.
 
-    Attributes
-    ----------
-    customer_ids : Index
-        The frame, or everybody who answered where there is no frame.
-    traits : DataFrame
-        Frame variables, one row per customer, as text; no columns without a frame.
-    invitations : DataFrame or None
-        Columns ``transactional`` (bool), ``customer`` (position), ``period``, ``episode_id``,
-        ``touchpoint``, ``contact_channel``, ``time`` (days), ``status`` (code of `STATUSES`),
-        ``rule``, ``probability``.
-    has_customers : bool
-        Answers name their customer.
-    notes : tuple of str
-        Where a segment was taken from, or why it is left out.
-    pooled : frozenset of str
-        Segments of which small groups were taken together.
+    ``customer_ids`` are the frame, or everybody who answered where there is none; ``traits`` its
+    variables as text. ``invitations`` have columns ``transactional`` (bool), ``customer``
+    (position), ``period, episode_id, touchpoint, contact_channel, time`` (days), ``status`` (code
+    of `STATUSES`), ``rule, probability``. ``has_customers``: answers name their customer.
+    ``notes``: where a segment was taken from, or why it is left out; ``pooled``: segments of which
+    small groups were taken together.
     """
 
     customer_ids: pd.Index
@@ -195,11 +186,7 @@ def _read_answers(
         answers[name] = days(answers[name], name, where)
     answers["weights"] = numbers(answers["weights"], weights, where) if weights else 1.0
     bad = answers.loc[~(np.isfinite(answers["weights"]) & (answers["weights"] >= 0)), "weights"]
-    if len(bad):
-        raise ValueError(
-            f"`{weights}` of the {where} must be finite numbers of 0 or more; "
-            f"got {got([str(v) for v in bad])}."
-        )
+    refuse(bad, f"`{weights}` of the {where} must be finite numbers of 0 or more", ".")
     _check_order(answers, survey)
     return answers
 
@@ -222,12 +209,11 @@ def _check_order(answers: pd.DataFrame, survey: str) -> None:
         since = answers[name].to_numpy(dtype=float)
         if np.all(np.isnan(responded) | (responded % 1 == 0)):
             since = np.floor(since)  # a date has no hour to compare
-        early = np.flatnonzero(responded < since - CLOCK_TOLERANCE_DAYS)
+        early = answers.loc[responded < since - CLOCK_TOLERANCE_DAYS, "response_id"]
         if len(early):
-            shown = [str(value) for value in answers["response_id"].iloc[early]]
             raise ValueError(
                 f"`responded_at` of the {survey} answers must not be before {words} "
-                f"(`{name}`); got response {got(shown)}. Correct the dates."
+                f"(`{name}`); got response {got(early.tolist())}. Correct the dates."
             )
 
 
@@ -252,12 +238,11 @@ def _read_customers(
 
 def _check_segments(segments: Sequence[str], *files: pd.DataFrame | None) -> None:
     there = {column for file in files if file is not None for column in file.columns}
-    lost = [name for name in segments if SEGMENT + name not in there]
-    if lost:
-        raise ValueError(
-            f"`segments` must be columns of the answers or of the customers; got {got(lost)}, "
-            "which none of the files has. Name columns that both surveys have."
-        )
+    refuse(
+        [name for name in segments if SEGMENT + name not in there],
+        "`segments` must be columns of the answers or of the customers",
+        ", which none of the files has. Name columns that both surveys have.",
+    )
 
 
 def _answers(frame: pd.DataFrame, ids: pd.Index, customer: str | None, survey: str) -> Answers:
@@ -305,18 +290,11 @@ def _read_invitations(
 
 def _check_status(asked: pd.DataFrame, customer: str) -> None:
     bad = asked.loc[~asked["status"].isin(STATUSES), "status"]
-    if len(bad):
-        raise ValueError(
-            f"`status` of the invitations must be {one_of(STATUSES)}; "
-            f"got {got([str(v) for v in bad])}."
-        )
+    refuse(bad, f"`status` of the invitations must be {one_of(STATUSES)}", ".")
     chance = asked["probability"].to_numpy()
-    off = chance[~np.isnan(chance) & ~((chance > 0) & (chance <= 1))]
-    if len(off):
-        raise ValueError(
-            f"`probability` of the invitations must be above 0 and at most 1; "
-            f"got {got([f'{v:g}' for v in off])}. Leave it empty where it is not known."
-        )
+    off = [f"{v:g}" for v in chance[~np.isnan(chance) & ~((chance > 0) & (chance <= 1))]]
+    rest = ". Leave it empty where it is not known."
+    refuse(off, "`probability` of the invitations must be above 0 and at most 1", rest)
     nameless = (asked["status"] == "suppressed") & asked["rule"].isna()
     if nameless.any():
         raise ValueError(
@@ -326,13 +304,10 @@ def _check_status(asked: pd.DataFrame, customer: str) -> None:
     episodes = asked.loc[asked["survey_type"] == "transactional", "episode_id"]
     check_unique(episodes, "episode_id", "transactional invitations")
     waves = asked.loc[asked["survey_type"] == "relationship", ["customer", "period"]]
-    twice = waves[waves.duplicated()]
-    if len(twice):
-        shown = [f"{c} in {p}" for c, p in zip(twice["customer"], twice["period"], strict=True)]
-        raise ValueError(
-            f"Relationship invitations must be one per `{customer}` and "
-            f"`period`; got {got(shown)} more than once. Give each wave a period of its own."
-        )
+    twice = waves[waves.duplicated()].itertuples(index=False)
+    rest = " more than once. Give each wave a period of its own."
+    words = [f"{who} in {period}" for who, period in twice]
+    refuse(words, f"Relationship invitations must be one per `{customer}` and `period`", rest)
 
 
 def _complete_segments(
