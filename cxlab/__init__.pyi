@@ -105,11 +105,11 @@ from .stats.verbatims import theme_scores as theme_scores
 from .stats.verbatims import theme_sentiment as theme_sentiment
 from .stats.verbatims import typical_quotes as typical_quotes
 from .survey.check import check_answers as check_answers
+from .survey.check import check_respondents as check_respondents
 from .survey.check import glossary as glossary
 from .survey.check import study_overview as study_overview
 from .survey.exports import Export as Export
 from .survey.exports import read_export as read_export
-from .survey.respondents import check_respondents as check_respondents
 from .survey.simulate import simulate_programme as simulate_programme
 from .survey.study import Study as Study
 from .survey.study import load_study as load_study

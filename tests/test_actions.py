@@ -404,6 +404,15 @@ def test_a_handful_on_one_side_is_hidden():
     assert table[["listed", "held_out", "estimate"]].isna().all(axis=None)
 
 
+def test_a_hidden_hold_out_is_not_said_to_be_none():
+    hidden = loop_effect(followed(100, 9)).planning
+    assert hidden == "When an effect of calling could be seen is not known yet."
+    assert "ever" in loop_effect(followed(100, 0)).planning
+    apart = pd.concat([followed(90, 0).assign(list="a"), followed(0, 90).assign(list="b")])
+    effect = loop_effect(apart, by="list")
+    assert effect.table["note"].iloc[0] == "no list has both sides followed for 90 days"
+
+
 def told(effect, **options):
     calls = drawn(
         answered(shop=np.where(np.arange(300) % 2, "East", "West")), owner="shop", **options

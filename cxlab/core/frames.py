@@ -18,22 +18,15 @@ import pandas as pd
 from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.engines import (
     PART_ROWS,
-    SINGLE_THREAD_ROWS,
     collect,
     collect_narrow,
     fenced,
     from_pandas,
+    row_count,
     without_nan,
 )
 from cxlab.core.labels import label, natural_order, row_labels
 from cxlab.core.messages import got, nearest, unknown
-
-__all__ = [
-    "SINGLE_THREAD_ROWS", "Opened", "as_list", "check_choice", "check_columns",
-    "check_names", "check_numeric", "collect", "collect_rows", "column_names", "declared_order",
-    "group_sums", "groups_in_order", "label", "label_text", "natural_order",
-    "open_frame", "scan", "with_wall_times",
-]  # fmt: skip
 
 #: Cells (rows × columns) that are fetched where the rows themselves are needed, at most:
 #: about a gigabyte.
@@ -66,9 +59,7 @@ class Opened:
     @cached_property
     def n(self) -> int:
         """Rows."""
-        if isinstance(self.data, pd.DataFrame):
-            return len(self.data)
-        return int(collect(self.lazy.select(n=nw.len()))["n"].iloc[0])
+        return row_count(self.data if isinstance(self.data, pd.DataFrame) else self.lazy)
 
     def rows(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """The rows themselves, of some columns or all: see `collect_rows`."""
@@ -243,10 +234,8 @@ def collect_rows(lazy: nw.LazyFrame, data: Any) -> pd.DataFrame:
 
     A pandas frame is in memory already, whatever its size.
     """
-    if isinstance(data, pd.DataFrame):
-        return collect(lazy)
-    n = int(collect(lazy.select(n=nw.len()))["n"].iloc[0])
-    check_cells(lazy, n, MOST_CELLS)
+    if not isinstance(data, pd.DataFrame):
+        check_cells(lazy, row_count(lazy), MOST_CELLS)
     return collect(lazy)
 
 

@@ -228,8 +228,6 @@ HEADERS: dict[str, Header] = {
     "same": Header("Same conclusion"),
     "chosen": Header("Used here"),
     "days": Header("Days", "count"),
-    "bias": Header("Bias"),
-    "power": Header("Power", "share"),
     "question": Header("Question"),
     "gap": Header("Gap", "points"),
     "weighted": Header("Weighted"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxlab.core.frames import natural_order
+from cxlab.core.labels import natural_order
 from cxlab.core.metric import Metric
 
 #: What a recorded table of scores has, beside intervals and notes.

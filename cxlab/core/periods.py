@@ -18,9 +18,8 @@ from cxlab.core.frames import (
     declared_order,
     groups_in_order,
     label_text,
-    natural_order,
 )
-from cxlab.core.labels import row_labels
+from cxlab.core.labels import natural_order, row_labels
 
 #: 2025, 2025-H1, 2025-Q4, 2025-12 and 2025-W07.
 _CALENDAR = re.compile(

@@ -195,9 +195,10 @@ class _Said:
         declared = table[table["estimate_kind"] == WEIGHTED].set_index("survey")["estimate"]
         found = []
         for survey, name in NAMES.items():
+            # whole points, as in the headings of both reports
             here, plain = declared.get(survey, np.nan), self.scores.loc[survey, "estimate"]
-            if np.isfinite(here) and number(here, 1) != number(plain, 1):
-                found.append(f"{name} is {number(here, 1)} instead of {number(plain, 1)}")
+            if np.isfinite(here) and number(here) != number(plain):
+                found.append(f"{name} is {number(here)} instead of {number(plain)}")
         if not found:
             return "", ()
         words = f"Weighted as declared, as in the scorecard, {' and '.join(found)}"
@@ -207,7 +208,7 @@ class _Said:
         ]
         base = table[(table["population"] == BASE) & table["estimate"].notna()]["estimate"]
         if len(base):
-            words += f"; of the whole customer base rNPS is {number(base.iloc[0], 1)}"
+            words += f"; of the whole customer base rNPS is {number(base.iloc[0])}"
             cells.append(Cells("estimates", {"population": BASE}, ("estimate",)))
         return words, tuple(cells)
 

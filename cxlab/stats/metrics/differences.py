@@ -24,9 +24,9 @@ from cxlab.core.frames import (
     check_choice,
     check_columns,
     groups_in_order,
-    label,
     label_text,
 )
+from cxlab.core.labels import label
 from cxlab.core.metric import Metric, metric_list
 from cxlab.stats.inference import adjust_p_values, check_level, normal_quantile
 from cxlab.stats.metrics.contrasts import contrasts_of_groups

@@ -374,7 +374,7 @@ def _tiles(card: Scorecard) -> pd.DataFrame:
                 label=card.names.get(metric.column, metric.column),
                 title=metric.title, unit=metric.unit,
                 target=math.nan if metric.target is None else metric.target,
-                attained=ATTAINED[target_verdict(card, metric, {})], note=_tile_note(card, metric),
+                attained=ATTAINED[target_verdict(card, metric)], note=_tile_note(card, metric),
             )
         )  # fmt: skip
     names = ["label", "title", "period", "estimate", "ci_low", "ci_high", "n", "unit", "target",

@@ -214,9 +214,7 @@ def place_scores(
 def _covariance(opened: Opened, metrics: Sequence[Metric]) -> tuple[np.ndarray, np.ndarray]:
     """Taylor covariance of the scores under the design, and degrees of freedom of each."""
     design = opened.design
-    given = {"weights": design.weights, "strata": design.strata, "cluster": design.cluster,
-             "stratum_clusters": design.stratum_clusters}  # fmt: skip
-    columns = {name: nw.col(column) for name, column in given.items() if column}
+    columns = {name: nw.col(column) for name, column in design.columns().items() if column}
     values = {f"value_{i}": metric_value(metric) for i, metric in enumerate(metrics)}
     rows = collect(opened.lazy.select(**columns, **values))
     score = rows[list(values)].to_numpy(float) * [metric.factor for metric in metrics]

@@ -24,8 +24,7 @@ from cxlab.stats.quality.patterns import (
     weight_summary,
 )
 from cxlab.stats.quality.response import Response, response_rates
-from cxlab.survey.check import check_answers
-from cxlab.survey.respondents import check_respondents
+from cxlab.survey.check import check_answers, check_respondents
 from cxlab.survey.study import Study, Where
 
 #: From here on answers are used with care: share of an outcome that is missing, effective answers,
