@@ -36,7 +36,7 @@ from cxlab.stats.comparison.pairs import (
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import LEVEL
-from cxlab.stats.metrics import estimate_totals
+from cxlab.stats.metrics.estimates import estimate_totals
 
 NPS = nps_metric("score")
 DIFFERENCE = Metric("other less given", "mean")

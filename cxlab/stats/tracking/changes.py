@@ -20,7 +20,7 @@ from cxlab.core.past import PastReports
 from cxlab.core.periods import comparisons, in_order, periods_of
 from cxlab.core.result import Result
 from cxlab.stats.inference import check_level, t_quantile
-from cxlab.stats.metrics import compare_periods
+from cxlab.stats.metrics.differences import compare_periods
 from cxlab.stats.metrics.estimates import estimate_metrics
 from cxlab.stats.metrics.values import check_metrics
 from cxlab.stats.tracking.charts import ControlChart
