@@ -91,19 +91,9 @@ def survey_totals(
 ) -> list[Totals]:
     """Sum every score per group, stratum and cluster, once for each way of grouping the rows.
 
-    Parameters
-    ----------
-    opened : Opened
-        Its lazy frame has the columns of the scores and of all groupings.
-    scores : mapping of str to narwhals.Expr
-        Name to the expression of its value: null where there is no valid answer.
-    groupings : sequence of str, sequence of str, or None
-        For each result the columns whose values make the groups. A row with a null in one
-        is in no group. None: all rows are one group.
-
-    Returns
-    -------
-    list of Totals
+    The expression of a score is null where there is no valid answer. Each grouping is columns
+    whose values make the groups, or None for one group of all rows; a row with a null in one of
+    them is in no group.
     """
     data, design = opened.data, opened.design
     wanted = [as_list(by) for by in groupings]

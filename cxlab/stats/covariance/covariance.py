@@ -97,14 +97,9 @@ def pairwise_covariance(sums: PairSums) -> tuple[Array, Array]:
 
 
 def repair(matrix: Array) -> tuple[Array, float]:
-    """Nearest usable covariance: negative eigenvalues of the correlations raised.
+    """Nearest usable covariance of the same variances: negative eigenvalues of the correlations raised.
 
-    Returns
-    -------
-    repaired : ndarray, shape (q, q)
-        With the variances of ``matrix``.
-    change : float
-        Largest change of a correlation; 0 where nothing was needed.
+    With the largest change of a correlation; 0 where nothing was needed.
     """
     correlation = to_correlation(matrix)
     values, vectors = np.linalg.eigh(correlation)
@@ -255,19 +250,9 @@ def _with_spreads(means: WeightedRows, scatters: Array) -> WeightedRows:
 def summed_rows(lazy: nw.LazyFrame, columns: Sequence[str], weights: str | None) -> WeightedRows:
     """Rows that say of each missingness pattern what all of its rows say, in one GROUP BY.
 
-    Parameters
-    ----------
-    lazy : narwhals.LazyFrame
-        Opened (`cxlab.core.frames.open_frame`): blanks are null, weights 0 or more.
-    columns : sequence of str
-        Columns of finite numbers of ordinary size.
-    weights : str, optional
-        Rows of weight 0 are left out.
-
-    Raises
-    ------
-    ValueError
-        For more than `MOST_PATTERNS` patterns.
+    The lazy frame is opened (`cxlab.core.frames.open_frame`): blanks are null, weights 0 or
+    more (rows of weight 0 are left out), numbers finite and of ordinary size. More than
+    `MOST_PATTERNS` patterns are refused.
     """
     q, keys = len(columns), [f"_pattern{k}" for k in range(-(-len(columns) // KEY_BITS))]
     lazy = _with_patterns(lazy, columns, keys, weights)

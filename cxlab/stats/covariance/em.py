@@ -69,18 +69,10 @@ class NoMaximumError(ValueError):
 
 
 def fit_normal(rows: WeightedRows) -> Fit:
-    """Maximum-likelihood mean and covariance of incomplete answers.
+    """Maximum-likelihood mean and covariance of incomplete answers, every column of which varies.
 
-    Parameters
-    ----------
-    rows : WeightedRows
-        With every column varying and every pair of columns seen together.
-
-    Raises
-    ------
-    NoMaximumError
-        If the answers are too few, or too much alike, for a maximum inside the possible
-        matrices.
+    Refused if the answers are too few, or too much alike, for a maximum inside the possible
+    matrices.
     """
     start = starting_values(*pairwise_covariance(rows.pair_sums()))
     if not is_positive(start[1]):
@@ -101,16 +93,8 @@ def climb(
 ) -> Fit:
     """From a mean and covariance (near the maximum, or far) to the maximum of the likelihood.
 
-    Parameters
-    ----------
-    patterns : Patterns
-    start : tuple of ndarray
-    near : bool
-        Whether the start is near enough for Newton's method.
-    tolerance : float
-        Stop when no standardised parameter moves by more.
-    most_steps : int
-        Stop after so many steps all the same; the result says so.
+    Ends when no standardised parameter moves by more than the tolerance; the result says so
+    where the steps ran out.
     """
     way = _Climb(patterns, start, near=near)
     for step in range(1, most_steps + 1):
@@ -122,27 +106,10 @@ def climb(
 def fit_possible(rows: WeightedRows, start: Place | None = None) -> Fit:
     """As `fit_normal`, with an empirical prior where the answers alone have no maximum.
 
-    Parameters
-    ----------
-    rows : WeightedRows
-        With every pair of columns seen together. A column that does not vary is set aside: it
-        has its value for a mean, and covariances of 0.
-    start : tuple of ndarray, optional
-        Mean and covariance near the maximum, if they are known.
-
-    Returns
-    -------
-    Fit
-        Of ``with_prior(rows, fit.prior)``.
-
-    Raises
-    ------
-    NoMaximumError
-        With fewer than `PRIOR_ROWS` rows a column.
-
-    References
-    ----------
-    Honaker, King & Blackwell (2011), Amelia II, J. Stat. Software 45(7).
+    Every pair of columns is seen together. A column that does not vary is set aside: it has
+    its value for a mean, and covariances of 0. ``start`` may be near the maximum. The fit is
+    that of ``with_prior(rows, fit.prior)``; fewer than `PRIOR_ROWS` rows a column have none
+    (Honaker, King & Blackwell 2011, Amelia II, J. Stat. Software 45(7)).
     """
     rows = rows.compressed(within_units=False)
     mean, matrix = pairwise_covariance(rows.pair_sums())

@@ -241,13 +241,7 @@ def _check_finite(ratings: Array, outcome: Array, names: list[str], outcome_name
 
 
 def recode_outcome(outcome: Array, scale: str, name: str) -> Array:
-    """The outcome as it is analysed: −100, 0, 100 for "nps", checked for the others.
-
-    Raises
-    ------
-    ValueError
-        If the outcome has one value, or values that its scale does not allow.
-    """
+    """The outcome as it is analysed: −100, 0, 100 for "nps", checked for the others."""
     values = np.unique(outcome)
     if len(values) < 2:
         found = f"only {values[0]:g}" if len(values) else "no answer"

@@ -65,35 +65,12 @@ def coefficient_errors(
     replicates: Array,
     resample: Resample,
 ) -> tuple[Array, Array, float]:
-    """Standard errors of the coefficients and degrees of freedom of their tests.
+    """Standard errors of the coefficients, degrees of freedom of their tests and of the sample.
 
-    HC3 for a simple sample without missing ratings, otherwise from the replicates: never
-    with one variance for all rows, which rejects a true null too often where noise grows
-    away from the middle.
-
-    Parameters
-    ----------
-    ratings : ndarray, shape (n, drivers)
-        As they were fitted; NaN where missing.
-    replicates : ndarray, shape (replicates, drivers)
-        Coefficients in each replicate.
-
-    Returns
-    -------
-    se, df : ndarray, shape (drivers,)
-        NaN where a coefficient cannot be tested.
-    design_df : float
-        Degrees of freedom of the whole sample.
-
-    Notes
-    -----
-    HC3 equals statsmodels' ``OLS.fit(cov_type="HC3")``, which divides by 0 where a row is
-    fitted exactly and splits coefficients of exact combinations differently.
-
-    References
-    ----------
-    MacKinnon & White (1985), Journal of Econometrics 29, 305–325. Long & Ervin (2000),
-    The American Statistician 54, 217–224.
+    HC3 for a simple sample without missing ratings (MacKinnon & White 1985, J. Econometrics 29,
+    305–325; equal to statsmodels' but where a row is fitted exactly), otherwise from the
+    replicates: never with one variance for all rows, which rejects a true null too often where
+    noise grows away from the middle. NaN where a coefficient cannot be tested.
     """
     aliased = ~np.isfinite(variance_inflation(to_correlation(fit.matrix)))
     if answers.simple and not np.isnan(ratings).any():
@@ -187,30 +164,13 @@ def _by_cluster(table: Callable[[slice], Array], answers: Answers) -> Iterator[A
 def adjusted_r_squared(
     fit: CovarianceFit, resample: Resample, *, n: float, df: float, stratified: bool, level: float
 ) -> dict[str, float]:
-    """Adjusted R² with standard error and interval, from a covariance and its replicates.
+    """Adjusted R² of n effective answers, 1 − (1 − R²)(n − 1)/(n − p − 1), with its interval.
 
-    Parameters
-    ----------
-    fit : CovarianceFit
-        Of the drivers and, last, the outcome.
-    n : float
-        Effective number of answers.
-    df : float
-        Degrees of freedom of the design.
-
-    Returns
-    -------
-    dict of str to float
-        ``adjusted_r_squared, se, ci_low, ci_high``; NaN where it cannot be estimated.
-
-    Notes
-    -----
     Raw R² is biased upward, and the bootstrap adds the bias again, so that percentiles of
-    replicated R² missed the truth in up to 40 % of studies. Adjusted R² is
-    1 − (1 − R²)(n − 1)/(n − p − 1); its standard error is that of its influence,
-    (1 − R²)(y − ȳ)²/V_y − e²/V_y, over the replicates; the interval is taken on the scale of
-    atanh √R² and cut at 0. √R² is steep near 0, so the slope is that at R² or at .4 of a
-    standard error, whichever is larger.
+    replicated R² missed the truth in up to 40 % of studies. The standard error is that of its
+    influence, (1 − R²)(y − ȳ)²/V_y − e²/V_y, over the replicates; the interval is taken on the
+    scale of atanh √R² and cut at 0. √R² is steep near 0, so the slope is that at R² or at .4 of
+    a standard error, whichever is larger.
     """
     result = dict.fromkeys(("adjusted_r_squared", "se", "ci_low", "ci_high"), np.nan)
     values = np.linalg.eigvalsh(to_correlation(fit.matrix)[:-1, :-1])

@@ -170,21 +170,10 @@ def importance(
     n: float | None = None,
     columns_in: int = 0,
 ) -> Importance:
-    """Importances of the estimate and of its replicates.
+    """Importances of a covariance matrix, whose outcome is last, and of its replicates.
 
-    Parameters
-    ----------
-    matrix : ndarray, shape (q, q)
-        Covariances, or what `partial_out` leaves of correlations; the outcome is last.
-    matrices : ndarray, shape (replicates, q, q)
-    method : str
-        One of ``METHODS``.
-    players : sequence of sequences of int, optional
-        For "lmg": columns that enter together. A player without columns gets 0.
-    n : float, optional
-        For "lmg": number of answers; given, R² is adjusted.
-    columns_in : int
-        For "lmg": columns that were taken out beforehand.
+    ``players`` (columns that enter together; one without columns gets 0), ``n`` and
+    ``columns_in`` are for "lmg": see `subset_sums`.
     """
     stack = matrix[None] if columns_in else to_correlation(matrix)[None]
     replicates = matrices if columns_in else to_correlation(matrices)

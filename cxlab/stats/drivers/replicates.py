@@ -154,10 +154,7 @@ def _out_of_reach(level: float, df: float, replicates: int) -> bool:
 def expanded_level(level: float, df: float) -> float:
     """Level at which a percentile interval reaches as far as t on few degrees of freedom.
 
-    Examples
-    --------
-    >>> round(expanded_level(0.95, 29), 4), round(expanded_level(0.95, 1e6), 4)
-    (0.9625, 0.95)
+    .9625 for 95 % on 29, .95 on a million.
     """
     reach = stdtrit(df, (1 + level) / 2) * np.sqrt((df + 1) / df)
     return float(2 * ndtr(reach) - 1)

@@ -147,13 +147,7 @@ class DriverAnalysis(Result):
         return float(self.fits["r_squared"].iloc[0])
 
     def group(self, group: object = None) -> object:
-        """The group asked for, or the only one.
-
-        Raises
-        ------
-        ValueError
-            If there is no such group, or none was named and there are several.
-        """
+        """The group asked for, or the only one."""
         groups = list(self.replicates)
         if group is None and len(groups) == 1:
             return groups[0]

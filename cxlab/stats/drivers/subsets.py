@@ -73,33 +73,15 @@ def subset_sums(
     n: float | None = None,
     columns_in: int = 0,
 ) -> SubsetSums:
-    """Sums of R² over all subsets of the players, exactly.
+    """Sums of R² over all subsets of the players, exactly: about 11 operations a subset.
 
-    Parameters
-    ----------
-    correlations : ndarray, shape (q, q) or (replicates, q, q)
-        Correlations of the columns; the outcome is the last. From `partial_out`: what
-        other columns leave; R² is then the rise over them.
-    players : sequence of sequences of int, optional
-        Columns of each player; one column each by default.
-    n : float, optional
-        Number of answers; given, R² is adjusted: 1 − (1 − R²)(n − 1)/(n − columns − 1).
-    columns_in : int
-        Columns that were taken out beforehand and count in every subset.
+    ``correlations``, shape (q, q) or (replicates, q, q), have the outcome last; of what
+    `partial_out` leaves, R² is the rise over the ``columns_in`` that were taken out. A player
+    is one column, or several. With ``n`` answers R² is adjusted: 1 − (1 − R²)(n − 1)/(n − columns
+    − 1). A column with less than 1e-9 of its variance left is passed over, so that exact
+    duplicates share equally (Furnival & Wilson 1974, Technometrics 16, 499–511; Grömping 2007,
+    The American Statistician 61, 139–147).
 
-    Notes
-    -----
-    About 11 operations a subset, whatever the number of drivers. A column that is a
-    combination of those already in (less than 1e-9 of its variance left) is passed over,
-    so that exact duplicates share equally.
-
-    References
-    ----------
-    Furnival & Wilson (1974), Technometrics 16, 499–511.
-    Lindeman, Merenda & Gold (1980); Grömping (2007), The American Statistician 61, 139–147.
-
-    Examples
-    --------
     >>> correlations = np.array([[1, 0.5, 0.6], [0.5, 1, 0.3], [0.6, 0.3, 1]])
     >>> subset_sums(correlations).general.round(3)
     array([[0.315, 0.045]])
@@ -112,14 +94,7 @@ def subset_sums(
 
 
 def all_r_squared(correlation: Array) -> Array:
-    """R² of every subset of the drivers, shape (2^drivers,); bit j of the index is driver j.
-
-    Examples
-    --------
-    >>> correlations = np.array([[1, 0.5, 0.6], [0.5, 1, 0.3], [0.6, 0.3, 1]])
-    >>> all_r_squared(correlations).round(2)
-    array([0.  , 0.36, 0.09, 0.36])
-    """
+    """R² of every subset of the drivers, shape (2^drivers,); bit j of the index is driver j."""
     state = _pack(np.asarray(correlation, dtype=float)[None])
     for size in range(len(correlation), 1, -1):
         state = _both(state, size, 1)
