@@ -21,8 +21,6 @@ from cxlab.stats.association.partial import (
     joint_model,
     pairwise_correlations,
 )
-<<<<<<< HEAD
-from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
 from cxlab.stats.covariance.covariance import (
     PairSums,
     WeightedRows,
@@ -30,9 +28,6 @@ from cxlab.stats.covariance.covariance import (
     summed_rows,
     to_correlation,
 )
-=======
-from cxlab.stats.covariance.covariance import PairSums, WeightedRows, summed_rows, to_correlation
->>>>>>> main
 from cxlab.stats.covariance.em import estimate_covariance
 from cxlab.stats.inference import t_quantile
 
