@@ -203,6 +203,7 @@ def write(path: str, rows: int) -> None:
 
 def measured(way: Callable[..., Callable[[], object]], given: tuple[object, ...], repeats: int):
     """Median seconds and processor seconds of a call, and MB over the start."""
+    duckdb.sql("set enable_progress_bar = false")
     run = way(*given)
     start, taken = usage(resource.RUSAGE_SELF)[1], []
     for _ in range(repeats):
