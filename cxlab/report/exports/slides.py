@@ -17,7 +17,7 @@ import nbformat
 from cxlab.core.characters import printable
 from cxlab.core.findings import HOW_SURE, Finding, Findings
 from cxlab.core.headers import DECIMALS
-from cxlab.report.answer import SHAPES, read_findings
+from cxlab.report.answer import SHAPES, read_findings, sure_word
 from cxlab.report.page import answer_figure
 from cxlab.report.publish import replace_bytes
 from cxlab.report.records import HEADLINE_TABLES
@@ -158,10 +158,9 @@ def _write_first(deck: Any, manifest: Row, findings: Findings | None) -> None:
 def _write_finding(body: Any, finding: Finding) -> None:
     from pptx.util import Pt
 
-    word = "caution" if finding.kind == "caution" else finding.certainty
     paragraph = body.add_paragraph()
     paragraph.space_after = Pt(6)
-    if word in SHAPES:
+    if word := sure_word(finding):
         _run(paragraph, f"{SHAPES[word]} {word.capitalize()}  ", 14, ACCENT, bold=True)
     _run(paragraph, printable(finding.text), 16, INK)
     if finding.detail:

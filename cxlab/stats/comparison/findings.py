@@ -17,6 +17,7 @@ from cxlab.stats.comparison.gaps import (
     COLLECTED,
     PAIRED,
     RAW,
+    SILENT,
     WANTED_GAP,
     part_in_words,
     sentence,
@@ -33,7 +34,6 @@ GAP_CELLS = ("estimate", "deciding_low", "deciding_high", "bound_low", "bound_hi
 NAMES = {"relationship": "rNPS", "transactional": "tNPS"}
 #: With fewer answers than this to a survey the answer begins with how many there are.
 FEW_ANSWERS = 100
-SILENT = "What those who were not asked or stayed silent would have said is not known"
 ADVICE = (
     "Exempt a random 5 to 10 % of customers from the contact rule: the whole customer base can "
     "then be estimated"

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
@@ -24,10 +23,10 @@ from cxlab.core.frames import (
     check_choice,
     check_columns,
     groups_in_order,
-    label_text,
 )
 from cxlab.core.labels import label
 from cxlab.core.metric import Metric, metric_list
+from cxlab.core.periods import of_periods
 from cxlab.stats.inference import adjust_p_values, check_level, normal_quantile
 from cxlab.stats.metrics.contrasts import contrasts_of_groups
 from cxlab.stats.metrics.values import (
@@ -273,7 +272,7 @@ def compare_periods(
     tables = []
     for pair in wanted:
         # each pair of periods is read as its own two groups, so that others change nothing
-        both = _only(data, period, {name: found[name] for name in pair})
+        both = of_periods(data, period, pair)
         opened = open_metrics(both, chosen, design=design, by=period)
         table = contrasts_of_groups(
             opened, chosen, by=period, against=pair[1], level=level, min_group_size=min_group_size,
@@ -335,13 +334,6 @@ def detectable_differences(
         found, caption="What would be shown four times in five",
         columns=("label", "metric", "half_width", "next_period", "fixed_value", "n"), bar=(),
     )  # fmt: skip
-
-
-def _only(data: Any, column: str, values: dict[str, list[Any]]) -> Any:
-    if isinstance(data, pd.DataFrame):
-        return data[data[column].isin([value for same in values.values() for value in same])]
-    names = label_text(data, column)
-    return nw.from_native(data).filter(names.is_in(list(values))).to_native()
 
 
 def _in_family(
