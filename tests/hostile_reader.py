@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab import compare_segments, load_study, scorecard
-from cxlab.core.disclosure.gate import ROWS, decide, joint_answers, table_joints
-from cxlab.core.disclosure.rule import HIDDEN_VARIABLE
+from cxlab.core.disclosure.gate import HIDDEN_VARIABLE, ROWS, decide, joint_answers, table_joints
 from cxlab.core.frames import open_frame
 from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.factory.requests import Request, plan_reports

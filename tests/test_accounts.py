@@ -8,8 +8,8 @@ import pytest
 
 from cxlab import load_study, study_scorecard
 from cxlab.core.design import Design
+from cxlab.stats.metrics.estimates import nps
 from cxlab.stats.metrics.scorecard import account_scores
-from cxlab.stats.metrics.scores import nps
 
 STUDY = """
 [study]

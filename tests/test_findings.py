@@ -9,9 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from cxlab.core.findings import COLUMNS, Cells, Finding, Findings
+from cxlab.core.findings import COLUMNS, Cells, Finding, Findings, direction_of, figures
 from cxlab.core.metric import Metric, nps_metric
-from cxlab.core.phrases import decimals_for, listed, number, signed, with_interval
+from cxlab.core.phrases import (
+    amount,
+    decimals_for,
+    in_words,
+    interval,
+    interval_beside_zero,
+    joined,
+    listed,
+    number,
+    signed,
+    size_with_interval,
+    small,
+    with_interval,
+)
 from cxlab.stats.inference import (
     adjust_family,
     certainty_of,
@@ -48,6 +61,47 @@ def test_the_answer_comes_first_and_cautions_last():
 def test_an_unknown_word_is_refused(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be .*; got '{value}'"):
         Finding(text="x", **{name: value})
+
+
+def test_figures_are_the_numbers_of_a_row():
+    row = pd.Series({
+        "estimate": -4.5, "ci_low": -9.0, "ci_high": 0.0, "decided_low": -11.0, "decided_high": 2.0,
+        "n": 80, "unit": "points", "p_value": 0.01, "p_adjusted": 0.08,
+    })  # fmt: skip
+    told = figures(row, ("estimate", "decided_low", "decided_high"))
+    assert told == {"estimate": -4.5, "ci_low": -11.0, "ci_high": 2.0, "n": 80, "unit": "points",
+                    "p_adjusted": 0.08}  # fmt: skip
+    hidden = {"estimate": 1, "ci_low": 0, "ci_high": 2, "n": pd.NA}
+    assert figures(hidden) == {"estimate": 1.0, "ci_low": 0.0, "ci_high": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "direction"),
+    [([3.0, 0.4], "good"), ([-3.0], "bad"), ([3.0, -0.4], ""), ([], "")],
+)
+def test_changes_mean_something_where_all_go_one_way(changes, direction):
+    assert direction_of(changes) == direction
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (amount(17.2, "%"), "17 %"),
+        (amount(-4.52, "points", 1), "−4.5"),
+        (amount(7.0, "of 10", 1), "7.0 of 10"),
+        (signed(0.31, 1), "+0.3"),
+        (signed(0.0), "0"),
+        (interval(-12.2, 3.3), "−12 to 3"),
+        (size_with_interval(-4.1, -7.9, -0.3), "4.1 (0.3 to 7.9)"),
+        (interval_beside_zero(-0.04, 16.2), "−0.04 to 16"),
+        (in_words(2), "two"),
+        (in_words(40), "40"),
+        (joined("n = 40", "", "explored"), "n = 40; explored"),
+        (small("No change") + small("NPS"), "no changeNPS"),
+    ],
+)
+def test_numbers_and_names_in_a_sentence(said, expected):
+    assert said == expected
 
 
 def test_findings_survive_their_json():

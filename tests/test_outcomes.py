@@ -75,14 +75,12 @@ def test_pseudo_values_are_those_of_r(lung, golden):
 
 
 def test_regression_of_pseudo_values_is_that_of_r(lung, golden):
-    from cxlab.core.design import Design
-
     part = lung.dropna(subset=["inst", "ph.ecog"]).reset_index(drop=True)
     values = pseudo_values(survival(part["time"], part["d"], 365))
     columns = part[["sex", "ph.ecog", "age"]].astype(float)
-    fit = _fit(values, columns, part, Design(cluster="inst"), None)
+    fit = _fit(values, columns, part["inst"], np.ones(len(part)))
     for name in columns:
-        _, estimate, se, *_ = _row(fit, [name], [1.0], 0.95, units=len(part))
+        estimate, se, *_ = _row(fit, {name: 1.0}, 0.95)
         assert estimate == pytest.approx(golden[f"lung.pseudo_lm.{name}"], rel=DIGITS)
         assert se == pytest.approx(golden[f"lung.pseudo_lm.{name}.se_cl"], rel=DIGITS)
 
@@ -354,6 +352,26 @@ def test_answers_of_unknown_customers_are_counted():
     )
     assert linked_rows.n_missing["n_missing"].iloc[0] == 1
     assert "1 of 2 answers has no customer" in linked_rows.notes[0]
+
+
+def test_who_has_no_id_is_nobody_and_the_last_day_is_observed_to_its_end():
+    nobody = pd.concat([ANSWERS, ANSWERS[:1].assign(id=np.nan)])
+    people = pd.concat([PEOPLE, PEOPLE[:1].assign(id=np.nan)])
+    options = {"customer": "id", "answered": "day", "left": "gone"}
+    assert len(follow_up(nobody, people, until="2025-12-31", **options).table) == 2
+    evening = PEOPLE.assign(gone=pd.Timestamp("2025-12-31 20:00"))
+    found = follow_up(ANSWERS, evening, until="2025-12-31", **options).table
+    assert found["days_followed"].tolist() == [364, 364]
+    assert found["left_after"].all()
+
+
+def test_the_answer_counts_customers_who_answered_twice_once():
+    scores, days = np.repeat([3, 9], 30), [300] * 60
+    followed = linked(scores, days, [False] * 60, customers=np.tile(np.arange(30), 2))
+    findings = retention_by_score(followed, "recommend").findings(
+        retention_differences(followed, "recommend")
+    )
+    assert findings.answer.detail.endswith("n = 30")
 
 
 def test_a_horizon_beyond_any_follow_up_is_refused():

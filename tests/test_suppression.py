@@ -18,8 +18,7 @@ from cxlab import (
     scorecard,
     suppress_small_groups,
 )
-from cxlab.core.disclosure.audit import Joint, hidden_in_cross, hidden_in_segments
-from cxlab.core.disclosure.gate import hidden_groups
+from cxlab.core.disclosure.rule import Joint, hidden_groups, hidden_in_cross, hidden_in_segments
 from cxlab.core.metric import Metric
 from tests.runs import run_reports
 

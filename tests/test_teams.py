@@ -10,9 +10,9 @@ import pytest
 from scipy.special import stdtr
 
 from cxlab.stats.teams import link_teams, study_teams, unit_scores, unit_signs
-from cxlab.stats.teams.link import BETWEEN, CORRECTED, WITHIN
-from cxlab.stats.teams.regression import meta_regression, reliability
-from cxlab.stats.teams.signs import funnel
+from cxlab.stats.teams.link import BETWEEN, CORRECTED, WITHIN, reliability
+from cxlab.stats.teams.scores import funnel
+from cxlab.stats.teams.units import meta_regression, unit_means
 from cxlab.survey.simulate import simulate_programme
 from cxlab.survey.study import load_study
 from tests.unfounded import unfounded
@@ -66,7 +66,7 @@ class TestSlopes:
 
     def test_reliability_by_hand(self):
         # weighted mean 2.5, squares 6.25 + 0.25 + 2 × 2.25 = 11; noise 0.75 + 0.75 + 2 × 0.5
-        found = reliability(np.array([0.0, 2, 4]), np.ones(3), np.array([1.0, 1, 2]))
+        found, _ = reliability(np.array([0.0, 2, 4]), np.ones(3), np.array([1.0, 1, 2]))
         assert found == pytest.approx(1 - 2.5 / 11, rel=EXACT)
 
     def test_corrected_is_the_slope_over_the_reliability(self):
@@ -76,6 +76,48 @@ class TestSlopes:
             row(link, BETWEEN)["estimate"] / found["reliability"], rel=EXACT
         )
         assert found["ci_low"] < row(link, BETWEEN)["estimate"] < found["ci_high"]
+
+    def test_corrected_interval_by_leaving_each_unit_out(self):
+        # employees of one shop differ most: without it the variance within is another
+        rng = np.random.default_rng(1)
+        e, c = drawn(rng, 15, slope=0.5, noise=1.0)
+        e.loc[e["shop"] == 3, "e"] += rng.normal(0, 5, 12)
+        found, table = row(linked(e, c), CORRECTED), linked(e, c).every
+        left = [row(linked(e[e["shop"] != i], c[c["shop"] != i]), BETWEEN) for i in range(15)]
+        each = np.array([one["estimate"] / one["reliability"] for one in left])
+        # customers' variance within is kept: it moves the weights only
+        se = np.sqrt(14 / 15 * ((each - found["estimate"]) ** 2).sum())
+        assert found["se"] == pytest.approx(se, rel=0.01)
+        # equal numbers, nearly equal weights: (Σs)²/Σs² of the employees' means
+        s = (table["employee_mean"] - table["employee_mean"].mean()) ** 2
+        assert found["df"] == pytest.approx(s.sum() ** 2 / (s**2).sum(), rel=EXACT)
+
+    def test_weights_are_those_of_the_means(self):
+        # a row of weight 3 is worth three rows in the mean; Kish's n of 3, 1, 1, 1 is 3
+        e, c = drawn(np.random.default_rng(1), staff=6)
+        c["w"] = np.where(np.arange(len(c)) % 4 == 0, 3.0, 1.0)
+        link = linked(e, c, design={"weights": "w"})
+        own = c[c["shop"] == 0]
+        assert link.units["customer_mean"][0] == pytest.approx(
+            np.average(own["c"], weights=own["w"]), rel=EXACT
+        )
+        assert link.units["n"][0] == 40
+        means, _ = unit_means(c, unit="shop", score="c", design={"weights": "w"})
+        assert means["n_effective"].tolist() == pytest.approx([30.0] * 20)
+        # employees of weight 0 are outside, equal weights change nothing
+        e["w"] = 2.0
+        more = pd.concat([e, e.iloc[:9].assign(e=1.0, w=0.0)])
+        again = linked(more, c, design={"weights": "w"}, employee_design={"weights": "w"})
+        pd.testing.assert_frame_equal(again.table, link.table)
+        with pytest.raises(ValueError, match="`weights` must be"):
+            linked(e, c.assign(w=-1.0), design={"weights": "w"})
+
+    def test_frames_of_other_engines_say_the_same(self):
+        polars = pytest.importorskip("polars")
+        e, c = drawn(np.random.default_rng(1))
+        e, c = e.assign(wave=e.index % 2), c.assign(wave=c.index % 2)
+        link = linked(polars.from_pandas(e), polars.from_pandas(c), within="wave")
+        pd.testing.assert_frame_equal(link.table, linked(e, c, within="wave").table)
 
     def test_equal_shops_without_sampling_error_are_least_squares(self):
         rng = np.random.default_rng(2)
@@ -241,6 +283,16 @@ class TestRefusals:
         given = linked(*sides, employee_score="mean", customer_score="mean")
         pd.testing.assert_frame_equal(given.table, linked(e, c).table)
 
+    def test_means_by_survey_and_rows_say_the_same(self):
+        e, c = drawn(np.random.default_rng(1))
+        e, c = (rows.assign(wave=rows.index % 2) for rows in (e, c))
+        sides = [
+            rows.groupby(["shop", "wave"])[one].agg(mean="mean", sd="std", n="size").reset_index()
+            for rows, one in ((e, "e"), (c, "c"))
+        ]
+        given = linked(*sides, employee_score="mean", customer_score="mean", within="wave")
+        pd.testing.assert_frame_equal(given.table, linked(e, c, within="wave").table)
+
 
 class TestScores:
     def rows(self):
@@ -262,6 +314,14 @@ class TestScores:
         se = unit_scores(rows, unit="shop", score="c").units["se"]
         assert se[0] == pytest.approx(4 / np.sqrt(30), rel=0.3)
         assert se[1] == pytest.approx(1 / np.sqrt(30), rel=0.4)
+
+    def test_weighted_scores_by_hand(self):
+        # shop a: 1, 1, 3, 3 with weights 1, 1, 2, 2: mean 14/6, Kish's n 36/10
+        rows = self.rows().assign(w=[1.0, 1, 2, 2] * 3)
+        found = unit_scores(rows, unit="shop", score="c", design={"weights": "w"}, min_group_size=1)
+        assert found.units["estimate"].tolist() == pytest.approx([7 / 3, 13 / 3, 19 / 3])
+        # squares (2·16/9 + 4·4/9)/(6 − 10/6) are 16/13 in each, so pooled as well
+        assert found.units["se"].tolist() == pytest.approx([np.sqrt(16 / 13 / 3.6)] * 3)
 
     def test_equals_share_all_places(self):
         rng = np.random.default_rng(1)
@@ -314,6 +374,14 @@ class TestSigns:
             found += (funnel(share, size)["z"][:2] > beyond).sum()
         assert found / 400 >= 0.9
         assert flagged / 200 <= 0.17
+
+    def test_many_steered_agents_do_not_hide_one_another(self):
+        rng, size, found = np.random.default_rng(2), np.full(60, 80.0), 0
+        for _ in range(100):
+            true = np.clip(rng.normal(0.4, 0.05, 60), 0, 1)
+            true[:6] = 0.75
+            found += (funnel(rng.binomial(80, true) / 80, size)["z"][:6] > 3.0902).sum()
+        assert found / 600 >= 0.85
 
     def test_signs_share_the_level(self):
         rng = np.random.default_rng(2)

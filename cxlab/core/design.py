@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 from cxlab.core.messages import unknown
 
@@ -41,16 +41,11 @@ class Design:
     @property
     def simple(self) -> bool:
         """Whether the answers are taken as a simple random sample."""
-        return self.weights is None and self.strata is None and self.cluster is None
+        return not (self.weights or self.strata or self.cluster)
 
     def columns(self) -> dict[str, str | None]:
         """Argument names to column names."""
-        return {
-            "weights": self.weights,
-            "strata": self.strata,
-            "cluster": self.cluster,
-            "stratum_clusters": self.stratum_clusters,
-        }
+        return asdict(self)
 
     def used(self) -> list[str]:
         """Names of the columns that are given."""
@@ -62,26 +57,7 @@ DesignLike = Design | Mapping[str, str | None] | None
 
 
 def as_design(design: DesignLike) -> Design:
-    """The design that was given: as it is, by names in a mapping, or simple.
-
-    Parameters
-    ----------
-    design : Design, mapping or None
-        Such as a study's ``design`` or ``{"weights": "weight", "cluster": "flight"}``; None:
-        a simple random sample.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-    ValueError
-        For a key that is no part of a design.
-
-    Examples
-    --------
-    >>> as_design({"weights": "weight"}).used()
-    ['weight']
-    """
+    """The design that was given: as it is, by names in a mapping, or simple for None."""
     if isinstance(design, Design):
         return design
     if design is None:

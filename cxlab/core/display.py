@@ -75,18 +75,10 @@ def display_of(table: pd.DataFrame) -> Display:
 
 
 def with_display(table: pd.DataFrame, **changes: Any) -> pd.DataFrame:
-    """The same table, which knows how it wants to be shown.
+    """The same table, which knows how it wants to be shown: `Display`, of which other attributes stay.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Not changed.
-    **changes
-        Attributes of `Display`; those not named stay as they were. Selecting and sorting
-        rows keeps them.
+    Selecting and sorting rows keeps it.
 
-    Examples
-    --------
     >>> table = with_display(pd.DataFrame({"label": ["a", "b"]}), caption="Letters")
     >>> display_of(table[table["label"] == "a"]).caption
     'Letters'
@@ -99,12 +91,6 @@ def with_display(table: pd.DataFrame, **changes: Any) -> pd.DataFrame:
 def metric_titles(
     metrics: Iterable[Metric], labels: Mapping[str, str] | None = None
 ) -> dict[tuple[str, str], str]:
-    """What readers call each metric, by label and name as they stand in result tables.
-
-    Examples
-    --------
-    >>> metric_titles([Metric("overall", "box", top=(8, 10), name="top box", words="Satisfied")])
-    {('overall', 'top box'): 'Satisfied (8 to 10)'}
-    """
+    """What readers call each metric, by label and name as they stand in result tables."""
     known = labels or {}
-    return {(known.get(one.column, one.column), one.name or one.kind): one.title for one in metrics}
+    return {(known.get(one.column, one.column), one.name): one.title for one in metrics}

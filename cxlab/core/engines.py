@@ -71,13 +71,7 @@ def _joined(parts: list[Any]) -> Any:
 
 
 def narrow(values: np.ndarray) -> np.ndarray:
-    """The same numbers in the narrowest float that holds every one of them exactly.
-
-    Examples
-    --------
-    >>> narrow(np.array([7.0, np.nan])).dtype, narrow(np.array([7.1])).dtype
-    (dtype('float16'), dtype('float64'))
-    """
+    """The same numbers in the narrowest float that holds every one of them exactly."""
     for kind in (np.float16, np.float32):
         with np.errstate(over="ignore"):
             narrower = values.astype(kind)

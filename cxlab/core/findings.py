@@ -167,18 +167,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Findings:
-    """What a report says, the answer first.
-
-    Attributes
-    ----------
-    rows : tuple of Finding
-        In the order in which they are read: answers, so what, findings, cautions.
-
-    Raises
-    ------
-    ValueError
-        Without an answer, or with more of a kind than a reader can take in.
-    """
+    """What a report says, the answer first; without an answer, or too long to be read, it is refused."""
 
     rows: tuple[Finding, ...]
 

@@ -18,22 +18,15 @@ import pandas as pd
 from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.engines import (
     PART_ROWS,
-    SINGLE_THREAD_ROWS,
     collect,
     collect_narrow,
     fenced,
     from_pandas,
+    row_count,
     without_nan,
 )
 from cxlab.core.labels import label, natural_order, row_labels
 from cxlab.core.messages import got, nearest, unknown
-
-__all__ = [
-    "SINGLE_THREAD_ROWS", "Opened", "as_list", "check_choice", "check_columns",
-    "check_names", "check_numeric", "collect", "collect_rows", "column_names", "declared_order",
-    "group_sums", "groups_in_order", "label", "label_text", "natural_order",
-    "open_frame", "scan", "with_wall_times",
-]  # fmt: skip
 
 #: Cells (rows × columns) that are fetched where the rows themselves are needed, at most:
 #: about a gigabyte.
@@ -66,9 +59,7 @@ class Opened:
     @cached_property
     def n(self) -> int:
         """Rows."""
-        if isinstance(self.data, pd.DataFrame):
-            return len(self.data)
-        return int(collect(self.lazy.select(n=nw.len()))["n"].iloc[0])
+        return row_count(self.data if isinstance(self.data, pd.DataFrame) else self.lazy)
 
     def rows(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """The rows themselves, of some columns or all: see `collect_rows`."""
@@ -92,35 +83,11 @@ def open_frame(
 ) -> Opened:
     """Check all columns that an estimator takes, and open the frame.
 
-    Parameters
-    ----------
-    data
-        pandas, Polars, DuckDB, Ibis or PySpark frame. Of a pandas frame only the columns
-        that are named are looked at; mixed ``object`` columns become text.
-    numbers : mapping of str to str or sequence of str, optional
-        Argument name to the column(s) given for it, which must hold numbers.
-    design : Design or mapping, optional
-        Weights must be finite and 0 or more, and every row must have a stratum.
-    **columns : str, sequence of str or None
-        Arguments whose columns may hold anything: groups, customers, dates.
-
-    Returns
-    -------
-    Opened
-
-    Raises
-    ------
-    TypeError
-        For data that are no dataframe, or text where numbers are needed.
-    ValueError
-        For a column that is not there, names that differ in case only, or a bad design.
-
-    Examples
-    --------
-    >>> answers = pd.DataFrame({"recommend": [10, 7], "region": ["North", "South"]})
-    >>> opened = open_frame(answers, numbers={"score": "recommend"}, by="region")
-    >>> opened.n, opened.columns["by"]
-    (2, ['region'])
+    ``numbers``: argument name to the column(s) given for it, which must hold numbers; ``columns``:
+    those that may hold anything (groups, customers, dates). Of a pandas frame only the named columns
+    are looked at; mixed ``object`` columns become text. Refused are columns that are not there, names
+    that differ in case only, text where numbers are needed, weights that are not finite or below 0,
+    and rows without a stratum.
     """
     known = as_design(design)
     numeric = {argument: as_list(names) for argument, names in (numbers or {}).items()}
@@ -145,20 +112,7 @@ def column_names(data: Any) -> list[str]:
 
 
 def check_columns(data: Any, columns: Mapping[str, str | Sequence[str] | None]) -> None:
-    """Refuse column names that the data do not have.
-
-    Parameters
-    ----------
-    data
-        Dataframe of any engine narwhals knows.
-    columns
-        Argument name to the column name(s) given for it; None is passed over.
-
-    Raises
-    ------
-    ValueError
-        Naming the argument, the column and the nearest spelling.
-    """
+    """Refuse column names that the data do not have; of each argument, None is passed over."""
     check_names(data)
     names = column_names(data)
     for argument, wanted in columns.items():
@@ -213,13 +167,7 @@ def _check_design(lazy: nw.LazyFrame, design: Design) -> None:
 
 
 def as_list(names: str | Sequence[str] | None) -> list[str]:
-    """One name, several or none, as a list.
-
-    Examples
-    --------
-    >>> as_list("terminal"), as_list(None), as_list(("a", "b"))
-    (['terminal'], [], ['a', 'b'])
-    """
+    """One name, several or none, as a list."""
     if names is None:
         return []
     return [names] if isinstance(names, str) else list(names)
@@ -241,20 +189,7 @@ def check_names(data: Any) -> None:
 
 
 def scan(data: Any, columns: Iterable[str]) -> nw.LazyFrame:
-    """The named columns as a lazy frame in which NaN is null.
-
-    Parameters
-    ----------
-    data
-        pandas, Polars, DuckDB, Ibis or PySpark frame. Of a pandas frame only the named
-        columns are looked at; mixed ``object`` columns become text.
-    columns
-        Names of columns that exist (see `check_columns`); repeats are dropped.
-
-    Returns
-    -------
-    narwhals.LazyFrame
-    """
+    """The named columns as a lazy frame in which NaN is null; see `open_frame`."""
     wanted = list(dict.fromkeys(columns))
     if isinstance(data, pd.DataFrame):
         # DuckDB reads the NaN of a pandas frame as null
@@ -278,15 +213,8 @@ def group_sums(
 ) -> nw.LazyFrame:
     """One GROUP BY: the keys, then the sums.
 
-    Parameters
-    ----------
-    lazy : narwhals.LazyFrame
-    keys : sequence of str
-        Columns that make the groups.
-    sums : sequence of narwhals.Expr
-    constant : iterable of str
-        Keys that are 0 on every row. They are put beside the sums: grouping by a constant
-        costs Polars the memory of all rows, and any engine three times as long as a plain sum.
+    Keys that are 0 on every row (``constant``) are put beside the sums: grouping by a constant costs
+    Polars the memory of all rows, and any engine three times as long as a plain sum.
     """
     constant = set(constant)
     varying = [key for key in keys if key not in constant]
@@ -302,24 +230,12 @@ def group_sums(
 
 
 def collect_rows(lazy: nw.LazyFrame, data: Any) -> pd.DataFrame:
-    """The rows themselves, for what is not a function of sums.
+    """The rows themselves, for what is not a function of sums; at most `MOST_CELLS` cells.
 
-    Parameters
-    ----------
-    lazy : narwhals.LazyFrame
-        The rows wanted.
-    data
-        The frame they come from. A pandas frame is in memory already, whatever its size.
-
-    Raises
-    ------
-    ValueError
-        For more than `MOST_CELLS` cells.
+    A pandas frame is in memory already, whatever its size.
     """
-    if isinstance(data, pd.DataFrame):
-        return collect(lazy)
-    n = int(collect(lazy.select(n=nw.len()))["n"].iloc[0])
-    check_cells(lazy, n, MOST_CELLS)
+    if not isinstance(data, pd.DataFrame):
+        check_cells(lazy, row_count(lazy), MOST_CELLS)
     return collect(lazy)
 
 
@@ -352,13 +268,7 @@ def _time_zone(dtype: Any) -> Any:
 
 
 def check_numeric(lazy: nw.LazyFrame, columns: Mapping[str, str | Sequence[str] | None]) -> None:
-    """Refuse text where numbers are needed; yes or no (booleans) count as 1 and 0.
-
-    Raises
-    ------
-    TypeError
-        Naming the argument, the column, and one of its values.
-    """
+    """Refuse text where numbers are needed; yes or no (booleans) count as 1 and 0."""
     schema = lazy.collect_schema()
     for argument, wanted in columns.items():
         for name in as_list(wanted):

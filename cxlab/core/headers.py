@@ -228,8 +228,6 @@ HEADERS: dict[str, Header] = {
     "same": Header("Same conclusion"),
     "chosen": Header("Used here"),
     "days": Header("Days", "count"),
-    "bias": Header("Bias"),
-    "power": Header("Power", "share"),
     "question": Header("Question"),
     "gap": Header("Gap", "points"),
     "weighted": Header("Weighted"),
@@ -273,15 +271,7 @@ HEADERS: dict[str, Header] = {
 
 
 def header(column: str, display: Display) -> str:
-    """A column's header; a name that is not known is put in words.
-
-    Examples
-    --------
-    >>> header("p_adjusted", Display())
-    'Adjusted p'
-    >>> header("overall_share", Display(labels={"overall": "Overall satisfaction"}))
-    'Overall satisfaction: share'
-    """
+    """A column's header; a name that is not known is put in words."""
     if column in display.headers:
         return display.headers[column]
     if column in HEADERS:
@@ -356,13 +346,7 @@ def ends(column: str, columns: Iterable[str]) -> tuple[str, str] | None:
 
 
 def decimals(half_width: float, kind: str = "number") -> int:
-    """Decimals of a number whose interval reaches so far to either side: one digit of that.
-
-    Examples
-    --------
-    >>> decimals(7.7), decimals(0.17), decimals(0.03, "r")
-    (0, 1, 2)
-    """
+    """Decimals of a number whose interval reaches so far to either side: one digit of that."""
     return max(phrases.decimals_for(half_width), LEAST.get(kind, 0))
 
 
@@ -379,13 +363,7 @@ def plain_decimals(values: np.ndarray, kind: str, *, detailed: bool) -> int:
 
 
 def number(value: float, places: int, *, signed: bool = False) -> str:
-    """A number with a true minus and thousands apart; missing: a dash.
-
-    Examples
-    --------
-    >>> number(-4.46, 1), number(1200.0, 0), number(0.04, 1, signed=True), number(-0.04, 1)
-    ('−4.5', '1,200', '0.0', '0.0')
-    """
+    """A number with a true minus and thousands apart; missing: a dash."""
     if math.isnan(value):
         return "–"
     if math.isinf(value):

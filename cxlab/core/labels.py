@@ -13,8 +13,6 @@ import pandas as pd
 def label(value: Any) -> Any:
     """What a group is called: whole numbers have no decimals, and dates no midnight.
 
-    Examples
-    --------
     >>> label(2.0), label(2.5), label(pd.Timestamp("2025-01-01", tz="Europe/Berlin"))
     (2, 2.5, '2025-01-01')
     """
@@ -27,22 +25,15 @@ def label(value: Any) -> Any:
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:
-    """Key that sorts the numbers in names by size.
-
-    Examples
-    --------
-    >>> sorted(["Wave 10", "Wave 2", "2025-Q1", "2025-01", "2024"], key=natural_order)
-    ['2024', '2025-01', '2025-Q1', 'Wave 2', 'Wave 10']
-    """
+    """Key that sorts the numbers in names by size."""
     parts = re.split(r"(\d+)", name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def group_labels(groups: pd.DataFrame) -> pd.Series:
-    """One label per group: the value itself, or several joined by a middle dot.
+    """One label per group: the value itself, or several joined by a middle dot; see `label`.
 
-    Whole numbers have no decimals and dates no midnight, whatever engine gave them. A label
-    depends on its own value only, so that it is the same beside fewer groups.
+    It depends on its own value only, so that it is the same beside fewer groups.
     """
     plain = groups.apply(_label_column)
     if groups.shape[1] == 1:

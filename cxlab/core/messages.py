@@ -11,26 +11,14 @@ _ESCAPE = re.compile(r"\x1b(?:[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]
 
 
 def nearest(word: object, choices: Iterable[object]) -> str | None:
-    """The choice spelt most like ``word``, or None when none is close.
-
-    Examples
-    --------
-    >>> nearest("recomend", ["overall", "recommend"])
-    'recommend'
-    """
+    """The choice spelt most like ``word``, or None when none is close."""
     by_folded = {str(choice).casefold(): str(choice) for choice in choices}
     close = difflib.get_close_matches(str(word).casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[close[0]] if close else None
 
 
 def one_of(choices: Iterable[object], limit: int = 16) -> str:
-    """Choices in words, the first ``limit`` of them.
-
-    Examples
-    --------
-    >>> one_of(["score", "wald"])
-    "'score' or 'wald'"
-    """
+    """Choices in words, the first ``limit`` of them: ``'score' or 'wald'``."""
     words = [f"'{choice}'" for choice in choices]
     if len(words) > limit:
         return ", ".join(words[:limit]) + f" or one of {len(words) - limit} more"
@@ -40,15 +28,7 @@ def one_of(choices: Iterable[object], limit: int = 16) -> str:
 
 
 def got(values: Sequence[object], total: int | None = None) -> str:
-    """The first offending value and how many more there are.
-
-    Examples
-    --------
-    >>> got([11], total=84)
-    '11 (and 83 more)'
-    >>> got(["Blank"])
-    "'Blank'"
-    """
+    """The first offending value and how many more there are: ``11 (and 83 more)``, ``'Blank'``."""
     total = len(values) if total is None else total
     first = values[0]
     shown = f"'{first}'" if isinstance(first, str) else f"{first}"
@@ -60,10 +40,6 @@ def unknown(
 ) -> str:
     """Message for a name that is not among the choices, with the nearest spelling.
 
-    Examples
-    --------
-    >>> unknown("method", "scor", ["score", "wald"])
-    "`method` must be 'score' or 'wald'; got 'scor'. Did you mean 'score'?"
     >>> unknown("role", "wieght", ["weight"], of="w")
     "`role` of 'w' must be 'weight'; got 'wieght'. Did you mean 'weight'?"
     """
@@ -74,13 +50,7 @@ def unknown(
 
 
 def did_you_mean(word: object, choices: Iterable[object]) -> str:
-    """A question for the choice spelt most like ``word``, to follow a sentence; "" for none.
-
-    Examples
-    --------
-    >>> did_you_mean("recomend", ["overall", "recommend"])
-    " Did you mean 'recommend'?"
-    """
+    """A question for the choice spelt most like ``word``, to follow a sentence; "" for none."""
     near = nearest(word, choices)
     return f" Did you mean '{near}'?" if near else ""
 
@@ -88,15 +58,8 @@ def did_you_mean(word: object, choices: Iterable[object]) -> str:
 def one_line(text: object, longest: int = 400) -> str:
     """Text of others as one line that a terminal or a log shows and does nothing else with.
 
-    Line ends, control characters and escape sequences become blanks; what is longer than
-    ``longest`` characters is cut, and says so.
-
-    Examples
-    --------
-    >>> one_line("first\\n\\x1b[2Jsecond")
-    'first second'
-    >>> one_line("x" * 1_000, longest=5)
-    'xxxxx … (1,000 characters)'
+    >>> one_line("first\\n\\x1b[2Jsecond"), one_line("x" * 1_000, longest=5)
+    ('first second', 'xxxxx … (1,000 characters)')
     """
     whole = str(text)
     # what is cut away need not be cleaned: it may be a hundred megabytes

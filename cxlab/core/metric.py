@@ -30,7 +30,7 @@ class Metric:
     scale : (low, high) or None
         Whole numbers that a score may be; None: any number.
     name : str
-        Name in words, such as ``"nps"`` or ``"top box"``.
+        Name in words, such as ``"nps"`` or ``"top box"``; its kind where none is given.
     target : float or None
         What the study wants, in the metric's unit.
     margin : float
@@ -53,6 +53,7 @@ class Metric:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(unknown("kind", self.kind, KINDS))
+        object.__setattr__(self, "name", self.name or self.kind)
         if self.margin is None:
             object.__setattr__(self, "margin", self._usual_margin())
 
@@ -73,17 +74,7 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """What readers call it.
-
-        Examples
-        --------
-        >>> nps_metric("recommend").title
-        'NPS'
-        >>> Metric("overall", "box", top=(8, 10), words="Satisfied").title
-        'Satisfied (8 to 10)'
-        >>> Metric("overall", "mean", scale=(0, 10)).title
-        'Mean, of 10'
-        """
+        """What readers call it: NPS, Satisfied (8 to 10), Mean, of 10."""
         if self.kind == "box":
             scores = _scores(self.top)
             return f"{self.words} ({scores})" if self.words else f"Scores {scores}"
@@ -99,13 +90,7 @@ def _scores(bin_: tuple[float, float] | None) -> str:
 
 
 def nps_metric(column: str) -> Metric:
-    """The Net Promoter Score of a column: per cent 9–10 less per cent 0–6, of 0 to 10.
-
-    Examples
-    --------
-    >>> nps_metric("recommend").unit
-    'points'
-    """
+    """The Net Promoter Score of a column: per cent 9–10 less per cent 0–6, of 0 to 10."""
     return Metric(column, "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxlab.core.frames import natural_order
+from cxlab.core.labels import natural_order
 from cxlab.core.metric import Metric
 
 #: What a recorded table of scores has, beside intervals and notes.
@@ -28,8 +28,7 @@ class PastReports:
     Attributes
     ----------
     table : DataFrame
-        One row per period, label and metric: ``period``, ``label``, ``metric``, ``unit``,
-        ``n``, ``estimate``, ``se``, ``ci_low``, ``ci_high``, ``deff``, ``n_eff``, ``note``.
+        One row per period, label and metric: ``period``, `SCORED`, ``ci_low``, ``ci_high``, ``note``.
         Numbers that a report hides are null.
     files : tuple of Path
         The tables that were read.
@@ -46,7 +45,7 @@ class PastReports:
     def scores(self, label: str, metric: Metric) -> pd.DataFrame:
         """What the reports recorded of one metric in its unit: a row per period."""
         chosen = self.table["label"] == label
-        chosen &= self.table["metric"] == (metric.name or metric.kind)
+        chosen &= self.table["metric"] == metric.name
         # a metric is known by its words: its definition may have changed
         return self.table[chosen & (self.table["unit"] == metric.unit)]
 

@@ -18,9 +18,8 @@ from cxlab.core.frames import (
     declared_order,
     groups_in_order,
     label_text,
-    natural_order,
 )
-from cxlab.core.labels import row_labels
+from cxlab.core.labels import natural_order, row_labels
 
 #: 2025, 2025-H1, 2025-Q4, 2025-12 and 2025-W07.
 _CALENDAR = re.compile(
@@ -42,8 +41,7 @@ class CalendarPeriod:
     Attributes
     ----------
     kind : {"year", "half", "quarter", "month", "week"}
-    year : int
-    number : int
+    year, number : int
         Of the half, quarter, month or week in its year; 0 for a whole year.
     """
 
@@ -61,8 +59,6 @@ class CalendarPeriod:
     def before(self) -> CalendarPeriod:
         """The period just before.
 
-        Examples
-        --------
         >>> calendar_period("2025-Q1").before.name, calendar_period("2021-W01").before.name
         ('2024-Q4', '2020-W53')
         """
@@ -89,15 +85,7 @@ class CalendarPeriod:
 
 
 def calendar_period(name: str) -> CalendarPeriod | None:
-    """The period that a name means; None when it is no calendar name.
-
-    Examples
-    --------
-    >>> calendar_period("2025-12").year_before.name
-    '2024-12'
-    >>> calendar_period("wave 3") is None
-    True
-    """
+    """The period that a name means; None when it is no calendar name, such as "wave 3"."""
     found = _CALENDAR.fullmatch(str(name))
     if not found:
         return None
@@ -108,16 +96,10 @@ def calendar_period(name: str) -> CalendarPeriod | None:
 
 
 def in_order(names: Sequence[str]) -> list[str]:
-    """Periods from the earliest: of the calendar, or of one name and a number.
+    """Periods from the earliest: of the calendar, or of one name and a number. Others stay as they are.
 
-    Others stay as they are.
-
-    Examples
-    --------
     >>> in_order(["2025-Q1", "2024-Q4"]), in_order(["Wave 10", "Wave 2"])
     (['2024-Q4', '2025-Q1'], ['Wave 2', 'Wave 10'])
-    >>> in_order(["spring", "autumn"])
-    ['spring', 'autumn']
     """
     known = {name: calendar_period(name) for name in names}
     kinds = {period.kind if period else None for period in known.values()}
@@ -155,13 +137,7 @@ def comparisons(period: str, there: list[str]) -> list[tuple[str, str, str]]:
 
 
 def places_of(names: Sequence[str]) -> NDArray[np.float64]:
-    """Where periods that are in order lie in time: of the calendar by its distances, others by one.
-
-    Examples
-    --------
-    >>> places_of(["2024-Q3", "2025-Q1"]).tolist(), places_of(["spring", "autumn"]).tolist()
-    ([0.0, 2.0], [0.0, 1.0])
-    """
+    """Where periods that are in order lie in time: of the calendar by its distances, others by one."""
     known = [calendar_period(name) for name in names]
     kinds = {period.kind if period else None for period in known}
     if len(kinds) != 1 or None in kinds:

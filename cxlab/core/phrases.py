@@ -19,24 +19,13 @@ def decimals_for(
 ) -> int:
     """Decimals at which a half-width has one significant digit, more where values coincide.
 
-    Parameters
-    ----------
-    half_width : float
-        Half the width of the interval, in the unit of the number; NaN or 0: one decimal.
-    value : float or iterable of float
-        The estimate, or the estimate and its limits.
-    references : iterable of float
-        What the sentence compares them with. While a value rounds to the same as one of them and
-        isn't the same, one decimal more is shown, up to `MOST_DECIMALS`.
+    A half-width that is NaN or 0 gives one decimal. While a value (the estimate, its limits) rounds to
+    the same as a reference that the sentence compares it with, and isn't the same, one more is shown.
 
-    Examples
-    --------
     >>> decimals_for(7.8), decimals_for(0.12), decimals_for(34.0)
     (0, 1, 0)
-    >>> decimals_for(7.8, value=-0.2, references=[0.1])
-    1
-    >>> decimals_for(4.0, (4.1, 0.03, 8.1), [0.0])
-    2
+    >>> decimals_for(7.8, value=-0.2, references=[0.1]), decimals_for(4.0, (4.1, 0.03, 8.1), [0.0])
+    (1, 2)
     """
     if not math.isfinite(half_width) or half_width <= 0:
         decimals = 1
@@ -62,8 +51,6 @@ def number(value: float, decimals: int = 0) -> str:
 
     A half is rounded away from zero, as spreadsheets do, and as its digits are written.
 
-    Examples
-    --------
     >>> number(-4.52, 1), number(-0.01, 1), number(12345.0), number(-4.5), number(0.15, 1)
     ('−4.5', '0.0', '12,345', '−5', '0.2')
     """
@@ -79,36 +66,18 @@ def number(value: float, decimals: int = 0) -> str:
 
 
 def signed(value: float, decimals: int = 0) -> str:
-    """As `number`, with a plus before what is above zero.
-
-    Examples
-    --------
-    >>> signed(0.31, 1), signed(-0.31, 1), signed(0.0)
-    ('+0.3', '−0.3', '0')
-    """
+    """As `number`, with a plus before what is above zero."""
     text = number(value, decimals)
     return f"+{text}" if value > 0 and text.strip("0.,") else text
 
 
 def amount(value: float, unit: str, decimals: int = 0) -> str:
-    """A number with its unit where the unit is a sign.
-
-    Examples
-    --------
-    >>> amount(17.2, "%"), amount(-4.52, "points", 1)
-    ('17 %', '−4.5')
-    """
+    """A number with its unit where the unit is a sign: ``17 %``, but ``−4.5`` of points."""
     return number(value, decimals) + AFTER.get(unit, f" {unit}" if unit else "")
 
 
 def interval(low: float, high: float, decimals: int = 0) -> str:
-    """Two limits in words.
-
-    Examples
-    --------
-    >>> interval(-12.2, 3.3)
-    '−12 to 3'
-    """
+    """Two limits in words: ``−12 to 3``."""
     return f"{number(low, decimals)} to {number(high, decimals)}"
 
 
@@ -117,16 +86,8 @@ def with_interval(
 ) -> str:
     """A number and its interval, both rounded by the interval's width.
 
-    Examples
-    --------
-    >>> with_interval(17.2, 13.4, 20.1, "%")
-    '17 % (13 to 20)'
-    >>> with_interval(-4.52, -12.2, 3.3, "points")
-    '−5 (−12 to 3)'
-    >>> with_interval(6.24, 6.01, 6.47)
-    '6.2 (6.0 to 6.5)'
-    >>> with_interval(2.1, 0.3, 3.9, references=[0.0])
-    '2.1 (0.3 to 3.9)'
+    >>> with_interval(17.2, 13.4, 20.1, "%"), with_interval(2.1, 0.3, 3.9, references=[0.0])
+    ('17 % (13 to 20)', '2.1 (0.3 to 3.9)')
     """
     # a limit that seems to touch the reference would contradict the word beside it
     decimals = decimals_for((high - low) / 2, (estimate, low, high), references)
@@ -134,13 +95,7 @@ def with_interval(
 
 
 def size_with_interval(estimate: float, low: float, high: float) -> str:
-    """How large a difference is whose interval leaves out 0, without its sign.
-
-    Examples
-    --------
-    >>> size_with_interval(-4.1, -7.9, -0.3)
-    '4.1 (0.3 to 7.9)'
-    """
+    """How large a difference is whose interval leaves out 0, without its sign: ``4.1 (0.3 to 7.9)``."""
     nearer, farther = sorted((abs(low), abs(high)))
     return with_interval(abs(estimate), nearer, farther, references=[0.0])
 
@@ -148,8 +103,6 @@ def size_with_interval(estimate: float, low: float, high: float) -> str:
 def interval_beside_zero(low: float, high: float) -> str:
     """The interval of a difference; a limit near 0 has the decimals that tell it from 0.
 
-    Examples
-    --------
     >>> interval_beside_zero(-0.04, 16.2)
     '−0.04 to 16'
     """
@@ -164,22 +117,10 @@ def listed(names: Sequence[str], *, most: int = 3, last: str = "and") -> str:
 
     A name that holds a comma or "and" makes semicolons part the names.
 
-    Parameters
-    ----------
-    names : sequence of str
-    most : int
-        How many are named before "and k more".
-    last : {"and", "or"}
-        The word before the last name.
-
-    Examples
-    --------
     >>> listed(["Parking", "WiFi"]), listed(["Parking", "WiFi", "Shops"], last="or")
     ('Parking and WiFi', 'Parking, WiFi or Shops')
-    >>> listed(["A", "B", "C", "D", "E"])
-    'A, B, C and 2 more'
-    >>> listed(["Food, drinks", "Signs and directions", "WiFi"])
-    'Food, drinks; Signs and directions; WiFi'
+    >>> listed(["A", "B", "C", "D", "E"]), listed(["Food, drinks", "Signs and ways", "WiFi"])
+    ('A, B, C and 2 more', 'Food, drinks; Signs and ways; WiFi')
     """
     shown, more = list(names[:most]), len(names) - most
     mark = ";" if any("," in name or " and " in name for name in shown) else ","
@@ -191,11 +132,7 @@ def listed(names: Sequence[str], *, most: int = 3, last: str = "and") -> str:
 
 
 def joined(*parts: str) -> str:
-    """The parts that say something, a semicolon between them.
-
-    >>> joined("n = 40", "", "explored"), joined("", "")
-    ('n = 40; explored', '')
-    """
+    """The parts that say something, a semicolon between them."""
     return "; ".join(part for part in parts if part)
 
 
@@ -231,11 +168,5 @@ _WORDS = [
 
 
 def in_words(count: int) -> str:
-    """A small count as a word.
-
-    Examples
-    --------
-    >>> in_words(2), in_words(40)
-    ('two', '40')
-    """
+    """A small count as a word: ``two``, but ``40``."""
     return _WORDS[count] if count < len(_WORDS) else f"{count:,}"

@@ -18,7 +18,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from cxlab.core.disclosure.rule import HIDDEN_VARIABLE
+from cxlab.core.disclosure.gate import HIDDEN_VARIABLE
 from cxlab.core.messages import one_line
 from cxlab.report.notebooks import was_injected
 from cxlab.report.publish import Trouble, disk_cause, temporary_folder, trouble_of

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,68 +26,38 @@ MOST_PERIODS = 10_000
 
 @dataclass
 class Problem:
-    """Cells of one column that cannot be what the study says.
+    """Cells of one column that cannot be what the study says."""
 
-    Attributes
-    ----------
-    place : str
-        File and column.
-    reason : str
-        What is allowed, ``|``, and what to do.
-    first : str
-        The first such cell.
-    rows : dict of str to int
-        Period to its rows that hold such a cell.
-    """
-
-    place: str
-    reason: str
-    first: str
-    rows: dict[str, int]
+    place: str  # file and column
+    reason: str  # what is allowed, ``|``, and what to do
+    first: str  # the first such cell
+    rows: dict[str, int]  # period to its rows that hold such a cell
 
 
 @dataclass
 class Findings:
-    """What was found in a raw table's rows while they were cleaned.
+    """What was found in a raw table's rows while they were cleaned."""
 
-    Attributes
-    ----------
-    name : str
-        File or source, for messages.
-    headers : list of str
-    there : list of str
-        Periods.
-    rows : dict of str to int
-        Period to its rows that were cleaned.
-    problems : list of Problem
-        In the order of the columns.
-    zones : dict of str to list of str
-        Date column to its times' zones; ``""`` for none.
-    weighty : list of str
-        Periods in which some weight is more than 0.
-    without_id, without_period : dict of str to int
-        Period to its rows that lack one.
-    """
-
-    name: str
+    name: str  # file or source, for messages
     headers: list[str] = field(default_factory=list)
-    there: list[str] = field(default_factory=list)
-    rows: dict[str, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    there: list[str] = field(default_factory=list)  # periods
+    rows: dict[str, int] = field(default_factory=dict)  # period to its rows that were cleaned
+    problems: list[Problem] = field(default_factory=list)  # in the order of the columns
+    #: Date column to its times' zones; ``""`` for none.
     zones: dict[str, list[str]] = field(default_factory=dict)
+    #: Periods in which some weight is more than 0.
     weighty: list[str] = field(default_factory=list)
-    without_id: dict[str, int] = field(default_factory=dict)
+    without_id: dict[str, int] = field(default_factory=dict)  # period to its rows that lack one
     without_period: int = 0
 
     @classmethod
-    def of(cls, record: dict[str, Any]) -> Findings:
+    def of(cls, record: str | bytes) -> Findings:
         """As `as_record` gave them."""
-        problems = [Problem(**one) for one in record["problems"]]
-        return cls(**{**record, "problems": problems})
+        return msgspec.json.decode(record, type=cls)
 
-    def as_record(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+    def as_record(self) -> bytes:
+        """As JSON."""
+        return msgspec.json.encode(self)
 
     def add(self, other: Findings) -> None:
         """What was found in other rows of the same table."""
@@ -127,13 +98,7 @@ class Findings:
             )
 
     def check(self, table: Table, wanted: Sequence[str] | None) -> None:
-        """Refuse a table whose rows of the wanted periods cannot be used.
-
-        Raises
-        ------
-        ValueError
-            Naming the first column, one of its cells and how many more.
-        """
+        """Refuse a table whose rows of the wanted periods cannot be used."""
         periods = list(self.rows) if wanted is None else wanted
         for problem in self._in_order(table):
             n = sum(problem.rows.get(period, 0) for period in periods)
@@ -185,17 +150,7 @@ def repeated_ids(file: str, column: str, first: str, more: int) -> ValueError:
 
 
 class Cleaner:
-    """Cleans the chunks of one raw table and keeps what it finds in them.
-
-    Parameters
-    ----------
-    table : Table
-        What the study declares.
-    period : str
-        Period of all rows; ``""`` where a column says it, or there is none.
-    name : str
-        File or source, for messages.
-    """
+    """Cleans the chunks of one raw table and keeps what it finds in them."""
 
     def __init__(self, table: Table, period: str, name: str) -> None:
         self.table, self.period = table, period
@@ -207,11 +162,6 @@ class Cleaner:
         """Clean answers of a chunk of raw cells; of the wanted periods alone, where a column says them.
 
         Cells that cannot be what the study says are null, and a problem among the findings.
-
-        Raises
-        ------
-        ValueError
-            For columns that the study does not declare, or that are not there.
         """
         if not self._headers:
             self._match(chunk)
@@ -354,14 +304,7 @@ def check_type(kind: pa.DataType, column: Column, place: str) -> None:
 def match_headers(
     headers: Sequence[str], table: Table, period: str, file: str
 ) -> dict[str, str | None]:
-    """Declared column to the header that holds it; None where it was not asked.
-
-    Raises
-    ------
-    ValueError
-        For a header that is neither declared nor ignored, or a declared one that is not
-        there.
-    """
+    """Declared column to the header that holds it; None where it was not asked."""
     found = {
         column.name: find_header(headers, column, period, file) if column.header(period) else None
         for column in table.columns.values()
@@ -378,13 +321,7 @@ def match_headers(
 
 
 def find_header(headers: Sequence[str], column: Column, period: str, file: str) -> str:
-    """The header of a declared column, matched exactly or else by `normal_header`.
-
-    Raises
-    ------
-    ValueError
-        When it is not there, or several are alike.
-    """
+    """The header of a declared column, matched exactly or else by `normal_header`."""
     wanted = column.header(period) or ""
     if wanted in headers:
         return wanted
@@ -408,7 +345,7 @@ def check_not_asked(column: Column, file: str) -> None:
     """Refuse a table that lacks its strata or ids.
 
     A wave without weights counts every row once, one without clusters every row as its own
-    (see `Study.design_notes`); but nothing says which stratum a row without one is of.
+    (see `Table.design_notes`); but nothing says which stratum a row without one is of.
     """
     if column.role in ("strata", "id"):
         raise ValueError(

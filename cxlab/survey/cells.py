@@ -119,18 +119,8 @@ def cell_text(value: object) -> str:
 def read_dates(texts: pd.Series, form: str | None = None) -> pd.Series:
     """Texts as times, NaT where they are not of the form; without one, of ISO's whole days.
 
-    Parameters
-    ----------
-    texts : Series of str
-    form : str, optional
-        A strftime format. ``%y`` reads years of four digits, too. ``%Z`` at its end stands for
-        a zone such as ``UTC``, ``EST``, ``GMT+1`` or ``+01:00``; times of several offsets, as in
-        summer and winter, are given in UTC.
-
-    Raises
-    ------
-    ValueError
-        For offsets that differ among ISO dates, and for a format that is none.
+    ``%y`` reads years of four digits, too. ``%Z`` at the end stands for a zone such as ``UTC``,
+    ``EST``, ``GMT+1`` or ``+01:00``; times of several offsets, as in summer and winter, are in UTC.
 
     Examples
     --------

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,33 +75,16 @@ NOTHING = Resolved(None, "invalid")
 
 @dataclass(frozen=True, eq=False)
 class ResolvedTexts:
-    """What the distinct texts of one column mean.
+    """What the distinct texts of one column mean."""
 
-    Attributes
-    ----------
-    values : pyarrow.Array
-        Of the column's type; null where there is none.
-    reasons : list of str or None, optional
-        Of a rating: why there is no score.
-    refused : dict of int to str
-        Number of a text that cannot be, and why: what is allowed, ``|``, and what to do.
-    """
-
-    values: pa.Array
-    reasons: list[str | None] | None
+    values: pa.Array  # of the column's type; null where there is none
+    reasons: list[str | None] | None  # of a rating: why there is no score
+    #: Number of a text that cannot be, and why: what is allowed, ``|``, and what to do.
     refused: dict[int, str]
 
 
 def resolve_texts(texts: pa.Array, column: Column, known: dict[str, Any]) -> ResolvedTexts:
-    """Resolve the distinct texts of a column, each once.
-
-    Parameters
-    ----------
-    texts : pyarrow.Array of str
-    column : Column
-    known : dict
-        What was resolved of the same column before; is added to.
-    """
+    """Resolve the distinct texts of a column, each once."""
     if column.role in DATE_ROLES:
         return _as_dates(_resolved(texts, column, pa.string(), known), column)
     return _resolved(texts, column, VALUE_TYPES.get(column.role, pa.string()), known)
@@ -154,7 +136,7 @@ def _plain_values(texts: pa.Array, column: Column, kind: pa.DataType) -> tuple[p
         plain = pc.match_substring_regex(texts, PLAIN_NUMBER)
         values = pc.if_else(plain, texts, None).cast(kind)
         if column.missing:
-            codes = pa.array(list(_numbers_of(tuple(column.missing))), kind)
+            codes = pa.array(list(coded_numbers(tuple(column.missing))), kind)
             plain = pc.and_(plain, pc.invert(pc.is_in(values, codes)))
         if column.role == "weight":
             plain = pc.and_(plain, pc.fill_null(pc.greater_equal(values, 0.0), False))
@@ -170,13 +152,7 @@ def _plain_values(texts: pa.Array, column: Column, kind: pa.DataType) -> tuple[p
 
 
 def _as_dates(spoken: ResolvedTexts, column: Column) -> ResolvedTexts:
-    """Dates and times to the microsecond, of one time zone or without.
-
-    Raises
-    ------
-    MixedZonesError
-        For times of several zones.
-    """
+    """Dates and times to the microsecond, of one time zone or without."""
     words = pd.Series(spoken.values.to_pylist(), dtype="str")
     try:
         dates = read_dates(words, column.format)
@@ -201,24 +177,22 @@ def _missing(text: str, column: Column) -> Resolved | None:
     return None
 
 
-def coded_numbers(codes: Iterable[str]) -> dict[float, str]:
+@functools.lru_cache(maxsize=64)
+def coded_numbers(codes: tuple[str, ...]) -> dict[float, str]:
     """Codes that are finite numbers, by each value that a file may hold for them.
 
     Stored in 32 bits, -99.9 is -99.90000152587890625.
 
     Examples
     --------
-    >>> coded_numbers(["-1", "0.25", "n/a"])
+    >>> coded_numbers(("-1", "0.25", "n/a"))
     {-1.0: '-1', 0.25: '0.25'}
-    >>> list(coded_numbers(["9.99"]))
+    >>> list(coded_numbers(("9.99",)))
     [9.99, 9.989999771118164]
     """
     found: dict[float, str] = {}
     for code in codes:
-        try:
-            number = _plain_number(code)
-        except ValueError:
-            continue
+        number = _plain_number(code)
         if math.isfinite(number):
             found[number] = code
         if math.isfinite(number) and not number.is_integer():
@@ -226,16 +200,12 @@ def coded_numbers(codes: Iterable[str]) -> dict[float, str]:
     return found
 
 
-@functools.lru_cache(maxsize=64)
-def _numbers_of(codes: tuple[str, ...]) -> Mapping[float, str]:
-    return coded_numbers(codes)
-
-
 def _plain_number(text: str) -> float:
-    """A number as people write it: Python would also take 0_5 for 5."""
-    if "_" in text:
-        raise ValueError(text)
-    return float(visible_text(text))
+    """A number as people write it, NaN where it is none: Python would also take 0_5 for 5."""
+    try:
+        return math.nan if "_" in text else float(visible_text(text))
+    except ValueError:
+        return math.nan
 
 
 def resolve_rating(text: str, column: Column) -> Resolved:
@@ -247,10 +217,8 @@ def resolve_rating(text: str, column: Column) -> Resolved:
     if missing:
         return missing
     code = normal_code(text)
-    try:
-        score = _plain_number(code)
-    except ValueError:
-        score = math.nan
+    score = _plain_number(code)
+    if math.isnan(score):
         by_label = {normal_code(label): value for value, label in scale.labels.items()}
         if code in by_label:
             return Resolved(float(by_label[code]), None)
@@ -294,11 +262,8 @@ def resolve_number(text: str, column: Column) -> Resolved:
     missing = _missing(text, column)
     if missing:
         return missing
-    try:
-        number = _plain_number(text)
-    except ValueError:
-        number = math.nan
-    code = _numbers_of(tuple(column.missing)).get(number) if column.missing else None
+    number = _plain_number(text)
+    code = coded_numbers(tuple(column.missing)).get(number) if column.missing else None
     if code is not None:
         return Resolved(math.nan, column.missing[code])
     if not math.isfinite(number):
@@ -310,10 +275,7 @@ def resolve_number(text: str, column: Column) -> Resolved:
 
 def resolve_weight(text: str, column: Column) -> Resolved:
     """Weight in a text."""
-    try:
-        number = _plain_number(text)
-    except ValueError:
-        number = math.nan
+    number = _plain_number(text)
     if not (math.isfinite(number) and number >= 0):
         raise RefusedError(
             "weights must be finite numbers of 0 or more|Give a row outside the population "

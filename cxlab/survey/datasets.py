@@ -34,13 +34,7 @@ def cache_folder() -> Path:
 
 
 def find_file(file: str, folder: Path) -> Path:
-    """A study's data file: beside the study file, in the mirror folder, or fetched.
-
-    Raises
-    ------
-    FileNotFoundError
-        Naming the file, the places looked at, and the mirror variable.
-    """
+    """A study's data file: beside the study file, in the mirror folder, or fetched."""
     beside = folder / file
     if beside.is_file():
         return beside
@@ -83,13 +77,7 @@ def study_names() -> list[str]:
 
 
 def find_study(name_or_path: str | Path) -> Path:
-    """Path of a study file, by name, by path, or by the folder that holds it.
-
-    Raises
-    ------
-    FileNotFoundError
-        Naming the studies there are and the nearest spelling.
-    """
+    """Path of a study file, by name, by path, or by the folder that holds it."""
     text = str(name_or_path)
     if text in study_names():
         return data_folder() / text / STUDY_FILE
@@ -111,42 +99,23 @@ class FetchError(OSError):
 
 @dataclass(frozen=True)
 class DataFile:
-    """One public file.
+    """One public file."""
 
-    Attributes
-    ----------
-    file : str
-        Name below the cache or mirror folder, as the study file has it.
-    address : str
-    sha256 : str
-        Digest in hexadecimal.
-    size : int or None
-        Bytes, where known.
-    """
-
-    file: str
+    file: str  # name below the cache or mirror folder, as the study file has it
     address: str
-    sha256: str
-    size: int | None = None
+    sha256: str  # digest in hexadecimal
+    size: int | None = None  # bytes, where known
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Public data that can be fetched by name.
-
-    Attributes
-    ----------
-    name, title, publisher, licence : str
-    folder : Path
-        Where its study file and catalogue are.
-    files : tuple of DataFile
-    """
+    """Public data that can be fetched by name."""
 
     name: str
     title: str
     publisher: str
     licence: str
-    folder: Path
+    folder: Path  # where its study file and catalogue are
     files: tuple[DataFile, ...]
 
     @property
@@ -159,11 +128,6 @@ class Dataset:
 def datasets() -> list[Dataset]:
     """Public data with a catalogue, in alphabetical order.
 
-    Raises
-    ------
-    ValueError
-        When a catalogue lacks a key or a digest.
-
     Examples
     --------
     >>> [(dataset.name, len(dataset.files), dataset.licence) for dataset in datasets()]
@@ -173,13 +137,7 @@ def datasets() -> list[Dataset]:
 
 
 def find_dataset(name: str) -> Dataset:
-    """The public data of that name.
-
-    Raises
-    ------
-    ValueError
-        Naming the data there are and the nearest spelling.
-    """
+    """The public data of that name."""
     known = {dataset.name: dataset for dataset in datasets()}
     if name not in known:
         raise ValueError(unknown("name", name, known, what="public data: "))
@@ -187,14 +145,7 @@ def find_dataset(name: str) -> Dataset:
 
 
 def file_state(dataset: Dataset, one: DataFile) -> str:
-    """Where a public file is: ``here``, ``in the mirror``, ``not fetched``, or why it won't do.
-
-    Returns
-    -------
-    str
-        ``here`` is beside the study file or in the cache folder; ``… (wrong digest)``
-        where the file there is not the one of the catalogue.
-    """
+    """Where a public file is: ``here``, ``in the mirror``, ``not fetched``, or why it won't do."""
     try:
         path = find_file(one.file, dataset.folder)
     except FileNotFoundError:
@@ -202,32 +153,11 @@ def file_state(dataset: Dataset, one: DataFile) -> str:
     mirror = os.environ.get(MIRROR_VARIABLE)
     mirrored = mirror and path.resolve().is_relative_to(Path(mirror).resolve())
     place = "in the mirror" if mirrored else "here"
-    return place if _digest(path) == one.sha256 else f"{place} (wrong digest)"
+    return place if file_digest(path) == one.sha256 else f"{place} (wrong digest)"
 
 
 def fetch(name: str, *, progress: bool | None = None) -> list[Path]:
-    """Public data by name: downloaded once into the cache folder, checked by SHA-256.
-
-    Parameters
-    ----------
-    name : str
-        As in `datasets`.
-    progress : bool, optional
-        Whether to draw progress bars on standard error; default: where that is a terminal.
-
-    Returns
-    -------
-    list of Path
-        One per file of the catalogue. A file that is already there, with the right digest
-        and in whatever place reading looks at, is not fetched again.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
-    FetchError
-        When a download fails, is cut short or has another digest. Nothing of it stays.
-    """
+    """Public data by name: downloaded once into the cache folder, checked by SHA-256."""
     dataset = find_dataset(name)
     bars = sys.stderr.isatty() if progress is None else progress
     return [_fetch_file(dataset, one, bars) for one in dataset.files]
@@ -237,7 +167,7 @@ def _fetch_file(dataset: Dataset, one: DataFile, progress: bool) -> Path:
     target = cache_folder() / one.file
     with contextlib.suppress(FileNotFoundError):
         found = find_file(one.file, dataset.folder)
-        if _digest(found) == one.sha256:
+        if file_digest(found) == one.sha256:
             return found
         if found != target:
             raise FetchError(
@@ -247,7 +177,8 @@ def _fetch_file(dataset: Dataset, one: DataFile, progress: bool) -> Path:
     try:
         _download(one, target, progress)
     except FetchError:
-        _remove_empty(target.parent)
+        with contextlib.suppress(OSError):  # a folder that holds something stays
+            target.parent.rmdir()
         raise
     return target
 
@@ -291,12 +222,8 @@ def _download(one: DataFile, target: Path, progress: bool) -> None:
         ) from error
 
 
-def _remove_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

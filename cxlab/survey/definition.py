@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 from cxlab.core.characters import visible_text
@@ -66,71 +67,36 @@ LEFT_OUT = ("preview",)
 
 @dataclass(frozen=True)
 class Column:
-    """What one column of a table means.
+    """What one column of a table means."""
 
-    Attributes
-    ----------
-    name : str
-        Name in the cleaned answers.
-    role : str
-        One of `ROLES`.
-    source : str or mapping of str to str
-        Header in the file, or header per period; a period without one did not ask it.
-    label : str
-        Words for reports.
-    stage : str
-        Stage of the journey, for touchpoints.
-    scale : Scale or None
-        For ratings.
-    values : mapping of str to str
-        Code to label, for segments; empty: the file's own text.
-    missing : mapping of str to str
-        Code to reason, the scale's and the column's own together.
-    blank : str
-        Reason of an empty cell.
-    format : str or None
-        ``strftime`` format of a date; None: ISO.
-    metrics : tuple of str
-        Metrics to report, the scale's unless the column declares its own.
-    targets : mapping of str to float
-        Metric to what the study wants.
-    margins : mapping of str to float
-        Metric to the smallest difference that matters.
-    headline : bool
-        Whether its first metric with a target, or else its first, is a headline measure.
-    short : str
-        Label where there is little room; the label itself unless declared.
-    owner : str
-        Who acts on a touchpoint.
-    spans_periods : bool
-        For clusters: the same id in two periods is the same cluster; of accounts always.
-    persons : bool
-        For units (stores, teams, agents): each is one person, and is in no report.
-    shift : int
-        For ratings: stored code + shift = score. Missing codes are as stored.
-    reverse : bool
-        For ratings: the lowest stored code is the best answer; scores are turned round.
-    """
-
-    name: str
-    role: str
+    name: str  # name in the cleaned answers
+    role: str  # one of `ROLES`
+    #: Header in the file, or header per period; a period without one did not ask it.
     source: str | Mapping[str, str]
-    label: str
-    stage: str = ""
-    scale: Scale | None = None
+    label: str  # words for reports
+    stage: str = ""  # stage of the journey, for touchpoints
+    scale: Scale | None = None  # for ratings
+    #: Code to label, for segments; empty: the file's own text.
     values: Mapping[str, str] = field(default_factory=dict)
+    #: Code to reason, the scale's and the column's own together.
     missing: Mapping[str, str] = field(default_factory=dict)
-    blank: str = "no answer"
-    format: str | None = None
+    blank: str = "no answer"  # reason of an empty cell
+    format: str | None = None  # ``strftime`` format of a date; None: ISO
+    #: Metrics to report, the scale's unless the column declares its own.
     metrics: tuple[str, ...] = ()
-    targets: Mapping[str, float] = field(default_factory=dict)
+    targets: Mapping[str, float] = field(default_factory=dict)  # metric to what the study wants
+    #: Metric to the smallest difference that matters.
     margins: Mapping[str, float] = field(default_factory=dict)
+    #: Whether its first metric with a target, or else its first, is a headline measure.
     headline: bool = False
-    short: str = ""
-    owner: str = ""
+    short: str = ""  # label where there is little room; the label itself unless declared
+    owner: str = ""  # who acts on a touchpoint
+    #: For clusters: the same id in two periods is the same cluster; of accounts always.
     spans_periods: bool = False
+    #: For units (stores, teams, agents): each is one person, and is in no report.
     persons: bool = False
-    shift: int = 0
+    shift: int = 0  # for ratings: stored code + shift = score. Missing codes are as stored
+    #: For ratings: the lowest stored code is the best answer; scores are turned round.
     reverse: bool = False
 
     def header(self, period: str | None) -> str | None:
@@ -157,58 +123,29 @@ class Column:
 
 @dataclass(frozen=True)
 class Theme:
-    """What comments may be about, in the analyst's codebook.
-
-    Attributes
-    ----------
-    name : str
-    label : str
-        In words.
-    words : tuple of str
-        Words and phrases that give it away, case aside; an asterisk stands for any ending.
-    tone : {"praise", "complaint", "neutral"}
-    codes : mapping of str to tuple of str
-        Period to the codes that people gave such comments in it. Codes change their meaning
-        between waves: a period that is not named has none.
-    """
+    """What comments may be about, in the analyst's codebook."""
 
     name: str
-    label: str
+    label: str  # in words
+    #: Words and phrases that give it away, case aside; an asterisk stands for any ending.
     words: tuple[str, ...] = ()
     tone: str = "neutral"
+    #: Period to the codes that people gave such comments in it. Codes change their meaning
+    #: between waves: a period that is not named has none.
     codes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Operational:
-    """A touchpoint's operational figure, beside the score of its experience.
+    """A touchpoint's operational figure, beside the score of its experience."""
 
-    Attributes
-    ----------
-    touchpoint : str
-        Value of the table's ``touchpoint_column``, or a name of its own.
-    column : str
-        Column of the figure: minutes waited, resolved at first contact …
-    better : str
-        ``lower`` or ``higher``.
-    target : float
-        The mean figure wanted; a share from 0 to 1 where ``success`` is given.
-    experience : str
-        Rating column.
-    experience_target : float
-        The mean rating wanted.
-    success : str or None
-        Where the figure is text, the value that counts as 1.
-    unit : str
-    """
-
-    touchpoint: str
-    column: str
-    better: str
-    target: float
-    experience: str
-    experience_target: float
-    success: str | None = None
+    touchpoint: str  # value of the table's ``touchpoint_column``, or a name of its own
+    column: str  # column of the figure: minutes waited, resolved at first contact …
+    better: str  # ``lower`` or ``higher``
+    target: float  # the mean figure wanted; a share from 0 to 1 where ``success`` is given
+    experience: str  # rating column
+    experience_target: float  # the mean rating wanted
+    success: str | None = None  # where the figure is text, the value that counts as 1
     unit: str = ""
 
 
@@ -259,6 +196,18 @@ class Table:
         """Column of the rows that belong together: of the account if declared, else the cluster."""
         return self.only("account") or self.only("cluster")
 
+    @property
+    def design_notes(self) -> str:
+        """Sentences about periods that lack the weight or the cluster; often empty."""
+        told = {"weight": "every answer has the weight 1", "cluster": "every answer is its own"}
+        notes = []
+        for role, instead in told.items():
+            column = self.only(role)
+            without = [p for p in self.files if p and column and column.header(p) is None]
+            if without:
+                notes.append(f"No {role} in {', '.join(without)}: {instead} there.")
+        return " ".join(notes)
+
     def ignores(self, header: str) -> bool:
         """Whether the study says to pass over a header of the file."""
         folded = normal_header(header)
@@ -271,28 +220,15 @@ MOST_OUTCOMES = 6
 
 @dataclass(frozen=True)
 class OpenQuestion:
-    """A guess that somebody has still to confirm.
+    """A guess that somebody has still to confirm."""
 
-    Attributes
-    ----------
-    place : str
-        In words, such as ``column 'parking'``.
-    guess : str
-        What the study file says now.
-    question : str
-        What to check.
-    column : str
-        Name of the column, where somebody has to decide about it by hand: its role was guessed
-        from a name or from values alone.
-    role : str
-        The role guessed for that column.
-    """
-
-    place: str
-    guess: str
-    question: str
+    place: str  # in words, such as ``column 'parking'``
+    guess: str  # what the study file says now
+    question: str  # what to check
+    #: Name of the column, where somebody has to decide about it by hand: its role was guessed
+    #: from a name or from values alone.
     column: str = ""
-    role: str = ""
+    role: str = ""  # the role guessed for that column
 
 
 @dataclass(frozen=True)
@@ -323,6 +259,19 @@ class Definition:
     inactive_after: int | None = None
     confidential: bool = False
     codebook: Mapping[str, Theme] = field(default_factory=dict)
+
+    def check_confirmed(self, path: Path) -> None:
+        """Refuse a study file that still holds guesses."""
+        questions = self.open_questions
+        if not questions:
+            return
+        here = Path.cwd()
+        typed = path.relative_to(here) if path.is_relative_to(here) else path
+        raise ValueError(
+            f"{path.name}: every guess must be confirmed before answers are read; "
+            f"{len(questions)} still to confirm, first {questions[0].place}: "
+            f"{questions[0].question} To see them all, run cxlab study check {typed}"
+        )
 
     def in_words(self) -> dict[str, str]:
         """What the study file says of the study, its main table and the others, a line each."""

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import gzip
 import itertools
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -29,27 +30,8 @@ BLOCK_BYTES = 16_000_000
 def read_as_text(path: Path, encoding: str = "utf-8", separator: str | None = None) -> pd.DataFrame:
     """A CSV, TSV or Parquet file with every cell as text and the headers as they stand.
 
-    Parameters
-    ----------
-    path : Path
-        ``.csv``, ``.tsv`` (either may end in ``.gz``) or ``.parquet``.
-    encoding : str
-        Of the text file. A byte-order mark is dropped.
-    separator : str, optional
-        One character between cells; default: the one that a first line such as ``sep=;``
-        names, else a comma, in ``.tsv`` a tab.
-
-    Returns
-    -------
-    DataFrame
-        Text; a blank cell is ``""``. Rows of a text file all of whose cells are blank are
-        left out, but for those of a file with one column.
-
-    Raises
-    ------
-    ValueError
-        For an empty file, a wrong encoding, a line with too many cells, or a header that
-        stands twice.
+    A blank cell is ``""``; wholly blank rows are left out, but for those of a file of one column.
+    Without a separator, the one that a first line such as ``sep=;`` names, else the usual one.
     """
     chunks = [as_text(chunk) for chunk in read_chunks(path, encoding, separator)]
     return pa.concat_tables(chunks).to_pandas()
@@ -62,7 +44,7 @@ def read_chunks(
 
     Parameters, rows and errors are as for `read_as_text`.
     """
-    kind = next((suffix.lower() for suffix in reversed(path.suffixes) if suffix != ".gz"), "")
+    kind = ending_of(path)
     if kind not in READABLE:
         raise ValueError(
             f"{path.name} must be one of {', '.join(READABLE)}, or .gz of a text file; "
@@ -97,6 +79,12 @@ def check_headers_once(headers: Iterable[str], name: str) -> None:
 LONGEST_HINT = 500
 #: Endings that `read_as_text` knows.
 READABLE = (".csv", ".tsv", ".txt", ".parquet")
+
+
+def ending_of(path: Path) -> str:
+    """The ending that says what a file is: what stands before ``.gz`` where that is there."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    return next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
 
 
 def usual_separator(path: Path) -> str:
@@ -160,13 +148,7 @@ def _filled(texts: Any) -> Any:
 
 
 def read_cells(path: Path, encoding: str, separator: str) -> pd.DataFrame:
-    """Every cell of a text file, header rows and all; blank lines at the end are dropped.
-
-    Raises
-    ------
-    ValueError
-        For an empty file, a wrong encoding, or lines of different lengths.
-    """
+    """Every cell of a text file, header rows and all; blank lines at the end are dropped."""
     whole = pd.concat(_cell_chunks(path, encoding, separator), ignore_index=True)
     filled = (whole != "").any(axis=1)
     last = int(filled.to_numpy().nonzero()[0].max(initial=-1))
@@ -177,7 +159,7 @@ def read_cells(path: Path, encoding: str, separator: str) -> pd.DataFrame:
 
 def _cell_chunks(path: Path, encoding: str, separator: str) -> Iterator[pd.DataFrame]:
     """Cells of a text file as pandas reads them, which stumbles over no usual file."""
-    with _in_one_sentence(path, encoding):
+    with in_one_sentence(path, encoding):
         # in a file of one column a blank line is somebody who did not answer
         one_column = _one_column(path, encoding, separator)
         # header=None: pandas would rename a repeated header without a word
@@ -203,7 +185,7 @@ def _cell_chunks(path: Path, encoding: str, separator: str) -> Iterator[pd.DataF
 
 
 @contextlib.contextmanager
-def _in_one_sentence(path: Path, encoding: str) -> Iterator[None]:
+def in_one_sentence(path: Path, encoding: str) -> Iterator[None]:
     """What pandas complains of, as people say it."""
     try:
         yield
@@ -292,12 +274,12 @@ def _without_blank_end(chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]
 def _arrow_chunks(path: Path, separator: str, named: str | None) -> Iterator[Any]:
     import pyarrow.csv as arrow_csv  # here, because it costs a tenth of a second
 
-    with _open_bytes(path) as stream:
+    with open_bytes(path) as stream:
         lines = [stream.readline() for _ in range(2 if named else 1)]
     header = lines[-1].decode("utf-8-sig").strip("\r\n")
     width = len(next(text_lines([header], separator), []))
     with (
-        _open_bytes(path) as stream,
+        open_bytes(path) as stream,
         arrow_csv.open_csv(
             stream,
             read_options=arrow_csv.ReadOptions(
@@ -326,10 +308,10 @@ def _is_plain(path: Path, encoding: str, separator: str) -> bool:
         return False
     quotes, before, closed = 0, b"\n", True
     opening = (f'{separator}"'.encode(), b'\n"')
-    with _in_one_sentence(path, encoding):
+    with in_one_sentence(path, encoding):
         if _one_column(path, encoding, separator):
             return False
-        with _open_bytes(path) as stream:
+        with open_bytes(path) as stream:
             while block := stream.read(BLOCK_BYTES):
                 if block.endswith(b"\r"):
                     block += stream.read(1)
@@ -365,7 +347,18 @@ def _answers_of(schema: pa.Schema) -> list[str]:
     return [name for name in schema.names if name not in index]
 
 
-def _open_bytes(path: Path) -> Any:
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file at one stroke, so that a failure leaves the earlier one."""
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    try:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def open_bytes(path: Path) -> Any:
+    """A file that may be packed, as bytes."""
     return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from cxlab.core.disclosure.rule import HiddenFigure, hidden_by_run
+from cxlab.core.disclosure.gate import HiddenFigure, hidden_by_run
 from cxlab.core.engines import collect, fenced, has_ordered_text
 from cxlab.core.messages import unknown
 from cxlab.survey.answers import Findings
@@ -35,20 +35,7 @@ def join_answers(
     design: bool,
     where: Mapping[str, Any] | None,
 ) -> nw.LazyFrame:
-    """What `Study.read` gives, from the clean rows of some periods.
-
-    Parameters
-    ----------
-    rows : narwhals.LazyFrame
-        Of any engine.
-    table : Table
-    periods : int
-        How many they are of.
-    design : bool
-        Whether to add ``stratum_clusters``.
-    where : mapping, optional
-        As for `Study.read`.
-    """
+    """What `Study.read` gives, from the clean rows of some periods."""
     if periods > 1:
         rows = _tell_periods_apart(rows, table)
     if design:
@@ -110,17 +97,13 @@ def _sizes(rows: nw.LazyFrame, strata: str, cluster: str | None) -> nw.LazyFrame
 
 
 def _check_strata(rows: nw.LazyFrame, strata: str, table: Table) -> None:
-    without = _count(rows, nw.col(strata).is_null())
+    counted = rows.filter(nw.col(strata).is_null()).select(n=nw.len())
+    without = int(collect(counted)["n"].iloc[0])
     if without:
         raise ValueError(
             f"table '{table.name}': every row must have a stratum in '{strata}'; {without:,} have "
             "none. Fill them in, or declare the column as text."
         )
-
-
-def _count(rows: nw.LazyFrame, condition: nw.Expr) -> int:
-    """Rows that meet a condition."""
-    return int(collect(rows.filter(condition).select(n=nw.len()))["n"].iloc[0])
 
 
 # segments ---------------------------------------------------------------------------------
@@ -175,13 +158,7 @@ def _words(rows: nw.LazyFrame, name: str) -> list[str] | None:
 
 
 def choices_of(name: str, wanted: Any) -> list[Any]:
-    """One value of a column or several, as a list.
-
-    Raises
-    ------
-    ValueError
-        For an empty list.
-    """
+    """One value of a column or several, as a list."""
     one = isinstance(wanted, str) or not isinstance(wanted, Iterable)
     choices = [wanted] if one else list(wanted)
     if not choices:
@@ -193,13 +170,7 @@ def choices_of(name: str, wanted: Any) -> list[Any]:
 
 
 def _selected(rows: nw.LazyFrame, where: Mapping[str, Any]) -> nw.Expr:
-    """Whether a row is in a selection, as `Study.read` takes it.
-
-    Raises
-    ------
-    ValueError
-        For a column or a value that is not there.
-    """
+    """Whether a row is in a selection, as `Study.read` takes it."""
     schema = rows.collect_schema()
     kept = []
     for name, wanted in where.items():
@@ -265,19 +236,7 @@ def _there(rows: nw.LazyFrame, name: str, dtype: nw.dtypes.DType) -> list[str]:
 
 
 def common_zones(table: Table, found: Mapping[str, Sequence[Findings]]) -> dict[str, str]:
-    """The time zone of each date column over all periods; ``""`` for none.
-
-    Parameters
-    ----------
-    table : Table
-    found : mapping of str to sequence of Findings
-        Period to what was found in its files.
-
-    Raises
-    ------
-    ValueError
-        For times with and without a zone, or with several that no format allows for.
-    """
+    """The time zone of each date column over all periods; ``""`` for none."""
     return {
         column.name: _zone(table, column.name, found) for column in table.with_role(*DATE_ROLES)
     }
@@ -314,17 +273,7 @@ def _zone(table: Table, name: str, found: Mapping[str, Sequence[Findings]]) -> s
 def without_hidden(answers: Any, table: Table) -> Any:
     """The main table's answers without what the run of reports hides altogether.
 
-    Parameters
-    ----------
-    answers
-        Clean answers, frame of any engine.
-    table : Table
-
-    Returns
-    -------
-    frame of the same engine
-        Without the rows of hidden periods; hidden scores are missing, for the reason
-        ``hidden``. The same frame outside of a run of reports.
+    Rows of hidden periods are gone; hidden scores are missing, for the reason ``hidden``.
     """
     wholes = [one for one in hidden_by_run() if not one.segment]
     if not wholes:

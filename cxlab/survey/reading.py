@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxlab.core.engines import SINGLE_THREAD_ROWS, collect, connection
+from cxlab.core.messages import unknown
 from cxlab.survey.answers import Cleaner, Findings, check_wanted, repeated_ids
 from cxlab.survey.cells import as_text
 from cxlab.survey.definition import DATE_ROLES, NUMBER_ROLES, RATING_ROLES, Table
@@ -51,24 +51,37 @@ RawTables = Mapping[str, Sequence[RawTable]]
 
 @dataclass(frozen=True)
 class Asked:
-    """What of a table is to be read.
+    """What of a table is to be read."""
 
-    Attributes
-    ----------
-    wanted : list of str or None
-        Periods; None: all.
-    where : mapping or None
-        As for `Study.read`.
-    design : bool
-        Whether to add ``stratum_clusters``.
-    engine : str or None
-        One of `ENGINES`; None: the size of the files, or a source's own engine, decides.
-    """
-
-    wanted: list[str] | None = None
-    where: Mapping[str, Any] | None = None
-    design: bool = False
+    wanted: list[str] | None = None  # periods; None: all
+    where: Mapping[str, Any] | None = None  # as for `Study.read`
+    design: bool = False  # whether to add ``stratum_clusters``
+    #: One of `ENGINES`; None: the size of the files, or a source's own engine, decides.
     engine: str | None = None
+
+
+def asked_of(
+    table: Table,
+    period: str | Sequence[str] | None,
+    where: Mapping[str, Any] | None,
+    design: bool,
+    engine: str | None,
+) -> Asked:
+    """What `Study.read` was asked for, checked."""
+    if where is not None and not isinstance(where, Mapping):
+        raise TypeError(
+            f"`where` must be a mapping of column to value(s), such as {{'gender': 'Female'}}; "
+            f"got {type(where).__name__}."
+        )
+    if engine not in (None, *ENGINES):
+        raise ValueError(unknown("engine", engine, ENGINES))
+    for column in table.with_role("unit"):
+        if column.persons and column.name in (where or {}):
+            raise ValueError(
+                f"`where` must not choose by '{column.name}', whose units are one person each. "
+                "Leave it out: persons leave only in a file that is asked for."
+            )
+    return Asked(as_periods(period), where, design, engine)
 
 
 def as_periods(period: str | Sequence[str] | None) -> list[str] | None:
@@ -112,9 +125,12 @@ def _read_in_memory(table: Table, raws: RawTables, asked: Asked) -> Any:
     chunks: list[pa.Table] = []
     for period, files in raws.items():
         _check_headers(files, [None] * len(files))
-        cleaned = [_clean(table, period, raw, asked.wanted) for raw in files]
-        found[period] = [findings for _, findings in cleaned]
-        own = [chunk for part, _ in cleaned for chunk in part]
+        found[period] = []
+        own: list[pa.Table] = []
+        for raw in files:
+            cleaner = Cleaner(table, period, raw.name)
+            own += [cleaner.clean(chunk, asked.wanted) for chunk in raw.chunks()]
+            found[period].append(cleaner.findings)
         _check_found(table, found[period], asked.wanted)
         _check_ids(table, own, _name_of(files))
         chunks += own
@@ -190,14 +206,6 @@ def _text_bytes(path: Path | None) -> int:
     return path.stat().st_size * (GZIP_RATIO if path.suffix.lower() == ".gz" else 1)
 
 
-def _clean(
-    table: Table, period: str, raw: RawTable, wanted: Sequence[str] | None
-) -> tuple[list[pa.Table], Findings]:
-    cleaner = Cleaner(table, period, raw.name)
-    chunks = [cleaner.clean(chunk, wanted) for chunk in raw.chunks()]
-    return chunks, cleaner.findings
-
-
 def _check_headers(files: Sequence[RawTable], known: Sequence[list[str] | None]) -> None:
     """Refuse files of one table whose headers differ; of those cleaned before, they are known."""
     if len(files) > 1:
@@ -271,15 +279,6 @@ def _read_on_spark(
 
     The rows stay on the cluster, which keeps the clean ones (``persist``). Its workers need
     cxlab.
-
-    Parameters
-    ----------
-    table : Table
-    given : mapping of str to pyspark DataFrame
-        Period to its raw rows.
-    asked : Asked
-    beside : mapping of str to Beside or None
-        Period to the columns that every worker joins.
     """
     found: dict[str, list[Findings]] = {}
     frames = []
@@ -312,12 +311,12 @@ def _found_on_spark(table: Table, period: str, raw: Any, wanted: Sequence[str] |
         cleaner = Cleaner(table, period, "`source`")
         for batch in batches:
             cleaner.clean(pa.table(batch), wanted)
-        record = json.dumps(cleaner.findings.as_record())
+        record = cleaner.findings.as_record().decode()
         yield pa.RecordBatch.from_pydict({"found": [record]})
 
     whole = Findings("`source`")
     for row in raw.mapInArrow(look, "found string").collect():
-        whole.add(Findings.of(json.loads(row["found"])))
+        whole.add(Findings.of(row["found"]))
     return whole
 
 
@@ -350,14 +349,7 @@ def _check_ids_on_spark(table: Table, rows: nw.LazyFrame) -> None:
 
 
 def scan(parts: Sequence[CleanPart], table: Table, engine: str) -> nw.LazyFrame:
-    """Clean copies as one lazy frame of an engine, in their order.
-
-    Parameters
-    ----------
-    parts : sequence of CleanPart
-    table : Table
-    engine : {"duckdb", "polars", "ibis", "pyspark"}
-    """
+    """Clean copies as one lazy frame of an engine, in their order."""
     if engine == "duckdb":
         database = connection()
         database.execute("SET TimeZone = 'UTC'")  # whatever the machine's is

@@ -52,28 +52,6 @@ _WHOLE_NUMBER = re.compile(r"(?P<sign>[+-]?)(?P<digits>\d+)(?:\.0*)?")
 class Scale:
     """A rating scale of whole numbers.
 
-    Attributes
-    ----------
-    name : str
-    low, high : int
-        Ends of the scale.
-    bins : mapping of str to (low, high)
-        Closed ranges that cover every score once; empty if none are declared.
-    missing : mapping of str to str
-        Code (as text, see `normal_code`) to one of `REASONS`.
-    labels : mapping of int to str
-        Words of the questionnaire for a score.
-    metrics : tuple of str
-        Keys of `METRICS`.
-    names : mapping of str to str
-        Metric to what readers call it: ``{"top box": "Satisfied"}``.
-
-    Raises
-    ------
-    ValueError
-        When the bins overlap or leave a gap, a code has an unknown reason or lies on the
-        scale, or a metric needs a bin that is not declared.
-
     Examples
     --------
     >>> Scale("rating", 1, 5, bins={"bottom": (1, 2), "top": (4, 5)})
@@ -85,10 +63,14 @@ class Scale:
     name: str
     low: int
     high: int
+    #: Closed ranges that cover every score once; empty if none are declared.
     bins: Mapping[str, Range] = field(default_factory=dict)
+    #: Code (as text, see `normal_code`) to one of `REASONS`.
     missing: Mapping[str, str] = field(default_factory=dict)
+    #: Words of the questionnaire for a score.
     labels: Mapping[int, str] = field(default_factory=dict)
-    metrics: tuple[str, ...] = ("mean",)
+    metrics: tuple[str, ...] = ("mean",)  # keys of `METRICS`
+    #: Metric to what readers call it: ``{"top box": "Satisfied"}``.
     names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

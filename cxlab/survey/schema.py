@@ -18,8 +18,7 @@ from cxlab.survey.scales import Reason
 # the descriptions are the words of the errors
 Text = Annotated[str, Meta(description="text")]
 Visible = Annotated[
-    str,
-    Meta(pattern=f"[^{SPACE}{INVISIBLE}{JOINERS}]", description="text that can be seen"),
+    str, Meta(pattern=f"[^{SPACE}{INVISIBLE}{JOINERS}]", description="text that can be seen")
 ]
 Character = Annotated[
     str, Meta(pattern='^[^"\r\n]$', description='one character, such as ";", and no quote')
@@ -28,19 +27,23 @@ Flag = Annotated[bool, Meta(description="true or false")]
 Whole = Annotated[int, Meta(description="a whole number")]
 Number = Annotated[float, Meta(description="a number")]
 Day = Annotated[
-    str,
-    Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description='a date such as "2025-12-31"'),
+    str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description='a date such as "2025-12-31"')
 ]
 Days = Annotated[
     float, Meta(gt=0, lt=1e6, description="a number of days over 0 and below a million")
 ]
+WholeDays = Annotated[int, Meta(ge=1, description="a whole number of days, 1 or more")]
 Share = Annotated[float, Meta(ge=0, lt=1, description="a share from 0 to below 1")]
 GroupSize = Annotated[int, Meta(ge=1, description="a whole number of 1 or more (1 hides no group)")]
 Texts = Annotated[tuple[str, ...], Meta(description="a list of texts in brackets")]
 Bounds = Annotated[tuple[int, int], Meta(description="two whole numbers [low, high]")]
-Words = Annotated[
-    dict[str, Visible | Annotated[bool | int | float, Meta(description="a number")]],
-    Meta(description="a table { key = text or number }"),
+Figure = Annotated[bool | int | float, Meta(description="a number")]
+Words = Annotated[dict[str, Visible | Figure], Meta(description="a table { key = text or number }")]
+Targets = Annotated[dict[str, Number], Meta(description="a table { metric = number }")]
+Margin = Annotated[float, Meta(gt=0, description="a number over 0")]
+Margins = Annotated[dict[str, Margin], Meta(description="a table { metric = number over 0 }")]
+Codes = Annotated[
+    dict[str, tuple[str | int, ...]], Meta(description="a table { period = [codes] }")
 ]
 Reasons = Annotated[dict[str, Reason], Meta(description="a table { code = reason }")]
 Headers = Annotated[
@@ -81,8 +84,7 @@ class AboutKeys(Keys):
     observed_until : date
         Last day on which a customer's leaving would have been seen.
     inactive_after : number
-        Days without a purchase after which a customer counts as having left, where leaving has
-        no date.
+        Days without a purchase after which a customer has left, where leaving has no date.
     answers_are : text
         Confidential answers are not linked to what customers did, and nobody is listed.
     """
@@ -97,9 +99,7 @@ class AboutKeys(Keys):
     min_group_size: GroupSize = MIN_GROUP_SIZE
     engine: Literal["pandas", "duckdb", "polars"] | None = None
     observed_until: Day | None = None
-    inactive_after: (
-        Annotated[int, Meta(ge=1, description="a whole number of days, 1 or more")] | None
-    ) = None
+    inactive_after: WholeDays | None = None
     answers_are: Literal["identified", "confidential"] = "identified"
 
 
@@ -164,18 +164,14 @@ class ThemeKeys(Keys):
     tone : text
         What such comments mean for the firm.
     codes : table
-        Period to the codes that people gave such comments in it; codes change their meaning
-        between waves.
+        Period to the codes that people gave such comments in it; waves differ in their codes.
     """
 
     place = "codebook.{}"
     label: Visible | None = None
     words: Texts = ()
     tone: Tone = "neutral"
-    codes: Annotated[
-        dict[str, tuple[str | int, ...]],
-        Meta(description="a table { period = [codes] }"),
-    ] = {}  # fmt: skip
+    codes: Codes = {}
 
 
 class OperationalKeys(Keys):
@@ -273,13 +269,8 @@ class ColumnKeys(Keys):
     blank: Reason = "no answer"
     format: Text | None = None
     metrics: Texts | None = None
-    targets: Annotated[
-        dict[str, Number], Meta(description="a table { metric = number }")
-    ] = {}  # fmt: skip
-    margins: Annotated[
-        dict[str, Annotated[float, Meta(gt=0, description="a number over 0")]],
-        Meta(description="a table { metric = number over 0 }"),
-    ] = {}  # fmt: skip
+    targets: Targets = {}
+    margins: Margins = {}
     headline: Flag = False
     owner: Text = ""
     spans_periods: Flag = False
@@ -375,11 +366,6 @@ class StudyKeys(Keys):
 def checked_keys(content: Mapping[str, Any]) -> StudyKeys:
     """The content of a study file as its keys, each of the right type and range.
 
-    Raises
-    ------
-    ValueError
-        One sentence about the first key that isn't.
-
     Examples
     --------
     >>> checked_keys({"study": {"name": "x", "titel": "X"}})
@@ -434,13 +420,12 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def _alternatives(kind: Any) -> Iterator[Any]:
     """The types of a union, without their descriptions."""
-    if get_origin(kind) is Annotated:
-        yield from _alternatives(get_args(kind)[0])
-    elif get_origin(kind) in (Union, types.UnionType):
-        for one in get_args(kind):
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(bare) in (Union, types.UnionType):
+        for one in get_args(bare):
             yield from _alternatives(one)
     else:
-        yield kind
+        yield bare
 
 
 def _choices(kind: Any) -> list[str]:
@@ -459,8 +444,7 @@ def _in_words(kind: Any) -> str:
     if get_origin(kind) is Annotated:
         return str(get_args(kind)[1].description)
     if get_origin(kind) in (Union, types.UnionType):
-        told = [_in_words(one) for one in get_args(kind) if one is not type(None)]
-        return " or ".join(told)
+        return " or ".join(_in_words(one) for one in get_args(kind) if one is not type(None))
     if get_origin(kind) is tuple:
         return f"a list of {one_of(_choices(kind))}"
     return one_of(_choices(kind)) if _choices(kind) else "a table { key = value }"

@@ -20,30 +20,19 @@ from cxlab.survey.datasets import MIRROR_VARIABLE, find_file
 from cxlab.survey.definition import Table
 from cxlab.survey.exports import read_answers
 from cxlab.survey.exports.reading import is_plain
-from cxlab.survey.files import CHUNK_ROWS, READABLE, read_chunks
+from cxlab.survey.files import CHUNK_ROWS, READABLE, ending_of, read_chunks
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """One raw table, of which nothing has been read.
+    """One raw table, of which nothing has been read."""
 
-    Attributes
-    ----------
-    name : str
-        File or source, for messages.
-    chunks : callable
-        Opens it: its cells, some hundred thousand rows at a time. The first chunk may have
-        no rows, but it has the headers.
-    path : Path, optional
-        Of a file.
-    beside : Path, optional
-        Of the file with more columns of the same rows.
-    """
-
-    name: str
+    name: str  # file or source, for messages
+    #: Opens it: its cells, some hundred thousand rows at a time. The first chunk may have no
+    #: rows, but it has the headers.
     chunks: Callable[[], Iterator[pa.Table]]
-    path: Path | None = None
-    beside: Path | None = None
+    path: Path | None = None  # of a file
+    beside: Path | None = None  # of the file with more columns of the same rows
 
     @property
     def paths(self) -> list[Path]:
@@ -57,13 +46,7 @@ class RawTable:
 
 
 def find_files(file: str, folder: Path) -> list[Path]:
-    """The files that a study declares: the one named, all of a folder, or those of a pattern.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is none.
-    """
+    """The files that a study declares: the one named, all of a folder, or those of a pattern."""
     roots = [folder]
     mirror = os.environ.get(MIRROR_VARIABLE)
     if mirror:
@@ -83,7 +66,7 @@ def find_files(file: str, folder: Path) -> list[Path]:
 
 
 def _files_in(folder: Path, file: str) -> list[Path]:
-    found = [path for path in folder.iterdir() if _answers(path)]
+    found = [path for path in folder.iterdir() if _wanted(path) and ending_of(path) in READABLE]
     if not found:
         raise FileNotFoundError(
             f"{file} must hold files of answers ({', '.join(READABLE)}); got none."
@@ -110,15 +93,7 @@ def _pattern(file: str) -> str:
 def raw_files(
     table: Table, folder: Path, wanted: Sequence[str] | None
 ) -> dict[str, list[RawTable]]:
-    """Declared files that hold the wanted periods, by the period that each is of.
-
-    Raises
-    ------
-    ValueError
-        For a period that has no file.
-    FileNotFoundError
-        For a file that isn't there.
-    """
+    """Declared files that hold the wanted periods, by the period that each is of."""
     if "" in table.files:
         periods = [""]
     else:
@@ -179,13 +154,7 @@ class Beside:
 
 
 def read_beside(table: Table, period: str, path: Path) -> Beside:
-    """The file beside a table, checked.
-
-    Raises
-    ------
-    ValueError
-        Without the column of the id, or with an id twice.
-    """
+    """The file beside a table, checked."""
     (named,) = table.with_role("id")
     key = str(named.header(period or None))
     rows = pa.concat_tables(raw_file(path, table).chunks())
@@ -240,13 +209,7 @@ def check_same_headers(headers: Sequence[Sequence[str]], names: Sequence[str]) -
 
 
 def given_tables(table: Table, source: Any, wanted: Sequence[str] | None) -> dict[str, Any]:
-    """Period to the raw table that stands in for its file; ``""`` for a table of all periods.
-
-    Raises
-    ------
-    ValueError
-        When it is not said which period a raw table holds.
-    """
+    """Period to the raw table that stands in for its file; ``""`` for a table of all periods."""
     if "" in table.files:
         return {"": source}
     if isinstance(source, Mapping):
@@ -266,18 +229,12 @@ def given_tables(table: Table, source: Any, wanted: Sequence[str] | None) -> dic
 
 
 def raw_frame(frame: Any, beside: Beside | None = None) -> RawTable:
-    """A frame of any engine but Spark, with what stands beside it.
+    """A frame of any engine but Spark, with what stands beside it."""
 
-    Raises
-    ------
-    TypeError
-        For anything else.
-    """
-    return RawTable("`source`", lambda: _joined_batches(frame, beside))
+    def chunks() -> Iterator[pa.Table]:
+        return (beside.joined(chunk) if beside else chunk for chunk in _batches(frame))
 
-
-def _joined_batches(frame: Any, beside: Beside | None) -> Iterator[pa.Table]:
-    return (beside.joined(chunk) if beside else chunk for chunk in _batches(frame))
+    return RawTable("`source`", chunks)
 
 
 def _batches(frame: Any) -> Iterator[pa.Table]:
@@ -325,11 +282,6 @@ def engine_of(frame: Any) -> str:
     except TypeError:
         return "duckdb"  # Arrow's batches
     return "duckdb" if kind.is_pyarrow() else str(kind.value)
-
-
-def _answers(path: Path) -> bool:
-    kinds = [suffix.lower() for suffix in path.suffixes if suffix != ".gz"]
-    return _wanted(path) and bool(kinds) and kinds[-1] in READABLE
 
 
 def _wanted(path: Path, pattern: str = "") -> bool:

@@ -30,8 +30,9 @@ import pyarrow.parquet as pq
 from cxlab.core.engines import connection
 from cxlab.survey.answers import Cleaner, Findings, repeated_ids
 from cxlab.survey.cleaning import VALUE_TYPES
-from cxlab.survey.datasets import CACHE_VARIABLE, cache_folder
+from cxlab.survey.datasets import CACHE_VARIABLE, cache_folder, file_digest
 from cxlab.survey.definition import RATING_ROLES, Table
+from cxlab.survey.files import write_whole
 from cxlab.survey.sources import RawTable
 
 #: Name of what was found while cleaning, in a clean copy's metadata.
@@ -53,15 +54,7 @@ class CleanPart:
 
 
 class Store:
-    """The clean copies of one study.
-
-    Parameters
-    ----------
-    study : Path
-        The study file.
-    name : str
-        The study's name.
-    """
+    """The clean copies of one study."""
 
     def __init__(self, study: Path, name: str) -> None:
         self.folder = study_folder(study, name)
@@ -109,13 +102,12 @@ class Store:
             if seen["state"] == state and seen["sure"]:
                 return str(seen["sha256"])
         looked = time.time()
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = file_digest(path)
         changed = max(path.stat().st_mtime, path.stat().st_ctime)
         # Windows keeps no time of the last change that a program cannot set
         sure = _state(path) == state and looked - changed > RACY_SECONDS and os.name != "nt"
         make_private(self.folder)
-        _write_text(note, json.dumps({"state": state, "sha256": digest, "sure": sure}))
+        write_whole(note, json.dumps({"state": state, "sha256": digest, "sure": sure}))
         return digest
 
     def _remove_older(self, target: Path) -> None:
@@ -132,13 +124,7 @@ class Store:
     def check_ids(
         self, table: Table, parts: Sequence[CleanPart], name: str, wanted: Sequence[str] | None
     ) -> None:
-        """Refuse ids that stand more than once in the files of a period.
-
-        Raises
-        ------
-        ValueError
-            Naming one and how many more rows repeat one.
-        """
+        """Refuse ids that stand more than once in the files of a period."""
         column = table.only("id")
         if column is None:
             return
@@ -172,13 +158,7 @@ def clear(study: Path, name: str) -> int:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner enters.
-
-    Raises
-    ------
-    OSError
-        Of the kind that was met, naming the folder and the variable that says where it is.
-    """
+    """Make a folder that only its owner enters."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.parent.chmod(0o700)
@@ -233,12 +213,6 @@ def _random() -> str:
     return os.urandom(8).hex()
 
 
-def _write_text(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{_random()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-
-
 # one copy ---------------------------------------------------------------------------------
 
 
@@ -246,7 +220,7 @@ def _opened(path: Path) -> CleanPart | None:
     """A copy that is there; None where there is none, or a power cut left half of one."""
     try:
         metadata = pq.read_metadata(path).metadata
-        return CleanPart(path, Findings.of(json.loads(metadata[FINDINGS])))
+        return CleanPart(path, Findings.of(metadata[FINDINGS]))
     except (FileNotFoundError, pa.ArrowInvalid):
         return None
 
@@ -284,7 +258,7 @@ def _write_once(
     with pq.ParquetWriter(draft, schema, store_schema=False, compression="zstd") as writer:
         for chunk in begun:
             writer.write_table(as_schema(chunk, schema))
-        writer.add_key_value_metadata({FINDINGS: json.dumps(cleaner.findings.as_record())})
+        writer.add_key_value_metadata({FINDINGS: cleaner.findings.as_record()})
     if not sum(cleaner.findings.rows.values()) and not cleaner.findings.without_period:
         raise ValueError(f"{raw.name} must hold at least one answer below its header; got none.")
     return cleaner.findings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ from cxlab.survey.definition import RATING_ROLES, Column, Definition, Table
 from cxlab.survey.joining import choices_of, without_hidden
 from cxlab.survey.reading import (
     ENGINES,
-    Asked,
     RawTables,
-    as_periods,
+    asked_of,
     periods_in,
     read_files,
     read_source,
 )
+from cxlab.survey.scales import Scale
 from cxlab.survey.store import Store
 from cxlab.survey.study_file import read_definition
 
@@ -76,19 +76,7 @@ class Study:
         told = "SIMULATED data, no real customers. " if self.simulated else ""
         parts = [self.title, self.definition.source, self.definition.licence]
         about = told + ". ".join(part.rstrip(".") for part in parts if part) + "."
-        return f"{about} {self.design_notes}".strip()
-
-    @property
-    def design_notes(self) -> str:
-        """Sentences about waves of the main table that lack its weight or cluster; often empty."""
-        told = {"weight": "every answer has the weight 1", "cluster": "every answer is its own"}
-        notes = []
-        for role, instead in told.items():
-            column = self.main.only(role)
-            without = [p for p in self.main.files if p and column and column.header(p) is None]
-            if without:
-                notes.append(f"No {role} in {', '.join(without)}: {instead} there.")
-        return " ".join(notes)
+        return f"{about} {self.main.design_notes}".strip()
 
     @property
     def main(self) -> Table:
@@ -144,13 +132,18 @@ class Study:
         ValueError
             When the study has none.
         """
-        found = [metric.column for metric in self.metrics("outcome") if metric.name == "nps"]
-        if not found:
+        found = self.advocacy_of()
+        if found is None:
             raise ValueError(
                 f"study '{self.name}' must have an outcome with metric 'nps'; got none. Put likelihood "
                 "to recommend on a scale with the bins promoters, passives, detractors."
             )
-        return found[0]
+        return found
+
+    def advocacy_of(self, period: str | None = None) -> str | None:
+        """As `Study.advocacy`, if such an outcome was asked in a period; else None."""
+        metrics = self.metrics("outcome", period=period)
+        return next((metric.column for metric in metrics if metric.name == "nps"), None)
 
     @property
     def headline(self) -> Metric:
@@ -168,7 +161,7 @@ class Study:
         declared = [column for column in self._asked(period) if column.headline]
         if declared and (chosen := declared[0].headline_metric()):
             return chosen
-        metrics = [metric for column in self._asked(period) for metric in column.all_metrics()]
+        metrics = self.metrics("outcome", period=period)
         if not metrics:
             raise ValueError(f"study '{self.name}' must have an outcome; got none.")
         return next((metric for metric in metrics if metric.name == "nps"), metrics[0])
@@ -176,10 +169,7 @@ class Study:
     def headline_metrics(self, period: str | None = None) -> list[Metric]:
         """One metric for each outcome that the study declares as headline, or else for each.
 
-        Parameters
-        ----------
-        period : str, optional
-            Only of outcomes that were asked in it.
+        ``period``: only of outcomes that were asked in it.
 
         Examples
         --------
@@ -194,32 +184,18 @@ class Study:
     def leading_outcomes(self, period: str | None = None) -> list[str]:
         """Overall satisfaction, then likelihood to recommend, of those asked in a period.
 
-        Parameters
-        ----------
-        period : str, optional
-            Default: asked in any.
-
-        Returns
-        -------
-        list of str
-            The first outcome that is not reported as NPS and the first that is; one of
-            them where the study has no other.
+        The first outcome that is not reported as NPS and the first that is; one of them where
+        the study has no other.
 
         Examples
         --------
         >>> load_study("demo").leading_outcomes()
         ['overall', 'recommend']
         """
-        asked = self._asked(period)
-        advocacy = [c.name for c in asked if any(m.name == "nps" for m in c.all_metrics())]
-        others = [column.name for column in asked if column.name not in advocacy]
+        metrics = self.metrics("outcome", period=period)
+        advocacy = [metric.column for metric in metrics if metric.name == "nps"]
+        others = [one.name for one in self._asked(period) if one.name not in advocacy]
         return others[:1] + advocacy[:1]
-
-    def advocacy_of(self, period: str | None = None) -> str | None:
-        """As `Study.advocacy`, if such an outcome was asked in a period; else None."""
-        leading = self.leading_outcomes(period)
-        reported = {metric.column for metric in self.metrics("outcome") if metric.name == "nps"}
-        return next((name for name in leading if name in reported), None)
 
     def _asked(self, period: str | None) -> list[Column]:
         return [
@@ -269,12 +245,7 @@ class Study:
     ) -> str:
         """How many answers were read, which, and with what where not into memory.
 
-        Parameters
-        ----------
-        answers
-            As `read` returns them, of any engine.
-        period, where
-            As they were given to `read`.
+        ``answers`` are as `read` returns them, ``period`` and ``where`` as it was given them.
 
         Examples
         --------
@@ -292,29 +263,23 @@ class Study:
     @property
     def top_box(self) -> dict[str, float]:
         """Lowest rating of the top box, per rating of the main table whose scale has one."""
-        return {
-            column.name: float(column.scale.top_box[0])
-            for column in self.main.with_role(*RATING_ROLES)
-            if column.scale and column.scale.top_box
-        }
+        scales = self._scaled.items()
+        return {name: float(scale.top_box[0]) for name, scale in scales if scale.top_box}
 
     @property
     def scales(self) -> dict[str, tuple[float, float]]:
         """Lowest and highest rating, per rating of the main table."""
-        return {
-            column.name: column.scale.range
-            for column in self.main.with_role(*RATING_ROLES)
-            if column.scale
-        }
+        return {name: scale.range for name, scale in self._scaled.items()}
 
     @property
     def cuts(self) -> dict[str, tuple[float, float]]:
         """Highest low rating and lowest high rating, per rating of the main table."""
-        return {
-            column.name: column.scale.cuts
-            for column in self.main.with_role(*RATING_ROLES)
-            if column.scale
-        }
+        return {name: scale.cuts for name, scale in self._scaled.items()}
+
+    @property
+    def _scaled(self) -> dict[str, Scale]:
+        ratings = self.main.with_role(*RATING_ROLES)
+        return {column.name: column.scale for column in ratings if column.scale}
 
     @property
     def labels(self) -> dict[str, str]:
@@ -343,13 +308,7 @@ class Study:
         return Design(**names, stratum_clusters="stratum_clusters" if declared else None)
 
     def table(self, name: str) -> Table:
-        """Definition of a table.
-
-        Raises
-        ------
-        ValueError
-            For a name that the study does not declare.
-        """
+        """Definition of a table."""
         if name not in self.definition.tables:
             raise ValueError(unknown("table", name, self.definition.tables))
         return self.definition.tables[name]
@@ -401,18 +360,17 @@ class Study:
             answers. Strata and clusters stay whole: ``stratum_clusters`` counts those of
             the unfiltered file, so that intervals of a part are right.
         engine : {"pandas", "duckdb", "polars", "ibis", "pyspark"}, optional
-            What the answers come back in. "pandas" has them in memory. The others scan a
-            clean copy on disk, which is made once, some hundred thousand rows at a time,
-            and found again until a file or its study changes: files, folders and patterns
-            of them may be of any size (see `cxlab.survey.store`). Default: what the study
-            file says (``engine`` of ``[study]``), else pandas up to 50 MB of text (a million
-            answers to fifteen questions) and DuckDB above; of ``source``, its own engine.
+            What the answers come back in. "pandas" has them in memory; the others scan a clean
+            copy on disk, made once and found again until a file or its study changes, of files
+            of any size (see `cxlab.survey.store`). Default: what the study file says, else pandas
+            up to 50 MB of text (a million answers to fifteen questions) and DuckDB above; of
+            ``source``, its own engine.
         source : frame of any engine, or mapping of period to frame, optional
             Raw tables that stand in for the declared files, with the same headers: a DuckDB
             relation, an Ibis table (PostgreSQL, BigQuery …), a PySpark frame, a Polars
             LazyFrame, an Arrow table, a pandas frame. A mapping where the study has a file per
-            period, unless ``period`` names the one that is given. Rows come in batches into a
-            clean copy that goes with the process; those of Spark stay on the cluster.
+            period, unless ``period`` names the one that is given. Clean copies of rows in batches
+            go with the process; rows of Spark stay on the cluster.
 
         Returns
         -------
@@ -421,11 +379,9 @@ class Study:
             unless answered, and stands beside ``x_missing``: ``never used``, ``no
             answer``, ``don't know``, ``not asked`` or ``invalid``; null where answered.
             Segments are categorical, in declared order. ``stratum_clusters`` is last,
-            where weights, strata or clusters are declared. A lazy frame (DuckDBPyRelation,
-            polars.LazyFrame, ibis.Table, pyspark DataFrame) has the same columns; its ratings
-            are whole numbers with nulls. Segments keep their declared order in DuckDB and
-            Polars; Ibis and PySpark know plain text only, so groups come in alphabetical
-            order there.
+            where weights, strata or clusters are declared. A lazy frame has the same columns; its
+            ratings are whole numbers with nulls. Segments keep their declared order in DuckDB and
+            Polars; Ibis and PySpark know plain text only, so groups come in alphabetical order.
 
         Raises
         ------
@@ -442,25 +398,12 @@ class Study:
         >>> bool(answers["recommend"].between(0, 10).eq(answers["recommend"].notna()).all())
         True
         """
-        self._check_confirmed()
-        if where is not None and not isinstance(where, Mapping):
-            raise TypeError(
-                f"`where` must be a mapping of column to value(s), such as {{'gender': 'Female'}}; "
-                f"got {type(where).__name__}."
-            )
-        if engine not in (None, *ENGINES):
-            raise ValueError(unknown("engine", engine, ENGINES))
+        self.definition.check_confirmed(self.path)
         definition = self.table(table or self.definition.main)
         design = bool(self.table_design(definition.name).used())
-        engine = engine or (self.definition.engine if source is None else None)
-        for column in definition.with_role("unit"):
-            if column.persons and column.name in (where or {}):
-                raise ValueError(
-                    f"`where` must not choose by '{column.name}', whose units are one person each. "
-                    "Leave it out: persons leave only in a file that is asked for."
-                )
-        asked = Asked(as_periods(period), where, design, engine)
+        asked = asked_of(definition, period, where, design, engine)
         if source is None:
+            asked = replace(asked, engine=asked.engine or self.definition.engine)
             raws = self.raw_files(definition, asked.wanted)
             answers = read_files(definition, raws, asked, self._store)
         else:
@@ -474,16 +417,6 @@ class Study:
     def raw_files(self, table: Table, wanted: Sequence[str] | None) -> RawTables:
         """Declared files as they stand, by the period that each is of."""
         return sources.raw_files(table, self.path.parent, wanted)
-
-    def _check_confirmed(self) -> None:
-        questions = self.definition.open_questions
-        if questions:
-            first = questions[0]
-            raise ValueError(
-                f"{self.path.name}: every guess must be confirmed before answers are read; "
-                f"{len(questions)} still to confirm, first {first.place}: {first.question} "
-                f"To see them all, run cxlab study check {_as_typed(self.path)}"
-            )
 
 
 def load_study(name_or_path: str | Path) -> Study:
@@ -512,9 +445,3 @@ def load_study(name_or_path: str | Path) -> Study:
     """
     path = find_study(name_or_path)
     return Study(path=path, definition=read_definition(path))
-
-
-def _as_typed(path: Path) -> str:
-    """The path from the current folder, where it lies below it."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

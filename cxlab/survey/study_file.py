@@ -45,14 +45,29 @@ GUESSED = (
 )
 
 
-def read_definition(path: Path) -> Definition:
-    """Read and check a study file.
+#: Keys that a definition takes as they are.
+_AS_GIVEN = {
+    TableKeys: (
+        *("beside", "ignore", "encoding", "separator", "touchpoint_column", "format"),
+        *("leave_out", "sheet"),
+    ),
+    ColumnKeys: (
+        *("role", "stage", "blank", "format", "targets", "margins", "headline", "owner"),
+        *("persons", "shift", "reverse"),
+    ),
+}
+#: Keys that mean something for some roles only, and what columns of those are called.
+_OF_ROLES = {
+    "headline": (("outcome",), "outcomes"),
+    "owner": (("touchpoint",), "touchpoints"),
+    "spans_periods": (("cluster",), "clusters"),
+    "persons": (("unit",), "units"),
+    "format": (DATE_ROLES, "dates"),
+}
 
-    Raises
-    ------
-    ValueError
-        Naming the file, the place and what to do.
-    """
+
+def read_definition(path: Path) -> Definition:
+    """Read and check a study file."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -64,32 +79,18 @@ def read_definition(path: Path) -> Definition:
 
 
 def definition_of(content: Mapping[str, Any]) -> Definition:
-    """The definition that the content of a study file makes.
-
-    Raises
-    ------
-    ValueError
-        One sentence, naming the place and what to do.
-    """
+    """The definition that the content of a study file makes."""
     keys = checked_keys(content)
     scales = {name: _scale(name, given) for name, given in keys.scales.items()}
     tables = {name: _table(name, given, scales) for name, given in keys.tables.items()}
-    about = keys.study
-    main = next(iter(tables)) if about.main is None else about.main
+    about = msgspec.structs.asdict(keys.study)
+    main = next(iter(tables)) if keys.study.main is None else keys.study.main
     if main not in tables:
         raise ValueError(unknown("main", main, tables))
+    confidential = about.pop("answers_are") == "confidential"
     return Definition(
-        name=about.name,
-        title=about.title,
-        source=about.source,
-        licence=about.licence,
-        simulated=about.simulated,
-        main=main,
-        min_group_size=about.min_group_size,
-        engine=about.engine,
-        observed_until=about.observed_until,
-        inactive_after=about.inactive_after,
-        confidential=about.answers_are == "confidential",
+        **{**about, "main": main},
+        confidential=confidential,
         scales=scales,
         tables=tables,
         codebook=_codebook(keys.codebook),
@@ -173,14 +174,7 @@ def _table(name: str, given: TableKeys, scales: Mapping[str, Scale]) -> Table:
         label=given.label or name.replace("_", " "),
         files=given.files or {"": str(given.file)},
         columns=columns,
-        beside=given.beside,
-        ignore=given.ignore,
-        encoding=given.encoding,
-        separator=given.separator,
-        touchpoint_column=given.touchpoint_column,
-        format=given.format,
-        leave_out=given.leave_out,
-        sheet=given.sheet,
+        **{key: getattr(given, key) for key in _AS_GIVEN[TableKeys]},
         operational={
             touchpoint: _operational(touchpoint, keys, columns)
             for touchpoint, keys in given.operational.items()
@@ -212,25 +206,15 @@ def _column(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Column
     check_metrics(metrics, scale, place)
     column = Column(
         name=name,
-        role=given.role,
         source=given.column or name,
         label=given.label or name.replace("_", " "),
-        stage=given.stage,
+        short=given.short or "",
         scale=scale,
         values=_codes_by_spelling("values", place, given.values),
         missing=missing,
-        blank=given.blank,
-        format=given.format,
         metrics=metrics,
-        targets=given.targets,
-        margins=given.margins,
-        headline=given.headline,
-        short=given.short or "",
-        owner=given.owner,
         spans_periods=given.spans_periods or given.role == "account",
-        persons=given.persons,
-        shift=given.shift,
-        reverse=given.reverse,
+        **{key: getattr(given, key) for key in _AS_GIVEN[ColumnKeys]},
     )
     _check_look_alike("values", place, column.values.values())
     _check_targets(place, column)
@@ -255,29 +239,12 @@ def _check_role_keys(place: str, given: ColumnKeys) -> None:
     for key in ("shift", "reverse"):
         if getattr(given, key) and given.scale is None:
             raise ValueError(f"`{key}` of {place} must be left out, because it has no `scale`.")
-    if given.headline and given.role != "outcome":
-        raise ValueError(
-            f"`headline` of {place} must be left out: it is for outcomes, not {given.role}."
-        )
-    if given.owner and given.role != "touchpoint":
-        raise ValueError(
-            f"`owner` of {place} must be left out: it is for touchpoints, not {given.role}."
-        )
-    if given.spans_periods and given.role != "cluster":
-        raise ValueError(
-            f"`spans_periods` of {place} must be left out: it is for clusters, not {given.role}."
-        )
-    if given.persons and given.role != "unit":
-        raise ValueError(
-            f"`persons` of {place} must be left out: it is for units, not {given.role}."
-        )
-    if given.format is None:
-        return
-    if given.role not in DATE_ROLES:
-        raise ValueError(
-            f"`format` of {place} must be left out: it is for dates, not {given.role}."
-        )
-    if not _reads_dates(given.format):
+    for key, (roles, words) in _OF_ROLES.items():
+        if getattr(given, key) and given.role not in roles:
+            raise ValueError(
+                f"`{key}` of {place} must be left out: it is for {words}, not {given.role}."
+            )
+    if given.format is not None and not _reads_dates(given.format):
         raise ValueError(
             f'`format` of {place} must be a strftime format, such as "%d/%m/%Y %H:%M"; '
             f"got '{given.format}'."

@@ -7,31 +7,27 @@ persons, whatever would give them back, and what the run that makes a report hid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from cxlab.core.disclosure.audit import Joint, hidden_in_segments
 from cxlab.core.disclosure.rule import (
     COMPLEMENTARY,
     MIN_GROUP_SIZE,
     SMALL,
-    column_hidden_by_run,
-    groups_hidden_by_run,
+    Joint,
     hidden_groups,
+    hidden_in_segments,
 )
 from cxlab.core.frames import Opened, collect, group_sums
 from cxlab.core.labels import row_labels
 from cxlab.core.totals import in_declared_order
-
-__all__ = [
-    "COMPLEMENTARY", "EVERYONE", "LABELS", "MIN_GROUP_SIZE", "ROWS", "SMALL", "Gate", "Hidden",
-    "decide", "hidden_groups", "hide_rows", "joint_answers", "suppress_small_groups", "table_joints",
-]  # fmt: skip
 
 EVERYONE = "everyone"
 #: Instead of a column: all rows, answered or not.
@@ -42,6 +38,13 @@ LABELS = ("label", "metric", "segment", "group", "touchpoint", "unit", "column",
 #: (column of answers, segment) to each hidden group and the reason; None is the group of
 #: the answers without a segment.
 Hidden = dict[tuple[str, str], dict[str | None, str]]
+
+#: Holds, in the kernel of a report, what the run that makes it hides: `as_record` in JSON.
+HIDDEN_VARIABLE = "CXLAB_HIDDEN"
+
+#: Period, column of answers and segment to hidden groups; without segments the column's answers
+#: are not read at all, without columns the period's.
+Record = Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,17 +71,9 @@ class Gate:
     def hide(self, table: pd.DataFrame) -> pd.DataFrame:
         """A table of everyone and of the groups of segments with the figures of hidden rows empty.
 
-        Parameters
-        ----------
-        table : DataFrame
-            One row per metric, segment and group, each with its ``column`` of answers; ``segment``
-            and ``group`` are ``everyone`` for the whole. ``n_missing`` is hidden of segments whose
-            number of rows, answered or not, it would reveal.
-
-        Returns
-        -------
-        DataFrame
-            As of `hide_rows`.
+        One row per metric, segment and group, each with its ``column`` of answers; ``segment`` and
+        ``group`` are ``everyone`` for the whole. ``n_missing`` is hidden of segments whose number of rows,
+        answered or not, it would reveal.
         """
         places = zip(table["column"], table["segment"], table["group"], strict=True)
         reasons = [self.groups(column, segment).get(group, "") for column, segment, group in places]
@@ -114,33 +109,13 @@ def decide(
 ) -> Gate:
     """Which groups to hide, of each column of answers in each segment.
 
-    Every table of the same answers starts from what this says, so that no two of them
-    give back together what each of them hides.
+    Every table of the same answers starts from what this says, so that no two of them give back
+    together what each of them hides. ``joints``: of each column of answers, as `joint_answers` and
+    `table_joints` count them; ``hidden``: what is hidden anyway, beside what the run hides. The
+    answers without a segment are a group like any other: hidden where they are few, and before any
+    other group where a group needs cover. Several segments: see
+    `cxlab.core.disclosure.rule.hidden_in_segments`.
 
-    Parameters
-    ----------
-    joints : mapping of str to Joint
-        Of each column of answers: how many there are in the joint cells of the segments, as
-        `joint_answers` and `table_joints` count them.
-    segments : sequence of str
-        Columns; everyone, and the groups of each of them, are shown.
-    min_group_size : int
-        Smaller groups are hidden, and with them whatever would give them back.
-    hidden : dict, optional
-        What is hidden anyway, beside what the run hides.
-
-    Returns
-    -------
-    Gate
-
-    Notes
-    -----
-    The answers without a segment are a group like any other: hidden where they are few,
-    and before any other group where a group needs cover. See
-    `cxlab.core.disclosure.audit.hidden_in_segments` for several segments.
-
-    Examples
-    --------
     >>> table = pd.DataFrame({"column": "s", "metric": "mean", "group": ["all", *"abc"],
     ...                       "segment": ["everyone"] + ["kind"] * 3, "n": [184, 120, 4, 60]})
     >>> decide(table_joints(table, ["kind"]), ["kind"]).groups("s", "kind")
@@ -183,21 +158,7 @@ def _of_one_segment(
 
 
 def table_joints(table: pd.DataFrame, segments: Sequence[str]) -> dict[str, Joint]:
-    """Answers per group, of a table that counts everyone and the groups of one segment at most.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row per column of answers, metric, segment and group: ``column``, ``metric``,
-        ``segment`` (``everyone`` for the whole), ``group``, ``n``.
-    segments : sequence of str
-        One, or none.
-
-    Returns
-    -------
-    dict of str to Joint
-        As of `joint_answers`.
-    """
+    """As `joint_answers`, of a table that counts everyone and the groups of one segment at most."""
     found = {}
     for column, part in table.groupby("column", sort=False):
         one = part[part["metric"] == part["metric"].iloc[0]]
@@ -217,18 +178,9 @@ def joint_answers(
 ) -> dict[str, Joint]:
     """Answers to each column in the joint cells of several segments, in one pass.
 
-    Parameters
-    ----------
-    opened : Opened
-        Rows of weight 0 are outside the population.
-    columns, segments : sequence of str
-        An empty column counts rows, answered or not. Segments in one order wherever answers
-        are counted, so that no table chooses otherwise between groups alike in size.
-
-    Returns
-    -------
-    dict of str to Joint
-        The last group of a segment holds the answers without one, if there are any.
+    An empty column counts rows, answered or not; rows of weight 0 are outside the population. Give
+    segments in one order wherever answers are counted, so that no table chooses otherwise between
+    groups alike in size. The last group of a segment holds the answers without one, if there are any.
     """
     some = nw.col(segments[0]).is_null()
     answered = {
@@ -338,16 +290,7 @@ def _hidden_rows(table: pd.DataFrame, segment: str) -> dict[int, str]:
 
 
 def hide_rows(table: pd.DataFrame, reason: pd.Series, min_group_size: int) -> pd.DataFrame:
-    """The table with the figures of some rows hidden, and why.
-
-    Parameters
-    ----------
-    table : DataFrame
-    reason : Series of str
-        Of each row: ``"small"``, ``"complementary"``, or empty where it is shown.
-    min_group_size : int
-        For the note.
-    """
+    """The table with the figures of rows hidden for which there is a reason, and a note that says it."""
     result, rows = table.copy(), reason != ""
     words = {
         SMALL: f"hidden: fewer than {min_group_size} answers",
@@ -365,3 +308,59 @@ def hide_rows(table: pd.DataFrame, reason: pd.Series, min_group_size: int) -> pd
         result["note"] = reason.map(words).fillna("")
     result["suppressed"] = reason
     return result
+
+
+class HiddenFigure(NamedTuple):
+    """What a run of reports hides in one of them; an empty text stands for all."""
+
+    period: str = ""
+    column: str = ""
+    segment: str = ""
+    group: str = ""
+
+
+def as_record(figures: Iterable[HiddenFigure]) -> Record:
+    """Hidden figures as a report's parameters hold them.
+
+    >>> as_record([HiddenFigure("2025", "", "region", "South"), HiddenFigure("2025", "lounge")])
+    {'2025': {'': {'region': ['South']}, 'lounge': {}}}
+    """
+    record: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for one in sorted(set(figures)):
+        columns = record.setdefault(one.period, {})
+        if one.column or one.segment:
+            segments = columns.setdefault(one.column, {})
+            if one.segment:
+                segments.setdefault(one.segment, []).append(one.group)
+    return record
+
+
+def read_record(record: Record) -> Iterator[HiddenFigure]:
+    """The figures of a record that `as_record` made."""
+    for period, columns in record.items():
+        if not columns:
+            yield HiddenFigure(period)
+        for column, segments in columns.items():
+            if not segments:
+                yield HiddenFigure(period, column)
+            for segment, groups in segments.items():
+                yield from (HiddenFigure(period, column, segment, group) for group in groups)
+
+
+def hidden_by_run() -> list[HiddenFigure]:
+    """What the run that makes this report hides in it; nothing outside of a run."""
+    return list(read_record(json.loads(os.environ.get(HIDDEN_VARIABLE) or "{}")))
+
+
+def groups_hidden_by_run(column: str, segment: str) -> dict[str | None, str]:
+    """Groups of a segment whose answers to a column the run hides, and why."""
+    return {
+        one.group: COMPLEMENTARY
+        for one in hidden_by_run()
+        if one.segment == segment and one.column in ("", column)
+    }
+
+
+def column_hidden_by_run(column: str) -> bool:
+    """Whether a report must not show any figure of a column of answers."""
+    return any(one.column == column and not one.segment for one in hidden_by_run())

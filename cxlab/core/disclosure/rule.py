@@ -1,19 +1,33 @@
-"""Which groups of a whole are too small to show, and which would give them back.
+"""Which groups are too small to show, and which would give them back: of one whole, of several segments.
 
-One rule for every table, chart, file and report: NumPy only, so that any part of the
-toolkit can ask it.
+Each figure shown (answers of a group, and their sum) is the sum of the same figure over the joint
+cells of all segments. What is shown is therefore a system of linear equations, and a hidden group
+is given back exactly if its row of ones and zeros is a combination of the rows shown: Hundepool
+et al. (2012), Statistical Disclosure Control, chapter 4. NumPy only, so that any part of the toolkit
+can ask this one rule.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+#: Of the joint cells of a sum, what rounding leaves of one that is a combination of figures.
+NOTHING = 1e-6
+#: Of the cells of all figures together, an eigenvalue that is none.
+ROUNDING = 1e-12
+#: Joint cells are counted so many at a time.
+CHUNK = 20_000
+#: Of a number of joint cells, what is left of a group that is given back.
+LEFT = 1e-6
 #: Fewer answers than this are never shown.
 MIN_GROUP_SIZE = 10
 
@@ -29,169 +43,374 @@ def hidden_groups(
     first: int | None = None,
     hidden: Mapping[int, str] | None = None,
 ) -> dict[int, str]:
-    """Which groups of a whole to hide: the small ones, and those that would give them back.
+    """Number of each group of a whole to hide, and why: small ones, and those that would give them back.
 
     Parameters
     ----------
     sizes : array_like of int, shape (groups,)
-        Answers in each group; the groups make up a total that is shown.
+        Answers in each group; the groups make up a total that is shown. An empty group says nothing
+        about anybody and is not hidden.
     min_group_size : int
-        Groups of 1 to ``min_group_size − 1`` answers are small. An empty group says
-        nothing about anybody and is not hidden.
     ungrouped : int
-        Answers in the total that are in no group. They are a group like any other, which
-        is hidden before any other.
+        Answers in the total that are in no group: a group like any other, hidden before any other.
     first : int, optional
-        Number of the group to hide before any other: that of the answers in none, where
-        it is among ``sizes``.
+        Number of the group to hide before any other: that of the answers in none, among ``sizes``.
     hidden : mapping of int to str, optional
         Groups that are hidden anyway, and why.
 
-    Returns
-    -------
-    dict of int to str
-        Number of each hidden group to the reason, ``"small"`` or ``"complementary"``.
-
     Notes
     -----
-    The total less the groups shown gives the hidden ones together, so these must be two
-    at least and hold ``min_group_size`` answers at least; the next smallest groups (of
-    groups alike in size the first) join them until they do.
-
-    References
-    ----------
-    Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
+    The total less the groups shown gives the hidden ones together, so these must be two at least and
+    hold ``min_group_size`` answers at least; the next smallest groups (of groups alike in size the
+    first) join them until they do. Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
 
     Examples
     --------
-    >>> hidden_groups([120, 4, 60])
-    {1: 'small', 2: 'complementary'}
-    >>> hidden_groups([120, 4, 7, 60])
-    {1: 'small', 2: 'small'}
+    >>> hidden_groups([120, 4, 60]), hidden_groups([120, 4, 7, 60])
+    ({1: 'small', 2: 'complementary'}, {1: 'small', 2: 'small'})
 
     Thirty answers are in no group, so that the four cannot be separated from them:
 
     >>> hidden_groups([120, 4, 60], ungrouped=30)
     {1: 'small'}
-    >>> hidden_groups([120, 4, 60, 30], first=3)
-    {1: 'small', 3: 'complementary'}
     """
     n = np.append(np.asarray(sizes, dtype=float), float(ungrouped))
     small = np.flatnonzero((n > 0) & (n < min_group_size)).tolist()
     found = dict(hidden or {}) | dict.fromkeys(small, SMALL)
     nowhere = len(n) - 1
-    order = [nowhere, *([first] if first is not None else []), *np.argsort(n[:-1], kind="stable")]
-    found = covered(n, found, min_group_size, order)
+    order = [
+        nowhere,
+        *([first] if first is not None else []),
+        *np.argsort(n[:-1], kind="stable").tolist(),
+    ]
+    for i in order:
+        there = [j for j in found if n[j] > 0]
+        if not there or (len(there) >= 2 and n[there].sum() >= min_group_size):
+            break
+        if i not in found and n[i] > 0:
+            found[i] = COMPLEMENTARY
     found.pop(nowhere, None)
     return found
 
 
-def covered(
-    sizes: ArrayLike, hidden: Mapping[int, str], least: int, order: ArrayLike
-) -> dict[int, str]:
-    """Groups that are hidden, and as many others as it takes to cover them.
-
-    Parameters
-    ----------
-    sizes : array_like of int, shape (groups,)
-    hidden : mapping of int to str
-        Groups that must be hidden, and why.
-    least : int
-        Answers that the hidden groups must hold together; two groups they must be.
-    order : array_like of int
-        Groups in the order in which they are taken to cover others.
-
-    Examples
-    --------
-    >>> covered([120, 4, 60], {1: "small"}, 10, [2, 0, 1])
-    {1: 'small', 2: 'complementary'}
-    """
-    n, found = np.asarray(sizes, dtype=float), dict(hidden)
-    for i in np.asarray(order, dtype=int).tolist():
-        there = [j for j in found if n[j] > 0]
-        if not there or (len(there) >= 2 and n[there].sum() >= least):
-            break
-        if i not in found and n[i] > 0:
-            found[i] = COMPLEMENTARY
-    return found
-
-
-#: Holds, in the kernel of a report, what the run that makes it hides: `as_record` in JSON.
-HIDDEN_VARIABLE = "CXLAB_HIDDEN"
-
-#: Period, column of answers and segment to hidden groups; without segments the column's answers
-#: are not read at all, without columns the period's.
-Record = Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]]
-
-
-class HiddenFigure(NamedTuple):
-    """What a run of reports hides in one of them; an empty text stands for all.
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """Answers of one metric in the joint cells of several segments.
 
     Attributes
     ----------
-    period : str
-    column : str
-        Of answers.
-    segment, group : str
-        Without them: all figures of the column.
+    codes : ndarray of int, shape (cells, segments)
+        Number of the cell's group in each segment.
+    n : ndarray of int, shape (cells,)
+    names : tuple of tuple of str
+        Each segment's groups, in order.
+    not_given : tuple of int or None
+        Number of the group of each segment that holds the answers without one.
     """
 
-    period: str = ""
-    column: str = ""
-    segment: str = ""
-    group: str = ""
+    codes: Rows
+    n: NDArray[np.int64]
+    names: tuple[tuple[str, ...], ...]
+    not_given: tuple[int | None, ...]
+
+    def __post_init__(self) -> None:
+        there = np.asarray(self.n) > 0
+        object.__setattr__(self, "codes", np.asarray(self.codes, dtype=np.intp)[there])
+        object.__setattr__(self, "n", np.asarray(self.n, dtype=np.int64)[there])
 
 
-def as_record(figures: Iterable[HiddenFigure]) -> Record:
-    """Hidden figures as a report's parameters hold them.
+@dataclass(frozen=True, eq=False)
+class _Equations:
+    """Figures over joint cells, number 0 everyone.
+
+    ``common``: joint cells that two figures have in common; ``sizes``: their answers; ``lines``:
+    figures that make up one that may be shown, and the place of the first to hide.
+    """
+
+    common: Array
+    sizes: Array
+    lines: list[tuple[Rows, int | None]]
+
+
+def hidden_in_segments(
+    joint: Joint, min_group_size: int, hidden: Sequence[Mapping[int, str]] | None = None
+) -> list[dict[int, str]]:
+    """Groups to hide per segment, and why, when everyone and several segments are shown.
+
+    Notes
+    -----
+    Each segment alone first, by `hidden_groups`. While a small group (or
+    several that are small together) is a combination of the figures shown, the smallest group without
+    which it is none is hidden too, and likewise for small groups of two segments at once. A group that
+    was to cover another and is given back all the same covers nothing, and is shown again.
 
     Examples
     --------
-    >>> as_record([HiddenFigure("2025", "", "region", "South"), HiddenFigure("2025", "lounge")])
-    {'2025': {'': {'region': ['South']}, 'lounge': {}}}
+    Group c of three answers lies in area s with b: s less b would give it back, so b is
+    hidden. Area n is a, so a cannot cover c and is shown:
+
+    >>> joint = Joint(np.array([[0, 0], [1, 1], [1, 2]]), np.array([50, 60, 3]),
+    ...               (("n", "s"), ("a", "b", "c")), (None, None))
+    >>> hidden_in_segments(joint, 10)
+    [{}, {2: 'small', 1: 'complementary'}]
     """
-    record: dict[str, dict[str, dict[str, list[str]]]] = {}
-    for one in sorted(set(figures)):
-        columns = record.setdefault(one.period, {})
-        if one.column or one.segment:
-            segments = columns.setdefault(one.column, {})
-            if one.segment:
-                segments.setdefault(one.segment, []).append(one.group)
-    return record
+    offsets = _offsets(joint)
+    lines = [
+        (np.arange(start, end), first)
+        for (start, end), first in zip(pairwise(offsets), joint.not_given, strict=True)
+    ]
+    tables = list(joint.codes.T)
+    groups = [len(names) for names in joint.names]
+    system = _equations(joint.n, tables, groups, lines)
+    start = _numbered(hidden or [{} for _ in tables], offsets)
+    crossed = crossed_groups(joint.codes, joint.n, groups, system.common, min_group_size)
+    found = _settled(system, start, min_group_size, range(1, offsets[-1]), crossed)
+    return [
+        {row - begin: why for row, why in found.items() if begin <= row < end}
+        for begin, end in pairwise(offsets)
+    ]
 
 
-def read_record(record: Record) -> Iterator[HiddenFigure]:
-    """The figures of a record that `as_record` made."""
-    for period, columns in record.items():
-        if not columns:
-            yield HiddenFigure(period)
-        for column, segments in columns.items():
-            if not segments:
-                yield HiddenFigure(period, column)
-            for segment, groups in segments.items():
-                yield from (HiddenFigure(period, column, segment, group) for group in groups)
+def hidden_in_cross(
+    joint: Joint,
+    min_group_size: int,
+    axes: tuple[int, int] = (0, 1),
+    hidden: Sequence[Mapping[int, str]] | None = None,
+) -> dict[int, str]:
+    """Cells to hide of two segments crossed, whose margins may be shown too, and why.
 
+    A cell's number is group of the first · groups of the second + group of the second. As
+    `hidden_in_segments`: every row and column by itself, then the cells and all margins together. Cells
+    that the margins give by themselves are no secret of this table.
 
-def hidden_by_run() -> list[HiddenFigure]:
-    """What the run that makes this report hides in it; nothing outside of a run."""
-    return list(read_record(json.loads(os.environ.get(HIDDEN_VARIABLE) or "{}")))
-
-
-def groups_hidden_by_run(column: str, segment: str) -> dict[str | None, str]:
-    """Groups of a segment whose answers to a column the run hides, and why.
-
-    Examples
-    --------
-    >>> groups_hidden_by_run("recommend", "region")
-    {}
+    >>> codes = np.array([[i, j] for i in range(2) for j in range(3)])
+    >>> joint = Joint(codes, np.array([4, 30, 50, 40, 20, 60]), (("a", "b"), ("x", "y", "z")),
+    ...               (None, None))
+    >>> hidden_in_cross(joint, 10)
+    {0: 'small', 1: 'complementary', 3: 'complementary', 4: 'complementary'}
     """
+    margins = hidden_in_segments(joint, min_group_size, hidden)
+    groups = [len(names) for names in joint.names]
+    offsets, first, second = _offsets(joint), groups[axes[0]], groups[axes[1]]
+    cells = offsets[-1] + np.arange(first * second).reshape(first, second)
+    tables = [*joint.codes.T, joint.codes[:, axes[0]] * second + joint.codes[:, axes[1]]]
+    lines: list[tuple[Rows, int | None]] = [(line, None) for line in [*cells, *cells.T]]
+    system = _equations(joint.n, tables, [*groups, first * second], lines)
+    start = _numbered(margins, offsets)
+    found = _settled(system, start, min_group_size, cells.ravel().tolist())
+    return {row - offsets[-1]: why for row, why in found.items() if row >= offsets[-1]}
+
+
+def _offsets(joint: Joint) -> list[int]:
+    """Number of each segment's first figure; everyone is number 0."""
+    return [1, *(1 + np.cumsum([len(names) for names in joint.names])).tolist()]
+
+
+def _numbered(hidden: Sequence[Mapping[int, str]], offsets: list[int]) -> dict[int, str]:
     return {
-        one.group: COMPLEMENTARY
-        for one in hidden_by_run()
-        if one.segment == segment and one.column in ("", column)
+        start + group: why
+        for start, groups in zip(offsets, hidden, strict=False)
+        for group, why in groups.items()
     }
 
 
-def column_hidden_by_run(column: str) -> bool:
-    """Whether a report must not show any figure of a column of answers."""
-    return any(one.column == column and not one.segment for one in hidden_by_run())
+def _equations(
+    n: NDArray[np.int64],
+    tables: list[Rows],
+    groups: list[int],
+    lines: list[tuple[Rows, int | None]],
+) -> _Equations:
+    offsets = [1, *(1 + np.cumsum(groups)).tolist()]
+    sizes = np.concatenate([
+        [n.sum()],
+        *(np.bincount(codes, n, many) for codes, many in zip(tables, groups, strict=True)),
+    ])  # fmt: skip
+    common = np.zeros((offsets[-1], offsets[-1]))
+    for begin in range(0, len(n), CHUNK):
+        part = np.zeros((len(n[begin : begin + CHUNK]), offsets[-1]))
+        part[:, 0] = 1.0
+        for start, codes in zip(offsets, tables, strict=False):
+            part[np.arange(len(part)), start + codes[begin : begin + CHUNK]] = 1.0
+        common += part.T @ part
+    return _Equations(common, sizes, lines)
+
+
+def _settled(
+    system: _Equations,
+    start: dict[int, str],
+    least: int,
+    may_hide: Iterable[int],
+    crossed: Array | None = None,
+) -> dict[int, str]:
+    """What must be hidden, of what may be, for nothing small to be given back.
+
+    ``crossed``: other groups that must not be, as sums of figures.
+    """
+    others_wanted = np.zeros((len(system.sizes), 0)) if crossed is None else crossed
+    n, fixed = system.sizes, _shown(system, start)
+    everyone = float(n[0])
+    free = [row for row in may_hide if 0 < n[row] < everyone]
+    # what is given back whatever is hidden here protects nobody here
+    others = np.setdiff1d(fixed, free)
+    known = {free[i] for i in np.flatnonzero(_among(system, others, free))} if free else set()
+    free = [row for row in free if row not in known]
+    hidden = _each_line(system, start, least, known)
+    while hidden or others_wanted.size:
+        shown = _shown(system, hidden)
+        wanted = np.hstack([_targets(system, hidden, start, least, known), others_wanted])
+        back, weights, needed = _combined(system, shown, wanted)
+        used = np.abs(weights[:, back]).max(axis=1, initial=0.0) > NOTHING
+        better = [row for row, yes in zip(shown, used & needed, strict=True) if yes]
+        usable = [row for row, yes in zip(shown, used, strict=True) if yes]
+        choice = [row for row in better if row in free] or [row for row in usable if row in free]
+        if not choice:
+            break
+        smallest = min(choice, key=lambda row: (n[row], row))
+        hidden = _each_line(system, hidden | {int(smallest): COMPLEMENTARY}, least, known)
+    return _shown_again(system, hidden, start)
+
+
+def _each_line(
+    system: _Equations, hidden: Mapping[int, str], least: int, known: set[int]
+) -> dict[int, str]:
+    """Small figures, and enough others of every line that holds a hidden one."""
+    found, before = dict(hidden), -1
+    sizes = system.sizes.copy()
+    for row in known:
+        if 0 < sizes[row] < least:
+            found.setdefault(row, SMALL)
+        sizes[row] = 0.0
+    while len(found) != before:
+        before = len(found)
+        for line, first in system.lines:
+            own = {i: found[row] for i, row in enumerate(line.tolist()) if row in found}
+            more = hidden_groups(sizes[line], least, first=first, hidden=own)
+            found |= {int(line[i]): why for i, why in more.items()}
+    return found
+
+
+def _targets(
+    system: _Equations, hidden: dict[int, str], start: dict[int, str], least: int, known: set[int]
+) -> Array:
+    """Sums of figures that must not be given back: small ones, and small ones together."""
+    n = system.sizes
+    own = [row for row in hidden if row not in known and 0 < n[row] < n[0]]
+    small = [row for row in own if hidden[row] == SMALL]
+    sets: list[tuple[int, ...]] = [(row,) for row in own if row in start or hidden[row] == SMALL]
+    sets += [pair for pair in combinations(small, 2) if n[list(pair)].sum() < least]
+    for line, _ in system.lines:
+        inside = tuple(row for row in line.tolist() if row in small)
+        if len(inside) > 2 and n[list(inside)].sum() < least:
+            sets.append(inside)
+    sums = np.zeros((len(n), len(sets)))
+    for place, rows in enumerate(sets):
+        sums[list(rows), place] = 1.0
+    return sums
+
+
+def _shown_again(
+    system: _Equations, hidden: dict[int, str], start: dict[int, str]
+) -> dict[int, str]:
+    """The hidden figures, less those that cover others and are given back all the same."""
+    covers = [row for row, why in hidden.items() if why == COMPLEMENTARY and row not in start]
+    if not covers:
+        return hidden
+    back = _among(system, _shown(system, hidden), covers)
+    again = {row for row, given in zip(covers, back, strict=True) if given}
+    return {row: why for row, why in hidden.items() if row not in again}
+
+
+def _shown(system: _Equations, hidden: Mapping[int, str]) -> Rows:
+    return np.array([row for row in range(len(system.sizes)) if row not in hidden], dtype=np.intp)
+
+
+def _among(system: _Equations, shown: Rows, rows: Sequence[int]) -> NDArray[np.bool_]:
+    return _combined(system, shown, np.eye(len(system.sizes))[:, list(rows)])[0]
+
+
+def _combined(
+    system: _Equations, shown: Rows, sums: Array
+) -> tuple[NDArray[np.bool_], Array, NDArray[np.bool_]]:
+    """As `combinations_of`, of sums of figures, one a column."""
+    common = system.common @ sums
+    cells = (sums * common).sum(axis=0)
+    own = system.common[np.ix_(shown, shown)]
+    given, weights, needed = combinations_of(own, common[shown], cells)
+    return given & (cells > 0), weights, needed
+
+
+def combinations_of(
+    common: Array, products: Array, cells: Array
+) -> tuple[NDArray[np.bool_], Array, NDArray[np.bool_]]:
+    """Which sums over joint cells are combinations of figures, and by what weights.
+
+    ``common``: joint cells that two figures have in common, or the same of figures of length 1;
+    ``products``: those that each figure has in common with each sum; ``cells``: those of each sum.
+    The last array says which figures are no combination of the other ones: a weight on such a one
+    is the same in every combination, so that none is left without it.
+    """
+    values, axes = np.linalg.eigh(common)
+    known = values > ROUNDING * values.sum()
+    axes = axes[:, known]
+    weights = axes @ ((axes.T @ products) / values[known][:, None])
+    left = cells - (products * weights).sum(axis=0)
+    return left <= NOTHING * cells, weights, (axes**2).sum(axis=1) > 1 - NOTHING
+
+
+def crossed_groups(
+    codes: Rows, n: NDArray[np.int64], groups: list[int], common: Array, least: int
+) -> Array:
+    """Small groups of two segments that everyone and all groups of each segment would give.
+
+    Where every combination has answers, they give none: it takes combinations that are known to have
+    none. ``common``: joint cells that two figures have in common. The groups come as sums of figures,
+    several of one line that are small together as one.
+
+    Three of the four combinations have answers, so 24 less 20 is the first:
+
+    >>> codes, n = np.array([[0, 0], [0, 1], [1, 0]]), np.array([4, 20, 30])
+    >>> rows = np.array([[1.0, 1, 0, 1, 0], [1, 1, 0, 0, 1], [1, 0, 1, 1, 0]])
+    >>> (rows @ crossed_groups(codes, n, [2, 2], rows.T @ rows, 10)).round(9).ravel() + 0.0
+    array([1., 0., 0.])
+    """
+    figures = np.column_stack([np.zeros(len(n), dtype=int), codes + _starts(groups)])
+    inverse = np.linalg.pinv(common, rcond=LEFT**2, hermitian=True)
+    found = [np.zeros((len(common), 0))]
+    for pair in combinations(range(len(groups) if n.sum() >= least else 0), 2):
+        cell = codes[:, pair[0]] * groups[pair[1]] + codes[:, pair[1]]
+        size = np.bincount(cell, n)
+        few = np.flatnonzero((size > 0) & (size < least))
+        inside = _common(figures, cell, few, len(common))
+        weights = inverse @ inside
+        left = np.diag(inside[0]) - inside.T @ weights
+        sets = _given(left, size[few], np.divmod(few, groups[pair[1]]), least)
+        found += [weights[:, own].sum(axis=1, keepdims=True) for own in sets]
+    return np.hstack(found)
+
+
+def _starts(groups: list[int]) -> Rows:
+    return 1 + np.cumsum([0, *groups[:-1]])
+
+
+def _common(figures: Rows, cell: Rows, few: Rows, many: int) -> Array:
+    """Joint cells that each figure has in common with each of a few cells of two segments."""
+    place = np.searchsorted(few, cell)
+    inside = np.isin(cell, few)
+    common = np.zeros((many, len(few)))
+    np.add.at(common, (figures[inside].T, place[inside]), 1.0)
+    return common
+
+
+def _given(left: Array, n: NDArray[Any], lines: tuple[Rows, Rows], least: int) -> list[list[int]]:
+    """Groups, and sets of one line, of which nothing is left beside the figures."""
+    alone = np.diag(left) <= LEFT
+    found = [[int(i)] for i in np.flatnonzero(alone)]
+    for line in lines:
+        for number in np.unique(line):
+            own = np.flatnonzero((line == number) & ~alone)
+            both = left.diagonal()[own] + left.diagonal()[own][:, None] + 2 * left[np.ix_(own, own)]
+            given = (both <= LEFT) & (n[own] + n[own][:, None] < least)
+            found += [own[[i, j]].tolist() for i, j in np.argwhere(np.triu(given, 1))]
+            if len(own) > 2 and n[own].sum() < least and left[np.ix_(own, own)].sum() <= LEFT:
+                found.append(own.tolist())
+    return found

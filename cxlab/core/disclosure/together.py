@@ -1,7 +1,7 @@
 """What several reports give back together, and what to hide so that they don't.
 
-As in one scorecard (`cxlab.core.disclosure.audit`), every figure is a sum over joint cells and what is shown is a
-system of equations; here the figures are those of all reports that can be laid side by side.
+As in one scorecard (`cxlab.core.disclosure.rule`), every figure is a sum over joint cells and what
+is shown is a system of equations; here the figures are those of all reports that can be laid side by side.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, vstack
 
+from cxlab.core.disclosure.rule import NOTHING, combinations_of
+
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Places = NDArray[np.intp]
 
-#: Figures are scaled to length 1: what is combined leaves rounding only, anything else far more.
-NOTHING = 1e-6
-#: Of eigenvalues, a figure.
-ROUNDING = 1e-12
 #: Of more vectors than this, what is hidden without need stays hidden: looking for it takes long.
 LARGE = 600
 #: Of fewer vectors than this one is hidden at a time, which hides less.
@@ -70,19 +68,9 @@ class Groups:
 class _System:
     """Figures as vectors of cells: figures that sum over the same cells are one vector.
 
-    Attributes
-    ----------
-    figures : Figures
-    sizes : ndarray, shape (figures,)
-        Answers.
-    vector : ndarray of int, shape (figures,)
-        The first figure that is alike.
-    common : ndarray, shape (figures, figures)
-        Cells that two figures have in common.
-    group_common : ndarray, shape (figures, groups)
-    group_cells : ndarray, shape (groups,)
-        Cells of each group to protect.
-    least : int
+    ``sizes``: answers of each figure; ``vector``: the first figure that is alike; ``common`` and
+    ``group_common``: cells that two figures, a figure and a group to protect, have in common;
+    ``group_cells``: cells of each such group.
     """
 
     figures: Figures
@@ -103,32 +91,16 @@ def hidden_together(
 ) -> set[int]:
     """Figures to hide so that all that is shown gives no small group back.
 
-    Parameters
-    ----------
-    figures : Figures
-    n : array_like of int, shape (cells,)
-        Answers in each joint cell.
-    groups : Groups
-    min_group_size : int
-    hidden : iterable of int
-        Figures that are hidden anyway.
-
-    Returns
-    -------
-    set of int
-        Numbers of the figures to hide. Where a whole report is among them, all its figures are.
+    ``n``: answers in each joint cell; ``hidden``: figures that are hidden anyway. Where a whole report
+    is hidden, all its figures are.
 
     Notes
     -----
-    Small figures first. Protected are the small groups, several of one line that are small
-    together, and what is left of a figure less the
-    figures of one family within it, where that is small. While one of these is a combination
-    of the figures shown, the smallest figure without which it is none is hidden, rows of
-    tables before whole reports; at the end everything that turns out not to be needed is shown
-    again. What reports that are published already give back by themselves is past protecting.
-
-    References
-    ----------
+    Small figures first. Protected are the small groups, several of one line that are small together,
+    and what is left of a figure less the figures of one family within it, where that is small. While
+    one of these is a combination of the figures shown, the smallest figure without which it is none is
+    hidden, rows of tables before whole reports; at the end everything that turns out not to be needed
+    is shown again. What reports that are published already give back by themselves is past protecting.
     Hundepool et al. (2012), Statistical Disclosure Control, chapter 4.
 
     Examples
@@ -277,18 +249,10 @@ def _remainders(system: _System, shown: Places) -> tuple[Array, Array]:
 def _combined(
     system: _System, shown: Places, common: Array, cells: Array
 ) -> tuple[Flags, Array, Flags]:
-    """Which groups are combinations of the vectors shown, and by what weights.
-
-    The last array says which vectors are no combination of the other ones: a weight on such a
-    one is the same in every combination, so that none is left without it.
-    """
+    """As `combinations_of`, of the vectors shown at length 1."""
     length = np.sqrt(system.common[shown, shown])
-    values, axes = np.linalg.eigh(system.common[np.ix_(shown, shown)] / np.outer(length, length))
-    axes = axes[:, values > ROUNDING * len(shown)]
-    products = common[shown] / length[:, None]
-    weights = axes @ ((axes.T @ products) / values[values > ROUNDING * len(shown)][:, None])
-    left = cells - (products * weights).sum(axis=0)
-    return left <= NOTHING * cells, weights, (axes**2).sum(axis=1) > 1 - NOTHING
+    alike = system.common[np.ix_(shown, shown)] / np.outer(length, length)
+    return combinations_of(alike, common[shown] / length[:, None], cells)
 
 
 def _without_needless(system: _System, hidden: set[int], start: set[int]) -> set[int]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import block_diag, coo_array, csgraph, csr_array, hstack, vstack
 
-from cxlab.core.disclosure.rule import HiddenFigure
+from cxlab.core.disclosure.gate import HiddenFigure
 from cxlab.core.disclosure.together import Figures, Groups, hidden_together
 from cxlab.survey.definition import RATING_ROLES
 from cxlab.survey.joining import choices_of, selected_rows

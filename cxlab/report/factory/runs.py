@@ -16,7 +16,7 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from cxlab.core.characters import printable
-from cxlab.core.disclosure.rule import HiddenFigure, as_record, read_record
+from cxlab.core.disclosure.gate import HiddenFigure, as_record, read_record
 from cxlab.report.build import Job
 from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.factory.disclosure import Part, hidden_of_parts

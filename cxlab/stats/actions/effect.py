@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import display_of, with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got, unknown
@@ -19,7 +19,7 @@ from cxlab.core.result import Result
 from cxlab.stats.actions.calls import ARMS, DESIGNS, HELD_OUT, LISTED, WAITING, called_later
 from cxlab.stats.inference import POWER, normal_quantile, t_quantile, wilson_interval
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
-from cxlab.stats.outcomes.survival import Survival, check_times, parts, survival
+from cxlab.stats.outcomes.survival import NO_VARIANCE, check_times, parts, survival
 
 Array = NDArray[np.float64]
 TOGETHER = "together"
@@ -27,13 +27,13 @@ TOGETHER = "together"
 WORTH_SEEING = 5.0
 #: Days in one.
 MONTH = 365.25 / 12
-EFFECT_COLUMNS = (
-    "list", "outcome", "n_listed", "n_held_out", "listed", "held_out", "estimate", "se", "ci_low",
-    "ci_high", "listed_low", "listed_high", "held_out_low", "held_out_high", "note",
-)  # fmt: skip
-FIGURES = list(EFFECT_COLUMNS[4:-1])
-UNKNOWN = (np.nan,) * 4
-SIDES = ("listed", "held_out", "estimate", "n_listed", "n_held_out")
+FIGURES = [
+    "listed", "held_out", "estimate", "se", "ci_low", "ci_high", "listed_low", "listed_high",
+    "held_out_low", "held_out_high",
+]  # fmt: skip
+SIZES = ["n_listed", "n_held_out"]
+SHOWN = ("listed", "held_out", "estimate", *SIZES)
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -77,7 +77,9 @@ class LoopEffect(Result):
     def planning(self) -> str:
         """The plan in one sentence."""
         if self.plan.empty:
-            return "Nobody is held out by chance: no effect of calling can be seen, ever."
+            if self.table["note"].iloc[0].endswith("nobody was held out by chance"):
+                return "Nobody is held out by chance: no effect of calling can be seen, ever."
+            return "When an effect of calling could be seen is not known yet."
         row = self.plan.iloc[0]
         points = f"An effect of {row['difference']:g} points"
         if pd.isna(row["needed"]):
@@ -162,24 +164,20 @@ def loop_effect(
     columns = {"days": DAYS, "left": LEFT, "by": within, "units": units}
     rows, cut = _until_called(first_listings(follow_ups, control, columns), control, horizon)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
-
-    def staying(part: pd.DataFrame) -> tuple[object, ...]:
-        if units:
-            return _of_units(part, by, horizon, level)
-        return _pooled(part, within, horizon, level)
-
-    found = [(TOGETHER, "stayed", *staying(rows))]
-    if by:
-        found += [(label, "stayed", *staying(part)) for label, part in parts(rows, by)]
+    found = []
+    for label, part in [(TOGETHER, rows), *(parts(rows, by) if by else [])]:
+        row = _of_units if units else _pooled
+        lists = [by] if by and units else within
+        found.append({"list": label, "outcome": "stayed", **row(part, lists, horizon, level)})
     table = effect_table(found, control, min_group_size, level)
     table = with_display(
         table, caption=f"Stayed {horizon:g} days: listed less {control} by chance", bar=("estimate",),
-        columns=("list", *SIDES),
+        columns=("list", *SHOWN),
     )  # fmt: skip
     notes = tuple(dict.fromkeys(note for note in [cut, *table["note"]] if note))
-    plan = _plan(rows, table.iloc[0], horizon, level)
     return LoopEffect(
-        table=table, notes=notes, horizon=horizon, level=level, plan=plan,
+        table=table, notes=notes, horizon=horizon, level=level,
+        plan=_plan(rows, table.iloc[0], horizon, level),
         meaning=follow_ups.meaning if isinstance(follow_ups, FollowUp) else "",
     )  # fmt: skip
 
@@ -224,12 +222,11 @@ def _until_called(rows: pd.DataFrame, control: str, horizon: float) -> tuple[pd.
     return rows.assign(**followed), note if early else ""
 
 
-def effect_table(
-    found: list[tuple[object, ...]], control: str, least: int, level: float
-) -> pd.DataFrame:
+def effect_table(found: list[Row], control: str, least: int, level: float) -> pd.DataFrame:
     """Differences as a table, those of few customers on one side hidden."""
-    table = pd.DataFrame(found, columns=list(EFFECT_COLUMNS))
-    table = _hide_sides(table.astype({"n_listed": "Int64", "n_held_out": "Int64"}), least)
+    table = pd.DataFrame(found, columns=["list", "outcome", *SIZES, *FIGURES, "note"])
+    table = table.astype(dict.fromkeys(SIZES, "Int64") | dict.fromkeys(FIGURES, float))
+    table = _hide_sides(table.fillna({"note": ""}), least)
     return with_display(
         table, level=level, units={"estimate": "+points"},
         headers={"list": "List", "outcome": "Afterwards", "listed": "Listed",
@@ -238,49 +235,85 @@ def effect_table(
     )  # fmt: skip
 
 
-def _not_identified(rows: pd.DataFrame) -> str:
-    why = "nobody was held out by chance" if rows["_called"].any() else "nobody was listed"
-    return f"effect not identified: {why}"
+def _hide_sides(table: pd.DataFrame, least: int) -> pd.DataFrame:
+    """Rows with few customers on one side are hidden, and lists that would give them back."""
+    few = pd.Series(False, table.index)
+    lists = table.index[table["list"] != TOGETHER]
+    for side in SIZES:
+        few |= table[side].between(1, least - 1)
+        few[lists[list(hidden_groups(table.loc[lists, side].to_numpy(float), least))]] = True
+    table.loc[few, FIGURES] = np.nan
+    table.loc[few, SIZES] = pd.NA
+    table.loc[few, "note"] = f"hidden: fewer than {least} customers on one side"
+    return table
 
 
-def _row(
-    sizes: Sequence[float], shares: Iterable[float], difference: Iterable[float] = UNKNOWN,
-    sides: Iterable[float] = UNKNOWN, note: str = "",
-) -> tuple[object, ...]:  # fmt: skip
-    """Row of the table, in per cent."""
-    return (*sizes, *(100 * float(figure) for figure in (*shares, *difference, *sides)), note)
+def _cells(rows: pd.DataFrame, keys: list[str], horizon: float) -> pd.DataFrame:
+    """Of each list (or owner) and side that was followed so long: share staying, variance, sizes."""
+    found = []
+    for key, part in rows.groupby([*keys, "_called"]):
+        one = survival(part[DAYS], part[LEFT].astype(bool), horizon)
+        observed = int((part[DAYS] >= horizon).sum())
+        found.append((*key, one.estimate, one.variance(), observed, len(part)))
+    columns = [*keys, "called", "share", "variance", "observed", "n"]
+    return pd.DataFrame(found, columns=columns).dropna(subset="share")
 
 
-def _pooled(
-    rows: pd.DataFrame, within: list[str], horizon: float, level: float
-) -> tuple[object, ...]:
+def _pooled(rows: pd.DataFrame, within: list[str], horizon: float, level: float) -> Row:
     """Shares who stayed and their difference, within lists and pooled."""
-    sides = [rows[rows["_called"]], rows[~rows["_called"]]]
-    cells = list(_strata(rows, within, horizon))
-    if not cells:
-        sizes = [len(side) for side in sides]
-        known = [_stay(side, horizon).estimate if len(side) else np.nan for side in sides]
-        short = f"not followed for {horizon:g} days"
-        return _row(sizes, known, note=short if all(sizes) else _not_identified(rows))
-    shares, variances, observed, counts = (np.array(column) for column in zip(*cells, strict=True))
+    keys = within or ["_all"]
+    cells = _cells(rows.assign(_all=""), keys, horizon).set_index([*keys, "called"])
+    places = pd.MultiIndex.from_product([cells.columns, [True, False]])
+    both = cells.unstack("called").reindex(columns=places).dropna()
+    if both.empty:
+        return _one_sided(rows, horizon)
+    shares, variances, observed, counts = (both[name].to_numpy(float) for name in cells)
     weight = 1 / (1 / counts).sum(axis=1)
     part = weight / weight.sum()
     share, variance = part @ shares, part**2 @ variances
     spread = share * (1 - share)
-    size = np.divide(spread, variance, out=observed.sum(axis=0), where=variance > 1e-14)
+    size = np.divide(spread, variance, out=observed.sum(axis=0), where=variance > NO_VARIANCE)
     size = np.maximum(np.minimum(size, counts.sum(axis=0)), 1)
-    alone = np.column_stack(wilson_interval(share, size, level=level)).ravel()
+    low, high = wilson_interval(share, size, level=level)
     used = counts.sum(axis=0).astype(int)
-    note = _without_part(len(rows) - int(used.sum()), horizon)
-    return _row(used, share, agresti_caffo(share, size, level), alone, note)
+    return {
+        **dict(zip(SIZES, used, strict=True)),
+        **as_points(of_sides(share) | of_sides(low, "_low") | of_sides(high, "_high")),
+        **as_points(agresti_caffo(share, size, level)),
+        "note": _without_part(len(rows) - int(used.sum()), horizon),
+    }  # fmt: skip
 
 
-def agresti_caffo(share: Array, size: Array, level: float) -> tuple[float, float, float, float]:
+def of_sides(figures: Sequence[float] | Array, suffix: str = "") -> Row:
+    """A figure of each side, under its column's name."""
+    return {f"listed{suffix}": figures[0], f"held_out{suffix}": figures[1]}
+
+
+def as_points(figures: Row) -> Row:
+    """Shares in per cent."""
+    return {name: 100 * float(figure) for name, figure in figures.items()}
+
+
+def agresti_caffo(share: Array, size: Array, level: float) -> Row:
     """Difference of two shares, its standard error and limits: one more of each on either side."""
     padded = (share * size + 1) / (size + 2)
     se = np.sqrt((padded * (1 - padded) / (size + 2)).sum())
     width, middle = normal_quantile(level) * se, padded[0] - padded[1]
-    return (float(share[0] - share[1]), float(se), float(middle - width), float(middle + width))
+    limits = {"ci_low": middle - width, "ci_high": middle + width}
+    return {"estimate": share[0] - share[1], "se": se, **limits}
+
+
+def _one_sided(rows: pd.DataFrame, horizon: float) -> Row:
+    """Where nothing can be compared: the share of either side, and why."""
+    sides = [rows[rows["_called"] == side] for side in (True, False)]
+    shares = [survival(s[DAYS], s[LEFT].astype(bool), horizon).estimate if len(s) else np.nan
+              for s in sides]  # fmt: skip
+    note = f"no list has both sides followed for {horizon:g} days"
+    if not all(len(side) for side in sides):
+        why = "nobody was held out by chance" if len(sides[0]) else "nobody was listed"
+        note = f"effect not identified: {why}"
+    sizes = {name: len(side) for name, side in zip(SIZES, sides, strict=True)}
+    return {**sizes, **as_points(of_sides(shares)), "note": note}
 
 
 def _without_part(number: int, horizon: float) -> str:
@@ -294,71 +327,39 @@ def _without_part(number: int, horizon: float) -> str:
     )
 
 
-def _strata(rows: pd.DataFrame, within: list[str], horizon: float) -> Iterator[tuple[Any, ...]]:
-    """Of each list with both sides: shares, variances, how many were followed, how many there are."""
-    for _, part in rows.groupby(within) if within else [("", rows)]:
-        sides = [part[part["_called"]], part[~part["_called"]]]
-        if not all(len(side) for side in sides):
-            continue
-        stays = [_stay(side, horizon) for side in sides]
-        if any(np.isnan(stay.estimate) for stay in stays):
-            continue
-        followed = [float((side[DAYS] >= horizon).sum()) for side in sides]
-        shares, variances = [s.estimate for s in stays], [s.variance() for s in stays]
-        yield (shares, variances, followed, [float(len(side)) for side in sides])
-
-
-def _stay(rows: pd.DataFrame, horizon: float) -> Survival:
-    return survival(rows[DAYS], rows[LEFT].astype(float) > 0, horizon)
-
-
-def _of_units(
-    rows: pd.DataFrame, by: str | None, horizon: float, level: float
-) -> tuple[object, ...]:
+def _of_units(rows: pd.DataFrame, by: list[str], horizon: float, level: float) -> Row:
     """Difference of owners that began and owners that waited, within lists; owners are the units."""
-    lists = rows[by].astype("str") if by else pd.Series("", rows.index)
-    keys = [lists.rename("list"), rows["owner"], rows["_called"]]
-    cells = [(*key, _stay(part, horizon).estimate, len(part)) for key, part in rows.groupby(keys)]
-    table = pd.DataFrame(cells, columns=["list", "owner", "called", "share", "n"]).dropna()
+    lists = rows[by[0]].astype("str") if by else ""
+    table = _cells(rows.assign(_list=lists), ["_list", "owner"], horizon)
     # an owner who begins later has no part in the comparison from then on
     table = table[table["called"] == table.groupby("owner")["called"].transform("first")]
-    table = table[table.groupby("list")["called"].transform("nunique") == 2]
-    units = table.groupby("called")["owner"].nunique().reindex([True, False], fill_value=0)
-    used = [int(table.loc[table["called"] == side, "n"].sum()) for side in (True, False)]
-    means = [float(table.loc[table["called"] == side, "share"].mean()) for side in (True, False)]
+    table = table[table.groupby("_list")["called"].transform("nunique") == 2]
+    of_side = table.groupby("called")
+    units = of_side["owner"].nunique().reindex([True, False], fill_value=0)
+    used = of_side["n"].sum().reindex([True, False], fill_value=0)
+    means = of_side["share"].mean().reindex([True, False]).to_numpy()
+    shares = as_points(of_sides(means))
     if units.min() < 2:
-        note = "effect not identified: fewer than two owners on one side"
         sizes = [int(rows["_called"].sum()), int((~rows["_called"]).sum())]
-        return _row(sizes, means, note=note)
-    counts = table.groupby(["list", "called"])["share"].agg(["mean", "size"]).unstack("called")
+        note = "effect not identified: fewer than two owners on one side"
+        return {**dict(zip(SIZES, sizes, strict=True)), **shares, "note": note}
+    found = dict(zip(SIZES, used, strict=True)) | shares
+    side = table.groupby(["_list", "called"])["share"]
+    counts = side.agg(["mean", "size"]).unstack("called")
     weight = 1 / (1 / counts["size"]).sum(axis=1)
     weight = weight / weight.sum()
     gap = float(weight @ (counts["mean"][True] - counts["mean"][False]))
-    side = table.groupby(["list", "called"])["share"]
     part = (table["share"] - side.transform("mean")) / side.transform("size")
-    moved = (part * table["list"].map(weight)).groupby([table["owner"], table["called"]]).sum()
+    moved = (part * table["_list"].map(weight)).groupby([table["owner"], table["called"]]).sum()
     squares = (moved**2).groupby("called").sum()
     se = float(np.sqrt((squares * units / (units - 1)).sum()))
     if se < 1e-7:
         note = "no interval: owners of a side are all alike"
-        return _row(used, means, (gap, *UNKNOWN[1:]), note=note)
+        return {**found, "estimate": 100 * gap, "note": note}
     width = float(t_quantile(level, int(units.sum()) - 2)) * se
-    note = _without_part(len(rows) - sum(used), horizon)
-    return _row(used, means, (gap, se, gap - width, gap + width), note=note)
-
-
-def _hide_sides(table: pd.DataFrame, least: int) -> pd.DataFrame:
-    """Rows with few customers on one side are hidden, and lists that would give them back."""
-    few = pd.Series(False, table.index)
-    lists = table.index[table["list"] != TOGETHER]
-    for side in ("n_listed", "n_held_out"):
-        few |= table[side].between(1, least - 1)
-        few[lists[list(hidden_groups(table.loc[lists, side].to_numpy(float), least))]] = True
-    table = table.copy()
-    table.loc[few, FIGURES] = np.nan
-    table.loc[few, ["n_listed", "n_held_out"]] = pd.NA
-    table.loc[few, "note"] = f"hidden: fewer than {least} customers on one side"
-    return table
+    difference = {"estimate": gap, "se": se, "ci_low": gap - width, "ci_high": gap + width}
+    note = _without_part(len(rows) - int(used.sum()), horizon)
+    return {**found, **as_points(difference), "note": note}
 
 
 def _plan(rows: pd.DataFrame, row: pd.Series, horizon: float, level: float) -> pd.DataFrame:

@@ -8,19 +8,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
+from cxlab.core.disclosure.gate import suppress_small_groups
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got
 from cxlab.core.phrases import signed
 from cxlab.stats.actions.calls import HELD_OUT, LISTED, MUST, called_later
 from cxlab.stats.actions.effect import (
-    SIDES,
+    SHOWN,
+    SIZES,
     TOGETHER,
-    UNKNOWN,
+    Row,
     agresti_caffo,
+    as_points,
     effect_table,
     first_listings,
+    of_sides,
 )
 from cxlab.stats.inference import t_quantile
 from cxlab.stats.outcomes.follow_up import FollowUp, linked_to_leaving
@@ -231,41 +235,50 @@ def next_scores(
         )
     sides = [rows.loc[rows["_called"] == side, "next_score"] for side in (True, False)]
     answered = [side.dropna().to_numpy(float) for side in sides]
-    sizes = [len(values) for values in answered]
-    means = [float(values.mean()) if len(values) else np.nan for values in answered]
+    counts = np.array([len(values) for values in answered])
+    sizes = dict(zip(SIZES, counts, strict=True))
+    means = of_sides([values.mean() if len(values) else np.nan for values in answered])
     above = np.array([(v > rule[1]).mean() if len(v) else np.nan for v in answered])
-    known, note = min(sizes) > 1, "of those who answered again"
-    gap = agresti_caffo(above, np.array(sizes, float), level) if known else UNKNOWN
-    figures = _mean_gap(answered, level) if known else UNKNOWN
-    found: list[tuple[object, ...]] = [
-        (TOGETHER, "next score", *sizes, *means, *figures, *UNKNOWN, note),
-        (TOGETHER, f"above {rule[1]:g} (%)", *sizes, *(100 * above),
-         *(100 * figure for figure in gap), *UNKNOWN, note),
-    ]  # fmt: skip
+    known = counts.min() > 1
+    gap = agresti_caffo(above, counts, level) if known else {}
+    found = [
+        {
+            "outcome": "next score",
+            **sizes,
+            **means,
+            **(_mean_gap(answered, level) if known else {}),
+        },
+        {"outcome": f"above {rule[1]:g} (%)", **sizes, **as_points(of_sides(above) | gap)},
+    ]
+    found = [row | {"note": "of those who answered again"} for row in found]
     if all(len(side) for side in sides):
         ends = [[side.fillna(end).mean() for end in scale] for side in sides]
         low, high = ends[0][0] - ends[1][1], ends[0][1] - ends[1][0]
         note = f"from {signed(low, 1)} to {signed(high, 1)}, whatever the silent would have said"
-        everyone = [len(side) for side in sides]
-        found.append((TOGETHER, "bounds", *everyone, *UNKNOWN, low, high, *UNKNOWN, note))
+        everyone = {name: len(side) for name, side in zip(SIZES, sides, strict=True)}
+        found.append(
+            {"outcome": "bounds", **everyone, "ci_low": low, "ci_high": high, "note": note}
+        )
+    table = effect_table(
+        [{"list": TOGETHER, **row} for row in found], HELD_OUT, min_group_size, level
+    )
     return with_display(
-        effect_table(found, HELD_OUT, min_group_size, level),
-        caption="The next answer of listed and held out", columns=("outcome", *SIDES), bar=(),
-    )  # fmt: skip
+        table, caption="The next answer of listed and held out", columns=("outcome", *SHOWN), bar=()
+    )
 
 
-def _mean_gap(sides: list[np.ndarray], level: float) -> tuple[float, float, float, float]:
-    """Difference of two means, its standard error and limits."""
+def _mean_gap(sides: list[np.ndarray], level: float) -> Row:
+    """Difference of two means, its standard error and limits; a side all alike takes both's variance."""
     gap = float(sides[0].mean() - sides[1].mean())
     alike = [values.min() == values.max() for values in sides]
     if all(alike):
-        return (gap, *UNKNOWN[1:])
+        return {"estimate": gap}
     total = np.concatenate(sides).var(ddof=1)
     variances = [
         (total if flat else values.var(ddof=1)) / len(values)
         for values, flat in zip(sides, alike, strict=True)
     ]
     parts = [one**2 / (len(values) - 1) for one, values in zip(variances, sides, strict=True)]
-    se, df = float(np.sqrt(sum(variances))), sum(variances) ** 2 / sum(parts)
-    width = float(t_quantile(level, df)) * se
-    return (gap, se, gap - width, gap + width)
+    se = float(np.sqrt(sum(variances)))
+    width = float(t_quantile(level, sum(variances) ** 2 / sum(parts))) * se
+    return {"estimate": gap, "se": se, "ci_low": gap - width, "ci_high": gap + width}

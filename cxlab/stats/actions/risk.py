@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.special import expit, logit
 
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got
@@ -177,8 +177,10 @@ def _fitted(
     _check_separation(parts.early[known], early[known], gone[known], columns)
     options = {"family": sm.families.Binomial(), "var_weights": weight}
     fit = sm.GLM(1 - stayed, sm.add_constant(early, has_constant="add"), **options).fit()
-    later = matrix.loc[parts.later.index]
-    return expit(later.to_numpy() @ fit.params[matrix.columns].to_numpy() + fit.params["const"])
+    later = matrix.loc[parts.later.index].to_numpy() @ fit.params[matrix.columns].to_numpy()
+    if np.ptp(later) < 1e-9:
+        raise ValueError("`columns` must vary from the split on too; got one prediction for all.")
+    return expit(later + fit.params["const"])
 
 
 def _check_separation(

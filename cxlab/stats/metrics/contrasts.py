@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import Design
-from cxlab.core.disclosure.audit import Joint
 from cxlab.core.disclosure.gate import Gate, decide
+from cxlab.core.disclosure.rule import Joint
 from cxlab.core.frames import Opened, collect
 from cxlab.core.labels import group_labels, row_labels
 from cxlab.core.messages import unknown
@@ -130,7 +130,7 @@ def _contrast(
     shown = [name for i, name in enumerate(groups.names) if i not in hidden]
     alone = second < 0 and shown == [groups.names[first]]
     return {
-        "metric": metric.name or metric.kind,
+        "metric": metric.name,
         "group": groups.names[first],
         "other": REST if second < 0 else groups.names[second],
         "n": int(both.loc[0, "n"]),

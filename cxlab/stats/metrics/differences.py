@@ -1,4 +1,4 @@
-"""Differences between groups, segments and periods, each with interval, test and family.
+"""Differences between groups, segments and periods, each with interval, test and family; what could be shown.
 
 A simple random sample: adjusted-Wald for net scores and shares, Welch's t for means, a
 permutation test where a group is small. Under a design the difference is linearised as one
@@ -11,21 +11,23 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import narwhals as nw
+import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, decide, joint_answers
+from cxlab.core.disclosure.gate import LABELS, decide, joint_answers
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import metric_titles, with_display
 from cxlab.core.frames import (
     check_choice,
     check_columns,
     groups_in_order,
-    label,
-    label_text,
 )
+from cxlab.core.labels import label
 from cxlab.core.metric import Metric, metric_list
-from cxlab.stats.inference import adjust_p_values
+from cxlab.core.periods import of_periods
+from cxlab.stats.inference import adjust_p_values, check_level, normal_quantile
 from cxlab.stats.metrics.contrasts import contrasts_of_groups
 from cxlab.stats.metrics.values import (
     open_metrics,
@@ -270,7 +272,7 @@ def compare_periods(
     tables = []
     for pair in wanted:
         # each pair of periods is read as its own two groups, so that others change nothing
-        both = _only(data, period, {name: found[name] for name in pair})
+        both = of_periods(data, period, pair)
         opened = open_metrics(both, chosen, design=design, by=period)
         table = contrasts_of_groups(
             opened, chosen, by=period, against=pair[1], level=level, min_group_size=min_group_size,
@@ -283,11 +285,55 @@ def compare_periods(
     return table.rename(columns={"group": "period", "other": "before"})
 
 
-def _only(data: Any, column: str, values: dict[str, list[Any]]) -> Any:
-    if isinstance(data, pd.DataFrame):
-        return data[data[column].isin([value for same in values.values() for value in same])]
-    names = label_text(data, column)
-    return nw.from_native(data).filter(names.is_in(list(values))).to_native()
+def detectable_differences(
+    table: pd.DataFrame, *, level: float = 0.95, power: float = 0.8
+) -> pd.DataFrame:
+    """What the answers at hand can and cannot show.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A scorecard, or any table with ``n``, ``se`` and label columns.
+    level : float
+        1 less the two-sided error rate of the test.
+    power : float
+        Chance that it is shown, between 0 and 1.
+
+    Returns
+    -------
+    DataFrame
+        The table's label columns, ``n``, ``half_width`` (of the interval),
+        ``next_period`` (smallest change to another period of the same size and design that
+        would be detected with the power given) and ``fixed_value`` (smallest distance from a
+        fixed value, such as a target), all in the metric's unit.
+
+    Notes
+    -----
+    ``(z_α/2 + z_β)·se·√2`` and the same without √2. Periods that share customers show more.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"label": ["NPS"], "n": [400], "se": [4.0]})
+    >>> detectable_differences(table).round(1)
+      label    n  half_width  next_period  fixed_value
+    0   NPS  400         7.8         15.8         11.2
+    """
+    names = [name for name in LABELS if name in table and name not in ("column", "target")]
+    check_level(level)
+    if not 0 < power < 1:
+        raise ValueError(f"`power` must be between 0 and 1, such as 0.8; got {power}.")
+    factor = normal_quantile(level) + float(ndtri(power))
+    # where all answers are alike, the standard error is unknown, not 0
+    se = table["se"].where(table["se"] > 0)
+    found = table[[*names, "n"]].assign(
+        half_width=normal_quantile(level) * se,
+        next_period=factor * np.sqrt(2) * se,
+        fixed_value=factor * se,
+    )
+    return with_display(
+        found, caption="What would be shown four times in five",
+        columns=("label", "metric", "half_width", "next_period", "fixed_value", "n"), bar=(),
+    )  # fmt: skip
 
 
 def _in_family(

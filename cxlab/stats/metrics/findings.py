@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -22,7 +23,7 @@ from cxlab.core.phrases import (
     signed,
 )
 from cxlab.stats.inference import ALPHA, within_margin
-from cxlab.stats.metrics.touchpoints import MOST_NAMED, are_clear, latest_changes
+from cxlab.stats.metrics.touchpoints import MOST_NAMED, are_clear, is_of, latest_changes
 
 if TYPE_CHECKING:
     from cxlab.stats.metrics.standing import Scorecard
@@ -41,24 +42,24 @@ SIMULTANEOUS = "targets; intervals that hold all of them at once"
 
 def scorecard_findings(card: Scorecard, margins: Mapping[str, float]) -> Findings:
     """The findings of a scorecard; ``margins`` by metric stand in for the study's."""
-    answer = _answer(card, margins)
+    metrics, headline = (
+        tuple(replace(one, margin=margins.get(one.name, one.margin)) for one in some)
+        for some in (card.metrics, card.headline)
+    )
+    card = replace(card, metrics=metrics, headline=headline)
+    answer = _answer(card)
     if answer.rule == "hidden":
         return Findings((answer,))
     found = [
-        _touchpoint_changes(card, margins), _ends(card, margins), _shares(card), _reach(card),
-        _changes(card, margins), _groups(card, margins),
+        _touchpoint_changes(card), _ends(card), _shares(card), _reach(card),
+        _changes(card), _groups(card),
     ]  # fmt: skip
     return Findings((answer, *(finding for finding in found if finding)))
 
 
-def _margin(metric: Metric, margins: Mapping[str, float]) -> float:
-    return margins.get(metric.name, metric.margin)
-
-
 def _row(table: pd.DataFrame, metric: Metric) -> Any:
     """A metric's row; None where there is none, or its figures are hidden."""
-    named = (table["column"] == metric.column) & (table["metric"] == (metric.name or metric.kind))
-    found = table[named & table["estimate"].notna()]
+    found = table[is_of(table, [metric]) & table["estimate"].notna()]
     return found.iloc[0] if len(found) else None
 
 
@@ -66,17 +67,17 @@ def _cells(table: str, row: Any, *columns: str, **place: Any) -> Cells:
     return Cells(table, {"label": row["label"], "metric": row["metric"], **place}, columns)
 
 
-def _answer(card: Scorecard, margins: Mapping[str, float]) -> Finding:
+def _answer(card: Scorecard) -> Finding:
     if not card.headline:
         text = "No outcome was asked: there is no score of the whole"
         return Finding(kind="answer", text=text, rule="no outcome")
     leading = [metric.column for metric in card.headline]
     aims = [metric for metric in card.metrics if _row(card.targets, metric) is not None]
     aims.sort(key=lambda one: leading.index(one.column) if one.column in leading else len(leading))
-    return _of_targets(card, aims, margins) if aims else _of_headline(card)
+    return _of_targets(card, aims) if aims else _of_headline(card)
 
 
-def target_verdict(card: Scorecard, metric: Metric, margins: Mapping[str, float]) -> str:
+def target_verdict(card: Scorecard, metric: Metric) -> str:
     """What became of a metric's target, by intervals that hold all targets at once."""
     row = _row(card.targets, metric) if metric.target is not None else None
     if row is None:
@@ -87,12 +88,12 @@ def target_verdict(card: Scorecard, metric: Metric, margins: Mapping[str, float]
         return MET
     if not high < 0:
         return OPEN
-    return NEAR if within_margin(low, high, _margin(metric, margins)) else MISSED
+    return NEAR if within_margin(low, high, metric.margin) else MISSED
 
 
-def _of_targets(card: Scorecard, aims: Sequence[Metric], margins: Mapping[str, float]) -> Finding:
+def _of_targets(card: Scorecard, aims: Sequence[Metric]) -> Finding:
     """All met, all missed, or how many of them."""
-    verdicts = [target_verdict(card, metric, margins) for metric in aims]
+    verdicts = [target_verdict(card, metric) for metric in aims]
     rows = [_row(card.targets, metric) for metric in aims]
     items = [_against(card, metric, row) for metric, row in zip(aims, rows, strict=True)]
     size, lead, alike = len(aims), rows[0], len(set(verdicts)) == 1
@@ -114,7 +115,7 @@ def _of_targets(card: Scorecard, aims: Sequence[Metric], margins: Mapping[str, f
         certainty="not settled" if OPEN in verdicts else "clear",
         detail=f"{'95 % interval' if size == 1 else 'intervals that hold together'}: {'; '.join(told)}",
         subject=_name(card, aims[0]), rule=f"targets {verdicts[0] if alike else 'mixed'}", **figures(lead),
-        reference=float(lead["target"]), margin=_margin(aims[0], margins), family=SIMULTANEOUS,
+        reference=float(lead["target"]), margin=aims[0].margin, family=SIMULTANEOUS,
         family_size=size, direction={MET: "good", MISSED: "bad"}.get(verdicts[0], "") if alike else "",
         cells=tuple(_cells(TARGETS, row, "estimate", "target", "n") for row in rows),
     )  # fmt: skip
@@ -192,7 +193,7 @@ def _is(card: Scorecard, metric: Metric, value: float, places: int) -> str:
     return f"{_name(card, metric)} is {number(value, places)}{of}"
 
 
-def _ends(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
+def _ends(card: Scorecard) -> Finding | None:
     """The weakest and the strongest touchpoints, by places that hold all at once."""
     table = card.touchpoints[card.touchpoints["rank"].notna()]
     if len(table) < 2:
@@ -213,7 +214,7 @@ def _ends(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
         return Finding(text=text, certainty="not settled", detail=detail, rule="no ends")
     text = "; ".join(told)
     text = f"{capital(text)}, of {metric.scale[1]:g}" if metric.scale else text
-    lowest, margin = weakest.iloc[0], _margin(metric, margins)
+    lowest, margin = weakest.iloc[0], metric.margin
     near = "weakest" in text and average - lowest["estimate"] < margin < math.inf
     if near:
         text += "; the weakest is less below the average touchpoint than is declared to matter"
@@ -235,7 +236,7 @@ def _scored(card: Scorecard, metric: Metric, rows: pd.DataFrame) -> list[str]:
 
 def _metric_of(card: Scorecard, row: Any) -> Metric:
     pair = row["column"], row["metric"]
-    return next(one for one in card.metrics if (one.column, one.name or one.kind) == pair)
+    return next(one for one in card.metrics if (one.column, one.name) == pair)
 
 
 def _shares(card: Scorecard) -> Finding | None:
@@ -309,19 +310,19 @@ def _moved(name: str, metric: Metric, row: Any) -> str:
     return f"{name} {verb} by {size} {since} {within}"
 
 
-def _changes(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
+def _changes(card: Scorecard) -> Finding | None:
     """Clear changes of headline measures, or that none is larger than matters, or none shown."""
     tested = card.changes[card.changes["p_adjusted"].notna()]
     if tested.empty:
         return None
-    clear, small = _clear(card, tested, margins)
+    clear, small = _clear(card, tested)
     told = {"certainty": "clear", "detail": f"adjusted by Holm over {len(tested)} comparisons"}
     if len(clear):
         text = "; ".join(
             _moved(_named(card, row), _metric_of(card, row), row)
             for _, row in clear.iloc[:MOST_NAMED].iterrows()
         )
-        return _compared(card, clear, tested, margins, text=text, rule="headline changed", **told)
+        return _compared(card, clear, tested, text=text, rule="headline changed", **told)
     rows = latest_changes(tested)
     if len(small) == len(tested):
         names = list(dict.fromkeys(_named(card, row) for _, row in rows.iterrows()))
@@ -329,13 +330,13 @@ def _changes(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
         if len(names) < len(card.headline):
             who = f"{listed(names, most=len(names))} {'has' if len(names) == 1 else 'have'} not"
         text = f"{who} changed by as much as matters since {_spoken(rows)}"
-        return _compared(card, rows, tested, margins, text=text, rule="headline steady", **told)
+        return _compared(card, rows, tested, text=text, rule="headline steady", **told)
     text, rule = "No headline measure is shown to have changed", "no change shown"
     if (small["p_adjusted"] < ALPHA).any():
         text, rule = "No change as large as its margin is shown", "no larger change shown"
     text += f" since {_spoken(rows)}; a true change of {_shown(card, rows.iloc[0])} would be shown"
     told |= {"text": f"{text} four times in five", "certainty": "not settled", "rule": rule}
-    return _compared(card, rows, tested, margins, **told)
+    return _compared(card, rows, tested, **told)
 
 
 def _spoken(rows: pd.DataFrame) -> str:
@@ -347,12 +348,12 @@ def _named(card: Scorecard, row: Any) -> str:
 
 
 def _clear(
-    card: Scorecard, tested: pd.DataFrame, margins: Mapping[str, float], p: str = "p_adjusted"
+    card: Scorecard, tested: pd.DataFrame, p: str = "p_adjusted"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows that are clear and may matter, the surest first, and rows inside the margin."""
     inside = pd.Series(
         [
-            within_margin(row["decided_low"], row["decided_high"], _margin(_metric_of(card, row), margins))
+            within_margin(row["decided_low"], row["decided_high"], _metric_of(card, row).margin)
             for _, row in tested.iterrows()
         ],
         tested.index, dtype=bool,
@@ -361,7 +362,7 @@ def _clear(
 
 
 def _compared(
-    card: Scorecard, rows: pd.DataFrame, tested: pd.DataFrame, margins: Mapping[str, float],
+    card: Scorecard, rows: pd.DataFrame, tested: pd.DataFrame,
     **told: Any,
 ) -> Finding:  # fmt: skip
     """A finding of differences, with the first of the rows that it cites as its number."""
@@ -373,19 +374,19 @@ def _compared(
     columns = (*DECIDED, "smallest_shown")
     cited = [_cells(table, one, *columns, **one[keys].to_dict()) for _, one in rows.iterrows()]
     return Finding(
-        subject=_name(card, metric), reference=0.0, margin=_margin(metric, margins),
+        subject=_name(card, metric), reference=0.0, margin=metric.margin,
         family="headline measures × comparisons", family_size=len(tested),
         direction=direction_of(rows["estimate"]) if told["rule"].endswith("changed") else "",
         cells=(*cited, *cells), **figures(row, DECIDED) | {"p_adjusted": float(row[p])}, **told,
     )  # fmt: skip
 
 
-def _groups(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
+def _groups(card: Scorecard) -> Finding | None:
     """How many groups differ from the rest in a headline measure, and the surest of them."""
     tested = card.differences[card.differences["p_headline"].notna()]
     if tested.empty:
         return None
-    clear, small = _clear(card, tested, margins, "p_headline")
+    clear, small = _clear(card, tested, "p_headline")
     groups = len(tested[["segment", "group"]].drop_duplicates())
     of = f"of {len(tested)} comparisons over the {groups} groups large enough"
     best = tested.loc[[tested["smallest_shown"].astype(float).idxmin()]]
@@ -397,10 +398,10 @@ def _groups(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
         side = "below" if row["estimate"] < 0 else "above"
         text = f"{row['segment']} {row['group']}: {_named(card, row)} is {size} {side} the rest "
         text += f"{within}; {of}, {len(clear)} clear"
-        return _compared(card, clear, tested, margins, text=text, rule="groups changed", **told)
+        return _compared(card, clear, tested, text=text, rule="groups changed", **told)
     if len(small) == len(tested):
         text = f"No customer group differs by as much as matters: {of}, none"
-        return _compared(card, best, tested, margins, text=text, rule="groups alike", **told)
+        return _compared(card, best, tested, text=text, rule="groups alike", **told)
     told |= {"certainty": "not settled",
              "detail": f"{told['detail']}; at best a true difference of "
                        f"{_shown(card, best.iloc[0])} would be shown four times in five"}  # fmt: skip
@@ -409,7 +410,7 @@ def _groups(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
         text = "No difference of a customer group as large as its margin is shown"
         rule = "no larger difference shown"
     text = f"{text}: {of}, none is clear"
-    return _compared(card, best, tested, margins, text=text, rule=rule, **told)
+    return _compared(card, best, tested, text=text, rule=rule, **told)
 
 
 def _shown(card: Scorecard, row: Any) -> str:
@@ -419,13 +420,13 @@ def _shown(card: Scorecard, row: Any) -> str:
     return f"{number(size, decimals_for(size / 2))}{unit} in {_named(card, row)}"
 
 
-def _touchpoint_changes(card: Scorecard, margins: Mapping[str, float]) -> Finding | None:
+def _touchpoint_changes(card: Scorecard) -> Finding | None:
     """Touchpoints whose score has clearly changed, by as much as may matter."""
     table = card.touchpoints[card.touchpoints["clear"].astype(bool)]
     rows = table.rename(columns={"change_low": "decided_low", "change_high": "decided_high"})
     rows = rows.assign(estimate=rows["change"], p_adjusted=rows["change_p"])
     when = latest_changes(card.touchpoint_changes)[["against", "before"]].head(1)
-    clear, _ = _clear(card, rows.assign(**{name: when[name].sum() for name in when}), margins)
+    clear, _ = _clear(card, rows.assign(**{name: when[name].sum() for name in when}))
     if clear.empty:
         return None
     lead = clear.iloc[0]
@@ -439,7 +440,7 @@ def _touchpoint_changes(card: Scorecard, margins: Mapping[str, float]) -> Findin
         kind="so what", text="; ".join(told) + (f"; {in_words(more)} more changed" if more else ""),
         certainty="clear", detail=f"false discoveries controlled over {tests} comparisons",
         subject=card.names[lead["column"]], family="touchpoints × comparisons", family_size=tests,
-        rule="touchpoints changed", reference=0.0, margin=_margin(_metric_of(card, lead), margins),
+        rule="touchpoints changed", reference=0.0, margin=_metric_of(card, lead).margin,
         direction=direction_of(clear["estimate"]), **figures(lead, DECIDED),
         cells=tuple(_cells(TOUCHPOINTS, row, "change", "change_low", "change_high")
                     for _, row in clear.iloc[:MOST_NAMED].iterrows()),

@@ -14,13 +14,13 @@ from scipy.special import ndtr, stdtr
 from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.gate import (
     EVERYONE,
-    MIN_GROUP_SIZE,
     ROWS,
     decide,
     joint_answers,
     suppress_small_groups,
     table_joints,
 )
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import metric_titles, with_display
 from cxlab.core.frames import Opened, as_list, collect, open_frame
 from cxlab.core.messages import got
@@ -28,8 +28,7 @@ from cxlab.core.metric import Metric
 from cxlab.core.phrases import joined
 from cxlab.core.result import Result
 from cxlab.stats.inference import score_statistic, wilson_statistic
-from cxlab.stats.metrics.estimates import By, estimate_each, estimate_metrics
-from cxlab.stats.metrics.scores import top_box
+from cxlab.stats.metrics.estimates import By, estimate_each, estimate_metrics, top_box
 from cxlab.stats.metrics.values import open_metrics
 from cxlab.survey.definition import Column
 from cxlab.survey.study import Study
@@ -133,7 +132,7 @@ def scorecard(
 
 
 def _with_targets(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
-    named = {(m.column, m.name or m.kind): m for m in metrics}
+    named = {(m.column, m.name): m for m in metrics}
     chosen = [named[pair] for pair in zip(table["column"], table["metric"], strict=True)]
     target = pd.Series([metric.target for metric in chosen], dtype=float)
     low, high = table["ci_low"], table["ci_high"]
@@ -176,29 +175,10 @@ ACCOUNT_COLUMNS = (
 def account_scores(answers: Any, study: Study, metrics: Sequence[Metric]) -> pd.DataFrame:
     """Scores of accounts beside those of their contacts, where a study declares accounts.
 
-    Parameters
-    ----------
-    answers
-        As ``study.read()`` gives them.
-    study : Study
-        Its main table may declare a column with ``role = "account"``, and one with ``role =
-        "value"``: what the account is worth, the same for all its contacts.
-    metrics : sequence of Metric
-
-    Returns
-    -------
-    DataFrame
-        Per metric, one row for each way to count: ``each contact``, ``each account`` (an account
-        counts once, its contacts share it) and, with a value, ``by value`` (accounts without one
-        are left out): ``label``, ``metric``, ``counted``, ``accounts``, ``n`` (answers),
-        ``estimate``, ``se``, ``ci_low``, ``ci_high``, ``unit``, ``n_eff``, ``note``. Accounts are
-        the clusters; with fewer of them than the study shows, figures are empty. Without columns
-        where no account is declared.
-
-    Raises
-    ------
-    ValueError
-        For an account with two values, or one below 0.
+    Per metric one row for each way to count: ``each contact``, ``each account`` (an account counts once,
+    its contacts share it) and, with a column of ``role = "value"``, ``by value``. Accounts are the
+    clusters; with fewer of them than the study shows, figures are empty. Refused is an account with two
+    values, or one below 0.
     """
     account, value = study.main.only("account"), study.main.only("value")
     if account is None or not metrics:

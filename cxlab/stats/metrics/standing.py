@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from cxlab.core.design import Design
 from cxlab.core.disclosure.gate import EVERYONE
 from cxlab.core.display import metric_titles, with_display
 from cxlab.core.findings import Findings
@@ -205,48 +204,34 @@ def study_scorecard(
     >>> card.touchpoints[["label", "n", "rank", "rank_low"]].head(1).values.tolist()
     [['Parking', 166, 12, 10]]
     """
-    least = study.definition.min_group_size
     options: dict[str, Any] = {
-        "design": study.design,
-        "labels": study.labels,
-        "min_group_size": least,
-    }
-    rated = study.metrics("touchpoint", period=period)
-    outcomes = study.metrics("outcome", period=period)
+        "design": study.design, "labels": study.labels,
+        "min_group_size": study.definition.min_group_size,
+    }  # fmt: skip
+    rated, outcomes = (study.metrics(kind, period=period) for kind in ("touchpoint", "outcome"))
     whole = study.metrics("outcome", "rating", period=period)
-    headline, shares, first = (
-        _headline(study, period),
-        _share_metrics(study, period),
-        first_metrics(rated),
-    )
-    aims = [metric for metric in outcomes if metric.target is not None]
-    card = scorecard(answers, [*whole, *shares, *rated], **options)
+    headline, shares, first = _headline(study, period), _shares(study, period), first_metrics(rated)
+    measured = [*whole, *shares, *rated]
+    card = scorecard(answers, measured, **options)
     everyone = card.table.drop(columns=OF_GROUPS)
-    titles = metric_titles([*whole, *shares, *rated], study.labels)
     history, there = _history(study, period, where)
     changes = period_differences(history, there, [*headline, *shares, *first], options)
-    of_touchpoints = is_of(changes, first)
-    touchpoint_changes = decided(changes[of_touchpoints], "bh")
-    differences = compare_segments(answers, outcomes, study.segments, **options)
-    differences = with_headline_family(differences, headline)
+    moved = decided(changes[is_of(changes, first)], "bh")
     tables = {
         "table": everyone[is_of(everyone, whole)],
-        "touchpoints": touchpoint_table(answers, study, rated, everyone, touchpoint_changes),
+        "touchpoints": touchpoint_table(answers, study, rated, everyone, moved),
         "scores": everyone[is_of(everyone, rated)].drop(columns=OF_TARGETS),
-        "segments": _of_groups(scorecard(answers, outcomes, by=study.segments, **options).table),
-        "grid": _of_groups(scorecard(answers, first, by=study.segments[:1], **options).table),
-        "differences": differences,
-        "tested": tested_groups(differences, headline),
-        "targets": scorecard(answers, aims, level=1 - ALPHA / max(len(aims), 1), **options).table,
         "shares": _with_changes(everyone[is_of(everyone, shares)], shares, changes),
         "changes": decided(changes[is_of(changes, headline)], "holm"),
-        "touchpoint_changes": touchpoint_changes,
+        "touchpoint_changes": moved,
         "accounts": account_scores(answers, study, headline),
-        "runs": _runs(history, there, headline, study.design, least),
+        "runs": _runs(history, there, headline, study),
+        **_of_parts(answers, study, outcomes, first, headline, options),
     }
+    titles = metric_titles(measured, study.labels)
     return Scorecard(
         **{
-            name: with_display(_displayed(name, table, rated, touchpoint_changes), titles=titles)
+            name: with_display(_displayed(name, table, rated, moved), titles=titles)
             for name, table in tables.items()
         },
         n_missing=card.n_missing,
@@ -256,8 +241,26 @@ def study_scorecard(
         names=study.short_labels,
         period=period or "",
         selection=study.selection(where) if where else "",
-        min_group_size=least,
+        min_group_size=study.definition.min_group_size,
     )
+
+
+def _of_parts(
+    answers: Any, study: Study, outcomes: list[Metric], first: list[Metric],
+    headline: Sequence[Metric], options: dict[str, Any],
+) -> dict[str, pd.DataFrame]:  # fmt: skip
+    """Tables of segments, and of the outcomes that have a target."""
+    aims = [metric for metric in outcomes if metric.target is not None]
+    together = 1 - ALPHA / max(len(aims), 1)
+    differences = compare_segments(answers, outcomes, study.segments, **options)
+    differences = with_headline_family(differences, headline)
+    return {
+        "segments": _of_groups(scorecard(answers, outcomes, by=study.segments, **options).table),
+        "grid": _of_groups(scorecard(answers, first, by=study.segments[:1], **options).table),
+        "differences": differences,
+        "tested": tested_groups(differences, headline),
+        "targets": scorecard(answers, aims, level=together, **options).table,
+    }
 
 
 def _displayed(
@@ -309,7 +312,7 @@ def _headline(study: Study, period: str | None) -> list[Metric]:
     return sorted(found, key=lambda metric: metric.column != leading)
 
 
-def _share_metrics(study: Study, period: str | None) -> list[Metric]:
+def _shares(study: Study, period: str | None) -> list[Metric]:
     """Shares of the bins of the first headline outcome, best first."""
     headline = _headline(study, period)
     if not headline or headline[0].scale is None:
@@ -343,18 +346,18 @@ def _history(study: Study, period: str | None, where: Where | None) -> tuple[Any
     return history, there[: there.index(period) + 1] if period in there else []
 
 
-def _runs(
-    history: Any, there: list[str], headline: Sequence[Metric], design: Design, least: int
-) -> pd.DataFrame:
+def _runs(history: Any, there: list[str], headline: Sequence[Metric], study: Study) -> pd.DataFrame:
     """Headline measures of each period; small periods are left out."""
     columns = ["column", "metric", "period", "n", "estimate", "ci_low", "ci_high"]
     if not there or not headline:
         return pd.DataFrame(columns=columns)
     answers = of_periods(history, "period", there)
-    table = estimate_metrics(answers, headline, by="period", design=design, level=1 - ALPHA)
+    table = estimate_metrics(answers, headline, by="period", design=study.design, level=1 - ALPHA)
     table = table.assign(period=table["group"].astype(str))
     places = {name: place for place, name in enumerate(there)}
-    table = table[table["n"] >= least].sort_values("period", key=lambda names: names.map(places))
+    table = table[table["n"] >= study.definition.min_group_size].sort_values(
+        "period", key=lambda names: names.map(places)
+    )
     return table[columns].reset_index(drop=True)
 
 
@@ -362,12 +365,8 @@ def _tiles(card: Scorecard) -> pd.DataFrame:
     """Headline numbers with their runs: one row per measure and period."""
     parts = []
     for metric in card.headline[:3]:
-        own = card.runs["column"] == metric.column
-        run = card.runs[own & (card.runs["metric"] == (metric.name or metric.kind))]
-        now = card.table[
-            (card.table["column"] == metric.column)
-            & (card.table["metric"] == (metric.name or metric.kind))
-        ]
+        run = card.runs[is_of(card.runs, [metric])]
+        now = card.table[is_of(card.table, [metric])]
         if run.empty or run["period"].iloc[-1] != card.period:
             run = pd.concat([run, now.assign(period=card.period)])
         parts.append(
@@ -375,7 +374,7 @@ def _tiles(card: Scorecard) -> pd.DataFrame:
                 label=card.names.get(metric.column, metric.column),
                 title=metric.title, unit=metric.unit,
                 target=math.nan if metric.target is None else metric.target,
-                attained=ATTAINED[target_verdict(card, metric, {})], note=_tile_note(card, metric),
+                attained=ATTAINED[target_verdict(card, metric)], note=_tile_note(card, metric),
             )
         )  # fmt: skip
     names = ["label", "title", "period", "estimate", "ci_low", "ci_high", "n", "unit", "target",
@@ -385,8 +384,7 @@ def _tiles(card: Scorecard) -> pd.DataFrame:
 
 def _tile_note(card: Scorecard, metric: Metric) -> str:
     """The change in a year, or since the period before, and whether it is shown."""
-    own = card.changes["column"] == metric.column
-    changes = card.changes[own & (card.changes["metric"] == (metric.name or metric.kind))]
+    changes = card.changes[is_of(card.changes, [metric])]
     known = latest_changes(changes[changes["p_adjusted"].notna()])
     if known.empty:
         return ""

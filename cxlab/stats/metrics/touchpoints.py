@@ -48,7 +48,7 @@ TOUCHPOINTS = [
 
 def is_of(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.Series:
     """Whether each row is of one of the metrics."""
-    named = {(metric.column, metric.name or metric.kind) for metric in metrics}
+    named = {(metric.column, metric.name) for metric in metrics}
     pairs = zip(table["column"], table["metric"], strict=True)
     return pd.Series([pair in named for pair in pairs], table.index, dtype=bool)
 
@@ -119,7 +119,7 @@ def are_clear(
 def tested_groups(differences: pd.DataFrame, headline: Sequence[Metric]) -> pd.DataFrame:
     """How many headline comparisons of groups there are, and what became of them."""
     tested = differences[differences["p_headline"].notna()]
-    margin = {(metric.column, metric.name or metric.kind): metric.margin for metric in headline}
+    margin = {(metric.column, metric.name): metric.margin for metric in headline}
     clear = tested[are_clear(tested, "p_headline")]
     small = [
         within_margin(row.decided_low, row.decided_high, margin[row.column, row.metric])
@@ -183,30 +183,11 @@ def place_scores(
 ) -> pd.DataFrame:
     """Place of each score among those of the measure that most have, 1 for the highest.
 
-    Parameters
-    ----------
-    data
-        Dataframe of any engine, one row per respondent.
-    metrics : sequence of Metric
-    table : DataFrame
-        One row per metric: ``estimate``, ``se``, ``n_eff``. A score without a standard error has
-        no place.
-    design
-        As for `cxlab.nps`.
+    Draws from the normal limit of the scores with their Taylor covariance: touchpoints that the same
+    people rate move together, and their difference is surer than two intervals tell. Of more than a
+    hundred million ratings the covariances are left out, which only widens places. ``table`` has a row
+    per metric: ``estimate``, ``se``, ``n_eff``; without a standard error, or on other scales, no place.
 
-    Returns
-    -------
-    DataFrame
-        As of `cxlab.stats.inference.joint_places`. Scores on other scales have no place.
-
-    Notes
-    -----
-    Draws from the normal limit of the scores with their Taylor covariance: touchpoints that the
-    same people rate move together, and their difference is surer than two intervals tell. Of
-    more than a hundred million ratings the covariances are left out, which only widens places.
-
-    Examples
-    --------
     >>> answers = pd.DataFrame({"a": [5, 4, 5, 4] * 20, "b": [2, 1, 2, 2] * 20})
     >>> metrics = [Metric(name, "mean", name="mean") for name in answers]
     >>> table = pd.DataFrame({"estimate": [4.5, 1.75], "se": [0.06, 0.05], "n_eff": [80, 80]})
@@ -233,9 +214,7 @@ def place_scores(
 def _covariance(opened: Opened, metrics: Sequence[Metric]) -> tuple[np.ndarray, np.ndarray]:
     """Taylor covariance of the scores under the design, and degrees of freedom of each."""
     design = opened.design
-    given = {"weights": design.weights, "strata": design.strata, "cluster": design.cluster,
-             "stratum_clusters": design.stratum_clusters}  # fmt: skip
-    columns = {name: nw.col(column) for name, column in given.items() if column}
+    columns = {name: nw.col(column) for name, column in design.columns().items() if column}
     values = {f"value_{i}": metric_value(metric) for i, metric in enumerate(metrics)}
     rows = collect(opened.lazy.select(**columns, **values))
     score = rows[list(values)].to_numpy(float) * [metric.factor for metric in metrics]

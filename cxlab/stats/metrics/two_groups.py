@@ -45,22 +45,10 @@ ALIKE, NEARLY = "every answer of a group is alike", "nearly every answer of a gr
 def simple_difference(
     both: pd.DataFrame, metric: Metric, level: float, apart: float = 0.0
 ) -> dict[str, Any]:
-    """The difference of two independent groups.
+    """The difference of two independent groups: adjusted-Wald of scores and shares, Welch of means.
 
-    Parameters
-    ----------
-    both : DataFrame, two rows
-        ``n, y, yy``: answers, their sum and their sum of squares, of each group.
-    metric : Metric
-        Its kind chooses between adjusted-Wald (a score, a share) and Welch (a mean).
-    level : float
-    apart : float
-        Of a mean: origin of the first group's values, less that of the second.
-
-    Returns
-    -------
-    dict
-        As of `tested_difference`.
+    ``both`` has two rows of ``n, y, yy`` (answers, their sum and sum of squares); ``apart`` is, of a
+    mean, the origin of the first group's values less that of the second. As of `tested_difference`.
     """
     if metric.kind == "mean":
         return _welch(both, level, apart)
@@ -111,13 +99,9 @@ def satterthwaite(variances: np.ndarray, df: np.ndarray) -> float:
 def tested_difference(
     difference: float, variance: float, df: float, level: float, method: str
 ) -> dict[str, Any]:
-    """A difference with its interval and two-sided test; an infinite ``df`` is the normal's.
+    """A difference with interval and two-sided test; an infinite ``df`` is the normal's.
 
-    Returns
-    -------
-    dict
-        ``estimate, se, ci_low, ci_high, statistic, df, p_value, method``, and a ``note``
-        that says why there is no test where there is none.
+    ``note`` says why there is no test where there is none.
     """
     se = float(np.sqrt(max(variance, 0.0))) if np.isfinite(variance) else np.nan
     usable = np.isfinite(difference) and se > 0 and df >= 1
@@ -154,17 +138,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class SideFacts:
-    """One side of a difference.
-
-    Attributes
-    ----------
-    n, y, yy : float
-        Answers, and the unweighted sums of their values and squares.
-    mean, square : float
-        Weighted means of the values and of their squares.
-    spread : Spread
-        Of the mean.
-    """
+    """One side of a difference: unweighted sums, weighted means of the values and of their squares."""
 
     n: float
     y: float
@@ -228,7 +202,7 @@ def side_sums(
 def without_lone_clusters(
     sides: Sequence[Mapping[str, np.ndarray]], units: Units
 ) -> tuple[Sequence[Mapping[str, np.ndarray]], Units]:
-    """Clusters of one answer each are no clusters: the same sums per stratum of rows without a cluster."""
+    """Clusters of one answer each are none: the same sums per stratum of rows without a cluster."""
     held = sides[0]["n"] + sides[1]["n"]
     if units.lone.all() or (held[~units.lone] > 1).any():
         return sides, units
@@ -255,20 +229,9 @@ def design_difference(
 ) -> dict[str, Any]:
     """The difference of two means, linearised as one statistic.
 
-    Parameters
-    ----------
-    sides : two mappings of str to ndarray, shape (units,)
-        Sums of either side per unit, as `cxlab.core.totals.SUMS` names them.
-    units : Units
-    metric : Metric
-    level : float
-    apart : float
-        Origin of the first side's values, less that of the second.
-
-    Returns
-    -------
-    dict
-        As of `judged`, with ``permute``: whether rows can be relabelled, and had better be.
+    ``sides``: sums of either side per unit, as `cxlab.core.totals.SUMS` names them; ``apart``: origin of
+    the first side's values, less that of the second. As of `judged`, with ``permute``: whether rows can
+    be relabelled, and had better be.
     """
     if min(side["w"].sum() for side in sides) <= 0:
         return tested_difference(np.nan, np.nan, np.nan, level, LINEARISED) | {"permute": False}
@@ -291,22 +254,10 @@ def judged(
 ) -> dict[str, Any]:
     """Interval and test of a difference whose spread is known, or why there is none.
 
-    Parameters
-    ----------
-    sides : two SideFacts
-    spread : Spread
-        Of the difference.
-    metric : Metric
-    level : float
-    apart : float
-        As of `design_difference`.
-
-    Notes
-    -----
-    A side in one cluster says nothing about how clusters differ: no test. A side whose
-    answers are all alike has an unknown variance, not 0. Scores and shares then take the
-    adjusted-Wald difference of the two effective sample sizes, also where all answers but a
-    few are alike; a mean takes the variance of both sides' answers together.
+    A side in one cluster says nothing about how clusters differ: no test. A side whose answers are all
+    alike has an unknown variance, not 0. Scores and shares then take the adjusted-Wald difference of
+    the two effective sample sizes, also where all answers but a few are alike; a mean takes the
+    variance of both sides' answers together.
     """
     difference = sides[0].mean - sides[1].mean + apart
     own = min(side.spread.df for side in sides)

@@ -55,7 +55,7 @@ def check_metrics(metrics: Sequence[Metric]) -> None:
             "`metrics` must be one metric or more; got none. Give study.metrics(), or the name of "
             "a column of likelihood to recommend."
         )
-    names = [(metric.column, metric.name or metric.kind) for metric in metrics]
+    names = [(metric.column, metric.name) for metric in metrics]
     for column, name in names:
         if names.count((column, name)) > 1:
             raise ValueError(
@@ -65,10 +65,7 @@ def check_metrics(metrics: Sequence[Metric]) -> None:
 
 
 def metric_value(metric: Metric, origin: float = 0.0) -> nw.Expr:
-    """The metric's value for one row: 1, 0 or −1 for boxes, the score for means.
-
-    Null where there is no answer. Means are counted from ``origin``.
-    """
+    """1, 0 or −1 of a row for boxes, the score (from ``origin``) for means; null without an answer."""
     score = nw.col(metric.column)
     if metric.kind == "mean" or metric.top is None:
         return score - origin if origin else score
@@ -80,13 +77,9 @@ def metric_value(metric: Metric, origin: float = 0.0) -> nw.Expr:
 
 
 def check_scores(opened: Opened, metrics: Sequence[Metric]) -> list[float]:
-    """Refuse scores off their scale.
+    """Refuse scores off their scale; where to count each metric's values from.
 
-    Returns
-    -------
-    list of float
-        Where to count each metric's values from: 0 for scores; for means of large numbers
-        the lowest one, because the squares of large numbers swallow their spread.
+    That is 0, but for means of large numbers the lowest one: their squares swallow their spread.
     """
     columns = list(dict.fromkeys(metric.column for metric in metrics))
     lazy = opened.lazy
@@ -148,13 +141,9 @@ def metric_totals(
 ) -> list[tuple[Totals, np.ndarray]]:
     """Totals of every metric for each way of grouping, and what their values are counted from.
 
-    One query; a second one where a group's mean lies so far from the common origin that its
-    variance would be rounding.
-
-    Returns
-    -------
-    list of (Totals, ndarray of shape (metrics, groups))
-        Scores are named by their place among the metrics.
+    One query; a second one where a group's mean lies so far from the common origin that its variance
+    would be rounding. Scores are named by their place among the metrics; origins have the shape
+    (metrics, groups).
     """
     common = np.array(check_scores(opened, metrics))
     values = {str(i): metric_value(metric, common[i]) for i, metric in enumerate(metrics)}
@@ -172,8 +161,7 @@ def metric_totals(
 def all_alike(n: Any, y: Any, yy: Any) -> Any:
     """Whether all values are one, from their unweighted sums.
 
-    A variance of 0 is no sign of it: rounding leaves one above 0, and clusters of one mean
-    have none between them.
+    A variance of 0 is no sign of it: rounding leaves one above 0, and clusters of one mean have none.
     """
     return (n > 0) & (n * yy - y**2 <= ALIKE_SUMS * n * yy)
 

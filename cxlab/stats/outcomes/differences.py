@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from pandas.api.types import is_numeric_dtype
 from scipy.special import stdtr
 
 from cxlab.core.design import Design, DesignLike
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.messages import unknown
 from cxlab.stats.inference import adjust_family, deciding_interval, t_quantile
@@ -24,10 +26,15 @@ from cxlab.stats.outcomes.retention import (
     opened_follow_up,
     stay,
 )
-from cxlab.stats.outcomes.survival import check_times, cluster_sums, pseudo_values
+from cxlab.stats.outcomes.survival import (
+    NO_VARIANCE,
+    check_times,
+    cluster_sums,
+    pseudo_values,
+)
 
 Array = NDArray[np.float64]
-PER_POINT = "per score point"
+PER_POINT, LESS = "per score point", " less "
 UNADJUSTED, ADJUSTED = "unadjusted", "adjusted"
 
 
@@ -104,50 +111,60 @@ def retention_differences(
     rows, known = opened_follow_up(followed, score, design=design)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     _check_adjust(rows, adjust)
-    weight = rows[known.weights].to_numpy(float) if known.weights else None
-    values = 100 * pseudo_values(stay(rows, known, horizon), weight)
     category = categories_of(rows[score], categories)
-    sizes = rows.groupby(category)[known.cluster].nunique()
-    names = [name for name in categories if sizes.get(name, 0)]
-    gone_too = hidden_groups(sizes[names].to_numpy(float), min_group_size)
-    shown = {name for i, name in enumerate(names) if i not in gone_too}
-    pairs = [(high, low) for i, low in enumerate(names) for high in names[i + 1 :]]
-    cells = _category_cells(rows, category, names, known, horizon)
-    sizes = _known_sizes(rows, category, sizes, cells, known, horizon)
-    found = []
-    for words, others in ((UNADJUSTED, []), (ADJUSTED, list(adjust))):
-        if words == ADJUSTED and not others:
-            continue
-        beside = _columns(rows, others)
-        line = pd.concat([rows[[score]].astype(float), beside], axis=1)
-        fit = _fit(values, line, rows, known, weight)
-        units = rows[known.cluster].nunique()
-        slope = _row(fit, [score], [1.0], level, units)
-        found.append((PER_POINT, words, *slope, np.nan, np.nan))
-        steps = pd.get_dummies(category, dtype=float)[names[1:]]
-        fit = _fit(values, pd.concat([steps, beside], axis=1), rows, known, weight)
-        for high, low in pairs:
-            chosen, signs = ([high], [1.0]) if low == names[0] else ([high, low], [1.0, -1.0])
-            doubt = (
-                e_values(cells[low], cells[high], level) if words == UNADJUSTED else (np.nan,) * 2
-            )
-            few, lacking = min(sizes[high], sizes[low]), _lacking_spread(cells, sizes, high, low)
-            row = _row(fit, chosen, signs, level, units, df=few - 1, lacking=lacking)
-            found.append((f"{high} less {low}", words, *row, *doubt))
-    columns = [
-        "contrast", "adjusted", "n", "estimate", "se", "ci_low", "ci_high", "df", "p_value",
-        "e_value", "e_value_low",
-    ]  # fmt: skip
-    table = pd.DataFrame(found, columns=columns)
-    hidden = [f"{high} less {low}" for high, low in pairs if not {high, low} <= shown]
+    cells = category_cells(rows, category, categories, known, horizon)
+    table = pd.concat(
+        _contrasts(rows, score, category, cells, names, known, horizon, level)
+        for names in ([], list(adjust))[: 2 if adjust else 1]
+    )
+    table = table.reset_index(drop=True)
+    few = hidden_groups(np.array([cell.n for cell in cells.values()], float), min_group_size)
+    hidden = {list(cells)[i] for i in few}
+    kept = [not hidden & set(contrast.split(LESS)) for contrast in table["contrast"]]
     return with_display(
-        _with_decisions(table[~table["contrast"].isin(hidden)].reset_index(drop=True)),
+        _with_decisions(table[kept].reset_index(drop=True)),
         caption=f"Differences in staying {horizon:g} days",
         columns=("contrast", "adjusted", "estimate", "e_value"),
         headers={"contrast": "Difference", "adjusted": "Adjusted", "estimate": "Percentage points",
                  "e_value": "E-value"},
         units={"estimate": "+points"}, reference={"estimate": 0.0}, level=level,
     )  # fmt: skip
+
+
+def _contrasts(
+    rows: pd.DataFrame,
+    score: str,
+    category: pd.Series,
+    cells: Mapping[str, Cell],
+    adjust: list[str],
+    known: Design,
+    horizon: float,
+    level: float,
+) -> pd.DataFrame:
+    """Per score point, and of each pair of categories."""
+    weight = rows[known.weights].to_numpy(float) if known.weights else np.ones(len(rows))
+    values = 100 * pseudo_values(stay(rows, known, horizon), weight)
+    groups, beside = rows[known.cluster], _columns(rows, adjust)
+    line = pd.concat([rows[[score]].astype(float), beside], axis=1)
+    slope = _row(_fit(values, line, groups, weight), {score: 1.0}, level)
+    found = [(PER_POINT, *slope, np.nan, np.nan)]
+    lowest, *others = cells
+    steps = pd.get_dummies(category, dtype=float)[others]
+    fit = _fit(values, pd.concat([steps, beside], axis=1), groups, weight)
+    for low, high in combinations(cells, 2):
+        signs = {high: 1.0} if low == lowest else {high: 1.0, low: -1.0}
+        one, other = cells[low], cells[high]
+        lacking = 1e4 * (one.lacking + other.lacking)
+        row = _row(fit, signs, level, df=min(one.told, other.told) - 1, lacking=lacking)
+        doubt = (np.nan, np.nan) if adjust else e_values(one, other, level)
+        found.append((f"{high}{LESS}{low}", *row, *doubt))
+    columns = [
+        "contrast", "estimate", "se", "ci_low", "ci_high", "df", "p_value", "e_value", "e_value_low",
+    ]  # fmt: skip
+    table = pd.DataFrame(found, columns=columns)
+    table.insert(1, "adjusted", ADJUSTED if adjust else UNADJUSTED)
+    table.insert(2, "n", groups.nunique())
+    return table
 
 
 def _with_decisions(table: pd.DataFrame) -> pd.DataFrame:
@@ -185,106 +202,95 @@ def _columns(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return found.loc[:, found.any() | found.columns.isin(names)]
 
 
-def _fit(
-    values: Array, columns: pd.DataFrame, rows: pd.DataFrame, known: Design, weight: Array | None
-) -> Any:
+def _fit(values: Array, columns: pd.DataFrame, clusters: pd.Series, weights: Array) -> Any:
     import statsmodels.api as sm  # slow to import
 
-    weights = np.ones(len(rows)) if weight is None else weight
     model = sm.WLS(values, sm.add_constant(columns), weights=weights)
-    groups = pd.factorize(rows[known.cluster])[0]
+    groups = pd.factorize(clusters)[0]
     return model.fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
 
 
 def _row(
     fit: Any,
-    names: list[str],
-    signs: list[float],
+    signs: Mapping[str, float],
     level: float,
-    units: int,
     *,
     df: float | None = None,
     lacking: float = 0.0,
 ) -> tuple[float, ...]:
     """Contrast of coefficients, with ``lacking`` variance added."""
-    estimate = float(fit.params[names] @ signs)
-    variance = float(np.asarray(signs) @ fit.cov_params().loc[names, names].to_numpy() @ signs)
-    se = np.sqrt(variance + lacking)
+    names, sign = list(signs), np.array(list(signs.values()))
+    estimate = float(fit.params[names] @ sign)
+    se = np.sqrt(float(sign @ fit.cov_params().loc[names, names].to_numpy() @ sign) + lacking)
     df = float(fit.df_resid_inference if df is None else df)
     width = float(t_quantile(level, df)) * se
     known = se > 0 and df >= 1
     p_value = 2 * float(stdtr(df, -abs(estimate / se))) if known else np.nan
-    return (units, estimate, se, estimate - width, estimate + width, df, p_value)
+    return (estimate, se, estimate - width, estimate + width, df, p_value)
 
 
-def _known_sizes(
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """Of a category: share that stays, influence of each cluster of all, customers.
+
+    ``told``: customers who tell; where all stayed, or all left, only those followed so long.
+    """
+
+    share: float
+    influence: Array
+    n: int
+    told: int
+
+    @property
+    def lacking(self) -> float:
+        """Variance where the answers show none: of one customer more on either side."""
+        if self.influence @ self.influence >= NO_VARIANCE:
+            return 0.0
+        share = (self.share * self.told + 1) / (self.told + 2)
+        return share * (1 - share) / (self.told + 2)
+
+
+def category_cells(
     rows: pd.DataFrame,
     category: pd.Series,
-    sizes: pd.Series,
-    cells: Mapping[str, tuple[float, Array]],
+    categories: Mapping[str, Range],
     known: Design,
     horizon: float,
-) -> pd.Series:
-    """Customers of each category; of those without variance only who was followed so long."""
-    told = (rows[DAYS] >= horizon) | (rows[LEFT].astype(float) > 0)
-    followed = rows[told].groupby(category[told])[known.cluster].nunique()
-    alike = [name for name, (_, influence) in cells.items() if influence @ influence < 1e-14]
-    found = sizes.copy()
-    found[alike] = followed.reindex(alike, fill_value=0)
-    return found
-
-
-def _lacking_spread(
-    cells: Mapping[str, tuple[float, Array]], sizes: pd.Series, *names: str
-) -> float:
-    """Variance of categories in which all stayed or all left, which show none of their own."""
-    total = 0.0
-    for name in names:
-        stay, influence = cells[name]
-        if influence @ influence < 1e-14:
-            share = (stay * sizes[name] + 1) / (sizes[name] + 2)
-            total += 1e4 * share * (1 - share) / (sizes[name] + 2)
-    return total
-
-
-def _category_cells(
-    rows: pd.DataFrame, category: pd.Series, names: Sequence[str], known: Design, horizon: float
-) -> dict[str, tuple[float, Array]]:
-    """Of each category, the share that stays and the influence of every cluster."""
+) -> dict[str, Cell]:
+    """Cell of each category that somebody is in."""
     clusters = rows[known.cluster]
+    ended = ((rows[DAYS] >= horizon) | rows[LEFT].astype(bool)).to_numpy()
     found = {}
-    for name in names:
+    for name in categories:
         inside = (category == name).to_numpy()
-        one = stay(rows[inside], known, horizon)
-        spread = np.zeros(len(rows))
+        if not inside.any():
+            continue
+        one, spread = stay(rows[inside], known, horizon), np.zeros(len(rows))
         spread[inside] = one.influence
-        found[name] = (one.estimate, cluster_sums(spread, clusters))
+        influence = cluster_sums(spread, clusters)
+        n = clusters[inside].nunique()
+        alike = influence @ influence < NO_VARIANCE
+        told = clusters[inside & ended].nunique() if alike else n
+        found[name] = Cell(one.estimate, influence, n, told)
     return found
 
 
-def e_values(
-    low: tuple[float, Array], high: tuple[float, Array], level: float = 0.95
-) -> tuple[float, float]:
+def e_values(low: Cell, high: Cell, level: float = 0.95) -> tuple[float, float]:
     """E-value of the risk ratio of leaving, and that of its interval's limit nearer to 1.
-
-    Parameters
-    ----------
-    low, high : (float, ndarray)
-        Share staying, and the influence of each cluster on it, of the two categories.
-    level : float
 
     Examples
     --------
     A risk ratio of 2: 2 + √2.
 
-    >>> round(e_values((0.8, np.zeros(2)), (0.9, np.zeros(2)))[0], 3)
+    >>> low, high = (Cell(share, np.zeros(2), 2, 2) for share in (0.8, 0.9))
+    >>> round(e_values(low, high)[0], 3)
     3.414
     """
-    leaving, others = 1 - low[0], 1 - high[0]
+    leaving, others = 1 - low.share, 1 - high.share
     if not (leaving > 0 and others > 0):
         return (np.nan, np.nan)
     ratio = leaving / others
-    spread = low[1] / leaving - high[1] / others
+    spread = low.influence / leaving - high.influence / others
     units = len(spread)
     width = t_quantile(level, units - 1) * np.sqrt(units / (units - 1) * spread @ spread)
     limit = np.exp(np.log(ratio) - np.sign(np.log(ratio)) * width)
@@ -339,42 +345,39 @@ def asymmetry(
     rows, known = opened_follow_up(followed, score, design=design)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     category = categories_of(rows[score], categories)
-    names = list(categories)
+    cells = list(category_cells(rows, category, categories, known, horizon).values())
     columns = ["n", "below", "above", "estimate", "ci_low", "ci_high", "note"]
-    sizes = rows.groupby(category)[known.cluster].nunique().reindex(names, fill_value=0)
-    if sizes.min() < max(min_group_size, 1):
+    if len(cells) < 3 or min(cell.n for cell in cells) < min_group_size:
         note = f"hidden: fewer than {min_group_size} customers in a category"
         return pd.DataFrame([[pd.NA, *[np.nan] * 5, note]], columns=columns)
-    cells = _category_cells(rows, category, names, known, horizon)
-    (low, ifs_low), (middle, ifs_middle), (high, ifs_high) = (cells[name] for name in names)
-    below, above = middle - low, high - middle
-    spread = np.column_stack([ifs_middle - ifs_low, ifs_high - ifs_middle])
-    units = len(spread)
-    covariance = spread.T @ spread * units / (units - 1)
-    sizes = _known_sizes(rows, category, sizes, cells, known, horizon)
-    least, centre, most = (_lacking_spread(cells, sizes, name) / 1e4 for name in names)
-    covariance += [[least + centre, -centre], [-centre, centre + most]]
-    limits = fieller(below, above, covariance, float(t_quantile(level, sizes.min() - 1)))
+    below, above, covariance, quantile = steps_between(cells, level)
+    limits = fieller(below, above, covariance, quantile)
     note = "" if limits else "not identified: what the highest category adds could be nothing"
     ratio = below / above if limits else np.nan
+    units = len(cells[0].influence)
     return pd.DataFrame(
         [[units, 100 * below, 100 * above, ratio, *(limits or (np.nan, np.nan)), note]],
         columns=columns,
     )
 
 
+def steps_between(cells: Sequence[Cell], level: float) -> tuple[float, float, Array, float]:
+    """Step from the lowest to the middle category and on to the highest, covariance, quantile."""
+    low, middle, high = cells
+    moved = np.column_stack([middle.influence - low.influence, high.influence - middle.influence])
+    covariance = moved.T @ moved * len(moved) / (len(moved) - 1)
+    covariance += [
+        [low.lacking + middle.lacking, -middle.lacking],
+        [-middle.lacking, middle.lacking + high.lacking],
+    ]
+    quantile = float(t_quantile(level, min(cell.told for cell in cells) - 1))
+    return middle.share - low.share, high.share - middle.share, covariance, quantile
+
+
 def fieller(
     above: float, below: float, covariance: Array, quantile: float
 ) -> tuple[float, float] | None:
     """Limits of a ratio; None where its interval has no bounds.
-
-    Parameters
-    ----------
-    above, below : float
-        Numerator and denominator.
-    covariance : ndarray of float, shape (2, 2)
-    quantile : float
-        Of the two-sided interval.
 
     Examples
     --------

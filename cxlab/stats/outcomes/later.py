@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.design import Design, DesignLike
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.stats.inference import t_quantile
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp

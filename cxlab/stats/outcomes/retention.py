@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hide_rows, suppress_small_groups
+from cxlab.core.disclosure.gate import hide_rows, suppress_small_groups
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.frames import check_columns

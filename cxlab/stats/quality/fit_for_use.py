@@ -15,7 +15,7 @@ from cxlab.core.engines import row_count
 from cxlab.core.findings import Cells, Finding, Findings, figures
 from cxlab.core.phrases import capital, interval, number, small
 from cxlab.core.result import Result
-from cxlab.stats.metrics import usage
+from cxlab.stats.metrics.scorecard import usage
 from cxlab.stats.quality.patterns import (
     break_off,
     completeness,
@@ -24,8 +24,7 @@ from cxlab.stats.quality.patterns import (
     weight_summary,
 )
 from cxlab.stats.quality.response import Response, response_rates
-from cxlab.survey.check import check_answers
-from cxlab.survey.respondents import check_respondents
+from cxlab.survey.check import check_answers, check_respondents
 from cxlab.survey.study import Study, Where
 
 #: From here on answers are used with care: share of an outcome that is missing, effective answers,

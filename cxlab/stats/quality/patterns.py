@@ -62,7 +62,7 @@ def straight_lining(
     if not items:
         return pd.DataFrame([["any", 0, 0, np.nan]], columns=columns)
     enough = _ratings(open_frame(answers, numbers={"items": items}).lazy, items, min_answered)
-    n = int(collect(enough.select(n=nw.len()))["n"].iloc[0])
+    n = row_count(enough)
     alike = enough.filter(nw.col("low") == nw.col("high")).select(score=nw.col("low"))
     counts = collect(alike.group_by("score").agg(nw.len().alias("n"))).sort_values("score")
     respondents = [*map(int, counts["n"]), int(counts["n"].sum())]

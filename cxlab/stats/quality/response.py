@@ -1,4 +1,4 @@
-"""Who answered of those invited: rates by group, and how alike the groups answer."""
+"""Who answered of those invited, how alike groups answer, and what the silent could change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.disclosure.gate import EVERYONE, ROWS, decide, hide_rows, joint_answers
-from cxlab.core.display import with_display
+from cxlab.core.display import display_of, with_display
 from cxlab.core.frames import open_frame
 from cxlab.core.metric import Metric
 from cxlab.core.result import Result
@@ -22,6 +22,8 @@ from cxlab.survey.study import Study, Where
 DELIVERED, ANSWERED = ("invited", "answered"), "answered"
 #: Groups of the frame are crossed as long as so many invitations are in the average cell.
 PER_CELL = 20
+#: Ends of a metric, by its unit.
+ENDS = {"points": (-100.0, 100.0), "%": (0.0, 100.0)}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,7 +37,8 @@ class Response(Result):
         arrived), ``n`` (answered), ``estimate`` (per cent), ``se``, ``ci_low``, ``ci_high``,
         ``suppressed``, ``note``. Empty where the study does not declare invitations.
     representativity : DataFrame
-        As of `representativity`, with ``segments`` in words.
+        One row: ``n`` (invitations), ``segments`` (that were crossed), ``cells``, ``estimate`` (R, 0 to
+        1), ``adjusted`` (for what chance puts between cells).
     """
 
     representativity: pd.DataFrame
@@ -160,32 +163,13 @@ def _rates(
 def representativity(frame: pd.DataFrame, segments: Sequence[str]) -> pd.DataFrame:
     """How alike groups of the frame answer: R = 1 − 2·SD of their response propensities.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per invitation that arrived; ``answered`` is 1 or 0.
-    segments : sequence of str
-        Columns that are crossed, in this order, as long as the average cell has 20 invitations.
+    ``frame`` has one row per invitation that arrived, ``answered`` 1 or 0; ``segments`` are crossed, in
+    this order, as long as the average cell has 20 invitations. The propensity of an invitation is its
+    cell's share of answers. By chance their variance is too large by
+    Σ(n_c/n)·p_c(1 − p_c)·(1/(n_c − 1) − 1/n), which ``adjusted`` takes away. R says nothing about what
+    the frame does not hold. Schouten, Cobben & Bethlehem (2009), Survey Methodology 35, 101–113; Shlomo,
+    Skinner & Schouten (2012), Journal of Statistical Planning and Inference 142, 201–211.
 
-    Returns
-    -------
-    DataFrame
-        One row: ``n`` (invitations), ``segments`` (that were crossed), ``cells``, ``estimate`` (R, 0
-        to 1), ``adjusted`` (for what chance puts between cells).
-
-    Notes
-    -----
-    The propensity of an invitation is its cell's share of answers. By chance their variance is too
-    large by Σ(n_c/n)·p_c(1 − p_c)·(1/(n_c − 1) − 1/n), which ``adjusted`` takes away. R says nothing
-    about what the frame does not hold.
-
-    References
-    ----------
-    Schouten, Cobben & Bethlehem (2009), Survey Methodology 35, 101–113. Shlomo, Skinner & Schouten
-    (2012), Journal of Statistical Planning and Inference 142, 201–211.
-
-    Examples
-    --------
     Half of one group and all of the other answered: SD .25.
 
     >>> frame = pd.DataFrame({"answered": [1.0, 0.0, 1.0, 1.0] * 10, "kind": list("aabb") * 10})
@@ -211,3 +195,65 @@ def representativity(frame: pd.DataFrame, segments: Sequence[str]) -> pd.DataFra
     chance = float((size / n * share * (1 - share) * (1 / lone - 1 / n)).sum())
     found = [1 - 2 * np.sqrt(variance), 1 - 2 * np.sqrt(max(variance - max(chance, 0.0), 0.0))]
     return pd.DataFrame([[int(n), " × ".join(crossed), len(size), *found]], columns=columns)
+
+
+def nonresponse_table(
+    table: pd.DataFrame, *, response_rates: Sequence[float] = (0.1, 0.25, 0.5)
+) -> pd.DataFrame:
+    """What the whole would be if those who did not answer were at either end of the metric.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A scorecard. Rows of means, and hidden ones, are left out.
+    response_rates : sequence of float
+        Rates to try, each over 0 and at most 1.
+
+    Returns
+    -------
+    DataFrame
+        One row per net score or share × rate: ``label``, ``metric``, ``unit``, ``estimate``,
+        ``response_rate``, ``low``, ``high`` (the bounds), ``target``, ``tipping_point`` (score of
+        the silent at which the whole is at the target; null without one), ``possible`` (whether
+        that score exists).
+
+    Notes
+    -----
+    ``r·estimate + (1 − r)·[low, high]``; tipping point ``(target − r·estimate)/(1 − r)``. The
+    bounds assume nothing about the silent, so no analysis of the answers can narrow them.
+
+    References
+    ----------
+    Manski (2003), Partial Identification of Probability Distributions.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"label": ["NPS"], "metric": ["nps"], "unit": ["points"],
+    ...                       "estimate": [50.0], "target": [0.0]})
+    >>> nonresponse_table(table, response_rates=[0.4])[["low", "high", "tipping_point"]].round(1)
+        low  high  tipping_point
+    0 -40.0  80.0          -33.3
+    """
+    for rate in response_rates:
+        if not 0 < rate <= 1:
+            raise ValueError(f"`response_rates` must be over 0 and at most 1; got {rate}.")
+    names = ["label", "metric", "unit", "estimate", "target"]
+    known = table[table["unit"].isin(list(ENDS)) & table["estimate"].notna()][names]
+    rates = pd.DataFrame({"response_rate": [float(rate) for rate in response_rates]})
+    rows = known.astype({"target": float}).merge(rates, how="cross")
+    rate, answered = rows["response_rate"], rows["response_rate"] * rows["estimate"]
+    low, high = (
+        rows["unit"].map({unit: pair[i] for unit, pair in ENDS.items()}).astype(float)
+        for i in (0, 1)
+    )
+    silent = (1 - rate).where(rate < 1)
+    tipping = (rows["target"] - answered) / silent
+    found = rows.assign(
+        low=answered + (1 - rate) * low, high=answered + (1 - rate) * high, tipping_point=tipping,
+        possible=tipping.between(low, high),
+    )[["label", "metric", "unit", "estimate", "response_rate", "low", "high", "target",
+       "tipping_point", "possible"]]  # fmt: skip
+    return with_display(
+        found, caption="Bounds at several response rates", titles=display_of(table).titles,
+        columns=("label", "metric", "response_rate", "low", "target", "tipping_point"), bar=(),
+    )  # fmt: skip

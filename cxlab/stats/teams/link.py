@@ -9,24 +9,42 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
+from cxlab.core.design import DesignLike
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
-from cxlab.core.findings import Findings
-from cxlab.core.frames import open_frame
-from cxlab.core.labels import natural_order, row_labels
-from cxlab.stats.inference import t_quantile
-from cxlab.stats.teams.regression import Array, meta_regression, reliability
-from cxlab.stats.teams.units import UnitMeans, UnitResult, shown_units, unit_means
+from cxlab.core.findings import Cells, Finding, Findings
+from cxlab.core.labels import natural_order
+from cxlab.core.phrases import in_words, with_interval
+from cxlab.stats.inference import ALPHA, t_quantile
+from cxlab.stats.teams.units import (
+    Array,
+    UnitResult,
+    meta_regression,
+    pooled_variance,
+    shown_units,
+    unit_means,
+)
 
 BETWEEN, CORRECTED, WITHIN = "between units", "between units, corrected", "within units"
 #: Units that a slope needs, and the reliability that a corrected one needs.
 FEWEST_UNITS, LEAST_RELIABILITY = 10, 0.5
 ALIKE = "employees' means are all alike: no slope"
+NOT_CORRECTED = "no corrected slope"
 TOO_FEW = f"fewer than {FEWEST_UNITS} units: no slope"
 SLOPE_COLUMNS = (
     "slope", "n", "estimate", "se", "ci_low", "ci_high", "df", "p_value", "r_squared",
     "reliability", "note",
 )  # fmt: skip
+#: Columns of both sides' means, and what they are called beside each other.
+UNIT_COLUMNS = {
+    "unit": "unit", "n_x": "n_employees", "mean_x": "employee_mean", "n_y": "n",
+    "mean_y": "customer_mean",
+}  # fmt: skip
+#: Names that the tables are recorded under.
+SLOPES, SIGNS = "team-slopes", "team-signs"
+FIGURES = ("estimate", "ci_low", "ci_high")
+NO_CAUSE = "Units differ in more than their employees: no slope says what engaging them would do"
+NO_BLAME = "A sign says where to look; there may be good reasons for what is found"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,9 +71,10 @@ class TeamLink(UnitResult):
         noun, looked : str
             What a unit is called, and a unit of the signs where it is another.
         """
-        from cxlab.stats.teams.findings import team_findings
-
-        return team_findings(self, signs, noun, looked or noun)
+        rows = [_answer(self.table, signs, noun, looked or noun), *_corrected_finding(self.table)]
+        cautions = {"no-cause": NO_CAUSE, **({"no-blame": NO_BLAME} if signs is not None else {})}
+        rows += [Finding(kind="caution", text=text, rule=rule) for rule, text in cautions.items()]
+        return Findings(tuple(rows))
 
 
 def link_teams(
@@ -66,6 +85,8 @@ def link_teams(
     employee_score: str,
     customer_score: str,
     within: str | None = None,
+    design: DesignLike = None,
+    employee_design: DesignLike = None,
     persons: bool = False,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
@@ -85,6 +106,9 @@ def link_teams(
     within : str, optional
         Column in both of the survey of employees that a row belongs to. The slope between is
         then of the last, as an employee may have answered in several.
+    design, employee_design : Design or mapping, optional
+        Of ``answers`` and of ``employees``. Their weights are those of the means; clusters and
+        strata are not used, as the unit is the sample.
     persons : bool
         Whether a unit is one person; none is shown then.
     level : float
@@ -109,17 +133,21 @@ def link_teams(
     -----
     Units are the sample: rows of customers with their unit's employee score beside them reject
     a true null in a quarter to a third of all studies. Random-effects regression by REML; the
-    test is Knapp and Hartung's, of the slope as it is. The corrected slope is that over λ, for fewer
-    than all employees answered; its interval is a jackknife of units, and it is given where
-    λ ≥ .5. Sampling variances rest on one variance within units; weights are not used. The slope
-    within compares a unit with itself, less what all share, and its interval is a jackknife of units too, with (Σs)²/Σs² degrees of
-    freedom, s being a unit's sum of squares; it is not corrected. A customer who answered
-    twice counts twice.
+    test is Knapp and Hartung's, of the slope as it is. Sampling variances are one variance within
+    units over (Σw)²/Σw² answers.
+
+    The corrected slope is that over λ, for fewer than all employees answered, and is given where
+    λ ≥ .5. Its interval and that of the slope within, which compares a unit with itself, less
+    what all share, and is not corrected, are a jackknife of units with (Σs)²/Σs² degrees of
+    freedom, s being a unit's weighted square of the employees' score about its mean (the leading
+    term of Bell and McCaffrey's): about a third of the units. A customer who answered twice
+    counts twice.
 
     References
     ----------
     Knapp & Hartung (2003), Statistics in Medicine 22, 2693–2710.
     Fuller (1987), Measurement Error Models, section 3.1.
+    Bell & McCaffrey (2002), Survey Methodology 28, 169–181.
 
     Examples
     --------
@@ -133,25 +161,26 @@ def link_teams(
     0             between units  12      0.97         0.92
     1  between units, corrected  12      1.05         0.92
     """
-    sides = ((employees, employee_score), (answers, customer_score))
-    every_wave = [_cells(data, unit, within, score) for data, score in sides if within]
+    sides = [
+        unit_means(data, unit=unit, score=score, argument=argument, within=within, design=own)
+        for data, score, argument, own in (
+            (employees, employee_score, "employee_score", employee_design),
+            (answers, customer_score, "customer_score", design),
+        )
+    ]
+    (staff, staff_missing), (buyers, missing) = sides
+    cells = staff.merge(buyers, left_index=True, right_index=True)
     if within:
         # who answers in several surveys is one person: the slope between is of the last
-        last = max(row_labels(employees[within].dropna()), key=natural_order)
-        employees, answers = (data[row_labels(data[within]) == last] for data, _ in sides)
-    staff = unit_means(employees, unit=unit, score=employee_score, argument="employee_score")
-    buyers = unit_means(answers, unit=unit, score=customer_score, argument="customer_score")
+        last = max(staff.index.get_level_values("wave"), key=natural_order)
+        staff, buyers = (side[side.index.isin([last], "wave")] for side in (staff, buyers))
+        staff, buyers = (side.droplevel("wave") for side in (staff, buyers))
     _check(staff, buyers, persons)
-    columns = {"n": "n_employees", "mean": "employee_mean"}
-    both = staff.table.drop(columns="variance").rename(columns=columns)
-    both = both.join(buyers.table.drop(columns="variance"), how="inner")
-    both = both.rename(columns={"mean": "customer_mean"})
-    slopes = _slopes(both, staff.variance, buyers.variance, level)
-    if every_wave and len(both) >= FEWEST_UNITS:
-        cells = every_wave[0].join(every_wave[1], how="inner", suffixes=("_x", "_y"))
-        slopes.append(_within(cells, staff.variance, level))
-    every = both.reset_index()
-    missing = {employee_score: staff.n_missing, customer_score: buyers.n_missing}
+    both = staff.merge(buyers, left_index=True, right_index=True)
+    slopes = _slopes(both, level)
+    if within and len(both) >= FEWEST_UNITS:
+        slopes.append(_within(cells, level))
+    every = both.reset_index()[[*UNIT_COLUMNS]].rename(columns=UNIT_COLUMNS)
     return TeamLink(
         table=with_display(
             pd.DataFrame(slopes, columns=list(SLOPE_COLUMNS)),
@@ -169,111 +198,201 @@ def link_teams(
             units={"employee_mean": "score", "customer_mean": "score", "n_employees": "count"},
         ),
         every=every,
-        n_missing=pd.DataFrame({"column": list(missing), "n_missing": list(missing.values())}),
-        notes=_notes(staff, buyers, len(both)),
+        n_missing=pd.DataFrame(
+            {"column": [employee_score, customer_score], "n_missing": [staff_missing, missing]}
+        ),
+        notes=tuple(
+            f"Units with {who} only, left out: {len(side) - len(both):,}."
+            for who, side in (("employees", staff), ("customers", buyers))
+            if len(side) > len(both)
+        ),
     )  # fmt: skip
 
 
-def _check(staff: UnitMeans, buyers: UnitMeans, persons: bool) -> None:
-    single = int((staff.table["n"] == 1).sum())
-    if not persons and single > len(staff.table) / 2:
+def _check(staff: pd.DataFrame, buyers: pd.DataFrame, persons: bool) -> None:
+    single = int((staff["n"] == 1).sum())
+    if not persons and single > len(staff) / 2:
         raise ValueError(
-            f"`persons` must be True where a unit is one person; got {single} of {len(staff.table)} "
+            f"`persons` must be True where a unit is one person; got {single} of {len(staff)} "
             "units with one employee. Set persons=True, or name a column of larger units."
         )
-    if not buyers.variance > 0:
+    if not pooled_variance(buyers) > 0:
         raise ValueError(
             "`customer_score` must vary within units; got no spread that is known. Give several "
             "answers a unit, or unit means with their `sd`."
         )
 
 
-def _notes(staff: UnitMeans, buyers: UnitMeans, both: int) -> tuple[str, ...]:
-    alone = {"employees": len(staff.table) - both, "customers": len(buyers.table) - both}
-    return tuple(f"Units with {who} only, left out: {n:,}." for who, n in alone.items() if n)
-
-
-def _slopes(
-    both: pd.DataFrame, staff_variance: float, variance: float, level: float
-) -> list[tuple[Any, ...]]:
+def _slopes(both: pd.DataFrame, level: float) -> list[dict[str, Any]]:
     """Rows of the slope between units and of the corrected one."""
-    units = len(both)
-    x, y = both["employee_mean"].to_numpy(), both["customer_mean"].to_numpy()
+    units, (x, y) = len(both), both[["mean_x", "mean_y"]].to_numpy().T
     if units < FEWEST_UNITS or not x.std() > 0:
         note = TOO_FEW if units < FEWEST_UNITS else ALIKE
-        return [(BETWEEN, units, *[np.nan] * 8, note)]
-    noise, spread = staff_variance / both["n_employees"].to_numpy(), variance / both["n"].to_numpy()
+        return [{"slope": BETWEEN, "n": units, "note": note}]
+    answered = both["n_effective_x"].to_numpy()
+    spread = pooled_variance(both, "_y") / both["n_effective_y"].to_numpy()
     columns = np.column_stack([np.ones(units), x])
     fit, alone = (meta_regression(y, spread, columns[:, :p]) for p in (2, 1))
-    slope, known = float(fit.beta[1]), float(reliability(x, noise, fit.weights))
+    slope = float(fit.beta[1])
+    known, squares = reliability(x, pooled_variance(both, "_x") / answered, fit.weights)
     explained = max(0.0, 1 - float(fit.tau2 / alone.tau2)) if alone.tau2 > 0 else np.nan
-    tested = _tested(slope, float(np.sqrt(fit.covariance[1, 1])), units - 2, level)
-    corrected, note = [np.nan] * 5, _why_not_corrected(known)
-    if not note:
+    between = _tested(slope, float(np.sqrt(fit.covariance[1, 1])), units - 2, level)
+    corrected: dict[str, Any] = {"note": _why_not_corrected(float(known))}
+    if not corrected["note"]:
         left = meta_regression(y, spread, columns, 1 - np.eye(units))
-        each = reliability(x, noise, left.weights)
-        if each.min() < LEAST_RELIABILITY / 2:
-            note = "reliability of employees' means rests on one unit: no corrected slope"
+        variances = pooled_variance(both, "_x", without_each=True)[:, None]
+        each, _ = reliability(x, variances / answered, left.weights)
+        if not each.min() >= LEAST_RELIABILITY / 2:
+            corrected["note"] = (
+                f"reliability of employees' means rests on one unit: {NOT_CORRECTED}"
+            )
         else:
-            se = _jackknife(left.beta[:, 1] / each, slope / known)
+            estimate = slope / float(known)
+            se = _jackknife(left.beta[:, 1] / each, estimate)
+            corrected |= _tested(estimate, se, _concentrated(squares), level)
             # without p: the test is of the slope as it is
-            corrected = _tested(slope / known, se, units - 2, level)[:-1]
+            del corrected["p_value"]
+    told = {"n": units, "reliability": known}
     return [
-        (BETWEEN, units, *tested, explained, known, ""),
-        (CORRECTED, units, *corrected, np.nan, np.nan, known, note),
+        {"slope": BETWEEN, **told, **between, "r_squared": explained, "note": ""},
+        {"slope": CORRECTED, **told, **corrected},
     ]
+
+
+def reliability(x: Array, variance: Array, weights: Array) -> tuple[Array, Array]:
+    """Share of the weighted spread of unit means that is no sampling error; each one's spread.
+
+    λ = 1 − Σ w(1 − w/W)v / Σ w(x − x̄)², 0 at least. With equal weights: 1 − mean of v / variance
+    of x. Fuller (1987), Measurement Error Models, section 3.1.
+
+    Examples
+    --------
+    >>> float(reliability(np.array([1.0, 2, 3]), np.full(3, 0.25), np.ones(3))[0])
+    0.75
+    """
+    total = weights.sum(-1, keepdims=True)
+    squares = weights * (x - (weights * x).sum(-1, keepdims=True) / total) ** 2
+    noise = (weights * (1 - weights / total) * variance).sum(-1)
+    return np.maximum(1 - noise / squares.sum(-1), 0.0), squares
 
 
 def _why_not_corrected(known: float) -> str:
     if np.isnan(known):
-        return "the spread of employees within units is not known: no corrected slope"
+        return f"the spread of employees within units is not known: {NOT_CORRECTED}"
     if known < LEAST_RELIABILITY:
-        return f"reliability of employees' means under {LEAST_RELIABILITY:g}: no corrected slope"
+        return f"reliability of employees' means under {LEAST_RELIABILITY:g}: {NOT_CORRECTED}"
     return ""
 
 
-def _tested(estimate: float, se: float, df: float, level: float) -> list[float]:
+def _tested(estimate: float, se: float, df: float, level: float) -> dict[str, float]:
     half = float(t_quantile(level, df)) * se
     p_value = 2 * float(stdtr(df, -abs(estimate) / se)) if se > 0 else np.nan
-    return [estimate, se, estimate - half, estimate + half, df, p_value]
+    limits = {"ci_low": estimate - half, "ci_high": estimate + half}
+    return {"estimate": estimate, "se": se, **limits, "df": df, "p_value": p_value}
 
 
 def _jackknife(each: Array, estimate: float) -> float:
     return float(np.sqrt((len(each) - 1) * ((each - estimate) ** 2).mean()))
 
 
-def _cells(data: Any, unit: str, within: str, score: str) -> pd.DataFrame:
-    """Mean and number of answers per unit and what differs within it."""
-    rows = open_frame(data, numbers={"score": score}, unit=unit, within=within).rows().dropna()
-    keys = [row_labels(rows[one]).rename(one) for one in (unit, within)]
-    return rows[score].groupby(keys).agg(["mean", "size"])
+def _concentrated(squares: Array) -> float:
+    """Degrees of freedom: units that differ little from the mean tell little of a slope."""
+    return float(squares.sum() ** 2 / (squares**2).sum())
 
 
-def _within(cells: pd.DataFrame, variance: float, level: float) -> tuple[Any, ...]:
+def _within(cells: pd.DataFrame, level: float) -> dict[str, Any]:
     """A unit against itself: means about the unit's and the survey's, weighted by answers."""
-    unit = cells.index.get_level_values(0)
-    cells = cells[cells.groupby(unit)["size_y"].transform("size") > 1]
-    unit = cells.index.get_level_values(0)
-    units, weight = unit.nunique(), cells["size_y"]
-    if units < FEWEST_UNITS:
-        return (WITHIN, units, *[np.nan] * 8, TOO_FEW)
+    told: dict[str, Any] = {"slope": WITHIN}
+    variance = pooled_variance(cells, "_x")
+    cells = cells[cells.index.get_level_values(0).duplicated(keep=False)]
+    places = [cells.index.get_level_values(level) for level in (0, 1)]
+    unit, weight = places[0], cells["n_effective_y"]
+    told["n"] = unit.nunique()
+    if told["n"] < FEWEST_UNITS:
+        return told | {"note": TOO_FEW}
     total, means = weight.groupby(unit).transform("sum"), cells[["mean_x", "mean_y"]]
     # what all units share from survey to survey is no link of a unit's own
-    dummies = [pd.get_dummies(cells.index.get_level_values(i), dtype=float) for i in (0, 1)]
-    both, root = np.column_stack(dummies), np.sqrt(weight.to_numpy())[:, None]
+    both = np.column_stack([pd.get_dummies(place, dtype=float) for place in places])
+    root = np.sqrt(weight.to_numpy())[:, None]
     centred = means - both @ np.linalg.lstsq(root * both, root * means.to_numpy(), rcond=None)[0]
     x = weight * centred["mean_x"]
     squares, products = (x.mul(centred[side]).groupby(unit).sum() for side in centred)
-    noise = (weight * (1 - weight / total) * variance / cells["size_x"]).sum()
+    noise = (weight * (1 - weight / total) * variance / cells["n_effective_x"]).sum()
     if not squares.sum() > 1e-12:
-        return (WITHIN, units, *[np.nan] * 8, ALIKE)
+        return told | {"note": ALIKE}
     known = max(1 - noise / squares.sum(), 0.0)
     slope = float(products.sum() / squares.sum())
     each = (products.sum() - products) / (squares.sum() - squares)
-    # units whose employees changed little tell little: as many as make up the spread
-    df = float(squares.sum() ** 2 / (squares**2).sum())
-    tested = _tested(slope, _jackknife(each.to_numpy(), slope), df, level)
+    told |= _tested(slope, _jackknife(each.to_numpy(), slope), _concentrated(squares), level)
     note = "drawn to 0 by sampling error"
     if known < LEAST_RELIABILITY:
         note = "employees' means changed little more than by sampling error"
-    return (WITHIN, units, *tested, np.nan, known, note)
+    return told | {"reliability": known, "note": note}
+
+
+def _slope(table: pd.DataFrame, name: str) -> pd.Series | None:
+    """Row of a slope; None where there is none."""
+    rows = table[(table["slope"] == name) & table["estimate"].notna()]
+    return rows.iloc[0] if len(rows) else None
+
+
+def _size(row: pd.Series) -> str:
+    return with_interval(row["estimate"], row["ci_low"], row["ci_high"], references=[0.0])
+
+
+def _answer(table: pd.DataFrame, signs: UnitResult | None, noun: str, looked: str) -> Finding:
+    row, within = _slope(table, BETWEEN), _slope(table, WITHIN)
+    cells = [Cells(SLOPES, {"slope": BETWEEN}, (*FIGURES, "n"))]
+    text = _between(int(table["n"].iloc[0]), row, noun)
+    if within is not None:
+        # beside it and not tested: one test, one family
+        text += f"; within a {noun} it is {_size(within)}"
+        cells.append(Cells(SLOPES, {"slope": WITHIN}, FIGURES))
+    if signs is not None and signs.table["centre"].notna().any():
+        number = int(signs.table["with_any_sign"].iloc[0])
+        text += f"; {in_words(number)} {looked}{'' if number == 1 else 's'} to look at"
+        cells += [Cells(SIGNS, {"sign": sign}, ("with_any_sign",)) for sign in signs.table["sign"]]
+    if row is None:
+        return Finding(kind="answer", text=text, rule="few-units", cells=tuple(cells))
+    return Finding(
+        kind="answer", text=text, subject=BETWEEN, detail=f"{int(row['n'])} {noun}s are the sample",
+        certainty="clear" if row["p_value"] < ALPHA else "not settled", estimate=row["estimate"],
+        ci_low=row["ci_low"], ci_high=row["ci_high"], unit="points per point", n=int(row["n"]),
+        reference=0.0, p_adjusted=row["p_value"], family="slopes", family_size=1, rule="between",
+        cells=tuple(cells),
+    )  # fmt: skip
+
+
+def _between(units: int, row: pd.Series | None, noun: str) -> str:
+    if row is None:
+        needed = in_words(FEWEST_UNITS) if units < FEWEST_UNITS else "employees who differ"
+        told = f"Both scores of {in_words(units)} {noun}s stand side by side"
+        return f"{told}; a slope needs {needed}"
+    if row["p_value"] >= ALPHA:
+        told = f"That {noun}s whose employees score higher have customers who do is not shown"
+        return f"{told}: {_size(row)} points per point"
+    turned = dict(zip(FIGURES, -row[["estimate", "ci_high", "ci_low"]].to_numpy(), strict=True))
+    higher = row["estimate"] > 0
+    size = _size(row if higher else pd.Series(turned))
+    told = f"{noun.capitalize()}s whose employees score a point higher have customers who score"
+    return f"{told} {size} {'higher' if higher else 'lower'}"
+
+
+def _corrected_finding(table: pd.DataFrame) -> list[Finding]:
+    """The slope if all employees had answered, or why it is not given."""
+    rows = table[table["slope"] == CORRECTED]
+    if rows.empty:
+        return []
+    row = rows.iloc[0]
+    if row["note"]:
+        note = row["note"][0].upper() + row["note"][1:]
+        return [Finding(text=note, subject=CORRECTED, reference=0.5, rule="not-corrected")]
+    return [
+        Finding(
+            text=f"Had all employees answered, the slope between would be about {_size(row)}",
+            subject=CORRECTED, detail=f"reliability of their means {row['reliability']:.2f}",
+            estimate=row["estimate"], ci_low=row["ci_low"], ci_high=row["ci_high"],
+            unit="points per point", n=int(row["n"]), rule="corrected",
+            cells=(Cells(SLOPES, {"slope": CORRECTED}, FIGURES),),
+        )
+    ]  # fmt: skip

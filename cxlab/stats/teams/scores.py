@@ -1,4 +1,4 @@
-"""Scores of units: means, shrunken means, and the places that the answers allow."""
+"""How units stand: shrunken means with the places that the answers allow, and signs to look at."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE
-from cxlab.stats.inference import joint_places, mean_interval
-from cxlab.stats.teams.regression import meta_regression
-from cxlab.stats.teams.units import UnitResult, shown_units, unit_means
+from cxlab.core.design import DesignLike
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
+from cxlab.core.display import with_display
+from cxlab.core.frames import open_frame
+from cxlab.core.phrases import listed
+from cxlab.stats.inference import joint_places, mean_interval, normal_quantile
+from cxlab.stats.teams.units import (
+    Array,
+    UnitResult,
+    meta_regression,
+    pooled_variance,
+    shown_units,
+    unit_means,
+)
 
 #: Draws from the means' normal limit, for places.
 DRAWS = 2_000
@@ -18,6 +28,13 @@ DRAWS = 2_000
 PRIOR = 2
 #: Units whose table is shown whole.
 MOST_SHOWN = 30
+TOP, RESPONSE, QUICK = "top scores", "invited who answered", "answered at once"
+#: Share of units at either end that are drawn in, and what a normal z² then averages.
+WINSORISED, EXPECTED = 0.1, 0.6786
+#: Of fewer units one that stands out makes most of the spread that is allowed for.
+FEWEST_UNITS = 10
+#: Share of units that may stand aside while the spread of the others is found.
+MOST_ASIDE = 0.25
 
 
 def unit_scores(
@@ -25,6 +42,7 @@ def unit_scores(
     *,
     unit: str,
     score: str,
+    design: DesignLike = None,
     persons: bool = False,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
@@ -38,6 +56,8 @@ def unit_scores(
         One row per answer, or unit means, as for `link_teams`.
     unit, score : str
         Columns.
+    design : Design or mapping, optional
+        Its weights are those of the means; clusters and strata are not used.
     persons : bool
         Whether a unit is one person; none is shown then, and ``write`` has them.
     level : float
@@ -54,9 +74,10 @@ def unit_scores(
 
     Notes
     -----
-    Shrunken mean: μ + τ²/(τ² + s²/n)·(mean − μ), with μ and τ² by REML and s² the unit's own
-    with a little of all units'. Of all units' places, those are left that simultaneous comparisons of pairs allow: a
-    rank alone would put one of equals first.
+    Shrunken mean: μ + τ²/(τ² + s²/n)·(mean − μ), with μ and τ² by REML, s² the unit's own with
+    a little of all units', and n (Σw)²/Σw² where there are weights. Of all units' places, those
+    are left that simultaneous comparisons of pairs allow: a rank alone would put one of equals
+    first.
 
     References
     ----------
@@ -74,25 +95,25 @@ def unit_scores(
     1    b         2          3
     2    c         1          1
     """
-    means = unit_means(answers, unit=unit, score=score)
-    mean, n = means.table["mean"].to_numpy(), means.table["n"].to_numpy()
-    own = means.table["variance"].fillna(means.variance).to_numpy()
+    means, missing = unit_means(answers, unit=unit, score=score, design=design)
+    mean, n, effective = (means[one].to_numpy() for one in ("mean", "n", "n_effective"))
+    pooled, df = float(pooled_variance(means)), effective - 1
+    own = means["variance"].fillna(pooled).to_numpy()
     # a unit's own spread, and a little of all: one whose answers are alike is not known exactly
-    variance = (PRIOR * means.variance + (n - 1) * own) / (PRIOR + n - 1) / n
+    variance = (PRIOR * pooled + df * own) / (PRIOR + df) / effective
     enough = n >= min_group_size
     judged = int(enough.sum())
-    if judged < 2 or not means.variance > 0:
+    if judged < 2 or not pooled > 0:
         raise ValueError(
             f"`answers` must have two units with {min_group_size} answers that differ; got "
             f"{judged}. Take more periods together."
         )
     fit = meta_regression(mean[enough], variance[enough], np.ones((judged, 1)))
     centre, between = float(fit.beta[0]), float(fit.tau2)
-    df = n - 1
     low, high = mean_interval(mean, np.sqrt(variance), df, level=level)
     shrunken = centre + between / (between + variance) * (mean - centre)
     limits = {"estimate": mean, "se": np.sqrt(variance), "ci_low": low, "ci_high": high}
-    every = pd.DataFrame({"unit": means.table.index, "n": n, **limits, "shrunken": shrunken})
+    every = pd.DataFrame({"unit": means.index, "n": n, **limits, "shrunken": shrunken})
     rng = np.random.default_rng(seed)
     draws = rng.normal(mean[enough], np.sqrt(variance[enough]), (DRAWS, judged))
     places = joint_places(mean[enough], draws, df[enough], level=level)
@@ -103,5 +124,161 @@ def unit_scores(
         columns=("unit", "estimate", "shrunken", "rank_low", "rank_high", "n"),
         units={"estimate": "score", "shrunken": "score"},
     )  # fmt: skip
-    missing = pd.DataFrame({"column": [score], "n_missing": [means.n_missing]})
-    return UnitResult(table=table, units=table, every=every, n_missing=missing)
+    left_out = pd.DataFrame({"column": [score], "n_missing": [missing]})
+    return UnitResult(table=table, units=table, every=every, n_missing=left_out)
+
+
+def funnel(share: Array, n: Array, *, level: float = 0.998) -> pd.DataFrame:
+    """Limits of shares (of n) around their centre that allow for spread between units.
+
+    On arcsin √((r + ⅜)/(n + ¾)), whose variance is 1/(4n + 2). φ is the mean of winsorised z² ÷
+    .6786; where it is above chance, τ² = (Jφ − (J − 1)) / (Σw − Σw²/Σw) with w = 4n + 2 is added
+    to each variance. Units beyond the limits stand aside while the others' centre and φ are found
+    again, as they would hide one another. Spiegelhalter (2005), Quality and Safety in Health Care
+    14, 347–351; Anscombe (1948), Biometrika 35, 246–254.
+
+    Examples
+    --------
+    >>> found = funnel(np.array([0.4, 0.4, 0.4, 0.4, 0.9]), np.full(5, 100.0))
+    >>> found["z"].round(1).tolist()
+    [-0.5, -0.5, -0.5, -0.5, 2.4]
+    """
+    columns, units = ["centre", "phi", "lower", "upper", "z"], len(n)
+    if units < 2:
+        return pd.DataFrame(np.nan, index=range(units), columns=columns)
+    value = np.arcsin(np.sqrt((share * n + 0.375) / (n + 0.75)))
+    limit, kept = normal_quantile(level), np.ones(units, dtype=bool)
+    while True:
+        middle, phi, between = _spread(share[kept], n[kept], value[kept])
+        centre, spread = np.arcsin(np.sqrt(middle)), np.sqrt(1 / (4 * n + 2) + between)
+        z = (value - centre) / spread
+        still = kept & (np.abs(z) <= limit)
+        if still.sum() in (kept.sum(), 0) or (~still).mean() > MOST_ASIDE:
+            break
+        kept = still
+    ends = (centre - limit * spread, centre + limit * spread)
+    shares = (np.sin(np.clip(end, 0, np.pi / 2)) ** 2 for end in ends)
+    lower, upper = (np.clip((end * (n + 0.75) - 0.375) / n, 0, 1) for end in shares)
+    return pd.DataFrame(dict(zip(columns, (middle, phi, lower, upper, z), strict=True)))
+
+
+def _spread(share: Array, n: Array, value: Array) -> tuple[float, float, float]:
+    """Centre as a share, φ, and τ²."""
+    units, weight, middle = len(n), 4 * n + 2, float((share * n).sum() / n.sum())
+    alone = (value - np.arcsin(np.sqrt(middle))) * np.sqrt(weight)
+    outer = np.quantile(alone, [WINSORISED, 1 - WINSORISED])
+    phi = float((np.clip(alone, *outer) ** 2).mean() / EXPECTED)
+    beyond = units * phi - (units - 1)
+    free = weight.sum() - (weight**2).sum() / weight.sum()
+    return middle, phi, max(beyond / free, 0.0)
+
+
+def unit_signs(
+    answers: Any,
+    *,
+    unit: str,
+    score: str,
+    top: tuple[float, float],
+    invited: Any = None,
+    answered: str | None = None,
+    delay: str | None = None,
+    quick: float = 1.0,
+    persons: bool = False,
+    level: float = 0.998,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> UnitResult:
+    """Units whose answers look managed, to be looked at.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        One row per answer. Answers count as they came: a weight is none of the unit's doing.
+    unit, score : str
+        Columns.
+    top : (low, high)
+        Top scores.
+    invited : DataFrame, optional
+        One row per invitation, with the unit; ``answered`` is its column of yes and no.
+    delay : str, optional
+        Column of ``answers``: hours from invitation to answer; at once: within ``quick`` hours.
+    persons : bool
+        Whether a unit is one person; only counts are shown then.
+    level : float
+        Of the limits for all signs together: with three, each takes a third of 1 − level.
+    min_group_size : int
+        Units with fewer answers (invitations) are not judged.
+
+    Returns
+    -------
+    UnitResult
+        Its ``table``, per sign: ``sign``, ``n`` (units), ``centre`` (share of all), ``phi`` (spread
+        over that of chance), ``look_at`` (units), ``with_any_sign`` (units with one or more),
+        ``which`` (names of those to look at, empty where they are persons).
+        Its ``units``: ``unit``, ``sign``, ``n``, ``share``, ``lower``, ``upper``, ``z``, ``look_at``: above
+        the limit; of response, below it too. Fewer than ten units are not judged.
+
+    Notes
+    -----
+    Agents differ honestly: limits for chance alone would flag a sixth of 60 agents each time.
+    These flag any of them in one study of seven or fewer. What stands out is judged by how much all
+    differ: of 60 agents with a true SD of .05 two who moved from .40 to .75 are found 19 times in
+    20; with .10 a third of the time, and a judge who knew every other agent's truth would find
+    little more than half. A sign says where to look, and nothing else.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"agent": np.repeat(range(10), 50), "score": [9, 5] * 250})
+    >>> rows.loc[rows["agent"] == 3, "score"] = 10
+    >>> signs = unit_signs(rows, unit="agent", score="score", top=(9, 10), persons=True)
+    >>> signs.table[["sign", "n", "look_at"]]
+             sign   n  look_at
+    0  top scores  10        1
+    """
+    rows = open_frame(answers, numbers={"score": score, "delay": delay}, unit=unit).rows()
+    given = {TOP: _flagged(rows, unit, score, rows[score].between(*top))}
+    if invited is not None:
+        sent = open_frame(invited, numbers={"answered": answered}, unit=unit).rows()
+        given[RESPONSE] = _flagged(sent, unit, str(answered), sent[answered] > 0)
+    if delay is not None:
+        given[QUICK] = _flagged(rows, unit, delay, rows[delay] <= quick)
+    each = 1 - (1 - level) / len(given)
+    judged = [_judged(sign, table, each, min_group_size) for sign, table in given.items()]
+    every = pd.concat(judged, ignore_index=True)
+    signs = every.groupby("sign", sort=False)
+    table = signs.agg(n=("unit", "size"), centre=("centre", "first"), phi=("phi", "first"),
+                      look_at=("look_at", "sum")).reset_index()  # fmt: skip
+    looked = every[every["look_at"]]
+    table["with_any_sign"] = looked["unit"].nunique()
+    named = {sign: listed([*names], most=8) for sign, names in looked.groupby("sign")["unit"]}
+    table["which"] = "" if persons else table["sign"].map(named).fillna("")
+    shown = every.drop(columns=["centre", "phi"])
+    return UnitResult(
+        table=with_display(
+            table, caption="Units to look at, by sign",
+            columns=("sign", "centre", "look_at", *([] if persons else ["which"]), "n"),
+            headers={"centre": "All together", "n": "Units"},
+            units={"centre": "share", "look_at": "count"},
+            about=f"limits that hold {100 * level:g} % of honest units, all signs together",
+        ),
+        units=shown_units(
+            shown, shown["n"], persons, min_group_size, caption="Signs of each unit", sort=("-z",),
+            columns=("unit", "sign", "share", "lower", "upper", "look_at", "n"),
+            units={"lower": "share", "upper": "share"},
+        ),
+        every=shown,
+    )  # fmt: skip
+
+
+def _flagged(rows: pd.DataFrame, unit: str, column: str, flag: pd.Series) -> pd.DataFrame:
+    known = rows.assign(_flag=flag.astype(float))[rows[column].notna()]
+    return unit_means(known, unit=unit, score="_flag")[0]
+
+
+def _judged(sign: str, units: pd.DataFrame, level: float, least: int) -> pd.DataFrame:
+    table = units[units["n"] >= least].rename(columns={"mean": "share"}).reset_index()
+    found = funnel(table["share"].to_numpy(), table["n"].to_numpy(), level=level)
+    if len(table) < FEWEST_UNITS:
+        found = found * np.nan
+    beyond = normal_quantile(level)
+    look = (found["z"] > beyond) | ((found["z"] < -beyond) & (sign == RESPONSE))
+    return table.join(found).assign(sign=sign, look_at=look)

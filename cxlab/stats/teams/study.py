@@ -70,7 +70,8 @@ def study_teams(
     """
     staff = study.table(EMPLOYEES)
     unit, rating = _named(staff, "unit"), _named(staff, *RATING_ROLES)
-    table = next((t for t in study.definition.tables.values() if _asks_about(unit, t)), staff)
+    tables = study.definition.tables.values()
+    table = next((t for t in tables if unit in t.columns and t.with_role("outcome")), staff)
     first, named = _named(table, "outcome"), study.metrics("outcome", table=table.name)
     score = next((metric.column for metric in named if metric.name == "nps"), first)
     answers = _up_to(_chosen(study, table, where or {}), period)
@@ -80,12 +81,14 @@ def study_teams(
     looked = next((one for one in table.with_role("unit") if one.persons), own)
     words = {"noun": own.label.lower(), "looked": looked.label.lower()}
     given = {"answers": answers, "min_group_size": study.definition.min_group_size}
+    own_weights = {"design": {"weights": study.table_design(table.name).weights}}
     # units of a part, beside those of everyone, would give small parts back
-    units = {"unit": unit, "persons": own.persons or bool(where), **given}
+    units = {"unit": unit, "persons": own.persons or bool(where), **own_weights, **given}
     top = {one.name: one.scale.top_box for one in table.with_role("outcome") if one.scale}[score]
     return StudyTeams(
         link={"employees": employees, "employee_score": rating, "customer_score": score,
-              "within": WAVE if employees[WAVE].nunique() > 1 else None, **units},
+              "within": WAVE if employees[WAVE].nunique() > 1 else None,
+              "employee_design": {"weights": study.table_design(EMPLOYEES).weights}, **units},
         scores={"score": score, **units},
         signs={"unit": looked.name, "persons": looked.persons, "score": score, "top": top, **given,
                **({} if where else _invited(study, looked.name, period)), **_hours(answers)},
@@ -105,10 +108,6 @@ def _chosen(study: Study, table: Table, where: Mapping[str, Any]) -> pd.DataFram
     answers = study.read(table.name, engine="pandas")
     people = study.read("customers", where=where, engine="pandas")
     return answers[answers[key.name].isin(people[key.name])]
-
-
-def _asks_about(unit: str, table: Table) -> bool:
-    return unit in table.columns and bool(table.with_role("outcome"))
 
 
 def _named(table: Table, *roles: str) -> str:

@@ -1,4 +1,4 @@
-"""Means of units: of rows, or as a firm has them; and what may be shown of a unit."""
+"""Means of units (of rows, or as a firm has them), their regression, and what is shown of a unit."""
 
 from __future__ import annotations
 
@@ -8,87 +8,146 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from cxlab.core.disclosure.gate import hidden_groups, hide_rows
+from cxlab.core.design import DesignLike
+from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.disclosure.rule import hidden_groups
 from cxlab.core.display import with_display
-from cxlab.core.frames import open_frame
+from cxlab.core.frames import column_names, open_frame
 from cxlab.core.labels import natural_order, row_labels
 from cxlab.core.messages import got
 from cxlab.core.private import private_file
 from cxlab.core.result import Result
 
+Array = NDArray[np.float64]
+#: Fisher scoring ends when τ² moves by less than this share of the means' variance.
+CONVERGED, MOST_STEPS = 1e-11, 500
+#: What means are indexed by: the unit and, where it is given, what differs within.
+INDEX = ("unit", "wave")
 
-@dataclass(frozen=True, eq=False)
-class UnitMeans:
-    """Mean score of each unit.
 
-    Attributes
-    ----------
-    table : DataFrame
-        Indexed by unit: ``mean``, ``n``, and ``variance`` of the answers, NaN where not known.
-    variance : float
-        Within units, pooled: Σ(n − 1)s² / Σ(n − 1); NaN where it is not known.
-    n_missing : int
-        Rows without a unit or a score.
+def unit_means(
+    data: Any, *, unit: str, score: str, argument: str = "score",
+    within: str | None = None, design: DesignLike = None,
+) -> tuple[pd.DataFrame, int]:  # fmt: skip
+    """Mean, n, Kish's effective n and variance of answers by unit (and ``within``); rows without.
+
+    Of a table ``unit, mean, n`` (and ``sd``) the means it holds. Of a design, its weights.
     """
-
-    table: pd.DataFrame
-    variance: float
-    n_missing: int
-
-
-def unit_means(data: Any, *, unit: str, score: str, argument: str = "score") -> UnitMeans:
-    """Means of rows by unit; of a table ``unit, mean, n`` (and ``sd``) the means it holds.
-
-    Raises
-    ------
-    ValueError
-        For a table of means that names a unit twice, or has an n below 1 or an sd below 0.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"shop": ["a", "a", "b", "b"], "score": [1, 3, 5, 9]})
-    >>> found = unit_means(rows, unit="shop", score="score")
-    >>> found.table["mean"].to_dict(), found.variance
-    ({'a': 2.0, 'b': 7.0}, 5.0)
-    """
-    rows = open_frame(data, numbers={argument: score}, unit=unit).rows()
-    if score == "mean" and "n" in getattr(data, "columns", ()):
-        return _given_means(data, unit)
-    known = rows.dropna(subset=[unit, score])
-    groups = known[score].groupby(row_labels(known[unit]))
-    columns = {"mean": groups.mean(), "n": groups.size().astype(float), "variance": groups.var()}
-    table = pd.DataFrame(columns)
-    squares = ((known[score] - groups.transform("mean")) ** 2).sum()
-    df = (table["n"] - 1).sum()
-    variance = float(squares / df) if df else np.nan
-    return UnitMeans(_in_order(table), variance, len(rows) - len(known))
+    given = score == "mean" and "n" in column_names(data)
+    numbers = [score, *(name for name in ("n", "sd") if given and name in column_names(data))]
+    opened = open_frame(data, numbers={argument: numbers}, design=design, unit=unit, within=within)
+    weights = opened.design.weights
+    rows = opened.rows()
+    rows = rows[rows[weights] > 0] if weights else rows
+    keys = [unit, *([within] if within else [])]
+    known = rows.dropna(subset=[*keys, *numbers[: 2 if given else 1]])
+    by = [row_labels(known[key]).rename(name) for key, name in zip(keys, INDEX, strict=False)]
+    if given:
+        table = _given_means(known, by, unit)
+    else:
+        weight = known[weights] if weights else pd.Series(1.0, index=known.index)
+        table = _row_means(known[score], weight, by)
+    places = sorted(table.index, key=lambda key: [*map(natural_order, np.atleast_1d(key))])
+    return table.loc[places], len(rows) - len(known)
 
 
-def _given_means(data: Any, unit: str) -> UnitMeans:
-    numbers = {name: name for name in ("mean", "n", "sd") if name in data.columns}
-    table = (
-        open_frame(data, numbers=numbers, unit=unit)
-        .rows()
-        .reindex(columns=[unit, "mean", "n", "sd"])
-    )
-    twice = table.loc[table[unit].duplicated(), unit]
+def _row_means(score: pd.Series, weight: pd.Series, by: list[pd.Series]) -> pd.DataFrame:
+    total, squared = weight.groupby(by).sum(), (weight**2).groupby(by).sum()
+    sums = (weight * score).groupby(by)
+    centre = sums.transform("sum") / weight.groupby(by).transform("sum")
+    n = weight.groupby(by).size().astype(float)
+    squares = (weight * (score - centre) ** 2).groupby(by).sum()
+    variance = (squares / (total - squared / total)).where(n > 1)
+    means = {"mean": sums.sum() / total, "n": n, "n_effective": total**2 / squared}
+    return pd.DataFrame({**means, "variance": variance})
+
+
+def _given_means(known: pd.DataFrame, by: list[pd.Series], unit: str) -> pd.DataFrame:
+    twice = known.loc[pd.concat(by, axis=1).duplicated(), unit]
     if len(twice):
         raise ValueError(f"`{unit}` must name each unit once beside `mean`; got {got([*twice])}.")
+    table = known.reindex(columns=["mean", "n", "sd"]).set_axis(pd.Index(by[0]))
+    if len(by) > 1:
+        table.index = pd.MultiIndex.from_arrays(by)
     for column, least in (("n", 1), ("sd", 0)):
         below = table.loc[table[column] < least, column]
         if len(below):
             raise ValueError(f"`{column}` must be {least} or more; got {got([*below])}.")
-    known = table.dropna(subset=[unit, "mean", "n"])
-    df = (known["n"] - 1)[known["sd"].notna()]
-    variance = float((df * known["sd"] ** 2).sum() / df.sum()) if df.sum() else np.nan
-    means = known.assign(variance=known["sd"] ** 2).set_index(row_labels(known[unit]))
-    means = means[["mean", "n", "variance"]]
-    return UnitMeans(_in_order(means), variance, len(table) - len(known))
+    return table.assign(n_effective=table["n"], variance=table["sd"] ** 2).drop(columns="sd")
 
 
-def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    return table.loc[sorted(table.index, key=natural_order)].rename_axis("unit")
+def pooled_variance(means: pd.DataFrame, side: str = "", *, without_each: bool = False) -> Array:
+    """Variance within units, Σ(n − 1)s² / Σ(n − 1): of all, or without each in turn."""
+    own = means[f"variance{side}"]
+    df = (means[f"n_effective{side}"] - 1).where(own.notna(), 0.0).to_numpy()
+    squares = df * own.fillna(0.0).to_numpy()
+    left = df.sum() - df if without_each else df.sum()
+    sums = squares.sum() - squares if without_each else squares.sum()
+    return np.where(left > 0, sums / np.where(left > 0, left, 1.0), np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Regressions of unit means: slopes, Knapp and Hartung's covariance, τ², 1/(τ² + variance)."""
+
+    beta: Array
+    covariance: Array
+    tau2: Array
+    weights: Array
+
+
+def meta_regression(y: Array, variance: Array, x: Array, kept: Array | None = None) -> Fit:
+    """Regress unit means on columns, with a variance between units (REML); many at once.
+
+    ``y``, sampling ``variance`` and ``kept`` (1 for units that count) have units in their last
+    axis, ``x`` units and columns. Fisher scoring as in R's metafor: the step of τ² is
+    (y'PPy − tr P) / tr PP; below 0 it stays at 0. Viechtbauer (2005), Journal of Educational and
+    Behavioral Statistics 30, 261–293; Knapp & Hartung (2003), Statistics in Medicine 22, 2693–2710.
+
+    Examples
+    --------
+    Equal sampling variances: τ² is the variance of the means, 1, less a half.
+
+    >>> fit = meta_regression(np.array([1.0, 2, 3]), np.full(3, 0.5), np.ones((3, 1)))
+    >>> fit.beta.round(6).tolist(), float(fit.tau2.round(6))
+    ([2.0], 0.5)
+    """
+    use = np.ones_like(y) if kept is None else kept
+    scale = y.var(axis=-1)
+    tau2 = np.broadcast_to(scale, np.broadcast_shapes(scale.shape, use.shape[:-1])).copy()
+    for _ in range(MOST_STEPS):
+        weights = use / (tau2[..., None] + variance)
+        bread, _, residual = _solved(y, weights, x)
+        first = bread @ _crossed(weights**2, x)
+        second = bread @ _crossed(weights**3, x)
+        trace = weights.sum(-1) - _trace(first)
+        information = (weights**2).sum(-1) - 2 * _trace(second) + _trace(first @ first)
+        step = ((weights * residual) ** 2).sum(-1) - trace
+        moved = np.maximum(tau2 + step / information, 0.0) - tau2
+        tau2 = tau2 + moved
+        if (np.abs(moved) <= CONVERGED * scale).all():
+            break
+    weights = use / (tau2[..., None] + variance)
+    bread, beta, residual = _solved(y, weights, x)
+    df = use.sum(-1) - x.shape[-1]
+    spread = (weights * residual**2).sum(-1) / df
+    return Fit(beta, spread[..., None, None] * bread, tau2, weights)
+
+
+def _crossed(weights: Array, x: Array) -> Array:
+    return np.einsum("...j,...jp,...jq->...pq", weights, x, x)
+
+
+def _trace(matrix: Array) -> Array:
+    return np.trace(matrix, axis1=-2, axis2=-1)
+
+
+def _solved(y: Array, weights: Array, x: Array) -> tuple[Array, Array, Array]:
+    bread = np.linalg.inv(_crossed(weights, x)).astype(float)
+    beta = np.einsum("...pq,...j,...jq,...j->...p", bread, weights, x, y, optimize=True)
+    return bread, beta, y - np.einsum("...jp,...p->...j", x, beta)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -115,10 +174,7 @@ class UnitResult(Result):
 def shown_units(
     every: pd.DataFrame, least: pd.Series, persons: bool, min_group_size: int, **display: Any
 ) -> pd.DataFrame:
-    """Units of which enough answers are known; none of them where units are persons.
-
-    ``least``: the fewest answers that a figure of each unit rests on.
-    """
+    """Units whose figures rest on enough answers (``least``); none where units are persons."""
     reason = pd.Series("", index=every.index)
     for place, why in hidden_groups(least.to_numpy(float), min_group_size).items():
         reason.iloc[place] = why

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from cxlab.core.design import Design, DesignLike, as_design
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
+from cxlab.core.disclosure.gate import suppress_small_groups
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import collect_rows, open_frame
 from cxlab.core.labels import label

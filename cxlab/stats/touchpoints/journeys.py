@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.design import Design, DesignLike
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, hide_rows
+from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, SMALL
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, collect_rows, open_frame
 from cxlab.core.metric import Metric

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import SMALL, hide_rows
+from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.disclosure.rule import SMALL
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, collect, open_frame
 from cxlab.core.metric import Metric

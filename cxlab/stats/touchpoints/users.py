@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, SMALL, hide_rows
+from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, SMALL
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, collect, column_names, open_frame, scan
 from cxlab.core.metric import Metric

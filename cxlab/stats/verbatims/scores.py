@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxlab.core.design import DesignLike, as_design
-from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hide_rows
+from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.frames import check_columns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import itertools
 import re
 from collections import Counter
 from collections.abc import Collection
@@ -13,43 +13,27 @@ from cxlab.core.messages import got
 from cxlab.survey.cells import is_date, possible_forms, read_dates
 from cxlab.survey.cleaning import ROUNDED, ROUNDED_BY_EXCEL
 from cxlab.survey.definition import normal_header
-from cxlab.survey.drafting.numeric import (
-    FEW_VALUES,
-    MOST_VALUES,
-    coded_segment,
-    measured,
-    written_numbers,
-)
+from cxlab.survey.drafting.labelled import FEW_VALUES, MOST_VALUES, text_segment
 from cxlab.survey.drafting.profile import Guess, Profile, rows, some
+from cxlab.survey.drafting.scored import BEYOND, two_values
 from cxlab.survey.drafting.words import LONG_HEADER, hints, names_a_customer, names_people, words_of
 from cxlab.survey.exports.export import NUMBER_CODES, missing_reason
 
-#: Values that a segment may have to be declared one by one.
-DECLARED_VALUES = 20
-#: Different texts, those of missing answers included, beyond which a column is no segment.
-MOST_TEXTS = 500
 #: Means of weights, up to its inverse, that are weights' own and not kilogrammes'.
 USUAL_WEIGHT = 0.4
+_WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
 _FOREIGN_DATE = re.compile(
     r"\d{1,2}(?:er|\.)? (?:de )?(?:jan|ene|gen|f[ée]v|feb|mar|m[äa]r|mrt|avr|abr|apr|mai|mag|mei|"
     r"may|juin|jun|giu|juil|jul|lug|ao[uû]|ago|aug|sep|set|okt|oct|ott|out|nov|d[ée]c|dez|dic)"
     r"[^\W\d]*\.? (?:de )?\d{4}\b"
 )
+_COMPACT_DAY = r"(?:19|20)\d{6}"
 #: Two numbers apart from each other, or one beside a month's name.
 _DAY_OR_YEAR = re.compile(r"\d.*[-/., ].*\d")
 
 
 def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
-    """What a column that is no rating seems to be.
-
-    Parameters
-    ----------
-    profile : Profile
-    item : str
-        Its header without the question it shares with neighbours.
-    taken : collection of str
-        Roles that only one column may have and another has already.
-    """
+    """What a column that is no rating seems to be."""
     # a short name such as "weight" tells more than its label of two lines
     names = dict.fromkeys([item, profile.header] if profile.coded else [item])
     for attempt in _ATTEMPTS:
@@ -62,9 +46,9 @@ def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
 
 def known(profile: Profile, taken: Collection[str]) -> Guess | None:
     """What the platform's own columns are; None for a question, or one that isn't as usual."""
-    role = profile.question.role if profile.question else ""
+    role = profile.question.role
     if role == "ignore":
-        return Guess(profile, "ignore", profile.question.note if profile.question else "")
+        return Guess(profile, "ignore", profile.question.note)
     if role == "id" and profile.unique and "id" not in taken:
         return Guess(profile, "id", "The platform's id of the response. Is it to be kept?")
     if role == "date":
@@ -81,7 +65,7 @@ def _own_segment(profile: Profile) -> Guess:
         return Guess(profile, "ignore", "one value only")
     if set(profile.whole) <= {0, 1} and not profile.words:
         return coded_segment(profile)
-    found = _segment(profile, profile.header, ())
+    found = text_segment(profile, profile.header, ())
     return found or Guess(
         profile, "segment", "The platform's own column, taken as a segment. Is it needed?"
     )
@@ -253,8 +237,10 @@ def _are_iso(texts: pd.Series) -> bool:
 
 def _compact_date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     """Recognises days written as 20251002."""
-    days = [code for code in profile.whole if code not in NUMBER_CODES]
-    if not days or profile.fractions or not all(_is_compact(str(code)) for code in days):
+    days = [str(code) for code in profile.whole if code not in NUMBER_CODES]
+    if not days or profile.fractions or not all(re.fullmatch(_COMPACT_DAY, day) for day in days):
+        return None
+    if read_dates(pd.Series(days), "%Y%m%d").isna().any():
         return None
     missing = profile.missing(segment=False)
     missing |= {str(code): NUMBER_CODES[code] for code in profile.whole if code in NUMBER_CODES}
@@ -262,16 +248,6 @@ def _compact_date(profile: Profile, item: str, taken: Collection[str]) -> Guess 
         return None
     question = f"Guessed: dates written as year, month and day, such as {days[0]}. Are they?"
     return Guess(profile, "date", question, missing=missing, keys={"format": "%Y%m%d"})
-
-
-def _is_compact(text: str) -> bool:
-    if not re.fullmatch(r"(?:19|20)\d{6}", text):
-        return False
-    try:
-        datetime.datetime.strptime(text, "%Y%m%d")
-    except ValueError:
-        return False
-    return True
 
 
 def _foreign_date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
@@ -293,7 +269,7 @@ def _codes_as_text(profile: Profile, item: str, taken: Collection[str]) -> Guess
     mixed = [code for code in profile.words if re.fullmatch(r"(?=.*\d)(?=.*[a-z])[\w-]+", code)]
     if not profile.padded and not (named and mixed and profile.numeric):
         return None
-    segment = _segment(profile, item, taken)
+    segment = text_segment(profile, item, taken)
     if segment is not None:
         return segment
     padded = [text for text in profile.spelling.values() if re.fullmatch("0[0-9]+", text)]
@@ -324,56 +300,115 @@ def _choices_in_a_cell(profile: Profile, item: str, taken: Collection[str]) -> G
     return None
 
 
-def _segment(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
-    if len(profile.counts) > MOST_TEXTS:
+def measured(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises numbers, measured or counted; few of them are codes of a segment."""
+    if not profile.numeric:
         return None
-    missing = profile.missing(segment=True)
-    codes = [code for code in profile.counts if profile.spelling[code] not in missing]
-    average = sum(profile.counts[code] for code in codes) / max(len(codes), 1)
-    hinted = len(words_of(item).split()) <= LONG_HEADER and hints(item, "segment")
-    few = len(codes) <= FEW_VALUES and average >= 2
-    more = len(codes) <= MOST_VALUES and average >= (2 if hinted else 5)
-    longest = max((len(code) for code in codes), default=0)
-    if not codes or not (few or more) or longest > 100:
+    missing = profile.missing(segment=False)
+    strange = [code for code in profile.words if profile.spelling[code] not in missing]
+    if sum(profile.words[code] for code in strange) > 0.05 * profile.numeric:
         return None
-    if len(codes) == 1 and not profile.blank and not missing:
-        return Guess(profile, "ignore", "one value only")
-    texts = sorted((profile.spelling[code] for code in codes), key=_by_first_number)
-    question = f"Guessed: a segment of {len(codes)} values, {some(texts, 5)}. Is it?"
-    question += _nearly_alike(profile, codes)
-    values = {text: text for text in texts} if len(codes) <= DECLARED_VALUES else {}
+    short = len(words_of(item).split()) <= LONG_HEADER
+    distinct = len(profile.whole)
+    counted = short and hints(item, "number")
+    coded = (
+        short
+        and hints(item, "segment")
+        and not ("age" in item.casefold() and distinct > FEW_VALUES)
+    )
+    few = distinct <= FEW_VALUES and not counted and max(profile.whole, default=0) < 100
+    if not profile.fractions and not strange and (few or (coded and distinct <= MOST_VALUES)):
+        return coded_segment(profile)
+    missing |= {profile.spelling[code]: "invalid" for code in strange}
+    missing |= _far_codes(profile)
+    question = "Guessed: a number, measured or counted. Is it, and no code?"
+    return Guess(profile, "number", question + _counted_days(profile, item), missing=missing)
+
+
+def _counted_days(profile: Profile, item: str) -> str:
+    """A hint where a column named like a date holds days or seconds that a computer counts."""
+    numbers = sorted(profile.whole | {int(float(code)): 1 for code in profile.fractions})
+    middle = numbers[len(numbers) // 2]
+    if not hints(item, "date"):
+        return ""
+    for unit, origin, what in (
+        ("D", "1899-12-30", "days as Excel counts them"),
+        ("s", "1970-01-01", "seconds since 1970"),
+        ("ms", "1970-01-01", "milliseconds since 1970"),
+    ):
+        first, last = (
+            (pd.Timestamp(end) - pd.Timestamp(origin)) // pd.Timedelta(1, unit)
+            for end in ("2000-01-01", "2050-01-01")
+        )
+        if first <= middle <= last:
+            date = pd.Timestamp(origin) + pd.Timedelta(middle, unit)
+            return (
+                f" If these are dates, as {what} ({middle} is {date:%Y-%m-%d}), write them as "
+                "dates into the file: numbers are not read as dates."
+            )
+    return ""
+
+
+def _far_codes(profile: Profile) -> dict[str, str]:
+    """Codes like 99 and -1 that lie apart from the other numbers or come far too often."""
+    values = {float(code): count for code, count in profile.fractions.items()}
+    values |= {float(code): count for code, count in profile.whole.items()}
+    far = {}
+    for code in profile.whole:
+        if code not in NUMBER_CODES:
+            continue
+        others = [value for value in values if value != code and value not in NUMBER_CODES]
+        near = [values[v] for v in values if v != code and abs(v - code) <= 3]
+        negative = code < 0 and all(value >= 0 for value in others)
+        apart = code > 0 and bool(others) and code > 1.5 * max(others)
+        lump = code > 0 and values[code] >= 5 and values[code] > 5 * max(near, default=0)
+        if negative or apart or lump:
+            far[profile.spelling[str(code)]] = NUMBER_CODES[code]
+    return far
+
+
+def coded_segment(profile: Profile) -> Guess:
+    """A segment whose values are whole numbers, each to be named."""
+    words = profile.missing(segment=False)
+    codes = [code for code in sorted(profile.whole) if code not in NUMBER_CODES]
+    far = {code: NUMBER_CODES[code] for code in profile.whole if code in NUMBER_CODES}
+    if not codes:
+        codes, far = sorted(profile.whole), {}
+    if two_values(profile.whole):
+        far |= {code: BEYOND[code] for code in codes if code in BEYOND}
+        codes = [code for code in codes if code not in far]
+    values = {str(code): profile.spelling[str(code)] for code in codes}
+    if codes == [0, 1]:
+        values = {"0": "No", "1": "Yes"}
+    question = f"Guessed: codes of a segment ({', '.join(values)}). What does each stand for?"
+    if codes == [0, 1]:
+        question = "Guessed: 0 = No and 1 = Yes. Is that so?"
+    after_gap = [
+        code for before, code in itertools.pairwise(codes) if code >= 8 and code - 2 > before
+    ]
+    doubtful = [0] * (0 in codes) + after_gap
+    if doubtful and codes != [0, 1]:
+        question += f" Is {doubtful[0]} a value, or a code for a missing answer?"
+    missing = words | {profile.spelling[str(code)]: reason for code, reason in far.items()}
     return Guess(profile, "segment", question, values=values, missing=missing)
 
 
-def _by_first_number(text: str) -> tuple[bool, float, bool, str]:
-    """Order of values: "Under 18" before "18-24" before "> 60", then words by the alphabet."""
-    number = re.search(r"\d[\d,]*(?:\.\d+)?", text)
-    if number is None:
-        return (True, 0.0, False, text.casefold())
-    below = bool(re.match(r"\s*(?:<|under|below|less|up to|to\b)", text.casefold()))
-    value = float(number[0].replace(",", "") or 0)
-    return (False, value - (0.5 if below else 0), False, text.casefold())
-
-
-def _nearly_alike(profile: Profile, codes: list[str]) -> str:
-    import difflib
-
-    for code in codes:
-        if any(character.isdigit() for character in code) or len(code) < 4:
-            continue
-        rare = [o for o in codes if o != code and profile.counts[o] * 20 <= profile.counts[code]]
-        near = difflib.get_close_matches(code, rare, n=1, cutoff=0.85)
-        if near and not any(character.isdigit() for character in near[0]):
-            odd, usual = profile.spelling[near[0]], profile.spelling[code]
-            return (
-                f" '{odd}' ({rows(profile.counts[near[0]])}) is spelt almost like '{usual}': "
-                f'if it is the same, set "{odd}" = "{usual}".'
-            )
-    return ""
+def written_numbers(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises numbers with signs, such as $1,200, which are kept as text."""
+    written = [code for code in profile.words if _WRITTEN_NUMBER.fullmatch(code)]
+    filled = sum(profile.words[code] for code in written) + profile.numeric
+    if not written or filled < 0.9 * profile.filled:
+        return None
+    return Guess(
+        profile, "text",
+        f"Numbers with signs, such as {some([profile.spelling[written[0]]])}, are not read as "
+        "numbers, because a comma may stand for decimals or for thousands: kept as text. Write "
+        "plain numbers with a point into the file, if it is needed.",
+    )  # fmt: skip
 
 
 #: In this order: the first that recognises a column says what it is.
 _ATTEMPTS = (
     *(_id, _weight, _design, _period, _date, _compact_date, _foreign_date, _codes_as_text),
-    *(measured, written_numbers, _choices_in_a_cell, _segment),
+    *(measured, written_numbers, _choices_in_a_cell, text_segment),
 )

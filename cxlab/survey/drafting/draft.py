@@ -1,31 +1,36 @@
-"""One file → a study file with a guess, marked to be confirmed, for every column."""
+"""One file, or one of each wave → a study file with a guess, to be confirmed, for every column."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from cxlab.core.messages import one_of
-from cxlab.survey.definition import RATING_ROLES, SINGLE_ROLES
+from cxlab.core.characters import letters
+from cxlab.core.messages import got
+from cxlab.survey.definition import RATING_ROLES, SINGLE_ROLES, normal_header
 from cxlab.survey.drafting.describing import describing, known, leave_out
 from cxlab.survey.drafting.labelled import labelled
 from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, profile_column
-from cxlab.survey.drafting.scored import scored, settle_roles
+from cxlab.survey.drafting.scored import scored
 from cxlab.survey.drafting.together import (
+    check_answers_not_results,
     find_choices,
     find_rankings,
     note_directions,
     note_surveys,
+    settle_roles,
     without_strangers,
 )
-from cxlab.survey.drafting.waves import match_waves
-from cxlab.survey.drafting.words import labels_with_choices, level_of, wording_of, words_of
+from cxlab.survey.drafting.words import labels_with_choices, words_of
 from cxlab.survey.drafting.write import Draft, check_output, stem
-from cxlab.survey.exports import Export, read_export
+from cxlab.survey.exports import Export, Question, read_export
 
 #: Columns after which a wide file's progress is told.
 TOLD_EVERY = 100
@@ -54,24 +59,6 @@ def draft_waves(
 
     Columns are matched by header, by question and by values; what moved, and what a wave
     lacks, is said in the `confirm` of each column.
-
-    Parameters
-    ----------
-    files : mapping of str to path
-        Period to file.
-    output : path, optional
-        The study file; default: ``waves.study.toml`` beside the latest file.
-    force, progress, **options
-        As for `draft_study`.
-
-    Returns
-    -------
-    Draft
-
-    Raises
-    ------
-    ValueError
-        For files of different platforms, and as `draft_study`.
     """
     paths = {str(period): Path(file) for period, file in files.items()}
     target = Path(output) if output is not None else list(paths.values())[-1].parent / WAVES
@@ -97,37 +84,10 @@ def draft_study(
 ) -> Draft:
     """Write a study file for a file of answers, every guess marked to be confirmed.
 
-    Parameters
-    ----------
-    file : path
-        Any file that `read_export` reads.
-    output : path, optional
-        The study file; default: ``<stem>.study.toml`` beside ``file``.
-    force : bool
-        Replace a study file that is already there.
-    progress : callable, optional
-        Is given a line after every hundred columns of a wide file, such as ``print``.
-    **options
-        As for `read_export`: ``format``, ``leave_out``, ``encoding``, ``separator``, ``sheet``.
-
-    Returns
-    -------
-    Draft
-
-    Raises
-    ------
-    FileNotFoundError
-        When ``file`` isn't there.
-    FileExistsError
-        When the study file is, and ``force`` is False.
-    ValueError
-        For a file that cannot be read as answers.
-
-    Notes
-    -----
-    Nothing is read as an answer before every ``confirm`` is gone: `Study.read` refuses. A
-    0–10 question is never assumed to be an NPS; codes that look missing are listed with a
-    reason; values between two scores are asked about, never rounded.
+    Further options are those of `read_export`; ``progress`` is told after every hundred columns.
+    Nothing is read as an answer before every ``confirm`` is gone: `Study.read` refuses. A 0–10
+    question is never assumed to be an NPS; codes that look missing are listed with a reason;
+    values between two scores are asked about, never rounded.
 
     Examples
     --------
@@ -225,9 +185,9 @@ def _as_declared(guess: Guess) -> None:
         written = profile.written(code)
         if written not in in_scale and not (scale and _is_score(code, guess, scale)):
             guess.missing.setdefault(written, reason)
-    if scale and profile.blank_reason != "no answer":
-        guess.keys["blank"] = profile.blank_reason
-    if scale and profile.question and profile.question.note:
+    if scale and profile.question.blank != "no answer":
+        guess.keys["blank"] = profile.question.blank
+    if scale and profile.question.note:
         guess.question += f" {profile.question.note}"
 
 
@@ -280,67 +240,204 @@ def _default_path(file: Path) -> Path:
     return file.with_name(f"{stem(file)}.study.toml")
 
 
-_SIZE = re.compile(
-    r"(?:(?:total|number|no|weighted|unweighted) (?:of )?)?(?:completed |eligible |survey )?"
-    r"(?:n|count|counts|base|respondents?|responses?|answers|surveys|frequency|freq|sample)"
-    r"(?: size| count| n)?"
-)
-_SHARE = re.compile(r"(?:.*\b)?(?:percent|percentage|pct|share|proportion)(?:\b.*)?")
-_SUMMARY = re.compile(
-    r"(?:mean|average|avg|median|std|sd|standard deviation|std dev|standard error)(?: score| rating)?"
-    r"|ci (?:low|lower|high|upper)|(?:lower|upper) (?:ci|bound|limit)|margin of error|moe"
-)
-_SIGN = re.compile(r"%|\bpct\b", re.IGNORECASE)
-#: Words that a header of a share has, beyond which it is a question.
-_LONGEST = 6
-#: Fewest columns named like the answers of one question.
-FEWEST_ANSWERS = 3
+# several waves ----------------------------------------------------------------------------
+
+#: Likeness of two headers, from 0 to 1, from which they may be one with a slip of the pen.
+ALIKE = 0.85
+#: Share of the words of two wordings in common below which one header is two questions.
+REWORDED = 0.4
+#: Share of its values that a column must have in common with one that is spelt otherwise.
+COMMON = 0.8
+_QUESTION_NUMBER = re.compile(r"^q? ?\d+(?: [a-z])?(?= |$)")
 
 
-def check_answers_not_results(profiles: Sequence[Profile], file: str) -> None:
-    """Refuse a table of counts, shares or means, in which no row is a respondent.
+@dataclass(eq=False)
+class WaveColumn:
+    """One column over the waves."""
 
-    Raises
-    ------
-    ValueError
-        Naming the columns that say so.
+    name: str  # in the joined answers: that of the latest wave that has it
+    headers: dict[str, str]  # period to the column of that wave's answers, the latest first
+    #: Why headers that differ were taken for one column, each once.
+    reasons: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Waves:
+    """Files of one survey, matched."""
+
+    exports: Mapping[str, Export]  # period to its file, in order of time
+    columns: list[WaveColumn] = field(default_factory=list)
+
+    @property
+    def joined(self) -> Export:
+        """All answers under the latest names; NaN where a wave doesn't have the column."""
+        parts = []
+        for period, export in self.exports.items():
+            own = [column for column in self.columns if period in column.headers]
+            names = {column.headers[period]: column.name for column in own}
+            parts.append(export.answers[list(names)].rename(columns=names))
+        names_of_all = [column.name for column in self.columns]
+        answers = pd.concat(parts, ignore_index=True).reindex(columns=names_of_all)
+        latest = list(self.exports.values())[-1]
+        return replace(latest, answers=answers, questions=dict(self._questions()))
+
+    def told(self, column: WaveColumn) -> str:
+        """What moved, and where it is missing, in sentences; "" where nothing did."""
+        parts = []
+        if column.reasons:
+            headers = self._original(column).items()
+            where = "; ".join(f"'{header}' in {period}" for period, header in headers)
+            parts.append(f"Matched over waves: {where}, because {' and '.join(column.reasons)}.")
+        lacking = [period for period in self.exports if period not in column.headers]
+        if lacking:
+            parts.append(f"Not in the file of {', '.join(lacking)}: read as not asked.")
+        return " ".join(parts)
+
+    def conflict(self, column: WaveColumn) -> str:
+        """A sentence where two waves word the question or label a code otherwise; else ""."""
+        asked: dict[str, tuple[str, str]] = {}
+        labels: dict[str, tuple[str, str]] = {}
+        for period, name in column.headers.items():
+            question = self.exports[period].questions[name]
+            wording = question.asked if question.wording or question.choice else ""
+            before, other = asked.setdefault("", (period, wording)) if wording else ("", "")
+            if words_of(other) != words_of(wording):
+                return (
+                    f"Worded '{wording}' in {period} and '{other}' in {before}: is it the same "
+                    "question?"
+                )
+            for code, text in question.values.items():
+                before, label = labels.setdefault(code, (period, text))
+                if words_of(label) != words_of(text):
+                    return (
+                        f"Code {code} is labelled '{text}' in {period} and '{label}' in {before}: "
+                        "is it the same question, and which label holds?"
+                    )
+        return ""
+
+    def headers(self, column: WaveColumn) -> dict[str, str]:
+        """Header per period; empty where every wave has the same."""
+        found = self._original(column)
+        same = len({normal_header(header) for header in found.values()}) == 1
+        return {} if same and len(found) == len(self.exports) else found
+
+    def _original(self, column: WaveColumn) -> dict[str, str]:
+        """Period to the header as it stands in its file, in order of time."""
+        return {
+            period: export.questions[column.headers[period]].header
+            for period, export in self.exports.items()
+            if period in column.headers
+        }
+
+    def _questions(self) -> Iterator[tuple[str, Question]]:
+        for column in self.columns:
+            told = [self.exports[p].questions[name] for p, name in column.headers.items()]
+            values = {code: text for one in reversed(told) for code, text in one.values.items()}
+            missing = {code: text for one in reversed(told) for code, text in one.missing.items()}
+            yield column.name, replace(told[0], values=values, missing=missing)
+
+
+def match_waves(exports: Mapping[str, Export]) -> Waves:
+    """Match the columns of several files by header, by question and by values.
+
+    Examples
+    --------
+    >>> from cxlab.survey.exports.export import Question
+    >>> def export(*names):
+    ...     answers = pd.DataFrame({name: ["1", "2"] for name in names})
+    ...     return Export(Path("a.csv"), "plain", answers, {n: Question(n, n) for n in names})
+    >>> from pathlib import Path
+    >>> waves = match_waves({"2024": export("Q18AGE"), "2025": export("Q19AGE", "Q20")})
+    >>> [column.headers for column in waves.columns]
+    [{'2025': 'Q19AGE', '2024': 'Q18AGE'}, {'2025': 'Q20'}]
     """
-    numbers = [profile for profile in profiles if _is_numeric(profile)]
-    names = {profile.header: words_of(profile.header) for profile in numbers}
-    sizes = [
-        p.header
-        for p in numbers
-        if _SIZE.fullmatch(names[p.header]) and max(p.whole, default=0) > 1
-    ]
-    shares = [h for h, words in names.items() if _is_share(h, words)]
-    summaries = [h for h, words in names.items() if _SUMMARY.fullmatch(words)]
-    groups = [h for h, words in names.items() if re.search(r"\b(promoters|detractors)\b", words)]
-    answers = _named_like_answers(numbers)
-    told = (sizes[:1] + (shares or summaries)[:1]) if sizes and (shares or summaries) else []
-    told = told or (groups if len(groups) == 2 else []) or answers
-    if told:
-        raise ValueError(
-            f"{file}: every row must be the answers of one respondent; the columns "
-            f"{one_of(told[:4]).replace(' or ', ' and ')} hold results, such as counts, shares or "
-            "means. Export the answers themselves; if each row is a respondent after all, rename one of "
-            "these columns."
-        )
+    for key in ("platform", "encoding", "separator", "sheet"):
+        kinds = [str(getattr(export, key)) for export in exports.values()]
+        if len(set(kinds)) > 1:
+            raise ValueError(
+                f"the files of one table must have the same {key}; got {got(kinds)}. Save them "
+                "alike, or draft them apart and make a table of each."
+            )
+    columns: list[WaveColumn] = []
+    for period in reversed(list(exports)):
+        _add_wave(columns, period, exports)
+    return Waves(exports, columns)
 
 
-def _is_numeric(profile: Profile) -> bool:
-    """Whether most cells are numbers, also with a sign of per cent."""
-    signed = sum(n for code, n in profile.words.items() if re.fullmatch(r"[\d.,]+ ?%", code))
-    return profile.numeric + signed > profile.filled / 2 > 0
+def _add_wave(columns: list[WaveColumn], period: str, exports: Mapping[str, Export]) -> None:
+    """Find the columns so far in an earlier wave; what else it has are columns of their own."""
+    export = exports[period]
+    free = list(export.answers.columns)
+    for same, reason in _RULES:
+        for column in columns:
+            if period in column.headers:
+                continue
+            later = next(reversed(column.headers))
+            there = exports[later], column.headers[later]
+            fitting = [
+                name
+                for name in free
+                if same(there, (export, name)) and not _asks_another(there, (export, name))
+            ]
+            if len(fitting) == 1:
+                free.remove(fitting[0])
+                column.headers[period] = fitting[0]
+                column.reasons |= {reason: None} if reason else {}
+    taken = {column.name for column in columns}
+    for name in free:
+        own = f"{name} {period}" if name in taken else name
+        columns.append(WaveColumn(own, {period: name}))
 
 
-def _is_share(header: str, words: str) -> bool:
-    named = bool(_SHARE.fullmatch(words)) or bool(_SIGN.search(header))
-    return named and len(words.split()) <= _LONGEST and not re.search("complete|progress", words)
+_Place = tuple[Export, str]
 
 
-def _named_like_answers(numbers: Sequence[Profile]) -> list[str]:
-    """Headers such as Good, Fair and Poor above numbers that are no choices."""
-    counted = [p.header for p in numbers if max(p.whole, default=0) > 1 or p.fractions or p.words]
-    named = [header for header in counted if level_of(header) is not None]
-    wording = wording_of(named) if len(named) >= FEWEST_ANSWERS else None
-    return list(wording.heights) if wording is not None else []
+def _question(place: _Place) -> Question:
+    return place[0].questions[place[1]]
+
+
+def _worded(question: Question) -> str | None:
+    return words_of(question.asked) or None if question.wording or question.choice else None
+
+
+def _asks_another(first: _Place, second: _Place) -> bool:
+    """Whether two wordings have so little in common that they are two questions."""
+    one, other = (set((_worded(_question(place)) or "").split()) for place in (first, second))
+    return bool(one and other) and len(one & other) < REWORDED * len(one | other)
+
+
+def _after_number(question: Question) -> str | None:
+    """What follows a header's number: ``age`` in ``Q18AGE`` and in ``Q19AGE``."""
+    words = words_of(question.header)
+    rest = _QUESTION_NUMBER.sub("", words).strip()
+    return rest if rest != words and any(char.isalpha() for char in rest) else None
+
+
+def _same(key: Callable[[Question], str | None], first: _Place, second: _Place) -> bool:
+    one, other = (key(_question(place)) for place in (first, second))
+    return one is not None and one == other
+
+
+def _same_but_for_spelling(first: _Place, second: _Place) -> bool:
+    headers = (words_of(_question(place).header) for place in (first, second))
+    one, other = (_QUESTION_NUMBER.sub("", header).strip() for header in headers)
+    alike = difflib.SequenceMatcher(None, one, other).ratio() >= ALIKE
+    return alike and len(one) >= 4 and _common_values(first, second) >= COMMON
+
+
+def _common_values(first: _Place, second: _Place) -> float:
+    one, other = (set(export.answers[name].unique()) - {""} for export, name in (first, second))
+    return len(one & other) / max(len(one | other), 1)
+
+
+#: What two columns of different waves must have alike to be one, and how that is told.
+_RULES: tuple[tuple[Callable[[_Place, _Place], bool], str], ...] = (
+    (partial(_same, lambda one: normal_header(one.header)), ""),
+    (partial(_same, _worded), "the question is worded alike"),
+    (
+        partial(_same, lambda one: letters(one.header) or None),
+        "the headers differ in blanks or marks only",
+    ),
+    (partial(_same, _after_number), "the headers differ in the number of the question only"),
+    (_same_but_for_spelling, "the headers are spelt almost alike and hold the same values"),
+)

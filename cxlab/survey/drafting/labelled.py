@@ -1,14 +1,23 @@
-"""Codes with value labels, as statistics packages keep them: ratings, or segments."""
+"""Columns of words, as labels of codes or as texts: ratings, or segments."""
 
 from __future__ import annotations
 
 import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, rows, some
 from cxlab.survey.drafting.together import rating_batteries
-from cxlab.survey.drafting.words import hints, level_of, wording_of
+from cxlab.survey.drafting.words import (
+    LONG_HEADER,
+    Wording,
+    hints,
+    level_of,
+    together,
+    wording_of,
+    words_of,
+)
 from cxlab.survey.exports.export import NUMBER_CODES, missing_reason
 from cxlab.survey.scales import normal_code
 
@@ -16,6 +25,18 @@ from cxlab.survey.scales import normal_code
 FEWEST_STEPS, MOST_STEPS = 2, 11
 #: Height of words (see `level_of`) beyond which a scale has none, as a rule.
 STRONGEST = 4.0
+#: Different words beyond which a column is no rating.
+MOST_WORDS = 40
+#: Share of answers that may be off a worded scale before it is none.
+ODD_WORDS = 0.02
+#: Fewest steps of a worded scale; "satisfied" against "dissatisfied" makes two groups.
+FEWEST_WORDED = 3
+#: Values that a segment may have at all, and where nothing hints at one.
+MOST_VALUES, FEW_VALUES = 60, 12
+#: Values that a segment may have to be declared one by one.
+DECLARED_VALUES = 20
+#: Different texts, those of missing answers included, beyond which a column is no segment.
+MOST_TEXTS = 500
 _ONE_NUMBER = re.compile(r"\D*?(-?\d{1,2})\D*")
 _BARE_NUMBER = re.compile(r"-?\d{1,2}")
 _UNITS = re.compile(r"^[\s\W]*(?:stars?|points?|out of)?[\s\W]*$", re.IGNORECASE)
@@ -39,18 +60,14 @@ def _seen(profiles: Sequence[Profile]) -> dict[int, set[int]]:
     """Whole codes that are no known missing ones, seen in any column with the same labels."""
     together: dict[tuple[tuple[str, str], ...], set[int]] = {}
     for profile in profiles:
-        codes = {code for code in profile.whole if str(code) not in _told(profile)}
+        told = {*profile.declared, *profile.labels} - set(_rest(profile, segment=False))
+        codes = {code for code in profile.whole if str(code) not in told}
         together.setdefault(_key(profile), set()).update(codes - set(NUMBER_CODES))
     return {profile.place: together[_key(profile)] for profile in profiles}
 
 
 def _key(profile: Profile) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(profile.labels.items()))
-
-
-def _told(profile: Profile) -> set[str]:
-    """Codes that a label or the file says to be missing."""
-    return {*profile.declared, *profile.labels} - set(_rest(profile, segment=False))
 
 
 def _labelled(profile: Profile, seen: Collection[int]) -> Guess | None:
@@ -267,8 +284,7 @@ def _share_codes(guesses: Sequence[Guess]) -> None:
     }
     for guess in guesses:
         if guess.scale is not None and common and not guess.keys.get("shift"):
-            one = guess.scale
-            guess.scale = ScaleGuess(one.low, one.high, one.labels, common, family=one.family)
+            guess.scale = replace(guess.scale, missing=common)
             guess.missing = {t: r for t, r in guess.missing.items() if t not in common}
 
 
@@ -297,3 +313,99 @@ def _segment(profile: Profile, labels: Mapping[str, str]) -> Guess | None:
             'and role = "touchpoint".'
         )
     return Guess(profile, "segment", question, values=values, missing=missing)
+
+
+# texts ------------------------------------------------------------------------------------
+
+
+def _wording(profile: Profile) -> tuple[Wording, dict[str, str]] | None:
+    """The wording of a column and what of it is missing."""
+    if len(profile.counts) > MOST_WORDS:
+        return None
+    missing, texts, odd = {}, [], []
+    for code in profile.counts:
+        text = profile.spelling[code]
+        reason = profile.declared.get(code) or missing_reason(text)
+        if reason and (code in profile.declared or level_of(text) is None):
+            missing[text] = reason
+        elif level_of(text) is None:
+            odd.append(text)
+        else:
+            texts.append(text)
+    wording = wording_of(texts)
+    stray = sum(profile.counts[code] for code in profile.counts if profile.spelling[code] in odd)
+    if wording is None or len(wording.steps) < FEWEST_WORDED or stray > ODD_WORDS * profile.filled:
+        return None
+    return wording, missing | dict.fromkeys(odd, "invalid")
+
+
+def worded(profiles: Sequence[Profile]) -> list[Guess]:
+    """Guesses for the columns whose texts are the words of a scale; one scale a battery, if it is."""
+    found = {profile.place: one for profile in profiles if (one := _wording(profile))}
+    guesses = []
+    for battery in rating_batteries([one for one in profiles if one.place in found]):
+        shared = together([found[profile.place][0] for profile in battery])
+        for profile in battery:
+            wording, missing = found[profile.place]
+            scale = _worded_scale(shared or wording)
+            guesses.append(Guess(profile, "rating", scale=scale, missing=missing))
+    return guesses
+
+
+def _worded_scale(wording: Wording) -> ScaleGuess:
+    question = ""
+    if wording.unseen:
+        unseen = ", ".join(str(score) for score in wording.unseen)
+        question = f"Nobody chose {unseen}, whose words are not known."
+    return ScaleGuess(
+        1, len(wording.steps), wording.labels, question=question, family=wording.family
+    )
+
+
+def text_segment(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
+    """Recognises a segment by how few texts there are and how often they come."""
+    if len(profile.counts) > MOST_TEXTS:
+        return None
+    missing = profile.missing(segment=True)
+    codes = [code for code in profile.counts if profile.spelling[code] not in missing]
+    average = sum(profile.counts[code] for code in codes) / max(len(codes), 1)
+    hinted = len(words_of(item).split()) <= LONG_HEADER and hints(item, "segment")
+    few = len(codes) <= FEW_VALUES and average >= 2
+    more = len(codes) <= MOST_VALUES and average >= (2 if hinted else 5)
+    longest = max((len(code) for code in codes), default=0)
+    if not codes or not (few or more) or longest > 100:
+        return None
+    if len(codes) == 1 and not profile.blank and not missing:
+        return Guess(profile, "ignore", "one value only")
+    texts = sorted((profile.spelling[code] for code in codes), key=_by_first_number)
+    question = f"Guessed: a segment of {len(codes)} values, {some(texts, 5)}. Is it?"
+    question += _nearly_alike(profile, codes)
+    values = {text: text for text in texts} if len(codes) <= DECLARED_VALUES else {}
+    return Guess(profile, "segment", question, values=values, missing=missing)
+
+
+def _by_first_number(text: str) -> tuple[bool, float, bool, str]:
+    """Order of values: "Under 18" before "18-24" before "> 60", then words by the alphabet."""
+    number = re.search(r"\d[\d,]*(?:\.\d+)?", text)
+    if number is None:
+        return (True, 0.0, False, text.casefold())
+    below = bool(re.match(r"\s*(?:<|under|below|less|up to|to\b)", text.casefold()))
+    value = float(number[0].replace(",", "") or 0)
+    return (False, value - (0.5 if below else 0), False, text.casefold())
+
+
+def _nearly_alike(profile: Profile, codes: list[str]) -> str:
+    import difflib
+
+    for code in codes:
+        if any(character.isdigit() for character in code) or len(code) < 4:
+            continue
+        rare = [o for o in codes if o != code and profile.counts[o] * 20 <= profile.counts[code]]
+        near = difflib.get_close_matches(code, rare, n=1, cutoff=0.85)
+        if near and not any(character.isdigit() for character in near[0]):
+            odd, usual = profile.spelling[near[0]], profile.spelling[code]
+            return (
+                f" '{odd}' ({rows(profile.counts[near[0]])}) is spelt almost like '{usual}': "
+                f'if it is the same, set "{odd}" = "{usual}".'
+            )
+    return ""

@@ -31,48 +31,29 @@ _NUMBERS = (
 
 @dataclass(frozen=True)
 class Profile:
-    """Counts of one column.
-
-    Attributes
-    ----------
-    header : str
-    place : int
-        Position in the file, from 0.
-    rows, blank : int
-        Rows of the file, and how many are blank here.
-    counts : dict of str to int
-        Code (see `normal_code`) to rows, blanks apart, in order of appearance.
-    spelling : dict of str to str
-        Code to its most frequent text; whole numbers without decimals.
-    question : Question or None
-        What the export file says of it.
-    repeated : bool
-        Whether a value occurs in several rows (of one wave) or a row is blank.
-    padded : int
-        Rows of whole numbers that begin with a 0, as in 007.
-    """
+    """Counts of one column."""
 
     header: str
-    place: int
+    place: int  # position in the file, from 0
     rows: int
     blank: int
+    #: Code (see `normal_code`) to rows, blanks apart, in order of appearance.
     counts: dict[str, int]
-    spelling: dict[str, str]
-    question: Question | None = None
-    repeated: bool = True
-    padded: int = 0
+    spelling: dict[str, str]  # code to its most frequent text; whole numbers without decimals
+    question: Question  # what the export file says of it
+    unique: bool  # whether every row (of a wave) holds something else
+    padded: int  # rows of whole numbers that begin with a 0, as in 007
 
     @cached_property
     def declared(self) -> dict[str, str]:
         """Codes that the file declares to be missing, with their reasons."""
-        missing = self.question.missing if self.question else {}
-        return {normal_code(code): reason for code, reason in missing.items()}
+        return {normal_code(code): reason for code, reason in self.question.missing.items()}
 
     @cached_property
     def labels(self) -> dict[str, str]:
         """Codes with a label in the file."""
-        values = self.question.values if self.question else {}
-        labels = {normal_code(code): " ".join(label.split()) for code, label in values.items()}
+        values = self.question.values.items()
+        labels = {normal_code(code): " ".join(label.split()) for code, label in values}
         return {code: label for code, label in labels.items() if label}
 
     @cached_property
@@ -105,7 +86,7 @@ class Profile:
     @property
     def asked(self) -> str:
         """The question in words; the header where the file doesn't say."""
-        return self.question.asked if self.question else self.header
+        return self.question.asked
 
     @property
     def coded(self) -> bool:
@@ -118,11 +99,6 @@ class Profile:
         return f"{self.header} {self.asked}" if self.coded else self.header
 
     @property
-    def blank_reason(self) -> str:
-        """Why a cell is blank, as far as the platform says."""
-        return self.question.blank if self.question else "no answer"
-
-    @property
     def filled(self) -> int:
         """Rows that hold something."""
         return self.rows - self.blank
@@ -132,17 +108,11 @@ class Profile:
         """Rows that hold a number."""
         return sum(self.whole.values()) + sum(self.fractions.values())
 
-    @property
-    def unique(self) -> bool:
-        """Whether every row (of a wave) holds something else."""
-        return not self.repeated
-
     def written(self, code: str) -> str:
         """A code as it stands in the file."""
-        if code in self.spelling or self.question is None:
-            return self.spelling.get(code, code)
-        codes = [*self.question.missing, *self.question.values]
-        return next((text for text in codes if normal_code(text) == code), code)
+        codes = reversed([*self.question.missing, *self.question.values])
+        told = {normal_code(text): text for text in codes}
+        return self.spelling.get(code, told.get(code, code))
 
     def missing(self, *, segment: bool) -> dict[str, str]:
         """Texts that are declared to be missing or read like a missing answer, with reasons."""
@@ -189,8 +159,8 @@ def profile_column(
             for code, (_, text) in spelling.items()
             if code
         },
-        question=question,
-        repeated=bool(blank) or _repeated(raw, len(counts) < rows_asked, waves),
+        question=question or Question(str(raw.name), str(raw.name)),
+        unique=not blank and not _repeated(raw, len(counts) < rows_asked, waves),
         padded=padded,
     )
 
@@ -206,26 +176,15 @@ def _repeated(raw: pd.Series, in_all: bool, waves: Sequence[object] | None) -> b
 
 @dataclass(frozen=True)
 class ScaleGuess:
-    """A scale that ratings were found on.
-
-    Attributes
-    ----------
-    low, high : int
-    labels : mapping of int to str
-    missing : mapping of str to str
-        Codes next to the scale, asked about once for all its columns.
-    question : str
-        What only the columns of this scale raise.
-    family : str
-        What is rated, for scales in words.
-    """
+    """A scale that ratings were found on."""
 
     low: int
     high: int
     labels: Mapping[int, str] = field(default_factory=dict)
+    #: Codes next to the scale, asked about once for all its columns.
     missing: Mapping[str, str] = field(default_factory=dict)
-    question: str = ""
-    family: str = ""
+    question: str = ""  # what only the columns of this scale raise
+    family: str = ""  # what is rated, for scales in words
 
     @property
     def name(self) -> str:
@@ -253,40 +212,19 @@ class ScaleGuess:
 
 @dataclass
 class Guess:
-    """What one column seems to be.
-
-    Attributes
-    ----------
-    profile : Profile
-    role : str
-        A role of the study file, or ``"ignore"``.
-    question : str
-        What was guessed and what to check; without the missing codes.
-    scale : ScaleGuess or None
-    missing : dict of str to str
-        Text as written to reason.
-    values : dict of str to str
-        Code to label, for segments.
-    keys : dict
-        Further keys of the study file.
-    doubt : str
-        Why somebody has to decide by hand, where the file itself gives no evidence.
-    headers : dict of str to str
-        Period to header, where several waves differ in it.
-    moved : str
-        How the column was matched over the waves, and where it is missing.
-    """
+    """What one column seems to be."""
 
     profile: Profile
-    role: str
-    question: str = ""
+    role: str  # A role of the study file, or ``"ignore"``
+    question: str = ""  # what was guessed and what to check; without the missing codes
     scale: ScaleGuess | None = None
-    missing: dict[str, str] = field(default_factory=dict)
-    values: dict[str, str] = field(default_factory=dict)
-    keys: dict[str, object] = field(default_factory=dict)
-    doubt: str = ""
+    missing: dict[str, str] = field(default_factory=dict)  # text as written to reason
+    values: dict[str, str] = field(default_factory=dict)  # code to label, for segments
+    keys: dict[str, object] = field(default_factory=dict)  # further keys of the study file
+    doubt: str = ""  # why somebody has to decide by hand, where the file itself gives no evidence
+    #: Period to header, where several waves differ in it.
     headers: dict[str, str] = field(default_factory=dict)
-    moved: str = ""
+    moved: str = ""  # how the column was matched over the waves, and where it is missing
 
     @property
     def by_hand(self) -> bool:
@@ -295,8 +233,7 @@ class Guess:
         Labels, or what the platform says, are evidence of an outcome. No file says who is a
         customer, or which sampled unit is a cluster.
         """
-        question = self.profile.question
-        told = bool(self.profile.labels) or bool(question and question.note)
+        told = bool(self.profile.labels) or bool(self.profile.question.note)
         named = self.role == "outcome" and not told
         return bool(self.doubt) or named or self.role in ("customer", "cluster")
 
@@ -321,12 +258,14 @@ class Guess:
             asked += ' If it was not put to them, set blank = "not asked".'
         return " ".join(part for part in (asked, self.moved, self.doubt) if part)
 
-    @property
-    def scores(self) -> dict[str, float]:
-        """Code to score, for the answers of a rating."""
-        scale = self.scale
-        if scale is None:
-            return {}
+    def scored(self, raw: pd.Series) -> pd.Series:
+        """The scores of raw answers; NaN where there is none."""
+        by_code = self._scores(self.scale) if self.scale else {}
+        by_text = {text: by_code.get(normal_code(text)) for text in raw.dropna().unique()}
+        return raw.map(by_text).astype("float64")
+
+    def _scores(self, scale: ScaleGuess) -> dict[str, float]:
+        """Code to score."""
         by_word = {text.casefold(): float(score) for score, text in scale.labels.items()}
         found: dict[str, float] = {}
         for code, text in self.profile.spelling.items():
@@ -338,12 +277,6 @@ class Guess:
                 score = float(code) + int(str(self.keys.get("shift", 0)))
                 found[code] = scale.low + scale.high - score if self.keys.get("reverse") else score
         return found
-
-    def scored(self, raw: pd.Series) -> pd.Series:
-        """The scores of raw answers; NaN where there is none."""
-        by_code = self.scores
-        by_text = {text: by_code.get(normal_code(text)) for text in raw.dropna().unique()}
-        return raw.map(by_text).astype("float64")
 
 
 def _number_in_words(number: int) -> str:

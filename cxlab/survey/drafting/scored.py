@@ -1,57 +1,48 @@
-"""Columns of scores: in words, in numbers, or in both."""
+"""Columns of scores in numbers, and the scales that these are on."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from cxlab.survey.drafting.numeric import (
-    HIGHEST,
-    Rating,
-    heavy_codes,
-    lump_at_six,
-    rating_of,
-    scale_of,
-    two_values,
-)
-from cxlab.survey.drafting.profile import Guess, Profile, ScaleGuess
+from cxlab.survey.drafting.labelled import MOST_WORDS, worded
+from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, rows, some
 from cxlab.survey.drafting.together import rating_batteries
 from cxlab.survey.drafting.words import (
     LONG_HEADER,
-    Wording,
     hints,
     level_of,
     names_a_customer,
-    together,
-    wording_of,
     words_of,
 )
-from cxlab.survey.exports.export import missing_reason
+from cxlab.survey.exports.export import NUMBER_CODES, missing_reason
 
-#: Share of answers that may be off a worded scale before it is none.
-ODD_WORDS = 0.02
-#: Different words beyond which a column is no rating.
-MOST_WORDS = 40
-#: Fewest steps of a worded scale; "satisfied" against "dissatisfied" makes two groups.
-FEWEST_STEPS = 3
+#: Highest code that a usual scale may have: 0–10 stored as 1–11.
+HIGHEST = 11
+#: Share of the rows from which a far code means that the touchpoint was never used.
+HEAVY = 0.15
+#: Share of answers that may be off the scale (typing errors) before it is no rating at all.
+STRAY_SHARE = 0.05
+#: Fewest answers from which a gap between codes says anything.
+ENOUGH = 30
+#: How much more often than 5 the code 6 must come to look like "never used".
+LUMP = 2.0
+USUAL_TOPS = (3, 4, 5, 7)
+#: What codes beyond a gap above the values usually stand for.
+BEYOND = {6: "never used", 7: "don't know", 8: "don't know", 9: "no answer"}
+#: Codes above a usual top that come less often than this look like typing errors.
+TYPING_ERRORS = 0.005
 _NUMBER_FIRST = re.compile(r"(\d{1,2})\s*(?:[-–—:.=)]|\s|\()\s*\(?([a-z].*)")
 _NUMBER_LAST = re.compile(r"([a-z].*?)\s*[-–—:=(\[]\s*(\d{1,2})\s*[)\]]?")
 
 
 def scored(profiles: Sequence[Profile], items: Mapping[int, str]) -> list[Guess]:
-    """Guesses for all columns that are ratings; roles are settled later.
-
-    Parameters
-    ----------
-    profiles : sequence of Profile
-        Columns that nothing else has claimed.
-    items : mapping of int to str
-        Position to the header without the question it shares with neighbours.
-    """
-    worded = [(profile, *found) for profile in profiles if (found := _worded(profile))]
-    guesses = _worded_guesses(worded)
-    rest = [profile for profile in profiles if profile not in [one[0] for one in worded]]
+    """Guesses for all columns that are ratings; roles are settled later."""
+    guesses = worded(profiles)
+    in_words = {guess.profile.place for guess in guesses}
+    rest = [profile for profile in profiles if profile.place not in in_words]
     ratings = {
         profile.place: rating
         for profile in rest
@@ -59,62 +50,6 @@ def scored(profiles: Sequence[Profile], items: Mapping[int, str]) -> list[Guess]
     }
     ratings |= _beside_ratings(rest, ratings)
     return guesses + _numbered_guesses(rest, ratings)
-
-
-def _worded(profile: Profile) -> tuple[Wording, dict[str, str]] | None:
-    """The wording of a column and what of it is missing."""
-    if len(profile.counts) > MOST_WORDS:
-        return None
-    missing, texts, odd = {}, [], []
-    for code in profile.counts:
-        text = profile.spelling[code]
-        reason = profile.declared.get(code) or missing_reason(text)
-        if reason and (code in profile.declared or level_of(text) is None):
-            missing[text] = reason
-        elif level_of(text) is None:
-            odd.append(text)
-        else:
-            texts.append(text)
-    wording = wording_of(texts)
-    stray = sum(profile.counts[code] for code in profile.counts if profile.spelling[code] in odd)
-    if wording is None or len(wording.steps) < FEWEST_STEPS or stray > ODD_WORDS * profile.filled:
-        return None
-    return wording, missing | dict.fromkeys(odd, "invalid")
-
-
-def _worded_guesses(worded: Sequence[tuple[Profile, Wording, dict[str, str]]]) -> list[Guess]:
-    wordings = {profile.place: wording for profile, wording, _ in worded}
-    missing = {profile.place: reasons for profile, _, reasons in worded}
-    guesses = []
-    for battery in rating_batteries([profile for profile, _, _ in worded]):
-        for group in _of_one_family(battery, wordings):
-            scale = _worded_scale(group)
-            guesses += [
-                Guess(profile, "rating", scale=scale, missing=missing[profile.place])
-                for profile, _ in group
-            ]
-    return guesses
-
-
-def _of_one_family(
-    battery: Sequence[Profile], wordings: Mapping[int, Wording]
-) -> list[list[tuple[Profile, Wording]]]:
-    """Columns of a battery whose wordings make one scale; alone where they don't."""
-    pairs = [(profile, wordings[profile.place]) for profile in battery]
-    if together([wording for _, wording in pairs]) is not None:
-        return [pairs]
-    return [[pair] for pair in pairs]
-
-
-def _worded_scale(group: Sequence[tuple[Profile, Wording]]) -> ScaleGuess:
-    wording = together([wording for _, wording in group]) or group[0][1]
-    question = ""
-    if wording.unseen:
-        unseen = ", ".join(str(score) for score in wording.unseen)
-        question = f"Nobody chose {unseen}, whose words are not known."
-    return ScaleGuess(
-        1, len(wording.steps), wording.labels, question=question, family=wording.family
-    )
 
 
 def _numbered(profile: Profile, item: str) -> Rating | None:
@@ -244,79 +179,229 @@ def _numbered_guess(rating: Rating, scale: ScaleGuess, never_used: set[str]) -> 
         near = rating.profile.spelling
         missing |= {near[code]: why for code, why in scale.missing.items() if code in near}
         scale = replace(scale, missing={})
-    return Guess(
-        rating.profile,
-        "rating",
-        question=" ".join(rating.notes),
-        scale=scale,
-        missing=missing,
+    return Guess(rating.profile, "rating", " ".join(rating.notes), scale, missing)
+
+
+# scales of numbers ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rating:
+    """A column whose answers may be scores."""
+
+    profile: Profile
+    scores: dict[int, int]  # codes from 0 to 11, with their rows
+    #: Text as written to reason: far codes, words, and what cannot be a score.
+    missing: dict[str, str]
+    notes: tuple[str, ...] = ()  # what to ask about them
+    #: Texts that hold their score, such as ``10 - Extremely likely``.
+    labels: Mapping[int, str] | None = None
+
+
+def rating_of(profile: Profile, labels: Mapping[str, int] | None = None) -> Rating | None:
+    """The column as a rating, or None when most of it cannot be scores."""
+    labels = labels or {}
+    words = sum(profile.words[code] for code in profile.words if code not in labels)
+    if len(profile.words) > MOST_WORDS and words > profile.rows / 2:
+        return None
+    scores: Counter[int] = Counter()
+    missing: dict[str, str] = {}
+    strange: dict[str, int] = {}
+    lowest = _lowest(profile)
+    for code, count in profile.counts.items():
+        if code in profile.declared:
+            missing[profile.spelling[code]] = profile.declared[code]
+            continue
+        number = labels.get(code, int(code) if WHOLE.fullmatch(code) else None)
+        reason = missing_reason(code) if number is None else NUMBER_CODES.get(number)
+        if number is not None and lowest <= number <= HIGHEST:
+            scores[number] += count
+        elif reason:
+            missing[profile.spelling[code]] = reason
+        else:
+            strange[code] = count
+    answers = sum(scores.values())
+    if not answers or sum(strange.values()) > STRAY_SHARE * answers:
+        return None
+    missing.update({profile.spelling[code]: "invalid" for code in strange})
+    return Rating(
+        profile,
+        dict(scores),
+        missing,
+        _notes(profile, strange),
+        {number: profile.spelling[code] for code, number in labels.items()} or None,
     )
 
 
-_ONLY_RATING = (
-    "It is the only {} of the file, so it is taken as the outcome. If it is the likelihood to "
-    'recommend, set scale = "likelihood_to_recommend"; if it rates one touchpoint only, set '
-    'role = "touchpoint".'
-)
+def _lowest(profile: Profile) -> int:
+    """0, or -k for scales from -k to k, whose negative codes are all there and come often."""
+    negative = {code: count for code, count in profile.whole.items() if -5 <= code < 0}
+    bottom, top = min(negative, default=0), max(profile.whole, default=0)
+    mirrored = set(negative) == set(range(bottom, 0)) and top in (-bottom, -bottom - 1)
+    often = sum(negative.values()) > STRAY_SHARE * profile.filled
+    return bottom if bottom < -1 and mirrored and often else 0
 
 
-def settle_roles(guesses: Sequence[Guess], items: Mapping[int, str]) -> None:
-    """Outcomes by their names, the other ratings as touchpoints; says so in the question."""
-    ordered = sorted(guesses, key=lambda guess: guess.profile.place)
-    overall = _overall(ordered, items)
-    if overall is None and not any(hints(g.profile.hinted, "recommend") for g in ordered):
-        overall = _lone(ordered)
-    for guess in ordered:
-        recommend = hints(guess.profile.hinted, "recommend")
-        guess.role = "outcome" if recommend or guess is overall else "touchpoint"
-        guess.question = _role_question(guess, recommend)
-
-
-def _overall(guesses: Sequence[Guess], items: Mapping[int, str]) -> Guess | None:
-    """The first rating named overall or the like, else the first named satisfaction."""
-    for hint in ("outcome", "satisfaction"):
-        for guess in guesses:
-            item = items[guess.profile.place]
-            if hints(item, hint) and not hints(guess.profile.hinted, "recommend"):
-                return guess
-    return None
-
-
-def _lone(guesses: Sequence[Guess]) -> Guess | None:
-    """The only rating, or the only one from 0 to 10, doubted as the outcome."""
-    long = [one for one in guesses if one.scale and (one.scale.low, one.scale.high) == (0, 10)]
-    for only, kind in ((guesses, "rating"), (long, "rating from 0 to 10")):
-        if len(only) == 1:
-            only[0].doubt = _ONLY_RATING.format(kind)
-            return only[0]
-    return None
-
-
-def _role_question(guess: Guess, recommend: bool) -> str:
-    scale = guess.scale
-    if scale is None:
-        return guess.question
-    answers = guess.profile.filled - sum(
-        guess.profile.counts[code]
-        for code, text in guess.profile.spelling.items()
-        if text in guess.missing or code in scale.missing
-    )
-    in_words = any(text not in guess.missing for text in _words(guess))
-    what = f"Guessed: {'an outcome' if guess.role == 'outcome' else 'a touchpoint'}"
-    told = [f"{what}, {answers:,} answers from {scale.low} to {scale.high}. Is it?"]
-    if (scale.low, scale.high) == (0, 10):
-        why = "Named like an NPS question, but that" if recommend else "An NPS"
-        change = (
-            "its scale has the bins and metrics of likelihood_to_recommend."
-            if scale.labels and in_words
-            else 'you set scale = "likelihood_to_recommend".'
+def _notes(profile: Profile, strange: Mapping[str, int]) -> tuple[str, ...]:
+    between = [profile.spelling[code] for code in strange if code in profile.fractions]
+    other = [profile.spelling[code] for code in strange if code not in profile.fractions]
+    notes = []
+    if between:
+        notes.append(
+            f"{some(between)} lies between two scores and is never rounded: it is read as invalid, "
+            "unless you correct the file or declare the column as a number."
         )
-        told.append(f"{why} is never assumed: it is reported as a mean until {change}")
-        told.append(scale.question)
-    elif scale.high > 7:
-        told.append(scale.question)
-    return " ".join(part for part in [*told, guess.question] if part)
+    if other:
+        notes.append(f"{some(other)} is no score of it: typing errors?")
+    return tuple(notes)
 
 
-def _words(guess: Guess) -> list[str]:
-    return [guess.profile.spelling[code] for code in guess.profile.words]
+def scale_of(ratings: Sequence[Rating], *, six_is_code: bool = False) -> ScaleGuess | None:
+    """The scale of a battery of ratings (or of one), None when its codes are no scale.
+
+    Codes that may be "blank" or "never used" (0 below 1–5, 6 above it, 9 beyond a gap, 11
+    above 0–10) are guessed by how often they come, and always asked about.
+    """
+    scores: Counter[int] = Counter()
+    labels: dict[int, str] = {}
+    for rating in ratings:
+        scores.update(rating.scores)
+        labels.update(rating.labels or {})
+    top, errors = max(scores), _typing_errors(scores)
+    if min(scores) < 0:
+        guess = ScaleGuess(min(scores), -min(scores))
+    elif errors:
+        high = max(code for code in scores if code < min(errors))
+        guess = _with_codes(scores, high, dict.fromkeys(errors, "invalid"))
+    elif top > 7:
+        guess = _long_scale(scores)
+    elif top >= 3:
+        guess = _short_scale(scores, six_is_code)
+    else:
+        return None
+    known = {
+        score: text for score, text in sorted(labels.items()) if str(score) not in guess.missing
+    }
+    return replace(guess, labels=known)
+
+
+def _long_scale(scores: Mapping[int, int]) -> ScaleGuess:
+    top, zero = max(scores), 0 in scores
+    beyond = _beyond_gap(scores)
+    if top <= 9 and not zero and beyond:
+        return _with_codes_beyond(scores, beyond)
+    if top == 11 and zero:
+        return ScaleGuess(
+            0, 10, missing={"11": "no answer"},
+            question="11 lies above 0 to 10: is it the code for blank?",
+        )  # fmt: skip
+    if top == 11:
+        return ScaleGuess(
+            1, 11,
+            question="The codes run from 1 to 11. If it is a 0–10 question stored one higher (11 "
+            'means 10), set scale = "zero_to_ten" and shift = -1. If 11 is a code for blank, set '
+            'scale = "zero_to_ten" and missing = { 11 = "no answer" }.',
+        )  # fmt: skip
+    if zero:
+        return ScaleGuess(0, 10)
+    return ScaleGuess(
+        1, 10,
+        question=f"Nobody gave 0{'' if top == 10 else f' or more than {top}'}: if the scale begins "
+        'at 0, set scale = "zero_to_ten"; if its codes are one higher than the scores, also '
+        "shift = -1.",
+    )  # fmt: skip
+
+
+def _short_scale(scores: Mapping[int, int], six_is_code: bool) -> ScaleGuess:
+    top, beyond = max(scores), _beyond_gap(scores)
+    if beyond:
+        return _with_codes_beyond(scores, beyond)
+    if top == 6 and (0 in scores or six_is_code):
+        return _with_codes(scores, 5, {6: "never used"})
+    if top == 6:
+        return ScaleGuess(
+            1, 6,
+            question=f"6 ({rows(scores[6])}) is read as the best score: or is it the code for "
+            "never used above a scale of 1 to 5? Then set range = [1, 5] and "
+            'missing = { 6 = "never used" }.',
+        )  # fmt: skip
+    return _with_codes(scores, top, {})
+
+
+def _with_codes(scores: Mapping[int, int], high: int, codes: Mapping[int, str]) -> ScaleGuess:
+    """A scale from 1 with codes beside it, each asked about; 0 is one of them."""
+    missing = ({0: "no answer"} if 0 in scores else {}) | dict(codes)
+    asks = [
+        f"{code} ({rows(scores[code])}) is read as {why}"
+        + (f", above the best score of {high}" if code == high + 1 else "")
+        for code, why in missing.items()
+    ]
+    question = (
+        f"{' and '.join(asks)}. Is that so, or are these scores? Then put them into range and bins "
+        "instead of missing."
+    )
+    declared = {str(code): why for code, why in missing.items()}
+    return ScaleGuess(1, high, missing=declared, question=question if asks else "")
+
+
+def _with_codes_beyond(scores: Mapping[int, int], beyond: Sequence[int]) -> ScaleGuess:
+    high = max(code for code in scores if code < beyond[0])
+    return _with_codes(scores, high, {code: BEYOND[code] for code in beyond})
+
+
+def _above_full(scores: Mapping[int, int]) -> Iterator[tuple[int, list[int]]]:
+    """Usual tops below which every code comes, each with the codes above it."""
+    for top in USUAL_TOPS:
+        above = sorted(code for code in scores if code > top)
+        if above and all(code in scores for code in range(1, top + 1)):
+            yield top, above
+
+
+def _typing_errors(scores: Mapping[int, int]) -> list[int]:
+    """Codes above a full scale that hardly ever come."""
+    few = TYPING_ERRORS * sum(scores.values())
+    found = (above for _, above in _above_full(scores) if sum(scores[one] for one in above) < few)
+    return next(found, [])
+
+
+def _beyond_gap(scores: Mapping[int, int]) -> list[int]:
+    """Codes above a full scale that is followed by a gap."""
+    if sum(scores.values()) < ENOUGH:
+        return []
+    found = (codes for top, codes in _above_full(scores) if codes[0] > top + 1 and codes[-1] < 10)
+    return next(found, [])
+
+
+def heavy_codes(rating: Rating) -> set[str]:
+    """Far codes above the scale that come too often to be anything but "never used"."""
+    counts, total = rating.profile.whole, rating.profile.rows
+    if total < ENOUGH:
+        return set()
+    return {
+        text
+        for text, reason in rating.missing.items()
+        if reason != "invalid" and text.isdecimal() and counts.get(int(text), 0) > HEAVY * total
+    }
+
+
+def lump_at_six(rating: Rating) -> bool:
+    """Codes up to 6 with far more 6s than 5s, or a rise to 6 behind a fall from 4 to 5."""
+    six, five, four = (rating.scores.get(code, 0) for code in (6, 5, 4))
+    lump = six > LUMP * max(five, 1) or (six > five and five < four)
+    return max(rating.scores) == 6 and lump
+
+
+def two_values(scores: Mapping[int, int]) -> bool:
+    """Whether the codes are two values, such as yes and no, and codes for no answer far above.
+
+    Examples
+    --------
+    >>> two_values({1: 60, 2: 50, 9: 10}), two_values({1: 60, 2: 50, 3: 10})
+    (True, False)
+    """
+    above = [code for code in scores if code > 2]
+    return (
+        sum(scores.values()) >= ENOUGH
+        and len(scores) - len(above) == 2
+        and (all(6 <= code <= 9 for code in above))
+    )

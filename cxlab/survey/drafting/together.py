@@ -1,4 +1,4 @@
-"""Columns seen together: rankings, choices, batteries, several surveys in one, directions."""
+"""Columns seen together: rankings, choices, batteries, several surveys, directions, results."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from cxlab.core.messages import one_of
 from cxlab.survey.drafting.profile import Guess, Profile, rows, some
-from cxlab.survey.drafting.words import hints, shared_beginning, words_of
+from cxlab.survey.drafting.words import hints, level_of, shared_beginning, wording_of, words_of
 from cxlab.survey.exports.export import missing_reason
 from cxlab.survey.scales import normal_code
 
@@ -26,7 +27,7 @@ def find_rankings(raw: pd.DataFrame, profiles: Sequence[Profile]) -> list[list[i
     Rows with every column filled decide; where there are none, rows with three ranks or
     more whose ranks are 1..m do ("rank your top three").
     """
-    whole = [_could_be_ranks(profile) for profile in profiles]
+    whole = [bool(p.whole) and not p.fractions and not p.words for p in profiles]
     ranks = np.full(raw.shape, np.nan)
     for place in np.flatnonzero(whole):
         ranks[:, place] = pd.to_numeric(raw.iloc[:, place], errors="coerce")
@@ -37,10 +38,6 @@ def find_rankings(raw: pd.DataFrame, profiles: Sequence[Profile]) -> list[list[i
             runs.append(run)
         start += len(run) or 1
     return runs
-
-
-def _could_be_ranks(profile: Profile) -> bool:
-    return bool(profile.whole) and not profile.fractions and not profile.words
 
 
 def _ranking_from(
@@ -91,8 +88,7 @@ def _one_choice(profile: Profile) -> bool:
     if len(chosen) != 1 or not profile.blank + len(profile.counts) - len(chosen):
         return False
     if profile.coded and chosen == ["1"] and "0" not in profile.labels:
-        choice = profile.question is not None and bool(profile.question.choice)
-        return choice or set(profile.labels) == {"1"}
+        return bool(profile.question.choice) or set(profile.labels) == {"1"}
     return chosen[0] in profile.words and missing_reason(chosen[0]) is None
 
 
@@ -151,15 +147,7 @@ def note_surveys(
 ) -> None:
     """Doubt ratings whose scores belong to several surveys, or to several questions.
 
-    Parameters
-    ----------
-    texts : DataFrame
-        The file, as text.
-    ratings : sequence of Guess
-        Their ``doubt`` is set where another column tells surveys or questions apart; where that
-        column's header names surveys, the role becomes ``text``.
-    profiles : sequence of Profile
-        All columns of the file.
+    Where the column that tells them apart names surveys, the rating's role becomes ``text``.
     """
     rated = {guess.profile.place for guess in ratings}
     kinds = [p for p in profiles if p.place not in rated and _may_be_kinds(p)]
@@ -305,3 +293,133 @@ def _correlations(texts: pd.DataFrame, ratings: Sequence[Guess]) -> dict[int, fl
         if both.sum() >= FEWEST and own[both].std() > 0 and others[both].std() > 0:
             found[int(place)] = float(own[both].corr(others[both]))
     return found
+
+
+# results instead of answers ---------------------------------------------------------------
+
+_SIZE = re.compile(
+    r"(?:(?:total|number|no|weighted|unweighted) (?:of )?)?(?:completed |eligible |survey )?"
+    r"(?:n|count|counts|base|respondents?|responses?|answers|surveys|frequency|freq|sample)"
+    r"(?: size| count| n)?"
+)
+_SHARE = re.compile(r"(?:.*\b)?(?:percent|percentage|pct|share|proportion)(?:\b.*)?")
+_SUMMARY = re.compile(
+    r"(?:mean|average|avg|median|std|sd|standard deviation|std dev|standard error)(?: score| rating)?"
+    r"|ci (?:low|lower|high|upper)|(?:lower|upper) (?:ci|bound|limit)|margin of error|moe"
+)
+_SIGN = re.compile(r"%|\bpct\b", re.IGNORECASE)
+#: Words that a header of a share has, beyond which it is a question.
+_LONGEST = 6
+#: Fewest columns named like the answers of one question.
+FEWEST_ANSWERS = 3
+
+
+def check_answers_not_results(profiles: Sequence[Profile], file: str) -> None:
+    """Refuse a table of counts, shares or means, in which no row is a respondent."""
+    numbers = [profile for profile in profiles if _is_numeric(profile)]
+    names = {profile.header: words_of(profile.header) for profile in numbers}
+    sizes = [
+        p.header
+        for p in numbers
+        if _SIZE.fullmatch(names[p.header]) and max(p.whole, default=0) > 1
+    ]
+    shares = [h for h, words in names.items() if _is_share(h, words)]
+    summaries = [h for h, words in names.items() if _SUMMARY.fullmatch(words)]
+    groups = [h for h, words in names.items() if re.search(r"\b(promoters|detractors)\b", words)]
+    answers = _named_like_answers(numbers)
+    told = (sizes[:1] + (shares or summaries)[:1]) if sizes and (shares or summaries) else []
+    told = told or (groups if len(groups) == 2 else []) or answers
+    if told:
+        raise ValueError(
+            f"{file}: every row must be the answers of one respondent; the columns "
+            f"{one_of(told[:4]).replace(' or ', ' and ')} hold results, such as counts, shares or "
+            "means. Export the answers themselves; if each row is a respondent after all, rename one of "
+            "these columns."
+        )
+
+
+def _is_numeric(profile: Profile) -> bool:
+    """Whether most cells are numbers, also with a sign of per cent."""
+    signed = sum(n for code, n in profile.words.items() if re.fullmatch(r"[\d.,]+ ?%", code))
+    return profile.numeric + signed > profile.filled / 2 > 0
+
+
+def _is_share(header: str, words: str) -> bool:
+    named = bool(_SHARE.fullmatch(words)) or bool(_SIGN.search(header))
+    return named and len(words.split()) <= _LONGEST and not re.search("complete|progress", words)
+
+
+def _named_like_answers(numbers: Sequence[Profile]) -> list[str]:
+    """Headers such as Good, Fair and Poor above numbers that are no choices."""
+    counted = [p.header for p in numbers if max(p.whole, default=0) > 1 or p.fractions or p.words]
+    named = [header for header in counted if level_of(header) is not None]
+    wording = wording_of(named) if len(named) >= FEWEST_ANSWERS else None
+    return list(wording.heights) if wording is not None else []
+
+
+# roles ------------------------------------------------------------------------------------
+
+_ONLY_RATING = (
+    "It is the only {} of the file, so it is taken as the outcome. If it is the likelihood to "
+    'recommend, set scale = "likelihood_to_recommend"; if it rates one touchpoint only, set '
+    'role = "touchpoint".'
+)
+
+
+def settle_roles(guesses: Sequence[Guess], items: Mapping[int, str]) -> None:
+    """Outcomes by their names, the other ratings as touchpoints; says so in the question."""
+    ordered = sorted(guesses, key=lambda guess: guess.profile.place)
+    overall = _overall(ordered, items)
+    if overall is None and not any(hints(g.profile.hinted, "recommend") for g in ordered):
+        overall = _lone(ordered)
+    for guess in ordered:
+        recommend = hints(guess.profile.hinted, "recommend")
+        guess.role = "outcome" if recommend or guess is overall else "touchpoint"
+        guess.question = _role_question(guess, recommend)
+
+
+def _overall(guesses: Sequence[Guess], items: Mapping[int, str]) -> Guess | None:
+    """The first rating named overall or the like, else the first named satisfaction."""
+    for hint in ("outcome", "satisfaction"):
+        for guess in guesses:
+            item = items[guess.profile.place]
+            if hints(item, hint) and not hints(guess.profile.hinted, "recommend"):
+                return guess
+    return None
+
+
+def _lone(guesses: Sequence[Guess]) -> Guess | None:
+    """The only rating, or the only one from 0 to 10, doubted as the outcome."""
+    long = [one for one in guesses if one.scale and (one.scale.low, one.scale.high) == (0, 10)]
+    for only, kind in ((guesses, "rating"), (long, "rating from 0 to 10")):
+        if len(only) == 1:
+            only[0].doubt = _ONLY_RATING.format(kind)
+            return only[0]
+    return None
+
+
+def _role_question(guess: Guess, recommend: bool) -> str:
+    scale = guess.scale
+    if scale is None:
+        return guess.question
+    answers = guess.profile.filled - sum(
+        guess.profile.counts[code]
+        for code, text in guess.profile.spelling.items()
+        if text in guess.missing or code in scale.missing
+    )
+    words = [guess.profile.spelling[code] for code in guess.profile.words]
+    in_words = any(text not in guess.missing for text in words)
+    what = f"Guessed: {'an outcome' if guess.role == 'outcome' else 'a touchpoint'}"
+    told = [f"{what}, {answers:,} answers from {scale.low} to {scale.high}. Is it?"]
+    if (scale.low, scale.high) == (0, 10):
+        why = "Named like an NPS question, but that" if recommend else "An NPS"
+        change = (
+            "its scale has the bins and metrics of likelihood_to_recommend."
+            if scale.labels and in_words
+            else 'you set scale = "likelihood_to_recommend".'
+        )
+        told.append(f"{why} is never assumed: it is reported as a mean until {change}")
+        told.append(scale.question)
+    elif scale.high > 7:
+        told.append(scale.question)
+    return " ".join(part for part in [*told, guess.question] if part)

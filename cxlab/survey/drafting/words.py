@@ -144,30 +144,17 @@ def shared_beginning(headers: Sequence[str]) -> str:
     return shared[: joints[-1]] if joints else ""
 
 
-def items(headers: Sequence[str]) -> list[str]:
-    """Each header without the question it shares with a neighbour; whole where it shares none.
-
-    Examples
-    --------
-    >>> items(["ID", "How was it? - Food", "How was it? - Fun", "Why?"])
-    ['ID', 'Food', 'Fun', 'Why?']
-    """
-    shortened = []
-    for place, header in enumerate(headers):
-        neighbours = [headers[i] for i in (place - 1, place + 1) if 0 <= i < len(headers)]
-        beginnings = [shared_beginning([header, other]) for other in neighbours]
-        item = header[len(max(beginnings, key=len, default="")) :]
-        shortened.append(item.strip(" ]") if words_of(item) else header)
-    return shortened
-
-
 def labels_with_choices(profiles: Sequence[Profile]) -> list[str]:
-    """Each column's own part of its question: its choice, or what `items` leaves."""
-    shortened = items([profile.asked for profile in profiles])
-    return [
-        profile.question.choice if profile.question and profile.question.choice else item
-        for profile, item in zip(profiles, shortened, strict=True)
-    ]
+    """Each column's choice, or its question without what it shares with a neighbour's."""
+    asked = [profile.asked for profile in profiles]
+    found = []
+    for place, profile in enumerate(profiles):
+        neighbours = [asked[i] for i in (place - 1, place + 1) if 0 <= i < len(asked)]
+        beginnings = [shared_beginning([profile.asked, other]) for other in neighbours]
+        item = profile.asked[len(max(beginnings, key=len, default="")) :]
+        own = item.strip(" ]") if words_of(item) else profile.asked
+        found.append(profile.question.choice or own)
+    return found
 
 
 def label_of(item: str) -> str:
@@ -294,52 +281,32 @@ _QUALITY: dict[str, float] = {
 
 @dataclass(frozen=True)
 class Level:
-    """Where one wording stands.
+    """Where one wording stands."""
 
-    Attributes
-    ----------
-    family : str
-        What is rated, or ``""`` for a neutral word that fits any.
-    height : float
-        Greater is better; only the order counts.
-    mirrored : bool
-        Whether the other side of the scale is worded alike ("satisfied", "dissatisfied").
-    """
-
-    family: str
-    height: float
+    family: str  # what is rated, or ``""`` for a neutral word that fits any
+    height: float  # greater is better; only the order counts
+    #: Whether the other side of the scale is worded alike ("satisfied", "dissatisfied").
     mirrored: bool = False
 
 
 @dataclass(frozen=True)
 class Wording:
-    """The wordings of one column or battery, in order from worst to best.
-
-    Attributes
-    ----------
-    family : str
-    heights : dict of str to float
-        Wording to height.
-    steps : tuple of float
-        Every height of the scale, those that nobody chose included.
-    """
+    """The wordings of one column or battery, in order from worst to best."""
 
     family: str
-    heights: dict[str, float]
-    steps: tuple[float, ...]
+    heights: dict[str, float]  # wording to height
+    steps: tuple[float, ...]  # every height of the scale, those that nobody chose included
 
     @property
     def labels(self) -> dict[int, str]:
         """Score, from 1, to wording; without those that nobody chose."""
-        return {self.steps.index(height) + 1: word for word, height in self._sorted()}
+        ordered = sorted(self.heights.items(), key=lambda pair: pair[1])
+        return {self.steps.index(height) + 1: word for word, height in ordered}
 
     @property
     def unseen(self) -> list[int]:
         """Scores that nobody chose."""
         return [score for score in range(1, len(self.steps) + 1) if score not in self.labels]
-
-    def _sorted(self) -> list[tuple[str, float]]:
-        return sorted(self.heights.items(), key=lambda pair: pair[1])
 
 
 def level_of(text: str) -> Level | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +23,7 @@ from cxlab.survey.drafting.words import (
     labels_with_choices,
 )
 from cxlab.survey.exports import Export
-from cxlab.survey.files import usual_separator
+from cxlab.survey.files import usual_separator, write_whole
 from cxlab.survey.study_file import read_definition
 
 NPS_SCALE = "likelihood_to_recommend"
@@ -61,23 +59,12 @@ Reasons of missing codes: never used, no answer, don't know, not asked, invalid.
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """A study file, drafted.
+    """A study file, drafted."""
 
-    Attributes
-    ----------
-    path : Path
-        The study file.
-    guesses : tuple of Guess
-        One per column of the export, in its order.
-    export : Export
-        What it was drafted from; all waves together where there are several.
-    files : mapping of str to Path
-        Period to file, where there are several.
-    """
-
-    path: Path
-    guesses: tuple[Guess, ...]
-    export: Export
+    path: Path  # the study file
+    guesses: tuple[Guess, ...]  # one per column of the export, in its order
+    export: Export  # what it was drafted from; all waves together where there are several
+    #: Period to file, where there are several.
     files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
@@ -109,22 +96,7 @@ class Draft:
         return tomlkit.dumps(document)
 
     def write(self, output: str | Path | None = None, *, force: bool = False) -> Draft:
-        """Write the study file; returns the draft with the path that was written.
-
-        Parameters
-        ----------
-        output : path, optional
-            Default: ``<stem>.study.toml`` beside the export.
-        force : bool
-            Replace a study file that is already there.
-
-        Raises
-        ------
-        FileExistsError
-            When the study file is there, and ``force`` is False.
-        FileNotFoundError
-            When the folder isn't.
-        """
+        """Write the study file; returns the draft with the path that was written."""
         placed = replace(self, path=Path(output) if output is not None else self.path)
         check_output(placed.path, force=force)
         write_whole(placed.path, placed.text)
@@ -145,20 +117,6 @@ def check_output(path: Path, *, force: bool) -> None:
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"`output` must be in a folder that exists; got '{path}'.")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file at one stroke, so that a failure leaves the earlier one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def _about(name: str) -> Any:
@@ -323,25 +281,8 @@ def _keys(**keys: Any) -> Any:
 def accept_guesses(path: Path, *, by_hand: bool = False) -> int:
     """Remove the ``confirm`` of every guess for which the file gives evidence.
 
-    Comments and order stay.
-
-    Parameters
-    ----------
-    path : Path
-        The study file; it is replaced whole.
-    by_hand : bool
-        Also of columns marked ``by_hand``, whose role (an outcome, a customer, a cluster) was
-        guessed from a name or from values alone. Otherwise they stay open: see `settle_columns`.
-
-    Returns
-    -------
-    int
-        How many guesses were accepted.
-
-    Raises
-    ------
-    ValueError
-        When the study file says something that cannot be; it is left as it was.
+    Comments and order stay; how many were accepted is returned. ``by_hand``: also of columns
+    whose role was guessed from a name or from values alone (see `settle_columns`).
     """
     read_definition(path)
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
@@ -355,21 +296,9 @@ def accept_guesses(path: Path, *, by_hand: bool = False) -> int:
 
 
 def settle_columns(path: Path, roles: Mapping[str, str]) -> None:
-    """Give columns of a study file the roles that somebody has decided on.
+    """Give columns of a study file, by name or header, the roles that somebody has decided on.
 
-    Parameters
-    ----------
-    path : Path
-        The study file; it is replaced whole.
-    roles : mapping of str to str
-        Name of a column, or its header, to its role; ``nps``: an outcome on the scale
-        ``likelihood_to_recommend``; ``ignore``: the column is left out.
-
-    Raises
-    ------
-    ValueError
-        For an unknown column or role, or one that the column cannot have (a rating without a
-        scale); the study file is left as it was.
+    ``nps`` is an outcome on the scale ``likelihood_to_recommend``; ``ignore`` leaves it out.
     """
     text = path.read_text(encoding="utf-8")
     document = tomlkit.parse(text)

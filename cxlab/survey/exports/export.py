@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -78,43 +78,22 @@ _TOLD_BY = [(reason, re.compile(rf"\b(?:{words})", re.IGNORECASE)) for reason, w
 
 @dataclass(frozen=True)
 class Question:
-    """What the export file says of one column.
+    """What the export file says of one column."""
 
-    Attributes
-    ----------
-    column : str
-        Name of the column in the answers.
-    header : str
-        Header or variable name as it stands in the file.
-    wording : str
-        The question as it was asked; ``""`` where the file doesn't say.
-    choice : str
-        Item of a battery, or choice of a "select all that apply" question.
-    import_id : str
-        The platform's own id of the question.
-    values : mapping of str to str
-        Code, as in the answers, to its label; missing codes have theirs too.
-    missing : mapping of str to str
-        Code to reason, for codes that the file declares to be missing.
-    blank : str
-        Reason of a blank cell.
-    role : str
-        What a column of the platform's own is known to be: ``id``, ``date``, ``number`` or
-        ``ignore``; ``""`` for a question.
-    note : str
-        Why the column is ignored, or what the platform says about it.
-    """
-
-    column: str
-    header: str
-    wording: str = ""
-    choice: str = ""
-    import_id: str = ""
+    column: str  # name of the column in the answers
+    header: str  # header or variable name as it stands in the file
+    wording: str = ""  # the question as it was asked; ``""`` where the file doesn't say
+    choice: str = ""  # item of a battery, or choice of a "select all that apply" question
+    import_id: str = ""  # the platform's own id of the question
+    #: Code, as in the answers, to its label; missing codes have theirs too.
     values: Mapping[str, str] = field(default_factory=dict)
+    #: Code to reason, for codes that the file declares to be missing.
     missing: Mapping[str, str] = field(default_factory=dict)
-    blank: str = "no answer"
+    blank: str = "no answer"  # reason of a blank cell
+    #: What a column of the platform's own is known to be: ``id``, ``date``, ``number`` or
+    #: ``ignore``; ``""`` for a question.
     role: str = ""
-    note: str = ""
+    note: str = ""  # why the column is ignored, or what the platform says about it
 
     @property
     def asked(self) -> str:
@@ -182,17 +161,11 @@ class Export:
             hold something), ``values`` and ``missing`` (codes in words).
         """
         filled = (self.answers != "").sum()
+        told = ("column", "header", "wording", "choice", "import_id")
         rows = [
-            {
-                "column": one.column,
-                "header": one.header,
-                "wording": one.wording,
-                "choice": one.choice,
-                "import_id": one.import_id,
-                "n": int(filled[one.column]),
-                "values": _in_words(one.values),
-                "missing": _in_words(one.missing),
-            }
+            {name: getattr(one, name) for name in told}
+            | {"n": int(filled[one.column])}
+            | {"values": _in_words(one.values), "missing": _in_words(one.missing)}
             for one in self.questions.values()
         ]
         return pd.DataFrame(rows)
@@ -219,6 +192,14 @@ class Export:
             return f"<p>{told}</p>{self.codebook.to_html(index=False)}"
 
 
+def export_of(
+    path: Path, platform: str, answers: pd.DataFrame, questions: Sequence[Question], **found: Any
+) -> Export:
+    """An export, of the questions in the order of its columns."""
+    by_column = {one.column: one for one in questions}
+    return Export(path, platform, answers.reset_index(drop=True), by_column, **found)
+
+
 def _in_words(codes: Mapping[str, str]) -> str:
     return "; ".join(f"{code} = {label}" for code, label in codes.items())
 
@@ -241,12 +222,6 @@ _REASONS = {
 @functools.lru_cache(maxsize=200_000)
 def missing_reason(text: str, *, segment: bool = False) -> str | None:
     """Why an answer that reads like this is missing; None when it reads like an answer.
-
-    Parameters
-    ----------
-    text : str
-    segment : bool
-        Among the values of a segment, ``none`` or ``never`` is an answer.
 
     Examples
     --------

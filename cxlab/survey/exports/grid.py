@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
+import io
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from cxlab.core.characters import visible_text
 from cxlab.core.messages import got, one_of
 from cxlab.survey.definition import normal_header
-from cxlab.survey.exports.export import Question
-from cxlab.survey.files import without_blank_rows
+from cxlab.survey.exports.export import Export, Question, export_of
+from cxlab.survey.files import (
+    in_one_sentence,
+    named_separator,
+    open_bytes,
+    read_cells,
+    text_lines,
+    usual_separator,
+    without_blank_rows,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Cells of a text file or of a sheet.
-
-    Attributes
-    ----------
-    path : Path
-    cells : DataFrame
-        Text, columns 0, 1, …; ``""`` where blank; no wholly blank rows at the end.
-    encoding : str
-    separator : str or None
-    sheet : str or None
-    workbook : bool
-        Whether it is a sheet of a workbook.
-    dates : mapping of int to sequence of int
-        Column to the rows that hold an Excel date.
-    merged : mapping of str to int
-        Merged cells that hold something, as ``Answers!E2:E4``, each with its last row, from 1.
-    """
+    """Cells of a text file or of a sheet."""
 
     path: Path
+    #: Text, columns 0, 1, …; ``""`` where blank; no wholly blank rows at the end.
     cells: pd.DataFrame
     encoding: str = "utf-8"
     separator: str | None = None
     sheet: str | None = None
-    workbook: bool = False
+    workbook: bool = False  # whether it is a sheet of a workbook
+    #: Column to the rows that hold an Excel date.
     dates: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    #: Merged cells that hold something, as ``Answers!E2:E4``, each with its last row, from 1.
     merged: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -56,65 +56,24 @@ class Grid:
             return []
         return [visible_text(text) for text in self.cells.iloc[number]]
 
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """What a platform's layout makes of a grid.
-
-    Attributes
-    ----------
-    answers : DataFrame
-    questions : sequence of Question
-        One per column.
-    left_out : mapping of str to int
-    notes : sequence of str
-    leave_out : tuple of str or None
-    """
-
-    answers: pd.DataFrame
-    questions: Sequence[Question]
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    leave_out: tuple[str, ...] | None = None
+    def export(
+        self, platform: str, answers: pd.DataFrame, questions: Sequence[Question], **found: Any
+    ) -> Export:
+        """What a platform's layout makes of the grid."""
+        about = {"encoding": self.encoding, "separator": self.separator, "sheet": self.sheet}
+        return export_of(self.path, platform, answers, questions, **about, **found)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a platform lays out its rows and columns.
+    """How a platform lays out its rows and columns."""
 
-    Attributes
-    ----------
-    recognise : callable
-        Whether a grid is the platform's.
-    read : callable
-        The grid and the kinds of responses to leave out → `Content`.
-    """
-
-    recognise: Callable[[Grid], bool]
-    read: Callable[[Grid, tuple[str, ...]], Content]
+    recognise: Callable[[Grid], bool]  # whether a grid is the platform's
+    read: Callable[[Grid, tuple[str, ...]], Export]  # the grid, kinds of responses to leave out
 
 
 def rows_below(grid: Grid, header_rows: int, names: Mapping[int, str]) -> pd.DataFrame:
-    """Answers below the header rows, wholly blank ones dropped.
-
-    Parameters
-    ----------
-    grid : Grid
-    header_rows : int
-    names : mapping of int to str
-        Position of each column that is wanted to its name.
-
-    Returns
-    -------
-    DataFrame
-        The index is the row in the grid.
-
-    Raises
-    ------
-    ValueError
-        When there are none, when they stand in merged cells, or Excel has made dates of
-        scores.
-    """
+    """Answers below the header rows, wholly blank ones dropped."""
     check_merged([cells for cells, last in grid.merged.items() if last > header_rows], grid.name)
     answers = grid.cells.iloc[header_rows:, list(names)]
     answers.columns = pd.Index(list(names.values()))
@@ -157,6 +116,15 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return unique
 
 
+def is_number(text: object) -> bool:
+    """Whether a text is a number."""
+    try:
+        float(visible_text(str(text)))
+    except ValueError:
+        return False
+    return True
+
+
 #: What Excel's dates look like once they are text again: 3-May, Mar-05, 03. Mai.
 EXCEL_DATE = re.compile(r"\d{1,2}-[A-Z][a-z]{2}|[A-Z][a-z]{2}-\d{2}|\d{2}\. [A-Z][a-zä]{2}")
 #: What they were made of: scores, and groups such as 3-5.
@@ -176,23 +144,7 @@ def check_merged(ranges: Sequence[str], file: str) -> None:
 
 
 def check_dates(texts: pd.Series, dates: set[int], file: str, header: str) -> None:
-    """Refuse dates that Excel has made of something else.
-
-    Parameters
-    ----------
-    texts : Series
-        Cells of one column; the index is the row in the file, from 0.
-    dates : set of int
-        Rows whose cell is an Excel date.
-    file, header : str
-        For the message.
-
-    Raises
-    ------
-    ValueError
-        For a date among scores or groups (Excel reads 3-5 as 5 March), and for dates of
-        which Excel has read only those whose day may be a month.
-    """
+    """Refuse dates that Excel has made of scores or groups (3-5 as 5 March), or read only in part."""
     texts = texts.str.strip()
     dated = pd.Series(texts.index.isin(list(dates)), index=texts.index)
     dated |= texts.isin([text for text in texts.unique() if EXCEL_DATE.fullmatch(text)])
@@ -241,14 +193,7 @@ _KEPT = {
 
 
 def kinds_of_responses(answers: pd.DataFrame, columns: Mapping[str, str]) -> dict[str, pd.Series]:
-    """Kind to the rows of that kind, as far as the platform's own columns tell.
-
-    Parameters
-    ----------
-    answers : DataFrame
-    columns : mapping of str to str
-        ``status``, ``finished``, ``progress`` to the column that holds it.
-    """
+    """Kind to the rows of that kind, as far as the platform's own columns tell."""
     kinds = {}
     if "status" in columns:
         status = answers[columns["status"]].str.strip().str.casefold()
@@ -279,15 +224,10 @@ def without(
     kinds: Mapping[str, pd.Series],
     leave_out: Sequence[str],
     file: str,
-) -> tuple[pd.DataFrame, dict[str, int], list[str]]:
-    """Answers without the kinds to leave out; how many of each; what was done, in sentences.
-
-    Raises
-    ------
-    ValueError
-        When nothing is left.
-    """
-    left_out, notes = {}, []
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Answers without the kinds to leave out; what an `Export` tells of them."""
+    left_out: dict[str, int] = {}
+    notes = []
     keep = pd.Series(True, index=answers.index)
     for kind, rows in kinds.items():
         dropped = kind in leave_out
@@ -306,4 +246,108 @@ def without(
             f"{file} must hold at least one answer; all {len(answers):,} are left out as "
             f"{one_of(leave_out)}. Change `leave_out`, or collect answers first."
         )
-    return answers[keep], left_out, notes
+    return answers[keep], {"left_out": left_out, "notes": tuple(notes), "leave_out": leave_out}
+
+
+# text files -------------------------------------------------------------------------------
+
+ENCODINGS = ("utf-8", "cp1252", "latin-1")
+SEPARATORS = (",", ";", "\t", "|")
+#: Bytes looked at to find the separator.
+SNIFFED = 200_000
+#: Beginnings of files that are no text, whatever their name says.
+_OTHER_KINDS = {
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls). Save it as .xlsx",
+    b"$FL": "an SPSS file. Name it .sav",
+    b"<stata_dta>": "a Stata file. Name it .dta",
+    b"PAR1": "a Parquet file. Name it .parquet",
+}
+
+
+def read_text_grid(path: Path, encoding: str | None = None, separator: str | None = None) -> Grid:
+    """Cells of a CSV or TSV file; encoding and separator are found unless they are given."""
+    with in_one_sentence(path, encoding or ""), open_bytes(path) as stream:
+        content = stream.read()
+    _check_kind(content, path.name)
+    if not content.strip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"):
+        raise ValueError(f"{path.name} must hold a header and answers; it is empty.")
+    if encoding is None:
+        encoding = _encoding(content, path.name)
+    with in_one_sentence(path, encoding):
+        codecs.lookup(encoding)
+    named = separator or named_separator(path, encoding)
+    found = named or _separator(content, encoding, usual_separator(path))
+    if not named and not found:
+        _check_first_line(content, encoding, path)
+    cells = read_cells(path, encoding, found or usual_separator(path))
+    return Grid(path, cells, encoding, found)
+
+
+def _check_kind(content: bytes, file: str) -> None:
+    if content.startswith(b"PK\x03\x04"):
+        what = "an Excel workbook. Name it .xlsx" if b"xl/" in content[:4000] else (
+            "a zip archive. Unpack it and name the file in it"
+        )  # fmt: skip
+        raise ValueError(f"{file} must be a text file; it is {what}.")
+    for beginning, what in _OTHER_KINDS.items():
+        if content.startswith(beginning):
+            raise ValueError(f"{file} must be a text file; it is {what}.")
+    if re.match(rb"\s*<(!doctype\s+)?html", content[:200], re.IGNORECASE):
+        raise ValueError(
+            f"{file} must be a text file of answers; it is a web page, such as a sign-in page "
+            "saved in its place. Download it again while signed in."
+        )
+
+
+def _encoding(content: bytes, file: str) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if b"\x00" in content[:SNIFFED]:
+        marks = content[:SNIFFED]
+        if marks[1::2].count(0) > 0.4 * len(marks[1::2]):
+            return "utf-16-le"
+        raise ValueError(
+            f"{file} must be text; it holds zero bytes, as in a damaged file or one of another "
+            "kind. Export it again as CSV in UTF-8."
+        )
+    for encoding in ENCODINGS:
+        try:
+            content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return ENCODINGS[-1]
+
+
+def _first_records(content: bytes, encoding: str, separator: str) -> list[list[str]]:
+    text = content[:SNIFFED].decode(encoding, errors="ignore").lstrip("\ufeff")
+    records = text_lines(io.StringIO(text, newline=""), separator)
+    try:
+        found = list(itertools.islice(records, 20))
+    except csv.Error:  # an open quote; reading says where
+        return []
+    return found[:-1] if len(found) > 2 and len(content) > SNIFFED else found
+
+
+def _separator(content: bytes, encoding: str, usual: str) -> str | None:
+    """Another separator than the usual, where only the other finds a table; None: the usual."""
+    for mark in (usual, *SEPARATORS):
+        widths = {len(cells) for cells in _first_records(content, encoding, mark) if cells}
+        if len(widths) == 1 and widths != {1}:
+            return None if mark == usual else mark
+    return None
+
+
+def _check_first_line(content: bytes, encoding: str, path: Path) -> None:
+    """Refuse a file that would be one column, though all lines but the first have several."""
+    usual = _first_records(content, encoding, usual_separator(path))
+    if any(len(cells) > 1 for cells in usual):
+        return
+    for mark in SEPARATORS:
+        first, *others = _first_records(content, encoding, mark) or [[]]
+        widths = {len(cells) for cells in others if cells}
+        if len(others) > 1 and len(widths) == 1 and widths not in ({1}, {len(first)}):
+            raise ValueError(
+                f"{path.name} must begin with its header; line 1 ('{mark.join(first)}') has "
+                f"{len(first)} columns, all others {widths.pop()}. Remove the line."
+            )

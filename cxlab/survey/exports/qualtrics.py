@@ -11,9 +11,8 @@ from dataclasses import replace
 import pandas as pd
 
 from cxlab.core.characters import letters
-from cxlab.survey.exports.export import Question
+from cxlab.survey.exports.export import Export, Question
 from cxlab.survey.exports.grid import (
-    Content,
     Grid,
     Layout,
     filled_columns,
@@ -71,14 +70,8 @@ def recognise(grid: Grid) -> bool:
     return len(grid.cells) < 3 or _first_response(grid, named) > 0
 
 
-def read(grid: Grid, leave_out: tuple[str, ...]) -> Content:
-    """Columns by their names in the first row; question texts and import ids beside them.
-
-    Raises
-    ------
-    ValueError
-        For header rows that the platform doesn't write, or repeats.
-    """
+def read(grid: Grid, leave_out: tuple[str, ...]) -> Export:
+    """Columns by their names in the first row; question texts and import ids beside them."""
     import_row = _import_row(grid)
     header_rows = _old_header_rows(grid) if import_row is None else import_row + 1
     if import_row is not None and import_row > 2:
@@ -92,11 +85,12 @@ def read(grid: Grid, leave_out: tuple[str, ...]) -> Content:
     answers = rows_below(grid, header_rows, names)
     _check_answers(answers, questions, grid.name)
     kinds = kinds_of_responses(answers, {letters(one.column): one.column for one in questions})
-    answers, left_out, notes = without(answers, kinds, leave_out, grid.name)
+    answers, found = without(answers, kinds, leave_out, grid.name)
     questions, noted = _with_recodes(answers, questions)
+    found["notes"] += noted
     groups = [one.column for one in questions if one.note == _COMPUTED[0][1]]
     questions = [_beside_group(one, groups) for one in questions]
-    return Content(answers, questions, left_out, [*notes, *noted], leave_out)
+    return grid.export("qualtrics", answers, questions, **found)
 
 
 LAYOUT = Layout(recognise, read)
@@ -232,7 +226,7 @@ def _check_answers(answers: pd.DataFrame, questions: Sequence[Question], file: s
 
 def _with_recodes(
     answers: pd.DataFrame, questions: Sequence[Question]
-) -> tuple[list[Question], list[str]]:
+) -> tuple[list[Question], tuple[str, ...]]:
     """Declare the codes for "seen but unanswered"; then a blank was not asked."""
     imported = any(one.import_id for one in questions)
     asked = [
@@ -243,15 +237,15 @@ def _with_recodes(
     found = {one.column: _recodes(answers[one.column]) for one in asked}
     used = {code for codes in found.values() for code in codes}
     if not used:
-        return list(questions), []
+        return list(questions), ()
     marked = [
         _declared(one, used, found[one.column]) if one.column in found else one for one in questions
     ]
     listed = " and ".join(sorted(used, key=float))
-    return marked, [
+    return marked, (
         f"{listed} stands for a question that was seen and not answered; with it, a blank cell "
-        "is a question that was not asked."
-    ]
+        "is a question that was not asked.",
+    )
 
 
 def _recodes(raw: pd.Series) -> set[str]:

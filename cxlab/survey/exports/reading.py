@@ -1,44 +1,39 @@
-"""From any supported file to its answers: what kind it is, which platform wrote it."""
+"""From any supported file to its answers: which platform wrote it, and how that lays out its files.
+
+SurveyMonkey has two header rows, the question above its choices. LimeSurvey has one of codes,
+texts or both; its unfinished responses have no date. Qualtrics is in a module of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from cxlab.core.messages import one_of, unknown
-from cxlab.survey.definition import FORMATS, KINDS_OF_RESPONSE, LEFT_OUT
-from cxlab.survey.exports import layouts, qualtrics
-from cxlab.survey.exports.excel import read_workbook_grid
-from cxlab.survey.exports.export import Export
-from cxlab.survey.exports.grid import Content, Grid, Layout
-from cxlab.survey.exports.packages import read_spss, read_stata
-from cxlab.survey.files import read_as_text
+from cxlab.core.characters import letters, visible_text
+from cxlab.core.messages import got, one_of, unknown
+from cxlab.survey.definition import FORMATS, KINDS_OF_RESPONSE, LEFT_OUT, normal_header
+from cxlab.survey.exports import qualtrics
+from cxlab.survey.exports.export import Export, Question, export_of
+from cxlab.survey.exports.grid import (
+    Grid,
+    Layout,
+    filled_columns,
+    is_number,
+    read_text_grid,
+    rows_below,
+    unique_names,
+    without,
+)
+from cxlab.survey.exports.programs import read_spss, read_stata, read_workbook_grid
+from cxlab.survey.files import check_headers_once, ending_of, read_as_text
 
 if TYPE_CHECKING:
     from cxlab.survey.definition import Table
-import codecs
-import csv
-import gzip
-import io
-import itertools
-import re
-import zlib
 
-from cxlab.survey.files import named_separator, read_cells, text_lines, usual_separator
-
-#: Platform to its layout; the first that recognises a file reads it, those of none last.
-LAYOUTS: dict[str, Layout] = {
-    "qualtrics": qualtrics.LAYOUT,
-    "surveymonkey": layouts.SURVEYMONKEY,
-    "limesurvey": layouts.LIMESURVEY,
-    "plain": layouts.PLAIN,
-    "excel": layouts.SHEET,
-}
-#: Formats that only a workbook, or only a text file, can have.
-_OF_WORKBOOKS, _OF_TEXTS = ("excel",), ("plain",)
 TEXT_ENDINGS = (".csv", ".tsv", ".txt")
 WORKBOOK_ENDINGS = (".xlsx", ".xlsm")
 #: Ending to the file format that has its own reader.
@@ -113,40 +108,38 @@ def read_export(
     file = Path(path)
     ending = _checked_ending(file)
     _check_options(format, leave_out)
+    fitting = _formats_of(ending)
+    if format is not None and format not in fitting:
+        raise ValueError(
+            f"`format` of {file.name} must be {one_of(fitting)}, by its ending; got '{format}'."
+        )
     wanted = tuple(leave_out)
     if ending in PACKAGES:
-        platform = _package(file, ending, format)
-        reader = read_spss if platform == "spss" else read_stata
-        return _export(file, platform, reader(file, wanted, encoding))
+        reader = read_spss if PACKAGES[ending] == "spss" else read_stata
+        return reader(file, wanted, encoding)
     if ending == ".parquet":
-        _check_format(file, format, ("plain",))
-        return _export(file, "plain", layouts.read_frame(read_as_text(file), file.name))
+        return read_frame(file, read_as_text(file))
     if ending in WORKBOOK_ENDINGS:
-        _check_format(file, format, [name for name in LAYOUTS if name not in _OF_TEXTS])
         grid = read_workbook_grid(file, sheet)
     else:
-        _check_format(file, format, [name for name in LAYOUTS if name not in _OF_WORKBOOKS])
         grid = read_text_grid(file, encoding, separator)
-    platform = format or recognise(grid)
-    return _export(file, platform, LAYOUTS[platform].read(grid, wanted), grid)
+    found = format or next(name for name, layout in LAYOUTS.items() if layout.recognise(grid))
+    return LAYOUTS[found].read(grid, wanted)
 
 
-def recognise(grid: Grid) -> str:
-    """Platform whose layout a grid has; ``plain`` or ``excel`` where it has none."""
-    return next(name for name, layout in LAYOUTS.items() if layout.recognise(grid))
+def _formats_of(ending: str) -> list[str]:
+    """Formats that a file of an ending may have."""
+    if ending in PACKAGES:
+        return [PACKAGES[ending]]
+    if ending == ".parquet":
+        return ["plain"]
+    other = "plain" if ending in WORKBOOK_ENDINGS else "excel"
+    return [name for name in LAYOUTS if name != other]
 
 
 def read_answers(path: Path, table: Table) -> pd.DataFrame:
-    """Answers of a study's file as text, read as the study declares.
-
-    Parameters
-    ----------
-    path : Path
-    table : Table
-        Its ``format``, ``encoding``, ``separator``, ``leave_out`` and ``sheet``. Without a
-        format the file's ending says what it is: nothing is guessed on reading.
-    """
-    ending = _ending(path)
+    """Answers of a study's file as text, read as the study declares: nothing is guessed."""
+    ending = ending_of(path)
     declared = table.format or PACKAGES.get(ending)
     if declared is None and ending in WORKBOOK_ENDINGS:
         declared = "excel"
@@ -166,34 +159,13 @@ def read_answers(path: Path, table: Table) -> pd.DataFrame:
 
 def is_plain(path: Path, table: Table) -> bool:
     """Whether a study's file is one plain table that any engine can read by itself."""
-    return table.format in (None, "plain") and _ending(path) not in (*PACKAGES, *WORKBOOK_ENDINGS)
-
-
-def _export(file: Path, platform: str, content: Content, grid: Grid | None = None) -> Export:
-    answers = content.answers.reset_index(drop=True)
-    return Export(
-        path=file,
-        platform=platform,
-        answers=answers,
-        questions={one.column: one for one in content.questions},
-        left_out=content.left_out,
-        notes=tuple(content.notes),
-        encoding=grid.encoding if grid else "utf-8",
-        separator=grid.separator if grid else None,
-        sheet=grid.sheet if grid else None,
-        leave_out=content.leave_out,
-    )
-
-
-def _ending(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    return next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+    return table.format in (None, "plain") and ending_of(path) not in (*PACKAGES, *WORKBOOK_ENDINGS)
 
 
 def _checked_ending(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"FILE must be a file of answers; there is no '{path}'.")
-    ending = _ending(path)
+    ending = ending_of(path)
     whole = path.suffix.lower() != ".gz" or ending in TEXT_ENDINGS
     if ending not in (*TEXT_ENDINGS, *WORKBOOK_ENDINGS, *PACKAGES, ".parquet") or not whole:
         unpack = "Unpack it and name the file in it." if ending == ".zip" else (
@@ -213,140 +185,240 @@ def _check_options(format: str | None, leave_out: Sequence[str]) -> None:
             raise ValueError(unknown("leave_out", kind, KINDS_OF_RESPONSE))
 
 
-def _package(path: Path, ending: str, format: str | None) -> str:
-    _check_format(path, format, (PACKAGES[ending],))
-    return PACKAGES[ending]
+# layouts ----------------------------------------------------------------------------------
 
 
-def _check_format(path: Path, format: str | None, fitting: Iterable[str]) -> None:
-    if format is not None and format not in fitting:
+def read_plain(grid: Grid, leave_out: tuple[str, ...]) -> Export:
+    """The first row names the columns; what is below are answers, as `read_as_text` has it."""
+    return _plain(grid, "plain", range(grid.cells.shape[1]))
+
+
+def read_sheet(grid: Grid, leave_out: tuple[str, ...]) -> Export:
+    """The same for a sheet, whose blank columns are left-overs of the spreadsheet."""
+    return _plain(grid, "excel", filled_columns(grid, 1))
+
+
+def _plain(grid: Grid, platform: str, places: Sequence[int]) -> Export:
+    headers = [grid.cells.iloc[0, place] for place in places]
+    check_headers(headers, grid.name)
+    answers = rows_below(grid, 1, dict(zip(places, headers, strict=True)))
+    check_one_header(answers, grid.name)
+    return grid.export(platform, answers, [Question(header, header) for header in headers])
+
+
+def read_frame(path: Path, texts: pd.DataFrame) -> Export:
+    """The same for a frame whose columns have names already."""
+    headers = [str(header) for header in texts.columns]
+    check_headers(headers, path.name)
+    check_one_header(texts, path.name)
+    return export_of(path, "plain", texts, [Question(header, header) for header in headers])
+
+
+def check_headers(headers: Sequence[str], file: str) -> None:
+    """Refuse headers that are missing, numbers, or alike."""
+    blank = [place for place, header in enumerate(headers, start=1) if not visible_text(header)]
+    if len(blank) > 1:
         raise ValueError(
-            f"`format` of {path.name} must be {one_of(fitting)}, by its ending; got '{format}'."
+            f"{file}: every column must have a header; column {got(blank)} has none. If a survey "
+            "platform wrote several header rows, join them into one and remove the others."
+        )
+    if headers and all(is_number(header) for header in headers):
+        raise ValueError(
+            f"{file}: the first row must hold the headers; got numbers ({got(headers)}). Put a "
+            "row with the questions above the answers."
+        )
+    check_headers_once(headers, file)
+    folded = [normal_header(header) for header in headers]
+    alike = [h for h, n in zip(headers, folded, strict=True) if folded.count(n) > 1]
+    if alike:
+        raise ValueError(
+            f"{file}: headers must differ by more than capitals, blanks and leading asterisks; "
+            f"got {one_of(alike[:3])}. Rename one in the file."
         )
 
 
-ENCODINGS = ("utf-8", "cp1252", "latin-1")
-SEPARATORS = (",", ";", "\t", "|")
-#: Bytes looked at to find the separator.
-SNIFFED = 200_000
-#: Beginnings of files that are no text, whatever their name says.
-_OTHER_KINDS = {
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls). Save it as .xlsx",
-    b"$FL": "an SPSS file. Name it .sav",
-    b"<stata_dta>": "a Stata file. Name it .dta",
-    b"PAR1": "a Parquet file. Name it .parquet",
+def check_one_header(texts: pd.DataFrame, file: str) -> None:
+    """Refuse a row of question texts, or of a platform's keys, below the header."""
+    keys = texts.head(3).apply(lambda column: column.str.contains("ImportId", regex=False))
+    words = first_words(texts) if len(texts) > 1 else []
+    if bool(keys.to_numpy().any()) or len(words) >= 2:
+        raise ValueError(
+            f"{file}: there must be one header row; the row below it looks like another, as in a "
+            f"survey platform's export (got {got(words or list(texts.iloc[0]))}). "
+            "Join the header rows into one."
+        )
+
+
+def first_words(texts: pd.DataFrame) -> list[str]:
+    """Words in the first row above nothing but numbers."""
+    words = []
+    for place in range(texts.shape[1]):
+        first, below = texts.iloc[0, place], texts.iloc[1:, place]
+        below = below[below != ""]
+        if len(str(first)) > 3 and not is_number(first) and len(below):
+            numbers = pd.to_numeric(below, errors="coerce").notna()
+            if numbers.all():
+                words.append(str(first))
+    return words
+
+
+#: Second headers that name no choice.
+RESPONSE = ("response", "open-ended response", "responses")
+#: Columns of the platform, by their header's letters.
+_SURVEYMONKEY = {
+    "respondentid": ("id", ""),
+    "collectorid": ("segment", ""),
+    "ipaddress": ("ignore", "personal or technical"),
+    "emailaddress": ("ignore", "personal or technical"),
+    "firstname": ("ignore", "personal or technical"),
+    "lastname": ("ignore", "personal or technical"),
 }
+_RESPONDENT = re.compile(r"\d{3,}")
 
 
-def read_text_grid(path: Path, encoding: str | None = None, separator: str | None = None) -> Grid:
-    """Cells of a CSV or TSV file; encoding and separator are found unless they are given.
-
-    Raises
-    ------
-    ValueError
-        For a file that is no text, is cut, or has lines of different lengths.
-    """
-    content = _bytes(path)
-    _check_kind(content, path.name)
-    if not content.strip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"):
-        raise ValueError(f"{path.name} must hold a header and answers; it is empty.")
-    encoding = _known(encoding, path.name) or _encoding(content, path.name)
-    named = separator or named_separator(path, encoding)
-    found = named or _separator(content, encoding, usual_separator(path))
-    if not named and not found:
-        _check_first_line(content, encoding, path)
-    cells = read_cells(path, encoding, found or usual_separator(path))
-    return Grid(path, cells, encoding, found)
+def is_surveymonkey(grid: Grid) -> bool:
+    """Two header rows: a second row of "Response" or choices, blank below "Respondent ID"."""
+    first, second = grid.row(0), grid.row(1)
+    if not second:
+        return False
+    said = any(part.casefold() in RESPONSE for part in second)
+    choices = any(part and not header for header, part in zip(first, second, strict=True))
+    return (said and not second[0]) or (_below_id(grid) == [""] and choices)
 
 
-def _bytes(path: Path) -> bytes:
-    if path.suffix.lower() != ".gz":
-        return path.read_bytes()
-    try:
-        with gzip.open(path) as stream:
-            return stream.read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+def read_surveymonkey(grid: Grid, leave_out: tuple[str, ...]) -> Export:
+    """Join both header rows; a question stands above its first choice only."""
+    places = filled_columns(grid, 2)
+    first, second = grid.row(0), grid.row(1)
+    if not any(second) or any(_RESPONDENT.fullmatch(part) for part in _below_id(grid)):
         raise ValueError(
-            f"{path.name} must be a whole gzip file; it is cut or of another kind. Get it again."
-        ) from error
-
-
-def _check_kind(content: bytes, file: str) -> None:
-    if content.startswith(b"PK\x03\x04"):
-        what = "an Excel workbook. Name it .xlsx" if b"xl/" in content[:4000] else (
-            "a zip archive. Unpack it and name the file in it"
-        )  # fmt: skip
-        raise ValueError(f"{file} must be a text file; it is {what}.")
-    for beginning, what in _OTHER_KINDS.items():
-        if content.startswith(beginning):
-            raise ValueError(f"{file} must be a text file; it is {what}.")
-    if re.match(rb"\s*<(!doctype\s+)?html", content[:200], re.IGNORECASE):
-        raise ValueError(
-            f"{file} must be a text file of answers; it is a web page, such as a sign-in page "
-            "saved in its place. Download it again while signed in."
+            f"{grid.name} must have SurveyMonkey's two header rows; its second row is already an "
+            'answer. If the header rows were joined, take format = "surveymonkey" out of the '
+            "study file."
         )
+    questions = _surveymonkey_questions(
+        [first[place] for place in places], [second[place] for place in places]
+    )
+    names = {place: one.column for place, one in zip(places, questions, strict=True)}
+    answers = rows_below(grid, 2, names)
+    _check_first_answer(answers, questions, grid.name)
+    return grid.export("surveymonkey", answers, questions)
 
 
-def _known(encoding: str | None, file: str) -> str | None:
-    try:
-        codecs.lookup(encoding or "utf-8")
-    except LookupError as error:
-        raise ValueError(
-            f"`encoding` of {file} must be the name of an encoding, such as 'utf-8' or 'cp1252'; "
-            f"got '{encoding}'."
-        ) from error
-    return encoding
+def _below_id(grid: Grid) -> list[str]:
+    """What the second row has below the platform's column of ids."""
+    pairs = zip(grid.row(0), grid.row(1), strict=False)
+    return [part for header, part in pairs if _own(_SURVEYMONKEY, header)[0] == "id"]
 
 
-def _encoding(content: bytes, file: str) -> str:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    if b"\x00" in content[:SNIFFED]:
-        marks = content[:SNIFFED]
-        if marks[1::2].count(0) > 0.4 * len(marks[1::2]):
-            return "utf-16-le"
-        raise ValueError(
-            f"{file} must be text; it holds zero bytes, as in a damaged file or one of another "
-            "kind. Export it again as CSV in UTF-8."
+def _own(known: Mapping[str, tuple[str, str]], header: str) -> tuple[str, str]:
+    """Role and note of a platform's own column; nothing for a question."""
+    return known.get(letters(header), ("", ""))
+
+
+def _surveymonkey_questions(first: Sequence[str], second: Sequence[str]) -> list[Question]:
+    wordings, wording = [], ""
+    for header, part in zip(first, second, strict=True):
+        wording = header or (wording if part else "")
+        wordings.append(wording)
+    choices = ["" if part.casefold() in RESPONSE else part for part in second]
+    joined = [" - ".join(t for t in pair if t) for pair in zip(wordings, choices, strict=True)]
+    questions = []
+    for place, name in enumerate(unique_names(joined)):
+        role, note = ("", "") if second[place] else _own(_SURVEYMONKEY, first[place])
+        questions.append(
+            Question(name, first[place], wordings[place], choices[place], role=role, note=note)
         )
-    for encoding in ENCODINGS:
-        try:
-            content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    return ENCODINGS[-1]
+    return questions
 
 
-def _first_records(content: bytes, encoding: str, separator: str) -> list[list[str]]:
-    text = content[:SNIFFED].decode(encoding, errors="ignore").lstrip("\ufeff")
-    records = text_lines(io.StringIO(text, newline=""), separator)
-    try:
-        found = list(itertools.islice(records, 20))
-    except csv.Error:  # an open quote; reading says where
-        return []
-    return found[:-1] if len(found) > 2 and len(content) > SNIFFED else found
-
-
-def _separator(content: bytes, encoding: str, usual: str) -> str | None:
-    """Another separator than the usual, where only the other finds a table; None: the usual."""
-    for mark in (usual, *SEPARATORS):
-        widths = {len(cells) for cells in _first_records(content, encoding, mark) if cells}
-        if len(widths) == 1 and widths != {1}:
-            return None if mark == usual else mark
-    return None
-
-
-def _check_first_line(content: bytes, encoding: str, path: Path) -> None:
-    """Refuse a file that would be one column, though all lines but the first have several."""
-    usual = _first_records(content, encoding, usual_separator(path))
-    if any(len(cells) > 1 for cells in usual):
+def _check_first_answer(answers: pd.DataFrame, questions: Sequence[Question], file: str) -> None:
+    own = [one.column for one in questions if one.role == "id"]
+    if not own:
         return
-    for mark in SEPARATORS:
-        first, *others = _first_records(content, encoding, mark) or [[]]
-        widths = {len(cells) for cells in others if cells}
-        if len(others) > 1 and len(widths) == 1 and widths not in ({1}, {len(first)}):
-            raise ValueError(
-                f"{path.name} must begin with its header; line 1 ('{mark.join(first)}') has "
-                f"{len(first)} columns, all others {widths.pop()}. Remove the line."
-            )
+    ids = answers[own[0]].str.strip()
+    good = ids.map(lambda text: bool(_RESPONDENT.fullmatch(text)))
+    if good.iloc[0] or not good.any():
+        return
+    row = answers.index[0]
+    header_rows = int(answers.index[good.to_numpy().argmax()])
+    raise ValueError(
+        f"{file} must have SurveyMonkey's two header rows; row {row + 1} looks like another (its "
+        f"'{own[0]}' is '{ids.iloc[0]}'), {header_rows} header rows in all. Remove what was added "
+        "below the second."
+    )
+
+
+#: Columns of the platform, by code and by text.
+_LIMESURVEY: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("id", "responseid"), ("id", "")),
+    **dict.fromkeys(("submitdate", "datesubmitted"), ("date", "")),
+    **dict.fromkeys(("startdate", "datestarted", "datestamp", "datelastaction"), ("date", "")),
+    **dict.fromkeys(("startlanguage",), ("segment", "")),
+    **dict.fromkeys(("lastpage", "seed", "token", "accesscode"), ("ignore", "technical")),
+    **dict.fromkeys(("ipaddr", "ipaddress", "refurl", "referrerurl"), ("ignore", "technical")),
+}
+_SUBMITTED = ("submitdate", "datesubmitted")
+_CODE_AND_TEXT = re.compile(r"([A-Za-z]\w*(?:\[[^\]]*\]){0,2})\.\s+(.*)", re.DOTALL)
+_SUBQUESTION = re.compile(r"(.+?)\s*\[([^\]]+)\]\s*", re.DOTALL)
+#: What LimeSurvey writes for a question that its conditions did not show.
+NOT_SHOWN = "N/A"
+
+
+def is_limesurvey(grid: Grid) -> bool:
+    """The platform's own columns in the first row: submission date and two more."""
+    keys = {_key(header) for header in grid.row(0)}
+    return bool(keys & set(_SUBMITTED)) and len(keys & {"lastpage", "startlanguage", "seed"}) > 0
+
+
+def read_limesurvey(grid: Grid, leave_out: tuple[str, ...]) -> Export:
+    """Columns by their code, or by their text where the file has no codes."""
+    places = filled_columns(grid, 1)
+    headers = [grid.row(0)[place] for place in places]
+    codes = [_code_and_text(header)[0] for header in headers]
+    unique = unique_names([code or header for code, header in zip(codes, headers, strict=True)])
+    names = dict(zip(places, unique, strict=True))
+    answers = rows_below(grid, 1, names)
+    check_one_header(answers, grid.name)
+    questions = [
+        _limesurvey_question(name, header, answers[name])
+        for name, header in zip(names.values(), headers, strict=True)
+    ]
+    submitted = next((one.column for one in questions if _key(one.header) in _SUBMITTED), None)
+    kinds = {} if submitted is None else {"unfinished": answers[submitted].str.strip() == ""}
+    answers, found = without(answers, kinds, leave_out, grid.name)
+    if any(one.missing for one in questions):
+        found["notes"] += (f"{NOT_SHOWN} stands for a question that was not shown.",)
+    return grid.export("limesurvey", answers, questions, **found)
+
+
+def _code_and_text(header: str) -> tuple[str, str]:
+    """Code and text of a header such as ``Q1[SQ001]. How was it? [Food]``."""
+    both = _CODE_AND_TEXT.fullmatch(header)
+    return (both[1], both[2]) if both else ("", header)
+
+
+def _key(header: str) -> str:
+    code, text = _code_and_text(header)
+    return letters(code or text)
+
+
+def _limesurvey_question(name: str, header: str, raw: pd.Series) -> Question:
+    role, note = _own(_LIMESURVEY, _key(header))
+    if role:
+        return Question(name, header, role=role, note=note)
+    code, text = _code_and_text(header)
+    part = _SUBQUESTION.fullmatch(text) if " " in text else None
+    wording, choice = (part[1], part[2]) if part else (text if code else "", "")
+    missing = {NOT_SHOWN: "not asked"} if (raw == NOT_SHOWN).any() else {}
+    return Question(name, header, wording, choice, missing=missing)
+
+
+#: Platform to its layout; the first that recognises a file reads it, those of none last.
+LAYOUTS: dict[str, Layout] = {
+    "qualtrics": qualtrics.LAYOUT,
+    "surveymonkey": Layout(is_surveymonkey, read_surveymonkey),
+    "limesurvey": Layout(is_limesurvey, read_limesurvey),
+    "plain": Layout(lambda grid: not grid.workbook, read_plain),
+    "excel": Layout(lambda grid: grid.workbook, read_sheet),
+}

@@ -72,101 +72,66 @@ DECLINING_TOUCHPOINT = "restrooms"
 
 @dataclass(frozen=True)
 class Mechanisms:
-    """Size of everything that is planted; 0 switches a mechanism off.
+    """Size of everything that is planted; 0 switches a mechanism off."""
 
-    Parameters
-    ----------
-    loyalty_sd : float
-        Standard deviation of stable loyalty between customers, in score points.
-    episode_sd : float
-        Standard deviation of a score within a customer, the same for both surveys.
-    segment_effect : float
-        Multiplies the differences of loyalty between segments and regions.
-    trips_per_period : float
-        Mean number of trips of a customer in one period.
-    use_on_segment, use_on_loyalty : float
-        Log trips by segment, and per standard deviation of loyalty.
-    use_spread : float
-        Standard deviation of log trips beyond that: heavy and light users.
-    touchpoint_effect : float
-        Multiplies the differences of the transactional score between cells.
-    wait_share, trip_share : float
-        Share of the within-customer variance of a transactional score that is due to the
-        waiting time, and to the trip. Their sum is at most 1.
-    context_shift : float
-        Shift of transactional scores because the question is about an episode.
-    wording_effect, channel_effect, delay_effect : float
-        Shift by wording B, by survey channel (sms down, app up), per log day of delay.
-    contamination : float
-        Shift of a relationship score when a transactional survey was sent in the look-back.
-    transactional_sampling, relationship_sampling : float
-        Share drawn, of eligible episodes (times the cell's factor, at most 1), of customers.
-    transactional_quarantine, relationship_quarantine : float
-        Days after a transactional invitation in which no further transactional, or no
-        relationship invitation is sent. 0 = no rule.
-    exempt : float
-        Share of customer-waves that are exempt at random from the relationship rule.
-    bounce : float
-        Share of invitations that don't arrive.
-    transactional_response, relationship_response : float
-        Response rate at the reference customer, 0 to 1.
-    response_on_segment, response_on_use, response_on_score : float
-        Response logit by segment, per log(1 + episodes in the period), and per two points of
-        the score itself (which no method can correct from the answers alone).
-    transactional_on_score, relationship_on_score : float
-        The same in one survey only, added to ``response_on_score``.
-    decline : float
-        Drop of one touchpoint's rating in the last quarter of the periods, in points.
-    item_missing : float
-        Share of blank cells among the ratings of the relationship survey; half as many are
-        "don't know", and a third as many outcomes (overall, recommend, effort) are blank.
-    held_out : float
-        Share of customers who are never called, by chance.
-    call_effect : float
-        Share by which a call lowers the hazard of leaving.
-    team_effect : float
-        Correlation of an episode's score with the quality of the team that served it.
-    engagement_effect : float
-        Correlation between teams of that quality with the engagement of employees.
-    steering : float
-        How much larger the share of top scores of an agent is who steers.
-    """
-
+    #: Standard deviation of stable loyalty between customers, in score points.
     loyalty_sd: float = 1.3
+    #: Standard deviation of a score within a customer, the same for both surveys.
     episode_sd: float = 1.5
+    #: Multiplies the differences of loyalty between segments and regions.
     segment_effect: float = 1.0
-    trips_per_period: float = 0.4
+    trips_per_period: float = 0.4  # mean number of trips of a customer in one period
+    #: Log trips by segment, and per standard deviation of loyalty.
     use_on_segment: float = 0.6
     use_on_loyalty: float = 0.25
-    use_spread: float = 0.7
+    use_spread: float = 0.7  # standard deviation of log trips beyond that: heavy and light users
+    #: Multiplies the differences of the transactional score between cells.
     touchpoint_effect: float = 1.0
+    #: Share of the within-customer variance of a transactional score that is due to the waiting
+    #: time, and to the trip. Their sum is at most 1.
     wait_share: float = 0.25
     trip_share: float = 0.2
+    #: Shift of transactional scores because the question is about an episode.
     context_shift: float = 0.35
+    #: Shift by wording B, by survey channel (sms down, app up), per log day of delay.
     wording_effect: float = 0.1
     channel_effect: float = 0.15
     delay_effect: float = 0.1
+    #: Shift of a relationship score when a transactional survey was sent in the look-back.
     contamination: float = 0.0
+    #: Share drawn, of eligible episodes (times the cell's factor, at most 1), of customers.
     transactional_sampling: float = 0.5
     relationship_sampling: float = 0.5
+    #: Days after a transactional invitation in which no further transactional, or no relationship
+    #: invitation is sent. 0 = no rule.
     transactional_quarantine: float = 30.0
     relationship_quarantine: float = 60.0
+    #: Share of customer-waves that are exempt at random from the relationship rule.
     exempt: float = 0.1
-    bounce: float = 0.03
+    bounce: float = 0.03  # share of invitations that don't arrive
+    #: Response rate at the reference customer, 0 to 1.
     transactional_response: float = 0.5
     relationship_response: float = 0.4
+    #: Response logit by segment, per log(1 + episodes in the period), and per two points of the
+    #: score itself (which no method can correct from the answers alone).
     response_on_segment: float = 0.8
     response_on_use: float = 0.15
     response_on_score: float = 0.0
+    #: The same in one survey only, added to ``response_on_score``.
     transactional_on_score: float = 0.0
     relationship_on_score: float = 0.0
+    #: Drop of one touchpoint's rating in the last quarter of the periods, in points.
     decline: float = 0.7
+    #: Share of blank cells among the ratings of the relationship survey; half as many are "don't
+    #: know", and a third as many outcomes (overall, recommend, effort) are blank.
     item_missing: float = 0.03
-    held_out: float = 0.1
-    call_effect: float = 0.0
+    held_out: float = 0.1  # share of customers who are never called, by chance
+    call_effect: float = 0.0  # share by which a call lowers the hazard of leaving
+    #: Correlation of an episode's score with the quality of the team that served it.
     team_effect: float = 0.25
+    #: Correlation between teams of that quality with the engagement of employees.
     engagement_effect: float = 0.8
-    steering: float = 0.45
+    steering: float = 0.45  # how much larger the share of top scores of an agent is who steers
 
     def __post_init__(self) -> None:
         for field in fields(self):

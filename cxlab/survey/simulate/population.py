@@ -251,15 +251,7 @@ def draw_wave(
     size: Mechanisms,
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Potential answers of all customers in one period.
-
-    Returns
-    -------
-    answers : DataFrame
-        ``score`` (recommend), ``overall`` and ``effort``, one row per customer.
-    experience : array (customers, 12)
-        Standardised experience of each touchpoint.
-    """
+    """Potential answers of all customers in one period."""
     n = len(customers)
     halo = rng.standard_normal((n, 1))
     own = rng.standard_normal((n, len(TOUCHPOINTS)))

@@ -44,49 +44,28 @@ WAVE_DAYS = 14
 
 @dataclass(frozen=True, eq=False)
 class Programme:
-    """Files of a simulated programme, and what is true of it.
+    """Files of a simulated programme, and what is true of it."""
 
-    Attributes
-    ----------
-    transactional, relationship : DataFrame
-        Answers to the two surveys, one row per answer. Relationship ratings hold the raw
-        codes 98 (never used), 99 (don't know) and NaN (left blank).
-    invitations : DataFrame
-        One row per eligible episode and per customer and relationship wave, with its status:
-        not_sampled, suppressed (by which rule), invited, bounced or answered.
-    customers : DataFrame
-        The frame: everybody who could have been asked; ``left_on`` is observed in the year
-        after the last period.
-    follow_ups : DataFrame
-        Detractors who were listed to be called, or held out by chance.
-    coding : DataFrame
-        Hand codes of some of the comments on the relationship survey.
-    staying : DataFrame
-        ``score, value``: per cent of all customers with that score who are there 180 days later.
-    employees : DataFrame
-        Engagement of the teams' employees, one row per answer.
-    teams : DataFrame
-        ``team, engagement, score``: true means of employees and of all episodes.
-    steering : tuple of str
-        Agents who see to it that the satisfied answer.
-    truth : DataFrame
-        ``quantity, value, meaning``: see `cxlab.survey.simulate.tables`.
-    mechanisms : Mechanisms
-        The sizes that were planted.
-    """
-
+    #: Answers to the two surveys, one row per answer. Relationship ratings hold the raw codes 98
+    #: (never used), 99 (don't know) and NaN (left blank).
     transactional: pd.DataFrame
     relationship: pd.DataFrame
+    #: One row per eligible episode and per customer and relationship wave, with its status:
+    #: not_sampled, suppressed (by which rule), invited, bounced or answered.
     invitations: pd.DataFrame
+    #: The frame: everybody who could have been asked; ``left_on`` is observed in the year after
+    #: the last period.
     customers: pd.DataFrame
-    follow_ups: pd.DataFrame
-    coding: pd.DataFrame
+    follow_ups: pd.DataFrame  # detractors who were listed to be called, or held out by chance
+    coding: pd.DataFrame  # hand codes of some of the comments on the relationship survey
+    #: ``score, value``: per cent of all customers with that score who are there 180 days later.
     staying: pd.DataFrame
-    employees: pd.DataFrame
+    employees: pd.DataFrame  # engagement of the teams' employees, one row per answer
+    #: ``team, engagement, score``: true means of employees and of all episodes.
     teams: pd.DataFrame
-    steering: tuple[str, ...]
-    truth: pd.DataFrame
-    mechanisms: Mechanisms
+    steering: tuple[str, ...]  # agents who see to it that the satisfied answer
+    truth: pd.DataFrame  # ``quantity, value, meaning``: see `cxlab.survey.simulate.tables`
+    mechanisms: Mechanisms  # the sizes that were planted
     periods: tuple[str, ...]
     seed: int
     _episodes: pd.DataFrame = field(repr=False)
@@ -200,7 +179,7 @@ def _quarters(periods: Sequence[str] | int) -> tuple[str, ...]:
         return tuple(f"{2024 + k // 4}-Q{k % 4 + 1}" for k in range(int(periods)))
     names = (periods,) if isinstance(periods, str) else tuple(periods)
     try:
-        parsed = pd.PeriodIndex([name.replace("-Q", "Q") for name in names], freq="Q")
+        parsed = _parsed(names)
     except (ValueError, AttributeError) as error:
         raise ValueError(
             f"`periods` must be quarters such as '2024-Q1'; got {list(names)}."
@@ -210,9 +189,13 @@ def _quarters(periods: Sequence[str] | int) -> tuple[str, ...]:
     return names
 
 
+def _parsed(quarters: Sequence[str]) -> pd.PeriodIndex:
+    return pd.PeriodIndex([name.replace("-Q", "Q") for name in quarters], freq="Q")
+
+
 def _days(quarters: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """First day, and day after the last, of each quarter, counted from the first quarter."""
-    parsed = pd.PeriodIndex([name.replace("-Q", "Q") for name in quarters], freq="Q")
+    parsed = _parsed(quarters)
     first = parsed.start_time
     return (first - first[0]).days.to_numpy(), ((parsed + 1).start_time - first[0]).days.to_numpy()
 
@@ -256,7 +239,7 @@ def _relationship_waves(episodes, people, never_used, n_waves, starts, ends, siz
 
 
 def _assemble(people, episodes, waves, ratings, quarters, ends, size, seed, rng):
-    first_day = pd.PeriodIndex([quarters[0].replace("-Q", "Q")], freq="Q").start_time[0]
+    first_day = _parsed(quarters).start_time[0]
     customers = customer_table(people, episodes, first_day, size, rng)
     afterwards = draw_afterwards(
         people, waves, customers, first_day, int(ends[-1]), size, int(seed)
@@ -295,19 +278,7 @@ DEMO_PERIODS = 8
 
 
 def write_demo(folder: str | Path) -> list[Path]:
-    """Write the demo programme's files, the same bytes every time.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Made if missing; files of the same names are replaced.
-
-    Returns
-    -------
-    list of Path
-        relationship.csv, comments.csv, transactional.csv, served.csv, invitations.csv.gz,
-        customers.csv, follow_ups.csv, employees.csv, coding.csv.
-    """
+    """Write the demo programme's files, the same bytes every time."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     programme = simulate_programme(DEMO_CUSTOMERS, seed=DEMO_SEED, periods=DEMO_PERIODS)

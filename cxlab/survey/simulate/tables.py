@@ -237,16 +237,7 @@ def promoter_points(score: np.ndarray) -> np.ndarray:
 def true_quantities(
     episodes: pd.DataFrame, waves: pd.DataFrame, n_customers: int, size: Mechanisms
 ) -> pd.DataFrame:
-    """Table ``quantity, value, meaning`` in NPS points.
-
-    Parameters
-    ----------
-    episodes
-        All eligible episodes of the window: customer, cell, score, reached (chance of an
-        invitation that arrives), response (chance of an answer then).
-    waves
-        All customer-waves of the window: customer, score, reached, response.
-    """
+    """Table ``quantity, value, meaning`` in NPS points."""
     transactional = _transactional(episodes, n_customers)
     relationship = _relationship(waves, episodes, n_customers)
     values = transactional | relationship
