@@ -12,7 +12,9 @@ import pandas as pd
 from cxlab.core.design import Design
 from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.totals import row_totals
-from cxlab.stats.association import correlation_interval, pearson, row_leverage
+from cxlab.stats.association.coefficients import pearson
+from cxlab.stats.association.estimates import correlation_interval
+from cxlab.stats.association.units import row_leverage
 from cxlab.stats.comparison.asked import Asked
 from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
