@@ -627,3 +627,23 @@ def test_a_higher_score_of_the_period_that_lends_changes_nothing():
     columns = ["quantity", "estimate", "se", "p_value"]
     assert first["estimate"].notna().sum() > 2
     pd.testing.assert_frame_equal(first[columns], moved[columns], rtol=1e-6)
+
+
+def test_top_ups_of_the_same_chance_weigh_as_others():
+    # all comments of one stratum and period weigh alike, whatever the draws' probabilities
+    data, coded, hand = two_periods((0.95, 0.9), coded_later=60)
+    strata = strata_of(coded).to_numpy(object)
+    free = data.index[
+        (data["period"] == "2") & ~data.index.isin(hand["row"]) & (strata == STRATA[1])
+    ]
+    tops = [
+        pd.DataFrame({"row": free[at : at + 20], "coder": 1, "stratum": STRATA[1], "rude": 0.0, "slow": 0.0})
+        for at in (0, 20)
+    ]  # fmt: skip
+    tables = []
+    for chances in ((0.03, 0.03), (0.03, 0.031)):
+        more = [top.assign(probability=p) for top, p in zip(tops, chances, strict=True)]
+        sheet = pd.concat([hand, *more], ignore_index=True)
+        tables.append(theme_scores(data, coded, score="score", hand=sheet, by="period").table)
+    pd.testing.assert_frame_equal(*tables)
+    assert tables[0]["n_hand"].max() == 300
