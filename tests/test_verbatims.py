@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -647,3 +650,30 @@ def test_top_ups_of_the_same_chance_weigh_as_others():
         tables.append(theme_scores(data, coded, score="score", hand=sheet, by="period").table)
     pd.testing.assert_frame_equal(*tables)
     assert tables[0]["n_hand"].max() == 300
+
+
+@pytest.fixture
+def panchen():
+    """Pan & Chen's complaints, `PanChen` of the R package dsl (GPL-2), written as CSV."""
+    path = Path(os.environ.get("CXLAB_DATA", "")) / "verbatims" / "panchen.csv"
+    if not path.is_file():
+        pytest.skip("CXLAB_DATA has no verbatims/panchen.csv (data(PanChen) of the R package dsl)")
+    return pd.read_csv(path)
+
+
+def test_the_published_example_of_design_based_supervised_learning(panchen):
+    # 1,412 complaints, 500 of them coded by experts; five other codes are known of all
+    known = panchen[["prefecWrong", "connect2b", "prevalence", "regionj", "groupIssue"]].to_numpy()
+    expert = panchen[["countyWrong"]].to_numpy()
+    hand = np.column_stack([expert, np.where(np.isnan(expert), NAN, known)])
+    machine = np.column_stack([panchen["pred_countyWrong"], known])
+    score = panchen["SendOrNot"]
+    made = Correction(comments(machine, hand, score, np.zeros(len(score), dtype=int)))
+    effect = adjusted_gap(0, 6)
+    corrected = made.estimate(effect, tuning=1.0)
+    assert corrected.machine == pytest.approx(-0.286, abs=5e-4)
+    assert made.estimate(effect, tuning=0.0).estimate == pytest.approx(-0.064, abs=5e-4)
+    assert corrected.estimate == pytest.approx(-0.0565, abs=5e-5)
+    # theirs is a sandwich, ours a jackknife with what the sample may have missed
+    se = np.sqrt((corrected.influence**2).sum() + corrected.unseen)
+    assert se == pytest.approx(0.0541, abs=2e-4)
