@@ -74,7 +74,12 @@ class Layout:
 
 def rows_below(grid: Grid, header_rows: int, names: Mapping[int, str]) -> pd.DataFrame:
     """Answers below the header rows, wholly blank ones dropped."""
-    check_merged([cells for cells, last in grid.merged.items() if last > header_rows], grid.name)
+    merged = [cells for cells, last in grid.merged.items() if last > header_rows]
+    if merged:  # but for the first, each would read as blank
+        raise ValueError(
+            f"{grid.name}: answers must not be in merged cells; {got(merged)} are merged, of which "
+            "only the first holds the answer. Unmerge them in Excel and fill in every cell."
+        )
     answers = grid.cells.iloc[header_rows:, list(names)]
     answers.columns = pd.Index(list(names.values()))
     answers = without_blank_rows(answers)
@@ -132,15 +137,6 @@ _MADE_OF = re.compile(r"-?\d+(?:[.,]\d+)?|\d+\s*[-–/]\s*\d+")
 _WRITTEN_DATE = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}(?:\s.*)?")
 #: Share of a column's other cells that must be scores or groups.
 MOST = 0.5
-
-
-def check_merged(ranges: Sequence[str], file: str) -> None:
-    """Refuse answers in merged cells: but for the first, each would read as blank."""
-    if ranges:
-        raise ValueError(
-            f"{file}: answers must not be in merged cells; {got(ranges)} are merged, of which only "
-            "the first holds the answer. Unmerge them in Excel and fill in every cell."
-        )
 
 
 def check_dates(texts: pd.Series, dates: set[int], file: str, header: str) -> None:
