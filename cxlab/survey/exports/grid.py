@@ -193,8 +193,12 @@ def kinds_of_responses(answers: pd.DataFrame, columns: Mapping[str, str]) -> dic
     kinds = {}
     if "status" in columns:
         status = answers[columns["status"]].str.strip().str.casefold()
-        kinds["preview"] = status.isin([s for s in status.unique() if _is_preview(s)])
-        kinds["spam"] = status.isin([s for s in status.unique() if _is_spam(s)])
+        kinds["preview"] = status.isin(
+            [one for one in status.unique() if _is_marked(one, _PREVIEW, _PREVIEW_WORDS)]
+        )
+        kinds["spam"] = status.isin(
+            [one for one in status.unique() if _is_marked(one, _SPAM, ("spam",))]
+        )
     if "finished" in columns:
         kinds["unfinished"] = answers[columns["finished"]].str.strip().str.casefold().isin(_FALSE)
     elif "progress" in columns:
@@ -203,16 +207,11 @@ def kinds_of_responses(answers: pd.DataFrame, columns: Mapping[str, str]) -> dic
     return kinds
 
 
-def _is_preview(status: str) -> bool:
+def _is_marked(status: str, bits: int, words: Sequence[str]) -> bool:
+    """Whether a status has one of some bits or, in words, one of some words."""
     if status.isdecimal():
-        return bool(int(status) & _PREVIEW) and int(status) < 256
-    return any(word in status for word in _PREVIEW_WORDS)
-
-
-def _is_spam(status: str) -> bool:
-    return bool(int(status) & _SPAM) and int(status) < 256 if status.isdecimal() else (
-        "spam" in status
-    )  # fmt: skip
+        return bool(int(status) & bits) and int(status) < 256
+    return any(word in status for word in words)
 
 
 def without(
