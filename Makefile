@@ -26,7 +26,7 @@ report: $(READY)  ## Set up, run the main job on the demo study, print the index
 	$(BIN)/cxlab report demo --period $(DEMO_PERIOD)
 
 test: $(READY)  ## Set up and run everything: unit tests, doctests, notebooks
-	$(BIN)/python -m pytest -p no:nbval -n auto --doctest-modules cxlab tests
+	$(BIN)/python -m pytest -p no:nbval -n auto --dist worksteal --doctest-modules cxlab tests
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -n auto --dist loadfile notebooks
 
 docs:  ## Build the book, a site that needs no network, under build/book/site

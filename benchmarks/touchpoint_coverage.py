@@ -22,23 +22,20 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.frames import open_frame
-from cxlab.stats.association import (
-    COEFFICIENTS,
-    correlation_interval,
-    em_correlations,
-    joint_counts,
-    joint_model,
-    pair_estimates,
+from cxlab.stats.association.counts import joint_counts
+from cxlab.stats.association.estimates import COEFFICIENTS, correlation_interval, pair_estimates
+from cxlab.stats.association.partial import em_correlations, joint_model, partial_correlations
+from cxlab.stats.association.polychoric import (
+    bivariate_normal_cdf,
+    log_likelihood,
     polychoric,
+    thresholds,
 )
-from cxlab.stats.association.partial import partial_correlations
-from cxlab.stats.association.polychoric import bivariate_normal_cdf, log_likelihood, thresholds
 from cxlab.stats.inference import adjust_p_values, joint_places
 from cxlab.stats.resampling import rank_intervals
 from cxlab.stats.touchpoints.correlations import replicate_coefficients
 from cxlab.stats.touchpoints.findings import find_leads
 from cxlab.stats.touchpoints.result import (
-    OCCASIONS,
     TouchpointCorrelations,
     difference_table,
 )
@@ -305,8 +302,8 @@ def one_study(frame: pd.DataFrame, seed: int) -> TouchpointCorrelations:
     table["p_adjusted"] = adjust_p_values(table["p_value"].to_numpy())
     return TouchpointCorrelations(
         table=table.assign(n_used=table["n"]), coefficients=pd.DataFrame(), halo=pd.DataFrame(),
-        outcomes=("overall",), touchpoints=tuple(names), occasion=OCCASIONS["A"], level=0.95,
-        rank_method=method, family="", fit=fit,
+        outcomes=("overall",), touchpoints=tuple(names), occasion="A", level=0.95,
+        rank_method=method, fit=fit,
     )  # fmt: skip
 
 

@@ -57,7 +57,8 @@ def count_tables(path: str, names: list[str]) -> dict[str, float]:
     import duckdb
 
     from cxlab.core.frames import open_frame
-    from cxlab.stats.association import COEFFICIENTS, joint_counts, pair_estimates
+    from cxlab.stats.association.counts import joint_counts
+    from cxlab.stats.association.estimates import COEFFICIENTS, pair_estimates
 
     relation = duckdb.connect().read_parquet(path)
     opened = open_frame(relation, numbers={"scores": [*names, *OUTCOMES]})

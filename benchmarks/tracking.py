@@ -19,9 +19,8 @@ from cxlab.core.metric import Metric, nps_metric
 from cxlab.stats.inference import t_quantile
 from cxlab.stats.resampling import sampling_design
 from cxlab.stats.tracking import control_chart, period_changes
-from cxlab.stats.tracking.cells import CellSums
 from cxlab.stats.tracking.charts import SIGMAS, individuals_limits
-from cxlab.stats.tracking.decomposition import decompose, estimates
+from cxlab.stats.tracking.decomposition import CellSums, decompose, estimates
 from cxlab.stats.tracking.families import CLEAR, HEADLINE, OTHERS, SMALL
 
 #: Fixed before the first run.

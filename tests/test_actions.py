@@ -127,6 +127,17 @@ def test_a_list_that_cannot_be_drawn_is_refused(options, message):
         drawn(answered(), **options)
 
 
+def test_owners_of_few_customers_are_counted_together():
+    """Three customers of an owner, all listed: their scores would be known."""
+    shop = np.repeat(["East", "West", "North"], [200, 97, 3])
+    answers = pd.DataFrame({"id": range(300), "recommend": 3, "shop": shop})
+    drew = drawn(answers, owner="shop")
+    assert set(drew.table["owner"]) == {"East", "others"}
+    assert drew.table["n"].sum() == 300
+    assert set(drew.calls["owner"]) == {"East", "West", "North"}
+    assert set(drawn(answers, owner="shop", min_group_size=3).table["owner"]) == {*shop}
+
+
 def test_no_hold_out_is_said():
     assert drawn(answered(), hold_out=0.0).notes == (
         "Nobody is held out: the effect of calling will not be identified.",
@@ -780,6 +791,14 @@ def test_a_score_that_separates_leavers_but_for_one_value_is_refused(kind):
         ValueError, match=f"{named}: it separates who left perfectly, or but for ti"
     ):
         judged(rows, ["recommend"])
+
+
+def test_a_column_that_does_not_vary_later_judges_nothing():
+    good = programme(np.random.default_rng(20), 2_000)
+    late = good.table["day"] > DAY
+    told = replace(good, table=good.table.assign(tenure=good.table["tenure"].mask(late, 1.0)))
+    with pytest.raises(ValueError, match="`columns` must vary from the split on too"):
+        judged(told, ["tenure"])
 
 
 def test_leavers_are_customers_not_their_answers():

@@ -15,28 +15,22 @@ from scipy import integrate, optimize, stats
 
 from cxlab.core.design import Design
 from cxlab.core.frames import open_frame
-from cxlab.stats.association import (
+from cxlab.stats.association import counts as counting
+from cxlab.stats.association.coefficients import kendall_tau_b, pearson, spearman
+from cxlab.stats.association.counts import joint_counts, pearson_covariance
+from cxlab.stats.association.estimates import (
     COEFFICIENTS,
     correlation_interval,
     correlation_p_value,
-    covariance_of_totals,
-    em_correlations,
-    estimable_columns,
-    joint_counts,
-    joint_model,
-    kendall_tau_b,
     pair_degrees_of_freedom,
     pair_estimates,
-    pairwise_correlations,
-    pearson,
-    spearman,
-    units_of_rows,
 )
-from cxlab.stats.association import counts as counting
-from cxlab.stats.association import polychoric as polychoric_pairs
-from cxlab.stats.association.counts import pearson_covariance
 from cxlab.stats.association.partial import (
+    em_correlations,
+    estimable_columns,
+    joint_model,
     multiple_r_squared,
+    pairwise_correlations,
     partial_correlations,
     semi_partial_correlations,
 )
@@ -46,7 +40,12 @@ from cxlab.stats.association.polychoric import (
     log_likelihood,
     thresholds,
 )
-from cxlab.stats.association.units import leverage_degrees_of_freedom
+from cxlab.stats.association.polychoric import polychoric as polychoric_pairs
+from cxlab.stats.association.units import (
+    covariance_of_totals,
+    leverage_degrees_of_freedom,
+    units_of_rows,
+)
 from cxlab.stats.resampling import jackknife_covariance
 from cxlab.stats.touchpoints.result import difference_table
 from cxlab.stats.variance import design_variance

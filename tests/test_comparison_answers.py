@@ -264,7 +264,7 @@ class TestScores:
         t = answers([(f"t{k}", 9 + k % 2) for k in range(20)])
         r = answers([(f"r{k}", [3, 9][k % 2]) for k in range(20)]).assign(w=[1.0, 3.0] * 10)
         said = compare(t, r, weights={"relationship": "w"}).findings().answer.detail
-        words = "Weighted as declared, as in the scorecard, rNPS is 50.0 instead of 0.0"
+        words = "Weighted as declared, as in the scorecard, rNPS is 50 instead of 0"
         assert said.endswith(words)
         assert "Weighted as declared" not in compare(t, r).findings().answer.detail
 

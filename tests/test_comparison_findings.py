@@ -213,8 +213,8 @@ class TestFindings:
     def test_scores_that_differ_from_the_scorecard_say_why(self):
         detail = demo().findings().answer.detail
         assert detail == (
-            "Weighted as declared, as in the scorecard, rNPS is −4.5 instead of −2.6 and tNPS is "
-            "28.3 instead of 24.4; of the whole customer base rNPS is −1.0"
+            "Weighted as declared, as in the scorecard, rNPS is −4 instead of −3 and tNPS is "
+            "28 instead of 24; of the whole customer base rNPS is −1"
         )
 
     def test_clear_parts_come_before_the_largest_others(self):

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from cxlab.core import frames, totals
+from cxlab.core.characters import letters, quote_formula, unquote_formula
 from cxlab.core.design import Design, as_design
 from cxlab.core.disclosure.gate import (
     HIDDEN_VARIABLE,
@@ -20,9 +21,12 @@ from cxlab.core.disclosure.gate import (
     joint_answers,
     table_joints,
 )
+from cxlab.core.display import metric_titles
 from cxlab.core.frames import open_frame
 from cxlab.core.labels import natural_order
-from cxlab.core.metric import metric_list, nps_metric
+from cxlab.core.messages import did_you_mean, got, one_of
+from cxlab.core.metric import Metric, metric_list, nps_metric
+from cxlab.core.periods import places_of
 from cxlab.core.result import Result
 from cxlab.core.totals import survey_totals
 
@@ -216,3 +220,30 @@ def test_a_result_shows_its_table_and_its_notes():
     assert str(result).splitlines() == ["n", "3", "One & only."]
     assert "<li>One &amp; only.</li>" in result._repr_html_()
     assert result.n_missing.columns.tolist() == ["column", "n_missing"]
+
+
+def test_errors_say_what_came_and_what_is_near():
+    assert [got([11], total=84), got(["Blank"]), got([1, 2])] == [
+        "11 (and 83 more)", "'Blank'", "1 (and 1 more)"]  # fmt: skip
+    assert one_of(["score", "wald"]) == "'score' or 'wald'"
+    assert one_of("abc", limit=2) == "'a', 'b' or one of 1 more"
+    assert did_you_mean("recomend", ["overall", "recommend"]) == " Did you mean 'recommend'?"
+    assert did_you_mean("zzz", ["overall"]) == ""
+
+
+def test_periods_lie_in_time_by_the_calendar():
+    assert places_of(["2024-Q3", "2025-Q1"]).tolist() == [0, 2]
+    assert places_of(["2020-W52", "2021-W01"]).tolist() == pytest.approx([0, 2])
+    assert places_of(["spring", "autumn"]).tolist() == [0, 1]
+
+
+def test_text_is_compared_and_read_as_it_was_written():
+    assert letters("Response ID") == letters("response_id") == "responseid"
+    assert [unquote_formula(quote_formula(text)) for text in ("=1+1", "'s Hertogenbosch")] == [
+        "=1+1", "'s Hertogenbosch"]  # fmt: skip
+
+
+def test_a_metric_has_its_kind_for_a_name():
+    metrics = [Metric("overall", "box", top=(8, 10), words="Satisfied"), nps_metric("recommend")]
+    assert metric_titles(metrics, {"overall": "Overall"}) == {
+        ("Overall", "box"): "Satisfied (8 to 10)", ("recommend", "nps"): "NPS"}  # fmt: skip

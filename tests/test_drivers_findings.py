@@ -18,7 +18,7 @@ from cxlab.stats.drivers.findings import _without_association as without_associa
 from cxlab.stats.drivers.singled_out import FITS, MAP, Told
 from cxlab.stats.drivers.singled_out import _may_be as may_be
 from cxlab.stats.drivers.singled_out import _only_without_association as only_without_association
-from cxlab.stats.metrics import scorecard
+from cxlab.stats.metrics.scorecard import scorecard
 from tests.unfounded import unfounded
 
 NAMES = ("food", "wifi", "signs", "staff", "shops")

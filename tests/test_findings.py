@@ -11,7 +11,20 @@ from scipy.stats import t as student
 
 from cxlab.core.findings import COLUMNS, Cells, Finding, Findings, direction_of, figures
 from cxlab.core.metric import Metric, nps_metric
-from cxlab.core.phrases import decimals_for, listed, number, signed, with_interval
+from cxlab.core.phrases import (
+    amount,
+    decimals_for,
+    in_words,
+    interval,
+    interval_beside_zero,
+    joined,
+    listed,
+    number,
+    signed,
+    size_with_interval,
+    small,
+    with_interval,
+)
 from cxlab.stats.inference import (
     adjust_family,
     certainty_of,
@@ -68,6 +81,27 @@ def test_figures_are_the_numbers_of_a_row():
 )
 def test_changes_mean_something_where_all_go_one_way(changes, direction):
     assert direction_of(changes) == direction
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (amount(17.2, "%"), "17 %"),
+        (amount(-4.52, "points", 1), "−4.5"),
+        (amount(7.0, "of 10", 1), "7.0 of 10"),
+        (signed(0.31, 1), "+0.3"),
+        (signed(0.0), "0"),
+        (interval(-12.2, 3.3), "−12 to 3"),
+        (size_with_interval(-4.1, -7.9, -0.3), "4.1 (0.3 to 7.9)"),
+        (interval_beside_zero(-0.04, 16.2), "−0.04 to 16"),
+        (in_words(2), "two"),
+        (in_words(40), "40"),
+        (joined("n = 40", "", "explored"), "n = 40; explored"),
+        (small("No change") + small("NPS"), "no changeNPS"),
+    ],
+)
+def test_numbers_and_names_in_a_sentence(said, expected):
+    assert said == expected
 
 
 def test_findings_survive_their_json():

@@ -33,7 +33,7 @@ def write_report(
         (folder / "tables/findings.json").write_text(text)
         outputs += [
             new_output("display_data", {"text/html": answer_html(findings), "text/plain": "x"}),
-            new_output("display_data", {"image/png": PNG, "text/plain": "y"},
+            new_output("display_data", {"image/png": PNG, "text/plain": "Figure answer: y"},
                        metadata={"image/png": {"alt": "A map. The target is missed."}}),
         ]  # fmt: skip
     if tiles is not None:
@@ -41,7 +41,7 @@ def write_report(
     book = new_notebook(
         cells=[
             new_markdown_cell("# What drives <it>?\n\nTwo sentences."),
-            new_code_cell("show_answer(findings)", outputs=outputs, metadata={"tags": ["answer"]}),
+            new_code_cell("show_answer(findings)", outputs=outputs),
             new_markdown_cell("## All of them"),
         ],
         metadata={"cxlab": {"tab": name.partition("-")[2].capitalize()}},

@@ -354,6 +354,26 @@ def test_answers_of_unknown_customers_are_counted():
     assert "1 of 2 answers has no customer" in linked_rows.notes[0]
 
 
+def test_who_has_no_id_is_nobody_and_the_last_day_is_observed_to_its_end():
+    nobody = pd.concat([ANSWERS, ANSWERS[:1].assign(id=np.nan)])
+    people = pd.concat([PEOPLE, PEOPLE[:1].assign(id=np.nan)])
+    options = {"customer": "id", "answered": "day", "left": "gone"}
+    assert len(follow_up(nobody, people, until="2025-12-31", **options).table) == 2
+    evening = PEOPLE.assign(gone=pd.Timestamp("2025-12-31 20:00"))
+    found = follow_up(ANSWERS, evening, until="2025-12-31", **options).table
+    assert found["days_followed"].tolist() == [364, 364]
+    assert found["left_after"].all()
+
+
+def test_the_answer_counts_customers_who_answered_twice_once():
+    scores, days = np.repeat([3, 9], 30), [300] * 60
+    followed = linked(scores, days, [False] * 60, customers=np.tile(np.arange(30), 2))
+    findings = retention_by_score(followed, "recommend").findings(
+        retention_differences(followed, "recommend")
+    )
+    assert findings.answer.detail.endswith("n = 30")
+
+
 def test_a_horizon_beyond_any_follow_up_is_refused():
     followed = linked([3, 9], [300, 300], [False, False], until=300)
     with pytest.raises(ValueError, match="`horizon` must be over 0 and at most 300, the longest"):

@@ -116,9 +116,7 @@ def test_detectable_change_is_seen_in_four_of_five():
 
 @pytest.mark.parametrize(
     ("call", "message"),
-    [(lambda: detectable_differences(pd.DataFrame({"n": [9], "se": [1.0]}), power=80),
-      "`power` must be between 0 and 1"),
-     (lambda: nonresponse_table(scored(1.0), response_rates=[20]), "`response_rates` must be over 0 and at most 1"),
+    [(lambda: nonresponse_table(scored(1.0), response_rates=[20]), "`response_rates` must be over 0 and at most 1"),
      (lambda: retention(pd.DataFrame({"a": ["maybe"]}), "a"), "yes/no, true/false or 1/0; got 'maybe'")],
 )  # fmt: skip
 def test_bad_input_gets_one_sentence(call, message):

@@ -165,7 +165,7 @@ def test_units_of_rows_are_followed():
                          ci_high=[7.5, 55.2, 3.3])  # fmt: skip
     rows = cells(table)
     assert [row[1] for row in rows[1:]] == ["Mean", "Highest scores", "NPS"]
-    assert [row[-1].split(" (")[0] for row in rows[1:]] == ["7.3", "50\u00a0%", "−4"]
+    assert [row[-1].split(" (")[0] for row in rows[1:]] == ["7.4", "50\u00a0%", "−5"]
     assert "bar" not in table_html(table)
 
 

@@ -12,7 +12,7 @@ import pytest
 from cxlab.core.findings import Findings
 from cxlab.core.result import table_text
 from cxlab.report.plots.intervals import plot_correlations
-from cxlab.stats.association import JointModel
+from cxlab.stats.association.partial import JointModel
 from cxlab.stats.touchpoints import correlations, masking, touchpoint_correlations
 from cxlab.stats.touchpoints.findings import HALO, MASKING, PLACES
 from cxlab.stats.touchpoints.halo import Together

@@ -284,7 +284,7 @@ class TestWhatIsShown:
         new = [("wifi", LAST, -2.9, -0.5), ("staff", LAST, 0.5, 0.9)]
         answer = founded(put(study(), *year, back, *new)).answer
         assert answer.text.startswith(
-            "wifi fell by 1.7 of 10 since 2025-Q3; food (−1.0 of 10) and staff (−1.0 of 10) fell "
+            "wifi fell by 2 of 10 since 2025-Q3; food (−1.0 of 10) and staff (−1.0 of 10) fell "
             "against 2024-Q4, a year before; "
         )
 
@@ -476,7 +476,7 @@ class TestTrend:
             "label": "x", "metric": "nps", "period": ["2024-Q1", "2024-Q2", "2024-Q3", "2024-Q4"],
             "n": 100, "estimate": [0.0, 4.0, 2.0, 6.0], "se": 3.0, "n_eff": 101.0, "unit": "points",
         })  # fmt: skip
-        from cxlab.stats.tracking.run import trends
+        from cxlab.stats.tracking.families import trends
 
         row = trends(runs, "2024-Q4")[0].iloc[0]
         # slope Σ(t − 1.5)·y / Σ(t − 1.5)² = 8/5, over three periods; its error 3/√5 · 3
@@ -487,7 +487,7 @@ class TestTrend:
         assert trends(runs, "2025-Q1") == []
 
     def test_periods_that_vary_beyond_sampling_have_a_wider_error(self):
-        from cxlab.stats.tracking.run import trends
+        from cxlab.stats.tracking.families import trends
 
         runs = pd.DataFrame({
             "label": "x", "metric": "nps", "period": [f"2024-{m:02d}" for m in range(1, 9)],
@@ -498,7 +498,7 @@ class TestTrend:
         assert row["se"] > 10 * 7 / np.sqrt(42)
 
     def test_a_gap_in_the_calendar_counts(self):
-        from cxlab.stats.tracking.run import trends
+        from cxlab.stats.tracking.families import trends
 
         runs = pd.DataFrame({
             "label": "x", "metric": "nps", "period": ["2015", "2016", "2017", "2020"], "n": 100,

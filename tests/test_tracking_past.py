@@ -43,11 +43,15 @@ def recorded(folder: Path, period: str, *, table="outcomes", ended="", manifest=
     (tables.parent / "manifest.json").write_text(json.dumps(told | (manifest or {})))
 
 
+def since_last(changes):
+    return changes.table[changes.table["against"] == "last period"]
+
+
 def test_a_change_by_hand(tmp_path):
     recorded(tmp_path, "2025-Q3", estimate=20.0, se=3.0)
     recorded(tmp_path, "2025-Q4", estimate=10.0, se=4.0, n=200, n_eff=150.0, deff=1.2)
     changes = period_changes(past_reports(tmp_path), NPS, labels=LABELS)
-    row = changes.since_last.iloc[0]
+    row = since_last(changes).iloc[0]
     # the later variance is widened by 200 / (1.2 · 150) for its few degrees of freedom
     earlier, later = 9.0, 16.0 * 200 / 180
     assert row["estimate"] == pytest.approx(-10)
@@ -64,10 +68,10 @@ def test_few_answers_of_an_earlier_report_are_hidden(tmp_path):
     recorded(tmp_path, "2025-Q3", n=3)
     recorded(tmp_path, "2025-Q4")
     past = past_reports(tmp_path)
-    row = period_changes(past, NPS, labels=LABELS).since_last.iloc[0]
+    row = since_last(period_changes(past, NPS, labels=LABELS)).iloc[0]
     assert row[["n", "n_before", "estimate", "se"]].isna().all()
     assert row["note"] == "hidden: fewer than 10 answers in 2025-Q3"
-    shown = period_changes(past, NPS, labels=LABELS, min_group_size=3).since_last.iloc[0]
+    shown = since_last(period_changes(past, NPS, labels=LABELS, min_group_size=3)).iloc[0]
     assert shown["n_before"] == 3
 
 
@@ -100,11 +104,11 @@ def test_what_a_report_hides_or_lacks_stays_so(tmp_path):
     recorded(tmp_path, "2025-Q3", n=None, estimate=None, se=None, deff=None, n_eff=None)
     recorded(tmp_path, "2025-Q4")
     past = past_reports(tmp_path)
-    row = period_changes(past, NPS, labels=LABELS).since_last.iloc[0]
+    row = since_last(period_changes(past, NPS, labels=LABELS)).iloc[0]
     assert row[["n", "n_before", "estimate", "se", "p_value"]].isna().all()
     assert row["note"] == "hidden, or without answers, in 2025-Q3"
     assert period_scores(past, NPS, labels=LABELS)["period"].tolist() == ["2025-Q4"]
-    other = period_changes(past, Metric("other", "mean")).since_last.iloc[0]
+    other = since_last(period_changes(past, Metric("other", "mean"))).iloc[0]
     assert other["note"] == "not in the reports of 2025-Q3, in score"
 
 
@@ -112,7 +116,7 @@ def test_periods_in_another_unit_are_not_compared(tmp_path):
     recorded(tmp_path, "2025-Q3", unit="%")
     recorded(tmp_path, "2025-Q4")
     past = past_reports(tmp_path)
-    row = period_changes(past, NPS, labels=LABELS).since_last.iloc[0]
+    row = since_last(period_changes(past, NPS, labels=LABELS)).iloc[0]
     assert np.isnan(row["estimate"])
     assert row["note"] == "not in the reports of 2025-Q3, in points"
     assert period_scores(past, NPS, labels=LABELS)["period"].tolist() == ["2025-Q4"]
@@ -132,7 +136,7 @@ def test_a_history_is_of_answers_or_of_earlier_reports(tmp_path):
 def test_a_score_without_a_standard_error_is_not_tested(tmp_path):
     recorded(tmp_path, "2025-Q3", se=0.0)
     recorded(tmp_path, "2025-Q4", estimate=30.0)
-    row = period_changes(past_reports(tmp_path), NPS, labels=LABELS).since_last.iloc[0]
+    row = since_last(period_changes(past_reports(tmp_path), NPS, labels=LABELS)).iloc[0]
     assert row["estimate"] == 10
     assert row[["se", "ci_low", "p_value"]].isna().all()
     assert row["note"] == "no test: a period's standard error is not known"

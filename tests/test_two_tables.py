@@ -90,7 +90,7 @@ class TestTheReport:
         assert scores["weighted as declared", "relationship"] == pytest.approx(nps)
         assert scores["raw", "relationship"] == pytest.approx(-2.619, abs=1e-3)
         page = next(report.glob("*.html")).read_text()
-        assert "rNPS is −4.5 instead of −2.6" in page
+        assert "rNPS is −4 instead of −3" in page
         assert ("each customer once", "transactional") in scores.index
 
     def test_the_waterfall_is_of_the_identity(self, report):
@@ -131,7 +131,7 @@ class TestVariants:
             compare(folder)
             .findings()
             .answer.detail.endswith(
-                "Weighted as declared, as in the scorecard, rNPS is −4.5 instead of −2.6"
+                "Weighted as declared, as in the scorecard, rNPS is −4 instead of −3"
             )
         )
 

@@ -69,30 +69,28 @@ class Shown:
     """A table that is ready to be written: what is open to view, and the rest."""
 
     caption: str
-    about: str
-    columns: list[Column]
-    marked: list[bool]
-    footnotes: list[str]
-    feet: list[str]
-    folded: list[Column]
-    summary: str
-    sentence: str
+    about: str = ""
+    columns: list[Column] = field(default_factory=list)
+    marked: list[bool] = field(default_factory=list)
+    footnotes: list[str] = field(default_factory=list)
+    feet: list[str] = field(default_factory=list)
+    folded: list[Column] = field(default_factory=list)
+    summary: str = ""
+    sentence: str = ""
 
 
 def arrange(table: pd.DataFrame, display: Display, name: str = "") -> Shown:
     """What of a table is open to view, in which order and words, and what is folded."""
     caption = display.caption or name.replace("-", " ").capitalize()
-    empty = Shown(caption, "", [], [], [], [], [], "", "")
     if not len(table):
-        return empty
+        return Shown(caption)
     whole = named(table.infer_objects(), display)
     own, shared = _split_notes(whole)
     if _all_hidden(whole):
         reason = f" {capital(shared)}." if shared else ""
         hidden = "suppressed" in whole or not shared or shared.startswith("hidden")
         words = "hidden in every row" if hidden else "no figures"
-        sentence = f"{caption or 'Table'}: {words}.{reason}"
-        return Shown(caption, "", [], [], [], [], [], "", sentence)
+        return Shown(caption, sentence=f"{caption or 'Table'}: {words}.{reason}")
     rows = own.iloc[_order(own, display)].reset_index(drop=True)
     chosen, constant = _chosen(rows, display)
     if not display.columns and _drawn(rows, display, chosen):
@@ -108,7 +106,7 @@ def arrange(table: pd.DataFrame, display: Display, name: str = "") -> Shown:
         feet.append(f"Note to every row: {escape(shared)}.")
     about = _about(top, columns, chosen, constant, display)
     folded, summary = _folded(rows, chosen, constant, display, whole=len(rows) == len(top))
-    return Shown(caption, about, columns, marked, footnotes, feet, folded, summary, "")
+    return Shown(caption, about, columns, marked, footnotes, feet, folded, summary)
 
 
 def described(table: pd.DataFrame, display: Display, name: str) -> dict[str, Any]:

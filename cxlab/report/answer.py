@@ -159,15 +159,20 @@ def list_html(findings: Findings) -> str:
     return f'<ul class="findings">{items}</ul>' if items else ""
 
 
+def sure_word(finding: Finding) -> str:
+    """How sure a finding is, in a word that has a shape; empty where nothing was compared."""
+    word = "caution" if finding.kind == "caution" else finding.certainty
+    return word if word in SHAPES else ""
+
+
 def certainty_html(finding: Finding) -> str:
     """How sure a finding is: a shape and a word; nothing where nothing was compared."""
-    word = "caution" if finding.kind == "caution" else finding.certainty
     meant = MEANT.get(finding.direction, "")
     colour = f'<span class="{finding.direction}">{meant}</span>' if meant else ""
-    if word == "measured":
+    if not (word := sure_word(finding)):
         return f'<span class="sure measured">{colour}</span>'
-    kind, shape = word.replace(" ", "-"), SHAPES[word]
-    mark = f'<i aria-hidden="true">{shape}</i> {word.capitalize()}'
+    kind = word.replace(" ", "-")
+    mark = f'<i aria-hidden="true">{SHAPES[word]}</i> {word.capitalize()}'
     return f'<span class="sure {kind}">{mark}{", " if meant else ""}{colour}</span>'
 
 

@@ -90,11 +90,7 @@ class ReportError(RuntimeError):
 
 
 def build_report(
-    notebook: str | Path,
-    output: str | Path,
-    *,
-    timeout: int = CELL_SECONDS,
-    **parameters: Any,
+    notebook: str | Path, output: str | Path, *, timeout: int = CELL_SECONDS, **parameters: Any
 ) -> Path:
     """Run a notebook with parameters and publish its report.
 

@@ -17,13 +17,7 @@ from typing import Any
 import nbformat
 
 from cxlab.report.notebooks import report_name
-from cxlab.report.records import (
-    VERIFICATION,
-    RecordError,
-    Verified,
-    file_digest,
-    read_record,
-)
+from cxlab.report.records import VERIFICATION, RecordError, Verified, file_digest, read_record
 
 #: Packages whose version can change a figure or a page.
 PACKAGES = (

@@ -38,7 +38,7 @@ from cxlab.report.manifest import checks, read_verification
 from cxlab.report.notebooks import was_injected
 from cxlab.report.publish import replace_text
 from cxlab.report.records import stem_of
-from cxlab.report.show import was_shown
+from cxlab.report.show import is_answer, was_shown
 
 TEMPLATES = Path(__file__).parent / "templates"
 #: What a page may do: show embedded images and its own styles. The page's second lock; the
@@ -47,9 +47,7 @@ POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'"
 )
-#: Tag of the cell that shows the answer.
-ANSWER_TAG = "answer"
-#: Of the cell that leads to the next notebook; a page has tabs for that.
+#: Tag of the cell that leads to the next notebook; a page has tabs for that.
 NEXT_TAG = "next"
 #: The bar above a report is put between them, again when other reports come and go.
 BAR_BEGINS, BAR_ENDS = "<!--bar-->", "<!--/bar-->"
@@ -168,11 +166,10 @@ def _answer(
 def answer_figure(notebook: nbformat.NotebookNode) -> dict[str, str] | None:
     """The figure that shows the answer: its image and alt text; None without one."""
     for cell in notebook.cells:
-        if ANSWER_TAG in cell.metadata.get("tags", []):
-            for output in cell.get("outputs", ()):
-                if image := output.get("data", {}).get("image/png"):
-                    alt = output.metadata.get("image/png", {}).get("alt", "")
-                    return {"alt": alt, "png": "".join(str(image).split())}
+        for output in filter(is_answer, cell.get("outputs", ())):
+            if image := output.data.get("image/png"):
+                alt = output.metadata.get("image/png", {}).get("alt", "")
+                return {"alt": alt, "png": "".join(str(image).split())}
     return None
 
 
@@ -339,8 +336,8 @@ def _visible(notebook: nbformat.NotebookNode, *, answered: bool) -> nbformat.Not
             continue
         if cell.cell_type == "markdown" and not titled and (parts := _parted(cell.source))[1]:
             cell, titled = nbformat.NotebookNode({**cell, "source": parts[0] + parts[2]}), True
-        elif answered and ANSWER_TAG in tags and "outputs" in cell:
-            kept = [one for one in cell.outputs if not (_is_rich(one) and was_shown(one))]
+        elif answered and "outputs" in cell:
+            kept = [one for one in cell.outputs if not is_answer(one)]
             cell = nbformat.NotebookNode({**cell, "outputs": kept})
         cells.append(cell)
     return nbformat.NotebookNode({**notebook, "cells": cells})

@@ -15,11 +15,7 @@ from nbclient import NotebookClient
 from cxlab.report.show import RECORD_VARIABLE
 from cxlab.report.warm.provisioner import ONE_THREAD, kernel_config
 
-KERNEL = {
-    "display_name": "Python 3 (ipykernel)",
-    "language": "python",
-    "name": "python3",
-}
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
 def refresh_notebook(path: Path) -> None:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-#: Class of what `cxlab.show_answer` displays.
+#: Class of what `cxlab.show_answer` displays, and what its figure begins with in plain text.
 ANSWER = "cxlab-answer"
+ANSWER_FIGURE = "Figure answer:"
 #: Names a folder in which `cxlab.show` also writes every table at full precision.
 RECORD_VARIABLE = "CXLAB_RECORD"
 #: What the recorded tables are called, for workbook and slides, beside them.
@@ -129,8 +130,15 @@ def was_shown(output: Mapping[str, Any]) -> bool:
     """Whether `show` or `show_answer` has made an output of an executed notebook."""
     html = output["data"].get("text/html", "")
     figure = output["metadata"].get("image/png", {})
-    marked = f'class="{MARK}"' in html or f'class="{ANSWER}"' in html
-    return marked or html.startswith(NO_ROWS) or "alt" in figure
+    marked = f'class="{MARK}"' in html or html.startswith(NO_ROWS)
+    return marked or "alt" in figure or is_answer(output)
+
+
+def is_answer(output: Mapping[str, Any]) -> bool:
+    """Whether `show_answer` has made an output: what it says, or the figure that shows it."""
+    data = output.get("data", {})
+    drawn = "image/png" in data and data.get("text/plain", "").startswith(ANSWER_FIGURE)
+    return drawn or f'class="{ANSWER}"' in data.get("text/html", "")
 
 
 @dataclass(frozen=True)

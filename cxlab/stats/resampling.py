@@ -232,21 +232,19 @@ def check_level(level: float) -> float:
     return float(level)
 
 
-def percentile_interval(
-    values: Array, level: float = 0.95, *, axis: int = 0
-) -> tuple[Array, Array]:
-    """Quantiles (1 − level)/2 and (1 + level)/2 of the finite replicates along an axis; NaN of none."""
+def percentile_interval(values: Array, level: float = 0.95) -> tuple[Array, Array]:
+    """Quantiles (1 − level)/2 and (1 + level)/2 of the finite replicates, the first axis; NaN of none."""
     check_level(level)
     values = np.asarray(values, dtype=float)
     probabilities = [(1 - level) / 2, (1 + level) / 2]
     finite = np.isfinite(values)
     if finite.all() and values.size:
-        low, high = np.quantile(values, probabilities, axis=axis)
+        low, high = np.quantile(values, probabilities, axis=0)
         return low, high
     masked = np.where(finite, values, np.nan)
-    nothing = ~finite.any(axis=axis, keepdims=True)
-    low, high = np.nanquantile(np.where(nothing, 0.0, masked), probabilities, axis=axis)
-    blank = nothing.squeeze(axis)
+    nothing = ~finite.any(axis=0, keepdims=True)
+    low, high = np.nanquantile(np.where(nothing, 0.0, masked), probabilities, axis=0)
+    blank = nothing.squeeze(0)
     return np.where(blank, np.nan, low), np.where(blank, np.nan, high)
 
 

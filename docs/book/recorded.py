@@ -59,7 +59,7 @@ def recorded_page(reports: list[Path]) -> str:
         "Every table that a report shows is also written to its folder, as `tables/NAME.csv` and "
         "`tables/NAME.json`: all rows and columns, unrounded, under the names below. Label columns "
         "come first, then `n`, `estimate`, `se`, `ci_low`, `ci_high`, then the rest. Of a study with "
-        "columns of other names, columns such as `overall_share` are named after those.",
+        "columns of other names, columns such as `overall_share` are named after those."
     ]
     for report in reports:
         found = list(tables_in(report))

@@ -104,15 +104,12 @@ def decide(
     joints: Mapping[str, Joint],
     segments: Sequence[str],
     min_group_size: int = MIN_GROUP_SIZE,
-    *,
-    hidden: Hidden | None = None,
 ) -> Gate:
     """Which groups to hide, of each column of answers in each segment.
 
     Every table of the same answers starts from what this says, so that no two of them give back
     together what each of them hides. ``joints``: of each column of answers, as `joint_answers` and
-    `table_joints` count them; ``hidden``: what is hidden anyway, beside what the run hides. The
-    answers without a segment are a group like any other: hidden where they are few, and before any
+    `table_joints` count them. The answers without a segment are a group like any other: hidden where they are few, and before any
     other group where a group needs cover. Several segments: see
     `cxlab.core.disclosure.rule.hidden_in_segments`.
 
@@ -128,10 +125,7 @@ def decide(
             for names, rest in zip(joint.names, joint.not_given, strict=True)
         ]
         start = [
-            _places(
-                groups_hidden_by_run(column, segment) | (hidden or {}).get((column, segment), {}),
-                names,
-            )
+            _places(groups_hidden_by_run(column, segment), names)
             for segment, names in zip(segments, labels, strict=True)
         ]
         whole = int(joint.n.sum())

@@ -20,9 +20,11 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
-#: Rows of ones and zeros are combined by ratios of small whole numbers; rounding is far less.
-NOTHING = 1e-7
-#: Joint cells are folded into the equations so many at a time.
+#: Of the joint cells of a sum, what rounding leaves of one that is a combination of figures.
+NOTHING = 1e-6
+#: Of the cells of all figures together, an eigenvalue that is none.
+ROUNDING = 1e-12
+#: Joint cells are counted so many at a time.
 CHUNK = 20_000
 #: Of a number of joint cells, what is left of a group that is given back.
 LEFT = 1e-6
@@ -76,26 +78,18 @@ def hidden_groups(
     small = np.flatnonzero((n > 0) & (n < min_group_size)).tolist()
     found = dict(hidden or {}) | dict.fromkeys(small, SMALL)
     nowhere = len(n) - 1
-    order = [nowhere, *([first] if first is not None else []), *np.argsort(n[:-1], kind="stable")]
-    found = covered(n, found, min_group_size, order)
-    found.pop(nowhere, None)
-    return found
-
-
-def covered(
-    sizes: ArrayLike, hidden: Mapping[int, str], least: int, order: ArrayLike
-) -> dict[int, str]:
-    """Groups that are hidden (``least`` answers and two groups at least), and others that cover them.
-
-    ``order``: in which groups are taken to cover others.
-    """
-    n, found = np.asarray(sizes, dtype=float), dict(hidden)
-    for i in np.asarray(order, dtype=int).tolist():
+    order = [
+        nowhere,
+        *([first] if first is not None else []),
+        *np.argsort(n[:-1], kind="stable").tolist(),
+    ]
+    for i in order:
         there = [j for j in found if n[j] > 0]
-        if not there or (len(there) >= 2 and n[there].sum() >= least):
+        if not there or (len(there) >= 2 and n[there].sum() >= min_group_size):
             break
         if i not in found and n[i] > 0:
             found[i] = COMPLEMENTARY
+    found.pop(nowhere, None)
     return found
 
 
@@ -127,14 +121,13 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class _Equations:
-    """Figures over joint cells, row 0 everyone.
+    """Figures over joint cells, number 0 everyone.
 
-    ``rows``: one column per figure, its joint cells rotated into few dimensions, where combinations and
-    lengths are the same; ``lines``: figures that make up one that may be shown, and the place of the
-    first to hide.
+    ``common``: joint cells that two figures have in common; ``sizes``: their answers; ``lines``:
+    figures that make up one that may be shown, and the place of the first to hide.
     """
 
-    rows: Array
+    common: Array
     sizes: Array
     lines: list[tuple[Rows, int | None]]
 
@@ -170,7 +163,7 @@ def hidden_in_segments(
     groups = [len(names) for names in joint.names]
     system = _equations(joint.n, tables, groups, lines)
     start = _numbered(hidden or [{} for _ in tables], offsets)
-    crossed = crossed_groups(joint.codes, joint.n, groups, system.rows, min_group_size)
+    crossed = crossed_groups(joint.codes, joint.n, groups, system.common, min_group_size)
     found = _settled(system, start, min_group_size, range(1, offsets[-1]), crossed)
     return [
         {row - begin: why for row, why in found.items() if begin <= row < end}
@@ -232,14 +225,14 @@ def _equations(
         [n.sum()],
         *(np.bincount(codes, n, many) for codes, many in zip(tables, groups, strict=True)),
     ])  # fmt: skip
-    rows = np.zeros((0, offsets[-1]))
+    common = np.zeros((offsets[-1], offsets[-1]))
     for begin in range(0, len(n), CHUNK):
         part = np.zeros((len(n[begin : begin + CHUNK]), offsets[-1]))
         part[:, 0] = 1.0
         for start, codes in zip(offsets, tables, strict=False):
             part[np.arange(len(part)), start + codes[begin : begin + CHUNK]] = 1.0
-        rows = np.asarray(np.linalg.qr(np.vstack([rows, part]), mode="r"))
-    return _Equations(rows, sizes, lines)
+        common += part.T @ part
+    return _Equations(common, sizes, lines)
 
 
 def _settled(
@@ -251,9 +244,9 @@ def _settled(
 ) -> dict[int, str]:
     """What must be hidden, of what may be, for nothing small to be given back.
 
-    ``crossed``: columns of other groups that must not be.
+    ``crossed``: other groups that must not be, as sums of figures.
     """
-    others_wanted = np.zeros((len(system.rows), 0)) if crossed is None else crossed
+    others_wanted = np.zeros((len(system.sizes), 0)) if crossed is None else crossed
     n, fixed = system.sizes, _shown(system, start)
     everyone = float(n[0])
     free = [row for row in may_hide if 0 < n[row] < everyone]
@@ -265,7 +258,7 @@ def _settled(
     while hidden or others_wanted.size:
         shown = _shown(system, hidden)
         wanted = np.hstack([_targets(system, hidden, start, least, known), others_wanted])
-        back, weights, needed = _combined(system.rows[:, shown], wanted)
+        back, weights, needed = _combined(system, shown, wanted)
         used = np.abs(weights[:, back]).max(axis=1, initial=0.0) > NOTHING
         better = [row for row, yes in zip(shown, used & needed, strict=True) if yes]
         usable = [row for row, yes in zip(shown, used, strict=True) if yes]
@@ -299,7 +292,7 @@ def _each_line(
 def _targets(
     system: _Equations, hidden: dict[int, str], start: dict[int, str], least: int, known: set[int]
 ) -> Array:
-    """Columns that must not be given back: small figures, and small ones together."""
+    """Sums of figures that must not be given back: small ones, and small ones together."""
     n = system.sizes
     own = [row for row in hidden if row not in known and 0 < n[row] < n[0]]
     small = [row for row in own if hidden[row] == SMALL]
@@ -309,8 +302,10 @@ def _targets(
         inside = tuple(row for row in line.tolist() if row in small)
         if len(inside) > 2 and n[list(inside)].sum() < least:
             sets.append(inside)
-    return np.stack([system.rows[:, list(rows)].sum(axis=1) for rows in sets] or
-                    [np.zeros(len(system.rows))], axis=1)  # fmt: skip
+    sums = np.zeros((len(n), len(sets)))
+    for place, rows in enumerate(sets):
+        sums[list(rows), place] = 1.0
+    return sums
 
 
 def _shown_again(
@@ -330,51 +325,67 @@ def _shown(system: _Equations, hidden: Mapping[int, str]) -> Rows:
 
 
 def _among(system: _Equations, shown: Rows, rows: Sequence[int]) -> NDArray[np.bool_]:
-    return _combined(system.rows[:, shown], system.rows[:, list(rows)])[0]
+    return _combined(system, shown, np.eye(len(system.sizes))[:, list(rows)])[0]
 
 
-def _combined(shown: Array, wanted: Array) -> tuple[NDArray[np.bool_], Array, NDArray[np.bool_]]:
-    """Which columns wanted are combinations of those shown, and by what weights.
+def _combined(
+    system: _Equations, shown: Rows, sums: Array
+) -> tuple[NDArray[np.bool_], Array, NDArray[np.bool_]]:
+    """As `combinations_of`, of sums of figures, one a column."""
+    common = system.common @ sums
+    cells = (sums * common).sum(axis=0)
+    own = system.common[np.ix_(shown, shown)]
+    given, weights, needed = combinations_of(own, common[shown], cells)
+    return given & (cells > 0), weights, needed
 
-    The last array says which shown columns are no combination of the other ones: a weight
-    on such a one is the same in every combination, so that none is left without it.
+
+def combinations_of(
+    common: Array, products: Array, cells: Array
+) -> tuple[NDArray[np.bool_], Array, NDArray[np.bool_]]:
+    """Which sums over joint cells are combinations of figures, and by what weights.
+
+    ``common``: joint cells that two figures have in common, or the same of figures of length 1;
+    ``products``: those that each figure has in common with each sum; ``cells``: those of each sum.
+    The last array says which figures are no combination of the other ones: a weight on such a one
+    is the same in every combination, so that none is left without it.
     """
-    inverse = np.linalg.pinv(shown, rcond=NOTHING)
-    weights = inverse @ wanted
-    left = np.linalg.norm(wanted - shown @ weights, axis=0)
-    length = np.linalg.norm(wanted, axis=0)
-    own = np.einsum("ij,ji->i", inverse, shown)
-    return (left <= NOTHING * length) & (length > 0), weights, own > 1 - NOTHING
+    values, axes = np.linalg.eigh(common)
+    known = values > ROUNDING * values.sum()
+    axes = axes[:, known]
+    weights = axes @ ((axes.T @ products) / values[known][:, None])
+    left = cells - (products * weights).sum(axis=0)
+    return left <= NOTHING * cells, weights, (axes**2).sum(axis=1) > 1 - NOTHING
 
 
-def crossed_groups(codes: Rows, n: NDArray[np.int64], groups: list[int], rows: Array,
-                   least: int) -> Array:  # fmt: skip
+def crossed_groups(
+    codes: Rows, n: NDArray[np.int64], groups: list[int], common: Array, least: int
+) -> Array:
     """Small groups of two segments that everyone and all groups of each segment would give.
 
     Where every combination has answers, they give none: it takes combinations that are known to have
-    none. ``rows``: joint cells of everyone and of each segment's groups, perhaps rotated; the groups'
-    joint cells come rotated alike, several of one line that are small together as one.
+    none. ``common``: joint cells that two figures have in common. The groups come as sums of figures,
+    several of one line that are small together as one.
 
     Three of the four combinations have answers, so 24 less 20 is the first:
 
     >>> codes, n = np.array([[0, 0], [0, 1], [1, 0]]), np.array([4, 20, 30])
     >>> rows = np.array([[1.0, 1, 0, 1, 0], [1, 1, 0, 0, 1], [1, 0, 1, 1, 0]])
-    >>> crossed_groups(codes, n, [2, 2], rows, 10).round(9).ravel() + 0.0
+    >>> (rows @ crossed_groups(codes, n, [2, 2], rows.T @ rows, 10)).round(9).ravel() + 0.0
     array([1., 0., 0.])
     """
     figures = np.column_stack([np.zeros(len(n), dtype=int), codes + _starts(groups)])
-    inverse = np.linalg.pinv(rows, rcond=LEFT)
-    found = [np.zeros((rows.shape[1], 0))]
+    inverse = np.linalg.pinv(common, rcond=LEFT**2, hermitian=True)
+    found = [np.zeros((len(common), 0))]
     for pair in combinations(range(len(groups) if n.sum() >= least else 0), 2):
         cell = codes[:, pair[0]] * groups[pair[1]] + codes[:, pair[1]]
         size = np.bincount(cell, n)
         few = np.flatnonzero((size > 0) & (size < least))
-        common = _common(figures, cell, few, rows.shape[1])
-        weights = inverse @ (inverse.T @ common)
-        left = np.diag(common[0]) - common.T @ weights
+        inside = _common(figures, cell, few, len(common))
+        weights = inverse @ inside
+        left = np.diag(inside[0]) - inside.T @ weights
         sets = _given(left, size[few], np.divmod(few, groups[pair[1]]), least)
         found += [weights[:, own].sum(axis=1, keepdims=True) for own in sets]
-    return rows @ np.hstack(found)
+    return np.hstack(found)
 
 
 def _starts(groups: list[int]) -> Rows:

@@ -15,14 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, vstack
 
+from cxlab.core.disclosure.rule import NOTHING, combinations_of
+
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Places = NDArray[np.intp]
 
-#: Figures are scaled to length 1: what is combined leaves rounding only, anything else far more.
-NOTHING = 1e-6
-#: Of eigenvalues, a figure.
-ROUNDING = 1e-12
 #: Of more vectors than this, what is hidden without need stays hidden: looking for it takes long.
 LARGE = 600
 #: Of fewer vectors than this one is hidden at a time, which hides less.
@@ -251,18 +249,10 @@ def _remainders(system: _System, shown: Places) -> tuple[Array, Array]:
 def _combined(
     system: _System, shown: Places, common: Array, cells: Array
 ) -> tuple[Flags, Array, Flags]:
-    """Which groups are combinations of the vectors shown, and by what weights.
-
-    The last array says which vectors are no combination of the other ones: a weight on such a
-    one is the same in every combination, so that none is left without it.
-    """
+    """As `combinations_of`, of the vectors shown at length 1."""
     length = np.sqrt(system.common[shown, shown])
-    values, axes = np.linalg.eigh(system.common[np.ix_(shown, shown)] / np.outer(length, length))
-    axes = axes[:, values > ROUNDING * len(shown)]
-    products = common[shown] / length[:, None]
-    weights = axes @ ((axes.T @ products) / values[values > ROUNDING * len(shown)][:, None])
-    left = cells - (products * weights).sum(axis=0)
-    return left <= NOTHING * cells, weights, (axes**2).sum(axis=1) > 1 - NOTHING
+    alike = system.common[np.ix_(shown, shown)] / np.outer(length, length)
+    return combinations_of(alike, common[shown] / length[:, None], cells)
 
 
 def _without_needless(system: _System, hidden: set[int], start: set[int]) -> set[int]:

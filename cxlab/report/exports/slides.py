@@ -7,15 +7,18 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from cxlab.core.characters import printable
 from cxlab.core.findings import HOW_SURE, Finding, Findings
 from cxlab.core.headers import DECIMALS
-from cxlab.report.answer import SHAPES, read_findings
+from cxlab.report.answer import SHAPES, read_findings, sure_word
+from cxlab.report.page import answer_figure
 from cxlab.report.publish import replace_bytes
 from cxlab.report.records import HEADLINE_TABLES
 from cxlab.report.show import read_captions
@@ -32,8 +35,6 @@ WIDTH, HEIGHT, MARGIN = 13.333, 7.5, 0.6
 INK, QUIET, ACCENT = "1B1F24", "57606A", "0072B2"
 #: Width of a bold letter and height of a line, as parts of the size; points.
 LETTER, LINE, SMALLEST_TITLE = 0.68, 1.2, 12
-#: Name under which the answer's figure is shown.
-ANSWER = "Figure answer:"
 #: What a spreadsheet would take for a formula or a link.
 LIVE = re.compile(r"[=+@{-]|\w+:|https?:", re.I)
 Row = dict[str, Any]
@@ -67,13 +68,14 @@ def write_slides(folder: Path, target: Path) -> None:
     deck.slide_width, deck.slide_height = Inches(WIDTH), Inches(HEIGHT)
     findings = read_findings(folder)
     _write_first(deck, manifest, findings)
-    if findings and (image := _answer_image(folder / manifest["notebook"]["name"])):
-        _write_picture(deck, printable(findings.answer.text), *image)
+    notebook = nbformat.read(folder / manifest["notebook"]["name"], as_version=4)
+    if findings and (figure := answer_figure(notebook)):
+        _write_picture(deck, printable(findings.answer.text), figure)
     captions = read_captions(folder / "tables")
     names = sorted(manifest["tables"], key=lambda name: name not in HEADLINE_TABLES)
     figures = [one for name in names for one in _figures(folder / "tables", captions.get(name))]
-    for figure in figures[:MOST_SLIDES]:
-        _write_chart(deck, figure)
+    for one in figures[:MOST_SLIDES]:
+        _write_chart(deck, one)
     content = io.BytesIO()
     deck.save(content)
     replace_bytes(target, content.getvalue())
@@ -156,38 +158,27 @@ def _write_first(deck: Any, manifest: Row, findings: Findings | None) -> None:
 def _write_finding(body: Any, finding: Finding) -> None:
     from pptx.util import Pt
 
-    word = "caution" if finding.kind == "caution" else finding.certainty
     paragraph = body.add_paragraph()
     paragraph.space_after = Pt(6)
-    if word in SHAPES:
+    if word := sure_word(finding):
         _run(paragraph, f"{SHAPES[word]} {word.capitalize()}  ", 14, ACCENT, bold=True)
     _run(paragraph, printable(finding.text), 16, INK)
     if finding.detail:
         _run(paragraph, f"  {printable(finding.detail)}", 11, QUIET)
 
 
-def _answer_image(notebook: Path) -> tuple[bytes, str] | None:
-    """The answer's figure and its alt text, from the executed notebook."""
-    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", ()):
-            data = output.get("data", {})
-            if "image/png" in data and "".join(data.get("text/plain", "")).startswith(ANSWER):
-                alt = output["metadata"].get("image/png", {}).get("alt", "")
-                return base64.b64decode("".join(data["image/png"])), alt
-    return None
-
-
-def _write_picture(deck: Any, title: str, image: bytes, alt: str) -> None:
+def _write_picture(deck: Any, title: str, figure: Mapping[str, str]) -> None:
     from pptx.util import Inches
 
     slide = deck.slides.add_slide(deck.slide_layouts[LAYOUT])
     _title(slide, title, 0.4, 1.1, 24)
     top, room = 1.6, HEIGHT - 1.6 - 0.3
-    picture = slide.shapes.add_picture(io.BytesIO(image), Inches(MARGIN), Inches(top))
+    image = io.BytesIO(base64.b64decode(figure["png"]))
+    picture = slide.shapes.add_picture(image, Inches(MARGIN), Inches(top))
     ratio = min(Inches(WIDTH - 2 * MARGIN) / picture.width, Inches(room) / picture.height)
     picture.width, picture.height = int(picture.width * ratio), int(picture.height * ratio)
     picture.left = int((Inches(WIDTH) - picture.width) / 2)
-    picture._element.nvPicPr.cNvPr.set("descr", printable(alt))
+    picture._element.nvPicPr.cNvPr.set("descr", printable(figure["alt"]))
 
 
 def _title(slide: Any, text: str, top: float, height: float, size: int) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 from cxlab.core.characters import printable, unquote_formula
 from cxlab.core.display import Display
-from cxlab.core.findings import HOW_SURE, Finding
+from cxlab.core.findings import HOW_SURE
 from cxlab.core.headers import header
-from cxlab.report.answer import read_findings
+from cxlab.report.answer import read_findings, sure_word
 from cxlab.report.publish import replace_bytes
 from cxlab.report.show import read_captions
 
@@ -183,7 +183,7 @@ def _write_answer(
     lines: list[tuple[str, str, Any]] = []
     for finding in findings or ():
         form = large if finding.kind == "answer" else wrapped
-        lines.append((sure_word(finding), finding.text, form))
+        lines.append((sure_word(finding).capitalize(), finding.text, form))
         if finding.detail:
             lines.append(("", finding.detail, grey))
     lines += [("", HOW_SURE, grey)] if findings else []
@@ -194,12 +194,6 @@ def _write_answer(
         sheet.write_string(i, 0, word, bold)
         sheet.write_string(i, 1, printable(text), form)
     sheet.fit_to_pages(1, 0)
-
-
-def sure_word(finding: Finding) -> str:
-    """How sure a finding is, in a word; empty where nothing was compared."""
-    word = "caution" if finding.kind == "caution" else finding.certainty
-    return "" if word == "measured" else word.capitalize()
 
 
 def _about(manifest: Row, sheets: list[tuple[str, Row]]) -> Iterator[tuple[str, str]]:

@@ -231,11 +231,7 @@ def _hidden(sizes: list[int], total: int, smallest: int) -> dict[int, str]:
 
 
 def about_study(
-    study: Study,
-    period: str | None,
-    where: Mapping[str, str],
-    files: list[Path],
-    rows: int | None,
+    study: Study, period: str | None, where: Mapping[str, str], files: list[Path], rows: int | None
 ) -> About:
     """What a report of a study, or of a part of it, is about."""
     return About(

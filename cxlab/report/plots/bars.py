@@ -77,12 +77,7 @@ def plot_parts(
     return name_rows(ax, row_names(table, label), xlabel)
 
 
-def plot_ends(
-    table: pd.DataFrame,
-    *,
-    label: str = "label",
-    ax: Axes | None = None,
-) -> Axes:
+def plot_ends(table: pd.DataFrame, *, label: str = "label", ax: Axes | None = None) -> Axes:
     """Floor and ceiling of each scale: the shares of answers at its two ends.
 
     Parameters
@@ -204,10 +199,7 @@ def _at_right(
 
 
 def plot_penalty_reward(
-    table: pd.DataFrame,
-    *,
-    label: str = "label",
-    ax: Axes | None = None,
+    table: pd.DataFrame, *, label: str = "label", ax: Axes | None = None
 ) -> Axes:
     """Slope below and above the middle of each driver's scale.
 

@@ -82,14 +82,7 @@ def plot_intervals(
     ax.hlines(places, table["ci_low"], table["ci_high"], color=COLOURS[0], linewidth=2)
     ax.plot(table["estimate"], places, "o", color=COLOURS[0], label="estimate")
     if compare:
-        ax.plot(
-            table[compare],
-            places,
-            "D",
-            color=COLOURS[5],
-            fillstyle="none",
-            label=compare,
-        )
+        ax.plot(table[compare], places, "D", color=COLOURS[5], fillstyle="none", label=compare)
         legend_above(ax, columns=2)
     if reference is not None:
         ax.axvline(reference, color="0.4", linewidth=1, linestyle="--")

@@ -54,12 +54,7 @@ OBSTACLE = "obstacle"
 STEPS = 400
 
 
-def plot_driver_map(
-    table: pd.DataFrame,
-    *,
-    label: str = "label",
-    ax: Axes | None = None,
-) -> Axes:
+def plot_driver_map(table: pd.DataFrame, *, label: str = "label", ax: Axes | None = None) -> Axes:
     """Importance against performance: one point per driver, the quadrant to look at first shaded.
 
     Parameters
@@ -220,10 +215,7 @@ def _lead(ax: Axes, text: Text, point: pd.Series) -> None:
 
 
 def plot_operation_map(
-    table: pd.DataFrame,
-    *,
-    label: str = "touchpoint",
-    ax: Axes | None = None,
+    table: pd.DataFrame, *, label: str = "touchpoint", ax: Axes | None = None
 ) -> Axes:
     """Operational figure over its target against the experience score of each touchpoint.
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.frames import check_columns
@@ -76,6 +78,7 @@ def call_list(
     exempt: str | None = None,
     earlier: pd.DataFrame | None = None,
     method: str = "hold_out",
+    min_group_size: int = MIN_GROUP_SIZE,
     seed: int = 0,
 ) -> CallList:
     """Draw whom to call, and hold a random part back within each score.
@@ -106,6 +109,9 @@ def call_list(
     method : {"hold_out", "random_order", "random_delay", "staggered_units"}
         Hold a share back for good; call everybody in random order until capacity ends; call a
         random half a period later; or begin with a random half of the owners.
+    min_group_size : int
+        Owners of fewer customers who answered are counted together, as others; in the file they
+        have their names.
     seed : int
 
     Returns
@@ -134,40 +140,57 @@ def call_list(
     calls = _to_call(answers, customer, score, rule, owner)
     if method == "random_delay" and earlier is not None:
         calls = pd.concat([calls, _waited(calls, earlier)], ignore_index=True)
-    calls = calls.assign(listed_at=pd.Timestamp(listed_at).date(), arm=LISTED)
+    calls = calls.assign(listed_at=pd.Timestamp(listed_at).date())
     rng = np.random.default_rng(seed)
     # every customer keeps a place in the draw, so that a longer list draws the same
     calls["_draw"] = rng.permutation(len(calls))
     must = calls["customer"].isin(_exempt(answers, customer, exempt)).to_numpy()
-    calls.loc[must, "arm"] = MUST
+    calls["arm"] = _arms(calls, must, earlier, method, hold_out, rng)
+    calls["order"] = calls.groupby("owner")["_draw"].rank().astype(int)
+    if capacity is not None:
+        place = calls[calls["arm"] == LISTED].groupby("owner")["_draw"].rank()
+        calls.loc[place.index[place > capacity], "arm"] = WAITING
+    shown = _shown_owners(calls["owner"], answers, customer, owner, min_group_size)
+    arms = pd.Categorical(calls["arm"], ARMS, ordered=True)
+    table = calls.groupby([shown, arms], observed=True).size().rename_axis(["owner", "arm"])
+    return CallList(
+        table=with_display(
+            table.rename("n").reset_index().astype({"arm": "str"}),
+            caption="Whom to call, and who is held back by chance",
+            headers={"owner": "Owner", "arm": "Arm", "n": "Customers"}, top=len(table),
+        ),
+        calls=calls.sort_values(["owner", "order"])[list(CALL_COLUMNS)].reset_index(drop=True),
+        notes=_notes(hold_out, method, calls), rule=rule,
+    )  # fmt: skip
+
+
+def _arms(
+    calls: pd.DataFrame, must: NDArray[np.bool_], earlier: pd.DataFrame | None, method: str,
+    hold_out: float, rng: np.random.Generator,
+) -> pd.Series:  # fmt: skip
+    """Arm of each customer, before capacity."""
     known = _earlier_arm(calls["customer"], earlier, method)
     free = ~must & known.isna().to_numpy()
     # who was drawn once keeps the arm, or repeat detractors would be held out more often
-    calls["arm"] = calls["arm"].mask(~must & known.notna(), known)
+    arm = pd.Series(np.where(must, MUST, LISTED), calls.index).mask(~must & known.notna(), known)
     if method == "staggered_units":
         held = free & ~calls["owner"].isin(_begun(calls["owner"], earlier, rng)).to_numpy()
     else:
         share = {"hold_out": hold_out, "random_delay": 0.5, "random_order": 0.0}[method]
         held = _drawn(calls, free, share, rng)
-    calls.loc[held, "arm"] = WAITING if method in ("random_delay", "staggered_units") else HELD_OUT
-    calls["order"] = calls.groupby("owner")["_draw"].rank().astype(int)
-    if capacity is not None:
-        place = calls[calls["arm"] == LISTED].groupby("owner")["_draw"].rank()
-        calls.loc[place.index[place > capacity], "arm"] = WAITING
-    counts = calls.groupby(["owner", "arm"]).size().rename("n").reset_index()
-    counts["_order"] = counts["arm"].map({arm: i for i, arm in enumerate(ARMS)})
-    table = counts.sort_values(["owner", "_order"]).drop(columns="_order").reset_index(drop=True)
-    return CallList(
-        table=with_display(
-            table,
-            caption="Whom to call, and who is held back by chance",
-            headers={"owner": "Owner", "arm": "Arm", "n": "Customers"},
-            top=len(table),
-        ),
-        calls=calls.sort_values(["owner", "order"])[list(CALL_COLUMNS)].reset_index(drop=True),
-        notes=_notes(hold_out, method, calls),
-        rule=rule,
-    )
+    return arm.mask(held, WAITING if method in ("random_delay", "staggered_units") else HELD_OUT)
+
+
+def _shown_owners(
+    owners: pd.Series, answers: pd.DataFrame, customer: str, owner: str | None, least: int
+) -> pd.Series:
+    """Owner as it is shown: of few customers, how many asked for a call would name their scores."""
+    if owner is None:
+        return owners
+    sizes = answers.groupby(answers[owner].astype("str"))[customer].nunique()
+    few = hidden_groups(sizes.to_numpy(float), least)
+    kept = {name: name for i, name in enumerate(sizes.index) if i not in few}
+    return owners.map(kept).fillna("others")
 
 
 def _check(hold_out: float, capacity: int | None, method: str) -> None:

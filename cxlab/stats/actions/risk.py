@@ -177,8 +177,10 @@ def _fitted(
     _check_separation(parts.early[known], early[known], gone[known], columns)
     options = {"family": sm.families.Binomial(), "var_weights": weight}
     fit = sm.GLM(1 - stayed, sm.add_constant(early, has_constant="add"), **options).fit()
-    later = matrix.loc[parts.later.index]
-    return expit(later.to_numpy() @ fit.params[matrix.columns].to_numpy() + fit.params["const"])
+    later = matrix.loc[parts.later.index].to_numpy() @ fit.params[matrix.columns].to_numpy()
+    if np.ptp(later) < 1e-9:
+        raise ValueError("`columns` must vary from the split on too; got one prediction for all.")
+    return expit(later + fit.params["const"])
 
 
 def _check_separation(

@@ -258,16 +258,9 @@ def last_invitation(episodes: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
 class LookBack:
     """What a wave's chance of passing its contact rule is made of.
 
-    Attributes
-    ----------
-    exempt : float
-        Share that the rule passes over at random.
-    fixed : ndarray of float, shape (waves,)
-        Σ log(1 − q) over at-risk episodes whose q was designed.
-    certain : ndarray of bool, shape (waves,)
-        An at-risk episode was certain to be drawn.
-    counts : sparse array, shape (waves, cells)
-        At-risk episodes per cell whose q is the cell's estimated share.
+    ``exempt`` is the share that the rule passes over at random. Of the episodes at risk:
+    ``fixed``, (waves,), is Σ log(1 − q) over those whose q was designed, ``certain`` whether one
+    was certain to be drawn, ``counts``, (waves, cells), those whose q is the cell's share.
     """
 
     exempt: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,6 +162,12 @@ def match_ids(values: pd.Series, among: pd.Series) -> np.ndarray:
     return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
+def refuse(bad: Iterable[Any], rule: str, rest: str) -> None:
+    """Refuse what breaks a rule of the contract, if anything does."""
+    if values := [str(value) for value in bad]:
+        raise ValueError(f"{rule}; got {got(values)}{rest}")
+
+
 def check_survey_type(values: pd.Series, allowed: Sequence[str], where: str) -> None:
     """Refuse answers whose survey is not declared."""
     bad = values[~values.isin(list(allowed))]
@@ -176,18 +182,13 @@ def check_survey_type(values: pd.Series, allowed: Sequence[str], where: str) -> 
 
 def check_unique(ids: pd.Series, column: str, where: str) -> None:
     """Refuse missing and repeated ids."""
-    missing = int(ids.isna().sum())
-    if missing:
+    if missing := int(ids.isna().sum()):
         raise ValueError(
             f"`{column}` of the {where} must be given in every row; {missing:,} have none. "
             "Fill them in."
         )
-    repeated = ids[ids.duplicated()]
-    if len(repeated):
-        raise ValueError(
-            f"`{column}` of the {where} must be unique; got {got([str(v) for v in repeated])} more "
-            "than once. Remove the repeated rows."
-        )
+    rest = " more than once. Remove the repeated rows."
+    refuse(ids[ids.duplicated()], f"`{column}` of the {where} must be unique", rest)
 
 
 def days(values: pd.Series, column: str, where: str) -> np.ndarray:
@@ -200,12 +201,8 @@ def days(values: pd.Series, column: str, where: str) -> np.ndarray:
             "Give ISO dates such as 2025-03-31 or 2025-03-31T14:05."
         )
     parsed = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601")
-    bad = values[parsed.isna() & values.notna()]
-    if len(bad):
-        raise ValueError(
-            f"`{column}` of the {where} must be ISO dates; got {got([str(v) for v in bad])}. "
-            "Write 2025-03-31 or 2025-03-31T14:05."
-        )
+    bad, rest = values[parsed.isna() & values.notna()], ". Write 2025-03-31 or 2025-03-31T14:05."
+    refuse(bad, f"`{column}` of the {where} must be ISO dates", rest)
     nanoseconds = parsed.dt.as_unit("ns").astype("int64").to_numpy(dtype=float)
     return np.where(parsed.isna(), np.nan, nanoseconds / (86_400 * 1e9))
 
@@ -215,17 +212,15 @@ def numbers(values: pd.Series, column: str, where: str) -> np.ndarray:
     if values.isna().all():
         return np.full(len(values), np.nan)
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        raise TypeError(
-            f"`{column}` of the {where} must be numbers; got {got([str(values.dropna().iloc[0])])}."
-        )
+        first = got([str(values.dropna().iloc[0])])
+        raise TypeError(f"`{column}` of the {where} must be numbers; got {first}.")
     return values.to_numpy(dtype=float, na_value=np.nan)
 
 
 def positions(values: pd.Series, ids: pd.Index, column: str, where: str) -> np.ndarray:
     """Position of each row's customer in the frame."""
     codes = values.cat.codes.to_numpy()
-    missing = int((codes < 0).sum())
-    if missing:
+    if missing := int((codes < 0).sum()):
         raise ValueError(
             f"`{column}` of the {where} must be given in every row; {missing:,} have none. "
             "Without a customer an answer cannot be compared."
@@ -233,12 +228,8 @@ def positions(values: pd.Series, ids: pd.Index, column: str, where: str) -> np.n
     if not len(codes):
         return np.empty(0, dtype=np.int64)
     found = ids.get_indexer(values.cat.categories)[codes]
-    lost = [str(value) for value in values[found < 0]]
-    if lost:
-        raise ValueError(
-            f"`{column}` of the {where} must be among the customers; got {got(lost)} that are not. "
-            "Give the frame of all customers who could be asked."
-        )
+    rest = " that are not. Give the frame of all customers who could be asked."
+    refuse(values[found < 0], f"`{column}` of the {where} must be among the customers", rest)
     return found
 
 

@@ -143,19 +143,9 @@ def _with_others(answers: Answers, name: str, small: set[str | None]) -> Answers
 class ComparisonGate:
     """The counts behind a comparison's tables, and what may be shown of them.
 
-    Attributes
-    ----------
-    smallest : int
-        ``min_group_size``.
-    behind : mapping of str to ndarray of int
-        Quantity to the customer of each answer that it is made of (`answers_behind`).
-    people : Respondents
-    cells : ndarray of int
-        Customers who answered in each cell of touchpoint and contact channel.
-    windows : mapping of float to OnePerAnswer
-        The pairs of each window; ``window_days`` is the chosen one.
-    pooled : frozenset of str
-        Segments of which groups were taken together.
+    ``behind`` has for each quantity the customers of its answers (`answers_behind`), ``cells``
+    how many customers answered in each cell of touchpoint and contact channel, ``windows`` the
+    pairs of each window, ``pooled`` the segments of which groups were taken together.
     """
 
     smallest: int

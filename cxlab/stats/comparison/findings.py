@@ -17,6 +17,7 @@ from cxlab.stats.comparison.gaps import (
     COLLECTED,
     PAIRED,
     RAW,
+    SILENT,
     WANTED_GAP,
     part_in_words,
     sentence,
@@ -33,7 +34,6 @@ GAP_CELLS = ("estimate", "deciding_low", "deciding_high", "bound_low", "bound_hi
 NAMES = {"relationship": "rNPS", "transactional": "tNPS"}
 #: With fewer answers than this to a survey the answer begins with how many there are.
 FEW_ANSWERS = 100
-SILENT = "What those who were not asked or stayed silent would have said is not known"
 ADVICE = (
     "Exempt a random 5 to 10 % of customers from the contact rule: the whole customer base can "
     "then be estimated"
@@ -195,9 +195,10 @@ class _Said:
         declared = table[table["estimate_kind"] == WEIGHTED].set_index("survey")["estimate"]
         found = []
         for survey, name in NAMES.items():
+            # whole points, as in the headings of both reports
             here, plain = declared.get(survey, np.nan), self.scores.loc[survey, "estimate"]
-            if np.isfinite(here) and number(here, 1) != number(plain, 1):
-                found.append(f"{name} is {number(here, 1)} instead of {number(plain, 1)}")
+            if np.isfinite(here) and number(here) != number(plain):
+                found.append(f"{name} is {number(here)} instead of {number(plain)}")
         if not found:
             return "", ()
         words = f"Weighted as declared, as in the scorecard, {' and '.join(found)}"
@@ -207,7 +208,7 @@ class _Said:
         ]
         base = table[(table["population"] == BASE) & table["estimate"].notna()]["estimate"]
         if len(base):
-            words += f"; of the whole customer base rNPS is {number(base.iloc[0], 1)}"
+            words += f"; of the whole customer base rNPS is {number(base.iloc[0])}"
             cells.append(Cells("estimates", {"population": BASE}, ("estimate",)))
         return words, tuple(cells)
 

@@ -62,6 +62,7 @@ PARTS = {
 WANTED_GAP = 10.0
 #: The slope of answering on the score that is put in words.
 SHOWN_SLOPE = 0.1
+SILENT = "What those who were not asked or stayed silent would have said is not known"
 DECIDED = ("p_value", "p_adjusted", "deciding_low", "deciding_high")
 
 
@@ -307,38 +308,30 @@ def beliefs_table(result: NpsComparison) -> pd.DataFrame:
     """
     terms = result.decomposition.set_index("term")
     if "residual" not in terms.index:
-        words = "What those who were not asked or stayed silent would have said is not known"
-        return _beliefs([(words,)])
-    residual, rows = terms.loc["residual"], []
+        return _beliefs([{"belief": SILENT}])
+    residual = terms.loc["residual"]
+    limits, bounds = ["estimate", "ci_low", "ci_high"], ["bound_low", "bound_high"]
+    rows: list[dict[str, Any]] = []
     if np.isfinite(residual["estimate"]):
-        limits = residual[["estimate", "ci_low", "ci_high"]]
-        rows.append(("Answering depends only on what is known of the customers", *limits))
-        rows += _tilted_beliefs(result.tilting)
-    bounds = residual[["bound_low", "bound_high"]]
-    rows.append(("Nothing is assumed of the silent", *[np.nan] * 3, *bounds))
+        words = "Answering depends only on what is known of the customers"
+        rows.append({"belief": words, **residual[limits]})
+        table = result.tilting
+        slope = table[["slope_transactional", "slope_relationship"]].max(axis=1)
+        tried = (table["term"] == "residual") & (table["note"] != AT_LIMIT)
+        start = f"Odds of answering rise {100 * np.expm1(SHOWN_SLOPE):.0f} % a point of the score"
+        for row in table[tried & (slope == SHOWN_SLOPE)].to_dict("records"):
+            rows.append({**row, "belief": f"{start}: {row['answering']}"})
+    rows.append({"belief": "Nothing is assumed of the silent", **residual[bounds]})
     for survey, needed in result.tipping:
-        side = "above" if needed > 0 else "below"
-        words = (
-            f"The silent of the {survey} survey are {number(abs(needed))} {side} those who answered"
-        )
-        if not np.isfinite(needed):
-            words = f"No difference of the silent of the {survey} survey alone does away with it"
-        rows.append((words, 0.0 if np.isfinite(needed) else np.nan, *[np.nan] * 4, needed))
+        known, side = bool(np.isfinite(needed)), "above" if needed > 0 else "below"
+        words = f"No difference of the silent of the {survey} survey alone does away with it"
+        if known:
+            size = f"{number(abs(needed))} {side} those who answered"
+            words = f"The silent of the {survey} survey are {size}"
+        rows.append({"belief": words, "estimate": 0.0 if known else np.nan, "needed": needed})
     return _beliefs(rows)
 
 
-def _beliefs(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+def _beliefs(rows: list[dict[str, Any]]) -> pd.DataFrame:
     columns = ["belief", "estimate", "ci_low", "ci_high", "bound_low", "bound_high", "needed"]
-    filled = [(*row, *[np.nan] * (len(columns) - len(row))) for row in rows]
-    return pd.DataFrame(filled, columns=columns)
-
-
-def _tilted_beliefs(tilting: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """The residual if better scores answer a little more readily."""
-    slopes = tilting[["slope_transactional", "slope_relationship"]].max(axis=1)
-    here = (tilting["term"] == "residual") & (tilting["note"] != AT_LIMIT) & (slopes == SHOWN_SLOPE)
-    start = f"Odds of answering rise {100 * np.expm1(SHOWN_SLOPE):.0f} % a point of the score"
-    return [
-        (f"{start}: {row.answering}", row.estimate, row.ci_low, row.ci_high)
-        for row in tilting[here].itertuples()
-    ]
+    return pd.DataFrame(rows).reindex(columns=columns)

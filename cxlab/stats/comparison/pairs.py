@@ -39,14 +39,8 @@ def category(score: np.ndarray) -> np.ndarray:
 class Pairs:
     """Every transactional answer with every relationship answer that came after it.
 
-    Attributes
-    ----------
-    relationship, transactional : ndarray of int, shape (pairs,)
-        Positions of the answers, in order of relationship answer, then time.
-    age : ndarray of float
-        Days from the transactional answer to the relationship answer.
-    t_score, r_score : ndarray of float
-    customer : ndarray of int
+    ``relationship`` and ``transactional`` are positions of the answers, in order of relationship
+    answer, then time; ``age`` the days between them.
     """
 
     relationship: np.ndarray
@@ -62,7 +56,7 @@ class Pairs:
     def within(self, days: float) -> Pairs:
         """Pairs at most so many days apart."""
         keep = self.age <= days
-        return Pairs(**{name: getattr(self, name)[keep] for name in self.__dataclass_fields__})
+        return Pairs(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
 
     @property
     def last(self) -> np.ndarray:
@@ -279,17 +273,13 @@ def migration_table(pairs: OnePerAnswer) -> pd.DataFrame:
 
 def categories_table(pairs: OnePerAnswer) -> pd.DataFrame:
     """The two margins of the migration: how the same customers answered each survey."""
-    rows = []
+    parts = []
     for survey, score in (("transactional", pairs.t_value), ("relationship", pairs.r_score)):
-        code = category(score)
-        counts = np.bincount(code, minlength=3)
-        customers = customers_of(code, pairs.customer, 3)
-        share = counts / len(code) if len(code) else [np.nan] * 3
-        rows += [
-            (survey, name, *facts)
-            for name, *facts in zip(CATEGORIES, counts, customers, share, strict=True)
-        ]
-    return pd.DataFrame(rows, columns=["survey", "group", "n", "customers", "share"])
+        n = np.bincount(category(score), minlength=3)
+        customers = customers_of(category(score), pairs.customer, 3)
+        part = {"survey": survey, "group": CATEGORIES, "n": n, "customers": customers}
+        parts.append(pd.DataFrame({**part, "share": n / len(score) if len(score) else np.nan}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def migration_counts(pairs: OnePerAnswer) -> np.ndarray:

@@ -22,6 +22,7 @@ from cxlab.stats.comparison.contract import (
     numbers,
     positions,
     read_frame,
+    refuse,
 )
 
 LOW, HIGH = 0, 10
@@ -83,22 +84,12 @@ def _take(part: Any, rows: np.ndarray) -> Any:
 class ProgrammeData:
     """Checked files of a programme.
 
-    Attributes
-    ----------
-    customer_ids : Index
-        The frame, or everybody who answered where there is no frame.
-    traits : DataFrame
-        Frame variables, one row per customer, as text; no columns without a frame.
-    invitations : DataFrame or None
-        Columns ``transactional`` (bool), ``customer`` (position), ``period``, ``episode_id``,
-        ``touchpoint``, ``contact_channel``, ``time`` (days), ``status`` (code of `STATUSES`),
-        ``rule``, ``probability``.
-    has_customers : bool
-        Answers name their customer.
-    notes : tuple of str
-        Where a segment was taken from, or why it is left out.
-    pooled : frozenset of str
-        Segments of which small groups were taken together.
+    ``customer_ids`` are the frame, or everybody who answered where there is none; ``traits`` its
+    variables as text. ``invitations`` have columns ``transactional`` (bool), ``customer``
+    (position), ``period, episode_id, touchpoint, contact_channel, time`` (days), ``status`` (code
+    of `STATUSES`), ``rule, probability``. ``has_customers``: answers name their customer.
+    ``notes``: where a segment was taken from, or why it is left out; ``pooled``: segments of which
+    small groups were taken together.
     """
 
     customer_ids: pd.Index
@@ -107,7 +98,7 @@ class ProgrammeData:
     relationship: Answers
     invitations: pd.DataFrame | None
     has_frame: bool
-    has_customers: bool = True
+    has_customers: bool
     notes: tuple[str, ...] = ()
     pooled: frozenset[str] = frozenset()
 
@@ -138,23 +129,26 @@ def read_programme(
 
     Parameters are those of `compare_tnps_rnps`.
     """
-    files = {"transactional": transactional, "relationship": relationship}
-    read = {
-        survey: _read_answers(data, survey, customer, score, weights.get(survey), segments)
-        for survey, data in files.items()
-    }
-    t, r = read.values()
+    t, r = (
+        _read_answers(data, survey, customer, score, weights.get(survey), segments)
+        for survey, data in (("transactional", transactional), ("relationship", relationship))
+    )
     frame = _read_customers(customers, customer, traits, segments)
     _check_segments(segments, t, r, frame)
-    ids = _customer_ids(frame, t, r)
     asked, notes = None, []
+    if frame is not None:
+        ids = pd.Index(frame["customer"].astype("str"))
+    else:
+        ids = t["customer"].cat.categories.union(r["customer"].cat.categories)
     if customer is not None:
-        notes = complete_segments(segments, t, r, frame)
+        notes = _complete_segments(segments, t, r, frame)
         if invitations is not None:
-            asked = read_invitations(invitations, ids, customer, framed=frame is not None)
+            asked = _read_invitations(invitations, ids, customer, framed=frame is not None)
+    of_frame = {} if frame is None else {name: frame[f"trait {name}"] for name in traits}
+    text = {name: values.astype("str").fillna("unknown") for name, values in of_frame.items()}
     return ProgrammeData(
         customer_ids=ids,
-        traits=_traits(frame, ids, traits),
+        traits=pd.DataFrame(text, index=range(len(ids))),
         transactional=_answers(t, ids, customer, "transactional"),
         relationship=_answers(r, ids, customer, "relationship"),
         invitations=asked,
@@ -190,32 +184,21 @@ def _read_answers(
     _check_scores(answers["score"].to_numpy(), score, where)
     for name in ("responded_at", "invited_at", "triggered_at"):
         answers[name] = days(answers[name], name, where)
-    answers["weights"] = _weights(answers, weights, where)
+    answers["weights"] = numbers(answers["weights"], weights, where) if weights else 1.0
+    bad = answers.loc[~(np.isfinite(answers["weights"]) & (answers["weights"] >= 0)), "weights"]
+    refuse(bad, f"`{weights}` of the {where} must be finite numbers of 0 or more", ".")
     _check_order(answers, survey)
     return answers
-
-
-def _weights(answers: pd.DataFrame, column: str | None, where: str) -> np.ndarray:
-    if column is None:
-        return np.ones(len(answers))
-    weight = numbers(answers["weights"], column, where)
-    bad = ~(np.isfinite(weight) & (weight >= 0))
-    if bad.any():
-        raise ValueError(
-            f"`{column}` of the {where} must be finite numbers of 0 or more; "
-            f"got {got([str(v) for v in weight[bad]])}."
-        )
-    return weight
 
 
 def _check_scores(values: np.ndarray, column: str, where: str) -> None:
     with np.errstate(invalid="ignore"):
         off = ~np.isnan(values) & ((values < LOW) | (values > HIGH) | (values != np.rint(values)))
     if off.any():
-        shown = [f"{value:g}" for value in values[off]]
+        first, more = values[off][0], int(off.sum()) - 1
+        shown = f"{first:g}" + (f" (and {more:,} more)" if more else "")
         raise ValueError(
-            f"`{column}` of the {where} must be whole numbers from {LOW} to {HIGH}; got "
-            f"{shown[0]}" + (f" (and {len(shown) - 1:,} more)" if len(shown) > 1 else "") + ". "
+            f"`{column}` of the {where} must be whole numbers from {LOW} to {HIGH}; got {shown}. "
             "Declare codes such as 99 as missing in the study file."
         )
 
@@ -226,12 +209,11 @@ def _check_order(answers: pd.DataFrame, survey: str) -> None:
         since = answers[name].to_numpy(dtype=float)
         if np.all(np.isnan(responded) | (responded % 1 == 0)):
             since = np.floor(since)  # a date has no hour to compare
-        early = np.flatnonzero(responded < since - CLOCK_TOLERANCE_DAYS)
+        early = answers.loc[responded < since - CLOCK_TOLERANCE_DAYS, "response_id"]
         if len(early):
-            shown = [str(value) for value in answers["response_id"].iloc[early]]
             raise ValueError(
                 f"`responded_at` of the {survey} answers must not be before {words} "
-                f"(`{name}`); got response {got(shown)}. Correct the dates."
+                f"(`{name}`); got response {got(early.tolist())}. Correct the dates."
             )
 
 
@@ -256,18 +238,11 @@ def _read_customers(
 
 def _check_segments(segments: Sequence[str], *files: pd.DataFrame | None) -> None:
     there = {column for file in files if file is not None for column in file.columns}
-    lost = [name for name in segments if SEGMENT + name not in there]
-    if lost:
-        raise ValueError(
-            f"`segments` must be columns of the answers or of the customers; got {got(lost)}, "
-            "which none of the files has. Name columns that both surveys have."
-        )
-
-
-def _customer_ids(frame: pd.DataFrame | None, t: pd.DataFrame, r: pd.DataFrame) -> pd.Index:
-    if frame is not None:
-        return pd.Index(frame["customer"].astype("str"))
-    return t["customer"].cat.categories.union(r["customer"].cat.categories)
+    refuse(
+        [name for name in segments if SEGMENT + name not in there],
+        "`segments` must be columns of the answers or of the customers",
+        ", which none of the files has. Name columns that both surveys have.",
+    )
 
 
 def _answers(frame: pd.DataFrame, ids: pd.Index, customer: str | None, survey: str) -> Answers:
@@ -287,14 +262,7 @@ def _answers(frame: pd.DataFrame, ids: pd.Index, customer: str | None, survey: s
     )
 
 
-def _traits(frame: pd.DataFrame | None, ids: pd.Index, traits: Sequence[str]) -> pd.DataFrame:
-    if frame is None:
-        return pd.DataFrame(index=range(len(ids)))
-    text = {name: frame[f"trait {name}"].astype("str").fillna("unknown") for name in traits}
-    return pd.DataFrame(text, index=range(len(ids)))
-
-
-def read_invitations(
+def _read_invitations(
     invitations: Any, ids: pd.Index, customer: str, *, framed: bool
 ) -> pd.DataFrame:
     """Invitations as `ProgrammeData.invitations` describes them.
@@ -322,18 +290,11 @@ def read_invitations(
 
 def _check_status(asked: pd.DataFrame, customer: str) -> None:
     bad = asked.loc[~asked["status"].isin(STATUSES), "status"]
-    if len(bad):
-        raise ValueError(
-            f"`status` of the invitations must be {one_of(STATUSES)}; "
-            f"got {got([str(v) for v in bad])}."
-        )
+    refuse(bad, f"`status` of the invitations must be {one_of(STATUSES)}", ".")
     chance = asked["probability"].to_numpy()
-    off = chance[~np.isnan(chance) & ~((chance > 0) & (chance <= 1))]
-    if len(off):
-        raise ValueError(
-            f"`probability` of the invitations must be above 0 and at most 1; "
-            f"got {got([f'{v:g}' for v in off])}. Leave it empty where it is not known."
-        )
+    off = [f"{v:g}" for v in chance[~np.isnan(chance) & ~((chance > 0) & (chance <= 1))]]
+    rest = ". Leave it empty where it is not known."
+    refuse(off, "`probability` of the invitations must be above 0 and at most 1", rest)
     nameless = (asked["status"] == "suppressed") & asked["rule"].isna()
     if nameless.any():
         raise ValueError(
@@ -343,16 +304,13 @@ def _check_status(asked: pd.DataFrame, customer: str) -> None:
     episodes = asked.loc[asked["survey_type"] == "transactional", "episode_id"]
     check_unique(episodes, "episode_id", "transactional invitations")
     waves = asked.loc[asked["survey_type"] == "relationship", ["customer", "period"]]
-    twice = waves[waves.duplicated()]
-    if len(twice):
-        shown = [f"{c} in {p}" for c, p in zip(twice["customer"], twice["period"], strict=True)]
-        raise ValueError(
-            f"Relationship invitations must be one per `{customer}` and "
-            f"`period`; got {got(shown)} more than once. Give each wave a period of its own."
-        )
+    twice = waves[waves.duplicated()].itertuples(index=False)
+    rest = " more than once. Give each wave a period of its own."
+    words = [f"{who} in {period}" for who, period in twice]
+    refuse(words, f"Relationship invitations must be one per `{customer}` and `period`", rest)
 
 
-def complete_segments(
+def _complete_segments(
     names: Sequence[str], t: pd.DataFrame, r: pd.DataFrame, frame: pd.DataFrame | None
 ) -> list[str]:
     """Give the answers of both surveys each segment that only one of the files has.
@@ -367,7 +325,11 @@ def complete_segments(
         lacking = [survey for survey, file in files.items() if column not in file]
         if not lacking:
             continue
-        source, of = _source(column, files, frame)
+        if frame is not None and column in frame:
+            source, of = frame, "the customers' file"
+        else:
+            there = next(survey for survey in files if survey not in lacking)
+            source, of = files[there], f"the {there} survey, of any period"
         known = _of_customers(source, column)
         if known is None:
             notes.append(
@@ -380,15 +342,6 @@ def complete_segments(
         words = " and ".join(lacking)
         notes.append(f"`{name}` of the {words} answers is that of the same customer in {of}")
     return notes
-
-
-def _source(
-    column: str, files: dict[str, pd.DataFrame], frame: pd.DataFrame | None
-) -> tuple[pd.DataFrame, str]:
-    if frame is not None and column in frame:
-        return frame, "the customers' file"
-    survey = next(name for name, file in files.items() if column in file)
-    return files[survey], f"the {survey} survey, of any period"
 
 
 def _of_customers(source: pd.DataFrame, column: str) -> pd.Series | None:

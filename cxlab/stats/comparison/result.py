@@ -18,6 +18,8 @@ from cxlab.stats.comparison.quantities import SUM_TOLERANCE
 from cxlab.stats.inference import LEVEL
 
 SIGNED = {"estimate": "+points"}
+#: A difference in points, and where there is none.
+DIFFERENCE: dict[str, Any] = {"units": SIGNED, "reference": {"estimate": 0.0}}
 ONE = "Each answer counted once, clustered by customer"
 #: How each table is shown.
 DISPLAYS: dict[str, dict[str, Any]] = {
@@ -63,14 +65,12 @@ DISPLAYS: dict[str, dict[str, Any]] = {
     "identity": {
         "caption": "What the gap is made of, among those who answered",
         "columns": ("term", "n", "customers", "estimate", "share"),
-        "units": SIGNED,
-        "reference": {"estimate": 0.0},
+        **DIFFERENCE,
     },
     "segment_gaps": {
         "caption": "The gap by the mix of customers in the two surveys",
         "columns": ("segment", "part", "estimate"),
-        "units": SIGNED,
-        "reference": {"estimate": 0.0},
+        **DIFFERENCE,
     },
     "segments": {
         "caption": "Groups of customers in the two surveys",
@@ -80,8 +80,7 @@ DISPLAYS: dict[str, dict[str, Any]] = {
     "decomposition": {
         "caption": "What the gap is made of, with customers and invitations",
         "columns": ("term", "estimate", "share", "bound_low", "bound_high"),
-        "units": SIGNED,
-        "reference": {"estimate": 0.0},
+        **DIFFERENCE,
     },
     "tilting": {
         "caption": "If the odds of answering change with the score",
@@ -98,8 +97,7 @@ DISPLAYS: dict[str, dict[str, Any]] = {
         "caption": "The same customers: tNPS less rNPS",
         "columns": ("method", "n", "customers", "estimate"),
         "headers": {"method": "Interval"},
-        "units": SIGNED,
-        "reference": {"estimate": 0.0},
+        **DIFFERENCE,
     },
     "migration": {
         "caption": "The same customers after a transaction and in the relationship survey",
@@ -117,8 +115,7 @@ DISPLAYS: dict[str, dict[str, Any]] = {
     "windows": {
         "caption": "The same customers, by how long before an answer may lie",
         "columns": ("window_days", "n", "customers", "estimate"),
-        "units": SIGNED,
-        "reference": {"estimate": 0.0},
+        **DIFFERENCE,
     },
     "regression": {
         "caption": "The other survey's mean score, given the category in one",

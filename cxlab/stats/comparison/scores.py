@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ import pandas as pd
 from cxlab.core.design import Design
 from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.totals import row_totals
-from cxlab.stats.association import correlation_interval, pearson, row_leverage
+from cxlab.stats.association.coefficients import pearson
+from cxlab.stats.association.estimates import correlation_interval
+from cxlab.stats.association.units import row_leverage
 from cxlab.stats.comparison.asked import Asked
 from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
@@ -35,7 +38,7 @@ from cxlab.stats.comparison.pairs import (
 from cxlab.stats.comparison.programme import Answers, ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import LEVEL
-from cxlab.stats.metrics import estimate_totals
+from cxlab.stats.metrics.estimates import estimate_totals
 
 NPS = nps_metric("score")
 DIFFERENCE = Metric("other less given", "mean")
@@ -118,8 +121,7 @@ def _counted_rows(
             rows.append(row | {"n": 0, "customers": 0, "note": "no valid answer"})
             continue
         found = _nps(answers, weighted=weights is not None).iloc[0].to_dict()
-        customers = len(np.unique(answers.customer[answers.valid]))
-        rows.append(row | found | {"customers": customers, "of": name})
+        rows.append(row | found | {"of": name})
     t, r = sides.values()
     gap = raw_gap(t, r, weighted=weights is not None)
     customers = len(np.union1d(t.customer[t.valid], r.customer[r.valid])) if gap.n else 0
@@ -128,38 +130,32 @@ def _counted_rows(
     return [*rows, fixed | counts | gap.numbers()]
 
 
-def _nps(
-    answers: Answers,
-    *,
-    weighted: bool = False,
-    groups: np.ndarray | None = None,
-) -> pd.DataFrame:
-    """`cxlab.nps` of the answers, clustered by customer: of all, or of each of the groups."""
+def _nps(answers: Answers, groups: Any = 0, *, weighted: bool = False) -> pd.DataFrame:
+    """`cxlab.nps` of each of the groups of answers, clustered by customer."""
     value = np.where(answers.valid, category(np.nan_to_num(answers.score)) - 1.0, np.nan)
     weight = answers.weight if weighted else None
-    return _clustered(NPS, value, answers.customer, weight=weight, groups=groups)
+    return _clustered(NPS, value, answers.customer, groups, weight=weight)
 
 
 def _clustered(
     metric: Metric,
     value: np.ndarray,
     customer: np.ndarray,
+    groups: Any,
     *,
     weight: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """A metric of values that are clustered by customer: of all, or of each of the groups.
+    """A metric of each of the groups of values, which are clustered by customer.
 
     Answers are arrays already: they are added up without a dataframe engine.
     """
-    rows = pd.DataFrame({"value_0": value, "cluster": customer, "stratum": 0})
     design = Design(weights=None if weight is None else "weight", cluster="customer")
+    rows = pd.DataFrame({"value_0": value, "cluster": customer, "stratum": 0, "by_0": groups})
     rows["weight"] = 1.0 if weight is None else weight
-    by = None if groups is None else "group"
-    if by:
-        rows["by_0"] = groups
-    table = estimate_totals(row_totals(rows, design, by=by), [metric], design, LEVEL)
-    return table[[*([by] if by else []), "n", *NUMBERS, "deff", "n_eff", "note"]]
+    table = estimate_totals(row_totals(rows, design, by="group"), [metric], design, LEVEL)
+    customers = rows[rows["value_0"].notna()].groupby("by_0")["cluster"].nunique()
+    table = table.set_index("group").assign(customers=customers)
+    return table[["n", "customers", *NUMBERS, "deff", "n_eff", "note"]]
 
 
 def _standardised_rows(done: Standardised, behind: Mapping[str, np.ndarray]) -> list[Row]:
@@ -245,14 +241,16 @@ def touchpoint_table(t: Answers) -> pd.DataFrame:
     names = known.touchpoint.astype("str").to_numpy()
     cells = pd.DataFrame({"group": names, "customer": known.customer})
     times = cells.groupby(["group", "customer"])["customer"].transform("size").to_numpy()
-    each = _nps(known, groups=names).set_index("group")
-    once = _nps(replace(known, weight=1.0 / times), weighted=True, groups=names)
-    table = each.assign(
-        **{f"per_customer{end}": once[name].to_numpy() for name, end in PER_CUSTOMER.items()},
-        customers=cells.groupby("group")["customer"].nunique(),
-        repeated=cells[times > 1].groupby("group")["customer"].nunique(),
-        outside=len(np.unique(t.customer[t.valid & ~there])),
-    ).fillna({"repeated": 0})
+    once = _nps(replace(known, weight=1.0 / times), names, weighted=True)
+    table = (
+        _nps(known, names)
+        .assign(
+            **{f"per_customer{end}": once[name] for name, end in PER_CUSTOMER.items()},
+            repeated=cells[times > 1].groupby("group")["customer"].nunique(),
+            outside=len(np.unique(t.customer[t.valid & ~there])),
+        )
+        .fillna({"repeated": 0})
+    )
     return table.rename_axis("touchpoint").reset_index()[columns]
 
 
@@ -269,15 +267,12 @@ def delay_table(t: Answers) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     ends = np.array([end for end, _ in DELAYS])
     code = np.minimum(np.searchsorted(ends, days, side="right"), len(ends) - 1)
-    cells = pd.DataFrame({"code": code, "delay": days, "customer": known.customer})
-    by_code = cells.groupby("code")
-    table = _nps(known, groups=code).assign(
+    table = _nps(known, code).assign(
         delay=[DELAYS[k][1] for k in np.unique(code)],
-        median_days=by_code["delay"].median().to_numpy(),
-        customers=by_code["customer"].nunique().to_numpy(),
+        median_days=pd.Series(days).groupby(code).median(),
         outside=len(np.unique(t.customer[t.valid & ~there])),
     )
-    return table[columns]
+    return table[columns].reset_index(drop=True)
 
 
 def flow_table(data: ProgrammeData, done: Standardised, pairs: Pairs) -> pd.DataFrame:
@@ -375,12 +370,9 @@ def regression_table(pairs: OnePerAnswer) -> pd.DataFrame:
     for given, known in scores.items():
         other = scores[next(name for name in scores if name != given)]
         groups = category(known)
-        cells = pd.DataFrame({"k": groups, "c": pairs.customer, "known": known, "other": other})
-        means = cells.groupby("k").agg(
-            customers=("c", "nunique"), mean_given=("known", "mean"), mean_other=("other", "mean")
-        )
-        found = _clustered(DIFFERENCE, other - known, pairs.customer, groups=groups)
-        table = means.join(found.set_index("group")).reindex(range(len(CATEGORIES)))
+        cells = pd.DataFrame({"mean_given": known, "mean_other": other})
+        found = _clustered(DIFFERENCE, other - known, pairs.customer, groups)
+        table = cells.groupby(groups).mean().join(found).reindex(range(len(CATEGORIES)))
         parts.append(table.assign(given=given, group=CATEGORIES).fillna({"n": 0, "customers": 0}))
     columns = ["given", "group", "n", "customers", "mean_given", "mean_other", *NUMBERS]
     return pd.concat(parts, ignore_index=True)[columns].astype({"n": int, "customers": int})

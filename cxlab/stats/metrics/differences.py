@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.gate import LABELS, decide, joint_answers
@@ -24,11 +22,11 @@ from cxlab.core.frames import (
     check_choice,
     check_columns,
     groups_in_order,
-    label_text,
 )
 from cxlab.core.labels import label
 from cxlab.core.metric import Metric, metric_list
-from cxlab.stats.inference import adjust_p_values, check_level, normal_quantile
+from cxlab.core.periods import of_periods
+from cxlab.stats.inference import LEVEL, adjust_p_values, normal_quantile, smallest_shown
 from cxlab.stats.metrics.contrasts import contrasts_of_groups
 from cxlab.stats.metrics.values import (
     open_metrics,
@@ -273,7 +271,7 @@ def compare_periods(
     tables = []
     for pair in wanted:
         # each pair of periods is read as its own two groups, so that others change nothing
-        both = _only(data, period, {name: found[name] for name in pair})
+        both = of_periods(data, period, pair)
         opened = open_metrics(both, chosen, design=design, by=period)
         table = contrasts_of_groups(
             opened, chosen, by=period, against=pair[1], level=level, min_group_size=min_group_size,
@@ -286,27 +284,21 @@ def compare_periods(
     return table.rename(columns={"group": "period", "other": "before"})
 
 
-def detectable_differences(
-    table: pd.DataFrame, *, level: float = 0.95, power: float = 0.8
-) -> pd.DataFrame:
-    """What the answers at hand can and cannot show.
+def detectable_differences(table: pd.DataFrame) -> pd.DataFrame:
+    """What the answers at hand can and cannot show, four times in five and at the 95 % level.
 
     Parameters
     ----------
     table : DataFrame
         A scorecard, or any table with ``n``, ``se`` and label columns.
-    level : float
-        1 less the two-sided error rate of the test.
-    power : float
-        Chance that it is shown, between 0 and 1.
 
     Returns
     -------
     DataFrame
         The table's label columns, ``n``, ``half_width`` (of the interval),
         ``next_period`` (smallest change to another period of the same size and design that
-        would be detected with the power given) and ``fixed_value`` (smallest distance from a
-        fixed value, such as a target), all in the metric's unit.
+        would be shown) and ``fixed_value`` (smallest distance from a fixed value, such as a
+        target), all in the metric's unit.
 
     Notes
     -----
@@ -320,14 +312,11 @@ def detectable_differences(
     0   NPS  400         7.8         15.8         11.2
     """
     names = [name for name in LABELS if name in table and name not in ("column", "target")]
-    check_level(level)
-    if not 0 < power < 1:
-        raise ValueError(f"`power` must be between 0 and 1, such as 0.8; got {power}.")
-    factor = normal_quantile(level) + float(ndtri(power))
+    factor = smallest_shown(1.0, np.inf)
     # where all answers are alike, the standard error is unknown, not 0
     se = table["se"].where(table["se"] > 0)
     found = table[[*names, "n"]].assign(
-        half_width=normal_quantile(level) * se,
+        half_width=normal_quantile(LEVEL) * se,
         next_period=factor * np.sqrt(2) * se,
         fixed_value=factor * se,
     )
@@ -335,13 +324,6 @@ def detectable_differences(
         found, caption="What would be shown four times in five",
         columns=("label", "metric", "half_width", "next_period", "fixed_value", "n"), bar=(),
     )  # fmt: skip
-
-
-def _only(data: Any, column: str, values: dict[str, list[Any]]) -> Any:
-    if isinstance(data, pd.DataFrame):
-        return data[data[column].isin([value for same in values.values() for value in same])]
-    names = label_text(data, column)
-    return nw.from_native(data).filter(names.is_in(list(values))).to_native()
 
 
 def _in_family(

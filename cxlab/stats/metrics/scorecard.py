@@ -382,14 +382,13 @@ def retention(
     return table.drop(columns=["tops", "deff", "n_eff", "df"])
 
 
-def study_retention(study: Study, *, level: float = 0.95) -> pd.DataFrame:
+def study_retention(study: Study) -> pd.DataFrame:
     """Retention of everyone and of each segment, where the study has a table of customers.
 
     Parameters
     ----------
     study : Study
         A table of it may declare a column with ``role = "active"``.
-    level : float
 
     Returns
     -------
@@ -409,10 +408,10 @@ def study_retention(study: Study, *, level: float = 0.95) -> pd.DataFrame:
             continue
         customers, design = study.read(name, engine="pandas"), study.table_design(name)
         kept, segments = active[0].name, [column.name for column in table.with_role("segment")]
-        whole = retention(customers, kept, level=level, design=design)
+        whole = retention(customers, kept, design=design)
         parts = [whole.assign(segment=EVERYONE, group=EVERYONE)]
         for segment in segments:
-            part = retention(customers, kept, by=segment, level=level, design=design)
+            part = retention(customers, kept, by=segment, design=design)
             parts.append(part.assign(segment=segment, group=part["group"].astype(str)))
         together = pd.concat(parts, ignore_index=True).assign(column=kept, metric="retention")
         if len(segments) > 1:

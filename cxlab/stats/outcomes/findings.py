@@ -29,7 +29,7 @@ def retention_findings(
 ) -> Findings:
     """Answer, what is left after adjusting, categories that differ, value that left."""
     shown = retention.table[retention.table["kind"] == "category"].dropna(subset=["estimate"])
-    rows = [_answer(retention, shown)]
+    rows = [_answer(retention, shown, int(differences["n"].iloc[0]))]
     if len(shown) > 1:
         rows += _per_point(differences)
         rows += _categories(differences)
@@ -38,7 +38,7 @@ def retention_findings(
     return Findings(tuple(row.meaning(retention.meaning) for row in rows))
 
 
-def _answer(retention: Retention, shown: pd.DataFrame) -> Finding:
+def _answer(retention: Retention, shown: pd.DataFrame, n: int) -> Finding:
     days, when = f"{retention.horizon:g} days", _between(retention)
     if shown.empty:
         text = f"Nobody is shown {days} after an answer: every group is too small"
@@ -52,7 +52,6 @@ def _answer(retention: Retention, shown: pd.DataFrame) -> Finding:
     text = f"Of customers who answered {first} were there {days} later"
     if len(told) > 1:
         text += f"; {told[1]}"
-    n = int(shown["n"].sum())
     return Finding(
         kind="answer", text=text, detail=f"answers {when}; n = {n:,}", subject="retention",
         estimate=float(ends["estimate"].iloc[0]), ci_low=float(ends["ci_low"].iloc[0]),

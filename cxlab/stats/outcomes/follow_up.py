@@ -122,7 +122,7 @@ def follow_up(
     again = [name for name in customers.columns if name in rows.columns and name != customer]
     known = customers.drop(columns=again)
     linked = rows.merge(known, on=customer, how="left", indicator="_found", validate="m:1")
-    found = (linked["_found"] == "both") & linked[answered].notna()
+    found = (linked["_found"] == "both") & linked[[customer, answered]].notna().all(axis=1)
     table = linked[found].drop(columns="_found").reset_index(drop=True)
     _check_order(table, answered, left, end)
     stop = table[left].fillna(end)
@@ -330,7 +330,7 @@ def _check_customers(
             f"`customers` must hold each customer once; got {got(list(twice))} more than once in "
             f"'{customer}'. Keep one row of each."
         )
-    later = customers.loc[customers[left] > until, left]
+    later = customers.loc[customers[left].dt.normalize() > until, left]
     if len(later):
         raise ValueError(
             f"`left` must be dates up to {until.date()}, the last day observed; got "

@@ -15,7 +15,7 @@ from cxlab.core.engines import row_count
 from cxlab.core.findings import Cells, Finding, Findings, figures
 from cxlab.core.phrases import capital, interval, number, small
 from cxlab.core.result import Result
-from cxlab.stats.metrics import usage
+from cxlab.stats.metrics.scorecard import usage
 from cxlab.stats.quality.patterns import (
     break_off,
     completeness,

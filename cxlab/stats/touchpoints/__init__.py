@@ -5,12 +5,11 @@ from cxlab.stats.touchpoints.first_response import first_response, first_respons
 from cxlab.stats.touchpoints.journeys import compare_journeys, journey_table
 from cxlab.stats.touchpoints.operational import operational_table
 from cxlab.stats.touchpoints.repeated import repeated_table
-from cxlab.stats.touchpoints.result import OCCASIONS, Occasion, TouchpointCorrelations
+from cxlab.stats.touchpoints.result import OCCASIONS, TouchpointCorrelations
 from cxlab.stats.touchpoints.users import masking, visitors
 
 __all__ = [
     "OCCASIONS",
-    "Occasion",
     "TouchpointCorrelations",
     "compare_journeys",
     "first_response",

@@ -16,23 +16,22 @@ from cxlab.core.design import DesignLike
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, check_choice
 from cxlab.core.threads import one_blas_thread
-from cxlab.stats.association import (
+from cxlab.stats.association.coefficients import correlation_of_sums
+from cxlab.stats.association.counts import JointCounts, joint_counts
+from cxlab.stats.association.estimates import (
     COEFFICIENTS,
     FEW_DEGREES_OF_FREEDOM,
     PERFECT,
-    JointCounts,
-    JointModel,
     PairEstimates,
     correlation_interval,
     correlation_p_value,
-    joint_counts,
     pair_estimates,
 )
-from cxlab.stats.association.coefficients import correlation_of_sums
+from cxlab.stats.association.partial import JointModel
 from cxlab.stats.inference import adjust_p_values, check_level, joint_places
 from cxlab.stats.resampling import bootstrap_multipliers
 from cxlab.stats.touchpoints.halo import MISSING, correlate_together, halo_table
-from cxlab.stats.touchpoints.result import TouchpointCorrelations, find_occasion
+from cxlab.stats.touchpoints.result import TouchpointCorrelations, check_occasion
 from cxlab.stats.touchpoints.users import count_use, open_answers
 
 Array = NDArray[np.float64]
@@ -135,7 +134,7 @@ def touchpoint_correlations(
     [['shops', 5, 0.853], ['wifi', 6, 0.605]]
     """
     outcomes, names = as_list(outcome), as_list(touchpoints)
-    declared = find_occasion(occasion)
+    check_occasion(occasion)
     check_level(level)
     check_choice("missing", missing, MISSING)
     _check_names(outcomes, names)
@@ -144,42 +143,27 @@ def touchpoint_correlations(
     counts = joint_counts(opened, names, outcomes)
     fits = {kind: pair_estimates(counts, kind, level=level) for kind in COEFFICIENTS}
     together = correlate_together(counts, missing=missing)
-    long = coefficient_table(fits, together.models, counts, declared.code, level)
+    known: dict[str, Any] = {"labels": labels or {}, "level": level}
+    long = coefficient_table(fits, together.models, counts, occasion, **known)
     places, rank_method = _places(counts, fits["pearson"], replicates, seed, level)
-    known = {"labels": labels or {}, "level": level}
     n_missing = (counts.n_rows - used["n_rated"]).rename("n_missing").rename_axis("column")
+    hidden = dict.fromkeys(few, f"hidden: fewer than {min_group_size} answers")
     return TouchpointCorrelations(
         table=with_display(
-            headline_table(
-                long, places, used, dict.fromkeys(few, f"hidden: fewer than {min_group_size} answers")
-            ),
+            headline_table(long, places, used, hidden), units={"estimate": "r"}, **known,
             caption="Each touchpoint’s correlation, alone and with the others held equal",
             columns=("touchpoint", "outcome", "n", "estimate", "rank", "partial", "semi_partial"),
-            units={"estimate": "r"}, sort=("-estimate",), **known,
+            sort=("-estimate",),
         ),
         n_missing=n_missing.reset_index(),
         notes=tuple(filter(None, [counts.units.design.note])),
-        coefficients=with_display(
-            long, caption="Coefficients of each touchpoint’s score with the outcomes",
-            columns=("touchpoint", "outcome", "coefficient", "n", "estimate", "p_adjusted"),
-            units={"estimate": "r"}, **known,
-        ),
-        halo=with_display(
-            halo_table(together, fits["pearson"], counts, missing=missing, level=level),
-            caption="What all touchpoints have in common", units={"estimate": "share"},
-            headers={"estimate": "R² of all together"},
-            columns=(
-                "outcome", "n", "estimate", "unexplained", "sum_r_squared", "mean_touchpoint_r",
-                "first_component_share", "halo_alarm",
-            ),
-            **known,
-        ),
+        coefficients=long,
+        halo=halo_table(together, fits["pearson"], counts, missing=missing, **known),
         outcomes=tuple(outcomes),
         touchpoints=tuple(names),
-        occasion=declared,
+        occasion=occasion,
         level=level,
         rank_method=rank_method,
-        family=f"Benjamini–Hochberg over {len(names)} touchpoints × one outcome",
         fit=fits["pearson"],
         labels=labels or {},
     )  # fmt: skip
@@ -234,14 +218,16 @@ def coefficient_table(
     models: dict[str, JointModel],
     counts: JointCounts,
     occasion: str,
+    *,
+    labels: Mapping[str, str],
     level: float,
 ) -> pd.DataFrame:
     """One row per touchpoint × outcome × coefficient."""
-    labels = pd.DataFrame(counts.pairs, columns=["touchpoint", "outcome"])
-    labels["occasion"] = occasion
-    parts = [labels.assign(coefficient=kind).join(fit.table) for kind, fit in fits.items()]
+    pairs = pd.DataFrame(counts.pairs, columns=["touchpoint", "outcome"])
+    pairs["occasion"] = occasion
+    parts = [pairs.assign(coefficient=kind).join(fit.table) for kind, fit in fits.items()]
     parts += [
-        _model_rows(models, kind, labels, fits["pearson"].df, level)
+        _model_rows(models, kind, pairs, fits["pearson"].df, level)
         for kind in ("partial", "semi_partial")
     ]
     long = pd.concat(parts, ignore_index=True)
@@ -249,7 +235,11 @@ def coefficient_table(
     long["p_adjusted"] = families.transform(lambda family: adjust_p_values(family.to_numpy(float)))
     order = ["touchpoint", "outcome", "occasion", "coefficient", "n", "estimate", "se"]
     order += ["ci_low", "ci_high", "p_value", "p_adjusted", "df", "note"]
-    return long[order]
+    return with_display(
+        long[order], labels=labels, level=level, units={"estimate": "r"},
+        caption="Coefficients of each touchpoint’s score with the outcomes",
+        columns=("touchpoint", "outcome", "coefficient", "n", "estimate", "p_adjusted"),
+    )  # fmt: skip
 
 
 def _model_rows(

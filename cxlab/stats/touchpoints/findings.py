@@ -338,7 +338,7 @@ def _masked(masked: pd.DataFrame | None, outcome: str) -> list[Finding]:
 
 
 def _halo(result: TouchpointCorrelations) -> Finding:
-    row, code = result.halo.iloc[0], result.occasion.code
+    row, code = result.halo.iloc[0], result.occasion
     text, mean = CAUTIONS[code], float(row["mean_touchpoint_r"])
     cells: tuple[Cells, ...] = ()
     if code in "AB" and np.isfinite(mean):

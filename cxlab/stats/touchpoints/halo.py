@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxlab.stats.association import (
-    JointCounts,
+from cxlab.core.display import with_display
+from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
+from cxlab.stats.association.counts import JointCounts
+from cxlab.stats.association.estimates import PairEstimates, pair_degrees_of_freedom
+from cxlab.stats.association.partial import (
     JointModel,
-    PairEstimates,
     PairwiseCorrelations,
     em_correlations,
     estimable_columns,
     joint_model,
-    pair_degrees_of_freedom,
     pairwise_correlations,
 )
-from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
 from cxlab.stats.covariance.covariance import PairSums, WeightedRows, summed_rows, to_correlation
 from cxlab.stats.covariance.em import estimate_covariance
 from cxlab.stats.inference import t_quantile
@@ -109,7 +110,13 @@ def _model(
 
 
 def halo_table(
-    together: Together, fit: PairEstimates, counts: JointCounts, *, missing: str, level: float
+    together: Together,
+    fit: PairEstimates,
+    counts: JointCounts,
+    *,
+    missing: str,
+    labels: Mapping[str, str],
+    level: float,
 ) -> pd.DataFrame:
     """How much the touchpoints overlap, one row per outcome.
 
@@ -143,7 +150,14 @@ def halo_table(
                 "note": _note(model, df),
             }
         )
-    return pd.DataFrame(rows)
+    return with_display(
+        pd.DataFrame(rows), labels=labels, level=level, units={"estimate": "share"},
+        caption="What all touchpoints have in common", headers={"estimate": "R² of all together"},
+        columns=(
+            "outcome", "n", "estimate", "unexplained", "sum_r_squared", "mean_touchpoint_r",
+            "first_component_share", "halo_alarm",
+        ),
+    )  # fmt: skip
 
 
 def _note(model: JointModel, df: float) -> str:

@@ -16,7 +16,8 @@ from cxlab.core.disclosure.rule import SMALL
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, collect, open_frame
 from cxlab.core.metric import Metric
-from cxlab.stats.association import joint_counts, pair_estimates
+from cxlab.stats.association.counts import joint_counts
+from cxlab.stats.association.estimates import pair_estimates
 from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.estimates import estimate_each
 from cxlab.survey.definition import Operational

@@ -12,16 +12,13 @@ from scipy.special import stdtr
 from cxlab.core.design import Design
 from cxlab.core.display import with_display
 from cxlab.core.frames import collect, collect_rows, open_frame
-from cxlab.stats.association import (
+from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS, pearson
+from cxlab.stats.association.estimates import (
     FEW_DEGREES_OF_FREEDOM,
     correlation_interval,
     correlation_p_value,
-    covariance_of_totals,
-    pearson,
-    row_leverage,
-    units_of_rows,
 )
-from cxlab.stats.association.coefficients import CONSTANT, FEWEST_PAIRS
+from cxlab.stats.association.units import covariance_of_totals, row_leverage, units_of_rows
 from cxlab.stats.touchpoints.operational import touchpoint_words
 from cxlab.survey.definition import Table
 from cxlab.survey.study import Study

@@ -15,7 +15,7 @@ from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.messages import unknown
 from cxlab.core.result import Result
-from cxlab.stats.association import PairEstimates
+from cxlab.stats.association.estimates import PairEstimates
 from cxlab.stats.inference import adjust_p_values, t_quantile
 from cxlab.stats.touchpoints.findings import MARGIN, places_table, touchpoint_findings
 
@@ -27,54 +27,21 @@ Booleans = NDArray[np.bool_]
 SAME_SCORES = 1e-10
 
 
-@dataclass(frozen=True)
-class Occasion:
-    """How a touchpoint's score and the outcome were measured: code A to D, words, caution."""
-
-    code: str
-    name: str
-    caution: str
-
-    def __str__(self) -> str:
-        return f"{self.code} ({self.name})"
-
-
+#: When a touchpoint's score and the outcome were measured.
 OCCASIONS = {
-    "A": Occasion(
-        "A",
-        "same survey",
-        "Touchpoints and outcome were rated in one sitting, so mood and habits of answering "
-        "(halo) are part of every coefficient: a touchpoint that does nothing can still show "
-        "a clear one.",
-    ),
-    "B": Occasion(
-        "B",
-        "same survey, overall asked first",
-        "Outcome and touchpoints were rated in one sitting and the outcome first, so it may "
-        "have coloured the ratings that follow: halo is part of every coefficient.",
-    ),
-    "C": Occasion(
-        "C",
-        "separate occasions",
-        "Touchpoint and outcome were rated on separate occasions and linked by customer, so "
-        "the mood of one sitting is not shared; lasting differences between customers are.",
-    ),
-    "D": Occasion(
-        "D",
-        "operational figure against survey",
-        "The touchpoint's figure was recorded, not rated, so habits of answering are not "
-        "shared; who got which service was still not decided by lot.",
-    ),
+    "A": "same survey",
+    "B": "same survey, overall asked first",
+    "C": "separate occasions",
+    "D": "operational figure against survey",
 }
 
 
-def find_occasion(code: str) -> Occasion:
-    """The declared occasion; anything but A to D is refused, with their meanings."""
+def check_occasion(code: str) -> None:
+    """Refuse anything but A to D, with their meanings."""
     if code not in OCCASIONS:
-        meanings = ", ".join(str(occasion) for occasion in OCCASIONS.values())
+        meanings = ", ".join(f"{one} ({words})" for one, words in OCCASIONS.items())
         message = unknown("occasion", code, OCCASIONS)
         raise ValueError(f"{message} Declare when the two were measured: {meanings}.")
-    return OCCASIONS[code]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -96,13 +63,11 @@ class TouchpointCorrelations(Result):
         One row per outcome: what all touchpoints have in common (see
         `cxlab.stats.touchpoints.halo.halo_table`).
     outcomes, touchpoints : tuple of str
-    occasion : Occasion
+    occasion : {"A", "B", "C", "D"}
         When the two were measured, as declared.
     level : float
     rank_method : str
         How the rank intervals were made.
-    family : str
-        Family of tests behind ``p_adjusted``.
     fit : PairEstimates
         Pearson's r of every touchpoint × outcome, with the covariance of the estimates.
     labels : mapping of str to str
@@ -113,28 +78,11 @@ class TouchpointCorrelations(Result):
     halo: pd.DataFrame
     outcomes: tuple[str, ...]
     touchpoints: tuple[str, ...]
-    occasion: Occasion
+    occasion: str
     level: float
     rank_method: str
-    family: str
     fit: PairEstimates = field(repr=False)
     labels: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        expected = len(self.touchpoints) * len(self.outcomes)
-        if len(self.table) != expected:
-            raise ValueError(
-                f"`table` must hold one row per touchpoint and outcome, {expected}; "
-                f"got {len(self.table)}."
-            )
-        silent = self.table["estimate"].isna() & (self.table["note"] == "")
-        if silent.any():
-            name = self.table.loc[silent, "touchpoint"].iloc[0]
-            raise ValueError(f"`table` must say why '{name}' has no coefficient; got no note.")
-        used = self.table["n_used"] < self.table["n"]
-        if used.any():
-            name = self.table.loc[used, "touchpoint"].iloc[0]
-            raise ValueError(f"`table` must hold no more pairs than users; got more for '{name}'.")
 
     def compare(self) -> pd.DataFrame:
         """Test which touchpoints' correlations with one outcome differ.
@@ -306,14 +254,12 @@ class TouchpointCorrelations(Result):
         told = np.where(table["p_adjusted"] < 1 - self.level, "told apart", "not told apart")
         reading = np.where(table["p_adjusted"].isna(), "not compared", told)
         table.insert(table.columns.get_loc("note"), "reading", reading)
-        constant = {"occasion": self.occasion.code, "coefficient": "pearson"}
+        constant = {"occasion": self.occasion, "coefficient": "pearson"}
         return pd.DataFrame({**labels, **constant}, index=table.index).join(table)
 
     def _head(self) -> tuple[str, ...]:
-        return (
-            f"Touchpoints against {' and '.join(self.outcomes)}, occasion {self.occasion}",
-            self.family,
-        )
+        occasion = f"{self.occasion} ({OCCASIONS[self.occasion]})"
+        return (f"Touchpoints against {' and '.join(self.outcomes)}, occasion {occasion}",)
 
 
 def difference_table(

@@ -1,10 +1,9 @@
 """What changed since the last period, and what the run of periods says."""
 
-from cxlab.stats.tracking.changes import Changes, period_changes
+from cxlab.stats.tracking.changes import Changes, period_changes, period_scores
 from cxlab.stats.tracking.charts import ControlChart, control_chart
 from cxlab.stats.tracking.driver_changes import DriverChanges, driver_changes
 from cxlab.stats.tracking.mix import MixAndPerformance, mix_and_performance
-from cxlab.stats.tracking.run import period_scores
 
 __all__ = [
     "Changes",

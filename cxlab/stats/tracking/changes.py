@@ -10,22 +10,23 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
+from cxlab.core.design import DesignLike, as_design
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import metric_titles, with_display
 from cxlab.core.findings import Findings
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
-from cxlab.core.periods import LAST, comparisons, in_order, periods_of
+from cxlab.core.periods import comparisons, in_order, periods_of
 from cxlab.core.result import Result
 from cxlab.stats.inference import check_level, t_quantile
-from cxlab.stats.metrics import compare_periods
+from cxlab.stats.metrics.differences import compare_periods
+from cxlab.stats.metrics.estimates import estimate_metrics
 from cxlab.stats.metrics.values import check_metrics
 from cxlab.stats.tracking.charts import ControlChart
-from cxlab.stats.tracking.families import HEADLINE, OTHERS, Told, decide
+from cxlab.stats.tracking.families import HEADLINE, OTHERS, decide, trends, with_comparison
 from cxlab.stats.tracking.findings import tracking_findings
 from cxlab.stats.tracking.mix import MixAndPerformance
-from cxlab.stats.tracking.run import period_scores, trends
 
 #: Arguments that go on to `compare_periods`.
 OPTIONS = ("design", "min_group_size", "seed")
@@ -33,6 +34,14 @@ COLUMNS = (
     "label", "metric", "period", "before", "against", "n", "n_before", "estimate", "se",
     "ci_low", "ci_high", "unit", "p_value", "p_adjusted", "decided_low", "decided_high",
     "verdict", "margin", "family", "smallest_seen", "df", "method", "note",
+)  # fmt: skip
+#: What reports record of each period; answers also give the shares and degrees of freedom.
+RECORDED: tuple[str, ...] = (
+    "period", "n", "estimate", "se", "ci_low", "ci_high", "deff", "n_eff", "metric", "unit", "note",
+)  # fmt: skip
+FROM_ANSWERS: tuple[str, ...] = (
+    "period", "n", "estimate", "se", "ci_low", "ci_high", "top_share", "bottom_share", "deff",
+    "n_eff", "df", "metric", "unit", "note",
 )  # fmt: skip
 #: What to know of every comparison that is made from reports.
 INDEPENDENT = (
@@ -77,11 +86,6 @@ class Changes(Result):
         compared = self.table[self.table["against"] != "trend"]
         return list(dict.fromkeys([self.period, *compared["before"]]))
 
-    @property
-    def since_last(self) -> pd.DataFrame:
-        """Rows of the table that compare with the last period."""
-        return self.table[self.table["against"] == LAST].reset_index(drop=True)
-
     def findings(
         self,
         *,
@@ -110,9 +114,8 @@ class Changes(Result):
             Numbers are those of the tables ``changes``, ``headline-runs``, ``control-chart``
             and ``mix-and-performance``, as notebook ``6-tracking`` records them.
         """
-        told = Told(self.table, self.runs, self.period, self.before, self.metrics, self.names)
         known = self.earlier if earlier is None else earlier
-        return tracking_findings(told, chart=chart, parts=parts, earlier=known, group=group)
+        return tracking_findings(self, chart=chart, parts=parts, earlier=known, group=group)
 
     def _head(self) -> tuple[str, ...]:
         return (self.findings().answer.text,)
@@ -216,7 +219,11 @@ def period_changes(
         raise TypeError(f"period_changes() got an unexpected keyword argument '{odd[0]}'")
     past = isinstance(data, PastReports)
     there = in_order(data.periods) if past else periods_of(data, column)
-    period = chosen_period(period, there, column)
+    if not there:
+        raise ValueError(f"`column` must hold periods; got none in '{column}'.")
+    period = there[-1] if period is None else str(period)
+    if period not in there:
+        raise ValueError(unknown("period", period, there))
     labels = labels or {}
     words = {one.column: str(labels.get(one.column, one.column)) for one in [*wanted, *first]}
     asked = _Asked(data, wanted, first, words, column, level, options)
@@ -226,6 +233,71 @@ def period_changes(
     if not made.before or there.index(made.before) == 0:
         return made
     return replace(made, earlier=asked.changes(made.before, there, made.names).findings())
+
+
+def period_scores(
+    data: Any,
+    metric: Metric | str,
+    *,
+    column: str = "period",
+    until: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    design: DesignLike = None,
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> pd.DataFrame:
+    """One metric's score in each period.
+
+    Parameters
+    ----------
+    data
+        Dataframe of answers of any engine, or earlier reports, `cxlab.past_reports`.
+    metric : Metric or str
+        A text is a column of likelihood to recommend, scored by its NPS.
+    column : str
+        Column of the periods.
+    until : str, optional
+        Leave out the periods after this one, so that a report of it stays as it is.
+    labels : mapping of str to str, optional
+        Column to words: ``study.labels``. Earlier reports know a column by its words.
+    design
+        As for `cxlab.nps`; earlier reports had their own.
+    level : float
+        Of the intervals; those of earlier reports are as they were recorded.
+    min_group_size : int
+        Periods with fewer answers are left out, as are those that reports hide.
+
+    Returns
+    -------
+    DataFrame
+        One row per period, in order: ``period``, ``n``, ``estimate``, ``se``, ``ci_low``,
+        ``ci_high`` in the metric's ``unit``; ``top_share``, ``bottom_share`` (null for
+        means), ``deff``, ``n_eff``, ``df``, ``metric``, ``unit``, ``note``: what
+        `cxlab.control_chart` takes. Earlier reports have no shares and no ``df``.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"recommend": [10] * 60 + [3] * 40 + [10] * 30 + [3] * 70,
+    ...                         "period": ["2025-Q3"] * 100 + ["2025-Q4"] * 100})
+    >>> period_scores(answers, "recommend")[["period", "n", "estimate"]]
+        period    n  estimate
+    0  2025-Q3  100      20.0
+    1  2025-Q4  100     -40.0
+    """
+    check_level(level)
+    (one,) = metric_list(metric)
+    if isinstance(data, PastReports):
+        label = (labels or {}).get(one.column, one.column)
+        table, columns = data.scores(label, one), RECORDED
+    else:
+        table = estimate_metrics(data, [one], by=column, design=as_design(design), level=level)
+        table, columns = table.assign(period=table["group"].astype(str)), FROM_ANSWERS
+    table = table[table["n"] >= min_group_size].set_index("period", drop=False)
+    order = in_order(table["period"].tolist())
+    if until is not None:
+        places = in_order(list(dict.fromkeys([*order, until])))
+        order = [name for name in order if places.index(name) <= places.index(until)]
+    return table.loc[order, list(columns)].astype({"n": "int64"}).reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -252,10 +324,16 @@ class _Asked:
         titles = metric_titles([*self.metrics, *self.headline], self.words)
         last = comparisons(period, there)[0][1]
         past = isinstance(self.data, PastReports)
+        runs = with_display(
+            runs, caption="Headline measures by period", sort=("-period",), titles=titles,
+            about="weighted; the interval of each alone",
+            columns=("label", "metric", "period", "estimate", "n"),
+        )  # fmt: skip
+        table = decide(table, self._families(), known)[list(COLUMNS)]
         return Changes(
-            table=_displayed(decide(table, self._families(), known)[list(COLUMNS)], period, titles, past),
-            runs=_runs_displayed(runs, titles), period=period, before=last if last in there else "", metrics=known,
-            names=names, notes=(INDEPENDENT,) if past else (),
+            table=_displayed(table, period, titles, past), runs=runs, period=period,
+            before=last if last in there else "", metrics=known, names=names,
+            notes=(INDEPENDENT,) if past else (),
         )  # fmt: skip
 
     def _key(self, metric: Metric) -> tuple[str, str]:
@@ -267,7 +345,13 @@ class _Asked:
             return _blank_rows(self.metrics, self.words)
         if isinstance(self.data, PastReports):
             least = self.options.get("min_group_size", MIN_GROUP_SIZE)
-            return _from_reports(self.data, self.metrics, self.words, periods, self.level, least)
+            found = pd.DataFrame(
+                [
+                    _past_change(self.data, one, self.words[one.column], periods, self.level, least)
+                    for one in self.metrics
+                ]
+            )
+            return _blank_rows(self.metrics, self.words).assign(**found)
         table = compare_periods(
             self.data, self.metrics, periods=periods, period=self.column, labels=self.words,
             level=self.level, **self.options,
@@ -294,13 +378,6 @@ class _Asked:
         return families
 
 
-def _runs_displayed(runs: pd.DataFrame, titles: Any) -> pd.DataFrame:
-    return with_display(
-        runs, caption="Headline measures by period", about="weighted; the interval of each alone",
-        columns=("label", "metric", "period", "estimate", "n"), sort=("-period",), titles=titles,
-    )  # fmt: skip
-
-
 def _displayed(table: pd.DataFrame, period: str, titles: Any, past: bool) -> pd.DataFrame:
     about = "weighted; intervals allow for how many were compared"
     return with_display(
@@ -312,17 +389,6 @@ def _displayed(table: pd.DataFrame, period: str, titles: Any, past: bool) -> pd.
     )  # fmt: skip
 
 
-def chosen_period(period: str | None, there: list[str], column: str = "period") -> str:
-    """The period to report on: the one named, or the latest."""
-    if not there:
-        raise ValueError(f"`column` must hold periods; got none in '{column}'.")
-    if period is None:
-        return there[-1]
-    if str(period) not in there:
-        raise ValueError(unknown("period", period, there))
-    return str(period)
-
-
 def _blank_rows(metrics: Sequence[Metric], words: Mapping[str, str]) -> pd.DataFrame:
     """Rows of a comparison that cannot be made: no numbers."""
     figures = ("n", "n_before", "estimate", "se", "ci_low", "ci_high", "p_value", "df")
@@ -331,18 +397,6 @@ def _blank_rows(metrics: Sequence[Metric], words: Mapping[str, str]) -> pd.DataF
         for metric in metrics
     ]
     return pd.DataFrame(named).assign(**dict.fromkeys(figures, np.nan), method="", note="")
-
-
-def _from_reports(
-    past: PastReports, metrics: Sequence[Metric], words: Mapping[str, str], periods: tuple[str, str],
-    level: float, least: int,
-) -> pd.DataFrame:  # fmt: skip
-    rows = [
-        _past_change(past, metric, words[metric.column], periods, level, least)
-        for metric in metrics
-    ]
-    table, found = _blank_rows(metrics, words), pd.DataFrame(rows)
-    return table.assign(**{name: found[name] for name in found})
 
 
 def _past_change(
@@ -391,11 +445,3 @@ def _independent(
         "se": se, "ci_low": estimate - reach, "ci_high": estimate + reach,
         "p_value": float(2 * stdtr(df, -abs(estimate / se))), "df": df,
     }  # fmt: skip
-
-
-def with_comparison(
-    table: pd.DataFrame, period: str, before: str, against: str, note: str
-) -> pd.DataFrame:
-    """A comparison's rows with what they compare."""
-    notes = ["; ".join(part for part in (note, own) if part) for own in table["note"]]
-    return table.assign(period=period, before=before, against=against, note=notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
-from cxlab.core.messages import unknown
+from cxlab.core.messages import got, unknown
+from cxlab.core.periods import in_order
 from cxlab.core.result import Result
-from cxlab.stats.tracking.run import Run, run_of_periods
+from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 
 Array = NDArray[np.float64]
 
@@ -34,6 +36,8 @@ RUN_OF_EIGHT = "run of eight"
 #: Columns in the unit of the score.
 LINES = ("estimate", "centre", "lower", "upper")
 BOUNDS = {"points": (-100.0, 100.0), "%": (0.0, 100.0)}
+#: Shares whose difference is the score, as `cxlab.nps` and as `cxlab.period_scores` name them.
+SHARES = (("promoter_share", "detractor_share"), ("top_share", "bottom_share"))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -153,119 +157,227 @@ def control_chart(
     >>> chart.notes
     ('10 of 12 baseline periods: limits are provisional until 2 more have come',)
     """
-    run = run_of_periods(table, min_group_size)
+    run = _run_of_periods(table, min_group_size)
+    what, unit = _what(table, net=bool(run["top"].notna().any()))
     inside = _baseline(run, baseline)
     kind, limits = _limits(run, inside)
     return ControlChart(
-        table=_chart_table(run, inside, limits),
+        table=_displayed(_chart_table(run, inside, limits, unit), what, unit),
         kind=kind,
-        what=run.what,
-        unit=run.unit,
+        what=what,
+        unit=unit,
         centre=limits.centre,
         sigma_z=limits.sigma_z,
-        baseline=tuple(np.array(run.periods, dtype=object)[inside]),
+        baseline=tuple(run["period"][inside]),
         notes=_notes(int(inside.sum()), limits),
     )
 
 
-def _baseline(run: Run, wanted: int | Sequence[str] | None) -> NDArray[np.bool_]:
+def _run_of_periods(table: pd.DataFrame, min_group_size: int) -> pd.DataFrame:
+    """Periods in order: ``period, n, deff, estimate, top, bottom, variance, hidden, remark``.
+
+    ``top`` and ``bottom`` are shares whose difference is the score, ``variance`` that of one answer
+    by the standard error; null where not known. ``hidden`` says why a period takes no part.
+    """
+    rows = _in_order(table)
+    run = pd.DataFrame({"period": rows["period"], "n": _numbers(rows, "n")})
+    run["deff"], run["remark"] = _design_effects(rows, run["n"])
+    run["estimate"] = _numbers(rows, "estimate")
+    run[["top", "bottom", "variance"]] = np.nan
+    known = ["estimate", "n"]
+    if shares := _shares(rows, run["estimate"]):
+        run["top"], run["bottom"] = shares
+        known += ["top", "bottom"]
+    elif "se" in rows:
+        run["variance"] = _numbers(rows, "se") ** 2 * run["n"] / run["deff"]
+        known.append("variance")
+    empty = ~np.isfinite(run[known]).all(axis=1) | (run["n"] == 0)
+    few = run["n"] < min_group_size
+    words = ["no valid answer, or hidden", f"hidden: fewer than {min_group_size} answers"]
+    run["hidden"] = np.select([empty, few], words, "")
+    figures = ["n", "deff", "estimate"]
+    run[figures] = run[figures].where(run["hidden"] == "")
+    return run
+
+
+def _in_order(table: pd.DataFrame) -> pd.DataFrame:
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(
+            f"`table` must be a pandas DataFrame by period; got {type(table).__name__}. "
+            "Give what nps(..., by='period') returns."
+        )
+    column = next((name for name in ("period", "group") if name in table), None)
+    if column is None or not {"n", "estimate"} <= set(table):
+        raise ValueError(
+            "`table` must have a column `period` or `group`, `n` and `estimate`; got "
+            f"{got(list(map(str, table.columns)) or ['nothing'])}. "
+            "Give what nps(..., by='period') returns."
+        )
+    names = [str(name) for name in table[column]]
+    again = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if again or not names:
+        raise ValueError(
+            f"`table` must have one row per period; got {got(again or ['no row'])}"
+            f"{' more than once' if again else ''}. Take one metric's rows."
+        )
+    rows = table.assign(period=names).set_index("period", drop=False)
+    return rows.loc[in_order(names)].reset_index(drop=True)
+
+
+def _numbers(rows: pd.DataFrame, column: str) -> Array:
+    if not pd.api.types.is_numeric_dtype(rows[column]):
+        raise TypeError(f"`table` must have numbers in `{column}`; got {rows[column].dtype}.")
+    values = rows[column].to_numpy(dtype=float, na_value=np.nan)
+    if column in ("n", "deff", "se") and (values < 0).any():
+        raise ValueError(f"`{column}` must be 0 or more; got {values[values < 0][0]:g}.")
+    return values
+
+
+def _design_effects(rows: pd.DataFrame, n: pd.Series) -> tuple[Array, Array | str]:
+    """Each period's design effect; the others' where its own clusters are too few."""
+    if "deff" not in rows:
+        return np.ones(len(rows)), ""
+    deff = _numbers(rows, "deff")
+    few = ~(np.isfinite(deff) & (deff > 0))
+    if "df" in rows:
+        few |= ~(_numbers(rows, "df") >= FEW_DEGREES_OF_FREEDOM)
+    steady = ~few & (n > 0)
+    others = float(np.average(deff[steady], weights=n[steady])) if steady.any() else 1.0
+    words = "few clusters: the design effect of the other periods stands in"
+    return np.where(few, others, deff), np.where(few & (n > 0), words, "")
+
+
+def _shares(rows: pd.DataFrame, values: pd.Series) -> tuple[Array, Array] | None:
+    for names in SHARES:
+        if all(name in rows for name in names):
+            top, bottom = (_numbers(rows, name) for name in names)
+            # a table of means has empty shares; one of a top box counts its top only
+            if np.allclose(100 * (top - bottom), values, equal_nan=True):
+                return top, bottom
+    return None
+
+
+def _what(table: pd.DataFrame, *, net: bool) -> tuple[str, str]:
+    """Name and unit of the table's score."""
+    if SHARES[0][0] in table:
+        return "NPS", "points"
+    name = str(table["metric"].iloc[0]) if "metric" in table else "the score"
+    unit = str(table["unit"].iloc[0]) if "unit" in table else ("points" if net else "")
+    return ("NPS" if name == "nps" else name), unit
+
+
+def _baseline(run: pd.DataFrame, wanted: int | Sequence[str] | None) -> NDArray[np.bool_]:
+    shown = (run["hidden"] == "").to_numpy()
     if wanted is None:
-        return run.shown
+        return shown
     if isinstance(wanted, int):
         if wanted < 1 or isinstance(wanted, bool):
             raise ValueError(f"`baseline` must be 1 period or more; got {wanted}.")
-        return run.shown & (np.arange(len(run.periods)) < wanted)
-    names = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
-    for name in names:
-        if name not in run.periods:
-            raise ValueError(unknown("baseline", name, run.periods))
-    return run.shown & np.isin(run.periods, names)
+        return shown & (np.arange(len(run)) < wanted)
+    names, there = [wanted] if isinstance(wanted, str) else wanted, run["period"].tolist()
+    for name in map(str, names):
+        if name not in there:
+            raise ValueError(unknown("baseline", name, there))
+    return shown & np.isin(there, [str(name) for name in names])
 
 
-def _limits(run: Run, inside: NDArray[np.bool_]) -> tuple[str, Limits]:
+def _limits(run: pd.DataFrame, inside: NDArray[np.bool_]) -> tuple[str, Limits]:
     """Kind of chart, and its limits: none while the baseline is too short."""
-    sizes = run.sizes[run.shown]
+    sizes = (run["n"] / run["deff"])[run["hidden"] == ""]
     even = bool(len(sizes)) and sizes.max() < EVEN_SIZES * sizes.min()
-    errors = run.standard_errors(inside) if inside.any() else None
+    centre, errors = _centre_and_errors(run, inside)
     if errors is None and len(sizes) and not even:
         raise ValueError(
             "`table` must have `se`, or the shares that nps() returns, because its sizes differ "
             f"by more than {EVEN_SIZES} times; got neither. XmR would raise false alarms."
         )
-    kind = "XmR" if even else "Laney"
+    kind, values = ("XmR" if even else "Laney"), run["estimate"].to_numpy()
     if inside.sum() < FEWEST_PERIODS:
-        centre = run.centre(inside) if inside.any() else np.nan
-        return kind, Limits(centre, np.full(len(run.periods), np.nan), np.nan)
+        return kind, Limits(centre, np.full(len(run), np.nan), np.nan)
     if kind == "XmR" or errors is None:
-        return kind, individuals_limits(run.values, inside)
-    return kind, laney_limits(run.values, errors, run.centre(inside), inside)
+        return kind, individuals_limits(values, inside)
+    return kind, laney_limits(values, errors, centre, inside)
 
 
-def _chart_table(run: Run, inside: NDArray[np.bool_], limits: Limits) -> pd.DataFrame:
-    low, high = BOUNDS.get(run.unit, (-np.inf, np.inf))
-    sigma = np.where(run.shown & (limits.sigma > 0), limits.sigma, np.nan)
-    z = (run.values - limits.centre) / sigma
-    table = pd.DataFrame(
+def _centre_and_errors(run: pd.DataFrame, inside: NDArray[np.bool_]) -> tuple[float, Array | None]:
+    """Score of the baseline's answers together, and each period's standard error around it.
+
+    The error is that were the baseline's shares true throughout; None where it is not known.
+    """
+    base = run[inside]
+    if base.empty:
+        return np.nan, None
+    columns = ["estimate", "top", "bottom", "variance"]
+    centre, p, d, variance = np.average(base[columns], axis=0, weights=base["n"])
+    if np.isfinite(p):
+        variance = 100.0**2 * max(p + d - (p - d) ** 2, 0.0)
+    if not np.isfinite(variance):
+        return float(centre), None
+    return float(centre), np.sqrt(variance / (run["n"] / run["deff"])).to_numpy()
+
+
+def _chart_table(
+    run: pd.DataFrame, inside: NDArray[np.bool_], limits: Limits, unit: str
+) -> pd.DataFrame:
+    low, high = BOUNDS.get(unit, (-np.inf, np.inf))
+    sigma = np.where((run["hidden"] == "") & (limits.sigma > 0), limits.sigma, np.nan)
+    values = run["estimate"].to_numpy()
+    z = (values - limits.centre) / sigma
+    return pd.DataFrame(
         {
-            "period": run.periods,
-            "n": pd.array(np.where(run.shown, run.n, np.nan), dtype="Int64"),
-            "estimate": run.values,
+            "period": run["period"],
+            "n": run["n"].astype("Int64"),
+            "estimate": values,
             "centre": limits.centre,
             "lower": np.clip(limits.centre - SIGMAS * sigma, low, high),
             "upper": np.clip(limits.centre + SIGMAS * sigma, low, high),
-            "signal": _signals(run, z, limits),
+            "signal": _signals(values, z, limits.centre),
             "z": z,
             "baseline": inside,
-            "note": run.notes,
+            "note": run["hidden"].where(run["hidden"] != "", run["remark"]),
         }
     )
+
+
+def _displayed(table: pd.DataFrame, what: str, unit: str) -> pd.DataFrame:
     return with_display(
-        table, caption=f"{run.what} by period, with control limits",
+        table, caption=f"{what} by period, with control limits",
         about="limits say how far periods stray when nothing new happens; they are no intervals",
         columns=("period", "estimate", "lower", "centre", "upper", "signal", "n"), top=24,
-        headers={"estimate": run.what}, units=dict.fromkeys(LINES, run.unit),
+        headers={"estimate": what}, units=dict.fromkeys(LINES, unit),
     )  # fmt: skip
 
 
-def _signals(run: Run, z: Array, limits: Limits) -> list[str]:
+def _signals(values: Array, z: Array, centre: float) -> list[str]:
     run_of_eight = np.zeros(len(z), dtype=bool)
     usable = np.isfinite(z)
     # a hidden period neither ends a run nor counts in it
-    run_of_eight[usable] = runs(run.values[usable], limits.centre)
+    run_of_eight[usable] = runs(values[usable], centre)
     beyond = usable & (np.abs(z) > SIGMAS)
-    said = []
-    for far, long in zip(beyond, run_of_eight, strict=True):
-        words = [word for word, due in ((BEYOND, far), (RUN_OF_EIGHT, long)) if due]
-        said.append("; ".join(words))
-    return said
+    return [
+        "; ".join(word for word, due in ((BEYOND, far), (RUN_OF_EIGHT, long)) if due)
+        for far, long in zip(beyond, run_of_eight, strict=True)
+    ]
 
 
 def _notes(periods: int, limits: Limits) -> tuple[str, ...]:
     count = f"{periods} of {ENOUGH_PERIODS} baseline periods"
+    needed = FEWEST_PERIODS if periods < FEWEST_PERIODS else ENOUGH_PERIODS
+    more = f"{needed - periods} more {'has' if needed - periods == 1 else 'have'} come"
     if periods < FEWEST_PERIODS:
-        more = FEWEST_PERIODS - periods
-        return (f"{count}: no limits before {more} more {'has' if more == 1 else 'have'} come",)
+        return (f"{count}: no limits before {more}",)
     notes = []
     if periods < ENOUGH_PERIODS:
-        more = ENOUGH_PERIODS - periods
-        have = "has" if more == 1 else "have"
-        notes.append(f"{count}: limits are provisional until {more} more {have} come")
+        notes.append(f"{count}: limits are provisional until {more}")
     if not np.nanmax(limits.sigma) > 0:
         notes.append("no limits: the baseline periods are all alike")
     return tuple(notes)
 
 
-@dataclass(frozen=True, eq=False)
-class Limits:
-    """Centre of a chart and each period's sigma.
+class Limits(NamedTuple):
+    """Centre of a chart, one sigma of each period, and what periods vary beyond sampling.
 
-    Attributes
-    ----------
-    centre : float
-    sigma : ndarray of shape (periods,)
-        One sigma of each period; NaN where there are no limits.
-    sigma_z : float
-        Period-to-period variation in units of the sampling error (Laney); NaN for XmR.
+    ``sigma_z``: variation from period to period in units of the sampling error; NaN for XmR.
     """
 
     centre: float
@@ -283,8 +395,7 @@ def individuals_limits(values: Array, baseline: NDArray[np.bool_]) -> Limits:
     (11.0, 1.33)
     """
     used = values[baseline]
-    sigma = float(np.abs(np.diff(used)).mean()) / MOVING_RANGE if len(used) > 1 else np.nan
-    return Limits(float(used.mean()), np.full(len(values), sigma), np.nan)
+    return Limits(float(used.mean()), np.full(len(values), _moving_range(used)), np.nan)
 
 
 def laney_limits(
@@ -292,15 +403,6 @@ def laney_limits(
 ) -> Limits:
     """Laney: sampling error of each period, times what the periods vary beyond it.
 
-    Parameters
-    ----------
-    values, standard_error : ndarray of shape (periods,)
-        Estimates, and their standard errors if the true score were constant.
-    centre : float
-    baseline : ndarray of bool, shape (periods,)
-
-    Notes
-    -----
     ``z = (value − centre)/SE``, ``σ_z = mean |Δz| / 1.128`` over the baseline.
 
     Examples
@@ -310,9 +412,13 @@ def laney_limits(
     >>> round(limits.sigma_z, 3), limits.sigma.round(2).tolist()
     (1.33, [1.33, 1.33, 2.66])
     """
-    z = ((values - centre) / standard_error)[baseline]
-    sigma_z = float(np.abs(np.diff(z)).mean()) / MOVING_RANGE if len(z) > 1 else np.nan
+    sigma_z = _moving_range(((values - centre) / standard_error)[baseline])
     return Limits(centre, sigma_z * standard_error, sigma_z)
+
+
+def _moving_range(values: Array) -> float:
+    """Mean moving range in sigmas."""
+    return float(np.abs(np.diff(values)).mean()) / MOVING_RANGE if len(values) > 1 else np.nan
 
 
 def runs(values: Array, centre: float, *, length: int = RUN) -> NDArray[np.bool_]:

@@ -1,37 +1,40 @@
-"""Kitagawa and Das Gupta: a change as mix and performance, its parts and their intervals."""
+"""A change as mix and performance: sums of two periods, their split, its bootstrap."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
-from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL
-from cxlab.stats.inference import t_quantile
-from cxlab.stats.tracking.cells import CellSums, bootstrap_blocks
+from cxlab.core.design import Design
+from cxlab.core.frames import Opened, collect
+from cxlab.core.labels import row_labels
+from cxlab.core.metric import Metric
+from cxlab.core.totals import in_declared_order
+from cxlab.stats.metrics.values import check_scores, metric_value
+from cxlab.stats.resampling import SamplingDesign, sampling_design
 
 Array = NDArray[np.float64]
 
+#: Name of the group of rows whose segment is not known.
+NOT_GIVEN = "not given"
+#: Replicates are drawn in blocks of at most so many numbers.
+BLOCK = 10_000_000
 #: Parts must add up to the change to this share of the scores' size: rounding only.
 ADDS_UP_TO = 1e-9
-#: A change smaller than this has no parts in per cent.
-NO_CHANGE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a change of the whole is made of; any number of replicates at once.
+    """What a change, (...,), is made of: contributions of each cell, (..., cells).
 
-    Attributes
-    ----------
-    change : ndarray of shape (...,)
-    mix, performance : ndarray of shape (..., cells)
-        Contribution of each cell.
-    by_segment : tuple of ndarray of shape (...,)
-        With two segments, the mix of each; otherwise empty.
+    ``by_segment``: with two segments the mix of each, (...,); otherwise empty.
     """
 
     change: Array
@@ -52,20 +55,9 @@ def decompose(
 ) -> Parts:
     """Split the change of a weighted average over a grid of cells.
 
-    Parameters
-    ----------
-    before, after : ndarray of shape (..., first, second)
-        Weight of the answers in each cell of two crossed segments; ``second`` is 1 for one
-        segment.
-    rates_before, rates_after : ndarray of the same shape
-        Score of each cell; NaN where it is absent.
-    crossed : bool
-        Whether there are two segments, between which to split the mix.
-
-    Returns
-    -------
-    Parts
-        Not finite where a period has no weight at all.
+    ``before, after`` are the weights of the answers in each cell of two segments, shape
+    (..., first, second) with ``second`` 1 for one segment; the rates their scores, NaN where
+    absent. ``crossed``: split the mix between the segments. Not finite where a period has no weight.
 
     Notes
     -----
@@ -133,38 +125,17 @@ def _check_sum(what: str, found: Array, wanted: Array) -> None:
         raise ArithmeticError(f"The parts must add up: {what} miss by {np.nanmax(gap):g}.")
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What every row of the tables shares.
-
-    ``periods`` are (before, after). ``hidden`` says why nothing may be shown; empty if it may.
-    """
-
-    periods: tuple[str, str]
-    unit: str
-    level: float
-    min_group_size: int
-    hidden: str
-
-
 @dataclass(frozen=True, eq=False)
 class Estimates:
-    """Parts of the change with their standard errors.
+    """Parts of the change with their standard errors, NaN where not known.
 
-    Attributes
-    ----------
-    observed : Parts
-    errors : ndarray
-        Standard errors of `part_values`; NaN where they are not known.
-    mix_errors, performance_errors : ndarray of shape (cells,)
-        Standard errors of each cell's contribution.
-    shares, rates : ndarray of shape (2, cells)
-        Of each period and cell; a rate is NaN where the cell is absent.
-    whole : ndarray of shape (2,)
-        Score of everybody in each period.
+    ``values`` and ``errors`` are of mix, the mix of each of two segments, performance and change.
+    ``shares`` and ``rates``, (2, cells), are of each period and cell; a rate is NaN where the cell
+    is absent. ``whole``, (2,), is everybody's score.
     """
 
     observed: Parts
+    values: Array
     errors: Array
     mix_errors: Array
     performance_errors: Array
@@ -176,12 +147,7 @@ class Estimates:
 def estimates(sums: CellSums, factor: float, *, replicates: int, seed: int) -> Estimates:
     """Parts of the change, as observed and with the spread of bootstrap replicates.
 
-    Parameters
-    ----------
-    sums : CellSums
-    factor : float
-        From the metric's values to its unit.
-    replicates, seed : int
+    ``factor``: from the metric's values to its unit.
     """
 
     def parts(weight: Array, rate: Array) -> Parts:
@@ -194,121 +160,224 @@ def estimates(sums: CellSums, factor: float, *, replicates: int, seed: int) -> E
     drawn = [observed]  # one alone has no spread
     if sums.df >= 1:
         drawn = [parts(*block) for block in bootstrap_blocks(sums, replicates, seed)]
-    weights, rates = weight[0].reshape(2, -1), factor * rate[0].reshape(2, -1)
-    total = weights.sum(axis=1, keepdims=True)
-    shares = weights / np.where(total > 0, total, np.nan)
+    rates = factor * rate[0].reshape(2, -1)
+    shares = _shares(weight[0]).reshape(2, -1)
     return Estimates(
         observed=observed,
-        errors=_spread(np.concatenate([part_values(one) for one in drawn])),
-        mix_errors=_spread(np.concatenate([one.mix for one in drawn])),
-        performance_errors=_spread(np.concatenate([one.performance for one in drawn])),
+        values=_part_values(observed)[0],
+        errors=_spread([_part_values(one) for one in drawn]),
+        mix_errors=_spread([one.mix for one in drawn]),
+        performance_errors=_spread([one.performance for one in drawn]),
         shares=shares,
         rates=rates,
         whole=(shares * np.nan_to_num(rates)).sum(axis=1),
     )
 
 
-def part_values(parts: Parts) -> Array:
+def _part_values(parts: Parts) -> Array:
     """Mix, the mix of each of two segments, performance, change: shape (replicates, values)."""
     whole = (parts.mix.sum(axis=-1), *parts.by_segment, parts.performance.sum(axis=-1))
     return np.stack([*whole, parts.change], axis=-1)
 
 
-def _spread(replicates: Array) -> Array:
+def _spread(blocks: list[Array]) -> Array:
     """Standard deviations of the finite replicates; NaN with fewer than two."""
-    finite = np.isfinite(replicates)
-    n = finite.sum(axis=0)
-    values = np.where(finite, replicates, 0.0)
-    mean = values.sum(axis=0) / np.maximum(n, 1)
-    squares = np.where(finite, (replicates - mean) ** 2, 0.0).sum(axis=0)
-    return np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
+    drawn = np.concatenate(blocks)
+    return pd.DataFrame(np.where(np.isfinite(drawn), drawn, np.nan)).std().to_numpy()
 
 
-def part_table(
-    found: Estimates, sums: CellSums, facts: Facts, segments: Sequence[str]
-) -> pd.DataFrame:
-    """Rows ``mix`` (and the mix of each of two segments), ``performance``, ``change``."""
-    crossed = [f"mix of {name}" for name in segments] if found.observed.by_segment else []
-    table = pd.DataFrame({"part": ["mix", *crossed, "performance", "change"]})
-    totals = ("mix", "change") if crossed else ("change",)
-    table["kind"] = np.where(table["part"].isin(totals), "total", "part")
-    table["period"], table["before"] = facts.periods[1], facts.periods[0]
-    table["n_before"], table["n"] = sums.n.sum(axis=1)
-    table = table[["part", "kind", "period", "before", "n", "n_before"]]
-    table = table.assign(estimate=part_values(found.observed)[0])
-    table = _with_interval(table, found.errors, sums.df, facts.level)
-    change = float(table["estimate"].iloc[-1])
-    table["share"] = table["estimate"] / (change if abs(change) > NO_CHANGE else np.nan)
-    table = table.assign(unit=facts.unit, note=facts.hidden)
-    return _blank(table, np.full(len(table), bool(facts.hidden)))
+@dataclass(frozen=True, eq=False)
+class CellSums:
+    """Sums of two periods' answers per unit of sampling and cell.
+
+    A unit is a cluster, or a class of ``copies`` alike rows that are clusters of their own.
+    ``groups`` are the values of each segment; ``n``, (2, cells), the valid answers; ``weight``
+    and ``total``, (units, 2 × cells), weights and weights times values of one copy of each unit,
+    the earlier period's cells first. ``n_alone``: rows without a cluster id where there are
+    clusters. ``df``: units of sampling less strata, or fewer where a period has few.
+    """
+
+    groups: list[list[str]]
+    n: NDArray[np.int64]
+    weight: sparse.csr_array
+    total: sparse.csr_array
+    copies: NDArray[np.int64]
+    design: SamplingDesign
+    n_missing: int
+    n_not_given: int
+    n_alone: int
+    df: int
+
+    @property
+    def labels(self) -> list[str]:
+        """One label per cell; two segments' values are joined by a middle dot."""
+        return [" · ".join(names) for names in product(*self.groups)]
+
+    def weights_and_rates(self, multipliers: Array) -> tuple[Array, Array]:
+        """Weight and score of each cell: shape (replicates, 2, first, second).
+
+        ``multipliers``, (units, replicates): how often each unit comes, its copies counted in.
+        """
+        second = len(self.groups[1]) if len(self.groups) > 1 else 1
+        shape = (multipliers.shape[1], 2, len(self.groups[0]), second)
+        weight = (self.weight.T @ multipliers).T.reshape(shape)
+        total = (self.total.T @ multipliers).T.reshape(shape)
+        return weight, total / np.where(weight > 0, weight, np.nan)
 
 
-def group_table(
-    found: Estimates, sums: CellSums, facts: Facts, reasons: Mapping[int, str]
-) -> pd.DataFrame:
-    """One row per part and group that somebody of either period is in.
+def cell_sums(
+    opened: Opened, metric: Metric, *, by: list[str], column: str, later: str
+) -> CellSums:
+    """Sum the answers of two periods, which are text, per unit of sampling and cell, in one pass."""
+    check_scores(opened, [metric])
+    sums = collect(_grouped(opened, metric, by, column, later))
+    keys = [f"by_{i}" for i in range(len(by))]
+    sums["not_given"] = sums[keys].isna().any(axis=1)
+    groups = []
+    for key, name in zip(keys, by, strict=True):
+        sums[key], names = _numbered(sums[key], opened.data, name)
+        groups.append(names)
+    return _by_unit(sums, groups, opened.design)
 
-    Parameters
+
+def _grouped(
+    opened: Opened, metric: Metric, by: list[str], column: str, later: str
+) -> nw.LazyFrame:
+    design = opened.design
+    weight = nw.col(design.weights).cast(nw.Float64) if design.weights else nw.lit(1.0)
+    cluster = nw.col(design.cluster) if design.cluster else nw.lit(None).cast(nw.String)
+    sampled = nw.col(design.stratum_clusters) if design.stratum_clusters else nw.lit(0.0)
+    after = nw.when(nw.col(column).cast(nw.String) == later).then(nw.lit(1)).otherwise(nw.lit(0))
+    prepared = opened.lazy.select(
+        after=after,
+        **{f"by_{i}": nw.col(name) for i, name in enumerate(by)},
+        stratum=nw.col(design.strata).cast(nw.String) if design.strata else nw.lit("all"),
+        cluster=cluster.cast(nw.String),
+        value=metric_value(metric).cast(nw.Float64),
+        weight=weight,
+        sampled=sampled.cast(nw.Float64),
+    )
+    valid = ~nw.col("value").is_null() & (nw.col("weight") > 0)
+    one = nw.when(valid).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
+    w = nw.when(valid).then(nw.col("weight")).otherwise(nw.lit(0.0))
+    wy = nw.when(valid).then(nw.col("weight") * nw.col("value")).otherwise(nw.lit(0.0))
+    # rows that are clusters of their own are grouped by what they contribute
+    alone = nw.col("cluster").is_null()
+    prepared = prepared.with_columns(
+        n=one, w=w, wy=wy,
+        own_weight=nw.when(alone).then(w), own_total=nw.when(alone).then(wy),
+        own_answer=nw.when(alone).then(one),
+    )  # fmt: skip
+    keys = ["after", *(f"by_{i}" for i in range(len(by))), "stratum", "cluster"]
+    return prepared.group_by([*keys, "own_answer", "own_weight", "own_total"]).agg(
+        nw.len().alias("rows"),
+        (nw.when(nw.col("weight") > 0).then(nw.lit(1)).otherwise(nw.lit(0))).sum().alias("inside"),
+        nw.col("n").sum(), nw.col("w").sum(), nw.col("wy").sum(), nw.col("sampled").max(),
+    )  # fmt: skip
+
+
+def _numbered(values: pd.Series, data: Any, name: str) -> tuple[pd.Series, list[str]]:
+    """Numbers of the groups in declared or sorted order; unknown ones last."""
+    ordered = in_declared_order(values, data, name).sort_values()
+    order = list(row_labels(ordered.drop_duplicates().dropna()))
+    labels = row_labels(values)
+    if labels.isna().any():
+        # a segment may have a group of that very name
+        order.append(NOT_GIVEN if NOT_GIVEN not in order else f"{NOT_GIVEN} (missing)")
+        labels = labels.fillna(order[-1])
+    return labels.map({label: i for i, label in enumerate(order)}).astype(int), order
+
+
+def _by_unit(sums: pd.DataFrame, groups: list[list[str]], design: Design) -> CellSums:
+    # sorted, so that the order in which an engine returns groups changes no digit
+    keys = [name for name in sums if name.startswith(("after", "by_", "own_"))]
+    sums = sums.sort_values([*keys, "stratum", "cluster"], ignore_index=True)
+    first, second = len(groups[0]), (len(groups[1]) if len(groups) > 1 else 1)
+    cell = sums["by_0"] * second + (sums["by_1"] if len(groups) > 1 else 0)
+    place = (sums["after"] * first * second + cell).to_numpy(int)
+    alone = sums["cluster"].isna().to_numpy()
+    unit, first_row = _units(sums, alone)
+    copies = np.where(alone, sums["rows"], 1).astype(np.int64)
+    shape = (len(first_row), 2 * first * second)
+    n = np.bincount(place, weights=sums["n"], minlength=shape[1])
+    sampled = _design(sums.loc[first_row], copies[first_row], design)
+    return CellSums(
+        groups=groups,
+        n=n.reshape(2, -1).astype(np.int64),
+        weight=sparse.csr_array((sums["w"] / copies, (unit, place)), shape=shape),
+        total=sparse.csr_array((sums["wy"] / copies, (unit, place)), shape=shape),
+        copies=copies[first_row],
+        design=sampled,
+        n_missing=int(sums["inside"].sum() - sums["n"].sum()),
+        n_not_given=int(sums.loc[sums["not_given"], "n"].sum()),
+        n_alone=int(sums.loc[alone, "rows"].sum()) if design.cluster else 0,
+        df=int(copies[first_row].sum()) - len(np.unique(sampled.cluster_stratum)),
+    )
+
+
+def _units(sums: pd.DataFrame, alone: NDArray[np.bool_]) -> tuple[NDArray, NDArray]:
+    """Number of each row's unit, and the first row of each unit."""
+    clusters = sums.groupby(["stratum", "cluster"], sort=False, dropna=False).ngroup().to_numpy()
+    own = clusters.max(initial=0) + 1 + np.arange(len(sums))
+    unit, _ = pd.factorize(np.where(alone, own, clusters))
+    return unit, np.unique(unit, return_index=True)[1]
+
+
+def _design(units: pd.DataFrame, copies: NDArray, design: Design) -> SamplingDesign:
+    seen = pd.Series(copies, index=units.index).groupby(units["stratum"]).transform("sum")
+    declared = units["sampled"].groupby(units["stratum"]).transform("max").fillna(0)
+    return sampling_design(
+        len(units),
+        strata=units["stratum"] if design.strata else None,
+        stratum_clusters=np.maximum(seen, declared),
+    )
+
+
+def bootstrap_blocks(sums: CellSums, replicates: int, seed: int) -> list[tuple[Array, Array]]:
+    """Weights and scores of the cells in each replicate, a block of replicates at a time.
+
+    Notes
+    -----
+    Rao and Wu: n_h − 1 of the n_h units of a stratum are drawn with replacement and
+    multiplied by n_h/(n_h − 1); one stratum where there are none. Alike rows are drawn as a
+    class, which is the same and needs no row. Units that were sampled but are not in the
+    two periods are drawn too, and add nothing.
+
+    References
     ----------
-    found : Estimates
-    sums : Sizes
-    facts : Facts
-    reasons : mapping of int to str
-        Number of each hidden cell to why.
+    Rao & Wu (1988), JASA 83, 231–241.
     """
-    there = np.flatnonzero(sums.n.sum(axis=0))
-    hidden = [reasons.get(cell, "") for cell in there.tolist()]
-    tables = []
-    for part in ("mix", "performance"):
-        table = pd.DataFrame({"part": part, "group": np.array(sums.labels, dtype=object)[there]})
-        table["n"], table["n_before"] = sums.n[1, there], sums.n[0, there]
-        table["estimate"] = getattr(found.observed, part)[0, there]
-        errors = getattr(found, f"{part}_errors")[there]
-        table = _with_interval(table, errors, sums.df, facts.level)
-        for name, values in (("share", found.shares), ("score", found.rates)):
-            table[name], table[f"{name}_before"] = values[1, there], values[0, there]
-        table = table.assign(unit=facts.unit, suppressed=hidden)
-        table["note"] = _group_notes(sums.n[:, there], hidden, facts)
-        tables.append(_blank(table, np.array([bool(why) for why in hidden], dtype=bool)))
-    return pd.concat(tables, ignore_index=True)
+    generator = np.random.default_rng(seed)
+    single = sums.copies.max(initial=1) == 1
+    widest = max(len(sums.copies), int(sums.design.stratum_sizes.max()) if single else 0)
+    size = max(1, BLOCK // widest)
+    blocks = []
+    for start in range(0, replicates, size):
+        many = min(size, replicates - start)
+        blocks.append(sums.weights_and_rates(_draw(sums, many, generator)))
+    return blocks
 
 
-def _with_interval(table: pd.DataFrame, se: Array, df: int, level: float) -> pd.DataFrame:
-    """Standard errors, and limits by t.
-
-    Percentiles would forget that few clusters know their own spread badly: with ten a
-    period they cover 92 to 94 %, these 95 %.
-    """
-    half = t_quantile(level, df) * se
-    limits = {"ci_low": table["estimate"] - half, "ci_high": table["estimate"] + half}
-    return table.assign(se=np.where(np.isfinite(half), se, np.nan), **limits)
-
-
-def _group_notes(n: NDArray[np.int64], hidden: list[str], facts: Facts) -> list[str]:
-    words = {
-        SMALL: f"hidden: fewer than {facts.min_group_size} answers in a period",
-        COMPLEMENTARY: "hidden: it would give a smaller group back",
-    }
-    notes = []
-    for i, why in enumerate(hidden):
-        absent = [period for period, size in zip(facts.periods, n[:, i], strict=True) if not size]
-        if why:
-            notes.append(words[why])
-        elif absent:
-            notes.append(f"absent in {absent[0]}: the other period's score is used for both")
-        else:
-            notes.append("")
-    return notes
+def _draw(sums: CellSums, many: int, generator: np.random.Generator) -> Array:
+    multipliers = np.zeros((len(sums.copies), many))
+    for number, size in enumerate(sums.design.stratum_sizes.tolist()):
+        members = np.flatnonzero(sums.design.cluster_stratum == number)
+        if size < 2:
+            # the spread of a single unit is unknown: it stays as it is
+            multipliers[members] = sums.copies[members, None]
+            continue
+        drawn = _counts(generator, sums.copies[members], size, many)
+        multipliers[members] = drawn.T * (size / (size - 1))
+    return multipliers
 
 
-def _blank(table: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:
-    """Figures of hidden rows made null."""
-    figures = [
-        "n", "n_before", "estimate", "se", "ci_low", "ci_high", "share", "share_before",
-        "score", "score_before",
-    ]  # fmt: skip
-    table = table.astype({"n": "Int64", "n_before": "Int64"})
-    for name in figures:
-        if name in table:
-            table[name] = table[name].mask(rows)
-    return table
+def _counts(generator: np.random.Generator, copies: NDArray, size: int, many: int) -> NDArray:
+    """How often each class comes in ``size − 1`` draws: shape (many, classes)."""
+    if copies.max() > 1:
+        chances = np.append(copies, size - copies.sum()) / size
+        return generator.multinomial(size - 1, chances, size=many)[:, :-1]
+    # single units: picking and counting is ten times as fast
+    picks = generator.integers(0, size, size=(many, size - 1))
+    picks += size * np.arange(many)[:, None]
+    counts = np.bincount(picks.ravel(), minlength=many * size).reshape(many, size)
+    return counts[:, : len(copies)]

@@ -22,7 +22,7 @@ from cxlab.core.result import Result
 from cxlab.core.threads import one_blas_thread
 from cxlab.stats.inference import adjust_p_values, check_level, smallest_shown
 from cxlab.stats.metrics.two_groups import few_clusters
-from cxlab.stats.tracking.changes import with_comparison
+from cxlab.stats.tracking.families import with_comparison
 
 Array = NDArray[np.float64]
 

@@ -5,24 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
 
 from cxlab.core.findings import Cells
 from cxlab.core.metric import Metric
-from cxlab.core.periods import A_YEAR_BEFORE, LAST, TREND
+from cxlab.core.periods import A_YEAR_BEFORE, LAST, TREND, places_of
 from cxlab.core.phrases import decimals_for, interval, number, signed
 from cxlab.stats.inference import (
     ALPHA,
     adjust_family,
     deciding_interval,
     smallest_shown,
+    t_quantile,
     within_margin,
 )
 
+if TYPE_CHECKING:
+    from cxlab.stats.tracking.changes import Changes
+
+Array = NDArray[np.float64]
 Row = Mapping[str, Any]
 
 #: Families of comparisons, and how each is adjusted.
@@ -33,8 +39,18 @@ CLEAR, SMALL = "clear", "smaller than its margin"
 SAME, OPEN = "no change that matters", "not settled"
 #: Name under which notebook 6-tracking records the comparisons.
 CHANGES = "changes"
+#: A line through fewer periods says nothing.
+FEWEST_FOR_TREND = 4
 #: A p-value that is smaller has too few digits to give a standard error back.
 SMALLEST_P = 1e-8
+
+
+def with_comparison(
+    table: pd.DataFrame, period: str, before: str, against: str, note: str
+) -> pd.DataFrame:
+    """A comparison's rows with what they compare."""
+    notes = ["; ".join(part for part in (note, own) if part) for own in table["note"]]
+    return table.assign(period=period, before=before, against=against, note=notes)
 
 
 def decide(
@@ -44,12 +60,7 @@ def decide(
 ) -> pd.DataFrame:
     """Comparisons with what their family says of them: clear ones first, then by size in margins.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``label``, ``metric``, ``estimate``, ``se``, ``df``, ``p_value`` of each comparison.
-    families, metrics : mapping of (str, str)
-        Label and name of a metric to its family, and to what it is.
+    ``families`` and ``metrics`` are by a metric's label and name.
     """
     keys = list(zip(table["label"], table["metric"], strict=True))
     margins = pd.Series([metrics[key].margin for key in keys])
@@ -102,38 +113,79 @@ def _verdict(row: Row) -> str:
     return CLEAR if shown else OPEN
 
 
-@dataclass(frozen=True, eq=False)
-class Told:
-    """What sentences are made of; the attributes are those of `Changes`."""
+def trends(runs: pd.DataFrame, period: str) -> list[pd.DataFrame]:
+    """Change of each score along a straight line through the periods up to one, a row each.
 
-    table: pd.DataFrame
-    runs: pd.DataFrame
-    period: str
-    before: str
-    metrics: Mapping[tuple[str, str], Metric]
-    names: Mapping[str, str]
+    ``runs`` are of `period_scores`, with a ``label``. A run of fewer than `FEWEST_FOR_TREND`
+    periods, or one that is hidden in the last, has none.
 
-    def subjects(self, family: str) -> list[Subject]:
-        """What a family compares, one by one, in the order in which the metrics were given."""
-        rows = self.table[self.table["family"] == family]
-        order = list(self.metrics)
-        found = [
-            Subject(self, self.metrics[label, metric], label, metric,
-                    {row["against"]: row for row in own.to_dict("records")})
-            for (label, metric), own in rows.groupby(["label", "metric"], sort=False)
-        ]  # fmt: skip
-        return sorted(found, key=lambda one: order.index((one.label, one.metric)))
+    Notes
+    -----
+    Weighted least squares, weights 1/se². Where the periods vary about the line by more than
+    sampling makes them (χ² above its degrees of freedom), the standard error grows by
+    √(χ²/(k − 2)), and t has k − 2 degrees of freedom. Periods are taken as independent samples:
+    with customers who answer in several, the test is conservative.
+    """
+    rows = []
+    for (label, metric), run in runs.groupby(["label", "metric"], sort=False):
+        known = run[np.isfinite(run["estimate"]) & (run["se"] > 0)]
+        if len(known) < FEWEST_FOR_TREND or known["period"].iloc[-1] != period:
+            continue
+        first, last = known.iloc[0], known.iloc[-1]
+        estimate, se, df = _line(places_of(known["period"].tolist()), known)
+        reach = float(t_quantile(0.95, df)) * se
+        row = {
+            "label": label, "metric": metric, "unit": last["unit"], "period": period,
+            "before": first["period"], "against": TREND, "n": last["n"], "n_before": first["n"],
+            "estimate": estimate, "se": se, "ci_low": estimate - reach, "ci_high": estimate + reach,
+            "p_value": float(2 * stdtr(df, -abs(estimate / se))), "df": df,
+            "method": f"straight line through {len(known)} periods", "note": "",
+        }  # fmt: skip
+        rows.append(pd.DataFrame([row]))
+    return rows
 
-    def tests(self, family: str) -> int:
-        """Comparisons of a family that were tested."""
-        return int((self.table["family"].eq(family) & self.table["p_value"].notna()).sum())
+
+def _line(places: Array, run: pd.DataFrame) -> tuple[float, float, float]:
+    """Change from the first place to the last, its standard error and degrees of freedom."""
+    values, variances = (run[name].to_numpy(float) for name in ("estimate", "se"))
+    variances = variances**2
+    centred = places - np.average(places, weights=1 / variances)
+    # what each period adds to the slope
+    parts = centred / variances / (centred**2 / variances).sum()
+    slope, length = float(parts @ values), places[-1] - places[0]
+    rest = values - np.average(values, weights=1 / variances) - slope * centred
+    excess = float((rest**2 / variances).sum()) / (len(values) - 2)
+    own = (run["df"] if "df" in run else run["n_eff"] - 1).to_numpy(float)
+    spread = parts**2 * variances
+    df = spread.sum() ** 2 / (spread**2 / np.where(own >= 1, own, 1.0)).sum()
+    if excess > 1:
+        df = min(df, len(values) - 2)
+    se = float(np.sqrt(spread.sum() * max(1.0, excess)))
+    return slope * length, se * length, float(df)
+
+
+def subjects(changes: Changes, family: str) -> list[Subject]:
+    """What a family compares, one by one, in the order in which the metrics were given."""
+    rows = changes.table[changes.table["family"] == family]
+    order = list(changes.metrics)
+    found = [
+        Subject(changes, changes.metrics[label, metric], label, metric,
+                {row["against"]: row for row in own.to_dict("records")})
+        for (label, metric), own in rows.groupby(["label", "metric"], sort=False)
+    ]  # fmt: skip
+    return sorted(found, key=lambda one: order.index((one.label, one.metric)))
+
+
+def tests_of(changes: Changes, family: str) -> int:
+    """Comparisons of a family that were tested."""
+    return int((changes.table["family"].eq(family) & changes.table["p_value"].notna()).sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
     """One metric of one column, and its comparisons by what they are with."""
 
-    told: Told
+    told: Changes
     of: Metric
     label: str
     metric: str
@@ -199,7 +251,7 @@ class Subject:
             "ci_high": row["decided_high"], "unit": row["unit"],
             "n": None if pd.isna(row["n"]) else int(row["n"]), "reference": 0.0,
             "margin": row["margin"], "p_adjusted": row["p_adjusted"], "family": row["family"],
-            "family_size": self.told.tests(row["family"]), "since": str(row["before"]),
+            "family_size": tests_of(self.told, row["family"]), "since": str(row["before"]),
             "subject": self.name,
         }  # fmt: skip
 

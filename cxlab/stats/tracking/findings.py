@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from cxlab.core.findings import MOST, Cells, Finding, Findings
 from cxlab.core.periods import LAST, TREND
@@ -19,12 +20,16 @@ from cxlab.stats.tracking.families import (
     SMALL,
     Row,
     Subject,
-    Told,
     decimals,
     limits_of,
+    subjects,
+    tests_of,
     when,
 )
 from cxlab.stats.tracking.mix import MixAndPerformance
+
+if TYPE_CHECKING:
+    from cxlab.stats.tracking.changes import Changes
 
 #: Names under which notebook 6-tracking records the tables that sentences are made of.
 RUNS, CHART, PARTS = "headline-runs", "control-chart", "mix-and-performance"
@@ -41,7 +46,7 @@ FALSE_SIGNALS = (
 
 
 def tracking_findings(
-    told: Told,
+    told: Changes,
     *,
     chart: ControlChart | None = None,
     parts: MixAndPerformance | None = None,
@@ -49,7 +54,7 @@ def tracking_findings(
     group: str = "",
 ) -> Findings:
     """What changed, the answer first; see `Changes.findings`."""
-    headline, others = told.subjects(HEADLINE), told.subjects(OTHERS)
+    headline, others = subjects(told, HEADLINE), subjects(told, OTHERS)
     carried = _carried(told, [*headline, *others], earlier)
     answer = _answer(told, headline, others, earlier)
     rows = [_with_group(answer, told, group), *_mix(told, headline, parts)]
@@ -59,7 +64,7 @@ def tracking_findings(
 
 
 def _answer(
-    told: Told, headline: list[Subject], others: list[Subject], earlier: Findings | None
+    told: Changes, headline: list[Subject], others: list[Subject], earlier: Findings | None
 ) -> Finding:
     """The first rule that holds."""
     if not any(one.known for one in [*headline, *others]):
@@ -86,7 +91,7 @@ def _by_size(subjects: list[Subject]) -> list[Subject]:
     return sorted((one for one in subjects if one.moved), key=lambda one: -one.size)
 
 
-def _nothing_to_compare(told: Told, headline: list[Subject]) -> Finding:
+def _nothing_to_compare(told: Changes, headline: list[Subject]) -> Finding:
     if not told.before:
         text = f"{told.period} is the first period here: there is nothing to compare it with yet"
         return Finding(kind="answer", text=text, rule="one-period")
@@ -119,7 +124,7 @@ def _others_moved(new: list[Subject], headline: list[Subject]) -> Finding:
 
 
 def _in_a_year(
-    told: Told, changed: list[Subject], earlier: Findings | None, small: bool
+    told: Changes, changed: list[Subject], earlier: Findings | None, small: bool
 ) -> Finding:
     """Clear changes in a year to which the last period has added nothing that is shown."""
     known = {one.subject: one.estimate for one in _changes_of(earlier)}
@@ -163,7 +168,7 @@ def _changes_answer(changed: list[Subject], text: str, rule: str) -> Finding:
     )  # fmt: skip
 
 
-def _no_larger(told: Told, headline: list[Subject]) -> Finding:
+def _no_larger(told: Changes, headline: list[Subject]) -> Finding:
     each = {one.name: one.margin(one.rows[LAST]) for one in headline}
     text = f"No headline measure changed by more than its margin since {told.before}"
     if len(set(each.values())) == 1:
@@ -176,7 +181,7 @@ def _no_larger(told: Told, headline: list[Subject]) -> Finding:
     )  # fmt: skip
 
 
-def _nothing_shown(told: Told, headline: list[Subject], small: bool) -> Finding:
+def _nothing_shown(told: Changes, headline: list[Subject], small: bool) -> Finding:
     text = f"Nothing is shown to have changed since {told.before}"
     if small:
         text = f"No change as large as its margin is shown since {told.before}"
@@ -196,7 +201,7 @@ def _nothing_shown(told: Told, headline: list[Subject], small: bool) -> Finding:
     )  # fmt: skip
 
 
-def _with_group(answer: Finding, told: Told, group: str) -> Finding:
+def _with_group(answer: Finding, told: Changes, group: str) -> Finding:
     """The answer after its group and, of a group or where they are few, its number of answers."""
     now = told.runs[told.runs["period"] == told.period].to_dict("records")
     few = bool(now) and (bool(group) or now[0]["n"] < FEW_ANSWERS)
@@ -228,21 +233,16 @@ def _line(subject: Subject) -> Finding:
         return _change(subject)
     small, same = subject.of_verdict(SMALL), subject.known
     if small:
-        row = small[0]
+        row, rule = small[0], "small-change"
         text = f"{subject.said(row)}: shown, but smaller than declared to matter"
-        rule, sure = "small-change", "clear"
     elif all(row["verdict"] == SAME for row in same):
-        row = same[0]
+        row, rule = same[0], "no-larger-change"
         largest = f"no change larger than {subject.margin(row)} {when(row)}"
-        text, rule, sure = (
-            f"{subject.name}: {largest} {limits_of(row)}",
-            "no-larger-change",
-            "clear",
-        )
+        text = f"{subject.name}: {largest} {limits_of(row)}"
     else:
         return _open(subject)
     return Finding(
-        text=text, certainty=sure, detail=_compared(row), rule=rule, cells=subject.cells(row),
+        text=text, certainty="clear", detail=_compared(row), rule=rule, cells=subject.cells(row),
         **subject.tested(row),
     )  # fmt: skip
 
@@ -308,7 +308,7 @@ def _change(subject: Subject) -> Finding:
     )  # fmt: skip
 
 
-def _others_lines(told: Told, others: list[Subject]) -> list[Finding]:
+def _others_lines(told: Changes, others: list[Subject]) -> list[Finding]:
     """Clear changes by size; without any, one line that says so."""
     lines = [_change(one) for one in _by_size(others)]
     small = [one.name for one in others if one.of_verdict(SMALL) and not one.moved]
@@ -319,7 +319,7 @@ def _others_lines(told: Told, others: list[Subject]) -> list[Finding]:
         )
     if lines or not any(one.known for one in others):
         return lines
-    tests = told.tests(OTHERS)
+    tests = tests_of(told, OTHERS)
     same = all(one.is_last(SAME) for one in others)
     text = "No touchpoint is shown to have changed"
     if same:
@@ -337,7 +337,7 @@ def _changes_of(earlier: Findings | None) -> list[Finding]:
     return [one for one in earlier or () if one.rule.startswith(f"{CHANGED}-")]
 
 
-def _carried(told: Told, subjects: list[Subject], earlier: Findings | None) -> list[Finding]:
+def _carried(told: Changes, subjects: list[Subject], earlier: Findings | None) -> list[Finding]:
     """Which changes of the last period's report are shown still, in the same direction."""
     known = _changes_of(earlier)
     if not known:
@@ -357,7 +357,7 @@ def _carried(told: Told, subjects: list[Subject], earlier: Findings | None) -> l
     ]
 
 
-def _mix(told: Told, headline: list[Subject], parts: MixAndPerformance | None) -> list[Finding]:
+def _mix(told: Changes, headline: list[Subject], parts: MixAndPerformance | None) -> list[Finding]:
     """What a clear change of the first measure since the last period goes with."""
     first = next((one for one in headline if one.is_last(CLEAR)), None)
     if first is None or parts is None or parts.table.empty:
@@ -379,12 +379,11 @@ def _mix(told: Told, headline: list[Subject], parts: MixAndPerformance | None) -
     return [Finding(kind="so what", text=text, subject=first.name, rule="mix", cells=cells)]
 
 
-def _signal(told: Told, chart: ControlChart | None) -> list[Finding]:
+def _signal(told: Changes, chart: ControlChart | None) -> list[Finding]:
     """A signal of this period on the control chart."""
-    if chart is None:
-        return []
-    found = chart.signals[chart.signals["period"] == told.period].to_dict("records")
-    return [_out_of_control(chart.what, row) for row in found]
+    signals = [] if chart is None else chart.signals.to_dict("records")
+    found = [row for row in signals if row["period"] == told.period]
+    return [_out_of_control(chart.what, row) for row in found] if chart else []
 
 
 def _out_of_control(what: str, row: Row) -> Finding:
@@ -412,7 +411,7 @@ def _notes(headline: list[Subject]) -> list[str]:
     return list(dict.fromkeys(str(row["note"]) for row in rows if row["note"]))
 
 
-def _gaps(told: Told, headline: list[Subject]) -> list[Finding]:
+def _gaps(told: Changes, headline: list[Subject]) -> list[Finding]:
     """Headline comparisons that could not be made as usual, and why."""
     notes = _notes(headline)
     if not notes or not told.before:

@@ -13,6 +13,7 @@ import pandas as pd
 from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.gate import groups_hidden_by_run, joint_answers
 from cxlab.core.disclosure.rule import (
+    COMPLEMENTARY,
     MIN_GROUP_SIZE,
     SMALL,
     Joint,
@@ -26,19 +27,25 @@ from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
 from cxlab.core.periods import of_periods, periods_of, with_text_periods
 from cxlab.core.result import Result
-from cxlab.stats.inference import check_level
+from cxlab.stats.inference import check_level, t_quantile
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
 from cxlab.stats.metrics.two_groups import cells_of, side_sums
 from cxlab.stats.metrics.values import metric_totals, open_metrics
-from cxlab.stats.tracking.cells import CellSums, cell_sums
 from cxlab.stats.tracking.decomposition import (
     ADDS_UP_TO,
-    Facts,
+    Array,
+    CellSums,
+    Estimates,
+    cell_sums,
     estimates,
-    group_table,
-    part_table,
 )
 from cxlab.stats.variance import contrast_spread
+
+#: A change smaller than this has no parts in per cent.
+NO_CHANGE = 1e-9
+#: Columns of the table of groups.
+GROUPS = ["part", "group", "n", "n_before", "estimate", "se", "ci_low", "ci_high", "share",
+          "share_before", "score", "score_before", "unit", "suppressed", "note"]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -194,20 +201,28 @@ def mix_and_performance(
     if not opened.design.simple:
         sums = replace(sums, df=min(sums.df, _change_df(opened, chosen, column)))
     found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
-    facts = _facts(sums, names, chosen, level, min_group_size)
-    before, after = (np.nan, np.nan) if facts.hidden else found.whole
+    small = int(sums.n.sum(axis=1).min()) < min_group_size
+    hidden = f"hidden: a period with fewer than {min_group_size} answers" if small else ""
+    reasons = dict.fromkeys(range(sums.n.shape[1]), SMALL)
+    if not small:
+        reasons = _hidden(opened, sums, crossed, names, min_group_size)
     words = [str((labels or {}).get(name, name)) for name in crossed]
+    table = _part_table(found, sums, words, level).assign(unit=chosen.unit, note=hidden)
+    table.insert(2, "period", names[1])
+    table.insert(3, "before", names[0])
+    groups = _group_table(found, sums, level, reasons, names, min_group_size)
     missing = {"column": [chosen.column], "n_missing": [sums.n_missing]}
+    after, before = (np.nan, np.nan) if small else found.whole[::-1]
     return MixAndPerformance(
-        table=_displayed(part_table(found, sums, facts, words), labels or {}, chosen, words),
-        groups=group_table(found, sums, facts, _hidden(opened, sums, facts, crossed)),
+        table=_displayed(_blank(table, [small] * len(table)), labels or {}, chosen, words),
+        groups=groups.assign(unit=chosen.unit)[GROUPS],
         score=float(after),
         score_before=float(before),
         periods=names,
         level=level,
         replicates=replicates,
         n_missing=pd.DataFrame(missing),
-        notes=_notes(sums, facts),
+        notes=(hidden,) if hidden else _notes(sums, names),
     )
 
 
@@ -220,6 +235,79 @@ def _displayed(
         about=f"{metric.title}; weighted", columns=("part", "period", "before", "estimate", "n"),
         headers={"estimate": "Change"}, units={"estimate": f"+{metric.unit}"},
     )  # fmt: skip
+
+
+def _part_table(
+    found: Estimates, sums: CellSums, segments: Sequence[str], level: float
+) -> pd.DataFrame:
+    """Rows ``mix`` (and the mix of each of two segments), ``performance``, ``change``."""
+    crossed = [f"mix of {name}" for name in segments] if len(segments) > 1 else []
+    table = pd.DataFrame({"part": ["mix", *crossed, "performance", "change"]})
+    totals = ("mix", "change") if crossed else ("change",)
+    table["kind"] = np.where(table["part"].isin(totals), "total", "part")
+    n_before, n = sums.n.sum(axis=1)
+    table = table.assign(n=n, n_before=n_before, estimate=found.values)
+    table = _with_interval(table, found.errors, sums.df, level)
+    change = float(found.values[-1])
+    return table.assign(share=found.values / (change if abs(change) > NO_CHANGE else np.nan))
+
+
+def _group_table(
+    found: Estimates,
+    sums: CellSums,
+    level: float,
+    reasons: Mapping[int, str],
+    periods: tuple[str, str],
+    min_group_size: int,
+) -> pd.DataFrame:
+    """One row per part and group that somebody of either period is in."""
+    there = np.flatnonzero(sums.n.sum(axis=0))
+    hidden = [reasons.get(cell, "") for cell in there.tolist()]
+    words = {
+        SMALL: f"hidden: fewer than {min_group_size} answers in a period",
+        COMPLEMENTARY: "hidden: it would give a smaller group back",
+    }
+    other = "the other period's score is used for both"
+    notes = np.select(
+        [[bool(why) for why in hidden], *(sums.n[:, there] == 0)],
+        [
+            [words.get(why, "") for why in hidden],
+            *(f"absent in {name}: {other}" for name in periods),
+        ],
+        "",
+    )
+    tables = []
+    for part in ("mix", "performance"):
+        table = pd.DataFrame({"part": part, "group": np.array(sums.labels, dtype=object)[there]})
+        table["n"], table["n_before"] = sums.n[1, there], sums.n[0, there]
+        table["estimate"] = getattr(found.observed, part)[0, there]
+        table = _with_interval(table, getattr(found, f"{part}_errors")[there], sums.df, level)
+        for name, values in (("share", found.shares), ("score", found.rates)):
+            table[name], table[f"{name}_before"] = values[1, there], values[0, there]
+        tables.append(
+            _blank(table.assign(suppressed=hidden, note=notes), [bool(why) for why in hidden])
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _with_interval(table: pd.DataFrame, se: Array, df: int, level: float) -> pd.DataFrame:
+    """Standard errors, and limits by t.
+
+    Percentiles would forget that few clusters know their own spread badly: with ten a
+    period they cover 92 to 94 %, these 95 %.
+    """
+    half = t_quantile(level, df) * se
+    limits = {"ci_low": table["estimate"] - half, "ci_high": table["estimate"] + half}
+    return table.assign(se=np.where(np.isfinite(half), se, np.nan), **limits)
+
+
+def _blank(table: pd.DataFrame, rows: Sequence[bool]) -> pd.DataFrame:
+    """Figures of hidden rows made null."""
+    table = table.astype({"n": "Int64", "n_before": "Int64"})
+    hidden = pd.Series(rows, table.index, dtype=bool)
+    return table.assign(
+        **{name: table[name].mask(hidden) for name in table.select_dtypes("number").columns}
+    )
 
 
 def _lacking(data: Any, by: str | Sequence[str], periods: tuple[str, str]) -> str:
@@ -253,23 +341,27 @@ def _change_df(opened: Opened, metric: Metric, column: str) -> int:
     return int(change.df) if min(one.df for one in own) > 0 else 0
 
 
-def _hidden(opened: Opened, sums: CellSums, facts: Facts, crossed: Sequence[str]) -> dict[int, str]:
+def _hidden(
+    opened: Opened,
+    sums: CellSums,
+    crossed: Sequence[str],
+    periods: tuple[str, str],
+    min_group_size: int,
+) -> dict[int, str]:
     """Number of each hidden cell, and why; one that is hidden in a period is hidden in both.
 
     What to hide in a period does not depend on the other one, so that tables of several pairs
     of periods hide the same of it.
     """
-    if facts.hidden:
-        return dict.fromkeys(range(sums.n.shape[1]), SMALL)
     (score,), (column,) = opened.columns["score"], opened.columns["column"]
     every = sorted({*crossed, *opened.columns["segments"]})
     by_run = [groups_hidden_by_run(score, name) for name in every]
-    small = ((sums.n > 0) & (sums.n < facts.min_group_size)).any()
+    small = ((sums.n > 0) & (sums.n < min_group_size)).any()
     found: dict[int, str] = {}
     if len(every) == len(crossed) and not small and not any(by_run):
         return found
     groups, axes = dict(zip(crossed, sums.groups, strict=True)), [every.index(n) for n in crossed]
-    for period in facts.periods:
+    for period in periods:
         part = replace(opened, lazy=opened.lazy.filter(nw.col(column) == period))
         joint = _joint(part, score, every, groups)
         start = [
@@ -277,9 +369,9 @@ def _hidden(opened: Opened, sums: CellSums, facts: Facts, crossed: Sequence[str]
             for names, named in zip(joint.names, by_run, strict=True)
         ]
         own = (
-            hidden_in_cross(joint, facts.min_group_size, (axes[0], axes[1]), start)
+            hidden_in_cross(joint, min_group_size, (axes[0], axes[1]), start)
             if len(axes) > 1
-            else hidden_in_segments(joint, facts.min_group_size, start)[axes[0]]
+            else hidden_in_segments(joint, min_group_size, start)[axes[0]]
         )
         found |= {cell: why for cell, why in own.items() if found.get(cell) != SMALL}
     return found
@@ -298,14 +390,6 @@ def _joint(
         codes[:, i] = np.array(place, dtype=np.intp)[codes[:, i]]
         names[i], rest[i] = tuple(known), (last if rest[i] is not None else None)
     return Joint(codes, found.n, tuple(names), tuple(rest))
-
-
-def _facts(
-    sums: CellSums, names: tuple[str, str], metric: Metric, level: float, min_group_size: int
-) -> Facts:
-    small = int(sums.n.sum(axis=1).min()) < min_group_size
-    hidden = f"hidden: a period with fewer than {min_group_size} answers" if small else ""
-    return Facts(names, metric.unit, level, min_group_size, hidden)
 
 
 def _one_metric(metric: Metric | str) -> Metric:
@@ -343,11 +427,9 @@ def _check_replicates(replicates: int) -> None:
         raise ValueError(f"`replicates` must be a whole number of 2 or more; got {replicates}.")
 
 
-def _notes(sums: CellSums, facts: Facts) -> tuple[str, ...]:
-    if facts.hidden:
-        return (facts.hidden,)
+def _notes(sums: CellSums, periods: tuple[str, str]) -> tuple[str, ...]:
     notes = []
-    for i, period in enumerate(facts.periods):
+    for i, period in enumerate(periods):
         absent = np.flatnonzero((sums.n[i] == 0) & (sums.n[1 - i] > 0))
         if len(absent):
             names = ", ".join(sums.labels[cell] for cell in absent)

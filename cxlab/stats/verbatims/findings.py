@@ -15,7 +15,8 @@ from cxlab.core.findings import Cells, Finding, Findings
 from cxlab.core.metric import Metric
 from cxlab.core.phrases import decimals_for, in_words, interval, listed, number, with_interval
 from cxlab.stats.inference import ALPHA
-from cxlab.stats.metrics import compare_groups, scorecard
+from cxlab.stats.metrics.differences import compare_groups
+from cxlab.stats.metrics.scorecard import scorecard
 from cxlab.stats.verbatims.agreement import LEAST_ALPHA
 from cxlab.stats.verbatims.codes import CodedComments
 from cxlab.stats.verbatims.scores import GAP, NOT_CORRECTED, SHARE, ThemeScores
