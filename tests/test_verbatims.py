@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxlab.core.metric import nps_metric
+from cxlab.stats.drivers import drivers
 from cxlab.stats.verbatims import (
     code_comments,
     coding_agreement,
@@ -139,17 +140,17 @@ def book(*names, **codes):
     return {name: Theme(name, name.capitalize(), (name,), codes=codes) for name in names}
 
 
-def answers(n=200, seed=0):
-    truth, machine, hand, score, _ = planted(seed, n=n)
+def answers(n=200, seed=0, coded=60):
+    truth, machine, hand, score, _ = planted(seed, n=n, coded=coded)
     data = pd.DataFrame({"score": score, "id": [f"R{i}" for i in range(n)]})
     values = pd.DataFrame(machine, columns=["rude", "slow"])
-    coded = CodedComments(table=values, values=values, themes=book("rude", "slow"), by=WORDS)
+    words = CodedComments(table=values, values=values, themes=book("rude", "slow"), by=WORDS)
     done = ~np.isnan(hand).any(axis=1)
     sheet = pd.DataFrame(hand[done], columns=["rude", "slow"]).assign(
-        row=data["id"][done].to_numpy(), coder=1, stratum=strata_of(coded)[done].to_numpy(),
+        row=data["id"][done].to_numpy(), coder=1, stratum=strata_of(words)[done].to_numpy(),
         probability=0.5,
     )  # fmt: skip
-    return data, coded, sheet
+    return data, words, sheet
 
 
 def test_without_hand_codes_there_are_counts_only():
@@ -524,3 +525,105 @@ def test_a_top_up_of_the_same_period_weighs_as_the_first_sample():
         for one in (hand, pd.concat([hand, more], ignore_index=True))
     )
     assert both["df"][0] >= 0.9 * first["df"][0]
+
+
+def coded_frame(data, coded, sheet):
+    """Hand codes as columns of the answers; blank without any."""
+    codes = sheet.set_index("row")[list(coded.themes)]
+    return data.assign(**{name: data["id"].map(codes[name]) for name in coded.themes})
+
+
+@pytest.mark.parametrize("design", [None, {"weights": "w", "cluster": "flight"}])
+def test_drivers_of_hand_coded_themes_are_those_of_the_hand_codes(design):
+    data, coded, _ = answers()
+    data = data.assign(w=np.linspace(0.5, 2, 200), flight=np.arange(200) // 4)
+    truth = planted(0, n=200)[0]
+    sheet = pd.DataFrame(truth, columns=["rude", "slow"]).assign(
+        row=data["id"], coder=1, stratum=strata_of(coded).to_numpy(), probability=1.0
+    )
+    scores = theme_scores(data, coded, score="score", hand=sheet, row="id", design=design)
+    sums = scores.sums()
+    found = drivers(sums, sums.outcome, sums.drivers, replicates=50)
+    frame = coded_frame(data, coded, sheet)
+    plain = drivers(frame, "score", ["rude", "slow"], design=design, replicates=50)
+    # of a simple sample, drivers counts the coefficients off the degrees of freedom too
+    limits = ["ci_low", "ci_high", "share_low", "rank_low"] if design else []
+    left = found.table.set_index("driver").loc[["rude", "slow"]]
+    for column in ["estimate", "se", "share", "coefficient", *limits]:
+        right = plain.part()[column].tolist()
+        assert left[column].tolist() == pytest.approx(right, abs=1e-9), column
+    for column in ["r_squared", "adjusted_r_squared", *(["se", *limits[:2]] if design else [])]:
+        assert found.fits[column][0] == pytest.approx(plain.fits[column][0], abs=1e-9), column
+
+
+def test_themes_as_drivers_hold_the_planted_shares_where_the_machine_does_not():
+    inside, machine = [], []
+    # variance of -2·rude and 1·slow, independent, beside noise of 1.5²
+    parts = np.array([4 * 0.3 * 0.7, 1 * 0.2 * 0.8])
+    true = parts[0] / (parts.sum() + 1.5**2)
+    for seed in range(30):
+        data, coded, sheet = answers(n=1500, seed=seed, coded=200)
+        sums = theme_scores(data, coded, score="score", hand=sheet, row="id").sums()
+        found = drivers(sums, sums.outcome, sums.drivers, replicates=100).table.set_index("driver")
+        row = found.loc["rude"]
+        inside.append(row["ci_low"] <= true <= row["ci_high"])
+        plain = np.corrcoef(np.column_stack([coded.values, data["score"]]), rowvar=False)
+        machine.append(plain[0, 2] ** 2)
+    assert np.mean(inside) >= 0.85
+    assert np.mean(machine) < 0.8 * true
+
+
+def test_sums_that_are_no_covariances_are_refused():
+    data, coded, sheet = answers()
+    # one theme is the other: nothing tells them apart
+    twice = sheet.assign(slow=sheet["rude"])
+    values = coded.values.assign(slow=coded.values["rude"])
+    same = CodedComments(table=values, values=values, themes=coded.themes, by=WORDS)
+    scores = theme_scores(data, same, score="score", hand=twice, row="id")
+    with pytest.raises(ValueError, match="must be positive definite; got a smallest eigenvalue"):
+        scores.sums()
+    with pytest.raises(ValueError, match="`hand` must give two themes or more a gap; got 0"):
+        theme_scores(data, coded, score="score").sums()
+    sums = theme_scores(data, coded, score="score", hand=sheet, row="id").sums()
+    with pytest.raises(ValueError, match="`drivers` must be .*; got 'rood'"):
+        drivers(sums, sums.outcome, ["rood"])
+
+
+def test_lent_hand_codes_bring_no_score_of_the_others_along():
+    # the theme goes with 60 points less among the others, and with nothing here
+    found = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        own = np.arange(3000) >= 1500
+        truth = (rng.random((3000, 1)) < 0.2).astype(float)
+        score = 40 - 60 * truth[:, 0] * ~own - 40 * ~own + rng.normal(0, 30, 3000)
+        machine = np.where(rng.random((3000, 1)) < 0.94, truth, 1 - truth)
+        hand = np.full((3000, 1), NAN)
+        for side, size in ((own, 25), (~own, 150)):
+            for mark in (0, 1):
+                chosen = rng.choice(np.flatnonzero(side & (machine[:, 0] == mark)), size, False)
+                hand[chosen] = truth[chosen]
+        stratum = machine[:, 0].astype(int)
+        made = Correction(comments(machine, hand, score, stratum, own=own))
+        found.append((made.estimate(gap(0)).estimate, made.estimate(mean_score).estimate))
+    gaps, means = np.mean(found, axis=0)
+    assert abs(gaps) < 10
+    assert abs(means - 40) < 1
+
+
+def mean_score(moments):
+    return moments[:, 0, -1]
+
+
+def test_a_higher_score_of_the_period_that_lends_changes_nothing():
+    data, coded, hand = two_periods((0.95, 0.9), coded_later=60)
+    data["score"] -= 2.0 * coded.values["rude"]
+    first, moved = (
+        theme_scores(
+            data.assign(score=data["score"] + shift * (data["period"] == "1")), coded, score="score",
+            hand=hand, by="period", groups=["2"],
+        ).table for shift in (0, 40)
+    )  # fmt: skip
+    columns = ["quantity", "estimate", "se", "p_value"]
+    assert first["estimate"].notna().sum() > 2
+    pd.testing.assert_frame_equal(first[columns], moved[columns], rtol=1e-6)

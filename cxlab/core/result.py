@@ -10,7 +10,7 @@ from html import escape, unescape
 
 import pandas as pd
 
-from cxlab.core.display import Display, display_of
+from cxlab.core.display import display_of
 from cxlab.core.headers import number
 from cxlab.core.tables import Column, Dots, Shown, arrange
 
@@ -27,14 +27,14 @@ LEFT = ' class="text" style="text-align: left"'
 MARKED = ' class="marked"'
 
 
-def table_html(table: pd.DataFrame, display: Display | None = None, *, name: str = "") -> str:
+def table_html(table: pd.DataFrame) -> str:
     """HTML of a table: caption, scopes, a box that scrolls, and all numbers folded below."""
-    return as_html(arrange(table, display or display_of(table), name))
+    return as_html(arrange(table, display_of(table)))
 
 
-def table_text(table: pd.DataFrame, display: Display | None = None, *, name: str = "") -> str:
+def table_text(table: pd.DataFrame) -> str:
     """Plain text of what is open to view."""
-    return as_text(arrange(table, display or display_of(table), name))
+    return as_text(arrange(table, display_of(table)))
 
 
 def as_html(shown: Shown) -> str:

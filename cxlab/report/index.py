@@ -32,7 +32,6 @@ from cxlab.report.publish import BUILDING, FAILED, replace_text
 INDEX = "index.html"
 #: Of a set of reports, beside their folders.
 GLOSSARY = "glossary.html"
-EVERYTHING = "all periods"
 #: Rules of `6-tracking` by which something has changed that was not told the period before.
 NEW = ("headline-changed", "new-change", "change-in-a-year")
 #: What is known of the reports, by folder; None where there is no complete manifest.
@@ -184,7 +183,7 @@ def _study(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
     # all periods together are no period of their own
     periods = sorted(
         {entry["period"] for entry in entries},
-        key=lambda one: (one != EVERYTHING, natural_order(one)),
+        key=lambda one: (one != records.EVERYTHING, natural_order(one)),
         reverse=True,
     )
     order = sorted(sets, key=lambda one: (periods.index(one[0]), one[1]))
@@ -196,14 +195,14 @@ def _study(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
         "title": next((e["study_title"] for e in entries if e.get("study_title")), name),
         "simulated": any(entry.get("simulated") for entry in entries),
         "period": order[0][0],
-        "selection": order[0][1] or "everyone",
+        "selection": order[0][1] or records.EVERYONE,
         "rows": "" if rows is None else f"{rows:,} answers",
         "state": state,
         "follows": follows,
         "tiles": next((one["tiles"] for one in newest if one.get("tiles")), []),
         "sets": [
             {
-                "name": f"{period}, {selection or 'everyone'}",
+                "name": f"{period}, {selection or records.EVERYONE}",
                 "reports": sets[period, selection],
                 "failed": sum(entry["failed"] for entry in sets[period, selection]),
             }
@@ -252,7 +251,7 @@ def _entry(manifest: dict[str, Any], folder: Path, reports: Path) -> dict[str, A
         "study": manifest["study"],
         "study_title": manifest["study_title"],
         "simulated": manifest["simulated"],
-        "period": manifest["period"] or EVERYTHING,
+        "period": manifest["period"] or records.EVERYTHING,
         "selection": manifest["selection"],
         "report": stem,
         "topic": stem.partition("-")[2] or stem,
@@ -286,7 +285,7 @@ def _failure(record: dict[str, Any], folder: Path, reports: Path) -> dict[str, A
     partial = next(iter(sorted(folder.glob("*.ipynb"))), folder / "failure.json")
     return {
         "study": record.get("study") or place.parts[0],
-        "period": record.get("period") or EVERYTHING,
+        "period": record.get("period") or records.EVERYTHING,
         "selection": record.get("selection", ""),
         "report": record["notebook"],
         "tab": record["notebook"],

@@ -37,7 +37,7 @@ from cxlab.report.answer import (
 from cxlab.report.manifest import checks, read_verification
 from cxlab.report.notebooks import was_injected
 from cxlab.report.publish import replace_text
-from cxlab.report.records import stem_of
+from cxlab.report.records import scope_of, stem_of
 from cxlab.report.show import is_answer, was_shown
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -191,7 +191,7 @@ def bar_html(manifest: Mapping[str, Any]) -> str:
     return rendered(
         "bar.html.j2",
         study=manifest["study_title"] or manifest["study"] or "cxlab",
-        scope=f"{manifest['period'] or 'all periods'}, {manifest['selection'] or 'everyone'}",
+        scope=", ".join(scope_of(manifest)),
         rows="" if rows is None else f"{rows:,} answers",
         simulated=manifest["simulated"],
         files=files,

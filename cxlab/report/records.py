@@ -28,6 +28,8 @@ CHANGES_FILE = "changes.json"
 CHANGE_COLUMNS = (
     "label", "period", "before", "estimate", "ci_low", "ci_high", "p_adjusted", "unit", "sentence",
 )  # fmt: skip
+#: All periods together, and all answers, in words.
+EVERYTHING, EVERYONE = "all periods", "everyone"
 #: False-discovery rate at which a change is reported as significant.
 RATE = 0.05
 
@@ -153,6 +155,11 @@ def _no_number(text: str) -> float:
 def stem_of(manifest: Mapping[str, Any]) -> str:
     """Name of a report's own files."""
     return Path(manifest["notebook"]["name"]).stem
+
+
+def scope_of(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """Period and part of the answers that a report is of, in words."""
+    return manifest["period"] or EVERYTHING, manifest["selection"] or EVERYONE
 
 
 def file_digest(path: Path) -> str:

@@ -5,7 +5,7 @@ A replicate is a set of multipliers, one per cluster, that an estimator puts on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -47,6 +47,50 @@ class SamplingDesign:
     def n_clusters(self) -> int:
         """Clusters that have a row."""
         return len(self.cluster_stratum)
+
+
+@dataclass(frozen=True, eq=False)
+class SampledSums:
+    """Sums over sampled rows that covariances follow from, where no row has all that they are of.
+
+    Attributes
+    ----------
+    labels : dict of str to str
+        Column to words; the outcome is the last.
+    n : int
+        Rows.
+    n_effective : float
+        Answers that would say as much.
+    df : float
+        Degrees of freedom.
+    table : callable
+        What a slice of the rows adds to the sums, shape (rows, k).
+    matrices : callable
+        Sums, shape (replicates, k), to covariances, shape (replicates, columns, columns);
+        those of all rows are positive definite.
+    unit : ndarray of int, shape (rows,)
+        Cluster of each row.
+    design : SamplingDesign
+    """
+
+    labels: dict[str, str]
+    n: int
+    n_effective: float
+    df: float
+    table: Callable[[slice], Array]
+    matrices: Callable[[Array], Array]
+    unit: Array
+    design: SamplingDesign
+
+    @property
+    def outcome(self) -> str:
+        """Column of the outcome."""
+        return list(self.labels)[-1]
+
+    @property
+    def drivers(self) -> dict[str, str]:
+        """The other columns to words."""
+        return {name: words for name, words in self.labels.items() if name != self.outcome}
 
 
 def sampling_design(

@@ -20,7 +20,7 @@ from cxlab.core.headers import DECIMALS
 from cxlab.report.answer import SHAPES, read_findings, sure_word
 from cxlab.report.page import answer_figure
 from cxlab.report.publish import replace_bytes
-from cxlab.report.records import HEADLINE_TABLES
+from cxlab.report.records import HEADLINE_TABLES, scope_of
 from cxlab.report.show import read_captions
 
 #: Rows that are worth a chart and that a reader can distinguish; slides that anybody reads.
@@ -137,8 +137,11 @@ def plain_text(text: str) -> str:
 def _write_first(deck: Any, manifest: Row, findings: Findings | None) -> None:
     """The answer and what was found; the report's name where nothing was found."""
     slide = deck.slides.add_slide(deck.slide_layouts[LAYOUT])
-    scope = [manifest["period"] or "all periods", manifest["selection"] or "everyone"]
-    told = [manifest["study_title"], *scope, *(["SIMULATED"] if manifest["simulated"] else [])]
+    told = [
+        manifest["study_title"],
+        *scope_of(manifest),
+        *(["SIMULATED"] if manifest["simulated"] else []),
+    ]
     _write_text(slide, 0.4, 0.4, " · ".join(part for part in told if part), 12, QUIET)
     _write_text(slide, 0.75, 0.4, manifest["title"], 14, QUIET)
     rows = list(findings or ())

@@ -16,6 +16,7 @@ from cxlab.core.findings import HOW_SURE
 from cxlab.core.headers import header
 from cxlab.report.answer import read_findings, sure_word
 from cxlab.report.publish import replace_bytes
+from cxlab.report.records import scope_of
 from cxlab.report.show import read_captions
 
 #: Excel's limits: characters of a sheet's name, rows of a sheet, digits of a number.
@@ -198,8 +199,7 @@ def _write_answer(
 
 def _about(manifest: Row, sheets: list[tuple[str, Row]]) -> Iterator[tuple[str, str]]:
     yield "Data", manifest["about"]
-    yield "Period", manifest["period"] or "all periods"
-    yield "Selection", manifest["selection"] or "everyone"
+    yield from zip(("Period", "Selection"), scope_of(manifest), strict=True)
     yield "Made", str(manifest["ended"])
     yield from (("Change", str(line)) for line in manifest["changes"])
     for name, caption in sheets:

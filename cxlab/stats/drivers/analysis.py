@@ -17,6 +17,7 @@ from cxlab.stats.covariance import MISSING
 from cxlab.stats.drivers.answers import (
     OUTCOME_SCALES,
     Answers,
+    driver_names,
     read_answers,
     recode_outcome,
 )
@@ -43,7 +44,8 @@ from cxlab.stats.drivers.result import (
     users_notes,
     users_table,
 )
-from cxlab.stats.resampling import check_level
+from cxlab.stats.drivers.sums import sums_analysis
+from cxlab.stats.resampling import SampledSums, check_level
 
 Array = np.ndarray
 
@@ -76,7 +78,9 @@ def drivers(
     ----------
     data
         Answers in a pandas, Polars, DuckDB, Ibis or PySpark frame. A rating ``x`` is
-        blank unless answered; a text column ``x_missing`` beside it says why.
+        blank unless answered; a text column ``x_missing`` beside it says why. Or sums that
+        stand for answers, such as those of themes (`ThemeScores.sums`): the importances then
+        have no tests, and only ``method``, ``replicates``, ``seed`` and ``level`` count.
     outcome : str
         Numeric column. Rows without an outcome are left out and counted.
     drivers : sequence of str, or mapping of str to str
@@ -185,6 +189,17 @@ def drivers(
         level=level,
     )
     _check_choices(options, replicates)
+    if isinstance(data, SampledSums):
+        words = {**data.labels, **(drivers if isinstance(drivers, Mapping) else {})}
+        names = driver_names(drivers, outcome)
+        return sums_analysis(
+            data,
+            outcome,
+            {name: words.get(name, name) for name in names},
+            options,
+            replicates,
+            seed,
+        )
     read = partial(
         read_answers, data, drivers=drivers, design=design, by=by, segments=segments, labels=labels
     )

@@ -54,6 +54,11 @@ class Answers:
         return len(self.outcome)
 
     @property
+    def words(self) -> dict[str, str]:
+        """Column of each driver to words."""
+        return {name: self.labels[name] for name in self.names}
+
+    @property
     def rated(self) -> Array:
         """Where there is a rating, shape (n, p)."""
         return ~np.isnan(self.ratings)
@@ -144,7 +149,7 @@ def read_answers(
     than 65,536 rows the ratings are the narrowest floats that hold them, and arithmetic takes
     some rows at a time.
     """
-    names = _driver_names(drivers, outcome)
+    names = driver_names(drivers, outcome)
     words = {**(labels or {}), **(drivers if isinstance(drivers, Mapping) else {})}
     there = set(column_names(data))
     reasons = [f"{name}_missing" for name in names if f"{name}_missing" in there]
@@ -215,7 +220,8 @@ def _never(rows: pd.DataFrame, names: list[str], ratings: Array) -> Array:
     return never
 
 
-def _driver_names(drivers: Sequence[str] | Mapping[str, str], outcome: str) -> list[str]:
+def driver_names(drivers: Sequence[str] | Mapping[str, str], outcome: str) -> list[str]:
+    """Columns of the drivers, each named once and none of them the outcome."""
     names = as_list(drivers) if isinstance(drivers, str) else list(drivers)
     if not names:
         raise ValueError("`drivers` must name 1 or more columns; got none.")

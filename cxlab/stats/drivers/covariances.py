@@ -137,7 +137,7 @@ def _from_sums(
         second = unpack(totals[:, q + 1 :] / np.where(totals[:, :1] > 0, totals[:, :1], 1.0), q)
         return CovarianceFit(fit.mean, fit.matrix, second - means[:, :, None] * means[:, None, :])
     sums = _unpacked_pairs(_summed(rows, resample, _pair_table), q)
-    matrices, repaired = _possible(pairwise_covariance(sums)[1])
+    matrices, repaired = possible(pairwise_covariance(sums)[1])
     return CovarianceFit(fit.mean, fit.matrix, matrices, repaired, (fit.note,))
 
 
@@ -198,7 +198,7 @@ def _em(
     if not resample.replicates:
         return CovarianceFit(fit.mean, fit.matrix, np.empty((0, q, q)), notes=(fit.note,))
     changes = _one_step(rows, place, fit.prior, resample)
-    matrices, repaired = _possible(place[1] + changes)
+    matrices, repaired = possible(place[1] + changes)
     return CovarianceFit(fit.mean, fit.matrix, matrices, repaired, (fit.note,))
 
 
@@ -220,7 +220,7 @@ def _one_step(
     return unpack_parameters(moved.T, len(place[0]))[1]
 
 
-def _possible(matrices: Array) -> tuple[Array, int]:
+def possible(matrices: Array) -> tuple[Array, int]:
     """Replicates with negative eigenvalues repaired, and how many there were."""
     if len(matrices) == 0:
         return matrices, 0

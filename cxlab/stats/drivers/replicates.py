@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from cxlab.core.engines import PART_ROWS
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.resampling import (
+    SampledSums,
     bootstrap_multipliers,
     jackknife_blocks,
     jackknife_covariance,
@@ -48,7 +49,9 @@ def no_resample(units: int, note: str = "") -> Resample:
     return Resample("none", np.empty((units, 0)), note)
 
 
-def make_resample(answers: Answers, replicates: int, seed: int) -> tuple[Resample, Array]:
+def make_resample(
+    answers: Answers | SampledSums, replicates: int, seed: int
+) -> tuple[Resample, Array]:
     """Multipliers for the replicates, and the unit of each row, shape (rows,).
 
     Of the bootstrap; of a delete-a-group jackknife where its multipliers would be too many.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -180,7 +181,7 @@ def users_table(users: Users, around: Performance, kind: str, level: float) -> p
     """One row per driver among users, most important first."""
     answers = users.answers
     n = answers.rated.sum(axis=0)
-    table = _importance_columns(answers, users.importance, n, kind, users.df, level)
+    table = importance_columns(answers.words, users.importance, n, kind, users.df, level)
     table.insert(0, "estimand", AMONG_USERS)
     for name in ("reach", "mean", "top_box"):
         table[name] = around[name][0]
@@ -226,7 +227,7 @@ def reach_table(
 ) -> pd.DataFrame:
     """One row per driver with presence and quality, most important first."""
     known = answers.asked.sum(axis=0)
-    table = _importance_columns(answers, reach.importance, known, kind, df, level)
+    table = importance_columns(answers.words, reach.importance, known, kind, df, level)
     table.insert(0, "estimand", REACH_ADJUSTED)
     table["reach"] = around["reach"][0]
     for name, part in (("presence", reach.presence), ("quality", reach.quality)):
@@ -243,17 +244,23 @@ def reach_table(
     )  # fmt: skip
 
 
-def _importance_columns(
-    answers: Answers, shared: Importance, n: Array, kind: str, df: float, level: float
+def importance_columns(
+    words: Mapping[str, str],
+    shared: Importance,
+    n: Array | int,
+    kind: str,
+    df: float,
+    level: float,
 ) -> pd.DataFrame:
+    """Importance and share of each driver, with intervals and ranks."""
     around = spread(shared.values, shared.replicates, kind, df=df, level=level)
     share = shared.shares
     around_share = spread(share, shared.share_replicates, kind, df=df, level=level)
     low, high = ranks_within(shared.values, shared.replicates, kind, df=df, level=level)
     return pd.DataFrame(
         {
-            "driver": answers.names,
-            "label": [answers.labels[name] for name in answers.names],
+            "driver": list(words),
+            "label": list(words.values()),
             "n": n,
             "estimate": shared.values,
             **around.columns(),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cxlab.stats.covariance.covariance import unpack
 from cxlab.stats.covariance.patterns import pattern_numbers
 
 Array = NDArray[np.float64]
@@ -129,6 +130,8 @@ class Correction:
         self.all = _products(self.kinds, np.bincount(self.kind, self.mass).astype(float))
         self.drawn = _drawn(comments, self.mass, self.census)
         index = self.drawn.index
+        # codes of others say where the machine errs, never how high the score is
+        self.lent = not comments.own[index].all()
         self.by_hand = _rows(np.nan_to_num(comments.hand[index]), comments.score[index])
         self.by_machine = self.kinds[self.kind[index]]
         self.scale = self.drawn.part * self.drawn.share[self.drawn.place]
@@ -151,20 +154,66 @@ class Correction:
         theme : int
             Whose codes it is of.
         tuning : float, optional
-            λ; by default the one of least variance, from 0 to 1.
+            λ; by default the one of least variance, from 0 to 1; 1 where codes are lent, of
+            which a part 1 − λ of the others' scores would come in too.
         """
         gradient = _gradient(quantity, self.moments(0.0))
         centre = float((gradient * self.moments(0.0)).sum())
         hand, machine = (_linear(one, gradient) - centre for one in (self.by_hand, self.kinds))
         machine = machine[self.kind]
         if tuning is None:
-            tuning = 1.0 if self.census else _tuned(hand, machine[self.drawn.index], self.drawn)
+            known = self.census or self.lent
+            tuning = 1.0 if known else _tuned(hand, machine[self.drawn.index], self.drawn)
         moments = self.moments(tuning)
         return Corrected(
             float(quantity(moments[None])[0]), tuning, float(quantity(self.all[None])[0]),
             self._influence(quantity, moments, tuning, hand, machine),
             self._information(gradient, tuning), self._unseen(gradient, theme),
         )  # fmt: skip
+
+    def sums(
+        self, themes: list[int], tuning: float
+    ) -> tuple[Callable[[slice], Array], Callable[[Array], Array]]:
+        """What comments add to sums, and covariances of some themes and the score from sums.
+
+        Corrected moments are λ times the mean product of the machine's rows and, in each stratum
+        of the draw, the mean of what hand-coded rows differ, weighted by the stratum's size: in
+        every replicate.
+        """
+        drawn, strata = self.drawn, len(self.drawn.share)
+        used = [0, *(1 + theme for theme in themes), len(self.all) - 1]
+        first, second = np.triu_indices(len(used))
+        kinds, hand, machine = (
+            rows[:, used][:, first] * rows[:, used][:, second]
+            for rows in (self.kinds, self.by_hand, self.by_machine)
+        )
+        differ = np.zeros((len(drawn.index), strata, 1 + len(first)))
+        at = np.arange(len(differ))
+        differ[at, drawn.place, 0] = drawn.part
+        differ[at, drawn.place, 1:] = drawn.part[:, None] * (hand - tuning * machine)
+        flat = differ.reshape(len(differ), strata * (1 + len(first)))
+
+        def table(rows: slice) -> Array:
+            mass, stratum = self.mass[rows], self.comments.stratum[rows]
+            size = np.where(stratum[:, None] == np.arange(strata), mass[:, None], 0.0)
+            start = rows.start or 0
+            low, high = np.searchsorted(drawn.index, (start, start + len(mass)))
+            coded = np.zeros((len(mass), flat.shape[1]))
+            coded[drawn.index[low:high] - start] = flat[low:high]
+            return np.hstack([mass[:, None] * kinds[self.kind[rows]], size, coded])
+
+        def matrices(totals: Array) -> Array:
+            machine, size, coded = np.split(totals, [len(first), len(first) + strata], axis=1)
+            parts = coded.reshape(len(totals), strata, -1)
+            # no comment of a stratum drawn: the replicate is not known
+            with np.errstate(invalid="ignore", divide="ignore"):
+                mean = parts[:, :, 1:] / parts[:, :, :1]
+                whole = np.where(size[:, :, None] > 0, size[:, :, None] * mean, 0.0).sum(axis=1)
+                moments = unpack((tuning * machine + whole) / size.sum(axis=1)[:, None], len(used))
+            middle = moments[:, 0, 1:]
+            return np.asarray(moments[:, 1:, 1:] - middle[:, :, None] * middle[:, None, :])
+
+        return table, matrices
 
     def machine_alone(self, quantity: Quantity) -> Corrected:
         """The plug-in: as if the machine's codes were true."""
@@ -359,3 +408,17 @@ def adjusted_gap(theme: int, themes: int) -> Quantity:
         return (np.linalg.pinv(design, hermitian=True) @ outcome[:, :, None])[:, theme + 1, 0]
 
     return coefficient
+
+
+def r_squared(themes: list[int]) -> Quantity:
+    """Share of the score's variance that some themes explain together."""
+    places = [1 + theme for theme in themes]
+
+    def explained(moments: Array) -> Array:
+        mean = moments[:, 0, :]
+        spread = moments - mean[:, :, None] * mean[:, None, :]
+        both = spread[:, places, -1]
+        inverse = np.linalg.pinv(spread[:, places][:, :, places], hermitian=True)
+        return np.einsum("bi,bij,bj->b", both, inverse, both) / spread[:, -1, -1]
+
+    return explained

@@ -78,10 +78,23 @@ class Prepared:
         # within a stratum each period counts by how many were coded
         place = pd.Series(drawn[lend]).groupby([self.label[lend], self.stratum[lend]])
         drawn[lend] = drawn[lend] / place.transform("mean").to_numpy()
+        if pool:
+            score = self._levelled(score, own)
         return correction.Comments(
             np.nan_to_num(self.machine[:, themes]), codes, np.nan_to_num(score), own & ~np.isnan(score),
             self.weight, drawn, self.stratum,
         )  # fmt: skip
+
+    def _levelled(self, score: Array, own: NDArray[np.bool_]) -> Array:
+        """Scores of other groups about the mean of this one: lent codes say where the machine errs."""
+        known = ~np.isnan(score) & ~np.isnan(self.machine).all(axis=1) & (self.label >= 0)
+        weight = self.weight * known
+        total, size = (np.bincount(np.maximum(self.label, 0), w) for w in (weight * np.nan_to_num(score), weight))  # fmt: skip
+        mean = total / np.where(size > 0, size, 1.0)
+        here = (
+            np.average(np.nan_to_num(score), weights=weight * own) if (weight * own).any() else 0.0
+        )
+        return np.where(own, score, score - mean[self.label] + here)
 
     def drifted(self, own: NDArray[np.bool_]) -> list[str]:
         """Themes on which the machine errs otherwise in a group than in the rest, beyond chance."""

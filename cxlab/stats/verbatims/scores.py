@@ -18,6 +18,7 @@ from cxlab.core.findings import Findings
 from cxlab.core.frames import check_columns
 from cxlab.core.metric import Metric
 from cxlab.core.result import Result
+from cxlab.stats.covariance import to_correlation
 from cxlab.stats.inference import (
     adjust_family,
     check_level,
@@ -25,15 +26,19 @@ from cxlab.stats.inference import (
     t_quantile,
     wilson_interval,
 )
+from cxlab.stats.resampling import SampledSums, SamplingDesign, sampling_design
 from cxlab.stats.verbatims import correction
 from cxlab.stats.verbatims.agreement import LEAST_ALPHA, UNKNOWN
 from cxlab.stats.verbatims.codes import CodedComments
+from cxlab.stats.verbatims.correction import Correction
 from cxlab.stats.verbatims.prepared import Prepared, p_value, spread
 
 Array = NDArray[np.float64]
 SHARE, GAP, ADJUSTED, IMPACT = "share", "gap", "adjusted gap", "impact"
 #: Fewer hand-coded comments with a theme (or without it): only its share.
 FEWEST = 10
+#: A correlation matrix whose smallest eigenvalue is below this is not positive definite.
+LEAST = 1e-9
 NOT_CORRECTED = "machine codes, not corrected: counts only"
 TOO_FEW = f"fewer than {FEWEST} hand-coded comments with the theme, or without: share only"
 COLUMNS = (
@@ -60,6 +65,10 @@ class ThemeScores(Result):
         (group, theme, quantity) to what each answer adds to the error.
     units : ndarray of int, shape (answers, 2)
         Stratum and cluster of each answer.
+    corrections : mapping
+        Group to its corrected moments and their themes.
+    sample : SamplingDesign
+        How the answers were drawn.
     """
 
     badge: str
@@ -68,6 +77,8 @@ class ThemeScores(Result):
     level: float = 0.95
     influences: dict[tuple[str, str, str], Array] = field(repr=False, default_factory=dict)
     units: NDArray[np.int64] = field(repr=False, default_factory=lambda: np.empty((0, 2), int))
+    corrections: dict[str, tuple[Correction, list[str]]] = field(repr=False, default_factory=dict)
+    sample: SamplingDesign | None = field(repr=False, default=None)
 
     def of(self, period: str | None) -> pd.DataFrame:
         """Rows of a period; all where there is one."""
@@ -84,6 +95,54 @@ class ThemeScores(Result):
         """The themes' gaps, the lowest first."""
         table = self.of(period)
         return table[(table["quantity"] == GAP) & table["estimate"].notna()].sort_values("estimate")
+
+    def sums(self, period: str | None = None) -> SampledSums:
+        """Corrected sums of the themes that have a gap, and of the score, for `cxlab.drivers`.
+
+        Raises
+        ------
+        ValueError
+            Where fewer than two themes have a gap, or their covariances are not positive definite.
+
+        Examples
+        --------
+        >>> from cxlab.stats.drivers import drivers
+        >>> from cxlab.stats.verbatims import study_verbatims
+        >>> from cxlab.survey.study import load_study
+        >>> sums = study_verbatims(load_study("demo")).scores.sums()
+        >>> drivers(sums, sums.outcome, sums.drivers, replicates=0).table["label"][0]
+        'Waiting at security'
+        """
+        label = "" if period is None or "period" not in self.table else period
+        gaps = self.of(period)
+        gaps = gaps[(gaps["quantity"] == GAP) & gaps["estimate"].notna()]
+        if len(gaps) < 2 or self.sample is None:
+            raise ValueError(
+                f"`hand` must give two themes or more a gap; got {len(gaps)}. Code more comments by hand."
+            )
+        made, names = self.corrections[label]
+        themes = [names.index(name) for name in gaps["theme"]]
+        tuning = made.estimate(correction.r_squared(themes)).tuning
+        moments = made.moments(tuning)[0]
+        spreads = (made.moments(tuning) - np.outer(moments, moments))[1:, 1:]
+        places = [*themes, len(spreads) - 1]
+        spreads = spreads[np.ix_(places, places)]
+        smallest = float(np.linalg.eigvalsh(to_correlation(spreads))[0])
+        if smallest < LEAST:
+            raise ValueError(
+                f"Corrected covariances of themes must be positive definite; got a smallest eigenvalue of {smallest:.2g}. "
+                "Code more comments by hand, or put rare themes together."
+            )
+        table, matrices = made.sums(themes, tuning)
+        index, unit = made.drawn.index, self.sample.row_cluster
+        clusters = np.unique(unit[index])
+        strata = np.unique(self.sample.cluster_stratum[clusters])
+        words = dict(zip(gaps["theme"], gaps["label"], strict=True))
+        return SampledSums(
+            labels={**words, self.metric.column: self.metric.title}, n=int(gaps["n"].iloc[0]),
+            n_effective=float(1 / (made.scale**2).sum()), df=float(len(clusters) - len(strata)),
+            table=table, matrices=matrices, unit=unit, design=self.sample,
+        )  # fmt: skip
 
     def wide(self, period: str | None = None) -> pd.DataFrame:
         """One row per theme: its comments, share, gap and adjusted gap; the machine's gap beside."""
@@ -228,19 +287,26 @@ def theme_scores(
     check_columns(data, {"score": metric.column, "row": row, "by": by, "design": known.used()})
     sheet = Prepared.of(data, themes, hand, row, by, known)
     values = score_values(data, metric)
-    there = list(dict.fromkeys(data.loc[themes.commented, by].dropna())) if by else [None]
-    wanted = [one for one in there if groups is None or one in groups]
+    strata, cluster = (data[name] if name else None for name in (known.strata, known.cluster))
+    sample = sampling_design(len(data), strata=strata, cluster=cluster)
+    found = list(dict.fromkeys(data.loc[themes.commented, by].dropna())) if by else [None]
+    wanted = [one for one in found if groups is None or one in groups]
     rows: list[dict[str, Any]] = []
     influences: dict[tuple[str, str, str], Array] = {}
     drifted: list[str] = []
+    corrections: dict[str, tuple[Correction, list[str]]] = {}
     for group in wanted:
+        label = "" if group is None else str(group)
         own = themes.commented.to_numpy() & (True if by is None else (data[by] == group).to_numpy())
         # the latest period is the one that is read
         drifted = sheet.drifted(own) if pool and by and sheet.agreement is not None else []
-        for one, influence in _group(sheet, values, own, pool, check_level(level)):
-            label = "" if group is None else str(group)
+        there, shares, gaps = _corrected(sheet, values, own, pool)
+        if gaps is not None:
+            corrections[label] = gaps, [sheet.names[i] for i in there]
+        for one, influence in _group(sheet, own, there, shares, gaps, check_level(level)):
             rows.append({"period": label, **one})
-            influences[label, one["theme"], one["quantity"]] = influence
+            if one["quantity"] in (SHARE, GAP):
+                influences[label, one["theme"], one["quantity"]] = influence
     table = _finished(pd.DataFrame(rows), themes, metric, min_group_size)
     badge, notes = _badge(sheet, table, themes.labels)
     without = int(data.loc[themes.commented, by].isna().sum()) if by else 0
@@ -254,25 +320,39 @@ def theme_scores(
     return ThemeScores(
         table=_displayed(table if by else table.drop(columns="period"), metric, level, badge),
         badge=badge, metric=metric, by=by, level=level, influences=influences, units=sheet.units,
+        corrections=corrections, sample=sample,
         notes=(*themes.notes, *notes),
         n_missing=pd.DataFrame({"column": [metric.column], "n_missing": [
             int((themes.commented.to_numpy() & np.isnan(values)).sum())]}),
     )  # fmt: skip
 
 
-def _group(
-    sheet: Prepared, values: Array, own: NDArray[np.bool_], pool: bool, level: float
-) -> Iterator[tuple[dict[str, Any], Array]]:
-    """Rows of one group: share, then gaps where enough comments carry them."""
+def _corrected(
+    sheet: Prepared, values: Array, own: NDArray[np.bool_], pool: bool
+) -> tuple[list[int], Correction | None, Correction | None]:
+    """Themes that a group's codes have, its corrected shares, and its corrected gaps."""
     there = [i for i in range(len(sheet.names)) if not np.isnan(sheet.machine[own, i]).any()]
     # codes of others are lent to those who can be compared with them
     if not (~np.isnan(sheet.hand[:, there]).any(axis=1) & own).any():
+        return there, None, None
+    shares = Correction(sheet.comments(own, np.zeros(len(own)), there, pool))
+    scored = sheet.comments(own, values, there, pool)
+    return there, shares, Correction(scored) if scored.own.any() else None
+
+
+def _group(
+    sheet: Prepared,
+    own: NDArray[np.bool_],
+    there: list[int],
+    shares: Correction | None,
+    gaps: Correction | None,
+    level: float,
+) -> Iterator[tuple[dict[str, Any], Array]]:
+    """Rows of one group: share, then gaps where enough comments carry them."""
+    if shares is None:
         for i in there:
             yield _counted(sheet, own, i), np.empty(0)
         return
-    shares = correction.Correction(sheet.comments(own, np.zeros(len(own)), there, pool))
-    scored = sheet.comments(own, values, there, pool)
-    gaps = correction.Correction(scored) if scored.own.any() else None
     for place, i in enumerate(there):
         yield _row(sheet, shares, SHARE, correction.share(place), i, place, level)
         if gaps is None:
@@ -298,7 +378,7 @@ def _counted(sheet: Prepared, own: NDArray[np.bool_], i: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _head(sheet: Prepared, made: correction.Correction, i: int) -> dict[str, Any]:
+def _head(sheet: Prepared, made: Correction, i: int) -> dict[str, Any]:
     """Counts of people, whatever their weights: they decide what is hidden."""
     own = made.comments.own & (sheet.weight > 0)
     known = np.where(np.isnan(sheet.hand[:, i]), sheet.machine[:, i], sheet.hand[:, i])
@@ -310,7 +390,7 @@ def _head(sheet: Prepared, made: correction.Correction, i: int) -> dict[str, Any
 
 
 def _row(
-    sheet: Prepared, made: correction.Correction, name: str, quantity: correction.Quantity, i: int,
+    sheet: Prepared, made: Correction, name: str, quantity: correction.Quantity, i: int,
     place: int, level: float,
 ) -> tuple[dict[str, Any], Array]:  # fmt: skip
     found = made.estimate(quantity, theme=place)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
+from cxlab.stats.resampling import SampledSums
 from cxlab.stats.verbatims.agreement import coding_agreement
 from cxlab.stats.verbatims.changes import theme_changes
 from cxlab.stats.verbatims.codes import CodedComments, study_themes
@@ -41,6 +42,8 @@ class Verbatims:
         Commenters and the silent.
     changes, quotes, agreement, found, tone : DataFrame
         Empty where there is nothing to compare, or no text to read.
+    sums : SampledSums or None
+        What `cxlab.drivers` takes; None, with a note, where hand codes do not give it.
     notes : tuple of str
     """
 
@@ -57,6 +60,7 @@ class Verbatims:
     agreement: pd.DataFrame
     found: pd.DataFrame
     tone: pd.DataFrame
+    sums: SampledSums | None
     notes: tuple[str, ...]
 
     @property
@@ -69,6 +73,11 @@ class Verbatims:
         """The themes' gaps, the lowest first, with the intervals that decide."""
         found = self.scores.gaps(self.period)
         return found.assign(ci_low=found["decided_low"], ci_high=found["decided_high"])
+
+    @property
+    def no_sums(self) -> pd.DataFrame:
+        """Shown in place of drivers where there are no sums."""
+        return _none("What counts for how much of the score's spread")
 
     def next_sheet(
         self, *, size: int, path: str | Path | None = None, seed: int = 0
@@ -141,6 +150,7 @@ def study_verbatims(
         answers, themes, score=score, hand=hand, row=row,
         by="period" if period else None, groups=groups, design=study.design, min_group_size=size,
     )  # fmt: skip
+    sums, without = _sums(scores, period)
     now = answers[answers["period"] == period] if period else answers
     enough = int(themes.commented.loc[now.index].sum()) >= ENOUGH
     compared = bool(groups and len(groups) > 1)
@@ -157,7 +167,7 @@ def study_verbatims(
         agreement=_named(coding_agreement(hand, themes=list(themes.themes)), themes) if hand is not None else _none("Agreement of coders"),
         found=find_themes(now, text).table if text and enough else _none("Words that go together"),
         tone=_named(theme_sentiment(now, text, themes, score=score).table, themes) if text and enough else _none("Tone"),
-        notes=(*scores.notes, *(doubtful_comments(now, text) if text else ())),
+        sums=sums, notes=(*scores.notes, *without, *(doubtful_comments(now, text) if text else ())),
     )  # fmt: skip
 
 
@@ -166,6 +176,15 @@ def _coded(study: Study, periods: list[str]) -> list[str] | None:
     columns = study.main.with_role("codes") or study.main.with_role("comment")
     found = [one for one in periods if any(column.header(one) is not None for column in columns)]
     return found or None
+
+
+def _sums(scores: ThemeScores, period: str | None) -> tuple[SampledSums | None, tuple[str, ...]]:
+    """Sums that `drivers` takes, or why there are none."""
+    try:
+        return scores.sums(period), ()
+    except ValueError as error:
+        corrected = not scores.gaps(period).empty
+        return None, (f"No themes as drivers: {error}",) if corrected else ()
 
 
 def _named(table: pd.DataFrame, themes: CodedComments) -> pd.DataFrame:
