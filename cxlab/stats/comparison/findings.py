@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from cxlab.core.findings import Cells, Finding, Findings
-from cxlab.core.phrases import decimals_for, interval, number, with_interval
+from cxlab.core.findings import Cells, Finding, Findings, figures
+from cxlab.core.phrases import capital, decimals_for, interval, number, with_interval
 from cxlab.stats.comparison.decomposition import NOT_IDENTIFIED
 from cxlab.stats.comparison.gaps import (
     ALIKE,
@@ -20,7 +20,6 @@ from cxlab.stats.comparison.gaps import (
     SILENT,
     WANTED_GAP,
     part_in_words,
-    sentence,
 )
 from cxlab.stats.comparison.quantities import FOUND, GAP_LESS
 from cxlab.stats.comparison.scores import BASE, WEIGHTED
@@ -29,8 +28,9 @@ from cxlab.stats.inference import ALPHA, certainty_of, within_margin
 if TYPE_CHECKING:
     from cxlab.stats.comparison.result import NpsComparison
 
-#: Columns of `gaps_table` that a sentence may round.
-GAP_CELLS = ("estimate", "deciding_low", "deciding_high", "bound_low", "bound_high")
+#: A number and the interval that decides, and columns of `gaps_table` that a sentence may round.
+DECIDING = ("estimate", "deciding_low", "deciding_high")
+GAP_CELLS = (*DECIDING, "bound_low", "bound_high")
 NAMES = {"relationship": "rNPS", "transactional": "tNPS"}
 #: With fewer answers than this to a survey the answer begins with how many there are.
 FEW_ANSWERS = 100
@@ -235,24 +235,22 @@ class _Said:
         detail: str,
         cells: tuple[Cells, ...] = (),
     ) -> Finding:
-        certainty = certainty_of(row["p_adjusted"])
-        cells = (_cells(row), *cells)
-        facts = self._facts(row)
         return Finding(
-            text=text, rule=rule, detail=detail, certainty=certainty, cells=cells, **facts
+            text=text,
+            rule=rule,
+            detail=detail,
+            certainty=certainty_of(row["p_adjusted"]),
+            cells=(_cells(row), *cells),
+            **self._facts(row),
         )
 
     def _facts(self, row: Mapping[str, Any]) -> dict[str, Any]:
         return {
+            **figures(row, DECIDING),
             "subject": row["gap"],
-            "estimate": row["estimate"],
-            "ci_low": row["deciding_low"],
-            "ci_high": row["deciding_high"],
             "unit": "points",
-            "n": None if pd.isna(row["n"]) else int(row["n"]),
             "reference": 0.0,
             "margin": self.margin,
-            "p_adjusted": row["p_adjusted"],
             "family": "gaps",
             "family_size": int(self.result.gaps["p_value"].notna().sum()),
         }
@@ -285,7 +283,6 @@ class _Said:
     ) -> Finding:
         first = rows.iloc[0]
         table = "decomposition" if self.result.standardised else "identity"
-        columns = ("estimate", "deciding_low", "deciding_high")
         return Finding(
             text=text,
             rule=rule,
@@ -294,15 +291,12 @@ class _Said:
                 f"{part_in_words(row.term)}: {row.note}" for row in rows.itertuples() if row.note
             ),
             subject=part_in_words(first["term"]),
-            estimate=float(first["estimate"]),
-            ci_low=float(first["deciding_low"]),
-            ci_high=float(first["deciding_high"]),
+            **figures(first[[*DECIDING, "p_adjusted"]], DECIDING),
             unit="points",
             reference=0.0,
-            p_adjusted=float(first["p_adjusted"]),
             family="parts of the gap",
             family_size=size,
-            cells=tuple(Cells(table, {"term": term}, columns) for term in rows["term"]),
+            cells=tuple(Cells(table, {"term": term}, DECIDING) for term in rows["term"]),
         )
 
     def pairs(self) -> Finding:
@@ -332,7 +326,7 @@ class _Said:
             text = (
                 "Some customers could not be asked: the whole customer base is known by bounds only"
             )
-            detail = f"{sentence(term['note'])}. {ADVICE}"
+            detail = f"{capital(term['note'])}. {ADVICE}"
             yield Finding(kind="caution", text=text, detail=detail, rule="not-asked")
         elif np.isfinite(term["estimate"]):
             text = (

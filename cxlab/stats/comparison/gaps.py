@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
-from cxlab.core.phrases import number
+from cxlab.core.phrases import capital, number
 from cxlab.stats.comparison.decomposition import (
     AT_LIMIT,
     NUMBERS,
@@ -276,7 +276,7 @@ def parts_table(result: NpsComparison) -> pd.DataFrame:
     names = table["term"].map(lambda name: order.index(name) if name in order else len(order))
     terms = table.assign(order=names)[table["kind"] == "term"].sort_values("order", kind="stable")
     parts = terms[["estimate"]].assign(
-        label=[sentence(part_in_words(name)) for name in terms["term"]],
+        label=[capital(part_in_words(name)) for name in terms["term"]],
         kind="part",
         ci_low=terms["deciding_low"],
         ci_high=terms["deciding_high"],
@@ -293,11 +293,6 @@ def parts_table(result: NpsComparison) -> pd.DataFrame:
 def part_in_words(name: str) -> str:
     """A term, or terms that are shown together, in a reader's words."""
     return " and ".join(PARTS[one] for one in name.split(" + "))
-
-
-def sentence(words: str) -> str:
-    """The words with a capital letter."""
-    return words[:1].upper() + words[1:]
 
 
 def beliefs_table(result: NpsComparison) -> pd.DataFrame:

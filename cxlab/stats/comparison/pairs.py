@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import chi2, f, norm
 from scipy.stats import t as student
 
+from cxlab.core.phrases import joined
 from cxlab.stats.comparison.identity import customers_of
 from cxlab.stats.comparison.programme import Answers, CustomerTimes
 from cxlab.stats.inference import LEVEL, normal_quantile, t_quantile
@@ -338,7 +339,7 @@ def marginal_homogeneity(counts: np.ndarray) -> pd.DataFrame:
         _test("Bowker", bowker, pairs, "" if some.all() else counted),
     ]
     for test in tests:
-        test["note"] = "; ".join(part for part in (str(test["note"]), few) if part)
+        test["note"] = joined(str(test["note"]), few)
     return pd.DataFrame(tests)
 
 

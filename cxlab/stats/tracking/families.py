@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from cxlab.core.findings import Cells
+from cxlab.core.findings import Cells, figures
 from cxlab.core.metric import Metric
 from cxlab.core.periods import A_YEAR_BEFORE, LAST, TREND, places_of
-from cxlab.core.phrases import decimals_for, interval, number, signed
+from cxlab.core.phrases import decimals_for, interval, joined, number, signed
 from cxlab.stats.inference import (
     ALPHA,
     adjust_family,
@@ -37,6 +37,8 @@ METHODS = {HEADLINE: "holm", OTHERS: "bh"}
 #: What a comparison says.
 CLEAR, SMALL = "clear", "smaller than its margin"
 SAME, OPEN = "no change that matters", "not settled"
+#: A change and the interval that decides.
+DECIDED = ("estimate", "decided_low", "decided_high")
 #: Name under which notebook 6-tracking records the comparisons.
 CHANGES = "changes"
 #: A line through fewer periods says nothing.
@@ -49,7 +51,7 @@ def with_comparison(
     table: pd.DataFrame, period: str, before: str, against: str, note: str
 ) -> pd.DataFrame:
     """A comparison's rows with what they compare."""
-    notes = ["; ".join(part for part in (note, own) if part) for own in table["note"]]
+    notes = [joined(note, own) for own in table["note"]]
     return table.assign(period=period, before=before, against=against, note=notes)
 
 
@@ -241,18 +243,15 @@ class Subject:
     def cells(self, *rows: Row, more: tuple[str, ...] = ()) -> tuple[Cells, ...]:
         """Where the numbers of some comparisons stand."""
         place = {"label": self.label, "metric": self.metric}
-        columns = ("estimate", "decided_low", "decided_high", *more)
+        columns = (*DECIDED, *more)
         return tuple(Cells(CHANGES, {**place, "against": row["against"]}, columns) for row in rows)
 
     def tested(self, row: Row) -> dict[str, Any]:
         """What a finding repeats of the comparison that it rests on."""
         return {
-            "estimate": row["estimate"], "ci_low": row["decided_low"],
-            "ci_high": row["decided_high"], "unit": row["unit"],
-            "n": None if pd.isna(row["n"]) else int(row["n"]), "reference": 0.0,
-            "margin": row["margin"], "p_adjusted": row["p_adjusted"], "family": row["family"],
-            "family_size": tests_of(self.told, row["family"]), "since": str(row["before"]),
-            "subject": self.name,
+            **figures(row, DECIDED), "reference": 0.0, "margin": row["margin"],
+            "family": row["family"], "family_size": tests_of(self.told, row["family"]),
+            "since": str(row["before"]), "subject": self.name,
         }  # fmt: skip
 
     def measured(self, value: float, decimals: int, *, sign: bool = False) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cxlab.core.findings import MOST, Cells, Finding, Findings
+from cxlab.core.findings import MOST, Cells, Finding, Findings, direction_of, figures
 from cxlab.core.periods import LAST, TREND
-from cxlab.core.phrases import decimals_for, interval, listed, number
+from cxlab.core.phrases import capital, decimals_for, interval, joined, listed, number
 from cxlab.stats.tracking.charts import ControlChart
 from cxlab.stats.tracking.families import (
     CLEAR,
@@ -221,8 +221,7 @@ def _run_cells(row: Row, columns: tuple[str, ...]) -> tuple[Cells, ...]:
 
 
 def _direction(changed: Iterable[Subject]) -> str:
-    rose = {one.moved["estimate"] > 0 for one in changed}
-    return {frozenset({True}): "good", frozenset({False}): "bad"}.get(frozenset(rose), "")
+    return direction_of(one.moved["estimate"] for one in changed)
 
 
 def _line(subject: Subject) -> Finding:
@@ -281,8 +280,7 @@ def _stands(subject: Subject) -> Finding:
     value = number(row["estimate"], places) + (" %" if row["unit"] == "%" else "")
     return Finding(
         text=f"{subject.name} is {value} ({limits})", subject=subject.name, rule="level",
-        detail=f"{row['n']:,} answers", estimate=row["estimate"], ci_low=row["ci_low"],
-        ci_high=row["ci_high"], unit=row["unit"], n=int(row["n"]),
+        detail=f"{row['n']:,} answers", **figures(row),
         cells=_run_cells(row, ("estimate", "ci_low", "ci_high")),
     )  # fmt: skip
 
@@ -302,7 +300,7 @@ def _change(subject: Subject) -> Finding:
         rule = "before"
         state = f"no further change shown since {before}" if subject.is_last(OPEN, SAME) else ""
     return Finding(
-        text="; ".join(part for part in (subject.said(row), state) if part), certainty="clear",
+        text=joined(subject.said(row), state), certainty="clear",
         detail=_compared(row), rule=f"{CHANGED}-{rule}", direction=_direction([subject]),
         cells=cells, **subject.tested(row),
     )  # fmt: skip
@@ -417,8 +415,8 @@ def _gaps(told: Changes, headline: list[Subject]) -> list[Finding]:
     if not notes or not told.before:
         return []
     first, *more = notes
-    text = first[0].upper() + first[1:]
-    return [Finding(kind="caution", text=text, detail="; ".join(more), rule="gap")]
+    detail = "; ".join(more)
+    return [Finding(kind="caution", text=capital(first), detail=detail, rule="gap")]
 
 
 def _fitting(
@@ -431,7 +429,7 @@ def _fitting(
     shown, more = others[:MOST_CHANGES][: most - len(headline)], len(others)
     if len(shown) < more and shown:
         left = f"{more - len(shown)} more, in the table below"
-        detail = "; ".join(part for part in (shown[-1].detail, left) if part)
+        detail = joined(shown[-1].detail, left)
         shown[-1] = replace(shown[-1], detail=detail)
     return [*headline, *shown, *carried]
 
