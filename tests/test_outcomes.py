@@ -426,10 +426,8 @@ def told(scores, days, gone, **columns):
     followed = linked(scores, days, gone, **columns)
     table = retention_by_score(followed, "recommend")
     differences = retention_differences(followed, "recommend")
-    stake = value_at_stake(followed, "recommend") if "value" in columns else None
-    findings = table.findings(differences, stake=stake)
+    findings = table.findings(differences)
     tables = {"retention-by-score": table.table, "retention-differences": differences}
-    tables |= {"value-at-stake": stake} if stake is not None else {}
     assert unfounded(findings, tables, words=WORDS) == []
     return findings
 
@@ -437,13 +435,12 @@ def told(scores, days, gone, **columns):
 def test_the_answer_names_who_was_there_later_and_what_is_clear():
     rng = np.random.default_rng(14)
     scores, days, gone, _ = planted(rng, 900, slope=-0.4, base=2.0)
-    findings = told(scores, days, gone, value=np.full(900, 10.0))
+    findings = told(scores, days, gone)
     assert findings.answer.text.startswith("Of customers who answered 0–6, ")
     assert " were there 180 days later; of 9–10, " in findings.answer.text
     certain = {finding.rule: finding.certainty for finding in findings}
     assert certain["per-point"] == "clear"
     assert any("promoters stay" in f.text.lower() and f.certainty == "clear" for f in findings)
-    assert certain["value"] == "measured"
     assert findings.of_kind("caution")[0].text.startswith("Staying goes with the score")
 
 

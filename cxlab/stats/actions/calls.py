@@ -46,15 +46,7 @@ class CallList(Result):
     rule: tuple[float, float]
 
     def findings(self, status: pd.DataFrame, effect: LoopEffect) -> Findings:
-        """Whom to call, how soon cases are closed, and whether calling helped.
-
-        Parameters
-        ----------
-        status : DataFrame
-            Of `loop_status`.
-        effect : LoopEffect
-            Of `loop_effect`.
-        """
+        """What `loop_status` and `loop_effect` say beside the list."""
         from cxlab.stats.actions.findings import call_findings
 
         return call_findings(self, status, effect)

@@ -38,21 +38,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LoopEffect(Result):
-    """Who stayed of the listed and of the held out.
+    """Who stayed of the listed and of the held out ``horizon`` days after listing.
 
     Attributes
     ----------
-    table : DataFrame
-        See `loop_effect`.
     plan : DataFrame
         When a difference of 5 points could be seen: ``n`` (customers followed for the horizon so
         far), ``a_month`` (new ones), ``held_out`` (per cent of them), ``stay`` (per cent of the
         held out), ``difference``, ``needed`` (customers), ``month`` (such as May 2027: when the
         last of them will have been followed; empty where it is not known).
-    horizon : float
-        Days after listing.
-    level : float
-        Of the intervals.
     meaning : str
         What counts as having left, where it has no date.
     """

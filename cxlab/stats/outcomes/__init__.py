@@ -5,12 +5,12 @@ from cxlab.stats.outcomes.follow_up import (
     FollowUp,
     follow_up,
     follow_up_purchases,
+    respondents_and_others,
     study_follow_up,
 )
 from cxlab.stats.outcomes.later import compare_predictors
 from cxlab.stats.outcomes.retention import (
     Retention,
-    respondents_and_others,
     retention_by_score,
     value_at_stake,
 )

@@ -20,7 +20,9 @@ from cxlab.core.messages import unknown
 from cxlab.stats.inference import adjust_family, deciding_interval, t_quantile
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.retention import (
+    LESS,
     NPS_CATEGORIES,
+    PER_POINT,
     Range,
     categories_of,
     opened_follow_up,
@@ -34,7 +36,6 @@ from cxlab.stats.outcomes.survival import (
 )
 
 Array = NDArray[np.float64]
-PER_POINT, LESS = "per score point", " less "
 UNADJUSTED, ADJUSTED = "unadjusted", "adjusted"
 
 

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
+from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got
 from cxlab.core.result import Result
+from cxlab.stats.outcomes.survival import kaplan_meier
 from cxlab.survey.study import Study
 
 DAYS, LEFT = "days_followed", "left_after"
@@ -351,3 +355,67 @@ def _check_order(table: pd.DataFrame, answered: str, left: str, until: pd.Timest
             "Was it recorded after the event? Correct the dates, or leave those answers out."
         )
     _check_until("answered", table[answered], until)
+
+
+def respondents_and_others(
+    followed: FollowUp,
+    *,
+    horizon: float = 180,
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> pd.DataFrame:
+    """Retention of those who answered a wave and of those who did not, among all who were there.
+
+    Parameters
+    ----------
+    followed : FollowUp
+        Answers of one wave, linked to dates of leaving.
+    horizon : float
+        Days after the end of the wave.
+    level : float
+    min_group_size : int
+
+    Returns
+    -------
+    DataFrame
+        One row for each group, ``answered`` and ``did not answer``, as of `kaplan_meier`; without
+        columns where leaving has no date.
+
+    Notes
+    -----
+    The clock of both groups starts on the wave's last day, for customers who were there then;
+    leave customers who joined later out of the table of customers.
+    Counting from the start of a year instead makes those who answered stay longer by
+    construction: whoever left early had no time to answer.
+
+    Examples
+    --------
+    >>> day = pd.Timestamp
+    >>> customers = pd.DataFrame({"id": range(40), "gone": [day("2025-03-01")] * 10 + [None] * 30})
+    >>> customers["gone"] = pd.to_datetime(customers["gone"])
+    >>> answers = pd.DataFrame({"id": range(5, 25), "day": day("2025-01-31")})
+    >>> linked = follow_up(
+    ...     answers, customers, customer="id", answered="day", left="gone", until="2025-12-31")
+    >>> respondents_and_others(linked)[["group", "estimate"]]
+                group  estimate
+    0        answered      75.0
+    1  did not answer      75.0
+    """
+    customers, left = followed.customers, followed.left
+    if customers is None or followed.table.empty:
+        return pd.DataFrame()
+    start = followed.table[followed.answered].max().normalize()
+    there = customers[customers[left].isna() | (customers[left] > start)]
+    stop = there[left].fillna(followed.until)
+    own = there[followed.customer].isin(followed.table[followed.customer])
+    rows = there.assign(
+        **{DAYS: (stop - start).dt.days.astype(float), LEFT: there[left].notna()},
+        _answered=np.where(own, "answered", "did not answer"),
+    )
+    table = kaplan_meier(rows, time=DAYS, left=LEFT, horizon=horizon, by="_answered", level=level)
+    return with_display(
+        suppress_small_groups(table, within=[], min_group_size=min_group_size),
+        caption=f"Still there {horizon:g} days after the wave",
+        columns=("group", "estimate", "n"), headers={"estimate": "Still there"},
+        units={"estimate": "%"}, level=level,
+    )  # fmt: skip

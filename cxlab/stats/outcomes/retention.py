@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.disclosure.gate import hide_rows, suppress_small_groups
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
-from cxlab.core.findings import Findings
+from cxlab.core.findings import Cells, Finding, Findings, figures
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got
+from cxlab.core.phrases import interval_beside_zero, size_with_interval, with_interval
 from cxlab.core.result import Result
+from cxlab.stats.inference import ALPHA
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import (
     KAPLAN_MEIER,
     Survival,
     check_times,
     cluster_codes,
-    kaplan_meier,
     one_estimate,
     parts,
     survival,
@@ -36,23 +37,23 @@ NPS_CATEGORIES: Mapping[str, Range] = {
     "promoters": (9, 10),
 }
 SCORE, CATEGORY = "score", "category"
+#: What contrasts are called.
+PER_POINT, LESS = "per score point", " less "
+#: Names that the tables are recorded under.
+BY_SCORE, DIFFERENCES = "retention-by-score", "retention-differences"
+DECIDING = ("estimate", "deciding_low", "deciding_high")
+MOST_PAIRS = 3
+NO_CAUSE = (
+    "Staying goes with the score; whether raising a score would keep anybody is not known from it"
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Retention(Result):
-    """Who was still there some days after an answer.
+    """Who was still there some days after an answer: see `retention_by_score`.
 
-    Attributes
-    ----------
-    table : DataFrame
-        One row per score and category: see `retention_by_score`.
-    horizon : float
-        Days after the answer.
-    categories : mapping of str to (low, high)
-    first, last : Timestamp
-        Days of the first and last answer.
-    meaning : str
-        What counts as having left, where it has no date.
+    ``first`` and ``last`` are the days of the first and last answer; ``meaning`` says what counts
+    as having left, where it has no date.
     """
 
     horizon: float
@@ -61,25 +62,11 @@ class Retention(Result):
     last: pd.Timestamp
     meaning: str = ""
 
-    def findings(
-        self, differences: pd.DataFrame, *, stake: pd.DataFrame | None = None, unit: str = ""
-    ) -> Findings:
-        """What it says: see `cxlab.stats.outcomes.findings`.
-
-        Parameters
-        ----------
-        differences : DataFrame
-            Of `retention_differences`.
-        stake : DataFrame, optional
-            Of `value_at_stake`.
-        unit : str
-            Of value.
-        """
-        from cxlab.stats.outcomes.findings import retention_findings
-
+    def findings(self, differences: pd.DataFrame) -> Findings:
+        """What it and `retention_differences` say."""
         if "group" in self.table:
             raise ValueError("`by` must be none for findings; make one report a group instead.")
-        return retention_findings(self, differences, stake, unit)
+        return retention_findings(self, differences)
 
 
 def retention_by_score(
@@ -243,13 +230,7 @@ def stay(rows: pd.DataFrame, known: Design, horizon: float) -> Survival:
 
 
 def categories_of(scores: pd.Series, categories: Mapping[str, Range]) -> pd.Series:
-    """Category of each score.
-
-    Raises
-    ------
-    ValueError
-        For scores that lie in none.
-    """
+    """Category of each score; scores that lie in none are refused."""
     found = pd.Series(None, index=scores.index, dtype=object)
     for name, (low, high) in categories.items():
         found[scores.between(low, high)] = name
@@ -341,70 +322,90 @@ def _own_value(latest: pd.DataFrame, followed: FollowUp) -> pd.Series:
     return value / accounts.transform("size")
 
 
-def respondents_and_others(
-    followed: FollowUp,
-    *,
-    joined: str | None = None,
-    horizon: float = 180,
-    level: float = 0.95,
-    min_group_size: int = MIN_GROUP_SIZE,
-) -> pd.DataFrame:
-    """Retention of those who answered a wave and of those who did not, among all who were there.
+def retention_findings(retention: Retention, differences: pd.DataFrame) -> Findings:
+    """Answer, what is left after adjusting, categories that differ."""
+    shown = retention.table[retention.table["kind"] == "category"].dropna(subset=["estimate"])
+    rows = [_answer(retention, shown, int(differences["n"].iloc[0]))]
+    if len(shown) > 1:
+        last = differences[differences["adjusted"] == differences["adjusted"].iloc[-1]]
+        rows.append(_per_point(last[last["contrast"] == PER_POINT].iloc[0]))
+        pairs = last[last["contrast"] != PER_POINT].sort_values("p_adjusted")
+        rows += [_category(row, len(pairs)) for _, row in pairs.head(MOST_PAIRS).iterrows()]
+        rows.append(Finding(kind="caution", text=NO_CAUSE, rule="no-cause"))
+    return Findings(tuple(row.meaning(retention.meaning) for row in rows))
 
-    Parameters
-    ----------
-    followed : FollowUp
-        Answers of one wave, linked to dates of leaving.
-    joined : str, optional
-        Column of the customers: since when they are customers.
-    horizon : float
-        Days after the end of the wave.
-    level : float
-    min_group_size : int
 
-    Returns
-    -------
-    DataFrame
-        One row for each group, ``answered`` and ``did not answer``, as of `kaplan_meier`; without
-        columns where leaving has no date.
+def _answer(retention: Retention, shown: pd.DataFrame, n: int) -> Finding:
+    days, when = f"{retention.horizon:g} days", _between(retention)
+    if shown.empty:
+        text = f"Nobody is shown {days} after an answer: every group is too small"
+        return Finding(kind="answer", text=text, rule="hidden")
+    ends = shown.iloc[[0, -1]] if len(shown) > 1 else shown
+    told = [
+        f"of {_range(retention, row['score'])}, {with_interval(row['estimate'], row['ci_low'], row['ci_high'], '%')}"
+        for _, row in ends.iterrows()
+    ]
+    first = told[0].removeprefix("of ")
+    text = f"Of customers who answered {first} were there {days} later"
+    if len(told) > 1:
+        text += f"; {told[1]}"
+    return Finding(
+        kind="answer", text=text, detail=f"answers {when}; n = {n:,}", subject="retention",
+        estimate=float(ends["estimate"].iloc[0]), ci_low=float(ends["ci_low"].iloc[0]),
+        ci_high=float(ends["ci_high"].iloc[0]), unit="%", n=n, rule="retention",
+        cells=tuple(
+            Cells(BY_SCORE, {"kind": "category", "score": row["score"]}, ("estimate", "ci_low", "ci_high"))
+            for _, row in ends.iterrows()
+        ),
+    )  # fmt: skip
 
-    Notes
-    -----
-    The clock of both groups starts on the wave's last day, for customers who were there then.
-    Counting from the start of a year instead makes those who answered stay longer by
-    construction: whoever left early had no time to answer.
 
-    Examples
-    --------
-    >>> from cxlab.stats.outcomes import follow_up
-    >>> day = pd.Timestamp
-    >>> customers = pd.DataFrame({"id": range(40), "gone": [day("2025-03-01")] * 10 + [None] * 30})
-    >>> customers["gone"] = pd.to_datetime(customers["gone"])
-    >>> answers = pd.DataFrame({"id": range(5, 25), "day": day("2025-01-31")})
-    >>> linked = follow_up(
-    ...     answers, customers, customer="id", answered="day", left="gone", until="2025-12-31")
-    >>> respondents_and_others(linked)[["group", "estimate"]]
-                group  estimate
-    0        answered      75.0
-    1  did not answer      75.0
-    """
-    customers, left = followed.customers, followed.left
-    if customers is None or followed.table.empty:
-        return pd.DataFrame()
-    start = followed.table[followed.answered].max().normalize()
-    there = customers[customers[left].isna() | (customers[left] > start)]
-    if joined:
-        there = there[there[joined] <= start]
-    stop = there[left].fillna(followed.until)
-    own = there[followed.customer].isin(followed.table[followed.customer])
-    rows = there.assign(
-        **{DAYS: (stop - start).dt.days.astype(float), LEFT: there[left].notna()},
-        _answered=np.where(own, "answered", "did not answer"),
-    )
-    table = kaplan_meier(rows, time=DAYS, left=LEFT, horizon=horizon, by="_answered", level=level)
-    return with_display(
-        suppress_small_groups(table, within=[], min_group_size=min_group_size),
-        caption=f"Still there {horizon:g} days after the wave",
-        columns=("group", "estimate", "n"), headers={"estimate": "Still there"},
-        units={"estimate": "%"}, level=level,
+def _between(retention: Retention) -> str:
+    days = [f"{day:%-d %B %Y}" for day in (retention.first, retention.last)]
+    return f"between {days[0]} and {days[1]}"
+
+
+def _range(retention: Retention, category: str) -> str:
+    low, high = retention.categories[category]
+    return f"{low:g}–{high:g}"
+
+
+def _per_point(row: pd.Series) -> Finding:
+    """The difference a score point goes with, adjusted where something was adjusted for."""
+    adjusted = row["adjusted"] == "adjusted"
+    estimate, low, high = (float(row[name]) for name in DECIDING)
+    text = "That customers with higher scores stay more often is not shown: "
+    text += f"{with_interval(estimate, low, high, references=[0.0])} percentage points {PER_POINT}"
+    if row["p_adjusted"] < ALPHA:
+        words = "Customers alike in what was adjusted for" if adjusted else "Customers"
+        text = f"{words} stay {_oftener(row)} often {PER_POINT}"
+    detail = f"{'adjusted' if adjusted else 'not adjusted'}; n = {int(row['n']):,}"
+    return _difference(row, text, detail=detail, family_size=1, rule="per-point")
+
+
+def _category(row: pd.Series, compared: int) -> Finding:
+    """Pair of categories, one of a family."""
+    upper, lower = row["contrast"].split(LESS)
+    between = interval_beside_zero(row["deciding_low"], row["deciding_high"])
+    text = f"{upper.capitalize()} and {lower}: no difference in staying is shown ({between})"
+    if row["p_adjusted"] < ALPHA:
+        text = f"{upper.capitalize()} stay {_oftener(row)} often than {lower}"
+    return _difference(
+        row, text, detail=f"{compared} compared, {row['adjusted']}", family="categories",
+        family_size=compared, rule="categories",
+    )  # fmt: skip
+
+
+def _oftener(row: pd.Series) -> str:
+    """What decides, whatever the level of the table."""
+    size = size_with_interval(*(float(row[name]) for name in DECIDING))
+    return f"{size} percentage points {'more' if row['estimate'] > 0 else 'less'}"
+
+
+def _difference(row: pd.Series, text: str, **said: Any) -> Finding:
+    key = {"contrast": row["contrast"], "adjusted": row["adjusted"]}
+    return Finding(
+        certainty="clear" if row["p_adjusted"] < ALPHA else "not settled", text=text,
+        subject=row["contrast"], unit="points", reference=0.0, **figures(row, DECIDING),
+        cells=(Cells(DIFFERENCES, key, DECIDING),), **said,
     )  # fmt: skip

@@ -24,17 +24,9 @@ CATEGORIES = {"detractors": (0, 6), "passives": (7, 8), "promoters": (9, 10)}
 
 @dataclass(frozen=True, eq=False)
 class Afterwards:
-    """What happened after the last period.
-
-    Attributes
-    ----------
-    left_on : Series of datetime
-        Per customer; null: still there at the end of the year.
-    follow_ups : DataFrame
-        One row per detractor's answer that was listed or held out.
-    staying : DataFrame
-        ``score, value``: per cent of all customers with that potential score in the last wave
-        who are there 180 days after it.
+    """Per customer the day of leaving (null: still there), the follow-ups of detractors' answers,
+    and the true ``staying``: per cent of all customers with each category of potential score in
+    the last wave who are there 180 days after it.
     """
 
     left_on: pd.Series
@@ -51,19 +43,10 @@ def draw_afterwards(
     size: Mechanisms,
     seed: int,
 ) -> Afterwards:
-    """Draw the year after the last period.
+    """Draw the year after the last period, whose first day is ``last_day`` days after ``first_day``.
 
-    Parameters
-    ----------
-    people, customers : DataFrame
-        Latent values and the frame, in the same order.
-    waves : DataFrame
-        All customer-waves.
-    first_day : Timestamp
-    last_day : int
-        First day of the year after, counted from the first.
-    size, seed
-        As of the programme.
+    ``people`` (latent values) and ``customers`` are in the same order; ``waves`` are all
+    customer-waves.
     """
     rng = np.random.default_rng([seed, STREAM])
     stay = staying_chance(people, size)
