@@ -175,13 +175,7 @@ def theme_scores(
     table = _finished(pd.DataFrame(rows), themes, metric, min_group_size)
     badge, notes = _badge(sheet, table, themes.labels)
     without = int(data.loc[themes.commented, by].isna().sum()) if by else 0
-    if without:
-        notes.append(f"{without:,} comments have no {by}: left out.")
-    if drifted:
-        names = ", ".join(themes.labels[name] for name in drifted)
-        notes.append(
-            f"The machine's errors differ from those of earlier periods on: {names}. Code more comments of this one."
-        )
+    notes += _left_out(without, str(by), [themes.labels[name] for name in drifted])
     return ThemeScores(
         table=_displayed(table if by else table.drop(columns="period"), metric, level, badge),
         badge=badge, metric=metric, by=by, level=level, influences=influences, units=sheet.units,
@@ -190,6 +184,16 @@ def theme_scores(
         n_missing=pd.DataFrame({"column": [metric.column], "n_missing": [
             int((themes.commented.to_numpy() & np.isnan(values)).sum())]}),
     )  # fmt: skip
+
+
+def _left_out(without: int, by: str, drifted: list[str]) -> Iterator[str]:
+    if without:
+        yield f"{without:,} comments have no {by}: left out."
+    if drifted:
+        yield (
+            f"The machine's errors differ from those of earlier periods on: {', '.join(drifted)}. Code more "
+            "comments of this one."
+        )
 
 
 def _corrected(
