@@ -224,6 +224,22 @@ class TestRefusals:
             "Units with customers only, left out: 2.",
         )
 
+    def test_units_must_have_the_same_names(self):
+        e, c = drawn(np.random.default_rng(1))
+        with pytest.raises(ValueError, match="same units in both tables; got '100' of employees"):
+            linked(e.assign(shop=e["shop"] + 100), c)
+
+    def test_the_last_survey_is_that_which_both_have(self):
+        # customers have not been asked since the second survey of employees
+        e, c = drawn(np.random.default_rng(1))
+        later = pd.concat([e.assign(wave=1), e.assign(wave=2, e=e["e"] + 1)])
+        link = linked(later, c.assign(wave=1), within="wave")
+        assert row(link, BETWEEN)["estimate"] == pytest.approx(
+            row(linked(e, c), BETWEEN)["estimate"], rel=EXACT
+        )
+        nobody = linked(later.head(0), c.assign(wave=1), within="wave")
+        assert list(nobody.table["note"]) == ["fewer than 10 units: no slope"]
+
     def test_employees_who_are_all_alike_give_no_slope(self):
         e, c = drawn(np.random.default_rng(1))
         link = linked(e.assign(e=7.0, wave=e.index % 2), c.assign(wave=c.index % 2), within="wave")
@@ -404,6 +420,13 @@ class TestSigns:
         first = looked[looked["unit"] == "0"].set_index("sign")["look_at"]
         assert not first["top scores"]
         assert first["invited who answered"]
+
+    def test_signs_refuse_what_cannot_be(self):
+        rows = agents(np.random.default_rng(1), [0.4] * 12)
+        with pytest.raises(ValueError, match=r"`top` must be \(low, high\)"):
+            signs_of(rows, top=(10, 9))
+        with pytest.raises(ValueError, match="`answered` must be a column of `invited`"):
+            signs_of(rows, invited=rows)
 
     def test_few_units_are_not_judged(self):
         signs = signs_of(agents(np.random.default_rng(1), [0.4] * 9))

@@ -33,16 +33,18 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("cxlab")
 
 
+def data_places(folder: Path) -> list[Path]:
+    """Where data files of a study's folder may be: in it, or in the mirror folder."""
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    return [folder, *([Path(mirror), Path(mirror) / folder.name] if mirror else [])]
+
+
 def find_file(file: str, folder: Path) -> Path:
     """A study's data file: beside the study file, in the mirror folder, or fetched."""
-    beside = folder / file
-    if beside.is_file():
-        return beside
+    for place in data_places(folder):
+        if (place / file).is_file():
+            return place / file
     mirror = os.environ.get(MIRROR_VARIABLE)
-    if mirror:
-        for candidate in (Path(mirror) / file, Path(mirror) / folder.name / file):
-            if candidate.is_file():
-                return candidate
     public = (folder / CATALOGUE_FILE).is_file()
     if public and (cache_folder() / file).is_file():
         return cache_folder() / file

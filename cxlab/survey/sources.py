@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 
 from cxlab.core.messages import got, unknown
 from cxlab.survey.cells import as_text, text_cells
-from cxlab.survey.datasets import MIRROR_VARIABLE, find_file
+from cxlab.survey.datasets import data_places, find_file
 from cxlab.survey.definition import Table
 from cxlab.survey.exports import read_answers
 from cxlab.survey.exports.reading import is_plain
@@ -47,10 +46,7 @@ class RawTable:
 
 def find_files(file: str, folder: Path) -> list[Path]:
     """The files that a study declares: the one named, all of a folder, or those of a pattern."""
-    roots = [folder]
-    mirror = os.environ.get(MIRROR_VARIABLE)
-    if mirror:
-        roots += [Path(mirror), Path(mirror) / folder.name]
+    roots = data_places(folder)
     for root in roots:
         if (root / file).is_dir():
             return _files_in(root / file, file)
@@ -97,9 +93,7 @@ def raw_files(
     if "" in table.files:
         periods = [""]
     else:
-        for period in wanted or []:
-            if period not in table.files:
-                raise ValueError(unknown("period", period, table.files))
+        _check_periods(wanted or [], table)
         periods = list(wanted or table.files)
     return {
         period: [
@@ -214,18 +208,21 @@ def given_tables(table: Table, source: Any, wanted: Sequence[str] | None) -> dic
         return {"": source}
     if isinstance(source, Mapping):
         given = {str(period): raw for period, raw in source.items()}
-        for period in [*given, *(wanted or [])]:
-            if period not in table.files:
-                raise ValueError(unknown("period", period, table.files))
+        _check_periods([*given, *(wanted or [])], table)
         return {period: given[period] for period in wanted or given if period in given}
     if wanted is None or len(wanted) != 1:
         raise ValueError(
             f"`source` must be a mapping of period to raw table, because table '{table.name}' has a "
             f"file per period; got {type(source).__name__}. Or name its one period in `period`."
         )
-    if wanted[0] not in table.files:
-        raise ValueError(unknown("period", wanted[0], table.files))
+    _check_periods(wanted, table)
     return {wanted[0]: source}
+
+
+def _check_periods(periods: Iterable[str], table: Table) -> None:
+    for period in periods:
+        if period not in table.files:
+            raise ValueError(unknown("period", period, table.files))
 
 
 def raw_frame(frame: Any, beside: Beside | None = None) -> RawTable:

@@ -105,7 +105,7 @@ def link_teams(
         Columns of numbers; rows without are counted in ``n_missing``.
     within : str, optional
         Column in both of the survey of employees that a row belongs to. The slope between is
-        then of the last, as an employee may have answered in several.
+        then of the last that both have, as an employee may have answered in several.
     design, employee_design : Design or mapping, optional
         Of ``answers`` and of ``employees``. Their weights are those of the means; clusters and
         strata are not used, as the unit is the sample.
@@ -126,8 +126,8 @@ def link_teams(
     Raises
     ------
     ValueError
-        Where most units have one employee and ``persons`` is not said, or the spread of customers
-        within units is not known.
+        Where most units have one employee and ``persons`` is not said, no unit is in both
+        tables, or the spread of customers within units is not known.
 
     Notes
     -----
@@ -172,10 +172,11 @@ def link_teams(
     cells = staff.merge(buyers, left_index=True, right_index=True)
     if within:
         # who answers in several surveys is one person: the slope between is of the last
-        last = max(staff.index.get_level_values("wave"), key=natural_order)
-        staff, buyers = (side[side.index.isin([last], "wave")] for side in (staff, buyers))
-        staff, buyers = (side.droplevel("wave") for side in (staff, buyers))
-    _check(staff, buyers, persons)
+        last = max(cells.index.get_level_values("wave"), key=natural_order, default="")
+        staff, buyers = (
+            side[side.index.isin([last], "wave")].droplevel("wave") for side in (staff, buyers)
+        )
+    _check(staff, buyers, persons, unit)
     both = staff.merge(buyers, left_index=True, right_index=True)
     slopes = _slopes(both, level)
     if within and len(both) >= FEWEST_UNITS:
@@ -190,13 +191,7 @@ def link_teams(
             units={"estimate": "+number", "r_squared": "share", "reliability": "r"},
             reference={"estimate": 0.0},
         ),
-        units=shown_units(
-            every, every[["n_employees", "n"]].min(axis=1), persons, min_group_size,
-            caption="Both scores of each unit", sort=("-employee_mean",),
-            columns=("unit", "employee_mean", "customer_mean", "n_employees", "n"),
-            headers={"n_employees": "Employees", "n": "Answers"},
-            units={"employee_mean": "score", "customer_mean": "score", "n_employees": "count"},
-        ),
+        units=_units(every, persons, min_group_size),
         every=every,
         n_missing=pd.DataFrame(
             {"column": [employee_score, customer_score], "n_missing": [staff_missing, missing]}
@@ -209,18 +204,33 @@ def link_teams(
     )  # fmt: skip
 
 
-def _check(staff: pd.DataFrame, buyers: pd.DataFrame, persons: bool) -> None:
+def _check(staff: pd.DataFrame, buyers: pd.DataFrame, persons: bool, unit: str) -> None:
+    if len(staff) and len(buyers) and not staff.index.isin(buyers.index).any():
+        raise ValueError(
+            f"`{unit}` must name the same units in both tables; got '{staff.index[0]}' of "
+            f"employees and '{buyers.index[0]}' of answers. Write the names alike."
+        )
     single = int((staff["n"] == 1).sum())
     if not persons and single > len(staff) / 2:
         raise ValueError(
             f"`persons` must be True where a unit is one person; got {single} of {len(staff)} "
             "units with one employee. Set persons=True, or name a column of larger units."
         )
-    if not pooled_variance(buyers) > 0:
+    if len(buyers) and not pooled_variance(buyers) > 0:
         raise ValueError(
             "`customer_score` must vary within units; got no spread that is known. Give several "
             "answers a unit, or unit means with their `sd`."
         )
+
+
+def _units(every: pd.DataFrame, persons: bool, min_group_size: int) -> pd.DataFrame:
+    return shown_units(
+        every, every[["n_employees", "n"]].min(axis=1), persons, min_group_size,
+        caption="Both scores of each unit", sort=("-employee_mean",),
+        columns=("unit", "employee_mean", "customer_mean", "n_employees", "n"),
+        headers={"n_employees": "Employees", "n": "Answers"},
+        units={"employee_mean": "score", "customer_mean": "score", "n_employees": "count"},
+    )  # fmt: skip
 
 
 def _slopes(both: pd.DataFrame, level: float) -> list[dict[str, Any]]:

@@ -234,6 +234,12 @@ def unit_signs(
              sign   n  look_at
     0  top scores  10        1
     """
+    if not top[0] <= top[1]:
+        raise ValueError(f"`top` must be (low, high); got {top}. Give the lower score first.")
+    if invited is not None and answered is None:
+        raise ValueError(
+            "`answered` must be a column of `invited`; got None. Name the one that says who answered."
+        )
     rows = open_frame(answers, numbers={"score": score, "delay": delay}, unit=unit).rows()
     given = {TOP: _flagged(rows, unit, score, rows[score].between(*top))}
     if invited is not None:

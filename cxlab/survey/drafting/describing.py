@@ -16,7 +16,13 @@ from cxlab.survey.definition import normal_header
 from cxlab.survey.drafting.labelled import FEW_VALUES, MOST_VALUES, text_segment
 from cxlab.survey.drafting.profile import Guess, Profile, rows, some
 from cxlab.survey.drafting.scored import BEYOND, two_values
-from cxlab.survey.drafting.words import LONG_HEADER, hints, names_a_customer, names_people, words_of
+from cxlab.survey.drafting.words import (
+    LONG_HEADER,
+    SHORT_NAME,
+    hints,
+    names_a_customer,
+    names_people,
+)
 from cxlab.survey.exports.export import NUMBER_CODES, missing_reason
 
 #: Means of weights, up to its inverse, that are weights' own and not kilogrammes'.
@@ -78,8 +84,7 @@ def leave_out(profile: Profile, item: str) -> Guess | None:
     if not normal_header(profile.header):
         return Guess(profile, "ignore", "without a header")
     for name in dict.fromkeys([item, profile.header] if profile.coded else [item]):
-        short = len(words_of(name).split()) <= 3
-        if short and hints(name, "personal") and not hints(name, "rating"):
+        if hints(name, "personal", most=SHORT_NAME) and not hints(name, "rating"):
             return Guess(profile, "ignore", "personal or technical")
         if names_people(name) and not profile.whole and not profile.labels:
             return Guess(profile, "ignore", "names of people")
@@ -87,12 +92,11 @@ def leave_out(profile: Profile, item: str) -> Guess | None:
 
 
 def _id(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
-    short = len(words_of(item).split()) <= 3
-    if short and hints(item, "id", "customer"):
+    if hints(item, "id", "customer", most=SHORT_NAME):
         _check_rounded(profile)
     if names_a_customer(item) and not profile.fractions:
         return _customer(profile, taken)
-    if not short or not hints(item, "id") or profile.fractions:
+    if not hints(item, "id", most=SHORT_NAME) or profile.fractions:
         return None
     if profile.unique and "id" not in taken:
         return Guess(
@@ -153,7 +157,7 @@ def _customer(profile: Profile, taken: Collection[str]) -> Guess | None:
 
 
 def _weight(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
-    if not hints(item, "weight") or len(words_of(item).split()) > 3 or "weight" in taken:
+    if not hints(item, "weight", most=SHORT_NAME) or "weight" in taken:
         return None
     bad = [profile.spelling[code] for code in profile.words]
     bad += [profile.spelling[code] for code in profile.counts if code.startswith("-")]
@@ -188,10 +192,10 @@ def _design(profile: Profile, item: str, taken: Collection[str]) -> Guess | None
 
 def _period(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     few = 1 <= len(profile.counts) <= 40 and not profile.fractions
-    if not hints(item, "period") or "period" in taken or not few or profile.blank:
+    if not hints(item, "period", most=SHORT_NAME) or "period" in taken or not few or profile.blank:
         return None
     odd = any(missing_reason(code, segment=True) for code in profile.words)
-    if odd or len(words_of(item).split()) > 3:
+    if odd:
         return None
     return Guess(
         profile, "period",
@@ -265,7 +269,7 @@ def _foreign_date(profile: Profile, item: str, taken: Collection[str]) -> Guess 
 
 def _codes_as_text(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     """Recognises codes such as 01014F or 007, whose letters or zeros are part of them."""
-    named = len(words_of(item).split()) <= 3 and hints(item, "id", "customer")
+    named = hints(item, "id", "customer", most=SHORT_NAME)
     mixed = [code for code in profile.words if re.fullmatch(r"(?=.*\d)(?=.*[a-z])[\w-]+", code)]
     if not profile.padded and not (named and mixed and profile.numeric):
         return None
@@ -308,14 +312,10 @@ def measured(profile: Profile, item: str, taken: Collection[str]) -> Guess | Non
     strange = [code for code in profile.words if profile.spelling[code] not in missing]
     if sum(profile.words[code] for code in strange) > 0.05 * profile.numeric:
         return None
-    short = len(words_of(item).split()) <= LONG_HEADER
     distinct = len(profile.whole)
-    counted = short and hints(item, "number")
-    coded = (
-        short
-        and hints(item, "segment")
-        and not ("age" in item.casefold() and distinct > FEW_VALUES)
-    )
+    counted = hints(item, "number", most=LONG_HEADER)
+    aged = "age" in item.casefold() and distinct > FEW_VALUES
+    coded = hints(item, "segment", most=LONG_HEADER) and not aged
     few = distinct <= FEW_VALUES and not counted and max(profile.whole, default=0) < 100
     if not profile.fractions and not strange and (few or (coded and distinct <= MOST_VALUES)):
         return coded_segment(profile)

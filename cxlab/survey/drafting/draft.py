@@ -422,12 +422,10 @@ def _same_but_for_spelling(first: _Place, second: _Place) -> bool:
     headers = (words_of(_question(place).header) for place in (first, second))
     one, other = (_QUESTION_NUMBER.sub("", header).strip() for header in headers)
     alike = difflib.SequenceMatcher(None, one, other).ratio() >= ALIKE
-    return alike and len(one) >= 4 and _common_values(first, second) >= COMMON
-
-
-def _common_values(first: _Place, second: _Place) -> float:
-    one, other = (set(export.answers[name].unique()) - {""} for export, name in (first, second))
-    return len(one & other) / max(len(one | other), 1)
+    if not alike or len(one) < 4:
+        return False
+    own, others = (set(export.answers[name]) - {""} for export, name in (first, second))
+    return len(own & others) / max(len(own | others), 1) >= COMMON
 
 
 #: What two columns of different waves must have alike to be one, and how that is told.

@@ -16,7 +16,6 @@ from cxlab.survey.drafting.words import (
     level_of,
     together,
     wording_of,
-    words_of,
 )
 from cxlab.survey.exports.export import NUMBER_CODES, missing_reason
 from cxlab.survey.scales import normal_code
@@ -369,7 +368,7 @@ def text_segment(profile: Profile, item: str, taken: Collection[str]) -> Guess |
     missing = profile.missing(segment=True)
     codes = [code for code in profile.counts if profile.spelling[code] not in missing]
     average = sum(profile.counts[code] for code in codes) / max(len(codes), 1)
-    hinted = len(words_of(item).split()) <= LONG_HEADER and hints(item, "segment")
+    hinted = hints(item, "segment", most=LONG_HEADER)
     few = len(codes) <= FEW_VALUES and average >= 2
     more = len(codes) <= MOST_VALUES and average >= (2 if hinted else 5)
     longest = max((len(code) for code in codes), default=0)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from cxlab.survey.drafting.labelled import MOST_WORDS, worded
 from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, rows, some
@@ -15,7 +16,6 @@ from cxlab.survey.drafting.words import (
     hints,
     level_of,
     names_a_customer,
-    words_of,
 )
 from cxlab.survey.exports.export import NUMBER_CODES, missing_reason
 
@@ -65,12 +65,12 @@ def _numbered(profile: Profile, item: str) -> Rating | None:
     if hints(profile.hinted, "rating", "outcome", "recommend") and max(rating.scores) >= 3:
         return rating
     in_battery = item != profile.asked
-    short = len(words_of(item).split()) <= LONG_HEADER
-    if short and not in_battery and not labels and hints(item, "segment", "number", "id", "weight"):
+    told = partial(hints, item, most=LONG_HEADER)
+    if not in_battery and not labels and told("segment", "number", "id", "weight"):
         return None
-    if short and not labels and hints(item, "demographic"):
+    if not labels and told("demographic"):
         return None
-    if names_a_customer(item) or (short and hints(item, "period", "strata", "cluster")):
+    if names_a_customer(item) or told("period", "strata", "cluster"):
         return None
     varied = len(rating.scores) > 1 or in_battery
     return rating if varied and max(rating.scores) >= 3 else None

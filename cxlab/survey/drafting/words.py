@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LONGEST_NAME = 40
 #: Words in a header beyond which it is a question, whose words hint at nothing.
 LONG_HEADER = 8
+#: Words of a header that names a column and asks nothing.
+SHORT_NAME = 3
 LONGEST_LABEL = 70
 #: Characters that two headers share only if they are one question, joint or not.
 LONG_BEGINNING = 20
@@ -84,8 +86,8 @@ def words_of(header: str) -> str:
     return " ".join(re.sub(r"[\W_]+", " ", spaced).casefold().split())
 
 
-def hints(header: str, *names: str) -> bool:
-    """Whether a header holds a word of one of the `HINTS`.
+def hints(header: str, *names: str, most: int | None = None) -> bool:
+    """Whether a header, of so many words at most, holds a word of one of the `HINTS`.
 
     Examples
     --------
@@ -93,6 +95,8 @@ def hints(header: str, *names: str) -> bool:
     (True, False, True)
     """
     words = words_of(header)
+    if most is not None and len(words.split()) > most:
+        return False
     if "outcome" in names and re.fullmatch(r"q \d+ all", words):
         return True
     return any(_HINTS[name].search(words) for name in names)

@@ -196,7 +196,9 @@ def _table(draft: Draft, scales: Mapping[tuple[object, ...], str]) -> Any:
     )
     if ignored:
         patterns = tomlkit.array()
-        patterns.extend([ignore_pattern(header) for guess in ignored for header in _headers(guess)])
+        for guess in ignored:
+            headers = dict.fromkeys(guess.headers.values()) or [guess.profile.header]
+            patterns.extend(map(ignore_pattern, headers))
         table.add("ignore", patterns.multiline(len(ignored) > 3))
     table.update(_keys(confirm=_table_question(export, ignored)))
     columns = tomlkit.table(is_super_table=True)
@@ -209,10 +211,6 @@ def _table(draft: Draft, scales: Mapping[tuple[object, ...], str]) -> Any:
 def _beside(file: Path, path: Path) -> str:
     """A file as the study file names it."""
     return Path(os.path.relpath(file.resolve(), path.parent.resolve())).as_posix()
-
-
-def _headers(guess: Guess) -> list[str]:
-    return list(dict.fromkeys(guess.headers.values())) or [guess.profile.header]
 
 
 def _table_question(export: Export, ignored: Sequence[Guess]) -> str:

@@ -74,7 +74,12 @@ class Layout:
 
 def rows_below(grid: Grid, header_rows: int, names: Mapping[int, str]) -> pd.DataFrame:
     """Answers below the header rows, wholly blank ones dropped."""
-    check_merged([cells for cells, last in grid.merged.items() if last > header_rows], grid.name)
+    merged = [cells for cells, last in grid.merged.items() if last > header_rows]
+    if merged:  # but for the first, each would read as blank
+        raise ValueError(
+            f"{grid.name}: answers must not be in merged cells; {got(merged)} are merged, of which "
+            "only the first holds the answer. Unmerge them in Excel and fill in every cell."
+        )
     answers = grid.cells.iloc[header_rows:, list(names)]
     answers.columns = pd.Index(list(names.values()))
     answers = without_blank_rows(answers)
@@ -134,15 +139,6 @@ _WRITTEN_DATE = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}(?:\s.*)?")
 MOST = 0.5
 
 
-def check_merged(ranges: Sequence[str], file: str) -> None:
-    """Refuse answers in merged cells: but for the first, each would read as blank."""
-    if ranges:
-        raise ValueError(
-            f"{file}: answers must not be in merged cells; {got(ranges)} are merged, of which only "
-            "the first holds the answer. Unmerge them in Excel and fill in every cell."
-        )
-
-
 def check_dates(texts: pd.Series, dates: set[int], file: str, header: str) -> None:
     """Refuse dates that Excel has made of scores or groups (3-5 as 5 March), or read only in part."""
     texts = texts.str.strip()
@@ -197,8 +193,12 @@ def kinds_of_responses(answers: pd.DataFrame, columns: Mapping[str, str]) -> dic
     kinds = {}
     if "status" in columns:
         status = answers[columns["status"]].str.strip().str.casefold()
-        kinds["preview"] = status.isin([s for s in status.unique() if _is_preview(s)])
-        kinds["spam"] = status.isin([s for s in status.unique() if _is_spam(s)])
+        kinds["preview"] = status.isin(
+            [one for one in status.unique() if _is_marked(one, _PREVIEW, _PREVIEW_WORDS)]
+        )
+        kinds["spam"] = status.isin(
+            [one for one in status.unique() if _is_marked(one, _SPAM, ("spam",))]
+        )
     if "finished" in columns:
         kinds["unfinished"] = answers[columns["finished"]].str.strip().str.casefold().isin(_FALSE)
     elif "progress" in columns:
@@ -207,16 +207,11 @@ def kinds_of_responses(answers: pd.DataFrame, columns: Mapping[str, str]) -> dic
     return kinds
 
 
-def _is_preview(status: str) -> bool:
+def _is_marked(status: str, bits: int, words: Sequence[str]) -> bool:
+    """Whether a status has one of some bits or, in words, one of some words."""
     if status.isdecimal():
-        return bool(int(status) & _PREVIEW) and int(status) < 256
-    return any(word in status for word in _PREVIEW_WORDS)
-
-
-def _is_spam(status: str) -> bool:
-    return bool(int(status) & _SPAM) and int(status) < 256 if status.isdecimal() else (
-        "spam" in status
-    )  # fmt: skip
+        return bool(int(status) & bits) and int(status) < 256
+    return any(word in status for word in words)
 
 
 def without(

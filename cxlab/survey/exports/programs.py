@@ -224,7 +224,7 @@ def read_spss(path: Path, leave_out: tuple[str, ...], encoding: str | None = Non
 
     frame, about = _read(pyreadstat.read_sav, path, "SPSS", encoding)
     labels = {
-        name: {_code(code): str(text) for code, text in codes.items()}
+        name: {_text(code): str(text) for code, text in codes.items()}
         for name, codes in about.variable_value_labels.items()
     }
     texts = pd.DataFrame({name: _texts(frame[name]) for name in frame.columns})
@@ -243,7 +243,7 @@ def read_stata(path: Path, leave_out: tuple[str, ...], encoding: str | None = No
     frame, about = _read(pyreadstat.read_dta, path, "Stata", encoding)
     numeric = {name for name, kind in about.readstat_variable_types.items() if kind != "string"}
     labels = {
-        name: {_extended(code) or _code(code): str(text) for code, text in codes.items()}
+        name: {_extended(code) or _text(code): str(text) for code, text in codes.items()}
         for name, codes in about.variable_value_labels.items()
     }
     tagged = [name for name in about.missing_user_values if name in numeric]
@@ -326,10 +326,6 @@ def _extended(value: Any) -> str:
     return f".{value}" if letter else ""
 
 
-def _code(value: Any) -> str:
-    return cell_text(float(value)) if isinstance(value, int | float) else str(value).strip()
-
-
 def _texts(values: pd.Series) -> pd.Series:
     """Every distinct value as text, once; blank where it is missing."""
     distinct = values.dropna().unique()
@@ -338,11 +334,8 @@ def _texts(values: pd.Series) -> pd.Series:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, pd.Timestamp):
-        return cell_text(value.to_pydatetime())
-    if isinstance(value, datetime.date | datetime.time | str):
-        return cell_text(value)
-    return cell_text(float(value))
+    words = isinstance(value, datetime.date | datetime.time | str)
+    return cell_text(value if words else float(value))
 
 
 def _declared(ranges: Iterable[Mapping[str, Any]], codes: set[str]) -> list[str]:
@@ -351,7 +344,7 @@ def _declared(ranges: Iterable[Mapping[str, Any]], codes: set[str]) -> list[str]
     for one in ranges:
         low, high = one["lo"], one["hi"]
         if isinstance(low, str) or low == high:
-            found[_code(low)] = None
+            found[_text(low)] = None
             continue
         within = [code for code in codes if is_number(code) and low <= float(code) <= high]
         found.update(dict.fromkeys(sorted(within, key=float)))

@@ -88,8 +88,13 @@ def read(grid: Grid, leave_out: tuple[str, ...]) -> Export:
     answers, found = without(answers, kinds, leave_out, grid.name)
     questions, noted = _with_recodes(answers, questions)
     found["notes"] += noted
-    groups = [one.column for one in questions if one.note == _COMPUTED[0][1]]
-    questions = [_beside_group(one, groups) for one in questions]
+    groups = {one.column.casefold() for one in questions if one.note == _COMPUTED[0][1]}
+    questions = [
+        replace(one, note="Qualtrics groups it as an NPS question.")
+        if not one.role and f"{one.column}_NPS_GROUP".casefold() in groups
+        else one
+        for one in questions
+    ]
     return grid.export("qualtrics", answers, questions, **found)
 
 
@@ -262,9 +267,3 @@ def _declared(one: Question, used: set[str], here: set[str]) -> Question:
         for code in sorted(used, key=float)
     }
     return replace(one, missing=missing, blank="not asked")
-
-
-def _beside_group(one: Question, groups: Sequence[str]) -> Question:
-    if one.role or f"{one.column}_NPS_GROUP".casefold() not in [g.casefold() for g in groups]:
-        return one
-    return replace(one, note="Qualtrics groups it as an NPS question.")
