@@ -24,7 +24,7 @@ from cxlab.stats.verbatims import (
     theme_sentiment,
     typical_quotes,
 )
-from cxlab.stats.verbatims.agreement import cohen_kappa
+from cxlab.stats.verbatims.coding import cohen_kappa
 from cxlab.stats.verbatims.correction import Comments, Correction, adjusted_gap, gap, share
 from cxlab.stats.verbatims.prepared import spread
 from cxlab.survey.definition import Theme

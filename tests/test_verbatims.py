@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -627,3 +630,50 @@ def test_a_higher_score_of_the_period_that_lends_changes_nothing():
     columns = ["quantity", "estimate", "se", "p_value"]
     assert first["estimate"].notna().sum() > 2
     pd.testing.assert_frame_equal(first[columns], moved[columns], rtol=1e-6)
+
+
+def test_top_ups_of_the_same_chance_weigh_as_others():
+    # all comments of one stratum and period weigh alike, whatever the draws' probabilities
+    data, coded, hand = two_periods((0.95, 0.9), coded_later=60)
+    strata = strata_of(coded).to_numpy(object)
+    free = data.index[
+        (data["period"] == "2") & ~data.index.isin(hand["row"]) & (strata == STRATA[1])
+    ]
+    tops = [
+        pd.DataFrame({"row": free[at : at + 20], "coder": 1, "stratum": STRATA[1], "rude": 0.0, "slow": 0.0})
+        for at in (0, 20)
+    ]  # fmt: skip
+    tables = []
+    for chances in ((0.03, 0.03), (0.03, 0.031)):
+        more = [top.assign(probability=p) for top, p in zip(tops, chances, strict=True)]
+        sheet = pd.concat([hand, *more], ignore_index=True)
+        tables.append(theme_scores(data, coded, score="score", hand=sheet, by="period").table)
+    pd.testing.assert_frame_equal(*tables)
+    assert tables[0]["n_hand"].max() == 300
+
+
+@pytest.fixture
+def panchen():
+    """Pan & Chen's complaints, `PanChen` of the R package dsl (GPL-2), written as CSV."""
+    path = Path(os.environ.get("CXLAB_DATA", "")) / "verbatims" / "panchen.csv"
+    if not path.is_file():
+        pytest.skip("CXLAB_DATA has no verbatims/panchen.csv (data(PanChen) of the R package dsl)")
+    return pd.read_csv(path)
+
+
+def test_the_published_example_of_design_based_supervised_learning(panchen):
+    # 1,412 complaints, 500 of them coded by experts; five other codes are known of all
+    known = panchen[["prefecWrong", "connect2b", "prevalence", "regionj", "groupIssue"]].to_numpy()
+    expert = panchen[["countyWrong"]].to_numpy()
+    hand = np.column_stack([expert, np.where(np.isnan(expert), NAN, known)])
+    machine = np.column_stack([panchen["pred_countyWrong"], known])
+    score = panchen["SendOrNot"]
+    made = Correction(comments(machine, hand, score, np.zeros(len(score), dtype=int)))
+    effect = adjusted_gap(0, 6)
+    corrected = made.estimate(effect, tuning=1.0)
+    assert corrected.machine == pytest.approx(-0.286, abs=5e-4)
+    assert made.estimate(effect, tuning=0.0).estimate == pytest.approx(-0.064, abs=5e-4)
+    assert corrected.estimate == pytest.approx(-0.0565, abs=5e-5)
+    # theirs is a sandwich, ours a jackknife with what the sample may have missed
+    se = np.sqrt((corrected.influence**2).sum() + corrected.unseen)
+    assert se == pytest.approx(0.0541, abs=2e-4)

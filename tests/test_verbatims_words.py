@@ -11,8 +11,10 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 from cxlab.core.metric import nps_metric
+from cxlab.report.build import build_report
 from cxlab.report.notebooks import notebooks_folder, read_needs, unmet
 from cxlab.stats.verbatims import (
     code_comments,
@@ -28,6 +30,7 @@ from cxlab.stats.verbatims.findings import doubtful_comments
 from cxlab.stats.verbatims.quotes import NO_QUOTE, _Words, sentences_of
 from cxlab.survey.datasets import data_folder
 from cxlab.survey.definition import Theme
+from cxlab.survey.simulate.comments import draw_comments
 from cxlab.survey.study import load_study
 from tests.unfounded import unfounded
 
@@ -296,3 +299,55 @@ def test_the_airport_has_an_answer_without_texts(sfo):
     assert said.next_sheet(size=10).empty
     assert unfounded(said.findings(), recorded(said), words=["2016"]) == []
     assert "General praise" in said.findings().answer.text
+
+
+REVIEWS = """[study]
+name = "reviews"
+title = "Reviews of an airport"
+source = "Simulated by cxlab"
+simulated = true
+main = "reviews"
+
+[scales.stars]
+range = [1, 5]
+metrics = ["mean"]
+
+[tables.reviews]
+label = "Reviews"
+file = "reviews.csv"
+columns.review = { role = "id" }
+columns.written = { role = "date" }
+columns.stars = { role = "outcome", label = "Stars", scale = "stars" }
+columns.said = { role = "comment" }
+
+"""
+
+
+def write_reviews(folder, n=900):
+    """A study whose only table has a date, comments and one rating, and a sheet of hand codes."""
+    stars = np.random.default_rng(4).choice([1, 2, 3, 4, 5], n, p=[0.2, 0.1, 0.1, 0.25, 0.35])
+    ids = [f"V{i}" for i in range(n)]
+    days = pd.date_range("2025-01-01", periods=n, freq="9h").strftime("%Y-%m-%d")
+    asked = pd.DataFrame({"response_id": ids, "period": "all", "recommend": 2.0 * stars})
+    made = draw_comments(asked, 4)
+    rows = pd.DataFrame({"review": ids, "written": days, "stars": stars, "said": made.text})
+    rows.to_csv(folder / "reviews.csv", index=False)
+    made.coding.to_csv(folder / "hand.csv", index=False)
+    demo = (data_folder() / "demo" / "study.toml").read_text()
+    (folder / "study.toml").write_text(REVIEWS + demo[demo.index("[codebook.waiting]") :])
+    return folder / "study.toml"
+
+
+def test_reviews_with_a_date_and_a_rating_become_a_report(tmp_path):
+    page = build_report(
+        notebooks_folder() / "9-verbatims.ipynb", tmp_path / "report",
+        study=str(write_reviews(tmp_path)), period=None, coding=str(tmp_path / "hand.csv"),
+    )  # fmt: skip
+    shown = " ".join(BeautifulSoup(page.read_text(), "html.parser").get_text(" ").split())
+    assert "Three themes go with a lower" in shown
+    assert "corrected with 140 hand-coded comments" in shown
+    drivers = pd.read_csv(tmp_path / "report" / "tables" / "theme-drivers.csv")
+    assert drivers["share"].sum() == pytest.approx(1)
+    assert drivers["label"][0] == "Waiting at security"
+    quotes = pd.read_csv(tmp_path / "report" / "tables" / "quotes.csv")
+    assert len(quotes) >= 8

@@ -335,7 +335,9 @@ def asymmetry(
 
     Notes
     -----
-    Fieller's interval, on the clusters' influence and Student's t.
+    Fieller's interval, on the clusters' influence and Student's t. As a set it holds the truth in
+    95 % of studies, whatever the sizes; where it has no bounds nothing is claimed, so that with
+    few customers what is said is wrong less often than in 5 %.
 
     References
     ----------

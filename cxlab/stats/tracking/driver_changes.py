@@ -143,17 +143,15 @@ def driver_changes(
     1  wifi      97.0
     """
     check_level(level)
-    why = _not_comparable(data, outcome, touchpoints, periods, column)
-    if why:
-        table = pd.DataFrame(columns=list(COLUMNS))
-        return DriverChanges(table=table, sentence=f"The drivers are left out, because {why}.")
+    none = pd.DataFrame(columns=list(COLUMNS))
+    if why := _not_comparable(data, outcome, touchpoints, periods, column):
+        return DriverChanges(table=none, sentence=f"The drivers are left out, because {why}.")
     chosen = of_periods(data, column, periods)
     analysis = analyse(chosen, outcome, touchpoints, by=column, **options)
     shares = _shares_by_period(analysis)
     there = in_order(list(shares))
     if periods[0] not in there:
-        table = pd.DataFrame(columns=list(COLUMNS))
-        return DriverChanges(table=table, sentence=f"No drivers of {periods[0]} are known.")
+        return DriverChanges(table=none, sentence=f"No drivers of {periods[0]} are known.")
     tables = []
     for against, before, note in comparisons(periods[0], there):
         found = _differences(shares[periods[0]], shares.get(before), before, level)

@@ -1,13 +1,19 @@
 """What customers say: coded comments, corrected by hand codes."""
 
-from cxlab.stats.verbatims.agreement import coding_agreement, krippendorff_alpha
-from cxlab.stats.verbatims.changes import theme_changes
 from cxlab.stats.verbatims.codes import CodedComments, code_comments, people_codes, study_themes
-from cxlab.stats.verbatims.coding import CodingSheet, coding_sample, read_coding, study_coding
+from cxlab.stats.verbatims.coding import (
+    CodingSheet,
+    coding_agreement,
+    coding_sample,
+    krippendorff_alpha,
+    read_coding,
+    study_coding,
+)
 from cxlab.stats.verbatims.findings import commenters
 from cxlab.stats.verbatims.learned import find_themes, theme_sentiment
 from cxlab.stats.verbatims.quotes import typical_quotes
-from cxlab.stats.verbatims.scores import ThemeScores, theme_scores
+from cxlab.stats.verbatims.result import ThemeScores, theme_changes
+from cxlab.stats.verbatims.scores import theme_scores
 from cxlab.stats.verbatims.study import Verbatims, study_verbatims
 
 __all__ = [

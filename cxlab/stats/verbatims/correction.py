@@ -219,7 +219,8 @@ class Correction:
         """The plug-in: as if the machine's codes were true."""
         gradient = _gradient(quantity, self.all)
         linear, found = _linear(self.kinds, gradient)[self.kind], float(quantity(self.all[None])[0])
-        pull = (self.kinds @ gradient[:, -1])[self.kind]
+        counts = gradient[:, -1].any()
+        pull = (self.kinds @ gradient[:, -1])[self.kind] if counts else np.ones(len(linear))
         return Corrected(
             found, 1.0, found, self.mass * (linear - self.mass @ linear), (self.mass * pull) ** 2
         )

@@ -17,9 +17,10 @@ from cxlab.core.phrases import decimals_for, in_words, interval, listed, number,
 from cxlab.stats.inference import ALPHA
 from cxlab.stats.metrics.differences import compare_groups
 from cxlab.stats.metrics.scorecard import scorecard
-from cxlab.stats.verbatims.agreement import LEAST_ALPHA
 from cxlab.stats.verbatims.codes import CodedComments
-from cxlab.stats.verbatims.scores import GAP, NOT_CORRECTED, SHARE, ThemeScores
+from cxlab.stats.verbatims.coding import LEAST_ALPHA
+from cxlab.stats.verbatims.result import GAP, SHARE, ThemeScores
+from cxlab.stats.verbatims.scores import NOT_CORRECTED
 from cxlab.survey.study import Study
 
 #: Names that the tables are recorded under.

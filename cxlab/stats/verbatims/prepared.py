@@ -13,9 +13,8 @@ from cxlab.core.design import Design
 from cxlab.core.messages import got
 from cxlab.stats.inference import ALPHA, adjust_family
 from cxlab.stats.verbatims import correction
-from cxlab.stats.verbatims.agreement import coding_agreement
 from cxlab.stats.verbatims.codes import PEOPLE, CodedComments
-from cxlab.stats.verbatims.coding import STRATA, strata_of
+from cxlab.stats.verbatims.coding import STRATA, coding_agreement, strata_of
 
 Array = NDArray[np.float64]
 #: Fewer hand codes of a stratum on either side say nothing about drift.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,8 @@ from cxlab.core.design import DesignLike, as_design
 from cxlab.core.disclosure.gate import hide_rows
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
-from cxlab.core.findings import Findings
 from cxlab.core.frames import check_columns
 from cxlab.core.metric import Metric
-from cxlab.core.result import Result
-from cxlab.stats.covariance import to_correlation
 from cxlab.stats.inference import (
     adjust_family,
     check_level,
@@ -26,19 +22,17 @@ from cxlab.stats.inference import (
     t_quantile,
     wilson_interval,
 )
-from cxlab.stats.resampling import SampledSums, SamplingDesign, sampling_design
+from cxlab.stats.resampling import sampling_design
 from cxlab.stats.verbatims import correction
-from cxlab.stats.verbatims.agreement import LEAST_ALPHA, UNKNOWN
 from cxlab.stats.verbatims.codes import CodedComments
+from cxlab.stats.verbatims.coding import LEAST_ALPHA, UNKNOWN
 from cxlab.stats.verbatims.correction import Correction
 from cxlab.stats.verbatims.prepared import Prepared, p_value, spread
+from cxlab.stats.verbatims.result import ADJUSTED, GAP, IMPACT, SHARE, ThemeScores
 
 Array = NDArray[np.float64]
-SHARE, GAP, ADJUSTED, IMPACT = "share", "gap", "adjusted gap", "impact"
 #: Fewer hand-coded comments with a theme (or without it): only its share.
 FEWEST = 10
-#: A correlation matrix whose smallest eigenvalue is below this is not positive definite.
-LEAST = 1e-9
 NOT_CORRECTED = "machine codes, not corrected: counts only"
 TOO_FEW = f"fewer than {FEWEST} hand-coded comments with the theme, or without: share only"
 COLUMNS = (
@@ -46,135 +40,6 @@ COLUMNS = (
     "ci_high", "df", "p_value", "p_adjusted", "decided_low", "decided_high", "machine", "machine_p",
     "tuning", "note",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ThemeScores(Result):
-    """Shares and score gaps of themes; see `theme_scores`.
-
-    Attributes
-    ----------
-    table : DataFrame
-    badge : str
-        "corrected with 300 hand-coded comments, α .78", "coded by people" or "not corrected".
-    metric : Metric
-        The score.
-    by : str or None
-        Column of the groups that ``period`` names.
-    influences : mapping
-        (group, theme, quantity) to what each answer adds to the error.
-    units : ndarray of int, shape (answers, 2)
-        Stratum and cluster of each answer.
-    corrections : mapping
-        Group to its corrected moments and their themes.
-    sample : SamplingDesign
-        How the answers were drawn.
-    """
-
-    badge: str
-    metric: Metric
-    by: str | None = None
-    level: float = 0.95
-    influences: dict[tuple[str, str, str], Array] = field(repr=False, default_factory=dict)
-    units: NDArray[np.int64] = field(repr=False, default_factory=lambda: np.empty((0, 2), int))
-    corrections: dict[str, tuple[Correction, list[str]]] = field(repr=False, default_factory=dict)
-    sample: SamplingDesign | None = field(repr=False, default=None)
-
-    def of(self, period: str | None) -> pd.DataFrame:
-        """Rows of a period; all where there is one."""
-        if "period" not in self.table or period is None:
-            return self.table
-        return self.table[self.table["period"] == period]
-
-    @property
-    def compared(self) -> str | None:
-        """Column of the machine's figure beside; None where people coded, or nothing is corrected."""
-        return "machine" if self.badge.startswith("corrected") else None
-
-    def gaps(self, period: str | None = None) -> pd.DataFrame:
-        """The themes' gaps, the lowest first."""
-        table = self.of(period)
-        return table[(table["quantity"] == GAP) & table["estimate"].notna()].sort_values("estimate")
-
-    def sums(self, period: str | None = None) -> SampledSums:
-        """Corrected sums of the themes that have a gap, and of the score, for `cxlab.drivers`.
-
-        Raises
-        ------
-        ValueError
-            Where fewer than two themes have a gap, or their covariances are not positive definite.
-
-        Examples
-        --------
-        >>> from cxlab.stats.drivers import drivers
-        >>> from cxlab.stats.verbatims import study_verbatims
-        >>> from cxlab.survey.study import load_study
-        >>> sums = study_verbatims(load_study("demo")).scores.sums()
-        >>> drivers(sums, sums.outcome, sums.drivers, replicates=0).table["label"][0]
-        'Waiting at security'
-        """
-        label = "" if period is None or "period" not in self.table else period
-        gaps = self.of(period)
-        gaps = gaps[(gaps["quantity"] == GAP) & gaps["estimate"].notna()]
-        if len(gaps) < 2 or self.sample is None:
-            raise ValueError(
-                f"`hand` must give two themes or more a gap; got {len(gaps)}. Code more comments by hand."
-            )
-        made, names = self.corrections[label]
-        themes = [names.index(name) for name in gaps["theme"]]
-        tuning = made.estimate(correction.r_squared(themes)).tuning
-        moments = made.moments(tuning)[0]
-        spreads = (made.moments(tuning) - np.outer(moments, moments))[1:, 1:]
-        places = [*themes, len(spreads) - 1]
-        spreads = spreads[np.ix_(places, places)]
-        smallest = float(np.linalg.eigvalsh(to_correlation(spreads))[0])
-        if smallest < LEAST:
-            raise ValueError(
-                f"Corrected covariances of themes must be positive definite; got a smallest eigenvalue of {smallest:.2g}. "
-                "Code more comments by hand, or put rare themes together."
-            )
-        table, matrices = made.sums(themes, tuning)
-        index, unit = made.drawn.index, self.sample.row_cluster
-        clusters = np.unique(unit[index])
-        strata = np.unique(self.sample.cluster_stratum[clusters])
-        words = dict(zip(gaps["theme"], gaps["label"], strict=True))
-        return SampledSums(
-            labels={**words, self.metric.column: self.metric.title}, n=int(gaps["n"].iloc[0]),
-            n_effective=float(1 / (made.scale**2).sum()), df=float(len(clusters) - len(strata)),
-            table=table, matrices=matrices, unit=unit, design=self.sample,
-        )  # fmt: skip
-
-    def wide(self, period: str | None = None) -> pd.DataFrame:
-        """One row per theme: its comments, share, gap and adjusted gap; the machine's gap beside."""
-        rows = {name: part.set_index("theme") for name, part in self.of(period).groupby("quantity")}
-        shares = rows[SHARE]
-        table = shares[["label", "tone", "n_theme", "n_hand"]].copy()
-        ends = {SHARE: ("ci_low", "ci_high"), GAP: ("decided_low", "decided_high"),
-                ADJUSTED: ("decided_low", "decided_high")}  # fmt: skip
-        for name, (low, high) in ends.items():
-            part = rows[name].reindex(table.index) if name in rows else shares.assign(**dict.fromkeys(("estimate", low, high), np.nan))  # fmt: skip
-            table[[name, f"{name}_low", f"{name}_high"]] = part[["estimate", low, high]].to_numpy(
-                float
-            )
-        machine = rows[GAP]["machine"] if GAP in rows else pd.Series(dtype=float)
-        table["machine"] = machine.reindex(table.index).astype(float)
-        table["note"] = rows.get(GAP, shares)["note"].reindex(table.index).fillna("")
-        title = self.metric.title
-        unit = f"+{self.metric.unit}"
-        return with_display(
-            table.reset_index(), caption=f"Themes, and {title} where they are commented on less where not",
-            about=self.badge, columns=("label", SHARE, GAP, ADJUSTED, *([self.compared] if self.compared else []), "n_theme"), level=self.level,
-            headers={"label": "Theme", SHARE: "Of comments", GAP: "Gap", ADJUSTED: "Others held", "n_theme": "Comments",
-                     "machine": "Gap by machine alone", "n_hand": "Hand-coded"},
-            units={SHARE: "%", GAP: unit, ADJUSTED: unit, "machine": unit}, sort=(GAP,), top=20, bar=(GAP,),
-            reference={GAP: 0.0},
-        )  # fmt: skip
-
-    def findings(self, **others: Any) -> Findings:
-        """Answer, themes, quotes, what is new, what to be careful with."""
-        from cxlab.stats.verbatims.findings import theme_findings
-
-        return theme_findings(self, **others)
 
 
 def score_values(data: pd.DataFrame, score: Metric | str) -> Array:
@@ -310,13 +175,7 @@ def theme_scores(
     table = _finished(pd.DataFrame(rows), themes, metric, min_group_size)
     badge, notes = _badge(sheet, table, themes.labels)
     without = int(data.loc[themes.commented, by].isna().sum()) if by else 0
-    if without:
-        notes.append(f"{without:,} comments have no {by}: left out.")
-    if drifted:
-        names = ", ".join(themes.labels[name] for name in drifted)
-        notes.append(
-            f"The machine's errors differ from those of earlier periods on: {names}. Code more comments of this one."
-        )
+    notes += _left_out(without, str(by), [themes.labels[name] for name in drifted])
     return ThemeScores(
         table=_displayed(table if by else table.drop(columns="period"), metric, level, badge),
         badge=badge, metric=metric, by=by, level=level, influences=influences, units=sheet.units,
@@ -325,6 +184,16 @@ def theme_scores(
         n_missing=pd.DataFrame({"column": [metric.column], "n_missing": [
             int((themes.commented.to_numpy() & np.isnan(values)).sum())]}),
     )  # fmt: skip
+
+
+def _left_out(without: int, by: str, drifted: list[str]) -> Iterator[str]:
+    if without:
+        yield f"{without:,} comments have no {by}: left out."
+    if drifted:
+        yield (
+            f"The machine's errors differ from those of earlier periods on: {', '.join(drifted)}. Code more "
+            "comments of this one."
+        )
 
 
 def _corrected(

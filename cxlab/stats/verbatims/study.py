@@ -10,14 +10,13 @@ import pandas as pd
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.stats.resampling import SampledSums
-from cxlab.stats.verbatims.agreement import coding_agreement
-from cxlab.stats.verbatims.changes import theme_changes
 from cxlab.stats.verbatims.codes import CodedComments, study_themes
-from cxlab.stats.verbatims.coding import coding_sample, study_coding
+from cxlab.stats.verbatims.coding import coding_agreement, coding_sample, study_coding
 from cxlab.stats.verbatims.findings import commenters, doubtful_comments, study_score
 from cxlab.stats.verbatims.learned import find_themes, theme_sentiment
 from cxlab.stats.verbatims.quotes import typical_quotes
-from cxlab.stats.verbatims.scores import ThemeScores, theme_scores
+from cxlab.stats.verbatims.result import ThemeScores, theme_changes
+from cxlab.stats.verbatims.scores import theme_scores
 from cxlab.survey.study import Study, Where
 
 #: Comments from which on themes are looked for.
