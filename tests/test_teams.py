@@ -134,7 +134,7 @@ class TestSlopes:
         alone = meta_regression(y[1:], variance[1:], columns[1:])
         assert left.beta[0] == pytest.approx(alone.beta, rel=DIGITS)
 
-    @pytest.mark.parametrize("units", [15, 40])
+    @pytest.mark.parametrize("units", [10, 15, 40])
     def test_a_true_null_is_rejected_as_often_as_said(self, units):
         rng = np.random.default_rng(units)
         studies = 1_500
