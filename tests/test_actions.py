@@ -138,6 +138,18 @@ def test_owners_of_few_customers_are_counted_together():
     assert set(drawn(answers, owner="shop", min_group_size=3).table["owner"]) == {*shop}
 
 
+def test_customers_without_an_owner_are_listed_too():
+    shop = np.repeat(np.array(["East", None], dtype=object), [200, 100])
+    answers = pd.DataFrame({"id": range(300), "recommend": 3, "shop": shop})
+    drew = drawn(answers, owner="shop", capacity=50)
+    counts = drew.table.set_index(["owner", "arm"])["n"]
+    assert counts["no owner"].sum() == 100
+    assert counts["no owner", "listed"] == counts["East", "listed"] == 50
+    delayed = drawn(answers, owner="shop", method="random_delay")
+    later = drawn(answers.head(0), owner="shop", method="random_delay", earlier=delayed.calls)
+    assert set(later.calls["owner"]) == {"East", "no owner"}
+
+
 def test_no_hold_out_is_said():
     assert drawn(answered(), hold_out=0.0).notes == (
         "Nobody is held out: the effect of calling will not be identified.",
