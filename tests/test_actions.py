@@ -421,6 +421,30 @@ def test_too_few_leavers_are_refused():
         judged(programme(rng, 70), ["recommend", "tenure"])
 
 
+def test_too_few_who_stayed_are_refused():
+    """Of 1,000 who nearly all leave, the few others are as many as the model knows."""
+    good = programme(np.random.default_rng(24), 1_000)
+    rng = np.random.default_rng(25)
+    stays = good.table.index.isin(rng.choice(500, 15, replace=False)) | (good.table.index == 900)
+    days = np.where(stays, 400 - 100 * (good.table.index >= 500), 40.0)
+    told = replace(good, table=good.table.assign(left_after=~stays, days_followed=days))
+    with pytest.raises(ValueError, match="left, all but 1 of those followed"):
+        judged(told, ["recommend"])
+    stays |= good.table.index >= 900
+    days = np.where(stays, 400 - 100 * (good.table.index >= 500), 40.0)
+    told = replace(good, table=good.table.assign(left_after=~stays, days_followed=days))
+    with pytest.raises(ValueError, match="must have 10 customers who stayed each, 20 in all; got 15"):
+        judged(told, ["recommend", "tenure"])
+
+
+def test_true_and_false_stand_beside_numbers():
+    good = programme(np.random.default_rng(20), 2_000)
+    told = good.table.assign(complained=good.table["tenure"] > 0)
+    one = judged(replace(good, table=told), ["recommend", "complained"])
+    other = replace(good, table=told.astype({"complained": float}))
+    pd.testing.assert_frame_equal(one.table, judged(other, ["recommend", "complained"]).table)
+
+
 def test_a_handful_on_one_side_is_hidden():
     table = loop_effect(followed(100, 9)).table
     assert table["note"].iloc[0] == "hidden: fewer than 10 customers on one side"

@@ -706,7 +706,7 @@ def test_who_answers_again_is_judged_by_what_happened_then():
     [
         (0, 400, "0 of 0 who answered before it had left by then"),
         (60, 400, "0 of 200 who answered before it had left by then"),
-        (200, 250, "of 200 who answered from it on left"),
+        (200, 250, "of 200 who answered from it on left, all but 0 of those followed so long"),
         (300, 400, "0 of 0 who answered from it on left"),
     ],
 )
