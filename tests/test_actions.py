@@ -433,7 +433,9 @@ def test_too_few_who_stayed_are_refused():
     stays |= good.table.index >= 900
     days = np.where(stays, 400 - 100 * (good.table.index >= 500), 40.0)
     told = replace(good, table=good.table.assign(left_after=~stays, days_followed=days))
-    with pytest.raises(ValueError, match="must have 10 customers who stayed each, 20 in all; got 15"):
+    with pytest.raises(
+        ValueError, match="must have 10 customers who stayed each, 20 in all; got 15"
+    ):
         judged(told, ["recommend", "tenure"])
 
 

@@ -76,7 +76,11 @@ def parts_at(
             part.loc[(weight > 0) & (stayed == end), followed.customer].nunique() for end in (0, 1)
         )
         if n < min_group_size or min(leavers, others) < FEWEST_LEAVERS:
-            but = f", all but {others:,} of those followed so long" if leavers >= FEWEST_LEAVERS else ""
+            but = (
+                f", all but {others:,} of those followed so long"
+                if leavers >= FEWEST_LEAVERS
+                else ""
+            )
             raise ValueError(
                 f"`split` must have {min_group_size} customers or more on either side, "
                 f"{FEWEST_LEAVERS} of whom left within {horizon:g} days and {FEWEST_LEAVERS} who did "
