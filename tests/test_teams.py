@@ -456,6 +456,13 @@ class TestSigns:
         with pytest.raises(ValueError, match="`answered` must be a column of `invited`"):
             signs_of(rows, invited=rows)
 
+    def test_what_is_left_out_is_counted(self):
+        rows = agents(np.random.default_rng(1), [0.4] * 12)
+        rows = rows.assign(score=rows["score"].mask(rows.index < 3), hours=2.0)
+        rows["agent"] = rows["agent"].astype("Int64").mask(rows.index == 9)
+        found = signs_of(rows, delay="hours").n_missing
+        assert found.to_numpy().tolist() == [["score", 4], ["hours", 1]]
+
     def test_few_units_are_not_judged(self):
         signs = signs_of(agents(np.random.default_rng(1), [0.4] * 9))
         assert signs.table["centre"].isna().all()

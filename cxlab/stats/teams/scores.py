@@ -242,14 +242,14 @@ def unit_signs(
             "`answered` must be a column of `invited`; got None. Name the one that says who answered."
         )
     rows = open_frame(answers, numbers={"score": score, "delay": delay}, unit=unit).rows()
-    given = {TOP: _flagged(rows, unit, score, rows[score].between(*top))}
+    given = {TOP: (score, *_flagged(rows, unit, score, rows[score].between(*top)))}
     if invited is not None:
         sent = open_frame(invited, numbers={"answered": answered}, unit=unit).rows()
-        given[RESPONSE] = _flagged(sent, unit, str(answered), sent[answered] > 0)
+        given[RESPONSE] = (answered, *_flagged(sent, unit, str(answered), sent[answered] > 0))
     if delay is not None:
-        given[QUICK] = _flagged(rows, unit, delay, rows[delay] <= quick)
+        given[QUICK] = (delay, *_flagged(rows, unit, delay, rows[delay] <= quick))
     each = 1 - (1 - level) / len(given)
-    judged = [_judged(sign, table, each, min_group_size) for sign, table in given.items()]
+    judged = [_judged(sign, table, each, min_group_size) for sign, (_, table, _) in given.items()]
     every = pd.concat(judged, ignore_index=True)
     signs = every.groupby("sign", sort=False)
     table = signs.agg(n=("unit", "size"), centre=("centre", "first"), phi=("phi", "first"),
@@ -273,12 +273,19 @@ def unit_signs(
             units={"lower": "share", "upper": "share"},
         ),
         every=shown,
+        n_missing=pd.DataFrame(
+            [(column, missing) for column, _, missing in given.values()],
+            columns=["column", "n_missing"],
+        ),
     )  # fmt: skip
 
 
-def _flagged(rows: pd.DataFrame, unit: str, column: str, flag: pd.Series) -> pd.DataFrame:
-    known = rows.assign(_flag=flag.astype(float))[rows[column].notna()]
-    return unit_means(known, unit=unit, score="_flag")[0]
+def _flagged(
+    rows: pd.DataFrame, unit: str, column: str, flag: pd.Series
+) -> tuple[pd.DataFrame, int]:
+    """Shares of units; rows without a unit or an answer."""
+    marked = rows.assign(_flag=flag.astype(float).where(rows[column].notna()))
+    return unit_means(marked, unit=unit, score="_flag")
 
 
 def _judged(sign: str, units: pd.DataFrame, level: float, least: int) -> pd.DataFrame:
