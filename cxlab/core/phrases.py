@@ -54,13 +54,11 @@ def number(value: float, decimals: int = 0) -> str:
     >>> number(-4.52, 1), number(-0.01, 1), number(12345.0), number(-4.5), number(0.15, 1)
     ('−4.5', '0.0', '12,345', '−5', '0.2')
     """
-    rounded = abs(float(value))
-    if math.isfinite(rounded):
-        text = (
-            f"{Decimal(repr(rounded)).quantize(Decimal(1).scaleb(-decimals), context=ROUNDING):,f}"
-        )
-    else:
-        text = f"{rounded}"
+    size = abs(float(value))
+    text = f"{size}"
+    if math.isfinite(size):
+        last_place = Decimal(1).scaleb(-decimals)
+        text = f"{Decimal(repr(size)).quantize(last_place, context=ROUNDING):,f}"
     zero = not text.strip("0.,")
     return MINUS + text if value < 0 and not zero else text
 

@@ -379,9 +379,10 @@ def _mix(told: Changes, headline: list[Subject], parts: MixAndPerformance | None
 
 def _signal(told: Changes, chart: ControlChart | None) -> list[Finding]:
     """A signal of this period on the control chart."""
-    signals = [] if chart is None else chart.signals.to_dict("records")
-    found = [row for row in signals if row["period"] == told.period]
-    return [_out_of_control(chart.what, row) for row in found] if chart else []
+    if chart is None:
+        return []
+    signals = chart.signals.to_dict("records")
+    return [_out_of_control(chart.what, row) for row in signals if row["period"] == told.period]
 
 
 def _out_of_control(what: str, row: Row) -> Finding:
