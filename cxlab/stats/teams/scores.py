@@ -245,7 +245,8 @@ def unit_signs(
     given = {TOP: (score, *_flagged(rows, unit, score, rows[score].between(*top)))}
     if invited is not None:
         sent = open_frame(invited, numbers={"answered": answered}, unit=unit).rows()
-        given[RESPONSE] = (answered, *_flagged(sent, unit, str(answered), sent[answered] > 0))
+        came = str(answered)
+        given[RESPONSE] = (came, *_flagged(sent, unit, came, sent[came] > 0))
     if delay is not None:
         given[QUICK] = (delay, *_flagged(rows, unit, delay, rows[delay] <= quick))
     each = 1 - (1 - level) / len(given)
