@@ -138,6 +138,18 @@ def test_owners_of_few_customers_are_counted_together():
     assert set(drawn(answers, owner="shop", min_group_size=3).table["owner"]) == {*shop}
 
 
+def test_customers_without_an_owner_are_listed_too():
+    shop = np.repeat(np.array(["East", None], dtype=object), [200, 100])
+    answers = pd.DataFrame({"id": range(300), "recommend": 3, "shop": shop})
+    drew = drawn(answers, owner="shop", capacity=50)
+    counts = drew.table.set_index(["owner", "arm"])["n"]
+    assert counts["no owner"].sum() == 100
+    assert counts["no owner", "listed"] == counts["East", "listed"] == 50
+    delayed = drawn(answers, owner="shop", method="random_delay")
+    later = drawn(answers.head(0), owner="shop", method="random_delay", earlier=delayed.calls)
+    assert set(later.calls["owner"]) == {"East", "no owner"}
+
+
 def test_no_hold_out_is_said():
     assert drawn(answered(), hold_out=0.0).notes == (
         "Nobody is held out: the effect of calling will not be identified.",
@@ -407,6 +419,32 @@ def test_too_few_leavers_are_refused():
     rng = np.random.default_rng(24)
     with pytest.raises(ValueError, match="must have 10 leavers each, 20 in all; got"):
         judged(programme(rng, 70), ["recommend", "tenure"])
+
+
+def test_too_few_who_stayed_are_refused():
+    """Of 1,000 who nearly all leave, the few others are as many as the model knows."""
+    good = programme(np.random.default_rng(24), 1_000)
+    rng = np.random.default_rng(25)
+    stays = good.table.index.isin(rng.choice(500, 15, replace=False)) | (good.table.index == 900)
+    days = np.where(stays, 400 - 100 * (good.table.index >= 500), 40.0)
+    told = replace(good, table=good.table.assign(left_after=~stays, days_followed=days))
+    with pytest.raises(ValueError, match="left, all but 1 of those followed"):
+        judged(told, ["recommend"])
+    stays |= good.table.index >= 900
+    days = np.where(stays, 400 - 100 * (good.table.index >= 500), 40.0)
+    told = replace(good, table=good.table.assign(left_after=~stays, days_followed=days))
+    with pytest.raises(
+        ValueError, match="must have 10 customers who stayed each, 20 in all; got 15"
+    ):
+        judged(told, ["recommend", "tenure"])
+
+
+def test_true_and_false_stand_beside_numbers():
+    good = programme(np.random.default_rng(20), 2_000)
+    told = good.table.assign(complained=good.table["tenure"] > 0)
+    one = judged(replace(good, table=told), ["recommend", "complained"])
+    other = replace(good, table=told.astype({"complained": float}))
+    pd.testing.assert_frame_equal(one.table, judged(other, ["recommend", "complained"]).table)
 
 
 def test_a_handful_on_one_side_is_hidden():

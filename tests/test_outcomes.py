@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import expit
+from scipy.special import expit, stdtrit
 
 from cxlab.report.notebooks import choose_notebooks, read_needs, unmet
 from cxlab.stats.outcomes import (
@@ -317,8 +317,19 @@ def test_e_value_by_hand():
     row = table.set_index("contrast").loc["promoters less detractors"]
     assert row["estimate"] == pytest.approx(10)
     assert row["e_value"] == pytest.approx(2 + np.sqrt(2))
-    # ln 2 ± 1.972 · √((.8/20 + .9/10) · 200/199) includes 0
+    # ln 2 ± 1.984 · √((.8/20 + .9/10) · 200/199) includes 0
     assert row["e_value_low"] == 1
+
+
+def test_an_e_value_s_limit_knows_how_few_one_side_has():
+    """All 12 detractors left: t on 11, and the variance of (1 + 12)/14, not none."""
+    scores = [3] * 12 + [9] * 100
+    gone = [True] * 12 + [True] * 50 + [False] * 50
+    table = retention_differences(linked(scores, np.where(gone, 50, 300), gone), "recommend")
+    row = table.set_index("contrast").loc["promoters less detractors"]
+    spread = (0.5 / 50) * 112 / 111 + (1 / 14) * (13 / 14) / 14
+    limit = np.exp(np.log(2) - stdtrit(11, 0.975) * np.sqrt(spread))
+    assert row["e_value_low"] == pytest.approx(limit + np.sqrt(limit * (limit - 1)))
 
 
 ANSWERS = pd.DataFrame({"id": [1, 2], "day": [DAY, DAY], "recommend": [3, 9]})
@@ -695,7 +706,7 @@ def test_who_answers_again_is_judged_by_what_happened_then():
     [
         (0, 400, "0 of 0 who answered before it had left by then"),
         (60, 400, "0 of 200 who answered before it had left by then"),
-        (200, 250, "of 200 who answered from it on left"),
+        (200, 250, "of 200 who answered from it on left, all but 0 of those followed so long"),
         (300, 400, "0 of 0 who answered from it on left"),
     ],
 )

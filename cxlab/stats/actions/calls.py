@@ -26,6 +26,8 @@ LISTED, HELD_OUT, MUST, WAITING = "listed", "held out", "must call", "waiting"
 ARMS = (LISTED, HELD_OUT, MUST, WAITING)
 #: How some are called later or not at all, by chance.
 DESIGNS = ("hold_out", "random_order", "random_delay", "staggered_units")
+#: Owner of customers whose owner is blank.
+NOBODY = "no owner"
 CALL_COLUMNS = ("customer", "listed_at", "arm", "owner", "order")
 
 
@@ -86,7 +88,7 @@ def call_list(
     listed_at : date
         Day of the list.
     owner : str, optional
-        Column of who calls.
+        Column of who calls; blank: "no owner".
     capacity : int, optional
         Calls that each owner can make; the others wait, in random order.
     hold_out : float
@@ -179,10 +181,15 @@ def _shown_owners(
     """Owner as it is shown: of few customers, how many asked for a call would name their scores."""
     if owner is None:
         return owners
-    sizes = answers.groupby(answers[owner].astype("str"))[customer].nunique()
+    sizes = answers.groupby(_named(answers[owner]))[customer].nunique()
     few = hidden_groups(sizes.to_numpy(float), least)
-    kept = {name: name for i, name in enumerate(sizes.index) if i not in few}
-    return owners.map(kept).fillna("others")
+    kept = [name for i, name in enumerate(sizes.index) if i not in few]
+    return owners.where(owners.isin(kept), "others")
+
+
+def _named(owners: pd.Series) -> pd.Series:
+    """Owners as text; customers whom nobody calls yet have a list of their own."""
+    return owners.astype("str").fillna(NOBODY)
 
 
 def _check(hold_out: float, capacity: int | None, method: str) -> None:
@@ -200,7 +207,7 @@ def _to_call(
     """Customers who ask for a call, by their lowest score."""
     asked = answers[answers[score].between(*rule) & answers[customer].notna()]
     asked = asked.sort_values([customer, score], kind="stable").drop_duplicates(customer)
-    whose = asked[owner].astype("str").to_numpy() if owner else "everyone"
+    whose = _named(asked[owner]).to_numpy() if owner else "everyone"
     found = {"customer": asked[customer].to_numpy(), "_score": asked[score].to_numpy(float)}
     return pd.DataFrame({**found, "owner": whose})
 
@@ -213,7 +220,7 @@ def _waited(calls: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
     rows = earlier[~known].drop_duplicates("customer", keep="last")
     if LEFT in rows:
         rows = rows[~rows[LEFT].astype(bool)]
-    whose = rows["owner"].astype("str") if "owner" in rows else "everyone"
+    whose = _named(rows["owner"]) if "owner" in rows else "everyone"
     return rows[["customer"]].assign(_score=np.nan, owner=whose)
 
 

@@ -91,8 +91,8 @@ def leaving_risk(
     Raises
     ------
     ValueError
-        For fewer than 10 customers on either side, or a column, who left within the horizon;
-        for columns that separate leavers, alone or together, but for ties.
+        For fewer than 10 customers on either side, or a column, who left within the horizon, or
+        did not; for columns that separate leavers, alone or together, but for ties.
 
     Notes
     -----
@@ -165,13 +165,17 @@ def _fitted(
     alike = [name for name in groups if groups.loc[parts.early.index[known], name].nunique() < 2]
     if alike:
         raise ValueError(f"`columns` must vary before the split; got one value of {got(alike)}.")
-    matrix = pd.get_dummies(rows[list(columns)], drop_first=True, dtype=float)
-    leavers = parts.early.loc[known & gone, customer].nunique()
+    # true and false among numbers would be objects
+    matrix = pd.get_dummies(rows[list(columns)], drop_first=True, dtype=float).astype(float)
+    leavers, others = (
+        parts.early.loc[known & (gone == end), customer].nunique() for end in (True, False)
+    )
     needed = FEWEST_LEAVERS * matrix.shape[1]
-    if leavers < needed:
+    if min(leavers, others) < needed:
+        whom = "leavers" if leavers < needed else "customers who stayed"
         raise ValueError(
-            f"`columns` must have {FEWEST_LEAVERS} leavers each, {needed} in all; got {leavers}. Use "
-            "fewer columns, or a longer horizon."
+            f"`columns` must have {FEWEST_LEAVERS} {whom} each, {needed} in all; got "
+            f"{min(leavers, others)}. Use fewer columns, or another horizon."
         )
     early = matrix.loc[parts.early.index]
     _check_separation(parts.early[known], early[known], gone[known], columns)
@@ -191,7 +195,7 @@ def _check_separation(
         return
     alone = [
         name for name in columns
-        if separates(pd.get_dummies(rows[[name]], drop_first=True, dtype=float).to_numpy(), gone)
+        if separates(pd.get_dummies(rows[[name]], drop_first=True).to_numpy(float), gone)
     ]  # fmt: skip
     names = listed([f"'{name}'" for name in (alone or columns)], most=len(columns))
     what = f"{names}: it separates" if len(alone) == 1 else f"{names} together: they separate"

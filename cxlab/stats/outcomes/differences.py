@@ -293,7 +293,9 @@ def e_values(low: Cell, high: Cell, level: float = 0.95) -> tuple[float, float]:
     ratio = leaving / others
     spread = low.influence / leaving - high.influence / others
     units = len(spread)
-    width = t_quantile(level, units - 1) * np.sqrt(units / (units - 1) * spread @ spread)
+    lacking = low.lacking / leaving**2 + high.lacking / others**2
+    se = np.sqrt(units / (units - 1) * spread @ spread + lacking)
+    width = t_quantile(level, min(low.told, high.told) - 1) * se
     limit = np.exp(np.log(ratio) - np.sign(np.log(ratio)) * width)
     crossed = (limit - 1) * (ratio - 1) <= 0
     return (_e_value(ratio), 1.0 if crossed else _e_value(float(limit)))

@@ -19,7 +19,7 @@ from cxlab.stats.outcomes.retention import Range, categories_of, opened_follow_u
 from cxlab.stats.outcomes.survival import cluster_error
 
 Array = NDArray[np.float64]
-#: Leavers that either side of the split, and each column of the model, needs.
+#: Leavers, and others, that either side of the split, and each column of the model, needs.
 FEWEST_LEAVERS = 10
 SKILLS = (
     "predictor", "n", "estimate", "se", "ci_low", "ci_high", "difference", "difference_low",
@@ -72,13 +72,20 @@ def parts_at(
     for part, words in ((early, "before it had left by then"), (later, "from it on left")):
         n = part[followed.customer].nunique()
         stayed, weight = observed_outcomes(part, horizon)
-        leavers = part.loc[(weight > 0) & (stayed == 0), followed.customer].nunique()
-        if n < min_group_size or leavers < FEWEST_LEAVERS or not stayed.any():
+        leavers, others = (
+            part.loc[(weight > 0) & (stayed == end), followed.customer].nunique() for end in (0, 1)
+        )
+        if n < min_group_size or min(leavers, others) < FEWEST_LEAVERS:
+            but = (
+                f", all but {others:,} of those followed so long"
+                if leavers >= FEWEST_LEAVERS
+                else ""
+            )
             raise ValueError(
                 f"`split` must have {min_group_size} customers or more on either side, "
-                f"{FEWEST_LEAVERS} of whom left within {horizon:g} days and others who did not; got "
-                f"{cut.date()}: {leavers:,} of {n:,} who answered {words}. Later periods cannot be "
-                "judged yet: wait, or choose a shorter horizon."
+                f"{FEWEST_LEAVERS} of whom left within {horizon:g} days and {FEWEST_LEAVERS} who did "
+                f"not; got {cut.date()}: {leavers:,} of {n:,} who answered {words}{but}. Later "
+                "periods cannot be judged yet: wait, or choose a shorter horizon."
             )
     own = later[weights].to_numpy(float) if weights else None
     return Parts(cut, early, later, *observed_outcomes(later, horizon, own))
@@ -151,7 +158,7 @@ def compare_predictors(
     Raises
     ------
     ValueError
-        For fewer than 10 customers on either side who left within the horizon.
+        For fewer than 10 customers on either side who left within the horizon, or did not.
 
     Notes
     -----
