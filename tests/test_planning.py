@@ -9,9 +9,11 @@ from cxlab import (
     load_study,
     nonresponse_table,
     retention,
+    scorecard,
     study_retention,
 )
-from cxlab.stats.inference import score_interval
+from cxlab.core.metric import nps_metric
+from cxlab.stats.inference import normal_quantile, score_interval, t_quantile
 
 
 def scored(estimate, target=0.0, unit="points"):
@@ -93,6 +95,17 @@ def test_retention_of_one_segment_gives_no_small_group_of_another_back(tmp_path)
     assert found["region"].isna()["A"]
     assert found["region"].isna()["C"] or found["country"].isna()["X"]
     assert found["region"]["D"] == 90
+
+
+def test_few_clusters_show_less():
+    # five clusters have 4 degrees of freedom: t is 2.776 where 59 answers have 2.001
+    rng = np.random.default_rng(0)
+    answers = pd.DataFrame({"s": rng.integers(0, 11, 60), "flight": np.repeat(range(5), 12)})
+    table = scorecard(answers, [nps_metric("s")], design={"cluster": "flight"}).table
+    assert table["deff"].item() > 1
+    half_width = detectable_differences(table)["half_width"].item()
+    wanted = normal_quantile(0.95) * table["se"].item() * t_quantile(0.95, 4) / t_quantile(0.95, 59)
+    assert half_width == pytest.approx(wanted, rel=1e-9)
 
 
 def test_detectable_change_is_seen_in_four_of_five():

@@ -229,6 +229,27 @@ class TestRefusals:
         with pytest.raises(ValueError, match="same units in both tables; got '100' of employees"):
             linked(e.assign(shop=e["shop"] + 100), c)
 
+    def test_surveys_must_have_the_same_names(self):
+        e, c = drawn(np.random.default_rng(1))
+        with pytest.raises(ValueError, match="`wave` must name the same surveys in both tables"):
+            linked(e.assign(wave="2024"), c.assign(wave="Q4"), within="wave")
+
+    def test_a_spread_that_only_other_units_have_is_not_known(self):
+        # one customer a shop; the shop of many has no employees
+        e, c = drawn(np.random.default_rng(1), buyers=1)
+        other = pd.DataFrame({"shop": 99, "c": range(20)})
+        with pytest.raises(ValueError, match="`customer_score` must vary within units"):
+            linked(e, pd.concat([c, other]))
+
+    def test_weights_beside_means_are_refused(self):
+        e, c = drawn(np.random.default_rng(1))
+        means = pd.DataFrame({"shop": range(20), "mean": range(20), "n": 9, "w": 1.0})
+        weights = {"weights": "w"}
+        with pytest.raises(ValueError, match="`weights` must be left out beside unit means"):
+            linked(means, c, employee_score="mean", employee_design=weights)
+        with pytest.raises(ValueError, match="`weights` must be left out beside unit means"):
+            unit_scores(means, unit="shop", score="mean", design=weights)
+
     def test_the_last_survey_is_that_which_both_have(self):
         # customers have not been asked since the second survey of employees
         e, c = drawn(np.random.default_rng(1))
@@ -338,6 +359,13 @@ class TestScores:
         assert found.units["estimate"].tolist() == pytest.approx([7 / 3, 13 / 3, 19 / 3])
         # squares (2·16/9 + 4·4/9)/(6 − 10/6) are 16/13 in each, so pooled as well
         assert found.units["se"].tolist() == pytest.approx([np.sqrt(16 / 13 / 3.6)] * 3)
+
+    def test_a_unit_that_rests_on_one_weight_has_no_place(self):
+        # 4 answers, of which one has nearly all the weight: Kish's n is barely over 1
+        rows = self.rows().assign(w=[500.0, 1, 1, 1, *[1.0] * 8])
+        found = unit_scores(rows, unit="shop", score="c", design={"weights": "w"}, min_group_size=1)
+        assert found.units["rank"].isna().tolist() == [True, False, False]
+        assert found.units["ci_low"].isna().tolist() == [True, False, False]
 
     def test_equals_share_all_places(self):
         rng = np.random.default_rng(1)

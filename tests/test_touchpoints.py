@@ -435,6 +435,8 @@ def test_few_degrees_of_freedom_settle_no_place():
     few = joint_places(estimate, draws, np.array([1.0, 400.0]), level=0.95)
     assert plenty[["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 1], [2, 2]]
     assert few[["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 2], [1, 2]]
+    none = joint_places(estimate, draws, np.array([0.5, 400.0]), level=0.95)
+    assert none["rank"].isna().tolist() == [True, False]
 
 
 def test_places_hold_for_all_touchpoints_at_once():

@@ -28,7 +28,8 @@ class PastReports:
     Attributes
     ----------
     table : DataFrame
-        One row per period, label and metric: ``period``, `SCORED`, ``ci_low``, ``ci_high``, ``note``.
+        One row per period, label and metric: ``period``, ``label``, ``metric``, ``unit``,
+        ``n``, ``estimate``, ``se``, ``ci_low``, ``ci_high``, ``deff``, ``n_eff``, ``note``.
         Numbers that a report hides are null.
     files : tuple of Path
         The tables that were read.

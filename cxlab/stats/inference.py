@@ -283,17 +283,17 @@ def joint_places(
 
     ``replicates``, shape (replicates, k), are of the bootstrap, or draws from the estimates' normal
     limit; they are spread by the ratio of the t quantile to the normal one, so that few answers settle
-    no place. ``rank``, ``rank_low`` and ``rank_high`` are null without an estimate, or without one in
-    over 5 % of the replicates; see `cxlab.stats.resampling.rank_intervals`.
+    no place. ``rank``, ``rank_low`` and ``rank_high`` are null without an estimate, below one degree of
+    freedom, or without an estimate in over 5 % of the replicates; see
+    `cxlab.stats.resampling.rank_intervals`.
     """
     middle, drawn = np.asarray(estimate, dtype=float), np.asarray(replicates, dtype=float)
-    lost = (~np.isfinite(drawn)).mean(axis=0)
-    placed = np.flatnonzero(np.isfinite(middle) & (lost <= MOST_LOST))
+    lost, degrees = (~np.isfinite(drawn)).mean(axis=0), np.asarray(df, dtype=float)
+    placed = np.flatnonzero(np.isfinite(middle) & (degrees >= 1) & (lost <= MOST_LOST))
     names = ["rank", "rank_low", "rank_high"]
     places = pd.DataFrame(pd.NA, index=range(len(middle)), columns=names).astype("Int64")
     if len(placed):
-        degrees = np.asarray(df, dtype=float)[placed]
-        wider = t_quantile(level, degrees) / normal_quantile(level)
+        wider = t_quantile(level, degrees[placed]) / normal_quantile(level)
         spread = middle[placed] + (drawn[:, placed] - middle[placed]) * wider
         low, high = rank_intervals(middle[placed], spread, level, joint=True)
         places.loc[placed, "rank"] = ranks(middle[placed])

@@ -290,7 +290,8 @@ def detectable_differences(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        A scorecard, or any table with ``n``, ``se`` and label columns.
+        A scorecard, or any table with ``n``, ``se`` and label columns; ``deff`` and ``n_eff``
+        are used where they are there.
 
     Returns
     -------
@@ -302,7 +303,9 @@ def detectable_differences(table: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    ``(z_α/2 + z_β)·se·√2`` and the same without √2. Periods that share customers show more.
+    ``(z_α/2 + z_β)·se·√2`` and the same without √2, where se is multiplied by √(n/(deff·n_eff)),
+    as intervals of shares are: few clusters know their own spread badly. Periods that share customers show
+    more.
 
     Examples
     --------
@@ -315,6 +318,9 @@ def detectable_differences(table: pd.DataFrame) -> pd.DataFrame:
     factor = smallest_shown(1.0, np.inf)
     # where all answers are alike, the standard error is unknown, not 0
     se = table["se"].where(table["se"] > 0)
+    if {"deff", "n_eff"} <= set(table):
+        known = table[["n", "deff", "n_eff"]].astype(float)
+        se = se * np.sqrt(known["n"] / (known["deff"] * known["n_eff"])).fillna(1.0)
     found = table[[*names, "n"]].assign(
         half_width=normal_quantile(LEVEL) * se,
         next_period=factor * np.sqrt(2) * se,

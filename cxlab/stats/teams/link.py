@@ -126,8 +126,9 @@ def link_teams(
     Raises
     ------
     ValueError
-        Where most units have one employee and ``persons`` is not said, no unit is in both
-        tables, or the spread of customers within units is not known.
+        Where most units have one employee and ``persons`` is not said, no unit or no survey
+        (``within``) is in both tables, weights are given beside unit means, or the spread of
+        customers within the units of both is not known.
 
     Notes
     -----
@@ -141,9 +142,8 @@ def link_teams(
     what all share, and is not corrected, are a jackknife of units with (Σs)²/Σs² degrees of
     freedom, s being a unit's weighted square of the employees' score about its mean (the leading
     term of Bell and McCaffrey's): about a third of the units. A customer who answered twice
-    counts twice. With eight or more employees a unit the
-    corrected interval holds the truth in 97 to 98 % of studies; with five to eight, where λ
-    passes .5 by luck, in 93 to 96 %.
+    counts twice. With eight or more employees a unit the corrected interval holds the truth in
+    97 to 98 % of studies; with five to eight, where λ passes .5 by luck, in 93 to 96 %.
 
     References
     ----------
@@ -173,13 +173,15 @@ def link_teams(
     (staff, staff_missing), (buyers, missing) = sides
     cells = staff.merge(buyers, left_index=True, right_index=True)
     if within:
+        _check_shared(staff, buyers, "wave", f"`{within}` must name the same surveys")
         # who answers in several surveys is one person: the slope between is of the last
         last = max(cells.index.get_level_values("wave"), key=natural_order, default="")
         staff, buyers = (
             side[side.index.isin([last], "wave")].droplevel("wave") for side in (staff, buyers)
         )
-    _check(staff, buyers, persons, unit)
+    _check_shared(staff, buyers, "unit", f"`{unit}` must name the same units")
     both = staff.merge(buyers, left_index=True, right_index=True)
+    _check(staff, both, persons)
     slopes = _slopes(both, level)
     if within and len(both) >= FEWEST_UNITS:
         slopes.append(_within(cells, level))
@@ -206,19 +208,23 @@ def link_teams(
     )  # fmt: skip
 
 
-def _check(staff: pd.DataFrame, buyers: pd.DataFrame, persons: bool, unit: str) -> None:
-    if len(staff) and len(buyers) and not staff.index.isin(buyers.index).any():
+def _check_shared(staff: pd.DataFrame, buyers: pd.DataFrame, level: str, rule: str) -> None:
+    there, asked = (side.index.get_level_values(level) for side in (staff, buyers))
+    if len(there) and len(asked) and not there.isin(asked).any():
         raise ValueError(
-            f"`{unit}` must name the same units in both tables; got '{staff.index[0]}' of "
-            f"employees and '{buyers.index[0]}' of answers. Write the names alike."
+            f"{rule} in both tables; got '{there[0]}' of employees and '{asked[0]}' of answers. "
+            "Write the names alike."
         )
+
+
+def _check(staff: pd.DataFrame, both: pd.DataFrame, persons: bool) -> None:
     single = int((staff["n"] == 1).sum())
     if not persons and single > len(staff) / 2:
         raise ValueError(
             f"`persons` must be True where a unit is one person; got {single} of {len(staff)} "
             "units with one employee. Set persons=True, or name a column of larger units."
         )
-    if len(buyers) and not pooled_variance(buyers) > 0:
+    if len(both) and not pooled_variance(both, "_y") > 0:
         raise ValueError(
             "`customer_score` must vary within units; got no spread that is known. Give several "
             "answers a unit, or unit means with their `sd`."

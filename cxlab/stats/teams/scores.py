@@ -211,9 +211,10 @@ def unit_signs(
     Returns
     -------
     UnitResult
-        Its ``table``, per sign: ``sign``, ``n`` (units), ``centre`` (share of all), ``phi`` (spread
-        over that of chance), ``look_at`` (units), ``with_any_sign`` (units with one or more),
-        ``which`` (names of those to look at, empty where they are persons).
+        Its ``table``, per sign: ``sign``, ``n`` (units), ``centre`` (share of all units but those
+        beyond the limits) and ``phi`` (their spread over that of chance), ``look_at`` (units),
+        ``with_any_sign`` (units with one or more), ``which`` (names of those to look at, empty
+        where they are persons).
         Its ``units``: ``unit``, ``sign``, ``n``, ``share``, ``lower``, ``upper``, ``z``, ``look_at``: above
         the limit; of response, below it too. Fewer than ten units are not judged.
 
@@ -262,7 +263,7 @@ def unit_signs(
         table=with_display(
             table, caption="Units to look at, by sign",
             columns=("sign", "centre", "look_at", *([] if persons else ["which"]), "n"),
-            headers={"centre": "All together", "n": "Units"},
+            headers={"centre": "Usual share", "n": "Units"},
             units={"centre": "share", "look_at": "count"},
             about=f"limits that hold {100 * level:g} % of honest units, all signs together",
         ),

@@ -33,12 +33,17 @@ def unit_means(
 ) -> tuple[pd.DataFrame, int]:  # fmt: skip
     """Mean, n, Kish's effective n and variance of answers by unit (and ``within``); rows without.
 
-    Of a table ``unit, mean, n`` (and ``sd``) the means it holds. Of a design, its weights.
+    Of a table ``unit, mean, n`` (and ``sd``) the means it holds. Of a design, the weights of rows.
     """
     given = score == "mean" and "n" in column_names(data)
     numbers = [score, *(name for name in ("n", "sd") if given and name in column_names(data))]
     opened = open_frame(data, numbers={argument: numbers}, design=design, unit=unit, within=within)
     weights = opened.design.weights
+    if given and weights:
+        raise ValueError(
+            f"`weights` must be left out beside unit means; got '{weights}'. "
+            "Give means that are weighted already."
+        )
     rows = opened.rows()
     rows = rows[rows[weights] > 0] if weights else rows
     keys = [unit, *([within] if within else [])]
