@@ -447,6 +447,21 @@ def test_true_and_false_stand_beside_numbers():
     pd.testing.assert_frame_equal(one.table, judged(other, ["recommend", "complained"]).table)
 
 
+def test_a_blank_is_nobody_who_left():
+    rows = followed(100, 50)
+    # not followed to the horizon
+    early = ~rows["left_after"] & (rows.index % 3 == 0)
+    rows["days_followed"] = rows["days_followed"].mask(early, 60.0)
+    blank = rows.assign(left_after=rows["left_after"].astype(float).where(rows["left_after"] > 0))
+    for method in ("hold_out", "random_delay"):
+        arm = rows["arm"].replace("held out", "waiting") if method != "hold_out" else rows["arm"]
+        one, other = (
+            loop_effect(part.assign(arm=arm, listed_at=DAY, customer=range(150)), method=method)
+            for part in (rows, blank)
+        )
+        pd.testing.assert_frame_equal(one.table, other.table)
+
+
 def test_a_handful_on_one_side_is_hidden():
     table = loop_effect(followed(100, 9)).table
     assert table["note"].iloc[0] == "hidden: fewer than 10 customers on one side"

@@ -321,6 +321,30 @@ def test_e_value_by_hand():
     assert row["e_value_low"] == 1
 
 
+def test_a_slope_knows_how_few_carry_it():
+    """3 of 300 scored 0 and stayed, as 270 of all did; in .77 of studies it was "clear" by chance."""
+    scores = [0] * 3 + [9] * 297
+    gone = [False] * 270 + [True] * 30
+    table = retention_differences(linked(scores, np.where(gone, 50, 300), gone), "recommend")
+    row = table.set_index("contrast").loc["per score point"]
+    # Σ z² = 81 · 3 · .99; each of the three has .99² of what one alone would, the others .01²
+    assert row["se"] == pytest.approx(np.sqrt(900 / (81 * 3 * 0.99)))
+    total, squares = 3 * 0.99**2 + 297 * 0.01**2, 3 * 0.99**4 + 297 * 0.01**4
+    assert row["df"] == pytest.approx(total**2 / squares - 1)
+    assert row["p_value"] > 0.2
+    # 100 who scored low, of whom 10 left: as ever
+    many = linked([0] * 100 + [9] * 200, np.where(gone, 50, 300), [True] * 10 + gone[10:])
+    assert retention_differences(many, "recommend")["df"].iloc[0] == 299
+
+
+def test_of_few_customers_nothing_is_counted():
+    followed = two_periods(np.random.default_rng(14), 400)
+    split = DAY + pd.Timedelta(days=100)
+    few = followed.table[(followed.table["day"] >= split) | (followed.table["id"] < 9)]
+    with pytest.raises(ValueError, match=r"got 2025-\S+: fewer who answered before it. Later"):
+        compare_predictors(replace(followed, table=few), {"NPS": "recommend"}, split=split)
+
+
 def test_an_e_value_s_limit_knows_how_few_one_side_has():
     """All 12 detractors left: t on 11, and the variance of (1 + 12)/14, not none."""
     scores = [3] * 12 + [9] * 100

@@ -156,7 +156,10 @@ def loop_effect(
         within.append("owner")
     units = "owner" if method == "staggered_units" else None
     columns = {"days": DAYS, "left": LEFT, "by": within, "units": units}
-    rows, cut = _until_called(first_listings(follow_ups, control, columns), control, horizon)
+    rows = first_listings(follow_ups, control, columns)
+    # a blank is nobody who left
+    rows = rows.assign(**{LEFT: rows[LEFT].astype(float) > 0})
+    rows, cut = _until_called(rows, control, horizon)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     found = []
     for label, part in [(TOGETHER, rows), *(parts(rows, by) if by else [])]:
@@ -211,7 +214,7 @@ def _until_called(rows: pd.DataFrame, control: str, horizon: float) -> tuple[pd.
     days = (rows["called_later"] - pd.to_datetime(rows["listed_at"])).dt.days
     cut = ~rows["_called"] & (days < rows[DAYS])
     early = int((cut & (days < horizon)).sum())
-    followed = {DAYS: rows[DAYS].mask(cut, days), LEFT: rows[LEFT].astype(bool) & ~cut}
+    followed = {DAYS: rows[DAYS].mask(cut, days), LEFT: rows[LEFT] & ~cut}
     note = f"{early:,} of those waiting were called within {horizon:g} days and are followed until then"
     return rows.assign(**followed), note if early else ""
 
@@ -246,7 +249,7 @@ def _cells(rows: pd.DataFrame, keys: list[str], horizon: float) -> pd.DataFrame:
     """Of each list (or owner) and side that was followed so long: share staying, variance, sizes."""
     found = []
     for key, part in rows.groupby([*keys, "_called"]):
-        one = survival(part[DAYS], part[LEFT].astype(bool), horizon)
+        one = survival(part[DAYS], part[LEFT], horizon)
         observed = int((part[DAYS] >= horizon).sum())
         found.append((*key, one.estimate, one.variance(), observed, len(part)))
     columns = [*keys, "called", "share", "variance", "observed", "n"]
@@ -300,7 +303,7 @@ def agresti_caffo(share: Array, size: Array, level: float) -> Row:
 def _one_sided(rows: pd.DataFrame, horizon: float) -> Row:
     """Where nothing can be compared: the share of either side, and why."""
     sides = [rows[rows["_called"] == side] for side in (True, False)]
-    shares = [survival(s[DAYS], s[LEFT].astype(bool), horizon).estimate if len(s) else np.nan
+    shares = [survival(s[DAYS], s[LEFT], horizon).estimate if len(s) else np.nan
               for s in sides]  # fmt: skip
     note = f"no list has both sides followed for {horizon:g} days"
     if not all(len(side) for side in sides):
@@ -363,7 +366,7 @@ def _plan(rows: pd.DataFrame, row: pd.Series, horizon: float, level: float) -> p
         return pd.DataFrame()
     held, gain = float((~rows["_called"]).mean()), WORTH_SEEING / 100
     needed = hold_out_needed(stay, gain, held=held, level=level) if 0 < stay <= 1 - gain else np.nan
-    pace, month, followed = np.nan, "", (rows[DAYS] >= horizon) | rows[LEFT].astype(bool)
+    pace, month, followed = np.nan, "", (rows[DAYS] >= horizon) | rows[LEFT]
     if "listed_at" in rows:
         days = pd.to_datetime(rows["listed_at"]).dt.normalize()
         # who left early of a list that is not followed so long says nothing alone

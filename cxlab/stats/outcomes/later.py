@@ -69,7 +69,9 @@ def parts_at(
     known = (cut - day[day < cut]).dt.days - 1.0
     gone = early[LEFT].astype(bool) & (early[DAYS] <= known)
     early = early.assign(**{DAYS: np.minimum(early[DAYS], known), LEFT: gone})
-    for part, words in ((early, "before it had left by then"), (later, "from it on left")):
+    for part, when, left in (
+        (early, "before it", "had left by then"), (later, "from it on", "left")
+    ):  # fmt: skip
         n = part[followed.customer].nunique()
         stayed, weight = observed_outcomes(part, horizon)
         leavers, others = (
@@ -81,11 +83,14 @@ def parts_at(
                 if leavers >= FEWEST_LEAVERS
                 else ""
             )
+            told = f"{leavers:,} of {n:,} who answered {when} {left}{but}"
+            if 0 < n < min_group_size:
+                told = f"fewer who answered {when}"
             raise ValueError(
                 f"`split` must have {min_group_size} customers or more on either side, "
                 f"{FEWEST_LEAVERS} of whom left within {horizon:g} days and {FEWEST_LEAVERS} who did "
-                f"not; got {cut.date()}: {leavers:,} of {n:,} who answered {words}{but}. Later "
-                "periods cannot be judged yet: wait, or choose a shorter horizon."
+                f"not; got {cut.date()}: {told}. Later periods cannot be judged yet: wait, or "
+                "choose a shorter horizon."
             )
     own = later[weights].to_numpy(float) if weights else None
     return Parts(cut, early, later, *observed_outcomes(later, horizon, own))
