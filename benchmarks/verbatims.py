@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import resource
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -25,13 +26,31 @@ from cxlab.stats.verbatims import (
     typical_quotes,
 )
 from cxlab.stats.verbatims.coding import cohen_kappa
-from cxlab.stats.verbatims.correction import Comments, Correction, adjusted_gap, gap, share
+from cxlab.stats.verbatims.correction import (
+    Comments,
+    Correction,
+    adjusted_gap,
+    gap,
+    impact,
+    share,
+)
 from cxlab.stats.verbatims.prepared import spread
 from cxlab.survey.definition import Theme
 
 SHARES, EFFECTS = np.array([0.25, 0.12, 0.05]), np.array([-20.0, 10.0, 25.0])
 COMMENTS, CODED, ACCURACY = 3000, 300, 0.94
 LEVEL = 0.95
+#: What becomes otherwise in the period that 300 hand codes of an earlier one are lent to.
+RISES = {
+    "nothing changes": {},
+    "share 10 to 30 %": {"share": 0.3},
+    "share 10 to 20 %": {"share": 0.2},
+    "gap -60 to 0": {"gap": 0.0},
+    "scores 30 higher": {"level": 30.0},
+    "machine finds 6 of 10 it found": {"fade": 0.6},
+}
+#: Share of a theme's comments that a machine finds, and of the others that it takes for it.
+MACHINES = {"good": (0.95, 0.01), "poor": (0.6, 0.05)}
 
 
 def study(
@@ -129,6 +148,73 @@ def coverage(studies: int, design: str, accuracy: float = ACCURACY) -> pd.DataFr
     return table[columns]
 
 
+def two_periods(
+    rng: np.random.Generator, change: dict[str, float], machine: str, top_up: int
+) -> tuple[Comments, dict[str, float]]:
+    """A period with few hand codes, an earlier one that lends 300, and what is planted."""
+    n = 5000
+    own = np.repeat([False, True], n // 2)
+    true = {"share": change.get("share", 0.1), "gap": change.get("gap", -60.0)}
+    chance = np.column_stack([np.where(own, true["share"], 0.1), np.full((n, 2), (0.12, 0.05))])
+    truth = (rng.random((n, 3)) < chance).astype(float)
+    effect = np.where(own, true["gap"], -60.0) * truth[:, 0]
+    score = 40 + effect + truth[:, 1:] @ (10.0, 25.0) + rng.normal(0, 60, n)
+    score += change.get("level", 0.0) * own
+    score[~own] += score[own].mean() - score[~own].mean()
+    found, taken = MACHINES[machine]
+    found = np.where(own, found * change.get("fade", 1.0), found)[:, None]
+    codes = (rng.random((n, 3)) < np.where(truth == 1, found, taken)).astype(float)
+    stratum, hand = codes.any(axis=1).astype(int), np.full((n, 3), np.nan)
+    for side, size in ((~own, CODED), (own, top_up)):
+        for place in (0, 1):
+            chosen = rng.choice(np.flatnonzero(side & (stratum == place)), size // 2, False)
+            hand[chosen] = truth[chosen]
+    true |= {"adjusted gap": true["gap"], "impact": true["share"] * true["gap"]}
+    return Comments(codes, hand, score, own, np.ones(n), np.ones(n), stratum), true
+
+
+@one_blas_thread
+def share_rises(studies: int, change: str, machine: str, top_up: int) -> pd.DataFrame:
+    """Coverage where codes are lent and of own codes alone; median ratio of standard errors."""
+    rng, rows = np.random.default_rng(7), []
+    quantities = {
+        "share": share(0), "gap": gap(0), "adjusted gap": adjusted_gap(0, 3), "impact": impact(0),
+    }  # fmt: skip
+    for _ in range(studies):
+        lent, true = two_periods(rng, RISES[change], machine, top_up)
+        alone = replace(lent, hand=np.where(lent.own[:, None], lent.hand, np.nan))
+        units = np.column_stack([np.zeros(len(lent.own), int), np.arange(len(lent.own))])
+        made = {"lent": Correction(lent), "own": Correction(alone)}
+        for kind, quantity in quantities.items():
+            row = {"quantity": kind}
+            for name, one in made.items():
+                found = one.estimate(quantity)
+                variance, df = spread(found.influence, found.information, units)
+                row[f"{name}_se"] = se = float(np.sqrt(variance + found.unseen))
+                row[f"{name}_covers"] = inside(found.estimate, se, df, kind, true[kind], CODED)
+            row["se_ratio"] = row["lent_se"] / row["own_se"]
+            rows.append(row)
+    return pd.DataFrame(rows).groupby("quantity", sort=False).agg(
+        {"lent_covers": "mean", "own_covers": "mean", "se_ratio": "median"}
+    )  # fmt: skip
+
+
+def print_share_rises(studies: int) -> None:
+    """One line for each change, machine and top-up."""
+    print(
+        f"share rises, {studies} studies: coverage with 300 codes lent, of own codes alone, ratio of SE"
+    )
+    for machine in MACHINES:
+        for change in RISES:
+            for top_up in (40, 80):
+                table = share_rises(studies, change, machine, top_up)
+                told = "; ".join(
+                    f"{kind} {row['lent_covers']:.3f} {row['own_covers']:.3f} {row['se_ratio']:.2f}"
+                    for kind, row in table.iterrows()
+                )
+                print(f"{machine}, {change}, {top_up} own: {told}", flush=True)
+
+
 def speed(rows: int) -> None:
     """Processor time and peak memory of all steps on comments of about 25 words."""
     rng = np.random.default_rng(0)
@@ -193,3 +279,4 @@ def main(studies: int = 200) -> None:
     for design in ("simple", "clustered", "weighted"):
         print(f"{design}, {studies} studies, {COMMENTS:,} comments, {CODED} coded by hand")
         print(coverage(studies, design).round(3).to_string(), flush=True)
+    print_share_rises(studies)

@@ -445,6 +445,49 @@ def two_periods(found, coded_later=0, seed=0):
     return data, coded, pd.concat(drawn, ignore_index=True)
 
 
+def share_rises(seed, top_up=40):
+    """The theme's share rises from 10 to 30 %; the machine misses four of ten in both periods."""
+    rng = np.random.default_rng(seed)
+    own = np.arange(5000) >= 2500
+    truth = (rng.random((5000, 1)) < np.where(own, 0.3, 0.1)[:, None]).astype(float)
+    machine = np.where(rng.random((5000, 1)) < np.where(truth == 1, 0.6, 0.05), 1.0, 0.0)
+    stratum, hand = machine[:, 0].astype(int), np.full((5000, 1), NAN)
+    for side, size in ((own, top_up // 2), (~own, 150)):
+        for mark in (0, 1):
+            chosen = rng.choice(np.flatnonzero(side & (stratum == mark)), size, False)
+            hand[chosen] = truth[chosen]
+    return Correction(comments(machine, hand, np.zeros(5000), stratum, own=own))
+
+
+def test_lent_hand_codes_leave_intervals_right_where_a_share_rises():
+    inside, far = [], []
+    for seed in range(60):
+        found = share_rises(seed).estimate(share(0))
+        far.append(found.estimate - 0.3)
+        se = np.sqrt((found.influence**2).sum() + found.unseen)
+        inside.append(abs(far[-1]) < 1.96 * se)
+    assert np.mean(inside) >= 0.9
+    assert abs(np.mean(far)) < 0.05
+
+
+def test_lent_hand_codes_weigh_a_fifth_of_the_own():
+    made = share_rises(0)
+    own = made.comments.own[made.drawn.index]
+    assert (~own).sum() == 300
+    for stratum in (0, 1):
+        there = made.drawn.place == stratum
+        lent = made.drawn.part[there & ~own].sum()
+        assert lent / made.drawn.part[there & own].sum() == pytest.approx(0.2)
+
+
+def test_too_few_hand_codes_of_its_own_leave_a_period_counted_only():
+    data, coded, hand = two_periods((0.95, 0.4), coded_later=8)
+    found = theme_scores(data, coded, score="score", hand=hand, by="period")
+    assert found.of("2")["estimate"].isna().all()
+    alone = theme_scores(data, coded, score="score", hand=hand, by="period", pool=False)
+    assert alone.of("2")["estimate"].notna().any()
+
+
 def test_a_period_without_hand_codes_of_its_own_is_counted_only():
     data, coded, hand = two_periods((0.95, 0.4))
     found = theme_scores(data, coded, score="score", hand=hand, by="period")

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from cxlab.core.metric import nps_metric
+from cxlab.core.metric import Metric, nps_metric
 from cxlab.report.build import build_report
 from cxlab.report.notebooks import notebooks_folder, read_needs, unmet
 from cxlab.stats.verbatims import (
@@ -50,11 +50,22 @@ def test_the_answer_names_themes_and_what_the_machine_would_have_missed(demo):
     assert "Machine codes alone would have missed General praise" in findings.answer.text
     assert findings.answer.certainty == "clear"
     assert findings.answer.detail.startswith(
-        "corrected with 580 hand-coded comments, 530 of them lent"
+        "corrected with 670 hand-coded comments, 530 of them lent"
     )
     assert unfounded(findings, recorded(demo), words=["2025-Q3"]) == []
     clear = [one for one in findings if one.rule == "theme"]
     assert all(len(re.findall("“", one.detail)) == 2 for one in clear)
+
+
+def test_a_mean_reads_as_plain_english(demo):
+    metric = Metric("recommend", "mean", scale=(0, 10))
+    plain = theme_scores(
+        demo.answers, demo.themes, score=metric, hand=demo.hand, row="response_id", by="period",
+        groups=["2025-Q4"],
+    )  # fmt: skip
+    said = [one.text for one in plain.findings(who=demo.who, period="2025-Q4")]
+    assert "go with a lower mean score (of 10) beyond chance" in said[0]
+    assert not any("Mean, of" in one for one in said)
 
 
 def test_without_hand_codes_there_is_no_gap_no_figure_and_no_certainty(demo):
@@ -106,8 +117,17 @@ def test_wifi_is_new_where_it_was_planted():
     said = study_verbatims(study, period="2025-Q3")
     row = said.changes.set_index(["theme", "quantity"]).loc[("wifi", "share")]
     assert row["estimate"] > 3
-    assert row["p_adjusted"] < 0.05
-    assert any(one.text.startswith("WiFi: of a hundred comments") for one in said.findings())
+    # 50 hand codes of each period show it, were it the only theme that is compared
+    assert row["p_value"] < 0.05
+    assert not any(one.text.startswith("WiFi: of a hundred") for one in said.findings())
+    alone = said.changes.assign(
+        p_adjusted=said.changes["p_value"].where(said.changes["theme"] == "wifi", 1.0),
+        decided_low=said.changes["ci_low"], decided_high=said.changes["ci_high"],
+    )  # fmt: skip
+    told = [one.text for one in replace(said, changes=alone).findings() if one.rule == "new"]
+    assert re.match(
+        r"WiFi: of a hundred comments, \d+ \(.* more than in 2025-Q2 are on it", told[0]
+    )
 
 
 def test_periods_without_a_theme_in_common_are_refused():
@@ -144,10 +164,11 @@ def test_the_machines_drift_is_said():
         said.answers, said.themes, score=nps_metric("recommend"), hand=hand, row="response_id",
         by="period", groups=["2025-Q4"],
     )  # fmt: skip
-    assert any(
-        "errors differ from those of earlier periods on: WiFi" in one for one in drifted.notes
-    )
-    assert not any("errors differ" in one for one in said.scores.notes)
+    notes = [
+        next((one for one in found.notes if "errors differ from those of earlier" in one), "")
+        for found in (drifted, said.scores)
+    ]
+    assert ["WiFi" in note for note in notes] == [True, False]
 
 
 #: Frequent names of eight languages.

@@ -282,7 +282,7 @@ def study_coding(
     >>> study = load_study("demo")
     >>> hand = study_coding(study, study_themes(study, study.read()))
     >>> int(hand["row"].nunique())
-    580
+    670
     """
     if sheet is not None:
         return read_coding(sheet, themes)

@@ -21,6 +21,11 @@ Array = NDArray[np.float64]
 Quantity = Callable[[Array], Array]
 #: Errors of the machine added in each stratum, beside those that the hand codes show.
 UNSEEN = 0.5
+#: What codes of others weigh together, of the group's own of a stratum; and how often the square
+#: of what they change counts as variance. With these, intervals hold the truth in 93 of 100 studies
+#: or more where shares, gaps or scores change, and in 87 where a good machine comes to miss four of
+#: ten (benchmarks, "share rises"); codes that weigh more make them miss it far oftener.
+LENT, CHANGED = 0.2, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +90,8 @@ class Corrected:
         Its expected square if all answers were alike, for the degrees of freedom.
     unseen : float
         Variance of half an error more in each stratum than the sample shows (Jeffreys): no error
-        among 150 comments does not mean that there is none.
+        among 150 comments does not mean that there is none. Where codes are lent, also twice the
+        square of what they change: among others the machine may err otherwise.
     """
 
     estimate: float
@@ -168,7 +174,8 @@ class Correction:
         return Corrected(
             float(quantity(moments[None])[0]), tuning, float(quantity(self.all[None])[0]),
             self._influence(quantity, moments, tuning, hand, machine),
-            self._information(gradient, tuning), self._unseen(gradient, theme),
+            self._information(gradient, tuning),
+            self._unseen(gradient, theme) + CHANGED * self._changed(hand, machine, tuning) ** 2,
         )  # fmt: skip
 
     def sums(
@@ -252,13 +259,25 @@ class Correction:
         strata = self.comments.stratum
         mass = np.bincount(strata, self.mass, len(drawn.share))
         square = np.bincount(strata, self.mass * after[self.kind] ** 2, len(drawn.share))
-        number = np.bincount(drawn.place, minlength=len(drawn.share))
+        squares = _stratum_sums(drawn, drawn.part**2)
+        number = np.divide(1.0, squares, out=np.zeros(len(squares)), where=squares > 0)
         open_ = np.ones(len(mass)) if not len(drawn.place) else 1 - _seen(drawn)
         usable = (mass > 0) & (number > 0)
         size = np.where(usable, number, 1)
         # half an error more among n + 1 comments: δ²/n·½/(n + 1)
         each = UNSEEN * mass * square * open_ / (size * (size + 1))
         return float(each[usable].sum())
+
+    def _changed(self, hand: Array, machine: Array, tuning: float) -> float:
+        """What lent codes change in a figure: its correction by all codes less that by its own."""
+        drawn, own = self.drawn, self.comments.own[self.drawn.index]
+        differ = hand - tuning * machine[drawn.index]
+        known = np.where(own, drawn.part, 0.0)
+        size = _stratum_sums(drawn, known)
+        mean = np.divide(
+            _stratum_sums(drawn, known * differ), size, out=np.zeros(len(size)), where=size > 0
+        )
+        return float(drawn.share @ (_stratum_sums(drawn, drawn.part * differ) - mean))
 
     def _information(self, gradient: Array, tuning: float) -> Array:
         """Square of each comment's pull, by its score or, where scores don't count, by its weight."""
@@ -336,6 +355,7 @@ def _drawn(comments: Comments, mass: Array, census: bool) -> _Drawn:
     whole = (there > 0) & (known >= there * (1 - 1e-12))
     weight[whole[stratum]] = np.where(comments.own & coded, comments.weight, 0.0)[whole[stratum]]
     weight[there[stratum] == 0] = 0.0
+    weight = _with_little_lent(weight, comments.own, stratum)
     index = np.flatnonzero(weight > 0)
     place, number = stratum[index], np.bincount(stratum[index], minlength=strata)
     if ((there > 0) & ~whole & (number < 2)).any():
@@ -351,6 +371,13 @@ def _drawn(comments: Comments, mass: Array, census: bool) -> _Drawn:
     few = number[place] / np.maximum(number[place] - 1, 1)
     inflation = np.sqrt(sampled + (1 - sampled) * few)
     return _Drawn(index, place, part, there.astype(float), sampled, inflation)
+
+
+def _with_little_lent(weight: Array, own: NDArray[np.bool_], stratum: NDArray[np.int64]) -> Array:
+    """Weights of hand codes; those of others are, in each stratum, a part of the group's own."""
+    mine, lent = (np.bincount(stratum, np.where(side, weight, 0.0)) for side in (own, ~own))
+    most = np.divide(LENT * mine, lent, out=np.ones(len(lent)), where=lent > 0)
+    return np.where(own, weight, weight * np.minimum(most, 1.0)[stratum])
 
 
 def _tuned(hand: Array, machine: Array, drawn: _Drawn) -> float:

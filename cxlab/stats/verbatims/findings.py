@@ -13,13 +13,21 @@ from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.findings import Cells, Finding, Findings
 from cxlab.core.metric import Metric
-from cxlab.core.phrases import decimals_for, in_words, interval, listed, number, with_interval
+from cxlab.core.phrases import (
+    capital,
+    decimals_for,
+    in_words,
+    interval,
+    listed,
+    number,
+    with_interval,
+)
 from cxlab.stats.inference import ALPHA
 from cxlab.stats.metrics.differences import compare_groups
 from cxlab.stats.metrics.scorecard import scorecard
 from cxlab.stats.verbatims.codes import CodedComments
 from cxlab.stats.verbatims.coding import LEAST_ALPHA
-from cxlab.stats.verbatims.result import GAP, SHARE, ThemeScores
+from cxlab.stats.verbatims.result import GAP, SHARE, ThemeScores, score_words
 from cxlab.stats.verbatims.scores import NOT_CORRECTED
 from cxlab.survey.study import Study
 
@@ -100,7 +108,7 @@ def commenters(
         parts.append(difference[[*columns, "p_value"]].assign(group="difference"))
     table = pd.concat(parts, ignore_index=True).assign(unit=score.unit)
     return with_display(
-        table, caption=f"{score.title} of those who commented and of the silent", columns=("group", "estimate", "n"),
+        table, caption=f"{capital(score_words(score))} of those who commented and of the silent", columns=("group", "estimate", "n"),
         headers={"group": "Answers", "estimate": score.title}, level=level,
     )  # fmt: skip
 
@@ -136,7 +144,7 @@ def theme_findings(
 
 
 def _answer(scores: ThemeScores, table: pd.DataFrame, gaps: pd.DataFrame) -> Finding:
-    name = scores.metric.title
+    name = score_words(scores.metric)
     common: dict[str, Any] = {
         "kind": "answer",
         "subject": "themes",
@@ -217,7 +225,7 @@ def _who(who: pd.DataFrame, metric: Metric) -> Iterator[Finding]:
         (said["ci_high"] - said["ci_low"]) / 2, said["estimate"], [silent["estimate"]]
     )
     yield Finding(
-        text=f"{metric.title} of those who commented, {number(said['estimate'], decimals)}, {verb} that of the "
+        text=f"{capital(score_words(metric))} of those who commented, {number(said['estimate'], decimals)}, {verb} that of the "
         f"silent, {number(silent['estimate'], decimals)}",
         certainty="clear" if shown else "not settled", subject="commenters", rule="commenters",
         detail=f"difference {with_interval(apart['estimate'], apart['ci_low'], apart['ci_high'], references=[0.0])}; "
@@ -241,7 +249,7 @@ def _shown(
         worse = row["estimate"] < 0
         nearer, farther = sorted((abs(low), abs(high)))
         yield Finding(
-            text=f"{row['label']}: {scores.metric.title} is {number(abs(row['estimate']), decimals)} "
+            text=f"{row['label']}: {score_words(scores.metric)} is {number(abs(row['estimate']), decimals)} "
             f"({interval(nearer, farther, decimals)}) {'lower' if worse else 'higher'} where it is commented on",
             certainty="clear", subject=row["label"], rule="theme", direction="bad" if worse else "good",
             detail=f"about {int(row['n_theme']):,} comments{_quoted(quotes, row['theme'])}",

@@ -17,7 +17,7 @@ from cxlab.stats.verbatims.codes import PEOPLE, CodedComments
 from cxlab.stats.verbatims.coding import STRATA, coding_agreement, strata_of
 
 Array = NDArray[np.float64]
-#: Fewer hand codes of a stratum on either side say nothing about drift.
+#: Fewer hand codes of a stratum say nothing of how the machine errs in a group.
 FEWEST_EACH = 5
 
 
@@ -65,6 +65,16 @@ class Prepared:
             list(themes.themes), machine, machine if by_people else coded, by_people, drawn,
             stratum.to_numpy(int), weight, labels, units_of(data, design), agreement,
         )  # fmt: skip
+
+    def known(self, own: NDArray[np.bool_], themes: list[int], pool: bool) -> bool:
+        """Whether a group has hand codes of its own; where codes are lent, enough of every stratum."""
+        coded = ~np.isnan(self.hand[:, themes]).any(axis=1)
+        if not (pool and (coded & ~own).any()):
+            return bool((coded & own).any())
+        all_, mine = (
+            np.bincount(self.stratum[rows], minlength=len(STRATA)) for rows in (own, own & coded)
+        )
+        return bool((mine >= np.minimum(all_, FEWEST_EACH)).all())
 
     def comments(
         self, own: NDArray[np.bool_], score: Array, themes: list[int], pool: bool

@@ -142,7 +142,7 @@ class ThemeScores(Result):
         machine = rows[GAP]["machine"] if GAP in rows else pd.Series(dtype=float)
         table["machine"] = machine.reindex(table.index).astype(float)
         table["note"] = rows.get(GAP, shares)["note"].reindex(table.index).fillna("")
-        title = self.metric.title
+        title = score_words(self.metric)
         unit = f"+{self.metric.unit}"
         return with_display(
             table.reset_index(), caption=f"Themes, and {title} where they are commented on less where not",
@@ -158,6 +158,19 @@ class ThemeScores(Result):
         from cxlab.stats.verbatims.findings import theme_findings
 
         return theme_findings(self, **others)
+
+
+def score_words(metric: Metric) -> str:
+    """A score within a sentence.
+
+    Examples
+    --------
+    >>> score_words(Metric("overall", "mean", scale=(1, 5)))
+    'mean score (of 5)'
+    """
+    if metric.kind != "mean" or metric.words:
+        return metric.title
+    return f"mean score (of {metric.scale[1]:g})" if metric.scale else "mean score"
 
 
 def theme_changes(scores: ThemeScores, *, period: str, before: str | None = None) -> pd.DataFrame:
@@ -187,7 +200,7 @@ def theme_changes(scores: ThemeScores, *, period: str, before: str | None = None
     Notes
     -----
     Both figures lean on the same hand codes and may share clusters: their difference is
-    linearised as one statistic.
+    linearised as one statistic. What hand codes leave open of either is added.
 
     Examples
     --------
@@ -244,6 +257,10 @@ def theme_changes(scores: ThemeScores, *, period: str, before: str | None = None
     )  # fmt: skip
 
 
+def _variance(influence: Array, scores: ThemeScores) -> float:
+    return spread(influence, np.ones(len(influence)), scores.units)[0]
+
+
 def _change(
     scores: ThemeScores,
     key: tuple[str, str],
@@ -256,7 +273,10 @@ def _change(
     if np.isnan(difference):
         return None
     influence = scores.influences[period, *key] - scores.influences[before, *key]
-    variance, _ = spread(influence, np.ones(len(influence)), scores.units)
+    variance = _variance(influence, scores)
+    # what hand codes leave open of either figure
+    for name, row in ((before, first), (period, second)):
+        variance += row["se"] ** 2 - _variance(scores.influences[name, *key], scores)
     se, df = float(np.sqrt(variance)), float(min(first["df"], second["df"]))
     width = float(t_quantile(scores.level, df)) * se
     return (

@@ -92,8 +92,10 @@ def theme_scores(
     groups : sequence of str, optional
         Of ``by``: only these; default all.
     pool : bool
-        Whether hand codes of other periods correct a period too, within strata of the draw; a
-        period without any of its own is counted only, and drift of the machine is tested.
+        Whether hand codes of other periods help to correct a period, within strata of the draw:
+        together they weigh a fifth of its own, and what they change counts as error. A period
+        with fewer than five of its own in a stratum is counted only; drift of the machine is
+        tested.
     design : Design or mapping, optional
     level : float
     min_group_size : int
@@ -123,7 +125,9 @@ def theme_scores(
     Corrected moments are λ·M(machine, all) + Σ W_s·mean_s[M(hand) − λ·M(machine)] over the
     strata of the draw. λ, from 0 to 1, has the least variance. The variance adds the first
     phase (clusters and weights inside) to a jackknife of the hand sample; degrees of freedom
-    are Satterthwaite's. Shares have Wilson's interval on their effective size.
+    are Satterthwaite's. Shares have Wilson's interval on their effective size. Where codes are
+    lent, the variance holds twice the square of what they change: whether the machine errs as
+    before cannot be known from few codes, and a test of it would seldom find that it does not.
 
     References
     ----------
@@ -202,7 +206,7 @@ def _corrected(
     """Themes that a group's codes have, its corrected shares, and its corrected gaps."""
     there = [i for i in range(len(sheet.names)) if not np.isnan(sheet.machine[own, i]).any()]
     # codes of others are lent to those who can be compared with them
-    if not (~np.isnan(sheet.hand[:, there]).any(axis=1) & own).any():
+    if not sheet.known(own, there, pool):
         return there, None, None
     shares = Correction(sheet.comments(own, np.zeros(len(own)), there, pool))
     scored = sheet.comments(own, values, there, pool)
@@ -350,8 +354,8 @@ def _badge(sheet: Prepared, table: pd.DataFrame, labels: dict[str, str]) -> tupl
     notes = []
     if lent:
         notes.append(
-            f"{lent:,} hand codes of other periods are lent to this one, which has {own:,} of its own: taken to be "
-            "right as long as the machine errs alike."
+            f"{lent:,} hand codes of other periods are lent to this one, which has {own:,} of its own: they weigh a "
+            "fifth of these at most, because the machine may err otherwise now."
         )
     told = f"corrected with {own + lent:,} hand-coded comments" + (
         f", {lent:,} of them lent" if lent else ""

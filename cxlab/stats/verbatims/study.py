@@ -130,7 +130,7 @@ def study_verbatims(
     >>> from cxlab.survey.study import load_study
     >>> told = study_verbatims(load_study("demo"), period="2025-Q4")
     >>> told.scores.badge
-    'corrected with 580 hand-coded comments, 530 of them lent, α .97'
+    'corrected with 670 hand-coded comments, 530 of them lent, α .99'
     """
     until = study.periods[: study.periods.index(period) + 1] if period else study.periods
     answers = study.read(period=_coded(study, until), where=where, engine="pandas")

@@ -13,7 +13,8 @@ import pandas as pd
 
 #: Number of the stream beside the seed.
 STREAM = 18
-#: Comments coded by hand in each of the first two periods, and as a top-up in each later one.
+#: Comments coded by hand in each of the first two periods and in the last one, whose themes
+#: are read, and as a top-up in each other one.
 FIRST_CODED, TOP_UP = 140, 50
 #: Comments of a period that a second coder codes too; how often a coder overlooks a theme.
 SHARED, OVERLOOKED = 12, 0.05
@@ -172,8 +173,9 @@ def _coding(
     parts = [
         pd.DataFrame(columns=["row", "coder", "stratum", "probability", *truth.columns, "none"])
     ]
-    for place, period in enumerate(dict.fromkeys(relationship["period"])):
-        wanted = (FIRST_CODED if place < 2 else TOP_UP) // 2
+    periods = list(dict.fromkeys(relationship["period"]))
+    for period in periods:
+        wanted = (FIRST_CODED if period in (*periods[:2], periods[-1]) else TOP_UP) // 2
         for stratum, inside in ((WITH, found), (WITHOUT, ~found)):
             pool = np.flatnonzero(
                 commented & inside & (relationship["period"] == period).to_numpy()
