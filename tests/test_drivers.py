@@ -25,6 +25,7 @@ from cxlab.stats.drivers.estimands import use_and_quality
 from cxlab.stats.drivers.importance import importance
 from cxlab.stats.drivers.penalty_reward import Slopes, _classes
 from cxlab.stats.drivers.subsets import subset_sums
+from cxlab.stats.resampling import SampledSums, sampling_design
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -614,6 +615,20 @@ class TestShape:
     def test_cuts_out_of_order_are_refused(self):
         with pytest.raises(ValueError, match="low below high"):
             penalty_reward(ratings(), "overall", NAMES, cuts=(4, 2))
+
+
+@pytest.mark.parametrize(
+    "option", [{"by": "region"}, {"segments": ["region"]}, {"design": {"weights": "w"}}]
+)
+def test_sums_refuse_what_they_cannot_follow(option):
+    """They would have been passed over, and figures of all been read as of each region."""
+    table, matrices, unit = (lambda part: np.ones((1, 3))), (lambda sums: sums), np.arange(10)
+    sums = SampledSums(
+        labels={"praise": "Praise", "score": "Score"}, n=10, n_effective=10.0, df=9.0, table=table,
+        matrices=matrices, unit=unit, design=sampling_design(10),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=f"`{next(iter(option))}` must be left out where `data`"):
+        drivers(sums, "score", ["praise"], **option)
 
 
 class TestAirport:

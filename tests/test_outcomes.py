@@ -26,6 +26,7 @@ from cxlab.stats.outcomes import (
     value_at_stake,
 )
 from cxlab.stats.outcomes.differences import _fit, _row, fieller
+from cxlab.stats.outcomes.later import _skills
 from cxlab.stats.outcomes.survival import pseudo_values, survival
 from cxlab.survey.study import load_study
 from tests.unfounded import unfounded
@@ -335,6 +336,20 @@ def test_a_slope_knows_how_few_carry_it():
     # 100 who scored low, of whom 10 left: as ever
     many = linked([0] * 100 + [9] * 200, np.where(gone, 50, 300), [True] * 10 + gone[10:])
     assert retention_differences(many, "recommend")["df"].iloc[0] == 299
+
+
+def test_skill_is_known_as_from_those_who_left():
+    """12 of 400 left: Brier losses of .01 and of .81 under the prediction .9, all alike .97."""
+    stayed = np.r_[np.zeros(12), np.ones(388)]
+    losses, reference = {"score": (stayed - 0.9) ** 2}, (stayed - 0.97) ** 2
+    row = _skills(losses, reference, pd.Series(np.arange(400)), 0.95).iloc[0]
+    ratio = losses["score"].sum() / reference.sum()
+    moved = (losses["score"] - ratio * reference) / reference.sum()
+    few = (moved**2).sum() ** 2 / (moved**4).sum() - 1
+    assert 10 < few < 13
+    width = 100 * stdtrit(few, 0.975) * np.sqrt(400 / 399 * (moved**2).sum())
+    assert row["estimate"] == pytest.approx(100 * (1 - ratio))
+    assert row["ci_high"] - row["estimate"] == pytest.approx(width)
 
 
 def test_of_few_customers_nothing_is_counted():

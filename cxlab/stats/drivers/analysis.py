@@ -80,7 +80,8 @@ def drivers(
         Answers in a pandas, Polars, DuckDB, Ibis or PySpark frame. A rating ``x`` is
         blank unless answered; a text column ``x_missing`` beside it says why. Or sums that
         stand for answers, such as those of themes (`ThemeScores.sums`): the importances then
-        have no tests, and only ``method``, ``replicates``, ``seed`` and ``level`` count.
+        have no tests, and only ``method``, ``replicates``, ``seed``, ``level`` and ``labels``
+        count; ``by``, ``segments``, ``design`` and ``advocacy`` are refused.
     outcome : str
         Numeric column. Rows without an outcome are left out and counted.
     drivers : sequence of str, or mapping of str to str
@@ -190,7 +191,15 @@ def drivers(
     )
     _check_choices(options, replicates)
     if isinstance(data, SampledSums):
-        words = {**data.labels, **(drivers if isinstance(drivers, Mapping) else {})}
+        ignored = {"advocacy": advocacy, "design": design, "by": by, "segments": segments or None}
+        given = [name for name, value in ignored.items() if value is not None]
+        if given:
+            raise ValueError(
+                f"`{given[0]}` must be left out where `data` are sums, which hold no rows; got "
+                f"{ignored[given[0]]!r}. Make sums of each part, or with the design, instead."
+            )
+        words = {**data.labels, **(labels or {})}
+        words |= drivers if isinstance(drivers, Mapping) else {}
         names = driver_names(drivers, outcome)
         return sums_analysis(
             data,
