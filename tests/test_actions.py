@@ -779,6 +779,22 @@ def test_owners_are_compared_within_lists():
     assert abs(np.mean(gaps)) < 4
 
 
+def test_few_owners_that_began_are_known_as_few():
+    """Shares of 70 and 90 % beside ten of 80 and 85 % by turns: Welch's degrees of freedom, not 10."""
+    left = [6, 2] + [4, 3] * 5
+    rows = pd.DataFrame(
+        {"owner": np.repeat(list("abcdefghijkl"), 20), "arm": ["listed"] * 40 + ["waiting"] * 200,
+         "left_after": np.concatenate([np.arange(20) < one for one in left])}
+    )  # fmt: skip
+    rows["days_followed"] = np.where(rows["left_after"], 20.0, 200.0)
+    row = loop_effect(rows, method="staggered_units").table.iloc[0]
+    one, other = 0.02 / 2, 10 / 9 * 0.025**2 / 10
+    df = (one + other) ** 2 / (one**2 + other**2 / 9)
+    assert row["se"] == pytest.approx(100 * np.sqrt(one + other))
+    width = stdtrit(df, 0.975) * row["se"]
+    assert row["ci_high"] - row["estimate"] == pytest.approx(width)
+
+
 def test_owners_all_alike_have_no_interval():
     left = [False] * 40 + ([True] * 2 + [False] * 18) * 2
     rows = pd.DataFrame(

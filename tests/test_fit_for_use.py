@@ -140,6 +140,12 @@ def test_without_invitations_the_rate_is_not_declared(demo):
     assert findings.answer.text.endswith("The response rate is not declared")
 
 
+def test_a_small_response_rate_is_not_said_to_be_none(demo):
+    few = replace(demo.response, table=demo.response.table.assign(estimate=0.4))
+    _, findings = told(replace(demo, response=few))
+    assert "0.4 % of the invited answered" in findings.answer.text
+
+
 def with_missing(demo, share):
     table = demo.table.copy()
     table.loc[table["column"] == "recommend", "missing"] = share

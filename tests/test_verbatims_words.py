@@ -81,6 +81,17 @@ def test_without_hand_codes_there_is_no_gap_no_figure_and_no_certainty(demo):
     assert unfounded(findings, tables) == []
 
 
+def test_doubts_of_the_codes_never_hide_that_a_gap_is_no_effect(demo):
+    notes = (
+        "Coders agree too little (α below 0.667) on: WiFi.",
+        "The machine's errors differ from those of earlier periods on: Signs.",
+    )
+    doubted = replace(demo.scores, notes=notes)
+    doubt, association = (one.text for one in doubted.findings(who=demo.who).of_kind("caution"))
+    assert "WiFi. The machine's errors" in doubt
+    assert association.endswith("what would be gained")
+
+
 def test_nothing_shown_is_said(demo):
     nothing = replace(demo.scores, table=demo.scores.table.assign(p_adjusted=0.5, machine_p=0.5))
     findings = nothing.findings(who=demo.who, period="2025-Q4")

@@ -131,7 +131,7 @@ def loop_effect(
     Comparing those who were called with those who were not, or with their own earlier score,
     mistakes chance and choice for effect. Differences within lists are weighted by
     n₁n₀/(n₁ + n₀); the interval is Agresti and Caffo's on the size of a sample without censoring;
-    of staggered units Student's t on the owners' shares within lists.
+    of staggered units Welch's t on the owners' shares within lists.
 
     References
     ----------
@@ -349,11 +349,14 @@ def _of_units(rows: pd.DataFrame, by: list[str], horizon: float, level: float) -
     part = (table["share"] - side.transform("mean")) / side.transform("size")
     moved = (part * table["_list"].map(weight)).groupby([table["owner"], table["called"]]).sum()
     squares = (moved**2).groupby("called").sum()
-    se = float(np.sqrt((squares * units / (units - 1)).sum()))
+    spread = squares * units / (units - 1)
+    se = float(np.sqrt(spread.sum()))
     if se < 1e-7:
         note = "no interval: owners of a side are all alike"
         return {**found, "estimate": 100 * gap, "note": note}
-    width = float(t_quantile(level, int(units.sum()) - 2)) * se
+    # two owners that began beside twenty that wait are known as from two
+    df = spread.sum() ** 2 / (spread**2 / (units - 1)).sum()
+    width = float(t_quantile(level, df)) * se
     difference = {"estimate": gap, "se": se, "ci_low": gap - width, "ci_high": gap + width}
     note = _without_part(len(rows) - int(used.sum()), horizon)
     return {**found, **as_points(difference), "note": note}

@@ -119,8 +119,8 @@ def _answer(fit: FitForUse, worst: list[Finding]) -> Finding:
     if rate is None:
         silent = "The response rate is not declared"
     else:
-        answered = number(float(rate["estimate"]), 0)
-        silent = f"{answered} % of the invited answered; whether the silent differ is not known"
+        answered = _percent(float(rate["estimate"]) / 100)
+        silent = f"{answered} of the invited answered; whether the silent differ is not known"
         cells.append(Cells(RATES, {"segment": "everyone"}, ("estimate",)))
     head = f"{fit.n:,} answers"
     if fit.selection:

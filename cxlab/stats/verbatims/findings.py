@@ -292,16 +292,16 @@ def _new(changes: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _cautions(scores: ThemeScores, table: pd.DataFrame, who: pd.DataFrame) -> list[Finding]:
-    """At most two, the gravest first."""
+    """The gravest doubt of these figures, and always that a gap is no effect."""
     told = []
     if scores.badge == "not corrected":
         told.append(
             "Machine codes, not corrected: code some three hundred comments by hand for gaps, intervals and an answer"
         )
-    told += [
-        note.rstrip(".") for note in scores.notes if note.startswith("Coders agree too little")
-    ]
-    told += [note.rstrip(".") for note in scores.notes if note.startswith("The machine's errors")]
+    doubts = ("Coders agree too little", "The machine's errors")
+    coded = [note.rstrip(".") for note in scores.notes if note.startswith(doubts)]
+    if coded:
+        told.append(". ".join(coded))
     shares = table[(table["quantity"] == SHARE)].set_index("theme")
     praise = shares.loc[shares["tone"] == "praise"]
     praised = praise["estimate"].fillna(praise["machine"]).sum()
@@ -309,11 +309,12 @@ def _cautions(scores: ThemeScores, table: pd.DataFrame, who: pd.DataFrame) -> li
         told.append(
             "Hardly any comment is praise: where the question asks for faults, comments say how often, not how good"
         )
-    told.append(
+    association = (
         "Comments are of those who commented; a gap is association, not what would be gained"
     )
     return [
-        Finding(kind="caution", text=one, rule="caution", reference=LEAST_ALPHA) for one in told[:2]
+        Finding(kind="caution", text=one, rule="caution", reference=LEAST_ALPHA)
+        for one in (*told[:1], association)
     ]
 
 
