@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import nbformat
 import pytest
@@ -112,6 +113,23 @@ def test_displays_without_number_are_shortened(tmp_path, monkeypatch):
     shown = nbformat.read(page.with_suffix(".ipynb"), as_version=4).cells[3].outputs
     assert 900 < len(shown) < 1_000
     assert "This cell showed more than 100,000 characters of text" in page.read_text()
+
+
+def test_a_busy_machine_loses_no_display(tmp_path, monkeypatch):
+    process, waited = execute.LimitedClient.process_message, []
+
+    def slowly(self, *message):
+        if len(waited) < 20:  # a fifth of a second for each of the first, others come meanwhile
+            waited.append(time.sleep(0.2))
+        return process(self, *message)
+
+    monkeypatch.setattr(execute.LimitedClient, "process_message", slowly)
+    monkeypatch.setattr(execute, "ARRIVAL_SECONDS", 5)
+    path = write_notebook(tmp_path, "for i in range(4_000): display(i)\nprint('the last')")
+    page = build_report(path, tmp_path / "out")
+    outputs = nbformat.read(page.with_suffix(".ipynb"), as_version=4).cells[3].outputs
+    assert len(outputs) == 4_001
+    assert outputs[-1]["text"] == "the last\n"
 
 
 def test_a_display_in_pieces_is_one_text(tmp_path):
