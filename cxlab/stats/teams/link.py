@@ -200,12 +200,16 @@ def link_teams(
         n_missing=pd.DataFrame(
             {"column": [employee_score, customer_score], "n_missing": [staff_missing, missing]}
         ),
-        notes=tuple(
-            f"Units with {who} only, left out: {len(side) - len(both):,}."
-            for who, side in (("employees", staff), ("customers", buyers))
-            if len(side) > len(both)
-        ),
+        notes=_left_out(staff, buyers, both),
     )  # fmt: skip
+
+
+def _left_out(staff: pd.DataFrame, buyers: pd.DataFrame, both: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(
+        f"Units with {who} only, left out: {len(side) - len(both):,}."
+        for who, side in (("employees", staff), ("customers", buyers))
+        if len(side) > len(both)
+    )
 
 
 def _check_shared(staff: pd.DataFrame, buyers: pd.DataFrame, level: str, rule: str) -> None:

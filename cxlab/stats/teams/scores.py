@@ -242,15 +242,14 @@ def unit_signs(
             "`answered` must be a column of `invited`; got None. Name the one that says who answered."
         )
     rows = open_frame(answers, numbers={"score": score, "delay": delay}, unit=unit).rows()
-    given = {TOP: (score, *_flagged(rows, unit, score, rows[score].between(*top)))}
+    given = {TOP: _flagged(rows, unit, score, rows[score].between(*top))}
     if invited is not None:
         sent = open_frame(invited, numbers={"answered": answered}, unit=unit).rows()
-        came = str(answered)
-        given[RESPONSE] = (came, *_flagged(sent, unit, came, sent[came] > 0))
+        given[RESPONSE] = _flagged(sent, unit, str(answered), sent[str(answered)] > 0)
     if delay is not None:
-        given[QUICK] = (delay, *_flagged(rows, unit, delay, rows[delay] <= quick))
+        given[QUICK] = _flagged(rows, unit, delay, rows[delay] <= quick)
     each = 1 - (1 - level) / len(given)
-    judged = [_judged(sign, table, each, min_group_size) for sign, (_, table, _) in given.items()]
+    judged = [_judged(sign, table, each, min_group_size) for sign, (table, _) in given.items()]
     every = pd.concat(judged, ignore_index=True)
     signs = every.groupby("sign", sort=False)
     table = signs.agg(n=("unit", "size"), centre=("centre", "first"), phi=("phi", "first"),
@@ -274,19 +273,17 @@ def unit_signs(
             units={"lower": "share", "upper": "share"},
         ),
         every=shown,
-        n_missing=pd.DataFrame(
-            [(column, missing) for column, _, missing in given.values()],
-            columns=["column", "n_missing"],
-        ),
+        n_missing=pd.DataFrame([missing for _, missing in given.values()]),
     )  # fmt: skip
 
 
 def _flagged(
     rows: pd.DataFrame, unit: str, column: str, flag: pd.Series
-) -> tuple[pd.DataFrame, int]:
-    """Shares of units; rows without a unit or an answer."""
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Shares of units; rows without a unit or an answer, as a row of `n_missing`."""
     marked = rows.assign(_flag=flag.astype(float).where(rows[column].notna()))
-    return unit_means(marked, unit=unit, score="_flag")
+    shares, missing = unit_means(marked, unit=unit, score="_flag")
+    return shares, {"column": column, "n_missing": missing}
 
 
 def _judged(sign: str, units: pd.DataFrame, level: float, least: int) -> pd.DataFrame:
