@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cxlab.core.characters import visible_text
+from cxlab.survey.exports.export import vocabulary
 
 if TYPE_CHECKING:
     from cxlab.survey.drafting.profile import Profile
@@ -25,52 +26,10 @@ RESERVED = {"period", "stratum_clusters"}
 #: What stands between a question and its item in a joined header.
 _JOINTS = re.compile(r"(?:[?:.]?\s+[|–—-]\s+|[:?]\s+|\.\s+|\s*\[|\s*->\s*|\s*>>\s*|__)")
 
-#: All that the header of a column of customers may say besides `HINTS["customer"]`.
-BESIDE_CUSTOMER = frozenset({
-    *("id", "ids", "no", "nr", "num", "number", "code", "key", "hash", "hashed", "ref", "uuid"),
-    *("reference", "guid", "the", "our", "unique", "of", "anonymous", "anonymised", "anonymized"),
-})  # fmt: skip
-HINTS: dict[str, str] = {
-    "id": r"id|ids|respid|resp|respnum|respondent|response|record|recordid|responseid|"
-    r"respondentid|responsenum|case|caseid|uuid|guid|key|rowid|row|nr|no|number|num|index|interview",
-    "customer": r"customer|customers|client|account|member|user|guest|passenger|subscriber|"
-    r"patient|contact|cust|custid|customerid|clientid|userid|panelist",
-    "weight": r"weight|weights|weighting|wt|wgt|weightvar|gewicht|pond|poids|peso|fexp",
-    "strata": r"strata|stratum",
-    "cluster": r"cluster|clusters|psu",
-    "period": r"period|wave|quarter",
-    "outcome": r"overall|osat|whole|general|generally|total|altogether",
-    "satisfaction": r"satisf\w*|sat|csat",
-    "recommend": r"recommend\w*|nps|netpro|promoter|ltr|refer|referral|advocacy",
-    "rating": r"rating|rate|rated|score|satisf\w*|sat|csat|osat|ease|easy|effort|ces|quality|"
-    r"agree|agreement|likely|likelihood|happy|helpful\w*|friendl\w*|clean\w*|recommend\w*|nps",
-    "segment": r"gender|sex|age|agegroup|region|country|state|city|county|language|lang|segment|"
-    r"tier|income|education|marital|occupation|job|brand|type|category|purpose|group|cohort|"
-    r"class|browser|airline|zone|district|ethnicity|race|party|status|method|source|household|"
-    r"generation|market|wording|version|arm|code|zip|postcode|sector|industry|role|"
-    r"channel|store|branch|site|plan|department|product|device|platform|route|gate|team|agent|"
-    r"location|area",
-    "date": r"dates?|day|time|timestamp|datetime|when|started|ended|completed|submitted|created|"
-    r"updated|responded|recorded|answered|visited",
-    # these name touchpoints as often as they tell rows apart
-    "either": r"channel|store|branch|site|plan|department|product|device|platform|route|gate|team|"
-    r"agent|location|area|wait|waiting|price|cost|fee|size|progress",
-    "number": r"minutes|mins|hours|days|weeks|seconds|secs|count|visits|times|nights|spend|spent|"
-    r"price|amount|revenue|sales|cost|fee|duration|wait|waiting|distance|tenure|years|months|"
-    r"quantity|qty|children|people|flights|trips|orders|calls|size|how many|frequency|latitude|"
-    r"longitude|progress",
-    # people, and what stands beside them in the header of a column of ids
-    "person": r"customers?|clients?|members?|users?|guests?|passengers?|subscribers?|patients?|"
-    r"contacts?|respondents?|participants?|panelists?|employees?|staff|agents?|advisors?|cashiers?",
-    # tell rows apart wherever they stand, also in a battery
-    "demographic": r"district|region|county|country|gender|sex|zip|zipcode|postcode|income|"
-    r"ethnicity|marital|zone|province|borough|ward|precinct|municipality|commune",
-    "personal": r"email|mail|e mail|phone|telephone|mobile|ip|ip address|ipaddress|first name|"
-    r"last name|firstname|lastname|surname|full name|latitude|longitude|locationlatitude|"
-    r"locationlongitude|recipientemail|recipientlastname|recipientfirstname|address|browser|"
-    r"user agent|useragent|externalreference|distributionchannel",
+_VOCABULARY = vocabulary()
+_HINTS = {
+    name: re.compile(rf"\b(?:{'|'.join(words)})\b") for name, words in _VOCABULARY["hints"].items()
 }
-_HINTS = {name: re.compile(rf"\b(?:{pattern})\b") for name, pattern in HINTS.items()}
 
 
 def words_of(header: str) -> str:
@@ -87,7 +46,7 @@ def words_of(header: str) -> str:
 
 
 def hints(header: str, *names: str, most: int | None = None) -> bool:
-    """Whether a header, of so many words at most, holds a word of one of the `HINTS`.
+    """Whether a header, of so many words at most, holds a word of one of the ``[hints]``.
 
     Examples
     --------
@@ -112,7 +71,7 @@ def names_a_customer(header: str) -> bool:
     """
     words = words_of(header).split()
     others = [word for word in words if not _HINTS["customer"].fullmatch(word)]
-    return len(others) < len(words) and set(others) <= BESIDE_CUSTOMER
+    return len(others) < len(words) and set(others) <= set(_VOCABULARY["customers"]["beside"])
 
 
 def names_people(header: str) -> bool:
@@ -216,46 +175,14 @@ def ignore_pattern(header: str) -> str:
     return " ".join(header.strip().lstrip("*").split()).replace("[", "[[]")
 
 
-#: Family: words for, words against.
-_FAMILIES: dict[str, tuple[str, str]] = {
-    "satisfaction": (r"satisf\w+", r"(?:dis|un)satisf\w+"),
-    "favour": (r"favou?r\w*", r"unfavou?r\w*"),
-    "agreement": (r"agree\w*", r"disagree\w*"),
-    "likelihood": (r"likely|probable", r"unlikely|improbable"),
-    "ease": (r"eas[yi]\w*", r"difficult\w*|hard"),
-    "happiness": (r"happy|pleased|delighted", r"unhappy|displeased"),
-    "helpfulness": (r"helpful", r"unhelpful"),
-    "comfort": (r"comfortable", r"uncomfortable"),
-    "cleanliness": (r"clean", r"dirty|unclean"),
-    "friendliness": (r"friendly", r"unfriendly"),
-    "clarity": (r"clear", r"unclear"),
-    "usefulness": (r"useful", r"useless"),
-    "reliability": (r"reliable", r"unreliable"),
-    "importance": (r"important", r"unimportant"),
-    "speed": (r"fast|quick\w*", r"slow\w*"),
-    "safety": (r"safe", r"unsafe"),
-    "tone": (r"positive\w*", r"negative\w*"),
-    "expectation": (r"better|above", r"worse|below"),
-    "manner": (r"well", r"badly|poorly"),
-    "interest": (r"interested", r"uninterested|disinterested"),
-    "confidence": (r"confident", r"unconfident"),
-    "intention": (r"would|will", r"would not|wouldn't|will not|won't"),
-}
 _SIDES = {
     family: (re.compile(rf"\b(?:{pro})\b"), re.compile(rf"\b(?:{contra})\b"))
-    for family, (pro, contra) in _FAMILIES.items()
+    for family, (pro, contra) in _VOCABULARY["families"].items()
 }
-#: Strength of a word beside the family's; 3 without one.
-_STRENGTHS: tuple[tuple[float, re.Pattern[str]], ...] = tuple(
-    (strength, re.compile(rf"\b(?:{words})\b"))
-    for strength, words in (
-        (5.0, r"extremely|completely|totally|strongly|absolutely|definitely|entirely|fully"),
-        (4.0, r"very|highly|mostly|much|far|really"),
-        (2.5, r"moderately|fairly|quite|rather|generally|reasonably|tend to|probably"),
-        (2.0, r"somewhat|partly|partially|mildly"),
-        (1.0, r"slightly|a little|a bit"),
-    )
-)
+_STRENGTHS = {
+    float(strength): re.compile(rf"\b(?:{'|'.join(words)})\b")
+    for strength, words in _VOCABULARY["strengths"].items()
+}
 _NEUTRAL = re.compile(
     r"\b(?:neutral|neither|indifferent|mixed|might or might not|no difference|about the same|"
     r"the same|undecided|nor)\b"
@@ -264,22 +191,8 @@ _NOT_AT_ALL = re.compile(r"\bnot at all\b|\bnot in the least\b")
 _NOT_VERY = re.compile(r"\bnot (?:very|so|too|that|particularly|really|especially)\b")
 _NOT = re.compile(r"\bnot\b(?! sure)")
 
-_QUALITY: dict[str, float] = {
-    **dict.fromkeys(("unacceptable",), -6),
-    **dict.fromkeys(("terrible", "awful", "horrible", "dreadful", "extremely poor"), -5),
-    **dict.fromkeys(("very poor", "very bad"), -4),
-    **dict.fromkeys(("poor", "bad"), -3),
-    **dict.fromkeys(("below average", "needs improvement", "mediocre"), -2),
-    **dict.fromkeys(("fair",), -0.5),
-    **dict.fromkeys(("average", "ok", "okay", "so-so", "neutral", "acceptable", "adequate"), 0),
-    **dict.fromkeys(("neither good nor bad", "neither good nor poor"), 0),
-    **dict.fromkeys(("satisfactory",), 1),
-    **dict.fromkeys(("above average",), 2),
-    **dict.fromkeys(("good",), 3),
-    **dict.fromkeys(("very good",), 4),
-    **dict.fromkeys(("great",), 4.5),
-    **dict.fromkeys(("excellent",), 5),
-    **dict.fromkeys(("outstanding", "exceptional", "superb"), 6),
+_QUALITY = {
+    text: float(height) for height, texts in _VOCABULARY["quality"].items() for text in texts
 }
 
 
@@ -341,7 +254,7 @@ def level_of(text: str) -> Level | None:
 def _on_side(family: str, folded: str, against: bool, favourable: bool) -> Level | None:
     if _NEUTRAL.search(folded) or (against and favourable):
         return Level(family, 0.0)
-    strength = next((s for s, words in _STRENGTHS if words.search(folded)), 3.0)
+    strength = next((s for s, words in _STRENGTHS.items() if words.search(folded)), 3.0)
     if against:
         return Level(family, -strength, mirrored=True)
     if _NOT_AT_ALL.search(folded):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,57 +24,8 @@ NUMBER_CODES: dict[int, str] = {
     **dict.fromkeys((98, 998, 88, 888, -8, -88, -98), "don't know"),
     **dict.fromkeys((66, 96, 666, 996, -6, -66, -96), "never used"),
 }
-_NO_ANSWER = """
-blank; (blank); no answer; no response; not answered; no reply; missing; system missing; null;
-nan; none; na; #n/a; #na; #null!; refused; refuse; refusal; declined; declined to answer;
-decline to answer; decline to state; prefer not to say; prefer not to answer;
-prefer not to disclose; prefer not to state; i prefer not to say; i'd rather not say;
-rather not say; don't want to answer; skip; skipped; omitted; unanswered; empty; not stated;
-not given; not provided; not available; unavailable; don't know or refused; <na>; nat
-"""
-_NEVER_USED = """
-n/a; n.a.; n.a; not applicable; does not apply; doesn't apply; not relevant;
-irrelevant; never used; never used it; never; not used; did not use; did not use it; didn't use;
-didn't use it; haven't used; haven't used it; have not used; have not used it; don't use;
-do not use; never tried; never visited; did not visit; not visited; didn't visit; not experienced;
-did not experience; no experience; unfamiliar; not familiar; never heard of it; never heard of;
-not at this visit; not this time; did not purchase; not purchased
-"""
-_DONT_KNOW = """
-don't know; dont know; do not know; i don't know; i do not know; dk; d/k; don't know/not sure;
-unsure; not sure; i'm not sure; no opinion; can't say; cannot say; can't tell; can't rate;
-cannot rate; unable to rate; unable to say; unable to answer; can't remember; don't remember;
-do not remember; can't recall; don't recall; dk/na; don't know/refused;
-i don't understand this question; don't understand the question
-"""
-_NOT_ASKED = """
-not asked; not shown; not displayed; question not asked; not seen; logic skip; inapplicable;
-inapplicable question; not in universe; valid skip; legitimate skip
-"""
-_INVALID = "#value!; #ref!; #div/0!; #name?; #num!; error; inf; -inf; infinity"
 #: Characters of the longest text that can be a reason.
 LONGEST = 60
-_SIGNS = {".", "..", "...", "-", "--", "---", "–", "—", "_", "?", "??", "*", "/"}
-#: Words that are answers of their own among the values of a segment.
-_VALUES_OF_SEGMENTS = {
-    *("none", "never", "*", "/", "error", "unfamiliar", "not familiar", "not available"),
-    *("not relevant", "irrelevant", "unsure", "not sure", "no opinion", "not used", "don't use"),
-    *("i don't understand this question", "don't understand the question", "no experience"),
-    *("never used", "never visited", "never tried", "not visited", "do not use", "not seen"),
-}
-#: Words that tell the reason of a code that is certainly missing.
-_TOLD = (
-    ("not asked", r"not asked|not shown|not displayed|skip pattern|routed|routing|filter\w*|"
-                  r"inapplicable|logic|not in (?:this )?wave|split"),
-    ("never used", r"not applicable|n/?a\b|never|(?:not|n't) (?:use|visit|experience|apply)\w*|"
-                   r"no experience|does not apply"),
-    ("don't know", r"know|unsure|not sure|can(?:'t|not| not) (?:say|rate|tell|choose)|no opinion|"
-                   r"undecided|remember"),
-    ("invalid", r"invalid|out of range|error|multiple|uncodeable|implausible"),
-    ("no answer", r"refus\w*|no answer|answer|missing|blank|declin\w*|prefer not|skip\w*|"
-                  r"no response|unanswered"),
-)  # fmt: skip
-_TOLD_BY = [(reason, re.compile(rf"\b(?:{words})", re.IGNORECASE)) for reason, words in _TOLD]
 
 
 @dataclass(frozen=True)
@@ -204,18 +156,16 @@ def _in_words(codes: Mapping[str, str]) -> str:
     return "; ".join(f"{code} = {label}" for code, label in codes.items())
 
 
-def _words(listed: str, reason: str) -> dict[str, str]:
-    return {" ".join(word.split()): reason for word in listed.split(";")}
+@functools.cache
+def vocabulary() -> dict[str, dict[str, list[str]]]:
+    """Words by which a draft knows what headers and answers say."""
+    path = Path(__file__).parents[1] / "words.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-_REASONS = {
-    **_words(_NO_ANSWER, "no answer"),
-    **_words(_NEVER_USED, "never used"),
-    **_words(_DONT_KNOW, "don't know"),
-    **_words(_NOT_ASKED, "not asked"),
-    **_words(_INVALID, "invalid"),
-    **dict.fromkeys(_SIGNS, "no answer"),
-}
+@functools.cache
+def _reasons() -> dict[str, str]:
+    return {text: reason for reason, texts in vocabulary()["missing"].items() for text in texts}
 
 
 # a draft asks about every text of a column again and again
@@ -234,8 +184,8 @@ def missing_reason(text: str, *, segment: bool = False) -> str | None:
         return None
     folded = " ".join(text.casefold().replace("’", "'").replace("`", "'").split())
     for form in _forms(folded):
-        if form in _REASONS and not (segment and form in _VALUES_OF_SEGMENTS):
-            return _REASONS[form]
+        if form in _reasons() and not (segment and form in vocabulary()["segments"]["values"]):
+            return _reasons()[form]
     return None
 
 
@@ -246,7 +196,7 @@ def _forms(folded: str) -> list[str]:
     parts = re.split(r"\s+[-–—/|]\s+|\s+or\s+", outside)
     uncoded = re.sub(r"^-?\d{1,4}\s*[-–—:.=)]\s*(?=[a-z])", "", folded)
     plain = [folded, folded.strip(" .!:;,*'\"()[]"), uncoded, outside, within[1] if within else ""]
-    every_part = parts[:1] if all(part in _REASONS for part in parts) else []
+    every_part = parts[:1] if all(part in _reasons() for part in parts) else []
     return [form for form in [*plain, *every_part] if form]
 
 
@@ -264,8 +214,8 @@ def declared_reason(code: str, label: str) -> str:
     if known:
         return known
     plain = label.replace("’", "'")
-    for reason, words in _TOLD_BY:
-        if words.search(plain):
+    for reason, words in vocabulary()["told"].items():
+        if re.search(rf"\b(?:{'|'.join(words)})", plain, re.IGNORECASE):
             return reason
     whole = re.fullmatch(r"-?\d{1,6}", code)
     return NUMBER_CODES.get(int(code), "no answer") if whole and not label else "no answer"
