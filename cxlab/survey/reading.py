@@ -25,12 +25,11 @@ from cxlab.survey.sources import (
     Beside,
     RawTable,
     beside_source,
-    check_same_headers,
     engine_of,
     given_tables,
     raw_frame,
 )
-from cxlab.survey.store import CleanPart, Store, answers_schema, as_schema, duckdb_rows
+from cxlab.survey.store import CleanPart, Memory, Store, answers_schema, as_schema, duckdb_rows
 
 #: What clean answers can be read with, and how it is written.
 ENGINES = {
@@ -93,9 +92,24 @@ def as_periods(period: str | Sequence[str] | None) -> list[str] | None:
 def read_files(table: Table, raws: RawTables, asked: Asked, store: Store) -> Any:
     """Clean answers of declared files: a pandas frame, or a lazy one of the engine."""
     engine = asked.engine or usual_engine(raws)
+    keep: Memory | Store = Memory(asked.wanted) if engine == "pandas" else store
+    found: dict[str, list[Findings]] = {}
+    parts: list[CleanPart] = []
+    for period, files in raws.items():
+        _check_headers(files, [keep.find(table, period, raw) for raw in files])
+        own = [keep.clean(table, period, raw) for raw in files]
+        found[period] = [part.findings for part in own]
+        _check_found(table, found[period], asked.wanted)
+        keep.check_ids(table, own, _name_of(files), asked.wanted)
+        parts += own
+    zones = common_zones(table, found)
     if engine == "pandas":
-        return _read_in_memory(table, raws, asked)
-    return _read_copies(table, raws, engine, asked, store)
+        rows = nw.from_native(_as_pandas(table, parts, zones)).lazy()
+    else:
+        rows = scan(parts, table, engine)
+        if asked.wanted is not None and "" in raws:
+            rows = rows.filter(nw.col("period").is_in(asked.wanted))
+    return _joined(rows, table, found, asked)
 
 
 def read_source(table: Table, source: Any, asked: Asked, store: Store, folder: Path) -> Any:
@@ -118,42 +132,6 @@ def usual_engine(raws: RawTables) -> str:
     """What reads files when nobody says it: by their size."""
     size = sum(_text_bytes(raw.path) for files in raws.values() for raw in files)
     return "duckdb" if size > MOST_BYTES else "pandas"
-
-
-def _read_in_memory(table: Table, raws: RawTables, asked: Asked) -> Any:
-    found: dict[str, list[Findings]] = {}
-    chunks: list[pa.Table] = []
-    for period, files in raws.items():
-        _check_headers(files, [None] * len(files))
-        found[period] = []
-        own: list[pa.Table] = []
-        for raw in files:
-            cleaner = Cleaner(table, period, raw.name)
-            own += [cleaner.clean(chunk, asked.wanted) for chunk in raw.chunks()]
-            found[period].append(cleaner.findings)
-        _check_found(table, found[period], asked.wanted)
-        _check_ids(table, own, _name_of(files))
-        chunks += own
-    rows = nw.from_native(_as_pandas(table, chunks, common_zones(table, found))).lazy()
-    return _joined(rows, table, found, asked)
-
-
-def _read_copies(table: Table, raws: RawTables, engine: str, asked: Asked, store: Store) -> Any:
-    found: dict[str, list[Findings]] = {}
-    parts: list[CleanPart] = []
-    for period, files in raws.items():
-        copies = [store.find(table, period, raw) for raw in files]
-        _check_headers(files, [copy.findings.headers if copy else None for copy in copies])
-        own = [store.clean(table, period, raw) for raw in files]
-        found[period] = [part.findings for part in own]
-        _check_found(table, found[period], asked.wanted)
-        store.check_ids(table, own, _name_of(files), asked.wanted)
-        parts += own
-    common_zones(table, found)
-    rows = scan(parts, table, engine)
-    if asked.wanted is not None and "" in raws:
-        rows = rows.filter(nw.col("period").is_in(asked.wanted))
-    return _joined(rows, table, found, asked)
 
 
 def raw_cells(
@@ -206,11 +184,19 @@ def _text_bytes(path: Path | None) -> int:
     return path.stat().st_size * (GZIP_RATIO if path.suffix.lower() == ".gz" else 1)
 
 
-def _check_headers(files: Sequence[RawTable], known: Sequence[list[str] | None]) -> None:
+def _check_headers(files: Sequence[RawTable], copies: Sequence[CleanPart | None]) -> None:
     """Refuse files of one table whose headers differ; of those cleaned before, they are known."""
-    if len(files) > 1:
-        headers = [seen or raw.headers for raw, seen in zip(files, known, strict=True)]
-        check_same_headers(headers, [raw.name for raw in files])
+    if len(files) == 1:
+        return
+    first: set[str] = set()
+    for raw, copy in zip(files, copies, strict=True):
+        headers = set(copy.findings.headers if copy else raw.headers)
+        first = first or headers
+        if other := sorted(headers ^ first):
+            raise ValueError(
+                f"{raw.name} must have the columns of {files[0].name}; '{other[0]}' is in one of "
+                "them only. Make them alike, or declare each file as a period."
+            )
 
 
 def _check_found(table: Table, found: Sequence[Findings], wanted: Sequence[str] | None) -> None:
@@ -233,18 +219,6 @@ def _name_of(files: Sequence[RawTable]) -> str:
     return f"{first.path.parent.name}/{first.name} …"
 
 
-def _check_ids(table: Table, chunks: Sequence[pa.Table], name: str) -> None:
-    column = table.only("id")
-    if column is not None:
-        ids = pa.chunked_array(
-            [one for c in chunks for one in c[column.name].cast(pa.string()).chunks]
-        )
-        series = ids.to_pandas()
-        repeated = series[series.duplicated()]
-        if len(repeated):
-            raise repeated_ids(name, column.name, str(repeated.iloc[0]), len(repeated))
-
-
 def _joined(
     rows: nw.LazyFrame, table: Table, found: Mapping[str, Sequence[Findings]], asked: Asked
 ) -> Any:
@@ -257,8 +231,9 @@ def _joined(
     ).to_native()
 
 
-def _as_pandas(table: Table, chunks: Sequence[pa.Table], zones: Mapping[str, str]) -> pd.DataFrame:
+def _as_pandas(table: Table, parts: Sequence[CleanPart], zones: Mapping[str, str]) -> pd.DataFrame:
     """Clean answers as pandas has them: scores as floats, NaN unless answered."""
+    chunks = [chunk for part in parts for chunk in part.chunks]
     types: dict[str, pa.DataType] = dict.fromkeys(chunks[0].column_names, pa.string())
     types |= {c.name: pa.float64() for c in table.with_role(*RATING_ROLES, *NUMBER_ROLES, "weight")}
     types |= {date: pa.timestamp("us", zone or None) for date, zone in zones.items()}

@@ -191,17 +191,6 @@ def raw_file(path: Path, table: Table) -> RawTable:
     return RawTable(path.name, chunks, path)
 
 
-def check_same_headers(headers: Sequence[Sequence[str]], names: Sequence[str]) -> None:
-    """Refuse files of one table whose headers differ."""
-    for header, name in zip(headers, names, strict=True):
-        other = sorted(set(header) ^ set(headers[0]))
-        if other:
-            raise ValueError(
-                f"{name} must have the columns of {names[0]}; '{other[0]}' is in one of "
-                "them only. Make them alike, or declare each file as a period."
-            )
-
-
 def given_tables(table: Table, source: Any, wanted: Sequence[str] | None) -> dict[str, Any]:
     """Period to the raw table that stands in for its file; ``""`` for a table of all periods."""
     if "" in table.files:

@@ -24,6 +24,7 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -47,10 +48,38 @@ GIVEN = "given-"
 
 @dataclass(frozen=True)
 class CleanPart:
-    """The clean copy of one raw table: its Parquet file, and what was found in its rows."""
+    """Clean answers of one raw table, on disk or in memory, and what was found in its rows."""
 
-    path: Path
     findings: Findings
+    path: Path = Path()  # of a Parquet file
+    chunks: Sequence[pa.Table] = ()  # in memory
+
+
+class Memory:
+    """Clean answers of wanted periods that are kept in memory, as a `Store` keeps copies."""
+
+    def __init__(self, wanted: Sequence[str] | None) -> None:
+        self.wanted = wanted
+
+    def find(self, table: Table, period: str, raw: RawTable) -> None:
+        """Nothing is kept from one reading to the next."""
+
+    def clean(self, table: Table, period: str, raw: RawTable) -> CleanPart:
+        """The clean answers of a file or of a frame given."""
+        cleaner = Cleaner(table, period, raw.name)
+        chunks = [cleaner.clean(chunk, self.wanted) for chunk in raw.chunks()]
+        return CleanPart(cleaner.findings, chunks=chunks)
+
+    def check_ids(
+        self, table: Table, parts: Sequence[CleanPart], name: str, wanted: Sequence[str] | None
+    ) -> None:
+        """Refuse ids that stand more than once in the files of a period."""
+        if column := table.only("id"):
+            chunks = [chunk[column.name] for part in parts for chunk in part.chunks]
+            ids = pd.concat([chunk.cast(pa.string()).to_pandas() for chunk in chunks])
+            again = ids[ids.duplicated()]
+            if len(again):
+                raise repeated_ids(name, column.name, str(again.iloc[0]), len(again))
 
 
 class Store:
@@ -191,7 +220,7 @@ def _code() -> str:
     """The code that reads and cleans: its version, and its bytes, which change before that does."""
     found = hashlib.sha256(f"{version('cxlab')} {pa.__version__}".encode())
     here = Path(__file__).resolve().parent
-    for path in sorted([*here.glob("*.py"), *here.glob("exports/*.py")]):
+    for path in sorted([*here.glob("*.py"), *here.glob("*.toml"), *here.glob("exports/*.py")]):
         found.update(path.read_bytes())
     return found.hexdigest()
 
@@ -220,7 +249,7 @@ def _opened(path: Path) -> CleanPart | None:
     """A copy that is there; None where there is none, or a power cut left half of one."""
     try:
         metadata = pq.read_metadata(path).metadata
-        return CleanPart(path, Findings.of(metadata[FINDINGS]))
+        return CleanPart(Findings.of(metadata[FINDINGS]), path)
     except (FileNotFoundError, pa.ArrowInvalid):
         return None
 
@@ -239,7 +268,7 @@ def _write(table: Table, period: str, raw: RawTable, target: Path) -> CleanPart:
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
-    return CleanPart(target, findings)
+    return CleanPart(findings, target)
 
 
 def _write_once(

@@ -7,8 +7,9 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pandas as pd
@@ -45,17 +46,7 @@ GUESSED = (
 )
 
 
-#: Keys that a definition takes as they are.
-_AS_GIVEN = {
-    TableKeys: (
-        *("beside", "ignore", "encoding", "separator", "touchpoint_column", "format"),
-        *("leave_out", "sheet"),
-    ),
-    ColumnKeys: (
-        *("role", "stage", "blank", "format", "targets", "margins", "headline", "owner"),
-        *("persons", "shift", "reverse"),
-    ),
-}
+Part = TypeVar("Part", Column, Table)
 #: Keys that mean something for some roles only, and what columns of those are called.
 _OF_ROLES = {
     "headline": (("outcome",), "outcomes"),
@@ -169,12 +160,13 @@ def _table(name: str, given: TableKeys, scales: Mapping[str, Scale]) -> Table:
             f"{place} must have either `file` or `files` (period = file name); "
             f"got {'neither' if given.file is None else 'both'}."
         )
-    table = Table(
+    table = _as_given(
+        Table,
+        given,
         name=name,
         label=given.label or name.replace("_", " "),
         files=given.files or {"": str(given.file)},
         columns=columns,
-        **{key: getattr(given, key) for key in _AS_GIVEN[TableKeys]},
         operational={
             touchpoint: _operational(touchpoint, keys, columns)
             for touchpoint, keys in given.operational.items()
@@ -204,7 +196,9 @@ def _column(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Column
     _check_role_keys(place, given)
     metrics = given.metrics if given.metrics is not None else scale.metrics if scale else ()
     check_metrics(metrics, scale, place)
-    column = Column(
+    column = _as_given(
+        Column,
+        given,
         name=name,
         source=given.column or name,
         label=given.label or name.replace("_", " "),
@@ -214,11 +208,16 @@ def _column(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Column
         missing=missing,
         metrics=metrics,
         spans_periods=given.spans_periods or given.role == "account",
-        **{key: getattr(given, key) for key in _AS_GIVEN[ColumnKeys]},
     )
     _check_look_alike("values", place, column.values.values())
     _check_targets(place, column)
     return column
+
+
+def _as_given(kind: type[Part], given: ColumnKeys | TableKeys, **found: Any) -> Part:
+    """A part of a definition; what is not ``found`` is as the study file says."""
+    names = [field.name for field in fields(kind) if field.name not in found]
+    return kind(**found, **{name: getattr(given, name) for name in names})
 
 
 def _column_scale(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Scale | None:

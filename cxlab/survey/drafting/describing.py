@@ -38,12 +38,10 @@ _COMPACT_DAY = r"(?:19|20)\d{6}"
 _DAY_OR_YEAR = re.compile(r"\d.*[-/., ].*\d")
 
 
-def describing(profile: Profile, item: str, taken: Collection[str]) -> Guess:
+def describing(profile: Profile, taken: Collection[str]) -> Guess:
     """What a column that is no rating seems to be."""
-    # a short name such as "weight" tells more than its label of two lines
-    names = dict.fromkeys([item, profile.header] if profile.coded else [item])
     for attempt in _ATTEMPTS:
-        for name in names:
+        for name in profile.names:
             guess = attempt(profile, name, taken)
             if guess is not None:
                 return guess
@@ -77,13 +75,13 @@ def _own_segment(profile: Profile) -> Guess:
     )
 
 
-def leave_out(profile: Profile, item: str) -> Guess | None:
+def leave_out(profile: Profile) -> Guess | None:
     """Columns with nothing to tell or that tell who somebody is."""
     if all(missing_reason(code) or code in profile.declared for code in profile.counts):
         return Guess(profile, "ignore", "empty")
     if not normal_header(profile.header):
         return Guess(profile, "ignore", "without a header")
-    for name in dict.fromkeys([item, profile.header] if profile.coded else [item]):
+    for name in profile.names:
         if hints(name, "personal", most=SHORT_NAME) and not hints(name, "rating"):
             return Guess(profile, "ignore", "personal or technical")
         if names_people(name) and not profile.whole and not profile.labels:

@@ -28,7 +28,7 @@ from cxlab.survey.drafting.together import (
     settle_roles,
     without_strangers,
 )
-from cxlab.survey.drafting.words import labels_with_choices, words_of
+from cxlab.survey.drafting.words import items_of, words_of
 from cxlab.survey.drafting.write import Draft, check_output, stem
 from cxlab.survey.exports import Export, Question, read_export
 
@@ -109,34 +109,33 @@ def guess_columns(
     waves: Sequence[str] | None = None,
 ) -> list[Guess]:
     """A guess for each column, in the order of the file; ``waves``: the period of each row."""
-    texts = export.answers
     questions = list(export.questions.values())
+    items = items_of(questions)
     profiles = [
-        profile_column(texts.iloc[:, place], place, question, waves)
+        profile_column(export.answers.iloc[:, place], place, question, items[place], waves)
         for place, question in enumerate(_telling(questions, "counted", progress))
     ]
     check_answers_not_results(profiles, export.path.name)
-    items = dict(enumerate(labels_with_choices(profiles)))
     taken: set[str] = set()
     found: dict[int, Guess] = {}
     for profile in profiles:
-        guess = leave_out(profile, items[profile.place]) or known(profile, taken)
+        guess = leave_out(profile) or known(profile, taken)
         if guess is not None:
             found[profile.place] = guess
             taken |= {guess.role} & set(SINGLE_ROLES)
-    found |= _belonging_together(texts, [p for p in profiles if p.place not in found])
+    found |= _belonging_together([p for p in profiles if p.place not in found])
     with_labels = labelled([profile for profile in profiles if profile.place not in found])
     found |= {guess.profile.place: guess for guess in with_labels}
     free = [profile for profile in profiles if profile.place not in found]
-    ratings = [guess for guess in with_labels if guess.scale] + scored(free, items)
-    ratings = without_strangers(texts, ratings, items)
-    settle_roles(ratings, items)
-    note_directions(texts, ratings)
-    note_surveys(texts, ratings, profiles)
+    ratings = [guess for guess in with_labels if guess.scale] + scored(free)
+    ratings = without_strangers(ratings)
+    settle_roles(ratings)
+    note_directions(ratings)
+    note_surveys(ratings, profiles)
     found |= {guess.profile.place: guess for guess in ratings}
     for profile in _telling(profiles, "guessed", progress):
         if profile.place not in found:
-            guess = describing(profile, items[profile.place], taken)
+            guess = describing(profile, taken)
             found[profile.place] = guess
             taken |= {guess.role} & set(SINGLE_ROLES)
     guesses = [_consistent(found[profile.place]) for profile in profiles]
@@ -216,23 +215,22 @@ def _is_score(code: str, guess: Guess, scale: ScaleGuess) -> bool:
     return bool(WHOLE.fullmatch(code)) and scale.low <= int(code) + shift <= scale.high
 
 
-def _belonging_together(answers: pd.DataFrame, profiles: Sequence[Profile]) -> dict[int, Guess]:
-    texts = answers.iloc[:, [profile.place for profile in profiles]]
+def _belonging_together(profiles: Sequence[Profile]) -> dict[int, Guess]:
     found: dict[int, Guess] = {}
-    for run in find_rankings(texts, profiles):
+    for run in find_rankings(profiles):
         question = (
             f"Guessed: a rank from 1 to {len(run)} in a ranking of {len(run)} columns, because "
             "every row holds each rank once. Kept as a number and not as a rating: 1 is the first "
             "choice, not the worst score. Is that right?"
         )
-        found |= {profiles[i].place: Guess(profiles[i], "number", question) for i in run}
+        found |= {profile.place: Guess(profile, "number", question) for profile in run}
     for run in find_choices(profiles):
         question = (
             f"Guessed: one of {len(run)} choices of a 'select all that apply' question. Filled "
             "means chosen; blank, not chosen or not asked, which look the same. Kept as "
             "text; nothing is computed from it. Is that right?"
         )
-        found |= {profiles[i].place: Guess(profiles[i], "text", question) for i in run}
+        found |= {profile.place: Guess(profile, "text", question) for profile in run}
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from cxlab.core.characters import visible_text
@@ -29,12 +30,14 @@ _NUMBERS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Profile:
     """Counts of one column."""
 
     header: str
+    item: str  # its choice, or its question without what it shares with its neighbours'
     place: int  # position in the file, from 0
+    raw: pd.Series = field(repr=False)  # NaN in waves without the column
     rows: int
     blank: int
     #: Code (see `normal_code`) to rows, blanks apart, in order of appearance.
@@ -94,6 +97,14 @@ class Profile:
         return self.asked != self.header
 
     @property
+    def names(self) -> list[str]:
+        """What may name the column: its question, and a short name beside it.
+
+        A short name such as "weight" tells more than its label of two lines.
+        """
+        return list(dict.fromkeys([self.item, self.header] if self.coded else [self.item]))
+
+    @property
     def hinted(self) -> str:
         """Header and question, whose words hint at what it is."""
         return f"{self.header} {self.asked}" if self.coded else self.header
@@ -107,6 +118,11 @@ class Profile:
     def numeric(self) -> int:
         """Rows that hold a number."""
         return sum(self.whole.values()) + sum(self.fractions.values())
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """Each row as a number; NaN where it is none."""
+        return pd.to_numeric(self.raw, errors="coerce").to_numpy("float64")
 
     def written(self, code: str) -> str:
         """A code as it stands in the file."""
@@ -125,6 +141,7 @@ def profile_column(
     raw: pd.Series,
     place: int,
     question: Question | None = None,
+    item: str = "",
     waves: Sequence[object] | None = None,
 ) -> Profile:
     """Count the texts of one raw column; what the file says of it goes along.
@@ -148,9 +165,12 @@ def profile_column(
             spelling[code] = (int(rows), written)
     blank = counts.pop("", 0)
     rows_asked = sum(counts.values()) + blank
+    question = question or Question(str(raw.name), str(raw.name))
     return Profile(
         header=str(raw.name),
+        item=item or question.asked,
         place=place,
+        raw=raw,
         rows=rows_asked,
         blank=blank,
         counts=dict(counts),
@@ -159,7 +179,7 @@ def profile_column(
             for code, (_, text) in spelling.items()
             if code
         },
-        question=question or Question(str(raw.name), str(raw.name)),
+        question=question,
         unique=not blank and not _repeated(raw, len(counts) < rows_asked, waves),
         padded=padded,
     )
@@ -258,8 +278,10 @@ class Guess:
             asked += ' If it was not put to them, set blank = "not asked".'
         return " ".join(part for part in (asked, self.moved, self.doubt) if part)
 
-    def scored(self, raw: pd.Series) -> pd.Series:
-        """The scores of raw answers; NaN where there is none."""
+    @property
+    def scores(self) -> pd.Series:
+        """The score of each row; NaN where there is none."""
+        raw = self.profile.raw
         by_code = self._scores(self.scale) if self.scale else {}
         by_text = {text: by_code.get(normal_code(text)) for text in raw.dropna().unique()}
         return raw.map(by_text).astype("float64")

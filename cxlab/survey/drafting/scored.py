@@ -38,21 +38,19 @@ _NUMBER_FIRST = re.compile(r"(\d{1,2})\s*(?:[-–—:.=)]|\s|\()\s*\(?([a-z].*)"
 _NUMBER_LAST = re.compile(r"([a-z].*?)\s*[-–—:=(\[]\s*(\d{1,2})\s*[)\]]?")
 
 
-def scored(profiles: Sequence[Profile], items: Mapping[int, str]) -> list[Guess]:
+def scored(profiles: Sequence[Profile]) -> list[Guess]:
     """Guesses for all columns that are ratings; roles are settled later."""
     guesses = worded(profiles)
     in_words = {guess.profile.place for guess in guesses}
     rest = [profile for profile in profiles if profile.place not in in_words]
     ratings = {
-        profile.place: rating
-        for profile in rest
-        if (rating := _numbered(profile, items[profile.place])) is not None
+        profile.place: rating for profile in rest if (rating := _numbered(profile)) is not None
     }
     ratings |= _beside_ratings(rest, ratings)
     return guesses + _numbered_guesses(rest, ratings)
 
 
-def _numbered(profile: Profile, item: str) -> Rating | None:
+def _numbered(profile: Profile) -> Rating | None:
     """The column as scores in numbers, if its header doesn't say otherwise."""
     labels = labelled_numbers(profile) or worded_ends(profile)
     rating = rating_of(profile, labels)
@@ -64,13 +62,13 @@ def _numbered(profile: Profile, item: str) -> Rating | None:
         return None
     if hints(profile.hinted, "rating", "outcome", "recommend") and max(rating.scores) >= 3:
         return rating
-    in_battery = item != profile.asked
-    told = partial(hints, item, most=LONG_HEADER)
+    in_battery = profile.item != profile.asked
+    told = partial(hints, profile.item, most=LONG_HEADER)
     if not in_battery and not labels and told("segment", "number", "id", "weight"):
         return None
     if not labels and told("demographic"):
         return None
-    if names_a_customer(item) or told("period", "strata", "cluster"):
+    if names_a_customer(profile.item) or told("period", "strata", "cluster"):
         return None
     varied = len(rating.scores) > 1 or in_battery
     return rating if varied and max(rating.scores) >= 3 else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,36 +22,28 @@ FEWEST_RANKED = 5
 LONGEST_RANKING = 20
 
 
-def find_rankings(raw: pd.DataFrame, profiles: Sequence[Profile]) -> list[list[int]]:
-    """Runs of columns whose rows are permutations of 1..k, as positions.
+def find_rankings(profiles: Sequence[Profile]) -> list[list[Profile]]:
+    """Runs of columns whose rows are permutations of 1..k.
 
     Rows with every column filled decide; where there are none, rows with three ranks or
     more whose ranks are 1..m do ("rank your top three").
     """
-    whole = [bool(p.whole) and not p.fractions and not p.words for p in profiles]
-    ranks = np.full(raw.shape, np.nan)
-    for place in np.flatnonzero(whole):
-        ranks[:, place] = pd.to_numeric(raw.iloc[:, place], errors="coerce")
-    runs, start = [], 0
-    while start < len(profiles):
-        run = _ranking_from(ranks, profiles, whole, start)
-        if run:
-            runs.append(run)
-        start += len(run) or 1
+    runs, rest = [], list(profiles)
+    while rest:
+        run = _ranking_at_first(rest)
+        runs += [run] if run else []
+        rest = rest[len(run) or 1 :]
     return runs
 
 
-def _ranking_from(
-    ranks: np.ndarray, profiles: Sequence[Profile], whole: Sequence[bool], start: int
-) -> list[int]:
-    end = start
-    while end < len(profiles) and whole[end] and end - start < LONGEST_RANKING:
-        end += 1
-    for stop in range(end, start + 2, -1):
-        run = list(range(start, stop))
-        codes = {code for place in run for code in profiles[place].whole}
+def _ranking_at_first(profiles: Sequence[Profile]) -> list[Profile]:
+    near = profiles[:LONGEST_RANKING]
+    whole = list(itertools.takewhile(lambda p: p.whole and not p.fractions and not p.words, near))
+    for stop in range(len(whole), 2, -1):
+        run = whole[:stop]
+        codes = {code for profile in run for code in profile.whole}
         whole_ranks = 3 <= len(codes) <= len(run) and codes == set(range(1, len(codes) + 1))
-        if whole_ranks and _ranked(ranks[:, start:stop]):
+        if whole_ranks and _ranked(np.column_stack([profile.numbers for profile in run])):
             return run
     return []
 
@@ -72,15 +65,11 @@ def _ranked(ranks: np.ndarray) -> bool:
     return bool(permutations.mean() >= RANKED)
 
 
-def find_choices(profiles: Sequence[Profile]) -> list[list[int]]:
+def find_choices(profiles: Sequence[Profile]) -> list[list[Profile]]:
     """Runs of columns that are filled with one text or blank: "select all that apply"."""
-    runs: list[list[int]] = [[]]
-    for place, profile in enumerate(profiles):
-        if _one_choice(profile):
-            runs[-1].append(place)
-        else:
-            runs.append([])
-    return [run for run in runs if len(run) > 1]
+    runs = itertools.groupby(profiles, key=_one_choice)
+    found = [list(run) for one_choice, run in runs if one_choice]
+    return [run for run in found if len(run) > 1]
 
 
 def _one_choice(profile: Profile) -> bool:
@@ -142,9 +131,7 @@ _APART = (
 )
 
 
-def note_surveys(
-    texts: pd.DataFrame, ratings: Sequence[Guess], profiles: Sequence[Profile]
-) -> None:
+def note_surveys(ratings: Sequence[Guess], profiles: Sequence[Profile]) -> None:
     """Doubt ratings whose scores belong to several surveys, or to several questions.
 
     Where the column that tells them apart names surveys, the rating's role becomes ``text``.
@@ -153,12 +140,10 @@ def note_surveys(
     kinds = [p for p in profiles if p.place not in rated and _may_be_kinds(p)]
     repeated = [profile for profile in profiles if _may_be_respondents(profile)]
     for guess in ratings:
-        scores = guess.scored(texts.iloc[:, guess.profile.place])
+        scores = guess.scores
         for kind in kinds:
-            kind_of_row = texts.iloc[:, kind.place].fillna("").map(normal_code)
-            one_each = _one_row_an_answer(
-                kind, kind_of_row, [texts.iloc[:, who.place] for who in repeated]
-            )
+            kind_of_row = kind.raw.fillna("").map(normal_code)
+            one_each = _one_row_an_answer(kind, kind_of_row, [who.raw for who in repeated])
             doubt = _scales_differ(kind, kind_of_row, scores) or one_each
             if not doubt:
                 continue
@@ -240,16 +225,14 @@ TOGETHER, FEWEST_TOGETHER, STRANGER = 0.3, 4, 0.1
 USUAL = ((1, 5), (1, 7))
 
 
-def without_strangers(
-    texts: pd.DataFrame, ratings: Sequence[Guess], items: Mapping[int, str]
-) -> list[Guess]:
+def without_strangers(ratings: Sequence[Guess]) -> list[Guess]:
     """The ratings less columns of codes that have nothing to do with them.
 
     Ratings of one respondent go together. Where several of a file do, an unlabelled column
     that doesn't, whose header doesn't speak of a rating and whose codes are not those of the
     usual scales, holds codes of something else.
     """
-    found = _correlations(texts, ratings)
+    found = _correlations(ratings)
     if sum(r >= TOGETHER for r in found.values()) < FEWEST_TOGETHER:
         return list(ratings)
     return [
@@ -259,13 +242,13 @@ def without_strangers(
         or (guess.scale and (guess.scale.low, guess.scale.high) in USUAL)
         or guess.profile.labels
         or (guess.scale and guess.scale.labels)
-        or hints(f"{guess.profile.hinted} {items[guess.profile.place]}", "rating", "outcome")
+        or hints(f"{guess.profile.hinted} {guess.profile.item}", "rating", "outcome")
     ]
 
 
-def note_directions(texts: pd.DataFrame, ratings: Sequence[Guess]) -> None:
+def note_directions(ratings: Sequence[Guess]) -> None:
     """Add a question to every rating that falls where the others rise."""
-    found = _correlations(texts, ratings)
+    found = _correlations(ratings)
     for guess in ratings:
         correlation = found.get(guess.profile.place, 0.0)
         if correlation < AGAINST:
@@ -275,11 +258,9 @@ def note_directions(texts: pd.DataFrame, ratings: Sequence[Guess]) -> None:
             )
 
 
-def _correlations(texts: pd.DataFrame, ratings: Sequence[Guess]) -> dict[int, float]:
+def _correlations(ratings: Sequence[Guess]) -> dict[int, float]:
     """Place of each rating to its correlation with the mean of the others, where told."""
-    scores = pd.DataFrame(
-        {guess.profile.place: guess.scored(texts.iloc[:, guess.profile.place]) for guess in ratings}
-    )
+    scores = pd.DataFrame({guess.profile.place: guess.scores for guess in ratings})
     if scores.shape[1] < 2:
         return {}
     spread = scores.std()
@@ -366,10 +347,10 @@ _ONLY_RATING = (
 )
 
 
-def settle_roles(guesses: Sequence[Guess], items: Mapping[int, str]) -> None:
+def settle_roles(guesses: Sequence[Guess]) -> None:
     """Outcomes by their names, the other ratings as touchpoints; says so in the question."""
     ordered = sorted(guesses, key=lambda guess: guess.profile.place)
-    overall = _overall(ordered, items)
+    overall = _overall(ordered)
     if overall is None and not any(hints(g.profile.hinted, "recommend") for g in ordered):
         overall = _lone(ordered)
     for guess in ordered:
@@ -378,12 +359,12 @@ def settle_roles(guesses: Sequence[Guess], items: Mapping[int, str]) -> None:
         guess.question = _role_question(guess, recommend)
 
 
-def _overall(guesses: Sequence[Guess], items: Mapping[int, str]) -> Guess | None:
+def _overall(guesses: Sequence[Guess]) -> Guess | None:
     """The first rating named overall or the like, else the first named satisfaction."""
     for hint in ("outcome", "satisfaction"):
         for guess in guesses:
-            item = items[guess.profile.place]
-            if hints(item, hint) and not hints(guess.profile.hinted, "recommend"):
+            named = hints(guess.profile.item, hint)
+            if named and not hints(guess.profile.hinted, "recommend"):
                 return guess
     return None
 

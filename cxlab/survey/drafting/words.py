@@ -6,13 +6,9 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from cxlab.core.characters import visible_text
-from cxlab.survey.exports.export import vocabulary
-
-if TYPE_CHECKING:
-    from cxlab.survey.drafting.profile import Profile
+from cxlab.survey.exports.export import Question, vocabulary
 
 LONGEST_NAME = 40
 #: Words in a header beyond which it is a question, whose words hint at nothing.
@@ -107,16 +103,16 @@ def shared_beginning(headers: Sequence[str]) -> str:
     return shared[: joints[-1]] if joints else ""
 
 
-def labels_with_choices(profiles: Sequence[Profile]) -> list[str]:
-    """Each column's choice, or its question without what it shares with a neighbour's."""
-    asked = [profile.asked for profile in profiles]
+def items_of(questions: Sequence[Question]) -> list[str]:
+    """Each question's choice, or the question without what it shares with a neighbour's."""
+    asked = [question.asked for question in questions]
     found = []
-    for place, profile in enumerate(profiles):
+    for place, question in enumerate(questions):
         neighbours = [asked[i] for i in (place - 1, place + 1) if 0 <= i < len(asked)]
-        beginnings = [shared_beginning([profile.asked, other]) for other in neighbours]
-        item = profile.asked[len(max(beginnings, key=len, default="")) :]
-        own = item.strip(" ]") if words_of(item) else profile.asked
-        found.append(profile.question.choice or own)
+        beginnings = [shared_beginning([question.asked, other]) for other in neighbours]
+        item = question.asked[len(max(beginnings, key=len, default="")) :]
+        own = item.strip(" ]") if words_of(item) else question.asked
+        found.append(question.choice or own)
     return found
 
 

@@ -20,7 +20,6 @@ from cxlab.survey.drafting.words import (
     distinct,
     ignore_pattern,
     label_of,
-    labels_with_choices,
 )
 from cxlab.survey.exports import Export
 from cxlab.survey.files import usual_separator, write_whole
@@ -233,12 +232,12 @@ def _table_question(export: Export, ignored: Sequence[Guess]) -> str:
 
 def _named(guesses: Sequence[Guess]) -> Iterator[tuple[str, str, Guess]]:
     """Name, label and guess of every column that is kept; no name or label comes twice."""
-    items = labels_with_choices([guess.profile for guess in guesses])
     names: set[str] = set()
     labels: set[str] = set()
-    for item, guess in zip(items, guesses, strict=True):
+    for guess in guesses:
         if guess.role == "ignore":
             continue
+        item = guess.profile.item
         header = guess.profile.header if guess.profile.coded else item
         name = "period" if guess.role == "period" else column_name(header, names)
         label = distinct(label_of(item), labels, "{} ({})")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from cxlab.survey.definition import ROLES
+
 if TYPE_CHECKING:
     from cxlab.survey.drafting.draft import Draft
 
@@ -94,14 +96,6 @@ class Export:
     sheet: str | None = None
     leave_out: tuple[str, ...] | None = None
 
-    def __post_init__(self) -> None:
-        columns = list(self.answers.columns)
-        if columns != list(self.questions) or len(set(columns)) < len(columns):
-            raise ValueError(
-                "`questions` must describe every column of `answers` once, in its order; got "
-                f"{len(self.questions)} for {len(columns)}."
-            )
-
     @property
     def codebook(self) -> pd.DataFrame:
         """One row per column of the answers.
@@ -161,6 +155,16 @@ def vocabulary() -> dict[str, dict[str, list[str]]]:
     """Words by which a draft knows what headers and answers say."""
     path = Path(__file__).parents[1] / "words.toml"
     return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def own_columns(platform: str) -> dict[str, tuple[str, str]]:
+    """Letters of the names of a platform's own columns to their role, and why they are ignored."""
+    return {
+        name: (kind, "") if kind in ROLES else ("ignore", kind)
+        for kind, names in vocabulary()[platform].items()
+        for name in names
+    }
 
 
 @functools.cache

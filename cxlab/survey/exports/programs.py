@@ -19,9 +19,14 @@ import pandas as pd
 
 from cxlab.core.characters import letters
 from cxlab.core.messages import one_of, unknown
-from cxlab.survey.exports.export import Export, Question, declared_reason, export_of
+from cxlab.survey.exports.export import (
+    Export,
+    Question,
+    declared_reason,
+    export_of,
+    own_columns,
+)
 from cxlab.survey.exports.grid import Grid, is_number, kinds_of_responses, without
-from cxlab.survey.exports.qualtrics import OWN
 
 # Excel ------------------------------------------------------------------------------------
 
@@ -365,7 +370,8 @@ def _export(
     questions = []
     for name in texts.columns:
         values = labels.get(name, {})
-        role, note = OWN.get(letters(name), ("", "")) if from_platform else ("", "")
+        own = own_columns("qualtrics") if from_platform else {}
+        role, note = own.get(letters(name), ("", ""))
         questions.append(
             Question(
                 name, name, " ".join((wordings.get(name) or "").split()), values=values,

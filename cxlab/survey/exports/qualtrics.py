@@ -11,7 +11,7 @@ from dataclasses import replace
 import pandas as pd
 
 from cxlab.core.characters import letters
-from cxlab.survey.exports.export import Export, Question
+from cxlab.survey.exports.export import Export, Question, own_columns
 from cxlab.survey.exports.grid import (
     Grid,
     Layout,
@@ -24,20 +24,6 @@ from cxlab.survey.exports.grid import (
 
 #: Rows looked at for the row of import ids.
 SEARCHED = 8
-#: Columns of the platform, by the letters of their name or import id, and what they are.
-_PERSONAL = ("ignore", "personal or technical")
-OWN: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(("startdate", "enddate", "recordeddate"), ("date", "")),
-    **dict.fromkeys(("responseid", "recordid"), ("id", "")),
-    **dict.fromkeys(("status", "responseset"), ("ignore", "the platform's own")),
-    **dict.fromkeys(("durationinseconds", "duration", "progress"), ("number", "")),
-    **dict.fromkeys(("ipaddress", "emailaddress", "name", "recipientemail"), _PERSONAL),
-    **dict.fromkeys(("recipientlastname", "recipientfirstname"), _PERSONAL),
-    **dict.fromkeys(("externalreference", "externaldatareference"), _PERSONAL),
-    **dict.fromkeys(("locationlatitude", "locationlongitude", "locationaccuracy"), _PERSONAL),
-    **dict.fromkeys(("finished", "userlanguage"), ("segment", "")),
-    "distributionchannel": ("segment", ""),
-}
 #: Names that only Qualtrics spells so.
 SPELT = {
     *("StartDate", "EndDate", "RecordedDate", "Finished", "Progress", "IPAddress", "ResponseSet"),
@@ -156,9 +142,10 @@ def _questions(
     ids = {place: _import_id(imported[place]) for place in places}
     headers = {place: ids[place] if import_row == 0 else first[place] for place in places}
     texts = {place: _plain_text(second[place]) for place in places}
+    own = own_columns("qualtrics")
     # V1, V2, … of old files: the row below has the name
     names = [
-        texts[i] if re.fullmatch(r"V\d+", headers[i]) and letters(texts[i]) in OWN else headers[i]
+        texts[i] if re.fullmatch(r"V\d+", headers[i]) and letters(texts[i]) in own else headers[i]
         for i in places
     ]
     questions = []
@@ -179,7 +166,8 @@ def _known(name: str, import_id: str) -> tuple[str, str]:
             return "ignore", note
     if import_id.startswith("QID"):
         return "", ""
-    return OWN.get(letters(name)) or OWN.get(letters(import_id)) or ("", "")
+    own = own_columns("qualtrics")
+    return own.get(letters(name)) or own.get(letters(import_id)) or ("", "")
 
 
 def _import_id(cell: str) -> str:

@@ -7,7 +7,7 @@ texts or both; its unfinished responses have no date. Qualtrics is in a module o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from cxlab.core.characters import letters, visible_text
 from cxlab.core.messages import got, one_of, unknown
 from cxlab.survey.definition import FORMATS, KINDS_OF_RESPONSE, LEFT_OUT, normal_header
 from cxlab.survey.exports import qualtrics
-from cxlab.survey.exports.export import Export, Question, export_of
+from cxlab.survey.exports.export import Export, Question, export_of, own_columns
 from cxlab.survey.exports.grid import (
     Grid,
     Layout,
@@ -189,20 +189,16 @@ def _check_options(format: str | None, leave_out: Sequence[str]) -> None:
 
 
 def read_plain(grid: Grid, leave_out: tuple[str, ...]) -> Export:
-    """The first row names the columns; what is below are answers, as `read_as_text` has it."""
-    return _plain(grid, "plain", range(grid.cells.shape[1]))
+    """The first row names the columns; what is below are answers, as `read_as_text` has it.
 
-
-def read_sheet(grid: Grid, leave_out: tuple[str, ...]) -> Export:
-    """The same for a sheet, whose blank columns are left-overs of the spreadsheet."""
-    return _plain(grid, "excel", filled_columns(grid, 1))
-
-
-def _plain(grid: Grid, platform: str, places: Sequence[int]) -> Export:
+    Blank columns of a sheet are left-overs of the spreadsheet.
+    """
+    places = filled_columns(grid, 1) if grid.workbook else range(grid.cells.shape[1])
     headers = [grid.cells.iloc[0, place] for place in places]
     check_headers(headers, grid.name)
     answers = rows_below(grid, 1, dict(zip(places, headers, strict=True)))
     check_one_header(answers, grid.name)
+    platform = "excel" if grid.workbook else "plain"
     return grid.export(platform, answers, [Question(header, header) for header in headers])
 
 
@@ -264,15 +260,6 @@ def first_words(texts: pd.DataFrame) -> list[str]:
 
 #: Second headers that name no choice.
 RESPONSE = ("response", "open-ended response", "responses")
-#: Columns of the platform, by their header's letters.
-_SURVEYMONKEY = {
-    "respondentid": ("id", ""),
-    "collectorid": ("segment", ""),
-    "ipaddress": ("ignore", "personal or technical"),
-    "emailaddress": ("ignore", "personal or technical"),
-    "firstname": ("ignore", "personal or technical"),
-    "lastname": ("ignore", "personal or technical"),
-}
 _RESPONDENT = re.compile(r"\d{3,}")
 
 
@@ -308,12 +295,7 @@ def read_surveymonkey(grid: Grid, leave_out: tuple[str, ...]) -> Export:
 def _below_id(grid: Grid) -> list[str]:
     """What the second row has below the platform's column of ids."""
     pairs = zip(grid.row(0), grid.row(1), strict=False)
-    return [part for header, part in pairs if _own(_SURVEYMONKEY, header)[0] == "id"]
-
-
-def _own(known: Mapping[str, tuple[str, str]], header: str) -> tuple[str, str]:
-    """Role and note of a platform's own column; nothing for a question."""
-    return known.get(letters(header), ("", ""))
+    return [part for header, part in pairs if letters(header) == "respondentid"]
 
 
 def _surveymonkey_questions(first: Sequence[str], second: Sequence[str]) -> list[Question]:
@@ -325,7 +307,9 @@ def _surveymonkey_questions(first: Sequence[str], second: Sequence[str]) -> list
     joined = [" - ".join(t for t in pair if t) for pair in zip(wordings, choices, strict=True)]
     questions = []
     for place, name in enumerate(unique_names(joined)):
-        role, note = ("", "") if second[place] else _own(_SURVEYMONKEY, first[place])
+        role, note = own_columns("surveymonkey").get(letters(first[place]), ("", ""))
+        if second[place]:
+            role, note = "", ""
         questions.append(
             Question(name, first[place], wordings[place], choices[place], role=role, note=note)
         )
@@ -349,15 +333,6 @@ def _check_first_answer(answers: pd.DataFrame, questions: Sequence[Question], fi
     )
 
 
-#: Columns of the platform, by code and by text.
-_LIMESURVEY: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(("id", "responseid"), ("id", "")),
-    **dict.fromkeys(("submitdate", "datesubmitted"), ("date", "")),
-    **dict.fromkeys(("startdate", "datestarted", "datestamp", "datelastaction"), ("date", "")),
-    **dict.fromkeys(("startlanguage",), ("segment", "")),
-    **dict.fromkeys(("lastpage", "seed", "token", "accesscode"), ("ignore", "technical")),
-    **dict.fromkeys(("ipaddr", "ipaddress", "refurl", "referrerurl"), ("ignore", "technical")),
-}
 _SUBMITTED = ("submitdate", "datesubmitted")
 _CODE_AND_TEXT = re.compile(r"([A-Za-z]\w*(?:\[[^\]]*\]){0,2})\.\s+(.*)", re.DOTALL)
 _SUBQUESTION = re.compile(r"(.+?)\s*\[([^\]]+)\]\s*", re.DOTALL)
@@ -404,7 +379,7 @@ def _key(header: str) -> str:
 
 
 def _limesurvey_question(name: str, header: str, raw: pd.Series) -> Question:
-    role, note = _own(_LIMESURVEY, _key(header))
+    role, note = own_columns("limesurvey").get(_key(header), ("", ""))
     if role:
         return Question(name, header, role=role, note=note)
     code, text = _code_and_text(header)
@@ -420,5 +395,5 @@ LAYOUTS: dict[str, Layout] = {
     "surveymonkey": Layout(is_surveymonkey, read_surveymonkey),
     "limesurvey": Layout(is_limesurvey, read_limesurvey),
     "plain": Layout(lambda grid: not grid.workbook, read_plain),
-    "excel": Layout(lambda grid: grid.workbook, read_sheet),
+    "excel": Layout(lambda grid: grid.workbook, read_plain),
 }
