@@ -163,6 +163,15 @@ class TestSums:
             assert not found.n.any()
             assert not found.products.any()
 
+    def test_a_folder_is_all_of_its_files(self, tmp_path):
+        for number in range(2):
+            ratings(seed=number).to_parquet(tmp_path / f"{number}.parquet")
+        both = pd.concat([ratings(seed=number) for number in range(2)])
+        opened = open_frame(duckdb.read_parquet(f"{tmp_path}/*.parquet"), numbers={"c": COLUMNS})
+        assert len(opened.arrow_parts(COLUMNS, 100)) == 2
+        expected = rows_of(both, COLUMNS).pair_sums()
+        assert summed_pairs(opened, COLUMNS).products.tolist() == expected.products.tolist()
+
     def test_a_frame_that_was_changed_is_read_as_it_is_now(self, tmp_path):
         path = str(tmp_path / "ratings.parquet")
         ratings().to_parquet(path)

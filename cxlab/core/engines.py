@@ -97,10 +97,13 @@ def _parquet_files(relation: Any, columns: Sequence[str]) -> dict[str, pq.FileMe
     """The files that a relation is all rows of, if each has the columns; none for any other."""
     query = PARQUET.fullmatch(relation.sql_query())
     paths = re.findall(r"'((?:[^']|'')*)'", query[1]) if query else []
-    paths = [path.replace("''", "'") for path in paths]
-    # DuckDB would take * ? [ for a pattern
-    if any(re.search(r"[*?[]", path) or not Path(path).is_file() for path in paths):
+    if any("://" in path for path in paths):
         return {}
+    database = _database(os.getpid(), True).cursor()
+    named = [path.replace("''", "'") for path in paths]
+    # DuckDB takes * ? [ for a pattern
+    found = [database.execute("SELECT file FROM glob(?)", [name]).fetchall() for name in named]
+    paths = [path for matches in found for (path,) in matches]
     files = {path: pq.read_metadata(path) for path in paths}
     same = all(set(columns) <= set(facts.schema.names) for facts in files.values())
     return files if same and len(files) == len(paths) else {}
