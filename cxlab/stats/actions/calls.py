@@ -14,15 +14,18 @@ from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.frames import check_columns
-from cxlab.core.messages import got
+from cxlab.core.messages import got, unknown
 from cxlab.core.private import private_file
 from cxlab.core.result import Result
+from cxlab.stats.outcomes.follow_up import LEFT
 
 if TYPE_CHECKING:
     from cxlab.stats.actions.effect import LoopEffect
 
 LISTED, HELD_OUT, MUST, WAITING = "listed", "held out", "must call", "waiting"
 ARMS = (LISTED, HELD_OUT, MUST, WAITING)
+#: How some are called later or not at all, by chance.
+DESIGNS = ("hold_out", "random_order", "random_delay", "staggered_units")
 #: Owner of customers whose owner is blank.
 NOBODY = "no owner"
 CALL_COLUMNS = ("customer", "listed_at", "arm", "owner", "order")
@@ -68,6 +71,7 @@ def call_list(
     hold_out: float = 0.1,
     exempt: str | None = None,
     earlier: pd.DataFrame | None = None,
+    method: str = "hold_out",
     min_group_size: int = MIN_GROUP_SIZE,
     seed: int = 0,
 ) -> CallList:
@@ -93,7 +97,12 @@ def call_list(
         Column that is true where a call must be made (complaint, safety, contract): they are
         listed and taken no part in the draw.
     earlier : DataFrame, optional
-        Earlier lists, with ``customer`` and ``arm``: who was drawn before keeps the arm.
+        Earlier lists, with ``customer`` and ``arm``: who was drawn before keeps the arm. After a
+        random delay, those who waited are listed, whether they answered again or not, unless
+        they left since (``left_after``, where it is a column).
+    method : {"hold_out", "random_order", "random_delay", "staggered_units"}
+        Hold a share back for good; call everybody in random order until capacity ends; call a
+        random half a period later; or begin with a random half of the owners.
     min_group_size : int
         Owners of fewer customers who answered are counted together, as others; in the file they
         have their names.
@@ -106,7 +115,7 @@ def call_list(
     Raises
     ------
     ValueError
-        For a share outside 0 to 1, or a capacity below 1.
+        For a share outside 0 to 1, or an unknown method.
 
     Examples
     --------
@@ -118,18 +127,19 @@ def call_list(
     0  everyone    listed  8
     1  everyone  held out  2
     """
-    if not 0 <= hold_out < 1:
-        raise ValueError(f"`hold_out` must be a share from 0 to below 1; got {hold_out}.")
-    if capacity is not None and capacity < 1:
-        raise ValueError(f"`capacity` must be 1 or more; got {capacity}.")
+    _check(hold_out, capacity, method)
     check_columns(answers, {"customer": customer, "score": score, "owner": owner, "exempt": exempt})
+    if method == "staggered_units" and owner is None:
+        raise ValueError('`owner` must name who calls for "staggered_units"; got none.')
     calls = _to_call(answers, customer, score, rule, owner)
+    if method == "random_delay" and earlier is not None:
+        calls = pd.concat([calls, _waited(calls, earlier)], ignore_index=True)
     calls = calls.assign(listed_at=pd.Timestamp(listed_at).date())
     rng = np.random.default_rng(seed)
     # every customer keeps a place in the draw, so that a longer list draws the same
     calls["_draw"] = rng.permutation(len(calls))
     must = calls["customer"].isin(_exempt(answers, customer, exempt)).to_numpy()
-    calls["arm"] = _arms(calls, must, earlier, hold_out, rng)
+    calls["arm"] = _arms(calls, must, earlier, method, hold_out, rng)
     calls["order"] = calls.groupby("owner")["_draw"].rank().astype(int)
     if capacity is not None:
         place = calls[calls["arm"] == LISTED].groupby("owner")["_draw"].rank()
@@ -144,19 +154,25 @@ def call_list(
             headers={"owner": "Owner", "arm": "Arm", "n": "Customers"}, top=len(table),
         ),
         calls=calls.sort_values(["owner", "order"])[list(CALL_COLUMNS)].reset_index(drop=True),
-        notes=_notes(calls), rule=rule,
+        notes=_notes(hold_out, method, calls), rule=rule,
     )  # fmt: skip
 
 
 def _arms(
-    calls: pd.DataFrame, must: NDArray[np.bool_], earlier: pd.DataFrame | None, hold_out: float,
-    rng: np.random.Generator,
+    calls: pd.DataFrame, must: NDArray[np.bool_], earlier: pd.DataFrame | None, method: str,
+    hold_out: float, rng: np.random.Generator,
 ) -> pd.Series:  # fmt: skip
     """Arm of each customer, before capacity."""
-    known = _earlier_arm(calls["customer"], earlier)
+    known = _earlier_arm(calls["customer"], earlier, method)
+    free = ~must & known.isna().to_numpy()
     # who was drawn once keeps the arm, or repeat detractors would be held out more often
     arm = pd.Series(np.where(must, MUST, LISTED), calls.index).mask(~must & known.notna(), known)
-    return arm.mask(_drawn(calls, ~must & known.isna().to_numpy(), hold_out, rng), HELD_OUT)
+    if method == "staggered_units":
+        held = free & ~calls["owner"].isin(_begun(calls["owner"], earlier, rng)).to_numpy()
+    else:
+        share = {"hold_out": hold_out, "random_delay": 0.5, "random_order": 0.0}[method]
+        held = _drawn(calls, free, share, rng)
+    return arm.mask(held, WAITING if method in ("random_delay", "staggered_units") else HELD_OUT)
 
 
 def _shown_owners(
@@ -176,6 +192,15 @@ def _named(owners: pd.Series) -> pd.Series:
     return owners.astype("str").fillna(NOBODY)
 
 
+def _check(hold_out: float, capacity: int | None, method: str) -> None:
+    if not 0 <= hold_out < 1:
+        raise ValueError(f"`hold_out` must be a share from 0 to below 1; got {hold_out}.")
+    if capacity is not None and capacity < 1:
+        raise ValueError(f"`capacity` must be 1 or more; got {capacity}.")
+    if method not in DESIGNS:
+        raise ValueError(unknown("method", method, DESIGNS))
+
+
 def _to_call(
     answers: pd.DataFrame, customer: str, score: str, rule: tuple[float, float], owner: str | None
 ) -> pd.DataFrame:
@@ -187,7 +212,19 @@ def _to_call(
     return pd.DataFrame({**found, "owner": whose})
 
 
-def _earlier_arm(customers: pd.Series, earlier: pd.DataFrame | None) -> pd.Series:
+def _waited(calls: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
+    """Customers of earlier lists who only ever waited, are still there and on no list of today."""
+    check_columns(earlier, {"earlier": ["customer", "arm"]})
+    others = earlier.loc[earlier["arm"] != WAITING, "customer"]
+    known = earlier["customer"].isin([*others, *calls["customer"]]) | earlier["customer"].isna()
+    rows = earlier[~known].drop_duplicates("customer", keep="last")
+    if LEFT in rows:
+        rows = rows[~rows[LEFT].astype(bool)]
+    whose = _named(rows["owner"]) if "owner" in rows else "everyone"
+    return rows[["customer"]].assign(_score=np.nan, owner=whose)
+
+
+def _earlier_arm(customers: pd.Series, earlier: pd.DataFrame | None, method: str) -> pd.Series:
     """Arm of the first list that drew each customer; null for who was never drawn."""
     if earlier is None:
         return pd.Series(None, index=customers.index, dtype=object)
@@ -197,14 +234,16 @@ def _earlier_arm(customers: pd.Series, earlier: pd.DataFrame | None) -> pd.Serie
         raise ValueError(
             f"`arm` of earlier lists must be one of {', '.join(ARMS)}; got {got(list(odd))}."
         )
-    drawn = earlier[earlier["arm"].isin([LISTED, HELD_OUT])].drop_duplicates("customer")
-    return customers.map(drawn.set_index("customer")["arm"]).astype(object)
+    counted = [LISTED, HELD_OUT, *([WAITING] if method == "random_delay" else [])]
+    drawn = earlier[earlier["arm"].isin(counted)].drop_duplicates("customer")
+    # a delay ends with the next list
+    return customers.map(drawn.set_index("customer")["arm"].replace(WAITING, LISTED)).astype(object)
 
 
 def _drawn(
     calls: pd.DataFrame, free: np.ndarray, share: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Who is held back by chance, before capacity."""
+    """Who is held back or waits by chance, before capacity."""
     held = np.zeros(len(calls), dtype=bool)
     draw, scores = calls["_draw"].to_numpy(), calls["_score"].to_numpy()
     for score in np.unique(scores[free]):
@@ -223,8 +262,26 @@ def _exempt(answers: pd.DataFrame, customer: str, exempt: str | None) -> pd.Seri
     return answers.loc[asks, customer].dropna()
 
 
-def _notes(calls: pd.DataFrame) -> tuple[str, ...]:
+def _begun(owners: pd.Series, earlier: pd.DataFrame | None, rng: np.random.Generator) -> set[str]:
+    """Owners that call: who began stays begun, and half of the others, large or small, begin."""
+    begun: set[str] = set()
+    if earlier is not None and "owner" in earlier:
+        begun = set(earlier.loc[earlier["arm"] == LISTED, "owner"].astype(str))
+    waiting = sorted(set(owners) - begun)
+    return begun | set(rng.permutation(waiting)[: (len(waiting) + 1) // 2])
+
+
+def called_later(rows: pd.DataFrame) -> pd.Series:
+    """Day after its own listing on which a customer was first listed to be called; blank: never."""
+    day = pd.to_datetime(rows["listed_at"])
+    calls = day.where(rows["arm"].isin([LISTED, MUST]))
+    first = calls.groupby(rows["customer"].to_numpy()).min()
+    called = pd.to_datetime(rows["customer"].map(first))
+    return called.where(called > day)
+
+
+def _notes(hold_out: float, method: str, calls: pd.DataFrame) -> tuple[str, ...]:
     held = int((calls["arm"] == HELD_OUT).sum())
-    if not held:
+    if method == "hold_out" and not held:
         return ("Nobody is held out: the effect of calling will not be identified.",)
-    return (f"{held:,} of {len(calls):,} customers are held out by chance.",)
+    return (f"{held:,} of {len(calls):,} customers are held out by chance.",) if held else ()
