@@ -6,7 +6,7 @@ import pytest
 from benchmarks import differences, scorecard_findings
 
 #: Studies of a cell: many where they are computed together, fewer where each by itself.
-STUDIES, SINGLY = 300, 100
+STUDIES, SINGLY = 300, 150
 #: Share of true nulls rejected at 5 % that is allowed, and for a dozen skewed answers' means.
 LIMIT, SKEWED_LIMIT = 0.065, 0.09
 
