@@ -277,8 +277,10 @@ def usage(
       touchpoint  n  estimate  n_missing
     0       wifi  3      66.7          1
     """
-    asked = {"labels": labels, "design": design, "level": level, "min_group_size": min_group_size}
-    return usage_each(answers, touchpoints, [by], **asked)[0]
+    return usage_each(
+        answers, touchpoints, [by], labels=labels, design=design, level=level,
+        min_group_size=min_group_size,
+    )[0]  # fmt: skip
 
 
 def usage_each(
