@@ -26,7 +26,7 @@ report: $(READY)  ## Set up, run the main job on the demo study, print the index
 	$(BIN)/cxlab report demo --period $(DEMO_PERIOD)
 
 test: $(READY)  ## Set up and run everything: unit tests, doctests, notebooks
-	$(BIN)/python -m pytest -p no:nbval -n auto --dist worksteal --doctest-modules cxlab tests
+	$(BIN)/python -m pytest -p no:nbval -n auto --dist worksteal --doctest-modules cxlab benchmarks/simulate tests
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -n auto --dist loadfile notebooks
 
 docs:  ## Build the book, a site that needs no network, under build/book/site
@@ -49,7 +49,7 @@ bench: $(READY)  ## Speed beside peers, coverage of the intervals: tables
 	$(BIN)/python -m benchmarks
 
 demo-data: $(READY)  ## Write data/demo again from its seed
-	$(BIN)/python -c "from cxlab.survey.simulate import write_demo; write_demo('data/demo')"
+	$(BIN)/python -c "from benchmarks.simulate import write_demo; write_demo('data/demo')"
 
 lock: $(READY)  ## Resolve the dependencies again
 	$(BIN)/uv pip compile pyproject.toml --extra test $(LOCK_FLAGS) -o requirements.lock

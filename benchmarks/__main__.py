@@ -16,8 +16,8 @@ FOLDER = Path(__file__).parent
 
 def names() -> list[str]:
     """Modules that have a ``main``."""
-    found = [module.name for module in pkgutil.iter_modules([str(FOLDER)])]
-    return sorted(name for name in found if not name.startswith("_") and name != "tables")
+    found = [module.name for module in pkgutil.iter_modules([str(FOLDER)]) if not module.ispkg]
+    return sorted(name for name in found if not name.startswith("_"))
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from benchmarks.simulate import simulate_programme
 from cxlab.stats.comparison import compare_tnps_rnps
-from cxlab.survey.simulate import simulate_programme
 
 TABLES = ("transactional", "relationship", "invitations", "customers")
 SIZES = {

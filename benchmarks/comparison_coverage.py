@@ -30,6 +30,7 @@ import time
 import numpy as np
 import pandas as pd
 
+from benchmarks.simulate import Programme, simulate_programme
 from cxlab.stats.comparison import compare_tnps_rnps
 from cxlab.stats.comparison.identity import (
     R_ONLY,
@@ -42,7 +43,6 @@ from cxlab.stats.comparison.pairs import category, contrast
 from cxlab.stats.comparison.programme import read_programme
 from cxlab.stats.comparison.quantities import TERMS
 from cxlab.stats.comparison.scores import STANDARDISED_ROWS
-from cxlab.survey.simulate import Programme, simulate_programme
 
 FIRST_SEED = 60_000
 #: What every programme shares: one wave, every mechanism off but segments, use and response.

@@ -110,6 +110,5 @@ from .survey.check import glossary as glossary
 from .survey.check import study_overview as study_overview
 from .survey.exports import Export as Export
 from .survey.exports import read_export as read_export
-from .survey.simulate import simulate_programme as simulate_programme
 from .survey.study import Study as Study
 from .survey.study import load_study as load_study

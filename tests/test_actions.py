@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit, stdtrit
 
+from benchmarks.simulate import simulate_programme
 from cxlab.stats.actions import (
     calibration,
     call_list,
@@ -24,7 +25,6 @@ from cxlab.stats.actions import (
 )
 from cxlab.stats.actions.risk import separates
 from cxlab.stats.outcomes import follow_up
-from cxlab.survey.simulate import simulate_programme
 from cxlab.survey.study import load_study
 from tests.unfounded import unfounded
 

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.simulate import simulate_programme
+from benchmarks.simulate.programme import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
 from cxlab import load_study
 from cxlab.core.phrases import interval as in_words
 from cxlab.stats.comparison import compare_tnps_rnps
@@ -24,8 +26,6 @@ from cxlab.stats.comparison.quantities import (
     check_sum,
     combine,
 )
-from cxlab.survey.simulate import simulate_programme
-from cxlab.survey.simulate.programme import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
 
 ROUNDING = 1e-9
 #: The ridge of 0.0001 moves a chance fitted on a dozen answers by about one in ten thousand.

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.simulate import simulate_programme
 from cxlab.stats.comparison import compare_tnps_rnps
 from cxlab.stats.comparison.decomposition import interval
 from cxlab.stats.comparison.identity import (
@@ -25,7 +26,6 @@ from cxlab.stats.comparison.identity import (
     identity_table,
 )
 from cxlab.stats.comparison.programme import read_programme
-from cxlab.survey.simulate import simulate_programme
 
 ROUNDING = 1e-9
 #: The file of values prints fifteen digits.

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.simulate import simulate_programme
 from cxlab.stats.comparison import compare_tnps_rnps
 from cxlab.stats.comparison.contract import ContactRule
-from cxlab.survey.simulate import simulate_programme
 
 SIZES = {"periods": 1, "trips_per_period": 1.2, "transactional_sampling": 0.4}
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.simulate import simulate_programme
 from cxlab import load_study
 from cxlab.stats.comparison import compare_tnps_rnps, programme_tables
 from cxlab.stats.comparison.findings import GAP_CELLS
 from cxlab.stats.comparison.gaps import ALIKE, COLLECTED, PAIRED, gaps_table, with_decisions
 from cxlab.stats.comparison.quantities import GAP_LESS
-from cxlab.survey.simulate import simulate_programme
 from tests.unfounded import unfounded
 
 #: Scores of the mechanisms that make a gap, all off.

@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.simulate.mechanisms import Mechanisms
+from benchmarks.simulate.population import draw_customers, draw_episodes, invite_episodes
+from benchmarks.simulate.tables import chance_reached_wave
 from cxlab.stats.comparison.asked import last_invitation, look_back
 from cxlab.stats.comparison.contract import INVITED, NOT_SAMPLED, SUPPRESSED, ContactRule
-from cxlab.survey.simulate.mechanisms import Mechanisms
-from cxlab.survey.simulate.population import draw_customers, draw_episodes, invite_episodes
-from cxlab.survey.simulate.tables import chance_reached_wave
 
 OWN, RULE = ContactRule("own", 30.0), ContactRule("relationship", 60.0, exempt=0.1)
 RULES = {"own": OWN, "relationship": RULE}

@@ -517,8 +517,8 @@ def test_one_category_and_none_still_give_an_answer():
 
 
 def test_the_demo_s_true_retention_is_inside_its_intervals():
-    from cxlab.survey.simulate import simulate_programme
-    from cxlab.survey.simulate.programme import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
+    from benchmarks.simulate import simulate_programme
+    from benchmarks.simulate.programme import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
     from cxlab.survey.study import load_study
 
     study = load_study("demo")

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlab.survey.simulate import Mechanisms, simulate_programme, write_demo
-from cxlab.survey.simulate.population import (
+from benchmarks.simulate import Mechanisms, simulate_programme, write_demo
+from benchmarks.simulate.population import (
     draw_customers,
     draw_episodes,
     invite_episodes,
     last_invitation_before,
 )
-from cxlab.survey.simulate.programme import DEMO_PERIODS, DEMO_SEED
-from cxlab.survey.simulate.tables import (
+from benchmarks.simulate.programme import DEMO_PERIODS, DEMO_SEED
+from benchmarks.simulate.tables import (
     chance_reached_episode,
     chance_reached_wave,
     promoter_points,

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from cxlab import (
     compare_groups,
     compare_segments,
-    mix_and_performance,
     scorecard,
     suppress_small_groups,
 )
-from cxlab.core.disclosure.rule import Joint, hidden_groups, hidden_in_cross, hidden_in_segments
+from cxlab.core.disclosure.rule import Joint, hidden_groups, hidden_in_segments
 from cxlab.core.metric import Metric
 from tests.runs import run_reports
 
@@ -112,25 +111,9 @@ class TestTablesTogether:
     def shown(self, table: pd.DataFrame) -> set[str]:
         return set(table.loc[table["n"].notna(), "group"])
 
-    def mix(self, data: pd.DataFrame, by="g", **options) -> pd.DataFrame:
-        groups = mix_and_performance(
-            data, NPS, by=by, periods=YEARS, replicates=2, **options
-        ).groups
-        return groups[groups["part"] == "mix"]
-
-    def test_a_mix_table_shows_nothing_that_a_scorecard_of_either_period_hides(self):
-        data = self.two_years(
-            {"A": 100, "B": 4, "C": 20, "D": 30}, {"A": 100, "B": 50, "C": 20, "D": 4}
-        )
-        for year in YEARS:
-            one = scorecard(data[data["period"] == year], [NPS], by="g").table
-            assert self.shown(self.mix(data)) <= self.shown(one)
-        assert self.shown(self.mix(data)) == {"A"}
-
     def test_answers_without_a_segment_are_shown_nowhere_where_they_cover(self):
         data = self.two_years(*[{"A": 20, "B": 4, "C": 100, "nobody": 30}] * 2)
         assert self.shown(scorecard(data, [NPS], by="g").table) >= {"A", "C"}
-        assert self.shown(self.mix(data)) == {"A", "C"}
 
     def test_groups_in_few_clusters_join_those_that_the_scorecard_hides(self):
         sizes = {"A": 100, "B": 4, "C": 30, "D": 20}
@@ -148,7 +131,6 @@ class TestTablesTogether:
         table = scorecard(later, [NPS], by=["t", "g"]).table
         # T2 less B would be C
         assert self.shown(table) == {"everyone", "T1", "T2", "A"}
-        assert self.shown(self.mix(data, segments=["t", "g"])) == {"A"}
 
     @pytest.mark.parametrize("engine", ["pandas", "polars"])
     def test_every_engine_hides_the_same_of_numbered_groups(self, engine):
@@ -178,18 +160,17 @@ class TestTablesTogether:
         return data
 
     def test_no_small_group_is_recovered_from_all_tables_of_random_programmes(self):
-        """Scorecards, and mixes by each segment and crossed: one linear system."""
+        """A scorecard of each period by both segments: one linear system."""
         rng, small = np.random.default_rng(4), 0
         for _ in range(PROGRAMMES):
             data = self.programme(rng)
             both = ["t", "g"]
-            mixes = {by: self.mix(data, by=list(by), segments=both) for by in ("t", "g", "tg")}
             for year in YEARS:
                 own = data[data["period"] == year]
                 n = own.groupby(both, dropna=False).size()
                 frame = n.index.to_frame(index=False)
                 card = scorecard(own, [NPS], by=both).table
-                margins = self.equations(frame, card, mixes)
+                margins = self.equations(frame, card)
                 for name in both:
                     for group in frame[name].unique():
                         inside = frame[name].isna() if pd.isna(group) else frame[name] == group
@@ -199,15 +180,13 @@ class TestTablesTogether:
                             assert not given_back(margins, wanted).any(), (year, group)
         assert small >= PROGRAMMES
 
-    def equations(self, frame, card, mixes) -> list[np.ndarray]:
+    def equations(self, frame, card) -> list[np.ndarray]:
         words = frame.fillna("not given")
         found = [np.ones(len(frame))]
         for name in "tg":
-            tables = [card[card["segment"] == name], mixes[name]]
-            for group in set().union(*(self.shown(table) for table in tables)):
+            for group in self.shown(card[card["segment"] == name]):
                 found.append((words[name] == group).to_numpy(float))
-        crossed = words["t"] + " · " + words["g"]
-        return found + [(crossed == group).to_numpy(float) for group in self.shown(mixes["tg"])]
+        return found
 
 
 def joints(draw) -> Joint:
@@ -268,53 +247,12 @@ class TestAudit:
         )
         assert hidden_in_segments(full, 10) == [{}, {}]
 
-    @settings(max_examples=200, deadline=None)
-    @given(st.integers(2, 5), st.integers(2, 5), st.data())
-    def test_no_crossed_cell_is_given_back_but_by_the_margins_themselves(self, first, second, data):
-        n = data.draw(
-            st.lists(st.integers(0, 40), min_size=first * second, max_size=first * second)
-        )
-        codes = np.array([[i, j] for i in range(first) for j in range(second)])
-        names = tuple(tuple(map(str, range(many))) for many in (first, second))
-        joint = Joint(codes, np.array(n), names, (None, None))
-        if joint.n.sum() < 10:
-            return
-        margins, away = self.indicators(joint, hidden_in_segments(joint, 10))
-        place = joint.codes[:, 0] * second + joint.codes[:, 1]
-        hidden = hidden_in_cross(joint, 10)
-        cells = np.eye(len(joint.n))
-        inside = np.isin(place, list(hidden))
-        assert inside[joint.n < 10].all()
-        shown = [*margins, *cells[~inside]]
-        secret = [row for row in cells[inside] if not given_back(margins, [row])[0]]
-        secret += [row for row in away if row @ joint.n < joint.n.sum()]
-        assert not any(given_back(shown, [row])[0] for row in secret)
-
-    def test_two_hidden_cells_in_every_line_may_still_give_one_back(self):
-        """Rows 0 and 1 less columns 0 and 1 leave one cell; so more is hidden."""
-        n = np.array([[6, 7, 40, 40], [8, 9, 5, 40], [40, 40, 7, 8], [40, 40, 9, 6]])
-        codes = np.array([[i, j] for i in range(4) for j in range(4)])
-        names = (tuple("abcd"), tuple("wxyz"))
-        hidden = hidden_in_cross(Joint(codes, n.ravel(), names, (None, None)), 10)
-        assert {0, 1, 4, 5, 6, 10, 11, 14, 15} < set(hidden)
-
-    def test_cells_that_a_margin_gives_are_no_cover(self):
-        """Cell (0, 0) is all of row 0, so hiding it covers no other of its column."""
-        codes = np.array([[0, 0], [1, 0], [1, 1], [2, 0], [2, 1]])
-        joint = Joint(
-            codes, np.array([20, 4, 50, 30, 60]), (tuple("abc"), tuple("xy")), (None, None)
-        )
-        hidden = hidden_in_cross(joint, 10)
-        assert set(hidden) == {2, 3, 4, 5}
-
-    def test_a_cover_that_is_given_back_is_shown_again(self):
-        """Cell (2, 0) follows from row 0 and the margins, so hiding it hides nothing."""
+    def test_a_small_group_is_covered_by_the_next_one(self):
         n = [[1, 10, 9, 0], [10, 9, 0, 1], [0, 1, 0, 10]]
         codes = np.array([[i, j] for i in range(3) for j in range(4)])
         names = (tuple("abc"), tuple("wxyz"))
         joint = Joint(codes, np.array(n).ravel(), names, (None, None))
         assert hidden_in_segments(joint, 10)[1] == {2: "small", 0: "complementary"}
-        assert set(hidden_in_cross(joint, 10)) == {0, 2, 5, 7, 9, 11}
 
     def test_groups_that_are_small_together_are_not_given_back_together(self):
         """Areas s and n share the small c and d: s less b would be both, of eight answers."""

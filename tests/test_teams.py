@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from scipy.special import stdtr
 
+from benchmarks.simulate import simulate_programme
 from cxlab.stats.teams import link_teams, study_teams, unit_scores, unit_signs
 from cxlab.stats.teams.link import BETWEEN, CORRECTED, WITHIN, reliability
 from cxlab.stats.teams.scores import funnel
 from cxlab.stats.teams.units import meta_regression, unit_means
-from cxlab.survey.simulate import simulate_programme
 from cxlab.survey.study import load_study
 from tests.unfounded import unfounded
 
@@ -531,7 +531,7 @@ class TestStudy:
 
 
 def simulate_demo():
-    from cxlab.survey.simulate.programme import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
+    from benchmarks.simulate.programme import DEMO_CUSTOMERS, DEMO_PERIODS, DEMO_SEED
 
     return simulate_programme(DEMO_CUSTOMERS, seed=DEMO_SEED, periods=DEMO_PERIODS)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.simulate.comments import draw_comments
 from cxlab.core.metric import nps_metric
 from cxlab.stats.drivers import drivers
 from cxlab.stats.verbatims import (
@@ -35,7 +36,6 @@ from cxlab.stats.verbatims.correction import (
     share,
 )
 from cxlab.survey.definition import Theme
-from cxlab.survey.simulate.comments import draw_comments
 from cxlab.survey.study import load_study
 from cxlab.survey.study_file import definition_of
 

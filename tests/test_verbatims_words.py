@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
+from benchmarks.simulate.comments import draw_comments
 from cxlab.core.metric import Metric, nps_metric
 from cxlab.report.build import build_report
 from cxlab.report.notebooks import notebooks_folder, read_needs, unmet
@@ -30,7 +31,6 @@ from cxlab.stats.verbatims.findings import doubtful_comments
 from cxlab.stats.verbatims.quotes import NO_QUOTE, _Words, sentences_of
 from cxlab.survey.datasets import data_folder
 from cxlab.survey.definition import Theme
-from cxlab.survey.simulate.comments import draw_comments
 from cxlab.survey.study import load_study
 from tests.unfounded import unfounded
 

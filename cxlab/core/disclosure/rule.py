@@ -171,36 +171,6 @@ def hidden_in_segments(
     ]
 
 
-def hidden_in_cross(
-    joint: Joint,
-    min_group_size: int,
-    axes: tuple[int, int] = (0, 1),
-    hidden: Sequence[Mapping[int, str]] | None = None,
-) -> dict[int, str]:
-    """Cells to hide of two segments crossed, whose margins may be shown too, and why.
-
-    A cell's number is group of the first · groups of the second + group of the second. As
-    `hidden_in_segments`: every row and column by itself, then the cells and all margins together. Cells
-    that the margins give by themselves are no secret of this table.
-
-    >>> codes = np.array([[i, j] for i in range(2) for j in range(3)])
-    >>> joint = Joint(codes, np.array([4, 30, 50, 40, 20, 60]), (("a", "b"), ("x", "y", "z")),
-    ...               (None, None))
-    >>> hidden_in_cross(joint, 10)
-    {0: 'small', 1: 'complementary', 3: 'complementary', 4: 'complementary'}
-    """
-    margins = hidden_in_segments(joint, min_group_size, hidden)
-    groups = [len(names) for names in joint.names]
-    offsets, first, second = _offsets(joint), groups[axes[0]], groups[axes[1]]
-    cells = offsets[-1] + np.arange(first * second).reshape(first, second)
-    tables = [*joint.codes.T, joint.codes[:, axes[0]] * second + joint.codes[:, axes[1]]]
-    lines: list[tuple[Rows, int | None]] = [(line, None) for line in [*cells, *cells.T]]
-    system = _equations(joint.n, tables, [*groups, first * second], lines)
-    start = _numbered(margins, offsets)
-    found = _settled(system, start, min_group_size, cells.ravel().tolist())
-    return {row - offsets[-1]: why for row, why in found.items() if row >= offsets[-1]}
-
-
 def _offsets(joint: Joint) -> list[int]:
     """Number of each segment's first figure; everyone is number 0."""
     return [1, *(1 + np.cumsum([len(names) for names in joint.names])).tolist()]

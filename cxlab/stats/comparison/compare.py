@@ -177,13 +177,9 @@ def compare_tnps_rnps(
 
     Examples
     --------
-    >>> from cxlab.survey.simulate import simulate_programme
-    >>> p = simulate_programme(1500, seed=3, periods=1, trips_per_period=1.5)
-    >>> result = compare_tnps_rnps(
-    ...     p.transactional, p.relationship, invitations=p.invitations, customers=p.customers,
-    ...     traits=["segment", "home_region"], replicates=50,
-    ...     contact_rules=p.contact_rules,
-    ... )
+    >>> from cxlab import load_study, programme_tables
+    >>> tables = programme_tables(load_study("demo"))
+    >>> result = compare_tnps_rnps(**tables, periods="2025-Q4", replicates=50)
     >>> terms = result.decomposition.query("kind == 'term'")["estimate"]
     >>> gap = result.decomposition.set_index("term").loc["gap", "estimate"]
     >>> bool(abs(terms.sum() - gap) < 1e-9)

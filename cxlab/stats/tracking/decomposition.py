@@ -129,18 +129,12 @@ def _check_sum(what: str, found: Array, wanted: Array) -> None:
 class Estimates:
     """Parts of the change with their standard errors, NaN where not known.
 
-    ``values`` and ``errors`` are of mix, the mix of each of two segments, performance and change.
-    ``shares`` and ``rates``, (2, cells), are of each period and cell; a rate is NaN where the cell
-    is absent. ``whole``, (2,), is everybody's score.
+    ``values`` and ``errors`` are of mix, the mix of each of two segments, performance and change;
+    ``whole``, (2,), is everybody's score in each period.
     """
 
-    observed: Parts
     values: Array
     errors: Array
-    mix_errors: Array
-    performance_errors: Array
-    shares: Array
-    rates: Array
     whole: Array
 
 
@@ -150,40 +144,26 @@ def estimates(sums: CellSums, factor: float, *, replicates: int, seed: int) -> E
     ``factor``: from the metric's values to its unit.
     """
 
-    def parts(weight: Array, rate: Array) -> Parts:
+    def values(weight: Array, rate: Array) -> Array:
         rate = factor * rate
         crossed = len(sums.groups) > 1
-        return decompose(weight[:, 0], weight[:, 1], rate[:, 0], rate[:, 1], crossed=crossed)
+        parts = decompose(weight[:, 0], weight[:, 1], rate[:, 0], rate[:, 1], crossed=crossed)
+        return _part_values(parts)
 
     weight, rate = sums.weights_and_rates(sums.copies[:, None].astype(float))
-    observed = parts(weight, rate)
-    drawn = [observed]  # one alone has no spread
-    if sums.df >= 1:
-        drawn = [parts(*block) for block in bootstrap_blocks(sums, replicates, seed)]
-    rates = factor * rate[0].reshape(2, -1)
-    shares = _shares(weight[0]).reshape(2, -1)
-    return Estimates(
-        observed=observed,
-        values=_part_values(observed)[0],
-        errors=_spread([_part_values(one) for one in drawn]),
-        mix_errors=_spread([one.mix for one in drawn]),
-        performance_errors=_spread([one.performance for one in drawn]),
-        shares=shares,
-        rates=rates,
-        whole=(shares * np.nan_to_num(rates)).sum(axis=1),
-    )
+    observed = values(weight, rate)
+    # one alone has no spread
+    blocks = bootstrap_blocks(sums, replicates, seed) if sums.df >= 1 else []
+    drawn = np.concatenate([values(*block) for block in blocks] or [observed])
+    finite = pd.DataFrame(np.where(np.isfinite(drawn), drawn, np.nan))
+    whole = (_shares(weight[0]) * np.nan_to_num(factor * rate[0])).sum(axis=(-2, -1))
+    return Estimates(observed[0], finite.std().to_numpy(), whole)
 
 
 def _part_values(parts: Parts) -> Array:
     """Mix, the mix of each of two segments, performance, change: shape (replicates, values)."""
     whole = (parts.mix.sum(axis=-1), *parts.by_segment, parts.performance.sum(axis=-1))
     return np.stack([*whole, parts.change], axis=-1)
-
-
-def _spread(blocks: list[Array]) -> Array:
-    """Standard deviations of the finite replicates; NaN with fewer than two."""
-    drawn = np.concatenate(blocks)
-    return pd.DataFrame(np.where(np.isfinite(drawn), drawn, np.nan)).std().to_numpy()
 
 
 @dataclass(frozen=True, eq=False)

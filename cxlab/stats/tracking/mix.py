@@ -6,20 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 
 from cxlab.core.design import DesignLike
-from cxlab.core.disclosure.gate import groups_hidden_by_run, joint_answers
-from cxlab.core.disclosure.rule import (
-    COMPLEMENTARY,
-    MIN_GROUP_SIZE,
-    SMALL,
-    Joint,
-    hidden_in_cross,
-    hidden_in_segments,
-)
+from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list
 from cxlab.core.messages import unknown
@@ -33,7 +24,6 @@ from cxlab.stats.metrics.two_groups import cells_of, side_sums
 from cxlab.stats.metrics.values import metric_totals, open_metrics
 from cxlab.stats.tracking.decomposition import (
     ADDS_UP_TO,
-    Array,
     CellSums,
     Estimates,
     cell_sums,
@@ -43,9 +33,6 @@ from cxlab.stats.variance import contrast_spread
 
 #: A change smaller than this has no parts in per cent.
 NO_CHANGE = 1e-9
-#: Columns of the table of groups.
-GROUPS = ["part", "group", "n", "n_before", "estimate", "se", "ci_low", "ci_high", "share",
-          "share_before", "score", "score_before", "unit", "suppressed", "note"]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,11 +47,6 @@ class MixAndPerformance(Result):
         change), ``period``, ``before``, ``n``, ``n_before``, ``estimate``, ``se``,
         ``ci_low``, ``ci_high`` in the metric's ``unit``, ``share`` (of the change; over 1 or
         negative where the parts have opposite signs), ``unit``, ``note``.
-    groups : DataFrame
-        One row per part (``mix``, ``performance``) and group, adding up to that part:
-        ``part``, ``group``, ``n``, ``n_before``, ``estimate``, ``se``, ``ci_low``, ``ci_high``,
-        ``share``, ``share_before`` (of the answers' weight, 0 to 1), ``score``,
-        ``score_before``, ``unit``, ``suppressed``, ``note``. Small groups are hidden.
     score, score_before : float
         Of everybody, in the metric's unit.
     periods : (str, str)
@@ -74,7 +56,6 @@ class MixAndPerformance(Result):
         Of the bootstrap.
     """
 
-    groups: pd.DataFrame
     score: float
     score_before: float
     periods: tuple[str, str]
@@ -107,7 +88,6 @@ def mix_and_performance(
     *,
     by: str | Sequence[str],
     periods: tuple[str, str],
-    segments: Sequence[str] | None = None,
     column: str = "period",
     design: DesignLike = None,
     labels: Mapping[str, str] | None = None,
@@ -129,9 +109,6 @@ def mix_and_performance(
         One segment column, or two that are crossed. Answers whose segment is null make a
         group ``not given``, so that the parts add up to the whole change.
     periods : (before, after)
-    segments : sequence of str, optional
-        All segments of these answers that are shown anywhere, ``study.segments``: the same
-        groups are hidden here as in a scorecard by all of them. Default: those of ``by``.
     column : str
         Column of the periods.
     design, level
@@ -142,7 +119,7 @@ def mix_and_performance(
     replicates, seed : int
         Of the bootstrap.
     min_group_size : int
-        Smaller groups are hidden, and with them whatever would give them back.
+        With fewer answers in a period everything is hidden.
 
     Returns
     -------
@@ -194,34 +171,29 @@ def mix_and_performance(
     crossed = _segments(by)
     names = _two_periods(periods, periods_of(data, column))
     both = of_periods(with_text_periods(data, column), column, names)
-    opened = open_metrics(
-        both, [chosen], design=design, by=crossed, segments=segments, column=column
-    )
+    opened = open_metrics(both, [chosen], design=design, by=crossed, column=column)
     sums = cell_sums(opened, chosen, by=crossed, column=column, later=names[1])
     if not opened.design.simple:
         sums = replace(sums, df=min(sums.df, _change_df(opened, chosen, column)))
     found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
     small = int(sums.n.sum(axis=1).min()) < min_group_size
     hidden = f"hidden: a period with fewer than {min_group_size} answers" if small else ""
-    reasons = dict.fromkeys(range(sums.n.shape[1]), SMALL)
-    if not small:
-        reasons = _hidden(opened, sums, crossed, names, min_group_size)
     words = [str((labels or {}).get(name, name)) for name in crossed]
     table = _part_table(found, sums, words, level).assign(unit=chosen.unit, note=hidden)
     table.insert(2, "period", names[1])
     table.insert(3, "before", names[0])
-    groups = _group_table(found, sums, level, reasons, names, min_group_size)
-    missing = {"column": [chosen.column], "n_missing": [sums.n_missing]}
-    after, before = (np.nan, np.nan) if small else found.whole[::-1]
+    if small:
+        figures = table.select_dtypes("number").columns
+        table[figures] = table[figures].mask(table["note"] != "", axis=0)
+    before, after = (np.nan, np.nan) if small else found.whole
     return MixAndPerformance(
-        table=_displayed(_blank(table, [small] * len(table)), labels or {}, chosen, words),
-        groups=groups.assign(unit=chosen.unit)[GROUPS],
+        table=_displayed(table, labels or {}, chosen, words),
         score=float(after),
         score_before=float(before),
         periods=names,
         level=level,
         replicates=replicates,
-        n_missing=pd.DataFrame(missing),
+        n_missing=pd.DataFrame({"column": [chosen.column], "n_missing": [sums.n_missing]}),
         notes=(hidden,) if hidden else _notes(sums, names),
     )
 
@@ -246,68 +218,16 @@ def _part_table(
     totals = ("mix", "change") if crossed else ("change",)
     table["kind"] = np.where(table["part"].isin(totals), "total", "part")
     n_before, n = sums.n.sum(axis=1)
-    table = table.assign(n=n, n_before=n_before, estimate=found.values)
-    table = _with_interval(table, found.errors, sums.df, level)
+    # percentiles would forget that few clusters know their own spread badly: with ten a period
+    # they cover 92 to 94 %, t 95 %
+    half = t_quantile(level, sums.df) * found.errors
+    table = table.assign(
+        n=n, n_before=n_before, estimate=found.values,
+        se=np.where(np.isfinite(half), found.errors, np.nan),
+        ci_low=found.values - half, ci_high=found.values + half,
+    ).astype({"n": "Int64", "n_before": "Int64"})  # fmt: skip
     change = float(found.values[-1])
     return table.assign(share=found.values / (change if abs(change) > NO_CHANGE else np.nan))
-
-
-def _group_table(
-    found: Estimates,
-    sums: CellSums,
-    level: float,
-    reasons: Mapping[int, str],
-    periods: tuple[str, str],
-    min_group_size: int,
-) -> pd.DataFrame:
-    """One row per part and group that somebody of either period is in."""
-    there = np.flatnonzero(sums.n.sum(axis=0))
-    hidden = [reasons.get(cell, "") for cell in there.tolist()]
-    words = {
-        SMALL: f"hidden: fewer than {min_group_size} answers in a period",
-        COMPLEMENTARY: "hidden: it would give a smaller group back",
-    }
-    other = "the other period's score is used for both"
-    notes = np.select(
-        [[bool(why) for why in hidden], *(sums.n[:, there] == 0)],
-        [
-            [words.get(why, "") for why in hidden],
-            *(f"absent in {name}: {other}" for name in periods),
-        ],
-        "",
-    )
-    tables = []
-    for part in ("mix", "performance"):
-        table = pd.DataFrame({"part": part, "group": np.array(sums.labels, dtype=object)[there]})
-        table["n"], table["n_before"] = sums.n[1, there], sums.n[0, there]
-        table["estimate"] = getattr(found.observed, part)[0, there]
-        table = _with_interval(table, getattr(found, f"{part}_errors")[there], sums.df, level)
-        for name, values in (("share", found.shares), ("score", found.rates)):
-            table[name], table[f"{name}_before"] = values[1, there], values[0, there]
-        tables.append(
-            _blank(table.assign(suppressed=hidden, note=notes), [bool(why) for why in hidden])
-        )
-    return pd.concat(tables, ignore_index=True)
-
-
-def _with_interval(table: pd.DataFrame, se: Array, df: int, level: float) -> pd.DataFrame:
-    """Standard errors, and limits by t.
-
-    Percentiles would forget that few clusters know their own spread badly: with ten a
-    period they cover 92 to 94 %, these 95 %.
-    """
-    half = t_quantile(level, df) * se
-    limits = {"ci_low": table["estimate"] - half, "ci_high": table["estimate"] + half}
-    return table.assign(se=np.where(np.isfinite(half), se, np.nan), **limits)
-
-
-def _blank(table: pd.DataFrame, rows: Sequence[bool]) -> pd.DataFrame:
-    """Figures of hidden rows made null."""
-    table = table.astype({"n": "Int64", "n_before": "Int64"})
-    hidden = pd.Series(rows, table.index, dtype=bool)
-    return table.assign(
-        **{name: table[name].mask(hidden) for name in table.select_dtypes("number").columns}
-    )
 
 
 def _lacking(data: Any, by: str | Sequence[str], periods: tuple[str, str]) -> str:
@@ -324,7 +244,7 @@ def _left_out(
 ) -> MixAndPerformance:
     none = pd.DataFrame(columns=["part", "estimate", "ci_low", "ci_high"])
     return MixAndPerformance(
-        table=none, groups=none, score=np.nan, score_before=np.nan, periods=periods, level=level,
+        table=none, score=np.nan, score_before=np.nan, periods=periods, level=level,
         replicates=replicates, notes=(f"Left out: mix and performance, which need {why}.",),
     )  # fmt: skip
 
@@ -339,57 +259,6 @@ def _change_df(opened: Opened, metric: Metric, column: str) -> int:
         return 0
     change, own = contrast_spread(sides, cells.units)
     return int(change.df) if min(one.df for one in own) > 0 else 0
-
-
-def _hidden(
-    opened: Opened,
-    sums: CellSums,
-    crossed: Sequence[str],
-    periods: tuple[str, str],
-    min_group_size: int,
-) -> dict[int, str]:
-    """Number of each hidden cell, and why; one that is hidden in a period is hidden in both.
-
-    What to hide in a period does not depend on the other one, so that tables of several pairs
-    of periods hide the same of it.
-    """
-    (score,), (column,) = opened.columns["score"], opened.columns["column"]
-    every = sorted({*crossed, *opened.columns["segments"]})
-    by_run = [groups_hidden_by_run(score, name) for name in every]
-    small = ((sums.n > 0) & (sums.n < min_group_size)).any()
-    found: dict[int, str] = {}
-    if len(every) == len(crossed) and not small and not any(by_run):
-        return found
-    groups, axes = dict(zip(crossed, sums.groups, strict=True)), [every.index(n) for n in crossed]
-    for period in periods:
-        part = replace(opened, lazy=opened.lazy.filter(nw.col(column) == period))
-        joint = _joint(part, score, every, groups)
-        start = [
-            {i: named[name] for i, name in enumerate(names) if name in named}
-            for names, named in zip(joint.names, by_run, strict=True)
-        ]
-        own = (
-            hidden_in_cross(joint, min_group_size, (axes[0], axes[1]), start)
-            if len(axes) > 1
-            else hidden_in_segments(joint, min_group_size, start)[axes[0]]
-        )
-        found |= {cell: why for cell, why in own.items() if found.get(cell) != SMALL}
-    return found
-
-
-def _joint(
-    opened: Opened, score: str, segments: list[str], groups: Mapping[str, list[str]]
-) -> Joint:
-    """A period's answers per joint cell; groups that are given are numbered as given."""
-    found = joint_answers(opened, [score], segments)[score]
-    codes, names, rest = found.codes.copy(), list(found.names), list(found.not_given)
-    for name, known in groups.items():
-        i = segments.index(name)
-        last = len(known) - 1
-        place = [last if j == rest[i] else known.index(label) for j, label in enumerate(names[i])]
-        codes[:, i] = np.array(place, dtype=np.intp)[codes[:, i]]
-        names[i], rest[i] = tuple(known), (last if rest[i] is not None else None)
-    return Joint(codes, found.n, tuple(names), tuple(rest))
 
 
 def _one_metric(metric: Metric | str) -> Metric:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from cxlab.survey.simulate.mechanisms import EPISODE_CELLS, Mechanisms
+from benchmarks.simulate.mechanisms import EPISODE_CELLS, Mechanisms
 
 TEAMS, AGENTS, STEERING = 24, 30, 2
 #: Where customers meet an agent.

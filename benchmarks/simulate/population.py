@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxlab.survey.simulate.mechanisms import (
+from benchmarks.simulate.mechanisms import (
     DECLINING_TOUCHPOINT,
     EPISODE_CELLS,
     PENALTY_KNEE,

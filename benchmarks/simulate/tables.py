@@ -12,15 +12,15 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from cxlab.survey.simulate.afterwards import staying_chance
-from cxlab.survey.simulate.mechanisms import (
+from benchmarks.simulate.afterwards import staying_chance
+from benchmarks.simulate.mechanisms import (
     EPISODE_CELLS,
     REGIONS,
     SEGMENTS,
     SURVEY_CHANNELS,
     Mechanisms,
 )
-from cxlab.survey.simulate.population import rank_within
+from benchmarks.simulate.population import rank_within
 
 TRANSACTIONAL_RULE = "transactional quarantine"
 RELATIONSHIP_RULE = "relationship quarantine"

@@ -5,7 +5,7 @@ surveys and the contact rules between them; `Programme.truth` holds what the est
 `cxlab.stats` are asked to find. `write_demo` writes the embedded demo data.
 """
 
-from cxlab.survey.simulate.mechanisms import Mechanisms
-from cxlab.survey.simulate.programme import Programme, simulate_programme, write_demo
+from benchmarks.simulate.mechanisms import Mechanisms
+from benchmarks.simulate.programme import Programme, simulate_programme, write_demo
 
 __all__ = ["Mechanisms", "Programme", "simulate_programme", "write_demo"]

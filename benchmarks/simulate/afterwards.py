@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxlab.survey.simulate.mechanisms import Mechanisms
+from benchmarks.simulate.mechanisms import Mechanisms
 
 #: Days in which leaving is observed, after the last period.
 OBSERVED_DAYS = 365

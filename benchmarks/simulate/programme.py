@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxlab.core.messages import did_you_mean, one_of
-from cxlab.survey.simulate.afterwards import draw_afterwards
-from cxlab.survey.simulate.comments import draw_comments
-from cxlab.survey.simulate.mechanisms import EPISODE_CELLS, Mechanisms
-from cxlab.survey.simulate.population import (
+from benchmarks.simulate.afterwards import draw_afterwards
+from benchmarks.simulate.comments import draw_comments
+from benchmarks.simulate.mechanisms import EPISODE_CELLS, Mechanisms
+from benchmarks.simulate.population import (
     draw_customers,
     draw_episodes,
     draw_never_used,
@@ -25,7 +24,7 @@ from cxlab.survey.simulate.population import (
     raw_answers,
     response_probability,
 )
-from cxlab.survey.simulate.tables import (
+from benchmarks.simulate.tables import (
     RELATIONSHIP_RULE,
     TRANSACTIONAL_RULE,
     chance_reached_episode,
@@ -36,7 +35,8 @@ from cxlab.survey.simulate.tables import (
     transactional_table,
     true_quantities,
 )
-from cxlab.survey.simulate.teams import draw_teams
+from benchmarks.simulate.teams import draw_teams
+from cxlab.core.messages import did_you_mean, one_of
 
 #: Relationship invitations go out in this many days at the end of a period.
 WAVE_DAYS = 14
@@ -64,7 +64,7 @@ class Programme:
     #: ``team, engagement, score``: true means of employees and of all episodes.
     teams: pd.DataFrame
     steering: tuple[str, ...]  # agents who see to it that the satisfied answer
-    truth: pd.DataFrame  # ``quantity, value, meaning``: see `cxlab.survey.simulate.tables`
+    truth: pd.DataFrame  # ``quantity, value, meaning``: see `benchmarks.simulate.tables`
     mechanisms: Mechanisms  # the sizes that were planted
     periods: tuple[str, ...]
     seed: int
