@@ -148,7 +148,7 @@ class TestSlopes:
     def test_corrected_interval_holds_the_truth_where_the_other_does_not(self):
         rng = np.random.default_rng(4)
         held = []
-        for _ in range(60):
+        for _ in range(30):
             found = linked(*drawn(rng, 30, slope=0.8, staff=10)).table.set_index("slope")
             if not found["note"][CORRECTED]:
                 held.append((found["ci_low"] <= 0.8) & (found["ci_high"] >= 0.8))
@@ -195,7 +195,7 @@ class TestSlopes:
 
     def test_a_common_trend_is_no_link_within(self):
         rng, found = np.random.default_rng(1), []
-        for _ in range(60):
+        for _ in range(30):
             sides = []
             for name, n in (("e", 12), ("c", 40)):
                 keys = pd.DataFrame({"shop": np.repeat(range(20), 3), "wave": [1, 2, 3] * 20})
