@@ -383,7 +383,7 @@ PEOPLE = pd.DataFrame(
         (ANSWERS, pd.concat([PEOPLE, PEOPLE[:1]]), "2025-12-31", "each customer once; got 1 more than once"),
         (ANSWERS.assign(day=pd.Timestamp("2025-04-01")), PEOPLE, "2025-12-31",
          "`answered` must not be after the customer left; got '2025-04-01'. Was it recorded after"),
-        (ANSWERS, PEOPLE, "2025-02-01", "`left` must be dates up to 2025-02-01"),
+        (ANSWERS, PEOPLE, "2025-02-01", "`left` must be up to 2025-02-01"),
         (ANSWERS.assign(day=pd.Timestamp("2026-01-01")), PEOPLE[:1], "2025-12-31",
          "`answered` must be up to 2025-12-31"),
         (ANSWERS, PEOPLE.assign(worth=-1.0), "2025-12-31", r"`value` must be 0 or more; got -1.0 \(and 1 more\)"),

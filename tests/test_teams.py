@@ -430,10 +430,10 @@ class TestSigns:
     def test_signs_share_the_level(self):
         rng = np.random.default_rng(2)
         rows = agents(rng, [0.4] * 20)
-        rows["hours"] = rng.exponential(20, len(rows))
+        rows["hours"] = rng.exponential(4, len(rows))
         invited = pd.DataFrame({"agent": np.arange(20).repeat(80), "came": rng.random(1600) < 0.5})
         one = signs_of(rows).every["upper"].iloc[0]
-        three = signs_of(rows, invited=invited, answered="came", delay="hours", quick=5)
+        three = signs_of(rows, invited=invited, answered="came", delay="hours")
         assert list(three.table["sign"]) == [
             "top scores", "invited who answered", "answered at once",
         ]  # fmt: skip
