@@ -6,6 +6,7 @@ effective counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -252,6 +253,22 @@ def deciding_interval(
     width = np.where(usable, quantile, np.nan) * np.asarray(se, dtype=float)
     middle = np.asarray(estimate, dtype=float)
     return middle - width, middle + width
+
+
+def with_decisions(
+    table: pd.DataFrame, families: Sequence[Any], *, method: str, interval: str = "deciding"
+) -> pd.DataFrame:
+    """`adjust_family` and `deciding_interval` of each family of rows, as columns beside the tests."""
+    names = ["p_adjusted", f"{interval}_low", f"{interval}_high"]
+    found = table.assign(**dict.fromkeys(names, np.nan))
+    for places in table.groupby(list(families), sort=False).indices.values():
+        part = table.iloc[places]
+        adjusted = adjust_family(part["p_value"], method=method)
+        low, high = deciding_interval(
+            part["estimate"], part["se"], part["df"], part["p_value"], adjusted
+        )
+        found.loc[part.index, names] = np.column_stack([adjusted, low, high])
+    return found
 
 
 def certainty_of(p_adjusted: float) -> str:

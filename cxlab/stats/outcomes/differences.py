@@ -17,7 +17,7 @@ from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.messages import unknown
-from cxlab.stats.inference import adjust_family, deciding_interval, t_quantile
+from cxlab.stats.inference import t_quantile, with_decisions
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.retention import (
     LESS,
@@ -126,8 +126,11 @@ def retention_differences(
     few = hidden_groups(np.array([cell.n for cell in cells.values()], float), min_group_size)
     hidden = {list(cells)[i] for i in few}
     kept = [not hidden & set(contrast.split(LESS)) for contrast in table["contrast"]]
+    table = table[kept].reset_index(drop=True)
+    # categories are a family, unadjusted and adjusted each its own; the slope is one alone
+    families = [table["contrast"] == PER_POINT, table["adjusted"]]
     return with_display(
-        _with_decisions(table[kept].reset_index(drop=True)),
+        with_decisions(table, families, method="holm"),
         caption=f"Differences in staying {horizon:g} days",
         columns=("contrast", "adjusted", "estimate", "e_value"),
         headers={"contrast": "Difference", "adjusted": "Adjusted", "estimate": "Percentage points",
@@ -171,21 +174,6 @@ def _contrasts(
     table.insert(1, "adjusted", ADJUSTED if adjust else UNADJUSTED)
     table.insert(2, "n", groups.nunique())
     return table
-
-
-def _with_decisions(table: pd.DataFrame) -> pd.DataFrame:
-    """Categories are a family, unadjusted and adjusted each its own; the slope is one alone."""
-    found = table.assign(p_adjusted=table["p_value"], deciding_low=np.nan, deciding_high=np.nan)
-    family = (table["contrast"] == PER_POINT).astype(str) + table["adjusted"]
-    for _, part in table.groupby(family):
-        p_adjusted = adjust_family(part["p_value"], method="holm")
-        low, high = deciding_interval(
-            part["estimate"], part["se"], part["df"], part["p_value"], p_adjusted
-        )
-        found.loc[part.index, "p_adjusted"] = p_adjusted
-        found.loc[part.index, "deciding_low"] = low
-        found.loc[part.index, "deciding_high"] = high
-    return found
 
 
 def _check_adjust(rows: pd.DataFrame, adjust: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from cxlab.core.design import DesignLike
 from cxlab.core.frames import open_frame
 from cxlab.core.labels import natural_order, row_labels
-from cxlab.core.messages import got
+from cxlab.core.messages import refuse
 from cxlab.stats.inference import wilson_interval
 from cxlab.stats.variance import effective_sample_size
 
@@ -200,9 +200,7 @@ def parts(rows: pd.DataFrame, by: str | None) -> list[tuple[str, pd.DataFrame]]:
 
 def check_times(days: pd.Series, left: pd.Series, horizon: float, name: str) -> None:
     """Refuse times below 0 and a horizon that nobody was followed for, unless all had left."""
-    below = days[days < 0]
-    if len(below):
-        raise ValueError(f"`time` must be 0 or more; got {got(list(below))} in '{name}'.")
+    refuse(days[days < 0], "`time` must be 0 or more", f" in '{name}'.")
     longest = float(days.max()) if len(days) else 0.0
     all_left = len(days) > 0 and bool((left.astype(float) > 0)[days == longest].all())
     if not 0 < horizon <= (np.inf if all_left else longest):
