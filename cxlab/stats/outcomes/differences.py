@@ -23,7 +23,6 @@ from cxlab.stats.outcomes.retention import (
     LESS,
     NPS_CATEGORIES,
     PER_POINT,
-    Range,
     categories_of,
     opened_follow_up,
     stay,
@@ -48,7 +47,6 @@ def retention_differences(
     horizon: float = 180,
     adjust: Sequence[str] = (),
     design: DesignLike = None,
-    categories: Mapping[str, Range] = NPS_CATEGORIES,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
@@ -56,7 +54,7 @@ def retention_differences(
 
     Parameters
     ----------
-    followed, score, horizon, design, categories
+    followed, score, horizon, design
         As for `cxlab.retention_by_score`.
     adjust : sequence of str
         Columns that are known before the answer, such as tenure, value or segment: numbers as
@@ -116,8 +114,8 @@ def retention_differences(
     rows, known = opened_follow_up(followed, score, design=design)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     _check_adjust(rows, adjust)
-    category = categories_of(rows[score], categories)
-    cells = category_cells(rows, category, categories, known, horizon)
+    category = categories_of(rows[score])
+    cells = category_cells(rows, category, known, horizon)
     table = pd.concat(
         _contrasts(rows, score, category, cells, names, known, horizon, level)
         for names in ([], list(adjust))[: 2 if adjust else 1]
@@ -284,7 +282,6 @@ class Cell:
 def category_cells(
     rows: pd.DataFrame,
     category: pd.Series,
-    categories: Mapping[str, Range],
     known: Design,
     horizon: float,
 ) -> dict[str, Cell]:
@@ -292,7 +289,7 @@ def category_cells(
     clusters = rows[known.cluster]
     ended = ((rows[DAYS] >= horizon) | rows[LEFT].astype(bool)).to_numpy()
     found = {}
-    for name in categories:
+    for name in NPS_CATEGORIES:
         inside = (category == name).to_numpy()
         if not inside.any():
             continue
@@ -342,7 +339,6 @@ def asymmetry(
     *,
     horizon: float = 180,
     design: DesignLike = None,
-    categories: Mapping[str, Range] = NPS_CATEGORIES,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
@@ -352,8 +348,6 @@ def asymmetry(
     ----------
     followed, score, horizon, design, level
         As for `cxlab.retention_by_score`.
-    categories : mapping of str to (low, high)
-        Three of them, the worst first.
     min_group_size : int
         With a category of fewer customers nothing is shown.
 
@@ -375,12 +369,10 @@ def asymmetry(
     ----------
     Fieller (1954), JRSS B 16, 175–185.
     """
-    if len(categories) != 3:
-        raise ValueError(f"`categories` must be three, the worst first; got {len(categories)}.")
     rows, known = opened_follow_up(followed, score, design=design)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
-    category = categories_of(rows[score], categories)
-    cells = list(category_cells(rows, category, categories, known, horizon).values())
+    category = categories_of(rows[score])
+    cells = list(category_cells(rows, category, known, horizon).values())
     columns = ["n", "below", "above", "estimate", "ci_low", "ci_high", "note"]
     if len(cells) < 3 or min(cell.n for cell in cells) < min_group_size:
         note = f"hidden: fewer than {min_group_size} customers in a category"
