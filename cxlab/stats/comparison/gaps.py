@@ -23,8 +23,7 @@ from cxlab.stats.comparison.quantities import NPS_VALUES
 from cxlab.stats.inference import (
     ALPHA,
     LEVEL,
-    adjust_family,
-    deciding_interval,
+    decide_family,
     normal_quantile,
     smallest_shown,
     t_quantile,
@@ -231,14 +230,12 @@ def with_decisions(
     table: pd.DataFrame, rows: pd.Series, method: str, df: pd.Series | float = np.inf
 ) -> pd.DataFrame:
     """The table with a test of each of these rows in their family, and the interval that decides."""
-    estimate, se = (table[name].where(rows).to_numpy(float) for name in ("estimate", "se"))
-    degrees = np.broadcast_to(np.asarray(df, dtype=float), len(table))
-    usable = (se > 0) & (degrees >= 1)
-    statistic = np.abs(estimate) / np.where(usable, se, np.nan)
-    p = np.where(usable, 2 * stdtr(np.where(usable, degrees, 1.0), -statistic), np.nan)
-    adjusted = adjust_family(p, method=method)
-    limits = deciding_interval(estimate, se, degrees, p, adjusted)
-    return table.assign(**dict(zip(DECIDED, (p, adjusted, *limits), strict=True)))
+    chosen = table[["estimate", "se"]].astype(float).where(rows).assign(df=df)
+    usable = (chosen["se"] > 0) & (chosen["df"] >= 1)
+    statistic = (chosen["estimate"] / chosen["se"]).abs().where(usable)
+    chosen["p_value"] = 2 * stdtr(chosen["df"].where(usable), -statistic)
+    found = (chosen["p_value"], *decide_family(chosen, method=method))
+    return table.assign(**dict(zip(DECIDED, found, strict=True)))
 
 
 def gaps_table(tables: Mapping[str, pd.DataFrame], df: Mapping[str, float]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.messages import unknown
-from cxlab.stats.inference import adjust_family, deciding_interval, t_quantile
+from cxlab.stats.inference import decide_family, t_quantile
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.retention import (
     LESS,
@@ -173,16 +173,11 @@ def _contrasts(
 
 def _with_decisions(table: pd.DataFrame) -> pd.DataFrame:
     """Categories are a family, unadjusted and adjusted each its own; the slope is one alone."""
-    found = table.assign(p_adjusted=table["p_value"], deciding_low=np.nan, deciding_high=np.nan)
+    names = ["p_adjusted", "deciding_low", "deciding_high"]
+    found = table.assign(**dict.fromkeys(names, np.nan))
     family = (table["contrast"] == PER_POINT).astype(str) + table["adjusted"]
     for _, part in table.groupby(family):
-        p_adjusted = adjust_family(part["p_value"], method="holm")
-        low, high = deciding_interval(
-            part["estimate"], part["se"], part["df"], part["p_value"], p_adjusted
-        )
-        found.loc[part.index, "p_adjusted"] = p_adjusted
-        found.loc[part.index, "deciding_low"] = low
-        found.loc[part.index, "deciding_high"] = high
+        found.loc[part.index, names] = np.column_stack(decide_family(part, method="holm"))
     return found
 
 
