@@ -261,9 +261,10 @@ def decide_family(
 
     ``table`` has ``estimate, se, df, p_value``.
     """
-    columns = [table[name].astype(float) for name in ("estimate", "se", "df", "p_value")]
-    adjusted = adjust_family(columns[-1], method=method)
-    return adjusted, *deciding_interval(*columns, adjusted)
+    names = ("estimate", "se", "df", "p_value")
+    estimate, se, df, p = (table[name].astype(float) for name in names)
+    adjusted = adjust_family(p, method=method)
+    return adjusted, *deciding_interval(estimate, se, df, p, adjusted)
 
 
 def certainty_of(p_adjusted: float) -> str:

@@ -24,10 +24,9 @@ from cxlab.stats.inference import (
     ALPHA,
     LEVEL,
     decide_family,
-    normal_quantile,
     smallest_shown,
-    t_quantile,
 )
+from cxlab.stats.metrics.two_groups import tested_difference
 from cxlab.stats.variance import Units, contrast_spread
 
 if TYPE_CHECKING:
@@ -74,16 +73,10 @@ class Gap:
     df: float
     n: int
 
-    def limits(self) -> tuple[float, float]:
-        """Ends of the interval."""
-        finite = np.isfinite(self.df) and self.df > 0
-        quantile = float(t_quantile(LEVEL, self.df)) if finite else normal_quantile(LEVEL)
-        half = quantile * self.se
-        return self.estimate - half, self.estimate + half
-
     def numbers(self) -> dict[str, float]:
         """Estimate, standard error and interval under the names of a table."""
-        return dict(zip(NUMBERS, (self.estimate, self.se, *self.limits()), strict=True))
+        found = tested_difference(self.estimate, self.se**2, self.df, LEVEL, "")
+        return {name: found[name] for name in NUMBERS}
 
 
 class Group(NamedTuple):
@@ -117,8 +110,6 @@ def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
     ``pseudo`` are values (low, middle, high) of the pseudo-answers that stand in for the unknown
     variance of a group all of whose answers are alike.
 
-    Notes
-    -----
     With fewer than 200 customers in a group: CR2 and the degrees of freedom of Bell &
     McCaffrey (`cxlab.stats.variance.contrast_spread`). Else Taylor and the normal
     distribution. A group of one customer has no standard error.

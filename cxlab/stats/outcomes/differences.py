@@ -301,8 +301,6 @@ def category_cells(
 def e_values(low: Cell, high: Cell, level: float = 0.95) -> tuple[float, float]:
     """E-value of the risk ratio of leaving, and that of its interval's limit nearer to 1.
 
-    Examples
-    --------
     A risk ratio of 2: 2 + √2.
 
     >>> low, high = (Cell(share, np.zeros(2), 2, 2) for share in (0.8, 0.9))
@@ -401,8 +399,6 @@ def fieller(
 ) -> tuple[float, float] | None:
     """Limits of a ratio; None where its interval has no bounds.
 
-    Examples
-    --------
     6 ÷ 3 with variances of 1 and no covariance, at 1: the roots of 8r² − 36r + 35 = 0.
 
     >>> low, high = fieller(6.0, 3.0, np.eye(2), 1.0)

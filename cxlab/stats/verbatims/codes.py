@@ -113,8 +113,6 @@ def holding(folded: Sequence[str], words: Sequence[str]) -> NDArray[np.float64]:
 def pattern_of(words: Sequence[str]) -> re.Pattern[str]:
     """A pattern that finds any of the words whole in casefolded text.
 
-    Examples
-    --------
     >>> pattern_of(["Long line*"]).findall("a long  lines, longer line")
     ['long  lines']
     """

@@ -298,13 +298,8 @@ def krippendorff_alpha(
 
     ``α = 1 − D_o/D_e`` from the coincidences of values within units. The interval leaves out
     one unit at a time and is symmetric for ``log(1 − α)``, as α has 1 as its bound.
-
-    References
-    ----------
     Krippendorff (2011), Computing Krippendorff's alpha-reliability.
 
-    Examples
-    --------
     >>> two = [[1, 1, 0, 1, 0, 0, 1, 0], [1, 1, 0, 0, 0, 0, 1, 0]]
     >>> round(krippendorff_alpha(two)[0], 4)
     0.7619
@@ -359,8 +354,6 @@ def _distances(margins: Array, values: Array, scale: str) -> Array:
 def cohen_kappa(first: ArrayLike, second: ArrayLike) -> float:
     """Cohen's kappa of two codings of the same units; NaN where nothing varies.
 
-    Examples
-    --------
     >>> round(cohen_kappa([1, 1, 0, 0], [1, 0, 0, 0]), 3)
     0.5
     """

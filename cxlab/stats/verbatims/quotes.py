@@ -130,8 +130,6 @@ def typical_quotes(
 def sentences_of(text: str) -> list[str]:
     """Sentences of a comment, trimmed.
 
-    Examples
-    --------
     >>> sentences_of("Rude staff! Never again... Or so")
     ['Rude staff!', 'Never again...', 'Or so']
     """

@@ -164,8 +164,6 @@ class ThemeScores(Result):
 def score_words(metric: Metric) -> str:
     """A score within a sentence.
 
-    Examples
-    --------
     >>> score_words(Metric("overall", "mean", scale=(1, 5)))
     'mean score (of 5)'
     """
