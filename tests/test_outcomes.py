@@ -439,7 +439,10 @@ def test_a_group_that_nobody_followed_so_long_is_blank():
 
 def test_scores_without_a_category_are_refused():
     followed = linked([3, 11], [300, 300], [False, False])
-    with pytest.raises(ValueError, match="`categories` must hold every score; got none for 11"):
+    with pytest.raises(
+        ValueError,
+        match="`score` must lie in the categories detractors, passives, promoters; got 11",
+    ):
         retention_by_score(followed, "recommend")
 
 

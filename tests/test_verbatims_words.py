@@ -286,7 +286,6 @@ def test_found_themes_recur_and_make_a_codebook(demo):
     again = find_themes(texts, "comment", themes=8, resamples=5)
     pd.testing.assert_frame_equal(found.table, again.table)
     assert found.table["recurrence"].between(0, 1).all()
-    assert '[codebook.theme_1]\nlabel = "Theme 1"' in found.codebook()
     with pytest.raises(ValueError, match="must have 24 comments or more for 12 themes; got 10"):
         find_themes(texts.dropna(subset=["comment"]).head(10), "comment")
 

@@ -16,15 +16,13 @@ from cxlab.core.display import display_of, with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got
 from cxlab.core.result import Result
-from cxlab.stats.actions.calls import ARMS, HELD_OUT, LISTED, WAITING
+from cxlab.stats.actions.calls import ARMS, HELD_OUT, LISTED, WAITING, WORTH_SEEING
 from cxlab.stats.inference import POWER, normal_quantile, wilson_interval
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import NO_VARIANCE, check_times, parts, survival
 
 Array = NDArray[np.float64]
 TOGETHER = "together"
-#: Percentage points that a hold-out should be able to show.
-WORTH_SEEING = 5.0
 #: Days in one.
 MONTH = 365.25 / 12
 FIGURES = [

@@ -26,7 +26,7 @@ from cxlab.stats.actions.effect import (
     first_listings,
     of_sides,
 )
-from cxlab.stats.inference import t_quantile
+from cxlab.stats.metrics.two_groups import satterthwaite, tested_difference
 from cxlab.stats.outcomes.follow_up import FollowUp, linked_to_leaving
 from cxlab.stats.outcomes.survival import kaplan_meier, parts, survival
 from cxlab.survey.study import Study
@@ -269,7 +269,6 @@ def _mean_gap(sides: list[np.ndarray], level: float) -> Row:
         (total if flat else values.var(ddof=1)) / len(values)
         for values, flat in zip(sides, alike, strict=True)
     ]
-    parts = [one**2 / (len(values) - 1) for one, values in zip(variances, sides, strict=True)]
-    se = float(np.sqrt(sum(variances)))
-    width = float(t_quantile(level, sum(variances) ** 2 / sum(parts))) * se
-    return {"estimate": gap, "se": se, "ci_low": gap - width, "ci_high": gap + width}
+    df = satterthwaite(np.array(variances), np.array([len(values) - 1 for values in sides]))
+    found = tested_difference(gap, sum(variances), df, level, "welch")
+    return {name: found[name] for name in ("estimate", "se", "ci_low", "ci_high")}

@@ -74,8 +74,6 @@ def survival(
     of squares is Greenwood's variance, and over clusters R's robust one (Reid 1981, Annals of
     Statistics 9, 78–92).
 
-    Examples
-    --------
     Of four, one leaves on day 1 and one on day 3: 3/4 · 1/2.
 
     >>> found = survival([1, 2, 3, 4], [True, False, True, False], 3)
@@ -105,8 +103,6 @@ def pseudo_values(found: Survival, weights: ArrayLike | None = None) -> Array:
 
     Andersen, Klein & Rosthøj (2003), Biometrika 90, 15–27.
 
-    Examples
-    --------
     >>> pseudo_values(survival([1, 2, 3, 4], [True, False, True, False], 3)).round(3).tolist()
     [0.0, 0.5, -0.25, 1.25]
     """

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.findings import Cells, Finding, Findings
-from cxlab.core.phrases import decimals_for, listed, number, with_interval
+from cxlab.core.phrases import decimals_for, listed, number, small, with_interval
 from cxlab.stats.inference import ALPHA, deciding_interval, within_margin
 
 if TYPE_CHECKING:
@@ -166,14 +166,14 @@ def _answer(
     group: str,
 ) -> Finding:
     first = listed([labels.get(name, name) for name in lead.first], last="or")
-    outcome, n = _small(labels.get(lead.outcome, lead.outcome)), int(places["n_most"])
+    outcome, n = small(labels.get(lead.outcome, lead.outcome)), int(places["n_most"])
     text = ANSWERS[lead.rule].format(first=first, outcome=outcome, margin=places["margin"])
     if lead.rule in ("one", "few") and lead.unranked:
         text += "; the rest can’t be ranked"
     answers = f"{n:,} answers" if n and (group or n < FEW_ANSWERS) else ""
     about = ", ".join(filter(None, [group, answers]))
     if about:
-        text = f"{about}: {text if lead.rule in ('one', 'few') else _small(text)}"
+        text = f"{about}: {text if lead.rule in ('one', 'few') else small(text)}"
     return Finding(
         kind="answer", certainty=lead.certainty, text=text, detail=_without_place(result, lead),
         subject=first or outcome, n=n, rule=lead.rule, margin=places["margin"],
@@ -207,7 +207,7 @@ def _standing(result: TouchpointCorrelations, lead: Lead, labels: Mapping[str, s
     several = lead.rule in ("alike", "none", "no association")
     chosen = lead.placed if not several else lead.placed.iloc[:1]
     chosen = chosen[chosen["touchpoint"].isin(lead.first) | several]
-    size, outcome = len(lead.placed), _small(labels.get(lead.outcome, lead.outcome))
+    size, outcome = len(lead.placed), small(labels.get(lead.outcome, lead.outcome))
     rows = [row for _, row in chosen.iterrows()]
     parts = [f"{labels.get(row['touchpoint'], row['touchpoint'])}, {_place(row)}" for row in rows]
     text = {
@@ -265,7 +265,7 @@ def _changes(leads: list[Lead], labels: Mapping[str, str]) -> list[Finding]:
     names = [labels.get(one, one) for one in moved.index]
     several = "Several touchpoints" if len(names) > MOST_FIRST else listed(names)
     outcomes = [lead.outcome for lead in leads[:2]]
-    words = [_small(labels.get(outcome, outcome)) for outcome in outcomes]
+    words = [small(labels.get(outcome, outcome)) for outcome in outcomes]
     row, size = moved.loc[name], len(leads[0].placed)
     before, after = (
         f"{row[f'rank{end}']:.0f} ({row[f'rank_low{end}']:.0f} to {row[f'rank_high{end}']:.0f})"
@@ -290,13 +290,15 @@ def _changes(leads: list[Lead], labels: Mapping[str, str]) -> list[Finding]:
 def _pairs_told_apart(places: pd.Series, labels: Mapping[str, str]) -> list[Finding]:
     if not places["pairs"]:
         return []
-    outcome = _small(labels.get(places["outcome"], places["outcome"]))
-    told, small = int(places["told_apart"]), int(places["told_within_margin"])
+    outcome = small(labels.get(places["outcome"], places["outcome"]))
+    told, near = int(places["told_apart"]), int(places["told_within_margin"])
     text = f"No two touchpoints are told apart in how they go with {outcome}"
     if told:
         text = f"{told} of {places['pairs']} pairs of touchpoints are told apart for {outcome}"
-    if small:
-        text += f"; in {small} of them the difference is under {places['margin']:g}, too small to matter"
+    if near:
+        text += (
+            f"; in {near} of them the difference is under {places['margin']:g}, too small to matter"
+        )
     finding = Finding(
         text=text, certainty="clear" if told else "not settled", subject=outcome, rule="pairs",
         detail="false discoveries held at 5 % (Benjamini–Yekutieli)", margin=places["margin"],
@@ -321,7 +323,7 @@ def _masked(masked: pd.DataFrame | None, outcome: str) -> list[Finding]:
     # every share of those with a good score is of as many touchpoints as they rated
     finding = Finding(
         text=(
-            f"Of those with {row['high']:g} or more for {_small(outcome)}, who rated "
+            f"Of those with {row['high']:g} or more for {small(outcome)}, who rated "
             f"{number(row['rated'], 1)} touchpoints on average, {with_interval(share, low, high, '%')} "
             f"rated at least one {row['low']:g} or less"
         ),
@@ -356,8 +358,3 @@ def _ceiling(result: TouchpointCorrelations, labels: Mapping[str, str]) -> list[
     names = listed(flagged) if len(flagged) <= MOST_FIRST else "several touchpoints"
     text = f"Many best scores may hide part of the correlation of {names}"
     return [Finding(kind="caution", text=text, rule="ceiling", detail=listed(flagged, most=12))]
-
-
-def _small(text: str) -> str:
-    """With a small first letter, unless the word begins with several capitals."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text

@@ -66,10 +66,10 @@ class Prepared:
             stratum.to_numpy(int), weight, labels, units_of(data, design), agreement,
         )  # fmt: skip
 
-    def known(self, own: NDArray[np.bool_], themes: list[int], pool: bool) -> bool:
+    def known(self, own: NDArray[np.bool_], themes: list[int]) -> bool:
         """Whether a group has hand codes of its own; where codes are lent, enough of every stratum."""
         coded = ~np.isnan(self.hand[:, themes]).any(axis=1)
-        if not (pool and (coded & ~own).any()):
+        if not (coded & ~own).any():
             return bool((coded & own).any())
         all_, mine = (
             np.bincount(self.stratum[rows], minlength=len(STRATA)) for rows in (own, own & coded)
@@ -77,18 +77,17 @@ class Prepared:
         return bool((mine >= np.minimum(all_, FEWEST_EACH)).all())
 
     def comments(
-        self, own: NDArray[np.bool_], score: Array, themes: list[int], pool: bool
+        self, own: NDArray[np.bool_], score: Array, themes: list[int]
     ) -> correction.Comments:
         """Those of a group that have a score, and others whose hand codes it may use."""
         lend = ~np.isnan(self.hand[:, themes]).any(axis=1) & ~np.isnan(score)
-        use = (own & ~np.isnan(score)) | (lend & pool)
+        use = (own & ~np.isnan(score)) | lend
         codes = np.where(use[:, None], self.hand[:, themes], np.nan)
         drawn = self.drawn.copy()
         # within a stratum each period counts by how many were coded
         place = pd.Series(drawn[lend]).groupby([self.label[lend], self.stratum[lend]])
         drawn[lend] = drawn[lend] / place.transform("mean").to_numpy()
-        if pool:
-            score = self._levelled(score, own)
+        score = self._levelled(score, own)
         return correction.Comments(
             np.nan_to_num(self.machine[:, themes]), codes, np.nan_to_num(score), own & ~np.isnan(score),
             self.weight, drawn, self.stratum,

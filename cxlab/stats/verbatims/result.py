@@ -15,7 +15,7 @@ from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
 from cxlab.core.result import Result
 from cxlab.stats.covariance import to_correlation
-from cxlab.stats.inference import adjust_family, deciding_interval, t_quantile
+from cxlab.stats.inference import decide_family, t_quantile
 from cxlab.stats.resampling import SampledSums, SamplingDesign
 from cxlab.stats.verbatims import correction
 from cxlab.stats.verbatims.correction import Correction
@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 SHARE, GAP, ADJUSTED, IMPACT = "share", "gap", "adjusted gap", "impact"
 #: A correlation matrix whose smallest eigenvalue is below this is not positive definite.
 LEAST = 1e-9
+DECIDED = ["p_adjusted", "decided_low", "decided_high"]
 CHANGED = [
     "theme", "label", "quantity", "unit", "before", "period", "n", "estimate", "se", "ci_low", "ci_high", "df",
     "p_value",
@@ -163,8 +164,6 @@ class ThemeScores(Result):
 def score_words(metric: Metric) -> str:
     """A score within a sentence.
 
-    Examples
-    --------
     >>> score_words(Metric("overall", "mean", scale=(1, 5)))
     'mean score (of 5)'
     """
@@ -237,19 +236,9 @@ def theme_changes(scores: ThemeScores, *, period: str, before: str | None = None
         _change(scores, key, before, period, sides[0].loc[key], sides[1].loc[key]) for key in both
     ]
     made = pd.DataFrame([row for row in rows if row], columns=CHANGED)
-    for column in CHANGED[7:]:
-        made[column] = made[column].astype(float)
-    for name in ("p_adjusted", "decided_low", "decided_high"):
-        made[name] = np.nan
-    for _, places in made.groupby("quantity", sort=False).indices.items():
-        part = made.iloc[places]
-        adjusted = adjust_family(part["p_value"], method="bh")
-        low, high = deciding_interval(
-            part["estimate"], part["se"], part["df"], part["p_value"], adjusted
-        )
-        made.loc[part.index, ["p_adjusted", "decided_low", "decided_high"]] = np.column_stack(
-            [adjusted, low, high]
-        )
+    made = made.astype(dict.fromkeys(CHANGED[7:], float)).assign(**dict.fromkeys(DECIDED, np.nan))
+    for _, part in made.groupby("quantity", sort=False):
+        made.loc[part.index, DECIDED] = np.column_stack(decide_family(part, method="bh"))
     return with_display(
         made, caption=f"Themes: changes from {before} to {period}",
         columns=("label", "quantity", "estimate", "n"), level=scores.level,

@@ -18,7 +18,7 @@ from cxlab.core.metric import Metric
 from cxlab.stats.inference import (
     adjust_family,
     check_level,
-    deciding_interval,
+    decide_family,
     t_quantile,
     wilson_interval,
 )
@@ -28,7 +28,7 @@ from cxlab.stats.verbatims.codes import CodedComments
 from cxlab.stats.verbatims.coding import LEAST_ALPHA, UNKNOWN
 from cxlab.stats.verbatims.correction import Correction
 from cxlab.stats.verbatims.prepared import Prepared, p_value, spread
-from cxlab.stats.verbatims.result import ADJUSTED, GAP, IMPACT, SHARE, ThemeScores
+from cxlab.stats.verbatims.result import ADJUSTED, DECIDED, GAP, IMPACT, SHARE, ThemeScores
 
 Array = NDArray[np.float64]
 #: Fewer hand-coded comments with a theme (or without it): only its share.
@@ -40,6 +40,9 @@ COLUMNS = (
     "ci_high", "df", "p_value", "p_adjusted", "decided_low", "decided_high", "machine", "machine_p",
     "tuning", "note",
 )  # fmt: skip
+
+FIGURES = ("estimate", "se", "ci_low", "ci_high", "df", "p_value", *DECIDED, "machine",
+           "machine_p", "tuning")  # fmt: skip
 
 
 def score_values(data: pd.DataFrame, score: Metric | str) -> Array:
@@ -68,7 +71,6 @@ def theme_scores(
     row: str | None = None,
     by: str | None = None,
     groups: Sequence[str] | None = None,
-    pool: bool = True,
     design: DesignLike = None,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
@@ -88,14 +90,12 @@ def theme_scores(
     row : str, optional
         Column that ``hand["row"]`` names; default: the index.
     by : str, optional
-        Column of periods (or other groups), each estimated on its own.
+        Column of periods (or other groups), each estimated on its own. Hand codes of others help
+        to correct a period, within strata of the draw: together they weigh a fifth of its own,
+        and what they change counts as error. A period with fewer than five of its own in a
+        stratum is counted only; drift of the machine is tested.
     groups : sequence of str, optional
         Of ``by``: only these; default all.
-    pool : bool
-        Whether hand codes of other periods help to correct a period, within strata of the draw:
-        together they weigh a fifth of its own, and what they change counts as error. A period
-        with fewer than five of its own in a stratum is counted only; drift of the machine is
-        tested.
     design : Design or mapping, optional
     level : float
     min_group_size : int
@@ -168,8 +168,8 @@ def theme_scores(
         label = "" if group is None else str(group)
         own = themes.commented.to_numpy() & (True if by is None else (data[by] == group).to_numpy())
         # the latest period is the one that is read
-        drifted = sheet.drifted(own) if pool and by and sheet.agreement is not None else []
-        there, shares, gaps = _corrected(sheet, values, own, pool)
+        drifted = sheet.drifted(own) if by and sheet.agreement is not None else []
+        there, shares, gaps = _corrected(sheet, values, own)
         if gaps is not None:
             corrections[label] = gaps, [sheet.names[i] for i in there]
         for one, influence in _group(sheet, own, there, shares, gaps, check_level(level)):
@@ -201,15 +201,15 @@ def _left_out(without: int, by: str, drifted: list[str]) -> Iterator[str]:
 
 
 def _corrected(
-    sheet: Prepared, values: Array, own: NDArray[np.bool_], pool: bool
+    sheet: Prepared, values: Array, own: NDArray[np.bool_]
 ) -> tuple[list[int], Correction | None, Correction | None]:
     """Themes that a group's codes have, its corrected shares, and its corrected gaps."""
     there = [i for i in range(len(sheet.names)) if not np.isnan(sheet.machine[own, i]).any()]
     # codes of others are lent to those who can be compared with them
-    if not sheet.known(own, there, pool):
+    if not sheet.known(own, there):
         return there, None, None
-    shares = Correction(sheet.comments(own, np.zeros(len(own)), there, pool))
-    scored = sheet.comments(own, values, there, pool)
+    shares = Correction(sheet.comments(own, np.zeros(len(own)), there))
+    scored = sheet.comments(own, values, there)
     return there, shares, Correction(scored) if scored.own.any() else None
 
 
@@ -313,30 +313,12 @@ def _finished(
         unit=np.where(table["quantity"] == SHARE, "%", metric.unit),
         note=table["note"].fillna(""),
     )
-    table = table.astype(
-        {
-            "n": "Int64",
-            "n_theme": "Int64",
-            "n_hand": "Int64",
-            "n_lent": "Int64",
-            "p_value": float,
-            "machine_p": float,
-        }
-    )
-    for column in ("estimate", "se", "ci_low", "ci_high", "df", "machine", "tuning"):
-        table[column] = table[column].astype(float)
+    counts = dict.fromkeys(("n", "n_theme", "n_hand", "n_lent"), "Int64")
+    table = table.astype(counts | dict.fromkeys(FIGURES, float))
     for _, places in table.groupby(["period", "quantity"], sort=False).indices.items():
         rows = table.index[places]
-        adjusted = adjust_family(table.loc[rows, "p_value"], method="bh")
-        low, high = deciding_interval(
-            table.loc[rows, "estimate"], table.loc[rows, "se"], table.loc[rows, "df"],
-            table.loc[rows, "p_value"], adjusted,
-        )  # fmt: skip
-        table.loc[rows, "p_adjusted"] = adjusted
-        table.loc[rows, "decided_low"], table.loc[rows, "decided_high"] = low, high
+        table.loc[rows, DECIDED] = np.column_stack(decide_family(table.loc[rows], method="bh"))
         table.loc[rows, "machine_p"] = adjust_family(table.loc[rows, "machine_p"], method="bh")
-    for column in ("p_adjusted", "decided_low", "decided_high"):
-        table[column] = table[column].astype(float)
     small = (table["n_theme"] < fewest) | (table["n"] - table["n_theme"] < fewest)
     names = table[["theme", "quantity", "tone"]]
     hidden = hide_rows(table, small.map({True: "small", False: ""}), fewest)
