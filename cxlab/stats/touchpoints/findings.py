@@ -86,13 +86,13 @@ def touchpoint_findings(
     rows = [
         _answer(result, leads[0], places.iloc[0], labels, group),
         *[_standing(result, lead, labels) for lead in told],
-        *_changes(leads, labels),
-        *_pairs_told_apart(places.iloc[0], labels),
-        *_masked(masked, labels.get(leads[0].outcome, leads[0].outcome)),
+        _changes(leads, labels),
+        _pairs_told_apart(places.iloc[0], labels),
+        _masked(masked, labels.get(leads[0].outcome, leads[0].outcome)),
         _halo(result),
-        *_ceiling(result, labels),
+        _ceiling(result, labels),
     ]
-    return Findings(tuple(rows))
+    return Findings(tuple(row for row in rows if row))
 
 
 def places_table(
@@ -244,13 +244,13 @@ def _place(row: pd.Series) -> str:
     return f"{place}, r = {number(row['estimate'], decimals)}"
 
 
-def _changes(leads: list[Lead], labels: Mapping[str, str]) -> list[Finding]:
+def _changes(leads: list[Lead], labels: Mapping[str, str]) -> Finding | None:
     """Touchpoints whose places for the first outcome and the second do not overlap.
 
     Places of 12 are not compared with places of 8: both outcomes must place the same.
     """
     if len(leads) < 2 or len({frozenset(lead.placed["touchpoint"]) for lead in leads[:2]}) > 1:
-        return []
+        return None
     here, there = (
         lead.placed.set_index("touchpoint")[["rank", "rank_low", "rank_high"]] for lead in leads[:2]
     )
@@ -260,7 +260,7 @@ def _changes(leads: list[Lead], labels: Mapping[str, str]) -> list[Finding]:
     )
     moved = both[apart]
     if moved.empty:
-        return []
+        return None
     name = str((moved["rank"] - moved["rank_there"]).abs().idxmax())
     names = [labels.get(one, one) for one in moved.index]
     several = "Several touchpoints" if len(names) > MOST_FIRST else listed(names)
@@ -273,7 +273,7 @@ def _changes(leads: list[Lead], labels: Mapping[str, str]) -> list[Finding]:
     )
     verb = "changes" if len(names) == 1 else "change"
     subject = "" if len(names) == 1 else f"{labels.get(name, name)} "
-    finding = Finding(
+    return Finding(
         text=f"{several} {verb} place: {subject}{before} with {words[0]}, {after} with {words[1]}",
         certainty="clear", subject=labels.get(name, name), rule="changes place",
         detail="intervals of places that do not overlap",
@@ -284,12 +284,11 @@ def _changes(leads: list[Lead], labels: Mapping[str, str]) -> list[Finding]:
             for outcome in outcomes
         ),
     )  # fmt: skip
-    return [finding]
 
 
-def _pairs_told_apart(places: pd.Series, labels: Mapping[str, str]) -> list[Finding]:
+def _pairs_told_apart(places: pd.Series, labels: Mapping[str, str]) -> Finding | None:
     if not places["pairs"]:
-        return []
+        return None
     outcome = small(labels.get(places["outcome"], places["outcome"]))
     told, near = int(places["told_apart"]), int(places["told_within_margin"])
     text = f"No two touchpoints are told apart in how they go with {outcome}"
@@ -299,19 +298,18 @@ def _pairs_told_apart(places: pd.Series, labels: Mapping[str, str]) -> list[Find
         text += (
             f"; in {near} of them the difference is under {places['margin']:g}, too small to matter"
         )
-    finding = Finding(
+    return Finding(
         text=text, certainty="clear" if told else "not settled", subject=outcome, rule="pairs",
         detail="false discoveries held at 5 % (Benjamini–Yekutieli)", margin=places["margin"],
         family=f"pairs of touchpoints for {outcome}", family_size=int(places["pairs"]),
         cells=(Cells(PLACES, {"outcome": places["outcome"]}, ("told_apart", "told_within_margin")),),
     )  # fmt: skip
-    return [finding]
 
 
-def _masked(masked: pd.DataFrame | None, outcome: str) -> list[Finding]:
+def _masked(masked: pd.DataFrame | None, outcome: str) -> Finding | None:
     """The share with a bad touchpoint behind a good overall score, and of how many rated."""
     if masked is None:
-        return []
+        return None
     row = masked.set_index("touchpoint").loc[ANY]
     share, low, high = (
         float(row[name]) for name in ("among_good", "among_good_low", "among_good_high")
@@ -319,9 +317,9 @@ def _masked(masked: pd.DataFrame | None, outcome: str) -> list[Finding]:
     if not np.isfinite([share, low, high]).all():
         why = row["note"] or "too few answers, or all alike"
         text = "What share had a bad touchpoint behind a good overall score is not shown"
-        return [Finding(text=text, detail=str(why), rule="masking hidden")]
+        return Finding(text=text, detail=str(why), rule="masking hidden")
     # every share of those with a good score is of as many touchpoints as they rated
-    finding = Finding(
+    return Finding(
         text=(
             f"Of those with {row['high']:g} or more for {small(outcome)}, who rated "
             f"{number(row['rated'], 1)} touchpoints on average, {with_interval(share, low, high, '%')} "
@@ -336,7 +334,6 @@ def _masked(masked: pd.DataFrame | None, outcome: str) -> list[Finding]:
             ),
         ),
     )  # fmt: skip
-    return [finding]
 
 
 def _halo(result: TouchpointCorrelations) -> Finding:
@@ -350,11 +347,11 @@ def _halo(result: TouchpointCorrelations) -> Finding:
     return Finding(kind="caution", text=text + alarm, rule="halo", cells=cells)
 
 
-def _ceiling(result: TouchpointCorrelations, labels: Mapping[str, str]) -> list[Finding]:
+def _ceiling(result: TouchpointCorrelations, labels: Mapping[str, str]) -> Finding | None:
     table = result.table[result.table["outcome"] == result.outcomes[0]]
     flagged = [labels.get(name, name) for name in table.loc[table["ceiling_flag"], "touchpoint"]]
     if not flagged:
-        return []
+        return None
     names = listed(flagged) if len(flagged) <= MOST_FIRST else "several touchpoints"
     text = f"Many best scores may hide part of the correlation of {names}"
-    return [Finding(kind="caution", text=text, rule="ceiling", detail=listed(flagged, most=12))]
+    return Finding(kind="caution", text=text, rule="ceiling", detail=listed(flagged, most=12))
