@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from cxlab.stats.actions import calibration, loop_effect, next_scores
+from cxlab.stats.actions import calibration, call_list, loop_effect, next_scores
 from cxlab.stats.outcomes import asymmetry, follow_up, retention_by_score, retention_differences
 from cxlab.stats.outcomes.differences import category_cells, steps_between
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
@@ -129,6 +129,26 @@ def no_effect(listed: int, held: int, lists: int = 1) -> Study:
     return one
 
 
+def design(method: str, spread: float) -> Study:
+    """Calling does nothing, drawn by a design, where owners differ by ``spread``."""
+
+    def one(rng: np.random.Generator) -> bool:
+        shop = rng.integers(0, 12, 400)
+        answers = pd.DataFrame({"id": range(400), "recommend": 3, "shop": shop.astype(str)})
+        calls = call_list(
+            answers, customer="id", score="recommend", rule=(0, 6), listed_at=DAY, owner="shop",
+            capacity=12 if method == "random_order" else None, method=method,
+            seed=int(rng.integers(1 << 31)),
+        ).calls  # fmt: skip
+        stay = np.clip(0.75 + spread * rng.normal(size=12), 0.05, 0.95)
+        gone = rng.random(400) > stay[calls["owner"].astype(int)]
+        rows = calls.assign(**{DAYS: np.where(gone, 20.0, 200.0), LEFT: gone})
+        row = loop_effect(rows, method=method).table.iloc[0]
+        return bool(row["ci_low"] <= 0 <= row["ci_high"])
+
+    return one
+
+
 def next_score(listed: int, held: int, high: float) -> Study:
     """Next scores of 3, and of 8 by a share of both sides: few held out are often all alike."""
     arms = np.repeat(["listed", "held out"], [listed, held])
@@ -185,6 +205,9 @@ LINES: dict[str, tuple[Study, float]] = {
     "no effect, 270 and 30": (no_effect(270, 30), 1.0),
     "no effect, 135 and 15": (no_effect(135, 15), 1.0),
     "no effect, 8 lists of 135 and 15": (no_effect(135, 15, 8), 0.25),
+    "random order under capacity": (design("random_order", 0.15), 0.25),
+    "random delay": (design("random_delay", 0.0), 0.25),
+    "staggered units": (design("staggered_units", 0.15), 0.25),
     "next score, 60 and 10, 15 % high": (next_score(60, 10, 0.15), 0.5),
     "next score, 270 and 30, 50 % high": (next_score(270, 30, 0.5), 0.5),
     "calibration slope": (slope, 1.0),

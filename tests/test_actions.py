@@ -79,6 +79,23 @@ def test_must_calls_have_no_part_in_the_draw():
     assert (must["arm"] == "must call").all()
 
 
+def test_capacity_lets_the_others_wait_in_random_order():
+    answers = answered(shop=np.where(np.arange(300) % 2, "East", "West"))
+    calls = drawn(answers, owner="shop", capacity=5, method="random_order").calls
+    listed = calls[calls["arm"] == "listed"]
+    assert (listed.groupby("owner").size() == 5).all()
+    assert not (calls["arm"] == "held out").any()
+
+
+@pytest.mark.parametrize("method", ["random_delay", "staggered_units"])
+def test_half_wait_where_a_hold_out_is_refused(method):
+    answers = answered(shop=(np.arange(300) % 10).astype(str))
+    calls = drawn(answers, owner="shop", method=method).calls
+    assert 0.35 < (calls["arm"] == "waiting").mean() < 0.65
+    if method == "staggered_units":
+        assert (calls.groupby("owner")["arm"].nunique() == 1).all()
+
+
 def test_ids_leave_only_in_a_file_that_was_asked_for(tmp_path):
     result = drawn(answered())
     assert "customer" not in result.table
@@ -100,6 +117,8 @@ def test_ids_leave_only_in_a_file_that_was_asked_for(tmp_path):
     [
         ({"hold_out": 1.0}, "`hold_out` must be a share from 0 to below 1; got 1.0"),
         ({"capacity": 0}, "`capacity` must be 1 or more; got 0"),
+        ({"method": "holdout"}, "`method` must be .* got 'holdout'. Did you mean 'hold_out'"),
+        ({"method": "staggered_units"}, "`owner` must name who calls"),
         ({"earlier": pd.DataFrame({"customer": [1], "arm": ["called"]})}, "got 'called'"),
     ],
 )
@@ -126,6 +145,9 @@ def test_customers_without_an_owner_are_listed_too():
     counts = drew.table.set_index(["owner", "arm"])["n"]
     assert counts["no owner"].sum() == 100
     assert counts["no owner", "listed"] == counts["East", "listed"] == 50
+    delayed = drawn(answers, owner="shop", method="random_delay")
+    later = drawn(answers.head(0), owner="shop", method="random_delay", earlier=delayed.calls)
+    assert set(later.calls["owner"]) == {"East", "no owner"}
 
 
 def test_a_list_shows_itself_without_what_its_findings_need():
@@ -436,10 +458,13 @@ def test_a_blank_is_nobody_who_left():
     early = ~rows["left_after"] & (rows.index % 3 == 0)
     rows["days_followed"] = rows["days_followed"].mask(early, 60.0)
     blank = rows.assign(left_after=rows["left_after"].astype(float).where(rows["left_after"] > 0))
-    one, other = (
-        loop_effect(part.assign(listed_at=DAY, customer=range(150))) for part in (rows, blank)
-    )
-    pd.testing.assert_frame_equal(one.table, other.table)
+    for method in ("hold_out", "random_delay"):
+        arm = rows["arm"].replace("held out", "waiting") if method != "hold_out" else rows["arm"]
+        one, other = (
+            loop_effect(part.assign(arm=arm, listed_at=DAY, customer=range(150)), method=method)
+            for part in (rows, blank)
+        )
+        pd.testing.assert_frame_equal(one.table, other.table)
 
 
 def test_a_handful_on_one_side_is_hidden():
@@ -526,36 +551,77 @@ def test_a_hidden_list_is_not_given_back_by_the_others():
     assert table["note"].str.startswith("hidden").tolist() == [False, False, True, True]
 
 
-def assigned(rng, capacity, *, lift=0.0, n=400, owners=10):
-    """A list that was drawn, and who stayed."""
+def assigned(rng, method, *, lift=0.0, n=400, owners=10, spread=0.0):
+    """A list drawn by a design, and who stayed: owners differ in how many of theirs do."""
     shop = rng.integers(0, owners, n)
     answers = pd.DataFrame({"id": range(n), "recommend": 3, "shop": shop.astype(str)})
-    calls = drawn(answers, owner="shop", capacity=capacity, seed=int(rng.integers(1 << 30))).calls
-    base = np.clip(0.7 + 0.15 * rng.normal(size=owners) * (capacity is not None), 0.05, 0.95)
+    calls = drawn(answers, owner="shop", capacity=12 if method == "random_order" else None,
+                  method=method, seed=int(rng.integers(1 << 30))).calls  # fmt: skip
+    base = np.clip(0.7 + spread * rng.normal(size=owners), 0.05, 0.95)
     chance = base[calls["owner"].astype(int)] + lift * (calls["arm"] == "listed")
     gone = rng.random(n) > chance
     return calls.assign(days_followed=np.where(gone, 20.0, 200.0), left_after=gone)
 
 
-@pytest.mark.parametrize("capacity", [None, 12])
-def test_no_effect_is_found_one_time_in_twenty(capacity):
+METHODS = ["hold_out", "random_order", "random_delay", "staggered_units"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_design_finds_no_effect_one_time_in_twenty(method):
     rng = np.random.default_rng(50)
+    spread = 0.15 if method in ("random_order", "staggered_units") else 0.0
     rejected, found = [], []
     for _ in range(40):
-        row = loop_effect(assigned(rng, capacity), min_group_size=1).table.iloc[0]
+        row = loop_effect(assigned(rng, method, spread=spread), method=method).table.iloc[0]
         rejected.append(not row["ci_low"] <= 0 <= row["ci_high"])
         found.append(row["estimate"])
-    # 2,000 studies: benchmarks/outcomes.py
+    # 2,000 studies a design: benchmarks/outcomes.py
     assert np.mean(rejected) < 0.17
     assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(len(found))
 
 
-@pytest.mark.parametrize("capacity", [None, 120])
-def test_an_effect_is_found(capacity):
+@pytest.mark.parametrize("method", METHODS)
+def test_each_design_finds_an_effect(method):
     rng = np.random.default_rng(51)
-    rows = [loop_effect(assigned(rng, capacity, lift=0.2, n=2_000)).table.iloc[0] for _ in range(6)]
-    assert np.mean([row["estimate"] for row in rows]) == pytest.approx(20, abs=4)
+    rows = [loop_effect(assigned(rng, method, lift=0.2, n=2_000), method=method).table.iloc[0]
+            for _ in range(6)]  # fmt: skip
+    assert np.mean([row["estimate"] for row in rows]) == pytest.approx(20, abs=3)
     assert np.mean([row["ci_low"] <= 20 <= row["ci_high"] for row in rows]) >= 0.6
+
+
+def test_owners_as_units_not_their_customers():
+    rng = np.random.default_rng(52)
+    wrong = []
+    for _ in range(25):
+        rows = assigned(rng, "staggered_units", spread=0.2)
+        one = loop_effect(rows, method="random_delay").table.iloc[0]
+        wrong.append(not one["ci_low"] <= 0 <= one["ci_high"])
+    assert np.mean(wrong) > 0.2
+    few = rows[rows["owner"].isin(["0", "1"])]
+    assert (
+        "fewer than two owners" in loop_effect(few, method="staggered_units").table["note"].iloc[0]
+    )
+
+
+def test_large_owners_begin_no_sooner_than_small_ones():
+    sizes = [200, 5, 5, 5]
+    shop = np.repeat([str(i) for i in range(4)], sizes)
+    answers = pd.DataFrame({"id": range(len(shop)), "recommend": 3, "shop": shop})
+    begun = [
+        "listed" in set(calls.loc[calls["owner"] == "0", "arm"])
+        for calls in (drawn(answers, owner="shop", method="staggered_units", seed=s).calls
+                      for s in range(60))
+    ]  # fmt: skip
+    assert 0.3 < np.mean(begun) < 0.7
+
+
+def test_owners_who_began_stay_begun():
+    answers = answered(shop=(np.arange(300) % 10).astype(str))
+    first = drawn(answers, owner="shop", method="staggered_units").calls
+    later = answers.assign(id=answers["id"] + 1_000)
+    second = drawn(later, owner="shop", method="staggered_units", earlier=first, seed=9).calls
+    began = set(first.loc[first["arm"] == "listed", "owner"])
+    assert began <= set(second.loc[second["arm"] == "listed", "owner"])
 
 
 def test_the_month_in_which_five_points_could_be_seen():
@@ -694,6 +760,58 @@ def test_capacity_of_an_owner_is_no_effect_of_calling():
     assert row["ci_low"] < 0 < row["ci_high"]
 
 
+def staggered(rng, sides):
+    """Two lists of four owners: 90 % stay in the first, 50 % in the second, called or not."""
+    rows = []
+    for number, (stay, arms) in enumerate(zip((0.9, 0.5), sides, strict=True)):
+        for owner, arm in zip("abcd", arms, strict=True):
+            gone = rng.random(100) > stay
+            rows.append(pd.DataFrame(
+                {"arm": arm, "owner": owner, "list": str(number), "left_after": gone,
+                 "days_followed": np.where(gone, 20.0, 200.0)}
+            ))  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+def test_owners_are_compared_within_lists():
+    listed, waiting = "listed", "waiting"
+    sides = ([listed, listed, waiting, waiting], [listed, listed, listed, waiting])
+    rng, gaps = np.random.default_rng(71), []
+    for _ in range(10):
+        table = loop_effect(staggered(rng, sides), by="list", method="staggered_units").table
+        gaps.append(table["estimate"].iloc[0])
+    # raw, the second list's bad quarter falls on those who are called
+    assert abs(np.mean(gaps)) < 4
+
+
+def test_few_owners_that_began_are_known_as_few():
+    """Shares of 70 and 90 % beside ten of 80 and 85 % by turns: Welch's degrees of freedom, not 10."""
+    left = [6, 2] + [4, 3] * 5
+    rows = pd.DataFrame(
+        {"owner": np.repeat(list("abcdefghijkl"), 20), "arm": ["listed"] * 40 + ["waiting"] * 200,
+         "left_after": np.concatenate([np.arange(20) < one for one in left])}
+    )  # fmt: skip
+    rows["days_followed"] = np.where(rows["left_after"], 20.0, 200.0)
+    row = loop_effect(rows, method="staggered_units").table.iloc[0]
+    one, other = 0.02 / 2, 10 / 9 * 0.025**2 / 10
+    df = (one + other) ** 2 / (one**2 + other**2 / 9)
+    assert row["se"] == pytest.approx(100 * np.sqrt(one + other))
+    width = stdtrit(df, 0.975) * row["se"]
+    assert row["ci_high"] - row["estimate"] == pytest.approx(width)
+
+
+def test_owners_all_alike_have_no_interval():
+    left = [False] * 40 + ([True] * 2 + [False] * 18) * 2
+    rows = pd.DataFrame(
+        {"owner": np.repeat(list("abcd"), 20), "arm": np.repeat(["listed", "waiting"], 40),
+         "left_after": left, "days_followed": np.where(left, 20.0, 200.0)}
+    )  # fmt: skip
+    row = loop_effect(rows, method="staggered_units").table.iloc[0]
+    assert row["estimate"] == pytest.approx(10)
+    assert np.isnan(row["ci_low"])
+    assert row["note"] == "no interval: owners of a side are all alike"
+
+
 def test_the_first_listing_counts_whatever_the_order_of_rows():
     rows = followed(100, 50).assign(customer=range(150), listed_at=DAY)
     later = rows[:40].assign(
@@ -801,6 +919,57 @@ def test_sizes_are_of_those_who_are_compared():
     assert (row["n_listed"], row["n_held_out"]) == (270, 60)
     pd.testing.assert_series_equal(row[3:-1], one[3:-1], check_names=False)
     assert row["note"].startswith("140 customers have no part: their list has one side only")
+
+
+def test_sizes_of_owners_are_of_those_who_are_compared():
+    listed, waiting = "listed", "waiting"
+    sides = ([listed, listed, waiting, waiting], [listed] * 4)
+    rows = staggered(np.random.default_rng(71), sides)
+    row = loop_effect(rows, by="list", method="staggered_units").table.iloc[0]
+    assert (row["n_listed"], row["n_held_out"]) == (200, 200)
+    assert row["note"].startswith("400 customers have no part")
+
+
+def test_those_who_wait_are_followed_until_they_are_called():
+    """Calling keeps everybody; those who waited are called after 60 days, too late for a third."""
+    n, day = 200, pd.Timedelta(days=1)
+    first = pd.DataFrame({"customer": range(2 * n), "listed_at": DAY})
+    first["arm"] = np.repeat(["listed", "waiting"], n)
+    gone = (first["arm"] == "waiting") & (first["customer"] % 3 == 0)
+    first = first.assign(left_after=gone, days_followed=np.where(gone, 30.0, 300.0))
+    again = first[~gone & (first["arm"] == "waiting")].assign(
+        arm="listed", listed_at=DAY + 60 * day, days_followed=240.0
+    )
+    rows = pd.concat([first, again])
+    short = loop_effect(rows, method="random_delay", horizon=50).table.iloc[0]
+    assert short["held_out"] == pytest.approx(100 * (1 - gone.sum() / n))
+    long = loop_effect(rows, method="random_delay", horizon=90)
+    assert np.isnan(long.table["estimate"].iloc[0])
+    assert long.notes[0].startswith(f"{n - gone.sum()} of those waiting were called within 90 days")
+    # also where the later list is not among those that are pooled
+    known = first.assign(
+        called_later=again.set_index("customer")["listed_at"].reindex(range(2 * n))
+    )
+    alone = loop_effect(known, method="random_delay", horizon=90)
+    pd.testing.assert_frame_equal(alone.table, long.table)
+
+
+def test_a_delay_ends_with_the_next_list_whether_they_answer_again_or_not():
+    first = drawn(answered(), method="random_delay").calls
+    waited = first.loc[first["arm"] == "waiting", "customer"]
+    some = (
+        answered()
+        .query("id < 150")
+        .assign(id=lambda t: t["id"].where(t["id"] < 100, t["id"] + 500))
+    )
+    second = drawn(some, method="random_delay", earlier=first, seed=3).calls.set_index("customer")
+    assert (second.loc[waited, "arm"] == "listed").all()
+    assert (second["arm"] == "waiting").any()
+    gone = first.assign(left_after=first["customer"] % 2 == 0)
+    there = drawn(some, method="random_delay", earlier=gone).calls["customer"]
+    assert set(there) & set(waited) == {one for one in waited if one % 2 or one in set(some["id"])}
+    third = drawn(some, method="random_delay", earlier=pd.concat([first, second.reset_index()]))
+    assert set(third.calls["customer"]) & set(waited) == set(waited) & set(some["id"])
 
 
 def test_a_hold_out_that_answers_alike_is_no_proof():

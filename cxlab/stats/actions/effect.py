@@ -14,15 +14,17 @@ from scipy.special import ndtri
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import display_of, with_display
 from cxlab.core.frames import check_columns
-from cxlab.core.messages import got
+from cxlab.core.messages import got, unknown
 from cxlab.core.result import Result
-from cxlab.stats.actions.calls import ARMS, HELD_OUT, LISTED, WAITING, WORTH_SEEING
-from cxlab.stats.inference import POWER, normal_quantile, wilson_interval
+from cxlab.stats.actions.calls import ARMS, DESIGNS, HELD_OUT, LISTED, WAITING, called_later
+from cxlab.stats.inference import POWER, normal_quantile, t_quantile, wilson_interval
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import NO_VARIANCE, check_times, parts, survival
 
 Array = NDArray[np.float64]
 TOGETHER = "together"
+#: Percentage points that a hold-out should be able to show.
+WORTH_SEEING = 5.0
 #: Days in one.
 MONTH = 365.25 / 12
 FIGURES = [
@@ -88,6 +90,7 @@ class LoopEffect(Result):
 def loop_effect(
     follow_ups: FollowUp | pd.DataFrame,
     *,
+    method: str = "hold_out",
     by: str | None = None,
     horizon: float = 90,
     level: float = 0.95,
@@ -99,8 +102,12 @@ def loop_effect(
     ----------
     follow_ups : FollowUp or DataFrame
         One row per customer on a list, with what came after, as of `study_follow_ups`: ``arm``,
-        ``days_followed``, ``left_after`` and, where there, ``customer`` and ``listed_at``. Where
-        some wait for want of capacity, owners are compared within themselves (column ``owner``).
+        ``days_followed``, ``left_after`` and, where there, ``customer`` and ``listed_at``.
+    method : {"hold_out", "random_order", "random_delay", "staggered_units"}
+        As of `call_list`. Those who wait take the place of the held out until they are called
+        themselves, so that ``horizon`` must end before most are. In random order, and where some wait for want of capacity,
+        owners are compared within themselves (column ``owner``); of staggered units, owners are
+        the units.
     by : str, optional
         Column of lists: they are compared within themselves, then pooled.
     horizon : float
@@ -123,7 +130,8 @@ def loop_effect(
     Everybody on the list counts as listed, reached or not; of a customer the first listing.
     Comparing those who were called with those who were not, or with their own earlier score,
     mistakes chance and choice for effect. Differences within lists are weighted by
-    n₁n₀/(n₁ + n₀); the interval is Agresti and Caffo's on the size of a sample without censoring.
+    n₁n₀/(n₁ + n₀); the interval is Agresti and Caffo's on the size of a sample without censoring;
+    of staggered units Welch's t on the owners' shares within lists.
 
     References
     ----------
@@ -139,24 +147,31 @@ def loop_effect(
        listed  held_out  estimate
     0    80.0      70.0      10.0
     """
+    if method not in DESIGNS:
+        raise ValueError(unknown("method", method, DESIGNS))
+    control = HELD_OUT if method == "hold_out" else WAITING
     within = [by] if by else []
-    if _has_waiting(follow_ups):
+    if method == "random_order" or (method == "hold_out" and _has_waiting(follow_ups)):
         # what an owner can do decides how many of theirs are listed
         within.append("owner")
-    rows = first_listings(follow_ups, {"days": DAYS, "left": LEFT, "by": within})
+    units = "owner" if method == "staggered_units" else None
+    columns = {"days": DAYS, "left": LEFT, "by": within, "units": units}
+    rows = first_listings(follow_ups, control, columns)
     # a blank is nobody who left
     rows = rows.assign(**{LEFT: rows[LEFT].astype(float) > 0})
+    rows, cut = _until_called(rows, control, horizon)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
-    found = [
-        {"list": label, "outcome": "stayed", **_pooled(part, within, horizon, level)}
-        for label, part in [(TOGETHER, rows), *(parts(rows, by) if by else [])]
-    ]
-    table = effect_table(found, min_group_size, level)
+    found = []
+    for label, part in [(TOGETHER, rows), *(parts(rows, by) if by else [])]:
+        row = _of_units if units else _pooled
+        lists = [by] if by and units else within
+        found.append({"list": label, "outcome": "stayed", **row(part, lists, horizon, level)})
+    table = effect_table(found, control, min_group_size, level)
     table = with_display(
-        table, caption=f"Stayed {horizon:g} days: listed less held out by chance", bar=("estimate",),
+        table, caption=f"Stayed {horizon:g} days: listed less {control} by chance", bar=("estimate",),
         columns=("list", *SHOWN),
     )  # fmt: skip
-    notes = tuple(dict.fromkeys(note for note in table["note"] if note))
+    notes = tuple(dict.fromkeys(note for note in [cut, *table["note"]] if note))
     return LoopEffect(
         table=table, notes=notes, horizon=horizon, level=level,
         plan=_plan(rows, table.iloc[0], horizon, level),
@@ -170,13 +185,17 @@ def _has_waiting(follow_ups: FollowUp | pd.DataFrame) -> bool:
     return {"owner", "arm"} <= set(rows) and bool((rows["arm"] == WAITING).any())
 
 
-def first_listings(follow_ups: FollowUp | pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """First listings of those listed and of those held out by chance."""
+def first_listings(
+    follow_ups: FollowUp | pd.DataFrame, control: str, columns: Mapping[str, Any]
+) -> pd.DataFrame:
+    """First listings of those listed and of those held out, or waiting, by chance."""
     rows = follow_ups.table if isinstance(follow_ups, FollowUp) else follow_ups
     check_columns(rows, {"arm": "arm", **columns})
     odd = rows.loc[~rows["arm"].isin(ARMS), "arm"]
     if len(odd):
         raise ValueError(f"`arm` must be one of {', '.join(ARMS)}; got {got(list(odd))}.")
+    if "called_later" not in rows and {"customer", "listed_at"} <= set(rows):
+        rows = rows.assign(called_later=called_later(rows))
     if "customer" in rows:
         # who is listed again was treated before: the first listing counts
         if "listed_at" in rows:
@@ -184,11 +203,23 @@ def first_listings(follow_ups: FollowUp | pd.DataFrame, columns: Mapping[str, An
         rows = rows[rows["customer"].isna() | ~rows["customer"].duplicated()]
     if "listed_before" in rows:
         rows = rows[~rows["listed_before"]]
-    rows = rows[rows["arm"].isin([LISTED, HELD_OUT])]
+    rows = rows[rows["arm"].isin([LISTED, control])]
     return rows.assign(_called=rows["arm"] == LISTED)
 
 
-def effect_table(found: list[Row], least: int, level: float) -> pd.DataFrame:
+def _until_called(rows: pd.DataFrame, control: str, horizon: float) -> tuple[pd.DataFrame, str]:
+    """Those who wait followed until they are called themselves, and a note of how many were."""
+    if control != WAITING or not {"called_later", "listed_at"} <= set(rows):
+        return rows, ""
+    days = (rows["called_later"] - pd.to_datetime(rows["listed_at"])).dt.days
+    cut = ~rows["_called"] & (days < rows[DAYS])
+    early = int((cut & (days < horizon)).sum())
+    followed = {DAYS: rows[DAYS].mask(cut, days), LEFT: rows[LEFT] & ~cut}
+    note = f"{early:,} of those waiting were called within {horizon:g} days and are followed until then"
+    return rows.assign(**followed), note if early else ""
+
+
+def effect_table(found: list[Row], control: str, least: int, level: float) -> pd.DataFrame:
     """Differences as a table, those of few customers on one side hidden."""
     table = pd.DataFrame(found, columns=["list", "outcome", *SIZES, *FIGURES, "note"])
     table = table.astype(dict.fromkeys(SIZES, "Int64") | dict.fromkeys(FIGURES, float))
@@ -196,8 +227,8 @@ def effect_table(found: list[Row], least: int, level: float) -> pd.DataFrame:
     return with_display(
         table, level=level, units={"estimate": "+points"},
         headers={"list": "List", "outcome": "Afterwards", "listed": "Listed",
-                 "held_out": "Held out", "estimate": "Difference", "n_listed": "n listed",
-                 "n_held_out": "n held out"},
+                 "held_out": control.capitalize(), "estimate": "Difference",
+                 "n_listed": "n listed", "n_held_out": f"n {control}"},
     )  # fmt: skip
 
 
@@ -291,6 +322,44 @@ def _without_part(number: int, horizon: float) -> str:
         f"{number:,} {have} no part: their list has one side only, or was not followed for "
         f"{horizon:g} days"
     )
+
+
+def _of_units(rows: pd.DataFrame, by: list[str], horizon: float, level: float) -> Row:
+    """Difference of owners that began and owners that waited, within lists; owners are the units."""
+    lists = rows[by[0]].astype("str") if by else ""
+    table = _cells(rows.assign(_list=lists), ["_list", "owner"], horizon)
+    # an owner who begins later has no part in the comparison from then on
+    table = table[table["called"] == table.groupby("owner")["called"].transform("first")]
+    table = table[table.groupby("_list")["called"].transform("nunique") == 2]
+    of_side = table.groupby("called")
+    units = of_side["owner"].nunique().reindex([True, False], fill_value=0)
+    used = of_side["n"].sum().reindex([True, False], fill_value=0)
+    means = of_side["share"].mean().reindex([True, False]).to_numpy()
+    shares = as_points(of_sides(means))
+    if units.min() < 2:
+        sizes = [int(rows["_called"].sum()), int((~rows["_called"]).sum())]
+        note = "effect not identified: fewer than two owners on one side"
+        return {**dict(zip(SIZES, sizes, strict=True)), **shares, "note": note}
+    found = dict(zip(SIZES, used, strict=True)) | shares
+    side = table.groupby(["_list", "called"])["share"]
+    counts = side.agg(["mean", "size"]).unstack("called")
+    weight = 1 / (1 / counts["size"]).sum(axis=1)
+    weight = weight / weight.sum()
+    gap = float(weight @ (counts["mean"][True] - counts["mean"][False]))
+    part = (table["share"] - side.transform("mean")) / side.transform("size")
+    moved = (part * table["_list"].map(weight)).groupby([table["owner"], table["called"]]).sum()
+    squares = (moved**2).groupby("called").sum()
+    spread = squares * units / (units - 1)
+    se = float(np.sqrt(spread.sum()))
+    if se < 1e-7:
+        note = "no interval: owners of a side are all alike"
+        return {**found, "estimate": 100 * gap, "note": note}
+    # two owners that began beside twenty that wait are known as from two
+    df = spread.sum() ** 2 / (spread**2 / (units - 1)).sum()
+    width = float(t_quantile(level, df)) * se
+    difference = {"estimate": gap, "se": se, "ci_low": gap - width, "ci_high": gap + width}
+    note = _without_part(len(rows) - int(used.sum()), horizon)
+    return {**found, **as_points(difference), "note": note}
 
 
 def _plan(rows: pd.DataFrame, row: pd.Series, horizon: float, level: float) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
 from cxlab.core.messages import got
 from cxlab.core.phrases import signed
-from cxlab.stats.actions.calls import LISTED, MUST
+from cxlab.stats.actions.calls import HELD_OUT, LISTED, MUST, called_later
 from cxlab.stats.actions.effect import (
     SHOWN,
     SIZES,
@@ -26,7 +26,7 @@ from cxlab.stats.actions.effect import (
     first_listings,
     of_sides,
 )
-from cxlab.stats.metrics.two_groups import satterthwaite, tested_difference
+from cxlab.stats.inference import t_quantile
 from cxlab.stats.outcomes.follow_up import FollowUp, linked_to_leaving
 from cxlab.stats.outcomes.survival import kaplan_meier, parts, survival
 from cxlab.survey.study import Study
@@ -62,7 +62,8 @@ def study_follow_ups(
     FollowUp
         Its table: one row per listing, in order: ``customer``, the table's other columns,
         ``list`` (the period whose answers were listed), ``listed_before`` (whether the customer
-        was on an earlier list, of all there are), ``days_followed``, ``left_after`` and
+        was on an earlier list, of all there are), ``called_later`` (day on which the customer was
+        first listed to be called after it; blank: never), ``days_followed``, ``left_after`` and
         ``next_score`` (likelihood to recommend at the next answer after it; blank: none).
 
     Examples
@@ -80,7 +81,7 @@ def study_follow_ups(
     starts = asked.groupby("period", observed=True)["_day"].min().sort_values().reset_index()
     starts = starts.rename(columns={"period": "list"}).astype({"list": "str"})
     again = rows["customer"].duplicated() & rows["customer"].notna()
-    rows = rows.assign(listed_before=again)
+    rows = rows.assign(listed_before=again, called_later=called_later(rows))
     rows = rows[rows["customer"].map(such.groupby("customer")["_day"].min()) <= rows["listed_at"]]
     rows = pd.merge_asof(rows, starts, left_on="listed_at", right_on="_day").drop(columns="_day")
     known = asked[["customer", "_day", score]].dropna().rename(columns={score: "next_score"})
@@ -106,6 +107,9 @@ def _dated_answers(study: Study, where: Mapping[str, Any] | None = None) -> pd.D
 def loop_status(
     follow_ups: pd.DataFrame,
     *,
+    listed_at: str = "listed_at",
+    closed_at: str = "closed_at",
+    arm: str = "arm",
     until: str | pd.Timestamp,
     within: float = 14,
     by: str | None = None,
@@ -116,8 +120,9 @@ def loop_status(
     Parameters
     ----------
     follow_ups : DataFrame
-        One row per customer on a list: ``arm``, and the dates ``listed_at`` and ``closed_at``
-        (blank: still open).
+        One row per customer on a list.
+    listed_at, closed_at, arm : str
+        Columns: dates of listing and of closing (blank: still open), and the arm.
     until : date
         Last day on which closing would have been seen.
     within : float
@@ -147,10 +152,12 @@ def loop_status(
         n  estimate  median_days
     0  20      75.0          5.0
     """
-    check_columns(follow_ups, {"follow_ups": ["listed_at", "closed_at", "arm"], "by": by})
+    check_columns(
+        follow_ups, {"listed_at": listed_at, "closed_at": closed_at, "arm": arm, "by": by}
+    )
     end = pd.Timestamp(until)
-    rows = follow_ups[follow_ups["arm"].isin([LISTED, MUST])]
-    start, stop = pd.to_datetime(rows["listed_at"]), pd.to_datetime(rows["closed_at"])
+    rows = follow_ups[follow_ups[arm].isin([LISTED, MUST])]
+    start, stop = pd.to_datetime(rows[listed_at]), pd.to_datetime(rows[closed_at])
     early = stop[stop < start]
     if len(early):
         raise ValueError(
@@ -219,7 +226,7 @@ def next_scores(
     and takes that of both sides together; where both are, there is no interval. Shares: Agresti
     and Caffo's.
     """
-    rows = first_listings(follow_ups, {"next_score": "next_score"})
+    rows = first_listings(follow_ups, HELD_OUT, {"next_score": "next_score"})
     odd = rows.loc[~rows["next_score"].between(*scale) & rows["next_score"].notna(), "next_score"]
     outside = [*odd, *(end for end in rule if not scale[0] <= end <= scale[1])]
     if outside:
@@ -252,7 +259,9 @@ def next_scores(
         found.append(
             {"outcome": "bounds", **everyone, "ci_low": low, "ci_high": high, "note": note}
         )
-    table = effect_table([{"list": TOGETHER, **row} for row in found], min_group_size, level)
+    table = effect_table(
+        [{"list": TOGETHER, **row} for row in found], HELD_OUT, min_group_size, level
+    )
     return with_display(
         table, caption="The next answer of listed and held out", columns=("outcome", *SHOWN), bar=()
     )
@@ -269,6 +278,7 @@ def _mean_gap(sides: list[np.ndarray], level: float) -> Row:
         (total if flat else values.var(ddof=1)) / len(values)
         for values, flat in zip(sides, alike, strict=True)
     ]
-    df = satterthwaite(np.array(variances), np.array([len(values) - 1 for values in sides]))
-    found = tested_difference(gap, sum(variances), df, level, "welch")
-    return {name: found[name] for name in ("estimate", "se", "ci_low", "ci_high")}
+    parts = [one**2 / (len(values) - 1) for one, values in zip(variances, sides, strict=True)]
+    se = float(np.sqrt(sum(variances)))
+    width = float(t_quantile(level, sum(variances) ** 2 / sum(parts))) * se
+    return {"estimate": gap, "se": se, "ci_low": gap - width, "ci_high": gap + width}

@@ -210,6 +210,8 @@ def separates(matrix: Array, gone: NDArray[np.bool_]) -> bool:
 
     The linear programme of Konis (2007): the largest sum of signed predictors, none below 0.
 
+    Examples
+    --------
     No column alone, but their sum.
 
     >>> rows = np.array([[0.0, 3.0], [3.0, 0.0], [1.0, 1.0], [0.0, 2.0], [2.0, 0.0]])
