@@ -234,7 +234,7 @@ def test_names_of_eight_languages_stay_out_of_quotes():
     said = [str(rng.choice(PLAIN)) for _ in range(600)]
     named = [TEMPLATES[i % len(TEMPLATES)].format(name) for i in range(40) for name in NAMES]
     texts = pd.Series([text[0].upper() + text[1:] + "." for text in said + named])
-    words = _Words(texts, pd.Series(texts.index), 5)
+    words = _Words(texts, pd.Series(texts.index))
     passed = [s for text in texts[600:] for s in sentences_of(text) if words.passes(s)]
     assert len(passed) <= 0.01 * len(named)
     assert all(
@@ -253,9 +253,9 @@ def test_names_of_eight_languages_stay_out_of_quotes():
 def test_addresses_numbers_and_references_stay_out_of_quotes(own):
     sentence = f"please write to {own} about the bag"
     texts = pd.Series([sentence] * 20)
-    assert not _Words(texts, pd.Series(texts.index), 5).passes(sentence)
+    assert not _Words(texts, pd.Series(texts.index)).passes(sentence)
     plain = pd.Series(["please write to us about the bag at gate 12 at 7:45"] * 20)
-    assert _Words(plain, pd.Series(plain.index), 5).passes(plain[0])
+    assert _Words(plain, pd.Series(plain.index)).passes(plain[0])
 
 
 def test_a_word_of_few_respondents_hides_its_sentence():
