@@ -1,9 +1,15 @@
+from dataclasses import replace
+
 import duckdb
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from cxlab.core import engines
 from cxlab.core.frames import open_frame
 from cxlab.stats.covariance import covariance, to_correlation
 from cxlab.stats.covariance.covariance import WeightedRows, summed_pairs, summed_rows
@@ -14,6 +20,8 @@ from cxlab.stats.covariance.patterns import UnitScores
 ROUNDING = 1e-10
 #: Between engines and orders of summation.
 ENGINES = 1e-9
+#: The same rows, whose numbers are whole or fractions, added up in another order.
+BLOCKS = 1e-12
 #: An EM by rows, stopped when nothing moves by 1e-12.
 INDEPENDENT_EM = 1e-8
 
@@ -111,9 +119,67 @@ class TestSums:
         opened = open_frame(
             engine(frame), numbers={"columns": COLUMNS}, design={"weights": weights}
         )
-        two = summed_pairs(opened.lazy, COLUMNS, weights)
+        two = summed_pairs(opened, COLUMNS)
         for name in ("n", "weight", "sums", "squares", "products"):
             assert getattr(one, name) == pytest.approx(getattr(two, name), rel=ENGINES), name
+
+    @pytest.mark.parametrize("answers", ["ratings", "fractions", "large", "NaN"])
+    @pytest.mark.parametrize("weights", [None, "w"])
+    @pytest.mark.parametrize("parquet", [True, False])
+    def test_blocks_add_up_to_the_rows(self, answers, weights, parquet, tmp_path, monkeypatch):
+        monkeypatch.setattr(covariance, "CHUNK_ROWS", 100)
+        monkeypatch.setattr(engines, "THREAD_ROWS", 250)
+        frame = ratings(700)
+        frame.loc[:50, "w"] = 0.0
+        frame.loc[100:249, "a"] = None  # a whole block
+        if answers == "fractions":
+            frame.loc[300:, "b"] += 3e-8  # 32 bits would round it away
+        elif answers == "large":
+            frame["c"] *= 70_001
+        table = pa.table(
+            {name: pa.array(frame[name], from_pandas=answers != "NaN") for name in frame}
+        )
+        if answers == "ratings":
+            for place, kind in enumerate([pa.int8(), pa.uint16(), pa.decimal128(5, 1)]):
+                table = table.set_column(place, COLUMNS[place], table[place].cast(kind))
+        pq.write_table(table, tmp_path / "it's.parquet", row_group_size=130)
+        data = duckdb.read_parquet(str(tmp_path / "it's.parquet"))
+        opened = open_frame(
+            data if parquet else data.filter("w >= 0"),
+            numbers={"columns": COLUMNS},
+            design={"weights": weights},
+        )
+        assert (len(opened.arrow_parts(COLUMNS, 100)) > 1) == parquet
+        one = rows_of(frame[51:] if weights else frame, COLUMNS, weights).pair_sums()
+        two = summed_pairs(opened, COLUMNS)
+        for name in ("n", "weight", "sums", "squares", "products"):
+            assert getattr(two, name) == pytest.approx(getattr(one, name), rel=BLOCKS), name
+
+    def test_no_rows_add_up_to_nothing(self, tmp_path):
+        path = str(tmp_path / "none.parquet")
+        ratings()[:0].to_parquet(path)
+        for data in (duckdb.read_parquet(path), duckdb.read_parquet(path).filter("w > 0")):
+            found = summed_pairs(open_frame(data, numbers={"columns": COLUMNS}), COLUMNS)
+            assert not found.n.any()
+            assert not found.products.any()
+
+    def test_a_folder_is_all_of_its_files(self, tmp_path):
+        for number in range(2):
+            ratings(seed=number).to_parquet(tmp_path / f"{number}.parquet")
+        both = pd.concat([ratings(seed=number) for number in range(2)])
+        opened = open_frame(duckdb.read_parquet(f"{tmp_path}/*.parquet"), numbers={"c": COLUMNS})
+        assert len(opened.arrow_parts(COLUMNS, 100)) == 2
+        expected = rows_of(both, COLUMNS).pair_sums()
+        assert summed_pairs(opened, COLUMNS).products.tolist() == expected.products.tolist()
+
+    def test_a_frame_that_was_changed_is_read_as_it_is_now(self, tmp_path):
+        path = str(tmp_path / "ratings.parquet")
+        ratings().to_parquet(path)
+        opened = open_frame(duckdb.read_parquet(path), numbers={"columns": COLUMNS})
+        part = replace(opened, lazy=opened.lazy.filter(nw.col(COLUMNS[0]) > 2))
+        kept = ratings().loc[ratings()[COLUMNS[0]] > 2]
+        expected = rows_of(kept, COLUMNS).pair_sums()
+        assert summed_pairs(part, COLUMNS).n.tolist() == expected.n.tolist()
 
     def test_small_integers_do_not_wrap(self):
         frame = pd.DataFrame({"a": np.array([100, 101], "int8"), "b": np.array([99, 120], "int8")})

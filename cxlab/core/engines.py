@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cxlab.core.labels import label
 
@@ -23,6 +25,13 @@ from cxlab.core.labels import label
 SINGLE_THREAD_ROWS = 5_000_000
 #: Rows of which tables are made at a time.
 PART_ROWS = 65_536
+#: Rows of a Parquet file that one thread reads in a go, or one row group where that is longer.
+THREAD_ROWS = 250_000
+#: What DuckDB calls a relation that is all rows of Parquet files, and nothing besides.
+PARQUET = re.compile(
+    r"SELECT \* FROM parquet_scan\(\[(.*)\], binary_as_string := false, file_row_number := false, "
+    r'filename := false, hive_partitioning := false, union_by_name := false\) AS "[^"]*"'
+)
 #: More rows than any table has.
 NO_LIMIT = 2**62
 #: Whole numbers up to this one are themselves as floating-point numbers.
@@ -62,6 +71,50 @@ def collect_narrow(lazy: nw.LazyFrame, numbers: Collection[str]) -> pd.DataFrame
             known = name in numbers
             parts[name].append(narrow(column.to_numpy(zero_copy_only=False)) if known else column)
     return pd.DataFrame({name: _joined(parts.pop(name)) for name in list(parts)})
+
+
+def arrow_parts(relation: Any, columns: Sequence[str], size: int) -> list[Iterable[pa.RecordBatch]]:
+    """Columns of a DuckDB relation in batches of Arrow, in parts that threads may read side by side.
+
+    Where the relation is Parquet files alone Arrow reads them, which takes half the time of the
+    way through DuckDB.
+    """
+    files = _parquet_files(relation, columns)
+    if not files:
+        named = ", ".join('"' + name.replace('"', '""') + '"' for name in columns)
+        return [relation.project(named).to_arrow_reader(size)]
+    parts: list[Iterable[pa.RecordBatch]] = []
+    for path, facts in files.items():
+        groups = range(facts.num_row_groups)
+        step = max(1, THREAD_ROWS * len(groups) // max(facts.num_rows, 1))
+        for first in groups[::step]:
+            chosen = list(groups[first : first + step])
+            parts.append(_parquet_batches(path, facts, chosen, columns, size))
+    return parts
+
+
+def _parquet_files(relation: Any, columns: Sequence[str]) -> dict[str, pq.FileMetaData]:
+    """The files that a relation is all rows of, if each has the columns; none for any other."""
+    query = PARQUET.fullmatch(relation.sql_query())
+    paths = re.findall(r"'((?:[^']|'')*)'", query[1]) if query else []
+    if any("://" in path for path in paths):
+        return {}
+    database = _database(os.getpid(), True).cursor()
+    named = [path.replace("''", "'") for path in paths]
+    # DuckDB takes * ? [ for a pattern
+    found = [database.execute("SELECT file FROM glob(?)", [name]).fetchall() for name in named]
+    paths = [path for matches in found for (path,) in matches]
+    files = {path: pq.read_metadata(path) for path in paths}
+    same = all(set(columns) <= set(facts.schema.names) for facts in files.values())
+    return files if same and len(files) == len(paths) else {}
+
+
+def _parquet_batches(
+    path: str, facts: pq.FileMetaData, groups: list[int], columns: Sequence[str], size: int
+) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path, metadata=facts, pre_buffer=False) as file:
+        for batch in file.iter_batches(size, groups, list(columns), use_threads=False):
+            yield batch.select(list(columns))
 
 
 def _joined(parts: list[Any]) -> Any:

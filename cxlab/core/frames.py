@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import duckdb
 import narwhals as nw
 import pandas as pd
+import pyarrow as pa
 
 from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.engines import (
     PART_ROWS,
+    arrow_parts,
     collect,
     collect_narrow,
     fenced,
@@ -49,12 +52,15 @@ class Opened:
     columns : dict of str to list of str
         Argument name to the names given for it.
     design : Design
+    given : narwhals.LazyFrame, optional
+        What ``lazy`` was when the frame was opened: its columns are those of ``data``.
     """
 
     data: Any
     lazy: nw.LazyFrame
     columns: dict[str, list[str]]
     design: Design
+    given: nw.LazyFrame | None = None
 
     @cached_property
     def n(self) -> int:
@@ -72,6 +78,17 @@ class Opened:
             return self.rows()
         check_cells(self.lazy, self.n, MOST_NARROW_CELLS)
         return collect_narrow(self.lazy, set(numbers))
+
+    def arrow_parts(self, columns: Sequence[str], size: int) -> list[Iterable[pa.RecordBatch]]:
+        """Numbers of a frame that DuckDB reads: see `cxlab.core.engines.arrow_parts`.
+
+        In the type that the data have, if they can be taken from them, whose NaN may stand for null.
+        """
+        data = self.data if self.lazy is self.given else None
+        data = data.to_native() if isinstance(data, nw.LazyFrame) else data
+        if not isinstance(data, duckdb.DuckDBPyRelation):
+            data = self.lazy.to_native()
+        return arrow_parts(data, columns, size)
 
 
 def open_frame(
@@ -103,7 +120,8 @@ def open_frame(
     _check_design(lazy, known)
     floats += [name for name in weights.values() if name]
     cast = {name: nw.col(name).cast(nw.Float64) for name in floats}
-    return Opened(data, lazy.with_columns(**cast) if cast else lazy, numeric | others, known)
+    lazy = lazy.with_columns(**cast) if cast else lazy
+    return Opened(data, lazy, numeric | others, known, given=lazy)
 
 
 def column_names(data: Any) -> list[str]:

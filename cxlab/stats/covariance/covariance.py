@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from cxlab.core.frames import collect
+from cxlab.core.frames import Opened, collect
 from cxlab.stats.covariance.patterns import Patterns, pattern_numbers
 
 Array = np.ndarray
@@ -23,8 +26,10 @@ ROUNDING_EIGENVALUE = -1e-10
 NO_SPREAD = 1e-15
 #: Matrices that are split into directions together.
 AT_ONCE = 4096
-#: Rows that are multiplied together: their numbers stay in cache.
-CHUNK_ROWS = 8192
+#: Rows that are multiplied together.
+CHUNK_ROWS = 16384
+#: Whole numbers up to this one are themselves as floats of 32 bits.
+LARGEST_NARROW = 2**24
 #: Columns whose missingness fits one 64-bit key of a query.
 KEY_BITS = 60
 #: Patterns of missing answers that are summed at most: 2 GB of sums of 20 columns.
@@ -272,39 +277,93 @@ def summed_rows(lazy: nw.LazyFrame, columns: Sequence[str], weights: str | None)
     return _of_sums(collect(lazy.group_by(keys).agg(*totals, *sums).sort(keys)), q, keys)
 
 
-def summed_pairs(lazy: nw.LazyFrame, columns: Sequence[str], weights: str | None) -> PairSums:
+def summed_pairs(opened: Opened, columns: Sequence[str]) -> PairSums:
     """As the `WeightedRows.pair_sums` of `summed_rows`, where no pattern is asked for.
 
-    DuckDB hands over some rows at a time: one product of their values, what is known and the
-    squares gives all sums, in half the time of a query that tells the patterns apart.
+    DuckDB or Arrow hand over some rows at a time, which takes a fifth of the time of a query that
+    tells the patterns apart.
     """
-    if not lazy.implementation.is_duckdb():
-        return summed_rows(lazy, columns, weights).pair_sums()
-    lazy = lazy.filter(nw.col(weights) > 0) if weights else lazy
-    used = [*columns, *([weights] if weights else [])]
-    blank = [
-        nw.col(name).cast(nw.Float64).fill_null(float("nan")).alias(f"_{place}")
-        for place, name in enumerate(used)
-    ]
+    weights = opened.design.weights
+    if not opened.lazy.implementation.is_duckdb():
+        return summed_rows(opened.lazy, columns, weights).pair_sums()
+    parts = opened.arrow_parts([*columns, *([weights] if weights else [])], CHUNK_ROWS)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        total = sum(threads.map(partial(_pair_sums, q=len(columns)), parts))
+    n, *others = np.broadcast_to(total, (5, len(columns), len(columns)))
+    return PairSums(n.round().astype(np.int64), *others)
+
+
+def _pair_sums(batches: Iterable[pa.RecordBatch], q: int) -> Array:
+    """What `PairSums` has of batches of q columns and, if there is one more, its weights."""
+    total, shape = np.zeros((5, q, q)), (3 * q, CHUNK_ROWS)
+    wide, narrow = np.empty(shape), np.empty(shape, dtype=np.float32)
+    for batch in batches:
+        rows, columns = slice(batch.num_rows), batch.columns[:q]
+        weight = batch.column(q).to_numpy() if batch.num_columns > q else None
+        table: Array = narrow[:, rows]
+        if weight is not None or not (_fill(table, columns) and _is_small(table[:q])):
+            table = wide[:, rows]
+            _fill_with_nan(table, columns, weight)
+        np.multiply(table[:q], table[:q], out=table[2 * q :])
+        both, known = table[: 2 * q], table[q : 2 * q]
+        weighted = table if weight is None else table * weight
+        pairs = weighted[: 2 * q] @ both.T
+        total[0] += pairs[q:, q:] if weight is None else known @ known.T
+        total[1:3] += pairs[q:, q:], pairs[:q, q:]
+        total[3] += weighted[2 * q :] @ known.T
+        total[4] += pairs[:q, :q]
+    return total
+
+
+@np.errstate(over="ignore", invalid="ignore")  # in a blank's number
+def _fill(table: Array, columns: Sequence[pa.Array]) -> bool:
+    """Put values, 0 where blank, and then whether they are known into a table, one column a row.
+
+    Whether it holds every number as it is; it ends at the first one that it would round.
+    """
     q = len(columns)
-    count, total = np.zeros((q, q)), np.zeros((3 * q, 3 * q))
-    for batch in lazy.select(*blank).to_native().to_arrow_reader(CHUNK_ROWS):
-        numbers = [column.to_numpy() for column in batch.columns]
-        table = np.stack([*numbers[:q], *numbers[:q], *numbers[:q]])
-        values, known, squares = np.split(table, 3)
-        np.equal(values, values, out=known)
-        np.copyto(values, 0.0, where=known == 0)
-        np.multiply(values, values, out=squares)
-        count += known @ known.T
-        total += (table * numbers[q] if weights else table) @ table.T
-    by_values, by_known = total[:, :q], total[:, q : 2 * q]
-    return PairSums(
-        n=count.round().astype(np.int64),
-        weight=by_known[q : 2 * q],
-        sums=by_known[:q],
-        squares=by_known[2 * q :],
-        products=by_values[:q],
-    )
+    for place, column in enumerate(columns):
+        numbers = _numbers(column)
+        table[place], table[q + place] = numbers, _known(column)
+        if not np.array_equal(table[place], numbers):
+            return False
+    table[:q] *= table[q : 2 * q]
+    return True
+
+
+def _fill_with_nan(table: Array, columns: Sequence[pa.Array], weight: Array | None) -> None:
+    """As `_fill`, where NaN is blank too, and known is only what counts."""
+    q = len(columns)
+    values, known = table[:q], table[q : 2 * q]
+    for place, column in enumerate(columns):
+        values[place], known[place] = _numbers(column), _known(column)
+    known *= ~np.isnan(values) if weight is None else ~np.isnan(values) & (weight > 0)
+    np.copyto(values, 0.0, where=known == 0)
+
+
+def _is_small(values: Array) -> bool:
+    """Whether the numbers are whole, and 32 bits hold their sums of products exactly."""
+    largest = max(values.max(initial=1.0), -values.min(initial=0.0))
+    small = float(largest) ** 2 * values.shape[1] <= LARGEST_NARROW
+    return bool(small and np.array_equal(np.rint(values), values))
+
+
+def _numbers(column: pa.Array) -> Array:
+    """The numbers of a column, whatever they are where it has none."""
+    plain = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    column = column if plain else column.cast(pa.float64())
+    buffers = [None, column.buffers()[1]]
+    return pa.Array.from_buffers(column.type, len(column), buffers, offset=column.offset).to_numpy()
+
+
+def _known(column: pa.Array) -> Array | float:
+    """Where a column has a number: 1 or 0."""
+    bits = column.buffers()[0]
+    if bits is None or not column.null_count:
+        return 1.0
+    skipped, first = divmod(column.offset, 8)
+    octets = np.frombuffer(bits, dtype=np.uint8)[skipped:]
+    return np.unpackbits(octets, count=first + len(column), bitorder="little")[first:]
 
 
 def _with_patterns(

@@ -78,8 +78,10 @@ def _source(counts: JointCounts, missing: str) -> pd.DataFrame | WeightedRows | 
     """The rows; of data too large to read them, their sums, for EM by what is missing."""
     if counts.rows is not None:
         return counts.rows
-    sums = summed_rows if missing == "em" else summed_pairs
-    return sums(counts.opened.lazy, _columns(counts), counts.opened.design.weights)
+    opened, columns = counts.opened, _columns(counts)
+    if missing == "em":
+        return summed_rows(opened.lazy, columns, opened.design.weights)
+    return summed_pairs(opened, columns)
 
 
 def _known_correlations(sums: PairSums) -> Array:
