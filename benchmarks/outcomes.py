@@ -22,7 +22,7 @@ from cxlab.stats.outcomes import asymmetry, follow_up, retention_by_score, reten
 from cxlab.stats.outcomes.differences import category_cells, steps_between
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.later import parts_at
-from cxlab.stats.outcomes.retention import categories_of, opened_follow_up
+from cxlab.stats.outcomes.retention import NPS_CATEGORIES, categories_of, opened_follow_up
 from cxlab.stats.outcomes.survival import one_estimate
 
 SEED, HORIZON = 20261129, 180
@@ -100,8 +100,8 @@ def asymmetric(size: int, of: str) -> Study:
         followed = linked(scores, days, gone)
         if of == "set":
             rows, known = opened_follow_up(followed, "recommend")
-            groups = categories_of(rows["recommend"])
-            cells = category_cells(rows, groups, known, HORIZON)
+            groups = categories_of(rows["recommend"], NPS_CATEGORIES)
+            cells = category_cells(rows, groups, NPS_CATEGORIES, known, HORIZON)
             below, above, covariance, quantile = steps_between(list(cells.values()), 0.95)
             line = np.array([1.0, -4 / 3])
             return abs(below - 4 / 3 * above) <= quantile * np.sqrt(line @ covariance @ line)

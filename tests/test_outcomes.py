@@ -138,7 +138,7 @@ def planted(rng, n=1_000, slope=-0.12, base=0.35, **columns):
 def test_retention_covers_what_was_planted():
     rng = np.random.default_rng(7)
     inside, cells = 0, 0
-    for _ in range(25):
+    for _ in range(12):
         scores, days, gone, rate = planted(rng, 400)
         table = retention_by_score(
             linked(scores, days, gone), "recommend", min_group_size=1
@@ -147,20 +147,20 @@ def test_retention_covers_what_was_planted():
             truth = 100 * np.exp(-180 * rate[scores == float(row["score"])][0])
             inside += row["ci_low"] <= truth <= row["ci_high"]
             cells += 1
-    # 95 % ± 3 Monte-Carlo standard errors of about 275 intervals, a little wide at small n;
+    # 95 % ± 3 Monte-Carlo standard errors of about 130 intervals, a little wide at small n;
     # 2,000 studies: benchmarks/outcomes.py
-    assert 0.91 < inside / cells < 0.995
+    assert 0.89 < inside / cells < 1
 
 
 def test_a_null_slope_is_rejected_one_time_in_twenty():
     rng = np.random.default_rng(11)
     rejected = []
     # 1,000 studies: benchmarks/outcomes.py
-    for _ in range(40):
+    for _ in range(20):
         scores, days, gone, _ = planted(rng, 200, slope=0.0)
         table = retention_differences(linked(scores, days, gone), "recommend")
         rejected.append(table["p_value"].iloc[0] < 0.05)
-    assert np.mean(rejected) < 0.15
+    assert np.sum(rejected) <= 3
 
 
 def test_adjusting_removes_what_is_due_to_tenure():
@@ -383,7 +383,7 @@ PEOPLE = pd.DataFrame(
         (ANSWERS, pd.concat([PEOPLE, PEOPLE[:1]]), "2025-12-31", "each customer once; got 1 more than once"),
         (ANSWERS.assign(day=pd.Timestamp("2025-04-01")), PEOPLE, "2025-12-31",
          "`answered` must not be after the customer left; got '2025-04-01'. Was it recorded after"),
-        (ANSWERS, PEOPLE, "2025-02-01", "`left` must be dates up to 2025-02-01"),
+        (ANSWERS, PEOPLE, "2025-02-01", "`left` must be up to 2025-02-01"),
         (ANSWERS.assign(day=pd.Timestamp("2026-01-01")), PEOPLE[:1], "2025-12-31",
          "`answered` must be up to 2025-12-31"),
         (ANSWERS, PEOPLE.assign(worth=-1.0), "2025-12-31", r"`value` must be 0 or more; got -1.0 \(and 1 more\)"),
@@ -445,10 +445,7 @@ def test_retention_shows_itself_without_what_its_findings_need():
 
 def test_scores_without_a_category_are_refused():
     followed = linked([3, 11], [300, 300], [False, False])
-    with pytest.raises(
-        ValueError,
-        match="`score` must lie in the categories detractors, passives, promoters; got 11",
-    ):
+    with pytest.raises(ValueError, match="`categories` must hold every score; got none for 11"):
         retention_by_score(followed, "recommend")
 
 

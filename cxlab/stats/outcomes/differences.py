@@ -17,12 +17,13 @@ from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.messages import unknown
-from cxlab.stats.inference import decide_family, t_quantile
+from cxlab.stats.inference import t_quantile, with_decisions
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.retention import (
     LESS,
     NPS_CATEGORIES,
     PER_POINT,
+    Range,
     categories_of,
     opened_follow_up,
     stay,
@@ -47,6 +48,7 @@ def retention_differences(
     horizon: float = 180,
     adjust: Sequence[str] = (),
     design: DesignLike = None,
+    categories: Mapping[str, Range] = NPS_CATEGORIES,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
@@ -54,7 +56,7 @@ def retention_differences(
 
     Parameters
     ----------
-    followed, score, horizon, design
+    followed, score, horizon, design, categories
         As for `cxlab.retention_by_score`.
     adjust : sequence of str
         Columns that are known before the answer, such as tenure, value or segment: numbers as
@@ -114,8 +116,8 @@ def retention_differences(
     rows, known = opened_follow_up(followed, score, design=design)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
     _check_adjust(rows, adjust)
-    category = categories_of(rows[score])
-    cells = category_cells(rows, category, known, horizon)
+    category = categories_of(rows[score], categories)
+    cells = category_cells(rows, category, categories, known, horizon)
     table = pd.concat(
         _contrasts(rows, score, category, cells, names, known, horizon, level)
         for names in ([], list(adjust))[: 2 if adjust else 1]
@@ -124,8 +126,11 @@ def retention_differences(
     few = hidden_groups(np.array([cell.n for cell in cells.values()], float), min_group_size)
     hidden = {list(cells)[i] for i in few}
     kept = [not hidden & set(contrast.split(LESS)) for contrast in table["contrast"]]
+    table = table[kept].reset_index(drop=True)
+    # categories are a family, unadjusted and adjusted each its own; the slope is one alone
+    families = [table["contrast"] == PER_POINT, table["adjusted"]]
     return with_display(
-        _with_decisions(table[kept].reset_index(drop=True)),
+        with_decisions(table, families, method="holm"),
         caption=f"Differences in staying {horizon:g} days",
         columns=("contrast", "adjusted", "estimate", "e_value"),
         headers={"contrast": "Difference", "adjusted": "Adjusted", "estimate": "Percentage points",
@@ -169,16 +174,6 @@ def _contrasts(
     table.insert(1, "adjusted", ADJUSTED if adjust else UNADJUSTED)
     table.insert(2, "n", groups.nunique())
     return table
-
-
-def _with_decisions(table: pd.DataFrame) -> pd.DataFrame:
-    """Categories are a family, unadjusted and adjusted each its own; the slope is one alone."""
-    names = ["p_adjusted", "deciding_low", "deciding_high"]
-    found = table.assign(**dict.fromkeys(names, np.nan))
-    family = (table["contrast"] == PER_POINT).astype(str) + table["adjusted"]
-    for _, part in table.groupby(family):
-        found.loc[part.index, names] = np.column_stack(decide_family(part, method="holm"))
-    return found
 
 
 def _check_adjust(rows: pd.DataFrame, adjust: Sequence[str]) -> None:
@@ -277,6 +272,7 @@ class Cell:
 def category_cells(
     rows: pd.DataFrame,
     category: pd.Series,
+    categories: Mapping[str, Range],
     known: Design,
     horizon: float,
 ) -> dict[str, Cell]:
@@ -284,7 +280,7 @@ def category_cells(
     clusters = rows[known.cluster]
     ended = ((rows[DAYS] >= horizon) | rows[LEFT].astype(bool)).to_numpy()
     found = {}
-    for name in NPS_CATEGORIES:
+    for name in categories:
         inside = (category == name).to_numpy()
         if not inside.any():
             continue
@@ -301,6 +297,8 @@ def category_cells(
 def e_values(low: Cell, high: Cell, level: float = 0.95) -> tuple[float, float]:
     """E-value of the risk ratio of leaving, and that of its interval's limit nearer to 1.
 
+    Examples
+    --------
     A risk ratio of 2: 2 + √2.
 
     >>> low, high = (Cell(share, np.zeros(2), 2, 2) for share in (0.8, 0.9))
@@ -332,6 +330,7 @@ def asymmetry(
     *,
     horizon: float = 180,
     design: DesignLike = None,
+    categories: Mapping[str, Range] = NPS_CATEGORIES,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
@@ -341,6 +340,8 @@ def asymmetry(
     ----------
     followed, score, horizon, design, level
         As for `cxlab.retention_by_score`.
+    categories : mapping of str to (low, high)
+        Three of them, the worst first.
     min_group_size : int
         With a category of fewer customers nothing is shown.
 
@@ -362,10 +363,12 @@ def asymmetry(
     ----------
     Fieller (1954), JRSS B 16, 175–185.
     """
+    if len(categories) != 3:
+        raise ValueError(f"`categories` must be three, the worst first; got {len(categories)}.")
     rows, known = opened_follow_up(followed, score, design=design)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
-    category = categories_of(rows[score])
-    cells = list(category_cells(rows, category, known, horizon).values())
+    category = categories_of(rows[score], categories)
+    cells = list(category_cells(rows, category, categories, known, horizon).values())
     columns = ["n", "below", "above", "estimate", "ci_low", "ci_high", "note"]
     if len(cells) < 3 or min(cell.n for cell in cells) < min_group_size:
         note = f"hidden: fewer than {min_group_size} customers in a category"
@@ -399,6 +402,8 @@ def fieller(
 ) -> tuple[float, float] | None:
     """Limits of a ratio; None where its interval has no bounds.
 
+    Examples
+    --------
     6 ÷ 3 with variances of 1 and no covariance, at 1: the roots of 8r² − 36r + 35 = 0.
 
     >>> low, high = fieller(6.0, 3.0, np.eye(2), 1.0)

@@ -18,7 +18,6 @@ from cxlab.core.messages import got
 from cxlab.core.phrases import interval_beside_zero, size_with_interval, with_interval
 from cxlab.core.result import Result
 from cxlab.stats.inference import ALPHA
-from cxlab.stats.metrics.scorecard import check_account_values
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import (
     KAPLAN_MEIER,
@@ -26,6 +25,7 @@ from cxlab.stats.outcomes.survival import (
     check_times,
     cluster_codes,
     one_estimate,
+    parts,
     survival,
 )
 
@@ -57,12 +57,15 @@ class Retention(Result):
     """
 
     horizon: float
+    categories: Mapping[str, Range]
     first: pd.Timestamp
     last: pd.Timestamp
     meaning: str = ""
 
     def findings(self, differences: pd.DataFrame) -> Findings:
         """What it and `retention_differences` say."""
+        if "group" in self.table:
+            raise ValueError("`by` must be none for findings; make one report a group instead.")
         return retention_findings(self, differences)
 
 
@@ -71,7 +74,9 @@ def retention_by_score(
     score: str,
     *,
     horizon: float = 180,
+    by: str | None = None,
     design: DesignLike = None,
+    categories: Mapping[str, Range] = NPS_CATEGORIES,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
 ) -> Retention:
@@ -82,13 +87,17 @@ def retention_by_score(
     followed : FollowUp
         As `follow_up` linked them.
     score : str
-        Column of likelihood to recommend, 0 to 10; an answer without one is left out.
+        Column of whole scores; an answer without one is left out.
     horizon : float
         Days after the answer.
+    by : str, optional
+        Column of groups.
     design : Design or mapping, optional
         Weights and clusters; without clusters, the customer is the cluster. Accounts with
         several contacts: their column, of which a blank is a cluster of its own. Strata are left
         aside.
+    categories : mapping of str to (low, high)
+        Closed ranges of scores, the worst first.
     level : float
     min_group_size : int
         Groups of fewer customers are hidden, and whatever would give them back.
@@ -96,7 +105,7 @@ def retention_by_score(
     Returns
     -------
     Retention
-        Its table: ``kind`` (``score`` or ``category``), ``score`` (text),
+        Its table: ``group`` (with ``by``), ``kind`` (``score`` or ``category``), ``score`` (text),
         ``n`` (customers), ``at_risk`` (answers still followed at the horizon), ``estimate``
         (per cent still there), ``se``, ``ci_low``, ``ci_high``, ``n_eff``, ``note`` and
         ``suppressed``.
@@ -104,7 +113,7 @@ def retention_by_score(
     Raises
     ------
     ValueError
-        For a horizon beyond any follow-up, or scores off the scale.
+        For a horizon beyond any follow-up, or scores in no category.
 
     Notes
     -----
@@ -127,27 +136,31 @@ def retention_by_score(
     2  category  detractors  20      75.0
     3  category   promoters  20     100.0
     """
-    rows, known = opened_follow_up(followed, score, design=design)
+    rows, known = opened_follow_up(followed, score, by=by, design=design)
     check_times(rows[DAYS], rows[LEFT], horizon, DAYS)
-    rows = rows.assign(_category=categories_of(rows[score]))
+    rows = rows.assign(_category=categories_of(rows[score], categories))
     tables = []
-    for kind, key in ((SCORE, score), (CATEGORY, "_category")):
-        groups = _in_order(rows, key)
-        found = [
-            one_estimate(group, DAYS, LEFT, horizon, known.weights, known.cluster, level)
-            for _, group in groups
-        ]
-        table = pd.DataFrame(found, columns=list(KAPLAN_MEIER))
-        table.insert(0, "score", [name for name, _ in groups])
-        table.insert(0, "kind", kind)
-        whole = [group["_category"].iloc[0] if kind == SCORE else "" for _, group in groups]
-        tables.append(table.assign(_whole=whole))
-    shown = _hide(pd.concat(tables, ignore_index=True), min_group_size).drop(columns="_whole")
+    for label, part in parts(rows, by):
+        for kind, key in ((SCORE, score), (CATEGORY, "_category")):
+            groups = _in_order(part, key, categories)
+            found = [
+                one_estimate(group, DAYS, LEFT, horizon, known.weights, known.cluster, level)
+                for _, group in groups
+            ]
+            table = pd.DataFrame(found, columns=list(KAPLAN_MEIER))
+            table.insert(0, "score", [name for name, _ in groups])
+            table.insert(0, "kind", kind)
+            table["_whole"] = [
+                group["_category"].iloc[0] if kind == SCORE else "" for _, group in groups
+            ]
+            tables.append(table.assign(group=label) if by else table)
+    table = pd.concat(tables, ignore_index=True)
+    shown = _hide(table, by, min_group_size).drop(columns="_whole")
     return Retention(
         table=with_display(
-            shown,
+            shown[[*(["group"] if by else []), *(c for c in shown if c != "group")]],
             caption=f"Customers still there {horizon:g} days after their answer",
-            columns=("score", "estimate", "n", "at_risk"),
+            columns=(*(["group"] if by else []), "score", "estimate", "n", "at_risk"),
             headers={"score": "Answered", "estimate": "Still there"},
             units={"estimate": "%"},
             top=len(shown),
@@ -156,15 +169,18 @@ def retention_by_score(
         n_missing=followed.n_missing,
         notes=followed.notes,
         horizon=horizon,
+        categories=categories,
         first=rows[followed.answered].min(),
         last=rows[followed.answered].max(),
         meaning=followed.meaning,
     )
 
 
-def _in_order(rows: pd.DataFrame, key: str) -> list[tuple[str, pd.DataFrame]]:
-    groups = dict(list(rows.groupby(key)))
-    order = list(NPS_CATEGORIES) if key == "_category" else sorted(groups)
+def _in_order(
+    part: pd.DataFrame, key: str, categories: Mapping[str, Range]
+) -> list[tuple[str, pd.DataFrame]]:
+    groups = dict(list(part.groupby(key)))
+    order = list(categories) if key == "_category" else sorted(groups)
     return [
         (name if isinstance(name, str) else f"{name:g}", groups[name])
         for name in order
@@ -172,20 +188,24 @@ def _in_order(rows: pd.DataFrame, key: str) -> list[tuple[str, pd.DataFrame]]:
     ]
 
 
-def _hide(table: pd.DataFrame, least: int) -> pd.DataFrame:
+def _hide(table: pd.DataFrame, by: str | None, least: int) -> pd.DataFrame:
     """Small groups hidden: categories first, then scores within each; all of a hidden one."""
+    group = ["group"] if by else []
     categories, scores = (table[table["kind"] == kind] for kind in (CATEGORY, SCORE))
-    upper = suppress_small_groups(categories, within=[], min_group_size=least)
-    lower = suppress_small_groups(scores, within=["_whole"], min_group_size=least)
-    inside = scores["_whole"].isin(categories.loc[upper["suppressed"] != "", "score"])
+    upper = suppress_small_groups(categories, within=group, min_group_size=least, segment=by or "")
+    lower = suppress_small_groups(scores, within=[*group, "_whole"], min_group_size=least)
+    hidden = categories[upper["suppressed"] != ""]
+    gone = pd.MultiIndex.from_frame(hidden[[*group, "score"]])
+    inside = pd.MultiIndex.from_frame(scores[[*group, "_whole"]]).isin(gone)
     reason = lower["suppressed"].mask((lower["suppressed"] == "") & inside, "complementary")
     lower = hide_rows(lower.drop(columns="suppressed"), reason, least)
+    names = table[["kind", "score"]]
     # what names a row is not hidden with its figures
-    return pd.concat([lower, upper]).sort_index().assign(**table[["kind", "score"]])
+    return pd.concat([lower, upper]).sort_index().assign(**names)
 
 
 def opened_follow_up(
-    followed: FollowUp, *scores: str, design: DesignLike = None
+    followed: FollowUp, *scores: str, by: str | None = None, design: DesignLike = None
 ) -> tuple[pd.DataFrame, Design]:
     """Rows with all scores, and the design; the customer is the cluster where none is named.
 
@@ -196,8 +216,9 @@ def opened_follow_up(
             f"`followed` must be what follow_up() returned; got {type(followed).__name__}."
         )
     known = as_design(design)
-    check_columns(followed.table, {"score": list(scores), **known.columns()})
-    rows = followed.table.dropna(subset=list(scores))
+    columns = {"score": list(scores), "by": by, **known.columns()}
+    check_columns(followed.table, columns)
+    rows = followed.table.dropna(subset=[*scores, *([by] if by else [])])
     units = cluster_codes(rows[known.cluster or followed.customer])
     return rows.assign(_unit=units), Design(weights=known.weights, cluster="_unit")
 
@@ -208,7 +229,7 @@ def stay(rows: pd.DataFrame, known: Design, horizon: float) -> Survival:
     return survival(rows[DAYS], rows[LEFT].astype(float) > 0, horizon, weights=weight)
 
 
-def categories_of(scores: pd.Series, categories: Mapping[str, Range] = NPS_CATEGORIES) -> pd.Series:
+def categories_of(scores: pd.Series, categories: Mapping[str, Range]) -> pd.Series:
     """Category of each score; scores that lie in none are refused."""
     found = pd.Series(None, index=scores.index, dtype=object)
     for name, (low, high) in categories.items():
@@ -216,8 +237,8 @@ def categories_of(scores: pd.Series, categories: Mapping[str, Range] = NPS_CATEG
     outside = scores[found.isna()]
     if len(outside):
         raise ValueError(
-            f"`score` must lie in the categories {', '.join(categories)}; got {got(list(outside))}. "
-            "Name a column of their scale."
+            f"`categories` must hold every score; got none for {got(list(outside))}. Give the ranges of "
+            "this scale, such as categories={'low': (1, 3), 'high': (4, 5)}."
         )
     return found
 
@@ -227,6 +248,7 @@ def value_at_stake(
     score: str,
     *,
     horizon: float = 180,
+    categories: Mapping[str, Range] = NPS_CATEGORIES,
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
 ) -> pd.DataFrame:
@@ -236,7 +258,7 @@ def value_at_stake(
     ----------
     followed : FollowUp
         Made with ``value=``.
-    score, horizon, level, min_group_size
+    score, horizon, categories, level, min_group_size
         As for `retention_by_score`.
 
     Returns
@@ -263,10 +285,10 @@ def value_at_stake(
     )
     latest = latest.dropna(subset=[followed.value])
     latest = latest.assign(
-        _category=categories_of(latest[score]), _value=_own_value(latest, followed)
+        _category=categories_of(latest[score], categories), _value=_own_value(latest, followed)
     )
     found, names = [], []
-    for name, part in _in_order(latest, "_category"):
+    for name, part in _in_order(latest, "_category", categories):
         names.append(name)
         worth = float(part["_value"].sum())
         row = one_estimate(part, DAYS, LEFT, horizon, "_value", followed.account, level)
@@ -290,8 +312,14 @@ def _own_value(latest: pd.DataFrame, followed: FollowUp) -> pd.Series:
     value: pd.Series = latest[followed.value]
     if followed.account is None:
         return value
-    check_account_values(latest, followed.account, str(followed.value))
-    return value / value.groupby(cluster_codes(latest[followed.account])).transform("size")
+    accounts = value.groupby(cluster_codes(latest[followed.account]))
+    several = latest.loc[accounts.transform("nunique") > 1, followed.account].unique()
+    if len(several):
+        raise ValueError(
+            f"`value` must be the account's, the same for all its contacts; got several in "
+            f"'{followed.value}' for {got(list(several))}. Add up what its contacts are worth."
+        )
+    return value / accounts.transform("size")
 
 
 def retention_findings(retention: Retention, differences: pd.DataFrame) -> Findings:
@@ -314,7 +342,7 @@ def _answer(retention: Retention, shown: pd.DataFrame, n: int) -> Finding:
         return Finding(kind="answer", text=text, rule="hidden")
     ends = shown.iloc[[0, -1]] if len(shown) > 1 else shown
     told = [
-        f"of {_range(row['score'])}, {with_interval(row['estimate'], row['ci_low'], row['ci_high'], '%')}"
+        f"of {_range(retention, row['score'])}, {with_interval(row['estimate'], row['ci_low'], row['ci_high'], '%')}"
         for _, row in ends.iterrows()
     ]
     first = told[0].removeprefix("of ")
@@ -337,8 +365,8 @@ def _between(retention: Retention) -> str:
     return f"between {days[0]} and {days[1]}"
 
 
-def _range(category: str) -> str:
-    low, high = NPS_CATEGORIES[category]
+def _range(retention: Retention, category: str) -> str:
+    low, high = retention.categories[category]
     return f"{low:g}–{high:g}"
 
 

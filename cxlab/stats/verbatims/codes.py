@@ -54,7 +54,13 @@ class CodedComments(Result):
         return self.values.notna().any(axis=1)
 
 
-def code_comments(data: pd.DataFrame, text: str, codebook: Mapping[str, Theme]) -> CodedComments:
+def code_comments(
+    data: pd.DataFrame,
+    text: str,
+    codebook: Mapping[str, Theme],
+    *,
+    language: Mapping[str, str] | None = None,
+) -> CodedComments:
     """Code comments by the words of a codebook.
 
     Parameters
@@ -65,6 +71,9 @@ def code_comments(data: pd.DataFrame, text: str, codebook: Mapping[str, Theme]) 
         Column of comments; blank: none.
     codebook : mapping of str to Theme
         Such as ``study.definition.codebook``.
+    language : mapping of str to str, optional
+        Column to the one language that the words are in, such as ``{"language": "en"}``:
+        comments in others count as not coded, and are noted.
 
     Returns
     -------
@@ -87,7 +96,7 @@ def code_comments(data: pd.DataFrame, text: str, codebook: Mapping[str, Theme]) 
     >>> coded.values["rude"].tolist()
     [1.0, 0.0, nan]
     """
-    check_columns(data, {"text": text})
+    check_columns(data, {"text": text, "language": list(language or {})})
     without = [theme.label for theme in codebook.values() if not theme.words]
     if without or not codebook:
         raise ValueError(
@@ -95,13 +104,17 @@ def code_comments(data: pd.DataFrame, text: str, codebook: Mapping[str, Theme]) 
             'Add words = ["…"] to [codebook.THEME] of the study file.'
         )
     said = data[text].astype("str").where(data[text].notna())
-    read = said.notna() & (said.str.strip() != "")
+    read, notes = said.notna() & (said.str.strip() != ""), []
+    for column, wanted in (language or {}).items():
+        other = read & (data[column] != wanted)
+        notes.append(f"{int(other.sum()):,} comments are not in {wanted}: not coded.")
+        read &= ~other
     number, distinct = pd.factorize(said[read])
     values = pd.DataFrame(np.nan, index=data.index, columns=list(codebook))
     folded = [one.casefold() for one in distinct]
     for name, theme in codebook.items():
         values.loc[read, name] = holding(folded, theme.words)[number]
-    return _coded(values, codebook, WORDS)
+    return _coded(values, codebook, WORDS, notes)
 
 
 def holding(folded: Sequence[str], words: Sequence[str]) -> NDArray[np.float64]:
@@ -113,6 +126,8 @@ def holding(folded: Sequence[str], words: Sequence[str]) -> NDArray[np.float64]:
 def pattern_of(words: Sequence[str]) -> re.Pattern[str]:
     """A pattern that finds any of the words whole in casefolded text.
 
+    Examples
+    --------
     >>> pattern_of(["Long line*"]).findall("a long  lines, longer line")
     ['long  lines']
     """
@@ -128,19 +143,25 @@ def _whole(word: str) -> str:
 
 
 def people_codes(
-    data: pd.DataFrame, columns: Sequence[str], codebook: Mapping[str, Theme]
+    data: pd.DataFrame,
+    columns: Sequence[str],
+    codebook: Mapping[str, Theme],
+    *,
+    period: str = "period",
 ) -> CodedComments:
     """Themes from codes that people gave, by the codebook's crosswalk.
 
     Parameters
     ----------
     data : DataFrame
-        One row per answer, with its ``period``.
+        One row per answer.
     columns : sequence of str
         Columns of codes; a blank is none, and an answer without any has no comment.
     codebook : mapping of str to Theme
         Each theme's ``codes`` by period. A theme without codes of a period is unknown there: a
         number may mean something else in the next wave.
+    period : str
+        Column of periods.
 
     Returns
     -------
@@ -158,13 +179,13 @@ def people_codes(
     >>> people_codes(rows, ["code"], {"rude": rude}).values["rude"].tolist()
     [1.0, 0.0]
     """
-    check_columns(data, {"columns": list(columns), "period": "period"})
+    check_columns(data, {"columns": list(columns), "period": period})
     codes = data[list(columns)].apply(lambda one: one.map(normal_code, na_action="ignore"))
     there = codes.notna().any(axis=1)
     values = pd.DataFrame(np.nan, index=data.index, columns=list(codebook))
     notes = []
-    for wave in dict.fromkeys(data.loc[there, "period"]):
-        rows = there & (data["period"] == wave)
+    for wave in dict.fromkeys(data.loc[there, period]):
+        rows = there & (data[period] == wave)
         known = {name: theme.codes[wave] for name, theme in codebook.items() if wave in theme.codes}
         if not known:
             raise ValueError(
@@ -208,7 +229,7 @@ def study_themes(study: Study, answers: pd.DataFrame) -> CodedComments:
 
 
 def _coded(
-    values: pd.DataFrame, codebook: Mapping[str, Theme], by: str, notes: Sequence[str] = ()
+    values: pd.DataFrame, codebook: Mapping[str, Theme], by: str, notes: Sequence[str]
 ) -> CodedComments:
     table = pd.DataFrame(
         {

@@ -298,8 +298,13 @@ def krippendorff_alpha(
 
     ``α = 1 − D_o/D_e`` from the coincidences of values within units. The interval leaves out
     one unit at a time and is symmetric for ``log(1 − α)``, as α has 1 as its bound.
+
+    References
+    ----------
     Krippendorff (2011), Computing Krippendorff's alpha-reliability.
 
+    Examples
+    --------
     >>> two = [[1, 1, 0, 1, 0, 0, 1, 0], [1, 1, 0, 0, 0, 0, 1, 0]]
     >>> round(krippendorff_alpha(two)[0], 4)
     0.7619
@@ -354,6 +359,8 @@ def _distances(margins: Array, values: Array, scale: str) -> Array:
 def cohen_kappa(first: ArrayLike, second: ArrayLike) -> float:
     """Cohen's kappa of two codings of the same units; NaN where nothing varies.
 
+    Examples
+    --------
     >>> round(cohen_kappa([1, 1, 0, 0], [1, 0, 0, 0]), 3)
     0.5
     """
@@ -366,6 +373,8 @@ def cohen_kappa(first: ArrayLike, second: ArrayLike) -> float:
 def coding_agreement(
     coding: pd.DataFrame,
     *,
+    unit: str = "row",
+    coder: str = "coder",
     themes: Sequence[str],
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -374,7 +383,9 @@ def coding_agreement(
     Parameters
     ----------
     coding : DataFrame
-        One row per comment (``row``) and ``coder``; see `cxlab.read_coding`.
+        One row per comment and coder; see `cxlab.read_coding`.
+    unit, coder : str
+        Columns of the comment and of the coder.
     themes : sequence of str
         Columns of 0 and 1.
     level : float
@@ -394,14 +405,14 @@ def coding_agreement(
       theme  n  estimate
     0  rude  4      0.53
     """
-    check_columns(coding, {"coding": ["row", "coder"], "themes": list(themes)})
-    again = coding.loc[coding.duplicated(["row", "coder"]), "row"]
+    check_columns(coding, {"unit": unit, "coder": coder, "themes": list(themes)})
+    again = coding.loc[coding.duplicated([unit, coder]), unit]
     if len(again):
         raise ValueError(
             f"`coding` must hold each comment once per coder; got {got(list(again))} more than once."
         )
     rows = [
-        _agreement(coding.pivot(index="coder", columns="row", values=one), one, level)
+        _agreement(coding.pivot(index=coder, columns=unit, values=one), one, level)
         for one in themes
     ]
     columns = ["theme", "n", "estimate", "ci_low", "ci_high", "kappa", "note"]
