@@ -15,6 +15,8 @@ from scipy.special import stdtrit
 
 from cxlab.core.threads import one_blas_thread
 from cxlab.stats.inference import wilson_interval
+from cxlab.stats.resampling import SamplingDesign, sampling_design
+from cxlab.stats.variance import clustered_variance
 from cxlab.stats.verbatims import (
     CodedComments,
     code_comments,
@@ -34,7 +36,6 @@ from cxlab.stats.verbatims.correction import (
     impact,
     share,
 )
-from cxlab.stats.verbatims.prepared import spread
 from cxlab.survey.definition import Theme
 
 SHARES, EFFECTS = np.array([0.25, 0.12, 0.05]), np.array([-20.0, 10.0, 25.0])
@@ -55,7 +56,7 @@ MACHINES = {"good": (0.95, 0.01), "poor": (0.6, 0.05)}
 
 def study(
     rng: np.random.Generator, design: str, accuracy: float
-) -> tuple[Comments, np.ndarray, np.ndarray]:
+) -> tuple[Comments, SamplingDesign, np.ndarray]:
     """Comments of three themes; of the third the machine errs where scores are low."""
     n, flights = COMMENTS, 150
     flight = rng.integers(0, flights, n)
@@ -74,9 +75,9 @@ def study(
     coded = ~np.isnan(hand[:, 0])
     hand[coded] = truth[coded]
     kappa = np.array([cohen_kappa(machine[:, t], truth[:, t]) for t in range(3)])
-    units = np.column_stack([np.zeros(n, int), flight if design != "simple" else np.arange(n)])
+    sample = sampling_design(n, cluster=flight if design != "simple" else None)
     comments = Comments(machine, hand, score, np.ones(n, bool), weight, drawn, stratum)
-    return comments, units, kappa
+    return comments, sample, kappa
 
 
 def truths(design: str) -> dict[tuple[str, int], float]:
@@ -111,7 +112,7 @@ def coverage(studies: int, design: str, accuracy: float = ACCURACY) -> pd.DataFr
     """Coverage, mean standard error against hand codes alone, and the machine's mean figure."""
     rng, true, rows = np.random.default_rng(7), truths(design), []
     for _ in range(studies):
-        comments, units, kappa = study(rng, design, accuracy)
+        comments, sample, kappa = study(rng, design, accuracy)
         made = Correction(comments)
         for t in range(3):
             for kind, quantity in (
@@ -125,7 +126,7 @@ def coverage(studies: int, design: str, accuracy: float = ACCURACY) -> pd.DataFr
                     ("hand", made.estimate(quantity, theme=t, tuning=0.0)),
                     ("machine", made.machine_alone(quantity)),
                 ):
-                    variance, df = spread(found.influence, found.information, units)
+                    variance, df = clustered_variance(found.influence, found.information, sample)
                     se = float(np.sqrt(variance + found.unseen))
                     row[f"{name}_covers"] = inside(
                         found.estimate, se, df, kind, true[kind, t], CODED
@@ -183,13 +184,13 @@ def share_rises(studies: int, change: str, machine: str, top_up: int) -> pd.Data
     for _ in range(studies):
         lent, true = two_periods(rng, RISES[change], machine, top_up)
         alone = replace(lent, hand=np.where(lent.own[:, None], lent.hand, np.nan))
-        units = np.column_stack([np.zeros(len(lent.own), int), np.arange(len(lent.own))])
+        sample = sampling_design(len(lent.own))
         made = {"lent": Correction(lent), "own": Correction(alone)}
         for kind, quantity in quantities.items():
             row = {"quantity": kind}
             for name, one in made.items():
                 found = one.estimate(quantity)
-                variance, df = spread(found.influence, found.information, units)
+                variance, df = clustered_variance(found.influence, found.information, sample)
                 row[f"{name}_se"] = se = float(np.sqrt(variance + found.unseen))
                 row[f"{name}_covers"] = inside(found.estimate, se, df, kind, true[kind], CODED)
             row["se_ratio"] = row["lent_se"] / row["own_se"]

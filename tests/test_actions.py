@@ -199,11 +199,11 @@ def test_a_customer_who_is_listed_twice_counts_once():
 def test_no_effect_is_found_one_time_in_twenty_against_the_held_out():
     rng = np.random.default_rng(6)
     rejected = []
-    for _ in range(150):
+    for _ in range(60):
         row = loop_effect(followed(270, 30, rng=rng)).table.iloc[0]
         rejected.append(not row["ci_low"] <= 0 <= row["ci_high"])
-    # 1,000 studies: benchmarks/outcomes.py
-    assert 0.01 < np.mean(rejected) < 0.1
+    # 60 at 5 %: more than 8 has probability .2 %; 1,000 studies: benchmarks/outcomes.py
+    assert 1 <= np.sum(rejected) <= 8
 
 
 def test_before_and_after_mistakes_chance_for_recovery():
@@ -341,7 +341,7 @@ def judged(followed, columns, **options):
 def test_effects_that_halved_are_found_out_in_the_later_period():
     """METHODS 8.3: the slope is .48 when effects had halved; no other customers of the same months tell."""
     slopes = []
-    for seed in range(8):
+    for seed in range(4):
         rng = np.random.default_rng(seed)
         found = judged(programme(rng, 3_000, later=0.5), ["recommend", "tenure"])
         assert not found.shown
@@ -366,15 +366,15 @@ def test_what_is_not_known_at_the_split_fits_nothing():
 def test_the_slope_of_true_probabilities_is_one():
     rng = np.random.default_rng(21)
     inside = []
-    for _ in range(150):
+    for _ in range(100):
         true = expit(rng.normal(-1, 1, 400))
         happened = (rng.random(400) < true).astype(float)
         # two rows a customer, so that errors must be clustered
         twice, who = np.repeat(true, 2), pd.Series(np.repeat(np.arange(400), 2))
         found = calibration(twice, np.repeat(happened, 2), clusters=who).set_index("measure")
         inside.append(found.loc["slope", "ci_low"] <= 1 <= found.loc["slope", "ci_high"])
-    # 2,000 studies: benchmarks/outcomes.py
-    assert 0.9 < np.mean(inside) < 0.99
+    # 95 % less three standard errors; 2,000 studies: benchmarks/outcomes.py
+    assert 0.885 < np.mean(inside) < 1
 
 
 def test_probabilities_are_shown_once_they_have_been_right():
@@ -571,7 +571,7 @@ def test_each_design_finds_no_effect_one_time_in_twenty(method):
     rng = np.random.default_rng(50)
     spread = 0.15 if method in ("random_order", "staggered_units") else 0.0
     rejected, found = [], []
-    for _ in range(40):
+    for _ in range(24):
         row = loop_effect(assigned(rng, method, spread=spread), method=method).table.iloc[0]
         rejected.append(not row["ci_low"] <= 0 <= row["ci_high"])
         found.append(row["estimate"])
@@ -584,15 +584,15 @@ def test_each_design_finds_no_effect_one_time_in_twenty(method):
 def test_each_design_finds_an_effect(method):
     rng = np.random.default_rng(51)
     rows = [loop_effect(assigned(rng, method, lift=0.2, n=2_000), method=method).table.iloc[0]
-            for _ in range(6)]  # fmt: skip
-    assert np.mean([row["estimate"] for row in rows]) == pytest.approx(20, abs=3)
+            for _ in range(3)]  # fmt: skip
+    assert np.mean([row["estimate"] for row in rows]) == pytest.approx(20, abs=4)
     assert np.mean([row["ci_low"] <= 20 <= row["ci_high"] for row in rows]) >= 0.6
 
 
 def test_owners_as_units_not_their_customers():
     rng = np.random.default_rng(52)
     wrong = []
-    for _ in range(25):
+    for _ in range(15):
         rows = assigned(rng, "staggered_units", spread=0.2)
         one = loop_effect(rows, method="random_delay").table.iloc[0]
         wrong.append(not one["ci_low"] <= 0 <= one["ci_high"])
@@ -610,9 +610,9 @@ def test_large_owners_begin_no_sooner_than_small_ones():
     begun = [
         "listed" in set(calls.loc[calls["owner"] == "0", "arm"])
         for calls in (drawn(answers, owner="shop", method="staggered_units", seed=s).calls
-                      for s in range(60))
+                      for s in range(30))
     ]  # fmt: skip
-    assert 0.3 < np.mean(begun) < 0.7
+    assert 0.25 < np.mean(begun) < 0.75
 
 
 def test_owners_who_began_stay_begun():
@@ -708,7 +708,7 @@ def test_naive_figures_of_calling_and_the_one_that_is_shown():
     rng = np.random.default_rng(60)
     wrong = dict.fromkeys(["before and after", "less the passives", "owners choose", "hold-out"], 0)
     gains = []
-    for _ in range(60):
+    for _ in range(30):
         loyalty = rng.normal(7, 1.5, 1_500)
         first, second = (
             np.clip(np.round(loyalty + rng.normal(0, 2.0, 1_500)), 0, 10) for _ in range(2)
@@ -725,9 +725,9 @@ def test_naive_figures_of_calling_and_the_one_that_is_shown():
         row = next_scores(pd.DataFrame({"arm": arm[low], "next_score": second[low]})).iloc[0]
         wrong["hold-out"] += not row["ci_low"] <= 0 <= row["ci_high"]
     assert 1.2 < np.mean(gains) < 2.2
-    assert wrong["before and after"] == wrong["less the passives"] == 60
-    assert wrong["owners choose"] > 12
-    assert wrong["hold-out"] <= 9
+    assert wrong["before and after"] == wrong["less the passives"] == 30
+    assert wrong["owners choose"] > 6
+    assert wrong["hold-out"] <= 5
 
 
 def test_those_who_were_reached_stay_longer_because_they_were_there_to_be_reached():

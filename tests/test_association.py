@@ -347,7 +347,7 @@ def random_table(generator, kind):
 def test_random_tables_have_a_coefficient_unless_it_is_beyond_the_end(kind):
     # the short version of benchmarks/touchpoint_coverage.py
     generator, looked = np.random.default_rng(20), np.tanh(np.linspace(-4, 4, 41))
-    for _ in range(10):
+    for _ in range(6):
         table = random_table(generator, kind)
         if min(table.shape) < 2 or (table.shape == (2, 2) and (table == 0).any()):
             continue
@@ -534,19 +534,19 @@ def near_constant(deviating, *, n=300, columns=50, seed=0):
 def rejected(deviating, coefficient, **design):
     """Share of planted studies with p < .05 though nothing is there; withheld is not."""
     found = []
-    for seed in range(STUDIES // 50):
-        data = near_constant(deviating, seed=seed)
-        counts = counted(data, [f"t{i}" for i in range(50)], "overall", design=design)
+    for seed in range(4):
+        data = near_constant(deviating, seed=seed, columns=25)
+        counts = counted(data, [f"t{i}" for i in range(25)], "overall", design=design)
         found.append(pair_estimates(counts, coefficient).table["p_value"] < 0.05)
     return np.mean(found)
 
 
-def level(limit):
-    return limit + 3 * np.sqrt(limit * (1 - limit) / STUDIES)
+def level(limit, studies=100):
+    return limit + 3 * np.sqrt(limit * (1 - limit) / studies)
 
 
 @pytest.mark.parametrize("coefficient", ["pearson", "spearman"])
-@pytest.mark.parametrize("deviating", [1, 2, 3, 5, 10, 20])
+@pytest.mark.parametrize("deviating", [1, 3, 10])
 def test_few_deviating_answers_find_nothing_where_nothing_is(deviating, coefficient):
     assert rejected(deviating, coefficient) <= level(0.07)
 
@@ -661,13 +661,14 @@ def test_ordinary_answers_keep_their_coverage_in_40_rows():
     edges = np.array([-np.inf, -1, 0, 1, np.inf])
     cells = np.diff(np.diff(bivariate_normal_cdf(edges[:, None], edges, 0.6), axis=0), axis=1)
     truth, held = pearson(*table_pairs(cells)).estimate, []
-    for _ in range(STUDIES // 5):
+    for _ in range(20):
         outcome = generator.normal(size=(40, 1))
         latent = np.hstack([outcome, 0.6 * outcome + 0.8 * generator.normal(size=(40, 5))])
         data = pd.DataFrame(np.digitize(latent, [-1, 0, 1]).astype(float), columns=list("yabcde"))
         table = pair_estimates(counted(data, list("abcde"), "y")).table
         held += ((table["ci_low"] <= truth) & (truth <= table["ci_high"])).tolist()
-    assert abs(np.mean(held) - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / STUDIES)
+    # five touchpoints in each of 20 studies
+    assert abs(np.mean(held) - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / 100)
 
 
 # joint counts and the design
@@ -697,21 +698,20 @@ def test_difference_of_two_r_against_r_survey(answers, against_r):
     assert np.sqrt(contrast @ fit.covariance @ contrast) == pytest.approx(se, abs=R_DIGITS)
 
 
-@pytest.mark.parametrize("coefficient", COEFFICIENTS)
 @pytest.mark.parametrize("design", [{}, {"weights": "weight", "strata": "stratum"}, DESIGN])
-def test_grouped_counts_equal_counts_of_rows(coefficient, design, monkeypatch):
+def test_grouped_counts_equal_counts_of_rows(design, monkeypatch):
     rows = ratings(7)
     small = counted(rows, ["a", "b"], ["overall", "c"], design=design)
     monkeypatch.setattr(counting, "MOST_ROW_CELLS", 0)
     large = counted(rows, ["a", "b"], ["overall", "c"], design=design)
     assert large.rows is None
-    one, two = pair_estimates(small, coefficient), pair_estimates(large, coefficient)
-    numbers = ["n", "estimate", "se"]
-    assert two.table[numbers].to_numpy() == pytest.approx(
-        one.table[numbers].to_numpy(), rel=ENGINES
-    )
     known = LUMPED_WEIGHTS if large.units.lumped and "weights" in design else ENGINES
-    assert two.df == pytest.approx(one.df, rel=known)
+    for coefficient in COEFFICIENTS:
+        one, two = pair_estimates(small, coefficient), pair_estimates(large, coefficient)
+        for number in ("n", "estimate", "se"):
+            wanted = pytest.approx(one.table[number].to_numpy(), rel=ENGINES)
+            assert two.table[number].to_numpy() == wanted, (coefficient, number)
+        assert two.df == pytest.approx(one.df, rel=known), coefficient
 
 
 @pytest.mark.parametrize("design", [{}, {"weights": "weight", "strata": "stratum"}, DESIGN])
@@ -741,20 +741,20 @@ def test_rank_coefficients_of_too_many_clusters_have_no_interval(monkeypatch):
     assert row["note"] == "no interval: too many clusters to compute a variance"
 
 
-@pytest.mark.parametrize("coefficient", COEFFICIENTS)
-def test_influence_variance_agrees_with_leaving_clusters_out(coefficient):
+def test_influence_variance_agrees_with_leaving_clusters_out():
     rows = ratings(9, n=1500)
     rows["cluster"] //= 2
-    fit = pair_estimates(
-        counted(rows, ["a", "b"], "overall", design={"cluster": "cluster"}), coefficient
-    )
-    left_out = []
-    for one in rows["cluster"].unique():
-        part = counted(rows[rows["cluster"] != one], ["a", "b"], "overall")
-        left_out.append(pair_estimates(part, coefficient).table["estimate"].to_numpy())
-    expected = jackknife_covariance(np.array(left_out), fit.table["estimate"].to_numpy())
-    # equal to first order
-    assert fit.covariance == pytest.approx(expected, rel=0.05, abs=2e-6)
+    whole = counted(rows, ["a", "b"], "overall", design={"cluster": "cluster"})
+    parts = [
+        counted(rows[rows["cluster"] != one], ["a", "b"], "overall")
+        for one in rows["cluster"].unique()
+    ]
+    for coefficient in COEFFICIENTS:
+        fit = pair_estimates(whole, coefficient)
+        left_out = [pair_estimates(part, coefficient).table["estimate"] for part in parts]
+        expected = jackknife_covariance(np.array(left_out), fit.table["estimate"].to_numpy())
+        # equal to first order
+        assert fit.covariance == pytest.approx(expected, rel=0.05, abs=2e-6), coefficient
 
 
 def test_unit_covariance_equals_the_shared_one_of_inference():

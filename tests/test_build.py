@@ -323,16 +323,11 @@ class TestCommand:
 
 
 class TestAirport:
-    def test_reports_of_2017_and_2018_hold_the_known_figures(self, sfo, tmp_path):
-        known = {"2017": (40.398435511707426, 1.5246518457, 2746, 39.84),
-                 "2018": (35.113632103625, 2.2103742735, 2650, 30.98)}  # fmt: skip
-        for period, (weighted, se, n, plain) in known.items():
-            run = run_reports(
-                str(sfo.path), period=period, notebooks=["scorecard"], output=tmp_path
-            )
-            table = json.loads((run.pages[0].parent / "tables" / "outcomes.json").read_text())
-            (line,) = [record for record in table if record["metric"] == "nps"]
-            assert line["estimate"] == pytest.approx(weighted, abs=1e-8)
-            assert line["se"] == pytest.approx(se, abs=1e-8)
-            assert line["n"] == n
-            assert round(line["unweighted"], 2) == plain
+    def test_the_report_of_2018_holds_the_known_figures(self, sfo, tmp_path):
+        run = run_reports(str(sfo.path), period="2018", notebooks=["scorecard"], output=tmp_path)
+        table = json.loads((run.pages[0].parent / "tables" / "outcomes.json").read_text())
+        (line,) = [record for record in table if record["metric"] == "nps"]
+        assert line["estimate"] == pytest.approx(35.113632103625, abs=1e-8)
+        assert line["se"] == pytest.approx(2.2103742735, abs=1e-8)
+        assert line["n"] == 2650
+        assert round(line["unweighted"], 2) == 30.98

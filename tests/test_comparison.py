@@ -1,4 +1,6 @@
 from dataclasses import replace
+from functools import cache
+from types import SimpleNamespace
 
 import duckdb
 import narwhals as nw
@@ -89,6 +91,11 @@ def standardised(programme, *, traits=("segment", "home_region"), replicates=20)
     return standardise(data, rules, None, **options)
 
 
+def estimated(programme, **options):
+    """Tables of a programme as far as they are standardised, before anything is hidden."""
+    return SimpleNamespace(**standardised(programme, **options).tables())
+
+
 def files_of(programme):
     names = ("transactional", "relationship", "invitations", "customers", "contact_rules")
     return {name: getattr(programme, name) for name in names}
@@ -99,10 +106,9 @@ def quantities_of(done):
 
 
 def small_programme(rows, waves, *, trait=None):
-    """Comparison of files by hand (`small_files`)."""
+    """Tables of files by hand (`small_files`) as far as they are standardised."""
     files = small_files(rows, waves, trait=trait)
-    traits = ["segment"] if trait else None
-    return compare_tnps_rnps(**files, traits=traits, replicates=0, min_group_size=1)
+    return estimated(files, traits=["segment"] if trait else (), replicates=0)
 
 
 def small_files(rows, waves, *, trait=None):
@@ -235,7 +241,9 @@ class TestByHand:
             ("c", "x", "invited", None),
         ]
         waves = [("a", "answered", 8), ("b", "answered", 3), ("c", "invited", None)]
-        flow = small_programme(rows, waves).flow.set_index(["survey", "stage"])["n"]
+        files = small_files(rows, waves)
+        result = compare_tnps_rnps(**files, replicates=0, min_group_size=1)
+        flow = result.flow.set_index(["survey", "stage"])["n"]
         expected = {"customers": 3, "eligible": 4, "not sampled": 1, "invited": 3, "delivered": 2,
                     "answered": 1, "valid score": 1, "paired": 1}  # fmt: skip
         assert flow["transactional"][list(expected)].to_dict() == expected
@@ -265,7 +273,7 @@ class TestTerms:
             context_shift=context,
             response_on_score=on_score,
         )
-        done = standardised(programme, traits=["segment"])
+        done = standardised(programme, traits=["segment"], replicates=0)
         table = done.tables()["decomposition"].set_index("term")
         values = {name: NPS_VALUES @ share for name, share in done.result.shares.items()}
         total = sum(combine(values, TERMS[name]) for name in TERMS)
@@ -292,28 +300,40 @@ class TestTerms:
         assert combine(values, TOTALS["selection"]) == pytest.approx(both + rest)
 
 
+@pytest.fixture(scope="module")
+def suppressed():
+    """A programme that suppresses many, and what is standardised of it."""
+    programme = simulate_programme(15_000, seed=42, **SUPPRESSED)
+    return programme, standardised(programme, replicates=100)
+
+
+@cache
+def plain_result():
+    return compare(simulate_programme(1500, seed=3, **PLAIN))
+
+
 class TestPlantedTruth:
-    def test_every_term_is_near_the_truth(self):
-        programme = simulate_programme(15_000, seed=42, **SUPPRESSED)
-        result = compare(programme, replicates=100)
-        truth, table = truth_of(programme), terms_of(result)
+    def test_every_term_is_near_the_truth(self, suppressed):
+        programme, done = suppressed
+        table = done.tables()["decomposition"].set_index("term")
+        truth = truth_of(programme)
         for name in (*TERMS, "standardised gap"):
             row = table.loc[name]
             assert abs(row["estimate"] - truth[name]) < MANY_ERRORS * row["se"], name
             assert 0 < row["se"] < 12
 
-    def test_suppression_is_corrected_where_the_raw_score_fails(self):
-        programme = simulate_programme(15_000, seed=42, **SUPPRESSED)
-        done, truth = standardised(programme, replicates=100), truth_of(programme)["C0"]
+    def test_suppression_is_corrected_where_the_raw_score_fails(self, suppressed):
+        programme, done = suppressed
+        truth = truth_of(programme)["C0"]
         limits = {q: interval(combination(done.result.shares, q)[1:])[1:] for q in ("A0", "C0")}
         assert limits["A0"][1] < truth
         assert limits["C0"][0] < truth < limits["C0"][1]
 
-    def test_estimated_sampling_shares_serve_as_well_as_designed_ones(self):
-        programme = simulate_programme(15_000, seed=42, **SUPPRESSED)
+    def test_estimated_sampling_shares_serve_as_well_as_designed_ones(self, suppressed):
+        programme, done = suppressed
         asked = programme.invitations.drop(columns="probability")
         without = {**files_of(programme), "invitations": asked}
-        one, two = (quantities_of(standardised(p, replicates=0)) for p in (without, programme))
+        one, two = quantities_of(standardised(without, replicates=0)), quantities_of(done)
         assert (one - two).abs().max() < 2.0
         assert one["C0"] != two["C0"]
 
@@ -345,7 +365,7 @@ class TestPlantedTruth:
     def test_response_on_the_score_is_in_the_bounds_and_found_by_tilting(self):
         sizes = {**PLAIN, "response_on_score": 0.5, "relationship_sampling": 0.9, "bounce": 0.0}
         programme = simulate_programme(12_000, seed=9, **{**sizes, "transactional_sampling": 0.5})
-        result = compare(programme, replicates=60)
+        result = estimated(programme, replicates=60)
         truth, table = truth_of(programme), terms_of(result)
         for name in TERMS:
             row = table.loc[name]
@@ -370,7 +390,7 @@ class TestPlantedTruth:
         assert terms_of(result)["estimate"].notna().all()
 
     def test_it_always_says_that_response_on_the_score_is_not_identified(self):
-        result = compare(simulate_programme(1500, seed=3, **PLAIN))
+        result = plain_result()
         (caution,) = result.findings().of_kind("caution")
         assert caution.text.startswith("Whether answering depends on the score is not known")
         bounds = terms_of(result).loc["standardised gap", ["bound_low", "bound_high"]]
@@ -380,8 +400,7 @@ class TestPlantedTruth:
             assert beliefs.str.contains(f"ilent of the {survey} survey").sum() == 1
 
     def test_no_term_that_rests_on_answering_stands_without_its_bounds(self):
-        result = compare(simulate_programme(1500, seed=3, **PLAIN))
-        table = terms_of(result)
+        table = terms_of(plain_result())
         resting = table.drop(index=["mix", "gap"])
         assert resting["status"].str.startswith("if answering depends on the frame").all()
         assert (resting["bound_low"] < resting["estimate"]).all()
@@ -503,7 +522,7 @@ class TestTilting:
 
     def test_unreachable_customers_leave_the_terms_out(self):
         sizes = {**PLAIN, "transactional_sampling": 1.0, "relationship_quarantine": 60.0}
-        result = compare(simulate_programme(800, seed=3, **sizes))
+        result = estimated(simulate_programme(800, seed=3, **sizes), replicates=0)
         assert set(result.tilting["term"]) == {"transactional response"}
 
     def test_small_groups_are_hidden(self, demo):
@@ -522,15 +541,13 @@ def demo():
     return {name: study.read(name) for name in names}
 
 
+GIVEN = {"traits": ["segment", "home_region"], "contact_rules": RULES, "weights": WEIGHTS,
+         "replicates": 60}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def result(demo):
-    return compare_tnps_rnps(
-        **demo,
-        traits=["segment", "home_region"],
-        contact_rules=RULES,
-        weights=WEIGHTS,
-        replicates=100,
-    )
+    return compare_tnps_rnps(**demo, **GIVEN)
 
 
 class TestResult:
@@ -540,15 +557,19 @@ class TestResult:
         for name in TERMS:
             assert abs(table.loc[name, "estimate"] - truth[name]) < 4 * table.loc[name, "se"], name
 
-    def test_same_seed_gives_the_same_digits(self, demo, result):
-        again = compare_tnps_rnps(
-            **demo,
-            traits=["segment", "home_region"],
-            contact_rules=RULES,
-            weights=WEIGHTS,
-            replicates=100,
-        )
+    def test_same_seed_gives_the_same_digits_and_each_table_is_opened_once(
+        self, demo, result, monkeypatch
+    ):
+        opened, from_native = [], nw.from_native
+
+        def counted(data, *args, **kwargs):
+            opened.append(isinstance(data, duckdb.DuckDBPyRelation))
+            return from_native(data, *args, **kwargs)
+
+        monkeypatch.setattr(nw, "from_native", counted)
+        again = compare_tnps_rnps(**demo, **GIVEN)
         pd.testing.assert_frame_equal(again.decomposition, result.decomposition)
+        assert 0 < sum(opened) <= 4
 
     def test_one_period(self, demo):
         one = compare_tnps_rnps(
@@ -564,12 +585,13 @@ class TestResult:
 
     def test_pairs_of_one_period_reach_back_into_the_last(self, demo):
         one = compare_tnps_rnps(
-            demo["transactional"], demo["relationship"], periods="2025-Q4", window_days=180
-        )
+            demo["transactional"], demo["relationship"], periods="2025-Q4", window_days=180, replicates=0,
+        )  # fmt: skip
         t = demo["transactional"]
         alone = compare_tnps_rnps(
-            t[t["period"] == "2025-Q4"], demo["relationship"], periods="2025-Q4", window_days=180
-        )
+            t[t["period"] == "2025-Q4"], demo["relationship"], periods="2025-Q4", window_days=180,
+            replicates=0,
+        )  # fmt: skip
         assert one.paired["n"].iloc[0] > alone.paired["n"].iloc[0]
         assert one.estimates["n"].iloc[0] == alone.estimates["n"].iloc[0]
 
@@ -590,21 +612,10 @@ class TestResult:
         assert (rows["n_eff"] < rows["n"]).all()
         assert (rows["deff"] * rows["n_eff"]).to_numpy() == pytest.approx(rows["n"].astype(float))
 
-    def test_each_table_is_opened_once(self, demo, monkeypatch):
-        opened, from_native = [], nw.from_native
-
-        def counted(data, *args, **kwargs):
-            opened.append(isinstance(data, duckdb.DuckDBPyRelation))
-            return from_native(data, *args, **kwargs)
-
-        monkeypatch.setattr(nw, "from_native", counted)
-        compare_tnps_rnps(
-            **demo, traits=["segment"], contact_rules=RULES, weights=WEIGHTS, replicates=10
-        )
-        assert 0 < sum(opened) <= 4
-
     def test_migration_holds_every_pair(self, demo, result):
-        whole = compare_tnps_rnps(demo["transactional"], demo["relationship"], min_group_size=1)
+        whole = compare_tnps_rnps(
+            demo["transactional"], demo["relationship"], min_group_size=1, replicates=0
+        )
         assert whole.migration["n"].sum() == result.paired["n"].iloc[0]
         assert whole.migration["share"].sum() == pytest.approx(1)
         each = result.categories.groupby("survey")["n"].sum()

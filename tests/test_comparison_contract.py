@@ -282,7 +282,9 @@ class TestDegenerate:
         files = files_of(programme)
         shared = set(files["transactional"]["customer_id"])
         lonely = ~files["relationship"]["customer_id"].isin(shared)
-        result = compare_tnps_rnps(files["transactional"], files["relationship"][lonely])
+        result = compare_tnps_rnps(
+            files["transactional"], files["relationship"][lonely], replicates=0
+        )
         assert result.paired["n"].tolist() == [0, 0]
         said = result.findings().of_kind("finding")[-1].text
         assert said.endswith("no customer answered both surveys in the window")
@@ -305,7 +307,7 @@ class TestDegenerate:
                 "responded_at": pd.to_datetime(["2025-01-20"]),
             }
         )
-        result = compare_tnps_rnps(t, r, min_group_size=1)
+        result = compare_tnps_rnps(t, r, min_group_size=1, replicates=0)
         raw = result.estimates.query("estimate_kind == 'raw'").set_index("survey")
         assert raw.loc["difference", "estimate"] == pytest.approx(-100)
         assert np.isnan(raw.loc["difference", "ci_low"])
@@ -315,7 +317,9 @@ class TestDegenerate:
 
     def test_no_answer_in_one_survey_is_a_stated_result(self, programme):
         files = files_of(programme)
-        result = compare_tnps_rnps(files["transactional"], files["relationship"].iloc[:0])
+        result = compare_tnps_rnps(
+            files["transactional"], files["relationship"].iloc[:0], replicates=0
+        )
         assert "no valid answer" in str(result)
 
     def test_only_blank_scores_in_one_survey(self, programme):
@@ -326,7 +330,7 @@ class TestDegenerate:
         assert "no valid relationship answer in the window" in result.notes
 
     def test_without_frame_only_raw_and_paired_results(self, programme):
-        result = compare_tnps_rnps(programme.transactional, programme.relationship)
+        result = compare_tnps_rnps(programme.transactional, programme.relationship, replicates=0)
         terms = result.decomposition.query("kind == 'term'")
         assert (terms["status"] == "not identified").all()
         assert terms["estimate"].isna().all()
@@ -338,6 +342,7 @@ class TestDegenerate:
 
     def test_without_invitations_the_frame_alone_does_not_help(self, programme):
         result = compare_tnps_rnps(
-            programme.transactional, programme.relationship, customers=programme.customers
-        )
+            programme.transactional, programme.relationship, customers=programme.customers,
+            replicates=0,
+        )  # fmt: skip
         assert not result.standardised

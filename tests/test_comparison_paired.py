@@ -23,8 +23,9 @@ from cxlab.stats.comparison.pairs import (
 from cxlab.stats.comparison.programme import Answers
 
 ROUNDING = 1e-9
-#: Rejections of a true null over 1,000 programmes: 5 % ± 2 (METHODS §5).
-REJECTIONS = (0.03, 0.07)
+#: Studies without any difference, and those of METHODS §5: 5 %, and three standard errors.
+NULLS, PROGRAMMES = 300, 400
+REJECTIONS = (0.017, 0.083)
 
 
 def pairs_of_table(table):
@@ -179,16 +180,16 @@ class TestContrast:
         assert row["p_value"] > 0.125
         assert row["ci_low"] < 0
 
-    @pytest.mark.parametrize("changing", [2, 3, 5, 10, 40])
+    @pytest.mark.parametrize("changing", [2, 5, 40])
     def test_a_true_null_with_few_who_differ(self, changing):
         rng = np.random.default_rng(60_100 + changing)
         rejected = 0
-        for _ in range(600):
+        for _ in range(NULLS):
             d = np.zeros(300)
             some = rng.random(300) < changing / 300
             d[some] = rng.choice([-100.0, 100.0], some.sum())
             rejected += contrast(d, np.arange(300)).row("wald")["p_value"] < 0.05
-        assert rejected / 600 <= 0.07 + 3 * (0.07 * 0.93 / 600) ** 0.5
+        assert rejected / NULLS <= 0.07 + 3 * (0.07 * 0.93 / NULLS) ** 0.5
 
     def test_repeating_every_pair_does_not_add_information(self):
         rng = np.random.default_rng(3)
@@ -208,7 +209,7 @@ class TestContrast:
     def test_a_true_null_is_rejected_one_time_in_twenty(self):
         rng = np.random.default_rng(60_000)
         rejected, by_row = 0, 0
-        for _ in range(1000):
+        for _ in range(PROGRAMMES):
             base = 8 + 1.3 * rng.standard_normal(120)
             who = np.repeat(np.arange(120), rng.integers(1, 8, 120))
             t = np.clip(np.rint(base[who] + 1.5 * rng.standard_normal(len(who))), 0, 10)
@@ -216,8 +217,8 @@ class TestContrast:
             d = 100.0 * (category(t) - category(r))
             rejected += contrast(d, who).row("wald")["p_value"] < 0.05
             by_row += contrast(d, np.arange(len(d))).row("wald")["p_value"] < 0.05
-        assert REJECTIONS[0] <= rejected / 1000 <= REJECTIONS[1]
-        assert by_row / 1000 > 0.15  # what the clusters are for
+        assert REJECTIONS[0] <= rejected / PROGRAMMES <= REJECTIONS[1]
+        assert by_row / PROGRAMMES > 0.15  # what the clusters are for
 
     def test_design_based_margins_agree_with_bhapkar_without_clusters(self):
         # Bhapkar's form is the Wald test; with the factor G/(G − 1) and F they nearly agree
@@ -285,32 +286,32 @@ class TestTwoMeans:
         )  # fmt: skip
         assert 39 < found.df < 80
 
-    @pytest.mark.parametrize("n", [10, 12, 30])
+    @pytest.mark.parametrize("n", [10, 30])
     def test_a_side_all_alike_is_not_certain(self, n):
         """True null, nearly everyone a promoter: the small side is often all alike."""
         rng = np.random.default_rng(60_200 + n)
         rejected, alike = 0, 0
-        for _ in range(600):
+        for _ in range(NULLS):
             t, r = (rng.choice([100.0, 0, -100], k, p=[0.93, 0.05, 0.02]) for k in (n, 300))
             first = Group(t, np.ones(n), np.arange(n))
             second = Group(r, np.ones(300), np.arange(n, n + 300))
             low, high = limits(two_means(first, second, pseudo=self.PSEUDO))
             rejected += not low <= 0 <= high
             alike += np.ptp(t) == 0
-        assert alike > 50
-        assert rejected / 600 <= 0.065 + 3 * (0.065 * 0.935 / 600) ** 0.5
+        assert alike > NULLS / 12
+        assert rejected / NULLS <= 0.065 + 3 * (0.065 * 0.935 / NULLS) ** 0.5
 
-    @pytest.mark.parametrize("few", [2, 3, 5, 15])
+    @pytest.mark.parametrize("few", [2, 5])
     def test_true_nulls_with_few_clusters_on_one_side(self, few):
         rng = np.random.default_rng(60_300 + few)
         rejected = 0
-        for _ in range(600):
+        for _ in range(NULLS):
             level = 40 * rng.standard_normal(30)
             clusters = [list(v + 60 * rng.standard_normal(10)) for v in level]
             sides = group(clusters[:few]), group(clusters[few:], first=few)
             low, high = limits(two_means(*sides, pseudo=self.PSEUDO))
             rejected += not low <= 0 <= high
-        assert rejected / 600 <= 0.065 + 3 * (0.065 * 0.935 / 600) ** 0.5
+        assert rejected / NULLS <= 0.065 + 3 * (0.065 * 0.935 / NULLS) ** 0.5
 
 
 def pairs_of(scores, ages, relationship=None):

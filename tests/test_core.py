@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from cxlab.core import frames, totals
+from cxlab.core import frames
 from cxlab.core.characters import letters, quote_formula, unquote_formula
 from cxlab.core.design import Design, as_design
 from cxlab.core.disclosure.gate import (
@@ -136,7 +136,7 @@ class TestTotals:
 
     def test_the_query_and_numpy_add_up_alike(self, monkeypatch):
         wanted = self.totals(**DESIGN)
-        monkeypatch.setattr(totals, "NUMPY_VALUES", 0)
+        monkeypatch.setattr(frames, "NUMPY_VALUES", 0)
         found = self.totals(**DESIGN)
         pd.testing.assert_frame_equal(found.sums("s"), wanted.sums("s"), check_dtype=False)
 

@@ -17,8 +17,8 @@ from cxlab.stats.drivers.replicates import make_resample
 GOLDEN = Path(__file__).parent / "golden"
 #: Two ways of solving the same normal equations.
 SOLVED_TWICE = 1e-9
-STUDIES = 300
-#: Three Monte-Carlo standard errors of a rate of 5 % in 300 studies.
+STUDIES = 150
+#: Three Monte-Carlo standard errors of a rate of 5 % in 150 studies.
 BY_CHANCE = 3 * np.sqrt(0.05 * 0.95 / STUDIES)
 X = [f"x{number}" for number in range(5)]
 

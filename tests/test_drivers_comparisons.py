@@ -8,7 +8,7 @@ import pytest
 
 from cxlab.stats.drivers import compare_outcomes, drivers
 
-STUDIES = 60
+STUDIES = 24
 #: Three Monte-Carlo standard errors of a rate of 5 % in studies of 3 drivers.
 BY_CHANCE = 3 * np.sqrt(0.05 * 0.95 / STUDIES)
 NAMES = ["a", "b", "c"]

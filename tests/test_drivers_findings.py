@@ -481,7 +481,7 @@ class TestWhatFollows:
 
 
 #: Studies of the null test; three standard errors below 94 %.
-STUDIES = 40
+STUDIES = 20
 
 
 def test_without_any_difference_nothing_is_clear():

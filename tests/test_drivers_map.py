@@ -12,7 +12,7 @@ from cxlab.stats.drivers.map import _verdict
 from cxlab.stats.drivers.replicates import normal_draws
 from cxlab.stats.resampling import jackknife_covariance
 
-STUDIES = 120
+STUDIES = 60
 #: Three Monte-Carlo standard errors of a rate of 8 % and of 90 %.
 TIE, POWER = (
     0.08 + 3 * np.sqrt(0.08 * 0.92 / STUDIES),

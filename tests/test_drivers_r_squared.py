@@ -14,7 +14,7 @@ from cxlab.stats.drivers.estimands import effective_answers
 from cxlab.stats.drivers.replicates import Resample
 from cxlab.stats.resampling import bootstrap_multipliers, sampling_design
 
-STUDIES = 300
+STUDIES = 100
 #: 95 % less the two points that are allowed, and three Monte-Carlo standard errors.
 LOWEST = 0.93 - 3 * np.sqrt(0.93 * 0.07 / STUDIES)
 #: 4,000 replicates put a standard error within 1.1 %.

@@ -1,6 +1,7 @@
 """Drivers of millions of rows: narrow numbers, some rows at a time, give the same digits."""
 
 import sys
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from cxlab import drivers
 from cxlab.core.engines import narrow
+from cxlab.stats.drivers.answers import read_answers
 
 NAMES = ["food", "wifi", "seat", "crew"]
 #: Sums of some thousand numbers in another order.
@@ -70,6 +72,23 @@ def test_some_rows_at_a_time_give_the_same_tables(engine, missing, design, reque
         pd.testing.assert_frame_equal(
             getattr(found, table), getattr(wide, table), rtol=ROUNDING, atol=ROUNDING
         )
+
+
+def test_ratings_are_not_copied_beside_their_outcome():
+    answers = read_answers(survey(500), "overall", NAMES)
+    joined = answers.with_outcome(answers.ratings)
+    assert np.shares_memory(joined, answers.ratings)
+    np.testing.assert_array_equal(joined[:, -1], answers.outcome)
+    others = [
+        replace(answers, outcome=np.where(answers.outcome > 8, 100.0, 0.0)),
+        answers.rows(slice(10, 90)),
+        answers.rows(answers.outcome > 5),
+        answers.with_drivers([0, 2]),
+    ]
+    for other in others:
+        joined = other.with_outcome(other.ratings)
+        np.testing.assert_array_equal(joined[:, :-1], other.ratings)
+        np.testing.assert_array_equal(joined[:, -1], other.outcome)
 
 
 def test_jackknife_of_whole_clusters_agrees_with_the_bootstrap(monkeypatch):

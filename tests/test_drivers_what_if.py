@@ -22,6 +22,15 @@ def ceiling():
     return pd.read_csv(GOLDEN / "whatif_ceiling.csv")
 
 
+@pytest.fixture(scope="module")
+def room():
+    """Ratings of two scales, and the shares from which their room is computed."""
+    ratings = survey(120)[["food", "slider"]]
+    frame = survey(120).drop(columns="wifi")
+    analysis = drivers(frame, "overall", ["food", "slider"], replicates=0)
+    return ratings, analysis.replicates[None].ratings
+
+
 def survey(n=400, seed=0):
     """Ratings of 1 to 5, one of 1 to 100, never used by some."""
     generator = np.random.default_rng(seed)
@@ -83,12 +92,9 @@ class TestCeiling:
 
     @given(change=st.floats(-10, 10))
     @settings(max_examples=25, deadline=None)
-    def test_room_is_the_mean_of_capped_ratings(self, change):
-        frame = survey(120).drop(columns="wifi")
-        analysis = drivers(frame, "overall", ["food", "slider"], replicates=0)
-        shares = analysis.replicates[None].ratings
+    def test_room_is_the_mean_of_capped_ratings(self, room, change):
+        ratings, shares = room
         found = shares.moved(np.full(2, change), np.array([1.0, 1.0]), np.array([5.0, 100.0]))
-        ratings = frame[["food", "slider"]]
         capped = (ratings + change).clip(lower=1, upper=[5, 100], axis=1)
         assert found[0] == pytest.approx((capped - ratings).mean().tolist(), abs=1e-9)
 

@@ -593,12 +593,14 @@ def read_in(study, engine, **options):
 
 
 EVERY = pytest.mark.parametrize("engine", ["pandas", *ORDERED])
+#: Both ways from a file to clean cells: into memory, and into Parquet, which every engine scans.
+FILES = pytest.mark.parametrize("engine", ["pandas", "duckdb"])
 DECIMALS = (
     'role = "number"\nmissing = { "-99.9" = "no answer", "9.990" = "no answer", -1 = "invalid" }'
 )
 
 
-@EVERY
+@FILES
 @pytest.mark.parametrize(
     "values",
     [np.array([1.5, -99.9, 9.99, -1.0, np.nan]),
@@ -620,7 +622,7 @@ def test_a_number_that_32_bits_would_round_to_a_code_is_a_number(small, tmp_path
         assert read_in(study, engine)["x"].fillna(0).tolist() == [1e10, 0]
 
 
-@EVERY
+@FILES
 def test_codes_with_decimals_mean_what_they_do_in_ratings_and_segments(small, tmp_path, engine):
     frame = pd.DataFrame({"q": [1.0, 2.5, 3.0], "g": [9.5, 1.0, np.nan]})
     frame.to_parquet(tmp_path / "a.parquet")
@@ -634,7 +636,7 @@ def test_codes_with_decimals_mean_what_they_do_in_ratings_and_segments(small, tm
     assert answers["g"].tolist() == ["half", "one", None]
 
 
-@EVERY
+@FILES
 @pytest.mark.parametrize("values", [[1, 2], [1.0, 2.5]], ids=["whole", "decimals"])
 def test_a_number_may_have_words_alone_as_missing_codes(small, tmp_path, engine, values):
     pd.DataFrame({"x": values}).to_parquet(tmp_path / "a.parquet")
@@ -821,9 +823,12 @@ def test_a_broken_file_gets_one_sentence(small, tmp_path, engine, content, messa
         study.read(engine=engine)
 
 
-@EVERY
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
-@pytest.mark.parametrize("blank", [",", '"",""', " , ", "\u00a0,\t", "", "  "])
+@FILES
+@pytest.mark.parametrize(
+    ("encoding", "blank"),
+    [*(("utf-8", blank) for blank in (",", '"",""', " , ", "\u00a0,\t", "", "  ")),
+     ("cp1252", "\u00a0,\t")],
+)  # fmt: skip
 @pytest.mark.parametrize("lines", ["{}\n5,a\n,b\n", "5,a\n{}\n{}\n,b\n", "5,a\n,b\n{}\n{}\n"])
 def test_rows_of_blank_cells_are_nobody_wherever_they_stand(
     small, tmp_path, engine, encoding, blank, lines
@@ -838,7 +843,7 @@ def test_rows_of_blank_cells_are_nobody_wherever_they_stand(
     assert answers["g"].tolist() == ["a", "b"]
 
 
-@EVERY
+@FILES
 def test_a_blank_line_of_one_column_is_somebody(small, tmp_path, engine):
     (tmp_path / "a.csv").write_text("q\n5\n\n4\n")
     answers = read_in(small(q='role = "outcome"\nscale = "rating"'), engine)
@@ -856,7 +861,7 @@ AWKWARD = {
 }
 
 
-@EVERY
+@FILES
 @pytest.mark.parametrize("kind", AWKWARD)
 def test_files_that_need_care_read_alike(small, tmp_path, engine, kind):
     (tmp_path / "a.csv").write_bytes(AWKWARD[kind])
@@ -865,21 +870,21 @@ def test_files_that_need_care_read_alike(small, tmp_path, engine, kind):
     assert answers["g"].tolist() == ["a", "b", "a", "b"]
 
 
-@EVERY
+@FILES
 def test_a_quote_after_a_blank_may_hold_a_separator(small, tmp_path, engine):
     (tmp_path / "a.csv").write_text('q,g\n5, "a, b"\n4,  "c, d"\n')
     answers = read_in(small(q='role = "outcome"\nscale = "rating"', g='role = "text"'), engine)
     assert answers["g"].tolist() == ["a, b", "c, d"]
 
 
-@EVERY
+@FILES
 def test_a_quote_that_ends_within_a_cell_is_no_mixed_line_end(small, tmp_path, engine):
     (tmp_path / "a.csv").write_text('q,g\n5,a\n4,"b\n')
     with pytest.raises(ValueError, match=r"a\.csv must close every quote"):
         small(q='role = "outcome"\nscale = "rating"', g='role = "segment"').read(engine=engine)
 
 
-@EVERY
+@FILES
 @pytest.mark.parametrize("other", ["tsv", "parquet"])
 def test_files_of_a_folder_may_be_of_two_kinds(small, tmp_path, engine, other):
     write_folder(tmp_path, "csv")
@@ -892,7 +897,7 @@ def test_files_of_a_folder_may_be_of_two_kinds(small, tmp_path, engine, other):
     assert answers["q"].fillna(0).tolist() == [5, 4, 0, 3]
 
 
-@EVERY
+@FILES
 @pytest.mark.parametrize("file", ["many", "many/*.csv"])
 def test_hidden_files_of_a_folder_are_left_out(small, tmp_path, engine, file):
     write_folder(tmp_path, "csv")

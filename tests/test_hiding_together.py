@@ -54,7 +54,7 @@ def study(tmp_path):
 
 @pytest.mark.parametrize("asked", [[[], BOTH], [["region"], BOTH], [[], ["tier"], BOTH]])
 def test_parts_are_not_what_is_left_of_a_larger_report(asked, study, tmp_path):
-    _, apart = audit(study, asked, [PERIOD], tmp_path / "out", together=False)
+    _, apart = audit(study, asked, [PERIOD], tmp_path / "out", together=False, quick=True)
     found = "; ".join(apart)
     assert f"overall of ('{PERIOD}', 'South', 'Basic'): n = 4" in found
     made, together = audit(study, asked, [PERIOD], tmp_path / "out")
@@ -114,7 +114,7 @@ def check_sentences(folder, groups):
     assert not [group for group in hidden if group in texts]
 
 
-@pytest.mark.parametrize("periods", [[PERIOD], [PERIOD, "2025-Q2"], [PERIOD, "2025-Q2", None]])
+@pytest.mark.parametrize("periods", [[PERIOD], [PERIOD, "2025-Q2", None]])
 @pytest.mark.parametrize("rated", ["5", ""])
 def test_a_scorecard_by_itself_tells_of_no_crossed_group(study, tmp_path, periods, rated):
     """Nobody in the South is Silver, so the South less what is left of Gold is Basic."""

@@ -15,8 +15,9 @@ import nbformat
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from papermill.engines import NotebookExecutionManager
 
-from cxlab.report.execute import execute_notebook
+from cxlab.report.execute import LimitedClient, execute_notebook
 from cxlab.report.warm import provisioner
 from cxlab.report.warm.provisioner import (
     SERVER_VARIABLE,
@@ -240,6 +241,12 @@ def test_a_killed_server_is_not_waited_for(tmp_path):
         with pytest.raises(ConnectionRefusedError):
             provisioner.ask_for_kernel(place, ["python"], {})
     assert time.monotonic() - started < 30
+
+
+def test_a_report_waits_for_no_silence_of_its_kernel():
+    manager = NotebookExecutionManager(new_notebook())
+    client = LimitedClient(manager, config=report_kernel_config(Path("kernel.json")))
+    assert client.create_kernel_manager().client_factory is provisioner.ReportKernelClient
 
 
 def test_jupyter_outside_the_report_runner_is_left_alone(server):

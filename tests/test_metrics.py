@@ -109,13 +109,15 @@ class TestNps:
         result = row(nps(answers_of(15, 13, 8), "score"))
         assert result[["ci_low", "ci_high"]].tolist() == pytest.approx([-6.77, 42.87], abs=0.005)
 
-    @given(st.lists(st.integers(0, 10), min_size=1, max_size=60))
-    @settings(max_examples=30, deadline=None)
-    def test_is_the_mean_of_plus_and_minus_100(self, scores):
-        values = np.select([np.array(scores) >= 9, np.array(scores) <= 6], [100, -100], 0)
-        result = row(nps(pd.DataFrame({"s": scores}), "s"))
-        assert result["estimate"] == pytest.approx(values.mean(), abs=ROUNDING)
-        assert result["se"] == pytest.approx(values.std() / np.sqrt(len(values)), abs=ROUNDING)
+    @given(st.lists(st.lists(st.integers(0, 10), min_size=1, max_size=60), min_size=1, max_size=9))
+    @settings(max_examples=10, deadline=None)
+    def test_is_the_mean_of_plus_and_minus_100(self, groups):
+        rows = [(number, score) for number, scores in enumerate(groups) for score in scores]
+        table = nps(pd.DataFrame(rows, columns=["g", "s"]), "s", by="g")
+        for result, scores in zip(table.to_dict("records"), groups, strict=True):
+            values = np.select([np.array(scores) >= 9, np.array(scores) <= 6], [100, -100], 0)
+            assert result["estimate"] == pytest.approx(values.mean(), abs=ROUNDING)
+            assert result["se"] == pytest.approx(values.std() / np.sqrt(len(values)), abs=ROUNDING)
 
     def test_a_missing_answer_is_not_passive(self):
         result = row(nps(pd.DataFrame({"s": [10, 10, np.nan, 2]}), "s"))
@@ -452,18 +454,18 @@ class TestConfidence:
             1 - ttest_1samp(MOST["s"], 9.4, alternative="greater").pvalue
         )
 
-    @pytest.mark.parametrize("kind", TARGETS)
     @pytest.mark.parametrize("design", [{}, {"weights": "w", "cluster": "c"}])
-    def test_a_target_at_the_limit_has_the_limits_confidence(self, kind, design):
+    def test_a_target_at_the_limit_has_the_limits_confidence(self, design):
         rng = np.random.default_rng(3)
         data = pd.DataFrame({"s": rng.choice([10.0, 8, 3], 120, p=[0.7, 0.2, 0.1]),
                              "w": rng.gamma(4, 1, 120), "c": np.repeat(range(15), 8)})  # fmt: skip
-        found = row(scorecard(data, [TARGETS[kind]], design=design).table)
+        metrics = list(TARGETS.values())
+        found = scorecard(data, metrics, design=design).table
         for limit, confidence in (("ci_low", 0.975), ("ci_high", 0.025)):
-            at = replace(TARGETS[kind], target=float(found[limit]))
-            assert row(scorecard(data, [at], design=design).table)["confidence"] == pytest.approx(
-                confidence, abs=1e-6
-            )
+            ends = zip(metrics, found[limit], strict=True)
+            at = [replace(metric, target=float(end)) for metric, end in ends]
+            told = scorecard(data, at, design=design).table["confidence"]
+            assert told.tolist() == pytest.approx([confidence] * 3, abs=1e-6)
 
     def test_at_the_end_of_the_scale(self):
         top = replace(TARGETS["net"], target=100)
@@ -580,8 +582,10 @@ class TestLargeNumbers:
         return data, data.assign(s=data["s"].where(data["g"] == "c", data["s"] + large))
 
     @pytest.mark.parametrize("large", [1e9, -1e9, 1.7e12])
-    @pytest.mark.parametrize("design", DESIGNS, ids=["simple", "weights", "clusters"])
-    @pytest.mark.parametrize("engine", ["pandas", "polars", "duckdb"])
+    @pytest.mark.parametrize(
+        ("engine", "design"), [("pandas", {}), ("pandas", DESIGNS[1]), ("polars", DESIGNS[2]),
+                               ("duckdb", DESIGNS[2])]
+    )  # fmt: skip
     def test_each_group_keeps_its_standard_error(self, large, design, engine):
         small, moved = self.data(large)
         frame = {"pandas": lambda: moved, "polars": lambda: pl.from_pandas(moved).lazy(),

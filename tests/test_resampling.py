@@ -18,7 +18,7 @@ ROUNDING = 1e-12
 VARIANCE_BY_CHANCE = 0.07
 
 #: Studies of the planted ties; three Monte-Carlo standard errors of a share of .95 in them.
-STUDIES = 300
+STUDIES = 100
 THREE_SE = 3 * (0.95 * 0.05 / STUDIES) ** 0.5
 
 

@@ -112,8 +112,22 @@ BOTH = {"recommend": "{ nps = 30 }", "overall": '{ "top box" = 75 }'}
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return card_of(seeded(tmp_path_factory.mktemp("base") / "s", targets=BOTH))
+def made(tmp_path_factory):
+    """Scorecards of studies by how these are seeded, each made once."""
+    cards = {}
+
+    def of(**options):
+        key = repr(options)
+        if key not in cards:
+            cards[key] = card_of(seeded(tmp_path_factory.mktemp("made") / "s", **options))
+        return cards[key]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def base(made):
+    return made(targets=BOTH)
 
 
 def aimed(card, **targets):
@@ -166,15 +180,15 @@ def test_targets_are_told_by_intervals_that_hold_all_of_them(
       {"nps": (35, 45, 30), "top_box": (76, 80, 75), "mean": (8.1, 8.3, 8)},
       "All three targets are met: NPS is 40 against 30; ")],
 )  # fmt: skip
-def test_one_target_and_three_have_their_sentences(tmp_path, targets, put, start):
-    card = card_of(seeded(tmp_path, n=120, touchpoints=(), targets=targets))
-    _, answer = told(aimed(card, **put))
+def test_one_target_and_three_have_their_sentences(made, targets, put, start):
+    _, answer = told(aimed(made(n=120, touchpoints=(), targets=targets), **put))
     assert answer.text.startswith(start)
 
 
-def test_without_a_target_the_headline_has_its_interval(tmp_path):
-    found, answer = told(card_of(seeded(tmp_path)))
-    row = card_of(load_study(tmp_path)).table.query("metric == 'nps'").iloc[0]
+def test_without_a_target_the_headline_has_its_interval(made):
+    card = made()
+    found, answer = told(card)
+    row = card.table.query("metric == 'nps'").iloc[0]
     assert (
         answer.text
         == f"NPS is {row['estimate']:.0f} ({row['ci_low']:.0f} to {row['ci_high']:.0f})".replace(

@@ -24,7 +24,7 @@ from tests.runs import run_reports
 NPS = Metric("s", "net", top=(9, 10), bottom=(0, 6), scale=(0, 10), name="nps")
 YEARS = ("2024", "2025")
 #: Random programmes whose tables are all printed; each takes a second.
-PROGRAMMES = 5
+PROGRAMMES = 3
 
 
 def given_back(shown, hidden) -> np.ndarray:

@@ -148,7 +148,7 @@ class TestSlopes:
     def test_corrected_interval_holds_the_truth_where_the_other_does_not(self):
         rng = np.random.default_rng(4)
         held = []
-        for _ in range(60):
+        for _ in range(30):
             found = linked(*drawn(rng, 30, slope=0.8, staff=10)).table.set_index("slope")
             if not found["note"][CORRECTED]:
                 held.append((found["ci_low"] <= 0.8) & (found["ci_high"] >= 0.8))
@@ -195,7 +195,7 @@ class TestSlopes:
 
     def test_a_common_trend_is_no_link_within(self):
         rng, found = np.random.default_rng(1), []
-        for _ in range(60):
+        for _ in range(30):
             sides = []
             for name, n in (("e", 12), ("c", 40)):
                 keys = pd.DataFrame({"shop": np.repeat(range(20), 3), "wave": [1, 2, 3] * 20})
@@ -430,10 +430,10 @@ class TestSigns:
     def test_signs_share_the_level(self):
         rng = np.random.default_rng(2)
         rows = agents(rng, [0.4] * 20)
-        rows["hours"] = rng.exponential(20, len(rows))
+        rows["hours"] = rng.exponential(4, len(rows))
         invited = pd.DataFrame({"agent": np.arange(20).repeat(80), "came": rng.random(1600) < 0.5})
         one = signs_of(rows).every["upper"].iloc[0]
-        three = signs_of(rows, invited=invited, answered="came", delay="hours", quick=5)
+        three = signs_of(rows, invited=invited, answered="came", delay="hours")
         assert list(three.table["sign"]) == [
             "top scores", "invited who answered", "answered at once",
         ]  # fmt: skip

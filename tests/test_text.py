@@ -24,7 +24,7 @@ from cxlab.core.characters import printable, quote_formula, unquote_formula
 from cxlab.report import exports
 from cxlab.report.plots import style
 from cxlab.report.plots.maps import MARKS
-from tests.runs import run_reports
+from tests.runs import run_reports, write_notebook
 
 STUDY = """[study]
 name = "labels"
@@ -348,8 +348,14 @@ def test_a_label_is_drawn_in_an_installed_font_that_has_it(font, capsys):
 
 
 def test_a_report_names_the_label_that_it_cannot_draw(study):
-    folder, _ = report(study(label="Tidy \U000118a0 🚻"), "drivers")
-    page = (folder / "3-drivers.html").read_text()
+    path = study(label="Tidy \U000118a0 🚻")
+    cell = """import pandas as pd
+from cxlab import load_study, plot_intervals, show
+names = list(load_study(study).labels.values())
+table = pd.DataFrame({"label": names, "estimate": 0.4, "ci_low": 0.1, "ci_high": 0.5})
+show(plot_intervals(table), name="chart", alt="Dots.")"""
+    folder, _ = report(path, str(write_notebook(path.parent, cell)))
+    page = (folder / "9-trial.html").read_text()
     assert re.search(r"The figure [\w-]+ cannot draw 'Tidy .*no font on this machine has", page)
     assert "Glyph" not in page
     assert json.loads((folder / "manifest.json").read_text())["warnings"] == []

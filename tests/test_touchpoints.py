@@ -556,14 +556,14 @@ def test_nothing_planted_is_rarely_discovered():
     # P9, the short version of benchmarks/touchpoint_coverage.py
     generator = np.random.default_rng(12)
     found = 0
-    for _ in range(40):
+    for _ in range(20):
         data = pd.DataFrame(generator.integers(0, 11, (150, 7)).astype(float))
         data.columns = ["overall", *"abcdef"]
         counts = counted(data, list("abcdef"), "overall")
         p_values = pair_estimates(counts).table["p_value"]
         found += bool((adjust_p_values(p_values) < 0.05).any())
-    # 40 studies at 5 %: more than 7 has probability below 0.2 %
-    assert found <= 7
+    # 20 studies at 5 %: more than 4 has probability below 0.3 %
+    assert found <= 4
 
 
 # visitors and masking

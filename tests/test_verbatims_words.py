@@ -234,7 +234,7 @@ def test_names_of_eight_languages_stay_out_of_quotes():
     said = [str(rng.choice(PLAIN)) for _ in range(600)]
     named = [TEMPLATES[i % len(TEMPLATES)].format(name) for i in range(40) for name in NAMES]
     texts = pd.Series([text[0].upper() + text[1:] + "." for text in said + named])
-    words = _Words(texts, pd.Series(texts.index))
+    words = _Words(texts, pd.Series(texts.index), 5)
     passed = [s for text in texts[600:] for s in sentences_of(text) if words.passes(s)]
     assert len(passed) <= 0.01 * len(named)
     assert all(
@@ -253,9 +253,9 @@ def test_names_of_eight_languages_stay_out_of_quotes():
 def test_addresses_numbers_and_references_stay_out_of_quotes(own):
     sentence = f"please write to {own} about the bag"
     texts = pd.Series([sentence] * 20)
-    assert not _Words(texts, pd.Series(texts.index)).passes(sentence)
+    assert not _Words(texts, pd.Series(texts.index), 5).passes(sentence)
     plain = pd.Series(["please write to us about the bag at gate 12 at 7:45"] * 20)
-    assert _Words(plain, pd.Series(plain.index)).passes(plain[0])
+    assert _Words(plain, pd.Series(plain.index), 5).passes(plain[0])
 
 
 def test_a_word_of_few_respondents_hides_its_sentence():
@@ -286,6 +286,7 @@ def test_found_themes_recur_and_make_a_codebook(demo):
     again = find_themes(texts, "comment", themes=8, resamples=5)
     pd.testing.assert_frame_equal(found.table, again.table)
     assert found.table["recurrence"].between(0, 1).all()
+    assert '[codebook.theme_1]\nlabel = "Theme 1"' in found.codebook()
     with pytest.raises(ValueError, match="must have 24 comments or more for 12 themes; got 10"):
         find_themes(texts.dropna(subset=["comment"]).head(10), "comment")
 

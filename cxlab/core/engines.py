@@ -200,6 +200,8 @@ def _plain(column: pd.Series) -> pd.Series | None:
         return None if words else _as_text(column.astype(object).map(label, na_action="ignore"))
     if dtype.kind == "O" and column.isna().all():
         return column.astype("float64")
+    if dtype == "str":
+        return None
     if (numbers := _decimals(column)) is not None:
         return numbers
     if isinstance(dtype, pd.ArrowDtype) and dtype.kind == "f":

@@ -31,6 +31,9 @@ from cxlab.core.engines import (
 from cxlab.core.labels import label, natural_order, row_labels
 from cxlab.core.messages import got, nearest, unknown
 
+#: A pandas frame of fewer values (rows × scores) than this is added up in NumPy: building
+#: hundreds of SQL sums takes longer than adding its numbers.
+NUMPY_VALUES = 10_000_000
 #: Cells (rows × columns) that are fetched where the rows themselves are needed, at most:
 #: about a gigabyte.
 MOST_CELLS = 100_000_000
@@ -66,6 +69,10 @@ class Opened:
     def n(self) -> int:
         """Rows."""
         return row_count(self.data if isinstance(self.data, pd.DataFrame) else self.lazy)
+
+    def is_small(self, scores: int) -> bool:
+        """Whether so many scores are sooner added up in memory than by a query."""
+        return isinstance(self.data, pd.DataFrame) and len(self.data) * scores <= NUMPY_VALUES
 
     def rows(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """The rows themselves, of some columns or all: see `collect_rows`."""
@@ -119,7 +126,8 @@ def open_frame(
     check_numeric(lazy, {**numeric, **weights})
     _check_design(lazy, known)
     floats += [name for name in weights.values() if name]
-    cast = {name: nw.col(name).cast(nw.Float64) for name in floats}
+    schema = lazy.collect_schema()
+    cast = {name: nw.col(name).cast(nw.Float64) for name in floats if schema[name] != nw.Float64}
     lazy = lazy.with_columns(**cast) if cast else lazy
     return Opened(data, lazy, numeric | others, known, given=lazy)
 

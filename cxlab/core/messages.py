@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 from numbers import Real
 
 #: Sequences that a terminal obeys: of a title or a link, and of colours, cursor and screen.
@@ -34,6 +35,19 @@ def got(values: Sequence[object], total: int | None = None) -> str:
     first = values[0]
     shown = f"'{first}'" if isinstance(first, str) else f"{first}"
     return f"{shown} (and {total - 1:,} more)" if total > 1 else shown
+
+
+def refuse(wrong: Iterable[object], must: str, then: str = ".") -> None:
+    """Raise if any value is wrong, dates by their day: what must be, what is there, what to do.
+
+    >>> refuse([], "`n` must be 1 or more")
+    >>> refuse([0, -1], "`n` must be 1 or more", " in 'shop'. Leave it out.")
+    Traceback (most recent call last):
+    ValueError: `n` must be 1 or more; got 0 (and 1 more) in 'shop'. Leave it out.
+    """
+    values = [f"{one:%Y-%m-%d}" if isinstance(one, date) else one for one in wrong]
+    if values:
+        raise ValueError(f"{must}; got {got(values)}{then}")
 
 
 def unknown(

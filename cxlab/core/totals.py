@@ -27,9 +27,6 @@ from cxlab.core.frames import (
 #: weighted by the squared weight (for the variance of a weighted mean), whose own powers say
 #: how many rows that variance rests on.
 SUMS = ("n", "y", "yy", "w", "wy", "wyy", "ww", "wwy", "wwyy", "www", "wwww")
-#: A pandas frame of fewer values (rows × scores) than this is added up in NumPy: building
-#: hundreds of SQL sums takes longer than adding its numbers.
-NUMPY_VALUES = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +96,7 @@ def survey_totals(
     wanted = [as_list(by) for by in groupings]
     names = list(dict.fromkeys(name for by in wanted for name in by))
     prepared = _prepared(opened.lazy, scores, by=names, design=design)
-    small = isinstance(data, pd.DataFrame) and len(data) * len(scores) <= NUMPY_VALUES
-    rows = collect(prepared) if small else None
+    rows = collect(prepared) if opened.is_small(len(scores)) else None
     found = []
     for by in wanted:
         keys = {f"by_{names.index(name)}": name for name in by}

@@ -13,9 +13,6 @@ from typing import Any
 
 import nbformat
 import papermill
-import zmq.asyncio
-from jupyter_client.asynchronous import AsyncKernelClient
-from jupyter_client.manager import KernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
@@ -198,19 +195,6 @@ def check_timeout(seconds: Any, place: str = "") -> int:
     )
 
 
-class PatientClient(AsyncKernelClient):
-    """Listens to a kernel without losing anything it shows.
-
-    ZeroMQ drops what comes while a thousand messages wait, which on a busy machine they do:
-    outputs, and then the word that the cell has ended, for which a report would wait in vain.
-    """
-
-    def _context_default(self) -> zmq.asyncio.Context:
-        context = super()._context_default()
-        context.rcvhwm = 0  # no limit
-        return context
-
-
 class LimitedClient(PapermillNotebookClient):
     """papermill's client, which keeps what cells show within the limits and says so."""
 
@@ -225,12 +209,6 @@ class LimitedClient(PapermillNotebookClient):
         self._text = 0
         self._bytes = 0
         self._said: set[str] = set()
-
-    def create_kernel_manager(self) -> KernelManager:
-        """As of nbclient, with a `PatientClient`."""
-        manager = super().create_kernel_manager()
-        manager.client_class = f"{__name__}.PatientClient"
-        return manager
 
     def _begin(self, cell: nbformat.NotebookNode, cell_index: int) -> None:
         self.running, self._text = cell_index, 0

@@ -6,6 +6,7 @@ effective counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -265,6 +266,22 @@ def decide_family(
     estimate, se, df, p = (table[name].astype(float) for name in names)
     adjusted = adjust_family(p, method=method)
     return adjusted, *deciding_interval(estimate, se, df, p, adjusted)
+
+
+def with_decisions(
+    table: pd.DataFrame, families: Sequence[Any], *, method: str, interval: str = "deciding"
+) -> pd.DataFrame:
+    """`adjust_family` and `deciding_interval` of each family of rows, as columns beside the tests."""
+    names = ["p_adjusted", f"{interval}_low", f"{interval}_high"]
+    found = table.assign(**dict.fromkeys(names, np.nan))
+    for places in table.groupby(list(families), sort=False).indices.values():
+        part = table.iloc[places]
+        adjusted = adjust_family(part["p_value"], method=method)
+        low, high = deciding_interval(
+            part["estimate"], part["se"], part["df"], part["p_value"], adjusted
+        )
+        found.loc[part.index, names] = np.column_stack([adjusted, low, high])
+    return found
 
 
 def certainty_of(p_adjusted: float) -> str:

@@ -64,6 +64,22 @@ def design_variance(
     return np.bincount(domain, weights=spread, minlength=domains).astype(float)
 
 
+def clustered_variance(
+    influence: Array, information: Array, sample: SamplingDesign
+) -> tuple[float, float]:
+    """Variance of an estimate over clusters within strata, and its degrees of freedom.
+
+    ``influence`` is what each row adds to its error, ``information`` the expected square of it.
+    """
+    stratum, n = sample.cluster_stratum, sample.stratum_sizes
+    total = np.bincount(sample.row_cluster, influence, sample.n_clusters)
+    centred = total - (np.bincount(stratum, total) / n)[stratum]
+    variance = float((np.where(n > 1, n / np.maximum(n - 1, 1), 1.0)[stratum] * centred**2).sum())
+    pull = np.bincount(sample.row_cluster, information, sample.n_clusters)
+    few = float(pull.sum() ** 2 / (pull**2).sum()) if pull.any() else 0.0
+    return variance, min(few - 1, float((pull > 0).sum() - len(n)))
+
+
 def effective_sample_size(
     n: ArrayLike, deff: ArrayLike, df: ArrayLike, *, level: float = 0.95
 ) -> NDArray[np.float64]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any, cast
 
+import zmq.asyncio
 from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
@@ -126,7 +127,14 @@ def kernel_config() -> Config:
 
 
 class ReportKernelClient(AsyncKernelClient):
-    """A client that is ready when the kernel says so, not after a fifth of a second's silence."""
+    """Ready when the kernel says so, not after a fifth of a second's silence; loses no output."""
+
+    def _context_default(self) -> zmq.asyncio.Context:
+        # ZeroMQ drops what comes while a thousand messages wait, which on a busy machine they
+        # do: outputs, and the word that the cell has ended, for which a report waits in vain
+        context = super()._context_default()
+        context.rcvhwm = 0  # no limit
+        return context
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Wait until the kernel has answered on both channels; else a `RuntimeError`."""

@@ -14,7 +14,7 @@ from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.frames import check_columns
-from cxlab.core.messages import got, unknown
+from cxlab.core.messages import refuse, unknown
 from cxlab.core.private import private_file
 from cxlab.core.result import Result
 from cxlab.stats.outcomes.follow_up import LEFT
@@ -229,15 +229,17 @@ def _earlier_arm(customers: pd.Series, earlier: pd.DataFrame | None, method: str
     if earlier is None:
         return pd.Series(None, index=customers.index, dtype=object)
     check_columns(earlier, {"earlier": ["customer", "arm"]})
-    odd = earlier.loc[~earlier["arm"].isin(ARMS), "arm"]
-    if len(odd):
-        raise ValueError(
-            f"`arm` of earlier lists must be one of {', '.join(ARMS)}; got {got(list(odd))}."
-        )
+    check_arms(earlier)
     counted = [LISTED, HELD_OUT, *([WAITING] if method == "random_delay" else [])]
     drawn = earlier[earlier["arm"].isin(counted)].drop_duplicates("customer")
     # a delay ends with the next list
     return customers.map(drawn.set_index("customer")["arm"].replace(WAITING, LISTED)).astype(object)
+
+
+def check_arms(lists: pd.DataFrame) -> None:
+    """Refuse arms that no list has."""
+    odd = lists.loc[~lists["arm"].isin(ARMS), "arm"]
+    refuse(odd, f"`arm` must be one of {', '.join(ARMS)}")
 
 
 def _drawn(

@@ -14,9 +14,9 @@ from scipy.special import ndtri
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, hidden_groups
 from cxlab.core.display import display_of, with_display
 from cxlab.core.frames import check_columns
-from cxlab.core.messages import got, unknown
+from cxlab.core.messages import unknown
 from cxlab.core.result import Result
-from cxlab.stats.actions.calls import ARMS, DESIGNS, HELD_OUT, LISTED, WAITING, called_later
+from cxlab.stats.actions.calls import DESIGNS, HELD_OUT, LISTED, WAITING, called_later, check_arms
 from cxlab.stats.inference import POWER, normal_quantile, t_quantile, wilson_interval
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import NO_VARIANCE, check_times, parts, survival
@@ -191,9 +191,7 @@ def first_listings(
     """First listings of those listed and of those held out, or waiting, by chance."""
     rows = follow_ups.table if isinstance(follow_ups, FollowUp) else follow_ups
     check_columns(rows, {"arm": "arm", **columns})
-    odd = rows.loc[~rows["arm"].isin(ARMS), "arm"]
-    if len(odd):
-        raise ValueError(f"`arm` must be one of {', '.join(ARMS)}; got {got(list(odd))}.")
+    check_arms(rows)
     if "called_later" not in rows and {"customer", "listed_at"} <= set(rows):
         rows = rows.assign(called_later=called_later(rows))
     if "customer" in rows:
@@ -437,7 +435,6 @@ def hold_out_needed(
             "`held`, `share` and `share` + `difference` must be shares above 0 and up to 1; got "
             f"{held}, {share} and {share + difference}."
         )
-    spread = share * (1 - share) / held + (share + difference) * (1 - share - difference) / (
-        1 - held
-    )
+    called = share + difference
+    spread = share * (1 - share) / held + called * (1 - called) / (1 - held)
     return int(np.ceil((normal_quantile(level) + ndtri(POWER)) ** 2 * spread / difference**2))

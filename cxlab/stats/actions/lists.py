@@ -12,7 +12,8 @@ from cxlab.core.disclosure.gate import suppress_small_groups
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
-from cxlab.core.messages import got
+from cxlab.core.messages import refuse
+from cxlab.core.metric import Metric
 from cxlab.core.phrases import signed
 from cxlab.stats.actions.calls import HELD_OUT, LISTED, MUST, called_later
 from cxlab.stats.actions.effect import (
@@ -26,10 +27,13 @@ from cxlab.stats.actions.effect import (
     first_listings,
     of_sides,
 )
-from cxlab.stats.inference import t_quantile
+from cxlab.stats.metrics.two_groups import simple_difference
 from cxlab.stats.outcomes.follow_up import FollowUp, linked_to_leaving
 from cxlab.stats.outcomes.survival import kaplan_meier, parts, survival
 from cxlab.survey.study import Study
+
+#: Table of a study's lists.
+FOLLOW_UPS = "follow_ups"
 
 
 def study_follow_ups(
@@ -38,14 +42,13 @@ def study_follow_ups(
     period: str | None = None,
     lists: int | None = None,
     where: Mapping[str, Any] | None = None,
-    table: str = "follow_ups",
 ) -> FollowUp:
     """Lists of a study, each customer with how long they stayed after being listed.
 
     Parameters
     ----------
     study : Study
-        Declares a table with the columns ``listed_at``, ``closed_at``, ``arm``, ``owner`` and a
+        Declares a table ``follow_ups`` with the columns ``listed_at``, ``closed_at``, ``arm``, ``owner`` and a
         customer, and who left (see `study_follow_up`).
     period : str, optional
         The last period whose answers were listed; default: all.
@@ -54,8 +57,6 @@ def study_follow_ups(
     where : mapping, optional
         As for `Study.read`: listings of customers who had given such an answer by then. What
         somebody answers after a listing may be due to it, and decides nothing.
-    table : str
-        Name of the table of lists.
 
     Returns
     -------
@@ -73,8 +74,8 @@ def study_follow_ups(
     >>> listed.table["arm"].value_counts().to_dict()
     {'listed': 128, 'held out': 13}
     """
-    own = study.table(table).with_role("customer", "cluster", "id")[0].name
-    rows = study.read(table, engine="pandas").drop(columns="period", errors="ignore")
+    own = study.table(FOLLOW_UPS).with_role("customer", "cluster", "id")[0].name
+    rows = study.read(FOLLOW_UPS, engine="pandas").drop(columns="period", errors="ignore")
     rows = rows.rename(columns={own: "customer"}).sort_values("listed_at", kind="stable")
     asked, score = _dated_answers(study), study.advocacy
     such = _dated_answers(study, where) if where else asked
@@ -107,9 +108,6 @@ def _dated_answers(study: Study, where: Mapping[str, Any] | None = None) -> pd.D
 def loop_status(
     follow_ups: pd.DataFrame,
     *,
-    listed_at: str = "listed_at",
-    closed_at: str = "closed_at",
-    arm: str = "arm",
     until: str | pd.Timestamp,
     within: float = 14,
     by: str | None = None,
@@ -120,9 +118,8 @@ def loop_status(
     Parameters
     ----------
     follow_ups : DataFrame
-        One row per customer on a list.
-    listed_at, closed_at, arm : str
-        Columns: dates of listing and of closing (blank: still open), and the arm.
+        One row per customer on a list: ``arm``, and dates ``listed_at`` and ``closed_at`` (blank:
+        still open).
     until : date
         Last day on which closing would have been seen.
     within : float
@@ -152,17 +149,11 @@ def loop_status(
         n  estimate  median_days
     0  20      75.0          5.0
     """
-    check_columns(
-        follow_ups, {"listed_at": listed_at, "closed_at": closed_at, "arm": arm, "by": by}
-    )
+    check_columns(follow_ups, {"follow_ups": ["listed_at", "closed_at", "arm"], "by": by})
     end = pd.Timestamp(until)
-    rows = follow_ups[follow_ups[arm].isin([LISTED, MUST])]
-    start, stop = pd.to_datetime(rows[listed_at]), pd.to_datetime(rows[closed_at])
-    early = stop[stop < start]
-    if len(early):
-        raise ValueError(
-            f"`closed_at` must not be before `listed_at`; got {got([str(d.date()) for d in early])}."
-        )
+    rows = follow_ups[follow_ups["arm"].isin([LISTED, MUST])]
+    start, stop = pd.to_datetime(rows["listed_at"]), pd.to_datetime(rows["closed_at"])
+    refuse(stop[stop < start], "`closed_at` must not be before `listed_at`")
     days = (stop.fillna(end) - start).dt.days.astype(float)
     rows = rows.assign(_days=days, _closed=stop.notna() & (stop <= end))
     table = kaplan_meier(rows, time="_days", left="_closed", horizon=within, by=by)
@@ -229,56 +220,39 @@ def next_scores(
     rows = first_listings(follow_ups, HELD_OUT, {"next_score": "next_score"})
     odd = rows.loc[~rows["next_score"].between(*scale) & rows["next_score"].notna(), "next_score"]
     outside = [*odd, *(end for end in rule if not scale[0] <= end <= scale[1])]
-    if outside:
-        raise ValueError(
-            f"`scale` must hold every score and `rule`; got {got(outside)} outside {scale[0]:g} to {scale[1]:g}."
-        )
-    sides = [rows.loc[rows["_called"] == side, "next_score"] for side in (True, False)]
-    answered = [side.dropna().to_numpy(float) for side in sides]
-    counts = np.array([len(values) for values in answered])
-    sizes = dict(zip(SIZES, counts, strict=True))
-    means = of_sides([values.mean() if len(values) else np.nan for values in answered])
-    above = np.array([(v > rule[1]).mean() if len(v) else np.nan for v in answered])
-    known = counts.min() > 1
-    gap = agresti_caffo(above, counts, level) if known else {}
-    found = [
-        {
-            "outcome": "next score",
-            **sizes,
-            **means,
-            **(_mean_gap(answered, level) if known else {}),
-        },
-        {"outcome": f"above {rule[1]:g} (%)", **sizes, **as_points(of_sides(above) | gap)},
+    refuse(
+        outside,
+        "`scale` must hold every score and `rule`",
+        f" outside {scale[0]:g} to {scale[1]:g}.",
+    )
+    sides = [
+        rows.loc[rows["_called"] == side, "next_score"].astype(float) for side in (True, False)
+    ]
+    sums = pd.DataFrame(
+        [{"n": side.count(), "y": side.sum(), "yy": (side**2).sum()} for side in sides]
+    )
+    sizes = dict(zip(SIZES, sums["n"], strict=True))
+    above = np.array([(side.dropna() > rule[1]).mean() for side in sides])
+    mean: Row = {}
+    share: Row = {}
+    if sums["n"].min() > 1:
+        gap = simple_difference(sums, Metric("next_score", "mean"), level)
+        mean = {name: gap[name] for name in ("estimate", "se", "ci_low", "ci_high")}
+        share = agresti_caffo(above, sums["n"].to_numpy(), level)
+    found: list[Row] = [
+        {"outcome": "next score", **sizes, **of_sides([side.mean() for side in sides]), **mean},
+        {"outcome": f"above {rule[1]:g} (%)", **sizes, **as_points(of_sides(above) | share)},
     ]
     found = [row | {"note": "of those who answered again"} for row in found]
     if all(len(side) for side in sides):
         ends = [[side.fillna(end).mean() for end in scale] for side in sides]
         low, high = ends[0][0] - ends[1][1], ends[0][1] - ends[1][0]
         note = f"from {signed(low, 1)} to {signed(high, 1)}, whatever the silent would have said"
-        everyone = {name: len(side) for name, side in zip(SIZES, sides, strict=True)}
-        found.append(
-            {"outcome": "bounds", **everyone, "ci_low": low, "ci_high": high, "note": note}
-        )
+        everyone = dict(zip(SIZES, map(len, sides), strict=True))
+        found += [{"outcome": "bounds", **everyone, "ci_low": low, "ci_high": high, "note": note}]
     table = effect_table(
         [{"list": TOGETHER, **row} for row in found], HELD_OUT, min_group_size, level
     )
     return with_display(
         table, caption="The next answer of listed and held out", columns=("outcome", *SHOWN), bar=()
     )
-
-
-def _mean_gap(sides: list[np.ndarray], level: float) -> Row:
-    """Difference of two means, its standard error and limits; a side all alike takes both's variance."""
-    gap = float(sides[0].mean() - sides[1].mean())
-    alike = [values.min() == values.max() for values in sides]
-    if all(alike):
-        return {"estimate": gap}
-    total = np.concatenate(sides).var(ddof=1)
-    variances = [
-        (total if flat else values.var(ddof=1)) / len(values)
-        for values, flat in zip(sides, alike, strict=True)
-    ]
-    parts = [one**2 / (len(values) - 1) for one, values in zip(variances, sides, strict=True)]
-    se = float(np.sqrt(sum(variances)))
-    width = float(t_quantile(level, sum(variances) ** 2 / sum(parts))) * se
-    return {"estimate": gap, "se": se, "ci_low": gap - width, "ci_high": gap + width}

@@ -25,6 +25,8 @@ from cxlab.stats.outcomes.survival import cluster_error
 Array = NDArray[np.float64]
 #: What the intervals of slope, and of observed over expected, must lie in.
 LIMITS = {"slope": (0.7, 1.3), "observed over expected": (0.8, 1.25)}
+#: Probabilities from which one would call, for the net benefit.
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3)
 COLUMNS = ("measure", "estimate", "se", "ci_low", "ci_high")
 MEASURES = ("slope", "intercept", "observed over expected", "Brier score")
 
@@ -58,7 +60,6 @@ def leaving_risk(
     *,
     split: str | pd.Timestamp | None = None,
     horizon: float = 180,
-    thresholds: Sequence[float] = (0.05, 0.1, 0.2, 0.3),
     level: float = 0.95,
     min_group_size: int = MIN_GROUP_SIZE,
     refuse: bool = True,
@@ -76,8 +77,6 @@ def leaving_risk(
         the middle between the first answer and the last day observed.
     horizon : float
         Days.
-    thresholds : sequence of float
-        Probabilities from which one would call, for the net benefit.
     level : float
     min_group_size : int
         With fewer customers on either side of the split nothing is judged.
@@ -137,7 +136,7 @@ def leaving_risk(
         note = "Not sure to agree with what happened later: who is likelier is known at most, not how likely."
     return LeavingRisk(
         table=with_display(measures, caption=caption, about=f"{parts.about} {note}", level=level),
-        net_benefit=net_benefit(predicted, gone, thresholds, weights=weight),
+        net_benefit=net_benefit(predicted, gone, THRESHOLDS, weights=weight),
         ranks=ranks, shown=shown, notes=(note,),
     )  # fmt: skip
 

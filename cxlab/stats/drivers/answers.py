@@ -91,7 +91,17 @@ class Answers:
         return bool(alike and not self.design.stratified and len(self.clusters) == self.n)
 
     def with_outcome(self, ratings: Array) -> Array:
-        """Columns with the outcome as the last, no wider than both need."""
+        """Columns with the outcome as the last, no wider than both need.
+
+        Ratings stand beside the outcome as they are read, so that no copy of them is made.
+        """
+        beside = ratings.base
+        if (
+            beside is not None
+            and beside.shape == (self.n, ratings.shape[1] + 1)
+            and np.array_equal(beside[:, -1], self.outcome)
+        ):
+            return beside
         wide = ratings.dtype == self.outcome.dtype
         return np.column_stack([ratings, self.outcome if wide else narrow(self.outcome)])
 
@@ -172,7 +182,7 @@ def read_answers(
     sample = _sampled(frame, design)
     kept = frame[[outcome, *as_list(by)]].notna().all(axis=1).to_numpy()
     rows = frame if kept.all() else frame[kept]
-    ratings = np.column_stack([rows[name].to_numpy() for name in names])
+    ratings = np.column_stack([rows[name].to_numpy() for name in [*names, outcome]])[:, :-1]
     _check_finite(ratings, rows[outcome].to_numpy(dtype=float), names, outcome)
     weights = np.broadcast_to(1.0, len(rows))
     if design.weights:

@@ -278,25 +278,53 @@ def usage(
       touchpoint  n  estimate  n_missing
     0       wifi  3      66.7          1
     """
-    columns = ["touchpoint", *(["group"] if by else []), *USAGE_COLUMNS]
+    return usage_each(
+        answers, touchpoints, [by], labels=labels, design=design, level=level,
+        min_group_size=min_group_size,
+    )[0]  # fmt: skip
+
+
+def usage_each(
+    answers: Any,
+    touchpoints: Sequence[str],
+    groupings: Sequence[str | None],
+    *,
+    labels: Mapping[str, str] | None = None,
+    design: DesignLike = None,
+    level: float = 0.95,
+    min_group_size: int = MIN_GROUP_SIZE,
+) -> list[Result]:
+    """As `usage`, for several ways of grouping the same answers: one result each."""
     if not touchpoints:
-        return Result(table=pd.DataFrame(columns=columns))
+        return [Result(table=pd.DataFrame(columns=_usage_columns(by))) for by in groupings]
     needed = [*touchpoints, *(f"{name}_missing" for name in touchpoints)]
-    opened, never = _use(open_frame(answers, design=design, touchpoints=needed, by=by), touchpoints)
+    segments = [by for by in groupings if by]
+    opened = open_frame(answers, design=design, touchpoints=needed, by=segments)
+    opened, never = _use(opened, touchpoints)
     metrics = [Metric(name, "box", top=(1, 1)) for name in touchpoints]
-    (table,) = estimate_each(opened, metrics, [by], level=level)
-    table = table.rename(columns={"tops": "users", "column": "touchpoint"})
-    # nobody said "never used": it was not offered, or everybody used it
-    unknown = ~table["touchpoint"].map(never)
-    table.loc[unknown, ["estimate", "se", "ci_low", "ci_high"]] = np.nan
-    table.loc[unknown, "note"] = 'nobody said "never used": not offered, or used by all'
-    table = table[columns]
+    found = []
+    tables = estimate_each(opened, metrics, groupings, level=level)
+    for by, table in zip(groupings, tables, strict=True):
+        table = table.rename(columns={"tops": "users", "column": "touchpoint"})
+        # nobody said "never used": it was not offered, or everybody used it
+        unknown = ~table["touchpoint"].map(never)
+        table.loc[unknown, ["estimate", "se", "ci_low", "ci_high"]] = np.nan
+        table.loc[unknown, "note"] = 'nobody said "never used": not offered, or used by all'
+        found.append(_usage(table[_usage_columns(by)], by, dict(labels or {}), min_group_size))
+    return found
+
+
+def _usage_columns(by: str | None) -> list[str]:
+    return ["touchpoint", *(["group"] if by else []), *USAGE_COLUMNS]
+
+
+def _usage(table: pd.DataFrame, by: str | None, words: dict[str, str], least: int) -> Result:
+    """The result of one table, small groups hidden and touchpoints in words."""
     missing = table[["touchpoint", "n_missing"]].rename(columns={"touchpoint": "column"})
     if by:
         table = suppress_small_groups(
-            table, within=["touchpoint"], min_group_size=min_group_size, segment=by
+            table, within=["touchpoint"], min_group_size=least, segment=by
         )
-    words = dict(labels or {})
     table["touchpoint"] = [words.get(name, name) for name in table["touchpoint"]]
     return Result(table=table) if by else Result(table=table, n_missing=missing)
 

@@ -82,11 +82,10 @@ def check_scores(opened: Opened, metrics: Sequence[Metric]) -> list[float]:
     That is 0, but for means of large numbers the lowest one: their squares swallow their spread.
     """
     columns = list(dict.fromkeys(metric.column for metric in metrics))
-    lazy = opened.lazy
-    ranges = _ranges(lazy, columns)
+    ranges = _ranges(opened, columns)
     for metric in metrics:
         if _is_off(metric, *ranges[metric.column]):
-            bad = collect(lazy.filter(_off(metric)).select(nw.col(metric.column)))
+            bad = collect(opened.lazy.filter(_off(metric)).select(nw.col(metric.column)))
             raise ValueError(_off_scale(metric, [_plain(value) for value in bad.iloc[:, 0]]))
     lowest = [ranges[metric.column][0] for metric in metrics]
     return [
@@ -95,15 +94,20 @@ def check_scores(opened: Opened, metrics: Sequence[Metric]) -> list[float]:
     ]
 
 
-def _ranges(lazy: nw.LazyFrame, columns: Sequence[str]) -> dict[str, tuple[float, float, bool]]:
+def _ranges(opened: Opened, columns: Sequence[str]) -> dict[str, tuple[float, float, bool]]:
     """Each column's lowest and highest value (NaN: none), and whether all are whole."""
+    if opened.is_small(len(columns)):
+        values = opened.rows(columns).to_numpy(float)
+        low, high = (end.reduce(values, axis=0, initial=np.nan) for end in (np.fmin, np.fmax))
+        whole = ((values == np.round(values)) | np.isnan(values)).all(axis=0)
+        return dict(zip(columns, zip(low, high, whole, strict=True), strict=True))
     broken = {name: nw.col(name) != nw.col(name).round(0) for name in columns}
     found = [
         *(nw.col(name).min().cast(nw.Float64) for name in columns),
         *(nw.col(name).max().cast(nw.Float64) for name in columns),
         *(nw.when(broken[name]).then(nw.lit(1.0)).max() for name in columns),
     ]
-    row = collect(lazy.select(*(value.alias(f"_{i}") for i, value in enumerate(found))))
+    row = collect(opened.lazy.select(*(value.alias(f"_{i}") for i, value in enumerate(found))))
     low, high, some = row.to_numpy(float).reshape(3, len(columns))
     return dict(zip(columns, zip(low, high, np.isnan(some), strict=True), strict=True))
 

@@ -12,7 +12,7 @@ import pandas as pd
 from cxlab.core.disclosure.gate import MIN_GROUP_SIZE, suppress_small_groups
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
-from cxlab.core.messages import got
+from cxlab.core.messages import refuse
 from cxlab.core.result import Result
 from cxlab.stats.outcomes.survival import kaplan_meier
 from cxlab.survey.study import Study
@@ -316,44 +316,34 @@ def _check_linking(study: Study) -> None:
         )
 
 
-def _check_until(name: str, days: pd.Series, until: pd.Timestamp) -> None:
-    later = days[days.dt.normalize() > until]
-    if len(later):
-        raise ValueError(
-            f"`{name}` must be up to {until.date()}, the last day observed; got "
-            f"{got([str(day.date()) for day in later])}. Set `observed_until` later."
-        )
+def _check_until(name: str, days: pd.Series, until: pd.Timestamp, then: str = ".") -> None:
+    refuse(
+        days[days.dt.normalize() > until],
+        f"`{name}` must be up to {until.date()}, the last day observed",
+        f". Set `observed_until` later{then}",
+    )
 
 
 def _check_customers(
     customers: pd.DataFrame, customer: str, left: str, until: pd.Timestamp, value: str | None
 ) -> None:
-    twice = customers.loc[customers[customer].duplicated(), customer]
-    if len(twice):
-        raise ValueError(
-            f"`customers` must hold each customer once; got {got(list(twice))} more than once in "
-            f"'{customer}'. Keep one row of each."
-        )
-    later = customers.loc[customers[left].dt.normalize() > until, left]
-    if len(later):
-        raise ValueError(
-            f"`left` must be dates up to {until.date()}, the last day observed; got "
-            f"{got([str(day.date()) for day in later])}. Set `observed_until` later, or leave those dates "
-            "blank."
-        )
-    below = customers.loc[customers[value] < 0, value] if value else pd.Series(dtype=float)
-    if len(below):
-        raise ValueError(f"`value` must be 0 or more; got {got(list(below))} in '{value}'.")
+    refuse(
+        customers.loc[customers[customer].duplicated(), customer],
+        "`customers` must hold each customer once",
+        f" more than once in '{customer}'. Keep one row of each.",
+    )
+    _check_until("left", customers[left], until, ", or leave those dates blank.")
+    if value:
+        below = customers.loc[customers[value] < 0, value]
+        refuse(below, "`value` must be 0 or more", f" in '{value}'.")
 
 
 def _check_order(table: pd.DataFrame, answered: str, left: str, until: pd.Timestamp) -> None:
-    day = table[answered].dt.normalize()
-    after = table.loc[day > table[left].dt.normalize(), answered]
-    if len(after):
-        raise ValueError(
-            f"`answered` must not be after the customer left; got {got([str(d.date()) for d in after])}. "
-            "Was it recorded after the event? Correct the dates, or leave those answers out."
-        )
+    refuse(
+        table.loc[table[answered].dt.normalize() > table[left].dt.normalize(), answered],
+        "`answered` must not be after the customer left",
+        ". Was it recorded after the event? Correct the dates, or leave those answers out.",
+    )
     _check_until("answered", table[answered], until)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from cxlab.core.design import DesignLike
 from cxlab.core.frames import open_frame
 from cxlab.core.labels import natural_order, row_labels
-from cxlab.core.messages import got
+from cxlab.core.messages import refuse
 from cxlab.stats.inference import wilson_interval
 from cxlab.stats.variance import effective_sample_size
 
@@ -74,6 +74,8 @@ def survival(
     of squares is Greenwood's variance, and over clusters R's robust one (Reid 1981, Annals of
     Statistics 9, 78–92).
 
+    Examples
+    --------
     Of four, one leaves on day 1 and one on day 3: 3/4 · 1/2.
 
     >>> found = survival([1, 2, 3, 4], [True, False, True, False], 3)
@@ -103,6 +105,8 @@ def pseudo_values(found: Survival, weights: ArrayLike | None = None) -> Array:
 
     Andersen, Klein & Rosthøj (2003), Biometrika 90, 15–27.
 
+    Examples
+    --------
     >>> pseudo_values(survival([1, 2, 3, 4], [True, False, True, False], 3)).round(3).tolist()
     [0.0, 0.5, -0.25, 1.25]
     """
@@ -196,9 +200,7 @@ def parts(rows: pd.DataFrame, by: str | None) -> list[tuple[str, pd.DataFrame]]:
 
 def check_times(days: pd.Series, left: pd.Series, horizon: float, name: str) -> None:
     """Refuse times below 0 and a horizon that nobody was followed for, unless all had left."""
-    below = days[days < 0]
-    if len(below):
-        raise ValueError(f"`time` must be 0 or more; got {got(list(below))} in '{name}'.")
+    refuse(days[days < 0], "`time` must be 0 or more", f" in '{name}'.")
     longest = float(days.max()) if len(days) else 0.0
     all_left = len(days) > 0 and bool((left.astype(float) > 0)[days == longest].all())
     if not 0 < horizon <= (np.inf if all_left else longest):

@@ -15,7 +15,7 @@ from cxlab.core.engines import row_count
 from cxlab.core.findings import Cells, Finding, Findings, figures
 from cxlab.core.phrases import capital, interval, number, small
 from cxlab.core.result import Result
-from cxlab.stats.metrics.scorecard import usage
+from cxlab.stats.metrics.scorecard import usage, usage_each
 from cxlab.stats.quality.patterns import (
     break_off,
     completeness,
@@ -328,15 +328,17 @@ def fit_for_use(
     """
     used: dict[str, Any] = {"labels": study.labels, "design": study.design,
             "min_group_size": study.definition.min_group_size}  # fmt: skip
-    touchpoints, first = study.touchpoints, [*study.segments, None][0]
+    touchpoints = study.touchpoints
     asked = {metric.column for metric in study.metrics(period=period)}
     ratings = [name for name in study.scales if name in asked or not asked]
-    whole = usage(answers, touchpoints, **used)
+    groupings = [None, *study.segments[:1]]
+    whole, *parts = usage_each(answers, touchpoints, groupings, **used)
+    by_segment = parts[0] if parts else usage(answers, [], **used)
     least_first = whole.table.sort_values("estimate", kind="stable").reset_index(drop=True)
     tables = {
         "table": check_answers(answers, study),
         "use": least_first,
-        "use_by_segment": usage(answers, touchpoints if first else [], by=first, **used).table,
+        "use_by_segment": by_segment.table,
         "rated": completeness(answers, touchpoints),
         "alike": straight_lining(answers, touchpoints),
         "repeated": repeated_answers(answers, touchpoints),

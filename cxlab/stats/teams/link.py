@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr
 
 from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
@@ -15,7 +14,8 @@ from cxlab.core.display import with_display
 from cxlab.core.findings import Cells, Finding, Findings
 from cxlab.core.labels import natural_order
 from cxlab.core.phrases import in_words, with_interval
-from cxlab.stats.inference import ALPHA, t_quantile
+from cxlab.stats.inference import ALPHA
+from cxlab.stats.metrics.two_groups import tested_difference
 from cxlab.stats.teams.units import (
     Array,
     UnitResult,
@@ -305,10 +305,8 @@ def _why_not_corrected(known: float) -> str:
 
 
 def _tested(estimate: float, se: float, df: float, level: float) -> dict[str, float]:
-    half = float(t_quantile(level, df)) * se
-    p_value = 2 * float(stdtr(df, -abs(estimate) / se)) if se > 0 else np.nan
-    limits = {"ci_low": estimate - half, "ci_high": estimate + half}
-    return {"estimate": estimate, "se": se, **limits, "df": df, "p_value": p_value}
+    found = tested_difference(estimate, se**2, df, level, "t")
+    return {name: found[name] for name in ("estimate", "se", "ci_low", "ci_high", "df", "p_value")}
 
 
 def _jackknife(each: Array, estimate: float) -> float:

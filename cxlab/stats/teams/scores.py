@@ -31,6 +31,8 @@ MOST_SHOWN = 30
 TOP, RESPONSE, QUICK = "top scores", "invited who answered", "answered at once"
 #: Share of units at either end that are drawn in, and what a normal z² then averages.
 WINSORISED, EXPECTED = 0.1, 0.6786
+#: Hours from the invitation in which an answer comes at once.
+AT_ONCE = 1.0
 #: Of fewer units one that stands out makes most of the spread that is allowed for.
 FEWEST_UNITS = 10
 #: Share of units that may stand aside while the spread of the others is found.
@@ -180,7 +182,6 @@ def unit_signs(
     invited: Any = None,
     answered: str | None = None,
     delay: str | None = None,
-    quick: float = 1.0,
     persons: bool = False,
     level: float = 0.998,
     min_group_size: int = MIN_GROUP_SIZE,
@@ -198,7 +199,7 @@ def unit_signs(
     invited : DataFrame, optional
         One row per invitation, with the unit; ``answered`` is its column of yes and no.
     delay : str, optional
-        Column of ``answers``: hours from invitation to answer; at once: within ``quick`` hours.
+        Column of ``answers``: hours from invitation to answer; at once: within one.
     persons : bool
         Whether a unit is one person; only counts are shown then.
     level : float
@@ -245,7 +246,7 @@ def unit_signs(
         sent = open_frame(invited, numbers={"answered": answered}, unit=unit).rows()
         given[RESPONSE] = _flagged(sent, unit, str(answered), sent[str(answered)] > 0)
     if delay is not None:
-        given[QUICK] = _flagged(rows, unit, delay, rows[delay] <= quick)
+        given[QUICK] = _flagged(rows, unit, delay, rows[delay] <= AT_ONCE)
     each = 1 - (1 - level) / len(given)
     judged = [_judged(sign, table, each, min_group_size) for sign, (table, _) in given.items()]
     every = pd.concat(judged, ignore_index=True)

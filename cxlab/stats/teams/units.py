@@ -16,7 +16,7 @@ from cxlab.core.disclosure.rule import hidden_groups
 from cxlab.core.display import with_display
 from cxlab.core.frames import column_names, open_frame
 from cxlab.core.labels import natural_order, row_labels
-from cxlab.core.messages import got
+from cxlab.core.messages import refuse
 from cxlab.core.private import private_file
 from cxlab.core.result import Result
 
@@ -71,15 +71,12 @@ def _row_means(score: pd.Series, weight: pd.Series, by: list[pd.Series]) -> pd.D
 
 def _given_means(known: pd.DataFrame, by: list[pd.Series], unit: str) -> pd.DataFrame:
     twice = known.loc[pd.concat(by, axis=1).duplicated(), unit]
-    if len(twice):
-        raise ValueError(f"`{unit}` must name each unit once beside `mean`; got {got([*twice])}.")
+    refuse(twice, f"`{unit}` must name each unit once beside `mean`")
     table = known.reindex(columns=["mean", "n", "sd"]).set_axis(pd.Index(by[0]))
     if len(by) > 1:
         table.index = pd.MultiIndex.from_arrays(by)
     for column, least in (("n", 1), ("sd", 0)):
-        below = table.loc[table[column] < least, column]
-        if len(below):
-            raise ValueError(f"`{column}` must be {least} or more; got {got([*below])}.")
+        refuse(table.loc[table[column] < least, column], f"`{column}` must be {least} or more")
     return table.assign(n_effective=table["n"], variance=table["sd"] ** 2).drop(columns="sd")
 
 

@@ -43,6 +43,8 @@ FAULTS, NUMBERS = 0.05, 0.05
 def study_score(study: Study, period: str | None = None) -> Metric:
     """The score that themes are held against: NPS where it was asked, else the headline.
 
+    Examples
+    --------
     >>> from cxlab.survey.study import load_study
     >>> study_score(load_study("demo")).title
     'NPS'
@@ -319,6 +321,8 @@ def _cautions(scores: ThemeScores, table: pd.DataFrame, who: pd.DataFrame) -> li
 def doubtful_comments(data: pd.DataFrame, text: str) -> tuple[str, ...]:
     """What speaks against a column of comments: bare numbers are another question's answers.
 
+    Examples
+    --------
     >>> doubtful_comments(pd.DataFrame({"said": ["7", "8", "good"]}), "said")
     ('67 % of comments are bare numbers: does the column hold the answers to a scale?',)
     """

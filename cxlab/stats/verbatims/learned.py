@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,6 @@ MOST_HALVED = 4_000
 MOST_LEARNED = 20_000
 #: Steps of a factorisation, and of one of a half-sample.
 MOST_STEPS, HALF_STEPS = 100, 50
-#: Parts of the comments, each read by a model of the others.
-FOLDS = 5
 #: Places for words and pairs of words of sentences.
 PLACES = 1 << 17
 #: Comments from which on a word counts, and their share up to which it does.
@@ -44,6 +43,23 @@ RARE, COMMON = 3, 0.5
 _BUT = re.compile(
     r"\s*[,;]?\s+\b(?:but|however|aber|jedoch|mais|pero|ma|mas|ale)\b\s+", re.IGNORECASE
 )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FoundThemes(Result):
+    """Themes that a machine found; see `find_themes`."""
+
+    words: tuple[tuple[str, ...], ...]
+
+    def codebook(self) -> str:
+        """A codebook to edit: TOML for the study file. Names and words are yours to choose."""
+        parts = [
+            f'[codebook.theme_{i}]\nlabel = "Theme {i}"\ntone = "neutral"\nwords = ['
+            + ", ".join(f'"{word}"' for word in words)
+            + "]\n"
+            for i, words in enumerate(self.words, start=1)
+        ]
+        return "\n".join(parts)
 
 
 @one_blas_thread
@@ -54,7 +70,7 @@ def find_themes(
     themes: int = 12,
     resamples: int = 20,
     seed: int = 0,
-) -> Result:
+) -> FoundThemes:
     """Groups of words that go together, to write a codebook from.
 
     Parameters
@@ -69,7 +85,7 @@ def find_themes(
 
     Returns
     -------
-    Result
+    FoundThemes
         One row per theme: ``theme``, ``words``, ``n`` (comments of which it is the largest
         part), ``recurrence`` (share of half-samples that find it again).
 
@@ -116,12 +132,12 @@ def find_themes(
             f"{few} of {len(table)} themes recur in fewer than {RECURS:.0%} of half-samples: they may be chance."
         )
     order = np.argsort(-table["n"].to_numpy(), kind="stable")
-    return Result(
+    return FoundThemes(
         table=with_display(table.iloc[order].reset_index(drop=True).assign(theme=table["theme"]),
                            caption="Words that go together", columns=("theme", "words", "n", "recurrence"),
                            headers={"theme": "Found", "words": "Words", "n": "Comments", "recurrence": "Found again"},
                            units={"recurrence": "share"}),
-        notes=tuple(notes),
+        words=tuple(top[i] for i in order), notes=tuple(notes),
     )  # fmt: skip
 
 
@@ -180,6 +196,7 @@ def theme_sentiment(
     themes: CodedComments,
     *,
     score: Metric | str,
+    folds: int = 5,
     seed: int = 0,
 ) -> Result:
     """Tone of the sentences on each theme, learned from the study's own score.
@@ -193,8 +210,8 @@ def theme_sentiment(
         Coded by words.
     score : Metric or str
         What teaches the tone.
-    seed : int
-        Of five parts of the comments: each is read by a model that never saw it.
+    folds, seed : int
+        A comment's sentences are read by a model that never saw it.
 
     Returns
     -------
@@ -223,14 +240,14 @@ def theme_sentiment(
     known = data[text].notna().to_numpy() & ~np.isnan(values)
     said, notes = _some(data.loc[known, text].astype("str"))
     given = pd.Series(values, index=data.index)[said.index].to_numpy()
-    if len(said) < 10 * FOLDS:
+    if len(said) < 10 * folds:
         raise ValueError(
-            f"`data` must have {10 * FOLDS} comments with a score or more; got {len(said)}."
+            f"`data` must have {10 * folds} comments with a score or more; got {len(said)}."
         )
     pieces = [[p for s in sentences_of(one) for p in _BUT.split(s) if p] for one in said]
     owner = np.repeat(np.arange(len(said)), [len(p) for p in pieces])
     flat = [p for several in pieces for p in several]
-    whole, tone = _out_of_fold(given, flat, owner, seed)
+    whole, tone = _out_of_fold(given, flat, owner, folds, seed)
     auc, r = _auc(whole, given > given.mean()), float(np.corrcoef(whole, given)[0, 1])
     folded = [one.casefold() for one in flat]
     rows = []
@@ -255,7 +272,7 @@ def theme_sentiment(
 
 
 def _out_of_fold(
-    given: Array, pieces: list[str], owner: NDArray[np.int64], seed: int
+    given: Array, pieces: list[str], owner: NDArray[np.int64], folds: int, seed: int
 ) -> tuple[Array, Array]:
     """Tone of comments and of their sentences, by models that never saw the comment's score."""
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
@@ -272,9 +289,9 @@ def _out_of_fold(
     weigh, comments = TfidfTransformer(sublinear_tf=True), together @ counts
     comments = sparse.csr_array(weigh.fit(comments).transform(comments, copy=False))
     sentences = sparse.csr_array(weigh.transform(counts, copy=False))
-    fold = np.random.default_rng(seed).permutation(n) % FOLDS
+    fold = np.random.default_rng(seed).permutation(n) % folds
     whole, tone = np.zeros(n), np.zeros(len(pieces))
-    for number in range(FOLDS):
+    for number in range(folds):
         train, test, parts = fold != number, fold == number, fold[owner] == number
         model = Ridge(alpha=1.0, solver="sparse_cg", tol=1e-3, fit_intercept=False)
         model.fit(comments[train], given[train] - given[train].mean())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from math import log1p, sqrt
 
 import pandas as pd
 
 from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
+from cxlab.core.messages import unknown
 from cxlab.stats.verbatims.codes import WORDS, CodedComments, pattern_of
 
 #: Respondents who must have used each word.
@@ -51,7 +53,9 @@ def typical_quotes(
     text: str,
     themes: CodedComments,
     *,
+    theme: str | Iterable[str] | None = None,
     n: int = 3,
+    min_users: int = MIN_USERS,
     respondent: str | None = None,
     among: pd.Series | None = None,
     hand: pd.DataFrame | None = None,
@@ -67,8 +71,12 @@ def typical_quotes(
         Column of comments.
     themes : CodedComments
         Coded by words.
+    theme : str or several, optional
+        Default: all.
     n : int
         Most quotes of a theme.
+    min_users : int
+        Respondents who must have used each word of a sentence.
     respondent : str, optional
         Column that tells respondents apart; default: each answer.
     among : Series of bool, optional
@@ -87,7 +95,7 @@ def typical_quotes(
     -----
     A sentence is chosen, never changed. It is left out with an address, a link, a number of five
     digits or more, a reference, a capitalised word after "Mr", "my name is" and the like, a word
-    that fewer than five respondents used, or one that inside sentences is mostly capitalised, as names are
+    that fewer respondents used, or one that inside sentences is mostly capitalised, as names are
     (not where nouns are, as in German). Whoever publishes quotes reads them first.
 
     Examples
@@ -105,13 +113,17 @@ def typical_quotes(
         raise ValueError(
             "`themes` must be coded by words; got codes of people, whose texts are not read."
         )
+    wanted = [theme] if isinstance(theme, str) else list(theme or themes.themes)
+    for name in wanted:
+        if name not in themes.themes:
+            raise ValueError(unknown("theme", name, themes.themes))
     said = data[text].dropna().astype("str")
     who = data.loc[said.index, respondent] if respondent else pd.Series(said.index, said.index)
-    known, checked = _Words(said, who), _checked(data, hand, row)
+    known, checked = _Words(said, who, min_users), _checked(data, hand, row)
     quoted = said if among is None else said[among.loc[said.index]]
     rows: list[tuple[str, str, int, str]] = []
-    for name, theme in themes.themes.items():
-        pattern = pattern_of(theme.words)
+    for name in wanted:
+        pattern = pattern_of(themes.themes[name].words)
         own = quoted[themes.values.loc[quoted.index, name] == 1]
         marks = checked[name] if checked is not None else pd.Series(dtype=float)
         sure, wrong = (
@@ -130,6 +142,8 @@ def typical_quotes(
 def sentences_of(text: str) -> list[str]:
     """Sentences of a comment, trimmed.
 
+    Examples
+    --------
     >>> sentences_of("Rude staff! Never again... Or so")
     ['Rude staff!', 'Never again...', 'Or so']
     """
@@ -139,7 +153,8 @@ def sentences_of(text: str) -> list[str]:
 class _Words:
     """Who used which word, and which words look like names."""
 
-    def __init__(self, said: pd.Series, who: pd.Series) -> None:
+    def __init__(self, said: pd.Series, who: pd.Series, min_users: int) -> None:
+        self.min_users = min_users
         # fewer comments know fewer words in use, and let fewer sentences pass
         step = -(-len(said) // MOST_READ)
         rows = pd.DataFrame({"text": said.to_numpy(object), "who": who.to_numpy()})[
@@ -151,12 +166,12 @@ class _Words:
         for person, text in zip(pd.factorize(rows["who"])[0], rows["text"], strict=True):
             for word in set(_WORD.findall(text.casefold())):
                 known = users.setdefault(word, set())
-                if len(known) < MIN_USERS:
+                if len(known) < min_users:
                     known.add(person)
             inside = set(_INSIDE.findall(text)) if not text.isupper() else set()
             self.capital.update(word.casefold() for word in inside if word[0].isupper())
             self.small.update(word for word in inside if word[0].islower())
-        self.usual = {word for word, whose in users.items() if len(whose) >= MIN_USERS}
+        self.usual = {word for word, whose in users.items() if len(whose) >= min_users}
         inside_words = self.capital.total() + self.small.total()
         self.capitals_mean_names = self.capital.total() <= CAPITALS * max(inside_words, 1)
 

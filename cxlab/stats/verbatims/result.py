@@ -1,4 +1,4 @@
-"""Shares and gaps of themes as a result: as a table, as sums for drivers, and their changes."""
+"""Shares and gaps of themes as a result: hidden and shown, as sums for drivers, and their changes."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxlab.core.disclosure.gate import hide_rows
 from cxlab.core.display import with_display
 from cxlab.core.findings import Findings
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
 from cxlab.core.result import Result
 from cxlab.stats.covariance import to_correlation
-from cxlab.stats.inference import decide_family, t_quantile
+from cxlab.stats.inference import adjust_family, with_decisions
+from cxlab.stats.metrics.two_groups import tested_difference
 from cxlab.stats.resampling import SampledSums, SamplingDesign
+from cxlab.stats.variance import clustered_variance
 from cxlab.stats.verbatims import correction
+from cxlab.stats.verbatims.codes import CodedComments
 from cxlab.stats.verbatims.correction import Correction
-from cxlab.stats.verbatims.prepared import p_value, spread
 
 Array = NDArray[np.float64]
 SHARE, GAP, ADJUSTED, IMPACT = "share", "gap", "adjusted gap", "impact"
 #: A correlation matrix whose smallest eigenvalue is below this is not positive definite.
 LEAST = 1e-9
-DECIDED = ["p_adjusted", "decided_low", "decided_high"]
+COLUMNS = (
+    "period", "theme", "label", "tone", "quantity", "unit", "n", "n_theme", "n_hand", "n_lent", "estimate", "se", "ci_low",
+    "ci_high", "df", "p_value", "p_adjusted", "decided_low", "decided_high", "machine", "machine_p",
+    "tuning", "note",
+)  # fmt: skip
+FIGURES = ("estimate", "se", "ci_low", "ci_high", "df", "p_value", "machine", "machine_p", "tuning")
 CHANGED = [
     "theme", "label", "quantity", "unit", "before", "period", "n", "estimate", "se", "ci_low", "ci_high", "df",
     "p_value",
@@ -47,8 +55,6 @@ class ThemeScores(Result):
         Column of the groups that ``period`` names.
     influences : mapping
         (group, theme, quantity) to what each answer adds to the error.
-    units : ndarray of int, shape (answers, 2)
-        Stratum and cluster of each answer.
     corrections : mapping
         Group to its corrected moments and their themes.
     sample : SamplingDesign
@@ -60,9 +66,8 @@ class ThemeScores(Result):
     by: str | None = None
     level: float = 0.95
     influences: dict[tuple[str, str, str], Array] = field(repr=False, default_factory=dict)
-    units: NDArray[np.int64] = field(repr=False, default_factory=lambda: np.empty((0, 2), int))
     corrections: dict[str, tuple[Correction, list[str]]] = field(repr=False, default_factory=dict)
-    sample: SamplingDesign | None = field(repr=False, default=None)
+    sample: SamplingDesign = field(repr=False)
 
     def of(self, period: str | None) -> pd.DataFrame:
         """Rows of a period; all where there is one."""
@@ -100,7 +105,7 @@ class ThemeScores(Result):
         label = "" if period is None or "period" not in self.table else period
         gaps = self.of(period)
         gaps = gaps[(gaps["quantity"] == GAP) & gaps["estimate"].notna()]
-        if len(gaps) < 2 or self.sample is None:
+        if len(gaps) < 2:
             raise ValueError(
                 f"`hand` must give two themes or more a gap; got {len(gaps)}. Code more comments by hand."
             )
@@ -137,9 +142,8 @@ class ThemeScores(Result):
                 ADJUSTED: ("decided_low", "decided_high")}  # fmt: skip
         for name, (low, high) in ends.items():
             part = rows[name].reindex(table.index) if name in rows else shares.assign(**dict.fromkeys(("estimate", low, high), np.nan))  # fmt: skip
-            table[[name, f"{name}_low", f"{name}_high"]] = part[["estimate", low, high]].to_numpy(
-                float
-            )
+            columns = [name, f"{name}_low", f"{name}_high"]
+            table[columns] = part[["estimate", low, high]].to_numpy(float)
         machine = rows[GAP]["machine"] if GAP in rows else pd.Series(dtype=float)
         table["machine"] = machine.reindex(table.index).astype(float)
         table["note"] = rows.get(GAP, shares)["note"].reindex(table.index).fillna("")
@@ -164,6 +168,8 @@ class ThemeScores(Result):
 def score_words(metric: Metric) -> str:
     """A score within a sentence.
 
+    Examples
+    --------
     >>> score_words(Metric("overall", "mean", scale=(1, 5)))
     'mean score (of 5)'
     """
@@ -172,16 +178,48 @@ def score_words(metric: Metric) -> str:
     return f"mean score (of {metric.scale[1]:g})" if metric.scale else "mean score"
 
 
-def theme_changes(scores: ThemeScores, *, period: str, before: str | None = None) -> pd.DataFrame:
-    """Changes of shares and gaps between two periods.
+def finished(
+    table: pd.DataFrame, themes: CodedComments, metric: Metric, fewest: int
+) -> pd.DataFrame:
+    """Labels, adjusted p per kind of gap, small themes hidden."""
+    table = table.reindex(columns=list(COLUMNS)).assign(
+        label=table["theme"].map(themes.labels),
+        tone=table["theme"].map({name: theme.tone for name, theme in themes.themes.items()}),
+        unit=np.where(table["quantity"] == SHARE, "%", metric.unit),
+        note=table["note"].fillna(""),
+    )
+    counts = dict.fromkeys(("n", "n_theme", "n_hand", "n_lent"), "Int64")
+    table = table.astype(counts | dict.fromkeys(FIGURES, float))
+    families = ["period", "quantity"]
+    table = with_decisions(table, families, method="bh", interval="decided")
+    table["machine_p"] = table.groupby(families)["machine_p"].transform(
+        lambda p: adjust_family(p, method="bh")
+    )
+    small = (table["n_theme"] < fewest) | (table["n"] - table["n_theme"] < fewest)
+    names = table[["theme", "quantity", "tone"]]
+    hidden = hide_rows(table, small.map({True: "small", False: ""}), fewest)
+    return hidden.assign(**{name: names[name] for name in names})
+
+
+def displayed(table: pd.DataFrame, metric: Metric, level: float, badge: str) -> pd.DataFrame:
+    """All figures as they are shown."""
+    return with_display(
+        table, caption="Themes: share of comments, and the score that goes with them", about=badge,
+        columns=("label", "quantity", "estimate", "machine", "n_theme", "n_hand"), level=level,
+        headers={"label": "Theme", "machine": "Machine alone", "n_theme": "Comments", "n_hand": "Hand-coded", "n_lent": "Lent by other periods",
+                 "tuning": "Weight of the machine", "machine_p": "Adjusted p, machine alone", "tone": "Tone"},
+        labels={metric.column: metric.title}, top=48,
+    )  # fmt: skip
+
+
+def theme_changes(scores: ThemeScores, *, period: str) -> pd.DataFrame:
+    """Changes of shares and gaps since the period before.
 
     Parameters
     ----------
     scores : ThemeScores
         Of `theme_scores` with ``by`` a column of periods.
     period : str
-    before : str, optional
-        Default: the period before it.
 
     Returns
     -------
@@ -194,7 +232,7 @@ def theme_changes(scores: ThemeScores, *, period: str, before: str | None = None
     Raises
     ------
     ValueError
-        For periods that are not there, or that have no theme in common.
+        For a period that is not there or the first, or without a theme in common with that before.
 
     Notes
     -----
@@ -218,57 +256,50 @@ def theme_changes(scores: ThemeScores, *, period: str, before: str | None = None
     if period not in periods:
         raise ValueError(unknown("period", period, periods))
     place = periods.index(period)
-    if before is None and not place:
+    if not place:
         raise ValueError(f"`period` must have one before it; got '{period}', the first.")
-    before = periods[place - 1] if before is None else before
-    if before not in periods:
-        raise ValueError(unknown("before", before, periods))
-    sides = [
+    before = periods[place - 1]
+    first, second = (
         table[table["period"] == one].set_index(["theme", "quantity"]) for one in (before, period)
-    ]
-    both = [key for key in sides[1].index if key in sides[0].index and key[1] in (SHARE, GAP)]
+    )
+    both = [key for key in second.index if key in first.index and key[1] in (SHARE, GAP)]
     if not both:
         raise ValueError(
             f"`period` must have a theme in common with {before}; got none. Name the codes of both in "
             "the codebook: the same number may mean something else."
         )
     rows = [
-        _change(scores, key, before, period, sides[0].loc[key], sides[1].loc[key]) for key in both
+        _change(scores, key, {before: first.loc[key], period: second.loc[key]})
+        for key in both
+        if not np.isnan(second.loc[key, "estimate"] - first.loc[key, "estimate"])
     ]
-    made = pd.DataFrame([row for row in rows if row], columns=CHANGED)
-    made = made.astype(dict.fromkeys(CHANGED[7:], float)).assign(**dict.fromkeys(DECIDED, np.nan))
-    for _, part in made.groupby("quantity", sort=False):
-        made.loc[part.index, DECIDED] = np.column_stack(decide_family(part, method="bh"))
+    made = pd.DataFrame(rows, columns=CHANGED).astype(dict.fromkeys(CHANGED[7:], float))
     return with_display(
-        made, caption=f"Themes: changes from {before} to {period}",
+        with_decisions(made, ["quantity"], method="bh", interval="decided"),
+        caption=f"Themes: changes from {before} to {period}",
         columns=("label", "quantity", "estimate", "n"), level=scores.level,
         headers={"label": "Theme", "quantity": "Quantity", "estimate": "Change"}, sort=("quantity",), top=24,
     )  # fmt: skip
 
 
 def _variance(influence: Array, scores: ThemeScores) -> float:
-    return spread(influence, np.ones(len(influence)), scores.units)[0]
+    return clustered_variance(influence, np.ones(len(influence)), scores.sample)[0]
 
 
 def _change(
-    scores: ThemeScores,
-    key: tuple[str, str],
-    before: str,
-    period: str,
-    first: pd.Series,
-    second: pd.Series,
-) -> tuple[object, ...] | None:
-    difference = second["estimate"] - first["estimate"]
-    if np.isnan(difference):
-        return None
+    scores: ThemeScores, key: tuple[str, str], sides: dict[str, pd.Series]
+) -> dict[str, Any]:
+    """A figure of the second period less that of the first."""
+    (before, first), (period, second) = sides.items()
     influence = scores.influences[period, *key] - scores.influences[before, *key]
     variance = _variance(influence, scores)
     # what hand codes leave open of either figure
-    for name, row in ((before, first), (period, second)):
+    for name, row in sides.items():
         variance += row["se"] ** 2 - _variance(scores.influences[name, *key], scores)
-    se, df = float(np.sqrt(variance)), float(min(first["df"], second["df"]))
-    width = float(t_quantile(scores.level, df)) * se
-    return (
-        key[0], second["label"], key[1], second["unit"], before, period, int(second["n"]), difference, se,
-        difference - width, difference + width, df, p_value(difference, se, df),
-    )  # fmt: skip
+    df = float(min(first["df"], second["df"]))
+    difference = second["estimate"] - first["estimate"]
+    return {
+        "theme": key[0], "label": second["label"], "quantity": key[1], "unit": second["unit"],
+        "before": before, "period": period, "n": int(second["n"]),
+        **tested_difference(difference, variance, df, scores.level, "t"),
+    }  # fmt: skip

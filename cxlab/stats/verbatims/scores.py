@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
-from cxlab.core.design import DesignLike, as_design
-from cxlab.core.disclosure.gate import hide_rows
+from cxlab.core.design import Design, DesignLike, as_design
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
-from cxlab.core.display import with_display
 from cxlab.core.frames import check_columns
+from cxlab.core.messages import refuse
 from cxlab.core.metric import Metric
-from cxlab.stats.inference import (
-    adjust_family,
-    check_level,
-    decide_family,
-    t_quantile,
-    wilson_interval,
-)
-from cxlab.stats.resampling import sampling_design
+from cxlab.stats.inference import ALPHA, adjust_family, check_level, t_quantile, wilson_interval
+from cxlab.stats.metrics.two_groups import tested_difference
+from cxlab.stats.resampling import SamplingDesign, sampling_design
+from cxlab.stats.variance import clustered_variance
 from cxlab.stats.verbatims import correction
-from cxlab.stats.verbatims.codes import CodedComments
-from cxlab.stats.verbatims.coding import LEAST_ALPHA, UNKNOWN
+from cxlab.stats.verbatims.codes import PEOPLE, CodedComments
+from cxlab.stats.verbatims.coding import LEAST_ALPHA, STRATA, UNKNOWN, coding_agreement, strata_of
 from cxlab.stats.verbatims.correction import Correction
-from cxlab.stats.verbatims.prepared import Prepared, p_value, spread
-from cxlab.stats.verbatims.result import ADJUSTED, DECIDED, GAP, IMPACT, SHARE, ThemeScores
+from cxlab.stats.verbatims.result import (
+    ADJUSTED,
+    GAP,
+    IMPACT,
+    SHARE,
+    ThemeScores,
+    displayed,
+    finished,
+)
 
 Array = NDArray[np.float64]
 #: Fewer hand-coded comments with a theme (or without it): only its share.
 FEWEST = 10
+#: Fewer hand codes of a stratum say nothing of how the machine errs in a group.
+FEWEST_EACH = 5
 NOT_CORRECTED = "machine codes, not corrected: counts only"
 TOO_FEW = f"fewer than {FEWEST} hand-coded comments with the theme, or without: share only"
-COLUMNS = (
-    "period", "theme", "label", "tone", "quantity", "unit", "n", "n_theme", "n_hand", "n_lent", "estimate", "se", "ci_low",
-    "ci_high", "df", "p_value", "p_adjusted", "decided_low", "decided_high", "machine", "machine_p",
-    "tuning", "note",
-)  # fmt: skip
-
-FIGURES = ("estimate", "se", "ci_low", "ci_high", "df", "p_value", *DECIDED, "machine",
-           "machine_p", "tuning")  # fmt: skip
 
 
 def score_values(data: pd.DataFrame, score: Metric | str) -> Array:
@@ -60,6 +58,128 @@ def score_values(data: pd.DataFrame, score: Metric | str) -> Array:
 def score_metric(score: Metric | str) -> Metric:
     """A metric as it is; a column's mean."""
     return Metric(score, "mean", name="mean") if isinstance(score, str) else score
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Codes, hand codes and design as arrays over all answers."""
+
+    names: list[str]
+    machine: Array
+    hand: Array
+    by_people: bool
+    drawn: Array
+    stratum: NDArray[np.int64]
+    weight: Array
+    label: NDArray[np.int64]
+    sample: SamplingDesign
+    agreement: pd.DataFrame | None
+
+    @classmethod
+    def of(
+        cls, data: pd.DataFrame, themes: CodedComments, hand: pd.DataFrame | None, row: str | None,
+        by: str | None, design: Design,
+    ) -> Prepared:  # fmt: skip
+        """Arrays of answers, their codes, hand codes and design."""
+        machine = themes.values.to_numpy(float)
+        labels = pd.factorize(data[by])[0] if by else np.zeros(len(data), dtype=int)
+        by_people = themes.by == PEOPLE
+        coded, drawn, agreement = np.full(machine.shape, np.nan), np.ones(len(data)), None
+        if hand is not None and not by_people:
+            ids = pd.Index(data[row] if row else data.index)
+            place = ids.get_indexer(hand["row"])
+            silent = (place < 0) | ~themes.commented.to_numpy()[place]
+            refuse(
+                hand.loc[silent, "row"], "`hand` must be of comments in the data",
+                " without one. Give the answers of all periods that were coded.",
+            )  # fmt: skip
+            first = ~hand["row"].duplicated().to_numpy()
+            coded[place[first]] = hand.loc[first, list(themes.themes)].to_numpy(float)
+            drawn = _chances(hand, place, labels, len(data))
+            agreement = coding_agreement(hand, themes=list(themes.themes))
+        stratum = strata_of(themes).map({name: i for i, name in enumerate(STRATA)}).fillna(0)
+        strata, cluster = (data[one] if one else None for one in (design.strata, design.cluster))
+        sample = sampling_design(len(data), strata=strata, cluster=cluster)
+        weight = data[design.weights].to_numpy(float) if design.weights else np.ones(len(data))
+        return cls(
+            list(themes.themes), machine, machine if by_people else coded, by_people, drawn,
+            stratum.to_numpy(int), weight, labels, sample, agreement,
+        )  # fmt: skip
+
+    def known(self, own: NDArray[np.bool_], themes: list[int]) -> bool:
+        """Whether a group has hand codes of its own; where codes are lent, enough of every stratum."""
+        coded = ~np.isnan(self.hand[:, themes]).any(axis=1)
+        if not (coded & ~own).any():
+            return bool((coded & own).any())
+        all_, mine = (
+            np.bincount(self.stratum[rows], minlength=len(STRATA)) for rows in (own, own & coded)
+        )
+        return bool((mine >= np.minimum(all_, FEWEST_EACH)).all())
+
+    def comments(
+        self, own: NDArray[np.bool_], score: Array, themes: list[int]
+    ) -> correction.Comments:
+        """Those of a group that have a score, and others whose hand codes it uses."""
+        scored = ~np.isnan(score)
+        lend = ~np.isnan(self.hand[:, themes]).any(axis=1) & scored
+        codes = np.where(((own & scored) | lend)[:, None], self.hand[:, themes], np.nan)
+        drawn = self.drawn.copy()
+        # within a stratum each period counts by how many were coded
+        place = pd.Series(drawn[lend]).groupby([self.label[lend], self.stratum[lend]])
+        drawn[lend] = drawn[lend] / place.transform("mean").to_numpy()
+        levelled = np.nan_to_num(self._levelled(score, own))
+        return correction.Comments(
+            np.nan_to_num(self.machine[:, themes]), codes, levelled, own & scored,
+            self.weight, drawn, self.stratum,
+        )  # fmt: skip
+
+    def _levelled(self, score: Array, own: NDArray[np.bool_]) -> Array:
+        """Scores of other groups about the mean of this one: lent codes say where the machine errs."""
+        known = ~np.isnan(score) & ~np.isnan(self.machine).all(axis=1) & (self.label >= 0)
+        weight = self.weight * known
+        total, size = (np.bincount(np.maximum(self.label, 0), w) for w in (weight * np.nan_to_num(score), weight))  # fmt: skip
+        mean = total / np.where(size > 0, size, 1.0)
+        here = (
+            np.average(np.nan_to_num(score), weights=weight * own) if (weight * own).any() else 0.0
+        )
+        return np.where(own, score, score - mean[self.label] + here)
+
+    def drifted(self, own: NDArray[np.bool_]) -> list[str]:
+        """Themes on which the machine errs otherwise in a group than in the rest, beyond chance."""
+        coded = ~np.isnan(self.hand).any(axis=1)
+        p_values = []
+        for i in range(len(self.names)):
+            wrong = self.hand[:, i] - self.machine[:, i]
+            total, variance = 0.0, 0.0
+            for stratum in range(len(STRATA)):
+                sides = [wrong[coded & side & (self.stratum == stratum)] for side in (own, ~own)]
+                if min(len(side) for side in sides) < FEWEST_EACH:
+                    continue
+                share = (own & (self.stratum == stratum)).sum() / own.sum()
+                both = np.concatenate(sides)
+                total += share * (sides[0].mean() - sides[1].mean())
+                variance += share**2 * both.var(ddof=1) * sum(1 / len(side) for side in sides)
+            p_values.append(2 * ndtr(-abs(total) / np.sqrt(variance)) if variance > 0 else np.nan)
+        adjusted = adjust_family(p_values, method="bh")
+        return [name for name, p in zip(self.names, adjusted, strict=True) if p < ALPHA]
+
+
+def _chances(
+    hand: pd.DataFrame, place: NDArray[np.int64], label: NDArray[np.int64], n: int
+) -> Array:
+    """One over the chance of each comment to be drawn at all, in the first sample or in a top-up.
+
+    A top-up's probability is that among comments not drawn before; those of one stratum and
+    period have the same chance, whichever sample drew them.
+    """
+    table = pd.DataFrame({"label": label[place], "stratum": hand["stratum"].to_numpy(object),
+                          "missed": 1 - hand["probability"].to_numpy(float)})  # fmt: skip
+    never = table.drop_duplicates().groupby(["label", "stratum"])["missed"].prod()
+    drawn = np.ones(n)
+    drawn[place] = 1 / (
+        1 - never.loc[pd.MultiIndex.from_frame(table[["label", "stratum"]])].to_numpy()
+    )
+    return drawn
 
 
 def theme_scores(
@@ -90,10 +210,10 @@ def theme_scores(
     row : str, optional
         Column that ``hand["row"]`` names; default: the index.
     by : str, optional
-        Column of periods (or other groups), each estimated on its own. Hand codes of others help
-        to correct a period, within strata of the draw: together they weigh a fifth of its own,
-        and what they change counts as error. A period with fewer than five of its own in a
-        stratum is counted only; drift of the machine is tested.
+        Column of periods (or other groups), each estimated on its own. Hand codes of the others
+        help to correct it, within strata of the draw: together they weigh a fifth of its own, and
+        what they change counts as error. One with fewer than five of its own in a stratum is
+        counted only; drift of the machine is tested.
     groups : sequence of str, optional
         Of ``by``: only these; default all.
     design : Design or mapping, optional
@@ -156,8 +276,6 @@ def theme_scores(
     check_columns(data, {"score": metric.column, "row": row, "by": by, "design": known.used()})
     sheet = Prepared.of(data, themes, hand, row, by, known)
     values = score_values(data, metric)
-    strata, cluster = (data[name] if name else None for name in (known.strata, known.cluster))
-    sample = sampling_design(len(data), strata=strata, cluster=cluster)
     found = list(dict.fromkeys(data.loc[themes.commented, by].dropna())) if by else [None]
     wanted = [one for one in found if groups is None or one in groups]
     rows: list[dict[str, Any]] = []
@@ -176,14 +294,14 @@ def theme_scores(
             rows.append({"period": label, **one})
             if one["quantity"] in (SHARE, GAP):
                 influences[label, one["theme"], one["quantity"]] = influence
-    table = _finished(pd.DataFrame(rows), themes, metric, min_group_size)
+    table = finished(pd.DataFrame(rows), themes, metric, min_group_size)
     badge, notes = _badge(sheet, table, themes.labels)
     without = int(data.loc[themes.commented, by].isna().sum()) if by else 0
     notes += _left_out(without, str(by), [themes.labels[name] for name in drifted])
     return ThemeScores(
-        table=_displayed(table if by else table.drop(columns="period"), metric, level, badge),
-        badge=badge, metric=metric, by=by, level=level, influences=influences, units=sheet.units,
-        corrections=corrections, sample=sample,
+        table=displayed(table if by else table.drop(columns="period"), metric, level, badge),
+        badge=badge, metric=metric, by=by, level=level, influences=influences,
+        corrections=corrections, sample=sheet.sample,
         notes=(*themes.notes, *notes),
         n_missing=pd.DataFrame({"column": [metric.column], "n_missing": [
             int((themes.commented.to_numpy() & np.isnan(values)).sum())]}),
@@ -267,7 +385,7 @@ def _row(
     place: int, level: float,
 ) -> tuple[dict[str, Any], Array]:  # fmt: skip
     found = made.estimate(quantity, theme=place)
-    variance, df = spread(found.influence, found.information, sheet.units)
+    variance, df = clustered_variance(found.influence, found.information, sheet.sample)
     variance += found.unseen
     row = {
         **_head(sheet, made, i), "quantity": name, "estimate": found.estimate, "se": np.sqrt(variance),
@@ -276,13 +394,12 @@ def _row(
     if name == SHARE:
         row |= _share_interval(row, level)
         return row, 100 * found.influence
-    width = float(t_quantile(level, df)) * row["se"]
-    row |= {"ci_low": found.estimate - width, "ci_high": found.estimate + width}
-    row["p_value"] = p_value(found.estimate, row["se"], df)
+    tested = tested_difference(found.estimate, variance, df, level, "t")
+    row |= {key: tested[key] for key in ("ci_low", "ci_high", "p_value")}
     if name == GAP and not sheet.by_people:
         plain = made.machine_alone(quantity)
-        own, own_df = spread(plain.influence, plain.information, sheet.units)
-        row["machine_p"] = p_value(plain.estimate, float(np.sqrt(own)), own_df)
+        own = clustered_variance(plain.influence, plain.information, sheet.sample)
+        row["machine_p"] = tested_difference(plain.estimate, *own, level, "t")["p_value"]
     return row, found.influence
 
 
@@ -293,36 +410,9 @@ def _share_interval(row: dict[str, Any], level: float) -> dict[str, float]:
     size = inside * (1 - inside) / row["se"] ** 2 if row["se"] > 0 else float(n)
     ratio = float(t_quantile(level, 1e9) / t_quantile(level, max(row["df"], 1)))
     low, high = (float(end) for end in wilson_interval(share, size * ratio**2, level=level))
-    scaled = {
-        "estimate": share,
-        "se": row["se"],
-        "ci_low": low,
-        "ci_high": high,
-        "machine": row["machine"],
-    }
+    scaled = {"estimate": share, "se": row["se"], "ci_low": low, "ci_high": high}
+    scaled["machine"] = row["machine"]
     return {name: 100 * value for name, value in scaled.items()}
-
-
-def _finished(
-    table: pd.DataFrame, themes: CodedComments, metric: Metric, fewest: int
-) -> pd.DataFrame:
-    """Labels, adjusted p per kind of gap, small themes hidden."""
-    table = table.reindex(columns=list(COLUMNS)).assign(
-        label=table["theme"].map(themes.labels),
-        tone=table["theme"].map({name: theme.tone for name, theme in themes.themes.items()}),
-        unit=np.where(table["quantity"] == SHARE, "%", metric.unit),
-        note=table["note"].fillna(""),
-    )
-    counts = dict.fromkeys(("n", "n_theme", "n_hand", "n_lent"), "Int64")
-    table = table.astype(counts | dict.fromkeys(FIGURES, float))
-    for _, places in table.groupby(["period", "quantity"], sort=False).indices.items():
-        rows = table.index[places]
-        table.loc[rows, DECIDED] = np.column_stack(decide_family(table.loc[rows], method="bh"))
-        table.loc[rows, "machine_p"] = adjust_family(table.loc[rows, "machine_p"], method="bh")
-    small = (table["n_theme"] < fewest) | (table["n"] - table["n_theme"] < fewest)
-    names = table[["theme", "quantity", "tone"]]
-    hidden = hide_rows(table, small.map({True: "small", False: ""}), fewest)
-    return hidden.assign(**{name: names[name] for name in names})
 
 
 def _badge(sheet: Prepared, table: pd.DataFrame, labels: dict[str, str]) -> tuple[str, list[str]]:
@@ -350,13 +440,3 @@ def _badge(sheet: Prepared, table: pd.DataFrame, labels: dict[str, str]) -> tupl
         notes.append(f"Coders agree too little (α below {LEAST_ALPHA}) on: {', '.join(low)}.")
     middle = f"{known['estimate'].median():.2f}".lstrip("0")
     return f"{told}, α {middle}", notes
-
-
-def _displayed(table: pd.DataFrame, metric: Metric, level: float, badge: str) -> pd.DataFrame:
-    return with_display(
-        table, caption="Themes: share of comments, and the score that goes with them", about=badge,
-        columns=("label", "quantity", "estimate", "machine", "n_theme", "n_hand"), level=level,
-        headers={"label": "Theme", "machine": "Machine alone", "n_theme": "Comments", "n_hand": "Hand-coded", "n_lent": "Lent by other periods",
-                 "tuning": "Weight of the machine", "machine_p": "Adjusted p, machine alone", "tone": "Tone"},
-        labels={metric.column: metric.title}, top=48,
-    )  # fmt: skip
