@@ -150,6 +150,11 @@ def test_customers_without_an_owner_are_listed_too():
     assert set(later.calls["owner"]) == {"East", "no owner"}
 
 
+def test_a_list_shows_itself_without_what_its_findings_need():
+    assert str(drawn(answered())).startswith("Whom to call, and who is held back by chance")
+    assert "<table" in drawn(answered())._repr_html_()
+
+
 def test_no_hold_out_is_said():
     assert drawn(answered(), hold_out=0.0).notes == (
         "Nobody is held out: the effect of calling will not be identified.",

@@ -41,14 +41,14 @@ from cxlab.stats.association.polychoric import (
     thresholds,
 )
 from cxlab.stats.association.polychoric import polychoric as polychoric_pairs
-from cxlab.stats.association.units import (
+from cxlab.stats.resampling import jackknife_covariance
+from cxlab.stats.touchpoints.result import difference_table
+from cxlab.stats.variance import (
     covariance_of_totals,
+    design_variance,
     leverage_degrees_of_freedom,
     units_of_rows,
 )
-from cxlab.stats.resampling import jackknife_covariance
-from cxlab.stats.touchpoints.result import difference_table
-from cxlab.stats.variance import design_variance
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -410,7 +410,7 @@ class TestTargetsInWords:
     )  # fmt: skip
     def test_to_keep_up(self, targets, end):
         verdicts = dict.fromkeys(["staff", "shops"], "keep up")
-        (finding,) = self.told(targets, keep_up, verdicts)
+        finding = self.told(targets, keep_up, verdicts)
         assert finding.text.endswith(f"the average touchpoint and are rated {end}")
 
     @pytest.mark.parametrize(
@@ -420,11 +420,11 @@ class TestTargetsInWords:
     )  # fmt: skip
     def test_important_and_low(self, targets, words):
         without = {"wifi": "association not shown"}
-        (beside,) = self.told(targets, without_association, without)
+        beside = self.told(targets, without_association, without)
         assert beside.text.startswith(f"Wifi is important and rated {words}, but is not shown")
         alone = self.told(targets, only_without_association, without)
         assert f"Wifi is important and rated {words}, but is not shown to go" in alone.text
-        (part,) = self.told(targets, undecided, {"wifi": "not settled"})
+        part = self.told(targets, undecided, {"wifi": "not settled"})
         assert (
             part.text == f"Important and rated {words} in only part of the resamples: Wifi (90 %)"
         )

@@ -437,6 +437,12 @@ def test_a_group_that_nobody_followed_so_long_is_blank():
     assert np.isnan(table["estimate"].iloc[0])
 
 
+def test_retention_shows_itself_without_what_its_findings_need():
+    found = retention_by_score(linked([3, 9] * 20, [300] * 40, [False] * 40), "recommend")
+    assert str(found).startswith("Customers still there 180 days after their answer")
+    assert "<table" in found._repr_html_()
+
+
 def test_scores_without_a_category_are_refused():
     followed = linked([3, 11], [300, 300], [False, False])
     with pytest.raises(ValueError, match="`categories` must hold every score; got none for 11"):

@@ -355,42 +355,23 @@ def test_clusters_and_weights_take_a_bootstrap():
     assert found["note"].str.contains("bootstrap of clusters, 200 times").all()
 
 
-def test_first_response_by_group_in_polars():
-    data = pd.DataFrame(
-        {"hours": [1, 2, 3, 4.0, None], "replied": [1, 1, 1, 1, 0], "channel": [*"aabb", "b"]}
-    )
-    table = first_response(
-        pl.from_pandas(data), "hours", replied="replied", target=3, by="channel", min_group_size=1
-    )
-    assert table["group"].tolist() == ["a"] * 3 + ["b"] * 3
-    assert table["n_missing"].tolist() == [0, 0, 0, 1, 1, 1]
+def test_first_response_in_polars():
+    data = pd.DataFrame({"hours": [1, 2, 3, 4.0, None], "replied": [1, 1, 1, 1, 0]})
+    options = {"replied": "replied", "target": 3, "min_group_size": 1}
+    table = first_response(pl.from_pandas(data), "hours", **options)
+    assert table["n_missing"].tolist() == [1, 1, 1]
+    pd.testing.assert_frame_equal(table, first_response(data, "hours", **options))
 
 
 def contacts(seed: int = 12) -> pd.DataFrame:
-    """200 contacts by phone, 30 by chat, 4 by letter; six are of no channel."""
-    generator = np.random.default_rng(seed)
-    data = pd.DataFrame({"hours": generator.exponential(5, 240)})
-    data["channel"] = ["phone"] * 200 + ["chat"] * 30 + ["letter"] * 4 + [None] * 6
-    return data
-
-
-def test_a_small_channel_is_hidden_with_what_would_give_it_back():
-    table = first_response(contacts(), "hours", target=4, by="channel")
-    shown = table["estimate"].notna()
-    # 4 letters and 6 of no channel are 10 together: no other channel has to cover them
-    assert set(table.loc[~shown, "group"]) == {"letter"}
-    assert table.loc[~shown, ["n", "n_replied", "n_open", "n_missing"]].isna().all().all()
-    assert set(table.loc[~shown, "note"]) == {"hidden: fewer than 10 answers"}
-    assert table["measure"].notna().all()
-    named = contacts().dropna()
-    table = first_response(named, "hours", target=4, by="channel").set_index("group")
-    assert set(table.index[table["estimate"].isna()]) == {"letter", "chat"}
+    return pd.DataFrame({"hours": np.random.default_rng(seed).exponential(5, 240)})
 
 
 def test_few_contacts_in_all_are_hidden():
     table = first_response(contacts().head(9), "hours", target=4)
-    assert table["estimate"].isna().all()
-    assert "group" not in table
+    assert table[["n", "n_replied", "n_open", "n_missing", "estimate"]].isna().all(axis=None)
+    assert set(table["note"]) == {"hidden: fewer than 10 answers"}
+    assert table["measure"].notna().all()
 
 
 def test_without_replied_every_time_is_that_of_a_reply():

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from numbers import Real
 
 #: Sequences that a terminal obeys: of a title or a link, and of colours, cursor and screen.
 _ESCAPE = re.compile(r"\x1b(?:[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -~])")
@@ -67,6 +68,13 @@ def did_you_mean(word: object, choices: Iterable[object]) -> str:
     """A question for the choice spelt most like ``word``, to follow a sentence; "" for none."""
     near = nearest(word, choices)
     return f" Did you mean '{near}'?" if near else ""
+
+
+def check_whole(argument: str, value: float, least: int) -> int:
+    """A whole number of ``least`` or more; anything else is refused."""
+    if isinstance(value, bool) or not isinstance(value, Real) or value % 1 or value < least:
+        raise ValueError(f"`{argument}` must be a whole number of {least} or more; got {value}.")
+    return int(value)
 
 
 def one_line(text: object, longest: int = 400) -> str:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape, unescape
+from inspect import signature
 
 import pandas as pd
 
@@ -196,9 +197,13 @@ class Result:
     notes: tuple[str, ...] = ()
 
     def _head(self) -> tuple[str, ...]:
-        """Sentences above the table: the answer, where the result has findings."""
+        """Sentences above the table: the answer, where the result has findings of its own."""
         findings = getattr(self, "findings", None)
-        return tuple(one.text for one in findings().of_kind("answer")) if findings else ()
+        if not findings or any(
+            one.default is one.empty for one in signature(findings).parameters.values()
+        ):
+            return ()
+        return tuple(one.text for one in findings().of_kind("answer"))
 
     def __str__(self) -> str:
         return "\n".join([*self._head(), table_text(self.table), *self.notes])

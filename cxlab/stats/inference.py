@@ -255,6 +255,19 @@ def deciding_interval(
     return middle - width, middle + width
 
 
+def decide_family(
+    table: pd.DataFrame, *, method: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Adjusted p-values of one family, and the ends of the intervals that decide.
+
+    ``table`` has ``estimate, se, df, p_value``.
+    """
+    names = ("estimate", "se", "df", "p_value")
+    estimate, se, df, p = (table[name].astype(float) for name in names)
+    adjusted = adjust_family(p, method=method)
+    return adjusted, *deciding_interval(estimate, se, df, p, adjusted)
+
+
 def with_decisions(
     table: pd.DataFrame, families: Sequence[Any], *, method: str, interval: str = "deciding"
 ) -> pd.DataFrame:

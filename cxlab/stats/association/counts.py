@@ -18,8 +18,8 @@ from scipy import sparse
 from cxlab.core.design import Design
 from cxlab.core.frames import Opened, as_list, collect, group_sums
 from cxlab.core.messages import got
-from cxlab.stats.association.units import Units, units_of_rows
 from cxlab.stats.resampling import SamplingDesign, sampling_design
+from cxlab.stats.variance import SampledUnits, units_of_rows
 
 Array = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ MOST_LEVELS = 21
 #: Of every cell: rows, their weight and their squared weight.
 SUMS = ("n", "w", "s")
 
-Grouped = tuple[pd.DataFrame, sparse.csr_array, sparse.csr_array, Units, int]
+Grouped = tuple[pd.DataFrame, sparse.csr_array, sparse.csr_array, SampledUnits, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class JointCounts:
     cells: pd.DataFrame
     by_unit: sparse.csr_array
     squares: sparse.csr_array
-    units: Units
+    units: SampledUnits
     n_rows: int
     opened: Opened = field(repr=False)
     rows: pd.DataFrame | None = field(default=None, repr=False)
@@ -241,7 +241,9 @@ def _sum_where(condition: nw.Expr, value: nw.Expr) -> nw.Expr:
     return nw.when(condition).then(value).otherwise(nw.lit(0.0)).sum()
 
 
-def _units(wide: pd.DataFrame, design: Design, keep_clusters: bool) -> tuple[Units, np.ndarray]:
+def _units(
+    wide: pd.DataFrame, design: Design, keep_clusters: bool
+) -> tuple[SampledUnits, np.ndarray]:
     if keep_clusters:
         drawn = sampling_design(
             len(wide),
@@ -249,7 +251,7 @@ def _units(wide: pd.DataFrame, design: Design, keep_clusters: bool) -> tuple[Uni
             cluster=wide["cluster"],
             stratum_clusters=wide["sampled"] if design.stratum_clusters else None,
         )
-        return Units(drawn, simple=False, clustered=True), drawn.row_cluster
+        return SampledUnits(drawn, simple=False, clustered=True), drawn.row_cluster
     code, _ = pd.factorize(wide["stratum"], sort=True)
     sizes = np.bincount(code, weights=wide["all_rows"]).astype(int)
     if design.stratum_clusters and not design.cluster:
@@ -261,7 +263,7 @@ def _units(wide: pd.DataFrame, design: Design, keep_clusters: bool) -> tuple[Uni
         stratified=design.strata is not None,
     )
     clustered = design.cluster is not None
-    return Units(drawn, simple=design.simple, clustered=clustered, lumped=True), code
+    return SampledUnits(drawn, simple=design.simple, clustered=clustered, lumped=True), code
 
 
 def _pair_cells(

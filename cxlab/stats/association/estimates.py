@@ -22,13 +22,13 @@ from cxlab.stats.association.coefficients import (
 )
 from cxlab.stats.association.counts import JointCounts, pearson_covariance
 from cxlab.stats.association.polychoric import polychoric
-from cxlab.stats.association.units import (
-    Units,
+from cxlab.stats.inference import t_quantile
+from cxlab.stats.variance import (
+    SampledUnits,
     covariance_of_totals,
     degrees_of_freedom,
     leverage_degrees_of_freedom,
 )
-from cxlab.stats.inference import t_quantile
 
 Array = NDArray[np.float64]
 
@@ -176,7 +176,7 @@ def _permuted(
     return replace(fitted, table=table.assign(p_value=p_values, note=notes))
 
 
-def _exchangeable(units: Units, by_unit: sparse.csc_array, n: pd.Series) -> bool:
+def _exchangeable(units: SampledUnits, by_unit: sparse.csc_array, n: pd.Series) -> bool:
     """Whether each row is a unit of its own, all of one stratum and one weight."""
     if units.lumped or len(units.sampled) > 1:
         return units.simple

@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from cxlab.stats.association.coefficients import FEWEST_PAIRS, pearson
-from cxlab.stats.association.units import Units, covariance_of_totals, row_leverage
 from cxlab.stats.covariance.covariance import WeightedRows
 from cxlab.stats.covariance.em import fit_possible, prior_note, unpack_parameters, with_prior
 from cxlab.stats.covariance.patterns import UnitScores
+from cxlab.stats.variance import SampledUnits, covariance_of_totals, row_leverage
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.intp]
@@ -56,7 +56,7 @@ class PairwiseCorrelations:
 
 
 def pairwise_correlations(
-    rows: pd.DataFrame, columns: Sequence[str], weight: ArrayLike, units: Units
+    rows: pd.DataFrame, columns: Sequence[str], weight: ArrayLike, units: SampledUnits
 ) -> PairwiseCorrelations:
     """Correlate every two columns on the rows that hold both; NaN: not answered."""
     values = rows[list(columns)].to_numpy(float)
@@ -79,7 +79,7 @@ def pairwise_correlations(
 
 
 def em_correlations(
-    rows: pd.DataFrame, columns: Sequence[str], weight: ArrayLike, units: Units
+    rows: pd.DataFrame, columns: Sequence[str], weight: ArrayLike, units: SampledUnits
 ) -> PairwiseCorrelations:
     """Correlate columns by EM, as if everyone had answered everything.
 
@@ -178,7 +178,7 @@ class JointModel:
 
 def joint_model(
     correlations: PairwiseCorrelations,
-    units: Units,
+    units: SampledUnits,
     set_aside: dict[str, str] | None = None,
     *,
     rows: pd.DataFrame | None = None,
@@ -209,7 +209,9 @@ def joint_model(
     return JointModel(aside, table, float(values[-1]), float(se[-1]), smallest, correlations.note)
 
 
-def partial_leverage(rows: pd.DataFrame, correlations: PairwiseCorrelations, units: Units) -> Array:
+def partial_leverage(
+    rows: pd.DataFrame, correlations: PairwiseCorrelations, units: SampledUnits
+) -> Array:
     """Degrees of freedom of each touchpoint's partial coefficients.
 
     They are those of the residuals of outcome and touchpoint on all other touchpoints (at

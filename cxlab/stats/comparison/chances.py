@@ -219,14 +219,9 @@ def tilted_weights(
 ) -> np.ndarray:
     """1 / chance of an answer if its log odds are α(x) + slope × score: (answers, replicates).
 
-    Notes
-    -----
     v = 1 + exp(−(α + γ(s − 7))), α = x'β with the terms x of the propensity, and β such that
     the answers, weighted by v, count as many as were invited: Σ_answered w·v·x =
     Σ_invited w·x, with w the inverse chance of an invitation.
-
-    References
-    ----------
     Scharfstein, Rotnitzky & Robins (1999), JASA 94, 1096–1120.
     """
     rows, silent = side.answered, side.unanswered
@@ -257,8 +252,6 @@ def fit_chances(
     ``design`` has shape (patterns, k); ``successes`` and ``trials``, whole or weighted counts,
     (patterns, replicates); ``start`` are coefficients to begin from.
 
-    Notes
-    -----
     Newton's method on the binomial log-likelihood with a ridge of 0.0001 on all
     coefficients but the first, which keeps a category without a success finite.
     """
@@ -328,8 +321,6 @@ def silent_factors(design: np.ndarray, exposure: np.ndarray, missing: np.ndarray
     ``exposure`` is Σ w·exp(−γ(s − 7)) over the answers of a pattern and ``missing`` Σ w over its
     invitations without an answer; both have shape (patterns, replicates).
 
-    Notes
-    -----
     These are the equations of a Poisson regression of the missing with the answers as
     exposure; the same ridge as for the propensities keeps a category in which everyone
     answered finite.

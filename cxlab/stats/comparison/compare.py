@@ -10,6 +10,7 @@ import pandas as pd
 
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.frames import as_list
+from cxlab.core.messages import check_whole
 from cxlab.core.metric import MARGIN
 from cxlab.stats.comparison.contract import CUSTOMER, SCORE, Rules
 from cxlab.stats.comparison.decomposition import (
@@ -22,7 +23,6 @@ from cxlab.stats.comparison.decomposition import (
 from cxlab.stats.comparison.disclosure import (
     ComparisonGate,
     Tables,
-    check_min_group_size,
     pool_small_groups,
 )
 from cxlab.stats.comparison.gaps import (
@@ -187,9 +187,8 @@ def compare_tnps_rnps(
     """
     if not 0 < window_days < np.inf:
         raise ValueError(f"`window_days` must be a number of days above 0; got {window_days}.")
-    if isinstance(replicates, bool) or int(replicates) != replicates or replicates < 0:
-        raise ValueError(f"`replicates` must be a whole number of 0 or more; got {replicates}.")
-    least = check_min_group_size(min_group_size)
+    check_whole("replicates", replicates, 0)
+    least = check_whole("min_group_size", min_group_size, 1)
     data = read_programme(
         transactional,
         relationship,
@@ -229,7 +228,7 @@ def _tables(
     scores = windows[window_days]
     gap = raw_gap(data.transactional, data.relationship)
     tables: Tables = {
-        "decomposition": no_decomposition(gap.estimate, gap.se, *gap.limits()),
+        "decomposition": no_decomposition(gap.numbers()),
         **done.tables(),
         "identity": identity_table(found),
         "segment_gaps": segment_gaps(found),

@@ -79,8 +79,6 @@ def declared_rules(rules: Rules, found: Sequence[str]) -> dict[str, ContactRule]
 def rules_in_words(rules: Rules) -> str:
     """Contact rules in a reader's words; ``none`` without any.
 
-    Examples
-    --------
     >>> rules_in_words({"quarantine": (90, 0.1), "opted out": None})
     'quarantine: 90 days, 10 % exempt; opted out: how it works is not known'
     """

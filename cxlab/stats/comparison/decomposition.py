@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from cxlab.stats.comparison.asked import Collected, collect_window
 from cxlab.stats.comparison.chances import Chances, Sides, answer_weights, fit_all, sides_of
@@ -32,7 +31,8 @@ from cxlab.stats.comparison.quantities import (
     tilted,
     tipping_points,
 )
-from cxlab.stats.inference import LEVEL, normal_quantile, t_quantile
+from cxlab.stats.inference import LEVEL, normal_quantile
+from cxlab.stats.resampling import draw_counts, expanded_level, percentile_interval
 
 NUMBERS = ("estimate", "se", "ci_low", "ci_high")
 #: Of everything that stands for those who did not answer too.
@@ -130,11 +130,8 @@ def multipliers(
     yield np.ones((n_customers, 1))
     most = max(1, BLOCK_NUMBERS // max(rows, 1))
     for start in range(0, n, most):
-        size = min(most, n - start)
-        picks = rng.integers(0, n_customers, size=(size, n_customers))
-        picks += n_customers * np.arange(size)[:, None]
-        counts = np.bincount(picks.ravel(), minlength=n_customers * size)
-        yield np.ascontiguousarray(counts.reshape(size, n_customers).T.astype(float))
+        counts = draw_counts(rng, n_customers, n_customers, min(most, n - start))
+        yield np.ascontiguousarray(counts.astype(float))
 
 
 def _joined(found: Sequence[Any]) -> Any:
@@ -163,17 +160,13 @@ def standardised_numbers(
 def interval(replicates: np.ndarray, customers: float = np.inf) -> tuple[float, float, float]:
     """Standard error and percentile limits; NaN with fewer than two finite replicates.
 
-    With few ``customers`` the percentile interval is too short: its level is raised by as
-    much as t's interval is wider than the normal one (Hesterberg 2015).
+    With few ``customers`` the percentile interval is too short: see `expanded_level`.
     """
     finite = replicates[np.isfinite(replicates)]
     if len(finite) < 2:
         return np.nan, np.nan, np.nan
-    tail = (1 - LEVEL) / 2
-    if 1 < customers < np.inf:
-        wider = np.sqrt(customers / (customers - 1))
-        tail = float(norm.cdf(-wider * t_quantile(LEVEL, customers - 1)))
-    low, high = np.quantile(finite, [tail, 1 - tail])
+    level = expanded_level(LEVEL, customers - 1) if 1 < customers < np.inf else LEVEL
+    low, high = percentile_interval(finite, level)
     return float(finite.std(ddof=1)), float(low), float(high)
 
 
@@ -348,11 +341,11 @@ def _term(result: Replicates, name: str, reason: str) -> dict[str, object]:
     return row | {"note": reason}
 
 
-def no_decomposition(gap: float, se: float, low: float, high: float) -> pd.DataFrame:
-    """The same table where nothing can be standardised: the gap alone."""
-    row = {"term": "gap", "about": "", "kind": "total", "estimate": gap, "se": se, "ci_low": low,
-           "ci_high": high, "share": 1.0, "bound_low": gap, "bound_high": gap,
-           "status": COLLECTED, "note": ""}  # fmt: skip
+def no_decomposition(gap: Mapping[str, float]) -> pd.DataFrame:
+    """The same table where nothing can be standardised: the gap alone, with its interval."""
+    row = {"term": "gap", "about": "", "kind": "total", **gap, "share": 1.0,
+           "bound_low": gap["estimate"], "bound_high": gap["estimate"], "status": COLLECTED,
+           "note": ""}  # fmt: skip
     return pd.DataFrame([row])
 
 

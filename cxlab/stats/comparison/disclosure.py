@@ -41,16 +41,6 @@ LABELS = ("window_days",)
 Tables = dict[str, pd.DataFrame]
 
 
-def check_min_group_size(value: object) -> int:
-    """A whole number of 1 or more; 1 hides nothing."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or int(value) < 1:  # type: ignore[call-overload]
-        raise ValueError(
-            f"`min_group_size` must be a whole number of 1 or more; got {value}. 1 hides nothing."
-        )
-    return int(value)  # type: ignore[call-overload]
-
-
 def too_few(customers: ArrayLike, smallest: int) -> np.ndarray:
     """Which counts are those of a small group; nobody is no group."""
     counts = np.asarray(customers, dtype=float)

@@ -23,12 +23,10 @@ from cxlab.stats.comparison.quantities import NPS_VALUES
 from cxlab.stats.inference import (
     ALPHA,
     LEVEL,
-    adjust_family,
-    deciding_interval,
-    normal_quantile,
+    decide_family,
     smallest_shown,
-    t_quantile,
 )
+from cxlab.stats.metrics.two_groups import tested_difference
 from cxlab.stats.variance import Units, contrast_spread
 
 if TYPE_CHECKING:
@@ -75,16 +73,10 @@ class Gap:
     df: float
     n: int
 
-    def limits(self) -> tuple[float, float]:
-        """Ends of the interval."""
-        finite = np.isfinite(self.df) and self.df > 0
-        quantile = float(t_quantile(LEVEL, self.df)) if finite else normal_quantile(LEVEL)
-        half = quantile * self.se
-        return self.estimate - half, self.estimate + half
-
     def numbers(self) -> dict[str, float]:
         """Estimate, standard error and interval under the names of a table."""
-        return dict(zip(NUMBERS, (self.estimate, self.se, *self.limits()), strict=True))
+        found = tested_difference(self.estimate, self.se**2, self.df, LEVEL, "")
+        return {name: found[name] for name in NUMBERS}
 
 
 class Group(NamedTuple):
@@ -118,8 +110,6 @@ def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
     ``pseudo`` are values (low, middle, high) of the pseudo-answers that stand in for the unknown
     variance of a group all of whose answers are alike.
 
-    Notes
-    -----
     With fewer than 200 customers in a group: CR2 and the degrees of freedom of Bell &
     McCaffrey (`cxlab.stats.variance.contrast_spread`). Else Taylor and the normal
     distribution. A group of one customer has no standard error.
@@ -231,14 +221,12 @@ def with_decisions(
     table: pd.DataFrame, rows: pd.Series, method: str, df: pd.Series | float = np.inf
 ) -> pd.DataFrame:
     """The table with a test of each of these rows in their family, and the interval that decides."""
-    estimate, se = (table[name].where(rows).to_numpy(float) for name in ("estimate", "se"))
-    degrees = np.broadcast_to(np.asarray(df, dtype=float), len(table))
-    usable = (se > 0) & (degrees >= 1)
-    statistic = np.abs(estimate) / np.where(usable, se, np.nan)
-    p = np.where(usable, 2 * stdtr(np.where(usable, degrees, 1.0), -statistic), np.nan)
-    adjusted = adjust_family(p, method=method)
-    limits = deciding_interval(estimate, se, degrees, p, adjusted)
-    return table.assign(**dict(zip(DECIDED, (p, adjusted, *limits), strict=True)))
+    chosen = table[["estimate", "se"]].astype(float).where(rows).assign(df=df)
+    usable = (chosen["se"] > 0) & (chosen["df"] >= 1)
+    statistic = (chosen["estimate"] / chosen["se"]).abs().where(usable)
+    chosen["p_value"] = 2 * stdtr(chosen["df"].where(usable), -statistic)
+    found = (chosen["p_value"], *decide_family(chosen, method=method))
+    return table.assign(**dict(zip(DECIDED, found, strict=True)))
 
 
 def gaps_table(tables: Mapping[str, pd.DataFrame], df: Mapping[str, float]) -> pd.DataFrame:

@@ -164,8 +164,6 @@ def identity_table(found: AmongAnswers) -> pd.DataFrame:
     The four parts of `IDENTITY` add to the gap; after them come those of `TOGETHER`, which may
     be shown instead, and the gap.
 
-    Notes
-    -----
     With T_i and R_i a customer's own means, B0 − A0 = [(B0 − T̄) − (A0 − R̄)] + [T̄ − R̄ of
     those who answered both] + (1 − π_T)(T̄ of those who answered the transactional survey
     only − T̄ of both) − (1 − π_R)(the same of R̄), with π the share of a survey's
@@ -257,13 +255,8 @@ def answers_by_cell(done: Standardised) -> np.ndarray:
 def kitagawa_parts(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Shares, scores and both parts of every group; each of shape (groups, replicates).
 
-    Notes
-    -----
     composition = (w_T − w_R)(T_g + R_g)/2, within = (T_g − R_g)(w_T + w_R)/2. A group that
     only one survey has takes its score for the other.
-
-    References
-    ----------
     Kitagawa (1955), JASA 50, 1168–1194.
     """
     groups = counts[:-1]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2, f, norm
-from scipy.stats import t as student
+from scipy.stats import chi2, f
 
 from cxlab.core.phrases import joined
+from cxlab.stats.comparison.decomposition import NUMBERS
 from cxlab.stats.comparison.identity import customers_of
 from cxlab.stats.comparison.programme import Answers, CustomerTimes
-from cxlab.stats.inference import LEVEL, normal_quantile, t_quantile
+from cxlab.stats.inference import LEVEL
+from cxlab.stats.metrics.two_groups import tested_difference
 
 CATEGORIES = ("detractor", "passive", "promoter")
 #: The rule that is set beforehand, and how the others make one of several answers.
@@ -172,24 +173,9 @@ class Contrast:
     def row(self, method: str) -> dict[str, object]:
         """Interval and test: ``method`` is wald or score."""
         se = self.se if method == "wald" else self.se_null
-        quantile, df = normal_quantile(LEVEL), self.test_df
-        if np.isfinite(df):
-            quantile = float(t_quantile(LEVEL, df)) if df > 0 else np.nan
-        usable = se > 0 and np.isfinite(quantile)
-        statistic = self.estimate / se if usable else np.nan
-        p = 2 * norm.sf(abs(statistic)) if usable else np.nan
-        if usable and np.isfinite(df):
-            p = 2 * student.sf(abs(statistic), df)
-        return {
-            "n": self.n,
-            "customers": self.clusters,
-            "estimate": self.estimate,
-            "se": se if usable else np.nan,
-            "ci_low": self.estimate - quantile * se if usable else np.nan,
-            "ci_high": self.estimate + quantile * se if usable else np.nan,
-            "statistic": statistic,
-            "p_value": p,
-        }
+        found = tested_difference(self.estimate, se**2, self.test_df, LEVEL, method)
+        shown = {name: found[name] for name in (*NUMBERS, "statistic", "p_value")}
+        return {"n": self.n, "customers": self.clusters, **shown}
 
     @property
     def note(self) -> str:
@@ -210,8 +196,6 @@ class Contrast:
 def contrast(difference: np.ndarray, cluster: np.ndarray) -> Contrast:
     """Mean of paired differences, by customer.
 
-    Notes
-    -----
     One pair a customer: Var = (E d² − D²)/N. Else Taylor: G/(G − 1)·Σ_g u_g², u_g the
     customer's sum of (d − D)/N, with t on G − 1 degrees of freedom. Where a handful of customers
     differ at all, (Σ_g (Σ_g d)²)²/Σ_g (Σ_g d)⁴ < 8, t on that less 1.
@@ -306,16 +290,11 @@ def margin_tests(pairs: OnePerAnswer) -> pd.DataFrame:
 def marginal_homogeneity(counts: np.ndarray) -> pd.DataFrame:
     """Stuart–Maxwell, Bhapkar and Bowker on a square table of pairs.
 
-    Notes
-    -----
     With d the differences of the margins and S₀ their covariance under no difference, the
     statistic is d'S₀⁻d, with a generalised inverse over all categories and the rank as
     degrees of freedom. Bhapkar's statistic is W/(1 − W/N). Bowker's ``df`` counts only pairs
     of categories between which somebody moved. statsmodels' ``SquareTable`` leaves out the last
     category and has no test where a category is empty; the tests compare the two elsewhere.
-
-    References
-    ----------
     Stuart (1955); Maxwell (1970); Bhapkar (1966); Bowker (1948); Fleiss, Levin & Paik
     (2003), table 13.6.
     """

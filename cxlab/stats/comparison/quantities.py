@@ -193,14 +193,9 @@ def bounds(
 ) -> Limits:
     """Lowest and highest value of every quantity and term, in NPS points; see `Mixture`.
 
-    Notes
-    -----
     Every term is linear in the scores. An unknown score lies between −100 and 100, so the
     term lies within 100·Σ|coefficient| of its known part: one unknown score is the same in
     all the quantities that a term combines.
-
-    References
-    ----------
     Manski (2003), Partial Identification of Probability Distributions.
     """
     mixtures = [Mixture(side, chances, multipliers, response=response) for side in sides.values()]
@@ -254,8 +249,6 @@ def response_check(sides: Sides, *, fewest: int) -> pd.DataFrame:
     of answering per score point, given cell, frame variables and episodes. Fewer than ``fewest``
     customers, or 30 rows, are not checked.
 
-    Notes
-    -----
     If response depends on the frame variables only, it cannot go with the other survey's
     score given them. A score test of a logistic model, clustered by customer. It finds
     dependence only so far as the two scores of a customer go together, and that is rarely:

@@ -277,6 +277,3 @@ class NpsComparison(Result):
         """
         found = findings_of(self, self.margin if margin is None else margin)
         return found if group == "everyone" else found.about(group)
-
-    def _head(self) -> tuple[str, ...]:
-        return (self.findings().answer.text,)

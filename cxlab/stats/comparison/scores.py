@@ -14,7 +14,6 @@ from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.totals import row_totals
 from cxlab.stats.association.coefficients import pearson
 from cxlab.stats.association.estimates import correlation_interval
-from cxlab.stats.association.units import row_leverage
 from cxlab.stats.comparison.asked import Asked
 from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
@@ -39,6 +38,7 @@ from cxlab.stats.comparison.programme import Answers, ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import LEVEL
 from cxlab.stats.metrics.estimates import estimate_totals
+from cxlab.stats.variance import row_leverage
 
 NPS = nps_metric("score")
 DIFFERENCE = Metric("other less given", "mean")

@@ -15,7 +15,7 @@ from cxlab.stats.covariance import to_correlation
 from cxlab.stats.drivers.replicates import replicate_test, spread
 from cxlab.stats.drivers.result import DriverAnalysis
 from cxlab.stats.drivers.subsets import all_r_squared, subset_sums
-from cxlab.stats.inference import adjust_p_values, deciding_interval, smallest_shown
+from cxlab.stats.inference import decide_family, smallest_shown
 
 Array = np.ndarray
 
@@ -240,11 +240,8 @@ def _outcome_differences(first: DriverAnalysis, second: DriverAnalysis) -> pd.Da
     df = min(first.df, second.df)
     tested = _tested(estimate, replicates, first.interval, df, first.level)
     table = pd.DataFrame(tested, index=pd.Index(both, name="driver"))
-    table["p_adjusted"] = adjust_p_values(table["p_value"].to_numpy())
-    known = (table[name].to_numpy() for name in ("p_value", "p_adjusted"))
-    table["deciding_low"], table["deciding_high"] = deciding_interval(
-        estimate, table["se"], df, *known
-    )
+    decided = decide_family(table.assign(df=df), method="bh")
+    table["p_adjusted"], table["deciding_low"], table["deciding_high"] = decided
     table["smallest_seen"] = [smallest_shown(se, df, tests=len(table)) for se in table["se"]]
     return table
 

@@ -57,15 +57,16 @@ def map_findings(
         return Findings((answer,))
     found = [
         *_numbers(told),
-        *_keep_up(told),
-        *(_without_association(told) if answer.rule != "no association" else ()),
-        *_undecided(told),
-        *_advocacy(told, compared),
-        *_steeper(told, shapes),
+        _keep_up(told),
+        _without_association(told) if answer.rule != "no association" else None,
+        _undecided(told),
+        _advocacy(told, compared),
+        _steeper(told, shapes),
         *_within_margin(told),
-    ][:MOST_FINDINGS]
-    found = [finding.explored() for finding in found] if explored else found
-    return Findings((answer, *_so_what(told, more, card), *found, *_halo(told)))
+    ]
+    shown = [one.explored() if explored else one for one in found if one][:MOST_FINDINGS]
+    others = [one for one in (_so_what(told, more, card), _halo(told)) if one]
+    return Findings((answer, *others, *shown))
 
 
 def _what_changed(changed: Mapping[str, tuple[str, str]]) -> str:
@@ -108,10 +109,10 @@ def _hundred(share: float) -> str:
     return f"{count} of 100 resamples"
 
 
-def _keep_up(told: Told) -> list[Finding]:
+def _keep_up(told: Told) -> Finding | None:
     rows = told.rows("keep up")
     if not rows:
-        return []
+        return None
     shared = {"certainty": "clear", "rule": "keep up", "direction": "good", **told.family}
     detail = f"Both intervals allow for {len(told.table)} touchpoints"
     if len(rows) > 1:
@@ -119,58 +120,52 @@ def _keep_up(told: Told) -> list[Finding]:
             f"Keep up {names(rows)}: they count more than the average touchpoint and are rated "
             f"{told.against('above', rows)}"
         )
-        return [Finding(text=text, detail=detail, **shared, **about_rows(rows))]
+        return Finding(text=text, detail=detail, **shared, **about_rows(rows))
     row = rows[0]
     counts, than = "it counts", "more than the average touchpoint"
     if row["rank_high"] == 1:
         counts, than = "it counts most,", "above the average touchpoint"
     above = "its target" if told.has_target(row) else "it"
-    return [
-        Finding(
-            text=f"Keep up {row['label']}: {counts} {gap(row, MORE_THAN, 100, 'percentage points')} "
-            f"{than} and is rated {gap(row, BETTER_THAN, 1, told.scale)} above {above}",
-            detail=f"{detail}; n = {row['n']:,}", n=int(row["n"]), **shared,
-            **about_rows([row], *MORE_THAN, *BETTER_THAN),
-        )
-    ]  # fmt: skip
+    return Finding(
+        text=f"Keep up {row['label']}: {counts} {gap(row, MORE_THAN, 100, 'percentage points')} "
+        f"{than} and is rated {gap(row, BETTER_THAN, 1, told.scale)} above {above}",
+        detail=f"{detail}; n = {row['n']:,}", n=int(row["n"]), **shared,
+        **about_rows([row], *MORE_THAN, *BETTER_THAN),
+    )  # fmt: skip
 
 
-def _without_association(told: Told) -> list[Finding]:
+def _without_association(told: Told) -> Finding | None:
     rows = told.rows("association not shown")
     if not rows:
-        return []
+        return None
     are, none = ("is", "is") if len(rows) == 1 else ("are", "are")
-    return [
-        Finding(
-            text=f"{names(rows)} {are} important and rated {told.against('below', rows)}, but {none} "
-            "not shown to go with the outcome beyond the other ratings",
-            certainty="not settled", rule="no association", **about_rows(rows), **told.family,
-        )
-    ]  # fmt: skip
+    return Finding(
+        text=f"{names(rows)} {are} important and rated {told.against('below', rows)}, but {none} "
+        "not shown to go with the outcome beyond the other ratings",
+        certainty="not settled", rule="no association", **about_rows(rows), **told.family,
+    )  # fmt: skip
 
 
-def _undecided(told: Told) -> list[Finding]:
+def _undecided(told: Told) -> Finding | None:
     rows = [row for row in told.rows("not settled") if row["fix_first"] >= NAMED]
     if not rows:
-        return []
+        return None
     shares = listed([f"{row['label']} ({100 * row['fix_first']:.0f} %)" for row in rows])
-    return [
-        Finding(
-            text=f"Important and rated {told.against('below', rows)} in only part of the resamples: "
-            f"{shares}",
-            certainty="not settled", rule="undecided", **about_rows(rows, "fix_first"), **told.family,
-        )
-    ]  # fmt: skip
+    return Finding(
+        text=f"Important and rated {told.against('below', rows)} in only part of the resamples: "
+        f"{shares}",
+        certainty="not settled", rule="undecided", **about_rows(rows, "fix_first"), **told.family,
+    )  # fmt: skip
 
 
-def _advocacy(told: Told, compared: pd.DataFrame | None) -> list[Finding]:
+def _advocacy(told: Told, compared: pd.DataFrame | None) -> Finding | None:
     """Which drivers count more or less for likelihood to recommend."""
     other = told.places.analysis.advocacy
     if compared is None or other is None or other.outcome == told.places.analysis.outcome:
-        return []
+        return None
     known = compared[compared["p_adjusted"].notna()]
     if known.empty:
-        return []
+        return None
     name = other.labels.get(other.outcome, other.outcome)
     shared: dict[str, Any] = {
         "rule": "advocacy",
@@ -182,14 +177,12 @@ def _advocacy(told: Told, compared: pd.DataFrame | None) -> list[Finding]:
     rows = [row for _, row in shown.iterrows()]
     if not rows:
         seen = 100 * float(known["smallest_seen"].median())
-        return [
-            Finding(
-                text=f"{name}: no touchpoint is shown to count differently for it than for {told.outcome}",
-                certainty="not settled", **shared,
-                detail=f"{len(known)} compared; a true difference of {seen:.0f} percentage points would "
-                f"be shown four times in five; n = {other.n:,}",
-            )
-        ]  # fmt: skip
+        return Finding(
+            text=f"{name}: no touchpoint is shown to count differently for it than for {told.outcome}",
+            certainty="not settled", **shared,
+            detail=f"{len(known)} compared; a true difference of {seen:.0f} percentage points would "
+            f"be shown four times in five; n = {other.n:,}",
+        )  # fmt: skip
     more = [row for row in rows if row["estimate"] < 0]
     less = [row for row in rows if row["estimate"] > 0]
     (word, part), *rest = [(word, part) for word, part in (("more", more), ("less", less)) if part]
@@ -201,27 +194,25 @@ def _advocacy(told: Told, compared: pd.DataFrame | None) -> list[Finding]:
         text = f"For {name}, {names(part)} counts {word} than for {told.outcome}, by {by}"
         cells = (Cells(COMPARED, {"driver": rows[0]["driver"]}, DECIDING),)
     detail = f"{len(known)} compared; n = {other.n:,}"
-    return [
-        Finding(
-            text=text, certainty="clear", detail=detail, subject=names(rows), cells=cells, **shared
-        )
-    ]
+    return Finding(
+        text=text, certainty="clear", detail=detail, subject=names(rows), cells=cells, **shared
+    )
 
 
 def _count(rows: list[pd.Series]) -> str:
     return "counts" if len(rows) == 1 else "count"
 
 
-def _steeper(told: Told, shapes: Result | None) -> list[Finding]:
+def _steeper(told: Told, shapes: Result | None) -> Finding | None:
     """Drivers below whose middle the outcome is steeper than above, under both cuts."""
     if shapes is None:
-        return []
+        return None
     table = shapes.table
     same = table[(table["shape"] == "basic") & (table["other_shape"] == "basic")]
     clear = (same["p_adjusted"] < ALPHA) & (same["basic"] >= SURE)
     rows = [row for _, row in (same[clear] if clear.any() else same).iterrows()]
     if not rows:
-        return []
+        return None
     text = (
         f"{told.outcome} is steeper below the middle of the scale than above it: at {names(rows)}"
     )
@@ -235,12 +226,10 @@ def _steeper(told: Told, shapes: Result | None) -> list[Finding]:
         )
         cells = (Cells(SHAPES, {"driver": row["driver"]}, BEND),)
         detail += f"; beyond what the ends of the scale make; n = {row['n']:,}"
-    return [
-        Finding(
-            text=text, certainty="clear" if clear.any() else "likely", rule="steeper", detail=detail,
-            subject=names(rows), cells=cells, **told.family,
-        )
-    ]  # fmt: skip
+    return Finding(
+        text=text, certainty="clear" if clear.any() else "likely", rule="steeper", detail=detail,
+        subject=names(rows), cells=cells, **told.family,
+    )  # fmt: skip
 
 
 def _within_margin(told: Told) -> list[Finding]:
@@ -273,11 +262,11 @@ def _below_margin(told: Told, rows: list[pd.Series], certainty: str) -> Finding:
 # what follows, and cautions
 
 
-def _so_what(told: Told, more: pd.DataFrame | None, card: Result | None) -> list[Finding]:
+def _so_what(told: Told, more: pd.DataFrame | None, card: Result | None) -> Finding | None:
     """What half a point on the first driver goes with, where a target is missed."""
     first = told.rows("look first")
     if not first or more is None or card is None:
-        return []
+        return None
     missed = card.table[card.table["attained"] == "no"]
     for _, target in missed.iterrows():
         chosen = more[
@@ -286,8 +275,8 @@ def _so_what(told: Told, more: pd.DataFrame | None, card: Result | None) -> list
             & (more["unit"] == UNITS.get(target["metric"], ""))
         ]
         if len(chosen) == 1:
-            return [_what_if(told, chosen.iloc[0], target)]
-    return []
+            return _what_if(told, chosen.iloc[0], target)
+    return None
 
 
 #: Metric of a target to the unit of the what-if that serves it.
@@ -312,14 +301,12 @@ def _what_if(told: Told, row: pd.Series, target: pd.Series) -> Finding:
     )  # fmt: skip
 
 
-def _halo(told: Told) -> list[Finding]:
+def _halo(told: Told) -> Finding | None:
     mean = told.places.analysis.collinearity["mean_correlation"]
     if mean <= HALO:
-        return []
-    return [
-        Finding(
-            kind="caution", rule="halo",
-            text="Ratings go together strongly: one impression may colour them all, and shares level out",
-            detail=f"They correlate {number(mean, 2)} on average (halo)",
-        )
-    ]  # fmt: skip
+        return None
+    return Finding(
+        kind="caution", rule="halo",
+        text="Ratings go together strongly: one impression may colour them all, and shares level out",
+        detail=f"They correlate {number(mean, 2)} on average (halo)",
+    )  # fmt: skip

@@ -51,7 +51,7 @@ from cxlab.stats.drivers.replicates import (
     spread,
     t_test,
 )
-from cxlab.stats.inference import LEVEL, adjust_p_values, deciding_interval
+from cxlab.stats.inference import LEVEL, decide_family
 
 Array = np.ndarray
 Cuts = tuple[float, float]
@@ -184,10 +184,10 @@ def penalty_reward(
 def _tested(table: pd.DataFrame, df: float) -> pd.DataFrame:
     """With the contrast beyond the ceiling, its interval and its p among so many drivers."""
     bend, se = (table["estimate"] - table["ceiling"]).to_numpy(), table["se"].to_numpy()
-    p = t_test(bend, se, df)
-    adjusted = adjust_p_values(p)
-    low, high = deciding_interval(bend, se, df, p, adjusted)
-    return table.assign(bend=bend, bend_low=low, bend_high=high, p_value=p, p_adjusted=adjusted)
+    known = pd.DataFrame({"estimate": bend, "se": se, "df": df, "p_value": t_test(bend, se, df)})
+    adjusted, low, high = decide_family(known, method="bh")
+    ends = {"bend": bend, "bend_low": low, "bend_high": high}
+    return table.assign(**ends, p_value=known["p_value"], p_adjusted=adjusted)
 
 
 def _check_usable(answers: Answers) -> None:

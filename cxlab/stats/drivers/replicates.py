@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from cxlab.core.engines import PART_ROWS
 from cxlab.stats.drivers.answers import Answers
 from cxlab.stats.resampling import (
     SampledSums,
     bootstrap_multipliers,
+    expanded_level,
     jackknife_blocks,
     jackknife_covariance,
     percentile_interval,
@@ -152,15 +153,6 @@ def spread(estimate: Array, replicates: Array, kind: str, *, df: float, level: f
 def _out_of_reach(level: float, df: float, replicates: int) -> bool:
     """Whether clusters are so few that the limits lie beyond every replicate."""
     return expanded_level(level, df) > 1 - 1 / replicates
-
-
-def expanded_level(level: float, df: float) -> float:
-    """Level at which a percentile interval reaches as far as t on few degrees of freedom.
-
-    .9625 for 95 % on 29, .95 on a million.
-    """
-    reach = stdtrit(df, (1 + level) / 2) * np.sqrt((df + 1) / df)
-    return float(2 * ndtr(reach) - 1)
 
 
 def standard_errors(replicates: Array) -> Array:

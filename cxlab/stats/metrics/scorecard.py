@@ -187,7 +187,10 @@ def account_scores(answers: Any, study: Study, metrics: Sequence[Metric]) -> pd.
     opened = open_frame(answers, rows=[*names, *([value.name] if value else [])])
     rows = opened.rows().dropna(subset=[account.name])
     if value:
-        _check_values(rows, account.name, value.name)
+        check_account_values(rows, account.name, value.name)
+        below = rows.loc[rows[value.name] < 0, value.name]
+        if len(below):
+            raise ValueError(f"`value` must be 0 or more; got {got([*below])} in '{value.name}'.")
     found = []
     for metric in metrics:
         known = rows.dropna(subset=[metric.column])
@@ -207,16 +210,14 @@ def account_scores(answers: Any, study: Study, metrics: Sequence[Metric]) -> pd.
     return table[list(ACCOUNT_COLUMNS)]
 
 
-def _check_values(rows: pd.DataFrame, account: str, value: str) -> None:
+def check_account_values(rows: pd.DataFrame, account: str, value: str) -> None:
+    """Refuse an account whose contacts have several values."""
     each = rows.groupby(account)[value].nunique()
     if (each > 1).any():
         raise ValueError(
             f"`value` must be the account's, the same for all its contacts; got several in "
             f"'{value}' for {got(list(each.index[each > 1]))}. Add up what its contacts are worth."
         )
-    below = rows.loc[rows[value] < 0, value]
-    if len(below):
-        raise ValueError(f"`value` must be 0 or more; got {got(list(below))} in '{value}'.")
 
 
 def _account_weights(

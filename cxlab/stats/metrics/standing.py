@@ -162,8 +162,6 @@ class Scorecard(Result):
     def findings(self, *, margins: Mapping[str, float] | None = None) -> Findings:
         """What the scorecard says; ``margins``: other smallest differences that matter, by metric.
 
-        Examples
-        --------
         >>> from cxlab.survey.study import load_study
         >>> study = load_study("demo")
         >>> card = study_scorecard(study.read(period="2025-Q4"), study, period="2025-Q4")

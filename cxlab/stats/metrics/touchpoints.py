@@ -17,8 +17,7 @@ from cxlab.core.metric import Metric
 from cxlab.core.periods import A_YEAR_BEFORE, LAST, comparisons
 from cxlab.stats.inference import (
     ALPHA,
-    adjust_family,
-    deciding_interval,
+    decide_family,
     joint_places,
     smallest_shown,
     within_margin,
@@ -84,13 +83,11 @@ def decided(
     """p-values adjusted in their family, with the intervals that decide; others have none."""
     inside = pd.Series(True, table.index) if family is None else is_of(table, family)
     p = table["p_value"].where(inside).astype(float)
-    adjusted = adjust_family(p, method=method)
-    se, df = table["se"].astype(float), table["df"].astype(float)
-    low, high = deciding_interval(table["estimate"].astype(float), se, df, p, adjusted)
-    tests = max(int(p.notna().sum()), 1)
+    adjusted, low, high = decide_family(table.assign(p_value=p), method=method)
+    tests, known = max(int(p.notna().sum()), 1), table[["se", "df"]].astype(float)
     shown = [
-        smallest_shown(one, degrees, tests=tests) if there and degrees >= 1 else np.nan
-        for one, degrees, there in zip(se, df, p.notna(), strict=True)
+        smallest_shown(se, df, tests=tests) if there and df >= 1 else np.nan
+        for se, df, there in zip(known["se"], known["df"], p.notna(), strict=True)
     ]
     return table.assign(
         p_adjusted=adjusted, decided_low=low, decided_high=high, smallest_shown=shown, tests=tests

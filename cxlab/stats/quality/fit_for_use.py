@@ -296,8 +296,6 @@ class FitForUse(Result):
     def findings(self) -> Findings:
         """Whether anything in the file speaks against using the answers, and what to know.
 
-        Examples
-        --------
         >>> from cxlab.survey.study import load_study
         >>> study = load_study("demo")
         >>> fit = fit_for_use(study.read(period="2025-Q4"), study, period="2025-Q4")

@@ -287,8 +287,6 @@ def reliability(x: Array, variance: Array, weights: Array) -> tuple[Array, Array
     λ = 1 − Σ w(1 − w/W)v / Σ w(x − x̄)², 0 at least. With equal weights: 1 − mean of v / variance
     of x. Fuller (1987), Measurement Error Models, section 3.1.
 
-    Examples
-    --------
     >>> float(reliability(np.array([1.0, 2, 3]), np.full(3, 0.25), np.ones(3))[0])
     0.75
     """

@@ -139,8 +139,6 @@ def funnel(share: Array, n: Array, *, level: float = 0.998) -> pd.DataFrame:
     again, as they would hide one another. Spiegelhalter (2005), Quality and Safety in Health Care
     14, 347–351; Anscombe (1948), Biometrika 35, 246–254.
 
-    Examples
-    --------
     >>> found = funnel(np.array([0.4, 0.4, 0.4, 0.4, 0.9]), np.full(5, 100.0))
     >>> found["z"].round(1).tolist()
     [-0.5, -0.5, -0.5, -0.5, 2.4]

@@ -108,8 +108,6 @@ def meta_regression(y: Array, variance: Array, x: Array, kept: Array | None = No
     (y'PPy − tr P) / tr PP; below 0 it stays at 0. Viechtbauer (2005), Journal of Educational and
     Behavioral Statistics 30, 261–293; Knapp & Hartung (2003), Statistics in Medicine 22, 2693–2710.
 
-    Examples
-    --------
     Equal sampling variances: τ² is the variance of the means, 1, less a half.
 
     >>> fit = meta_regression(np.array([1.0, 2, 3]), np.full(3, 0.5), np.ones((3, 1)))

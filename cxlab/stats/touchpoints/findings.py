@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.findings import Cells, Finding, Findings
-from cxlab.core.phrases import decimals_for, listed, number, with_interval
+from cxlab.core.phrases import decimals_for, listed, number, small, with_interval
 from cxlab.stats.inference import ALPHA, deciding_interval, within_margin
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ def touchpoint_findings(
     rows = [
         _answer(result, leads[0], places.iloc[0], labels, group),
         *[_standing(result, lead, labels) for lead in told],
-        *_changes(leads, labels),
-        *_pairs_told_apart(places.iloc[0], labels),
-        *_masked(masked, labels.get(leads[0].outcome, leads[0].outcome)),
+        _changes(leads, labels),
+        _pairs_told_apart(places.iloc[0], labels),
+        _masked(masked, labels.get(leads[0].outcome, leads[0].outcome)),
         _halo(result),
-        *_ceiling(result, labels),
+        _ceiling(result, labels),
     ]
-    return Findings(tuple(rows))
+    return Findings(tuple(row for row in rows if row))
 
 
 def places_table(
@@ -166,14 +166,14 @@ def _answer(
     group: str,
 ) -> Finding:
     first = listed([labels.get(name, name) for name in lead.first], last="or")
-    outcome, n = _small(labels.get(lead.outcome, lead.outcome)), int(places["n_most"])
+    outcome, n = small(labels.get(lead.outcome, lead.outcome)), int(places["n_most"])
     text = ANSWERS[lead.rule].format(first=first, outcome=outcome, margin=places["margin"])
     if lead.rule in ("one", "few") and lead.unranked:
         text += "; the rest can’t be ranked"
     answers = f"{n:,} answers" if n and (group or n < FEW_ANSWERS) else ""
     about = ", ".join(filter(None, [group, answers]))
     if about:
-        text = f"{about}: {text if lead.rule in ('one', 'few') else _small(text)}"
+        text = f"{about}: {text if lead.rule in ('one', 'few') else small(text)}"
     return Finding(
         kind="answer", certainty=lead.certainty, text=text, detail=_without_place(result, lead),
         subject=first or outcome, n=n, rule=lead.rule, margin=places["margin"],
@@ -207,7 +207,7 @@ def _standing(result: TouchpointCorrelations, lead: Lead, labels: Mapping[str, s
     several = lead.rule in ("alike", "none", "no association")
     chosen = lead.placed if not several else lead.placed.iloc[:1]
     chosen = chosen[chosen["touchpoint"].isin(lead.first) | several]
-    size, outcome = len(lead.placed), _small(labels.get(lead.outcome, lead.outcome))
+    size, outcome = len(lead.placed), small(labels.get(lead.outcome, lead.outcome))
     rows = [row for _, row in chosen.iterrows()]
     parts = [f"{labels.get(row['touchpoint'], row['touchpoint'])}, {_place(row)}" for row in rows]
     text = {
@@ -244,13 +244,13 @@ def _place(row: pd.Series) -> str:
     return f"{place}, r = {number(row['estimate'], decimals)}"
 
 
-def _changes(leads: list[Lead], labels: Mapping[str, str]) -> list[Finding]:
+def _changes(leads: list[Lead], labels: Mapping[str, str]) -> Finding | None:
     """Touchpoints whose places for the first outcome and the second do not overlap.
 
     Places of 12 are not compared with places of 8: both outcomes must place the same.
     """
     if len(leads) < 2 or len({frozenset(lead.placed["touchpoint"]) for lead in leads[:2]}) > 1:
-        return []
+        return None
     here, there = (
         lead.placed.set_index("touchpoint")[["rank", "rank_low", "rank_high"]] for lead in leads[:2]
     )
@@ -260,12 +260,12 @@ def _changes(leads: list[Lead], labels: Mapping[str, str]) -> list[Finding]:
     )
     moved = both[apart]
     if moved.empty:
-        return []
+        return None
     name = str((moved["rank"] - moved["rank_there"]).abs().idxmax())
     names = [labels.get(one, one) for one in moved.index]
     several = "Several touchpoints" if len(names) > MOST_FIRST else listed(names)
     outcomes = [lead.outcome for lead in leads[:2]]
-    words = [_small(labels.get(outcome, outcome)) for outcome in outcomes]
+    words = [small(labels.get(outcome, outcome)) for outcome in outcomes]
     row, size = moved.loc[name], len(leads[0].placed)
     before, after = (
         f"{row[f'rank{end}']:.0f} ({row[f'rank_low{end}']:.0f} to {row[f'rank_high{end}']:.0f})"
@@ -273,7 +273,7 @@ def _changes(leads: list[Lead], labels: Mapping[str, str]) -> list[Finding]:
     )
     verb = "changes" if len(names) == 1 else "change"
     subject = "" if len(names) == 1 else f"{labels.get(name, name)} "
-    finding = Finding(
+    return Finding(
         text=f"{several} {verb} place: {subject}{before} with {words[0]}, {after} with {words[1]}",
         certainty="clear", subject=labels.get(name, name), rule="changes place",
         detail="intervals of places that do not overlap",
@@ -284,32 +284,32 @@ def _changes(leads: list[Lead], labels: Mapping[str, str]) -> list[Finding]:
             for outcome in outcomes
         ),
     )  # fmt: skip
-    return [finding]
 
 
-def _pairs_told_apart(places: pd.Series, labels: Mapping[str, str]) -> list[Finding]:
+def _pairs_told_apart(places: pd.Series, labels: Mapping[str, str]) -> Finding | None:
     if not places["pairs"]:
-        return []
-    outcome = _small(labels.get(places["outcome"], places["outcome"]))
-    told, small = int(places["told_apart"]), int(places["told_within_margin"])
+        return None
+    outcome = small(labels.get(places["outcome"], places["outcome"]))
+    told, near = int(places["told_apart"]), int(places["told_within_margin"])
     text = f"No two touchpoints are told apart in how they go with {outcome}"
     if told:
         text = f"{told} of {places['pairs']} pairs of touchpoints are told apart for {outcome}"
-    if small:
-        text += f"; in {small} of them the difference is under {places['margin']:g}, too small to matter"
-    finding = Finding(
+    if near:
+        text += (
+            f"; in {near} of them the difference is under {places['margin']:g}, too small to matter"
+        )
+    return Finding(
         text=text, certainty="clear" if told else "not settled", subject=outcome, rule="pairs",
         detail="false discoveries held at 5 % (Benjamini–Yekutieli)", margin=places["margin"],
         family=f"pairs of touchpoints for {outcome}", family_size=int(places["pairs"]),
         cells=(Cells(PLACES, {"outcome": places["outcome"]}, ("told_apart", "told_within_margin")),),
     )  # fmt: skip
-    return [finding]
 
 
-def _masked(masked: pd.DataFrame | None, outcome: str) -> list[Finding]:
+def _masked(masked: pd.DataFrame | None, outcome: str) -> Finding | None:
     """The share with a bad touchpoint behind a good overall score, and of how many rated."""
     if masked is None:
-        return []
+        return None
     row = masked.set_index("touchpoint").loc[ANY]
     share, low, high = (
         float(row[name]) for name in ("among_good", "among_good_low", "among_good_high")
@@ -317,11 +317,11 @@ def _masked(masked: pd.DataFrame | None, outcome: str) -> list[Finding]:
     if not np.isfinite([share, low, high]).all():
         why = row["note"] or "too few answers, or all alike"
         text = "What share had a bad touchpoint behind a good overall score is not shown"
-        return [Finding(text=text, detail=str(why), rule="masking hidden")]
+        return Finding(text=text, detail=str(why), rule="masking hidden")
     # every share of those with a good score is of as many touchpoints as they rated
-    finding = Finding(
+    return Finding(
         text=(
-            f"Of those with {row['high']:g} or more for {_small(outcome)}, who rated "
+            f"Of those with {row['high']:g} or more for {small(outcome)}, who rated "
             f"{number(row['rated'], 1)} touchpoints on average, {with_interval(share, low, high, '%')} "
             f"rated at least one {row['low']:g} or less"
         ),
@@ -334,7 +334,6 @@ def _masked(masked: pd.DataFrame | None, outcome: str) -> list[Finding]:
             ),
         ),
     )  # fmt: skip
-    return [finding]
 
 
 def _halo(result: TouchpointCorrelations) -> Finding:
@@ -348,16 +347,11 @@ def _halo(result: TouchpointCorrelations) -> Finding:
     return Finding(kind="caution", text=text + alarm, rule="halo", cells=cells)
 
 
-def _ceiling(result: TouchpointCorrelations, labels: Mapping[str, str]) -> list[Finding]:
+def _ceiling(result: TouchpointCorrelations, labels: Mapping[str, str]) -> Finding | None:
     table = result.table[result.table["outcome"] == result.outcomes[0]]
     flagged = [labels.get(name, name) for name in table.loc[table["ceiling_flag"], "touchpoint"]]
     if not flagged:
-        return []
+        return None
     names = listed(flagged) if len(flagged) <= MOST_FIRST else "several touchpoints"
     text = f"Many best scores may hide part of the correlation of {names}"
-    return [Finding(kind="caution", text=text, rule="ceiling", detail=listed(flagged, most=12))]
-
-
-def _small(text: str) -> str:
-    """With a small first letter, unless the word begins with several capitals."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+    return Finding(kind="caution", text=text, rule="ceiling", detail=listed(flagged, most=12))

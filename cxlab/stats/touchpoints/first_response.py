@@ -15,7 +15,6 @@ from cxlab.core.disclosure.gate import suppress_small_groups
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import collect_rows, open_frame
-from cxlab.core.labels import label
 from cxlab.core.messages import got
 from cxlab.stats.inference import check_level, normal_quantile
 from cxlab.stats.resampling import bootstrap_multipliers, percentile_interval, sampling_design
@@ -43,7 +42,6 @@ def first_response(
     *,
     target: float,
     replied: str | None = None,
-    by: str | None = None,
     design: DesignLike = None,
     level: float = 0.95,
     replicates: int = 500,
@@ -64,8 +62,6 @@ def first_response(
     replied : str, optional
         Column that is true or 1 where the reply came, false or 0 where it had not yet;
         without, every time is that of a reply.
-    by : str, optional
-        Column whose values make groups; a row with a null there is in none.
     design : Design or mapping, optional
         The survey design. With weights or clusters, intervals come from a bootstrap of whole
         clusters (of rows, where there is no cluster).
@@ -73,14 +69,13 @@ def first_response(
     replicates, seed : int
         Of that bootstrap.
     min_group_size : int
-        Groups of fewer contacts are hidden, and those that would give them back.
+        With fewer contacts everything is hidden.
 
     Returns
     -------
     DataFrame
-        One row per group × measure: ``group`` (with ``by``), ``measure`` ("median time",
-        "90th percentile of time", "replied within target"), ``n, estimate, se, ci_low,
-        ci_high`` (times in the unit of ``time``; the rate in per cent, 0 to 100),
+        One row per measure: ``measure`` ("median time", "90th percentile of time", "replied
+        within target"), ``n, estimate, se, ci_low, ci_high`` (times in the unit of ``time``; the rate in per cent, 0 to 100),
         ``n_replied``, ``n_open`` (no reply yet), ``n_missing``, ``target``, ``note``.
 
     Raises
@@ -118,32 +113,19 @@ def first_response(
     if not target > 0:
         raise ValueError(f"`target` must be over 0; got {target}. Give it in the unit of `time`.")
     design = as_design(design)
-    rows = _opened_rows(data, {"time": time, "replied": replied, "by": by}, design)
-    known = rows["time"].notna() & rows["replied"].notna() & (rows["weight"] > 0)
-    parts = []
-    for group, part in [("all", rows)] if by is None else rows.groupby("group", observed=True):
-        valid = part[known.loc[part.index]]
-        if not valid["replied"].any():
-            found, note = [(np.nan, np.nan, np.nan, np.nan)] * len(MEASURES), ""
-        elif design.weights is None and design.cluster is None:
-            found, note = _simple(valid, target, level), ""
-        else:
-            unit = "clusters" if design.cluster else "rows"
-            found, note = _resampled(valid, target, level, replicates, seed, unit)
-        table = _table(valid, target, found, note)
-        table.insert(len(table.columns) - 2, "n_missing", len(part) - len(valid))
-        table.insert(0, "group", label(group))
-        parts.append(table)
-    outside = 0 if by is None else int(known[rows["group"].isna()].sum())
-    table = _without_few(pd.concat(parts, ignore_index=True), outside, min_group_size)
-    return table.drop(columns="group") if by is None else table
-
-
-def _without_few(table: pd.DataFrame, outside: int, least: int) -> pd.DataFrame:
-    hidden = suppress_small_groups(
-        table.assign(outside=outside), within=["measure"], ungrouped="outside", min_group_size=least
-    )
-    return hidden.assign(measure=table["measure"]).drop(columns="suppressed")
+    rows = _opened_rows(data, time, replied, design)
+    valid = rows[rows["time"].notna() & rows["replied"].notna() & (rows["weight"] > 0)]
+    if not valid["replied"].any():
+        found, note = [(np.nan, np.nan, np.nan, np.nan)] * len(MEASURES), ""
+    elif design.weights is None and design.cluster is None:
+        found, note = _simple(valid, target, level), ""
+    else:
+        unit = "clusters" if design.cluster else "rows"
+        found, note = _resampled(valid, target, level, replicates, seed, unit)
+    table = _table(valid, target, found, note)
+    table.insert(len(table.columns) - 2, "n_missing", len(rows) - len(valid))
+    shown = suppress_small_groups(table, within=["measure"], min_group_size=min_group_size)
+    return shown.assign(measure=table["measure"]).drop(columns="suppressed")
 
 
 def first_response_table(
@@ -202,16 +184,14 @@ def first_response_table(
     )  # fmt: skip
 
 
-def _opened_rows(data: Any, names: dict[str, str | None], design: Design) -> pd.DataFrame:
-    """The contacts as ``time, replied, weight``, ``group`` and ``cluster`` if given."""
-    named = {"time": names["time"], "replied": names["replied"], "group": names["by"]}
-    named |= {"weight": design.weights, "cluster": design.cluster}
-    texts = {key: names[key] for key in ("replied", "by") if names[key]}
-    opened = open_frame(data, numbers={"time": names["time"]}, design=design, **texts)
+def _opened_rows(data: Any, time: str, replied: str | None, design: Design) -> pd.DataFrame:
+    """The contacts as ``time, replied, weight`` and ``cluster`` if given."""
+    named = {"time": time, "replied": replied, "weight": design.weights, "cluster": design.cluster}
+    opened = open_frame(data, numbers={"time": time}, design=design, replied=replied)
     chosen = {key: nw.col(name) for key, name in named.items() if name}
     rows = collect_rows(opened.lazy.select(**chosen), data)
-    if names["replied"]:
-        rows["replied"] = _true_or_false(rows["replied"], names["replied"])
+    if replied:
+        rows["replied"] = _true_or_false(rows["replied"], replied)
     else:
         rows["replied"] = rows["time"].notna().astype(float)
     rows = rows if "weight" in rows else rows.assign(weight=1.0)

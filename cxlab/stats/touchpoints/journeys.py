@@ -19,9 +19,9 @@ from cxlab.core.frames import Opened, as_list, collect_rows, open_frame
 from cxlab.core.metric import Metric
 from cxlab.stats.association.counts import MOST_ROW_CELLS, joint_counts
 from cxlab.stats.association.estimates import pair_estimates
-from cxlab.stats.association.units import covariance_of_totals, units_of_rows
 from cxlab.stats.inference import LEVEL, check_level, t_quantile
 from cxlab.stats.metrics.estimates import estimate_each
+from cxlab.stats.variance import covariance_of_totals, units_of_rows
 
 Array = NDArray[np.float64]
 

@@ -18,8 +18,8 @@ from cxlab.stats.association.estimates import (
     correlation_interval,
     correlation_p_value,
 )
-from cxlab.stats.association.units import covariance_of_totals, row_leverage, units_of_rows
 from cxlab.stats.touchpoints.operational import touchpoint_words
+from cxlab.stats.variance import covariance_of_totals, row_leverage, units_of_rows
 from cxlab.survey.definition import Table
 from cxlab.survey.study import Study
 

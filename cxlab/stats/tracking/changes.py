@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr
 
 from cxlab.core.design import DesignLike, as_design
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
@@ -19,9 +18,10 @@ from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
 from cxlab.core.periods import comparisons, in_order, periods_of
 from cxlab.core.result import Result
-from cxlab.stats.inference import check_level, t_quantile
+from cxlab.stats.inference import check_level
 from cxlab.stats.metrics.differences import compare_periods
 from cxlab.stats.metrics.estimates import estimate_metrics
+from cxlab.stats.metrics.two_groups import tested_difference
 from cxlab.stats.metrics.values import check_metrics
 from cxlab.stats.tracking.charts import ControlChart
 from cxlab.stats.tracking.families import HEADLINE, OTHERS, decide, trends, with_comparison
@@ -116,9 +116,6 @@ class Changes(Result):
         """
         known = self.earlier if earlier is None else earlier
         return tracking_findings(self, chart=chart, parts=parts, earlier=known, group=group)
-
-    def _head(self) -> tuple[str, ...]:
-        return (self.findings().answer.text,)
 
 
 def period_changes(
@@ -439,9 +436,6 @@ def _independent(
         widened = side["se"] ** 2 * max(1.0, side["n"] / (side["deff"] * side["n_eff"]))
         variances.append(widened)
         terms.append(widened**2 / (side["n_eff"] - 1))
-    df, se = sum(variances) ** 2 / sum(terms), float(np.sqrt(sum(variances)))
-    reach = float(t_quantile(level, df)) * se
-    return {
-        "se": se, "ci_low": estimate - reach, "ci_high": estimate + reach,
-        "p_value": float(2 * stdtr(df, -abs(estimate / se))), "df": df,
-    }  # fmt: skip
+    df = sum(variances) ** 2 / sum(terms)
+    found = tested_difference(estimate, sum(variances), df, level, "")
+    return {name: found[name] for name in ("se", "ci_low", "ci_high", "p_value", "df")}

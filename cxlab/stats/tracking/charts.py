@@ -388,8 +388,6 @@ class Limits(NamedTuple):
 def individuals_limits(values: Array, baseline: NDArray[np.bool_]) -> Limits:
     """XmR: mean of the baseline ± 3 times its mean moving range / 1.128.
 
-    Examples
-    --------
     >>> limits = individuals_limits(np.array([10.0, 12.0, 11.0]), np.array([True] * 3))
     >>> round(limits.centre, 2), round(float(limits.sigma[0]), 3)
     (11.0, 1.33)
@@ -405,8 +403,6 @@ def laney_limits(
 
     ``z = (value − centre)/SE``, ``σ_z = mean |Δz| / 1.128`` over the baseline.
 
-    Examples
-    --------
     >>> limits = laney_limits(np.array([10.0, 12.0, 11.0]), np.array([1.0, 1.0, 2.0]), 11.0,
     ...                       np.array([True] * 3))
     >>> round(limits.sigma_z, 3), limits.sigma.round(2).tolist()
@@ -426,8 +422,6 @@ def runs(values: Array, centre: float, *, length: int = RUN) -> NDArray[np.bool_
 
     A value on the centre ends a run.
 
-    Examples
-    --------
     >>> runs(np.array([1.0, 2.0, 1.0, -1.0]), 0.0, length=2).tolist()
     [False, True, True, False]
     """

@@ -18,7 +18,7 @@ from cxlab.core.labels import row_labels
 from cxlab.core.metric import Metric
 from cxlab.core.totals import in_declared_order
 from cxlab.stats.metrics.values import check_scores, metric_value
-from cxlab.stats.resampling import SamplingDesign, sampling_design
+from cxlab.stats.resampling import SamplingDesign, draw_counts, sampling_design
 
 Array = NDArray[np.float64]
 
@@ -59,8 +59,6 @@ def decompose(
     (..., first, second) with ``second`` 1 for one segment; the rates their scores, NaN where
     absent. ``crossed``: split the mix between the segments. Not finite where a period has no weight.
 
-    Notes
-    -----
     Kitagawa, per cell with shares w and scores r: mix ``(w₂ − w₁)((r₁ + r₂)/2 − R)`` and
     performance ``(r₂ − r₁)(w₁ + w₂)/2``. R is the mean of the two overall scores; it
     changes no sum, but without it growth of any group with a positive score would read
@@ -70,14 +68,9 @@ def decompose(
     N_i./N)`` and ``b = √(N_ij/N_i. · N_.j/N)``; the mix of the first segment is
     ``Σ r̄ b̄ (a₂ − a₁)``, of the second ``Σ r̄ ā (b₂ − b₁)``, with means over the periods.
     Performance is Kitagawa's.
-
-    References
-    ----------
     Kitagawa (1955), JASA 50, 1168–1194. Das Gupta (1993), Standardization and
     Decomposition of Rates, US Bureau of the Census P23-186, chapter 5.
 
-    Examples
-    --------
     >>> parts = decompose(np.array([[3.0], [1.0]]), np.array([[1.0], [1.0]]),
     ...                   np.array([[10.0], [30.0]]), np.array([[10.0], [40.0]]))
     >>> float(parts.change), float(parts.mix.sum()), float(parts.performance.sum())
@@ -316,15 +309,10 @@ def _design(units: pd.DataFrame, copies: NDArray, design: Design) -> SamplingDes
 def bootstrap_blocks(sums: CellSums, replicates: int, seed: int) -> list[tuple[Array, Array]]:
     """Weights and scores of the cells in each replicate, a block of replicates at a time.
 
-    Notes
-    -----
     Rao and Wu: n_h − 1 of the n_h units of a stratum are drawn with replacement and
     multiplied by n_h/(n_h − 1); one stratum where there are none. Alike rows are drawn as a
     class, which is the same and needs no row. Units that were sampled but are not in the
     two periods are drawn too, and add nothing.
-
-    References
-    ----------
     Rao & Wu (1988), JASA 83, 231–241.
     """
     generator = np.random.default_rng(seed)
@@ -357,7 +345,4 @@ def _counts(generator: np.random.Generator, copies: NDArray, size: int, many: in
         chances = np.append(copies, size - copies.sum()) / size
         return generator.multinomial(size - 1, chances, size=many)[:, :-1]
     # single units: picking and counting is ten times as fast
-    picks = generator.integers(0, size, size=(many, size - 1))
-    picks += size * np.arange(many)[:, None]
-    counts = np.bincount(picks.ravel(), minlength=many * size).reshape(many, size)
-    return counts[:, : len(copies)]
+    return draw_counts(generator, size, size - 1, many)[: len(copies)].T

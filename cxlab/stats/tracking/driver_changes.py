@@ -10,7 +10,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from cxlab.core import frames
 from cxlab.core.display import with_display
@@ -22,6 +22,7 @@ from cxlab.core.result import Result
 from cxlab.core.threads import one_blas_thread
 from cxlab.stats.inference import adjust_p_values, check_level, smallest_shown
 from cxlab.stats.metrics.two_groups import few_clusters
+from cxlab.stats.resampling import expanded_level, percentile_interval
 from cxlab.stats.tracking.families import with_comparison
 
 Array = NDArray[np.float64]
@@ -292,16 +293,9 @@ def _tested(
     low, high = estimate - reach * se, estimate + reach * se
     if len(moved):
         drawn = estimate + np.sqrt(variance / independent) * moved
-        low, high = _limits(drawn, df, level)
+        low, high = (float(end) for end in percentile_interval(drawn, expanded_level(level, df)))
         p_value = max(p_value, _percentile_p_value(drawn, df))
     return PER_CENT * estimate, PER_CENT * se, PER_CENT * low, PER_CENT * high, p_value
-
-
-def _limits(drawn: Array, df: float, level: float) -> tuple[float, float]:
-    """Percentiles, a little further out for few degrees of freedom."""
-    tail = ndtr(-stdtrit(df, (1 + level) / 2) * np.sqrt((df + 1) / df))
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def _percentile_p_value(drawn: Array, df: float) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 from cxlab.core.findings import Cells, figures
 from cxlab.core.metric import Metric
@@ -18,12 +18,13 @@ from cxlab.core.periods import A_YEAR_BEFORE, LAST, TREND, places_of
 from cxlab.core.phrases import decimals_for, interval, joined, number, signed
 from cxlab.stats.inference import (
     ALPHA,
+    LEVEL,
     adjust_family,
     deciding_interval,
     smallest_shown,
-    t_quantile,
     within_margin,
 )
+from cxlab.stats.metrics.two_groups import tested_difference
 
 if TYPE_CHECKING:
     from cxlab.stats.tracking.changes import Changes
@@ -121,8 +122,6 @@ def trends(runs: pd.DataFrame, period: str) -> list[pd.DataFrame]:
     ``runs`` are of `period_scores`, with a ``label``. A run of fewer than `FEWEST_FOR_TREND`
     periods, or one that is hidden in the last, has none.
 
-    Notes
-    -----
     Weighted least squares, weights 1/se². Where the periods vary about the line by more than
     sampling makes them (χ² above its degrees of freedom), the standard error grows by
     √(χ²/(k − 2)), and t has k − 2 degrees of freedom. Periods are taken as independent samples:
@@ -135,12 +134,11 @@ def trends(runs: pd.DataFrame, period: str) -> list[pd.DataFrame]:
             continue
         first, last = known.iloc[0], known.iloc[-1]
         estimate, se, df = _line(places_of(known["period"].tolist()), known)
-        reach = float(t_quantile(0.95, df)) * se
+        tested = tested_difference(estimate, se**2, df, LEVEL, "")
         row = {
             "label": label, "metric": metric, "unit": last["unit"], "period": period,
             "before": first["period"], "against": TREND, "n": last["n"], "n_before": first["n"],
-            "estimate": estimate, "se": se, "ci_low": estimate - reach, "ci_high": estimate + reach,
-            "p_value": float(2 * stdtr(df, -abs(estimate / se))), "df": df,
+            **{name: tested[name] for name in ("estimate", "se", "ci_low", "ci_high", "p_value", "df")},
             "method": f"straight line through {len(known)} periods", "note": "",
         }  # fmt: skip
         rows.append(pd.DataFrame([row]))

@@ -13,7 +13,7 @@ from cxlab.core.design import DesignLike
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list
-from cxlab.core.messages import unknown
+from cxlab.core.messages import check_whole, unknown
 from cxlab.core.metric import Metric, metric_list
 from cxlab.core.past import PastReports
 from cxlab.core.periods import of_periods, periods_of, with_text_periods
@@ -164,7 +164,7 @@ def mix_and_performance(
     2       change     -40.0
     """
     check_level(level)
-    _check_replicates(replicates)
+    check_whole("replicates", replicates, 2)
     chosen = _one_metric(metric)
     if why := _lacking(data, by, periods):
         return _left_out(why, periods, level, replicates)
@@ -288,12 +288,6 @@ def _two_periods(periods: tuple[str, str], there: list[str]) -> tuple[str, str]:
         if str(name) not in there:
             raise ValueError(unknown("periods", name, there))
     return str(periods[0]), str(periods[1])
-
-
-def _check_replicates(replicates: int) -> None:
-    whole = isinstance(replicates, int | np.integer) and not isinstance(replicates, bool)
-    if not whole or replicates < 2:
-        raise ValueError(f"`replicates` must be a whole number of 2 or more; got {replicates}.")
 
 
 def _notes(sums: CellSums, periods: tuple[str, str]) -> tuple[str, ...]:
