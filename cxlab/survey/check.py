@@ -242,7 +242,8 @@ def _definition(metric: Metric, scale: Scale, name: str) -> str:
     ends = f"from {_score(scale, scale.low)} to {_score(scale, scale.high)}"
     if metric.kind == "mean":
         return f"Mean of the answers on a scale {ends}."
-    parts = " less the share of ".join(METRICS[name][:: 2 if name == "nps" else 1])
+    bins = METRICS[name]
+    parts = " less the share of ".join((bins[0], bins[-1]) if metric.kind == "net" else bins)
     unit = "points from −100 to 100" if metric.kind == "net" else "per cent"
     return f"Share of {parts} among valid answers, in {unit}; the scale goes {ends}."
 
