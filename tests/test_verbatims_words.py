@@ -111,6 +111,28 @@ def test_contacts_of_accounts_are_quoted_only_if_asked(demo, tmp_path):
     assert len(study_verbatims(firms, period="2025-Q4", quotes=True).quotes)
 
 
+def test_the_words_of_one_customer_who_answers_often_are_not_quoted(tmp_path):
+    shutil.copytree(data_folder() / "demo", tmp_path / "often")
+    path = tmp_path / "often" / "comments.csv"
+    comments = pd.read_csv(path, dtype=str)
+    said = comments.columns[-1]
+    study = load_study(tmp_path / "often" / "study.toml")
+    answers = study.read(engine="pandas")
+    row, customer = study.main.only("id").name, study.main.customer.name
+    answers = answers[answers[row].isin(comments[comments.columns[0]])]
+    several = answers.groupby(customer).size().nlargest(4).index
+    theirs = answers.loc[answers[customer].isin(several), row]
+    assert len(theirs) >= 8
+    chosen = comments[comments.columns[0]].isin(theirs)
+    comments[said] = comments[said].where(chosen, "all was fine today")
+    comments.loc[chosen, said] = "the queue was humongous today"
+    comments.to_csv(path, index=False)
+    shown = study_verbatims(load_study(tmp_path / "often" / "study.toml"), quotes=True).quotes[
+        "quote"
+    ]
+    assert not shown.str.contains("humongous").any()
+
+
 def test_all_periods_together_and_a_part_have_their_answer():
     study = load_study("demo")
     whole = study_verbatims(study, quotes=False)

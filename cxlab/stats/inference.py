@@ -271,16 +271,12 @@ def decide_family(
 def with_decisions(
     table: pd.DataFrame, families: Sequence[Any], *, method: str, interval: str = "deciding"
 ) -> pd.DataFrame:
-    """`adjust_family` and `deciding_interval` of each family of rows, as columns beside the tests."""
+    """`decide_family` of each family of rows, as columns beside the tests."""
     names = ["p_adjusted", f"{interval}_low", f"{interval}_high"]
     found = table.assign(**dict.fromkeys(names, np.nan))
     for places in table.groupby(list(families), sort=False).indices.values():
         part = table.iloc[places]
-        adjusted = adjust_family(part["p_value"], method=method)
-        low, high = deciding_interval(
-            part["estimate"], part["se"], part["df"], part["p_value"], adjusted
-        )
-        found.loc[part.index, names] = np.column_stack([adjusted, low, high])
+        found.loc[part.index, names] = np.column_stack(decide_family(part, method=method))
     return found
 
 

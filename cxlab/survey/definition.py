@@ -197,6 +197,12 @@ class Table:
         return self.only("account") or self.only("cluster")
 
     @property
+    def customer(self) -> Column | None:
+        """Column of who answered, the same in every period: customers, or such a cluster."""
+        cluster = self.only("cluster")
+        return self.only("customer") or (cluster if cluster and cluster.spans_periods else None)
+
+    @property
     def design_notes(self) -> str:
         """Sentences about periods that lack the weight or the cluster; often empty."""
         told = {"weight": "every answer has the weight 1", "cluster": "every answer is its own"}

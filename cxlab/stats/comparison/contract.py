@@ -322,8 +322,6 @@ def _segments(relationship: Table, traits: Sequence[str]) -> list[str]:
 def _contract_names(table: Table, frame: Any) -> dict[str, str]:
     """Columns whose role says what they are, to their names in the contract."""
     dates = table.with_role("date")
-    cluster = table.only("cluster")
-    customers = [*table.with_role("customer"), *([cluster] if cluster else [])]
     advocacy = [
         column
         for column in table.with_role("outcome")
@@ -331,7 +329,7 @@ def _contract_names(table: Table, frame: Any) -> dict[str, str]:
     ]
     by_role = {
         "response_id": [c for c in [table.only("id")] if c],
-        CUSTOMER: [c for c in customers if c.role == "customer" or c.spans_periods],
+        CUSTOMER: [c for c in [table.customer] if c],
         "period": [c for c in [table.only("period")] if c],
         SCORE: advocacy,
         "responded_at": dates if len(dates) == 1 else [],

@@ -20,7 +20,6 @@ from cxlab.stats.association.estimates import (
 )
 from cxlab.stats.touchpoints.operational import touchpoint_words
 from cxlab.stats.variance import covariance_of_totals, row_leverage, units_of_rows
-from cxlab.survey.definition import Table
 from cxlab.survey.study import Study
 
 PARTS = ("within customers", "between customers")
@@ -73,9 +72,9 @@ def repeated_table(study: Study, *, level: float = 0.95) -> pd.DataFrame:
     tables = []
     for name, table in study.definition.tables.items():
         outcomes = [column.name for column in table.with_role("outcome")][:2]
-        customer = customer_column(table)
-        if customer is None or len(outcomes) < 2:
+        if table.customer is None or len(outcomes) < 2:
             continue
+        customer = table.customer.name
         answers = nw.from_native(study.read(name)).filter(~nw.col(customer).is_null())
         counted = answers.lazy().group_by(customer).agg(nw.len().alias("n"))
         if not len(collect(counted.filter(nw.col("n") > 1).head(1))):
@@ -119,15 +118,6 @@ def repeated_ratings(
 def _sign(fits: pd.DataFrame) -> str:
     clear = ((fits["ci_low"] > 0) | (fits["ci_high"] < 0)).all()
     return "the sign changes" if clear and fits["estimate"].prod() < 0 else ""
-
-
-def customer_column(table: Table) -> str | None:
-    """Column that says who answered, the same in every period; None if there is none."""
-    declared = table.only("customer")
-    cluster = table.only("cluster")
-    if declared:
-        return declared.name
-    return cluster.name if cluster and cluster.spans_periods else None
 
 
 def _opened_rows(

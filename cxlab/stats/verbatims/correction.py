@@ -413,7 +413,9 @@ def gap(theme: int) -> Quantity:
     def between(moments: Array) -> Array:
         one, score, both = moments[:, 0, 0], moments[:, 0, -1], moments[:, 1 + theme, -1]
         there = moments[:, 0, 1 + theme]
-        return both / there - (score - both) / (one - there)
+        # a theme of no comment, or of all, has no gap
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return both / there - (score - both) / (one - there)
 
     return between
 

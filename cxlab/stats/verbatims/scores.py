@@ -396,7 +396,8 @@ def _row(
         return row, 100 * found.influence
     tested = tested_difference(found.estimate, variance, df, level, "t")
     row |= {key: tested[key] for key in ("ci_low", "ci_high", "p_value")}
-    if name == GAP and not sheet.by_people:
+    # a machine that found the theme nowhere has no gap to test
+    if name == GAP and not sheet.by_people and np.isfinite(found.machine):
         plain = made.machine_alone(quantity)
         own = clustered_variance(plain.influence, plain.information, sheet.sample)
         row["machine_p"] = tested_difference(plain.estimate, *own, level, "t")["p_value"]

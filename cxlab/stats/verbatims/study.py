@@ -156,13 +156,17 @@ def study_verbatims(
     comment = study.main.only("comment")
     text = comment.name if comment and themes.by == "words" else None
     quoted = study.main.only("account") is None if quotes is None else quotes
+    # a word of one customer who answers often is not a word that several use
+    customer = study.main.only("account") or study.main.customer
     return Verbatims(
         answers=answers, themes=themes, hand=hand, scores=scores, period=period, text=text,
         row=ids.name if ids else None,
         who=commenters(now, themes, score=score, design=study.design, min_group_size=size),
         changes=theme_changes(scores, period=str(period)) if compared else _none("Changes of themes"),
         quotes=typical_quotes(
-            answers, text, themes, n=2, among=pd.Series(answers.index.isin(now.index), answers.index), hand=hand, row=row) if text and quoted else _none("In customers' words"),
+            answers, text, themes, n=2, respondent=customer.name if customer else None,
+            among=pd.Series(answers.index.isin(now.index), answers.index), hand=hand, row=row,
+        ) if text and quoted else _none("In customers' words"),
         agreement=_named(coding_agreement(hand, themes=list(themes.themes)), themes) if hand is not None else _none("Agreement of coders"),
         found=find_themes(now, text).table if text and enough else _none("Words that go together"),
         tone=_named(theme_sentiment(now, text, themes, score=score).table, themes) if text and enough else _none("Tone"),
