@@ -139,7 +139,7 @@ def test_rank_correlations_with_ties_against_r(answers, against_r):
     assert kendall_tau_b(x, y).estimate == pytest.approx(against_r["kendall"], abs=ROUNDING)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(1, 5), st.integers(0, 10)), min_size=4, max_size=60).filter(
         lambda pairs: len({x for x, _ in pairs}) > 1 and len({y for _, y in pairs}) > 1
@@ -428,7 +428,7 @@ def test_partial_against_wikipedia(golden_scores):
     assert matrix[0, 1] == pytest.approx(case["expected"]["r"], abs=case["tolerance"])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(-0.98, 0.98), st.floats(0.01, 0.3), st.integers(2, 500))
 def test_interval_excludes_zero_exactly_when_p_is_below_alpha(r, se, df):
     low, high = correlation_interval(r, se, df)

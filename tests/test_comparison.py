@@ -252,7 +252,7 @@ class TestByHand:
 
 
 class TestTerms:
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12)
     @given(
         seed=st.integers(0, 10_000),
         quarantine=st.sampled_from([0.0, 30.0, 70.0]),

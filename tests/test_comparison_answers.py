@@ -84,7 +84,7 @@ class TestIdentity:
         assert found[R_ONLY] == pytest.approx(-1 / 3 * (50 - 0))
         assert found["gap"] == pytest.approx(25)
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12)
     @given(
         st.lists(st.tuples(st.integers(0, 12), st.integers(0, 10)), min_size=1, max_size=40),
         st.lists(st.tuples(st.integers(0, 12), st.integers(0, 10)), min_size=1, max_size=40),

@@ -103,7 +103,7 @@ class TestSimpleData:
         assert p == pytest.approx(1 / 10, abs=0.005)
 
     @given(st.lists(st.integers(0, 10), min_size=4, max_size=40), st.integers(1, 3))
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     def test_the_difference_is_that_of_the_two_scores(self, scores, split):
         data = pd.DataFrame({"s": scores, "g": ["x"] * split + ["y"] * (len(scores) - split)})
         found = row(compare_groups(data, "s", by="g", against="y", min_group_size=1))

@@ -556,7 +556,7 @@ HEADERS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data(), headers=HEADERS)
 def test_whatever_is_drafted_is_read_once_it_is_accepted(tmp_path_factory, data, headers):
     rows = data.draw(st.lists(st.tuples(*[TEXTS] * len(headers)), min_size=1, max_size=12))

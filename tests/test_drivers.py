@@ -162,7 +162,7 @@ class TestReachAdjusted:
         )
 
     @given(scale=st.floats(0.1, 10), shift=st.floats(-20, 20), flip=st.sampled_from([-1.0, 1.0]))
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     def test_any_affine_change_of_a_rating_leaves_it_alone(self, scale, shift, flip):
         frame = ratings(use=0.6)
         changed = frame.assign(food=shift + flip * scale * frame["food"])
@@ -172,7 +172,7 @@ class TestReachAdjusted:
             assert one[column].tolist() == pytest.approx(two[column].tolist(), abs=ROUNDING)
 
     @given(centre=st.floats(-5, 5))
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=10)
     def test_any_choice_of_centre_leaves_it_alone(self, centre):
         answers = read_answers(ratings(use=0.6), "overall", NAMES, design=Design())
         table, columns, is_use = use_and_quality(answers)

@@ -175,7 +175,7 @@ class TestSubsets:
         assert found == pytest.approx(lmg_by_definition(matrix, groups), abs=ROUNDING)
 
     @given(players=st.integers(1, 9), seed=st.integers(0, 10**6))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_importances_add_up_to_r_squared(self, players, seed):
         matrix = correlations(players, seed)
         found = subset_sums(matrix)
@@ -185,7 +185,7 @@ class TestSubsets:
         assert (found.general > -ROUNDING).all()
 
     @given(players=st.integers(2, 6), seed=st.integers(0, 10**6))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def test_order_of_the_drivers_does_not_matter(self, players, seed):
         matrix = correlations(players, seed)
         order = np.random.default_rng(seed).permutation(players)
@@ -313,7 +313,7 @@ class TestSampledOrders:
 
 class TestMethods:
     @given(players=st.integers(1, 7), seed=st.integers(0, 10**6))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def test_johnson_pratt_and_car_add_up_to_r_squared(self, players, seed):
         matrix = correlations(players, seed)
         whole = r_squared(matrix, range(players))

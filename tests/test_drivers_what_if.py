@@ -91,7 +91,7 @@ class TestCeiling:
         assert table["se"].tolist() == pytest.approx(everyone.std(axis=0, ddof=1).tolist())
 
     @given(change=st.floats(-10, 10))
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     def test_room_is_the_mean_of_capped_ratings(self, room, change):
         ratings, shares = room
         found = shares.moved(np.full(2, change), np.array([1.0, 1.0]), np.array([5.0, 100.0]))

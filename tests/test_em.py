@@ -99,7 +99,7 @@ class TestPatterns:
 
 
 class TestRows:
-    @settings(deadline=None, max_examples=20)
+    @settings(max_examples=20)
     @given(st.integers(0, 10_000), st.integers(1, 3))
     def test_mean_and_spread_say_what_the_rows_say(self, seed, units):
         rows, weight = answers(n=200, q=3, holes=0.2, seed=seed, steps=1)
@@ -120,7 +120,7 @@ class TestRows:
 
 
 class TestFit:
-    @settings(deadline=None, max_examples=8)
+    @settings(max_examples=8)
     @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.3, 0.45]))
     @example(21, 0.45)
     def test_the_maximum_is_that_of_em_by_rows(self, seed, holes):

@@ -740,7 +740,7 @@ def test_a_code_without_a_label_is_a_stray_even_if_another_codes_label_is_its_nu
     assert len(study.read()) == 12
 
 
-@settings(max_examples=40, deadline=None,
+@settings(max_examples=40,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(data=st.data())
 def test_whatever_labels_a_file_has_its_draft_is_read_once_it_is_accepted(tmp_path_factory, data):

@@ -29,7 +29,7 @@ def test_representativity_by_hand():
 
 
 @given(st.integers(1, 39), st.integers(40, 200))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_groups_that_answer_alike_have_r_of_one(k, n):
     row = representativity(answered(a=(k, n), b=(2 * k, 2 * n)), ["kind"]).iloc[0]
     assert row["estimate"] == pytest.approx(1)

@@ -39,7 +39,6 @@ def test_score_interval_against_contingencytables(golden_scores, name):
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40), st.sampled_from([0.8, 0.95]))
-@settings(deadline=None)
 def test_score_interval_holds_the_estimate_and_mirrors(promoters, passives, detractors, level):
     n = promoters + passives + detractors
     if n == 0:
@@ -61,7 +60,7 @@ SIZES = st.floats(0.02, 1e7) | st.integers(1, 10**7) | st.sampled_from([0.05, 1,
 
 
 @given(SHARES, SIZES, st.sampled_from([0.5, 0.95, 0.999]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_score_limits_are_roots_inside_the_scale(shares, n, level):
     """At either limit the statistic is the normal quantile, unless it is the end of the scale."""
     top, bottom = shares
@@ -79,7 +78,7 @@ def test_score_limits_are_roots_inside_the_scale(shares, n, level):
 
 
 @given(SHARES, SIZES, st.sampled_from([0.5, 0.95, 0.999]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_wilson_limits_are_roots_inside_the_scale(shares, n, level):
     z = norm.ppf(0.5 + level / 2)
     low, high = limits(wilson_interval(shares[0], n, level=level))

@@ -110,7 +110,7 @@ class TestNps:
         assert result[["ci_low", "ci_high"]].tolist() == pytest.approx([-6.77, 42.87], abs=0.005)
 
     @given(st.lists(st.lists(st.integers(0, 10), min_size=1, max_size=60), min_size=1, max_size=9))
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=10)
     def test_is_the_mean_of_plus_and_minus_100(self, groups):
         rows = [(number, score) for number, scores in enumerate(groups) for score in scores]
         table = nps(pd.DataFrame(rows, columns=["g", "s"]), "s", by="g")

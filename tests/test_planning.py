@@ -22,7 +22,7 @@ def scored(estimate, target=0.0, unit="points"):
 
 
 @given(st.floats(-100, 100), st.floats(0.01, 1), st.floats(-100, 100))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_bounds_hold_every_possible_whole(estimate, rate, silent):
     bounds = nonresponse_table(scored(estimate), response_rates=[rate]).iloc[0]
     whole = rate * estimate + (1 - rate) * silent

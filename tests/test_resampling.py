@@ -139,7 +139,7 @@ class TestIntervals:
             percentile_interval(np.arange(3.0), level=95)
 
     @given(st.lists(st.integers(-5, 5), min_size=1, max_size=8))
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     def test_ranks_are_one_more_than_the_number_that_are_larger(self, values):
         expected = [1 + sum(other > value for other in values) for value in values]
         assert ranks(np.array(values, dtype=float)).tolist() == expected

@@ -213,7 +213,7 @@ class TestTruth:
             spread = np.sqrt(np.maximum(chance * (1 - chance), 4 / draws) / draws)
             assert np.abs((count / draws - chance) / spread).max() < LARGEST_Z
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     @given(
         st.integers(0, 10_000),
         st.floats(0, 1),

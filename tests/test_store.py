@@ -278,7 +278,7 @@ CELL = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     rows=st.lists(st.lists(CELL, min_size=2, max_size=2), min_size=1, max_size=6),
     end=st.sampled_from(["\n", "\r\n", "\r", "\n\n"]),
@@ -313,7 +313,7 @@ TEXTS = st.one_of(
 MISSING = {"99": "no answer", "n/a": "never used", "na": "invalid", "2025-01-01": "no answer"}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=80, unique=True), missing=st.booleans())
 @pytest.mark.parametrize("role", ["text", "id", "segment", "number", "weight", "date"])
 def test_texts_that_stand_for_themselves_are_resolved_alike(role, texts, missing):

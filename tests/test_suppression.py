@@ -209,7 +209,7 @@ class TestAudit:
                 (away if group in hidden[i] else shown).append(row)
         return shown, away
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.composite(joints)())
     def test_no_hidden_group_is_a_combination_of_those_shown(self, joint):
         hidden = hidden_in_segments(joint, 10)
@@ -221,7 +221,7 @@ class TestAudit:
                 given_back(shown, [row])[0] for row in away if row @ joint.n < joint.n.sum()
             )
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.composite(joints)())
     def test_no_small_group_of_two_segments_is_a_combination_of_those_shown(self, joint):
         if joint.n.sum() < 10:

@@ -518,7 +518,7 @@ class TestDecomposition:
             assert found[part] == pytest.approx(expected[name], abs=tolerance)
 
     @given(grids)
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_parts_add_up_turn_round_and_ignore_the_origin(self, rows):
         before, after, r_1, r_2 = (np.array(part, dtype=float) for part in zip(*rows, strict=True))
         if not before.sum() or not after.sum():
@@ -539,7 +539,7 @@ class TestDecomposition:
         np.testing.assert_allclose(moved.performance, parts.performance, atol=1e-6)
 
     @given(grids)
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_one_thing_changing_alone_is_that_thing_alone(self, rows):
         before, after, r_1, r_2 = (np.array(part, dtype=float) for part in zip(*rows, strict=True))
         if not before.sum() or not after.sum():

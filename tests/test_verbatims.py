@@ -117,7 +117,7 @@ def test_a_perfect_machine_is_believed_and_noise_is_not():
 
 
 @given(st.integers(0, 50), st.floats(0, 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_impact_is_share_times_gap_and_what_leaving_out_adds(seed, tuning):
     truth, machine, hand, score, stratum = planted(seed)
     made = Correction(comments(machine, hand, score, stratum))
