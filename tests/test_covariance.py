@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 import narwhals as nw
@@ -171,6 +172,52 @@ class TestSums:
         assert len(opened.arrow_parts(COLUMNS, 100)) == 2
         expected = rows_of(both, COLUMNS).pair_sums()
         assert summed_pairs(opened, COLUMNS).products.tolist() == expected.products.tolist()
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            (pa.array([1, 2, 3]), pa.nulls(3)),  # not asked in one period
+            (pa.array([True, False, True]), pa.array([1, 2, 3])),
+            (pa.array([1, 2, 3]), pa.array([1.5, 2.5, 3.7])),
+            (pa.array([1, 2, 3]), pa.array([" 1 ", "2", "3"])),
+        ],
+    )
+    def test_files_of_other_types_add_up_as_duckdb_reads_them(self, first, second, tmp_path):
+        for number, column in enumerate([first, second]):
+            table = pa.table({"a": column, "b": [1.0, 2.0, 4.0]})
+            pq.write_table(table, tmp_path / f"{number}.parquet")
+        data = duckdb.read_parquet(f"{tmp_path}/*.parquet")
+        opened = open_frame(data, numbers={"columns": ["a", "b"]})
+        expected = summed_rows(opened.lazy, ["a", "b"], None).pair_sums()
+        found = summed_pairs(opened, ["a", "b"])
+        assert found.n.tolist() == expected.n.tolist()
+        assert found.products == pytest.approx(expected.products, rel=BLOCKS)
+
+    def test_a_name_that_stands_twice_is_read_as_duckdb_names_it(self, tmp_path):
+        twice = pa.Table.from_arrays(
+            [pa.array([1, 2]), pa.array([3, 5]), pa.array([7, 7])], list("aba")
+        )
+        pq.write_table(twice, tmp_path / "twice.parquet")
+        data = duckdb.read_parquet(str(tmp_path / "twice.parquet"))
+        found = summed_pairs(open_frame(data, numbers={"columns": ["a", "b"]}), ["a", "b"])
+        assert found.products[0].tolist() == [5, 13]
+
+    @pytest.mark.parametrize("kind", ["DECIMAL(4, 1)", "BOOLEAN", "UTINYINT", "HUGEINT"])
+    def test_weights_of_any_number_type_count(self, kind, tmp_path):
+        ratings().to_parquet(tmp_path / "ratings.parquet")
+        data = duckdb.sql(f"SELECT * REPLACE (1::{kind} AS w) FROM '{tmp_path}/ratings.parquet'")
+        opened = open_frame(data, numbers={"columns": COLUMNS}, design={"weights": "w"})
+        plain = rows_of(ratings(), COLUMNS).pair_sums()
+        assert summed_pairs(opened, COLUMNS).weight.tolist() == plain.weight.tolist()
+
+    def test_a_file_that_has_gone_is_missed(self, tmp_path):
+        paths = [str(tmp_path / f"{number}.parquet") for number in range(2)]
+        for path in paths:
+            ratings().to_parquet(path)
+        opened = open_frame(duckdb.read_parquet(paths), numbers={"columns": COLUMNS})
+        Path(paths[1]).unlink()
+        with pytest.raises(duckdb.IOException):
+            summed_pairs(opened, COLUMNS)
 
     def test_a_frame_that_was_changed_is_read_as_it_is_now(self, tmp_path):
         path = str(tmp_path / "ratings.parquet")

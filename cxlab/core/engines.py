@@ -94,7 +94,7 @@ def arrow_parts(relation: Any, columns: Sequence[str], size: int) -> list[Iterab
 
 
 def _parquet_files(relation: Any, columns: Sequence[str]) -> dict[str, pq.FileMetaData]:
-    """The files that a relation is all rows of, if each has the columns; none for any other."""
+    """The files that a relation is all rows of, if Arrow reads them as DuckDB does; else none."""
     query = PARQUET.fullmatch(relation.sql_query())
     paths = re.findall(r"'((?:[^']|'')*)'", query[1]) if query else []
     if any("://" in path for path in paths):
@@ -105,8 +105,22 @@ def _parquet_files(relation: Any, columns: Sequence[str]) -> dict[str, pq.FileMe
     found = [database.execute("SELECT file FROM glob(?)", [name]).fetchall() for name in named]
     paths = [path for matches in found for (path,) in matches]
     files = {path: pq.read_metadata(path) for path in paths}
-    same = all(set(columns) <= set(facts.schema.names) for facts in files.values())
-    return files if same and len(files) == len(paths) else {}
+    once = all(found) and len(files) == len(paths)
+    return files if once and _of_one_type(list(files.values()), columns) else {}
+
+
+def _of_one_type(files: Sequence[pq.FileMetaData], columns: Sequence[str]) -> bool:
+    """Whether each column stands once in every file, in one type.
+
+    DuckDB gives a column the type that it has in the first file; Arrow takes each as it comes.
+    """
+    types = set()
+    for facts in files:
+        schema = facts.schema.to_arrow_schema()
+        if any(schema.names.count(name) != 1 for name in columns):
+            return False
+        types.add(tuple(schema.field(name).type for name in columns))
+    return len(types) == 1
 
 
 def _parquet_batches(

@@ -213,7 +213,7 @@ def bootstrap_multipliers(design: SamplingDesign, replicates: int, *, seed: int 
     of the n_h clusters are drawn with replacement and multiplied by n_h / (n_h − 1). Rao & Wu (1988),
     JASA 83, 231–241; Rao, Wu & Yue (1992), Survey Methodology 18, 209–217.
     """
-    check_whole("replicates", replicates, 1)
+    replicates = check_whole("replicates", replicates, 1)
     if int(design.stratum_sizes.max(initial=0)) < 2:
         raise ValueError(
             "`cluster` must have at least 2 clusters to resample; got "

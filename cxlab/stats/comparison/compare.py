@@ -187,7 +187,7 @@ def compare_tnps_rnps(
     """
     if not 0 < window_days < np.inf:
         raise ValueError(f"`window_days` must be a number of days above 0; got {window_days}.")
-    check_whole("replicates", replicates, 0)
+    replicates = check_whole("replicates", replicates, 0)
     least = check_whole("min_group_size", min_group_size, 1)
     data = read_programme(
         transactional,

@@ -299,7 +299,7 @@ def _pair_sums(batches: Iterable[pa.RecordBatch], q: int) -> Array:
     wide, narrow = np.empty(shape), np.empty(shape, dtype=np.float32)
     for batch in batches:
         rows, columns = slice(batch.num_rows), batch.columns[:q]
-        weight = batch.column(q).to_numpy() if batch.num_columns > q else None
+        weight = _numbers(batch.column(q)) if batch.num_columns > q else None
         table: Array = narrow[:, rows]
         if weight is not None or not (_fill(table, columns) and _is_small(table[:q])):
             table = wide[:, rows]
@@ -358,9 +358,9 @@ def _numbers(column: pa.Array) -> Array:
 
 def _known(column: pa.Array) -> Array | float:
     """Where a column has a number: 1 or 0."""
+    if column.null_count in (0, len(column)):
+        return float(column.null_count == 0)
     bits = column.buffers()[0]
-    if bits is None or not column.null_count:
-        return 1.0
     skipped, first = divmod(column.offset, 8)
     octets = np.frombuffer(bits, dtype=np.uint8)[skipped:]
     return np.unpackbits(octets, count=first + len(column), bitorder="little")[first:]

@@ -164,7 +164,7 @@ def mix_and_performance(
     2       change     -40.0
     """
     check_level(level)
-    check_whole("replicates", replicates, 2)
+    replicates = check_whole("replicates", replicates, 2)
     chosen = _one_metric(metric)
     if why := _lacking(data, by, periods):
         return _left_out(why, periods, level, replicates)
