@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit, stdtrit
+from scipy.stats import norm
 
 from benchmarks.simulate import simulate_programme
 from cxlab.stats.actions import (
@@ -296,6 +297,9 @@ def test_calibration_is_that_of_r(recalibration):
     found = calibration(rows["p"].to_numpy(), rows["y"].to_numpy(float)).set_index("measure")
     assert found.loc["slope", "estimate"] == pytest.approx(golden["recal.slope"], rel=DIGITS)
     assert found.loc["slope", "se"] == pytest.approx(golden["recal.slope.se"], rel=1e-7)
+    for name in ("slope", "intercept"):
+        low, high = norm.interval(0.95, found.loc[name, "estimate"], found.loc[name, "se"])
+        assert found.loc[name, ["ci_low", "ci_high"]].tolist() == pytest.approx([low, high])
     intercept = golden["recal.intercept_given_slope1"]
     assert found.loc["intercept", "estimate"] == pytest.approx(intercept, rel=DIGITS)
     assert found.loc["intercept", "se"] == pytest.approx(golden["recal.intercept.se"], rel=1e-7)

@@ -661,14 +661,14 @@ def test_ordinary_answers_keep_their_coverage_in_40_rows():
     edges = np.array([-np.inf, -1, 0, 1, np.inf])
     cells = np.diff(np.diff(bivariate_normal_cdf(edges[:, None], edges, 0.6), axis=0), axis=1)
     truth, held = pearson(*table_pairs(cells)).estimate, []
-    for _ in range(20):
+    for _ in range(60):
         outcome = generator.normal(size=(40, 1))
         latent = np.hstack([outcome, 0.6 * outcome + 0.8 * generator.normal(size=(40, 5))])
         data = pd.DataFrame(np.digitize(latent, [-1, 0, 1]).astype(float), columns=list("yabcde"))
         table = pair_estimates(counted(data, list("abcde"), "y")).table
         held += ((table["ci_low"] <= truth) & (truth <= table["ci_high"])).tolist()
-    # five touchpoints in each of 20 studies
-    assert abs(np.mean(held) - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / 100)
+    # five touchpoints in each of 60 studies
+    assert abs(np.mean(held) - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / 300)
 
 
 # joint counts and the design

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from statsmodels.stats.contingency_tables import SquareTable
 
-from cxlab.stats.comparison.gaps import Group, two_means
+from cxlab.stats.comparison.gaps import Gap, Group, two_means
 from cxlab.stats.comparison.identity import COMPOSITION, WITHIN, kitagawa_parts
 from cxlab.stats.comparison.pairs import (
     HALF_LIFE,
@@ -426,3 +426,9 @@ class TestKitagawa:
 
 def test_categories_are_those_of_nps():
     assert category(np.arange(11)).tolist() == [0] * 7 + [1] * 2 + [2] * 2
+
+
+def test_the_interval_of_a_gap_is_that_of_students_t():
+    # t(10) at .975 is 2.228139 in tables
+    told = Gap(estimate=5.0, se=2.0, df=10.0, n=12).numbers()
+    assert (told["ci_low"], told["ci_high"]) == pytest.approx((0.543722, 9.456278), abs=1e-6)

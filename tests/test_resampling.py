@@ -12,6 +12,7 @@ from cxlab.stats.resampling import (
     ranks,
     sampling_design,
 )
+from cxlab.stats.variance import clustered_variance
 
 ROUNDING = 1e-12
 #: 4,000 replicates put a variance within about 2.2 % (one standard error); three of them.
@@ -240,3 +241,11 @@ def tied_correlations(generator, loadings=(0.5,) * 6, n=300, replicates=400):
     spread = (weights @ scores**2 - x**2) * (weights @ outcome**2 - y**2)
     found = cross / np.sqrt(spread)
     return found[0], found[1:]
+
+
+@pytest.mark.parametrize(("information", "df"), [([1, 1, 1, 1], 3.0), ([3, 1, 0, 0], 0.6)])
+def test_the_variance_over_clusters_by_hand(information, df):
+    # 4/3 · (1 + 1 + 4 + 4); (3 + 1)² / (9 + 1) − 1 clusters that know something
+    design = sampling_design(4, cluster=[0, 1, 2, 3])
+    found = clustered_variance(np.array([1.0, -1, 2, -2]), np.array(information, float), design)
+    assert found == pytest.approx((40 / 3, df))
