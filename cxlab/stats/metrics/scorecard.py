@@ -29,7 +29,7 @@ from cxlab.core.phrases import joined
 from cxlab.core.result import Result
 from cxlab.stats.inference import score_statistic, wilson_statistic
 from cxlab.stats.metrics.estimates import By, estimate_each, estimate_metrics, top_box
-from cxlab.stats.metrics.values import open_metrics
+from cxlab.stats.metrics.values import check_account_values, open_metrics
 from cxlab.survey.definition import Column
 from cxlab.survey.study import Study
 
@@ -208,16 +208,6 @@ def account_scores(answers: Any, study: Study, metrics: Sequence[Metric]) -> pd.
     table.loc[few, ["estimate", "se", "ci_low", "ci_high", "n_eff"]] = np.nan
     table["note"] = table["note"].mask(few, f"hidden: fewer than {least} accounts")
     return table[list(ACCOUNT_COLUMNS)]
-
-
-def check_account_values(rows: pd.DataFrame, account: str, value: str) -> None:
-    """Refuse an account whose contacts have several values."""
-    each = rows.groupby(account)[value].nunique()
-    if (each > 1).any():
-        raise ValueError(
-            f"`value` must be the account's, the same for all its contacts; got several in "
-            f"'{value}' for {got(list(each.index[each > 1]))}. Add up what its contacts are worth."
-        )
 
 
 def _account_weights(

@@ -12,6 +12,7 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 
 from cxlab.core.design import DesignLike
 from cxlab.core.frames import Opened, as_list, collect, open_frame
@@ -218,3 +219,13 @@ def counted_from(sums: dict[str, np.ndarray], move: np.ndarray) -> dict[str, np.
         n, y, yy = (sums[name] for name in (w or "n", f"{w}y", f"{w}yy"))
         moved |= {f"{w}y": y + move * n, f"{w}yy": yy + 2 * move * y + move**2 * n}
     return moved
+
+
+def check_account_values(rows: pd.DataFrame, account: str, value: str) -> None:
+    """Refuse an account whose contacts have several values."""
+    each = rows.groupby(account)[value].nunique()
+    if (each > 1).any():
+        raise ValueError(
+            f"`value` must be the account's, the same for all its contacts; got several in "
+            f"'{value}' for {got(list(each.index[each > 1]))}. Add up what its contacts are worth."
+        )

@@ -18,6 +18,7 @@ from cxlab.core.messages import got
 from cxlab.core.phrases import interval_beside_zero, size_with_interval, with_interval
 from cxlab.core.result import Result
 from cxlab.stats.inference import ALPHA
+from cxlab.stats.metrics.values import check_account_values
 from cxlab.stats.outcomes.follow_up import DAYS, LEFT, FollowUp
 from cxlab.stats.outcomes.survival import (
     KAPLAN_MEIER,
@@ -312,13 +313,8 @@ def _own_value(latest: pd.DataFrame, followed: FollowUp) -> pd.Series:
     value: pd.Series = latest[followed.value]
     if followed.account is None:
         return value
+    check_account_values(latest, followed.account, str(followed.value))
     accounts = value.groupby(cluster_codes(latest[followed.account]))
-    several = latest.loc[accounts.transform("nunique") > 1, followed.account].unique()
-    if len(several):
-        raise ValueError(
-            f"`value` must be the account's, the same for all its contacts; got several in "
-            f"'{followed.value}' for {got(list(several))}. Add up what its contacts are worth."
-        )
     return value / accounts.transform("size")
 
 

@@ -410,12 +410,11 @@ def share(theme: int) -> Quantity:
 def gap(theme: int) -> Quantity:
     """Mean score of comments with a theme less that of comments without it."""
 
+    @np.errstate(divide="ignore", invalid="ignore")  # a theme of no comment, or of all: no gap
     def between(moments: Array) -> Array:
         one, score, both = moments[:, 0, 0], moments[:, 0, -1], moments[:, 1 + theme, -1]
         there = moments[:, 0, 1 + theme]
-        # a theme of no comment, or of all, has no gap
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return both / there - (score - both) / (one - there)
+        return both / there - (score - both) / (one - there)
 
     return between
 
