@@ -254,6 +254,14 @@ class TestAudit:
         joint = Joint(codes, np.array(n).ravel(), names, (None, None))
         assert hidden_in_segments(joint, 10)[1] == {2: "small", 0: "complementary"}
 
+    def test_crossed_groups_that_follow_alone_are_not_given_back_together(self):
+        """B1 less C1 would be the two of (B1, C0) and (B1, C2), each of which is hidden."""
+        codes = np.array([[1, 1, 1], [0, 1, 2], [1, 1, 0], [1, 0, 0]])
+        names = (tuple("01"), tuple("01"), tuple("012"))
+        joint = Joint(codes, np.array([11, 1, 1, 10]), names, (None, None, None))
+        shown = self.indicators(joint, hidden_in_segments(joint, 10))[0]
+        assert not given_back(shown, [np.array([0.0, 1, 1, 0])])[0]
+
     def test_groups_that_are_small_together_are_not_given_back_together(self):
         """Areas s and n share the small c and d: s less b would be both, of eight answers."""
         codes = np.array([[0, 0], [1, 1], [1, 2], [1, 3]])

@@ -294,10 +294,13 @@ def expanded_level(level: float, df: float) -> float:
     """Level at which a percentile interval reaches as far as t on few degrees of freedom.
 
     .9625 for 95 % on 29, .95 on a million: replicates of few clusters vary too little (Hesterberg
-    2015, The American Statistician 69, 371–386, section 3.4).
+    2015, The American Statistician 69, 371–386, section 3.4). On one it is all but 1, the whole range.
+
+    >>> round(expanded_level(0.95, 29), 4), 0.999 < expanded_level(0.95, 1) < 1
+    (0.9625, True)
     """
     reach = stdtrit(df, (1 + level) / 2) * np.sqrt((df + 1) / df)
-    return float(2 * ndtr(reach) - 1)
+    return float(min(2 * ndtr(reach) - 1, np.nextafter(1, 0)))
 
 
 def ranks(values: Array) -> Array:

@@ -373,11 +373,10 @@ def _common(figures: Rows, cell: Rows, few: Rows, many: int) -> Array:
 
 def _given(left: Array, n: NDArray[Any], lines: tuple[Rows, Rows], least: int) -> list[list[int]]:
     """Groups, and sets of one line, of which nothing is left beside the figures."""
-    alone = np.diag(left) <= LEFT
-    found = [[int(i)] for i in np.flatnonzero(alone)]
+    found = [[int(i)] for i in np.flatnonzero(np.diag(left) <= LEFT)]
     for line in lines:
         for number in np.unique(line):
-            own = np.flatnonzero((line == number) & ~alone)
+            own = np.flatnonzero(line == number)
             both = left.diagonal()[own] + left.diagonal()[own][:, None] + 2 * left[np.ix_(own, own)]
             given = (both <= LEFT) & (n[own] + n[own][:, None] < least)
             found += [own[[i, j]].tolist() for i, j in np.argwhere(np.triu(given, 1))]
