@@ -125,7 +125,7 @@ def test_a_busy_machine_loses_no_display(tmp_path, monkeypatch):
         return process(self, *message)
 
     monkeypatch.setattr(execute.LimitedClient, "process_message", slowly)
-    monkeypatch.setattr(execute, "ARRIVAL_SECONDS", 5)
+    monkeypatch.setattr(execute, "ARRIVAL_SECONDS", 60)
     path = write_notebook(tmp_path, "for i in range(4_000): display(i)\nprint('the last')")
     page = build_report(path, tmp_path / "out")
     outputs = nbformat.read(page.with_suffix(".ipynb"), as_version=4).cells[3].outputs
