@@ -280,8 +280,8 @@ def summed_rows(lazy: nw.LazyFrame, columns: Sequence[str], weights: str | None)
 def summed_pairs(opened: Opened, columns: Sequence[str]) -> PairSums:
     """As the `WeightedRows.pair_sums` of `summed_rows`, where no pattern is asked for.
 
-    DuckDB or Arrow hand over some rows at a time, which takes a fifth of the time of a query that
-    tells the patterns apart.
+    DuckDB or Arrow hand over some rows at a time, which takes less time than a query that tells the
+    patterns apart: see `python -m benchmarks speed`.
     """
     weights = opened.design.weights
     if not opened.lazy.implementation.is_duckdb():
