@@ -85,6 +85,7 @@ JOBS = {
     "occasion='A', replicates=40, design=study.design)",
     "report answers": REPORT.format(notebook="answers"),
     "report scorecard": REPORT.format(notebook="scorecard"),
+    "report drivers": REPORT.format(notebook="drivers"),
     "report touchpoints": REPORT.format(notebook="touchpoints"),
     "spark": SPARK,
 }

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxlab import drivers
+from cxlab import compare_journeys, drivers
 from cxlab.core.engines import narrow
+from cxlab.core.frames import open_frame
 from cxlab.stats.drivers.answers import read_answers
 
 NAMES = ["food", "wifi", "seat", "crew"]
@@ -103,6 +104,40 @@ def test_jackknife_of_whole_clusters_agrees_with_the_bootstrap(monkeypatch):
     np.testing.assert_allclose(found.part()["estimate"], wide.part()["estimate"], rtol=ROUNDING)
 
 
+@pytest.mark.parametrize("design", [None, WEIGHTED, CLUSTERS])
+def test_more_answers_than_memory_holds_are_drawn_at_random(design, small_parts, monkeypatch):
+    data = survey(6_000)
+    given = {"missing": "pairwise", "design": design, "replicates": 200}
+    whole = drivers(data, "overall", NAMES, **given)
+    columns = len({"overall", *NAMES, *(f"{name}_missing" for name in NAMES), *(design or {})})
+    monkeypatch.setattr("cxlab.core.frames.MOST_NARROW_CELLS", 3_000 * columns)
+    part = drivers(data, "overall", NAMES, **given)
+    assert 0.8 < part.n_total / 3_000 < 1.2
+    whole_clusters = " by whole clusters" if design == CLUSTERS else ""
+    said = f"Read were {part.n_total:,} of 6,000 answers, drawn at random{whole_clusters}."
+    assert any(note.startswith(said) for note in part.notes)
+    assert not any("drawn at random" in note for note in whole.notes)
+    # half the answers: both differ by as much as the whole is sure of, and the part says so
+    apart = part.part()["estimate"] - whole.part()["estimate"]
+    assert (apart.abs() < 4 * part.part()["se"]).all()
+    ratio = (part.part()["se"] / whole.part()["se"]).mean()
+    assert ratio == pytest.approx(np.sqrt(2), rel=0.2)
+    pd.testing.assert_frame_equal(drivers(data, "overall", NAMES, **given).table, part.table)
+
+
+def test_a_cluster_is_drawn_whole_or_not_at_all(small_parts, monkeypatch):
+    data = survey(6_000)
+    data.loc[:99, "flight"] = np.nan
+    monkeypatch.setattr("cxlab.core.frames.MOST_NARROW_CELLS", 3_000 * 2)
+    opened = open_frame(data, numbers={"outcome": "overall"}, design={"cluster": "flight"})
+    drawn, _ = opened.narrow_rows(["overall"])
+    found = drawn["flight"].value_counts()
+    assert (found == data["flight"].value_counts()[found.index]).all()
+    assert 0.4 < len(found) / data["flight"].nunique() < 0.6
+    # a row without a cluster is one of its own
+    assert 30 < drawn["flight"].isna().sum() < 70
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
@@ -117,3 +152,15 @@ def test_narrow_numbers_are_the_same_numbers(values, kind):
     found = narrow(np.array(values, dtype=float))
     assert found.dtype == kind
     np.testing.assert_array_equal(found.astype(float), values)
+
+
+def test_journeys_of_many_answers_are_read_by_chance(small_parts, monkeypatch):
+    data = survey(6_000)
+    monkeypatch.setattr("cxlab.stats.touchpoints.journeys.MOST_RATINGS", 3_000 * 5)
+    table = compare_journeys(data, NAMES, "overall")
+    rows = data[NAMES].notna().any(axis=1) & data["overall"].notna()
+    assert table["n"].iloc[0] == pytest.approx(rows.sum() / 2, rel=0.1)
+    monkeypatch.undo()
+    whole = compare_journeys(data, NAMES, "overall").set_index("composite")
+    found = table.set_index("composite").reindex(whole.index)
+    assert ((found["estimate"] - whole["estimate"]).abs() < 4 * found["se"]).all()

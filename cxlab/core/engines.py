@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,10 +56,15 @@ def collect(lazy: nw.LazyFrame) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def collect_narrow(lazy: nw.LazyFrame, numbers: Collection[str]) -> pd.DataFrame:
+def collect_narrow(
+    lazy: nw.LazyFrame,
+    numbers: Collection[str],
+    drawn: Callable[[pa.RecordBatch], np.ndarray] | None = None,
+) -> pd.DataFrame:
     """As `collect`, of millions of rows: ``numbers`` as the narrowest floats that hold them.
 
-    DuckDB hands over some rows at a time, so that they are never all there as wide numbers.
+    DuckDB hands over some rows at a time, so that they are never all there as wide numbers;
+    ``drawn`` tells which of them stay.
     """
     if not lazy.implementation.is_duckdb():
         frame = collect(lazy)
@@ -67,10 +72,29 @@ def collect_narrow(lazy: nw.LazyFrame, numbers: Collection[str]) -> pd.DataFrame
     reader = lazy.to_native().to_arrow_reader(PART_ROWS)
     parts: dict[str, list[Any]] = {name: [] for name in reader.schema.names}
     for batch in reader:
+        if drawn:
+            batch = batch.filter(pa.array(drawn(batch)))
         for name, column in zip(parts, batch.columns, strict=True):
             known = name in numbers
             parts[name].append(narrow(column.to_numpy(zero_copy_only=False)) if known else column)
     return pd.DataFrame({name: _joined(parts.pop(name)) for name in list(parts)})
+
+
+def random_rows(share: float, together: str | None) -> Callable[[pa.RecordBatch], np.ndarray]:
+    """Which rows of one batch after another are drawn at random, the same ones every time.
+
+    Rows that are alike in the column ``together`` are drawn all or none; a null there is a row alone.
+    """
+    generator = np.random.default_rng(0)
+
+    def drawn(batch: pa.RecordBatch) -> np.ndarray:
+        lots = generator.random(batch.num_rows)
+        if together:
+            known = batch.column(together).to_pandas()
+            lots = np.where(known.isna(), lots, pd.util.hash_array(known.to_numpy()) / 2.0**64)
+        return lots < share
+
+    return drawn
 
 
 def arrow_parts(relation: Any, columns: Sequence[str], size: int) -> list[Iterable[pa.RecordBatch]]:

@@ -25,6 +25,7 @@ from cxlab.core.engines import (
     collect_narrow,
     fenced,
     from_pandas,
+    random_rows,
     row_count,
     without_nan,
 )
@@ -90,12 +91,26 @@ class Opened:
             lazy = _narwhals(from_pandas(data))
         return replace(self, data=data, lazy=lazy)
 
-    def narrow_rows(self, numbers: Iterable[str]) -> pd.DataFrame:
-        """As `rows`; beyond 65,536 rows ``numbers`` are the narrowest floats that hold them."""
+    def narrow_rows(
+        self, numbers: Iterable[str], most: int | None = None
+    ) -> tuple[pd.DataFrame, str]:
+        """As `rows`; beyond 65,536 rows ``numbers`` are the narrowest floats that hold them.
+
+        Of more than ``most`` cells (`MOST_NARROW_CELLS`) rows are drawn at random, whole clusters
+        where the design has them; the second thing returned says so, and is empty otherwise.
+        """
         if self.n <= PART_ROWS:
-            return self.rows()
-        check_cells(self.lazy, self.n, MOST_NARROW_CELLS)
-        return collect_narrow(self.lazy, set(numbers))
+            return self.rows(), ""
+        most = most or MOST_NARROW_CELLS
+        cells = self.n * len(self.lazy.collect_schema())
+        if cells <= most:
+            return collect_narrow(self.lazy, set(numbers)), ""
+        if not self.lazy.implementation.is_duckdb():
+            check_cells(self.lazy, self.n, most)
+        together = self.design.cluster
+        frame = collect_narrow(self.lazy, set(numbers), random_rows(most / cells, together))
+        whole = " by whole clusters" if together else ""
+        return frame, f"{len(frame):,} of {self.n:,} answers, drawn at random{whole}"
 
     def arrow_parts(self, columns: Sequence[str], size: int) -> list[Iterable[pa.RecordBatch]]:
         """Numbers of a frame that DuckDB reads: see `cxlab.core.engines.arrow_parts`.

@@ -173,13 +173,15 @@ def read_answers(
     }
     opened = replace(opened, lazy=opened.lazy.with_columns(**never)) if never else opened
     labelled = {*as_list(by), *segments, *opened.design.used()}
-    frame = opened.narrow_rows([name for name in [outcome, *names] if name not in labelled])
+    frame, part = opened.narrow_rows([name for name in [outcome, *names] if name not in labelled])
     design, kinds = opened.design, opened.columns["segments"]
     if by and isinstance(data, pd.DataFrame) and isinstance(data[by].dtype, pd.CategoricalDtype):
         frame[by] = pd.Categorical(frame[by], categories=data[by].cat.categories, ordered=True)
     if design.weights:
         frame = frame[frame[design.weights] > 0].reset_index(drop=True)
     sample = _sampled(frame, design)
+    if part:
+        sample = replace(sample, note=f"Read were {part}. {sample.note}".rstrip())
     kept = frame[[outcome, *as_list(by)]].notna().all(axis=1).to_numpy()
     rows = frame if kept.all() else frame[kept]
     ratings = np.column_stack([rows[name].to_numpy() for name in [*names, outcome]])[:, :-1]

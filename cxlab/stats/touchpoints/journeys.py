@@ -14,7 +14,7 @@ from cxlab.core.design import Design, DesignLike
 from cxlab.core.disclosure.gate import hide_rows
 from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, SMALL
 from cxlab.core.display import with_display
-from cxlab.core.frames import Opened, as_list, collect_rows, open_frame
+from cxlab.core.frames import Opened, as_list, open_frame
 from cxlab.core.metric import Metric
 from cxlab.stats.association.counts import MOST_ROW_CELLS, joint_counts
 from cxlab.stats.association.estimates import pair_estimates
@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 #: Customers to whose squared errors the outcome's variance comes down, below which no
 #: composite is called behind another.
 FEW_DIFFERENT = 8
+#: Ratings that are read, at most: each customer's composites take several times their memory.
+MOST_RATINGS = 25_000_000
 #: Parts of the customers, each predicted from the others.
 FOLDS = 10
 
@@ -73,7 +75,8 @@ def compare_journeys(
     A straight line per composite, fitted without the fold's customers; R² = 1 − Σe²/Σb², b
     the error of predicting the other customers' mean. Its standard error linearises the
     ratio over customers, as does that of the difference from the best, so a composite is
-    behind only if its interval says so. Weights are not used.
+    behind only if its interval says so. Weights are not used. Of more than 25 million ratings
+    some customers are drawn at random, and the caption says so.
 
     References
     ----------
@@ -90,7 +93,8 @@ def compare_journeys(
     """
     names = as_list(touchpoints)
     opened = open_frame(data, numbers={"touchpoints": names, "outcome": outcome})
-    rows = collect_rows(opened.lazy.select([*names, outcome]), data).astype(float)
+    rows, part = opened.narrow_rows([*names, outcome], MOST_RATINGS)
+    rows = rows.astype(float)
     rows = rows[rows[outcome].notna() & rows[names].notna().any(axis=1)]
     if len(rows) < FOLDS:
         blank = dict.fromkeys(("estimate", "ci_low", "ci_high"), np.nan)
@@ -105,7 +109,7 @@ def compare_journeys(
         _table(errors, base, LEVEL), level=LEVEL, units={"estimate": "share", "behind": "share"},
         headers={"composite": "Of a journey’s ratings", "estimate": "Predicts", "behind": "Behind"},
         columns=("composite", "n", "estimate", "behind", "reading"),
-        caption="Which part of a journey predicts the overall score best",
+        caption="Which part of a journey predicts the overall score best", about=part,
     )  # fmt: skip
 
 
