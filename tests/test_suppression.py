@@ -1,7 +1,7 @@
 """A small group is hidden, and cannot be had back from what is shown."""
 
 import json
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from cxlab import (
     compare_groups,
@@ -18,6 +19,7 @@ from cxlab import (
     suppress_small_groups,
 )
 from cxlab.core.disclosure.rule import Joint, hidden_groups, hidden_in_segments
+from cxlab.core.disclosure.together import Figures, Groups, hidden_together
 from cxlab.core.metric import Metric
 from tests.runs import run_reports
 
@@ -231,10 +233,11 @@ class TestAudit:
             few = [row for cell in set(zip(*pair, strict=True))
                    if (row := (np.stack(pair, axis=1) == cell).all(axis=1)) @ joint.n < 10]  # fmt: skip
             assert not any(given_back(shown, [row])[0] for row in few)
-            for one, other in combinations(few, 2):
-                alike = any(len(set(codes[one | other])) == 1 for codes in pair)
-                if alike and (one | other) @ joint.n < 10:
-                    assert not given_back(shown, [one | other])[0]
+            for line in [[row for row in few if codes[row][0] == code]
+                         for codes in pair for code in set(codes)]:  # fmt: skip
+                sets = chain.from_iterable(combinations(line, k) for k in range(2, len(line) + 1))
+                together = [own for one in sets if (own := np.any(one, axis=0)) @ joint.n < 10]
+                assert not any(given_back(shown, [own])[0] for own in together)
 
     def test_of_four_groups_of_two_segments_one_is_known_to_be_empty(self):
         """Row b is all of column x but four, so one segment is hidden."""
@@ -261,6 +264,38 @@ class TestAudit:
         joint = Joint(codes, np.array([11, 1, 1, 10]), names, (None, None, None))
         shown = self.indicators(joint, hidden_in_segments(joint, 10))[0]
         assert not given_back(shown, [np.array([0.0, 1, 1, 0])])[0]
+
+    def test_three_of_four_crossed_groups_are_not_given_back_together(self):
+        """Of the four small parts of A0 three, of five answers, would be a sum of the figures shown."""
+        codes = [[2, 3, 3], [1, 0, 2], [0, 1, 1], [1, 3, 1], [0, 1, 2], [0, 3, 3], [0, 3, 4],
+                 [1, 1, 0], [2, 0, 3]]  # fmt: skip
+        names = (tuple("012"), tuple("0123"), tuple("01234"))
+        joint = Joint(np.array(codes), np.array([57, 49, 2, 2, 2, 2, 1, 35, 2]), names, (None,) * 3)
+        shown = self.indicators(joint, hidden_in_segments(joint, 10))[0]
+        three = np.isin(np.arange(len(codes)), [2, 4, 6]).astype(float)
+        assert not given_back(shown, [three])[0]
+
+    def test_three_of_four_groups_of_reports_are_not_given_back_together(self):
+        """Reports of the groups of A and of B, with rows of all segments: three of B0, of eight answers."""
+        codes = np.array([[2, 0, 2], [2, 1, 1], [4, 0, 0], [3, 0, 0], [4, 1, 2], [1, 0, 0],
+                          [0, 1, 0], [0, 0, 2]])  # fmt: skip
+        cells, report, family = [], [], []
+        for segment in (0, 1):
+            for group in np.unique(codes[:, segment]):
+                inside, whole = codes[:, segment] == group, len(cells)
+                rows = [inside & (codes[:, by] == one) for by in range(3)
+                        for one in np.unique(codes[inside, by])]  # fmt: skip
+                by = [by for by in range(3) for _ in np.unique(codes[inside, by])]
+                cells += [inside, *rows]
+                report += [whole] * (1 + len(rows))
+                family += [3 * min(one, segment) + max(one, segment) for one in [segment, *by]]
+        figures = Figures(csr_array(np.array(cells, float)), np.array(report), np.array(family),
+                          np.zeros(len(cells), dtype=bool))  # fmt: skip
+        crossed, line = np.eye(len(codes)), (codes[:, 1:2] == [0, 1]).astype(float)
+        hidden = hidden_together(figures, [1, 36, 56, 3, 1, 2, 19, 3],
+                                 Groups(csr_array(crossed), csr_array(line)), 10)  # fmt: skip
+        shown = [row.astype(float) for i, row in enumerate(cells) if i not in hidden]
+        assert not given_back(shown, [np.isin(np.arange(len(codes)), [3, 5, 7]).astype(float)])[0]
 
     def test_groups_that_are_small_together_are_not_given_back_together(self):
         """Areas s and n share the small c and d: s less b would be both, of eight answers."""

@@ -28,6 +28,8 @@ ROUNDING = 1e-12
 CHUNK = 20_000
 #: Of a number of joint cells, what is left of a group that is given back.
 LEFT = 1e-6
+#: Of so many small groups every set that is small together is looked at.
+MANY = 8
 #: Fewer answers than this are never shown.
 MIN_GROUP_SIZE = 10
 
@@ -270,8 +272,8 @@ def _targets(
     sets += [pair for pair in combinations(small, 2) if n[list(pair)].sum() < least]
     for line, _ in system.lines:
         inside = tuple(row for row in line.tolist() if row in small)
-        if len(inside) > 2 and n[list(inside)].sum() < least:
-            sets.append(inside)
+        together = small_together(n[list(inside)].tolist(), least)
+        sets += [tuple(inside[i] for i in one) for one in together if len(one) > 2]
     sums = np.zeros((len(n), len(sets)))
     for place, rows in enumerate(sets):
         sums[list(rows), place] = 1.0
@@ -371,15 +373,23 @@ def _common(figures: Rows, cell: Rows, few: Rows, many: int) -> Array:
     return common
 
 
+def small_together(n: Sequence[float], least: int) -> list[tuple[int, ...]]:
+    """Sets of two or more of several groups that are small together; of many, the pairs and all.
+
+    >>> small_together([2, 3, 4, 6], 10)
+    [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (0, 1, 2)]
+    """
+    sizes = range(2, len(n) + 1) if len(n) <= MANY else sorted({2, len(n)})
+    sets = (one for size in sizes for one in combinations(range(len(n)), size))
+    return [one for one in sets if sum(n[i] for i in one) < least]
+
+
 def _given(left: Array, n: NDArray[Any], lines: tuple[Rows, Rows], least: int) -> list[list[int]]:
     """Groups, and sets of one line, of which nothing is left beside the figures."""
     found = [[int(i)] for i in np.flatnonzero(np.diag(left) <= LEFT)]
     for line in lines:
         for number in np.unique(line):
             own = np.flatnonzero(line == number)
-            both = left.diagonal()[own] + left.diagonal()[own][:, None] + 2 * left[np.ix_(own, own)]
-            given = (both <= LEFT) & (n[own] + n[own][:, None] < least)
-            found += [own[[i, j]].tolist() for i, j in np.argwhere(np.triu(given, 1))]
-            if len(own) > 2 and n[own].sum() < least and left[np.ix_(own, own)].sum() <= LEFT:
-                found.append(own.tolist())
+            sets = [own[list(one)] for one in small_together(n[own].tolist(), least)]
+            found += [one.tolist() for one in sets if left[np.ix_(one, one)].sum() <= LEFT]
     return found

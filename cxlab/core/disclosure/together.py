@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import scipy  # its parts are loaded where they are used
 from numpy.typing import ArrayLike, NDArray
 
-from cxlab.core.disclosure.rule import NOTHING, combinations_of
+from cxlab.core.disclosure.rule import NOTHING, combinations_of, small_together
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -23,6 +23,8 @@ Places = NDArray[np.intp]
 
 #: Of more vectors than this, what is hidden without need stays hidden: looking for it takes long.
 LARGE = 600
+#: Groups to protect are looked at so many at a time.
+MANY_GROUPS = 10_000
 #: Of fewer vectors than this one is hidden at a time, which hides less.
 FEW = 200
 
@@ -118,59 +120,62 @@ def hidden_together(
     >>> hidden_together(figures, [55, 4, 60, 70], groups, 10)
     {3}
     """
-    system = _system(figures, np.asarray(n, dtype=float), groups, min_group_size)
+    system = _system(figures, np.asarray(n, dtype=float), min_group_size)
     small = (system.sizes > 0) & (system.sizes < min_group_size) & ~figures.fixed
     start = _with_rows(figures, {*hidden, *np.flatnonzero(small).tolist()})
-    system = _within_reach(system, start)
+    system = _within_reach(system, start, np.asarray(n, dtype=float), groups)
     found = set(start)
     while choice := _next_to_hide(system, found):
         found = _with_rows(figures, found | choice)
     return _without_needless(system, found, start)
 
 
-def _system(figures: Figures, n: Array, groups: Groups, least: int) -> _System:
-    there = n > 0
-    cells, protected = figures.cells[:, there], _protected(groups, n, least)[:, there]
+def _system(figures: Figures, n: Array, least: int) -> _System:
+    cells = figures.cells[:, n > 0]
     common = (cells @ cells.T).toarray()
     own = common.diagonal()
     return _System(
         figures=figures,
-        sizes=cells @ n[there],
+        sizes=cells @ n[n > 0],
         vector=((common == own) & (common == own[:, None])).argmax(axis=1),
         common=common,
-        group_common=(cells @ protected.T).toarray(),
-        group_cells=np.asarray(protected.sum(axis=1)),
+        group_common=np.zeros((len(own), 0)),
+        group_cells=np.zeros(0),
         least=least,
     )
 
 
-def _within_reach(system: _System, start: set[int]) -> _System:
+def _within_reach(system: _System, start: set[int], n: Array, groups: Groups) -> _System:
     """With the groups only that hiding decides about.
 
     What all figures together don't give back is safe, and what is published already gives back
     by itself is past protecting.
     """
     fixed = _vectors(system, set(np.flatnonzero(~system.figures.fixed).tolist()))
-    groups = system.group_common, system.group_cells
-    given = _combined(system, _vectors(system, start), *groups)[0]
-    given &= ~_combined(system, fixed, *groups)[0]
-    return replace(
-        system, group_common=system.group_common[:, given], group_cells=system.group_cells[given]
-    )
+    cells, protected = system.figures.cells[:, n > 0], _protected(groups, n, system.least)
+    found: list[tuple[Array, Array]] = [(system.group_common, system.group_cells)]
+    for begin in range(0, protected.shape[0], MANY_GROUPS):
+        part = protected[begin : begin + MANY_GROUPS, n > 0]
+        common, own = (cells @ part.T).toarray(), np.asarray(part.sum(axis=1))
+        given = _combined(system, _vectors(system, start), common, own)[0]
+        given &= ~_combined(system, fixed, common, own)[0]
+        found.append((common[:, given], own[given]))
+    common, own = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))
+    return replace(system, group_common=common, group_cells=own)
 
 
 def _protected(groups: Groups, n: Array, least: int) -> Any:
     """The small groups, and those of one line that are small together."""
     size = groups.cells @ n
     few = np.flatnonzero((size > 0) & (size < least))
-    alone, size = groups.cells[few], size[few]
+    alone = groups.cells[few]
     lines = groups.lines[few].tocsc()
-    sets = set()
+    sets, n_of = set(), size[few].tolist()
     for start, end in pairwise(lines.indptr.tolist()):
         own = sorted(lines.indices[start:end].tolist())
-        sets |= {pair for pair in [*combinations(own, 2), tuple(own)] if len(pair) > 1}
-    n_of = size.tolist()
-    together = [list(one) for one in sorted(sets) if sum(n_of[i] for i in one) < least]
+        few_of_line = small_together([n_of[i] for i in own], least)
+        sets |= {tuple(own[i] for i in one) for one in few_of_line}
+    together = [list(one) for one in sorted(sets)]
     rows = np.repeat(np.arange(len(together)), [len(one) for one in together])
     columns = np.array([i for one in together for i in one], dtype=int)
     shape = (len(together), len(few))
