@@ -140,6 +140,14 @@ class TestTotals:
         found = self.totals(**DESIGN)
         pd.testing.assert_frame_equal(found.sums("s"), wanted.sums("s"), check_dtype=False)
 
+    def test_what_is_derived_from_a_frame_in_memory_stays_there(self):
+        twice = {"score": frames.nw.col("score") * 2}
+        for data, small in ((ANSWERS, True), (duckdb.from_df(ANSWERS), False)):
+            opened = open_frame(data, numbers={"score": "score"}).with_columns(twice)
+            (found,) = survey_totals(opened, {"s": frames.nw.col("score")}, [None])
+            assert opened.is_small(1) is small
+            assert found.sums("s")["y"].item() == 2 * ANSWERS["score"].sum()
+
     def test_groups_stand_in_their_declared_order(self):
         declared = ANSWERS.assign(kind=pd.Categorical(ANSWERS["kind"], ["b", "a"], ordered=True))
         opened = open_frame(declared, numbers={"score": "score"}, by="kind")

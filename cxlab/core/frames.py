@@ -8,7 +8,7 @@ it inside DuckDB (narwhals' own pandas back end falls back to ``apply``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -79,6 +79,17 @@ class Opened:
         """The rows themselves, of some columns or all: see `collect_rows`."""
         lazy = self.lazy if columns is None else self.lazy.select(list(dict.fromkeys(columns)))
         return collect_rows(lazy, self.data)
+
+    def with_columns(self, values: Mapping[str, nw.Expr]) -> Opened:
+        """The same answers with further columns, or others; of a pandas frame in memory too."""
+        if not values:
+            return self
+        data: Any = self.lazy.with_columns(**values)
+        lazy = data
+        if isinstance(self.data, pd.DataFrame):
+            data = collect(data)
+            lazy = _narwhals(from_pandas(data))
+        return replace(self, data=data, lazy=lazy)
 
     def narrow_rows(
         self, numbers: Iterable[str], most: int | None = None

@@ -50,13 +50,15 @@ def contrasts_of_groups(
     min_group_size: int,
     seed: int = 0,
     gate: Gate | None = None,
+    summed: tuple[Totals, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """As `compare_groups`, without label, family and adjusted p-values.
 
     ``gate`` is that of a table of several segments; without it the groups are a table alone.
+    ``summed``: what `metric_totals` found for ``by``, where that is known.
     """
     check_level(level)
-    ((totals, origins),) = metric_totals(opened, metrics, [by])
+    totals, origins = summed or metric_totals(opened, metrics, [by])[0]
     names = [str(name) for name in group_labels(totals.groups)]
     pairs = _pairs(names, against, by)
     gate = gate or decide(_joints(totals, metrics, names), [by], min_group_size)

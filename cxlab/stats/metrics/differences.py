@@ -28,9 +28,7 @@ from cxlab.core.metric import Metric, metric_list
 from cxlab.core.periods import of_periods
 from cxlab.stats.inference import LEVEL, adjust_p_values, normal_quantile, smallest_shown
 from cxlab.stats.metrics.contrasts import contrasts_of_groups
-from cxlab.stats.metrics.values import (
-    open_metrics,
-)
+from cxlab.stats.metrics.values import metric_totals, open_metrics
 
 DIFFERENCE_COLUMNS = (
     "group", "other", "n", "n_other", "estimate", "se", "ci_low", "ci_high", "unit", "statistic",
@@ -191,22 +189,16 @@ def compare_segments(
         segment: len(names) - (rest is not None)
         for segment, names, rest in zip(every, one.names, one.not_given, strict=True)
     }
-    words = dict(labels or {})
+    words, several = dict(labels or {}), [name for name in segments if groups[name] > 1]
+    if not several:
+        return empty
     tables = [
         contrasts_of_groups(
-            opened,
-            chosen,
-            by=segment,
-            level=level,
-            min_group_size=min_group_size,
-            seed=seed,
-            gate=gate,
+            opened, chosen, by=segment, level=level, min_group_size=min_group_size, seed=seed,
+            gate=gate, summed=summed,
         ).assign(segment=words.get(segment, segment))
-        for segment in segments
-        if groups[segment] > 1
-    ]
-    if not tables:
-        return empty
+        for segment, summed in zip(several, metric_totals(opened, chosen, several), strict=True)
+    ]  # fmt: skip
     together = pd.concat(tables, ignore_index=True)
     tests = int(together["p_value"].notna().sum())
     family = f"{tests} tests: all metrics × all groups of {len(tables)} segments"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
@@ -178,9 +177,8 @@ def _without_few(
     if not few:
         return opened, used, few
     used.loc[few] = 0
-    lazy = opened.lazy.with_columns(**{name: nw.lit(None, nw.Float64) for name in few})
     # no rating of theirs is read again
-    return replace(opened, data=lazy, lazy=lazy), used, few
+    return opened.with_columns({name: nw.lit(None, nw.Float64) for name in few}), used, few
 
 
 def _check_names(outcomes: list[str], names: list[str]) -> None:

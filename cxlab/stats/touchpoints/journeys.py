@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
@@ -190,8 +189,7 @@ def journey_table(
         raise ValueError("`stages` must hold one stage or more; got none. Name its touchpoints.")
     opened = open_frame(data, numbers={"outcome": outcome, "touchpoints": names}, design=design)
     scores = {f"stage_{i}": _mean_rating(ratings) for i, ratings in enumerate(stages.values())}
-    lazy = opened.lazy.with_columns(**scores)
-    prepared = replace(opened, data=lazy, lazy=lazy)
+    prepared = opened.with_columns(scores)
     order = [(outcome, "whole", "", "")]
     for i, (stage, ratings) in enumerate(stages.items()):
         order.append((f"stage_{i}", "stage", stage, ""))

@@ -16,9 +16,11 @@ from cxlab.core.disclosure.rule import MIN_GROUP_SIZE, SMALL
 from cxlab.core.display import with_display
 from cxlab.core.frames import Opened, as_list, collect, column_names, open_frame, scan
 from cxlab.core.metric import Metric
+from cxlab.core.totals import Totals
 from cxlab.stats.inference import adjust_p_values, check_level
 from cxlab.stats.metrics.contrasts import contrasts_of_groups
 from cxlab.stats.metrics.estimates import estimate_each
+from cxlab.stats.metrics.values import metric_totals
 
 #: Reasons that mean the customer was not at the touchpoint, or was not asked.
 NOT_USED = ("never used", "not asked")
@@ -96,19 +98,16 @@ def visitors(
     opened = open_answers(data, {"outcome": [outcome], "touchpoints": names}, design)
     recorded = [name for name in names if f"{name}_missing" in opened.columns["reasons"]]
     sides = {f"side_{i}": _side(outcome, name) for i, name in enumerate(recorded)}
-    lazy = opened.lazy.with_columns(**sides) if sides else opened.lazy
-    # the sides are no columns of the data
-    opened = replace(opened, data=lazy, lazy=lazy)
-    means = estimate_each(opened, [mean], groupings=[*sides], level=level)
+    opened = opened.with_columns(sides)
+    summed = dict(zip(recorded, metric_totals(opened, [mean], [*sides]), strict=True))
     rows = []
     for name in names:
         if name not in recorded:
             note = f"use is not recorded: there is no column '{name}_missing'"
             rows.append(_row(name, {}, note))
             continue
-        number = recorded.index(name)
-        known = _known(means[number])
-        rows.append(_compared(name, opened, mean, f"side_{number}", known, level))
+        side = f"side_{recorded.index(name)}"
+        rows.append(_compared(name, opened, mean, side, summed[name], level))
     table = pd.DataFrame(rows)
     adjusted = adjust_p_values(table["p_value"].to_numpy(float))
     table.insert(table.columns.get_loc("p_value") + 1, "p_adjusted", adjusted)
@@ -131,22 +130,28 @@ def _side(outcome: str, name: str) -> nw.Expr:
     return nw.when(~nw.col(outcome).is_null()).then(word)
 
 
-def _known(means: pd.DataFrame) -> dict[str, float]:
+def _known(totals: Totals, origins: np.ndarray, side: str) -> dict[str, Any]:
     """Customers and mean outcome of both sides."""
-    by_side = means.set_index("group").reindex([USED, NEVER])
-    n, mean = by_side["n"].fillna(0).astype(int), by_side["estimate"]
-    sizes = {"n": n[USED], "n_never": n[NEVER]}
-    return {**sizes, "mean": mean[USED], "mean_never": mean[NEVER]}
+    code, groups = totals.cells["group_code"], len(totals.groups)
+    n, weight, total = (
+        np.bincount(code, totals.values[kind][:, 0], groups) for kind in ("n", "w", "wy")
+    )
+    facts = pd.DataFrame({"n": n.astype(int), "mean": total / weight + origins[0]})
+    both = facts.set_axis(totals.groups[side]).reindex([USED, NEVER])
+    sizes = both["n"].fillna(0).astype(int).set_axis(["n", "n_never"])
+    return {**sizes, **both["mean"].set_axis(["mean", "mean_never"])}
 
 
 def _compared(
-    name: str, opened: Opened, mean: Metric, side: str, known: dict[str, float], level: float
-) -> dict[str, Any]:
+    name: str, opened: Opened, mean: Metric, side: str, summed: tuple[Totals, np.ndarray],
+    level: float,
+) -> dict[str, Any]:  # fmt: skip
+    known = _known(*summed, side)
     if min(known["n"], known["n_never"]) < 1:
         note = "nobody used it" if known["n"] == 0 else "everybody who answered used it"
         return _row(name, {key: known[key] for key in ("n", "n_never")}, note)
     found = contrasts_of_groups(
-        opened, [mean], by=side, against=NEVER, level=level, min_group_size=1
+        opened, [mean], by=side, against=NEVER, level=level, min_group_size=1, summed=summed
     ).iloc[0]
     shown = ["estimate", "se", "ci_low", "ci_high", "p_value", "df"]
     return _row(name, {**known, **found[shown]}, found["note"])
