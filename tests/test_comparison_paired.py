@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from statsmodels.stats.contingency_tables import SquareTable
 
-from cxlab.stats.comparison.gaps import Gap, Group, two_means
+from cxlab.stats.comparison.gaps import two_means
 from cxlab.stats.comparison.identity import COMPOSITION, WITHIN, kitagawa_parts
 from cxlab.stats.comparison.pairs import (
     HALF_LIFE,
-    Pairs,
+    Contrast,
     category,
     contrast,
     design_based_margins,
@@ -20,7 +20,6 @@ from cxlab.stats.comparison.pairs import (
     pair_answers,
     quadratic_form,
 )
-from cxlab.stats.comparison.programme import Answers
 
 ROUNDING = 1e-9
 #: Studies without any difference, and those of METHODS §5: 5 %, and three standard errors.
@@ -76,7 +75,7 @@ class TestGoldenValues:
         assert inputs["half_life"] == HALF_LIFE
         # ages are counted from the youngest answer: the same weights up to a factor
         pairs = pairs_of(inputs["scores"], inputs["age_days"])
-        found = one_per_answer(pairs, "half-life").t_value
+        found = one_per_answer(pairs, "half-life")["t_value"].tolist()
         assert found == pytest.approx([entry["expected"]["composite"]], abs=entry["tolerance"])
 
     def test_kitagawa_of_das_gupta(self, golden_scores):
@@ -233,7 +232,11 @@ def group(clusters, first=0):
     """Values, weights of 1 and clusters."""
     values = np.array([v for cluster in clusters for v in cluster], float)
     sizes = [len(cluster) for cluster in clusters]
-    return Group(values, np.ones(len(values)), np.repeat(np.arange(len(clusters)) + first, sizes))
+    return answered(values, np.repeat(np.arange(len(clusters)) + first, sizes))
+
+
+def answered(values, customer):
+    return pd.DataFrame({"value": values, "weight": 1.0, "customer": customer})
 
 
 def limits(gap):
@@ -268,9 +271,7 @@ class TestTwoMeans:
         rng = np.random.default_rng(1)
         y, who = rng.choice([-100.0, 0, 100], 2000), np.arange(2000) % 250
         z, also = rng.choice([-100.0, 0, 100], 3000), np.arange(3000) % 250
-        found = two_means(
-            Group(y, np.ones(2000), who), Group(z, np.ones(3000), also), pseudo=self.PSEUDO
-        )
+        found = two_means(answered(y, who), answered(z, also), pseudo=self.PSEUDO)
         influence = np.r_[(y - y.mean()) / 2000, -(z - z.mean()) / 3000]
         sums = np.bincount(np.r_[who, also], influence)
         assert found.se == pytest.approx(np.sqrt(250 / 249 * (sums**2).sum()))
@@ -280,9 +281,8 @@ class TestTwoMeans:
         """The normal distribution rejects too many true nulls there."""
         y, z = (np.tile([-100.0, 0, 100, 100], k) for k in (10, 50))
         found = two_means(
-            Group(y, np.ones(40), np.arange(40)), Group(z, np.ones(200), np.arange(40, 240)),
-            pseudo=self.PSEUDO,
-        )  # fmt: skip
+            answered(y, np.arange(40)), answered(z, np.arange(40, 240)), pseudo=self.PSEUDO
+        )
         assert 39 < found.df < 80
 
     @pytest.mark.parametrize("n", [10, 30])
@@ -292,8 +292,8 @@ class TestTwoMeans:
         rejected, alike = 0, 0
         for _ in range(NULLS):
             t, r = (rng.choice([100.0, 0, -100], k, p=[0.93, 0.05, 0.02]) for k in (n, 300))
-            first = Group(t, np.ones(n), np.arange(n))
-            second = Group(r, np.ones(300), np.arange(n, n + 300))
+            first = answered(t, np.arange(n))
+            second = answered(r, np.arange(n, n + 300))
             low, high = limits(two_means(first, second, pseudo=self.PSEUDO))
             rejected += not low <= 0 <= high
             alike += np.ptp(t) == 0
@@ -316,13 +316,15 @@ class TestTwoMeans:
 def pairs_of(scores, ages, relationship=None):
     n = len(scores)
     which = np.zeros(n, dtype=int) if relationship is None else np.array(relationship)
-    return Pairs(
-        relationship=which,
-        transactional=np.arange(n),
-        age=np.array(ages, dtype=float),
-        t_score=np.array(scores, dtype=float),
-        r_score=np.full(n, 7.0),
-        customer=which,
+    return pd.DataFrame(
+        {
+            "relationship": which,
+            "transactional": np.arange(n),
+            "age": np.array(ages, dtype=float),
+            "t_score": np.array(scores, dtype=float),
+            "r_score": 7.0,
+            "customer": which,
+        }
     )
 
 
@@ -341,22 +343,22 @@ class TestRules:
     )
     def test_by_hand(self, rule, expected):
         found = one_per_answer(pairs_of(self.SCORES, self.AGES), rule)
-        assert found.t_value.tolist() == pytest.approx([expected])
-        assert found.r_score.tolist() == [7.0]
+        assert found["t_value"].tolist() == pytest.approx([expected])
+        assert found["r_score"].tolist() == [7.0]
 
     @pytest.mark.parametrize("rule", ["last before", "mean", "half-life", "peak–end"])
     def test_a_single_answer_is_itself_under_every_rule(self, rule):
         found = one_per_answer(pairs_of([6, 9], [5, 7], [0, 1]), rule)
-        assert found.t_value.tolist() == [6.0, 9.0]
+        assert found["t_value"].tolist() == [6.0, 9.0]
 
     def test_very_old_answers_do_not_vanish(self):
         # 2^(−60,000/30) is 0 in floating point; the weights are relative to the youngest
         found = one_per_answer(pairs_of([4, 8], [60_030.0, 60_000.0]), "half-life")
-        assert found.t_value.tolist() == pytest.approx([(4 * 0.5 + 8) / 1.5])
+        assert found["t_value"].tolist() == pytest.approx([(4 * 0.5 + 8) / 1.5])
 
     def test_ties_for_the_peak_take_the_lower(self):
         found = one_per_answer(pairs_of([4, 10, 7], [3, 2, 1]), "peak–end")
-        assert found.t_value.tolist() == [(4 + 7) / 2]
+        assert found["t_value"].tolist() == [(4 + 7) / 2]
 
     def test_migration_counts_rows_are_transactional(self):
         found = migration_counts(one_per_answer(pairs_of([9], [1]), "last before"))
@@ -364,19 +366,8 @@ class TestRules:
 
 
 def answers_of(customer, day, score):
-    n = len(customer)
-    nothing, labels = np.full(n, np.nan), pd.Series(pd.Categorical([None] * n))
-    return Answers(
-        customer=np.array(customer, dtype=int),
-        score=np.array(score, dtype=float),
-        responded=np.array(day, dtype=float),
-        triggered=nothing,
-        period=labels,
-        touchpoint=labels,
-        episode=pd.Series([None] * n),
-        weight=np.ones(n),
-        response=pd.Series([str(k) for k in range(n)]),
-    )
+    columns = {"customer": customer, "responded_at": day, "score": score}
+    return pd.DataFrame(columns).astype({"customer": int, "responded_at": float, "score": float})
 
 
 class TestPairing:
@@ -387,20 +378,20 @@ class TestPairing:
         # customer 1 answers on days 10, 50, 60 (same moment), 70 (later); customer 2 on day 55
         t = ([1, 1, 1, 1, 2], [10.0, 50, 60, 70, 55], [1, 2, 3, 4, 5])
         r = ([1], [60.0], [9])
-        assert self.pairs(t, r, 30).t_score.tolist() == [2]
-        assert self.pairs(t, r, 50).t_score.tolist() == [1, 2]
-        assert self.pairs(t, r, 50).age.tolist() == [50, 10]
+        assert self.pairs(t, r, 30)["t_score"].tolist() == [2]
+        assert self.pairs(t, r, 50)["t_score"].tolist() == [1, 2]
+        assert self.pairs(t, r, 50)["age"].tolist() == [50, 10]
 
     def test_order_of_the_files_makes_no_difference(self):
         t = ([2, 1, 1], [5.0, 50, 10], [5, 2, 1])
         r = ([1, 2, 1], [60.0, 9, 20], [9, 8, 7])
         found = self.pairs(t, r, 90)
-        assert found.t_score.tolist() == [1, 2, 5, 1]
-        assert found.r_score.tolist() == [9, 9, 8, 7]
+        assert found["t_score"].tolist() == [1, 2, 5, 1]
+        assert found["r_score"].tolist() == [9, 9, 8, 7]
 
     def test_blank_scores_make_no_pair(self):
         t, r = ([1, 1], [10.0, 20], [np.nan, 4]), ([1, 1], [30.0, 40], [9, np.nan])
-        assert self.pairs(t, r, 90).t_score.tolist() == [4]
+        assert self.pairs(t, r, 90)["t_score"].tolist() == [4]
 
     def test_nobody_in_both(self):
         assert len(self.pairs(([1], [1.0], [9]), ([2], [5.0], [9]), 90)) == 0
@@ -430,5 +421,5 @@ def test_categories_are_those_of_nps():
 
 def test_the_interval_of_a_gap_is_that_of_students_t():
     # t(10) at .975 is 2.228139 in tables
-    told = Gap(estimate=5.0, se=2.0, df=10.0, n=12).numbers()
+    told = Contrast(n=12, customers=12, estimate=5.0, se=2.0, df=10.0).numbers()
     assert (told["ci_low"], told["ci_high"]) == pytest.approx((0.543722, 9.456278), abs=1e-6)

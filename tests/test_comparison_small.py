@@ -1,6 +1,6 @@
 """Few customers: what is hidden, what is said instead, and that nothing fails."""
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cache
 
 import numpy as np
@@ -11,10 +11,7 @@ from scipy.stats import pearsonr
 from cxlab import load_study
 from cxlab.stats.comparison import compare_tnps_rnps, programme_tables, rules_in_words
 from cxlab.stats.comparison.disclosure import ComparisonGate
-from cxlab.stats.comparison.identity import Respondents
 from cxlab.stats.comparison.pairs import (
-    OnePerAnswer,
-    Pairs,
     categories_table,
     migration_table,
     paired_table,
@@ -88,16 +85,17 @@ def numbers_of(table):
 
 def pairs_of(t_value, r_score, customer=None):
     customer = np.arange(len(t_value)) if customer is None else np.array(customer)
-    return OnePerAnswer(np.array(t_value, float), np.array(r_score, float), customer)
+    pairs = pd.DataFrame({"t_value": t_value, "r_score": r_score, "customer": customer})
+    return pairs.astype({"t_value": float, "r_score": float})
 
 
 def shown(pairs_of_windows=None, window_days=90, /, **tables):
     """What the gate makes of tables of pairs."""
-    nobody = Respondents({"t answers": np.zeros(0), "r answers": np.zeros(0)}, named=True)
     gate = ComparisonGate(
         smallest=SMALLEST,
         behind={},
-        people=nobody,
+        people=pd.DataFrame(),
+        named=True,
         cells=np.empty(0),
         windows=pairs_of_windows or {},
         window_days=window_days,
@@ -114,13 +112,15 @@ def windows_shown(pairs, window_days):
 
 def every_pair(age, t_score, r_score, customer=None):
     customer = np.arange(len(age)) if customer is None else np.array(customer)
-    return Pairs(
-        relationship=customer,
-        transactional=np.arange(len(age)),
-        age=np.array(age, float),
-        t_score=np.array(t_score, float),
-        r_score=np.array(r_score, float),
-        customer=customer,
+    return pd.DataFrame(
+        {
+            "relationship": customer,
+            "transactional": np.arange(len(age)),
+            "age": np.array(age, float),
+            "t_score": np.array(t_score, float),
+            "r_score": np.array(r_score, float),
+            "customer": customer,
+        }
     )
 
 
@@ -343,7 +343,7 @@ class TestSamePairs:
         who = np.sort(rng.integers(0, 90, 200))
         t = np.clip(rng.integers(0, 11, 90)[who] + rng.integers(-2, 3, 200), 0, 10)
         r = np.clip(t + rng.integers(-3, 4, 200), 0, 10)
-        pairs = replace(every_pair(np.full(200, 5.0), t, r, who), relationship=np.arange(200))
+        pairs = every_pair(np.full(200, 5.0), t, r, who).assign(relationship=np.arange(200))
         row = later_table(pairs, every_pair([], [], [])).iloc[0]
         found, n = pearsonr(t, r).statistic, len(who)
         zt, zr = ((x - x.mean()) / x.std() for x in (t, r))

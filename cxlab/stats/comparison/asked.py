@@ -19,7 +19,7 @@ from cxlab.stats.comparison.contract import (
     labelled,
     match_ids,
 )
-from cxlab.stats.comparison.programme import Answers, CustomerTimes, ProgrammeData
+from cxlab.stats.comparison.programme import CustomerTimes, ProgrammeData
 
 #: More suppressed rows than this, without an invitation that would explain them, and the
 #: declared rule is not the one that was followed.
@@ -82,8 +82,8 @@ def collect_window(
             f"{data.n_customers - covered:,} customers of the frame have no row among the "
             "relationship invitations: they are outside the relationship estimands"
         )
-    t, r = data.transactional, data.relationship
-    at = match_ids(t.episode, episodes["episode_id"])
+    t, r = data.surveys.values()
+    at = match_ids(t["episode_id"], episodes["episode_id"])
     every = np.ones(len(episodes), dtype=bool)
     return Collected(
         episodes=_asked(episodes, counts, every, _linked(t, at, episodes, "transactional")),
@@ -185,38 +185,35 @@ def _check_rule_followed(
         notes.append(words)
 
 
-def _scores_by_wave(answers: Answers, waves: pd.DataFrame) -> np.ndarray:
+def _scores_by_wave(answers: pd.DataFrame, waves: pd.DataFrame) -> np.ndarray:
     """Relationship answers belong to the customer's wave of the same period."""
     given, asked = (
-        pd.MultiIndex.from_arrays([who, period.astype("str").fillna("")])
-        for who, period in (
-            (answers.customer, answers.period),
-            (waves["customer"], waves["period"]),
-        )
+        pd.MultiIndex.from_arrays([one["customer"], one["period"].astype("str").fillna("")])
+        for one in (answers, waves)
     )
     return _linked(answers, asked.get_indexer(given), waves, "relationship")
 
 
-def _linked(answers: Answers, at: np.ndarray, rows: pd.DataFrame, survey: str) -> np.ndarray:
+def _linked(answers: pd.DataFrame, at: np.ndarray, rows: pd.DataFrame, survey: str) -> np.ndarray:
     """Score of each invitation row; −1 where there is no valid answer."""
     status = rows["status"].to_numpy()
     lost = at < 0 if not len(rows) else (at < 0) | (status[at] != ANSWERED)
     if lost.any():
         raise ValueError(
             f"Every {survey} answer must have an invitation with status 'answered'; got response "
-            f"{got(answers.response[lost].tolist())} without one. Read answers and invitations of "
+            f"{got(answers['response_id'][lost].tolist())} without one. Read answers and invitations of "
             "the same periods."
         )
     twice = pd.Series(at).duplicated().to_numpy()
     if twice.any():
         raise ValueError(
             f"Every {survey} invitation must have one answer; got two for response "
-            f"{got(answers.response[twice].tolist())}. Remove one, or give each wave a period of "
+            f"{got(answers['response_id'][twice].tolist())}. Remove one, or give each wave a period of "
             "its own."
         )
     score = np.full(len(rows), -1, dtype=np.int64)
-    valid = answers.valid
-    score[at[valid]] = answers.score[valid].astype(int)
+    valid = answers["score"].notna().to_numpy()
+    score[at[valid]] = answers["score"].to_numpy()[valid]
     return score
 
 

@@ -48,8 +48,9 @@ from cxlab.stats.comparison.pairs import (
     net_contrast,
     pair_answers,
     paired_table,
+    pairs_within,
 )
-from cxlab.stats.comparison.programme import Answers, ProgrammeData, in_periods, read_programme
+from cxlab.stats.comparison.programme import ProgrammeData, in_periods, read_programme
 from cxlab.stats.comparison.result import NpsComparison, displayed
 from cxlab.stats.comparison.scores import (
     WINDOWS,
@@ -201,7 +202,7 @@ def compare_tnps_rnps(
         segments=as_list(segments),
     )
     # earlier transactional answers count in pairs, earlier invitations in look-backs
-    ever, chosen = data.transactional, as_list(periods) or None
+    ever, chosen = data.surveys["transactional"], as_list(periods) or None
     data = pool_small_groups(in_periods(data, chosen), least)
     drawn = {"replicates": int(replicates), "seed": seed}
     done = standardise(data, contact_rules, chosen, **drawn, fewest=least)
@@ -213,7 +214,7 @@ def compare_tnps_rnps(
 
 def _tables(
     data: ProgrammeData,
-    ever: Answers,
+    ever: pd.DataFrame,
     done: Standardised,
     found: AmongAnswers,
     window_days: float,
@@ -223,34 +224,36 @@ def _tables(
     """Every table as it may be shown; ``ever`` are the transactional answers of any time."""
     behind = answers_behind(data, done)
     longest = max(window_days, *WINDOWS)
-    every = pair_answers(ever, data.relationship, longest=longest)
+    t, r = data.surveys.values()
+    every = pair_answers(ever, r, longest=longest)
     windows = windows_taken(every, window_days)
     scores = windows[window_days]
-    gap = raw_gap(data.transactional, data.relationship)
+    gap = raw_gap(data.surveys)
     tables: Tables = {
         "decomposition": no_decomposition(gap.numbers()),
         **done.tables(),
         "identity": identity_table(found),
         "segment_gaps": segment_gaps(found),
         "segments": segment_groups(found),
-        "flow": flow_table(data, done, every.within(window_days)),
+        "flow": flow_table(data, done, pairs_within(every, window_days)),
         "estimates": estimates_table(data, done, behind, scores, weighted=weighted),
-        "touchpoints": touchpoint_table(data.transactional),
+        "touchpoints": touchpoint_table(data.valid["transactional"]),
         "paired": paired_table(scores, why_none=_why_no_pairs(data)),
         "migration": migration_table(scores),
         "categories": categories_table(scores),
         "margins": margin_tests(scores),
-        "sensitivity": sensitivity_table(every.within(window_days)),
+        "sensitivity": sensitivity_table(pairs_within(every, window_days)),
         "windows": window_table(windows),
-        "delays": delay_table(data.transactional),
+        "delays": delay_table(data.valid["transactional"]),
         "regression": regression_table(scores),
-        "later": later_table(every, pair_answers(data.relationship, ever, longest=longest)),
+        "later": later_table(every, pair_answers(r, ever, longest=longest)),
         "robustness": robustness_table(data, done, weighted=weighted),
     }
     gate = ComparisonGate(
         smallest=least,
         behind=behind,
         people=found.people,
+        named=data.has_customers,
         cells=answers_by_cell(done),
         windows=windows,
         window_days=window_days,
@@ -269,7 +272,7 @@ def _why_no_pairs(data: ProgrammeData) -> str:
     """Why answers cannot be paired at all; empty if they can."""
     if not data.has_customers:
         return "the answers don't name their customer"
-    if any(len(one) and np.isnan(one.responded).all() for one in data.surveys.values()):
+    if any(len(one) and one["responded_at"].isna().all() for one in data.surveys.values()):
         return "the answers have no dates"
     return ""
 
@@ -289,7 +292,7 @@ def _result(
     words = {name: name.replace("_", " ").capitalize() for name in names}
     tables = displayed(tables, {**words, **labels})
     missing = {
-        f"{score} of the {survey} answers": int((~one.valid).sum())
+        f"{score} of the {survey} answers": int(one["score"].isna().sum())
         for survey, one in data.surveys.items()
     }
     return NpsComparison(

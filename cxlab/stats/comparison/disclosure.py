@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
+from cxlab.stats.comparison.contract import SEGMENT
 from cxlab.stats.comparison.gaps import ONCE
 from cxlab.stats.comparison.identity import (
     DIFFERENT,
@@ -23,11 +24,10 @@ from cxlab.stats.comparison.identity import (
     T_ONLY,
     TOGETHER,
     UNIT,
-    Respondents,
     customers_of,
+    who_answered,
 )
-from cxlab.stats.comparison.pairs import OnePerAnswer
-from cxlab.stats.comparison.programme import OTHERS, Answers, ProgrammeData, known_groups
+from cxlab.stats.comparison.programme import OTHERS, ProgrammeData, known_groups
 from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS
 from cxlab.stats.comparison.scores import CUSTOMERS, customers_that_differ
 
@@ -99,50 +99,50 @@ def pool_small_groups(data: ProgrammeData, smallest: int) -> ProgrammeData:
     They are one group in both surveys, so that neither survey's total gives one of them back;
     few answers without a group join them.
     """
-    t, r = data.transactional, data.relationship
-    pooled = set()
-    for name in [name for name in t.segments if name in r.segments]:
-        if small := _small_groups(name, (t, r), smallest):
-            t, r = (_with_others(answers, name, small) for answers in (t, r))
-            pooled.add(name)
-    return replace(data, transactional=t, relationship=r, pooled=frozenset(pooled))
+    surveys, sides, pooled = data.surveys, list(data.valid.values()), set()
+    for column in data.shared_segments:
+        if small := _small_groups(column, sides, smallest):
+            surveys = {
+                survey: answers.assign(**{column: _with_others(answers[column], small)})
+                for survey, answers in surveys.items()
+            }
+            pooled.add(column.removeprefix(SEGMENT))
+    return replace(data, surveys=surveys, pooled=frozenset(pooled))
 
 
-def _small_groups(name: str, surveys: tuple[Answers, Answers], smallest: int) -> set[str | None]:
+def _small_groups(column: str, sides: Sequence[pd.DataFrame], smallest: int) -> set[str | None]:
     """Groups to be taken together; None is that of answers without a group."""
-    sides = [answers.take(answers.valid) for answers in surveys]
-    *codes, groups = known_groups(*(one.segments[name] for one in sides))
+    *codes, groups = known_groups(*(one[column] for one in sides))
     found: set[int] = set()
     for code, one in zip(codes, sides, strict=True):
-        nowhere = len(np.unique(one.customer[code < 0]))
+        nowhere = one["customer"][code < 0].nunique()
         lost = nowhere if too_few(nowhere, smallest) else 0
-        sizes = customers_of(code, one.customer, len(groups))
+        sizes = customers_of(code, one["customer"], len(groups))
         found |= set(hidden_groups([*sizes, lost], smallest))
     return {[*groups, None][k] for k in found}
 
 
-def _with_others(answers: Answers, name: str, small: set[str | None]) -> Answers:
-    values = answers.segments[name]
-    values = values.mask(values.isin([one for one in small if one is not None]), OTHERS)
-    if None in small:
-        values = values.fillna(OTHERS)
-    return replace(answers, segments=answers.segments.assign(**{name: values}))
+def _with_others(groups: pd.Series, small: set[str | None]) -> pd.Series:
+    pooled = groups.mask(groups.isin([one for one in small if one is not None]), OTHERS)
+    return pooled.fillna(OTHERS) if None in small else pooled
 
 
 @dataclass(frozen=True, eq=False)
 class ComparisonGate:
     """The counts behind a comparison's tables, and what may be shown of them.
 
-    ``behind`` has for each quantity the customers of its answers (`answers_behind`), ``cells``
-    how many customers answered in each cell of touchpoint and contact channel, ``windows`` the
+    ``behind`` has for each quantity the customers of its answers (`answers_behind`), ``people``
+    what each customer answered (`respondents`), ``named`` whether answers name their customer,
+    ``cells`` how many customers answered in each cell of touchpoint and contact channel, ``windows`` the
     pairs of each window, ``pooled`` the segments of which groups were taken together.
     """
 
     smallest: int
     behind: Mapping[str, np.ndarray]
-    people: Respondents
+    people: pd.DataFrame
+    named: bool
     cells: np.ndarray
-    windows: Mapping[float, OnePerAnswer]
+    windows: Mapping[float, pd.DataFrame]
     window_days: float
     pooled: frozenset[str]
 
@@ -185,7 +185,7 @@ class ComparisonGate:
     @property
     def few_pairs(self) -> bool:
         """Whether too few customers answered both surveys within the window."""
-        return self.any_few(self.windows[self.window_days].customers)
+        return self.any_few(self.windows[self.window_days]["customer"].nunique())
 
     def _hide(self, table: pd.DataFrame, rows: ArrayLike) -> pd.DataFrame:
         return hide(table, rows, why_hidden(self.smallest))
@@ -233,27 +233,26 @@ class ComparisonGate:
         return hide(result, near, COMPLEMENT)
 
     def _few_answered_often(self) -> tuple[bool, bool]:
-        return self.any_few(self.people.several("t")), self.any_few(self.people.several("r"))
+        several = (self.people[["t answers", "r answers"]] > 1).sum()
+        return self.any_few(several["t answers"]), self.any_few(several["r answers"])
 
     def _identity(self, table: pd.DataFrame) -> pd.DataFrame:
         """The parts that may be shown alone, and together those that may not."""
-        people = self.people
-        surveys = [(people.times(k) > 0).sum() for k in ("t", "r")]
+        surveys = self.people[["t customers", "r customers"]].sum().tolist()
         result = table.set_index("term").loc[[*self._parts(surveys), "gap"]].reset_index()
         together = result["term"].isin(list(TOGETHER))
         why = f"together, because one of them is about fewer than {self.smallest} customers"
-        if not people.both.any():
+        if not self.people["both"].any():
             why = "no customer answered both surveys"
             result["term"] = result["term"].mask(together, DIFFERENT)
         result["note"] = result["note"].mask(together, why)
         return self._hide(result, [self.any_few(surveys)] * len(result))
 
     def _parts(self, surveys: Sequence[int]) -> list[str]:
-        people = self.people
-        if not people.named or self.any_few(surveys) or not all(surveys):
+        if not self.named or self.any_few(surveys) or not all(surveys):
             return []
-        cells = [people.both.sum(), people.only("t").sum(), people.only("r").sum()]
-        apart = people.both.any() and not self.any_few(cells)
+        cells = [int(who.sum()) for who in who_answered(self.people).values()]
+        apart = cells[0] > 0 and not self.any_few(cells)
         first, rest = TOGETHER
         if not any(self._few_answered_often()):
             return [UNIT, SAME, T_ONLY, R_ONLY] if apart else [UNIT, rest]
@@ -304,10 +303,10 @@ class ComparisonGate:
         longer = [days for days in lengths if days >= self.window_days]
         shorter = [days for days in reversed(lengths) if days <= self.window_days]
         for outwards in (longer, shorter):
-            last: OnePerAnswer | None = None
+            last: pd.DataFrame | None = None
             for days in outwards:
                 one = self.windows[days]
-                if self.any_few(one.customers):
+                if self.any_few(one["customer"].nunique()):
                     continue
                 if last is not None and self.any_few(customers_that_differ(one, last)):
                     found.append(days)

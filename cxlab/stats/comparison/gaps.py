@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,15 +18,14 @@ from cxlab.stats.comparison.decomposition import (
     standardised_numbers,
 )
 from cxlab.stats.comparison.identity import DIFFERENT, R_ONLY, SAME, T_ONLY, UNIT
-from cxlab.stats.comparison.programme import Answers, ProgrammeData
+from cxlab.stats.comparison.pairs import Contrast
+from cxlab.stats.comparison.programme import ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES
 from cxlab.stats.inference import (
     ALPHA,
-    LEVEL,
     decide_family,
     smallest_shown,
 )
-from cxlab.stats.metrics.two_groups import tested_difference
 from cxlab.stats.variance import Units, contrast_spread
 
 if TYPE_CHECKING:
@@ -64,50 +63,32 @@ SILENT = "What those who were not asked or stayed silent would have said is not 
 DECIDED = ("p_value", "p_adjusted", "deciding_low", "deciding_high")
 
 
-@dataclass(frozen=True)
-class Gap:
-    """A difference of two means of ``n`` answers; infinite ``df``: the normal distribution."""
-
-    estimate: float
-    se: float
-    df: float
-    n: int
-
-    def numbers(self) -> dict[str, float]:
-        """Estimate, standard error and interval under the names of a table."""
-        found = tested_difference(self.estimate, self.se**2, self.df, LEVEL, "")
-        return {name: found[name] for name in NUMBERS}
-
-
-class Group(NamedTuple):
-    """Answers of one side of a difference."""
-
-    values: np.ndarray
-    weight: np.ndarray
-    customer: np.ndarray
-
-
 def raw_gap(
-    t: Answers, r: Answers, values: np.ndarray = NPS_VALUES, *, weighted: bool = False
-) -> Gap:
+    surveys: Mapping[str, pd.DataFrame], values: np.ndarray = NPS_VALUES, *, weighted: bool = False
+) -> Contrast:
     """Transactional less relationship score as collected.
 
     The difference is linearised as one statistic and summed within customers: the surveys
     share customers, so two standard errors would not add.
     """
-    sides = []
-    for answers in (t, r):
-        valid = answers.valid
-        w = answers.weight[valid] if weighted else np.ones(int(valid.sum()))
-        sides.append(Group(values[answers.score[valid].astype(int)], w, answers.customer[valid]))
+    sides = [
+        pd.DataFrame(
+            {
+                "customer": answers["customer"],
+                "weight": answers["weights"] if weighted else 1.0,
+                "value": values[answers["score"].to_numpy(dtype=int)],
+            }
+        )
+        for answers in (one.dropna(subset="score") for one in surveys.values())
+    ]
     rest = (values[0], (values[7] + values[8]) / 2, values[10])
-    return two_means(sides[0], sides[1], pseudo=rest)
+    return two_means(*sides, pseudo=rest)
 
 
-def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
+def two_means(first: pd.DataFrame, second: pd.DataFrame, *, pseudo: tuple[float, ...]) -> Contrast:
     """Mean of the first group less that of the second; both may hold the same customers.
 
-    ``pseudo`` are values (low, middle, high) of the pseudo-answers that stand in for the unknown
+    Groups have ``customer, weight, value`` of each answer. ``pseudo`` are values (low, middle, high) of the pseudo-answers that stand in for the unknown
     variance of a group all of whose answers are alike.
 
     With fewer than 200 customers in a group: CR2 and the degrees of freedom of Bell &
@@ -115,16 +96,17 @@ def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
     distribution. A group of one customer has no standard error.
     """
     groups = (first, second)
-    if any(not one.weight.sum() > 0 for one in groups):
-        return Gap(np.nan, np.nan, np.inf, 0)
-    means = [float((one.weight * one.values).sum() / one.weight.sum()) for one in groups]
-    estimate, n = means[0] - means[1], sum(len(one.values) for one in groups)
-    codes, labels = pd.factorize(np.concatenate([one.customer for one in groups]))
-    cluster = np.split(codes, [len(first.values)])
+    if any(not one["weight"].sum() > 0 for one in groups):
+        return Contrast.of_nothing()
+    values = [one["value"].to_numpy() for one in groups]
+    codes, labels = pd.factorize(np.concatenate([one["customer"] for one in groups]))
+    cluster = np.split(codes, [len(first)])
+    sides = [_sums(one, c, len(labels)) for one, c in zip(groups, cluster, strict=True)]
+    means = [float(side["wy"].sum() / side["w"].sum()) for side in sides]
+    found = Contrast(len(codes), len(labels), means[0] - means[1], np.nan)
     sizes = [len(np.unique(c)) for c in cluster]
     if min(sizes) < 2:
-        return Gap(estimate, np.nan, np.inf, n)
-    sides = [_sums(one, c, len(labels)) for one, c in zip(groups, cluster, strict=True)]
+        return found
     if min(sizes) >= MANY_CLUSTERS:
         parts = [
             (side["wy"] - mean * side["w"]) / side["w"].sum()
@@ -137,16 +119,16 @@ def two_means(first: Group, second: Group, *, pseudo: tuple[float, ...]) -> Gap:
         spread, _ = contrast_spread(sides, units)
         variance, df = spread.variance, spread.df
     variance += sum(
-        _pseudo_variance(one.values, size, pseudo)
-        for one, size in zip(groups, sizes, strict=True)
-        if np.ptp(one.values) == 0
+        _pseudo_variance(y, size, pseudo)
+        for y, size in zip(values, sizes, strict=True)
+        if np.ptp(y) == 0
     )
-    return Gap(estimate, float(variance**0.5) if variance > ROUNDING else np.nan, df, n)
+    return replace(found, se=float(variance**0.5) if variance > ROUNDING else np.nan, df=df)
 
 
-def _sums(one: Group, cluster: np.ndarray, n_clusters: int) -> dict[str, np.ndarray]:
+def _sums(one: pd.DataFrame, cluster: np.ndarray, n_clusters: int) -> dict[str, np.ndarray]:
     """Sums of each cluster as `contrast_spread` takes them."""
-    w, y = one.weight, one.values
+    w, y = one["weight"].to_numpy(), one["value"].to_numpy()
     products = {"w": w, "wy": w * y, "ww": w**2, "wwy": w**2 * y, "wwyy": (w * y) ** 2}
     products |= {"www": w**3, "wwww": w**4}
     return {
@@ -187,11 +169,16 @@ def robustness_table(data: ProgrammeData, done: Standardised, *, weighted: bool)
     ``same``: whether the conclusion is that of the headline variant; a quantity with any other
     conclusion is not robust. A quantity that is not identified is left out.
     """
-    t, r = data.transactional, data.relationship
-    variants = {ONCE: raw_gap(_last_of_each(t), _last_of_each(r))}
+    last = {
+        survey: answers.sort_values(["customer", "responded_at"]).drop_duplicates(
+            "customer", keep="last"
+        )
+        for survey, answers in data.valid.items()
+    }
+    variants = {ONCE: raw_gap(last)}
     if weighted:
-        variants["NPS: with the surveys' own weights"] = raw_gap(t, r, weighted=True)
-    variants |= {name: raw_gap(t, r, values) for name, values in METRICS.items()}
+        variants["NPS: with the surveys' own weights"] = raw_gap(data.surveys, weighted=True)
+    variants |= {name: raw_gap(data.surveys, values) for name, values in METRICS.items()}
     found = {("raw gap", name): gap.numbers() for name, gap in variants.items()}
     for quantity in ("standardised gap", "residual"):
         shares = {} if done.result is None or done.reason(quantity) else done.result.shares
@@ -207,14 +194,6 @@ def robustness_table(data: ProgrammeData, done: Standardised, *, weighted: bool)
     table["conclusion"] = np.select([above, below], CONCLUSIONS[:2], CONCLUSIONS[2])
     headline = table[table["variant"] == HEADLINE].set_index("quantity")["conclusion"]
     return table.assign(same=table["conclusion"] == table["quantity"].map(headline))
-
-
-def _last_of_each(answers: Answers) -> Answers:
-    rows = np.flatnonzero(answers.valid)
-    order = rows[np.lexsort((answers.responded[rows], answers.customer[rows]))]
-    customer = answers.customer[order]
-    last = np.r_[customer[1:] != customer[:-1], True] if len(order) else np.empty(0, dtype=bool)
-    return answers.take(order[last])
 
 
 def with_decisions(

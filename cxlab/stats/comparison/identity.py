@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from cxlab.stats.comparison.contract import SEGMENT
 from cxlab.stats.comparison.decomposition import (
     NUMBERS,
     Standardised,
     multipliers,
     spread_of,
 )
-from cxlab.stats.comparison.programme import Answers, ProgrammeData, known_groups
+from cxlab.stats.comparison.programme import ProgrammeData, known_groups
 from cxlab.stats.comparison.quantities import NPS_VALUES, combine
 
 UNIT = "answers counted, not people"
@@ -55,72 +56,35 @@ RATIOS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Respondents:
-    """Every customer's valid answers ("t" and "r"), in NPS points.
-
-    ``columns`` hold what each customer adds to the sums of `RATIOS`; ``named``: answers name
-    their customer, else each answer counts as one.
-    """
-
-    columns: dict[str, np.ndarray]
-    named: bool
-
-    def times(self, survey: str) -> np.ndarray:
-        """How often each customer answered a survey."""
-        return self.columns[f"{survey} answers"]
-
-    @property
-    def both(self) -> np.ndarray:
-        """Customers who answered both surveys."""
-        return (self.times("t") > 0) & (self.times("r") > 0)
-
-    def only(self, survey: str) -> np.ndarray:
-        """Customers who answered this survey only."""
-        return (self.times(survey) > 0) & ~self.both
-
-    def several(self, survey: str) -> int:
-        """How many customers answered a survey more than once."""
-        return int((self.times(survey) > 1).sum())
-
-    def behind(self, score: str) -> np.ndarray:
-        """Customers behind a mean score of `RATIOS`."""
-        if score.endswith("both"):
-            return self.both
-        return self.times("t" if score[0] in "BT" else "r") > 0
-
-
-def respondents(data: ProgrammeData) -> Respondents:
-    """Sum up every customer's valid answers."""
+def respondents(data: ProgrammeData) -> pd.DataFrame:
+    """What each customer adds to the sums of `RATIOS`, of valid answers ("t" and "r") in points."""
     columns: dict[str, np.ndarray] = {}
-    for short, answers in (("t", data.transactional), ("r", data.relationship)):
-        who = answers.customer[answers.valid]
+    for k, answers in zip("tr", data.valid.values(), strict=True):
+        who = answers["customer"]
         times = np.bincount(who, minlength=data.n_customers)
         total = np.bincount(who, points_of(answers), minlength=data.n_customers)
-        means = total / np.maximum(times, 1)
-        columns |= {f"{short} points": total, f"{short} answers": times}
-        columns |= {f"{short} customers": times > 0, f"{short} means": means}
-    people = Respondents(columns, data.has_customers)
-    columns["both"] = people.both
-    columns |= {f"{k} means, both": np.where(people.both, columns[f"{k} means"], 0) for k in "tr"}
-    return people
+        columns |= {f"{k} points": total, f"{k} answers": times, f"{k} customers": times > 0}
+        columns |= {f"{k} means": total / np.maximum(times, 1)}
+    both = columns["t customers"] & columns["r customers"]
+    means = {f"{k} means, both": np.where(both, columns[f"{k} means"], 0.0) for k in "tr"}
+    return pd.DataFrame({**columns, "both": both, **means})
 
 
-def points_of(answers: Answers) -> np.ndarray:
-    """NPS points of the valid answers."""
-    return NPS_VALUES[answers.score[answers.valid].astype(int)]
+def points_of(answers: pd.DataFrame) -> np.ndarray:
+    """NPS points of valid answers."""
+    return NPS_VALUES[answers["score"].to_numpy(dtype=int)]
 
 
 @dataclass(frozen=True, eq=False)
 class AmongAnswers:
     """Everything that the answers alone support: of the data, in the first column, and replicates.
 
-    ``scores`` are those of `RATIOS`, NaN where nobody is left; ``cells``, of each segment, have
+    ``people`` has one row per customer (`respondents`). ``scores`` are those of `RATIOS`, NaN where nobody is left; ``cells``, of each segment, have
     shape (groups + 1, 4, replicates): answers and points of either survey, of every group and
     last of all answers.
     """
 
-    people: Respondents
+    people: pd.DataFrame
     segments: list[Segment]
     scores: dict[str, np.ndarray]
     cells: list[np.ndarray]
@@ -128,7 +92,8 @@ class AmongAnswers:
     def spread(self, of: dict[str, float]) -> dict[str, float]:
         """Estimate, standard error, interval and degrees of freedom of a combination of scores."""
         values = combine(self.scores, of)
-        fewest = min(int(self.people.behind(name).sum()) for name in of)
+        # a mean is over those whom its denominator counts
+        fewest = min(int((self.people[RATIOS[name][1]] > 0).sum()) for name in of)
         numbers = (float(values[0]), *spread_of(values[1:], fewest))
         return {**dict(zip(NUMBERS, numbers, strict=True)), "df": fewest - 1}
 
@@ -137,7 +102,7 @@ def among_answers(data: ProgrammeData, *, replicates: int, seed: int) -> AmongAn
     """Sum up customers and segments, and resample customers whole."""
     people, segments = respondents(data), segments_of(data)
     n = replicates if data.n_customers > 1 else 0
-    own = sparse.csr_matrix(np.array(list(people.columns.values()), dtype=float))
+    own = sparse.csr_matrix(people.to_numpy(dtype=float).T)
     sums = sparse.vstack([own, *(one.cells for one in segments)]).tocsr()
     drawn = multipliers(data.n_customers, n, np.random.default_rng(seed), rows=data.n_customers)
     many = np.hstack([sums @ times for times in drawn])
@@ -180,12 +145,17 @@ def identity_table(found: AmongAnswers) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _about(people: Respondents, term: str) -> dict[str, int]:
+def who_answered(people: pd.DataFrame) -> dict[str, pd.Series]:
+    """Customers that a part of the identity is about, where they are not all who answered."""
+    t, r, both = people["t customers"], people["r customers"], people["both"]
+    return {SAME: both, T_ONLY: t & ~both, R_ONLY: r & ~both}
+
+
+def _about(people: pd.DataFrame, term: str) -> dict[str, int]:
     """Answers and customers that a part is about."""
-    t, r = people.times("t"), people.times("r")
-    who = {SAME: people.both, T_ONLY: people.only("t"), R_ONLY: people.only("r")}
-    here = who.get(term, (t > 0) | (r > 0))
-    return {"n": int((t + r)[here].sum()), "customers": int(here.sum())}
+    everyone = people["t customers"] | people["r customers"]
+    here = people[who_answered(people).get(term, everyone)]
+    return {"n": int(here[["t answers", "r answers"]].to_numpy().sum()), "customers": len(here)}
 
 
 COMPOSITION = "composition"
@@ -209,14 +179,13 @@ class Segment:
 
 def segments_of(data: ProgrammeData) -> list[Segment]:
     """Segments that the answers of both surveys have, with two groups or more to compare."""
-    sides = [one.take(one.valid) for one in data.surveys.values()]
-    shared = [name for name in sides[0].segments if name in sides[1].segments]
-    found = [_segment(name, sides, data.n_customers) for name in shared]
+    sides = list(data.valid.values())
+    found = [_segment(name, sides, data.n_customers) for name in data.shared_segments]
     return [one for one in found if one is not None]
 
 
-def _segment(name: str, sides: list[Answers], n_customers: int) -> Segment | None:
-    *codes, groups = known_groups(*(one.segments[name] for one in sides))
+def _segment(column: str, sides: list[pd.DataFrame], n_customers: int) -> Segment | None:
+    *codes, groups = known_groups(*(one[column] for one in sides))
     if len(groups) < 2 or not all((code >= 0).any() for code in codes):
         return None
     values, places, customers = [], [], []
@@ -226,18 +195,18 @@ def _segment(name: str, sides: list[Answers], n_customers: int) -> Segment | Non
             for j, value in enumerate((np.ones(len(code)), points_of(answers))):
                 values.append(value[here])
                 places.append(4 * group[here] + 2 * k + j)
-                customers.append(answers.customer[here])
+                customers.append(answers["customer"].to_numpy()[here])
     cells = (np.concatenate(values), (np.concatenate(places), np.concatenate(customers)))
-    every = np.concatenate([one.customer for one in sides])
+    every = np.concatenate([one["customer"] for one in sides])
     return Segment(
-        name=name,
+        name=column.removeprefix(SEGMENT),
         groups=groups,
         customers=customers_of(np.concatenate(codes), every, len(groups)),
         cells=sparse.csr_matrix(cells, shape=(4 * (len(groups) + 1), n_customers)),
     )
 
 
-def customers_of(code: np.ndarray, customer: np.ndarray, n_codes: int) -> np.ndarray:
+def customers_of(code: np.ndarray, customer: pd.Series | np.ndarray, n_codes: int) -> np.ndarray:
     """Distinct customers under each code; codes below 0 are none."""
     pairs = np.unique(np.column_stack([code, customer])[code >= 0], axis=0)
     return np.bincount(pairs[:, 0], minlength=n_codes)

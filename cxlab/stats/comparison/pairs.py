@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import chi2, f
 
 from cxlab.core.phrases import joined
 from cxlab.stats.comparison.decomposition import NUMBERS
 from cxlab.stats.comparison.identity import customers_of
-from cxlab.stats.comparison.programme import Answers, CustomerTimes
+from cxlab.stats.comparison.programme import CustomerTimes
 from cxlab.stats.inference import LEVEL
 from cxlab.stats.metrics.two_groups import tested_difference
 
@@ -32,115 +34,82 @@ FEW_CHANGES = 10
 FEW_DIFFERENCES = 8.0
 
 
-def category(score: np.ndarray) -> np.ndarray:
+def category(score: ArrayLike) -> np.ndarray:
     """0, 1, 2 for detractor (0–6), passive (7–8), promoter (9–10)."""
     return (np.asarray(score) >= 7).astype(int) + (np.asarray(score) >= 9)
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Every transactional answer with every relationship answer that came after it.
+def pair_answers(t: pd.DataFrame, r: pd.DataFrame, *, longest: float) -> pd.DataFrame:
+    """Pair a customer's valid answers, those in ``t`` at most ``longest`` days before those in ``r``.
 
-    ``relationship`` and ``transactional`` are positions of the answers, in order of relationship
-    answer, then time; ``age`` the days between them.
+    Every one with every later one, in order of the later answer, then time: ``relationship`` and
+    ``transactional``, the positions of both answers in their files, ``age``, the days between
+    them, ``t_score, r_score, customer``.
     """
-
-    relationship: np.ndarray
-    transactional: np.ndarray
-    age: np.ndarray
-    t_score: np.ndarray
-    r_score: np.ndarray
-    customer: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.age)
-
-    def within(self, days: float) -> Pairs:
-        """Pairs at most so many days apart."""
-        keep = self.age <= days
-        return Pairs(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
-
-    @property
-    def last(self) -> np.ndarray:
-        """The latest pair of each relationship answer."""
-        return np.flatnonzero(np.r_[np.diff(self.relationship) != 0, np.full(min(len(self), 1), 1)])
-
-
-def pair_answers(t: Answers, r: Answers, *, longest: float) -> Pairs:
-    """Pair valid answers of a customer, transactional before relationship by ``longest`` days."""
-    t_rows = np.flatnonzero(t.valid & ~np.isnan(t.responded))
-    t_rows = t_rows[np.lexsort((t.responded[t_rows], t.customer[t_rows]))]
-    r_rows = np.flatnonzero(r.valid & ~np.isnan(r.responded))
-    key = CustomerTimes(t.responded[t_rows], r.responded[r_rows])
-    keys, who, when = (
-        key(t.customer[t_rows], t.responded[t_rows]),
-        r.customer[r_rows],
-        r.responded[r_rows],
-    )
-    start = np.searchsorted(keys, key(who, when - longest), "left")
-    end = np.searchsorted(keys, key(who, when), "left")
+    t, r = (one.dropna(subset=["score", "responded_at"]) for one in (t, r))
+    t = t.sort_values(["customer", "responded_at"])
+    key, when = CustomerTimes(t["responded_at"], r["responded_at"]), r["responded_at"]
+    keys = key(t["customer"], t["responded_at"])
+    start = np.searchsorted(keys, key(r["customer"], when - longest), "left")
+    end = np.searchsorted(keys, key(r["customer"], when), "left")
     counts = np.maximum(end - start, 0)
-    which = np.repeat(np.arange(len(r_rows)), counts)
-    offset = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
-    tt, rr = t_rows[start[which] + offset], r_rows[which]
-    return Pairs(
-        relationship=rr,
-        transactional=tt,
-        age=r.responded[rr] - t.responded[tt],
-        t_score=t.score[tt],
-        r_score=r.score[rr],
-        customer=r.customer[rr],
+    which = np.repeat(np.arange(len(r)), counts)
+    before = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+    tt, rr = t.iloc[start[which] + before], r.iloc[which]
+    return pd.DataFrame(
+        {
+            "relationship": rr.index,
+            "transactional": tt.index,
+            "age": rr["responded_at"].to_numpy() - tt["responded_at"].to_numpy(),
+            "t_score": tt["score"].to_numpy(),
+            "r_score": rr["score"].to_numpy(),
+            "customer": rr["customer"].to_numpy(),
+        }
     )
 
 
-@dataclass(frozen=True, eq=False)
-class OnePerAnswer:
-    """One transactional value against each relationship answer."""
-
-    t_value: np.ndarray
-    r_score: np.ndarray
-    customer: np.ndarray
-
-    @property
-    def customers(self) -> int:
-        """Customers in these pairs."""
-        return len(np.unique(self.customer))
+def pairs_within(pairs: pd.DataFrame, days: float) -> pd.DataFrame:
+    """Pairs at most so many days apart."""
+    return pairs[pairs["age"] <= days]
 
 
-def one_per_answer(pairs: Pairs, rule: str = LAST) -> OnePerAnswer:
-    """Reduce the pairs of each relationship answer to one by a rule of `RULES`."""
-    group = np.cumsum(np.r_[0, np.diff(pairs.relationship) != 0])[: len(pairs)]
-    value = RULES[rule](pairs, group) if len(pairs) else pairs.t_score
-    return OnePerAnswer(value, pairs.r_score[pairs.last], pairs.customer[pairs.last])
+def one_per_answer(pairs: pd.DataFrame, rule: str = LAST) -> pd.DataFrame:
+    """One transactional value (by a rule of `RULES`) against each relationship answer.
+
+    ``t_value, r_score, customer``.
+    """
+    last = pairs.drop_duplicates("relationship", keep="last").set_index("relationship")
+    value = RULES[rule](pairs.assign(youngest=pairs["relationship"].map(last["age"])))
+    return last.assign(t_value=value)[["t_value", "r_score", "customer"]]
 
 
-def _last(pairs: Pairs, _: np.ndarray) -> np.ndarray:
-    return pairs.t_score[pairs.last]
+def _last(pairs: pd.DataFrame) -> pd.Series:
+    return pairs.groupby("relationship")["t_score"].last()
 
 
-def _mean(pairs: Pairs, group: np.ndarray) -> np.ndarray:
-    return np.bincount(group, pairs.t_score) / np.bincount(group)
+def _mean(pairs: pd.DataFrame) -> pd.Series:
+    return pairs.groupby("relationship")["t_score"].mean()
 
 
-def _half_life(pairs: Pairs, group: np.ndarray) -> np.ndarray:
+def _half_life(pairs: pd.DataFrame) -> pd.Series:
     # ages counted from the youngest: the same weights up to a factor, and no underflow to 0/0
-    youngest = pairs.age[pairs.last]
-    weight = 2.0 ** (-(pairs.age - youngest[group]) / HALF_LIFE)
-    return np.bincount(group, weight * pairs.t_score) / np.bincount(group, weight)
+    weight = 2.0 ** (-(pairs["age"] - pairs["youngest"]) / HALF_LIFE)
+    sums = pd.DataFrame({"ws": weight * pairs["t_score"], "w": weight})
+    sums = sums.groupby(pairs["relationship"]).sum()
+    return sums["ws"] / sums["w"]
 
 
-def _peak_end(pairs: Pairs, group: np.ndarray) -> np.ndarray:
+def _peak_end(pairs: pd.DataFrame) -> pd.Series:
     """Mean of the last score and the one furthest from the customer's mean (ties: the lower)."""
-    mean = np.bincount(group, pairs.t_score) / np.bincount(group)
-    distance = np.abs(pairs.t_score - mean[group])
-    order = np.lexsort((pairs.t_score, -np.round(distance, 9), group))
-    peak = pairs.t_score[order[np.r_[True, np.diff(group[order]) > 0]]]
-    return (peak + pairs.t_score[pairs.last]) / 2
+    mean = pairs.groupby("relationship")["t_score"].transform("mean")
+    distance = (pairs["t_score"] - mean).abs().round(9)
+    order = pairs.assign(near=-distance).sort_values(["relationship", "near", "t_score"])
+    return (order.groupby("relationship")["t_score"].first() + _last(pairs)) / 2
 
 
 #: How several transactional answers before one relationship answer become one. A mean of
 #: several is no category: the net score takes the last.
-RULES: dict[str, Callable[[Pairs, np.ndarray], np.ndarray]] = {
+RULES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     LAST: _last,
     "mean": _mean,
     "half-life": _half_life,
@@ -150,19 +119,24 @@ RULES: dict[str, Callable[[Pairs, np.ndarray], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Contrast:
-    """Mean of paired differences with its standard error.
+    """A difference of ``n`` answers, or pairs, of ``customers``, with its standard error.
 
-    ``se_null`` is the standard error under no difference; ``df`` is infinite where every customer
-    has one pair; ``effective`` customers differ at all, in effect.
+    ``df`` is infinite where the normal distribution does; ``se_null`` is the standard error under
+    no difference; ``effective`` customers differ at all, in effect.
     """
 
     n: int
-    clusters: int
+    customers: int
     estimate: float
     se: float
-    se_null: float
-    df: float
+    df: float = np.inf
+    se_null: float = np.nan
     effective: float = np.inf
+
+    @classmethod
+    def of_nothing(cls) -> Contrast:
+        """That of nobody's answers."""
+        return cls(0, 0, np.nan, np.nan)
 
     @property
     def test_df(self) -> float:
@@ -170,39 +144,45 @@ class Contrast:
         few = self.effective < FEW_DIFFERENCES
         return min(self.df, max(self.effective - 1.0, 1.0)) if few else self.df
 
-    def row(self, method: str) -> dict[str, object]:
-        """Interval and test: ``method`` is wald or score."""
+    def numbers(self) -> dict[str, float]:
+        """Estimate, standard error and interval under the names of a table."""
+        row = self.row("wald")
+        return {name: row[name] for name in NUMBERS}
+
+    def row(self, method: str) -> dict[str, Any]:
+        """Counts, interval and test: ``method`` is wald or score."""
         se = self.se if method == "wald" else self.se_null
         found = tested_difference(self.estimate, se**2, self.test_df, LEVEL, method)
         shown = {name: found[name] for name in (*NUMBERS, "statistic", "p_value")}
-        return {"n": self.n, "customers": self.clusters, **shown}
+        return {"n": self.n, "customers": self.customers, **shown}
 
     @property
     def note(self) -> str:
         """What to know of the interval."""
         if self.n == 0:
             return NO_PAIRS
-        if self.clusters < 2:
+        if self.customers < 2:
             return "one customer only: no interval"
         if not self.se > 0:
             return SAME_DIFFERENCE
         if self.test_df < self.df:
             return f"few pairs differ at all: t on {self.test_df:.1f} df"
         if np.isfinite(self.df):
-            return f"{self.n:,} pairs of {self.clusters:,} clusters; t on {self.df:.0f} df"
+            return f"{self.n:,} pairs of {self.customers:,} clusters; t on {self.df:.0f} df"
         return "one pair a customer"
 
 
-def contrast(difference: np.ndarray, cluster: np.ndarray) -> Contrast:
+def contrast(difference: ArrayLike, cluster: pd.Series | np.ndarray) -> Contrast:
     """Mean of paired differences, by customer.
 
     One pair a customer: Var = (E d² − D²)/N. Else Taylor: G/(G − 1)·Σ_g u_g², u_g the
     customer's sum of (d − D)/N, with t on G − 1 degrees of freedom. Where a handful of customers
     differ at all, (Σ_g (Σ_g d)²)²/Σ_g (Σ_g d)⁴ < 8, t on that less 1.
     """
+    difference = np.asarray(difference, dtype=float)
     n = len(difference)
     if n == 0:
-        return Contrast(0, 0, np.nan, np.nan, np.nan, np.inf)
+        return Contrast.of_nothing()
     estimate = float(difference.sum() / n)
     codes, labels = pd.factorize(cluster)
     groups = len(labels)
@@ -210,14 +190,14 @@ def contrast(difference: np.ndarray, cluster: np.ndarray) -> Contrast:
         square = float((difference**2).mean())
         variance = max(square - estimate**2, 0.0) / n
         few = _effective(difference)
-        return Contrast(n, n, estimate, variance**0.5, (square / n) ** 0.5, np.inf, few)
+        return Contrast(n, n, estimate, variance**0.5, np.inf, (square / n) ** 0.5, few)
     if groups < 2:
-        return Contrast(n, groups, estimate, np.nan, np.nan, 0.0)
+        return Contrast(n, groups, estimate, np.nan, 0.0)
     around = np.bincount(codes, difference - estimate)
     null = np.bincount(codes, difference)
     se = float(np.sqrt(groups / (groups - 1) * (around**2).sum()) / n)
     se_null = float(np.sqrt((null**2).sum()) / n)
-    return Contrast(n, groups, estimate, se, se_null, groups - 1.0, _effective(null))
+    return Contrast(n, groups, estimate, se, groups - 1.0, se_null, _effective(null))
 
 
 def _effective(totals: np.ndarray) -> float:
@@ -226,13 +206,13 @@ def _effective(totals: np.ndarray) -> float:
     return float((totals**2).sum()) ** 2 / fourth if fourth > 0 else np.inf
 
 
-def net_contrast(pairs: OnePerAnswer) -> Contrast:
+def net_contrast(pairs: pd.DataFrame) -> Contrast:
     """Difference of net scores of paired answers, in points."""
-    difference = 100.0 * (category(pairs.t_value) - category(pairs.r_score)).astype(float)
-    return contrast(difference, pairs.customer)
+    difference = 100.0 * (category(pairs["t_value"]) - category(pairs["r_score"]))
+    return contrast(difference, pairs["customer"])
 
 
-def paired_table(pairs: OnePerAnswer, *, why_none: str) -> pd.DataFrame:
+def paired_table(pairs: pd.DataFrame, *, why_none: str) -> pd.DataFrame:
     """Same-customer contrast tNPS − rNPS: ``method`` wald and score."""
     found = net_contrast(pairs)
     note = why_none or found.note
@@ -240,7 +220,7 @@ def paired_table(pairs: OnePerAnswer, *, why_none: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def migration_table(pairs: OnePerAnswer) -> pd.DataFrame:
+def migration_table(pairs: pd.DataFrame) -> pd.DataFrame:
     """Where customers move: nine rows, those of the 3 × 3 matrix in order."""
     n = migration_counts(pairs).ravel()
     total, rows = n.sum(), np.repeat(n.reshape(3, 3).sum(1), 3)
@@ -249,42 +229,42 @@ def migration_table(pairs: OnePerAnswer) -> pd.DataFrame:
             "transactional": np.repeat(CATEGORIES, 3),
             "relationship": np.tile(CATEGORIES, 3),
             "n": n.astype(int),
-            "customers": customers_of(_label(pairs), pairs.customer, 9),
+            "customers": customers_of(_label(pairs), pairs["customer"], 9),
             "share": n / total if total else np.nan,
             "share_of_row": n / np.where(rows > 0, rows, np.nan),
         }
     )
 
 
-def categories_table(pairs: OnePerAnswer) -> pd.DataFrame:
+def categories_table(pairs: pd.DataFrame) -> pd.DataFrame:
     """The two margins of the migration: how the same customers answered each survey."""
     parts = []
-    for survey, score in (("transactional", pairs.t_value), ("relationship", pairs.r_score)):
+    for survey, score in (("transactional", pairs["t_value"]), ("relationship", pairs["r_score"])):
         n = np.bincount(category(score), minlength=3)
-        customers = customers_of(category(score), pairs.customer, 3)
+        customers = customers_of(category(score), pairs["customer"], 3)
         part = {"survey": survey, "group": CATEGORIES, "n": n, "customers": customers}
         parts.append(pd.DataFrame({**part, "share": n / len(score) if len(score) else np.nan}))
     return pd.concat(parts, ignore_index=True)
 
 
-def migration_counts(pairs: OnePerAnswer) -> np.ndarray:
+def migration_counts(pairs: pd.DataFrame) -> np.ndarray:
     """3 × 3 counts: rows the transactional category, columns the relationship category."""
     return np.bincount(_label(pairs), minlength=9).reshape(3, 3).astype(float)
 
 
-def _label(pairs: OnePerAnswer) -> np.ndarray:
+def _label(pairs: pd.DataFrame) -> np.ndarray:
     """Cell of the migration, 0 to 8, of each pair."""
-    return 3 * category(pairs.t_value) + category(pairs.r_score)
+    return 3 * category(pairs["t_value"]) + category(pairs["r_score"])
 
 
-def margin_tests(pairs: OnePerAnswer) -> pd.DataFrame:
+def margin_tests(pairs: pd.DataFrame) -> pd.DataFrame:
     """Tests of equal category shares: of the table, or design-based where pairs cluster."""
-    if not len(pairs.customer):
+    if pairs.empty:
         return pd.DataFrame(columns=["test", "statistic", "df", "p_value", "note"])
-    if pairs.customers == len(pairs.customer):
+    if pairs["customer"].is_unique:
         return marginal_homogeneity(migration_counts(pairs))
-    t, r = category(pairs.t_value), category(pairs.r_score)
-    return pd.DataFrame([design_based_margins(t, r, pairs.customer)])
+    t, r = category(pairs["t_value"]), category(pairs["r_score"])
+    return pd.DataFrame([design_based_margins(t, r, pairs["customer"])])
 
 
 def marginal_homogeneity(counts: np.ndarray) -> pd.DataFrame:
@@ -341,7 +321,7 @@ def quadratic_form(d: np.ndarray, spread: np.ndarray) -> tuple[float, int]:
 
 
 def design_based_margins(
-    first: np.ndarray, second: np.ndarray, cluster: np.ndarray
+    first: np.ndarray, second: np.ndarray, cluster: pd.Series | np.ndarray
 ) -> dict[str, object]:
     """Wald test of equal margins when some customers have several pairs.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,50 +39,14 @@ MOST_CHANGES = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """Answers to one survey, in the order of the file.
-
-    ``customer`` is a position in `ProgrammeData.customer_ids`; ``responded`` and ``triggered``,
-    when the answer came and the episode ended, are days since 1970; ``segments`` are those that
-    the comparison was asked to look at, as text. What is not known is NaN or missing.
-    """
-
-    customer: np.ndarray
-    score: np.ndarray
-    responded: np.ndarray
-    triggered: np.ndarray
-    period: pd.Series
-    touchpoint: pd.Series
-    episode: pd.Series
-    weight: np.ndarray
-    response: pd.Series
-    segments: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-    def __len__(self) -> int:
-        return len(self.score)
-
-    @property
-    def valid(self) -> np.ndarray:
-        """Which answers hold a score."""
-        return ~np.isnan(self.score)
-
-    def take(self, rows: np.ndarray) -> Answers:
-        """The answers at these positions or under this mask."""
-        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Answers(**{name: _take(part, rows) for name, part in parts.items()})
-
-
-def _take(part: Any, rows: np.ndarray) -> Any:
-    if isinstance(part, pd.DataFrame) and not part.shape[1]:
-        return part
-    if isinstance(part, pd.Series | pd.DataFrame):
-        return part.loc[rows].reset_index(drop=True)
-    return part[rows]
-
-
-@dataclass(frozen=True, eq=False)
 class ProgrammeData:
     """Checked files of a programme.
+
+    ``surveys`` are the answers to each survey, transactional first, in the order of the file:
+    ``customer`` (position in ``customer_ids``), ``score, weights, responded_at, triggered_at``
+    (when the answer came and the episode ended, in days since 1970), ``period, touchpoint,
+    episode_id, response_id`` and, as text, each segment (`SEGMENT` and its name) that the
+    comparison was asked to look at. What is not known is NaN or missing.
 
     ``customer_ids`` are the frame, or everybody who answered where there is none; ``traits`` its
     variables as text. ``invitations`` have columns ``transactional`` (bool), ``customer``
@@ -94,8 +58,7 @@ class ProgrammeData:
 
     customer_ids: pd.Index
     traits: pd.DataFrame
-    transactional: Answers
-    relationship: Answers
+    surveys: dict[str, pd.DataFrame]
     invitations: pd.DataFrame | None
     has_frame: bool
     has_customers: bool
@@ -108,9 +71,15 @@ class ProgrammeData:
         return len(self.customer_ids)
 
     @property
-    def surveys(self) -> dict[str, Answers]:
-        """The answers by survey."""
-        return {"transactional": self.transactional, "relationship": self.relationship}
+    def valid(self) -> dict[str, pd.DataFrame]:
+        """The answers that hold a score, by survey."""
+        return {survey: one[one["score"].notna()] for survey, one in self.surveys.items()}
+
+    @property
+    def shared_segments(self) -> list[str]:
+        """Columns of the segments that the answers of both surveys have."""
+        t, r = self.surveys.values()
+        return [name for name in t if name.startswith(SEGMENT) and name in r]
 
 
 def read_programme(
@@ -149,8 +118,10 @@ def read_programme(
     return ProgrammeData(
         customer_ids=ids,
         traits=pd.DataFrame(text, index=range(len(ids))),
-        transactional=_answers(t, ids, customer, "transactional"),
-        relationship=_answers(r, ids, customer, "relationship"),
+        surveys={
+            survey: _placed(answers, ids, customer, survey)
+            for survey, answers in (("transactional", t), ("relationship", r))
+        },
         invitations=asked,
         has_frame=frame is not None,
         has_customers=customer is not None,
@@ -245,21 +216,12 @@ def _check_segments(segments: Sequence[str], *files: pd.DataFrame | None) -> Non
     )
 
 
-def _answers(frame: pd.DataFrame, ids: pd.Index, customer: str | None, survey: str) -> Answers:
-    marked = [column for column in frame if str(column).startswith(SEGMENT)]
-    named = {column: str(column).removeprefix(SEGMENT) for column in marked}
-    return Answers(
-        customer=positions(frame["customer"], ids, str(customer), f"{survey} answers"),
-        score=frame["score"].to_numpy(dtype=float),
-        responded=frame["responded_at"].to_numpy(dtype=float),
-        triggered=frame["triggered_at"].to_numpy(dtype=float),
-        period=frame["period"],
-        touchpoint=frame["touchpoint"],
-        episode=frame["episode_id"],
-        weight=frame["weights"].to_numpy(dtype=float),
-        response=frame["response_id"],
-        segments=frame[marked].astype("str").rename(columns=named),
-    )
+def _placed(frame: pd.DataFrame, ids: pd.Index, customer: str | None, survey: str) -> pd.DataFrame:
+    """Answers as `ProgrammeData.surveys` describes them."""
+    marked = [name for name in frame if name.startswith(SEGMENT)]
+    where = positions(frame["customer"], ids, str(customer), f"{survey} answers")
+    text = {name: frame[name].astype("str") for name in marked}
+    return frame.drop(columns=["survey_type", "invited_at"]).assign(customer=where, **text)
 
 
 def _read_invitations(
@@ -384,19 +346,20 @@ def in_periods(data: ProgrammeData, periods: Sequence[str] | None) -> ProgrammeD
     """
     if periods is None:
         return data
-    columns = []
     for survey, answers in data.surveys.items():
-        if len(answers) and answers.period.isna().all():
+        if len(answers) and answers["period"].isna().all():
             raise ValueError(
                 f"`periods` must be left out: the {survey} answers have no period. Give them one, "
                 "or compare everything."
             )
-        columns.append(answers.period)
-    columns += [] if data.invitations is None else [data.invitations["period"]]
-    there = sorted({str(period) for column in columns for period in column.dropna().unique()})
+    files = [*data.surveys.values(), *([] if data.invitations is None else [data.invitations])]
+    there = sorted({str(period) for one in files for period in one["period"].dropna().unique()})
     stray = [period for period in periods if period not in there]
     if stray:
         known = f"periods of the answers, {one_of(there)}" if there else "left out: there are none"
         raise ValueError(f"`periods` must be {known}; got {got(stray)}.")
-    t, r = (one.take(one.period.isin(list(periods)).to_numpy()) for one in data.surveys.values())
-    return replace(data, transactional=t, relationship=r)
+    surveys = {
+        survey: one[one["period"].isin(list(periods))].reset_index(drop=True)
+        for survey, one in data.surveys.items()
+    }
+    return replace(data, surveys=surveys)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from cxlab.core.design import Design
 from cxlab.core.metric import Metric, nps_metric
@@ -27,14 +27,13 @@ from cxlab.stats.comparison.pairs import (
     CATEGORIES,
     LAST,
     RULES,
-    OnePerAnswer,
-    Pairs,
     category,
     contrast,
     net_contrast,
     one_per_answer,
+    pairs_within,
 )
-from cxlab.stats.comparison.programme import Answers, ProgrammeData
+from cxlab.stats.comparison.programme import ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import LEVEL
 from cxlab.stats.metrics.estimates import estimate_totals
@@ -80,7 +79,7 @@ def estimates_table(
     data: ProgrammeData,
     done: Standardised,
     behind: Mapping[str, np.ndarray],
-    pairs: OnePerAnswer,
+    pairs: pd.DataFrame,
     *,
     weighted: bool,
 ) -> pd.DataFrame:
@@ -89,13 +88,12 @@ def estimates_table(
     ``behind`` holds for each quantity the customers of its answers (`answers_behind`). A column
     ``of`` names the quantity, or difference of two, that a row gives or could give back.
     """
-    rows = _counted_rows(RAW, data.surveys)
-    sides = {survey: one.take(one.valid) for survey, one in data.surveys.items()}
+    rows, sides = _counted_rows(RAW, data.surveys, weighted=False), data.valid
     if weighted:
-        rows += _counted_rows(WEIGHTED, sides, {k: one.weight for k, one in sides.items()})
+        rows += _counted_rows(WEIGHTED, sides, weighted=True)
     if data.has_customers:
-        once = {k: 1 / np.bincount(one.customer)[one.customer] for k, one in sides.items()}
-        rows += _counted_rows(CUSTOMERS, sides, once)
+        once = {survey: _each_customer_once(one) for survey, one in sides.items()}
+        rows += _counted_rows(CUSTOMERS, once, weighted=True)
     rows += _standardised_rows(done, behind)
     rows += _paired_rows(pairs)
     columns = ["estimate_kind", "survey", "population", "n", "customers", *NUMBERS, "deff",
@@ -107,43 +105,46 @@ def estimates_table(
 
 def _counted_rows(
     kind: str,
-    sides: Mapping[str, Answers],
-    weights: Mapping[str, np.ndarray] | None = None,
+    sides: Mapping[str, pd.DataFrame],
+    *,
+    weighted: bool,
 ) -> list[Row]:
-    """NPS of each survey under these weights of the answers, and their difference."""
-    if weights:
-        sides = {k: replace(one, weight=weights[k]) for k, one in sides.items()}
+    """NPS of each survey, under the weights of the answers or without, and their difference."""
     fixed: Row = {"estimate_kind": kind, "population": COLLECTED}
     rows: list[Row] = []
     for (survey, answers), name in zip(sides.items(), ("B0", "A0"), strict=True):
         row = fixed | {"survey": survey}
-        if not answers.weight[answers.valid].sum() > 0:
+        if not answers["weights"][answers["score"].notna()].sum() > 0:
             rows.append(row | {"n": 0, "customers": 0, "note": "no valid answer"})
             continue
-        found = _nps(answers, weighted=weights is not None).iloc[0].to_dict()
+        found = _nps(answers, weighted=weighted).iloc[0].to_dict()
         rows.append(row | found | {"of": name})
-    t, r = sides.values()
-    gap = raw_gap(t, r, weighted=weights is not None)
-    customers = len(np.union1d(t.customer[t.valid], r.customer[r.valid])) if gap.n else 0
+    gap = raw_gap(sides, weighted=weighted)
     note = "" if np.isfinite(gap.estimate) else "one survey has no valid answer"
-    counts = {"survey": "difference", "n": gap.n, "customers": customers, "of": "gap", "note": note}
-    return [*rows, fixed | counts | gap.numbers()]
+    counts = {"survey": "difference", "n": gap.n, "customers": gap.customers, "of": "gap"}
+    return [*rows, fixed | counts | gap.numbers() | {"note": note}]
 
 
-def _nps(answers: Answers, groups: Any = 0, *, weighted: bool = False) -> pd.DataFrame:
+def _each_customer_once(answers: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFrame:
+    """Valid answers with weights that add to one for each customer, or each of a group's."""
+    times = answers.groupby([*within, "customer"], observed=True)["score"].transform("size")
+    return answers.assign(weights=1.0 / times)
+
+
+def _nps(answers: pd.DataFrame, groups: Any = 0, *, weighted: bool = False) -> pd.DataFrame:
     """`cxlab.nps` of each of the groups of answers, clustered by customer."""
-    value = np.where(answers.valid, category(np.nan_to_num(answers.score)) - 1.0, np.nan)
-    weight = answers.weight if weighted else None
-    return _clustered(NPS, value, answers.customer, groups, weight=weight)
+    value = np.where(answers["score"].notna(), category(answers["score"]) - 1.0, np.nan)
+    weight = answers["weights"] if weighted else None
+    return _clustered(NPS, value, answers["customer"], groups, weight=weight)
 
 
 def _clustered(
     metric: Metric,
-    value: np.ndarray,
-    customer: np.ndarray,
+    value: ArrayLike,
+    customer: pd.Series,
     groups: Any,
     *,
-    weight: np.ndarray | None = None,
+    weight: pd.Series | None = None,
 ) -> pd.DataFrame:
     """A metric of each of the groups of values, which are clustered by customer.
 
@@ -196,8 +197,8 @@ def _facts(done: Standardised, behind: Mapping[str, np.ndarray], survey: str, na
 
 def answers_behind(data: ProgrammeData, done: Standardised) -> dict[str, np.ndarray]:
     """Customer of each answer that a quantity is made of; without a frame of A0 and B0 only."""
-    t, r = data.transactional, data.relationship
-    behind = {"B0": t.customer[t.valid], "A0": r.customer[r.valid]}
+    t, r = data.valid.values()
+    behind = {"B0": t["customer"].to_numpy(), "A0": r["customer"].to_numpy()}
     if done.sides is not None:
         episodes, waves = done.sides.values()
         reached = episodes.asked.customer[episodes.answered]
@@ -207,92 +208,85 @@ def answers_behind(data: ProgrammeData, done: Standardised) -> dict[str, np.ndar
     return behind
 
 
-def _paired_rows(pairs: OnePerAnswer) -> list[Row]:
+def _paired_rows(pairs: pd.DataFrame) -> list[Row]:
     """Both scores of the customers who answered both, and their difference."""
     found = net_contrast(pairs)
     sides = [("difference", f"{BOTH} (E3)", found)]
     if found.n:
-        scores = (("transactional", pairs.t_value), ("relationship", pairs.r_score))
+        scores = (("transactional", pairs["t_value"]), ("relationship", pairs["r_score"]))
         sides = [
-            (survey, BOTH, contrast(NPS_VALUES[score.astype(int)], pairs.customer))
+            (survey, BOTH, contrast(NPS_VALUES[score.to_numpy(dtype=int)], pairs["customer"]))
             for survey, score in scores
         ] + sides
     rows: list[Row] = []
     for survey, population, one in sides:
-        row = one.row("wald")
-        kept = {name: row[name] for name in ("n", "customers", *NUMBERS)}
-        rows.append({"estimate_kind": "paired", "survey": survey, "population": population, **kept})
+        what = {"estimate_kind": "paired", "survey": survey, "population": population}
+        rows.append({**what, "n": one.n, "customers": one.customers, **one.numbers()})
     rows[-1]["note"] = "" if found.n else "no customer answered both surveys in the window"
     return rows
 
 
-def touchpoint_table(t: Answers) -> pd.DataFrame:
+def touchpoint_table(t: pd.DataFrame) -> pd.DataFrame:
     """TNPS of each touchpoint (E2): episode-weighted, and each customer counted once.
 
-    ``repeated`` counts the customers with more than one answer, ``outside`` those of whom no
+    Of the valid answers ``t``.     ``repeated`` counts the customers with more than one answer, ``outside`` those of whom no
     touchpoint is known.
     """
     columns = ["touchpoint", "n", "customers", *NUMBERS, "per_customer", "per_customer_ci_low",
                "per_customer_ci_high", "note", "repeated", "outside"]  # fmt: skip
-    there = t.touchpoint.notna().to_numpy()
-    known = t.take(t.valid & there)
-    if not len(known):
+    there = t["touchpoint"].notna()
+    known = _each_customer_once(t[there], ["touchpoint"])
+    if known.empty:
         return pd.DataFrame(columns=columns)
-    names = known.touchpoint.astype("str").to_numpy()
-    cells = pd.DataFrame({"group": names, "customer": known.customer})
-    times = cells.groupby(["group", "customer"])["customer"].transform("size").to_numpy()
-    once = _nps(replace(known, weight=1.0 / times), names, weighted=True)
-    table = (
-        _nps(known, names)
-        .assign(
-            **{f"per_customer{end}": once[name] for name, end in PER_CUSTOMER.items()},
-            repeated=cells[times > 1].groupby("group")["customer"].nunique(),
-            outside=len(np.unique(t.customer[t.valid & ~there])),
-        )
-        .fillna({"repeated": 0})
+    names = known["touchpoint"].astype("str")
+    once = _nps(known, names, weighted=True)
+    several = known[known["weights"] < 1].groupby(names)["customer"].nunique()
+    table = _nps(known, names).assign(
+        **{f"per_customer{end}": once[name] for name, end in PER_CUSTOMER.items()},
+        repeated=several,
+        outside=t["customer"][~there].nunique(),
     )
+    table = table.fillna({"repeated": 0})
     return table.rename_axis("touchpoint").reset_index()[columns]
 
 
-def delay_table(t: Answers) -> pd.DataFrame:
+def delay_table(t: pd.DataFrame) -> pd.DataFrame:
     """Transactional NPS by how long after the episode the answer came.
 
-    ``outside`` counts the customers of whom that is not known.
+    Of the valid answers ``t``.     ``outside`` counts the customers of whom that is not known.
     """
     columns = ["delay", "median_days", "n", "customers", *NUMBERS, "note", "outside"]
-    days = t.responded - t.triggered
-    there = ~np.isnan(days)
-    known, days = t.take(t.valid & there), days[t.valid & there]
-    if not len(known):
+    days = (t["responded_at"] - t["triggered_at"]).dropna()
+    known = t.loc[days.index]
+    if known.empty:
         return pd.DataFrame(columns=columns)
     ends = np.array([end for end, _ in DELAYS])
     code = np.minimum(np.searchsorted(ends, days, side="right"), len(ends) - 1)
     table = _nps(known, code).assign(
         delay=[DELAYS[k][1] for k in np.unique(code)],
-        median_days=pd.Series(days).groupby(code).median(),
-        outside=len(np.unique(t.customer[t.valid & ~there])),
+        median_days=days.groupby(code).median(),
+        outside=t["customer"].drop(days.index).nunique(),
     )
     return table[columns].reset_index(drop=True)
 
 
-def flow_table(data: ProgrammeData, done: Standardised, pairs: Pairs) -> pd.DataFrame:
+def flow_table(data: ProgrammeData, done: Standardised, pairs: pd.DataFrame) -> pd.DataFrame:
     """From customers to paired answers: rows and customers of each survey at each stage.
 
     Stages that the files don't tell are missing, not zero.
     """
     collected = done.collected
     sides = {
-        "transactional": (collected.episodes if collected else None, pairs.transactional),
-        "relationship": (collected.waves if collected else None, pairs.relationship),
+        "transactional": collected.episodes if collected else None,
+        "relationship": collected.waves if collected else None,
     }
     rows = []
-    for survey, (asked, paired) in sides.items():
-        answers = data.surveys[survey]
+    for survey, asked in sides.items():
         counts = _asked_stages(asked) if asked is not None else {}
         counts |= {
-            "answered": _count(answers.customer),
-            "valid score": _count(answers.customer[answers.valid]),
-            "paired": (len(np.unique(paired)), len(np.unique(pairs.customer))),
+            "answered": _count(data.surveys[survey]["customer"]),
+            "valid score": _count(data.valid[survey]["customer"]),
+            "paired": (pairs[survey].nunique(), pairs["customer"].nunique()),
         }
         if data.has_frame:
             counts["customers"] = (data.n_customers, data.n_customers)
@@ -318,21 +312,18 @@ def _asked_stages(asked: Asked) -> dict[str, tuple[int, int]]:
     return {name: _count(asked.customer[rows]) for name, rows in stages.items()}
 
 
-def _count(customer: np.ndarray) -> tuple[int, int]:
+def _count(customer: pd.Series | np.ndarray) -> tuple[int, int]:
     return len(customer), int(np.count_nonzero(np.bincount(customer)))
 
 
-def customers_that_differ(one: OnePerAnswer, other: OnePerAnswer) -> int:
+def customers_that_differ(one: pd.DataFrame, other: pd.DataFrame) -> int:
     """Customers whose pairs differ between two sets of pairs."""
-    size = int(max(one.customer.max(initial=-1), other.customer.max(initial=-1))) + 1
-    facts = [
-        np.array([np.bincount(p.customer, w, minlength=size) for w in (None, p.t_value, p.r_score)])
-        for p in (one, other)
-    ]
-    return int((np.abs(facts[0] - facts[1]) > SAME_SUM).any(0).sum())
+    sums = [p.assign(pairs=1).groupby("customer").sum() for p in (one, other)]
+    differ = sums[0].sub(sums[1], fill_value=0.0).abs() > SAME_SUM
+    return int(differ.any(axis=1).sum())
 
 
-def sensitivity_table(pairs: Pairs) -> pd.DataFrame:
+def sensitivity_table(pairs: pd.DataFrame) -> pd.DataFrame:
     """The contrast under every rule; ``differ``: customers for whom it is not the chosen one's.
 
     The net score only of the last answer, which is whole; mean scores under every rule.
@@ -341,44 +332,44 @@ def sensitivity_table(pairs: Pairs) -> pd.DataFrame:
     rows = []
     for rule, one in taken.items():
         facts = {"chosen": rule == LAST, "differ": customers_that_differ(one, taken[LAST])}
-        mean = contrast(one.t_value - one.r_score, one.customer)
+        mean = contrast(one["t_value"] - one["r_score"], one["customer"])
         found = {"NPS difference (points)": net_contrast(one)} if rule == LAST else {}
         for measure, each in (found | {"mean difference (score)": mean}).items():
             rows.append({"rule": rule, "measure": measure, **each.row("wald"), **facts})
     return pd.DataFrame(rows)
 
 
-def windows_taken(pairs: Pairs, chosen: float) -> dict[float, OnePerAnswer]:
+def windows_taken(pairs: pd.DataFrame, chosen: float) -> dict[float, pd.DataFrame]:
     """The pairs of every window, and of the chosen one, shortest first."""
-    return {days: one_per_answer(pairs.within(days)) for days in sorted({*WINDOWS, chosen})}
+    return {days: one_per_answer(pairs_within(pairs, days)) for days in sorted({*WINDOWS, chosen})}
 
 
-def window_table(taken: Mapping[float, OnePerAnswer]) -> pd.DataFrame:
+def window_table(taken: Mapping[float, pd.DataFrame]) -> pd.DataFrame:
     """The contrast by how long before a transactional answer may lie."""
     return pd.DataFrame([{"window_days": d, **net_contrast(taken[d]).row("wald")} for d in WINDOWS])
 
 
-def regression_table(pairs: OnePerAnswer) -> pd.DataFrame:
+def regression_table(pairs: pd.DataFrame) -> pd.DataFrame:
     """Mean of each score given the category of the other, both ways.
 
     A customer picked for an extreme score in one survey is on average less extreme in the
     other, whichever comes first: the two directions together tell change from regression
     to the mean.
     """
-    scores = {"transactional answer": pairs.t_value, "relationship answer": pairs.r_score}
+    scores = {"transactional answer": pairs["t_value"], "relationship answer": pairs["r_score"]}
     parts = []
     for given, known in scores.items():
         other = scores[next(name for name in scores if name != given)]
         groups = category(known)
         cells = pd.DataFrame({"mean_given": known, "mean_other": other})
-        found = _clustered(DIFFERENCE, other - known, pairs.customer, groups)
+        found = _clustered(DIFFERENCE, other - known, pairs["customer"], groups)
         table = cells.groupby(groups).mean().join(found).reindex(range(len(CATEGORIES)))
         parts.append(table.assign(given=given, group=CATEGORIES).fillna({"n": 0, "customers": 0}))
     columns = ["given", "group", "n", "customers", "mean_given", "mean_other", *NUMBERS]
     return pd.concat(parts, ignore_index=True)[columns].astype({"n": int, "customers": int})
 
 
-def later_table(t_first: Pairs, r_first: Pairs) -> pd.DataFrame:
+def later_table(t_first: pd.DataFrame, r_first: pd.DataFrame) -> pd.DataFrame:
     """Does one score go with the other one later? Both directions, over the same time.
 
     Only strictly earlier answers count: the last of the same customer.
@@ -389,14 +380,14 @@ def later_table(t_first: Pairs, r_first: Pairs) -> pd.DataFrame:
     )
 
 
-def _correlation(pairs: OnePerAnswer) -> Row:
+def _correlation(pairs: pd.DataFrame) -> Row:
     """Pearson's correlation of paired scores, clustered by customer, as touchpoints have it."""
-    codes, labels = pd.factorize(pairs.customer)
+    codes, labels = pd.factorize(pairs["customer"])
     n, groups = len(codes), len(labels)
-    found = pearson(pairs.t_value, pairs.r_score)
+    found = pearson(pairs["t_value"].to_numpy(), pairs["r_score"].to_numpy())
     leverage = [row_leverage(z, np.full(n, 1 / n), codes, groups) for z in found.scores or ()]
     df = min([groups - 1.0, *leverage])
-    se = contrast(found.influence, pairs.customer).se if leverage and df >= 1 else np.nan
+    se = contrast(found.influence, pairs["customer"]).se if leverage and df >= 1 else np.nan
     limits = correlation_interval(found.estimate, se, df, level=LEVEL)
     numbers = (found.estimate, se, *map(float, limits))
     rests = "it rests on one customer: no interval" if np.isnan(se) else "association, not cause"
