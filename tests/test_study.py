@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxlab import check_answers, load_study, top_box
+from cxlab import check_answers, load_study, scorecard, top_box
 from cxlab.core.design import Design
 from cxlab.survey.scales import REASONS
 
@@ -551,3 +551,23 @@ def test_a_mean_of_few_answers_is_not_shown():
     assert table.loc["wifi", "answered"] == 9
     assert table.loc["wifi", ["mean", "floor", "ceiling"]].isna().all()
     assert table.loc["signs", "mean"] > 0
+
+
+def test_a_customer_who_answers_often_is_one_cluster_in_all_periods(tmp_path):
+    scores = np.random.default_rng(5).integers(0, 11, 20).repeat(6)
+    pd.DataFrame({
+        "period": np.tile(["2025-Q1", "2025-Q2"], 60), "who": np.arange(20).repeat(6), "s": scores,
+    }).to_csv(tmp_path / "answers.csv", index=False)  # fmt: skip
+    (tmp_path / "study.toml").write_text(
+        '[study]\nname = "often"\ntitle = "Often"\n[scales.ten]\nrange = [0, 10]\n'
+        'metrics = ["mean"]\nbins = { low = [0, 6], middle = [7, 8], high = [9, 10] }\n'
+        '[tables.answers]\nfile = "answers.csv"\n[tables.answers.columns.period]\n'
+        'role = "period"\n[tables.answers.columns.who]\nrole = "customer"\n'
+        '[tables.answers.columns.s]\nrole = "outcome"\nscale = "ten"\n'
+    )
+    study = load_study(tmp_path / "study.toml")
+    assert study.design.cluster == "who"
+    card = scorecard(study.read(), study.metrics(), design=study.design).table
+    # everybody repeats one answer: 120 say as much as the 20 customers
+    of_each = scores[::6]
+    assert card["se"].to_numpy() == pytest.approx([of_each.std(ddof=1) / np.sqrt(20)], rel=1e-6)

@@ -193,8 +193,11 @@ class Table:
 
     @property
     def cluster(self) -> Column | None:
-        """Column of the rows that belong together: of the account if declared, else the cluster."""
-        return self.only("account") or self.only("cluster")
+        """Column of the rows that belong together: the account, else the cluster, else the customer.
+
+        A customer who answers once is a cluster of one row, which is as without.
+        """
+        return self.only("account") or self.only("cluster") or self.only("customer")
 
     @property
     def customer(self) -> Column | None:

@@ -207,7 +207,7 @@ def _column(name: str, given: ColumnKeys, scales: Mapping[str, Scale]) -> Column
         values=_codes_by_spelling("values", place, given.values),
         missing=missing,
         metrics=metrics,
-        spans_periods=given.spans_periods or given.role == "account",
+        spans_periods=given.spans_periods or given.role in ("account", "customer"),
     )
     _check_look_alike("values", place, column.values.values())
     _check_targets(place, column)
