@@ -384,4 +384,5 @@ def count_use(opened: Opened, touchpoints: Sequence[str]) -> pd.DataFrame:
 
 
 def _count(condition: nw.Expr) -> nw.Expr:
-    return condition.cast(nw.Int64).sum()
+    # PostgreSQL makes no longer number of a condition
+    return condition.cast(nw.Int32).sum()
