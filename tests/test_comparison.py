@@ -502,10 +502,11 @@ class TestTilting:
         chances = fit_all(sides, ones)
         for side in sides.values():
             weight = tilted_weights(side, chances, 0.25, ones)[:, 0]
-            asked = np.flatnonzero(side.asked.invited & side.asked.reachable)
-            reach = reach_weights(side, chances, asked)[:, 0]
-            x = side.design[side.pattern]
-            assert x[side.answered].T @ weight == pytest.approx(x[asked].T @ reach, rel=1e-4)
+            reach = reach_weights(side, chances, side.invited)[:, 0]
+            asked, answered = (
+                side.design[rows["pattern"]] for rows in (side.invited, side.answered)
+            )
+            assert answered.T @ weight == pytest.approx(asked.T @ reach, rel=1e-4)
 
     def test_no_slope_is_the_propensity_where_that_is_saturated(self):
         # two segments, one episode each: shares of 3 and 12 of 12 whichever way it is fitted

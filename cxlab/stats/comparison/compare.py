@@ -36,7 +36,6 @@ from cxlab.stats.comparison.gaps import (
 from cxlab.stats.comparison.identity import (
     AmongAnswers,
     among_answers,
-    answers_by_cell,
     identity_table,
     segment_gaps,
     segment_groups,
@@ -55,6 +54,7 @@ from cxlab.stats.comparison.result import NpsComparison, displayed
 from cxlab.stats.comparison.scores import (
     WINDOWS,
     answers_behind,
+    answers_by_cell,
     delay_table,
     estimates_table,
     flow_table,

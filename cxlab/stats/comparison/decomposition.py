@@ -89,8 +89,8 @@ def replicate(
 ) -> Replicates:
     """Estimate, and bootstrap customers with all their rows ``n`` times; refit everything."""
     t, r = sides.values()
-    n_customers, unreachable = t.cells["free"].shape[1], not r.asked.reachable.all()
-    rows = max(n_customers, len(r.asked.customer), len(t.answered), len(t.design) * 8)
+    n_customers, unreachable = t.cells["free"].shape[1], not r.rows["reachable"].all()
+    rows = max(n_customers, len(r.rows), len(t.answered), len(t.design) * 8)
     starts: dict[str, np.ndarray] = {}
     parts: list[Shares] = []
     limits: list[Limits] = []
@@ -214,7 +214,7 @@ class Standardised:
         side = sides[survey]
         rows = side.answered
         weight = answer_weights(side, result.chances, rows)[:, 0]
-        weights = {name: weight * factor[rows] for name, factor in side.factors.items()}
+        weights = {name: weight * factor for name, factor in side.factors(rows).items()}
         return {
             name: float(w.sum() ** 2 / (w**2).sum()) if w.sum() > 0 else 0.0
             for name, w in weights.items()
@@ -249,13 +249,12 @@ def standardise(
         return Standardised(note=f"needs {' and '.join(lacking)}")
     found = [str(name) for name in asked["rule"].dropna().unique()]
     collected = collect_window(data, declared_rules(rules, found), periods)
-    both = {"transactional": collected.episodes, "relationship": collected.waves}
-    empty = [survey for survey, rows in both.items() if not rows.answered.any()]
+    empty = [survey for survey, rows in collected.rows.items() if not rows["answered"].any()]
     if empty:
         note = f"no valid {' and no valid '.join(empty)} answer in the window"
         return Standardised(collected, note=note)
     sides = sides_of(collected, data.traits, data.n_customers)
-    if not len(sides["relationship"].answered):
+    if sides["relationship"].answered.empty:
         note = "nobody who answered the relationship survey had a known chance to be asked"
         return Standardised(collected, note=note)
     checks = response_check(sides, fewest=fewest)
@@ -263,7 +262,7 @@ def standardise(
     slopes = {s: (*SLOPES, *([limits[s]] if s in limits else [])) for s in SURVEY_TYPES}
     n = replicates if data.n_customers > 1 else 0
     # the check decides nothing here: it would pass most programmes that answer by the score
-    reachable = collected.waves.reachable
+    reachable = collected.rows["relationship"]["reachable"]
     lost = (
         f"{(~reachable).mean():.1%} of the customer base could not be asked the relationship survey"
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.frames import check_columns, column_names
-from cxlab.core.messages import got, one_of
+from cxlab.core.messages import got, one_of, refuse
 from cxlab.stats.comparison.contract import (
     SEGMENT,
     STATUSES,
@@ -22,7 +22,6 @@ from cxlab.stats.comparison.contract import (
     numbers,
     positions,
     read_frame,
-    refuse,
 )
 
 LOW, HIGH = 0, 10

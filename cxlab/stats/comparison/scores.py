@@ -14,7 +14,6 @@ from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.totals import row_totals
 from cxlab.stats.association.coefficients import pearson
 from cxlab.stats.association.estimates import correlation_interval
-from cxlab.stats.comparison.asked import Asked
 from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
     NOT_IDENTIFIED,
@@ -23,6 +22,7 @@ from cxlab.stats.comparison.decomposition import (
     standardised_numbers,
 )
 from cxlab.stats.comparison.gaps import RAW, raw_gap
+from cxlab.stats.comparison.identity import customers_of
 from cxlab.stats.comparison.pairs import (
     CATEGORIES,
     LAST,
@@ -187,11 +187,10 @@ def _facts(done: Standardised, behind: Mapping[str, np.ndarray], survey: str, na
         return counts
     side = done.sides[survey]
     n_eff = done.effective_answers(survey)[name]
-    invited = int((side.asked.invited & side.asked.reachable).sum())
     return counts | {
         "deff": len(who) / n_eff if n_eff > 0 else np.nan,
         "n_eff": n_eff,
-        "response_rate": len(side.answered) / invited if invited else np.nan,
+        "response_rate": len(side.answered) / len(side.invited),
     }
 
 
@@ -199,13 +198,22 @@ def answers_behind(data: ProgrammeData, done: Standardised) -> dict[str, np.ndar
     """Customer of each answer that a quantity is made of; without a frame of A0 and B0 only."""
     t, r = data.valid.values()
     behind = {"B0": t["customer"].to_numpy(), "A0": r["customer"].to_numpy()}
-    if done.sides is not None:
-        episodes, waves = done.sides.values()
-        reached = episodes.asked.customer[episodes.answered]
-        behind |= {"B1": behind["B0"], "B2": reached, "B3": reached}
-        base, used = waves.asked.customer[waves.answered], waves.asked.episodes[waves.answered] > 0
-        behind |= {"C0": base, "C1": base[used], "C2": base[used]}
+    if done.sides is None:
+        return behind
+    behind["B1"] = behind["B0"]
+    for side in done.sides.values():
+        customer, factors = side.answered["customer"].to_numpy(), side.factors(side.answered)
+        behind |= {name: customer[factor > 0] for name, factor in factors.items()}
     return behind
+
+
+def answers_by_cell(done: Standardised) -> np.ndarray:
+    """Customers who answered in each cell of touchpoint and contact channel."""
+    if done.sides is None:
+        return np.empty(0)
+    side = done.sides["transactional"]
+    n_cells = side.cells["answered"].shape[0]
+    return customers_of(side.answered["cell"], side.answered["customer"], n_cells)
 
 
 def _paired_rows(pairs: pd.DataFrame) -> list[Row]:
@@ -275,14 +283,10 @@ def flow_table(data: ProgrammeData, done: Standardised, pairs: pd.DataFrame) -> 
 
     Stages that the files don't tell are missing, not zero.
     """
-    collected = done.collected
-    sides = {
-        "transactional": collected.episodes if collected else None,
-        "relationship": collected.waves if collected else None,
-    }
+    asked = done.collected.rows if done.collected else {}
     rows = []
-    for survey, asked in sides.items():
-        counts = _asked_stages(asked) if asked is not None else {}
+    for survey in data.surveys:
+        counts = _asked_stages(asked[survey]) if asked else {}
         counts |= {
             "answered": _count(data.surveys[survey]["customer"]),
             "valid score": _count(data.valid[survey]["customer"]),
@@ -301,19 +305,19 @@ def flow_table(data: ProgrammeData, done: Standardised, pairs: pd.DataFrame) -> 
     return table
 
 
-def _asked_stages(asked: Asked) -> dict[str, tuple[int, int]]:
+def _asked_stages(asked: pd.DataFrame) -> dict[str, tuple[int, int]]:
     stages = {
-        "eligible": np.ones(len(asked.customer), dtype=bool),
-        "suppressed by contact rules": ~asked.free,
-        "not sampled": asked.free & ~asked.invited,
-        "invited": asked.invited,
-        "delivered": asked.delivered,
+        "eligible": asked,
+        "suppressed by contact rules": asked[~asked["free"]],
+        "not sampled": asked[asked["free"] & ~asked["invited"]],
+        "invited": asked[asked["invited"]],
+        "delivered": asked[asked["delivered"]],
     }
-    return {name: _count(asked.customer[rows]) for name, rows in stages.items()}
+    return {name: _count(rows["customer"]) for name, rows in stages.items()}
 
 
-def _count(customer: pd.Series | np.ndarray) -> tuple[int, int]:
-    return len(customer), int(np.count_nonzero(np.bincount(customer)))
+def _count(customer: pd.Series) -> tuple[int, int]:
+    return len(customer), customer.nunique()
 
 
 def customers_that_differ(one: pd.DataFrame, other: pd.DataFrame) -> int:
