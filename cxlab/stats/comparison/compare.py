@@ -20,11 +20,7 @@ from cxlab.stats.comparison.decomposition import (
     no_decomposition,
     standardise,
 )
-from cxlab.stats.comparison.disclosure import (
-    ComparisonGate,
-    Tables,
-    pool_small_groups,
-)
+from cxlab.stats.comparison.disclosure import ComparisonGate, Tables, pool_small_groups
 from cxlab.stats.comparison.gaps import (
     COLLECTED,
     PAIRED,
@@ -33,37 +29,22 @@ from cxlab.stats.comparison.gaps import (
     robustness_table,
     with_decisions,
 )
-from cxlab.stats.comparison.identity import (
-    AmongAnswers,
-    among_answers,
-    identity_table,
-    segment_gaps,
-    segment_groups,
-)
+from cxlab.stats.comparison.identity import AmongAnswers, among_answers, identity_tables
 from cxlab.stats.comparison.pairs import (
-    categories_table,
-    margin_tests,
-    migration_table,
+    WINDOWS,
     net_contrast,
     pair_answers,
-    paired_table,
+    pair_tables,
     pairs_within,
+    windows_taken,
 )
 from cxlab.stats.comparison.programme import ProgrammeData, in_periods, read_programme
 from cxlab.stats.comparison.result import NpsComparison, displayed
 from cxlab.stats.comparison.scores import (
-    WINDOWS,
     answers_behind,
     answers_by_cell,
-    delay_table,
-    estimates_table,
     flow_table,
-    later_table,
-    regression_table,
-    sensitivity_table,
-    touchpoint_table,
-    window_table,
-    windows_taken,
+    score_tables,
 )
 
 ONLY_ANSWERS = "estimated among those who answered only"
@@ -224,29 +205,18 @@ def _tables(
     """Every table as it may be shown; ``ever`` are the transactional answers of any time."""
     behind = answers_behind(data, done)
     longest = max(window_days, *WINDOWS)
-    t, r = data.surveys.values()
-    every = pair_answers(ever, r, longest=longest)
+    r = data.surveys["relationship"]
+    every, later = (pair_answers(*both, longest=longest) for both in ((ever, r), (r, ever)))
     windows = windows_taken(every, window_days)
     scores = windows[window_days]
     gap = raw_gap(data.surveys)
     tables: Tables = {
         "decomposition": no_decomposition(gap.numbers()),
         **done.tables(),
-        "identity": identity_table(found),
-        "segment_gaps": segment_gaps(found),
-        "segments": segment_groups(found),
+        **identity_tables(found),
         "flow": flow_table(data, done, pairs_within(every, window_days)),
-        "estimates": estimates_table(data, done, behind, scores, weighted=weighted),
-        "touchpoints": touchpoint_table(data.valid["transactional"]),
-        "paired": paired_table(scores, why_none=_why_no_pairs(data)),
-        "migration": migration_table(scores),
-        "categories": categories_table(scores),
-        "margins": margin_tests(scores),
-        "sensitivity": sensitivity_table(pairs_within(every, window_days)),
-        "windows": window_table(windows),
-        "delays": delay_table(data.valid["transactional"]),
-        "regression": regression_table(scores),
-        "later": later_table(every, pair_answers(r, ever, longest=longest)),
+        **score_tables(data, done, behind, scores, weighted=weighted),
+        **pair_tables(every, later, windows, window_days, why_none=_why_no_pairs(data)),
         "robustness": robustness_table(data, done, weighted=weighted),
     }
     gate = ComparisonGate(

@@ -123,6 +123,15 @@ def among_answers(data: ProgrammeData, *, replicates: int, seed: int) -> AmongAn
     )
 
 
+def identity_tables(found: AmongAnswers) -> dict[str, pd.DataFrame]:
+    """What the gap is made of among those who answered: by customers, and by segments."""
+    return {
+        "identity": identity_table(found),
+        "segment_gaps": segment_gaps(found),
+        "segments": segment_groups(found),
+    }
+
+
 def identity_table(found: AmongAnswers) -> pd.DataFrame:
     """The gap as collected in parts that need no assumption.
 

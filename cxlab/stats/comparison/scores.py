@@ -12,8 +12,6 @@ from numpy.typing import ArrayLike
 from cxlab.core.design import Design
 from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.totals import row_totals
-from cxlab.stats.association.coefficients import pearson
-from cxlab.stats.association.estimates import correlation_interval
 from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
     NOT_IDENTIFIED,
@@ -21,23 +19,13 @@ from cxlab.stats.comparison.decomposition import (
     Standardised,
     standardised_numbers,
 )
-from cxlab.stats.comparison.gaps import RAW, raw_gap
+from cxlab.stats.comparison.gaps import NO_PAIRS, RAW, contrast, raw_gap
 from cxlab.stats.comparison.identity import customers_of
-from cxlab.stats.comparison.pairs import (
-    CATEGORIES,
-    LAST,
-    RULES,
-    category,
-    contrast,
-    net_contrast,
-    one_per_answer,
-    pairs_within,
-)
+from cxlab.stats.comparison.pairs import CATEGORIES, category, net_contrast
 from cxlab.stats.comparison.programme import ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import LEVEL
 from cxlab.stats.metrics.estimates import estimate_totals
-from cxlab.stats.variance import row_leverage
 
 NPS = nps_metric("score")
 DIFFERENCE = Metric("other less given", "mean")
@@ -60,9 +48,6 @@ STAGES = (
     "customers", "eligible", "suppressed by contact rules", "not sampled", "invited",
     "delivered", "answered", "valid score", "paired",
 )  # fmt: skip
-WINDOWS = (7, 30, 90, 180)
-#: Sums of scores that differ by less are the same but for rounding.
-SAME_SUM = 1e-9
 #: Ends of the classes of time to the answer, in days.
 DELAYS = (
     (0.25, "under 6 hours"),
@@ -73,6 +58,24 @@ DELAYS = (
 )
 
 Row = dict[str, object]
+
+
+def score_tables(
+    data: ProgrammeData,
+    done: Standardised,
+    behind: Mapping[str, np.ndarray],
+    pairs: pd.DataFrame,
+    *,
+    weighted: bool,
+) -> dict[str, pd.DataFrame]:
+    """Every table of the scores of each survey; ``behind`` as in `answers_behind`."""
+    t = data.valid["transactional"]
+    return {
+        "estimates": estimates_table(data, done, behind, pairs, weighted=weighted),
+        "touchpoints": touchpoint_table(t),
+        "delays": delay_table(t),
+        "regression": regression_table(pairs),
+    }
 
 
 def estimates_table(
@@ -230,7 +233,7 @@ def _paired_rows(pairs: pd.DataFrame) -> list[Row]:
     for survey, population, one in sides:
         what = {"estimate_kind": "paired", "survey": survey, "population": population}
         rows.append({**what, "n": one.n, "customers": one.customers, **one.numbers()})
-    rows[-1]["note"] = "" if found.n else "no customer answered both surveys in the window"
+    rows[-1]["note"] = "" if found.n else NO_PAIRS
     return rows
 
 
@@ -320,39 +323,6 @@ def _count(customer: pd.Series) -> tuple[int, int]:
     return len(customer), customer.nunique()
 
 
-def customers_that_differ(one: pd.DataFrame, other: pd.DataFrame) -> int:
-    """Customers whose pairs differ between two sets of pairs."""
-    sums = [p.assign(pairs=1).groupby("customer").sum() for p in (one, other)]
-    differ = sums[0].sub(sums[1], fill_value=0.0).abs() > SAME_SUM
-    return int(differ.any(axis=1).sum())
-
-
-def sensitivity_table(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The contrast under every rule; ``differ``: customers for whom it is not the chosen one's.
-
-    The net score only of the last answer, which is whole; mean scores under every rule.
-    """
-    taken = {rule: one_per_answer(pairs, rule) for rule in RULES}
-    rows = []
-    for rule, one in taken.items():
-        facts = {"chosen": rule == LAST, "differ": customers_that_differ(one, taken[LAST])}
-        mean = contrast(one["t_value"] - one["r_score"], one["customer"])
-        found = {"NPS difference (points)": net_contrast(one)} if rule == LAST else {}
-        for measure, each in (found | {"mean difference (score)": mean}).items():
-            rows.append({"rule": rule, "measure": measure, **each.row("wald"), **facts})
-    return pd.DataFrame(rows)
-
-
-def windows_taken(pairs: pd.DataFrame, chosen: float) -> dict[float, pd.DataFrame]:
-    """The pairs of every window, and of the chosen one, shortest first."""
-    return {days: one_per_answer(pairs_within(pairs, days)) for days in sorted({*WINDOWS, chosen})}
-
-
-def window_table(taken: Mapping[float, pd.DataFrame]) -> pd.DataFrame:
-    """The contrast by how long before a transactional answer may lie."""
-    return pd.DataFrame([{"window_days": d, **net_contrast(taken[d]).row("wald")} for d in WINDOWS])
-
-
 def regression_table(pairs: pd.DataFrame) -> pd.DataFrame:
     """Mean of each score given the category of the other, both ways.
 
@@ -371,33 +341,3 @@ def regression_table(pairs: pd.DataFrame) -> pd.DataFrame:
         parts.append(table.assign(given=given, group=CATEGORIES).fillna({"n": 0, "customers": 0}))
     columns = ["given", "group", "n", "customers", "mean_given", "mean_other", *NUMBERS]
     return pd.concat(parts, ignore_index=True)[columns].astype({"n": int, "customers": int})
-
-
-def later_table(t_first: pd.DataFrame, r_first: pd.DataFrame) -> pd.DataFrame:
-    """Does one score go with the other one later? Both directions, over the same time.
-
-    Only strictly earlier answers count: the last of the same customer.
-    """
-    directions = {"tNPS before rNPS": t_first, "rNPS before tNPS": r_first}
-    return pd.DataFrame(
-        [{"direction": name, **_correlation(one_per_answer(of))} for name, of in directions.items()]
-    )
-
-
-def _correlation(pairs: pd.DataFrame) -> Row:
-    """Pearson's correlation of paired scores, clustered by customer, as touchpoints have it."""
-    codes, labels = pd.factorize(pairs["customer"])
-    n, groups = len(codes), len(labels)
-    found = pearson(pairs["t_value"].to_numpy(), pairs["r_score"].to_numpy())
-    leverage = [row_leverage(z, np.full(n, 1 / n), codes, groups) for z in found.scores or ()]
-    df = min([groups - 1.0, *leverage])
-    se = contrast(found.influence, pairs["customer"]).se if leverage and df >= 1 else np.nan
-    limits = correlation_interval(found.estimate, se, df, level=LEVEL)
-    numbers = (found.estimate, se, *map(float, limits))
-    rests = "it rests on one customer: no interval" if np.isnan(se) else "association, not cause"
-    return {
-        "n": n,
-        "customers": groups,
-        **dict(zip(NUMBERS, numbers, strict=True)),
-        "note": found.note or rests,
-    }
