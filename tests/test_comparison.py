@@ -417,7 +417,7 @@ class TestTippingPoints:
         assert terms_of(result).loc["residual", "estimate"] == pytest.approx(100, abs=1e-6)
         # half are silent: they would have to score 200 points less, 0.5·100 + 0.5·(−100) = 0
         done = standardised(small_files(rows, waves), traits=(), replicates=0)
-        side, ones = done.sides["transactional"], np.ones((len(customers), 1))
+        side, ones = done.result.sides["transactional"], np.ones((len(customers), 1))
         silent = Mixture(side, done.result.chances, ones, response=True)
         assert silent.silent_share() == pytest.approx(0.5)
         assert done.tipping(100.0) == [
@@ -498,7 +498,7 @@ class TestTilting:
 
     def test_weights_of_the_answers_sum_to_the_invited_in_every_category(self):
         programme = simulate_programme(3000, seed=4, **SUPPRESSED)
-        sides, ones = standardised(programme, replicates=0).sides, np.ones((3000, 1))
+        sides, ones = standardised(programme, replicates=0).result.sides, np.ones((3000, 1))
         chances = fit_all(sides, ones)
         for side in sides.values():
             weight = tilted_weights(side, chances, 0.25, ones)[:, 0]

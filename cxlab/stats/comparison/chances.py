@@ -6,7 +6,7 @@ all replicates are fitted together here. The tests compare one with ``statsmodel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -269,14 +269,7 @@ def fit_chances(
         total = np.maximum(trials.sum(0), 1e-12)
         share = np.clip(successes.sum(0) / total, 1e-6, 1 - 1e-6)
         beta[0] = np.log(share / (1 - share))
-    newton, asked = _Newton(design, sparse=False), trials > 0
-    chance, moved = _logistic(design @ beta), np.full(replicates, np.inf)
-    for _ in range(MAX_STEPS):
-        beta = newton.step(beta, successes - trials * chance, trials * chance * (1 - chance))
-        before, chance = chance, _logistic(design @ beta)
-        moved = np.max(np.abs(chance - before), axis=0, where=asked, initial=0.0)
-        if (moved < CHANCE_TOLERANCE).all():
-            break
+    chance, beta, moved = _solved(design, beta, _logistic, successes, trials)
     return Fit(chance, beta, moved < 1e-4)
 
 
@@ -289,36 +282,50 @@ def _same_chance(design: np.ndarray, successes: np.ndarray, trials: np.ndarray) 
     return Fit(chance, logit[None, :], np.isfinite(share))
 
 
-class _Newton:
-    """Newton's steps of many replicates, with a ridge on all coefficients but the intercept.
+#: Values of a model at linear predictors, and their slopes there.
+Link = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-    ``sparse``: a pattern may be without information of its own, so that a little of the trace
-    is added to the diagonal.
+
+def _solved(
+    design: np.ndarray,
+    beta: np.ndarray,
+    link: Link,
+    counts: np.ndarray,
+    exposure: np.ndarray,
+    *,
+    sparse: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values, coefficients, (k, replicates), and by how much the values moved at the last step.
+
+    Newton's method for Σ x·(counts − exposure·value(x'β)) = 0 in every replicate, with a ridge on
+    all coefficients but the intercept. ``sparse``: a pattern may be without information of its own,
+    so that a little of the trace is added to the diagonal.
     """
-
-    def __init__(self, design: np.ndarray, *, sparse: bool) -> None:
-        self.design, self.sparse, k = design, sparse, design.shape[1]
-        self.ridge = np.full(k, RIDGE)
-        self.ridge[0] = 0.0
-        self.products = (design[:, :, None] * design[:, None, :]).reshape(len(design), k * k)
-
-    def step(self, beta: np.ndarray, residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """The next coefficients, shape (k, replicates), from (patterns, replicates)."""
-        k, replicates = beta.shape
-        gradient = self.design.T @ residual - self.ridge[:, None] * beta
-        information = (self.products.T @ weight).T.reshape(replicates, k, k)
-        if self.sparse:
-            floor = RIDGE**2 * (1.0 + np.einsum("rkk->r", information))
-            information = information + np.diag(self.ridge) + floor[:, None, None] * np.eye(k)
-        else:
-            information = information + np.diag(self.ridge + LEAST_INFORMATION)
+    k, replicates = beta.shape
+    ridge = np.r_[0.0, np.full(k - 1, RIDGE)]
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), k * k)
+    value, slope = link(design @ beta)
+    moved = np.full(replicates, np.inf)
+    for _ in range(MAX_STEPS * (1 + sparse)):
+        gradient = design.T @ (counts - exposure * value) - ridge[:, None] * beta
+        information = (products.T @ (exposure * slope)).T.reshape(replicates, k, k)
+        trace = np.einsum("rkk->r", information)
+        floor = RIDGE**2 * (1.0 + trace) if sparse else np.full(replicates, LEAST_INFORMATION)
+        information = information + np.diag(ridge) + floor[:, None, None] * np.eye(k)
         step = np.linalg.solve(information, gradient.T[:, :, None])[:, :, 0].T
         # a step this long means that a category is being pushed to 0 or 1
-        return beta + np.clip(step, -3.0, 3.0)
+        beta, before = beta + np.clip(step, -3.0, 3.0), value
+        value, slope = link(design @ beta)
+        change = np.abs(value - before) / np.maximum(before, 1.0)
+        moved = np.max(change, axis=0, where=exposure > 0, initial=0.0)
+        if (moved < CHANCE_TOLERANCE).all():
+            break
+    return value, beta, moved
 
 
-def _logistic(linear: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-np.clip(linear, -30.0, 30.0)))
+def _logistic(linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    chance = 1.0 / (1.0 + np.exp(-np.clip(linear, -30.0, 30.0)))
+    return chance, chance * (1.0 - chance)
 
 
 def silent_factors(design: np.ndarray, exposure: np.ndarray, missing: np.ndarray) -> np.ndarray:
@@ -335,16 +342,9 @@ def silent_factors(design: np.ndarray, exposure: np.ndarray, missing: np.ndarray
     with np.errstate(divide="ignore"):
         beta[0] = np.log(missing.sum(0)) - np.log(np.maximum(exposure.sum(0), 1e-12))
     beta = np.maximum(beta, -LARGEST_LOG_ODDS)
-    newton, factor = _Newton(design, sparse=True), _exp(design @ beta)
-    for _ in range(2 * MAX_STEPS):
-        expected = exposure * factor
-        beta = newton.step(beta, missing - expected, expected)
-        before, factor = factor, _exp(design @ beta)
-        moved = np.abs(factor - before) / (1.0 + before)
-        if np.max(moved, where=exposure > 0, initial=0.0) < CHANCE_TOLERANCE:
-            break
-    return factor
+    return _solved(design, beta, _exponential, missing, exposure, sparse=True)[0]
 
 
-def _exp(linear: np.ndarray) -> np.ndarray:
-    return np.exp(np.clip(linear, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS))
+def _exponential(linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    factor = np.exp(np.clip(linear, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS))
+    return factor, factor

@@ -16,6 +16,7 @@ from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
     NOT_IDENTIFIED,
     NUMBERS,
+    Replicates,
     Standardised,
     standardised_numbers,
 )
@@ -169,7 +170,7 @@ def _standardised_rows(done: Standardised, behind: Mapping[str, np.ndarray]) -> 
         return rows
     for survey, name, population in STANDARDISED_ROWS:
         numbers = standardised_numbers(done.result.shares, name)
-        facts: Row = {"survey": survey, **_facts(done, behind, survey, name)}
+        facts: Row = {"survey": survey, **_facts(done.result, behind, survey, name)}
         reason = done.reason(name)
         row = {"estimate_kind": "standardised", "population": population, **facts, "note": reason}
         rows.append(
@@ -182,14 +183,13 @@ def _standardised_rows(done: Standardised, behind: Mapping[str, np.ndarray]) -> 
     return rows
 
 
-def _facts(done: Standardised, behind: Mapping[str, np.ndarray], survey: str, name: str) -> Row:
+def _facts(result: Replicates, behind: Mapping[str, np.ndarray], survey: str, name: str) -> Row:
     """Answers, customers, effective answers and response rate behind a standardised score."""
     who = np.concatenate([behind[quantity] for quantity in QUANTITY_COEFFICIENTS[name]])
     counts: Row = {"of": name, "n": len(who), "customers": len(np.unique(who))}
-    if survey == "difference" or done.sides is None:
+    if survey == "difference":
         return counts
-    side = done.sides[survey]
-    n_eff = done.effective_answers(survey)[name]
+    side, n_eff = result.sides[survey], result.effective_answers(survey)[name]
     return counts | {
         "deff": len(who) / n_eff if n_eff > 0 else np.nan,
         "n_eff": n_eff,
@@ -201,10 +201,10 @@ def answers_behind(data: ProgrammeData, done: Standardised) -> dict[str, np.ndar
     """Customer of each answer that a quantity is made of; without a frame of A0 and B0 only."""
     t, r = data.valid.values()
     behind = {"B0": t["customer"].to_numpy(), "A0": r["customer"].to_numpy()}
-    if done.sides is None:
+    if done.result is None:
         return behind
     behind["B1"] = behind["B0"]
-    for side in done.sides.values():
+    for side in done.result.sides.values():
         customer, factors = side.answered["customer"].to_numpy(), side.factors(side.answered)
         behind |= {name: customer[factor > 0] for name, factor in factors.items()}
     return behind
@@ -212,9 +212,9 @@ def answers_behind(data: ProgrammeData, done: Standardised) -> dict[str, np.ndar
 
 def answers_by_cell(done: Standardised) -> np.ndarray:
     """Customers who answered in each cell of touchpoint and contact channel."""
-    if done.sides is None:
+    if done.result is None:
         return np.empty(0)
-    side = done.sides["transactional"]
+    side = done.result.sides["transactional"]
     n_cells = side.cells["answered"].shape[0]
     return customers_of(side.answered["cell"], side.answered["customer"], n_cells)
 
