@@ -48,6 +48,13 @@ from cxlab.stats.comparison.scores import (
 )
 
 ONLY_ANSWERS = "estimated among those who answered only"
+ESTIMANDS = {
+    "E1": "rNPS of the customer base, each customer counted once",
+    "E2": "tNPS of all eligible episodes, and each user counted once",
+    "E3": "same customers, both surveys, within the window",
+    "E4": "what tNPS − rNPS as collected is made of",
+    "E5": "does one score go with the other one later",
+}
 
 
 def compare_tnps_rnps(
@@ -286,37 +293,21 @@ def _notes(done: Standardised) -> list[str]:
 
 def _estimands(done: Standardised, gate: ComparisonGate, tables: Tables) -> pd.DataFrame:
     """What is estimated: ``estimand, what, status``."""
+    assumed = f"estimated, {ASSUMPTION}"
     transactional, relationship, both = NOT_IDENTIFIED, NOT_IDENTIFIED, ONLY_ANSWERS
     if done.result is not None:
-        transactional, relationship, both = "", done.lost, done.lost
-    words = f"fewer than {gate.smallest} customers: too few to say"
+        transactional, relationship = assumed, done.lost or assumed
+        both = relationship
+    few = f"fewer than {gate.smallest} customers: too few to say"
     few_of_gap = gate.few("gap") or gate.few("standardised gap")
-    n = tables["paired"]["n"].iloc[0]
-    pairs = "too few pairs to say" if gate.few_pairs else "" if n else "no pairs"
-    rows = {
-        "E1": (
-            "rNPS of the customer base, each customer counted once",
-            words if gate.few("C0") else relationship,
-        ),
-        "E2": (
-            "tNPS of all eligible episodes, and each user counted once",
-            words if gate.few("B2") else transactional,
-        ),
-        "E3": ("same customers, both surveys, within the window", pairs),
-        "E4": (
-            "what tNPS − rNPS as collected is made of",
-            words if few_of_gap else both,
-        ),
-        "E5": (
-            "does one score go with the other one later",
-            "" if tables["later"]["estimate"].notna().any() else "too few pairs to say",
-        ),
+    no_pairs = "too few pairs to say" if gate.few_pairs else "no pairs"
+    paired, later = (tables[name]["estimate"].notna().any() for name in ("paired", "later"))
+    status = {
+        "E1": few if gate.few("C0") else relationship,
+        "E2": few if gate.few("B2") else transactional,
+        "E3": "estimated" if paired else no_pairs,
+        "E4": few if few_of_gap else both,
+        "E5": "estimated" if later else "too few pairs to say",
     }
-    assumed = f"estimated, {ASSUMPTION}"
-    return pd.DataFrame(
-        [
-            (name, what, status or (assumed if name in ("E1", "E2", "E4") else "estimated"))
-            for name, (what, status) in rows.items()
-        ],
-        columns=["estimand", "what", "status"],
-    )
+    rows = [(name, what, status[name]) for name, what in ESTIMANDS.items()]
+    return pd.DataFrame(rows, columns=["estimand", "what", "status"])
