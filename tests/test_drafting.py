@@ -691,6 +691,36 @@ def test_names_of_people_are_left_out(blind, draft):
     assert made.columns["product_name"]["role"] == "segment"
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["Kundenname", "Nachname", "Vorname", "Prénom", "Nom", "Nom du client", "Apellido", "Nombre",
+     "Cognome", "Achternaam", "Sobrenome", "Given name", "Anschrift"],
+)  # fmt: skip
+def test_names_of_people_are_left_out_in_other_languages(draft, header):
+    made = draft({header: cycle(["Anna", "Jörg", "Luc", "Zoë"]), "overall": cycle(FIVE)})
+    assert made.table["ignore"] == [header]
+
+
+def test_a_telephone_that_is_rated_stays_and_a_number_to_call_does_not(draft):
+    numbers = [f"+49 30 {100_000 + i}" for i in range(ROWS)]
+    made = draft({"Telefon": cycle(FIVE), "Handynummer": numbers, "overall": cycle(FIVE)})
+    assert made.columns["telefon"]["role"] == "touchpoint"
+    assert made.table["ignore"] == ["Handynummer"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [("Survey type", ["NPS", "CSAT"]), ("Umfrage", ["NPS", "Kundenzufriedenheit"]),
+     ("Enquête", ["NPS", "Satisfaction"])],
+)  # fmt: skip
+@pytest.mark.parametrize("other", [[1, 2, 3, 4, 5], [0, 25, 50, 75, 100]])
+def test_several_surveys_are_asked_about_whatever_their_scales(draft, kind, names, other):
+    scores = [(i * 7) % 11 if i % 3 else other[i % 5] for i in range(ROWS)]
+    made = draft({"Score": scores, kind: [names[i % 3 == 0] for i in range(ROWS)]})
+    assert made.columns["score"]["role"] == "text"
+    assert "distinguishes several surveys" in made.columns["score"]["confirm"]
+
+
 def test_the_only_rating_is_asked_about_as_outcome_and_nps(blind):
     made, _ = blind("bank_like.csv")
     asked = made.columns["rating"]["confirm"]

@@ -110,7 +110,7 @@ def test_more_answers_than_memory_holds_are_drawn_at_random(design, small_parts,
     given = {"missing": "pairwise", "design": design, "replicates": 200}
     whole = drivers(data, "overall", NAMES, **given)
     columns = len({"overall", *NAMES, *(f"{name}_missing" for name in NAMES), *(design or {})})
-    monkeypatch.setattr("cxlab.core.frames.MOST_NARROW_CELLS", 3_000 * columns)
+    monkeypatch.setattr("cxlab.core.frames.MOST_CELLS", 3_000 * columns)
     part = drivers(data, "overall", NAMES, **given)
     assert 0.8 < part.n_total / 3_000 < 1.2
     whole_clusters = " by whole clusters" if design == CLUSTERS else ""
@@ -128,7 +128,7 @@ def test_more_answers_than_memory_holds_are_drawn_at_random(design, small_parts,
 def test_a_cluster_is_drawn_whole_or_not_at_all(small_parts, monkeypatch):
     data = survey(6_000)
     data.loc[:99, "flight"] = np.nan
-    monkeypatch.setattr("cxlab.core.frames.MOST_NARROW_CELLS", 3_000 * 2)
+    monkeypatch.setattr("cxlab.core.frames.MOST_CELLS", 3_000 * 2)
     opened = open_frame(data, numbers={"outcome": "overall"}, design={"cluster": "flight"})
     drawn, _ = opened.narrow_rows(["overall"])
     found = drawn["flight"].value_counts()

@@ -355,6 +355,35 @@ def test_clusters_and_weights_take_a_bootstrap():
     assert found["note"].str.contains("bootstrap of clusters, 200 times").all()
 
 
+@pytest.mark.parametrize(("target", "share"), [(10, 100.0), (0.5, 0.0)])
+@pytest.mark.parametrize(
+    ("design", "size"), [(None, 40), ({"weights": "w"}, 36), ({"cluster": "c"}, 20)]
+)
+def test_a_rate_of_all_or_none_has_an_interval_that_is_not_zero_wide(target, share, design, size):
+    data = pd.DataFrame(
+        {"hours": np.linspace(1, 9, 40), "w": [1.0, 2] * 20, "c": np.arange(40) // 2}
+    )
+    rate = first_response(data, "hours", target=target, design=design, replicates=20).iloc[-1]
+    # Wilson's limit of all of n: n / (n + z²); 36 is (20 + 40)² / (20 + 80)
+    reach = 100 * 1.959964**2 / (size + 1.959964**2)
+    assert rate["estimate"] == share
+    assert rate["ci_high"] - rate["ci_low"] == pytest.approx(reach, rel=1e-6)
+    assert "interval from their number alone" in rate["note"]
+    assert "nothing was followed" not in rate["note"]
+
+
+def test_few_clusters_reach_as_far_as_t():
+    """With two clusters the percentiles of their bootstrap were 0 points apart."""
+    generator = np.random.default_rng(4)
+    firm = np.repeat(np.arange(6), 20)
+    data = pd.DataFrame({"hours": np.exp(2 + generator.normal(0, 0.4, 6)[firm]), "firm": firm})
+    data["hours"] *= np.exp(generator.normal(0, 0.6, 120))
+    found = first_response(data, "hours", target=10, design={"cluster": "firm"}).iloc[-1]
+    half = (found["ci_high"] - found["ci_low"]) / 2
+    # t on 5 degrees of freedom is 2.57; percentiles as they are reach 1.96
+    assert half / found["se"] > 2.2
+
+
 def test_first_response_in_polars():
     data = pd.DataFrame({"hours": [1, 2, 3, 4.0, None], "replied": [1, 1, 1, 1, 0]})
     options = {"replied": "replied", "target": 3, "min_group_size": 1}

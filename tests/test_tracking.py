@@ -720,6 +720,25 @@ class TestMixAndPerformance:
         assert result.table["estimate"].notna().all()
         assert result.notes == ("no intervals: fewer than two clusters to resample",)
 
+    @pytest.mark.parametrize("kind", ["net", "mean"])
+    @pytest.mark.parametrize(
+        ("earlier", "why"),
+        [([10.0] * 40, "every answer of a period is alike"),
+         ([10.0, 8, 3] * 5, "fewer than 30 answers in a period")],
+    )  # fmt: skip
+    def test_a_period_that_says_nothing_of_its_spread_gives_no_interval(self, earlier, why, kind):
+        later = [10.0, 10, 10, 8, 3] * 60
+        data = pd.DataFrame({"s": [*earlier, *later]})
+        data["trip"] = np.where(data.index % 2, "a", "b")
+        data["period"] = ["2024"] * len(earlier) + ["2025"] * len(later)
+        metric = Metric("s", kind, **({"top": (9, 10), "bottom": (0, 6)} if kind == "net" else {}))
+        split = mix_and_performance(data, metric, by="trip", periods=("2024", "2025"))
+        table = split.table.set_index("part")
+        assert table.loc[["performance", "change"], ["se", "ci_low"]].isna().all(axis=None)
+        assert set(table.loc[["performance", "change"], "note"]) == {f"no interval: {why}"}
+        assert table["estimate"].notna().all()
+        assert np.isfinite(table.loc["mix", "ci_low"])
+
     def test_a_result_says_between_which_periods(self):
         result = self.result(designed())
         assert result.about == " ".join(["From 2024-Q4 to 2025-Q4.", *result.notes])

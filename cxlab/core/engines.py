@@ -64,7 +64,8 @@ def collect_narrow(
     """As `collect`, of millions of rows: ``numbers`` as the narrowest floats that hold them.
 
     DuckDB hands over some rows at a time, so that they are never all there as wide numbers;
-    ``drawn`` tells which of them stay.
+    ``drawn`` tells which of them stay. Of each batch copies are kept: one column of it would keep
+    all of it in memory.
     """
     if not lazy.implementation.is_duckdb():
         frame = collect(lazy)
@@ -76,7 +77,11 @@ def collect_narrow(
             batch = batch.filter(pa.array(drawn(batch)))
         for name, column in zip(parts, batch.columns, strict=True):
             known = name in numbers
-            parts[name].append(narrow(column.to_numpy(zero_copy_only=False)) if known else column)
+            parts[name].append(
+                narrow(column.to_numpy(zero_copy_only=False, writable=True))
+                if known
+                else column.to_pandas(date_as_object=False).copy()
+            )
     return pd.DataFrame({name: _joined(parts.pop(name)) for name in list(parts)})
 
 
@@ -158,7 +163,7 @@ def _parquet_batches(
 def _joined(parts: list[Any]) -> Any:
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
-    return pa.chunked_array(parts).to_pandas(date_as_object=False)
+    return pd.concat(parts, ignore_index=True)
 
 
 def narrow(values: np.ndarray) -> np.ndarray:

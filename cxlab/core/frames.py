@@ -38,8 +38,6 @@ NUMPY_VALUES = 10_000_000
 #: Cells (rows × columns) that are fetched where the rows themselves are needed, at most:
 #: about a gigabyte.
 MOST_CELLS = 100_000_000
-#: The same of narrow numbers.
-MOST_NARROW_CELLS = 4 * MOST_CELLS
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +94,12 @@ class Opened:
     ) -> tuple[pd.DataFrame, str]:
         """As `rows`; beyond 65,536 rows ``numbers`` are the narrowest floats that hold them.
 
-        Of more than ``most`` cells (`MOST_NARROW_CELLS`) rows are drawn at random, whole clusters
+        Of more than ``most`` cells (`MOST_CELLS`) rows are drawn at random, whole clusters
         where the design has them; the second thing returned says so, and is empty otherwise.
         """
         if self.n <= PART_ROWS:
             return self.rows(), ""
-        most = most or MOST_NARROW_CELLS
+        most = most or MOST_CELLS
         cells = self.n * len(self.lazy.collect_schema())
         if cells <= most:
             return collect_narrow(self.lazy, set(numbers)), ""

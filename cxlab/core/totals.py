@@ -96,8 +96,8 @@ def survey_totals(
     wanted = [as_list(by) for by in groupings]
     names = list(dict.fromkeys(name for by in wanted for name in by))
     prepared = _prepared(opened.lazy, scores, by=names, design=design)
-    rows = collect(prepared) if opened.is_small(len(scores)) else None
-    found = []
+    rows = _by_unit(collect(prepared)) if opened.is_small(len(scores)) else None
+    found: list[Totals] = []
     for by in wanted:
         keys = {f"by_{names.index(name)}": name for name in by}
         cells = [*keys, "stratum", *(["cluster"] if design.cluster else [])]
@@ -112,7 +112,9 @@ def survey_totals(
             if rows is None
             else _added_up(rows, cells, len(scores), weighted=bool(design.weights))
         )
-        found.append(_totals(*sums, data, list(scores), by=keys, design=design))
+        # the sample is the same, however its rows are grouped
+        sampled = found[0].clusters if found else None
+        found.append(_totals(*sums, data, list(scores), by=keys, design=design, clusters=sampled))
     return found
 
 
@@ -123,7 +125,8 @@ def row_totals(rows: pd.DataFrame, design: Design, *, by: str | None = None) -> 
     ``by`` the group in ``by_0``.
     """
     keys = {"by_0": by} if by else {}
-    sums = _added_up(rows, [*keys, "stratum", "cluster"], 1, weighted=bool(design.weights))
+    cells, weighted = [*keys, "stratum", "cluster"], bool(design.weights)
+    sums = _added_up(_by_unit(rows), cells, 1, weighted=weighted)
     data = rows.rename(columns=keys)
     return _totals(*sums, data, ["score"], by=keys, design=design)
 
@@ -163,11 +166,18 @@ def _one_pass(
     return wide[[*cells, *facts]], values
 
 
+def _by_unit(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows in memory with the number of their stratum and cluster, as which they are grouped."""
+    names = [name for name in ("stratum", "cluster") if name in rows]
+    return rows.assign(unit=rows.groupby(names, dropna=False, sort=False, observed=True).ngroup())
+
+
 def _added_up(
     rows: pd.DataFrame, cells: list[str], scores: int, *, weighted: bool
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """As `_one_pass`, of rows in memory."""
-    code = rows.groupby(cells, dropna=False, sort=False, observed=True).ngroup().to_numpy()
+    """As `_one_pass`, of rows in memory that have their unit."""
+    groups = [*(name for name in cells if name not in ("stratum", "cluster")), "unit"]
+    code = rows.groupby(groups, dropna=False, sort=False, observed=True).ngroup().to_numpy()
     order = np.argsort(code, kind="stable")
     starts = np.flatnonzero(np.diff(code[order], prepend=-1))
 
@@ -216,10 +226,11 @@ def _totals(
     *,
     by: dict[str, str],
     design: Design,
+    clusters: pd.Series | None = None,
 ) -> Totals:
     if "cluster" not in keys:
         keys["cluster"] = None
-    clusters = _sampled_clusters(keys, design)
+    clusters = _sampled_clusters(keys, design) if clusters is None else clusters
     lone = int(keys.loc[keys["cluster"].isna(), "all_rows"].sum()) if design.cluster else 0
     weightless = int(keys["all_rows"].sum() - keys["rows"].sum())
     groups, cells = _number_groups(keys, data, by)

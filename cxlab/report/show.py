@@ -35,6 +35,8 @@ ANSWER_FIGURE = "Figure answer:"
 RECORD_VARIABLE = "CXLAB_RECORD"
 #: What the recorded tables are called, for workbook and slides, beside them.
 CAPTIONS = "captions.json"
+#: Dots per inch of figures.
+DPI = 110
 
 
 def show(
@@ -193,9 +195,12 @@ def show_figure(result: Any, name: str, alt: str | None) -> None:
     with warnings.catch_warnings():
         # said below in a sentence that names the text
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(
-            image, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None}
-        )
+        figure.set_dpi(DPI)
+        box = "tight"
+        if figure.get_layout_engine() is None:
+            # nothing moves when it is drawn, which "tight" does once more to find this box
+            box = figure.get_tightbbox().padded(plt.rcParams["savefig.pad_inches"])
+        figure.savefig(image, format="png", dpi=DPI, bbox_inches=box, metadata={"Software": None})
     plt.close(figure)
     digest = hashlib.sha256("\n".join(numbers).encode()).hexdigest()[:16]
     text = f"Figure {name}: {alt}\nDrawn: {len(numbers)} numbers, digest {digest}"

@@ -152,10 +152,11 @@ def read_answers(
     by: str | None = None,
     segments: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
+    most: int | None = None,
 ) -> Answers:
     """Read and check, once, the columns of a driver analysis from a frame of any engine.
 
-    Parameters are those of `cxlab.drivers`. Everything below works on the arrays; of more
+    Parameters are those of `cxlab.drivers`; of more than ``most`` cells a part is drawn. Everything below works on the arrays; of more
     than 65,536 rows the ratings are the narrowest floats that hold them, and arithmetic takes
     some rows at a time.
     """
@@ -173,7 +174,8 @@ def read_answers(
     }
     opened = replace(opened, lazy=opened.lazy.with_columns(**never)) if never else opened
     labelled = {*as_list(by), *segments, *opened.design.used()}
-    frame, part = opened.narrow_rows([name for name in [outcome, *names] if name not in labelled])
+    ratings_too = [name for name in [outcome, *names] if name not in labelled]
+    frame, part = opened.narrow_rows(ratings_too, most)
     design, kinds = opened.design, opened.columns["segments"]
     if by and isinstance(data, pd.DataFrame) and isinstance(data[by].dtype, pd.CategoricalDtype):
         frame[by] = pd.Categorical(frame[by], categories=data[by].cat.categories, ordered=True)

@@ -63,6 +63,8 @@ CLEAR = 0.8
 MARGIN = 0.25
 #: With fewer low, middle or high answers a driver gets no class.
 FEWEST_ANSWERS = 10
+#: Numbers that are read, at most: each driver's fits complete every row.
+MOST_READ = 25_000_000
 #: Latent R² taken at most: noise must be left.
 MOST_EXPLAINED = 0.98
 
@@ -121,7 +123,8 @@ def penalty_reward(
     penalty = (adjusted ȳ_mid − ȳ_low) / (adjusted x̄_mid − x̄_low), where ȳ and x̄ are
     adjusted for the other drivers in the same way. So an exactly linear effect has equal
     slopes under any cuts. Where the outcome has few steps, a linear effect flattens at its
-    ends all the same; that part, the ceiling, is worked out from a latent outcome.
+    ends all the same; that part, the ceiling, is worked out from a latent outcome. Of more than
+    25 million values some answers are drawn at random, and a note says so.
 
     References
     ----------
@@ -141,7 +144,7 @@ def penalty_reward(
     check_choice("missing", missing, MISSING)
     if replicates < 2:
         raise ValueError(f"`replicates` must be 2 or more; got {replicates}.")
-    answers = read_answers(data, outcome, drivers, design=design, labels=labels)
+    answers = read_answers(data, outcome, drivers, design=design, labels=labels, most=MOST_READ)
     answers = replace(answers, ratings=answers.ratings.astype(float))
     _check_usable(answers)
     resample, unit = make_resample(answers, replicates, seed)
@@ -157,14 +160,8 @@ def penalty_reward(
     pairs = list(zip(first, _other_cuts(answers, first), strict=True))
     slopes = [model.slopes(position, pair) for position, pair in enumerate(pairs)]
     table, other = (
-        _table(
-            answers,
-            resample.kind,
-            [pair[k] for pair in pairs],
-            [both[k] for both in slopes],
-            width,
-        )
-        for k in (0, 1)
+        _table(answers, resample.kind, chosen, found, width)
+        for chosen, found in zip(zip(*pairs, strict=True), zip(*slopes, strict=True), strict=True)
     )
     table = _tested(table, answers.degrees_of_freedom())
     table["other_shape"] = other["shape"]
@@ -347,7 +344,7 @@ def _slopes_of(matrices: Array) -> Array:
 
 
 def _table(
-    answers: Answers, kind: str, cuts: list[Cuts], found: list[Slopes], margin: float
+    answers: Answers, kind: str, cuts: Sequence[Cuts], found: Sequence[Slopes], margin: float
 ) -> pd.DataFrame:
     df = answers.degrees_of_freedom()
     rows = []

@@ -237,10 +237,25 @@ def design_difference(
         return tested_difference(np.nan, np.nan, np.nan, level, LINEARISED) | {"permute": False}
     spread, own = contrast_spread(sides, units)
     facts = [_facts(side, one) for side, one in zip(sides, own, strict=True)]
-    smallest = min(side["w"].sum() ** 2 / side["ww"].sum() for side in sides)
-    few = smallest < SMALL_GROUP or any(side.too_alike(metric) for side in facts)
+    few = bool(unknown_spread(sides, own, metric))
     permute = bool(units.lone.all()) and few and min(side.n for side in facts) > 1
     return judged(facts, spread, metric, level, apart) | {"permute": permute}
+
+
+def unknown_spread(
+    sides: Sequence[Mapping[str, np.ndarray]], own: Sequence[Spread], metric: Metric
+) -> str:
+    """Why the spread of a side's own answers says too little about others; empty if it doesn't.
+
+    As of `design_difference`, with the spread of each side.
+    """
+    facts = [_facts(side, one) for side, one in zip(sides, own, strict=True)]
+    if any(side.alike for side in facts):
+        return ALIKE
+    if any(side.too_alike(metric) for side in facts):
+        return NEARLY
+    smallest = min(side["w"].sum() ** 2 / side["ww"].sum() for side in sides)
+    return f"fewer than {SMALL_GROUP} answers in a group" if smallest < SMALL_GROUP else ""
 
 
 def _facts(side: Mapping[str, np.ndarray], spread: Spread) -> SideFacts:

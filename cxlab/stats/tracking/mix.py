@@ -20,7 +20,7 @@ from cxlab.core.periods import of_periods, periods_of, with_text_periods
 from cxlab.core.result import Result
 from cxlab.stats.inference import check_level, t_quantile
 from cxlab.stats.metrics.estimates import FEW_DEGREES_OF_FREEDOM
-from cxlab.stats.metrics.two_groups import cells_of, side_sums
+from cxlab.stats.metrics.two_groups import cells_of, side_sums, unknown_spread
 from cxlab.stats.metrics.values import metric_totals, open_metrics
 from cxlab.stats.tracking.decomposition import (
     ADDS_UP_TO,
@@ -139,7 +139,9 @@ def mix_and_performance(
     group's score may change because of who is in it. A cell that is absent in one period
     takes the other's score, so all of its change is mix, and a note lists it. Standard
     errors are those of a bootstrap of clusters (rows where there are none) in which shares
-    and scores are recomputed; see `bootstrap_blocks`. Limits are estimate ± t·se. Das Gupta's
+    and scores are recomputed; see `bootstrap_blocks`. Limits are estimate ± t·se. A period of fewer
+    than 30 answers, or whose answers are nearly all alike, leaves performance and change without
+    limits: resampled, it varies too little (a true null was rejected in 33 % of studies). Das Gupta's
     split between two segments depends on where scores are counted from, by hundredths of a
     point in surveys tried; the mix as a whole and the performance do not.
 
@@ -173,13 +175,16 @@ def mix_and_performance(
     both = of_periods(with_text_periods(data, column), column, names)
     opened = open_metrics(both, [chosen], design=design, by=crossed, column=column)
     sums = cell_sums(opened, chosen, by=crossed, column=column, later=names[1])
+    df, unknown = _known_of_change(opened, chosen, column)
     if not opened.design.simple:
-        sums = replace(sums, df=min(sums.df, _change_df(opened, chosen, column)))
+        sums = replace(sums, df=min(sums.df, df))
     found = estimates(sums, chosen.factor, replicates=replicates, seed=seed)
     small = int(sums.n.sum(axis=1).min()) < min_group_size
     hidden = f"hidden: a period with fewer than {min_group_size} answers" if small else ""
     words = [str((labels or {}).get(name, name)) for name in crossed]
     table = _part_table(found, sums, words, level).assign(unit=chosen.unit, note=hidden)
+    if unknown and not small:
+        table = _without_limits(table, unknown)
     table.insert(2, "period", names[1])
     table.insert(3, "before", names[0])
     if small:
@@ -249,16 +254,31 @@ def _left_out(
     )  # fmt: skip
 
 
-def _change_df(opened: Opened, metric: Metric, column: str) -> int:
-    """Degrees of freedom of the change under a design: few, where a period has few clusters."""
+def _known_of_change(opened: Opened, metric: Metric, column: str) -> tuple[int, str]:
+    """Degrees of freedom of the change, few where a period has few clusters, and why its spread
+    is not known where that is so.
+    """
     ((totals, _),) = metric_totals(opened, [metric], [column])
     cells = cells_of(totals)
     values = {kind: sums[:, 0] for kind, sums in totals.values.items()}
     sides = [side_sums(values, cells, cells.group == group) for group in (0, 1)]
     if min(side["w"].sum() for side in sides) <= 0:
-        return 0
+        return 0, ""
     change, own = contrast_spread(sides, cells.units)
-    return int(change.df) if min(one.df for one in own) > 0 else 0
+    df = int(change.df) if min(one.df for one in own) > 0 else 0
+    return df, unknown_spread(sides, own, metric)
+
+
+def _without_limits(table: pd.DataFrame, why: str) -> pd.DataFrame:
+    """No limits of performance and change: resampling answers alike gives too little spread.
+
+    The mix rests on the shares of groups, whose spread is known.
+    """
+    rests = table["part"].isin(["performance", "change"])
+    limits = ["se", "ci_low", "ci_high"]
+    table[limits] = table[limits].mask(rests, axis=0)
+    note = f"no interval: {why.replace('a group', 'a period')}"
+    return table.assign(note=table["note"].mask(rests, note))
 
 
 def _one_metric(metric: Metric | str) -> Metric:

@@ -27,6 +27,8 @@ from cxlab.survey.exports.export import NUMBER_CODES, missing_reason
 
 #: Means of weights, up to its inverse, that are weights' own and not kilogrammes'.
 USUAL_WEIGHT = 0.4
+#: So many whole numbers at most are codes of a rating or of groups.
+MOST_CODES = 12
 _WRITTEN_NUMBER = re.compile(r"[-+]?[$€£¥]?\s?[-+]?\d[\d,. ]*\s?[%€£$]?")
 _FOREIGN_DATE = re.compile(
     r"\d{1,2}(?:er|\.)? (?:de )?(?:jan|ene|gen|f[ée]v|feb|mar|m[äa]r|mrt|avr|abr|apr|mai|mag|mei|"
@@ -83,6 +85,10 @@ def leave_out(profile: Profile) -> Guess | None:
         return Guess(profile, "ignore", "without a header")
     for name in profile.names:
         if hints(name, "personal", most=SHORT_NAME) and not hints(name, "rating"):
+            return Guess(profile, "ignore", "personal or technical")
+        # few codes are ratings or groups, whatever they are of
+        coded = profile.labels or (profile.whole and len(profile.counts) <= MOST_CODES)
+        if hints(name, "private", most=SHORT_NAME) and not coded:
             return Guess(profile, "ignore", "personal or technical")
         if names_people(name) and not profile.whole and not profile.labels:
             return Guess(profile, "ignore", "names of people")

@@ -28,7 +28,7 @@ from cxlab.survey.drafting.together import (
     settle_roles,
     without_strangers,
 )
-from cxlab.survey.drafting.words import items_of, words_of
+from cxlab.survey.drafting.words import hints, items_of, words_of
 from cxlab.survey.drafting.write import Draft, check_output, stem
 from cxlab.survey.exports import Export, Question, read_export
 
@@ -138,6 +138,8 @@ def guess_columns(
             guess = describing(profile, taken)
             found[profile.place] = guess
             taken |= {guess.role} & set(SINGLE_ROLES)
+    numbers = [guess for guess in found.values() if guess.role == "number"]
+    note_surveys([one for one in numbers if hints(one.profile.header, "rating")], profiles)
     guesses = [_consistent(found[profile.place]) for profile in profiles]
     _as_elsewhere(guesses)
     for guess in guesses:

@@ -117,8 +117,6 @@ TOPS = (3, 4, 5, 6, 7, 10)
 #: Chance that scores of one scale stop so far below its top, beyond which it is asked about:
 #: of a column whose header speaks of surveys, and of any other.
 CHANCE, CHANCE_ELSEWHERE = 1e-3, 1e-8
-_SURVEYS = re.compile(r"\b(?:survey|surveys|metric|measure|question|form|kind|type|template)\b")
-_METRICS = re.compile(r"\b(?:nps|csat|ces|net promoter|satisfaction|effort)\b")
 
 
 _NOT_AVERAGED = (
@@ -148,15 +146,23 @@ def note_surveys(ratings: Sequence[Guess], profiles: Sequence[Profile]) -> None:
             if not doubt:
                 continue
             guess.doubt = doubt
-            if guess.scale and (one_each or _names_surveys(kind)):
+            if one_each or _names_surveys(kind):
                 # a role that averages nothing: accepting it cannot mix two scales
                 guess.role = "text"
-                guess.question = _NOT_AVERAGED.format(guess.scale.low, guess.scale.high)
+                guess.question = _NOT_AVERAGED.format(*_ends(guess))
             break
 
 
+def _ends(guess: Guess) -> tuple[str, str]:
+    """Lowest and highest score: of the scale, or seen where numbers have none."""
+    numbers = guess.profile.numbers
+    low, high = np.nanmin(numbers), np.nanmax(numbers)
+    ends = (guess.scale.low, guess.scale.high) if guess.scale else (low, high)
+    return f"{ends[0]:g}", f"{ends[1]:g}"
+
+
 def _names_surveys(profile: Profile) -> bool:
-    return bool(_SURVEYS.search(words_of(profile.header)))
+    return hints(profile.header, "survey")
 
 
 def _may_be_kinds(profile: Profile) -> bool:
@@ -173,7 +179,7 @@ def _may_be_respondents(profile: Profile) -> bool:
 
 def _scales_differ(kind: Profile, kind_of_row: pd.Series, scores: pd.Series) -> str:
     """A question where surveys are named, or where one's scores stop at a shorter scale's top."""
-    metrics = [code for code in kind.words if _METRICS.search(words_of(code))]
+    metrics = [code for code in kind.words if hints(code, "metric")]
     if len(metrics) > 1 and _names_surveys(kind):
         return f"'{kind.header}' distinguishes several surveys ({some(metrics)}). {_APART}"
     likely = CHANCE if _names_surveys(kind) else CHANCE_ELSEWHERE
