@@ -32,6 +32,7 @@ import pandas as pd
 
 from benchmarks.simulate import Programme, simulate_programme
 from cxlab.stats.comparison import compare_tnps_rnps
+from cxlab.stats.comparison.gaps import contrast
 from cxlab.stats.comparison.identity import (
     R_ONLY,
     SAME,
@@ -39,7 +40,7 @@ from cxlab.stats.comparison.identity import (
     among_answers,
     identity_table,
 )
-from cxlab.stats.comparison.pairs import category, contrast
+from cxlab.stats.comparison.pairs import category
 from cxlab.stats.comparison.programme import read_programme
 from cxlab.stats.comparison.quantities import TERMS
 from cxlab.stats.comparison.scores import STANDARDISED_ROWS

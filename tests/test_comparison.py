@@ -417,7 +417,7 @@ class TestTippingPoints:
         assert terms_of(result).loc["residual", "estimate"] == pytest.approx(100, abs=1e-6)
         # half are silent: they would have to score 200 points less, 0.5·100 + 0.5·(−100) = 0
         done = standardised(small_files(rows, waves), traits=(), replicates=0)
-        side, ones = done.sides["transactional"], np.ones((len(customers), 1))
+        side, ones = done.result.sides["transactional"], np.ones((len(customers), 1))
         silent = Mixture(side, done.result.chances, ones, response=True)
         assert silent.silent_share() == pytest.approx(0.5)
         assert done.tipping(100.0) == [
@@ -498,14 +498,15 @@ class TestTilting:
 
     def test_weights_of_the_answers_sum_to_the_invited_in_every_category(self):
         programme = simulate_programme(3000, seed=4, **SUPPRESSED)
-        sides, ones = standardised(programme, replicates=0).sides, np.ones((3000, 1))
+        sides, ones = standardised(programme, replicates=0).result.sides, np.ones((3000, 1))
         chances = fit_all(sides, ones)
         for side in sides.values():
             weight = tilted_weights(side, chances, 0.25, ones)[:, 0]
-            asked = np.flatnonzero(side.asked.invited & side.asked.reachable)
-            reach = reach_weights(side, chances, asked)[:, 0]
-            x = side.design[side.pattern]
-            assert x[side.answered].T @ weight == pytest.approx(x[asked].T @ reach, rel=1e-4)
+            reach = reach_weights(side, chances, side.invited)[:, 0]
+            asked, answered = (
+                side.design[rows["pattern"]] for rows in (side.invited, side.answered)
+            )
+            assert answered.T @ weight == pytest.approx(asked.T @ reach, rel=1e-4)
 
     def test_no_slope_is_the_propensity_where_that_is_saturated(self):
         # two segments, one episode each: shares of 3 and 12 of 12 whichever way it is fitted

@@ -6,13 +6,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from statsmodels.stats.contingency_tables import SquareTable
 
-from cxlab.stats.comparison.gaps import two_means
+from cxlab.stats.comparison.gaps import Contrast, contrast, two_means
 from cxlab.stats.comparison.identity import COMPOSITION, WITHIN, kitagawa_parts
 from cxlab.stats.comparison.pairs import (
     HALF_LIFE,
-    Contrast,
     category,
-    contrast,
     design_based_margins,
     marginal_homogeneity,
     migration_counts,

@@ -13,17 +13,15 @@ from cxlab.stats.comparison import compare_tnps_rnps, programme_tables, rules_in
 from cxlab.stats.comparison.disclosure import ComparisonGate
 from cxlab.stats.comparison.pairs import (
     categories_table,
+    later_table,
     migration_table,
     paired_table,
-)
-from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS, TERMS
-from cxlab.stats.comparison.scores import (
-    later_table,
-    regression_table,
     sensitivity_table,
     window_table,
     windows_taken,
 )
+from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS, TERMS
+from cxlab.stats.comparison.scores import regression_table
 
 SMALLEST = 10
 #: Customers whose time to the answer is not known.

@@ -132,7 +132,8 @@ def _sums(column: Column) -> dict[str, nw.Expr]:
 
 
 def _count(condition: nw.Expr) -> nw.Expr:
-    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
+    # PostgreSQL makes no longer number of a condition
+    return condition.cast(nw.Int32).sum()
 
 
 def periods_and_rows(answers: Any) -> tuple[list[str], int]:

@@ -29,34 +29,19 @@ ROUNDING_DAYS = 1.5 / (24 * 60)
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """Rows of one survey's invitations in the window: episodes, or customer-waves.
+class Collected:
+    """What the decomposition needs of the invitations in the window.
 
-    ``cell`` is touchpoint × contact channel of an episode, 0 of waves; ``episodes`` how many the
-    row's customer had in the window; ``chance_sampled`` the designed sampling probability, NaN
-    where it is to be estimated. A row is ``free`` unless a contact rule stopped it, ``reachable``
-    if it had a chance of passing; ``answered``: a valid score came back (−1 without).
+    ``rows`` are the invitations to each survey, transactional first: episodes, and customer-waves.
+    Beside columns of the file they have ``cell`` (of an episode touchpoint × contact channel, 0
+    of waves); ``episodes``, how many the row's customer had in the window; whether no contact
+    rule stopped it (``free``), it had a chance of passing (``reachable``), was ``invited,
+    delivered, answered`` with a valid score; that ``score``, −1 without. ``probability`` is NaN
+    where it is to be estimated.
     """
 
-    customer: np.ndarray
-    cell: np.ndarray
-    episodes: np.ndarray
-    chance_sampled: np.ndarray
-    free: np.ndarray
-    reachable: np.ndarray
-    invited: np.ndarray
-    delivered: np.ndarray
-    answered: np.ndarray
-    score: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Collected:
-    """What the decomposition needs of the invitations; ``cells`` are the names of the cells."""
-
-    episodes: Asked
-    waves: Asked
-    cells: list[str]
+    rows: dict[str, pd.DataFrame]
+    n_cells: int
     look_back: LookBack
     notes: list[str]
 
@@ -69,33 +54,30 @@ def collect_window(
     ``rules`` hold one for every rule of the invitations. Invitations before the window still
     count in a rule's look-back.
     """
-    episodes, waves, cells = _split(data)
+    episodes, waves, n_cells = _split(data)
     notes: list[str] = []
-    passed, reachable = _contact_rules(episodes, waves, rules, len(cells), notes)
+    passed, reachable = _contact_rules(episodes, waves, rules, n_cells, notes)
     inside = _in_window(waves, periods)
     episodes = episodes[_in_window(episodes, periods)].reset_index(drop=True)
-    waves = waves[inside].reset_index(drop=True)
+    waves = waves.assign(reachable=reachable)[inside].reset_index(drop=True)
     counts = np.bincount(episodes["customer"], minlength=data.n_customers)
-    covered = np.count_nonzero(np.bincount(waves["customer"]))
-    if covered < data.n_customers:
+    if outside := data.n_customers - waves["customer"].nunique():
         notes.append(
-            f"{data.n_customers - covered:,} customers of the frame have no row among the "
+            f"{outside:,} customers of the frame have no row among the "
             "relationship invitations: they are outside the relationship estimands"
         )
     t, r = data.surveys.values()
     at = match_ids(t["episode_id"], episodes["episode_id"])
-    every = np.ones(len(episodes), dtype=bool)
-    return Collected(
-        episodes=_asked(episodes, counts, every, _linked(t, at, episodes, "transactional")),
-        waves=_asked(waves, counts, reachable[inside], _scores_by_wave(r, waves)),
-        cells=cells,
-        look_back=passed.take(inside),
-        notes=notes,
-    )
+    scores_t = _linked(t, at, episodes, "transactional")
+    rows = {
+        "transactional": _described(episodes.assign(reachable=True), counts, scores_t),
+        "relationship": _described(waves, counts, _scores_by_wave(r, waves)),
+    }
+    return Collected(rows, n_cells, passed.take(inside), notes)
 
 
-def _split(data: ProgrammeData) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Eligible episodes in order of customer and time (with their cell), waves, cell names."""
+def _split(data: ProgrammeData) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Eligible episodes in order of customer and time (with their cell), waves, how many cells."""
     asked = data.invitations
     if asked is None:
         raise ValueError("`invitations` must be given; got None.")
@@ -109,7 +91,7 @@ def _split(data: ProgrammeData) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     return (
         episodes.assign(cell=code).reset_index(drop=True),
         waves.assign(cell=0).reset_index(drop=True),
-        list(cells),
+        len(cells),
     )
 
 
@@ -217,17 +199,12 @@ def _linked(answers: pd.DataFrame, at: np.ndarray, rows: pd.DataFrame, survey: s
     return score
 
 
-def _asked(
-    rows: pd.DataFrame, counts: np.ndarray, reachable: np.ndarray, score: np.ndarray
-) -> Asked:
-    customer, status = rows["customer"].to_numpy(), rows["status"].to_numpy()
-    return Asked(
-        customer=customer,
-        cell=rows["cell"].to_numpy(),
-        episodes=counts[customer],
-        chance_sampled=rows["probability"].to_numpy(dtype=float),
+def _described(rows: pd.DataFrame, counts: np.ndarray, score: np.ndarray) -> pd.DataFrame:
+    """Invitations as `Collected.rows` describes them; ``counts`` are each customer's episodes."""
+    status = rows["status"]
+    return rows.assign(
+        episodes=counts[rows["customer"]],
         free=status != SUPPRESSED,
-        reachable=reachable,
         invited=status >= INVITED,
         delivered=(status >= INVITED) & (status != BOUNCED),
         answered=score >= 0,

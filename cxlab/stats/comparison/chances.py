@@ -6,15 +6,17 @@ all replicates are fitted together here. The tests compare one with ``statsmodel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import sparse
 
-from cxlab.stats.comparison.asked import Asked, Collected, LookBack
+from cxlab.stats.comparison.asked import Collected, LookBack
 
 #: Upper ends of the classes of eligible episodes; the last class is open.
 EPISODE_CLASSES = (0, 1, 2, 4, 8, 16)
@@ -35,35 +37,39 @@ MIDDLE = 7.0
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One survey's invitation rows, ready to be weighted.
+    """One survey's invitation rows (`Collected.rows`), ready to be weighted.
 
-    Rows with the same frame variables share one chance: ``pattern`` is that of each row, and
-    ``design``, (patterns, k), holds an intercept, indicators of the categories and the episodes.
-    ``counts``, (patterns, customers), and ``cells``, (cells, customers), hold the reachable rows
-    that are eligible, free, invited and answered. ``look_back`` is that of the waves.
+    Rows with the same frame variables share one chance: their ``pattern``. ``design``,
+    (patterns, k), holds an intercept, indicators of the categories and the episodes. ``counts``,
+    (patterns, customers), and ``cells``, (cells, customers), hold the reachable rows that are
+    eligible, free, invited and answered. ``look_back`` is that of the waves.
     """
 
-    asked: Asked
-    pattern: np.ndarray
+    survey: str
+    rows: pd.DataFrame
     design: np.ndarray
     counts: dict[str, sparse.csr_matrix]
     cells: dict[str, sparse.csr_matrix]
-    look_back: LookBack | None = None
+    look_back: LookBack | None
 
-    @property
-    def answered(self) -> np.ndarray:
-        """Positions of the rows with a valid answer."""
-        return np.flatnonzero(self.asked.answered & self.asked.reachable)
+    @cached_property
+    def answered(self) -> pd.DataFrame:
+        """The rows with a valid answer."""
+        return self.rows[self.rows["answered"] & self.rows["reachable"]]
 
-    @property
-    def unanswered(self) -> np.ndarray:
-        """Positions of the rows that were invited and gave no valid answer."""
-        return np.flatnonzero(self.asked.invited & ~self.asked.answered & self.asked.reachable)
+    @cached_property
+    def unanswered(self) -> pd.DataFrame:
+        """The rows that were invited and gave no valid answer."""
+        return self.invited[~self.invited["answered"]]
 
-    @property
-    def factors(self) -> dict[str, np.ndarray]:
+    @cached_property
+    def invited(self) -> pd.DataFrame:
+        """The rows that were invited, of those with a chance of it."""
+        return self.rows[self.rows["invited"] & self.rows["reachable"]]
+
+    def factors(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
         """What each row's weight is multiplied by in the survey's standardised quantities."""
-        m = self.asked.episodes.astype(float)
+        m = rows["episodes"].to_numpy(dtype=float)
         if self.look_back is None:
             return {"B2": np.ones(len(m)), "B3": 1.0 / np.maximum(m, 1.0)}
         return {"C0": np.ones(len(m)), "C1": (m > 0).astype(float), "C2": m}
@@ -75,38 +81,39 @@ Sides = Mapping[str, Side]
 
 def sides_of(collected: Collected, traits: pd.DataFrame, n_customers: int) -> Sides:
     """Count the rows of every pattern of frame variables, per customer."""
-    episodes, waves = collected.episodes, collected.waves
-    t = _side(episodes, traits, max(len(collected.cells), 1), n_customers)
-    r = replace(_side(waves, traits, 1, n_customers), look_back=collected.look_back)
-    return {"transactional": t, "relationship": r}
-
-
-def _side(asked: Asked, traits: pd.DataFrame, n_cells: int, n_customers: int) -> Side:
-    frame = {name: traits[name].to_numpy()[asked.customer] for name in traits}
-    frame["cell"] = asked.cell
-    pattern, design = patterns(frame, asked.episodes, asked.invited & asked.reachable)
-    kept = {
-        "eligible": asked.reachable,
-        "free": asked.reachable & asked.free,
-        "invited": asked.reachable & asked.invited,
-        "answered": asked.reachable & asked.answered,
+    t, r = collected.rows.values()
+    return {
+        "transactional": _side("transactional", t, traits, collected.n_cells, n_customers, None),
+        "relationship": _side("relationship", r, traits, 1, n_customers, collected.look_back),
     }
+
+
+def _side(
+    survey: str,
+    rows: pd.DataFrame,
+    traits: pd.DataFrame,
+    n_cells: int,
+    n_customers: int,
+    look_back: LookBack | None,
+) -> Side:
+    frame = {name: traits[name].to_numpy()[rows["customer"]] for name in traits}
+    frame["cell"] = rows["cell"].to_numpy()
+    at_risk = (rows["invited"] & rows["reachable"]).to_numpy()
+    pattern, design = patterns(frame, rows["episodes"].to_numpy(), at_risk)
+    rows = rows.assign(pattern=pattern, eligible=True)
     counts, cells = (
         {
-            name: incidence(label, asked.customer, rows, n, n_customers)
-            for name, rows in kept.items()
+            name: incidence(rows[rows["reachable"] & rows[name]], label, n, n_customers)
+            for name in ("eligible", "free", "invited", "answered")
         }
-        for label, n in ((pattern, len(design)), (asked.cell, n_cells))
+        for label, n in (("pattern", len(design)), ("cell", max(n_cells, 1)))
     )
-    return Side(asked, pattern, design, counts, cells)
+    return Side(survey, rows, design, counts, cells, look_back)
 
 
-def incidence(
-    label: np.ndarray, customer: np.ndarray, rows: np.ndarray, n_labels: int, n_customers: int
-) -> sparse.csr_matrix:
-    """How many marked rows each customer has under each label: shape (labels, customers)."""
-    at = np.flatnonzero(rows)
-    cells = (np.ones(len(at)), (label[at], customer[at]))
+def incidence(rows: pd.DataFrame, label: str, n_labels: int, n_customers: int) -> sparse.csr_matrix:
+    """How many rows each customer has under each label: shape (labels, customers)."""
+    cells = (np.ones(len(rows)), (rows[label], rows["customer"]))
     return sparse.csr_matrix(cells, shape=(n_labels, n_customers))
 
 
@@ -184,7 +191,7 @@ def fit_all(
     for survey, side in sides.items():
         count = {name: table @ multipliers for name, table in side.counts.items()}
         wanted = {survey: ("answered", "invited")}
-        if side.look_back is None and not side.asked.free.all():
+        if side.look_back is None and not side.rows["free"].all():
             wanted["free"] = ("free", "eligible")
         for name, (successes, trials) in wanted.items():
             fits[name] = fit_chances(
@@ -195,23 +202,23 @@ def fit_all(
     return Chances(fits, drawn)
 
 
-def reach_weights(side: Side, chances: Chances, rows: np.ndarray) -> np.ndarray:
+def reach_weights(side: Side, chances: Chances, rows: pd.DataFrame) -> np.ndarray:
     """1 / chance of an invitation: shape (rows, replicates)."""
-    survey, released = "transactional", np.ones(1)
+    released = np.ones(1)
     if side.look_back is not None:
-        survey = "relationship"
-        released = side.look_back.take(rows).chance(chances.drawn["transactional"])
+        waves = side.look_back.take(rows.index.to_numpy())
+        released = waves.chance(chances.drawn["transactional"])
     elif "free" in chances.fits:
-        released = chances.fits["free"].chance[side.pattern[rows]]
-    drawn = chances.drawn[survey][side.asked.cell[rows]]
-    designed = side.asked.chance_sampled[rows, None]
+        released = chances.fits["free"].chance[rows["pattern"]]
+    drawn = chances.drawn[side.survey][rows["cell"]]
+    designed = rows[["probability"]].to_numpy()
     return 1.0 / (released * np.where(np.isnan(designed), drawn, designed))
 
 
-def answer_weights(side: Side, chances: Chances, rows: np.ndarray) -> np.ndarray:
+def answer_weights(side: Side, chances: Chances, rows: pd.DataFrame) -> np.ndarray:
     """1 / chance of an answer: shape (rows, replicates)."""
-    answer = chances.fits["transactional" if side.look_back is None else "relationship"].chance
-    return reach_weights(side, chances, rows) / answer[side.pattern[rows]]
+    answer = chances.fits[side.survey].chance[rows["pattern"]]
+    return reach_weights(side, chances, rows) / answer
 
 
 def tilted_weights(
@@ -224,20 +231,19 @@ def tilted_weights(
     Σ_invited w·x, with w the inverse chance of an invitation.
     Scharfstein, Rotnitzky & Robins (1999), JASA 94, 1096–1120.
     """
-    rows, silent = side.answered, side.unanswered
-    pattern, n, customer = side.pattern, len(side.design), side.asked.customer
+    rows, silent, n = side.answered, side.unanswered, len(side.design)
     reach = reach_weights(side, chances, rows)
-    odds = np.exp(-slope * (side.asked.score[rows] - MIDDLE))[:, None]
-    lost = reach_weights(side, chances, silent) * multipliers[customer[silent]]
-    exposure = label_totals(pattern[rows], reach * odds * multipliers[customer[rows]], n)
-    factor = silent_factors(side.design, exposure, label_totals(pattern[silent], lost, n))
-    return reach * (1.0 + odds * factor[pattern[rows]])
+    odds = np.exp(-slope * (rows[["score"]].to_numpy() - MIDDLE))
+    lost = reach_weights(side, chances, silent) * multipliers[silent["customer"]]
+    exposure = label_totals(rows["pattern"], reach * odds * multipliers[rows["customer"]], n)
+    factor = silent_factors(side.design, exposure, label_totals(silent["pattern"], lost, n))
+    return reach * (1.0 + odds * factor[rows["pattern"]])
 
 
-def label_totals(label: np.ndarray, weight: np.ndarray, n: int) -> np.ndarray:
+def label_totals(label: ArrayLike, weight: np.ndarray, n: int) -> np.ndarray:
     """Sum of the weights under each label: shape (n, replicates)."""
-    ones = np.ones(len(label))
-    return sparse.csr_matrix((ones, (label, np.arange(len(label)))), (n, len(label))) @ weight
+    rows = len(weight)
+    return sparse.csr_matrix((np.ones(rows), (label, np.arange(rows))), (n, rows)) @ weight
 
 
 def fit_chances(
@@ -263,14 +269,7 @@ def fit_chances(
         total = np.maximum(trials.sum(0), 1e-12)
         share = np.clip(successes.sum(0) / total, 1e-6, 1 - 1e-6)
         beta[0] = np.log(share / (1 - share))
-    newton, asked = _Newton(design, sparse=False), trials > 0
-    chance, moved = _logistic(design @ beta), np.full(replicates, np.inf)
-    for _ in range(MAX_STEPS):
-        beta = newton.step(beta, successes - trials * chance, trials * chance * (1 - chance))
-        before, chance = chance, _logistic(design @ beta)
-        moved = np.max(np.abs(chance - before), axis=0, where=asked, initial=0.0)
-        if (moved < CHANCE_TOLERANCE).all():
-            break
+    chance, beta, moved = _solved(design, beta, _logistic, successes, trials)
     return Fit(chance, beta, moved < 1e-4)
 
 
@@ -283,36 +282,50 @@ def _same_chance(design: np.ndarray, successes: np.ndarray, trials: np.ndarray) 
     return Fit(chance, logit[None, :], np.isfinite(share))
 
 
-class _Newton:
-    """Newton's steps of many replicates, with a ridge on all coefficients but the intercept.
+#: Values of a model at linear predictors, and their slopes there.
+Link = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-    ``sparse``: a pattern may be without information of its own, so that a little of the trace
-    is added to the diagonal.
+
+def _solved(
+    design: np.ndarray,
+    beta: np.ndarray,
+    link: Link,
+    counts: np.ndarray,
+    exposure: np.ndarray,
+    *,
+    sparse: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values, coefficients, (k, replicates), and by how much the values moved at the last step.
+
+    Newton's method for Σ x·(counts − exposure·value(x'β)) = 0 in every replicate, with a ridge on
+    all coefficients but the intercept. ``sparse``: a pattern may be without information of its own,
+    so that a little of the trace is added to the diagonal.
     """
-
-    def __init__(self, design: np.ndarray, *, sparse: bool) -> None:
-        self.design, self.sparse, k = design, sparse, design.shape[1]
-        self.ridge = np.full(k, RIDGE)
-        self.ridge[0] = 0.0
-        self.products = (design[:, :, None] * design[:, None, :]).reshape(len(design), k * k)
-
-    def step(self, beta: np.ndarray, residual: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """The next coefficients, shape (k, replicates), from (patterns, replicates)."""
-        k, replicates = beta.shape
-        gradient = self.design.T @ residual - self.ridge[:, None] * beta
-        information = (self.products.T @ weight).T.reshape(replicates, k, k)
-        if self.sparse:
-            floor = RIDGE**2 * (1.0 + np.einsum("rkk->r", information))
-            information = information + np.diag(self.ridge) + floor[:, None, None] * np.eye(k)
-        else:
-            information = information + np.diag(self.ridge + LEAST_INFORMATION)
+    k, replicates = beta.shape
+    ridge = np.r_[0.0, np.full(k - 1, RIDGE)]
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), k * k)
+    value, slope = link(design @ beta)
+    moved = np.full(replicates, np.inf)
+    for _ in range(MAX_STEPS * (1 + sparse)):
+        gradient = design.T @ (counts - exposure * value) - ridge[:, None] * beta
+        information = (products.T @ (exposure * slope)).T.reshape(replicates, k, k)
+        trace = np.einsum("rkk->r", information)
+        floor = RIDGE**2 * (1.0 + trace) if sparse else np.full(replicates, LEAST_INFORMATION)
+        information = information + np.diag(ridge) + floor[:, None, None] * np.eye(k)
         step = np.linalg.solve(information, gradient.T[:, :, None])[:, :, 0].T
         # a step this long means that a category is being pushed to 0 or 1
-        return beta + np.clip(step, -3.0, 3.0)
+        beta, before = beta + np.clip(step, -3.0, 3.0), value
+        value, slope = link(design @ beta)
+        change = np.abs(value - before) / np.maximum(before, 1.0)
+        moved = np.max(change, axis=0, where=exposure > 0, initial=0.0)
+        if (moved < CHANCE_TOLERANCE).all():
+            break
+    return value, beta, moved
 
 
-def _logistic(linear: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-np.clip(linear, -30.0, 30.0)))
+def _logistic(linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    chance = 1.0 / (1.0 + np.exp(-np.clip(linear, -30.0, 30.0)))
+    return chance, chance * (1.0 - chance)
 
 
 def silent_factors(design: np.ndarray, exposure: np.ndarray, missing: np.ndarray) -> np.ndarray:
@@ -329,16 +342,9 @@ def silent_factors(design: np.ndarray, exposure: np.ndarray, missing: np.ndarray
     with np.errstate(divide="ignore"):
         beta[0] = np.log(missing.sum(0)) - np.log(np.maximum(exposure.sum(0), 1e-12))
     beta = np.maximum(beta, -LARGEST_LOG_ODDS)
-    newton, factor = _Newton(design, sparse=True), _exp(design @ beta)
-    for _ in range(2 * MAX_STEPS):
-        expected = exposure * factor
-        beta = newton.step(beta, missing - expected, expected)
-        before, factor = factor, _exp(design @ beta)
-        moved = np.abs(factor - before) / (1.0 + before)
-        if np.max(moved, where=exposure > 0, initial=0.0) < CHANCE_TOLERANCE:
-            break
-    return factor
+    return _solved(design, beta, _exponential, missing, exposure, sparse=True)[0]
 
 
-def _exp(linear: np.ndarray) -> np.ndarray:
-    return np.exp(np.clip(linear, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS))
+def _exponential(linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    factor = np.exp(np.clip(linear, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS))
+    return factor, factor

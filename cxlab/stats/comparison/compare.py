@@ -20,11 +20,7 @@ from cxlab.stats.comparison.decomposition import (
     no_decomposition,
     standardise,
 )
-from cxlab.stats.comparison.disclosure import (
-    ComparisonGate,
-    Tables,
-    pool_small_groups,
-)
+from cxlab.stats.comparison.disclosure import ComparisonGate, Tables, pool_small_groups
 from cxlab.stats.comparison.gaps import (
     COLLECTED,
     PAIRED,
@@ -33,40 +29,32 @@ from cxlab.stats.comparison.gaps import (
     robustness_table,
     with_decisions,
 )
-from cxlab.stats.comparison.identity import (
-    AmongAnswers,
-    among_answers,
-    answers_by_cell,
-    identity_table,
-    segment_gaps,
-    segment_groups,
-)
+from cxlab.stats.comparison.identity import AmongAnswers, among_answers, identity_tables
 from cxlab.stats.comparison.pairs import (
-    categories_table,
-    margin_tests,
-    migration_table,
+    WINDOWS,
     net_contrast,
     pair_answers,
-    paired_table,
+    pair_tables,
     pairs_within,
+    windows_taken,
 )
 from cxlab.stats.comparison.programme import ProgrammeData, in_periods, read_programme
 from cxlab.stats.comparison.result import NpsComparison, displayed
 from cxlab.stats.comparison.scores import (
-    WINDOWS,
     answers_behind,
-    delay_table,
-    estimates_table,
+    answers_by_cell,
     flow_table,
-    later_table,
-    regression_table,
-    sensitivity_table,
-    touchpoint_table,
-    window_table,
-    windows_taken,
+    score_tables,
 )
 
 ONLY_ANSWERS = "estimated among those who answered only"
+ESTIMANDS = {
+    "E1": "rNPS of the customer base, each customer counted once",
+    "E2": "tNPS of all eligible episodes, and each user counted once",
+    "E3": "same customers, both surveys, within the window",
+    "E4": "what tNPS − rNPS as collected is made of",
+    "E5": "does one score go with the other one later",
+}
 
 
 def compare_tnps_rnps(
@@ -224,29 +212,18 @@ def _tables(
     """Every table as it may be shown; ``ever`` are the transactional answers of any time."""
     behind = answers_behind(data, done)
     longest = max(window_days, *WINDOWS)
-    t, r = data.surveys.values()
-    every = pair_answers(ever, r, longest=longest)
+    r = data.surveys["relationship"]
+    every, later = (pair_answers(*both, longest=longest) for both in ((ever, r), (r, ever)))
     windows = windows_taken(every, window_days)
     scores = windows[window_days]
     gap = raw_gap(data.surveys)
     tables: Tables = {
         "decomposition": no_decomposition(gap.numbers()),
         **done.tables(),
-        "identity": identity_table(found),
-        "segment_gaps": segment_gaps(found),
-        "segments": segment_groups(found),
+        **identity_tables(found),
         "flow": flow_table(data, done, pairs_within(every, window_days)),
-        "estimates": estimates_table(data, done, behind, scores, weighted=weighted),
-        "touchpoints": touchpoint_table(data.valid["transactional"]),
-        "paired": paired_table(scores, why_none=_why_no_pairs(data)),
-        "migration": migration_table(scores),
-        "categories": categories_table(scores),
-        "margins": margin_tests(scores),
-        "sensitivity": sensitivity_table(pairs_within(every, window_days)),
-        "windows": window_table(windows),
-        "delays": delay_table(data.valid["transactional"]),
-        "regression": regression_table(scores),
-        "later": later_table(every, pair_answers(r, ever, longest=longest)),
+        **score_tables(data, done, behind, scores, weighted=weighted),
+        **pair_tables(every, later, windows, window_days, why_none=_why_no_pairs(data)),
         "robustness": robustness_table(data, done, weighted=weighted),
     }
     gate = ComparisonGate(
@@ -316,37 +293,21 @@ def _notes(done: Standardised) -> list[str]:
 
 def _estimands(done: Standardised, gate: ComparisonGate, tables: Tables) -> pd.DataFrame:
     """What is estimated: ``estimand, what, status``."""
+    assumed = f"estimated, {ASSUMPTION}"
     transactional, relationship, both = NOT_IDENTIFIED, NOT_IDENTIFIED, ONLY_ANSWERS
     if done.result is not None:
-        transactional, relationship, both = "", done.lost, done.lost
-    words = f"fewer than {gate.smallest} customers: too few to say"
+        transactional, relationship = assumed, done.lost or assumed
+        both = relationship
+    few = f"fewer than {gate.smallest} customers: too few to say"
     few_of_gap = gate.few("gap") or gate.few("standardised gap")
-    n = tables["paired"]["n"].iloc[0]
-    pairs = "too few pairs to say" if gate.few_pairs else "" if n else "no pairs"
-    rows = {
-        "E1": (
-            "rNPS of the customer base, each customer counted once",
-            words if gate.few("C0") else relationship,
-        ),
-        "E2": (
-            "tNPS of all eligible episodes, and each user counted once",
-            words if gate.few("B2") else transactional,
-        ),
-        "E3": ("same customers, both surveys, within the window", pairs),
-        "E4": (
-            "what tNPS − rNPS as collected is made of",
-            words if few_of_gap else both,
-        ),
-        "E5": (
-            "does one score go with the other one later",
-            "" if tables["later"]["estimate"].notna().any() else "too few pairs to say",
-        ),
+    no_pairs = "too few pairs to say" if gate.few_pairs else "no pairs"
+    paired, later = (tables[name]["estimate"].notna().any() for name in ("paired", "later"))
+    status = {
+        "E1": few if gate.few("C0") else relationship,
+        "E2": few if gate.few("B2") else transactional,
+        "E3": "estimated" if paired else no_pairs,
+        "E4": few if few_of_gap else both,
+        "E5": "estimated" if later else "too few pairs to say",
     }
-    assumed = f"estimated, {ASSUMPTION}"
-    return pd.DataFrame(
-        [
-            (name, what, status or (assumed if name in ("E1", "E2", "E4") else "estimated"))
-            for name, (what, status) in rows.items()
-        ],
-        columns=["estimand", "what", "status"],
-    )
+    rows = [(name, what, status[name]) for name, what in ESTIMANDS.items()]
+    return pd.DataFrame(rows, columns=["estimand", "what", "status"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxlab.core.frames import column_names, scan
-from cxlab.core.messages import got, nearest, one_of
+from cxlab.core.messages import got, nearest, one_of, refuse
 from cxlab.core.metric import MARGIN
 from cxlab.survey.definition import Table
 from cxlab.survey.study import Study
@@ -158,12 +158,6 @@ def match_ids(values: pd.Series, among: pd.Series) -> np.ndarray:
     """Position of each id among others; −1 where it isn't there."""
     found = pc.index_in(pa.array(values), value_set=pa.array(among))
     return found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def refuse(bad: Iterable[Any], rule: str, rest: str) -> None:
-    """Refuse what breaks a rule of the contract, if anything does."""
-    if values := [str(value) for value in bad]:
-        raise ValueError(f"{rule}; got {got(values)}{rest}")
 
 
 def check_survey_type(values: pd.Series, allowed: Sequence[str], where: str) -> None:

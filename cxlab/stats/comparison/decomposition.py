@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,11 +64,12 @@ SAME_VALUE = 1e-9
 class Replicates:
     """Quantities of the data, in the first column, and of each bootstrap replicate.
 
-    ``silent`` are bounds of the data if nothing is known of those who did not answer,
+    ``sides`` and ``chances`` are what they are made of. ``silent`` are bounds of the data if nothing is known of those who did not answer,
     ``unreached`` if that holds only of those who could not be asked (empty where everybody
     could); ``tilts`` the standardised quantities if answering a survey depends on the score.
     """
 
+    sides: Sides
     chances: Chances
     shares: Shares
     silent: Limits
@@ -83,14 +84,25 @@ class Replicates:
         n = there["B2"].shape[1]
         return {name: shares[:, :n] for name, shares in self.shares.items()} | there
 
+    def effective_answers(self, survey: str) -> dict[str, float]:
+        """(Σ w)²/Σ w² of each standardised quantity of a survey."""
+        side = self.sides[survey]
+        rows = side.answered
+        weight = answer_weights(side, self.chances, rows)[:, 0]
+        weights = {name: weight * factor for name, factor in side.factors(rows).items()}
+        return {
+            name: float(w.sum() ** 2 / (w**2).sum()) if w.sum() > 0 else 0.0
+            for name, w in weights.items()
+        }
+
 
 def replicate(
     sides: Sides, n: int, rng: np.random.Generator, slopes: Mapping[str, Sequence[float]]
 ) -> Replicates:
     """Estimate, and bootstrap customers with all their rows ``n`` times; refit everything."""
     t, r = sides.values()
-    n_customers, unreachable = t.cells["free"].shape[1], not r.asked.reachable.all()
-    rows = max(n_customers, len(r.asked.customer), len(t.answered), len(t.design) * 8)
+    n_customers, unreachable = t.cells["free"].shape[1], not r.rows["reachable"].all()
+    rows = max(n_customers, len(r.rows), len(t.answered), len(t.design) * 8)
     starts: dict[str, np.ndarray] = {}
     parts: list[Shares] = []
     limits: list[Limits] = []
@@ -111,6 +123,7 @@ def replicate(
             tilts.append(tilted(sides, chances.first(some), times[:, :some], slopes))
         done += times.shape[1]
     return Replicates(
+        sides=sides,
         chances=data,
         shares=_joined(parts),
         silent=bounds(sides, data, np.ones((n_customers, 1)), parts[0], response=True),
@@ -187,7 +200,6 @@ class Standardised:
     """
 
     collected: Collected | None = None
-    sides: Sides | None = None
     result: Replicates | None = None
     checks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CHECKS))
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -203,34 +215,16 @@ class Standardised:
         if self.result is None:
             return {"tilting": pd.DataFrame(columns=TILTING), "checks": self.checks}
         return {
-            "decomposition": decomposition_table(self),
-            "tilting": tilting_table(self),
+            "decomposition": decomposition_table(self.result, self.reason),
+            "tilting": tilting_table(self.result, self.reason, self.limits),
             "checks": self.checks,
-        }
-
-    def effective_answers(self, survey: str) -> dict[str, float]:
-        """(Σ w)²/Σ w² of each standardised quantity of a survey."""
-        sides, result = self._fitted()
-        side = sides[survey]
-        rows = side.answered
-        weight = answer_weights(side, result.chances, rows)[:, 0]
-        weights = {name: weight * factor[rows] for name, factor in side.factors.items()}
-        return {
-            name: float(w.sum() ** 2 / (w**2).sum()) if w.sum() > 0 else 0.0
-            for name, w in weights.items()
         }
 
     def tipping(self, residual: float) -> list[tuple[str, float]]:
         """As `tipping_points`; nothing where the residual is not shown."""
-        if not np.isfinite(residual):
+        if self.result is None or not np.isfinite(residual):
             return []
-        sides, result = self._fitted()
-        return tipping_points(sides, result.chances, residual)
-
-    def _fitted(self) -> tuple[Sides, Replicates]:
-        if self.sides is None or self.result is None:
-            raise ValueError(f"Nothing is standardised: {self.note}.")
-        return self.sides, self.result
+        return tipping_points(self.result.sides, self.result.chances, residual)
 
 
 def standardise(
@@ -249,13 +243,12 @@ def standardise(
         return Standardised(note=f"needs {' and '.join(lacking)}")
     found = [str(name) for name in asked["rule"].dropna().unique()]
     collected = collect_window(data, declared_rules(rules, found), periods)
-    both = {"transactional": collected.episodes, "relationship": collected.waves}
-    empty = [survey for survey, rows in both.items() if not rows.answered.any()]
+    empty = [survey for survey, rows in collected.rows.items() if not rows["answered"].any()]
     if empty:
         note = f"no valid {' and no valid '.join(empty)} answer in the window"
         return Standardised(collected, note=note)
     sides = sides_of(collected, data.traits, data.n_customers)
-    if not len(sides["relationship"].answered):
+    if sides["relationship"].answered.empty:
         note = "nobody who answered the relationship survey had a known chance to be asked"
         return Standardised(collected, note=note)
     checks = response_check(sides, fewest=fewest)
@@ -263,13 +256,12 @@ def standardise(
     slopes = {s: (*SLOPES, *([limits[s]] if s in limits else [])) for s in SURVEY_TYPES}
     n = replicates if data.n_customers > 1 else 0
     # the check decides nothing here: it would pass most programmes that answer by the score
-    reachable = collected.waves.reachable
+    reachable = collected.rows["relationship"]["reachable"]
     lost = (
         f"{(~reachable).mean():.1%} of the customer base could not be asked the relationship survey"
     )
     return Standardised(
         collected=collected,
-        sides=sides,
         result=replicate(sides, n, np.random.default_rng(seed), slopes),
         checks=checks,
         limits=limits,
@@ -301,14 +293,13 @@ def _check_limits(checks: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def decomposition_table(done: Standardised) -> pd.DataFrame:
-    """The six terms, their totals and the gap.
+def decomposition_table(result: Replicates, reason: Callable[[str], str]) -> pd.DataFrame:
+    """The six terms, their totals and the gap; ``reason`` says why one is not identified.
 
     ``bound_low, bound_high`` are the worst case where the term is not identified, otherwise over
     what non-response could be. A term that is not identified has no estimate; its ``ci_low,
     ci_high`` are the bounds widened by their sampling error.
     """
-    _, result = done._fitted()
     check_sum({q: NPS_VALUES @ shares for q, shares in result.shares.items()})
     gap = combination(result.shares, "gap")[0]
     rows = [
@@ -316,7 +307,7 @@ def decomposition_table(done: Standardised) -> pd.DataFrame:
             "term": name,
             "about": ABOUT.get(name, ""),
             "kind": "term" if name in TERMS else "total",
-            **_term(result, name, done.reason(name)),
+            **_term(result, name, reason(name)),
         }
         for name in (*TERMS, *TOTALS)
     ]
@@ -349,15 +340,16 @@ def no_decomposition(gap: Mapping[str, float]) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def tilting_table(done: Standardised) -> pd.DataFrame:
+def tilting_table(
+    result: Replicates, reason: Callable[[str], str], limits: Mapping[str, float]
+) -> pd.DataFrame:
     """Both response terms, the residual and the standardised gap at each pair of slopes.
 
     Terms that are not identified for another reason are left out.
     """
-    _, result = done._fitted()
-    terms = [name for name in TILTED_TERMS if not done.reason(name)]
+    terms = [name for name in TILTED_TERMS if not reason(name)]
     rows = []
-    for answering, slope_t, slope_r, note in _pairs_of_slopes(done.limits):
+    for answering, slope_t, slope_r, note in _pairs_of_slopes(limits):
         there = result.at(slope_t, slope_r)
         rows += [
             (answering, slope_t, slope_r, name, *standardised_numbers(there, name).values(), note)

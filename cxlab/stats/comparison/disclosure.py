@@ -27,9 +27,10 @@ from cxlab.stats.comparison.identity import (
     customers_of,
     who_answered,
 )
+from cxlab.stats.comparison.pairs import customers_that_differ
 from cxlab.stats.comparison.programme import OTHERS, ProgrammeData, known_groups
 from cxlab.stats.comparison.quantities import QUANTITY_COEFFICIENTS
-from cxlab.stats.comparison.scores import CUSTOMERS, customers_that_differ
+from cxlab.stats.comparison.scores import CUSTOMERS
 
 #: Status of an estimate that is hidden.
 TOO_FEW = "too few customers"

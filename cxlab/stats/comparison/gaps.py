@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.special import stdtr
 
 from cxlab.core.phrases import capital, number
@@ -18,19 +19,20 @@ from cxlab.stats.comparison.decomposition import (
     standardised_numbers,
 )
 from cxlab.stats.comparison.identity import DIFFERENT, R_ONLY, SAME, T_ONLY, UNIT
-from cxlab.stats.comparison.pairs import Contrast
 from cxlab.stats.comparison.programme import ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES
-from cxlab.stats.inference import (
-    ALPHA,
-    decide_family,
-    smallest_shown,
-)
+from cxlab.stats.inference import ALPHA, LEVEL, decide_family, smallest_shown
+from cxlab.stats.metrics.two_groups import tested_difference
 from cxlab.stats.variance import Units, contrast_spread
 
 if TYPE_CHECKING:
     from cxlab.stats.comparison.result import NpsComparison
 
+NO_PAIRS = "no customer answered both surveys in the window"
+SAME_DIFFERENCE = "every pair has the same difference: no interval"
+#: Differences that amount to fewer than this many equal ones have t instead of the normal
+#: distribution, with as many degrees of freedom less one.
+FEW_DIFFERENCES = 8.0
 #: With as many customers in both surveys the normal distribution does as well as t.
 MANY_CLUSTERS = 200
 #: A variance below this is 0 but for rounding.
@@ -61,6 +63,95 @@ WANTED_GAP = 10.0
 SHOWN_SLOPE = 0.1
 SILENT = "What those who were not asked or stayed silent would have said is not known"
 DECIDED = ("p_value", "p_adjusted", "deciding_low", "deciding_high")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference of ``n`` answers, or pairs, of ``customers``, with its standard error.
+
+    ``df`` is infinite where the normal distribution does; ``se_null`` is the standard error under
+    no difference; ``effective`` customers differ at all, in effect.
+    """
+
+    n: int
+    customers: int
+    estimate: float
+    se: float
+    df: float = np.inf
+    se_null: float = np.nan
+    effective: float = np.inf
+
+    @classmethod
+    def of_nothing(cls) -> Contrast:
+        """That of nobody's answers."""
+        return cls(0, 0, np.nan, np.nan)
+
+    @property
+    def test_df(self) -> float:
+        """Degrees of freedom of interval and test: fewer where few clusters differ at all."""
+        few = self.effective < FEW_DIFFERENCES
+        return min(self.df, max(self.effective - 1.0, 1.0)) if few else self.df
+
+    def numbers(self) -> dict[str, float]:
+        """Estimate, standard error and interval under the names of a table."""
+        row = self.row("wald")
+        return {name: row[name] for name in NUMBERS}
+
+    def row(self, method: str) -> dict[str, Any]:
+        """Counts, interval and test: ``method`` is wald or score."""
+        se = self.se if method == "wald" else self.se_null
+        found = tested_difference(self.estimate, se**2, self.test_df, LEVEL, method)
+        shown = {name: found[name] for name in (*NUMBERS, "statistic", "p_value")}
+        return {"n": self.n, "customers": self.customers, **shown}
+
+    @property
+    def note(self) -> str:
+        """What to know of the interval."""
+        if self.n == 0:
+            return NO_PAIRS
+        if self.customers < 2:
+            return "one customer only: no interval"
+        if not self.se > 0:
+            return SAME_DIFFERENCE
+        if self.test_df < self.df:
+            return f"few pairs differ at all: t on {self.test_df:.1f} df"
+        if np.isfinite(self.df):
+            return f"{self.n:,} pairs of {self.customers:,} clusters; t on {self.df:.0f} df"
+        return "one pair a customer"
+
+
+def contrast(difference: ArrayLike, cluster: pd.Series | np.ndarray) -> Contrast:
+    """Mean of paired differences, by customer.
+
+    One pair a customer: Var = (E d² − D²)/N. Else Taylor: G/(G − 1)·Σ_g u_g², u_g the
+    customer's sum of (d − D)/N, with t on G − 1 degrees of freedom. Where a handful of customers
+    differ at all, (Σ_g (Σ_g d)²)²/Σ_g (Σ_g d)⁴ < 8, t on that less 1.
+    """
+    difference = np.asarray(difference, dtype=float)
+    n = len(difference)
+    if n == 0:
+        return Contrast.of_nothing()
+    estimate = float(difference.sum() / n)
+    codes, labels = pd.factorize(cluster)
+    groups = len(labels)
+    if groups == n:
+        square = float((difference**2).mean())
+        variance = max(square - estimate**2, 0.0) / n
+        few = _effective(difference)
+        return Contrast(n, n, estimate, variance**0.5, np.inf, (square / n) ** 0.5, few)
+    if groups < 2:
+        return Contrast(n, groups, estimate, np.nan, 0.0)
+    around = np.bincount(codes, difference - estimate)
+    null = np.bincount(codes, difference)
+    se = float(np.sqrt(groups / (groups - 1) * (around**2).sum()) / n)
+    se_null = float(np.sqrt((null**2).sum()) / n)
+    return Contrast(n, groups, estimate, se, groups - 1.0, se_null, _effective(null))
+
+
+def _effective(totals: np.ndarray) -> float:
+    """How many equal clusters would make as uneven a sum of squares."""
+    fourth = float((totals**4).sum())
+    return float((totals**2).sum()) ** 2 / fourth if fourth > 0 else np.inf
 
 
 def raw_gap(

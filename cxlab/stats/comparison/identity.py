@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from cxlab.stats.comparison.contract import SEGMENT
 from cxlab.stats.comparison.decomposition import (
     NUMBERS,
-    Standardised,
     multipliers,
     spread_of,
 )
@@ -123,6 +123,15 @@ def among_answers(data: ProgrammeData, *, replicates: int, seed: int) -> AmongAn
     )
 
 
+def identity_tables(found: AmongAnswers) -> dict[str, pd.DataFrame]:
+    """What the gap is made of among those who answered: by customers, and by segments."""
+    return {
+        "identity": identity_table(found),
+        "segment_gaps": segment_gaps(found),
+        "segments": segment_groups(found),
+    }
+
+
 def identity_table(found: AmongAnswers) -> pd.DataFrame:
     """The gap as collected in parts that need no assumption.
 
@@ -206,19 +215,11 @@ def _segment(column: str, sides: list[pd.DataFrame], n_customers: int) -> Segmen
     )
 
 
-def customers_of(code: np.ndarray, customer: pd.Series | np.ndarray, n_codes: int) -> np.ndarray:
+def customers_of(code: ArrayLike, customer: ArrayLike, n_codes: int) -> np.ndarray:
     """Distinct customers under each code; codes below 0 are none."""
-    pairs = np.unique(np.column_stack([code, customer])[code >= 0], axis=0)
-    return np.bincount(pairs[:, 0], minlength=n_codes)
-
-
-def answers_by_cell(done: Standardised) -> np.ndarray:
-    """Customers who answered in each cell of touchpoint and contact channel."""
-    if done.result is None or done.collected is None:
-        return np.empty(0)
-    rows = done.collected.episodes
-    n_cells = len(done.collected.cells)
-    return customers_of(rows.cell[rows.answered], rows.customer[rows.answered], n_cells)
+    pairs = pd.DataFrame({"code": np.asarray(code), "customer": np.asarray(customer)})
+    pairs = pairs[pairs["code"] >= 0].drop_duplicates()
+    return np.bincount(pairs["code"], minlength=n_codes)
 
 
 def kitagawa_parts(counts: np.ndarray) -> dict[str, np.ndarray]:

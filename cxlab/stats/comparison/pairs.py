@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,26 +10,28 @@ from numpy.typing import ArrayLike
 from scipy.stats import chi2, f
 
 from cxlab.core.phrases import joined
+from cxlab.stats.association.coefficients import pearson
+from cxlab.stats.association.estimates import correlation_interval
 from cxlab.stats.comparison.decomposition import NUMBERS
+from cxlab.stats.comparison.gaps import Contrast, contrast
 from cxlab.stats.comparison.identity import customers_of
 from cxlab.stats.comparison.programme import CustomerTimes
 from cxlab.stats.inference import LEVEL
-from cxlab.stats.metrics.two_groups import tested_difference
+from cxlab.stats.variance import row_leverage
 
 CATEGORIES = ("detractor", "passive", "promoter")
 #: The rule that is set beforehand, and how the others make one of several answers.
 LAST = "last before"
 #: Days after which an answer counts half as much under the rule "half-life".
 HALF_LIFE = 30.0
-NO_PAIRS = "no customer answered both surveys in the window"
-SAME_DIFFERENCE = "every pair has the same difference: no interval"
+#: How long before a relationship answer a transactional one may lie, in days.
+WINDOWS = (7, 30, 90, 180)
+#: Sums of scores that differ by less are the same but for rounding.
+SAME_SUM = 1e-9
 #: Eigenvalues below this share of the largest are rounding: the margin has no freedom there.
 RANK_TOLERANCE = 1e-10
 #: Fewer customers than this who changed category: chi-square is a rough guide.
 FEW_CHANGES = 10
-#: Differences that amount to fewer than this many equal ones have t instead of the normal
-#: distribution, with as many degrees of freedom less one.
-FEW_DIFFERENCES = 8.0
 
 
 def category(score: ArrayLike) -> np.ndarray:
@@ -117,99 +117,31 @@ RULES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
 }
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """A difference of ``n`` answers, or pairs, of ``customers``, with its standard error.
-
-    ``df`` is infinite where the normal distribution does; ``se_null`` is the standard error under
-    no difference; ``effective`` customers differ at all, in effect.
-    """
-
-    n: int
-    customers: int
-    estimate: float
-    se: float
-    df: float = np.inf
-    se_null: float = np.nan
-    effective: float = np.inf
-
-    @classmethod
-    def of_nothing(cls) -> Contrast:
-        """That of nobody's answers."""
-        return cls(0, 0, np.nan, np.nan)
-
-    @property
-    def test_df(self) -> float:
-        """Degrees of freedom of interval and test: fewer where few clusters differ at all."""
-        few = self.effective < FEW_DIFFERENCES
-        return min(self.df, max(self.effective - 1.0, 1.0)) if few else self.df
-
-    def numbers(self) -> dict[str, float]:
-        """Estimate, standard error and interval under the names of a table."""
-        row = self.row("wald")
-        return {name: row[name] for name in NUMBERS}
-
-    def row(self, method: str) -> dict[str, Any]:
-        """Counts, interval and test: ``method`` is wald or score."""
-        se = self.se if method == "wald" else self.se_null
-        found = tested_difference(self.estimate, se**2, self.test_df, LEVEL, method)
-        shown = {name: found[name] for name in (*NUMBERS, "statistic", "p_value")}
-        return {"n": self.n, "customers": self.customers, **shown}
-
-    @property
-    def note(self) -> str:
-        """What to know of the interval."""
-        if self.n == 0:
-            return NO_PAIRS
-        if self.customers < 2:
-            return "one customer only: no interval"
-        if not self.se > 0:
-            return SAME_DIFFERENCE
-        if self.test_df < self.df:
-            return f"few pairs differ at all: t on {self.test_df:.1f} df"
-        if np.isfinite(self.df):
-            return f"{self.n:,} pairs of {self.customers:,} clusters; t on {self.df:.0f} df"
-        return "one pair a customer"
-
-
-def contrast(difference: ArrayLike, cluster: pd.Series | np.ndarray) -> Contrast:
-    """Mean of paired differences, by customer.
-
-    One pair a customer: Var = (E d² − D²)/N. Else Taylor: G/(G − 1)·Σ_g u_g², u_g the
-    customer's sum of (d − D)/N, with t on G − 1 degrees of freedom. Where a handful of customers
-    differ at all, (Σ_g (Σ_g d)²)²/Σ_g (Σ_g d)⁴ < 8, t on that less 1.
-    """
-    difference = np.asarray(difference, dtype=float)
-    n = len(difference)
-    if n == 0:
-        return Contrast.of_nothing()
-    estimate = float(difference.sum() / n)
-    codes, labels = pd.factorize(cluster)
-    groups = len(labels)
-    if groups == n:
-        square = float((difference**2).mean())
-        variance = max(square - estimate**2, 0.0) / n
-        few = _effective(difference)
-        return Contrast(n, n, estimate, variance**0.5, np.inf, (square / n) ** 0.5, few)
-    if groups < 2:
-        return Contrast(n, groups, estimate, np.nan, 0.0)
-    around = np.bincount(codes, difference - estimate)
-    null = np.bincount(codes, difference)
-    se = float(np.sqrt(groups / (groups - 1) * (around**2).sum()) / n)
-    se_null = float(np.sqrt((null**2).sum()) / n)
-    return Contrast(n, groups, estimate, se, groups - 1.0, se_null, _effective(null))
-
-
-def _effective(totals: np.ndarray) -> float:
-    """How many equal clusters would make as uneven a sum of squares."""
-    fourth = float((totals**4).sum())
-    return float((totals**2).sum()) ** 2 / fourth if fourth > 0 else np.inf
-
-
 def net_contrast(pairs: pd.DataFrame) -> Contrast:
     """Difference of net scores of paired answers, in points."""
     difference = 100.0 * (category(pairs["t_value"]) - category(pairs["r_score"]))
     return contrast(difference, pairs["customer"])
+
+
+def pair_tables(
+    every: pd.DataFrame,
+    backwards: pd.DataFrame,
+    windows: Mapping[float, pd.DataFrame],
+    window_days: float,
+    *,
+    why_none: str,
+) -> dict[str, pd.DataFrame]:
+    """Every table of pairs; ``backwards``: those with the relationship answer first."""
+    pairs = windows[window_days]
+    return {
+        "paired": paired_table(pairs, why_none=why_none),
+        "migration": migration_table(pairs),
+        "categories": categories_table(pairs),
+        "margins": margin_tests(pairs),
+        "sensitivity": sensitivity_table(pairs_within(every, window_days)),
+        "windows": window_table(windows),
+        "later": later_table(every, backwards),
+    }
 
 
 def paired_table(pairs: pd.DataFrame, *, why_none: str) -> pd.DataFrame:
@@ -218,6 +150,39 @@ def paired_table(pairs: pd.DataFrame, *, why_none: str) -> pd.DataFrame:
     note = why_none or found.note
     rows = [{"method": m, **found.row(m), "note": note} for m in ("wald", "score")]
     return pd.DataFrame(rows)
+
+
+def customers_that_differ(one: pd.DataFrame, other: pd.DataFrame) -> int:
+    """Customers whose pairs differ between two sets of pairs."""
+    sums = [p.assign(pairs=1).groupby("customer").sum() for p in (one, other)]
+    differ = sums[0].sub(sums[1], fill_value=0.0).abs() > SAME_SUM
+    return int(differ.any(axis=1).sum())
+
+
+def sensitivity_table(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The contrast under every rule; ``differ``: customers for whom it is not the chosen one's.
+
+    The net score only of the last answer, which is whole; mean scores under every rule.
+    """
+    taken = {rule: one_per_answer(pairs, rule) for rule in RULES}
+    rows = []
+    for rule, one in taken.items():
+        facts = {"chosen": rule == LAST, "differ": customers_that_differ(one, taken[LAST])}
+        mean = contrast(one["t_value"] - one["r_score"], one["customer"])
+        found = {"NPS difference (points)": net_contrast(one)} if rule == LAST else {}
+        for measure, each in (found | {"mean difference (score)": mean}).items():
+            rows.append({"rule": rule, "measure": measure, **each.row("wald"), **facts})
+    return pd.DataFrame(rows)
+
+
+def windows_taken(pairs: pd.DataFrame, chosen: float) -> dict[float, pd.DataFrame]:
+    """The pairs of every window, and of the chosen one, shortest first."""
+    return {days: one_per_answer(pairs_within(pairs, days)) for days in sorted({*WINDOWS, chosen})}
+
+
+def window_table(taken: Mapping[float, pd.DataFrame]) -> pd.DataFrame:
+    """The contrast by how long before a transactional answer may lie."""
+    return pd.DataFrame([{"window_days": d, **net_contrast(taken[d]).row("wald")} for d in WINDOWS])
 
 
 def migration_table(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -348,3 +313,33 @@ def design_based_margins(
     )
     p = float(f.sf(statistic, rank, df - rank + 1))
     return {"test": name, "statistic": statistic, "df": rank, "p_value": p, "note": note}
+
+
+def later_table(t_first: pd.DataFrame, r_first: pd.DataFrame) -> pd.DataFrame:
+    """Does one score go with the other one later? Both directions, over the same time.
+
+    Only strictly earlier answers count: the last of the same customer.
+    """
+    directions = {"tNPS before rNPS": t_first, "rNPS before tNPS": r_first}
+    return pd.DataFrame(
+        [{"direction": name, **_correlation(one_per_answer(of))} for name, of in directions.items()]
+    )
+
+
+def _correlation(pairs: pd.DataFrame) -> dict[str, object]:
+    """Pearson's correlation of paired scores, clustered by customer, as touchpoints have it."""
+    codes, labels = pd.factorize(pairs["customer"])
+    n, groups = len(codes), len(labels)
+    found = pearson(pairs["t_value"].to_numpy(), pairs["r_score"].to_numpy())
+    leverage = [row_leverage(z, np.full(n, 1 / n), codes, groups) for z in found.scores or ()]
+    df = min([groups - 1.0, *leverage])
+    se = contrast(found.influence, pairs["customer"]).se if leverage and df >= 1 else np.nan
+    limits = correlation_interval(found.estimate, se, df, level=LEVEL)
+    numbers = (found.estimate, se, *map(float, limits))
+    rests = "it rests on one customer: no interval" if np.isnan(se) else "association, not cause"
+    return {
+        "n": n,
+        "customers": groups,
+        **dict(zip(NUMBERS, numbers, strict=True)),
+        "note": found.note or rests,
+    }

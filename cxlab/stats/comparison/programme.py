@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxlab.core.frames import check_columns, column_names
-from cxlab.core.messages import got, one_of
+from cxlab.core.messages import got, one_of, refuse
 from cxlab.stats.comparison.contract import (
     SEGMENT,
     STATUSES,
@@ -22,7 +22,6 @@ from cxlab.stats.comparison.contract import (
     numbers,
     positions,
     read_frame,
-    refuse,
 )
 
 LOW, HIGH = 0, 10
@@ -98,19 +97,20 @@ def read_programme(
 
     Parameters are those of `compare_tnps_rnps`.
     """
-    t, r = (
-        _read_answers(data, survey, customer, score, weights.get(survey), segments)
+    answers = {
+        survey: _read_answers(data, survey, customer, score, weights.get(survey), segments)
         for survey, data in (("transactional", transactional), ("relationship", relationship))
-    )
+    }
     frame = _read_customers(customers, customer, traits, segments)
-    _check_segments(segments, t, r, frame)
+    _check_segments(segments, *answers.values(), frame)
     asked, notes = None, []
     if frame is not None:
         ids = pd.Index(frame["customer"].astype("str"))
     else:
-        ids = t["customer"].cat.categories.union(r["customer"].cat.categories)
+        t, r = (one["customer"].cat.categories for one in answers.values())
+        ids = t.union(r)
     if customer is not None:
-        notes = _complete_segments(segments, t, r, frame)
+        notes = _complete_segments(segments, answers, frame)
         if invitations is not None:
             asked = _read_invitations(invitations, ids, customer, framed=frame is not None)
     of_frame = {} if frame is None else {name: frame[f"trait {name}"] for name in traits}
@@ -118,10 +118,7 @@ def read_programme(
     return ProgrammeData(
         customer_ids=ids,
         traits=pd.DataFrame(text, index=range(len(ids))),
-        surveys={
-            survey: _placed(answers, ids, customer, survey)
-            for survey, answers in (("transactional", t), ("relationship", r))
-        },
+        surveys={name: _placed(one, ids, customer, name) for name, one in answers.items()},
         invitations=asked,
         has_frame=frame is not None,
         has_customers=customer is not None,
@@ -157,7 +154,9 @@ def _read_answers(
         answers[name] = days(answers[name], name, where)
     answers["weights"] = numbers(answers["weights"], weights, where) if weights else 1.0
     bad = answers.loc[~(np.isfinite(answers["weights"]) & (answers["weights"] >= 0)), "weights"]
-    refuse(bad, f"`{weights}` of the {where} must be finite numbers of 0 or more", ".")
+    refuse(
+        bad.astype("str"), f"`{weights}` of the {where} must be finite numbers of 0 or more", "."
+    )
     _check_order(answers, survey)
     return answers
 
@@ -273,7 +272,7 @@ def _check_status(asked: pd.DataFrame, customer: str) -> None:
 
 
 def _complete_segments(
-    names: Sequence[str], t: pd.DataFrame, r: pd.DataFrame, frame: pd.DataFrame | None
+    names: Sequence[str], files: Mapping[str, pd.DataFrame], frame: pd.DataFrame | None
 ) -> list[str]:
     """Give the answers of both surveys each segment that only one of the files has.
 
@@ -281,7 +280,6 @@ def _complete_segments(
     left out because it changes from answer to answer of one customer.
     """
     notes = []
-    files = {"transactional": t, "relationship": r}
     for name in names:
         column = SEGMENT + name
         lacking = [survey for survey, file in files.items() if column not in file]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from cxlab.stats.comparison.chances import (
@@ -92,17 +93,16 @@ def quantities(sides: Sides, chances: Chances, multipliers: np.ndarray) -> Share
 
 def collected_quantities(sides: Sides, multipliers: np.ndarray) -> Shares:
     """A0, B0 and B1, which nothing is assumed for."""
-    side, asked = sides["transactional"], sides["relationship"].asked
-    rows = side.answered
-    score, cell = side.asked.score[rows], side.asked.cell[rows]
-    times = multipliers[side.asked.customer[rows]]
-    eligible = side.cells["eligible"] @ multipliers
-    per_cell = label_totals(cell * N_SCORES + score, times, len(eligible) * N_SCORES)
+    t, waves = sides["transactional"], sides["relationship"].rows
+    rows, collected = t.answered, waves[waves["answered"]]
+    times = multipliers[rows["customer"]]
+    eligible = t.cells["eligible"] @ multipliers
+    place = rows["cell"] * N_SCORES + rows["score"]
+    per_cell = label_totals(place, times, len(eligible) * N_SCORES)
     per_cell = per_cell.reshape(len(eligible), N_SCORES, -1)
-    collected = np.flatnonzero(asked.answered)
     return {
-        "A0": share_of_scores(asked.score[collected], multipliers[asked.customer[collected]]),
-        "B0": share_of_scores(score, times),
+        "A0": share_of_scores(collected["score"], multipliers[collected["customer"]]),
+        "B0": share_of_scores(rows["score"], times),
         "B1": _at_eligible_mix(per_cell, eligible),
     }
 
@@ -110,10 +110,10 @@ def collected_quantities(sides: Sides, multipliers: np.ndarray) -> Shares:
 def weighted_quantities(side: Side, weight: np.ndarray, multipliers: np.ndarray) -> Shares:
     """B2 and B3, or C0 to C2, for any weights of the answers: shape (answers, replicates)."""
     rows = side.answered
-    weight = weight * multipliers[side.asked.customer[rows]]
+    weight = weight * multipliers[rows["customer"]]
     return {
-        name: share_of_scores(side.asked.score[rows], weight * factor[rows, None])
-        for name, factor in side.factors.items()
+        name: share_of_scores(rows["score"], weight * factor[:, None])
+        for name, factor in side.factors(rows).items()
     }
 
 
@@ -126,7 +126,7 @@ def _at_eligible_mix(per_cell: np.ndarray, eligible: np.ndarray) -> np.ndarray:
     return np.einsum("cb,csb->sb", share, within)
 
 
-def share_of_scores(score: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def share_of_scores(score: ArrayLike, weight: np.ndarray) -> np.ndarray:
     """Weighted share of each score: shape (11, replicates)."""
     total = label_totals(score, weight, N_SCORES)
     everything = total.sum(0)
@@ -160,15 +160,16 @@ class Mixture:
     ) -> None:
         weigh = reach_weights if response else answer_weights
         rows, silent = side.answered, side.unanswered if response else side.unanswered[:0]
-        never, customer = np.flatnonzero(~side.asked.reachable), side.asked.customer
-        known = weigh(side, chances, rows) * multipliers[customer[rows]]
-        silent_weight = reach_weights(side, chances, silent) * multipliers[customer[silent]]
-        unknown = np.vstack([silent_weight, multipliers[customer[never]]])
-        self.values = NPS_VALUES[side.asked.score[rows]]
+        never = side.rows[~side.rows["reachable"]]
+        known = weigh(side, chances, rows) * multipliers[rows["customer"]]
+        silent_weight = reach_weights(side, chances, silent) * multipliers[silent["customer"]]
+        unknown = np.vstack([silent_weight, multipliers[never["customer"]]])
+        self.values = NPS_VALUES[rows["score"]]
         self.known: dict[str, np.ndarray] = {}
         self.unknown: dict[str, np.ndarray] = {}
-        for name, factor in side.factors.items():
-            a, b = known * factor[rows, None], unknown * factor[np.r_[silent, never], None]
+        of_unknown = side.factors(pd.concat([silent, never]))
+        for name, factor in side.factors(rows).items():
+            a, b = known * factor[:, None], unknown * of_unknown[name][:, None]
             total = a.sum(0) + b.sum(0)
             total = np.where(total > 0, total, np.nan)
             self.known[name], self.unknown[name] = a / total, b / total
@@ -263,11 +264,10 @@ def response_check(sides: Sides, *, fewest: int) -> pd.DataFrame:
 
 
 def _check(side: Side, other: Side, fewest: int) -> dict[str, object]:
-    partner = _customer_means(other)
-    rows = np.flatnonzero(side.asked.invited & side.asked.reachable)
-    rows = rows[~np.isnan(partner[side.asked.customer[rows]])]
-    y, z = side.asked.answered[rows].astype(float), partner[side.asked.customer[rows]]
-    customers = len(np.unique(side.asked.customer[rows]))
+    scores = other.rows[other.rows["answered"]].groupby("customer")["score"].mean()
+    rows = side.invited.assign(other=side.invited["customer"].map(scores)).dropna(subset="other")
+    y, z = rows["answered"].to_numpy(dtype=float), rows["other"].to_numpy()
+    customers = rows["customer"].nunique()
     row: dict[str, object] = {"n": len(rows), "customers": customers}
     row |= dict.fromkeys(("estimate", "se", "statistic", "p_value"), np.nan)
     if len(rows) < MIN_CHECKED or customers < fewest or np.ptp(y) == 0 or np.ptp(z) == 0:
@@ -286,20 +286,11 @@ def _check(side: Side, other: Side, fewest: int) -> dict[str, object]:
     }
 
 
-def _customer_means(side: Side) -> np.ndarray:
-    """Mean valid score of each customer; NaN without one."""
-    rows, n = np.flatnonzero(side.asked.answered), side.cells["free"].shape[1]
-    customer = side.asked.customer[rows]
-    counts = np.bincount(customer, minlength=n)
-    sums = np.bincount(customer, side.asked.score[rows], minlength=n)
-    return sums / np.where(counts > 0, counts, np.nan)
-
-
 def _score_test(
-    side: Side, rows: np.ndarray, y: np.ndarray, z: np.ndarray
+    side: Side, rows: pd.DataFrame, y: np.ndarray, z: np.ndarray
 ) -> tuple[float, float, float]:
     """Information, score and its variance of the other score's coefficient."""
-    pattern, customer = side.pattern[rows], side.asked.customer[rows]
+    pattern = rows["pattern"].to_numpy()
     trials, successes = (
         np.bincount(pattern, weight, minlength=len(side.design))[:, None]
         for weight in (np.ones(len(y)), y)
@@ -309,5 +300,5 @@ def _score_test(
     gram = x.T @ (weight[:, None] * x) + 1e-9 * np.eye(x.shape[1])
     rest = z - x @ np.linalg.solve(gram, x.T @ (weight * z))
     score = rest * (y - chance)
-    per_customer = np.bincount(customer, score)
+    per_customer = np.bincount(rows["customer"], score)
     return float((weight * rest**2).sum()), float(score.sum()), float((per_customer**2).sum())

@@ -12,32 +12,21 @@ from numpy.typing import ArrayLike
 from cxlab.core.design import Design
 from cxlab.core.metric import Metric, nps_metric
 from cxlab.core.totals import row_totals
-from cxlab.stats.association.coefficients import pearson
-from cxlab.stats.association.estimates import correlation_interval
-from cxlab.stats.comparison.asked import Asked
 from cxlab.stats.comparison.decomposition import (
     ASSUMPTION,
     NOT_IDENTIFIED,
     NUMBERS,
+    Replicates,
     Standardised,
     standardised_numbers,
 )
-from cxlab.stats.comparison.gaps import RAW, raw_gap
-from cxlab.stats.comparison.pairs import (
-    CATEGORIES,
-    LAST,
-    RULES,
-    category,
-    contrast,
-    net_contrast,
-    one_per_answer,
-    pairs_within,
-)
+from cxlab.stats.comparison.gaps import NO_PAIRS, RAW, contrast, raw_gap
+from cxlab.stats.comparison.identity import customers_of
+from cxlab.stats.comparison.pairs import CATEGORIES, category, net_contrast
 from cxlab.stats.comparison.programme import ProgrammeData
 from cxlab.stats.comparison.quantities import NPS_VALUES, QUANTITY_COEFFICIENTS
 from cxlab.stats.inference import LEVEL
 from cxlab.stats.metrics.estimates import estimate_totals
-from cxlab.stats.variance import row_leverage
 
 NPS = nps_metric("score")
 DIFFERENCE = Metric("other less given", "mean")
@@ -60,9 +49,6 @@ STAGES = (
     "customers", "eligible", "suppressed by contact rules", "not sampled", "invited",
     "delivered", "answered", "valid score", "paired",
 )  # fmt: skip
-WINDOWS = (7, 30, 90, 180)
-#: Sums of scores that differ by less are the same but for rounding.
-SAME_SUM = 1e-9
 #: Ends of the classes of time to the answer, in days.
 DELAYS = (
     (0.25, "under 6 hours"),
@@ -73,6 +59,24 @@ DELAYS = (
 )
 
 Row = dict[str, object]
+
+
+def score_tables(
+    data: ProgrammeData,
+    done: Standardised,
+    behind: Mapping[str, np.ndarray],
+    pairs: pd.DataFrame,
+    *,
+    weighted: bool,
+) -> dict[str, pd.DataFrame]:
+    """Every table of the scores of each survey; ``behind`` as in `answers_behind`."""
+    t = data.valid["transactional"]
+    return {
+        "estimates": estimates_table(data, done, behind, pairs, weighted=weighted),
+        "touchpoints": touchpoint_table(t),
+        "delays": delay_table(t),
+        "regression": regression_table(pairs),
+    }
 
 
 def estimates_table(
@@ -166,7 +170,7 @@ def _standardised_rows(done: Standardised, behind: Mapping[str, np.ndarray]) -> 
         return rows
     for survey, name, population in STANDARDISED_ROWS:
         numbers = standardised_numbers(done.result.shares, name)
-        facts: Row = {"survey": survey, **_facts(done, behind, survey, name)}
+        facts: Row = {"survey": survey, **_facts(done.result, behind, survey, name)}
         reason = done.reason(name)
         row = {"estimate_kind": "standardised", "population": population, **facts, "note": reason}
         rows.append(
@@ -179,19 +183,17 @@ def _standardised_rows(done: Standardised, behind: Mapping[str, np.ndarray]) -> 
     return rows
 
 
-def _facts(done: Standardised, behind: Mapping[str, np.ndarray], survey: str, name: str) -> Row:
+def _facts(result: Replicates, behind: Mapping[str, np.ndarray], survey: str, name: str) -> Row:
     """Answers, customers, effective answers and response rate behind a standardised score."""
     who = np.concatenate([behind[quantity] for quantity in QUANTITY_COEFFICIENTS[name]])
     counts: Row = {"of": name, "n": len(who), "customers": len(np.unique(who))}
-    if survey == "difference" or done.sides is None:
+    if survey == "difference":
         return counts
-    side = done.sides[survey]
-    n_eff = done.effective_answers(survey)[name]
-    invited = int((side.asked.invited & side.asked.reachable).sum())
+    side, n_eff = result.sides[survey], result.effective_answers(survey)[name]
     return counts | {
         "deff": len(who) / n_eff if n_eff > 0 else np.nan,
         "n_eff": n_eff,
-        "response_rate": len(side.answered) / invited if invited else np.nan,
+        "response_rate": len(side.answered) / len(side.invited),
     }
 
 
@@ -199,13 +201,22 @@ def answers_behind(data: ProgrammeData, done: Standardised) -> dict[str, np.ndar
     """Customer of each answer that a quantity is made of; without a frame of A0 and B0 only."""
     t, r = data.valid.values()
     behind = {"B0": t["customer"].to_numpy(), "A0": r["customer"].to_numpy()}
-    if done.sides is not None:
-        episodes, waves = done.sides.values()
-        reached = episodes.asked.customer[episodes.answered]
-        behind |= {"B1": behind["B0"], "B2": reached, "B3": reached}
-        base, used = waves.asked.customer[waves.answered], waves.asked.episodes[waves.answered] > 0
-        behind |= {"C0": base, "C1": base[used], "C2": base[used]}
+    if done.result is None:
+        return behind
+    behind["B1"] = behind["B0"]
+    for side in done.result.sides.values():
+        customer, factors = side.answered["customer"].to_numpy(), side.factors(side.answered)
+        behind |= {name: customer[factor > 0] for name, factor in factors.items()}
     return behind
+
+
+def answers_by_cell(done: Standardised) -> np.ndarray:
+    """Customers who answered in each cell of touchpoint and contact channel."""
+    if done.result is None:
+        return np.empty(0)
+    side = done.result.sides["transactional"]
+    n_cells = side.cells["answered"].shape[0]
+    return customers_of(side.answered["cell"], side.answered["customer"], n_cells)
 
 
 def _paired_rows(pairs: pd.DataFrame) -> list[Row]:
@@ -222,7 +233,7 @@ def _paired_rows(pairs: pd.DataFrame) -> list[Row]:
     for survey, population, one in sides:
         what = {"estimate_kind": "paired", "survey": survey, "population": population}
         rows.append({**what, "n": one.n, "customers": one.customers, **one.numbers()})
-    rows[-1]["note"] = "" if found.n else "no customer answered both surveys in the window"
+    rows[-1]["note"] = "" if found.n else NO_PAIRS
     return rows
 
 
@@ -275,14 +286,10 @@ def flow_table(data: ProgrammeData, done: Standardised, pairs: pd.DataFrame) -> 
 
     Stages that the files don't tell are missing, not zero.
     """
-    collected = done.collected
-    sides = {
-        "transactional": collected.episodes if collected else None,
-        "relationship": collected.waves if collected else None,
-    }
+    asked = done.collected.rows if done.collected else {}
     rows = []
-    for survey, asked in sides.items():
-        counts = _asked_stages(asked) if asked is not None else {}
+    for survey in data.surveys:
+        counts = _asked_stages(asked[survey]) if asked else {}
         counts |= {
             "answered": _count(data.surveys[survey]["customer"]),
             "valid score": _count(data.valid[survey]["customer"]),
@@ -301,52 +308,19 @@ def flow_table(data: ProgrammeData, done: Standardised, pairs: pd.DataFrame) -> 
     return table
 
 
-def _asked_stages(asked: Asked) -> dict[str, tuple[int, int]]:
+def _asked_stages(asked: pd.DataFrame) -> dict[str, tuple[int, int]]:
     stages = {
-        "eligible": np.ones(len(asked.customer), dtype=bool),
-        "suppressed by contact rules": ~asked.free,
-        "not sampled": asked.free & ~asked.invited,
-        "invited": asked.invited,
-        "delivered": asked.delivered,
+        "eligible": asked,
+        "suppressed by contact rules": asked[~asked["free"]],
+        "not sampled": asked[asked["free"] & ~asked["invited"]],
+        "invited": asked[asked["invited"]],
+        "delivered": asked[asked["delivered"]],
     }
-    return {name: _count(asked.customer[rows]) for name, rows in stages.items()}
+    return {name: _count(rows["customer"]) for name, rows in stages.items()}
 
 
-def _count(customer: pd.Series | np.ndarray) -> tuple[int, int]:
-    return len(customer), int(np.count_nonzero(np.bincount(customer)))
-
-
-def customers_that_differ(one: pd.DataFrame, other: pd.DataFrame) -> int:
-    """Customers whose pairs differ between two sets of pairs."""
-    sums = [p.assign(pairs=1).groupby("customer").sum() for p in (one, other)]
-    differ = sums[0].sub(sums[1], fill_value=0.0).abs() > SAME_SUM
-    return int(differ.any(axis=1).sum())
-
-
-def sensitivity_table(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The contrast under every rule; ``differ``: customers for whom it is not the chosen one's.
-
-    The net score only of the last answer, which is whole; mean scores under every rule.
-    """
-    taken = {rule: one_per_answer(pairs, rule) for rule in RULES}
-    rows = []
-    for rule, one in taken.items():
-        facts = {"chosen": rule == LAST, "differ": customers_that_differ(one, taken[LAST])}
-        mean = contrast(one["t_value"] - one["r_score"], one["customer"])
-        found = {"NPS difference (points)": net_contrast(one)} if rule == LAST else {}
-        for measure, each in (found | {"mean difference (score)": mean}).items():
-            rows.append({"rule": rule, "measure": measure, **each.row("wald"), **facts})
-    return pd.DataFrame(rows)
-
-
-def windows_taken(pairs: pd.DataFrame, chosen: float) -> dict[float, pd.DataFrame]:
-    """The pairs of every window, and of the chosen one, shortest first."""
-    return {days: one_per_answer(pairs_within(pairs, days)) for days in sorted({*WINDOWS, chosen})}
-
-
-def window_table(taken: Mapping[float, pd.DataFrame]) -> pd.DataFrame:
-    """The contrast by how long before a transactional answer may lie."""
-    return pd.DataFrame([{"window_days": d, **net_contrast(taken[d]).row("wald")} for d in WINDOWS])
+def _count(customer: pd.Series) -> tuple[int, int]:
+    return len(customer), customer.nunique()
 
 
 def regression_table(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -367,33 +341,3 @@ def regression_table(pairs: pd.DataFrame) -> pd.DataFrame:
         parts.append(table.assign(given=given, group=CATEGORIES).fillna({"n": 0, "customers": 0}))
     columns = ["given", "group", "n", "customers", "mean_given", "mean_other", *NUMBERS]
     return pd.concat(parts, ignore_index=True)[columns].astype({"n": int, "customers": int})
-
-
-def later_table(t_first: pd.DataFrame, r_first: pd.DataFrame) -> pd.DataFrame:
-    """Does one score go with the other one later? Both directions, over the same time.
-
-    Only strictly earlier answers count: the last of the same customer.
-    """
-    directions = {"tNPS before rNPS": t_first, "rNPS before tNPS": r_first}
-    return pd.DataFrame(
-        [{"direction": name, **_correlation(one_per_answer(of))} for name, of in directions.items()]
-    )
-
-
-def _correlation(pairs: pd.DataFrame) -> Row:
-    """Pearson's correlation of paired scores, clustered by customer, as touchpoints have it."""
-    codes, labels = pd.factorize(pairs["customer"])
-    n, groups = len(codes), len(labels)
-    found = pearson(pairs["t_value"].to_numpy(), pairs["r_score"].to_numpy())
-    leverage = [row_leverage(z, np.full(n, 1 / n), codes, groups) for z in found.scores or ()]
-    df = min([groups - 1.0, *leverage])
-    se = contrast(found.influence, pairs["customer"]).se if leverage and df >= 1 else np.nan
-    limits = correlation_interval(found.estimate, se, df, level=LEVEL)
-    numbers = (found.estimate, se, *map(float, limits))
-    rests = "it rests on one customer: no interval" if np.isnan(se) else "association, not cause"
-    return {
-        "n": n,
-        "customers": groups,
-        **dict(zip(NUMBERS, numbers, strict=True)),
-        "note": found.note or rests,
-    }

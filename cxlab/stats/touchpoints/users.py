@@ -384,4 +384,5 @@ def count_use(opened: Opened, touchpoints: Sequence[str]) -> pd.DataFrame:
 
 
 def _count(condition: nw.Expr) -> nw.Expr:
-    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0)).sum()
+    # PostgreSQL makes no longer number of a condition
+    return condition.cast(nw.Int32).sum()
