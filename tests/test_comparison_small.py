@@ -440,3 +440,14 @@ def test_contact_rules_in_words():
     )
     assert rules_in_words({"opted out": None}) == "opted out: how it works is not known"
     assert rules_in_words(None) == "none"
+
+
+def test_scores_all_alike_leave_every_term_without_an_interval():
+    tables = programme_tables(load_study("demo"))
+    for name in ("transactional", "relationship"):
+        tables[name] = tables[name].assign(
+            recommend=tables[name]["recommend"].where(tables[name]["recommend"].isna(), 10)
+        )
+    found = compare_tnps_rnps(**tables, periods="2025-Q4", replicates=30, seed=0).decomposition
+    assert (found["estimate"].abs() < 1e-9).all()
+    assert found[["se", "ci_low", "ci_high"]].isna().all(axis=None)

@@ -173,22 +173,15 @@ def standardised_numbers(
 def interval(replicates: np.ndarray, customers: float = np.inf) -> tuple[float, float, float]:
     """Standard error and percentile limits; NaN with fewer than two finite replicates.
 
-    With few ``customers`` the percentile interval is too short: see `expanded_level`.
+    Unknown, not 0, where all replicates agree: no variance is no certainty. With few ``customers``
+    the percentile interval is too short: see `expanded_level`.
     """
     finite = replicates[np.isfinite(replicates)]
-    if len(finite) < 2:
+    if len(finite) < 2 or np.ptp(finite) < SAME_VALUE:
         return np.nan, np.nan, np.nan
     level = expanded_level(LEVEL, customers - 1) if 1 < customers < np.inf else LEVEL
     low, high = percentile_interval(finite, level)
     return float(finite.std(ddof=1)), float(low), float(high)
-
-
-def spread_of(replicates: np.ndarray, customers: float = np.inf) -> tuple[float, float, float]:
-    """As `interval`; unknown, not 0, where all replicates agree: no variance is no certainty."""
-    finite = replicates[np.isfinite(replicates)]
-    if len(finite) and np.ptp(finite) < SAME_VALUE:
-        return np.nan, np.nan, np.nan
-    return interval(replicates, customers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,7 +320,8 @@ def _term(result: Replicates, name: str, reason: str) -> dict[str, object]:
     if reason:
         _, below, _ = interval(low[1:])
         _, _, above = interval(high[1:])
-        limits = {"ci_low": min(below, float(low[0])), "ci_high": max(above, float(high[0]))}
+        # limits that all replicates agree on are those of the data
+        limits = {"ci_low": np.fmin(below, low[0]), "ci_high": np.fmax(above, high[0])}
         row |= {"estimate": np.nan, "se": np.nan, **limits, "status": NOT_IDENTIFIED}
     return row | {"note": reason}
 

@@ -15,8 +15,8 @@ from scipy import sparse
 from cxlab.stats.comparison.contract import SEGMENT
 from cxlab.stats.comparison.decomposition import (
     NUMBERS,
+    interval,
     multipliers,
-    spread_of,
 )
 from cxlab.stats.comparison.programme import ProgrammeData, known_groups
 from cxlab.stats.comparison.quantities import NPS_VALUES, combine
@@ -94,7 +94,7 @@ class AmongAnswers:
         values = combine(self.scores, of)
         # a mean is over those whom its denominator counts
         fewest = min(int((self.people[RATIOS[name][1]] > 0).sum()) for name in of)
-        numbers = (float(values[0]), *spread_of(values[1:], fewest))
+        numbers = (float(values[0]), *interval(values[1:], fewest))
         return {**dict(zip(NUMBERS, numbers, strict=True)), "df": fewest - 1}
 
 
@@ -275,7 +275,7 @@ def segment_gaps(found: AmongAnswers) -> pd.DataFrame:
             if name == UNKNOWN and np.array_equal(known, everything):
                 continue
             note = "" if name != UNKNOWN else _known_note(known, everything)
-            rows.append((one.name, name, float(values[0]), *spread_of(values[1:]), note))
+            rows.append((one.name, name, float(values[0]), *interval(values[1:]), note))
     return pd.DataFrame(rows, columns=["segment", "part", *NUMBERS, "note"])
 
 
