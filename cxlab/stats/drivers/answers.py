@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxlab.core.design import Design, DesignLike
 from cxlab.core.engines import PART_ROWS, narrow
-from cxlab.core.frames import as_list, column_names, open_frame
+from cxlab.core.frames import Opened, as_list, column_names, open_frame
 from cxlab.core.messages import got
 from cxlab.core.result import no_missing
 from cxlab.stats.resampling import SamplingDesign, sampling_design
@@ -168,14 +168,9 @@ def read_answers(
     opened = open_frame(
         data, numbers=numbers, design=design, by=by, segments=segments, reasons=reasons
     )
-    # words are long: of each reason only whether it says "never used" is fetched
-    never = {
-        name: (nw.col(name).cast(nw.String) == NEVER_USED).fill_null(False) for name in reasons
-    }
-    opened = replace(opened, lazy=opened.lazy.with_columns(**never)) if never else opened
+    opened = _told_never(opened, reasons)
     labelled = {*as_list(by), *segments, *opened.design.used()}
-    ratings_too = [name for name in [outcome, *names] if name not in labelled]
-    frame, part = opened.narrow_rows(ratings_too, most)
+    frame, part = opened.narrow_rows([n for n in [outcome, *names] if n not in labelled], most)
     design, kinds = opened.design, opened.columns["segments"]
     if by and isinstance(data, pd.DataFrame) and isinstance(data[by].dtype, pd.CategoricalDtype):
         frame[by] = pd.Categorical(frame[by], categories=data[by].cat.categories, ordered=True)
@@ -206,6 +201,14 @@ def read_answers(
         n_missing=_missing(frame, [outcome, *as_list(by), *names]),
         segments=rows[kinds].reset_index(drop=True) if kinds else None,
     )
+
+
+def _told_never(opened: Opened, reasons: list[str]) -> Opened:
+    """Of each reason only whether it says "never used" is fetched: words are long."""
+    never = {
+        name: (nw.col(name).cast(nw.String) == NEVER_USED).fill_null(False) for name in reasons
+    }
+    return replace(opened, lazy=opened.lazy.with_columns(**never)) if never else opened
 
 
 def _sampled(frame: pd.DataFrame, design: Design) -> SamplingDesign:
