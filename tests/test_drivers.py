@@ -289,6 +289,15 @@ class TestAwkwardData:
         analysis = drivers(frame, "overall", NAMES, design={"cluster": "cluster"}, replicates=50)
         assert "Few clusters: 4 degrees of freedom." in analysis.notes
 
+    def test_a_share_of_few_clusters_is_no_less_than_nothing_and_no_more_than_all(self):
+        frame = ratings(n=300)
+        frame["overall"] = frame["overall"].where(np.arange(300) < 200, frame[NAMES[0]])
+        frame["cluster"] = np.arange(300) // 150
+        table = drivers(frame, "overall", NAMES, design={"cluster": "cluster"}, replicates=50).table
+        limits = table[["share_low", "share_high"]].to_numpy()
+        assert limits.min() == 0
+        assert limits.max() == 1
+
     @pytest.mark.parametrize(
         ("change", "match"),
         [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -120,6 +120,12 @@ class Spread:
     def columns(self) -> dict[str, Array]:
         """As columns ``se, ci_low, ci_high`` of a table."""
         return {"se": self.se, "ci_low": self.low, "ci_high": self.high}
+
+    def within(self, least: float, most: float) -> Spread:
+        """Limits that go no further than the quantity can."""
+        return replace(
+            self, low=np.clip(self.low, least, most), high=np.clip(self.high, least, most)
+        )
 
     def limits(self, name: str) -> dict[str, Array]:
         """The interval alone, as columns ``NAME_low, NAME_high``."""

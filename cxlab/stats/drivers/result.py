@@ -250,6 +250,8 @@ def importance_columns(
     around = spread(shared.values, shared.replicates, kind, df=df, level=level)
     share = shared.shares
     around_share = spread(share, shared.share_replicates, kind, df=df, level=level)
+    if not (shared.share_replicates < 0).any():  # a share below nothing is one of adjusted R²
+        around_share = around_share.within(0, 1)
     low, high = ranks_within(shared.values, shared.replicates, kind, df=df, level=level)
     return pd.DataFrame(
         {
