@@ -154,6 +154,17 @@ def test_narrow_numbers_are_the_same_numbers(values, kind):
     np.testing.assert_array_equal(found.astype(float), values)
 
 
+def test_a_cluster_of_whole_numbers_is_drawn_whole_beside_blanks(small_parts, monkeypatch):
+    # a batch with a blank has floats, one without whole numbers
+    data = survey(3_000).assign(flight=np.arange(3_000) % 60)
+    monkeypatch.setattr("cxlab.core.frames.MOST_CELLS", 1_500 * 2)
+    blank = "CASE WHEN row_number() OVER () > 10 THEN flight END AS flight"
+    frame = duckdb.from_df(data).project(f"overall, {blank}")
+    opened = open_frame(frame, numbers={"outcome": "overall"}, design={"cluster": "flight"})
+    drawn, _ = opened.narrow_rows(["overall"])
+    assert set(drawn["flight"].value_counts()) <= {49, 50}
+
+
 def test_journeys_of_many_answers_are_read_by_chance(small_parts, monkeypatch):
     data = survey(6_000)
     monkeypatch.setattr("cxlab.stats.touchpoints.journeys.MOST_RATINGS", 3_000 * 5)

@@ -95,7 +95,7 @@ def random_rows(share: float, together: str | None) -> Callable[[pa.RecordBatch]
     def drawn(batch: pa.RecordBatch) -> np.ndarray:
         lots = generator.random(batch.num_rows)
         if together:
-            known = batch.column(together).to_pandas()
+            known = batch.column(together).cast(pa.string()).to_pandas()
             lots = np.where(known.isna(), lots, pd.util.hash_array(known.to_numpy()) / 2.0**64)
         return lots < share
 
