@@ -114,7 +114,7 @@ def test_more_answers_than_memory_holds_are_drawn_at_random(design, small_parts,
     part = drivers(data, "overall", NAMES, **given)
     assert 0.8 < part.n_total / 3_000 < 1.2
     whole_clusters = " by whole clusters" if design == CLUSTERS else ""
-    said = f"Read were {part.n_total:,} of 6,000 answers, drawn at random{whole_clusters}."
+    said = f"From {part.n_total:,} of 6,000 answers, drawn at random{whole_clusters}."
     assert any(note.startswith(said) for note in part.notes)
     assert not any("drawn at random" in note for note in whole.notes)
     # half the answers: both differ by as much as the whole is sure of, and the part says so

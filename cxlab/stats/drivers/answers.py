@@ -156,9 +156,9 @@ def read_answers(
 ) -> Answers:
     """Read and check, once, the columns of a driver analysis from a frame of any engine.
 
-    Parameters are those of `cxlab.drivers`; of more than ``most`` cells a part is drawn. Everything below works on the arrays; of more
-    than 65,536 rows the ratings are the narrowest floats that hold them, and arithmetic takes
-    some rows at a time.
+    Parameters are those of `cxlab.drivers`; of more than ``most`` cells a part is drawn.
+    Everything below works on the arrays; of more than 65,536 rows the ratings are the narrowest
+    floats that hold them, and arithmetic takes some rows at a time.
     """
     names = driver_names(drivers, outcome)
     words = {**(labels or {}), **(drivers if isinstance(drivers, Mapping) else {})}
@@ -178,7 +178,7 @@ def read_answers(
         frame = frame[frame[design.weights] > 0].reset_index(drop=True)
     sample = _sampled(frame, design)
     if part:
-        sample = replace(sample, note=f"Read were {part}. {sample.note}".rstrip())
+        sample = replace(sample, note=f"From {part}. {sample.note}".rstrip())
     kept = frame[[outcome, *as_list(by)]].notna().all(axis=1).to_numpy()
     rows = frame if kept.all() else frame[kept]
     ratings = np.column_stack([rows[name].to_numpy() for name in [*names, outcome]])[:, :-1]
