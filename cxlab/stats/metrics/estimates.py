@@ -278,9 +278,9 @@ def _simple_notes(facts: pd.DataFrame, kinds: np.ndarray) -> np.ndarray:
 def _design_spread(
     totals: Totals, facts: pd.DataFrame, kinds: np.ndarray, level: float
 ) -> pd.DataFrame:
-    sums = totals.stacked()
+    sums, sampled = without_lone_strata(totals.stacked(), totals.clusters)
     linear = linearised(sums, facts["estimate"])
-    variance = design_variance(linear, totals.clusters, domains=len(facts))
+    variance = design_variance(linear, sampled, domains=len(facts))
     clusters, strata = held_units(sums, groups=len(facts))
     df = clusters - strata
     simple = _simple_variance(facts, kinds)
@@ -294,6 +294,19 @@ def _design_spread(
     spread["n_eff"] = effective_sample_size(facts["n"], deff, df, level=level)
     spread["note"] = _notes(facts, spread, kinds, none, totals, int((totals.clusters == 1).sum()))
     return spread
+
+
+def without_lone_strata(
+    sums: pd.DataFrame, clusters: pd.Series
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Strata of one cluster each are none: the clusters as of one stratum.
+
+    As `cxlab.stats.resampling.sampling_design` merges them: what strata have in common counts as
+    error, so that intervals are rather too wide than too narrow.
+    """
+    if len(clusters) < 2 or clusters.max() > 1:
+        return sums, clusters
+    return sums.assign(stratum=0), pd.Series({0: int(clusters.sum())})
 
 
 def linearised(sums: pd.DataFrame, estimate: pd.Series) -> pd.DataFrame:
@@ -337,7 +350,9 @@ def _notes(
         common.append(f"{totals.weightless:,} rows of weight 0 are outside the population")
     if totals.lone_rows:
         common.append(f"{totals.lone_rows:,} rows without a cluster are clusters of their own")
-    if lonely:
+    if lonely == len(totals.clusters) > 1:
+        common.append("strata of one cluster each taken as one")
+    elif lonely:
         common.append(f"{lonely} strata with one cluster centred on the whole sample")
     notes = []
     for i, (n, df) in enumerate(zip(facts["n"], spread["df"], strict=True)):
