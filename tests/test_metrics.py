@@ -178,7 +178,9 @@ class TestDesign:
             alone = alone.assign(stratum=np.arange(len(alone)))
         within = {} if of_rows else {"cluster": "stratum"}
         plain = row(nps(alone, "score", design={"weights": "weight"} | within))
-        result = row(nps(alone, "score", design={"strata": "stratum", "weights": "weight"} | within))
+        result = row(
+            nps(alone, "score", design={"strata": "stratum", "weights": "weight"} | within)
+        )
         figures = ["estimate", "se", "ci_low", "ci_high", "df"]
         assert result[figures].tolist() == pytest.approx(plain[figures].tolist(), abs=R_DIGITS)
         assert np.isfinite(result["ci_low"])

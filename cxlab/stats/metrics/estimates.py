@@ -296,9 +296,7 @@ def _design_spread(
     return spread
 
 
-def without_lone_strata(
-    sums: pd.DataFrame, clusters: pd.Series
-) -> tuple[pd.DataFrame, pd.Series]:
+def without_lone_strata(sums: pd.DataFrame, clusters: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
     """Strata of one cluster each are none: the clusters as of one stratum.
 
     As `cxlab.stats.resampling.sampling_design` merges them: what strata have in common counts as
