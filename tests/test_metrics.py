@@ -170,6 +170,22 @@ class TestDesign:
         assert result["se"] == pytest.approx(from_r["lonely"]["se"], abs=R_DIGITS)
         assert "1 strata with one cluster" in result["note"]
 
+    @pytest.mark.parametrize("of_rows", [False, True])
+    def test_strata_of_one_cluster_each_are_as_none(self, designed, of_rows):
+        # no interval was given here, while correlations and drivers merged the strata
+        alone = designed.assign(stratum=designed["cluster"].fillna("none"))
+        if of_rows:
+            alone = alone.assign(stratum=np.arange(len(alone)))
+        within = {} if of_rows else {"cluster": "stratum"}
+        plain = row(nps(alone, "score", design={"weights": "weight"} | within))
+        result = row(
+            nps(alone, "score", design={"strata": "stratum", "weights": "weight"} | within)
+        )
+        figures = ["estimate", "se", "ci_low", "ci_high", "df"]
+        assert result[figures].tolist() == pytest.approx(plain[figures].tolist(), abs=R_DIGITS)
+        assert np.isfinite(result["ci_low"])
+        assert "strata of one cluster each taken as one" in result["note"]
+
     @pytest.mark.parametrize("level", [0.95, 0.9])
     def test_intervals_against_r_survey(self, designed, from_r, level):
         mean = row(mean_score(designed, "score", level=level, design=DESIGN))

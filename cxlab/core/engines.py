@@ -85,19 +85,16 @@ def collect_narrow(
     return pd.DataFrame({name: _joined(parts.pop(name)) for name in list(parts)})
 
 
-def random_rows(share: float, together: str | None) -> Callable[[pa.RecordBatch], np.ndarray]:
+def random_rows(share: float) -> Callable[[pa.RecordBatch], np.ndarray]:
     """Which rows of one batch after another are drawn at random, the same ones every time.
 
-    Rows that are alike in the column ``together`` are drawn all or none; a null there is a row alone.
+    Of clusters too a part of the rows: their total varies as much as the clusters and the draw do, so
+    that intervals over clusters hold, and no cluster is lost (of three whole ones none might be drawn).
     """
     generator = np.random.default_rng(0)
 
     def drawn(batch: pa.RecordBatch) -> np.ndarray:
-        lots = generator.random(batch.num_rows)
-        if together:
-            known = batch.column(together).cast(pa.string()).to_pandas()
-            lots = np.where(known.isna(), lots, pd.util.hash_array(known.to_numpy()) / 2.0**64)
-        return lots < share
+        return generator.random(batch.num_rows) < share
 
     return drawn
 

@@ -94,8 +94,8 @@ class Opened:
     ) -> tuple[pd.DataFrame, str]:
         """As `rows`; beyond 65,536 rows ``numbers`` are the narrowest floats that hold them.
 
-        Of more than ``most`` cells (`MOST_CELLS`) rows are drawn at random, whole clusters
-        where the design has them; the second thing returned says so, and is empty otherwise.
+        Of more than ``most`` cells (`MOST_CELLS`) rows are drawn at random; the second thing returned
+        says so, and is empty otherwise.
         """
         if self.n <= PART_ROWS:
             return self.rows(), ""
@@ -105,10 +105,8 @@ class Opened:
             return collect_narrow(self.lazy, set(numbers)), ""
         if not self.lazy.implementation.is_duckdb():
             check_cells(self.lazy, self.n, most)
-        together = self.design.cluster
-        frame = collect_narrow(self.lazy, set(numbers), random_rows(most / cells, together))
-        whole = " by whole clusters" if together else ""
-        return frame, f"{len(frame):,} of {self.n:,} answers, drawn at random{whole}"
+        frame = collect_narrow(self.lazy, set(numbers), random_rows(most / cells))
+        return frame, f"{len(frame):,} of {self.n:,} answers, drawn at random"
 
     def arrow_parts(self, columns: Sequence[str], size: int) -> list[Iterable[pa.RecordBatch]]:
         """Numbers of a frame that DuckDB reads: see `cxlab.core.engines.arrow_parts`.

@@ -158,8 +158,8 @@ def drivers(
     an association beyond the other ratings: coefficient ÷ standard error (HC3 for a
     simple sample without missing ratings, otherwise from the replicates), t on the design's
     degrees of freedom, or on those of the few answers that carry it (3 of 300 differ: 2).
-    Of more than 100 million values some answers are drawn at random, by whole clusters, and a
-    note says so. Ratings are measured with error, so a driver without effect may show an association
+    Of more than 100 million values some answers are drawn at random, and a note says so.
+    Ratings are measured with error, so a driver without effect may show an association
     that the other ratings leave unexplained, the more so in large samples (Westfall &
     Yarkoni 2016).
 

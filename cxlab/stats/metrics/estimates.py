@@ -178,7 +178,7 @@ def estimate_each(
     check_level(level)
     return [
         estimate_totals(totals, metrics, opened.design, level, origins)
-        for totals, origins in metric_totals(opened, metrics, groupings)
+        for totals, origins in metric_totals(opened, metrics, groupings, per_cluster=False)
     ]
 
 
@@ -278,9 +278,9 @@ def _simple_notes(facts: pd.DataFrame, kinds: np.ndarray) -> np.ndarray:
 def _design_spread(
     totals: Totals, facts: pd.DataFrame, kinds: np.ndarray, level: float
 ) -> pd.DataFrame:
-    sums = totals.stacked()
+    sums, sampled = without_lone_strata(totals.stacked(), totals.clusters)
     linear = linearised(sums, facts["estimate"])
-    variance = design_variance(linear, totals.clusters, domains=len(facts))
+    variance = design_variance(linear, sampled, domains=len(facts))
     clusters, strata = held_units(sums, groups=len(facts))
     df = clusters - strata
     simple = _simple_variance(facts, kinds)
@@ -296,13 +296,24 @@ def _design_spread(
     return spread
 
 
+def without_lone_strata(sums: pd.DataFrame, clusters: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
+    """Strata of one cluster each are none: the clusters as of one stratum.
+
+    As `cxlab.stats.resampling.sampling_design` merges them: what strata have in common counts as
+    error, so that intervals are rather too wide than too narrow.
+    """
+    if len(clusters) < 2 or clusters.max() > 1:
+        return sums, clusters
+    return sums.assign(stratum=0), pd.Series({0: int(clusters.sum())})
+
+
 def linearised(sums: pd.DataFrame, estimate: pd.Series) -> pd.DataFrame:
     """Linearised totals of a ratio mean, as `cxlab.stats.variance.design_variance` takes them."""
     mean = estimate.to_numpy()[sums["group_code"]]
     weight = sums.groupby("group_code")["w"].transform("sum").to_numpy()
     total = (sums["wy"] - mean * sums["w"]) / np.where(weight > 0, weight, np.nan)
-    lone = (sums["wwyy"] - 2 * mean * sums["wwy"] + mean**2 * sums["ww"]) / weight**2
-    squares = np.where(sums["cluster"].isna(), lone, total**2)
+    several = (sums["uuyy"] - 2 * mean * sums["uuy"] + mean**2 * sums["uu"]) / weight**2
+    squares = np.where(sums["cluster"].isna(), several, total**2)
     return pd.DataFrame(
         {
             "domain": sums["group_code"],
@@ -317,8 +328,7 @@ def linearised(sums: pd.DataFrame, estimate: pd.Series) -> pd.DataFrame:
 def held_units(sums: pd.DataFrame, *, groups: int) -> tuple[np.ndarray, np.ndarray]:
     """Clusters, and strata, that hold a valid answer, per group."""
     valid = sums[sums["n"] > 0]
-    lone = valid["cluster"].isna()
-    clusters = np.where(lone, valid["n"], 1.0)
+    clusters = np.where(valid["cluster"].isna(), valid["units"], 1.0)
     per_group = np.bincount(valid["group_code"], weights=clusters, minlength=groups)
     strata = valid.drop_duplicates(["group_code", "stratum"])["group_code"]
     return per_group, np.bincount(strata, minlength=groups)
@@ -337,7 +347,9 @@ def _notes(
         common.append(f"{totals.weightless:,} rows of weight 0 are outside the population")
     if totals.lone_rows:
         common.append(f"{totals.lone_rows:,} rows without a cluster are clusters of their own")
-    if lonely:
+    if lonely == len(totals.clusters) > 1:
+        common.append("strata of one cluster each taken as one")
+    elif lonely:
         common.append(f"{lonely} strata with one cluster centred on the whole sample")
     notes = []
     for i, (n, df) in enumerate(zip(facts["n"], spread["df"], strict=True)):
