@@ -108,6 +108,35 @@ class TestOpened:
 DESIGN = {"weights": "w", "strata": "h", "cluster": "c"}
 
 
+def many_clusters():
+    """Answers of clusters that lie in several groups, or are rows alone; some of weight 0."""
+    rng = np.random.default_rng(3)
+    rows = pd.DataFrame({"c": rng.integers(0, 80, 200).astype(str)})
+    rows["h"] = np.where(rows["c"].astype(int) < 30, "x", "y")
+    rows.loc[::9, "c"] = None
+    rows["score"] = rng.integers(0, 11, 200).astype(float)
+    rows.loc[::7, "score"] = np.nan
+    rows["kind"] = rng.choice(["a", "b", None], 200, p=[0.5, 0.4, 0.1])
+    return rows.assign(w=rng.choice([0.0, 0.5, 1.0, 2.5], 200))
+
+
+def answered(rows, weights):
+    return rows["score"].notna() & (rows[weights] > 0 if weights else True)
+
+
+def summed_over_units(rows, weights):
+    """One unit after the other: a cluster, or a row without one."""
+    rows = rows[answered(rows, weights)]
+    found = dict.fromkeys(("n", "w", "wy", "ww", "units", "uu", "uuy", "uuyy"), 0.0)
+    for unit in rows["c"].fillna(pd.Series([f"row {i}" for i in rows.index], rows.index)).unique():
+        inside = rows[(rows["c"] == unit) | ("row " + rows.index.astype(str) == unit)]
+        weight = inside[weights] if weights else pd.Series(1.0, inside.index)
+        w, wy = weight.sum(), (weight * inside["score"]).sum()
+        own = (len(inside), w, wy, (weight**2).sum(), 1, w * w, w * wy, wy * wy)
+        found = {name: found[name] + value for name, value in zip(found, own, strict=True)}
+    return found
+
+
 class TestTotals:
     def totals(self, by="kind", **design):
         opened = open_frame(ANSWERS, numbers={"score": "score"}, by=by, design=design)
@@ -139,6 +168,46 @@ class TestTotals:
         monkeypatch.setattr(frames, "NUMPY_VALUES", 0)
         found = self.totals(**DESIGN)
         pd.testing.assert_frame_equal(found.sums("s"), wanted.sums("s"), check_dtype=False)
+
+    @pytest.mark.parametrize("engine", ["polars", "duckdb"])
+    @pytest.mark.parametrize("by", [None, "kind", ["kind", "h"]])
+    @pytest.mark.parametrize("weights", [None, "w"])
+    def test_clusters_summed_together_are_those_of_a_plain_loop(self, engine, by, weights):
+        rows = many_clusters()
+        design = {"weights": weights, "strata": "h", "cluster": "c"}
+        opened = open_frame(ENGINES[engine](rows), numbers={"score": "score"}, by=by, design=design)
+        score = {"s": frames.nw.col("score")}
+        (found,) = survey_totals(opened, score, [by], per_cluster=False)
+        (apart,) = survey_totals(opened, score, [by])
+        assert found.clusters.to_dict() == apart.clusters.to_dict()
+        assert found.lone_rows == rows["c"].isna().sum()
+        for fact in ("rows", "ungrouped", "weightless", "groups"):
+            assert str(getattr(found, fact)) == str(getattr(apart, fact))
+        cells = found.stacked()
+        assert cells["cluster"].isna().all()
+        groups = [rows[name] for name in frames.as_list(by)]
+        expected = [
+            [*summed_over_units(part, weights).values()]
+            for _, part in rows.groupby([*groups, rows["h"]])
+            if answered(part, weights).any()
+        ]
+        np.testing.assert_allclose(
+            cells[["n", "w", "wy", "ww", "units", "uu", "uuy", "uuyy"]].to_numpy(float), expected
+        )
+
+    @pytest.mark.parametrize("engine", ["polars", "duckdb"])
+    def test_a_cluster_of_one_row_needs_no_cell(self, engine):
+        rows = many_clusters()
+        design = {"strata": "h", "cluster": "c"}
+        opened = open_frame(ENGINES[engine](rows), numbers={"score": "score"}, design=design)
+        (found,) = survey_totals(opened, {"s": frames.nw.col("score")}, [None])
+        sizes = rows["c"].value_counts()
+        assert (sizes == 1).sum() > 5
+        assert sorted(found.cells["cluster"].dropna()) == sorted(sizes.index[sizes > 1])
+        assert found.lone_rows == rows["c"].isna().sum()
+        clusters = rows.groupby("h")["c"].agg(lambda c: c.nunique() + c.isna().sum())
+        assert found.clusters.to_dict() == clusters.to_dict()
+        assert found.sums("s")["y"].sum() == rows["score"].sum()
 
     def test_what_is_derived_from_a_frame_in_memory_stays_there(self):
         twice = {"score": frames.nw.col("score") * 2}

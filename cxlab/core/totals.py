@@ -27,6 +27,10 @@ from cxlab.core.frames import (
 #: weighted by the squared weight (for the variance of a weighted mean), whose own powers say
 #: how many rows that variance rests on.
 SUMS = ("n", "y", "yy", "w", "wy", "wyy", "ww", "wwy", "wwyy", "www", "wwww")
+#: What the variance needs of a cell of several units (clusters, and rows without one): how many
+#: hold an answer, and sums of their own w², w·wy and wy². Where all are rows, they are the sums
+#: that each is called here.
+UNIT_SUMS = {"units": "n", "uu": "ww", "uuy": "wwy", "uuyy": "wwyy"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +41,12 @@ class Totals:
     ----------
     cells : DataFrame
         One row per group × stratum × cluster: ``group_code``, ``stratum``, ``cluster``
-        (null for the rows that are clusters of their own), in that order.
+        (null for the rows that are clusters of their own, and where the clusters of a
+        stratum are summed together), in that order.
     names : tuple of str
         The scores.
     values : dict of str to ndarray, shape (cells, scores)
-        Each of `SUMS`, per cell and score.
+        Each of `SUMS`, per cell and score; and of `UNIT_SUMS`, for cells without a cluster.
     groups : DataFrame
         One row per group, in order; one column per ``by``. Empty ``by``: one row.
     rows : Series of int
@@ -75,46 +80,55 @@ class Totals:
         """All scores' cells that hold an answer, one score below the other.
 
         ``group_code`` is counted on from score to score: score i's group g is number
-        ``i · groups + g``. Other columns as of `sums`.
+        ``i · groups + g``. Other columns as of `sums`, and `UNIT_SUMS`.
         """
         score, cell = np.nonzero(self.values["n"].T > 0)
         stacked = self.cells.iloc[cell].reset_index(drop=True)
         stacked["group_code"] += score * len(self.groups)
-        return stacked.assign(**{kind: self.values[kind][cell, score] for kind in SUMS})
+        return stacked.assign(**{kind: table[cell, score] for kind, table in self.values.items()})
 
 
 def survey_totals(
-    opened: Opened, scores: Mapping[str, nw.Expr], groupings: Sequence[str | Sequence[str] | None]
+    opened: Opened,
+    scores: Mapping[str, nw.Expr],
+    groupings: Sequence[str | Sequence[str] | None],
+    *,
+    per_cluster: bool = True,
 ) -> list[Totals]:
     """Sum every score per group, stratum and cluster, once for each way of grouping the rows.
 
     The expression of a score is null where there is no valid answer. Each grouping is columns
     whose values make the groups, or None for one group of all rows; a row with a null in one of
-    them is in no group.
+    them is in no group. Without ``per_cluster`` an engine adds up the clusters of a stratum too,
+    so that what comes back is as long as the groups, however many clusters there are.
     """
     data, design = opened.data, opened.design
     wanted = [as_list(by) for by in groupings]
     names = list(dict.fromkeys(name for by in wanted for name in by))
     prepared = _prepared(opened.lazy, scores, by=names, design=design)
     rows = _by_unit(collect(prepared)) if opened.is_small(len(scores)) else None
+    together = bool(design.cluster) and not per_cluster and rows is None
+    if design.cluster and per_cluster and rows is None and not design.weights:
+        prepared = _with_clusters_of_several(prepared, design)
+
+    def added_up(keys: Sequence[str], scores: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+        cells = [*keys, "stratum", *(["cluster"] if design.cluster and not together else [])]
+        if rows is not None:
+            return _added_up(rows, cells, scores, weighted=bool(design.weights))
+        facts, values = _one_pass(prepared, cells, scores, design)
+        if not together:
+            return facts, values
+        counts, more = _over_units(prepared, cells, scores, design, like=facts)
+        return facts.assign(**counts), values | more
+
+    # the sample is the same, however its rows are grouped, and groups may share clusters
+    sampled = _sampled_clusters(added_up([], 0)[0], design) if together and wanted[0] else None
     found: list[Totals] = []
     for by in wanted:
         keys = {f"by_{names.index(name)}": name for name in by}
-        cells = [*keys, "stratum", *(["cluster"] if design.cluster else [])]
-        sums = (
-            _one_pass(
-                prepared,
-                cells,
-                len(scores),
-                weighted=bool(design.weights),
-                constant=[] if design.strata else ["stratum"],
-            )
-            if rows is None
-            else _added_up(rows, cells, len(scores), weighted=bool(design.weights))
-        )
-        # the sample is the same, however its rows are grouped
-        sampled = found[0].clusters if found else None
+        sums = added_up(list(keys), len(scores))
         found.append(_totals(*sums, data, list(scores), by=keys, design=design, clusters=sampled))
+        sampled = found[0].clusters
     return found
 
 
@@ -146,24 +160,75 @@ def _prepared(
     return lazy.select(**keys, **values, weight=weight)
 
 
+def _with_clusters_of_several(prepared: nw.LazyFrame, design: Design) -> nw.LazyFrame:
+    """The rows, with no cluster where it is of one row: such rows are units as they are.
+
+    Without weights all of them are alike to every variance, and one cell holds a stratum's.
+    """
+    keys = [key for key in ("stratum", "cluster") if key not in _constant(design)]
+    several = nw.len().over(*keys) > 1
+    return prepared.with_columns(
+        cluster=nw.when(several).then(nw.col("cluster")),
+        lone=nw.when(nw.col("cluster").is_null()).then(nw.lit(1)).otherwise(nw.lit(0)),
+    )
+
+
 def _one_pass(
-    prepared: nw.LazyFrame, cells: list[str], scores: int, *, weighted: bool, constant: list[str]
+    prepared: nw.LazyFrame, cells: list[str], scores: int, design: Design
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """The cells and their sums from one GROUP BY inside the engine."""
+    weighted = bool(design.weights)
     sums = [
         expression.alias(f"{name}_{i}")
         for i in range(scores)
         for name, expression in _score_sums(f"value_{i}", weighted=weighted).items()
     ]
     inside = nw.when(nw.col("weight") > 0).then(nw.lit(1)).otherwise(nw.lit(0))
-    sampled = "sampled" in prepared.collect_schema().names()
-    most = [nw.col("sampled").max()] if sampled else []
-    counts = [nw.len().alias("all_rows"), inside.sum().alias("rows")]
-    wide = collect(group_sums(prepared, cells, [*counts, *most, *sums], constant))
+    known = prepared.collect_schema().names()
+    more = {"sampled": nw.col("sampled").max(), "lone": nw.col("lone").sum()}
+    counts = {"all_rows": nw.len(), "rows": inside.sum()}
+    counts |= {name: value for name, value in more.items() if name in known}
+    facts = [value.alias(name) for name, value in counts.items()]
+    wide = collect(group_sums(prepared, cells, [*facts, *sums], _constant(design)))
     made = SUMS if weighted else SUMS[:3]
     values = {k: wide[[f"{k}_{i}" for i in range(scores)]].to_numpy(float) for k in made}
-    facts = ["all_rows", "rows", *(["sampled"] if sampled else [])]
-    return wide[[*cells, *facts]], values
+    return wide[[*cells, *counts]], values
+
+
+def _constant(design: Design) -> list[str]:
+    """Keys that are 0 on every row."""
+    return [] if design.strata else ["stratum"]
+
+
+def _over_units(
+    prepared: nw.LazyFrame, cells: list[str], scores: int, design: Design, *, like: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Number of units in each cell, and of rows among them; their `UNIT_SUMS`.
+
+    One GROUP BY around that of the clusters, so that what comes back is no longer than the cells;
+    in the order of those of ``like``.
+    """
+    terms, weight = {}, nw.col("weight")
+    for i in range(scores):
+        value = nw.col(f"value_{i}")
+        valid = ~value.is_null() & (weight > 0)
+        terms[f"w_{i}"] = nw.when(valid).then(weight).otherwise(nw.lit(0.0))
+        terms[f"wy_{i}"] = nw.when(valid).then(weight * value).otherwise(nw.lit(0.0))
+    rows, alone = prepared.select(*cells, "cluster", **terms), nw.col("cluster").is_null()
+    totals = [nw.col(name).sum() for name in terms]
+    whole = group_sums(rows.filter(~alone), [*cells, "cluster"], totals, _constant(design))
+    parts = ((whole, 0), (rows.filter(alone), 1))
+    units = nw.concat([part.select(*cells, *terms, lone=nw.lit(row)) for part, row in parts])
+    sums = [nw.len().alias("clusters"), nw.col("lone").sum().alias("lone")]
+    for i in range(scores):
+        w, wy = nw.col(f"w_{i}"), nw.col(f"wy_{i}")
+        held = nw.when(w > 0).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
+        products = zip(UNIT_SUMS, (held, w * w, w * wy, wy * wy), strict=True)
+        sums += [product.sum().alias(f"{kind}_{i}") for kind, product in products]
+    found = collect(group_sums(units, cells, sums, _constant(design)))
+    found = like[cells].merge(found, how="left", on=cells, validate="one_to_one")
+    values = {k: found[[f"{k}_{i}" for i in range(scores)]].to_numpy(float) for k in UNIT_SUMS}
+    return found[["clusters", "lone"]], values
 
 
 def _by_unit(rows: pd.DataFrame) -> pd.DataFrame:
@@ -231,7 +296,8 @@ def _totals(
     if "cluster" not in keys:
         keys["cluster"] = None
     clusters = _sampled_clusters(keys, design) if clusters is None else clusters
-    lone = int(keys.loc[keys["cluster"].isna(), "all_rows"].sum()) if design.cluster else 0
+    if "lone" not in keys:
+        keys["lone"] = keys["all_rows"].where(keys["cluster"].isna() & bool(design.cluster), 0)
     weightless = int(keys["all_rows"].sum() - keys["rows"].sum())
     groups, cells = _number_groups(keys, data, by)
     counts = cells.groupby("group_code")["rows"].sum()
@@ -243,6 +309,7 @@ def _totals(
     plain = {
         kind: inside[kind if kind in inside else kind.replace("w", "") or "n"] for kind in SUMS
     }
+    plain |= {kind: inside.get(kind, plain[of_rows]) for kind, of_rows in UNIT_SUMS.items()}
     return Totals(
         cells=cells[["group_code", "stratum", "cluster"]].reset_index(drop=True),
         names=tuple(names),
@@ -250,7 +317,7 @@ def _totals(
         groups=groups,
         rows=counts.reindex(range(len(groups)), fill_value=0).astype("int64"),
         clusters=clusters,
-        lone_rows=lone,
+        lone_rows=int(keys["lone"].sum()),
         ungrouped={name: int(n) for name, n in zip(names, outside, strict=True)},
         weightless=weightless,
     )
@@ -261,10 +328,13 @@ def _sort_key(column: pd.Series) -> pd.Series:
 
 
 def _sampled_clusters(wide: pd.DataFrame, design: Design) -> pd.Series:
-    whole = wide[["stratum", "cluster"]].dropna(subset="cluster").drop_duplicates()
-    seen = whole.groupby("stratum").size()
-    alone = wide[wide["cluster"].isna()].groupby("stratum")["all_rows"].sum()
-    found = seen.add(alone, fill_value=0)
+    if "clusters" in wide:
+        found = wide.set_index("stratum")["clusters"]
+    else:
+        whole = wide[["stratum", "cluster"]].dropna(subset="cluster").drop_duplicates()
+        seen = whole.groupby("stratum").size()
+        alone = wide[wide["cluster"].isna()].groupby("stratum")["all_rows"].sum()
+        found = seen.add(alone, fill_value=0)
     if design.stratum_clusters:
         declared = wide.groupby("stratum")["sampled"].max()
         found = found.combine(declared, max, fill_value=0)

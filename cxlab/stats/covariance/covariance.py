@@ -30,6 +30,8 @@ AT_ONCE = 4096
 CHUNK_ROWS = 16384
 #: Whole numbers up to this one are themselves as floats of 32 bits.
 LARGEST_NARROW = 2**24
+#: Bits of a float of 64 that one of 32 has no place for.
+WIDE_BITS = 2**29 - 1
 #: Columns whose missingness fits one 64-bit key of a query.
 KEY_BITS = 60
 #: Patterns of missing answers that are summed at most: 2 GB of sums of 20 columns.
@@ -301,7 +303,7 @@ def _pair_sums(batches: Iterable[pa.RecordBatch], q: int) -> Array:
         rows, columns = slice(batch.num_rows), batch.columns[:q]
         weight = _numbers(batch.column(q)) if batch.num_columns > q else None
         table: Array = narrow[:, rows]
-        if weight is not None or not (_fill(table, columns) and _is_small(table[:q])):
+        if weight is not None or not (_fill(table, columns) and _are_small(table[:q])):
             table = wide[:, rows]
             _fill_with_nan(table, columns, weight)
         np.multiply(table[:q], table[:q], out=table[2 * q :])
@@ -319,14 +321,16 @@ def _pair_sums(batches: Iterable[pa.RecordBatch], q: int) -> Array:
 def _fill(table: Array, columns: Sequence[pa.Array]) -> bool:
     """Put values, 0 where blank, and then whether they are known into a table, one column a row.
 
-    Whether it holds every number as it is; it ends at the first one that it would round.
+    It ends, and is False, at the first column with a number that 32 bits would round, unless they
+    show it (`_are_small`): a whole number too large for them.
     """
     q = len(columns)
     for place, column in enumerate(columns):
         numbers = _numbers(column)
-        table[place], table[q + place] = numbers, _known(column)
-        if not np.array_equal(table[place], numbers):
+        wide = numbers.dtype == np.float64
+        if wide and np.bitwise_or.reduce(numbers.view(np.int64)) & WIDE_BITS:
             return False
+        table[place], table[q + place] = numbers, _known(column)
     table[:q] *= table[q : 2 * q]
     return True
 
@@ -341,7 +345,7 @@ def _fill_with_nan(table: Array, columns: Sequence[pa.Array], weight: Array | No
     np.copyto(values, 0.0, where=known == 0)
 
 
-def _is_small(values: Array) -> bool:
+def _are_small(values: Array) -> bool:
     """Whether the numbers are whole, and 32 bits hold their sums of products exactly."""
     largest = max(values.max(initial=1.0), -values.min(initial=0.0))
     small = float(largest) ** 2 * values.shape[1] <= LARGEST_NARROW

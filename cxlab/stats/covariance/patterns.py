@@ -84,9 +84,9 @@ class Block:
             filled.ravel()[self.holes] = -at
         return filled, float(self.weight @ np.einsum("rj,rj->r", pulled, filled))
 
-    def inner(self, precision: Array) -> Array:
-        """Covariance of each pattern's missing columns given the others."""
-        return np.linalg.inv(precision.ravel()[self.squares])
+    def inner(self, precision: Array) -> tuple[Array, Array]:
+        """Covariance of each pattern's missing columns given the others, and minus its log-determinant."""
+        return _inverses(precision.ravel()[self.squares])
 
     def known_inverse(self, precision: Array, inner: Array) -> Array:
         """Inverse covariance of the known columns, 0 elsewhere, packed, shape (k, q(q + 1)/2)."""
@@ -136,12 +136,10 @@ class Patterns:
         likelihood = -0.5 * self.weight * np.linalg.slogdet(covariance)[1]
         shift, second, left = np.zeros(q), np.zeros((q, q)), np.zeros(q * q)
         for block in self.blocks:
-            square = precision.ravel()[block.squares]
-            inner = np.linalg.inv(square)
+            inner, log_determinant = block.inner(precision)
             filled, fit = block.fill(mean, precision, inner)
             weight, weighted = block.pattern_weight, filled * block.weight[:, None]
-            diagonal = np.einsum("kii->ki", np.linalg.cholesky(square))
-            likelihood -= 0.5 * fit + weight @ np.log(diagonal).sum(axis=1)
+            likelihood -= 0.5 * (fit + weight @ log_determinant)
             shift += block.located @ weighted
             second += filled.T @ weighted
             spread = weight[:, None, None] * inner
@@ -156,7 +154,7 @@ class Patterns:
         precision = np.linalg.inv(covariance)
         rows, left = np.empty((n, q)), np.zeros(q * q)
         for block in self.blocks:
-            inner = block.inner(precision)
+            inner, _ = block.inner(precision)
             filled, _ = block.fill(mean, precision, inner)
             kept = block.place < n
             rows[block.place[kept]] = (filled + np.outer(block.located, mean))[kept]
@@ -183,7 +181,7 @@ class Patterns:
         means, mixed = np.zeros(packed), np.zeros((packed, q))
         square = np.zeros((packed, packed), order="F")
         for block in self.blocks:
-            inner = block.inner(precision)
+            inner, _ = block.inner(precision)
             inverse = block.known_inverse(precision, inner)
             weight = block.pattern_weight[:, None]
             means += weight[:, 0] @ inverse
@@ -238,6 +236,24 @@ def _runs(order: Array, misses: Array, q: int) -> Iterator[Array]:
     for run in np.split(order, np.flatnonzero(np.diff(misses[order])) + 1):
         for start in range(0, len(run), size):
             yield run[start : start + size]
+
+
+def _inverses(matrices: Array) -> tuple[Array, Array]:
+    """Inverses of positive definite matrices, shape (k, h, h), and log-determinants, shape (k,).
+
+    Swept column by column, all of them together: LAPACK, one after the other, takes two to three
+    times as long where they are many and small.
+    """
+    swept = np.moveaxis(matrices, 0, -1).copy()
+    log_determinant = np.zeros(len(matrices))
+    for column in range(len(swept)):
+        pivot = swept[column, column].copy()
+        log_determinant += np.log(pivot)
+        row, reach = swept[column] / pivot, swept[:, column].copy()
+        swept -= reach[:, None] * row
+        swept[column] = swept[:, column] = row
+        swept[column, column] = -1 / pivot
+    return np.ascontiguousarray(np.moveaxis(-swept, -1, 0)), log_determinant
 
 
 def _products(pulls: Array) -> Array:

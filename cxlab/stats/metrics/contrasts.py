@@ -17,7 +17,7 @@ from cxlab.core.frames import Opened, collect
 from cxlab.core.labels import group_labels, row_labels
 from cxlab.core.messages import unknown
 from cxlab.core.metric import Metric
-from cxlab.core.totals import Totals
+from cxlab.core.totals import SUMS, Totals
 from cxlab.stats.inference import check_level, permutation_p_value
 from cxlab.stats.metrics.two_groups import (
     IN_UNITS,
@@ -120,7 +120,7 @@ def _contrast(
 ) -> dict[str, Any]:
     """One difference of one metric: its row of the table, and what a permutation needs."""
     cells, origins = groups.cells, groups.origins[number][groups.cells.group]
-    values = {kind: table[:, number] for kind, table in groups.totals.values.items()}
+    values = {kind: groups.totals.values[kind][:, number] for kind in SUMS}
     sides, lowest = [], []
     for chosen in sides_of(cells, *pair, hidden):
         # of each side its own, so that its squares keep their digits

@@ -178,7 +178,7 @@ def estimate_each(
     check_level(level)
     return [
         estimate_totals(totals, metrics, opened.design, level, origins)
-        for totals, origins in metric_totals(opened, metrics, groupings)
+        for totals, origins in metric_totals(opened, metrics, groupings, per_cluster=False)
     ]
 
 
@@ -312,8 +312,8 @@ def linearised(sums: pd.DataFrame, estimate: pd.Series) -> pd.DataFrame:
     mean = estimate.to_numpy()[sums["group_code"]]
     weight = sums.groupby("group_code")["w"].transform("sum").to_numpy()
     total = (sums["wy"] - mean * sums["w"]) / np.where(weight > 0, weight, np.nan)
-    lone = (sums["wwyy"] - 2 * mean * sums["wwy"] + mean**2 * sums["ww"]) / weight**2
-    squares = np.where(sums["cluster"].isna(), lone, total**2)
+    several = (sums["uuyy"] - 2 * mean * sums["uuy"] + mean**2 * sums["uu"]) / weight**2
+    squares = np.where(sums["cluster"].isna(), several, total**2)
     return pd.DataFrame(
         {
             "domain": sums["group_code"],
@@ -328,8 +328,7 @@ def linearised(sums: pd.DataFrame, estimate: pd.Series) -> pd.DataFrame:
 def held_units(sums: pd.DataFrame, *, groups: int) -> tuple[np.ndarray, np.ndarray]:
     """Clusters, and strata, that hold a valid answer, per group."""
     valid = sums[sums["n"] > 0]
-    lone = valid["cluster"].isna()
-    clusters = np.where(lone, valid["n"], 1.0)
+    clusters = np.where(valid["cluster"].isna(), valid["units"], 1.0)
     per_group = np.bincount(valid["group_code"], weights=clusters, minlength=groups)
     strata = valid.drop_duplicates(["group_code", "stratum"])["group_code"]
     return per_group, np.bincount(strata, minlength=groups)

@@ -142,23 +142,25 @@ def _plain(value: float) -> float:
 
 
 def metric_totals(
-    opened: Opened, metrics: Sequence[Metric], groupings: Sequence[By]
+    opened: Opened, metrics: Sequence[Metric], groupings: Sequence[By], *, per_cluster: bool = True
 ) -> list[tuple[Totals, np.ndarray]]:
     """Totals of every metric for each way of grouping, and what their values are counted from.
 
     One query; a second one where a group's mean lies so far from the common origin that its variance
     would be rounding. Scores are named by their place among the metrics; origins have the shape
-    (metrics, groups).
+    (metrics, groups). ``per_cluster``: see `survey_totals`.
     """
     common = np.array(check_scores(opened, metrics))
     values = {str(i): metric_value(metric, common[i]) for i, metric in enumerate(metrics)}
     found = []
-    each = survey_totals(opened, values, groupings)
+    each = survey_totals(opened, values, groupings, per_cluster=per_cluster)
     for by, totals in zip(groupings, each, strict=True):
         origins = np.repeat(common[:, None], len(totals.groups), axis=1)
         far = [i for i, one in enumerate(metrics) if one.kind == "mean" and _is_far(totals, i)]
         if far and as_list(by):
-            totals, origins[far] = _from_own_origins(opened, metrics, values, far, by)
+            totals, origins[far] = _from_own_origins(
+                opened, metrics, values, far, by, per_cluster=per_cluster
+            )
         found.append((totals, origins))
     return found
 
@@ -187,7 +189,13 @@ def _is_far(totals: Totals, i: int) -> bool:
 
 
 def _from_own_origins(
-    opened: Opened, metrics: Sequence[Metric], values: dict[str, nw.Expr], far: list[int], by: By
+    opened: Opened,
+    metrics: Sequence[Metric],
+    values: dict[str, nw.Expr],
+    far: list[int],
+    by: By,
+    *,
+    per_cluster: bool,
 ) -> tuple[Totals, np.ndarray]:
     """Totals of all metrics, of some counted from each group's lowest value, and these."""
     lowest = {}
@@ -197,7 +205,7 @@ def _from_own_origins(
         own = score.min().over(*as_list(by)).round(0)
         values = values | {str(i): score - own}
         lowest[f"lowest_{i}"] = nw.when(~score.is_null()).then(own)
-    (totals,) = survey_totals(opened, values | lowest, [by])
+    (totals,) = survey_totals(opened, values | lowest, [by], per_cluster=per_cluster)
     code, groups = totals.cells["group_code"].to_numpy(), len(totals.groups)
     n, total = (
         np.stack([np.bincount(code, column, groups) for column in totals.values[kind].T])
