@@ -411,7 +411,8 @@ def test_clusters_of_a_unit_by_hand():
     rows = pd.DataFrame({
         "unit": ["a"] * 4 + ["b"] * 2, "score": [1.0, 3, 5, 7, 2, 4], "who": ["x", "x", "y", "y", "z", "z"],
     })  # fmt: skip
-    means, _ = unit_means(rows, unit="unit", score="score", design={"cluster": "who"})
+    by = {"design": {"cluster": "who"}, "clustered": True}
+    means, _ = unit_means(rows, unit="unit", score="score", **by)
     # a: of mean 4 the clusters' totals are −4 and 4 of 4 answers: 2/1 · (1 + 1) times two clusters
     assert means.loc["a", ["n", "n_effective", "variance"]].tolist() == [4, 2, 8]
     assert means.loc["b", "n_effective"] == 1

@@ -99,7 +99,7 @@ def unit_scores(
     1    b         2          3
     2    c         1          1
     """
-    means, missing = unit_means(answers, unit=unit, score=score, design=design)
+    means, missing = unit_means(answers, unit=unit, score=score, design=design, clustered=True)
     mean, n, effective = (means[one].to_numpy() for one in ("mean", "n", "n_effective"))
     pooled, df = float(pooled_variance(means)), effective - 1
     own = means["variance"].fillna(pooled).to_numpy()

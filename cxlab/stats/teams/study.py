@@ -82,9 +82,9 @@ def study_teams(
     words = {"noun": own.label.lower(), "looked": looked.label.lower()}
     given = {"answers": answers, "min_group_size": study.definition.min_group_size}
     known = study.table_design(table.name)
-    own_design = {"design": {"weights": known.weights, "cluster": known.cluster}}
+    design = {"weights": known.weights, "cluster": known.cluster}
     # units of a part, beside those of everyone, would give small parts back
-    units = {"unit": unit, "persons": own.persons or bool(where), **own_design, **given}
+    units = {"unit": unit, "persons": own.persons or bool(where), "design": design, **given}
     top = {one.name: one.scale.top_box for one in table.with_role("outcome") if one.scale}[score]
     return StudyTeams(
         link={"employees": employees, "employee_score": rating, "customer_score": score,

@@ -29,12 +29,12 @@ INDEX = ("unit", "wave")
 
 def unit_means(
     data: Any, *, unit: str, score: str, argument: str = "score",
-    within: str | None = None, design: DesignLike = None,
+    within: str | None = None, design: DesignLike = None, clustered: bool = False,
 ) -> tuple[pd.DataFrame, int]:  # fmt: skip
     """Mean, n, Kish's effective n and variance of answers by unit (and ``within``); rows without.
 
-    Of a table ``unit, mean, n`` (and ``sd``) the means it holds. Of a design, the weights of rows, and
-    clusters with several answers: effective n and variance are then those of clusters.
+    Of a table ``unit, mean, n`` (and ``sd``) the means it holds. Of a design, the weights of rows and,
+    where ``clustered``, clusters with several answers: effective n and variance are then theirs.
     """
     given = score == "mean" and "n" in column_names(data)
     numbers = [score, *(name for name in ("n", "sd") if given and name in column_names(data))]
@@ -55,7 +55,7 @@ def unit_means(
     else:
         weight = known[weights] if weights else pd.Series(1.0, index=known.index)
         table = _row_means(known[score], weight, by)
-        if opened.design.cluster:
+        if clustered and opened.design.cluster:
             table = _of_clusters(table, known[score], weight, by, known[opened.design.cluster])
     places = sorted(table.index, key=lambda key: [*map(natural_order, np.atleast_1d(key))])
     return table.loc[places], len(rows) - len(known)
