@@ -27,6 +27,9 @@ PARTS = ("within customers", "between customers")
 #: Columns of `repeated_table` where no table of a study will do.
 REPEATED_COLUMNS = ("table", "group", "part", "n", "estimate", "ci_low", "ci_high", "note")
 
+#: Fewer customers differ by chance in how much their ratings vary, unless the variance is doubled.
+FEW_CUSTOMERS, MUCH_WIDER = 20, 2.0
+
 #: A spread that is not known.
 UNKNOWN = dict.fromkeys(("se", "ci_low", "ci_high", "p_value", "df"), float("nan"))
 
@@ -54,7 +57,8 @@ def repeated_table(study: Study, *, level: float = 0.95) -> pd.DataFrame:
     -----
     Within: each customer's own mean is subtracted from both sides, over customers with two or
     more pairs; df = N − k − 1 for N pairs of k customers, the interval is Fisher's with
-    that df. Between: correlation of the customers' means, each counted once. With few ratings
+    that df, wider where some customers' ratings vary more than others' (most repeat a 10, say).
+    Between: correlation of the customers' means, each counted once. With few ratings
     a customer's mean still holds noise, which pulls the between part towards the within
     part. Weights are not used.
 
@@ -157,11 +161,24 @@ def _within(sums: pd.DataFrame, level: float) -> dict[str, Any]:
         reason = "nothing varies within customers" if n and constant else _few(customers)
         return _row(n, customers, note=reason)
     r = float(np.clip(xy / np.sqrt(xx * yy), -1, 1))
+    uneven = _unevenness(several, xx * yy)
     # Fisher's interval with df + 2 in the place of n; t test on df
-    se = float((1 - r**2) / np.sqrt(df - 1)) if df > 1 else float("nan")
-    t = r * np.sqrt(df / max(1 - r**2, 1e-300))
+    se = uneven * float((1 - r**2) / np.sqrt(df - 1)) if df > 1 else float("nan")
+    t = r * np.sqrt(df / max(1 - r**2, 1e-300)) / uneven
     tested = {"p_value": float(2 * stdtr(df, -abs(t))), "df": df}
     return _row(n, customers, r, {**_interval(r, se, np.inf, level), **tested})
+
+
+def _unevenness(several: pd.DataFrame, whole: float) -> float:
+    """How much wider a correlation varies where some customers' ratings move and others' do not.
+
+    Were each customer's pairs relabelled, their product would vary by s_xx·s_yy/(m − 1), which adds up to
+    the usual variance where all vary alike: 1 then, and no less. A few customers differ by chance.
+    """
+    free = several["pairs"] - 1
+    moved = float((several["xx"] * several["yy"] / free).sum()) * float(free.sum()) / whole
+    by_chance = len(several) < FEW_CUSTOMERS and moved < MUCH_WIDER
+    return 1.0 if by_chance else float(np.sqrt(max(moved, 1.0)))
 
 
 def _between(sums: pd.DataFrame, level: float) -> dict[str, Any]:
