@@ -506,7 +506,20 @@ def test_what_varies_unevenly_is_wider_by_hand():
     within = repeated_ratings(data, "x", "y", customer="who").iloc[0]
     # squares about the means: x 32, 2, 0, y 18, 4.5, .5; products 24, 3, 0
     xx, yy, xy, df = 34.0, 23.0, 27.0, 44 - 22 - 1
-    uneven = np.sqrt((32 * 18 + 2 * 4.5) * 22 / (xx * yy))
     r = xy / np.sqrt(xx * yy)
+    # twenty-two customers of two pairs; chance alone may make more of r² than there is
+    uneven = np.sqrt((32 * 18 + 2 * 4.5) * 22 / (xx * yy))
     assert within["estimate"] == pytest.approx(r)
     assert within["se"] == pytest.approx(uneven * (1 - r**2) / np.sqrt(df - 1))
+
+
+def test_customers_who_vary_alike_are_as_bland_and_altman_say():
+    generator = np.random.default_rng(20261130)
+    found = []
+    for _ in range(60):
+        felt = generator.normal(size=(120, 1))
+        data = pd.DataFrame(0.7 * felt + 0.7 * generator.normal(size=(120, 2)), columns=["x", "y"])
+        data["who"] = np.repeat(np.arange(40), 3)
+        within = repeated_ratings(data, "x", "y", customer="who").iloc[0]
+        found.append(within["se"] / ((1 - within["estimate"] ** 2) / np.sqrt(within["df"] - 1)))
+    assert np.mean(found) < 1.15
