@@ -195,6 +195,20 @@ class TestTotals:
             cells[["n", "w", "wy", "ww", "units", "uu", "uuy", "uuyy"]].to_numpy(float), expected
         )
 
+    @pytest.mark.parametrize("engine", ["polars", "duckdb"])
+    def test_a_cluster_of_one_row_needs_no_cell(self, engine):
+        rows = many_clusters()
+        design = {"strata": "h", "cluster": "c"}
+        opened = open_frame(ENGINES[engine](rows), numbers={"score": "score"}, design=design)
+        (found,) = survey_totals(opened, {"s": frames.nw.col("score")}, [None])
+        sizes = rows["c"].value_counts()
+        assert (sizes == 1).sum() > 5
+        assert sorted(found.cells["cluster"].dropna()) == sorted(sizes.index[sizes > 1])
+        assert found.lone_rows == rows["c"].isna().sum()
+        clusters = rows.groupby("h")["c"].agg(lambda c: c.nunique() + c.isna().sum())
+        assert found.clusters.to_dict() == clusters.to_dict()
+        assert found.sums("s")["y"].sum() == rows["score"].sum()
+
     def test_what_is_derived_from_a_frame_in_memory_stays_there(self):
         twice = {"score": frames.nw.col("score") * 2}
         for data, small in ((ANSWERS, True), (duckdb.from_df(ANSWERS), False)):

@@ -251,6 +251,28 @@ class TestFewClusters:
         pd.testing.assert_frame_equal(own, plain)
 
 
+@pytest.mark.parametrize("strata", [None, "stratum"])
+@pytest.mark.parametrize("weights", [None, "weight"])
+@pytest.mark.parametrize("customers", [40, 300, 5_000])
+def test_an_engine_that_takes_clusters_of_one_row_as_rows_changes_nothing(
+    strata, weights, customers
+):
+    rng = np.random.default_rng(customers)
+    data = pd.DataFrame({"customer": rng.integers(0, customers, 400)})
+    data["stratum"] = np.where(data["customer"] % 3 == 0, "x", "y")
+    data["customer"] = data["customer"].astype(str).mask(rng.random(400) < 0.1)
+    data["score"] = rng.choice([*range(11), np.nan], 400)
+    data["group"] = rng.choice(["a", "b", "c", None], 400, p=[0.4, 0.3, 0.2, 0.1])
+    data["weight"] = rng.choice([0.0, 1.0, 2.5], 400)
+    metrics = [METRIC, Metric("score", "mean")]
+    design = {"weights": weights, "strata": strata, "cluster": "customer"}
+    wanted, found = (
+        compare_groups(frame, metrics, by="group", design=design)
+        for frame in (data, pl.from_pandas(data))
+    )
+    pd.testing.assert_frame_equal(found, wanted, check_exact=False, rtol=1e-9)
+
+
 def test_a_cluster_more_for_everybody_is_no_certainty():
     # by customers: each gave the same two answers, so that the change has no spread
     data = pd.DataFrame({"s": [10, 9, 2, 8, 10, 3] * 10, "c": range(60)})

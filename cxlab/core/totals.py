@@ -108,6 +108,8 @@ def survey_totals(
     prepared = _prepared(opened.lazy, scores, by=names, design=design)
     rows = _by_unit(collect(prepared)) if opened.is_small(len(scores)) else None
     together = bool(design.cluster) and not per_cluster and rows is None
+    if design.cluster and per_cluster and rows is None and not design.weights:
+        prepared = _with_clusters_of_several(prepared, design)
 
     def added_up(keys: Sequence[str], scores: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
         cells = [*keys, "stratum", *(["cluster"] if design.cluster and not together else [])]
@@ -158,6 +160,19 @@ def _prepared(
     return lazy.select(**keys, **values, weight=weight)
 
 
+def _with_clusters_of_several(prepared: nw.LazyFrame, design: Design) -> nw.LazyFrame:
+    """The rows, with no cluster where it is of one row: such rows are units as they are.
+
+    Without weights all of them are alike to every variance, and one cell holds a stratum's.
+    """
+    keys = [key for key in ("stratum", "cluster") if key not in _constant(design)]
+    several = nw.len().over(*keys) > 1
+    return prepared.with_columns(
+        cluster=nw.when(several).then(nw.col("cluster")),
+        lone=nw.when(nw.col("cluster").is_null()).then(nw.lit(1)).otherwise(nw.lit(0)),
+    )
+
+
 def _one_pass(
     prepared: nw.LazyFrame, cells: list[str], scores: int, design: Design
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
@@ -169,14 +184,15 @@ def _one_pass(
         for name, expression in _score_sums(f"value_{i}", weighted=weighted).items()
     ]
     inside = nw.when(nw.col("weight") > 0).then(nw.lit(1)).otherwise(nw.lit(0))
-    sampled = "sampled" in prepared.collect_schema().names()
-    most = [nw.col("sampled").max()] if sampled else []
-    counts = [nw.len().alias("all_rows"), inside.sum().alias("rows")]
-    wide = collect(group_sums(prepared, cells, [*counts, *most, *sums], _constant(design)))
+    known = prepared.collect_schema().names()
+    more = {"sampled": nw.col("sampled").max(), "lone": nw.col("lone").sum()}
+    counts = {"all_rows": nw.len(), "rows": inside.sum()}
+    counts |= {name: value for name, value in more.items() if name in known}
+    facts = [value.alias(name) for name, value in counts.items()]
+    wide = collect(group_sums(prepared, cells, [*facts, *sums], _constant(design)))
     made = SUMS if weighted else SUMS[:3]
     values = {k: wide[[f"{k}_{i}" for i in range(scores)]].to_numpy(float) for k in made}
-    facts = ["all_rows", "rows", *(["sampled"] if sampled else [])]
-    return wide[[*cells, *facts]], values
+    return wide[[*cells, *counts]], values
 
 
 def _constant(design: Design) -> list[str]:
@@ -203,7 +219,7 @@ def _over_units(
     whole = group_sums(rows.filter(~alone), [*cells, "cluster"], totals, _constant(design))
     parts = ((whole, 0), (rows.filter(alone), 1))
     units = nw.concat([part.select(*cells, *terms, lone=nw.lit(row)) for part, row in parts])
-    sums = [nw.len().alias("clusters"), nw.col("lone").sum().alias("lone_rows")]
+    sums = [nw.len().alias("clusters"), nw.col("lone").sum().alias("lone")]
     for i in range(scores):
         w, wy = nw.col(f"w_{i}"), nw.col(f"wy_{i}")
         held = nw.when(w > 0).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
@@ -212,7 +228,7 @@ def _over_units(
     found = collect(group_sums(units, cells, sums, _constant(design)))
     found = like[cells].merge(found, how="left", on=cells, validate="one_to_one")
     values = {k: found[[f"{k}_{i}" for i in range(scores)]].to_numpy(float) for k in UNIT_SUMS}
-    return found[["clusters", "lone_rows"]], values
+    return found[["clusters", "lone"]], values
 
 
 def _by_unit(rows: pd.DataFrame) -> pd.DataFrame:
@@ -280,8 +296,8 @@ def _totals(
     if "cluster" not in keys:
         keys["cluster"] = None
     clusters = _sampled_clusters(keys, design) if clusters is None else clusters
-    if "lone_rows" not in keys:
-        keys["lone_rows"] = keys["all_rows"].where(keys["cluster"].isna() & bool(design.cluster), 0)
+    if "lone" not in keys:
+        keys["lone"] = keys["all_rows"].where(keys["cluster"].isna() & bool(design.cluster), 0)
     weightless = int(keys["all_rows"].sum() - keys["rows"].sum())
     groups, cells = _number_groups(keys, data, by)
     counts = cells.groupby("group_code")["rows"].sum()
@@ -301,7 +317,7 @@ def _totals(
         groups=groups,
         rows=counts.reindex(range(len(groups)), fill_value=0).astype("int64"),
         clusters=clusters,
-        lone_rows=int(keys["lone_rows"].sum()),
+        lone_rows=int(keys["lone"].sum()),
         ungrouped={name: int(n) for name, n in zip(names, outside, strict=True)},
         weightless=weightless,
     )
