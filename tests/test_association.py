@@ -731,6 +731,16 @@ def test_nested_query_gives_the_covariance_of_the_rows(design, monkeypatch):
     assert pair_estimates(large).table["se"].to_numpy() == pytest.approx(fit.table["se"].to_numpy())
 
 
+@pytest.mark.parametrize("first", [1, 100_000])
+@pytest.mark.parametrize(("most", "lumped"), [(3, True), (1_000, False)])
+def test_clusters_are_many_whatever_the_first_rows_hold(first, most, lumped, monkeypatch):
+    monkeypatch.setattr(counting, "MOST_ROW_CELLS", 0)
+    monkeypatch.setattr(counting, "MOST_CLUSTERS", most)
+    monkeypatch.setattr(counting, "FIRST_ROWS", first)
+    counts = counted(ratings(8), ["a"], "overall", design={"cluster": "cluster"})
+    assert counts.units.lumped is lumped
+
+
 def test_rank_coefficients_of_too_many_clusters_have_no_interval(monkeypatch):
     monkeypatch.setattr(counting, "MOST_ROW_CELLS", 0)
     monkeypatch.setattr(counting, "MOST_CLUSTERS", 3)

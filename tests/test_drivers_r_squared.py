@@ -8,10 +8,11 @@ from scipy.special import stdtrit
 
 from cxlab.stats.drivers import drivers
 from cxlab.stats.drivers import replicates as uncertain
-from cxlab.stats.drivers.coefficients import _r_squared_interval, adjusted_r_squared
+from cxlab.stats.drivers.coefficients import adjusted_r_squared
 from cxlab.stats.drivers.covariances import fit_covariance
 from cxlab.stats.drivers.estimands import effective_answers
 from cxlab.stats.drivers.replicates import Resample
+from cxlab.stats.inference import r_squared_interval
 from cxlab.stats.resampling import bootstrap_multipliers, sampling_design
 
 STUDIES = 100
@@ -78,13 +79,13 @@ class TestInterval:
     def test_by_hand(self):
         # √.25 = .5, atanh .5 = .5493; reach t₁₀ · .05 ÷ (2 · .5 · .75)
         reach = stdtrit(10, 0.975) * 0.05 / 0.75
-        low, high = _r_squared_interval(0.25, 0.05, 10, 0.95)
+        low, high = r_squared_interval(0.25, 0.05, 10, 0.95)
         assert low == pytest.approx(np.tanh(np.arctanh(0.5) - reach) ** 2)
         assert high == pytest.approx(np.tanh(np.arctanh(0.5) + reach) ** 2)
 
     def test_near_nothing_it_starts_at_0_and_does_not_run_away(self):
         for value in (-0.02, 0.0, 0.001):
-            low, high = _r_squared_interval(value, 0.02, 200, 0.95)
+            low, high = r_squared_interval(value, 0.02, 200, 0.95)
             assert low == 0
             assert high < 0.08
 
@@ -111,7 +112,7 @@ class TestInterval:
         analysis = drivers(frame, "y", NAMES)
         row = analysis.fits.iloc[0]
         assert analysis.df == 296
-        expected = _r_squared_interval(row["adjusted_r_squared"], row["se"], 99, 0.95)
+        expected = r_squared_interval(row["adjusted_r_squared"], row["se"], 99, 0.95)
         assert (row["ci_low"], row["ci_high"]) == pytest.approx(expected)
 
     def test_without_replicates_there_is_none(self):

@@ -389,6 +389,36 @@ class TestScores:
             unit_scores(self.rows(), unit="shop", score="c")
 
 
+def test_answers_of_one_customer_say_as_much_as_one():
+    # they were taken as independent: intervals 1.7 times too narrow
+    rng = np.random.default_rng(3)
+    once = pd.DataFrame({"unit": np.repeat(["a", "b", "c"], 20), "score": rng.normal(7, 2, 60)})
+    once["customer"] = np.arange(60)
+    thrice = once.loc[np.repeat(np.arange(60), 3)].reset_index(drop=True)
+    given = {"unit": "unit", "score": "score"}
+    plain = unit_scores(once, **given).units
+    same = unit_scores(thrice, **given, design={"cluster": "customer"}).units
+    figures = ["estimate", "se", "ci_low", "ci_high", "shrunken"]
+    np.testing.assert_allclose(same[figures], plain[figures], rtol=1e-10)
+    assert same["n"].tolist() == [60, 60, 60]
+    # customers who answer once change nothing, nor do rows without one
+    once.loc[:4, "customer"] = np.nan
+    alone = unit_scores(once, **given, design={"cluster": "customer"}).units
+    pd.testing.assert_frame_equal(alone, plain)
+
+
+def test_clusters_of_a_unit_by_hand():
+    rows = pd.DataFrame({
+        "unit": ["a"] * 4 + ["b"] * 2, "score": [1.0, 3, 5, 7, 2, 4], "who": ["x", "x", "y", "y", "z", "z"],
+    })  # fmt: skip
+    by = {"design": {"cluster": "who"}, "clustered": True}
+    means, _ = unit_means(rows, unit="unit", score="score", **by)
+    # a: of mean 4 the clusters' totals are −4 and 4 of 4 answers: 2/1 · (1 + 1) times two clusters
+    assert means.loc["a", ["n", "n_effective", "variance"]].tolist() == [4, 2, 8]
+    assert means.loc["b", "n_effective"] == 1
+    assert np.isnan(means.loc["b", "variance"])
+
+
 def agents(rng, top, n=50):
     """Scores of agents whose true shares of top scores are given."""
     scores = np.where(rng.random((len(top), n)) < np.asarray(top)[:, None], 10, 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from cxlab.stats.touchpoints.correlations import (
     _pearson_replicates,
     replicate_coefficients,
 )
+from cxlab.stats.touchpoints.halo import correlate_together, halo_table
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -145,8 +147,10 @@ def test_partial_coefficients_are_those_of_the_joint_model(data, result):
     model = joint_model(fitted, counts.units)
     found = result.coefficients.query("coefficient == 'partial' and outcome == 'overall'")
     assert found["estimate"].to_numpy() == pytest.approx(model.table["partial"].to_numpy())
-    assert result.halo.loc[0, "estimate"] == pytest.approx(model.r_squared)
-    assert result.halo.loc[0, "unexplained"] == pytest.approx(1 - model.r_squared)
+    n, p = model.n_effective, len(TOUCHPOINTS)
+    adjusted = 1 - (1 - model.r_squared) * (n - 1) / (n - p - 1)
+    assert result.halo.loc[0, "estimate"] == pytest.approx(adjusted)
+    assert result.halo.loc[0, "unexplained"] == pytest.approx(1 - adjusted)
 
 
 def test_swapping_the_order_of_columns_changes_no_number(data, result):
@@ -802,3 +806,48 @@ def test_the_halo_of_one_cluster_has_no_standard_error():
     row = found.halo.iloc[0]
     assert row[["se", "ci_low", "ci_high"]].isna().all()
     assert "too few clusters" in row["note"]
+
+
+def unrelated(studies: int, n: int, names: list[str]):
+    """Models of an outcome and ratings that have nothing to do with it, but with one another."""
+    generator = np.random.default_rng(20261130)
+    for _ in range(studies):
+        common = generator.normal(size=(n, 1))
+        data = pd.DataFrame(common + generator.normal(size=(n, len(names))), columns=names)
+        data["overall"] = generator.normal(size=n)
+        counts = counted(data, names, "overall")
+        yield counts, correlate_together(counts, missing="pairwise")
+
+
+def test_r_squared_of_ratings_that_say_nothing_may_be_nothing():
+    names = [f"t{number}" for number in range(8)]
+    held = []
+    for counts, together in unrelated(60, 60, names):
+        fit, known = pair_estimates(counts), {"missing": "pairwise", "labels": {}, "level": 0.95}
+        row = halo_table(together, fit, counts, **known).iloc[0]
+        held.append(row["ci_low"] == 0)
+    # raw R² never held 0; 95 % less three standard errors of 60 studies
+    assert np.mean(held) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 60)
+
+
+def test_a_partial_correlation_knows_what_the_other_touchpoints_took():
+    names = [f"t{number}" for number in range(12)]
+    spread, known = [], []
+    for _, together in unrelated(60, 40, names):
+        table = together.models["overall"].table
+        spread.append(table["partial"].to_numpy())
+        known.append(table["partial_se"].to_numpy())
+    # the standard error was a fifth below the spread over studies
+    assert np.mean(known) / np.std(spread) == pytest.approx(1, abs=0.08)
+
+
+def test_hardly_more_answers_than_touchpoints_have_no_r_squared():
+    names = [f"t{number}" for number in range(8)]
+    ((counts, together),) = unrelated(1, 60, names)
+    # as weights may leave it
+    few = replace(together.models["overall"], n_effective=8.5)
+    together = replace(together, models={"overall": few})
+    known = {"missing": "pairwise", "labels": {}, "level": 0.95}
+    row = halo_table(together, pair_estimates(counts), counts, **known).iloc[0]
+    assert row[["estimate", "se", "ci_low", "ci_high"]].isna().all()
+    assert "no R²: hardly more answers than touchpoints" in row["note"]

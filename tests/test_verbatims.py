@@ -724,3 +724,19 @@ def test_the_published_example_of_design_based_supervised_learning(panchen):
     # theirs is a sandwich, ours a jackknife with what the sample may have missed
     se = np.sqrt((corrected.influence**2).sum() + corrected.unseen)
     assert se == pytest.approx(0.0541, abs=2e-4)
+
+
+@pytest.mark.parametrize("value", ["mean", "nps"])
+def test_a_dozen_comments_that_are_alike_are_no_certainty(value):
+    # 12 of 300 have the theme and gave 10, as 92 % of all did: a gap of 6.5 points was significant
+    score = [10.0] * 12 + [10.0] * 265 + [8.0] * 14 + [3.0] * 9
+    rows = pd.DataFrame({"period": "1", "code": ["a"] * 12 + ["b"] * 288, "score": score})
+    coded = people_codes(rows, ["code"], {"a": Theme("a", "A", codes={"1": ("a",)})})
+    metric = nps_metric("score") if value == "nps" else "score"
+    found = theme_scores(rows, coded, score=metric).table.set_index("quantity").loc["gap"]
+    # the spread of all answers over twelve
+    points = np.select([rows["score"] >= 9, rows["score"] <= 6], [100, -100], 0)
+    all_scores = points if value == "nps" else rows["score"].to_numpy()
+    assert found["se"] == pytest.approx(all_scores.std() * np.sqrt(1 / 12 + 1 / 288), rel=1e-6)
+    assert found["ci_low"] < 0 < found["ci_high"]
+    assert found["p_value"] > 0.3

@@ -38,6 +38,9 @@ LIKELY, SURE = 0.80, 0.95
 POWER = 0.8
 #: What has no estimate in more than this share of replicates has no place.
 MOST_LOST = 0.05
+#: √R² has no finite slope at 0: near 0 the slope is taken at this part of a standard error,
+#: with which planted R² of .03 and .1 are covered in 94 to 97 % of studies.
+NEAR_ZERO = 0.4
 
 
 def normal_quantile(level: float) -> float:
@@ -148,6 +151,20 @@ def mean_interval(
     estimate = np.asarray(estimate, dtype=float)
     half = t_quantile(level, df) * np.asarray(standard_error, dtype=float)
     return estimate - half, estimate + half
+
+
+def r_squared_interval(adjusted: float, se: float, df: float, level: float) -> tuple[float, float]:
+    """Student's t interval of an adjusted R² on the scale of atanh √R², cut at 0.
+
+    Raw R² is biased upward, and so is an interval around it. √R² is steep near 0, so the slope is that at
+    R² or at .4 of a standard error, whichever is larger.
+    """
+    nearly = 1 - 1e-12
+    slope_at = min(max(adjusted, NEAR_ZERO * se, 1e-12), nearly)
+    reach = stdtrit(df, (1 + level) / 2) * se
+    reach = reach / (2 * np.sqrt(slope_at) * (1 - slope_at))
+    centre = np.arctanh(np.sqrt(np.clip(adjusted, 0.0, nearly)))
+    return float(np.tanh(max(centre - reach, 0.0)) ** 2), float(np.tanh(centre + reach) ** 2)
 
 
 def wilson_interval(share: ArrayLike, n: ArrayLike, *, level: float = 0.95) -> Limits:

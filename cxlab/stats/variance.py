@@ -80,6 +80,24 @@ def clustered_variance(
     return variance, min(few - 1, float((pull > 0).sum() - len(n)))
 
 
+def known_by_few(variance: float, df: float, influence: Array, alike: float) -> float:
+    """Variance of a difference that few answers carry; ``alike``: were all spread alike.
+
+    A dozen answers vary too little about their own mean, and not at all where they happen to be one; of
+    forty nearly all of which are one, the variance is known from the others. It is then not below what
+    all answers' spread makes of it.
+
+    >>> even, uneven = np.ones(60), np.arange(60) < 3
+    >>> [known_by_few(4.0, df, one, 5.0) for df, one in ((8, even), (50, even), (50, uneven))]
+    [5.0, 4.0, 5.0]
+    """
+    squares = np.asarray(influence, dtype=float) ** 2
+    different = squares.sum() ** 2 / max(float((squares**2).sum()), 1e-300)
+    if df < 1 or (df >= FEW_CARRIERS and different >= FEW_DIFFERENT):
+        return variance
+    return max(variance * (df + 1) / df, alike)
+
+
 def effective_sample_size(
     n: ArrayLike, deff: ArrayLike, df: ArrayLike, *, level: float = 0.95
 ) -> NDArray[np.float64]:
@@ -98,6 +116,8 @@ def effective_sample_size(
 
 Array = NDArray[np.float64]
 
+#: Degrees of freedom, and answers that make the spread, below which it is not known.
+FEW_CARRIERS, FEW_DIFFERENT = 30, 10
 #: A cluster that leaves a side less spread than this has all of its weight.
 WHOLE_SIDE = 1e-12
 #: A unit whose residual keeps less than this share of its spread holds all the leverage.

@@ -30,6 +30,8 @@ MOST_ROW_CELLS = 5_000_000
 #: Clusters up to which that GROUP BY counts each; with more, or without clusters, it
 #: counts per stratum, with sums of squared weights.
 MOST_CLUSTERS = 1_000
+#: Rows among which more clusters than that are looked for first.
+FIRST_ROWS = 100_000
 
 #: Ratings in large data are whole numbers within this many of each other.
 MOST_LEVELS = 21
@@ -90,7 +92,9 @@ def joint_counts(opened: Opened, x: str | Sequence[str], y: str | Sequence[str])
     if opened.n * len(pairs) <= MOST_ROW_CELLS:
         return _from_rows(opened, pairs)
     lazy, design = opened.lazy, opened.design
-    keep = 0 < _count_clusters(lazy, design) <= MOST_CLUSTERS
+    # of very many clusters the first rows tell as much, and at once
+    parts = (lazy.head(FIRST_ROWS), lazy)
+    keep = all(0 < _count_clusters(part, design) <= MOST_CLUSTERS for part in parts)
     grouped = grouped_cells(lazy, x, y, design=design, keep_clusters=keep)
     return JointCounts(pairs, *grouped, opened)
 

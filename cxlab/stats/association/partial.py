@@ -164,8 +164,9 @@ class JointModel:
     ``set_aside``: touchpoints that could not be in it, and why. ``table``, by touchpoint: ``n``
     (pairs with the outcome), ``partial, partial_se, semi_partial, semi_partial_se``, ``df`` (what
     `partial_leverage` leaves; infinite in data too large to read row by row); empty where there is
-    no model. ``smallest_n``: fewest rows behind any correlation of the matrix. ``note``: why there
-    is no model, or what was done to get it.
+    no model. ``smallest_n``: fewest rows behind any correlation of the matrix; ``n_effective``: rows
+    that say as much as all, Kish's of the mean number of pairs. ``note``: why there is no model, or
+    what was done to get it.
     """
 
     set_aside: dict[str, str]
@@ -173,6 +174,7 @@ class JointModel:
     r_squared: float = float("nan")
     r_squared_se: float = float("nan")
     smallest_n: int = 0
+    n_effective: float = float("nan")
     note: str = ""
 
 
@@ -188,6 +190,9 @@ def joint_model(
     The columns are those that `estimable_columns` kept, the outcome first; the ``rows`` behind the
     correlations give the degrees of freedom. Every quantity is a smooth function of the
     correlations, so its influence function is the gradient times theirs, each in its own domain.
+    Residuals of a regression on k other touchpoints vary by (n − 1 − k)/(n − 1) too little, and the
+    variance of partial and semi-partial coefficients is divided by that: without it 10 % of 30 answers
+    to eight unrelated touchpoints were significant.
     """
     names, aside, matrix = correlations.columns[1:], set_aside or {}, correlations.matrix
     if len(names) == 0:
@@ -202,11 +207,24 @@ def joint_model(
         totals = correlations.unit_totals @ _gradient(matrix, upper)
         se = np.sqrt(np.maximum(np.diag(covariance_of_totals(totals, units)), 0))
     table = pd.DataFrame({"n": correlations.n[0, 1:]}, index=list(names))
-    table["partial"], table["partial_se"] = values[:size], se[:size]
-    table["semi_partial"], table["semi_partial_se"] = values[size:-1], se[size:-1]
+    effective = _kish_share(rows) * table["n"].to_numpy(float)
+    left = effective - size
+    wider = np.sqrt(np.where(left > 0, (effective - 1) / np.where(left > 0, left, 1.0), np.nan))
+    table["partial"], table["partial_se"] = values[:size], wider * se[:size]
+    table["semi_partial"], table["semi_partial_se"] = values[size:-1], wider * se[size:-1]
     table["df"] = np.inf if rows is None else partial_leverage(rows, correlations, units)
     smallest = int(correlations.n[upper].min())
-    return JointModel(aside, table, float(values[-1]), float(se[-1]), smallest, correlations.note)
+    whole = float(values[-1]), float(se[-1])
+    return JointModel(aside, table, *whole, smallest, float(effective.mean()), correlations.note)
+
+
+def _kish_share(rows: pd.DataFrame | None) -> float:
+    """Kish's effective number of rows over their number; 1 of data too large to read."""
+    if rows is None:
+        return 1.0
+    weight = rows["weight"].to_numpy(float)
+    weight = weight[weight > 0]
+    return float(weight.sum() ** 2 / (weight @ weight) / len(weight))
 
 
 def partial_leverage(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy.special import stdtrit
 
 from cxlab.core.engines import PART_ROWS
 from cxlab.stats.covariance import to_correlation
@@ -14,6 +13,7 @@ from cxlab.stats.drivers.covariances import CovarianceFit
 from cxlab.stats.drivers.importance import explained_variance, standardised_coefficients
 from cxlab.stats.drivers.replicates import Resample, design_errors, totals_in_parts
 from cxlab.stats.drivers.subsets import ALIASED
+from cxlab.stats.inference import r_squared_interval
 
 Array = np.ndarray
 
@@ -22,9 +22,6 @@ Array = np.ndarray
 FEW_CARRIERS = (8, 20)
 #: A row whose leverage is this near to 1 is fitted exactly, whatever its outcome.
 FITTED = 1e-9
-#: √R² has no finite slope at 0: near 0 the slope is taken at this part of a standard error,
-#: with which planted R² of .03 and .1 are covered in 94 to 97 % of studies.
-NEAR_ZERO = 0.4
 
 
 def coefficients(matrices: Array) -> Array:
@@ -168,9 +165,8 @@ def adjusted_r_squared(
 
     Raw R² is biased upward, and the bootstrap adds the bias again, so that percentiles of
     replicated R² missed the truth in up to 40 % of studies. The standard error is that of its
-    influence, (1 − R²)(y − ȳ)²/V_y − e²/V_y, over the replicates; the interval is taken on the
-    scale of atanh √R² and cut at 0. √R² is steep near 0, so the slope is that at R² or at .4 of
-    a standard error, whichever is larger.
+    influence, (1 − R²)(y − ȳ)²/V_y − e²/V_y, over the replicates; the interval is that of
+    `cxlab.stats.inference.r_squared_interval`.
     """
     result = dict.fromkeys(("adjusted_r_squared", "se", "ci_low", "ci_high"), np.nan)
     values = np.linalg.eigvalsh(to_correlation(fit.matrix)[:-1, :-1])
@@ -189,7 +185,7 @@ def adjusted_r_squared(
     kind = resample.kind
     se = float(design_errors(np.zeros(1), drawn, kind, df=df, stratified=stratified)[0])
     used = min(df, len(drawn) - 1) if kind == "jackknife" else df
-    low, high = _r_squared_interval(adjusted, se, used, level)
+    low, high = r_squared_interval(adjusted, se, used, level)
     return result | {"se": se, "ci_low": low, "ci_high": high}
 
 
@@ -197,12 +193,3 @@ def _residual(matrices: Array, slopes: Array) -> Array:
     """Variance of outcome − slopes · drivers, shape (replicates,)."""
     contrast = np.append(-slopes, 1.0)
     return np.einsum("i,bij,j->b", contrast, matrices, contrast)
-
-
-def _r_squared_interval(adjusted: float, se: float, df: float, level: float) -> tuple[float, float]:
-    nearly = 1 - 1e-12
-    slope_at = min(max(adjusted, NEAR_ZERO * se, 1e-12), nearly)
-    reach = stdtrit(df, (1 + level) / 2) * se
-    reach = reach / (2 * np.sqrt(slope_at) * (1 - slope_at))
-    centre = np.arctanh(np.sqrt(np.clip(adjusted, 0.0, nearly)))
-    return float(np.tanh(max(centre - reach, 0.0)) ** 2), float(np.tanh(centre + reach) ** 2)

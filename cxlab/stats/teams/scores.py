@@ -59,7 +59,8 @@ def unit_scores(
     unit, score : str
         Columns.
     design : Design or mapping, optional
-        Its weights are those of the means; clusters and strata are not used.
+        Its weights are those of the means; answers of one cluster (a customer, an account) belong
+        together. Strata are not used.
     persons : bool
         Whether a unit is one person; none is shown then, and ``write`` has them.
     level : float
@@ -77,7 +78,8 @@ def unit_scores(
     Notes
     -----
     Shrunken mean: μ + τ²/(τ² + s²/n)·(mean − μ), with μ and τ² by REML, s² the unit's own with
-    a little of all units', and n (Σw)²/Σw² where there are weights. Of all units' places, those
+    a little of all units', and n (Σw)²/Σw² where there are weights; of clusters with several answers
+    n is theirs, and s² that of their means. Of all units' places, those
     are left that simultaneous comparisons of pairs allow: a rank alone would put one of equals
     first.
 
@@ -97,7 +99,7 @@ def unit_scores(
     1    b         2          3
     2    c         1          1
     """
-    means, missing = unit_means(answers, unit=unit, score=score, design=design)
+    means, missing = unit_means(answers, unit=unit, score=score, design=design, clustered=True)
     mean, n, effective = (means[one].to_numpy() for one in ("mean", "n", "n_effective"))
     pooled, df = float(pooled_variance(means)), effective - 1
     own = means["variance"].fillna(pooled).to_numpy()

@@ -81,9 +81,10 @@ def study_teams(
     looked = next((one for one in table.with_role("unit") if one.persons), own)
     words = {"noun": own.label.lower(), "looked": looked.label.lower()}
     given = {"answers": answers, "min_group_size": study.definition.min_group_size}
-    own_weights = {"design": {"weights": study.table_design(table.name).weights}}
+    known = study.table_design(table.name)
+    design = {"weights": known.weights, "cluster": known.cluster}
     # units of a part, beside those of everyone, would give small parts back
-    units = {"unit": unit, "persons": own.persons or bool(where), **own_weights, **given}
+    units = {"unit": unit, "persons": own.persons or bool(where), "design": design, **given}
     top = {one.name: one.scale.top_box for one in table.with_role("outcome") if one.scale}[score]
     return StudyTeams(
         link={"employees": employees, "employee_score": rating, "customer_score": score,

@@ -29,11 +29,12 @@ INDEX = ("unit", "wave")
 
 def unit_means(
     data: Any, *, unit: str, score: str, argument: str = "score",
-    within: str | None = None, design: DesignLike = None,
+    within: str | None = None, design: DesignLike = None, clustered: bool = False,
 ) -> tuple[pd.DataFrame, int]:  # fmt: skip
     """Mean, n, Kish's effective n and variance of answers by unit (and ``within``); rows without.
 
-    Of a table ``unit, mean, n`` (and ``sd``) the means it holds. Of a design, the weights of rows.
+    Of a table ``unit, mean, n`` (and ``sd``) the means it holds. Of a design, the weights of rows and,
+    where ``clustered``, clusters with several answers: effective n and variance are then theirs.
     """
     given = score == "mean" and "n" in column_names(data)
     numbers = [score, *(name for name in ("n", "sd") if given and name in column_names(data))]
@@ -54,6 +55,8 @@ def unit_means(
     else:
         weight = known[weights] if weights else pd.Series(1.0, index=known.index)
         table = _row_means(known[score], weight, by)
+        if clustered and opened.design.cluster:
+            table = _of_clusters(table, known[score], weight, by, known[opened.design.cluster])
     places = sorted(table.index, key=lambda key: [*map(natural_order, np.atleast_1d(key))])
     return table.loc[places], len(rows) - len(known)
 
@@ -67,6 +70,35 @@ def _row_means(score: pd.Series, weight: pd.Series, by: list[pd.Series]) -> pd.D
     variance = (squares / (total - squared / total)).where(n > 1)
     means = {"mean": sums.sum() / total, "n": n, "n_effective": total**2 / squared}
     return pd.DataFrame({**means, "variance": variance})
+
+
+def _of_clusters(
+    table: pd.DataFrame,
+    score: pd.Series,
+    weight: pd.Series,
+    by: list[pd.Series],
+    cluster: pd.Series,
+) -> pd.DataFrame:
+    """The means with effective n and variance of clusters: answers of one customer are alike.
+
+    Units all of whose clusters have one answer stay as they are.
+    """
+    code = pd.factorize(cluster)[0]
+    # a row without a cluster is one of its own
+    code = pd.Series(np.where(code < 0, -1 - np.arange(len(code)), code), cluster.index)
+    centre = (weight * score).groupby(by).transform("sum") / weight.groupby(by).transform("sum")
+    rows = pd.DataFrame({"weight": weight, "apart": weight * (score - centre)})
+    levels = list(range(len(by)))
+    of_each = rows.groupby([*by, code.rename("cluster")]).sum()
+    sums, clusters = of_each.groupby(level=levels).sum(), of_each.groupby(level=levels).size()
+    squares = (of_each**2).groupby(level=levels).sum()
+    effective = sums["weight"] ** 2 / squares["weight"]
+    variance = clusters / (clusters - 1) * squares["apart"] / sums["weight"] ** 2 * effective
+    alone = clusters == table["n"]
+    return table.assign(
+        n_effective=table["n_effective"].where(alone, effective),
+        variance=table["variance"].where(alone, variance.where(clusters > 1)),
+    )
 
 
 def _given_means(known: pd.DataFrame, by: list[pd.Series], unit: str) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from cxlab.stats.covariance.covariance import (
     to_correlation,
 )
 from cxlab.stats.covariance.em import estimate_covariance
-from cxlab.stats.inference import t_quantile
+from cxlab.stats.inference import r_squared_interval
 
 Array = NDArray[np.float64]
 
@@ -129,9 +129,9 @@ def halo_table(
 ) -> pd.DataFrame:
     """How much the touchpoints overlap, one row per outcome.
 
-    ``outcome``; ``n`` (fewest rows behind a correlation); ``estimate, se, ci_low, ci_high`` of R²
-    of the outcome on all touchpoints together, "as if everyone had used everything";
-    ``unexplained`` (1 − R²); ``sum_r_squared`` (Σ r², each touchpoint alone: the more it exceeds
+    ``outcome``; ``n`` (fewest rows behind a correlation); ``estimate, se, ci_low, ci_high`` of the
+    adjusted R² of the outcome on all touchpoints together, "as if everyone had used everything" (R²
+    itself rises with every touchpoint, whatever it says); ``unexplained`` (1 − R²); ``sum_r_squared`` (Σ r², each touchpoint alone: the more it exceeds
     R², the more they say the same); ``mean_touchpoint_r`` and ``first_component_share`` of the
     touchpoints' correlations; ``halo_alarm`` (mean over 0.6); ``missing``; ``note``.
     """
@@ -141,18 +141,16 @@ def halo_table(
         inside = slice(number * size, (number + 1) * size)
         alone = fit.table["estimate"].to_numpy()[inside]
         df = float(np.max(design_df[inside], initial=0.0))
-        # the sums of one cluster are 0 whatever its answers are
-        se = model.r_squared_se if df >= 1 else float("nan")
-        low, high = share_interval(model.r_squared, se, df, level)
+        whole, se, low, high = _adjusted(model, df, level)
         rows.append(
             {
                 "outcome": outcome,
                 "n": model.smallest_n,
-                "estimate": model.r_squared,
+                "estimate": whole,
                 "se": se,
                 "ci_low": low,
                 "ci_high": high,
-                "unexplained": 1 - model.r_squared,
+                "unexplained": 1 - whole,
                 "sum_r_squared": float(np.nansum(alone**2)),
                 **_common(together.between),
                 "missing": missing,
@@ -161,7 +159,7 @@ def halo_table(
         )
     return with_display(
         pd.DataFrame(rows), labels=labels, level=level, units={"estimate": "share"},
-        caption="What all touchpoints have in common", headers={"estimate": "R² of all together"},
+        caption="What all touchpoints have in common", headers={"estimate": "Adjusted R² of all together"},
         columns=(
             "outcome", "n", "estimate", "unexplained", "sum_r_squared", "mean_touchpoint_r",
             "first_component_share", "halo_alarm",
@@ -175,7 +173,9 @@ def _note(model: JointModel, df: float) -> str:
     aside = [f"{name} set aside: {reason}" for name, reason in model.set_aside.items()]
     if model.note:
         aside.append(model.note)
-    if not np.isfinite(model.r_squared_se):
+    if not model.n_effective > len(model.table) + 1:
+        aside.append("no R²: hardly more answers than touchpoints")
+    elif not np.isfinite(model.r_squared_se):
         aside.append("no interval in data of this size")
     elif df < 1:
         aside.append("no interval: too few clusters hold a pair")
@@ -197,11 +197,15 @@ def _common(matrix: Array) -> dict[str, object]:
     }
 
 
-def share_interval(share: float, se: float, df: float, level: float) -> tuple[float, float]:
-    """Student's t interval of a share between 0 and 1, on the logit scale."""
-    if not 0 < share < 1 or not np.isfinite(se):
-        return float("nan"), float("nan")
-    logit = np.log(share / (1 - share))
-    half = float(t_quantile(level, df)) * se / (share * (1 - share))
-    low, high = 1 / (1 + np.exp(-(logit - half))), 1 / (1 + np.exp(-(logit + half)))
-    return float(low), float(high)
+def _adjusted(model: JointModel, df: float, level: float) -> tuple[float, float, float, float]:
+    """Adjusted R² of all touchpoints together, at least 0, its standard error and limits."""
+    left = model.n_effective - len(model.table) - 1
+    if not left > 0:
+        return (np.nan, np.nan, np.nan, np.nan)
+    factor = (model.n_effective - 1) / left
+    adjusted = 1 - (1 - model.r_squared) * factor
+    se = factor * model.r_squared_se
+    # the sums of one cluster are 0 whatever its answers are
+    if not (df >= 1 and np.isfinite(se) and adjusted < 1):
+        return (max(adjusted, 0.0), np.nan, np.nan, np.nan)
+    return (max(adjusted, 0.0), se, *r_squared_interval(adjusted, se, df, level))

@@ -86,7 +86,7 @@ class Corrected:
     influence : ndarray, shape (n,)
         What each comment adds to the error; its variance over clusters is the estimate's.
     information : ndarray, shape (n,)
-        Its expected square if all answers were alike, for the degrees of freedom.
+        Its expected square were scores independent with variance 1, for the degrees of freedom.
     unseen : float
         Variance of half an error more in each stratum than the sample shows (Jeffreys): no error
         among 150 comments does not mean that there is none. Where codes are lent, also twice the

@@ -19,7 +19,7 @@ from cxlab.core.metric import Metric
 from cxlab.stats.inference import ALPHA, adjust_family, check_level, t_quantile, wilson_interval
 from cxlab.stats.metrics.two_groups import tested_difference
 from cxlab.stats.resampling import SamplingDesign, sampling_design
-from cxlab.stats.variance import clustered_variance
+from cxlab.stats.variance import clustered_variance, known_by_few
 from cxlab.stats.verbatims import correction
 from cxlab.stats.verbatims.codes import PEOPLE, CodedComments
 from cxlab.stats.verbatims.coding import LEAST_ALPHA, STRATA, UNKNOWN, coding_agreement, strata_of
@@ -245,7 +245,8 @@ def theme_scores(
     Corrected moments are λ·M(machine, all) + Σ W_s·mean_s[M(hand) − λ·M(machine)] over the
     strata of the draw. λ, from 0 to 1, has the least variance. The variance adds the first
     phase (clusters and weights inside) to a jackknife of the hand sample; degrees of freedom
-    are Satterthwaite's. Shares have Wilson's interval on their effective size. Where codes are
+    are Satterthwaite's. A gap that fewer than 30 comments carry, or few that differ, varies no less
+    than if scores were spread with the theme as among all. Shares have Wilson's interval. Where codes are
     lent, the variance holds twice the square of what they change: whether the machine errs as
     before cannot be known from few codes, and a test of it would seldom find that it does not.
 
@@ -386,6 +387,11 @@ def _row(
 ) -> tuple[dict[str, Any], Array]:  # fmt: skip
     found = made.estimate(quantity, theme=place)
     variance, df = clustered_variance(found.influence, found.information, sheet.sample)
+    if name != SHARE:
+        # scores of all comments: those of a dozen with the theme may happen to be alike
+        spread = float(made.all[-1, -1] - made.all[0, -1] ** 2)
+        alike = spread * float(found.information.sum())
+        variance = known_by_few(variance, df, found.influence, alike)
     variance += found.unseen
     row = {
         **_head(sheet, made, i), "quantity": name, "estimate": found.estimate, "se": np.sqrt(variance),
