@@ -1082,3 +1082,94 @@ def test_answers_with_counts_among_them_are_answers(tmp_path, header):
     lines = "".join(f"{i},{i % 2},{(i + 1) % 3},{i % 5 + 1}\n" for i in range(40))
     (tmp_path / "a.csv").write_text(f"id,{header},overall\n{lines}")
     assert draft_study(tmp_path / "a.csv").guesses[0].role == "id"
+
+
+# other languages, numbers as text, what a header tells --------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overall", "recommend", "blank"),
+    [("Gesamtzufriedenheit", "Weiterempfehlung", "k. A."),
+     ("Satisfaction globale", "Recommanderiez-vous", "Ne sait pas"),
+     ("Satisfacción general", "Recomendación", "No aplica"),
+     ("Soddisfazione complessiva", "Ci consiglierebbe", "Non so"),
+     ("Satisfação geral", "Recomendaria", "Não se aplica"),
+     ("Algemene tevredenheid", "Aanbeveling", "Weet niet")],
+)  # fmt: skip
+def test_outcomes_and_missing_answers_are_known_in_other_languages(
+    draft, overall, recommend, blank
+):
+    made = draft(
+        {
+            overall: cycle(FIVE),
+            recommend: cycle(range(11)),
+            "Parken": cycle([5, 4, 3, blank, 2, 1]),
+        },
+        delimiter=";",
+    )
+    roles = [column["role"] for column in made.columns.values()]
+    assert roles == ["outcome", "outcome", "touchpoint"]
+    assert list(made.columns["parken"]["missing"]) == [blank]
+
+
+@pytest.mark.parametrize("header", ["Service (0-10)", "Service [0 à 10]", "Service, von 0 bis 10"])
+@pytest.mark.parametrize("scores", [range(1, 11), range(4, 8), range(6)])
+def test_the_ends_that_a_header_tells_are_those_of_the_scale(draft, header, scores):
+    made = draft({"overall": cycle(FIVE), header: cycle(scores)})
+    (name,) = set(made.columns) - {"overall"}
+    assert made.scale(name)["range"] == [0, 10]
+    assert "missing" not in made.columns[name]
+
+
+def test_ends_that_scores_pass_are_not_those_of_the_scale(draft):
+    made = draft({"overall": cycle(FIVE), "Service (1-5)": cycle(range(1, 8))})
+    assert made.scale("service_1_5")["range"] == [1, 7]
+
+
+@pytest.mark.parametrize("written", ["'{}", '"{}"', "{}"])
+def test_scores_that_a_spreadsheet_took_as_text_are_scores(draft, written):
+    wide = str.maketrans("0123456789", "０１２３４５６７８９")
+    texts = [written.format(score) for score in range(11)]
+    texts = texts if written != "{}" else [text.translate(wide) for text in texts]
+    made = draft({"NPS": cycle(texts), "Wait": cycle(FIVE)})
+    assert made.scale("nps")["range"] == [0, 10]
+    assert made.read()["nps"].tolist() == cycle(range(11))
+
+
+def test_opposites_are_no_spellings_of_one_word(draft):
+    words = ["Très satisfait"] * 200 + ["Très insatisfait"] * 8 + ["Neutre"] * 32
+    column = draft({"avis": words, "overall": cycle(FIVE)}).columns["avis"]
+    assert "spelt almost" not in column["confirm"]
+
+
+def test_a_rating_in_unknown_words_is_left_to_somebody(draft):
+    words = ["Très insatisfait", "Insatisfait", "Neutre", "Satisfait", "Très satisfait"]
+    made = draft({"Satisfaction": cycle(words), "Wait": cycle(FIVE)})
+    assert made.columns["satisfaction"]["by_hand"]
+    assert "declare a scale whose labels are these words" in made.columns["satisfaction"]["confirm"]
+
+
+def test_dates_of_several_forms_are_named_as_such(draft):
+    forms = ["31/12/2025", "2025-12-30", "Dec 29, 2025"]
+    column = draft({"date": cycle(forms), "overall": cycle(FIVE)}).columns["date"]
+    assert column["role"] == "text"
+    assert "Dates of several forms, such as '31/12/2025', '2025-12-30'" in column["confirm"]
+
+
+def test_a_score_from_0_to_100_becomes_an_outcome_as_the_draft_says(draft):
+    made = draft({"id": range(101), "score": range(101)})
+    assert made.columns["score"]["by_hand"]
+    made.change(
+        ("[tables.answers]", '[scales.zero_to_hundred]\nrange = [0, 100]\nmetrics = ["mean"]\n\n'
+                             "[tables.answers]"),
+        ('role = "number"', 'role = "outcome"\nscale = "zero_to_hundred"'),
+    )  # fmt: skip
+    assert made.read()["score"].tolist() == list(range(101))
+
+
+@pytest.mark.parametrize("above", ["sep=,\n", "\nsep=;\n", "Survey of 2025\n"])
+def test_a_line_above_the_header_is_named_as_the_reason(tmp_path, above):
+    (tmp_path / "a.csv").write_text(above + "id;nps;comment\n1;9;Good, but slow, again\n")
+    with pytest.raises(ValueError, match=r"a.csv.*(one cell in each line|2 cells|header)") as error:
+        draft_study(tmp_path / "a.csv")
+    assert "what stands above the header" in str(error.value)

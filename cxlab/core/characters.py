@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 #: What Python's str.split() takes for white space; engines' own classes differ.
@@ -19,21 +20,33 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe
 _FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*[\t\r\n]")
 #: How a CSV file tells a spreadsheet that a cell is text: ``="0712"`` is seen as 0712.
 _TEXT_FORMULA = re.compile(r'="([^"]*)"')
+#: A number that a spreadsheet was told to take as text, ``'9`` or ``"9"``.
+_QUOTED_NUMBER = re.compile(r"""['"](-?[0-9][0-9.,]*)['"]?""")
+_WIDE_NUMBER = re.compile("[－-]?[０-９][０-９．，.,]*")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I)
 
 
 def visible_text(text: str) -> str:
     """The text as people see it: trimmed, single spaces, no invisible characters.
 
+    Numbers written as text, or in full-width digits, are numbers.
+
     >>> visible_text(" \\ufeff8\\u200b "), visible_text("two \\xa0 words")
     ('8', 'two words')
+    >>> visible_text("'9"), visible_text("１０"), visible_text("１０月")
+    ('9', '10', '１０月')
     """
     as_text = _TEXT_FORMULA.fullmatch(text)
     if as_text:
         text = as_text[1]
     if text.isascii():
-        return " ".join(text.split())
-    return " ".join(_INVISIBLE.sub("", text).split()).strip(f"{JOINERS} ")
+        seen = " ".join(text.split())
+    else:
+        seen = " ".join(_INVISIBLE.sub("", text).split()).strip(f"{JOINERS} ")
+        if _WIDE_NUMBER.fullmatch(seen):
+            return unicodedata.normalize("NFKC", seen)
+    quoted = seen[:1] in "'\"" and _QUOTED_NUMBER.fullmatch(seen)
+    return quoted[1] if quoted else seen
 
 
 def printable(value: Any) -> Any:

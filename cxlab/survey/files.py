@@ -215,9 +215,18 @@ def in_one_sentence(path: Path, encoding: str) -> Iterator[None]:
             ) from error
         told = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
         if told:
+            cells, advice = f"{told[1]} cells", "Check quotes and separators there."
+            if told[1] == "1":
+                cells, advice = (
+                    "one cell",
+                    (
+                        "Remove what stands above the header, such as a title or a blank line; a line "
+                        "such as sep=; must come first and name the separator of the file."
+                    ),
+                )
             raise ValueError(
-                f"{path.name} must have {told[1]} cells in each line, as its header; got {told[3]} in "
-                f"line {told[2]}. Check quotes and separators there."
+                f"{path.name} must have {cells} in each line, as its header; got {told[3]} in "
+                f"line {told[2]}. {advice}"
             ) from error
         reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise ValueError(

@@ -222,7 +222,7 @@ def _date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
         return Guess(profile, "date", "Guessed: ISO dates. Are they?", missing=missing)
     fitting = possible_forms(dates)
     if not fitting:
-        return None
+        return _dates_of_several_forms(profile, dates)
     question = f"Guessed: dates of the form {fitting[0]}, such as '{dates.iloc[0]}'. Are they?"
     if len(fitting) > 1:
         question = (
@@ -234,6 +234,21 @@ def _date(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     if "%Z" in fitting[0]:
         question += " Times of several time zones are given in UTC."
     return Guess(profile, "date", question, missing=missing, keys={"format": fitting[0]})
+
+
+def _dates_of_several_forms(profile: Profile, dates: pd.Series) -> Guess | None:
+    looked_at = dates.head(100)
+    if not looked_at.map(is_date).all():
+        return None
+    first = possible_forms(looked_at.head(1))[:1]
+    other = looked_at[read_dates(looked_at, *first).isna()]
+    if other.empty:
+        return None
+    return Guess(
+        profile, "text",
+        f"Dates of several forms, such as {some([looked_at.iloc[0], other.iloc[0]])}, are not read "
+        "as dates: kept as text. Write all of them as 2025-10-02 into the file, if they are needed.",
+    )  # fmt: skip
 
 
 def _are_iso(texts: pd.Series) -> bool:
@@ -326,7 +341,20 @@ def measured(profile: Profile, item: str, taken: Collection[str]) -> Guess | Non
     missing |= {profile.spelling[code]: "invalid" for code in strange}
     missing |= _far_codes(profile)
     question = "Guessed: a number, measured or counted. Is it, and no code?"
-    return Guess(profile, "number", question + _counted_days(profile, item), missing=missing)
+    question += _counted_days(profile, item)
+    return Guess(profile, "number", question, missing=missing, doubt=_percentage(profile, item))
+
+
+def _percentage(profile: Profile, item: str) -> str:
+    """A doubt about a number from 0 to 100 that is named like a rating."""
+    within = not profile.fractions and min(profile.whole) >= 0 and max(profile.whole) <= 100
+    if not within or not hints(item, "rating", "outcome") or hints(item, "number", "segment"):
+        return ""
+    return (
+        "Named like a rating: if it is a score from 0 to 100, declare [scales.zero_to_hundred] with "
+        'range = [0, 100] and metrics = ["mean"], and give the column this scale and the role '
+        "outcome or touchpoint."
+    )
 
 
 def _counted_days(profile: Profile, item: str) -> str:

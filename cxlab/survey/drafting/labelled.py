@@ -11,6 +11,7 @@ from cxlab.survey.drafting.profile import WHOLE, Guess, Profile, ScaleGuess, row
 from cxlab.survey.drafting.together import rating_batteries
 from cxlab.survey.drafting.words import (
     LONG_HEADER,
+    SHORT_NAME,
     Wording,
     hints,
     level_of,
@@ -361,6 +362,15 @@ def _worded_scale(wording: Wording) -> ScaleGuess:
     )
 
 
+#: Numbers of words that a scale of satisfaction has.
+USUAL_STEPS = range(4, 8)
+_UNKNOWN_WORDS = (
+    "Named like a rating, in words that are not known: if it is one, declare a scale whose labels "
+    "are these words, from worst to best, and give the column this scale and the role outcome or "
+    "touchpoint."
+)
+
+
 def text_segment(profile: Profile, item: str, taken: Collection[str]) -> Guess | None:
     """Recognises a segment by how few texts there are and how often they come."""
     if len(profile.counts) > MOST_TEXTS:
@@ -380,7 +390,9 @@ def text_segment(profile: Profile, item: str, taken: Collection[str]) -> Guess |
     question = f"Guessed: a segment of {len(codes)} values, {some(texts, 5)}. Is it?"
     question += _nearly_alike(profile, codes)
     values = {text: text for text in texts} if len(codes) <= DECLARED_VALUES else {}
-    return Guess(profile, "segment", question, values=values, missing=missing)
+    named = hints(item, "satisfaction", "recommend", most=SHORT_NAME)
+    doubt = _UNKNOWN_WORDS if named and len(texts) in USUAL_STEPS else ""
+    return Guess(profile, "segment", question, values=values, missing=missing, doubt=doubt)
 
 
 def _by_first_number(text: str) -> tuple[bool, float, bool, str]:
@@ -393,6 +405,12 @@ def _by_first_number(text: str) -> tuple[bool, float, bool, str]:
     return (False, value - (0.5 if below else 0), False, text.casefold())
 
 
+def _negated(text: str, other: str) -> bool:
+    """Whether one text has a word that the other has behind a syllable: insatisfait, satisfait."""
+    pairs = zip(text.split(), other.split(), strict=False)
+    return any(a != b and (a.endswith(b) or b.endswith(a)) for a, b in pairs)
+
+
 def _nearly_alike(profile: Profile, codes: list[str]) -> str:
     import difflib
 
@@ -400,6 +418,7 @@ def _nearly_alike(profile: Profile, codes: list[str]) -> str:
         if any(character.isdigit() for character in code) or len(code) < 4:
             continue
         rare = [o for o in codes if o != code and profile.counts[o] * 20 <= profile.counts[code]]
+        rare = [other for other in rare if not _negated(other, code)]
         near = difflib.get_close_matches(code, rare, n=1, cutoff=0.85)
         if near and not any(character.isdigit() for character in near[0]):
             odd, usual = profile.spelling[near[0]], profile.spelling[code]

@@ -34,6 +34,10 @@ USUAL_TOPS = (3, 4, 5, 7)
 BEYOND = {6: "never used", 7: "don't know", 8: "don't know", 9: "no answer"}
 #: Codes above a usual top that come less often than this look like typing errors.
 TYPING_ERRORS = 0.005
+#: Ends of a scale in a header: in brackets, or from 0, which numbers no question.
+_TOLD = re.compile(
+    r"(?:[(\[]\s*|\b(?=0))(?P<low>[01])\s*(?:[-–—]|to|bis|à|al?|tot|até)\s*(?P<high>\d{1,2})\b"
+)
 _NUMBER_FIRST = re.compile(r"(\d{1,2})\s*(?:[-–—:.=)]|\s|\()\s*\(?([a-z].*)")
 _NUMBER_LAST = re.compile(r"([a-z].*?)\s*[-–—:=(\[]\s*(\d{1,2})\s*[)\]]?")
 
@@ -266,7 +270,10 @@ def scale_of(ratings: Sequence[Rating], *, six_is_code: bool = False) -> ScaleGu
         scores.update(rating.scores)
         labels.update(rating.labels or {})
     top, errors = max(scores), _typing_errors(scores)
-    if min(scores) < 0:
+    told = _told_scale(ratings, scores)
+    if told is not None:
+        guess = told
+    elif min(scores) < 0:
         guess = ScaleGuess(min(scores), -min(scores))
     elif errors:
         high = max(code for code in scores if code < min(errors))
@@ -281,6 +288,15 @@ def scale_of(ratings: Sequence[Rating], *, six_is_code: bool = False) -> ScaleGu
         score: text for score, text in sorted(labels.items()) if str(score) not in guess.missing
     }
     return replace(guess, labels=known)
+
+
+def _told_scale(ratings: Sequence[Rating], scores: Mapping[int, int]) -> ScaleGuess | None:
+    """The scale that a header tells, such as "(0 to 10)", where every score is on it."""
+    for rating in ratings:
+        told = _TOLD.search(rating.profile.hinted)
+        if told and int(told["low"]) <= min(scores) and max(scores) <= int(told["high"]) <= HIGHEST:
+            return ScaleGuess(int(told["low"]), int(told["high"]))
+    return None
 
 
 def _long_scale(scores: Mapping[int, int]) -> ScaleGuess:
