@@ -3,8 +3,8 @@
 Planted studies whose truth is known: coverage of the 95 % percentile intervals of LMG
 importance (rows; whole clusters; with missing ratings), rejections of a driver without effect, false
 alarms when two segments or two outcomes share one truth, coverage of the interval of R²,
-"look first" at ties of the map, and calls of "basic" or "excitement" where every effect is
-linear. Each line gives the rate, its Monte-Carlo standard error and the limit.
+"look first" at ties of the map, calls of "basic" or "excitement" where every effect is
+linear, and the standard errors of one-step replicates beside those of EM to its end. Each line gives the rate, its Monte-Carlo standard error and the limit.
 
     python benchmarks/driver_coverage.py --studies 2000
     python benchmarks/driver_coverage.py --only nulls --studies 5000
@@ -13,19 +13,27 @@ linear. Each line gives the rate, its Monte-Carlo standard error and the limit.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from cxlab import load_study
 from cxlab.core.metric import Metric
+from cxlab.core.threads import one_blas_thread
 from cxlab.stats.covariance import to_correlation
+from cxlab.stats.covariance.covariance import WeightedRows
+from cxlab.stats.covariance.em import fit_possible
 from cxlab.stats.drivers import compare_outcomes, driver_map, drivers, penalty_reward
-from cxlab.stats.drivers.answers import Answers, recode_outcome
+from cxlab.stats.drivers.answers import Answers, read_answers, recode_outcome
 from cxlab.stats.drivers.coefficients import adjusted_r_squared
+from cxlab.stats.drivers.covariances import fit_covariance
 from cxlab.stats.drivers.estimands import Options, Users, among_users
+from cxlab.stats.drivers.importance import importance
 from cxlab.stats.drivers.replicates import Resample, make_resample, replicate_test, spread
 from cxlab.stats.drivers.subsets import subset_sums
 from cxlab.stats.resampling import sampling_design
@@ -37,6 +45,8 @@ REPLICATES = 500
 #: Part of every variance that lies between clusters.
 BETWEEN = 0.15
 CLUSTER_SIZE = 8
+#: Replicates that are fitted to the end.
+FULL_REPLICATES = 50
 MISSING = 0.25
 
 
@@ -407,6 +417,41 @@ def linear_effects(n: int, cuts: tuple[int, int], ceiling: bool, studies: int) -
     ]
 
 
+def planted_answers(plan: Plan) -> Answers:
+    """One study of the plan."""
+    return plan.draw(np.random.default_rng(SEED))
+
+
+def airport_answers() -> Answers:
+    """The airport's overall score of 2018 on all touchpoints, with its design."""
+    study = load_study("sfo")
+    answers = study.read(period="2018")
+    return read_answers(answers, "overall", study.touchpoints, design=study.design)
+
+
+@one_blas_thread
+def one_step(name: str, draw: Callable[[], Answers]) -> list[str]:
+    """Standard errors of the drivers' importance: of one step, as a multiple of those of EM to its end."""
+    answers = draw()
+    resample, unit = make_resample(answers, FULL_REPLICATES, SEED)
+    rows = np.column_stack([answers.ratings, answers.outcome]).astype(float)
+    columns, weights = (*answers.names, answers.outcome_name), answers.weights
+    fit = fit_covariance(columns, rows, weights, unit, resample, missing="em")
+    again = []
+    for multipliers in resample.multipliers.T:
+        drawn = weights * multipliers[unit]
+        kept = WeightedRows.of(rows[drawn > 0], drawn[drawn > 0])
+        again.append(fit_possible(kept, (fit.mean, fit.matrix)).covariance)
+    quick, whole = (
+        importance(fit.matrix, matrices).replicates.std(axis=0, ddof=1)
+        for matrices in (fit.matrices, np.array(again))
+    )
+    ratio = quick / whole
+    verdict = "kept" if abs(np.median(ratio) - 1) <= 0.03 else "MISSED"
+    ends = f"{ratio.min():.3f} to {ratio.max():.3f} over {len(ratio)} drivers"
+    return [name, f"{np.median(ratio):.4f}", "none", "× 1.00 ± .03", verdict, ends]
+
+
 def _rate_line(name: str, rate: float, studies: int, wanted: float, width: float) -> list[str]:
     error = np.sqrt(rate * (1 - rate) / studies)
     verdict = "kept" if abs(rate - wanted) <= width else "MISSED"
@@ -431,7 +476,16 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument(
         "--only",
-        choices=["coverage", "rejection", "nulls", "r-squared", "map", "segments", "shape"],
+        choices=[
+            "coverage",
+            "rejection",
+            "nulls",
+            "r-squared",
+            "map",
+            "segments",
+            "shape",
+            "one-step",
+        ],
         help="one part",
     )
     asked = parser.parse_args()
@@ -478,6 +532,16 @@ def main() -> None:
             for ceiling in (False, True)
         ]
         _section("Linear effects of ratings with a ceiling called basic or excitement", jobs)
+    if wanted("one-step"):
+        jobs = [
+            lambda plan=plan: one_step(plan.name, lambda: planted_answers(plan))
+            for plan in COVERAGE
+            if plan.missing
+        ]
+        if (Path(os.environ.get("CXLAB_DATA", "/nowhere")) / "sfo").is_dir():
+            jobs.append(lambda: one_step("airport 2018", airport_answers))
+        title = f"Standard errors of one step beside EM to its end, {FULL_REPLICATES} replicates"
+        _section(title, jobs)
 
 
 if __name__ == "__main__":

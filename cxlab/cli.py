@@ -140,9 +140,9 @@ def report(
     # before NumPy is loaded: what is hidden together takes many small matrices, on which
     # several threads wait for each other
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from cxlab.report.execute import CELL_SECONDS
     from cxlab.report.factory.requests import Request, read_plan
     from cxlab.report.factory.runs import run_requests
+    from cxlab.report.parameters import CELL_SECONDS
 
     if (study is None) == (plan is None):
         raise ValueError("`STUDY` or `--plan` must be given, and only one of them.")

@@ -14,9 +14,9 @@ import pandas as pd
 from cxlab import compare_segments, load_study, scorecard
 from cxlab.core.disclosure.gate import HIDDEN_VARIABLE, ROWS, decide, joint_answers, table_joints
 from cxlab.core.frames import open_frame
-from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.factory.requests import Request, plan_reports
 from cxlab.report.factory.runs import hide_together
+from cxlab.report.parameters import HIDDEN_PARAMETER
 
 LEAST = 10
 SEGMENTS = ["region", "tier"]

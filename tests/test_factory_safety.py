@@ -366,3 +366,12 @@ def test_making_reports_needs_no_pool_that_keeps_semaphores():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_looking_what_has_changed_loads_no_jupyter():
+    code = (
+        "import sys, cxlab.report.factory.runs\n"
+        "print(sorted({'papermill', 'nbclient', 'jupyter_client', 'nbconvert'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -8,9 +8,9 @@ import pytest
 
 from cxlab import load_study
 from cxlab.report.answer import read_findings
-from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.factory.requests import Request, read_plan
 from cxlab.report.factory.runs import hide_together, run_requests
+from cxlab.report.parameters import HIDDEN_PARAMETER
 from cxlab.report.verify import verify_report
 from tests.hostile_reader import (
     Reader,

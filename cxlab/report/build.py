@@ -13,12 +13,17 @@ from typing import Any
 import nbformat
 
 from cxlab.report import publish
-from cxlab.report.execute import CELL_SECONDS, NotebookError, check_timeout, execute_notebook
 from cxlab.report.exports import write_formats
 from cxlab.report.manifest import code_digest, fingerprint, make_manifest, now, warnings_of
 from cxlab.report.notebooks import report_name
 from cxlab.report.page import notebook_title, tab_name
-from cxlab.report.parameters import check_parameters, check_secrets, read_parameters
+from cxlab.report.parameters import (
+    CELL_SECONDS,
+    check_parameters,
+    check_secrets,
+    check_timeout,
+    read_parameters,
+)
 from cxlab.report.records import stem_of, write_changes, write_manifest
 
 #: Why a report is never written into a folder of the user's own.
@@ -173,6 +178,9 @@ def _execute(
     progress: Mapping[str, Any] | bool,
     cell_done: Callable[[], None] | None,
 ) -> nbformat.NotebookNode:
+    # papermill and Jupyter are for those who run a notebook: most of a run changes nothing
+    from cxlab.report.execute import NotebookError, execute_notebook
+
     target = folder / f"{report_name(job.notebook)}.ipynb"
     try:
         return execute_notebook(

@@ -21,21 +21,16 @@ from papermill.exceptions import PapermillExecutionError
 from cxlab.core.disclosure.gate import HIDDEN_VARIABLE
 from cxlab.core.messages import one_line
 from cxlab.report.notebooks import was_injected
+from cxlab.report.parameters import CELL_SECONDS, HIDDEN_PARAMETER
 from cxlab.report.publish import Trouble, disk_cause, temporary_folder, trouble_of
 from cxlab.report.show import RECORD_VARIABLE
 from cxlab.report.warm.provisioner import ONE_THREAD, report_kernel_config, warm_launch
 from cxlab.survey.datasets import CACHE_VARIABLE, MIRROR_VARIABLE
 
-#: Parameter with what a run hides in this report (`cxlab.report.factory.runs`): it is
-#: recorded, so that the same is hidden when the report is made again; no notebook can declare it.
-HIDDEN_PARAMETER = "hidden by the run"
-
 # papermill cannot read a type like `str | None` and warns of parameters it does not know;
 # they have been checked against the notebook by then; that a cell took too long is reported as
 # the report's failure
 _REPORTED_ELSEWHERE = ("Passed unknown parameter", "Timeout waiting for execute reply")
-#: Seconds that a cell may run, unless the caller says otherwise.
-CELL_SECONDS = 1800
 #: Characters of text that a cell may show; nobody reads more on a page.
 TEXT_LIMIT = 1_000_000
 #: Characters that each display counts for besides its own: a page holds only so many.
@@ -183,16 +178,6 @@ def _failing_cell(partial: Path) -> int:
 def source_cell(cells: Sequence[nbformat.NotebookNode], index: int) -> int:
     """Number of a code cell as its author counts: without the parameters that were put in."""
     return sum(cell.cell_type == "code" and not was_injected(cell) for cell in cells[: index + 1])
-
-
-def check_timeout(seconds: Any, place: str = "") -> int:
-    """The seconds that a cell may run, when they are a whole number from 1; else refused."""
-    if isinstance(seconds, int) and not isinstance(seconds, bool) and seconds >= 1:
-        return seconds
-    raise ValueError(
-        f"{place}`timeout` must be a whole number of seconds from 1, for each cell; "
-        f"got {seconds!r}."
-    )
 
 
 class LimitedClient(PapermillNotebookClient):

@@ -25,6 +25,11 @@ TYPES: dict[str, Any] = {
 _PIECES = (
     ast.Expression, ast.Name, ast.Load, ast.Constant, ast.Subscript, ast.Tuple, ast.BinOp, ast.BitOr
 )  # fmt: skip
+#: Parameter with what a run hides in this report (`cxlab.report.factory.runs`): it is
+#: recorded, so that the same is hidden when the report is made again; no notebook can declare it.
+HIDDEN_PARAMETER = "hidden by the run"
+#: Seconds that a cell may run, unless the caller says otherwise.
+CELL_SECONDS = 1800
 #: Words in the name of a parameter that holds a secret; the short ones only as whole words.
 _SECRET = re.compile(
     r"secret|passw(or)?d|passphrase|token|credential|api_?key|(private|access)_?key"
@@ -218,4 +223,14 @@ def _type(annotation: str) -> Any:
             return kind
     raise ValueError(
         f"a parameter's type must be made of {one_of([*TYPES, 'None'])}; got {annotation}."
+    )
+
+
+def check_timeout(seconds: Any, place: str = "") -> int:
+    """The seconds that a cell may run, when they are a whole number from 1; else refused."""
+    if isinstance(seconds, int) and not isinstance(seconds, bool) and seconds >= 1:
+        return seconds
+    raise ValueError(
+        f"{place}`timeout` must be a whole number of seconds from 1, for each cell; "
+        f"got {seconds!r}."
     )

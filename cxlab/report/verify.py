@@ -16,7 +16,7 @@ from cxlab.core.past import past_reports
 from cxlab.report import compare, records
 from cxlab.report.answer import FINDINGS_FILE
 from cxlab.report.build import about_fields, finish_report
-from cxlab.report.execute import CELL_SECONDS, NotebookError, execute_notebook
+from cxlab.report.execute import NotebookError, execute_notebook
 from cxlab.report.exports import WRITERS, find_browser, write_exports
 from cxlab.report.factory.requests import about_study
 from cxlab.report.index import beside
@@ -32,6 +32,7 @@ from cxlab.report.manifest import (
 )
 from cxlab.report.notebooks import report_notebooks, was_injected
 from cxlab.report.page import refresh_page
+from cxlab.report.parameters import CELL_SECONDS
 from cxlab.report.publish import clean_temporary, disk_cause, temporary_folder
 from cxlab.survey.datasets import study_names
 from cxlab.survey.study import Study, load_study

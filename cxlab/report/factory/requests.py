@@ -12,7 +12,6 @@ from cxlab.core.disclosure.rule import COMPLEMENTARY, SMALL, hidden_groups
 from cxlab.core.messages import unknown
 from cxlab.core.past import PastReports, past_reports
 from cxlab.report.build import About, Job, used_parameters
-from cxlab.report.execute import CELL_SECONDS, check_timeout
 from cxlab.report.exports import check_formats
 from cxlab.report.factory.disclosure import PERIOD, count_answers
 from cxlab.report.manifest import fingerprint
@@ -27,6 +26,7 @@ from cxlab.report.notebooks import (
     run_values,
     unmet,
 )
+from cxlab.report.parameters import CELL_SECONDS, check_timeout
 from cxlab.survey.study import Study, load_study
 
 #: The last of a study's periods, whatever it is called.

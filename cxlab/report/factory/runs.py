@@ -18,7 +18,6 @@ from tqdm import tqdm
 from cxlab.core.characters import printable
 from cxlab.core.disclosure.gate import HiddenFigure, as_record, read_record
 from cxlab.report.build import Job
-from cxlab.report.execute import HIDDEN_PARAMETER
 from cxlab.report.factory.disclosure import Part, hidden_of_parts
 from cxlab.report.factory.requests import Plan, Request, plan_reports
 from cxlab.report.factory.workers import Backend, Outcome, make_reports
@@ -26,6 +25,7 @@ from cxlab.report.index import GLOSSARY, INDEX, link_reports, list_reports, writ
 from cxlab.report.manifest import fingerprint
 from cxlab.report.notebooks import code_cells, read_needs, reads_earlier_periods, safe_name
 from cxlab.report.page import POLICY, rendered, style
+from cxlab.report.parameters import HIDDEN_PARAMETER
 from cxlab.report.publish import Trouble, check_writable, clean_up, output_error, replace_text
 from cxlab.report.records import read_manifest
 from cxlab.survey.check import glossary

@@ -29,7 +29,6 @@ from cxlab.report.answer import read_findings
 from cxlab.report.build import Job, ReportError, make_report, record_failure
 from cxlab.report.exports import write_formats
 from cxlab.report.publish import Trouble
-from cxlab.report.warm.provisioner import warm_kernels
 
 Backend = Literal["local", "dask"]
 CellDone = Callable[[Job], None] | None
@@ -181,6 +180,8 @@ def cores() -> int:
 
 def _on_cores(waiting: list[Job], workers: int, cell_done: CellDone) -> Iterator[Outcome]:
     """Outcomes as they come; where a worker was killed, its report is made again alone."""
+    from cxlab.report.warm.provisioner import warm_kernels
+
     again = []
     with warm_kernels():
         for job, outcome in _in_workers(waiting, workers, cell_done):
