@@ -89,7 +89,7 @@ class TestMatrix:
     def test_states_and_what_was_left_out_are_said(self, matrix):
         output = matrix[2].output
         assert output.count("failed: 8-bad failed in cell 3: ZeroDivisionError") == 6
-        assert "left out: 9-unmet: demo 2025-Q4 lacks periods>=99" in output
+        assert "left out: 9-unmet: demo 2025-Q4 lacks 99 periods" in output
         assert "6 made, 0 unchanged, 6 failed, 2 left out" in output
 
     def test_index_has_every_set_and_what_failed(self, matrix):

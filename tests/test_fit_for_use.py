@@ -199,3 +199,12 @@ def test_a_group_is_named_and_no_answers_are_said(demo):
         in told(replace(demo, selection="Segment = Business"))[1].answer.text
     )
     assert told(replace(demo, n=0))[1].answer.text == "There are no answers to use"
+
+
+def test_outcomes_that_all_have_are_not_ranked_by_what_is_missing(demo):
+    fit = replace(demo, table=demo.table.assign(missing=0.0))
+    sentences = [finding.text for finding in told(fit)[1]]
+    assert "Every answer has a score of every headline outcome" in sentences
+    fit = replace(fit, outcomes=fit.outcomes[:1])
+    name = fit.names[fit.outcomes[0]]
+    assert f"Every answer has a score of {name}" in [one.text for one in told(fit)[1]]

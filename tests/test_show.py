@@ -103,6 +103,17 @@ def test_a_name_that_is_no_file_name_is_refused(name):
         show(TABLE, name=name)
 
 
+def test_axes_without_a_mark_are_not_shown(capsys):
+    nothing = pd.DataFrame({"label": ["a", "b"]}).assign(
+        estimate=np.nan, ci_low=np.nan, ci_high=np.nan
+    )
+    show(plot_intervals(nothing), name="none", alt="Dots with intervals")
+    assert capsys.readouterr().out == ""
+    assert plt.get_fignums() == []
+    show(plot_intervals(nothing.fillna(1.0)), name="some", alt="Dots with intervals")
+    assert "Figure some" in capsys.readouterr().out
+
+
 def test_a_name_twice_is_refused_in_a_report(recorded, capsys):
     show(TABLE, name="scores")
     with pytest.raises(ValueError, match="used once in a report; got 'scores' again"):

@@ -34,6 +34,12 @@ LONGEST = 80
 SCORES = "scores"
 #: Comments, as text or as codes of people.
 COMMENTS, COMMENT_ROLES = "comments", ("comment", "codes")
+#: Needs whose names say little.
+_IN_WORDS = {
+    SCORES: "scores",
+    COMMENTS: "comments with a codebook",
+    "left": "customers' dates of leaving or of purchases",
+}
 #: Extras of the package, and the module that each brings.
 EXTRAS = {"verbatims": "sklearn"}
 _PERIODS = re.compile(r"periods>=(\d+)")
@@ -213,6 +219,24 @@ def unmet(needs: Sequence[str], study: Study, period: str | None, *, past: int =
     ``past``: number of periods of earlier reports, where these take the place of the answers.
     """
     return [need for need in needs if not _meets(need, study, period, past)]
+
+
+def need_in_words(need: str) -> str:
+    """What a notebook needs, as people say it.
+
+    Examples
+    --------
+    >>> need_in_words("table:follow_ups"), need_in_words("periods>=2"), need_in_words("touchpoint")
+    ("a table named 'follow_ups'", '2 periods', "a column of role 'touchpoint'")
+    """
+    if periods := _PERIODS.fullmatch(need):
+        return "periods" if periods[1] == "1" else f"{periods[1]} periods"
+    if need in _IN_WORDS:
+        return _IN_WORDS[need]
+    kind, _, name = need.rpartition(":")
+    forms = {"table": "a table named '{}'", "metric": "an outcome with the metric '{}'"}
+    forms |= {"extra": "the extra cxlab[{}]"}
+    return forms.get(kind, "a column of role '{}'").format(name)
 
 
 def reads_one_period(needs: Sequence[str] | None) -> bool:

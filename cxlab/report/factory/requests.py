@@ -18,6 +18,7 @@ from cxlab.report.manifest import fingerprint
 from cxlab.report.notebooks import (
     check_declared,
     choose_notebooks,
+    need_in_words,
     read_needs,
     read_settings,
     reads_one_period,
@@ -182,7 +183,7 @@ def _latest(study: Study) -> str:
 def _is_met(one: _Chosen, study: Study, period: str | None, plan: Plan) -> bool:
     """Whether a period has what a notebook needs; what it lacks is noted."""
     periods = len(one.past.periods) if one.past else 0
-    lacking = unmet(one.needs or (), study, period, past=periods)
+    lacking = [need_in_words(need) for need in unmet(one.needs or (), study, period, past=periods)]
     if lacking:
         when = f" {period}" if period else ""
         plan.left_out.append(f"{one.name}: {study.name}{when} lacks {', '.join(lacking)}")

@@ -187,6 +187,12 @@ def _missing(fit: FitForUse) -> Finding | None:
     if row is None:
         return None
     name = fit.names.get(row["column"], row["column"])
+    if not row["missing"]:
+        what = "every headline outcome" if len(fit.outcomes) > 1 else name
+        return Finding(
+            text=f"Every answer has a score of {what}", n=int(row["n"]), rule="outcome missing",
+            cells=(Cells(COUNTS, {"column": row["column"]}, ("missing",)),),
+        )  # fmt: skip
     return Finding(
         text=f"{name} has no score in {_percent(row['missing'])} of the answers"
              + (", the most of the headline outcomes" if len(fit.outcomes) > 1 else ""),
