@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from cxlab.stats.comparison.asked import Collected, LookBack
+from cxlab.stats.covariance.covariance import unpack
 
 #: Upper ends of the classes of eligible episodes; the last class is open.
 EPISODE_CLASSES = (0, 1, 2, 4, 8, 16)
@@ -302,13 +303,17 @@ def _solved(
     so that a little of the trace is added to the diagonal.
     """
     k, replicates = beta.shape
-    ridge = np.r_[0.0, np.full(k - 1, RIDGE)]
-    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), k * k)
+    ridge, counted = np.r_[0.0, np.full(k - 1, RIDGE)], design.T @ counts
+    # of a pattern without exposure in any replicate only the count says something
+    held = exposure.any(axis=1)
+    whole, design, exposure = design, design[held], exposure[held]
+    first, second = np.triu_indices(k)
+    products = design[:, first] * design[:, second]
     value, slope = link(design @ beta)
     moved = np.full(replicates, np.inf)
     for _ in range(MAX_STEPS * (1 + sparse)):
-        gradient = design.T @ (counts - exposure * value) - ridge[:, None] * beta
-        information = (products.T @ (exposure * slope)).T.reshape(replicates, k, k)
+        gradient = counted - design.T @ (exposure * value) - ridge[:, None] * beta
+        information = unpack((products.T @ (exposure * slope)).T, k)
         trace = np.einsum("rkk->r", information)
         floor = RIDGE**2 * (1.0 + trace) if sparse else np.full(replicates, LEAST_INFORMATION)
         information = information + np.diag(ridge) + floor[:, None, None] * np.eye(k)
@@ -320,7 +325,7 @@ def _solved(
         moved = np.max(change, axis=0, where=exposure > 0, initial=0.0)
         if (moved < CHANCE_TOLERANCE).all():
             break
-    return value, beta, moved
+    return link(whole @ beta)[0], beta, moved
 
 
 def _logistic(linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
