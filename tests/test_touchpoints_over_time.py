@@ -482,3 +482,44 @@ def test_journeys_of_customers_who_all_agree_but_one_are_not_compared():
     assert set(table["reading"]) == {"not compared"}
     assert table[["se", "ci_low", "behind_high"]].isna().all().all()
     assert table["note"].str.contains("few customers").all()
+
+
+def test_customers_who_repeat_their_answer_do_not_narrow_the_interval_within():
+    # of 100 customers 15 vary: independent ratings were significant in half of the studies
+    generator = np.random.default_rng(20261130)
+    p_values = []
+    for _ in range(40):
+        varies = np.repeat(np.arange(100) < 15, 2)
+        ratings = np.where(varies[:, None], generator.integers(0, 11, (200, 2)), 10)
+        data = pd.DataFrame(ratings, columns=["x", "y"]).assign(who=np.repeat(np.arange(100), 2))
+        within = repeated_ratings(data, "x", "y", customer="who").iloc[0]
+        p_values.append(within["p_value"])
+    # 5 % and three standard errors of 40 studies
+    assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 40)
+
+
+def test_what_varies_unevenly_is_wider_by_hand():
+    # three of twenty-two customers vary
+    rows = [(0, 0, 1), (0, 8, 7), (1, 0, 1), (1, 2, 4), (2, 5, 5), (2, 5, 6)]
+    rows += [(who, rating, rating) for who in range(3, 22) for rating in (9, 9)]
+    data = pd.DataFrame(rows, columns=["who", "x", "y"])
+    within = repeated_ratings(data, "x", "y", customer="who").iloc[0]
+    # squares about the means: x 32, 2, 0, y 18, 4.5, .5; products 24, 3, 0
+    xx, yy, xy, df = 34.0, 23.0, 27.0, 44 - 22 - 1
+    r = xy / np.sqrt(xx * yy)
+    # twenty-two customers of two pairs; chance alone may make more of r² than there is
+    uneven = np.sqrt((32 * 18 + 2 * 4.5) * 22 / (xx * yy))
+    assert within["estimate"] == pytest.approx(r)
+    assert within["se"] == pytest.approx(uneven * (1 - r**2) / np.sqrt(df - 1))
+
+
+def test_customers_who_vary_alike_are_as_bland_and_altman_say():
+    generator = np.random.default_rng(20261130)
+    found = []
+    for _ in range(60):
+        felt = generator.normal(size=(120, 1))
+        data = pd.DataFrame(0.7 * felt + 0.7 * generator.normal(size=(120, 2)), columns=["x", "y"])
+        data["who"] = np.repeat(np.arange(40), 3)
+        within = repeated_ratings(data, "x", "y", customer="who").iloc[0]
+        found.append(within["se"] / ((1 - within["estimate"] ** 2) / np.sqrt(within["df"] - 1)))
+    assert np.mean(found) < 1.15

@@ -27,6 +27,11 @@ PARTS = ("within customers", "between customers")
 #: Columns of `repeated_table` where no table of a study will do.
 REPEATED_COLUMNS = ("table", "group", "part", "n", "estimate", "ci_low", "ci_high", "note")
 
+#: Fewer customers differ by chance in how much their ratings vary, unless the variance is doubled.
+FEW_CUSTOMERS, MUCH_WIDER = 20, 2.0
+#: Variances of r that r² exceeds by chance in 5 % of studies.
+BY_CHANCE = 3.84
+
 #: A spread that is not known.
 UNKNOWN = dict.fromkeys(("se", "ci_low", "ci_high", "p_value", "df"), float("nan"))
 
@@ -54,7 +59,8 @@ def repeated_table(study: Study, *, level: float = 0.95) -> pd.DataFrame:
     -----
     Within: each customer's own mean is subtracted from both sides, over customers with two or
     more pairs; df = N − k − 1 for N pairs of k customers, the interval is Fisher's with
-    that df. Between: correlation of the customers' means, each counted once. With few ratings
+    that df, wider where some customers' ratings vary more than others' (most repeat a 10, say).
+    Between: correlation of the customers' means, each counted once. With few ratings
     a customer's mean still holds noise, which pulls the between part towards the within
     part. Weights are not used.
 
@@ -157,11 +163,31 @@ def _within(sums: pd.DataFrame, level: float) -> dict[str, Any]:
         reason = "nothing varies within customers" if n and constant else _few(customers)
         return _row(n, customers, note=reason)
     r = float(np.clip(xy / np.sqrt(xx * yy), -1, 1))
+    at_none, uneven = _unevenness(several, xx * yy, r)
     # Fisher's interval with df + 2 in the place of n; t test on df
-    se = float((1 - r**2) / np.sqrt(df - 1)) if df > 1 else float("nan")
-    t = r * np.sqrt(df / max(1 - r**2, 1e-300))
-    tested = {"p_value": float(2 * stdtr(df, -abs(t))), "df": df}
-    return _row(n, customers, r, {**_interval(r, se, np.inf, level), **tested})
+    se = uneven * float((1 - r**2) / np.sqrt(df - 1)) if df > 1 else float("nan")
+    t = r * np.sqrt(df / max(1 - r**2, 1e-300)) / at_none
+    tested = {"p_value": float(2 * stdtr(df / at_none**2, -abs(t))), "df": df}
+    known = df / at_none**2 if at_none > 1 else np.inf
+    return _row(n, customers, r, {**_interval(r, se, known, level), **tested})
+
+
+def _unevenness(several: pd.DataFrame, whole: float, r: float) -> tuple[float, float]:
+    """How much wider a correlation varies where some customers' ratings move and others' do not.
+
+    Were each customer's pairs relabelled, their product would vary by s_xx·s_yy/(m − 1): the first, of
+    the test that there is none. Where all vary alike these add up to the usual variance times
+    1 + 2r²k/(N − k), of k customers, which is taken off the second, of the interval, less what chance
+    may make of r². Neither is below 1, and a few customers differ by chance.
+    """
+    free, customers = several["pairs"] - 1, len(several)
+    whole_df = float(free.sum())
+    moved = float((several["xx"] * several["yy"] / free).sum()) * whole_df / whole
+    if customers < FEW_CUSTOMERS and moved < MUCH_WIDER:
+        return 1.0, 1.0
+    surely = max(r**2 - BY_CHANCE * moved / whole_df, 0.0)
+    alike = 1 + 2 * surely * customers / whole_df
+    return float(np.sqrt(max(moved, 1.0))), float(np.sqrt(max(moved / alike, 1.0)))
 
 
 def _between(sums: pd.DataFrame, level: float) -> dict[str, Any]:
