@@ -1173,3 +1173,12 @@ def test_a_line_above_the_header_is_named_as_the_reason(tmp_path, above):
     with pytest.raises(ValueError, match=r"a.csv.*(one cell in each line|2 cells|header)") as error:
         draft_study(tmp_path / "a.csv")
     assert "what stands above the header" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("scores", "offered"), [(FIVE, False), (range(11), True), (range(1, 11), True)]
+)
+def test_an_nps_is_offered_of_scores_to_ten_only(draft, scores, offered):
+    column = draft({"id": range(ROWS), "Rating": cycle(scores)}).columns["rating"]
+    assert "It is the only rating of the file" in column["confirm"]
+    assert ("likelihood_to_recommend" in column["confirm"].split("only rating")[1]) is offered

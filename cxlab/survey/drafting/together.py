@@ -347,10 +347,10 @@ def _named_like_answers(numbers: Sequence[Profile]) -> list[str]:
 # roles ------------------------------------------------------------------------------------
 
 _ONLY_RATING = (
-    "It is the only {} of the file, so it is taken as the outcome. If it is the likelihood to "
-    'recommend, set scale = "likelihood_to_recommend"; if it rates one touchpoint only, set '
-    'role = "touchpoint".'
+    "It is the only {} of the file, so it is taken as the outcome. {}"
+    'If it rates one touchpoint only, set role = "touchpoint".'
 )
+_IF_RECOMMEND = 'If it is the likelihood to recommend, set scale = "likelihood_to_recommend". '
 
 
 def settle_roles(guesses: Sequence[Guess]) -> None:
@@ -380,7 +380,9 @@ def _lone(guesses: Sequence[Guess]) -> Guess | None:
     long = [one for one in guesses if one.scale and (one.scale.low, one.scale.high) == (0, 10)]
     for only, kind in ((guesses, "rating"), (long, "rating from 0 to 10")):
         if len(only) == 1:
-            only[0].doubt = _ONLY_RATING.format(kind)
+            scale = only[0].scale
+            to_ten = scale is not None and scale.high > 7  # no other can be reported as an NPS
+            only[0].doubt = _ONLY_RATING.format(kind, _IF_RECOMMEND if to_ten else "")
             return only[0]
     return None
 
