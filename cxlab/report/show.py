@@ -185,12 +185,14 @@ def show_figure(result: Any, name: str, alt: str | None) -> None:
             "Name the kind of chart, what is compared, and what stands out."
         )
     import matplotlib.pyplot as plt
+    import numpy as np
 
     from cxlab.report.plots.style import choose_fonts
 
     figure = result.get_figure() if hasattr(result, "get_figure") else result
     # axes without a mark, as where nobody could leave out a touchpoint, look like a fault
-    if not any(math.isfinite(axes.dataLim.x0) for axes in figure.axes):
+    bare = (np.isinf(axes.dataLim.get_points()).all() and not axes.texts for axes in figure.axes)
+    if all(bare) and not figure.texts:
         plt.close(figure)
         return
     numbers = drawn_numbers(figure)
