@@ -27,7 +27,7 @@ NO_SPREAD = 1e-15
 #: Matrices that are split into directions together.
 AT_ONCE = 4096
 #: Rows that are multiplied together.
-CHUNK_ROWS = 16384
+CHUNK_ROWS = 32768
 #: Whole numbers up to this one are themselves as floats of 32 bits.
 LARGEST_NARROW = 2**24
 #: Bits of a float of 64 that one of 32 has no place for.
